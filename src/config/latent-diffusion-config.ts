@@ -1,0 +1,63 @@
+/**
+ * The configuration of a whole latent diffusion model: `ldm.models.diffusion.ddpm.LatentDiffusion` (names and defaults of DDPM and
+ * LatentDiffusion's constructors) over the configurations of its three networks.
+ */
+
+import { z } from 'zod';
+import type { CondStageConfig, FirstStageConfig, UNetConfig } from './network-config.ts';
+
+export const conditioningKeys = ['concat', 'crossattn', 'hybrid', 'adm'] as const;
+/** How the UNet receives its condition: extra input channels, cross attention, both, class labels; null for none. */
+export type ConditioningKey = (typeof conditioningKeys)[number] | null;
+
+/** The parameters of DDPM and LatentDiffusion that are numbers and words. */
+export const diffusionParamsSchema = z.object({
+  timesteps: z.int().positive().max(1_000_000).default(1000),
+  beta_schedule: z.enum(['linear', 'cosine', 'sqrt_linear', 'sqrt']).default('linear'),
+  linear_start: z.number().nonnegative().default(1e-4),
+  linear_end: z.number().nonnegative().default(2e-2),
+  cosine_s: z.number().default(8e-3),
+  given_betas: z.array(z.number().min(0).max(1)).min(1).max(1_000_000).readonly().nullable().default(null),
+  /** What the UNet predicts. */
+  parameterization: z.enum(['eps', 'x0', 'v']).default('eps'),
+  /** Latents are multiplied by this after encoding. */
+  scale_factor: z.number().default(1),
+  scale_by_std: z.boolean().default(false),
+  /** Side of the latent the model was trained on. */
+  image_size: z.union([z.int().positive(), z.array(z.int().positive()).min(1).max(2).readonly()]).default(256),
+  /** Channels of the latent. */
+  channels: z.int().positive().default(3),
+  first_stage_key: z.string().default('image'),
+  cond_stage_key: z.string().default('image'),
+  cond_stage_trainable: z.boolean().default(false),
+  num_timesteps_cond: z.int().positive().default(1),
+  loss_type: z.enum(['l1', 'l2']).default('l2'),
+  original_elbo_weight: z.number().default(0),
+  v_posterior: z.number().default(0),
+  l_simple_weight: z.number().default(1),
+  learn_logvar: z.boolean().default(false),
+  logvar_init: z.number().default(0),
+  use_ema: z.boolean().default(true),
+  monitor: z.string().nullable().default('val/loss'),
+  log_every_t: z.int().positive().default(100),
+  clip_denoised: z.boolean().default(true),
+});
+export type DiffusionParams = Readonly<z.output<typeof diffusionParamsSchema>>;
+
+export interface LatentDiffusionConfig extends DiffusionParams {
+  readonly kind: 'latent_diffusion';
+  /** Class name, without its module: LatentDiffusion, LatentInpaintDiffusion, LatentUpscaleDiffusion, … */
+  readonly target: string;
+  readonly conditioning_key: ConditioningKey;
+  readonly unet_config: UNetConfig;
+  readonly first_stage_config: FirstStageConfig;
+  /** What encodes the condition. `first_stage`: the autoencoder itself (`__is_first_stage__`); null: `__is_unconditional__`. */
+  readonly cond_stage_config: CondStageConfig | 'first_stage' | null;
+  /** `version` of a pretrained text encoder (a hub name or a folder), which also names its tokenizer. */
+  readonly cond_stage_version: string | null;
+  readonly base_learning_rate: number | null;
+  /** The learning-rate schedule, `{ target, params }`, as written. */
+  readonly scheduler_config: unknown;
+  /** Parameters that this program does not know, as written. */
+  readonly other: Readonly<Record<string, unknown>>;
+}

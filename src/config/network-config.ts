@@ -1,0 +1,318 @@
+/**
+ * The typed configuration of every network, as a discriminated union on `kind`.
+ *
+ * Parameter names and defaults are those of the original constructors (CompVis `ldm` for the diffusion networks, `transformers` for
+ * CLIP, `diffusers` for TAESD), so that a reader who knows the YAML or JSON recognises each field. `ldm-config.ts` and
+ * `hugging-face-config.ts` translate files into these; `weights/detect.ts` infers them from names and shapes.
+ *
+ * Two fields have no counterpart in the LDM constructors, which fix them at 32: `norm_num_groups` of the UNet and of the autoencoder
+ * (diffusers folders may choose another number of groups).
+ */
+
+import { z } from 'zod';
+
+const size = z.int().positive().max(1 << 24);
+const count = z.int().nonnegative().max(1 << 16);
+const sizes = z.array(size).min(1).max(16).readonly();
+const rate = z.number().min(0).max(1);
+/** -1 is "not set" in the original. */
+const headCount = z.union([size, z.literal(-1)]);
+
+const unetShared = {
+  image_size: z.union([size, z.array(size).max(2).readonly()]).default(32),
+  in_channels: size,
+  model_channels: size,
+  out_channels: size,
+  /** Residual blocks of each level; one number for all. */
+  num_res_blocks: z.union([size, sizes]),
+  /** Downsampling factors (1, 2, 4, …) at which blocks have attention. */
+  attention_resolutions: z.array(size).max(16).readonly(),
+  dropout: rate.default(0),
+  channel_mult: sizes.default([1, 2, 4, 8]),
+  conv_resample: z.boolean().default(true),
+  dims: z.literal(2).default(2),
+  use_checkpoint: z.boolean().default(false),
+  num_head_channels: headCount.default(-1),
+  num_heads_upsample: headCount.default(-1),
+  use_scale_shift_norm: z.boolean().default(false),
+  resblock_updown: z.boolean().default(false),
+  use_new_attention_order: z.boolean().default(false),
+  /** Groups of every GroupNorm. Always 32 in LDM. */
+  norm_num_groups: size.default(32),
+};
+
+/** `ldm.modules.diffusionmodules.openaimodel.UNetModel`. */
+export const unetConfigSchema = z
+  .strictObject({
+    kind: z.literal('unet'),
+    ...unetShared,
+    /** Classes of the label embedding; null for none. */
+    num_classes: size.nullable().default(null),
+    num_heads: headCount.default(-1),
+    use_spatial_transformer: z.boolean().default(false),
+    transformer_depth: size.default(1),
+    context_dim: size.nullable().default(null),
+    /** Width of the codebook-id predictor; null for the usual output. */
+    n_embed: size.nullable().default(null),
+    legacy: z.boolean().default(true),
+  })
+  .readonly();
+export type UNetConfig = z.output<typeof unetConfigSchema>;
+
+/** `ldm.modules.diffusionmodules.openaimodel.EncoderUNetModel`: the noisy classifier. */
+export const encoderUNetConfigSchema = z
+  .strictObject({
+    kind: z.literal('encoder_unet'),
+    ...unetShared,
+    num_heads: size.default(1),
+    pool: z.enum(['adaptive', 'attention', 'spatial', 'spatial_v2']).default('adaptive'),
+  })
+  .readonly();
+export type EncoderUNetConfig = z.output<typeof encoderUNetConfigSchema>;
+
+/** `ddconfig`: the arguments of `ldm.modules.diffusionmodules.model.Encoder` and `Decoder`. */
+export const ddconfigSchema = z
+  .strictObject({
+    double_z: z.boolean().default(true),
+    z_channels: size,
+    /** Nominal image side; only `attn_resolutions` is compared with it. */
+    resolution: size,
+    in_channels: size,
+    out_ch: size,
+    ch: size,
+    ch_mult: sizes.default([1, 2, 4, 8]),
+    num_res_blocks: size,
+    attn_resolutions: z.array(size).max(16).readonly(),
+    dropout: rate.default(0),
+    resamp_with_conv: z.boolean().default(true),
+    attn_type: z.enum(['vanilla', 'linear', 'none']).default('vanilla'),
+    give_pre_end: z.boolean().default(false),
+    tanh_out: z.boolean().default(false),
+    /** Groups of every GroupNorm. Always 32 in LDM. */
+    norm_num_groups: size.default(32),
+  })
+  .readonly();
+export type DDConfig = z.output<typeof ddconfigSchema>;
+
+/** `ldm.models.autoencoder.AutoencoderKL`. */
+export const klConfigSchema = z.strictObject({ kind: z.literal('kl'), embed_dim: size, ddconfig: ddconfigSchema }).readonly();
+export type KlConfig = z.output<typeof klConfigSchema>;
+
+/** `ldm.models.autoencoder.VQModel` and `VQModelInterface`. */
+export const vqConfigSchema = z
+  .strictObject({
+    kind: z.literal('vq'),
+    embed_dim: size,
+    /** Entries of the codebook. */
+    n_embed: size,
+    ddconfig: ddconfigSchema,
+    /** VQModelInterface: `encode` stops before the codebook, `decode` goes through it. */
+    interface: z.boolean().default(true),
+    /** Indices come as [b, h, w] where true, flat [b*h*w] where false. */
+    sane_index_shape: z.boolean().default(false),
+  })
+  .readonly();
+export type VqConfig = z.output<typeof vqConfigSchema>;
+
+export type AutoencoderConfig = KlConfig | VqConfig;
+
+const activation = z.enum(['quick_gelu', 'gelu']);
+
+/** `transformers.CLIPTextModel` (Hugging Face field names). */
+export const clipTextConfigSchema = z
+  .strictObject({
+    kind: z.literal('clip_text'),
+    vocab_size: size.default(49408),
+    hidden_size: size.default(512),
+    intermediate_size: size.default(2048),
+    num_hidden_layers: size.default(12),
+    num_attention_heads: size.default(8),
+    max_position_embeddings: size.default(77),
+    hidden_act: activation.default('quick_gelu'),
+    layer_norm_eps: z.number().positive().default(1e-5),
+    projection_dim: size.default(512),
+    /** 2 is the historical value that means "the largest id of the row" when pooling. */
+    eos_token_id: z.int().nonnegative().default(49407),
+    bos_token_id: z.int().nonnegative().default(49406),
+    pad_token_id: z.int().nonnegative().default(1),
+    /** CLIPTextModelWithProjection: has `text_projection.weight`. */
+    with_projection: z.boolean().default(false),
+  })
+  .readonly();
+export type ClipTextConfig = z.output<typeof clipTextConfigSchema>;
+
+/** `transformers.CLIPVisionModel` (Hugging Face field names). */
+export const clipVisionConfigSchema = z
+  .strictObject({
+    kind: z.literal('clip_vision'),
+    hidden_size: size.default(768),
+    intermediate_size: size.default(3072),
+    num_hidden_layers: size.default(12),
+    num_attention_heads: size.default(12),
+    num_channels: size.default(3),
+    image_size: size.default(224),
+    patch_size: size.default(32),
+    hidden_act: activation.default('quick_gelu'),
+    layer_norm_eps: z.number().positive().default(1e-5),
+    projection_dim: size.default(512),
+    /** CLIPVisionModelWithProjection: has `visual_projection.weight`. */
+    with_projection: z.boolean().default(false),
+  })
+  .readonly();
+export type ClipVisionConfig = z.output<typeof clipVisionConfigSchema>;
+
+/** `clip.model.CLIP` of OpenAI's package, with a vision transformer. */
+export const openAiClipConfigSchema = z
+  .strictObject({
+    kind: z.literal('openai_clip'),
+    embed_dim: size,
+    image_resolution: size,
+    vision_layers: size,
+    vision_width: size,
+    vision_patch_size: size,
+    context_length: size,
+    vocab_size: size,
+    transformer_width: size,
+    transformer_heads: size,
+    transformer_layers: size,
+  })
+  .readonly();
+export type OpenAiClipConfig = z.output<typeof openAiClipConfigSchema>;
+
+/** `FrozenClipImageEmbedder`: OpenAI's CLIP, its image half, with the preprocessing of LDM. Parameters lie under `model.`. */
+export const clipImageEmbedderConfigSchema = z
+  .strictObject({ kind: z.literal('clip_image_embedder'), model: openAiClipConfigSchema, antialias: z.boolean().default(false) })
+  .readonly();
+export type ClipImageEmbedderConfig = z.output<typeof clipImageEmbedderConfigSchema>;
+
+/** `FrozenCLIPTextEmbedder`: OpenAI's CLIP, its text half, one vector repeated. Parameters lie under `model.`. */
+export const clipTextEmbedderConfigSchema = z
+  .strictObject({
+    kind: z.literal('clip_text_embedder'),
+    model: openAiClipConfigSchema,
+    max_length: size.default(77),
+    n_repeat: size.default(1),
+    normalize: z.boolean().default(true),
+  })
+  .readonly();
+export type ClipTextEmbedderConfig = z.output<typeof clipTextEmbedderConfigSchema>;
+
+/** `BERTEmbedder`, and `TransformerEmbedder` (the same without a tokenizer): an x-transformers encoder, 8 heads of 64. */
+export const bertEmbedderConfigSchema = z
+  .strictObject({
+    kind: z.literal('bert'),
+    n_embed: size,
+    n_layer: size,
+    vocab_size: size.default(30522),
+    max_seq_len: size.default(77),
+    use_tokenizer: z.boolean().default(true),
+    embedding_dropout: rate.default(0),
+  })
+  .readonly();
+export type BertEmbedderConfig = z.output<typeof bertEmbedderConfigSchema>;
+
+/** `ldm.modules.encoders.modules.ClassEmbedder`. */
+export const classEmbedderConfigSchema = z
+  .strictObject({ kind: z.literal('class_embedder'), embed_dim: size, n_classes: size.default(1000), key: z.string().default('class') })
+  .readonly();
+export type ClassEmbedderConfig = z.output<typeof classEmbedderConfigSchema>;
+
+/** `ldm.modules.encoders.modules.SpatialRescaler`. */
+export const spatialRescalerConfigSchema = z
+  .strictObject({
+    kind: z.literal('spatial_rescaler'),
+    n_stages: count.max(32).default(1),
+    method: z.enum(['nearest', 'linear', 'bilinear', 'trilinear', 'bicubic', 'area']).default('bilinear'),
+    multiplier: z.number().positive().default(0.5),
+    in_channels: size.default(3),
+    /** null: no 1x1 convolution after the resizing. */
+    out_channels: size.nullable().default(null),
+    bias: z.boolean().default(false),
+  })
+  .readonly();
+export type SpatialRescalerConfig = z.output<typeof spatialRescalerConfigSchema>;
+
+/** `StableDiffusionSafetyChecker` of diffusers. The numbers of concepts are the original's constants. */
+export const safetyCheckerConfigSchema = z
+  .strictObject({
+    kind: z.literal('safety_checker'),
+    vision_config: clipVisionConfigSchema,
+    projection_dim: size.default(512),
+    concepts: size.default(17),
+    special_care_concepts: size.default(3),
+  })
+  .readonly();
+export type SafetyCheckerConfig = z.output<typeof safetyCheckerConfigSchema>;
+
+/** TAESD (`AutoencoderTiny` of diffusers): the small autoencoder for previews. */
+export const taesdConfigSchema = z
+  .strictObject({
+    kind: z.literal('taesd'),
+    in_channels: size.default(3),
+    out_channels: size.default(3),
+    encoder_block_out_channels: sizes.default([64, 64, 64, 64]),
+    decoder_block_out_channels: sizes.default([64, 64, 64, 64]),
+    num_encoder_blocks: z.array(count).min(1).max(16).readonly().default([1, 3, 3, 3]),
+    num_decoder_blocks: z.array(count).min(1).max(16).readonly().default([3, 3, 3, 1]),
+    latent_channels: size.default(4),
+    latent_magnitude: z.number().positive().default(3),
+    latent_shift: z.number().default(0.5),
+    scaling_factor: z.number().positive().default(1),
+  })
+  .readonly();
+export type TaesdConfig = z.output<typeof taesdConfigSchema>;
+
+/** `torch.nn.Identity` and `IdentityFirstStage`: nothing to run and no parameters. */
+export const identityConfigSchema = z.strictObject({ kind: z.literal('identity') }).readonly();
+export type IdentityConfig = z.output<typeof identityConfigSchema>;
+
+/** Every network that can be built, run alone (`sd forward`) or as a part of a model. */
+export const networkConfigSchema = z.discriminatedUnion('kind', [
+  unetConfigSchema.unwrap(),
+  encoderUNetConfigSchema.unwrap(),
+  klConfigSchema.unwrap(),
+  vqConfigSchema.unwrap(),
+  clipTextConfigSchema.unwrap(),
+  clipVisionConfigSchema.unwrap(),
+  openAiClipConfigSchema.unwrap(),
+  clipImageEmbedderConfigSchema.unwrap(),
+  clipTextEmbedderConfigSchema.unwrap(),
+  bertEmbedderConfigSchema.unwrap(),
+  classEmbedderConfigSchema.unwrap(),
+  spatialRescalerConfigSchema.unwrap(),
+  safetyCheckerConfigSchema.unwrap(),
+  taesdConfigSchema.unwrap(),
+  identityConfigSchema.unwrap(),
+]);
+export type NetworkConfig =
+  | UNetConfig
+  | EncoderUNetConfig
+  | KlConfig
+  | VqConfig
+  | ClipTextConfig
+  | ClipVisionConfig
+  | OpenAiClipConfig
+  | ClipImageEmbedderConfig
+  | ClipTextEmbedderConfig
+  | BertEmbedderConfig
+  | ClassEmbedderConfig
+  | SpatialRescalerConfig
+  | SafetyCheckerConfig
+  | TaesdConfig
+  | IdentityConfig;
+export type NetworkKind = NetworkConfig['kind'];
+export type NetworkConfigOf<K extends NetworkKind> = Extract<NetworkConfig, { readonly kind: K }>;
+
+/** The autoencoder of a latent diffusion model. */
+export type FirstStageConfig = AutoencoderConfig | IdentityConfig;
+
+/** What turns a condition into context, labels or extra channels. */
+export type CondStageConfig =
+  | ClipTextConfig
+  | ClipImageEmbedderConfig
+  | ClipTextEmbedderConfig
+  | BertEmbedderConfig
+  | ClassEmbedderConfig
+  | SpatialRescalerConfig
+  | AutoencoderConfig
+  | IdentityConfig;
