@@ -1,0 +1,47 @@
+/**
+ * Graph: what a network is once it has been traced. Nodes in the order they were made, each an operation of the closed table in
+ * `operations.ts` with one output; inputs, parameters and constants are the leaves. A graph holds no weights and knows no engine.
+ */
+
+import type { DType } from '../tensor/dtype.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import type { Dim } from './dim.ts';
+import type { Attributes, OpName } from './operations.ts';
+
+/** One value: a leaf or the output of one node. Ids count up in the order of creation. */
+export interface Value {
+  readonly id: number;
+  readonly dtype: DType;
+  readonly shape: readonly Dim[];
+}
+
+export interface Node<K extends OpName = OpName> {
+  readonly op: K;
+  readonly inputs: readonly Value[];
+  readonly attributes: Attributes[K];
+  readonly output: Value;
+  /** The module the node was made in, e.g. `input_blocks.1.0`; '' at the top. */
+  readonly scope: string;
+}
+
+/** Any node, as a union discriminated by `op`. */
+export type AnyNode = { [K in OpName]: Node<K> }[OpName];
+
+export interface NamedValue {
+  readonly name: string;
+  readonly value: Value;
+}
+
+export interface Constant {
+  readonly value: Value;
+  readonly tensor: Tensor;
+}
+
+export interface Graph {
+  readonly inputs: readonly NamedValue[];
+  /** In the order they were asked for. Shapes are all numbers. */
+  readonly parameters: readonly NamedValue[];
+  readonly constants: readonly Constant[];
+  readonly nodes: readonly AnyNode[];
+  readonly outputs: readonly NamedValue[];
+}
