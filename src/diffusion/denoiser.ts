@@ -1,17 +1,62 @@
 /**
- * The two views of a diffusion model that samplers work on. Neither knows a network, a prompt or guidance: those are inside.
+ * What samplers see of a diffusion model. None of it knows a network, a prompt or guidance: those are inside.
  *
- * - `NoisePredictor`: x_t in the variance-preserving space of DDPM (x_t = sqrt(alphas_cumprod) x_0 + sqrt(1 - alphas_cumprod) eps)
- *   and an integer timestep, to eps. CompVis's and diffusers's samplers.
+ * - `DiffusionModel`: x_t in the variance-preserving space of DDPM (x_t = sqrt(alphas_cumprod) x_0 + sqrt(1 - alphas_cumprod) eps)
+ *   and a timestep, to what the network predicts (eps, v or x_0), with the schedule it was trained on. The base of the two views.
+ * - `NoisePredictor`: as above, and always eps. CompVis's samplers.
  * - `Denoiser`: x in the variance-exploding space of Karras et al. 2022 (x = x_0 + sigma eps) and sigma, to the denoised x_0.
- *   k-diffusion's and ComfyUI's samplers.
+ *   k-diffusion's and ComfyUI's samplers. (k-diffusion's CompVisDenoiser and CompVisVDenoiser.)
  */
 
 import type { Tensor } from '../tensor/tensor.ts';
+import { linearCombination, scale } from '../tensor/arithmetic.ts';
+import type { NoiseSchedule } from './noise-schedule.ts';
+import { type Parameterization, toEps } from './parameterization.ts';
 
 /** float32 [batch, channels, height, width] in the model's latent space. */
 export type Latent = Tensor<'float32'>;
 
+/** x_t and a timestep in [0, train timesteps - 1], which some samplers ask for between whole numbers, to the network's (guided) output. */
+export interface DiffusionModel {
+  readonly parameterization: Parameterization;
+  readonly schedule: NoiseSchedule;
+  predict(x: Latent, timestep: number, signal?: AbortSignal): Promise<Latent>;
+}
+
 export type NoisePredictor = (x: Latent, timestep: number, signal?: AbortSignal) => Promise<Latent>;
 
 export type Denoiser = (x: Latent, sigma: number, signal?: AbortSignal) => Promise<Latent>;
+
+/** The model as a predictor of eps, whatever it predicts. */
+export function noisePredictor(model: DiffusionModel): NoisePredictor {
+  const { schedule, parameterization } = model;
+  return async (x, timestep, signal) => toEps(parameterization, await model.predict(x, timestep, signal), x, schedule.alphaBarAt(timestep));
+}
+
+export interface DenoiserOptions {
+  /** Round to the nearest trained timestep (A1111's `quantize`, and ComfyUI always) instead of interpolating in log sigma. Default false. */
+  readonly quantize?: boolean;
+  /** Timesteps to use for given sigmas in place of the schedule's own, as diffusers' sigma-space schedulers do. Others are interpolated. */
+  readonly timestepOf?: ReadonlyMap<number, number>;
+}
+
+/**
+ * The model as a denoiser: scales x by c_in = 1 / sqrt(sigma² + 1), asks the network at sigma_to_t(sigma), and gives
+ * c_skip x + c_out output. sigma is above 0; sigmas beyond the schedule's ends use its first or last timestep.
+ */
+export function denoiser(model: DiffusionModel, options: DenoiserOptions = {}): Denoiser {
+  const { schedule, parameterization } = model;
+  return async (x, sigma, signal) => {
+    const timestep = options.timestepOf?.get(sigma) ?? schedule.timestepOfSigma(sigma, options.quantize);
+    const variance = sigma * sigma + 1;
+    const output = await model.predict(scale(x, 1 / Math.sqrt(variance)), timestep, signal);
+    switch (parameterization) {
+      case 'eps':
+        return linearCombination([1, x], [-sigma, output]);
+      case 'v':
+        return linearCombination([1 / variance, x], [-sigma / Math.sqrt(variance), output]);
+      case 'x0':
+        return output;
+    }
+  };
+}

@@ -1,12 +1,13 @@
 /** Sampler: an async generator that turns noise into a latent and yields after every step. One file each in `samplers/`. */
 
-import type { Latent } from './denoiser.ts';
+import type { IntervalNoise, NoiseSource } from '../random/noise-source.ts';
+import type { DiffusionModel, Latent } from './denoiser.ts';
 
 export interface SamplerStep {
   /** 1 after the first step … `steps` after the last. */
   readonly step: number;
   readonly steps: number;
-  /** Noise level before this step. */
+  /** Noise level before this step, as Karras's sigma = sqrt((1 - alphas_cumprod) / alphas_cumprod). */
   readonly sigma: number;
   /** The sampler's state after the step. */
   readonly latent: Latent;
@@ -15,3 +16,62 @@ export interface SamplerStep {
 }
 
 export type Sampling = AsyncGenerator<SamplerStep, Latent, void>;
+
+/** Keeps a part of a known latent: CompVis's `mask` and `x0`. */
+export interface Inpainting {
+  /** float32 [n or 1, 1 or channels, height, width] in 0…1; 1 keeps `latent`, 0 is painted anew. */
+  readonly mask: Latent;
+  /** The clean latent that is kept. */
+  readonly latent: Latent;
+}
+
+/** A sampler's own knobs, by the names of its original; each sampler's docstring says which it reads. */
+export interface SamplerSettings {
+  /** Amount of fresh noise: 0 deterministic, 1 as DDPM or ancestral sampling. Each sampler has its original's default. */
+  readonly eta?: number;
+  readonly sNoise?: number;
+  readonly sChurn?: number;
+  readonly sTmin?: number;
+  readonly sTmax?: number;
+  /** Order of a multistep or singlestep solver. */
+  readonly order?: number;
+  /** Factor on the noise of DDPM-like steps (CompVis's `temperature`). */
+  readonly temperature?: number;
+}
+
+/** Everything a pipeline says to a sampler. The same request works for every sampler. */
+export interface SamplingRequest {
+  /** The guided model, with its schedule. */
+  readonly model: DiffusionModel;
+  /** Number of steps of the whole schedule, 1 or more. */
+  readonly steps: number;
+  /** Standard normal noise of the latent's shape; the sampler scales it to its first noise level. */
+  readonly startNoise: Latent;
+  /** Draws of noise for the steps. Needed by those samplers whose `usesStepNoise` is true. */
+  readonly stepNoise?: NoiseSource;
+  /** Noise of one path per image for the SDE samplers (a Brownian tree), from the first and the last nonzero sigma; without it they draw from `stepNoise`. */
+  readonly intervalNoise?: (sigmaMin: number, sigmaMax: number) => IntervalNoise;
+  /** Name of the spacing of the steps: a sigma schedule for samplers in sigma space, `uniform` or `quad` for CompVis's. Without it, the sampler's own. */
+  readonly schedule?: string;
+  /** Image-to-image: the clean latent to start from, noised to the level of the step that is run first. */
+  readonly initial?: Latent;
+  /** Number of steps left out at the start, for image-to-image: steps - int(strength · steps). */
+  readonly startStep?: number;
+  readonly inpainting?: Inpainting;
+  readonly settings?: SamplerSettings;
+  readonly signal?: AbortSignal;
+}
+
+/** A row of the table of samplers. */
+export interface Sampler {
+  /** Kebab-case name, and the name that people see. */
+  readonly name: string;
+  readonly title: string;
+  /** Names of the same sampler in CompVis, k-diffusion, A1111, ComfyUI and diffusers. Compared without case, spaces, `_`, `-`. */
+  readonly aliases: readonly string[];
+  /** Where its latents live: `timestep` variance preserving, `sigma` variance exploding. */
+  readonly space: 'timestep' | 'sigma';
+  /** Whether it draws noise while it samples (with its default settings). */
+  readonly usesStepNoise: boolean;
+  run(request: SamplingRequest): Sampling;
+}

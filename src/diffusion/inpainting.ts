@@ -1,0 +1,56 @@
+/**
+ * Inpainting with any model: the kept part of a latent is put back at every step (masks: 1 keeps, 0 is painted anew).
+ *
+ * - Timestep samplers: before each model call x becomes mask · q_sample(x0, t) + (1 - mask) · x (CompVis's DDIMSampler and PLMSSampler).
+ * - Sigma samplers: what the model sees is blended so, with one noise for the whole run, and its denoised output is blended with the
+ *   clean latent (ComfyUI's KSamplerX0Inpaint); the sampler's own x is never touched, so that this works for every algorithm.
+ */
+
+import { blend, linearCombination } from '../tensor/arithmetic.ts';
+import type { Denoiser, DiffusionModel, Latent } from './denoiser.ts';
+import type { NoiseSchedule } from './noise-schedule.ts';
+import type { Inpainting } from './sampler.ts';
+
+/** x_t = sqrt(a) x_0 + sqrt(1 - a) noise, a = alphas_cumprod[t]: a sample of q(x_t | x_0). */
+export function qSample(schedule: NoiseSchedule, x0: Latent, timestep: number, noise: Latent): Latent {
+  const alphaBar = schedule.alphaBarAt(timestep);
+  return linearCombination([Math.sqrt(alphaBar), x0], [Math.sqrt(1 - alphaBar), noise]);
+}
+
+/** x with the kept part replaced by x0 noised to the timestep. */
+export function keepAtTimestep(schedule: NoiseSchedule, { mask, latent }: Inpainting, x: Latent, timestep: number, noise: Latent): Latent {
+  return blend(mask, qSample(schedule, latent, timestep, noise), x);
+}
+
+/** A denoiser whose kept part is always the clean latent. `noise` is standard normal, of the latent's shape. */
+export function keepDenoised(denoise: Denoiser, { mask, latent }: Inpainting, noise: Latent): Denoiser {
+  return async (x, sigma, signal) => {
+    const seen = blend(mask, linearCombination([1, latent], [sigma, noise]), x);
+    return blend(mask, latent, await denoise(seen, sigma, signal));
+  };
+}
+
+/** As `keepDenoised`, for solvers that work on x_t and the model's own prediction: its output means the clean latent where the mask keeps. */
+export function keepPredicted(model: DiffusionModel, { mask, latent }: Inpainting, noise: Latent): DiffusionModel {
+  const { schedule, parameterization } = model;
+  return {
+    schedule,
+    parameterization,
+    async predict(x, timestep, signal) {
+      const alphaBar = schedule.alphaBarAt(timestep);
+      const a = Math.sqrt(alphaBar);
+      const s = Math.sqrt(1 - alphaBar);
+      const seen = blend(mask, qSample(schedule, latent, timestep, noise), x);
+      const output = await model.predict(seen, timestep, signal);
+      switch (parameterization) {
+        case 'x0':
+          return blend(mask, latent, output);
+        case 'eps':
+          return blend(mask, linearCombination([1 / s, x], [-a / s, latent]), output);
+        case 'v':
+          // v = (a x - x_0) / s
+          return blend(mask, linearCombination([a / s, x], [-1 / s, latent]), output);
+      }
+    },
+  };
+}

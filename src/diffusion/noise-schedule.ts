@@ -1,0 +1,138 @@
+/**
+ * NoiseSchedule: how much noise a model saw at each timestep of its training, as samplers need it.
+ *
+ * A table alphas_cumprod[t], t = 0 … T-1, rounded to float32 as the originals' buffers are, and the same as Karras's sigma =
+ * sqrt((1 - alphas_cumprod) / alphas_cumprod). Between whole timesteps log sigma is linear (k-diffusion's DiscreteSchedule).
+ */
+
+import { StableDiffusionError } from '../errors.ts';
+import { type BetaOptions, type BetaScheduleName, betaSchedule } from './beta-schedule.ts';
+import { type ModelSigmas, nearestTimestep, sigmaToTimestep, timestepToSigma } from './sigma-schedules/model-sigmas.ts';
+
+/** With `sigmas` and `logSigmas`, float32 [T], ascending. */
+export interface NoiseSchedule extends ModelSigmas {
+  /** T: number of timesteps the model was trained with. */
+  readonly trainTimesteps: number;
+  /** float32 [T], descending. The last may be 0 (zero terminal SNR). */
+  readonly alphasCumprod: Float32Array;
+  /** alphas_cumprod at a timestep, which may lie between two. Clamped to the table's ends. */
+  alphaBarAt(timestep: number): number;
+  /** sigma at a timestep, which may lie between two. Clamped to the table's ends. */
+  sigmaOfTimestep(timestep: number): number;
+  /** The timestep of a sigma, between two or, quantised, the nearest. Clamped to 0 … T-1. */
+  timestepOfSigma(sigma: number, quantize?: boolean): number;
+}
+
+/** The schedule of a table of alphas_cumprod. */
+export function noiseSchedule(alphasCumprod: Float32Array): NoiseSchedule {
+  const count = alphasCumprod.length;
+  const sigmas = alphasCumprod.map((alphaBar) => Math.sqrt((1 - alphaBar) / alphaBar));
+  const model: ModelSigmas = { sigmas, logSigmas: sigmas.map(Math.log) };
+
+  function sigmaOfTimestep(timestep: number): number {
+    return Number.isInteger(timestep) && timestep >= 0 && timestep < count ? (sigmas[timestep] as number) : timestepToSigma(model, timestep);
+  }
+
+  return {
+    ...model,
+    trainTimesteps: count,
+    alphasCumprod,
+    sigmaOfTimestep,
+    alphaBarAt(timestep) {
+      const t = Math.min(Math.max(timestep, 0), count - 1);
+      return Number.isInteger(t) ? (alphasCumprod[t] as number) : 1 / (1 + sigmaOfTimestep(t) ** 2);
+    },
+    timestepOfSigma(sigma, quantize = false) {
+      if (sigma >= (sigmas[count - 1] as number)) return count - 1;
+      return quantize ? nearestTimestep(model, sigma) : sigmaToTimestep(model, sigma);
+    },
+  };
+}
+
+export interface NoiseScheduleConfig extends BetaOptions {
+  /** Default `linear`. */
+  readonly betaSchedule?: BetaScheduleName;
+  /** T. Default 1000. */
+  readonly timesteps?: number;
+}
+
+/** alphas_cumprod in float64, as numpy.cumprod(1 - betas). */
+function alphasCumprodOf(betas: Float64Array): Float64Array {
+  let product = 1;
+  return betas.map((beta) => {
+    product *= 1 - beta;
+    return product;
+  });
+}
+
+/** The schedule of a CompVis configuration (`linear_start`, `linear_end`, …), or of its `given_betas`. */
+export function noiseScheduleOf(config: NoiseScheduleConfig | Float64Array): NoiseSchedule {
+  const betas = config instanceof Float64Array ? config : betaSchedule(config.betaSchedule ?? 'linear', config.timesteps ?? 1000, config);
+  return noiseSchedule(Float32Array.from(alphasCumprodOf(betas)));
+}
+
+/** The schedule of Stable Diffusion v1: `linear`, 1000 steps, 0.00085 to 0.012. */
+export function stableDiffusionSchedule(): NoiseSchedule {
+  return noiseScheduleOf({ linearStart: 0.00085, linearEnd: 0.012 });
+}
+
+/** The buffers of DDPM.register_schedule, float32 [T], by their names; all but `lvlb_weights` are also keys of CompVis checkpoints. */
+export interface DdpmBuffers {
+  readonly betas: Float32Array;
+  readonly alphas_cumprod: Float32Array;
+  readonly alphas_cumprod_prev: Float32Array;
+  readonly sqrt_alphas_cumprod: Float32Array;
+  readonly sqrt_one_minus_alphas_cumprod: Float32Array;
+  readonly log_one_minus_alphas_cumprod: Float32Array;
+  readonly sqrt_recip_alphas_cumprod: Float32Array;
+  readonly sqrt_recipm1_alphas_cumprod: Float32Array;
+  readonly posterior_variance: Float32Array;
+  readonly posterior_log_variance_clipped: Float32Array;
+  readonly posterior_mean_coef1: Float32Array;
+  readonly posterior_mean_coef2: Float32Array;
+  readonly lvlb_weights: Float32Array;
+}
+
+export interface DdpmBufferOptions {
+  /** Weight of beta against beta-tilde in the posterior variance, 0 … 1. Default 0. */
+  readonly vPosterior?: number;
+  /** Decides `lvlb_weights`. Default `eps`. */
+  readonly parameterization?: 'eps' | 'v' | 'x0';
+}
+
+/** Computed in float64 and rounded; `lvlb_weights` in float32 from the rounded ones, as there. */
+export function ddpmBuffers(betas: Float64Array, options: DdpmBufferOptions = {}): DdpmBuffers {
+  const { vPosterior = 0, parameterization = 'eps' } = options;
+  if (betas.length < 2) throw new StableDiffusionError('config-invalid', `A DDPM has 2 or more timesteps, and ${betas.length} were given.`);
+  const count = betas.length;
+  const bars = alphasCumprodOf(betas);
+  const table = (value: (i: number) => number) => Float32Array.from({ length: count }, (_, i) => value(i));
+  const beta = (i: number) => betas[i] as number;
+  const bar = (i: number) => (i < 0 ? 1 : (bars[i] as number));
+  const variance = (i: number) => ((1 - vPosterior) * beta(i) * (1 - bar(i - 1))) / (1 - bar(i)) + vPosterior * beta(i);
+  const posteriorVariance = table(variance);
+  const barsFloat32 = table(bar);
+  const lvlb = (i: number): number => {
+    const rounded = barsFloat32[i] as number;
+    if (parameterization === 'v') return 1;
+    if (parameterization === 'x0') return (0.5 * Math.fround(Math.sqrt(rounded))) / Math.fround(2 - rounded);
+    const betaFloat32 = Math.fround(beta(i));
+    const divisor = Math.fround(Math.fround(2 * (posteriorVariance[i] as number) * Math.fround(1 - beta(i))) * Math.fround(1 - rounded));
+    return Math.fround(betaFloat32 * betaFloat32) / divisor;
+  };
+  return {
+    betas: table(beta),
+    alphas_cumprod: barsFloat32,
+    alphas_cumprod_prev: table((i) => bar(i - 1)),
+    sqrt_alphas_cumprod: table((i) => Math.sqrt(bar(i))),
+    sqrt_one_minus_alphas_cumprod: table((i) => Math.sqrt(1 - bar(i))),
+    log_one_minus_alphas_cumprod: table((i) => Math.log(1 - bar(i))),
+    sqrt_recip_alphas_cumprod: table((i) => Math.sqrt(1 / bar(i))),
+    sqrt_recipm1_alphas_cumprod: table((i) => Math.sqrt(1 / bar(i) - 1)),
+    posterior_variance: posteriorVariance,
+    posterior_log_variance_clipped: table((i) => Math.log(Math.max(variance(i), 1e-20))),
+    posterior_mean_coef1: table((i) => (beta(i) * Math.sqrt(bar(i - 1))) / (1 - bar(i))),
+    posterior_mean_coef2: table((i) => ((1 - bar(i - 1)) * Math.sqrt(1 - beta(i))) / (1 - bar(i))),
+    lvlb_weights: table((i) => lvlb(Math.max(i, 1))),
+  };
+}

@@ -1,0 +1,73 @@
+/**
+ * A sampler in sigma space (k-diffusion's form) as a row of the table: this file prepares what all of those have in common, the
+ * sigmas, the start, the denoiser and inpainting, so that a sampler's own file is its algorithm only.
+ */
+
+import { StableDiffusionError } from '../../errors.ts';
+import type { IntervalNoise } from '../../random/noise-source.ts';
+import { addScaled, scale } from '../../tensor/arithmetic.ts';
+import { type Denoiser, denoiser, type Latent } from '../denoiser.ts';
+import { keepDenoised } from '../inpainting.ts';
+import type { Sampler, SamplerSettings, Sampling, SamplingRequest } from '../sampler.ts';
+import { type SigmaScheduleName, sigmaSchedules } from '../sigma-schedules/index.ts';
+import { checkRequest, stepNoiseOf } from './request.ts';
+
+export interface SigmaSamplerOptions extends SamplerSettings {
+  /** Noise of unit variance for the step from one sigma to the next. */
+  readonly noise: IntervalNoise;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** An algorithm in sigma space. `x` is at noise level `sigmas[0]`; `sigmas` descend, usually to 0, one more than there are steps. */
+export type SigmaSampling = (denoise: Denoiser, x: Latent, sigmas: ArrayLike<number>, options: SigmaSamplerOptions) => Sampling;
+
+export interface SigmaSamplerRow extends Omit<Sampler, 'space' | 'run'> {
+  readonly sample: SigmaSampling;
+  /** Sigma schedule where a request names none. Default `normal`, the model's own levels at even timesteps. */
+  readonly schedule?: SigmaScheduleName;
+  /** A1111 and ComfyUI leave the last but one sigma out for this sampler (DPM2, DPM2 a, UniPC, DPM++ 3M SDE in A1111). */
+  readonly discardsNextToLastSigma?: boolean;
+  /** Takes the Brownian tree of the request, where it has one. */
+  readonly usesIntervalNoise?: boolean;
+}
+
+/** Descending sigmas for a request; those of the steps left out at the start are gone. */
+export function sigmasOf(row: Pick<SigmaSamplerRow, 'schedule' | 'discardsNextToLastSigma'>, request: SamplingRequest): Float32Array {
+  const name = request.schedule ?? row.schedule ?? 'normal';
+  if (!Object.hasOwn(sigmaSchedules, name)) {
+    throw new StableDiffusionError('invalid-argument', `There is no sigma schedule ${JSON.stringify(name)}; there are ${Object.keys(sigmaSchedules).join(', ')}.`);
+  }
+  const schedule = sigmaSchedules[name as SigmaScheduleName];
+  const sigmas = schedule(request.steps + (row.discardsNextToLastSigma ? 1 : 0), request.model.schedule);
+  const last = sigmas.length - 1;
+  const kept = row.discardsNextToLastSigma ? sigmas.filter((_, i) => i !== last - 1) : sigmas;
+  return kept.slice(request.startStep ?? 0);
+}
+
+/** Start noise scaled to the first sigma, on top of the initial latent where there is one. */
+export function startAt(request: SamplingRequest, sigma: number): Latent {
+  return request.initial ? addScaled(request.initial, sigma, request.startNoise) : scale(request.startNoise, sigma);
+}
+
+/** Makes the table's row of an algorithm. */
+export function sigmaSampler(row: SigmaSamplerRow): Sampler {
+  const { sample, name, title, aliases, usesStepNoise } = row;
+  return {
+    name,
+    title,
+    aliases,
+    usesStepNoise,
+    space: 'sigma',
+    run(request) {
+      checkRequest(request, usesStepNoise);
+      const sigmas = sigmasOf(row, request);
+      const noise =
+        row.usesIntervalNoise && request.intervalNoise
+          ? request.intervalNoise(sigmas.findLast((sigma) => sigma > 0) as number, sigmas[0] as number)
+          : stepNoiseOf(request, name);
+      const plain = denoiser(request.model);
+      const denoise = request.inpainting ? keepDenoised(plain, request.inpainting, request.startNoise) : plain;
+      return sample(denoise, startAt(request, sigmas[0] as number), sigmas, { ...request.settings, noise, signal: request.signal });
+    },
+  };
+}
