@@ -7,14 +7,15 @@
 
 import { StableDiffusionError } from '../errors.ts';
 import { type BetaOptions, type BetaScheduleName, betaSchedule } from './beta-schedule.ts';
-import { type ModelSigmas, nearestTimestep, sigmaToTimestep, timestepToSigma } from './sigma-schedules/model-sigmas.ts';
 
-/** With `sigmas` and `logSigmas`, float32 [T], ascending. */
-export interface NoiseSchedule extends ModelSigmas {
+export interface NoiseSchedule {
   /** T: number of timesteps the model was trained with. */
   readonly trainTimesteps: number;
   /** float32 [T], descending. The last may be 0 (zero terminal SNR). */
   readonly alphasCumprod: Float32Array;
+  /** float32 [T], ascending; and their natural logarithms. */
+  readonly sigmas: Float32Array;
+  readonly logSigmas: Float32Array;
   /** alphas_cumprod at a timestep, which may lie between two. Clamped to the table's ends. */
   alphaBarAt(timestep: number): number;
   /** sigma at a timestep, which may lie between two. Clamped to the table's ends. */
@@ -23,28 +24,51 @@ export interface NoiseSchedule extends ModelSigmas {
   timestepOfSigma(sigma: number, quantize?: boolean): number;
 }
 
-/** The schedule of a table of alphas_cumprod. */
+/** The schedule of a table of alphas_cumprod: float32 [T], descending, in [0, 1). */
 export function noiseSchedule(alphasCumprod: Float32Array): NoiseSchedule {
   const count = alphasCumprod.length;
   const sigmas = alphasCumprod.map((alphaBar) => Math.sqrt((1 - alphaBar) / alphaBar));
-  const model: ModelSigmas = { sigmas, logSigmas: sigmas.map(Math.log) };
+  const logSigmas = sigmas.map(Math.log);
+  const at = (table: Float32Array, index: number) => table[index] as number;
+
+  /** The last entry of logSigmas that is at most `value`, or 0; never the very last one, so that there is one above it. */
+  function indexBelow(value: number): number {
+    let low = 0;
+    let high = count - 1;
+    while (high - low > 1) {
+      const middle = (low + high) >>> 1;
+      if (at(logSigmas, middle) <= value) low = middle;
+      else high = middle;
+    }
+    return low;
+  }
 
   function sigmaOfTimestep(timestep: number): number {
-    return Number.isInteger(timestep) && timestep >= 0 && timestep < count ? (sigmas[timestep] as number) : timestepToSigma(model, timestep);
+    const t = Math.min(Math.max(timestep, 0), count - 1);
+    const low = Math.floor(t);
+    const weight = t - low;
+    return weight === 0 ? at(sigmas, low) : Math.exp((1 - weight) * at(logSigmas, low) + weight * at(logSigmas, low + 1));
   }
 
   return {
-    ...model,
     trainTimesteps: count,
     alphasCumprod,
+    sigmas,
+    logSigmas,
     sigmaOfTimestep,
     alphaBarAt(timestep) {
       const t = Math.min(Math.max(timestep, 0), count - 1);
-      return Number.isInteger(t) ? (alphasCumprod[t] as number) : 1 / (1 + sigmaOfTimestep(t) ** 2);
+      return Number.isInteger(t) ? at(alphasCumprod, t) : 1 / (1 + sigmaOfTimestep(t) ** 2);
     },
     timestepOfSigma(sigma, quantize = false) {
-      if (sigma >= (sigmas[count - 1] as number)) return count - 1;
-      return quantize ? nearestTimestep(model, sigma) : sigmaToTimestep(model, sigma);
+      if (sigma >= at(sigmas, count - 1)) return count - 1;
+      if (sigma <= at(sigmas, 0)) return 0;
+      const logSigma = Math.log(sigma);
+      const low = indexBelow(logSigma);
+      const below = logSigma - at(logSigmas, low);
+      const above = at(logSigmas, low + 1) - logSigma;
+      if (quantize) return below <= above ? low : low + 1;
+      return low + below / (below + above);
     },
   };
 }
