@@ -1,0 +1,34 @@
+/**
+ * `beta`: timesteps at even quantiles of a beta distribution, dense at both ends. Lee et al. 2024, "Beta Sampling is All You Need".
+ *
+ * ComfyUI rounds to entries of the model's table and drops repeated ones, so that many steps may become fewer. A1111 knows no table: its
+ * quantiles lie between sigma_min and sigma_max directly.
+ */
+
+import { betaQuantile } from './beta-distribution.ts';
+import { checkSteps, highest, linspace, lowest, type SigmaSchedule, withZero } from './sigma-schedule.ts';
+
+/** Rounds to the nearest whole number, halves to the even one (numpy.rint). */
+function roundHalfEven(value: number): number {
+  const floor = Math.floor(value);
+  const rest = value - floor;
+  return rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? floor + 1 : floor;
+}
+
+/** ComfyUI's form. */
+export const beta: SigmaSchedule = (steps, model, options = {}) => {
+  checkSteps(steps);
+  const { alpha = 0.6, beta = 0.6 } = options;
+  const last = model.sigmas.length - 1;
+  const timesteps = Array.from({ length: steps }, (_, i) => roundHalfEven(betaQuantile(1 - i / steps, alpha, beta) * last));
+  return withZero(timesteps.filter((t, i) => t !== timesteps[i - 1]).map((t) => model.sigmas[t] as number));
+};
+
+/** A1111's form. */
+export const betaContinuous: SigmaSchedule = (steps, model, options = {}) => {
+  checkSteps(steps);
+  const { alpha = 0.6, beta = 0.6 } = options;
+  const min = lowest(model, options);
+  const max = highest(model, options);
+  return withZero(linspace(0, 1, steps).map((ramp) => min + betaQuantile(1 - ramp, alpha, beta) * (max - min)));
+};
