@@ -11,6 +11,8 @@ export interface ByteSource {
   /** Path on this machine, where it is a file there. */
   readonly path?: string;
   readonly size: number;
+  /** Every read is a request over the network: readers keep them few. */
+  readonly remote?: boolean;
   /** Exactly `length` bytes from `offset`. Throws `file-truncated` if the file is shorter. The caller owns the bytes. */
   read(offset: number, length: number): Promise<Uint8Array>;
   close(): Promise<void>;

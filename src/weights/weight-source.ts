@@ -5,6 +5,7 @@
  * `WeightSource` to `WeightSource`.
  */
 
+import { StableDiffusionError } from '../errors.ts';
 import type { DType } from '../tensor/dtype.ts';
 import type { Shape, Tensor } from '../tensor/tensor.ts';
 
@@ -22,14 +23,25 @@ export interface ByteLocation {
   readonly length: number;
 }
 
+/** What a file says besides its tensors: a training step, a format name, hyper-parameters. */
+export type MetadataValue = null | boolean | number | string | readonly MetadataValue[] | ReadonlyMap<string, MetadataValue>;
+
 export interface WeightSource {
   /** What this is, for messages: a file name, or a phrase. */
   readonly label: string;
   readonly entries: ReadonlyMap<string, WeightEntry>;
+  readonly metadata?: ReadonlyMap<string, MetadataValue>;
   /** The tensor `name`, in its stored element type, contiguous. Throws `weights-mismatch` if there is none of that name. */
   read(name: string, signal?: AbortSignal): Promise<Tensor>;
   /** Where its bytes lie, if they can be used in place. */
   locate?(name: string): ByteLocation | undefined;
   /** Releases files. Reading afterwards throws. */
   close(): Promise<void>;
+}
+
+/** What `entries` has for `name`; throws `weights-mismatch`, naming both, if it has nothing. */
+export function findEntry<E>(label: string, entries: ReadonlyMap<string, E>, name: string): E {
+  const found = entries.get(name);
+  if (found === undefined) throw new StableDiffusionError('weights-mismatch', `${label} has no tensor ${JSON.stringify(name)}.`);
+  return found;
 }
