@@ -101,22 +101,31 @@ export function attributesText(attributes: object): string {
 
 /** Scoped access to a network's parameters, under the names of the CompVis checkpoints. */
 export class Params {
+  /** The module's path inside the network, as taps name it. */
   readonly path: string;
+  /** Where the network's parameters lie in a checkpoint, e.g. `first_stage_model`; part of parameter names and not of module paths. */
+  readonly prefix: string;
   readonly builder: GraphBuilder;
 
-  constructor(builder: GraphBuilder, path = '') {
+  constructor(builder: GraphBuilder, path = '', prefix = '') {
     this.builder = builder;
     this.path = path;
+    this.prefix = prefix;
   }
 
   /** The scope of a child module: `p.at('input_blocks.1.0')`. */
   at(name: string | number): Params {
-    return new Params(this.builder, this.path ? `${this.path}.${name}` : String(name));
+    return new Params(this.builder, join(this.path, String(name)), this.prefix);
+  }
+
+  /** A network whose parameters lie under `name` here, and whose module paths begin anew. */
+  under(name: string): Params {
+    return new Params(this.builder, '', join(this.prefix, join(this.path, name)));
   }
 
   /** Declares and returns a parameter of this module. */
   get(name: string, shape: Shape, dtype: DType = 'float32'): Sym {
-    return this.builder.parameter(this.path ? `${this.path}.${name}` : name, shape, dtype);
+    return this.builder.parameter(join(this.prefix, join(this.path, name)), shape, dtype);
   }
 
   /** Runs a module's body under its scope and marks its output with the module's path, so that it can be tapped. */
@@ -124,13 +133,21 @@ export class Params {
     const outer = this.builder.scope;
     this.builder.scope = this.path;
     try {
-      const output = body();
-      this.builder.marks.set(this.path, output);
-      return output;
+      return this.mark(body());
     } finally {
       this.builder.scope = outer;
     }
   }
+
+  /** Makes `value` what a tap of this module gives. */
+  mark(value: Sym): Sym {
+    this.builder.marks.set(this.path, value);
+    return value;
+  }
+}
+
+function join(path: string, name: string): string {
+  return path ? `${path}.${name}` : name;
 }
 
 export interface InputSpec {
@@ -141,6 +158,8 @@ export interface InputSpec {
 export interface TraceOptions {
   /** Module paths whose outputs become outputs `intermediate.PATH`, or 'all'. */
   readonly taps?: readonly string[] | 'all';
+  /** Put in front of every parameter's name, with a dot: where the network lies in a checkpoint. */
+  readonly prefix?: string;
 }
 
 /**
@@ -156,7 +175,7 @@ export function trace<I extends string>(
   const builder = new GraphBuilder();
   const symbols = {} as Record<I, Sym>;
   for (const name of Object.keys(inputs) as I[]) symbols[name] = builder.input(name, inputs[name].dtype, inputs[name].shape);
-  const results = network(symbols, new Params(builder));
+  const results = network(symbols, new Params(builder, '', options.prefix));
   const outputs: NamedValue[] = Object.entries(results).map(([name, value]) => ({ name, value }));
   const taps = options.taps === 'all' ? [...builder.marks.keys()] : (options.taps ?? []);
   for (const path of taps) {
