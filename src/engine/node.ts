@@ -1,0 +1,158 @@
+/** The engine in Node: onnxruntime-node in a worker thread. Providers: CPU, WebGPU (Dawn) and CUDA where the machine has them. */
+
+import { Worker } from 'node:worker_threads';
+import { StableDiffusionError, throwIfAborted } from '../errors.ts';
+import type { Graph } from '../graph/graph.ts';
+import { emitOnnx } from '../onnx/emit.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import type { WeightSource } from '../weights/weight-source.ts';
+import type { CompileOptions, Engine, Program, RunOptions, Tensors } from './engine.ts';
+import { prepareFeeds, wantedOutputs } from './feeds.ts';
+import type { Request, ResponseMessage, SessionSettings } from './node-protocol.ts';
+import { planWeights, readBuffers } from './weights.ts';
+
+export interface NodeEngineOptions {
+  /** Default 'cpu'. */
+  readonly provider?: 'cpu' | 'webgpu' | 'cuda';
+  /** Threads within one operation; by default as many as the machine has cores. */
+  readonly threads?: number;
+}
+
+/** The worker is a file of its own beside this one, under the name this one has: source or compiled. */
+const workerFile = new URL(import.meta.url.endsWith('.ts') ? './node-worker.ts' : './node-worker.js', import.meta.url);
+
+interface Pending {
+  readonly resolve: (outputs: Record<string, Tensor>) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** The worker thread, seen as a function from requests to responses. */
+class Runtime {
+  readonly #worker: Worker;
+  readonly #pending = new Map<number, Pending>();
+  #nextId = 0;
+  #ended: Error | undefined;
+
+  constructor() {
+    this.#worker = new Worker(workerFile);
+    this.#worker.unref();
+    this.#worker.on('message', (message: ResponseMessage) => {
+      const pending = this.#pending.get(message.id);
+      this.#pending.delete(message.id);
+      if (this.#pending.size === 0) this.#worker.unref();
+      if ('error' in message) pending?.reject(new StableDiffusionError('engine-failed', `ONNX Runtime failed: ${message.error}`));
+      else pending?.resolve(message.outputs ?? {});
+    });
+    this.#worker.on('error', (error) => this.#end(error));
+    this.#worker.on('exit', (code) => this.#end(new Error(`the worker thread ended with code ${code}`)));
+  }
+
+  #end(cause: unknown): void {
+    this.#ended = new StableDiffusionError('engine-failed', `The engine stopped: ${cause instanceof Error ? cause.message : String(cause)}.`, { cause });
+    for (const pending of this.#pending.values()) pending.reject(this.#ended);
+    this.#pending.clear();
+  }
+
+  /** Sends a request. The process stays alive until the answer is here. */
+  call(request: Request, transfer: ArrayBuffer[] = []): Promise<Record<string, Tensor>> {
+    if (this.#ended) return Promise.reject(this.#ended);
+    return new Promise((resolve, reject) => {
+      const id = this.#nextId++;
+      this.#pending.set(id, { resolve, reject });
+      this.#worker.ref();
+      this.#worker.postMessage({ id, request }, transfer);
+    });
+  }
+
+  async stop(): Promise<void> {
+    await this.#worker.terminate();
+  }
+}
+
+/** Settles as `work` does, or as soon as the signal fires. The work itself goes on to its end in the worker. */
+function orAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return work;
+  return new Promise((resolve, reject) => {
+    const abort = (): void => reject(new StableDiffusionError('aborted', 'The work was cancelled.', { cause: signal.reason }));
+    signal.addEventListener('abort', abort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}
+
+class NodeProgram implements Program {
+  readonly graph: Graph;
+  readonly #runtime: Runtime;
+  readonly #id: number;
+  #disposed: Promise<unknown> | undefined;
+
+  constructor(graph: Graph, runtime: Runtime, id: number) {
+    this.graph = graph;
+    this.#runtime = runtime;
+    this.#id = id;
+  }
+
+  async run(inputs: Tensors, options: RunOptions = {}): Promise<Record<string, Tensor>> {
+    throwIfAborted(options.signal);
+    if (this.#disposed) throw new StableDiffusionError('invalid-argument', 'The program has been disposed of.');
+    const outputs = wantedOutputs(this.graph, options.outputs);
+    const feeds = prepareFeeds(this.graph, inputs);
+    return orAborted(this.#runtime.call({ kind: 'run', program: this.#id, feeds, outputs }), options.signal);
+  }
+
+  async dispose(): Promise<void> {
+    this.#disposed ??= this.#runtime.call({ kind: 'dispose', program: this.#id });
+    await this.#disposed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+}
+
+class NodeEngine implements Engine {
+  readonly provider: 'cpu' | 'webgpu' | 'cuda';
+  readonly #threads: number;
+  readonly #runtime = new Runtime();
+  #nextProgram = 0;
+
+  constructor(options: NodeEngineOptions) {
+    this.provider = options.provider ?? 'cpu';
+    this.#threads = options.threads ?? 0;
+  }
+
+  async compile(graph: Graph, weights: WeightSource, options: CompileOptions = {}): Promise<Program> {
+    throwIfAborted(options.signal);
+    const precision = options.precision ?? 'float32';
+    const program = this.#nextProgram++;
+    const settings = (folder: string | undefined): SessionSettings => ({ provider: this.provider, threads: this.#threads, folder });
+    if (options.parameters === 'inputs') {
+      await this.#runtime.call({ kind: 'compile', program, model: emitOnnx(graph, { precision }), settings: settings(undefined) });
+      return new NodeProgram(graph, this.#runtime, program);
+    }
+    const plan = planWeights(graph, weights, precision, true);
+    const model = emitOnnx(graph, { precision, parameters: plan.storage });
+    try {
+      for await (const buffer of readBuffers(plan, weights, options)) {
+        await this.#runtime.call({ kind: 'weights', program, buffer }, [buffer.data.buffer as ArrayBuffer]);
+      }
+      await orAborted(this.#runtime.call({ kind: 'compile', program, model, settings: settings(plan.folder) }), options.signal);
+    } catch (error) {
+      await this.#runtime.call({ kind: 'dispose', program }).catch(() => {});
+      throw error;
+    }
+    return new NodeProgram(graph, this.#runtime, program);
+  }
+
+  async dispose(): Promise<void> {
+    await this.#runtime.stop();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+}
+
+/** Starts an engine in Node. Stop it with `dispose`; an idle one does not keep the process alive. */
+export function createNodeEngine(options: NodeEngineOptions = {}): Engine {
+  return new NodeEngine(options);
+}

@@ -1,0 +1,73 @@
+/** Graph → ONNX model. */
+
+import { dimText } from '../graph/dim.ts';
+import type { AnyNode, Graph, Value } from '../graph/graph.ts';
+import type { OpName } from '../graph/operations.ts';
+import type { DType } from '../tensor/dtype.ts';
+import { Emitter, type ParameterStorage } from './emitter.ts';
+import { type Form, forms } from './forms.ts';
+import { encodeModel, type OnnxValue } from './model.ts';
+
+export interface EmitOptions {
+  /** Element type the graph's float32 values have in the model. Inputs and outputs stay float32. */
+  readonly precision?: 'float32' | 'float16';
+  /** Where parameters lie. Without it they are inputs of the model, after the graph's own. */
+  readonly parameters?: ParameterStorage;
+}
+
+/** Operations that lose too much in float16 (sums over many elements, exponentials): computed in float32 between casts. */
+const float32Islands: ReadonlySet<OpName> = new Set(['groupNorm', 'layerNorm', 'softmax', 'sum', 'mean', 'exp', 'log', 'sin', 'cos', 'pow', 'attention']);
+
+const castTo = { float32: 1, float16: 10 } as const;
+
+/** Emits a graph as the bytes of an ONNX model. */
+export function emitOnnx(graph: Graph, options: EmitOptions = {}): Uint8Array {
+  const precision = options.precision ?? 'float32';
+  const half = precision === 'float16';
+  const emitter = new Emitter(graph, precision, options.parameters);
+  const inputs: OnnxValue[] = [];
+  const onnxShape = (value: Value): (number | string)[] => value.shape.map((size) => (typeof size === 'number' ? size : dimText(size)));
+  const declare = (name: string, value: Value, dtype: DType): OnnxValue => ({ name, dtype, shape: onnxShape(value) });
+
+  for (const { name, value } of graph.inputs) {
+    inputs.push(declare(name, value, value.dtype));
+    emitter.rename(value, name);
+    if (half && value.dtype === 'float32') emitter.rename(value, emitter.node('Cast', [name], { to: castTo.float16 }));
+  }
+  if (!options.parameters) {
+    for (const { name, value } of graph.parameters) {
+      inputs.push(declare(name, value, emitter.dtype(value)));
+      emitter.rename(value, name);
+    }
+  }
+  for (const { value, tensor } of graph.constants) emitter.rename(value, emitter.constant(tensor));
+
+  // An output that is a node's result gets its name there; one that is a leaf, or asked for twice, is copied.
+  const made = new Set(graph.nodes.map((node) => node.output.id));
+  const named = new Set<number>();
+  const copies: [string, Value][] = [];
+  for (const { name, value } of graph.outputs) {
+    if (!half && made.has(value.id) && !named.has(value.id)) {
+      named.add(value.id);
+      emitter.rename(value, name);
+    } else copies.push([name, value]);
+  }
+
+  for (const node of graph.nodes) {
+    emitter.scope = node.scope;
+    const output = emitter.name(node.output);
+    if (half && float32Islands.has(node.op)) emitter.island(node.inputs, output, (inner) => emitNode(emitter, node, inner));
+    else emitNode(emitter, node, output);
+  }
+  for (const [name, value] of copies) {
+    if (half && value.dtype === 'float32') emitter.node('Cast', [emitter.name(value)], { to: castTo.float32 }, { output: name });
+    else emitter.node('Identity', [emitter.name(value)], {}, { output: name });
+  }
+  const outputs = graph.outputs.map(({ name, value }) => declare(name, value, value.dtype));
+  return encodeModel({ name: 'graph', nodes: emitter.nodes, inputs, outputs, initializers: emitter.initializers });
+}
+
+function emitNode(emitter: Emitter, node: AnyNode, output: string): void {
+  const form = forms[node.op] as Form<OpName>;
+  form(emitter, node.inputs, node.attributes as never, node.output, { output });
+}
