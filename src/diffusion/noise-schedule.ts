@@ -11,6 +11,8 @@ import { type BetaOptions, type BetaScheduleName, betaSchedule } from './beta-sc
 export interface NoiseSchedule {
   /** T: number of timesteps the model was trained with. */
   readonly trainTimesteps: number;
+  /** float64 [T]: the variances beta_t that the table was made from. */
+  readonly betas: Float64Array;
   /** float32 [T], descending. The last may be 0 (zero terminal SNR). */
   readonly alphasCumprod: Float32Array;
   /** float32 [T], ascending; and their natural logarithms. */
@@ -24,8 +26,8 @@ export interface NoiseSchedule {
   timestepOfSigma(sigma: number, quantize?: boolean): number;
 }
 
-/** The schedule of a table of alphas_cumprod: float32 [T], descending, in [0, 1). */
-export function noiseSchedule(alphasCumprod: Float32Array): NoiseSchedule {
+/** The schedule of a table of alphas_cumprod: float32 [T], descending, in [0, 1). `betas` are worked out from it where they are not given. */
+export function noiseSchedule(alphasCumprod: Float32Array, betas?: Float64Array): NoiseSchedule {
   const count = alphasCumprod.length;
   const sigmas = alphasCumprod.map((alphaBar) => Math.sqrt((1 - alphaBar) / alphaBar));
   const logSigmas = sigmas.map(Math.log);
@@ -52,6 +54,7 @@ export function noiseSchedule(alphasCumprod: Float32Array): NoiseSchedule {
 
   return {
     trainTimesteps: count,
+    betas: betas ?? Float64Array.from(alphasCumprod, (alphaBar, t) => 1 - alphaBar / (t === 0 ? 1 : at(alphasCumprod, t - 1))),
     alphasCumprod,
     sigmas,
     logSigmas,
@@ -81,7 +84,7 @@ export interface NoiseScheduleConfig extends BetaOptions {
 }
 
 /** alphas_cumprod in float64, as numpy.cumprod(1 - betas). */
-function alphasCumprodOf(betas: Float64Array): Float64Array {
+export function alphasCumprodOf(betas: Float64Array): Float64Array {
   let product = 1;
   return betas.map((beta) => {
     product *= 1 - beta;
@@ -92,7 +95,7 @@ function alphasCumprodOf(betas: Float64Array): Float64Array {
 /** The schedule of a CompVis configuration (`linear_start`, `linear_end`, …), or of its `given_betas`. */
 export function noiseScheduleOf(config: NoiseScheduleConfig | Float64Array): NoiseSchedule {
   const betas = config instanceof Float64Array ? config : betaSchedule(config.betaSchedule ?? 'linear', config.timesteps ?? 1000, config);
-  return noiseSchedule(Float32Array.from(alphasCumprodOf(betas)));
+  return noiseSchedule(Float32Array.from(alphasCumprodOf(betas)), betas);
 }
 
 /** The schedule of Stable Diffusion v1: `linear`, 1000 steps, 0.00085 to 0.012. */

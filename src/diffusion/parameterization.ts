@@ -41,6 +41,16 @@ export function toX0(parameterization: Parameterization, output: Latent, x: Late
   }
 }
 
+/** The two together: the clean latent and the noise that the output means, x = sqrt(alphaBar) x0 + sqrt(1 - alphaBar) eps. */
+export interface Prediction {
+  readonly x0: Latent;
+  readonly eps: Latent;
+}
+
+export function predictionOf(parameterization: Parameterization, output: Latent, x: Latent, alphaBar: number): Prediction {
+  return { x0: toX0(parameterization, output, x, alphaBar), eps: toEps(parameterization, output, x, alphaBar) };
+}
+
 /** What a network of this parameterisation should have said for x_0 and eps: its training target. */
 export function target(parameterization: Parameterization, x0: Latent, eps: Latent, alphaBar: number): Latent {
   switch (parameterization) {

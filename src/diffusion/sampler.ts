@@ -37,6 +37,8 @@ export interface SamplerSettings {
   readonly order?: number;
   /** Factor on the noise of DDPM-like steps (CompVis's `temperature`). */
   readonly temperature?: number;
+  /** Clip each guess of the clean latent to [-1, 1] (CompVis's `clip_denoised`; for models of pixels). */
+  readonly clipDenoised?: boolean;
 }
 
 /** Everything a pipeline says to a sampler. The same request works for every sampler. */
@@ -59,6 +61,8 @@ export interface SamplingRequest {
   readonly startStep?: number;
   readonly inpainting?: Inpainting;
   readonly settings?: SamplerSettings;
+  /** Replaces each guess of the clean latent, for models of VQ latents (CompVis's `quantize_denoised`). Timestep samplers only. */
+  readonly quantize?: (denoised: Latent) => Promise<Latent>;
   readonly signal?: AbortSignal;
 }
 

@@ -1,0 +1,66 @@
+/**
+ * DDIM: Song, Meng and Ermon 2021, "Denoising Diffusion Implicit Models" (arXiv 2010.02502), equations 12 and 16.
+ * As DDIMSampler of CompVis (ldm/models/diffusion/ddim.py); diffusers' DDIMScheduler is the same over other steps.
+ */
+
+import { throwIfAborted } from '../../errors.ts';
+import { linearCombination } from '../../tensor/arithmetic.ts';
+import type { DiffusionModel, Latent } from '../denoiser.ts';
+import { predictionOf } from '../parameterization.ts';
+import type { Sampler, Sampling } from '../sampler.ts';
+import { type DdimStep, ddimSigma } from '../timesteps.ts';
+import { checkRequest } from './request.ts';
+import { ddimUpdate, optionsOf, sigmaOf, startOf, type TimestepSamplerOptions } from './timestep-sampler.ts';
+
+export interface DdimOptions extends TimestepSamplerOptions {
+  /** Work the noise out again from the revised clean latent (diffusers' `use_clipped_model_output`). */
+  readonly epsFromRevised?: boolean | undefined;
+}
+
+/** Runs the steps from x, which is at the first one's noise level. `eta` 0 (default) is deterministic, 1 is DDPM's variance. */
+export async function* sampleDdim(model: DiffusionModel, x: Latent, steps: readonly DdimStep[], options: DdimOptions = {}): Sampling {
+  const { eta = 0, temperature = 1, noise, drawUnused, beforeStep, reviseX0, signal } = options;
+  let latent = x;
+  for (const [i, step] of steps.entries()) {
+    throwIfAborted(signal);
+    const { timestep, alphaBar, alphaBarPrev } = step;
+    if (beforeStep) latent = await beforeStep(latent, timestep);
+    const output = await model.predict(latent, timestep, signal);
+    let { x0, eps } = predictionOf(model.parameterization, output, latent, alphaBar);
+    if (reviseX0) {
+      x0 = await reviseX0(x0, timestep);
+      if (options.epsFromRevised) {
+        const level = Math.sqrt(1 - alphaBar);
+        eps = linearCombination([1 / level, latent], [-Math.sqrt(alphaBar) / level, x0]);
+      }
+    }
+    const sigma = ddimSigma(step, eta);
+    const draw = sigma > 0 || drawUnused ? noise?.() : undefined;
+    latent = ddimUpdate(x0, eps, alphaBarPrev, sigma, draw, temperature);
+    yield { step: i + 1, steps: steps.length, sigma: sigmaOf(alphaBar), latent, denoised: x0 };
+  }
+  return latent;
+}
+
+/**
+ * DDIM run backwards, from a clean latent to the noise that leads to it (DDIMSampler.encode of the later CompVis repositories, with
+ * the schedule's timesteps in place of the step's number). `descending` are steps as for `sampleDdim`.
+ */
+export function encodeDdim(model: DiffusionModel, x0: Latent, descending: readonly DdimStep[], options: Pick<DdimOptions, 'signal'> = {}): Sampling {
+  const steps = descending.toReversed().map(({ timestep, alphaBar, alphaBarPrev }) => ({ timestep, alphaBar: alphaBarPrev, alphaBarPrev: alphaBar }));
+  return sampleDdim(model, x0, steps, options);
+}
+
+/** Settings: `eta` (default 0), `temperature`, `clipDenoised`. Schedules: `uniform`, `quad`, `a1111`. */
+export const ddim: Sampler = {
+  name: 'ddim',
+  title: 'DDIM',
+  aliases: ['DDIMSampler', 'DDIMScheduler'],
+  space: 'timestep',
+  usesStepNoise: false,
+  run(request) {
+    checkRequest(request, false);
+    const { steps, x } = startOf(request);
+    return sampleDdim(request.model, x, steps, optionsOf(request, 'ddim'));
+  },
+};
