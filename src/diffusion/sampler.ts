@@ -39,6 +39,32 @@ export interface SamplerSettings {
   readonly temperature?: number;
   /** Clip each guess of the clean latent to [-1, 1] (CompVis's `clip_denoised`; for models of pixels). */
   readonly clipDenoised?: boolean;
+  /** DPM++ SDE: where in the step its second model call is, above 0 to 1. */
+  readonly r?: number;
+  /** DPM++ 2M SDE: weight of its second-order term. */
+  readonly solverType?: 'midpoint' | 'heun';
+  /** DPM adaptive: tolerances, first length in log sigma, the PID controller's coefficients, and its threshold to accept a step. */
+  readonly rtol?: number;
+  readonly atol?: number;
+  readonly hInit?: number;
+  readonly pcoeff?: number;
+  readonly icoeff?: number;
+  readonly dcoeff?: number;
+  readonly acceptSafety?: number;
+  /** Restart: where to go back up, and how often. Without it, the original's own choice. */
+  readonly restarts?: readonly Restart[];
+  /** Euler, Heun and DPM2 with churn: draw noise only at steps that use it, as ComfyUI; k-diffusion draws at every step. Default false. */
+  readonly drawsOnlyUsed?: boolean;
+  /** LMS: a step to 0 takes the denoised latent, as ComfyUI; k-diffusion extrapolates. Default false. */
+  readonly endsAtDenoised?: boolean;
+}
+
+/** Goes back from the level nearest to `minSigma` to the one nearest to `maxSigma`, `times` times, and down again over `steps` Karras levels, both ends counted. */
+export interface Restart {
+  readonly minSigma: number;
+  readonly maxSigma: number;
+  readonly steps: number;
+  readonly times: number;
 }
 
 /** Everything a pipeline says to a sampler. The same request works for every sampler. */

@@ -1,0 +1,44 @@
+/**
+ * DPM++ SDE: the stochastic DPM-Solver++(2S): Lu et al. 2022 (arXiv 2211.01095), algorithm 1, with an ancestral split of both of its
+ * stages, and the noise of each from one Brownian path. Two model calls a step, one for a step to 0. After k-diffusion's `sample_dpmpp_sde`.
+ * Reads eta (default 1), sNoise (1), r (where in the step the second call is, 1/2).
+ */
+
+import { linearCombination } from '../../tensor/arithmetic.ts';
+import type { Denoiser, Latent } from '../denoiser.ts';
+import type { Sampling } from '../sampler.ts';
+import { ancestralStep } from './ancestral-step.ts';
+import { type SigmaSamplerOptions, sigmaSampler } from './sigma-sampler.ts';
+import { addNoise, eulerStep, evaluate, sigmaSteps } from './sigma-steps.ts';
+
+export async function* sampleDpmppSde(denoise: Denoiser, x: Latent, sigmas: ArrayLike<number>, options: SigmaSamplerOptions): Sampling {
+  const { noise, eta = 1, sNoise = 1, r = 1 / 2, signal } = options;
+  /** From `sigma` to `next` with a constant denoised latent. */
+  const stage = (from: Latent, towards: Latent, sigma: number, next: number): Latent => {
+    const { down, up } = ancestralStep(sigma, next, eta);
+    return addNoise(eulerStep(from, towards, sigma, down), noise, sigma, next, sNoise * up);
+  };
+  let latent = x;
+  for (const { step, steps, sigma, next } of sigmaSteps(sigmas)) {
+    const denoised = await evaluate(denoise, latent, sigma, signal);
+    if (next === 0) latent = denoised;
+    else {
+      const middle = sigma ** (1 - r) * next ** r;
+      const second = await evaluate(denoise, stage(latent, denoised, sigma, middle), middle, signal);
+      const weight = 1 / (2 * r);
+      latent = stage(latent, linearCombination([1 - weight, denoised], [weight, second]), sigma, next);
+    }
+    yield { step, steps, sigma, latent, denoised };
+  }
+  return latent;
+}
+
+export const dpmppSde = sigmaSampler({
+  name: 'dpmpp-sde',
+  title: 'DPM++ SDE',
+  aliases: ['dpmpp_sde', 'dpmpp_sde_gpu', 'k_dpmpp_sde', 'sample_dpmpp_sde'],
+  usesStepNoise: true,
+  usesIntervalNoise: true,
+  schedule: 'karras',
+  sample: sampleDpmppSde,
+});
