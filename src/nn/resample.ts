@@ -1,0 +1,31 @@
+/** Down- and upsampling by two, of the UNet (`openaimodel.Downsample`, `Upsample`) and of the autoencoder (`model.Downsample`, `Upsample`). */
+
+import { avgPool, upsampleNearest } from '../graph/functions.ts';
+import type { Params, Sym } from '../graph/trace.ts';
+import { convLayer } from './conv.ts';
+import { fixedSize } from './fixed-size.ts';
+
+/** Mean of 2x2 pixels; an odd last row or column is dropped. */
+export function averageHalf(x: Sym): Sym {
+  return avgPool(x, { kernel: 2 });
+}
+
+/** Nearest-neighbour doubling. */
+export function double(x: Sym): Sym {
+  return upsampleNearest(x, 2);
+}
+
+/** The UNet's: a 3x3 convolution `op` of stride 2 padded by 1 on all sides, or averaging without parameters. */
+export function unetDownsample(p: Params, x: Sym, learned: boolean): Sym {
+  return p.module(() => (learned ? convLayer(p.at('op'), x, fixedSize(x, 1), { kernel: 3, stride: 2 }) : averageHalf(x)));
+}
+
+/** The autoencoder's: a 3x3 convolution `conv` of stride 2 padded by 1 on the right and the bottom only, or averaging. */
+export function autoencoderDownsample(p: Params, x: Sym, learned: boolean): Sym {
+  return p.module(() => (learned ? convLayer(p.at('conv'), x, fixedSize(x, 1), { kernel: 3, stride: 2, padding: [0, 0, 1, 1] }) : averageHalf(x)));
+}
+
+/** Doubling and then, if learned, a 3x3 convolution `conv`. */
+export function upsample(p: Params, x: Sym, learned: boolean): Sym {
+  return p.module(() => (learned ? convLayer(p.at('conv'), double(x), fixedSize(x, 1), { kernel: 3 }) : double(x)));
+}
