@@ -14,12 +14,13 @@ const largestTensor = 2 ** 30;
  * The inputs as the program takes them. Checks names, shapes and the sizes of everything the graph would make of them, before any memory is spent.
  * @throws `shape-mismatch`, `too-large`
  */
-export function prepareFeeds(graph: Graph, inputs: Tensors): Record<string, Tensor> {
+export function prepareFeeds(graph: Graph, inputs: Tensors, parameters: 'fixed' | 'inputs'): Record<string, Tensor> {
   const feeds: Record<string, Tensor> = {};
   const bindings = new Map<string, number>();
-  for (const { name, value } of graph.inputs) {
+  const wanted = parameters === 'inputs' ? [...graph.inputs, ...graph.parameters] : graph.inputs;
+  for (const { name, value } of wanted) {
     const given = inputs[name];
-    if (!given) throw new StableDiffusionError('shape-mismatch', `Input ${name} is missing; the program takes ${graph.inputs.map((input) => input.name).join(', ')}.`);
+    if (!given) throw new StableDiffusionError('shape-mismatch', `Input ${name} is missing; the program takes ${wanted.map((input) => input.name).join(', ')}.`);
     bindShape(name, value.shape, given.shape, bindings);
     feeds[name] = convert(given, value.dtype);
   }

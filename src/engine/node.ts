@@ -83,19 +83,21 @@ class NodeProgram implements Program {
   readonly graph: Graph;
   readonly #runtime: Runtime;
   readonly #id: number;
+  readonly #parameters: 'fixed' | 'inputs';
   #disposed: Promise<unknown> | undefined;
 
-  constructor(graph: Graph, runtime: Runtime, id: number) {
+  constructor(graph: Graph, runtime: Runtime, id: number, parameters: 'fixed' | 'inputs') {
     this.graph = graph;
     this.#runtime = runtime;
     this.#id = id;
+    this.#parameters = parameters;
   }
 
   async run(inputs: Tensors, options: RunOptions = {}): Promise<Record<string, Tensor>> {
     throwIfAborted(options.signal);
     if (this.#disposed) throw new StableDiffusionError('invalid-argument', 'The program has been disposed of.');
     const outputs = wantedOutputs(this.graph, options.outputs);
-    const feeds = prepareFeeds(this.graph, inputs);
+    const feeds = prepareFeeds(this.graph, inputs, this.#parameters);
     return orAborted(this.#runtime.call({ kind: 'run', program: this.#id, feeds, outputs }), options.signal);
   }
 
@@ -127,7 +129,7 @@ class NodeEngine implements Engine {
     const settings = (folder: string | undefined): SessionSettings => ({ provider: this.provider, threads: this.#threads, folder });
     if (options.parameters === 'inputs') {
       await this.#runtime.call({ kind: 'compile', program, model: emitOnnx(graph, { precision }), settings: settings(undefined) });
-      return new NodeProgram(graph, this.#runtime, program);
+      return new NodeProgram(graph, this.#runtime, program, 'inputs');
     }
     const plan = planWeights(graph, weights, precision, true);
     const model = emitOnnx(graph, { precision, parameters: plan.storage });
@@ -140,7 +142,7 @@ class NodeEngine implements Engine {
       await this.#runtime.call({ kind: 'dispose', program }).catch(() => {});
       throw error;
     }
-    return new NodeProgram(graph, this.#runtime, program);
+    return new NodeProgram(graph, this.#runtime, program, 'fixed');
   }
 
   async dispose(): Promise<void> {

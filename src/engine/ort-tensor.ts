@@ -2,16 +2,15 @@
 
 import type { Tensor as OrtTensor, TensorConstructor } from 'onnxruntime-common';
 import { StableDiffusionError } from '../errors.ts';
-import type { DType } from '../tensor/dtype.ts';
-import { arrayType } from '../tensor/dtype.ts';
+import { arrayType, type DType } from '../tensor/dtype.ts';
 import { bytesOf, fromBytes, type Tensor } from '../tensor/tensor.ts';
 
 /** Element types by the runtime's names, which are ours for all that programs use. */
 const supported: ReadonlySet<string> = new Set<DType>(['float32', 'float16', 'float64', 'int64', 'int32', 'uint8', 'int8', 'bool']);
 
-export function toOrt(constructor: TensorConstructor, value: Tensor): OrtTensor {
+export function toOrt(OrtTensorClass: TensorConstructor, value: Tensor): OrtTensor {
   if (!supported.has(value.dtype)) throw new StableDiffusionError('shape-mismatch', `Tensors of ${value.dtype} cannot enter a program.`);
-  return new constructor(value.dtype as 'float32', value.data as Float32Array, value.shape);
+  return new OrtTensorClass(value.dtype as 'float32', value.data as Float32Array, value.shape);
 }
 
 /** Copies a tensor out of the runtime's memory. */

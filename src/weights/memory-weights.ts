@@ -11,7 +11,7 @@ export function memoryWeights(tensors: ReadonlyMap<string, Tensor>, label = 'wei
     async read(name) {
       const found = tensors.get(name);
       if (!found) throw new StableDiffusionError('weights-mismatch', `${label} has no tensor ${name}.`);
-      return found;
+      return { ...found, data: found.data.slice() } as Tensor;
     },
     async close() {},
   };

@@ -31,7 +31,7 @@ export interface WeightSource {
   readonly label: string;
   readonly entries: ReadonlyMap<string, WeightEntry>;
   readonly metadata?: ReadonlyMap<string, MetadataValue>;
-  /** The tensor `name`, in its stored element type, contiguous. Throws `weights-mismatch` if there is none of that name. */
+  /** The tensor `name`, in its stored element type, contiguous. The caller owns it. Throws `weights-mismatch` if there is none of that name. */
   read(name: string, signal?: AbortSignal): Promise<Tensor>;
   /** Where its bytes lie, if they can be used in place. */
   locate?(name: string): ByteLocation | undefined;

@@ -1,0 +1,166 @@
+/**
+ * The engine in browsers: onnxruntime-web, on WASM (threads where the page is cross-origin isolated) or WebGPU.
+ *
+ * ONNX Runtime computes on the thread that calls it; a page keeps its own thread free by using the library in a worker.
+ */
+
+import type { InferenceSession, InferenceSessionFactory, TensorConstructor } from 'onnxruntime-common';
+import { StableDiffusionError, throwIfAborted } from '../errors.ts';
+import type { Graph } from '../graph/graph.ts';
+import { emitOnnx } from '../onnx/emit.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import type { WeightSource } from '../weights/weight-source.ts';
+import type { CompileOptions, Engine, Program, RunOptions, Tensors } from './engine.ts';
+import { prepareFeeds, wantedOutputs } from './feeds.ts';
+import { fromOrt, toOrt } from './ort-tensor.ts';
+import { planWeights, readBuffers, type WeightBuffer } from './weights.ts';
+
+export interface WebEngineOptions {
+  /** Default 'wasm'. */
+  readonly provider?: 'wasm' | 'webgpu';
+  /** Where the runtime's .wasm and .mjs files are served, ending in '/'; by default beside the script. */
+  readonly wasmPath?: string;
+  /** Threads of the WASM provider; by default the runtime's choice. More than one needs a cross-origin isolated page. */
+  readonly threads?: number;
+}
+
+interface Runtime {
+  readonly InferenceSession: InferenceSessionFactory;
+  readonly Tensor: TensorConstructor;
+  readonly env: { readonly wasm: { wasmPaths?: unknown; numThreads?: number }; logLevel?: string };
+}
+
+async function loadRuntime(options: WebEngineOptions): Promise<Runtime> {
+  const runtime: Runtime = options.provider === 'webgpu' ? await import('onnxruntime-web/webgpu') : await import('onnxruntime-web/wasm');
+  if (options.wasmPath !== undefined) runtime.env.wasm.wasmPaths = options.wasmPath;
+  if (options.threads !== undefined) runtime.env.wasm.numThreads = options.threads;
+  runtime.env.logLevel = 'error';
+  return runtime;
+}
+
+/** WASM throws bare numbers (addresses of C++ exceptions) as well as errors. */
+function failure(error: unknown): StableDiffusionError {
+  const text = error instanceof Error ? error.message : `error ${String(error)}`;
+  return new StableDiffusionError('engine-failed', `ONNX Runtime failed: ${text}`, { cause: error });
+}
+
+/** Calls of one after the other: a session does not take a second run before the first has ended. */
+class Turns {
+  #last: Promise<unknown> = Promise.resolve();
+
+  take<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#last.then(work, work);
+    this.#last = turn.catch(() => {});
+    return turn;
+  }
+}
+
+class WebProgram implements Program {
+  readonly graph: Graph;
+  readonly #session: InferenceSession;
+  readonly #runtime: Runtime;
+  readonly #turns: Turns;
+  readonly #parameters: 'fixed' | 'inputs';
+  #disposed = false;
+
+  constructor(graph: Graph, session: InferenceSession, runtime: Runtime, turns: Turns, parameters: 'fixed' | 'inputs') {
+    this.graph = graph;
+    this.#session = session;
+    this.#runtime = runtime;
+    this.#turns = turns;
+    this.#parameters = parameters;
+  }
+
+  async run(inputs: Tensors, options: RunOptions = {}): Promise<Record<string, Tensor>> {
+    throwIfAborted(options.signal);
+    if (this.#disposed) throw new StableDiffusionError('invalid-argument', 'The program has been disposed of.');
+    const outputs = wantedOutputs(this.graph, options.outputs);
+    const feeds = prepareFeeds(this.graph, inputs, this.#parameters);
+    return this.#turns.take(async () => {
+      throwIfAborted(options.signal);
+      try {
+        const tensors = Object.fromEntries(Object.entries(feeds).map(([name, value]) => [name, toOrt(this.#runtime.Tensor, value)]));
+        const results = await this.#session.run(tensors, outputs);
+        return Object.fromEntries(outputs.map((name) => {
+          const value = results[name];
+          if (!value) throw new Error(`the runtime returned no ${name}`);
+          return [name, fromOrt(value)];
+        }));
+      } catch (error) {
+        throw failure(error);
+      }
+    });
+  }
+
+  async dispose(): Promise<void> {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    await this.#turns.take(() => this.#session.release());
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+}
+
+class WebEngine implements Engine {
+  readonly provider: 'wasm' | 'webgpu';
+  readonly #runtime: Runtime;
+  readonly #turns = new Turns();
+  readonly #programs = new Set<Program>();
+
+  constructor(provider: 'wasm' | 'webgpu', runtime: Runtime) {
+    this.provider = provider;
+    this.#runtime = runtime;
+  }
+
+  async compile(graph: Graph, weights: WeightSource, options: CompileOptions = {}): Promise<Program> {
+    throwIfAborted(options.signal);
+    const precision = options.precision ?? 'float32';
+    const fixed = options.parameters !== 'inputs';
+    const plan = fixed ? planWeights(graph, weights, precision, false) : undefined;
+    const model = emitOnnx(graph, { precision, ...(plan ? { parameters: plan.storage } : {}) });
+    const externalData: WeightBuffer[] = [];
+    if (plan) for await (const buffer of readBuffers(plan, weights, options)) externalData.push(buffer);
+    throwIfAborted(options.signal);
+    const session = await this.#turns.take(async () => {
+      try {
+        return await this.#runtime.InferenceSession.create(model, {
+          executionProviders: [this.provider],
+          graphOptimizationLevel: 'all',
+          logSeverityLevel: 3,
+          ...(externalData.length > 0 ? { externalData } : {}),
+        });
+      } catch (error) {
+        throw failure(error);
+      }
+    });
+    const program = new WebProgram(graph, session, this.#runtime, this.#turns, options.parameters ?? 'fixed');
+    this.#programs.add(program);
+    return program;
+  }
+
+  async dispose(): Promise<void> {
+    await Promise.all([...this.#programs].map((program) => program.dispose()));
+    this.#programs.clear();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+}
+
+/**
+ * Starts an engine in a browser, in a page or a worker.
+ * @throws `engine-unavailable` if WebGPU is asked for and the browser has none
+ */
+export async function createWebEngine(options: WebEngineOptions = {}): Promise<Engine> {
+  const provider = options.provider ?? 'wasm';
+  if (provider === 'webgpu') {
+    const gpu = (globalThis.navigator as { readonly gpu?: { requestAdapter(): Promise<unknown> } } | undefined)?.gpu;
+    if (!(await gpu?.requestAdapter())) {
+      throw new StableDiffusionError('engine-unavailable', "This browser offers no WebGPU adapter. Use the 'wasm' provider, or a browser and graphics driver with WebGPU.");
+    }
+  }
+  return new WebEngine(provider, await loadRuntime(options));
+}

@@ -1,0 +1,189 @@
+/** What every engine must do, as a list of named checks. Free of `node:` imports, so that the same list runs in Node and in a page. */
+
+import type { Engine } from '../../src/engine/engine.ts';
+import { dim, multiplyDims } from '../../src/graph/dim.ts';
+import * as f from '../../src/graph/functions.ts';
+import type { Graph } from '../../src/graph/graph.ts';
+import { type Sym, trace } from '../../src/graph/trace.ts';
+import { toFloat32 } from '../../src/tensor/convert.ts';
+import { elementCount, float32, int64, type Shape, type Tensor } from '../../src/tensor/tensor.ts';
+import { memoryWeights } from '../../src/weights/memory-weights.ts';
+
+export interface Check {
+  readonly name: string;
+  readonly run: (engine: Engine) => Promise<void>;
+}
+
+function ensure(condition: boolean, message: string): void {
+  if (!condition) throw new Error(message);
+}
+
+/** Smooth values without a pattern the operations could hide behind. */
+export function wave(shape: Shape, phase = 0): Tensor<'float32'> {
+  return float32(shape, Float32Array.from({ length: elementCount(shape) }, (_, i) => Math.sin(i * 1.7 + phase) + 0.3 * Math.cos(i * 0.31)));
+}
+
+function nearly(got: Tensor | undefined, want: ArrayLike<number>, tolerance: number): void {
+  const values = got ? toFloat32(got).data : [];
+  ensure(values.length === want.length, `${values.length} values instead of ${want.length}`);
+  for (let i = 0; i < want.length; i++) {
+    const difference = Math.abs((values[i] as number) - (want[i] as number));
+    ensure(difference <= tolerance, `element ${i} is ${values[i]}, not ${want[i]}`);
+  }
+}
+
+async function rejects(work: Promise<unknown>, code: string): Promise<void> {
+  const error: unknown = await work.then(() => undefined, (reason: unknown) => reason);
+  const found = typeof error === 'object' && error !== null && 'code' in error ? error.code : String(error);
+  ensure(found === code, `expected the error ${code}, got ${found}`);
+}
+
+const none = memoryWeights(new Map());
+
+/** A small network with everything that makes shapes hard: convolution, normalisation over groups, tokens and back. */
+function smallNetwork(): { graph: Graph; weights: ReturnType<typeof memoryWeights> } {
+  const shape = [dim('batch'), 4, multiplyDims(2, dim('height')), multiplyDims(2, dim('width'))];
+  const graph = trace({ x: { dtype: 'float32', shape } }, ({ x }, p) => {
+    const y = p.at('block').module(() => {
+      const convolved = f.conv2d(x, p.get('conv.weight', [8, 4, 3, 3]), p.get('conv.bias', [8]), { padding: 1, stride: 2 });
+      return f.silu(f.groupNorm(convolved, p.get('norm.weight', [8]), p.get('norm.bias', [8]), { groups: 2, epsilon: 1e-5 }));
+    });
+    const [batch] = y.shape;
+    const tokens = f.transpose(f.reshape(y, [batch as number, 8, -1]), [0, 2, 1]);
+    const attended = f.linear(f.attention(tokens, tokens, tokens, { heads: 2 }), p.get('out.weight', [8, 8]), p.get('conv.bias', [8]));
+    return { out: f.upsampleNearest(f.reshape(f.transpose(attended, [0, 2, 1]), y.shape), 2) };
+  });
+  const tensors: [string, Shape][] = [['conv.weight', [8, 4, 3, 3]], ['conv.bias', [8]], ['norm.weight', [8]], ['norm.bias', [8]], ['out.weight', [8, 8]]];
+  return { graph, weights: memoryWeights(new Map(tensors.map(([name, size], i) => [name, wave(size, i)]))) };
+}
+
+/** A one-operation graph run on given inputs. */
+async function runOne(engine: Engine, inputs: Record<string, Tensor>, network: (inputs: Readonly<Record<string, Sym>>) => Sym): Promise<Tensor | undefined> {
+  const graph = trace(Object.fromEntries(Object.entries(inputs).map(([name, { dtype, shape }]) => [name, { dtype, shape }])), (symbols) => ({ out: network(symbols) }));
+  const program = await engine.compile(graph, none);
+  const { out } = await program.run(inputs);
+  await program.dispose();
+  return out;
+}
+
+const x = float32([2, 3], [-3, -1, -0.5, 0, 0.5, 20]);
+const get = (inputs: Readonly<Record<string, Sym>>, name: string): Sym => {
+  const found = inputs[name];
+  if (!found) throw new Error(`no input ${name}`);
+  return found;
+};
+
+const sigmoid = (v: number): number => 1 / (1 + Math.exp(-v));
+
+export const checks: readonly Check[] = [
+  {
+    name: 'element-wise operations',
+    run: async (engine) => {
+      const values = [...x.data];
+      nearly(await runOne(engine, { x }, (i) => f.silu(get(i, 'x'))), values.map((v) => v * sigmoid(v)), 2e-6);
+      nearly(await runOne(engine, { x }, (i) => f.quickGelu(get(i, 'x'))), values.map((v) => v * sigmoid(1.702 * v)), 2e-6);
+      nearly(await runOne(engine, { x }, (i) => f.clamp(get(i, 'x'), -1, 1)), values.map((v) => Math.min(1, Math.max(-1, v))), 0);
+      nearly(await runOne(engine, { x }, (i) => f.where(f.less(get(i, 'x'), 0), f.neg(get(i, 'x')), 2)), values.map((v) => (v < 0 ? -v : 2)), 0);
+      nearly(await runOne(engine, { x }, (i) => f.exp(f.mul(get(i, 'x'), 0.5))), values.map((v) => Math.exp(v / 2)), 5e-2);
+    },
+  },
+  {
+    name: 'layout operations',
+    run: async (engine) => {
+      nearly(await runOne(engine, { x }, (i) => f.transpose(get(i, 'x'), [1, 0])), [-3, 0, -1, 0.5, -0.5, 20], 0);
+      nearly(await runOne(engine, { x }, (i) => f.concat(f.split(get(i, 'x'), 1, [2, 1]).reverse(), 1)), [-0.5, -3, -1, 20, 0, 0.5], 0);
+      nearly(await runOne(engine, { x }, (i) => f.pad(get(i, 'x'), [0, 1], [0, 0])), [0, -3, -1, -0.5, 0, 0, 0.5, 20], 0);
+      nearly(await runOne(engine, { x }, (i) => f.sum(f.expand(f.reshape(get(i, 'x'), [6, 1]), [6, 4]), [1])), [...x.data].map((v) => v * 4), 1e-5);
+    },
+  },
+  {
+    name: 'lookup with repeated ids, and its transpose',
+    run: async (engine) => {
+      const ids = int64([3], [1, 0, 1]);
+      nearly(await runOne(engine, { x, ids }, (i) => f.gather(get(i, 'x'), get(i, 'ids'))), [0, 0.5, 20, -3, -1, -0.5, 0, 0.5, 20], 0);
+      const rows = float32([3, 2], [1, 2, 3, 4, 5, 6]);
+      nearly(await runOne(engine, { rows, ids }, (i) => f.scatterAdd(get(i, 'ids'), get(i, 'rows'), 2)), [3, 4, 6, 8], 0);
+    },
+  },
+  {
+    name: 'causal attention sees no later token',
+    run: async (engine) => {
+      const q = wave([1, 5, 8]);
+      const changed = float32([1, 5, 8], q.data);
+      changed.data.fill(9, 32);
+      const network = (i: Readonly<Record<string, Sym>>): Sym => f.attention(get(i, 'q'), get(i, 'q'), get(i, 'q'), { heads: 2, causal: true });
+      const a = await runOne(engine, { q }, network);
+      const b = await runOne(engine, { q: changed }, network);
+      nearly(b && float32([32], toFloat32(b).data.subarray(0, 32)), a ? toFloat32(a).data.subarray(0, 32) : [], 1e-6);
+    },
+  },
+  {
+    name: 'one program serves every size and batch',
+    run: async (engine) => {
+      const { graph, weights } = smallNetwork();
+      const program = await engine.compile(graph, weights);
+      for (const shape of [[1, 4, 8, 8], [3, 4, 6, 10], [2, 4, 2, 4]]) {
+        const { out } = await program.run({ x: wave(shape) });
+        ensure(out?.shape.join() === [shape[0], 8, shape[2], shape[3]].join(), `output of shape ${out?.shape} for an input of ${shape}`);
+      }
+      // Images of a batch do not see each other.
+      const pair = wave([2, 4, 4, 4]);
+      const { out: both } = await program.run({ x: pair });
+      const { out: first } = await program.run({ x: float32([1, 4, 4, 4], pair.data.subarray(0, 64)) });
+      nearly(both && float32([128], toFloat32(both).data.subarray(0, 128)), first ? toFloat32(first).data : [], 1e-5);
+      await program.dispose();
+    },
+  },
+  {
+    name: 'parameters given at each run',
+    run: async (engine) => {
+      const graph = trace({ x: { dtype: 'float32', shape: [1, 2] } }, ({ x: input }, p) => ({ out: f.linear(input, p.get('weight', [1, 2])) }));
+      const program = await engine.compile(graph, none, { parameters: 'inputs' });
+      for (const scale of [1, 3]) {
+        const { out } = await program.run({ x: float32([1, 2], [1, 2]), weight: float32([1, 2], [scale, scale]) });
+        nearly(out, [3 * scale], 1e-6);
+      }
+      await program.dispose();
+    },
+  },
+  {
+    name: 'wrong inputs and weights are refused by name',
+    run: async (engine) => {
+      const { graph, weights } = smallNetwork();
+      await rejects(engine.compile(graph, none), 'weights-mismatch');
+      const program = await engine.compile(graph, weights);
+      await rejects(program.run({}), 'shape-mismatch');
+      await rejects(program.run({ x: wave([1, 4, 7, 8]) }), 'shape-mismatch');
+      await rejects(program.run({ x: wave([1, 4, 8, 8]) }, { outputs: ['nothing'] }), 'invalid-argument');
+      await program.dispose();
+      await rejects(program.run({ x: wave([1, 4, 8, 8]) }), 'invalid-argument');
+    },
+  },
+  {
+    name: 'an aborted run rejects and the program stays usable',
+    run: async (engine) => {
+      const { graph, weights } = smallNetwork();
+      const program = await engine.compile(graph, weights);
+      const controller = new AbortController();
+      controller.abort();
+      await rejects(program.run({ x: wave([1, 4, 8, 8]) }, { signal: controller.signal }), 'aborted');
+      const { out } = await program.run({ x: wave([1, 4, 8, 8]) });
+      ensure(out !== undefined, 'no output after an aborted run');
+      await program.dispose();
+    },
+  },
+];
+
+/** float16 inside, float32 outside: as float32 to the precision of float16. For providers that compute in it. */
+export const halfPrecisionCheck: Check = {
+  name: 'float16 program agrees with float32 to its precision',
+  run: async (engine) => {
+    const { graph, weights } = smallNetwork();
+    const input = wave([1, 4, 8, 8]);
+    const full = await engine.compile(graph, weights);
+    const half = await engine.compile(graph, weights, { precision: 'float16' });
+    const [{ out: want }, { out: got }] = await Promise.all([full.run({ x: input }), half.run({ x: input })]);
+    nearly(got, want ? toFloat32(want).data : [], 2e-2);
+    await Promise.all([full.dispose(), half.dispose()]);
+  },
+};
