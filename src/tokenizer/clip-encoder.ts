@@ -1,0 +1,110 @@
+/** From a vocabulary and a profile to a tokenizer: words are encoded by BPE and remembered, sequences are bounded and padded. */
+
+import { StableDiffusionError } from '../errors.ts';
+import { encodeWord } from './byte-pair-encoding.ts';
+import { CLIP_PROFILES, type ClipProfile, END_OF_TEXT, START_OF_TEXT } from './clip-text.ts';
+import type { ClipVocabulary } from './clip-vocabulary.ts';
+
+export interface TokenizeOptions {
+  /** Tokens of the result, at least 2. Default 77, the context of CLIP. */
+  readonly length?: number;
+  /** Default: the tokenizer's `padId`. */
+  readonly padId?: number;
+}
+
+export interface TokenizedText {
+  /** Exactly `length` tokens: start, text, end, padding. */
+  readonly ids: number[];
+  /** How many of them come before the padding. */
+  readonly count: number;
+  /** Whether text was left out. The last token is the end token nevertheless. */
+  readonly truncated: boolean;
+}
+
+export interface ClipTokenizer {
+  readonly vocabSize: number;
+  readonly startId: number;
+  readonly endId: number;
+  readonly padId: number;
+  /** Default length of `tokenize`. */
+  readonly length: number;
+  readonly profile: ClipProfile;
+  /** Tokens of a text of any length, without start and end. Never throws. */
+  readonly encode: (text: string) => number[];
+  /** A sequence for the text encoder. Throws `invalid-argument` for a length below 2. */
+  readonly tokenize: (text: string, options?: TokenizeOptions) => TokenizedText;
+  /** The text of tokens; special tokens and numbers that are none are left out, words are separated by one space. */
+  readonly decode: (ids: Iterable<number>) => string;
+}
+
+export interface ClipTokenizerParts {
+  readonly vocabulary: ClipVocabulary;
+  readonly profile: ClipProfile;
+  readonly padId: number;
+  readonly length: number;
+}
+
+const CACHED_WORDS = 8192;
+const CACHED_WORD_LENGTH = 64;
+
+export function buildClipTokenizer({ vocabulary, profile, padId, length: defaultLength }: ClipTokenizerParts): ClipTokenizer {
+  const utf8 = new TextEncoder();
+  const { startId, endId } = vocabulary;
+  const splitWords = CLIP_PROFILES[profile];
+  if (splitWords === undefined) {
+    throw new StableDiffusionError('invalid-argument', `There is no profile ${String(profile)}; there are ${Object.keys(CLIP_PROFILES).join(', ')}.`);
+  }
+
+  const cache = new Map<string, readonly number[]>();
+  const encodeCached = (word: string): readonly number[] => {
+    const known = cache.get(word);
+    if (known) return known;
+    const ids = encodeWord(utf8.encode(word), vocabulary).map(vocabulary.tokenOf);
+    if (word.length <= CACHED_WORD_LENGTH) {
+      if (cache.size >= CACHED_WORDS) cache.clear();
+      cache.set(word, ids);
+    }
+    return ids;
+  };
+
+  const encode = (text: string): number[] => {
+    const ids: number[] = [];
+    for (const word of splitWords(text)) {
+      if (word === START_OF_TEXT) ids.push(startId);
+      else if (word === END_OF_TEXT) ids.push(endId);
+      else for (const id of encodeCached(word)) ids.push(id);
+    }
+    return ids;
+  };
+
+  return {
+    vocabSize: vocabulary.size,
+    startId,
+    endId,
+    padId,
+    length: defaultLength,
+    profile,
+    encode,
+    tokenize: (text, { length = defaultLength, padId: pad = padId } = {}) => {
+      if (!Number.isInteger(length) || length < 2) {
+        throw new StableDiffusionError('invalid-argument', `A sequence of ${length} tokens has no room for start and end. The length must be an integer of at least 2.`);
+      }
+      const textIds = encode(text);
+      const kept = textIds.slice(0, length - 2);
+      const ids = [startId, ...kept, endId];
+      const count = ids.length;
+      while (ids.length < length) ids.push(pad);
+      return { ids, count, truncated: kept.length < textIds.length };
+    },
+    decode: (ids) => {
+      const bytes: number[] = [];
+      for (const id of ids) {
+        const token = vocabulary.textOf(id);
+        if (!token) continue;
+        for (const byte of token.bytes) bytes.push(byte);
+        if (token.endsWord) bytes.push(0x20);
+      }
+      return new TextDecoder('utf-8', { ignoreBOM: true }).decode(Uint8Array.from(bytes)).trimEnd();
+    },
+  };
+}
