@@ -27,7 +27,8 @@ const maximumHeader = 100_000_000;
 const maximumTensors = 1_000_000;
 const maximumSize = 2n ** 64n - 1n;
 
-interface StoredTensor extends WeightEntry {
+interface StoredTensor {
+  readonly entry: WeightEntry;
   /** From the beginning of the data. */
   readonly begin: bigint;
   readonly end: bigint;
@@ -53,11 +54,11 @@ export async function openSafetensors(source: ByteSource): Promise<WeightSource>
   };
   return {
     label,
-    entries: tensors,
+    entries: new Map([...tensors].map(([name, { entry }]) => [name, entry])),
     metadata,
     async read(name, signal) {
       throwIfAborted(signal);
-      const { dtype, shape } = findEntry(label, tensors, name);
+      const { dtype, shape } = findEntry(label, tensors, name).entry;
       const { offset, length } = locate(name);
       return boolsAsBits(fromBytes(dtype, shape, await source.read(offset, length)));
     },
@@ -143,7 +144,7 @@ function parseTensor(label: string, name: string, cursor: JsonCursor): StoredTen
   if (size !== end - begin) {
     throw corrupt(label, `${what} of ${dtypeName} [${shape.join(', ')}] needs ${size} bytes, and its data_offsets give it ${end - begin}`);
   }
-  return { name, dtype, shape: shape.map(Number), begin, end };
+  return { entry: { name, dtype, shape: shape.map(Number) }, begin, end };
 }
 
 function wholeNumbers(cursor: JsonCursor): bigint[] {
@@ -161,9 +162,9 @@ function checkLayout(source: ByteSource, dataStart: number, tensors: ReadonlyMap
   const { label } = source;
   const ordered = [...tensors.values()].sort((a, b) => compare(a.begin, b.begin) || compare(a.end, b.end));
   let position = 0n;
-  for (const { name, begin, end } of ordered) {
+  for (const { entry, begin, end } of ordered) {
     if (begin !== position) {
-      throw corrupt(label, `tensor ${JSON.stringify(name)} begins at byte ${begin} of the data, and the tensor before it ends at ${position}`);
+      throw corrupt(label, `tensor ${JSON.stringify(entry.name)} begins at byte ${begin} of the data, and the tensor before it ends at ${position}`);
     }
     position = end;
   }
