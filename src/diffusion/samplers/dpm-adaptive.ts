@@ -12,7 +12,7 @@ import { StableDiffusionError } from '../../errors.ts';
 import type { Denoiser, Latent } from '../denoiser.ts';
 import type { SamplerStep } from '../sampler.ts';
 import type { DpmSolverOptions } from './dpm-fast.ts';
-import { ancestralTime, type DpmSolverInterval, firstOrder, secondOrder, sigmaOf, thirdOrder } from './dpm-solver-step.ts';
+import { ancestralTime, type DpmSolverInterval, firstOrder, secondOrder, sigmaOf, thirdOrder } from './dpm-solver-singlestep.ts';
 import { pidStepSize } from './pid-step-size.ts';
 import { sigmaSampler } from './sigma-sampler.ts';
 import { addNoise, derivative, evaluate, sigmaRange, sigmaSteps } from './sigma-steps.ts';

@@ -9,7 +9,7 @@
 import { linspace } from '../sigma-schedules/sigma-schedule.ts';
 import type { Denoiser, Latent } from '../denoiser.ts';
 import type { Sampling } from '../sampler.ts';
-import { ancestralTime, type DpmSolverInterval, firstOrder, secondOrder, sigmaOf, thirdOrder } from './dpm-solver-step.ts';
+import { ancestralTime, type DpmSolverInterval, firstOrder, secondOrder, sigmaOf, thirdOrder } from './dpm-solver-singlestep.ts';
 import { type SigmaSamplerOptions, sigmaSampler } from './sigma-sampler.ts';
 import { addNoise, derivative, evaluate, sigmaRange, sigmaSteps } from './sigma-steps.ts';
 
