@@ -2,17 +2,25 @@
  * NoiseSource: where a pipeline's and a sampler's random numbers come from.
  *
  * The same seed gives other pictures in CompVis's scripts, A1111, ComfyUI and diffusers, because each draws in another order from
- * another generator. A NoiseSource names whose convention it follows and makes the draws in that order.
+ * another generator. A NoiseSource names whose convention it follows and makes the draws in that order. `createNoise` makes them.
  */
 
 import type { Shape, Tensor } from '../tensor/tensor.ts';
 
-export type NoiseConvention = 'compvis' | 'a1111-cpu' | 'a1111-gpu' | 'a1111-nv' | 'comfy' | 'diffusers';
+export const noiseConventions = ['compvis', 'a1111-cpu', 'a1111-gpu', 'a1111-nv', 'comfy', 'diffusers'] as const;
+
+export type NoiseConvention = (typeof noiseConventions)[number];
 
 export interface NoiseSource {
   readonly convention: NoiseConvention;
-  /** The next draw from the standard normal distribution, float32, of a whole batch [n, ...]. */
+  /** The next draw from the standard normal distribution, float32, of a whole batch [n, ...]. The first is the start noise; those after it are for the steps. */
   normal(shape: Shape): Tensor<'float32'>;
+}
+
+/** A NoiseSource that also makes the noise of SDE samplers, seeded as its convention seeds it. */
+export interface SeededNoise extends NoiseSource {
+  /** Brownian-tree noise for latents [n, ...] over the positive sigmas of a schedule, from least to greatest. */
+  interval(shape: Shape, sigmaMin: number, sigmaMax: number): IntervalNoise;
 }
 
 /**
