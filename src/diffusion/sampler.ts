@@ -35,14 +35,20 @@ export interface SamplerSettings {
   readonly sTmax?: number;
   /** Order of a multistep or singlestep solver. */
   readonly order?: number;
+  /** How a solver of the DPM family expands its integral: `heun` is CompVis's taylor. */
+  readonly solverType?: 'midpoint' | 'heun';
+  /** DPM-Solver: reuse the outputs of earlier steps (default), or begin anew at each step. */
+  readonly method?: 'multistep' | 'singlestep';
+  /** DPM-Solver and UniPC: integrate the clean latent (default) or the noise. */
+  readonly predictX0?: boolean;
+  /** Multistep solvers: lower orders in the last of fewer than 15 steps. Default true. */
+  readonly lowerOrderFinal?: boolean;
   /** Factor on the noise of DDPM-like steps (CompVis's `temperature`). */
   readonly temperature?: number;
   /** Clip each guess of the clean latent to [-1, 1] (CompVis's `clip_denoised`; for models of pixels). */
   readonly clipDenoised?: boolean;
   /** DPM++ SDE: where in the step its second model call is, above 0 to 1. */
   readonly r?: number;
-  /** DPM++ 2M SDE: weight of its second-order term. */
-  readonly solverType?: 'midpoint' | 'heun';
   /** DPM adaptive: tolerances, first length in log sigma, the PID controller's coefficients, and its threshold to accept a step. */
   readonly rtol?: number;
   readonly atol?: number;

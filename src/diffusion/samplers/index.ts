@@ -2,8 +2,17 @@
 
 import { StableDiffusionError } from '../../errors.ts';
 import type { Sampler } from '../sampler.ts';
+import { ddim } from './ddim.ts';
+import { ddpm } from './ddpm.ts';
+import { dpmSolver } from './dpm-solver.ts';
+import { plms } from './plms.ts';
 
-export const samplers: readonly Sampler[] = [];
+export const samplers: readonly Sampler[] = [
+  ddim,
+  plms,
+  ddpm,
+  dpmSolver,
+];
 
 function normalise(name: string): string {
   return name.toLowerCase().replace(/\+/g, 'p').replace(/[^a-z0-9]/g, '');
