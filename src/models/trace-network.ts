@@ -1,7 +1,7 @@
 /** Tracing of whole networks: the reference's tensor names as inputs and outputs, and the choice of outputs. */
 
 import { StableDiffusionError } from '../errors.ts';
-import type { Graph } from '../graph/graph.ts';
+import type { Graph, NamedValue } from '../graph/graph.ts';
 import { type InputSpec, type Params, type Sym, trace } from '../graph/trace.ts';
 
 export interface NetworkTraceOptions {
@@ -9,7 +9,7 @@ export interface NetworkTraceOptions {
   readonly prefix?: string;
   /** Module paths to tap, or 'all': outputs `intermediate.PATH`. */
   readonly taps?: readonly string[] | 'all';
-  /** Names of the outputs that are wanted; by default all. The engine computes nothing for the others. */
+  /** Names of the outputs that are wanted; by default all. What only the others need is left out: nodes, inputs and parameters. */
   readonly outputs?: readonly string[];
 }
 
@@ -33,11 +33,29 @@ export function traceNetwork(
   options: NetworkTraceOptions = {},
 ): Graph {
   const graph = trace(inputs, (symbols, p) => network(p, symbols), { prefix: options.prefix ?? prefix, ...(options.taps ? { taps: options.taps } : {}) });
-  const wanted = options.outputs;
-  if (!wanted) return graph;
-  const known = new Set(graph.outputs.map(({ name }) => name));
-  for (const name of wanted) {
-    if (!known.has(name)) throw new StableDiffusionError('invalid-argument', `The network has no output ${name}; it has ${[...known].join(', ')}.`);
+  return prune(graph, options.outputs);
+}
+
+/** Leaves out nodes that no output needs; with `wanted`, also other outputs (taps stay), inputs and parameters. */
+function prune(graph: Graph, wanted: readonly string[] | undefined): Graph {
+  for (const name of wanted ?? []) {
+    if (!graph.outputs.some((output) => output.name === name)) {
+      throw new StableDiffusionError('invalid-argument', `The network has no output ${name}; it has ${graph.outputs.map((output) => output.name).join(', ')}.`);
+    }
   }
-  return { ...graph, outputs: graph.outputs.filter(({ name }) => wanted.includes(name) || name.startsWith('intermediate.')) };
+  const outputs = wanted ? graph.outputs.filter(({ name }) => wanted.includes(name) || name.startsWith('intermediate.')) : graph.outputs;
+  const needed = new Set(outputs.map(({ value }) => value.id));
+  const nodes = graph.nodes.toReversed().filter((node) => {
+    if (!needed.has(node.output.id)) return false;
+    for (const input of node.inputs) needed.add(input.id);
+    return true;
+  });
+  const leaves = (values: readonly NamedValue[]): readonly NamedValue[] => (wanted ? values.filter(({ value }) => needed.has(value.id)) : values);
+  return {
+    inputs: leaves(graph.inputs),
+    parameters: leaves(graph.parameters),
+    constants: graph.constants.filter(({ value }) => needed.has(value.id)),
+    nodes: nodes.reverse(),
+    outputs,
+  };
 }
