@@ -1,0 +1,143 @@
+/**
+ * The three EXIF fields pictures of this kind use (CIPA DC-008; TIFF 6.0): orientation, image description, and the user comment in which
+ * A1111 keeps its parameters in JPEG and WebP files (as piexif writes it: "UNICODE" and UTF-16, big-endian).
+ */
+
+export interface Exif {
+  /** 1 to 8; absent where the field is missing or has another value. */
+  readonly orientation?: number;
+  readonly userComment?: string;
+  readonly imageDescription?: string;
+}
+
+const tagDescription = 0x010e;
+const tagOrientation = 0x0112;
+const tagExifFolder = 0x8769;
+const tagUserComment = 0x9286;
+
+const typeSizes: Readonly<Record<number, number>> = { 1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 7: 1 };
+
+interface Entry {
+  readonly type: number;
+  readonly bytes: Uint8Array;
+}
+
+/** The entries of one image file directory, those that lie within the block. */
+function readFolder(block: Uint8Array, view: DataView, little: boolean, offset: number): Map<number, Entry> {
+  const entries = new Map<number, Entry>();
+  if (offset + 2 > block.length) return entries;
+  const count = view.getUint16(offset, little);
+  for (let i = 0; i < count; i++) {
+    const at = offset + 2 + 12 * i;
+    if (at + 12 > block.length) break;
+    const type = view.getUint16(at + 2, little);
+    const length = view.getUint32(at + 4, little) * (typeSizes[type] ?? 0);
+    const from = length <= 4 ? at + 8 : view.getUint32(at + 8, little);
+    if (length > 0 && from + length <= block.length) entries.set(view.getUint16(at, little), { type, bytes: block.subarray(from, from + length) });
+  }
+  return entries;
+}
+
+function decodeUtf16(bytes: Uint8Array, little: boolean): string {
+  const units = new Uint16Array(bytes.length >> 1);
+  for (let i = 0; i < units.length; i++) {
+    const [a, b] = [bytes[2 * i] as number, bytes[2 * i + 1] as number];
+    units[i] = little ? (b << 8) | a : (a << 8) | b;
+  }
+  let text = '';
+  for (let i = 0; i < units.length; i += 8192) text += String.fromCharCode(...units.subarray(i, i + 8192));
+  return text;
+}
+
+const utf8 = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
+const withoutNuls = (text: string): string => text.replace(/\0+$/, '');
+
+/** A user comment by its eight-byte character code. UTF-16 is big-endian as piexif writes it, unless every other byte says little-endian. */
+function decodeUserComment(bytes: Uint8Array): string {
+  const code = withoutNuls(utf8(bytes.subarray(0, 8)));
+  const body = bytes.subarray(8);
+  if (code === 'UNICODE') {
+    let zerosFirst = 0;
+    let zerosSecond = 0;
+    for (let i = 0; i + 1 < body.length; i += 2) {
+      if (body[i] === 0) zerosFirst++;
+      if (body[i + 1] === 0) zerosSecond++;
+    }
+    return withoutNuls(decodeUtf16(body, zerosSecond > zerosFirst));
+  }
+  if (code === 'ASCII' || code === '') return withoutNuls(utf8(body));
+  return withoutNuls(utf8(bytes));
+}
+
+/** Reads an EXIF block (TIFF header first, with or without "Exif\0\0" before it). Damage means absent fields, never an error. */
+export function readExif(bytes: Uint8Array): Exif {
+  const prefixed = bytes[0] === 0x45 && bytes[1] === 0x78 && bytes[2] === 0x69 && bytes[3] === 0x66;
+  const block = prefixed ? bytes.subarray(6) : bytes;
+  if (block.length < 8) return {};
+  const view = new DataView(block.buffer, block.byteOffset, block.byteLength);
+  const order = view.getUint16(0);
+  const little = order === 0x4949;
+  if ((!little && order !== 0x4d4d) || view.getUint16(2, little) !== 42) return {};
+
+  const main = readFolder(block, view, little, view.getUint32(4, little));
+  const number = ({ type, bytes: field }: Entry): number => {
+    const value = new DataView(field.buffer, field.byteOffset, field.byteLength);
+    return type === 3 ? value.getUint16(0, little) : type === 4 ? value.getUint32(0, little) : 0;
+  };
+  const orientation = main.get(tagOrientation);
+  const turn = orientation ? number(orientation) : 0;
+  const folder = main.get(tagExifFolder);
+  const comment = folder ? readFolder(block, view, little, number(folder)).get(tagUserComment) : undefined;
+  const description = main.get(tagDescription);
+  return {
+    ...(turn >= 1 && turn <= 8 ? { orientation: turn } : {}),
+    ...(comment && comment.bytes.length >= 8 ? { userComment: decodeUserComment(comment.bytes) } : {}),
+    ...(description ? { imageDescription: withoutNuls(utf8(description.bytes)) } : {}),
+  };
+}
+
+/** An EXIF block (TIFF header first, big-endian) with a user comment as A1111 writes it, and a description in UTF-8. */
+export function writeExif({ userComment, imageDescription }: Pick<Exif, 'userComment' | 'imageDescription'>): Uint8Array {
+  const description = imageDescription === undefined ? undefined : new TextEncoder().encode(`${imageDescription}\0`);
+  let comment: Uint8Array | undefined;
+  if (userComment !== undefined) {
+    comment = new Uint8Array(8 + 2 * userComment.length);
+    comment.set(new TextEncoder().encode('UNICODE'));
+    for (let i = 0; i < userComment.length; i++) {
+      const unit = userComment.charCodeAt(i);
+      comment[8 + 2 * i] = unit >> 8;
+      comment[9 + 2 * i] = unit & 0xff;
+    }
+  }
+  const mainCount = (description ? 1 : 0) + (comment ? 1 : 0);
+  const folderOffset = 8 + 2 + 12 * mainCount + 4;
+  const dataOffset = folderOffset + (comment ? 2 + 12 + 4 : 0);
+  const commentOffset = dataOffset + (description && description.length > 4 ? description.length + (description.length & 1) : 0);
+  const out = new Uint8Array(commentOffset + (comment?.length ?? 0));
+  const view = new DataView(out.buffer);
+  view.setUint32(0, 0x4d4d002a);
+  view.setUint32(4, 8);
+  view.setUint16(8, mainCount);
+  let at = 10;
+  const entry = (tag: number, type: number, count: number, offset: number) => {
+    view.setUint16(at, tag);
+    view.setUint16(at + 2, type);
+    view.setUint32(at + 4, count);
+    view.setUint32(at + 8, offset);
+    at += 12;
+  };
+  if (description) {
+    entry(tagDescription, 2, description.length, dataOffset);
+    out.set(description, description.length > 4 ? dataOffset : at - 4);
+    if (description.length <= 4) out.fill(0, at - 4 + description.length, at);
+  }
+  if (comment) {
+    entry(tagExifFolder, 4, 1, folderOffset);
+    at = folderOffset;
+    view.setUint16(at, 1);
+    at += 2;
+    entry(tagUserComment, 7, comment.length, commentOffset);
+    out.set(comment, commentOffset);
+  }
+  return out;
+}
