@@ -55,6 +55,8 @@ export interface LatentDiffusionConfig extends DiffusionParams {
   readonly cond_stage_config: CondStageConfig | 'first_stage' | null;
   /** `version` of a pretrained text encoder (a hub name or a folder), which also names its tokenizer. */
   readonly cond_stage_version: string | null;
+  /** Tokens that a prompt is padded or cut to. */
+  readonly cond_stage_max_length: number;
   readonly base_learning_rate: number | null;
   /** The learning-rate schedule, `{ target, params }`, as written. */
   readonly scheduler_config: unknown;

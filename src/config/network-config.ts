@@ -56,8 +56,37 @@ export const unetConfigSchema = z
     n_embed: size.nullable().default(null),
     legacy: z.boolean().default(true),
   })
+  .superRefine((config, context) => {
+    const issue = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
+    if (config.use_spatial_transformer !== (config.context_dim !== null)) issue('context_dim', 'use_spatial_transformer and context_dim go together');
+    if (config.num_heads === -1 && config.num_head_channels === -1) issue('num_heads', 'either num_heads or num_head_channels has to be set');
+    if (config.channel_mult[0] !== 1) issue('channel_mult', 'the first level has to be 1: the last convolution takes model_channels channels');
+    if (typeof config.num_res_blocks !== 'number' && config.num_res_blocks.length !== config.channel_mult.length) {
+      issue('num_res_blocks', 'a list needs one number for each level of channel_mult');
+    }
+    checkWidths(config, issue);
+    for (const [level, mult] of config.channel_mult.entries()) {
+      const width = mult * config.model_channels;
+      const attends = level === config.channel_mult.length - 1 || config.attention_resolutions.includes(2 ** level);
+      const unit = config.num_head_channels === -1 ? config.num_heads : config.num_head_channels;
+      if (attends && (unit > width || width % unit !== 0)) {
+        issue(config.num_head_channels === -1 ? 'num_heads' : 'num_head_channels', `${width} channels cannot be split by ${unit}`);
+      }
+    }
+  })
   .readonly();
 export type UNetConfig = z.output<typeof unetConfigSchema>;
+
+/** Every GroupNorm needs a width that its groups divide. */
+function checkWidths(
+  config: { readonly channel_mult: readonly number[]; readonly model_channels: number; readonly norm_num_groups: number },
+  issue: (path: string, message: string) => void,
+): void {
+  for (const mult of config.channel_mult) {
+    const width = mult * config.model_channels;
+    if (width % config.norm_num_groups !== 0) issue('model_channels', `${width} channels cannot be split into ${config.norm_num_groups} groups`);
+  }
+}
 
 /** `ldm.modules.diffusionmodules.openaimodel.EncoderUNetModel`: the noisy classifier. */
 export const encoderUNetConfigSchema = z

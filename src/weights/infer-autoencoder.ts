@@ -5,7 +5,7 @@
  */
 
 import { type AutoencoderConfig, klConfigSchema, type TaesdConfig, taesdConfigSchema, vqConfigSchema } from '../config/network-config.ts';
-import { axis, countOf, type Entries, hasPrefix, type Inferred, multiple, normGroups, shapeOf, unknown } from './infer-shapes.ts';
+import { axis, countOf, type Entries, hasPrefix, type Inferred, inferred, multiple, normGroups, shapeOf, unknown } from './infer-shapes.ts';
 
 const what = 'autoencoder';
 const nominalResolution = 256;
@@ -81,8 +81,8 @@ function infer(entries: Entries, names: Names, levels: number): Inferred<Autoenc
     norm_num_groups: normGroups([ch, ...mults.map((mult) => mult * ch)], assumed),
   };
   const config = codebook
-    ? vqConfigSchema.parse({ kind: 'vq', embed_dim: embedDim, n_embed: codebook[0], ddconfig })
-    : klConfigSchema.parse({ kind: 'kl', embed_dim: embedDim, ddconfig });
+    ? inferred(vqConfigSchema, { kind: 'vq', embed_dim: embedDim, n_embed: codebook[0], ddconfig }, what)
+    : inferred(klConfigSchema, { kind: 'kl', embed_dim: embedDim, ddconfig }, what);
   return { config, assumed };
 }
 
@@ -108,7 +108,7 @@ export function inferTaesd(entries: Entries): Inferred<TaesdConfig> {
   const encoderBlocks = encoder?.blocks ?? decoder?.blocks.toReversed() ?? [];
   const decoderBlocks = decoder?.blocks ?? encoder?.blocks.toReversed() ?? [];
   const width = encoder?.width ?? decoder?.width ?? 0;
-  const config = taesdConfigSchema.parse({
+  const config = inferred(taesdConfigSchema, {
     kind: 'taesd',
     in_channels: encoder?.from ?? decoder?.to,
     out_channels: decoder?.to ?? encoder?.from,
@@ -117,7 +117,7 @@ export function inferTaesd(entries: Entries): Inferred<TaesdConfig> {
     decoder_block_out_channels: decoderBlocks.map(() => decoder?.width ?? width),
     num_encoder_blocks: encoderBlocks,
     num_decoder_blocks: decoderBlocks,
-  });
+  }, what);
   return { config, assumed };
 }
 

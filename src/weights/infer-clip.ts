@@ -15,7 +15,7 @@ import {
   type SafetyCheckerConfig,
   safetyCheckerConfigSchema,
 } from '../config/network-config.ts';
-import { axis, countOf, type Entries, type Inferred, shapeOf, unknown } from './infer-shapes.ts';
+import { axis, countOf, type Entries, type Inferred, inferred, shapeOf, unknown } from './infer-shapes.ts';
 
 /** Heads of a CLIP tower: one per 64 channels; narrower towers than 128 are taken to have 4 heads where that divides, else 1. */
 function headsFor(width: number, assumed: string[]): number {
@@ -29,7 +29,7 @@ export function inferClipText(entries: Entries, prefix: string, projection = 'te
   const what = 'CLIP text encoder';
   const assumed: string[] = [];
   const [vocabulary = 0, width = 0] = shapeOf(entries, `${prefix}embeddings.token_embedding.weight`, 2, what);
-  const config = clipTextConfigSchema.parse({
+  const config = inferred(clipTextConfigSchema, {
     kind: 'clip_text',
     vocab_size: vocabulary,
     hidden_size: width,
@@ -42,7 +42,7 @@ export function inferClipText(entries: Entries, prefix: string, projection = 'te
     bos_token_id: Math.max(0, vocabulary - 2),
     pad_token_id: vocabulary - 1,
     with_projection: entries.has(projection),
-  });
+  }, what);
   return { config, assumed: [...assumed, `hidden_act ${config.hidden_act}`] };
 }
 
@@ -52,7 +52,7 @@ export function inferClipVision(entries: Entries, prefix = 'vision_model.', proj
   const assumed: string[] = [];
   const [width = 0, channels, patch = 0] = shapeOf(entries, `${prefix}embeddings.patch_embedding.weight`, 4, what);
   const side = gridSide(axis(entries, `${prefix}embeddings.position_embedding.weight`, 2, 0, what), what);
-  const config = clipVisionConfigSchema.parse({
+  const config = inferred(clipVisionConfigSchema, {
     kind: 'clip_vision',
     hidden_size: width,
     intermediate_size: axis(entries, `${prefix}encoder.layers.0.mlp.fc1.weight`, 2, 0, what),
@@ -63,7 +63,7 @@ export function inferClipVision(entries: Entries, prefix = 'vision_model.', proj
     patch_size: patch,
     projection_dim: entries.get(projection)?.shape[0] ?? width,
     with_projection: entries.has(projection),
-  });
+  }, what);
   return { config, assumed: [...assumed, `hidden_act ${config.hidden_act}`] };
 }
 
@@ -81,7 +81,7 @@ export function inferOpenAiClip(entries: Entries, prefix = ''): Inferred<OpenAiC
   const [visionWidth = 0, , patch = 0] = shapeOf(entries, `${prefix}visual.conv1.weight`, 4, what);
   const side = gridSide(axis(entries, `${prefix}visual.positional_embedding`, 2, 0, what), what);
   const [vocabulary, width = 0] = shapeOf(entries, `${prefix}token_embedding.weight`, 2, what);
-  const config = openAiClipConfigSchema.parse({
+  const config = inferred(openAiClipConfigSchema, {
     kind: 'openai_clip',
     embed_dim: axis(entries, `${prefix}text_projection`, 2, 1, what),
     image_resolution: side * patch,
@@ -94,7 +94,7 @@ export function inferOpenAiClip(entries: Entries, prefix = ''): Inferred<OpenAiC
     // As `clip.model.build_model`: heads are not in the file.
     transformer_heads: Math.max(1, Math.floor(width / 64)),
     transformer_layers: countOf(entries, `${prefix}transformer.resblocks.`, what),
-  });
+  }, what);
   return { config, assumed: [`transformer_heads ${config.transformer_heads}`] };
 }
 
@@ -107,12 +107,12 @@ export function inferSafetyChecker(entries: Entries): Inferred<SafetyCheckerConf
   const what = 'safety checker';
   const vision = inferClipVision(entries, 'vision_model.vision_model.');
   const [concepts, projection] = shapeOf(entries, 'concept_embeds', 2, what);
-  const config = safetyCheckerConfigSchema.parse({
+  const config = inferred(safetyCheckerConfigSchema, {
     kind: 'safety_checker',
     vision_config: { ...vision.config, with_projection: false },
     projection_dim: projection,
     concepts,
     special_care_concepts: axis(entries, 'special_care_embeds', 2, 0, what),
-  });
+  }, what);
   return { config, assumed: vision.assumed };
 }

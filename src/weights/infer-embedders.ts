@@ -8,7 +8,7 @@ import {
   type SpatialRescalerConfig,
   spatialRescalerConfigSchema,
 } from '../config/network-config.ts';
-import { axis, countOf, type Entries, type Inferred, shapeOf } from './infer-shapes.ts';
+import { axis, countOf, type Entries, type Inferred, inferred, shapeOf } from './infer-shapes.ts';
 
 export function isBertEmbedder(entries: Entries): boolean {
   return entries.has('transformer.token_emb.weight');
@@ -18,13 +18,13 @@ export function isBertEmbedder(entries: Entries): boolean {
 export function inferBertEmbedder(entries: Entries): Inferred<BertEmbedderConfig> {
   const what = 'BERT embedder';
   const [vocabulary, width] = shapeOf(entries, 'transformer.token_emb.weight', 2, what);
-  const config = bertEmbedderConfigSchema.parse({
+  const config = inferred(bertEmbedderConfigSchema, {
     kind: 'bert',
     n_embed: width,
     n_layer: countOf(entries, 'transformer.attn_layers.layers.', what) / 2,
     vocab_size: vocabulary,
     max_seq_len: axis(entries, 'transformer.pos_emb.emb.weight', 2, 0, what),
-  });
+  }, what);
   return { config, assumed: [] };
 }
 
@@ -33,8 +33,10 @@ export function isClassEmbedder(entries: Entries): boolean {
 }
 
 export function inferClassEmbedder(entries: Entries): Inferred<ClassEmbedderConfig> {
-  const [classes, width] = shapeOf(entries, 'embedding.weight', 2, 'class embedder');
-  return { config: classEmbedderConfigSchema.parse({ kind: 'class_embedder', embed_dim: width, n_classes: classes, key: 'class_label' }), assumed: [] };
+  const what = 'class embedder';
+  const [classes, width] = shapeOf(entries, 'embedding.weight', 2, what);
+  const config = inferred(classEmbedderConfigSchema, { kind: 'class_embedder', embed_dim: width, n_classes: classes, key: 'class_label' }, what);
+  return { config, assumed: [] };
 }
 
 export function isSpatialRescaler(entries: Entries): boolean {
@@ -43,13 +45,14 @@ export function isSpatialRescaler(entries: Entries): boolean {
 
 /** Stages, factor and method leave no trace: the defaults of semantic synthesis, two stages of bilinear halving, are assumed. */
 export function inferSpatialRescaler(entries: Entries): Inferred<SpatialRescalerConfig> {
-  const [to, from] = shapeOf(entries, 'channel_mapper.weight', 4, 'spatial rescaler');
-  const config = spatialRescalerConfigSchema.parse({
+  const what = 'spatial rescaler';
+  const [to, from] = shapeOf(entries, 'channel_mapper.weight', 4, what);
+  const config = inferred(spatialRescalerConfigSchema, {
     kind: 'spatial_rescaler',
     n_stages: 2,
     in_channels: from,
     out_channels: to,
     bias: entries.has('channel_mapper.bias'),
-  });
+  }, what);
   return { config, assumed: ['n_stages 2', 'method bilinear', 'multiplier 0.5'] };
 }

@@ -1,5 +1,7 @@
 /** Reading architecture from names and shapes: small questions about a set of entries, and the error when the answer is not there. */
 
+import type { z } from 'zod';
+import { validated } from '../config/validate.ts';
 import { StableDiffusionError } from '../errors.ts';
 import type { Shape } from '../tensor/tensor.ts';
 import type { WeightEntry } from './weight-source.ts';
@@ -74,4 +76,9 @@ export function normGroups(widths: readonly number[], assumed: string[]): number
 /** One number if all are the same, else the list. */
 export function uniform(counts: readonly number[]): number | readonly number[] {
   return counts.every((value) => value === counts[0]) ? (counts[0] as number) : counts;
+}
+
+/** A configuration made of what was read; throws `model-unknown` where the values cannot be one. */
+export function inferred<S extends z.ZodType>(schema: S, value: unknown, what: string): z.output<S> {
+  return validated(schema, value, what, 'model-unknown');
 }

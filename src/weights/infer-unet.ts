@@ -7,7 +7,7 @@
  */
 
 import { type UNetConfig, unetConfigSchema } from '../config/network-config.ts';
-import { axis, countOf, type Entries, hasPrefix, type Inferred, multiple, normGroups, shapeOf, uniform, unknown } from './infer-shapes.ts';
+import { axis, countOf, type Entries, hasPrefix, type Inferred, inferred, multiple, normGroups, shapeOf, uniform, unknown } from './infer-shapes.ts';
 
 const what = 'UNet';
 
@@ -134,7 +134,7 @@ function finish(entries: Entries, levels: readonly Block[][], { middle, scaleShi
   const widths = mults.map((mult) => mult * read.model_channels);
   const heads = useTransformer ? { num_heads: headsFor(widths) } : { num_head_channels: headChannelsFor(widths) };
   assumed.push(...Object.entries(heads).map(([name, value]) => `${name} ${value}`));
-  const config = unetConfigSchema.parse({
+  const config = inferred(unetConfigSchema, {
     kind: 'unet',
     ...read,
     ...heads,
@@ -147,7 +147,7 @@ function finish(entries: Entries, levels: readonly Block[][], { middle, scaleShi
     context_dim: useTransformer ? axis(entries, `${middle}transformer_blocks.0.attn2.to_k.weight`, 2, 1, what) : null,
     legacy: false,
     norm_num_groups: normGroups(widths, assumed),
-  });
+  }, what);
   return { config, assumed };
 }
 

@@ -1,0 +1,110 @@
+/** `config.json` of diffusers' UNet2DConditionModel and UNet2DModel to a `UNetConfig`. */
+
+import { listOf, multiples, refuseOthers } from './hugging-face-fields.ts';
+import { type UNetConfig, unetConfigSchema } from './network-config.ts';
+import { configError, type Mapping, validated } from './validate.ts';
+
+/** What Stable Diffusion v1 has; anything else would be another network. */
+const fixed: Readonly<Record<string, readonly unknown[]>> = {
+  act_fn: ['silu', 'swish'],
+  center_input_sample: [false],
+  flip_sin_to_cos: [true],
+  freq_shift: [0],
+  downsample_padding: [1],
+  mid_block_scale_factor: [1],
+  norm_eps: [1e-5],
+  only_cross_attention: [false],
+  dual_cross_attention: [false],
+  encoder_hid_dim: [],
+  encoder_hid_dim_type: [],
+  class_embed_type: [],
+  addition_embed_type: [],
+  resnet_skip_time_act: [false],
+  resnet_out_scale_factor: [1],
+  time_embedding_type: ['positional'],
+  time_embedding_dim: [],
+  time_embedding_act_fn: [],
+  timestep_post_act: [],
+  time_cond_proj_dim: [],
+  conv_in_kernel: [3],
+  conv_out_kernel: [3],
+  attention_type: ['default'],
+  class_embeddings_concat: [false],
+  mid_block_only_cross_attention: [false],
+  cross_attention_norm: [],
+  mid_block_type: ['UNetMidBlock2DCrossAttn', 'UNetMidBlock2D'],
+  add_attention: [true],
+  attn_norm_num_groups: [],
+};
+
+/** Attention of each block type; the name without `Down` or `Up`. */
+const blockTypes: ReadonlyMap<string, { readonly attends: boolean; readonly residual: boolean; readonly cross: boolean }> = new Map([
+  ['CrossAttnBlock2D', { attends: true, residual: false, cross: true }],
+  ['AttnBlock2D', { attends: true, residual: false, cross: false }],
+  ['Block2D', { attends: false, residual: false, cross: false }],
+  ['ResnetsampleBlock2D', { attends: false, residual: true, cross: false }],
+]);
+
+/** Throws `config-invalid`, naming the field that is not supported. */
+export function unetFromDiffusers(json: Mapping, what: string): UNetConfig {
+  const conditional = json['_class_name'] !== 'UNet2DModel';
+  refuseOthers(json, fixed, what);
+  const widths = listOf(json, 'block_out_channels', 'number', what);
+  const down = listOf(json, 'down_block_types', 'string', what).map((type) => blockType(type, 'Down', what));
+  const up = listOf(json, 'up_block_types', 'string', what).map((type) => blockType(type, 'Up', what)).toReversed();
+  if (down.length !== widths.length || down.some((block, level) => block !== up[level])) {
+    throw configError(`${what}: down_block_types and up_block_types should mirror each other and have one block for each of ${widths.length} levels.`);
+  }
+  const residual = down.slice(0, -1).map((block) => block.residual);
+  if (residual.some((value) => value !== residual[0])) throw configError(`${what}: blocks with and without residual resampling are mixed.`);
+  if (down.some((block) => block.attends && block.cross !== conditional)) throw configError(`${what}: ${String(json['down_block_types'])} mix cross attention and plain attention.`);
+  const crossDim = json['cross_attention_dim'] ?? 1280;
+  return validated(
+    unetConfigSchema,
+    {
+      kind: 'unet',
+      image_size: json['sample_size'] ?? 32,
+      in_channels: json['in_channels'] ?? (conditional ? 4 : 3),
+      model_channels: widths[0],
+      out_channels: json['out_channels'] ?? (conditional ? 4 : 3),
+      num_res_blocks: json['layers_per_block'] ?? 2,
+      attention_resolutions: down.flatMap((block, level) => (block.attends ? [2 ** level] : [])),
+      dropout: json['dropout'] ?? 0,
+      channel_mult: multiples(widths, what),
+      num_classes: json['num_class_embeds'] ?? null,
+      use_scale_shift_norm: json['resnet_time_scale_shift'] === 'scale_shift',
+      resblock_updown: residual[0] === true,
+      use_spatial_transformer: conditional,
+      transformer_depth: single(json, 'transformer_layers_per_block', 1, what),
+      context_dim: conditional ? (Array.isArray(crossDim) ? single(json, 'cross_attention_dim', 1280, what) : crossDim) : null,
+      legacy: false,
+      norm_num_groups: json['norm_num_groups'] ?? 32,
+      ...(conditional ? heads(json, widths, what) : { num_head_channels: json['attention_head_dim'] ?? 8, use_new_attention_order: true }),
+    },
+    what,
+  );
+}
+
+function blockType(type: string, direction: 'Down' | 'Up', what: string) {
+  const block = blockTypes.get(type.replace(direction, ''));
+  if (!block || !type.includes(direction)) throw configError(`${what}: blocks of type ${type} are not supported.`);
+  return block;
+}
+
+/** `attention_head_dim` is, in UNet2DConditionModel, the number of heads (a historical misnomer of diffusers). */
+function heads(json: Mapping, widths: readonly number[], what: string): Mapping {
+  const value = json['num_attention_heads'] ?? json['attention_head_dim'] ?? 8;
+  const list = Array.isArray(value) ? value : [value];
+  if (list.every((item) => item === list[0])) return { num_heads: list[0] };
+  const sizes = widths.map((width, level) => width / Number(list[level]));
+  if (list.length === widths.length && sizes.every((size) => size === sizes[0])) return { num_head_channels: sizes[0] };
+  throw configError(`${what}: attention_head_dim ${JSON.stringify(value)} is neither one number of heads nor one width of heads.`);
+}
+
+/** One number, or a list of equal ones. */
+function single(json: Mapping, name: string, fallback: number, what: string): unknown {
+  const value = json[name] ?? fallback;
+  if (!Array.isArray(value)) return value;
+  if (value.length === 0 || value.some((item) => item !== value[0])) throw configError(`${what}: ${name} differs between levels (${JSON.stringify(value)}), which is not supported.`);
+  return value[0];
+}

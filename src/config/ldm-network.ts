@@ -1,0 +1,142 @@
+/**
+ * `target` and `params` of LDM's YAML, for one network, to its typed configuration.
+ *
+ * A class is known by the last part of its `target`, whatever module it is in: forks move the modules and keep the classes. Parameters
+ * that only training or placement uses are passed over; a parameter that is not known is an error, because it would change the network.
+ */
+
+import {
+  bertEmbedderConfigSchema,
+  classEmbedderConfigSchema,
+  clipImageEmbedderConfigSchema,
+  clipTextConfigSchema,
+  clipTextEmbedderConfigSchema,
+  ddconfigSchema,
+  encoderUNetConfigSchema,
+  klConfigSchema,
+  type NetworkConfig,
+  openAiClipConfigSchema,
+  type OpenAiClipConfig,
+  spatialRescalerConfigSchema,
+  unetConfigSchema,
+  vqConfigSchema,
+} from './network-config.ts';
+import { defaultClipVersion, openAiClip, pretrainedText } from './pretrained-text.ts';
+import { configError, type Mapping, mapping, validated } from './validate.ts';
+
+export interface LdmOptions {
+  /**
+   * Hugging Face fields of the text encoder that a configuration names by `version`, where the caller knows them (its `config.json`
+   * beside the YAML, or sizes read from the weights). Undefined or a missing field: the published model of that name.
+   */
+  readonly pretrained?: (version: string) => Mapping | undefined;
+}
+
+type Builder = (params: Mapping, what: string, options: LdmOptions) => NetworkConfig;
+
+const builders: ReadonlyMap<string, Builder> = new Map<string, Builder>([
+  ['UNetModel', (params, what) => validated(unetConfigSchema, unetParams(params, 'unet', what), what)],
+  ['EncoderUNetModel', (params, what) => validated(encoderUNetConfigSchema, unetParams(params, 'encoder_unet', what), what)],
+  ['AutoencoderKL', kl],
+  ['VQModel', (params, what) => vq(params, what, false)],
+  ['VQModelInterface', (params, what) => vq(params, what, true)],
+  ['IdentityFirstStage', () => ({ kind: 'identity' })],
+  ['Identity', () => ({ kind: 'identity' })],
+  ['FrozenCLIPEmbedder', clipText],
+  ['FrozenCLIPTextEmbedder', clipTextEmbedder],
+  ['FrozenClipImageEmbedder', clipImageEmbedder],
+  ['CLIP', (params, what) => validated(openAiClipConfigSchema, { kind: 'openai_clip', ...params }, what)],
+  ['BERTEmbedder', (params, what) => validated(bertEmbedderConfigSchema, { kind: 'bert', ...without(params, ['device']) }, what)],
+  ['TransformerEmbedder', (params, what) => validated(bertEmbedderConfigSchema, { kind: 'bert', ...without(params, ['device']), use_tokenizer: false }, what)],
+  ['ClassEmbedder', (params, what) => validated(classEmbedderConfigSchema, { kind: 'class_embedder', ...params }, what)],
+  ['SpatialRescaler', (params, what) => validated(spatialRescalerConfigSchema, { kind: 'spatial_rescaler', ...params }, what)],
+]);
+
+/** Classes that can be built, by the last part of their `target`. */
+export const ldmTargets: readonly string[] = [...builders.keys()];
+
+/** The last part of a dotted `target`. Throws `config-invalid` if there is none. */
+export function className(target: unknown, what: string): string {
+  const name = typeof target === 'string' ? /(?:^|\.)([A-Za-z_]\w*)$/.exec(target)?.[1] : undefined;
+  if (name === undefined) throw configError(`${what} needs a target, the dotted name of a class.`, { target });
+  return name;
+}
+
+/** A `{ target, params }` mapping as a network configuration. Throws `config-invalid`. */
+export function ldmNetwork(value: unknown, what: string, options: LdmOptions = {}): NetworkConfig {
+  const { target, params } = mapping(value, what);
+  const name = className(target, what);
+  const build = builders.get(name);
+  if (!build) throw configError(`${what}: the target ${String(target)} is not one we can build. Known are ${ldmTargets.join(', ')}.`, { target });
+  return build(params === undefined || params === null ? {} : mapping(params, `params of ${name}`), `${what} (${name})`, options);
+}
+
+function without(params: Mapping, names: readonly string[]): Mapping {
+  return Object.fromEntries(Object.entries(params).filter(([name]) => !names.includes(name)));
+}
+
+function unetParams(params: Mapping, kind: string, what: string): Mapping {
+  const { context_dim: context, use_linear_in_transformer: linear, ...rest } = without(params, ['use_fp16']);
+  if (linear === true) throw configError(`${what}: use_linear_in_transformer belongs to Stable Diffusion v2, which is not supported.`);
+  const single = Array.isArray(context) && context.length === 1 ? context[0] : context;
+  return { kind, ...rest, ...(context === undefined ? {} : { context_dim: single }) };
+}
+
+/** `Encoder(**ddconfig)` and `Decoder(**ddconfig)` ignore what they do not know. */
+function ddconfig(value: unknown, what: string): Mapping {
+  const params = mapping(value, `ddconfig of ${what}`);
+  const known = Object.keys(ddconfigSchema.unwrap().shape);
+  const linear = params['use_linear_attn'] === true ? { attn_type: 'linear' } : {};
+  return { ...Object.fromEntries(Object.entries(params).filter(([name]) => known.includes(name))), ...linear };
+}
+
+function kl(params: Mapping, what: string): NetworkConfig {
+  const config = validated(klConfigSchema, { kind: 'kl', embed_dim: params['embed_dim'], ddconfig: ddconfig(params['ddconfig'], what) }, what);
+  if (!config.ddconfig.double_z) throw configError(`${what}: double_z has to be true for AutoencoderKL.`);
+  return config;
+}
+
+function vq(params: Mapping, what: string, isInterface: boolean): NetworkConfig {
+  if (params['remap'] !== undefined && params['remap'] !== null) throw configError(`${what}: remap, a file of used indices, is not supported.`);
+  return validated(
+    vqConfigSchema,
+    {
+      kind: 'vq',
+      embed_dim: params['embed_dim'],
+      n_embed: params['n_embed'],
+      ddconfig: ddconfig(params['ddconfig'], what),
+      interface: isInterface,
+      sane_index_shape: params['sane_index_shape'],
+    },
+    what,
+  );
+}
+
+/** `version` says which published model; fields of its `config.json` may stand among the parameters and win. */
+function clipText(params: Mapping, what: string, options: LdmOptions): NetworkConfig {
+  const { version = defaultClipVersion, layer = 'last' } = params;
+  if (typeof version !== 'string') throw configError(`${what}: version should be a name, and is ${JSON.stringify(version)}.`);
+  if (layer !== 'last') throw configError(`${what}: layer ${JSON.stringify(layer)} is not supported; the last one is used.`);
+  const explicit = without(params, ['version', 'device', 'max_length', 'freeze', 'layer', 'layer_idx']);
+  const known = { ...pretrainedText(version), ...options.pretrained?.(version) };
+  if (Object.keys(known).length === 0 && explicit['hidden_size'] === undefined) {
+    throw configError(`${what}: the sizes of the text encoder ${version} are not known. Put hidden_size and the other fields of its config.json among the params.`);
+  }
+  return validated(clipTextConfigSchema, { kind: 'clip_text', ...known, ...explicit }, what);
+}
+
+function openAi(name: unknown, what: string): OpenAiClipConfig {
+  const model = typeof name === 'string' ? openAiClip(name) : undefined;
+  if (!model) throw configError(`${what}: the CLIP model ${JSON.stringify(name)} is not known, or is a ResNet; ViT-L/14, ViT-B/32 and ViT-B/16 are.`);
+  return model;
+}
+
+function clipTextEmbedder(params: Mapping, what: string): NetworkConfig {
+  const { version = 'ViT-L/14', ...rest } = without(params, ['device']);
+  return validated(clipTextEmbedderConfigSchema, { kind: 'clip_text_embedder', ...rest, model: openAi(version, what) }, what);
+}
+
+function clipImageEmbedder(params: Mapping, what: string): NetworkConfig {
+  const { model, ...rest } = without(params, ['device', 'jit']);
+  return validated(clipImageEmbedderConfigSchema, { kind: 'clip_image_embedder', ...rest, model: openAi(model, what) }, what);
+}
