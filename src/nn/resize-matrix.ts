@@ -1,0 +1,70 @@
+/**
+ * Resizing of images of a known size as products with one matrix an axis: what the `resize` operation does not offer (adaptive averaging,
+ * aligned corners, blur before downsampling).
+ */
+
+import { constant, matmul } from '../graph/functions.ts';
+import type { Sym } from '../graph/trace.ts';
+import { float32 } from '../tensor/tensor.ts';
+
+/** Weights of each input pixel (columns) in each output pixel (rows). */
+export type ResizeMatrix = readonly (readonly number[])[];
+
+function matrix(to: number, from: number, taps: (row: number) => Iterable<readonly [column: number, weight: number]>): ResizeMatrix {
+  return Array.from({ length: to }, (_, row) => {
+    const weights = new Array<number>(from).fill(0);
+    for (const [column, weight] of taps(row)) weights[column] = (weights[column] ?? 0) + weight;
+    return weights;
+  });
+}
+
+/** Adaptive averaging (`adaptive_avg_pool2d`, mode `area`): each output pixel is the mean of the input pixels it touches. */
+export function areaMatrix(from: number, to: number): ResizeMatrix {
+  return matrix(to, from, (row) => {
+    const start = Math.floor((row * from) / to);
+    const end = Math.ceil(((row + 1) * from) / to);
+    return Array.from({ length: end - start }, (_, i) => [start + i, 1 / (end - start)] as const);
+  });
+}
+
+/** Bicubic interpolation with aligned corners (Keys 1981, a = -0.75, as PyTorch); beyond the border its pixel repeats. */
+export function bicubicAlignedMatrix(from: number, to: number): ResizeMatrix {
+  const a = -0.75;
+  const near = (x: number): number => ((a + 2) * x - (a + 3)) * x * x + 1;
+  const far = (x: number): number => ((a * x - 5 * a) * x + 8 * a) * x - 4 * a;
+  return matrix(to, from, (row) => {
+    const position = to === 1 ? 0 : (row * (from - 1)) / (to - 1);
+    const base = Math.floor(position);
+    const t = position - base;
+    const weights = [far(t + 1), near(t), near(1 - t), far(2 - t)];
+    return weights.map((weight, i) => [Math.min(Math.max(base - 1 + i, 0), from - 1), weight] as const);
+  });
+}
+
+/** Gaussian blur of kornia's `resize(antialias=True)`: sigma (factor - 1) / 2 for downsampling by `factor`, borders reflected. */
+export function antialiasMatrix(from: number, factor: number): ResizeMatrix {
+  const sigma = Math.max((factor - 1) / 2, 0.001);
+  const width = Math.trunc(Math.max(4 * sigma, 3)) | 1;
+  const kernel = Array.from({ length: width }, (_, i) => Math.exp(-((i - (width >> 1)) ** 2) / (2 * sigma * sigma)));
+  const total = kernel.reduce((sum, weight) => sum + weight, 0);
+  const reflect = (i: number): number => (i < 0 ? -i : i >= from ? 2 * (from - 1) - i : i);
+  return matrix(from, from, (row) => kernel.map((weight, i) => [reflect(row + i - (width >> 1)), weight / total] as const));
+}
+
+/** second · first: resizing by `first`, then by `second`. */
+export function composeMatrices(second: ResizeMatrix, first: ResizeMatrix): ResizeMatrix {
+  const columns = first[0]?.length ?? 0;
+  return second.map((row) => {
+    const result = new Array<number>(columns).fill(0);
+    for (const [k, weight] of row.entries()) {
+      if (weight !== 0) for (let column = 0; column < columns; column++) result[column] = (result[column] ?? 0) + weight * (first[k]?.[column] ?? 0);
+    }
+    return result;
+  });
+}
+
+/** x [b, c, h, w] with rows [h', h] and columns [w', w] → [b, c, h', w']. */
+export function resizeBy(x: Sym, rows: ResizeMatrix, columns: ResizeMatrix): Sym {
+  const tensor = (values: ResizeMatrix): Sym => constant(x, float32([values.length, values[0]?.length ?? 0], values.flat()));
+  return matmul(tensor(rows), matmul(x, tensor(columns), { transposeB: true }));
+}
