@@ -9,7 +9,7 @@
  */
 
 import type { Tensor } from '../tensor/tensor.ts';
-import { linearCombination, scale } from '../tensor/arithmetic.ts';
+import { roundedSum, scale } from '../tensor/arithmetic.ts';
 import type { NoiseSchedule } from './noise-schedule.ts';
 import { type Parameterization, toEps } from './parameterization.ts';
 
@@ -48,13 +48,15 @@ export function denoiser(model: DiffusionModel, options: DenoiserOptions = {}): 
   const { schedule, parameterization } = model;
   return async (x, sigma, signal) => {
     const timestep = options.timestepOf?.get(sigma) ?? schedule.timestepOfSigma(sigma, options.quantize);
-    const variance = sigma * sigma + 1;
-    const output = await model.predict(scale(x, 1 / Math.sqrt(variance)), timestep, signal);
+    // Rounded as the originals' float32 scalars: guidance multiplies differences in the last bit.
+    const variance = Math.fround(Math.fround(sigma * sigma) + 1);
+    const deviation = Math.fround(Math.sqrt(variance));
+    const output = await model.predict(scale(x, Math.fround(1 / deviation)), timestep, signal);
     switch (parameterization) {
       case 'eps':
-        return linearCombination([1, x], [-sigma, output]);
+        return roundedSum(1, x, -sigma, output);
       case 'v':
-        return linearCombination([1 / variance, x], [-sigma / Math.sqrt(variance), output]);
+        return roundedSum(1 / variance, x, -sigma / deviation, output);
       case 'x0':
         return output;
     }

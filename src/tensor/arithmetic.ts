@@ -128,3 +128,15 @@ export function takeBatch(x: Float32, start: number, end: number): Float32 {
   const inner = elementCount(x.shape.slice(1));
   return { dtype: 'float32', shape: [end - start, ...x.shape.slice(1)], data: x.data.slice(start * inner, end * inner) };
 }
+
+/**
+ * a · x + b · y with the coefficients and both products rounded to float32, as PyTorch computes that expression: for code that is to agree
+ * with an original to the bit, where its next step is sensitive to the last one.
+ */
+export function roundedSum(a: number, x: Float32, b: number, y: Float32): Float32 {
+  sameShape(x, y);
+  const result = make(x.shape);
+  const [p, q] = [Math.fround(a), Math.fround(b)];
+  for (let i = 0; i < result.data.length; i++) result.data[i] = Math.fround(p * (x.data[i] as number)) + Math.fround(q * (y.data[i] as number));
+  return result;
+}

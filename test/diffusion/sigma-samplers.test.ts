@@ -8,6 +8,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Denoiser, denoiser, type Latent } from '../../src/diffusion/denoiser.ts';
 import { noiseScheduleOf, stableDiffusionSchedule } from '../../src/diffusion/noise-schedule.ts';
+import type { Parameterization } from '../../src/diffusion/parameterization.ts';
 import type { Sampling } from '../../src/diffusion/sampler.ts';
 import { sampleDdpmAncestral } from '../../src/diffusion/samplers/ddpm-ancestral.ts';
 import { sampleDpmAdaptive } from '../../src/diffusion/samplers/dpm-adaptive.ts';
@@ -30,7 +31,7 @@ import type { IntervalNoise } from '../../src/random/noise-source.ts';
 import { scale } from '../../src/tensor/arithmetic.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
 import { compareTensor } from '../parity.ts';
-import { analyticModel, bankNoise, entry, noiseBank, type RecordedCase, samplerCases, stack } from './analytic-model.ts';
+import { analyticModel, analyticOutput, bankNoise, entry, noiseBank, type RecordedCase, samplerCases, stack } from './analytic-model.ts';
 
 const schedule = stableDiffusionSchedule();
 
@@ -51,6 +52,34 @@ interface Trajectory {
   readonly denoised: Latent[];
   readonly latents: Latent[];
   readonly result: Latent;
+}
+
+interface GuidedDenoiser {
+  readonly denoise: Denoiser;
+  /** Number of evaluations, each with and without the condition. */
+  readonly evaluations: () => number;
+}
+
+/** Guidance on the denoised latents, in float32, as A1111's and ComfyUI's CFG; the recorded runs were guided there. With scale 1 only the condition counts. */
+function guidedDenoiser(parameterization: Parameterization, guidance: number, quantize: boolean): GuidedDenoiser {
+  const denoiserOf = (conditions: (item: number) => number) =>
+    denoiser(
+      { schedule, parameterization, predict: async (x, t) => analyticOutput(schedule, parameterization, x, t, Array.from({ length: x.shape[0] as number }, (_, i) => conditions(i))) },
+      { quantize },
+    );
+  const conditional = denoiserOf((item) => item + 1);
+  const unconditional = denoiserOf(() => 0);
+  let evaluations = 0;
+  return {
+    evaluations: () => evaluations,
+    async denoise(x, sigma) {
+      evaluations++;
+      const c = await conditional(x, sigma);
+      if (guidance === 1) return c;
+      const u = await unconditional(x, sigma);
+      return { ...c, data: c.data.map((value, i) => (u.data[i] as number) + Math.fround(guidance * Math.fround(value - (u.data[i] as number)))) };
+    },
+  };
 }
 
 /** Runs a sampler, and keeps what it gave the model at the first call of each step. */
@@ -127,13 +156,12 @@ for (const row of kDiffusion.cases) {
     if (recordedSigmas && name !== 'default') assert.ok(sigmas.every((sigma, i) => Math.abs(sigma - (recordedSigmas.data[i] as number)) <= 5e-6 * sigma), 'sigmas');
     const increments = kDiffusion.tensors.get(`${id}.brownian_increments`);
     const { noise, queries } = recordingNoise(increments);
-    const model = analyticModel(schedule, settings.prediction, settings.scale);
-    const denoise = denoiser(model, { quantize: settings.quantize });
+    const { denoise, evaluations } = guidedDenoiser(settings.prediction, settings.scale, settings.quantize);
     const start = scale(entry(noiseBank, 0), ((recordedSigmas?.data[0] as number | undefined) ?? sigmas[0]) as number);
     const before = start.data.slice();
     const run = await trace(denoise, (traced) => sample(traced, start, recordedSigmas?.data as Float32Array ?? sigmas, { ...optionsOf(settings), noise }));
     assert.deepEqual(start.data, before, 'the start is not changed');
-    assert.equal(model.timesteps.length, settings.model_evaluations);
+    assert.equal(evaluations(), settings.model_evaluations);
     const x = samplerName(id) === 'dpm_adaptive' ? run.latents : run.x;
     const common = { part: 'diffusion/samplers', case: row.id, reference: `${row.reference?.repo} ${row.reference?.function}` };
     compareTensor({ ...common, output: 'x', tolerance: tolerance['x'] as number }, stack([...x, run.result]), kDiffusion.tensors.get(`${id}.x`) as Tensor);
@@ -154,10 +182,10 @@ for (const row of comfy.cases) {
     const ours = sigmaSchedule(name)(steps, schedule);
     assert.ok(ours.every((sigma, i) => Math.abs(sigma - (sigmas[i] as number)) <= 2e-5 * sigma), 'sigmas');
     const { noise, queries } = recordingNoise();
-    const model = analyticModel(schedule, 'eps', settings.scale);
+    const { denoise, evaluations } = guidedDenoiser('eps', settings.scale, true);
     const start = scale(entry(noiseBank, 0), Math.sqrt(1 + (sigmas[0] as number) ** 2));
-    const run = await trace(denoiser(model, { quantize: true }), (traced) => sample(traced, start, sigmas, { noise, drawsOnlyUsed: true, endsAtDenoised: true }));
-    assert.equal(model.timesteps.length, settings.model_evaluations);
+    const run = await trace(denoise, (traced) => sample(traced, start, sigmas, { noise, drawsOnlyUsed: true, endsAtDenoised: true }));
+    assert.equal(evaluations(), settings.model_evaluations);
     assert.equal(queries.length, settings.noise_draws);
     const common = { part: 'diffusion/samplers', case: row.id, reference: `${row.reference?.repo} ${row.reference?.function}` };
     compareTensor({ ...common, output: 'x', tolerance: tolerance['x'] as number }, stack([...run.x, run.result]), comfy.tensors.get(`${id}.x`) as Tensor);

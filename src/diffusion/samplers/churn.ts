@@ -25,6 +25,6 @@ export function churn(x: Latent, step: SigmaStep, options: ChurnOptions): Churne
     if (!drawsOnlyUsed) noise?.(sigma, next); // k-diffusion draws at every step; later draws depend on it
     return { x, sigma };
   }
-  const raised = sigma * (1 + Math.min(sChurn / steps, Math.SQRT2 - 1));
+  const raised = Math.fround(sigma * (1 + Math.min(sChurn / steps, Math.SQRT2 - 1)));
   return { x: addNoise(x, noise, sigma, next, sNoise * Math.sqrt(raised ** 2 - sigma ** 2)), sigma: raised };
 }

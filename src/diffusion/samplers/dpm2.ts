@@ -4,12 +4,11 @@
  * Reads sChurn, sTmin, sTmax, sNoise, drawsOnlyUsed.
  */
 
-import { addScaled } from '../../tensor/arithmetic.ts';
 import type { Denoiser, Latent } from '../denoiser.ts';
 import type { Sampling } from '../sampler.ts';
 import { type ChurnOptions, churn } from './churn.ts';
 import { sigmaSampler } from './sigma-sampler.ts';
-import { derivative, eulerStep, evaluate, sigmaSteps } from './sigma-steps.ts';
+import { alongSlope, derivative, eulerStep, evaluate, sigmaSteps } from './sigma-steps.ts';
 
 /** One step of DPM-Solver-2, or of Euler's where it ends at 0. `first` is the model's answer at `sigma`. */
 export async function dpm2Step(denoise: Denoiser, x: Latent, first: Latent, sigma: number, next: number, signal: AbortSignal | undefined): Promise<Latent> {
@@ -17,7 +16,7 @@ export async function dpm2Step(denoise: Denoiser, x: Latent, first: Latent, sigm
   const middle = Math.sqrt(sigma * next);
   const between = eulerStep(x, first, sigma, middle);
   const second = await evaluate(denoise, between, middle, signal);
-  return addScaled(x, next - sigma, derivative(between, middle, second));
+  return alongSlope(x, derivative(between, middle, second), sigma, next);
 }
 
 export async function* sampleDpm2(denoise: Denoiser, x: Latent, sigmas: ArrayLike<number>, options: ChurnOptions = {}): Sampling {

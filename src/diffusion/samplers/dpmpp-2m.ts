@@ -8,7 +8,7 @@ import { linearCombination } from '../../tensor/arithmetic.ts';
 import type { Denoiser, Latent } from '../denoiser.ts';
 import type { Sampling } from '../sampler.ts';
 import { type SigmaSamplerOptions, sigmaSampler } from './sigma-sampler.ts';
-import { eulerStep, evaluate, sigmaSteps } from './sigma-steps.ts';
+import { evaluate, exponentialStep, sigmaSteps } from './sigma-steps.ts';
 
 export async function* sampleDpmpp2m(denoise: Denoiser, x: Latent, sigmas: ArrayLike<number>, options: Partial<Pick<SigmaSamplerOptions, 'signal'>> = {}): Sampling {
   let latent = x;
@@ -16,11 +16,11 @@ export async function* sampleDpmpp2m(denoise: Denoiser, x: Latent, sigmas: Array
   for (const { step, steps, sigma, next } of sigmaSteps(sigmas)) {
     const denoised = await evaluate(denoise, latent, sigma, options.signal);
     const h = Math.log(sigma / next); // infinite for a step to 0
-    if (!last || next === 0) latent = eulerStep(latent, denoised, sigma, next);
+    if (!last || next === 0) latent = exponentialStep(latent, denoised, sigma, next);
     else {
       const weight = h / (2 * last.h); // 1 / 2r
       const extrapolated = linearCombination([1 + weight, denoised], [-weight, last.denoised]);
-      latent = linearCombination([next / sigma, latent], [-Math.expm1(-h), extrapolated]);
+      latent = exponentialStep(latent, extrapolated, sigma, next);
     }
     last = { denoised, h };
     yield { step, steps, sigma, latent, denoised };

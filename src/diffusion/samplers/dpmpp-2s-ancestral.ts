@@ -8,7 +8,7 @@ import type { Denoiser, Latent } from '../denoiser.ts';
 import type { Sampling } from '../sampler.ts';
 import { ancestralStep } from './ancestral-step.ts';
 import { type SigmaSamplerOptions, sigmaSampler } from './sigma-sampler.ts';
-import { addNoise, eulerStep, evaluate, sigmaSteps } from './sigma-steps.ts';
+import { addNoise, evaluate, exponentialStep, sigmaSteps } from './sigma-steps.ts';
 
 export async function* sampleDpmpp2sAncestral(denoise: Denoiser, x: Latent, sigmas: ArrayLike<number>, options: SigmaSamplerOptions): Sampling {
   const { noise, eta = 1, sNoise = 1, signal } = options;
@@ -18,10 +18,9 @@ export async function* sampleDpmpp2sAncestral(denoise: Denoiser, x: Latent, sigm
     const { down, up } = ancestralStep(sigma, next, eta);
     if (down === 0) latent = denoised;
     else {
-      // With a constant denoised latent the exponential integrator's step is Euler's: -expm1(-h) = 1 - next / sigma.
       const middle = Math.sqrt(sigma * down);
-      const second = await evaluate(denoise, eulerStep(latent, denoised, sigma, middle), middle, signal);
-      latent = eulerStep(latent, second, sigma, down);
+      const second = await evaluate(denoise, exponentialStep(latent, denoised, sigma, middle), middle, signal);
+      latent = exponentialStep(latent, second, sigma, down);
     }
     if (next > 0) latent = addNoise(latent, noise, sigma, next, sNoise * up);
     yield { step, steps, sigma, latent, denoised };

@@ -9,14 +9,14 @@ import type { Denoiser, Latent } from '../denoiser.ts';
 import type { Sampling } from '../sampler.ts';
 import { ancestralStep } from './ancestral-step.ts';
 import { type SigmaSamplerOptions, sigmaSampler } from './sigma-sampler.ts';
-import { addNoise, eulerStep, evaluate, sigmaSteps } from './sigma-steps.ts';
+import { addNoise, evaluate, exponentialStep, sigmaSteps } from './sigma-steps.ts';
 
 export async function* sampleDpmppSde(denoise: Denoiser, x: Latent, sigmas: ArrayLike<number>, options: SigmaSamplerOptions): Sampling {
   const { noise, eta = 1, sNoise = 1, r = 1 / 2, signal } = options;
   /** From `sigma` to `next` with a constant denoised latent. */
   const stage = (from: Latent, towards: Latent, sigma: number, next: number): Latent => {
     const { down, up } = ancestralStep(sigma, next, eta);
-    return addNoise(eulerStep(from, towards, sigma, down), noise, sigma, next, sNoise * up);
+    return addNoise(exponentialStep(from, towards, sigma, down), noise, sigma, next, sNoise * up);
   };
   let latent = x;
   for (const { step, steps, sigma, next } of sigmaSteps(sigmas)) {

@@ -9,15 +9,15 @@ import type { Denoiser, Latent } from '../denoiser.ts';
 import type { Sampling } from '../sampler.ts';
 import { type ChurnOptions, churn } from './churn.ts';
 import { sigmaSampler } from './sigma-sampler.ts';
-import { derivative, eulerStep, evaluate, sigmaSteps } from './sigma-steps.ts';
+import { alongSlope, derivative, eulerStep, evaluate, sigmaSteps } from './sigma-steps.ts';
 
 /** One step of Heun's method, or of Euler's where it ends at 0; also Restart's. `first` is the model's answer at `sigma`. */
 export async function heunStep(denoise: Denoiser, x: Latent, first: Latent, sigma: number, next: number, signal: AbortSignal | undefined): Promise<Latent> {
   const predicted = eulerStep(x, first, sigma, next);
   if (next === 0) return predicted;
   const second = await evaluate(denoise, predicted, next, signal);
-  const half = (next - sigma) / 2;
-  return linearCombination([1, x], [half, derivative(x, sigma, first)], [half, derivative(predicted, next, second)]);
+  const slope = linearCombination([0.5, derivative(x, sigma, first)], [0.5, derivative(predicted, next, second)]);
+  return alongSlope(x, slope, sigma, next);
 }
 
 export async function* sampleHeun(denoise: Denoiser, x: Latent, sigmas: ArrayLike<number>, options: ChurnOptions = {}): Sampling {

@@ -2,7 +2,7 @@
 
 import { StableDiffusionError, throwIfAborted } from '../../errors.ts';
 import type { IntervalNoise } from '../../random/noise-source.ts';
-import { addScaled, linearCombination } from '../../tensor/arithmetic.ts';
+import { addScaled, roundedSum, subtract } from '../../tensor/arithmetic.ts';
 import type { Denoiser, Latent } from '../denoiser.ts';
 
 export interface SigmaStep {
@@ -40,13 +40,27 @@ export async function evaluate(denoise: Denoiser, x: Latent, sigma: number, sign
 
 /** dx/dsigma of the probability flow ODE: (x - denoised) / sigma (Karras et al. 2022, equation 3). */
 export function derivative(x: Latent, sigma: number, denoised: Latent): Latent {
-  return linearCombination([1 / sigma, x], [-1 / sigma, denoised]);
+  const difference = subtract(x, denoised);
+  for (let i = 0; i < difference.data.length; i++) difference.data[i] = (difference.data[i] as number) / sigma;
+  return difference;
 }
 
-/** An Euler step of that ODE: x is moved along its line to `denoised` from level `sigma` to `next`. */
+/** x moved from level `sigma` to `next` along a slope. Rounded as k-diffusion's: a guided model makes large differences of small ones. */
+export function alongSlope(x: Latent, slope: Latent, sigma: number, next: number): Latent {
+  return roundedSum(1, x, next - sigma, slope);
+}
+
+/** An Euler step of that ODE. */
 export function eulerStep(x: Latent, denoised: Latent, sigma: number, next: number): Latent {
-  const ratio = next / sigma;
-  return linearCombination([ratio, x], [1 - ratio, denoised]);
+  return alongSlope(x, derivative(x, sigma, denoised), sigma, next);
+}
+
+/**
+ * The exponential integrator's step with a constant denoised latent, in h = log(sigma / next): exp(-h) x + (1 - exp(-h)) denoised. It is
+ * Euler's step, written as the DPM-Solver++ papers have it; a step to 0 gives the denoised latent.
+ */
+export function exponentialStep(x: Latent, denoised: Latent, sigma: number, next: number): Latent {
+  return roundedSum(next / sigma, x, 1 - next / sigma, denoised);
 }
 
 /**
