@@ -2,6 +2,7 @@
 
 import type { IntervalNoise, NoiseSource } from '../random/noise-source.ts';
 import type { DiffusionModel, Latent } from './denoiser.ts';
+import type { SigmaScheduleOptions } from './sigma-schedules/sigma-schedule.ts';
 
 export interface SamplerStep {
   /** 1 after the first step … `steps` after the last. */
@@ -87,6 +88,10 @@ export interface SamplingRequest {
   readonly intervalNoise?: (sigmaMin: number, sigmaMax: number) => IntervalNoise;
   /** Name of the spacing of the steps: a sigma schedule for samplers in sigma space, `uniform` or `quad` for CompVis's. Without it, the sampler's own. */
   readonly schedule?: string;
+  /** Its knobs: the range of sigmas, rho, … (samplers in sigma space). */
+  readonly scheduleOptions?: SigmaScheduleOptions;
+  /** Whether the last but one sigma is left out, and one more asked for. Without it, the sampler's own habit. */
+  readonly discardNextToLastSigma?: boolean;
   /** Image-to-image: the clean latent to start from, noised to the level of the step that is run first. */
   readonly initial?: Latent;
   /** Number of steps left out at the start, for image-to-image: steps - int(strength · steps). */

@@ -5,6 +5,21 @@ import type { Sampler } from '../sampler.ts';
 import { ddim } from './ddim.ts';
 import { ddpm } from './ddpm.ts';
 import { dpmSolver } from './dpm-solver.ts';
+import { ddpmAncestral } from './ddpm-ancestral.ts';
+import { dpm2 } from './dpm2.ts';
+import { dpm2Ancestral } from './dpm2-ancestral.ts';
+import { dpmAdaptive } from './dpm-adaptive.ts';
+import { dpmFast } from './dpm-fast.ts';
+import { dpmpp2m } from './dpmpp-2m.ts';
+import { dpmpp2mSde, dpmpp2mSdeHeun } from './dpmpp-2m-sde.ts';
+import { dpmpp2sAncestral } from './dpmpp-2s-ancestral.ts';
+import { dpmpp3mSde } from './dpmpp-3m-sde.ts';
+import { dpmppSde } from './dpmpp-sde.ts';
+import { euler } from './euler.ts';
+import { eulerAncestral } from './euler-ancestral.ts';
+import { heun } from './heun.ts';
+import { lms } from './lms.ts';
+import { restart } from './restart.ts';
 import { plms } from './plms.ts';
 
 export const samplers: readonly Sampler[] = [
@@ -12,6 +27,22 @@ export const samplers: readonly Sampler[] = [
   plms,
   ddpm,
   dpmSolver,
+  euler,
+  eulerAncestral,
+  heun,
+  dpm2,
+  dpm2Ancestral,
+  lms,
+  dpmFast,
+  dpmAdaptive,
+  dpmpp2sAncestral,
+  dpmppSde,
+  dpmpp2m,
+  dpmpp2mSde,
+  dpmpp2mSdeHeun,
+  dpmpp3mSde,
+  restart,
+  ddpmAncestral,
 ];
 
 function normalise(name: string): string {

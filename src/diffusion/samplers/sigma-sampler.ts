@@ -3,13 +3,12 @@
  * sigmas, the start, the denoiser and inpainting, so that a sampler's own file is its algorithm only.
  */
 
-import { StableDiffusionError } from '../../errors.ts';
 import type { IntervalNoise } from '../../random/noise-source.ts';
 import { addScaled, scale } from '../../tensor/arithmetic.ts';
 import { type Denoiser, denoiser, type Latent } from '../denoiser.ts';
 import { keepDenoised } from '../inpainting.ts';
 import type { Sampler, SamplerSettings, Sampling, SamplingRequest } from '../sampler.ts';
-import { type SigmaScheduleName, sigmaSchedules } from '../sigma-schedules/index.ts';
+import { type SigmaScheduleName, sigmaSchedule } from '../sigma-schedules/index.ts';
 import { checkRequest, stepNoiseOf } from './request.ts';
 
 export interface SigmaSamplerOptions extends SamplerSettings {
@@ -33,14 +32,11 @@ export interface SigmaSamplerRow extends Omit<Sampler, 'space' | 'run'> {
 
 /** Descending sigmas for a request; those of the steps left out at the start are gone. */
 export function sigmasOf(row: Pick<SigmaSamplerRow, 'schedule' | 'discardsNextToLastSigma'>, request: SamplingRequest): Float32Array {
-  const name = request.schedule ?? row.schedule ?? 'normal';
-  if (!Object.hasOwn(sigmaSchedules, name)) {
-    throw new StableDiffusionError('invalid-argument', `There is no sigma schedule ${JSON.stringify(name)}; there are ${Object.keys(sigmaSchedules).join(', ')}.`);
-  }
-  const schedule = sigmaSchedules[name as SigmaScheduleName];
-  const sigmas = schedule(request.steps + (row.discardsNextToLastSigma ? 1 : 0), request.model.schedule);
+  const schedule = sigmaSchedule(request.schedule ?? row.schedule ?? 'normal');
+  const discards = request.discardNextToLastSigma ?? row.discardsNextToLastSigma ?? false;
+  const sigmas = schedule(request.steps + (discards ? 1 : 0), request.model.schedule, request.scheduleOptions);
   const last = sigmas.length - 1;
-  const kept = row.discardsNextToLastSigma ? sigmas.filter((_, i) => i !== last - 1) : sigmas;
+  const kept = discards ? sigmas.filter((_, i) => i !== last - 1) : sigmas;
   return kept.slice(request.startStep ?? 0);
 }
 
