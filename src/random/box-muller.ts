@@ -30,8 +30,8 @@ const LOG_LOW = f(-2.1219444e-4);
 const LOG_HIGH = 0.693359375;
 const FOUR_OVER_PI = f(4 / Math.PI);
 const PI_4_HIGH = -0.78515625;
-const PI_4_MIDDLE = f(-2.4187564849853515625e-4);
-const PI_4_LOW = f(-3.77489497744594108e-8);
+const PI_4_MIDDLE = f(-2.4187564849853516e-4);
+const PI_4_LOW = f(-3.774894977445941e-8);
 const SIN_P0 = f(-1.9515295891e-4);
 const SIN_P1 = f(8.3321608736e-3);
 const SIN_P2 = f(-1.6666654611e-1);
@@ -84,12 +84,12 @@ function fill16Avx2(data: Float32Array, start: number, mean: number, std: number
     sine = f(sine * square + SIN_P2);
     sine = f(sine * square);
     sine = f(sine * x + x);
-    if (octant & 2) [sine, cosine] = [cosine, sine];
-    if (octant & 4) sine = -sine;
-    if (~(octant - 2) & 4) cosine = -cosine;
+    const swap = (octant & 2) !== 0;
+    const y = octant & 4 ? -(swap ? cosine : sine) : swap ? cosine : sine;
+    const z = ~(octant - 2) & 4 ? -(swap ? sine : cosine) : swap ? sine : cosine;
 
-    data[i] = f(f(radius * cosine) * std + mean);
-    data[i + 8] = f(f(radius * sine) * std + mean);
+    data[i] = f(f(radius * z) * std + mean);
+    data[i + 8] = f(f(radius * y) * std + mean);
   }
 }
 

@@ -15,8 +15,8 @@ import { normalNoise } from './torch-generator.ts';
 
 const f = Math.fround;
 const POOL_SIZE = 24;
-/** Increments kept for the next query; a forgotten one is computed again to the same value. */
-const CACHED = 45;
+/** Increments kept, the least recently used forgotten first; a forgotten one is computed again to the same value. */
+const CACHED = 64;
 
 export interface BrownianTreeOptions {
   /** Shape of the latent, [n, ...]. */
@@ -37,6 +37,9 @@ export function brownianTreeNoise(options: BrownianTreeOptions): IntervalNoise {
   const seeds: readonly Seed[] = batched ? (options.seed as readonly Seed[]) : [options.seed as Seed];
   if (batched && seeds.length !== shape[0]) {
     throw new StableDiffusionError('shape-mismatch', `${seeds.length} seeds were given for a batch of ${shape[0]} images.`);
+  }
+  for (const sigma of [options.sigmaMin, options.sigmaMax]) {
+    if (!(Math.abs(sigma) < 1e8)) throw new StableDiffusionError('invalid-argument', `A Brownian tree spans finite sigmas below 1e8, and ${sigma} was given.`);
   }
   const pathShape = batched ? shape.slice(1) : shape;
   const [t0, t1, treeSign] = sorted(f(options.sigmaMin), f(options.sigmaMax));
@@ -65,8 +68,6 @@ function sorted(a: number, b: number): [low: number, high: number, sign: number]
 interface Node {
   readonly start: number;
   readonly end: number;
-  readonly parent: Node | undefined;
-  readonly isLeft: boolean;
   /** Path from the root in binary, and its length: the spawn key. */
   readonly key: number;
   readonly depth: number;
@@ -75,7 +76,7 @@ interface Node {
 
 /** W(b) - W(a) of one path, for a < b. */
 function brownianPath(t0: number, t1: number, entropy: Seed, shape: Shape, normals: NonNullable<BrownianTreeOptions['normals']>): (a: number, b: number) => Float32Array {
-  const root: Node = { start: roundToMillionths(t0), end: roundToMillionths(t1), parent: undefined, isLeft: false, key: 0, depth: 0, split: undefined };
+  const root: Node = { start: roundToMillionths(t0), end: roundToMillionths(t1), key: 0, depth: 0, split: undefined };
   const [rootSeed] = seedSequence(entropy, [], POOL_SIZE, 3);
   const whole = scaled(normals(shape, rootSeed as number).data, Math.sqrt(t1 - t0));
   const cache = new Map<Node, Float32Array>();
@@ -84,61 +85,63 @@ function brownianPath(t0: number, t1: number, entropy: Seed, shape: Shape, norma
     if (node.split) return node.split;
     const midway = roundToMillionths(0.5 * (node.end + node.start));
     const [seed] = seedSequence(entropy, [node.key, node.depth], POOL_SIZE, 4);
-    const child = (start: number, end: number, isLeft: boolean): Node => {
-      return { start, end, parent: node, isLeft, key: 2 * node.key + (isLeft ? 0 : 1), depth: node.depth + 1, split: undefined };
-    };
-    node.split = { midway, left: child(node.start, midway, true), right: child(midway, node.end, false), seed: seed as number };
+    const child = (start: number, end: number, side: 0 | 1): Node => ({ start, end, key: 2 * node.key + side, depth: node.depth + 1, split: undefined });
+    node.split = { midway, left: child(node.start, midway, 0), right: child(midway, node.end, 1), seed: seed as number };
     return node.split;
   };
 
-  const increment = (node: Node): Float32Array => {
-    const { parent } = node;
-    if (!parent) return whole;
+  /** The left half's increment, for every node that was split; its right half is the rest. */
+  const leftIncrement = (node: Node, above: Float32Array): Float32Array => {
     const known = cache.get(node);
-    if (known) return known;
-    const above = increment(parent);
-    const { midway, seed } = split(parent);
-    const inverse = 1 / (parent.end - parent.start);
-    const left = midway - parent.start;
-    const right = parent.end - midway;
+    if (known) {
+      cache.delete(node);
+      cache.set(node, known);
+      return known;
+    }
+    const { midway, seed } = split(node);
+    const inverse = 1 / (node.end - node.start);
+    const left = midway - node.start;
+    const right = node.end - midway;
     const noise = normals(shape, seed).data;
+    const leftShare = f(left);
+    const inverseLength = f(inverse);
     const spread = f(Math.sqrt(left * right * inverse));
     const value = new Float32Array(above.length);
     for (let i = 0; i < value.length; i++) {
-      const mean = f(f(f(left) * (above[i] as number)) * f(inverse));
-      const leftValue = f(mean + f(spread * (noise[i] as number)));
-      value[i] = node.isLeft ? leftValue : (above[i] as number) - leftValue;
+      const mean = f(f(leftShare * (above[i] as number)) * inverseLength);
+      value[i] = mean + f(spread * (noise[i] as number));
     }
-    if (cache.size >= CACHED) for (const oldest of cache.keys()) {
-      cache.delete(oldest);
-      break;
+    if (cache.size >= CACHED) {
+      for (const oldest of cache.keys()) {
+        cache.delete(oldest);
+        break;
+      }
     }
     cache.set(node, value);
     return value;
   };
 
-  /** The nodes, left to right, that make up [a, b], whose ends are whole millionths. */
-  const locate = (node: Node, a: number, b: number, found: Node[]): Node[] => {
+  /** Adds up the increments of the nodes, left to right, that make up [a, b], whose ends are whole millionths within the node. */
+  const add = (sum: Float32Array, node: Node, increment: Float32Array, a: number, b: number): void => {
     if (a === node.start && b === node.end) {
-      found.push(node);
-      return found;
+      for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] as number) + (increment[i] as number);
+      return;
     }
     const { midway, left, right } = split(node);
-    if (b <= midway) return locate(left, a, b, found);
-    if (a >= midway) return locate(right, a, b, found);
-    locate(left, a, midway, found);
-    return locate(right, midway, b, found);
+    const toMidway = leftIncrement(node, increment);
+    if (a < midway) add(sum, left, toMidway, a, Math.min(b, midway));
+    if (b > midway) {
+      const fromMidway = new Float32Array(increment.length);
+      for (let i = 0; i < fromMidway.length; i++) fromMidway[i] = (increment[i] as number) - (toMidway[i] as number);
+      add(sum, right, fromMidway, Math.max(a, midway), b);
+    }
   };
 
   return (a, b) => {
     const from = roundToMillionths(Math.min(Math.max(a, root.start), root.end));
     const to = roundToMillionths(Math.min(Math.max(b, root.start), root.end));
     const sum = new Float32Array(whole.length);
-    if (from === to) return sum;
-    for (const [n, node] of locate(root, from, to, []).entries()) {
-      const part = increment(node);
-      for (let i = 0; i < sum.length; i++) sum[i] = n === 0 ? (part[i] as number) : (sum[i] as number) + (part[i] as number);
-    }
+    if (from !== to) add(sum, root, whole, from, to);
     return sum;
   };
 }
@@ -150,8 +153,8 @@ function scaled(values: Float32Array, factor: number): Float32Array {
 
 /** Python's `round(x, 6)`: the nearest decimal, and between two the even one (only odd multiples of 2^-7 lie between two). */
 export function roundToMillionths(x: number): number {
-  const eighths = x * 128;
-  if (Number.isInteger(eighths) && eighths % 2 !== 0) {
+  const scaledUp = x * 128;
+  if (Number.isInteger(scaledUp) && scaledUp % 2 !== 0) {
     const floor = Math.floor(x * 1e6);
     return (floor % 2 === 0 ? floor : floor + 1) / 1e6;
   }

@@ -5,8 +5,8 @@
  * log x = k log 2 + 2 atanh((m - 1) / (m + 1)) with x = 2^k m, the leading terms of the series as sums of two doubles (Dekker 1971).
  */
 
-const LN2_HIGH = 6.93147180369123816490e-1; // its low 32 bits are zero, so that k * LN2_HIGH is exact
-const LN2_LOW = 1.90821492927058770002e-10;
+const LN2_HIGH = 0.6931471803691238; // its low 32 bits are zero, so that k * LN2_HIGH is exact
+const LN2_LOW = 1.9082149292705877e-10;
 
 /** log(x) for a finite x > 0. */
 export function roundedLog(x: number): number {
