@@ -8,12 +8,7 @@
  * Both drop control characters, put spaces around CJK ideographs, lower-case, strip accents, and split at white space and punctuation.
  */
 
-import { isIdeograph, lowerEachCharacter, splitWords, WHITE_SPACE } from './unicode-text.ts';
-
-/** Ranges of code points, in hexadecimal, as the body of a character class. */
-function characterClass(ranges: string): string {
-  return ranges.trim().replace(/[0-9a-f]+/g, (code) => `\\u{${code}}`).replace(/\s+/g, '');
-}
+import { characterClass, isIdeograph, lowerEachCharacter, normalize, splitWords, WHITE_SPACE } from './unicode-text.ts';
 
 /** Punctuation (P) and nonspacing marks (Mn) that are younger than Unicode 8, up to Unicode 17. */
 const LATER_PUNCTUATION = characterClass(`
@@ -50,14 +45,14 @@ function fastWords(text: string, lowerCase: boolean): string[] {
     .replace(/[\ufffd\p{Cc}\p{Cf}\p{Co}\p{Cs}]/gu, (character) => (/[\t\n\r]/.test(character) ? ' ' : ''))
     .replace(WHITE_SPACE_ONE, ' ');
   const spaced = spaceIdeographs(cleaned, 0x2b920);
-  const normal = lowerCase ? lowerEachCharacter(spaced.normalize('NFD').replace(FAST_MARKS, '')) : spaced;
+  const normal = lowerCase ? lowerEachCharacter(normalize(spaced, 'NFD').replace(FAST_MARKS, '')) : spaced;
   return splitWords(normal.replace(FAST_PUNCTUATION, ' $& '));
 }
 
 function slowWords(text: string, lowerCase: boolean): string[] {
   const cleaned = text.replace(/[\ufffd\p{C}]/gu, (character) => (/[\t\n\r]/.test(character) ? ' ' : ''));
-  const spaced = spaceIdeographs(cleaned, 0x2b820).normalize('NFC');
-  const normal = lowerCase ? spaced.toLowerCase().normalize('NFD').replace(/\p{Mn}/gu, '') : spaced;
+  const spaced = normalize(spaceIdeographs(cleaned, 0x2b820), 'NFC');
+  const normal = lowerCase ? normalize(spaced.toLowerCase(), 'NFD').replace(/\p{Mn}/gu, '') : spaced;
   return splitWords(normal.replace(SLOW_PUNCTUATION, ' $& '));
 }
 

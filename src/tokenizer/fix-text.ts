@@ -6,7 +6,7 @@
 
 import { unescapeTerminatedHtml } from './html-entities.ts';
 import { repairMojibake, replaceLatin1Controls } from './mojibake.ts';
-import { replaceLoneSurrogates } from './unicode-text.ts';
+import { normalize, replaceLoneSurrogates } from './unicode-text.ts';
 
 interface Rule {
   readonly name: string;
@@ -27,7 +27,7 @@ const RULES: readonly Rule[] = [
   { name: 'surrogates', apply: replaceLoneSurrogates },
   { name: 'terminal escapes', apply: (text) => text.replace(/\x1b\[[\p{Nd};]*[a-zA-Z]/gu, '') },
   { name: 'control characters', apply: (text) => text.replace(/[\0-\x08\x0b\x0e-\x1f\x7f\u206a-\u206f\ufeff\ufff9-\ufffc]/g, '') },
-  { name: 'composition', apply: (text) => text.normalize('NFC') },
+  { name: 'composition', apply: (text) => normalize(text, 'NFC') },
 ];
 
 /** Code points of a segment: longer lines are cut there. */

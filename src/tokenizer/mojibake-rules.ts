@@ -33,7 +33,7 @@ const LATIN = 'A-Za-z';
 /** Each row is a sequence of character classes; text that contains one is suspect. */
 const SEQUENCES: readonly (readonly string[])[] = [
   [CONTROL],
-  [ACCENTED + SYMBOLS, BAD],
+  [BAD + ACCENTED + SYMBOLS, BAD],
   [LATIN, LOWER_COMMON + UPPER_COMMON, BAD],
   [BAD, ACCENTED + SYMBOLS],
   [LOWER_ACCENTED + LOWER_COMMON + BOX + END + CURRENCY + NUMERIC, UPPER_ACCENTED],

@@ -8,6 +8,11 @@ export const WHITE_SPACE = '\\t-\\r \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u20
 /** Body of a character class: what `str.isspace` accepts, which is `\s` of Python's `re`. */
 export const PYTHON_SPACE = `${WHITE_SPACE}\\x1c-\\x1f`;
 
+/** Ranges of code points, in hexadecimal and separated by white space, as the body of a character class of a `u` pattern. */
+export function characterClass(ranges: string): string {
+  return ranges.trim().replace(/[0-9a-f]+/g, (code) => `\\u{${code}}`).replace(/\s+/g, '');
+}
+
 const WHITE_SPACE_RUN = new RegExp(`[${WHITE_SPACE}]+`, 'g');
 const PYTHON_SPACE_ONE = new RegExp(`[${PYTHON_SPACE}]`);
 const PYTHON_SPACE_RUN = new RegExp(`[${PYTHON_SPACE}]+`);
@@ -29,6 +34,15 @@ export function strip(text: string): string {
 /** `text.split()`. */
 export function splitWords(text: string): string[] {
   return text.split(PYTHON_SPACE_RUN).filter((word) => word !== '');
+}
+
+/**
+ * `text.normalize(form)`, which takes quadratic time for a long run of combining marks out of their order. Runs above 2,048 marks, which
+ * no writing system has, are therefore normalised in parts.
+ */
+export function normalize(text: string, form: 'NFC' | 'NFD'): string {
+  if (text.length <= 2048 || !/\p{M}{2049}/u.test(text)) return text.normalize(form);
+  return (text.match(/\P{M}+\p{M}{0,2048}|\p{M}{1,2048}/gu) ?? []).map((part) => part.normalize(form)).join('');
 }
 
 /** Lower case one code point at a time, so without the special final sigma: Rust's `char::to_lowercase`. */
