@@ -55,7 +55,7 @@ async function open(source: ByteSource): Promise<WeightSource> {
   if (text.startsWith('PK\x05\x06')) throw notWeights(label, 'an empty zip archive');
   if (named || text.charAt(8) === '{') return openSafetensors(source);
   if (text.slice(257, 262) === 'ustar') throw notWeights(label, 'a tar archive. The tar format of PyTorch 0.1 is not supported: load it in PyTorch and save it again', 'file-unsupported');
-  if (head[0] === 0x80 || /^(?:I|L)[0-9]+L?\n/.test(text)) return openTorchLegacy(source);
+  if (head[0] === 0x80 || /^(?:[IL][0-9]+L?\n|\(?c[\w.]+\n[\w.]+\n|\([dlt]p?[0-9]*\n)/.test(text)) return openTorchLegacy(source);
   for (const [signature, what] of strangers) {
     if (text.startsWith(signature)) throw notWeights(label, what, 'file-unsupported');
   }

@@ -85,7 +85,13 @@ const tensorV3: Call = (label, args) => {
   return view(label, args, element);
 };
 
-function view(label: string, [storage, offset, shape, strides]: Args, type?: TorchType): TorchTensor {
+function view(label: string, args: Args, type?: TorchType): TorchTensor {
+  const [storage, offset, shape, strides] = args;
+  // The last argument: bits that say that the values are to be read as negated or conjugated.
+  const bits = args[type ? 7 : 6];
+  if (isKind(bits, 'dict') && bits.items.size > 0) {
+    throw new StableDiffusionError('file-unsupported', `${label}: a tensor is stored as a negated or conjugated view, which is not supported. Save its resolved copy.`);
+  }
   return torchView(label, storage ?? null, offset ?? null, shape ?? null, strides ?? null, type);
 }
 
@@ -131,7 +137,7 @@ const calls: ReadonlyMap<string, Call> = new Map<string, Call>([
   ['torch._utils _rebuild_device_tensor_from_cpu_tensor', unsupported('a tensor of another device')],
   ['torch Size', copyList('tuple')],
   ['torch device', placeholder('torch.device')],
-  ['torch.torch_version TorchVersion', placeholder('torch.torch_version.TorchVersion')],
+  ['torch.torch_version TorchVersion', (_label, [version]) => version ?? null],
   ['torch.serialization _get_layout', placeholder('torch.layout')],
   ['torch.nn.modules.container ParameterDict', placeholder('torch.nn.modules.container.ParameterDict')],
   ['torch.nn.modules.container ParameterList', placeholder('torch.nn.modules.container.ParameterList')],
