@@ -1,8 +1,8 @@
 /**
  * BERT's cleaning and splitting of text, in its two implementations.
  *
- * - `fast`: `BertNormalizer` and `BertPreTokenizer` of Hugging Face's tokenizers (Rust). Its tables of marks and punctuation are those of
- *   Unicode 8; it knows no later ones. CompVis's latent diffusion uses this one.
+ * - `fast`: `BertNormalizer` and `BertPreTokenizer` of Hugging Face's tokenizers (Rust). Its tables of marks, punctuation and format
+ *   characters are those of Unicode 8; it knows no later ones. CompVis's latent diffusion uses this one.
  * - `slow`: `BasicTokenizer` of transformers 4 (Python).
  *
  * Both drop control characters, put spaces around CJK ideographs, lower-case, strip accents, and split at white space and punctuation.
@@ -42,7 +42,7 @@ export function splitBertWords(text: string, { profile, lowerCase }: { profile: 
 
 function fastWords(text: string, lowerCase: boolean): string[] {
   const cleaned = text
-    .replace(/[\ufffd\p{Cc}\p{Cf}\p{Co}\p{Cs}]/gu, (character) => (/[\t\n\r]/.test(character) ? ' ' : ''))
+    .replace(/(?![\u08e2\u0890\u0891\u{110cd}\u{13430}-\u{1343f}])[\ufffd\p{Cc}\p{Cf}\p{Co}\p{Cs}]/gu, (character) => (/[\t\n\r]/.test(character) ? ' ' : ''))
     .replace(WHITE_SPACE_ONE, ' ');
   const spaced = spaceIdeographs(cleaned, 0x2b920);
   const normal = lowerCase ? lowerEachCharacter(normalize(spaced, 'NFD').replace(FAST_MARKS, '')) : spaced;

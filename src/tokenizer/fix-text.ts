@@ -13,6 +13,9 @@ interface Rule {
   readonly apply: (text: string) => string;
 }
 
+const TERMINAL_ESCAPE = /\x1b\[[\p{Nd};]*[a-zA-Z]/gu;
+const CONTROL = /[\0-\x08\x0b\x0e-\x1f\x7f\u206a-\u206f\ufeff\ufff9-\ufffc]/g;
+
 /** Applied in this order. */
 const RULES: readonly Rule[] = [
   { name: 'control characters of Latin-1', apply: replaceLatin1Controls },
@@ -25,8 +28,8 @@ const RULES: readonly Rule[] = [
   { name: 'curly single quotes', apply: (text) => text.replace(/[\u02bc\u2018-\u201b]/g, "'") },
   { name: 'line breaks', apply: (text) => text.replace(/\r\n|[\r\u2028\u2029\x85]/g, '\n') },
   { name: 'surrogates', apply: replaceLoneSurrogates },
-  { name: 'terminal escapes', apply: (text) => text.replace(/\x1b\[[\p{Nd};]*[a-zA-Z]/gu, '') },
-  { name: 'control characters', apply: (text) => text.replace(/[\0-\x08\x0b\x0e-\x1f\x7f\u206a-\u206f\ufeff\ufff9-\ufffc]/g, '') },
+  { name: 'terminal escapes', apply: (text) => text.replace(TERMINAL_ESCAPE, '') },
+  { name: 'control characters', apply: (text) => text.replace(CONTROL, '') },
   { name: 'composition', apply: (text) => normalize(text, 'NFC') },
 ];
 
@@ -42,12 +45,12 @@ const MAX_WORK = 5_000_000;
 
 /** Returns the text with its glitches fixed. Never throws. */
 export function fixText(text: string): string {
-  let unescape = true;
+  let entities = true;
   let fixed = '';
   for (const segment of segments(text)) {
     // Where a tag may be, entities are meant; from there to the end.
-    if (segment.includes('<')) unescape = false;
-    fixed += fixSegment(segment, unescape);
+    if (segment.includes('<')) entities = false;
+    fixed += fixSegment(segment, entities);
   }
   return fixed;
 }
@@ -66,14 +69,14 @@ function* segments(text: string): Generator<string> {
   }
 }
 
-function fixSegment(segment: string, unescape: boolean): string {
+function fixSegment(segment: string, entities: boolean): string {
   // Plain ASCII, the usual prompt, is left alone by every rule.
-  if (!/[^\t\n\f\x20-\x7e]/.test(segment) && !(unescape && segment.includes('&'))) return segment;
+  if (!/[^\t\n\f\x20-\x7e]/.test(segment) && !(entities && segment.includes('&'))) return segment;
   let text = segment;
   for (let round = 0, work = 0; round < MIN_ROUNDS || work < MAX_WORK; round++) {
     const before = text;
     work += text.length;
-    if (unescape) text = unescapeTerminatedHtml(text);
+    if (entities) text = unescapeTerminatedHtml(text);
     text = repairMojibake(text);
     for (const rule of RULES) text = rule.apply(text);
     if (text === before) break;

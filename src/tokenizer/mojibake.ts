@@ -67,7 +67,7 @@ export function replaceLatin1Controls(text: string): string {
 }
 
 function isAscii(text: string): boolean {
-  return !/[^\x00-\x7f]/.test(text);
+  return /^\p{ASCII}*$/u.test(text);
 }
 
 /** UTF-8 that lacks only an 0xa0, which became a space: the lead bytes with which that gives a likely character. */
