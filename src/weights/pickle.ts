@@ -25,8 +25,8 @@ export interface Unpickled {
   readonly end: number;
 }
 
-const budget = 384 * 2 ** 20;
-const maximumMemo = 8_000_000;
+const budget = 256 * 2 ** 20;
+const maximumMemo = 4_000_000;
 const maximumLongBytes = 1024;
 const maximumDigits = 4300;
 
@@ -120,7 +120,7 @@ export function unpickle(bytes: Uint8Array, label: string, host: PickleHost, sta
   }
 
   function put(index: number): void {
-    charge(48);
+    charge(64);
     if (memo.size >= maximumMemo) throw corrupt(`its memo has more than ${maximumMemo} entries`);
     memo.set(index, top());
   }
@@ -282,10 +282,10 @@ export function unpickle(bytes: Uint8Array, label: string, host: PickleHost, sta
       case 'X': push(text(view.getUint32(take(4), true)), 24); break; // BINUNICODE
       case '\x8c': push(text(bytes[take(1)] as number), 24); break; // SHORT_BINUNICODE
       case '\x8d': push(text(longLength()), 24); break; // BINUNICODE8
-      case 'B': push(byteString(view.getUint32(take(4), true)), 96); break; // BINBYTES
-      case 'C': push(byteString(bytes[take(1)] as number), 96); break; // SHORT_BINBYTES
+      case 'B': push(byteString(view.getUint32(take(4), true)), 128); break; // BINBYTES
+      case 'C': push(byteString(bytes[take(1)] as number), 128); break; // SHORT_BINBYTES
       case '\x8e': // BINBYTES8
-      case '\x96': push(byteString(longLength()), 96); break; // BYTEARRAY8
+      case '\x96': push(byteString(longLength()), 128); break; // BYTEARRAY8
       case ']': push({ kind: 'list', items: [] }, 64); break; // EMPTY_LIST
       case 'a': append([pop()], 'list'); break; // APPEND
       case 'e': append(popToMark(), 'list'); break; // APPENDS

@@ -2,7 +2,7 @@
 
 import { StableDiffusionError } from '../errors.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import type { ByteLocation, WeightEntry, WeightSource } from './weight-source.ts';
+import { type ByteLocation, findEntry, type WeightEntry, type WeightSource } from './weight-source.ts';
 
 /** One tensor of a view: what it is and how to get it. */
 export interface ViewEntry {
@@ -23,14 +23,15 @@ export function weightView(label: string, tensors: Iterable<ViewEntry>, owners: 
     }
     byName.set(name, item);
   }
+  const [owner] = owners;
+  const metadata = owners.length === 1 ? owner?.metadata : undefined;
   const entries = new Map(Array.from(byName, ([name, item]) => [name, item.entry]));
   return {
     label,
     entries,
+    ...(metadata ? { metadata } : {}),
     async read(name, signal) {
-      const item = byName.get(name);
-      if (!item) throw missing(label, name);
-      return item.read(signal);
+      return findEntry(label, byName, name).read(signal);
     },
     locate: (name) => byName.get(name)?.locate?.(),
     async close() {
@@ -39,15 +40,9 @@ export function weightView(label: string, tensors: Iterable<ViewEntry>, owners: 
   };
 }
 
-/** The error for a tensor that is not there. */
-export function missing(label: string, name: string): StableDiffusionError {
-  return new StableDiffusionError('weights-mismatch', `${label} has no tensor ${name}.`, { details: { name } });
-}
-
 /** The tensor `from` of `source`, under the name `to`. */
 export function aliased(source: WeightSource, from: string, to = from): ViewEntry {
-  const entry = source.entries.get(from);
-  if (!entry) throw missing(source.label, from);
+  const entry = findEntry(source.label, source.entries, from);
   return {
     entry: from === to ? entry : { ...entry, name: to },
     read: (signal) => source.read(from, signal),
