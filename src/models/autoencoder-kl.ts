@@ -46,13 +46,10 @@ export function decodeKl(p: Params, config: KlConfig, z: Sym): Sym {
   return decoder(p.at('decoder'), config.ddconfig, convLayer(p.at('post_quant_conv'), z, config.ddconfig.z_channels, { kernel: 1 }));
 }
 
-const prefix = 'first_stage_model';
-
 /** image [batch, in_channels, height, width] → moments, mean, logvar, kl. */
 export function traceKlEncode(config: KlConfig, options?: NetworkTraceOptions): Graph {
   const image: InputSpec = { dtype: 'float32', shape: [dim('batch'), config.ddconfig.in_channels, dim('height'), dim('width')] };
   return traceNetwork(
-    prefix,
     { image },
     (p, given) => {
       const posterior = encodeKl(p, config, need(given, 'image'));
@@ -66,11 +63,11 @@ export function traceKlEncode(config: KlConfig, options?: NetworkTraceOptions): 
 export function traceKlSample(config: KlConfig, options?: NetworkTraceOptions): Graph {
   const latents: InputSpec = { dtype: 'float32', shape: [dim('batch'), config.embed_dim, dim('height'), dim('width')] };
   const inputs = { mean: latents, logvar: latents, noise: latents };
-  return traceNetwork(prefix, inputs, (_, given) => ({ sample: samplePosterior({ mean: need(given, 'mean'), logvar: need(given, 'logvar') }, need(given, 'noise')) }), options);
+  return traceNetwork(inputs, (_, given) => ({ sample: samplePosterior({ mean: need(given, 'mean'), logvar: need(given, 'logvar') }, need(given, 'noise')) }), options);
 }
 
 /** z [batch, embed_dim, height, width] → decoded [batch, out_ch, f · height, f · width]. */
 export function traceKlDecode(config: KlConfig, options?: NetworkTraceOptions): Graph {
   const z: InputSpec = { dtype: 'float32', shape: [dim('batch'), config.embed_dim, dim('height'), dim('width')] };
-  return traceNetwork(prefix, { z }, (p, given) => ({ decoded: decodeKl(p, config, need(given, 'z')) }), options);
+  return traceNetwork({ z }, (p, given) => ({ decoded: decodeKl(p, config, need(given, 'z')) }), options);
 }

@@ -59,8 +59,6 @@ export function decodeVq(p: Params, config: VqConfig, z: Sym): Sym {
   return decoder(p.at('decoder'), config.ddconfig, convLayer(p.at('post_quant_conv'), z, config.ddconfig.z_channels, { kernel: 1 }));
 }
 
-const prefix = 'first_stage_model';
-
 function latents(config: VqConfig): InputSpec {
   return { dtype: 'float32', shape: [dim('batch'), config.embed_dim, dim('height'), dim('width')] };
 }
@@ -69,7 +67,6 @@ function latents(config: VqConfig): InputSpec {
 export function traceVqEncode(config: VqConfig, options?: NetworkTraceOptions): Graph {
   const image: InputSpec = { dtype: 'float32', shape: [dim('batch'), config.ddconfig.in_channels, dim('height'), dim('width')] };
   return traceNetwork(
-    prefix,
     { image },
     (p, given) => {
       const prequant = encodeVq(p, config, need(given, 'image'));
@@ -81,13 +78,12 @@ export function traceVqEncode(config: VqConfig, options?: NetworkTraceOptions): 
 
 /** z [batch, embed_dim, height, width] → quant, loss, indices. */
 export function traceVqQuantize(config: VqConfig, options?: NetworkTraceOptions): Graph {
-  return traceNetwork(prefix, { z: latents(config) }, (p, given) => ({ ...quantize(p, config, need(given, 'z')) }), options);
+  return traceNetwork({ z: latents(config) }, (p, given) => ({ ...quantize(p, config, need(given, 'z')) }), options);
 }
 
 /** z [batch, embed_dim, height, width] → decoded; with `quantize` it goes through the codebook first, as VQModelInterface does by default. */
 export function traceVqDecode(config: VqConfig, options: NetworkTraceOptions & { readonly quantize?: boolean } = {}): Graph {
   return traceNetwork(
-    prefix,
     { z: latents(config) },
     (p, given) => {
       const z = need(given, 'z');
@@ -100,5 +96,5 @@ export function traceVqDecode(config: VqConfig, options: NetworkTraceOptions & {
 /** codes int64 [batch, height, width] → entry [batch, embed_dim, height, width]. */
 export function traceVqCodes(config: VqConfig, options?: NetworkTraceOptions): Graph {
   const codes: InputSpec = { dtype: 'int64', shape: [dim('batch'), dim('height'), dim('width')] };
-  return traceNetwork(prefix, { codes }, (p, given) => ({ entry: codebookEntry(p, config, need(given, 'codes')) }), options);
+  return traceNetwork({ codes }, (p, given) => ({ entry: codebookEntry(p, config, need(given, 'codes')) }), options);
 }

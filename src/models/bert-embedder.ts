@@ -49,7 +49,6 @@ export function bertEmbedder(p: Params, config: BertEmbedderConfig, tokens: Sym)
 /** tokens int64 [batch, tokens] → embeddings (the condition) and logits over the vocabulary, which only its pretraining used. */
 export function traceBertEmbedder(config: BertEmbedderConfig, options?: NetworkTraceOptions): Graph {
   return traceNetwork(
-    'cond_stage_model',
     { tokens: { dtype: 'int64', shape: [dim('batch'), dim('tokens')] } },
     (p, given) => {
       const embeddings = bertEmbedder(p, config, need(given, 'tokens'));

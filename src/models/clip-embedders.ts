@@ -46,10 +46,10 @@ export function clipTextEmbedder(p: Params, config: ClipTextEmbedderConfig, toke
 export function traceClipImageEmbedder(config: ClipImageEmbedderConfig, options: NetworkTraceOptions & { readonly size?: ImageSize } = {}): Graph {
   const side = config.model.image_resolution;
   const size = options.size ?? [side, side];
-  return traceNetwork('cond_stage_model', { image: { dtype: 'float32', shape: [dim('batch'), 3, ...size] } }, (p, given) => ({ embeddings: clipImageEmbedder(p, config, need(given, 'image')) }), options);
+  return traceNetwork({ image: { dtype: 'float32', shape: [dim('batch'), 3, ...size] } }, (p, given) => ({ embeddings: clipImageEmbedder(p, config, need(given, 'image')) }), options);
 }
 
 /** tokens int64 [batch, context_length] → embeddings [batch, n_repeat, embed_dim]. */
 export function traceClipTextEmbedder(config: ClipTextEmbedderConfig, options?: NetworkTraceOptions): Graph {
-  return traceNetwork('cond_stage_model', { tokens: openAiTextInput(config.model) }, (p, given) => ({ embeddings: clipTextEmbedder(p, config, need(given, 'tokens')) }), options);
+  return traceNetwork({ tokens: openAiTextInput(config.model) }, (p, given) => ({ embeddings: clipTextEmbedder(p, config, need(given, 'tokens')) }), options);
 }

@@ -33,7 +33,7 @@ const historicalEos = 2;
 /** ids int64 [b, tokens], with at most `max_position_embeddings` tokens. */
 export function clipText(p: Params, config: ClipTextConfig, ids: Sym): ClipTextOutputs {
   const { hidden_size, vocab_size, max_position_embeddings, layer_norm_eps } = config;
-  const model = p.under('text_model');
+  const model = p.under('transformer.text_model');
   const [, tokens = 1] = ids.shape;
   const scope = model.at('embeddings');
   const embedded = scope.module(() => {
@@ -49,13 +49,12 @@ export function clipText(p: Params, config: ClipTextConfig, ids: Sym): ClipTextO
   const position = config.eos_token_id === historicalEos ? largestId(ids) : firstId(ids, config.eos_token_id);
   const pooled = takeToken(lastHiddenState, position, max_position_embeddings);
   const outputs = { hiddenStates, finalNorms, lastHiddenState, pooled };
-  return config.with_projection ? { ...outputs, textEmbeds: linear(pooled, p.at('text_projection').get('weight', [config.projection_dim, hidden_size])) } : outputs;
+  return config.with_projection ? { ...outputs, textEmbeds: linear(pooled, p.at('transformer.text_projection').get('weight', [config.projection_dim, hidden_size])) } : outputs;
 }
 
 /** input_ids int64 [batch, tokens] → hidden_states.N, final_norm.N, last_hidden_state, pooled and, with a projection, text_embeds. */
 export function traceClipText(config: ClipTextConfig, options?: NetworkTraceOptions): Graph {
   return traceNetwork(
-    'cond_stage_model.transformer',
     { input_ids: { dtype: 'int64', shape: [dim('batch'), dim('tokens')] } },
     (p, given) => {
       const { hiddenStates, finalNorms, lastHiddenState, pooled, textEmbeds } = clipText(p, config, need(given, 'input_ids'));

@@ -46,7 +46,6 @@ export function visualProjection(p: Params, pooled: Sym, width: number, projecti
 export function traceClipVision(config: ClipVisionConfig, options?: NetworkTraceOptions): Graph {
   const { num_channels, image_size, hidden_size, projection_dim } = config;
   return traceNetwork(
-    '',
     { pixel_values: { dtype: 'float32', shape: [dim('batch'), num_channels, image_size, image_size] } },
     (p, given) => {
       const { hiddenStates, lastHiddenState, pooled } = clipVisionTransformer(p.at('vision_model'), config, need(given, 'pixel_values'));

@@ -62,7 +62,6 @@ export function traceEncoderUNet(config: EncoderUNetConfig, options?: NetworkTra
   const side = lowestSide(config) * 2 ** (config.channel_mult.length - 1);
   const [height, width] = config.pool === 'attention' ? [side, side] : [dim('height'), dim('width')];
   return traceNetwork(
-    'model',
     { x: { dtype: 'float32', shape: [batch, config.in_channels, height, width] }, timesteps: { dtype: 'float32', shape: [batch] } },
     (p, given) => ({ out: encoderUNet(p, config, { x: need(given, 'x'), timesteps: need(given, 'timesteps') }) }),
     options,

@@ -54,19 +54,18 @@ export function openAiTextInput(config: OpenAiClipConfig): InputSpec {
 
 /** image [batch, 3, side, side] → image_embeds [batch, embed_dim]. */
 export function traceOpenAiClipImage(config: OpenAiClipConfig, options?: NetworkTraceOptions): Graph {
-  return traceNetwork('', { image: openAiImageInput(config) }, (p, given) => ({ image_embeds: encodeImage(p, config, need(given, 'image')) }), options);
+  return traceNetwork({ image: openAiImageInput(config) }, (p, given) => ({ image_embeds: encodeImage(p, config, need(given, 'image')) }), options);
 }
 
 /** text int64 [batch, context_length] → text_embeds [batch, embed_dim]. */
 export function traceOpenAiClipText(config: OpenAiClipConfig, options?: NetworkTraceOptions): Graph {
-  return traceNetwork('', { text: openAiTextInput(config) }, (p, given) => ({ text_embeds: encodeText(p, config, need(given, 'text')) }), options);
+  return traceNetwork({ text: openAiTextInput(config) }, (p, given) => ({ text_embeds: encodeText(p, config, need(given, 'text')) }), options);
 }
 
 /** image_embeds [images, embed_dim], text_embeds [texts, embed_dim] → logits_per_image [images, texts] and logits_per_text, its transpose. */
 export function traceOpenAiClipLogits(config: OpenAiClipConfig, options?: NetworkTraceOptions): Graph {
   const rows = (count: string): InputSpec => ({ dtype: 'float32', shape: [dim(count), config.embed_dim] });
   return traceNetwork(
-    '',
     { image_embeds: rows('images'), text_embeds: rows('texts') },
     (p, given) => {
       const images = mul(unitRows(need(given, 'image_embeds')), exp(p.get('logit_scale', [])));

@@ -37,7 +37,6 @@ export function safetyChecker(p: Params, config: SafetyCheckerConfig, pixels: Sy
 export function traceSafetyChecker(config: SafetyCheckerConfig, options?: NetworkTraceOptions): Graph {
   const { num_channels, image_size } = config.vision_config;
   return traceNetwork(
-    '',
     { clip_input: { dtype: 'float32', shape: [dim('batch'), num_channels, image_size, image_size] } },
     (p, given) => {
       const found = safetyChecker(p, config, need(given, 'clip_input'));

@@ -61,5 +61,5 @@ export function traceSpatialRescaler(config: SpatialRescalerConfig, options: Net
   const unit = method === 'area' && inverse !== undefined ? inverse ** n_stages : 1;
   const size: readonly [Dim, Dim] = options.size ?? [multiplyDims(unit, dim('height')), multiplyDims(unit, dim('width'))];
   const channels = out_channels === null ? (options.channels ?? in_channels) : in_channels;
-  return traceNetwork('cond_stage_model', { x: { dtype: 'float32', shape: [dim('batch'), channels, ...size] } }, (p, given) => ({ out: spatialRescaler(p, config, need(given, 'x')) }), options);
+  return traceNetwork({ x: { dtype: 'float32', shape: [dim('batch'), channels, ...size] } }, (p, given) => ({ out: spatialRescaler(p, config, need(given, 'x')) }), options);
 }

@@ -82,7 +82,6 @@ function imageInput(channels: number): InputSpec {
 /** image [batch, in_channels, height, width] → encoded, and scaled to [0, 1]. */
 export function traceTaesdEncode(config: TaesdConfig, options?: NetworkTraceOptions): Graph {
   return traceNetwork(
-    '',
     { image: imageInput(config.in_channels) },
     (p, given) => {
       const encoded = encodeTaesd(p, config, need(given, 'image'));
@@ -94,5 +93,5 @@ export function traceTaesdEncode(config: TaesdConfig, options?: NetworkTraceOpti
 
 /** z [batch, latent_channels, height, width] → decoded [batch, out_channels, 8 · height, 8 · width]. */
 export function traceTaesdDecode(config: TaesdConfig, options?: NetworkTraceOptions): Graph {
-  return traceNetwork('', { z: imageInput(config.latent_channels) }, (p, given) => ({ decoded: decodeTaesd(p, config, need(given, 'z')) }), options);
+  return traceNetwork({ z: imageInput(config.latent_channels) }, (p, given) => ({ decoded: decodeTaesd(p, config, need(given, 'z')) }), options);
 }

@@ -5,7 +5,7 @@ import type { Graph, NamedValue } from '../graph/graph.ts';
 import { type InputSpec, type Params, type Sym, trace } from '../graph/trace.ts';
 
 export interface NetworkTraceOptions {
-  /** Where the parameters lie in the checkpoint, without the last dot, e.g. `first_stage_model`; by default as in CompVis checkpoints. */
+  /** Put in front of every parameter's name, without the last dot, e.g. `first_stage_model`: for weights of a whole checkpoint. */
   readonly prefix?: string;
   /** Module paths to tap, or 'all': outputs `intermediate.PATH`. */
   readonly taps?: readonly string[] | 'all';
@@ -25,14 +25,13 @@ export function need(inputs: NetworkInputs, name: string): Sym {
   return found;
 }
 
-/** Traces `network` with its parameters under `options.prefix`, or else under `prefix`. */
+/** Traces `network`. Its parameters have their canonical names, those of a CompVis checkpoint without the part's prefix. */
 export function traceNetwork(
-  prefix: string,
   inputs: Readonly<Record<string, InputSpec>>,
   network: (p: Params, inputs: NetworkInputs) => Readonly<Record<string, Sym>>,
   options: NetworkTraceOptions = {},
 ): Graph {
-  const graph = trace(inputs, (symbols, p) => network(p, symbols), { prefix: options.prefix ?? prefix, ...(options.taps ? { taps: options.taps } : {}) });
+  const graph = trace(inputs, (symbols, p) => network(p, symbols), options);
   return prune(graph, options.outputs);
 }
 

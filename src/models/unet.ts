@@ -118,5 +118,5 @@ export function traceUNet(config: UNetConfig, options?: NetworkTraceOptions): Gr
     inputs['context'] = { dtype: 'float32', shape: [batch, dim('tokens'), config.context_dim] };
   }
   if (config.num_classes !== null) inputs['y'] = { dtype: 'int64', shape: [batch] };
-  return traceNetwork('model.diffusion_model', inputs, (p, given) => ({ out: unet(p, config, { x: need(given, 'x'), timesteps: need(given, 'timesteps'), context: given['context'], y: given['y'] }) }), options);
+  return traceNetwork(inputs, (p, given) => ({ out: unet(p, config, { x: need(given, 'x'), timesteps: need(given, 'timesteps'), context: given['context'], y: given['y'] }) }), options);
 }

@@ -1,0 +1,215 @@
+/** Every network that can be built, by the kind of its configuration: its graphs, and how inputs become outputs under the reference's names. */
+
+import type { KlConfig, NetworkConfig, NetworkConfigOf, NetworkKind, UNetConfig, VqConfig } from '../config/network-config.ts';
+import { StableDiffusionError } from '../errors.ts';
+import type { NamedValue } from '../graph/graph.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import { traceKlDecode, traceKlEncode, traceKlSample } from './autoencoder-kl.ts';
+import { traceVqCodes, traceVqDecode, traceVqEncode, traceVqQuantize } from './autoencoder-vq.ts';
+import { traceBertEmbedder } from './bert-embedder.ts';
+import { traceClassEmbedder } from './class-embedder.ts';
+import { traceClipImageEmbedder, traceClipTextEmbedder } from './clip-embedders.ts';
+import { traceClipText } from './clip-text.ts';
+import { traceClipVision } from './clip-vision.ts';
+import { traceEncoderUNet } from './encoder-unet.ts';
+import { type GivenInputs, givenShape, type NetworkDefinition, type PlanStep, singleGraph } from './network-plan.ts';
+import { traceOpenAiClipImage, traceOpenAiClipLogits, traceOpenAiClipText } from './openai-clip.ts';
+import { blackOut, judgeSafety } from './safety-verdict.ts';
+import { traceSafetyChecker } from './safety-checker.ts';
+import { traceSpatialRescaler } from './spatial-rescaler.ts';
+import { traceTaesdDecode, traceTaesdEncode } from './taesd.ts';
+import { traceUNet } from './unet.ts';
+
+/** One run for each context: `context` gives `out`, `context.NAME` gives `out.context.NAME`. */
+function planUNet(config: UNetConfig, given: GivenInputs): readonly PlanStep[] {
+  const step = { part: 'forward', trace: unet.parts(config)['forward'] ?? ((options) => traceUNet(config, options)) } satisfies Partial<PlanStep>;
+  const inputs: Record<string, string> = { x: 'x', timesteps: 'timesteps' };
+  if (config.num_classes !== null) inputs['y'] = 'y';
+  if (!Object.values(inputs).every((name) => given.has(name))) return [];
+  if (!config.use_spatial_transformer) return [{ ...step, inputs }];
+  const contexts = [...given.keys()].filter((name) => name === 'context' || name.startsWith('context.')).sort();
+  return contexts.map((name) => ({ ...step, inputs: { ...inputs, context: name }, outputs: { out: name === 'context' ? 'out' : `out.${name}` } }));
+}
+
+const unet: NetworkDefinition<UNetConfig> = {
+  inputs: ['x', 'timesteps', 'context', 'y'],
+  parts: (config) => ({ forward: (options) => traceUNet(config, options) }),
+  plan: planUNet,
+};
+
+/** Encoding of `image`, its posterior's sample with `noise` (else its mean) decoded; `z` decoded as `decoded.z`. */
+const kl: NetworkDefinition<KlConfig> = {
+  inputs: ['image', 'noise', 'z'],
+  parts: (config) => ({
+    encode: (options) => traceKlEncode(config, options),
+    sample: (options) => traceKlSample(config, options),
+    decode: (options) => traceKlDecode(config, options),
+  }),
+  plan: (config, given) => {
+    const steps: PlanStep[] = [];
+    const decode = { part: 'decode', trace: (options) => traceKlDecode(config, options) } satisfies Partial<PlanStep>;
+    if (given.has('image')) {
+      steps.push({ part: 'encode', trace: (options) => traceKlEncode(config, options), inputs: { image: 'image' } });
+      if (given.has('noise')) steps.push({ part: 'sample', trace: (options) => traceKlSample(config, options), inputs: { mean: 'mean', logvar: 'logvar', noise: 'noise' } });
+      steps.push({ ...decode, inputs: { z: given.has('noise') ? 'sample' : 'mean' } });
+    }
+    if (given.has('z')) steps.push({ ...decode, inputs: { z: 'z' }, outputs: { decoded: 'decoded.z' } });
+    return steps;
+  },
+};
+
+/** Shape [b, h, w] of codes that may have been given flat: that of the latents they stand for. */
+function codesShape(config: VqConfig, given: GivenInputs): readonly number[] {
+  const shape = given.get('codes')?.shape ?? [];
+  if (shape.length === 3) return shape;
+  if (given.has('z')) {
+    const [b = 1, , h = 1, w = 1] = givenShape(given, 'z', 4);
+    return [b, h, w];
+  }
+  const factor = 2 ** (config.ddconfig.ch_mult.length - 1);
+  const [b = 1, , h = 1, w = 1] = givenShape(given, 'image', 4);
+  return [b, Math.floor(h / factor), Math.floor(w / factor)];
+}
+
+const vq: NetworkDefinition<VqConfig> = {
+  inputs: ['image', 'z', 'codes'],
+  parts: (config) => ({
+    encode: (options) => traceVqEncode(config, options),
+    quantize: (options) => traceVqQuantize(config, options),
+    decode: (options) => traceVqDecode(config, { ...options, quantize: true }),
+    'decode.force_not_quantize': (options) => traceVqDecode(config, { ...options, quantize: false }),
+    codes: (options) => traceVqCodes(config, options),
+  }),
+  plan: (config, given) => {
+    const parts = vq.parts(config);
+    const step = (part: string, inputs: PlanStep['inputs'], outputs: Readonly<Record<string, string>> = {}): PlanStep => {
+      const trace = parts[part];
+      if (!trace) throw new StableDiffusionError('invalid-argument', `VQModel has no part ${part}.`);
+      return { part, trace, inputs, outputs };
+    };
+    const steps: PlanStep[] = [];
+    if (given.has('image')) {
+      steps.push(step('encode', { image: 'image' }));
+      steps.push(step('decode', { z: 'prequant' }));
+      steps.push(step('decode.force_not_quantize', { z: 'prequant' }, { decoded: 'decoded.force_not_quantize' }));
+    }
+    if (given.has('z')) {
+      steps.push(step('quantize', { z: 'z' }, { quant: 'z.quant', loss: 'z.loss', indices: 'z.indices' }));
+      steps.push(step(config.interface ? 'decode' : 'decode.force_not_quantize', { z: 'z' }, { decoded: 'z.decoded' }));
+    }
+    if (given.has('codes')) steps.push(step('codes', { codes: { tensor: 'codes', shape: codesShape(config, given) } }, { entry: 'codes.entry' }));
+    return steps;
+  },
+};
+
+/** Embeddings of `image` and `text`, and their logits where both are there. */
+const openAiClip: NetworkDefinition<NetworkConfigOf<'openai_clip'>> = {
+  inputs: ['image', 'text'],
+  parts: (config) => ({
+    image: (options) => traceOpenAiClipImage(config, options),
+    text: (options) => traceOpenAiClipText(config, options),
+    logits: (options) => traceOpenAiClipLogits(config, options),
+  }),
+  plan: (config, given) => {
+    const steps: PlanStep[] = [];
+    if (given.has('image')) steps.push({ part: 'image', trace: (options) => traceOpenAiClipImage(config, options), inputs: { image: 'image' } });
+    if (given.has('text')) steps.push({ part: 'text', trace: (options) => traceOpenAiClipText(config, options), inputs: { text: 'text' } });
+    if (steps.length === 2) {
+      steps.push({ part: 'logits', trace: (options) => traceOpenAiClipLogits(config, options), inputs: { image_embeds: 'image_embeds', text_embeds: 'text_embeds' } });
+    }
+    return steps;
+  },
+};
+
+const taesd: NetworkDefinition<NetworkConfigOf<'taesd'>> = {
+  inputs: ['image', 'z'],
+  parts: (config) => ({ encode: (options) => traceTaesdEncode(config, options), decode: (options) => traceTaesdDecode(config, options) }),
+  plan: (config, given) => {
+    const steps: PlanStep[] = [];
+    if (given.has('image')) steps.push({ part: 'encode', trace: (options) => traceTaesdEncode(config, options), inputs: { image: 'image' } });
+    if (given.has('z')) steps.push({ part: 'decode', trace: (options) => traceTaesdDecode(config, options), inputs: { z: 'z' } });
+    return steps;
+  },
+};
+
+const safetyChecker: NetworkDefinition<NetworkConfigOf<'safety_checker'>> = {
+  ...singleGraph(['clip_input'], traceSafetyChecker),
+  inputs: ['clip_input', 'images'],
+  finish: (results, inputs) => {
+    const outputs = new Map(results);
+    const [special, concept] = [results.get('special_margin'), results.get('concept_margin')];
+    if (!special || !concept) return outputs;
+    const verdict = judgeSafety(special, concept);
+    outputs.delete('special_margin');
+    outputs.delete('concept_margin');
+    outputs.set('special_scores', verdict.specialScores).set('concept_scores', verdict.conceptScores);
+    outputs.set('special_care', verdict.specialCare).set('bad_concepts', verdict.badConcepts).set('has_nsfw', verdict.hasNsfw);
+    const images = inputs.get('images');
+    if (images) outputs.set('images', blackOut(images as Tensor<'float32'>, verdict.hasNsfw));
+    return outputs;
+  },
+};
+
+/** Graphs that are made for the image size they are given. */
+const spatialRescaler: NetworkDefinition<NetworkConfigOf<'spatial_rescaler'>> = {
+  inputs: ['x'],
+  parts: (config) => ({ forward: (options) => traceSpatialRescaler(config, { ...options, size: [64, 64] }) }),
+  plan: (config, given) => {
+    if (!given.has('x')) return [];
+    const [, channels = 1, height = 1, width = 1] = givenShape(given, 'x', 4);
+    return [{ part: 'forward', trace: (options) => traceSpatialRescaler(config, { ...options, size: [height, width], channels }), inputs: { x: 'x' } }];
+  },
+};
+
+const clipImageEmbedder: NetworkDefinition<NetworkConfigOf<'clip_image_embedder'>> = {
+  inputs: ['image'],
+  parts: (config) => ({ forward: (options) => traceClipImageEmbedder(config, options) }),
+  plan: (config, given) => {
+    if (!given.has('image')) return [];
+    const [, , height = 1, width = 1] = givenShape(given, 'image', 4);
+    return [{ part: 'forward', trace: (options) => traceClipImageEmbedder(config, { ...options, size: [height, width] }), inputs: { image: 'image' } }];
+  },
+};
+
+const networks: { readonly [K in NetworkKind]: NetworkDefinition<NetworkConfigOf<K>> } = {
+  unet,
+  encoder_unet: singleGraph(['x', 'timesteps'], traceEncoderUNet),
+  kl,
+  vq,
+  clip_text: singleGraph(['input_ids'], traceClipText),
+  clip_vision: singleGraph(['pixel_values'], traceClipVision),
+  openai_clip: openAiClip,
+  clip_image_embedder: clipImageEmbedder,
+  clip_text_embedder: singleGraph(['tokens'], traceClipTextEmbedder),
+  bert: singleGraph(['tokens'], traceBertEmbedder),
+  class_embedder: singleGraph(['class'], traceClassEmbedder),
+  spatial_rescaler: spatialRescaler,
+  safety_checker: safetyChecker,
+  taesd,
+  identity: { inputs: [], parts: () => ({}), plan: () => [] },
+};
+
+/** The definition of the network of a configuration. */
+export function networkDefinition<C extends NetworkConfig>(config: C): NetworkDefinition<C> {
+  return networks[config.kind] as NetworkDefinition<NetworkConfig> as NetworkDefinition<C>;
+}
+
+/** Every parameter of a network, under canonical names, in the order of its graphs. */
+export function networkParameters(config: NetworkConfig): readonly { readonly name: string; readonly shape: readonly number[] }[] {
+  const found = new Map<string, NamedValue>();
+  for (const trace of Object.values(networkDefinition(config).parts(config))) {
+    for (const parameter of trace().parameters) if (!found.has(parameter.name)) found.set(parameter.name, parameter);
+  }
+  return Array.from(found.values(), ({ name, value }) => ({ name, shape: value.shape.map(Number) }));
+}
+
+/**
+ * The steps that run a network on the given tensors.
+ * @throws `invalid-argument` where they do not suffice for any
+ */
+export function forwardNetwork(config: NetworkConfig, given: GivenInputs): readonly PlanStep[] {
+  const definition = networkDefinition(config);
+  const steps = definition.plan(config, given);
+  if (steps.length > 0 || config.kind === 'identity') return steps;
+  throw new StableDiffusionError('invalid-argument', `Nothing can be run of a ${config.kind} on the tensors ${[...given.keys()].join(', ') || '(none)'}; it takes ${definition.inputs.join(', ')}.`);
+}

@@ -1,0 +1,54 @@
+/** Every network of the reference set: all outputs and intermediate tensors, within each tensor's tolerance. */
+
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { parseModelConfig } from '../../src/config/model-config.ts';
+import { networkConfigSchema, type NetworkConfig } from '../../src/config/network-config.ts';
+import { createNodeEngine } from '../../src/engine/node.ts';
+import { forward } from '../../src/pipelines/forward.ts';
+import type { Tensor } from '../../src/tensor/tensor.ts';
+import { memoryWeights } from '../../src/weights/memory-weights.ts';
+import { generateWeights } from '../generated-weights.ts';
+import { compareTensor } from '../parity.ts';
+import { reference, skipUnless } from '../reference.ts';
+import { pick, readTensors } from '../tensors.ts';
+
+interface Case {
+  readonly name: string;
+  readonly exercises: string;
+  readonly reference: string;
+  readonly outputs: Readonly<Record<string, { readonly atol?: number }>>;
+  readonly inputs_from?: string;
+}
+
+/** Cases that are not one network's forward pass; other tests have them. */
+const elsewhere = /^(controlnet|t2i_adapter|ip_adapter|lora_|textual_inversion|lpips_|discriminator_)/;
+
+const index: { readonly cases: readonly Case[] } = JSON.parse(readFileSync(reference('networks/index.json'), 'utf8'));
+const engine = createNodeEngine({ threads: 1 });
+after(() => engine.dispose());
+
+function readConfig(folder: string): NetworkConfig {
+  const path = ['config.yaml', 'config.json'].map((name) => join(folder, name)).find(existsSync) ?? '';
+  return networkConfigSchema.parse(parseModelConfig(readFileSync(path, 'utf8'), path));
+}
+
+for (const { name, exercises, reference: original, outputs, inputs_from } of index.cases) {
+  if (elsewhere.test(name)) continue;
+  test(`${name}: ${exercises}`, { skip: skipUnless(`networks/${name}`) }, async () => {
+    const folder = reference(`networks/${name}`);
+    const weights = existsSync(join(folder, 'weights.json')) ? generateWeights(join(folder, 'weights.json')) : readTensors(join(folder, 'weights.safetensors'));
+    const inputs = readTensors(inputs_from ? reference(join('networks', name, inputs_from)) : join(folder, 'inputs.safetensors'));
+    const wanted = readTensors(join(folder, 'outputs.safetensors'));
+    const taps = Object.keys(outputs).flatMap((output) => (output.startsWith('intermediate.') ? [output.slice('intermediate.'.length)] : []));
+    const got = await forward({ engine, config: readConfig(folder), weights: memoryWeights(weights), inputs, taps });
+    const missing = Object.keys(outputs).filter((output) => !got.has(output));
+    assert.deepEqual(missing, [], `outputs that were not made; there are ${[...got.keys()].join(', ')}`);
+    // Integers have no tolerance: they are exact.
+    for (const [output, { atol = 0 }] of Object.entries(outputs)) {
+      compareTensor({ part: 'networks', case: name, output, reference: original, tolerance: atol }, got.get(output) as Tensor, pick(wanted, output));
+    }
+  });
+}
