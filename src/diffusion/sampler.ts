@@ -40,6 +40,8 @@ export interface SamplerSettings {
   readonly solverType?: 'midpoint' | 'heun';
   /** DPM-Solver: reuse the outputs of earlier steps (default), or begin anew at each step. */
   readonly method?: 'multistep' | 'singlestep';
+  /** UniPC: its B(h), h or e^h - 1. */
+  readonly variant?: 'bh1' | 'bh2';
   /** DPM-Solver and UniPC: integrate the clean latent (default) or the noise. */
   readonly predictX0?: boolean;
   /** Multistep solvers: lower orders in the last of fewer than 15 steps. Default true. */
@@ -92,6 +94,11 @@ export interface SamplingRequest {
   readonly scheduleOptions?: SigmaScheduleOptions;
   /** Whether the last but one sigma is left out, and one more asked for. Without it, the sampler's own habit. */
   readonly discardNextToLastSigma?: boolean;
+  /**
+   * Samplers in sigma space: `comfy` asks the model at whole timesteps only, and a start at the model's highest level is noise times
+   * sqrt(1 + sigma²) ("max denoise"). Default `k-diffusion`: timesteps between whole ones, noise times sigma.
+   */
+  readonly sigmaConvention?: 'k-diffusion' | 'comfy';
   /** Image-to-image: the clean latent to start from, noised to the level of the step that is run first. */
   readonly initial?: Latent;
   /** Number of steps left out at the start, for image-to-image: steps - int(strength · steps). */

@@ -42,7 +42,10 @@ export function sigmasOf(row: Pick<SigmaSamplerRow, 'schedule' | 'discardsNextTo
 
 /** Start noise scaled to the first sigma, on top of the initial latent where there is one. */
 export function startAt(request: SamplingRequest, sigma: number): Latent {
-  return request.initial ? addScaled(request.initial, sigma, request.startNoise) : scale(request.startNoise, sigma);
+  const highest = request.model.schedule.sigmas.at(-1) as number;
+  const isMaximum = request.sigmaConvention === 'comfy' && sigma >= highest * (1 - 1e-5);
+  const deviation = isMaximum ? Math.sqrt(1 + sigma ** 2) : sigma;
+  return request.initial ? addScaled(request.initial, deviation, request.startNoise) : scale(request.startNoise, deviation);
 }
 
 /** Makes the table's row of an algorithm. */
@@ -61,7 +64,7 @@ export function sigmaSampler(row: SigmaSamplerRow): Sampler {
         row.usesIntervalNoise && request.intervalNoise
           ? request.intervalNoise(sigmas.findLast((sigma) => sigma > 0) as number, sigmas[0] as number)
           : stepNoiseOf(request, name);
-      const plain = denoiser(request.model);
+      const plain = denoiser(request.model, { quantize: request.sigmaConvention === 'comfy' });
       const denoise = request.inpainting ? keepDenoised(plain, request.inpainting, request.startNoise) : plain;
       return sample(denoise, startAt(request, sigmas[0] as number), sigmas, { ...request.settings, noise, signal: request.signal });
     },

@@ -5,22 +5,16 @@
  * quantiles lie between sigma_min and sigma_max directly.
  */
 
+import { roundHalfToEven } from '../timesteps.ts';
 import { betaQuantile } from './beta-distribution.ts';
 import { checkSteps, highest, linspace, lowest, type SigmaSchedule, withZero } from './sigma-schedule.ts';
-
-/** Rounds to the nearest whole number, halves to the even one (numpy.rint). */
-function roundHalfEven(value: number): number {
-  const floor = Math.floor(value);
-  const rest = value - floor;
-  return rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? floor + 1 : floor;
-}
 
 /** ComfyUI's form. */
 export const beta: SigmaSchedule = (steps, model, options = {}) => {
   checkSteps(steps);
   const { alpha = 0.6, beta = 0.6 } = options;
   const last = model.sigmas.length - 1;
-  const timesteps = Array.from({ length: steps }, (_, i) => roundHalfEven(betaQuantile(1 - i / steps, alpha, beta) * last));
+  const timesteps = Array.from({ length: steps }, (_, i) => roundHalfToEven(betaQuantile(1 - i / steps, alpha, beta) * last));
   return withZero(timesteps.filter((t, i) => t !== timesteps[i - 1]).map((t) => model.sigmas[t] as number));
 };
 
