@@ -4,7 +4,7 @@
  */
 
 import { StableDiffusionError } from '../errors.ts';
-import { isPng, pngChunks, pngCrc } from './png-chunks.ts';
+import { isIntact, isPng, pngChunks } from './png-chunks.ts';
 
 export type ImageFormat = 'png' | 'jpeg' | 'webp' | 'gif';
 
@@ -44,14 +44,15 @@ function inspectPng(bytes: Uint8Array): ImageFile {
   let size: { readonly width: number; readonly height: number } | undefined;
   let exif: Uint8Array | undefined;
   let hasData = false;
-  for (const { type, data, crc } of pngChunks(bytes)) {
+  for (const chunk of pngChunks(bytes)) {
+    const { type, data } = chunk;
     if (!size) {
       if (type !== 'IHDR' || data.length !== 13) throw new StableDiffusionError('file-corrupt', 'The PNG does not begin with an IHDR chunk. It is damaged; get it again.');
       const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
       size = { width: view.getUint32(0), height: view.getUint32(4) };
     }
     const critical = type.charCodeAt(0) < 0x60; // capital first letter
-    if ((critical || type === 'eXIf') && pngCrc(type, data) !== crc) {
+    if ((critical || type === 'eXIf') && !isIntact(chunk)) {
       if (critical) throw new StableDiffusionError('file-corrupt', `The checksum of the PNG's ${type} chunk is wrong. The file is damaged; get it again.`);
     } else if (type === 'eXIf') exif = data;
     if (type === 'IDAT') hasData = true;

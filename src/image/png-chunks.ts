@@ -1,6 +1,7 @@
 /** Chunks of a PNG file (ISO/IEC 15948, section 5): walking, checking and writing them. No pixel is decoded here. */
 
 import { StableDiffusionError } from '../errors.ts';
+import { crc32 } from '../weights/crc32.ts';
 
 const signature = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a] as const;
 
@@ -11,6 +12,8 @@ export interface PngChunk {
   readonly offset: number;
   /** A view into the file. */
   readonly data: Uint8Array;
+  /** Name and data, which the checksum is of; a view into the file. */
+  readonly checked: Uint8Array;
   /** The checksum stored after the data. */
   readonly crc: number;
 }
@@ -19,22 +22,13 @@ export function isPng(bytes: Uint8Array): boolean {
   return signature.every((byte, i) => bytes[i] === byte);
 }
 
-const crcTable = /* @__PURE__ */ Uint32Array.from({ length: 256 }, (_, n) => {
-  let value = n;
-  for (let k = 0; k < 8; k++) value = value & 1 ? 0xedb88320 ^ (value >>> 1) : value >>> 1;
-  return value;
-});
-
-/** CRC-32 of a chunk's type and data. */
-export function pngCrc(type: string, data: Uint8Array): number {
-  let crc = 0xffffffff;
-  for (let i = 0; i < type.length; i++) crc = (crcTable[(crc ^ type.charCodeAt(i)) & 0xff] as number) ^ (crc >>> 8);
-  for (let i = 0; i < data.length; i++) crc = (crcTable[(crc ^ (data[i] as number)) & 0xff] as number) ^ (crc >>> 8);
-  return ~crc >>> 0;
+/** Whether the stored checksum is that of the chunk's name and data. */
+export function isIntact(chunk: PngChunk): boolean {
+  return crc32(chunk.checked) === chunk.crc;
 }
 
 /**
- * The chunks in order, up to and with IEND; what follows it is ignored. Checksums are not compared (`pngCrc` does that).
+ * The chunks in order, up to and with IEND; what follows it is ignored. Checksums are not compared (`isIntact` does that).
  *
  * Throws `file-corrupt` where the bytes are no PNG or a chunk has no proper type, `file-truncated` where the file ends within a chunk or
  * before IEND.
@@ -49,7 +43,7 @@ export function* pngChunks(bytes: Uint8Array): Generator<PngChunk> {
     const type = String.fromCharCode(...bytes.subarray(offset + 4, offset + 8));
     if (!/^[A-Za-z]{4}$/.test(type)) throw new StableDiffusionError('file-corrupt', `The PNG has a chunk without a proper name at byte ${offset}. It is damaged; get it again.`);
     if (offset + 12 + length > bytes.length) throw truncated(bytes.length, type, length);
-    yield { type, offset, data: bytes.subarray(offset + 8, offset + 8 + length), crc: view.getUint32(offset + 8 + length) };
+    yield { type, offset, data: bytes.subarray(offset + 8, offset + 8 + length), checked: bytes.subarray(offset + 4, offset + 8 + length), crc: view.getUint32(offset + 8 + length) };
     if (type === 'IEND') return;
     offset += 12 + length;
   }
@@ -67,7 +61,7 @@ export function encodePngChunk(type: string, data: Uint8Array): Uint8Array {
   view.setUint32(0, data.length);
   for (let i = 0; i < 4; i++) out[4 + i] = type.charCodeAt(i);
   out.set(data, 8);
-  view.setUint32(8 + data.length, pngCrc(type, data));
+  view.setUint32(8 + data.length, crc32(out.subarray(4, 8 + data.length)));
   return out;
 }
 

@@ -5,7 +5,7 @@
 
 import { Unzlib } from 'fflate';
 import { StableDiffusionError } from '../errors.ts';
-import { encodePngChunk, encodePngFile, pngChunks, pngCrc } from './png-chunks.ts';
+import { encodePngChunk, encodePngFile, isIntact, pngChunks } from './png-chunks.ts';
 
 export interface PngTextLimits {
   /** Bytes of one text, inflated. Default 1 MiB, as Pillow's MAX_TEXT_CHUNK. */
@@ -90,7 +90,8 @@ export function readPngText(bytes: Uint8Array, limits: PngTextLimits = {}): PngT
   const texts = new Map<string, string>();
   const dropped: DroppedText[] = [];
   let total = 0;
-  for (const { type, data, crc } of pngChunks(bytes)) {
+  for (const chunk of pngChunks(bytes)) {
+    const { type, data } = chunk;
     if (type !== 'tEXt' && type !== 'zTXt' && type !== 'iTXt') continue;
     const field = splitField(type, data);
     if ('reason' in field) {
@@ -99,7 +100,7 @@ export function readPngText(bytes: Uint8Array, limits: PngTextLimits = {}): PngT
     }
     const { keyword } = field;
     const drop = (reason: string) => dropped.push({ keyword, reason });
-    if (pngCrc(type, data) !== crc) {
+    if (!isIntact(chunk)) {
       drop('its checksum is wrong');
       continue;
     }
