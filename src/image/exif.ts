@@ -52,8 +52,8 @@ function decodeUtf16(bytes: Uint8Array, little: boolean): string {
 const utf8 = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 const withoutNuls = (text: string): string => text.replace(/\0+$/, '');
 
-/** A user comment by its eight-byte character code. UTF-16 is big-endian as piexif writes it, unless every other byte says little-endian. */
-function decodeUserComment(bytes: Uint8Array): string {
+/** A user comment by its eight-byte character code. UTF-16 is big-endian as piexif writes it; in a little-endian block it may be either, and the bytes that are zero tell. */
+function decodeUserComment(bytes: Uint8Array, littleBlock: boolean): string {
   const code = withoutNuls(utf8(bytes.subarray(0, 8)));
   const body = bytes.subarray(8);
   if (code === 'UNICODE') {
@@ -63,7 +63,7 @@ function decodeUserComment(bytes: Uint8Array): string {
       if (body[i] === 0) zerosFirst++;
       if (body[i + 1] === 0) zerosSecond++;
     }
-    return withoutNuls(decodeUtf16(body, zerosSecond > zerosFirst));
+    return withoutNuls(decodeUtf16(body, littleBlock && zerosSecond > zerosFirst));
   }
   if (code === 'ASCII' || code === '') return withoutNuls(utf8(body));
   return withoutNuls(utf8(bytes));
@@ -91,7 +91,7 @@ export function readExif(bytes: Uint8Array): Exif {
   const description = main.get(tagDescription);
   return {
     ...(turn >= 1 && turn <= 8 ? { orientation: turn } : {}),
-    ...(comment && comment.bytes.length >= 8 ? { userComment: decodeUserComment(comment.bytes) } : {}),
+    ...(comment && comment.bytes.length >= 8 ? { userComment: decodeUserComment(comment.bytes, little) } : {}),
     ...(description ? { imageDescription: withoutNuls(utf8(description.bytes)) } : {}),
   };
 }
