@@ -3,6 +3,7 @@
 import { StableDiffusionError } from '../../errors.ts';
 import type { Sampler } from '../sampler.ts';
 import { ddim } from './ddim.ts';
+import { deis } from './deis.ts';
 import { ddpm } from './ddpm.ts';
 import { dpmSolver } from './dpm-solver.ts';
 import { ddpmAncestral } from './ddpm-ancestral.ts';
@@ -20,13 +21,23 @@ import { eulerAncestral } from './euler-ancestral.ts';
 import { heun } from './heun.ts';
 import { lms } from './lms.ts';
 import { restart } from './restart.ts';
+import { lcm, lcmSigma } from './lcm.ts';
 import { plms } from './plms.ts';
+import { tcd } from './tcd.ts';
+import { uniPc, uniPcBh2Sigma, uniPcSigma } from './unipc.ts';
 
 export const samplers: readonly Sampler[] = [
   ddim,
   plms,
   ddpm,
   dpmSolver,
+  uniPc,
+  uniPcSigma,
+  uniPcBh2Sigma,
+  deis,
+  lcm,
+  lcmSigma,
+  tcd,
   euler,
   eulerAncestral,
   heun,
