@@ -9,12 +9,16 @@ export interface SessionSettings {
   readonly threads: number;
   /** Folder of weight files used in place. */
   readonly folder: string | undefined;
+  /** The program has several segments. */
+  readonly oneOfMany: boolean;
 }
 
 export type Request =
   | { readonly kind: 'weights'; readonly program: number; readonly buffer: WeightBuffer }
+  /** Adds a segment to a program, from its model and the weights that have arrived since the one before. */
   | { readonly kind: 'compile'; readonly program: number; readonly model: Uint8Array; readonly settings: SessionSettings }
-  | { readonly kind: 'run'; readonly program: number; readonly feeds: Readonly<Record<string, Tensor>>; readonly outputs: readonly string[] }
+  /** Runs a program's segments in order. `cancel` is shared memory: set to 1, the run stops before its next segment. */
+  | { readonly kind: 'run'; readonly program: number; readonly feeds: Readonly<Record<string, Tensor>>; readonly outputs: readonly string[]; readonly cancel: Int32Array }
   | { readonly kind: 'dispose'; readonly program: number };
 
 export interface RequestMessage {

@@ -3,13 +3,14 @@
 import { Worker } from 'node:worker_threads';
 import { StableDiffusionError, throwIfAborted } from '../errors.ts';
 import type { Graph } from '../graph/graph.ts';
+import { partition } from '../graph/partition.ts';
 import { emitOnnx } from '../onnx/emit.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 import type { CompileOptions, Engine, Program, RunOptions, Tensors } from './engine.ts';
 import { prepareFeeds, wantedOutputs } from './feeds.ts';
 import type { Request, ResponseMessage, SessionSettings } from './node-protocol.ts';
-import { planWeights, readBuffers } from './weights.ts';
+import { bufferedBytes, planWeights, readBuffers, type WeightBuffer, type WeightPlan } from './weights.ts';
 
 export interface NodeEngineOptions {
   /** Default 'cpu'. */
@@ -20,6 +21,9 @@ export interface NodeEngineOptions {
 
 /** The worker is a file of its own beside this one, under the name this one has: source or compiled. */
 const workerFile = new URL(import.meta.url.endsWith('.ts') ? './node-worker.ts' : './node-worker.js', import.meta.url);
+
+/** Weights that pass through buffers are packed in segments of this size: large enough for speed, small beside a network of gigabytes. */
+const segmentBytes = 2 ** 27;
 
 interface Pending {
   readonly resolve: (outputs: Record<string, Tensor>) => void;
@@ -98,7 +102,9 @@ class NodeProgram implements Program {
     if (this.#disposed) throw new StableDiffusionError('invalid-argument', 'The program has been disposed of.');
     const outputs = wantedOutputs(this.graph, options.outputs);
     const feeds = prepareFeeds(this.graph, inputs, this.#parameters);
-    return orAborted(this.#runtime.call({ kind: 'run', program: this.#id, feeds, outputs }), options.signal);
+    const cancel = new Int32Array(new SharedArrayBuffer(4));
+    options.signal?.addEventListener('abort', () => Atomics.store(cancel, 0, 1), { once: true });
+    return orAborted(this.#runtime.call({ kind: 'run', program: this.#id, feeds, outputs, cancel }), options.signal);
   }
 
   async dispose(): Promise<void> {
@@ -126,23 +132,45 @@ class NodeEngine implements Engine {
     throwIfAborted(options.signal);
     const precision = options.precision ?? 'float32';
     const program = this.#nextProgram++;
-    const settings = (folder: string | undefined): SessionSettings => ({ provider: this.provider, threads: this.#threads, folder });
+    const settings = (folder?: string, oneOfMany = false): SessionSettings => ({ provider: this.provider, threads: this.#threads, folder, oneOfMany });
     if (options.parameters === 'inputs') {
-      await this.#runtime.call({ kind: 'compile', program, model: emitOnnx(graph, { precision }), settings: settings(undefined) });
+      await this.#runtime.call({ kind: 'compile', program, model: emitOnnx(graph, { precision }), settings: settings() });
       return new NodeProgram(graph, this.#runtime, program, 'inputs');
     }
     const plan = planWeights(graph, weights, precision, true);
-    const model = emitOnnx(graph, { precision, parameters: plan.storage });
+    const buffered = new Set(plan.buffered.map(({ name }) => name));
+    const segments = bufferedBytes(plan) <= 2 * segmentBytes ? [graph] : partition(graph, segmentBytes, ({ name }) => (buffered.has(name) ? plan.storage(name).length : 0));
+    // The next segment's weights are read while the worker packs those of the one before.
+    let compiled: Promise<unknown> = Promise.resolve();
     try {
-      for await (const buffer of readBuffers(plan, weights, options)) {
-        await this.#runtime.call({ kind: 'weights', program, buffer }, [buffer.data.buffer as ArrayBuffer]);
+      for await (const { segment, buffers } of this.#read(segments, plan, weights, options)) {
+        await orAborted(compiled, options.signal);
+        for (const buffer of buffers) void this.#runtime.call({ kind: 'weights', program, buffer }, [buffer.data.buffer as ArrayBuffer]);
+        const model = emitOnnx(segment, { precision, parameters: plan.storage });
+        compiled = this.#runtime.call({ kind: 'compile', program, model, settings: settings(plan.folder, segments.length > 1) });
+        compiled.catch(() => {}); // Looked at before the next segment and at the end.
       }
-      await orAborted(this.#runtime.call({ kind: 'compile', program, model, settings: settings(plan.folder) }), options.signal);
+      await orAborted(compiled, options.signal);
     } catch (error) {
       await this.#runtime.call({ kind: 'dispose', program }).catch(() => {});
       throw error;
     }
     return new NodeProgram(graph, this.#runtime, program, 'fixed');
+  }
+
+  /** Each segment with its buffered weights, read as they are asked for. */
+  async *#read(segments: readonly Graph[], plan: WeightPlan, weights: WeightSource, options: CompileOptions): AsyncGenerator<{ segment: Graph; buffers: WeightBuffer[] }> {
+    const total = plan.buffered.length;
+    let done = 0;
+    for (const segment of segments) {
+      const names = new Set(segment.parameters.map(({ name }) => name));
+      const buffers: WeightBuffer[] = [];
+      for await (const buffer of readBuffers(plan.buffered.filter(({ name }) => names.has(name)), weights, options.signal)) {
+        buffers.push(buffer);
+        options.onProgress?.(Math.min(1, ++done / total));
+      }
+      yield { segment, buffers };
+    }
   }
 
   async dispose(): Promise<void> {

@@ -121,7 +121,10 @@ class WebEngine implements Engine {
     const plan = fixed ? planWeights(graph, weights, precision, false) : undefined;
     const model = emitOnnx(graph, { precision, ...(plan ? { parameters: plan.storage } : {}) });
     const externalData: WeightBuffer[] = [];
-    if (plan) for await (const buffer of readBuffers(plan, weights, options)) externalData.push(buffer);
+    for await (const buffer of readBuffers(plan?.buffered ?? [], weights, options.signal)) {
+      externalData.push(buffer);
+      options.onProgress?.(externalData.length / (plan?.buffered.length ?? 1));
+    }
     throwIfAborted(options.signal);
     const session = await this.#turns.take(async () => {
       try {

@@ -7,7 +7,6 @@ import { convert } from '../tensor/convert.ts';
 import { byteSize, type DType } from '../tensor/dtype.ts';
 import { bytesOf, elementCount, type Tensor } from '../tensor/tensor.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
-import type { CompileOptions } from './engine.ts';
 
 /** Named parameters that ONNX Runtime reads as "files" in memory. */
 export interface WeightBuffer {
@@ -74,14 +73,16 @@ export function planWeights(graph: Graph, weights: WeightSource, precision: 'flo
   return { storage, buffered, folder };
 }
 
-/** Reads the parameters that are not used in place, converted to the program's element type. */
-export async function* readBuffers(plan: WeightPlan, weights: WeightSource, options: CompileOptions): AsyncGenerator<WeightBuffer> {
-  let done = 0;
-  for (const { name, path, dtype } of plan.buffered) {
-    throwIfAborted(options.signal);
-    const tensor = convert(await weights.read(name, options.signal), dtype);
-    yield { path, data: ownBytes(tensor) };
-    options.onProgress?.(++done / plan.buffered.length);
+/** Bytes a plan reads into buffers. */
+export function bufferedBytes(plan: WeightPlan): number {
+  return plan.buffered.reduce((sum, { name }) => sum + plan.storage(name).length, 0);
+}
+
+/** Reads parameters that are not used in place, converted to the program's element type. */
+export async function* readBuffers(wanted: WeightPlan['buffered'], weights: WeightSource, signal?: AbortSignal): AsyncGenerator<WeightBuffer> {
+  for (const { name, path, dtype } of wanted) {
+    throwIfAborted(signal);
+    yield { path, data: ownBytes(convert(await weights.read(name, signal), dtype)) };
   }
 }
 
