@@ -29,7 +29,8 @@ function fileBytes(path: string, handle: FileHandle, size: number): ByteSource {
     size,
     async read(offset, length) {
       checkRange(this, offset, length);
-      const bytes = new Uint8Array(length);
+      // Not zeroed first: it is returned only when every byte has been read.
+      const bytes: Uint8Array = new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
       let done = 0;
       while (done < length) {
         const { bytesRead } = await handle.read(bytes, done, Math.min(length - done, pieceSize), offset + done).catch((cause: unknown) => {

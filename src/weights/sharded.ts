@@ -11,7 +11,7 @@ import { findEntry, type MetadataValue, type WeightEntry, type WeightSource } fr
 export function parseShardIndex(label: string, bytes: Uint8Array): ReadonlyMap<string, string> {
   let map: Map<string, string> | undefined;
   try {
-    const cursor = jsonCursor(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    const cursor = jsonCursor(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes));
     cursor.object((key) => {
       if (key !== 'weight_map') cursor.skip();
       else {
@@ -25,7 +25,7 @@ export function parseShardIndex(label: string, bytes: Uint8Array): ReadonlyMap<s
     if (cause instanceof JsonSyntaxError || cause instanceof TypeError) throw corrupt(label, cause.message, cause);
     throw cause;
   }
-  if (!map) throw corrupt(label, 'it has no weight_map');
+  if (!map || map.size === 0) throw corrupt(label, map ? 'its weight_map is empty' : 'it has no weight_map');
   for (const [name, file] of map) {
     if (!/^[^/\\:\0]+$/.test(file) || file === '.' || file === '..') {
       throw new StableDiffusionError(
