@@ -1,7 +1,6 @@
 /** Chunks of a PNG file (ISO/IEC 15948, section 5): walking, checking and writing them. No pixel is decoded here. */
 
 import { StableDiffusionError } from '../errors.ts';
-import { crc32 } from '../weights/crc32.ts';
 
 const signature = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a] as const;
 
@@ -20,6 +19,19 @@ export interface PngChunk {
 
 export function isPng(bytes: Uint8Array): boolean {
   return signature.every((byte, i) => bytes[i] === byte);
+}
+
+const crcTable = /* @__PURE__ */ Uint32Array.from({ length: 256 }, (_, n) => {
+  let value = n;
+  for (let k = 0; k < 8; k++) value = value & 1 ? 0xedb88320 ^ (value >>> 1) : value >>> 1;
+  return value;
+});
+
+/** CRC-32 of annex D. */
+function crc32(bytes: Uint8Array): number {
+  let crc = 0xffffffff;
+  for (const byte of bytes) crc = (crcTable[(crc ^ byte) & 0xff] as number) ^ (crc >>> 8);
+  return ~crc >>> 0;
 }
 
 /** Whether the stored checksum is that of the chunk's name and data. */
