@@ -24,7 +24,6 @@ export interface JsonCursor {
 
 const maximumDepth = 128;
 const numberPattern = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
-const plainText = /[^"\\\u0000-\u001f]*/y;
 const escapes: ReadonlyMap<string, string> = new Map([
   ['"', '"'], ['\\', '\\'], ['/', '/'], ['b', '\b'], ['f', '\f'], ['n', '\n'], ['r', '\r'], ['t', '\t'],
 ]);
@@ -87,10 +86,9 @@ export function jsonCursor(text: string): JsonCursor {
     expect('"', 'a string');
     let value = '';
     for (;;) {
-      plainText.lastIndex = at;
-      plainText.test(text);
-      value += text.slice(at, plainText.lastIndex);
-      at = plainText.lastIndex;
+      const from = at;
+      while (at < text.length && isPlain(text.charCodeAt(at))) at++;
+      value += text.slice(from, at);
       const character = text.charAt(at);
       if (character !== '"' && character !== '\\') fail('the end of a string');
       at++;
@@ -152,4 +150,9 @@ export function jsonCursor(text: string): JsonCursor {
       if (peek() !== '') fail('the end');
     },
   };
+}
+
+/** Neither a control character, which strings may not hold, nor a quotation mark, nor a backslash. */
+function isPlain(code: number): boolean {
+  return code >= 0x20 && code !== 0x22 && code !== 0x5c;
 }

@@ -82,7 +82,10 @@ test('a Blob opens as a file does', async () => {
 
 test('a source is closed where opening fails', async () => {
   let closed = false;
-  const source = { ...memoryBytes(new Uint8Array(100)), close: async () => void (closed = true) };
+  const close = async () => {
+    closed = true;
+  };
+  const source = { ...memoryBytes(new Uint8Array(100)), close };
   await assert.rejects(openWeights(source), { code: 'file-corrupt' });
   assert.ok(closed);
 });
