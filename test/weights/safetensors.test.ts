@@ -68,8 +68,11 @@ test('element types that no tensor can hold are refused by name', async () => {
 
 test('a header that lies about its length allocates nothing', async () => {
   const reads: number[] = [];
-  const source = { ...memoryBytes(fileOf('{}', 0)), size: 2 ** 40, read: async (_at: number, length: number) => (reads.push(length), new Uint8Array(length).fill(0xff, 0, 8)) };
-  await assert.rejects(openWeights({ ...source, label: 'x.safetensors' }), { code: 'file-corrupt' });
+  const read = async (_offset: number, length: number): Promise<Uint8Array> => {
+    reads.push(length);
+    return new Uint8Array(length).fill(0xff, 0, 8);
+  };
+  await assert.rejects(openWeights({ ...memoryBytes(new Uint8Array(0), 'x.safetensors'), size: 2 ** 40, read }), { code: 'file-corrupt' });
   assert.ok(Math.max(...reads) <= 512);
 });
 
@@ -117,7 +120,11 @@ test('a write that fails or is cancelled leaves the old file and nothing else', 
   const failing = writeSafetensors(entries, () => float32([1], [0]));
   await assert.rejects(writeFileAtomic(path, failing), { code: 'shape-mismatch' });
   const controller = new AbortController();
-  const cancelled = writeSafetensors(entries, (entry) => (controller.abort(), provide(entry)), { signal: controller.signal });
+  const abort = (entry: { readonly name: string }): Tensor => {
+    controller.abort();
+    return provide(entry);
+  };
+  const cancelled = writeSafetensors(entries, abort, { signal: controller.signal });
   await assert.rejects(writeFileAtomic(path, cancelled), { code: 'aborted' });
   await assert.rejects(writeFileAtomic(join(temporary, 'no/such/folder'), []), { code: 'file-not-found' });
   await assert.rejects(writeFileAtomic(join(temporary, 'x'), writeSafetensors([{ name: '\ud800', dtype: 'bool', shape: [] }], provide)), StableDiffusionError);
