@@ -50,14 +50,14 @@ export async function* sampleDpmAdaptive(
   if (order !== 2 && order !== 3) throw new StableDiffusionError('invalid-argument', `The order of DPM adaptive is ${order}; it must be 2 or 3.`);
   if (sigmaSteps(sigmas).length === 0) return x;
   const { max, min } = sigmaRange(sigmas);
-  const tEnd = -Math.log(min);
+  const tEnd = Math.fround(-Math.log(min));
   const pid = pidStepSize({ length: Math.abs(hInit), pcoeff, icoeff, dcoeff, order: eta ? 1.5 : order, acceptSafety });
   let latent = x;
   let previous = x; // the lower-order solution of the last accepted step
-  let t = -Math.log(max);
+  let t = Math.fround(-Math.log(max));
   for (let step = 1, acceptedSteps = 0; t < tEnd - 1e-5; step++) {
     const sigma = sigmaOf(t);
-    const tNext = Math.min(tEnd, t + pid.length());
+    const tNext = Math.min(tEnd, Math.fround(t + pid.length()));
     if (!(tNext > t)) throw new StableDiffusionError('not-finite', `DPM adaptive cannot go on at sigma ${sigma}: its step became ${pid.length()}. Use larger rtol and atol.`);
     const { tDown, up } = ancestralTime(t, tNext, tEnd, eta);
     const denoised = await evaluate(denoise, latent, sigma, signal);

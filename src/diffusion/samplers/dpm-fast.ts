@@ -34,7 +34,7 @@ export async function* sampleDpmFast(denoise: Denoiser, x: Latent, sigmas: Array
   if (calls === 0) return x;
   const { max, min } = sigmaRange(sigmas);
   const plan = orders(calls);
-  const tEnd = -Math.log(min);
+  const tEnd = Math.fround(-Math.log(min));
   const times = linspace(-Math.log(max), tEnd, plan.length + 1);
   let latent = x;
   for (const [i, order] of plan.entries()) {

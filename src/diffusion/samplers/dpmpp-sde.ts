@@ -11,6 +11,9 @@ import { ancestralStep } from './ancestral-step.ts';
 import { type SigmaSamplerOptions, sigmaSampler } from './sigma-sampler.ts';
 import { addNoise, evaluate, exponentialStep, sigmaSteps } from './sigma-steps.ts';
 
+const timeOf = (sigma: number): number => Math.fround(-Math.log(sigma));
+const levelOf = (t: number): number => Math.fround(Math.exp(-Math.fround(t)));
+
 export async function* sampleDpmppSde(denoise: Denoiser, x: Latent, sigmas: ArrayLike<number>, options: SigmaSamplerOptions): Sampling {
   const { noise, eta = 1, sNoise = 1, r = 1 / 2, signal } = options;
   /** From `sigma` to `next` with a constant denoised latent. */
@@ -23,10 +26,13 @@ export async function* sampleDpmppSde(denoise: Denoiser, x: Latent, sigmas: Arra
     const denoised = await evaluate(denoise, latent, sigma, signal);
     if (next === 0) latent = denoised;
     else {
-      const middle = sigma ** (1 - r) * next ** r;
-      const second = await evaluate(denoise, stage(latent, denoised, sigma, middle), middle, signal);
+      // As float32 through t = -log sigma and back, so that the Brownian path is asked at the original's own points.
+      const t = timeOf(sigma);
+      const tNext = timeOf(next);
+      const [from, middle, to] = [t, t + Math.fround(Math.fround(tNext - t) * r), tNext].map(levelOf) as [number, number, number];
+      const second = await evaluate(denoise, stage(latent, denoised, from, middle), middle, signal);
       const weight = 1 / (2 * r);
-      latent = stage(latent, linearCombination([1 - weight, denoised], [weight, second]), sigma, next);
+      latent = stage(latent, linearCombination([1 - weight, denoised], [weight, second]), from, to);
     }
     yield { step, steps, sigma, latent, denoised };
   }

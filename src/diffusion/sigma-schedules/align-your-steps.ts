@@ -5,7 +5,8 @@
  * As A1111 does it, `steps` levels and a 0; asked for eleven it gives the table itself.
  */
 
-import { checkSteps, linspace, type SigmaSchedule, withZero } from './sigma-schedule.ts';
+import { numpyLinspace } from '../timesteps.ts';
+import { checkSteps, type SigmaSchedule, withZero } from './sigma-schedule.ts';
 
 const stableDiffusion = [14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0.029];
 const stableDiffusionXl = [14.615, 6.315, 3.771, 2.181, 1.342, 0.862, 0.555, 0.38, 0.234, 0.113, 0.029];
@@ -13,7 +14,7 @@ const stableDiffusionXl = [14.615, 6.315, 3.771, 2.181, 1.342, 0.862, 0.555, 0.3
 /** `count` values between those of a descending table, linear in the logarithm. One value is the table's first. */
 function logLinear(table: readonly number[], count: number): Float64Array {
   // The original interpolates the reversed table over [0, 1], so that a single value is the table's last.
-  return linspace(1, 0, count).map((position, i) => {
+  return numpyLinspace(1, 0, count).map((position, i) => {
     const at = (count === 1 ? 1 : 1 - position) * (table.length - 1);
     const low = Math.min(Math.floor(at), table.length - 2);
     const from = Math.log(table[low] as number);

@@ -5,9 +5,9 @@
  * quantiles lie between sigma_min and sigma_max directly.
  */
 
-import { roundHalfToEven } from '../timesteps.ts';
+import { numpyLinspace, roundHalfToEven } from '../timesteps.ts';
 import { betaQuantile } from './beta-distribution.ts';
-import { checkSteps, highest, linspace, lowest, type SigmaSchedule, withZero } from './sigma-schedule.ts';
+import { checkSteps, highest, lowest, type SigmaSchedule, withZero } from './sigma-schedule.ts';
 
 /** ComfyUI's form. */
 export const beta: SigmaSchedule = (steps, model, options = {}) => {
@@ -24,5 +24,5 @@ export const betaContinuous: SigmaSchedule = (steps, model, options = {}) => {
   const { alpha = 0.6, beta = 0.6 } = options;
   const min = lowest(model, options);
   const max = highest(model, options);
-  return withZero(linspace(0, 1, steps).map((ramp) => min + betaQuantile(1 - ramp, alpha, beta) * (max - min)));
+  return withZero(numpyLinspace(0, 1, steps).map((ramp) => min + betaQuantile(1 - ramp, alpha, beta) * (max - min)));
 };

@@ -5,9 +5,9 @@ import { checkSteps, highest, linspace, lowest, type SigmaSchedule, withZero } f
 /** The schedule on its own range, without a model; ends in 0. */
 export function karrasSigmas(steps: number, min: number, max: number, rho = 7): Float32Array {
   checkSteps(steps);
-  const from = max ** (1 / rho);
-  const to = min ** (1 / rho);
-  return withZero(linspace(0, 1, steps).map((ramp) => (from + ramp * (to - from)) ** rho));
+  const from = Math.fround(max ** (1 / rho));
+  const width = Math.fround(min ** (1 / rho) - max ** (1 / rho));
+  return withZero(linspace(0, 1, steps).map((ramp) => Math.fround(from + Math.fround(ramp * width)) ** rho));
 }
 
 export const karras: SigmaSchedule = (steps, model, options = {}) =>

@@ -5,20 +5,26 @@
  * ComfyUI takes `steps` levels down to sigma_min and then 0. A1111 takes `steps + 1` levels, of which sigma_min is the last: no 0.
  */
 
-import { checkSteps, highest, linspace, lowest, type SigmaSchedule, withZero } from './sigma-schedule.ts';
+import { checkSteps, highest, lowest, type SigmaSchedule, withZero } from './sigma-schedule.ts';
+
+/** `count` levels whose arctangents are evenly spaced, in float32. */
+function evenAngles(max: number, min: number, count: number): Float32Array {
+  const from = Math.fround(Math.atan(max));
+  const to = Math.fround(Math.atan(min));
+  return Float32Array.from({ length: count }, (_, i) => {
+    const ramp = Math.fround(i / Math.max(count - 1, 1));
+    return Math.tan(Math.fround(Math.fround(ramp * to) + Math.fround(Math.fround(1 - ramp) * from)));
+  });
+}
 
 /** ComfyUI's form; with one step it is [sigma_max, 0], where ComfyUI divides by zero. */
 export const klOptimal: SigmaSchedule = (steps, model, options = {}) => {
   checkSteps(steps);
-  const from = Math.atan(highest(model, options));
-  const to = Math.atan(lowest(model, options));
-  return withZero(linspace(from, to, steps).map(Math.tan));
+  return withZero(evenAngles(highest(model, options), lowest(model, options), steps));
 };
 
 /** A1111's form: ends in sigma_min. */
 export const klOptimalToMin: SigmaSchedule = (steps, model, options = {}) => {
   checkSteps(steps);
-  const from = Math.atan(highest(model, options));
-  const to = Math.atan(lowest(model, options));
-  return Float32Array.from(linspace(from, to, steps + 1), Math.tan);
+  return evenAngles(highest(model, options), lowest(model, options), steps + 1);
 };

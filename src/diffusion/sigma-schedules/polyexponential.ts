@@ -5,7 +5,7 @@ import { checkSteps, highest, linspace, lowest, type SigmaSchedule, withZero } f
 export const polyexponential: SigmaSchedule = (steps, model, options = {}) => {
   checkSteps(steps);
   const { rho = 1 } = options;
-  const low = Math.log(lowest(model, options));
-  const high = Math.log(highest(model, options));
-  return withZero(linspace(1, 0, steps).map((ramp) => Math.exp(low + ramp ** rho * (high - low))));
+  const low = Math.fround(Math.log(lowest(model, options)));
+  const width = Math.fround(Math.log(highest(model, options)) - Math.log(lowest(model, options)));
+  return withZero(linspace(1, 0, steps).map((ramp) => ramp ** rho).map((ramp) => Math.exp(Math.fround(Math.fround(ramp * width) + low))));
 };

@@ -46,10 +46,17 @@ export function lowest(model: NoiseSchedule, options: SigmaScheduleOptions): num
   return options.sigmaMin ?? (model.sigmas[0] as number);
 }
 
-/** `count` values from `start` to `end`, both included (only `start` where count is 1), as torch.linspace. */
-export function linspace(start: number, end: number, count: number): Float64Array {
-  const step = count > 1 ? (end - start) / (count - 1) : 0;
-  return Float64Array.from({ length: count }, (_, i) => (i < count / 2 || count === 1 ? start + i * step : end - (count - 1 - i) * step));
+/**
+ * `count` values from `start` to `end`, both included (only `start` where count is 1), as torch.linspace in float32 with its fused
+ * multiplication. The schedules round as their originals so that their levels are the same to the bit, where libm allows: the noise of a
+ * Brownian tree depends on the last bit of a level.
+ */
+export function linspace(start: number, end: number, count: number): Float32Array {
+  const first = Math.fround(start);
+  const last = Math.fround(end);
+  const step = Math.fround(Math.fround(last - first) / Math.max(count - 1, 1));
+  if (count === 1) return Float32Array.of(first);
+  return Float32Array.from({ length: count }, (_, i) => (i < Math.floor(count / 2) ? first + step * i : last - step * (count - 1 - i)));
 }
 
 /** The values as float32, and a last 0. */
