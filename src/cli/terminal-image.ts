@@ -35,7 +35,7 @@ export interface TerminalImageOptions {
   readonly colourBits?: 8 | 24;
 }
 
-const escape = '\x1b';
+const esc = '\x1b';
 
 /** Text that shows the picture, ending in a line break; empty for `none`. Transparency is composited on white. */
 export async function terminalImage(image: Image, options: TerminalImageOptions): Promise<string> {
@@ -78,14 +78,14 @@ export function kitty(image: Image<3>, columns: number): string {
   let out = '';
   for (let i = 0; i < data.length; i += 4096) {
     const keys = i === 0 ? `a=T,q=2,f=24,o=z,s=${image.width},v=${image.height},c=${columns},` : '';
-    out += `${escape}_G${keys}m=${i + 4096 < data.length ? 1 : 0};${data.slice(i, i + 4096)}${escape}\\`;
+    out += `${esc}_G${keys}m=${i + 4096 < data.length ? 1 : 0};${data.slice(i, i + 4096)}${esc}\\`;
   }
   return `${out}\n`;
 }
 
 /** https://iterm2.com/documentation-images.html: a whole file, here a PNG. */
 export function iterm2(file: Uint8Array, columns: number): string {
-  return `${escape}]1337;File=inline=1;size=${file.length};width=${columns};preserveAspectRatio=1:${base64(file)}\x07\n`;
+  return `${esc}]1337;File=inline=1;size=${file.length};width=${columns};preserveAspectRatio=1:${base64(file)}\x07\n`;
 }
 
 /** Upper half blocks: the upper pixel in front, the lower behind. One line of text for two rows of pixels. */
@@ -103,10 +103,10 @@ export function halfBlocks(image: Image<3>, colourBits: 8 | 24 = 24): string {
     for (let x = 0; x < width; x++) {
       const below = y + 1 < height ? `;48;${colour(x, y + 1)}` : '';
       const style = `38;${colour(x, y)}${below}`;
-      line += style === last ? '▀' : `${escape}[${style}m▀`;
+      line += style === last ? '▀' : `${esc}[${style}m▀`;
       last = style;
     }
-    lines.push(`${line}${escape}[0m\n`);
+    lines.push(`${line}${esc}[0m\n`);
   }
   return lines.join('');
 }
@@ -138,7 +138,7 @@ export function sixel(image: Image<3>): string {
     }
   }
   const percent = (index: number, count: number): number => Math.round((100 * index) / (count - 1));
-  let out = `${escape}P0;1q"1;1;${width};${height}`;
+  let out = `${esc}P0;1q"1;1;${width};${height}`;
   for (const index of new Set(indices)) out += `#${index};2;${percent(Math.floor(index / 42), 6)};${percent(Math.floor(index / 6) % 7, 7)};${percent(index % 6, 6)}`;
   for (let top = 0; top < height; top += 6) {
     const band = indices.subarray(top * width, Math.min(height, top + 6) * width);
@@ -150,7 +150,7 @@ export function sixel(image: Image<3>): string {
     }
     out += `${passes.join('$')}-`;
   }
-  return `${out}${escape}\\\n`;
+  return `${out}${esc}\\\n`;
 }
 
 /** Sixel characters, with `!count` before repeated ones; blank ones at the end are left out. */

@@ -26,7 +26,7 @@ const block = 4;
 
 /** Rounded shift of OpenCV's CV_DESCALE with its 14 bits. */
 const descale = (value: number): number => (value + (1 << 13)) >> 14;
-const clip8 = (value: number): number => (value < 0 ? 0 : value > 255 ? 255 : value);
+const clip8 = (value: number): number => Math.max(0, Math.min(255, value));
 
 const lumaOf = (r: number, g: number, b: number): number => descale(b * 1868 + g * 9617 + r * 4899);
 

@@ -59,10 +59,12 @@ async function comparePixels(image: Image<3>, want: ExpectedFile): Promise<Measu
   const measured: Measured[] = [{ output: 'size', error: image.width === pixels.size[0] && image.height === pixels.size[1] ? 0 : 1, tolerance: 0 }];
   const got = pointsOf(image);
   let points = 0;
-  for (const [name, colour] of Object.entries(pixels.points)) colour.forEach((level, c) => (points = Math.max(points, Math.abs(level - (got[name]?.[c] ?? Number.NaN)))));
+  for (const [name, colour] of Object.entries(pixels.points)) {
+    for (const [c, level] of colour.entries()) points = Math.max(points, Math.abs(level - (got[name]?.[c] ?? Number.NaN)));
+  }
   measured.push({ output: 'points', error: points, tolerance });
   const sums = [0, 0, 0];
-  image.data.forEach((level, i) => (sums[i % 3] = (sums[i % 3] as number) + level));
+  for (const [i, level] of image.data.entries()) sums[i % 3] = (sums[i % 3] as number) + level;
   const mean = Math.max(...sums.map((sum, c) => Math.abs(sum / (image.width * image.height) - (pixels.mean_rgb[c] as number))));
   measured.push({ output: 'mean', error: mean, tolerance: 3 });
   if (tolerance === 0 && sha256_rgb) measured.push({ output: 'sha256_rgb', error: (await sha256(image.data)) === sha256_rgb ? 0 : 1, tolerance: 0 });
