@@ -67,7 +67,7 @@ const a1111Samplers: readonly PeerRow[] = [
   { names: ['LCM', 'k_lcm'], sampler: 'k-lcm', schedule: 'normal' },
 ];
 
-const comfyHabits: SamplerSettings = { drawsOnlyUsed: true, endsAtDenoised: true };
+const comfyHabits: SamplerSettings = { drawsOnlyUsed: true, endsAtDenoised: true, exactLevels: true };
 
 function comfyRow(name: string, sampler: string, more: Pick<PeerRow, 'discard'> = {}): PeerRow {
   return { names: [name], sampler, schedule: 'normal', settings: comfyHabits, ...more };

@@ -66,6 +66,8 @@ export interface SamplerSettings {
   readonly drawsOnlyUsed?: boolean;
   /** LMS: a step to 0 takes the denoised latent, as ComfyUI; k-diffusion extrapolates. Default false. */
   readonly endsAtDenoised?: boolean;
+  /** DPM++ SDE: ask for noise at the levels themselves, as ComfyUI; k-diffusion takes them through their logarithm and back. Default false. */
+  readonly exactLevels?: boolean;
 }
 
 /** Goes back from the level nearest to `minSigma` to the one nearest to `maxSigma`, `times` times, and down again over `steps` Karras levels, both ends counted. */

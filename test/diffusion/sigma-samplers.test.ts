@@ -196,7 +196,7 @@ for (const row of comfy.cases) {
     const { noise, queries } = recordingNoise();
     const { denoise, evaluations } = guidedDenoiser('eps', settings.scale, true);
     const start = scale(entry(noiseBank, 0), Math.sqrt(1 + (sigmas[0] as number) ** 2));
-    const run = await trace(denoise, (traced) => sample(traced, start, sigmas, { noise, drawsOnlyUsed: true, endsAtDenoised: true }));
+    const run = await trace(denoise, (traced) => sample(traced, start, sigmas, { noise, drawsOnlyUsed: true, endsAtDenoised: true, exactLevels: true }));
     assert.equal(evaluations(), settings.model_evaluations);
     assert.equal(queries.length, settings.noise_draws ?? 0);
     // sample_deis gives its callback the start at every step.
@@ -269,6 +269,15 @@ test('DPM adaptive says which steps it accepted, and ends with as many steps as 
   const broken: Denoiser = async (x) => scale(x, Number.NaN);
   await assert.rejects(async () => sampleDpmAdaptive(broken, entry(noiseBank, 0), [10, 1, 0]).next(), { code: 'not-finite' });
   await assert.rejects(async () => sampleDpmAdaptive(denoise, entry(noiseBank, 0), [10, 1, 0], { order: 4 }).next(), { code: 'invalid-argument' });
+});
+
+test('settings that cannot be', async () => {
+  const { noise } = recordingNoise();
+  const start = entry(noiseBank, 0);
+  const { denoise } = guidedDenoiser('eps', 1, false);
+  await assert.rejects(async () => sampleDpmppSde(denoise, start, [10, 1, 0], { noise, r: 0 }).next(), { code: 'invalid-argument' });
+  await assert.rejects(async () => sampleDpmpp2mSde(denoise, start, [10, 1, 0], { noise, solverType: 'huen' as 'heun' }).next(), { code: 'invalid-argument' });
+  await assert.rejects(async () => sampleLms(denoise, start, [10, 1, 0], { order: 0 }).next(), { code: 'invalid-argument' });
 });
 
 test('noise that is needed and not given is an error', async () => {

@@ -4,6 +4,7 @@
  * Reads eta (default 1), sNoise (1), solverType (`midpoint`; or `heun`, another weight for the second-order term).
  */
 
+import { StableDiffusionError } from '../../errors.ts';
 import { addScaled, linearCombination, subtract } from '../../tensor/arithmetic.ts';
 import type { Denoiser, Latent } from '../denoiser.ts';
 import type { Sampling } from '../sampler.ts';
@@ -12,6 +13,9 @@ import { addNoise, evaluate, sigmaSteps } from './sigma-steps.ts';
 
 export async function* sampleDpmpp2mSde(denoise: Denoiser, x: Latent, sigmas: ArrayLike<number>, options: SigmaSamplerOptions): Sampling {
   const { noise, eta = 1, sNoise = 1, solverType = 'midpoint', signal } = options;
+  if (solverType !== 'midpoint' && solverType !== 'heun') {
+    throw new StableDiffusionError('invalid-argument', `The solver type of DPM++ 2M SDE is ${JSON.stringify(solverType)}; it must be midpoint or heun.`);
+  }
   let latent = x;
   let last: { readonly denoised: Latent; readonly h: number } | undefined;
   for (const { step, steps, sigma, next } of sigmaSteps(sigmas)) {
