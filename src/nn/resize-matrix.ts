@@ -32,8 +32,9 @@ export function bicubicAlignedMatrix(from: number, to: number): ResizeMatrix {
   const a = -0.75;
   const near = (x: number): number => ((a + 2) * x - (a + 3)) * x * x + 1;
   const far = (x: number): number => ((a * x - 5 * a) * x + 8 * a) * x - 4 * a;
+  const scale = to === 1 ? 0 : Math.fround((from - 1) / (to - 1));
   return matrix(to, from, (row) => {
-    const position = to === 1 ? 0 : (row * (from - 1)) / (to - 1);
+    const position = Math.fround(scale * row); // in float32, as PyTorch has it
     const base = Math.floor(position);
     const t = position - base;
     const weights = [far(t + 1), near(t), near(1 - t), far(2 - t)];
