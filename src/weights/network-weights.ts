@@ -75,8 +75,13 @@ function known(source: WeightSource, config: NetworkConfig): DetectedNetwork {
 }
 
 function withProjectionAsFound(source: WeightSource, config: NetworkConfig): NetworkConfig {
-  const names = [...source.entries.keys()];
-  if (config.kind === 'clip_text') return { ...config, with_projection: config.with_projection || names.some((name) => /(^|\.)text_projection\.weight$/.test(name)) };
-  if (config.kind === 'clip_vision') return { ...config, with_projection: config.with_projection || names.some((name) => /(^visual_projection\.weight|^visual\.proj)$/.test(name)) };
+  if (config.kind !== 'clip_text' && config.kind !== 'clip_vision') return config;
+  const linear = config.kind === 'clip_text' ? /(^|\.)text_projection\.weight$/ : /^visual_projection\.weight$/;
+  // OpenAI's matrices are transposed.
+  const matrix = config.kind === 'clip_text' ? 'text_projection' : 'visual.proj';
+  for (const { name, shape } of source.entries.values()) {
+    const width = linear.test(name) ? shape[0] : name === matrix ? shape[1] : undefined;
+    if (width !== undefined) return { ...config, with_projection: true, projection_dim: width };
+  }
   return config;
 }
