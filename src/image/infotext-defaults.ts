@@ -83,7 +83,7 @@ export function usesEmphasis(prompt: string): boolean {
 function setBackwardCompatibility(fields: Fields): void {
   const written = fields.get('Version');
   // "v1.7.0-200-gabcdef" is 200 commits after v1.7.0.
-  const version = parsePythonVersion(typeof written === 'string' ? written.replace(/^([^-]+-[^-]+)-.*$/, '$1') : '');
+  const version = parsePythonVersion(typeof written === 'string' ? written.replace(/^([^-]+-[^-]+)-.*$/s, '$1') : '');
   if (!version) return;
   const before = (text: string): boolean => {
     const other = parsePythonVersion(text);

@@ -1,8 +1,11 @@
 /** The codec for Node against the conformance suite and the valid and hostile files of files/images. */
 
+import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
+import fc from 'fast-check';
+import { StableDiffusionError } from '../../src/errors.ts';
 import { nodeImageCodec } from '../../src/image/codec-node.ts';
 import { recordParity } from '../parity.ts';
 import { reference } from '../reference.ts';
@@ -15,3 +18,21 @@ for (const { name, run } of codecConformance(nodeImageCodec, files, async (file)
     for (const row of await run()) recordParity({ part: 'files/images', case: name.split(':')[0] ?? name, reference: 'Pillow 13.0.0', ...row });
   });
 }
+
+test('damaged files end in an image or one of our errors (fuzzing, seeded)', async () => {
+  const seeds = ['plain.png', 'plain.jpg', 'plain.webp', 'progressive.jpg', 'palette-alpha.png', 'interlaced.png', 'animated.gif', 'cmyk.jpg'].map((name) => new Uint8Array(readFileSync(reference(`files/images/${name}`))));
+  const change = fc.record({ at: fc.nat(), byte: fc.nat(255) });
+  await fc.assert(
+    fc.asyncProperty(fc.constantFrom(...seeds), fc.array(change, { minLength: 1, maxLength: 8 }), async (seed, changes) => {
+      const bytes = seed.slice();
+      for (const { at, byte } of changes) bytes[at % bytes.length] = byte;
+      try {
+        const { width, height, channels, data } = await nodeImageCodec.decode(bytes, { maxPixels: 2 ** 22 });
+        assert.equal(data.length, width * height * channels);
+      } catch (error) {
+        assert.ok(error instanceof StableDiffusionError, String(error));
+      }
+    }),
+    { numRuns: 400, seed: 7, interruptAfterTimeLimit: 5000 },
+  );
+});
