@@ -12,7 +12,7 @@ import { traceClipImageEmbedder, traceClipTextEmbedder } from './clip-embedders.
 import { traceClipText } from './clip-text.ts';
 import { traceClipVision } from './clip-vision.ts';
 import { traceEncoderUNet } from './encoder-unet.ts';
-import { type GivenInputs, givenShape, type NetworkDefinition, type PlanStep, singleGraph } from './network-plan.ts';
+import { atMost, type GivenInputs, givenShape, type NetworkDefinition, type PlanStep, singleGraph } from './network-plan.ts';
 import { traceOpenAiClipImage, traceOpenAiClipLogits, traceOpenAiClipText } from './openai-clip.ts';
 import { blackOut, judgeSafety } from './safety-verdict.ts';
 import { traceSafetyChecker } from './safety-checker.ts';
@@ -176,12 +176,12 @@ const networks: { readonly [K in NetworkKind]: NetworkDefinition<NetworkConfigOf
   encoder_unet: singleGraph(['x', 'timesteps'], traceEncoderUNet),
   kl,
   vq,
-  clip_text: singleGraph(['input_ids'], traceClipText),
+  clip_text: atMost(singleGraph(['input_ids'], traceClipText), 'input_ids', (config) => config.max_position_embeddings),
   clip_vision: singleGraph(['pixel_values'], traceClipVision),
   openai_clip: openAiClip,
   clip_image_embedder: clipImageEmbedder,
   clip_text_embedder: singleGraph(['tokens'], traceClipTextEmbedder),
-  bert: singleGraph(['tokens'], traceBertEmbedder),
+  bert: atMost(singleGraph(['tokens'], traceBertEmbedder), 'tokens', (config) => config.max_seq_len),
   class_embedder: singleGraph(['class'], traceClassEmbedder),
   spatial_rescaler: spatialRescaler,
   safety_checker: safetyChecker,

@@ -53,3 +53,15 @@ export function singleGraph<C>(inputs: readonly string[], trace: (config: C, opt
         : [],
   };
 }
+
+/** The same network, which refuses rows of more ids than it has positions for. Throws `shape-mismatch`. */
+export function atMost<C>(definition: NetworkDefinition<C>, input: string, longest: (config: C) => number): NetworkDefinition<C> {
+  return {
+    ...definition,
+    plan: (config, given) => {
+      const count = given.get(input)?.shape[1] ?? 0;
+      if (count > longest(config)) throw new StableDiffusionError('shape-mismatch', `${input} has rows of ${count} ids, and the network has positions for ${longest(config)}. Split the text into pieces.`);
+      return definition.plan(config, given);
+    },
+  };
+}
