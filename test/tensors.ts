@@ -16,8 +16,9 @@ export function readTensors(path: string): Tensors {
   const headerLength = Number(file.readBigUInt64LE(0));
   const header: Record<string, { dtype: string; shape: number[]; data_offsets: [number, number] }> = JSON.parse(file.toString('utf8', 8, 8 + headerLength));
   const tensors = new Map<string, Tensor>();
-  for (const [name, { dtype, shape, data_offsets: [start, end] }] of Object.entries(header)) {
+  for (const [name, entry] of Object.entries(header)) {
     if (name === '__metadata__') continue;
+    const { dtype, shape, data_offsets: [start, end] } = entry;
     const type = names[dtype];
     if (!type) throw new Error(`${path}: ${name} has dtype ${dtype}`);
     tensors.set(name, fromBytes(type, shape, new Uint8Array(file.subarray(8 + headerLength + start, 8 + headerLength + end))));
