@@ -12,7 +12,10 @@
 import { z } from 'zod';
 
 const size = z.int().positive().max(1 << 24);
-const count = z.int().nonnegative().max(1 << 16);
+/** Numbers of layers and blocks: bounded, because graphs and name maps grow with them. */
+const layers = z.int().positive().max(512);
+const blocks = z.int().positive().max(64);
+const count = z.int().nonnegative().max(64);
 const sizes = z.array(size).min(1).max(16).readonly();
 const rate = z.number().min(0).max(1);
 /** -1 is "not set" in the original. */
@@ -24,7 +27,7 @@ const unetShared = {
   model_channels: size,
   out_channels: size,
   /** Residual blocks of each level; one number for all. */
-  num_res_blocks: z.union([size, sizes]),
+  num_res_blocks: z.union([blocks, z.array(blocks).min(1).max(16).readonly()]),
   /** Downsampling factors (1, 2, 4, …) at which blocks have attention. */
   attention_resolutions: z.array(size).max(16).readonly(),
   dropout: rate.default(0),
@@ -50,7 +53,7 @@ export const unetConfigSchema = z
     num_classes: size.nullable().default(null),
     num_heads: headCount.default(-1),
     use_spatial_transformer: z.boolean().default(false),
-    transformer_depth: size.default(1),
+    transformer_depth: blocks.default(1),
     context_dim: size.nullable().default(null),
     /** Width of the codebook-id predictor; null for the usual output. */
     n_embed: size.nullable().default(null),
@@ -110,7 +113,7 @@ export const ddconfigSchema = z
     out_ch: size,
     ch: size,
     ch_mult: sizes.default([1, 2, 4, 8]),
-    num_res_blocks: size,
+    num_res_blocks: blocks,
     attn_resolutions: z.array(size).max(16).readonly(),
     dropout: rate.default(0),
     resamp_with_conv: z.boolean().default(true),
@@ -154,7 +157,7 @@ export const clipTextConfigSchema = z
     vocab_size: size.default(49408),
     hidden_size: size.default(512),
     intermediate_size: size.default(2048),
-    num_hidden_layers: size.default(12),
+    num_hidden_layers: layers.default(12),
     num_attention_heads: size.default(8),
     max_position_embeddings: size.default(77),
     hidden_act: activation.default('quick_gelu'),
@@ -176,7 +179,7 @@ export const clipVisionConfigSchema = z
     kind: z.literal('clip_vision'),
     hidden_size: size.default(768),
     intermediate_size: size.default(3072),
-    num_hidden_layers: size.default(12),
+    num_hidden_layers: layers.default(12),
     num_attention_heads: size.default(12),
     num_channels: size.default(3),
     image_size: size.default(224),
@@ -196,14 +199,14 @@ export const openAiClipConfigSchema = z
     kind: z.literal('openai_clip'),
     embed_dim: size,
     image_resolution: size,
-    vision_layers: size,
+    vision_layers: layers,
     vision_width: size,
     vision_patch_size: size,
     context_length: size,
     vocab_size: size,
     transformer_width: size,
     transformer_heads: size,
-    transformer_layers: size,
+    transformer_layers: layers,
   })
   .readonly();
 export type OpenAiClipConfig = z.output<typeof openAiClipConfigSchema>;
@@ -231,7 +234,7 @@ export const bertEmbedderConfigSchema = z
   .strictObject({
     kind: z.literal('bert'),
     n_embed: size,
-    n_layer: size,
+    n_layer: layers,
     vocab_size: size.default(30522),
     max_seq_len: size.default(77),
     use_tokenizer: z.boolean().default(true),

@@ -1,6 +1,6 @@
 /** Validation of a configuration against its schema, with a `StableDiffusionError` that names each wrong field. */
 
-import { z } from 'zod';
+import type { z } from 'zod';
 import { type ErrorCode, StableDiffusionError } from '../errors.ts';
 
 /** The parsed value, defaults filled in. Throws `code` (`config-invalid` unless told) with every issue by its path. */

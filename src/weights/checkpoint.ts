@@ -107,6 +107,10 @@ async function withConfig(source: WeightSource, document: unknown, options: Chec
     cond_stage: isMapping(condition) ? part('cond_stage', condition) : none(source),
   };
   if (parts.unet.entries.size === 0) throw unknownNetwork(source);
+  if (parts.first_stage.entries.size === 0 && config.first_stage_config.kind !== 'identity') throw lacksPart(source, 'autoencoder', partPrefixes.first_stage);
+  if (stage.entries.size === 0 && isMapping(condition) && (condition.kind === 'clip_text' || condition.kind === 'bert')) {
+    throw lacksPart(source, 'text encoder', partPrefixes.cond_stage);
+  }
   return { config: schedule.scale_factor === undefined ? config : { ...config, scale_factor: schedule.scale_factor }, parts, layout: 'compvis', assumed };
 }
 

@@ -4,7 +4,7 @@
  */
 
 import { StableDiffusionError } from '../errors.ts';
-import { aliased, weightView, withNames } from './view.ts';
+import { aliased, weightView } from './view.ts';
 import type { WeightSource } from './weight-source.ts';
 
 const emaPrefix = 'model_ema.';
@@ -50,9 +50,4 @@ export function withEmaWeights(source: WeightSource): WeightSource {
     tensors.push(aliased(source, average, name));
   }
   return weightView(`${source.label} (averaged)`, tensors, [source]);
-}
-
-/** The checkpoint without `model_ema.*`. */
-export function withoutEmaWeights(source: WeightSource): WeightSource {
-  return withNames(source, (name) => (name.startsWith(emaPrefix) ? undefined : name));
 }

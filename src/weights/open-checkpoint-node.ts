@@ -89,6 +89,8 @@ async function openDiffusersFolder(path: string, options: OpenCheckpointOptions)
   if (index === undefined) {
     throw new StableDiffusionError('file-not-found', `${path} is a folder without model_index.json, so not a model of diffusers. Name a file, or the folder that holds it.`);
   }
+  if (options.config !== undefined) throw new StableDiffusionError('invalid-argument', `${path} is a diffusers folder, which has its own configurations; open it without ${options.config}.`);
+  if (options.ema) throw new StableDiffusionError('weights-mismatch', `${path} is a diffusers folder, which holds no averaged weights beside the others. Load it without asking for them.`);
   const modelIndex = await readConfigFile(index);
   const listed = (name: string) => isMapping(modelIndex) && Array.isArray(modelIndex[name]) && modelIndex[name].some((part: unknown) => part !== null);
   const opened: WeightSource[] = [];

@@ -7,13 +7,15 @@ import { test } from 'node:test';
 import { networkParameters } from '../../src/models/index.ts';
 import type { Shape } from '../../src/tensor/tensor.ts';
 import { type Checkpoint, openCheckpoint } from '../../src/weights/checkpoint.ts';
+import { compVisWeights, diffusersWeights } from '../../src/weights/convert-layout.ts';
+import { diffusersCheckpoint } from '../../src/weights/diffusers-checkpoint.ts';
 import { emaName } from '../../src/weights/ema.ts';
 import { memoryWeights } from '../../src/weights/memory-weights.ts';
 import { openCheckpointAt } from '../../src/weights/open-checkpoint-node.ts';
 import { compareParameters, ignoredReason, isMatch } from '../../src/weights/report.ts';
 import { float32 } from '../../src/tensor/tensor.ts';
 import { findReference, reference, skipUnless } from '../reference.ts';
-import { shapedSource } from './shaped-source.ts';
+import { shapedSource, shapesOf } from './shaped-source.ts';
 
 const keys: Readonly<Record<string, { readonly shape: number[]; readonly part: string }>> = JSON.parse(readFileSync(reference('networks/full-sd-v1.keys.json'), 'utf8')).keys;
 
@@ -108,7 +110,13 @@ test('averaged weights: used on request, under the names of the model', async ()
   assert.ok(shapes.has('model_ema.diffusion_modelinput_blocks00weight'));
   const file = shapedSource(shapes);
   const read: string[] = [];
-  const source = { ...file, read: async (wanted: string) => (read.push(wanted), float32([1], [1])) };
+  const source = {
+    ...file,
+    async read(wanted: string) {
+      read.push(wanted);
+      return float32([1], [1]);
+    },
+  };
   const last = await openCheckpoint(source);
   const averaged = await openCheckpoint(source, { ema: true });
   assert.deepEqual([last.ema, averaged.ema], ['available', 'used']);
@@ -176,6 +184,18 @@ test('the pocket model with its YAML: text sizes among the params', { skip: skip
   } finally {
     await opened.close();
   }
+});
+
+test('both layouts are written: to diffusers and back, each name and shape', async () => {
+  const opened = await openCheckpoint(shapedSource(sdV1()));
+  const folder = diffusersWeights(opened);
+  assert.ok(folder.unet.entries.has('down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q.weight'));
+  assert.deepEqual(folder.vae.entries.get('decoder.mid_block.attentions.0.to_out.0.weight')?.shape, [512, 512]);
+  assert.ok(folder.text_encoder?.entries.has('text_model.final_layer_norm.bias'));
+  const again = diffusersCheckpoint({ label: 'folder', unet: { source: folder.unet }, vae: { source: folder.vae }, ...(folder.text_encoder ? { text_encoder: { source: folder.text_encoder } } : {}) });
+  assertStrict(again);
+  assert.equal(again.kind, 'txt2img');
+  assert.deepEqual(shapesOf(compVisWeights(again)), shapesOf(shapedSource(sdV1())));
 });
 
 test('locations stay where the bytes do', async () => {

@@ -11,6 +11,7 @@ import { networkParameters } from '../../src/models/index.ts';
 import { detectNetwork } from '../../src/weights/detect.ts';
 import { memoryWeights } from '../../src/weights/memory-weights.ts';
 import { openNetwork } from '../../src/weights/network-weights.ts';
+import { openWeightsAt } from '../../src/weights/open-weights-node.ts';
 import { compareParameters } from '../../src/weights/report.ts';
 import { withNames } from '../../src/weights/view.ts';
 import { findReference, skipUnless } from '../reference.ts';
@@ -54,6 +55,34 @@ for (const [name, layout] of cases) {
     assert.deepEqual(compareParameters(networkParameters(found.config), found.source).missing, []);
   });
 }
+
+for (const name of ['encoder_unet_adaptive', 'encoder_unet_attention']) {
+  const weights = `networks/${name}/weights.safetensors`;
+  test(`${name}: its configuration names every parameter of its file`, { skip: skipUnless(weights) }, async () => {
+    const path = findReference(weights) ?? '';
+    const opened = await openNetwork(memoryWeights(readTensors(path)), { config: parseYaml(readFileSync(join(path, '../config.yaml'), 'utf8'), name) });
+    const report = compareParameters(networkParameters(opened.config), opened.source);
+    assert.deepEqual([report.missing, report.unexpected, report.misshapen], [[], [], []]);
+  });
+}
+
+test('one part of a whole checkpoint, with and without its configuration', { skip: skipUnless('diffusion/pipelines/tiny.ckpt') }, async () => {
+  const path = findReference('diffusion/pipelines/tiny.ckpt') ?? '';
+  const source = await openWeightsAt(path);
+  try {
+    const yaml = parseYaml(readFileSync(path.replace('.ckpt', '.yaml'), 'utf8'), 'tiny.yaml');
+    for (const part of ['unet', 'first_stage', 'cond_stage'] as const) {
+      for (const config of [undefined, yaml]) {
+        const opened = await openNetwork(source, { part, ...(config === undefined ? {} : { config }) });
+        assert.deepEqual(compareParameters(networkParameters(opened.config), opened.source).missing, []);
+      }
+    }
+    await assert.rejects(openNetwork(source), { code: 'invalid-argument', message: /choose one part/ });
+    await assert.rejects(openNetwork(source, { part: 'safety' }), { code: 'invalid-argument', message: /no network safety/ });
+  } finally {
+    await source.close();
+  }
+});
 
 test('with attention in the levels of an autoencoder the nominal resolution is assumed, and the levels are right', { skip: skipUnless('networks/kl_attn/weights.safetensors') }, () => {
   const { config, assumed } = detectNetwork(memoryWeights(readTensors(findReference('networks/kl_attn/weights.safetensors') ?? '')));
