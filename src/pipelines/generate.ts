@@ -1,0 +1,307 @@
+/**
+ * The common part of text-to-image, image-to-image and inpainting: conditions, noise, sampling, decoding, safety, watermark.
+ *
+ * The order of random draws is that of CompVis's scripts: what `prepare` draws (posterior of the initial image), start noise, steps.
+ */
+
+import type { Condition } from '../diffusion/guidance.ts';
+import { guidedModel } from '../diffusion/guidance.ts';
+import { namedSampling, type SamplerPeer } from '../diffusion/sampler-names.ts';
+import type { Inpainting, SamplerSettings } from '../diffusion/sampler.ts';
+import { StableDiffusionError, throwIfAborted } from '../errors.ts';
+import { clipImageTensor } from '../image/clip-image.ts';
+import type { Image } from '../image/image.ts';
+import { type ByteConvention, tensorToImages } from '../image/image-tensor.ts';
+import { canWatermark, embedWatermark } from '../image/watermark.ts';
+import { judgeSafety } from '../models/safety-verdict.ts';
+import { createNoise } from '../random/create-noise.ts';
+import type { NoiseConvention, SeededNoise } from '../random/noise-source.ts';
+import { concatenate, takeBatch } from '../tensor/arithmetic.ts';
+import { type Tensor, tensor } from '../tensor/tensor.ts';
+import type { GeneratedImage, Pipeline } from './events.ts';
+import type { Model } from './model.ts';
+import { previewImages } from './preview.ts';
+import { type GenerationRecord, programName } from './record.ts';
+
+/** Settings that all pipelines share. */
+export interface GenerateOptions {
+  /** One prompt for all images of a batch, or one for each. Class-conditional models take `classLabels` instead. */
+  readonly prompt?: string | readonly string[];
+  readonly negativePrompt?: string;
+  readonly classLabels?: readonly number[];
+  /** Steps of the whole schedule. Default 50. */
+  readonly steps?: number;
+  /** Name of a sampler, ours, CompVis's, A1111's or ComfyUI's. Default ddim. */
+  readonly sampler?: string;
+  /** Name of the spacing of the steps; by default the sampler's own. */
+  readonly schedule?: string;
+  /** Classifier-free guidance: 1 is none. Default 7.5. */
+  readonly guidanceScale?: number;
+  /** Amount of fresh noise in each step; by default the sampler's own. */
+  readonly eta?: number;
+  readonly samplerSettings?: SamplerSettings;
+  /** Default 42, as CompVis's scripts. */
+  readonly seed?: number;
+  /** Whose way of drawing noise. Default compvis. */
+  readonly noise?: NoiseConvention;
+  /** Images made at once. Default 1, or as many as there are prompts. */
+  readonly batchSize?: number;
+  /** How often the batch is repeated, with further noise. Default 1. */
+  readonly iterations?: number;
+  /** The same start noise for every iteration. Default false. */
+  readonly fixedCode?: boolean;
+  /** Start noise instead of that of the seed: float32 [b, channels, h, w], standard normal. */
+  readonly startNoise?: Tensor<'float32'>;
+  /** 1 takes the last layer of CLIP's text encoder, 2 the one before it. Default 1. */
+  readonly clipSkip?: number;
+  /** Black out what the safety checker flags, where the checkpoint has one. Default true. */
+  readonly safety?: boolean;
+  /** The invisible watermark, on images it fits (256 x 256 pixels). Default true. */
+  readonly watermark?: boolean;
+  /** How decoded values become bytes. Default compvis. */
+  readonly bytes?: ByteConvention;
+  readonly signal?: AbortSignal;
+}
+
+/** What differs between the pipelines. */
+export interface Task {
+  readonly pipeline: GenerationRecord['pipeline'];
+  readonly width: number;
+  readonly height: number;
+  /** Called at the start of each iteration, before the start noise is drawn. */
+  readonly prepare?: (noise: SeededNoise, batch: number) => Promise<Prepared>;
+  /** Replaces the first draw as start noise. */
+  readonly firstNoise?: (shape: readonly number[]) => Tensor<'float32'>;
+  readonly record?: Partial<GenerationRecord>;
+}
+
+export interface Prepared {
+  readonly initial?: Tensor<'float32'>;
+  readonly startStep?: number;
+  readonly inpainting?: Inpainting;
+  /** Appended to the latent's channels; for the unconditional pass too. */
+  readonly concat?: Tensor<'float32'>;
+  /** InstructPix2Pix's guidance by the image. */
+  readonly imageGuidance?: number;
+}
+
+/** No picture has more pixels than this (16384 x 4096): a slip of the hand, not a picture. */
+const largestPicture = 2 ** 26;
+
+/** Checks a picture's size against the model. Throws `invalid-argument` or `too-large`, before memory is spent. */
+export function checkSize(model: Model, width: number, height: number, batch: number): void {
+  const unit = model.downsampling * model.latentUnit;
+  for (const [name, size] of [['width', width], ['height', height]] as const) {
+    if (!Number.isInteger(size) || size < unit || size % unit !== 0) {
+      throw new StableDiffusionError('invalid-argument', `The ${name} is ${size}; this model makes pictures whose sides are multiples of ${unit} pixels.`);
+    }
+  }
+  if (width * height * batch > largestPicture) {
+    throw new StableDiffusionError('too-large', `${batch} pictures of ${width} x ${height} pixels are more than the ${largestPicture} pixels allowed at once. Use a smaller size or batch.`);
+  }
+}
+
+function wholeNumber(name: string, value: number, least: number, most: number): number {
+  if (Number.isInteger(value) && value >= least && value <= most) return value;
+  throw new StableDiffusionError('invalid-argument', `${name} is ${value}; it must be a whole number from ${least} to ${most}.`);
+}
+
+function finite(name: string, value: number): number {
+  if (Number.isFinite(value)) return value;
+  throw new StableDiffusionError('invalid-argument', `${name} is ${value}; it must be a number.`);
+}
+
+interface Settings {
+  readonly prompts: readonly string[];
+  readonly batch: number;
+  readonly iterations: number;
+  readonly steps: number;
+  readonly guidanceScale: number;
+  readonly seed: number;
+  readonly noise: NoiseConvention;
+  readonly clipSkip: number;
+}
+
+/** Validates what does not depend on the pipeline. Throws `invalid-argument`. */
+function settingsOf(options: GenerateOptions): Settings {
+  const given = options.prompt === undefined ? [] : typeof options.prompt === 'string' ? [options.prompt] : [...options.prompt];
+  const batch = wholeNumber('The batch size', options.batchSize ?? Math.max(1, given.length, options.classLabels?.length ?? 0), 1, 1024);
+  if (given.length > 1 && given.length !== batch) {
+    throw new StableDiffusionError('invalid-argument', `There are ${given.length} prompts for a batch of ${batch}; give one, or one for each image.`);
+  }
+  const [first = ''] = given;
+  return {
+    prompts: given.length === batch ? given : Array.from({ length: batch }, () => first),
+    batch,
+    iterations: wholeNumber('The number of iterations', options.iterations ?? 1, 1, 100_000),
+    steps: wholeNumber('The number of steps', options.steps ?? 50, 1, 100_000),
+    guidanceScale: finite('The guidance scale', options.guidanceScale ?? 7.5),
+    seed: wholeNumber('The seed', options.seed ?? 42, Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER),
+    noise: options.noise ?? 'compvis',
+    clipSkip: options.clipSkip ?? 1,
+  };
+}
+
+/** The condition of a batch and its empty counterpart. */
+async function conditionsOf(model: Model, settings: Settings, options: GenerateOptions): Promise<{ condition: Condition; unconditional: Condition | undefined }> {
+  const { config } = model.checkpoint;
+  const guided = settings.guidanceScale !== 1;
+  const { clipSkip, batch } = settings;
+  const stage = model.networkConfig('cond_stage');
+  const labels = (): number[] => {
+    const given = options.classLabels ?? [];
+    if (given.length === 0) throw new StableDiffusionError('invalid-argument', `${model.checkpoint.label} makes pictures of classes: give the number of a class.`);
+    return Array.from({ length: batch }, (_, i) => given[i % given.length] as number);
+  };
+  if (config.unet_config.num_classes !== null) {
+    const y = tensor('int64', [batch], BigInt64Array.from(labels(), BigInt));
+    return { condition: { y }, unconditional: undefined };
+  }
+  switch (stage?.kind) {
+    case 'clip_text':
+    case 'bert':
+    case 'clip_text_embedder': {
+      const { signal } = options;
+      const context = await encodeDistinct(model, settings.prompts, { clipSkip, signal });
+      if (!guided) return { condition: { context }, unconditional: undefined };
+      const negative = await encodeDistinct(model, settings.prompts.map(() => options.negativePrompt ?? ''), { clipSkip, signal });
+      return { condition: { context }, unconditional: { context: negative } };
+    }
+    case 'class_embedder': {
+      const context = await model.encodeClasses(labels(), options.signal);
+      if (!guided) return { condition: { context }, unconditional: undefined };
+      // CompVis's class-conditional sampling takes the last class as the empty one.
+      const empty = await model.encodeClasses(Array.from({ length: batch }, () => stage.n_classes - 1), options.signal);
+      return { condition: { context }, unconditional: { context: empty } };
+    }
+    default:
+      return { condition: {}, unconditional: undefined };
+  }
+}
+
+/** Encodes each distinct prompt once; float32 [n, tokens, width] in the order of `prompts`. */
+async function encodeDistinct(model: Model, prompts: readonly string[], options: { readonly clipSkip: number; readonly signal: AbortSignal | undefined }): Promise<Tensor<'float32'>> {
+  const distinct = [...new Set(prompts)];
+  const encoded = await model.encodePrompts(distinct, options);
+  const rows = prompts.map((prompt) => takeBatch(encoded, distinct.indexOf(prompt), distinct.indexOf(prompt) + 1));
+  const [first, ...rest] = rows;
+  return first ? concatenate([first, ...rest], 0) : encoded;
+}
+
+/** Runs a task to its pictures. Throws `invalid-argument`, `too-large`, `aborted`, `not-finite`, `engine-failed`. */
+export async function* generate(model: Model, options: GenerateOptions, task: Task): Pipeline {
+  const settings = settingsOf(options);
+  const { batch, iterations, steps, guidanceScale } = settings;
+  const { width, height } = task;
+  const { signal } = options;
+  checkSize(model, width, height, batch);
+  const peer: SamplerPeer | undefined = settings.noise === 'comfy' ? 'comfy' : settings.noise.startsWith('a1111') ? 'a1111' : undefined;
+  const named = namedSampling(options.sampler ?? 'ddim', { schedule: options.schedule, peer });
+  const shape = [batch, model.latentChannels, height / model.downsampling, width / model.downsampling];
+
+  yield { kind: 'stage', stage: 'text' };
+  const { condition, unconditional } = await conditionsOf(model, settings, options);
+
+  let noise = createNoise({ convention: settings.noise, seed: settings.seed });
+  let code = options.startNoise ?? (options.fixedCode ? noise.normal(shape) : undefined);
+  if (code && code.shape.join() !== shape.join()) {
+    throw new StableDiffusionError('shape-mismatch', `The start noise has shape [${code.shape.join(', ')}], and [${shape.join(', ')}] is needed.`);
+  }
+  const all: GeneratedImage[] = [];
+  const latents: Tensor<'float32'>[] = [];
+  let startNoise: Tensor<'float32'> | undefined;
+  for (let iteration = 1; iteration <= iterations; iteration++) {
+    throwIfAborted(signal);
+    // CompVis's stream goes on; the others number their batches' seeds.
+    if (iteration > 1 && settings.noise !== 'compvis') noise = createNoise({ convention: settings.noise, seed: settings.seed + (iteration - 1) * batch });
+    if (task.prepare) yield { kind: 'stage', stage: 'image' };
+    const prepared = (await task.prepare?.(noise, batch)) ?? {};
+    const start = code ?? (task.firstNoise ? task.firstNoise(shape) : noise.normal(shape));
+    if (options.fixedCode) code = start;
+    startNoise ??= start;
+    const withImage = (given: Condition): Condition => (prepared.concat ? { ...given, concat: prepared.concat } : given);
+    const blank = prepared.concat && tensor('float32', prepared.concat.shape, new Float32Array(prepared.concat.data.length));
+    const byImage = prepared.imageGuidance !== undefined && unconditional && blank ? { scale: prepared.imageGuidance, none: { ...unconditional, concat: blank } } : undefined;
+    const guided = guidedModel((x, timestep, given, cancel) => model.predict(x, timestep, given, cancel), {
+      schedule: model.schedule,
+      parameterization: model.parameterization,
+      condition: withImage(condition),
+      unconditional: byImage ? byImage.none : unconditional && withImage(unconditional),
+      scale: guidanceScale,
+      image: byImage && unconditional ? { condition: withImage(unconditional), scale: byImage.scale } : undefined,
+    });
+    const { sampler, schedule, discardNextToLastSigma, sigmaConvention } = named;
+    const sampling = sampler.run({
+      model: guided,
+      steps,
+      startNoise: start,
+      stepNoise: noise,
+      intervalNoise: (least, greatest) => noise.interval(shape, least, greatest),
+      settings: { ...named.settings, ...options.samplerSettings, ...(options.eta === undefined ? {} : { eta: options.eta }) },
+      sigmaConvention,
+      ...(schedule === undefined ? {} : { schedule }),
+      ...(discardNextToLastSigma === undefined ? {} : { discardNextToLastSigma }),
+      ...(prepared.initial ? { initial: prepared.initial } : {}),
+      ...(prepared.startStep === undefined ? {} : { startStep: prepared.startStep }),
+      ...(prepared.inpainting ? { inpainting: prepared.inpainting } : {}),
+      ...(signal ? { signal } : {}),
+    });
+    yield { kind: 'stage', stage: 'sampling' };
+    let next = await sampling.next();
+    while (!next.done) {
+      const { step, latent, denoised, sigma } = next.value;
+      yield { kind: 'step', iteration, iterations, step, steps: next.value.steps, sigma, latent, denoised, preview: () => previewImages(model, denoised, signal) };
+      next = await sampling.next();
+    }
+    const latent = next.value;
+    if (!latent.data.every(Number.isFinite)) {
+      throw new StableDiffusionError('not-finite', `The ${sampler.title} sampler left the range of numbers at ${steps} steps with guidance ${guidanceScale}. Use more steps, a lower guidance scale or another sampler.`);
+    }
+    latents.push(latent);
+
+    yield { kind: 'stage', stage: 'decoding' };
+    const decoded = await decodeBatch(model, latent, signal);
+    const { images, flagged } = await checkImages(model, decoded, options);
+    const record = (index: number): GenerationRecord => ({
+      version: 1, pipeline: task.pipeline, prompts: [...settings.prompts], negativePrompt: options.negativePrompt ?? '', width, height, steps,
+      sampler: options.sampler ?? 'ddim', guidanceScale, seed: settings.seed, noise: settings.noise, clipSkip: settings.clipSkip,
+      batchSize: batch, iterations, index, iteration, fixedCode: options.fixedCode ?? false, model: model.checkpoint.label,
+      precision: model.precision, watermark: (options.watermark ?? true) && canWatermark({ width, height }), program: programName,
+      ...(options.classLabels ? { classLabels: [...options.classLabels] } : {}),
+      ...(options.schedule === undefined ? {} : { schedule: options.schedule }),
+      ...(options.eta === undefined ? {} : { eta: options.eta }),
+      ...task.record,
+    });
+    const made = images.map((image, index): GeneratedImage => {
+      const marked = (options.watermark ?? true) && canWatermark(image) ? embedWatermark(image) : image;
+      const verdict = flagged?.[index];
+      return { image: marked, index, record: record(index), ...(verdict === undefined ? {} : { flagged: verdict }) };
+    });
+    all.push(...made);
+    yield { kind: 'images', iteration, images: made };
+  }
+  const [first, ...rest] = latents;
+  if (first && startNoise) yield { kind: 'result', images: all, latents: concatenate([first, ...rest], 0), startNoise };
+}
+
+/** Decodes one image at a time, so that the memory needed does not grow with the batch. */
+async function decodeBatch(model: Model, latent: Tensor<'float32'>, signal: AbortSignal | undefined): Promise<Tensor<'float32'>> {
+  const [batch = 1] = latent.shape;
+  const images: Tensor<'float32'>[] = [];
+  for (let i = 0; i < batch; i++) images.push(await model.decodeLatent(takeBatch(latent, i, i + 1), signal));
+  const [first, ...rest] = images;
+  if (!first) throw new StableDiffusionError('shape-mismatch', 'There is no latent to decode.');
+  return concatenate([first, ...rest], 0);
+}
+
+/** The pictures as bytes, black where the safety checker objects. */
+async function checkImages(model: Model, decoded: Tensor<'float32'>, options: GenerateOptions): Promise<{ images: Image<3>[]; flagged?: boolean[] }> {
+  const pictures = (values: Tensor<'float32'>): Image<3>[] => tensorToImages(values, options.bytes ?? 'compvis') as Image<3>[];
+  if (options.safety === false || !model.networkConfig('safety')) return { images: pictures(decoded) };
+  const pixels = clipImageTensor(tensorToImages(decoded, 'compvis-safety-checker'), { size: model.safetyImageSize });
+  const margins = await model.safetyMargins(pixels, options.signal);
+  if (!margins) return { images: pictures(decoded) };
+  const { hasNsfw } = judgeSafety(margins.special, margins.concept);
+  const images = pictures(decoded).map((image, i): Image<3> => (hasNsfw.data[i] ? { ...image, data: new Uint8Array(image.data.length) } : image));
+  return { images, flagged: [...hasNsfw.data].map((flag) => flag === 1) };
+}

@@ -1,0 +1,237 @@
+/**
+ * Model: a checkpoint on an engine. Its networks as functions on tensors, compiled when first used; what pipelines are written over.
+ */
+
+import type { ClipTextConfig, NetworkConfig } from '../config/network-config.ts';
+import type { Condition } from '../diffusion/guidance.ts';
+import { type NoiseSchedule, noiseScheduleOf } from '../diffusion/noise-schedule.ts';
+import type { Parameterization } from '../diffusion/parameterization.ts';
+import type { Engine, Program } from '../engine/engine.ts';
+import { StableDiffusionError } from '../errors.ts';
+import { networkDefinition, networkParameters } from '../models/index.ts';
+import { scale } from '../tensor/arithmetic.ts';
+import { expectDType, float32, type Tensor, tensor } from '../tensor/tensor.ts';
+import type { BertTokenizer } from '../tokenizer/bert-tokenizer.ts';
+import type { ClipTokenizer } from '../tokenizer/clip-tokenizer.ts';
+import type { Checkpoint, CheckpointParts } from '../weights/checkpoint.ts';
+import { assertMatch, compareParameters } from '../weights/report.ts';
+import type { WeightSource } from '../weights/weight-source.ts';
+
+export interface ModelOptions {
+  readonly engine: Engine;
+  readonly checkpoint: Checkpoint;
+  /** For text encoders: what turns a prompt into ids. */
+  readonly tokenizer?: ClipTokenizer | BertTokenizer;
+  /** A TAESD for previews: its configuration and weights under diffusers names. */
+  readonly preview?: { readonly config: NetworkConfig; readonly weights: WeightSource };
+  readonly precision?: 'float32' | 'float16';
+  /** Close the checkpoint's files when the model is disposed of. Default true. */
+  readonly ownsCheckpoint?: boolean;
+}
+
+type Network = keyof CheckpointParts | 'preview';
+
+export class Model implements AsyncDisposable {
+  readonly checkpoint: Checkpoint;
+  readonly schedule: NoiseSchedule;
+  readonly parameterization: Parameterization;
+  readonly tokenizer: ClipTokenizer | BertTokenizer | undefined;
+  readonly hasPreviewDecoder: boolean;
+  readonly #options: ModelOptions;
+  readonly #programs = new Map<string, Promise<Program>>();
+  #disposed = false;
+
+  /** Checks names and shapes of all parameters. Throws `weights-mismatch`, naming all that differ. Reads no weights. */
+  constructor(options: ModelOptions) {
+    const { checkpoint } = options;
+    this.#options = options;
+    this.checkpoint = checkpoint;
+    this.tokenizer = options.tokenizer;
+    this.hasPreviewDecoder = options.preview !== undefined;
+    const { config } = checkpoint;
+    this.schedule = noiseScheduleOf(
+      config.given_betas ? Float64Array.from(config.given_betas) : { betaSchedule: config.beta_schedule, timesteps: config.timesteps, linearStart: config.linear_start, linearEnd: config.linear_end, cosineS: config.cosine_s },
+    );
+    this.parameterization = config.parameterization;
+    for (const part of ['unet', 'first_stage', 'cond_stage', 'safety'] as const) {
+      const network = this.networkConfig(part);
+      const weights = this.#weights(part);
+      if (network && weights) assertMatch(compareParameters(networkParameters(network), weights));
+    }
+  }
+
+  /** Element type the networks compute in. */
+  get precision(): 'float32' | 'float16' {
+    return this.#options.precision ?? 'float32';
+  }
+
+  /** The configuration of one network, or undefined where the model has none. */
+  networkConfig(part: Network): NetworkConfig | undefined {
+    const { config, safety_config } = this.checkpoint;
+    if (part === 'unet') return config.unet_config;
+    if (part === 'first_stage') return config.first_stage_config;
+    if (part === 'safety') return safety_config;
+    if (part === 'preview') return this.#options.preview?.config;
+    return typeof config.cond_stage_config === 'object' ? (config.cond_stage_config ?? undefined) : undefined;
+  }
+
+  #weights(part: Network): WeightSource | undefined {
+    return part === 'preview' ? this.#options.preview?.weights : this.checkpoint.parts[part];
+  }
+
+  /** Pixels per latent element along each axis. */
+  get downsampling(): number {
+    const stage = this.checkpoint.config.first_stage_config;
+    return stage.kind === 'kl' || stage.kind === 'vq' ? 2 ** (stage.ddconfig.ch_mult.length - 1) : 1;
+  }
+
+  /** Width and height of the latent must be multiples of this. */
+  get latentUnit(): number {
+    return 2 ** (this.checkpoint.config.unet_config.channel_mult.length - 1);
+  }
+
+  /** Channels of the latent, without those appended as a condition. */
+  get latentChannels(): number {
+    return this.checkpoint.config.unet_config.out_channels;
+  }
+
+  /** Side in pixels of the pictures the model was made for. Stable Diffusion v1's YAML says 256; it was fine-tuned on 512. */
+  get nativeSize(): number {
+    const { image_size, unet_config, cond_stage_config } = this.checkpoint.config;
+    const latent = typeof image_size === 'number' ? image_size : (image_size[0] ?? 32);
+    const isV1 = unet_config.model_channels === 320 && typeof cond_stage_config === 'object' && cond_stage_config?.kind === 'clip_text';
+    return (isV1 ? Math.max(latent, 64) : latent) * this.downsampling;
+  }
+
+  /** The compiled program of one graph of a network; compiled once. */
+  #program(part: Network, graph: string, outputs: readonly string[] | undefined, signal: AbortSignal | undefined): Promise<Program> {
+    if (this.#disposed) throw new StableDiffusionError('invalid-argument', 'The model has been disposed of.');
+    const key = `${part} ${graph} ${outputs?.join() ?? ''}`;
+    const known = this.#programs.get(key);
+    if (known) return known;
+    const config = this.networkConfig(part);
+    const weights = this.#weights(part);
+    const trace = config && networkDefinition(config).parts(config)[graph];
+    if (!config || !weights || !trace) throw new StableDiffusionError('invalid-argument', `${this.checkpoint.label} has no ${part} with a graph ${graph}.`);
+    const { engine, precision } = this.#options;
+    const program = engine.compile(trace(outputs ? { outputs } : {}), weights, { ...(precision ? { precision } : {}), ...(signal ? { signal } : {}) });
+    this.#programs.set(key, program);
+    program.catch(() => this.#programs.delete(key));
+    return program;
+  }
+
+  async #run(part: Network, graph: string, inputs: Record<string, Tensor>, output: string, signal?: AbortSignal): Promise<Tensor<'float32'>> {
+    const program = await this.#program(part, graph, [output], signal);
+    const results = await program.run(inputs, signal ? { signal } : {});
+    const result = results[output];
+    if (!result) throw new StableDiffusionError('engine-failed', `The ${part} network returned no ${output}.`);
+    return expectDType(result, 'float32', output);
+  }
+
+  /** Compiles the networks a text-to-image run needs, ahead of time. */
+  async prepare(signal?: AbortSignal): Promise<void> {
+    await this.#program('unet', 'forward', ['out'], signal);
+  }
+
+  /** Token ids of prompts, int64 [n, length]; longer ones are cut. */
+  tokenize(prompts: readonly string[]): { readonly ids: Tensor<'int64'>; readonly truncated: readonly boolean[] } {
+    const { tokenizer } = this;
+    if (!tokenizer) throw new StableDiffusionError('invalid-argument', `${this.checkpoint.label} takes no prompt, or its tokenizer is not there.`);
+    const length = this.checkpoint.config.cond_stage_max_length;
+    const rows = prompts.map((prompt) => tokenizer.tokenize(prompt, { length }));
+    const ids = BigInt64Array.from(rows.flatMap((row) => [...row.ids]).map(BigInt));
+    return { ids: tensor('int64', [rows.length, length], ids), truncated: rows.map((row) => row.truncated) };
+  }
+
+  /**
+   * Prompts as the UNet's context, float32 [n, tokens, width].
+   * `clipSkip` 1 takes the last layer of CLIP's text encoder, 2 the one before it, …, through the final layer norm.
+   */
+  async encodePrompts(prompts: readonly string[], options: { readonly clipSkip?: number; readonly signal?: AbortSignal | undefined } = {}): Promise<Tensor<'float32'>> {
+    const config = this.networkConfig('cond_stage');
+    const { ids } = this.tokenize(prompts);
+    switch (config?.kind) {
+      case 'clip_text':
+        return this.#run('cond_stage', 'forward', { input_ids: ids }, clipOutput(config, options.clipSkip ?? 1), options.signal);
+      case 'bert':
+        return this.#run('cond_stage', 'forward', { tokens: ids }, 'embeddings', options.signal);
+      case 'clip_text_embedder':
+        return this.#run('cond_stage', 'forward', { tokens: ids }, 'out', options.signal);
+      default:
+        throw new StableDiffusionError('invalid-argument', `${this.checkpoint.label} takes no prompt: its condition is ${config?.kind ?? 'none'}.`);
+    }
+  }
+
+  /** Class labels as the UNet's context, float32 [n, 1, width]. */
+  async encodeClasses(labels: readonly number[], signal?: AbortSignal): Promise<Tensor<'float32'>> {
+    return this.#run('cond_stage', 'forward', { class: tensor('int64', [labels.length], BigInt64Array.from(labels, BigInt)) }, 'out', signal);
+  }
+
+  /** The UNet on a batch: x float32 [b, channels, h, w], one timestep for all. */
+  async predict(x: Tensor<'float32'>, timestep: number, condition: Condition, signal?: AbortSignal): Promise<Tensor<'float32'>> {
+    const [batch = 1] = x.shape;
+    const inputs: Record<string, Tensor> = { x, timesteps: float32([batch], new Float32Array(batch).fill(timestep)) };
+    if (condition.context) inputs['context'] = condition.context;
+    if (condition.y) inputs['y'] = condition.y;
+    return this.#run('unet', 'forward', inputs, 'out', signal);
+  }
+
+  /** The autoencoder's posterior of images [b, 3, H, W] in [-1, 1]: mean and standard deviation, not scaled. A VQ or identity stage has no deviation. */
+  async encodeImage(image: Tensor<'float32'>, signal?: AbortSignal): Promise<{ readonly mean: Tensor<'float32'>; readonly std?: Tensor<'float32'> }> {
+    const stage = this.checkpoint.config.first_stage_config;
+    if (stage.kind === 'identity') return { mean: image };
+    if (stage.kind === 'vq') return { mean: await this.#run('first_stage', 'encode', { image }, 'prequant', signal) };
+    const program = await this.#program('first_stage', 'encode', ['mean', 'logvar'], signal);
+    const { mean, logvar } = await program.run({ image }, signal ? { signal } : {});
+    if (!mean || !logvar) throw new StableDiffusionError('engine-failed', 'The autoencoder returned no posterior.');
+    const log = expectDType(logvar, 'float32');
+    return { mean: expectDType(mean, 'float32'), std: float32(log.shape, log.data.map((value) => Math.exp(Math.fround(0.5 * value)))) };
+  }
+
+  /** Images [b, 3, H, W], about [-1, 1] and not clamped, of latents as the UNet has them (scaled by scale_factor). */
+  async decodeLatent(latent: Tensor<'float32'>, signal?: AbortSignal): Promise<Tensor<'float32'>> {
+    const stage = this.checkpoint.config.first_stage_config;
+    const z = scale(latent, Math.fround(1 / this.checkpoint.config.scale_factor));
+    return stage.kind === 'identity' ? z : this.#run('first_stage', 'decode', { z }, 'decoded', signal);
+  }
+
+  /** A quick picture of a latent through TAESD, where there is one. */
+  async decodePreview(latent: Tensor<'float32'>, signal?: AbortSignal): Promise<Tensor<'float32'>> {
+    return this.#run('preview', 'decode', { z: latent }, 'decoded', signal);
+  }
+
+  /** The safety checker's margins for normalised CLIP images [b, 3, side, side]; undefined where the model has none. */
+  async safetyMargins(pixels: Tensor<'float32'>, signal?: AbortSignal): Promise<{ readonly special: Tensor; readonly concept: Tensor } | undefined> {
+    if (!this.networkConfig('safety')) return undefined;
+    const program = await this.#program('safety', 'forward', ['special_margin', 'concept_margin'], signal);
+    const results = await program.run({ clip_input: pixels }, signal ? { signal } : {});
+    const [special, concept] = [results['special_margin'], results['concept_margin']];
+    if (!special || !concept) throw new StableDiffusionError('engine-failed', 'The safety checker returned no scores.');
+    return { special, concept };
+  }
+
+  /** Side of the images the safety checker takes. */
+  get safetyImageSize(): number {
+    const config = this.networkConfig('safety');
+    return config?.kind === 'safety_checker' ? config.vision_config.image_size : 224;
+  }
+
+  async dispose(): Promise<void> {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    for (const program of this.#programs.values()) await program.then((compiled) => compiled.dispose(), () => {});
+    if (this.#options.ownsCheckpoint ?? true) await this.checkpoint.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+}
+
+function clipOutput(config: ClipTextConfig, clipSkip: number): string {
+  const layer = config.num_hidden_layers + 1 - clipSkip;
+  if (!Number.isInteger(clipSkip) || clipSkip < 1 || layer < 0) {
+    throw new StableDiffusionError('invalid-argument', `Clip skip is ${clipSkip}; this text encoder of ${config.num_hidden_layers} layers takes 1 to ${config.num_hidden_layers + 1}.`);
+  }
+  return clipSkip === 1 ? 'last_hidden_state' : `final_norm.${layer}`;
+}

@@ -1,0 +1,65 @@
+/** GenerationRecord: the settings a picture was made with, as they go into its file and come back from it (`sd replay`). */
+
+import { z } from 'zod';
+import { pythonFloat, formatInfotext } from '../image/infotext.ts';
+import { noiseConventions } from '../random/noise-source.ts';
+
+/** Written into every picture. */
+export const programName = 'stable-diffusion-ts 0.1.0';
+
+export const recordSchema = z.object({
+  version: z.literal(1),
+  pipeline: z.enum(['txt2img', 'img2img', 'inpaint']),
+  /** Prompts of the whole batch, so that its noise can be drawn again. */
+  prompts: z.array(z.string()),
+  negativePrompt: z.string(),
+  classLabels: z.array(z.int().nonnegative()).optional(),
+  width: z.int().positive(),
+  height: z.int().positive(),
+  steps: z.int().positive(),
+  sampler: z.string(),
+  schedule: z.string().optional(),
+  guidanceScale: z.number(),
+  eta: z.number().optional(),
+  seed: z.int(),
+  noise: z.enum(noiseConventions),
+  clipSkip: z.int().positive(),
+  batchSize: z.int().positive(),
+  iterations: z.int().positive(),
+  /** Which image of which iteration this is: from 0 and from 1. */
+  index: z.int().nonnegative(),
+  iteration: z.int().positive(),
+  fixedCode: z.boolean(),
+  strength: z.number().optional(),
+  /** SHA-256 of the initial image's and the mask's pixels. */
+  initialImage: z.string().optional(),
+  mask: z.string().optional(),
+  model: z.string(),
+  /** Precision of the networks. */
+  precision: z.enum(['float32', 'float16']),
+  watermark: z.boolean(),
+  program: z.string(),
+});
+
+export type GenerationRecord = z.output<typeof recordSchema>;
+
+/** The record as A1111 writes settings under a picture. */
+export function recordInfotext(record: GenerationRecord): string {
+  return formatInfotext({
+    prompt: record.prompts[record.index % Math.max(1, record.prompts.length)] ?? '',
+    negativePrompt: record.negativePrompt,
+    settings: [
+      ['Steps', record.steps],
+      ['Sampler', record.sampler],
+      ...(record.schedule === undefined ? [] : [['Schedule type', record.schedule] as const]),
+      ['CFG scale', pythonFloat(record.guidanceScale)],
+      ['Seed', record.seed],
+      ['Size', `${record.width}x${record.height}`],
+      ['Model', record.model],
+      ...(record.strength === undefined ? [] : [['Denoising strength', record.strength] as const]),
+      ...(record.clipSkip === 1 ? [] : [['Clip skip', record.clipSkip] as const]),
+      ...(record.batchSize === 1 ? [] : ([['Batch size', record.batchSize], ['Batch pos', record.index]] as const)),
+      ['Version', record.program],
+    ],
+  });
+}
