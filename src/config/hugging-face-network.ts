@@ -167,6 +167,6 @@ function attention(type: string, plain: string, what: string): boolean {
 }
 
 function taesd(json: Mapping, what: string): NetworkConfig {
-  refuseOthers(json, { act_fn: ['relu'], upsample_fn: ['nearest'], upsampling_scaling_factor: [2], block_out_channels: [] }, what);
+  refuseOthers(json, { act_fn: ['relu'], upsample_fn: ['nearest'], upsampling_scaling_factor: [2] }, what);
   return validated(taesdConfigSchema, { ...known(taesdConfigSchema.unwrap(), json), kind: 'taesd' }, what);
 }

@@ -52,10 +52,12 @@ export function unetFromDiffusers(json: Mapping, what: string): UNetConfig {
   const widths = listOf(json, 'block_out_channels', 'number', what);
   const down = listOf(json, 'down_block_types', 'string', what).map((type) => blockType(type, 'Down', what));
   const up = listOf(json, 'up_block_types', 'string', what).map((type) => blockType(type, 'Up', what)).toReversed();
-  if (down.length !== widths.length || down.some((block, level) => block !== up[level])) {
+  const mirrored = down.every((block, level) => block.attends === up[level]?.attends && block.cross === up[level]?.cross);
+  if (down.length !== widths.length || up.length !== widths.length || !mirrored) {
     throw configError(`${what}: down_block_types and up_block_types should mirror each other and have one block for each of ${widths.length} levels.`);
   }
-  const residual = down.slice(0, -1).map((block) => block.residual);
+  // The way down from a level is in its own block, the way up to it in that of the level below.
+  const residual = [...down.slice(0, -1), ...up.slice(1)].map((block) => block.residual);
   if (residual.some((value) => value !== residual[0])) throw configError(`${what}: blocks with and without residual resampling are mixed.`);
   if (down.some((block) => block.attends && block.cross !== conditional)) throw configError(`${what}: ${String(json['down_block_types'])} mix cross attention and plain attention.`);
   const crossDim = json['cross_attention_dim'] ?? 1280;

@@ -14,7 +14,7 @@ import { openNetwork } from '../../src/weights/network-weights.ts';
 import { openWeightsAt } from '../../src/weights/open-weights-node.ts';
 import { compareParameters } from '../../src/weights/report.ts';
 import { withNames } from '../../src/weights/view.ts';
-import { findReference, skipUnless } from '../reference.ts';
+import { findReference, reference, skipUnless } from '../reference.ts';
 import { readTensors } from '../tensors.ts';
 import { shapedSource } from './shaped-source.ts';
 
@@ -63,6 +63,21 @@ for (const name of ['encoder_unet_adaptive', 'encoder_unet_attention']) {
     const opened = await openNetwork(memoryWeights(readTensors(path)), { config: parseYaml(readFileSync(join(path, '../config.yaml'), 'utf8'), name) });
     const report = compareParameters(networkParameters(opened.config), opened.source);
     assert.deepEqual([report.missing, report.unexpected, report.misshapen], [[], [], []]);
+  });
+}
+
+/** Names that diffusers and transformers give models of other topologies; `made_with` in the file says which versions. */
+const named: { readonly models: Readonly<Record<string, { readonly config: unknown; readonly keys: Readonly<Record<string, number[]>> }>> } = JSON.parse(
+  readFileSync(reference('layouts/hugging-face-names.json'), 'utf8'),
+);
+
+for (const [name, { config, keys }] of Object.entries(named.models)) {
+  test(`names of Hugging Face's own models: ${name}`, async () => {
+    const source = shapedSource(Object.entries(keys), name);
+    for (const opened of [await openNetwork(source, { config }), detectNetwork(source)]) {
+      const report = compareParameters(networkParameters(opened.config), opened.source);
+      assert.deepEqual([report.missing, report.unexpected, report.misshapen], [[], [], []]);
+    }
   });
 }
 
