@@ -1,15 +1,15 @@
 /**
- * Stable Diffusion in TypeScript.
+ * Stable Diffusion in TypeScript, in Node.
  *
- * This entry is browser-safe; `stable-diffusion-ts/node` adds what needs Node: the engine, files and sharp.
+ * @example
+ * const model = await loadModel('model.safetensors');
+ * for await (const event of textToImage(model, { prompt: 'a red apple' })) {
+ *   if (event.kind === 'result') await saveImage('apple.png', event.images[0]);
+ * }
  */
 
-export type { Engine, Program } from './engine/engine.ts';
-export { type ErrorCode, StableDiffusionError } from './errors.ts';
-export type { GeneratedImage, Pipeline, PipelineEvent } from './pipelines/events.ts';
-export type { GenerateOptions } from './pipelines/generate.ts';
-export { imageToImage, type ImageToImageOptions } from './pipelines/image-to-image.ts';
-export { inpaint, type InpaintOptions } from './pipelines/inpaint.ts';
-export { Model, type ModelOptions } from './pipelines/model.ts';
-export { type GenerationRecord, recordInfotext, recordSchema } from './pipelines/record.ts';
-export { textToImage, type TextToImageOptions } from './pipelines/text-to-image.ts';
+export * from './core.ts';
+export { createNodeEngine, type NodeEngineOptions } from './engine/node.ts';
+export { nodeImageCodec } from './image/codec-node.ts';
+export { loadModel, type LoadModelOptions, pocketModel } from './pipelines/load-model-node.ts';
+export { openImage, saveImage } from './pipelines/image-files-node.ts';

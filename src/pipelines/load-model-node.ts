@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { NetworkConfig } from '../config/network-config.ts';
 import type { Engine } from '../engine/engine.ts';
+import { createNodeEngine } from '../engine/node.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { type BertTokenizer, createBertTokenizer } from '../tokenizer/bert-tokenizer.ts';
 import { type ClipTokenizer, createClipTokenizer } from '../tokenizer/clip-tokenizer.ts';
@@ -17,7 +18,8 @@ import { openWeightsAt } from '../weights/open-weights-node.ts';
 import { Model } from './model.ts';
 
 export interface LoadModelOptions extends OpenCheckpointOptions {
-  readonly engine: Engine;
+  /** By default one on the CPU, which is stopped when the model is disposed of. */
+  readonly engine?: Engine;
   readonly precision?: 'float32' | 'float16';
   /** vocab.txt of the BERT tokenizer, for models with BERT's text encoder. By default `vocab.txt` beside the checkpoint. */
   readonly vocabulary?: string;
@@ -58,7 +60,7 @@ async function openTokenizer(path: string, checkpoint: Checkpoint, vocabulary: s
  * Loads a model; its networks are compiled when first used.
  * @throws `file-not-found`, `file-corrupt`, `file-truncated`, `file-unsafe`, `model-unknown`, `config-invalid`, `weights-mismatch`
  */
-export async function loadModel(path: string, options: LoadModelOptions): Promise<Model> {
+export async function loadModel(path: string = pocketModel, options: LoadModelOptions = {}): Promise<Model> {
   const checkpoint = await openCheckpointAt(path, options);
   try {
     const tokenizer = await openTokenizer(path, checkpoint, options.vocabulary);
@@ -68,7 +70,8 @@ export async function loadModel(path: string, options: LoadModelOptions): Promis
       preview = { config, weights: source };
     }
     return new Model({
-      engine: options.engine,
+      engine: options.engine ?? createNodeEngine(),
+      ownsEngine: options.engine === undefined,
       checkpoint,
       ...(tokenizer ? { tokenizer } : {}),
       ...(preview ? { preview } : {}),

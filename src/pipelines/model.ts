@@ -27,6 +27,8 @@ export interface ModelOptions {
   readonly precision?: 'float32' | 'float16';
   /** Close the checkpoint's files when the model is disposed of. Default true. */
   readonly ownsCheckpoint?: boolean;
+  /** Stop the engine when the model is disposed of. Default false. */
+  readonly ownsEngine?: boolean;
 }
 
 type Network = keyof CheckpointParts | 'preview';
@@ -221,6 +223,7 @@ export class Model implements AsyncDisposable {
     this.#disposed = true;
     for (const program of this.#programs.values()) await program.then((compiled) => compiled.dispose(), () => {});
     if (this.#options.ownsCheckpoint ?? true) await this.checkpoint.close();
+    if (this.#options.ownsEngine) await this.#options.engine.dispose();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
