@@ -11,7 +11,7 @@ import type { Sym } from './trace.ts';
 /** A tensor or a number, which becomes a scalar of the other operand's element type. */
 export type Operand = Sym | number;
 
-type UnaryName = 'neg' | 'exp' | 'log' | 'sqrt' | 'abs' | 'sign' | 'reciprocal' | 'floor' | 'erf' | 'sin' | 'cos' | 'tanh' | 'sigmoid' | 'relu' | 'softplus' | 'silu' | 'quickGelu' | 'gelu';
+type UnaryName = 'neg' | 'exp' | 'log' | 'sqrt' | 'abs' | 'sign' | 'reciprocal' | 'floor' | 'erf' | 'sin' | 'cos' | 'tanh' | 'sigmoid' | 'relu' | 'softplus' | 'silu' | 'quickGelu' | 'gelu' | 'stopGradient';
 type BinaryName = 'add' | 'sub' | 'mul' | 'div' | 'pow' | 'maximum' | 'minimum' | 'less' | 'equal';
 
 function apply<K extends OpName>(op: K, inputs: readonly Sym[], attributes: Attributes[K]): Sym {
@@ -194,7 +194,7 @@ export function concat(values: readonly Sym[], axis: number): Sym {
 }
 
 /** Elements start … end - 1 of an axis. */
-export function slice(x: Sym, axis: number, start: number, end: Dim, step = 1): Sym {
+export function slice(x: Sym, axis: number, start: Dim, end: Dim, step = 1): Sym {
   return apply('slice', [x], { axis: axisOf(axis, x.shape.length), start, end, step });
 }
 
@@ -215,12 +215,30 @@ export function chunk(x: Sym, axis: number, count: number): Sym[] {
   return split(x, axis, Array.from({ length: count }, () => length / count));
 }
 
-export function pad(x: Sym, before: readonly number[], after: readonly number[], value = 0): Sym {
+export function pad(x: Sym, before: readonly Dim[], after: readonly Dim[], value = 0): Sym {
   return apply('pad', [x], { before, after, value });
 }
 
 export function expand(x: Sym, shape: readonly Dim[]): Sym {
   return apply('expand', [x], { shape });
+}
+
+/** 0, 1, … length - 1 as int64, in the graph of `like`. */
+export function range(like: Sym, length: Dim): Sym {
+  return like.builder.apply('range', [], { length });
+}
+
+/** A size as a number the graph calculates with: a constant where it is known, else read from the inputs when the graph runs. */
+export function dimension(like: Sym, size: Dim): Sym {
+  return typeof size === 'number' ? scalar(like, size) : cast(like.builder.apply('dimension', [], { size }), like.dtype);
+}
+
+/** `x` as a constant to the gradient (PyTorch's `detach`). */
+export const stopGradient = unary('stopGradient');
+
+/** `x`, available only once `after` has been calculated. */
+export function barrier(x: Sym, after: Sym): Sym {
+  return apply('barrier', [x, after], {});
 }
 
 /** Rows of `table` by int64 ids. */

@@ -71,10 +71,20 @@ export interface Attributes {
   transpose: { readonly permutation: readonly number[] };
   concat: { readonly axis: number };
   /** Elements start, start + step … < end of an axis. */
-  slice: { readonly axis: number; readonly start: number; readonly end: Dim; readonly step: number };
+  slice: { readonly axis: number; readonly start: Dim; readonly end: Dim; readonly step: number };
   /** Pads with a constant: how many elements before and after each axis. */
-  pad: { readonly before: readonly number[]; readonly after: readonly number[]; readonly value: number };
+  pad: { readonly before: readonly Dim[]; readonly after: readonly Dim[]; readonly value: number };
   expand: { readonly shape: readonly Dim[] };
+  // Sizes as values; no inputs.
+  /** 0, 1, … length - 1, int64. */
+  range: { readonly length: Dim };
+  /** A size of the graph as a float32 scalar. */
+  dimension: { readonly size: Dim };
+  // Differentiation and order of evaluation; the first input's values unchanged.
+  /** A constant to the gradient (PyTorch's detach). */
+  stopGradient: None;
+  /** The first input, available only once the second has been calculated: keeps recomputation late and apart from the original. */
+  barrier: None;
   // Lookup.
   /** Rows of a table: table [n, ...rest], ids int64 [...ids] → [...ids, ...rest]. */
   gather: None;
@@ -325,7 +335,7 @@ export const operations: { readonly [K in OpName]: Operation<K> } = {
   pad: {
     infer: (inputs, { before, after }) => {
       const x = at(inputs, 0);
-      return { dtype: x.dtype, shape: x.shape.map((length, axis) => addDims(length, at(before, axis) + at(after, axis))) };
+      return { dtype: x.dtype, shape: x.shape.map((length, axis) => addDims(length, addDims(at(before, axis), at(after, axis)))) };
     },
     flops: noFlops,
   },
@@ -338,6 +348,10 @@ export const operations: { readonly [K in OpName]: Operation<K> } = {
     },
     flops: noFlops,
   },
+  range: { infer: (_, { length }) => ({ dtype: 'int64', shape: [length] }), flops: noFlops },
+  dimension: { infer: () => ({ dtype: 'float32', shape: [] }), flops: noFlops },
+  stopGradient: unary(0),
+  barrier: unary(0),
   gather: {
     infer: (inputs) => {
       const [table, ids] = [at(inputs, 0), at(inputs, 1)];

@@ -4,10 +4,10 @@
  */
 
 import { StableDiffusionError } from '../errors.ts';
-import { subtractDims } from '../graph/dim.ts';
+import { addDims, multiplyDims, subtractDims } from '../graph/dim.ts';
 import type { Value } from '../graph/graph.ts';
 import type { Attributes, OpName, Pads } from '../graph/operations.ts';
-import { float32 } from '../tensor/tensor.ts';
+import { float32, int64 } from '../tensor/tensor.ts';
 import type { Emitter, NodeOptions } from './emitter.ts';
 
 /** Emits the operation and returns the name of its output, which must be `options.output`. */
@@ -88,8 +88,8 @@ export const forms: { readonly [K in OpName]: Form<K> } = {
     const [x, weight] = [at(inputs, 0), at(inputs, 1)];
     const kernel = weight.shape.slice(2).map((size) => numberOf(size, 'A kernel size'));
     const missing = [height, width].map((size, i) => {
-      const covered = (numberOf(x.shape[2 + i], 'An image size') - 1) * stride + (kernel[i] ?? 0) - (pads[i] ?? 0) - (pads[i + 2] ?? 0);
-      return numberOf(subtractDims(size, covered), 'An image size');
+      const covered = addDims(multiplyDims(subtractDims(x.shape[2 + i] ?? 1, 1), stride), (kernel[i] ?? 0) - (pads[i] ?? 0) - (pads[i + 2] ?? 0));
+      return numberOf(subtractDims(size, covered), 'What a strided convolution leaves over of an image');
     });
     const attributes = { kernel_shape: kernel, strides: [stride, stride], pads: sizes(pads), group: groups, output_padding: missing };
     return e.node('ConvTranspose', names(e, inputs), attributes, options);
@@ -130,9 +130,20 @@ export const forms: { readonly [K in OpName]: Form<K> } = {
   transpose: (e, inputs, { permutation }, _, options) => e.node('Transpose', names(e, inputs), { perm: permutation }, options),
   concat: (e, inputs, { axis }, _, options) => e.node('Concat', names(e, inputs), { axis }, options),
   slice: (e, inputs, { axis, start, end, step }, _, options) =>
-    e.node('Slice', [e.name(at(inputs, 0)), e.integers([start]), e.shape([end]), e.integers([axis]), e.integers([step])], {}, options),
-  pad: (e, inputs, { before, after, value }, _, options) => e.node('Pad', [e.name(at(inputs, 0)), e.integers([...before, ...after]), e.scalar(value)], {}, options),
+    e.node('Slice', [e.name(at(inputs, 0)), e.shape([start]), e.shape([end]), e.integers([axis]), e.integers([step])], {}, options),
+  pad: (e, inputs, { before, after, value }, _, options) => e.node('Pad', [e.name(at(inputs, 0)), e.shape([...before, ...after]), e.scalar(value)], {}, options),
   expand: (e, inputs, { shape }, _, options) => e.node('Expand', [e.name(at(inputs, 0)), e.shape(shape)], {}, options),
+  range: (e, _, { length }, __, options) => e.node('Range', [e.constant(int64([], [0])), e.node('Squeeze', [e.shape([length])]), e.constant(int64([], [1]))], {}, options),
+  dimension: (e, _, { size }, __, options) => e.node('Squeeze', [e.node('Cast', [e.shape([size])], { to: e.float === 'float32' ? 1 : 10 })], {}, options),
+  stopGradient: direct('Identity'),
+  // A reshape to the same shape, whose target depends on an element of the second input: no copy, and nothing the runtime could merge or move.
+  barrier: (e, inputs, _, output, options) => {
+    const [x, after] = [at(inputs, 0), at(inputs, 1)];
+    const none = after.shape.map(() => 0);
+    const first = none.length === 0 ? e.name(after) : e.node('Slice', [e.name(after), e.integers(none), e.integers(none.map(() => 1)), e.integers(none.map((__, axis) => axis))]);
+    const zero = e.node('Mul', [e.node('Cast', [e.node('Reshape', [first, e.integers([1])])], { to: 7 }), e.integers([0])]);
+    return e.node('Reshape', [e.name(x), e.node('Add', [e.shape(output.shape), zero])], {}, options);
+  },
   gather: direct('Gather', { axis: 0 }),
   scatterAdd: (e, inputs, _, output, options) => {
     const [ids, rows] = [at(inputs, 0), at(inputs, 1)];

@@ -1,0 +1,184 @@
+/**
+ * Reverse-mode differentiation of graphs (Griewank & Walther 2008): one rule for every operation of the table.
+ *
+ * `backward` works on a graph that is being traced, so that a gradient can be part of a loss or of an optimiser's step; `gradients`
+ * takes a finished graph. Either way the result is a graph like any other.
+ */
+
+import { StableDiffusionError } from '../errors.ts';
+import { float32 } from '../tensor/tensor.ts';
+import { add, barrier } from './functions.ts';
+import { contractionGradients } from './gradients/contractions.ts';
+import { elementwiseGradients } from './gradients/elementwise.ts';
+import { imageGradients } from './gradients/images.ts';
+import { layoutGradients } from './gradients/layout.ts';
+import { normalisationGradients } from './gradients/normalisation.ts';
+import type { GradientRule, GradientRules } from './gradients/rule.ts';
+import type { AnyNode, Graph, Value } from './graph.ts';
+import type { Attributes, OpName } from './operations.ts';
+import { replay } from './replay.ts';
+import { simplify } from './simplify.ts';
+import type { GraphBuilder, Sym } from './trace.ts';
+
+export const gradientRules: GradientRules<OpName> = {
+  ...elementwiseGradients,
+  ...contractionGradients,
+  ...normalisationGradients,
+  ...layoutGradients,
+  ...imageGradients,
+};
+
+export interface BackwardOptions {
+  /** Gradient that arrives at the loss, of its shape; by default 1 for a scalar. */
+  readonly seed?: Sym;
+  /**
+   * Activation checkpointing (Chen et al. 2016): the block a module belongs to, by the module's path, or undefined for none. What a
+   * block makes inside is not kept for the backward pass but calculated again from the block's inputs.
+   */
+  readonly checkpoint?: (scope: string) => string | undefined;
+}
+
+/** The values that depend on `wrt`, among nodes made up to `last`. */
+function dependents(nodes: readonly AnyNode[], wrt: readonly Sym[]): ReadonlySet<number> {
+  const reached = new Set(wrt.map(({ id }) => id));
+  for (const node of nodes) if (node.inputs.some(({ id }) => reached.has(id))) reached.add(node.output.id);
+  return reached;
+}
+
+/** Calculates a block's inner values again, late: from its inputs behind a barrier that waits for the block's gradient. */
+class Recomputation {
+  readonly #builder: GraphBuilder;
+  readonly #block: string;
+  readonly #inner: ReadonlyMap<number, AnyNode>;
+  readonly #activations: ReadonlySet<number>;
+  readonly #after: Sym;
+  readonly #made = new Map<number, Sym>();
+
+  /** `inner` are the nodes of the block whose values no other block reads; `activations` every value that is a node's output. */
+  constructor(builder: GraphBuilder, block: string, inner: ReadonlyMap<number, AnyNode>, activations: ReadonlySet<number>, after: Sym) {
+    this.#builder = builder;
+    this.#block = block;
+    this.#inner = inner;
+    this.#activations = activations;
+    this.#after = after;
+  }
+
+  value(original: Value): Sym {
+    const made = this.#made.get(original.id);
+    if (made) return made;
+    const sym = symOf(this.#builder, original);
+    const node = this.#inner.get(original.id);
+    let result = sym;
+    if (node) {
+      this.#builder.scope = node.scope;
+      result = this.#builder.apply<OpName>(node.op, node.inputs.map((input) => this.#input(input)), node.attributes as Attributes[OpName]);
+    }
+    this.#made.set(original.id, result);
+    return result;
+  }
+
+  #input(original: Value): Sym {
+    if (this.#inner.has(original.id) || !this.#activations.has(original.id)) return this.value(original);
+    const known = this.#made.get(original.id);
+    if (known) return known;
+    const late = barrier(symOf(this.#builder, original), this.#after);
+    this.#made.set(original.id, late);
+    return late;
+  }
+
+  get block(): string {
+    return this.#block;
+  }
+}
+
+const symOf = (builder: GraphBuilder, value: Value): Sym => ({ id: value.id, dtype: value.dtype, shape: value.shape, builder });
+
+/** For each block, its nodes whose values only the block itself reads. */
+function innerNodes(nodes: readonly AnyNode[], blockOf: (node: AnyNode) => string | undefined, kept: readonly Value[]): Map<string, Map<number, AnyNode>> {
+  const home = new Map(nodes.map((node) => [node.output.id, blockOf(node)]));
+  const shared = new Set(kept.map(({ id }) => id));
+  for (const node of nodes) {
+    const block = blockOf(node);
+    for (const { id } of node.inputs) if (home.get(id) !== block) shared.add(id);
+  }
+  const blocks = new Map<string, Map<number, AnyNode>>();
+  for (const node of nodes) {
+    const block = blockOf(node);
+    if (block === undefined || shared.has(node.output.id)) continue;
+    const inner = blocks.get(block) ?? new Map<number, AnyNode>();
+    inner.set(node.output.id, node);
+    blocks.set(block, inner);
+  }
+  return blocks;
+}
+
+/**
+ * Gradients of `loss` with respect to values it may depend on, in their order; undefined for those that it does not depend on.
+ * @throws `shape-mismatch` if the loss is not a scalar and no seed is given
+ */
+export function backward(loss: Sym, wrt: readonly Sym[], options: BackwardOptions = {}): (Sym | undefined)[] {
+  const { builder } = loss;
+  if (!options.seed && loss.shape.length > 0) throw new StableDiffusionError('shape-mismatch', `A loss must be a scalar, not of ${loss.shape.length} dimensions; sum it, or give a seed.`);
+  const nodes = builder.nodes.filter((node) => node.output.id <= loss.id);
+  const reached = dependents(nodes, wrt);
+  const { checkpoint } = options;
+  const blockOf = (node: AnyNode): string | undefined => checkpoint?.(node.scope);
+  const inner = checkpoint ? innerNodes(nodes, blockOf, [loss]) : new Map<string, Map<number, AnyNode>>();
+  const activations = new Set(nodes.map((node) => node.output.id));
+  const recomputations = new Map<string, Recomputation>();
+  const gradients = new Map<number, Sym>([[loss.id, options.seed ?? builder.constant(float32([], [1]))]]);
+  const outer = builder.scope;
+  for (const node of nodes.toReversed()) {
+    const gradient = gradients.get(node.output.id);
+    if (!gradient || !reached.has(node.output.id)) continue;
+    if (!wrt.some(({ id }) => id === node.output.id)) gradients.delete(node.output.id);
+    const block = blockOf(node);
+    let recomputation = block === undefined ? undefined : recomputations.get(block);
+    const members = block === undefined ? undefined : inner.get(block);
+    if (block !== undefined && members && !recomputation) {
+      recomputation = new Recomputation(builder, block, members, activations, gradient);
+      recomputations.set(block, recomputation);
+    }
+    const current = (value: Value): Sym => recomputation?.value(value) ?? symOf(builder, value);
+    builder.scope = node.scope;
+    const rule = gradientRules[node.op] as GradientRule<OpName>;
+    const rules = rule(gradient, { inputs: node.inputs.map(current), attributes: node.attributes as Attributes[OpName], output: current(node.output) });
+    for (const [i, { id }] of node.inputs.entries()) {
+      const make = rules[i];
+      if (!make || !reached.has(id)) continue;
+      builder.scope = node.scope;
+      const part = make();
+      const before = gradients.get(id);
+      gradients.set(id, before ? add(before, part) : part);
+    }
+  }
+  builder.scope = outer;
+  return wrt.map(({ id }) => gradients.get(id));
+}
+
+export interface GradientOptions extends Pick<BackwardOptions, 'checkpoint'> {
+  /** Outputs of the graph to keep beside the gradients; by default all. */
+  readonly outputs?: readonly string[];
+}
+
+/**
+ * The graph with outputs `grad.NAME` added: the gradients of its scalar output `loss` with respect to the named parameters and inputs.
+ * A name the loss does not depend on gets no output, as PyTorch leaves its gradient at None.
+ * @throws `invalid-argument` for unknown names, `shape-mismatch` if the loss is not a scalar
+ */
+export function gradients(graph: Graph, loss: string, wrt: readonly string[], options: GradientOptions = {}): Graph {
+  const { builder, sym, outputs } = replay(graph);
+  const find = (name: string, among: readonly { readonly name: string; readonly value: Value }[], what: string): Value => {
+    const found = among.find((item) => item.name === name);
+    if (!found) throw new StableDiffusionError('invalid-argument', `The graph has no ${what} ${name}; it has ${among.map((item) => item.name).slice(0, 20).join(', ')}.`);
+    return found.value;
+  };
+  const leaves = [...graph.parameters, ...graph.inputs];
+  const found = backward(sym(find(loss, graph.outputs, 'output')), wrt.map((name) => sym(find(name, leaves, 'parameter or input'))), options);
+  const kept = options.outputs === undefined ? outputs : options.outputs.map((name) => ({ name, value: sym(find(name, graph.outputs, 'output')) }));
+  const made = wrt.flatMap((name, i) => {
+    const value = found[i];
+    return value ? [{ name: `grad.${name}`, value }] : [];
+  });
+  return simplify(builder.graph([...kept, ...made]));
+}
