@@ -1,7 +1,7 @@
 /** Pictures as files in Node: with the settings they were made with, and written whole or not at all. */
 
-import { readFile } from 'node:fs/promises';
-import { extname } from 'node:path';
+import { mkdir, readFile } from 'node:fs/promises';
+import { dirname, extname } from 'node:path';
 import { StableDiffusionError } from '../errors.ts';
 import { nodeImageCodec } from '../image/codec-node.ts';
 import type { Image } from '../image/image.ts';
@@ -18,8 +18,11 @@ export async function openImage(path: string): Promise<Image> {
   return nodeImageCodec.decode(bytes);
 }
 
-/** Writes a picture with its settings in it; the name's ending says whether PNG, JPEG or WebP. Throws `invalid-argument`, `file-access`, `aborted`. */
+/** Writes a picture with its settings in it; the name's ending says whether PNG, JPEG or WebP. Makes its folder. Throws `invalid-argument`, `file-access`, `aborted`. */
 export async function saveImage(path: string, { image, record }: Pick<GeneratedImage, 'image' | 'record'>, options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+  await mkdir(dirname(path), { recursive: true }).catch((cause: unknown) => {
+    throw fileError(dirname(path), cause);
+  });
   const metadata = { parameters: recordInfotext(record), record };
   await writeFileAtomic(path, [await nodeImageCodec.encode(image, { format: formatOf(path), metadata })], options);
 }
