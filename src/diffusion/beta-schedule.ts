@@ -26,12 +26,12 @@ export function linspace(start: number, end: number, count: number): Float64Arra
   return Float64Array.from({ length: count }, (_, i) => (i < count / 2 ? start + step * i : end - step * (count - 1 - i)));
 }
 
-/** As `linspace`, in the float32 arithmetic of torch.linspace(dtype=float32). */
+/** As `linspace`, in the float32 arithmetic of torch.linspace(dtype=float32), which multiplies and adds in one rounding. */
 export function linspaceFloat32(start: number, end: number, count: number): Float32Array {
   const first = Math.fround(start);
   const last = Math.fround(end);
   const step = count > 1 ? Math.fround(Math.fround(last - first) / (count - 1)) : 0;
-  return Float32Array.from({ length: count }, (_, i) => (i < Math.floor(count / 2) ? first + Math.fround(step * i) : last - Math.fround(step * (count - 1 - i))));
+  return Float32Array.from({ length: count }, (_, i) => (i < Math.floor(count / 2) ? first + step * i : last - step * (count - 1 - i)));
 }
 
 function checkTimesteps(timesteps: number): void {

@@ -29,7 +29,7 @@ export interface NoiseSchedule {
 /** The schedule of a table of alphas_cumprod: float32 [T], descending, in [0, 1). `betas` are worked out from it where they are not given. */
 export function noiseSchedule(alphasCumprod: Float32Array, betas?: Float64Array): NoiseSchedule {
   const count = alphasCumprod.length;
-  const sigmas = alphasCumprod.map((alphaBar) => Math.sqrt((1 - alphaBar) / alphaBar));
+  const sigmas = alphasCumprod.map((alphaBar) => Math.sqrt(Math.fround(Math.fround(1 - alphaBar) / alphaBar)));
   const logSigmas = sigmas.map(Math.log);
   const at = (table: Float32Array, index: number) => table[index] as number;
 
@@ -71,7 +71,7 @@ export function noiseSchedule(alphasCumprod: Float32Array, betas?: Float64Array)
       const below = logSigma - at(logSigmas, low);
       const above = at(logSigmas, low + 1) - logSigma;
       if (quantize) return below <= above ? low : low + 1;
-      return low + below / (below + above);
+      return low + Math.min(Math.max(below / (below + above), 0), 1);
     },
   };
 }

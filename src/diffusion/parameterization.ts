@@ -13,42 +13,54 @@ type Latent = Tensor<'float32'>;
 /** `eps`: the noise. `v`: the velocity. `x0`: the clean latent (the CompVis configs' `parameterization`). */
 export type Parameterization = 'eps' | 'v' | 'x0';
 
-/** The noise in x that the output means; `alphaBar` in [0, 1). */
-export function toEps(parameterization: Parameterization, output: Latent, x: Latent, alphaBar: number): Latent {
-  const signal = Math.sqrt(alphaBar);
-  const noise = Math.sqrt(1 - alphaBar);
-  switch (parameterization) {
-    case 'eps':
-      return output;
-    case 'v':
-      return linearCombination([signal, output], [noise, x]);
-    case 'x0':
-      return linearCombination([1 / noise, x], [-signal / noise, output]);
-  }
-}
-
-/** The clean latent that the output means; `alphaBar` in (0, 1] for eps (a zero-SNR step has no x_0 in eps), in [0, 1] otherwise. */
-export function toX0(parameterization: Parameterization, output: Latent, x: Latent, alphaBar: number): Latent {
-  const signal = Math.sqrt(alphaBar);
-  const noise = Math.sqrt(1 - alphaBar);
-  switch (parameterization) {
-    case 'eps':
-      return linearCombination([1 / signal, x], [-noise / signal, output]);
-    case 'v':
-      return linearCombination([signal, x], [-noise, output]);
-    case 'x0':
-      return output;
-  }
-}
-
-/** The two together: the clean latent and the noise that the output means, x = sqrt(alphaBar) x0 + sqrt(1 - alphaBar) eps. */
+/** The two together: the clean latent and the noise that an output means. */
 export interface Prediction {
   readonly x0: Latent;
   readonly eps: Latent;
 }
 
+/** The noise in x = alpha x_0 + sigma eps that an output means. */
+function epsAt(parameterization: Parameterization, output: Latent, x: Latent, alpha: number, sigma: number): Latent {
+  switch (parameterization) {
+    case 'eps':
+      return output;
+    case 'v':
+      return linearCombination([alpha, output], [sigma, x]);
+    case 'x0':
+      return linearCombination([1 / sigma, x], [-alpha / sigma, output]);
+  }
+}
+
+/** The clean latent in x = alpha x_0 + sigma eps that an output means. */
+function x0At(parameterization: Parameterization, output: Latent, x: Latent, alpha: number, sigma: number): Latent {
+  switch (parameterization) {
+    case 'eps':
+      return linearCombination([1 / alpha, x], [-sigma / alpha, output]);
+    case 'v':
+      return linearCombination([alpha, x], [-sigma, output]);
+    case 'x0':
+      return output;
+  }
+}
+
+/** Both, at levels alpha and sigma with alpha² + sigma² = 1. */
+export function predictionAt(parameterization: Parameterization, output: Latent, x: Latent, alpha: number, sigma: number): Prediction {
+  return { x0: x0At(parameterization, output, x, alpha, sigma), eps: epsAt(parameterization, output, x, alpha, sigma) };
+}
+
+/** The noise in x that the output means; `alphaBar` is alphas_cumprod, in [0, 1). */
+export function toEps(parameterization: Parameterization, output: Latent, x: Latent, alphaBar: number): Latent {
+  return epsAt(parameterization, output, x, Math.sqrt(alphaBar), Math.sqrt(1 - alphaBar));
+}
+
+/** The clean latent that the output means; `alphaBar` in (0, 1] for eps (a zero-SNR step has no x_0 in eps), in [0, 1] otherwise. */
+export function toX0(parameterization: Parameterization, output: Latent, x: Latent, alphaBar: number): Latent {
+  return x0At(parameterization, output, x, Math.sqrt(alphaBar), Math.sqrt(1 - alphaBar));
+}
+
+/** Both, at a value of alphas_cumprod. */
 export function predictionOf(parameterization: Parameterization, output: Latent, x: Latent, alphaBar: number): Prediction {
-  return { x0: toX0(parameterization, output, x, alphaBar), eps: toEps(parameterization, output, x, alphaBar) };
+  return predictionAt(parameterization, output, x, Math.sqrt(alphaBar), Math.sqrt(1 - alphaBar));
 }
 
 /** What a network of this parameterisation should have said for x_0 and eps: its training target. */

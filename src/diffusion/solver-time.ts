@@ -8,7 +8,7 @@ import { linearCombination, scale } from '../tensor/arithmetic.ts';
 import { linspaceFloat32 } from './beta-schedule.ts';
 import type { Denoiser, DiffusionModel, Latent } from './denoiser.ts';
 import type { NoiseSchedule } from './noise-schedule.ts';
-import { type Prediction, predictionOf } from './parameterization.ts';
+import { type Prediction, predictionAt } from './parameterization.ts';
 
 export interface SolverTime {
   /** What the network is told. */
@@ -18,15 +18,15 @@ export interface SolverTime {
   readonly sigma: number;
 }
 
-/** lambda = log(alpha / sigma), half the logarithm of the signal-to-noise ratio; infinite where sigma is 0. */
+/** lambda = log(alpha / sigma), half the logarithm of the signal-to-noise ratio; infinite where sigma is 0. In float32 as the originals, whose differences of it show the rounding. */
 export function halfLogSnr({ alpha, sigma }: SolverTime): number {
-  return Math.log(alpha) - Math.log(sigma);
+  return Math.fround(Math.fround(Math.log(alpha)) - Math.fround(Math.log(sigma)));
 }
 
-/** The time of a sigma of the variance-exploding space, sigma / alpha. */
+/** The time of a sigma of the variance-exploding space, sigma / alpha. In float32 as diffusers' `_sigma_to_alpha_sigma_t`. */
 export function timeOfSigma(sigma: number, timestep: number): SolverTime {
-  const alpha = 1 / Math.sqrt(sigma * sigma + 1);
-  return { timestep, alpha, sigma: sigma * alpha };
+  const alpha = Math.fround(1 / Math.fround(Math.sqrt(Math.fround(Math.fround(sigma * sigma) + 1))));
+  return { timestep, alpha, sigma: Math.fround(sigma * alpha) };
 }
 
 /** Asks a model what x at a time is made of. */
@@ -44,7 +44,7 @@ export function evaluateModel(model: DiffusionModel, options: { readonly reviseX
   const { reviseX0, signal } = options;
   return async (x, time) => {
     const output = await model.predict(x, time.timestep, signal);
-    const prediction = predictionOf(model.parameterization, output, x, time.alpha * time.alpha);
+    const prediction = predictionAt(model.parameterization, output, x, time.alpha, time.sigma);
     if (!reviseX0) return prediction;
     const x0 = await reviseX0(prediction.x0);
     return { x0, eps: epsOf(x, x0, time) };

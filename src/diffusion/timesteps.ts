@@ -74,9 +74,9 @@ export function ddimSteps(schedule: NoiseSchedule, ascendingTimesteps: readonly 
   return steps.reverse();
 }
 
-/** Standard deviation of the fresh noise of a DDIM step (Song et al. 2021, arXiv 2010.02502, equation 16). */
+/** Standard deviation of the fresh noise of a DDIM step (Song et al. 2021, arXiv 2010.02502, equation 16). The float32 difference is the original's. */
 export function ddimSigma({ alphaBar, alphaBarPrev }: DdimStep, eta: number): number {
-  return eta * Math.sqrt(Math.max(0, ((1 - alphaBarPrev) / (1 - alphaBar)) * (1 - alphaBar / alphaBarPrev)));
+  return eta * Math.sqrt(Math.max(0, ((1 - alphaBarPrev) / Math.fround(1 - alphaBar)) * (1 - alphaBar / alphaBarPrev)));
 }
 
 export type TimestepSpacing = 'leading' | 'linspace' | 'trailing';

@@ -46,7 +46,7 @@ export async function* sampleDdim(model: DiffusionModel, x: Latent, steps: reado
  * DDIM run backwards, from a clean latent to the noise that leads to it (DDIMSampler.encode of the later CompVis repositories, with
  * the schedule's timesteps in place of the step's number). `descending` are steps as for `sampleDdim`.
  */
-export function encodeDdim(model: DiffusionModel, x0: Latent, descending: readonly DdimStep[], options: Pick<DdimOptions, 'signal'> = {}): Sampling {
+export function encodeDdim(model: DiffusionModel, x0: Latent, descending: readonly DdimStep[], options: Pick<DdimOptions, 'signal' | 'reviseX0'> = {}): Sampling {
   const steps = descending.toReversed().map(({ timestep, alphaBar, alphaBarPrev }) => ({ timestep, alphaBar: alphaBarPrev, alphaBarPrev: alphaBar }));
   return sampleDdim(model, x0, steps, options);
 }

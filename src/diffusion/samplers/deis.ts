@@ -21,13 +21,19 @@ export interface DeisOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** The antiderivative in rho of the Lagrange polynomial in log rho that is 1 at the first node and 0 at the others (up to two). */
+/**
+ * The antiderivative in rho of the Lagrange polynomial in log rho that is 1 at the first node and 0 at the others (up to two).
+ * In float32 as the original: the difference of two of them loses digits, which guided trajectories show.
+ */
 function logRhoIntegral(rho: number, [b, c, d]: readonly number[]): number {
-  const t = Math.log(rho);
+  const f = Math.fround;
+  const log = (value: number) => f(Math.log(value));
+  const t = log(rho);
   if (b === undefined || c === undefined) return rho;
-  if (d === undefined) return (rho * (t - Math.log(c) - 1)) / (Math.log(b) - Math.log(c));
-  const [lb, lc, ld] = [Math.log(b), Math.log(c), Math.log(d)];
-  return (rho * (lc * (ld - t + 1) - ld * t + ld + t * t - 2 * t + 2)) / ((lb - lc) * (lb - ld));
+  if (d === undefined) return f(f(rho * f(f(-log(c) + t) - 1)) / f(log(b) - log(c)));
+  const [lb, lc, ld] = [log(b), log(c), log(d)];
+  const sum = f(f(f(f(f(lc * f(f(ld - t) + 1)) - f(ld * t)) + ld) + f(t * t)) - f(2 * t));
+  return f(f(rho * f(sum + 2)) / f(f(lb - lc) * f(lb - ld)));
 }
 
 /** Runs from x at the first time to the last one, whose sigma must be above 0 unless the last step is of order 1. */
@@ -40,15 +46,15 @@ export async function* sampleDeis(evaluate: Evaluate, x: Latent, times: readonly
     throwIfAborted(signal);
     const [time, to] = [times[i], times[i + 1]] as [SolverTime, SolverTime];
     const { x0, eps } = await evaluate(latent, time);
-    history.unshift({ rho: time.sigma / time.alpha, eps });
+    history.unshift({ rho: Math.fround(time.sigma / time.alpha), eps });
     history.length = Math.min(history.length, order);
     const left = lowerOrderFinal && steps < 15 ? steps - i : order;
     const used = history.slice(0, to.sigma === 0 ? 1 : Math.min(order, left));
-    const from = time.sigma / time.alpha;
-    const rho = to.sigma / to.alpha;
+    const from = Math.fround(time.sigma / time.alpha);
+    const rho = Math.fround(to.sigma / to.alpha);
     const terms = used.map(({ eps: output }, k): Term => {
       const nodes = used.map((_, j) => (used[(k + j) % used.length] as { rho: number }).rho);
-      return [to.alpha * (logRhoIntegral(rho, nodes) - logRhoIntegral(from, nodes)), output];
+      return [to.alpha * Math.fround(logRhoIntegral(rho, nodes) - logRhoIntegral(from, nodes)), output];
     });
     latent = linearCombination([to.alpha / time.alpha, latent], ...terms);
     yield { step: i + 1, steps, sigma: from, latent, denoised: x0 };

@@ -32,6 +32,13 @@ export function predictsData(algorithm: DpmAlgorithm): boolean {
   return algorithm === 'dpmsolver++' || algorithm === 'sde-dpmsolver++';
 }
 
+/**
+ * Numbers of the step are rounded to float32 as in the originals, where guidance and the last steps turn their last digits into visible
+ * differences; tensors are combined once, in float64.
+ */
+const f = Math.fround;
+const exp = (value: number) => f(Math.exp(value));
+
 interface Transition {
   readonly ratio: number;
   readonly gain: number;
@@ -40,33 +47,46 @@ interface Transition {
 }
 
 export function transition(algorithm: DpmAlgorithm, from: SolverTime, to: SolverTime): Transition {
-  const h = halfLogSnr(to) - halfLogSnr(from);
+  const h = f(halfLogSnr(to) - halfLogSnr(from));
   switch (algorithm) {
     case 'dpmsolver++':
-      return { ratio: to.sigma / from.sigma, gain: to.alpha, hh: -h, deviation: 0 };
+      return { ratio: f(to.sigma / from.sigma), gain: to.alpha, hh: -h, deviation: 0 };
     case 'dpmsolver':
-      return { ratio: to.alpha / from.alpha, gain: to.sigma, hh: h, deviation: 0 };
+      return { ratio: f(to.alpha / from.alpha), gain: to.sigma, hh: h, deviation: 0 };
     case 'sde-dpmsolver++':
-      return { ratio: (to.sigma / from.sigma) * Math.exp(-h), gain: to.alpha, hh: -2 * h, deviation: to.sigma * Math.sqrt(-Math.expm1(-2 * h)) };
+      return { ratio: f(f(to.sigma / from.sigma) * exp(-h)), gain: to.alpha, hh: -2 * h, deviation: f(to.sigma * f(Math.sqrt(f(1 - exp(-2 * h))))) };
     case 'sde-dpmsolver':
-      return { ratio: to.alpha / from.alpha, gain: 2 * to.sigma, hh: h, deviation: to.sigma * Math.sqrt(Math.expm1(2 * h)) };
+      return { ratio: f(to.alpha / from.alpha), gain: f(2 * to.sigma), hh: h, deviation: f(to.sigma * f(Math.sqrt(f(exp(2 * h) - 1)))) };
   }
 }
 
 /** [c_0, c_1, c_2]: what m, D_1 and D_2 are multiplied by (times -gain). */
 function weights({ algorithm, solverType }: DpmStepForm, hh: number, order: number, multistep: boolean): readonly [number, number, number] {
-  const phi1 = Math.expm1(hh);
-  const phi2 = phi1 / hh - 1;
-  const phi3 = (phi1 - hh) / (hh * hh) - 0.5;
+  const phi1 = f(exp(hh) - 1);
+  const phi2 = f(f(phi1 / hh) - 1);
+  const phi3 = f(f(f(phi1 - hh) / f(hh * hh)) - 0.5);
   if (order === 1) return [phi1, 0, 0];
   if (order === 2) return [phi1, solverType === 'midpoint' ? 0.5 * phi1 : phi2, 0];
   // diffusers' third order of the SDE form has this last term, which is not phi3.
-  const last = algorithm === 'sde-dpmsolver++' ? (phi1 - hh) / (hh * hh) + 0.5 : phi3;
+  const last = algorithm === 'sde-dpmsolver++' ? phi3 + 1 : phi3;
   return [phi1, phi2, multistep || solverType === 'heun' ? last : 0];
 }
 
-function finish(x: Latent, { ratio, gain, deviation }: Transition, outputs: readonly Term[], noise?: Latent): Latent {
-  const terms = outputs.map(([weight, output]): Term => [-gain * weight, output]);
+/** Weights of the outputs m_0, m_1 and m_2 in a finite difference of them. */
+type Difference = readonly [number, number, number];
+
+function combine(p: number, a: Difference, q: number, b: Difference): Difference {
+  return [p * a[0] + q * b[0], p * a[1] + q * b[1], p * a[2] + q * b[2]];
+}
+
+const none: Difference = [0, 0, 0];
+
+/** ratio x - gain (c_0 m_0 + c_1 D_1 + c_2 D_2) + deviation noise. */
+function finish(x: Latent, { ratio, gain, deviation }: Transition, c: Difference, outputs: readonly (Latent | undefined)[], d1: Difference, d2: Difference, noise?: Latent): Latent {
+  const scaled = c.map((weight) => f(gain * weight)) as [number, number, number];
+  const whole = combine(1, combine(1, [scaled[0], 0, 0], scaled[1], d1), scaled[2], d2);
+  const terms: Term[] = [];
+  for (const [i, output] of outputs.entries()) if (output && whole[i] !== 0) terms.push([-(whole[i] as number), output]);
   if (noise && deviation > 0) terms.push([deviation, noise]);
   return linearCombination([ratio, x], ...terms);
 }
@@ -77,20 +97,16 @@ function finish(x: Latent, { ratio, gain, deviation }: Transition, outputs: read
 export function multistepDpm(form: DpmStepForm, x: Latent, evaluations: readonly Evaluation[], to: SolverTime, order: number, noise?: Latent): Latent {
   const [e0, e1, e2] = evaluations as [Evaluation, Evaluation | undefined, Evaluation | undefined];
   const step = transition(form.algorithm, e0.time, to);
-  const h = halfLogSnr(to) - halfLogSnr(e0.time);
-  if (order === 1 || !e1) return finish(x, step, [[weights(form, step.hh, 1, true)[0], e0.output]], noise);
-  const r0 = (halfLogSnr(e0.time) - halfLogSnr(e1.time)) / h;
-  if (order === 2 || !e2) {
-    const [c0, c1] = weights(form, step.hh, 2, true);
-    return finish(x, step, [[c0 + c1 / r0, e0.output], [-c1 / r0, e1.output]], noise);
-  }
-  const [c0, c1, c2] = weights(form, step.hh, 3, true);
-  const r1 = (halfLogSnr(e1.time) - halfLogSnr(e2.time)) / h;
-  // D_1 = d0 + q (d0 - d1), D_2 = (d0 - d1) / (r0 + r1), with d0 = (m0 - m1) / r0 and d1 = (m1 - m2) / r1
-  const q = r0 / (r0 + r1);
-  const a = c1 * (1 + q) + c2 / (r0 + r1);
-  const b = -c1 * q - c2 / (r0 + r1);
-  return finish(x, step, [[c0 + a / r0, e0.output], [-a / r0 + b / r1, e1.output], [-b / r1, e2.output]], noise);
+  const outputs = [e0.output, e1?.output, e2?.output];
+  if (order === 1 || !e1) return finish(x, step, weights(form, step.hh, 1, true), outputs, none, none, noise);
+  const h = f(halfLogSnr(to) - halfLogSnr(e0.time));
+  const r0 = f(f(halfLogSnr(e0.time) - halfLogSnr(e1.time)) / h);
+  const d0: Difference = [f(1 / r0), -f(1 / r0), 0];
+  if (order === 2 || !e2) return finish(x, step, weights(form, step.hh, 2, true), outputs, d0, none, noise);
+  const r1 = f(f(halfLogSnr(e1.time) - halfLogSnr(e2.time)) / h);
+  const bend = combine(1, d0, -1, [0, f(1 / r1), -f(1 / r1)]);
+  const sum = f(r0 + r1);
+  return finish(x, step, weights(form, step.hh, 3, true), outputs, combine(1, d0, f(r0 / sum), bend), combine(f(1 / sum), bend, 0, none), noise);
 }
 
 /**
@@ -100,19 +116,17 @@ export function multistepDpm(form: DpmStepForm, x: Latent, evaluations: readonly
 export function singlestepDpm(form: DpmStepForm, x: Latent, evaluations: readonly Evaluation[], to: SolverTime, noise?: Latent): Latent {
   const [e0, e1, e2] = evaluations as [Evaluation, Evaluation | undefined, Evaluation | undefined];
   const step = transition(form.algorithm, e0.time, to);
+  const outputs = [e0.output, e1?.output, e2?.output];
+  if (!e1) return finish(x, step, weights(form, step.hh, 1, false), outputs, none, none, noise);
   const start = halfLogSnr(e0.time);
-  const h = halfLogSnr(to) - start;
-  if (!e1) return finish(x, step, [[weights(form, step.hh, 1, false)[0], e0.output]], noise);
-  const r1 = (halfLogSnr(e1.time) - start) / h;
-  if (!e2) {
-    const [c0, c1] = weights(form, step.hh, 2, false);
-    return finish(x, step, [[c0 - c1 / r1, e0.output], [c1 / r1, e1.output]], noise);
-  }
-  const [c0, c1, c2] = weights(form, step.hh, 3, false);
-  const r2 = (halfLogSnr(e2.time) - start) / h;
-  // d1 = (m1 - m0) / r1, d2 = (m2 - m0) / r2; midpoint: D_1 = d2; heun: D_1 = (r2 d1 - r1 d2) / (r2 - r1), D_2 = 2 (d2 - d1) / (r2 - r1)
-  const heun = form.solverType === 'heun';
-  const a = heun ? (c1 * r2 - 2 * c2) / (r2 - r1) : 0;
-  const b = heun ? (-c1 * r1 + 2 * c2) / (r2 - r1) : c1;
-  return finish(x, step, [[c0 - a / r1 - b / r2, e0.output], [a / r1, e1.output], [b / r2, e2.output]], noise);
+  const h = f(halfLogSnr(to) - start);
+  const r1 = f(f(halfLogSnr(e1.time) - start) / h);
+  const d1: Difference = [-f(1 / r1), f(1 / r1), 0];
+  if (!e2) return finish(x, step, weights(form, step.hh, 2, false), outputs, d1, none, noise);
+  const r2 = f(f(halfLogSnr(e2.time) - start) / h);
+  const d2: Difference = [-f(1 / r2), 0, f(1 / r2)];
+  const c = weights(form, step.hh, 3, false);
+  if (form.solverType === 'midpoint') return finish(x, step, c, outputs, d2, none, noise);
+  const width = f(r2 - r1);
+  return finish(x, step, c, outputs, combine(r2 / width, d1, -r1 / width, d2), combine(2 / width, d2, -2 / width, d1), noise);
 }
