@@ -6,8 +6,7 @@
  */
 
 import { StableDiffusionError } from '../errors.ts';
-import { float32 } from '../tensor/tensor.ts';
-import { add, barrier } from './functions.ts';
+import { add, barrier, scalar } from './functions.ts';
 import { contractionGradients } from './gradients/contractions.ts';
 import { elementwiseGradients } from './gradients/elementwise.ts';
 import { imageGradients } from './gradients/images.ts';
@@ -126,7 +125,7 @@ export function backward(loss: Sym, wrt: readonly Sym[], options: BackwardOption
   const inner = checkpoint ? innerNodes(nodes, blockOf, [loss]) : new Map<string, Map<number, AnyNode>>();
   const activations = new Set(nodes.map((node) => node.output.id));
   const recomputations = new Map<string, Recomputation>();
-  const gradients = new Map<number, Sym>([[loss.id, options.seed ?? builder.constant(float32([], [1]))]]);
+  const gradients = new Map<number, Sym>([[loss.id, options.seed ?? scalar(loss, 1)]]);
   const outer = builder.scope;
   for (const node of nodes.toReversed()) {
     const gradient = gradients.get(node.output.id);
