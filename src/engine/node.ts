@@ -30,6 +30,14 @@ interface Pending {
   readonly reject: (error: Error) => void;
 }
 
+/** What the runtime says when a provider's libraries or its device are not there. */
+const providerMissing = /get a WebGPU adapter|No supported adapters|load shared library|onnxruntime_providers_|backend not found/i;
+
+function runtimeError(message: string): StableDiffusionError {
+  if (!providerMissing.test(message)) return new StableDiffusionError('engine-failed', `ONNX Runtime failed: ${message}`);
+  return new StableDiffusionError('engine-unavailable', `This machine lacks the device or the libraries of that provider. Use the CPU, or install its driver. ONNX Runtime says: ${message}`);
+}
+
 /** The worker thread, seen as a function from requests to responses. */
 class Runtime {
   readonly #worker: Worker;
@@ -44,7 +52,7 @@ class Runtime {
       const pending = this.#pending.get(message.id);
       this.#pending.delete(message.id);
       if (this.#pending.size === 0) this.#worker.unref();
-      if ('error' in message) pending?.reject(new StableDiffusionError('engine-failed', `ONNX Runtime failed: ${message.error}`));
+      if ('error' in message) pending?.reject(runtimeError(message.error));
       else pending?.resolve(message.outputs ?? {});
     });
     this.#worker.on('error', (error) => this.#end(error));
