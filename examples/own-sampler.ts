@@ -6,11 +6,12 @@ import { normalNoise } from 'stable-diffusion-ts/random';
 import { scale } from 'stable-diffusion-ts/tensor';
 
 await using model = await loadModel();
-const condition = { context: await model.encodePrompts(['cat face']) };
-const unconditional = { context: await model.encodePrompts(['']) };
-const guided = guidedModel((x, t, c) => model.predict(x, t, c), { schedule: model.schedule, parameterization: model.parameterization, condition, unconditional, scale: 5 });
+const condition = { crossattn: await model.encodePrompts(['cat face']) };
+const unconditional = { crossattn: await model.encodePrompts(['']) };
+const { schedule, parameterization } = model;
+const guided = guidedModel({ network: (inputs) => model.predict(inputs), schedule, parameterization, condition, unconditional, scale: 5 });
 
-const sigmas = sigmaSchedule('karras')(30, model.schedule).filter((_, i, all) => i % 2 === 0 || i === all.length - 1);
+const sigmas = sigmaSchedule('karras')(30, schedule).filter((_, i, all) => i % 2 === 0 || i === all.length - 1);
 let latent = scale(normalNoise([1, 4, 16, 16], 7), sigmas[0] ?? 1);
 for await (const step of sampleEuler(denoiser(guided), latent, sigmas, {})) {
   latent = step.latent;

@@ -37,6 +37,8 @@ export interface GenerateOptions {
   readonly schedule?: string;
   /** Classifier-free guidance: 1 is none. Default 7.5. */
   readonly guidanceScale?: number;
+  /** Share by which guidance's gain in contrast is taken back (Lin et al. 2023). Default 0. */
+  readonly guidanceRescale?: number;
   /** Amount of fresh noise in each step; by default the sampler's own. */
   readonly eta?: number;
   readonly samplerSettings?: SamplerSettings;
@@ -154,25 +156,25 @@ async function conditionsOf(model: Model, settings: Settings, options: GenerateO
     return Array.from({ length: batch }, (_, i) => given[i % given.length] as number);
   };
   if (config.unet_config.num_classes !== null) {
-    const y = tensor('int64', [batch], BigInt64Array.from(labels(), BigInt));
-    return { condition: { y }, unconditional: undefined };
+    const adm = tensor('int64', [batch], BigInt64Array.from(labels(), BigInt));
+    return { condition: { adm }, unconditional: undefined };
   }
   switch (stage?.kind) {
     case 'clip_text':
     case 'bert':
     case 'clip_text_embedder': {
       const { signal } = options;
-      const context = await encodeDistinct(model, settings.prompts, { clipSkip, signal });
-      if (!guided) return { condition: { context }, unconditional: undefined };
+      const crossattn = await encodeDistinct(model, settings.prompts, { clipSkip, signal });
+      if (!guided) return { condition: { crossattn }, unconditional: undefined };
       const negative = await encodeDistinct(model, settings.prompts.map(() => options.negativePrompt ?? ''), { clipSkip, signal });
-      return { condition: { context }, unconditional: { context: negative } };
+      return { condition: { crossattn }, unconditional: { crossattn: negative } };
     }
     case 'class_embedder': {
-      const context = await model.encodeClasses(labels(), options.signal);
-      if (!guided) return { condition: { context }, unconditional: undefined };
+      const crossattn = await model.encodeClasses(labels(), options.signal);
+      if (!guided) return { condition: { crossattn }, unconditional: undefined };
       // CompVis's class-conditional sampling takes the last class as the empty one.
       const empty = await model.encodeClasses(Array.from({ length: batch }, () => stage.n_classes - 1), options.signal);
-      return { condition: { context }, unconditional: { context: empty } };
+      return { condition: { crossattn }, unconditional: { crossattn: empty } };
     }
     default:
       return { condition: {}, unconditional: undefined };
@@ -221,14 +223,15 @@ export async function* generate(model: Model, options: GenerateOptions, task: Ta
     startNoise ??= start;
     const withImage = (given: Condition): Condition => (prepared.concat ? { ...given, concat: prepared.concat } : given);
     const blank = prepared.concat && tensor('float32', prepared.concat.shape, new Float32Array(prepared.concat.data.length));
-    const byImage = prepared.imageGuidance !== undefined && unconditional && blank ? { scale: prepared.imageGuidance, none: { ...unconditional, concat: blank } } : undefined;
-    const guided = guidedModel((x, timestep, given, cancel) => model.predict(x, timestep, given, cancel), {
+    const guided = guidedModel({
+      network: (inputs, cancel) => model.predict(inputs, cancel),
       schedule: model.schedule,
       parameterization: model.parameterization,
       condition: withImage(condition),
-      unconditional: byImage ? byImage.none : unconditional && withImage(unconditional),
+      unconditional: unconditional && withImage(unconditional),
       scale: guidanceScale,
-      image: byImage && unconditional ? { condition: withImage(unconditional), scale: byImage.scale } : undefined,
+      rescale: options.guidanceRescale,
+      ...(prepared.imageGuidance !== undefined && blank ? { imageScale: prepared.imageGuidance, imageUnconditional: { ...unconditional, concat: blank } } : {}),
     });
     const { sampler, schedule, discardNextToLastSigma, sigmaConvention } = named;
     const sampling = sampler.run({

@@ -3,7 +3,7 @@
  */
 
 import type { ClipTextConfig, NetworkConfig } from '../config/network-config.ts';
-import type { Condition } from '../diffusion/guidance.ts';
+import type { NetworkInputs } from '../diffusion/guidance.ts';
 import { type NoiseSchedule, noiseScheduleOf } from '../diffusion/noise-schedule.ts';
 import type { Parameterization } from '../diffusion/parameterization.ts';
 import type { Engine, Program } from '../engine/engine.ts';
@@ -169,13 +169,9 @@ export class Model implements AsyncDisposable {
     return this.#run('cond_stage', 'forward', { class: tensor('int64', [labels.length], BigInt64Array.from(labels, BigInt)) }, 'out', signal);
   }
 
-  /** The UNet on a batch: x float32 [b, channels, h, w], one timestep for all. */
-  async predict(x: Tensor<'float32'>, timestep: number, condition: Condition, signal?: AbortSignal): Promise<Tensor<'float32'>> {
-    const [batch = 1] = x.shape;
-    const inputs: Record<string, Tensor> = { x, timesteps: float32([batch], new Float32Array(batch).fill(timestep)) };
-    if (condition.context) inputs['context'] = condition.context;
-    if (condition.y) inputs['y'] = condition.y;
-    return this.#run('unet', 'forward', inputs, 'out', signal);
+  /** The UNet: x [b, channels, h, w] with what is concatenated to it, timesteps [b], and what its configuration asks for besides. */
+  async predict({ x, timesteps, context, y }: NetworkInputs, signal?: AbortSignal): Promise<Tensor<'float32'>> {
+    return this.#run('unet', 'forward', { x, timesteps, ...(context ? { context } : {}), ...(y ? { y } : {}) }, 'out', signal);
   }
 
   /** The autoencoder's posterior of images [b, 3, H, W] in [-1, 1]: mean and standard deviation, not scaled. A VQ or identity stage has no deviation. */
