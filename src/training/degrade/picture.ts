@@ -1,0 +1,63 @@
+/** FloatImage: pictures of float32 samples, mostly in [0, 1], in rows from the top left with channels interleaved, as image degradation works on them. */
+
+import { StableDiffusionError } from '../../errors.ts';
+import { createImage, type Image, toRgb } from '../../image/image.ts';
+
+export interface FloatImage {
+  readonly width: number;
+  readonly height: number;
+  readonly channels: number;
+  /** `height * width * channels` samples. */
+  readonly data: Float32Array;
+}
+
+const fround = Math.fround;
+
+/** Over `data`, which is not copied. Throws `shape-mismatch` where it has another length. */
+export function floatImage(width: number, height: number, channels: number, data = new Float32Array(width * height * channels)): FloatImage {
+  if (data.length !== width * height * channels) {
+    throw new StableDiffusionError('shape-mismatch', `A picture of ${width}x${height} with ${channels} channels has ${width * height * channels} samples, and ${data.length} were given.`);
+  }
+  return { width, height, channels, data };
+}
+
+/** `uint2single`: levels over 255. */
+export function toFloatImage(image: Image): FloatImage {
+  const { width, height, data } = toRgb(image);
+  return floatImage(width, height, 3, Float32Array.from(data, (value) => value / 255));
+}
+
+/** `single2uint`: clipped to [0, 1], times 255, rounded half to even. */
+export function toByteImage(image: FloatImage): Image<3> {
+  const out = new Uint8Array(image.data.length);
+  for (let i = 0; i < out.length; i++) {
+    const value = fround(Math.min(Math.max(image.data[i] as number, 0), 1) * 255);
+    const floor = Math.floor(value);
+    const rest = value - floor;
+    out[i] = rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? floor + 1 : floor;
+  }
+  return createImage(image.width, image.height, 3, out);
+}
+
+export function clip(image: FloatImage): FloatImage {
+  return { ...image, data: image.data.map((value) => Math.min(Math.max(value, 0), 1)) };
+}
+
+/** `modcrop`: without the last rows and columns that are over a multiple of `factor`. */
+export function modcrop(image: FloatImage, factor: number): FloatImage {
+  return cropFloat(image, image.width - (image.width % factor), image.height - (image.height % factor), 1);
+}
+
+/** Every `step`-th pixel of every `step`-th row, from the first: `x[0::step, 0::step]`. */
+export function subsample(image: FloatImage, step: number): FloatImage {
+  return cropFloat(image, Math.ceil(image.width / step), Math.ceil(image.height / step), step);
+}
+
+function cropFloat(image: FloatImage, width: number, height: number, step: number): FloatImage {
+  const { channels } = image;
+  const out = floatImage(width, height, channels);
+  for (let y = 0, to = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) for (let c = 0, from = (y * image.width + x) * step * channels; c < channels; c++) out.data[to++] = image.data[from + c] as number;
+  }
+  return out;
+}
