@@ -2,17 +2,22 @@
 
 import type { VqConfig } from '../config/network-config.ts';
 import { dim, multiplyDims } from '../graph/dim.ts';
-import { add, argmin, gather, matmul, mean, mul, reshape, sub, sum, transpose } from '../graph/functions.ts';
+import { add, argmin, gather, matmul, mean, mul, reshape, stopGradient, sub, sum, transpose } from '../graph/functions.ts';
 import type { Graph } from '../graph/graph.ts';
 import type { InputSpec, Params, Sym } from '../graph/trace.ts';
 import { convLayer } from '../nn/conv.ts';
 import { decoder, encoder } from './autoencoder-layers.ts';
 import { need, type NetworkTraceOptions, traceNetwork } from './trace-network.ts';
 
-/** Weight of the second term of the codebook loss. The original's legacy formula puts it on the codebook's term. */
+/** Weight of one term of the codebook loss. */
 const beta = 0.25;
 
-function codebook(p: Params, config: VqConfig): Sym {
+export interface QuantizeOptions {
+  /** Puts beta on the codebook's term instead of the commitment's, as the original's bug-compatible default and so every LDM checkpoint has it. Default true. */
+  readonly legacy?: boolean;
+}
+
+function codebook(p: Params, config: Pick<VqConfig, 'n_embed' | 'embed_dim'>): Sym {
   return p.at('quantize.embedding').get('weight', [config.n_embed, config.embed_dim]);
 }
 
@@ -26,7 +31,7 @@ export interface Quantized {
 }
 
 /** Replaces each latent pixel by the nearest row of the codebook (taming `VectorQuantizer2`). z [b, embed_dim, h, w]. */
-export function quantize(p: Params, config: VqConfig, z: Sym): Quantized {
+export function quantize(p: Params, config: Pick<VqConfig, 'n_embed' | 'embed_dim' | 'sane_index_shape'>, z: Sym, options: QuantizeOptions = {}): Quantized {
   const table = codebook(p, config);
   const [b = 1, c = 1, h = 1, w = 1] = z.shape;
   const pixels = transpose(z, [0, 2, 3, 1]); // [b, h, w, c]
@@ -35,11 +40,13 @@ export function quantize(p: Params, config: VqConfig, z: Sym): Quantized {
   const squares = add(sum(mul(flat, flat), [1], { keepDims: true }), sum(mul(table, table), [1]));
   const indices = argmin(sub(squares, mul(matmul(flat, table, { transposeB: true }), 2)), 1);
   const rows = reshape(gather(table, indices), pixels.shape);
-  const difference = sub(rows, pixels);
-  const distance = mean(mul(difference, difference));
+  const square = (x: Sym): Sym => mean(mul(x, x));
+  const commitment = square(sub(stopGradient(rows), pixels));
+  const learning = square(sub(rows, stopGradient(pixels)));
   return {
-    quant: transpose(add(pixels, difference), [0, 3, 1, 2]),
-    loss: add(distance, mul(distance, beta)),
+    // The gradient passes the codebook by, straight to z.
+    quant: transpose(add(pixels, stopGradient(sub(rows, pixels))), [0, 3, 1, 2]),
+    loss: options.legacy === false ? add(mul(commitment, beta), learning) : add(commitment, mul(learning, beta)),
     indices: config.sane_index_shape ? reshape(indices, [b, h, w]) : indices,
   };
 }

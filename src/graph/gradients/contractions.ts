@@ -72,7 +72,8 @@ const convWeightGradientGradient: GradientRule<'conv2dWeightGradient'> = (g, nod
 
 /**
  * Gradients of attention with the probabilities made again from queries and keys, as FlashAttention does (Dao et al. 2022), so that no
- * n × m matrix is kept from the forward pass: dS = P ∘ (dP - rowsum(dO ∘ O)).
+ * n × m matrix is kept from the forward pass: dS = P ∘ (dP - rowsum(P ∘ dP)). The row sum could be had from the output, rowsum(dO ∘ O),
+ * but then it does not cancel where one probability is nearly 1.
  */
 const attentionGradient: GradientRule<'attention'> = (g, node) => {
   const { heads, scale, causal } = node.attributes;
@@ -93,8 +94,9 @@ const attentionGradient: GradientRule<'attention'> = (g, node) => {
     return softmax(scores, -1);
   };
   const scoreGradient = (): Sym => {
+    const p = probabilities();
     const toProbabilities = matmul(split(g), split(v), { transposeB: true });
-    return mul(probabilities(), sub(toProbabilities, sum(mul(split(g), split(node.output)), [-1], { keepDims: true })));
+    return mul(p, sub(toProbabilities, sum(mul(p, toProbabilities), [-1], { keepDims: true })));
   };
   return [
     () => join(mul(matmul(scoreGradient(), split(k)), scale), q),
