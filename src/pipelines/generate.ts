@@ -6,15 +6,17 @@
 
 import type { Condition } from '../diffusion/guidance.ts';
 import { guidedModel } from '../diffusion/guidance.ts';
-import { namedSampling, type SamplerPeer } from '../diffusion/sampler-names.ts';
-import type { Inpainting, SamplerSettings } from '../diffusion/sampler.ts';
+import { diffusersSampler } from '../diffusion/diffusers/scheduler.ts';
+import { type DiffusersSchedulerConfig, diffusersSchedulerClasses } from '../diffusion/diffusers/scheduler-config.ts';
+import { type NamedSampling, namedSampling, type SamplerPeer } from '../diffusion/sampler-names.ts';
+import type { Inpainting, Sampler, SamplerSettings } from '../diffusion/sampler.ts';
 import { StableDiffusionError, throwIfAborted } from '../errors.ts';
 import { clipImageTensor } from '../image/clip-image.ts';
 import type { Image } from '../image/image.ts';
 import { type ByteConvention, tensorToImages } from '../image/image-tensor.ts';
 import { canWatermark, embedWatermark } from '../image/watermark.ts';
 import { judgeSafety } from '../models/safety-verdict.ts';
-import { createNoise } from '../random/create-noise.ts';
+import { createNoise, type NoiseOptions } from '../random/create-noise.ts';
 import type { NoiseConvention, SeededNoise } from '../random/noise-source.ts';
 import { concatenate, takeBatch } from '../tensor/arithmetic.ts';
 import { type Tensor, tensor } from '../tensor/tensor.ts';
@@ -27,12 +29,16 @@ import { type GenerationRecord, programName } from './record.ts';
 export interface GenerateOptions {
   /** One prompt for all images of a batch, or one for each. Class-conditional models take `classLabels` instead. */
   readonly prompt?: string | readonly string[];
-  readonly negativePrompt?: string;
+  /** One for all images of a batch, or one for each. */
+  readonly negativePrompt?: string | readonly string[];
   readonly classLabels?: readonly number[];
   /** Steps of the whole schedule. Default 50. */
   readonly steps?: number;
-  /** Name of a sampler, ours, CompVis's, A1111's or ComfyUI's. Default ddim. */
-  readonly sampler?: string;
+  /**
+   * Name of a sampler, ours, CompVis's, A1111's or ComfyUI's; a class of diffusers (`PNDMScheduler`), with the settings of the model's
+   * folder where it has them; or a sampler of one's own. Default ddim; for a diffusers folder with `noise: 'diffusers'`, its scheduler.
+   */
+  readonly sampler?: string | Sampler;
   /** Name of the spacing of the steps; by default the sampler's own. */
   readonly schedule?: string;
   /** Classifier-free guidance: 1 is none. Default 7.5. */
@@ -44,8 +50,12 @@ export interface GenerateOptions {
   readonly samplerSettings?: SamplerSettings;
   /** Default 42, as CompVis's scripts. */
   readonly seed?: number;
+  /** A1111's conventions and diffusers': a seed for each image of the batch instead, so that an image does not depend on the others. With it there is one iteration. */
+  readonly seeds?: readonly number[];
   /** Whose way of drawing noise. Default compvis. */
   readonly noise?: NoiseConvention;
+  /** A1111's conventions: variation, size of the composition, and other seeds for the steps. */
+  readonly noiseSettings?: Pick<NoiseOptions, 'subseed' | 'subseedStrength' | 'seedResizeFrom' | 'etaNoiseSeedDelta'>;
   /** Images made at once. Default 1, or as many as there are prompts. */
   readonly batchSize?: number;
   /** How often the batch is repeated, with further noise. Default 1. */
@@ -60,7 +70,7 @@ export interface GenerateOptions {
   readonly safety?: boolean;
   /** The invisible watermark, on images it fits (256 x 256 pixels). Default true. */
   readonly watermark?: boolean;
-  /** How decoded values become bytes. Default compvis. */
+  /** How decoded values become bytes. By default diffusers's way with its noise, else CompVis's. */
   readonly bytes?: ByteConvention;
   readonly signal?: AbortSignal;
 }
@@ -115,6 +125,8 @@ function finite(name: string, value: number): number {
 
 interface Settings {
   readonly prompts: readonly string[];
+  readonly negatives: readonly string[];
+  readonly seeds: readonly number[] | undefined;
   readonly batch: number;
   readonly iterations: number;
   readonly steps: number;
@@ -127,13 +139,22 @@ interface Settings {
 /** Validates what does not depend on the pipeline. Throws `invalid-argument`. */
 function settingsOf(options: GenerateOptions): Settings {
   const given = options.prompt === undefined ? [] : typeof options.prompt === 'string' ? [options.prompt] : [...options.prompt];
-  const batch = wholeNumber('The batch size', options.batchSize ?? Math.max(1, given.length, options.classLabels?.length ?? 0), 1, 1024);
+  const { seeds } = options;
+  const batch = wholeNumber('The batch size', options.batchSize ?? Math.max(1, given.length, seeds?.length ?? 0, options.classLabels?.length ?? 0), 1, 1024);
   if (given.length > 1 && given.length !== batch) {
     throw new StableDiffusionError('invalid-argument', `There are ${given.length} prompts for a batch of ${batch}; give one, or one for each image.`);
   }
+  const negatives = typeof options.negativePrompt === 'string' ? [options.negativePrompt] : [...(options.negativePrompt ?? [''])];
+  if (negatives.length !== 1 && negatives.length !== batch) {
+    throw new StableDiffusionError('invalid-argument', `There are ${negatives.length} negative prompts for a batch of ${batch}; give one, or one for each image.`);
+  }
+  if (seeds) checkSeeds(seeds, batch, options);
   const [first = ''] = given;
+  const [negative = ''] = negatives;
   return {
     prompts: given.length === batch ? given : Array.from({ length: batch }, () => first),
+    negatives: negatives.length === batch ? negatives : Array.from({ length: batch }, () => negative),
+    seeds,
     batch,
     iterations: wholeNumber('The number of iterations', options.iterations ?? 1, 1, 100_000),
     steps: wholeNumber('The number of steps', options.steps ?? 50, 1, 100_000),
@@ -142,6 +163,17 @@ function settingsOf(options: GenerateOptions): Settings {
     noise: options.noise ?? 'compvis',
     clipSkip: options.clipSkip ?? 1,
   };
+}
+
+/** Seeds of their own need a convention that draws each image's noise apart. */
+function checkSeeds(seeds: readonly number[], batch: number, { noise = 'compvis', iterations = 1 }: GenerateOptions): void {
+  if (noise === 'compvis' || noise === 'comfy') {
+    throw new StableDiffusionError('invalid-argument', `The ${noise} convention draws the noise of a whole batch from one seed; with a seed for each image use a1111-cpu, a1111-gpu, a1111-nv or diffusers.`);
+  }
+  if (seeds.length !== batch || iterations !== 1) {
+    throw new StableDiffusionError('invalid-argument', `There are ${seeds.length} seeds for ${iterations} times ${batch} images; give one for each, and one iteration.`);
+  }
+  for (const seed of seeds) wholeNumber('The seed', seed, Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
 }
 
 /** The condition of a batch and its empty counterpart. */
@@ -166,7 +198,7 @@ async function conditionsOf(model: Model, settings: Settings, options: GenerateO
       const { signal } = options;
       const crossattn = await encodeDistinct(model, settings.prompts, { clipSkip, signal });
       if (!guided) return { condition: { crossattn }, unconditional: undefined };
-      const negative = await encodeDistinct(model, settings.prompts.map(() => options.negativePrompt ?? ''), { clipSkip, signal });
+      const negative = await encodeDistinct(model, settings.negatives, { clipSkip, signal });
       return { condition: { crossattn }, unconditional: { crossattn: negative } };
     }
     case 'class_embedder': {
@@ -190,6 +222,23 @@ async function encodeDistinct(model: Model, prompts: readonly string[], options:
   return first ? concatenate([first, ...rest], 0) : encoded;
 }
 
+interface ChosenSampler extends Omit<NamedSampling, 'peer'> {
+  /** What the record calls it. */
+  readonly label: string;
+}
+
+/** The sampler that the options mean. Throws `invalid-argument` for a name that is none. */
+function chooseSampler(model: Model, options: GenerateOptions, noise: NoiseConvention): ChosenSampler {
+  const config = (model.checkpoint.scheduler ?? {}) as DiffusersSchedulerConfig & { readonly _class_name?: unknown };
+  const plain = { schedule: options.schedule, discardNextToLastSigma: undefined, settings: {}, sigmaConvention: 'k-diffusion' } as const;
+  const name = options.sampler ?? (noise === 'diffusers' && typeof config._class_name === 'string' ? config._class_name : 'ddim');
+  if (typeof name !== 'string') return { ...plain, sampler: name, label: name.name };
+  const scheduler = diffusersSchedulerClasses.find((className) => className === name);
+  if (scheduler) return { ...plain, sampler: diffusersSampler(scheduler, config), label: name };
+  const peer: SamplerPeer | undefined = noise === 'comfy' ? 'comfy' : noise.startsWith('a1111') ? 'a1111' : undefined;
+  return { ...namedSampling(name, { schedule: options.schedule, peer }), label: name };
+}
+
 /** Runs a task to its pictures. Throws `invalid-argument`, `too-large`, `aborted`, `not-finite`, `engine-failed`. */
 export async function* generate(model: Model, options: GenerateOptions, task: Task): Pipeline {
   const settings = settingsOf(options);
@@ -197,14 +246,14 @@ export async function* generate(model: Model, options: GenerateOptions, task: Ta
   const { width, height } = task;
   const { signal } = options;
   checkSize(model, width, height, batch);
-  const peer: SamplerPeer | undefined = settings.noise === 'comfy' ? 'comfy' : settings.noise.startsWith('a1111') ? 'a1111' : undefined;
-  const named = namedSampling(options.sampler ?? 'ddim', { schedule: options.schedule, peer });
+  const named = chooseSampler(model, options, settings.noise);
   const shape = [batch, model.latentChannels, height / model.downsampling, width / model.downsampling];
 
   yield { kind: 'stage', stage: 'text' };
   const { condition, unconditional } = await conditionsOf(model, settings, options);
 
-  let noise = createNoise({ convention: settings.noise, seed: settings.seed });
+  const createBatchNoise = (seed: number): SeededNoise => createNoise({ ...options.noiseSettings, convention: settings.noise, seed, ...(settings.seeds ? { seeds: settings.seeds } : {}) });
+  let noise = createBatchNoise(settings.seed);
   let code = options.startNoise ?? (options.fixedCode ? noise.normal(shape) : undefined);
   if (code && code.shape.join() !== shape.join()) {
     throw new StableDiffusionError('shape-mismatch', `The start noise has shape [${code.shape.join(', ')}], and [${shape.join(', ')}] is needed.`);
@@ -215,7 +264,7 @@ export async function* generate(model: Model, options: GenerateOptions, task: Ta
   for (let iteration = 1; iteration <= iterations; iteration++) {
     throwIfAborted(signal);
     // CompVis's stream goes on; the others number their batches' seeds.
-    if (iteration > 1 && settings.noise !== 'compvis') noise = createNoise({ convention: settings.noise, seed: settings.seed + (iteration - 1) * batch });
+    if (iteration > 1 && settings.noise !== 'compvis') noise = createBatchNoise(settings.seed + (iteration - 1) * batch);
     if (task.prepare) yield { kind: 'stage', stage: 'image' };
     const prepared = (await task.prepare?.(noise, batch)) ?? {};
     const start = code ?? (task.firstNoise ? task.firstNoise(shape) : noise.normal(shape));
@@ -266,14 +315,16 @@ export async function* generate(model: Model, options: GenerateOptions, task: Ta
     const decoded = await decodeBatch(model, latent, signal);
     const { images, flagged } = await checkImages(model, decoded, options);
     const record = (index: number): GenerationRecord => ({
-      version: 1, pipeline: task.pipeline, prompts: [...settings.prompts], negativePrompt: options.negativePrompt ?? '', width, height, steps,
-      sampler: options.sampler ?? 'ddim', guidanceScale, seed: settings.seed, noise: settings.noise, clipSkip: settings.clipSkip,
+      version: 1, pipeline: task.pipeline, prompts: [...settings.prompts], negativePrompt: settings.negatives[index] ?? '', width, height, steps,
+      sampler: named.label, guidanceScale, seed: settings.seed, noise: settings.noise, clipSkip: settings.clipSkip,
       batchSize: batch, iterations, index, iteration, fixedCode: options.fixedCode ?? false, model: model.checkpoint.label,
       precision: model.precision, watermark: (options.watermark ?? true) && canWatermark({ width, height }), program: programName,
       ...(options.classLabels ? { classLabels: [...options.classLabels] } : {}),
       ...(options.schedule === undefined ? {} : { schedule: options.schedule }),
       ...(options.eta === undefined ? {} : { eta: options.eta }),
       ...task.record,
+      // An image with a seed of its own is made again alone.
+      ...(settings.seeds ? { prompts: [settings.prompts[index] ?? ''], seed: settings.seeds[index] ?? settings.seed, batchSize: 1, index: 0 } : {}),
     });
     const made = images.map((image, index): GeneratedImage => {
       const marked = (options.watermark ?? true) && canWatermark(image) ? embedWatermark(image) : image;
@@ -299,7 +350,7 @@ async function decodeBatch(model: Model, latent: Tensor<'float32'>, signal: Abor
 
 /** The pictures as bytes, black where the safety checker objects. */
 async function checkImages(model: Model, decoded: Tensor<'float32'>, options: GenerateOptions): Promise<{ images: Image<3>[]; flagged?: boolean[] }> {
-  const pictures = (values: Tensor<'float32'>): Image<3>[] => tensorToImages(values, options.bytes ?? 'compvis') as Image<3>[];
+  const pictures = (values: Tensor<'float32'>): Image<3>[] => tensorToImages(values, options.bytes ?? (options.noise === 'diffusers' ? 'diffusers' : 'compvis')) as Image<3>[];
   if (options.safety === false || !model.networkConfig('safety')) return { images: pictures(decoded) };
   const pixels = clipImageTensor(tensorToImages(decoded, 'compvis-safety-checker'), { size: model.safetyImageSize });
   const margins = await model.safetyMargins(pixels, options.signal);
