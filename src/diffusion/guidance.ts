@@ -52,16 +52,8 @@ export interface GuidedModelOptions {
   readonly imageUnconditional?: Condition | undefined;
   /** Share, 0 (default) to 1, by which the guided output's standard deviation is brought back to the conditional one's. */
   readonly rescale?: number | undefined;
-  /** Run the passes one after another, for less memory. Default false: one batch. */
+  /** Run the passes one after another, for less memory. Default false: one batch where their shapes agree. */
   readonly separatePasses?: boolean | undefined;
-}
-
-/** `count` copies of a tensor with one batch item, or the tensor itself. */
-function repeatBatch<T extends Tensor>(value: T, count: number, what: string): T {
-  const items = value.shape[0] ?? 1;
-  if (items === count) return value;
-  if (items !== 1) throw new StableDiffusionError('shape-mismatch', `The ${what} condition is for ${items} images, and there are ${count}; it must have as many, or one for all.`);
-  return joinBatch(new Array<T>(count).fill(value));
 }
 
 /** Tensors one behind the other along their first axis. */
@@ -75,6 +67,14 @@ function joinBatch<T extends Tensor>(values: readonly T[]): T {
     offset += value.data.length;
   }
   return { ...first, shape, data };
+}
+
+/** `count` copies of a tensor with one batch item, or the tensor itself. */
+function repeatBatch<T extends Tensor>(value: T, count: number, what: string): T {
+  const items = value.shape[0] ?? 1;
+  if (items === count) return value;
+  if (items === 1) return joinBatch(new Array<T>(count).fill(value));
+  throw new StableDiffusionError('shape-mismatch', `The ${what} condition is for ${items} images, and there are ${count}; it must be for as many, or one for all.`);
 }
 
 function inputsOf(x: Latent, timestep: number, { crossattn, concat, adm }: Condition): NetworkInputs {
@@ -96,7 +96,6 @@ function fitTogether(a: NetworkInputs, b: NetworkInputs): boolean {
 /** Runs the network on several inputs, as one batch in their order where that can be. */
 async function runAll(network: Network, all: readonly NetworkInputs[], separate: boolean, signal: AbortSignal | undefined): Promise<Latent[]> {
   const [first] = all as [NetworkInputs];
-  if (all.length === 1) return [await network(first, signal)];
   if (separate || !all.every((inputs) => fitTogether(first, inputs))) {
     const outputs: Latent[] = [];
     for (const inputs of all) {
@@ -136,7 +135,7 @@ export function guideByImage(unconditional: Latent, image: Latent, conditional: 
   return { ...conditional, data };
 }
 
-/** Standard deviation of one item (with n - 1, as torch.std). */
+/** Standard deviation (with n - 1, as torch.std). */
 function deviation(values: Float32Array): number {
   let mean = 0;
   for (const value of values) mean += value;
@@ -148,32 +147,30 @@ function deviation(values: Float32Array): number {
 
 /** Brings each item's standard deviation back towards the conditional output's, by the share `amount`. */
 export function rescaleGuided(guided: Latent, conditional: Latent, amount: number): Latent {
-  const items = guided.shape[0] as number;
-  const size = guided.data.length / items;
+  const size = guided.data.length / (guided.shape[0] ?? 1);
   const data = guided.data.slice();
-  for (let item = 0; item < items; item++) {
-    const own = deviation(guided.data.subarray(item * size, (item + 1) * size));
+  for (let start = 0; start < data.length; start += size) {
+    const own = deviation(guided.data.subarray(start, start + size));
     if (own === 0) continue;
-    const factor = amount * (deviation(conditional.data.subarray(item * size, (item + 1) * size)) / own) + (1 - amount);
-    for (let i = item * size; i < (item + 1) * size; i++) data[i] = (data[i] as number) * factor;
+    const factor = amount * (deviation(conditional.data.subarray(start, start + size)) / own) + (1 - amount);
+    for (let i = start; i < start + size; i++) data[i] = (data[i] as number) * factor;
   }
   return { ...guided, data };
 }
 
-/** The guided model. Throws `shape-mismatch` at its first call where a condition does not fit the batch. */
+/** The guided model. Throws `invalid-argument` for a scale that is not a number, `shape-mismatch` at a call whose batch a condition does not fit. */
 export function guidedModel(options: GuidedModelOptions): DiffusionModel {
   const { network, schedule, parameterization, condition, unconditional, scale = 1, imageScale, imageUnconditional, rescale = 0, separatePasses = false } = options;
   for (const [name, value] of [['guidance scale', scale], ['image guidance scale', imageScale ?? 1], ['guidance rescale', rescale]] as const) {
-    if (!Number.isFinite(value)) throw new StableDiffusionError('invalid-argument', `The ${name} is ${value}; it must be a number.`);
+    if (!Number.isFinite(value)) throw new StableDiffusionError('invalid-argument', `The ${name} is ${value}; it must be a finite number.`);
   }
-  const byImage = imageScale !== undefined && imageUnconditional !== undefined && unconditional !== undefined;
   return {
     schedule,
     parameterization,
     async predict(x, timestep, signal) {
       throwIfAborted(signal);
       const conditional = inputsOf(x, timestep, condition);
-      if (byImage) {
+      if (imageScale !== undefined && imageUnconditional && unconditional) {
         // The order of the original: text and image, image alone, neither.
         const all = [conditional, inputsOf(x, timestep, unconditional), inputsOf(x, timestep, imageUnconditional)];
         const [c, m, u] = (await runAll(network, all, separatePasses, signal)) as [Latent, Latent, Latent];
