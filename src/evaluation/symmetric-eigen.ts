@@ -75,7 +75,10 @@ function tridiagonal(matrix: Matrix): Tridiagonal {
       continue;
     }
     let norm = 0;
-    for (let i = 0; i < k; i++) norm += ((v[i] = (v[i] as number) / scale) as number) ** 2;
+    for (let i = 0; i < k; i++) {
+      v[i] = (v[i] as number) / scale;
+      norm += (v[i] as number) ** 2;
+    }
     const last = v[k - 1] as number;
     const beta = last > 0 ? -Math.sqrt(norm) : Math.sqrt(norm);
     below[k - 1] = beta * scale;
@@ -97,7 +100,10 @@ function tridiagonal(matrix: Matrix): Tridiagonal {
       p[i] = (p[i] as number) + sum + (a[at + i] as number) * vi;
     }
     let product = 0;
-    for (let i = 0; i < k; i++) product += ((p[i] = (p[i] as number) / h) as number) * (v[i] as number);
+    for (let i = 0; i < k; i++) {
+      p[i] = (p[i] as number) / h;
+      product += (p[i] as number) * (v[i] as number);
+    }
     const half = product / (2 * h);
     for (let i = 0; i < k; i++) p[i] = (p[i] as number) - half * (v[i] as number);
     for (let i = 0; i < k; i++) {
