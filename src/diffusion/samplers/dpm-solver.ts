@@ -95,11 +95,12 @@ export function singlestepBlocks(steps: number, order: number): number[] {
 /** Times of the calls of singlestep blocks, and the end. */
 function blockTimes(time: ContinuousTime, spacing: SolverSpacing, blocks: readonly number[]): SolverTime[] {
   const all = time.spread(spacing, spacing === 'logSNR' ? blocks.length : blocks.reduce((sum, size) => sum + size, 0));
-  let last = 0;
-  const ends = blocks.map((size, i) => (spacing === 'logSNR' ? i + 1 : (last += size)));
+  /** Places in `all` where the blocks begin, and the end. */
+  const ends = [0];
+  for (const size of blocks) ends.push((ends.at(-1) as number) + (spacing === 'logSNR' ? 1 : size));
   const times: SolverTime[] = [];
   for (const [i, size] of blocks.entries()) {
-    const [from, to] = [all[i === 0 ? 0 : (ends[i - 1] as number)], all[ends[i] as number]] as [number, number];
+    const [from, to] = [all[ends[i] as number], all[ends[i + 1] as number]] as [number, number];
     const inner = time.spread(spacing, size, from, to);
     times.push(...inner.slice(0, -1).map(time.at));
     if (i === blocks.length - 1) times.push(time.at(inner.at(-1) as number));
