@@ -150,8 +150,12 @@ export class Model implements AsyncDisposable {
    * `clipSkip` 1 takes the last layer of CLIP's text encoder, 2 the one before it, …, through the final layer norm.
    */
   async encodePrompts(prompts: readonly string[], options: { readonly clipSkip?: number; readonly signal?: AbortSignal | undefined } = {}): Promise<Tensor<'float32'>> {
+    return this.encodeTokens(this.tokenize(prompts).ids, options);
+  }
+
+  /** Token ids, int64 [n, tokens], as the UNet's context. As `encodePrompts`. */
+  async encodeTokens(ids: Tensor<'int64'>, options: { readonly clipSkip?: number; readonly signal?: AbortSignal | undefined } = {}): Promise<Tensor<'float32'>> {
     const config = this.networkConfig('cond_stage');
-    const { ids } = this.tokenize(prompts);
     switch (config?.kind) {
       case 'clip_text':
         return this.#run('cond_stage', 'forward', { input_ids: ids }, clipOutput(config, options.clipSkip ?? 1), options.signal);
