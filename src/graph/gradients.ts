@@ -47,46 +47,37 @@ function dependents(nodes: readonly AnyNode[], wrt: readonly Sym[]): ReadonlySet
 /** Calculates a block's inner values again, late: from its inputs behind a barrier that waits for the block's gradient. */
 class Recomputation {
   readonly #builder: GraphBuilder;
-  readonly #block: string;
   readonly #inner: ReadonlyMap<number, AnyNode>;
   readonly #activations: ReadonlySet<number>;
   readonly #after: Sym;
-  readonly #made = new Map<number, Sym>();
+  /** Recomputed inner values, and late ones of the block's inputs. */
+  readonly #late = new Map<number, Sym>();
 
   /** `inner` are the nodes of the block whose values no other block reads; `activations` every value that is a node's output. */
-  constructor(builder: GraphBuilder, block: string, inner: ReadonlyMap<number, AnyNode>, activations: ReadonlySet<number>, after: Sym) {
+  constructor(builder: GraphBuilder, inner: ReadonlyMap<number, AnyNode>, activations: ReadonlySet<number>, after: Sym) {
     this.#builder = builder;
-    this.#block = block;
     this.#inner = inner;
     this.#activations = activations;
     this.#after = after;
   }
 
+  /** An inner value made again; any other as it is. */
   value(original: Value): Sym {
-    const made = this.#made.get(original.id);
-    if (made) return made;
-    const sym = symOf(this.#builder, original);
-    const node = this.#inner.get(original.id);
-    let result = sym;
-    if (node) {
-      this.#builder.scope = node.scope;
-      result = this.#builder.apply<OpName>(node.op, node.inputs.map((input) => this.#input(input)), node.attributes as Attributes[OpName]);
-    }
-    this.#made.set(original.id, result);
-    return result;
+    return this.#inner.has(original.id) ? this.#recompute(original) : symOf(this.#builder, original);
   }
 
-  #input(original: Value): Sym {
-    if (this.#inner.has(original.id) || !this.#activations.has(original.id)) return this.value(original);
-    const known = this.#made.get(original.id);
+  #recompute(original: Value): Sym {
+    const known = this.#late.get(original.id);
     if (known) return known;
-    const late = barrier(symOf(this.#builder, original), this.#after);
-    this.#made.set(original.id, late);
+    const node = this.#inner.get(original.id);
+    let late = symOf(this.#builder, original);
+    if (node) {
+      const inputs = node.inputs.map((input) => this.#recompute(input));
+      this.#builder.scope = node.scope;
+      late = this.#builder.apply<OpName>(node.op, inputs, node.attributes as Attributes[OpName]);
+    } else if (this.#activations.has(original.id)) late = barrier(late, this.#after);
+    this.#late.set(original.id, late);
     return late;
-  }
-
-  get block(): string {
-    return this.#block;
   }
 }
 
@@ -135,7 +126,7 @@ export function backward(loss: Sym, wrt: readonly Sym[], options: BackwardOption
     let recomputation = block === undefined ? undefined : recomputations.get(block);
     const members = block === undefined ? undefined : inner.get(block);
     if (block !== undefined && members && !recomputation) {
-      recomputation = new Recomputation(builder, block, members, activations, gradient);
+      recomputation = new Recomputation(builder, members, activations, gradient);
       recomputations.set(block, recomputation);
     }
     const current = (value: Value): Sym => recomputation?.value(value) ?? symOf(builder, value);
