@@ -125,7 +125,7 @@ test('compvis/q_sample: q_sample, predict_start_from_noise, q_posterior', () => 
   for (const name of ['variance', 'log_variance_clipped'] as const) {
     const got = Float32Array.from(rows, ({ t }) => buffers[`posterior_${name}`][t] as number);
     const want = pick(tensors, `q_posterior.${name}`);
-    const relative = (row.tolerance['rel'] as number) * Math.max(...Array.from(want.data, (value) => Math.abs(Number(value))));
+    const relative = (row.tolerance['rel'] as number) * Math.max(...Array.from(expectDType(want, 'float32').data, Math.abs));
     compareTensor({ ...common, output: `q_posterior.${name}`, tolerance: tolerance + relative }, { dtype: 'float32', shape: [2, 1, 1, 1], data: got }, want);
   }
 });
