@@ -38,7 +38,13 @@ export type ErrorCode =
   /** A number became NaN or infinite where that ends the work. */
   | 'not-finite'
   /** A network request failed. */
-  | 'network';
+  | 'network'
+  /** A model, job or picture that was asked for by its name is not there. */
+  | 'not-found'
+  /** A service has no room for more work now; `details.retryAfter` says in how many seconds to ask again. */
+  | 'busy'
+  /** A key is missing or wrong, or what was asked for is not allowed. */
+  | 'forbidden';
 
 export interface ErrorOptionsWithDetails {
   readonly cause?: unknown;
