@@ -1,4 +1,4 @@
-/** SHA-256 of an image's pixels: how a record names the pictures that it was made from. */
+/** SHA-256 of an image's pixels, and of other bytes: how a record names what it was made from. */
 
 import type { Image } from '../image/image.ts';
 
@@ -8,6 +8,11 @@ export async function digest(image: Image): Promise<string> {
   const bytes = new Uint8Array(head.length + image.data.length);
   bytes.set(head);
   bytes.set(image.data, head.length);
-  const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+  return digestBytes(bytes);
+}
+
+/** SHA-256 in lower-case hexadecimal. */
+export async function digestBytes(bytes: Uint8Array): Promise<string> {
+  const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', new Uint8Array(bytes)));
   return Array.from(hash, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

@@ -19,7 +19,8 @@ import { judgeSafety } from '../models/safety-verdict.ts';
 import { createNoise, type NoiseOptions } from '../random/create-noise.ts';
 import type { NoiseConvention, SeededNoise } from '../random/noise-source.ts';
 import { concatenate, takeBatch } from '../tensor/arithmetic.ts';
-import { type Tensor, tensor } from '../tensor/tensor.ts';
+import { bytesOf, elementCount, type Tensor, tensor } from '../tensor/tensor.ts';
+import { digestBytes } from './digest.ts';
 import type { GeneratedImage, Pipeline } from './events.ts';
 import type { Model } from './model.ts';
 import { previewImages } from './preview.ts';
@@ -29,6 +30,10 @@ import { type GenerationRecord, programName } from './record.ts';
 export interface GenerateOptions {
   /** One prompt for all images of a batch, or one for each. Class-conditional models take `classLabels` instead. */
   readonly prompt?: string | readonly string[];
+  /** Several batches of prompts instead, one after the other, as `--from-file` of CompVis's scripts: each iteration runs all of them, and the noise goes on. Each batch counts as an iteration in events and records. */
+  readonly promptBatches?: readonly (readonly string[])[];
+  /** The first of these iterations that is made; of those before it only the noise is drawn. Default 1. For `sd replay`. */
+  readonly firstIteration?: number;
   /** One for all images of a batch, or one for each. */
   readonly negativePrompt?: string | readonly string[];
   readonly classLabels?: readonly number[];
@@ -239,41 +244,68 @@ function chooseSampler(model: Model, options: GenerateOptions, noise: NoiseConve
   return { ...namedSampling(name, { schedule: options.schedule, peer }), label: name };
 }
 
+/** The settings of each batch of prompts in turn. Throws `invalid-argument`. */
+function batchesOf(options: GenerateOptions): readonly [Settings, ...Settings[]] {
+  const [first, ...rest] = (options.promptBatches ?? []).map((prompt) => settingsOf({ ...options, prompt, batchSize: prompt.length }));
+  if (!first) return [settingsOf(options)];
+  if (rest.length > 0 && options.seeds) throw new StableDiffusionError('invalid-argument', 'Seeds for each image are for one batch of prompts, and several were given.');
+  return [first, ...rest];
+}
+
 /** Runs a task to its pictures. Throws `invalid-argument`, `too-large`, `aborted`, `not-finite`, `engine-failed`. */
 export async function* generate(model: Model, options: GenerateOptions, task: Task): Pipeline {
-  const settings = settingsOf(options);
-  const { batch, iterations, steps, guidanceScale } = settings;
+  const batches = batchesOf(options);
+  const [{ steps, guidanceScale, seed, seeds, noise: convention }] = batches;
+  const iterations = batches[0].iterations * batches.length;
+  const firstMade = wholeNumber('The first iteration', options.firstIteration ?? 1, 1, iterations);
   const { width, height } = task;
   const { signal } = options;
-  checkSize(model, width, height, batch);
-  const named = chooseSampler(model, options, settings.noise);
-  const shape = [batch, model.latentChannels, height / model.downsampling, width / model.downsampling];
+  const largest = Math.max(...batches.map(({ batch }) => batch));
+  checkSize(model, width, height, largest);
+  const named = chooseSampler(model, options, convention);
+  const shapeOf = (batch: number): number[] => [batch, model.latentChannels, height / model.downsampling, width / model.downsampling];
 
-  yield { kind: 'stage', stage: 'text' };
-  const { condition, unconditional } = await conditionsOf(model, settings, options);
-
-  const createBatchNoise = (seed: number): SeededNoise => createNoise({ ...options.noiseSettings, convention: settings.noise, seed, ...(settings.seeds ? { seeds: settings.seeds } : {}) });
-  let noise = createBatchNoise(settings.seed);
-  let code = options.startNoise ?? (options.fixedCode ? noise.normal(shape) : undefined);
-  if (code && code.shape.join() !== shape.join()) {
-    throw new StableDiffusionError('shape-mismatch', `The start noise has shape [${code.shape.join(', ')}], and [${shape.join(', ')}] is needed.`);
+  let conditions: Awaited<ReturnType<typeof conditionsOf>> | undefined;
+  if (batches.length === 1) {
+    yield { kind: 'stage', stage: 'text' };
+    conditions = await conditionsOf(model, batches[0], options);
   }
+  const createBatchNoise = (first: number): SeededNoise => createNoise({ ...options.noiseSettings, convention, seed: first, ...(seeds ? { seeds } : {}) });
+  let noise = createBatchNoise(seed);
+  let code = options.startNoise ?? (options.fixedCode ? noise.normal(shapeOf(largest)) : undefined);
+  if (code && code.shape.join() !== shapeOf(largest).join()) {
+    throw new StableDiffusionError('shape-mismatch', `The start noise has shape [${code.shape.join(', ')}], and [${shapeOf(largest).join(', ')}] is needed.`);
+  }
+  const givenNoise = options.startNoise && (await digestBytes(bytesOf(options.startNoise)));
   const all: GeneratedImage[] = [];
   const latents: Tensor<'float32'>[] = [];
   let startNoise: Tensor<'float32'> | undefined;
+  const earlier: number[] = [];
   for (let iteration = 1; iteration <= iterations; iteration++) {
     throwIfAborted(signal);
+    const settings = batches[(iteration - 1) % batches.length] as Settings;
+    const { batch } = settings;
+    const shape = shapeOf(batch);
     // CompVis's stream goes on; the others number their batches' seeds.
-    if (iteration > 1 && settings.noise !== 'compvis') noise = createBatchNoise(settings.seed + (iteration - 1) * batch);
+    if (iteration > 1 && convention !== 'compvis') noise = createBatchNoise(seed + earlier.reduce((sum, size) => sum + size, 0));
+    const before = [...earlier];
+    earlier.push(batch);
+    const made = iteration >= firstMade;
+    if (!made && convention !== 'compvis') continue;
+    // How much noise a step draws does not depend on what the network says, but for the sampler that chooses its steps.
+    const rehearsed = !made && named.sampler.name !== 'dpm-adaptive';
+    if (made && batches.length > 1) yield { kind: 'stage', stage: 'text' };
+    const { condition, unconditional } = rehearsed ? { condition: {}, unconditional: undefined } : (conditions ?? (await conditionsOf(model, settings, options)));
     if (task.prepare) yield { kind: 'stage', stage: 'image' };
     const prepared = (await task.prepare?.(noise, batch)) ?? {};
-    const start = code ?? (task.firstNoise ? task.firstNoise(shape) : noise.normal(shape));
-    if (options.fixedCode) code = start;
-    startNoise ??= start;
+    const whole = code ?? (task.firstNoise ? task.firstNoise(shape) : noise.normal(shape));
+    const start = whole.shape[0] === batch ? whole : takeBatch(whole, 0, batch);
+    if (options.fixedCode) code = whole;
+    if (made) startNoise ??= start;
     const withImage = (given: Condition): Condition => (prepared.concat ? { ...given, concat: prepared.concat } : given);
     const blank = prepared.concat && tensor('float32', prepared.concat.shape, new Float32Array(prepared.concat.data.length));
     const guided = guidedModel({
-      network: (inputs, cancel) => model.predict(inputs, cancel),
+      network: rehearsed ? async () => tensor('float32', shape, new Float32Array(elementCount(shape))) : (inputs, cancel) => model.predict(inputs, cancel),
       schedule: model.schedule,
       parameterization: model.parameterization,
       condition: withImage(condition),
@@ -298,13 +330,18 @@ export async function* generate(model: Model, options: GenerateOptions, task: Ta
       ...(prepared.inpainting ? { inpainting: prepared.inpainting } : {}),
       ...(signal ? { signal } : {}),
     });
-    yield { kind: 'stage', stage: 'sampling' };
+    if (made) yield { kind: 'stage', stage: 'sampling' };
     let next = await sampling.next();
     while (!next.done) {
+      if (!made) {
+        next = await sampling.next();
+        continue;
+      }
       const { step, latent, denoised, sigma } = next.value;
       yield { kind: 'step', iteration, iterations, step, steps: next.value.steps, sigma, latent, denoised, preview: () => previewImages(model, denoised, signal) };
       next = await sampling.next();
     }
+    if (!made) continue;
     const latent = next.value;
     if (!latent.data.every(Number.isFinite)) {
       throw new StableDiffusionError('not-finite', `The ${sampler.title} sampler left the range of numbers at ${steps} steps with guidance ${guidanceScale}. Use more steps, a lower guidance scale or another sampler.`);
@@ -316,23 +353,26 @@ export async function* generate(model: Model, options: GenerateOptions, task: Ta
     const { images, flagged } = await checkImages(model, decoded, options);
     const record = (index: number): GenerationRecord => ({
       version: 1, pipeline: task.pipeline, prompts: [...settings.prompts], negativePrompt: settings.negatives[index] ?? '', width, height, steps,
-      sampler: named.label, guidanceScale, seed: settings.seed, noise: settings.noise, clipSkip: settings.clipSkip,
+      sampler: named.label, guidanceScale, seed, noise: convention, clipSkip: settings.clipSkip,
       batchSize: batch, iterations, index, iteration, fixedCode: options.fixedCode ?? false, model: model.checkpoint.label,
       precision: model.precision, watermark: (options.watermark ?? true) && canWatermark({ width, height }), program: programName,
       ...(options.classLabels ? { classLabels: [...options.classLabels] } : {}),
       ...(options.schedule === undefined ? {} : { schedule: options.schedule }),
       ...(options.eta === undefined ? {} : { eta: options.eta }),
+      ...(before.some((size) => size !== batch) ? { earlierBatches: before } : {}),
+      ...(givenNoise === undefined ? {} : { startNoise: givenNoise }),
+      ...(model.checkpoint.ema === 'used' ? { ema: true } : {}),
       ...task.record,
       // An image with a seed of its own is made again alone.
-      ...(settings.seeds ? { prompts: [settings.prompts[index] ?? ''], seed: settings.seeds[index] ?? settings.seed, batchSize: 1, index: 0 } : {}),
+      ...(seeds ? { prompts: [settings.prompts[index] ?? ''], seed: seeds[index] ?? seed, batchSize: 1, index: 0 } : {}),
     });
-    const made = images.map((image, index): GeneratedImage => {
+    const pictures = images.map((image, index): GeneratedImage => {
       const marked = (options.watermark ?? true) && canWatermark(image) ? embedWatermark(image) : image;
       const verdict = flagged?.[index];
       return { image: marked, index, record: record(index), ...(verdict === undefined ? {} : { flagged: verdict }) };
     });
-    all.push(...made);
-    yield { kind: 'images', iteration, images: made };
+    all.push(...pictures);
+    yield { kind: 'images', iteration, images: pictures };
   }
   const [first, ...rest] = latents;
   if (first && startNoise) yield { kind: 'result', images: all, latents: concatenate([first, ...rest], 0), startNoise };

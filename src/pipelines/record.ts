@@ -30,11 +30,17 @@ export const recordSchema = z.object({
   index: z.int().nonnegative(),
   iteration: z.int().positive(),
   fixedCode: z.boolean(),
+  /** Sizes of the batches before this one, whose noise is drawn first; absent where all are of its size. */
+  earlierBatches: z.array(z.int().positive()).optional(),
+  /** SHA-256 of the start noise, where it was given. */
+  startNoise: z.string().optional(),
   strength: z.number().optional(),
   /** SHA-256 of the initial image's and the mask's pixels. */
   initialImage: z.string().optional(),
   mask: z.string().optional(),
   model: z.string(),
+  /** Averaged weights were used. */
+  ema: z.boolean().optional(),
   /** Precision of the networks. */
   precision: z.enum(['float32', 'float16']),
   watermark: z.boolean(),
