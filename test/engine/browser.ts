@@ -18,22 +18,26 @@ export const withoutBrowser: string | false = executable ? false : 'no Chromium 
 export interface PageResult {
   readonly name: string;
   readonly error?: string;
+  /** Code of a StableDiffusionError. */
+  readonly code?: string;
   readonly value?: unknown;
 }
 
 const types: Readonly<Record<string, string>> = { js: 'text/javascript', mjs: 'text/javascript', wasm: 'application/wasm', html: 'text/html', safetensors: 'application/octet-stream', yaml: 'text/yaml' };
 
-function serve(script: string, files: Readonly<Record<string, string>>): Promise<Server> {
+function serve(scripts: Readonly<Record<string, string>>, files: Readonly<Record<string, string>>): Promise<Server> {
   const server = createServer((request, response) => {
     const path = new URL(request.url ?? '/', 'http://localhost').pathname;
     // Cross-origin isolation, so that WASM threads are there.
     response.setHeader('Cross-Origin-Opener-Policy', 'same-origin');
     response.setHeader('Cross-Origin-Embedder-Policy', 'require-corp');
     response.setHeader('Content-Type', types[path.split('.').at(-1) ?? ''] ?? 'text/html');
-    if (path === '/page.js') return void response.end(script);
+    const script = scripts[path];
+    if (script !== undefined) return void response.end(script);
     if (path.startsWith('/ort/')) return void response.end(readFileSync(join(root, 'node_modules/onnxruntime-web/dist', path.slice(5).replaceAll('/', ''))));
     const file = files[path];
-    if (file === undefined) return void response.end('<!doctype html><title>test</title><script type="module" src="/page.js"></script>');
+    if (file === undefined && path !== '/') return void response.writeHead(404).end();
+    if (file === undefined) return void response.end('<!doctype html><title>test</title><link rel="icon" href="data:,"><script type="module" src="/page.js"></script>');
     const bytes = readFileSync(file);
     const range = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '');
     response.setHeader('Accept-Ranges', 'bytes');
@@ -48,6 +52,10 @@ function serve(script: string, files: Readonly<Record<string, string>>): Promise
 export interface PageOptions {
   /** Files served by path, e.g. `{ '/model.safetensors': '/…/pocket.safetensors' }`. */
   readonly files?: Readonly<Record<string, string>>;
+  /** More scripts by the path they are served under, e.g. `{ '/worker.js': 'test/browser/worker.ts' }`. */
+  readonly scripts?: Readonly<Record<string, string>>;
+  /** Query of the page's address, with the question mark. */
+  readonly query?: string;
   /** Ask Chromium for WebGPU through its software driver. */
   readonly webgpu?: boolean;
   readonly timeoutMs?: number;
@@ -56,20 +64,26 @@ export interface PageOptions {
 const quiet = ['--no-sandbox', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 const softwareGpu = ['--enable-unsafe-webgpu', '--enable-features=Vulkan', '--use-webgpu-adapter=swiftshader', '--use-angle=swiftshader', '--ignore-gpu-blocklist'];
 
-/** Bundles `entry`, a module that sets `globalThis.results` to a promise of PageResult[], and returns what it resolves to. */
-export async function runInPage(entry: string, options: PageOptions = {}): Promise<PageResult[]> {
-  const bundle = await build({
+async function bundled(entry: string): Promise<string> {
+  const { outputFiles } = await build({
     entryPoints: [join(root, entry)], bundle: true, write: false, format: 'esm', platform: 'browser', target: 'chrome120', logLevel: 'error',
     conditions: ['onnxruntime-web-use-extern-wasm'],
   });
-  const server = await serve(bundle.outputFiles[0]?.text ?? '', options.files ?? {});
+  return outputFiles[0]?.text ?? '';
+}
+
+/** Bundles `entry`, a module that sets `globalThis.results` to a promise of PageResult[], and returns what it resolves to. */
+export async function runInPage(entry: string, options: PageOptions = {}): Promise<PageResult[]> {
+  const scripts: Record<string, string> = {};
+  for (const [path, source] of Object.entries({ '/page.js': entry, ...options.scripts })) scripts[path] = await bundled(source);
+  const server = await serve(scripts, options.files ?? {});
   const browser = await chromium.launch({ ...(executable ? { executablePath: executable } : {}), args: [...quiet, ...(options.webgpu ? softwareGpu : ['--disable-gpu'])] });
   try {
     const page = await browser.newPage();
     page.on('console', (message) => (message.type() === 'error' ? console.error(`page: ${message.text()}`) : undefined));
     page.on('pageerror', (error) => console.error(`page: ${error.message}`));
     page.setDefaultTimeout(options.timeoutMs ?? 60_000);
-    await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
+    await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/${options.query ?? ''}`);
     await page.waitForFunction('globalThis.results !== undefined');
     return (await page.evaluate('globalThis.results')) as PageResult[];
   } finally {

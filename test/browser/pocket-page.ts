@@ -1,0 +1,86 @@
+/** Runs in a page: pictures of the pocket model by the library, on the page's thread and in a worker. Its `?provider=` is WASM or WebGPU. */
+
+import { type ModelWorker, connectWorker, createWebEngine, loadModel, StableDiffusionError, textToImage, type WorkerEvent } from '../../src/index-web.ts';
+import { pocketRun } from './pocket-run.ts';
+
+const provider = new URLSearchParams(location.search).get('provider') === 'webgpu' ? 'webgpu' : 'wasm';
+const engineOptions = { provider, wasmPath: '/ort/', threads: 2 } as const;
+
+async function onPage(): Promise<unknown> {
+  const config = await (await fetch('/pocket.yaml')).text();
+  const model = await loadModel('/pocket.safetensors', { engine: await createWebEngine(engineOptions), config });
+  const began = performance.now();
+  for await (const event of textToImage(model, pocketRun)) {
+    if (event.kind !== 'result') continue;
+    return { latents: [...event.latents.data], pixels: [...(event.images[0]?.image.data ?? [])], seconds: (performance.now() - began) / 1000 };
+  }
+  return undefined;
+}
+
+function startWorker(): ModelWorker {
+  return connectWorker(new Worker('/worker.js', { type: 'module' }));
+}
+
+async function inWorker(): Promise<unknown> {
+  const worker = startWorker();
+  const shares: number[] = [];
+  worker.onProgress(({ share }) => shares.push(share));
+  const file = await (await fetch('/pocket.safetensors')).blob();
+  const facts = await worker.load({ file, ...engineOptions });
+  const events: WorkerEvent[] = [];
+  // Ticks of the page's own clock while the worker computes.
+  let ticks = 0;
+  const timer = setInterval(() => ticks++, 20);
+  const began = performance.now();
+  for await (const event of worker.generate({ pipeline: 'txt2img', options: pocketRun })) events.push(event);
+  const seconds = (performance.now() - began) / 1000;
+  clearInterval(timer);
+  const images = events.flatMap((event) => (event.kind === 'images' ? event.images : []));
+  const latents = events.flatMap((event) => (event.kind === 'result' ? [...event.latents.data] : []));
+  worker.terminate();
+  return {
+    facts, latents, seconds, ticks,
+    pixels: [...(images[0]?.image.data ?? [])],
+    png: [...(images[0]?.png ?? [])],
+    steps: events.filter(({ kind }) => kind === 'step').length,
+    previews: events.filter((event) => event.kind === 'step' && event.preview).length,
+    lastShare: shares.at(-1),
+  };
+}
+
+async function cancelled(): Promise<unknown> {
+  const worker = startWorker();
+  await worker.load({ file: '/pocket.safetensors', ...engineOptions });
+  const controller = new AbortController();
+  let steps = 0;
+  let code = 'none';
+  try {
+    for await (const event of worker.generate({ pipeline: 'txt2img', options: { ...pocketRun, steps: 500 } }, { signal: controller.signal, previews: false })) {
+      if (event.kind === 'step' && ++steps === 2) controller.abort();
+    }
+  } catch (error) {
+    code = error instanceof StableDiffusionError ? error.code : String(error);
+  }
+  // The worker is still of use.
+  let again = 0;
+  for await (const event of worker.generate({ pipeline: 'txt2img', options: { ...pocketRun, steps: 1 } })) if (event.kind === 'images') again += event.images.length;
+  const refused = await worker.load({ file: '/missing', ...engineOptions }).catch((error: unknown) => (error instanceof StableDiffusionError ? error.code : String(error)));
+  worker.terminate();
+  return { steps, code, again, refused };
+}
+
+const checks: Readonly<Record<string, () => Promise<unknown>>> = provider === 'webgpu' ? { onPage } : { onPage, inWorker, cancelled };
+
+async function runAll(): Promise<{ name: string; value?: unknown; error?: string; code?: string }[]> {
+  const results: { name: string; value?: unknown; error?: string; code?: string }[] = [];
+  for (const [name, check] of Object.entries(checks)) {
+    try {
+      results.push({ name, value: await check() });
+    } catch (error) {
+      results.push({ name, error: error instanceof Error ? error.message : String(error), ...(error instanceof StableDiffusionError ? { code: error.code } : {}) });
+    }
+  }
+  return results;
+}
+
+Object.assign(globalThis, { results: runAll() });

@@ -1,0 +1,93 @@
+/** The library in headless Chromium: the pocket model's picture is Node's, on the page's thread and in a worker, on WASM and WebGPU. */
+
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { before, test } from 'node:test';
+import { createNodeEngine } from '../../src/engine/node.ts';
+import { nodeImageCodec } from '../../src/image/codec-node.ts';
+import { readImageMetadata } from '../../src/image/image-metadata.ts';
+import { loadModel, pocketModel } from '../../src/pipelines/load-model-node.ts';
+import { recordSchema } from '../../src/pipelines/record.ts';
+import { textToImage } from '../../src/pipelines/text-to-image.ts';
+import { type PageResult, runInPage, withoutBrowser } from '../engine/browser.ts';
+import { recordParity } from '../parity.ts';
+import { pocketRun } from './pocket-run.ts';
+
+interface Picture {
+  readonly latents: readonly number[];
+  readonly pixels: readonly number[];
+  readonly seconds: number;
+}
+
+interface WorkerPicture extends Picture {
+  readonly facts: Readonly<Record<string, unknown>>;
+  readonly ticks: number;
+  readonly png: readonly number[];
+  readonly steps: number;
+  readonly previews: number;
+  readonly lastShare: number;
+}
+
+const files = { '/pocket.safetensors': pocketModel, '/pocket.yaml': join(pocketModel, '../pocket.yaml') };
+const options = { files, scripts: { '/worker.js': 'test/browser/worker.ts' }, timeoutMs: 300_000 };
+let node: Pick<Picture, 'latents' | 'pixels'> = { latents: [], pixels: [] };
+
+async function inNode(): Promise<Pick<Picture, 'latents' | 'pixels'>> {
+  await using engine = createNodeEngine({ threads: 2 });
+  await using model = await loadModel(pocketModel, { engine });
+  for await (const event of textToImage(model, pocketRun)) {
+    if (event.kind === 'result') return { latents: [...event.latents.data], pixels: [...(event.images[0]?.image.data ?? [])] };
+  }
+  return { latents: [], pixels: [] };
+}
+
+const largest = (a: readonly number[], b: readonly number[]): number => a.reduce((most, value, i) => Math.max(most, Math.abs(value - (b[i] ?? Number.NaN))), 0);
+
+function compare(where: string, got: Picture, tolerance: number): void {
+  assert.equal(got.latents.length, 4 * 16 * 16);
+  assert.equal(got.pixels.length, node.pixels.length);
+  const row = { part: 'browser', case: `pocket model, ${pocketRun.steps} steps, ${where}`, reference: "this program in Node (ONNX Runtime's CPU provider)" };
+  recordParity({ ...row, output: 'latents', error: largest(got.latents, node.latents), tolerance });
+  recordParity({ ...row, output: 'PNG: levels', error: largest(got.pixels, node.pixels), tolerance: 1 });
+}
+
+function value<T>(results: readonly PageResult[], name: string): T {
+  const result = results.find((candidate) => candidate.name === name);
+  assert.equal(result?.error, undefined, name);
+  return result?.value as T;
+}
+
+before(async () => {
+  if (!withoutBrowser) node = await inNode();
+});
+
+test('WASM: the pocket model makes the same picture as in Node', { skip: withoutBrowser }, async (t) => {
+  const results = await runInPage('test/browser/pocket-page.ts', options);
+
+  await t.test("on the page's thread, read by range from a URL, with its YAML", () => compare('WASM', value<Picture>(results, 'onPage'), 1e-4));
+
+  await t.test('in a worker, from a Blob without a YAML, with the page free meanwhile', async () => {
+    const got = value<WorkerPicture>(results, 'inWorker');
+    compare('WASM in a worker', got, 1e-4);
+    assert.equal(got.steps, pocketRun.steps);
+    assert.ok(got.previews >= 1, 'no preview');
+    assert.equal(got.lastShare, 1);
+    assert.ok(got.ticks > (got.seconds * 1000) / 20 / 3, `${got.ticks} ticks of 20 ms in ${got.seconds} s`);
+    const { kind, nativeSize, sizeUnit, takesPrompt, provider } = got.facts;
+    assert.deepEqual({ kind, nativeSize, sizeUnit, takesPrompt, provider }, { kind: 'txt2img', nativeSize: 128, sizeUnit: 32, takesPrompt: true, provider: 'wasm' });
+    const png = Uint8Array.from(got.png);
+    assert.equal(largest([...(await nodeImageCodec.decode(png)).data], got.pixels), 0);
+    assert.equal(recordSchema.parse(readImageMetadata(png).record).prompts[0], pocketRun.prompt);
+  });
+
+  await t.test('is cancelled between steps, works afterwards, and refuses what is not there', () => {
+    assert.deepEqual(value(results, 'cancelled'), { steps: 2, code: 'aborted', again: 1, refused: 'file-not-found' });
+  });
+});
+
+test('WebGPU (software driver): the pocket model makes the same picture as in Node', { skip: withoutBrowser }, async (t) => {
+  const results = await runInPage('test/browser/pocket-page.ts', { ...options, query: '?provider=webgpu', webgpu: true });
+  const [only] = results;
+  if (only?.code === 'engine-unavailable') return t.skip(`Chromium offers no WebGPU adapter here: ${only.error}`);
+  compare('WebGPU (SwiftShader)', value<Picture>(results, 'onPage'), 1e-3);
+});
