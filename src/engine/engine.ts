@@ -5,7 +5,8 @@
  */
 
 import type { Graph } from '../graph/graph.ts';
-import type { Tensor } from '../tensor/tensor.ts';
+import type { DType } from '../tensor/dtype.ts';
+import type { Shape, Tensor } from '../tensor/tensor.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 
 export type Provider = 'cpu' | 'webgpu' | 'cuda' | 'wasm';
@@ -15,8 +16,8 @@ export type Tensors = Readonly<Record<string, Tensor>>;
 export interface CompileOptions {
   /** Element type of weights and activations inside the program. Inputs and outputs stay float32. Default float32. */
   readonly precision?: 'float32' | 'float16';
-  /** Parameters built into the program (fast, fixed) or given anew at each run (training). Default 'fixed'. */
-  readonly parameters?: 'fixed' | 'inputs';
+  /** Parameters built into the program (fast, fixed), or given anew at each run (training): all, or the named ones. Default 'fixed'. */
+  readonly parameters?: 'fixed' | 'inputs' | { readonly inputs: ReadonlySet<string> };
   readonly signal?: AbortSignal;
   /** Called as weights are read, with the share that is done, 0 … 1. */
   readonly onProgress?: (share: number) => void;
@@ -28,6 +29,40 @@ export interface RunOptions {
   readonly outputs?: readonly string[];
 }
 
+/**
+ * Tensors that stay in the engine from run to run: trained parameters, an optimiser's moments, averages. Programs read and write them
+ * where they are.
+ */
+export interface EngineState extends AsyncDisposable {
+  readonly entries: ReadonlyMap<string, { readonly dtype: DType; readonly shape: Shape }>;
+  /** Copies of the named tensors, by default of all. */
+  read(names?: readonly string[]): Promise<Record<string, Tensor>>;
+  /** Sets tensors, new ones or others of the same type and shape as before. What was given may be written to afterwards. */
+  write(tensors: Tensors): Promise<void>;
+  dispose(): Promise<void>;
+}
+
+/** Which inputs and parameters of a program come from a state, and which outputs stay there, by name in the program and name in the state. */
+export interface StateBinding {
+  readonly inputs?: Readonly<Record<string, string>>;
+  /** Tensors that exist; they are overwritten. Bound outputs are not returned. */
+  readonly outputs?: Readonly<Record<string, string>>;
+}
+
+/** One of several runs: its own tensors and its own places in the state. A program whose input is declared with one dimension takes a state's tensor flat. */
+export interface BoundRun extends StateBinding {
+  readonly tensors?: Tensors;
+}
+
+export interface BoundOptions {
+  readonly signal?: AbortSignal;
+  /**
+   * Lets the program write a tensor of the state while it also reads it. Right only for programs that work element by element and read
+   * the old values no more once they make the new ones; saves the memory of the new values. Default false.
+   */
+  readonly inPlace?: boolean;
+}
+
 export interface Program extends AsyncDisposable {
   /** The graph the program was made from. */
   readonly graph: Graph;
@@ -36,6 +71,11 @@ export interface Program extends AsyncDisposable {
    * @throws `shape-mismatch` for missing inputs and wrong shapes, `aborted`, `engine-failed`
    */
   run(inputs: Tensors, options?: RunOptions): Promise<Record<string, Tensor>>;
+  /**
+   * Runs once for each of `runs`, in order, on tensors of a state; the results are the outputs that are not bound.
+   * @throws as `run`; after an error in the middle, what earlier runs wrote stays written
+   */
+  runBound(state: EngineState, runs: readonly BoundRun[], options?: BoundOptions): Promise<Record<string, Tensor>[]>;
   /** Frees the program's memory. */
   dispose(): Promise<void>;
 }
@@ -46,6 +86,8 @@ export interface Engine extends AsyncDisposable {
    * @throws `weights-mismatch` if a parameter is missing or has another shape, `engine-failed` if the runtime refuses the graph
    */
   compile(graph: Graph, weights: WeightSource, options?: CompileOptions): Promise<Program>;
+  /** An empty state. */
+  createState(): EngineState;
   /** Disposes every program and stops the engine. */
   dispose(): Promise<void>;
 }

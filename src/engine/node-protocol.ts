@@ -19,7 +19,22 @@ export type Request =
   | { readonly kind: 'compile'; readonly program: number; readonly model: Uint8Array; readonly settings: SessionSettings }
   /** Runs a program's segments in order. `cancel` is shared memory: set to 1, the run stops before its next segment. */
   | { readonly kind: 'run'; readonly program: number; readonly feeds: Readonly<Record<string, Tensor>>; readonly outputs: readonly string[]; readonly cancel: Int32Array }
-  | { readonly kind: 'dispose'; readonly program: number };
+  /** Runs a program of one segment once for each of `runs`, on tensors of a state. */
+  | { readonly kind: 'run-bound'; readonly program: number; readonly state: number; readonly runs: readonly BoundRequest[]; readonly inPlace: boolean; readonly cancel: Int32Array }
+  | { readonly kind: 'dispose'; readonly program: number }
+  /** Sets tensors of a state, which is made by the first. */
+  | { readonly kind: 'write-state'; readonly state: number; readonly tensors: Readonly<Record<string, Tensor>> }
+  | { readonly kind: 'read-state'; readonly state: number; readonly names: readonly string[] }
+  | { readonly kind: 'dispose-state'; readonly state: number };
+
+export interface BoundRequest {
+  readonly feeds: Readonly<Record<string, Tensor>>;
+  /** Inputs from the state, with the dimensions the program takes them in. */
+  readonly inputs: readonly { readonly input: string; readonly name: string; readonly flat: boolean }[];
+  readonly outputs: readonly { readonly output: string; readonly name: string }[];
+  /** Outputs that are returned. */
+  readonly wanted: readonly string[];
+}
 
 export interface RequestMessage {
   readonly id: number;
@@ -27,5 +42,5 @@ export interface RequestMessage {
 }
 
 export type ResponseMessage =
-  | { readonly id: number; readonly outputs?: Record<string, Tensor> }
+  | { readonly id: number; readonly results: readonly Record<string, Tensor>[] }
   | { readonly id: number; readonly error: string };

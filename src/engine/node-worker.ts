@@ -2,13 +2,15 @@
 
 import { parentPort } from 'node:worker_threads';
 import { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
-import type { Request, RequestMessage, ResponseMessage, SessionSettings } from './node-protocol.ts';
+import type { BoundRequest, Request, RequestMessage, ResponseMessage, SessionSettings } from './node-protocol.ts';
 import { fromOrt, toOrt } from './ort-tensor.ts';
 import type { WeightBuffer } from './weights.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 
 /** The segments of each program, in order. Most programs have one. */
 const programs = new Map<number, InferenceSession[]>();
+/** Tensors that stay between runs. */
+const states = new Map<number, Map<string, Tensor>>();
 /** Weights that have arrived for a segment that is not compiled yet. */
 const arrived = new Map<number, WeightBuffer[]>();
 
@@ -55,24 +57,90 @@ function found(values: ReadonlyMap<string, OrtTensor>, name: string): OrtTensor 
   return value;
 }
 
-async function handle(request: Request): Promise<Record<string, Tensor> | undefined> {
+/** One run on tensors of a state. An output is written straight to its place in the state, unless the program reads that place as well. */
+async function runOnState(session: InferenceSession, state: Map<string, Tensor>, { feeds, inputs, outputs, wanted }: BoundRequest, inPlace: boolean): Promise<Record<string, Tensor>> {
+  const place = (name: string): Tensor => {
+    const value = state.get(name);
+    if (!value) throw new Error(`the state has no tensor ${name}`);
+    return value;
+  };
+  const values: Record<string, OrtTensor> = Object.fromEntries(Object.entries(feeds).map(([name, value]) => [name, toOrt(OrtTensor, value)]));
+  for (const { input, name, flat } of inputs) {
+    const value = place(name);
+    values[input] = toOrt(OrtTensor, flat ? { ...value, shape: [value.data.length] } : value);
+  }
+  const read = new Set(inputs.map(({ name }) => name));
+  const flatNames = new Set(inputs.filter(({ flat }) => flat).map(({ name }) => name));
+  const flatRun = flatNames.size > 0;
+  const fetches: Record<string, OrtTensor | null> = Object.fromEntries(wanted.map((name) => [name, null]));
+  for (const { output, name } of outputs) {
+    const value = place(name);
+    fetches[output] = inPlace || !read.has(name) ? toOrt(OrtTensor, flatRun ? { ...value, shape: [value.data.length] } : value) : null;
+  }
+  const results = await session.run(values, fetches);
+  for (const { output, name } of outputs) {
+    if (fetches[output] === null) place(name).data.set(results[output]?.data as never);
+  }
+  return Object.fromEntries(wanted.map((name) => [name, fromOrt(found(new Map(Object.entries(results)), name))]));
+}
+
+async function runBound({ program, state, runs, inPlace, cancel }: Extract<Request, { kind: 'run-bound' }>): Promise<Record<string, Tensor>[]> {
+  const [session, ...more] = programs.get(program) ?? [];
+  if (!session || more.length > 0) throw new Error(`program ${program} is not loaded, or has several segments`);
+  const tensors = states.get(state) ?? new Map<string, Tensor>();
+  const results: Record<string, Tensor>[] = [];
+  for (const request of runs) {
+    if (Atomics.load(cancel, 0) === 1) throw new Error('cancelled');
+    results.push(await runOnState(session, tensors, request, inPlace));
+  }
+  return results;
+}
+
+function writeState({ state, tensors }: Extract<Request, { kind: 'write-state' }>): void {
+  const entries = states.get(state) ?? new Map<string, Tensor>();
+  states.set(state, entries);
+  for (const [name, value] of Object.entries(tensors)) entries.set(name, value);
+}
+
+function readState({ state, names }: Extract<Request, { kind: 'read-state' }>): Record<string, Tensor> {
+  const entries = states.get(state) ?? new Map<string, Tensor>();
+  return Object.fromEntries(names.map((name) => {
+    const value = entries.get(name);
+    if (!value) throw new Error(`the state has no tensor ${name}`);
+    return [name, { ...value, data: value.data.slice() } as Tensor];
+  }));
+}
+
+async function handle(request: Request): Promise<readonly Record<string, Tensor>[]> {
   switch (request.kind) {
     case 'weights': {
       arrived.set(request.program, [...(arrived.get(request.program) ?? []), request.buffer]);
-      return undefined;
+      return [];
     }
     case 'compile': {
       await compile(request);
-      return undefined;
+      return [];
     }
     case 'run':
-      return run(request);
+      return [await run(request)];
+    case 'run-bound':
+      return runBound(request);
+    case 'write-state': {
+      writeState(request);
+      return [];
+    }
+    case 'read-state':
+      return [readState(request)];
+    case 'dispose-state': {
+      states.delete(request.state);
+      return [];
+    }
     case 'dispose': {
       arrived.delete(request.program);
       const sessions = programs.get(request.program) ?? [];
       programs.delete(request.program);
       for (const session of sessions) await session.release();
-      return undefined;
+      return [];
     }
   }
 }
@@ -85,9 +153,9 @@ parentPort?.on('message', ({ id, request }: RequestMessage) => {
     let response: ResponseMessage;
     const transfer: ArrayBuffer[] = [];
     try {
-      const outputs = await handle(request);
-      for (const value of Object.values(outputs ?? {})) transfer.push(value.data.buffer as ArrayBuffer);
-      response = outputs ? { id, outputs } : { id };
+      const results = await handle(request);
+      for (const outputs of results) for (const value of Object.values(outputs)) transfer.push(value.data.buffer as ArrayBuffer);
+      response = { id, results };
     } catch (error) {
       response = { id, error: error instanceof Error ? error.message : `error ${String(error)}` };
     }

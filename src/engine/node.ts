@@ -5,11 +5,12 @@ import { StableDiffusionError, throwIfAborted } from '../errors.ts';
 import type { Graph } from '../graph/graph.ts';
 import { partition } from '../graph/partition.ts';
 import { emitOnnx } from '../onnx/emit.ts';
-import type { Tensor } from '../tensor/tensor.ts';
+import type { DType } from '../tensor/dtype.ts';
+import type { Shape, Tensor } from '../tensor/tensor.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
-import type { CompileOptions, Engine, Program, RunOptions, Tensors } from './engine.ts';
-import { prepareFeeds, wantedOutputs } from './feeds.ts';
-import type { Request, ResponseMessage, SessionSettings } from './node-protocol.ts';
+import type { BoundOptions, BoundRun, CompileOptions, Engine, EngineState, Program, RunOptions, Tensors } from './engine.ts';
+import { checkStateWrite, givenParameters, prepareFeeds, unboundOutputs, wantedOutputs } from './feeds.ts';
+import type { BoundRequest, Request, ResponseMessage, SessionSettings } from './node-protocol.ts';
 import { bufferedBytes, planWeights, readBuffers, type WeightBuffer, type WeightPlan } from './weights.ts';
 
 export interface NodeEngineOptions {
@@ -26,7 +27,7 @@ const workerFile = new URL(import.meta.url.endsWith('.ts') ? './node-worker.ts' 
 const segmentBytes = 2 ** 27;
 
 interface Pending {
-  readonly resolve: (outputs: Record<string, Tensor>) => void;
+  readonly resolve: (results: readonly Record<string, Tensor>[]) => void;
   readonly reject: (error: Error) => void;
 }
 
@@ -53,7 +54,7 @@ class Runtime {
       this.#pending.delete(message.id);
       if (this.#pending.size === 0) this.#worker.unref();
       if ('error' in message) pending?.reject(runtimeError(message.error));
-      else pending?.resolve(message.outputs ?? {});
+      else pending?.resolve(message.results);
     });
     this.#worker.on('error', (error) => this.#end(error));
     this.#worker.on('exit', (code) => this.#end(new Error(`the worker thread ended with code ${code}`)));
@@ -66,7 +67,7 @@ class Runtime {
   }
 
   /** Sends a request. The process stays alive until the answer is here. */
-  call(request: Request, transfer: ArrayBuffer[] = []): Promise<Record<string, Tensor>> {
+  call(request: Request, transfer: ArrayBuffer[] = []): Promise<readonly Record<string, Tensor>[]> {
     if (this.#ended) return Promise.reject(this.#ended);
     return new Promise((resolve, reject) => {
       const id = this.#nextId++;
@@ -91,14 +92,47 @@ function orAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promis
   });
 }
 
+/** Tensors in the worker. What is known here are their names, types and shapes. */
+class NodeState implements EngineState {
+  readonly entries = new Map<string, { readonly dtype: DType; readonly shape: Shape }>();
+  readonly id: number;
+  readonly #runtime: Runtime;
+
+  constructor(runtime: Runtime, id: number) {
+    this.#runtime = runtime;
+    this.id = id;
+  }
+
+  async read(names: readonly string[] = [...this.entries.keys()]): Promise<Record<string, Tensor>> {
+    const [tensors] = await this.#runtime.call({ kind: 'read-state', state: this.id, names });
+    return tensors ?? {};
+  }
+
+  async write(tensors: Tensors): Promise<void> {
+    checkStateWrite(this.entries, tensors);
+    const copies = Object.fromEntries(Object.entries(tensors).map(([name, value]) => [name, { ...value, data: value.data.slice() } as Tensor]));
+    await this.#runtime.call({ kind: 'write-state', state: this.id, tensors: copies }, Object.values(copies).map(({ data }) => data.buffer as ArrayBuffer));
+    for (const [name, { dtype, shape }] of Object.entries(tensors)) this.entries.set(name, { dtype, shape });
+  }
+
+  async dispose(): Promise<void> {
+    this.entries.clear();
+    await this.#runtime.call({ kind: 'dispose-state', state: this.id });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+}
+
 class NodeProgram implements Program {
   readonly graph: Graph;
   readonly #runtime: Runtime;
   readonly #id: number;
-  readonly #parameters: 'fixed' | 'inputs';
+  readonly #parameters: CompileOptions['parameters'];
   #disposed: Promise<unknown> | undefined;
 
-  constructor(graph: Graph, runtime: Runtime, id: number, parameters: 'fixed' | 'inputs') {
+  constructor(graph: Graph, runtime: Runtime, id: number, parameters: CompileOptions['parameters']) {
     this.graph = graph;
     this.#runtime = runtime;
     this.#id = id;
@@ -112,7 +146,28 @@ class NodeProgram implements Program {
     const feeds = prepareFeeds(this.graph, inputs, this.#parameters);
     const cancel = new Int32Array(new SharedArrayBuffer(4));
     options.signal?.addEventListener('abort', () => Atomics.store(cancel, 0, 1), { once: true });
-    return orAborted(this.#runtime.call({ kind: 'run', program: this.#id, feeds, outputs, cancel }), options.signal);
+    const [results] = await orAborted(this.#runtime.call({ kind: 'run', program: this.#id, feeds, outputs, cancel }), options.signal);
+    return results ?? {};
+  }
+
+  async runBound(state: EngineState, runs: readonly BoundRun[], options: BoundOptions = {}): Promise<Record<string, Tensor>[]> {
+    throwIfAborted(options.signal);
+    if (this.#disposed) throw new StableDiffusionError('invalid-argument', 'The program has been disposed of.');
+    if (!(state instanceof NodeState)) throw new StableDiffusionError('invalid-argument', 'The state belongs to another engine.');
+    const requests = runs.map(({ tensors = {}, inputs = {}, outputs = {} }): BoundRequest => {
+      const feeds = prepareFeeds(this.graph, tensors, this.#parameters, { state, names: inputs });
+      const declared = new Map([...this.graph.inputs, ...this.graph.parameters].map(({ name, value }) => [name, value.shape.length]));
+      return {
+        feeds,
+        inputs: Object.entries(inputs).map(([input, name]) => ({ input, name, flat: declared.get(input) === 1 && state.entries.get(name)?.shape.length !== 1 })),
+        outputs: Object.entries(outputs).map(([output, name]) => ({ output, name })),
+        wanted: unboundOutputs(this.graph, state, outputs),
+      };
+    });
+    const cancel = new Int32Array(new SharedArrayBuffer(4));
+    options.signal?.addEventListener('abort', () => Atomics.store(cancel, 0, 1), { once: true });
+    const request = { kind: 'run-bound', program: this.#id, state: state.id, runs: requests, inPlace: options.inPlace ?? false, cancel } as const;
+    return [...(await orAborted(this.#runtime.call(request), options.signal))];
   }
 
   async dispose(): Promise<void> {
@@ -130,6 +185,7 @@ class NodeEngine implements Engine {
   readonly #threads: number;
   readonly #runtime = new Runtime();
   #nextProgram = 0;
+  #nextState = 0;
 
   constructor(options: NodeEngineOptions) {
     this.provider = options.provider ?? 'cpu';
@@ -145,16 +201,18 @@ class NodeEngine implements Engine {
       await this.#runtime.call({ kind: 'compile', program, model: emitOnnx(graph, { precision }), settings: settings() });
       return new NodeProgram(graph, this.#runtime, program, 'inputs');
     }
-    const plan = planWeights(graph, weights, precision, true);
+    const given = givenParameters(graph, options.parameters);
+    const plan = planWeights({ ...graph, parameters: graph.parameters.filter(({ name }) => !given.has(name)) }, weights, precision, true);
     const buffered = new Set(plan.buffered.map(({ name }) => name));
-    const segments = bufferedBytes(plan) <= 2 * segmentBytes ? [graph] : partition(graph, segmentBytes, ({ name }) => (buffered.has(name) ? plan.storage(name).length : 0));
+    // A program on a state is one segment: its outputs are written where they stay.
+    const segments = given.size > 0 || bufferedBytes(plan) <= 2 * segmentBytes ? [graph] : partition(graph, segmentBytes, ({ name }) => (buffered.has(name) ? plan.storage(name).length : 0));
     // The next segment's weights are read while the worker packs those of the one before.
     let compiled: Promise<unknown> = Promise.resolve();
     try {
       for await (const { segment, buffers } of this.#read(segments, plan, weights, options)) {
         await orAborted(compiled, options.signal);
         for (const buffer of buffers) void this.#runtime.call({ kind: 'weights', program, buffer }, [buffer.data.buffer as ArrayBuffer]);
-        const model = emitOnnx(segment, { precision, parameters: plan.storage });
+        const model = emitOnnx(segment, { precision, parameters: plan.storage, given });
         compiled = this.#runtime.call({ kind: 'compile', program, model, settings: settings(plan.folder, segments.length > 1) });
         compiled.catch(() => {}); // Looked at before the next segment and at the end.
       }
@@ -163,7 +221,7 @@ class NodeEngine implements Engine {
       await this.#runtime.call({ kind: 'dispose', program }).catch(() => {});
       throw error;
     }
-    return new NodeProgram(graph, this.#runtime, program, 'fixed');
+    return new NodeProgram(graph, this.#runtime, program, options.parameters);
   }
 
   /** Each segment with its buffered weights, read as they are asked for. */
@@ -179,6 +237,10 @@ class NodeEngine implements Engine {
       }
       yield { segment, buffers };
     }
+  }
+
+  createState(): EngineState {
+    return new NodeState(this.#runtime, this.#nextState++);
   }
 
   async dispose(): Promise<void> {

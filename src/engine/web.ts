@@ -10,8 +10,8 @@ import type { Graph } from '../graph/graph.ts';
 import { emitOnnx } from '../onnx/emit.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
-import type { CompileOptions, Engine, Program, RunOptions, Tensors } from './engine.ts';
-import { prepareFeeds, wantedOutputs } from './feeds.ts';
+import type { BoundOptions, BoundRun, CompileOptions, Engine, EngineState, Program, RunOptions, Tensors } from './engine.ts';
+import { checkStateWrite, givenParameters, prepareFeeds, unboundOutputs, wantedOutputs } from './feeds.ts';
 import { fromOrt, toOrt } from './ort-tensor.ts';
 import { planWeights, readBuffers, type WeightBuffer } from './weights.ts';
 
@@ -55,15 +55,46 @@ class Turns {
   }
 }
 
+/** Tensors in the page's memory; the runtime copies what a program reads and returns what it writes. */
+class WebState implements EngineState {
+  readonly entries = new Map<string, Tensor>();
+
+  async read(names: readonly string[] = [...this.entries.keys()]): Promise<Record<string, Tensor>> {
+    return Object.fromEntries(names.map((name) => {
+      const value = this.tensor(name);
+      return [name, { ...value, data: value.data.slice() } as Tensor];
+    }));
+  }
+
+  async write(tensors: Tensors): Promise<void> {
+    checkStateWrite(this.entries, tensors);
+    for (const [name, value] of Object.entries(tensors)) this.entries.set(name, { ...value, data: value.data.slice() } as Tensor);
+  }
+
+  tensor(name: string): Tensor {
+    const found = this.entries.get(name);
+    if (!found) throw new StableDiffusionError('invalid-argument', `The state has no tensor ${name}.`);
+    return found;
+  }
+
+  async dispose(): Promise<void> {
+    this.entries.clear();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+}
+
 class WebProgram implements Program {
   readonly graph: Graph;
   readonly #session: InferenceSession;
   readonly #runtime: Runtime;
   readonly #turns: Turns;
-  readonly #parameters: 'fixed' | 'inputs';
+  readonly #parameters: CompileOptions['parameters'];
   #disposed = false;
 
-  constructor(graph: Graph, session: InferenceSession, runtime: Runtime, turns: Turns, parameters: 'fixed' | 'inputs') {
+  constructor(graph: Graph, session: InferenceSession, runtime: Runtime, turns: Turns, parameters: CompileOptions['parameters']) {
     this.graph = graph;
     this.#session = session;
     this.#runtime = runtime;
@@ -75,12 +106,36 @@ class WebProgram implements Program {
     throwIfAborted(options.signal);
     if (this.#disposed) throw new StableDiffusionError('invalid-argument', 'The program has been disposed of.');
     const outputs = wantedOutputs(this.graph, options.outputs);
-    const feeds = prepareFeeds(this.graph, inputs, this.#parameters);
-    return this.#turns.take(async () => {
+    return this.#run(prepareFeeds(this.graph, inputs, this.#parameters), outputs, options.signal);
+  }
+
+  async runBound(state: EngineState, runs: readonly BoundRun[], options: BoundOptions = {}): Promise<Record<string, Tensor>[]> {
+    if (!(state instanceof WebState)) throw new StableDiffusionError('invalid-argument', 'The state belongs to another engine.');
+    const results: Record<string, Tensor>[] = [];
+    for (const { tensors = {}, inputs = {}, outputs = {} } of runs) {
       throwIfAborted(options.signal);
+      if (this.#disposed) throw new StableDiffusionError('invalid-argument', 'The program has been disposed of.');
+      const feeds = prepareFeeds(this.graph, tensors, this.#parameters, { state, names: inputs });
+      const wanted = unboundOutputs(this.graph, state, outputs);
+      for (const { name, value } of [...this.graph.inputs, ...this.graph.parameters]) {
+        const place = inputs[name];
+        if (place === undefined) continue;
+        const held = state.tensor(place);
+        feeds[name] = value.shape.length === 1 ? { ...held, shape: [held.data.length] } : held;
+      }
+      const made = await this.#run(feeds, [...wanted, ...Object.keys(outputs)], options.signal);
+      for (const [output, place] of Object.entries(outputs)) state.tensor(place).data.set(made[output]?.data as never);
+      results.push(Object.fromEntries(wanted.map((name) => [name, made[name] as Tensor])));
+    }
+    return results;
+  }
+
+  #run(feeds: Tensors, outputs: readonly string[], signal: AbortSignal | undefined): Promise<Record<string, Tensor>> {
+    return this.#turns.take(async () => {
+      throwIfAborted(signal);
       try {
         const tensors = Object.fromEntries(Object.entries(feeds).map(([name, value]) => [name, toOrt(this.#runtime.Tensor, value)]));
-        const results = await this.#session.run(tensors, outputs);
+        const results = await this.#session.run(tensors, [...outputs]);
         return Object.fromEntries(outputs.map((name) => {
           const value = results[name];
           if (!value) throw new Error(`the runtime returned no ${name}`);
@@ -117,9 +172,10 @@ class WebEngine implements Engine {
   async compile(graph: Graph, weights: WeightSource, options: CompileOptions = {}): Promise<Program> {
     throwIfAborted(options.signal);
     const precision = options.precision ?? 'float32';
+    const given = givenParameters(graph, options.parameters);
     const fixed = options.parameters !== 'inputs';
-    const plan = fixed ? planWeights(graph, weights, precision, false) : undefined;
-    const model = emitOnnx(graph, { precision, ...(plan ? { parameters: plan.storage } : {}) });
+    const plan = fixed ? planWeights({ ...graph, parameters: graph.parameters.filter(({ name }) => !given.has(name)) }, weights, precision, false) : undefined;
+    const model = emitOnnx(graph, { precision, ...(plan ? { parameters: plan.storage, given } : {}) });
     const externalData: WeightBuffer[] = [];
     for await (const buffer of readBuffers(plan?.buffered ?? [], weights, options.signal)) {
       externalData.push(buffer);
@@ -141,6 +197,10 @@ class WebEngine implements Engine {
     const program = new WebProgram(graph, session, this.#runtime, this.#turns, options.parameters ?? 'fixed');
     this.#programs.add(program);
     return program;
+  }
+
+  createState(): EngineState {
+    return new WebState();
   }
 
   async dispose(): Promise<void> {

@@ -13,6 +13,8 @@ export interface EmitOptions {
   readonly precision?: 'float32' | 'float16';
   /** Where parameters lie. Without it they are inputs of the model, after the graph's own. */
   readonly parameters?: ParameterStorage;
+  /** Names of parameters that are inputs of the model although others are not. */
+  readonly given?: ReadonlySet<string>;
 }
 
 /** Operations that lose too much in float16 (sums over many elements, exponentials): computed in float32 between casts. */
@@ -24,7 +26,9 @@ const castTo = { float32: 1, float16: 10 } as const;
 export function emitOnnx(graph: Graph, options: EmitOptions = {}): Uint8Array {
   const precision = options.precision ?? 'float32';
   const half = precision === 'float16';
-  const emitter = new Emitter(graph, precision, options.parameters);
+  const isGiven = (name: string): boolean => !options.parameters || (options.given?.has(name) ?? false);
+  const stored = graph.parameters.filter(({ name }) => !isGiven(name));
+  const emitter = new Emitter({ ...graph, parameters: stored }, precision, options.parameters);
   const inputs: OnnxValue[] = [];
   const onnxShape = (value: Value): (number | string)[] => value.shape.map((size) => (typeof size === 'number' ? size : dimText(size)));
   const declare = (name: string, value: Value, dtype: DType): OnnxValue => ({ name, dtype, shape: onnxShape(value) });
@@ -34,11 +38,10 @@ export function emitOnnx(graph: Graph, options: EmitOptions = {}): Uint8Array {
     emitter.rename(value, name);
     if (half && value.dtype === 'float32') emitter.rename(value, emitter.node('Cast', [name], { to: castTo.float16 }));
   }
-  if (!options.parameters) {
-    for (const { name, value } of graph.parameters) {
-      inputs.push(declare(name, value, emitter.dtype(value)));
-      emitter.rename(value, name);
-    }
+  for (const { name, value } of graph.parameters) {
+    if (!isGiven(name)) continue;
+    inputs.push(declare(name, value, emitter.dtype(value)));
+    emitter.rename(value, name);
   }
   for (const { value, tensor } of graph.constants) emitter.rename(value, emitter.constant(tensor));
 

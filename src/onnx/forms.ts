@@ -4,7 +4,7 @@
  */
 
 import { StableDiffusionError } from '../errors.ts';
-import { addDims, multiplyDims, subtractDims } from '../graph/dim.ts';
+import { addDims, multiplyDims, productOfDims, subtractDims } from '../graph/dim.ts';
 import type { Value } from '../graph/graph.ts';
 import type { Attributes, OpName, Pads } from '../graph/operations.ts';
 import { float32, int64 } from '../tensor/tensor.ts';
@@ -145,11 +145,16 @@ export const forms: { readonly [K in OpName]: Form<K> } = {
     return e.node('Reshape', [e.name(x), e.node('Add', [e.shape(output.shape), zero])], {}, options);
   },
   gather: direct('Gather', { axis: 0 }),
+  // ScatterElements adds one element after the other; ScatterND adds in parallel, in an order that changes from run to run.
   scatterAdd: (e, inputs, _, output, options) => {
     const [ids, rows] = [at(inputs, 0), at(inputs, 1)];
     const zero = e.node('Expand', [e.scalar(0), e.shape(output.shape)]);
-    const index = e.node('Unsqueeze', [e.name(ids), e.integers([ids.shape.length])]);
-    return e.node('ScatterND', [zero, index, e.name(rows)], { reduction: 'add' }, options);
+    const count = productOfDims(ids.shape);
+    const rest = rows.shape.slice(ids.shape.length);
+    const flat = e.node('Reshape', [e.name(rows), e.shape([count, ...rest])]);
+    const column = e.node('Reshape', [e.name(ids), e.shape([count, ...rest.map(() => 1)])]);
+    const index = e.node('Expand', [column, e.shape([count, ...rest])]);
+    return e.node('ScatterElements', [zero, index, flat], { axis: 0, reduction: 'add' }, options);
   },
   oneHot: (e, inputs, { depth }, _, options) => e.node('OneHot', [e.name(at(inputs, 0)), e.integers([depth]), e.constant(float32([2], [0, 1]))], { axis: -1 }, options),
   upsampleNearest: (e, inputs, { scale }, _, options) => resample(e, at(inputs, 0), scale, { mode: 'nearest', coordinate_transformation_mode: 'asymmetric', nearest_mode: 'floor' }, options),

@@ -147,6 +147,51 @@ export const checks: readonly Check[] = [
     },
   },
   {
+    name: 'some parameters fixed, some given',
+    run: async (engine) => {
+      const graph = trace({ x: { dtype: 'float32', shape: [1, 2] } }, ({ x: input }, p) => ({ out: f.linear(input, p.get('weight', [1, 2]), p.get('bias', [1])) }));
+      const weights = memoryWeights(new Map([['weight', float32([1, 2], [1, 1])]]));
+      const program = await engine.compile(graph, weights, { parameters: { inputs: new Set(['bias']) } });
+      for (const bias of [1, 3]) nearly((await program.run({ x: float32([1, 2], [1, 2]), bias: float32([1], [bias]) }))['out'], [3 + bias], 1e-6);
+      await program.dispose();
+    },
+  },
+  {
+    name: 'a state stays between runs, is read where it is and written in place',
+    run: async (engine) => {
+      await using state = engine.createState();
+      await state.write({ weight: float32([1, 2], [1, 2]), gradient: float32([1, 2], [0, 0]), other: float32([2, 2], [1, 2, 3, 4]), rest: float32([2, 2], [1, 1, 1, 1]) });
+      // weight ← its gradient, for both programs: one not element by element, one that is, over tensors of any shape.
+      const outer = trace({ x: { dtype: 'float32', shape: [1, 2] } }, ({ x: input }, p) => {
+        const weight = p.get('weight', [1, 2]);
+        return { gradient: f.matmul(weight, f.matmul(input, weight, { transposeA: true })), sum: f.sum(weight) };
+      });
+      const first = await engine.compile(outer, none, { parameters: 'inputs' });
+      const given = float32([1, 2], [1, 1]);
+      const [result] = await first.runBound(state, [{ tensors: { x: given }, inputs: { weight: 'weight' }, outputs: { gradient: 'gradient' } }]);
+      nearly(result?.['sum'], [3], 0);
+      ensure(!('gradient' in (result ?? {})), 'a bound output was returned');
+      nearly((await state.read(['gradient']))['gradient'], [3, 6], 1e-6);
+      // The same tensor read and written: the old values count throughout.
+      await first.runBound(state, [{ tensors: { x: given }, inputs: { weight: 'weight' }, outputs: { gradient: 'weight' } }]);
+      nearly((await state.read(['weight']))['weight'], [3, 6], 1e-6);
+      const flat = { dtype: 'float32', shape: [dim('n')] } as const;
+      const step = trace({ p: flat, g: flat, rate: { dtype: 'float32', shape: [] } }, ({ p, g, rate }) => ({ next: f.sub(p, f.mul(g, rate)) }));
+      const second = await engine.compile(step, none);
+      const runs = [{ inputs: { p: 'weight', g: 'gradient' }, outputs: { next: 'weight' } }, { inputs: { p: 'other', g: 'rest' }, outputs: { next: 'other' } }];
+      for (let i = 0; i < 2; i++) await second.runBound(state, runs.map((run) => ({ ...run, tensors: { rate: float32([], [0.5]) } })), { inPlace: true });
+      const { weight, other } = await state.read();
+      nearly(weight, [0, 0], 1e-6);
+      nearly(other, [0, 1, 2, 3], 1e-6);
+      ensure(other?.shape.join() === '2,2', `the shape became ${other?.shape}`);
+      await rejects(second.runBound(state, [{ tensors: { rate: float32([], [1]) }, inputs: { p: 'weight', g: 'other' } }]), 'shape-mismatch');
+      await rejects(second.runBound(state, [{ tensors: { rate: float32([], [1]) }, inputs: { p: 'nothing', g: 'other' } }]), 'shape-mismatch');
+      await rejects(state.write({ weight: float32([2], [1, 2]) }), 'shape-mismatch');
+      await first.dispose();
+      await second.dispose();
+    },
+  },
+  {
     name: 'wrong inputs and weights are refused by name',
     run: async (engine) => {
       const { graph, weights } = smallNetwork();
