@@ -58,6 +58,7 @@ export async function* imageToImage(model: Model, options: ImageToImageOptions):
     const initial = await sampleLatent(model, repeated(picture, batch), noise, options.signal);
     return { initial, startStep: steps - Math.trunc(strength * steps) };
   };
-  const record = { strength, initialImage: await digest(options.image) };
+  const { imageGuidanceScale } = options;
+  const record = { strength, initialImage: await digest(options.image), ...(imageGuidanceScale === undefined ? {} : { imageGuidanceScale }) };
   yield* generate(model, options, { pipeline: 'img2img', width: columns, height: rows, prepare, record });
 }

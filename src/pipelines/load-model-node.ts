@@ -20,6 +20,8 @@ import { Model } from './model.ts';
 export interface LoadModelOptions extends OpenCheckpointOptions {
   /** By default one on the CPU, which is stopped when the model is disposed of. */
   readonly engine?: Engine;
+  /** Stop `engine` too when the model is disposed of. */
+  readonly ownsEngine?: boolean;
   readonly precision?: 'float32' | 'float16';
   /** vocab.txt of the BERT tokenizer, for models with BERT's text encoder. By default `vocab.txt` beside the checkpoint. */
   readonly vocabulary?: string;
@@ -71,7 +73,7 @@ export async function loadModel(path: string = pocketModel, options: LoadModelOp
     }
     return new Model({
       engine: options.engine ?? createNodeEngine(),
-      ownsEngine: options.engine === undefined,
+      ownsEngine: options.ownsEngine ?? options.engine === undefined,
       checkpoint,
       ...(tokenizer ? { tokenizer } : {}),
       ...(preview ? { preview } : {}),

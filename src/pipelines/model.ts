@@ -14,6 +14,7 @@ import { expectDType, float32, type Tensor, tensor } from '../tensor/tensor.ts';
 import type { BertTokenizer } from '../tokenizer/bert-tokenizer.ts';
 import type { ClipTokenizer } from '../tokenizer/clip-tokenizer.ts';
 import type { Checkpoint, CheckpointParts } from '../weights/checkpoint.ts';
+import { nativeLatentSize } from './native-size.ts';
 import { assertMatch, compareParameters } from '../weights/report.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 
@@ -99,10 +100,7 @@ export class Model implements AsyncDisposable {
 
   /** Side in pixels of the pictures the model was made for. Stable Diffusion v1's YAML says 256; it was fine-tuned on 512. */
   get nativeSize(): number {
-    const { image_size, unet_config, cond_stage_config } = this.checkpoint.config;
-    const latent = typeof image_size === 'number' ? image_size : (image_size[0] ?? 32);
-    const isV1 = unet_config.model_channels === 320 && typeof cond_stage_config === 'object' && cond_stage_config?.kind === 'clip_text';
-    return (isV1 ? Math.max(latent, 64) : latent) * this.downsampling;
+    return nativeLatentSize(this.checkpoint.config) * this.downsampling;
   }
 
   /** The compiled program of one graph of a network; compiled once. */

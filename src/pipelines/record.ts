@@ -35,6 +35,8 @@ export const recordSchema = z.object({
   /** SHA-256 of the start noise, where it was given. */
   startNoise: z.string().optional(),
   strength: z.number().optional(),
+  /** InstructPix2Pix models. */
+  imageGuidanceScale: z.number().optional(),
   /** SHA-256 of the initial image's and the mask's pixels. */
   initialImage: z.string().optional(),
   mask: z.string().optional(),
