@@ -1,0 +1,102 @@
+/**
+ * Batches for training: samples in a seeded order, filtered, decoded and prepared in parallel with the training step, with the state from
+ * which the same batches follow again. What a sample becomes depends on the seed, the epoch and its place in the order, on nothing else.
+ */
+
+import { StableDiffusionError } from '../../errors.ts';
+import type { ImageCodec } from '../../image/codec.ts';
+import { TorchGenerator } from '../../random/torch-generator.ts';
+import { toFloat32 } from '../../tensor/convert.ts';
+import type { Tensor } from '../../tensor/tensor.ts';
+import { prefetch } from './prefetch.ts';
+import { type PictureOptions, preparePicture } from './prepare-picture.ts';
+import type { Problems } from './problems.ts';
+import type { Sample, SampleSource, TrainingItem } from './sample.ts';
+import { rejection, type SampleFilter } from './sample-filter.ts';
+import { type OrderedSample, orderedSamples, type OrderOptions, type OrderState } from './sample-order.ts';
+
+export interface ItemOptions {
+  readonly codec: ImageCodec;
+  readonly picture: PictureOptions;
+  readonly problems: Problems;
+  readonly filter?: SampleFilter;
+  /** For a sample without caption: use none (default), this one, or leave the sample out. It is reported in each case but the second. */
+  readonly missingCaption?: 'empty' | 'skip' | { readonly caption: string };
+}
+
+export interface BatchOptions extends ItemOptions, OrderOptions {
+  readonly batchSize: number;
+  /** Samples that are read and decoded ahead. Default: those of two batches. */
+  readonly ahead?: number;
+}
+
+export interface TrainingBatch {
+  /** `batchSize` of them; fewer only at the end of a single pass. */
+  readonly items: readonly TrainingItem[];
+  /** Of the last item. A batch may have items of two epochs. */
+  readonly epoch: number;
+  /** Give it as `state` to get the batch after this one next. */
+  readonly state: OrderState;
+}
+
+/** Batches without end, or of one pass. Throws `invalid-argument` where a whole pass gave no item, or what the source throws. */
+export async function* trainingBatches(source: SampleSource, options: BatchOptions): AsyncGenerator<TrainingBatch, void, void> {
+  const { batchSize, ahead = 2 * batchSize } = options;
+  if (!Number.isInteger(batchSize) || batchSize < 1) throw new StableDiffusionError('invalid-argument', `A batch has a whole number of items from 1, and ${batchSize} was given.`);
+  const work = async (ordered: OrderedSample) => ({ ordered, item: ordered.sample && (await prepareItem(ordered.sample, ordered.seed, options)) });
+  let items: TrainingItem[] = [];
+  let epoch = options.state?.epoch ?? 0;
+  let inEpoch = options.state?.drawn ? 1 : 0; // a resumed epoch may have had its items before
+  let last: OrderState | undefined;
+  for await (const { ordered, item } of prefetch(orderedSamples(source, options), work, { ahead })) {
+    if (ordered.epoch !== epoch) {
+      if (inEpoch === 0) throw new StableDiffusionError('invalid-argument', `${source.label}: a whole pass gave no item to train on. What was left out:\n${options.problems.summary()}`);
+      epoch = ordered.epoch;
+      inEpoch = 0;
+    }
+    last = ordered.state;
+    if (!item) continue;
+    inEpoch++;
+    items.push(item);
+    if (items.length === batchSize) {
+      yield { items, epoch, state: ordered.state };
+      items = [];
+    }
+  }
+  if (items.length > 0 && last) yield { items, epoch, state: last };
+}
+
+/** The item of one sample, or undefined where it is left out, which is then reported. `seed` decides caption, crop and flip. */
+export async function prepareItem(sample: Sample, seed: number, options: ItemOptions): Promise<TrainingItem | undefined> {
+  const { problems, filter, missingCaption = 'empty' } = options;
+  const { name, metadata } = sample;
+  const generator = new TorchGenerator(seed);
+  const early = filter && rejection(filter, metadata);
+  if (early !== undefined) {
+    problems.report('filtered', name, `${name} is left out: ${early}.`);
+    return undefined;
+  }
+  const drawn = sample.captions.length > 1 ? sample.captions[generator.integer(0, sample.captions.length)] : sample.captions[0];
+  if (drawn === undefined && typeof missingCaption === 'string') {
+    problems.report('missing-caption', name, `${name} has no caption and is ${missingCaption === 'skip' ? 'left out' : 'used with an empty one'}.`);
+    if (missingCaption === 'skip') return undefined;
+  }
+  const caption = drawn ?? (typeof missingCaption === 'string' ? '' : missingCaption.caption);
+  if ('latents' in sample) {
+    const { latents } = sample;
+    const chosen = latents[latents.length > 1 ? generator.integer(0, latents.length) : 0] as Tensor;
+    return { latents: toFloat32(chosen), caption, name, metadata };
+  }
+  try {
+    const picture = await options.codec.decode(sample.image);
+    const late = filter && rejection(filter, metadata, picture);
+    if (late === undefined) return { image: preparePicture(picture, options.picture, generator), caption, name, metadata };
+    problems.report('filtered', name, `${name} is left out: ${late}.`);
+  } catch (cause) {
+    if (!(cause instanceof StableDiffusionError) || !isOfTheFile(cause)) throw cause;
+    problems.report('corrupt-image', name, `The picture of ${name} is left out. ${cause.message}`);
+  }
+  return undefined;
+}
+
+const isOfTheFile = ({ code }: StableDiffusionError): boolean => code === 'file-corrupt' || code === 'file-truncated' || code === 'file-unsupported' || code === 'too-large';

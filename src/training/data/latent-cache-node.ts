@@ -1,0 +1,140 @@
+/**
+ * Latents kept on disk, so that the autoencoder sees every picture once: `latents-00000.safetensors` and so on, tensors `<i>.<variant>`,
+ * with captions and metadata of the samples in each file's own metadata. A file is there whole or not at all, and needs no other.
+ */
+
+import { mkdir, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { StableDiffusionError } from '../../errors.ts';
+import { convert } from '../../tensor/convert.ts';
+import type { Tensor } from '../../tensor/tensor.ts';
+import { fileError, openFile } from '../../weights/byte-source-node.ts';
+import { openSafetensors } from '../../weights/safetensors.ts';
+import { writeSafetensors } from '../../weights/safetensors-write.ts';
+import type { WeightSource } from '../../weights/weight-source.ts';
+import { writeFileAtomic } from '../../weights/write-file-node.ts';
+import type { IndexedSource, LatentSample, SampleMetadata } from './sample.ts';
+
+export interface LatentCacheOptions {
+  /** Says what the latents depend on: autoencoder, size, crop, variants. A cache with another one is refused. */
+  readonly fingerprint: string;
+}
+
+export interface LatentCacheWriterOptions extends LatentCacheOptions {
+  /** Element type on disk. Default `float32`, so that training is the same to the bit with and without a cache. */
+  readonly dtype?: 'float32' | 'float16';
+  /** Samples in a file; at most so many are lost where the work is cut off. Default 256. */
+  readonly shardSize?: number;
+}
+
+export interface LatentCacheWriter {
+  /** Whether the sample is in the cache already, from this run or one before. */
+  has(name: string): boolean;
+  /** Throws `not-finite` for latents that hold NaN or infinity, and `file-access` where a file cannot be written. */
+  add(sample: LatentSample): Promise<void>;
+  /** Writes what is left. To be called at the end. */
+  finish(): Promise<void>;
+}
+
+interface StoredSample {
+  readonly name: string;
+  readonly captions: readonly string[];
+  readonly metadata: SampleMetadata;
+  readonly variants: number;
+}
+
+const fileName = (number: number): string => `latents-${String(number).padStart(5, '0')}.safetensors`;
+
+/** Opens a folder to write to, which is made if need be; what is in it stays, and is not made again. Throws `config-invalid` where it has another fingerprint. */
+export async function writeLatentCache(folder: string, options: LatentCacheWriterOptions): Promise<LatentCacheWriter> {
+  const { fingerprint, dtype = 'float32', shardSize = 256 } = options;
+  await mkdir(folder, { recursive: true }).catch((cause: unknown) => {
+    throw fileError(folder, cause);
+  });
+  const names = new Set<string>();
+  const numbers = await shardNumbers(folder);
+  for (const number of numbers) {
+    const { source, samples } = await openShard(join(folder, fileName(number)), fingerprint);
+    await source.close();
+    for (const { name } of samples) names.add(name);
+  }
+  let next = (numbers.at(-1) ?? -1) + 1;
+  let waiting: LatentSample[] = [];
+  const flush = async (): Promise<void> => {
+    if (waiting.length === 0) return;
+    const tensors = new Map<string, Tensor>(waiting.flatMap((sample, i) => sample.latents.map((value, variant) => [`${i}.${variant}`, value] as const)));
+    const samples: StoredSample[] = waiting.map(({ name, captions, metadata, latents }) => ({ name, captions, metadata, variants: latents.length }));
+    const entries = [...tensors].map(([name, value]) => ({ name, dtype: value.dtype, shape: value.shape }));
+    const metadata = { fingerprint, samples: JSON.stringify(samples, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value)) };
+    await writeFileAtomic(join(folder, fileName(next)), writeSafetensors(entries, ({ name }) => tensors.get(name) as Tensor, { metadata }));
+    next++;
+    waiting = [];
+  };
+  return {
+    has: (name) => names.has(name),
+    async add(sample) {
+      if (names.has(sample.name)) return;
+      const latents = sample.latents.map((value) => {
+        const stored = convert(value, dtype);
+        if (!convert(stored, 'float32').data.every(Number.isFinite)) {
+          throw new StableDiffusionError('not-finite', `The latents of ${sample.name} are not finite${dtype === 'float16' ? ' in float16' : ''}. Look at the picture and the autoencoder${dtype === 'float16' ? ', or keep them in float32' : ''}.`);
+        }
+        return stored;
+      });
+      names.add(sample.name);
+      waiting.push({ ...sample, latents });
+      if (waiting.length >= shardSize) await flush();
+    },
+    finish: flush,
+  };
+}
+
+/** Opens a cache for reading, headers only. Throws `file-not-found` where there is none, `config-invalid` where it has another fingerprint, or what `openSafetensors` throws. */
+export async function latentCache(folder: string, options: LatentCacheOptions): Promise<IndexedSource> {
+  const numbers = await shardNumbers(folder);
+  if (numbers.length === 0) throw new StableDiffusionError('file-not-found', `${folder} holds no latents (latents-00000.safetensors). Make them first.`);
+  const sources: WeightSource[] = [];
+  const samples: { readonly source: WeightSource; readonly index: number; readonly stored: StoredSample }[] = [];
+  try {
+    for (const number of numbers) {
+      const shard = await openShard(join(folder, fileName(number)), options.fingerprint);
+      sources.push(shard.source);
+      for (const [index, stored] of shard.samples.entries()) samples.push({ source: shard.source, index, stored });
+    }
+  } catch (cause) {
+    for (const source of sources) await source.close();
+    throw cause;
+  }
+  return {
+    label: folder,
+    count: samples.length,
+    async read(number, signal) {
+      const found = samples[number];
+      if (!found) throw new StableDiffusionError('invalid-argument', `There is no sample ${number} in ${folder}, which has ${samples.length}.`);
+      const { source, index, stored } = found;
+      const latents: Tensor[] = [];
+      for (let variant = 0; variant < stored.variants; variant++) latents.push(await source.read(`${index}.${variant}`, signal));
+      return { name: stored.name, captions: stored.captions, metadata: stored.metadata, latents };
+    },
+    async close() {
+      for (const source of sources) await source.close();
+    },
+  };
+}
+
+async function shardNumbers(folder: string): Promise<number[]> {
+  const names = await readdir(folder).catch((cause: unknown) => {
+    throw fileError(folder, cause);
+  });
+  return names.flatMap((name) => /^latents-(\d+)\.safetensors$/.exec(name)?.[1] ?? []).map(Number).sort((a, b) => a - b);
+}
+
+async function openShard(path: string, fingerprint: string): Promise<{ readonly source: WeightSource; readonly samples: readonly StoredSample[] }> {
+  const source = await openSafetensors(await openFile(path));
+  const found = source.metadata?.get('fingerprint');
+  const samples = source.metadata?.get('samples');
+  if (typeof samples === 'string' && found === fingerprint) return { source, samples: JSON.parse(samples) as StoredSample[] };
+  await source.close();
+  if (typeof samples !== 'string') throw new StableDiffusionError('file-corrupt', `${path} is not a file of cached latents: it does not say whose they are. Move it away.`);
+  throw new StableDiffusionError('config-invalid', `The latents in ${path} were made with other settings (${JSON.stringify(found)}, and ${JSON.stringify(fingerprint)} is wanted). Use another folder, or delete them.`);
+}

@@ -1,0 +1,59 @@
+/**
+ * Preparing a picture for training: to RGB, the shorter side resized to the wanted size, cropped to a square, flipped. Sizes, positions and
+ * the draws from the generator are torchvision's (`Resize`, `CenterCrop` or `RandomCrop`, `RandomHorizontalFlip`), pixels are Pillow's.
+ */
+
+import { StableDiffusionError } from '../../errors.ts';
+import { crop, createImage, flatten, type Image, toRgb } from '../../image/image.ts';
+import { resize, type ResizeFilter } from '../../image/resize.ts';
+import type { TorchGenerator } from '../../random/torch-generator.ts';
+
+export interface PictureOptions {
+  /** Pixels of each side: 512 for Stable Diffusion v1, 256 in its first phase. */
+  readonly size: number;
+  /** Default `center`. */
+  readonly crop?: 'center' | 'random';
+  /** Probability of mirroring left and right. Default 0. */
+  readonly flip?: number;
+  /** Default `bicubic`, as the configurations of Stable Diffusion. */
+  readonly filter?: ResizeFilter;
+  /** Colour behind transparent pixels; by default transparency is dropped, which shows the colours hidden below it (`convert("RGB")`). */
+  readonly background?: readonly [number, number, number];
+}
+
+/** A square RGB picture of the wanted size. The generator is drawn from only for random crops and flips. */
+export function preparePicture(picture: Image, options: PictureOptions, generator: TorchGenerator): Image<3> {
+  const { size, flip = 0, filter = 'bicubic' } = options;
+  if (!Number.isInteger(size) || size < 1) throw new StableDiffusionError('invalid-argument', `The size of training pictures is a whole number of pixels, and ${size} was given.`);
+  const rgb = options.background ? flatten(picture, options.background) : toRgb(picture);
+  const { width, height } = rgb;
+  const longer = Math.trunc((size * Math.max(width, height)) / Math.min(width, height));
+  const [newWidth, newHeight] = width <= height ? [size, longer] : [longer, size];
+  const resized = newWidth === width && newHeight === height ? rgb : resize(rgb, newWidth, newHeight, filter);
+  const [spareX, spareY] = [newWidth - size, newHeight - size];
+  let [left, top] = [roundHalfEven(spareX / 2), roundHalfEven(spareY / 2)];
+  if (options.crop === 'random' && spareX + spareY > 0) {
+    top = generator.integer(0, spareY + 1);
+    left = generator.integer(0, spareX + 1);
+  }
+  const square = spareX + spareY > 0 ? crop(resized, left, top, size, size) : resized;
+  return flip > 0 && generator.uniform() < flip ? mirror(square) : square;
+}
+
+function roundHalfEven(value: number): number {
+  const floor = Math.floor(value);
+  return value - floor === 0.5 ? floor + (floor % 2) : Math.round(value);
+}
+
+/** Left and right exchanged. */
+export function mirror(picture: Image<3>): Image<3> {
+  const { width, height, data } = picture;
+  const out = createImage(width, height, 3);
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const from = (y * width + x) * 3;
+      out.data.set(data.subarray(from, from + 3), (y * width + width - 1 - x) * 3);
+    }
+  }
+  return out;
+}

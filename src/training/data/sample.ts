@@ -1,0 +1,75 @@
+/** What data sets are made of: samples as they lie in files, and the items that training gets of them. */
+
+import type { Image } from '../../image/image.ts';
+import type { Tensor } from '../../tensor/tensor.ts';
+
+/** What a data set says of a picture besides its caption: sizes, scores, tags, an address. JSON values; whole numbers beyond 2^53 as bigint. */
+export type SampleMetadata = Readonly<Record<string, unknown>>;
+
+/** A picture as a file's bytes, with its captions. */
+export interface EncodedSample {
+  /** Names the sample in messages: a path in the data set, `00012.tar:000120003`, `train.parquet:17`. */
+  readonly name: string;
+  /** PNG, JPEG, WebP or GIF. */
+  readonly image: Uint8Array;
+  /** None if the data set has none for it; one of them is drawn each time if there are several. */
+  readonly captions: readonly string[];
+  readonly metadata: SampleMetadata;
+}
+
+/** Latents kept from before, in place of the picture. */
+export interface LatentSample {
+  readonly name: string;
+  /** One tensor for each way the picture was prepared (such as flipped); one is drawn each time. */
+  readonly latents: readonly Tensor[];
+  readonly captions: readonly string[];
+  readonly metadata: SampleMetadata;
+}
+
+export type Sample = EncodedSample | LatentSample;
+
+interface Item {
+  readonly caption: string;
+  readonly name: string;
+  readonly metadata: SampleMetadata;
+}
+
+/** A prepared picture of the wanted size. */
+export interface ImageItem extends Item {
+  readonly image: Image<3>;
+}
+
+/** Latents [c, h, w], or moments [2c, h, w] as the autoencoder's encoder gives them; which of them the cache says. */
+export interface LatentItem extends Item {
+  readonly latents: Tensor<'float32'>;
+}
+
+export type TrainingItem = ImageItem | LatentItem;
+
+/** A data set whose samples can be read in any order. */
+export interface IndexedSource {
+  readonly label: string;
+  readonly count: number;
+  /** The sample of a number from 0; undefined where it is missing or broken, which has then been reported. */
+  read(index: number, signal?: AbortSignal): Promise<Sample | undefined>;
+  close(): Promise<void>;
+}
+
+/** A sample and its place in its shard, from which it can be read again. */
+export interface PlacedSample {
+  readonly sample: Sample;
+  /** A byte offset, a row: what it counts is the source's business. Increasing within a shard. */
+  readonly position: number;
+}
+
+/** A data set that is read in sequence, shard by shard: for what lies in archives. */
+export interface ShardedSource {
+  readonly label: string;
+  /** Names, in their natural order. */
+  readonly shards: readonly string[];
+  /** The samples of a shard, in order, from its beginning or from the position of one of them. What is broken is reported and left away. */
+  open(shard: number, position?: number, signal?: AbortSignal): AsyncIterable<PlacedSample>;
+  close(): Promise<void>;
+}
+
+export type SampleSource = IndexedSource | ShardedSource;
