@@ -1,0 +1,145 @@
+/** Job: what a caller wants made, everything decided (seeds, model, size), and what became of it. Plain JSON: it goes into a journal. */
+
+import { z } from 'zod';
+import { noiseConventions } from '../random/noise-source.ts';
+import { blobIdSchema } from './store/blob-store.ts';
+
+export const priorities = ['high', 'normal', 'low'] as const;
+export type Priority = (typeof priorities)[number];
+
+export const jobStates = ['queued', 'running', 'done', 'failed', 'cancelled'] as const;
+export type JobState = (typeof jobStates)[number];
+
+export const outputFormats = ['png', 'jpeg', 'webp'] as const;
+
+/** A1111's way of painting a part of a picture anew. */
+const inpaintSchema = z.object({
+  /** Standard deviation of the blur of the mask's edge, pixels. */
+  blurX: z.number().nonnegative(),
+  blurY: z.number().nonnegative(),
+  /** What the hole holds before it is painted. */
+  fill: z.enum(['fill', 'original', 'latent noise', 'latent nothing']),
+  /** Paint only the part around the mask, at the size of the job, with this margin in pixels; undefined paints the whole picture. */
+  onlyMaskedPadding: z.int().nonnegative().optional(),
+  /** Paint where the mask is black. */
+  invert: z.boolean(),
+});
+
+export const jobRequestSchema = z.object({
+  kind: z.enum(['txt2img', 'img2img', 'inpaint']),
+  /** A name of the catalogue. */
+  model: z.string(),
+  /** One for each picture. */
+  prompts: z.array(z.string()).min(1),
+  negativePrompt: z.string(),
+  /** One for each picture. */
+  seeds: z.array(z.int()).min(1),
+  /** Seed of the variation of each picture, and its share. */
+  subseeds: z.array(z.int()).min(1),
+  subseedStrength: z.number().min(0).max(1),
+  seedResizeFrom: z.object({ width: z.int(), height: z.int() }).optional(),
+  seedDelta: z.int().optional(),
+  /** Pictures of one iteration: what `skip` passes over. */
+  batchSize: z.int().positive(),
+  width: z.int().positive(),
+  height: z.int().positive(),
+  steps: z.int().positive(),
+  sampler: z.string(),
+  schedule: z.string().optional(),
+  guidanceScale: z.number(),
+  imageGuidanceScale: z.number().optional(),
+  eta: z.number().optional(),
+  churn: z.object({ sChurn: z.number(), sTmin: z.number(), sTmax: z.number().optional(), sNoise: z.number() }).optional(),
+  noise: z.enum(noiseConventions),
+  clipSkip: z.int().positive(),
+  /** img2img, inpaint: share of the schedule that is run. */
+  strength: z.number().min(0).max(1).optional(),
+  /** The initial picture and the mask, in the store. */
+  image: blobIdSchema.optional(),
+  mask: blobIdSchema.optional(),
+  /** How a picture of other proportions is fitted. */
+  resizeMode: z.enum(['stretch', 'crop', 'fill']).optional(),
+  inpaint: inpaintSchema.optional(),
+  /** A second pass at a larger size. */
+  hires: z.object({ width: z.int().positive(), height: z.int().positive(), steps: z.int().positive(), strength: z.number().min(0).max(1), upscaler: z.enum(['lanczos', 'nearest', 'bicubic', 'bilinear']), upscalerName: z.string() }).optional(),
+  format: z.object({ type: z.enum(outputFormats), quality: z.int().min(1).max(100) }),
+  /** How many previews to make on the way; more are made where somebody watches. */
+  previews: z.int().nonnegative(),
+  /** Extra settings of the infotext. */
+  scheduler: z.string().optional(),
+});
+
+export type JobRequest = z.output<typeof jobRequestSchema>;
+
+export const resultImageSchema = z.object({
+  /** SHA-256 of the file: its name in the store. */
+  id: blobIdSchema,
+  mediaType: z.string(),
+  width: z.int(),
+  height: z.int(),
+  seed: z.int(),
+  subseed: z.int(),
+  prompt: z.string(),
+  /** A1111's settings text. */
+  infotext: z.string(),
+  /** The safety checker's verdict; a flagged picture is black. */
+  flagged: z.boolean().optional(),
+});
+
+export const jobResultSchema = z.object({
+  images: z.array(resultImageSchema),
+  /** Stopped before its end: pictures are unfinished or missing. */
+  interrupted: z.boolean(),
+  modelHash: z.string().nullable(),
+  /** Seconds in the engine and around it. */
+  seconds: z.number(),
+  /** Pictures of all jobs that were made in the same run. */
+  batch: z.int(),
+});
+
+export type ResultImage = z.output<typeof resultImageSchema>;
+export type JobResult = z.output<typeof jobResultSchema>;
+
+export interface JobError {
+  readonly code: string;
+  readonly message: string;
+}
+
+export interface NewJob {
+  /** Chosen by who adds it: adding the same id again gives the job that is there. */
+  readonly id: string;
+  /** Whose it is: the name of an API key. */
+  readonly owner: string;
+  /** The surface it came by. */
+  readonly source: 'a1111' | 'openai' | 'jobs';
+  readonly priority: Priority;
+  readonly request: JobRequest;
+}
+
+export interface Job extends NewJob {
+  readonly state: JobState;
+  /** How often it was begun. */
+  readonly attempt: number;
+  /** Milliseconds since 1970. */
+  readonly createdAt: number;
+  readonly startedAt?: number;
+  readonly finishedAt?: number;
+  readonly result?: JobResult;
+  readonly error?: JobError;
+}
+
+export const isFinished = (job: Job): boolean => job.state === 'done' || job.state === 'failed' || job.state === 'cancelled';
+
+/** Samplers whose step size depends on all pictures of the batch together. */
+const coupled = /dpm[ _-]?(adaptive|ad)\b/i;
+
+/**
+ * Jobs with the same key may be made in one run of the program, each picture being what it would be alone. Two things make that so: noise
+ * that is drawn for each picture from its own seed, and a sampler that looks at each picture alone. Others have a key of their own.
+ */
+export function batchKey(job: NewJob): string {
+  const { request: r } = job;
+  const alone = r.kind !== 'txt2img' || r.subseedStrength > 0 || r.hires !== undefined || r.noise === 'compvis' || r.noise === 'comfy' || coupled.test(r.sampler);
+  if (alone) return job.id;
+  return JSON.stringify([r.model, r.width, r.height, r.steps, r.sampler, r.schedule, r.guidanceScale, r.eta, r.churn, r.noise, r.clipSkip, r.seedResizeFrom, r.seedDelta]);
+}

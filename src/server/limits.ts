@@ -1,0 +1,33 @@
+/** What one request, one caller and the whole server may use. Set by the operator; every limit is checked before the memory or time is spent. */
+
+export interface Limits {
+  /** Bytes of a request's body. */
+  readonly bodyBytes: number;
+  /** Width times height of one picture that is made. */
+  readonly pixels: number;
+  /** Width times height of a picture that is sent in, by its header. */
+  readonly inputPixels: number;
+  readonly steps: number;
+  /** Pictures of one request: batch size times iterations. */
+  readonly pictures: number;
+  /** Characters of a prompt. */
+  readonly promptLength: number;
+  /** Jobs that wait, of all callers together. Beyond it the answer is 503. */
+  readonly queueLength: number;
+  /** Jobs of one caller that wait or run. Beyond it the answer is 429. */
+  readonly queuePerCaller: number;
+  /** How often a job is begun before it counts as failed: it may be the job that ends the process. */
+  readonly attempts: number;
+}
+
+export const defaultLimits: Limits = {
+  bodyBytes: 32 * 2 ** 20,
+  pixels: 2048 * 2048,
+  inputPixels: 4096 * 4096,
+  steps: 150,
+  pictures: 32,
+  promptLength: 10_000,
+  queueLength: 1000,
+  queuePerCaller: 500,
+  attempts: 5,
+};

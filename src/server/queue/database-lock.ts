@@ -1,0 +1,53 @@
+/**
+ * One process at a time opens the journal. The SQLite build locks with a folder beside the file, which outlives a killed process; a note
+ * of who holds it tells a dead holder from a living one.
+ */
+
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { StableDiffusionError } from '../../errors.ts';
+
+/** When a process began, in the kernel's ticks: a number used again names another process. Undefined where the system does not say. */
+function startOf(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+  } catch {
+    return undefined;
+  }
+}
+
+function isAlive(pid: number, start: string | undefined): boolean {
+  if (pid === process.pid) return startOf(pid) === start;
+  try {
+    process.kill(pid, 0);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
+  }
+  return start === undefined || startOf(pid) === start;
+}
+
+/** Files that this process has open. */
+const held = new Set<string>();
+
+/** Takes the lock of a database file and clears what a dead process left. Gives its release. Throws `file-access` where another process has it. */
+export function lockDatabase(path: string): () => void {
+  const note = `${path}.pid`;
+  let holder: string[] = [];
+  try {
+    holder = readFileSync(note, 'utf8').trim().split(' ');
+  } catch {
+    // nobody
+  }
+  const pid = Number(holder[0]);
+  const heldHere = pid === process.pid ? held.has(path) : Number.isInteger(pid) && pid > 0 && isAlive(pid, holder[1] || undefined);
+  if (heldHere) {
+    throw new StableDiffusionError('file-access', `${path} is in use by the server with process id ${pid}. Stop that one, or give this one another --data folder.`);
+  }
+  rmSync(`${path}.lock`, { recursive: true, force: true });
+  writeFileSync(note, `${process.pid} ${startOf(process.pid) ?? ''}\n`);
+  held.add(path);
+  return () => {
+    held.delete(path);
+    rmSync(note, { force: true });
+  };
+}

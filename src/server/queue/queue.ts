@@ -1,0 +1,65 @@
+/**
+ * JobQueue: accepted jobs, in a fair order, each finished once. `sqlite-queue.ts` keeps them in a file for one process, `redis-queue.ts` in
+ * Redis for many; both pass test/server/queue-conformance.ts.
+ *
+ * Order: by priority; within it callers share alike (fair-share.ts); within a caller first come, first served.
+ */
+
+import type { Job, JobError, JobResult, JobState, NewJob } from '../job.ts';
+import type { JobControl, JobControlListener, JobEvent, JobEventListener } from '../job-event.ts';
+
+export interface Admission {
+  /** Most jobs that may wait, of all callers. */
+  readonly queueLength: number;
+  /** Most jobs of the caller that may wait or run. */
+  readonly queuePerCaller: number;
+}
+
+export interface ListQuery {
+  readonly owner: string;
+  readonly state?: JobState | undefined;
+  /** Jobs made before this one, the newest first. */
+  readonly before?: string | undefined;
+  readonly limit: number;
+}
+
+export interface QueueCounts {
+  readonly queued: number;
+  readonly running: number;
+}
+
+export interface JobQueue {
+  /**
+   * Takes a job in; when it returns the job survives the end of the process. A job whose id is there already is given back as it is.
+   * @throws `busy` with `details.scope` 'queue' or 'caller' beyond the admission; `file-access` where it cannot be kept
+   */
+  add(job: NewJob, admission: Admission): Promise<Job>;
+  get(id: string): Promise<Job | undefined>;
+  list(query: ListQuery): Promise<readonly Job[]>;
+  counts(): Promise<QueueCounts>;
+  /** A job that waits or runs ends as cancelled; a finished one stays what it is. Gives the job after that. */
+  cancel(id: string): Promise<Job | undefined>;
+  /**
+   * Waits for work and takes it: the first job in order, and after it others with the same batch key, as long as they are together no more
+   * than `pictures` (the first is taken whatever its size). An empty list when the signal fires.
+   */
+  take(options: { readonly pictures: number; readonly signal: AbortSignal }): Promise<readonly Job[]>;
+  /** Ends a job that was taken. False where it is no longer this taker's: cancelled, or given to another as this one seemed dead. */
+  complete(job: Job, result: JobResult): Promise<boolean>;
+  /** A job could not be made: it waits again where `retry` is set and attempts are left, else it has failed. False as `complete`. */
+  fail(job: Job, error: JobError, options: { readonly retry: boolean }): Promise<boolean>;
+  /** Puts a job back that was taken and not worked on; it does not count as an attempt. */
+  release(job: Job): Promise<void>;
+  /** Tells whoever makes the job. */
+  send(id: string, control: JobControl): void;
+  onControl(listener: JobControlListener): () => void;
+  /** Tells whoever listens. */
+  publish(event: JobEvent): void;
+  /** All events of all jobs, those of state included. */
+  subscribe(listener: JobEventListener): () => void;
+  /** True while jobs can be taken in and given out. */
+  ready(): Promise<boolean>;
+  /** Removes finished jobs that ended before a moment (milliseconds since 1970). */
+  prune(before: number): Promise<number>;
+  close(): Promise<void>;
+}

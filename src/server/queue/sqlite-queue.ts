@@ -1,0 +1,301 @@
+/**
+ * JobQueue in one process with a journal in a SQLite file. What was accepted is on the disk before it is answered (WAL, synchronous FULL);
+ * writes that come together share one commit. Jobs that ran when the process died wait again at the next start.
+ */
+
+import { mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import sqlite from 'node-sqlite3-wasm';
+import type { Database as SqliteDatabase, JSValue, NormalQueryResult } from 'node-sqlite3-wasm';
+import { StableDiffusionError } from '../../errors.ts';
+import { batchKey, type Job, type JobState, type NewJob, priorities } from '../job.ts';
+import type { JobControlListener, JobEventListener } from '../job-event.ts';
+import { lockDatabase } from './database-lock.ts';
+import { createFairShare } from './fair-share.ts';
+import type { Admission, JobQueue } from './queue.ts';
+
+export interface SqliteQueueOptions {
+  /** The file; its folder is made. */
+  readonly path: string;
+  /** How often a job is begun before it has failed. */
+  readonly attempts: number;
+  readonly now?: () => number;
+}
+
+const schema = `
+CREATE TABLE IF NOT EXISTS jobs (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL, source TEXT NOT NULL, state TEXT NOT NULL,
+  priority INTEGER NOT NULL, tag REAL NOT NULL, batch TEXT NOT NULL, pictures INTEGER NOT NULL, attempt INTEGER NOT NULL DEFAULT 0,
+  request TEXT NOT NULL, result TEXT, error TEXT, created INTEGER NOT NULL, started INTEGER, finished INTEGER);
+CREATE INDEX IF NOT EXISTS jobs_order ON jobs (priority, tag, seq) WHERE state = 'queued';
+CREATE INDEX IF NOT EXISTS jobs_open ON jobs (owner, state) WHERE state IN ('queued', 'running');
+CREATE INDEX IF NOT EXISTS jobs_owner ON jobs (owner, seq);
+CREATE INDEX IF NOT EXISTS jobs_finished ON jobs (finished) WHERE finished IS NOT NULL;
+`;
+
+type Row = NormalQueryResult;
+const text = (value: unknown): string => String(value);
+const parsed = <T>(value: unknown): T | undefined => (typeof value === 'string' ? (JSON.parse(value) as T) : undefined);
+
+function jobOf(row: Row): Job {
+  const request = parsed<Job['request']>(row['request']);
+  if (!request) throw new StableDiffusionError('file-corrupt', `The journal has no request for job ${text(row['id'])}.`);
+  const result = parsed<Job['result']>(row['result']);
+  const error = parsed<Job['error']>(row['error']);
+  return {
+    id: text(row['id']),
+    owner: text(row['owner']),
+    source: text(row['source']) as Job['source'],
+    priority: priorities[Number(row['priority'])] ?? 'normal',
+    request,
+    state: text(row['state']) as JobState,
+    attempt: Number(row['attempt']),
+    createdAt: Number(row['created']),
+    ...(row['started'] === null ? {} : { startedAt: Number(row['started']) }),
+    ...(row['finished'] === null ? {} : { finishedAt: Number(row['finished']) }),
+    ...(result ? { result } : {}),
+    ...(error ? { error } : {}),
+  };
+}
+
+function openDatabase(path: string): SqliteDatabase {
+  const database = new sqlite.Database(path);
+  // A WAL without shared memory, which this build has not, needs the exclusive mode.
+  for (const pragma of ['locking_mode = EXCLUSIVE', 'journal_mode = WAL', 'synchronous = FULL']) database.get(`PRAGMA ${pragma}`);
+  database.exec(schema);
+  return database;
+}
+
+const busy = (scope: 'queue' | 'caller', waiting: number): StableDiffusionError => {
+  const message = scope === 'queue' ? `${waiting} jobs wait already; there is no room for more now.` : `You have ${waiting} jobs that wait or run; wait until some are finished.`;
+  return new StableDiffusionError('busy', `${message} Try again later.`, { details: { scope } });
+};
+
+/** Opens or creates the journal. Throws `file-access` where another process has it open. */
+export function openSqliteQueue({ path, attempts, now = Date.now }: SqliteQueueOptions): JobQueue {
+  mkdirSync(dirname(path), { recursive: true });
+  const unlock = lockDatabase(path);
+  const db = openDatabase(path);
+  const one = (sql: string, values: JSValue[] = []): Row | undefined => (db.get(sql, values) as Row | null) ?? undefined;
+  const all = (sql: string, values: JSValue[] = []): Row[] => db.all(sql, values) as Row[];
+  const count = (sql: string, values: JSValue[] = []): number => Number(one(sql, values)?.['n'] ?? 0);
+
+  const listeners = new Set<JobEventListener>();
+  const controllers = new Set<JobControlListener>();
+  const emitState = (job: Job): void => {
+    for (const listener of listeners) listener({ kind: 'state', id: job.id, job });
+  };
+  const find = (id: string): Job | undefined => {
+    const row = one('SELECT * FROM jobs WHERE id = ?', [id]);
+    return row && jobOf(row);
+  };
+
+  // What ran when the process died is begun anew, or given up where it may be the job that kills.
+  db.run(`UPDATE jobs SET state = 'failed', finished = ?, error = ? WHERE state = 'running' AND attempt >= ?`, [
+    now(), JSON.stringify({ code: 'engine-failed', message: `The server ended ${attempts} times while it made this job.` }), attempts,
+  ]);
+  db.run(`UPDATE jobs SET state = 'queued', started = NULL WHERE state = 'running'`);
+  const ends = all(`SELECT owner, max(tag + pictures) AS tagEnd, min(tag) AS tag FROM jobs WHERE state = 'queued' GROUP BY owner`);
+  const fair = createFairShare({
+    ...(ends.length > 0 ? { time: Math.min(...ends.map((row) => Number(row['tag']))) } : {}),
+    ends: ends.map((row) => [text(row['owner']), Number(row['tagEnd'])] as const),
+  });
+
+  // Writes of one turn of the event loop share a commit, and so a flush to the disk.
+  let waiting: { readonly work: () => unknown; readonly settle: (outcome: { value: unknown } | { error: unknown }) => void }[] = [];
+  let closed = false;
+  const flush = (): void => {
+    const group = waiting;
+    waiting = [];
+    if (group.length === 0) return;
+    const outcomes: ({ value: unknown } | { error: unknown })[] = [];
+    try {
+      db.exec('BEGIN IMMEDIATE');
+      for (const { work } of group) {
+        try {
+          outcomes.push({ value: work() });
+        } catch (error) {
+          if (!(error instanceof StableDiffusionError)) throw error;
+          outcomes.push({ error });
+        }
+      }
+      db.exec('COMMIT');
+    } catch (cause) {
+      try {
+        if (db.inTransaction) db.exec('ROLLBACK');
+      } catch {
+        // the failed commit has rolled back by itself
+      }
+      const error = new StableDiffusionError('file-access', 'The journal of jobs could not be written. The disk may be full.', { cause });
+      for (const { settle } of group) settle({ error });
+      return;
+    }
+    for (const [i, { settle }] of group.entries()) settle(outcomes[i] ?? { value: undefined });
+  };
+  const write = <T>(work: () => T): Promise<T> => {
+    if (closed) return Promise.reject(new StableDiffusionError('busy', 'The server is shutting down.', { details: { scope: 'shutdown' } }));
+    return new Promise<T>((resolve, reject) => {
+      if (waiting.length === 0) setImmediate(flush);
+      waiting.push({ work, settle: (outcome) => ('error' in outcome ? reject(outcome.error) : resolve(outcome.value as T)) });
+    });
+  };
+
+  const takers = new Set<() => void>();
+  const wake = (): void => {
+    for (const taker of takers) taker();
+  };
+
+  const insert = (job: NewJob, admission: Admission): Job => {
+    const known = find(job.id);
+    if (known) return known;
+    const queued = count(`SELECT count(*) AS n FROM jobs WHERE state = 'queued'`);
+    if (queued >= admission.queueLength) throw busy('queue', queued);
+    const open = count(`SELECT count(*) AS n FROM jobs WHERE owner = ? AND state IN ('queued', 'running')`, [job.owner]);
+    if (open >= admission.queuePerCaller) throw busy('caller', open);
+    if (queued === 0) fair.reset();
+    const pictures = job.request.prompts.length;
+    db.run('INSERT INTO jobs (id, owner, source, state, priority, tag, batch, pictures, request, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)', [
+      job.id, job.owner, job.source, 'queued', priorities.indexOf(job.priority), fair.tag(job.owner, pictures), batchKey(job), pictures, JSON.stringify(job.request), now(),
+    ]);
+    return find(job.id) as Job;
+  };
+
+  const takeNow = (pictures: number): Job[] => {
+    const first = one(`SELECT * FROM jobs WHERE state = 'queued' ORDER BY priority, tag, seq LIMIT 1`);
+    if (!first) return [];
+    const others = all(`SELECT * FROM jobs WHERE state = 'queued' AND batch = ? AND id <> ? ORDER BY priority, tag, seq LIMIT ?`, [text(first['batch']), text(first['id']), pictures]);
+    let room = pictures - Number(first['pictures']);
+    const taken = [first, ...others.filter((row) => {
+      const fits = Number(row['pictures']) <= room;
+      if (fits) room -= Number(row['pictures']);
+      return fits;
+    })];
+    fair.taken(Number(first['tag']));
+    for (const row of taken) db.run(`UPDATE jobs SET state = 'running', attempt = attempt + 1, started = ? WHERE id = ?`, [now(), text(row['id'])]);
+    return taken.map((row) => find(text(row['id'])) as Job);
+  };
+
+  /** Changes a job that its taker still holds. */
+  const finish = (job: Job, change: () => void): Promise<boolean> =>
+    write(() => {
+      const current = find(job.id);
+      if (current?.state !== 'running' || current.attempt !== job.attempt) return undefined;
+      change();
+      return find(job.id);
+    }).then((changed) => {
+      if (!changed) return false;
+      emitState(changed);
+      if (changed.state === 'queued') wake();
+      return true;
+    });
+
+  return {
+    async add(job, admission) {
+      const added = await write(() => insert(job, admission));
+      wake();
+      return added;
+    },
+    async get(id) {
+      return find(id);
+    },
+    async list({ owner, state, before, limit }) {
+      const seq = before === undefined ? Number.MAX_SAFE_INTEGER : Number(one('SELECT seq FROM jobs WHERE id = ?', [before])?.['seq'] ?? 0);
+      const rows = state
+        ? all('SELECT * FROM jobs WHERE owner = ? AND seq < ? AND state = ? ORDER BY seq DESC LIMIT ?', [owner, seq, state, limit])
+        : all('SELECT * FROM jobs WHERE owner = ? AND seq < ? ORDER BY seq DESC LIMIT ?', [owner, seq, limit]);
+      return rows.map(jobOf);
+    },
+    async counts() {
+      return { queued: count(`SELECT count(*) AS n FROM jobs WHERE state = 'queued'`), running: count(`SELECT count(*) AS n FROM jobs WHERE state = 'running'`) };
+    },
+    async cancel(id) {
+      const { job, changed } = await write(() => {
+        const { changes } = db.run(`UPDATE jobs SET state = 'cancelled', finished = ? WHERE id = ? AND state IN ('queued', 'running')`, [now(), id]);
+        return { job: find(id), changed: changes > 0 };
+      });
+      if (job && changed) {
+        for (const controller of controllers) controller(id, 'cancel');
+        emitState(job);
+      }
+      return job;
+    },
+    take({ pictures, signal }) {
+      return new Promise((resolve, reject) => {
+        let busyTaking = false;
+        const end = (): void => {
+          takers.delete(attempt);
+          signal.removeEventListener('abort', attempt);
+        };
+        const attempt = (): void => {
+          if (busyTaking) return;
+          if (signal.aborted || closed) {
+            end();
+            resolve([]);
+            return;
+          }
+          if (!one(`SELECT 1 FROM jobs WHERE state = 'queued' LIMIT 1`)) return;
+          busyTaking = true;
+          write(() => takeNow(pictures)).then(
+            (jobs) => {
+              busyTaking = false;
+              if (jobs.length === 0) {
+                attempt();
+                return;
+              }
+              end();
+              for (const job of jobs) emitState(job);
+              resolve(jobs);
+            },
+            (error: unknown) => {
+              end();
+              reject(error);
+            },
+          );
+        };
+        takers.add(attempt);
+        signal.addEventListener('abort', attempt);
+        attempt();
+      });
+    },
+    complete(job, result) {
+      return finish(job, () => db.run(`UPDATE jobs SET state = 'done', result = ?, finished = ? WHERE id = ?`, [JSON.stringify(result), now(), job.id]));
+    },
+    fail(job, error, { retry }) {
+      return finish(job, () => {
+        if (retry && job.attempt < attempts) db.run(`UPDATE jobs SET state = 'queued', started = NULL WHERE id = ?`, [job.id]);
+        else db.run(`UPDATE jobs SET state = 'failed', error = ?, finished = ? WHERE id = ?`, [JSON.stringify(error), now(), job.id]);
+      });
+    },
+    async release(job) {
+      await finish(job, () => db.run(`UPDATE jobs SET state = 'queued', attempt = attempt - 1, started = NULL WHERE id = ?`, [job.id]));
+    },
+    send(id, control) {
+      for (const controller of controllers) controller(id, control);
+    },
+    onControl(listener) {
+      controllers.add(listener);
+      return () => controllers.delete(listener);
+    },
+    publish(event) {
+      for (const listener of listeners) listener(event);
+    },
+    subscribe(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    async ready() {
+      return !closed && db.isOpen;
+    },
+    prune(before) {
+      return write(() => db.run(`DELETE FROM jobs WHERE finished < ?`, [before]).changes);
+    },
+    async close() {
+      if (closed) return;
+      flush();
+      closed = true;
+      wake();
+      db.close();
+      unlock();
+    },
+  };
+}

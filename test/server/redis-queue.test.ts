@@ -1,0 +1,60 @@
+/** The queue on Redis: the conformance suite, dead workers, and a Redis that is restarted. Skipped where redis-server is not installed. */
+
+import assert from 'node:assert/strict';
+import test, { after, before } from 'node:test';
+import { openRedisQueue } from '../../src/server/queue/redis-queue.ts';
+import { openRedisStore } from '../../src/server/store/redis-store.ts';
+import { newJob, result, testQueue } from './queue-conformance.ts';
+import { noRedis, startRedis, type TestRedis } from './redis-server.ts';
+
+let redis: TestRedis | undefined;
+before(async () => {
+  if (!noRedis) redis = await startRedis();
+});
+after(() => redis?.stop());
+
+let number = 0;
+const admission = { queueLength: 100, queuePerCaller: 100 };
+const open = (attempts: number, prefix = `sd${number++}`, lockMilliseconds = 30_000) =>
+  openRedisQueue({ url: redis?.url ?? '', prefix, attempts, keepSeconds: 600, lockMilliseconds });
+
+testQueue({ name: 'redis', open, skip: noRedis });
+
+test('redis: the jobs of a worker that is gone are given to another, and finished once', { skip: noRedis }, async () => {
+  const dead = await open(3, 'dead', 1000);
+  const { id } = await dead.add(newJob(), admission);
+  const [taken] = await dead.take({ pictures: 1, signal: AbortSignal.timeout(2000) });
+  assert.ok(taken);
+  await dead.close(); // without a word about the job
+  const living = await open(3, 'dead', 1000);
+  const [again] = await living.take({ pictures: 1, signal: AbortSignal.timeout(8000) });
+  assert.equal(again?.id, id);
+  assert.equal(await living.complete(again, result), true);
+  assert.equal((await living.get(id))?.state, 'done');
+  await living.close();
+});
+
+test('redis: jobs survive a restart of Redis, and the queue goes on by itself', { skip: noRedis }, async () => {
+  const queue = await open(3, 'restart');
+  const waiting = await queue.add(newJob(), admission);
+  const [taken] = await queue.take({ pictures: 1, signal: AbortSignal.timeout(2000) });
+  assert.ok(taken);
+  const second = await queue.add(newJob({}, { steps: 9 }), admission);
+  await redis?.restart();
+  assert.equal(await queue.complete(taken, result), true);
+  assert.equal((await queue.get(waiting.id))?.state, 'done');
+  const [next] = await queue.take({ pictures: 1, signal: AbortSignal.timeout(5000) });
+  assert.equal(next?.id, second.id);
+  await queue.close();
+});
+
+test('redis: pictures are stored by their content', { skip: noRedis }, async () => {
+  const queue = await open(1, 'store');
+  const store = openRedisStore({ redis: queue.redis, prefix: 'store', keepSeconds: 60 });
+  const id = await store.put(new TextEncoder().encode('abc'));
+  assert.equal(id, 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad');
+  assert.equal(Buffer.from((await store.get(id)) ?? []).toString(), 'abc');
+  assert.equal(await store.has(id), true);
+  assert.equal(await store.get('../etc/passwd'), undefined);
+  await queue.close();
+});

@@ -1,0 +1,82 @@
+/** The queue with a journal in a file: the conformance suite, and what only a journal has. */
+
+import assert from 'node:assert/strict';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test, { after } from 'node:test';
+import { openSqliteQueue } from '../../src/server/queue/sqlite-queue.ts';
+import { newJob, result, testQueue } from './queue-conformance.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'sd-queue-'));
+after(() => rmSync(folder, { recursive: true, force: true }));
+let number = 0;
+const newPath = (): string => join(folder, `${number++}`, 'jobs.sqlite');
+const admission = { queueLength: 100, queuePerCaller: 100 };
+const soon = (): AbortSignal => AbortSignal.timeout(2000);
+
+testQueue({ name: 'sqlite', open: async (attempts) => openSqliteQueue({ path: newPath(), attempts }) });
+
+test('jobs, their order and their results are there when it is opened again', async () => {
+  const path = newPath();
+  const first = openSqliteQueue({ path, attempts: 3 });
+  const jobs = [];
+  for (let i = 0; i < 3; i++) jobs.push(await first.add(newJob({ owner: i === 2 ? 'bob' : 'alice' }), admission));
+  const [taken] = await first.take({ pictures: 1, signal: soon() });
+  assert.ok(taken);
+  await first.complete(taken, result);
+  await first.close();
+  const second = openSqliteQueue({ path, attempts: 3 });
+  assert.deepEqual((await second.get(taken.id))?.result, result);
+  assert.deepEqual(await second.counts(), { queued: 2, running: 0 });
+  assert.equal((await second.take({ pictures: 1, signal: soon() }))[0]?.owner, 'bob', 'bob has not been served yet');
+  await second.close();
+});
+
+test('a job that ran when the process ended waits again, and is given up after too many such ends', async () => {
+  const path = newPath();
+  let queue = openSqliteQueue({ path, attempts: 2 });
+  const { id } = await queue.add(newJob(), admission);
+  for (let i = 0; i < 2; i++) {
+    assert.equal((await queue.take({ pictures: 1, signal: soon() }))[0]?.attempt, i + 1);
+    await queue.close();
+    queue = openSqliteQueue({ path, attempts: 2 });
+  }
+  const job = await queue.get(id);
+  assert.equal(job?.state, 'failed');
+  assert.match(job?.error?.message ?? '', /ended 2 times/);
+  await queue.close();
+});
+
+test('a journal is opened by one at a time', async () => {
+  const path = newPath();
+  const queue = openSqliteQueue({ path, attempts: 1 });
+  assert.throws(() => openSqliteQueue({ path, attempts: 1 }), { code: 'file-access' });
+  await queue.close();
+  await openSqliteQueue({ path, attempts: 1 }).close();
+  assert.equal(existsSync(`${path}.lock`), false);
+});
+
+test('finished jobs are removed by age, others never', async () => {
+  let time = 1000;
+  const queue = openSqliteQueue({ path: newPath(), attempts: 1, now: () => time });
+  const old = await queue.add(newJob(), admission);
+  const [taken] = await queue.take({ pictures: 1, signal: soon() });
+  assert.ok(taken);
+  await queue.complete(taken, result);
+  time = 5000;
+  const waiting = await queue.add(newJob(), admission);
+  assert.equal(await queue.prune(3000), 1);
+  assert.equal(await queue.get(old.id), undefined);
+  assert.equal((await queue.get(waiting.id))?.state, 'queued');
+  await queue.close();
+});
+
+test('many writes at once share a commit', async () => {
+  const queue = openSqliteQueue({ path: newPath(), attempts: 1 });
+  const begun = performance.now();
+  await Promise.all(Array.from({ length: 300 }, () => queue.add(newJob(), { queueLength: 1000, queuePerCaller: 1000 })));
+  assert.ok(performance.now() - begun < 3000, '300 jobs in one flush');
+  assert.equal((await queue.counts()).queued, 300);
+  await queue.close();
+});
