@@ -89,6 +89,8 @@ export interface Task {
   readonly prepare?: (noise: SeededNoise, batch: number) => Promise<Prepared>;
   /** Replaces the first draw as start noise. */
   readonly firstNoise?: (shape: readonly number[]) => Tensor<'float32'>;
+  /** Changes the decoded images, float32 [b, 3, H, W] about [-1, 1]. */
+  readonly revise?: (decoded: Tensor<'float32'>) => Tensor<'float32'>;
   readonly record?: Partial<GenerationRecord>;
 }
 
@@ -349,7 +351,8 @@ export async function* generate(model: Model, options: GenerateOptions, task: Ta
     latents.push(latent);
 
     yield { kind: 'stage', stage: 'decoding' };
-    const decoded = await decodeBatch(model, latent, signal);
+    const raw = await decodeBatch(model, latent, signal);
+    const decoded = task.revise?.(raw) ?? raw;
     const { images, flagged } = await checkImages(model, decoded, options);
     const record = (index: number): GenerationRecord => ({
       version: 1, pipeline: task.pipeline, prompts: [...settings.prompts], negativePrompt: settings.negatives[index] ?? '', width, height, steps,

@@ -7,8 +7,10 @@ import type { NetworkConfig } from '../../src/config/network-config.ts';
 import { ldmModel, modelSection } from '../../src/config/ldm-config.ts';
 import { createNodeEngine } from '../../src/engine/node.ts';
 import { StableDiffusionError } from '../../src/errors.ts';
+import { createImage } from '../../src/image/image.ts';
 import { networkParameters } from '../../src/models/index.ts';
 import type { GenerateOptions } from '../../src/pipelines/generate.ts';
+import { inpaint } from '../../src/pipelines/inpaint.ts';
 import { Model } from '../../src/pipelines/model.ts';
 import { textToImage } from '../../src/pipelines/text-to-image.ts';
 import { TorchGenerator } from '../../src/random/torch-generator.ts';
@@ -104,4 +106,19 @@ test('a class-conditional model without a class is refused', async () => {
     for await (const event of textToImage(model, { steps: 2 })) void event;
   };
   await assert.rejects(run(), (error: unknown) => error instanceof StableDiffusionError && error.code === 'invalid-argument');
+});
+
+test("LDM's inpainting model: masked latent and mask as extra channels, the known part kept (to the level that truncation loses)", async () => {
+  await using engine = createNodeEngine({ threads: 1 });
+  const text = yaml({ params: 'channels: 3, conditioning_key: concat, cond_stage_key: masked_image', unet: 'in_channels: 7, out_channels: 3, num_heads: 4', stage: vq, condition: '__is_first_stage__' });
+  await using model = await randomModel(text, engine);
+  const image = createImage(16, 16, 3, Uint8Array.from({ length: 768 }, (_, i) => (i * 37) % 256));
+  const mask = createImage(16, 16, 1, Uint8Array.from({ length: 256 }, (_, i) => (i % 16 < 8 ? 255 : 0)));
+  for await (const event of inpaint(model, { image, mask, steps: 3, watermark: false })) {
+    if (event.kind !== 'result') continue;
+    const made = event.images[0]?.image.data ?? new Uint8Array();
+    const changed = Array.from({ length: 256 }, (_, i) => [0, 1, 2].some((c) => Math.abs((made[3 * i + c] ?? 0) - (image.data[3 * i + c] ?? 0)) > 1));
+    assert.ok(changed.every((value, i) => i % 16 < 8 || !value), 'the known half is as it was');
+    assert.ok(changed.some(Boolean), 'the other half is new');
+  }
 });
