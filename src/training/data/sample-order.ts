@@ -157,6 +157,7 @@ function createReader(source: ShardedSource, order: Uint32Array, resume: { reado
           if (begun === order.length) return undefined;
           samples = source.open(order[begun++] as number, undefined, signal)[Symbol.asyncIterator]();
           position = null;
+          passed = null;
         }
         const next = await samples.next();
         if (next.done) samples = undefined;

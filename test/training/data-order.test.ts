@@ -1,0 +1,224 @@
+/** Order, batches and preparation of training data: repeatable, resumed exactly, bad samples left out by name, decoding ahead and bounded. */
+
+import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { nodeImageCodec } from '../../src/image/codec-node.ts';
+import { createImage } from '../../src/image/image.ts';
+import { TorchGenerator } from '../../src/random/torch-generator.ts';
+import { float32 } from '../../src/tensor/tensor.ts';
+import { type BatchOptions, trainingBatches } from '../../src/training/data/batches.ts';
+import { latentCache, writeLatentCache } from '../../src/training/data/latent-cache-node.ts';
+import { prefetch } from '../../src/training/data/prefetch.ts';
+import { mirror, preparePicture } from '../../src/training/data/prepare-picture.ts';
+import { createProblems } from '../../src/training/data/problems.ts';
+import type { ImageItem, IndexedSource, LatentItem, Sample, SampleSource, ShardedSource } from '../../src/training/data/sample.ts';
+import { rejection } from '../../src/training/data/sample-filter.ts';
+import { mixSeed, orderedSamples, type OrderState } from '../../src/training/data/sample-order.ts';
+import { shardNames } from '../../src/training/data/shard-names-node.ts';
+import { webDataset } from '../../src/training/data/webdataset.ts';
+import { openFile } from '../../src/weights/byte-source-node.ts';
+import { reference } from '../reference.ts';
+
+const sample = (name: string): Sample => ({ name, latents: [float32([1], [1])], captions: [name], metadata: {} });
+const indexed = (count: number): IndexedSource => ({ label: 'numbers', count, read: async (i) => sample(String(i)), async close() {} });
+const sharded = (sizes: readonly number[]): ShardedSource => ({
+  label: 'shards',
+  shards: sizes.map((_, i) => `shard ${i}`),
+  async *open(shard, position = 0) {
+    for (let i = position; i < (sizes[shard] as number); i++) yield { sample: sample(`${shard}:${i}`), position: i };
+  },
+  async close() {},
+});
+
+async function take(source: SampleSource, count: number, options: Partial<Parameters<typeof orderedSamples>[1]> = {}) {
+  const out = [];
+  for await (const ordered of orderedSamples(source, { seed: 7, buffer: 8, ...options })) {
+    out.push(ordered);
+    if (out.length === count) break;
+  }
+  return out;
+}
+const sources: Readonly<Record<string, SampleSource>> = { indexed: indexed(23), sharded: sharded([5, 0, 40, 1, 300, 7]), 'one shard': sharded([9]) };
+
+for (const [name, source] of Object.entries(sources)) {
+  test(`order of ${name}: every sample once an epoch, another order each epoch, the same from the same seed`, async () => {
+    const pass = await take(source, Number.POSITIVE_INFINITY, { repeat: false });
+    const names = pass.map((ordered) => ordered.sample?.name);
+    assert.equal(new Set(names).size, names.length);
+    const twice = await take(source, 2 * names.length);
+    assert.deepEqual(twice.slice(0, names.length).map((ordered) => ordered.sample?.name), names);
+    const second = twice.slice(names.length).map((ordered) => ordered.sample?.name);
+    assert.deepEqual([...second].sort(), [...names].sort());
+    if (names.length > 9) assert.notDeepEqual(second, names);
+    assert.notDeepEqual((await take(source, names.length, { seed: 8 })).map((ordered) => ordered.sample?.name), names);
+    assert.equal(new Set(twice.map((ordered) => ordered.seed)).size, twice.length);
+    assert.deepEqual((await take(source, names.length, { shuffle: false })).map((ordered) => ordered.sample?.name), [...names].sort((a, b) => (a as string).localeCompare(b as string, 'en', { numeric: true })));
+  });
+
+  test(`order of ${name}: resumed after any sample it goes on exactly`, async () => {
+    for (const buffer of [1, 4, 30, 150]) {
+      const whole = await take(source, 500, { buffer });
+      for (const at of [0, 1, 2, 7, 22, 23, 24, 45, 46, 60, 118, 300, 352, 353]) {
+        const state: OrderState = JSON.parse(JSON.stringify(whole[at]?.state));
+        assert.deepEqual(await take(source, 60, { buffer, state }), whole.slice(at + 1, at + 61));
+      }
+    }
+  });
+}
+
+test('order: the state of another kind of data, or of more data, is refused', async () => {
+  const [first] = await take(indexed(5), 1);
+  assert.ok(first);
+  assert.throws(() => orderedSamples(sharded([3]), { seed: 1, state: first.state }), { code: 'config-invalid' });
+  await assert.rejects(take(indexed(5), 1, { state: { kind: 'indexed', epoch: 0, drawn: 6 } }), { code: 'config-invalid' });
+  await assert.rejects(take(sharded([3]), 1, { state: { kind: 'sharded', epoch: 0, drawn: 6, begun: 1, position: 2, buffer: [[0, 9]] } }), { code: 'config-invalid' });
+});
+
+test('order: the permutation is torch.randperm of the seed of the epoch', async () => {
+  const order = (await take(indexed(23), 23)).map((ordered) => Number(ordered.sample?.name));
+  assert.deepEqual(order, [...new TorchGenerator(mixSeed(7, 0)).randperm(23)]);
+});
+
+const datasets = reference('files/datasets');
+async function webBatches(options: Partial<BatchOptions> = {}) {
+  const problems = createProblems();
+  const source = webDataset({ shards: await shardNames(join(datasets, '{00000.tar,00002-truncated.tar,00001.tar,00004-empty.tar,00005.tar.gz}')), open: openFile, problems });
+  const all: BatchOptions = { seed: 3, batchSize: 4, buffer: 10, codec: nodeImageCodec, picture: { size: 32, crop: 'random', flip: 0.5 }, problems, ...options };
+  return { problems, batches: trainingBatches(source, all) };
+}
+
+test('batches from damaged shards: bad samples are counted by name, good ones go on; the same again from the state of any batch', async () => {
+  const { problems, batches } = await webBatches();
+  const first = [];
+  for await (const batch of batches) if (first.push(batch) === 12) break;
+  for (const { items } of first) {
+    assert.equal(items.length, 4);
+    for (const item of items as ImageItem[]) assert.deepEqual([item.image.width, item.image.height], [32, 32]);
+  }
+  assert.ok(first.at(-1)?.epoch === 2 || (first.at(-1)?.epoch as number) > 0);
+  const counts = problems.counts();
+  for (const kind of ['corrupt-image', 'truncated-shard', 'missing-image', 'corrupt-metadata', 'unsafe-name'] as const) assert.ok(counts.get(kind), kind);
+  assert.ok(problems.summary().includes('corrupt-image') && problems.summary().includes('000000002'));
+  for (const at of [0, 3, 7]) {
+    const again = [];
+    const state: OrderState = JSON.parse(JSON.stringify(first[at]?.state));
+    for await (const batch of (await webBatches({ state, ahead: 1 })).batches) if (again.push(batch) === 4) break;
+    assert.deepEqual(again, first.slice(at + 1, at + 5));
+  }
+});
+
+test('batches of one pass end with a smaller one; captions may be demanded or given', async () => {
+  const source: IndexedSource = { ...indexed(7), read: async (i) => ({ ...sample(String(i)), captions: i < 5 ? [`caption ${i}`] : [] }) };
+  const run = async (options: Partial<BatchOptions>) => {
+    const problems = createProblems();
+    const sizes: string[][] = [];
+    for await (const { items } of trainingBatches(source, { seed: 1, shuffle: false, repeat: false, batchSize: 3, codec: nodeImageCodec, picture: { size: 8 }, problems, ...options })) sizes.push(items.map(({ caption }) => caption));
+    return { sizes, missing: problems.counts().get('missing-caption')?.count };
+  };
+  assert.deepEqual(await run({}), { sizes: [['caption 0', 'caption 1', 'caption 2'], ['caption 3', 'caption 4', ''], ['']], missing: 2 });
+  assert.deepEqual(await run({ missingCaption: 'skip' }), { sizes: [['caption 0', 'caption 1', 'caption 2'], ['caption 3', 'caption 4']], missing: 2 });
+  assert.deepEqual(await run({ missingCaption: { caption: 'x' } }), { sizes: [['caption 0', 'caption 1', 'caption 2'], ['caption 3', 'caption 4', 'x'], ['x']], missing: undefined });
+});
+
+test('batches: where everything is left out, a pass ends with what was wrong', async () => {
+  const { batches } = await webBatches({ filter: { minimumAesthetics: 11 } });
+  await assert.rejects(batches.next(), { code: 'invalid-argument', message: /filtered: \d+/ });
+});
+
+test('filters by the fields of LAION, and what is not known', () => {
+  const metadata = { AESTHETIC_SCORE: 5.4, punsafe: 0.2, pwatermark: 0.1, NSFW: 'UNLIKELY', original_width: 600, original_height: 500, similarity: 0.3 };
+  const passes = (filter: Parameters<typeof rejection>[0], of: Record<string, unknown> = metadata) => rejection(filter, of) === undefined;
+  assert.ok(passes({ minimumAesthetics: 5, maximumWatermark: 0.5, maximumUnsafe: 0.5, nsfw: ['UNLIKELY'], minimumSize: 500, minimumSimilarity: 0.28, maximumAspect: 2 }));
+  assert.ok(!passes({ minimumAesthetics: 5.5 }) && !passes({ maximumWatermark: 0.05 }) && !passes({ maximumUnsafe: 0.1 }) && !passes({ nsfw: ['UNSURE'] }) && !passes({ minimumSize: 512 }) && !passes({ minimumSimilarity: 0.4 }) && !passes({ maximumAspect: 1.1 }));
+  assert.ok(!passes({ minimumAesthetics: 5 }, {}) && passes({ minimumAesthetics: 5, unknown: 'keep' }, {}) && !passes({ nsfw: ['UNLIKELY'] }, {}));
+  assert.ok(passes({ minimumSize: 512 }, {}));
+  assert.equal(rejection({ minimumSize: 512 }, {}, { width: 511, height: 600 }), 'its size is 511x600, and the limit 512');
+  assert.ok(passes({ minimumAesthetics: 5 }, { aesthetic_score: '5.25' }));
+});
+
+test('preparation: sizes and positions of torchvision, pixels of Pillow, mirrored', () => {
+  const picture = createImage(10, 4, 3, Uint8Array.from({ length: 120 }, (_, i) => Math.floor(i / 3) % 10));
+  const columns = (image: { data: Uint8Array; width: number }) => Array.from({ length: image.width }, (_, x) => image.data[x * 3]);
+  assert.deepEqual(columns(preparePicture(picture, { size: 4 }, new TorchGenerator(1))), [3, 4, 5, 6]);
+  assert.deepEqual(columns(preparePicture(picture, { size: 4, flip: 1 }, new TorchGenerator(1))), [6, 5, 4, 3]);
+  const odd = createImage(9, 4, 3, Uint8Array.from({ length: 108 }, (_, i) => Math.floor(i / 3) % 9));
+  assert.deepEqual(columns(preparePicture(odd, { size: 4 }, new TorchGenerator(1))), [2, 3, 4, 5]); // round(2.5) is 2
+  const generator = new TorchGenerator(5);
+  const [top, left] = [generator.integer(0, 1), generator.integer(0, 7)];
+  assert.deepEqual([top, columns(preparePicture(picture, { size: 4, crop: 'random' }, new TorchGenerator(5)))], [0, [left, left + 1, left + 2, left + 3]]);
+  const small = preparePicture(createImage(7, 3, 3), { size: 16 }, new TorchGenerator(1));
+  assert.deepEqual([small.width, small.height], [16, 16]);
+  assert.deepEqual(mirror(mirror(picture)), picture);
+  const clear = createImage(4, 4, 4);
+  assert.equal(preparePicture(clear, { size: 4, background: [255, 255, 255] }, generator).data[0], 255);
+  assert.equal(preparePicture(clear, { size: 4 }, generator).data[0], 0);
+});
+
+test('prefetch: in order, never more than wanted ahead, at work while the user is; errors at their place', async () => {
+  let read = 0;
+  let finished = 0;
+  async function* numbers(count: number) {
+    for (let i = 0; i < count; i++) {
+      read++;
+      yield i;
+    }
+  }
+  const out: number[] = [];
+  for await (const value of prefetch(numbers(20), async (i) => { await new Promise((resolve) => setImmediate(resolve)); finished++; return i; }, { ahead: 4 })) {
+    out.push(value);
+    if (value === 3) {
+      for (let i = 0; i < 5; i++) await new Promise((resolve) => setImmediate(resolve));
+      assert.deepEqual([read, finished], [8, 8]); // four used, four ready
+    }
+  }
+  assert.deepEqual(out, Array.from({ length: 20 }, (_, i) => i));
+  const got: number[] = [];
+  await assert.rejects(async () => {
+    for await (const value of prefetch(numbers(9), async (i) => { if (i === 5) throw new Error('five'); return i; }, { ahead: 3 })) got.push(value);
+  }, /five/);
+  assert.deepEqual(got, [0, 1, 2, 3, 4]);
+  let closed = false;
+  async function* endless() {
+    try {
+      for (let i = 0; ; i++) yield i;
+    } finally {
+      closed = true;
+    }
+  }
+  for await (const value of prefetch(endless(), async (i) => i, { ahead: 2 })) if (value === 2) break;
+  assert.ok(closed);
+});
+
+test('latents on disk: what was written is read, cut-off work goes on, other settings are refused', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'latents-'));
+  try {
+    const make = (i: number) => ({ name: `p${i}`, captions: [`caption ${i}`, 'é猫'], metadata: { width: i }, latents: [new TorchGenerator(i).randn([4, 2, 2]), new TorchGenerator(100 + i).randn([4, 2, 2])] });
+    const options = { fingerprint: 'kl-f8 size 16', shardSize: 3 };
+    const first = await writeLatentCache(folder, options);
+    for (let i = 0; i < 5; i++) await first.add(make(i)); // cut off: two of them were never written
+    const second = await writeLatentCache(folder, options);
+    assert.deepEqual([0, 1, 2, 3, 4].map((i) => second.has(`p${i}`)), [true, true, true, false, false]);
+    for (let i = 0; i < 7; i++) await second.add(make(i));
+    await second.finish();
+    assert.deepEqual(readdirSync(folder).sort(), ['latents-00000.safetensors', 'latents-00001.safetensors', 'latents-00002.safetensors']);
+    const cache = await latentCache(folder, options);
+    assert.equal(cache.count, 7);
+    for (let i = 0; i < 7; i++) assert.deepEqual(await cache.read(i), make(i));
+    const problems = createProblems();
+    const seen = new Set<string>();
+    for await (const { items } of trainingBatches(cache, { seed: 1, batchSize: 7, codec: nodeImageCodec, picture: { size: 16 }, problems })) {
+      for (const item of items as LatentItem[]) seen.add(`${item.name} ${item.latents.data[0]} ${item.caption}`);
+      if (seen.size === 28) break; // each picture in both ways with both captions
+    }
+    await cache.close();
+    await assert.rejects(latentCache(folder, { fingerprint: 'kl-f8 size 32' }), { code: 'config-invalid' });
+    await assert.rejects(writeLatentCache(folder, { fingerprint: 'other' }), { code: 'config-invalid' });
+    await assert.rejects(second.add({ ...make(9), latents: [float32([1], [Number.NaN])] }), { code: 'not-finite' });
+    await assert.rejects((await writeLatentCache(folder, { ...options, dtype: 'float16' })).add({ ...make(9), latents: [float32([1], [1e6])] }), { code: 'not-finite' });
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
