@@ -82,11 +82,14 @@ class Runtime {
   }
 }
 
-/** Settles as `work` does, or as soon as the signal fires. The work itself goes on to its end in the worker. */
-function orAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+/** Settles as `work` does, or as soon as the signal fires; then `cancel` tells the worker, whose kernel goes on to its end. */
+function orAborted<T>(work: Promise<T>, signal: AbortSignal | undefined, cancel?: Int32Array): Promise<T> {
   if (!signal) return work;
   return new Promise((resolve, reject) => {
-    const abort = (): void => reject(new StableDiffusionError('aborted', 'The work was cancelled.', { cause: signal.reason }));
+    const abort = (): void => {
+      if (cancel) Atomics.store(cancel, 0, 1);
+      reject(new StableDiffusionError('aborted', 'The work was cancelled.', { cause: signal.reason }));
+    };
     signal.addEventListener('abort', abort, { once: true });
     work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
   });
@@ -145,8 +148,7 @@ class NodeProgram implements Program {
     const outputs = wantedOutputs(this.graph, options.outputs);
     const feeds = prepareFeeds(this.graph, inputs, this.#parameters);
     const cancel = new Int32Array(new SharedArrayBuffer(4));
-    options.signal?.addEventListener('abort', () => Atomics.store(cancel, 0, 1), { once: true });
-    const [results] = await orAborted(this.#runtime.call({ kind: 'run', program: this.#id, feeds, outputs, cancel }), options.signal);
+    const [results] = await orAborted(this.#runtime.call({ kind: 'run', program: this.#id, feeds, outputs, cancel }), options.signal, cancel);
     return results ?? {};
   }
 
@@ -165,9 +167,8 @@ class NodeProgram implements Program {
       };
     });
     const cancel = new Int32Array(new SharedArrayBuffer(4));
-    options.signal?.addEventListener('abort', () => Atomics.store(cancel, 0, 1), { once: true });
     const request = { kind: 'run-bound', program: this.#id, state: state.id, runs: requests, inPlace: options.inPlace ?? false, cancel } as const;
-    return [...(await orAborted(this.#runtime.call(request), options.signal))];
+    return [...(await orAborted(this.#runtime.call(request), options.signal, cancel))];
   }
 
   async dispose(): Promise<void> {
