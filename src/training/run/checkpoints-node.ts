@@ -1,0 +1,127 @@
+/**
+ * Checkpoints of a run: one .safetensors file with every tensor (network, averages, optimiser) and, in its metadata, the rest of the state.
+ * One file is one rename, so a crash at any moment leaves the old one or the new one. `last.safetensors` is the newest; the best k by a
+ * score are kept beside it as links to what was `last` then, `best-00001200-0.123456.safetensors`.
+ */
+
+import { copyFile, link, mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { StableDiffusionError } from '../../errors.ts';
+import { fileError, openFile } from '../../weights/byte-source-node.ts';
+import { openSafetensors } from '../../weights/safetensors.ts';
+import { type TensorProvider, writeSafetensors } from '../../weights/safetensors-write.ts';
+import type { WeightEntry, WeightSource } from '../../weights/weight-source.ts';
+import { writeFileAtomic } from '../../weights/write-file-node.ts';
+
+export interface CheckpointOptions {
+  /** How many of the best are kept. Default 3. */
+  readonly keepBest?: number;
+  /** Which scores are better. Default `lowest`. */
+  readonly better?: 'lowest' | 'highest';
+}
+
+export interface CheckpointContent {
+  /** Steps done. */
+  readonly step: number;
+  readonly entries: Iterable<WeightEntry>;
+  /** Gives the tensor of an entry; asked for one at a time. */
+  readonly provide: TensorProvider;
+  /** Everything else that is needed to go on, as JSON: order of the data, generators, learning rate, epoch. */
+  readonly state: unknown;
+  /** For the choice of the best; without one, or NaN, it is not among them. */
+  readonly score?: number;
+  /** Further notes for readers of the file, such as the network's configuration. */
+  readonly metadata?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal;
+}
+
+export interface SavedCheckpoint {
+  readonly path: string;
+  readonly step: number;
+  readonly state: unknown;
+  /** Open; to be closed. */
+  readonly weights: WeightSource;
+}
+
+export interface BestCheckpoint {
+  readonly path: string;
+  readonly step: number;
+  readonly score: number;
+}
+
+export interface Checkpoints {
+  /** Writes `last`, and keeps it among the best if it is one. Where writing fails (a full disk: `file-access`) the one before stays whole. */
+  save(content: CheckpointContent): Promise<string>;
+  /** `last`, or undefined where there is none. Throws `file-corrupt` or `file-truncated` where it is damaged, naming the others. */
+  last(): Promise<SavedCheckpoint | undefined>;
+  /** The best first. */
+  best(): Promise<readonly BestCheckpoint[]>;
+}
+
+const lastName = 'last.safetensors';
+
+/** Opens a folder, which is made if need be, and removes what a crash left half-written there. */
+export async function openCheckpoints(folder: string, options: CheckpointOptions = {}): Promise<Checkpoints> {
+  const { keepBest = 3, better = 'lowest' } = options;
+  await mkdir(folder, { recursive: true }).catch((cause: unknown) => {
+    throw fileError(folder, cause);
+  });
+  for (const name of await readdir(folder)) if (/^\..*\.tmp$/.test(name)) await rm(join(folder, name), { force: true });
+
+  const best = async (): Promise<BestCheckpoint[]> => {
+    const found = (await readdir(folder)).flatMap((name): BestCheckpoint[] => {
+      const parts = /^best-(\d+)-(-?[\d.]+(?:e[+-]?\d+)?)\.safetensors$/.exec(name);
+      return parts ? [{ path: join(folder, name), step: Number(parts[1]), score: Number(parts[2]) }] : [];
+    });
+    return found.sort((a, b) => (better === 'lowest' ? a.score - b.score : b.score - a.score) || b.step - a.step);
+  };
+
+  const keep = async (step: number, score: number): Promise<void> => {
+    const others = await best();
+    const worst = others[keepBest - 1];
+    if (worst && (better === 'lowest' ? score >= worst.score : score <= worst.score)) return;
+    // By way of a temporary name, because a copy, where links are not to be had, is not made at once.
+    const temporary = join(folder, '.best.tmp');
+    await rm(temporary, { force: true });
+    await link(join(folder, lastName), temporary).catch(() => copyFile(join(folder, lastName), temporary));
+    await rename(temporary, join(folder, `best-${String(step).padStart(8, '0')}-${Number(score.toPrecision(6))}.safetensors`));
+    for (const { path } of (await best()).slice(keepBest)) await rm(path, { force: true });
+  };
+
+  return {
+    best,
+    async save({ step, entries, provide, state, score, metadata = {}, signal }) {
+      const path = join(folder, lastName);
+      const notes = { ...metadata, step: String(step), state: JSON.stringify(state) };
+      const options = signal ? { signal } : {};
+      await writeFileAtomic(path, writeSafetensors(entries, provide, { metadata: notes, ...options }), options);
+      if (score !== undefined && Number.isFinite(score) && keepBest > 0) {
+        await keep(step, score).catch((cause: unknown) => {
+          throw fileError(folder, cause);
+        });
+      }
+      return path;
+    },
+    async last() {
+      const path = join(folder, lastName);
+      const there = await stat(path).then(() => true, () => false);
+      return there ? openCheckpoint(path).catch(async (cause: unknown) => {
+        if (!(cause instanceof StableDiffusionError)) throw cause;
+        const others = (await best()).map((checkpoint) => checkpoint.path).join(', ');
+        throw new StableDiffusionError(cause.code, `${cause.message} The run cannot be resumed from it.${others === '' ? '' : ` Others are ${others}: rename one to ${lastName}.`}`, { cause });
+      }) : undefined;
+    },
+  };
+}
+
+/** Opens one checkpoint, headers only. Throws what `openSafetensors` throws, and `file-corrupt` where it has no state. */
+export async function openCheckpoint(path: string): Promise<SavedCheckpoint> {
+  const weights = await openSafetensors(await openFile(path));
+  const step = Number(weights.metadata?.get('step'));
+  const state = weights.metadata?.get('state');
+  if (!Number.isSafeInteger(step) || typeof state !== 'string') {
+    await weights.close();
+    throw new StableDiffusionError('file-corrupt', `${path} is no checkpoint of a run: it does not say at which step it was made. A model to start from is given another way.`);
+  }
+  return { path, step, state: JSON.parse(state), weights };
+}

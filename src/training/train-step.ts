@@ -1,0 +1,303 @@
+/**
+ * One training step: gradients of a traced loss, clipping, the optimiser's update and exponential averages, all in the engine. Parameters,
+ * moments and averages stay there between steps.
+ *
+ * It knows no data, schedule or files: the learning rate comes with each batch, and the whole state can be read and set, after which
+ * steps are the same to the bit.
+ */
+
+import type { BoundRun, Engine, EngineState, Program, Tensors } from '../engine/engine.ts';
+import { StableDiffusionError } from '../errors.ts';
+import { dim } from '../graph/dim.ts';
+import { add, mul, sum } from '../graph/functions.ts';
+import { gradients } from '../graph/gradients.ts';
+import type { Graph } from '../graph/graph.ts';
+import { dropUnused } from '../graph/simplify.ts';
+import { trace } from '../graph/trace.ts';
+import { convert } from '../tensor/convert.ts';
+import { type Tensor, zeros } from '../tensor/tensor.ts';
+import { memoryWeights } from '../weights/memory-weights.ts';
+import type { WeightSource } from '../weights/weight-source.ts';
+import { type AverageConfig, averageRate } from './exponential-average.ts';
+import { Optimiser, type OptimiserConfig, stateNames, type Update } from './optimiser.ts';
+
+/**
+ * What becomes of a parameter: `fixed` ones are built into the program; `shared` ones are read from the state but not changed here
+ * (another step trains them); the others are trained, with these settings.
+ */
+export type Treatment = 'fixed' | 'shared' | ParameterGroup;
+
+export interface ParameterGroup {
+  /** Factor on the learning rate of the step. Default 1. */
+  readonly learningRateScale?: number;
+  /** Default 0.01 for AdamW, as PyTorch's, else 0. */
+  readonly weightDecay?: number;
+}
+
+export interface TrainStepOptions {
+  readonly engine: Engine;
+  /** A traced loss: its scalar output `loss` is minimised. Other outputs are reported: scalars as metrics, the rest as tensors. */
+  readonly graph: Graph;
+  readonly weights: WeightSource;
+  /** By default every parameter is trained. */
+  readonly treatment?: (name: string) => Treatment;
+  /** Default AdamW. */
+  readonly optimiser?: OptimiserConfig;
+  /** Largest norm of all gradients together; larger ones are scaled down (`clip_grad_norm_`). */
+  readonly clipNorm?: number;
+  /** Exponential averages of the trained parameters, or of those that `of` chooses. */
+  readonly average?: AverageConfig & { readonly of?: (name: string) => boolean };
+  /** Blocks whose activations are calculated again in the backward pass: `blockOfModule`. */
+  readonly checkpoint?: (scope: string) => string | undefined;
+  /** A state to live in, so that steps can share parameters; by default one of its own. */
+  readonly state?: EngineState;
+  /** Outputs of the graph that replace tensors of the state after each batch, e.g. running statistics: output → tensor. */
+  readonly keep?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal;
+}
+
+export interface StepOptions {
+  /** Learning rate of this step, before a group's factor. */
+  readonly learningRate: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface StepResult {
+  readonly loss: number;
+  /** Scalar outputs, the loss among them; means over accumulated batches. */
+  readonly metrics: Readonly<Record<string, number>>;
+  /** Outputs that are not scalars, of the last batch. */
+  readonly tensors: Readonly<Record<string, Tensor>>;
+  /** Norm of all gradients, before clipping. */
+  readonly gradientNorm: number;
+}
+
+/** Everything that changes from step to step: tensors by their names in the state, and counts. */
+export interface TrainingState {
+  readonly tensors: Tensors;
+  readonly counts: TrainingCounts;
+}
+
+export interface TrainingCounts {
+  /** Updates made. */
+  readonly steps: number;
+  /** Updates of the averages. */
+  readonly averageUpdates: number;
+}
+
+const flat = { dtype: 'float32', shape: [dim('n')] } as const;
+
+/** Programs over flat tensors that a step needs beside the optimiser's. */
+async function compileHelpers(engine: Engine): Promise<{ squares: Program; accumulate: Program }> {
+  const none = memoryWeights(new Map());
+  const squares = await engine.compile(trace({ g: flat }, ({ g }) => ({ sum: sum(mul(g, g)) })), none);
+  const accumulate = await engine.compile(trace({ total: flat, g: flat }, ({ total, g }) => ({ next: add(total, g) })), none);
+  return { squares, accumulate };
+}
+
+export class TrainStep implements AsyncDisposable {
+  /** Names of the trained parameters: those that are not fixed or shared and that the loss depends on. */
+  readonly trained: readonly string[];
+  /** Names of the parameters that have an average. */
+  readonly averaged: readonly string[];
+  readonly state: EngineState;
+  readonly #options: TrainStepOptions;
+  readonly #optimiser: Optimiser;
+  readonly #gradient: Program;
+  readonly #helpers: { readonly squares: Program; readonly accumulate: Program };
+  readonly #groups: ReadonlyMap<string, ParameterGroup>;
+  #steps = 0;
+  #averageUpdates = 0;
+  #stateNames: readonly string[] = [];
+
+  /** Use `createTrainStep`. */
+  constructor(options: TrainStepOptions, state: EngineState, gradient: Program, helpers: { readonly squares: Program; readonly accumulate: Program }, groups: ReadonlyMap<string, ParameterGroup>, optimiser: Optimiser) {
+    this.#options = options;
+    this.state = state;
+    this.#gradient = gradient;
+    this.#helpers = helpers;
+    this.#groups = groups;
+    this.#optimiser = optimiser;
+    this.trained = [...groups.keys()];
+    const { average } = options;
+    this.averaged = average ? this.trained.filter((name) => average.of?.(name) ?? true) : [];
+    const slots = this.trained.flatMap((name) => optimiser.slots.map((slot) => stateNames.slot(slot, name)));
+    this.#stateNames = [...this.trained, ...slots, ...this.averaged.map(stateNames.average), ...new Set(Object.values(options.keep ?? {}))];
+  }
+
+  /** Updates made so far. */
+  get steps(): number {
+    return this.#steps;
+  }
+
+  /**
+   * One update from one batch, or from several whose gradients are averaged (accumulation).
+   * @throws `not-finite` before anything is changed, if the loss or a gradient is NaN or infinite
+   */
+  async run(batches: Tensors | readonly Tensors[], options: StepOptions): Promise<StepResult> {
+    const list: readonly Tensors[] = Array.isArray(batches) ? batches : [batches as Tensors];
+    const results: Record<string, Tensor>[] = [];
+    for (const [i, batch] of list.entries()) {
+      if (i === 1) await this.#prepareFresh();
+      results.push(await this.#differentiate(batch, i === 0, options.signal));
+      if (i > 0) await this.#accumulate();
+    }
+    const gradientNorm = (await this.#norm()) / list.length;
+    const metrics = averageScalars(results);
+    const loss = metrics['loss'] ?? Number.NaN;
+    if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) {
+      throw new StableDiffusionError('not-finite', `The loss is ${loss} and the norm of its gradients ${gradientNorm} at step ${this.#steps + 1}; no weight was changed. Lower the learning rate, clip gradients, or look at the data of this batch.`, { details: { metrics } });
+    }
+    await this.#update(list.length, gradientNorm, options.learningRate);
+    const last = results.at(-1) ?? {};
+    const tensors = Object.fromEntries(Object.entries(last).filter(([, value]) => value.shape.length > 0));
+    return { loss, metrics, tensors, gradientNorm };
+  }
+
+  async #differentiate(batch: Tensors, first: boolean, signal: AbortSignal | undefined): Promise<Record<string, Tensor>> {
+    const place = first ? stateNames.gradient : stateNames.fresh;
+    const outputs: Record<string, string> = { ...this.#options.keep };
+    for (const name of this.trained) outputs[`grad.${name}`] = place(name);
+    const [result] = await this.#gradient.runBound(this.state, [{ tensors: batch, inputs: this.#bound(), outputs }], signal ? { signal } : {});
+    return result ?? {};
+  }
+
+  /** Parameters of the gradient program that come from the state, under their own names. */
+  #bound(): Record<string, string> {
+    const names = this.#gradient.graph.parameters.map(({ name }) => name).filter((name) => this.state.entries.has(name) && treatmentOf(this.#options, name) !== 'fixed');
+    return Object.fromEntries(names.map((name) => [name, name]));
+  }
+
+  async #prepareFresh(): Promise<void> {
+    const missing = this.trained.filter((name) => !this.state.entries.has(stateNames.fresh(name)));
+    await writeZeros(this.state, missing.map((name) => [stateNames.fresh(name), name]));
+  }
+
+  async #accumulate(): Promise<void> {
+    const runs = this.trained.map((name): BoundRun => ({ inputs: { total: stateNames.gradient(name), g: stateNames.fresh(name) }, outputs: { next: stateNames.gradient(name) } }));
+    await this.#helpers.accumulate.runBound(this.state, runs, { inPlace: true });
+  }
+
+  async #norm(): Promise<number> {
+    const results = await this.#helpers.squares.runBound(this.state, this.trained.map((name) => ({ inputs: { g: stateNames.gradient(name) } })));
+    return Math.sqrt(results.reduce((total, { sum: square }) => total + Number(square?.data[0]), 0));
+  }
+
+  async #update(batches: number, gradientNorm: number, learningRate: number): Promise<void> {
+    const { clipNorm, average, optimiser } = this.#options;
+    const clip = clipNorm === undefined ? 1 : Math.min(1, clipNorm / (gradientNorm + 1e-6));
+    const rate = average ? averageRate(average, this.#averageUpdates + 1) : undefined;
+    const averaged = new Set(this.averaged);
+    const decay = (optimiser?.kind ?? 'adamw') === 'adamw' ? 0.01 : 0;
+    const updates = [...this.#groups].map(([name, group]): Update => ({
+      name,
+      step: this.#steps + 1,
+      learningRate: learningRate * (group.learningRateScale ?? 1),
+      weightDecay: group.weightDecay ?? decay,
+      gradientScale: clip / batches,
+      ...(rate !== undefined && averaged.has(name) ? { averageRate: rate } : {}),
+    }));
+    await this.#optimiser.apply(this.state, updates);
+    this.#steps++;
+    if (average) this.#averageUpdates++;
+  }
+
+  /** The gradients of the latest step (of its sum over batches, before clipping), by parameter. */
+  async gradients(names: readonly string[] = this.trained): Promise<Record<string, Tensor>> {
+    const read = await this.state.read(names.map(stateNames.gradient));
+    return Object.fromEntries(names.map((name) => [name, read[stateNames.gradient(name)] as Tensor]));
+  }
+
+  /** The trained parameters as they are now. */
+  parameters(names: readonly string[] = this.trained): Promise<Record<string, Tensor>> {
+    return this.state.read(names);
+  }
+
+  /** Their averages, by parameter. */
+  async averages(names: readonly string[] = this.averaged): Promise<Record<string, Tensor>> {
+    const read = await this.state.read(names.map(stateNames.average));
+    return Object.fromEntries(names.map((name) => [name, read[stateNames.average(name)] as Tensor]));
+  }
+
+  /** Names of the tensors that a checkpoint needs; `state.read` gives them a few at a time. */
+  get checkpointNames(): readonly string[] {
+    return this.#stateNames;
+  }
+
+  get counts(): TrainingCounts {
+    return { steps: this.#steps, averageUpdates: this.#averageUpdates };
+  }
+
+  /** Everything a run needs to go on. */
+  async save(): Promise<TrainingState> {
+    return { tensors: await this.state.read(this.#stateNames), counts: this.counts };
+  }
+
+  /** Goes on from a saved state. Tensors may be given in several calls, counts with any. Throws `shape-mismatch` for another network's. */
+  async restore({ tensors, counts }: { readonly tensors?: Tensors; readonly counts?: TrainingCounts }): Promise<void> {
+    const known = new Set(this.#stateNames);
+    const unknown = Object.keys(tensors ?? {}).filter((name) => !known.has(name));
+    if (unknown.length > 0) throw new StableDiffusionError('shape-mismatch', `This training has no tensors ${unknown.slice(0, 5).join(', ')}: the saved state is of another network or optimiser.`);
+    if (tensors) await this.state.write(tensors);
+    if (counts) {
+      this.#steps = counts.steps;
+      this.#averageUpdates = counts.averageUpdates;
+    }
+  }
+
+  async dispose(): Promise<void> {
+    await Promise.all([this.#gradient.dispose(), this.#helpers.squares.dispose(), this.#helpers.accumulate.dispose(), this.#optimiser.dispose()]);
+    if (!this.#options.state) await this.state.dispose();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+}
+
+const treatmentOf = (options: TrainStepOptions, name: string): Treatment => options.treatment?.(name) ?? {};
+
+/** Zeros in the shape of other tensors of a state: [new name, name of the other]. */
+async function writeZeros(state: EngineState, names: readonly (readonly [string, string])[]): Promise<void> {
+  for (const [name, like] of names) await state.write({ [name]: zeros('float32', state.entries.get(like)?.shape ?? []) });
+}
+
+function averageScalars(results: readonly Record<string, Tensor>[]): Record<string, number> {
+  const metrics: Record<string, number> = {};
+  for (const result of results) {
+    for (const [name, value] of Object.entries(result)) {
+      if (value.shape.length === 0) metrics[name] = (metrics[name] ?? 0) + Number(value.data[0]) / results.length;
+    }
+  }
+  return metrics;
+}
+
+/**
+ * Compiles a training step and puts its tensors into the engine.
+ * @throws `weights-mismatch` if a parameter is missing or has another shape, `engine-failed`
+ */
+export async function createTrainStep(options: TrainStepOptions): Promise<TrainStep> {
+  const { engine, graph, weights } = options;
+  const state = options.state ?? engine.createState();
+  const wanted = dropUnused(graph).parameters.map(({ name }) => name);
+  const candidates = wanted.filter((name) => typeof treatmentOf(options, name) === 'object');
+  const differentiated = gradients(graph, 'loss', candidates, options.checkpoint ? { checkpoint: options.checkpoint } : {});
+  const made = new Set(differentiated.outputs.map(({ name }) => name));
+  const groups = new Map(candidates.filter((name) => made.has(`grad.${name}`)).map((name) => [name, treatmentOf(options, name) as ParameterGroup]));
+  const inputs = new Set(differentiated.parameters.map(({ name }) => name).filter((name) => treatmentOf(options, name) !== 'fixed'));
+  for (const { name, value } of differentiated.parameters) {
+    if (!inputs.has(name) || state.entries.has(name)) continue;
+    const read = await weights.read(name, options.signal);
+    if (read.shape.join() !== value.shape.join()) throw new StableDiffusionError('weights-mismatch', `${weights.label}: ${name} is [${read.shape.join(', ')}], not [${value.shape.join(', ')}].`);
+    await state.write({ [name]: convert(read, 'float32') });
+  }
+  const optimiser = new Optimiser(engine, options.optimiser ?? { kind: 'adamw' });
+  const { average } = options;
+  for (const name of groups.keys()) {
+    const own = [stateNames.gradient(name), ...optimiser.slots.map((slot) => stateNames.slot(slot, name))];
+    await writeZeros(state, own.map((other) => [other, name]));
+    if (average && (average.of?.(name) ?? true)) await state.write({ [stateNames.average(name)]: (await state.read([name]))[name] as Tensor });
+  }
+  const program = await engine.compile(differentiated, weights, { parameters: { inputs }, ...(options.signal ? { signal: options.signal } : {}) });
+  return new TrainStep(options, state, program, await compileHelpers(engine), groups, optimiser);
+}
