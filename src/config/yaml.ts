@@ -4,7 +4,7 @@
  * Plain data only: no tags, no merge of anchors beyond a small budget of aliases, no duplicate keys, 1 MiB and 64 levels at most.
  */
 
-import { parseDocument, visit } from 'yaml';
+import { parseDocument, stringify, visit } from 'yaml';
 import { StableDiffusionError } from '../errors.ts';
 import { configError } from './validate.ts';
 
@@ -48,4 +48,9 @@ function checkNesting(text: string, label: string): void {
 
 function messageOf(cause: unknown): string {
   return (cause instanceof Error ? cause.message : String(cause)).split('\n')[0] ?? '';
+}
+
+/** Plain data as YAML, in blocks, as LDM's configurations are written. */
+export function stringifyYaml(value: unknown): string {
+  return stringify(value, { lineWidth: 0, aliasDuplicateObjects: false });
 }

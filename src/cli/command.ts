@@ -1,0 +1,43 @@
+/** What a command is, and what it is given to work with: nothing of the process is reached but through `CliContext`. */
+
+import type { OptionTable, OptionValues } from './options.ts';
+
+/** Where text goes: standard output or standard error. */
+export interface TextOutput {
+  write(text: string): void;
+  /** Whether a person reads it as it is written. */
+  readonly isTerminal: boolean;
+  /** Characters in a line. */
+  readonly columns: number;
+}
+
+export interface CliContext {
+  /** Results: paths, tables, JSON. */
+  readonly out: TextOutput;
+  /** Progress, notes, errors. */
+  readonly err: TextOutput;
+  /** Standard input. */
+  readonly input: AsyncIterable<Uint8Array>;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Fires at Ctrl-C. */
+  readonly signal: AbortSignal;
+  /** Milliseconds, from any beginning. */
+  readonly now: () => number;
+}
+
+export interface Command<S extends OptionTable = OptionTable> {
+  /** A sentence or two. */
+  readonly description: string;
+  /** The words besides options: `[prompt...]`, `<file>`. */
+  readonly words?: string;
+  readonly options: S;
+  /** Command lines. */
+  readonly examples: readonly string[];
+  /** Does the work; resolves to the exit code. Throws `StableDiffusionError` or `UsageError`. */
+  run(context: CliContext, words: readonly string[], values: OptionValues<S>): Promise<number>;
+}
+
+/** The command itself; so that its options' types are inferred. */
+export function defineCommand<S extends OptionTable>(command: Command<S>): Command<S> {
+  return command;
+}

@@ -1,0 +1,106 @@
+/** `sd convert`: weights in another layout, file format or element type. */
+
+import { existsSync } from 'node:fs';
+import { mkdir, readFile, stat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { StableDiffusionError } from '../../errors.ts';
+import { type CliContext, defineCommand } from '../command.ts';
+import { choice, flag, type OptionValues, text, UsageError } from '../options.ts';
+import { createProgress } from '../progress.ts';
+import type { WriteOptions } from '../convert-files.ts';
+
+const options = {
+  layout: choice(['--layout'], ['compvis', 'diffusers', 'keep'], 'names of the result: a .safetensors file (compvis), a folder (diffusers; for one network a file), or as they are (default: compvis for a .safetensors file of a whole model, diffusers for a folder, else keep)'),
+  dtype: choice(['--dtype'], ['f16', 'f32', 'bf16'], 'element type (default: as it is)', { float16: 'f16', fp16: 'f16', float32: 'f32', fp32: 'f32', bfloat16: 'bf16' }),
+  ema: flag(['--ema'], 'the averaged weights instead of the last ones'),
+  config: text(['--config'], 'FILE', "the YAML or config.json (default: FILE.yaml beside FILE.safetensors, else names and shapes)"),
+  json: flag(['--json'], 'print the paths as JSON'),
+  quiet: flag(['--quiet', '-q'], 'no progress'),
+};
+
+type Values = OptionValues<typeof options>;
+const dtypes = { f16: 'float16', f32: 'float32', bf16: 'bfloat16' } as const;
+
+async function convertModel(input: string, output: string, isFolder: boolean, values: Values, write: WriteOptions): Promise<readonly string[]> {
+  const { openCheckpointAt } = await import('../../weights/open-checkpoint-node.ts');
+  const { writeCompVis, writeDiffusersFolder } = await import('../convert-files.ts');
+  const beside = input.replace(/\.[^./\\]+$/, '.yaml');
+  const yaml = values.config ?? (!isFolder && beside !== input && existsSync(beside) ? beside : undefined);
+  const checkpoint = await openCheckpointAt(input, { ...(yaml === undefined ? {} : { config: yaml }), ...(values.ema ? { ema: true } : {}) });
+  try {
+    const toFolder = values.layout === 'diffusers' || (values.layout === undefined && !output.endsWith('.safetensors'));
+    if (!toFolder) return await writeCompVis(output, checkpoint, yaml === undefined ? undefined : await readFile(yaml, 'utf8'), write);
+    if (/\.(safetensors|ckpt|pt|bin)$/.test(output)) throw new UsageError(`A whole model in the diffusers layout is a folder, and ${output} is the name of a file.`);
+    await writeDiffusersFolder(output, checkpoint, isFolder ? input : undefined, write);
+    return [output];
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+async function convertNetwork(input: string, output: string, values: Values, write: WriteOptions): Promise<readonly string[]> {
+  const { openWeightsAt } = await import('../../weights/open-weights-node.ts');
+  const { diffusersNetwork, networkDocument, writeWeights } = await import('../convert-files.ts');
+  if (!output.endsWith('.safetensors')) throw new UsageError(`${output} should end in .safetensors.`);
+  if (values.ema) throw new StableDiffusionError('weights-mismatch', `${input} is not a whole model, so it has no averaged weights.`);
+  const source = await openWeightsAt(input);
+  try {
+    const { layout } = values;
+    if (layout === undefined || layout === 'keep') {
+      await writeWeights(output, source, write);
+      return [output];
+    }
+    const { openNetwork } = await import('../../weights/network-weights.ts');
+    const { readConfigFile } = await import('../../weights/open-checkpoint-node.ts');
+    const beside = join(input, 'config.json');
+    const config = values.config ?? (existsSync(beside) ? beside : undefined);
+    const network = await openNetwork(source, config === undefined ? {} : { config: await readConfigFile(config) });
+    if (layout === 'compvis') {
+      await writeWeights(output, network.source, write);
+      return [output];
+    }
+    await writeWeights(output, diffusersNetwork(network.source, network.config), write);
+    const document = networkDocument(network.config);
+    const documentPath = join(dirname(output), 'config.json');
+    if (!document || existsSync(documentPath)) return [output];
+    const { writeFileAtomic } = await import('../../weights/write-file-node.ts');
+    await writeFileAtomic(documentPath, [new TextEncoder().encode(`${JSON.stringify(document, null, 2)}\n`)]);
+    return [output, documentPath];
+  } finally {
+    await source.close();
+  }
+}
+
+async function isWholeModel(input: string, isFolder: boolean): Promise<boolean> {
+  if (isFolder) return existsSync(join(input, 'model_index.json'));
+  const { openWeightsAt } = await import('../../weights/open-weights-node.ts');
+  const { isCheckpoint } = await import('../../weights/checkpoint.ts');
+  const source = await openWeightsAt(input);
+  const whole = isCheckpoint(source);
+  await source.close();
+  return whole;
+}
+
+async function run(context: CliContext, [input = '', output = '']: readonly string[], values: Values): Promise<number> {
+  if (resolve(input) === resolve(output)) throw new UsageError('The result would be written over what it is made from. Name another file.');
+  const progress = createProgress(context.err, context.now, values.quiet || values.json);
+  const write: WriteOptions = {
+    dtype: values.dtype && dtypes[values.dtype],
+    signal: context.signal,
+    onTensor: (done, total) => progress.step('writing', done + 1, total),
+  };
+  const isFolder = await stat(input).then((status) => status.isDirectory(), () => false);
+  await mkdir(dirname(output), { recursive: true });
+  const whole = values.layout !== 'keep' && (await isWholeModel(input, isFolder));
+  const paths = await (whole ? convertModel(input, output, isFolder, values, write) : convertNetwork(input, output, values, write)).finally(() => progress.clear());
+  context.out.write(values.json ? `${JSON.stringify({ paths })}\n` : paths.map((path) => `${path}\n`).join(''));
+  return 0;
+}
+
+export const convertCommand = defineCommand({
+  description: 'Writes weights in another layout or element type. A whole model becomes one CompVis file with its YAML, or a diffusers folder; a single network stays one file.',
+  words: '<in> <out>',
+  options,
+  examples: ['sd convert sd-v1-4.ckpt sd-v1-4.safetensors --dtype f16', 'sd convert sd-v1-4.ckpt sd-v1-4-diffusers --layout diffusers --ema', 'sd convert stable-diffusion-v1-5/ sd-v1-5.safetensors --layout compvis'],
+  run,
+});

@@ -1,0 +1,99 @@
+/** `sd forward`: one network on tensors from a file, under the names of the reference set. How parity is checked. */
+
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { StableDiffusionError } from '../../errors.ts';
+import { defineCommand } from '../command.ts';
+import { engineOptions, precisionOf, startEngine } from '../engine-options.ts';
+import { choice, flag, text, UsageError } from '../options.ts';
+import { createStopwatch } from '../stopwatch.ts';
+import type { DetectedNetwork } from '../../weights/detect.ts';
+import type { PartName } from '../../weights/network-weights.ts';
+
+const options = {
+  model: text(['--model', '--ckpt', '-m'], 'PATH', 'weights of one network, or a whole checkpoint or diffusers folder with --part'),
+  config: text(['--config'], 'FILE', "YAML of a network (target, params) or of a whole model, or Hugging Face's config.json (default: by names and shapes)"),
+  part: choice(['--part'], ['unet', 'first_stage', 'cond_stage', 'safety'], 'which network of a whole checkpoint'),
+  inputs: text(['--inputs', '-i'], 'FILE', 'tensors: x, timesteps, context, y; image, noise, z; input_ids; … (.safetensors)'),
+  output: text(['--output', '-o'], 'FILE', 'the results (.safetensors): out; moments, mean, logvar, sample, decoded; last_hidden_state; …'),
+  taps: text(['--taps'], 'NAMES', 'modules whose outputs are wanted too, with commas between them, or "all": intermediate.NAME'),
+  ema: flag(['--ema'], 'averaged weights instead of the last ones'),
+  json: flag(['--json'], 'print what was made as JSON'),
+  ...engineOptions,
+};
+
+/** Opens the network that path, configuration and part name. Close its source. */
+async function openNamedNetwork(path: string, configPath: string | undefined, part: PartName | undefined, ema: boolean): Promise<DetectedNetwork> {
+  const { openCheckpointAt, pretrainedBeside, readConfigFile } = await import('../../weights/open-checkpoint-node.ts');
+  const { openWeightsAt } = await import('../../weights/open-weights-node.ts');
+  const { openNetwork } = await import('../../weights/network-weights.ts');
+  if (await isThere(join(path, 'model_index.json'))) {
+    if (part === undefined) throw new UsageError(`${path} is a whole model. Choose one network with --part.`);
+    const { parts, config, safety_config, label } = await openCheckpointAt(path);
+    const network = { unet: config.unet_config, first_stage: config.first_stage_config, cond_stage: config.cond_stage_config, safety: safety_config }[part];
+    const source = parts[part];
+    if (!source || network === undefined || network === null || network === 'first_stage') throw new StableDiffusionError('invalid-argument', `${label} has no network ${part} of its own.`);
+    return { config: network, source, layout: 'diffusers', prefix: '', assumed: [] };
+  }
+  const beside = (await isThere(join(path, 'config.json'))) ? join(path, 'config.json') : undefined;
+  const chosen = configPath ?? beside;
+  const config = chosen === undefined ? undefined : await readConfigFile(chosen);
+  const pretrained = chosen === undefined ? undefined : await pretrainedBeside(config, chosen);
+  const source = await openWeightsAt(path);
+  try {
+    return await openNetwork(source, {
+      ...(config === undefined ? {} : { config }),
+      ...(part === undefined ? {} : { part }),
+      ...(ema ? { ema } : {}),
+      ...(pretrained ? { pretrained: () => pretrained } : {}),
+    });
+  } catch (error) {
+    await source.close();
+    throw error;
+  }
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return stat(path).then((status) => status.isFile(), () => false);
+}
+
+function required(value: string | undefined, name: string): string {
+  if (value === undefined) throw new UsageError(`${name} is missing. See: sd forward --help`);
+  return value;
+}
+
+export const forwardCommand = defineCommand({
+  description: 'Runs one network alone on tensors from a file: everything that follows from the inputs is computed, under the names of the reference set.',
+  options,
+  examples: [
+    'sd forward --model sd-v1-4.ckpt --part unet --inputs in.safetensors --output out.safetensors',
+    'sd forward --model weights.safetensors --config config.yaml --inputs in.safetensors --output out.safetensors --taps all',
+    'sd forward --model stable-diffusion-v1-5/vae --inputs z.safetensors --output image.safetensors',
+  ],
+  async run(context, _words, values) {
+    const watch = createStopwatch(context.now);
+    const [path, inputsPath, output] = [required(values.model, '--model'), required(values.inputs, '--inputs'), required(values.output, '--output')];
+    const { readTensorFile, writeTensorFile } = await import('../tensor-file.ts');
+    const { forward } = await import('../../pipelines/forward.ts');
+    const inputs = await readTensorFile(inputsPath, context.signal);
+    const { config, source, assumed } = await openNamedNetwork(path, values.config, values.part, values.ema);
+    try {
+      await using engine = await startEngine(values);
+      const taps = values.taps === undefined ? undefined : values.taps === 'all' ? 'all' : values.taps.split(',').map((name) => name.trim().replace(/^intermediate\./, ''));
+      watch.end('load');
+      watch.begin('run');
+      const results = await forward({ engine, config, weights: source, inputs, precision: precisionOf(values), signal: context.signal, ...(taps === undefined ? {} : { taps }) });
+      watch.end();
+      await writeTensorFile(output, results, context.signal);
+      const outputs = Array.from(results, ([name, { dtype, shape }]) => ({ name, dtype, shape }));
+      if (values.json) context.out.write(`${JSON.stringify({ path: output, network: config.kind, assumed, outputs, timings: watch.timings() })}\n`);
+      else {
+        for (const phrase of assumed) context.err.write(`sd: taken for granted: ${phrase}\n`);
+        for (const { name, dtype, shape } of outputs) context.out.write(`${name}  ${dtype} [${shape.join(', ')}]\n`);
+      }
+    } finally {
+      await source.close();
+    }
+    return 0;
+  },
+});

@@ -1,0 +1,178 @@
+/** `sd replay`: a picture again, from the settings in its file, and whether it is the same. */
+
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { basename, extname } from 'node:path';
+import { StableDiffusionError } from '../../errors.ts';
+import type { Image } from '../../image/image.ts';
+import type { GenerateOptions } from '../../pipelines/generate.ts';
+import type { GeneratedImage, Pipeline } from '../../pipelines/events.ts';
+import type { Model } from '../../pipelines/model.ts';
+import type { GenerationRecord } from '../../pipelines/record.ts';
+import { fileError } from '../../weights/byte-source-node.ts';
+import { type CliContext, defineCommand } from '../command.ts';
+import { loadNamedModel } from '../generation.ts';
+import { modelOptions } from '../generation-options.ts';
+import { flag, type OptionValues, text, UsageError } from '../options.ts';
+import { pictureFiles } from '../output-files.ts';
+import { createProgress } from '../progress.ts';
+import { createStopwatch } from '../stopwatch.ts';
+
+const options = {
+  ...modelOptions,
+  init: text(['--init-img', '-i', '--image'], 'FILE', 'the picture it began from, for img2img and inpaint'),
+  mask: text(['--mask', '-m'], 'FILE', 'the mask, for inpaint'),
+  initLatents: text(['--init-latents'], 'FILE', 'the start noise, where it was given'),
+  noSafety: flag(['--no-safety'], 'do not run the safety checker'),
+  output: text(['--output', '-o'], 'FILE', 'write the picture here instead of --outdir'),
+  outdir: text(['--outdir'], 'FOLDER', 'write samples/00000.png, … here (default: outputs/replay-samples)'),
+  skipSave: flag(['--skip_save'], 'compare only'),
+  json: flag(['--json'], 'print the outcome as a line of JSON'),
+  quiet: flag(['--quiet', '-q'], 'no progress'),
+};
+
+type Values = OptionValues<typeof options>;
+
+/** The record in a picture's file. Throws `invalid-argument` where it has none. */
+async function readRecord(path: string, bytes: Uint8Array): Promise<GenerationRecord> {
+  const { readImageMetadata } = await import('../../image/image-metadata.ts');
+  const { recordSchema } = await import('../../pipelines/record.ts');
+  const { record, parameters } = readImageMetadata(bytes);
+  const parsed = recordSchema.safeParse(record);
+  if (parsed.success) return parsed.data;
+  const found = record !== undefined ? 'a record that this version cannot read' : parameters !== undefined ? 'settings of another program' : 'no settings';
+  throw new StableDiffusionError('invalid-argument', `${path} has ${found} in it; a picture that this program made was expected.`);
+}
+
+/** Where the model of a record is: as given, else the path it was loaded from, else the one that comes with the program. */
+async function modelPath(record: GenerationRecord, given: string | undefined): Promise<string> {
+  if (given !== undefined) return given;
+  if (existsSync(record.model)) return record.model;
+  const { pocketModel } = await import('../../pipelines/load-model-node.ts');
+  if (basename(record.model) === basename(pocketModel)) return pocketModel;
+  throw new StableDiffusionError('file-not-found', `The picture was made with ${record.model}, which is not there. Name the model with --model.`);
+}
+
+/** A picture the record names by its digest. */
+async function recordedImage(path: string | undefined, wanted: string, what: string, option: string): Promise<Image> {
+  if (path === undefined) throw new UsageError(`The picture was made from ${what}. Give it with ${option} FILE.`);
+  const { openImage } = await import('../../pipelines/image-files-node.ts');
+  const { digest } = await import('../../pipelines/digest.ts');
+  const image = await openImage(path);
+  if ((await digest(image)) !== wanted) throw new StableDiffusionError('invalid-argument', `${path} is not ${what} that the picture was made from: its pixels have another SHA-256.`);
+  return image;
+}
+
+async function recordedNoise(path: string | undefined, wanted: string): Promise<NonNullable<GenerateOptions['startNoise']>> {
+  if (path === undefined) throw new UsageError('The picture was made from start noise of a file. Give it with --init-latents FILE.');
+  const { readStartNoise } = await import('../latents-file.ts');
+  const { digestBytes } = await import('../../pipelines/digest.ts');
+  const { bytesOf } = await import('../../tensor/tensor.ts');
+  const noise = await readStartNoise(path);
+  if ((await digestBytes(bytesOf(noise))) !== wanted) throw new StableDiffusionError('invalid-argument', `${path} does not hold the start noise that the picture was made from.`);
+  return noise;
+}
+
+/** The pipeline that makes the batch of the picture again, and only that; of those before it, the noise. */
+async function startAgain(model: Model, record: GenerationRecord, values: Values, signal: AbortSignal): Promise<Pipeline> {
+  const before = record.earlierBatches ?? Array.from({ length: record.iteration - 1 }, () => record.batchSize);
+  const prompts = record.prompts.length === record.batchSize ? record.prompts : Array.from({ length: record.batchSize }, () => record.prompts[0] ?? '');
+  const { sampler, steps, guidanceScale, seed, noise, clipSkip, fixedCode, watermark } = record;
+  const shared: GenerateOptions = {
+    promptBatches: [...before.map((size) => Array.from({ length: size }, () => prompts[0] ?? '')), prompts],
+    firstIteration: record.iteration,
+    sampler, steps, guidanceScale, seed, noise, clipSkip, fixedCode, watermark, signal,
+    negativePrompt: record.negativePrompt,
+    ...(record.classLabels ? { classLabels: record.classLabels } : {}),
+    ...(record.schedule === undefined ? {} : { schedule: record.schedule }),
+    ...(record.eta === undefined ? {} : { eta: record.eta }),
+    ...(record.startNoise === undefined ? {} : { startNoise: await recordedNoise(values.initLatents, record.startNoise) }),
+    ...(values.noSafety ? { safety: false } : {}),
+  };
+  const size = { width: record.width, height: record.height };
+  const strength = record.strength === undefined ? {} : { strength: record.strength };
+  const imageScale = record.imageGuidanceScale === undefined ? {} : { imageGuidanceScale: record.imageGuidanceScale };
+  if (record.pipeline === 'txt2img') return (await import('../../pipelines/text-to-image.ts')).textToImage(model, { ...shared, ...size });
+  const image = await recordedImage(values.init, record.initialImage ?? '', 'another picture', '--init-img');
+  if (record.pipeline === 'img2img') return (await import('../../pipelines/image-to-image.ts')).imageToImage(model, { ...shared, ...size, ...strength, ...imageScale, image });
+  const mask = await recordedImage(values.mask, record.mask ?? '', 'a mask', '--mask');
+  return (await import('../../pipelines/inpaint.ts')).inpaint(model, { ...shared, ...size, ...strength, image, mask });
+}
+
+async function makeAgain(context: CliContext, record: GenerationRecord, values: Values): Promise<GeneratedImage> {
+  const progress = createProgress(context.err, context.now, values.quiet || values.json);
+  progress.stage('loading');
+  const model = await loadNamedModel({
+    ...values,
+    model: await modelPath(record, values.model),
+    ema: values.ema || record.ema === true,
+    precision: values.precision ?? record.precision,
+  });
+  try {
+    for await (const event of await startAgain(model, record, values, context.signal)) {
+      if (event.kind === 'step') progress.step('sampling', event.step, event.steps);
+      const made = event.kind === 'result' ? event.images[record.index] : undefined;
+      if (made) return { ...made, record };
+    }
+  } finally {
+    progress.clear();
+    await model.dispose();
+  }
+  throw new StableDiffusionError('invalid-argument', `The record says picture ${record.index} of a batch of ${record.batchSize}.`);
+}
+
+interface Difference {
+  /** Largest, in levels of 255. */
+  readonly largest: number;
+  /** Share of the values that differ. */
+  readonly share: number;
+}
+
+/** Compares what the file shows with what a file of the same format would show of the new picture. */
+async function compare(path: string, bytes: Uint8Array, image: Image): Promise<Difference> {
+  const { nodeImageCodec } = await import('../../image/codec-node.ts');
+  const ending = extname(path).toLowerCase();
+  const format = ending === '.jpg' || ending === '.jpeg' ? 'jpeg' : ending === '.webp' ? 'webp' : 'png';
+  const was = await nodeImageCodec.decode(bytes);
+  const is = await nodeImageCodec.decode(await nodeImageCodec.encode(image, { format }));
+  if (was.data.length !== is.data.length || was.width !== is.width) return { largest: 255, share: 1 };
+  let largest = 0;
+  let different = 0;
+  for (let i = 0; i < was.data.length; i++) {
+    const difference = Math.abs((was.data[i] as number) - (is.data[i] as number));
+    if (difference > 0) different++;
+    if (difference > largest) largest = difference;
+  }
+  return { largest, share: different / was.data.length };
+}
+
+export const replay = defineCommand({
+  description: 'Makes a picture again from the settings in its file, and says whether it is the same. The exit code is 0 where it is, to within one level, and 1 where it is not.',
+  words: '<image>',
+  options,
+  examples: ['sd replay outputs/txt2img-samples/samples/00000.png', 'sd replay picture.png --model sd-v1-4.ckpt --skip_save'],
+  async run(context, [path = ''], values) {
+    const watch = createStopwatch(context.now);
+    const bytes = new Uint8Array(await readFile(path).catch((cause: unknown) => {
+      throw fileError(path, cause);
+    }));
+    const record = await readRecord(path, bytes);
+    const made = await makeAgain(context, record, values);
+    const { largest, share } = await compare(path, bytes, made.image);
+    let written: string | null = null;
+    if (!values.skipSave) {
+      const files = await pictureFiles({ output: values.output, outdir: values.outdir ?? 'outputs/replay-samples', count: 1 });
+      written = files.next();
+      const { saveImage } = await import('../../pipelines/image-files-node.ts');
+      await saveImage(written, made, { signal: context.signal });
+    }
+    if (values.json) {
+      context.out.write(`${JSON.stringify({ path: written, equal: largest === 0, difference: { largest, share }, record, timings: watch.timings() })}\n`);
+    } else {
+      if (written !== null) context.out.write(`${written}\n`);
+      const percent = (share * 100).toPrecision(2);
+      context.out.write(largest === 0 ? `The picture is equal to ${path}.\n` : `The picture differs from ${path} by at most ${largest} of 255 levels, in ${percent} % of the values.\n`);
+    }
+    return largest <= 1 ? 0 : 1;
+  },
+});

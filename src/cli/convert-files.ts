@@ -1,0 +1,156 @@
+/** Writing a model or a network in another layout: one `.safetensors` file, or a diffusers folder, whole or not at all. */
+
+import { existsSync } from 'node:fs';
+import { copyFile, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import {
+  autoencoderDocument,
+  clipTextDocument,
+  featureExtractorDocument,
+  type JsonDocument,
+  modelIndexDocument,
+  safetyCheckerDocument,
+  schedulerDocument,
+  unetDocument,
+} from '../config/diffusers-documents.ts';
+import type { LatentDiffusionConfig } from '../config/latent-diffusion-config.ts';
+import { ldmDocument } from '../config/ldm-documents.ts';
+import type { NetworkConfig } from '../config/network-config.ts';
+import { stringifyYaml } from '../config/yaml.ts';
+import { StableDiffusionError } from '../errors.ts';
+import { nativeLatentSize } from '../pipelines/native-size.ts';
+import { clipVocabularyFiles } from '../tokenizer/clip-vocabulary-files.ts';
+import { fileError } from '../weights/byte-source-node.ts';
+import type { Checkpoint } from '../weights/checkpoint.ts';
+import { withDType } from '../weights/convert-dtype.ts';
+import { compVisWeights, diffusersWeights } from '../weights/convert-layout.ts';
+import { autoencoderMap } from '../weights/layouts/autoencoder.ts';
+import { clipTextMap } from '../weights/layouts/clip-text.ts';
+import { unetMap } from '../weights/layouts/unet.ts';
+import { renamed } from '../weights/rename.ts';
+import { writeSafetensors } from '../weights/safetensors-write.ts';
+import type { WeightSource } from '../weights/weight-source.ts';
+import { writeFileAtomic } from '../weights/write-file-node.ts';
+
+export interface WriteOptions {
+  /** Undefined keeps each tensor's own. */
+  readonly dtype: 'float32' | 'float16' | 'bfloat16' | undefined;
+  readonly signal: AbortSignal;
+  /** Told after each tensor. */
+  readonly onTensor: (done: number, total: number) => void;
+}
+
+/** One `.safetensors` file. */
+export async function writeWeights(path: string, source: WeightSource, { dtype, signal, onTensor }: WriteOptions): Promise<void> {
+  const view = dtype ? withDType(source, dtype) : source;
+  let done = 0;
+  const chunks = writeSafetensors(view.entries.values(), ({ name }) => {
+    onTensor(done++, view.entries.size);
+    return view.read(name, signal);
+  }, { metadata: { format: 'pt' }, signal });
+  await writeFileAtomic(path, chunks, { signal });
+}
+
+/** A CompVis file, and beside it the YAML of the same name: `yaml` as it was given, else made from the configuration. */
+export async function writeCompVis(path: string, checkpoint: Checkpoint, yaml: string | undefined, options: WriteOptions): Promise<readonly string[]> {
+  await writeWeights(path, compVisWeights(checkpoint), options);
+  const beside = path.replace(/\.[^./\\]+$/, '.yaml');
+  const text = yaml ?? yamlOf(checkpoint.config);
+  if (beside === path || text === undefined) return [path];
+  await writeFileAtomic(beside, [new TextEncoder().encode(text)]);
+  return [path, beside];
+}
+
+function yamlOf(config: LatentDiffusionConfig): string | undefined {
+  try {
+    return stringifyYaml(ldmDocument(config));
+  } catch (error) {
+    if (error instanceof StableDiffusionError && error.code === 'config-invalid') return undefined;
+    throw error;
+  }
+}
+
+/** One network's weights under diffusers' or transformers' names. Throws `config-invalid` where there are none. */
+export function diffusersNetwork(source: WeightSource, config: NetworkConfig): WeightSource {
+  switch (config.kind) {
+    case 'unet':
+      return renamed(source, unetMap(config), 'a-to-b');
+    case 'kl':
+    case 'vq':
+      return renamed(source, autoencoderMap(config), 'a-to-b');
+    case 'clip_text':
+      return renamed(source, clipTextMap(config), 'a-to-b');
+    case 'clip_vision':
+    case 'safety_checker':
+    case 'taesd':
+      return source;
+    default:
+      throw new StableDiffusionError('config-invalid', `A network of kind ${config.kind} has no layout in diffusers.`);
+  }
+}
+
+/** `config.json` of one network. */
+export function networkDocument(config: NetworkConfig): JsonDocument | undefined {
+  if (config.kind === 'unet') return unetDocument(config, typeof config.image_size === 'number' ? config.image_size : 64);
+  if (config.kind === 'kl' || config.kind === 'vq') return autoencoderDocument(config, config.ddconfig.resolution, config.kind === 'kl' ? 0.18215 : 1);
+  return config.kind === 'clip_text' ? clipTextDocument(config) : undefined;
+}
+
+/** A diffusers folder. `from` is a diffusers folder whose tokenizer and scheduler are taken over. Throws `invalid-argument` where `path` is not empty. */
+export async function writeDiffusersFolder(path: string, checkpoint: Checkpoint, from: string | undefined, options: WriteOptions): Promise<void> {
+  await writeFolder(path, async (folder) => {
+    const weights = diffusersWeights(checkpoint);
+    const { config, safety_config: safety } = checkpoint;
+    const { first_stage_config: stage, cond_stage_config: text } = config;
+    if (stage.kind === 'identity' || text === null || text === 'first_stage' || text.kind !== 'clip_text') {
+      throw new StableDiffusionError('config-invalid', 'A diffusers folder of Stable Diffusion has an autoencoder and a CLIP text encoder, and this model has not.');
+    }
+    const side = nativeLatentSize(config);
+    const factor = 2 ** (stage.ddconfig.ch_mult.length - 1);
+    const total = Object.values(weights).reduce((sum, source: WeightSource) => sum + source.entries.size, 0);
+    let done = 0;
+    const part = async (name: string, file: string, source: WeightSource, document: JsonDocument): Promise<void> => {
+      await json(join(folder, name, 'config.json'), document);
+      await writeWeights(join(folder, name, file), source, { ...options, onTensor: () => options.onTensor(done++, total) });
+    };
+    await part('unet', 'diffusion_pytorch_model.safetensors', weights.unet, unetDocument(config.unet_config, side));
+    await part('vae', 'diffusion_pytorch_model.safetensors', weights.vae, autoencoderDocument(stage, side * factor, config.scale_factor));
+    if (weights.text_encoder) await part('text_encoder', 'model.safetensors', weights.text_encoder, clipTextDocument(text));
+    if (weights.safety_checker && safety) {
+      await part('safety_checker', 'model.safetensors', weights.safety_checker, safetyCheckerDocument(safety));
+      await json(join(folder, 'feature_extractor', 'preprocessor_config.json'), featureExtractorDocument(safety.vision_config.image_size));
+    }
+    await writeTokenizer(join(folder, 'tokenizer'), from && join(from, 'tokenizer'), text.vocab_size, config.cond_stage_max_length);
+    await json(join(folder, 'scheduler', 'scheduler_config.json'), checkpoint.scheduler ?? schedulerDocument(config));
+    const scheduler = checkpoint.scheduler?.['_class_name'];
+    await json(join(folder, 'model_index.json'), { ...modelIndexDocument(config, weights.safety_checker !== undefined), ...(typeof scheduler === 'string' ? { scheduler: ['diffusers', scheduler] } : {}) });
+  });
+}
+
+/** Writes into a folder beside `path` that takes its name when all is there. */
+async function writeFolder(path: string, write: (folder: string) => Promise<void>): Promise<void> {
+  if (existsSync(path) && (await readdir(path)).length > 0) throw new StableDiffusionError('invalid-argument', `${path} is not empty. Name another folder, or remove it.`);
+  const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
+  try {
+    await write(temporary);
+    await rm(path, { recursive: true, force: true });
+    await rename(temporary, path);
+  } catch (cause) {
+    await rm(temporary, { recursive: true, force: true });
+    throw cause instanceof Error && 'syscall' in cause ? fileError(path, cause) : cause;
+  }
+}
+
+async function json(path: string, document: JsonDocument): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  await writeFile(path, `${JSON.stringify(document, null, 2)}\n`);
+}
+
+async function writeTokenizer(folder: string, from: string | undefined, rows: number, length: number): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  if (from !== undefined && existsSync(from)) {
+    for (const name of await readdir(from)) await copyFile(join(from, name), join(folder, name));
+    return;
+  }
+  for (const [name, text] of clipVocabularyFiles(rows, length)) await writeFile(join(folder, name), text);
+}

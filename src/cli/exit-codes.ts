@@ -1,0 +1,41 @@
+/** Exit codes, and how an error is told: one line, or JSON. */
+
+import { StableDiffusionError } from '../errors.ts';
+import { UsageError } from './options.ts';
+
+export const exitCodes = {
+  ok: 0,
+  /** The work failed, or a check found what it should not. */
+  failure: 1,
+  /** The words on the command line, or the value of an option, cannot work. */
+  usage: 2,
+  /** Ctrl-C: 128 + SIGINT. */
+  interrupted: 130,
+} as const;
+
+export interface ErrorReport {
+  /** A code of `StableDiffusionError`, `usage`, or `internal` for what should not happen. */
+  readonly code: string;
+  readonly message: string;
+  readonly exitCode: number;
+}
+
+export function reportError(error: unknown): ErrorReport {
+  if (error instanceof UsageError) return { code: 'usage', message: error.message, exitCode: exitCodes.usage };
+  if (error instanceof StableDiffusionError) {
+    const exitCode = error.code === 'aborted' ? exitCodes.interrupted : error.code === 'invalid-argument' ? exitCodes.usage : exitCodes.failure;
+    return { code: error.code, message: error.message, exitCode };
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  return { code: 'internal', message, exitCode: exitCodes.failure };
+}
+
+/** One line for people. */
+export function errorLine({ code, message }: ErrorReport): string {
+  return `sd: ${message.replaceAll(/\s*\n\s*/g, ' ')} [${code}]\n`;
+}
+
+/** One line for machines. */
+export function errorJson({ code, message }: ErrorReport): string {
+  return `${JSON.stringify({ error: { code, message } })}\n`;
+}

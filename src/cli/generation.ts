@@ -1,0 +1,209 @@
+/** One run of a pipeline for the command line: the model is loaded, pictures are saved as they come, progress and previews are shown. */
+
+import { throwIfAborted } from '../errors.ts';
+import type { GenerateOptions } from '../pipelines/generate.ts';
+import type { GeneratedImage, Pipeline } from '../pipelines/events.ts';
+import type { Model } from '../pipelines/model.ts';
+import type { CliContext } from './command.ts';
+import { precisionOf, startEngine } from './engine-options.ts';
+import type { GenerationValues, ModelValues, OutputValues } from './generation-options.ts';
+import { UsageError } from './options.ts';
+import { type PictureFiles, pictureFiles } from './output-files.ts';
+import { createProgress, type Progress } from './progress.ts';
+import { readPrompts } from './prompts.ts';
+import { showImages, terminalGraphics } from './show.ts';
+import { createStopwatch, type Stopwatch } from './stopwatch.ts';
+
+/** Loads the model the options name, with its engine. Dispose of it. */
+export async function loadNamedModel(values: ModelValues & { readonly taesd?: string | undefined }): Promise<Model> {
+  const { loadModel } = await import('../pipelines/load-model-node.ts');
+  const engine = await startEngine(values);
+  const { config, ema, vocabulary, taesd } = values;
+  try {
+    return await loadModel(values.model, {
+      engine,
+      ownsEngine: true,
+      precision: precisionOf(values),
+      ...(config === undefined ? {} : { config }),
+      ...(ema ? { ema } : {}),
+      ...(vocabulary === undefined ? {} : { vocabulary }),
+      ...(taesd === undefined ? {} : { taesd }),
+    });
+  } catch (error) {
+    await engine.dispose();
+    throw error;
+  }
+}
+
+export interface Run {
+  readonly values: ModelValues & GenerationValues & OutputValues;
+  /** The prompt as words. */
+  readonly words: readonly string[];
+  /** Default folder. */
+  readonly outdir: string;
+  /** The pipeline, of options that are complete but for what is its own. */
+  readonly start: (model: Model, options: GenerateOptions) => Promise<Pipeline> | Pipeline;
+}
+
+/** Resolves to the exit code. */
+export async function runGeneration(context: CliContext, { values, words, outdir, start }: Run): Promise<number> {
+  const watch = createStopwatch(context.now);
+  const prompts = await readPrompts(values, words, context);
+  const startNoise = values.initLatents === undefined ? undefined : await (await import('./latents-file.ts')).readStartNoise(values.initLatents);
+  const batch = values.samples ?? startNoise?.shape[0] ?? 1;
+  const batches = prompts.fromFile ? chunks(prompts.lines, batch) : undefined;
+  const count = (batches ? prompts.lines.length : batch) * (values.iterations ?? 1);
+  const files = await pictureFiles({ output: values.output, outdir: values.outdir ?? outdir, count });
+  const progress = createProgress(context.err, context.now, values.quiet || values.json);
+  progress.stage('loading');
+  const model = await loadNamedModel(values);
+  try {
+    watch.end('load');
+    checkPrompt(model, prompts.lines, values);
+    notePrompts(model, prompts.lines, context, progress);
+    // The weights are read while the text is encoded; what goes wrong is told where the network is first used.
+    model.prepare(context.signal).catch(() => {});
+    const options: GenerateOptions = {
+      ...generateOptions(values),
+      ...(batches ? { promptBatches: batches } : { prompt: prompts.lines[0] ?? '', batchSize: batch }),
+      ...(startNoise ? { startNoise } : {}),
+      signal: context.signal,
+    };
+    await consume(await start(model, options), { context, values, files, progress, watch, columns: values.rows || batch });
+    return 0;
+  } finally {
+    progress.clear();
+    await model.dispose();
+  }
+}
+
+/** Pieces of `size`; the last may be shorter. */
+export function chunks<T>(items: readonly T[], size: number): T[][] {
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, i) => items.slice(i * size, (i + 1) * size));
+}
+
+/** The seed an option's text says; "random" is one below 2^32. Throws `UsageError`. */
+export function readSeed(given: string | undefined): number {
+  if (given === undefined) return 42;
+  if (given === 'random') return crypto.getRandomValues(new Uint32Array(1))[0] as number;
+  const seed = /^[+-]?\d+$/.test(given) ? Number(given) : Number.NaN;
+  if (!Number.isSafeInteger(seed)) throw new UsageError(`The seed is ${JSON.stringify(given)}; it is a whole number between -2^53 and 2^53, or "random".`);
+  return seed;
+}
+
+/** What the options say, without prompt, batch and what belongs to one pipeline. */
+function generateOptions(values: GenerationValues & OutputValues): GenerateOptions {
+  const { plms, dpmSolver, sampler, schedule, eta, steps, noise, iterations, classes, negative, clipSkip } = values;
+  const named = [sampler, plms ? 'plms' : undefined, dpmSolver ? 'dpm-solver' : undefined].filter((name) => name !== undefined);
+  if (named.length > 1) throw new UsageError('Of --sampler, --plms and --dpm_solver only one can be given.');
+  return {
+    seed: readSeed(values.seed),
+    ...(named[0] === undefined ? {} : { sampler: named[0] }),
+    ...(schedule === undefined ? {} : { schedule }),
+    ...(eta === undefined ? {} : { eta }),
+    ...(steps === undefined ? {} : { steps }),
+    ...(noise === undefined ? {} : { noise }),
+    ...(iterations === undefined ? {} : { iterations }),
+    ...(classes === undefined ? {} : { classLabels: classes }),
+    ...(negative === undefined ? {} : { negativePrompt: negative }),
+    ...(clipSkip === undefined ? {} : { clipSkip }),
+    ...(values.fixedCode ? { fixedCode: true } : {}),
+    ...(values.noSafety ? { safety: false } : {}),
+    ...(values.noWatermark ? { watermark: false } : {}),
+  };
+}
+
+function checkPrompt(model: Model, prompts: readonly string[], values: GenerationValues): void {
+  const takesText = model.tokenizer !== undefined;
+  if (takesText && prompts.length === 0) throw new UsageError('There is no prompt. Give it as words, with --prompt, or in a file with --from-file.');
+  if (model.checkpoint.kind === 'class' && values.classes === undefined) throw new UsageError(`${model.checkpoint.label} makes pictures of classes. Choose one with --class N.`);
+}
+
+/** Tells where a prompt is longer than the text encoder reads. */
+function notePrompts(model: Model, prompts: readonly string[], context: CliContext, progress: Progress): void {
+  if (!model.tokenizer || prompts.length === 0) return;
+  const long = model.tokenize(prompts).truncated.filter((truncated) => truncated).length;
+  if (long === 0) return;
+  progress.clear();
+  const most = model.checkpoint.config.cond_stage_max_length - 2;
+  context.err.write(`sd: ${long === 1 && prompts.length === 1 ? 'The prompt is' : `${long} of ${prompts.length} prompts are`} longer than ${most} tokens; what comes after them is left out.\n`);
+}
+
+interface Consumer {
+  readonly context: CliContext;
+  readonly values: OutputValues;
+  readonly files: PictureFiles;
+  readonly progress: Progress;
+  readonly watch: Stopwatch;
+  /** Of the grid. */
+  readonly columns: number;
+}
+
+const stageNames = { text: 'reading the prompt', image: 'reading the picture', sampling: 'loading the network', decoding: 'decoding', checking: 'checking' } as const;
+/** Milliseconds between two previews. */
+const previewPause = 1000;
+
+async function consume(pipeline: Pipeline, consumer: Consumer): Promise<void> {
+  const { context, values, files, progress, watch } = consumer;
+  const graphics = terminalGraphics(context, values);
+  let previewed = context.now();
+  for await (const event of pipeline) {
+    throwIfAborted(context.signal);
+    if (event.kind === 'stage') {
+      watch.begin(event.stage);
+      progress.stage(stageNames[event.stage]);
+    } else if (event.kind === 'step') {
+      watch.step();
+      progress.step(event.iterations > 1 ? `${event.iteration}/${event.iterations} sampling` : 'sampling', event.step, event.steps);
+      if ((values.preview || values.previewFile !== undefined) && event.step < event.steps && context.now() - previewed > previewPause) {
+        const images = await event.preview();
+        if (values.preview) await showImages(context, progress, graphics, images);
+        if (values.previewFile !== undefined && images[0]) await writePreview(values.previewFile, images, context.signal);
+        previewed = context.now();
+      }
+    } else if (event.kind === 'images') {
+      watch.end();
+      for (const made of event.images) await savePicture(made, event.iteration, consumer);
+      progress.clear();
+      await showImages(context, progress, graphics, event.images.map(({ image }) => image));
+    } else {
+      if (values.saveLatents !== undefined) await (await import('./latents-file.ts')).saveLatents(values.saveLatents, event.latents, event.startNoise, context.signal);
+      if (files.grid !== undefined && !values.skipGrid && event.images.length > 1) await saveGrid(event.images, files.grid, consumer);
+    }
+  }
+}
+
+async function savePicture(made: GeneratedImage, iteration: number, { context, values, files, progress, watch }: Consumer): Promise<void> {
+  let path: string | null = null;
+  if (!values.skipSave) {
+    const { saveImage } = await import('../pipelines/image-files-node.ts');
+    path = files.next();
+    await saveImage(path, made, { signal: context.signal });
+  }
+  progress.clear();
+  if (values.json) {
+    const { index, record, flagged } = made;
+    const line = { path, seed: record.seed, iteration, index, ...(flagged === undefined ? {} : { flagged }), record, timings: watch.timings() };
+    context.out.write(`${JSON.stringify(line)}\n`);
+    return;
+  }
+  if (made.flagged) context.err.write('sd: The safety checker objects to this picture; it is black. (--no-safety leaves the checker out.)\n');
+  if (path !== null) context.out.write(`${path}\n`);
+}
+
+async function saveGrid(images: readonly GeneratedImage[], path: string, { context, values, progress, columns }: Consumer): Promise<void> {
+  const { imageGrid } = await import('../image/image-grid.ts');
+  const { nodeImageCodec } = await import('../image/codec-node.ts');
+  const { writeFileAtomic } = await import('../weights/write-file-node.ts');
+  const grid = imageGrid(images.map(({ image }) => image), { columns });
+  await writeFileAtomic(path, [await nodeImageCodec.encode(grid, { format: 'png' })], { signal: context.signal });
+  progress.clear();
+  if (!values.json) context.out.write(`${path}\n`);
+}
+
+async function writePreview(path: string, images: Awaited<ReturnType<Extract<import('../pipelines/events.ts').PipelineEvent, { kind: 'step' }>['preview']>>, signal: AbortSignal): Promise<void> {
+  const { imageGrid } = await import('../image/image-grid.ts');
+  const { encodePng } = await import('../image/png-encode.ts');
+  const { writeFileAtomic } = await import('../weights/write-file-node.ts');
+  await writeFileAtomic(path, [await encodePng(imageGrid(images))], { signal });
+}

@@ -1,0 +1,87 @@
+/** One network of a file: its configuration, sizes, what it misses, and how much one run of it computes. */
+
+import type { LatentDiffusionConfig } from '../config/latent-diffusion-config.ts';
+import type { NetworkConfig } from '../config/network-config.ts';
+import { StableDiffusionError } from '../errors.ts';
+import { count } from '../graph/count.ts';
+import { evaluateDim } from '../graph/dim.ts';
+import type { Graph } from '../graph/graph.ts';
+import { networkDefinition, networkParameters } from '../models/index.ts';
+import { nativeLatentSize } from '../pipelines/native-size.ts';
+import { elementCount } from '../tensor/tensor.ts';
+import { compareParameters, isMatch, type Misshapen } from '../weights/report.ts';
+import type { WeightSource } from '../weights/weight-source.ts';
+
+export interface PartReport {
+  readonly name: string;
+  readonly network: NetworkConfig['kind'];
+  /** What the network needs. */
+  readonly parameters: number;
+  readonly tensors: number;
+  readonly dtypes: Readonly<Record<string, number>>;
+  /** Nothing is missing, unexpected or of another shape. */
+  readonly fits: boolean;
+  readonly missing: readonly string[];
+  readonly unexpected: readonly string[];
+  readonly misshapen: readonly Misshapen[];
+  readonly ignored: readonly string[];
+  /** Floating-point operations of each of its graphs, for one image of the size the model was made for. */
+  readonly flops: Readonly<Record<string, number>>;
+  readonly config: NetworkConfig;
+}
+
+/** Compares and counts. `model` gives the sizes. Reads no weights. */
+export function inspectNetwork(part: { readonly name: string; readonly config: NetworkConfig; readonly source: WeightSource; readonly model?: LatentDiffusionConfig }): PartReport {
+  const { name, config, source, model } = part;
+  const declared = networkParameters(config);
+  const report = compareParameters(declared, source);
+  const dtypes: Record<string, number> = {};
+  for (const { dtype } of source.entries.values()) dtypes[dtype] = (dtypes[dtype] ?? 0) + 1;
+  const { missing, unexpected, misshapen, ignored } = report;
+  return {
+    name,
+    network: config.kind,
+    parameters: declared.reduce((sum, { shape }) => sum + elementCount(shape), 0),
+    tensors: source.entries.size,
+    dtypes,
+    fits: isMatch(report),
+    missing,
+    unexpected,
+    misshapen,
+    ignored,
+    flops: flopsOf(config, model),
+    config,
+  };
+}
+
+/** Graphs that run for a picture; the others (taps, other ways in) are left out. */
+const counted = new Set(['forward', 'encode', 'decode', 'image', 'text']);
+
+function flopsOf(config: NetworkConfig, model: LatentDiffusionConfig | undefined): Record<string, number> {
+  const parts = Object.entries(networkDefinition(config).parts(config)).filter(([graph]) => counted.has(graph));
+  return Object.fromEntries(
+    parts.flatMap(([graph, trace]) => {
+      const flops = evaluated(trace(), sizesFor(config, graph, model));
+      return flops === undefined ? [] : [[graph, flops]];
+    }),
+  );
+}
+
+/** The symbols of a graph for one image. Heights and widths of a UNet are in units of its deepest level. */
+function sizesFor(config: NetworkConfig, graph: string, model: LatentDiffusionConfig | undefined): ReadonlyMap<string, number> {
+  const side = model ? nativeLatentSize(model) : 'image_size' in config ? Number(config.image_size) || 32 : 32;
+  const stage = model?.first_stage_config ?? config;
+  const factor = stage.kind === 'kl' || stage.kind === 'vq' ? 2 ** (stage.ddconfig.ch_mult.length - 1) : stage.kind === 'taesd' ? 8 : 1;
+  const unit = config.kind === 'unet' || config.kind === 'encoder_unet' ? 2 ** (config.channel_mult.length - 1) : 1;
+  const units = graph === 'encode' ? side * factor : Math.max(1, Math.round(side / unit));
+  return new Map([['batch', 1], ['height', units], ['width', units], ['tokens', model?.cond_stage_max_length ?? 77]]);
+}
+
+function evaluated(graph: Graph, sizes: ReadonlyMap<string, number>): number | undefined {
+  try {
+    return evaluateDim(count(graph).flops, sizes);
+  } catch (error) {
+    if (error instanceof StableDiffusionError) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,183 @@
+/** What a file or folder of weights holds: parts, sizes, element types, and what its networks miss. For `sd inspect`. */
+
+import { open, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { NetworkConfig } from '../config/network-config.ts';
+import { StableDiffusionError, throwIfAborted } from '../errors.ts';
+import { elementCount, type Shape } from '../tensor/tensor.ts';
+import { fileError } from '../weights/byte-source-node.ts';
+import { type Checkpoint, isCheckpoint } from '../weights/checkpoint.ts';
+import { detectNetwork } from '../weights/detect.ts';
+import { openCheckpointAt } from '../weights/open-checkpoint-node.ts';
+import { openWeightsAt } from '../weights/open-weights-node.ts';
+import type { Misshapen } from '../weights/report.ts';
+import type { MetadataValue, WeightSource } from '../weights/weight-source.ts';
+import { inspectNetwork, type PartReport } from './inspect-network.ts';
+
+export interface Inspection {
+  readonly path: string;
+  readonly format: 'safetensors' | 'torch zip' | 'torch legacy' | 'sharded' | 'diffusers folder' | 'folder';
+  readonly bytes: number;
+  /** What it is as a whole. */
+  readonly kind: 'checkpoint' | 'network' | 'lora' | 'embedding' | 'tensors';
+  readonly layout?: string;
+  /** Of a checkpoint: what it makes pictures from. */
+  readonly task?: Checkpoint['kind'];
+  readonly ema?: Checkpoint['ema'];
+  /** Whether it would load: everything can be read, and the networks that were recognised lack nothing. */
+  readonly loads: boolean;
+  /** Whether every tensor was read, not only the headers. */
+  readonly verified: boolean;
+  readonly tensors: number;
+  readonly parameters: number;
+  /** Tensors of each element type. */
+  readonly dtypes: Readonly<Record<string, number>>;
+  readonly parts: readonly PartReport[];
+  /** Names that belong to no part. */
+  readonly unused: readonly string[];
+  /** What the file does not say, and the value taken. */
+  readonly assumed: readonly string[];
+  readonly metadata: Readonly<Record<string, unknown>>;
+  /** Why no network was recognised, where none was. */
+  readonly note?: string;
+}
+
+export interface InspectionOptions {
+  readonly config?: string;
+  readonly ema?: boolean;
+  /** Read every tensor: by default where that is quick (512 MiB at most). */
+  readonly verify?: boolean;
+  readonly signal: AbortSignal;
+}
+
+const quickBytes = 512 * 2 ** 20;
+
+/** Throws what opening throws: the file cannot be read, or has a configuration that does not fit. */
+export async function inspectFile(path: string, options: InspectionOptions): Promise<Inspection> {
+  const format = await formatOf(path);
+  if (format === 'diffusers folder') return inspectCheckpoint(path, format, options);
+  const source = await openWeightsAt(path);
+  try {
+    if (isCheckpoint(source)) {
+      await source.close();
+      return await inspectCheckpoint(path, format, options);
+    }
+    if (options.config !== undefined) {
+      const { openNetwork } = await import('../weights/network-weights.ts');
+      const { readConfigFile } = await import('../weights/open-checkpoint-node.ts');
+      return await inspectAlone(path, format, source, options, await openNetwork(source, { config: await readConfigFile(options.config) }));
+    }
+    return await inspectAlone(path, format, source, options, recognised(source));
+  } finally {
+    await source.close();
+  }
+}
+
+type Found = { readonly config: NetworkConfig; readonly source: WeightSource; readonly layout: string; readonly prefix: string; readonly assumed: readonly string[] };
+
+/** The network, or why there is none. */
+function recognised(source: WeightSource): Found | string {
+  try {
+    return detectNetwork(source);
+  } catch (error) {
+    if (error instanceof StableDiffusionError) return error.message;
+    throw error;
+  }
+}
+
+async function inspectAlone(path: string, format: Inspection['format'], source: WeightSource, options: InspectionOptions, found: Found | string): Promise<Inspection> {
+  const common = await inventory(path, format, [source], options);
+  const adapter = adapterKind(source);
+  if (typeof found === 'string' || adapter) {
+    return { ...common, kind: adapter ?? 'tensors', loads: true, parts: [], unused: [], assumed: [], ...(adapter || typeof found !== 'string' ? {} : { note: found }) };
+  }
+  const part = inspectNetwork({ name: found.config.kind, config: found.config, source: found.source });
+  return { ...common, kind: 'network', layout: found.layout, loads: part.fits, parts: [part], unused: [], assumed: found.assumed };
+}
+
+async function inspectCheckpoint(path: string, format: Inspection['format'], options: InspectionOptions): Promise<Inspection> {
+  const checkpoint = await openCheckpointAt(path, { ...(options.config === undefined ? {} : { config: options.config }), ...(options.ema ? { ema: true } : {}) });
+  try {
+    const { config, parts, safety_config } = checkpoint;
+    const networks = ([['unet', config.unet_config], ['first_stage', config.first_stage_config], ['cond_stage', config.cond_stage_config], ['safety', safety_config]] as const).flatMap(([name, network]) => {
+      const source = parts[name];
+      return network && network !== 'first_stage' && source ? [inspectNetwork({ name, config: network, source, model: config })] : [];
+    });
+    const whole = format === 'diffusers folder' ? Object.values(parts).filter((part) => part.entries.size > 0) : [await openWeightsAt(path)];
+    try {
+      const common = await inventory(path, format, whole, options);
+      const { layout, kind, ema, unused, assumed } = checkpoint;
+      return { ...common, kind: 'checkpoint', layout, task: kind, ema, loads: networks.every((part) => part.fits), parts: networks, unused, assumed, metadata: plainMetadata(checkpoint.metadata) };
+    } finally {
+      if (format !== 'diffusers folder') for (const source of whole) await source.close();
+    }
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+type Inventory = Pick<Inspection, 'path' | 'format' | 'bytes' | 'verified' | 'tensors' | 'parameters' | 'dtypes' | 'metadata'>;
+
+async function inventory(path: string, format: Inspection['format'], sources: readonly WeightSource[], { verify, signal }: InspectionOptions): Promise<Inventory> {
+  const entries = sources.flatMap((source) => [...source.entries.values()]);
+  const { byteSize } = await import('../tensor/dtype.ts');
+  const bytes = entries.reduce((sum, { dtype, shape }) => sum + elementCount(shape) * byteSize(dtype), 0);
+  const verified = verify ?? bytes <= quickBytes;
+  if (verified) {
+    for (const source of sources) {
+      for (const name of source.entries.keys()) {
+        throwIfAborted(signal);
+        await source.read(name, signal);
+      }
+    }
+  }
+  const dtypes: Record<string, number> = {};
+  for (const { dtype } of entries) dtypes[dtype] = (dtypes[dtype] ?? 0) + 1;
+  const metadata = plainMetadata(sources.length === 1 ? sources[0]?.metadata : undefined);
+  return { path, format, bytes, verified, tensors: entries.length, parameters: entries.reduce((sum, { shape }) => sum + elementCount(shape), 0), dtypes, metadata };
+}
+
+async function formatOf(path: string): Promise<Inspection['format']> {
+  const status = await stat(path).catch((cause: unknown) => {
+    throw fileError(path, cause);
+  });
+  if (status.isDirectory()) return (await stat(join(path, 'model_index.json')).then(() => true, () => false)) ? 'diffusers folder' : 'folder';
+  if (/\.index(?:\.[^./\\]+)?\.json$/.test(path)) return 'sharded';
+  const handle = await open(path).catch((cause: unknown) => {
+    throw fileError(path, cause);
+  });
+  try {
+    const head = Buffer.alloc(9);
+    await handle.read(head, 0, 9, 0);
+    if (head.toString('latin1', 0, 2) === 'PK') return 'torch zip';
+    return /\.safetensors$/i.test(path) || head[8] === 0x7b ? 'safetensors' : 'torch legacy';
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Files that change a model and are none: known by their names. */
+function adapterKind(source: WeightSource): 'lora' | 'embedding' | undefined {
+  const names = [...source.entries.keys()];
+  if (names.some((name) => /\.(lora_(up|down|A|B|mid)(\.|$)|hada_w[12]_[ab]$|lokr_w[12](_[ab])?$)|_lora\.(up|down)\.|\.oft_|\.diff(_b)?$/.test(name))) return 'lora';
+  const vectors = [...source.entries.values()].every(({ shape }) => isVectors(shape));
+  if (names.length > 0 && names.length <= 2 && vectors && names.every((name) => /^(emb_params|string_to_param[./].*|clip_[lg]|<.*>|\*)$/.test(name))) return 'embedding';
+  return undefined;
+}
+
+function isVectors(shape: Shape): boolean {
+  return shape.length === 1 || shape.length === 2;
+}
+
+/** Metadata as plain JSON, long texts cut. */
+function plainMetadata(metadata: ReadonlyMap<string, MetadataValue> | undefined): Record<string, unknown> {
+  return Object.fromEntries(Array.from(metadata ?? [], ([name, value]) => [name, plain(value)]));
+}
+
+function plain(value: MetadataValue): unknown {
+  if (value instanceof Map) return Object.fromEntries(Array.from(value as ReadonlyMap<string, MetadataValue>, ([name, item]) => [name, plain(item)]));
+  if (Array.isArray(value)) return (value as readonly MetadataValue[]).slice(0, 100).map(plain);
+  return typeof value === 'string' && value.length > 2000 ? `${value.slice(0, 2000)}…` : value;
+}
+
+export type { Misshapen, PartReport };

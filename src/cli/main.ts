@@ -1,0 +1,43 @@
+#!/usr/bin/env node
+/** The executable `sd`, also `stable-diffusion`: the process around `runCli`. */
+
+import { readFileSync } from 'node:fs';
+import type { TextOutput } from './command.ts';
+import { exitCodes } from './exit-codes.ts';
+import { runCli } from './program.ts';
+
+/** How long the work may take to end after Ctrl-C before the process ends without it. */
+const patience = 1500;
+
+function output(stream: NodeJS.WriteStream): TextOutput {
+  return { write: (text) => void stream.write(text), isTerminal: stream.isTTY === true, columns: stream.columns || 100 };
+}
+
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
+const controller = new AbortController();
+let interrupts = 0;
+
+/** Ctrl-C cancels the work, which then cleans up; a kernel that is running cannot be stopped, and is not waited for. */
+function interrupt(signal: NodeJS.Signals): void {
+  const end = (): void => {
+    process.removeAllListeners(signal);
+    process.kill(process.pid, signal);
+  };
+  if (++interrupts > 1) return end();
+  controller.abort();
+  setTimeout(end, patience).unref();
+}
+process.on('SIGINT', interrupt);
+process.on('SIGTERM', interrupt);
+// `sd … | head` closes the pipe: there is nobody left to write for.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? exitCodes.ok : exitCodes.failure));
+
+const code = await runCli(process.argv.slice(2), {
+  out: output(process.stdout),
+  err: output(process.stderr),
+  input: process.stdin,
+  environment: process.env,
+  signal: controller.signal,
+  now: () => performance.now(),
+}, version);
+process.exitCode = code;

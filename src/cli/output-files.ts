@@ -1,0 +1,50 @@
+/** Where pictures go: CompVis's layout (`samples/00000.png`, `grid-0000.png`, numbers going on), or one file that is named. */
+
+import { mkdir, readdir } from 'node:fs/promises';
+import { dirname, extname, join } from 'node:path';
+import { fileError } from '../weights/byte-source-node.ts';
+
+export interface PictureFiles {
+  /** The path of the next single picture. */
+  next(): string;
+  /** The path of the grid; undefined where none is written. */
+  readonly grid: string | undefined;
+}
+
+/** Makes the folders, so that what cannot be written is known before the work. `count` is how many pictures there will be. */
+export async function pictureFiles(options: { readonly output?: string | undefined; readonly outdir: string; readonly count: number }): Promise<PictureFiles> {
+  const { output, outdir, count } = options;
+  if (output !== undefined) {
+    await makeFolder(dirname(output));
+    let number = 0;
+    return { next: () => (count === 1 ? output : numbered(output, ++number)), grid: undefined };
+  }
+  const samples = join(outdir, 'samples');
+  await makeFolder(samples);
+  let number = await nextNumber(samples, /^(\d+)\.(?:png|jpe?g|webp)$/i);
+  const grid = await nextNumber(outdir, /^grid-(\d+)\.(?:png|jpe?g|webp)$/i);
+  return {
+    next: () => join(samples, `${String(number++).padStart(5, '0')}.png`),
+    grid: join(outdir, `grid-${String(grid).padStart(4, '0')}.png`),
+  };
+}
+
+/** `apple.png` → `apple-1.png`. */
+function numbered(path: string, number: number): string {
+  const ending = extname(path);
+  return `${path.slice(0, path.length - ending.length)}-${number}${ending}`;
+}
+
+async function makeFolder(path: string): Promise<void> {
+  await mkdir(path, { recursive: true }).catch((cause: unknown) => {
+    throw fileError(path, cause);
+  });
+}
+
+/** One more than the highest number there is. */
+async function nextNumber(folder: string, pattern: RegExp): Promise<number> {
+  const names = await readdir(folder).catch((cause: unknown) => {
+    throw fileError(folder, cause);
+  });
+  return names.reduce((next, name) => Math.max(next, Number(pattern.exec(name)?.[1] ?? -1) + 1), 0);
+}

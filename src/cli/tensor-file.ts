@@ -1,0 +1,25 @@
+/** Tensors to and from a file, whole: the inputs and outputs of a network. */
+
+import type { Tensor } from '../tensor/tensor.ts';
+import { openWeightsAt } from '../weights/open-weights-node.ts';
+import { writeSafetensors } from '../weights/safetensors-write.ts';
+import { writeFileAtomic } from '../weights/write-file-node.ts';
+
+/** All tensors of a .safetensors file (or one of torch.save), by name. */
+export async function readTensorFile(path: string, signal: AbortSignal): Promise<Map<string, Tensor>> {
+  const source = await openWeightsAt(path);
+  try {
+    const tensors = new Map<string, Tensor>();
+    for (const name of source.entries.keys()) tensors.set(name, await source.read(name, signal));
+    return tensors;
+  } finally {
+    await source.close();
+  }
+}
+
+/** Writes a .safetensors file, whole or not at all. */
+export async function writeTensorFile(path: string, tensors: ReadonlyMap<string, Tensor>, signal: AbortSignal): Promise<void> {
+  const entries = Array.from(tensors, ([name, { dtype, shape }]) => ({ name, dtype, shape }));
+  const chunks = writeSafetensors(entries, ({ name }) => tensors.get(name) as Tensor, { metadata: { format: 'pt' }, signal });
+  await writeFileAtomic(path, chunks, { signal });
+}

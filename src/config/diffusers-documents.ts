@@ -1,0 +1,143 @@
+/**
+ * Our configurations as the documents of a diffusers folder: `config.json` of each network, `scheduler_config.json`, `model_index.json`.
+ * The inverse of `hugging-face-network.ts` and `diffusers-scheduler.ts`. Throws `config-invalid` for what diffusers has no such network of.
+ */
+
+import type { LatentDiffusionConfig } from './latent-diffusion-config.ts';
+import type { AutoencoderConfig, ClipTextConfig, ClipVisionConfig, SafetyCheckerConfig, UNetConfig } from './network-config.ts';
+import { configError } from './validate.ts';
+
+export type JsonDocument = Readonly<Record<string, unknown>>;
+
+/** `UNet2DConditionModel`; `sampleSize` is the side of the latent. */
+export function unetDocument(config: UNetConfig, sampleSize: number): JsonDocument {
+  const { channel_mult, model_channels, num_heads, num_head_channels } = config;
+  if (!config.use_spatial_transformer || config.context_dim === null) throw configError('A UNet without cross attention is not written for diffusers.');
+  if (!config.conv_resample || config.resblock_updown || config.n_embed !== null) throw configError("diffusers' UNet2DConditionModel has no conv_resample false, resblock_updown or n_embed, and this UNet has.");
+  const widths = channel_mult.map((mult) => mult * model_channels);
+  const attends = widths.map((_, level) => config.attention_resolutions.includes(2 ** level));
+  const { num_res_blocks: blocks } = config;
+  return {
+    _class_name: 'UNet2DConditionModel',
+    act_fn: 'silu',
+    // The number of heads, whatever its name says.
+    attention_head_dim: num_head_channels === -1 ? num_heads : widths.map((width) => width / num_head_channels),
+    block_out_channels: widths,
+    center_input_sample: false,
+    cross_attention_dim: config.context_dim,
+    down_block_types: attends.map((attention) => (attention ? 'CrossAttnDownBlock2D' : 'DownBlock2D')),
+    downsample_padding: 1,
+    dropout: config.dropout,
+    flip_sin_to_cos: true,
+    freq_shift: 0,
+    in_channels: config.in_channels,
+    layers_per_block: typeof blocks === 'number' ? blocks : [...blocks],
+    mid_block_scale_factor: 1,
+    mid_block_type: 'UNetMidBlock2DCrossAttn',
+    norm_eps: 1e-5,
+    norm_num_groups: config.norm_num_groups,
+    num_class_embeds: config.num_classes,
+    out_channels: config.out_channels,
+    resnet_time_scale_shift: config.use_scale_shift_norm ? 'scale_shift' : 'default',
+    sample_size: sampleSize,
+    transformer_layers_per_block: config.transformer_depth,
+    up_block_types: attends.toReversed().map((attention) => (attention ? 'CrossAttnUpBlock2D' : 'UpBlock2D')),
+    use_linear_projection: false,
+  };
+}
+
+/** `AutoencoderKL` or `VQModel`; `sampleSize` is the side of the image. */
+export function autoencoderDocument(config: AutoencoderConfig, sampleSize: number, scaleFactor: number): JsonDocument {
+  const { ddconfig, embed_dim } = config;
+  if (embed_dim !== ddconfig.z_channels) throw configError(`diffusers' autoencoders have as many channels before as after quant_conv, and this one has ${ddconfig.z_channels} and ${embed_dim}.`);
+  if (ddconfig.attn_type === 'linear' || !ddconfig.resamp_with_conv || ddconfig.tanh_out || ddconfig.give_pre_end) throw configError('The autoencoder has linear attention, resampling without convolution, tanh_out or give_pre_end, which diffusers has not.');
+  const attends = ddconfig.ch_mult.map((_, level) => ddconfig.attn_type !== 'none' && ddconfig.attn_resolutions.includes(ddconfig.resolution / 2 ** level));
+  const shared = {
+    act_fn: 'silu',
+    block_out_channels: ddconfig.ch_mult.map((mult) => mult * ddconfig.ch),
+    down_block_types: attends.map((attention) => (attention ? 'AttnDownEncoderBlock2D' : 'DownEncoderBlock2D')),
+    in_channels: ddconfig.in_channels,
+    latent_channels: ddconfig.z_channels,
+    layers_per_block: ddconfig.num_res_blocks,
+    norm_num_groups: ddconfig.norm_num_groups,
+    out_channels: ddconfig.out_ch,
+    sample_size: sampleSize,
+    scaling_factor: scaleFactor,
+    up_block_types: attends.toReversed().map((attention) => (attention ? 'AttnUpDecoderBlock2D' : 'UpDecoderBlock2D')),
+    mid_block_add_attention: ddconfig.attn_type !== 'none',
+  };
+  if (config.kind === 'kl') return { _class_name: 'AutoencoderKL', ...shared };
+  return { _class_name: 'VQModel', ...shared, num_vq_embeddings: config.n_embed, vq_embed_dim: embed_dim };
+}
+
+/** `CLIPTextModel`. */
+export function clipTextDocument({ kind: _, with_projection, ...fields }: ClipTextConfig): JsonDocument {
+  return { architectures: [with_projection ? 'CLIPTextModelWithProjection' : 'CLIPTextModel'], model_type: 'clip_text_model', ...fields };
+}
+
+function clipVisionFields({ kind: _, with_projection: _projected, ...fields }: ClipVisionConfig): JsonDocument {
+  return { model_type: 'clip_vision_model', ...fields };
+}
+
+/** `StableDiffusionSafetyChecker`. */
+export function safetyCheckerDocument(config: SafetyCheckerConfig): JsonDocument {
+  return { architectures: ['StableDiffusionSafetyChecker'], model_type: 'clip', projection_dim: config.projection_dim, vision_config: clipVisionFields(config.vision_config) };
+}
+
+/** diffusers' names of LDM's schedules; see `diffusers-scheduler.ts`. */
+const schedules: Readonly<Record<string, string>> = { linear: 'scaled_linear', sqrt_linear: 'linear', cosine: 'squaredcos_cap_v2' };
+const predictions = { eps: 'epsilon', x0: 'sample', v: 'v_prediction' } as const;
+
+/** PNDM, as the published Stable Diffusion v1 has it. */
+export function schedulerDocument(config: LatentDiffusionConfig): JsonDocument {
+  const schedule = schedules[config.beta_schedule];
+  if (!schedule && !config.given_betas) throw configError(`The noise schedule ${config.beta_schedule} has no counterpart in diffusers.`);
+  return {
+    _class_name: 'PNDMScheduler',
+    beta_start: config.linear_start,
+    beta_end: config.linear_end,
+    beta_schedule: schedule ?? 'linear',
+    trained_betas: config.given_betas,
+    num_train_timesteps: config.timesteps,
+    prediction_type: predictions[config.parameterization],
+    set_alpha_to_one: false,
+    skip_prk_steps: true,
+    steps_offset: 1,
+    timestep_spacing: 'leading',
+  };
+}
+
+/** `model_index.json` of a Stable Diffusion pipeline; the kind follows from the UNet's input channels. */
+export function modelIndexDocument(config: LatentDiffusionConfig, safety: boolean): JsonDocument {
+  const extra = config.unet_config.in_channels - config.channels;
+  const name = extra === 0 ? 'StableDiffusionPipeline' : extra === config.channels ? 'StableDiffusionInstructPix2PixPipeline' : 'StableDiffusionInpaintPipeline';
+  return {
+    _class_name: name,
+    feature_extractor: safety ? ['transformers', 'CLIPImageProcessor'] : [null, null],
+    requires_safety_checker: safety,
+    safety_checker: safety ? ['stable_diffusion', 'StableDiffusionSafetyChecker'] : [null, null],
+    scheduler: ['diffusers', 'PNDMScheduler'],
+    text_encoder: ['transformers', 'CLIPTextModel'],
+    tokenizer: ['transformers', 'CLIPTokenizer'],
+    unet: ['diffusers', 'UNet2DConditionModel'],
+    vae: ['diffusers', config.first_stage_config.kind === 'vq' ? 'VQModel' : 'AutoencoderKL'],
+  };
+}
+
+/** What the safety checker's pictures go through (CLIP's preprocessing). */
+export function featureExtractorDocument(side: number): JsonDocument {
+  return {
+    image_processor_type: 'CLIPImageProcessor',
+    crop_size: { height: side, width: side },
+    do_center_crop: true,
+    do_convert_rgb: true,
+    do_normalize: true,
+    do_rescale: true,
+    do_resize: true,
+    image_mean: [0.48145466, 0.4578275, 0.40821073],
+    image_std: [0.26862954, 0.26130258, 0.27577711],
+    resample: 3,
+    rescale_factor: 1 / 255,
+    size: { shortest_edge: side },
+  };
+}

@@ -1,0 +1,55 @@
+/** A whole model's configuration as LDM's YAML has it: `model.target` and `model.params`. The inverse of `ldm-config.ts`. */
+
+import type { LatentDiffusionConfig } from './latent-diffusion-config.ts';
+import type { FirstStageConfig, NetworkConfig } from './network-config.ts';
+import { configError } from './validate.ts';
+
+type Section = { readonly target: string; readonly params?: Readonly<Record<string, unknown>> };
+
+/** The document, for `stringifyYaml`. Throws `config-invalid` for conditions that LDM has no single class of. */
+export function ldmDocument(config: LatentDiffusionConfig): { readonly model: Section } {
+  const { kind: _, target, unet_config, first_stage_config, cond_stage_config, cond_stage_version, cond_stage_max_length, base_learning_rate: _rate, scheduler_config: _scheduler, given_betas, other, ...params } = config;
+  return {
+    model: {
+      target: `ldm.models.diffusion.ddpm.${target}`,
+      params: {
+        ...params,
+        ...(given_betas ? { given_betas } : {}),
+        ...other,
+        unet_config: network(unet_config),
+        first_stage_config: firstStage(first_stage_config),
+        cond_stage_config: cond_stage_config === null ? '__is_unconditional__' : cond_stage_config === 'first_stage' ? '__is_first_stage__' : condition(cond_stage_config, cond_stage_version, cond_stage_max_length),
+      },
+    },
+  };
+}
+
+const targets: Partial<Record<NetworkConfig['kind'], string>> = {
+  unet: 'ldm.modules.diffusionmodules.openaimodel.UNetModel',
+  kl: 'ldm.models.autoencoder.AutoencoderKL',
+  vq: 'ldm.models.autoencoder.VQModelInterface',
+  identity: 'ldm.models.autoencoder.IdentityFirstStage',
+  bert: 'ldm.modules.encoders.modules.BERTEmbedder',
+  class_embedder: 'ldm.modules.encoders.modules.ClassEmbedder',
+  spatial_rescaler: 'ldm.modules.encoders.modules.SpatialRescaler',
+};
+
+/** Fields that are defaults of classes are written too: they do no harm. Those that LDM's constructors do not take are left out. */
+function network({ kind, ...params }: NetworkConfig): Section {
+  const target = targets[kind];
+  if (target === undefined) throw configError(`A network of kind ${kind} has no class in LDM that it could be written as.`);
+  const set = Object.entries(params).filter(([name, value]) => value !== null && name !== 'interface' && !(name === 'norm_num_groups' && value === 32));
+  return { target, params: Object.fromEntries(set) };
+}
+
+function firstStage(config: FirstStageConfig): Section {
+  const { target, params = {} } = network(config);
+  return config.kind === 'identity' ? { target } : { target, params: { ...params, lossconfig: { target: 'torch.nn.Identity' } } };
+}
+
+function condition(config: NetworkConfig, version: string | null, maxLength: number): Section {
+  if (config.kind !== 'clip_text') return network(config);
+  const { kind: _, with_projection: _projected, ...params } = config;
+  const named = version !== null && version.split('/').length === 2 && !version.includes('tokenizer') ? { version } : {};
+  return { target: 'ldm.modules.encoders.modules.FrozenCLIPEmbedder', params: { ...named, max_length: maxLength, ...params } };
+}

@@ -1,0 +1,38 @@
+/** The same weights in another element type: every tensor of floating-point numbers is rounded as it is read; whole numbers stay. */
+
+import { StableDiffusionError } from '../errors.ts';
+import { convert, toFloat32 } from '../tensor/convert.ts';
+import type { DType } from '../tensor/dtype.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import { weightView } from './view.ts';
+import type { WeightSource } from './weight-source.ts';
+
+const floats: ReadonlySet<DType> = new Set(['float64', 'float32', 'float16', 'bfloat16', 'float8_e4m3fn', 'float8_e5m2']);
+
+/** Reading throws `not-finite` where a number is too large for the new type. */
+export function withDType(source: WeightSource, dtype: 'float32' | 'float16' | 'bfloat16'): WeightSource {
+  const tensors = Array.from(source.entries.values(), (entry) => {
+    const changes = floats.has(entry.dtype) && entry.dtype !== dtype;
+    return {
+      entry: changes ? { ...entry, dtype } : entry,
+      async read(signal?: AbortSignal): Promise<Tensor> {
+        const value = await source.read(entry.name, signal);
+        return changes ? rounded(value, dtype, `${source.label}: ${entry.name}`) : value;
+      },
+      locate: () => (changes ? undefined : source.locate?.(entry.name)),
+    };
+  });
+  return weightView(source.label, tensors, [source]);
+}
+
+function rounded(value: Tensor, dtype: 'float32' | 'float16' | 'bfloat16', what: string): Tensor {
+  const result = convert(value, dtype);
+  if (dtype === 'float16' && hasInfinity(result.data as Uint16Array) && !toFloat32(value).data.some((number) => Math.abs(number) === Number.POSITIVE_INFINITY)) {
+    throw new StableDiffusionError('not-finite', `${what} has numbers above 65504, which float16 cannot hold. Use bfloat16 or float32.`);
+  }
+  return result;
+}
+
+function hasInfinity(bits: Uint16Array): boolean {
+  return bits.some((value) => (value & 0x7fff) === 0x7c00);
+}
