@@ -1,4 +1,4 @@
-/** Writer of the protocol-buffer wire format: the four field kinds that ONNX models use. Source: protobuf.dev, "Encoding". */
+/** Writer of the protocol-buffer wire format: the field kinds that ONNX models and TensorBoard's events use. Source: protobuf.dev, "Encoding". */
 
 export class ProtoWriter {
   #bytes = new Uint8Array(1024);
@@ -33,6 +33,14 @@ export class ProtoWriter {
     this.#reserve(4);
     new DataView(this.#bytes.buffer).setFloat32(this.#length, value, true);
     this.#length += 4;
+    return this;
+  }
+
+  double(field: number, value: number): this {
+    this.#varint((field << 3) | 1);
+    this.#reserve(8);
+    new DataView(this.#bytes.buffer).setFloat64(this.#length, value, true);
+    this.#length += 8;
     return this;
   }
 

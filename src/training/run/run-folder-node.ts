@@ -1,0 +1,159 @@
+/**
+ * The folder of a run:
+ *
+ *     config.yaml                       what was asked for
+ *     metrics.jsonl                     values by step
+ *     events.out.tfevents.…             the same for TensorBoard, with sample grids
+ *     samples/step-00001000.png         sample grids
+ *     checkpoints/last.safetensors, best-…
+ *     report.html                       all of it for people, if wanted
+ *
+ * Every file but the two that grow is there whole or not at all, and those two may lose their last line at most.
+ */
+
+import { type FileHandle, mkdir, open, readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { StableDiffusionError } from '../../errors.ts';
+import type { ImageCodec } from '../../image/codec.ts';
+import type { Image } from '../../image/image.ts';
+import { imageGrid } from '../../image/image-grid.ts';
+import { fileError } from '../../weights/byte-source-node.ts';
+import { writeFileAtomic } from '../../weights/write-file-node.ts';
+import { type CheckpointOptions, type Checkpoints, openCheckpoints, type SavedCheckpoint } from './checkpoints-node.ts';
+import { type MetricsLog, openMetricsLog } from './metrics-log-node.ts';
+import { type ReportSample, runReport, type RunReport } from './run-report.ts';
+import { imageRecord, restartRecord, scalarRecord, versionRecord } from './tensorboard-events.ts';
+
+export interface RunOptions {
+  /** For the report. */
+  readonly title: string;
+  /** Text of the configuration, kept as config.yaml. */
+  readonly config: string;
+  /** Whether to go on with what is in the folder. */
+  readonly resume: boolean;
+  /** Milliseconds since 1970. */
+  readonly clock: () => number;
+  readonly codec: ImageCodec;
+  readonly checkpoints?: CheckpointOptions;
+  /** Grids shown in the report: the newest so many. Default 24. */
+  readonly reportSamples?: number;
+}
+
+export interface SampleGridOptions {
+  readonly captions?: readonly string[];
+  /** Images in a row. Default 8. */
+  readonly columns?: number;
+}
+
+export interface Run {
+  readonly folder: string;
+  /** Where to go on, if the run was resumed and has a checkpoint. To be closed when its tensors have been read. */
+  readonly resumed: SavedCheckpoint | undefined;
+  readonly checkpoints: Checkpoints;
+  /** Values by name at a step, to JSONL and TensorBoard. */
+  scalars(step: number, values: Readonly<Record<string, number>>): Promise<void>;
+  /** A grid of pictures of one size, to samples/ and TensorBoard; gives its path. */
+  samples(step: number, images: readonly Image[], options?: SampleGridOptions): Promise<string>;
+  /** Writes report.html anew; gives its path. */
+  report(now: Pick<RunReport, 'status' | 'progress' | 'problems'>): Promise<string>;
+  close(): Promise<void>;
+}
+
+const stepName = (step: number): string => `step-${String(step).padStart(8, '0')}`;
+
+/**
+ * Opens the folder of a run, which is made if need be. Throws `invalid-argument` where a run is there and `resume` is not set,
+ * `file-corrupt` where its last checkpoint is damaged, `file-access`.
+ */
+export async function openRun(folder: string, options: RunOptions): Promise<Run> {
+  const { clock, codec } = options;
+  const sampleFolder = join(folder, 'samples');
+  await mkdir(sampleFolder, { recursive: true }).catch((cause: unknown) => {
+    throw fileError(folder, cause);
+  });
+  const configPath = join(folder, 'config.yaml');
+  const before = await readFile(configPath, 'utf8').catch((cause: unknown) => {
+    const error = fileError(configPath, cause);
+    if (error.code !== 'file-not-found') throw error;
+  });
+  if (before !== undefined && !options.resume) {
+    throw new StableDiffusionError('invalid-argument', `${folder} holds a run already. Resume it, or give another folder.`);
+  }
+  const checkpoints = await openCheckpoints(join(folder, 'checkpoints'), options.checkpoints);
+  const resumed = options.resume ? await checkpoints.last() : undefined;
+  const start = resumed?.step ?? 0;
+  if (before !== undefined && before !== options.config) await writeFileAtomic(join(folder, `config.until-${stepName(start)}.yaml`), [new TextEncoder().encode(before)]);
+  if (before !== options.config) await writeFileAtomic(configPath, [new TextEncoder().encode(options.config)]);
+
+  const metrics: MetricsLog = await openMetricsLog(join(folder, 'metrics.jsonl'), start);
+  const events = await openEvents(folder, clock());
+  const append = async (bytes: Uint8Array): Promise<void> => {
+    await events.write(bytes).catch((cause: unknown) => {
+      throw fileError(folder, cause);
+    });
+  };
+  await append(versionRecord(clock() / 1000));
+  if (before !== undefined) await append(restartRecord({ seconds: clock() / 1000, step: start + 1 }));
+  const shown: ReportSample[] = await earlierSamples(sampleFolder, start, options.reportSamples ?? 24, codec);
+
+  return {
+    folder,
+    resumed,
+    checkpoints,
+    async scalars(step, values) {
+      const seconds = clock() / 1000;
+      await metrics.append({ step, time: seconds, values });
+      await append(scalarRecord({ seconds, step }, values));
+    },
+    async samples(step, images, { captions = [], columns } = {}) {
+      const grid = imageGrid(images, columns === undefined ? {} : { columns });
+      const png = await codec.encode(grid, { format: 'png' });
+      const path = join(sampleFolder, `${stepName(step)}.png`);
+      await writeFileAtomic(path, [png]);
+      await append(imageRecord({ seconds: clock() / 1000, step }, 'samples', { width: grid.width, height: grid.height, png }));
+      shown.push({ step, picture: await embedded(grid, codec), captions });
+      if (shown.length > (options.reportSamples ?? 24)) shown.shift();
+      return path;
+    },
+    async report(now) {
+      const path = join(folder, 'report.html');
+      const page = runReport({ ...now, title: options.title, config: options.config, updated: new Date(clock()).toISOString(), metrics: metrics.rows, samples: shown });
+      await writeFileAtomic(path, [new TextEncoder().encode(page)]);
+      return path;
+    },
+    async close() {
+      await metrics.close();
+      await events.close();
+    },
+  };
+}
+
+/** A new file, named as TensorBoard wants it: its time in seconds, then anything. */
+async function openEvents(folder: string, now: number): Promise<FileHandle> {
+  for (let number = 0; ; number++) {
+    const path = join(folder, `events.out.tfevents.${String(Math.floor(now / 1000)).padStart(10, '0')}.stable-diffusion-ts.${number}`);
+    try {
+      return await open(path, 'wx');
+    } catch (cause) {
+      if (!(cause instanceof Error && 'code' in cause && cause.code === 'EEXIST')) throw fileError(path, cause);
+    }
+  }
+}
+
+async function embedded(grid: Image, codec: ImageCodec): Promise<string> {
+  const webp = await codec.encode(grid, { format: 'webp', quality: 80 });
+  let text = '';
+  for (let at = 0; at < webp.length; at += 8192) text += String.fromCharCode(...webp.subarray(at, at + 8192));
+  return `data:image/webp;base64,${btoa(text)}`;
+}
+
+/** Grids of steps that are kept, for the report. */
+async function earlierSamples(folder: string, step: number, count: number, codec: ImageCodec): Promise<ReportSample[]> {
+  const steps = (await readdir(folder)).flatMap((name) => /^step-(\d+)\.png$/.exec(name)?.[1] ?? []).map(Number).filter((number) => number <= step);
+  const out: ReportSample[] = [];
+  for (const number of steps.sort((a, b) => a - b).slice(-count)) {
+    const grid = await codec.decode(new Uint8Array(await readFile(join(folder, `${stepName(number)}.png`))));
+    out.push({ step: number, picture: await embedded(grid, codec), captions: [] });
+  }
+  return out;
+}
