@@ -34,7 +34,7 @@ export interface SamplerNameOptions {
   readonly peer?: SamplerPeer | undefined;
 }
 
-interface PeerRow {
+export interface PeerRow {
   readonly names: readonly string[];
   /** Name in the table of samplers. */
   readonly sampler: string;
@@ -45,7 +45,7 @@ interface PeerRow {
 }
 
 /** A1111 1.10.1: label, then aliases. */
-const a1111Samplers: readonly PeerRow[] = [
+export const a1111Samplers: readonly PeerRow[] = [
   { names: ['DPM++ 2M', 'k_dpmpp_2m'], sampler: 'dpmpp-2m', schedule: 'karras' },
   { names: ['DPM++ SDE', 'k_dpmpp_sde'], sampler: 'dpmpp-sde', schedule: 'karras' },
   { names: ['DPM++ 2M SDE', 'k_dpmpp_2m_sde'], sampler: 'dpmpp-2m-sde', schedule: 'exponential' },
