@@ -1,6 +1,6 @@
 /** The report of a run as one HTML file: curves, sample grids, warnings and configuration, all inside it, so that it opens from disk without a server or a network. While the run goes on the page asks for itself again. */
 
-import { escapeXml, lineChart, type ChartPoint } from '../../evaluation/line-chart.ts';
+import { escapeXml, lineChart, type ChartPoint } from '../../image/line-chart.ts';
 import type { MetricsRow } from './metrics-log-node.ts';
 
 export interface ReportSample {
@@ -80,9 +80,9 @@ function thin(points: readonly ChartPoint[]): readonly ChartPoint[] {
   });
 }
 
-/** An exponential mean over some twentieth of the curve, without the bias of its beginning. */
+/** An exponential mean over some fiftieth of the curve, without the bias of its beginning. */
 function smooth(points: readonly ChartPoint[]): ChartPoint[] {
-  const keep = 1 - 20 / Math.max(21, points.length);
+  const keep = 1 - 50 / Math.max(250, points.length);
   let sum = 0;
   let weight = 0;
   return points.map(({ x, y }) => {
