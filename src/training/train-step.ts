@@ -15,7 +15,7 @@ import type { Graph } from '../graph/graph.ts';
 import { dropUnused } from '../graph/simplify.ts';
 import { trace } from '../graph/trace.ts';
 import { convert } from '../tensor/convert.ts';
-import { type Tensor, zeros } from '../tensor/tensor.ts';
+import { elementCount, type Shape, type Tensor, zeros } from '../tensor/tensor.ts';
 import { memoryWeights } from '../weights/memory-weights.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 import { type AverageConfig, averageRate } from './exponential-average.ts';
@@ -66,6 +66,8 @@ export interface StepResult {
   readonly loss: number;
   /** Scalar outputs, the loss among them; means over accumulated batches. */
   readonly metrics: Readonly<Record<string, number>>;
+  /** The same of each accumulated batch. */
+  readonly batches: readonly Readonly<Record<string, number>>[];
   /** Outputs that are not scalars, of the last batch. */
   readonly tensors: Readonly<Record<string, Tensor>>;
   /** Norm of all gradients, before clipping. */
@@ -151,7 +153,7 @@ export class TrainStep implements AsyncDisposable {
     await this.#update(list.length, gradientNorm, options.learningRate);
     const last = results.at(-1) ?? {};
     const tensors = Object.fromEntries(Object.entries(last).filter(([, value]) => value.shape.length > 0));
-    return { loss, metrics, tensors, gradientNorm };
+    return { loss, metrics, batches: results.map((result) => averageScalars([result])), tensors, gradientNorm };
   }
 
   async #differentiate(batch: Tensors, first: boolean, signal: AbortSignal | undefined): Promise<Record<string, Tensor>> {
@@ -257,9 +259,26 @@ export class TrainStep implements AsyncDisposable {
 
 const treatmentOf = (options: TrainStepOptions, name: string): Treatment => options.treatment?.(name) ?? {};
 
+/** Names in parts whose tensors have together no more than about 64 MB, so that what passes to the engine at once is bounded. */
+function inParts<T>(items: readonly T[], shapeOf: (item: T) => Shape): T[][] {
+  const parts: T[][] = [];
+  let room = 0;
+  for (const item of items) {
+    const size = elementCount(shapeOf(item));
+    if (size > room) {
+      parts.push([]);
+      room = 2 ** 24;
+    }
+    parts.at(-1)?.push(item);
+    room -= size;
+  }
+  return parts;
+}
+
 /** Zeros in the shape of other tensors of a state: [new name, name of the other]. */
 async function writeZeros(state: EngineState, names: readonly (readonly [string, string])[]): Promise<void> {
-  for (const [name, like] of names) await state.write({ [name]: zeros('float32', state.entries.get(like)?.shape ?? []) });
+  const shapeOf = ([, like]: readonly [string, string]): Shape => state.entries.get(like)?.shape ?? [];
+  for (const part of inParts(names, shapeOf)) await state.write(Object.fromEntries(part.map((pair) => [pair[0], zeros('float32', shapeOf(pair))])));
 }
 
 function averageScalars(results: readonly Record<string, Tensor>[]): Record<string, number> {
@@ -285,18 +304,23 @@ export async function createTrainStep(options: TrainStepOptions): Promise<TrainS
   const made = new Set(differentiated.outputs.map(({ name }) => name));
   const groups = new Map(candidates.filter((name) => made.has(`grad.${name}`)).map((name) => [name, treatmentOf(options, name) as ParameterGroup]));
   const inputs = new Set(differentiated.parameters.map(({ name }) => name).filter((name) => treatmentOf(options, name) !== 'fixed'));
-  for (const { name, value } of differentiated.parameters) {
-    if (!inputs.has(name) || state.entries.has(name)) continue;
-    const read = await weights.read(name, options.signal);
-    if (read.shape.join() !== value.shape.join()) throw new StableDiffusionError('weights-mismatch', `${weights.label}: ${name} is [${read.shape.join(', ')}], not [${value.shape.join(', ')}].`);
-    await state.write({ [name]: convert(read, 'float32') });
+  const fresh = differentiated.parameters.filter(({ name }) => inputs.has(name) && !state.entries.has(name));
+  for (const part of inParts(fresh, ({ value }) => value.shape as Shape)) {
+    const tensors: Record<string, Tensor> = {};
+    for (const { name, value } of part) {
+      const read = await weights.read(name, options.signal);
+      if (read.shape.join() !== value.shape.join()) throw new StableDiffusionError('weights-mismatch', `${weights.label}: ${name} is [${read.shape.join(', ')}], not [${value.shape.join(', ')}].`);
+      tensors[name] = convert(read, 'float32');
+    }
+    await state.write(tensors);
   }
   const optimiser = new Optimiser(engine, options.optimiser ?? { kind: 'adamw' });
   const { average } = options;
-  for (const name of groups.keys()) {
-    const own = [stateNames.gradient(name), ...optimiser.slots.map((slot) => stateNames.slot(slot, name))];
-    await writeZeros(state, own.map((other) => [other, name]));
-    if (average && (average.of?.(name) ?? true)) await state.write({ [stateNames.average(name)]: (await state.read([name]))[name] as Tensor });
+  const trained = [...groups.keys()];
+  await writeZeros(state, trained.flatMap((name) => [stateNames.gradient(name), ...optimiser.slots.map((slot) => stateNames.slot(slot, name))].map((own) => [own, name] as const)));
+  for (const part of average ? inParts(trained.filter((name) => average.of?.(name) ?? true), (name) => state.entries.get(name)?.shape ?? []) : []) {
+    const read = await state.read(part);
+    await state.write(Object.fromEntries(part.map((name) => [stateNames.average(name), read[name] as Tensor])));
   }
   const program = await engine.compile(differentiated, weights, { parameters: { inputs }, ...(options.signal ? { signal: options.signal } : {}) });
   return new TrainStep(options, state, program, await compileHelpers(engine), groups, optimiser);
