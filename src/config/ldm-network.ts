@@ -12,8 +12,10 @@ import {
   clipTextConfigSchema,
   clipTextEmbedderConfigSchema,
   ddconfigSchema,
+  discriminatorConfigSchema,
   encoderUNetConfigSchema,
   klConfigSchema,
+  lpipsConfigSchema,
   type NetworkConfig,
   openAiClipConfigSchema,
   type OpenAiClipConfig,
@@ -49,6 +51,8 @@ const builders: ReadonlyMap<string, Builder> = new Map<string, Builder>([
   ['BERTEmbedder', (params, what) => validated(bertEmbedderConfigSchema, { kind: 'bert', ...without(params, ['device']) }, what)],
   ['TransformerEmbedder', (params, what) => validated(bertEmbedderConfigSchema, { kind: 'bert', ...without(params, ['device']), use_tokenizer: false }, what)],
   ['ClassEmbedder', (params, what) => validated(classEmbedderConfigSchema, { kind: 'class_embedder', ...params }, what)],
+  ['NLayerDiscriminator', (params, what) => validated(discriminatorConfigSchema, { kind: 'discriminator', ...params }, what)],
+  ['LPIPS', (params, what) => validated(lpipsConfigSchema, { kind: 'lpips', ...without(params, ['use_dropout']) }, what)],
   ['SpatialRescaler', (params, what) => validated(spatialRescalerConfigSchema, { kind: 'spatial_rescaler', ...params }, what)],
 ]);
 

@@ -4,7 +4,8 @@ import { huggingFaceNetwork, isHuggingFace } from './hugging-face-network.ts';
 import type { LatentDiffusionConfig } from './latent-diffusion-config.ts';
 import { isDiffusionTarget, ldmModel, modelSection } from './ldm-config.ts';
 import { type LdmOptions, ldmNetwork } from './ldm-network.ts';
-import type { NetworkConfig } from './network-config.ts';
+import { lpipsConfigSchema, type NetworkConfig } from './network-config.ts';
+import { isMapping, validated } from './validate.ts';
 import { parseYaml } from './yaml.ts';
 
 export type ModelConfig = LatentDiffusionConfig | NetworkConfig;
@@ -12,6 +13,8 @@ export type ModelConfig = LatentDiffusionConfig | NetworkConfig;
 /** A document that was parsed already. `what` names it in messages. Throws `config-invalid`. */
 export function modelConfig(document: unknown, what: string, options: LdmOptions = {}): ModelConfig {
   if (isHuggingFace(document)) return huggingFaceNetwork(document, what);
+  // LPIPS has no configuration of its own but the widths of its VGG16.
+  if (isMapping(document) && document['target'] === undefined && document['chns'] !== undefined) return validated(lpipsConfigSchema, { kind: 'lpips', ...document }, what);
   const section = modelSection(document, what);
   return isDiffusionTarget(section['target']) ? ldmModel(section, what, options) : ldmNetwork(section, what, options);
 }

@@ -294,6 +294,24 @@ export const taesdConfigSchema = z
   .readonly();
 export type TaesdConfig = z.output<typeof taesdConfigSchema>;
 
+/** LPIPS on VGG16 features (`taming.modules.losses.lpips.LPIPS`). `chns`: widths of the five levels of VGG16. */
+export const lpipsConfigSchema = z
+  .strictObject({ kind: z.literal('lpips'), chns: z.array(size).length(5).readonly().default([64, 128, 256, 512, 512]) })
+  .readonly();
+export type LpipsConfig = z.output<typeof lpipsConfigSchema>;
+
+/** `taming.modules.discriminator.model.NLayerDiscriminator`, the patch discriminator of the autoencoders' training. */
+export const discriminatorConfigSchema = z
+  .strictObject({
+    kind: z.literal('discriminator'),
+    input_nc: size.default(3),
+    ndf: size.default(64),
+    n_layers: count.min(1).default(3),
+    use_actnorm: z.boolean().default(false),
+  })
+  .readonly();
+export type DiscriminatorConfig = z.output<typeof discriminatorConfigSchema>;
+
 /** `torch.nn.Identity` and `IdentityFirstStage`: nothing to run and no parameters. */
 export const identityConfigSchema = z.strictObject({ kind: z.literal('identity') }).readonly();
 export type IdentityConfig = z.output<typeof identityConfigSchema>;
@@ -314,6 +332,8 @@ export const networkConfigSchema = z.discriminatedUnion('kind', [
   spatialRescalerConfigSchema.unwrap(),
   safetyCheckerConfigSchema.unwrap(),
   taesdConfigSchema.unwrap(),
+  lpipsConfigSchema.unwrap(),
+  discriminatorConfigSchema.unwrap(),
   identityConfigSchema.unwrap(),
 ]);
 export type NetworkConfig =
@@ -331,6 +351,8 @@ export type NetworkConfig =
   | SpatialRescalerConfig
   | SafetyCheckerConfig
   | TaesdConfig
+  | LpipsConfig
+  | DiscriminatorConfig
   | IdentityConfig;
 export type NetworkKind = NetworkConfig['kind'];
 export type NetworkConfigOf<K extends NetworkKind> = Extract<NetworkConfig, { readonly kind: K }>;

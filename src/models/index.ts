@@ -11,7 +11,9 @@ import { traceClassEmbedder } from './class-embedder.ts';
 import { traceClipImageEmbedder, traceClipTextEmbedder } from './clip-embedders.ts';
 import { traceClipText } from './clip-text.ts';
 import { traceClipVision } from './clip-vision.ts';
+import { traceDiscriminator, traceDiscriminatorTraining } from './discriminator.ts';
 import { traceEncoderUNet } from './encoder-unet.ts';
+import { traceLpips } from './lpips.ts';
 import { atMost, type GivenInputs, givenShape, type NetworkDefinition, type PlanStep, singleGraph } from './network-plan.ts';
 import { traceOpenAiClipImage, traceOpenAiClipLogits, traceOpenAiClipText } from './openai-clip.ts';
 import { blackOut, judgeSafety } from './safety-verdict.ts';
@@ -171,6 +173,17 @@ const clipImageEmbedder: NetworkDefinition<NetworkConfigOf<'clip_image_embedder'
   },
 };
 
+/** `out` in evaluation, and `train.out` with the buffers that a pass in training changes. */
+const discriminator: NetworkDefinition<NetworkConfigOf<'discriminator'>> = {
+  inputs: ['x'],
+  parts: (config) => ({ forward: (options) => traceDiscriminator(config, options), train: (options) => traceDiscriminatorTraining(config, options) }),
+  plan: (config, given) => {
+    if (!given.has('x')) return [];
+    const step = (part: string, trace: PlanStep['trace']): PlanStep => ({ part, trace, inputs: { x: 'x' } });
+    return [step('forward', (options) => traceDiscriminator(config, options)), step('train', (options) => traceDiscriminatorTraining(config, options))];
+  },
+};
+
 const networks: { readonly [K in NetworkKind]: NetworkDefinition<NetworkConfigOf<K>> } = {
   unet,
   encoder_unet: singleGraph(['x', 'timesteps'], traceEncoderUNet),
@@ -186,6 +199,8 @@ const networks: { readonly [K in NetworkKind]: NetworkDefinition<NetworkConfigOf
   spatial_rescaler: spatialRescaler,
   safety_checker: safetyChecker,
   taesd,
+  lpips: singleGraph(['a', 'b'], traceLpips),
+  discriminator,
   identity: { inputs: [], parts: () => ({}), plan: () => [] },
 };
 

@@ -1,7 +1,9 @@
 /** Layers: what networks are made of. Pure functions of a parameter scope and symbolic tensors. */
 
+export * from './act-norm.ts';
 export * from './activation.ts';
 export * from './attention-block.ts';
+export * from './batch-norm.ts';
 export * from './clip-layers.ts';
 export * from './conv.ts';
 export * from './embedding.ts';

@@ -16,6 +16,7 @@ import { openAiClipMap, openAiTextRows, openAiVisionRows } from './layouts/opena
 import { taesdDecoderMap, taesdEncoderMap } from './layouts/taesd.ts';
 import { unetMap } from './layouts/unet.ts';
 import { linearAttentionMap, safetyCheckerMap, textModelMap } from './layouts/variants.ts';
+import { lpipsWeights } from './lpips-weights.ts';
 import { renamed } from './rename.ts';
 import { withNames, withoutPrefix } from './view.ts';
 import type { WeightSource } from './weight-source.ts';
@@ -53,6 +54,8 @@ const prefixesOf: { readonly [K in NetworkKind]: readonly string[] } = {
   openai_clip: ['cond_stage_model.model.', 'module.'],
   clip_vision: [],
   safety_checker: ['safety_checker.'],
+  lpips: [`${firstStage}loss.perceptual_loss.`, 'loss.perceptual_loss.'],
+  discriminator: [`${firstStage}loss.discriminator.`, 'loss.discriminator.'],
   identity: [],
 };
 
@@ -84,6 +87,8 @@ function translate(source: WeightSource, config: NetworkConfig): Parts {
       const map = safetyCheckerMap(source.entries.keys());
       return { layout: 'diffusers', source: map ? renamed(source, map, 'b-to-a') : source };
     }
+    case 'lpips':
+      return { layout: 'compvis', source: lpipsWeights(source) };
     default:
       return { layout: 'compvis', source };
   }

@@ -17,6 +17,7 @@ import {
 } from './infer-autoencoder.ts';
 import { inferClipText, inferClipVision, inferOpenAiClip, inferSafetyChecker, isSafetyChecker } from './infer-clip.ts';
 import { inferBertEmbedder, inferClassEmbedder, inferSpatialRescaler, isBertEmbedder, isClassEmbedder, isSpatialRescaler } from './infer-embedders.ts';
+import { inferDiscriminator, inferLpips, isDiscriminator, isLpips } from './infer-losses.ts';
 import { type Entries, hasPrefix, type Inferred, inferred } from './infer-shapes.ts';
 import { inferCompVisUNet, inferDiffusersUNet, isCompVisUNet, isDiffusersUNet } from './infer-unet.ts';
 import { safetyCheckerMap } from './layouts/variants.ts';
@@ -54,7 +55,20 @@ const detectors: readonly Detector[] = [
   { matches: isBertEmbedder, infer: ({ entries }) => inferBertEmbedder(entries) },
   { matches: isClassEmbedder, infer: ({ entries }) => inferClassEmbedder(entries) },
   { matches: isSpatialRescaler, infer: ({ entries }) => inferSpatialRescaler(entries) },
+  ...['', 'loss.perceptual_loss.'].map((prefix) => ({
+    matches: (entries: Entries) => isLpips(without(entries, prefix)),
+    infer: ({ entries }: WeightSource) => inferLpips(without(entries, prefix)),
+  })),
+  ...['', 'loss.discriminator.'].map((prefix) => ({
+    matches: (entries: Entries) => isDiscriminator(without(entries, prefix)),
+    infer: ({ entries }: WeightSource) => inferDiscriminator(without(entries, prefix)),
+  })),
 ];
+
+/** The entries whose names begin with a prefix, by the rest of their names. */
+function without(entries: Entries, prefix: string): Entries {
+  return prefix === '' ? entries : new Map([...entries].flatMap(([name, entry]) => (name.startsWith(prefix) ? [[name.slice(prefix.length), entry] as const] : [])));
+}
 
 /** TAESD's original files have one half each, numbered; it is read under the names of diffusers. */
 function inferOriginalTaesd(source: WeightSource): Inferred<NetworkConfig> {

@@ -41,6 +41,7 @@ export const ignoredNames: readonly { readonly pattern: RegExp; readonly reason:
   { pattern: /^(logvar|scale_factor|cond_ids)$/, reason: 'a buffer of LatentDiffusion that sampling does not use, or that checkpoint.ts reads' },
   { pattern: /^(model_ema|ema)\./, reason: 'averaged weights, used on request' },
   { pattern: /^(first_stage_model\.|cond_stage_model\.)?(loss|colorize|model_ema)(\.|$)/, reason: 'losses, discriminator and averages of the autoencoder’s training' },
+  { pattern: /(^|\.)num_batches_tracked$/, reason: 'a count that BatchNorm keeps and does not use' },
   { pattern: /(^|\.)(input_resolution|context_length|vocab_size)$/, reason: 'numbers that OpenAI’s scripted CLIP keeps as tensors' },
   { pattern: /(^|\.)to_logits\.(weight|bias)$/, reason: 'the output layer of BERTEmbedder, which embedding does not use' },
 ];
