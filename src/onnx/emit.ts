@@ -6,6 +6,7 @@ import type { OpName } from '../graph/operations.ts';
 import type { DType } from '../tensor/dtype.ts';
 import { Emitter, type ParameterStorage } from './emitter.ts';
 import { type Form, forms } from './forms.ts';
+import { headWidth, isPlainHead, plainAttention } from './plain-attention.ts';
 import { encodeModel, type OnnxValue } from './model.ts';
 
 export interface EmitOptions {
@@ -15,6 +16,8 @@ export interface EmitOptions {
   readonly parameters?: ParameterStorage;
   /** Names of parameters that are inputs of the model although others are not. */
   readonly given?: ReadonlySet<string>;
+  /** Attention of one head wider than this is written as products and a softmax: ONNX Runtime's own kernel counts its work in 32 bits on WASM. */
+  readonly widestFusedHead?: number;
 }
 
 /** Operations that lose too much in float16 (sums over many elements, exponentials): computed in float32 between casts. */
@@ -59,8 +62,8 @@ export function emitOnnx(graph: Graph, options: EmitOptions = {}): Uint8Array {
   for (const node of graph.nodes) {
     emitter.scope = node.scope;
     const output = emitter.name(node.output);
-    if (half && float32Islands.has(node.op)) emitter.island(node.inputs, output, (inner) => emitNode(emitter, node, inner));
-    else emitNode(emitter, node, output);
+    if (half && float32Islands.has(node.op)) emitter.island(node.inputs, output, (inner) => emitNode(emitter, node, inner, options));
+    else emitNode(emitter, node, output, options);
   }
   for (const [name, value] of copies) {
     if (half && value.dtype === 'float32') emitter.node('Cast', [emitter.name(value)], { to: castTo.float32 }, { output: name });
@@ -70,7 +73,11 @@ export function emitOnnx(graph: Graph, options: EmitOptions = {}): Uint8Array {
   return encodeModel({ name: 'graph', nodes: emitter.nodes, inputs, outputs, initializers: emitter.initializers });
 }
 
-function emitNode(emitter: Emitter, node: AnyNode, output: string): void {
+function emitNode(emitter: Emitter, node: AnyNode, output: string, { widestFusedHead = Number.POSITIVE_INFINITY }: EmitOptions): void {
+  if (node.op === 'attention' && headWidth(node) > widestFusedHead && isPlainHead(node)) {
+    plainAttention(emitter, node.inputs, node.attributes, node.output, { output });
+    return;
+  }
   const form = forms[node.op] as Form<OpName>;
   form(emitter, node.inputs, node.attributes as never, node.output, { output });
 }

@@ -4,7 +4,7 @@
  */
 
 import { StableDiffusionError } from '../errors.ts';
-import { addDims, multiplyDims, productOfDims, subtractDims } from '../graph/dim.ts';
+import { addDims, type Dim, multiplyDims, productOfDims, subtractDims } from '../graph/dim.ts';
 import type { Value } from '../graph/graph.ts';
 import type { Attributes, OpName, Pads } from '../graph/operations.ts';
 import { float32, int64 } from '../tensor/tensor.ts';
@@ -87,6 +87,14 @@ export const forms: { readonly [K in OpName]: Form<K> } = {
   convTranspose2d: (e, inputs, { stride, pads, groups, height, width }, _, options) => {
     const [x, weight] = [at(inputs, 0), at(inputs, 1)];
     const kernel = weight.shape.slice(2).map((size) => numberOf(size, 'A kernel size'));
+    const [kh, kw] = [kernel[0] ?? 1, kernel[1] ?? 1];
+    if (stride === 1 && groups === 1) {
+      // A convolution with the kernel turned by 180° and its two channel axes swapped: faster, because it needs no scattered sums.
+      const turned = kh * kw === 1 ? e.name(weight) : e.node('Slice', [e.name(weight), e.integers([-1, -1]), e.integers([-1 - kh, -1 - kw]), e.integers([2, 3]), e.integers([-1, -1])]);
+      const swapped = e.node('Transpose', [turned], swapBatchAndChannels);
+      const around = [kh - 1 - pads[0], kw - 1 - pads[1], kh - 1 - pads[2], kw - 1 - pads[3]];
+      if (around.every((size) => size >= 0)) return e.node('Conv', [e.name(x), swapped], { kernel_shape: kernel, pads: around }, options);
+    }
     const missing = [height, width].map((size, i) => {
       const covered = addDims(multiplyDims(subtractDims(x.shape[2 + i] ?? 1, 1), stride), (kernel[i] ?? 0) - (pads[i] ?? 0) - (pads[i + 2] ?? 0));
       return numberOf(subtractDims(size, covered), 'What a strided convolution leaves over of an image');
@@ -94,14 +102,33 @@ export const forms: { readonly [K in OpName]: Form<K> } = {
     const attributes = { kernel_shape: kernel, strides: [stride, stride], pads: sizes(pads), group: groups, output_padding: missing };
     return e.node('ConvTranspose', names(e, inputs), attributes, options);
   },
-  conv2dWeightGradient: (e, inputs, { kernel, stride, pads, groups }, _, options) => {
-    if (groups !== 1) throw new StableDiffusionError('invalid-argument', 'The gradient of a grouped convolution is not available.');
-    const [x, dy] = inputs.map((input) => e.node('Transpose', [e.name(input)], swapBatchAndChannels));
-    if (x === undefined || dy === undefined) throw new StableDiffusionError('invalid-argument', 'conv2dWeightGradient takes two inputs.');
-    // The output's gradient slides over the input with the stride as dilation; what is left over at the far sides is cut off.
-    const full = e.node('Conv', [x, dy], { dilations: [stride, stride], pads: sizes(pads) });
-    const cut = e.node('Slice', [full, e.integers([0, 0]), e.integers(kernel), e.integers([2, 3])]);
-    return e.node('Transpose', [cut], swapBatchAndChannels, options);
+  // One matrix product for each element of the kernel: gradient [out, images · pixels] times the pixels it met [in, images · pixels]ᵀ. On the
+  // CPU this is twice as fast as a convolution of the transposed tensors, and faster than one product with all of them side by side,
+  // except for small images or few channels.
+  conv2dWeightGradient: (e, inputs, { kernel, stride, pads, groups }, output, options) => {
+    if (groups !== 1) throw new StableDiffusionError('invalid-argument', 'The gradient of a grouped convolution is made from its groups.');
+    const [x, dy] = [at(inputs, 0), at(inputs, 1)];
+    const [kh, kw] = kernel;
+    const [b = 1, out = 1, height = 1, width = 1] = dy.shape;
+    const channels = x.shape[1] ?? 1;
+    const rows = (value: string, count: Dim): string => e.node('Reshape', [value, e.shape([count, productOfDims([b, height, width])])]);
+    const gradient = rows(e.node('Transpose', [e.name(dy)], swapBatchAndChannels), out);
+    let image = e.node('Transpose', [e.name(x)], swapBatchAndChannels);
+    if (pads.some((size) => size > 0)) image = e.node('Pad', [image, e.integers([0, 0, pads[0], pads[1], 0, 0, pads[2], pads[3]]), e.scalar(0)]);
+    const reach = (from: number, count: Dim): Dim => addDims(multiplyDims(subtractDims(count, 1), stride), from + 1);
+    const met = Array.from({ length: kh * kw }, (_, i) => {
+      const [top, left] = [Math.floor(i / kw), i % kw];
+      if (kh * kw === 1 && stride === 1) return image;
+      return e.node('Slice', [image, e.integers([top, left]), e.shape([reach(top, height), reach(left, width)]), e.integers([2, 3]), e.integers([stride, stride])]);
+    });
+    const product = (pixels: string): string => e.node('MatMul', [gradient, e.node('Transpose', [pixels], { perm: [1, 0] })]);
+    const few = Number(channels) * kh * kw <= 64 || (typeof height === 'number' && typeof width === 'number' && height * width <= 64);
+    if (met.length > 1 && few) {
+      const all = product(rows(e.node('Concat', met, { axis: 0 }), multiplyDims(channels, kh * kw)));
+      return e.node('Transpose', [e.node('Reshape', [all, e.shape([out, kh, kw, channels])])], { perm: [0, 3, 1, 2] }, options);
+    }
+    const parts = met.map((pixels) => e.node('Reshape', [product(rows(pixels, channels)), e.shape([out, channels, 1])]));
+    return e.node('Reshape', [parts.length === 1 ? (parts[0] ?? '') : e.node('Concat', parts, { axis: 2 }), e.shape(output.shape)], {}, options);
   },
   attention: (e, inputs, { heads, scale, causal }, _, options) => {
     const [q, k, v, mask] = names(e, inputs);
