@@ -8,7 +8,7 @@ import { elementCount, type Shape } from '../tensor/tensor.ts';
 import { fileError } from '../weights/byte-source-node.ts';
 import { type Checkpoint, isCheckpoint } from '../weights/checkpoint.ts';
 import { detectNetwork } from '../weights/detect.ts';
-import { openCheckpointAt } from '../weights/open-checkpoint-node.ts';
+import { openCheckpointAt, readConfigFile } from '../weights/open-checkpoint-node.ts';
 import { openWeightsAt } from '../weights/open-weights-node.ts';
 import type { Misshapen } from '../weights/report.ts';
 import type { MetadataValue, WeightSource } from '../weights/weight-source.ts';
@@ -59,15 +59,16 @@ export async function inspectFile(path: string, options: InspectionOptions): Pro
   const source = await openWeightsAt(path);
   try {
     if (isCheckpoint(source)) {
-      await source.close();
-      return await inspectCheckpoint(path, format, options);
+      try {
+        return await inspectCheckpoint(path, format, options);
+      } catch (error) {
+        return await inspectAlone(path, format, source, options, unrecognised(error));
+      }
     }
-    if (options.config !== undefined) {
-      const { openNetwork } = await import('../weights/network-weights.ts');
-      const { readConfigFile } = await import('../weights/open-checkpoint-node.ts');
-      return await inspectAlone(path, format, source, options, await openNetwork(source, { config: await readConfigFile(options.config) }));
-    }
-    return await inspectAlone(path, format, source, options, recognised(source));
+    const config = options.config ?? (await configBeside(path));
+    if (config === undefined) return await inspectAlone(path, format, source, options, recognised(source));
+    const { openNetwork } = await import('../weights/network-weights.ts');
+    return await inspectAlone(path, format, source, options, await openNetwork(source, { config: await readConfigFile(config) }));
   } finally {
     await source.close();
   }
@@ -80,9 +81,20 @@ function recognised(source: WeightSource): Found | string {
   try {
     return detectNetwork(source);
   } catch (error) {
-    if (error instanceof StableDiffusionError) return error.message;
-    throw error;
+    return unrecognised(error);
   }
+}
+
+/** Names that say nothing to us are no fault of the file: why they do not. Anything else is thrown on. */
+function unrecognised(error: unknown): string {
+  if (error instanceof StableDiffusionError && error.code === 'model-unknown') return error.message;
+  throw error;
+}
+
+/** `config.json` of a folder with one network. */
+async function configBeside(path: string): Promise<string | undefined> {
+  const config = join(path, 'config.json');
+  return stat(config).then(() => config, () => undefined);
 }
 
 async function inspectAlone(path: string, format: Inspection['format'], source: WeightSource, options: InspectionOptions, found: Found | string): Promise<Inspection> {

@@ -97,6 +97,7 @@ async function withConfig(source: WeightSource, document: unknown, options: Chec
   }
   const assumed: string[] = [];
   const stage = partOf(source, partPrefixes.cond_stage);
+  const given = explicitTextFields(section);
   const config = ldmModel(section, what, { pretrained: (version) => textFields(stage, version, options.pretrained?.(version), assumed) });
   const schedule = config.scale_by_std ? await readSchedule(source) : {};
   const part = (name: keyof typeof partPrefixes, network: NetworkConfig): WeightSource => canonicalWeights(partOf(source, partPrefixes[name]), network).source;
@@ -111,7 +112,15 @@ async function withConfig(source: WeightSource, document: unknown, options: Chec
   if (stage.entries.size === 0 && isMapping(condition) && (condition.kind === 'clip_text' || condition.kind === 'bert')) {
     throw lacksPart(source, 'text encoder', partPrefixes.cond_stage);
   }
-  return { config: schedule.scale_factor === undefined ? config : { ...config, scale_factor: schedule.scale_factor }, parts, layout: 'compvis', assumed };
+  const said = (phrase: string): boolean => given.some((name) => phrase.startsWith(`text encoder: ${name} `));
+  return { config: schedule.scale_factor === undefined ? config : { ...config, scale_factor: schedule.scale_factor }, parts, layout: 'compvis', assumed: assumed.filter((phrase) => !said(phrase)) };
+}
+
+/** Names of the parameters that the YAML gives the text encoder. */
+function explicitTextFields(section: Mapping): readonly string[] {
+  const params = isMapping(section['params']) ? section['params'] : {};
+  const condition = isMapping(params['cond_stage_config']) ? params['cond_stage_config'] : {};
+  return isMapping(condition['params']) ? Object.keys(condition['params']) : [];
 }
 
 /**

@@ -1,7 +1,7 @@
 /** `sd forward`: one network on tensors from a file, under the names of the reference set. How parity is checked. */
 
 import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
 import { defineCommand } from '../command.ts';
 import { engineOptions, precisionOf, startEngine } from '../engine-options.ts';
@@ -35,8 +35,7 @@ async function openNamedNetwork(path: string, configPath: string | undefined, pa
     if (!source || network === undefined || network === null || network === 'first_stage') throw new StableDiffusionError('invalid-argument', `${label} has no network ${part} of its own.`);
     return { config: network, source, layout: 'diffusers', prefix: '', assumed: [] };
   }
-  const beside = (await isThere(join(path, 'config.json'))) ? join(path, 'config.json') : undefined;
-  const chosen = configPath ?? beside;
+  const chosen = configPath ?? (await configBeside(path));
   const config = chosen === undefined ? undefined : await readConfigFile(chosen);
   const pretrained = chosen === undefined ? undefined : await pretrainedBeside(config, chosen);
   const source = await openWeightsAt(path);
@@ -51,6 +50,14 @@ async function openNamedNetwork(path: string, configPath: string | undefined, pa
     await source.close();
     throw error;
   }
+}
+
+/** The configuration that lies with the weights: NAME.yaml, or config.json where folder or file are named as by diffusers. */
+async function configBeside(path: string): Promise<string | undefined> {
+  const candidates = [join(path, 'config.json'), path.replace(/\.[^./\\]+$/, '.yaml')];
+  if (/^(diffusion_pytorch_model|model|pytorch_model)\./.test(basename(path))) candidates.push(join(dirname(path), 'config.json'));
+  for (const candidate of candidates) if (candidate !== path && (await isThere(candidate))) return candidate;
+  return undefined;
 }
 
 async function isThere(path: string): Promise<boolean> {

@@ -1,0 +1,181 @@
+/** Pictures by the command line: the recorded runs of CompVis's scripts and of the pocket model, output files, replay, Ctrl-C. */
+
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { nodeImageCodec } from '../../src/image/codec-node.ts';
+import { readImageMetadata } from '../../src/image/image-metadata.ts';
+import { compareTensor, recordParity } from '../parity.ts';
+import { reference } from '../reference.ts';
+import { pick, readTensors } from '../tensors.ts';
+import { sd, startSd, temporaryFolder } from './run-cli.ts';
+
+const fixture = (path: string): string => join(import.meta.dirname, '../../fixtures', path);
+const tiny = reference('diffusion/pipelines/tiny.ckpt');
+const fast = ['--ckpt', tiny, '--threads', '1', '--H', '64', '--W', '64', '--no-watermark', '--no-safety'];
+
+async function pixels(path: string): Promise<Uint8Array> {
+  return (await nodeImageCodec.decode(new Uint8Array(readFileSync(path)))).data;
+}
+
+/** Share of the values that differ by more than one level. */
+async function sharePastOneLevel(got: string, want: string): Promise<number> {
+  const [a, b] = [await pixels(got), await pixels(want)];
+  assert.equal(a.length, b.length);
+  return a.reduce((count, value, i) => count + (Math.abs(value - (b[i] as number)) > 1 ? 1 : 0), 0) / a.length;
+}
+
+interface Case {
+  readonly part: string;
+  readonly id: string;
+  readonly settings: {
+    readonly model: string; readonly mode?: 'img2img' | 'masked' | 'inpaint9'; readonly sampler?: string; readonly S: number; readonly scale: number;
+    readonly n: number; readonly H: number; readonly W: number; readonly seed: number; readonly eta?: number; readonly strength?: number;
+    readonly prompts: readonly [string, ...string[]]; readonly fixed?: boolean; readonly n_iter?: number;
+  };
+  readonly tolerance: { readonly latent: number };
+  readonly png: readonly string[];
+}
+
+const index = JSON.parse(readFileSync(reference('diffusion/index.json'), 'utf8')) as { cases: Case[] };
+/** One of each way to say it; test/pipelines runs all. */
+const chosen = ['ddim_eta', 'plms', 'dpm_solver', 'ddim_fixed_code_2iter', 'from_file', 'img2img_eta', 'masked_plms', 'inpaint9_eta0'];
+
+for (const { id, settings, tolerance, png } of index.cases.filter(({ id }) => chosen.some((name) => id === `pipelines/${name}`))) {
+  test(`${id}, by CompVis's flags`, async (context) => {
+    const folder = temporaryFolder(context);
+    const { model, mode, sampler, S, scale, n, seed, eta, strength, prompts, fixed, n_iter } = settings;
+    const fromFile = new Set(prompts).size > 1;
+    const init = mode ? ['--init-img', reference('diffusion/pipelines/images/init.png')] : [];
+    const mask = mode === 'masked' || mode === 'inpaint9' ? ['--mask', reference('diffusion/pipelines/images/mask.png')] : [];
+    const words = [
+      mask.length > 0 ? 'inpaint' : mode ? 'img2img' : 'txt2img', '--ckpt', reference(`diffusion/pipelines/${model}.ckpt`), ...init, ...mask,
+      ...(fromFile ? ['--from-file', '-'] : ['--prompt', prompts[0]]), '--ddim_steps', `${S}`, '--scale', `${scale}`, '--seed', `${seed}`, '--n_samples', `${n}`,
+      ...(n_iter ? ['--n_iter', `${n_iter}`] : []), ...(eta === undefined ? [] : ['--ddim_eta', `${eta}`]), ...(strength === undefined ? [] : ['--strength', `${strength}`]),
+      ...(sampler === 'plms' ? ['--plms'] : sampler === 'dpm' ? ['--dpm_solver'] : []), ...(fixed ? ['--fixed_code'] : []),
+      ...(mode ? [] : ['--H', `${settings.H}`, '--W', `${settings.W}`]),
+      '--no-watermark', '--threads', '1', '--json', '--outdir', folder, '--save-latents', join(folder, 'latents.safetensors'),
+    ];
+    const { code, out, err } = await sd(words, { input: prompts.map((prompt) => `${prompt}\n`).join('') });
+    assert.equal(code, 0, err + out);
+    const row = { part: 'cli', case: id, reference: 'CompVis/stable-diffusion scripts' };
+    const runs = readTensors(reference('diffusion/pipelines/runs.safetensors'));
+    const saved = readTensors(join(folder, 'latents.safetensors'));
+    compareTensor({ ...row, output: 'latent', tolerance: tolerance.latent }, pick(saved, 'latents'), pick(runs, `${id.replace('pipelines/', '')}.latent`));
+    const lines = out.trimEnd().split('\n').map((line) => JSON.parse(line) as { path: string; seed: number; record: { sampler: string }; timings: { total: number } });
+    assert.equal(lines.length, png.length);
+    for (const [i, path] of png.entries()) {
+      const error = await sharePastOneLevel(lines[i]?.path ?? '', reference(`diffusion/${path}`));
+      recordParity({ ...row, output: `PNG ${i}: share of values off by more than 1 level`, error, tolerance: 0.001 });
+    }
+    assert.ok(lines.every(({ seed: said, timings }) => said === seed && timings.total > 0));
+    assert.deepEqual(readdirSync(join(folder, 'samples')).sort(), png.map((_, i) => `0000${i}.png`));
+    assert.equal(existsSync(join(folder, 'grid-0000.png')), png.length > 1);
+  });
+}
+
+const runs = JSON.parse(readFileSync(fixture('pocket/runs.json'), 'utf8')) as { name: string; prompt: string; seed: number; steps: number; scale: number }[];
+
+for (const { name, prompt, seed, steps, scale } of runs) {
+  test(`the pocket model: ${name}`, async (context) => {
+    const folder = temporaryFolder(context);
+    const [picture, latents] = [join(folder, 'picture.png'), join(folder, 'latents.safetensors')];
+    const { code, err } = await sd(['txt2img', prompt, '--seed', `${seed}`, '--steps', `${steps}`, '--scale', `${scale}`, '--output', picture, '--save-latents', latents, '--no-watermark']);
+    assert.equal(code, 0, err);
+    const [saved, recorded] = [readTensors(latents), readTensors(fixture('pocket/runs.safetensors'))];
+    const row = { part: 'pocket', case: name, reference: 'CompVis/stable-diffusion' };
+    compareTensor({ ...row, output: 'start noise', tolerance: 0 }, pick(saved, 'start_noise'), pick(recorded, `${name}.start`));
+    compareTensor({ ...row, output: 'latent', tolerance: 2e-3 }, pick(saved, 'latents'), pick(recorded, `${name}.latent`));
+    recordParity({ ...row, output: 'PNG: share of values off by more than 1 level', error: await sharePastOneLevel(picture, fixture(`pocket/${name}.png`)), tolerance: 0.001 });
+    assert.deepEqual(readdirSync(folder).sort(), ['latents.safetensors', 'picture.png']);
+  });
+}
+
+test('numbers go on, the settings are in the file, and replay makes the same picture again', async (context) => {
+  const folder = temporaryFolder(context);
+  const words = ['txt2img', ...fast, '--from-file', '-', '--n_samples', '2', '--steps', '4', '--eta', '0.7', '--seed', '9', '--outdir', folder];
+  for (let i = 0; i < 2; i++) assert.equal((await sd(words, { input: 'a cat\nred house\nblue sky' })).code, 0);
+  const names = readdirSync(join(folder, 'samples')).sort();
+  assert.deepEqual(names, ['00000.png', '00001.png', '00002.png', '00003.png', '00004.png', '00005.png']);
+  assert.deepEqual(readdirSync(folder).sort(), ['grid-0000.png', 'grid-0001.png', 'samples']);
+  // The third prompt is alone in the second batch: its noise comes after that of the first.
+  const third = join(folder, 'samples/00002.png');
+  const { parameters, record } = readImageMetadata(new Uint8Array(readFileSync(third)));
+  assert.match(parameters ?? '', /^blue sky\nSteps: 4, Sampler: ddim/);
+  assert.deepEqual((record as { earlierBatches: number[] }).earlierBatches, [2]);
+  for (const name of ['00001.png', '00002.png']) {
+    const again = await sd(['replay', join(folder, 'samples', name), '--threads', '1', '--json', '--output', join(folder, 'again.png')]);
+    assert.equal(again.code, 0, again.err + again.out);
+    assert.deepEqual([JSON.parse(again.out).equal, JSON.parse(again.out).difference], [true, { largest: 0, share: 0 }]);
+    assert.deepEqual(await pixels(join(folder, 'again.png')), await pixels(join(folder, 'samples', name)));
+  }
+});
+
+test('replay of a picture that began from one, and of one made from given noise', async (context) => {
+  const folder = temporaryFolder(context);
+  const [init, mask] = [reference('diffusion/pipelines/images/init.png'), reference('diffusion/pipelines/images/mask.png')];
+  const painted = join(folder, 'painted.webp');
+  assert.equal((await sd(['inpaint', 'a cat', '--ckpt', tiny, '--threads', '1', '--init-img', init, '--mask', mask, '--steps', '3', '--output', painted])).code, 0);
+  assert.equal((await sd(['replay', painted, '--skip_save', '--threads', '1'])).code, 2, 'the pictures are missing');
+  assert.equal((await sd(['replay', painted, '--skip_save', '--threads', '1', '--init-img', mask, '--mask', mask])).code, 2, 'another picture');
+  const again = await sd(['replay', painted, '--skip_save', '--threads', '1', '--init-img', init, '--mask', mask]);
+  assert.equal(again.code, 0, again.err);
+  assert.match(again.out, /is equal to/);
+
+  const [latents, first, second] = [join(folder, 'l.safetensors'), join(folder, 'a.png'), join(folder, 'b.png')];
+  assert.equal((await sd(['txt2img', 'x', ...fast, '--steps', '3', '--seed', '5', '--output', first, '--save-latents', latents])).code, 0);
+  assert.equal((await sd(['txt2img', 'x', '--ckpt', tiny, '--threads', '1', '--no-watermark', '--steps', '3', '--init-latents', latents, '--output', second])).code, 0);
+  assert.deepEqual(await pixels(second), await pixels(first), 'size and noise are those of the file');
+  assert.equal((await sd(['replay', second, '--skip_save', '--threads', '1'])).code, 2, 'the noise is missing');
+  assert.equal((await sd(['replay', second, '--skip_save', '--threads', '1', '--init-latents', latents])).code, 0);
+});
+
+test('a picture without our settings is not replayed', async () => {
+  const { code, err } = await sd(['replay', reference('diffusion/pipelines/images/init.png')]);
+  assert.equal(code, 2);
+  assert.match(err, /no settings/);
+});
+
+test('in a terminal: a progress bar, and the picture', async (context) => {
+  const folder = temporaryFolder(context);
+  const { code, out, err } = await sd(['txt2img', 'x', ...fast, '--steps', '3', '--outdir', folder], { columns: 80, environment: { TERM: 'xterm-256color' } });
+  assert.equal(code, 0);
+  assert.match(err, /sampling 3\/3 █{24}/);
+  assert.match(out, /samples\/00000\.png\n.*▀/s);
+});
+
+test('--skip_save writes the grid alone', async (context) => {
+  const folder = temporaryFolder(context);
+  const { code, out } = await sd(['txt2img', 'x', ...fast, '--steps', '2', '--n_samples', '2', '--skip_save', '--outdir', folder]);
+  assert.equal(code, 0);
+  assert.deepEqual(readdirSync(join(folder, 'samples')), []);
+  assert.equal(out, `${join(folder, 'grid-0000.png')}\n`);
+});
+
+test('a folder that cannot be made is told before the work', async (context) => {
+  const folder = temporaryFolder(context);
+  writeFileSync(join(folder, 'file'), '');
+  const { code, err } = await sd(['txt2img', 'x', ...fast, '--outdir', join(folder, 'file/inside')]);
+  assert.equal(code, 1);
+  assert.match(err, /\[file-(access|not-found)\]/);
+});
+
+test('the program itself, cold: a picture, and Ctrl-C leaves nothing behind', async (context) => {
+  const folder = temporaryFolder(context);
+  const finished = (child: ReturnType<typeof startSd>): Promise<{ code: number | null; signal: string | null }> => new Promise((resolve) => child.on('exit', (code, signal) => resolve({ code, signal })));
+  const made = startSd(['txt2img', 'a', 'red', 'apple', '--steps', '3'], folder);
+  assert.deepEqual(await finished(made), { code: 0, signal: null });
+  assert.ok(existsSync(join(folder, 'outputs/txt2img-samples/samples/00000.png')));
+
+  const child = startSd(['txt2img', 'a red apple', '--steps', '5000', '--output', 'out/apple.png', '--save-latents', 'out/l.safetensors', '--preview-file', 'out/preview.png'], folder);
+  let told = '';
+  child.stderr.on('data', (data) => (told += String(data)));
+  const end = finished(child);
+  // The first preview shows that it samples.
+  while (!existsSync(join(folder, 'out/preview.png'))) await new Promise((resolve) => setTimeout(resolve, 100));
+  child.kill('SIGINT');
+  assert.deepEqual(await end, { code: 130, signal: null });
+  assert.match(told, /^sd: Interrupted\. \[aborted\]\n$/);
+  assert.deepEqual(readdirSync(join(folder, 'out')), ['preview.png']);
+});
