@@ -1,0 +1,154 @@
+/**
+ * What an adapter adds to a weight, by its kind. With alpha and rank r, and 1 in place of alpha / r where the file has no alpha:
+ *
+ * - LoRA (Hu et al. 2022), LoCon: up · down · alpha / r; with `lora_mid` the CP form Σ mid[n, m] up[·, n] down[m, ·].
+ * - LoHa (Hyeon-Woo et al. 2022): (w1a · w1b) ∘ (w2a · w2b) · alpha / r, each product in Tucker form where there are t1, t2.
+ * - LoKr (Yeh et al. 2024): w1 ⊗ w2 · alpha / r, each factor whole or a product; without alpha / r where both are whole.
+ * - full difference: `diff`, and of norms `w_norm`.
+ *
+ * As A1111's `network_*.py` and ComfyUI have them. A convolution's weight [o, i, kh, kw] is the matrix [o, i · kh · kw] here.
+ */
+
+import { StableDiffusionError } from '../../errors.ts';
+import { toFloat32 } from '../../tensor/convert.ts';
+import type { Shape, Tensor } from '../../tensor/tensor.ts';
+import type { LoraFile, LoraModule } from './lora-file.ts';
+import type { LoraRole } from './lora-keys.ts';
+import { asMatrix, kronecker, type Matrix, product, transposed } from './matrix-product.ts';
+
+export interface LoraDelta {
+  readonly matrix: Matrix;
+  /** Factor on the matrix besides the strength the user chose. */
+  readonly scale: number;
+}
+
+interface Kind {
+  readonly needs: readonly LoraRole[];
+  /** Rows and columns of the matrix, from shapes alone. */
+  readonly size: (shape: (role: LoraRole) => Shape) => readonly [rows: number, columns: number];
+  /** Rank that alpha is divided by; undefined where alpha has no say. */
+  readonly rank: (shape: (role: LoraRole) => Shape, has: (role: LoraRole) => boolean) => number | undefined;
+  readonly matrix: (get: (role: LoraRole) => Matrix, tensors: ReadonlyMap<LoraRole, Tensor<'float32'>>) => Matrix;
+}
+
+const columnsOf = (shape: Shape): number => shape.slice(1).reduce((count, size) => count * size, 1);
+const pixels = (shape: Shape): number => shape.slice(2).reduce((count, size) => count * size, 1);
+
+/** Σ_nm core[n, m, ·] · left[n, ·]ᵀ · right[m, ·]: left [r, o], core [r, r, …k], right [r, i] → [o, i · k]. */
+function tucker(core: Tensor<'float32'>, left: Matrix, right: Matrix): Matrix {
+  const [n = 1, m = 1] = core.shape;
+  const k = pixels(core.shape);
+  const inner = new Float64Array(n * right.columns * k);
+  for (let a = 0; a < n; a++) {
+    for (let b = 0; b < m; b++) {
+      for (let j = 0; j < right.columns; j++) {
+        const factor = right.data[b * right.columns + j] as number;
+        const at = (a * right.columns + j) * k;
+        for (let p = 0; p < k; p++) inner[at + p] = (inner[at + p] as number) + factor * (core.data[(a * m + b) * k + p] as number);
+      }
+    }
+  }
+  return product(transposed(left), { rows: n, columns: right.columns * k, data: inner });
+}
+
+const kinds: readonly Kind[] = [
+  {
+    needs: ['up', 'down', 'mid'],
+    size: (shape) => [shape('up')[0] ?? 0, columnsOf(shape('down')) * pixels(shape('mid'))],
+    rank: (shape) => shape('down')[0],
+    matrix: (get, tensors) => tucker(tensors.get('mid') as Tensor<'float32'>, transposed(get('up')), get('down')),
+  },
+  {
+    needs: ['up', 'down'],
+    size: (shape) => [shape('up')[0] ?? 0, columnsOf(shape('down'))],
+    rank: (shape) => shape('down')[0],
+    matrix: (get) => product(get('up'), get('down')),
+  },
+  {
+    needs: ['hada_w1_a', 'hada_w1_b', 'hada_w2_a', 'hada_w2_b', 'hada_t1', 'hada_t2'],
+    size: (shape) => [shape('hada_w1_a')[1] ?? 0, columnsOf(shape('hada_w1_b')) * pixels(shape('hada_t1'))],
+    rank: (shape) => shape('hada_w1_b')[0],
+    matrix: (get, tensors) => hadamard(
+      tucker(tensors.get('hada_t1') as Tensor<'float32'>, get('hada_w1_a'), get('hada_w1_b')),
+      tucker(tensors.get('hada_t2') as Tensor<'float32'>, get('hada_w2_a'), get('hada_w2_b')),
+    ),
+  },
+  {
+    needs: ['hada_w1_a', 'hada_w1_b', 'hada_w2_a', 'hada_w2_b'],
+    size: (shape) => [shape('hada_w1_a')[0] ?? 0, columnsOf(shape('hada_w1_b'))],
+    rank: (shape) => shape('hada_w1_b')[0],
+    matrix: (get) => hadamard(product(get('hada_w1_a'), get('hada_w1_b')), product(get('hada_w2_a'), get('hada_w2_b'))),
+  },
+  ...(['lokr_w1', 'lokr_w1_b'] as const).flatMap((first) => (['lokr_w2', 'lokr_t2', 'lokr_w2_b'] as const).map((second) => kroneckerKind(first, second))),
+  { needs: ['diff'], size: (shape) => [shape('diff')[0] ?? 0, columnsOf(shape('diff'))], rank: () => undefined, matrix: (get) => get('diff') },
+  { needs: ['w_norm'], size: (shape) => [shape('w_norm')[0] ?? 0, 1], rank: () => undefined, matrix: (get) => get('w_norm') },
+];
+
+function hadamard(a: Matrix, b: Matrix): Matrix {
+  return { ...a, data: Float32Array.from(a.data, (value, i) => value * (b.data[i] as number)) };
+}
+
+/** LoKr by what its factors are: whole, a product, or (t2) a Tucker form. */
+function kroneckerKind(first: 'lokr_w1' | 'lokr_w1_b', second: 'lokr_w2' | 'lokr_w2_b' | 'lokr_t2'): Kind {
+  const left: readonly LoraRole[] = first === 'lokr_w1' ? ['lokr_w1'] : ['lokr_w1_a', 'lokr_w1_b'];
+  const right: readonly LoraRole[] = second === 'lokr_w2' ? ['lokr_w2'] : second === 'lokr_t2' ? ['lokr_t2', 'lokr_w2_a', 'lokr_w2_b'] : ['lokr_w2_a', 'lokr_w2_b'];
+  const leftSize = (shape: (role: LoraRole) => Shape): readonly [number, number] =>
+    first === 'lokr_w1' ? [shape('lokr_w1')[0] ?? 0, columnsOf(shape('lokr_w1'))] : [shape('lokr_w1_a')[0] ?? 0, columnsOf(shape('lokr_w1_b'))];
+  const rightSize = (shape: (role: LoraRole) => Shape): readonly [number, number] => {
+    if (second === 'lokr_w2') return [shape('lokr_w2')[0] ?? 0, columnsOf(shape('lokr_w2'))];
+    if (second === 'lokr_t2') return [shape('lokr_w2_a')[1] ?? 0, columnsOf(shape('lokr_w2_b')) * pixels(shape('lokr_t2'))];
+    return [shape('lokr_w2_a')[0] ?? 0, columnsOf(shape('lokr_w2_b'))];
+  };
+  return {
+    needs: [...left, ...right],
+    size: (shape) => [leftSize(shape)[0] * rightSize(shape)[0], leftSize(shape)[1] * rightSize(shape)[1]],
+    rank: (shape) => (second === 'lokr_w2' ? (first === 'lokr_w1' ? undefined : shape('lokr_w1_b')[0]) : shape('lokr_w2_b')[0]),
+    matrix: (get, tensors) => {
+      const w1 = first === 'lokr_w1' ? get('lokr_w1') : product(get('lokr_w1_a'), get('lokr_w1_b'));
+      if (second === 'lokr_w2') return kronecker(w1, get('lokr_w2'));
+      if (second === 'lokr_t2') return kronecker(w1, tucker(tensors.get('lokr_t2') as Tensor<'float32'>, get('lokr_w2_a'), get('lokr_w2_b')));
+      return kronecker(w1, product(get('lokr_w2_a'), get('lokr_w2_b')));
+    },
+  };
+}
+
+/** The kind whose tensors a module has, all of them and no other but alpha and biases. */
+function kindOf({ tensors }: LoraModule): Kind | undefined {
+  const roles = [...tensors.keys()].filter((role) => role !== 'alpha' && role !== 'diff_b' && role !== 'b_norm');
+  return kinds.find(({ needs }) => needs.length === roles.length && roles.every((role) => needs.includes(role)));
+}
+
+const biasOf = ({ tensors }: LoraModule): string | undefined => (tensors.get('diff_b') ?? tensors.get('b_norm'))?.name;
+
+/** What a module changes, from its shapes alone. `weight` is [rows, columns]. Throws `weights-mismatch` where its tensors make no known adapter. */
+export function deltaSizes(file: LoraFile, module: LoraModule): { readonly weight?: readonly [number, number]; readonly bias?: number } {
+  const shape = (role: LoraRole): Shape => module.tensors.get(role)?.shape ?? [];
+  const bias = (module.tensors.get('diff_b') ?? module.tensors.get('b_norm'))?.shape[0];
+  const kind = kindOf(module);
+  if (!kind && bias === undefined) {
+    throw new StableDiffusionError('weights-mismatch', `${file.label}: module ${module.name} has the tensors ${[...module.tensors.keys()].join(', ')}, which make no known adapter; some are missing.`);
+  }
+  return { ...(kind ? { weight: kind.size(shape) } : {}), ...(bias === undefined ? {} : { bias }) };
+}
+
+/** Calculates what a module adds to its layer's weight. */
+export async function weightDelta(file: LoraFile, module: LoraModule, signal?: AbortSignal): Promise<LoraDelta> {
+  const kind = kindOf(module);
+  if (!kind) throw new StableDiffusionError('weights-mismatch', `${file.label}: module ${module.name} changes no weight.`);
+  const tensors = new Map<LoraRole, Tensor<'float32'>>();
+  for (const role of [...kind.needs, 'alpha' as const]) {
+    const entry = module.tensors.get(role);
+    if (entry) tensors.set(role, toFloat32(await file.read(entry.name, signal)));
+  }
+  const rank = kind.rank((role) => module.tensors.get(role)?.shape ?? [], (role) => tensors.has(role));
+  const alpha = tensors.get('alpha')?.data[0];
+  const scale = rank === undefined ? 1 : alpha === undefined ? (file.peft?.scale(module, rank) ?? 1) : alpha / rank;
+  const matrix = kind.matrix((role) => asMatrix(tensors.get(role) as Tensor<'float32'>), tensors);
+  return { matrix, scale };
+}
+
+/** What a module adds to its layer's bias, where it does. */
+export async function biasDelta(file: LoraFile, module: LoraModule, signal?: AbortSignal): Promise<LoraDelta | undefined> {
+  const name = biasOf(module);
+  return name === undefined ? undefined : { matrix: asMatrix(toFloat32(await file.read(name, signal))), scale: 1 };
+}
