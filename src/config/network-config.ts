@@ -72,7 +72,8 @@ export const unetConfigSchema = z
       const width = mult * config.model_channels;
       const attends = level === config.channel_mult.length - 1 || config.attention_resolutions.includes(2 ** level);
       const unit = config.num_head_channels === -1 ? config.num_heads : config.num_head_channels;
-      if (attends && (unit > width || width % unit !== 0)) {
+      // A spatial transformer leaves over what does not divide; an attention block cannot.
+      if (attends && (unit > width || (!config.use_spatial_transformer && width % unit !== 0))) {
         issue(config.num_head_channels === -1 ? 'num_heads' : 'num_head_channels', `${width} channels cannot be split by ${unit}`);
       }
     }
