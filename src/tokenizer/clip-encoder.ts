@@ -44,6 +44,22 @@ export interface ClipTokenizerParts {
   readonly length: number;
 }
 
+/** Start, the tokens of a text as far as there is room, end, padding. Throws `invalid-argument` for a length below 2. */
+export function textSequence(
+  textIds: readonly number[],
+  { startId, endId, padId, length: defaultLength }: Pick<ClipTokenizer, 'startId' | 'endId' | 'padId' | 'length'>,
+  { length = defaultLength, padId: pad = padId }: TokenizeOptions = {},
+): TokenizedText {
+  if (!Number.isInteger(length) || length < 2) {
+    throw new StableDiffusionError('invalid-argument', `A sequence of ${length} tokens has no room for start and end. The length must be an integer of at least 2.`);
+  }
+  const kept = textIds.slice(0, length - 2);
+  const ids = [startId, ...kept, endId];
+  const count = ids.length;
+  while (ids.length < length) ids.push(pad);
+  return { ids, count, truncated: kept.length < textIds.length };
+}
+
 const CACHED_WORDS = 8192;
 const CACHED_WORD_LENGTH = 64;
 
@@ -85,17 +101,7 @@ export function buildClipTokenizer({ vocabulary, profile, padId, length: default
     length: defaultLength,
     profile,
     encode,
-    tokenize: (text, { length = defaultLength, padId: pad = padId } = {}) => {
-      if (!Number.isInteger(length) || length < 2) {
-        throw new StableDiffusionError('invalid-argument', `A sequence of ${length} tokens has no room for start and end. The length must be an integer of at least 2.`);
-      }
-      const textIds = encode(text);
-      const kept = textIds.slice(0, length - 2);
-      const ids = [startId, ...kept, endId];
-      const count = ids.length;
-      while (ids.length < length) ids.push(pad);
-      return { ids, count, truncated: kept.length < textIds.length };
-    },
+    tokenize: (text, options) => textSequence(encode(text), { startId, endId, padId, length: defaultLength }, options),
     decode: (ids) => {
       const bytes: number[] = [];
       for (const id of ids) {

@@ -1,0 +1,60 @@
+/**
+ * Placeholders of textual inversion in a tokenizer: words of a prompt that stand for given ids (added tokens; `maybe_convert_prompt` of
+ * diffusers' TextualInversionLoaderMixin). They are found in the text as it was written, whatever the case of their letters, and not
+ * inside of longer words.
+ */
+
+import { StableDiffusionError } from '../errors.ts';
+import { type ClipTokenizer, textSequence } from './clip-encoder.ts';
+
+export interface Placeholder {
+  readonly token: string;
+  readonly ids: readonly number[];
+}
+
+const wordCharacter = '[\\p{L}\\p{N}_]';
+
+/** The token where it is no part of a longer word. */
+function pattern(token: string): string {
+  const escaped = token.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&');
+  const starts = new RegExp(`^${wordCharacter}`, 'u').test(token);
+  const ends = new RegExp(`${wordCharacter}$`, 'u').test(token);
+  return `${starts ? `(?<!${wordCharacter})` : ''}${escaped}${ends ? `(?!${wordCharacter})` : ''}`;
+}
+
+/** A tokenizer that knows the placeholders too; where several fit, the longest counts. Throws `invalid-argument` for an empty one. */
+export function withPlaceholders(tokenizer: ClipTokenizer, placeholders: readonly Placeholder[]): ClipTokenizer {
+  if (placeholders.length === 0) return tokenizer;
+  if (placeholders.some(({ token }) => token.trim() === '')) throw new StableDiffusionError('invalid-argument', 'A placeholder cannot be empty.');
+  const idsOf = new Map(placeholders.map(({ token, ids }) => [token.toLowerCase(), ids]));
+  const tokenOf = new Map(placeholders.flatMap(({ token, ids }) => ids.map((id, i) => [id, i === 0 ? token : ''])));
+  const longestFirst = placeholders.map(({ token }) => token).sort((a, b) => b.length - a.length);
+  const split = new RegExp(`(${longestFirst.map(pattern).join('|')})`, 'giu');
+
+  // Splitting by a pattern with one group gives text and placeholders in turn.
+  const encode = (text: string): number[] => text.split(split).flatMap((piece, i) => (i % 2 === 1 ? [...(idsOf.get(piece.toLowerCase()) ?? [])] : tokenizer.encode(piece)));
+  return {
+    ...tokenizer,
+    vocabSize: placeholders.reduce((size, { ids }) => Math.max(size, ...ids.map((id) => id + 1)), tokenizer.vocabSize),
+    encode,
+    tokenize: (text, options) => textSequence(encode(text), tokenizer, options),
+    decode(ids) {
+      const pieces: string[] = [];
+      let plain: number[] = [];
+      const flush = (): void => {
+        if (plain.length > 0) pieces.push(tokenizer.decode(plain));
+        plain = [];
+      };
+      for (const id of ids) {
+        const token = tokenOf.get(id);
+        if (token === undefined) plain.push(id);
+        else {
+          flush();
+          pieces.push(token);
+        }
+      }
+      flush();
+      return pieces.filter((piece) => piece !== '').join(' ');
+    },
+  };
+}
