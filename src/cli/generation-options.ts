@@ -2,12 +2,15 @@
 
 import { noiseConventions } from '../random/noise-source.ts';
 import { engineOptions } from './engine-options.ts';
-import { choice, flag, integer, integers, number, text, type OptionValues } from './options.ts';
+import { readEmbedding, readLora } from './adapter-options.ts';
+import { choice, flag, integer, integers, list, number, text, type OptionValues } from './options.ts';
 
 export const modelOptions = {
   model: text(['--model', '--ckpt'], 'PATH', 'checkpoint (.safetensors, .ckpt) or diffusers folder (default: the model that comes with the program)'),
   config: text(['--config'], 'FILE', "the model's YAML (default: FILE.yaml beside FILE.safetensors, else by its names and shapes)"),
   ema: flag(['--ema'], 'averaged weights instead of the last ones'),
+  loras: list(['--lora'], 'FILE[:X[:Y]]', 'LoRA with its strength in the UNet and in the text encoder (default: 1); may be given several times', readLora),
+  embeddings: list(['--embedding'], 'FILE[:TOKEN]', 'textual inversion, and the word that stands for it in prompts (default: as its file says); may be given several times', readEmbedding),
   vocabulary: text(['--vocab'], 'FILE', "vocab.txt of BERT's tokenizer, for models with that text encoder (default: beside the checkpoint)"),
   ...engineOptions,
 };

@@ -18,7 +18,7 @@ import { createStopwatch, type Stopwatch } from './stopwatch.ts';
 export async function loadNamedModel(values: ModelValues & { readonly taesd?: string | undefined }): Promise<Model> {
   const { loadModel } = await import('../pipelines/load-model-node.ts');
   const engine = await startEngine(values);
-  const { config, ema, vocabulary, taesd } = values;
+  const { config, ema, vocabulary, taesd, loras, embeddings } = values;
   try {
     return await loadModel(values.model, {
       engine,
@@ -28,6 +28,8 @@ export async function loadNamedModel(values: ModelValues & { readonly taesd?: st
       ...(ema ? { ema } : {}),
       ...(vocabulary === undefined ? {} : { vocabulary }),
       ...(taesd === undefined ? {} : { taesd }),
+      ...(loras ? { loras } : {}),
+      ...(embeddings ? { embeddings } : {}),
     });
   } catch (error) {
     await engine.dispose();

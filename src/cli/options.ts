@@ -13,6 +13,8 @@ export interface Option<T> {
   readonly description: string;
   /** Its value from the text given. Throws `UsageError`. */
   readonly parse?: (text: string) => T;
+  /** It may be given several times: `parse` gives lists, which are joined. */
+  readonly repeats?: boolean;
   /** The words it may be, for completion. */
   readonly choices?: readonly string[];
 }
@@ -48,6 +50,11 @@ export function integer(flags: readonly string[], description: string, range: Ra
 /** Whole numbers with commas between them. */
 export function integers(flags: readonly string[], description: string, range: Range = {}): Option<readonly number[] | undefined> {
   return { flags, value: 'N,…', description, parse: (given) => given.split(',').map((part) => readInteger(part.trim(), range)) };
+}
+
+/** An option that may be given several times. */
+export function list<T>(flags: readonly string[], value: string, description: string, read: (given: string) => T): Option<readonly T[] | undefined> {
+  return { flags, value, description, repeats: true, parse: (given) => [read(given)] };
 }
 
 /** One of a few words; `also` maps further words to them. */

@@ -97,16 +97,17 @@ async function runCommand(name: string, command: Command, words: readonly string
   return command.run(context, parser.args, values);
 }
 
-function parserOption({ flags, value, description, parse }: Option<unknown>): ParserOption {
+function parserOption({ flags, value, description, parse, repeats }: Option<unknown>): ParserOption {
   const [first = '', ...others] = flags;
   const short = others.find((other) => /^-[^-]$/.test(other));
   const aliases = others.filter((other) => other !== short);
   const names = `${short ? `${short}, ` : ''}${first}${value === undefined ? '' : ` <${value}>`}`;
   const made = new ParserOption(names, aliases.length > 0 ? `${description} (also ${aliases.join(', ')})` : description);
   if (parse) {
-    made.argParser((text) => {
+    made.argParser((text, earlier: unknown) => {
       try {
-        return parse(text);
+        const value = parse(text);
+        return repeats && Array.isArray(earlier) && Array.isArray(value) ? [...earlier, ...value] : value;
       } catch (error) {
         throw error instanceof UsageError ? new InvalidArgumentError(error.message) : error;
       }

@@ -6,7 +6,7 @@ import type { ExternalData } from '../onnx/model.ts';
 import { convert } from '../tensor/convert.ts';
 import { byteSize, type DType } from '../tensor/dtype.ts';
 import { bytesOf, elementCount, type Tensor } from '../tensor/tensor.ts';
-import type { WeightSource } from '../weights/weight-source.ts';
+import type { ByteLocation, WeightSource } from '../weights/weight-source.ts';
 
 /** Named parameters that ONNX Runtime reads as "files" in memory. */
 export interface WeightBuffer {
@@ -43,23 +43,28 @@ function splitPath(path: string): { folder: string; name: string } {
   return { folder: cut < 0 ? '.' : path.slice(0, cut) || '/', name: path.slice(cut + 1) };
 }
 
-/** Decides for each parameter where its bytes come from. `inPlace` is false where the runtime has no files (browser). */
+/** Where a parameter's bytes can be used as they are: in a file, in the program's element type. */
+function placeOf(weights: WeightSource, name: string, dtype: DType): ByteLocation | undefined {
+  return weights.entries.get(name)?.dtype === dtype ? weights.locate?.(name) : undefined;
+}
+
+/**
+ * Decides where parameters' bytes come from. `inPlace` is false where the runtime has no files (browser). A session reads all its weights
+ * from files of one folder or all from buffers: where one cannot be used in place, none is.
+ */
 export function planWeights(graph: Graph, weights: WeightSource, precision: 'float32' | 'float16', inPlace: boolean): WeightPlan {
   checkParameters(graph, weights);
-  let folder: string | undefined;
+  const wanted = graph.parameters.map(({ name, value }) => ({ name, value, dtype: value.dtype === 'float32' ? precision : value.dtype }));
+  const places = inPlace ? wanted.map(({ name, dtype }) => placeOf(weights, name, dtype)) : [];
+  const folders = new Set(places.map((place) => place && splitPath(place.path).folder));
+  const [folder] = folders.size === 1 ? folders : [];
   const located = new Map<string, ExternalData>();
   const buffered: { name: string; path: string; dtype: DType }[] = [];
-  for (const [index, { name, value }] of graph.parameters.entries()) {
-    const dtype: DType = value.dtype === 'float32' ? precision : value.dtype;
-    const entry = weights.entries.get(name);
-    const location = inPlace && entry?.dtype === dtype ? weights.locate?.(name) : undefined;
-    if (location) {
-      const split = splitPath(location.path);
-      folder ??= split.folder;
-      if (split.folder === folder) {
-        located.set(name, { location: split.name, offset: location.offset, length: location.length });
-        continue;
-      }
+  for (const [index, { name, value, dtype }] of wanted.entries()) {
+    const place = folder === undefined ? undefined : places[index];
+    if (place) {
+      located.set(name, { location: splitPath(place.path).name, offset: place.offset, length: place.length });
+      continue;
     }
     const path = `parameter-${index}`;
     located.set(name, { location: path, offset: 0, length: elementCount(value.shape as readonly number[]) * byteSize(dtype) });

@@ -365,6 +365,7 @@ export async function* generate(model: Model, options: GenerateOptions, task: Ta
       ...(before.some((size) => size !== batch) ? { earlierBatches: before } : {}),
       ...(givenNoise === undefined ? {} : { startNoise: givenNoise }),
       ...(model.checkpoint.ema === 'used' ? { ema: true } : {}),
+      ...(model.adapters.length > 0 ? { adapters: [...model.adapters] } : {}),
       ...task.record,
       // An image with a seed of its own is made again alone.
       ...(seeds ? { prompts: [settings.prompts[index] ?? ''], seed: seeds[index] ?? seed, batchSize: 1, index: 0 } : {}),

@@ -15,6 +15,8 @@ import type { Checkpoint } from '../weights/checkpoint.ts';
 import { detectNetwork } from '../weights/detect.ts';
 import { type OpenCheckpointOptions, openCheckpointAt } from '../weights/open-checkpoint-node.ts';
 import { openWeightsAt } from '../weights/open-weights-node.ts';
+import type { WeightSource } from '../weights/weight-source.ts';
+import { type EmbeddingName, type LoraStrength, withAdapters } from './adapters.ts';
 import { Model } from './model.ts';
 
 export interface LoadModelOptions extends OpenCheckpointOptions {
@@ -27,6 +29,20 @@ export interface LoadModelOptions extends OpenCheckpointOptions {
   readonly vocabulary?: string;
   /** A TAESD file for previews. */
   readonly taesd?: string;
+  /** LoRA files (kohya, LyCORIS, PEFT, diffusers), merged as the weights are read. */
+  readonly loras?: readonly (string | (LoraStrength & { readonly path: string }))[];
+  /** Textual inversion files; their tokens can be used in prompts. */
+  readonly embeddings?: readonly (string | (EmbeddingName & { readonly path: string }))[];
+}
+
+/** Opens the files of adapters, given by path alone or with settings. */
+async function openAll<T extends { readonly path: string }>(files: readonly (string | T)[] = []): Promise<(Omit<T, 'path'> & { readonly source: WeightSource })[]> {
+  const opened: (Omit<T, 'path'> & { readonly source: WeightSource })[] = [];
+  for (const file of files) {
+    const { path, ...settings } = typeof file === 'string' ? ({ path: file } as T) : file;
+    opened.push({ ...settings, source: await openWeightsAt(path) });
+  }
+  return opened;
 }
 
 /** The model that ships with the package. */
@@ -63,9 +79,10 @@ async function openTokenizer(path: string, checkpoint: Checkpoint, vocabulary: s
  * @throws `file-not-found`, `file-corrupt`, `file-truncated`, `file-unsafe`, `model-unknown`, `config-invalid`, `weights-mismatch`
  */
 export async function loadModel(path: string = pocketModel, options: LoadModelOptions = {}): Promise<Model> {
-  const checkpoint = await openCheckpointAt(path, options);
+  const opened = await openCheckpointAt(path, options);
   try {
-    const tokenizer = await openTokenizer(path, checkpoint, options.vocabulary);
+    const files = { loras: await openAll(options.loras), embeddings: await openAll(options.embeddings) };
+    const { checkpoint, tokenizer, adapters } = await withAdapters({ checkpoint: opened, tokenizer: await openTokenizer(path, opened, options.vocabulary) }, files);
     let preview: { config: NetworkConfig; weights: Checkpoint['parts']['unet'] } | undefined;
     if (options.taesd !== undefined) {
       const { config, source } = detectNetwork(await openWeightsAt(options.taesd));
@@ -75,12 +92,13 @@ export async function loadModel(path: string = pocketModel, options: LoadModelOp
       engine: options.engine ?? createNodeEngine(),
       ownsEngine: options.ownsEngine ?? options.engine === undefined,
       checkpoint,
+      adapters,
       ...(tokenizer ? { tokenizer } : {}),
       ...(preview ? { preview } : {}),
       ...(options.precision ? { precision: options.precision } : {}),
     });
   } catch (error) {
-    await checkpoint.close();
+    await opened.close();
     throw error;
   }
 }

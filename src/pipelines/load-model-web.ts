@@ -14,6 +14,7 @@ import { type Checkpoint, openCheckpoint } from '../weights/checkpoint.ts';
 import { detectNetwork } from '../weights/detect.ts';
 import { openWeights } from '../weights/open-weights.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
+import { type EmbeddingName, type LoraStrength, withAdapters } from './adapters.ts';
 import { Model } from './model.ts';
 
 /** A `Blob` or `File`, or the address of one whose server answers range requests. */
@@ -33,6 +34,10 @@ export interface LoadModelOptions {
   readonly tokenizer?: ClipTokenizerFiles;
   /** A TAESD file for previews. */
   readonly taesd?: ModelFile;
+  /** LoRA files (kohya, LyCORIS, PEFT, diffusers), merged as the weights are read. */
+  readonly loras?: readonly (LoraStrength & { readonly file: ModelFile })[];
+  /** Textual inversion files; their tokens can be used in prompts. */
+  readonly embeddings?: readonly (EmbeddingName & { readonly file: ModelFile })[];
   /** How URLs are asked for: headers, a `fetch`, a signal. */
   readonly request?: UrlOptions;
 }
@@ -59,11 +64,13 @@ export async function loadModel(file: ModelFile, options: LoadModelOptions = {})
   const source = await openFile(file, options);
   let preview: { readonly config: NetworkConfig; readonly weights: WeightSource } | undefined;
   try {
-    const checkpoint = await openCheckpoint(source, {
+    const opened = await openCheckpoint(source, {
       ...(options.config === undefined ? {} : { config: parseYaml(options.config, `the configuration of ${source.label}`) }),
       ...(options.ema === undefined ? {} : { ema: options.ema }),
     });
-    const tokenizer = tokenizerFor(checkpoint, options);
+    const openAll = <T extends { readonly file: ModelFile }>(files: readonly T[] = []) => Promise.all(files.map(async ({ file: adapter, ...settings }) => ({ ...settings, source: await openFile(adapter, options) })));
+    const files = { loras: await openAll(options.loras), embeddings: await openAll(options.embeddings) };
+    const { checkpoint, tokenizer, adapters } = await withAdapters({ checkpoint: opened, tokenizer: tokenizerFor(opened, options) }, files);
     if (options.taesd !== undefined) {
       const { config, source: weights } = detectNetwork(await openFile(options.taesd, options));
       preview = { config, weights };
@@ -72,6 +79,7 @@ export async function loadModel(file: ModelFile, options: LoadModelOptions = {})
       engine: options.engine ?? (await createWebEngine()),
       ownsEngine: options.engine === undefined,
       checkpoint,
+      adapters,
       ...(tokenizer ? { tokenizer } : {}),
       ...(preview ? { preview } : {}),
       ...(options.precision ? { precision: options.precision } : {}),

@@ -23,6 +23,8 @@ export interface ModelOptions {
   readonly checkpoint: Checkpoint;
   /** For text encoders: what turns a prompt into ids. */
   readonly tokenizer?: ClipTokenizer | BertTokenizer;
+  /** What was applied to the checkpoint, for records of pictures (`adapters.ts`). */
+  readonly adapters?: readonly string[];
   /** A TAESD for previews: its configuration and weights under diffusers names. */
   readonly preview?: { readonly config: NetworkConfig; readonly weights: WeightSource };
   readonly precision?: 'float32' | 'float16';
@@ -40,6 +42,8 @@ export class Model implements AsyncDisposable {
   readonly parameterization: Parameterization;
   readonly tokenizer: ClipTokenizer | BertTokenizer | undefined;
   readonly hasPreviewDecoder: boolean;
+  /** LoRAs and embeddings in it, as records of pictures name them. */
+  readonly adapters: readonly string[];
   readonly #options: ModelOptions;
   readonly #programs = new Map<string, Promise<Program>>();
   #disposed = false;
@@ -50,6 +54,7 @@ export class Model implements AsyncDisposable {
     this.#options = options;
     this.checkpoint = checkpoint;
     this.tokenizer = options.tokenizer;
+    this.adapters = options.adapters ?? [];
     this.hasPreviewDecoder = options.preview !== undefined;
     const { config } = checkpoint;
     this.schedule = noiseScheduleOf(

@@ -43,6 +43,8 @@ export const recordSchema = z.object({
   model: z.string(),
   /** Averaged weights were used. */
   ema: z.boolean().optional(),
+  /** LoRAs and embeddings: `lora:NAME:0.8`, `embedding:TOKEN`. */
+  adapters: z.array(z.string()).optional(),
   /** Precision of the networks. */
   precision: z.enum(['float32', 'float16']),
   watermark: z.boolean(),
@@ -64,6 +66,7 @@ export function recordInfotext(record: GenerationRecord): string {
       ['Seed', record.seed],
       ['Size', `${record.width}x${record.height}`],
       ['Model', record.model],
+      ...(record.adapters ? [['Adapters', record.adapters.join(', ')] as const] : []),
       ...(record.strength === undefined ? [] : [['Denoising strength', record.strength] as const]),
       ...(record.clipSkip === 1 ? [] : [['Clip skip', record.clipSkip] as const]),
       ...(record.batchSize === 1 ? [] : ([['Batch size', record.batchSize], ['Batch pos', record.index]] as const)),

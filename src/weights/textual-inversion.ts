@@ -24,7 +24,7 @@ export interface TextEmbedding {
 const nameless: ReadonlySet<string> = new Set(['emb_params', 'string_to_param/*', 'clip_l', 'tensor', '*']);
 
 /** The last part of a path or a label, without its ending. */
-function stem(label: string): string {
+export function fileStem(label: string): string {
   return (label.split(/[/\\]/).at(-1) ?? label).replace(/\.(?:pt|pth|bin|ckpt|safetensors)$/i, '');
 }
 
@@ -40,7 +40,7 @@ export async function readEmbeddings(source: WeightSource, options: { readonly t
       throw new StableDiffusionError('file-unsupported', `${source.label} is no textual inversion: its tensor ${key} is [${read.shape.join(', ')}], and [vectors, width] was expected.`);
     }
     const own = key.startsWith('string_to_param/') ? '*' : key;
-    embeddings.push({ token: nameless.has(own) ? stem(source.label) : own, vectors: float32([read.data.length / width, width], read.data) });
+    embeddings.push({ token: nameless.has(own) ? fileStem(source.label) : own, vectors: float32([read.data.length / width, width], read.data) });
   }
   const [first, ...others] = embeddings;
   if (!first) throw new StableDiffusionError('file-unsupported', `${source.label} holds no embedding.`);

@@ -99,6 +99,13 @@ async function startAgain(model: Model, record: GenerationRecord, values: Values
   return (await import('../../pipelines/inpaint.ts')).inpaint(model, { ...shared, ...size, ...strength, image, mask });
 }
 
+/** Throws where the picture was made with other LoRAs or embeddings than those given now. */
+function checkAdapters({ adapters = [] }: GenerationRecord, model: Model): void {
+  if (adapters.join() === model.adapters.join()) return;
+  const named = (list: readonly string[]): string => (list.length === 0 ? 'none' : list.join(', '));
+  throw new UsageError(`The picture was made with these LoRAs and embeddings: ${named(adapters)}; given were ${named(model.adapters)}. Give them with --lora FILE:X and --embedding FILE.`);
+}
+
 async function makeAgain(context: CliContext, record: GenerationRecord, values: Values): Promise<GeneratedImage> {
   const progress = createProgress(context.err, context.now, values.quiet || values.json);
   progress.stage('loading');
@@ -109,6 +116,7 @@ async function makeAgain(context: CliContext, record: GenerationRecord, values: 
     precision: values.precision ?? record.precision,
   });
   try {
+    checkAdapters(record, model);
     for await (const event of await startAgain(model, record, values, context.signal)) {
       if (event.kind === 'step') progress.step('sampling', event.step, event.steps);
       const made = event.kind === 'result' ? event.images[record.index] : undefined;
