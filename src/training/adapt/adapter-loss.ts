@@ -1,0 +1,73 @@
+/**
+ * The loss that adapters of a text-to-image model are trained with, as a graph: the text encoder or its given output, the UNet, and the
+ * diffusion loss; with prior preservation (Ruiz et al. 2023, DreamBooth) the loss of the class pictures of a batch beside that of the others.
+ */
+
+import type { ClipTextConfig, UNetConfig } from '../../config/network-config.ts';
+import { StableDiffusionError } from '../../errors.ts';
+import { dim, multiplyDims } from '../../graph/dim.ts';
+import { add, div, maximum, mean, mul, sub, sum } from '../../graph/functions.ts';
+import type { Graph } from '../../graph/graph.ts';
+import { type InputSpec, type Params, type Sym, trace } from '../../graph/trace.ts';
+import { clipText } from '../../models/clip-text.ts';
+import { unet } from '../../models/unet.ts';
+import { type DiffusionLoss, diffusionLoss, type DiffusionLossConfig, elementLoss } from '../diffusion-loss.ts';
+
+/** Where the networks' parameters lie, as in a CompVis checkpoint. */
+export const unetPrefix = 'model.diffusion_model';
+export const textPrefix = 'cond_stage_model';
+
+export interface AdapterLossConfig {
+  readonly unet: UNetConfig;
+  /** Traces the text encoder, from `input_ids`; without it its output is given as `context`. */
+  readonly text?: ClipTextConfig;
+  readonly diffusion: DiffusionLossConfig;
+  /** Prior preservation: the weight of the class pictures' loss. The input `instance` says which rows are none of these. */
+  readonly priorWeight?: number;
+}
+
+export type AdapterInput = 'x0' | 'noise' | 't' | 'context' | 'input_ids' | 'offset' | 'perturbation' | 'instance';
+
+/** Inputs of the graph: latents and noise [batch, c, h, w], timesteps, the condition, and what the loss asks for. */
+export function adapterInputs({ unet: config, text, diffusion, priorWeight }: AdapterLossConfig): Partial<Record<AdapterInput, InputSpec>> {
+  if (config.context_dim === null) throw new StableDiffusionError('invalid-argument', 'Adapters are trained for models with a text encoder, whose UNet has a context.');
+  const batch = dim('batch');
+  const unit = 2 ** (config.channel_mult.length - 1);
+  const latent: InputSpec = { dtype: 'float32', shape: [batch, config.in_channels, multiplyDims(unit, dim('height')), multiplyDims(unit, dim('width'))] };
+  return {
+    x0: latent,
+    noise: latent,
+    t: { dtype: 'int64', shape: [batch] },
+    ...(text ? { input_ids: { dtype: 'int64', shape: [batch, dim('tokens')] } } : { context: { dtype: 'float32', shape: [batch, dim('tokens'), config.context_dim] } }),
+    ...(diffusion.noiseOffset ? { offset: { dtype: 'float32', shape: [batch, config.in_channels, 1, 1] } } : {}),
+    ...(diffusion.inputPerturbation ? { perturbation: latent } : {}),
+    ...(priorWeight === undefined ? {} : { instance: { dtype: 'float32', shape: [batch] } }),
+  } as const;
+}
+
+/** mse(instance rows) + weight · mse(class rows), each the mean over its own rows; min-SNR weighs the first alone, as in diffusers' script. */
+export function priorPreservation({ prediction, target, weights }: Pick<DiffusionLoss, 'prediction' | 'target' | 'weights'>, instance: Sym, weight: number, lossType?: DiffusionLossConfig['lossType']): { readonly loss: Sym; readonly instance_loss: Sym; readonly prior_loss: Sym } {
+  const each = mean(elementLoss(prediction, target, lossType), [1, 2, 3]); // [b]
+  const over = (values: Sym, rows: Sym): Sym => div(sum(mul(values, rows)), maximum(sum(rows), 1));
+  const instanceLoss = over(weights ? mul(each, weights) : each, instance);
+  const priorLoss = over(each, sub(1, instance));
+  return { loss: add(instanceLoss, mul(priorLoss, weight)), instance_loss: instanceLoss, prior_loss: priorLoss };
+}
+
+/** A change of the text encoder's token table while it is traced (textual inversion). */
+export type TextTrace = (p: Params, config: ClipTextConfig, ids: Sym) => Sym;
+
+const encode: TextTrace = (p, config, ids) => clipText(p, config, ids).lastHiddenState;
+
+/** The graph of the loss: outputs `loss` and its parts as scalars, and `prediction`. Parameters have their names in a CompVis checkpoint. */
+export function traceAdapterLoss(config: AdapterLossConfig, textEncoder: TextTrace = encode): Graph {
+  return trace(adapterInputs(config) as Record<AdapterInput, InputSpec>, (given: Partial<Record<AdapterInput, Sym>>, p) => {
+    const need = (name: AdapterInput): Sym => given[name] as Sym;
+    const context = config.text ? textEncoder(p.under(textPrefix), config.text, need('input_ids')) : need('context');
+    const inputs = { x0: need('x0'), noise: need('noise'), t: need('t'), ...(given.offset ? { offset: given.offset } : {}), ...(given.perturbation ? { perturbation: given.perturbation } : {}) };
+    const result = diffusionLoss(config.diffusion, inputs, (x, timesteps) => unet(p.under(unetPrefix), config.unet, { x, timesteps, context }));
+    const { metrics, prediction } = result;
+    if (config.priorWeight === undefined) return { loss: result.loss, ...metrics, prediction };
+    return { ...priorPreservation(result, need('instance'), config.priorWeight, config.diffusion.lossType), prediction };
+  });
+}
