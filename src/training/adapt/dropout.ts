@@ -23,9 +23,13 @@ export function hashedUniform(like: Sym, seed: Sym): Sym {
   return state;
 }
 
-/** x with each element zeroed with this probability and the others scaled up. `seed` is a float32 scalar, different for each use and run. */
-export function dropout(x: Sym, probability: number, seed: Sym): Sym {
+/**
+ * x with each element zeroed with this probability and the others scaled up. `seed` is a float32 scalar, another one for each run; `salt`
+ * tells apart the uses within a run, which share the hash of places.
+ */
+export function dropout(x: Sym, probability: number, seed: Sym, salt: number): Sym {
   if (probability === 0) return x;
-  const dropped = cast(less(hashedUniform(x, seed), probability), 'float32');
+  const own = hash(add(mul(hashedUniform(x, seed), 78.233), 1.618 * salt));
+  const dropped = cast(less(own, probability), 'float32');
   return mul(x, mul(sub(1, dropped), 1 / (1 - probability)));
 }

@@ -87,7 +87,7 @@ export function withLoraPaths(graph: Graph, paths: readonly LoraPath[], options:
     let input = x;
     if (options.dropout) {
       seed ??= builder.input(dropoutSeedInput, 'float32', []);
-      input = dropout(x, options.dropout, add(seed, index + 1));
+      input = dropout(x, options.dropout, seed, index + 1);
     }
     const low = node.op === 'linear' ? linear(linear(input, down), up) : conv2d(conv2d(input, down, undefined, { stride: node.attributes.stride, padding: node.attributes.pads }), up);
     return add(applyNode(builder, node, inputs), mul(low, path.alpha / path.rank));

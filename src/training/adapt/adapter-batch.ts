@@ -1,0 +1,88 @@
+/** From the items of a data set to the inputs of an adapter's loss: latents, noise, timesteps, and captions as token ids or encoded. */
+
+import { StableDiffusionError } from '../../errors.ts';
+import type { Program, Tensors } from '../../engine/engine.ts';
+import { imagesToTensor } from '../../image/image-tensor.ts';
+import { TorchGenerator } from '../../random/torch-generator.ts';
+import { expectDType, float32, type Tensor, tensor } from '../../tensor/tensor.ts';
+import type { ClipTokenizer } from '../../tokenizer/clip-tokenizer.ts';
+import type { TrainingItem } from '../data/sample.ts';
+import type { FirstStage } from '../first-stage.ts';
+
+export interface AdapterBatchOptions {
+  readonly firstStage: FirstStage;
+  /** Factor on the latents. */
+  readonly scaleFactor: number;
+  /** Timesteps of the noise schedule. */
+  readonly timesteps: number;
+  readonly tokenizer: ClipTokenizer;
+  readonly tokens: number;
+  /** The frozen text encoder, input_ids → context; undefined where it is part of the trained graph. */
+  readonly encodeText?: (ids: Tensor<'int64'>) => Promise<Tensor<'float32'>>;
+  /** What a prompt is made of an item. Default: its caption. */
+  readonly prompt?: (item: TrainingItem, generator: TorchGenerator) => string;
+  /** Share of prompts that become empty, for classifier-free guidance. Default 0. */
+  readonly conditionDropout?: number;
+  readonly offset?: boolean;
+  readonly perturbation?: boolean;
+  /** Prior preservation: which items are class pictures. */
+  readonly isPrior?: (item: TrainingItem) => boolean;
+}
+
+/** Tensors of one shape as one more axis in front. Throws `shape-mismatch` where they differ. */
+function stacked(values: readonly Tensor<'float32'>[], names: readonly string[]): Tensor<'float32'> {
+  const [first, ...others] = values;
+  if (!first) throw new StableDiffusionError('invalid-argument', 'A batch has no items.');
+  const odd = others.findIndex(({ shape }) => shape.join() !== first.shape.join());
+  if (odd >= 0) {
+    throw new StableDiffusionError('shape-mismatch', `The items of a batch must be of one size: ${names[0]} is [${first.shape.join(', ')}] and ${names[odd + 1]} [${others[odd]?.shape.join(', ')}].`);
+  }
+  const data = new Float32Array(first.data.length * values.length);
+  for (const [i, value] of values.entries()) data.set(value.data, i * first.data.length);
+  return float32([values.length, ...first.shape], data);
+}
+
+/** Latents of the items, scaled, [b, c, h, w]. Pictures are encoded, moments drawn from, latents taken as they are. */
+async function latentsOf(items: readonly TrainingItem[], { firstStage, scaleFactor }: AdapterBatchOptions, generator: TorchGenerator): Promise<Tensor<'float32'>> {
+  const names = items.map(({ name }) => name);
+  const images = items.flatMap((item) => ('image' in item ? [item.image] : []));
+  const cached = items.flatMap((item) => ('image' in item ? [] : [item.latents]));
+  if (images.length > 0 && cached.length > 0) throw new StableDiffusionError('invalid-argument', 'A batch mixes pictures and cached latents; give one of them.');
+  const encoded = images.length > 0 ? await firstStage.encode(imagesToTensor(images)) : stacked(cached, names);
+  const { config } = firstStage;
+  const channels = config.kind === 'identity' ? undefined : config.embed_dim;
+  const drawn = encoded.shape[1] === channels ? encoded : firstStage.sample(encoded, generator);
+  return float32(drawn.shape, drawn.data.map((value) => value * scaleFactor));
+}
+
+/** The inputs of `traceAdapterLoss`. They depend on the items and the seed alone. */
+export async function adapterBatch(items: readonly TrainingItem[], seed: number, options: AdapterBatchOptions): Promise<Tensors> {
+  const generator = new TorchGenerator(seed);
+  const x0 = await latentsOf(items, options, generator);
+  const [b = 0, c = 0] = x0.shape;
+  const noise = generator.randn(x0.shape);
+  const t = generator.randint(0, options.timesteps, [b]);
+  const prompts = items.map((item) => {
+    const prompt = options.prompt?.(item, generator) ?? item.caption;
+    return options.conditionDropout && generator.uniform() < options.conditionDropout ? '' : prompt;
+  });
+  const rows = prompts.map((prompt) => options.tokenizer.tokenize(prompt, { length: options.tokens }).ids);
+  const ids = tensor('int64', [b, options.tokens], BigInt64Array.from(rows.flat().map(BigInt)));
+  return {
+    x0, noise, t,
+    ...(options.encodeText ? { context: await options.encodeText(ids) } : { input_ids: ids }),
+    ...(options.offset ? { offset: generator.randn([b, c, 1, 1]) } : {}),
+    ...(options.perturbation ? { perturbation: generator.randn(x0.shape) } : {}),
+    ...(options.isPrior ? { instance: float32([b], items.map((item) => (options.isPrior?.(item) ? 0 : 1))) } : {}),
+  };
+}
+
+/** A compiled text encoder as a function. */
+export function textEncoder(program: Program, output: string): (ids: Tensor<'int64'>) => Promise<Tensor<'float32'>> {
+  return async (ids) => {
+    const results = await program.run({ input_ids: ids }, { outputs: [output] });
+    const context = results[output];
+    if (!context) throw new StableDiffusionError('engine-failed', 'The text encoder returned no context.');
+    return expectDType(context, 'float32');
+  };
+}

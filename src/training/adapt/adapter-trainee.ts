@@ -1,0 +1,170 @@
+/**
+ * What training LoRAs, DreamBooth and textual inversion have in common: a Stable Diffusion checkpoint on an engine, its data, its loss,
+ * and a step that trains some parameters of the graph and leaves the others as they are.
+ */
+
+import type { ClipTextConfig } from '../../config/network-config.ts';
+import { betaSchedule } from '../../diffusion/beta-schedule.ts';
+import { ddpmBuffers } from '../../diffusion/noise-schedule.ts';
+import type { Engine, Tensors } from '../../engine/engine.ts';
+import { StableDiffusionError } from '../../errors.ts';
+import type { Graph } from '../../graph/graph.ts';
+import { clipText, traceClipText } from '../../models/clip-text.ts';
+import { float32, type Tensor } from '../../tensor/tensor.ts';
+import type { ClipTokenizer } from '../../tokenizer/clip-tokenizer.ts';
+import type { Checkpoint } from '../../weights/checkpoint.ts';
+import { memoryWeights } from '../../weights/memory-weights.ts';
+import { joined, withPrefix } from '../../weights/view.ts';
+import type { WeightEntry, WeightSource } from '../../weights/weight-source.ts';
+import { blockOfModule } from '../checkpoint-blocks.ts';
+import { mixSeed } from '../data/sample-order.ts';
+import type { TrainingItem } from '../data/sample.ts';
+import type { DiffusionLossConfig } from '../diffusion-loss.ts';
+import { firstStage } from '../first-stage.ts';
+import type { OptimiserConfig } from '../optimiser.ts';
+import { createTrainStep, type TrainingCounts, type TrainStep, type Treatment } from '../train-step.ts';
+import type { Trainee, TraineeCheckpoint } from '../trainee.ts';
+import { adapterBatch, type AdapterBatchOptions, textEncoder } from './adapter-batch.ts';
+import { type AdapterLossConfig, textPrefix, type TextTrace, traceAdapterLoss, unetPrefix } from './adapter-loss.ts';
+import { dropoutSeedInput } from './lora-graph.ts';
+
+export interface AdapterModelOptions {
+  readonly engine: Engine;
+  /** A text-to-image model with CLIP's text encoder. It is only read. */
+  readonly checkpoint: Checkpoint;
+  readonly tokenizer: ClipTokenizer;
+  /** Of the loss; by default the plain one. */
+  readonly diffusion?: Omit<DiffusionLossConfig, 'schedule' | 'parameterization'>;
+  /** Default AdamW. */
+  readonly optimiser?: OptimiserConfig;
+  /** Of the trained parameters. Default 0.01. */
+  readonly weightDecay?: number;
+  /** Largest norm of all gradients together. Default 1. */
+  readonly clipNorm?: number;
+  /** Calculates activations of each block again in the backward pass: less memory, a third more time. Default false. */
+  readonly checkpointing?: boolean;
+  /** 2 takes the text encoder's layer before the last, as some models want it. Default 1. */
+  readonly clipSkip?: number;
+  /** Share of prompts that become empty. Default 0. */
+  readonly conditionDropout?: number;
+  /** What a prompt is made of an item. Default: its caption. */
+  readonly prompt?: AdapterBatchOptions['prompt'];
+  /** Prior preservation (DreamBooth): weight of the class pictures' loss, and which items are such; by default those with metadata `prior: true`. */
+  readonly prior?: { readonly weight: number; readonly isPrior?: (item: TrainingItem) => boolean };
+}
+
+/** What an adapter adds to the common parts. */
+export interface AdapterParts {
+  /** The text encoder is in the graph; otherwise it is run before, and its gradients are none. */
+  readonly traceText: boolean;
+  /** Puts the adapter into the loss's graph. */
+  readonly adapt?: (graph: Graph) => Graph;
+  readonly tokenizer?: ClipTokenizer;
+  /** Parameters that the checkpoint does not have, with their first values. */
+  readonly added?: ReadonlyMap<string, Tensor>;
+  readonly treatment: (name: string) => Treatment;
+  readonly seed?: number;
+}
+
+/** A trainee whose parameters can be read by name. */
+export interface AdapterStep {
+  readonly step: TrainStep;
+  readonly prepare: Trainee<Tensors>['prepare'];
+  readonly update: Trainee<Tensors>['update'];
+  readonly checkpoint: () => TraineeCheckpoint;
+  readonly restore: Trainee<Tensors>['restore'];
+  dispose(): Promise<void>;
+}
+
+/** CLIP's text encoder of a checkpoint. Throws `invalid-argument` where it has another condition. */
+export function textConfigOf({ config: { cond_stage_config: text }, label }: Checkpoint): ClipTextConfig {
+  if (typeof text === 'object' && text?.kind === 'clip_text') return text;
+  throw new StableDiffusionError('invalid-argument', `${label} has no CLIP text encoder; adapters are trained for text-to-image models of Stable Diffusion's kind.`);
+}
+
+function lossConfig({ checkpoint, diffusion, prior }: AdapterModelOptions, text: ClipTextConfig | undefined): AdapterLossConfig {
+  const { config } = checkpoint;
+  const betas = config.given_betas
+    ? Float64Array.from(config.given_betas)
+    : betaSchedule(config.beta_schedule, config.timesteps, { linearStart: config.linear_start, linearEnd: config.linear_end, cosineS: config.cosine_s });
+  const { lvlb_weights: _, ...schedule } = ddpmBuffers(betas);
+  return {
+    unet: config.unet_config,
+    ...(text ? { text } : {}),
+    diffusion: { ...diffusion, schedule, parameterization: config.parameterization },
+    ...(prior ? { priorWeight: prior.weight } : {}),
+  };
+}
+
+const traceTextOf = (clipSkip: number): TextTrace => (p, config, ids) => {
+  const state = clipText(p, config, ids).finalNorms.at(-clipSkip);
+  if (!state) throw new StableDiffusionError('invalid-argument', `Clip skip is ${clipSkip}; this text encoder has ${config.num_hidden_layers} layers.`);
+  return state;
+};
+
+/** The whole model under the names of a CompVis checkpoint. */
+function modelWeights({ parts }: Checkpoint): WeightSource {
+  return joined([withPrefix(parts.unet, `${unetPrefix}.`), withPrefix(parts.cond_stage, `${textPrefix}.`), withPrefix(parts.first_stage, 'first_stage_model.')]);
+}
+
+/** Compiles the step. Dispose of it; the checkpoint stays open. */
+export async function createAdapterStep(options: AdapterModelOptions, parts: AdapterParts): Promise<AdapterStep> {
+  const { engine, checkpoint, clipSkip = 1, prior } = options;
+  const text = textConfigOf(checkpoint);
+  const config = lossConfig(options, parts.traceText ? text : undefined);
+  const plain = traceAdapterLoss(config, traceTextOf(clipSkip));
+  // The prediction is of use to tests, not to a run.
+  const lean: Graph = { ...plain, outputs: plain.outputs.filter(({ value }) => value.shape.length === 0) };
+  const graph = parts.adapt?.(lean) ?? lean;
+  const weights = modelWeights(checkpoint);
+  const stage = firstStage(checkpoint.config.first_stage_config, engine, weights);
+  const output = `final_norm.${text.num_hidden_layers + 1 - clipSkip}`;
+  const encoder = parts.traceText ? undefined : await engine.compile(traceClipText(text, { outputs: [output] }), checkpoint.parts.cond_stage);
+  const isPrior = prior && (prior.isPrior ?? (({ metadata }: TrainingItem) => metadata['prior'] === true));
+  const batchOptions: AdapterBatchOptions = {
+    firstStage: stage,
+    scaleFactor: checkpoint.config.scale_factor,
+    timesteps: checkpoint.config.timesteps,
+    tokenizer: parts.tokenizer ?? options.tokenizer,
+    tokens: checkpoint.config.cond_stage_max_length,
+    ...(encoder ? { encodeText: textEncoder(encoder, output) } : {}),
+    ...(options.prompt ? { prompt: options.prompt } : {}),
+    ...(options.conditionDropout ? { conditionDropout: options.conditionDropout } : {}),
+    ...(options.diffusion?.noiseOffset ? { offset: true } : {}),
+    ...(options.diffusion?.inputPerturbation ? { perturbation: true } : {}),
+    ...(isPrior ? { isPrior } : {}),
+  };
+  const step = await createTrainStep({
+    engine,
+    graph,
+    weights: parts.added ? joined([weights, memoryWeights(parts.added)]) : weights,
+    treatment: parts.treatment,
+    clipNorm: options.clipNorm ?? 1,
+    ...(options.optimiser ? { optimiser: options.optimiser } : {}),
+    ...(options.checkpointing ? { checkpoint: blockOfModule } : {}),
+  });
+  const drops = graph.inputs.some(({ name }) => name === dropoutSeedInput);
+  const entry = (name: string): WeightEntry => ({ name, dtype: 'float32', shape: step.state.entries.get(name)?.shape ?? [] });
+  return {
+    step,
+    prepare: (items, seed) => adapterBatch(items, seed, batchOptions),
+    async update(batches, { learningRate, step: number }) {
+      // A seed below 2^10 with a fraction keeps its digits where it is added to and multiplied in float32.
+      const seeded = batches.map((batch, i) => (drops ? { ...batch, [dropoutSeedInput]: float32([], [mixSeed(parts.seed ?? 0, number, i) / 2 ** 22]) } : batch));
+      const { metrics, gradientNorm } = await step.run(seeded, { learningRate });
+      return { metrics, gradientNorm };
+    },
+    checkpoint: () => ({
+      entries: step.checkpointNames.map(entry),
+      provide: async ({ name }) => (await step.state.read([name]))[name] as Tensor,
+      state: step.counts,
+    }),
+    async restore(saved, counts) {
+      for (const name of step.checkpointNames) await step.restore({ tensors: { [name]: await saved.read(name) } });
+      await step.restore({ counts: counts as TrainingCounts });
+    },
+    async dispose() {
+      await Promise.all([step.dispose(), encoder?.dispose(), stage[Symbol.asyncDispose]()]);
+    },
+  };
+}

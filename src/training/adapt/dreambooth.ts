@@ -1,0 +1,63 @@
+/**
+ * DreamBooth (Ruiz et al. 2023): the whole UNet, and on wish the text encoder, fine-tuned on a few pictures of a subject, with pictures of
+ * its class that the model made before, so that it does not forget the class. A LoRA is trained in the same way with `prior` in
+ * `createLoraTrainee`.
+ */
+
+import type { Tensors } from '../../engine/engine.ts';
+import type { Tensor } from '../../tensor/tensor.ts';
+import { partPrefixes } from '../../weights/canonical.ts';
+import { compVisWeights } from '../../weights/convert-layout.ts';
+import type { TrainingBatch } from '../data/batches.ts';
+import type { TrainingItem } from '../data/sample.ts';
+import type { Trainee } from '../trainee.ts';
+import { type AdapterModelOptions, createAdapterStep } from './adapter-trainee.ts';
+
+export interface DreamBoothOptions extends AdapterModelOptions {
+  /** Trains the text encoder too: better likeness, more memory. Default false. */
+  readonly trainText?: boolean;
+  /** Factor on the text encoder's learning rate. Default 1. */
+  readonly textLearningRateScale?: number;
+}
+
+/** The model to be fine-tuned. Its batches are instance items and, with `prior`, class items (`withPriorItems`). `model()` gives the whole checkpoint. */
+export async function createDreamBoothTrainee(options: DreamBoothOptions): Promise<Trainee<Tensors>> {
+  const { trainText = false, textLearningRateScale = 1, weightDecay, checkpoint } = options;
+  const decay = weightDecay === undefined ? {} : { weightDecay };
+  const common = await createAdapterStep(options, {
+    traceText: trainText,
+    treatment: (name) => (name.startsWith(partPrefixes.unet) ? decay : { ...decay, learningRateScale: textLearningRateScale }),
+  });
+  const { step } = common;
+  return {
+    ...common,
+    model() {
+      const trained = new Set(step.trained);
+      const whole = compVisWeights(checkpoint);
+      return {
+        entries: Array.from(whole.entries.values(), (entry) => (trained.has(entry.name) ? { ...entry, dtype: 'float32' as const } : entry)),
+        provide: async ({ name }) => (trained.has(name) ? ((await step.state.read([name]))[name] as Tensor) : whole.read(name)),
+      };
+    },
+    [Symbol.asyncDispose]: () => common.dispose(),
+  };
+}
+
+/** Marks a class picture for prior preservation. */
+export function asPriorItem<T extends TrainingItem>(item: T): T {
+  return { ...item, metadata: { ...item.metadata, prior: true } };
+}
+
+/** Batches of instance items with as many class items behind them, both without end. The state is that of the instance batches. */
+export async function* withPriorItems(instance: AsyncIterable<TrainingBatch>, classes: AsyncIterable<TrainingBatch>): AsyncGenerator<TrainingBatch, void, void> {
+  const others = classes[Symbol.asyncIterator]();
+  try {
+    for await (const batch of instance) {
+      const next = await others.next();
+      if (next.done) return;
+      yield { ...batch, items: [...batch.items, ...next.value.items.map(asPriorItem)] };
+    }
+  } finally {
+    await others.return?.();
+  }
+}

@@ -1,0 +1,110 @@
+/** Training a LoRA: factors of the UNet's layers, and on wish of the text encoder's (Hu et al. 2022; kohya's train_network.py, diffusers' train_text_to_image_lora.py). */
+
+import type { Tensors } from '../../engine/engine.ts';
+import { networkParameters } from '../../models/index.ts';
+import { TorchGenerator } from '../../random/torch-generator.ts';
+import { elementCount, expectDType, type Shape, type Tensor, zeros } from '../../tensor/tensor.ts';
+import { type LoraFactors, type LoraLayout, loraMetadata, loraTensors, type WriteLoraOptions } from '../../weights/lora/write-lora.ts';
+import { mixSeed } from '../data/sample-order.ts';
+import type { Trainee } from '../trainee.ts';
+import { textPrefix, unetPrefix } from './adapter-loss.ts';
+import { type AdapterModelOptions, createAdapterStep, textConfigOf } from './adapter-trainee.ts';
+import { type LoraParameters, type LoraPath, loraParameters, withLoraPaths } from './lora-graph.ts';
+import { loraPaths, type LoraSettings } from './lora-targets.ts';
+
+export interface LoraTrainingOptions extends AdapterModelOptions {
+  /** Of the UNet's layers; false trains the text encoder alone. Default: rank 4 on every attention. */
+  readonly unet?: LoraSettings | false;
+  /** Of the text encoder's layers. Default: none are trained. */
+  readonly text?: LoraSettings;
+  /** Factor on the text encoder's learning rate. Default 1. */
+  readonly textLearningRateScale?: number;
+  /** Probability that an element of a layer's input is left out of its path. Default 0. */
+  readonly dropout?: number;
+  /** Of the factors' first values and of dropout. Default 0. */
+  readonly seed?: number;
+  /** Factors to go on from; the others begin anew. */
+  readonly start?: readonly LoraFactors[];
+  /** How `model()` gives the LoRA. Default kohya, float32. */
+  readonly output?: Pick<WriteLoraOptions, 'dtype' | 'metadata'> & { readonly layout?: LoraLayout };
+}
+
+export interface LoraTrainee extends Trainee<Tensors> {
+  /** The factors as they are now, for `writeLora`. */
+  factors(): Promise<LoraFactors[]>;
+}
+
+interface Layer {
+  readonly network: 'unet' | 'text';
+  /** Canonical name within its network. */
+  readonly tensor: string;
+  readonly path: LoraPath;
+  readonly parameters: LoraParameters;
+}
+
+function layersOf(options: LoraTrainingOptions): Layer[] {
+  const { checkpoint } = options;
+  const networks = [
+    { network: 'unet' as const, config: checkpoint.config.unet_config, prefix: `${unetPrefix}.`, settings: options.unet === false ? undefined : (options.unet ?? {}) },
+    { network: 'text' as const, config: textConfigOf(checkpoint), prefix: `${textPrefix}.`, settings: options.text },
+  ];
+  return networks.flatMap(({ network, config, prefix, settings }) => {
+    if (!settings) return [];
+    const shapes = new Map<string, Shape>(networkParameters(config).map(({ name, shape }) => [prefix + name, shape]));
+    return loraPaths(networkParameters(config), prefix, settings).map((path) => ({
+      network, path, tensor: path.weight.slice(prefix.length), parameters: loraParameters(path, shapes.get(path.weight) ?? []),
+    }));
+  });
+}
+
+/** First values: `down` as PyTorch begins a linear layer (uniform within 1 / √in), `up` zero, so that training begins with the model as it is. */
+function firstValues(layers: readonly Layer[], { start = [], seed = 0 }: LoraTrainingOptions): Map<string, Tensor> {
+  const given = new Map(start.map((factor) => [`${factor.network} ${factor.tensor}`, factor]));
+  return new Map(layers.flatMap(({ network, tensor, parameters: { down, up } }, i): [string, Tensor][] => {
+    const factor = given.get(`${network} ${tensor}`);
+    if (factor) return [[down.name, factor.down], [up.name, factor.up]];
+    const bound = 1 / Math.sqrt(elementCount(down.shape.slice(1)));
+    return [[down.name, new TorchGenerator(mixSeed(seed, i)).rand(down.shape, -bound, bound)], [up.name, zeros('float32', up.shape)]];
+  }));
+}
+
+/**
+ * A LoRA to be trained. Compiles the gradient; the checkpoint's weights are built into the program and do not change.
+ * @throws `invalid-argument` for models without CLIP's text encoder and for settings that choose no layer
+ */
+export async function createLoraTrainee(options: LoraTrainingOptions): Promise<LoraTrainee> {
+  const layers = layersOf(options);
+  const added = firstValues(layers, options);
+  const { textLearningRateScale = 1, weightDecay, dropout, seed } = options;
+  const common = await createAdapterStep(options, {
+    traceText: options.text !== undefined,
+    adapt: (graph) => withLoraPaths(graph, layers.map(({ path }) => path), dropout ? { dropout } : {}),
+    added,
+    treatment: (name) => {
+      if (!added.has(name)) return 'fixed';
+      return { ...(weightDecay === undefined ? {} : { weightDecay }), ...(name.startsWith(textPrefix) ? { learningRateScale: textLearningRateScale } : {}) };
+    },
+    ...(seed === undefined ? {} : { seed }),
+  });
+  const { step } = common;
+  const factorsOf = (tensors: Readonly<Record<string, Tensor>>): LoraFactors[] =>
+    layers.map(({ network, tensor, path, parameters: { down, up } }) => ({
+      network, tensor, alpha: path.alpha, down: expectDType(tensors[down.name] as Tensor, 'float32'), up: expectDType(tensors[up.name] as Tensor, 'float32'),
+    }));
+  const factors = async (): Promise<LoraFactors[]> => factorsOf(await step.parameters([...added.keys()]));
+  const write: WriteLoraOptions = { layout: 'kohya', ...options.output, unet: options.checkpoint.config.unet_config, text: textConfigOf(options.checkpoint) };
+  return {
+    ...common,
+    factors,
+    model() {
+      const blank = factorsOf(Object.fromEntries(added));
+      let now: Promise<Map<string, Tensor>> | undefined;
+      return {
+        entries: Array.from(loraTensors(blank, write), ([name, { dtype, shape }]) => ({ name, dtype, shape })),
+        provide: async ({ name }) => (await (now ??= factors().then((made) => loraTensors(made, write)))).get(name) as Tensor,
+        metadata: loraMetadata(blank, write),
+      };
+    },
+    [Symbol.asyncDispose]: () => common.dispose(),
+  };
+}

@@ -1,0 +1,108 @@
+/**
+ * Training a textual inversion (Gal et al. 2022; diffusers' textual_inversion.py): a few vectors of the token embedding that stand for a
+ * subject or a style, with everything else frozen.
+ */
+
+import type { Tensors } from '../../engine/engine.ts';
+import { StableDiffusionError } from '../../errors.ts';
+import type { TorchGenerator } from '../../random/torch-generator.ts';
+import { toFloat32 } from '../../tensor/convert.ts';
+import { expectDType, float32, type Tensor } from '../../tensor/tensor.ts';
+import { withPlaceholders } from '../../tokenizer/clip-placeholders.ts';
+import type { TextEmbedding } from '../../weights/textual-inversion.ts';
+import type { TrainingItem } from '../data/sample.ts';
+import type { Trainee } from '../trainee.ts';
+import { textPrefix } from './adapter-loss.ts';
+import { type AdapterModelOptions, createAdapterStep, textConfigOf } from './adapter-trainee.ts';
+import { withTokenRows } from './token-rows.ts';
+
+export interface TextualInversionOptions extends AdapterModelOptions {
+  /** What will stand for it in prompts: `<my-cat>`. */
+  readonly token: string;
+  /** Words near it in meaning: the vectors begin as those of their tokens, in turn. */
+  readonly initializer: string;
+  /** Default 1. */
+  readonly vectors?: number;
+  /**
+   * How prompts are made: `object` and `style` draw one of the templates of the original, `captions` takes the items' captions (which hold
+   * the token), a list draws one of these, with {} for the token. Default 'object'.
+   */
+  readonly templates?: 'object' | 'style' | 'captions' | readonly string[];
+  /** Vectors to go on from. */
+  readonly start?: Tensor<'float32'>;
+}
+
+export interface TextualInversionTrainee extends Trainee<Tensors> {
+  /** The vectors as they are now, for `withEmbeddings` and `embeddingFile`. */
+  embedding(): Promise<TextEmbedding>;
+}
+
+/** Openings of the sentences that the original makes; each also with an adjective for objects. */
+const objects = [
+  'a photo of a {}', 'a rendering of a {}', 'a cropped photo of the {}', 'the photo of a {}', 'a photo of a clean {}', 'a photo of a dirty {}', 'a dark photo of the {}',
+  'a photo of my {}', 'a photo of the cool {}', 'a close-up photo of a {}', 'a bright photo of the {}', 'a cropped photo of a {}', 'a photo of the {}', 'a good photo of the {}',
+  'a photo of one {}', 'a close-up photo of the {}', 'a rendition of the {}', 'a photo of the clean {}', 'a rendition of a {}', 'a photo of a nice {}', 'a good photo of a {}',
+  'a photo of the nice {}', 'a photo of the small {}', 'a photo of the weird {}', 'a photo of the large {}', 'a photo of a cool {}', 'a photo of a small {}',
+] as const;
+const styles = [
+  'a painting in the style of {}', 'a rendering in the style of {}', 'a cropped painting in the style of {}', 'the painting in the style of {}', 'a clean painting in the style of {}',
+  'a dirty painting in the style of {}', 'a dark painting in the style of {}', 'a picture in the style of {}', 'a cool painting in the style of {}', 'a close-up painting in the style of {}',
+  'a bright painting in the style of {}', 'a good painting in the style of {}', 'a rendition in the style of {}', 'a nice painting in the style of {}', 'a small painting in the style of {}',
+  'a weird painting in the style of {}', 'a large painting in the style of {}',
+] as const;
+
+function promptMaker(token: string, templates: TextualInversionOptions['templates'] = 'object'): ((item: TrainingItem, generator: TorchGenerator) => string) | undefined {
+  if (templates === 'captions') return undefined;
+  const list = templates === 'object' ? objects : templates === 'style' ? styles : templates;
+  if (list.length === 0) throw new StableDiffusionError('invalid-argument', 'The list of templates is empty.');
+  return (_, generator) => (list[generator.integer(0, list.length)] as string).replaceAll('{}', token);
+}
+
+const table = 'transformer.text_model.embeddings.token_embedding.weight';
+/** The new rows' name among the graph's parameters. */
+const rows = 'token_rows';
+
+async function firstVectors(options: TextualInversionOptions, count: number): Promise<Tensor<'float32'>> {
+  const { checkpoint, tokenizer, initializer, start } = options;
+  const width = textConfigOf(checkpoint).hidden_size;
+  if (start) {
+    if (start.shape.join() !== [count, width].join()) throw new StableDiffusionError('shape-mismatch', `The vectors to go on from are [${start.shape.join(', ')}], and [${count}, ${width}] were expected.`);
+    return start;
+  }
+  const ids = tokenizer.encode(initializer);
+  if (ids.length === 0) throw new StableDiffusionError('invalid-argument', `The initializer ${JSON.stringify(initializer)} has no tokens. Give a word near the meaning, such as "cat".`);
+  const { data } = toFloat32(await checkpoint.parts.cond_stage.read(table));
+  const vectors = new Float32Array(count * width);
+  for (let i = 0; i < count; i++) {
+    const id = ids[i % ids.length] as number;
+    vectors.set(data.subarray(id * width, (id + 1) * width), i * width);
+  }
+  return float32([count, width], vectors);
+}
+
+/**
+ * An embedding to be trained: only its vectors have gradients.
+ * @throws `invalid-argument` for models without CLIP's text encoder, an initializer without tokens
+ */
+export async function createTextualInversionTrainee(options: TextualInversionOptions): Promise<TextualInversionTrainee> {
+  const { checkpoint, token, vectors = 1, weightDecay } = options;
+  if (!Number.isInteger(vectors) || vectors < 1) throw new StableDiffusionError('invalid-argument', `An embedding has a whole number of vectors from 1, and ${vectors} were asked for.`);
+  const { vocab_size } = textConfigOf(checkpoint);
+  const first = await firstVectors(options, vectors);
+  const prompt = options.prompt ?? promptMaker(token, options.templates);
+  const common = await createAdapterStep({ ...options, ...(prompt ? { prompt } : {}) }, {
+    traceText: true,
+    adapt: (graph) => withTokenRows(graph, { table: `${textPrefix}.${table}`, rows, count: vectors }),
+    tokenizer: withPlaceholders(options.tokenizer, [{ token, ids: Array.from({ length: vectors }, (_, i) => vocab_size + i) }]),
+    added: new Map([[rows, first]]),
+    treatment: (name) => (name === rows ? (weightDecay === undefined ? {} : { weightDecay }) : 'fixed'),
+  });
+  const read = async (): Promise<Tensor<'float32'>> => expectDType((await common.step.parameters([rows]))[rows] as Tensor, 'float32');
+  return {
+    ...common,
+    embedding: async () => ({ token, vectors: await read() }),
+    // diffusers' `learned_embeds.safetensors`, which A1111 and ComfyUI read too.
+    model: () => ({ entries: [{ name: token, dtype: 'float32', shape: first.shape }], provide: read, metadata: { format: 'pt' } }),
+    [Symbol.asyncDispose]: () => common.dispose(),
+  };
+}
