@@ -149,7 +149,7 @@ test('adapt/textual_inversion: five steps on the row of a further token', async 
   let firstGradient: Tensor | undefined;
   for (let i = 0; i < 5; i++) {
     losses.push((await step.run(batchOf(i, rename), { learningRate: lr as number })).loss);
-    row.push(...((await step.parameters())[rows]?.data as Float32Array));
+    row.push(...((await step.parameters())[rows] as Tensor<'float32'>).data);
     await whole.run(batchOf(i, (ids) => ids), { learningRate: lr as number });
     if (i === 0) {
       firstGradient = (await whole.gradients())[table];

@@ -149,6 +149,25 @@ test('alpha of PEFT from the metadata that diffusers writes', async () => {
   }
 });
 
+test('DoRA: magnitudes of PEFT and LyCORIS by output, of older LyCORIS by input', async () => {
+  const keys = ['lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q.lora_down.weight', 'lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q.lora_up.weight'] as const;
+  const module = keys[0].replace(/\.lora_down.*/, '');
+  const base = (await unetWeights().read(q)).data as Float32Array;
+  const magnitude = Float32Array.from({ length: 32 }, (_, i) => 1 + i / 8);
+  for (const [suffix, shape, byInput] of [['dora_scale', [32, 1], false], ['lora_magnitude_vector', [32], false], ['dora_scale', [1, 32], true]] as const) {
+    const lora = rankOne(keys, new Map([[`${module}.${suffix}`, float32(shape, magnitude)]]));
+    const got = (await withLora(unetWeights(), unetConfig, [{ lora, scale: 0.5 }]).read(q)).data as Float32Array;
+    const groupOf = (i: number): number => (byInput ? i % 32 : Math.floor(i / 32));
+    const norms = new Float64Array(32);
+    for (const [i, value] of base.entries()) norms[groupOf(i)] = (norms[groupOf(i)] as number) + (value + 1) ** 2;
+    const error = base.reduce((largest, value, i) => {
+      const full = ((value + 1) * (magnitude[groupOf(i)] as number)) / Math.sqrt(norms[groupOf(i)] as number);
+      return Math.max(largest, Math.abs((got[i] as number) - (0.5 * full + 0.5 * value)));
+    }, 0);
+    assert.ok(error < 1e-6, `${suffix} [${shape.join(', ')}]: ${error}`);
+  }
+});
+
 const mismatch = (pattern: RegExp) => (error: unknown): boolean => error instanceof StableDiffusionError && error.code === 'weights-mismatch' && pattern.test(error.message);
 
 test('keys without a layer, keys that are none, wrong sizes and halves are reported by name', () => {

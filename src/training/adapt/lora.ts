@@ -101,7 +101,10 @@ export async function createLoraTrainee(options: LoraTrainingOptions): Promise<L
       let now: Promise<Map<string, Tensor>> | undefined;
       return {
         entries: Array.from(loraTensors(blank, write), ([name, { dtype, shape }]) => ({ name, dtype, shape })),
-        provide: async ({ name }) => (await (now ??= factors().then((made) => loraTensors(made, write)))).get(name) as Tensor,
+        async provide({ name }) {
+          now ??= factors().then((made) => loraTensors(made, write));
+          return (await now).get(name) as Tensor;
+        },
         metadata: loraMetadata(blank, write),
       };
     },

@@ -5,6 +5,8 @@
  * - LoHa (Hyeon-Woo et al. 2022): (w1a · w1b) ∘ (w2a · w2b) · alpha / r, each product in Tucker form where there are t1, t2.
  * - LoKr (Yeh et al. 2024): w1 ⊗ w2 · alpha / r, each factor whole or a product; without alpha / r where both are whole.
  * - full difference: `diff`, and of norms `w_norm`.
+ * - with a magnitude (DoRA, Liu et al. 2024) the change W' becomes m · (W + W') / ‖W + W'‖ - W, norms taken by output (PEFT, and
+ *   `dora_scale` [out, 1, …]) or by input channel (`dora_scale` [1, in, …], LyCORIS before 3).
  *
  * As A1111's `network_*.py` and ComfyUI have them. A convolution's weight [o, i, kh, kw] is the matrix [o, i · kh · kw] here.
  */
@@ -112,9 +114,12 @@ function kroneckerKind(first: 'lokr_w1' | 'lokr_w1_b', second: 'lokr_w2' | 'lokr
   };
 }
 
-/** The kind whose tensors a module has, all of them and no other but alpha and biases. */
+/** What a module of any kind may have. */
+const besides: ReadonlySet<LoraRole> = new Set(['alpha', 'diff_b', 'b_norm', 'dora_scale', 'magnitude']);
+
+/** The kind whose tensors a module has, all of them and no other but those. */
 function kindOf({ tensors }: LoraModule): Kind | undefined {
-  const roles = [...tensors.keys()].filter((role) => role !== 'alpha' && role !== 'diff_b' && role !== 'b_norm');
+  const roles = [...tensors.keys()].filter((role) => !besides.has(role));
   return kinds.find(({ needs }) => needs.length === roles.length && roles.every((role) => needs.includes(role)));
 }
 
@@ -131,8 +136,8 @@ export function deltaSizes(file: LoraFile, module: LoraModule): { readonly weigh
   return { ...(kind ? { weight: kind.size(shape) } : {}), ...(bias === undefined ? {} : { bias }) };
 }
 
-/** Calculates what a module adds to its layer's weight. */
-export async function weightDelta(file: LoraFile, module: LoraModule, signal?: AbortSignal): Promise<LoraDelta> {
+/** Calculates what a module adds to its layer's weight, which a magnitude depends on: [out, …], as a matrix. */
+export async function weightDelta(file: LoraFile, module: LoraModule, weight: () => Matrix, signal?: AbortSignal): Promise<LoraDelta> {
   const kind = kindOf(module);
   if (!kind) throw new StableDiffusionError('weights-mismatch', `${file.label}: module ${module.name} changes no weight.`);
   const tensors = new Map<LoraRole, Tensor<'float32'>>();
@@ -144,7 +149,23 @@ export async function weightDelta(file: LoraFile, module: LoraModule, signal?: A
   const alpha = tensors.get('alpha')?.data[0];
   const scale = rank === undefined ? 1 : alpha === undefined ? (file.peft?.scale(module, rank) ?? 1) : alpha / rank;
   const matrix = kind.matrix((role) => asMatrix(tensors.get(role) as Tensor<'float32'>), tensors);
-  return { matrix, scale };
+  const magnitude = module.tensors.get('dora_scale') ?? module.tensors.get('magnitude');
+  if (!magnitude) return { matrix, scale };
+  const byInput = module.tensors.has('dora_scale') && magnitude.shape[0] === 1 && matrix.rows > 1;
+  return { matrix: withMagnitude(weight(), matrix, scale, toFloat32(await file.read(magnitude.name, signal)).data, byInput), scale: 1 };
+}
+
+/** m · (W + scale · Δ) / ‖W + scale · Δ‖ - W, with one norm for each output, or for each input channel. */
+function withMagnitude(weight: Matrix, delta: Matrix, scale: number, magnitude: Float32Array, byInput: boolean): Matrix {
+  const { rows, columns } = weight;
+  const sum = Float64Array.from(weight.data, (value, i) => value + scale * (delta.data[i] as number));
+  // Of a convolution the columns of one input channel lie together.
+  const kernel = byInput ? columns / magnitude.length : 1;
+  const groupOf = (i: number): number => (byInput ? Math.floor((i % columns) / kernel) : Math.floor(i / columns));
+  const squares = new Float64Array(magnitude.length);
+  for (const [i, value] of sum.entries()) squares[groupOf(i)] = (squares[groupOf(i)] ?? 0) + value * value;
+  const data = Float32Array.from(sum, (value, i) => (value * (magnitude[groupOf(i)] as number)) / Math.sqrt(squares[groupOf(i)] as number) - (weight.data[i] as number));
+  return { rows, columns, data };
 }
 
 /** What a module adds to its layer's bias, where it does. */

@@ -11,7 +11,7 @@ import { biasDelta, deltaSizes, type LoraDelta, weightDelta } from './lora-delta
 import type { LoraFile, LoraModule } from './lora-file.ts';
 import type { LoraNetwork } from './lora-keys.ts';
 import { type LoraLayer, type LoraTarget, loraLayers } from './lora-modules.ts';
-import { transposed } from './matrix-product.ts';
+import { asMatrix, type Matrix, transposed } from './matrix-product.ts';
 
 /** A LoRA and how strongly it is applied. */
 export interface LoraUse {
@@ -26,7 +26,7 @@ export interface LoraUse {
 interface Change {
   readonly target: LoraTarget;
   readonly strength: number;
-  readonly delta: (signal?: AbortSignal) => Promise<LoraDelta | undefined>;
+  readonly delta: (weight: () => Matrix, signal?: AbortSignal) => Promise<LoraDelta | undefined>;
 }
 
 /** A module of a file that found no layer, by its keys. */
@@ -44,6 +44,16 @@ function addInto(out: Float32Array, rows: number, { part, parts, groups, transpo
   }
 }
 
+/** The matrix of a layer as LoRA layouts have it. */
+function layerOf(tensor: Tensor<'float32'>, { part, parts, groups, transposed: turned }: LoraTarget): Matrix {
+  const whole = asMatrix(tensor);
+  if (parts === 1) return turned ? transposed(whole) : whole;
+  const block = whole.data.length / (parts * groups);
+  const data = new Float32Array(block * groups);
+  for (let group = 0; group < groups; group++) data.set(whole.data.subarray((group * parts + part) * block, (group * parts + part + 1) * block), group * block);
+  return { rows: whole.rows / parts, columns: whole.columns, data };
+}
+
 function changed(source: WeightSource, name: string, changes: readonly Change[]): ViewEntry {
   const { entry } = aliased(source, name);
   return {
@@ -52,7 +62,7 @@ function changed(source: WeightSource, name: string, changes: readonly Change[])
       const base = toFloat32(await source.read(name, signal));
       const out = base.data.slice();
       for (const { target, strength, delta } of changes) {
-        const made = await delta(signal);
+        const made = await delta(() => layerOf(base, target), signal);
         if (made) addInto(out, entry.shape[0] ?? 1, target, made, strength);
       }
       return tensor('float32', entry.shape, out);
@@ -80,8 +90,8 @@ function changesOf(source: WeightSource, layers: ReadonlyMap<string, LoraLayer>,
     const layer = layers.get(module.name);
     const { weight, bias } = deltaSizes(lora, module);
     if (!layer) continue;
-    if (weight) note(layer.weight, module, weight[0] * weight[1], (signal) => weightDelta(lora, module, signal));
-    if (bias !== undefined && layer.bias) note(layer.bias, module, bias, (signal) => biasDelta(lora, module, signal));
+    if (weight) note(layer.weight, module, weight[0] * weight[1], (own, signal) => weightDelta(lora, module, own, signal));
+    if (bias !== undefined && layer.bias) note(layer.bias, module, bias, (_, signal) => biasDelta(lora, module, signal));
   }
   return changes;
 }
