@@ -35,12 +35,14 @@ export interface LoadModelOptions extends OpenCheckpointOptions {
   readonly embeddings?: readonly (string | (EmbeddingName & { readonly path: string }))[];
 }
 
-/** Opens the files of adapters, given by path alone or with settings. */
-async function openAll<T extends { readonly path: string }>(files: readonly (string | T)[] = []): Promise<(Omit<T, 'path'> & { readonly source: WeightSource })[]> {
+/** Opens the files of adapters, given by path alone or with settings, and notes them in `all`. */
+async function openAll<T extends { readonly path: string }>(files: readonly (string | T)[] = [], all: WeightSource[]): Promise<(Omit<T, 'path'> & { readonly source: WeightSource })[]> {
   const opened: (Omit<T, 'path'> & { readonly source: WeightSource })[] = [];
   for (const file of files) {
     const { path, ...settings } = typeof file === 'string' ? ({ path: file } as T) : file;
-    opened.push({ ...settings, source: await openWeightsAt(path) });
+    const source = await openWeightsAt(path);
+    all.push(source);
+    opened.push({ ...settings, source });
   }
   return opened;
 }
@@ -80,8 +82,9 @@ async function openTokenizer(path: string, checkpoint: Checkpoint, vocabulary: s
  */
 export async function loadModel(path: string = pocketModel, options: LoadModelOptions = {}): Promise<Model> {
   const opened = await openCheckpointAt(path, options);
+  const adapterFiles: WeightSource[] = [];
   try {
-    const files = { loras: await openAll(options.loras), embeddings: await openAll(options.embeddings) };
+    const files = { loras: await openAll(options.loras, adapterFiles), embeddings: await openAll(options.embeddings, adapterFiles) };
     const { checkpoint, tokenizer, adapters } = await withAdapters({ checkpoint: opened, tokenizer: await openTokenizer(path, opened, options.vocabulary) }, files);
     let preview: { config: NetworkConfig; weights: Checkpoint['parts']['unet'] } | undefined;
     if (options.taesd !== undefined) {
@@ -98,7 +101,7 @@ export async function loadModel(path: string = pocketModel, options: LoadModelOp
       ...(options.precision ? { precision: options.precision } : {}),
     });
   } catch (error) {
-    await opened.close();
+    await Promise.all([opened, ...adapterFiles].map((file) => file.close()));
     throw error;
   }
 }

@@ -170,6 +170,12 @@ test('DoRA: magnitudes of PEFT and LyCORIS by output, of older LyCORIS by input'
 
 const mismatch = (pattern: RegExp) => (error: unknown): boolean => error instanceof StableDiffusionError && error.code === 'weights-mismatch' && pattern.test(error.message);
 
+test('factors that do not fit each other are reported with their module when they are read', async () => {
+  const module = 'unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_q';
+  const lora = openLora(memoryWeights(new Map([[`${module}.lora_A.weight`, ones([2, 32])], [`${module}.lora_B.weight`, ones([32, 3])]]), 'a LoRA'));
+  await assert.rejects(withLora(unetWeights(), unetConfig, [{ lora }]).read(q), mismatch(/attn1_to_q do not fit each other/));
+});
+
 test('keys without a layer, keys that are none, wrong sizes and halves are reported by name', () => {
   const keys = ['lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q.lora_down.weight', 'lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q.lora_up.weight'] as const;
   const merge = (lora: ReturnType<typeof openLora>) => () => withLora(unetWeights(), unetConfig, [{ lora }]);

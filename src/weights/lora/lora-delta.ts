@@ -40,6 +40,7 @@ const pixels = (shape: Shape): number => shape.slice(2).reduce((count, size) => 
 function tucker(core: Tensor<'float32'>, left: Matrix, right: Matrix): Matrix {
   const [n = 1, m = 1] = core.shape;
   const k = pixels(core.shape);
+  if (n !== left.rows || m !== right.rows) throw new StableDiffusionError('shape-mismatch', `A core of [${core.shape.join(', ')}] does not fit factors of ranks ${left.rows} and ${right.rows}.`);
   const inner = new Float64Array(n * right.columns * k);
   for (let a = 0; a < n; a++) {
     for (let b = 0; b < m; b++) {
@@ -87,6 +88,7 @@ const kinds: readonly Kind[] = [
 ];
 
 function hadamard(a: Matrix, b: Matrix): Matrix {
+  if (a.rows !== b.rows || a.columns !== b.columns) throw new StableDiffusionError('shape-mismatch', `Factors of ${a.rows} x ${a.columns} and ${b.rows} x ${b.columns} cannot be multiplied element by element.`);
   return { ...a, data: Float32Array.from(a.data, (value, i) => value * (b.data[i] as number)) };
 }
 
@@ -148,11 +150,20 @@ export async function weightDelta(file: LoraFile, module: LoraModule, weight: ()
   const rank = kind.rank((role) => module.tensors.get(role)?.shape ?? [], (role) => tensors.has(role));
   const alpha = tensors.get('alpha')?.data[0];
   const scale = rank === undefined ? 1 : alpha === undefined ? (file.peft?.scale(module, rank) ?? 1) : alpha / rank;
-  const matrix = kind.matrix((role) => asMatrix(tensors.get(role) as Tensor<'float32'>), tensors);
+  const matrix = calculate(file, module, () => kind.matrix((role) => asMatrix(tensors.get(role) as Tensor<'float32'>), tensors));
   const magnitude = module.tensors.get('dora_scale') ?? module.tensors.get('magnitude');
   if (!magnitude) return { matrix, scale };
   const byInput = module.tensors.has('dora_scale') && magnitude.shape[0] === 1 && matrix.rows > 1;
   return { matrix: withMagnitude(weight(), matrix, scale, toFloat32(await file.read(magnitude.name, signal)).data, byInput), scale: 1 };
+}
+
+function calculate(file: LoraFile, module: LoraModule, make: () => Matrix): Matrix {
+  try {
+    return make();
+  } catch (cause) {
+    if (!(cause instanceof StableDiffusionError)) throw cause;
+    throw new StableDiffusionError('weights-mismatch', `${file.label}: the tensors of module ${module.name} do not fit each other. ${cause.message}`, { cause });
+  }
 }
 
 /** m · (W + scale · Δ) / ‖W + scale · Δ‖ - W, with one norm for each output, or for each input channel. */

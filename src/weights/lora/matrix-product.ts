@@ -1,5 +1,6 @@
 /** Products of small-rank matrices on the host: what a merge of adapters consists of. */
 
+import { StableDiffusionError } from '../../errors.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 
 /** A matrix in row-major order; of tensors with more axes, all but the first are columns. */
@@ -22,8 +23,9 @@ export function transposed({ rows, columns, data }: Matrix): Matrix {
   return { rows: columns, columns: rows, data: turned };
 }
 
-/** a · b, each sum taken in float64 and rounded once. Tiles of four by four keep the sums in registers. */
+/** a · b, each sum taken in float64 and rounded once. Tiles of four by four keep the sums in registers. Throws `shape-mismatch`. */
 export function product(a: Matrix, b: Matrix): Matrix {
+  if (a.columns !== b.rows) throw new StableDiffusionError('shape-mismatch', `Matrices of ${a.rows} x ${a.columns} and ${b.rows} x ${b.columns} cannot be multiplied.`);
   const [m, k, n] = [a.rows, a.columns, b.columns];
   // Rows and columns padded to a multiple of four, so that every tile is whole.
   const [height, width] = [4 * Math.ceil(m / 4), 4 * Math.ceil(n / 4)];
