@@ -188,6 +188,23 @@ test('textual inversion: vectors start at the initializer, move, and make anothe
   assert.deepEqual(model.adapters, ['embedding:<cat>']);
 });
 
+test('samples are pictures of the model with what has been trained', async () => {
+  const samples = { prompts: ['a <cat>'], steps: 2, width: 64, height: 64 };
+  const options = { engine, checkpoint, tokenizer, samples };
+  const trainees = [
+    await createTextualInversionTrainee({ ...options, token: '<cat>', initializer: 'cat' }),
+    await createLoraTrainee({ ...options, ...least }),
+    await createDreamBoothTrainee(options),
+  ];
+  for (const trainee of trainees) {
+    const pixels = async (): Promise<Uint8Array | undefined> => (await trainee.samples?.(await trainee.prepare(items('x'), 0)))?.images[0]?.data;
+    const start = await pixels();
+    await losses(trainee, 2, { learningRate: 0.1 });
+    assert.notDeepEqual(await pixels(), start);
+    await trainee[Symbol.asyncDispose]();
+  }
+});
+
 test('pictures are encoded by the model; mixed batches, other sizes and batches that end are named', async () => {
   await using trainee = await createLoraTrainee({ engine, checkpoint, tokenizer, ...least });
   const picture = (width: number): TrainingItem => ({ name: `${width}`, caption: 'x', metadata: {}, image: createImage(width, 64, 3) });

@@ -24,6 +24,7 @@ import { firstStage } from '../first-stage.ts';
 import type { OptimiserConfig } from '../optimiser.ts';
 import { createTrainStep, type TrainingCounts, type TrainStep, type Treatment } from '../train-step.ts';
 import type { Trainee, TraineeCheckpoint } from '../trainee.ts';
+import { adapterSamples, type AdapterSampleOptions } from './adapter-samples.ts';
 import { adapterBatch, type AdapterBatchOptions, textEncoder } from './adapter-batch.ts';
 import { type AdapterLossConfig, textPrefix, type TextTrace, traceAdapterLoss, unetPrefix } from './adapter-loss.ts';
 import { dropoutSeedInput } from './lora-graph.ts';
@@ -49,6 +50,8 @@ export interface AdapterModelOptions {
   readonly conditionDropout?: number;
   /** What a prompt is made of an item. Default: its caption. */
   readonly prompt?: AdapterBatchOptions['prompt'];
+  /** Pictures to make where the run wants samples. */
+  readonly samples?: AdapterSampleOptions;
   /** Prior preservation (DreamBooth): weight of the class pictures' loss, and which items are such; by default those with metadata `prior: true`. */
   readonly prior?: { readonly weight: number; readonly isPrior?: (item: TrainingItem) => boolean };
 }
@@ -64,6 +67,8 @@ export interface AdapterParts {
   readonly added?: ReadonlyMap<string, Tensor>;
   readonly treatment: (name: string) => Treatment;
   readonly seed?: number;
+  /** The model with what has been trained, for samples. */
+  readonly adapted: (step: TrainStep) => Promise<{ readonly checkpoint: Checkpoint; readonly tokenizer: ClipTokenizer }>;
 }
 
 /** A trainee whose parameters can be read by name. */
@@ -73,6 +78,8 @@ export interface AdapterStep {
   readonly update: Trainee<Tensors>['update'];
   readonly checkpoint: () => TraineeCheckpoint;
   readonly restore: Trainee<Tensors>['restore'];
+  /** Made where the options have prompts for it. */
+  readonly samples?: NonNullable<Trainee<Tensors>['samples']>;
   dispose(): Promise<void>;
 }
 
@@ -143,6 +150,7 @@ export async function createAdapterStep(options: AdapterModelOptions, parts: Ada
     ...(options.optimiser ? { optimiser: options.optimiser } : {}),
     ...(options.checkpointing ? { checkpoint: blockOfModule } : {}),
   });
+  const samplesOf = (wanted: AdapterSampleOptions) => async () => adapterSamples({ engine, ...(await parts.adapted(step)) }, wanted);
   const drops = graph.inputs.some(({ name }) => name === dropoutSeedInput);
   const entry = (name: string): WeightEntry => ({ name, dtype: 'float32', shape: step.state.entries.get(name)?.shape ?? [] });
   return {
@@ -163,6 +171,7 @@ export async function createAdapterStep(options: AdapterModelOptions, parts: Ada
       for (const name of step.checkpointNames) await step.restore({ tensors: { [name]: await saved.read(name) } });
       await step.restore({ counts: counts as TrainingCounts });
     },
+    ...(options.samples ? { samples: samplesOf(options.samples) } : {}),
     async dispose() {
       await Promise.all([step.dispose(), encoder?.dispose(), stage[Symbol.asyncDispose]()]);
     },

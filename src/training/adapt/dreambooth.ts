@@ -7,9 +7,13 @@
 import type { Tensors } from '../../engine/engine.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import { partPrefixes } from '../../weights/canonical.ts';
+import type { Checkpoint } from '../../weights/checkpoint.ts';
 import { compVisWeights } from '../../weights/convert-layout.ts';
+import { aliased, weightView } from '../../weights/view.ts';
+import type { WeightSource } from '../../weights/weight-source.ts';
 import type { TrainingBatch } from '../data/batches.ts';
 import type { TrainingItem } from '../data/sample.ts';
+import type { TrainStep } from '../train-step.ts';
 import type { Trainee } from '../trainee.ts';
 import { type AdapterModelOptions, createAdapterStep } from './adapter-trainee.ts';
 
@@ -26,6 +30,7 @@ export async function createDreamBoothTrainee(options: DreamBoothOptions): Promi
   const decay = weightDecay === undefined ? {} : { weightDecay };
   const common = await createAdapterStep(options, {
     traceText: trainText,
+    adapted: async (step) => ({ checkpoint: withTrained(checkpoint, step), tokenizer: options.tokenizer }),
     treatment: (name) => (name.startsWith(partPrefixes.unet) ? decay : { ...decay, learningRateScale: textLearningRateScale }),
   });
   const { step } = common;
@@ -41,6 +46,19 @@ export async function createDreamBoothTrainee(options: DreamBoothOptions): Promi
     },
     [Symbol.asyncDispose]: () => common.dispose(),
   };
+}
+
+/** A checkpoint with the tensors that a step trains as they are when read. */
+function withTrained(checkpoint: Checkpoint, step: TrainStep): Checkpoint {
+  const trained = new Set(step.trained);
+  const part = (source: WeightSource, prefix: string): WeightSource =>
+    weightView(source.label, Array.from(source.entries.keys(), (name) => {
+      const known = aliased(source, name);
+      const own = prefix + name;
+      return trained.has(own) ? { entry: { ...known.entry, dtype: 'float32' as const }, read: async () => (await step.parameters([own]))[own] as Tensor } : known;
+    }), [source]);
+  const { unet, cond_stage } = checkpoint.parts;
+  return { ...checkpoint, parts: { ...checkpoint.parts, unet: part(unet, partPrefixes.unet), cond_stage: part(cond_stage, partPrefixes.cond_stage) } };
 }
 
 /** Marks a class picture for prior preservation. */

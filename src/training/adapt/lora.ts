@@ -6,6 +6,10 @@ import { TorchGenerator } from '../../random/torch-generator.ts';
 import { elementCount, expectDType, type Shape, type Tensor, zeros } from '../../tensor/tensor.ts';
 import { type LoraFactors, type LoraLayout, loraMetadata, loraTensors, type WriteLoraOptions } from '../../weights/lora/write-lora.ts';
 import { mixSeed } from '../data/sample-order.ts';
+import { openLora } from '../../weights/lora/lora-file.ts';
+import { checkpointWithLora } from '../../weights/lora/with-lora.ts';
+import { memoryWeights } from '../../weights/memory-weights.ts';
+import type { TrainStep } from '../train-step.ts';
 import type { Trainee } from '../trainee.ts';
 import { textPrefix, unetPrefix } from './adapter-loss.ts';
 import { type AdapterModelOptions, createAdapterStep, textConfigOf } from './adapter-trainee.ts';
@@ -76,33 +80,33 @@ export async function createLoraTrainee(options: LoraTrainingOptions): Promise<L
   const layers = layersOf(options);
   const added = firstValues(layers, options);
   const { textLearningRateScale = 1, weightDecay, dropout, seed } = options;
+  const factorsOf = (tensors: Readonly<Record<string, Tensor>>): LoraFactors[] =>
+    layers.map(({ network, tensor, path, parameters: { down, up } }) => ({
+      network, tensor, alpha: path.alpha, down: expectDType(tensors[down.name] as Tensor, 'float32'), up: expectDType(tensors[up.name] as Tensor, 'float32'),
+    }));
+  const factors = async (step: TrainStep): Promise<LoraFactors[]> => factorsOf(await step.parameters([...added.keys()]));
+  const write: WriteLoraOptions = { layout: 'kohya', ...options.output, unet: options.checkpoint.config.unet_config, text: textConfigOf(options.checkpoint) };
   const common = await createAdapterStep(options, {
     traceText: options.text !== undefined,
     adapt: (graph) => withLoraPaths(graph, layers.map(({ path }) => path), dropout ? { dropout } : {}),
     added,
+    adapted: async (step) => ({ checkpoint: checkpointWithLora(options.checkpoint, [{ lora: openLora(memoryWeights(loraTensors(await factors(step), write))) }]), tokenizer: options.tokenizer }),
     treatment: (name) => {
       if (!added.has(name)) return 'fixed';
       return { ...(weightDecay === undefined ? {} : { weightDecay }), ...(name.startsWith(textPrefix) ? { learningRateScale: textLearningRateScale } : {}) };
     },
     ...(seed === undefined ? {} : { seed }),
   });
-  const { step } = common;
-  const factorsOf = (tensors: Readonly<Record<string, Tensor>>): LoraFactors[] =>
-    layers.map(({ network, tensor, path, parameters: { down, up } }) => ({
-      network, tensor, alpha: path.alpha, down: expectDType(tensors[down.name] as Tensor, 'float32'), up: expectDType(tensors[up.name] as Tensor, 'float32'),
-    }));
-  const factors = async (): Promise<LoraFactors[]> => factorsOf(await step.parameters([...added.keys()]));
-  const write: WriteLoraOptions = { layout: 'kohya', ...options.output, unet: options.checkpoint.config.unet_config, text: textConfigOf(options.checkpoint) };
   return {
     ...common,
-    factors,
+    factors: () => factors(common.step),
     model() {
       const blank = factorsOf(Object.fromEntries(added));
       let now: Promise<Map<string, Tensor>> | undefined;
       return {
         entries: Array.from(loraTensors(blank, write), ([name, { dtype, shape }]) => ({ name, dtype, shape })),
         async provide({ name }) {
-          now ??= factors().then((made) => loraTensors(made, write));
+          now ??= factors(common.step).then((made) => loraTensors(made, write));
           return (await now).get(name) as Tensor;
         },
         metadata: loraMetadata(blank, write),

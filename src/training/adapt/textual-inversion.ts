@@ -9,8 +9,9 @@ import type { TorchGenerator } from '../../random/torch-generator.ts';
 import { toFloat32 } from '../../tensor/convert.ts';
 import { expectDType, float32, type Tensor } from '../../tensor/tensor.ts';
 import { withPlaceholders } from '../../tokenizer/clip-placeholders.ts';
-import type { TextEmbedding } from '../../weights/textual-inversion.ts';
+import { type TextEmbedding, withEmbeddings } from '../../weights/textual-inversion.ts';
 import type { TrainingItem } from '../data/sample.ts';
+import type { TrainStep } from '../train-step.ts';
 import type { Trainee } from '../trainee.ts';
 import { textPrefix } from './adapter-loss.ts';
 import { type AdapterModelOptions, createAdapterStep, textConfigOf } from './adapter-trainee.ts';
@@ -90,19 +91,24 @@ export async function createTextualInversionTrainee(options: TextualInversionOpt
   const { vocab_size } = textConfigOf(checkpoint);
   const first = await firstVectors(options, vectors);
   const prompt = options.prompt ?? promptMaker(token, options.templates);
+  const known = withPlaceholders(options.tokenizer, [{ token, ids: Array.from({ length: vectors }, (_, i) => vocab_size + i) }]);
+  const read = async (step: TrainStep): Promise<Tensor<'float32'>> => expectDType((await step.parameters([rows]))[rows] as Tensor, 'float32');
   const common = await createAdapterStep({ ...options, ...(prompt ? { prompt } : {}) }, {
     traceText: true,
     adapt: (graph) => withTokenRows(graph, { table: `${textPrefix}.${table}`, rows, count: vectors }),
-    tokenizer: withPlaceholders(options.tokenizer, [{ token, ids: Array.from({ length: vectors }, (_, i) => vocab_size + i) }]),
+    tokenizer: known,
+    async adapted(step) {
+      const { source, config } = withEmbeddings(checkpoint.parts.cond_stage, textConfigOf(checkpoint), [{ token, vectors: await read(step) }]);
+      return { checkpoint: { ...checkpoint, config: { ...checkpoint.config, cond_stage_config: config }, parts: { ...checkpoint.parts, cond_stage: source } }, tokenizer: known };
+    },
     added: new Map([[rows, first]]),
     treatment: (name) => (name === rows ? (weightDecay === undefined ? {} : { weightDecay }) : 'fixed'),
   });
-  const read = async (): Promise<Tensor<'float32'>> => expectDType((await common.step.parameters([rows]))[rows] as Tensor, 'float32');
   return {
     ...common,
-    embedding: async () => ({ token, vectors: await read() }),
+    embedding: async () => ({ token, vectors: await read(common.step) }),
     // diffusers' `learned_embeds.safetensors`, which A1111 and ComfyUI read too.
-    model: () => ({ entries: [{ name: token, dtype: 'float32', shape: first.shape }], provide: read, metadata: { format: 'pt' } }),
+    model: () => ({ entries: [{ name: token, dtype: 'float32', shape: first.shape }], provide: () => read(common.step), metadata: { format: 'pt' } }),
     [Symbol.asyncDispose]: () => common.dispose(),
   };
 }

@@ -1,0 +1,31 @@
+/** Pictures of a model with an adapter as it stands in training. */
+
+import type { Image } from '../../image/image.ts';
+import { Model, type ModelOptions } from '../../pipelines/model.ts';
+import { textToImage } from '../../pipelines/text-to-image.ts';
+import type { TraineeSamples } from '../trainee.ts';
+
+export interface AdapterSampleOptions {
+  readonly prompts: readonly string[];
+  /** Default 25. */
+  readonly steps?: number;
+  /** Default 7.5. */
+  readonly guidanceScale?: number;
+  /** Of the start noise, the same for every prompt. Default 1. */
+  readonly seed?: number;
+  /** Pixels. Default: the size the model was made for. */
+  readonly width?: number;
+  readonly height?: number;
+}
+
+/** One picture for each prompt. The networks are compiled for it and freed again; the checkpoint stays open. */
+export async function adapterSamples(options: Pick<ModelOptions, 'engine' | 'checkpoint' | 'tokenizer'>, { prompts, steps = 25, seed = 1, ...settings }: AdapterSampleOptions): Promise<TraineeSamples> {
+  await using model = new Model({ ...options, ownsCheckpoint: false });
+  const images: Image[] = [];
+  for (const prompt of prompts) {
+    for await (const event of textToImage(model, { ...settings, prompt, steps, seed, safety: false, watermark: false })) {
+      if (event.kind === 'result') images.push(...event.images.map(({ image }) => image));
+    }
+  }
+  return { images, captions: prompts };
+}
