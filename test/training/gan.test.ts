@@ -11,11 +11,13 @@ import type { Sym } from '../../src/graph/trace.ts';
 import { lpips } from '../../src/models/lpips.ts';
 import { elementCount, float32, type Tensor, tensor } from '../../src/tensor/tensor.ts';
 import { adoptWeight, discriminatorLosses, weightedHingeLoss } from '../../src/training/adversarial-losses.ts';
+import { createAutoencoderTraining } from '../../src/training/autoencoder.ts';
 import { type AutoencoderObjective, bufferPrefix, traceAutoencoderLoss, traceDiscriminatorLoss } from '../../src/training/autoencoder-loss.ts';
 import { codebookUsage } from '../../src/training/codebook-usage.ts';
+import { memoryWeights } from '../../src/weights/memory-weights.ts';
 import { type Inputs, runGraph, traceLike } from '../graph/run-graph.ts';
 import { skipUnless } from '../reference.ts';
-import { compareCase, readCase, type RecordedCase, readWeights } from './recorded-case.ts';
+import { compareCase, norm, readCase, type RecordedCase, readWeights } from './recorded-case.ts';
 
 const engine = createNodeEngine({ threads: 2 });
 after(() => engine.dispose());
@@ -127,5 +129,25 @@ for (const name of ['kl_hinge', 'kl_vanilla', 'vq_hinge', 'vq_l2_vanilla']) {
       Object.assign(made, { 'A.weighted.gen.loss': of(weighted, 'loss'), 'A.weighted.nll': of(weighted, 'nll_loss') });
     }
     compareCase({ ...recorded, name: `${recorded.name} (A)` }, (output) => made[output], { skip: (output) => output.startsWith('B.') });
+  });
+
+  test(`gan/${name}: four steps of both optimisers`, { skip: skipUnless(`training/gan/${name}.safetensors`) }, async () => {
+    const recorded = readCase(`gan/${name}`);
+    const config = configOf(recorded, isKl);
+    const weights = memoryWeights(weightsOf(name, recorded, isKl));
+    await using training = await createAutoencoderTraining({ engine, objective: { ...config, perceptual: lpipsConfig }, weights });
+    const made: Record<string, Tensor> = {};
+    for (let step = 0; step < 4; step++) {
+      const noise = isKl ? entry(recorded.input('posterior_noise'), step) : undefined;
+      const batch = { image: entry(recorded.input('x'), step) as Tensor<'float32'>, ...(noise ? { noise: [entry(noise, 0), entry(noise, 1)] as [Tensor<'float32'>, Tensor<'float32'>] } : {}) };
+      const { metrics } = await training.update([batch], { learningRate: Number(recorded.settings['lr']) });
+      for (const [output, metric] of Object.entries({ gen_loss: 'loss', disc_loss: 'disc_loss', d_weight: 'd_weight' })) made[`B.${output}.${step}`] = float32([], [metrics[metric] ?? Number.NaN]);
+    }
+    const state = await training.state.read();
+    for (const [own, value] of Object.entries(state)) if (own.startsWith(prefix)) made[`B.disc.${own.slice(prefix.length)}`] = value;
+    made['B.last_layer'] = of(state, 'decoder.conv_out.weight');
+    const order = recorded.extra['ae_parameter_order'] as readonly string[];
+    made['B.ae_param_norms'] = float32([order.length], order.map((own) => norm(of(state, own))));
+    compareCase({ ...recorded, name: `${recorded.name} (B)` }, (output) => made[output], { skip: (output) => output.startsWith('A.') });
   });
 }
