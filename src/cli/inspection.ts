@@ -10,7 +10,6 @@ import { type Checkpoint, isCheckpoint } from '../weights/checkpoint.ts';
 import { detectNetwork } from '../weights/detect.ts';
 import { openCheckpointAt, readConfigFile } from '../weights/open-checkpoint-node.ts';
 import { openWeightsAt } from '../weights/open-weights-node.ts';
-import type { Misshapen } from '../weights/report.ts';
 import type { MetadataValue, WeightSource } from '../weights/weight-source.ts';
 import { inspectNetwork, type PartReport } from './inspect-network.ts';
 
@@ -62,7 +61,7 @@ export async function inspectFile(path: string, options: InspectionOptions): Pro
       try {
         return await inspectCheckpoint(path, format, options);
       } catch (error) {
-        return await inspectAlone(path, format, source, options, unrecognised(error));
+        return await inspectAlone(path, format, source, options, unrecognised(source, error));
       }
     }
     const config = options.config ?? (await configBeside(path));
@@ -81,13 +80,22 @@ function recognised(source: WeightSource): Found | string {
   try {
     return detectNetwork(source);
   } catch (error) {
-    return unrecognised(error);
+    return unrecognised(source, error);
   }
 }
 
-/** Names that say nothing to us are no fault of the file: why they do not. Anything else is thrown on. */
-function unrecognised(error: unknown): string {
-  if (error instanceof StableDiffusionError && error.code === 'model-unknown') return error.message;
+/** Fewer tensors than any of the larger networks has. */
+const fragment = 32;
+
+/**
+ * Why no network was recognised, where that is no fault of the file: names that say nothing to us, or a handful of tensors. A network that
+ * is recognised and damaged is an error, thrown on.
+ */
+function unrecognised(source: WeightSource, error: unknown): string {
+  if (!(error instanceof StableDiffusionError)) throw error;
+  const unknownNames = error.code === 'model-unknown' && error.details['groups'] !== undefined;
+  const isFragment = source.entries.size < fragment && (error.code === 'model-unknown' || error.code === 'weights-mismatch');
+  if (unknownNames || isFragment) return error.message;
   throw error;
 }
 
@@ -192,4 +200,4 @@ function plain(value: MetadataValue): unknown {
   return typeof value === 'string' && value.length > 2000 ? `${value.slice(0, 2000)}…` : value;
 }
 
-export type { Misshapen, PartReport };
+export type { PartReport };

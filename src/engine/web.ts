@@ -38,6 +38,29 @@ async function loadRuntime(options: WebEngineOptions): Promise<Runtime> {
   return runtime;
 }
 
+/** Key positions that ONNX Runtime's attention kernel handles in one subgroup (flash_attention.wgsl.template); with fewer lanes it computes wrong numbers. */
+const attentionSubgroup = 16;
+
+/**
+ * A device without subgroups where the adapter's are too small (SwiftShader's have 4 lanes), so that ONNX Runtime takes its kernel for
+ * devices that have none; undefined where it may make its own.
+ */
+async function ownDevice(adapter: GPUAdapter): Promise<GPUDevice | undefined> {
+  const { features, limits, info } = adapter;
+  if (!features.has('subgroups') || info.subgroupMinSize >= attentionSubgroup) return undefined;
+  const wanted = [
+    'maxBindGroups', 'maxBufferSize', 'maxComputeInvocationsPerWorkgroup', 'maxComputeWorkgroupsPerDimension', 'maxComputeWorkgroupSizeX', 'maxComputeWorkgroupSizeY',
+    'maxComputeWorkgroupSizeZ', 'maxComputeWorkgroupStorageSize', 'maxStorageBufferBindingSize', 'maxStorageBuffersPerShaderStage',
+  ] as const;
+  return adapter.requestDevice({
+    requiredFeatures: features.has('shader-f16') ? ['shader-f16'] : [],
+    requiredLimits: Object.fromEntries(wanted.map((name) => [name, limits[name]])),
+  });
+}
+
+/** The one head of an autoencoder overflows in ONNX Runtime's kernel on pictures of 512 x 512. */
+const widestFusedHead = 64;
+
 /** WASM throws bare numbers (addresses of C++ exceptions) as well as errors. */
 function failure(error: unknown): StableDiffusionError {
   const text = error instanceof Error ? error.message : `error ${String(error)}`;
@@ -163,10 +186,12 @@ class WebEngine implements Engine {
   readonly #runtime: Runtime;
   readonly #turns = new Turns();
   readonly #programs = new Set<Program>();
+  readonly #device: GPUDevice | undefined;
 
-  constructor(provider: 'wasm' | 'webgpu', runtime: Runtime) {
+  constructor(provider: 'wasm' | 'webgpu', runtime: Runtime, device: GPUDevice | undefined) {
     this.provider = provider;
     this.#runtime = runtime;
+    this.#device = device;
   }
 
   async compile(graph: Graph, weights: WeightSource, options: CompileOptions = {}): Promise<Program> {
@@ -175,7 +200,7 @@ class WebEngine implements Engine {
     const given = givenParameters(graph, options.parameters);
     const fixed = options.parameters !== 'inputs';
     const plan = fixed ? planWeights({ ...graph, parameters: graph.parameters.filter(({ name }) => !given.has(name)) }, weights, precision, false) : undefined;
-    const model = emitOnnx(graph, { precision, ...(plan ? { parameters: plan.storage, given } : {}) });
+    const model = emitOnnx(graph, { precision, ...(plan ? { parameters: plan.storage, given } : {}), ...(this.provider === 'wasm' ? { widestFusedHead } : {}) });
     const externalData: WeightBuffer[] = [];
     for await (const buffer of readBuffers(plan?.buffered ?? [], weights, options.signal)) {
       externalData.push(buffer);
@@ -185,7 +210,7 @@ class WebEngine implements Engine {
     const session = await this.#turns.take(async () => {
       try {
         return await this.#runtime.InferenceSession.create(model, {
-          executionProviders: [this.provider],
+          executionProviders: [this.#device ? { name: 'webgpu', device: this.#device } : this.provider],
           graphOptimizationLevel: 'all',
           logSeverityLevel: 3,
           ...(externalData.length > 0 ? { externalData } : {}),
@@ -219,11 +244,15 @@ class WebEngine implements Engine {
  */
 export async function createWebEngine(options: WebEngineOptions = {}): Promise<Engine> {
   const provider = options.provider ?? 'wasm';
+  let device: GPUDevice | undefined;
   if (provider === 'webgpu') {
-    const gpu = (globalThis.navigator as { readonly gpu?: { requestAdapter(): Promise<unknown> } } | undefined)?.gpu;
-    if (!(await gpu?.requestAdapter())) {
+    // Browsers without WebGPU have no navigator.gpu, whatever the types say.
+    const gpu = (globalThis.navigator as { readonly gpu?: GPU } | undefined)?.gpu;
+    const adapter = await gpu?.requestAdapter();
+    if (!adapter) {
       throw new StableDiffusionError('engine-unavailable', "This browser offers no WebGPU adapter. Use the 'wasm' provider, or a browser and graphics driver with WebGPU.");
     }
+    device = await ownDevice(adapter);
   }
-  return new WebEngine(provider, await loadRuntime(options));
+  return new WebEngine(provider, await loadRuntime(options), device);
 }

@@ -43,6 +43,7 @@ function reporting(engine: Engine, onProgress: (progress: LoadProgress) => void)
   return {
     provider: engine.provider,
     compile: (graph, weights, options) => engine.compile(graph, weights, { ...options, onProgress: (share) => onProgress({ share }) }),
+    createState: () => engine.createState(),
     dispose: () => engine.dispose(),
     [Symbol.asyncDispose]: () => engine.dispose(),
   };

@@ -1,5 +1,7 @@
 /** Learning-rate schedules of latent diffusion (`ldm/lr_scheduler.py`): factors on the base rate, by step from 0. */
 
+import { z } from 'zod';
+import { configError, mapping, validated } from '../config/validate.ts';
 import { StableDiffusionError } from '../errors.ts';
 
 /** Factor on the base learning rate at a step. */
@@ -77,4 +79,24 @@ export function cosineCycles(config: CyclesConfig): LearningRateSchedule {
     const t = Math.min((n - warm) / (length - warm), 1);
     return min + 0.5 * (max - min) * (1 + Math.cos(t * Math.PI));
   };
+}
+
+const numbers = z.array(z.number());
+const cyclesSchema = z.object({ warm_up_steps: numbers, f_start: numbers, f_max: numbers, f_min: numbers, cycle_lengths: numbers.min(1) });
+const warmUpSchema = z.object({ warm_up_steps: z.number(), lr_min: z.number(), lr_max: z.number(), lr_start: z.number(), max_decay_steps: z.number() });
+
+/** Schedules by the last part of their `target`. */
+const targets: Readonly<Record<string, (params: unknown, what: string) => LearningRateSchedule>> = {
+  LambdaWarmUpCosineScheduler: (params, what) => warmUpCosine(validated(warmUpSchema, params, what)),
+  LambdaWarmUpCosineScheduler2: (params, what) => cosineCycles(validated(cyclesSchema, params, what)),
+  LambdaLinearScheduler: (params, what) => linearCycles(validated(cyclesSchema, params, what)),
+};
+
+/** The schedule of LDM's `scheduler_config`, `{ target, params }`; null is one factor throughout. Throws `config-invalid`. */
+export function ldmSchedule(config: unknown): LearningRateSchedule {
+  if (config === null || config === undefined) return constantRate();
+  const { target, params } = mapping(config, 'scheduler_config');
+  const make = targets[String(target).split('.').at(-1) ?? ''];
+  if (!make) throw configError(`The learning-rate schedule ${String(target)} is not known; ${Object.keys(targets).join(', ')} are.`);
+  return make(params, `scheduler_config (${String(target)})`);
 }

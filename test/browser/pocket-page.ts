@@ -1,16 +1,18 @@
 /** Runs in a page: pictures of the pocket model by the library, on the page's thread and in a worker. Its `?provider=` is WASM or WebGPU. */
 
 import { type ModelWorker, connectWorker, createWebEngine, loadModel, StableDiffusionError, textToImage, type WorkerEvent } from '../../src/index-web.ts';
-import { pocketRun } from './pocket-run.ts';
+import { pocketRun, shortRun } from './pocket-run.ts';
 
 const provider = new URLSearchParams(location.search).get('provider') === 'webgpu' ? 'webgpu' : 'wasm';
 const engineOptions = { provider, wasmPath: '/ort/', threads: 2 } as const;
 
+const readConfig = async (): Promise<string> => (await fetch('/pocket.yaml')).text();
+
 async function onPage(): Promise<unknown> {
-  const config = await (await fetch('/pocket.yaml')).text();
+  const config = await readConfig();
   const model = await loadModel('/pocket.safetensors', { engine: await createWebEngine(engineOptions), config });
   const began = performance.now();
-  for await (const event of textToImage(model, pocketRun)) {
+  for await (const event of textToImage(model, provider === 'webgpu' ? shortRun : pocketRun)) {
     if (event.kind !== 'result') continue;
     return { latents: [...event.latents.data], pixels: [...(event.images[0]?.image.data ?? [])], seconds: (performance.now() - began) / 1000 };
   }
@@ -26,7 +28,7 @@ async function inWorker(): Promise<unknown> {
   const shares: number[] = [];
   worker.onProgress(({ share }) => shares.push(share));
   const file = await (await fetch('/pocket.safetensors')).blob();
-  const facts = await worker.load({ file, ...engineOptions });
+  const facts = await worker.load({ file, config: await readConfig(), ...engineOptions });
   const events: WorkerEvent[] = [];
   // Ticks of the page's own clock while the worker computes.
   let ticks = 0;
@@ -50,7 +52,7 @@ async function inWorker(): Promise<unknown> {
 
 async function cancelled(): Promise<unknown> {
   const worker = startWorker();
-  await worker.load({ file: '/pocket.safetensors', ...engineOptions });
+  await worker.load({ file: '/pocket.safetensors', config: await readConfig(), ...engineOptions });
   const controller = new AbortController();
   let steps = 0;
   let code = 'none';

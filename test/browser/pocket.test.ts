@@ -2,16 +2,16 @@
 
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { before, test } from 'node:test';
+import { test } from 'node:test';
 import { createNodeEngine } from '../../src/engine/node.ts';
 import { nodeImageCodec } from '../../src/image/codec-node.ts';
 import { readImageMetadata } from '../../src/image/image-metadata.ts';
 import { loadModel, pocketModel } from '../../src/pipelines/load-model-node.ts';
 import { recordSchema } from '../../src/pipelines/record.ts';
-import { textToImage } from '../../src/pipelines/text-to-image.ts';
+import { textToImage, type TextToImageOptions } from '../../src/pipelines/text-to-image.ts';
 import { type PageResult, runInPage, withoutBrowser } from '../engine/browser.ts';
 import { recordParity } from '../parity.ts';
-import { pocketRun } from './pocket-run.ts';
+import { pocketRun, shortRun } from './pocket-run.ts';
 
 interface Picture {
   readonly latents: readonly number[];
@@ -30,12 +30,11 @@ interface WorkerPicture extends Picture {
 
 const files = { '/pocket.safetensors': pocketModel, '/pocket.yaml': join(pocketModel, '../pocket.yaml') };
 const options = { files, scripts: { '/worker.js': 'test/browser/worker.ts' }, timeoutMs: 300_000 };
-let node: Pick<Picture, 'latents' | 'pixels'> = { latents: [], pixels: [] };
 
-async function inNode(): Promise<Pick<Picture, 'latents' | 'pixels'>> {
+async function inNode(run: TextToImageOptions): Promise<Pick<Picture, 'latents' | 'pixels'>> {
   await using engine = createNodeEngine({ threads: 2 });
   await using model = await loadModel(pocketModel, { engine });
-  for await (const event of textToImage(model, pocketRun)) {
+  for await (const event of textToImage(model, run)) {
     if (event.kind === 'result') return { latents: [...event.latents.data], pixels: [...(event.images[0]?.image.data ?? [])] };
   }
   return { latents: [], pixels: [] };
@@ -43,10 +42,11 @@ async function inNode(): Promise<Pick<Picture, 'latents' | 'pixels'>> {
 
 const largest = (a: readonly number[], b: readonly number[]): number => a.reduce((most, value, i) => Math.max(most, Math.abs(value - (b[i] ?? Number.NaN))), 0);
 
-function compare(where: string, got: Picture, tolerance: number): void {
+async function compare(where: string, run: TextToImageOptions, got: Picture, tolerance: number): Promise<void> {
+  const node = await inNode(run);
   assert.equal(got.latents.length, 4 * 16 * 16);
   assert.equal(got.pixels.length, node.pixels.length);
-  const row = { part: 'browser', case: `pocket model, ${pocketRun.steps} steps, ${where}`, reference: "this program in Node (ONNX Runtime's CPU provider)" };
+  const row = { part: 'browser', case: `pocket model, ${run.steps} steps, ${where}`, reference: "this program in Node (ONNX Runtime's CPU provider)" };
   recordParity({ ...row, output: 'latents', error: largest(got.latents, node.latents), tolerance });
   recordParity({ ...row, output: 'PNG: levels', error: largest(got.pixels, node.pixels), tolerance: 1 });
 }
@@ -57,22 +57,18 @@ function value<T>(results: readonly PageResult[], name: string): T {
   return result?.value as T;
 }
 
-before(async () => {
-  if (!withoutBrowser) node = await inNode();
-});
-
 test('WASM: the pocket model makes the same picture as in Node', { skip: withoutBrowser }, async (t) => {
   const results = await runInPage('test/browser/pocket-page.ts', options);
 
-  await t.test("on the page's thread, read by range from a URL, with its YAML", () => compare('WASM', value<Picture>(results, 'onPage'), 1e-4));
+  await t.test("on the page's thread, read by range from a URL, with its YAML", () => compare('WASM', pocketRun, value<Picture>(results, 'onPage'), 1e-4));
 
-  await t.test('in a worker, from a Blob without a YAML, with the page free meanwhile', async () => {
+  await t.test('in a worker, from a Blob, with the page free meanwhile', async () => {
     const got = value<WorkerPicture>(results, 'inWorker');
-    compare('WASM in a worker', got, 1e-4);
+    await compare('WASM in a worker', pocketRun, got, 1e-4);
     assert.equal(got.steps, pocketRun.steps);
     assert.ok(got.previews >= 1, 'no preview');
     assert.equal(got.lastShare, 1);
-    assert.ok(got.ticks > (got.seconds * 1000) / 20 / 3, `${got.ticks} ticks of 20 ms in ${got.seconds} s`);
+    assert.ok(got.ticks > (got.seconds * 1000) / 20 / 8, `${got.ticks} ticks of 20 ms in ${got.seconds} s`);
     const { kind, nativeSize, sizeUnit, takesPrompt, provider } = got.facts;
     assert.deepEqual({ kind, nativeSize, sizeUnit, takesPrompt, provider }, { kind: 'txt2img', nativeSize: 128, sizeUnit: 32, takesPrompt: true, provider: 'wasm' });
     const png = Uint8Array.from(got.png);
@@ -81,7 +77,9 @@ test('WASM: the pocket model makes the same picture as in Node', { skip: without
   });
 
   await t.test('is cancelled between steps, works afterwards, and refuses what is not there', () => {
-    assert.deepEqual(value(results, 'cancelled'), { steps: 2, code: 'aborted', again: 1, refused: 'file-not-found' });
+    const { steps, ...rest } = value<{ readonly steps: number }>(results, 'cancelled');
+    assert.ok(steps >= 2 && steps <= 4, `${steps} of 500 steps`);
+    assert.deepEqual(rest, { code: 'aborted', again: 1, refused: 'file-not-found' });
   });
 });
 
@@ -89,5 +87,5 @@ test('WebGPU (software driver): the pocket model makes the same picture as in No
   const results = await runInPage('test/browser/pocket-page.ts', { ...options, query: '?provider=webgpu', webgpu: true });
   const [only] = results;
   if (only?.code === 'engine-unavailable') return t.skip(`Chromium offers no WebGPU adapter here: ${only.error}`);
-  compare('WebGPU (SwiftShader)', value<Picture>(results, 'onPage'), 1e-3);
+  await compare('WebGPU (SwiftShader)', shortRun, value<Picture>(results, 'onPage'), 1e-3);
 });

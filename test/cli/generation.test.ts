@@ -169,13 +169,13 @@ test('the program itself, cold: a picture, and Ctrl-C leaves nothing behind', as
   assert.ok(existsSync(join(folder, 'outputs/txt2img-samples/samples/00000.png')));
 
   const child = startSd(['txt2img', 'a red apple', '--steps', '5000', '--output', 'out/apple.png', '--save-latents', 'out/l.safetensors', '--preview-file', 'out/preview.png'], folder);
-  let told = '';
-  child.stderr.on('data', (data) => (told += String(data)));
+  const told: string[] = [];
+  child.stderr.on('data', (data) => told.push(String(data)));
   const end = finished(child);
   // The first preview shows that it samples.
   while (!existsSync(join(folder, 'out/preview.png'))) await new Promise((resolve) => setTimeout(resolve, 100));
   child.kill('SIGINT');
   assert.deepEqual(await end, { code: 130, signal: null });
-  assert.match(told, /^sd: Interrupted\. \[aborted\]\n$/);
+  assert.match(told.join(''), /^sd: Interrupted\. \[aborted\]\n$/);
   assert.deepEqual(readdirSync(join(folder, 'out')), ['preview.png']);
 });

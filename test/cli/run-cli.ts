@@ -28,14 +28,14 @@ async function* bytesOf(text: string): AsyncGenerator<Uint8Array, void, void> {
 }
 
 export async function sd(words: readonly string[], setting: CliSetting = {}): Promise<CliResult> {
-  let out = '';
-  let err = '';
+  const out: string[] = [];
+  const err: string[] = [];
   const terminal = { isTerminal: setting.columns !== undefined, columns: setting.columns ?? 100 };
   const code = await runCli(
     words,
     {
-      out: { ...terminal, write: (text) => void (out += text) },
-      err: { ...terminal, write: (text) => void (err += text) },
+      out: { ...terminal, write: (text) => void out.push(text) },
+      err: { ...terminal, write: (text) => void err.push(text) },
       input: bytesOf(setting.input ?? ''),
       environment: setting.environment ?? {},
       signal: setting.signal ?? new AbortController().signal,
@@ -43,7 +43,7 @@ export async function sd(words: readonly string[], setting: CliSetting = {}): Pr
     },
     '1.2.3',
   );
-  return { code, out, err };
+  return { code, out: out.join(''), err: err.join('') };
 }
 
 /** A new folder that is gone after the test. */

@@ -32,6 +32,34 @@ function nearly(got: Tensor | undefined, want: ArrayLike<number>, tolerance: num
   }
 }
 
+/** softmax(q kᵀ / sqrt(width of a head)) v for each head, in float64. */
+function attended(q: Tensor<'float32'>, k: Tensor<'float32'>, v: Tensor<'float32'>, heads: number): number[] {
+  const [batch = 0, queries = 0, width = 0] = q.shape;
+  const keys = k.shape[1] ?? 0;
+  const head = width / heads;
+  const out = new Array<number>(batch * queries * width).fill(0);
+  const row = (tensor: Tensor<'float32'>, tokens: number, n: number, token: number, h: number): Float32Array => {
+    const start = (n * tokens + token) * width + h * head;
+    return tensor.data.subarray(start, start + head);
+  };
+  for (let n = 0; n < batch; n++) {
+    for (let h = 0; h < heads; h++) {
+      for (let i = 0; i < queries; i++) {
+        const query = row(q, queries, n, i, h);
+        const scores = Array.from({ length: keys }, (_, j) => row(k, keys, n, j, h).reduce((sum, value, c) => sum + value * (query[c] as number), 0) / Math.sqrt(head));
+        const most = Math.max(...scores);
+        const weights = scores.map((score) => Math.exp(score - most));
+        const total = weights.reduce((sum, weight) => sum + weight, 0);
+        for (const [j, weight] of weights.entries()) {
+          const value = row(v, keys, n, j, h);
+          for (let c = 0; c < head; c++) out[(n * queries + i) * width + h * head + c] = (out[(n * queries + i) * width + h * head + c] as number) + ((weight / total) * (value[c] as number));
+        }
+      }
+    }
+  }
+  return out;
+}
+
 async function rejects(work: Promise<unknown>, code: string): Promise<void> {
   const error: unknown = await work.then(() => undefined, (reason: unknown) => reason);
   const found = typeof error === 'object' && error !== null && 'code' in error ? error.code : String(error);
@@ -50,8 +78,8 @@ function smallNetwork(): { graph: Graph; weights: ReturnType<typeof memoryWeight
     });
     const [batch] = y.shape;
     const tokens = f.transpose(f.reshape(y, [batch as number, 8, -1]), [0, 2, 1]);
-    const attended = f.linear(f.attention(tokens, tokens, tokens, { heads: 2 }), p.get('out.weight', [8, 8]), p.get('conv.bias', [8]));
-    return { out: f.upsampleNearest(f.reshape(f.transpose(attended, [0, 2, 1]), y.shape), 2) };
+    const mixed = f.linear(f.attention(tokens, tokens, tokens, { heads: 2 }), p.get('out.weight', [8, 8]), p.get('conv.bias', [8]));
+    return { out: f.upsampleNearest(f.reshape(f.transpose(mixed, [0, 2, 1]), y.shape), 2) };
   });
   const tensors: [string, Shape][] = [['conv.weight', [8, 4, 3, 3]], ['conv.bias', [8]], ['norm.weight', [8]], ['norm.bias', [8]], ['out.weight', [8, 8]]];
   return { graph, weights: memoryWeights(new Map(tensors.map(([name, size], i) => [name, wave(size, i)]))) };
@@ -103,6 +131,20 @@ export const checks: readonly Check[] = [
       nearly(await runOne(engine, { x, ids }, (i) => f.gather(get(i, 'x'), get(i, 'ids'))), [0, 0.5, 20, -3, -1, -0.5, 0, 0.5, 20], 0);
       const rows = float32([3, 2], [1, 2, 3, 4, 5, 6]);
       nearly(await runOne(engine, { rows, ids }, (i) => f.scatterAdd(get(i, 'ids'), get(i, 'rows'), 2)), [3, 4, 6, 8], 0);
+    },
+  },
+  {
+    // More keys than a GPU's subgroup, one wide head, and heads of an odd width.
+    name: 'attention over many tokens',
+    run: async (engine) => {
+      for (const { heads, width, queries, keys } of [{ heads: 4, width: 64, queries: 40, keys: 77 }, { heads: 1, width: 192, queries: 33, keys: 33 }, { heads: 8, width: 96, queries: 256, keys: 50 }]) {
+        const [q, k, v] = [wave([2, queries, width]), wave([2, keys, width], 1), wave([2, keys, width], 2)];
+        const graph = trace({ q: { dtype: 'float32', shape: q.shape }, k: { dtype: 'float32', shape: k.shape }, v: { dtype: 'float32', shape: v.shape } }, (i) => ({ out: f.attention(i.q, i.k, i.v, { heads }) }));
+        const program = await engine.compile(graph, none);
+        const { out } = await program.run({ q, k, v });
+        nearly(out, attended(q, k, v, heads), 2e-5);
+        await program.dispose();
+      }
     },
   },
   {

@@ -9,6 +9,7 @@ import { choice, flag, text, UsageError } from '../options.ts';
 import { createStopwatch } from '../stopwatch.ts';
 import type { DetectedNetwork } from '../../weights/detect.ts';
 import type { PartName } from '../../weights/network-weights.ts';
+import type { WeightSource } from '../../weights/weight-source.ts';
 
 const options = {
   model: text(['--model', '--ckpt', '-m'], 'PATH', 'weights of one network, or a whole checkpoint or diffusers folder with --part'),
@@ -30,10 +31,12 @@ async function openNamedNetwork(path: string, configPath: string | undefined, pa
   if (await isThere(join(path, 'model_index.json'))) {
     if (part === undefined) throw new UsageError(`${path} is a whole model. Choose one network with --part.`);
     const { parts, config, safety_config, label } = await openCheckpointAt(path);
-    const network = { unet: config.unet_config, first_stage: config.first_stage_config, cond_stage: config.cond_stage_config, safety: safety_config }[part];
     const source = parts[part];
-    if (!source || network === undefined || network === null || network === 'first_stage') throw new StableDiffusionError('invalid-argument', `${label} has no network ${part} of its own.`);
-    return { config: network, source, layout: 'diffusers', prefix: '', assumed: [] };
+    await Promise.all(Object.values<WeightSource>({ ...parts }).map((other) => (other === source ? undefined : other.close())));
+    const network = { unet: config.unet_config, first_stage: config.first_stage_config, cond_stage: config.cond_stage_config, safety: safety_config }[part];
+    if (source && network !== undefined && network !== null && network !== 'first_stage') return { config: network, source, layout: 'diffusers', prefix: '', assumed: [] };
+    await source?.close();
+    throw new StableDiffusionError('invalid-argument', `${label} has no network ${part} of its own.`);
   }
   const chosen = configPath ?? (await configBeside(path));
   const config = chosen === undefined ? undefined : await readConfigFile(chosen);

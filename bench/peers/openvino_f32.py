@@ -1,0 +1,82 @@
+"""One side of the benchmarks: OpenVINO on the CPU, held to float32.
+
+python bench/peers/openvino_f32.py --part unet|vae|text --file CHECKPOINT.safetensors --cache FOLDER --size 512 --runs 3 --threads 2
+
+The network is converted from PyTorch once, with fixed sizes (OpenVINO's fastest form), and kept in the cache folder; `load` is the time to
+read and compile the converted network. The conversion itself is reported as `convert`.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--part", required=True)
+parser.add_argument("--file", required=True)
+parser.add_argument("--cache", required=True)
+parser.add_argument("--size", type=int, default=512)
+parser.add_argument("--runs", type=int, default=3)
+parser.add_argument("--threads", type=int, default=2)
+parser.add_argument("--convert", action="store_true", help="convert only")
+args = parser.parse_args()
+
+import openvino as ov  # noqa: E402
+
+converted = os.path.join(args.cache, f"{args.part}-{args.size}-{os.path.basename(args.file)}.xml")
+
+
+def convert():
+    import torch
+
+    import sd_v1
+
+    model = sd_v1.load(args.part, args.file)
+    given = sd_v1.inputs(args.part, args.size)
+    run = sd_v1.function(args.part, model)
+
+    class Network(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = model
+
+        def forward(self, *values):
+            return run(*values)
+
+    with torch.no_grad():
+        network = ov.convert_model(Network(), example_input=tuple(given.values()), input=[tuple(value.shape) for value in given.values()])
+    os.makedirs(args.cache, exist_ok=True)
+    ov.save_model(network, converted, compress_to_fp16=False)
+
+
+if args.convert:
+    convert()
+    sys.exit()
+
+result = {"side": "OpenVINO f32", "version": f"openvino {ov.__version__.split('-')[0]}"}
+if not os.path.exists(converted):
+    # In a process of its own, so that its memory is not counted.
+    start = time.perf_counter()
+    subprocess.run([sys.executable, *sys.argv, "--convert"], check=True, stdout=sys.stderr)
+    result["convert"] = time.perf_counter() - start
+
+start = time.perf_counter()
+core = ov.Core()
+compiled = core.compile_model(core.read_model(converted), "CPU", {
+    "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": args.threads, "PERFORMANCE_HINT": "LATENCY", "EXECUTION_MODE_HINT": "ACCURACY", "ENABLE_CPU_PINNING": False,
+})
+result["load"] = time.perf_counter() - start
+
+import torch  # noqa: E402
+
+import sd_v1  # noqa: E402
+
+given = [value.numpy() for value in sd_v1.inputs(args.part, args.size).values()]
+request = compiled.create_infer_request()
+result["runs"] = []
+for _ in range(args.runs):
+    start = time.perf_counter()
+    output = request.infer(given)[0]
+    result["runs"].append(time.perf_counter() - start)
+sd_v1.report(result, torch.from_numpy(output))

@@ -1,0 +1,161 @@
+/** Takes a job in: what was left open is decided (model, size, seeds), limits are checked, and it goes into the queue. */
+
+import { randomUUID } from 'node:crypto';
+import { namedSampling } from '../diffusion/sampler-names.ts';
+import { StableDiffusionError } from '../errors.ts';
+import type { NoiseConvention } from '../random/noise-source.ts';
+import type { ServerContext } from './context.ts';
+import { atField, invalidField } from './http/problem.ts';
+import { type Job, type JobRequest, jobRequestSchema, type NewJob } from './job.ts';
+
+/** A job as a caller describes it; what is undefined is decided here. */
+export interface JobDraft {
+  readonly kind: JobRequest['kind'];
+  readonly model?: string | undefined;
+  readonly prompt: string;
+  readonly negativePrompt?: string | undefined;
+  /** Negative or undefined: any. */
+  readonly seed?: number | undefined;
+  readonly subseed?: number | undefined;
+  readonly subseedStrength?: number | undefined;
+  readonly batchSize?: number | undefined;
+  readonly iterations?: number | undefined;
+  readonly width?: number | undefined;
+  readonly height?: number | undefined;
+  readonly steps?: number | undefined;
+  readonly sampler?: string | undefined;
+  readonly schedule?: string | undefined;
+  readonly guidanceScale?: number | undefined;
+  readonly noise?: NoiseConvention | undefined;
+  readonly strength?: number | undefined;
+  /** Ids in the store. */
+  readonly image?: string | undefined;
+  readonly mask?: string | undefined;
+  readonly hires?: (Omit<NonNullable<JobRequest['hires']>, 'width' | 'height'> & { readonly scale: number; readonly width?: number; readonly height?: number }) | undefined;
+  readonly format?: JobRequest['format'] | undefined;
+  readonly previews?: number | undefined;
+  readonly rest?: Partial<Pick<JobRequest, 'clipSkip' | 'eta' | 'churn' | 'seedResizeFrom' | 'seedDelta' | 'resizeMode' | 'inpaint' | 'imageGuidanceScale' | 'scheduler'>>;
+}
+
+/** Names of the fields in the caller's API, for errors. */
+export type FieldNames = Partial<Record<keyof JobDraft, string>>;
+
+export interface Submission extends Pick<NewJob, 'owner' | 'source' | 'priority'> {
+  readonly draft: JobDraft;
+  readonly fields?: FieldNames;
+  /** Made from what the caller gives to send a request twice without having it done twice. */
+  readonly id?: string;
+}
+
+/** Seeds are drawn from A1111's range. */
+const seedLimit = 2 ** 32 - 1;
+
+/** A1111's extra networks, `<lora:name:1>`: there are none here, and it leaves those it does not find out of the prompt. */
+const withoutExtraNetworks = (prompt: string): string => prompt.replace(/<(?:lora|lyco|hypernet):[^<>]{1,200}>/g, '');
+
+async function decide({ limits, models, catalog, random }: ServerContext, draft: JobDraft, fields: FieldNames): Promise<JobRequest> {
+  const at = (field: keyof JobDraft): readonly string[] => ['body', fields[field] ?? field];
+  const within = (field: keyof JobDraft, value: number, least: number, most: number): number => {
+    if (Number.isInteger(value) && value >= least && value <= most) return value;
+    throw invalidField(at(field), `ensure this value is a whole number from ${least} to ${most}`);
+  };
+  const entry = await atField(at('model'), () => catalog.find(draft.model));
+  const { nativeSize, unit } = await models.facts(entry.name);
+  for (const field of ['prompt', 'negativePrompt'] as const) {
+    if ((draft[field] ?? '').length > limits.promptLength) throw invalidField(at(field), `ensure this value has at most ${limits.promptLength} characters`);
+  }
+  const batchSize = within('batchSize', draft.batchSize ?? 1, 1, limits.pictures);
+  const iterations = within('iterations', draft.iterations ?? 1, 1, limits.pictures);
+  if (batchSize * iterations > limits.pictures) throw invalidField(at('iterations'), `ensure that no more than ${limits.pictures} pictures are asked for at once`);
+  const steps = within('steps', draft.steps ?? 20, 1, limits.steps);
+  // Sides that the networks cannot make are cut to the next that they can.
+  const side = (field: 'width' | 'height', value: number): number => within(field, value, unit, 16384) - (value % unit);
+  const width = side('width', draft.width ?? nativeSize);
+  const height = side('height', draft.height ?? nativeSize);
+  const checkArea = (w: number, h: number): void => {
+    if (w * h > limits.pixels) throw invalidField(at('width'), `ensure that width times height is at most ${limits.pixels}`);
+  };
+  checkArea(width, height);
+  const sampler = draft.sampler ?? 'Euler a';
+  const noise = draft.noise ?? 'a1111-cpu';
+  const peer = noise === 'comfy' ? 'comfy' : noise.startsWith('a1111') ? 'a1111' : undefined;
+  await atField(at('sampler'), () => namedSampling(sampler, { peer }));
+  if (draft.schedule !== undefined) await atField(at('schedule'), () => namedSampling(sampler, { peer, schedule: draft.schedule }));
+  const finite = (field: keyof JobDraft, value: number, least: number, most: number): number => {
+    if (value >= least && value <= most) return value;
+    throw invalidField(at(field), `ensure this value is from ${least} to ${most}`);
+  };
+  const anySeed = (seed: number | undefined): number => {
+    if (seed === undefined || seed < 0) return random(seedLimit);
+    return seed;
+  };
+  const seed = within('seed', anySeed(draft.seed), 0, Number.MAX_SAFE_INTEGER - limits.pictures);
+  const subseed = within('subseed', anySeed(draft.subseed), 0, Number.MAX_SAFE_INTEGER - limits.pictures);
+  const subseedStrength = finite('subseedStrength', draft.subseedStrength ?? 0, 0, 1);
+  const count = batchSize * iterations;
+  const { hires } = draft;
+  const enlarged = hires && {
+    width: side('width', hires.width ?? Math.floor(width * hires.scale)), height: side('height', hires.height ?? Math.floor(height * hires.scale)),
+    steps: within('hires', hires.steps, 1, limits.steps), strength: finite('hires', hires.strength, 0, 1), upscaler: hires.upscaler, upscalerName: hires.upscalerName,
+  };
+  if (enlarged) checkArea(enlarged.width, enlarged.height);
+  const request: JobRequest = {
+    kind: draft.kind,
+    model: entry.name,
+    prompts: Array.from({ length: count }, () => withoutExtraNetworks(draft.prompt)),
+    negativePrompt: withoutExtraNetworks(draft.negativePrompt ?? ''),
+    seeds: Array.from({ length: count }, (_, i) => seed + (subseedStrength === 0 ? i : 0)),
+    subseeds: Array.from({ length: count }, (_, i) => subseed + i),
+    subseedStrength,
+    batchSize,
+    width,
+    height,
+    steps,
+    sampler,
+    guidanceScale: finite('guidanceScale', draft.guidanceScale ?? 7, -100, 100),
+    noise,
+    clipSkip: draft.rest?.clipSkip ?? 1,
+    format: draft.format ?? { type: 'png', quality: 90 },
+    previews: within('previews', draft.previews ?? 0, 0, 20),
+    ...(draft.schedule === undefined ? {} : { schedule: draft.schedule }),
+    ...(draft.strength === undefined ? {} : { strength: finite('strength', draft.strength, 0, 1) }),
+    ...(draft.image === undefined ? {} : { image: draft.image }),
+    ...(draft.mask === undefined ? {} : { mask: draft.mask }),
+    ...(enlarged ? { hires: enlarged } : {}),
+    ...draft.rest,
+  };
+  return jobRequestSchema.parse(request);
+}
+
+/** Accepts a job; it is in the queue when this returns. Throws `invalid-argument` and others at a field, `busy`, `not-found`. */
+export async function acceptJob(context: ServerContext, { owner, source, priority, draft, fields = {}, id = randomUUID() }: Submission): Promise<Job> {
+  const { queue, limits, metrics, watch } = context;
+  if (context.isStopping()) throw new StableDiffusionError('busy', 'The server is shutting down.', { details: { scope: 'shutdown' } });
+  const request = await decide(context, draft, fields);
+  try {
+    const job = await queue.add({ id, owner, source, priority, request }, limits);
+    metrics.accepted(source);
+    watch.track(job);
+    return job;
+  } catch (error) {
+    if (error instanceof StableDiffusionError && error.code === 'busy') metrics.refused(String(error.details['scope']));
+    throw error;
+  }
+}
+
+/** Waits for a job's pictures. A client that goes takes its job with it. Throws what the job failed with. */
+export async function awaitJob(context: ServerContext, job: Job, signal: AbortSignal): Promise<Job & { readonly result: NonNullable<Job['result']> }> {
+  const { watch, queue } = context;
+  let ended: Job;
+  try {
+    ended = await watch.finished(job, signal);
+  } catch (error) {
+    if (signal.aborted) await queue.cancel(job.id);
+    throw error;
+  }
+  const { result, error, state } = ended;
+  if (state === 'done' && result) return { ...ended, result };
+  if (state === 'cancelled') throw new StableDiffusionError('aborted', 'The job was cancelled.');
+  const code = (error?.code ?? 'engine-failed') as StableDiffusionError['code'];
+  throw new StableDiffusionError(code, error?.message ?? 'The job failed.');
+}

@@ -1,0 +1,43 @@
+/** ServerContext: what every route is given. */
+
+import type { FastifyBaseLogger } from 'fastify';
+import type { JobWatch } from './job-watch.ts';
+import type { Limits } from './limits.ts';
+import type { Metrics } from './metrics.ts';
+import type { ModelCatalog } from './models/model-catalog.ts';
+import type { ModelPool } from './models/model-pool.ts';
+import type { OptionsStore } from './options-store.ts';
+import type { JobQueue } from './queue/queue.ts';
+import type { BlobStore } from './store/blob-store.ts';
+import type { LinkSigner } from './store/signed-link.ts';
+
+/** What the operator decides. */
+export interface ServerPolicy {
+  /** Run the safety checker where a checkpoint has one. */
+  readonly safety: boolean;
+  /** Write the invisible watermark into pictures that are large enough. */
+  readonly watermark: boolean;
+  /** Fetch initial pictures from URLs of the public internet. */
+  readonly fetchUrls: boolean;
+}
+
+export interface ServerContext {
+  readonly queue: JobQueue;
+  readonly store: BlobStore;
+  readonly catalog: ModelCatalog;
+  readonly models: ModelPool;
+  readonly watch: JobWatch;
+  readonly options: OptionsStore;
+  readonly links: LinkSigner;
+  readonly metrics: Metrics;
+  readonly limits: Limits;
+  readonly policy: ServerPolicy;
+  readonly log: FastifyBaseLogger;
+  readonly version: string;
+  /** True once the server is told to stop. */
+  readonly isStopping: () => boolean;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  /** A whole number from 0 to below `limit`. */
+  readonly random: (limit: number) => number;
+}

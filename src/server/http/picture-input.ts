@@ -1,0 +1,30 @@
+/** Pictures in requests: base64, data URLs, ids of the store, and URLs where the operator allows them. Never a path. */
+
+import { StableDiffusionError } from '../../errors.ts';
+import { nodeImageCodec } from '../../image/codec-node.ts';
+import type { ServerContext } from '../context.ts';
+import { blobIdSchema } from '../store/blob-store.ts';
+import { fetchPicture } from './fetch-picture.ts';
+
+/** The bytes that a text stands for. Throws `invalid-argument`, `not-found`, `forbidden`, `too-large`, `network`. */
+export async function readPicture(context: ServerContext, text: string, signal?: AbortSignal): Promise<Uint8Array> {
+  if (/^https?:\/\//i.test(text)) {
+    if (!context.policy.fetchUrls) throw new StableDiffusionError('forbidden', 'This server does not fetch pictures from URLs. Send the picture itself, as base64.');
+    return fetchPicture(text, { maxBytes: context.limits.bodyBytes, ...(signal ? { signal } : {}) });
+  }
+  if (blobIdSchema.safeParse(text).success) {
+    const bytes = await context.store.get(text);
+    if (!bytes) throw new StableDiffusionError('not-found', 'There is no picture with this id.');
+    return bytes;
+  }
+  const data = text.startsWith('data:') ? text.slice(text.indexOf(',') + 1) : text;
+  const bytes = new Uint8Array(Buffer.from(data, 'base64'));
+  if (bytes.length === 0) throw new StableDiffusionError('invalid-argument', 'Invalid encoded image: a picture is base64, with or without "data:image/png;base64," before it.');
+  return bytes;
+}
+
+/** Checks that bytes are a picture within the limits, which decodes, and stores them. Gives the id. Throws `file-corrupt`, `file-unsupported`, `too-large`. */
+export async function storePicture(context: ServerContext, bytes: Uint8Array): Promise<string> {
+  await nodeImageCodec.decode(bytes, { maxPixels: context.limits.inputPixels });
+  return context.store.put(bytes);
+}

@@ -1,0 +1,67 @@
+/** Route: one path of the server with its schemas, from which requests are checked and the OpenAPI document is made. */
+
+import type { FastifyRequest } from 'fastify';
+import type { z } from 'zod';
+import type { ServerContext } from '../context.ts';
+import type { Flavour } from './problem-shapes.ts';
+
+/** A part of a form: a field's text, or a file. */
+export type FormPart = { readonly name: string; readonly text: string } | { readonly name: string; readonly bytes: Uint8Array };
+
+export interface RouteRequest<B, Q, P> {
+  readonly body: B;
+  readonly query: Q;
+  readonly params: P;
+  /** Whose key it is. */
+  readonly owner: string;
+  /** Fires when the client has gone. */
+  readonly signal: AbortSignal;
+  /** `http://host:port` as the client sees it. */
+  readonly origin: string;
+  readonly raw: FastifyRequest;
+}
+
+export interface ServerEvent {
+  readonly event?: string;
+  readonly id?: string;
+  readonly data: unknown;
+}
+
+export type Answer =
+  | { readonly json: unknown; readonly status?: number; readonly headers?: Readonly<Record<string, string>> }
+  | { readonly bytes: Uint8Array; readonly mediaType: string; readonly headers?: Readonly<Record<string, string>> }
+  /** Server-sent events, until the iterator ends or the client goes. */
+  | { readonly events: AsyncIterable<ServerEvent> };
+
+export interface RouteDefinition<B extends z.ZodType, Q extends z.ZodType, P extends z.ZodType> {
+  readonly method: 'GET' | 'POST' | 'DELETE';
+  /** `/api/v1/jobs/:id` */
+  readonly path: string;
+  readonly summary: string;
+  readonly flavour: Flavour;
+  readonly body?: B;
+  readonly query?: Q;
+  readonly params?: P;
+  /** What it answers, for the document. */
+  readonly response?: z.ZodType;
+  /** What it answers that is not JSON. */
+  readonly responseType?: string;
+  readonly status?: number;
+  /** The body may be a form, whose fields and files the body schema then sees. */
+  readonly form?: (parts: readonly FormPart[]) => unknown;
+  /** Answered without a key. */
+  readonly open?: boolean;
+  readonly handle: (context: ServerContext, request: RouteRequest<z.output<B>, z.output<Q>, z.output<P>>) => Promise<Answer>;
+}
+
+/** A route whose types have been checked against its own schemas, for the table of all. */
+export interface Route extends Omit<RouteDefinition<z.ZodType, z.ZodType, z.ZodType>, 'handle'> {
+  readonly handle: (context: ServerContext, request: RouteRequest<unknown, unknown, unknown>) => Promise<Answer>;
+}
+
+export function defineRoute<B extends z.ZodType = z.ZodUnknown, Q extends z.ZodType = z.ZodUnknown, P extends z.ZodType = z.ZodUnknown>(route: RouteDefinition<B, Q, P>): Route {
+  // The handler is only ever called with what its own schemas gave out.
+  return route as unknown as Route;
+}
+
+export const json = (value: unknown, status = 200): Answer => ({ json: value, status });

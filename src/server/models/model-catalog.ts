@@ -1,0 +1,124 @@
+/** ModelCatalog: the checkpoints that may be asked for, by name. Callers give names and never paths; paths stay in here. */
+
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { readdir, stat } from 'node:fs/promises';
+import { basename, extname, join, resolve } from 'node:path';
+import { StableDiffusionError } from '../../errors.ts';
+
+export interface CatalogModel {
+  /** The file's name without its ending. */
+  readonly name: string;
+  /** The file's name. */
+  readonly file: string;
+  /** A1111's title: the file's name, and the first ten digits of its hash once that is known. */
+  readonly title: string;
+  /** SHA-256 of the file, once it has been read; a folder has none. */
+  readonly sha256: string | null;
+}
+
+export interface ModelCatalog {
+  list(): readonly CatalogModel[];
+  /** By name, file name, title or hash; undefined means the default. Throws `not-found`. */
+  find(name: string | undefined): CatalogModel;
+  /** Where it lies: for loading only. */
+  pathOf(model: CatalogModel): string;
+  /** Looks at the folder again. */
+  refresh(): Promise<void>;
+  /** Reads a file whole to know its hash. */
+  hash(model: CatalogModel): Promise<string | null>;
+}
+
+export interface ModelCatalogOptions {
+  /** A checkpoint or diffusers folder that is always there, and the default. */
+  readonly model: string;
+  /** A folder of further ones. */
+  readonly folder?: string | undefined;
+}
+
+const endings = new Set(['.safetensors', '.ckpt']);
+
+interface Entry {
+  readonly name: string;
+  readonly file: string;
+  readonly path: string;
+}
+
+async function isFolderModel(path: string): Promise<boolean> {
+  return stat(join(path, 'model_index.json')).then((found) => found.isFile(), () => false);
+}
+
+async function scan(folder: string): Promise<Entry[]> {
+  const names = await readdir(folder).catch((cause: unknown) => {
+    throw new StableDiffusionError('file-not-found', `The folder of models ${folder} cannot be read.`, { cause });
+  });
+  const entries: Entry[] = [];
+  for (const file of names.sort()) {
+    if (file.startsWith('.')) continue;
+    const path = join(folder, file);
+    if (endings.has(extname(file).toLowerCase())) entries.push({ name: basename(file, extname(file)), file, path });
+    else if (await isFolderModel(path)) entries.push({ name: file, file, path });
+  }
+  return entries;
+}
+
+function sha256Of(path: string): Promise<string> {
+  return new Promise((resolveHash, reject) => {
+    const hash = createHash('sha256');
+    createReadStream(path, { highWaterMark: 2 ** 20 }).on('data', (chunk) => hash.update(chunk)).on('error', reject).on('end', () => resolveHash(hash.digest('hex')));
+  });
+}
+
+/** Throws `file-not-found`. */
+export async function openModelCatalog({ model, folder }: ModelCatalogOptions): Promise<ModelCatalog> {
+  const first = resolve(model);
+  const found = await stat(first).catch((cause: unknown) => {
+    throw new StableDiffusionError('file-not-found', `The model ${model} is not there.`, { cause });
+  });
+  const own: Entry = { name: found.isFile() ? basename(first, extname(first)) : basename(first), file: basename(first), path: first };
+  let entries: readonly Entry[] = [own];
+  const hashes = new Map<string, Promise<string | null>>();
+  const known = new Map<string, string>();
+  const view = ({ name, file, path }: Entry): CatalogModel => {
+    const sha256 = known.get(path) ?? null;
+    return { name, file, sha256, title: sha256 ? `${file} [${sha256.slice(0, 10)}]` : file };
+  };
+  const entryOf = (wanted: CatalogModel): Entry => entries.find(({ name }) => name === wanted.name) ?? own;
+  const catalog: ModelCatalog = {
+    list: () => entries.map(view),
+    find(name) {
+      if (name === undefined || name === '') return view(own);
+      const wanted = name.replace(/ \[[0-9a-f]+\]$/, '');
+      const match = entries.find((entry) => [entry.name, entry.file].includes(wanted) || (known.has(entry.path) && [known.get(entry.path), known.get(entry.path)?.slice(0, 10)].includes(name)));
+      if (match) return view(match);
+      throw new StableDiffusionError('not-found', `There is no model ${JSON.stringify(name.slice(0, 200))}. There are: ${entries.map((entry) => entry.name).join(', ')}.`);
+    },
+    pathOf: (wanted) => entryOf(wanted).path,
+    async refresh() {
+      const others = folder === undefined ? [] : (await scan(resolve(folder))).filter(({ path }) => path !== first);
+      const taken = new Set([own.name]);
+      // Of two with the same name (a.ckpt, a.safetensors) the later goes by its file name.
+      entries = [own, ...others.map((entry): Entry => {
+        const name = taken.has(entry.name) ? entry.file : entry.name;
+        taken.add(name);
+        return { ...entry, name };
+      })];
+    },
+    hash(wanted) {
+      const { path } = entryOf(wanted);
+      const pending = hashes.get(path);
+      if (pending) return pending;
+      const work = stat(path).then(async (file) => {
+        if (!file.isFile()) return null;
+        const sha256 = await sha256Of(path);
+        known.set(path, sha256);
+        return sha256;
+      });
+      hashes.set(path, work);
+      work.catch(() => hashes.delete(path));
+      return work;
+    },
+  };
+  await catalog.refresh();
+  return catalog;
+}

@@ -1,0 +1,97 @@
+/** ModelPool: models that are loaded, at most so many; the one that was used longest ago goes when another is wanted. */
+
+import type { Model } from '../../pipelines/model.ts';
+import type { CatalogModel, ModelCatalog } from './model-catalog.ts';
+
+/** What must be known of a model before a job for it is accepted. */
+export interface ModelFacts {
+  /** Side of the pictures it was made for, pixels. */
+  readonly nativeSize: number;
+  /** Sides must be multiples of this. */
+  readonly unit: number;
+  readonly hasSafetyChecker: boolean;
+}
+
+export interface LoadedModel {
+  readonly model: Model;
+  readonly entry: CatalogModel;
+  /** Call it when done with the model. */
+  release(): void;
+}
+
+export interface ModelPool {
+  /** A model to work with; loads it where it is not. Errors as `loadModel`. */
+  acquire(name: string): Promise<LoadedModel>;
+  facts(name: string): Promise<ModelFacts>;
+  loaded(): readonly string[];
+  close(): Promise<void>;
+}
+
+export interface ModelPoolOptions {
+  readonly catalog: ModelCatalog;
+  readonly load: (path: string) => Promise<Model>;
+  /** How many are kept. Default 2. */
+  readonly capacity?: number;
+}
+
+interface Slot {
+  readonly model: Promise<Model>;
+  users: number;
+  lastUse: number;
+}
+
+export function createModelPool({ catalog, load, capacity = 2 }: ModelPoolOptions): ModelPool {
+  const slots = new Map<string, Slot>();
+  const known = new Map<string, ModelFacts>();
+  let uses = 0;
+  const drop = async (path: string, slot: Slot): Promise<void> => {
+    slots.delete(path);
+    await slot.model.then((model) => model.dispose(), () => {});
+  };
+  const makeRoom = async (): Promise<void> => {
+    const idle = [...slots].filter(([, slot]) => slot.users === 0).sort(([, a], [, b]) => a.lastUse - b.lastUse);
+    for (const [path, slot] of idle.slice(0, Math.max(0, slots.size - capacity))) await drop(path, slot);
+  };
+  const acquire = async (name: string): Promise<LoadedModel> => {
+    const entry = catalog.find(name);
+    const path = catalog.pathOf(entry);
+    const slot = slots.get(path) ?? { model: load(path), users: 0, lastUse: 0 };
+    slots.set(path, slot);
+    slot.users++;
+    slot.lastUse = ++uses;
+    try {
+      const model = await slot.model;
+      await makeRoom();
+      let released = false;
+      return {
+        model,
+        entry,
+        release: () => {
+          if (!released) slot.users--;
+          released = true;
+        },
+      };
+    } catch (error) {
+      slot.users--;
+      if (slots.get(path) === slot) slots.delete(path);
+      throw error;
+    }
+  };
+  return {
+    acquire,
+    async facts(name) {
+      const { name: key } = catalog.find(name);
+      const found = known.get(key);
+      if (found) return found;
+      const { model, release } = await acquire(name);
+      const facts = { nativeSize: model.nativeSize, unit: model.downsampling * model.latentUnit, hasSafetyChecker: model.networkConfig('safety') !== undefined };
+      release();
+      known.set(key, facts);
+      return facts;
+    },
+    loaded: () => [...slots.keys()].flatMap((path) => catalog.list().filter((entry) => catalog.pathOf(entry) === path).map(({ name }) => name)),
+    async close() {
+      for (const [path, slot] of [...slots]) await drop(path, slot);
+    },
+  };
+}

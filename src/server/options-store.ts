@@ -1,0 +1,39 @@
+/** OptionsStore: what each caller has set by A1111's `options`. Kept in a file, so that a restart does not change what is made. */
+
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+
+export type OptionValue = string | number | boolean | null | readonly unknown[];
+export type OptionValues = Readonly<Record<string, OptionValue>>;
+
+export interface OptionsStore {
+  /** What the caller has changed. */
+  get(owner: string): OptionValues;
+  set(owner: string, changes: OptionValues): Promise<void>;
+}
+
+/** Opens or begins the file; one that cannot be read is begun anew. Without a path nothing is kept. */
+export async function openOptionsStore(path?: string): Promise<OptionsStore> {
+  const byOwner = new Map<string, OptionValues>();
+  const text = path === undefined ? undefined : await readFile(path, 'utf8').catch(() => undefined);
+  try {
+    for (const [owner, values] of Object.entries(JSON.parse(text ?? '{}') as Record<string, OptionValues>)) byOwner.set(owner, values);
+  } catch {
+    // begun anew
+  }
+  let last: Promise<void> = Promise.resolve();
+  const save = async (): Promise<void> => {
+    if (path === undefined) return;
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(`${path}.new`, JSON.stringify(Object.fromEntries(byOwner)), { mode: 0o600 });
+    await rename(`${path}.new`, path);
+  };
+  return {
+    get: (owner) => byOwner.get(owner) ?? {},
+    set(owner, changes) {
+      byOwner.set(owner, { ...byOwner.get(owner), ...changes });
+      last = last.then(save, save);
+      return last;
+    },
+  };
+}

@@ -1,0 +1,93 @@
+/** POST /sdapi/v1/extra-single-image and extra-batch-images: enlarging by plain resampling. */
+
+import { z } from 'zod';
+import { nodeImageCodec } from '../../../image/codec-node.ts';
+import { flatten } from '../../../image/image.ts';
+import { readImageMetadata } from '../../../image/image-metadata.ts';
+import type { ServerContext } from '../../context.ts';
+import { atField, invalidField } from '../../http/problem.ts';
+import { readPicture } from '../../http/picture-input.ts';
+import { defineRoute, json } from '../../http/route.ts';
+import { enlargeOffThread } from '../../run/enlarge.ts';
+import { boolean, float, integer, text } from './pydantic.ts';
+import { upscalerNames } from './upscaler-table.ts';
+
+const extrasFields = {
+  resize_mode: integer(),
+  show_extras_results: boolean(),
+  gfpgan_visibility: float(),
+  codeformer_visibility: float(),
+  codeformer_weight: float(),
+  upscaling_resize: float(),
+  upscaling_resize_w: integer(),
+  upscaling_resize_h: integer(),
+  upscaling_crop: boolean(),
+  upscaler_1: text(),
+  upscaler_2: text(),
+  extras_upscaler_2_visibility: float(),
+  upscale_first: boolean(),
+};
+
+const singleBody = z.object({ ...extrasFields, image: z.string() });
+const batchBody = z.object({ ...extrasFields, imageList: z.array(z.object({ data: z.string(), name: z.string() })) });
+type Extras = Omit<z.output<typeof singleBody>, 'image'>;
+
+/** The size that is wanted of a picture. */
+function sizeOf(body: Extras, width: number, height: number): { readonly width: number; readonly height: number; readonly crop: boolean } {
+  if (body.resize_mode !== null && body.resize_mode !== 0 && body.resize_mode !== 1) throw invalidField(['body', 'resize_mode'], 'unexpected value; permitted: 0, 1');
+  if (body.resize_mode === 1) {
+    const [w, h] = [body.upscaling_resize_w ?? 512, body.upscaling_resize_h ?? 512];
+    if (w < 1 || h < 1) throw invalidField(['body', w < 1 ? 'upscaling_resize_w' : 'upscaling_resize_h'], 'ensure this value is greater than or equal to 1');
+    if (body.upscaling_crop ?? true) return { width: w, height: h, crop: true };
+    const scale = Math.max(w / width, h / height);
+    return { width: Math.round(width * scale), height: Math.round(height * scale), crop: false };
+  }
+  const scale = body.upscaling_resize ?? 2;
+  if (!(scale > 0)) throw invalidField(['body', 'upscaling_resize'], 'ensure this value is greater than 0');
+  return { width: Math.max(1, Math.floor(width * scale)), height: Math.max(1, Math.floor(height * scale)), crop: false };
+}
+
+async function enlarge(context: ServerContext, body: Extras, encoded: string, where: readonly (string | number)[], signal: AbortSignal): Promise<string> {
+  const { limits } = context;
+  const bytes = await atField(where, () => readPicture(context, encoded.trim(), signal));
+  const image = flatten(await atField(where, () => nodeImageCodec.decode(bytes, { maxPixels: limits.inputPixels })));
+  const name = body.upscaler_1 ?? 'None';
+  if (!Object.hasOwn(upscalerNames, name)) throw invalidField(['body', 'upscaler_1'], `could not find upscaler named ${name.slice(0, 100)}`);
+  // A1111's "None" leaves the picture as it is.
+  const wanted = name === 'None' ? { width: image.width, height: image.height, crop: false } : sizeOf(body, image.width, image.height);
+  if (wanted.width * wanted.height > limits.inputPixels) throw invalidField(['body', 'upscaling_resize'], `the picture would have more than the ${limits.inputPixels} pixels allowed`);
+  const larger = await enlargeOffThread(image, { ...wanted, filter: upscalerNames[name] ?? 'lanczos' });
+  const { parameters } = readImageMetadata(bytes);
+  const file = await nodeImageCodec.encode(larger, { format: 'png', ...(parameters === undefined ? {} : { metadata: { parameters } }) });
+  return Buffer.from(file).toString('base64');
+}
+
+const htmlInfo = (name: string | null): string => `<div class='info'><p>Upscaler: ${upscalerNames[name ?? 'None'] ? (name ?? 'None') : 'None'}</p></div>`;
+
+export const extraSingleImage = defineRoute({
+  method: 'POST',
+  path: '/sdapi/v1/extra-single-image',
+  summary: 'Enlarges a picture',
+  flavour: 'a1111',
+  body: singleBody,
+  response: z.object({ html_info: z.string(), image: z.string() }),
+  async handle(context, { body, signal }) {
+    const image = await enlarge(context, body, body.image, ['body', 'image'], signal);
+    return json({ html_info: htmlInfo(body.upscaler_1), image });
+  },
+});
+
+export const extraBatchImages = defineRoute({
+  method: 'POST',
+  path: '/sdapi/v1/extra-batch-images',
+  summary: 'Enlarges several pictures',
+  flavour: 'a1111',
+  body: batchBody,
+  response: z.object({ html_info: z.string(), images: z.array(z.string()) }),
+  async handle(context, { body, signal }) {
+    if (body.imageList.length > context.limits.pictures) throw invalidField(['body', 'imageList'], `ensure that there are no more than ${context.limits.pictures} pictures`);
+    const images: string[] = [];
+    for (const [i, { data }] of body.imageList.entries()) images.push(await enlarge(context, body, data, ['body', 'imageList', i], signal));
+    return json({ html_info: htmlInfo(body.upscaler_1), images });
+  },
+});

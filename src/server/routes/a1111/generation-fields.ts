@@ -1,0 +1,94 @@
+/** The fields of txt2img and img2img (modules/api/models.py of A1111 v1.10.1). Every one may be left out or null; others are ignored. */
+
+import { z } from 'zod';
+import { boolean, dict, float, integer, list, text } from './pydantic.ts';
+
+const shared = {
+  prompt: text(),
+  negative_prompt: text(),
+  styles: list(),
+  seed: integer(),
+  subseed: integer(),
+  subseed_strength: float(),
+  seed_resize_from_h: integer(),
+  seed_resize_from_w: integer(),
+  sampler_name: text(),
+  scheduler: text(),
+  batch_size: integer(),
+  n_iter: integer(),
+  steps: integer(),
+  cfg_scale: float(),
+  width: integer(),
+  height: integer(),
+  restore_faces: boolean(),
+  tiling: boolean(),
+  do_not_save_samples: boolean(),
+  do_not_save_grid: boolean(),
+  eta: float(),
+  denoising_strength: float(),
+  s_min_uncond: float(),
+  s_churn: float(),
+  s_tmax: float(),
+  s_tmin: float(),
+  s_noise: float(),
+  override_settings: dict(),
+  override_settings_restore_afterwards: boolean(),
+  refiner_checkpoint: text(),
+  refiner_switch_at: float(),
+  disable_extra_networks: boolean(),
+  firstpass_image: text(),
+  comments: dict(),
+  sampler_index: text(),
+  script_name: text(),
+  script_args: list(),
+  send_images: boolean(),
+  save_images: boolean(),
+  alwayson_scripts: dict(),
+  force_task_id: text(),
+  infotext: text(),
+};
+
+export const textToImageFields = z.object({
+  ...shared,
+  enable_hr: boolean(),
+  firstphase_width: integer(),
+  firstphase_height: integer(),
+  hr_scale: float(),
+  hr_upscaler: text(),
+  hr_second_pass_steps: integer(),
+  hr_resize_x: integer(),
+  hr_resize_y: integer(),
+  hr_checkpoint_name: text(),
+  hr_sampler_name: text(),
+  hr_scheduler: text(),
+  hr_prompt: text(),
+  hr_negative_prompt: text(),
+});
+
+const maskFile = text();
+
+export const imageToImageFields = z.object({
+  ...shared,
+  init_images: z.preprocess((value) => value ?? null, z.array(z.string()).nullable()),
+  resize_mode: integer(),
+  image_cfg_scale: float(),
+  mask: maskFile,
+  mask_blur_x: integer(),
+  mask_blur_y: integer(),
+  mask_blur: integer(),
+  mask_round: boolean(),
+  inpainting_fill: integer(),
+  inpaint_full_res: boolean(),
+  inpaint_full_res_padding: integer(),
+  inpainting_mask_invert: integer(),
+  initial_noise_multiplier: float(),
+  latent_mask: text(),
+  include_init_images: boolean(),
+});
+
+export type TextToImageFields = z.output<typeof textToImageFields>;
+export type ImageToImageFields = z.output<typeof imageToImageFields>;
+/** What both have. */
+export type SharedFields = Pick<TextToImageFields, keyof typeof shared>;
+
+export const generationResponse = z.object({ images: z.array(z.string()), parameters: z.record(z.string(), z.unknown()), info: z.string() });

@@ -1,0 +1,143 @@
+/** What txt2img and img2img share: fields and options to a job, and a job to A1111's answer with its `info`. */
+
+import { StableDiffusionError } from '../../../errors.ts';
+import { namedSampling } from '../../../diffusion/sampler-names.ts';
+import { acceptJob, awaitJob, type FieldNames, type JobDraft } from '../../accept-job.ts';
+import type { ServerContext } from '../../context.ts';
+import { invalidField } from '../../http/problem.ts';
+import type { Answer, RouteRequest } from '../../http/route.ts';
+import { json } from '../../http/route.ts';
+import type { Job, JobResult } from '../../job.ts';
+import { checkOptions, currentModel, optionsOf } from './option-table.ts';
+import type { SharedFields } from './generation-fields.ts';
+import { noScripts } from './scripts.ts';
+
+export const fieldNames: FieldNames = {
+  model: 'override_settings', negativePrompt: 'negative_prompt', subseedStrength: 'subseed_strength', batchSize: 'batch_size', iterations: 'n_iter', sampler: 'sampler_name',
+  schedule: 'scheduler', guidanceScale: 'cfg_scale', strength: 'denoising_strength', hires: 'hr_second_pass_steps',
+};
+
+/** A1111's "Automatic" is the same as none. */
+const named = (schedule: string | null): string | undefined => (schedule === null || schedule === '' || /^automatic$/i.test(schedule) ? undefined : schedule);
+
+/** `undefined` for null, so that the server's default holds. */
+export const given = <T>(value: T | null): T | undefined => value ?? undefined;
+
+type Options = ReturnType<typeof optionsOf>;
+
+/** The caller's options with the request's `override_settings` over them. */
+function settingsOf(context: ServerContext, owner: string, overrides: Readonly<Record<string, unknown>>): Options {
+  const checked = checkOptions(overrides);
+  if (!checked.success) {
+    const [issue] = checked.error.issues;
+    throw invalidField(['body', 'override_settings', ...(issue?.path.map(String) ?? [])], issue?.message ?? 'not valid');
+  }
+  return { ...optionsOf(context, owner), ...checked.data };
+}
+
+const noises = { GPU: 'a1111-gpu', CPU: 'a1111-cpu', NV: 'a1111-nv' } as const;
+const formats: Readonly<Record<string, 'png' | 'jpeg' | 'webp'>> = { png: 'png', jpg: 'jpeg', jpeg: 'jpeg', webp: 'webp' };
+
+/** The part of a job that both routes describe alike. */
+export function sharedDraft(context: ServerContext, owner: string, body: SharedFields, kind: JobDraft['kind']): JobDraft {
+  noScripts(body);
+  const overrides = body.override_settings ?? {};
+  const options = settingsOf(context, owner, overrides);
+  const model = typeof overrides['sd_model_checkpoint'] === 'string' ? overrides['sd_model_checkpoint'] : currentModel(context, owner).name;
+  const sampler = body.sampler_name || body.sampler_index || 'Euler';
+  const peerSampler = (): ReturnType<typeof namedSampling> => namedSampling(sampler, { peer: 'a1111' });
+  try {
+    peerSampler();
+  } catch {
+    throw new StableDiffusionError('invalid-argument', 'Sampler not found', { details: { status: 400 } });
+  }
+  const schedule = named(body.scheduler);
+  const etaOption = Number(/^(ddim|plms)/i.test(sampler) ? options['eta_ddim'] : options['eta_ancestral']);
+  const eta = body.eta ?? (/ddim| a$|sde|dpm fast/i.test(sampler) && etaOption !== (/^ddim/i.test(sampler) ? 0 : 1) ? etaOption : undefined);
+  const churn = { sChurn: body.s_churn ?? Number(options['s_churn']), sTmin: body.s_tmin ?? Number(options['s_tmin']), sNoise: body.s_noise ?? Number(options['s_noise']) };
+  const sTmax = body.s_tmax ?? Number(options['s_tmax']);
+  const resized = (body.seed_resize_from_w ?? 0) > 0 && (body.seed_resize_from_h ?? 0) > 0;
+  const seedDelta = Number(options['eta_noise_seed_delta']);
+  return {
+    kind,
+    model,
+    prompt: body.prompt ?? '',
+    negativePrompt: body.negative_prompt ?? '',
+    seed: given(body.seed),
+    subseed: given(body.subseed),
+    subseedStrength: given(body.subseed_strength),
+    batchSize: given(body.batch_size),
+    iterations: given(body.n_iter),
+    width: given(body.width),
+    height: given(body.height),
+    steps: body.steps ?? 50,
+    sampler,
+    schedule,
+    guidanceScale: body.cfg_scale ?? 7,
+    noise: noises[options['randn_source'] as keyof typeof noises] ?? 'a1111-gpu',
+    format: { type: formats[String(options['samples_format'])] ?? 'png', quality: Number(options['jpeg_quality']) },
+    rest: {
+      clipSkip: Math.max(1, Number(options['CLIP_stop_at_last_layers'])),
+      scheduler: schedule ?? 'Automatic',
+      ...(eta === undefined ? {} : { eta }),
+      ...(churn.sChurn > 0 || churn.sNoise !== 1 ? { churn: { ...churn, ...(sTmax > 0 ? { sTmax } : {}) } } : {}),
+      ...(resized ? { seedResizeFrom: { width: body.seed_resize_from_w ?? 0, height: body.seed_resize_from_h ?? 0 } } : {}),
+      ...(seedDelta === 0 ? {} : { seedDelta }),
+    },
+  };
+}
+
+/** A1111's `Processed.js()`: everything about what was made, as JSON in a string. */
+function infoOf(job: Job, result: JobResult, body: SharedFields, modelName: string): string {
+  const { request } = job;
+  const all = <T>(pick: (image: JobResult['images'][number]) => T): T[] => result.images.map(pick);
+  return JSON.stringify({
+    prompt: request.prompts[0] ?? '',
+    all_prompts: all((image) => image.prompt),
+    negative_prompt: request.negativePrompt,
+    all_negative_prompts: all(() => request.negativePrompt),
+    seed: request.seeds[0],
+    all_seeds: all((image) => image.seed),
+    subseed: request.subseeds[0],
+    all_subseeds: all((image) => image.subseed),
+    subseed_strength: request.subseedStrength,
+    width: request.width,
+    height: request.height,
+    sampler_name: request.sampler,
+    cfg_scale: request.guidanceScale,
+    steps: request.steps,
+    batch_size: request.batchSize,
+    restore_faces: body.restore_faces ?? false,
+    face_restoration_model: null,
+    sd_model_name: modelName,
+    sd_model_hash: result.modelHash?.slice(0, 10) ?? null,
+    sd_vae_name: null,
+    sd_vae_hash: null,
+    seed_resize_from_w: request.seedResizeFrom?.width ?? -1,
+    seed_resize_from_h: request.seedResizeFrom?.height ?? -1,
+    denoising_strength: request.hires?.strength ?? request.strength ?? null,
+    extra_generation_params: request.scheduler === undefined ? {} : { 'Schedule type': request.scheduler },
+    index_of_first_image: 0,
+    infotexts: all((image) => image.infotext),
+    styles: body.styles ?? [],
+    job_timestamp: timestamp(job.startedAt ?? job.createdAt),
+    clip_skip: request.clipSkip,
+    is_using_inpainting_conditioning: false,
+    version: 'v1.10.1',
+    // What A1111 has not.
+    job_id: job.id,
+    interrupted: result.interrupted,
+    flagged: all((image) => image.flagged ?? false),
+  });
+}
+
+/** A1111's form of a moment: 20240131235959. */
+export const timestamp = (moment: number): string => new Date(moment).toISOString().replace(/[-:T]/g, '').slice(0, 14);
+
+/** Makes the job and answers as A1111. */
+export async function answerGeneration(context: ServerContext, { owner, signal }: RouteRequest<unknown, unknown, unknown>, draft: JobDraft, body: SharedFields, parameters: Readonly<Record<string, unknown>>): Promise<Answer> {
+  const accepted = await acceptJob(context, { owner, source: 'a1111', priority: 'normal', draft, fields: fieldNames });
+  const job = await awaitJob(context, accepted, signal);
+  const images = await Promise.all(job.result.images.map(async ({ id }) => Buffer.from((await context.store.get(id)) ?? []).toString('base64')));
+  return json({ images: body.send_images === false ? [] : images, parameters, info: infoOf(job, job.result, body, context.catalog.find(job.request.model).name) });
+}

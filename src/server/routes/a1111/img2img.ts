@@ -1,0 +1,71 @@
+/** POST /sdapi/v1/img2img: image to image, and inpainting where there is a mask. */
+
+import { StableDiffusionError } from '../../../errors.ts';
+import type { JobDraft } from '../../accept-job.ts';
+import type { ServerContext } from '../../context.ts';
+import { atField, invalidField } from '../../http/problem.ts';
+import { readPicture, storePicture } from '../../http/picture-input.ts';
+import { defineRoute } from '../../http/route.ts';
+import type { JobRequest } from '../../job.ts';
+import { resizeModes } from '../../run/fit-image.ts';
+import { answerGeneration, sharedDraft } from './generation.ts';
+import { generationResponse, type ImageToImageFields, imageToImageFields } from './generation-fields.ts';
+
+const fills = ['fill', 'original', 'latent noise', 'latent nothing'] as const;
+
+function pick<T>(list: readonly T[], index: number, field: string): T {
+  const found = list[index];
+  if (found === undefined) throw invalidField(['body', field], `unexpected value; permitted: ${list.map((_, i) => i).join(', ')}`);
+  return found;
+}
+
+function inpaintOf(body: ImageToImageFields): NonNullable<JobRequest['inpaint']> {
+  const blur = (own: number | null): number => {
+    const value = own ?? body.mask_blur ?? 4;
+    if (value < 0 || value > 256) throw invalidField(['body', 'mask_blur'], 'ensure this value is from 0 to 256');
+    return value;
+  };
+  const padding = body.inpaint_full_res_padding ?? 0;
+  if (padding < 0 || padding > 4096) throw invalidField(['body', 'inpaint_full_res_padding'], 'ensure this value is from 0 to 4096');
+  return {
+    blurX: body.mask_blur === null ? blur(body.mask_blur_x) : blur(body.mask_blur),
+    blurY: body.mask_blur === null ? blur(body.mask_blur_y) : blur(body.mask_blur),
+    fill: pick(fills, body.inpainting_fill ?? 0, 'inpainting_fill'),
+    invert: (body.inpainting_mask_invert ?? 0) !== 0,
+    ...((body.inpaint_full_res ?? true) ? { onlyMaskedPadding: padding } : {}),
+  };
+}
+
+async function imageToImageDraft(context: ServerContext, owner: string, body: ImageToImageFields, signal: AbortSignal): Promise<JobDraft> {
+  const [first] = body.init_images ?? [];
+  if (first === undefined) throw new StableDiffusionError('not-found', 'Init image not found');
+  const picture = (text: string, where: readonly (string | number)[]): Promise<string> =>
+    atField(where, async () => storePicture(context, await readPicture(context, text.trim(), signal)));
+  const image = await picture(first, ['body', 'init_images', 0]);
+  const mask = body.mask ? await picture(body.mask, ['body', 'mask']) : undefined;
+  const draft = sharedDraft(context, owner, body, mask ? 'inpaint' : 'img2img');
+  // Mode 3 enlarges the latent instead of the picture.
+  const resizeMode = body.resize_mode === 3 ? 'stretch' : pick(resizeModes, body.resize_mode ?? 0, 'resize_mode');
+  return {
+    ...draft,
+    strength: body.denoising_strength ?? 0.75,
+    image,
+    ...(mask ? { mask } : {}),
+    rest: { ...draft.rest, resizeMode, ...(mask ? { inpaint: inpaintOf(body) } : {}), ...(body.image_cfg_scale === null ? {} : { imageGuidanceScale: body.image_cfg_scale }) },
+  };
+}
+
+export const img2img = defineRoute({
+  method: 'POST',
+  path: '/sdapi/v1/img2img',
+  summary: 'Makes pictures that begin from one, or paints a masked part anew',
+  flavour: 'a1111',
+  body: imageToImageFields,
+  response: generationResponse,
+  async handle(context, request) {
+    const { body } = request;
+    const draft = await imageToImageDraft(context, request.owner, body, request.signal);
+    const parameters = body.include_init_images ? body : { ...body, init_images: null, mask: null };
+    return answerGeneration(context, request, draft, body, parameters);
+  },
+});

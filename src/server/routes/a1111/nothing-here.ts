@@ -1,0 +1,24 @@
+/** Lists of A1111 that are empty here, and requests to look again that have nothing to look for. */
+
+import { z } from 'zod';
+import { defineRoute, json, type Route } from '../../http/route.ts';
+
+const lists: readonly (readonly [path: string, summary: string, value: unknown])[] = [
+  ['sd-vae', 'Separate autoencoders', []],
+  ['loras', 'LoRAs', []],
+  ['embeddings', 'Textual inversions', { loaded: {}, skipped: {} }],
+  ['hypernetworks', 'Hypernetworks', []],
+  ['face-restorers', 'Face restoration', []],
+  ['realesrgan-models', 'Real-ESRGAN upscalers', []],
+  ['prompt-styles', 'Prompt styles', []],
+  ['scripts', 'Scripts', { txt2img: [], img2img: [] }],
+  ['script-info', 'Scripts and their arguments', []],
+  ['extensions', 'Extensions', []],
+];
+
+const refreshes = ['refresh-vae', 'refresh-loras', 'refresh-embeddings'] as const;
+
+export const nothingHere: readonly Route[] = [
+  ...lists.map(([name, summary, value]) => defineRoute({ method: 'GET', path: `/sdapi/v1/${name}`, summary: `${summary}: none`, flavour: 'a1111', response: z.unknown(), handle: async () => json(value) })),
+  ...refreshes.map((name) => defineRoute({ method: 'POST', path: `/sdapi/v1/${name}`, summary: 'Nothing to do', flavour: 'a1111', response: z.unknown(), handle: async () => json(null) })),
+];

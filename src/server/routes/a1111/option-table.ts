@@ -1,0 +1,97 @@
+/** The options of A1111 that clients read and write. Those with an effect here are read by generation.ts; others are kept and given back. */
+
+import { z } from 'zod';
+import type { ServerContext } from '../../context.ts';
+import type { OptionValue } from '../../options-store.ts';
+import { boolean, float, integer, list, text } from './pydantic.ts';
+
+interface OptionRow {
+  readonly schema: z.ZodType;
+  readonly value: OptionValue;
+}
+
+const flag = (value: boolean): OptionRow => ({ schema: boolean(), value });
+const whole = (value: number): OptionRow => ({ schema: integer(), value });
+const number = (value: number): OptionRow => ({ schema: float(), value });
+const words = (value: string): OptionRow => ({ schema: text(), value });
+const several = (value: readonly string[]): OptionRow => ({ schema: list(), value });
+
+/** Name, and the value it has until somebody sets it (A1111's own, but for the seed source: see docs/server.md). */
+export const optionTable: Readonly<Record<string, OptionRow>> = {
+  sd_model_checkpoint: words(''),
+  sd_checkpoint_hash: words(''),
+  sd_vae: words('Automatic'),
+  CLIP_stop_at_last_layers: whole(1),
+  randn_source: { schema: z.enum(['GPU', 'CPU', 'NV']).nullable(), value: 'GPU' },
+  eta_ddim: number(0),
+  eta_ancestral: number(1),
+  eta_noise_seed_delta: whole(0),
+  s_churn: number(0),
+  s_tmin: number(0),
+  s_tmax: number(0),
+  s_noise: number(1),
+  samples_format: { schema: z.enum(['png', 'jpg', 'jpeg', 'webp']).nullable(), value: 'png' },
+  jpeg_quality: { schema: z.preprocess(Number, z.int().min(1).max(100)), value: 80 },
+  upscaler_for_img2img: words('None'),
+  live_previews_enable: flag(true),
+  live_previews_image_format: words('jpeg'),
+  show_progress_every_n_steps: whole(10),
+  show_progress_type: words('Approx NN'),
+  live_preview_refresh_period: number(1000),
+  samples_save: flag(true),
+  save_to_dirs: flag(true),
+  grid_save: flag(true),
+  return_grid: flag(true),
+  return_mask: flag(false),
+  return_mask_composite: flag(false),
+  img2img_color_correction: flag(false),
+  img2img_background_color: words('#ffffff'),
+  initial_noise_multiplier: number(1),
+  inpainting_mask_weight: number(1),
+  sd_lora: words('None'),
+  lora_preferred_name: words('Alias from file'),
+  sd_hypernetwork: words('None'),
+  face_restoration: flag(false),
+  face_restoration_model: words('CodeFormer'),
+  code_former_weight: number(0.5),
+  interrogate_clip_num_beams: whole(1),
+  enable_batch_seeds: flag(true),
+  comma_padding_backtrack: whole(20),
+  emphasis: words('Original'),
+  enable_emphasis: flag(true),
+  upcast_attn: flag(false),
+  token_merging_ratio: number(0),
+  sgm_noise_multiplier: flag(false),
+  sd_checkpoints_limit: whole(1),
+  sd_checkpoint_cache: whole(0),
+  memmon_poll_rate: whole(8),
+  save_images_add_number: flag(true),
+  quicksettings_list: several(['sd_model_checkpoint']),
+  hidden_tabs: several([]),
+  disabled_extensions: several([]),
+  outdir_samples: words(''),
+  outdir_txt2img_samples: words(''),
+  outdir_img2img_samples: words(''),
+};
+
+/** All options of a caller; the model by its title, as there. */
+export function optionsOf(context: ServerContext, owner: string): Readonly<Record<string, OptionValue>> {
+  const changed = context.options.get(owner);
+  const all: Record<string, OptionValue> = {};
+  for (const [name, { value }] of Object.entries(optionTable)) all[name] = changed[name] ?? value;
+  const model = currentModel(context, owner);
+  return { ...all, sd_model_checkpoint: model.title, sd_checkpoint_hash: model.sha256 ?? '' };
+}
+
+/** The model that a caller has chosen; the default where it is not there any more. */
+export function currentModel({ catalog, options }: ServerContext, owner: string): ReturnType<typeof catalog.find> {
+  const chosen = options.get(owner)['sd_model_checkpoint'];
+  const known = catalog.list().find(({ name }) => name === chosen);
+  return known ?? catalog.find(undefined);
+}
+
+/** Values that can be set: known names, and values of their kind. Others are left out (unknown) or reported (wrong). */
+export function checkOptions(values: Readonly<Record<string, unknown>>): z.ZodSafeParseResult<Record<string, OptionValue>> {
+  const known = Object.fromEntries(Object.keys(values).flatMap((name) => (Object.hasOwn(optionTable, name) ? [[name, optionTable[name]?.schema as z.ZodType] as const] : [])));
+  return z.object(known).safeParse(values) as z.ZodSafeParseResult<Record<string, OptionValue>>;
+}

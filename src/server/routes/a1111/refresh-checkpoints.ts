@@ -1,0 +1,16 @@
+/** POST /sdapi/v1/refresh-checkpoints */
+
+import { z } from 'zod';
+import { defineRoute, json } from '../../http/route.ts';
+
+export const refreshCheckpoints = defineRoute({
+  method: 'POST',
+  path: '/sdapi/v1/refresh-checkpoints',
+  summary: 'Looks at the folder of models again',
+  flavour: 'a1111',
+  response: z.null(),
+  async handle({ catalog }) {
+    await catalog.refresh();
+    return json(null);
+  },
+});

@@ -1,0 +1,75 @@
+/** Every route of the server: one file, or a family of one kind, and one line here. */
+
+import type { Route } from '../http/route.ts';
+import { cmdFlags } from './a1111/cmd-flags.ts';
+import { extraBatchImages, extraSingleImage } from './a1111/extras.ts';
+import { img2img } from './a1111/img2img.ts';
+import { interrupt, skip } from './a1111/interrupt.ts';
+import { latentUpscaleModes } from './a1111/latent-upscale-modes.ts';
+import { reloadCheckpoint, unloadCheckpoint } from './a1111/load-checkpoint.ts';
+import { memory } from './a1111/memory.ts';
+import { nothingHere } from './a1111/nothing-here.ts';
+import { getOptions, setOptions } from './a1111/options.ts';
+import { pngInfo } from './a1111/png-info.ts';
+import { progress } from './a1111/progress.ts';
+import { refreshCheckpoints } from './a1111/refresh-checkpoints.ts';
+import { samplers } from './a1111/samplers.ts';
+import { schedulers } from './a1111/schedulers.ts';
+import { sdModels } from './a1111/sd-models.ts';
+import { txt2img } from './a1111/txt2img.ts';
+import { upscalers } from './a1111/upscalers.ts';
+import { cancelJob, interruptJob } from './jobs/cancel.ts';
+import { createJob } from './jobs/create.ts';
+import { jobEvents } from './jobs/events.ts';
+import { getJob } from './jobs/get.ts';
+import { listJobs } from './jobs/list.ts';
+import { storePictureRoute } from './jobs/pictures.ts';
+import { getResult } from './jobs/results.ts';
+import { serverInfo } from './jobs/server-info.ts';
+import { edits } from './openai/edits.ts';
+import { generations } from './openai/generations.ts';
+import { getModel, listModels } from './openai/models.ts';
+import { variations } from './openai/variations.ts';
+import { healthz, readyz } from './operations/health.ts';
+import { metricsRoute } from './operations/metrics.ts';
+
+export const routes: readonly Route[] = [
+  txt2img,
+  img2img,
+  extraSingleImage,
+  extraBatchImages,
+  pngInfo,
+  progress,
+  interrupt,
+  skip,
+  getOptions,
+  setOptions,
+  sdModels,
+  samplers,
+  schedulers,
+  upscalers,
+  latentUpscaleModes,
+  cmdFlags,
+  memory,
+  refreshCheckpoints,
+  unloadCheckpoint,
+  reloadCheckpoint,
+  ...nothingHere,
+  generations,
+  edits,
+  variations,
+  listModels,
+  getModel,
+  createJob,
+  listJobs,
+  getJob,
+  cancelJob,
+  interruptJob,
+  jobEvents,
+  getResult,
+  storePictureRoute,
+  serverInfo,
+  healthz,
+  readyz,
+  metricsRoute,
+];

@@ -1,0 +1,72 @@
+/** A job as the jobs API takes and shows it. */
+
+import { z } from 'zod';
+import { noiseConventions } from '../../../random/noise-source.ts';
+import { jobStates, outputFormats, priorities, type Job } from '../../job.ts';
+
+const picture = z.string().min(1).describe('base64, a data URL, or the id of a stored picture');
+
+export const jobBody = z.object({
+  kind: z.enum(['txt2img', 'img2img', 'inpaint']).default('txt2img'),
+  model: z.string().optional(),
+  prompt: z.string().default(''),
+  negativePrompt: z.string().optional(),
+  seed: z.int().optional(),
+  batchSize: z.int().min(1).optional(),
+  iterations: z.int().min(1).optional(),
+  width: z.int().min(1).optional(),
+  height: z.int().min(1).optional(),
+  steps: z.int().min(1).optional(),
+  sampler: z.string().optional(),
+  schedule: z.string().optional(),
+  guidanceScale: z.number().optional(),
+  eta: z.number().min(0).max(1).optional(),
+  clipSkip: z.int().min(1).max(64).optional(),
+  noise: z.enum(noiseConventions).optional(),
+  variation: z.object({ seed: z.int(), strength: z.number().min(0).max(1) }).optional(),
+  image: picture.optional(),
+  mask: picture.optional(),
+  strength: z.number().min(0).max(1).optional(),
+  resizeMode: z.enum(['stretch', 'crop', 'fill']).optional(),
+  imageGuidanceScale: z.number().optional(),
+  inpaint: z.object({ blur: z.number().min(0).max(256).default(4), fill: z.enum(['fill', 'original', 'latent noise', 'latent nothing']).default('original'), onlyMaskedPadding: z.int().min(0).max(4096).optional(), invert: z.boolean().default(false) }).optional(),
+  format: z.object({ type: z.enum(outputFormats).default('png'), quality: z.int().min(1).max(100).default(90) }).optional(),
+  previews: z.int().min(0).max(20).optional().describe('previews to make on the way; more are made while somebody listens to its events'),
+  priority: z.enum(priorities).default('normal'),
+});
+
+export const jobView = z.object({
+  id: z.string(),
+  state: z.enum(jobStates),
+  priority: z.enum(priorities),
+  createdAt: z.string(),
+  startedAt: z.string().nullable(),
+  finishedAt: z.string().nullable(),
+  attempt: z.int(),
+  request: z.record(z.string(), z.unknown()),
+  progress: z.object({ done: z.int(), total: z.int() }).nullable(),
+  result: z.object({ images: z.array(z.record(z.string(), z.unknown())), interrupted: z.boolean(), seconds: z.number(), batch: z.int() }).nullable(),
+  error: z.object({ code: z.string(), message: z.string() }).nullable(),
+});
+
+const moment = (time: number | undefined): string | null => (time === undefined ? null : new Date(time).toISOString());
+const endings: Readonly<Record<string, string>> = { 'image/png': 'png', 'image/jpeg': 'jpg', 'image/webp': 'webp' };
+
+/** What a caller is shown of its job. */
+export function viewOf(job: Job, progress?: { readonly done: number; readonly total: number }): z.output<typeof jobView> {
+  const { request, result } = job;
+  const { prompts: [prompt = ''], seeds: [seed = 0], subseeds: [subseed = 0], subseedStrength, ...others } = request;
+  return {
+    id: job.id,
+    state: job.state,
+    priority: job.priority,
+    createdAt: new Date(job.createdAt).toISOString(),
+    startedAt: moment(job.startedAt),
+    finishedAt: moment(job.finishedAt),
+    attempt: job.attempt,
+    request: { ...others, prompt, seed, iterations: Math.ceil(request.prompts.length / request.batchSize), ...(subseedStrength > 0 ? { variation: { seed: subseed, strength: subseedStrength } } : {}) },
+    progress: job.state === 'running' && progress ? { done: progress.done, total: progress.total } : null,
+    result: result ? { ...result, images: result.images.map((image) => ({ ...image, url: `/api/v1/results/${image.id}.${endings[image.mediaType] ?? 'png'}` })) } : null,
+    error: job.error ? { code: job.error.code, message: job.error.message } : null,
+  };
+}

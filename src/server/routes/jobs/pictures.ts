@@ -1,0 +1,27 @@
+/** POST /api/v1/pictures: stores a picture to begin from, for jobs to name by its id. */
+
+import { z } from 'zod';
+import { atField, invalidField } from '../../http/problem.ts';
+import { readPicture, storePicture } from '../../http/picture-input.ts';
+import { type FormPart, defineRoute, json } from '../../http/route.ts';
+
+const form = (parts: readonly FormPart[]): unknown => ({ image: parts.flatMap((part) => ('bytes' in part ? [part.bytes] : []))[0] });
+
+export const storePictureRoute = defineRoute({
+  method: 'POST',
+  path: '/api/v1/pictures',
+  summary: 'Stores a picture; jobs may name it by the id that is given back',
+  flavour: 'own',
+  body: z.object({ image: z.union([z.string().min(1), z.instanceof(Uint8Array)]) }),
+  form,
+  response: z.object({ id: z.string() }),
+  status: 201,
+  async handle(context, { body, signal }) {
+    const id = await atField(['body', 'image'], async () => {
+      const bytes = typeof body.image === 'string' ? await readPicture(context, body.image, signal) : body.image;
+      if (bytes.length === 0) throw invalidField(['body', 'image'], 'The file is empty.');
+      return storePicture(context, bytes);
+    });
+    return json({ id }, 201);
+  },
+});

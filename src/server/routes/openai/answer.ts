@@ -1,0 +1,102 @@
+/** What OpenAI's three image routes share: fields to a job, and a job to an answer or a stream of partial pictures. */
+
+import { StableDiffusionError } from '../../../errors.ts';
+import { acceptJob, awaitJob, type FieldNames, type JobDraft } from '../../accept-job.ts';
+import type { ServerContext } from '../../context.ts';
+import { invalidField, problemOf } from '../../http/problem.ts';
+import { problemAnswer } from '../../http/problem-shapes.ts';
+import { type Answer, json, type RouteRequest, type ServerEvent } from '../../http/route.ts';
+import { isFinished, type Job, type ResultImage } from '../../job.ts';
+import type { SharedFields } from './fields.ts';
+
+const fieldNames: FieldNames = { batchSize: 'n', width: 'size', height: 'size', negativePrompt: 'negative_prompt', guidanceScale: 'guidance_scale' };
+
+/** OpenAI's own models: clients that know no others get the default. */
+const openaiModel = /^(dall-e-\d|gpt-image-[\w.-]+|chatgpt-image-[\w.-]+)$/;
+
+/** Steps for each quality. */
+const stepsOf = { auto: 20, low: 10, medium: 20, standard: 20, high: 35, hd: 35 } as const;
+
+export type EventPrefix = 'image_generation' | 'image_edit';
+
+/** The part of a job that all three describe alike. */
+export function sharedDraft(body: SharedFields, kind: JobDraft['kind'], prompt: string): JobDraft {
+  if (body.background === 'transparent') throw invalidField(['body', 'background'], 'Transparent backgrounds cannot be made here; use "opaque" or "auto".');
+  const [width, height] = body.size && body.size !== 'auto' ? body.size.split('x').map(Number) : [];
+  return {
+    kind,
+    prompt,
+    model: body.model && !openaiModel.test(body.model) ? body.model : undefined,
+    negativePrompt: body.negative_prompt ?? undefined,
+    seed: body.seed ?? undefined,
+    batchSize: body.n ?? 1,
+    width,
+    height,
+    steps: body.steps ?? stepsOf[body.quality ?? 'auto'],
+    sampler: body.sampler ?? 'DPM++ 2M',
+    guidanceScale: body.guidance_scale ?? 7,
+    noise: 'a1111-cpu',
+    format: { type: body.output_format ?? 'png', quality: Math.max(1, body.output_compression ?? 90) },
+    previews: body.stream ? (body.partial_images ?? 0) : 0,
+  };
+}
+
+/** The sizes OpenAI's clients may name, and others. */
+const sizeOf = ({ request }: Job): string => `${request.width}x${request.height}`;
+
+/** There are no tokens to pay for; clients that add them up find none. */
+const usage = { input_tokens: 0, output_tokens: 0, total_tokens: 0, input_tokens_details: { image_tokens: 0, text_tokens: 0 } };
+
+const endings = { 'image/png': 'png', 'image/jpeg': 'jpg', 'image/webp': 'webp' } as const;
+
+export const endingOf = (image: ResultImage): string => endings[image.mediaType as keyof typeof endings] ?? 'png';
+
+async function encoded({ store }: ServerContext, image: ResultImage): Promise<string> {
+  return Buffer.from((await store.get(image.id)) ?? []).toString('base64');
+}
+
+/** Fields that every event and answer tells. */
+const facts = (job: Job, body: SharedFields) => ({ size: sizeOf(job), quality: body.quality ?? 'auto', background: 'opaque', output_format: job.request.format.type });
+
+function refuseFlagged(images: readonly ResultImage[]): void {
+  if (images.length > 0 && images.every(({ flagged }) => flagged)) {
+    throw new StableDiffusionError('invalid-argument', 'The safety checker objects to what was made of this request.', { details: { moderation: true } });
+  }
+}
+
+async function* streamed(context: ServerContext, job: Job, body: SharedFields, prefix: EventPrefix, signal: AbortSignal): AsyncGenerator<ServerEvent, void, void> {
+  let partial = 0;
+  const created = (): number => Math.floor(context.now() / 1000);
+  try {
+    for await (const event of context.watch.events(job, signal)) {
+      if (event.kind === 'preview' && partial < job.request.previews) {
+        const type = `${prefix}.partial_image`;
+        yield { event: type, data: { type, b64_json: event.data, created_at: created(), partial_image_index: partial++, ...facts(job, body), output_format: 'jpeg' } };
+      }
+      if (event.kind !== 'state' || !isFinished(event.job)) continue;
+      const done = await awaitJob(context, event.job, signal);
+      refuseFlagged(done.result.images);
+      for (const image of done.result.images) {
+        const type = `${prefix}.completed`;
+        yield { event: type, data: { type, b64_json: await encoded(context, image), created_at: created(), ...facts(job, body), usage } };
+      }
+    }
+  } catch (error) {
+    if (!signal.aborted) yield { event: 'error', data: { type: 'error', ...(problemAnswer('openai', problemOf(error, 1)).body as object) } };
+  }
+  if (signal.aborted) await context.queue.cancel(job.id);
+}
+
+/** Accepts the job and answers, at once or as it goes. */
+export async function answerImages(context: ServerContext, request: RouteRequest<SharedFields, unknown, unknown>, draft: JobDraft, prefix: EventPrefix): Promise<Answer> {
+  const { owner, body, signal, origin } = request;
+  const accepted = await acceptJob(context, { owner, source: 'openai', priority: 'normal', draft, fields: fieldNames });
+  if (body.stream) return { events: streamed(context, accepted, body, prefix, signal) };
+  const job = await awaitJob(context, accepted, signal);
+  refuseFlagged(job.result.images);
+  // As there: dall-e answers with URLs unless told otherwise, the later models with the picture itself.
+  const asUrl = body.response_format === 'url' || (body.response_format == null && /^dall-e/.test(body.model ?? ''));
+  const data = await Promise.all(job.result.images.map(async (image) => (asUrl ? { url: origin + context.links.sign(image.id, endingOf(image)) } : { b64_json: await encoded(context, image) })));
+  return json({ created: Math.floor(job.createdAt / 1000), data, ...facts(job, body), usage });
+}
+

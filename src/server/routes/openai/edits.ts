@@ -1,0 +1,31 @@
+/** POST /v1/images/edits: inpainting where there is a mask or transparency, else image to image. */
+
+import { defineRoute } from '../../http/route.ts';
+import { answerImages, sharedDraft } from './answer.ts';
+import { editFields, formFields, imagesResponse } from './fields.ts';
+import { storePictures } from './picture-files.ts';
+
+export const edits = defineRoute({
+  method: 'POST',
+  path: '/v1/images/edits',
+  summary: 'Paints the transparent part of a picture or mask anew, or a whole picture',
+  flavour: 'openai',
+  body: editFields,
+  form: formFields,
+  response: imagesResponse,
+  async handle(context, request) {
+    const { body, signal } = request;
+    const { image, mask, width, height } = await storePictures(context, body.image, body.mask, signal);
+    const draft = sharedDraft(body, mask ? 'inpaint' : 'img2img', body.prompt);
+    return answerImages(context, request, {
+      ...draft,
+      // Without a size, that of the picture.
+      width: draft.width ?? width,
+      height: draft.height ?? height,
+      image,
+      ...(mask ? { mask } : {}),
+      strength: body.strength ?? (mask ? 1 : body.input_fidelity === 'high' ? 0.5 : 0.75),
+      rest: { resizeMode: 'stretch', ...(mask ? { inpaint: { blurX: 4, blurY: 4, fill: 'original', invert: false } } : {}) },
+    }, 'image_edit');
+  },
+});

@@ -1,0 +1,22 @@
+/** POST /v1/images/variations: image to image without a prompt. */
+
+import { defineRoute } from '../../http/route.ts';
+import { answerImages, sharedDraft } from './answer.ts';
+import { formFields, imagesResponse, variationFields } from './fields.ts';
+import { storePictures } from './picture-files.ts';
+
+export const variations = defineRoute({
+  method: 'POST',
+  path: '/v1/images/variations',
+  summary: 'Makes pictures like one',
+  flavour: 'openai',
+  body: variationFields,
+  form: formFields,
+  response: imagesResponse,
+  async handle(context, request) {
+    const { body, signal } = request;
+    const { image, width, height } = await storePictures(context, body.image, undefined, signal);
+    const draft = sharedDraft(body, 'img2img', '');
+    return answerImages(context, request, { ...draft, width: draft.width ?? width, height: draft.height ?? height, image, strength: body.strength ?? 0.6, rest: { resizeMode: 'crop' } }, 'image_generation');
+  },
+});

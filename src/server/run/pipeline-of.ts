@@ -1,0 +1,78 @@
+/** The pipeline run that makes some pictures: of one job of any kind, or of several text-to-image jobs with the same batch key. */
+
+import { type Image, toRgb } from '../../image/image.ts';
+import { resize } from '../../image/resize.ts';
+import type { Pipeline } from '../../pipelines/events.ts';
+import type { GenerateOptions } from '../../pipelines/generate.ts';
+import { imageToImage } from '../../pipelines/image-to-image.ts';
+import { inpaint } from '../../pipelines/inpaint.ts';
+import type { Model } from '../../pipelines/model.ts';
+import { textToImage } from '../../pipelines/text-to-image.ts';
+import type { JobRequest } from '../job.ts';
+
+/** Which picture of which job. */
+export interface PictureOf {
+  readonly request: JobRequest;
+  readonly index: number;
+}
+
+/** What an operator decides for all pictures. */
+export interface PicturePolicy {
+  /** Run the safety checker where a checkpoint has one. */
+  readonly safety: boolean;
+  /** Write the invisible watermark. */
+  readonly watermark: boolean;
+}
+
+/** A job's own pictures: the initial one at the job's size, and the mask. */
+export interface JobImages {
+  readonly image?: Image;
+  readonly mask?: Image;
+}
+
+function optionsOf(pictures: readonly PictureOf[], policy: PicturePolicy): GenerateOptions {
+  const first = pictures[0]?.request as JobRequest;
+  // The noise conventions that draw for a whole batch get the first seed; their jobs are never mixed.
+  const perImage = first.noise !== 'compvis' && first.noise !== 'comfy';
+  const seeds = pictures.map(({ request, index }) => request.seeds[index] ?? 0);
+  const subseed = first.subseeds[pictures[0]?.index ?? 0] ?? 0;
+  return {
+    prompt: pictures.map(({ request, index }) => request.prompts[index] ?? ''),
+    negativePrompt: pictures.map(({ request }) => request.negativePrompt),
+    steps: first.steps,
+    sampler: first.sampler,
+    guidanceScale: first.guidanceScale,
+    seed: seeds[0] ?? 0,
+    noise: first.noise,
+    clipSkip: first.clipSkip,
+    safety: policy.safety,
+    watermark: policy.watermark,
+    ...(perImage ? { seeds } : { batchSize: pictures.length }),
+    ...(first.schedule === undefined ? {} : { schedule: first.schedule }),
+    ...(first.eta === undefined ? {} : { eta: first.eta }),
+    ...(first.churn ? { samplerSettings: { sChurn: first.churn.sChurn, sTmin: first.churn.sTmin, sNoise: first.churn.sNoise, ...(first.churn.sTmax === undefined ? {} : { sTmax: first.churn.sTmax }) } } : {}),
+    noiseSettings: {
+      ...(first.subseedStrength > 0 ? { subseed, subseedStrength: first.subseedStrength } : {}),
+      ...(first.seedResizeFrom ? { seedResizeFrom: first.seedResizeFrom } : {}),
+      ...(first.seedDelta === undefined ? {} : { etaNoiseSeedDelta: first.seedDelta }),
+    },
+  };
+}
+
+/** Starts the run. Pictures come in the order given. */
+export function pipelineOf(model: Model, pictures: readonly PictureOf[], { image, mask }: JobImages, policy: PicturePolicy, signal: AbortSignal): Pipeline {
+  const { kind, width, height, strength, imageGuidanceScale } = pictures[0]?.request as JobRequest;
+  const options = { ...optionsOf(pictures, policy), width, height, signal };
+  if (kind === 'txt2img' || !image) return textToImage(model, options);
+  const withStrength = strength === undefined ? {} : { strength };
+  if (kind === 'inpaint' && mask) return inpaint(model, { ...options, ...withStrength, image, mask });
+  return imageToImage(model, { ...options, ...withStrength, image, ...(imageGuidanceScale === undefined ? {} : { imageGuidanceScale }) });
+}
+
+/** A1111's "hires. fix": the picture is enlarged and made anew with less noise. */
+export function secondPass(model: Model, picture: PictureOf, made: Image<3>, policy: PicturePolicy, signal: AbortSignal): Pipeline | undefined {
+  const { hires } = picture.request;
+  if (!hires) return undefined;
+  const { width, height, steps, strength, upscaler } = hires;
+  return imageToImage(model, { ...optionsOf([picture], policy), image: toRgb(resize(made, width, height, upscaler)), width, height, steps, strength, signal });
+}

@@ -1,0 +1,39 @@
+/** Links to stored pictures that work without a key until they expire, as OpenAI's `url`s do: the path is signed with the server's secret. */
+
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+
+export interface LinkSigner {
+  /** The path and query of a picture, good for an hour. */
+  sign(id: string, ending: string): string;
+  isValid(id: string, expires: string | undefined, signature: string | undefined): boolean;
+}
+
+const lifetime = 3600;
+
+export function createLinkSigner(secret: Uint8Array, now: () => number): LinkSigner {
+  const signatureOf = (id: string, expires: string): Buffer => createHmac('sha256', secret).update(`${id} ${expires}`).digest();
+  return {
+    sign(id, ending) {
+      const expires = String(Math.floor(now() / 1000) + lifetime);
+      return `/api/v1/results/${id}.${ending}?expires=${expires}&signature=${signatureOf(id, expires).toString('base64url')}`;
+    },
+    isValid(id, expires, signature) {
+      if (expires === undefined || signature === undefined || !/^\d{1,12}$/.test(expires) || Number(expires) * 1000 < now()) return false;
+      const given = Buffer.from(signature, 'base64url');
+      const right = signatureOf(id, expires);
+      return given.length === right.length && timingSafeEqual(given, right);
+    },
+  };
+}
+
+/** The server's secret, made at its first start. */
+export async function readSecret(path: string): Promise<Uint8Array> {
+  const known = await readFile(path).catch(() => undefined);
+  if (known?.length === 32) return known;
+  const secret = randomBytes(32);
+  await mkdir(dirname(path), { recursive: true });
+  await writeFile(path, secret, { mode: 0o600 });
+  return secret;
+}

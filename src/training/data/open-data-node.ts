@@ -1,0 +1,35 @@
+/** A data set by its path: a folder of pictures, shards by pattern, Parquet files, or a folder of cached latents. */
+
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { StableDiffusionError } from '../../errors.ts';
+import { fileError, openFile } from '../../weights/byte-source-node.ts';
+import { imageFolder } from './folder-node.ts';
+import { parquetDataset } from './parquet.ts';
+import type { Problems } from './problems.ts';
+import type { SampleSource } from './sample.ts';
+import { expandBraces, shardNames } from './shard-names-node.ts';
+import { webDataset } from './webdataset.ts';
+
+export interface OpenDataOptions {
+  readonly problems: Problems;
+  readonly captionField?: string;
+  /** Column of Parquet files with the pictures. */
+  readonly imageField?: string;
+}
+
+/** Throws `file-not-found`, `invalid-argument` for a folder with nothing to train on, or what the kind of data throws. */
+export async function openData(path: string, options: OpenDataOptions): Promise<SampleSource> {
+  const paths = expandBraces(path);
+  const status = await stat(paths[0] as string).catch((cause: unknown) => {
+    throw fileError(paths[0] as string, cause);
+  });
+  const inFolder = status.isDirectory() ? (await readdir(path)).sort() : [];
+  const parquet = status.isDirectory() ? inFolder.filter((name) => name.endsWith('.parquet')).map((name) => join(path, name)) : paths.filter((name) => name.endsWith('.parquet'));
+  if (parquet.length > 0) return parquetDataset(await Promise.all(parquet.map(openFile)), options);
+  if (paths.every((name) => /\.(?:tar|tar\.gz|tgz)$/i.test(name)) || inFolder.some((name) => /\.(?:tar|tar\.gz|tgz)$/i.test(name))) {
+    return webDataset({ label: path, shards: await shardNames(path), open: openFile, problems: options.problems });
+  }
+  if (status.isDirectory()) return imageFolder(path, options);
+  throw new StableDiffusionError('invalid-argument', `${path} is no data set: give a folder of pictures, .tar shards or .parquet files.`);
+}
