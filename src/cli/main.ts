@@ -23,7 +23,8 @@ function interrupt(signal: NodeJS.Signals): void {
     process.removeAllListeners(signal);
     process.kill(process.pid, signal);
   };
-  if (++interrupts > 1) return end();
+  interrupts++;
+  if (interrupts > 1) end();
   controller.abort();
   setTimeout(end, patience).unref();
 }

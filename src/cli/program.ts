@@ -93,7 +93,7 @@ async function runCommand(name: string, command: Command, words: readonly string
   parser.addHelpText('after', exitCodeHelp);
   parser.parse(normalizeArguments(words, options), { from: 'user' });
   const given: Record<string, unknown> = parser.opts();
-  const values = Object.fromEntries(Object.entries(command.options).map(([key, option]) => [key, valueOf(option, given[attributes.get(key) ?? key])]));
+  const values = Object.fromEntries(Object.entries(command.options).map(([key, option]) => [key, optionValue(option, given[attributes.get(key) ?? key])]));
   return command.run(context, parser.args, values);
 }
 
@@ -117,7 +117,7 @@ function parserOption({ flags, value, description, parse, repeats }: Option<unkn
 }
 
 /** A switch is true where it is there; the parser has `--no-…` the other way round. */
-function valueOf({ flags, value }: Option<unknown>, given: unknown): unknown {
+function optionValue({ flags, value }: Option<unknown>, given: unknown): unknown {
   if (value !== undefined) return given;
   return flags[0]?.startsWith('--no-') ? given === false : given === true;
 }

@@ -85,7 +85,7 @@ export const completion = defineCommand({
   description: 'Prints a script that completes commands and options in bash, zsh or fish.',
   words: '<shell>',
   options: {},
-  examples: ['source <(sd completion bash)', 'sd completion zsh > "${fpath[1]}/_sd"', 'sd completion fish | source'],
+  examples: ['source <(sd completion bash)', 'source <(sd completion zsh)', 'sd completion fish | source'],
   async run(context, [shell = '']) {
     const script = shells.get(shell);
     if (!script) throw new UsageError(`There is no completion for ${JSON.stringify(shell)}; there is for ${[...shells.keys()].join(', ')}.`);
