@@ -8,10 +8,10 @@ import type { InferenceSession, InferenceSessionFactory, TensorConstructor } fro
 import { StableDiffusionError, throwIfAborted } from '../errors.ts';
 import type { Graph } from '../graph/graph.ts';
 import { emitOnnx } from '../onnx/emit.ts';
-import type { Tensor } from '../tensor/tensor.ts';
+import { elementCount, type Shape, type Tensor } from '../tensor/tensor.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
-import type { BoundOptions, BoundRun, CompileOptions, Engine, EngineState, Program, RunOptions, Tensors } from './engine.ts';
-import { checkStateWrite, givenParameters, prepareFeeds, unboundOutputs, wantedOutputs } from './feeds.ts';
+import type { BoundOptions, BoundRun, CompileOptions, Engine, EngineState, Program, RunOptions, StatePart, Tensors } from './engine.ts';
+import { checkStateWrite, givenParameters, placeOf, planPack, prepareFeeds, unboundOutputs, wantedOutputs } from './feeds.ts';
 import { fromOrt, toOrt } from './ort-tensor.ts';
 import { planWeights, readBuffers, type WeightBuffer } from './weights.ts';
 
@@ -32,7 +32,7 @@ interface Runtime {
 
 async function loadRuntime(options: WebEngineOptions): Promise<Runtime> {
   const runtime: Runtime = options.provider === 'webgpu' ? await import('onnxruntime-web/webgpu') : await import('onnxruntime-web/wasm');
-  if (options.wasmPath !== undefined) runtime.env.wasm.wasmPaths = options.wasmPath;
+  if (options.wasmPath !== undefined) runtime.env.wasm.wasmPaths = new URL(options.wasmPath, globalThis.location?.href).href;
   if (options.threads !== undefined) runtime.env.wasm.numThreads = options.threads;
   runtime.env.logLevel = 'error';
   return runtime;
@@ -81,6 +81,7 @@ class Turns {
 /** Tensors in the page's memory; the runtime copies what a program reads and returns what it writes. */
 class WebState implements EngineState {
   readonly entries = new Map<string, Tensor>();
+  readonly #packed = new Set<string>();
 
   async read(names: readonly string[] = [...this.entries.keys()]): Promise<Record<string, Tensor>> {
     return Object.fromEntries(names.map((name) => {
@@ -91,7 +92,32 @@ class WebState implements EngineState {
 
   async write(tensors: Tensors): Promise<void> {
     checkStateWrite(this.entries, tensors);
-    for (const [name, value] of Object.entries(tensors)) this.entries.set(name, { ...value, data: value.data.slice() } as Tensor);
+    for (const [name, value] of Object.entries(tensors)) {
+      const known = this.entries.get(name);
+      if (known) known.data.set(value.data as never);
+      else this.entries.set(name, { ...value, data: value.data.slice() } as Tensor);
+    }
+  }
+
+  async pack(pack: string, members: Readonly<Record<string, Shape>>): Promise<void> {
+    const { starts, length } = planPack(this.entries, this.#packed, pack, members);
+    const whole = new Float32Array(length);
+    this.entries.set(pack, { dtype: 'float32', shape: [length], data: whole });
+    for (const [name, shape] of Object.entries(members)) {
+      const start = starts.get(name) ?? 0;
+      const data = whole.subarray(start, start + elementCount(shape));
+      const known = this.entries.get(name);
+      if (known) data.set(known.data as Float32Array);
+      this.entries.set(name, { dtype: 'float32', shape, data });
+      this.#packed.add(name);
+    }
+  }
+
+  /** The elements a program works on, where they lie. */
+  view(bound: string | StatePart, rank: number): Tensor {
+    const { name, flat } = placeOf(this, bound, rank);
+    const value = this.tensor(name);
+    return flat ? ({ ...value, shape: [flat.end - flat.start], data: value.data.subarray(flat.start, flat.end) } as Tensor) : value;
   }
 
   tensor(name: string): Tensor {
@@ -143,11 +169,10 @@ class WebProgram implements Program {
       for (const { name, value } of [...this.graph.inputs, ...this.graph.parameters]) {
         const place = inputs[name];
         if (place === undefined) continue;
-        const held = state.tensor(place);
-        feeds[name] = value.shape.length === 1 ? { ...held, shape: [held.data.length] } : held;
+        feeds[name] = state.view(place, value.shape.length);
       }
       const made = await this.#run(feeds, [...wanted, ...Object.keys(outputs)], options.signal);
-      for (const [output, place] of Object.entries(outputs)) state.tensor(place).data.set(made[output]?.data as never);
+      for (const [output, place] of Object.entries(outputs)) state.view(place, made[output]?.shape.length ?? 0).data.set(made[output]?.data as never);
       results.push(Object.fromEntries(wanted.map((name) => [name, made[name] as Tensor])));
     }
     return results;

@@ -5,7 +5,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { build } from 'esbuild';
-import { chromium } from 'playwright-core';
+import { type Browser, chromium } from 'playwright-core';
 
 const root = join(import.meta.dirname, '../..');
 const candidates = [process.env['SD_CHROMIUM'], '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
@@ -64,6 +64,11 @@ export interface PageOptions {
 const quiet = ['--no-sandbox', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 const softwareGpu = ['--enable-unsafe-webgpu', '--enable-features=Vulkan', '--use-webgpu-adapter=swiftshader', '--use-angle=swiftshader', '--ignore-gpu-blocklist'];
 
+/** Starts Chromium. */
+export function launchBrowser(options: Pick<PageOptions, 'webgpu'> = {}): Promise<Browser> {
+  return chromium.launch({ ...(executable ? { executablePath: executable } : {}), args: [...quiet, ...(options.webgpu ? softwareGpu : ['--disable-gpu'])] });
+}
+
 async function bundled(entry: string): Promise<string> {
   const { outputFiles } = await build({
     entryPoints: [join(root, entry)], bundle: true, write: false, format: 'esm', platform: 'browser', target: 'chrome120', logLevel: 'error',
@@ -77,7 +82,7 @@ export async function runInPage(entry: string, options: PageOptions = {}): Promi
   const scripts: Record<string, string> = {};
   for (const [path, source] of Object.entries({ '/page.js': entry, ...options.scripts })) scripts[path] = await bundled(source);
   const server = await serve(scripts, options.files ?? {});
-  const browser = await chromium.launch({ ...(executable ? { executablePath: executable } : {}), args: [...quiet, ...(options.webgpu ? softwareGpu : ['--disable-gpu'])] });
+  const browser = await launchBrowser(options);
   try {
     const page = await browser.newPage();
     page.on('console', (message) => (message.type() === 'error' ? console.error(`page: ${message.text()}`) : undefined));

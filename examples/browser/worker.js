@@ -1,0 +1,4 @@
+// The thread that computes.
+import { serveWorker } from './stable-diffusion.js';
+
+serveWorker(globalThis);
