@@ -12,7 +12,6 @@ import { autoencoderTraining } from '../src/config/autoencoder-training.ts';
 import { parseYaml } from '../src/config/yaml.ts';
 import { createNodeEngine } from '../src/engine/node.ts';
 import { TorchGenerator } from '../src/random/torch-generator.ts';
-import { float32 } from '../src/tensor/tensor.ts';
 import { createAutoencoderTraining } from '../src/training/autoencoder.ts';
 import { autoencoderWeights } from '../src/training/autoencoder-weights.ts';
 

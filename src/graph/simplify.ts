@@ -89,7 +89,7 @@ class Knowledge {
   /** Whether every element of a value is this number. */
   is(value: Sym, number: number): boolean {
     const data = this.constant(value)?.data;
-    return data !== undefined && data.every((element) => element === number);
+    return data?.every((element) => element === number) ?? false;
   }
 }
 
