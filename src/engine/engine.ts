@@ -39,14 +39,27 @@ export interface EngineState extends AsyncDisposable {
   read(names?: readonly string[]): Promise<Record<string, Tensor>>;
   /** Sets tensors, new ones or others of the same type and shape as before. What was given may be written to afterwards. */
   write(tensors: Tensors): Promise<void>;
+  /**
+   * Makes one flat float32 tensor, `pack`, in which the members lie one behind the other: those that exist with their values, the others as
+   * zeros, and zeros between. A program that works element by element then runs once over all of them.
+   * @throws `invalid-argument` if there is a tensor `pack` already, or a member lies in another pack
+   */
+  pack(pack: string, members: Readonly<Record<string, Shape>>): Promise<void>;
   dispose(): Promise<void>;
 }
 
 /** Which inputs and parameters of a program come from a state, and which outputs stay there, by name in the program and name in the state. */
 export interface StateBinding {
-  readonly inputs?: Readonly<Record<string, string>>;
+  readonly inputs?: Readonly<Record<string, string | StatePart>>;
   /** Tensors that exist; they are overwritten. Bound outputs are not returned. */
-  readonly outputs?: Readonly<Record<string, string>>;
+  readonly outputs?: Readonly<Record<string, string | StatePart>>;
+}
+
+/** Elements start … end - 1 of a tensor of a state, flat. */
+export interface StatePart {
+  readonly name: string;
+  readonly start: number;
+  readonly end: number;
 }
 
 /** One of several runs: its own tensors and its own places in the state. A program whose input is declared with one dimension takes a state's tensor flat. */

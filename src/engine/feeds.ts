@@ -5,7 +5,7 @@ import { bindShape, evaluateShape } from '../graph/dim.ts';
 import type { Graph } from '../graph/graph.ts';
 import { convert } from '../tensor/convert.ts';
 import { elementCount, type Shape, type Tensor } from '../tensor/tensor.ts';
-import type { CompileOptions, EngineState, StateBinding, Tensors } from './engine.ts';
+import type { CompileOptions, EngineState, StateBinding, StatePart, Tensors } from './engine.ts';
 
 /** No tensor of more elements than this is asked for: beyond it, sizes no longer fit the runtime's 32-bit counts of bytes. */
 const largestTensor = 2 ** 30;
@@ -45,19 +45,39 @@ export function givenParameters(graph: Graph, parameters: CompileOptions['parame
   return typeof parameters === 'object' ? parameters.inputs : new Set();
 }
 
-/** The shape in which a program takes a tensor of a state: its own, or flat where one dimension is declared. */
-function boundShape(state: EngineState, name: string, declared: { readonly dtype: string; readonly shape: readonly unknown[] }): Shape {
+/** A place in a state as the runtime uses it: the tensor, and where it is taken flat, which elements. */
+export interface Place {
+  readonly name: string;
+  readonly flat?: { readonly start: number; readonly end: number };
+}
+
+/** Where a bound input or output lies. A program takes tensors of other shapes flat where one dimension is declared. */
+export function placeOf(state: EngineState, bound: string | StatePart, rank: number): Place {
+  const name = typeof bound === 'string' ? bound : bound.name;
   const entry = state.entries.get(name);
   if (!entry) throw new StableDiffusionError('shape-mismatch', `The state has no tensor ${name}.`);
-  if (entry.dtype !== declared.dtype) throw new StableDiffusionError('shape-mismatch', `The state's tensor ${name} is ${entry.dtype}, and ${declared.dtype} was expected.`);
-  return declared.shape.length === 1 && entry.shape.length !== 1 ? [elementCount(entry.shape)] : entry.shape;
+  const count = elementCount(entry.shape);
+  if (typeof bound === 'string') return rank === 1 && entry.shape.length !== 1 ? { name, flat: { start: 0, end: count } } : { name };
+  const { start, end } = bound;
+  if (!(start >= 0 && start < end && end <= count)) throw new StableDiffusionError('shape-mismatch', `The state's tensor ${name} has ${count} elements; ${start} to ${end} are not among them.`);
+  return { name, flat: { start, end } };
+}
+
+/** The shape in which a program takes a tensor of a state. */
+function boundShape(state: EngineState, bound: string | StatePart, declared: { readonly dtype: string; readonly shape: readonly unknown[] }): Shape {
+  const { name, flat } = placeOf(state, bound, declared.shape.length);
+  const entry = state.entries.get(name);
+  if (entry?.dtype !== declared.dtype) throw new StableDiffusionError('shape-mismatch', `The state's tensor ${name} is ${entry?.dtype}, and ${declared.dtype} was expected.`);
+  return flat ? [flat.end - flat.start] : entry.shape;
 }
 
 /** Checks the outputs that stay in a state, and says which of a program's outputs are returned. */
 export function unboundOutputs(graph: Graph, state: EngineState, bound: StateBinding['outputs'] = {}): string[] {
   const known = wantedOutputs(graph, undefined);
-  for (const [output, name] of Object.entries(bound)) {
-    if (!known.includes(output)) throw new StableDiffusionError('invalid-argument', `The program has no output ${output} to keep; it has ${known.join(', ')}.`);
+  const all = new Set(known);
+  for (const [output, place] of Object.entries(bound)) {
+    const name = typeof place === 'string' ? place : place.name;
+    if (!all.has(output)) throw new StableDiffusionError('invalid-argument', `The program has no output ${output} to keep; it has ${known.join(', ')}.`);
     if (!state.entries.has(name)) throw new StableDiffusionError('invalid-argument', `The state has no tensor ${name} for the output ${output}.`);
   }
   return known.filter((output) => !(output in bound));
@@ -80,4 +100,24 @@ export function checkStateWrite(entries: EngineState['entries'], tensors: Tensor
       throw new StableDiffusionError('shape-mismatch', `The state's tensor ${name} is ${known.dtype} [${known.shape.join(', ')}] and cannot become ${dtype} [${shape.join(', ')}].`);
     }
   }
+}
+
+/** Elements between the beginnings of two members of a pack: whole cache lines. */
+const packUnit = 16;
+
+/** Where the members of a new pack begin, and its length. Throws `invalid-argument` for names that cannot be packed. */
+export function planPack(entries: EngineState['entries'], packed: ReadonlySet<string>, pack: string, members: Readonly<Record<string, Shape>>): { readonly starts: ReadonlyMap<string, number>; readonly length: number } {
+  if (entries.has(pack)) throw new StableDiffusionError('invalid-argument', `The state has a tensor ${pack} already.`);
+  const starts = new Map<string, number>();
+  let length = 0;
+  for (const [name, shape] of Object.entries(members)) {
+    if (packed.has(name)) throw new StableDiffusionError('invalid-argument', `The state's tensor ${name} lies in another pack.`);
+    const known = entries.get(name);
+    if (known && (known.dtype !== 'float32' || known.shape.join() !== shape.join())) {
+      throw new StableDiffusionError('shape-mismatch', `The state's tensor ${name} is ${known.dtype} [${known.shape.join(', ')}], not float32 [${shape.join(', ')}].`);
+    }
+    starts.set(name, length);
+    length += Math.ceil(elementCount(shape) / packUnit) * packUnit;
+  }
+  return { starts, length };
 }

@@ -1,6 +1,7 @@
 /** Messages between the engine on the main thread and ONNX Runtime in its worker thread. */
 
-import type { Tensor } from '../tensor/tensor.ts';
+import type { Shape, Tensor } from '../tensor/tensor.ts';
+import type { Place } from './feeds.ts';
 import type { WeightBuffer } from './weights.ts';
 
 export interface SessionSettings {
@@ -24,14 +25,15 @@ export type Request =
   | { readonly kind: 'dispose'; readonly program: number }
   /** Sets tensors of a state, which is made by the first. */
   | { readonly kind: 'write-state'; readonly state: number; readonly tensors: Readonly<Record<string, Tensor>> }
+  /** Moves tensors into one flat tensor of `length` elements, each from its start on; those that are not there are zeros. */
+  | { readonly kind: 'pack-state'; readonly state: number; readonly pack: string; readonly length: number; readonly members: readonly { readonly name: string; readonly shape: Shape; readonly start: number }[] }
   | { readonly kind: 'read-state'; readonly state: number; readonly names: readonly string[] }
   | { readonly kind: 'dispose-state'; readonly state: number };
 
 export interface BoundRequest {
   readonly feeds: Readonly<Record<string, Tensor>>;
-  /** Inputs from the state, with the dimensions the program takes them in. */
-  readonly inputs: readonly { readonly input: string; readonly name: string; readonly flat: boolean }[];
-  readonly outputs: readonly { readonly output: string; readonly name: string }[];
+  readonly inputs: readonly (readonly [input: string, place: Place])[];
+  readonly outputs: readonly (readonly [output: string, place: Place])[];
   /** Outputs that are returned. */
   readonly wanted: readonly string[];
 }

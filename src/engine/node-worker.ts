@@ -5,7 +5,8 @@ import { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
 import type { BoundRequest, Request, RequestMessage, ResponseMessage, SessionSettings } from './node-protocol.ts';
 import { fromOrt, toOrt } from './ort-tensor.ts';
 import type { WeightBuffer } from './weights.ts';
-import type { Tensor } from '../tensor/tensor.ts';
+import { elementCount, type Tensor } from '../tensor/tensor.ts';
+import type { Place } from './feeds.ts';
 
 /** The segments of each program, in order. Most programs have one. */
 const programs = new Map<number, InferenceSession[]>();
@@ -57,29 +58,34 @@ function found(values: ReadonlyMap<string, OrtTensor>, name: string): OrtTensor 
   return value;
 }
 
+/** Elements of a tensor where it lies, in its own shape or flat. */
+function viewOf(value: Tensor, { flat }: Place): Tensor {
+  if (!flat) return value;
+  const { start, end } = flat;
+  return { ...value, shape: [end - start], data: value.data.subarray(start, end) } as Tensor;
+}
+
+const overlaps = (a: Place, b: Place): boolean => a.name === b.name && (!a.flat || !b.flat || (a.flat.start < b.flat.end && b.flat.start < a.flat.end));
+
 /** One run on tensors of a state. An output is written straight to its place in the state, unless the program reads that place as well. */
 async function runOnState(session: InferenceSession, state: Map<string, Tensor>, { feeds, inputs, outputs, wanted }: BoundRequest, inPlace: boolean): Promise<Record<string, Tensor>> {
-  const place = (name: string): Tensor => {
-    const value = state.get(name);
-    if (!value) throw new Error(`the state has no tensor ${name}`);
-    return value;
+  const view = (place: Place): Tensor => {
+    const value = state.get(place.name);
+    if (!value) throw new Error(`the state has no tensor ${place.name}`);
+    return viewOf(value, place);
   };
   const values: Record<string, OrtTensor> = Object.fromEntries(Object.entries(feeds).map(([name, value]) => [name, toOrt(OrtTensor, value)]));
-  for (const { input, name, flat } of inputs) {
-    const value = place(name);
-    values[input] = toOrt(OrtTensor, flat ? { ...value, shape: [value.data.length] } : value);
-  }
-  const read = new Set(inputs.map(({ name }) => name));
-  const flatNames = new Set(inputs.filter(({ flat }) => flat).map(({ name }) => name));
-  const flatRun = flatNames.size > 0;
+  for (const [input, place] of inputs) values[input] = toOrt(OrtTensor, view(place));
   const fetches: Record<string, OrtTensor | null> = Object.fromEntries(wanted.map((name) => [name, null]));
-  for (const { output, name } of outputs) {
-    const value = place(name);
-    fetches[output] = inPlace || !read.has(name) ? toOrt(OrtTensor, flatRun ? { ...value, shape: [value.data.length] } : value) : null;
+  const read = new Map<string, Place[]>();
+  for (const [, place] of inputs) read.set(place.name, [...(read.get(place.name) ?? []), place]);
+  for (const [output, place] of outputs) {
+    const direct = inPlace || !read.get(place.name)?.some((other) => overlaps(place, other));
+    fetches[output] = direct ? toOrt(OrtTensor, view(place)) : null;
   }
   const results = await session.run(values, fetches);
-  for (const { output, name } of outputs) {
-    if (fetches[output] === null) place(name).data.set(results[output]?.data as never);
+  for (const [output, place] of outputs) {
+    if (fetches[output] === null) view(place).data.set(results[output]?.data as never);
   }
   return Object.fromEntries(wanted.map((name) => [name, fromOrt(found(new Map(Object.entries(results)), name))]));
 }
@@ -99,7 +105,24 @@ async function runBound({ program, state, runs, inPlace, cancel }: Extract<Reque
 function writeState({ state, tensors }: Extract<Request, { kind: 'write-state' }>): void {
   const entries = states.get(state) ?? new Map<string, Tensor>();
   states.set(state, entries);
-  for (const [name, value] of Object.entries(tensors)) entries.set(name, value);
+  for (const [name, value] of Object.entries(tensors)) {
+    const known = entries.get(name);
+    if (known) known.data.set(value.data as never);
+    else entries.set(name, value);
+  }
+}
+
+function packState({ state, pack, length, members }: Extract<Request, { kind: 'pack-state' }>): void {
+  const entries = states.get(state) ?? new Map<string, Tensor>();
+  states.set(state, entries);
+  const whole = new Float32Array(length);
+  entries.set(pack, { dtype: 'float32', shape: [length], data: whole });
+  for (const { name, shape, start } of members) {
+    const data = whole.subarray(start, start + elementCount(shape));
+    const known = entries.get(name);
+    if (known) data.set(known.data as Float32Array);
+    entries.set(name, { dtype: 'float32', shape, data });
+  }
 }
 
 function readState({ state, names }: Extract<Request, { kind: 'read-state' }>): Record<string, Tensor> {
@@ -127,6 +150,10 @@ async function handle(request: Request): Promise<readonly Record<string, Tensor>
       return runBound(request);
     case 'write-state': {
       writeState(request);
+      return [];
+    }
+    case 'pack-state': {
+      packState(request);
       return [];
     }
     case 'read-state':

@@ -9,9 +9,9 @@ import type { DType } from '../tensor/dtype.ts';
 import type { Shape, Tensor } from '../tensor/tensor.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 import type { BoundOptions, BoundRun, CompileOptions, Engine, EngineState, Program, RunOptions, Tensors } from './engine.ts';
-import { checkStateWrite, givenParameters, prepareFeeds, unboundOutputs, wantedOutputs } from './feeds.ts';
+import { checkStateWrite, givenParameters, placeOf, planPack, prepareFeeds, unboundOutputs, wantedOutputs } from './feeds.ts';
 import type { BoundRequest, Request, ResponseMessage, SessionSettings } from './node-protocol.ts';
-import { bufferedBytes, planWeights, readBuffers, type WeightBuffer, type WeightPlan } from './weights.ts';
+import { planWeights, readBuffers, type WeightBuffer, type WeightPlan } from './weights.ts';
 
 export interface NodeEngineOptions {
   /** Default 'cpu'. */
@@ -23,8 +23,8 @@ export interface NodeEngineOptions {
 /** The worker is a file of its own beside this one, under the name this one has: source or compiled. */
 const workerFile = new URL(import.meta.url.endsWith('.ts') ? './node-worker.ts' : './node-worker.js', import.meta.url);
 
-/** Weights that pass through buffers are packed in segments of this size: large enough for speed, small beside a network of gigabytes. */
-const segmentBytes = 2 ** 27;
+/** Weights that are converted, or pass through buffers, are packed in segments of this size: large enough for speed, small beside a network of gigabytes. */
+const segmentBytes = 2 ** 28;
 
 interface Pending {
   readonly resolve: (results: readonly Record<string, Tensor>[]) => void;
@@ -100,6 +100,7 @@ class NodeState implements EngineState {
   readonly entries = new Map<string, { readonly dtype: DType; readonly shape: Shape }>();
   readonly id: number;
   readonly #runtime: Runtime;
+  readonly #packed = new Set<string>();
 
   constructor(runtime: Runtime, id: number) {
     this.#runtime = runtime;
@@ -116,6 +117,17 @@ class NodeState implements EngineState {
     const copies = Object.fromEntries(Object.entries(tensors).map(([name, value]) => [name, { ...value, data: value.data.slice() } as Tensor]));
     await this.#runtime.call({ kind: 'write-state', state: this.id, tensors: copies }, Object.values(copies).map(({ data }) => data.buffer as ArrayBuffer));
     for (const [name, { dtype, shape }] of Object.entries(tensors)) this.entries.set(name, { dtype, shape });
+  }
+
+  async pack(pack: string, members: Readonly<Record<string, Shape>>): Promise<void> {
+    const { starts, length } = planPack(this.entries, this.#packed, pack, members);
+    const list = Object.entries(members).map(([name, shape]) => ({ name, shape, start: starts.get(name) ?? 0 }));
+    await this.#runtime.call({ kind: 'pack-state', state: this.id, pack, length, members: list });
+    this.entries.set(pack, { dtype: 'float32', shape: [length] });
+    for (const { name, shape } of list) {
+      this.entries.set(name, { dtype: 'float32', shape });
+      this.#packed.add(name);
+    }
   }
 
   async dispose(): Promise<void> {
@@ -156,14 +168,14 @@ class NodeProgram implements Program {
     throwIfAborted(options.signal);
     if (this.#disposed) throw new StableDiffusionError('invalid-argument', 'The program has been disposed of.');
     if (!(state instanceof NodeState)) throw new StableDiffusionError('invalid-argument', 'The state belongs to another engine.');
+    const ranks = new Map([...this.graph.inputs, ...this.graph.parameters, ...this.graph.outputs].map(({ name, value }) => [name, value.shape.length]));
     const requests = runs.map(({ tensors = {}, inputs = {}, outputs = {} }): BoundRequest => {
       const feeds = prepareFeeds(this.graph, tensors, this.#parameters, { state, names: inputs });
-      const declared = new Map([...this.graph.inputs, ...this.graph.parameters].map(({ name, value }) => [name, value.shape.length]));
       return {
         feeds,
-        inputs: Object.entries(inputs).map(([input, name]) => ({ input, name, flat: declared.get(input) === 1 && state.entries.get(name)?.shape.length !== 1 })),
-        outputs: Object.entries(outputs).map(([output, name]) => ({ output, name })),
         wanted: unboundOutputs(this.graph, state, outputs),
+        inputs: Object.entries(inputs).map(([input, bound]) => [input, placeOf(state, bound, ranks.get(input) ?? 0)]),
+        outputs: Object.entries(outputs).map(([output, bound]) => [output, placeOf(state, bound, ranks.get(output) ?? 0)]),
       };
     });
     const cancel = new Int32Array(new SharedArrayBuffer(4));
@@ -204,9 +216,9 @@ class NodeEngine implements Engine {
     }
     const given = givenParameters(graph, options.parameters);
     const plan = planWeights({ ...graph, parameters: graph.parameters.filter(({ name }) => !given.has(name)) }, weights, precision, true);
-    const buffered = new Set(plan.buffered.map(({ name }) => name));
+    const copied = [...plan.copied.values()].reduce((sum, bytes) => sum + bytes, 0);
     // A program on a state is one segment: its outputs are written where they stay.
-    const segments = given.size > 0 || bufferedBytes(plan) <= 2 * segmentBytes ? [graph] : partition(graph, segmentBytes, ({ name }) => (buffered.has(name) ? plan.storage(name).length : 0));
+    const segments = given.size > 0 || copied <= 2 * segmentBytes ? [graph] : partition(graph, segmentBytes, ({ name }) => plan.copied.get(name) ?? 0);
     // The next segment's weights are read while the worker packs those of the one before.
     let compiled: Promise<unknown> = Promise.resolve();
     try {

@@ -2,7 +2,7 @@
 
 import { StableDiffusionError, throwIfAborted } from '../errors.ts';
 import type { Graph } from '../graph/graph.ts';
-import type { ExternalData } from '../onnx/model.ts';
+import type { ParameterStorage, StoredParameter } from '../onnx/emitter.ts';
 import { convert } from '../tensor/convert.ts';
 import { byteSize, type DType } from '../tensor/dtype.ts';
 import { bytesOf, elementCount, type Tensor } from '../tensor/tensor.ts';
@@ -15,11 +15,13 @@ export interface WeightBuffer {
 }
 
 export interface WeightPlan {
-  readonly storage: (name: string) => ExternalData;
+  readonly storage: ParameterStorage;
   /** Parameters to be read into buffers, in graph order, with their location name. */
   readonly buffered: readonly { readonly name: string; readonly path: string; readonly dtype: DType }[];
   /** The one folder that files used in place lie in. */
   readonly folder: string | undefined;
+  /** Bytes of the parameters, by name, that are in memory a second time until the runtime has packed them: read into buffers, or converted. */
+  readonly copied: ReadonlyMap<string, number>;
 }
 
 /** Checks that every parameter of the graph is there in the declared shape; names all that are not. */
@@ -43,9 +45,15 @@ function splitPath(path: string): { folder: string; name: string } {
   return { folder: cut < 0 ? '.' : path.slice(0, cut) || '/', name: path.slice(cut + 1) };
 }
 
-/** Where a parameter's bytes can be used as they are: in a file, in the program's element type. */
-function placeOf(weights: WeightSource, name: string, dtype: DType): ByteLocation | undefined {
-  return weights.entries.get(name)?.dtype === dtype ? weights.locate?.(name) : undefined;
+/** Element types that the runtime itself converts, as it loads a model, to the program's. */
+const convertible: ReadonlySet<DType> = new Set(['float32', 'float16', 'bfloat16']);
+
+/** Where a parameter's bytes can be read by the runtime: in a file, in the program's element type or one that it converts. */
+function placeOf(weights: WeightSource, name: string, dtype: DType): (ByteLocation & { readonly dtype: DType }) | undefined {
+  const stored = weights.entries.get(name)?.dtype;
+  if (stored === undefined || (stored !== dtype && !(convertible.has(stored) && convertible.has(dtype)))) return undefined;
+  const place = weights.locate?.(name);
+  return place && { ...place, dtype: stored };
 }
 
 /**
@@ -58,29 +66,27 @@ export function planWeights(graph: Graph, weights: WeightSource, precision: 'flo
   const places = inPlace ? wanted.map(({ name, dtype }) => placeOf(weights, name, dtype)) : [];
   const folders = new Set(places.map((place) => place && splitPath(place.path).folder));
   const [folder] = folders.size === 1 ? folders : [];
-  const located = new Map<string, ExternalData>();
+  const located = new Map<string, StoredParameter>();
   const buffered: { name: string; path: string; dtype: DType }[] = [];
+  const copied = new Map<string, number>();
   for (const [index, { name, value, dtype }] of wanted.entries()) {
     const place = folder === undefined ? undefined : places[index];
+    const length = elementCount(value.shape as readonly number[]) * byteSize(dtype);
+    if (place?.dtype !== dtype) copied.set(name, length);
     if (place) {
-      located.set(name, { location: splitPath(place.path).name, offset: place.offset, length: place.length });
+      located.set(name, { location: splitPath(place.path).name, offset: place.offset, length: place.length, dtype: place.dtype });
       continue;
     }
     const path = `parameter-${index}`;
-    located.set(name, { location: path, offset: 0, length: elementCount(value.shape as readonly number[]) * byteSize(dtype) });
+    located.set(name, { location: path, offset: 0, length });
     buffered.push({ name, path, dtype });
   }
-  const storage = (name: string): ExternalData => {
+  const storage = (name: string): StoredParameter => {
     const found = located.get(name);
     if (!found) throw new StableDiffusionError('weights-mismatch', `${weights.label} has no parameter ${name}.`);
     return found;
   };
-  return { storage, buffered, folder };
-}
-
-/** Bytes a plan reads into buffers. */
-export function bufferedBytes(plan: WeightPlan): number {
-  return plan.buffered.reduce((sum, { name }) => sum + plan.storage(name).length, 0);
+  return { storage, buffered, folder, copied };
 }
 
 /** Reads parameters that are not used in place, converted to the program's element type. */

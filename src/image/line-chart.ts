@@ -117,6 +117,5 @@ const text = (x: number, y: number, value: string, anchor: string, size = 12): s
 /** Text for XML and HTML, in elements and attributes. What XML forbids becomes U+FFFD. */
 export function escapeXml(value: string): string {
   const names: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the ones XML forbids.
   return value.replace(/[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]|\p{Surrogate}/gu, '\ufffd').replace(/[&<>"']/g, (character) => names[character] as string);
 }

@@ -8,6 +8,7 @@ import { Emitter, type ParameterStorage } from './emitter.ts';
 import { type Form, forms } from './forms.ts';
 import { headWidth, isPlainHead, plainAttention } from './plain-attention.ts';
 import { encodeModel, type OnnxValue } from './model.ts';
+import { emitLinearPart, linearParts } from './linear-parts.ts';
 
 export interface EmitOptions {
   /** Element type the graph's float32 values have in the model. Inputs and outputs stay float32. */
@@ -59,10 +60,14 @@ export function emitOnnx(graph: Graph, options: EmitOptions = {}): Uint8Array {
     } else copies.push([name, value]);
   }
 
+  const parts = linearParts(graph, (value) => emitter.isParameter(value));
   for (const node of graph.nodes) {
+    if (parts.replaced.has(node)) continue;
     emitter.scope = node.scope;
     const output = emitter.name(node.output);
-    if (half && float32Islands.has(node.op)) emitter.island(node.inputs, output, (inner) => emitNode(emitter, node, inner, options));
+    const part = parts.slices.get(node);
+    if (part) emitLinearPart(emitter, part, node.output, { output });
+    else if (half && float32Islands.has(node.op)) emitter.island(node.inputs, output, (inner) => emitNode(emitter, node, inner, options));
     else emitNode(emitter, node, output, options);
   }
   for (const [name, value] of copies) {

@@ -4,12 +4,19 @@ import { StableDiffusionError } from '../errors.ts';
 import { type Dim, type DimAtom, dimTerms, dimText } from '../graph/dim.ts';
 import type { Graph, Value } from '../graph/graph.ts';
 import { convert } from '../tensor/convert.ts';
-import type { DType } from '../tensor/dtype.ts';
-import { float32, int64, type Tensor } from '../tensor/tensor.ts';
+import { byteSize, type DType } from '../tensor/dtype.ts';
+import { elementCount, float32, int64, type Tensor } from '../tensor/tensor.ts';
 import type { ExternalData, OnnxAttribute, OnnxInitializer, OnnxNode } from './model.ts';
 
-/** Where an emitted parameter's bytes come from. */
-export type ParameterStorage = (name: string) => ExternalData;
+/** Where a parameter's bytes lie, and of which element type they are there if not of the model's: then the runtime converts them when it loads the model. */
+export interface StoredParameter extends ExternalData {
+  readonly dtype?: DType;
+}
+
+export type ParameterStorage = (name: string) => StoredParameter;
+
+/** TensorProto.DataType of the element types that parameters are converted between. */
+const castCodes: Partial<Record<DType, number>> = { float32: 1, float16: 10 };
 
 export interface NodeOptions {
   readonly domain?: string;
@@ -84,16 +91,28 @@ export class Emitter {
     return this.#storage !== undefined && !this.#inIsland && this.#parameters.has(value.id);
   }
 
-  /** A parameter's initialiser under a shape with the same elements: the same bytes, no reshape at run time. */
-  parameter(value: Value, shape: readonly number[]): string {
+  /**
+   * A parameter's initialiser under another shape: the same bytes, no reshape at run time. A shape with fewer elements takes a part of
+   * them, from element `start`.
+   */
+  parameter(value: Value, shape: readonly number[], start = 0): string {
     const parameter = this.#parameters.get(value.id);
     if (parameter === undefined || !this.#storage) throw new StableDiffusionError('invalid-argument', `Value v${value.id} is not a stored parameter.`);
     const storage = this.#storage;
     const same = shape.join() === value.shape.join();
-    const name = same ? parameter : `${parameter}[${shape.join('x')}]`;
+    const name = same ? parameter : `${parameter}[${shape.join('x')}${start > 0 ? ` from ${start}` : ''}]`;
     return this.#once(`parameter ${name}`, () => {
-      this.initializers.push({ name, dtype: this.dtype(value), shape, data: storage(parameter) });
-      return name;
+      const dtype = this.dtype(value);
+      const { dtype: stored = dtype, location, offset } = storage(parameter);
+      const size = byteSize(stored);
+      const data = { location, offset: offset + start * size, length: elementCount(shape) * size };
+      const to = castCodes[dtype];
+      if (stored === dtype || to === undefined) {
+        this.initializers.push({ name, dtype, shape, data });
+        return name;
+      }
+      this.initializers.push({ name: `${name} as stored`, dtype: stored, shape, data });
+      return this.node('Cast', [`${name} as stored`], { to }, { output: name });
     });
   }
 

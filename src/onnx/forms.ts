@@ -74,11 +74,7 @@ export const forms: { readonly [K in OpName]: Form<K> } = {
   },
   linear: (e, inputs, _, output, options) => {
     const [x, weight, bias] = [at(inputs, 0), at(inputs, 1), inputs[2]];
-    const operands = (rows: string): string[] => [rows, e.name(weight), ...(bias ? [e.name(bias)] : [])];
-    if (x.shape.length === 2) return e.node('Gemm', operands(e.name(x)), { transB: 1 }, options);
-    const width = numberOf(weight.shape[1], 'The width of a linear layer');
-    const rows = e.node('Reshape', [e.name(x), e.integers([-1, width])]);
-    return e.node('Reshape', [e.node('Gemm', operands(rows), { transB: 1 }), e.shape(output.shape)], {}, options);
+    return linearForm(e, x, [e.name(weight), ...(bias ? [e.name(bias)] : [])], output, options);
   },
   conv2d: (e, inputs, { stride, pads, groups }, _, options) => {
     const kernel = at(inputs, 1).shape.slice(2).map((size) => numberOf(size, 'A kernel size'));
@@ -197,6 +193,14 @@ export const forms: { readonly [K in OpName]: Form<K> } = {
     e.node('AveragePool', names(e, inputs), { kernel_shape: kernel, strides: [stride, stride], pads: sizes(pads), count_include_pad: 1 }, options),
   maxPool: (e, inputs, { kernel, stride, pads }, _, options) => e.node('MaxPool', names(e, inputs), { kernel_shape: kernel, strides: [stride, stride], pads: sizes(pads) }, options),
 };
+
+/** x times a matrix, and its bias, that are in the model under `names`. */
+export function linearForm(e: Emitter, x: Value, names: readonly string[], output: Value, options: NodeOptions): string {
+  if (x.shape.length === 2) return e.node('Gemm', [e.name(x), ...names], { transB: 1 }, options);
+  const width = numberOf(x.shape.at(-1), 'The width of a linear layer');
+  const rows = e.node('Reshape', [e.name(x), e.integers([-1, width])]);
+  return e.node('Reshape', [e.node('Gemm', [rows, ...names], { transB: 1 }), e.shape(output.shape)], {}, options);
+}
 
 function resample(e: Emitter, x: Value, scale: number, attributes: Parameters<Emitter['node']>[2], options: NodeOptions): string {
   const float = e.constant(float32([4], [1, 1, scale, scale]));

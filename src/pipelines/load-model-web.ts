@@ -7,7 +7,7 @@ import type { NetworkConfig } from '../config/network-config.ts';
 import { type BertTokenizer, createBertTokenizer } from '../tokenizer/bert-tokenizer.ts';
 import { type ClipTokenizer, createClipTokenizer } from '../tokenizer/clip-tokenizer.ts';
 import { type ClipTokenizerFiles, createClipTokenizerFromFiles } from '../tokenizer/clip-tokenizer-files.ts';
-import { type ByteSource } from '../weights/byte-source.ts';
+import type { ByteSource } from '../weights/byte-source.ts';
 import { chunkedBytes } from '../weights/byte-source-chunked.ts';
 import { blobBytes, openUrl, type UrlOptions } from '../weights/byte-source-web.ts';
 import { type Checkpoint, openCheckpoint } from '../weights/checkpoint.ts';

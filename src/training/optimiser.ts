@@ -6,22 +6,22 @@
  * shape, each written where it is. Exponential averages of the parameters (LitEma) are part of the same program.
  */
 
-import type { BoundRun, Engine, EngineState, Program } from '../engine/engine.ts';
+import type { BoundRun, Engine, EngineState, Program, StatePart } from '../engine/engine.ts';
 import { dim } from '../graph/dim.ts';
 import { add, div, mul, sqrt, sub } from '../graph/functions.ts';
 import type { Graph } from '../graph/graph.ts';
 import { simplify } from '../graph/simplify.ts';
 import { type InputSpec, type Sym, trace } from '../graph/trace.ts';
-import { float32, type Tensor } from '../tensor/tensor.ts';
+import { elementCount, float32, type Tensor } from '../tensor/tensor.ts';
 import { memoryWeights } from '../weights/memory-weights.ts';
 
 export type OptimiserConfig =
   | { readonly kind: 'adamw' | 'adam'; readonly betas?: readonly [number, number]; readonly epsilon?: number }
   | { readonly kind: 'sgd'; readonly momentum?: number; readonly nesterov?: boolean };
 
-/** One parameter's update. */
+/** The update of one parameter, or of a pack of them. */
 export interface Update {
-  /** Name of the parameter in the state. */
+  /** Name of the parameter or pack in the state. */
   readonly name: string;
   /** How many times this parameter has been updated, this time included: from 1. */
   readonly step: number;
@@ -125,6 +125,14 @@ export function updateGraph(config: OptimiserConfig, average: boolean): Graph {
   );
 }
 
+/** Elements that a program without sums works on at a time: few enough to stay in the processor's cache from operation to operation. */
+const partSize = 2 ** 17;
+
+/** The parts of a tensor of `count` elements. */
+export function partsOf(count: number): { readonly start: number; readonly end: number }[] {
+  return Array.from({ length: Math.ceil(count / partSize) }, (_, i) => ({ start: i * partSize, end: Math.min(count, (i + 1) * partSize) }));
+}
+
 /** Runs updates on the tensors of a state. */
 export class Optimiser {
   readonly slots: readonly string[];
@@ -158,27 +166,31 @@ export class Optimiser {
       return tensor;
     };
     for (const average of [false, true]) {
-      const runs = updates.filter((update) => (update.averageRate !== undefined) === average).map((update) => this.#run(update, number));
+      const runs = updates.filter((update) => (update.averageRate !== undefined) === average).flatMap((update) => this.#runs(update, elementCount(state.entries.get(update.name)?.shape ?? []), number));
       if (runs.length > 0) await (await this.#program(average)).runBound(state, runs, { inPlace: true });
     }
   }
 
-  #run(update: Update, number: (value: number) => Tensor): BoundRun {
+  #runs(update: Update, count: number, number: (value: number) => Tensor): BoundRun[] {
     const { name, averageRate } = update;
-    const inputs: Record<string, string> = { p: name, g: stateNames.gradient(name) };
-    const outputs: Record<string, string> = { 'next.p': name };
-    for (const slot of this.slots) {
-      inputs[slot] = stateNames.slot(slot, name);
-      outputs[`next.${slot}`] = stateNames.slot(slot, name);
-    }
     const tensors: Record<string, Tensor> = { scale: number(update.gradientScale) };
     for (const [setting, value] of Object.entries(this.#rule.settings(update))) tensors[setting] = number(value);
-    if (averageRate !== undefined) {
-      inputs['average'] = stateNames.average(name);
-      outputs['next.average'] = stateNames.average(name);
-      tensors['rate'] = number(averageRate);
-    }
-    return { tensors, inputs, outputs };
+    if (averageRate !== undefined) tensors['rate'] = number(averageRate);
+    return partsOf(count).map(({ start, end }): BoundRun => {
+      const inputs: Record<string, StatePart> = { p: { name, start, end }, g: { name: stateNames.gradient(name), start, end } };
+      const outputs: Record<string, StatePart> = { 'next.p': { name, start, end } };
+      for (const slot of this.slots) {
+        const place = { name: stateNames.slot(slot, name), start, end };
+        inputs[slot] = place;
+        outputs[`next.${slot}`] = place;
+      }
+      if (averageRate !== undefined) {
+        const place = { name: stateNames.average(name), start, end };
+        inputs['average'] = place;
+        outputs['next.average'] = place;
+      }
+      return { tensors, inputs, outputs };
+    });
   }
 
   async dispose(): Promise<void> {

@@ -6,7 +6,7 @@
  * steps are the same to the bit.
  */
 
-import type { BoundRun, Engine, EngineState, Program, Tensors } from '../engine/engine.ts';
+import type { BoundRun, Engine, EngineState, Program, StatePart, Tensors } from '../engine/engine.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { dim } from '../graph/dim.ts';
 import { add, mul, sum } from '../graph/functions.ts';
@@ -15,11 +15,11 @@ import type { Graph } from '../graph/graph.ts';
 import { dropUnused } from '../graph/simplify.ts';
 import { trace } from '../graph/trace.ts';
 import { convert } from '../tensor/convert.ts';
-import { elementCount, type Shape, type Tensor, zeros } from '../tensor/tensor.ts';
+import { elementCount, type Shape, type Tensor } from '../tensor/tensor.ts';
 import { memoryWeights } from '../weights/memory-weights.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 import { type AverageConfig, averageRate } from './exponential-average.ts';
-import { Optimiser, type OptimiserConfig, stateNames, type Update } from './optimiser.ts';
+import { Optimiser, type OptimiserConfig, partsOf, stateNames, type Update } from './optimiser.ts';
 
 /**
  * What becomes of a parameter: `fixed` ones are built into the program; `shared` ones are read from the state but not changed here
@@ -107,22 +107,21 @@ export class TrainStep implements AsyncDisposable {
   readonly #optimiser: Optimiser;
   readonly #gradient: Program;
   readonly #helpers: { readonly squares: Program; readonly accumulate: Program };
-  readonly #groups: ReadonlyMap<string, ParameterGroup>;
+  readonly #packs: readonly Pack[];
   #steps = 0;
   #averageUpdates = 0;
   #stateNames: readonly string[] = [];
 
   /** Use `createTrainStep`. */
-  constructor(options: TrainStepOptions, state: EngineState, gradient: Program, helpers: { readonly squares: Program; readonly accumulate: Program }, groups: ReadonlyMap<string, ParameterGroup>, optimiser: Optimiser) {
+  constructor(options: TrainStepOptions, state: EngineState, gradient: Program, helpers: { readonly squares: Program; readonly accumulate: Program }, packs: readonly Pack[], optimiser: Optimiser) {
     this.#options = options;
     this.state = state;
     this.#gradient = gradient;
     this.#helpers = helpers;
-    this.#groups = groups;
+    this.#packs = packs;
     this.#optimiser = optimiser;
-    this.trained = [...groups.keys()];
-    const { average } = options;
-    this.averaged = average ? this.trained.filter((name) => average.of?.(name) ?? true) : [];
+    this.trained = packs.flatMap(({ members }) => members);
+    this.averaged = packs.flatMap(({ members, averaged }) => (averaged ? members : []));
     const slots = this.trained.flatMap((name) => optimiser.slots.map((slot) => stateNames.slot(slot, name)));
     this.#stateNames = [...this.trained, ...slots, ...this.averaged.map(stateNames.average), ...new Set(Object.values(options.keep ?? {}))];
   }
@@ -171,17 +170,24 @@ export class TrainStep implements AsyncDisposable {
   }
 
   async #prepareFresh(): Promise<void> {
-    const missing = this.trained.filter((name) => !this.state.entries.has(stateNames.fresh(name)));
-    await writeZeros(this.state, missing.map((name) => [stateNames.fresh(name), name]));
+    for (const { name, members } of this.#packs) {
+      if (!this.state.entries.has(stateNames.fresh(name))) await packLike(this.state, stateNames.fresh(name), members, stateNames.fresh);
+    }
+  }
+
+  /** The parts of all gradients, by what `of` names them. */
+  #gradientParts(of: (name: string) => string): StatePart[] {
+    return this.#packs.flatMap(({ name }) => partsOf(elementCount(this.state.entries.get(name)?.shape ?? [])).map((part) => ({ name: of(name), ...part })));
   }
 
   async #accumulate(): Promise<void> {
-    const runs = this.trained.map((name): BoundRun => ({ inputs: { total: stateNames.gradient(name), g: stateNames.fresh(name) }, outputs: { next: stateNames.gradient(name) } }));
+    const fresh = this.#gradientParts(stateNames.fresh);
+    const runs = this.#gradientParts(stateNames.gradient).map((total, i): BoundRun => ({ inputs: { total, g: fresh[i] as StatePart }, outputs: { next: total } }));
     await this.#helpers.accumulate.runBound(this.state, runs, { inPlace: true });
   }
 
   async #norm(): Promise<number> {
-    const results = await this.#helpers.squares.runBound(this.state, this.trained.map((name) => ({ inputs: { g: stateNames.gradient(name) } })));
+    const results = await this.#helpers.squares.runBound(this.state, this.#gradientParts(stateNames.gradient).map((g) => ({ inputs: { g } })));
     return Math.sqrt(results.reduce((total, { sum: square }) => total + Number(square?.data[0]), 0));
   }
 
@@ -189,15 +195,14 @@ export class TrainStep implements AsyncDisposable {
     const { clipNorm, average, optimiser } = this.#options;
     const clip = clipNorm === undefined ? 1 : Math.min(1, clipNorm / (gradientNorm + 1e-6));
     const rate = average ? averageRate(average, this.#averageUpdates + 1) : undefined;
-    const averaged = new Set(this.averaged);
     const decay = (optimiser?.kind ?? 'adamw') === 'adamw' ? 0.01 : 0;
-    const updates = [...this.#groups].map(([name, group]): Update => ({
+    const updates = this.#packs.map(({ name, group, averaged }): Update => ({
       name,
       step: this.#steps + 1,
       learningRate: learningRate * (group.learningRateScale ?? 1),
       weightDecay: group.weightDecay ?? decay,
       gradientScale: clip / batches,
-      ...(rate !== undefined && averaged.has(name) ? { averageRate: rate } : {}),
+      ...(rate !== undefined && averaged ? { averageRate: rate } : {}),
     }));
     await this.#optimiser.apply(this.state, updates);
     this.#steps++;
@@ -275,10 +280,35 @@ function inParts<T>(items: readonly T[], shapeOf: (item: T) => Shape): T[][] {
   return parts;
 }
 
-/** Zeros in the shape of other tensors of a state: [new name, name of the other]. */
-async function writeZeros(state: EngineState, names: readonly (readonly [string, string])[]): Promise<void> {
-  const shapeOf = ([, like]: readonly [string, string]): Shape => state.entries.get(like)?.shape ?? [];
-  for (const part of inParts(names, shapeOf)) await state.write(Object.fromEntries(part.map((pair) => [pair[0], zeros('float32', shapeOf(pair))])));
+/** A pack of tensors of the shapes of others: `nameOf` says how each is called. */
+async function packLike(state: EngineState, pack: string, members: readonly string[], nameOf: (name: string) => string): Promise<void> {
+  await state.pack(pack, Object.fromEntries(members.map((name) => [nameOf(name), state.entries.get(name)?.shape ?? []])));
+}
+
+/** Trained parameters with the same settings, which lie one behind the other and are updated together. */
+interface Pack {
+  /** Its gradients, moments and averages lie in packs named after it. */
+  readonly name: string;
+  readonly members: readonly string[];
+  readonly group: ParameterGroup;
+  readonly averaged: boolean;
+}
+
+/** Packs of at most about this many elements, because they are moved as they are made. */
+const packSize = 2 ** 24;
+
+function packsOf(state: EngineState, groups: ReadonlyMap<string, ParameterGroup>, averaged: (name: string) => boolean): Pack[] {
+  const packs: (Omit<Pack, 'members'> & { readonly key: string; readonly members: string[]; room: number })[] = [];
+  for (const [name, group] of groups) {
+    const key = `${group.learningRateScale} ${group.weightDecay} ${averaged(name)}`;
+    const size = elementCount(state.entries.get(name)?.shape ?? []);
+    const open = packs.findLast((pack) => pack.key === key && pack.room >= size);
+    if (open) {
+      open.members.push(name);
+      open.room -= size;
+    } else packs.push({ name: `pack of ${name}`, key, members: [name], room: packSize - size, group, averaged: averaged(name) });
+  }
+  return packs;
 }
 
 function averageScalars(results: readonly Record<string, Tensor>[]): Record<string, number> {
@@ -316,12 +346,16 @@ export async function createTrainStep(options: TrainStepOptions): Promise<TrainS
   }
   const optimiser = new Optimiser(engine, options.optimiser ?? { kind: 'adamw' });
   const { average } = options;
-  const trained = [...groups.keys()];
-  await writeZeros(state, trained.flatMap((name) => [stateNames.gradient(name), ...optimiser.slots.map((slot) => stateNames.slot(slot, name))].map((own) => [own, name] as const)));
-  for (const part of average ? inParts(trained.filter((name) => average.of?.(name) ?? true), (name) => state.entries.get(name)?.shape ?? []) : []) {
-    const read = await state.read(part);
-    await state.write(Object.fromEntries(part.map((name) => [stateNames.average(name), read[name] as Tensor])));
+  const packs = packsOf(state, groups, (name) => average !== undefined && (average.of?.(name) ?? true));
+  for (const { name, members, averaged } of packs) {
+    await packLike(state, name, members, (own) => own);
+    await packLike(state, stateNames.gradient(name), members, stateNames.gradient);
+    for (const slot of optimiser.slots) await packLike(state, stateNames.slot(slot, name), members, (own) => stateNames.slot(slot, own));
+    if (!averaged) continue;
+    await packLike(state, stateNames.average(name), members, stateNames.average);
+    const values = await state.read(members);
+    await state.write(Object.fromEntries(members.map((own) => [stateNames.average(own), values[own] as Tensor])));
   }
   const program = await engine.compile(differentiated, weights, { parameters: { inputs }, ...(options.signal ? { signal: options.signal } : {}) });
-  return new TrainStep(options, state, program, await compileHelpers(engine), groups, optimiser);
+  return new TrainStep(options, state, program, await compileHelpers(engine), packs, optimiser);
 }

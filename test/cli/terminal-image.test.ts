@@ -11,7 +11,6 @@ const image = createImage(120, 80, 3, Uint8Array.from({ length: 120 * 80 * 3 }, 
 
 test('kitty: chunks of at most 4096 characters that join to the pixels', async () => {
   const text = await terminalImage(image, { graphics: 'kitty', columns: 40 });
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: escape sequences are what is tested
   const chunks = [...text.matchAll(/\x1b_G([^;]*);([^\x1b]*)\x1b\\/g)];
   assert.match(chunks[0]?.[1] ?? '', /^a=T,q=2,f=24,o=z,s=120,v=80,c=40,m=\d$/);
   assert.ok(chunks.every(([, keys, data], i) => (data ?? '').length <= 4096 && keys?.endsWith(i === chunks.length - 1 ? 'm=0' : 'm=1')));

@@ -229,6 +229,23 @@ export const checks: readonly Check[] = [
       await rejects(second.runBound(state, [{ tensors: { rate: float32([], [1]) }, inputs: { p: 'weight', g: 'other' } }]), 'shape-mismatch');
       await rejects(second.runBound(state, [{ tensors: { rate: float32([], [1]) }, inputs: { p: 'nothing', g: 'other' } }]), 'shape-mismatch');
       await rejects(state.write({ weight: float32([2], [1, 2]) }), 'shape-mismatch');
+      // Packed, tensors keep their names and values, and one run goes over all, or over some elements.
+      await state.pack('all', { weight: [1, 2], other: [2, 2], fresh: [3] });
+      await state.pack('all gradients', { 'weight gradient': [1, 2], 'other gradient': [2, 2], 'fresh gradient': [3] });
+      await state.write({ 'other gradient': float32([2, 2], [1, 2, 3, 4]), 'fresh gradient': float32([3], [1, 1, 1]), fresh: float32([3], [5, 6, 7]) });
+      const size = state.entries.get('all')?.shape[0] ?? 0;
+      const whole = { inputs: { p: 'all', g: 'all gradients' }, outputs: { next: 'all' } };
+      await second.runBound(state, [{ ...whole, tensors: { rate: float32([], [1]) } }], { inPlace: true });
+      const packed = await state.read(['weight', 'other', 'fresh']);
+      nearly(packed['weight'], [0, 0], 1e-6);
+      nearly(packed['other'], [-1, -1, -1, -1], 1e-6);
+      nearly(packed['fresh'], [4, 5, 6], 1e-6);
+      const part = { name: 'other', start: 1, end: 3 };
+      await second.runBound(state, [{ tensors: { rate: float32([], [1]) }, inputs: { p: part, g: { ...part, name: 'other gradient' } }, outputs: { next: part } }]);
+      nearly((await state.read(['other']))['other'], [-1, -3, -4, -1], 1e-6);
+      nearly(float32([3], toFloat32((await state.read(['all']))['all'] as Tensor).data.subarray(size - 3)), [0, 0, 0], 0);
+      await rejects(state.pack('all', { new: [1] }), 'invalid-argument');
+      await rejects(state.pack('more', { fresh: [3] }), 'invalid-argument');
       await first.dispose();
       await second.dispose();
     },

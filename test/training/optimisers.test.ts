@@ -118,7 +118,7 @@ test('optim/scale_by_std', { skip: skipUnless('training/optim/scale_by_std.json'
   const graph = trace({ image: { dtype: 'float32', shape: image.shape }, noise: { dtype: 'float32', shape: noise.shape } }, (given, p) => ({ z: samplePosterior(encodeKl(p, config, transpose(given.image, [0, 3, 1, 2])), given.noise) }));
   const { z } = await runGraph(engine, graph, { image, noise }, readWeights('nets/autoencoder_kl'));
   const factor = scaleByStd(z as Tensor);
-  const scaled = float32(z?.shape ?? [], (z?.data as Float32Array).map((value) => value * factor));
+  const scaled = float32(z?.shape ?? [], ((z?.data ?? new Float32Array()) as Float32Array).map((value) => value * factor));
   const made: Readonly<Record<string, Tensor>> = { scale_factor: float32([], [factor]), z_scaled: scaled, z_std: float32([], [1 / scaleByStd(scaled)]) };
   compareCase(recorded, (name) => made[name]);
 });

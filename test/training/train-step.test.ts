@@ -10,7 +10,7 @@ import { dim } from '../../src/graph/dim.ts';
 import { div, mean, mul } from '../../src/graph/functions.ts';
 import { unet } from '../../src/models/unet.ts';
 import { batchNorm } from '../../src/nn/batch-norm.ts';
-import { type DataOf, type DType } from '../../src/tensor/dtype.ts';
+import type { DataOf, DType } from '../../src/tensor/dtype.ts';
 import { elementCount, float32, type Tensor, tensor } from '../../src/tensor/tensor.ts';
 import { diffusionLoss } from '../../src/training/diffusion-loss.ts';
 import { linearCycles } from '../../src/training/learning-rate.ts';
@@ -178,7 +178,7 @@ test('ddp/batch_norm_shards: each shard has its own statistics', { skip: skipUnl
   const x = recorded.input('x');
   const graph = trace({ x: { dtype: 'float32', shape: [dim('batch'), 3, 4, 4] } }, (given, p) => ({ y: batchNorm(given.x, p.get('weight', [3]), p.get('bias', [3]), { epsilon: 1e-5 }).y }));
   const weights = new Map([['weight', float32([3], [1, 1, 1])], ['bias', float32([3], [0, 0, 0])]]);
-  const run = async (value: Tensor): Promise<number[]> => [...((await runGraph(engine, graph, { x: value }, weights))['y']?.data as Float32Array)];
+  const run = async (value: Tensor): Promise<number[]> => [...(((await runGraph(engine, graph, { x: value }, weights))['y']?.data ?? []) as Float32Array)];
   const got: Readonly<Record<string, Tensor>> = { whole: float32(x.shape, await run(x)), two_shards: float32(x.shape, [...(await run(rows(x, 0, 2))), ...(await run(rows(x, 2, 4)))]) };
   compareCase(recorded, (name) => got[name]);
 });

@@ -13,6 +13,8 @@ export interface Problem {
   readonly issues?: readonly Issue[];
   /** Seconds. */
   readonly retryAfter?: number;
+  /** A further name of the error, where the API has one. */
+  readonly name?: string;
 }
 
 export interface Issue {
@@ -93,13 +95,14 @@ function isWhere(value: unknown): value is readonly (string | number)[] {
 /** Any error as an answer; what is not ours is not told. `retryAfter` is for when there is no room. */
 export function problemOf(error: unknown, retryAfter: number): Problem {
   if (error instanceof StableDiffusionError) {
-    const { where, scope, status } = error.details;
+    const { where, scope, status, name } = error.details;
     const found = typeof status === 'number' ? status : error.code === 'busy' && scope === 'caller' ? 429 : statuses[error.code];
     return {
       status: found,
       code: error.code,
       message: error.message,
       ...(isWhere(where) ? { where, issues: [{ where, message: error.message, type: 'value_error' }] } : {}),
+      ...(typeof name === 'string' ? { name } : {}),
       ...(found === 429 || found === 503 ? { retryAfter } : {}),
     };
   }

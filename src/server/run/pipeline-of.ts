@@ -31,7 +31,7 @@ export interface JobImages {
 }
 
 function optionsOf(pictures: readonly PictureOf[], policy: PicturePolicy): GenerateOptions {
-  const first = pictures[0]?.request as JobRequest;
+  const first = (pictures[0] as { readonly request: JobRequest }).request;
   // The noise conventions that draw for a whole batch get the first seed; their jobs are never mixed.
   const perImage = first.noise !== 'compvis' && first.noise !== 'comfy';
   const seeds = pictures.map(({ request, index }) => request.seeds[index] ?? 0);
@@ -61,7 +61,7 @@ function optionsOf(pictures: readonly PictureOf[], policy: PicturePolicy): Gener
 
 /** Starts the run. Pictures come in the order given. */
 export function pipelineOf(model: Model, pictures: readonly PictureOf[], { image, mask }: JobImages, policy: PicturePolicy, signal: AbortSignal): Pipeline {
-  const { kind, width, height, strength, imageGuidanceScale } = pictures[0]?.request as JobRequest;
+  const { kind, width, height, strength, imageGuidanceScale } = (pictures[0] as { readonly request: JobRequest }).request;
   const options = { ...optionsOf(pictures, policy), width, height, signal };
   if (kind === 'txt2img' || !image) return textToImage(model, options);
   const withStrength = strength === undefined ? {} : { strength };

@@ -8,9 +8,9 @@ import { type Answer, defineRoute } from '../../http/route.ts';
 
 const params = z.object({ name: z.string().regex(/^[0-9a-f]{64}(\.(png|jpg|jpeg|webp))?$/, 'must be the id of a picture') });
 
-export const linkQuery = z.object({ expires: z.string().optional(), signature: z.string().optional() });
+const linkQuery = z.object({ expires: z.string().optional(), signature: z.string().optional() });
 
-export async function answerPicture({ store }: ServerContext, id: string): Promise<Answer> {
+async function answerPicture({ store }: ServerContext, id: string): Promise<Answer> {
   const bytes = await store.get(id);
   if (!bytes) throw new StableDiffusionError('not-found', 'There is no picture with this id.');
   const { format } = inspectImageFile(bytes, Number.POSITIVE_INFINITY);

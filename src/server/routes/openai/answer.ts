@@ -60,7 +60,7 @@ const facts = (job: Job, body: SharedFields) => ({ size: sizeOf(job), quality: b
 
 function refuseFlagged(images: readonly ResultImage[]): void {
   if (images.length > 0 && images.every(({ flagged }) => flagged)) {
-    throw new StableDiffusionError('invalid-argument', 'The safety checker objects to what was made of this request.', { details: { moderation: true } });
+    throw new StableDiffusionError('invalid-argument', 'The safety checker objects to what was made of this request.', { details: { name: 'moderation_blocked' } });
   }
 }
 

@@ -1,0 +1,177 @@
+/** The HTTP server: Fastify with the table of routes. What a request may do is settled here; what it does, in its route. */
+
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import cors from '@fastify/cors';
+import multipart from '@fastify/multipart';
+import fastifyStatic from '@fastify/static';
+import { fastify, type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import type { z } from 'zod';
+import type { ServerContext } from '../context.ts';
+import { routes } from '../routes/index.ts';
+import { type ApiKey, createAuthenticator } from './api-keys.ts';
+import { eventStream } from './event-stream.ts';
+import { readForm } from './form.ts';
+import { openapiDocument } from './openapi.ts';
+import { checkOrigin } from './origin-guard.ts';
+import { type Problem, problemOf, validationProblem } from './problem.ts';
+import { type Flavour, problemAnswer } from './problem-shapes.ts';
+import type { Answer, Route } from './route.ts';
+
+export interface AppOptions {
+  readonly context: Omit<ServerContext, 'log'>;
+  readonly keys: readonly ApiKey[];
+  /** Origins that CORS allows; none by default. `*` allows all, without credentials. */
+  readonly corsOrigins: readonly string[];
+  /** The folder of the web page; served at / where it is there. */
+  readonly webFolder?: string | undefined;
+  readonly logger: FastifyBaseLogger;
+}
+
+/** Which API's words an error is told in. */
+function flavourOf(url: string): Flavour {
+  if (url.startsWith('/sdapi/') || url.startsWith('/controlnet/')) return 'a1111';
+  return url.startsWith('/v1/') ? 'openai' : 'own';
+}
+
+/** Fires when the client has gone before it was answered. */
+function clientSignal(request: FastifyRequest, reply: FastifyReply): AbortSignal {
+  const controller = new AbortController();
+  request.raw.socket?.once('close', () => {
+    if (!reply.raw.writableFinished) controller.abort();
+  });
+  reply.raw.once('close', () => {
+    if (!reply.raw.writableFinished) controller.abort();
+  });
+  return controller.signal;
+}
+
+function send(reply: FastifyReply, answer: Answer): FastifyReply {
+  if ('json' in answer) {
+    // The bytes, as Fastify sends neither null nor text as JSON by itself.
+    return reply.code(answer.status ?? 200).headers(answer.headers ?? {}).type('application/json; charset=utf-8').send(JSON.stringify(answer.json ?? null));
+  }
+  if ('bytes' in answer) return reply.headers(answer.headers ?? {}).type(answer.mediaType).send(Buffer.from(answer.bytes.buffer, answer.bytes.byteOffset, answer.bytes.byteLength));
+  return reply.headers({ 'cache-control': 'no-cache', 'x-accel-buffering': 'no' }).type('text/event-stream').send(eventStream(answer.events));
+}
+
+class Invalid extends Error {
+  readonly problem: Problem;
+  constructor(problem: Problem) {
+    super(problem.message);
+    this.problem = problem;
+  }
+}
+
+function check(place: 'body' | 'query' | 'path', schema: z.ZodType | undefined, value: unknown): unknown {
+  if (!schema) return undefined;
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  throw new Invalid(validationProblem(place, result.error));
+}
+
+function register(app: FastifyInstance, context: ServerContext, route: Route, ownerOf: (request: FastifyRequest) => string): void {
+  app.route({
+    method: route.method,
+    url: route.path,
+    async handler(request, reply) {
+      const owner = route.open ? '' : ownerOf(request);
+      const signal = clientSignal(request, reply);
+      const given = route.form && request.isMultipart() ? route.form(await readForm(request, context.limits.bodyBytes)) : request.body;
+      const answer = await route.handle(context, {
+        body: check('body', route.body, given),
+        query: check('query', route.query, request.query),
+        params: check('path', route.params, request.params),
+        owner,
+        signal,
+        origin: `${request.protocol}://${request.host}`,
+        raw: request,
+      });
+      return send(reply, answer);
+    },
+  });
+}
+
+/** Builds the server; `app.inject` and `app.listen` work on it. */
+export async function createApp({ context: given, keys, corsOrigins, webFolder, logger }: AppOptions): Promise<FastifyInstance> {
+  const app: FastifyInstance = fastify({
+    loggerInstance: logger,
+    disableRequestLogging: true,
+    bodyLimit: given.limits.bodyBytes,
+    requestTimeout: 60_000,
+    keepAliveTimeout: 75_000,
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 300 },
+    forceCloseConnections: 'idle',
+    return503OnClosing: false,
+    exposeHeadRoutes: false,
+  });
+  const context: ServerContext = { ...given, log: app.log };
+  const authenticate = createAuthenticator(keys);
+  const guard = { origins: corsOrigins, hasKeys: keys.length > 0 };
+
+  /** Seconds until there will be room: as long as the jobs that wait take, between one second and a minute. */
+  const retryAfter = async (): Promise<number> => {
+    const { queued } = await context.queue.counts().catch(() => ({ queued: 0 }));
+    return Math.min(60, Math.max(1, Math.ceil(queued * context.metrics.secondsPerJob())));
+  };
+  const answerProblem = async (error: unknown, request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    const problem = error instanceof Invalid ? error.problem : problemOf(error, 1);
+    if (problem.status >= 500 && problem.code !== 'busy') request.log.error({ err: error, url: request.url.split('?')[0] }, 'a request failed');
+    const { status, body } = problemAnswer(flavourOf(request.url), problem);
+    if (problem.retryAfter !== undefined) reply.header('retry-after', String(await retryAfter()));
+    if (status === 401) reply.header('www-authenticate', 'Bearer, Basic realm="stable-diffusion-ts"');
+    // FastAPI answers in JSON whatever was asked.
+    await reply.code(status).type('application/json; charset=utf-8').send(JSON.stringify(body));
+  };
+  app.setErrorHandler((error, request, reply) => answerProblem(error, request, reply));
+  app.setNotFoundHandler(async (request, reply) => {
+    const flavour = flavourOf(request.url);
+    const message = 'There is nothing here.';
+    const body = flavour === 'a1111' ? { detail: 'Not Found' } : flavour === 'openai' ? { error: { message, type: 'invalid_request_error', param: null, code: 'unknown_url' } } : { error: { code: 'not-found', message } };
+    await reply.code(404).type('application/json; charset=utf-8').send(JSON.stringify(body));
+  });
+  app.addHook('onRequest', async (request) => checkOrigin(request.headers, guard));
+  app.addHook('onResponse', async (request, reply) => {
+    const route = request.routeOptions.url ?? 'none';
+    context.metrics.request(request.method, route, reply.statusCode, reply.elapsedTime / 1000);
+    request.log.info({ method: request.method, route, status: reply.statusCode, ms: Math.round(reply.elapsedTime) }, 'request');
+  });
+
+  // A body without content is none: clients post `interrupt` with a JSON content type and nothing in it.
+  app.removeContentTypeParser('application/json');
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
+    if (body === '') return done(null, undefined);
+    try {
+      done(null, JSON.parse(String(body)));
+    } catch (cause) {
+      done(Object.assign(new Error(`The body is not JSON: ${cause instanceof Error ? cause.message.slice(0, 200) : ''}`), { statusCode: 400 }));
+    }
+  });
+  await app.register(multipart);
+  if (corsOrigins.length > 0) await app.register(cors, { origin: corsOrigins.includes('*') ? '*' : [...corsOrigins], maxAge: 600 });
+
+  const ownerOf = (request: FastifyRequest): string => {
+    const link = /^\/api\/v1\/results\/([0-9a-f]{64})\.\w+\?/.exec(request.url)?.[1];
+    const { expires, signature } = (request.query ?? {}) as Record<string, string | undefined>;
+    if (link && context.links.isValid(link, expires, signature)) return '';
+    return authenticate(request.headers);
+  };
+  for (const route of routes) register(app, context, route, ownerOf);
+  const document = openapiDocument(routes, context.version);
+  app.get('/openapi.json', async () => document);
+
+  if (webFolder !== undefined && existsSync(join(webFolder, 'index.html'))) {
+    await app.register(fastifyStatic, {
+      root: webFolder,
+      index: ['index.html'],
+      // WebAssembly with threads needs an isolated page.
+      setHeaders: (reply) => void reply.headers({ 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' }),
+    });
+  } else {
+    app.get('/', async (_request, reply) => {
+      await reply.type('text/html; charset=utf-8').send('<!doctype html><title>stable-diffusion-ts</title><p>The server runs. Its APIs are described at <a href="/openapi.json">/openapi.json</a>.</p>');
+    });
+  }
+  return app;
+}
+
