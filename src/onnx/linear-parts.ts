@@ -41,8 +41,8 @@ export function linearParts(graph: Graph, isStored: (value: Value) => boolean): 
 function partOf(linear: Node<'linear'>, reader: AnyNode): LinearPart | undefined {
   if (reader.op !== 'slice') return undefined;
   const { axis, start, end, step } = reader.attributes;
-  const isPart = axis === linear.output.shape.length - 1 && step === 1 && typeof end === 'number' && start >= 0 && end > start;
-  return isPart ? { linear, start, end } : undefined;
+  if (axis !== linear.output.shape.length - 1 || step !== 1 || typeof end !== 'number' || typeof start !== 'number' || start < 0 || end <= start) return undefined;
+  return { linear, start, end };
 }
 
 export function emitLinearPart(e: Emitter, { linear, start, end }: LinearPart, output: Value, options: NodeOptions): string {
