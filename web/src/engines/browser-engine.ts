@@ -1,0 +1,231 @@
+/** Pictures made in this browser, by the library in a worker. Nothing leaves the machine. */
+
+import { webImageCodec } from 'stable-diffusion-ts/image/codec-web.ts';
+import { createImage, type Image } from 'stable-diffusion-ts/image/image.ts';
+import { connectWorker, type ModelWorker } from 'stable-diffusion-ts/pipelines/worker-client-web.ts';
+import type { ModelFacts, WorkerEvent, WorkerJob } from 'stable-diffusion-ts/pipelines/worker-protocol-web.ts';
+import { samplerLabels, scheduleLabels } from '../settings/settings.ts';
+import { storedModel, storeModel } from './model-store.ts';
+import type { EngineFacts, FinishedPicture, JobEvent, ModelChoice, PictureEngine, PictureJob } from './picture-engine.ts';
+
+export type Provider = 'wasm' | 'webgpu';
+
+/** A checkpoint that a person chose, with LDM's YAML where there is one. */
+export interface OwnModel {
+  readonly name: string;
+  readonly file: File;
+  readonly config?: string;
+}
+
+export const pocketName = 'pocket';
+
+const address = (path: string): string => new URL(path, document.baseURI).href;
+
+/** Whether this browser has a graphics adapter for WebGPU. */
+export async function hasWebGpu(): Promise<boolean> {
+  try {
+    return ((await (navigator as { readonly gpu?: GPU }).gpu?.requestAdapter()) ?? null) !== null;
+  } catch {
+    return false;
+  }
+}
+
+async function hasHalfPrecision(): Promise<boolean> {
+  const adapter = await (navigator as { readonly gpu?: GPU }).gpu?.requestAdapter();
+  return adapter?.features.has('shader-f16') ?? false;
+}
+
+/** Networks of models beyond this size are computed in float16, where the graphics adapter can. */
+const largeModel = 1e9;
+
+function bitmapOf({ width, height, data }: Image<3>): Promise<ImageBitmap> {
+  const pixels = new ImageData(width, height);
+  for (let i = 0; i < width * height; i++) {
+    for (let c = 0; c < 3; c++) pixels.data[4 * i + c] = data[3 * i + c] as number;
+    pixels.data[4 * i + 3] = 255;
+  }
+  return createImageBitmap(pixels);
+}
+
+const decode = async (file: Blob): Promise<Image> => webImageCodec.decode(new Uint8Array(await file.arrayBuffer()));
+
+/** The picture at the size of the job, cut to its proportions, as a server's "crop and resize" does it. */
+async function fitted(file: Blob, width: number, height: number): Promise<Image> {
+  const bitmap = await createImageBitmap(file);
+  const scale = Math.max(width / bitmap.width, height / bitmap.height);
+  const canvas = new OffscreenCanvas(width, height);
+  const context = canvas.getContext('2d');
+  if (!context) throw new Error('This browser gave no canvas to fit the picture with.');
+  context.imageSmoothingQuality = 'high';
+  const [w, h] = [bitmap.width * scale, bitmap.height * scale];
+  context.fillStyle = '#fff';
+  context.fillRect(0, 0, width, height);
+  context.drawImage(bitmap, (width - w) / 2, (height - h) / 2, w, h);
+  bitmap.close();
+  const { data } = context.getImageData(0, 0, width, height);
+  const rgb = new Uint8Array(width * height * 3);
+  for (let i = 0; i < width * height; i++) for (let c = 0; c < 3; c++) rgb[3 * i + c] = data[4 * i + c] as number;
+  return createImage(width, height, 3, rgb);
+}
+
+async function workerJob({ task, settings, image, mask }: PictureJob): Promise<WorkerJob> {
+  const { width, height, strength, schedule, ...same } = settings;
+  const options = { ...same, ...(schedule ? { schedule } : {}), noise: 'a1111-cpu' as const };
+  if (task === 'txt2img' || !image) return { pipeline: 'txt2img', options: { ...options, width, height } };
+  const picture = await fitted(image, width, height);
+  if (task === 'img2img' || !mask) return { pipeline: 'img2img', options: { ...options, image: picture, strength } };
+  return { pipeline: 'inpaint', options: { ...options, image: picture, mask: await decode(mask), strength } };
+}
+
+interface Loaded {
+  readonly name: string;
+  readonly worker: ModelWorker;
+  readonly facts: ModelFacts;
+}
+
+export class BrowserEngine implements PictureEngine {
+  readonly provider: Provider;
+  readonly title: string;
+  readonly #own = new Map<string, OwnModel>();
+  readonly #sizes = new Map<string, Pick<ModelChoice, 'size' | 'unit'>>([[pocketName, { size: 128, unit: 32 }]]);
+  #stored: readonly string[];
+  #loaded: Loaded | undefined;
+
+  constructor(provider: Provider, stored: readonly string[] = []) {
+    this.provider = provider;
+    this.title = provider === 'webgpu' ? 'This browser · graphics' : 'This browser · processor';
+    this.#stored = stored;
+  }
+
+  get facts(): EngineFacts {
+    const names = new Set([pocketName, ...this.#stored, ...this.#own.keys()]);
+    return { models: [...names].map((name) => ({ name, ...this.#sizes.get(name) })), samplers: samplerLabels, schedules: scheduleLabels };
+  }
+
+  /** Adds a checkpoint from the person's disk; it is read from there. */
+  add(model: OwnModel): void {
+    this.#own.set(model.name, model);
+    if (this.#loaded?.name === model.name) this.#unload();
+  }
+
+  /** Keeps a checkpoint that was added, in the browser. */
+  async keep(name: string, onProgress: (share: number) => void): Promise<void> {
+    const model = this.#own.get(name);
+    if (!model) return;
+    await storeModel(name, model.file, onProgress);
+    if (model.config !== undefined) await storeModel(`${name}.yaml`, new Blob([model.config]), () => {});
+    this.#stored = [...new Set([...this.#stored, name])];
+  }
+
+  isKept(name: string): boolean {
+    return this.#stored.includes(name);
+  }
+
+  #unload(): void {
+    this.#loaded?.worker.terminate();
+    this.#loaded = undefined;
+  }
+
+  /** Opens a model: its header is read, and its architecture known. Throws what `loadModel` throws. */
+  async open(name: string, onStatus: (text: string, share?: number) => void, signal?: AbortSignal): Promise<ModelFacts> {
+    return (await this.#open(name, onStatus, signal)).facts;
+  }
+
+  async #open(name: string, onStatus: (text: string, share?: number) => void, signal?: AbortSignal): Promise<Loaded> {
+    if (this.#loaded?.name === name) return this.#loaded;
+    this.#unload();
+    const { file, config } = await this.#file(name, onStatus, signal);
+    onStatus('Opening the model');
+    const worker = connectWorker(new Worker(new URL('./worker.ts', import.meta.url), { type: 'module', name: 'stable-diffusion' }));
+    try {
+      const half = this.provider === 'webgpu' && file.size > largeModel && (await hasHalfPrecision());
+      const facts = await worker.load(
+        { file, provider: this.provider, wasmPath: address('ort/'), precision: half ? 'float16' : 'float32', ...(config === undefined ? {} : { config }) },
+        signal ? { signal } : {},
+      );
+      this.#sizes.set(name, { size: facts.nativeSize, unit: facts.sizeUnit });
+      this.#loaded = { name, worker, facts };
+      return this.#loaded;
+    } catch (error) {
+      worker.terminate();
+      throw error;
+    }
+  }
+
+  async #file(name: string, onStatus: (text: string, share?: number) => void, signal?: AbortSignal): Promise<{ readonly file: Blob; readonly config?: string }> {
+    const own = this.#own.get(name);
+    if (own) return { file: own.file, ...(own.config === undefined ? {} : { config: own.config }) };
+    const key = name === pocketName ? 'pocket.safetensors' : name;
+    const configKey = name === pocketName ? 'pocket.yaml' : `${name}.yaml`;
+    const stored = await storedModel(key);
+    const storedConfig = await (await storedModel(configKey))?.text();
+    if (stored && (storedConfig !== undefined || name !== pocketName)) return { file: stored, ...(storedConfig === undefined ? {} : { config: storedConfig }) };
+    if (name !== pocketName) throw new Error(`${name} is not kept in this browser any more. Drop the file on this page again.`);
+    const get = async (path: string): Promise<Response> => {
+      const response = await fetch(address(path), signal ? { signal } : {});
+      if (!response.ok) throw new Error(`The model could not be downloaded (HTTP ${response.status}).`);
+      return response;
+    };
+    onStatus('Downloading the model, once', 0);
+    const config = await (await get('models/pocket.yaml')).text();
+    const file = await storeModel(key, await get('models/pocket.safetensors'), (share) => onStatus('Downloading the model, once', share), signal);
+    await storeModel(configKey, new Blob([config]), () => {});
+    return { file, config };
+  }
+
+  async *generate(model: string, job: PictureJob, signal: AbortSignal): AsyncGenerator<JobEvent, void, void> {
+    // Loading reports by calling back; what it says waits here until it is asked for.
+    const said: JobEvent[] = [];
+    let wake = (): void => {};
+    const say = (text: string, share?: number): void => {
+      said.push({ kind: 'status', text, ...(share === undefined ? {} : { share }) });
+      wake();
+    };
+    let opened: Loaded | undefined;
+    let failed: { readonly error: unknown } | undefined;
+    const opening = this.#open(model, say, signal).then(
+      (loaded) => (opened = loaded),
+      (error: unknown) => (failed = { error }),
+    );
+    opening.finally(() => wake());
+    while (!opened && !failed) {
+      const next = said.pop();
+      said.length = 0;
+      if (next) yield next;
+      else await new Promise<void>((resolve) => (wake = resolve));
+    }
+    if (failed) throw failed.error;
+    if (!opened) return;
+    const { worker } = opened;
+    const { batchSize } = job.settings;
+    yield { kind: 'status', text: 'Reading the weights' };
+    try {
+      for await (const event of worker.generate(await workerJob(job), { signal, previews: job.previews })) yield* this.#events(event, batchSize);
+    } catch (error) {
+      // A worker that has failed inside ONNX Runtime may not be of use again.
+      if (error instanceof Error && 'code' in error && error.code === 'engine-failed') this.#unload();
+      throw error;
+    }
+  }
+
+  async *#events(event: WorkerEvent, batchSize: number): AsyncGenerator<JobEvent, void, void> {
+    if (event.kind === 'stage') {
+      const texts = { text: 'Reading the prompt', image: 'Looking at the picture', sampling: 'Starting', decoding: 'Developing', checking: 'Checking' } as const;
+      yield { kind: 'status', text: texts[event.stage] };
+    } else if (event.kind === 'step') {
+      yield { kind: 'step', done: event.step * batchSize, total: event.steps * batchSize };
+      for (const [index, image] of (event.preview ?? []).entries()) yield { kind: 'preview', index, bitmap: await bitmapOf(image) };
+    } else if (event.kind === 'images') {
+      const pictures = event.images.map(({ png, record, flagged, index }): FinishedPicture => ({
+        file: new Blob([png], { type: 'image/png' }),
+        seed: record.seed + index,
+        ...(flagged === undefined ? {} : { flagged }),
+      }));
+      yield { kind: 'pictures', pictures };
+    }
+  }
+
+  dispose(): void {
+    this.#unload();
+  }
+}

@@ -1,0 +1,116 @@
+/** Pictures made by a server of this program, through its jobs API (`/api/v1`). */
+
+import { scheduleLabels } from '../settings/settings.ts';
+import type { EngineFacts, JobEvent, PictureEngine, PictureJob } from './picture-engine.ts';
+import { ask, base64Of, blobOf, type ServerAddress, ServerError } from './server-request.ts';
+
+interface ServerInfo {
+  readonly models: readonly { readonly name: string; readonly size: number; readonly unit: number; readonly isDefault: boolean }[];
+  readonly samplers: readonly string[];
+}
+
+interface JobView {
+  readonly id: string;
+  readonly state: string;
+  readonly result: { readonly images: readonly { readonly url: string; readonly seed: number; readonly flagged?: boolean }[] } | null;
+  readonly error: { readonly message: string } | null;
+}
+
+/** One server-sent event. */
+interface Sent {
+  readonly event: string;
+  readonly data: unknown;
+}
+
+/** Parses a stream of server-sent events (WHATWG HTML, section 9.2). */
+async function* sentEvents(body: ReadableStream<Uint8Array>): AsyncGenerator<Sent, void, void> {
+  let rest = '';
+  const reader = body.pipeThrough(new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>).getReader();
+  try {
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      const blocks = (rest + value).replaceAll('\r\n', '\n').split('\n\n');
+      rest = blocks.pop() ?? '';
+      for (const block of blocks) {
+        let event = 'message';
+        let data = '';
+        for (const line of block.split('\n')) {
+          if (line.startsWith('event:')) event = line.slice(6).trim();
+          else if (line.startsWith('data:')) data += line.slice(5).trimStart();
+        }
+        if (data !== '') yield { event, data: JSON.parse(data) as unknown };
+      }
+    }
+  } finally {
+    await reader.cancel().catch(() => {});
+  }
+}
+
+export class JobsEngine implements PictureEngine {
+  readonly title = 'Server';
+  readonly facts: EngineFacts;
+  readonly #server: ServerAddress;
+
+  private constructor(server: ServerAddress, { models, samplers }: ServerInfo) {
+    this.#server = server;
+    const first = [...models].sort((a, b) => Number(b.isDefault) - Number(a.isDefault));
+    this.facts = { models: first.map(({ name, size, unit }) => ({ name, size, unit })), samplers, schedules: scheduleLabels };
+  }
+
+  /** Asks a server what it has. Throws ServerError: 404 where it has no such API. */
+  static async connect(server: ServerAddress, signal?: AbortSignal): Promise<JobsEngine> {
+    const response = await ask(server, 'api/v1/server', signal ? { signal } : {});
+    if (!response.headers.get('content-type')?.includes('json')) throw new ServerError(404, 'There is no server at this address.');
+    return new JobsEngine(server, (await response.json()) as ServerInfo);
+  }
+
+  async *generate(model: string, job: PictureJob, signal: AbortSignal): AsyncGenerator<JobEvent, void, void> {
+    const { task, settings, image, mask, previews } = job;
+    const { schedule, strength, ...same } = settings;
+    yield { kind: 'status', text: 'Sending' };
+    const body = {
+      ...same,
+      kind: task,
+      model,
+      ...(schedule ? { schedule } : {}),
+      ...(image && task !== 'txt2img' ? { image: await base64Of(image), strength, resizeMode: 'crop' } : {}),
+      ...(mask && task === 'inpaint' ? { mask: await base64Of(mask) } : {}),
+    };
+    const { id } = (await (await ask(this.#server, 'api/v1/jobs', { body, signal })).json()) as JobView;
+    const path = `api/v1/jobs/${encodeURIComponent(id)}`;
+    let finished = false;
+    try {
+      const response = await ask(this.#server, `${path}/events?previews=${previews}`, { signal });
+      if (!response.body) throw new ServerError(0, 'The server sent nothing.');
+      for await (const { event, data } of sentEvents(response.body)) {
+        if (event === 'state') yield { kind: 'status', text: (data as JobView).state === 'queued' ? 'Waiting for its turn' : 'Starting' };
+        else if (event === 'step') {
+          const { done, total } = data as { readonly done: number; readonly total: number };
+          yield { kind: 'step', done, total };
+        } else if (event === 'preview') {
+          const { picture, mediaType, data: base64 } = data as { readonly picture: number; readonly mediaType: string; readonly data: string };
+          yield { kind: 'preview', index: picture, bitmap: await createImageBitmap(blobOf(base64, mediaType)) };
+        } else if (event === 'result') {
+          finished = true;
+          yield { kind: 'status', text: 'Fetching' };
+          yield { kind: 'pictures', pictures: await this.#pictures(data as JobView, signal) };
+          return;
+        } else if (event === 'error') {
+          finished = true;
+          throw new ServerError(500, (data as JobView).error?.message ?? 'The server gave up on this job.');
+        }
+      }
+      throw new ServerError(0, 'The server stopped answering.');
+    } finally {
+      if (!finished) await ask(this.#server, path, { method: 'DELETE' }).catch(() => {});
+    }
+  }
+
+  async #pictures({ result }: JobView, signal: AbortSignal): Promise<readonly { file: Blob; seed: number; flagged?: boolean }[]> {
+    const images = result?.images ?? [];
+    return Promise.all(images.map(async ({ url, seed, flagged }) => ({ file: await (await ask(this.#server, url, { signal })).blob(), seed, ...(flagged === undefined ? {} : { flagged }) })));
+  }
+
+  dispose(): void {}
+}

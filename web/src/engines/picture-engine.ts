@@ -1,0 +1,58 @@
+/** PictureEngine: what makes the pictures. Three implementations: this browser, a server's jobs API, and a server that speaks A1111's. */
+
+import type { Settings, Task } from '../settings/settings.ts';
+
+export interface PictureJob {
+  readonly task: Task;
+  /** With a seed and a size. */
+  readonly settings: Settings;
+  /** The picture to begin from: img2img and inpaint. */
+  readonly image?: Blob;
+  /** PNG; white is made anew, black is kept. */
+  readonly mask?: Blob;
+  readonly previews: boolean;
+}
+
+export interface FinishedPicture {
+  /** With its settings inside. */
+  readonly file: Blob;
+  readonly seed: number;
+  /** The safety checker has objected, and the picture is black. */
+  readonly flagged?: boolean;
+}
+
+export type JobEvent =
+  /** What is done where there are no steps. */
+  | { readonly kind: 'status'; readonly text: string; /** 0 … 1, where it is known */ readonly share?: number }
+  /** Of all pictures of the job. */
+  | { readonly kind: 'step'; readonly done: number; readonly total: number }
+  | { readonly kind: 'preview'; readonly index: number; readonly bitmap: ImageBitmap }
+  | { readonly kind: 'pictures'; readonly pictures: readonly FinishedPicture[] };
+
+export interface ModelChoice {
+  readonly name: string;
+  /** Side in pixels of the pictures it was made for, and what sides are multiples of; unknown until it is opened. */
+  readonly size?: number;
+  readonly unit?: number;
+}
+
+export interface EngineFacts {
+  readonly models: readonly ModelChoice[];
+  readonly samplers: readonly string[];
+  readonly schedules: readonly string[];
+}
+
+export interface PictureEngine {
+  /** Where it computes, for people: "This server", "This browser · WebGPU". */
+  readonly title: string;
+  readonly facts: EngineFacts;
+  /** Makes a job's pictures with a model. Throws an Error whose message is for people; an AbortError-like one where it was cancelled. */
+  generate(model: string, job: PictureJob, signal: AbortSignal): AsyncGenerator<JobEvent, void, void>;
+  dispose(): void;
+}
+
+/** Whether an error only says that the person cancelled. */
+export function isAbort(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  return error.name === 'AbortError' || ('code' in error && error.code === 'aborted');
+}

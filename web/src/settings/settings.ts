@@ -1,0 +1,99 @@
+/** What a person chooses before a picture is made. Plain data: kept in the browser, in the history, and read back from pictures. */
+
+export type Task = 'txt2img' | 'img2img' | 'inpaint';
+
+export interface Settings {
+  readonly prompt: string;
+  readonly negativePrompt: string;
+  /** Pixels; 0 means the model's own size. */
+  readonly width: number;
+  readonly height: number;
+  readonly steps: number;
+  /** A1111's label, which the library and servers know. */
+  readonly sampler: string;
+  /** Spacing of the steps; empty for the sampler's own. */
+  readonly schedule: string;
+  readonly guidanceScale: number;
+  /** -1: another one each time. */
+  readonly seed: number;
+  readonly batchSize: number;
+  /** Share of the schedule that is run on a picture given. */
+  readonly strength: number;
+}
+
+export const defaultSettings: Settings = {
+  prompt: '', negativePrompt: '', width: 0, height: 0, steps: 20, sampler: 'DPM++ 2M', schedule: '', guidanceScale: 6, seed: -1, batchSize: 1, strength: 0.6,
+};
+
+export const limits = { steps: 150, guidanceScale: 30, batchSize: 16, side: 2048, seed: 2 ** 32 - 1 } as const;
+
+/** Samplers and schedules by the labels that people know from A1111. The library knows more names than these. */
+export const samplerLabels: readonly string[] = [
+  'DPM++ 2M', 'DPM++ SDE', 'DPM++ 2M SDE', 'DPM++ 3M SDE', 'DPM++ 2S a', 'Euler', 'Euler a', 'Heun', 'DPM2', 'DPM2 a', 'LMS', 'DDIM', 'PLMS', 'UniPC', 'DPM fast', 'Restart', 'LCM',
+];
+
+export const scheduleLabels: readonly string[] = ['Uniform', 'Karras', 'Exponential', 'Polyexponential', 'SGM Uniform', 'Simple', 'Normal', 'DDIM', 'Beta', 'Align Your Steps', 'KL Optimal'];
+
+const key = 'settings';
+
+export function rememberedSettings(): Settings {
+  try {
+    const found: unknown = JSON.parse(localStorage.getItem(key) ?? '{}');
+    return checkedSettings(typeof found === 'object' && found !== null ? found : {});
+  } catch {
+    return defaultSettings;
+  }
+}
+
+export function rememberSettings(settings: Settings): void {
+  try {
+    localStorage.setItem(key, JSON.stringify(settings));
+  } catch {
+    // Storage is full or not allowed: the settings hold for this visit.
+  }
+}
+
+const within = (value: number, least: number, most: number): number => Math.min(most, Math.max(least, value));
+
+/** Settings of any origin, with what is missing or impossible replaced. */
+export function checkedSettings(given: Partial<Record<keyof Settings, unknown>>, base: Settings = defaultSettings): Settings {
+  const number = (name: keyof Settings, least: number, most: number, whole: boolean): number => {
+    const value = Number(given[name] ?? Number.NaN);
+    if (!Number.isFinite(value)) return base[name] as number;
+    return within(whole ? Math.round(value) : value, least, most);
+  };
+  const text = (name: keyof Settings): string => (typeof given[name] === 'string' ? given[name] : (base[name] as string));
+  return {
+    prompt: text('prompt'),
+    negativePrompt: text('negativePrompt'),
+    width: number('width', 0, limits.side, true),
+    height: number('height', 0, limits.side, true),
+    steps: number('steps', 1, limits.steps, true),
+    sampler: text('sampler') || base.sampler,
+    schedule: text('schedule'),
+    guidanceScale: number('guidanceScale', 1, limits.guidanceScale, false),
+    seed: number('seed', -1, Number.MAX_SAFE_INTEGER, true),
+    batchSize: number('batchSize', 1, limits.batchSize, true),
+    strength: number('strength', 0, 1, false),
+  };
+}
+
+/** A seed nobody chose. */
+export function anySeed(): number {
+  const [value = 0] = crypto.getRandomValues(new Uint32Array(1));
+  return value;
+}
+
+/** Settings as rows for people, in the order of the form. */
+export function settingRows(settings: Settings, task: Task): readonly (readonly [label: string, value: string])[] {
+  return [
+    ['Prompt', settings.prompt],
+    ...(settings.negativePrompt ? ([['Negative', settings.negativePrompt]] as const) : []),
+    ['Size', `${settings.width} × ${settings.height}`],
+    ['Steps', String(settings.steps)],
+    ['Sampler', settings.schedule ? `${settings.sampler}, ${settings.schedule}` : settings.sampler],
+    ['Guidance', String(settings.guidanceScale)],
+    ['Seed', String(settings.seed)],
+    ...(task === 'txt2img' ? [] : ([['Strength', String(settings.strength)]] as const)),
+  ];
+}
