@@ -23,6 +23,8 @@ export interface CliContext {
   readonly signal: AbortSignal;
   /** Milliseconds, from any beginning. */
   readonly now: () => number;
+  /** How many milliseconds the command may take to end after Ctrl-C; without it little more than a second. */
+  readonly setPatience?: (milliseconds: number) => void;
 }
 
 export interface Command<S extends OptionTable = OptionTable> {

@@ -7,7 +7,7 @@ import { exitCodes } from './exit-codes.ts';
 import { runCli } from './program.ts';
 
 /** How long the work may take to end after Ctrl-C before the process ends without it. */
-const patience = 1500;
+let patience = 1500;
 
 function output(stream: NodeJS.WriteStream): TextOutput {
   return { write: (text) => void stream.write(text), isTerminal: stream.isTTY === true, columns: stream.columns || 100 };
@@ -40,5 +40,8 @@ const code = await runCli(process.argv.slice(2), {
   environment: process.env,
   signal: controller.signal,
   now: () => performance.now(),
+  setPatience: (milliseconds) => {
+    patience = milliseconds;
+  },
 }, version);
 process.exitCode = code;

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import cors from '@fastify/cors';
 import multipart from '@fastify/multipart';
 import fastifyStatic from '@fastify/static';
-import { fastify, type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { fastify, LogController, type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import type { ServerContext } from '../context.ts';
 import { routes } from '../routes/index.ts';
@@ -96,7 +96,7 @@ function register(app: FastifyInstance, context: ServerContext, route: Route, ow
 export async function createApp({ context: given, keys, corsOrigins, webFolder, logger }: AppOptions): Promise<FastifyInstance> {
   const app: FastifyInstance = fastify({
     loggerInstance: logger,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: given.limits.bodyBytes,
     requestTimeout: 60_000,
     keepAliveTimeout: 75_000,

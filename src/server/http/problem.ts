@@ -62,10 +62,14 @@ export async function atField<T>(where: readonly (string | number)[], work: () =
   }
 }
 
+/** pydantic's words; zod calls an integer a number. */
+export const notAnInteger = 'value is not a valid integer';
+
 /** pydantic's name and words for what zod found. */
 function issueOf(place: string, issue: z.core.$ZodIssue): Issue {
   const where = [place, ...issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part))];
   if (issue.code === 'invalid_type' && issue.input === undefined && /undefined/.test(issue.message)) return { where, message: 'field required', type: 'value_error.missing' };
+  if (issue.message === notAnInteger) return { where, message: issue.message, type: 'type_error.integer' };
   if (issue.code === 'invalid_type') {
     const kinds: Record<string, readonly [string, string]> = {
       int: ['value is not a valid integer', 'type_error.integer'], number: ['value is not a valid float', 'type_error.float'], boolean: ['value could not be parsed to a boolean', 'type_error.bool'],

@@ -70,7 +70,9 @@ async function fitted(file: Blob, width: number, height: number): Promise<Image>
 
 async function workerJob({ task, settings, image, mask }: PictureJob): Promise<WorkerJob> {
   const { width, height, strength, schedule, ...same } = settings;
-  const options = { ...same, ...(schedule ? { schedule } : {}), noise: 'a1111-cpu' as const };
+  // A seed for each picture, so that each can be made again alone.
+  const seeds = Array.from({ length: settings.batchSize }, (_, i) => settings.seed + i);
+  const options = { ...same, seeds, ...(schedule ? { schedule } : {}), noise: 'a1111-cpu' as const };
   if (task === 'txt2img' || !image) return { pipeline: 'txt2img', options: { ...options, width, height } };
   const picture = await fitted(image, width, height);
   if (task === 'img2img' || !mask) return { pipeline: 'img2img', options: { ...options, image: picture, strength } };
@@ -216,9 +218,9 @@ export class BrowserEngine implements PictureEngine {
       yield { kind: 'step', done: event.step * batchSize, total: event.steps * batchSize };
       for (const [index, image] of (event.preview ?? []).entries()) yield { kind: 'preview', index, bitmap: await bitmapOf(image) };
     } else if (event.kind === 'images') {
-      const pictures = event.images.map(({ png, record, flagged, index }): FinishedPicture => ({
+      const pictures = event.images.map(({ png, record, flagged }): FinishedPicture => ({
         file: new Blob([png], { type: 'image/png' }),
-        seed: record.seed + index,
+        seed: record.seed,
         ...(flagged === undefined ? {} : { flagged }),
       }));
       yield { kind: 'pictures', pictures };

@@ -1,6 +1,7 @@
 /** Fields as pydantic 1 reads them, which A1111 1.10.1 does: null is the default, "20" and 20.0 are the number 20, "true" is true. */
 
 import { z } from 'zod';
+import { notAnInteger } from '../../http/problem.ts';
 
 const asNumber = (value: unknown): unknown => {
   if (typeof value === 'boolean') return Number(value);
@@ -24,7 +25,7 @@ const asText = (value: unknown): unknown => (typeof value === 'number' ? String(
 /** An optional field, null where it is left out. */
 const optional = <T extends z.ZodType>(read: (value: unknown) => unknown, schema: T) => z.preprocess((value) => (value === undefined ? null : read(value)), schema.nullable());
 
-export const integer = () => optional(asInteger, z.int());
+export const integer = () => optional(asInteger, z.int({ error: notAnInteger }));
 export const float = () => optional(asNumber, z.number());
 export const boolean = () => optional(asBoolean, z.boolean());
 export const text = () => optional(asText, z.string());
