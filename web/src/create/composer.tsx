@@ -1,0 +1,70 @@
+/** The prompt and the button that makes pictures. */
+
+import { useLayoutEffect, useRef, useState } from 'react';
+import { Icon } from '../shell/icons.tsx';
+import { Segments } from '../settings/fields.tsx';
+import type { Task } from '../settings/settings.ts';
+import { studio, useStudio } from '../studio.ts';
+
+const tasks = [
+  ['txt2img', 'From words'],
+  ['img2img', 'From a picture'],
+  ['inpaint', 'Inpaint'],
+] as const satisfies readonly (readonly [Task, string])[];
+
+/** A text field as high as its text, up to a few lines. */
+function PromptField({ label, value, onChange, placeholder, id }: { readonly id: string; readonly label: string; readonly value: string; readonly placeholder: string; readonly onChange: (value: string) => void }) {
+  const field = useRef<HTMLTextAreaElement>(null);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the height follows the text
+  useLayoutEffect(() => {
+    const { current } = field;
+    if (!current) return;
+    current.style.height = 'auto';
+    current.style.height = `${Math.min(current.scrollHeight, 160)}px`;
+  }, [value]);
+  return <textarea ref={field} id={id} rows={1} aria-label={label} placeholder={placeholder} value={value} onChange={(event) => onChange(event.target.value)} />;
+}
+
+export function Composer({ onSettings }: { readonly onSettings: () => void }) {
+  const { settings, task, run, engine, connecting } = useStudio();
+  const [negative, setNegative] = useState(settings.negativePrompt !== '');
+  const showNegative = negative || settings.negativePrompt !== '';
+  return (
+    <form
+      className="composer"
+      aria-label="What to make"
+      onSubmit={(event) => {
+        event.preventDefault();
+        void studio.make();
+      }}
+    >
+      <PromptField id="prompt" label="Prompt" value={settings.prompt} placeholder="What should the picture show?" onChange={(prompt) => studio.change({ prompt })} />
+      {showNegative && (
+        <div className="negative">
+          <PromptField id="negative" label="Negative prompt" value={settings.negativePrompt} placeholder="What should it not show?" onChange={(negativePrompt) => studio.change({ negativePrompt })} />
+        </div>
+      )}
+      <div className="composer-row">
+        <Segments legend="Begin" name="task" value={task} options={tasks} onChange={(value) => studio.set({ task: value })} />
+        <button type="button" className="quiet" aria-expanded={showNegative} onClick={() => {
+          setNegative(!showNegative);
+          if (showNegative) studio.change({ negativePrompt: '' });
+        }}>
+          {showNegative ? 'No negative' : 'Negative'}
+        </button>
+        <button type="button" className="quiet settings-button" aria-label="Settings" onClick={onSettings}>
+          <Icon name="settings" />
+        </button>
+        {run ? (
+          <button type="button" className="primary stop" onClick={() => studio.stop()}>
+            Stop <kbd>Esc</kbd>
+          </button>
+        ) : (
+          <button type="submit" className="primary" disabled={!engine || connecting}>
+            Make <kbd>Ctrl ↵</kbd>
+          </button>
+        )}
+      </div>
+    </form>
+  );
+}

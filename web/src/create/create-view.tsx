@@ -1,0 +1,53 @@
+/** Making pictures: settings, the picture with its prompt, and those made before. */
+
+import { useRef } from 'react';
+import { urlOf } from '../history/picture-database.ts';
+import { Icon } from '../shell/icons.tsx';
+import { studio, useStudio } from '../studio.ts';
+import { Composer } from './composer.tsx';
+import { SettingsPanel } from './settings-panel.tsx';
+import { Stage } from './stage.tsx';
+
+/** How many of the history the strip shows. */
+const recent = 24;
+
+function Strip() {
+  const { history, made } = useStudio();
+  if (history.length === 0) return null;
+  return (
+    <nav className="strip" aria-label="Recent pictures">
+      <ul>
+        {history.slice(0, recent).map((picture) => (
+          <li key={picture.id}>
+            <button type="button" aria-label={`Show ${picture.settings.prompt || 'picture'}, seed ${picture.settings.seed}`} aria-current={made.length === 1 && made[0]?.id === picture.id ? 'true' : undefined} onClick={() => studio.set({ made: [picture] })}>
+              <img src={urlOf(picture.file)} alt="" loading="lazy" decoding="async" />
+            </button>
+          </li>
+        ))}
+      </ul>
+    </nav>
+  );
+}
+
+export function CreateView() {
+  const sheet = useRef<HTMLDialogElement>(null);
+  return (
+    <div className="create">
+      <aside className="panel" aria-label="Settings">
+        <SettingsPanel />
+      </aside>
+      <div className="stage">
+        <Stage />
+        <Composer onSettings={() => sheet.current?.showModal()} />
+      </div>
+      <Strip />
+      <dialog ref={sheet} className="bottom-sheet" aria-label="Settings" onClick={(event) => event.target === sheet.current && sheet.current.close()}>
+        <div className="dialog-head">
+          <h2>Settings</h2>
+          <button type="button" className="quiet icon-only" aria-label="Close" onClick={() => sheet.current?.close()}><Icon name="close" /></button>
+        </div>
+        <SettingsPanel />
+      </dialog>
+    </div>
+  );
+}

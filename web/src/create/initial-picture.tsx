@@ -1,0 +1,37 @@
+/** Where the picture to begin from is given. */
+
+import { useRef } from 'react';
+import { urlOf } from '../history/picture-database.ts';
+import { Icon } from '../shell/icons.tsx';
+import { studio, useStudio } from '../studio.ts';
+
+export function InitialPicture() {
+  const { initial, task } = useStudio();
+  const input = useRef<HTMLInputElement>(null);
+  const choose = (
+    <input ref={input} type="file" hidden accept="image/png,image/jpeg,image/webp,image/gif" data-testid="initial" onChange={(event) => {
+      const [file] = event.target.files ?? [];
+      if (file) studio.set({ initial: file, mask: undefined, made: [] });
+      event.target.value = '';
+    }} />
+  );
+  if (!initial) {
+    return (
+      <div className="invitation">
+        {choose}
+        <Icon name="picture" />
+        <h2>{task === 'inpaint' ? 'Which picture should be changed?' : 'Which picture should it begin from?'}</h2>
+        <p>Drop one anywhere on this page, or choose one from your gallery.</p>
+        <button type="button" onClick={() => input.current?.click()}>Choose a file</button>
+      </div>
+    );
+  }
+  return (
+    <div className="initial-bar">
+      {choose}
+      <img src={urlOf(initial)} alt="Begins from this" />
+      <button type="button" className="quiet small" onClick={() => input.current?.click()}>Another picture</button>
+      <button type="button" className="quiet small icon-only" aria-label="Remove the picture" onClick={() => studio.set({ initial: undefined, mask: undefined })}><Icon name="close" /></button>
+    </div>
+  );
+}

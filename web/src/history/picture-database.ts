@@ -1,0 +1,88 @@
+/** The pictures made in this browser, in IndexedDB: they are there after a reload, and without a network. */
+
+import type { Settings, Task } from '../settings/settings.ts';
+
+export interface Picture {
+  readonly id: string;
+  /** Milliseconds since 1970. */
+  readonly createdAt: number;
+  readonly task: Task;
+  /** As this picture was made: its own seed, a batch of one. */
+  readonly settings: Settings;
+  readonly model: string;
+  readonly engine: string;
+  /** Of its whole batch. */
+  readonly seconds: number;
+  readonly file: Blob;
+  readonly flagged?: boolean;
+}
+
+const store = 'pictures';
+
+function finished<T>(request: IDBRequest<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+}
+
+export interface PictureDatabase {
+  /** The newest first. */
+  all(): Promise<readonly Picture[]>;
+  put(pictures: readonly Picture[]): Promise<void>;
+  remove(ids: readonly string[]): Promise<void>;
+}
+
+/** Opens the database; one in memory where the browser allows none (private windows). */
+export async function openPictureDatabase(): Promise<PictureDatabase> {
+  let database: IDBDatabase;
+  try {
+    const request = indexedDB.open('stable-diffusion', 1);
+    request.onupgradeneeded = () => request.result.createObjectStore(store, { keyPath: 'id' }).createIndex('createdAt', 'createdAt');
+    database = await finished(request);
+  } catch {
+    return { all: async () => [], put: async () => {}, remove: async () => {} };
+  }
+  const change = (work: (pictures: IDBObjectStore) => void): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const transaction = database.transaction(store, 'readwrite');
+      transaction.oncomplete = () => resolve();
+      transaction.onerror = () => reject(transaction.error);
+      transaction.onabort = () => reject(transaction.error ?? new Error('The picture could not be kept: storage is full.'));
+      work(transaction.objectStore(store));
+    });
+  return {
+    async all() {
+      const found = (await finished(database.transaction(store).objectStore(store).index('createdAt').getAll())) as Picture[];
+      return found.reverse();
+    },
+    put: (pictures) => change((kept) => pictures.forEach((picture) => kept.put(picture))),
+    remove: (ids) => change((kept) => ids.forEach((id) => kept.delete(id))),
+  };
+}
+
+const addresses = new WeakMap<Blob, string>();
+
+/** An address of a file in memory, the same each time. */
+export function urlOf(file: Blob): string {
+  let url = addresses.get(file);
+  if (url === undefined) {
+    url = URL.createObjectURL(file);
+    addresses.set(file, url);
+  }
+  return url;
+}
+
+/** What a picture is saved as: the time and the first words of its prompt. */
+export function fileName({ createdAt, settings, file }: Picture): string {
+  const words = settings.prompt.toLowerCase().normalize('NFKD').replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '').slice(0, 40);
+  const time = new Date(createdAt).toISOString().slice(0, 19).replace(/[:T]/g, '-');
+  return `${time}${words ? `-${words}` : ''}-${settings.seed}.${file.type === 'image/jpeg' ? 'jpg' : file.type === 'image/webp' ? 'webp' : 'png'}`;
+}
+
+export function download(file: Blob, name: string): void {
+  const link = document.createElement('a');
+  link.href = urlOf(file);
+  link.download = name;
+  link.click();
+}

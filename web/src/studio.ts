@@ -1,0 +1,328 @@
+/** Studio: the state of the page and what can be done with it. Components read it with `useStudio` and call `studio`. */
+
+import { useSyncExternalStore } from 'react';
+import { BrowserEngine, type OwnModel } from './engines/browser-engine.ts';
+import { connectServer, type EngineChoice, rememberChoice, rememberedChoice, startBrowserEngine } from './engines/choose-engine.ts';
+import { isAbort, type ModelChoice, type PictureEngine, type PictureJob } from './engines/picture-engine.ts';
+import { ServerError } from './engines/server-request.ts';
+import { openPictureDatabase, type Picture, type PictureDatabase } from './history/picture-database.ts';
+import { anySeed, checkedSettings, rememberedSettings, rememberSettings, type Settings, type Task } from './settings/settings.ts';
+
+export type View = 'create' | 'gallery' | 'compare' | 'grid';
+
+/** A job under way. */
+export interface Run {
+  readonly status: string;
+  /** 0 … 1, where it is known. */
+  readonly share?: number;
+  readonly done: number;
+  readonly total: number;
+  /** Milliseconds, of the first step. */
+  readonly stepsBegan?: number;
+  readonly previews: readonly (ImageBitmap | undefined)[];
+  readonly settings: Settings;
+}
+
+export interface Notice {
+  readonly kind: 'error' | 'info';
+  readonly text: string;
+  readonly action?: { readonly label: string; readonly run: () => void };
+}
+
+export interface StudioState {
+  readonly view: View;
+  readonly task: Task;
+  readonly settings: Settings;
+  /** The picture to begin from, and what of it is made anew (PNG, white). */
+  readonly initial?: Blob;
+  readonly mask?: Blob;
+  readonly choice: EngineChoice;
+  readonly engine?: PictureEngine;
+  readonly connecting: boolean;
+  readonly model: string;
+  readonly run?: Run;
+  /** What the last job made. */
+  readonly made: readonly Picture[];
+  readonly history: readonly Picture[];
+  readonly historyLoaded: boolean;
+  readonly compared: readonly [string | undefined, string | undefined];
+  readonly notice?: Notice;
+  /** A picture that was dropped in, to be asked about. */
+  readonly dropped?: File;
+}
+
+type Patch = { [K in keyof StudioState]?: StudioState[K] | undefined };
+
+/** Sizes that a model can make, nearest to those wanted. */
+export function fittedSize(settings: Settings, model: ModelChoice | undefined): { readonly width: number; readonly height: number } {
+  const { size = 512, unit = 64 } = model ?? {};
+  const fit = (wanted: number): number => Math.max(unit, Math.round((wanted || size) / unit) * unit);
+  return { width: fit(settings.width), height: fit(settings.height) };
+}
+
+class Studio {
+  state: StudioState = { view: 'create', task: 'txt2img', settings: rememberedSettings(), choice: rememberedChoice(), connecting: true, model: '', made: [], history: [], historyLoaded: false, compared: [undefined, undefined] };
+  readonly #listeners = new Set<() => void>();
+  #database: PictureDatabase | undefined;
+  #running: AbortController | undefined;
+  #connection = 0;
+
+  readonly subscribe = (listener: () => void): (() => void) => {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  };
+
+  set(patch: Patch): void {
+    const next = { ...this.state, ...patch } as Record<string, unknown>;
+    for (const [name, value] of Object.entries(next)) if (value === undefined) delete next[name];
+    this.state = next as unknown as StudioState;
+    for (const listener of this.#listeners) listener();
+  }
+
+  async start(): Promise<void> {
+    const connecting = this.connect(this.state.choice);
+    this.#database = await openPictureDatabase();
+    this.set({ history: [...this.state.history, ...(await this.#database.all())], historyLoaded: true });
+    await connecting;
+  }
+
+  /** The model chosen, as the engine knows it. */
+  get model(): ModelChoice | undefined {
+    return this.state.engine?.facts.models.find(({ name }) => name === this.state.model);
+  }
+
+  async connect(choice: EngineChoice): Promise<void> {
+    const turn = ++this.#connection;
+    this.stop();
+    this.state.engine?.dispose();
+    rememberChoice(choice);
+    this.set({ choice, connecting: true, engine: undefined });
+    let engine: PictureEngine | undefined;
+    try {
+      if (choice.place !== 'browser') engine = await connectServer(choice);
+    } catch (error) {
+      const wantsKey = error instanceof ServerError && error.status === 401;
+      // Without a choice, no server only means this browser.
+      if (choice.place === 'server' || wantsKey) this.set({ notice: { kind: 'error', text: wantsKey ? 'This server wants an API key. Give it under "Where pictures are made".' : `No server: ${(error as Error).message}` } });
+    }
+    const used = engine ?? (await startBrowserEngine(choice));
+    if (turn !== this.#connection) return used.dispose();
+    this.#use(used);
+  }
+
+  #use(engine: PictureEngine): void {
+    const { models } = engine.facts;
+    const kept = models.find(({ name }) => name === this.state.model) ?? models[0];
+    this.set({ engine, connecting: false, model: kept?.name ?? '' });
+    this.#fitSettings();
+  }
+
+  /** Sizes follow the model; samplers that an engine does not have give way to its first. */
+  #fitSettings(): void {
+    const { engine, settings } = this.state;
+    if (!engine) return;
+    const { samplers, schedules } = engine.facts;
+    this.change({
+      ...fittedSize(settings, this.model),
+      ...(samplers.length === 0 || samplers.includes(settings.sampler) ? {} : { sampler: samplers[0] ?? settings.sampler }),
+      ...(settings.schedule === '' || schedules.includes(settings.schedule) ? {} : { schedule: '' }),
+    });
+  }
+
+  change(patch: Partial<Settings>): void {
+    const settings = { ...this.state.settings, ...patch };
+    rememberSettings(settings);
+    this.set({ settings });
+  }
+
+  chooseModel(name: string): void {
+    const before = this.model?.size;
+    this.set({ model: name });
+    // A picture of the old model's own size becomes one of the new one's.
+    const { width, height } = this.state.settings;
+    if (before !== undefined && width === before && height === before) this.change({ width: 0, height: 0 });
+    this.#fitSettings();
+  }
+
+  /** Takes checkpoints and their YAML from the person's disk; they are used in this browser. */
+  async addModels(files: readonly File[]): Promise<void> {
+    const configs = files.filter(({ name }) => /\.ya?ml$/i.test(name));
+    const checkpoints = files.filter(({ name }) => !/\.ya?ml$/i.test(name));
+    const stem = (name: string): string => name.replace(/\.[^.]+$/, '');
+    let engine = this.state.engine instanceof BrowserEngine ? this.state.engine : undefined;
+    if (!engine) {
+      engine = await startBrowserEngine(this.state.choice);
+      this.state.engine?.dispose();
+      this.set({ choice: { ...this.state.choice, place: 'browser' } });
+    }
+    for (const file of checkpoints) {
+      const config = configs.find(({ name }) => stem(name) === stem(file.name)) ?? (checkpoints.length === 1 ? configs[0] : undefined);
+      const model: OwnModel = { name: file.name, file, ...(config ? { config: await config.text() } : {}) };
+      engine.add(model);
+      this.set({ engine, connecting: false, notice: { kind: 'info', text: `Opening ${file.name} …` } });
+      try {
+        const facts = await engine.open(file.name, () => {});
+        this.chooseModel(file.name);
+        const chosen = engine;
+        this.set({
+          notice: {
+            kind: 'info',
+            text: `${file.name} is open (${facts.nativeSize} × ${facts.nativeSize}).${facts.assumed.length > 0 ? ` Taken for granted: ${facts.assumed.join('; ')}.` : ''}`,
+            action: { label: 'Keep it in this browser', run: () => void this.#keep(chosen, file.name) },
+          },
+        });
+      } catch (error) {
+        this.set({ notice: { kind: 'error', text: (error as Error).message } });
+      }
+    }
+    if (checkpoints.length === 0) this.set({ notice: { kind: 'error', text: 'A YAML describes a checkpoint: drop both together.' } });
+  }
+
+  async #keep(engine: BrowserEngine, name: string): Promise<void> {
+    try {
+      await engine.keep(name, (share) => this.set({ notice: { kind: 'info', text: `Keeping ${name}: ${Math.round(share * 100)} %` } }));
+      this.set({ notice: { kind: 'info', text: `${name} is kept in this browser.` } });
+    } catch (error) {
+      this.set({ notice: { kind: 'error', text: `${name} could not be kept: ${(error as Error).message}` } });
+    }
+  }
+
+  /** The job as the form stands, with a seed and a size. Throws an Error where something is missing. */
+  job(change: Partial<Settings> = {}): PictureJob {
+    const { task, initial, mask, settings } = this.state;
+    if (task !== 'txt2img' && !initial) throw new Error('Give a picture to begin from first: drop one here, or choose one of yours.');
+    if (task === 'inpaint' && !mask) throw new Error('Paint over the part that should be made anew first.');
+    const wanted = checkedSettings({ ...settings, ...change }, settings);
+    const seed = wanted.seed < 0 ? anySeed() : wanted.seed;
+    return {
+      task,
+      settings: { ...wanted, ...fittedSize(wanted, this.model), seed },
+      previews: true,
+      ...(task !== 'txt2img' && initial ? { image: initial } : {}),
+      ...(task === 'inpaint' && mask ? { mask } : {}),
+    };
+  }
+
+  get isBusy(): boolean {
+    return this.#running !== undefined;
+  }
+
+  /** Makes pictures as the form says. */
+  async make(): Promise<void> {
+    if (this.#running) return;
+    try {
+      const job = this.job();
+      this.set({ view: 'create', notice: undefined });
+      const made = await this.runJob(job);
+      if (made) this.set({ made });
+    } catch (error) {
+      this.set({ notice: { kind: 'error', text: (error as Error).message } });
+    }
+  }
+
+  /** Runs a job to its pictures, which go into the history; undefined where it was cancelled. Throws an Error for people. */
+  async runJob(job: PictureJob): Promise<readonly Picture[] | undefined> {
+    const { engine, model } = this.state;
+    if (!engine) throw new Error('Nothing to make pictures with yet: one moment.');
+    const controller = new AbortController();
+    this.#running = controller;
+    const began = performance.now();
+    let run: Run = { status: 'Starting', done: 0, total: 0, previews: [], settings: job.settings };
+    const show = (patch: Partial<Run>): void => {
+      run = { ...run, ...patch };
+      if (this.#running === controller) this.set({ run });
+    };
+    show({});
+    let made: Picture[] = [];
+    try {
+      for await (const event of engine.generate(model, job, controller.signal)) {
+        if (event.kind === 'status') {
+          const { share: _, ...rest } = run;
+          run = rest;
+          show({ status: event.text, ...(event.share === undefined ? {} : { share: event.share }) });
+        } else if (event.kind === 'step') show({ status: 'Sampling', done: event.done, total: event.total, stepsBegan: run.stepsBegan ?? performance.now() });
+        else if (event.kind === 'preview') {
+          const previews = [...run.previews];
+          previews[event.index] = event.bitmap;
+          show({ previews });
+        } else {
+          const seconds = (performance.now() - began) / 1000;
+          made = [...made, ...event.pictures.map(({ file, seed, flagged }): Picture => ({
+            id: crypto.randomUUID(), createdAt: Date.now(), task: job.task, settings: { ...job.settings, seed, batchSize: 1 }, model, engine: engine.title, seconds, file,
+            ...(flagged === undefined ? {} : { flagged }),
+          }))];
+        }
+      }
+    } catch (error) {
+      if (!isAbort(error) && !controller.signal.aborted) throw error;
+    } finally {
+      if (this.#running === controller) {
+        this.#running = undefined;
+        this.set({ run: undefined });
+      }
+      // A model's size is known once it is open.
+      this.#fitSettings();
+    }
+    if (made.length === 0) return undefined;
+    await this.keep(made);
+    return made;
+  }
+
+  /** Adds pictures to the history. */
+  async keep(pictures: readonly Picture[]): Promise<void> {
+    this.set({ history: [...[...pictures].reverse(), ...this.state.history] });
+    try {
+      await this.#database?.put(pictures);
+    } catch (error) {
+      this.set({ notice: { kind: 'error', text: `The pictures could not be kept in this browser: ${(error as Error).message}` } });
+    }
+  }
+
+  stop(): void {
+    this.#running?.abort();
+  }
+
+  async remove(ids: readonly string[]): Promise<void> {
+    const removed = this.state.history.filter(({ id }) => ids.includes(id));
+    const without = (list: readonly Picture[]): Picture[] => list.filter(({ id }) => !ids.includes(id));
+    const { made, compared } = this.state;
+    this.set({
+      history: without(this.state.history), made: without(made), compared: [compared[0] && ids.includes(compared[0]) ? undefined : compared[0], compared[1] && ids.includes(compared[1]) ? undefined : compared[1]],
+      notice: {
+        kind: 'info',
+        text: removed.length === 1 ? 'Picture deleted.' : `${removed.length} pictures deleted.`,
+        action: { label: 'Undo', run: () => void this.#restore(removed) },
+      },
+    });
+    await this.#database?.remove(ids);
+  }
+
+  async #restore(pictures: readonly Picture[]): Promise<void> {
+    this.set({ history: [...this.state.history, ...pictures].sort((a, b) => b.createdAt - a.createdAt), notice: undefined });
+    await this.#database?.put(pictures);
+  }
+
+  /** A picture as the beginning of another. */
+  begin(task: 'img2img' | 'inpaint', file: Blob): void {
+    this.set({ view: 'create', task, initial: file, mask: undefined, made: [], dropped: undefined });
+  }
+
+  applySettings(settings: Settings): void {
+    this.change({ ...settings, batchSize: this.state.settings.batchSize });
+    this.#fitSettings();
+    this.set({ view: 'create', dropped: undefined });
+  }
+
+  /** Puts a picture on the free side of the comparison, else on the second. */
+  compare(id: string): void {
+    const [a, b] = this.state.compared;
+    const compared: readonly [string | undefined, string | undefined] = a === undefined || a === id ? [id, b] : [a, id];
+    this.set({ compared, ...(compared[0] && compared[1] ? { view: 'compare' as const } : { notice: { kind: 'info' as const, text: 'Now choose the picture to compare it with.' } }) });
+  }
+}
+
+export const studio = new Studio();
+
+export function useStudio(): StudioState {
+  return useSyncExternalStore(studio.subscribe, () => studio.state);
+}
