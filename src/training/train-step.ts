@@ -171,7 +171,7 @@ export class TrainStep implements AsyncDisposable {
 
   async #prepareFresh(): Promise<void> {
     for (const { name, members } of this.#packs) {
-      if (!this.state.entries.has(stateNames.fresh(name))) await packLike(this.state, stateNames.fresh(name), members, stateNames.fresh);
+      await packLike(this.state, stateNames.fresh(name), members, stateNames.fresh);
     }
   }
 
@@ -280,8 +280,9 @@ function inParts<T>(items: readonly T[], shapeOf: (item: T) => Shape): T[][] {
   return parts;
 }
 
-/** A pack of tensors of the shapes of others: `nameOf` says how each is called. */
+/** A pack of tensors of the shapes of others: `nameOf` says how each is called. Another step on the same state may have made it already. */
 async function packLike(state: EngineState, pack: string, members: readonly string[], nameOf: (name: string) => string): Promise<void> {
+  if (state.entries.has(pack)) return;
   await state.pack(pack, Object.fromEntries(members.map((name) => [nameOf(name), state.entries.get(name)?.shape ?? []])));
 }
 
@@ -306,9 +307,10 @@ function packsOf(state: EngineState, groups: ReadonlyMap<string, ParameterGroup>
     if (open) {
       open.members.push(name);
       open.room -= size;
-    } else packs.push({ name: `pack of ${name}`, key, members: [name], room: packSize - size, group, averaged: averaged(name) });
+    } else packs.push({ name, key, members: [name], room: packSize - size, group, averaged: averaged(name) });
   }
-  return packs;
+  // Steps that train the same parameters have the same packs; others would find theirs taken.
+  return packs.map((pack) => ({ ...pack, name: `pack of ${pack.members.length} from ${pack.name} to ${pack.members.at(-1)}` }));
 }
 
 function averageScalars(results: readonly Record<string, Tensor>[]): Record<string, number> {
@@ -351,7 +353,7 @@ export async function createTrainStep(options: TrainStepOptions): Promise<TrainS
     await packLike(state, name, members, (own) => own);
     await packLike(state, stateNames.gradient(name), members, stateNames.gradient);
     for (const slot of optimiser.slots) await packLike(state, stateNames.slot(slot, name), members, (own) => stateNames.slot(slot, own));
-    if (!averaged) continue;
+    if (!averaged || state.entries.has(stateNames.average(name))) continue;
     await packLike(state, stateNames.average(name), members, stateNames.average);
     const values = await state.read(members);
     await state.write(Object.fromEntries(members.map((own) => [stateNames.average(own), values[own] as Tensor])));
