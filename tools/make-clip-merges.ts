@@ -1,7 +1,7 @@
 /**
  * Writes src/tokenizer/clip-merges-data.ts: the merges of CLIP in a compact form.
  *
- *   npx tsx tools/make-clip-merges.ts bpe_simple_vocab_16e6.txt.gz
+ *   node --import ./tools/typescript.mjs tools/make-clip-merges.ts bpe_simple_vocab_16e6.txt.gz
  *
  * Input: `clip/bpe_simple_vocab_16e6.txt.gz` of https://github.com/openai/CLIP (MIT License, Copyright (c) 2021 OpenAI), lines 2 to 48,895.
  * Form: every merge as the token ids of its left and right symbol; four planes of 48,894 bytes (low bytes of left, high bytes of left, and
@@ -16,7 +16,7 @@ import { BYTE_CHARACTERS } from '../src/tokenizer/byte-characters.ts';
 const MERGES = 49_152 - 256 - 2;
 
 const input = process.argv[2];
-if (!input) throw new Error('usage: npx tsx tools/make-clip-merges.ts bpe_simple_vocab_16e6.txt.gz');
+if (!input) throw new Error('usage: node --import ./tools/typescript.mjs tools/make-clip-merges.ts bpe_simple_vocab_16e6.txt.gz');
 const lines = new TextDecoder().decode(gunzipSync(readFileSync(input))).split('\n').slice(1, 1 + MERGES);
 
 const ids = new Map<string, number>();

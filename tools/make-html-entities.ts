@@ -1,7 +1,7 @@
 /**
  * Writes src/tokenizer/html-entities-data.ts: the named character references of HTML.
  *
- *   npx tsx tools/make-html-entities.ts entities.json
+ *   node --import ./tools/typescript.mjs tools/make-html-entities.ts entities.json
  *
  * Input: https://html.spec.whatwg.org/entities.json.
  * Form: `name:codes` separated by spaces, codes being hexadecimal code points joined by `+`; `!` after the name where the reference may also be
@@ -12,7 +12,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 const input = process.argv[2];
-if (!input) throw new Error('usage: npx tsx tools/make-html-entities.ts entities.json');
+if (!input) throw new Error('usage: node --import ./tools/typescript.mjs tools/make-html-entities.ts entities.json');
 const entities = JSON.parse(readFileSync(input, 'utf8')) as Record<string, { characters: string }>;
 
 const entries = Object.entries(entities)
