@@ -54,10 +54,18 @@ const trainingSchema = z.strictObject({
   init: z.string().optional(),
   /** The rate is base_learning_rate times batch size times accumulation, as `main.py` has it unless told. */
   scale_lr: z.boolean().default(true),
-  optimizer: z.enum(['adamw', 'adam', 'sgd']).default('adamw'),
-  betas: z.tuple([share, share]).default([0.9, 0.999]),
+  /** Default: AdamW; Adam of an autoencoder. */
+  optimizer: z.enum(['adamw', 'adam', 'sgd']).optional(),
+  /** Default: 0.9 and 0.999; 0.5 and 0.9 of an autoencoder. */
+  betas: z.tuple([share, share]).optional(),
   epsilon: z.number().positive().default(1e-8),
   weight_decay: z.number().nonnegative().optional(),
+  /** Activations of each block are calculated again in the backward pass: less memory, a third more time. */
+  checkpointing: z.boolean().default(false),
+  /** Autoencoders: the files of LPIPS (taming's `vgg.pth`, with or without the VGG16 of torchvision beside it). */
+  lpips: z.union([z.string(), z.array(z.string()).min(1)]).optional(),
+  /** Autoencoders: before `disc_start` the discriminator runs and counts for nothing, as in LDM, or is left out, which is faster. */
+  early_discriminator: z.enum(['run', 'skip']).default('run'),
   ema_decay: share.default(0.9999),
   /** Averages of a trained text encoder too; LDM keeps none. */
   ema_cond_stage: z.boolean().default(false),
@@ -93,6 +101,8 @@ export interface LoopSettings {
   readonly sampleEvery: number;
   readonly validateEvery: number;
   readonly logEvery: number;
+  /** Metric of the validation that chooses the best checkpoints; the lowest is the best. Default `val/loss`. */
+  readonly monitor?: string;
 }
 
 export interface TrainingConfig {
@@ -162,6 +172,7 @@ export function trainingConfig(document: unknown, what: string): TrainingConfig 
       sampleEvery: loopValues.batch_frequency,
       validateEvery: loopValues.val_check_interval ?? loopValues.every_n_train_steps,
       logEvery: training.log_every,
+      ...(typeof params['monitor'] === 'string' ? { monitor: params['monitor'] } : {}),
     },
   };
 }

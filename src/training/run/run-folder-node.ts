@@ -6,6 +6,7 @@
  *     events.out.tfevents.…             the same for TensorBoard, with sample grids
  *     samples/step-00001000.png         sample grids
  *     checkpoints/last.safetensors, best-…
+ *     model.safetensors, model.yaml     what is given away: the model alone, averaged where there are averages, as of the last checkpoint
  *     report.html                       all of it for people, if wanted
  *
  * Every file but the two that grow is there whole or not at all, and those two may lose their last line at most.
@@ -18,8 +19,9 @@ import type { ImageCodec } from '../../image/codec.ts';
 import type { Image } from '../../image/image.ts';
 import { imageGrid } from '../../image/image-grid.ts';
 import { fileError } from '../../weights/byte-source-node.ts';
+import { writeSafetensors } from '../../weights/safetensors-write.ts';
 import { writeFileAtomic } from '../../weights/write-file-node.ts';
-import { type CheckpointOptions, type Checkpoints, openCheckpoints, type SavedCheckpoint } from './checkpoints-node.ts';
+import { type CheckpointContent, type CheckpointOptions, type Checkpoints, openCheckpoints, type SavedCheckpoint } from './checkpoints-node.ts';
 import { type MetricsLog, openMetricsLog } from './metrics-log-node.ts';
 import { type ReportSample, runReport, type RunReport } from './run-report.ts';
 import { imageRecord, restartRecord, scalarRecord, versionRecord } from './tensorboard-events.ts';
@@ -35,6 +37,8 @@ export interface RunOptions {
   readonly clock: () => number;
   readonly codec: ImageCodec;
   readonly checkpoints?: CheckpointOptions;
+  /** What is given away: the file's name (default `model.safetensors`), and the text of the YAML that is written beside it. */
+  readonly model?: { readonly name?: string; readonly config?: string };
   /** Grids shown in the report: the newest so many. Default 24. */
   readonly reportSamples?: number;
 }
@@ -45,6 +49,8 @@ export interface SampleGridOptions {
   readonly columns?: number;
 }
 
+export type ModelContent = Pick<CheckpointContent, 'entries' | 'provide' | 'metadata'>;
+
 export interface Run {
   readonly folder: string;
   /** Where to go on, if the run was resumed and has a checkpoint. To be closed when its tensors have been read. */
@@ -54,6 +60,8 @@ export interface Run {
   scalars(step: number, values: Readonly<Record<string, number>>): Promise<void>;
   /** A grid of pictures of one size, to samples/ and TensorBoard; gives its path. */
   samples(step: number, images: readonly Image[], options?: SampleGridOptions): Promise<string>;
+  /** The model alone, for others to load; gives its path. */
+  model(content: ModelContent): Promise<string>;
   /** Writes report.html anew; gives its path. */
   report(now: Pick<RunReport, 'status' | 'progress' | 'problems'>): Promise<string>;
   close(): Promise<void>;
@@ -72,13 +80,8 @@ export async function openRun(folder: string, options: RunOptions): Promise<Run>
     throw fileError(folder, cause);
   });
   const configPath = join(folder, 'config.yaml');
-  const before = await readFile(configPath, 'utf8').catch((cause: unknown) => {
-    const error = fileError(configPath, cause);
-    if (error.code !== 'file-not-found') throw error;
-  });
-  if (before !== undefined && !options.resume) {
-    throw new StableDiffusionError('invalid-argument', `${folder} holds a run already. Resume it, or give another folder.`);
-  }
+  const before = await runConfig(folder);
+  if (before !== undefined && !options.resume) throw runIsThere(folder);
   const checkpoints = await openCheckpoints(join(folder, 'checkpoints'), options.checkpoints);
   const resumed = options.resume ? await checkpoints.last() : undefined;
   const start = resumed?.step ?? 0;
@@ -115,6 +118,13 @@ export async function openRun(folder: string, options: RunOptions): Promise<Run>
       if (shown.length > (options.reportSamples ?? 24)) shown.shift();
       return path;
     },
+    async model({ entries, provide, metadata }) {
+      const { name = 'model.safetensors', config } = options.model ?? {};
+      const path = join(folder, name);
+      await writeFileAtomic(path, writeSafetensors(entries, provide, metadata ? { metadata } : {}));
+      if (config !== undefined) await writeFileAtomic(path.replace(/\.safetensors$/, '.yaml'), [new TextEncoder().encode(config)]);
+      return path;
+    },
     async report(now) {
       const path = join(folder, 'report.html');
       const page = runReport({ ...now, title: options.title, config: options.config, updated: new Date(clock()).toISOString(), metrics: metrics.rows, samples: shown });
@@ -126,6 +136,21 @@ export async function openRun(folder: string, options: RunOptions): Promise<Run>
       await events.close();
     },
   };
+}
+
+/** The configuration of the run in a folder, or undefined where there is none. */
+export function runConfig(folder: string): Promise<string | undefined> {
+  const path = join(folder, 'config.yaml');
+  return readFile(path, 'utf8').catch((cause: unknown) => {
+    const error = fileError(path, cause);
+    if (error.code !== 'file-not-found') throw error;
+    return undefined;
+  });
+}
+
+/** The error of a run that would be started over another. */
+export function runIsThere(folder: string): StableDiffusionError {
+  return new StableDiffusionError('invalid-argument', `${folder} holds a run already. Resume it, or give another folder.`);
 }
 
 /** A new file, named as TensorBoard wants it: its time in seconds, then anything. */

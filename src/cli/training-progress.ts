@@ -1,0 +1,49 @@
+/** What a person sees of a training: a line that is written over on a terminal, and a line now and then where the output goes to a file. */
+
+import type { TrainingEvent } from '../training/loop-node.ts';
+import { progressLine } from '../training/run/progress.ts';
+import type { CliContext } from './command.ts';
+
+export interface TrainingProgress {
+  event(event: TrainingEvent): void;
+  /** A line that stays. */
+  note(line: string): void;
+  /** Bad data: the first few of a run, then silence. */
+  warn(line: string): void;
+  clear(): void;
+}
+
+const shownWarnings = 20;
+
+/** Milliseconds between lines in a file, and between changes on a terminal. */
+const filePause = 30_000;
+const terminalPause = 100;
+
+export function createTrainingProgress({ err, now }: Pick<CliContext, 'err' | 'now'>, { quiet }: { readonly quiet: boolean }): TrainingProgress {
+  const wipe = err.isTerminal && !quiet ? '\r\x1b[K' : '';
+  let shown = Number.NEGATIVE_INFINITY;
+  let warnings = 0;
+  const note = (line: string): void => {
+    if (!quiet) err.write(`${wipe}${line}\n`);
+    shown = Number.NEGATIVE_INFINITY;
+  };
+  return {
+    note,
+    warn(line) {
+      warnings++;
+      if (warnings <= shownWarnings) err.write(`${wipe}warning: ${line}\n`);
+      if (warnings === shownWarnings) err.write('warning: there may be more, which are counted in the report.\n');
+    },
+    event(event) {
+      if (event.kind === 'samples') note(`step ${event.step}: samples in ${event.path}`);
+      if (event.kind === 'validation') note(`step ${event.step}: ${Object.entries(event.values).map(([name, value]) => `${name} ${value.toPrecision(4)}`).join(', ')}`);
+      if (event.kind !== 'step' || quiet) return;
+      const last = event.step === event.progress.total;
+      if (!last && now() - shown < (err.isTerminal ? terminalPause : filePause)) return;
+      shown = now();
+      const line = progressLine(event.progress, { loss: event.loss }, err.isTerminal ? err.columns - 1 : 100);
+      err.write(err.isTerminal ? `${wipe}${line}` : `${line}\n`);
+    },
+    clear: () => err.write(wipe),
+  };
+}

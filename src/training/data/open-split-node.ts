@@ -1,0 +1,98 @@
+/** A part of a configuration's data (`data.params.train`, `data.params.validation`) as batches. */
+
+import type { ImageCodec } from '../../image/codec.ts';
+import { StableDiffusionError } from '../../errors.ts';
+import type { DataSplit } from '../training-config.ts';
+import { type BatchOptions, type TrainingBatch, trainingBatches } from './batches.ts';
+import { openData } from './open-data-node.ts';
+import type { Problems } from './problems.ts';
+import type { SampleSource } from './sample.ts';
+import type { SampleFilter } from './sample-filter.ts';
+import type { OrderState } from './sample-order.ts';
+
+export interface SplitOptions {
+  /** For messages: `data.params.train of a.yaml`. */
+  readonly what: string;
+  readonly problems: Problems;
+  /** Where the configuration does not say. */
+  readonly size: number;
+  readonly batchSize: number;
+  readonly codec: ImageCodec;
+  readonly seed: number;
+  readonly missingCaption?: BatchOptions['missingCaption'];
+}
+
+export interface Split {
+  readonly source: SampleSource;
+  /** Pixels of each side of a picture. */
+  readonly size: number;
+  /** Without end, in an order of its seed. */
+  batches(state: OrderState | undefined): AsyncIterable<TrainingBatch>;
+  /** The first so many batches in the data's own order, always the same; they begin anew where the data end. */
+  first(count: number): AsyncIterable<TrainingBatch>;
+  close(): Promise<void>;
+}
+
+function filterOf({ filter }: DataSplit): SampleFilter | undefined {
+  if (!filter) return undefined;
+  const { minimum_size, maximum_aspect, minimum_aesthetics, maximum_watermark, maximum_unsafe, nsfw, minimum_similarity, unknown } = filter;
+  return {
+    ...(minimum_size === undefined ? {} : { minimumSize: minimum_size }),
+    ...(maximum_aspect === undefined ? {} : { maximumAspect: maximum_aspect }),
+    ...(minimum_aesthetics === undefined ? {} : { minimumAesthetics: minimum_aesthetics }),
+    ...(maximum_watermark === undefined ? {} : { maximumWatermark: maximum_watermark }),
+    ...(maximum_unsafe === undefined ? {} : { maximumUnsafe: maximum_unsafe }),
+    ...(nsfw === undefined ? {} : { nsfw }),
+    ...(minimum_similarity === undefined ? {} : { minimumSimilarity: minimum_similarity }),
+    ...(unknown === undefined ? {} : { unknown }),
+  };
+}
+
+/** How samples become items, by the configuration. */
+export function splitItems(split: DataSplit, options: SplitOptions): Omit<BatchOptions, 'seed' | 'batchSize'> {
+  const filter = filterOf(split);
+  const missingCaption = split.missing_caption === undefined ? options.missingCaption : { caption: split.missing_caption };
+  return {
+    codec: options.codec,
+    problems: options.problems,
+    picture: {
+      size: split.size ?? options.size,
+      crop: split.random_crop ? 'random' : 'center',
+      flip: split.flip_p,
+      filter: split.interpolation,
+      ...(split.background ? { background: split.background } : {}),
+    },
+    ...(filter ? { filter } : {}),
+    ...(missingCaption === undefined ? {} : { missingCaption }),
+  };
+}
+
+/** Opens the data. Throws `config-invalid` where the configuration names none, or what `openData` throws. */
+export async function openSplit(split: DataSplit, options: SplitOptions): Promise<Split> {
+  if (split.data_root === undefined) throw new StableDiffusionError('config-invalid', `${options.what} names no data: give params.data_root, a folder of pictures, shards or Parquet files.`);
+  const source = await openData(split.data_root, {
+    problems: options.problems,
+    ...(split.caption_key === undefined ? {} : { captionField: split.caption_key }),
+    ...(split.image_key === undefined ? {} : { imageField: split.image_key }),
+  });
+  return splitOf(source, split, options);
+}
+
+/** The same of data that are open: latents that are kept in place of pictures. */
+export function splitOf(source: SampleSource, split: DataSplit, options: SplitOptions): Split {
+  const common: BatchOptions = { ...splitItems(split, options), seed: options.seed, batchSize: options.batchSize, ...(split.shuffle_buffer === undefined ? {} : { buffer: split.shuffle_buffer }) };
+  return {
+    source,
+    size: common.picture.size,
+    batches: (state) => trainingBatches(source, { ...common, ...(state ? { state } : {}) }),
+    async *first(count) {
+      let left = count;
+      if (left < 1) return;
+      for await (const batch of trainingBatches(source, { ...common, shuffle: false })) {
+        yield batch;
+        if (--left === 0) return;
+      }
+    },
+    close: () => source.close(),
+  };
+}

@@ -1,0 +1,219 @@
+/**
+ * The training loop: batches in order, updates, metrics, sample grids, checkpoints and the report of a run, until its steps are done or it
+ * is asked to stop.
+ *
+ * What a step does depends on the weights, the seed and the step's number, so a resumed run goes on to the same bits.
+ */
+
+import { StableDiffusionError } from '../errors.ts';
+import type { TrainingBatch } from './data/batches.ts';
+import { prefetch } from './data/prefetch.ts';
+import type { Problems } from './data/problems.ts';
+import { mixSeed, type OrderState } from './data/sample-order.ts';
+import { type ProgressState, progressLine, progressMeter } from './run/progress.ts';
+import type { Run } from './run/run-folder-node.ts';
+import type { Trainee } from './trainee.ts';
+import type { LoopSettings } from './training-config.ts';
+
+export interface LoopOptions<Batch> {
+  readonly trainee: Trainee<Batch>;
+  /** Opened with `resume` where it may go on; `trainee` need not be restored yet. */
+  readonly run: Run;
+  readonly settings: LoopSettings;
+  /** Of noise and draws. */
+  readonly seed: number;
+  /** Batches from a state on, or from the beginning. */
+  readonly batches: (state: OrderState | undefined) => AsyncIterable<TrainingBatch>;
+  /** Batches that are not trained on, always the same, for the score that chooses the best checkpoints. Without them it is the mean loss since the last. */
+  readonly validation?: () => AsyncIterable<TrainingBatch>;
+  /** Network configuration and other notes that are kept in checkpoints. */
+  readonly metadata?: Readonly<Record<string, string>>;
+  readonly problems: Problems;
+  /** Milliseconds. */
+  readonly now: () => number;
+  /** Writes report.html with each checkpoint and each grid. */
+  readonly report?: boolean;
+  /** Fires to save and stop after the step at work. */
+  readonly signal?: AbortSignal;
+}
+
+export type TrainingEvent =
+  | { readonly kind: 'step'; readonly step: number; readonly loss: number; readonly progress: ProgressState }
+  | { readonly kind: 'samples' | 'checkpoint' | 'report'; readonly step: number; readonly path: string }
+  | { readonly kind: 'validation'; readonly step: number; readonly values: Readonly<Record<string, number>> }
+  /** The last event: all steps done, or stopped by the signal. */
+  | { readonly kind: 'end'; readonly step: number; readonly status: 'finished' | 'stopped' };
+
+/** What a checkpoint keeps beside the trainee's own state. */
+interface LoopState {
+  readonly seed: number;
+  readonly order: OrderState | null;
+  readonly trainee: unknown;
+}
+
+/** Sums of metrics since they were last written. */
+class Means {
+  #sums: Record<string, number> = {};
+  #count = 0;
+
+  add(values: Readonly<Record<string, number>>): void {
+    for (const [name, value] of Object.entries(values)) this.#sums[name] = (this.#sums[name] ?? 0) + value;
+    this.#count++;
+  }
+
+  take(): Record<string, number> {
+    const means = Object.fromEntries(Object.entries(this.#sums).map(([name, sum]) => [name, sum / this.#count]));
+    this.#sums = {};
+    this.#count = 0;
+    return means;
+  }
+}
+
+/**
+ * Trains to the end of the settings. The run is closed at the end, the trainee is not disposed of.
+ *
+ * Throws `not-finite` where the loss became NaN (the last checkpoint is from before), `file-access` where the disk is full (the same), or
+ * what data and engine throw. Nothing is written after such an error but the report.
+ */
+export async function* trainingLoop<Batch>(options: LoopOptions<Batch>): AsyncGenerator<TrainingEvent, void, void> {
+  const { run, now } = options;
+  let progress: ProgressState | undefined;
+  const report = (status: 'running' | 'finished' | 'stopped' | 'failed', failure?: string): Promise<string> =>
+    run.report({ status, progress: progress ? progressLine(progress) : '', problems: [failure, options.problems.summary()].filter(Boolean).join('\n') });
+  try {
+    const start = await restore(options);
+    const meter = progressMeter({ total: options.settings.maxSteps, batchSize: options.settings.batchSize * options.settings.accumulate, start: start.step, now: now() });
+    for await (const event of steps(options, start)) {
+      if (event.kind === 'step') {
+        progress = meter.update(event.step, now());
+        yield { ...event, progress };
+        continue;
+      }
+      const isEnd = event.kind === 'end';
+      if (options.report && (isEnd || event.kind === 'samples' || event.kind === 'checkpoint')) yield { kind: 'report', step: event.step, path: await report(isEnd ? event.status : 'running') };
+      yield event;
+    }
+  } catch (error) {
+    if (options.report) await report('failed', error instanceof Error ? error.message : String(error)).catch(() => undefined);
+    throw error;
+  } finally {
+    await run.close();
+  }
+}
+
+/** Puts the resumed checkpoint into the trainee, and says where to go on. Throws `config-invalid` for a checkpoint made with another seed. */
+async function restore<Batch>({ run, trainee, seed }: LoopOptions<Batch>): Promise<{ readonly step: number; readonly order: OrderState | undefined }> {
+  const { resumed } = run;
+  if (!resumed) return { step: 0, order: undefined };
+  try {
+    const state = resumed.state as LoopState;
+    if (state.seed !== seed) throw new StableDiffusionError('config-invalid', `The run in ${run.folder} has the seed ${state.seed}, and ${seed} was given. Resume with the same seed.`);
+    await trainee.restore(resumed.weights, state.trainee);
+    return { step: resumed.step, order: state.order ?? undefined };
+  } finally {
+    await resumed.weights.close();
+  }
+}
+
+type BareEvent = Exclude<TrainingEvent, { kind: 'step' | 'report' }> | Omit<Extract<TrainingEvent, { kind: 'step' }>, 'progress'>;
+
+interface Prepared<Batch> {
+  readonly batch: Batch;
+  readonly epoch: number;
+  readonly order: OrderState;
+}
+
+/** Batches made ready ahead of their step, each with the seed of its number. */
+async function* prepared<Batch>({ trainee, seed, settings, batches }: LoopOptions<Batch>, start: { readonly step: number; readonly order: OrderState | undefined }): AsyncGenerator<Prepared<Batch>, void, void> {
+  let number = start.step * settings.accumulate;
+  const numbered = async function* (): AsyncGenerator<TrainingBatch & { readonly number: number }> {
+    for await (const batch of batches(start.order)) yield { ...batch, number: number++ };
+  };
+  yield* prefetch(numbered(), async (batch) => ({ batch: await trainee.prepare(batch.items, mixSeed(seed, batch.number, 3)), epoch: batch.epoch, order: batch.state }), { ahead: 2 });
+}
+
+async function* steps<Batch>(options: LoopOptions<Batch>, start: { readonly step: number; readonly order: OrderState | undefined }): AsyncGenerator<BareEvent, void, void> {
+  const { trainee, run, settings, signal } = options;
+  const { maxSteps, accumulate, logEvery, checkpointEvery, sampleEvery, validateEvery } = settings;
+  const logged = new Means();
+  const scored = new Means();
+  let score: number | undefined;
+  let step = start.step;
+  let order = start.order;
+  let saved = step;
+  let waiting: Prepared<Batch>[] = [];
+
+  /** The same pictures each time, where there are such. */
+  let shown: Batch | undefined;
+  const sampleBatch = async (latest: Batch): Promise<Batch> => {
+    if (!options.validation || shown) return shown ?? latest;
+    for await (const { items } of options.validation()) {
+      shown ??= await trainee.prepare(items, mixSeed(options.seed, 0, 5));
+      break;
+    }
+    return shown ?? latest;
+  };
+  const save = async (): Promise<BareEvent> => {
+    const { state, ...content } = trainee.checkpoint();
+    const whole: LoopState = { seed: options.seed, order: order ?? null, trainee: state };
+    const path = await run.checkpoints.save({
+      ...content,
+      step,
+      state: whole,
+      metadata: { ...options.metadata, ...content.metadata },
+      ...(score === undefined ? {} : { score }),
+    });
+    saved = step;
+    await run.model(trainee.model());
+    return { kind: 'checkpoint', step, path };
+  };
+
+  if (step < maxSteps) {
+    for await (const next of prepared(options, start)) {
+      if (signal?.aborted) break;
+      waiting.push(next);
+      if (waiting.length < accumulate) continue;
+      const learningRate = settings.learningRate * settings.schedule(step);
+      const { metrics, gradientNorm } = await trainee.update(waiting.map(({ batch }) => batch), { learningRate, step });
+      step++;
+      order = next.order;
+      const latest = waiting;
+      waiting = [];
+      const loss = metrics['loss'] ?? Number.NaN;
+      logged.add({ ...Object.fromEntries(Object.entries(metrics).map(([name, value]) => [`train/${name}`, value])), 'train/grad_norm': gradientNorm });
+      scored.add({ loss });
+      if (step % logEvery === 0 || step === maxSteps) await run.scalars(step, { ...logged.take(), 'train/lr': learningRate, epoch: next.epoch });
+      yield { kind: 'step', step, loss };
+      const saves = step % checkpointEvery === 0 || step === maxSteps;
+      score = undefined;
+      if (options.validation && (step % validateEvery === 0 || saves)) {
+        const values = await validate(options);
+        score = values[settings.monitor ?? 'val/loss'] ?? values['val/loss'];
+        await run.scalars(step, values);
+        yield { kind: 'validation', step, values };
+      }
+      if (saves && !options.validation) score = scored.take()['loss'];
+      if (saves) yield await save();
+      if (trainee.samples && sampleEvery > 0 && (step % sampleEvery === 0 || step === maxSteps)) {
+        const { images, captions, columns } = await trainee.samples(await sampleBatch((latest[0] as Prepared<Batch>).batch));
+        if (images.length > 0) yield { kind: 'samples', step, path: await run.samples(step, images, { captions, ...(columns === undefined ? {} : { columns }) }) };
+      }
+      if (step >= maxSteps || signal?.aborted) break;
+    }
+  }
+  if (step > saved) yield await save();
+  if (step < maxSteps && !signal?.aborted) throw new StableDiffusionError('invalid-argument', `The data ended after ${step} of ${maxSteps} steps.`);
+  yield { kind: 'end', step, status: step >= maxSteps ? 'finished' : 'stopped' };
+}
+
+/** Means over the validation batches, which have the same draws each time. */
+async function validate<Batch>({ trainee, validation, seed }: LoopOptions<Batch>): Promise<Record<string, number>> {
+  if (!validation || !trainee.validate) return {};
+  const means = new Means();
+  let number = 0;
+  for await (const { items } of validation()) {
+    const values = await trainee.validate(await trainee.prepare(items, mixSeed(seed, number++, 5)));
+    means.add(Object.fromEntries(Object.entries(values).map(([name, value]) => [`val/${name}`, value])));
+  }
+  return means.take();
+}

@@ -1,0 +1,26 @@
+/** What the networks of a run are made from and what the run needs to know of them: one function a kind of training makes one from the other. */
+
+import type { Engine } from '../engine/engine.ts';
+import type { BatchOptions } from './data/batches.ts';
+import type { Trainee } from './trainee.ts';
+import type { TrainingConfig } from './training-config.ts';
+
+export interface TraineeContext {
+  /** The configuration, parsed. */
+  readonly document: unknown;
+  /** Its name in messages. */
+  readonly label: string;
+  readonly config: TrainingConfig;
+  readonly engine: Engine;
+}
+
+export interface SetUp<Batch> {
+  readonly trainee: Trainee<Batch>;
+  /** Pixels of each side of the pictures, where the data do not say. */
+  readonly size: number;
+  readonly missingCaption?: BatchOptions['missingCaption'];
+  /** Parameters that no file had, which begin anew. */
+  readonly fresh: readonly string[];
+  /** Disposes of the trainee and closes the files. */
+  close(): Promise<void>;
+}
