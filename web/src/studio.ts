@@ -6,59 +6,13 @@ import { connectServer, type EngineChoice, rememberChoice, rememberedChoice, sta
 import { isAbort, type ModelChoice, type PictureEngine, type PictureJob } from './engines/picture-engine.ts';
 import { ServerError } from './engines/server-request.ts';
 import { openPictureDatabase, type Picture, type PictureDatabase } from './history/picture-database.ts';
-import { anySeed, checkedSettings, rememberedSettings, rememberSettings, type Settings, type Task } from './settings/settings.ts';
+import { fittedSize } from './settings/fitted-size.ts';
+import { anySeed, checkedSettings, rememberedSettings, rememberSettings, type Settings } from './settings/settings.ts';
+import type { Run, StudioState } from './studio-state.ts';
 
-export type View = 'create' | 'gallery' | 'compare' | 'grid';
-
-/** A job under way. */
-export interface Run {
-  readonly status: string;
-  /** 0 … 1, where it is known. */
-  readonly share?: number;
-  readonly done: number;
-  readonly total: number;
-  /** Milliseconds, of the first step. */
-  readonly stepsBegan?: number;
-  readonly previews: readonly (ImageBitmap | undefined)[];
-  readonly settings: Settings;
-}
-
-export interface Notice {
-  readonly kind: 'error' | 'info';
-  readonly text: string;
-  readonly action?: { readonly label: string; readonly run: () => void };
-}
-
-export interface StudioState {
-  readonly view: View;
-  readonly task: Task;
-  readonly settings: Settings;
-  /** The picture to begin from, and what of it is made anew (PNG, white). */
-  readonly initial?: Blob;
-  readonly mask?: Blob;
-  readonly choice: EngineChoice;
-  readonly engine?: PictureEngine;
-  readonly connecting: boolean;
-  readonly model: string;
-  readonly run?: Run;
-  /** What the last job made. */
-  readonly made: readonly Picture[];
-  readonly history: readonly Picture[];
-  readonly historyLoaded: boolean;
-  readonly compared: readonly [string | undefined, string | undefined];
-  readonly notice?: Notice;
-  /** A picture that was dropped in, to be asked about. */
-  readonly dropped?: File;
-}
+export { type View, views } from './studio-state.ts';
 
 type Patch = { [K in keyof StudioState]?: StudioState[K] | undefined };
-
-/** Sizes that a model can make, nearest to those wanted. */
-export function fittedSize(settings: Settings, model: ModelChoice | undefined): { readonly width: number; readonly height: number } {
-  const { size = 512, unit = 64 } = model ?? {};
-  const fit = (wanted: number): number => Math.max(unit, Math.round((wanted || size) / unit) * unit);
-  return { width: fit(settings.width), height: fit(settings.height) };
-}
 
 class Studio {
   state: StudioState = { view: 'create', task: 'txt2img', settings: rememberedSettings(), choice: rememberedChoice(), connecting: true, model: '', made: [], history: [], historyLoaded: false, compared: [undefined, undefined] };
@@ -142,6 +96,21 @@ class Studio {
     const { width, height } = this.state.settings;
     if (before !== undefined && width === before && height === before) this.change({ width: 0, height: 0 });
     this.#fitSettings();
+    void this.#learnSize(name);
+  }
+
+  /** A checkpoint kept in this browser tells its size once its header was read. */
+  async #learnSize(name: string): Promise<void> {
+    const { engine } = this.state;
+    if (!(engine instanceof BrowserEngine) || this.model?.size !== undefined) return;
+    try {
+      const { nativeSize } = await engine.open(name, () => {});
+      if (this.state.model !== name) return;
+      this.change({ width: nativeSize, height: nativeSize });
+      this.#fitSettings();
+    } catch (error) {
+      this.set({ notice: { kind: 'error', text: (error as Error).message } });
+    }
   }
 
   /** Takes checkpoints and their YAML from the person's disk; they are used in this browser. */
@@ -221,8 +190,8 @@ class Studio {
   }
 
   /** Runs a job to its pictures, which go into the history; undefined where it was cancelled. Throws an Error for people. */
-  async runJob(job: PictureJob): Promise<readonly Picture[] | undefined> {
-    const { engine, model } = this.state;
+  async runJob(job: PictureJob, model = this.state.model): Promise<readonly Picture[] | undefined> {
+    const { engine } = this.state;
     if (!engine) throw new Error('Nothing to make pictures with yet: one moment.');
     const controller = new AbortController();
     this.#running = controller;

@@ -1,6 +1,6 @@
 /** What a job is doing: a line that fills, and how long it will take. */
 
-import type { Run } from '../studio.ts';
+import type { Run } from '../studio-state.ts';
 
 function seconds(value: number): string {
   if (value < 10) return `${value.toFixed(1)} s`;

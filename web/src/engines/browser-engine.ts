@@ -5,6 +5,7 @@ import { createImage, type Image } from 'stable-diffusion-ts/image/image.ts';
 import { connectWorker, type ModelWorker } from 'stable-diffusion-ts/pipelines/worker-client-web.ts';
 import type { ModelFacts, WorkerEvent, WorkerJob } from 'stable-diffusion-ts/pipelines/worker-protocol-web.ts';
 import { samplerLabels, scheduleLabels } from '../settings/settings.ts';
+import { EventQueue } from './event-queue.ts';
 import { storedModel, storeModel } from './model-store.ts';
 import type { EngineFacts, FinishedPicture, JobEvent, ModelChoice, PictureEngine, PictureJob } from './picture-engine.ts';
 
@@ -77,6 +78,19 @@ async function workerJob({ task, settings, image, mask }: PictureJob): Promise<W
   const picture = await fitted(image, width, height);
   if (task === 'img2img' || !mask) return { pipeline: 'img2img', options: { ...options, image: picture, strength } };
   return { pipeline: 'inpaint', options: { ...options, image: picture, mask: await decode(mask), strength } };
+}
+
+const stages = { text: 'Reading the prompt', image: 'Looking at the picture', sampling: 'Starting', decoding: 'Developing', checking: 'Checking' } as const;
+
+async function jobEvents(event: WorkerEvent, batchSize: number): Promise<readonly JobEvent[]> {
+  if (event.kind === 'stage') return [{ kind: 'status', text: stages[event.stage] }];
+  if (event.kind === 'step') {
+    const previews = await Promise.all((event.preview ?? []).map(async (image, index) => ({ kind: 'preview' as const, index, bitmap: await bitmapOf(image) })));
+    return [{ kind: 'step', done: event.step * batchSize, total: event.steps * batchSize }, ...previews];
+  }
+  if (event.kind !== 'images') return [];
+  const pictures = event.images.map(({ png, record, flagged }): FinishedPicture => ({ file: new Blob([png], { type: 'image/png' }), seed: record.seed, ...(flagged === undefined ? {} : { flagged }) }));
+  return [{ kind: 'pictures', pictures }];
 }
 
 interface Loaded {
@@ -175,55 +189,23 @@ export class BrowserEngine implements PictureEngine {
     return { file, config };
   }
 
-  async *generate(model: string, job: PictureJob, signal: AbortSignal): AsyncGenerator<JobEvent, void, void> {
-    // Loading reports by calling back; what it says waits here until it is asked for.
-    const said: JobEvent[] = [];
-    let wake = (): void => {};
-    const say = (text: string, share?: number): void => {
-      said.push({ kind: 'status', text, ...(share === undefined ? {} : { share }) });
-      wake();
-    };
-    let opened: Loaded | undefined;
-    let failed: { readonly error: unknown } | undefined;
-    const opening = this.#open(model, say, signal).then(
-      (loaded) => (opened = loaded),
-      (error: unknown) => (failed = { error }),
-    );
-    opening.finally(() => wake());
-    while (!opened && !failed) {
-      const next = said.pop();
-      said.length = 0;
-      if (next) yield next;
-      else await new Promise<void>((resolve) => (wake = resolve));
-    }
-    if (failed) throw failed.error;
-    if (!opened) return;
-    const { worker } = opened;
-    const { batchSize } = job.settings;
-    yield { kind: 'status', text: 'Reading the weights' };
+  generate(model: string, job: PictureJob, signal: AbortSignal): AsyncGenerator<JobEvent, void, void> {
+    const events = new EventQueue<JobEvent>();
+    return events.until(this.#work(model, job, signal, events.push));
+  }
+
+  async #work(model: string, job: PictureJob, signal: AbortSignal, tell: (event: JobEvent) => void): Promise<void> {
+    const say = (text: string, share?: number): void => tell({ kind: 'status', text, ...(share === undefined ? {} : { share }) });
+    const { worker } = await this.#open(model, say, signal);
+    const hush = worker.onProgress(({ share }) => say('Reading the weights', share));
     try {
-      for await (const event of worker.generate(await workerJob(job), { signal, previews: job.previews })) yield* this.#events(event, batchSize);
+      for await (const event of worker.generate(await workerJob(job), { signal, previews: job.previews })) for (const told of await jobEvents(event, job.settings.batchSize)) tell(told);
     } catch (error) {
       // A worker that has failed inside ONNX Runtime may not be of use again.
       if (error instanceof Error && 'code' in error && error.code === 'engine-failed') this.#unload();
       throw error;
-    }
-  }
-
-  async *#events(event: WorkerEvent, batchSize: number): AsyncGenerator<JobEvent, void, void> {
-    if (event.kind === 'stage') {
-      const texts = { text: 'Reading the prompt', image: 'Looking at the picture', sampling: 'Starting', decoding: 'Developing', checking: 'Checking' } as const;
-      yield { kind: 'status', text: texts[event.stage] };
-    } else if (event.kind === 'step') {
-      yield { kind: 'step', done: event.step * batchSize, total: event.steps * batchSize };
-      for (const [index, image] of (event.preview ?? []).entries()) yield { kind: 'preview', index, bitmap: await bitmapOf(image) };
-    } else if (event.kind === 'images') {
-      const pictures = event.images.map(({ png, record, flagged }): FinishedPicture => ({
-        file: new Blob([png], { type: 'image/png' }),
-        seed: record.seed,
-        ...(flagged === undefined ? {} : { flagged }),
-      }));
-      yield { kind: 'pictures', pictures };
+    } finally {
+      hush();
     }
   }
 

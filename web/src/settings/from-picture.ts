@@ -10,17 +10,16 @@ export interface FoundSettings {
   readonly model?: string;
 }
 
-/** Undefined where the picture says nothing. Throws StableDiffusionError where the file is no picture. */
-export async function settingsOfPicture(file: Blob, base: Settings): Promise<FoundSettings | undefined> {
-  const { parameters } = readImageMetadata(new Uint8Array(await file.arrayBuffer()));
-  if (parameters === undefined) return undefined;
-  const fields = parseInfotext(parameters);
-  const told = /(?:^|\n)Steps: /.test(parameters);
+/** Whether a text has the line of settings, beside a prompt. */
+const tellsSettings = (text: string): boolean => /(?:^|\n)Steps: \d+, /.test(text);
+
+function fromText(text: string, base: Settings): FoundSettings {
+  const fields = parseInfotext(text);
   const settings = checkedSettings(
     {
       prompt: fields['Prompt'],
       negativePrompt: fields['Negative prompt'] ?? '',
-      ...(told
+      ...(tellsSettings(text)
         ? {
             width: fields['Size-1'], height: fields['Size-2'], steps: fields['Steps'], sampler: fields['Sampler'],
             schedule: fields['Schedule type'] === 'Automatic' ? '' : (fields['Schedule type'] ?? ''),
@@ -32,4 +31,15 @@ export async function settingsOfPicture(file: Blob, base: Settings): Promise<Fou
   );
   const model = fields['Model'];
   return { settings, ...(typeof model === 'string' && model !== '' ? { model } : {}) };
+}
+
+/** Undefined where the text is not one of settings. */
+export function settingsOfText(text: string, base: Settings): FoundSettings | undefined {
+  return tellsSettings(text) ? fromText(text, base) : undefined;
+}
+
+/** Undefined where the picture says nothing. Throws StableDiffusionError where the file is no picture. */
+export async function settingsOfPicture(file: Blob, base: Settings): Promise<FoundSettings | undefined> {
+  const { parameters } = readImageMetadata(new Uint8Array(await file.arrayBuffer()));
+  return parameters === undefined ? undefined : fromText(parameters, base);
 }

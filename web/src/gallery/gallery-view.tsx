@@ -1,0 +1,112 @@
+/** All pictures made in this browser, by day; searched by their words, opened one by one, or marked to be handled together. */
+
+import { useMemo, useState } from 'react';
+import { download, fileName, type Picture, urlOf } from '../history/picture-database.ts';
+import { Icon } from '../shell/icons.tsx';
+import { studio, useStudio } from '../studio.ts';
+import { PictureViewer } from './picture-viewer.tsx';
+
+function matching(pictures: readonly Picture[], search: string): readonly Picture[] {
+  const words = search.toLowerCase().split(/\s+/).filter(Boolean);
+  if (words.length === 0) return pictures;
+  return pictures.filter(({ settings, model }) => {
+    const text = `${settings.prompt} ${settings.sampler} ${model} ${settings.seed}`.toLowerCase();
+    return words.every((word) => text.includes(word));
+  });
+}
+
+/** Newest day first, as the pictures are. */
+function byDay(pictures: readonly Picture[]): readonly (readonly [day: string, pictures: readonly Picture[]])[] {
+  const today = new Date().toDateString();
+  const days = new Map<string, Picture[]>();
+  for (const picture of pictures) {
+    const date = new Date(picture.createdAt);
+    const day = date.toDateString() === today ? 'Today' : date.toLocaleDateString(undefined, { weekday: 'long', day: 'numeric', month: 'long', year: 'numeric' });
+    days.set(day, [...(days.get(day) ?? []), picture]);
+  }
+  return [...days];
+}
+
+function Thumbnail({ picture, marked, marking, onOpen, onMark }: { readonly picture: Picture; readonly marked: boolean; readonly marking: boolean; readonly onOpen: () => void; readonly onMark: () => void }) {
+  const words = picture.settings.prompt || 'no prompt';
+  return (
+    <li className="thumbnail" data-marked={marked}>
+      <button type="button" className="thumbnail-picture" aria-label={`Open ${words}, seed ${picture.settings.seed}`} onClick={marking ? onMark : onOpen}>
+        <img src={urlOf(picture.file)} alt="" loading="lazy" decoding="async" />
+        <span className="thumbnail-words" aria-hidden="true">{words}</span>
+      </button>
+      <label className="mark-box">
+        <input type="checkbox" checked={marked} onChange={onMark} aria-label={`Mark ${words}, seed ${picture.settings.seed}`} />
+        <Icon name="check" />
+      </label>
+    </li>
+  );
+}
+
+function MarkedBar({ pictures, onClear }: { readonly pictures: readonly Picture[]; readonly onClear: () => void }) {
+  const [a, b] = pictures;
+  return (
+    <div className="marked-bar" role="toolbar" aria-label="Marked pictures">
+      <strong>{pictures.length} marked</strong>
+      {pictures.length === 2 && a && b && <button type="button" className="quiet" onClick={() => studio.set({ compared: [a.id, b.id], view: 'compare' })}><Icon name="compare" /> Compare</button>}
+      <button type="button" className="quiet" onClick={() => {
+        for (const picture of pictures) download(picture.file, fileName(picture));
+      }}><Icon name="download" /> Save</button>
+      <button type="button" className="quiet" onClick={() => {
+        void studio.remove(pictures.map(({ id }) => id));
+        onClear();
+      }}><Icon name="trash" /> Delete</button>
+      <button type="button" className="quiet icon-only" aria-label="Mark none" onClick={onClear}><Icon name="close" /></button>
+    </div>
+  );
+}
+
+function Nothing({ loaded }: { readonly loaded: boolean }) {
+  if (!loaded) return null;
+  return (
+    <div className="invitation">
+      <Icon name="picture" />
+      <h2>Your pictures will be here.</h2>
+      <p>They are kept in this browser, and nowhere else. Drop a picture in to read its settings.</p>
+      <button type="button" onClick={() => studio.set({ view: 'create' })}>Make one</button>
+    </div>
+  );
+}
+
+export function GalleryView() {
+  const { history, historyLoaded } = useStudio();
+  const [search, setSearch] = useState('');
+  const [opened, setOpened] = useState<string>();
+  const [marked, setMarked] = useState<ReadonlySet<string>>(new Set());
+  const shown = useMemo(() => matching(history, search), [history, search]);
+  const markedPictures = history.filter(({ id }) => marked.has(id));
+  const mark = (id: string): void => {
+    const next = new Set(marked);
+    if (!next.delete(id)) next.add(id);
+    setMarked(next);
+  };
+  return (
+    <div className="gallery">
+      <h1 className="visually-hidden">Gallery</h1>
+      {history.length === 0 ? <Nothing loaded={historyLoaded} /> : (
+        <label className="search">
+          <Icon name="search" />
+          <input type="search" aria-label="Search your pictures" placeholder="Search your pictures" value={search} onChange={(event) => setSearch(event.target.value)} />
+        </label>
+      )}
+      {byDay(shown).map(([day, pictures]) => (
+        <section key={day} aria-label={day}>
+          <h2>{day}</h2>
+          <ul className="thumbnails">
+            {pictures.map((picture) => (
+              <Thumbnail key={picture.id} picture={picture} marked={marked.has(picture.id)} marking={markedPictures.length > 0} onOpen={() => setOpened(picture.id)} onMark={() => mark(picture.id)} />
+            ))}
+          </ul>
+        </section>
+      ))}
+      {history.length > 0 && shown.length === 0 && <p className="muted nothing-found">No picture has these words.</p>}
+      {markedPictures.length > 0 && <MarkedBar pictures={markedPictures} onClear={() => setMarked(new Set())} />}
+      <PictureViewer pictures={shown} opened={opened} onOpen={setOpened} />
+    </div>
+  );
+}

@@ -1,0 +1,37 @@
+/** What can be done with a picture. */
+
+import { download, fileName, type Picture } from '../history/picture-database.ts';
+import { Icon, type IconName } from '../shell/icons.tsx';
+import { studio } from '../studio.ts';
+
+interface Action {
+  readonly label: string;
+  readonly icon: IconName;
+  readonly run: (picture: Picture) => void;
+}
+
+const actions: readonly Action[] = [
+  { label: 'Begin from it', icon: 'picture', run: ({ file }) => studio.begin('img2img', file) },
+  { label: 'Inpaint', icon: 'brush', run: ({ file }) => studio.begin('inpaint', file) },
+  { label: 'Use its settings', icon: 'settings', run: ({ settings }) => studio.applySettings(settings) },
+  { label: 'Compare', icon: 'compare', run: ({ id }) => studio.compare(id) },
+  { label: 'Save', icon: 'download', run: (picture) => download(picture.file, fileName(picture)) },
+  { label: 'Delete', icon: 'trash', run: ({ id }) => void studio.remove([id]) },
+];
+
+/** Icons with their names as titles, or, where there is room, with words. */
+export function PictureActions({ picture, words = false, onDone }: { readonly picture: Picture; readonly words?: boolean; readonly onDone?: () => void }) {
+  return (
+    <div className="actions" role="toolbar" aria-label="This picture" data-words={words}>
+      {actions.map(({ label, icon, run }) => (
+        <button key={label} type="button" className={words ? 'quiet' : 'quiet icon-only'} {...(words ? {} : { 'aria-label': label, title: label })} onClick={() => {
+          run(picture);
+          if (icon !== 'download') onDone?.();
+        }}>
+          <Icon name={icon} />
+          {words && label}
+        </button>
+      ))}
+    </div>
+  );
+}

@@ -1,0 +1,98 @@
+/** An X/Y grid: the settings of the form, with one or two of them varied. */
+
+import { useState } from 'react';
+import { Preview } from '../create/preview.tsx';
+import { Progress } from '../create/progress.tsx';
+import { PictureViewer } from '../gallery/picture-viewer.tsx';
+import { download, urlOf } from '../history/picture-database.ts';
+import { SelectField } from '../settings/fields.tsx';
+import { Icon } from '../shell/icons.tsx';
+import { studio, useStudio } from '../studio.ts';
+import { type AxisName, axes, axesFor } from './axes.ts';
+import { gridPicture } from './grid-picture.ts';
+import { type AxisChoice, type Grid, makeGrid } from './grid-run.ts';
+
+function AxisFields({ label, axis, onChange }: { readonly label: string; readonly axis: AxisChoice; readonly onChange: (axis: AxisChoice) => void }) {
+  const { task, engine, settings } = useStudio();
+  const { samplers = [], schedules = [], models = [] } = engine?.facts ?? {};
+  const start = (name: AxisName): string => axes[name].start({ settings, samplers, schedules, models: models.map((model) => model.name) });
+  return (
+    <div className="axis">
+      <SelectField label={label} value={axis.name} options={axesFor(task).map((name) => [name, axes[name].label])} onChange={(value) => {
+        const name = axesFor(task).find((candidate) => candidate === value) ?? 'none';
+        onChange({ name, text: start(name) });
+      }} />
+      <input type="text" aria-label={`Values of ${label.toLowerCase()}`} placeholder={axes[axis.name].hint} disabled={axis.name === 'none'} value={axis.text} onChange={(event) => onChange({ ...axis, text: event.target.value })} />
+    </div>
+  );
+}
+
+function GridTable({ grid, onOpen }: { readonly grid: Grid; readonly onOpen: (id: string) => void }) {
+  const { run } = useStudio();
+  const { columns, rows, cells, ratio, running } = grid;
+  const next = running ? cells.indexOf(undefined) : -1;
+  return (
+    <div className="grid-scroll" tabIndex={0} role="region" aria-label="Grid of pictures">
+      <table className="grid-table" style={{ '--columns': columns.length, '--ratio': ratio } as React.CSSProperties}>
+        <caption className="visually-hidden">{`${grid.prompt}: ${grid.columnLabel} across, ${grid.rowLabel} down`}</caption>
+        <thead>
+          <tr>
+            <td />
+            {columns.map(({ label }) => <th key={label} scope="col">{label && <><small>{grid.columnLabel}</small> {label}</>}</th>)}
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map(({ label }, row) => (
+            <tr key={label}>
+              <th scope="row">{label && <><small>{grid.rowLabel}</small> {label}</>}</th>
+              {columns.map((column, i) => {
+                const at = row * columns.length + i;
+                const picture = cells[at];
+                return (
+                  <td key={column.label}>
+                    {picture ? (
+                      <button type="button" aria-label={`Open ${[column.label, label].filter(Boolean).join(', ')}`} onClick={() => onOpen(picture.id)}>
+                        <img src={urlOf(picture.file)} alt="" style={{ aspectRatio: String(ratio) }} />
+                      </button>
+                    ) : <Preview bitmap={at === next ? run?.previews[0] : undefined} width={ratio} height={1} />}
+                  </td>
+                );
+              })}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+export function GridView() {
+  const { settings, grid, run, engine } = useStudio();
+  const [x, setX] = useState<AxisChoice>({ name: 'guidanceScale', text: '1, 3, 6, 9' });
+  const [y, setY] = useState<AxisChoice>({ name: 'seed', text: '1-2' });
+  const [opened, setOpened] = useState<string>();
+  const made = grid?.cells.flatMap((cell) => cell ?? []) ?? [];
+  return (
+    <div className="grid">
+      <h1>Grid</h1>
+      <form className="grid-form" aria-label="What the grid varies" onSubmit={(event) => {
+        event.preventDefault();
+        void makeGrid(x, y);
+      }}>
+        <label className="stacked grid-prompt">
+          <span>Prompt</span>
+          <input type="text" value={settings.prompt} onChange={(event) => studio.change({ prompt: event.target.value })} />
+        </label>
+        <AxisFields label="Across" axis={x} onChange={setX} />
+        <AxisFields label="Down" axis={y} onChange={setY} />
+        <div className="grid-buttons">
+          {grid && made.length > 0 && !grid.running && <button type="button" onClick={async () => download(await gridPicture(grid), 'grid.png')}><Icon name="download" /> Save as one</button>}
+          {run ? <button type="button" className="primary stop" onClick={() => studio.stop()}>Stop</button> : <button type="submit" className="primary" disabled={!engine}>Make the grid</button>}
+        </div>
+      </form>
+      {run && <Progress run={run} />}
+      {grid ? <GridTable grid={grid} onOpen={setOpened} /> : <p className="muted grid-hint">All other settings are those under Create. One seed is used for all, unless the seed is what varies.</p>}
+      <PictureViewer pictures={made} opened={opened} onOpen={setOpened} />
+    </div>
+  );
+}

@@ -1,0 +1,35 @@
+/** The page's head: the views, and where pictures are made. On phones the views lie at the bottom. */
+
+import { studio, useStudio, type View } from '../studio.ts';
+import { Icon, type IconName, Mark } from './icons.tsx';
+
+const entries: readonly (readonly [view: View, label: string, icon: IconName])[] = [['create', 'Create', 'brush'], ['gallery', 'Gallery', 'picture'], ['grid', 'Grid', 'grid'], ['compare', 'Compare', 'compare']];
+
+export function Header() {
+  const { view, engine, connecting, history } = useStudio();
+  return (
+    <header className="header">
+      <div className="brand"><Mark /> <span>Stable Diffusion</span></div>
+      <nav className="views" aria-label="Views">
+        {entries.map(([name, label, icon]) => (
+          <a key={name} href={name === 'create' ? './' : `#${name}`} aria-current={view === name ? 'page' : undefined} onClick={(event) => {
+            if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+            event.preventDefault();
+            studio.set({ view: name });
+          }}>
+            <Icon name={icon} />
+            <span>{label}</span>
+            {name === 'gallery' && history.length > 0 && <span className="count" aria-label={`${history.length} pictures`} role="img">{history.length}</span>}
+          </a>
+        ))}
+      </nav>
+      <div className="header-end">
+        <button type="button" className="engine" aria-haspopup="dialog" aria-label={`Where pictures are made: ${connecting ? 'connecting' : (engine?.title ?? 'nowhere')}`} onClick={() => studio.set({ dialog: 'engine' })}>
+          <span className="dot" data-state={connecting ? 'connecting' : engine ? 'ready' : 'none'} aria-hidden="true" />
+          <span className="engine-title">{connecting ? 'Connecting' : (engine?.title ?? 'Not connected')}</span>
+        </button>
+        <button type="button" className="quiet icon-only keyboard-button" aria-label="Keyboard shortcuts" title="Keyboard shortcuts (?)" onClick={() => studio.set({ dialog: 'shortcuts' })}><Icon name="keyboard" /></button>
+      </div>
+    </header>
+  );
+}

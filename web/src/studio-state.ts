@@ -1,0 +1,54 @@
+/** What the page shows at a moment: plain data, replaced and never changed. */
+
+import type { EngineChoice } from './engines/choose-engine.ts';
+import type { PictureEngine } from './engines/picture-engine.ts';
+import type { Grid } from './grid/grid-run.ts';
+import type { Picture } from './history/picture-database.ts';
+import type { Settings, Task } from './settings/settings.ts';
+
+export const views = ['create', 'gallery', 'grid', 'compare'] as const;
+export type View = (typeof views)[number];
+
+/** A job under way. */
+export interface Run {
+  readonly status: string;
+  /** 0 … 1, where it is known. */
+  readonly share?: number;
+  readonly done: number;
+  readonly total: number;
+  /** Milliseconds, of the first step. */
+  readonly stepsBegan?: number;
+  readonly previews: readonly (ImageBitmap | undefined)[];
+  readonly settings: Settings;
+}
+
+export interface Notice {
+  readonly kind: 'error' | 'info';
+  readonly text: string;
+  readonly action?: { readonly label: string; readonly run: () => void };
+}
+
+export interface StudioState {
+  readonly view: View;
+  readonly task: Task;
+  readonly settings: Settings;
+  /** The picture to begin from, and what of it is made anew (PNG, white). */
+  readonly initial?: Blob;
+  readonly mask?: Blob;
+  readonly choice: EngineChoice;
+  readonly engine?: PictureEngine;
+  readonly connecting: boolean;
+  readonly model: string;
+  readonly run?: Run;
+  /** What the last job made. */
+  readonly made: readonly Picture[];
+  readonly history: readonly Picture[];
+  readonly historyLoaded: boolean;
+  readonly compared: readonly [string | undefined, string | undefined];
+  /** The last X/Y grid. */
+  readonly grid?: Grid;
+  readonly dialog?: 'engine' | 'shortcuts';
+  readonly notice?: Notice;
+  /** A picture that was dropped in, to be asked about. */
+  readonly dropped?: File;
+}
