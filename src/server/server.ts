@@ -71,6 +71,9 @@ export interface ServeOptions extends WorkOptions {
 
 const week = 7 * 24 * 3600;
 
+/** How long answers under way may take to be sent when the server stops, milliseconds. */
+const answerGrace = 1000;
+
 interface Parts {
   readonly queue: JobQueue;
   readonly store: BlobStore;
@@ -197,7 +200,10 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
       stopping = true;
       await runner?.stop(patience);
       watch.stop();
+      // Browsers open connections ahead, which count as busy until their first request: they would hold up the end.
+      const cut = setTimeout(() => app.server.closeAllConnections(), answerGrace);
       await app.close();
+      clearTimeout(cut);
       await parts.close();
     },
   };

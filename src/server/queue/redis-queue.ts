@@ -302,7 +302,8 @@ export async function openRedisQueue(options: RedisQueueOptions): Promise<JobQue
       const cancelled = (await redis.exists(key('cancelled', job.id))) === 1;
       const ok = await settle(job, (bull, token) => (cancelled ? bull.moveToFailed(new bullmq.UnrecoverableError('cancelled'), token) : bull.moveToCompleted(result, token, false)));
       if (!ok || cancelled) return false;
-      await ended({ ...job, state: 'done', finishedAt: Date.now(), result });
+      const done = await find(job.id);
+      if (done) await ended(done.job);
       return true;
     },
     async fail(job, error, { retry }) {
