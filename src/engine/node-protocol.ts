@@ -28,7 +28,9 @@ export type Request =
   /** Moves tensors into one flat tensor of `length` elements, each from its start on; those that are not there are zeros. */
   | { readonly kind: 'pack-state'; readonly state: number; readonly pack: string; readonly length: number; readonly members: readonly { readonly name: string; readonly shape: Shape; readonly start: number }[] }
   | { readonly kind: 'read-state'; readonly state: number; readonly names: readonly string[] }
-  | { readonly kind: 'dispose-state'; readonly state: number };
+  | { readonly kind: 'dispose-state'; readonly state: number }
+  /** Answered when all requests before it are done: the thread may be ended. */
+  | { readonly kind: 'end' };
 
 export interface BoundRequest {
   readonly feeds: Readonly<Record<string, Tensor>>;

@@ -169,6 +169,8 @@ async function handle(request: Request): Promise<readonly Record<string, Tensor>
       for (const session of sessions) await session.release();
       return [];
     }
+    case 'end':
+      return [];
   }
 }
 
