@@ -2,6 +2,7 @@
 
 import type { z } from 'zod';
 import { type ErrorCode, StableDiffusionError } from '../../errors.ts';
+import { withoutFolders } from './without-folders.ts';
 
 export interface Problem {
   readonly status: number;
@@ -100,12 +101,13 @@ function isWhere(value: unknown): value is readonly (string | number)[] {
 export function problemOf(error: unknown, retryAfter: number): Problem {
   if (error instanceof StableDiffusionError) {
     const { where, scope, status, name } = error.details;
+    const message = withoutFolders(error.message);
     const found = typeof status === 'number' ? status : error.code === 'busy' && scope === 'caller' ? 429 : statuses[error.code];
     return {
       status: found,
       code: error.code,
-      message: error.message,
-      ...(isWhere(where) ? { where, issues: [{ where, message: error.message, type: 'value_error' }] } : {}),
+      message,
+      ...(isWhere(where) ? { where, issues: [{ where, message, type: 'value_error' }] } : {}),
       ...(typeof name === 'string' ? { name } : {}),
       ...(found === 429 || found === 503 ? { retryAfter } : {}),
     };

@@ -1,5 +1,7 @@
 /** ModelPool: models that are loaded, at most so many; the one that was used longest ago goes when another is wanted. */
 
+import { dirname, sep } from 'node:path';
+import { StableDiffusionError } from '../../errors.ts';
 import type { Model } from '../../pipelines/model.ts';
 import type { CatalogModel, ModelCatalog } from './model-catalog.ts';
 
@@ -40,6 +42,12 @@ interface Slot {
   lastUse: number;
 }
 
+/** Callers are told a file's name, and not where it lies. */
+function withoutFolder(error: unknown, folder: string): unknown {
+  if (!(error instanceof StableDiffusionError)) return error;
+  return new StableDiffusionError(error.code, error.message.replaceAll(folder + sep, ''), { cause: error, details: error.details });
+}
+
 export function createModelPool({ catalog, load, capacity = 2 }: ModelPoolOptions): ModelPool {
   const slots = new Map<string, Slot>();
   const known = new Map<string, ModelFacts>();
@@ -55,7 +63,7 @@ export function createModelPool({ catalog, load, capacity = 2 }: ModelPoolOption
   const acquire = async (name: string): Promise<LoadedModel> => {
     const entry = catalog.find(name);
     const path = catalog.pathOf(entry);
-    const slot = slots.get(path) ?? { model: load(path), users: 0, lastUse: 0 };
+    const slot = slots.get(path) ?? { model: load(path).catch((error: unknown) => Promise.reject(withoutFolder(error, dirname(path)))), users: 0, lastUse: 0 };
     slots.set(path, slot);
     slot.users++;
     slot.lastUse = ++uses;

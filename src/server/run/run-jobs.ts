@@ -11,7 +11,8 @@ import type { GeneratedImage, PipelineEvent } from '../../pipelines/events.ts';
 import type { Model } from '../../pipelines/model.ts';
 import { type GenerationRecord, programName } from '../../pipelines/record.ts';
 import { takeBatch } from '../../tensor/arithmetic.ts';
-import type { Job, JobError, JobResult, ResultImage } from '../job.ts';
+import { withoutFolders } from '../http/without-folders.ts';
+import type { Job, JobError, JobRequest, JobResult, ResultImage } from '../job.ts';
 import type { JobControl } from '../job-event.ts';
 import type { ModelPool } from '../models/model-pool.ts';
 import type { JobQueue } from '../queue/queue.ts';
@@ -97,7 +98,7 @@ export function runJobs(jobs: readonly Job[], context: RunContext): RunningJobs 
       if (work.stop === 'cancel') return (await queue.fail(work.job, { code: 'aborted', message: 'The job was cancelled.' }, { retry: false })) ? 'failed' : 'cancelled';
       context.onError(work.job, error);
       const known = error instanceof StableDiffusionError;
-      const told: JobError = known ? { code: error.code, message: error.message } : { code: 'engine-failed', message: 'The server failed while it made this job; its log says how.' };
+      const told: JobError = known ? { code: error.code, message: withoutFolders(error.message) } : { code: 'engine-failed', message: 'The server failed while it made this job; its log says how.' };
       const kept = await persist(() => queue.fail(work.job, told, { retry: !(known && permanent.has(error.code)) }));
       return kept ? 'failed' : 'lost';
     });
@@ -138,7 +139,7 @@ export function runJobs(jobs: readonly Job[], context: RunContext): RunningJobs 
         const modelHash = await context.hashOf(first.job.request.model);
         for (const chunk of chunksOf(works, context.maxBatch)) {
           const wanted = chunk.filter(({ work }) => !work.finished && !work.stop);
-          if (wanted.length > 0) await runChunk(wanted, loaded.model, { context, modelHash, modelName: loaded.entry.name, signal: abort.signal, fail });
+          if (wanted.length > 0) await runChunk(wanted, loaded.model, { context, modelHash, modelName: loaded.entry.name, modelFile: loaded.entry.file, signal: abort.signal, fail });
           for (const work of new Set(chunk.map((picture) => picture.work))) {
             if (work.stop === 'cancel') await fail(work, undefined);
             else if (work.stop === 'interrupt' || work.images.every(Boolean) || chunk.at(-1)?.work !== work) await complete(work, modelHash);
@@ -206,6 +207,8 @@ interface ChunkContext {
   readonly context: RunContext;
   readonly modelHash: string | null;
   readonly modelName: string;
+  /** What the record in a picture names: never where the file lies. */
+  readonly modelFile: string;
   readonly signal: AbortSignal;
   readonly fail: (work: Work, error: unknown) => Promise<void>;
 }
@@ -307,10 +310,15 @@ async function finishPicture(picture: Picture, made: GeneratedImage, model: Mode
   await storePicture(picture, whole, { record, ...(flagged === undefined ? {} : { flagged }) }, chunkContext);
 }
 
-async function storePicture({ work, index }: Picture, image: Image<3>, made: { readonly record?: GenerationRecord; readonly flagged?: boolean }, { context, modelHash, modelName }: ChunkContext): Promise<void> {
+/** Whether `sd replay` has all that made the picture in its record; A1111's further settings are in the text alone. */
+function isReplayable({ kind, hires, subseedStrength, seedResizeFrom, seedDelta, churn }: JobRequest): boolean {
+  return kind !== 'inpaint' && !hires && subseedStrength === 0 && !seedResizeFrom && seedDelta === undefined && !churn;
+}
+
+async function storePicture({ work, index }: Picture, image: Image<3>, made: { readonly record?: GenerationRecord; readonly flagged?: boolean }, { context, modelHash, modelName, modelFile }: ChunkContext): Promise<void> {
   const { request } = work.job;
   const infotext = settingsText({ request, index, model: modelName, modelHash, version: programName });
-  const metadata = { parameters: infotext, ...(made.record ? { record: made.record } : {}) };
+  const metadata = { parameters: infotext, ...(made.record && isReplayable(request) ? { record: { ...made.record, model: modelFile } } : {}) };
   const { type, quality } = request.format;
   const file = await nodeImageCodec.encode(image, type === 'png' ? { format: 'png', metadata } : { format: type, quality, metadata });
   const id = await persist(() => context.store.put(file));

@@ -1,0 +1,258 @@
+/** The A1111 API as its clients use it, against the pocket model. */
+
+import assert from 'node:assert/strict';
+import test, { after, before } from 'node:test';
+import { readImageMetadata } from '../../src/image/image-metadata.ts';
+import { parseInfotext } from '../../src/image/infotext.ts';
+import { loadModel, textToImage } from '../../src/index.ts';
+import { base64Png, decode, startTestServer, type TestServer, testImage } from './start.ts';
+
+let server: TestServer;
+before(async () => {
+  server = await startTestServer();
+});
+after(() => server.stop());
+
+const api = (path: string): string => `/sdapi/v1/${path}`;
+interface Generation {
+  readonly images: readonly string[];
+  readonly parameters: Record<string, unknown>;
+  readonly info: string;
+}
+const small = { steps: 2, width: 64, height: 64, prompt: 'a red apple', seed: 7 };
+
+test('txt2img: pictures, parameters and info with all its fields', async () => {
+  const { status, body } = await server.json('POST', api('txt2img'), { ...small, negative_prompt: 'blue', sampler_name: 'DPM++ 2M', scheduler: 'Karras', batch_size: 2, n_iter: 2, some_extension: { x: 1 } });
+  assert.equal(status, 200);
+  const { images, parameters, info } = body as Generation;
+  assert.equal(images.length, 4);
+  const { width, height } = await decode(images[0] ?? '');
+  assert.deepEqual([width, height], [64, 64]);
+  assert.equal(parameters['steps'], 2);
+  assert.equal('some_extension' in parameters, false);
+  const told = JSON.parse(info) as Record<string, unknown>;
+  for (const field of [
+    'prompt', 'all_prompts', 'negative_prompt', 'all_negative_prompts', 'seed', 'all_seeds', 'subseed', 'all_subseeds', 'subseed_strength', 'width', 'height', 'sampler_name', 'cfg_scale', 'steps', 'batch_size',
+    'restore_faces', 'face_restoration_model', 'sd_model_name', 'sd_model_hash', 'sd_vae_name', 'sd_vae_hash', 'seed_resize_from_w', 'seed_resize_from_h', 'denoising_strength', 'extra_generation_params',
+    'index_of_first_image', 'infotexts', 'styles', 'job_timestamp', 'clip_skip', 'is_using_inpainting_conditioning', 'version',
+  ]) assert.ok(field in told, field);
+  assert.deepEqual(told['all_seeds'], [7, 8, 9, 10]);
+  const settings = parseInfotext((told['infotexts'] as string[])[1] ?? '');
+  assert.equal(settings['Seed'], '8');
+  assert.equal(settings['Sampler'], 'DPM++ 2M');
+  const { parameters: inFile } = readImageMetadata(new Uint8Array(Buffer.from(images[1] ?? '', 'base64')));
+  assert.equal(inFile, (told['infotexts'] as string[])[1]);
+});
+
+test('the picture is the one the library makes of the same settings', async () => {
+  const { body } = await server.json('POST', api('txt2img'), { ...small, sampler_name: 'Euler a', override_settings: { randn_source: 'CPU' } });
+  await using model = await loadModel();
+  let made: Uint8Array | undefined;
+  for await (const event of textToImage(model, { ...small, sampler: 'Euler a', noise: 'a1111-cpu', guidanceScale: 7 })) {
+    if (event.kind === 'result') made = event.images[0]?.image.data;
+  }
+  assert.ok(made);
+  assert.deepEqual((await decode((body as Generation).images[0] ?? '')).data, made);
+});
+
+test('requests of the same kind are made in one run, and each picture is what it is alone', async () => {
+  const asked = ['a red apple', 'a blue car', 'a cat', 'a tree'].map((prompt, i) => ({ ...small, prompt, seed: 20 + i, negative_prompt: i % 2 ? 'bad' : '' }));
+  const alone: string[] = [];
+  for (const body of asked) alone.push(((await server.json('POST', api('txt2img'), body)).body as Generation).images[0] ?? '');
+  // One job of another kind first, so that the others wait together.
+  const [, ...together] = await Promise.all([{ ...small, steps: 6 }, ...asked].map((body) => server.json('POST', api('txt2img'), body)));
+  const pictures = together.map(({ body }) => (body as Generation).images[0]);
+  assert.deepEqual(pictures, alone);
+  const batched = /sd_batch_jobs_bucket\{le="1"\} (\d+)[\s\S]*sd_batch_jobs_count (\d+)/.exec(await (await fetch(`${server.url}/metrics`)).text());
+  assert.ok(Number(batched?.[2]) > Number(batched?.[1]), 'some jobs shared a run');
+});
+
+test('names and aliases of samplers; an unknown one is refused', async () => {
+  for (const name of ['k_dpmpp_2m', 'DPM++ 2M Karras', 'euler a', 'UniPC']) assert.equal((await server.json('POST', api('txt2img'), { ...small, sampler_name: name })).status, 200, name);
+  const { status, body } = await server.json('POST', api('txt2img'), { ...small, sampler_name: 'Magic' });
+  assert.equal(status, 400);
+  assert.deepEqual(body, { error: 'HTTPException', detail: 'Sampler not found', body: '', errors: '' });
+});
+
+test('wrong fields are answered as FastAPI does', async () => {
+  const refused = async (body: unknown): Promise<unknown> => {
+    const answer = await server.json('POST', api('txt2img'), body);
+    assert.equal(answer.status, 422, JSON.stringify(body));
+    return answer.body;
+  };
+  assert.deepEqual(await refused({ steps: 'many' }), { detail: [{ loc: ['body', 'steps'], msg: 'value is not a valid integer', type: 'type_error.integer' }] });
+  assert.deepEqual(await refused({ cfg_scale: 'x' }), { detail: [{ loc: ['body', 'cfg_scale'], msg: 'value is not a valid float', type: 'type_error.float' }] });
+  assert.deepEqual(await refused({ enable_hr: 'perhaps' }), { detail: [{ loc: ['body', 'enable_hr'], msg: 'value could not be parsed to a boolean', type: 'type_error.bool' }] });
+  assert.deepEqual(await refused({ prompt: {} }), { detail: [{ loc: ['body', 'prompt'], msg: 'str type expected', type: 'type_error.str' }] });
+  for (const body of [{ steps: 100000 }, { steps: 0 }, { width: 1e6 }, { batch_size: 1000 }, { seed: 1e300 }, { alwayson_scripts: { ADetailer: {} } }, { script_name: 'x' }, []]) await refused(body);
+  const none = await fetch(server.url + api('txt2img'), { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{' });
+  assert.equal(none.status, 422);
+});
+
+test('strings are read as numbers, null is the default', async () => {
+  const { status, body } = await server.json('POST', api('txt2img'), { ...small, steps: '2', seed: '11', cfg_scale: '6.5', width: 64.0, sampler_name: null, subseed_strength: null, s_tmax: null, styles: null });
+  assert.equal(status, 200);
+  assert.equal((JSON.parse((body as Generation).info) as { seed: number }).seed, 11);
+});
+
+test('a variation is between two seeds', async () => {
+  const at = async (strength: number): Promise<string> => ((await server.json('POST', api('txt2img'), { ...small, subseed: 99, subseed_strength: strength })).body as Generation).images[0] ?? '';
+  const [none, half] = [await at(0), await at(0.5)];
+  assert.notEqual(none, half);
+});
+
+test('img2img and its resize modes', async () => {
+  const image = await base64Png(testImage(200, 100));
+  const pictures = new Set<string>();
+  for (const mode of [0, 1, 2]) {
+    const { status, body } = await server.json('POST', api('img2img'), { ...small, init_images: [`data:image/png;base64,${image}`], denoising_strength: 0.4, resize_mode: mode });
+    assert.equal(status, 200);
+    const made = body as Generation;
+    pictures.add(made.images[0] ?? '');
+    assert.equal(made.parameters['init_images'], null);
+    assert.equal((JSON.parse(made.info) as { denoising_strength: number }).denoising_strength, 0.4);
+  }
+  assert.equal(pictures.size, 3);
+  assert.equal((await server.json('POST', api('img2img'), { ...small })).status, 404);
+  const bad = await server.json('POST', api('img2img'), { ...small, init_images: ['bm90IGEgcGljdHVyZQ=='] });
+  assert.equal(bad.status, 422);
+  assert.deepEqual((bad.body as { detail: { loc: unknown }[] }).detail[0]?.loc, ['body', 'init_images', 0]);
+});
+
+test('inpainting keeps what is not masked, for the whole picture and only the masked part', async () => {
+  const source = testImage(96, 64);
+  const asked = { ...small, width: 96, init_images: [await base64Png(source)], mask: await base64Png(testImage(96, 64, 'mask')), mask_blur: 2, denoising_strength: 0.9 };
+  for (const inpaint_full_res of [false, true]) {
+    for (const inpainting_fill of [0, 1, 2, 3]) {
+      const { status, body } = await server.json('POST', api('img2img'), { ...asked, inpaint_full_res, inpaint_full_res_padding: 8, inpainting_fill });
+      assert.equal(status, 200);
+      const image = await decode((body as Generation).images[0] ?? '');
+      assert.deepEqual([image.width, image.height], [96, 64]);
+      const at = (x: number, y: number): number[] => [...image.data.subarray((y * 96 + x) * 3, (y * 96 + x) * 3 + 3)];
+      const was = (x: number, y: number): number[] => [...source.data.subarray((y * 96 + x) * 3, (y * 96 + x) * 3 + 3)];
+      for (const [x, y] of [[2, 2], [94, 50], [48, 2]] as const) assert.deepEqual(at(x, y), was(x, y), `kept at ${x}, ${y}`);
+      assert.notDeepEqual(at(48, 32), was(48, 32), 'painted in the middle');
+    }
+  }
+  const inverted = await server.json('POST', api('img2img'), { ...asked, inpaint_full_res: false, inpainting_mask_invert: 1, inpainting_fill: 1 });
+  const image = await decode((inverted.body as Generation).images[0] ?? '');
+  const middle = (32 * 96 + 48) * 3;
+  assert.deepEqual([...image.data.subarray(middle, middle + 3)], [...source.data.subarray(middle, middle + 3)]);
+});
+
+test('hires. fix makes the larger picture', async () => {
+  const { status, body } = await server.json('POST', api('txt2img'), { ...small, enable_hr: true, hr_scale: 1.5, hr_upscaler: 'Latent', hr_second_pass_steps: 2, denoising_strength: 0.6 });
+  assert.equal(status, 200);
+  const { width, height } = await decode((body as Generation).images[0] ?? '');
+  assert.deepEqual([width, height], [96, 96]);
+  assert.equal((await server.json('POST', api('txt2img'), { ...small, enable_hr: true, hr_upscaler: '../x' })).status, 422);
+});
+
+test('progress is above 0 while a picture is made, with a preview, and 0 before and after; interrupt gives what there is', async () => {
+  const progress = async () => (await server.json('GET', api('progress'))).body as { progress: number; eta_relative: number; state: Record<string, number>; current_image: string | null };
+  const idle = await progress();
+  assert.equal(idle.progress, 0);
+  assert.equal(idle.state['job_count'], 0);
+  const making = server.json('POST', api('txt2img'), { ...small, steps: 150, n_iter: 2 });
+  let seen = await progress();
+  for (let i = 0; i < 300 && !seen.current_image; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    seen = await progress();
+  }
+  assert.ok(seen.progress > 0 && seen.progress < 1);
+  assert.equal(seen.state['job_count'], 2);
+  assert.equal(seen.state['sampling_steps'], 150);
+  assert.ok(seen.state['sampling_step'] ?? 0 > 0);
+  assert.equal((await decode(seen.current_image ?? '')).channels, 3);
+  assert.equal((await server.json('GET', `${api('progress')}?skip_current_image=true`) as { body: { current_image: null } }).body.current_image, null);
+  assert.deepEqual((await server.json('POST', api('interrupt'))).body, {});
+  const { status, body } = await making;
+  assert.equal(status, 200);
+  const made = body as Generation;
+  assert.equal(made.images.length, 1, 'the unfinished picture of the first iteration');
+  assert.equal((JSON.parse(made.info) as { interrupted: boolean }).interrupted, true);
+  assert.equal((await progress()).state['job_count'], 0);
+});
+
+test('skip goes on with the next iteration', async () => {
+  const making = server.json('POST', api('txt2img'), { ...small, steps: 60, n_iter: 2 });
+  for (let i = 0; i < 200; i++) {
+    const { body } = await server.json('GET', `${api('progress')}?skip_current_image=1`);
+    if (((body as { state: Record<string, number> }).state['sampling_step'] ?? 0) > 2) break;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  assert.equal((await server.json('POST', api('skip'))).body, null);
+  assert.equal(((await making).body as Generation).images.length, 2);
+});
+
+test('options: read whole, posted back whole, changed, refused', async () => {
+  const { body } = await server.json('GET', api('options'));
+  const options = body as Record<string, unknown>;
+  assert.match(String(options['sd_model_checkpoint']), /^pocket\.safetensors/);
+  const posted = await server.json('POST', api('options'), { ...options, unknown_option: 5 });
+  assert.equal(posted.status, 200);
+  assert.equal(posted.body, null);
+  assert.equal((await server.json('POST', api('options'), { samples_format: 'webp', sd_model_checkpoint: 'pocket' })).status, 200);
+  const made = (await server.json('POST', api('txt2img'), small)).body as Generation;
+  assert.equal(Buffer.from(made.images[0] ?? '', 'base64').subarray(8, 12).toString(), 'WEBP');
+  await server.json('POST', api('options'), { samples_format: 'png' });
+  assert.equal((await server.json('POST', api('options'), { sd_model_checkpoint: 'no-such-model' })).status, 404);
+  assert.equal((await server.json('POST', api('options'), { jpeg_quality: 'high' })).status, 422);
+  assert.equal((await server.json('POST', api('txt2img'), { ...small, override_settings: { sd_model_checkpoint: '../../etc/passwd' } })).status, 404);
+});
+
+test('lists', async () => {
+  const list = async (name: string): Promise<never> => {
+    const { status, body } = await server.json('GET', api(name));
+    assert.equal(status, 200, name);
+    return body;
+  };
+  const [model] = (await list('sd-models')) as Record<string, string>[];
+  assert.equal(model?.['model_name'], 'pocket');
+  assert.equal(model?.['filename'], 'pocket.safetensors', 'no path of the machine');
+  const names = (rows: { name: string }[]): string[] => rows.map(({ name }) => name);
+  assert.ok(names(await list('samplers')).includes('DPM++ 2M'));
+  assert.ok(names(await list('schedulers')).includes('karras'));
+  assert.deepEqual(names(await list('upscalers')), ['None', 'Lanczos', 'Nearest']);
+  assert.ok(names(await list('latent-upscale-modes')).includes('Latent (nearest-exact)'));
+  for (const name of ['sd-vae', 'loras', 'hypernetworks', 'face-restorers', 'prompt-styles', 'extensions', 'script-info']) assert.deepEqual(await list(name), [], name);
+  assert.deepEqual(await list('embeddings'), { loaded: {}, skipped: {} });
+  assert.deepEqual(await list('scripts'), { txt2img: [], img2img: [] });
+  assert.equal(typeof (await list('cmd-flags')), 'object');
+  assert.ok((((await list('memory')) as { ram: { used: number } }).ram.used ?? 0) > 0);
+  for (const path of [api('interrogate'), '/controlnet/model_list']) {
+    const { status, body } = await server.json('GET', path);
+    assert.equal(status, 404);
+    assert.deepEqual(body, { detail: 'Not Found' });
+  }
+  for (const name of ['refresh-checkpoints', 'refresh-vae', 'unload-checkpoint', 'reload-checkpoint']) assert.equal((await server.json('POST', api(name))).status, 200, name);
+});
+
+test('png-info reads what txt2img wrote', async () => {
+  const made = (await server.json('POST', api('txt2img'), { ...small, negative_prompt: 'ugly' })).body as Generation;
+  const { status, body } = await server.json('POST', api('png-info'), { image: made.images[0] });
+  assert.equal(status, 200);
+  const told = body as { info: string; items: Record<string, string>; parameters: Record<string, string> };
+  assert.equal(told.info, (JSON.parse(made.info) as { infotexts: string[] }).infotexts[0]);
+  assert.equal(told.parameters['Negative prompt'], 'ugly');
+  assert.equal(told.items['parameters'], told.info);
+  const { body: plain } = await server.json('POST', api('png-info'), { image: await base64Png(testImage(8, 8)) });
+  assert.deepEqual((plain as { info: string; parameters: object }).info, '');
+  assert.equal((await server.json('POST', api('png-info'), {})).status, 422);
+});
+
+test('extra-single-image enlarges by a factor and to a size', async () => {
+  const image = await base64Png(testImage(40, 20));
+  const size = async (body: object): Promise<number[]> => {
+    const { status, body: answer } = await server.json('POST', api('extra-single-image'), { image, upscaler_1: 'Lanczos', ...body });
+    assert.equal(status, 200);
+    const made = await decode((answer as { image: string }).image);
+    return [made.width, made.height];
+  };
+  assert.deepEqual(await size({ upscaling_resize: 3 }), [120, 60]);
+  assert.deepEqual(await size({ resize_mode: 1, upscaling_resize_w: 64, upscaling_resize_h: 64 }), [64, 64]);
+  assert.deepEqual(await size({ resize_mode: 1, upscaling_resize_w: 64, upscaling_resize_h: 64, upscaling_crop: false }), [128, 64]);
+  assert.deepEqual(await size({ upscaler_1: 'None' }), [40, 20]);
+  assert.equal((await server.json('POST', api('extra-single-image'), { image, upscaler_1: 'Lanczos', upscaling_resize: 1000 })).status, 422);
+  assert.equal((await server.json('POST', api('extra-single-image'), { image, upscaler_1: 'R-ESRGAN 4x+' })).status, 422);
+});
