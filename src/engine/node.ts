@@ -8,6 +8,7 @@ import { emitOnnx } from '../onnx/emit.ts';
 import type { DType } from '../tensor/dtype.ts';
 import type { Shape, Tensor } from '../tensor/tensor.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
+import { fusedAttentionWorks, hasAttention } from './attention-check.ts';
 import type { BoundOptions, BoundRun, CompileOptions, Engine, EngineState, Program, RunOptions, Tensors } from './engine.ts';
 import { checkStateWrite, givenParameters, placeOf, planPack, prepareFeeds, unboundOutputs, wantedOutputs } from './feeds.ts';
 import type { BoundRequest, Request, ResponseMessage, SessionSettings } from './node-protocol.ts';
@@ -77,7 +78,9 @@ class Runtime {
     });
   }
 
+  /** Ends the thread between two requests: in the middle of native code it would take the process with it. */
   async stop(): Promise<void> {
+    await this.call({ kind: 'end' }).catch(() => {});
     await this.#worker.terminate();
   }
 }
@@ -199,6 +202,7 @@ class NodeEngine implements Engine {
   readonly #runtime = new Runtime();
   #nextProgram = 0;
   #nextState = 0;
+  #fusedAttention: Promise<boolean> | undefined;
 
   constructor(options: NodeEngineOptions) {
     this.provider = options.provider ?? 'cpu';
@@ -206,12 +210,19 @@ class NodeEngine implements Engine {
   }
 
   async compile(graph: Graph, weights: WeightSource, options: CompileOptions = {}): Promise<Program> {
+    if (this.provider !== 'webgpu' || !hasAttention(graph)) return this.#compile(graph, weights, options, true);
+    throwIfAborted(options.signal);
+    this.#fusedAttention ??= fusedAttentionWorks((small) => this.#compile(small, weights, {}, true));
+    return this.#compile(graph, weights, options, await this.#fusedAttention);
+  }
+
+  async #compile(graph: Graph, weights: WeightSource, options: CompileOptions, fusedAttention: boolean): Promise<Program> {
     throwIfAborted(options.signal);
     const precision = options.precision ?? 'float32';
     const program = this.#nextProgram++;
     const settings = (folder?: string, oneOfMany = false): SessionSettings => ({ provider: this.provider, threads: this.#threads, folder, oneOfMany });
     if (options.parameters === 'inputs') {
-      await this.#runtime.call({ kind: 'compile', program, model: emitOnnx(graph, { precision }), settings: settings() });
+      await this.#runtime.call({ kind: 'compile', program, model: emitOnnx(graph, { precision, fusedAttention }), settings: settings() });
       return new NodeProgram(graph, this.#runtime, program, 'inputs');
     }
     const given = givenParameters(graph, options.parameters);
@@ -225,7 +236,7 @@ class NodeEngine implements Engine {
       for await (const { segment, buffers } of this.#read(segments, plan, weights, options)) {
         await orAborted(compiled, options.signal);
         for (const buffer of buffers) void this.#runtime.call({ kind: 'weights', program, buffer }, [buffer.data.buffer as ArrayBuffer]);
-        const model = emitOnnx(segment, { precision, parameters: plan.storage, given });
+        const model = emitOnnx(segment, { precision, parameters: plan.storage, given, fusedAttention });
         compiled = this.#runtime.call({ kind: 'compile', program, model, settings: settings(plan.folder, segments.length > 1) });
         compiled.catch(() => {}); // Looked at before the next segment and at the end.
       }

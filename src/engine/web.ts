@@ -10,6 +10,7 @@ import type { Graph } from '../graph/graph.ts';
 import { emitOnnx } from '../onnx/emit.ts';
 import { elementCount, type Shape, type Tensor } from '../tensor/tensor.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
+import { fusedAttentionWorks, hasAttention } from './attention-check.ts';
 import type { BoundOptions, BoundRun, CompileOptions, Engine, EngineState, Program, RunOptions, StatePart, Tensors } from './engine.ts';
 import { checkStateWrite, givenParameters, placeOf, planPack, prepareFeeds, unboundOutputs, wantedOutputs } from './feeds.ts';
 import { fromOrt, toOrt } from './ort-tensor.ts';
@@ -36,26 +37,6 @@ async function loadRuntime(options: WebEngineOptions): Promise<Runtime> {
   if (options.threads !== undefined) runtime.env.wasm.numThreads = options.threads;
   runtime.env.logLevel = 'error';
   return runtime;
-}
-
-/** Key positions that ONNX Runtime's attention kernel handles in one subgroup (flash_attention.wgsl.template); with fewer lanes it computes wrong numbers. */
-const attentionSubgroup = 16;
-
-/**
- * A device without subgroups where the adapter's are too small (SwiftShader's have 4 lanes), so that ONNX Runtime takes its kernel for
- * devices that have none; undefined where it may make its own.
- */
-async function ownDevice(adapter: GPUAdapter): Promise<GPUDevice | undefined> {
-  const { features, limits, info } = adapter;
-  if (!features.has('subgroups') || info.subgroupMinSize >= attentionSubgroup) return undefined;
-  const wanted = [
-    'maxBindGroups', 'maxBufferSize', 'maxComputeInvocationsPerWorkgroup', 'maxComputeWorkgroupsPerDimension', 'maxComputeWorkgroupSizeX', 'maxComputeWorkgroupSizeY',
-    'maxComputeWorkgroupSizeZ', 'maxComputeWorkgroupStorageSize', 'maxStorageBufferBindingSize', 'maxStorageBuffersPerShaderStage',
-  ] as const;
-  return adapter.requestDevice({
-    requiredFeatures: features.has('shader-f16') ? ['shader-f16'] : [],
-    requiredLimits: Object.fromEntries(wanted.map((name) => [name, limits[name]])),
-  });
 }
 
 /** The one head of an autoencoder overflows in ONNX Runtime's kernel on pictures of 512 x 512. */
@@ -211,21 +192,27 @@ class WebEngine implements Engine {
   readonly #runtime: Runtime;
   readonly #turns = new Turns();
   readonly #programs = new Set<Program>();
-  readonly #device: GPUDevice | undefined;
+  #fusedAttention: Promise<boolean> | undefined;
 
-  constructor(provider: 'wasm' | 'webgpu', runtime: Runtime, device: GPUDevice | undefined) {
+  constructor(provider: 'wasm' | 'webgpu', runtime: Runtime) {
     this.provider = provider;
     this.#runtime = runtime;
-    this.#device = device;
   }
 
   async compile(graph: Graph, weights: WeightSource, options: CompileOptions = {}): Promise<Program> {
+    if (this.provider !== 'webgpu' || !hasAttention(graph)) return this.#compile(graph, weights, options, true);
+    throwIfAborted(options.signal);
+    this.#fusedAttention ??= fusedAttentionWorks((small) => this.#compile(small, weights, {}, true));
+    return this.#compile(graph, weights, options, await this.#fusedAttention);
+  }
+
+  async #compile(graph: Graph, weights: WeightSource, options: CompileOptions, fusedAttention: boolean): Promise<Program> {
     throwIfAborted(options.signal);
     const precision = options.precision ?? 'float32';
     const given = givenParameters(graph, options.parameters);
     const fixed = options.parameters !== 'inputs';
     const plan = fixed ? planWeights({ ...graph, parameters: graph.parameters.filter(({ name }) => !given.has(name)) }, weights, precision, false) : undefined;
-    const model = emitOnnx(graph, { precision, ...(plan ? { parameters: plan.storage, given } : {}), ...(this.provider === 'wasm' ? { widestFusedHead } : {}) });
+    const model = emitOnnx(graph, { precision, fusedAttention, ...(plan ? { parameters: plan.storage, given } : {}), ...(this.provider === 'wasm' ? { widestFusedHead } : {}) });
     const externalData: WeightBuffer[] = [];
     for await (const buffer of readBuffers(plan?.buffered ?? [], weights, options.signal)) {
       externalData.push(buffer);
@@ -235,7 +222,7 @@ class WebEngine implements Engine {
     const session = await this.#turns.take(async () => {
       try {
         return await this.#runtime.InferenceSession.create(model, {
-          executionProviders: [this.#device ? { name: 'webgpu', device: this.#device } : this.provider],
+          executionProviders: [this.provider],
           graphOptimizationLevel: 'all',
           logSeverityLevel: 3,
           ...(externalData.length > 0 ? { externalData } : {}),
@@ -269,7 +256,6 @@ class WebEngine implements Engine {
  */
 export async function createWebEngine(options: WebEngineOptions = {}): Promise<Engine> {
   const provider = options.provider ?? 'wasm';
-  let device: GPUDevice | undefined;
   if (provider === 'webgpu') {
     // Browsers without WebGPU have no navigator.gpu, whatever the types say.
     const gpu = (globalThis.navigator as { readonly gpu?: GPU } | undefined)?.gpu;
@@ -277,7 +263,6 @@ export async function createWebEngine(options: WebEngineOptions = {}): Promise<E
     if (!adapter) {
       throw new StableDiffusionError('engine-unavailable', "This browser offers no WebGPU adapter. Use the 'wasm' provider, or a browser and graphics driver with WebGPU.");
     }
-    device = await ownDevice(adapter);
   }
-  return new WebEngine(provider, await loadRuntime(options), device);
+  return new WebEngine(provider, await loadRuntime(options));
 }

@@ -6,7 +6,7 @@ import type { OpName } from '../graph/operations.ts';
 import type { DType } from '../tensor/dtype.ts';
 import { Emitter, type ParameterStorage } from './emitter.ts';
 import { type Form, forms } from './forms.ts';
-import { headWidth, isPlainHead, plainAttention } from './plain-attention.ts';
+import { headWidth, plainAttention } from './plain-attention.ts';
 import { encodeModel, type OnnxValue } from './model.ts';
 import { emitLinearPart, linearParts } from './linear-parts.ts';
 
@@ -19,6 +19,8 @@ export interface EmitOptions {
   readonly given?: ReadonlySet<string>;
   /** Attention of one head wider than this is written as products and a softmax: ONNX Runtime's own kernel counts its work in 32 bits on WASM. */
   readonly widestFusedHead?: number;
+  /** False: all attention is written as products and a softmax, for devices on which ONNX Runtime's kernel is wrong. Default true. */
+  readonly fusedAttention?: boolean;
 }
 
 /** Operations that lose too much in float16 (sums over many elements, exponentials): computed in float32 between casts. */
@@ -78,8 +80,8 @@ export function emitOnnx(graph: Graph, options: EmitOptions = {}): Uint8Array {
   return encodeModel({ name: 'graph', nodes: emitter.nodes, inputs, outputs, initializers: emitter.initializers });
 }
 
-function emitNode(emitter: Emitter, node: AnyNode, output: string, { widestFusedHead = Number.POSITIVE_INFINITY }: EmitOptions): void {
-  if (node.op === 'attention' && headWidth(node) > widestFusedHead && isPlainHead(node)) {
+function emitNode(emitter: Emitter, node: AnyNode, output: string, { widestFusedHead = Number.POSITIVE_INFINITY, fusedAttention = true }: EmitOptions): void {
+  if (node.op === 'attention' && (!fusedAttention || (node.attributes.heads === 1 && headWidth(node) > widestFusedHead))) {
     plainAttention(emitter, node.inputs, node.attributes, node.output, { output });
     return;
   }

@@ -19,21 +19,21 @@ function failed(name: string, error: unknown): Result {
 
 async function runAll(): Promise<Result[]> {
   const results: Result[] = [];
+  let engine: Engine;
+  try {
+    engine = await createWebEngine({ provider, wasmPath: '/ort/', threads: 2 });
+  } catch (error) {
+    return [failed('start', error)];
+  }
   for (const check of checks) {
-    let engine: Engine;
-    try {
-      engine = await createWebEngine({ provider, wasmPath: '/ort/', threads: 2 });
-    } catch (error) {
-      return [failed('start', error)];
-    }
     try {
       await check.run(engine);
       results.push({ name: check.name });
     } catch (error) {
       results.push(failed(check.name, error));
     }
-    await engine.dispose();
   }
+  await engine.dispose();
   return results;
 }
 

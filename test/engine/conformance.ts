@@ -33,7 +33,7 @@ function nearly(got: Tensor | undefined, want: ArrayLike<number>, tolerance: num
 }
 
 /** softmax(q kᵀ / sqrt(width of a head)) v for each head, in float64. */
-function attended(q: Tensor<'float32'>, k: Tensor<'float32'>, v: Tensor<'float32'>, heads: number): number[] {
+function attended(q: Tensor<'float32'>, k: Tensor<'float32'>, v: Tensor<'float32'>, heads: number, causal = false): number[] {
   const [batch = 0, queries = 0, width = 0] = q.shape;
   const keys = k.shape[1] ?? 0;
   const head = width / heads;
@@ -46,7 +46,7 @@ function attended(q: Tensor<'float32'>, k: Tensor<'float32'>, v: Tensor<'float32
     for (let h = 0; h < heads; h++) {
       for (let i = 0; i < queries; i++) {
         const query = row(q, queries, n, i, h);
-        const scores = Array.from({ length: keys }, (_, j) => row(k, keys, n, j, h).reduce((sum, value, c) => sum + value * (query[c] as number), 0) / Math.sqrt(head));
+        const scores = Array.from({ length: causal ? i + 1 : keys }, (_, j) => row(k, keys, n, j, h).reduce((sum, value, c) => sum + value * (query[c] as number), 0) / Math.sqrt(head));
         const most = Math.max(...scores);
         const weights = scores.map((score) => Math.exp(score - most));
         const total = weights.reduce((sum, weight) => sum + weight, 0);
@@ -137,7 +137,7 @@ export const checks: readonly Check[] = [
     // More keys than a GPU's subgroup, one wide head, and heads of an odd width.
     name: 'attention over many tokens',
     run: async (engine) => {
-      for (const { heads, width, queries, keys } of [{ heads: 4, width: 64, queries: 40, keys: 77 }, { heads: 1, width: 192, queries: 33, keys: 33 }, { heads: 8, width: 96, queries: 256, keys: 50 }]) {
+      for (const { heads, width, queries, keys } of [{ heads: 4, width: 64, queries: 40, keys: 77 }, { heads: 1, width: 192, queries: 33, keys: 33 }, { heads: 8, width: 96, queries: 256, keys: 50 }, { heads: 2, width: 16, queries: 5, keys: 7 }]) {
         const [q, k, v] = [wave([2, queries, width]), wave([2, keys, width], 1), wave([2, keys, width], 2)];
         const graph = trace({ q: { dtype: 'float32', shape: q.shape }, k: { dtype: 'float32', shape: k.shape }, v: { dtype: 'float32', shape: v.shape } }, (i) => ({ out: f.attention(i.q, i.k, i.v, { heads }) }));
         const program = await engine.compile(graph, none);
@@ -157,6 +157,12 @@ export const checks: readonly Check[] = [
       const a = await runOne(engine, { q }, network);
       const b = await runOne(engine, { q: changed }, network);
       nearly(b && float32([32], toFloat32(b).data.subarray(0, 32)), a ? toFloat32(a).data.subarray(0, 32) : [], 1e-6);
+      // As many tokens as CLIP's text encoder has, and one head, which may take another way.
+      for (const heads of [4, 1]) {
+        const [k, v] = [wave([1, 77, 32], 1), wave([1, 77, 32], 2)];
+        const long = wave([1, 77, 32]);
+        nearly(await runOne(engine, { q: long, k, v }, (i) => f.attention(get(i, 'q'), get(i, 'k'), get(i, 'v'), { heads, causal: true })), attended(long, k, v, heads, true), 2e-5);
+      }
     },
   },
   {

@@ -1,7 +1,8 @@
 /** The conformance suite on onnxruntime-node's WebGPU provider, through the software driver that comes with Debian's chromium. */
 
 import { existsSync } from 'node:fs';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
+import type { Engine } from '../../src/engine/engine.ts';
 import { createNodeEngine } from '../../src/engine/node.ts';
 import { checks } from './conformance.ts';
 
@@ -13,10 +14,11 @@ const skip = process.platform !== 'linux' || process.arch !== 'x64' ? 'WebGPU is
 
 if (!skip) process.env['VK_ICD_FILENAMES'] = driver;
 
+// One device for all: starting one and finding out what it can takes seconds in software.
+let shared: Engine | undefined;
+after(() => shared?.dispose());
+
 // float16 is left out: the software driver has no 16-bit shader arithmetic.
 for (const check of checks) {
-  test(`node engine on WebGPU: ${check.name}`, { skip }, async () => {
-    await using engine = createNodeEngine({ provider: 'webgpu' });
-    await check.run(engine);
-  });
+  test(`node engine on WebGPU: ${check.name}`, { skip }, () => check.run((shared ??= createNodeEngine({ provider: 'webgpu' }))));
 }
