@@ -1,6 +1,7 @@
 /** `sd serve` and `sd worker`: the parts put together, started and stopped. */
 
 import { randomInt } from 'node:crypto';
+import { isIPv4 } from 'node:net';
 import { join } from 'node:path';
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import { pino } from 'pino';
@@ -160,7 +161,7 @@ export interface RunningServer {
   stop(patience?: number): Promise<void>;
 }
 
-const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || host.startsWith('127.');
+const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
 
 /** Starts a server. Throws `invalid-argument` where others could reach it without a key, `file-not-found`, `file-access`. */
 export async function startServer(options: ServeOptions): Promise<RunningServer> {

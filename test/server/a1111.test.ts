@@ -162,7 +162,7 @@ test('progress is above 0 while a picture is made, with a preview, and 0 before 
   assert.ok(seen.progress > 0 && seen.progress < 1);
   assert.equal(seen.state['job_count'], 2);
   assert.equal(seen.state['sampling_steps'], 150);
-  assert.ok(seen.state['sampling_step'] ?? 0 > 0);
+  assert.ok((seen.state['sampling_step'] ?? 0) > 0);
   assert.equal((await decode(seen.current_image ?? '')).channels, 3);
   assert.equal((await server.json('GET', `${api('progress')}?skip_current_image=true`) as { body: { current_image: null } }).body.current_image, null);
   assert.deepEqual((await server.json('POST', api('interrupt'))).body, {});

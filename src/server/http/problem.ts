@@ -79,6 +79,8 @@ function issueOf(place: string, issue: z.core.$ZodIssue): Issue {
     const [message, type] = kinds[issue.expected] ?? [issue.message, 'type_error'];
     return { where, message, type };
   }
+  if (issue.code === 'too_small' && issue.origin === 'string') return { where, message: `ensure this value has at least ${issue.minimum} characters`, type: 'value_error.any_str.min_length' };
+  if (issue.code === 'too_big' && issue.origin === 'string') return { where, message: `ensure this value has at most ${issue.maximum} characters`, type: 'value_error.any_str.max_length' };
   if (issue.code === 'too_small') return { where, message: `ensure this value is greater than or equal to ${issue.minimum}`, type: 'value_error.number.not_ge' };
   if (issue.code === 'too_big') return { where, message: `ensure this value is less than or equal to ${issue.maximum}`, type: 'value_error.number.not_le' };
   if (issue.code === 'invalid_value') return { where, message: `unexpected value; permitted: ${issue.values.map(String).join(', ')}`, type: 'value_error.const' };
