@@ -25,12 +25,15 @@ export function hasAttention(graph: Graph): boolean {
   return graph.nodes.some(({ op }) => op === 'attention');
 }
 
-/** Whether the fused kernel computes right on the device that `compile` compiles for. */
+/**
+ * Whether the fused kernel computes right on the device that `compile` compiles for. The program stays: while one is there, ONNX Runtime
+ * keeps the device and the shaders compiled on it, from one model to the next.
+ */
 export async function fusedAttentionWorks(compile: (graph: Graph) => Promise<Program>): Promise<boolean> {
   const inputs = { q: rows(queries, () => 1), k: rows(keys, (row) => Math.log(1 + row)), v: rows(keys, () => 1, (row) => row) };
   const spec = (input: keyof typeof inputs): { dtype: 'float32'; shape: Shape } => ({ dtype: 'float32', shape: inputs[input].shape });
   const graph = trace({ q: spec('q'), k: spec('k'), v: spec('v') }, ({ q, k, v }) => ({ out: attention(q, k, v, { heads: 1, scale: 1 }) }));
-  await using program = await compile(graph);
+  const program = await compile(graph);
   const { out } = await program.run(inputs);
   // Weights in the proportion 1 : 2 : 3 : … of the values 0, 1, 2, … give two thirds of the largest value.
   const [sum, mean] = [1, (2 * (keys - 1)) / 3];

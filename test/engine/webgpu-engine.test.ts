@@ -14,11 +14,11 @@ const skip = process.platform !== 'linux' || process.arch !== 'x64' ? 'WebGPU is
 
 if (!skip) process.env['VK_ICD_FILENAMES'] = driver;
 
-// One device for all: starting one and finding out what it can takes seconds in software.
-let shared: Engine | undefined;
-after(() => shared?.dispose());
+// One device for all: starting one, and compiling shaders, takes seconds in software.
+let engine: Engine | undefined;
+after(() => engine?.dispose());
 
 // float16 is left out: the software driver has no 16-bit shader arithmetic.
 for (const check of checks) {
-  test(`node engine on WebGPU: ${check.name}`, { skip }, () => check.run((shared ??= createNodeEngine({ provider: 'webgpu' }))));
+  test(`node engine on WebGPU: ${check.name}`, { skip }, () => check.run((engine ??= createNodeEngine({ provider: 'webgpu' }))));
 }
