@@ -2,7 +2,6 @@
 
 import { existsSync } from 'node:fs';
 import { after, test } from 'node:test';
-import type { Engine } from '../../src/engine/engine.ts';
 import { createNodeEngine } from '../../src/engine/node.ts';
 import { checks } from './conformance.ts';
 
@@ -15,10 +14,8 @@ const skip = process.platform !== 'linux' || process.arch !== 'x64' ? 'WebGPU is
 if (!skip) process.env['VK_ICD_FILENAMES'] = driver;
 
 // One device for all: starting one, and compiling shaders, takes seconds in software.
-let engine: Engine | undefined;
-after(() => engine?.dispose());
+const engine = createNodeEngine({ provider: 'webgpu' });
+after(() => engine.dispose());
 
 // float16 is left out: the software driver has no 16-bit shader arithmetic.
-for (const check of checks) {
-  test(`node engine on WebGPU: ${check.name}`, { skip }, () => check.run((engine ??= createNodeEngine({ provider: 'webgpu' }))));
-}
+for (const check of checks) test(`node engine on WebGPU: ${check.name}`, { skip }, () => check.run(engine));
