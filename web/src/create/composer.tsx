@@ -7,8 +7,8 @@ import type { Task } from '../settings/settings.ts';
 import { studio, useStudio } from '../studio.ts';
 
 const tasks = [
-  ['txt2img', 'From words'],
-  ['img2img', 'From a picture'],
+  ['txt2img', 'Words'],
+  ['img2img', 'Picture'],
   ['inpaint', 'Inpaint'],
 ] as const satisfies readonly (readonly [Task, string])[];
 
@@ -46,10 +46,11 @@ export function Composer({ onSettings }: { readonly onSettings: () => void }) {
       )}
       <div className="composer-row">
         <Segments legend="Begin" name="task" value={task} options={tasks} onChange={(value) => studio.set({ task: value })} />
-        <button type="button" className="quiet" aria-expanded={showNegative} onClick={() => {
+        <button type="button" className="quiet negative-button" aria-label={showNegative ? 'No negative prompt' : 'Negative prompt'} aria-expanded={showNegative} onClick={() => {
           setNegative(!showNegative);
           if (showNegative) studio.change({ negativePrompt: '' });
         }}>
+          <Icon name="negative" />
           {showNegative ? 'No negative' : 'Negative'}
         </button>
         <button type="button" className="quiet settings-button" aria-label="Settings" onClick={onSettings}>

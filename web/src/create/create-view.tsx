@@ -33,6 +33,7 @@ export function CreateView() {
   const sheet = useRef<HTMLDialogElement>(null);
   return (
     <div className="create">
+      <h1 className="visually-hidden">Create</h1>
       <aside className="panel" aria-label="Settings">
         <SettingsPanel />
       </aside>

@@ -2,7 +2,15 @@
 
 import { useEffect, useRef } from 'react';
 
-export function Preview({ bitmap, width, height }: { readonly bitmap: ImageBitmap | undefined; readonly width: number; readonly height: number }) {
+export interface PreviewProps {
+  readonly bitmap: ImageBitmap | undefined;
+  readonly width: number;
+  readonly height: number;
+  /** Whether it is being made now. */
+  readonly active?: boolean;
+}
+
+export function Preview({ bitmap, width, height, active = true }: PreviewProps) {
   const canvas = useRef<HTMLCanvasElement>(null);
   useEffect(() => {
     const { current } = canvas;
@@ -12,7 +20,7 @@ export function Preview({ bitmap, width, height }: { readonly bitmap: ImageBitma
     current.getContext('2d')?.drawImage(bitmap, 0, 0);
   }, [bitmap]);
   return (
-    <div className="preview" style={{ aspectRatio: `${width} / ${height}` }}>
+    <div className="preview" data-active={active} style={{ aspectRatio: `${width} / ${height}` }}>
       {bitmap ? <canvas ref={canvas} role="img" aria-label="Unfinished picture" /> : <div className="undeveloped" aria-hidden="true" />}
     </div>
   );

@@ -9,8 +9,8 @@ import { studio, useStudio } from '../studio.ts';
 /** Shapes by their proportions, width to height. */
 const shapes = [
   ['Square', 1, 1],
-  ['Portrait', 2, 3],
-  ['Landscape', 3, 2],
+  ['Tall', 2, 3],
+  ['Wide', 3, 2],
 ] as const;
 
 export function SettingsPanel() {

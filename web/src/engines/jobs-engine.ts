@@ -16,6 +16,11 @@ interface JobView {
   readonly error: { readonly message: string } | null;
 }
 
+/** "This server" where the page comes from it. */
+function titleOf({ base }: ServerAddress): string {
+  return new URL('.', document.baseURI).href === base ? 'This server' : new URL(base).host;
+}
+
 /** One server-sent event. */
 interface Sent {
   readonly event: string;
@@ -48,12 +53,13 @@ async function* sentEvents(body: ReadableStream<Uint8Array>): AsyncGenerator<Sen
 }
 
 export class JobsEngine implements PictureEngine {
-  readonly title = 'Server';
+  readonly title: string;
   readonly facts: EngineFacts;
   readonly #server: ServerAddress;
 
   private constructor(server: ServerAddress, { models, samplers }: ServerInfo) {
     this.#server = server;
+    this.title = titleOf(server);
     const first = [...models].sort((a, b) => Number(b.isDefault) - Number(a.isDefault));
     this.facts = { models: first.map(({ name, size, unit }) => ({ name, size, unit })), samplers, schedules: scheduleLabels };
   }
@@ -72,6 +78,8 @@ export class JobsEngine implements PictureEngine {
     const body = {
       ...same,
       kind: task,
+      // As in the browser: a picture of a seed is the same wherever it is made.
+      noise: 'a1111-cpu',
       model,
       ...(schedule ? { schedule } : {}),
       ...(image && task !== 'txt2img' ? { image: await base64Of(image), strength, resizeMode: 'crop' } : {}),

@@ -13,7 +13,7 @@ interface Action {
 const actions: readonly Action[] = [
   { label: 'Begin from it', icon: 'picture', run: ({ file }) => studio.begin('img2img', file) },
   { label: 'Inpaint', icon: 'brush', run: ({ file }) => studio.begin('inpaint', file) },
-  { label: 'Use its settings', icon: 'settings', run: ({ settings }) => studio.applySettings(settings) },
+  { label: 'Use settings', icon: 'settings', run: ({ settings }) => studio.applySettings(settings) },
   { label: 'Compare', icon: 'compare', run: ({ id }) => studio.compare(id) },
   { label: 'Save', icon: 'download', run: (picture) => download(picture.file, fileName(picture)) },
   { label: 'Delete', icon: 'trash', run: ({ id }) => void studio.remove([id]) },

@@ -54,7 +54,7 @@ function GridTable({ grid, onOpen }: { readonly grid: Grid; readonly onOpen: (id
                       <button type="button" aria-label={`Open ${[column.label, label].filter(Boolean).join(', ')}`} onClick={() => onOpen(picture.id)}>
                         <img src={urlOf(picture.file)} alt="" style={{ aspectRatio: String(ratio) }} />
                       </button>
-                    ) : <Preview bitmap={at === next ? run?.previews[0] : undefined} width={ratio} height={1} />}
+                    ) : <Preview bitmap={at === next ? run?.previews[0] : undefined} active={at === next} width={ratio} height={1} />}
                   </td>
                 );
               })}

@@ -17,6 +17,7 @@ const paths = {
   close: <path d="m5 5 10 10M15 5 5 15" />,
   grid: <><rect x="3.5" y="3.5" width="5" height="5" rx="1" /><rect x="11.5" y="3.5" width="5" height="5" rx="1" /><rect x="3.5" y="11.5" width="5" height="5" rx="1" /><rect x="11.5" y="11.5" width="5" height="5" rx="1" /></>,
   check: <path d="m4 10.5 4 4 8-9" />,
+  negative: <><circle cx="10" cy="10" r="6.5" /><path d="M7 10h6" /></>,
   plus: <path d="M10 4v12M4 10h12" />,
   more: <path d="M5 10h.01M10 10h.01M15 10h.01" strokeWidth="2.5" />,
   copy: <><rect x="7" y="7" width="9" height="9" rx="2" /><path d="M13 7V5a1 1 0 0 0-1-1H5a1 1 0 0 0-1 1v7a1 1 0 0 0 1 1h2" /></>,

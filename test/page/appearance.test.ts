@@ -1,0 +1,70 @@
+/** Every view in light and dark, on desktop and phone: axe finds no violation, nothing is wider than the screen, and pictures of it are taken. */
+
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { Page } from 'playwright-core';
+import { desktop, launchBrowser, makePicture, openPage, phone, screenshot, servePage, withoutPage } from './open-page.ts';
+
+const axe = join(import.meta.dirname, '../../web/node_modules/axe-core/axe.min.js');
+const withoutAxe = withoutPage || (existsSync(axe) ? false : 'axe-core is not installed in web/');
+
+interface Violation {
+  readonly id: string;
+  readonly nodes: readonly { readonly html: string; readonly failureSummary?: string }[];
+}
+
+async function check(page: Page, view: string, device: string): Promise<void> {
+  for (const colorScheme of ['light', 'dark'] as const) {
+    await page.emulateMedia({ colorScheme });
+    const name = `${view}-${colorScheme}-${device}`;
+    const { violations } = (await page.evaluate('axe.run(document, { resultTypes: ["violations"] })')) as { readonly violations: readonly Violation[] };
+    assert.deepEqual(violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary ?? ''}`).join('; ')}`), [], name);
+    const tooWide = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
+    assert.ok(!tooWide, `${name}: wider than the screen`);
+    await screenshot(page, name);
+  }
+}
+
+for (const [device, options] of [['desktop', desktop], ['phone', phone]] as const) {
+  test(`The page on a ${device}`, { skip: withoutAxe }, async () => {
+    const server = await servePage();
+    const browser = await launchBrowser();
+    try {
+      const { page, problems } = await openPage(browser, server.url, { place: 'server', settings: { steps: 8, guidanceScale: 4, seed: 2 } }, options);
+      await page.addScriptTag({ path: axe });
+      await check(page, 'welcome', device);
+      for (const prompt of ['red apple', 'cat face', 'grinning face']) await makePicture(page, prompt);
+      await check(page, 'made', device);
+      if (device === 'phone') {
+        await page.getByRole('button', { name: 'Settings', exact: true }).tap();
+        await check(page, 'settings', device);
+        await page.getByRole('dialog', { name: 'Settings' }).getByRole('button', { name: 'Close' }).tap();
+      }
+      await page.getByRole('button', { name: 'Inpaint', exact: true }).click();
+      // By touch on phones.
+      if (device === 'phone') await page.locator('.painter canvas').tap();
+      else await page.locator('.painter canvas').click();
+      await page.waitForFunction('document.querySelector("button[aria-label=Undo]")?.disabled === false');
+      await check(page, 'inpaint', device);
+      for (const view of ['gallery', 'grid', 'compare']) {
+        await page.getByRole('link', { name: new RegExp(view, 'i') }).click();
+        if (view === 'compare') for (const at of [0, 1]) await page.locator('.tray button').nth(at).click();
+        await check(page, view, device);
+      }
+      await page.getByRole('link', { name: /gallery/i }).click();
+      await page.getByRole('button', { name: /^Open / }).first().click();
+      await page.getByRole('dialog').waitFor();
+      await check(page, 'viewer', device);
+      await page.keyboard.press('Escape');
+      await page.getByRole('button', { name: /^Where pictures are made/ }).click();
+      await page.getByRole('radio', { name: 'In this browser' }).check();
+      await check(page, 'engine', device);
+      assert.deepEqual(problems, []);
+    } finally {
+      await browser.close();
+      await server.close();
+    }
+  });
+}

@@ -1,0 +1,113 @@
+/** The page alone, from a host of static files: pictures are made in the browser, with and without a network. */
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import type { Browser } from 'playwright-core';
+import { difference, dropFiles, launchBrowser, type MadePicture, makePicture, type OpenedPage, openPage, paintMask, screenshot, serveFiles, servePage, withoutPage } from './open-page.ts';
+
+test('The page alone, in the browser (WASM)', { skip: withoutPage }, async (t) => {
+  let host: Awaited<ReturnType<typeof serveFiles>>;
+  let browser: Browser;
+  let opened: OpenedPage;
+  let first: MadePicture;
+  before(async () => {
+    host = await serveFiles();
+    browser = await launchBrowser();
+    opened = await openPage(browser, host.url);
+  });
+  after(async () => {
+    await browser.close();
+    await host.close();
+  });
+
+  await t.test('is isolated by its service worker, so that there are threads', async () => {
+    const { page } = opened;
+    await page.waitForFunction(() => crossOriginIsolated);
+    await page.locator('.dot[data-state=ready]').waitFor();
+    assert.equal(await page.locator('.engine-title').textContent(), 'This browser · processor');
+  });
+
+  await t.test('from words, with previews; nothing leaves the machine', async () => {
+    const { page } = opened;
+    const posted: string[] = [];
+    page.on('request', (request) => request.method() !== 'GET' && posted.push(request.url()));
+    first = await makePicture(page, 'grinning face');
+    assert.deepEqual([first.image.width, first.image.height], [128, 128]);
+    assert.match(first.parameters, /Seed: 7,/);
+    assert.deepEqual(posted, []);
+  });
+
+  await t.test('from a picture and inpainting', async () => {
+    const { page } = opened;
+    await page.getByRole('button', { name: 'Begin from it' }).click();
+    const { parameters } = await makePicture(page, 'red apple');
+    assert.match(parameters, /Denoising strength: 0.6/);
+    await page.locator('.strip button').last().click();
+    await page.getByRole('button', { name: 'Inpaint', exact: true }).click();
+    await paintMask(page, [0.7, 0.2], [0.7, 0.8]);
+    const { image } = await makePicture(page, 'yellow star');
+    const inside = difference(first.image, image, (x) => x > 85 && x < 95);
+    const outside = difference(first.image, image, (x) => x < 60);
+    assert.ok(inside > 2 * outside, `levels changed: ${inside} inside the mask, ${outside} outside`);
+  });
+
+  await t.test('an own checkpoint, dropped with its YAML, read from there, and kept', async () => {
+    const { page } = opened;
+    await page.getByRole('radio', { name: 'Words' }).check();
+    await dropFiles(page, [{ name: 'mine.safetensors', content: 'models/pocket.safetensors' }, { name: 'mine.yaml', content: 'models/pocket.yaml' }]);
+    await page.getByText('mine.safetensors is open (128 × 128)').waitFor();
+    await page.getByRole('button', { name: 'Keep it in this browser' }).click();
+    await page.getByText('mine.safetensors is kept in this browser.').waitFor();
+    const { image } = await makePicture(page, 'grinning face');
+    assert.equal(difference(image, first.image), 0, 'the same weights, the same picture');
+  });
+
+  await t.test('without a network: opens again, with its gallery, its models, and makes a picture', async () => {
+    const { page, context, problems } = opened;
+    await context.setOffline(true);
+    await host.close();
+    await page.reload();
+    await page.locator('.dot[data-state=ready]').waitFor();
+    assert.equal(await page.locator('.strip li').count(), 4);
+    assert.deepEqual(await page.getByLabel('Model', { exact: true }).locator('option').allTextContents(), ['pocket', 'mine.safetensors']);
+    const { image } = await makePicture(page, 'grinning face');
+    assert.equal(difference(image, first.image), 0);
+    await screenshot(page, 'offline-light-desktop');
+    assert.deepEqual(problems, []);
+  });
+});
+
+test('The page in the browser makes the picture that the server makes', { skip: withoutPage }, async () => {
+  const server = await servePage();
+  const browser = await launchBrowser();
+  try {
+    const pictures: MadePicture[] = [];
+    for (const place of ['server', 'browser'] as const) {
+      const { page, context } = await openPage(browser, server.url, { place });
+      pictures.push(await makePicture(page, 'red apple'));
+      await context.close();
+    }
+    const [a, b] = pictures;
+    assert.ok(a && b);
+    assert.ok(difference(a.image, b.image) < 0.5, `they differ by ${difference(a.image, b.image)} levels`);
+  } finally {
+    await browser.close();
+    await server.close();
+  }
+});
+
+test('The page in the browser on WebGPU (software driver)', { skip: withoutPage }, async (t) => {
+  const host = await serveFiles();
+  const browser = await launchBrowser({ webgpu: true });
+  try {
+    const { page, problems } = await openPage(browser, host.url, { provider: 'webgpu', settings: { steps: 2 } });
+    if (!(await page.evaluate(async () => 'gpu' in navigator && (await (navigator as { gpu: GPU }).gpu.requestAdapter()) !== null))) return t.skip('Chromium offers no WebGPU adapter here');
+    assert.equal(await page.locator('.engine-title').textContent(), 'This browser · graphics');
+    const { image } = await makePicture(page, 'red apple');
+    assert.deepEqual([image.width, image.height], [128, 128]);
+    assert.deepEqual(problems, []);
+  } finally {
+    await browser.close();
+    await host.close();
+  }
+});
