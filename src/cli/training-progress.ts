@@ -37,6 +37,12 @@ export function createTrainingProgress({ err, now }: Pick<CliContext, 'err' | 'n
     event(event) {
       if (event.kind === 'samples') note(`step ${event.step}: samples in ${event.path}`);
       if (event.kind === 'validation') note(`step ${event.step}: ${Object.entries(event.values).map(([name, value]) => `${name} ${value.toPrecision(4)}`).join(', ')}`);
+      if (event.kind === 'latents' && !quiet) {
+        if (event.done !== event.total && now() - shown < (err.isTerminal ? terminalPause : filePause)) return;
+        shown = now();
+        const line = `latents of ${event.done}${event.total === undefined ? '' : `/${event.total}`} pictures`;
+        err.write(err.isTerminal ? `${wipe}${line}` : `${line}\n`);
+      }
       if (event.kind !== 'step' || quiet) return;
       const last = event.step === event.progress.total;
       if (!last && now() - shown < (err.isTerminal ? terminalPause : filePause)) return;

@@ -41,6 +41,8 @@ export type TrainingEvent =
   | { readonly kind: 'step'; readonly step: number; readonly loss: number; readonly progress: ProgressState }
   | { readonly kind: 'samples' | 'checkpoint' | 'report'; readonly step: number; readonly path: string }
   | { readonly kind: 'validation'; readonly step: number; readonly values: Readonly<Record<string, number>> }
+  /** Before the first step: samples whose latents are kept. */
+  | { readonly kind: 'latents'; readonly done: number; readonly total: number | undefined }
   /** The last event: all steps done, or stopped by the signal. */
   | { readonly kind: 'end'; readonly step: number; readonly status: 'finished' | 'stopped' };
 
@@ -115,7 +117,7 @@ async function restore<Batch>({ run, trainee, seed }: LoopOptions<Batch>): Promi
   }
 }
 
-type BareEvent = Exclude<TrainingEvent, { kind: 'step' | 'report' }> | Omit<Extract<TrainingEvent, { kind: 'step' }>, 'progress'>;
+type BareEvent = Exclude<TrainingEvent, { kind: 'step' | 'report' | 'latents' }> | Omit<Extract<TrainingEvent, { kind: 'step' }>, 'progress'>;
 
 interface Prepared<Batch> {
   readonly batch: Batch;
@@ -127,7 +129,10 @@ interface Prepared<Batch> {
 async function* prepared<Batch>({ trainee, seed, settings, batches }: LoopOptions<Batch>, start: { readonly step: number; readonly order: OrderState | undefined }): AsyncGenerator<Prepared<Batch>, void, void> {
   let number = start.step * settings.accumulate;
   const numbered = async function* (): AsyncGenerator<TrainingBatch & { readonly number: number }> {
-    for await (const batch of batches(start.order)) yield { ...batch, number: number++ };
+    for await (const batch of batches(start.order)) {
+      if (number === 0) await trainee.begin?.(batch.items, mixSeed(seed, 0, 7));
+      yield { ...batch, number: number++ };
+    }
   };
   yield* prefetch(numbered(), async (batch) => ({ batch: await trainee.prepare(batch.items, mixSeed(seed, batch.number, 3)), epoch: batch.epoch, order: batch.state }), { ahead: 2 });
 }

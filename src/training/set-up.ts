@@ -1,7 +1,9 @@
 /** What the networks of a run are made from and what the run needs to know of them: one function a kind of training makes one from the other. */
 
 import type { Engine } from '../engine/engine.ts';
+import type { ImageCodec } from '../image/codec.ts';
 import type { BatchOptions } from './data/batches.ts';
+import type { FirstStage } from './first-stage.ts';
 import type { Trainee } from './trainee.ts';
 import type { TrainingConfig } from './training-config.ts';
 
@@ -12,6 +14,7 @@ export interface TraineeContext {
   readonly label: string;
   readonly config: TrainingConfig;
   readonly engine: Engine;
+  readonly codec: ImageCodec;
 }
 
 export interface SetUp<Batch> {
@@ -19,6 +22,10 @@ export interface SetUp<Batch> {
   /** Pixels of each side of the pictures, where the data do not say. */
   readonly size: number;
   readonly missingCaption?: BatchOptions['missingCaption'];
+  /** Further files to lie beside the model, by name. */
+  readonly files?: Readonly<Record<string, string>>;
+  /** Where latents can be kept instead of pictures: what makes them, and a text that changes with it. */
+  readonly latents?: { readonly firstStage: FirstStage; readonly fingerprint: () => Promise<string> };
   /** Parameters that no file had, which begin anew. */
   readonly fresh: readonly string[];
   /** Disposes of the trainee and closes the files. */

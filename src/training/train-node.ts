@@ -1,17 +1,20 @@
 /** Training by a configuration, from the files it names to a run's folder: what `sd train` does. */
 
 import { className } from '../config/ldm-network.ts';
-import { configError } from '../config/validate.ts';
+import { configError, isMapping, type Mapping } from '../config/validate.ts';
 import { stringifyYaml } from '../config/yaml.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { ImageCodec } from '../image/codec.ts';
 import { autoencoderSetUp } from './autoencoder-trainee-node.ts';
-import { openSplit } from './data/open-split-node.ts';
+import { fillLatentCache } from './data/fill-latent-cache.ts';
+import { latentCache, writeLatentCache } from './data/latent-cache-node.ts';
+import { openSplit, type Split, type SplitOptions, splitItems, splitOf } from './data/open-split-node.ts';
 import { createProblems, type Problem } from './data/problems.ts';
+import { latentDiffusionSetUp } from './latent-diffusion-set-up-node.ts';
 import { trainingLoop, type TrainingEvent } from './loop-node.ts';
 import { openRun, runConfig, runIsThere } from './run/run-folder-node.ts';
 import type { SetUp, TraineeContext } from './set-up.ts';
-import { trainingConfig } from './training-config.ts';
+import { type TrainingConfig, trainingConfig } from './training-config.ts';
 
 export interface TrainOptions {
   /** The configuration, parsed, with its overrides. */
@@ -35,10 +38,41 @@ export interface TrainOptions {
 }
 
 /** Kinds of training by the class that the configuration names. */
+const autoencoder = (context: TraineeContext): Promise<SetUp<unknown>> => autoencoderSetUp(context) as Promise<SetUp<unknown>>;
+const diffusion = (context: TraineeContext): Promise<SetUp<unknown>> => latentDiffusionSetUp(context) as Promise<SetUp<unknown>>;
 const setUps: Readonly<Record<string, (context: TraineeContext) => Promise<SetUp<unknown>>>> = {
-  AutoencoderKL: (context) => autoencoderSetUp(context) as Promise<SetUp<unknown>>,
-  VQModel: (context) => autoencoderSetUp(context) as Promise<SetUp<unknown>>,
+  AutoencoderKL: autoencoder,
+  VQModel: autoencoder,
+  VQModelInterface: autoencoder,
+  LatentDiffusion: diffusion,
+  LatentInpaintDiffusion: diffusion,
+  LatentFinetuneDiffusion: diffusion,
 };
+
+/** The training data with latents in place of pictures: from a cache, which is filled first. */
+async function* cachedLatents(folder: string, pictures: Split, config: TrainingConfig, options: SplitOptions, { latents }: SetUp<unknown>): AsyncGenerator<TrainingEvent, Split, void> {
+  if (!latents) throw configError(`${options.what}: latent_cache is for latent diffusion models; autoencoders are trained on the pictures.`);
+  const { train, training } = config;
+  const flips = train.flip_p > 0;
+  if (flips && train.flip_p !== 0.5) throw configError(`${options.what}: flip_p is ${train.flip_p}; with latent_cache it is 0 or 0.5, because a picture and its mirror image are kept and one of them is drawn.`);
+  const items = splitItems(train, options);
+  const { size, filter, background } = items.picture;
+  const fingerprint = JSON.stringify({ autoencoder: await latents.fingerprint(), size, filter, background, flips });
+  const writer = await writeLatentCache(folder, { fingerprint, dtype: training.latent_cache_dtype });
+  for await (const state of fillLatentCache({ source: pictures.source, items, flips, firstStage: latents.firstStage, writer, batchSize: options.batchSize })) yield { kind: 'latents', ...state };
+  await pictures.close();
+  return splitOf(await latentCache(folder, { fingerprint }), train, options);
+}
+
+/** The model's section for its users: without paths of this machine, and without averages, because these are in place of the last weights. */
+function forInference(section: Mapping): Mapping {
+  const bare = (value: unknown): unknown => {
+    if (!isMapping(value)) return value;
+    return Object.fromEntries(Object.entries(value).flatMap(([name, inner]) => (name === 'ckpt_path' || name === 'scheduler_config' || name === 'ucg_training' ? [] : [[name, bare(inner)]])));
+  };
+  const params = isMapping(section['params']) ? section['params'] : {};
+  return bare({ ...section, params: { ...params, use_ema: false } }) as Mapping;
+}
 
 /**
  * Trains, and tells of steps, sample grids and checkpoints. Ending the iteration early ends the run without saving; the signal saves.
@@ -57,10 +91,12 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
   const problems = createProblems(options.onProblem);
   const closing: (() => Promise<void>)[] = [];
   try {
-    const setUp = await setUpOf({ document, label, config, engine });
+    const setUp = await setUpOf({ document, label, config, engine, codec });
     closing.push(setUp.close);
     const splitOptions = { problems, size: setUp.size, codec, batchSize: loop.batchSize, seed: training.seed, ...(setUp.missingCaption === undefined ? {} : { missingCaption: setUp.missingCaption }) };
-    const data = await openSplit(config.train, { ...splitOptions, what: `data.params.train of ${label}` });
+    const trainOptions = { ...splitOptions, what: `data.params.train of ${label}` };
+    const pictures = await openSplit(config.train, trainOptions);
+    const data = training.latent_cache === undefined ? pictures : yield* cachedLatents(training.latent_cache, pictures, config, trainOptions, setUp);
     closing.push(data.close);
     const validation = config.validation && (await openSplit(config.validation, { ...splitOptions, what: `data.params.validation of ${label}` }));
     if (validation) closing.push(validation.close);
@@ -71,7 +107,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
       clock,
       codec,
       checkpoints: { keepBest: training.keep_best },
-      model: { config: stringifyYaml({ model: config.model }) },
+      model: { config: stringifyYaml({ model: forInference(config.model) }), ...(setUp.files ? { files: setUp.files } : {}) },
     });
     yield* trainingLoop({
       trainee: setUp.trainee,

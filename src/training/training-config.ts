@@ -69,6 +69,8 @@ const trainingSchema = z.strictObject({
   ema_decay: share.default(0.9999),
   /** Averages of a trained text encoder too; LDM keeps none. */
   ema_cond_stage: z.boolean().default(false),
+  /** `vocab.txt` of models with BERT's text encoder. */
+  vocabulary: z.string().optional(),
   noise_offset: z.number().nonnegative().default(0),
   input_perturbation: z.number().nonnegative().default(0),
   min_snr_gamma: z.number().positive().optional(),

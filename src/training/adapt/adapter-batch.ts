@@ -2,12 +2,12 @@
 
 import { StableDiffusionError } from '../../errors.ts';
 import type { Program, Tensors } from '../../engine/engine.ts';
-import { imagesToTensor } from '../../image/image-tensor.ts';
 import { TorchGenerator } from '../../random/torch-generator.ts';
 import { expectDType, float32, type Tensor, tensor } from '../../tensor/tensor.ts';
 import type { ClipTokenizer } from '../../tokenizer/clip-tokenizer.ts';
 import type { TrainingItem } from '../data/sample.ts';
 import type { FirstStage } from '../first-stage.ts';
+import { latentsOf, scaled } from '../latents.ts';
 
 export interface AdapterBatchOptions {
   readonly firstStage: FirstStage;
@@ -29,36 +29,10 @@ export interface AdapterBatchOptions {
   readonly isPrior?: (item: TrainingItem) => boolean;
 }
 
-/** Tensors of one shape as one more axis in front. Throws `shape-mismatch` where they differ. */
-function stacked(values: readonly Tensor<'float32'>[], names: readonly string[]): Tensor<'float32'> {
-  const [first, ...others] = values;
-  if (!first) throw new StableDiffusionError('invalid-argument', 'A batch has no items.');
-  const odd = others.findIndex(({ shape }) => shape.join() !== first.shape.join());
-  if (odd >= 0) {
-    throw new StableDiffusionError('shape-mismatch', `The items of a batch must be of one size: ${names[0]} is [${first.shape.join(', ')}] and ${names[odd + 1]} [${others[odd]?.shape.join(', ')}].`);
-  }
-  const data = new Float32Array(first.data.length * values.length);
-  for (const [i, value] of values.entries()) data.set(value.data, i * first.data.length);
-  return float32([values.length, ...first.shape], data);
-}
-
-/** Latents of the items, scaled, [b, c, h, w]. Pictures are encoded, moments drawn from, latents taken as they are. */
-async function latentsOf(items: readonly TrainingItem[], { firstStage, scaleFactor }: AdapterBatchOptions, generator: TorchGenerator): Promise<Tensor<'float32'>> {
-  const names = items.map(({ name }) => name);
-  const images = items.flatMap((item) => ('image' in item ? [item.image] : []));
-  const cached = items.flatMap((item) => ('image' in item ? [] : [item.latents]));
-  if (images.length > 0 && cached.length > 0) throw new StableDiffusionError('invalid-argument', 'A batch mixes pictures and cached latents; give one of them.');
-  const encoded = images.length > 0 ? await firstStage.encode(imagesToTensor(images)) : stacked(cached, names);
-  const { config } = firstStage;
-  const channels = config.kind === 'identity' ? undefined : config.embed_dim;
-  const drawn = encoded.shape[1] === channels ? encoded : firstStage.sample(encoded, generator);
-  return float32(drawn.shape, drawn.data.map((value) => value * scaleFactor));
-}
-
 /** The inputs of `traceAdapterLoss`. They depend on the items and the seed alone. */
 export async function adapterBatch(items: readonly TrainingItem[], seed: number, options: AdapterBatchOptions): Promise<Tensors> {
   const generator = new TorchGenerator(seed);
-  const x0 = await latentsOf(items, options, generator);
+  const x0 = scaled(await latentsOf(items, options.firstStage, generator), options.scaleFactor);
   const [b = 0, c = 0] = x0.shape;
   const noise = generator.randn(x0.shape);
   const t = generator.randint(0, options.timesteps, [b]);

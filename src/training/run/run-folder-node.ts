@@ -37,8 +37,8 @@ export interface RunOptions {
   readonly clock: () => number;
   readonly codec: ImageCodec;
   readonly checkpoints?: CheckpointOptions;
-  /** What is given away: the file's name (default `model.safetensors`), and the text of the YAML that is written beside it. */
-  readonly model?: { readonly name?: string; readonly config?: string };
+  /** What is given away: the file's name (default `model.safetensors`), the text of the YAML that is written beside it, and further files by name. */
+  readonly model?: { readonly name?: string; readonly config?: string; readonly files?: Readonly<Record<string, string>> };
   /** Grids shown in the report: the newest so many. Default 24. */
   readonly reportSamples?: number;
 }
@@ -119,10 +119,11 @@ export async function openRun(folder: string, options: RunOptions): Promise<Run>
       return path;
     },
     async model({ entries, provide, metadata }) {
-      const { name = 'model.safetensors', config } = options.model ?? {};
+      const { name = 'model.safetensors', config, files = {} } = options.model ?? {};
       const path = join(folder, name);
       await writeFileAtomic(path, writeSafetensors(entries, provide, metadata ? { metadata } : {}));
-      if (config !== undefined) await writeFileAtomic(path.replace(/\.safetensors$/, '.yaml'), [new TextEncoder().encode(config)]);
+      const beside = { ...files, ...(config === undefined ? {} : { [name.replace(/\.safetensors$/, '.yaml')]: config }) };
+      for (const [other, text] of Object.entries(beside)) await writeFileAtomic(join(folder, other), [new TextEncoder().encode(text)]);
       return path;
     },
     async report(now) {

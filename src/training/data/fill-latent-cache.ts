@@ -1,0 +1,70 @@
+/** Fills a cache of latents: every picture of a data set encoded once, and once mirrored where training flips. */
+
+import { StableDiffusionError } from '../../errors.ts';
+import { type Image, createImage } from '../../image/image.ts';
+import { imagesToTensor } from '../../image/image-tensor.ts';
+import { float32, type Tensor } from '../../tensor/tensor.ts';
+import type { FirstStage } from '../first-stage.ts';
+import { type ItemOptions, prepareItem } from './batches.ts';
+import type { LatentCacheWriter } from './latent-cache-node.ts';
+import { prefetch } from './prefetch.ts';
+import { mirror } from './prepare-picture.ts';
+import type { EncodedSample, SampleSource } from './sample.ts';
+import { orderedSamples } from './sample-order.ts';
+
+export interface FillOptions {
+  readonly source: SampleSource;
+  /** How pictures are prepared; flips are left to `flips`. */
+  readonly items: ItemOptions;
+  /** Keeps the mirrored picture too. */
+  readonly flips: boolean;
+  readonly firstStage: FirstStage;
+  readonly writer: LatentCacheWriter;
+  /** Pictures encoded at once. */
+  readonly batchSize: number;
+}
+
+/** The rows of a batch [b, …] as tensors of their own. */
+function rowsOf({ shape, data }: Tensor<'float32'>): Tensor<'float32'>[] {
+  const [count = 0, ...rest] = shape;
+  const size = data.length / count;
+  return Array.from({ length: count }, (_, i) => float32(rest, data.slice(i * size, (i + 1) * size)));
+}
+
+/** Tells how many samples are in the cache, after each batch. What is there already is not made again. */
+export async function* fillLatentCache(options: FillOptions): AsyncGenerator<{ readonly done: number; readonly total: number | undefined }, void, void> {
+  const { source, flips, firstStage, writer, batchSize } = options;
+  const items: ItemOptions = { ...options.items, picture: { ...options.items.picture, flip: 0 } };
+  if (items.picture.crop === 'random') throw new StableDiffusionError('config-invalid', 'Latents of random crops cannot be kept, because each is another. Set random_crop to false, or leave latent_cache out.');
+  const total = 'count' in source ? source.count : undefined;
+  let done = 0;
+  let waiting: { readonly sample: EncodedSample; readonly image: Image<3> }[] = [];
+  const encode = async (images: readonly Image<3>[]): Promise<Tensor<'float32'>[]> => rowsOf(await firstStage.encode(imagesToTensor(images)));
+  const flush = async (): Promise<void> => {
+    if (waiting.length === 0) return;
+    // The programs have one batch size at a time; the last pictures are filled up.
+    const blank = waiting[0]?.image ?? createImage(1, 1, 3);
+    const images = Array.from({ length: batchSize }, (_, i) => waiting[i]?.image ?? blank);
+    const plain = await encode(images);
+    const mirrored = flips ? await encode(images.map(mirror)) : [];
+    for (const [i, { sample }] of waiting.entries()) {
+      await writer.add({ name: sample.name, captions: sample.captions, metadata: sample.metadata, latents: [plain[i], mirrored[i]].filter((latents) => latents !== undefined) });
+    }
+    waiting = [];
+  };
+  const prepare = async (sample: EncodedSample): Promise<{ sample: EncodedSample; image: Image<3> } | undefined> => {
+    const item = await prepareItem(sample, 0, items);
+    return item && 'image' in item ? { sample, image: item.image } : undefined;
+  };
+  const samples = prefetch(orderedSamples(source, { seed: 0, shuffle: false, repeat: false }), async ({ sample }) => (sample && 'image' in sample && !writer.has(sample.name) ? prepare(sample) : undefined), { ahead: 2 * batchSize });
+  for await (const prepared of samples) {
+    done++;
+    if (prepared) waiting.push(prepared);
+    if (waiting.length < batchSize) continue;
+    await flush();
+    yield { done, total };
+  }
+  await flush();
+  await writer.finish();
+  yield { done, total };
+}
