@@ -31,7 +31,7 @@ const get = async (id: string): Promise<JobView> => (await server.json('GET', `/
 
 interface Event {
   readonly event: string;
-  readonly data: Record<string, never>;
+  readonly data: Record<string, unknown>;
 }
 /** The events of a job until it has ended. */
 async function* events(id: string, query = ''): AsyncGenerator<Event> {
@@ -45,7 +45,7 @@ async function* events(id: string, query = ''): AsyncGenerator<Event> {
       const fields = new Map(text.slice(0, end).split('\n').map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1).trim()] as const));
       text = text.slice(end + 2);
       const data = fields.get('data');
-      if (data !== undefined) yield { event: fields.get('event') ?? 'message', data: JSON.parse(data) as Record<string, never> };
+      if (data !== undefined) yield { event: fields.get('event') ?? 'message', data: JSON.parse(data) as Record<string, unknown> };
     }
   }
 }
@@ -85,7 +85,7 @@ test('events: state, steps, previews, and the result at the end', async () => {
   assert.deepEqual(steps, [...steps].sort((a, b) => a - b));
   const previews = heard.filter(({ event }) => event === 'preview');
   assert.ok(previews.length > 0, 'a preview was told');
-  const { width, height } = await decode(previews[0]?.data['data'] ?? '');
+  const { width, height } = await decode(String(previews[0]?.data['data']));
   assert.ok(width > 0 && width === height);
   const later: string[] = [];
   for await (const { event } of events(job.id)) later.push(event);
@@ -120,7 +120,7 @@ test('the same Idempotency-Key is the same job, for each caller', async () => {
 });
 
 test('jobs are listed, the newest first, page by page, to their own caller', async () => {
-  const made = [];
+  const made: string[] = [];
   for (let i = 0; i < 3; i++) made.unshift((await post({ ...small, seed: i })).job.id);
   await ended(made[0] ?? '');
   const list = async (query: string, headers = alice) => (await server.json('GET', `/api/v1/jobs?${query}`, undefined, headers)).body as { jobs: JobView[]; next: string | null };
@@ -134,7 +134,7 @@ test('jobs are listed, the newest first, page by page, to their own caller', asy
 
 test('a picture is stored once, as a form or base64, and jobs begin from it by its id', async () => {
   const form = new FormData();
-  form.set('image', new Blob([await png(testImage(96, 64))], { type: 'image/png' }), 'a.png');
+  form.set('image', new Blob([Buffer.from(await png(testImage(96, 64)))], { type: 'image/png' }), 'a.png');
   const sent = await fetch(`${server.url}/api/v1/pictures`, { method: 'POST', body: form, headers: alice });
   assert.equal(sent.status, 201);
   const { id } = (await sent.json()) as { id: string };
