@@ -3,6 +3,8 @@
 export interface Limits {
   /** Bytes of a request's body. */
   readonly bodyBytes: number;
+  /** How long a caller may take to send a request; then its connection is ended. */
+  readonly requestSeconds: number;
   /** Width times height of one picture that is made. */
   readonly pixels: number;
   /** Width times height of a picture that is sent in, by its header. */
@@ -22,6 +24,7 @@ export interface Limits {
 
 export const defaultLimits: Limits = {
   bodyBytes: 32 * 2 ** 20,
+  requestSeconds: 60,
   pixels: 2048 * 2048,
   inputPixels: 4096 * 4096,
   steps: 150,

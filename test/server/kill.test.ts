@@ -27,7 +27,7 @@ const started = async <P extends Program>(starting: Promise<P>): Promise<P> => {
 };
 const small = { prompt: 'a red apple', width: 64, height: 64, steps: 2 };
 /** Long enough to be seen under way on any machine. */
-const long = { ...small, width: 128, height: 128, steps: 100, iterations: 2 };
+const long = { ...small, width: 128, height: 128, steps: 60, iterations: 2 };
 
 async function assertPictures(url: string, job: JobView, count: number): Promise<void> {
   assert.equal(job.state, 'done', JSON.stringify(job.error));

@@ -50,11 +50,11 @@ export interface ServeProgram extends Program {
 
 /** Starts `sd serve` on a free port. */
 export async function startServe(words: readonly string[], wrapper: readonly string[] = []): Promise<ServeProgram> {
-  const program = await startProgram(['serve', '--port', '0', '--log-level', 'warn', ...words], /Serving at (\S+)/, wrapper);
+  const program = await startProgram(['serve', '--port', '0', '--log-level', 'warn', '--threads', '1', ...words], /Serving at (\S+)/, wrapper);
   return { ...program, url: program.found[1] ?? '' };
 }
 
-export const startWork = (redis: string, words: readonly string[]): Promise<Program> => startProgram(['worker', '--redis', redis, '--log-level', 'warn', ...words], /Working for/);
+export const startWork = (redis: string, words: readonly string[]): Promise<Program> => startProgram(['worker', '--redis', redis, '--log-level', 'warn', '--threads', '1', ...words], /Working for/);
 
 /** A job as `/api/v1/jobs` shows it. */
 export interface JobView {

@@ -75,6 +75,8 @@ function register(app: FastifyInstance, context: ServerContext, route: Route, ow
   app.route({
     method: route.method,
     url: route.path,
+    // Before the body is read: strangers cannot make the server parse anything.
+    onRequest: async (request) => void (route.open || ownerOf(request)),
     async handler(request, reply) {
       const owner = route.open ? '' : ownerOf(request);
       const signal = clientSignal(request, reply);
@@ -95,11 +97,13 @@ function register(app: FastifyInstance, context: ServerContext, route: Route, ow
 
 /** Builds the server; `app.inject` and `app.listen` work on it. */
 export async function createApp({ context: given, keys, corsOrigins, webFolder, logger }: AppOptions): Promise<FastifyInstance> {
+  const requestTimeout = given.limits.requestSeconds * 1000;
   const app: FastifyInstance = fastify({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: given.limits.bodyBytes,
-    requestTimeout: 60_000,
+    requestTimeout,
+    http: { headersTimeout: requestTimeout, connectionsCheckingInterval: Math.min(30_000, requestTimeout / 2) },
     keepAliveTimeout: 75_000,
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 300 },
     forceCloseConnections: 'idle',
