@@ -77,7 +77,7 @@ test('a good body with some strange fields', async () => {
 });
 
 test('any text in paths and queries', async () => {
-  const word = fc.string({ unit: 'binary', minLength: 1, maxLength: 80 }).map((text) => encodeURIComponent(text.toWellFormed?.() ?? text.replace(/[\ud800-\udfff]/g, '?')));
+  const word = fc.string({ unit: 'binary', minLength: 1, maxLength: 80 }).map((text) => encodeURIComponent(Buffer.from(text).toString()));
   for (const [begin, end] of [['/api/v1/jobs/', ''], ['/api/v1/jobs/', '/events'], ['/api/v1/results/', ''], ['/v1/models/', ''], ['/api/v1/jobs?before=', ''], ['/api/v1/jobs?limit=', ''], ['/api/v1/jobs?state=', ''], ['/sdapi/v1/progress?skip_current_image=', ''], ['/', '']] as const) {
     await fc.assert(fc.asyncProperty(word, async (text) => void (await reasoned('GET', begin + text + end))), { numRuns: 20 });
   }

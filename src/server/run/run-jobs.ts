@@ -99,14 +99,14 @@ export function runJobs(jobs: readonly Job[], context: RunContext): RunningJobs 
       context.onError(work.job, error);
       const known = error instanceof StableDiffusionError;
       const told: JobError = known ? { code: error.code, message: withoutFolders(error.message) } : { code: 'engine-failed', message: 'The server failed while it made this job; its log says how.' };
-      const kept = await persist(() => queue.fail(work.job, told, { retry: !(known && permanent.has(error.code)) }));
+      const kept = await persist(() => queue.fail(work.job, told, { retry: !(known && permanent.has(error.code)) }), { patient: true });
       return kept ? 'failed' : 'lost';
     });
   const complete = (work: Work, modelHash: string | null): Promise<void> =>
     end(work, async () => {
       const images = work.images.filter((image) => image !== undefined);
       const result: JobResult = { images, interrupted: work.interrupted, modelHash, seconds: (now() - begun) / 1000, batch: works.reduce((sum, { images: { length } }) => sum + length, 0) };
-      return (await persist(() => queue.complete(work.job, result))) ? 'done' : 'lost';
+      return (await persist(() => queue.complete(work.job, result), { patient: true })) ? 'done' : 'lost';
     });
 
   const run = async (): Promise<void> => {
@@ -174,14 +174,20 @@ export function runJobs(jobs: readonly Job[], context: RunContext): RunningJobs 
   };
 }
 
-/** The journal may have no room just now: what was made is worth some waiting. */
-async function persist<T>(write: () => Promise<T>): Promise<T> {
-  for (let wait = 250; ; wait *= 2) {
+/**
+ * Writes what was made, again and again while it cannot be kept: a full disk gets room some day, and without its journal a queue can do
+ * nothing else. Gives up after half a minute where `patient` is not set and the disk is not full.
+ */
+async function persist<T>(write: () => Promise<T>, { patient }: { readonly patient: boolean }): Promise<T> {
+  for (let wait = 250; ; wait = Math.min(16_000, wait * 2)) {
     try {
       return await write();
     } catch (error) {
-      if (!(error instanceof StableDiffusionError && error.code === 'file-access') || wait > 8000) throw error;
-      await new Promise((resolve) => setTimeout(resolve, wait));
+      if (!(error instanceof StableDiffusionError && error.code === 'file-access')) throw error;
+      const isFull = (error.cause as NodeJS.ErrnoException | undefined)?.code === 'ENOSPC';
+      if (wait === 16_000 && !patient && !isFull) throw error;
+      // A process that is told to end does not wait for room.
+      await new Promise((resolve) => setTimeout(resolve, wait).unref());
     }
   }
 }
@@ -321,7 +327,7 @@ async function storePicture({ work, index }: Picture, image: Image<3>, made: { r
   const metadata = { parameters: infotext, ...(made.record && isReplayable(request) ? { record: { ...made.record, model: modelFile } } : {}) };
   const { type, quality } = request.format;
   const file = await nodeImageCodec.encode(image, type === 'png' ? { format: 'png', metadata } : { format: type, quality, metadata });
-  const id = await persist(() => context.store.put(file));
+  const id = await persist(() => context.store.put(file), { patient: false });
   work.images[index] = {
     id, mediaType: `image/${type}`, width: image.width, height: image.height, seed: request.seeds[index] ?? 0, subseed: request.subseeds[index] ?? 0,
     prompt: request.prompts[index] ?? '', infotext, ...(made.flagged === undefined ? {} : { flagged: made.flagged }),
