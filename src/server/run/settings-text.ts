@@ -18,12 +18,14 @@ export interface PictureSettings {
 export function settingsText({ request, index, model, modelHash, version }: PictureSettings): string {
   const { strength, hires, inpaint } = request;
   const denoising = hires?.strength ?? strength;
+  // What an A1111 client called it, else the schedule of a job of our own API.
+  const scheduler = request.scheduler ?? request.schedule;
   return a1111Infotext({
     prompt: request.prompts[index] ?? '',
     negativePrompt: request.negativePrompt,
     steps: request.steps,
     sampler: request.sampler,
-    ...(request.scheduler === undefined ? {} : { scheduler: request.scheduler }),
+    ...(scheduler === undefined ? {} : { scheduler }),
     cfgScale: request.guidanceScale,
     ...(request.imageGuidanceScale === undefined ? {} : { imageCfgScale: request.imageGuidanceScale }),
     seed: request.seeds[index] ?? 0,
