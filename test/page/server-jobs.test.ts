@@ -139,9 +139,9 @@ test('The page with a server', { skip: withoutPage }, async (t) => {
     await page.keyboard.press('Escape');
     await page.locator('main').focus();
     await page.keyboard.press('3');
-    await page.getByLabel('Across').selectOption('Steps');
+    await page.getByLabel('Across', { exact: true }).selectOption('Steps');
     await page.getByRole('textbox', { name: 'Values of across' }).fill('1-3');
-    await page.getByLabel('Down').selectOption('Sampler');
+    await page.getByLabel('Down', { exact: true }).selectOption('Sampler');
     await page.getByRole('textbox', { name: 'Values of down' }).fill('Euler, DDIM');
     await page.getByRole('button', { name: 'Make the grid' }).click();
     await page.getByRole('button', { name: 'Save as one' }).waitFor();

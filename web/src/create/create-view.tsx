@@ -1,8 +1,8 @@
 /** Making pictures: settings, the picture with its prompt, and those made before. */
 
-import { useRef } from 'react';
+import { useState } from 'react';
 import { urlOf } from '../history/picture-database.ts';
-import { Icon } from '../shell/icons.tsx';
+import { Modal } from '../shell/modal.tsx';
 import { studio, useStudio } from '../studio.ts';
 import { Composer } from './composer.tsx';
 import { SettingsPanel } from './settings-panel.tsx';
@@ -30,7 +30,7 @@ function Strip() {
 }
 
 export function CreateView() {
-  const sheet = useRef<HTMLDialogElement>(null);
+  const [sheet, setSheet] = useState(false);
   return (
     <div className="create">
       <h1 className="visually-hidden">Create</h1>
@@ -39,16 +39,10 @@ export function CreateView() {
       </aside>
       <div className="stage">
         <Stage />
-        <Composer onSettings={() => sheet.current?.showModal()} />
+        <Composer onSettings={() => setSheet(true)} />
       </div>
       <Strip />
-      <dialog ref={sheet} className="bottom-sheet" aria-label="Settings" onClick={(event) => event.target === sheet.current && sheet.current.close()}>
-        <div className="dialog-head">
-          <h2>Settings</h2>
-          <button type="button" className="quiet icon-only" aria-label="Close" onClick={() => sheet.current?.close()}><Icon name="close" /></button>
-        </div>
-        <SettingsPanel />
-      </dialog>
+      <Modal open={sheet} title="Settings" className="bottom-sheet" onClose={() => setSheet(false)}><SettingsPanel /></Modal>
     </div>
   );
 }

@@ -1,6 +1,6 @@
 /** The settings beside the picture. */
 
-import { useRef } from 'react';
+import { useId, useRef } from 'react';
 import { Icon } from '../shell/icons.tsx';
 import { NumberInput, SelectField, SliderField } from '../settings/fields.tsx';
 import { limits } from '../settings/settings.ts';
@@ -16,6 +16,7 @@ const shapes = [
 export function SettingsPanel() {
   const { settings, engine, model, task, made } = useStudio();
   const { size = 512, unit = 64 } = studio.model ?? {};
+  const seed = useId();
   const file = useRef<HTMLInputElement>(null);
   const names = engine?.facts.models.map(({ name }) => name) ?? [];
   const { width, height } = settings;
@@ -76,13 +77,13 @@ export function SettingsPanel() {
       <div className="pair">
         <div className="field">
           <div className="field-head">
-            <label htmlFor="seed">Seed</label>
+            <label htmlFor={seed}>Seed</label>
             <button type="button" className="quiet small" disabled={!made[0]} onClick={() => made[0] && studio.change({ seed: made[0].settings.seed })}>
               Last one
             </button>
           </div>
           <span className="with-button">
-            <NumberInput id="seed" label="Seed" value={settings.seed} min={-1} max={limits.seed} step={1} placeholder="any" onChange={(seed) => studio.change({ seed: Math.round(seed) })} />
+            <NumberInput id={seed} label="Seed" value={settings.seed} min={-1} max={limits.seed} step={1} placeholder="any" onChange={(seed) => studio.change({ seed: Math.round(seed) })} />
             <button type="button" className="icon-only" aria-label="Another seed each time" title="Another seed each time" aria-pressed={settings.seed < 0} onClick={() => studio.change({ seed: -1 })}>
               <Icon name="dice" />
             </button>
