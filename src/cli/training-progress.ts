@@ -37,10 +37,10 @@ export function createTrainingProgress({ err, now }: Pick<CliContext, 'err' | 'n
     event(event) {
       if (event.kind === 'samples') note(`step ${event.step}: samples in ${event.path}`);
       if (event.kind === 'validation') note(`step ${event.step}: ${Object.entries(event.values).map(([name, value]) => `${name} ${value.toPrecision(4)}`).join(', ')}`);
-      if (event.kind === 'latents' && !quiet) {
+      if ((event.kind === 'latents' || event.kind === 'class-pictures') && !quiet) {
         if (event.done !== event.total && now() - shown < (err.isTerminal ? terminalPause : filePause)) return;
         shown = now();
-        const line = `latents of ${event.done}${event.total === undefined ? '' : `/${event.total}`} pictures`;
+        const line = `${event.kind === 'latents' ? 'latents of pictures' : 'pictures of the class'} ${event.done}${event.total === undefined ? '' : `/${event.total}`}`;
         err.write(err.isTerminal ? `${wipe}${line}` : `${line}\n`);
       }
       if (event.kind !== 'step' || quiet) return;

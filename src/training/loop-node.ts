@@ -39,10 +39,12 @@ export interface LoopOptions<Batch> {
 
 export type TrainingEvent =
   | { readonly kind: 'step'; readonly step: number; readonly loss: number; readonly progress: ProgressState }
-  | { readonly kind: 'samples' | 'checkpoint' | 'report'; readonly step: number; readonly path: string }
+  | { readonly kind: 'samples' | 'checkpoint' | 'model' | 'report'; readonly step: number; readonly path: string }
   | { readonly kind: 'validation'; readonly step: number; readonly values: Readonly<Record<string, number>> }
   /** Before the first step: samples whose latents are kept. */
   | { readonly kind: 'latents'; readonly done: number; readonly total: number | undefined }
+  /** Before that: DreamBooth's pictures of the class. */
+  | { readonly kind: 'class-pictures'; readonly done: number; readonly total: number }
   /** The last event: all steps done, or stopped by the signal. */
   | { readonly kind: 'end'; readonly step: number; readonly status: 'finished' | 'stopped' };
 
@@ -117,7 +119,7 @@ async function restore<Batch>({ run, trainee, seed }: LoopOptions<Batch>): Promi
   }
 }
 
-type BareEvent = Exclude<TrainingEvent, { kind: 'step' | 'report' | 'latents' }> | Omit<Extract<TrainingEvent, { kind: 'step' }>, 'progress'>;
+type BareEvent = Exclude<TrainingEvent, { kind: 'step' | 'report' | 'latents' | 'class-pictures' }> | Omit<Extract<TrainingEvent, { kind: 'step' }>, 'progress'>;
 
 interface Prepared<Batch> {
   readonly batch: Batch;
@@ -158,7 +160,7 @@ async function* steps<Batch>(options: LoopOptions<Batch>, start: { readonly step
     }
     return shown ?? latest;
   };
-  const save = async (): Promise<BareEvent> => {
+  const save = async function* (): AsyncGenerator<BareEvent> {
     const { state, ...content } = trainee.checkpoint();
     const whole: LoopState = { seed: options.seed, order: order ?? null, trainee: state };
     const path = await run.checkpoints.save({
@@ -169,8 +171,8 @@ async function* steps<Batch>(options: LoopOptions<Batch>, start: { readonly step
       ...(score === undefined ? {} : { score }),
     });
     saved = step;
-    await run.model(trainee.model());
-    return { kind: 'checkpoint', step, path };
+    yield { kind: 'checkpoint', step, path };
+    yield { kind: 'model', step, path: await run.model(trainee.model()) };
   };
 
   if (step < maxSteps) {
@@ -198,7 +200,7 @@ async function* steps<Batch>(options: LoopOptions<Batch>, start: { readonly step
         yield { kind: 'validation', step, values };
       }
       if (saves && !options.validation) score = scored.take()['loss'];
-      if (saves) yield await save();
+      if (saves) yield* save();
       if (trainee.samples && sampleEvery > 0 && (step % sampleEvery === 0 || step === maxSteps)) {
         const { images, captions, columns } = await trainee.samples(await sampleBatch((latest[0] as Prepared<Batch>).batch));
         if (images.length > 0) yield { kind: 'samples', step, path: await run.samples(step, images, { captions, ...(columns === undefined ? {} : { columns }) }) };
@@ -206,7 +208,7 @@ async function* steps<Batch>(options: LoopOptions<Batch>, start: { readonly step
       if (step >= maxSteps || signal?.aborted) break;
     }
   }
-  if (step > saved) yield await save();
+  if (step > saved) yield* save();
   if (step < maxSteps && !signal?.aborted) throw new StableDiffusionError('invalid-argument', `The data ended after ${step} of ${maxSteps} steps.`);
   yield { kind: 'end', step, status: step >= maxSteps ? 'finished' : 'stopped' };
 }

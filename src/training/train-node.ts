@@ -5,11 +5,14 @@ import { configError, isMapping, type Mapping } from '../config/validate.ts';
 import { stringifyYaml } from '../config/yaml.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { ImageCodec } from '../image/codec.ts';
+import { type PriorOrderState, withPriorItems } from './adapt/dreambooth.ts';
+import { adapterSetUp } from './adapter-set-up-node.ts';
 import { autoencoderSetUp } from './autoencoder-trainee-node.ts';
 import { fillLatentCache } from './data/fill-latent-cache.ts';
 import { latentCache, writeLatentCache } from './data/latent-cache-node.ts';
 import { openSplit, type Split, type SplitOptions, splitItems, splitOf } from './data/open-split-node.ts';
 import { createProblems, type Problem } from './data/problems.ts';
+import { mixSeed } from './data/sample-order.ts';
 import { latentDiffusionSetUp } from './latent-diffusion-set-up-node.ts';
 import { trainingLoop, type TrainingEvent } from './loop-node.ts';
 import { openRun, runConfig, runIsThere } from './run/run-folder-node.ts';
@@ -40,6 +43,7 @@ export interface TrainOptions {
 /** Kinds of training by the class that the configuration names. */
 const autoencoder = (context: TraineeContext): Promise<SetUp<unknown>> => autoencoderSetUp(context) as Promise<SetUp<unknown>>;
 const diffusion = (context: TraineeContext): Promise<SetUp<unknown>> => latentDiffusionSetUp(context) as Promise<SetUp<unknown>>;
+const adapter = (context: TraineeContext): Promise<SetUp<unknown>> => adapterSetUp(context) as Promise<SetUp<unknown>>;
 const setUps: Readonly<Record<string, (context: TraineeContext) => Promise<SetUp<unknown>>>> = {
   AutoencoderKL: autoencoder,
   VQModel: autoencoder,
@@ -47,11 +51,14 @@ const setUps: Readonly<Record<string, (context: TraineeContext) => Promise<SetUp
   LatentDiffusion: diffusion,
   LatentInpaintDiffusion: diffusion,
   LatentFinetuneDiffusion: diffusion,
+  Lora: adapter,
+  DreamBooth: adapter,
+  TextualInversion: adapter,
 };
 
 /** The training data with latents in place of pictures: from a cache, which is filled first. */
 async function* cachedLatents(folder: string, pictures: Split, config: TrainingConfig, options: SplitOptions, { latents }: SetUp<unknown>): AsyncGenerator<TrainingEvent, Split, void> {
-  if (!latents) throw configError(`${options.what}: latent_cache is for latent diffusion models; autoencoders are trained on the pictures.`);
+  if (!latents) throw configError(`${options.what}: latent_cache is for latent diffusion models; this is trained on the pictures.`);
   const { train, training } = config;
   const flips = train.flip_p > 0;
   if (flips && train.flip_p !== 0.5) throw configError(`${options.what}: flip_p is ${train.flip_p}; with latent_cache it is 0 or 0.5, because a picture and its mirror image are kept and one of them is drawn.`);
@@ -98,6 +105,9 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
     const pictures = await openSplit(config.train, trainOptions);
     const data = training.latent_cache === undefined ? pictures : yield* cachedLatents(training.latent_cache, pictures, config, trainOptions, setUp);
     closing.push(data.close);
+    if (setUp.prior) yield* setUp.prior.make();
+    const classes = setUp.prior && (await openSplit({ ...config.train, data_root: setUp.prior.data_root, filter: undefined }, { ...trainOptions, what: `the class pictures of ${label}`, seed: mixSeed(training.seed, 11) }));
+    if (classes) closing.push(classes.close);
     const validation = config.validation && (await openSplit(config.validation, { ...splitOptions, what: `data.params.validation of ${label}` }));
     if (validation) closing.push(validation.close);
     const run = await openRun(folder, {
@@ -107,14 +117,14 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
       clock,
       codec,
       checkpoints: { keepBest: training.keep_best },
-      model: { config: stringifyYaml({ model: forInference(config.model) }), ...(setUp.files ? { files: setUp.files } : {}) },
+      model: { ...(setUp.output ?? { config: stringifyYaml({ model: forInference(config.model) }) }), ...(setUp.files ? { files: setUp.files } : {}) },
     });
     yield* trainingLoop({
       trainee: setUp.trainee,
       run,
       settings: loop,
       seed: training.seed,
-      batches: (state) => data.batches(state),
+      batches: (state) => (classes ? withPriorItems(data.batches(state), classes.batches((state as PriorOrderState | undefined)?.prior)) : data.batches(state)),
       ...(validation ? { validation: () => validation.first(training.validation_batches) } : {}),
       problems,
       now: clock,

@@ -6,12 +6,15 @@ import { StableDiffusionError } from '../../errors.ts';
 import { type CliContext, defineCommand } from '../command.ts';
 import { engineOptions, startEngine } from '../engine-options.ts';
 import { exitCodes } from '../exit-codes.ts';
-import { flag, type OptionValues, text, UsageError } from '../options.ts';
+import { flag, integer, type OptionValues, text, UsageError } from '../options.ts';
 import { createTrainingProgress } from '../training-progress.ts';
 
 const options = {
   config: text(['--config', '--base', '-b'], 'FILE', "what to train, on what and how: YAML in LDM's format (default with --resume: that of the run)"),
   run: text(['--run', '--logdir', '-l'], 'DIR', 'the folder of the run (default: runs/ and the name of the configuration)'),
+  model: text(['--model', '--ckpt'], 'FILE', 'recipes: the model to train on, a file or a diffusers folder (model.params.ckpt_path)'),
+  data: text(['--data'], 'DIR', 'pictures with captions, shards or Parquet files (data.params.train.params.data_root)'),
+  steps: integer(['--steps'], 'steps to train (lightning.trainer.max_steps)', { min: 1 }),
   resume: flag(['--resume', '-r'], 'go on with the run in that folder, or start it where there is none'),
   report: flag(['--report'], 'keep a report with curves and samples in report.html'),
   device: engineOptions.device,
@@ -22,22 +25,50 @@ const options = {
 
 type Values = OptionValues<typeof options>;
 
-async function configuration({ config, run, resume }: Values, overrides: readonly string[]): Promise<{ document: unknown; label: string; folder: string }> {
-  if (config === undefined && run === undefined) throw new UsageError('There is nothing to train. Give a configuration with --config FILE.yaml.');
-  if (config === undefined && !resume) throw new UsageError('Give a configuration with --config FILE.yaml, or go on with the run by --resume.');
-  const folder = run ?? join('runs', basename(config as string).replace(/\.ya?ml$/i, ''));
+interface Wanted {
+  readonly document: unknown;
+  readonly label: string;
+  readonly folder: string;
+}
+
+/** Options that are short for settings. */
+function settingsOf({ model, data, steps }: Values): string[] {
+  return [
+    ...(model === undefined ? [] : [`model.params.ckpt_path=${JSON.stringify(model)}`]),
+    ...(data === undefined ? [] : [`data.params.train.params.data_root=${JSON.stringify(data)}`]),
+    ...(steps === undefined ? [] : [`lightning.trainer.max_steps=${steps}`]),
+  ];
+}
+
+async function recipe(name: string): Promise<unknown> {
+  const { recipes } = await import('../../training/recipes.ts');
+  const found = Object.hasOwn(recipes, name) ? recipes[name] : undefined;
+  if (!found) throw new UsageError(`${JSON.stringify(name)} is no recipe (${Object.keys(recipes).join(', ')}) and no setting (key=value).`);
+  return found.document;
+}
+
+/** A configuration of a file, of a recipe, or of the run to go on with; then the settings on the command line. */
+async function configuration(words: readonly string[], values: Values): Promise<Wanted> {
+  const { config, run, resume } = values;
+  const [first] = words;
+  const name = first !== undefined && !first.includes('=') ? first : undefined;
+  const settings = [...settingsOf(values), ...(name === undefined ? words : words.slice(1))];
+  if (name !== undefined && config !== undefined) throw new UsageError(`There are a recipe (${name}) and a configuration (${config}). Give one of them.`);
+  if (name === undefined && config === undefined && !(resume && run !== undefined)) throw new UsageError('There is nothing to train. Give a configuration with --config FILE.yaml, a recipe such as lora, or the folder of a run with --resume --run DIR.');
+  const folder = run ?? join('runs', name ?? basename(config ?? '').replace(/\.ya?ml$/i, ''));
+  const { withOverrides } = await import('../../config/overrides.ts');
+  if (name !== undefined) return { document: withOverrides(await recipe(name), settings), label: name, folder };
   const path = config ?? join(folder, 'config.yaml');
   const { parseYaml } = await import('../../config/yaml.ts');
-  const { withOverrides } = await import('../../config/overrides.ts');
   const { fileError } = await import('../../weights/byte-source-node.ts');
   const content = await readFile(path, 'utf8').catch((cause: unknown) => {
     throw fileError(path, cause);
   });
-  return { document: withOverrides(parseYaml(content, path), overrides), label: path, folder };
+  return { document: withOverrides(parseYaml(content, path), settings), label: path, folder };
 }
 
-async function run(context: CliContext, overrides: readonly string[], values: Values): Promise<number> {
-  const { document, label, folder } = await configuration(values, overrides);
+async function run(context: CliContext, words: readonly string[], values: Values): Promise<number> {
+  const { document, label, folder } = await configuration(words, values);
   const { train } = await import('../../training/train-node.ts');
   const { nodeImageCodec } = await import('../../image/codec-node.ts');
   // A step and a checkpoint of a large model take their time.
@@ -45,6 +76,7 @@ async function run(context: CliContext, overrides: readonly string[], values: Va
   const progress = createTrainingProgress(context, { quiet: values.quiet || values.json });
   await using engine = await startEngine({ ...values, precision: undefined });
   let status: 'finished' | 'stopped' = 'finished';
+  let trained = '';
   const onInterrupt = (): void => progress.note(`Stopping after this step, and saving. Ctrl-C again ends at once, and loses the steps since the last checkpoint.`);
   context.signal.addEventListener('abort', onInterrupt);
   try {
@@ -53,6 +85,7 @@ async function run(context: CliContext, overrides: readonly string[], values: Va
     for await (const event of events) {
       if (values.json) context.out.write(`${JSON.stringify(event)}\n`);
       progress.event(event);
+      if (event.kind === 'model') trained = event.path;
       if (event.kind === 'end') ({ status } = event);
     }
   } catch (error) {
@@ -66,14 +99,14 @@ async function run(context: CliContext, overrides: readonly string[], values: Va
     context.err.write(`Stopped. Go on with: sd train --resume --run ${folder}\n`);
     return exitCodes.interrupted;
   }
-  if (!values.json) context.out.write(`${join(folder, 'model.safetensors')}\n`);
+  if (!values.json) context.out.write(`${trained || folder}\n`);
   return exitCodes.ok;
 }
 
 export const trainCommand = defineCommand({
-  description: "Trains what a configuration in latent-diffusion's YAML describes, with values changed by key=value. Ctrl-C saves and stops; --resume goes on to the same weights.",
-  words: '[key=value...]',
+  description: "Trains what a configuration in latent-diffusion's YAML or a recipe (lora, dreambooth, textual-inversion) describes, with values changed by key=value. Ctrl-C saves and stops; --resume goes on to the same weights.",
+  words: '[recipe-or-key=value...]',
   options,
-  examples: ['sd train --config autoencoder.yaml --report', 'sd train --config autoencoder.yaml data.params.batch_size=4 lightning.trainer.max_steps=2000', 'sd train --resume --run runs/autoencoder'],
+  examples: ['sd train --config autoencoder.yaml --report', 'sd train --config autoencoder.yaml data.params.batch_size=4 lightning.trainer.max_steps=2000', 'sd train lora --model v1-5.safetensors --data pictures/ --run runs/style model.params.unet.rank=16', 'sd train --resume --run runs/autoencoder'],
   run,
 });

@@ -12,6 +12,7 @@ import { compVisWeights } from '../../weights/convert-layout.ts';
 import { aliased, weightView } from '../../weights/view.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
 import type { TrainingBatch } from '../data/batches.ts';
+import type { OrderState } from '../data/sample-order.ts';
 import type { TrainingItem } from '../data/sample.ts';
 import type { TrainStep } from '../train-step.ts';
 import type { Trainee } from '../trainee.ts';
@@ -66,14 +67,17 @@ export function asPriorItem<T extends TrainingItem>(item: T): T {
   return { ...item, metadata: { ...item.metadata, prior: true } };
 }
 
-/** Batches of instance items with as many class items behind them, both without end. The state is that of the instance batches. */
-export async function* withPriorItems(instance: AsyncIterable<TrainingBatch>, classes: AsyncIterable<TrainingBatch>): AsyncGenerator<TrainingBatch, void, void> {
+/** Where both orders stand: that of the instance items, with that of the class items in it. */
+export type PriorOrderState = OrderState & { readonly prior?: OrderState };
+
+/** Batches of instance items with as many class items behind them, both without end. */
+export async function* withPriorItems(instance: AsyncIterable<TrainingBatch>, classes: AsyncIterable<TrainingBatch>): AsyncGenerator<TrainingBatch & { readonly state: PriorOrderState }, void, void> {
   const others = classes[Symbol.asyncIterator]();
   try {
     for await (const batch of instance) {
       const next = await others.next();
       if (next.done) return;
-      yield { ...batch, items: [...batch.items, ...next.value.items.map(asPriorItem)] };
+      yield { ...batch, state: { ...batch.state, prior: next.value.state }, items: [...batch.items, ...next.value.items.map(asPriorItem)] };
     }
   } finally {
     await others.return?.();
