@@ -109,6 +109,8 @@ export async function createApp({ context: given, keys, corsOrigins, webFolder, 
     forceCloseConnections: 'idle',
     return503OnClosing: false,
     exposeHeadRoutes: false,
+    // What fails before there is a route: a path that is malformed or too long.
+    frameworkErrors: (error, request, reply) => void answerProblem(error, request, reply),
   });
   const context: ServerContext = { ...given, log: app.log };
   const authenticate = createAuthenticator(keys);
