@@ -84,7 +84,8 @@ export async function openPage(browser: Browser, url: string, visit: Visit = {},
     for (const [key, value] of Object.entries(given)) if (localStorage.getItem(key) === null) localStorage.setItem(key, JSON.stringify(value));
   }, remembered);
   await page.goto(url);
-  await page.getByRole('button', { name: 'Make', exact: false }).first().waitFor();
+  // A host without the headers is helped by the service worker, and one reload.
+  await page.waitForFunction(() => crossOriginIsolated);
   await page.locator('.dot[data-state=ready]').waitFor();
   return { page, context, problems };
 }

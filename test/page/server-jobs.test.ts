@@ -137,8 +137,10 @@ test('The page with a server', { skip: withoutPage }, async (t) => {
   await t.test('an X/Y grid', async () => {
     const { page } = opened;
     await page.keyboard.press('Escape');
+    await page.getByLabel('Spacing').selectOption('');
     await page.locator('main').focus();
     await page.keyboard.press('3');
+    assert.equal(await page.locator('.grid').isVisible(), true);
     await page.getByLabel('Across', { exact: true }).selectOption('Steps');
     await page.getByRole('textbox', { name: 'Values of across' }).fill('1-3');
     await page.getByLabel('Down', { exact: true }).selectOption('Sampler');
@@ -150,6 +152,13 @@ test('The page with a server', { skip: withoutPage }, async (t) => {
     await page.getByRole('button', { name: 'Open 2, DDIM' }).click();
     assert.match(await page.locator('.viewer .settings-table').textContent() ?? '', /Steps2SamplerDDIM/);
     await page.keyboard.press('Escape');
+    // DDIM takes no sigmas of Karras: that cell says so, and the others are made.
+    await page.getByLabel('Across', { exact: true }).selectOption('Spacing');
+    await page.getByRole('textbox', { name: 'Values of across' }).fill('Uniform, Karras');
+    await page.getByRole('button', { name: 'Make the grid' }).click();
+    await page.getByRole('button', { name: 'Save as one' }).waitFor();
+    assert.equal(await page.locator('.grid-table td img').count(), 3);
+    assert.match(await page.locator('.grid-failure').textContent() ?? '', /DDIM/i);
     await page.getByRole('textbox', { name: 'Values of down' }).fill('Oiler');
     await page.getByRole('button', { name: 'Make the grid' }).click();
     await page.getByText('There is no “Oiler”').waitFor();

@@ -2,10 +2,12 @@
 
 import { webImageCodec } from 'stable-diffusion-ts/image/codec-web.ts';
 import { createImage, type Image } from 'stable-diffusion-ts/image/image.ts';
+import { readImageMetadata } from 'stable-diffusion-ts/image/image-metadata.ts';
 import { connectWorker, type ModelWorker } from 'stable-diffusion-ts/pipelines/worker-client-web.ts';
-import type { ModelFacts, WorkerEvent, WorkerJob } from 'stable-diffusion-ts/pipelines/worker-protocol-web.ts';
+import type { ModelFacts, WorkerEvent, WorkerImage, WorkerJob } from 'stable-diffusion-ts/pipelines/worker-protocol-web.ts';
 import { samplerLabels, scheduleLabels } from '../settings/settings.ts';
 import { EventQueue } from './event-queue.ts';
+import { keepUnmasked } from './keep-unmasked.ts';
 import { storedModel, storeModel } from './model-store.ts';
 import type { EngineFacts, FinishedPicture, JobEvent, ModelChoice, PictureEngine, PictureJob } from './picture-engine.ts';
 
@@ -51,7 +53,7 @@ function bitmapOf({ width, height, data }: Image<3>): Promise<ImageBitmap> {
 const decode = async (file: Blob): Promise<Image> => webImageCodec.decode(new Uint8Array(await file.arrayBuffer()));
 
 /** The picture at the size of the job, cut to its proportions, as a server's "crop and resize" does it. */
-async function fitted(file: Blob, width: number, height: number): Promise<Image> {
+async function fitted(file: Blob, width: number, height: number): Promise<Image<3>> {
   const bitmap = await createImageBitmap(file);
   const scale = Math.max(width / bitmap.width, height / bitmap.height);
   const canvas = new OffscreenCanvas(width, height);
@@ -69,27 +71,45 @@ async function fitted(file: Blob, width: number, height: number): Promise<Image>
   return createImage(width, height, 3, rgb);
 }
 
-async function workerJob({ task, settings, image, mask }: PictureJob): Promise<WorkerJob> {
+/** A job for the worker, and what becomes of its pictures afterwards. */
+interface Prepared {
+  readonly job: WorkerJob;
+  readonly finish: (made: WorkerImage) => Promise<Blob>;
+}
+
+const asPng = async ({ png }: WorkerImage): Promise<Blob> => new Blob([png], { type: 'image/png' });
+
+/** What was not masked stays as it was; the settings in the file too. */
+function laidOver(given: Image<3>, mask: Image): Prepared['finish'] {
+  return async ({ image, png }) => {
+    const { parameters, record } = readImageMetadata(png);
+    const file = await webImageCodec.encode(keepUnmasked(image, given, mask), { format: 'png', metadata: { ...(parameters === undefined ? {} : { parameters }), record } });
+    return new Blob([new Uint8Array(file)], { type: 'image/png' });
+  };
+}
+
+async function prepared({ task, settings, image, mask }: PictureJob): Promise<Prepared> {
   const { width, height, strength, schedule, ...same } = settings;
   // A seed for each picture, so that each can be made again alone.
   const seeds = Array.from({ length: settings.batchSize }, (_, i) => settings.seed + i);
   const options = { ...same, seeds, ...(schedule ? { schedule } : {}), noise: 'a1111-cpu' as const };
-  if (task === 'txt2img' || !image) return { pipeline: 'txt2img', options: { ...options, width, height } };
+  if (task === 'txt2img' || !image) return { job: { pipeline: 'txt2img', options: { ...options, width, height } }, finish: asPng };
   const picture = await fitted(image, width, height);
-  if (task === 'img2img' || !mask) return { pipeline: 'img2img', options: { ...options, image: picture, strength } };
-  return { pipeline: 'inpaint', options: { ...options, image: picture, mask: await decode(mask), strength } };
+  if (task === 'img2img' || !mask) return { job: { pipeline: 'img2img', options: { ...options, image: picture, strength } }, finish: asPng };
+  const painted = await decode(mask);
+  return { job: { pipeline: 'inpaint', options: { ...options, image: picture, mask: painted, strength } }, finish: laidOver(picture, painted) };
 }
 
 const stages = { text: 'Reading the prompt', image: 'Looking at the picture', sampling: 'Starting', decoding: 'Developing', checking: 'Checking' } as const;
 
-async function jobEvents(event: WorkerEvent, batchSize: number): Promise<readonly JobEvent[]> {
+async function jobEvents(event: WorkerEvent, batchSize: number, finish: Prepared['finish']): Promise<readonly JobEvent[]> {
   if (event.kind === 'stage') return [{ kind: 'status', text: stages[event.stage] }];
   if (event.kind === 'step') {
     const previews = await Promise.all((event.preview ?? []).map(async (image, index) => ({ kind: 'preview' as const, index, bitmap: await bitmapOf(image) })));
     return [{ kind: 'step', done: event.step * batchSize, total: event.steps * batchSize }, ...previews];
   }
   if (event.kind !== 'images') return [];
-  const pictures = event.images.map(({ png, record, flagged }): FinishedPicture => ({ file: new Blob([png], { type: 'image/png' }), seed: record.seed, ...(flagged === undefined ? {} : { flagged }) }));
+  const pictures = await Promise.all(event.images.map(async (made): Promise<FinishedPicture> => ({ file: await finish(made), seed: made.record.seed, ...(made.flagged === undefined ? {} : { flagged: made.flagged }) })));
   return [{ kind: 'pictures', pictures }];
 }
 
@@ -199,7 +219,8 @@ export class BrowserEngine implements PictureEngine {
     const { worker } = await this.#open(model, say, signal);
     const hush = worker.onProgress(({ share }) => say('Reading the weights', share));
     try {
-      for await (const event of worker.generate(await workerJob(job), { signal, previews: job.previews })) for (const told of await jobEvents(event, job.settings.batchSize)) tell(told);
+      const { job: asked, finish } = await prepared(job);
+      for await (const event of worker.generate(asked, { signal, previews: job.previews })) for (const told of await jobEvents(event, job.settings.batchSize, finish)) tell(told);
     } catch (error) {
       // A worker that has failed inside ONNX Runtime may not be of use again.
       if (error instanceof Error && 'code' in error && error.code === 'engine-failed') this.#unload();

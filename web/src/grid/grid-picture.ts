@@ -7,7 +7,7 @@ const mostCell = 512;
 
 /** PNG. */
 export async function gridPicture({ columns, rows, cells, columnLabel, rowLabel }: Grid): Promise<Blob> {
-  const bitmaps = await Promise.all(cells.map((cell) => (cell ? createImageBitmap(cell.file) : undefined)));
+  const bitmaps = await Promise.all(cells.map((cell) => (typeof cell === 'object' ? createImageBitmap(cell.file) : undefined)));
   const width = Math.min(mostCell, Math.max(...bitmaps.map((bitmap) => bitmap?.width ?? 1)));
   const largest = bitmaps.find((bitmap) => bitmap !== undefined);
   const height = Math.round(largest ? (width * largest.height) / largest.width : width);

@@ -1,6 +1,6 @@
 /** A grid of pictures that differ in one or two settings, made cell by cell. */
 
-import { anySeed } from '../settings/settings.ts';
+import { anySeed, type Settings } from '../settings/settings.ts';
 import type { Picture } from '../history/picture-database.ts';
 import { studio } from '../studio.ts';
 import { type AxisName, type AxisValue, axes, axisValues } from './axes.ts';
@@ -16,11 +16,20 @@ export interface Grid {
   readonly columnLabel: string;
   readonly rowLabel: string;
   readonly prompt: string;
-  /** Row by row. */
-  readonly cells: readonly (Picture | undefined)[];
+  /** Row by row: a picture, why there is none, or nothing yet. */
+  readonly cells: readonly (Picture | string | undefined)[];
   /** Width to height. */
   readonly ratio: number;
   readonly running: boolean;
+}
+
+/** A picture, or why it could not be made (a sampler may refuse a spacing); undefined where it was stopped. */
+async function makeCell(change: Partial<Settings>, model: string | undefined): Promise<Picture | string | undefined> {
+  try {
+    return (await studio.runJob(studio.job(change), model))?.[0];
+  } catch (error) {
+    return (error as Error).message;
+  }
 }
 
 /** Makes a grid of the settings of the form; what is made goes into the history too. One seed for all, unless the seed is what varies. */
@@ -43,9 +52,9 @@ export async function makeGrid(x: AxisChoice, y: AxisChoice): Promise<void> {
     try {
       for (const [row, { change: down, model: rowModel }] of rows.entries()) {
         for (const [column, { change: across, model: columnModel }] of columns.entries()) {
-          const made = await studio.runJob(studio.job({ seed, ...down, ...across, batchSize: 1 }), rowModel ?? columnModel);
-          if (!made) return;
-          grid = { ...grid, cells: grid.cells.with(row * columns.length + column, made[0]) };
+          const cell = await makeCell({ seed, ...down, ...across, batchSize: 1 }, rowModel ?? columnModel);
+          if (cell === undefined) return;
+          grid = { ...grid, cells: grid.cells.with(row * columns.length + column, cell) };
           studio.set({ grid });
         }
       }

@@ -27,6 +27,25 @@ function AxisFields({ label, axis, onChange }: { readonly label: string; readonl
   );
 }
 
+interface CellProps {
+  readonly cell: Grid['cells'][number];
+  readonly name: string;
+  readonly ratio: number;
+  readonly preview: ImageBitmap | undefined;
+  readonly active: boolean;
+  readonly onOpen: (id: string) => void;
+}
+
+function Cell({ cell, name, ratio, preview, active, onOpen }: CellProps) {
+  if (cell === undefined) return <Preview bitmap={preview} active={active} width={ratio} height={1} />;
+  if (typeof cell === 'string') return <p className="grid-failure" title={cell} style={{ aspectRatio: String(ratio) }}>{cell}</p>;
+  return (
+    <button type="button" aria-label={`Open ${name}`} onClick={() => onOpen(cell.id)}>
+      <img src={urlOf(cell.file)} alt="" style={{ aspectRatio: String(ratio) }} />
+    </button>
+  );
+}
+
 function GridTable({ grid, onOpen }: { readonly grid: Grid; readonly onOpen: (id: string) => void }) {
   const { run } = useStudio();
   const { columns, rows, cells, ratio, running } = grid;
@@ -47,14 +66,9 @@ function GridTable({ grid, onOpen }: { readonly grid: Grid; readonly onOpen: (id
               <th scope="row">{label && <><small>{grid.rowLabel}</small> {label}</>}</th>
               {columns.map((column, i) => {
                 const at = row * columns.length + i;
-                const picture = cells[at];
                 return (
                   <td key={column.label}>
-                    {picture ? (
-                      <button type="button" aria-label={`Open ${[column.label, label].filter(Boolean).join(', ')}`} onClick={() => onOpen(picture.id)}>
-                        <img src={urlOf(picture.file)} alt="" style={{ aspectRatio: String(ratio) }} />
-                      </button>
-                    ) : <Preview bitmap={at === next ? run?.previews[0] : undefined} active={at === next} width={ratio} height={1} />}
+                    <Cell cell={cells[at]} name={[column.label, label].filter(Boolean).join(', ')} ratio={ratio} preview={at === next ? run?.previews[0] : undefined} active={at === next} onOpen={onOpen} />
                   </td>
                 );
               })}
@@ -71,7 +85,7 @@ export function GridView() {
   const [x, setX] = useState<AxisChoice>({ name: 'guidanceScale', text: '1, 3, 6, 9' });
   const [y, setY] = useState<AxisChoice>({ name: 'seed', text: '1-2' });
   const [opened, setOpened] = useState<string>();
-  const made = grid?.cells.flatMap((cell) => cell ?? []) ?? [];
+  const made = grid?.cells.filter((cell) => typeof cell === 'object') ?? [];
   return (
     <div className="grid">
       <h1>Grid</h1>
