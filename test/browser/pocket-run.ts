@@ -1,8 +1,14 @@
-/** The picture that Node and browsers both make, to be compared. */
+/** The pictures that Node and browsers both make, to be compared. */
 
 import type { TextToImageOptions } from '../../src/core.ts';
 
-export const pocketRun = { prompt: 'red apple', steps: 4, guidanceScale: 5, seed: 42, sampler: 'ddim' } as const satisfies TextToImageOptions;
+const picture = { prompt: 'red apple', guidanceScale: 5, seed: 42, sampler: 'ddim' } as const;
 
-/** Shorter, for a GPU driver in software. */
-export const shortRun = { ...pocketRun, steps: 2 } as const satisfies TextToImageOptions;
+/** At the model's own size. */
+export const pocketRun = { ...picture, steps: 4 } as const satisfies TextToImageOptions;
+
+/** Less work, for what is the same at every size. */
+export const smallRun = { ...picture, steps: 2, width: 64, height: 64 } as const satisfies TextToImageOptions;
+
+/** The least that has every network in it, for a GPU driver in software. */
+export const leastRun = { ...picture, steps: 2, width: 32, height: 32 } as const satisfies TextToImageOptions;

@@ -11,30 +11,31 @@ import { recordSchema } from '../../src/pipelines/record.ts';
 import { textToImage, type TextToImageOptions } from '../../src/pipelines/text-to-image.ts';
 import { type PageResult, runInPage, withoutBrowser } from '../engine/browser.ts';
 import { recordParity } from '../parity.ts';
-import { pocketRun, shortRun } from './pocket-run.ts';
+import { leastRun, pocketRun, smallRun } from './pocket-run.ts';
 
 interface Picture {
   readonly latents: readonly number[];
   readonly pixels: readonly number[];
-  readonly seconds: number;
 }
 
 interface WorkerPicture extends Picture {
   readonly facts: Readonly<Record<string, unknown>>;
+  readonly events: number;
   readonly ticks: number;
   readonly png: readonly number[];
   readonly steps: number;
   readonly previews: number;
   readonly lastShare: number;
+  readonly cancelled: { readonly steps: number };
 }
 
 const files = { '/pocket.safetensors': pocketModel, '/pocket.yaml': join(pocketModel, '../pocket.yaml') };
-const options = { files, scripts: { '/worker.js': 'test/browser/worker.ts' }, timeoutMs: 300_000 };
+const options = { files, scripts: { '/worker.js': 'test/browser/worker.ts' } };
 
-async function inNode(run: TextToImageOptions): Promise<Pick<Picture, 'latents' | 'pixels'>> {
-  await using engine = createNodeEngine({ threads: 2 });
-  await using model = await loadModel(pocketModel, { engine });
-  for await (const event of textToImage(model, run)) {
+const model = loadModel(pocketModel, { engine: createNodeEngine({ threads: 2 }) });
+
+async function inNode(run: TextToImageOptions): Promise<Picture> {
+  for await (const event of textToImage(await model, run)) {
     if (event.kind === 'result') return { latents: [...event.latents.data], pixels: [...(event.images[0]?.image.data ?? [])] };
   }
   return { latents: [], pixels: [] };
@@ -44,9 +45,9 @@ const largest = (a: readonly number[], b: readonly number[]): number => a.reduce
 
 async function compare(where: string, run: TextToImageOptions, got: Picture, tolerance: number): Promise<void> {
   const node = await inNode(run);
-  assert.equal(got.latents.length, 4 * 16 * 16);
+  assert.equal(got.latents.length, node.latents.length);
   assert.equal(got.pixels.length, node.pixels.length);
-  const row = { part: 'browser', case: `pocket model, ${run.steps} steps, ${where}`, reference: "this program in Node (ONNX Runtime's CPU provider)" };
+  const row = { part: 'browser', case: `pocket model, ${run.width ?? 128} x ${run.height ?? 128}, ${run.steps} steps, ${where}`, reference: "this program in Node (ONNX Runtime's CPU provider)" };
   recordParity({ ...row, output: 'latents', error: largest(got.latents, node.latents), tolerance });
   recordParity({ ...row, output: 'PNG: levels', error: largest(got.pixels, node.pixels), tolerance: 1 });
 }
@@ -60,7 +61,7 @@ function value<T>(results: readonly PageResult[], name: string): T {
 test('WASM: the pocket model makes the same picture as in Node', { skip: withoutBrowser }, async (t) => {
   const results = await runInPage('test/browser/pocket-page.ts', options);
 
-  await t.test("on the page's thread, read by range from a URL, with its YAML", () => compare('WASM', pocketRun, value<Picture>(results, 'onPage'), 1e-4));
+  await t.test("on the page's thread, read by range from a URL, with its YAML", () => compare('WASM', smallRun, value<Picture>(results, 'onPage'), 1e-4));
 
   await t.test('in a worker, from a Blob, with the page free meanwhile', async () => {
     const got = value<WorkerPicture>(results, 'inWorker');
@@ -68,7 +69,8 @@ test('WASM: the pocket model makes the same picture as in Node', { skip: without
     assert.equal(got.steps, pocketRun.steps);
     assert.ok(got.previews >= 1, 'no preview');
     assert.equal(got.lastShare, 1);
-    assert.ok(got.ticks > (got.seconds * 1000) / 20 / 8, `${got.ticks} ticks of 20 ms in ${got.seconds} s`);
+    // A page that computed itself would come to its clock once an event, when the pipeline lets others run.
+    assert.ok(got.ticks > 2 * got.events, `${got.ticks} ticks of the page's clock, ${got.events} events`);
     const { kind, nativeSize, sizeUnit, takesPrompt, provider } = got.facts;
     assert.deepEqual({ kind, nativeSize, sizeUnit, takesPrompt, provider }, { kind: 'txt2img', nativeSize: 128, sizeUnit: 32, takesPrompt: true, provider: 'wasm' });
     const png = Uint8Array.from(got.png);
@@ -77,8 +79,8 @@ test('WASM: the pocket model makes the same picture as in Node', { skip: without
   });
 
   await t.test('is cancelled between steps, works afterwards, and refuses what is not there', () => {
-    const { steps, ...rest } = value<{ readonly steps: number }>(results, 'cancelled');
-    assert.ok(steps >= 2 && steps <= 4, `${steps} of 500 steps`);
+    const { steps, ...rest } = value<WorkerPicture>(results, 'inWorker').cancelled;
+    assert.ok(steps >= 2, `${steps} of 500 steps`);
     assert.deepEqual(rest, { code: 'aborted', again: 1, refused: 'file-not-found' });
   });
 });
@@ -87,5 +89,5 @@ test('WebGPU (software driver): the pocket model makes the same picture as in No
   const results = await runInPage('test/browser/pocket-page.ts', { ...options, query: '?provider=webgpu', webgpu: true });
   const [only] = results;
   if (only?.code === 'engine-unavailable') return t.skip(`Chromium offers no WebGPU adapter here: ${only.error}`);
-  await compare('WebGPU (SwiftShader)', shortRun, value<Picture>(results, 'onPage'), 1e-3);
+  await compare('WebGPU (SwiftShader)', leastRun, value<Picture>(results, 'onPage'), 1e-3);
 });
