@@ -1,6 +1,7 @@
 /** `sd serve` and `sd worker`: the parts put together, started and stopped. */
 
 import { randomInt } from 'node:crypto';
+import { access, constants, mkdir } from 'node:fs/promises';
 import { isIPv4 } from 'node:net';
 import { join } from 'node:path';
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
@@ -91,6 +92,16 @@ export function createLogger(level = 'info'): FastifyBaseLogger {
   return pino({ level, redact: ['req.headers.authorization', 'req.headers["x-api-key"]'] }, pino.destination(2));
 }
 
+/** Throws `file-access`. */
+async function makeFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await access(folder, constants.W_OK);
+  } catch (cause) {
+    throw new StableDiffusionError('file-access', `Jobs and pictures cannot be kept in ${folder}: it cannot be made or written. Give another folder with --data.`, { cause });
+  }
+}
+
 async function openParts(options: WorkOptions): Promise<Parts> {
   const limits: Limits = { ...defaultLimits, ...options.limits };
   const policy: ServerPolicy = { safety: true, watermark: true, fetchUrls: false, ...options.policy };
@@ -170,6 +181,7 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
     throw new StableDiffusionError('invalid-argument', `The server would answer everybody who reaches ${host}. Give it API keys with --api-key, or leave it at 127.0.0.1.`);
   }
   if (!work && options.redis === undefined) throw new StableDiffusionError('invalid-argument', 'A server that makes no pictures itself needs --redis, for workers to take its jobs.');
+  await makeFolder(options.dataFolder);
   const parts = await openParts(options);
   const { queue, catalog, log } = parts;
   let stopping = false;

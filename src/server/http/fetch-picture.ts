@@ -73,8 +73,12 @@ function get(url: URL, options: FetchPictureOptions, signal: AbortSignal): Promi
       let size = 0;
       response.on('data', (chunk: Buffer) => {
         size += chunk.length;
-        if (size > maxBytes) request.destroy(new StableDiffusionError('too-large', `The picture at this URL has more than the ${maxBytes} bytes allowed.`));
-        chunks.push(chunk);
+        if (size <= maxBytes) {
+          chunks.push(chunk);
+          return;
+        }
+        reject(new StableDiffusionError('too-large', `The picture at this URL has more than the ${maxBytes} bytes allowed.`));
+        request.destroy();
       });
       response.on('end', () => settle({ status: response.statusCode ?? 0, location: response.headers.location, bytes: new Uint8Array(Buffer.concat(chunks)) }));
       response.on('error', reject);
