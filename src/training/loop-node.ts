@@ -12,6 +12,7 @@ import type { Problems } from './data/problems.ts';
 import { mixSeed, type OrderState } from './data/sample-order.ts';
 import { type ProgressState, progressLine, progressMeter } from './run/progress.ts';
 import type { Run } from './run/run-folder-node.ts';
+import type { TensorProvider } from '../weights/safetensors-write.ts';
 import type { Trainee } from './trainee.ts';
 import type { LoopSettings } from './training-config.ts';
 
@@ -165,6 +166,7 @@ async function* steps<Batch>(options: LoopOptions<Batch>, start: { readonly step
     const whole: LoopState = { seed: options.seed, order: order ?? null, trainee: state };
     const path = await run.checkpoints.save({
       ...content,
+      provide: finite(content.provide, step, saved),
       step,
       state: whole,
       metadata: { ...options.metadata, ...content.metadata },
@@ -211,6 +213,17 @@ async function* steps<Batch>(options: LoopOptions<Batch>, start: { readonly step
   if (step > saved) yield* save();
   if (step < maxSteps && !signal?.aborted) throw new StableDiffusionError('invalid-argument', `The data ended after ${step} of ${maxSteps} steps.`);
   yield { kind: 'end', step, status: step >= maxSteps ? 'finished' : 'stopped' };
+}
+
+/** Weights that are not finite never take the place of those of the checkpoint before. */
+function finite(provide: TensorProvider, step: number, saved: number): TensorProvider {
+  return async (entry) => {
+    const tensor = await provide(entry);
+    if (tensor.dtype === 'float32' && !(tensor.data as Float32Array).every(Number.isFinite)) {
+      throw new StableDiffusionError('not-finite', `${entry.name} is not finite after step ${step}; the checkpoint of step ${saved} stays. Lower the learning rate, clip gradients, or look at the data.`);
+    }
+    return tensor;
+  };
 }
 
 /** Means over the validation batches, which have the same draws each time. */

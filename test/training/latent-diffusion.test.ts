@@ -9,7 +9,7 @@ import { loadModel } from '../../src/pipelines/load-model-node.ts';
 import { textToImage } from '../../src/pipelines/text-to-image.ts';
 import { openSafetensors } from '../../src/weights/safetensors.ts';
 import { openFile } from '../../src/weights/byte-source-node.ts';
-import { autoencoderYaml, ddconfig, eventsOf, stoppedAfter, trainingRuns } from './training-runs.ts';
+import { autoencoderYaml, ddconfig, diffusionYaml, eventsOf, stoppedAfter, trainingRuns } from './training-runs.ts';
 
 const engine = createNodeEngine({ threads: 1 });
 const runs = await trainingRuns(engine);
@@ -21,40 +21,7 @@ before(async () => {
   await eventsOf(runs.options(autoencoderYaml(runs.pictures), 'autoencoder', ['lightning.trainer.max_steps=1', 'lightning.callbacks.image_logger.params.batch_frequency=0']));
 });
 
-const yaml = `
-model:
-  base_learning_rate: 1.0e-3
-  target: ldm.models.diffusion.ddpm.LatentDiffusion
-  params:
-    linear_start: 0.00085
-    linear_end: 0.012
-    timesteps: 100
-    image_size: 8
-    channels: 2
-    cond_stage_key: txt
-    cond_stage_trainable: true
-    conditioning_key: crossattn
-    scale_by_std: true
-    use_ema: true
-    ucg_training: { txt: { p: 0.5, val: "" } }
-    scheduler_config: { target: ldm.lr_scheduler.LambdaLinearScheduler, params: { warm_up_steps: [2], cycle_lengths: [100], f_start: [0.1], f_max: [1.0], f_min: [0.1] } }
-    unet_config:
-      target: ldm.modules.diffusionmodules.openaimodel.UNetModel
-      params: { image_size: 8, in_channels: 2, out_channels: 2, model_channels: 32, num_res_blocks: 1, attention_resolutions: [2], channel_mult: [1, 1], num_heads: 2, use_spatial_transformer: true, transformer_depth: 1, context_dim: 16, use_checkpoint: false, legacy: false }
-    first_stage_config:
-      target: ldm.models.autoencoder.AutoencoderKL
-      params: { ckpt_path: ${join(runs.folder, 'autoencoder', 'checkpoints', 'last.safetensors')}, embed_dim: 2, ddconfig: ${ddconfig}, lossconfig: { target: torch.nn.Identity } }
-    cond_stage_config:
-      target: ldm.modules.encoders.modules.FrozenCLIPEmbedder
-      params: { hidden_size: 16, num_hidden_layers: 1, num_attention_heads: 2, intermediate_size: 32, vocab_size: 1024, max_position_embeddings: 77, max_length: 12 }
-data:
-  params: { batch_size: 2, train: { params: { data_root: ${runs.pictures}, size: 16, flip_p: 0.5 } } }
-lightning:
-  modelcheckpoint: { params: { every_n_train_steps: 2 } }
-  callbacks: { image_logger: { params: { batch_frequency: 0 } } }
-  trainer: { max_steps: 4, accumulate_grad_batches: 2, gradient_clip_val: 1.0 }
-training: { scale_lr: false, ema_decay: 0.9, log_every: 1, keep_best: 1, sample_prompts: [a red square, a blue square], sample_steps: 2, noise_offset: 0.1, input_perturbation: 0.1, min_snr_gamma: 5 }
-`;
+const yaml = diffusionYaml(runs.pictures, join(runs.folder, 'autoencoder', 'checkpoints', 'last.safetensors'));
 
 const lossesOf = (run: string): number[] => runs.metrics(run).flatMap((row) => row['train/loss'] ?? []);
 
@@ -116,4 +83,30 @@ test('classes, with samples of them, in x0; no condition, in v', async () => {
     assert.deepEqual(readdirSync(join(runs.folder, run, 'samples')), ['step-00000004.png']);
     assert.ok(lossesOf(run).every((loss) => loss > 0 && loss < 100));
   }
+});
+
+test('inpainting: further channels on a model of text; super-resolution over VQ', async () => {
+  const grid = 'lightning.callbacks.image_logger.params.batch_frequency=4';
+  const from = join(runs.folder, 'whole', 'checkpoints', 'last.safetensors');
+  const inpainting = ['model.target=ldm.models.diffusion.ddpm.LatentInpaintDiffusion', 'model.params.conditioning_key=hybrid', 'model.params.unet_config.params.in_channels=5', `training.init=${from}`];
+  await eventsOf(runs.options(yaml, 'inpainting', [...inpainting, grid]));
+  await stoppedAfter(2, runs.options(yaml, 'inpainting-parts', [...inpainting, grid]));
+  await eventsOf(runs.options(yaml, 'inpainting-parts', [...inpainting, grid]));
+  assert.ok(runs.file('inpainting-parts', 'model.safetensors').equals(runs.file('inpainting', 'model.safetensors')));
+  assert.deepEqual(readdirSync(join(runs.folder, 'inpainting', 'samples')), ['step-00000004.png']);
+  await using model = await loadModel(join(runs.folder, 'inpainting', 'model.safetensors'), { engine });
+  assert.equal(model.checkpoint.kind, 'inpaint');
+
+  const vq = `{target: ldm.models.autoencoder.VQModelInterface, params: {embed_dim: 2, n_embed: 16, ddconfig: ${ddconfig.replace('double_z: true', 'double_z: false')}, ckpt_path: ${join(runs.folder, 'vq', 'model.safetensors')}}}`;
+  await eventsOf(runs.options(autoencoderYaml(runs.pictures), 'vq', [
+    'model.target=ldm.models.autoencoder.VQModel', 'model.params.n_embed=16', 'model.params.lossconfig={target: taming.modules.losses.vqperceptual.VQLPIPSWithDiscriminator, params: {disc_start: 1, disc_num_layers: 1, perceptual_weight: 0}}',
+    'model.params.ddconfig.double_z=false', 'lightning.trainer.max_steps=2', 'model.params.use_ema=false',
+  ]));
+  assert.ok(runs.metrics('vq').some((row) => (row['train/disc_loss'] ?? 0) > 0));
+  await eventsOf(runs.options(yaml, 'larger', [
+    grid, 'model.params.unet_config.params.in_channels=5', 'model.params.conditioning_key=concat', 'model.params.cond_stage_config={target: torch.nn.Identity}', 'model.params.cond_stage_key=LR_image', 'model.params.cond_stage_trainable=false', 'model.params.ucg_training={}',
+    'model.params.unet_config.params.use_spatial_transformer=false', 'model.params.unet_config.params.context_dim=null', `model.params.first_stage_config=${vq}`, 'data.params.train.params.downscale_f=2', 'data.params.train.params.degradation=bsrgan_light',
+  ]));
+  assert.deepEqual(readdirSync(join(runs.folder, 'larger', 'samples')), ['step-00000004.png']);
+  await assert.rejects(eventsOf(runs.options(yaml, 'wrong', ['model.params.unet_config.params.in_channels=9'])), { code: 'config-invalid' });
 });

@@ -37,11 +37,14 @@ export interface Problems {
   summary(): string;
 }
 
-/** `listener` gets every problem as it happens; `keep` names are kept of each kind. */
+/** `listener` gets every problem as it happens, each once however many epochs meet it; `keep` names are kept of each kind. */
 export function createProblems(listener?: (problem: Problem) => void, keep = 10): Problems {
   const found = new Map<ProblemKind, { count: number; names: string[] }>();
+  const known = new Set<string>();
   return {
     report(kind, name, message) {
+      if (known.has(`${kind} ${name}`)) return;
+      known.add(`${kind} ${name}`);
       const entry = found.get(kind) ?? { count: 0, names: [] };
       found.set(kind, entry);
       entry.count++;
