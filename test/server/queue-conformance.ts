@@ -131,7 +131,7 @@ export function testQueue({ name, open, skip = false }: QueueUnderTest): void {
     const taken = await queue.take({ pictures: 8, signal: AbortSignal.timeout(5000) });
     assert.deepEqual(taken.map(({ id }) => id), same.map(({ id }) => id));
     const rest = await queue.take({ pictures: 8, signal: AbortSignal.timeout(5000) });
-    assert.deepEqual(rest.map(({ id }) => id), [other.id]);
+    assert.deepEqual(rest.map(({ id, attempt }) => [id, attempt]), [[other.id, 1]]);
   });
 
   check('no more pictures are taken together than asked for', async (queue) => {
@@ -194,7 +194,9 @@ export function testQueue({ name, open, skip = false }: QueueUnderTest): void {
     const { id } = await queue.add(newJob(), admission);
     await queue.add(newJob({}, { steps: 7 }), admission);
     await queue.release(await takeOne(queue));
-    assert.equal((await takeOne(queue)).id, id);
+    const again = await takeOne(queue);
+    assert.equal(again.id, id);
+    assert.equal(again.attempt, 1, 'it had not been begun');
   });
 
   check('a waiting job can be cancelled', async (queue) => {
@@ -239,6 +241,19 @@ export function testQueue({ name, open, skip = false }: QueueUnderTest): void {
     assert.deepEqual((await queue.list({ owner: 'alice', limit: 2, before: ids[0] })).map(({ id }) => id), ids.slice(1, 3));
     await queue.complete(await takeOne(queue), result);
     assert.deepEqual((await queue.list({ owner: 'alice', state: 'done', limit: 10 })).map(({ id }) => id), [ids[3]]);
+  });
+
+  check('a long list is read in parts, none of which lacks a job', async (queue) => {
+    const ids = (await Promise.all(Array.from({ length: 25 }, () => queue.add(newJob(), admission)))).map(({ id }) => id);
+    const seen: string[] = [];
+    for (let before: string | undefined; ; before = seen.at(-1)) {
+      const part = await queue.list({ owner: 'alice', limit: 4, before });
+      seen.push(...part.map(({ id }) => id));
+      if (part.length < 4) break;
+    }
+    assert.equal(seen.length, 25);
+    assert.deepEqual(new Set(seen), new Set(ids));
+    assert.deepEqual(await queue.list({ owner: 'alice', limit: 4, before: 'nobody' }), []);
   });
 
   check('listeners hear of every change, and of steps', async (queue) => {

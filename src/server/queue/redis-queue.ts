@@ -47,6 +47,11 @@ local time = tonumber(redis.call('GET', KEYS[1]) or '0')
 if tonumber(ARGV[1]) > time then redis.call('SET', KEYS[1], ARGV[1]) end
 return 0`;
 
+/** A job that is put back was not begun: BullMQ counts beginnings in the field `ats`. KEYS: the job. */
+const notBegunScript = `
+if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HINCRBY', KEYS[1], 'ats', -1) end
+return 0`;
+
 type Message = { readonly event: JobEvent } | { readonly control: JobControl; readonly id: string } | { readonly wake: true };
 
 interface StoredJob extends NewJob {
@@ -189,6 +194,11 @@ export async function openRedisQueue(options: RedisQueueOptions): Promise<JobQue
     throw new StableDiffusionError('busy', `${message} Try again later.`, { details: { scope: refused === 1 ? 'queue' : 'caller' } });
   };
 
+  const putBack = async (bull: Bull, token: string): Promise<void> => {
+    await redis.eval(notBegunScript, '1', bullKey(String(bull.id)));
+    await bull.moveToWait(token);
+    tell({ wake: true });
+  };
   const next = async (): Promise<{ bull: Bull; token: string } | undefined> => {
     const token = randomUUID();
     const bull = (await worker.getNextJob(token, { block: false })) as Bull | undefined;
@@ -210,8 +220,7 @@ export async function openRedisQueue(options: RedisQueueOptions): Promise<JobQue
       if (!other) break;
       const size = other.bull.data.request.prompts.length;
       if (batchKey(other.bull.data) !== wanted || size > room) {
-        await other.bull.moveToWait(other.token);
-        tell({ wake: true });
+        await putBack(other.bull, other.token);
         break;
       }
       room -= size;
@@ -245,7 +254,8 @@ export async function openRedisQueue(options: RedisQueueOptions): Promise<JobQue
       const tag = await admit(job, queueLength, queuePerCaller);
       const priority = priorities.indexOf(job.priority) * tagsPerPriority + Math.min(tag, tagsPerPriority - 1) + 1;
       const bull = await queue.add('job', { ...job, tag }, { jobId: job.id, priority });
-      await redis.multi().zadd(key('owner', job.owner), bull.timestamp, job.id).expire(key('owner', job.owner), keepSeconds).exec();
+      const listKey = key('owner', job.owner);
+      await redis.multi().zadd(listKey, bull.timestamp, job.id).zremrangebyscore(listKey, '-inf', bull.timestamp - 2000 * keepSeconds).expire(listKey, 2 * keepSeconds).exec();
       tell({ wake: true });
       return jobOf(bull as Bull, 'queued');
     },
@@ -253,10 +263,11 @@ export async function openRedisQueue(options: RedisQueueOptions): Promise<JobQue
       return (await find(id))?.job;
     },
     async list({ owner, state, before, limit }) {
-      const start = before === undefined ? '+inf' : `(${(await redis.zscore(key('owner', owner), before)) ?? '0'}`;
       const jobs: Job[] = [];
-      for (let offset = 0; jobs.length < limit; offset += 100) {
-        const ids = await redis.zrevrangebyscore(key('owner', owner), start, '-inf', 'LIMIT', offset, 100);
+      const rank = before === undefined ? -1 : await redis.zrevrank(key('owner', owner), before);
+      if (rank === null) return []; // nothing comes after a job that is not there
+      for (let offset = rank + 1; jobs.length < limit; offset += 100) {
+        const ids = await redis.zrevrange(key('owner', owner), offset, offset + 99);
         const found = await Promise.all(ids.map(find));
         for (const entry of found) if (entry && (!state || entry.job.state === state) && jobs.length < limit) jobs.push(entry.job);
         if (ids.length < 100) break;
@@ -318,8 +329,7 @@ export async function openRedisQueue(options: RedisQueueOptions): Promise<JobQue
       return true;
     },
     async release(job) {
-      await settle(job, (bull, token) => bull.moveToWait(token));
-      tell({ wake: true });
+      await settle(job, putBack);
     },
     send(id, control) {
       tell({ control, id });
