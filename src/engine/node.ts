@@ -11,6 +11,7 @@ import type { WeightSource } from '../weights/weight-source.ts';
 import { fusedAttentionWorks, hasAttention } from './attention-check.ts';
 import type { BoundOptions, BoundRun, CompileOptions, Engine, EngineState, Program, RunOptions, Tensors } from './engine.ts';
 import { checkStateWrite, givenParameters, placeOf, planPack, prepareFeeds, unboundOutputs, wantedOutputs } from './feeds.ts';
+import { blockFrom, blockProbe, probeInput } from './image-block.ts';
 import type { BoundRequest, Request, ResponseMessage, SessionSettings } from './node-protocol.ts';
 import { planWeights, readBuffers, type WeightBuffer, type WeightPlan } from './weights.ts';
 
@@ -203,6 +204,7 @@ class NodeEngine implements Engine {
   #nextProgram = 0;
   #nextState = 0;
   #fusedAttention: Promise<boolean> | undefined;
+  #imageBlock: Promise<number | undefined> | undefined;
 
   constructor(options: NodeEngineOptions) {
     this.provider = options.provider ?? 'cpu';
@@ -216,16 +218,33 @@ class NodeEngine implements Engine {
     return this.#compile(graph, weights, options, await this.#fusedAttention);
   }
 
+  /** The size of blocks of channels, where this engine's provider has direct convolutions. */
+  async #findImageBlock(): Promise<number | undefined> {
+    if (this.provider !== 'cpu') return undefined;
+    const program = this.#nextProgram++;
+    try {
+      await this.#runtime.call({ kind: 'compile', program, model: blockProbe(), settings: { provider: 'cpu', threads: 1, folder: undefined, oneOfMany: false } });
+      const [result] = await this.#runtime.call({ kind: 'run', program, feeds: { x: probeInput() }, outputs: ['y'], cancel: new Int32Array(new SharedArrayBuffer(4)) });
+      await this.#runtime.call({ kind: 'dispose', program });
+      return blockFrom(result?.['y']);
+    } catch {
+      return undefined; // A runtime without them.
+    }
+  }
+
   async #compile(graph: Graph, weights: WeightSource, options: CompileOptions, fusedAttention: boolean): Promise<Program> {
     throwIfAborted(options.signal);
     const precision = options.precision ?? 'float32';
     const program = this.#nextProgram++;
     const settings = (folder?: string, oneOfMany = false): SessionSettings => ({ provider: this.provider, threads: this.#threads, folder, oneOfMany });
+    const given = givenParameters(graph, options.parameters);
+    if (given.size > 0) this.#imageBlock ??= this.#findImageBlock();
+    const imageBlock = given.size > 0 ? await this.#imageBlock : undefined;
+    const form = { precision, fusedAttention, ...(imageBlock === undefined ? {} : { imageBlock }) };
     if (options.parameters === 'inputs') {
-      await this.#runtime.call({ kind: 'compile', program, model: emitOnnx(graph, { precision, fusedAttention }), settings: settings() });
+      await this.#runtime.call({ kind: 'compile', program, model: emitOnnx(graph, form), settings: settings() });
       return new NodeProgram(graph, this.#runtime, program, 'inputs');
     }
-    const given = givenParameters(graph, options.parameters);
     const plan = planWeights({ ...graph, parameters: graph.parameters.filter(({ name }) => !given.has(name)) }, weights, precision, true);
     const copied = [...plan.copied.values()].reduce((sum, bytes) => sum + bytes, 0);
     // A program on a state is one segment: its outputs are written where they stay.
@@ -236,7 +255,7 @@ class NodeEngine implements Engine {
       for await (const { segment, buffers } of this.#read(segments, plan, weights, options)) {
         await orAborted(compiled, options.signal);
         for (const buffer of buffers) void this.#runtime.call({ kind: 'weights', program, buffer }, [buffer.data.buffer as ArrayBuffer]);
-        const model = emitOnnx(segment, { precision, parameters: plan.storage, given, fusedAttention });
+        const model = emitOnnx(segment, { ...form, parameters: plan.storage, given });
         compiled = this.#runtime.call({ kind: 'compile', program, model, settings: settings(plan.folder, segments.length > 1) });
         compiled.catch(() => {}); // Looked at before the next segment and at the end.
       }

@@ -6,6 +6,7 @@ import type { OpName } from '../graph/operations.ts';
 import type { DType } from '../tensor/dtype.ts';
 import { Emitter, type ParameterStorage } from './emitter.ts';
 import { type Form, forms } from './forms.ts';
+import { emitBlocked } from './blocked-images.ts';
 import { headWidth, plainAttention } from './plain-attention.ts';
 import { encodeModel, type OnnxValue } from './model.ts';
 import { emitLinearPart, linearParts } from './linear-parts.ts';
@@ -21,6 +22,8 @@ export interface EmitOptions {
   readonly widestFusedHead?: number;
   /** False: all attention is written as products and a softmax, for devices on which ONNX Runtime's kernel is wrong. Default true. */
   readonly fusedAttention?: boolean;
+  /** Channels of a pixel that the runtime's direct convolutions keep together on this processor: convolutions with given weights make use of them. */
+  readonly imageBlock?: number;
 }
 
 /** Operations that lose too much in float16 (sums over many elements, exponentials): computed in float32 between casts. */
@@ -34,7 +37,7 @@ export function emitOnnx(graph: Graph, options: EmitOptions = {}): Uint8Array {
   const half = precision === 'float16';
   const isGiven = (name: string): boolean => !options.parameters || (options.given?.has(name) ?? false);
   const stored = graph.parameters.filter(({ name }) => !isGiven(name));
-  const emitter = new Emitter({ ...graph, parameters: stored }, precision, options.parameters);
+  const emitter = new Emitter({ ...graph, parameters: stored }, precision, options.parameters, half ? undefined : options.imageBlock);
   const inputs: OnnxValue[] = [];
   const onnxShape = (value: Value): (number | string)[] => value.shape.map((size) => (typeof size === 'number' ? size : dimText(size)));
   const declare = (name: string, value: Value, dtype: DType): OnnxValue => ({ name, dtype, shape: onnxShape(value) });
@@ -66,6 +69,10 @@ export function emitOnnx(graph: Graph, options: EmitOptions = {}): Uint8Array {
   for (const node of graph.nodes) {
     if (parts.replaced.has(node)) continue;
     emitter.scope = node.scope;
+    if (emitBlocked(emitter, node, (output) => emitNode(emitter, node, output, options))) {
+      if (named.has(node.output.id) && emitter.isBlocked(node.output)) emitter.order(node.output, emitter.name(node.output));
+      continue;
+    }
     const output = emitter.name(node.output);
     const part = parts.slices.get(node);
     if (part) emitLinearPart(emitter, part, node.output, { output });

@@ -18,6 +18,9 @@ export type ParameterStorage = (name: string) => StoredParameter;
 /** TensorProto.DataType of the element types that parameters are converted between. */
 const castCodes: Partial<Record<DType, number>> = { float32: 1, float16: 10 };
 
+/** The domain of operations on images in blocks of channels. */
+export const nchwcDomain = 'com.microsoft.nchwc';
+
 export interface NodeOptions {
   readonly domain?: string;
   /** Name of the output; a fresh one by default. */
@@ -33,14 +36,18 @@ export class Emitter {
   readonly #storage: ParameterStorage | undefined;
   readonly #parameters: ReadonlyMap<number, string>;
   readonly #names = new Map<number, string>();
+  readonly #blocked = new Map<number, string>();
+  /** Channels of a pixel that the runtime's direct convolutions keep together, where they are to be used. */
+  readonly imageBlock: number | undefined;
   readonly #shared = new Map<string, string>();
   #counter = 0;
   /** Prefix of node names: the module being emitted. */
   scope = '';
 
   /** Without `storage`, parameters are inputs of the model rather than initialisers. */
-  constructor(graph: Graph, float: 'float32' | 'float16', storage?: ParameterStorage) {
+  constructor(graph: Graph, float: 'float32' | 'float16', storage?: ParameterStorage, imageBlock?: number) {
     this.#graph = graph;
+    this.imageBlock = imageBlock;
     this.#float = float;
     this.#storage = storage;
     this.#parameters = new Map(graph.parameters.map(({ name, value }) => [value.id, name]));
@@ -83,8 +90,55 @@ export class Emitter {
     const known = this.#names.get(value.id);
     if (known !== undefined) return known;
     const name = this.#parameters.has(value.id) ? this.parameter(value, value.shape as readonly number[]) : `v${value.id}`;
+    if (this.#blocked.has(value.id)) this.order(value, name);
     this.#names.set(value.id, name);
     return name;
+  }
+
+  /** Whether a value is there in the order of its axes. */
+  isOrdered(value: Value): boolean {
+    return this.#names.has(value.id) || this.#parameters.has(value.id);
+  }
+
+  /** Whether an image is there in blocks of channels. */
+  isBlocked(value: Value): boolean {
+    return this.#blocked.has(value.id);
+  }
+
+  /** The name of an image in blocks of channels. */
+  blocked(value: Value): string {
+    const known = this.#blocked.get(value.id);
+    if (known !== undefined) return known;
+    const name = this.node('ReorderInput', [this.name(value)], {}, { domain: nchwcDomain, output: this.blockedName(value) });
+    return name;
+  }
+
+  /** The name that an image in blocks of channels gets, which is about to be made. */
+  blockedName(value: Value): string {
+    const name = `b${value.id}`;
+    this.#blocked.set(value.id, name);
+    return name;
+  }
+
+  /** Makes `output` of an image that is there in blocks. */
+  order(value: Value, output: string): void {
+    this.node('ReorderOutput', [this.blocked(value)], { channels: Number(value.shape[1]) }, { domain: nchwcDomain, output });
+  }
+
+  /** Emits `body` with images in blocks in the place of the images themselves. */
+  inBlocks(images: readonly Value[], body: () => void): void {
+    const before = images.map((value) => [value.id, this.blocked(value), this.#names.get(value.id)] as const);
+    for (const [id, name] of before) this.#names.set(id, name);
+    body();
+    for (const [id, , name] of before) {
+      if (name === undefined) this.#names.delete(id);
+      else this.#names.set(id, name);
+    }
+  }
+
+  /** Whether a value is known only when the program runs. */
+  isGiven(value: Value): boolean {
+    return !this.#parameters.has(value.id);
   }
 
   isParameter(value: Value): boolean {

@@ -4,11 +4,12 @@
  */
 
 import { StableDiffusionError } from '../errors.ts';
-import { addDims, type Dim, multiplyDims, productOfDims, subtractDims } from '../graph/dim.ts';
+import { addDims, multiplyDims, productOfDims, subtractDims } from '../graph/dim.ts';
 import type { Value } from '../graph/graph.ts';
 import type { Attributes, OpName, Pads } from '../graph/operations.ts';
 import { float32, int64 } from '../tensor/tensor.ts';
 import type { Emitter, NodeOptions } from './emitter.ts';
+import { weightGradient } from './weight-gradient.ts';
 
 /** Emits the operation and returns the name of its output, which must be `options.output`. */
 export type Form<K extends OpName> = (e: Emitter, inputs: readonly Value[], attributes: Attributes[K], output: Value, options: NodeOptions) => string;
@@ -98,34 +99,7 @@ export const forms: { readonly [K in OpName]: Form<K> } = {
     const attributes = { kernel_shape: kernel, strides: [stride, stride], pads: sizes(pads), group: groups, output_padding: missing };
     return e.node('ConvTranspose', names(e, inputs), attributes, options);
   },
-  // One matrix product for each element of the kernel: gradient [out, images · pixels] times the pixels it met [in, images · pixels]ᵀ. On the
-  // CPU this is twice as fast as a convolution of the transposed tensors, and faster than one product with all of them side by side,
-  // except for small images or few channels.
-  conv2dWeightGradient: (e, inputs, { kernel, stride, pads, groups }, output, options) => {
-    if (groups !== 1) throw new StableDiffusionError('invalid-argument', 'The gradient of a grouped convolution is made from its groups.');
-    const [x, dy] = [at(inputs, 0), at(inputs, 1)];
-    const [kh, kw] = kernel;
-    const [b = 1, out = 1, height = 1, width = 1] = dy.shape;
-    const channels = x.shape[1] ?? 1;
-    const rows = (value: string, count: Dim): string => e.node('Reshape', [value, e.shape([count, productOfDims([b, height, width])])]);
-    const gradient = rows(e.node('Transpose', [e.name(dy)], swapBatchAndChannels), out);
-    let image = e.node('Transpose', [e.name(x)], swapBatchAndChannels);
-    if (pads.some((size) => size > 0)) image = e.node('Pad', [image, e.integers([0, 0, pads[0], pads[1], 0, 0, pads[2], pads[3]]), e.scalar(0)]);
-    const reach = (from: number, count: Dim): Dim => addDims(multiplyDims(subtractDims(count, 1), stride), from + 1);
-    const met = Array.from({ length: kh * kw }, (_, i) => {
-      const [top, left] = [Math.floor(i / kw), i % kw];
-      if (kh * kw === 1 && stride === 1) return image;
-      return e.node('Slice', [image, e.integers([top, left]), e.shape([reach(top, height), reach(left, width)]), e.integers([2, 3]), e.integers([stride, stride])]);
-    });
-    const product = (pixels: string): string => e.node('MatMul', [gradient, e.node('Transpose', [pixels], { perm: [1, 0] })]);
-    const few = Number(channels) * kh * kw <= 64 || (typeof height === 'number' && typeof width === 'number' && height * width <= 64);
-    if (met.length > 1 && few) {
-      const all = product(rows(e.node('Concat', met, { axis: 0 }), multiplyDims(channels, kh * kw)));
-      return e.node('Transpose', [e.node('Reshape', [all, e.shape([out, kh, kw, channels])])], { perm: [0, 3, 1, 2] }, options);
-    }
-    const parts = met.map((pixels) => e.node('Reshape', [product(rows(pixels, channels)), e.shape([out, channels, 1])]));
-    return e.node('Reshape', [parts.length === 1 ? (parts[0] ?? '') : e.node('Concat', parts, { axis: 2 }), e.shape(output.shape)], {}, options);
-  },
+  conv2dWeightGradient: (e, inputs, window, _, options) => weightGradient(e, at(inputs, 0), at(inputs, 1), window, options),
   attention: (e, inputs, { heads, scale, causal }, _, options) => {
     const [q, k, v, mask] = names(e, inputs);
     const operands = [q, k, v, ...(mask === undefined ? [] : ['', '', mask])].map((name) => name ?? '');

@@ -104,5 +104,6 @@ export function encodeModel(graph: OnnxGraph): Uint8Array {
   const model = new ProtoWriter().int(1, irVersion).string(2, 'stable-diffusion-ts').message(7, body);
   model.message(8, new ProtoWriter().string(1, '').int(2, opset));
   model.message(8, new ProtoWriter().string(1, 'com.microsoft').int(2, 1));
+  if (graph.nodes.some(({ domain }) => domain === 'com.microsoft.nchwc')) model.message(8, new ProtoWriter().string(1, 'com.microsoft.nchwc').int(2, 1));
   return model.finish();
 }
