@@ -58,7 +58,7 @@ test('without a key nothing is answered but health and the page; each API says s
     assert.equal(status, open ? 200 : 401, `${method} ${path}`);
     if (open) continue;
     const answer = JSON.parse(body) as { detail?: string; error: { code: string } };
-    if (path.startsWith('/sdapi')) assert.match(answer.detail ?? '', /API key/);
+    if (path.startsWith('/sdapi') || path.startsWith('/internal')) assert.match(answer.detail ?? '', /API key/);
     else assert.ok(['invalid_api_key', 'forbidden'].includes(answer.error.code), body);
   }
 });

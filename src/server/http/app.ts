@@ -30,7 +30,7 @@ export interface AppOptions {
 
 /** Which API's words an error is told in. */
 function flavourOf(url: string): Flavour {
-  if (url.startsWith('/sdapi/') || url.startsWith('/controlnet/')) return 'a1111';
+  if (url.startsWith('/sdapi/') || url.startsWith('/controlnet/') || url.startsWith('/internal/')) return 'a1111';
   return url.startsWith('/v1/') ? 'openai' : 'own';
 }
 

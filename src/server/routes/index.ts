@@ -10,6 +10,7 @@ import { reloadCheckpoint, unloadCheckpoint } from './a1111/load-checkpoint.ts';
 import { memory } from './a1111/memory.ts';
 import { nothingHere } from './a1111/nothing-here.ts';
 import { getOptions, setOptions } from './a1111/options.ts';
+import { ping } from './a1111/ping.ts';
 import { pngInfo } from './a1111/png-info.ts';
 import { progress } from './a1111/progress.ts';
 import { refreshCheckpoints } from './a1111/refresh-checkpoints.ts';
@@ -51,6 +52,7 @@ export const routes: readonly Route[] = [
   latentUpscaleModes,
   cmdFlags,
   memory,
+  ping,
   refreshCheckpoints,
   unloadCheckpoint,
   reloadCheckpoint,

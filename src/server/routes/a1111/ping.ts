@@ -1,0 +1,6 @@
+/** GET /internal/ping: A1111's sign of life, which older clients ask for. */
+
+import { z } from 'zod';
+import { defineRoute, json } from '../../http/route.ts';
+
+export const ping = defineRoute({ method: 'GET', path: '/internal/ping', summary: 'The server is there', flavour: 'a1111', response: z.object({}), handle: async () => json({}) });

@@ -1,0 +1,71 @@
+/** What Open WebUI and SillyTavern send, in their order (backend/open_webui/routers/images.py; src/endpoints/stable-diffusion.js), with a key as they send it. */
+
+import assert from 'node:assert/strict';
+import test, { after, before } from 'node:test';
+import { decode, startTestServer, type TestServer } from './start.ts';
+
+const headers = { authorization: `Basic ${Buffer.from('user:a-secret-of-bob').toString('base64')}` };
+let server: TestServer;
+before(async () => {
+  server = await startTestServer({ keys: [{ name: 'bob', secret: 'a-secret-of-bob' }] });
+});
+after(() => server.stop());
+
+async function ask<T>(method: 'GET' | 'POST', path: string, body?: unknown): Promise<T> {
+  const answer = await server.json(method, `/sdapi/v1/${path}`, body, headers);
+  assert.equal(answer.status, 200, `${path}: ${JSON.stringify(answer.body)}`);
+  return answer.body;
+}
+type Options = Record<string, unknown>;
+interface Generation {
+  readonly images: readonly string[];
+  readonly info: string;
+}
+
+test('Open WebUI', async () => {
+  const options = await ask<Options>('GET', 'options');
+  const [model] = await ask<{ title: string; model_name: string }[]>('GET', 'sd-models');
+  assert.equal(options['sd_model_checkpoint'], model?.title);
+  options['sd_model_checkpoint'] = model?.model_name;
+  await ask('POST', 'options', options);
+  const { images, info } = await ask<Generation>('POST', 'txt2img', { prompt: 'a red apple', batch_size: 2, width: 64, height: 64, steps: 2, cfg_scale: 7, sampler_name: 'Euler', scheduler: 'Karras' });
+  assert.equal(images.length, 2);
+  assert.equal((JSON.parse(info) as { sd_model_name: string }).sd_model_name, 'pocket');
+});
+
+test('SillyTavern', async () => {
+  await ask('GET', 'options');
+  const names = async (path: string): Promise<string[]> => (await ask<{ name: string }[]>('GET', path)).map(({ name }) => name);
+  const [upscalers, latent, samplers, schedulers] = [await names('upscalers'), await names('latent-upscale-modes'), await names('samplers'), await names('schedulers')];
+  assert.equal(upscalers[0], 'None');
+  assert.deepEqual(await ask('GET', 'sd-vae'), []);
+  const [model] = await ask<{ title: string }[]>('GET', 'sd-models');
+  await ask('POST', 'options', { sd_model_checkpoint: model?.title });
+  const progress = () => ask<{ progress: number; state: { job_count: number } }>('GET', 'progress');
+  const { progress: share, state } = await progress();
+  assert.deepEqual([share, state.job_count], [0, 0]);
+  // It sends what its own page sent it, its own fields and all.
+  const body = {
+    url: server.url, auth: 'user:a-secret-of-bob', prompt: 'a cat', negative_prompt: 'bad', sampler_name: samplers[0], scheduler: schedulers[2], steps: 2, cfg_scale: 7, width: 64, height: 64, restore_faces: false,
+    enable_hr: true, hr_upscaler: latent[0], hr_scale: 1.5, hr_additional_modules: [], denoising_strength: 0.7, hr_second_pass_steps: 0, seed: undefined, clip_skip: 1,
+    override_settings: { CLIP_stop_at_last_layers: 1, sd_vae: 'Automatic', forge_additional_modules: [] }, override_settings_restore_afterwards: true, save_images: true, send_images: true, do_not_save_grid: false, do_not_save_samples: false,
+  };
+  const { images } = await ask<Generation>('POST', 'txt2img', body);
+  const { width } = await decode(images[0] ?? '');
+  assert.equal(width, 96);
+  // The user stops it: it interrupts, and goes.
+  const going = new AbortController();
+  const asked = fetch(`${server.url}/sdapi/v1/txt2img`, { method: 'POST', headers: { ...headers, 'content-type': 'application/json' }, body: JSON.stringify({ ...body, enable_hr: false, steps: 150 }), signal: going.signal });
+  const stopped = assert.rejects(asked);
+  while ((await progress()).progress === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+  await ask('POST', 'interrupt');
+  going.abort();
+  await stopped;
+  for (let i = 0; i < 500 && (await progress()).state.job_count > 0; i++) await new Promise((resolve) => setTimeout(resolve, 10));
+  assert.equal((await progress()).state.job_count, 0);
+});
+
+test('an older client\'s sign of life', async () => {
+  const { status, body } = await server.json('GET', '/internal/ping', undefined, headers);
+  assert.deepEqual([status, body], [200, {}]);
+});
