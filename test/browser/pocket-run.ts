@@ -11,4 +11,4 @@ export const pocketRun = { ...picture, steps: 4 } as const satisfies TextToImage
 export const smallRun = { ...picture, steps: 2, width: 64, height: 64 } as const satisfies TextToImageOptions;
 
 /** The least that has every network in it, for a GPU driver in software. */
-export const leastRun = { ...picture, steps: 2, width: 32, height: 32 } as const satisfies TextToImageOptions;
+export const leastRun = { ...picture, steps: 1, width: 32, height: 32 } as const satisfies TextToImageOptions;
