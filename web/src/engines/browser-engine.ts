@@ -217,7 +217,7 @@ export class BrowserEngine implements PictureEngine {
   async #work(model: string, job: PictureJob, signal: AbortSignal, tell: (event: JobEvent) => void): Promise<void> {
     const say = (text: string, share?: number): void => tell({ kind: 'status', text, ...(share === undefined ? {} : { share }) });
     const { worker } = await this.#open(model, say, signal);
-    const hush = worker.onProgress(({ share }) => say('Reading the weights', share));
+    const hush = worker.onProgress(({ share }) => (share < 1 ? say('Reading the weights', share) : say('Preparing the network')));
     try {
       const { job: asked, finish } = await prepared(job);
       for await (const event of worker.generate(asked, { signal, previews: job.previews })) for (const told of await jobEvents(event, job.settings.batchSize, finish)) tell(told);
