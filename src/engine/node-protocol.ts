@@ -4,6 +4,12 @@ import type { Shape, Tensor } from '../tensor/tensor.ts';
 import type { Place } from './feeds.ts';
 import type { WeightBuffer } from './weights.ts';
 
+/** What the worker thread is started with. */
+export interface WorkerOptions {
+  /** Below the priority of other threads. */
+  readonly background: boolean;
+}
+
 export interface SessionSettings {
   readonly provider: 'cpu' | 'webgpu' | 'cuda';
   /** Threads within one operation; 0 leaves it to the runtime. */

@@ -1,12 +1,16 @@
 /** The worker thread in which ONNX Runtime lives in Node, because its `run` blocks the thread that calls it. */
 
-import { parentPort } from 'node:worker_threads';
+import { setPriority } from 'node:os';
+import { parentPort, workerData } from 'node:worker_threads';
 import { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
-import type { BoundRequest, Request, RequestMessage, ResponseMessage, SessionSettings } from './node-protocol.ts';
+import type { BoundRequest, Request, RequestMessage, ResponseMessage, SessionSettings, WorkerOptions } from './node-protocol.ts';
 import { fromOrt, toOrt } from './ort-tensor.ts';
 import type { WeightBuffer } from './weights.ts';
 import { elementCount, type Tensor } from '../tensor/tensor.ts';
 import type { Place } from './feeds.ts';
+
+// Linux has a priority for each thread, and the runtime's threads inherit this one's.
+if ((workerData as WorkerOptions).background && process.platform === 'linux') setPriority(0, 10);
 
 /** The segments of each program, in order. Most programs have one. */
 const programs = new Map<number, InferenceSession[]>();

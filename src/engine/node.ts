@@ -12,7 +12,7 @@ import { fusedAttentionWorks, hasAttention } from './attention-check.ts';
 import type { BoundOptions, BoundRun, CompileOptions, Engine, EngineState, Program, RunOptions, Tensors } from './engine.ts';
 import { checkStateWrite, givenParameters, placeOf, planPack, prepareFeeds, unboundOutputs, wantedOutputs } from './feeds.ts';
 import { blockFrom, blockProbe, probeInput } from './image-block.ts';
-import type { BoundRequest, Request, ResponseMessage, SessionSettings } from './node-protocol.ts';
+import type { BoundRequest, Request, ResponseMessage, SessionSettings, WorkerOptions } from './node-protocol.ts';
 import { planWeights, readBuffers, type WeightBuffer, type WeightPlan } from './weights.ts';
 
 export interface NodeEngineOptions {
@@ -20,6 +20,8 @@ export interface NodeEngineOptions {
   readonly provider?: 'cpu' | 'webgpu' | 'cuda';
   /** Threads within one operation; by default as many as the machine has cores. */
   readonly threads?: number;
+  /** Compute below the priority of the process's other threads, so that a server answers at once while it computes. On Linux; elsewhere priorities are whole processes'. */
+  readonly background?: boolean;
 }
 
 /** The worker is a file of its own beside this one, under the name this one has: source or compiled. */
@@ -38,7 +40,10 @@ const providerMissing = /get a WebGPU adapter|No supported adapters|load shared 
 
 function runtimeError(message: string): StableDiffusionError {
   if (!providerMissing.test(message)) return new StableDiffusionError('engine-failed', `ONNX Runtime failed: ${message}`);
-  return new StableDiffusionError('engine-unavailable', `This machine lacks the device or the libraries of that provider. Use the CPU, or install its driver. ONNX Runtime says: ${message}`);
+  const needs = /cuda/i.test(message)
+    ? "CUDA needs an NVIDIA GPU with its driver, CUDA 12, cuDNN 9, and ONNX Runtime's libraries for it (npm install onnxruntime-node --onnxruntime-node-install=cuda12)"
+    : 'WebGPU needs a graphics driver: on Linux the Vulkan loader (libvulkan.so.1) and a Vulkan driver that Dawn accepts';
+  return new StableDiffusionError('engine-unavailable', `This machine lacks what the provider needs. ${needs}. Install that, or compute on the CPU. ONNX Runtime says: ${message}`);
 }
 
 /** The worker thread, seen as a function from requests to responses. */
@@ -48,8 +53,8 @@ class Runtime {
   #nextId = 0;
   #ended: Error | undefined;
 
-  constructor() {
-    this.#worker = new Worker(workerFile);
+  constructor(options: WorkerOptions) {
+    this.#worker = new Worker(workerFile, { workerData: options });
     this.#worker.unref();
     this.#worker.on('message', (message: ResponseMessage) => {
       const pending = this.#pending.get(message.id);
@@ -200,7 +205,7 @@ class NodeProgram implements Program {
 class NodeEngine implements Engine {
   readonly provider: 'cpu' | 'webgpu' | 'cuda';
   readonly #threads: number;
-  readonly #runtime = new Runtime();
+  readonly #runtime: Runtime;
   #nextProgram = 0;
   #nextState = 0;
   #fusedAttention: Promise<boolean> | undefined;
@@ -208,6 +213,7 @@ class NodeEngine implements Engine {
 
   constructor(options: NodeEngineOptions) {
     this.provider = options.provider ?? 'cpu';
+    this.#runtime = new Runtime({ background: options.background ?? false });
     this.#threads = options.threads ?? 0;
   }
 
