@@ -19,6 +19,7 @@ export const commands: readonly CommandEntry[] = [
   { name: 'tokenize', summary: 'turn texts into token ids', load: async () => (await import('./commands/tokenize.ts')).tokenize },
   { name: 'forward', summary: 'run one network on tensors from a file', load: async () => (await import('./commands/forward.ts')).forwardCommand },
   { name: 'train', summary: 'train autoencoders, diffusion models and adapters', load: async () => (await import('./commands/train.ts')).trainCommand },
+  { name: 'eval', summary: 'measure pictures, autoencoders and models', load: async () => (await import('./commands/eval.ts')).evalCommand },
   { name: 'serve', summary: "serve A1111's API, OpenAI's images API and a page", load: async () => (await import('./commands/serve.ts')).serve },
   { name: 'worker', summary: 'make pictures for servers, by Redis', load: async () => (await import('./commands/worker.ts')).worker },
   { name: 'completion', summary: 'print a script that completes commands and options in a shell', load: async () => (await import('./commands/completion.ts')).completion },

@@ -1,0 +1,245 @@
+/** `sd eval`: how good pictures, autoencoders and models are, in numbers. */
+
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { FeaturesNetwork } from '../../evaluation/features.ts';
+import type { GuidanceCurve, GuidancePoint } from '../../evaluation/guidance-curve.ts';
+import type { Image } from '../../image/image.ts';
+import type { Model } from '../../pipelines/model.ts';
+import type { FirstStage } from '../../training/first-stage.ts';
+import { type CliContext, defineCommand } from '../command.ts';
+import { engineOptions, startEngine } from '../engine-options.ts';
+import { readSeed } from '../generation.ts';
+import { flag, integer, list, type OptionValues, text, UsageError } from '../options.ts';
+import { createProgress, type Progress } from '../progress.ts';
+
+const options = {
+  real: text(['--real', '--data', '-r'], 'DIR', 'real pictures: a folder, with captions in .txt files or metadata.jsonl for guidance'),
+  made: text(['--made', '--generated', '-g'], 'DIR', 'generated pictures'),
+  models: list(['--model', '--ckpt', '-m'], 'FILE', 'the model to measure; several for a plot of several', (given) => given),
+  features: text(['--features'], 'FILE', 'network of features: Inception v3 of pytorch-fid, or a CLIP'),
+  clip: text(['--clip'], 'FILE', 'CLIP for the CLIP score (default: the network of features, if it is one)'),
+  lpips: list(['--lpips'], 'FILE', "LPIPS' network: taming's whole one, or VGG16 and vgg.pth", (given) => given),
+  count: integer(['--count', '-n'], 'pictures that are used (default: all)', { min: 1 }),
+  size: integer(['--size'], 'side to which pictures are brought for the autoencoder (default: the size of the first)', { min: 8 }),
+  scales: text(['--scales'], 'X,…', 'guidance scales (default: 1.5,2,3,4,5,6,7,8)'),
+  steps: integer(['--steps'], 'sampling steps (default: 50)', { min: 1, max: 1000 }),
+  sampler: text(['--sampler'], 'NAME', 'sampler (default: ddim)'),
+  seed: text(['--seed'], 'N', 'seed of the pictures and of subsets (default: 42)'),
+  output: text(['--output', '-o'], 'DIR', 'where plot, JSON and grids are written (default: outputs/eval)'),
+  device: engineOptions.device,
+  threads: engineOptions.threads,
+  json: flag(['--json'], 'print the measures as JSON'),
+  quiet: flag(['--quiet', '-q'], 'no progress'),
+};
+
+type Values = OptionValues<typeof options>;
+
+/** What one evaluation works with; all of it is closed at its end. */
+interface Task {
+  readonly context: CliContext;
+  readonly values: Values;
+  readonly progress: Progress;
+  readonly loadModel: (path?: string) => Promise<Model>;
+  readonly openAutoencoder: (path: string) => Promise<FirstStage>;
+  readonly openFeatures: (path: string) => Promise<FeaturesNetwork>;
+  readonly openLpips: (paths: readonly string[]) => Promise<import('../../evaluation/perceptual-network.ts').PerceptualNetwork>;
+}
+
+interface Picture {
+  readonly image: Image<3>;
+  readonly caption: string;
+}
+
+function required(value: string | undefined, name: string): string {
+  if (value === undefined) throw new UsageError(`${name} is missing. See: sd eval --help`);
+  return value;
+}
+
+/** The pictures of a folder, in order of their names, each with its first caption. */
+async function picturesOf(folder: string, count: number | undefined, { context, progress }: Pick<Task, 'context' | 'progress'>): Promise<Picture[]> {
+  const { imageFolder } = await import('../../training/data/folder-node.ts');
+  const { createProblems } = await import('../../training/data/problems.ts');
+  const { nodeImageCodec } = await import('../../image/codec-node.ts');
+  const { flatten } = await import('../../image/image.ts');
+  const source = await imageFolder(folder, { problems: createProblems(({ message }) => context.err.write(`warning: ${message}\n`)) });
+  const pictures: Picture[] = [];
+  for (let i = 0; i < source.count && pictures.length < (count ?? Number.POSITIVE_INFINITY); i++) {
+    const sample = await source.read(i, context.signal);
+    if (!sample || !('image' in sample)) continue;
+    pictures.push({ image: flatten(await nodeImageCodec.decode(sample.image)), caption: sample.captions[0] ?? '' });
+    progress.step(`reading ${folder}`, i + 1, source.count);
+  }
+  return pictures;
+}
+
+async function writeGrid(path: string, images: readonly Image[], columns: number): Promise<void> {
+  const { imageGrid } = await import('../../image/image-grid.ts');
+  const { nodeImageCodec } = await import('../../image/codec-node.ts');
+  await writeFile(path, await nodeImageCodec.encode(imageGrid(images, { columns }), { format: 'png' }));
+}
+
+const shown = (value: number): string => (Math.abs(value) >= 100 ? value.toFixed(1) : String(Number(value.toPrecision(4))));
+
+function print({ context, values, progress }: Task, measures: Readonly<Record<string, number>>): void {
+  progress.clear();
+  if (values.json) context.out.write(`${JSON.stringify(measures)}\n`);
+  else for (const [name, value] of Object.entries(measures)) context.out.write(`${name.padEnd(24)}${shown(value)}\n`);
+}
+
+/** Two folders of pictures. */
+async function pictures(task: Task): Promise<void> {
+  const { context, values, progress } = task;
+  const { measureSets } = await import('../../evaluation/picture-sets.ts');
+  const { TorchGenerator } = await import('../../random/torch-generator.ts');
+  const folders = [required(values.real, '--real'), required(values.made, '--made')] as const;
+  const network = await task.openFeatures(required(values.features, '--features'));
+  const featuresOf = async (folder: string) => {
+    const images = (await picturesOf(folder, values.count, task)).map(({ image }) => image);
+    progress.stage(`features of ${folder}`);
+    return network.pictures(images, context.signal);
+  };
+  const [real, made] = [await featuresOf(folders[0]), await featuresOf(folders[1])];
+  print(task, { ...measureSets(real, made, new TorchGenerator(readSeed(values.seed))) });
+}
+
+/** An autoencoder on a folder of pictures. */
+async function reconstruction(task: Task): Promise<void> {
+  const { context, values, progress } = task;
+  const { reconstruct, reconstructionMeasures } = await import('../../evaluation/reconstruction.ts');
+  const { preparePicture } = await import('../../training/data/prepare-picture.ts');
+  const { TorchGenerator } = await import('../../random/torch-generator.ts');
+  const given = await picturesOf(required(values.real, '--real'), values.count, task);
+  const autoencoder = await task.openAutoencoder(values.models?.[0] ?? (await import('../../pipelines/load-model-node.ts')).pocketModel);
+  const perceptual = values.lpips && (await task.openLpips(values.lpips));
+  const size = values.size ?? Math.min(given[0]?.image.width ?? 0, given[0]?.image.height ?? 0);
+  const images = given.map(({ image }) => preparePicture(image, { size }, new TorchGenerator(0)));
+  const results: Awaited<ReturnType<typeof reconstruct>>[number][] = [];
+  const atOnce = 8;
+  for (let i = 0; i < images.length; i += atOnce) {
+    results.push(...(await reconstruct(autoencoder, images.slice(i, i + atOnce), { signal: context.signal, ...(perceptual ? { perceptual } : {}) })));
+    progress.step('reconstructing', results.length, images.length);
+  }
+  if (values.output !== undefined) {
+    const rows = Array.from({ length: Math.ceil(Math.min(images.length, 32) / 8) }, (_, row) => [images.slice(8 * row, 8 * row + 8), results.slice(8 * row, 8 * row + 8).map(({ image }) => image)]);
+    await makeFolder(values.output);
+    await writeGrid(join(values.output, 'reconstruction.png'), rows.flat(2), Math.min(8, images.length));
+  }
+  print(task, { ...reconstructionMeasures(results) });
+}
+
+async function makeFolder(path: string): Promise<void> {
+  const { mkdir } = await import('node:fs/promises');
+  const { fileError } = await import('../../weights/byte-source-node.ts');
+  await mkdir(path, { recursive: true }).catch((cause: unknown) => {
+    throw fileError(path, cause);
+  });
+}
+
+function readScales(given: string | undefined): readonly number[] | undefined {
+  const scales = given?.split(',').map(Number);
+  if (scales?.some((scale) => !Number.isFinite(scale) || scale < 0)) throw new UsageError(`--scales is ${JSON.stringify(given)}; it is numbers from 0 with commas between them.`);
+  return scales;
+}
+
+/** The model cards' plot: FID against CLIP score. */
+async function guidance(task: Task): Promise<void> {
+  const { context, values, progress } = task;
+  const { guidanceSweep } = await import('../../evaluation/guidance-sweep.ts');
+  const { writeGuidanceCurve } = await import('../../evaluation/guidance-curve-node.ts');
+  const scales = readScales(values.scales);
+  const features = await task.openFeatures(required(values.features, '--features'));
+  const clip = values.clip === undefined ? features : await task.openFeatures(values.clip);
+  const folder = values.output ?? join('outputs', 'eval');
+  await makeFolder(folder);
+  const all = await picturesOf(required(values.real, '--real'), undefined, task);
+  progress.stage('features of real pictures');
+  const real = await features.pictures(all.map(({ image }) => image), context.signal);
+  const captions = all.slice(0, values.count).map(({ caption }) => caption);
+  const generate = { seed: readSeed(values.seed), ...(values.steps === undefined ? {} : { steps: values.steps }), ...(values.sampler === undefined ? {} : { sampler: values.sampler }) };
+  const curves: GuidanceCurve[] = [];
+  for (const path of values.models ?? [undefined]) {
+    const model = await task.loadModel(path);
+    const { label } = model.checkpoint;
+    const name = label.split(/[/\\]/).at(-1)?.replace(/\.[^.]+$/, '') ?? label;
+    const points: GuidancePoint[] = [];
+    for await (const event of guidanceSweep({ model, captions, real, features, clip, generate, signal: context.signal, ...(scales ? { scales } : {}) })) {
+      if (event.kind === 'pictures') progress.step(`${name}, guidance ${event.scale}`, event.done, event.total);
+      else {
+        points.push(event.point);
+        progress.clear();
+        if (!values.json) context.out.write(`${name}  guidance ${event.point.scale}  FID ${shown(event.point.fid)}  CLIP score ${shown(event.point.clipScore)}\n`);
+        await writeGrid(join(folder, `${curves.length + 1}-${name}-${event.point.scale}.png`), event.images.slice(0, 32), 8);
+      }
+    }
+    curves.push({ name, points });
+  }
+  const notes = `${captions.length} captions, ${generate.steps ?? 50} steps of ${values.sampler ?? 'ddim'}, features of ${features.kind === 'clip' ? 'CLIP' : 'Inception v3'}: ${required(values.features, '--features').split(/[/\\]/).at(-1)}`;
+  const paths = await writeGuidanceCurve(folder, curves, { notes });
+  if (values.json) context.out.write(`${await readFile(paths.find((path) => path.endsWith('.json')) as string, 'utf8')}`);
+  else for (const path of paths) context.out.write(`${path}\n`);
+}
+
+const evaluations: Readonly<Record<string, (task: Task) => Promise<void>>> = { pictures, reconstruction, guidance };
+
+export const evalCommand = defineCommand({
+  description:
+    'Measures. pictures: FID, KID, precision, recall (and the inception score of a classifier) between two folders; reconstruction: PSNR, SSIM and LPIPS of an autoencoder; guidance: FID against CLIP score by guidance scale, as a plot and JSON.',
+  words: '<pictures|reconstruction|guidance>',
+  options,
+  examples: [
+    'sd eval pictures --real photos --made outputs/txt2img-samples/samples --features pt_inception-2015-12-05-6726825d.pth',
+    'sd eval reconstruction --model sd-v1-4.ckpt --real photos --size 512 --lpips vgg_lpips.pth',
+    'sd eval guidance --model sd-v1-4.ckpt --model sd-v1-5.safetensors --real coco --features inception.pth --clip clip-vit-large-patch14.safetensors --count 1000',
+  ],
+  async run(context, [word = ''], values) {
+    const evaluation = Object.hasOwn(evaluations, word) ? evaluations[word] : undefined;
+    if (!evaluation) throw new UsageError(`${word === '' ? 'It is not said what to measure' : `${word} cannot be measured`}. It is one of ${Object.keys(evaluations).join(', ')}.`);
+    const { openWeightsAt } = await import('../../weights/open-weights-node.ts');
+    const { joined } = await import('../../weights/view.ts');
+    const progress = createProgress(context.err, context.now, values.quiet || values.json);
+    const closing: (() => PromiseLike<void>)[] = [];
+    const engine = await startEngine({ ...values, precision: undefined });
+    closing.push(() => engine.dispose());
+    const open = async (path: string) => {
+      const source = await openWeightsAt(path);
+      closing.push(() => source.close());
+      return source;
+    };
+    try {
+      await evaluation({
+        context,
+        values,
+        progress,
+        async loadModel(path) {
+          const { loadModel } = await import('../../pipelines/load-model-node.ts');
+          const model = await loadModel(path, { engine });
+          closing.push(() => model.dispose());
+          return model;
+        },
+        async openAutoencoder(path) {
+          const { firstStageOf } = await import('../../evaluation/first-stage-node.ts');
+          const stage = await firstStageOf(engine, await open(path), path);
+          closing.push(() => stage[Symbol.asyncDispose]());
+          return stage;
+        },
+        async openFeatures(path) {
+          const { featuresNetwork } = await import('../../evaluation/features.ts');
+          const network = featuresNetwork(engine, await open(path));
+          closing.push(() => network[Symbol.asyncDispose]());
+          return network;
+        },
+        async openLpips(paths) {
+          const { perceptualNetwork } = await import('../../evaluation/perceptual-network.ts');
+          const network = await perceptualNetwork(engine, joined(await Promise.all(paths.map(open))));
+          closing.push(() => network[Symbol.asyncDispose]());
+          return network;
+        },
+      });
+    } finally {
+      progress.clear();
+      for (const close of closing.reverse()) await close();
+    }
+    return 0;
+  },
+});

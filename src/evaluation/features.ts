@@ -1,0 +1,146 @@
+/**
+ * Networks that turn pictures into features: what FID, KID, precision and recall, the inception score and the CLIP score are measured in.
+ * Which a file holds its names say; a further kind is one function and one line in `kinds`.
+ */
+
+import type { ClipTextConfig, ClipVisionConfig, OpenAiClipConfig } from '../config/network-config.ts';
+import type { Engine, Program } from '../engine/engine.ts';
+import { StableDiffusionError, throwIfAborted } from '../errors.ts';
+import type { Graph } from '../graph/graph.ts';
+import { clipImageTensor } from '../image/clip-image.ts';
+import type { Image } from '../image/image.ts';
+import { traceClipText } from '../models/clip-text.ts';
+import { traceClipVision } from '../models/clip-vision.ts';
+import { inceptionSide, traceInception } from '../models/inception.ts';
+import { traceOpenAiClipImage, traceOpenAiClipText } from '../models/openai-clip.ts';
+import { elementCount, expectDType, int64, type Tensor, tensor } from '../tensor/tensor.ts';
+import { createClipTokenizer } from '../tokenizer/clip-tokenizer.ts';
+import { canonicalWeights } from '../weights/canonical.ts';
+import { inferClipText, inferClipVision, inferOpenAiClip } from '../weights/infer-clip.ts';
+import type { WeightSource } from '../weights/weight-source.ts';
+import { inceptionTensor } from './inception-image.ts';
+
+export interface PictureFeatures {
+  /** [n, d]: Inception's last averages, or CLIP's image embeddings. */
+  readonly features: Tensor<'float32'>;
+  /** [n, classes] of a classifier, for the inception score. */
+  readonly logits?: Tensor<'float32'>;
+}
+
+export interface FeaturesNetwork extends AsyncDisposable {
+  readonly kind: 'inception' | 'clip';
+  /** Of pictures of any size, a few at a time. */
+  pictures(images: readonly Image[], signal?: AbortSignal): Promise<PictureFeatures>;
+  /** CLIP's embeddings of texts, [n, d] as the pictures'; undefined where the network knows none. */
+  readonly texts?: (captions: readonly string[], signal?: AbortSignal) => Promise<Tensor<'float32'>>;
+}
+
+interface Part {
+  readonly graph: Graph;
+  readonly weights: WeightSource;
+}
+
+interface Parts {
+  readonly kind: FeaturesNetwork['kind'];
+  readonly picture: Part & { readonly input: (images: readonly Image[]) => Record<string, Tensor>; readonly features: string };
+  readonly text?: Part & { readonly input: (captions: readonly string[]) => Record<string, Tensor>; readonly embeds: string };
+}
+
+function inception(source: WeightSource): Parts {
+  const classes = source.entries.get('fc.weight')?.shape[0] ?? 0;
+  return { kind: 'inception', picture: { graph: traceInception({ classes }), weights: source, input: (images) => ({ image: inceptionTensor(images, inceptionSide) }), features: 'features' } };
+}
+
+/** Token ids int64 [n, length] of CLIP's tokenizer. */
+function tokens(captions: readonly string[], length: number, vocabSize: number, pad: 'end' | 'zero'): Tensor<'int64'> {
+  const tokenizer = createClipTokenizer({ vocabSize, pad });
+  return int64([captions.length, length], captions.flatMap((caption) => [...tokenizer.tokenize(caption, { length }).ids]));
+}
+
+/** transformers' CLIPModel: `vision_model`, `text_model` and their projections in one file. */
+function transformersClip(source: WeightSource): Parts {
+  const vision: ClipVisionConfig = inferClipVision(source.entries).config;
+  if (!vision.with_projection) throw new StableDiffusionError('weights-mismatch', `${source.label} has CLIP's image encoder and no visual_projection.weight, so its pictures and texts cannot be compared.`);
+  const text: ClipTextConfig | undefined = source.entries.has('text_model.embeddings.token_embedding.weight') ? inferClipText(source.entries, 'text_model.').config : undefined;
+  const input = (captions: readonly string[]): Record<string, Tensor> => (text ? { input_ids: tokens(captions, text.max_position_embeddings, text.vocab_size, 'end') } : {});
+  return {
+    kind: 'clip',
+    picture: {
+      graph: traceClipVision(vision, { outputs: ['image_embeds'] }),
+      weights: canonicalWeights(source, vision).source,
+      input: (images) => ({ pixel_values: clipImageTensor(images, { size: vision.image_size }) }),
+      features: 'image_embeds',
+    },
+    ...(text?.with_projection ? { text: { graph: traceClipText(text, { outputs: ['text_embeds'] }), weights: canonicalWeights(source, text).source, input, embeds: 'text_embeds' } } : {}),
+  };
+}
+
+/** OpenAI's own names: both halves in one file. */
+function openAiClip(source: WeightSource): Parts {
+  const config: OpenAiClipConfig = inferOpenAiClip(source.entries).config;
+  const { source: weights } = canonicalWeights(source, config);
+  return {
+    kind: 'clip',
+    picture: { graph: traceOpenAiClipImage(config), weights, input: (images) => ({ image: clipImageTensor(images, { size: config.image_resolution }) }), features: 'image_embeds' },
+    text: { graph: traceOpenAiClipText(config), weights, input: (captions) => ({ text: tokens(captions, config.context_length, config.vocab_size, 'zero') }), embeds: 'text_embeds' },
+  };
+}
+
+/** By a name that only networks of the kind have. */
+const kinds: readonly (readonly [name: string, open: (source: WeightSource) => Parts])[] = [
+  ['Mixed_7c.branch3x3_2a.conv.weight', inception],
+  ['vision_model.embeddings.patch_embedding.weight', transformersClip],
+  ['visual.conv1.weight', openAiClip],
+];
+
+/** Pictures or captions that go through a network at once. */
+const batch = 16;
+
+/** Rows of several runs, one below the other. */
+function stacked(parts: readonly Tensor<'float32'>[]): Tensor<'float32'> {
+  const width = parts[0]?.shape[1] ?? 0;
+  const data = new Float32Array(parts.reduce((sum, { shape }) => sum + elementCount(shape), 0));
+  let to = 0;
+  for (const part of parts) {
+    data.set(part.data, to);
+    to += part.data.length;
+  }
+  return tensor('float32', [width === 0 ? 0 : data.length / width, width], data);
+}
+
+/**
+ * The network of a file: pytorch-fid's Inception v3, or a CLIP. Compiled when first used; `weights` stays open as long as it.
+ * @throws `model-unknown` for other networks, `weights-mismatch`
+ */
+export function featuresNetwork(engine: Engine, weights: WeightSource): FeaturesNetwork {
+  const open = kinds.find(([name]) => weights.entries.has(name))?.[1];
+  if (!open) {
+    throw new StableDiffusionError('model-unknown', `${weights.label} is no network of features that is known. Give Inception v3 as pytorch-fid has it (pt_inception-2015-12-05-6726825d.pth), or a CLIP of transformers' or OpenAI's layout.`);
+  }
+  const parts = open(weights);
+  const programs = new Map<Part, Promise<Program>>();
+  const run = async <T>(part: Part, items: readonly T[], input: (items: readonly T[]) => Record<string, Tensor>, signal?: AbortSignal): Promise<(name: string) => Tensor<'float32'>> => {
+    if (items.length === 0) throw new StableDiffusionError('invalid-argument', 'There is nothing to take features of.');
+    const program = programs.get(part) ?? engine.compile(part.graph, part.weights, signal ? { signal } : {});
+    programs.set(part, program);
+    const made: Record<string, Tensor>[] = [];
+    for (let i = 0; i < items.length; i += batch) {
+      throwIfAborted(signal);
+      made.push(await (await program).run(input(items.slice(i, i + batch)), signal ? { signal } : {}));
+    }
+    return (name) => stacked(made.map((results) => expectDType(results[name] as Tensor, 'float32')));
+  };
+  const { picture, text } = parts;
+  return {
+    kind: parts.kind,
+    async pictures(images, signal) {
+      const results = await run(picture, images, picture.input, signal);
+      const hasLogits = picture.graph.outputs.some(({ name }) => name === 'logits');
+      return { features: results(picture.features), ...(hasLogits ? { logits: results('logits') } : {}) };
+    },
+    ...(text ? { texts: async (captions: readonly string[], signal?: AbortSignal) => (await run(text, captions, text.input, signal))(text.embeds) } : {}),
+    async [Symbol.asyncDispose]() {
+      for (const program of programs.values()) await program.then((compiled) => compiled.dispose(), () => {});
+    },
+  };
+}

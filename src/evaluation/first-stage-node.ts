@@ -1,0 +1,19 @@
+/** The autoencoder of a file: a whole model's, or one alone, by the YAML beside it or by names and shapes. */
+
+import { existsSync } from 'node:fs';
+import type { Engine } from '../engine/engine.ts';
+import { StableDiffusionError } from '../errors.ts';
+import { type FirstStage, firstStage } from '../training/first-stage.ts';
+import { readConfigFile } from '../weights/open-checkpoint-node.ts';
+import { openNetwork } from '../weights/network-weights.ts';
+import { withPrefix } from '../weights/view.ts';
+import type { WeightSource } from '../weights/weight-source.ts';
+
+/** `weights`, open, are those of `path`. Throws `invalid-argument` for other networks, and what reading a configuration throws. */
+export async function firstStageOf(engine: Engine, weights: WeightSource, path: string): Promise<FirstStage> {
+  const yaml = path.replace(/\.[^./\\]+$/, '.yaml');
+  const beside = yaml !== path && existsSync(yaml) ? { config: await readConfigFile(yaml) } : {};
+  const { config, source } = await openNetwork(weights, { ...beside, part: 'first_stage' });
+  if (config.kind !== 'kl' && config.kind !== 'vq') throw new StableDiffusionError('invalid-argument', `${path} holds a network of kind ${config.kind}, and no autoencoder.`);
+  return firstStage(config, engine, withPrefix(source, 'first_stage_model.'));
+}

@@ -1,0 +1,57 @@
+/** How well an autoencoder gives pictures back: PSNR, SSIM and LPIPS of reconstructions from the mean of the posterior. */
+
+import { throwIfAborted } from '../errors.ts';
+import type { Image } from '../image/image.ts';
+import { imagesToTensor, tensorToImages } from '../image/image-tensor.ts';
+import { float32, type Tensor } from '../tensor/tensor.ts';
+import type { FirstStage } from '../training/first-stage.ts';
+import { lpips } from './perceptual-distance.ts';
+import type { PerceptualNetwork } from './perceptual-network.ts';
+import { psnr } from './psnr.ts';
+import { ssim } from './ssim.ts';
+
+export interface ReconstructionMeasures {
+  readonly pictures: number;
+  /** Means over the pictures. PSNR in decibels. */
+  readonly psnr: number;
+  readonly ssim: number;
+  /** Where LPIPS' network was given. */
+  readonly lpips?: number;
+}
+
+export interface Reconstructed {
+  readonly image: Image;
+  readonly psnr: number;
+  readonly ssim: number;
+  readonly lpips?: number;
+}
+
+/** The means [b, c, h, w] of moments [b, 2c, h, w]; latents of other autoencoders as they are. */
+function meanLatents(encoded: Tensor<'float32'>, { config }: FirstStage): Tensor<'float32'> {
+  if (config.kind !== 'kl') return encoded;
+  const [b = 0, doubled = 0, h = 0, w = 0] = encoded.shape;
+  const size = (doubled / 2) * h * w;
+  const means = float32([b, doubled / 2, h, w], new Float32Array(b * size));
+  for (let n = 0; n < b; n++) means.data.set(encoded.data.subarray(2 * n * size, (2 * n + 1) * size), n * size);
+  return means;
+}
+
+/** A few RGB pictures of one size that the autoencoder takes, given back and measured. The convention of SSIM is torchmetrics'. */
+export async function reconstruct(autoencoder: FirstStage, images: readonly Image[], options: { readonly perceptual?: PerceptualNetwork; readonly signal?: AbortSignal } = {}): Promise<readonly Reconstructed[]> {
+  const { perceptual, signal } = options;
+  throwIfAborted(signal);
+  const given = imagesToTensor(images);
+  const decoded = await autoencoder.decode(meanLatents(await autoencoder.encode(given), autoencoder));
+  const distances = perceptual && (await lpips(given, decoded, perceptual.features, perceptual.linear));
+  return tensorToImages(decoded, 'diffusers').map((image, i) => {
+    const original = images[i] as Image;
+    return { image, psnr: psnr(original, image), ssim: ssim(original, image, { convention: 'torchmetrics' }), ...(distances ? { lpips: distances[i] as number } : {}) };
+  });
+}
+
+/** Means of what `reconstruct` gave of all pictures. */
+export function reconstructionMeasures(pictures: readonly Reconstructed[]): ReconstructionMeasures {
+  const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
+  const distances = pictures.flatMap((picture) => (picture.lpips === undefined ? [] : [picture.lpips]));
+  return { pictures: pictures.length, psnr: mean(pictures.map((picture) => picture.psnr)), ssim: mean(pictures.map((picture) => picture.ssim)), ...(distances.length > 0 ? { lpips: mean(distances) } : {}) };
+}
