@@ -26,7 +26,7 @@ import { type Runner, startRunner } from './run/runner.ts';
 import type { BlobStore } from './store/blob-store.ts';
 import { openFileStore } from './store/file-store.ts';
 import { openRedisStore } from './store/redis-store.ts';
-import { createLinkSigner, readSecret } from './store/signed-link.ts';
+import { createLinkSigner, readSecret, sharedSecret } from './store/signed-link.ts';
 
 /** What servers and workers have in common. */
 export interface WorkOptions {
@@ -85,6 +85,7 @@ interface Parts {
   readonly policy: ServerPolicy;
   readonly metrics: Metrics;
   readonly log: FastifyBaseLogger;
+  readonly linkSecret: () => Promise<Uint8Array>;
   readonly close: () => Promise<void>;
 }
 
@@ -111,16 +112,19 @@ async function openParts(options: WorkOptions): Promise<Parts> {
   const { redis, redisPrefix = 'sd' } = options;
   let queue: JobQueue;
   let store: BlobStore;
+  let linkSecret: () => Promise<Uint8Array>;
   if (redis === undefined) {
     queue = openSqliteQueue({ path: join(options.dataFolder, 'jobs.sqlite'), attempts: limits.attempts });
     store = openFileStore(join(options.dataFolder, 'pictures'));
+    linkSecret = () => readSecret(join(options.dataFolder, 'link-secret'));
   } else {
     const onError = (error: Error): void => log.warn({ err: error }, 'Redis');
     const opened = await openRedisQueue({ url: redis, prefix: redisPrefix, attempts: limits.attempts, keepSeconds, onError, ...(options.lockMilliseconds === undefined ? {} : { lockMilliseconds: options.lockMilliseconds }) });
     queue = opened;
     store = openRedisStore({ redis: opened.redis, prefix: redisPrefix, keepSeconds });
+    linkSecret = () => sharedSecret(opened.redis, redisPrefix);
   }
-  const engine = createNodeEngine({ ...(options.threads === undefined ? {} : { threads: options.threads }), ...(options.provider ? { provider: options.provider } : {}) });
+  const engine = createNodeEngine({ background: true, ...(options.threads === undefined ? {} : { threads: options.threads }), ...(options.provider ? { provider: options.provider } : {}) });
   const models = createModelPool({ catalog, load: (path) => loadModel(path, { engine }), capacity: options.modelsInMemory ?? 2 });
   const metrics = createMetrics();
   metrics.onRead(async () => ({ ...(await queue.counts()), models: models.loaded().length }));
@@ -133,7 +137,7 @@ async function openParts(options: WorkOptions): Promise<Parts> {
   const pruning = setInterval(() => prune().catch((error: unknown) => log.warn({ err: error }, 'old jobs could not be removed')), 3600 * 1000);
   pruning.unref();
   return {
-    queue, store, catalog, models, limits, policy, metrics, log,
+    queue, store, catalog, models, limits, policy, metrics, log, linkSecret,
     async close() {
       clearInterval(pruning);
       await queue.close();
@@ -190,7 +194,7 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
     ...parts,
     watch,
     options: await openOptionsStore(join(options.dataFolder, 'options.json')),
-    links: createLinkSigner(await readSecret(join(options.dataFolder, 'link-secret')), Date.now),
+    links: createLinkSigner(await parts.linkSecret(), Date.now),
     version: programName.split(' ')[1] ?? '',
     isStopping: () => stopping,
     now: Date.now,

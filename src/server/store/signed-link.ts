@@ -3,6 +3,7 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import type { Redis } from 'ioredis';
 
 export interface LinkSigner {
   /** The path and query of a picture, good for an hour. */
@@ -26,6 +27,13 @@ export function createLinkSigner(secret: Uint8Array, now: () => number): LinkSig
       return given.length === right.length && timingSafeEqual(given, right);
     },
   };
+}
+
+/** The secret of servers that share a Redis, so that each honours the others' links; the first makes it. */
+export async function sharedSecret(redis: Redis, prefix: string): Promise<Uint8Array> {
+  const key = `${prefix}:link-secret`;
+  await redis.set(key, randomBytes(32).toString('hex'), 'NX');
+  return Buffer.from((await redis.get(key)) ?? '', 'hex');
 }
 
 /** The server's secret, made at its first start. */
