@@ -9,6 +9,8 @@ export interface TextOutput {
   readonly isTerminal: boolean;
   /** Characters in a line. */
   readonly columns: number;
+  /** Lines that a terminal shows at a time, where it tells. */
+  readonly rows?: number;
 }
 
 export interface CliContext {

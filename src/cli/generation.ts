@@ -11,7 +11,7 @@ import { UsageError } from './options.ts';
 import { type PictureFiles, pictureFiles } from './output-files.ts';
 import { createProgress, type Progress } from './progress.ts';
 import { readPrompts } from './prompts.ts';
-import { showImages, terminalGraphics } from './show.ts';
+import { createPreview, showImages, terminalGraphics } from './show.ts';
 import { createStopwatch, type Stopwatch } from './stopwatch.ts';
 
 /** Loads the model the options name, with its engine. Dispose of it. */
@@ -148,6 +148,7 @@ const previewPause = 1000;
 async function consume(pipeline: Pipeline, consumer: Consumer): Promise<void> {
   const { context, values, files, progress, watch } = consumer;
   const graphics = terminalGraphics(context, values);
+  const preview = createPreview(context, progress, graphics);
   let previewed = context.now();
   for await (const event of pipeline) {
     throwIfAborted(context.signal);
@@ -159,12 +160,13 @@ async function consume(pipeline: Pipeline, consumer: Consumer): Promise<void> {
       progress.step(event.iterations > 1 ? `${event.iteration}/${event.iterations} sampling` : 'sampling', event.step, event.steps);
       if ((values.preview || values.previewFile !== undefined) && event.step < event.steps && context.now() - previewed > previewPause) {
         const images = await event.preview();
-        if (values.preview) await showImages(context, progress, graphics, images);
+        if (values.preview) await preview.show(images);
         if (values.previewFile !== undefined && images[0]) await writePreview(values.previewFile, images, context.signal);
         previewed = context.now();
       }
     } else if (event.kind === 'images') {
       watch.end();
+      preview.clear();
       for (const made of event.images) await savePicture(made, event.iteration, consumer);
       progress.clear();
       await showImages(context, progress, graphics, event.images.map(({ image }) => image));

@@ -10,7 +10,7 @@ import { runCli } from './program.ts';
 let patience = 1500;
 
 function output(stream: NodeJS.WriteStream): TextOutput {
-  return { write: (text) => void stream.write(text), isTerminal: stream.isTTY === true, columns: stream.columns || 100 };
+  return { write: (text) => void stream.write(text), isTerminal: stream.isTTY === true, columns: stream.columns || 100, ...(stream.rows ? { rows: stream.rows } : {}) };
 }
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };

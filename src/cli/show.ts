@@ -12,9 +12,46 @@ export function terminalGraphics(context: CliContext, values: Pick<OutputValues,
   return detectTerminalGraphics(context.environment, context.out.isTerminal);
 }
 
-/** Shows them one below the other. */
+/** As text, one below the other, each no higher than its share of the terminal. */
+async function textOf({ out }: CliContext, graphics: TerminalGraphics, images: readonly Image[]): Promise<string> {
+  // The progress bar's line and one above it stay free.
+  const rows = out.rows === undefined ? undefined : Math.max(6, Math.floor((out.rows - 2) / images.length));
+  const texts = await Promise.all(images.map((image) => terminalImage(image, { graphics, columns: Math.min(64, out.columns), ...(rows === undefined ? {} : { rows }) })));
+  return texts.join('');
+}
+
+/** Shows pictures, each whole where the terminal tells its height. */
 export async function showImages(context: CliContext, progress: Progress, graphics: TerminalGraphics, images: readonly Image[]): Promise<void> {
   if (graphics === 'none') return;
   progress.clear();
-  for (const image of images) context.out.write(await terminalImage(image, { graphics, columns: Math.min(64, context.out.columns) }));
+  for (const image of images) context.out.write(await textOf(context, graphics, [image]));
+}
+
+export interface Preview {
+  show(images: readonly Image[]): Promise<void>;
+  /** Takes away what is shown, before other text is written. */
+  clear(): void;
+}
+
+/** Pictures of which each takes the place of the one before. Where the terminal does not tell its height, or pictures are not made of characters, one comes below the other. */
+export function createPreview(context: CliContext, progress: Progress, graphics: TerminalGraphics): Preview {
+  let lines = 0;
+  const clear = (): void => {
+    if (lines === 0) return;
+    progress.clear();
+    context.out.write(`\x1b[${lines}A\x1b[J`);
+    lines = 0;
+  };
+  return {
+    clear,
+    async show(images) {
+      if (graphics === 'none') return;
+      const text = await textOf(context, graphics, images);
+      clear();
+      progress.clear();
+      context.out.write(text);
+      const height = text.split('\n').length - 1;
+      if (graphics === 'blocks' && context.out.rows !== undefined && height < context.out.rows) lines = height;
+    },
+  };
 }
