@@ -7,7 +7,7 @@ import { isAbort, type ModelChoice, type PictureEngine, type PictureJob } from '
 import { ServerError } from './engines/server-request.ts';
 import { openPictureDatabase, type Picture, type PictureDatabase } from './history/picture-database.ts';
 import { fittedSize } from './settings/fitted-size.ts';
-import { anySeed, checkedSettings, rememberedSettings, rememberSettings, type Settings } from './settings/settings.ts';
+import { anySeed, checkedSettings, hasOwnSpacing, rememberedSettings, rememberSettings, type Settings } from './settings/settings.ts';
 import type { Run, StudioState } from './studio-state.ts';
 
 export { type View, views } from './studio-state.ts';
@@ -165,7 +165,7 @@ class Studio {
     const seed = wanted.seed < 0 ? anySeed() : wanted.seed;
     return {
       task,
-      settings: { ...wanted, ...fittedSize(wanted, this.model), seed },
+      settings: { ...wanted, ...fittedSize(wanted, this.model), seed, ...(hasOwnSpacing(wanted.sampler) ? { schedule: '' } : {}) },
       previews: true,
       ...(task !== 'txt2img' && initial ? { image: initial } : {}),
       ...(task === 'inpaint' && mask ? { mask } : {}),

@@ -15,7 +15,7 @@ const tasks = [
 /** A text field as high as its text, up to a few lines. */
 function PromptField({ label, value, onChange, placeholder, id }: { readonly id: string; readonly label: string; readonly value: string; readonly placeholder: string; readonly onChange: (value: string) => void }) {
   const field = useRef<HTMLTextAreaElement>(null);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the height follows the text
+  // The height follows the text.
   useLayoutEffect(() => {
     const { current } = field;
     if (!current) return;

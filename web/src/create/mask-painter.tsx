@@ -58,8 +58,7 @@ export function MaskPainter({ image, width, height, disabled, onMask }: MaskPain
     if (canvas.current) onMask(await maskFile(canvas.current));
   }, [onMask]);
 
-  // Another size or picture: a new sheet.
-  // biome-ignore lint/correctness/useExhaustiveDependencies: a new picture clears the mask
+  // Another picture or size: a new sheet.
   useEffect(() => {
     context()?.clearRect(0, 0, width, height);
     done.current = [];
@@ -173,7 +172,7 @@ export function MaskPainter({ image, width, height, disabled, onMask }: MaskPain
             for (const one of coalesced.length > 0 ? coalesced : [event.nativeEvent]) stroke(place(one), pressureOf(one));
           }}
           onPointerUp={() => void tell()}
-          onPointerLeave={() => cursor.current && (cursor.current.style.opacity = '0')}
+          onPointerLeave={() => cursor.current?.style.setProperty('opacity', '0')}
         />
         <div ref={cursor} className="painter-cursor" aria-hidden="true" />
       </div>

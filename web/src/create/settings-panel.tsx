@@ -3,7 +3,7 @@
 import { useId, useRef } from 'react';
 import { Icon } from '../shell/icons.tsx';
 import { NumberInput, SelectField, SliderField } from '../settings/fields.tsx';
-import { limits } from '../settings/settings.ts';
+import { hasOwnSpacing, limits } from '../settings/settings.ts';
 import { studio, useStudio } from '../studio.ts';
 
 /** Shapes by their proportions, width to height. */
@@ -37,7 +37,8 @@ export function SettingsPanel() {
         event.target.value = '';
       }} />
 
-      <div className="field" role="group" aria-label="Size">
+      <fieldset className="field">
+        <legend className="visually-hidden">Size</legend>
         <div className="field-head">
           <span className="label">Size</span>
           <span className="size">
@@ -61,7 +62,7 @@ export function SettingsPanel() {
             <Icon name="swap" />
           </button>
         </div>
-      </div>
+      </fieldset>
 
       {task !== 'txt2img' && (
         <SliderField label="Strength" value={settings.strength} min={0} max={1} step={0.05} onChange={(strength) => studio.change({ strength })} hint="How far the new picture may go from the one you gave." />
@@ -71,7 +72,7 @@ export function SettingsPanel() {
 
       <div className="pair">
         <SelectField label="Sampler" value={settings.sampler} options={(engine?.facts.samplers ?? [settings.sampler]).map((name) => [name, name])} onChange={(sampler) => studio.change({ sampler })} />
-        <SelectField label="Spacing" value={settings.schedule} options={[['', 'Its own'], ...(engine?.facts.schedules ?? []).map((name) => [name, name] as const)]} onChange={(schedule) => studio.change({ schedule })} />
+        <SelectField label="Spacing" value={hasOwnSpacing(settings.sampler) ? '' : settings.schedule} disabled={hasOwnSpacing(settings.sampler)} options={[['', 'Its own'], ...(engine?.facts.schedules ?? []).map((name) => [name, name] as const)]} onChange={(schedule) => studio.change({ schedule })} />
       </div>
 
       <div className="pair">

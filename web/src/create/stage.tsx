@@ -58,7 +58,6 @@ export function Stage() {
       {run && (
         <div className="sheet" style={sheetOf(run.settings.batchSize, run.settings)}>
           {Array.from({ length: run.settings.batchSize }, (_, i) => (
-            // biome-ignore lint/suspicious/noArrayIndexKey: a preview is its place in the batch
             <Preview key={i} bitmap={run.previews[i]} width={run.settings.width} height={run.settings.height} />
           ))}
         </div>

@@ -62,11 +62,11 @@ function numeric(name: 'seed' | 'steps' | 'guidanceScale' | 'strength', least: n
     });
 }
 
-function named(known: readonly string[], text: string, valueOf: (name: string) => AxisValue): readonly AxisValue[] {
+function named(known: readonly string[], text: string, toValue: (name: string) => AxisValue): readonly AxisValue[] {
   return listed(text).map((part) => {
     const name = known.find((candidate) => candidate.toLowerCase() === part.toLowerCase());
     if (name === undefined) throw new Error(`There is no “${part}”. There is: ${known.slice(0, 12).join(', ')}${known.length > 12 ? ' …' : ''}.`);
-    return valueOf(name);
+    return toValue(name);
   });
 }
 

@@ -22,8 +22,8 @@ export async function gridPicture({ columns, rows, cells, columnLabel, rowLabel 
   paper.textAlign = 'center';
   paper.textBaseline = 'middle';
   const label = (name: string, value: string): string => (value === '' ? '' : `${name}: ${value}`);
-  columns.forEach((value, i) => paper.fillText(label(columnLabel, value.label), left + (i + 0.5) * width, labelHeight / 2, width - 8));
-  rows.forEach((value, i) => paper.fillText(label(rowLabel, value.label), left / 2, labelHeight + (i + 0.5) * height, left - 8));
-  bitmaps.forEach((bitmap, i) => bitmap && paper.drawImage(bitmap, left + (i % columns.length) * width, labelHeight + Math.floor(i / columns.length) * height, width, height));
+  for (const [i, value] of columns.entries()) paper.fillText(label(columnLabel, value.label), left + (i + 0.5) * width, labelHeight / 2, width - 8);
+  for (const [i, value] of rows.entries()) paper.fillText(label(rowLabel, value.label), left / 2, labelHeight + (i + 0.5) * height, left - 8);
+  for (const [i, bitmap] of bitmaps.entries()) if (bitmap) paper.drawImage(bitmap, left + (i % columns.length) * width, labelHeight + Math.floor(i / columns.length) * height, width, height);
   return canvas.convertToBlob({ type: 'image/png' });
 }

@@ -51,7 +51,8 @@ function GridTable({ grid, onOpen }: { readonly grid: Grid; readonly onOpen: (id
   const { columns, rows, cells, ratio, running } = grid;
   const next = running ? cells.indexOf(undefined) : -1;
   return (
-    <div className="grid-scroll" tabIndex={0} role="region" aria-label="Grid of pictures">
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls can be reached with the keyboard
+    <section className="grid-scroll" tabIndex={0} aria-label="Grid of pictures">
       <table className="grid-table" style={{ '--columns': columns.length, '--ratio': ratio } as React.CSSProperties}>
         <caption className="visually-hidden">{`${grid.prompt}: ${grid.columnLabel} across, ${grid.rowLabel} down`}</caption>
         <thead>
@@ -76,7 +77,7 @@ function GridTable({ grid, onOpen }: { readonly grid: Grid; readonly onOpen: (id
           ))}
         </tbody>
       </table>
-    </div>
+    </section>
   );
 }
 

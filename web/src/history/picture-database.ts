@@ -56,8 +56,12 @@ export async function openPictureDatabase(): Promise<PictureDatabase> {
       const found = (await finished(database.transaction(store).objectStore(store).index('createdAt').getAll())) as Picture[];
       return found.reverse();
     },
-    put: (pictures) => change((kept) => pictures.forEach((picture) => kept.put(picture))),
-    remove: (ids) => change((kept) => ids.forEach((id) => kept.delete(id))),
+    put: (pictures) => change((kept) => {
+      for (const picture of pictures) kept.put(picture);
+    }),
+    remove: (ids) => change((kept) => {
+      for (const id of ids) kept.delete(id);
+    }),
   };
 }
 

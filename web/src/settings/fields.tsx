@@ -52,11 +52,12 @@ export function SliderField({ label, hint, ...rest }: NumberProps & { readonly h
   );
 }
 
-export function SelectField({ label, value, options, onChange, children }: {
+export function SelectField({ label, value, options, onChange, disabled = false, children }: {
   readonly label: string;
   readonly value: string;
   readonly options: readonly (readonly [value: string, label: string])[];
   readonly onChange: (value: string) => void;
+  readonly disabled?: boolean;
   readonly children?: ReactNode;
 }) {
   const id = useId();
@@ -66,7 +67,7 @@ export function SelectField({ label, value, options, onChange, children }: {
         <label htmlFor={id}>{label}</label>
         {children}
       </div>
-      <select id={id} value={value} onChange={(event) => onChange(event.target.value)}>
+      <select id={id} value={value} disabled={disabled} onChange={(event) => onChange(event.target.value)}>
         {options.map(([key, text]) => (
           <option key={key} value={key}>
             {text}

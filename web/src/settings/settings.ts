@@ -32,6 +32,11 @@ export const samplerLabels: readonly string[] = [
   'DPM++ 2M', 'DPM++ SDE', 'DPM++ 2M SDE', 'DPM++ 3M SDE', 'DPM++ 2S a', 'Euler', 'Euler a', 'Heun', 'DPM2', 'DPM2 a', 'LMS', 'DDIM', 'PLMS', 'UniPC', 'DPM fast', 'Restart', 'LCM',
 ];
 
+/** Samplers over the timesteps of training: they take no sigmas, and space their steps themselves. */
+export function hasOwnSpacing(sampler: string): boolean {
+  return /^(DDIM|PLMS|UniPC)/i.test(sampler);
+}
+
 export const scheduleLabels: readonly string[] = ['Uniform', 'Karras', 'Exponential', 'Polyexponential', 'SGM Uniform', 'Simple', 'Normal', 'DDIM', 'Beta', 'Align Your Steps', 'KL Optimal'];
 
 const key = 'settings';

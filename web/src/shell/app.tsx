@@ -34,10 +34,7 @@ export function App() {
   const Current = views[view];
   return (
     <DropZone>
-      <a className="skip" href="#main" onClick={(event) => {
-        event.preventDefault();
-        document.getElementById('main')?.focus();
-      }}>Skip to the content</a>
+      <button type="button" className="skip" onClick={() => document.getElementById('main')?.focus()}>Skip to the content</button>
       <Header />
       <main id="main" tabIndex={-1} data-view={view}>
         <Current />

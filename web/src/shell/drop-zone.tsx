@@ -18,7 +18,8 @@ function onPaste(event: ClipboardEvent): void {
   const files = [...(event.clipboardData?.files ?? [])];
   if (files.length > 0) {
     event.preventDefault();
-    return takeFiles(files);
+    takeFiles(files);
+    return;
   }
   const found = settingsOfText(event.clipboardData?.getData('text/plain') ?? '', studio.state.settings);
   if (!found) return;

@@ -41,7 +41,7 @@ export function DroppedPicture() {
       {dropped && (
         <>
           <div className="dropped-columns">
-            <img src={urlOf(dropped)} alt="The picture that was dropped in" />
+            <img src={urlOf(dropped)} alt="Dropped in" />
             <div>
               {found ? <SettingsTable rows={[...settingRows(found.settings, 'img2img'), ...(found.model ? [['Model', found.model] as const] : [])]} /> : <p className="muted">{read ? 'This picture says nothing about how it was made.' : 'Reading its settings …'}</p>}
             </div>

@@ -12,11 +12,7 @@ export function Header() {
       <div className="brand"><Mark /> <span>Stable Diffusion</span></div>
       <nav className="views" aria-label="Views">
         {entries.map(([name, label, icon]) => (
-          <a key={name} href={name === 'create' ? './' : `#${name}`} aria-current={view === name ? 'page' : undefined} onClick={(event) => {
-            if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-            event.preventDefault();
-            studio.set({ view: name });
-          }}>
+          <a key={name} href={`#${name}`} aria-current={view === name ? 'page' : undefined}>
             <Icon name={icon} />
             <span>{label}</span>
             {name === 'gallery' && history.length > 0 && <span className="count" aria-label={`${history.length} pictures`} role="img">{history.length}</span>}

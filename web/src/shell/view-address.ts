@@ -14,7 +14,7 @@ export function followAddress(): () => void {
   };
   const toAddress = (): void => {
     const { view } = studio.state;
-    if (view !== viewInAddress()) history.pushState(null, '', view === 'create' ? location.pathname + location.search : `#${view}`);
+    if (view !== viewInAddress()) history.pushState(null, '', `#${view}`);
   };
   fromAddress();
   addEventListener('popstate', fromAddress);

@@ -1,0 +1,45 @@
+/** What the page offers and reads, without a browser: its labels are names that the library knows, and its texts mean what they say. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { namedSampling } from '../../src/diffusion/sampler-names.ts';
+import { axes, axisValues, numbersOf } from '../../web/src/grid/axes.ts';
+import { checkedSettings, defaultSettings, hasOwnSpacing, samplerLabels, scheduleLabels, settingRows } from '../../web/src/settings/settings.ts';
+
+test('every sampler and spacing of the page is the library\'s', () => {
+  for (const label of samplerLabels) {
+    const { sampler } = namedSampling(label, { peer: 'a1111' });
+    assert.equal(sampler.space === 'timestep', hasOwnSpacing(label), label);
+  }
+  for (const label of scheduleLabels) assert.ok(namedSampling('Euler', { peer: 'a1111', schedule: label }).schedule, label);
+});
+
+test('numbers of an axis: lists, ranges by steps and by count, as A1111 writes them', () => {
+  assert.deepEqual(numbersOf('1, 4,9'), [1, 4, 9]);
+  assert.deepEqual(numbersOf('1-4'), [1, 2, 3, 4]);
+  assert.deepEqual(numbersOf('10-30 (+10)'), [10, 20, 30]);
+  assert.deepEqual(numbersOf('5-1 (-2)'), [5, 3, 1]);
+  assert.deepEqual(numbersOf('0-1 [5]'), [0, 0.25, 0.5, 0.75, 1]);
+  assert.deepEqual(numbersOf('0.1-0.3 (+0.1), 1'), [0.1, 0.2, 0.3, 1]);
+  assert.throws(() => numbersOf('many'), /is no number/);
+  assert.throws(() => numbersOf('1-9 (+0)'), /is no range/);
+});
+
+test('values of an axis are settings, names in any case, words of the prompt', () => {
+  const context = { settings: { ...defaultSettings, prompt: 'a red apple' }, samplers: samplerLabels, schedules: scheduleLabels, models: ['pocket'] };
+  assert.deepEqual(axisValues('steps', '5, 10', context).map(({ change }) => change), [{ steps: 5 }, { steps: 10 }]);
+  assert.deepEqual(axisValues('sampler', 'euler, ddim', context).map(({ label }) => label), ['Euler', 'DDIM']);
+  assert.deepEqual(axisValues('words', 'apple, pear', context).map(({ change }) => change.prompt), ['a red apple', 'a red pear']);
+  assert.throws(() => axisValues('words', 'plum, pear', context), /not in the prompt/);
+  assert.throws(() => axisValues('strength', '2', context), /outside 0 … 1/);
+  assert.throws(() => axisValues('seed', '1-99', context), /at most 24/);
+  assert.throws(() => axisValues('steps', '', context), /at least one value/);
+  for (const [name, axis] of Object.entries(axes)) assert.ok(axis.values(axis.start(context), context).length > 0, name);
+});
+
+test('settings of any origin are made whole', () => {
+  assert.deepEqual(checkedSettings({}), defaultSettings);
+  const odd = checkedSettings({ steps: '1e9', guidanceScale: Number.NaN, seed: 1.6, sampler: '', prompt: 5, width: -3, strength: '0.4' });
+  assert.deepEqual([odd.steps, odd.guidanceScale, odd.seed, odd.sampler, odd.prompt, odd.width, odd.strength], [150, defaultSettings.guidanceScale, 2, defaultSettings.sampler, '', 0, 0.4]);
+  assert.deepEqual(settingRows({ ...defaultSettings, schedule: 'Karras' }, 'img2img').find(([label]) => label === 'Sampler'), ['Sampler', 'DPM++ 2M, Karras']);
+});
