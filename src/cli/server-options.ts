@@ -8,6 +8,8 @@ import { choice, flag, integer, number, type OptionValues, text, UsageError } fr
 export const workOptions = {
   model: text(['--model', '--ckpt'], 'FILE', 'the default model: a checkpoint or a diffusers folder (default: the pocket model)'),
   models: text(['--models'], 'DIR', 'a folder of further models to choose from'),
+  loras: text(['--loras'], 'DIR', 'a folder of LoRAs, for <lora:NAME:0.8> in prompts'),
+  embeddings: text(['--embeddings'], 'DIR', 'a folder of textual inversions, whose names are words of prompts'),
   data: text(['--data'], 'DIR', 'where jobs and pictures are kept (default: ~/.local/share/stable-diffusion-ts)'),
   redis: text(['--redis'], 'URL', 'keep jobs and pictures in Redis, for many servers and workers: redis://host:6379'),
   redisPrefix: text(['--redis-prefix'], 'NAME', 'begins the keys in Redis (default: sd)'),
@@ -38,6 +40,8 @@ export function workOptionsOf(values: WorkValues, { model, environment }: WorkDe
   return {
     model: values.model ?? model,
     modelsFolder: values.models,
+    lorasFolder: values.loras,
+    embeddingsFolder: values.embeddings,
     dataFolder: values.data ?? join(environment['XDG_DATA_HOME'] ?? join(environment['HOME'] ?? homedir(), '.local/share'), 'stable-diffusion-ts'),
     redis: values.redis,
     redisPrefix: values.redisPrefix,

@@ -5,6 +5,7 @@ import { namedSampling } from '../diffusion/sampler-names.ts';
 import { StableDiffusionError } from '../errors.ts';
 import type { NoiseConvention } from '../random/noise-source.ts';
 import type { ServerContext } from './context.ts';
+import { parseExtraNetworks } from './extra-networks.ts';
 import { atField, invalidField } from './http/problem.ts';
 import { type Job, type JobRequest, jobRequestSchema, type NewJob } from './job.ts';
 
@@ -50,10 +51,7 @@ export interface Submission extends Pick<NewJob, 'owner' | 'source' | 'priority'
 /** Seeds are drawn from A1111's range. */
 const seedLimit = 2 ** 32 - 1;
 
-/** A1111's extra networks, `<lora:name:1>`: there are none here, and it leaves those it does not find out of the prompt. */
-const withoutExtraNetworks = (prompt: string): string => prompt.replace(/<(?:lora|lyco|hypernet):[^<>]{1,200}>/g, '');
-
-async function decide({ limits, models, catalog, random }: ServerContext, draft: JobDraft, fields: FieldNames): Promise<JobRequest> {
+async function decide({ limits, models, catalog, adapters, random }: ServerContext, draft: JobDraft, fields: FieldNames): Promise<JobRequest> {
   const at = (field: keyof JobDraft): readonly string[] => ['body', fields[field] ?? field];
   const within = (field: keyof JobDraft, value: number, least: number, most: number): number => {
     if (Number.isInteger(value) && value >= least && value <= most) return value;
@@ -99,11 +97,15 @@ async function decide({ limits, models, catalog, random }: ServerContext, draft:
     steps: within('hires', hires.steps, 1, limits.steps), strength: finite('hires', hires.strength, 0, 1), upscaler: hires.upscaler, upscalerName: hires.upscalerName,
   };
   if (enlarged) checkArea(enlarged.width, enlarged.height);
+  // As there: those that are not found are left out, and so is one without effect.
+  const known = new Set(adapters.loras().map(({ name }) => name));
+  const loras = parseExtraNetworks(draft.prompt).loras.filter(({ name, scale, textScale }) => known.has(name) && (scale !== 0 || textScale !== 0));
   const request: JobRequest = {
     kind: draft.kind,
     model: entry.name,
-    prompts: Array.from({ length: count }, () => withoutExtraNetworks(draft.prompt)),
-    negativePrompt: withoutExtraNetworks(draft.negativePrompt ?? ''),
+    prompts: Array.from({ length: count }, () => draft.prompt),
+    negativePrompt: draft.negativePrompt ?? '',
+    ...(loras.length > 0 ? { loras } : {}),
     seeds: Array.from({ length: count }, (_, i) => seed + (subseedStrength === 0 ? i : 0)),
     subseeds: Array.from({ length: count }, (_, i) => subseed + i),
     subseedStrength,

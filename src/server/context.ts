@@ -4,6 +4,7 @@ import type { FastifyBaseLogger } from 'fastify';
 import type { JobWatch } from './job-watch.ts';
 import type { Limits } from './limits.ts';
 import type { Metrics } from './metrics.ts';
+import type { AdapterCatalog } from './models/adapter-catalog.ts';
 import type { ModelCatalog } from './models/model-catalog.ts';
 import type { ModelPool } from './models/model-pool.ts';
 import type { OptionsStore } from './options-store.ts';
@@ -25,6 +26,7 @@ export interface ServerContext {
   readonly queue: JobQueue;
   readonly store: BlobStore;
   readonly catalog: ModelCatalog;
+  readonly adapters: AdapterCatalog;
   readonly models: ModelPool;
   readonly watch: JobWatch;
   readonly options: OptionsStore;

@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { noiseConventions } from '../random/noise-source.ts';
+import { loraUseSchema } from './extra-networks.ts';
 import { blobIdSchema } from './store/blob-store.ts';
 
 export const priorities = ['high', 'normal', 'low'] as const;
@@ -32,6 +33,8 @@ export const jobRequestSchema = z.object({
   /** One for each picture. */
   prompts: z.array(z.string()).min(1),
   negativePrompt: z.string(),
+  /** Those of the prompts that there are. */
+  loras: z.array(loraUseSchema).optional(),
   /** One for each picture. */
   seeds: z.array(z.int()).min(1),
   /** Seed of the variation of each picture, and its share. */
@@ -141,5 +144,5 @@ export function batchKey(job: NewJob): string {
   const { request: r } = job;
   const alone = r.kind !== 'txt2img' || r.subseedStrength > 0 || r.hires !== undefined || r.noise === 'compvis' || r.noise === 'comfy' || coupled.test(r.sampler);
   if (alone) return job.id;
-  return JSON.stringify([r.model, r.width, r.height, r.steps, r.sampler, r.schedule, r.guidanceScale, r.eta, r.churn, r.noise, r.clipSkip, r.seedResizeFrom, r.seedDelta]);
+  return JSON.stringify([r.model, r.loras, r.width, r.height, r.steps, r.sampler, r.schedule, r.guidanceScale, r.eta, r.churn, r.noise, r.clipSkip, r.seedResizeFrom, r.seedDelta]);
 }

@@ -8,7 +8,6 @@ import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import { pino } from 'pino';
 import { createNodeEngine } from '../engine/node.ts';
 import { StableDiffusionError } from '../errors.ts';
-import { loadModel } from '../pipelines/load-model-node.ts';
 import { programName } from '../pipelines/record.ts';
 import type { ServerPolicy } from './context.ts';
 import { createApp } from './http/app.ts';
@@ -16,6 +15,8 @@ import type { ApiKey } from './http/api-keys.ts';
 import { createJobWatch } from './job-watch.ts';
 import { defaultLimits, type Limits } from './limits.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
+import { type AdapterCatalog, openAdapterCatalog } from './models/adapter-catalog.ts';
+import { loadAdapted } from './models/load-adapted.ts';
 import { type ModelCatalog, openModelCatalog } from './models/model-catalog.ts';
 import { createModelPool, type ModelPool } from './models/model-pool.ts';
 import { openOptionsStore } from './options-store.ts';
@@ -34,6 +35,9 @@ export interface WorkOptions {
   readonly model: string;
   /** A folder of further models. */
   readonly modelsFolder?: string | undefined;
+  /** Folders of LoRAs and of textual inversions. */
+  readonly lorasFolder?: string | undefined;
+  readonly embeddingsFolder?: string | undefined;
   /** Where jobs and pictures are kept. */
   readonly dataFolder: string;
   /** `redis://…`: jobs and pictures are kept there instead, for many servers and workers. */
@@ -80,6 +84,7 @@ interface Parts {
   readonly queue: JobQueue;
   readonly store: BlobStore;
   readonly catalog: ModelCatalog;
+  readonly adapters: AdapterCatalog;
   readonly models: ModelPool;
   readonly limits: Limits;
   readonly policy: ServerPolicy;
@@ -109,6 +114,11 @@ async function openParts(options: WorkOptions): Promise<Parts> {
   const keepSeconds = options.keepSeconds ?? week;
   const log = options.logger ?? createLogger(options.logLevel);
   const catalog = await openModelCatalog({ model: options.model, folder: options.modelsFolder });
+  const adapters = await openAdapterCatalog({
+    lorasFolder: options.lorasFolder,
+    embeddingsFolder: options.embeddingsFolder,
+    onUnusable: (file, err) => log.warn({ file, err }, 'a file in the folder of embeddings cannot be used'),
+  });
   const { redis, redisPrefix = 'sd' } = options;
   let queue: JobQueue;
   let store: BlobStore;
@@ -125,7 +135,7 @@ async function openParts(options: WorkOptions): Promise<Parts> {
     linkSecret = () => sharedSecret(opened.redis, redisPrefix);
   }
   const engine = createNodeEngine({ background: true, ...(options.threads === undefined ? {} : { threads: options.threads }), ...(options.provider ? { provider: options.provider } : {}) });
-  const models = createModelPool({ catalog, load: (path) => loadModel(path, { engine }), capacity: options.modelsInMemory ?? 2 });
+  const models = createModelPool({ catalog, load: (path, loras) => loadAdapted(path, loras, adapters, engine), capacity: options.modelsInMemory ?? 2 });
   const metrics = createMetrics();
   metrics.onRead(async () => ({ ...(await queue.counts()), models: models.loaded().length }));
   const prune = async (): Promise<void> => {
@@ -137,7 +147,7 @@ async function openParts(options: WorkOptions): Promise<Parts> {
   const pruning = setInterval(() => prune().catch((error: unknown) => log.warn({ err: error }, 'old jobs could not be removed')), 3600 * 1000);
   pruning.unref();
   return {
-    queue, store, catalog, models, limits, policy, metrics, log, linkSecret,
+    queue, store, catalog, adapters, models, limits, policy, metrics, log, linkSecret,
     async close() {
       clearInterval(pruning);
       await queue.close();

@@ -9,8 +9,14 @@ import { join } from 'node:path';
 import test, { after, before } from 'node:test';
 import { parseInfotext } from '../../src/image/infotext.ts';
 import { pocketModel } from '../../src/pipelines/load-model-node.ts';
+import { TorchGenerator } from '../../src/random/torch-generator.ts';
+import { parseExtraNetworks } from '../../src/server/extra-networks.ts';
 import { fetchPicture, isPublicAddress } from '../../src/server/http/fetch-picture.ts';
-import { startTestServer, type TestServer } from './start.ts';
+import { writeLora } from '../../src/weights/lora/write-lora.ts';
+import { openCheckpointAt } from '../../src/weights/open-checkpoint-node.ts';
+import { writeSafetensors } from '../../src/weights/safetensors-write.ts';
+import { writeFileAtomic } from '../../src/weights/write-file-node.ts';
+import { decode, startTestServer, type TestServer } from './start.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'sd-models-'));
 const add = (name: string): string => {
@@ -59,6 +65,51 @@ test('a model is chosen by override_settings, by the options, and by OpenAI\'s m
   assert.equal((await server.json('POST', '/sdapi/v1/options', { sd_model_checkpoint: 'none' })).status, 404);
   const { body } = await server.json('POST', '/v1/images/generations', { prompt: 'x', model: 'second', size: '64x64', steps: 2 });
   assert.equal((body as { data: object[] }).data.length, 1);
+});
+
+test('LoRAs and textual inversions of the operator\'s folders, as A1111 names them in prompts', async () => {
+  const adapters = mkdtempSync(join(tmpdir(), 'sd-adapters-'));
+  const checkpoint = await openCheckpointAt(pocketModel);
+  const generator = new TorchGenerator(0);
+  const name = 'middle_block.1.transformer_blocks.0.attn2.to_v.weight';
+  const [out = 0, into = 0] = checkpoint.parts.unet.entries.get(name)?.shape ?? [];
+  const factors = [{ network: 'unet' as const, tensor: name, down: generator.randn([4, into]), up: generator.randn([out, 4]), alpha: 4 }];
+  await writeFileAtomic(join(adapters, 'style.safetensors'), writeLora(factors, { layout: 'kohya', unet: checkpoint.config.unet_config }));
+  const width = checkpoint.config.unet_config.context_dim ?? 0;
+  await checkpoint.close();
+  for (const [file, of] of [['mine', width], ['of-another-model', width + 8]] as const) {
+    const vectors = generator.randn([2, of]);
+    await writeFileAtomic(join(adapters, `${file}.safetensors`), writeSafetensors([{ name: 'emb_params', dtype: 'float32', shape: vectors.shape }], () => vectors));
+  }
+  const adapted = await startTestServer({ lorasFolder: adapters, embeddingsFolder: adapters });
+  try {
+    const lists = async (path: string): Promise<unknown> => (await adapted.json('GET', `/sdapi/v1/${path}`)).body;
+    assert.deepEqual(((await lists('loras')) as { name: string }[]).map((row) => row.name), ['mine', 'of-another-model', 'style']);
+    assert.deepEqual(((await lists('embeddings')) as { loaded: Record<string, object> }).loaded['mine'], { step: null, sd_checkpoint: null, sd_checkpoint_name: null, shape: width, vectors: 2 });
+    const make = async (prompt: string): Promise<Generation> => (await adapted.json('POST', '/sdapi/v1/txt2img', { ...small, prompt })).body;
+    const plain = await make('a cat');
+    const styled = await make('a cat<lora:style:0.8>');
+    assert.notEqual(styled.images[0], plain.images[0]);
+    assert.match((JSON.parse(styled.info) as { infotexts: string[] }).infotexts[0] ?? '', /^a cat<lora:style:0\.8>\n/);
+    const pixels = async ({ images }: Generation): Promise<Uint8Array> => (await decode(images[0] ?? '')).data;
+    assert.deepEqual(await pixels(await make('a cat<lora:none:1><lora:style:0>')), await pixels(plain), 'one that is not there, and one of no strength');
+    assert.notDeepEqual(await pixels(await make('a mine')), await pixels(await make('a yours')));
+    const refused = await make('a cat<lora:mine:1>');
+    assert.match(JSON.stringify(refused), /mine/, 'a file that is no LoRA is told');
+    assert.equal(JSON.stringify(refused).includes(adapters), false);
+  } finally {
+    await adapted.stop();
+    rmSync(adapters, { recursive: true, force: true });
+  }
+});
+
+test('extra networks in a prompt', () => {
+  const used = (prompt: string) => parseExtraNetworks(prompt);
+  assert.deepEqual(used('a <lora:x:0.5>cat <b>'), { text: 'a cat <b>', loras: [{ name: 'x', scale: 0.5, textScale: 0.5 }] });
+  assert.deepEqual(used('<lora:x:0.5:1>').loras, [{ name: 'x', scale: 1, textScale: 0.5 }]);
+  assert.deepEqual(used('<lora:x:te=0.1:unet=-2><lora:x:9>').loras, [{ name: 'x', scale: -2, textScale: 0.1 }]);
+  assert.deepEqual(used('<lora:x><hypernet:y:1>').loras, [{ name: 'x', scale: 1, textScale: 1 }]);
+  assert.deepEqual(used('a <cat:1.2> <lora:>'), { text: 'a <cat:1.2> <lora:>', loras: [] });
 });
 
 test('refresh-checkpoints finds a file that was put there later', async () => {

@@ -1,8 +1,9 @@
-/** ModelPool: models that are loaded, at most so many; the one that was used longest ago goes when another is wanted. */
+/** ModelPool: models that are loaded, each with its LoRAs, at most so many; the one that was used longest ago goes when another is wanted. */
 
 import { dirname, sep } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
 import type { Model } from '../../pipelines/model.ts';
+import type { LoraUse } from '../extra-networks.ts';
 import type { CatalogModel, ModelCatalog } from './model-catalog.ts';
 
 /** What must be known of a model before a job for it is accepted. */
@@ -23,7 +24,7 @@ export interface LoadedModel {
 
 export interface ModelPool {
   /** A model to work with; loads it where it is not. Errors as `loadModel`. */
-  acquire(name: string): Promise<LoadedModel>;
+  acquire(name: string, loras?: readonly LoraUse[]): Promise<LoadedModel>;
   facts(name: string): Promise<ModelFacts>;
   loaded(): readonly string[];
   close(): Promise<void>;
@@ -31,12 +32,13 @@ export interface ModelPool {
 
 export interface ModelPoolOptions {
   readonly catalog: ModelCatalog;
-  readonly load: (path: string) => Promise<Model>;
+  readonly load: (path: string, loras: readonly LoraUse[]) => Promise<Model>;
   /** How many are kept. Default 2. */
   readonly capacity?: number;
 }
 
 interface Slot {
+  readonly name: string;
   readonly model: Promise<Model>;
   users: number;
   lastUse: number;
@@ -52,19 +54,20 @@ export function createModelPool({ catalog, load, capacity = 2 }: ModelPoolOption
   const slots = new Map<string, Slot>();
   const known = new Map<string, ModelFacts>();
   let uses = 0;
-  const drop = async (path: string, slot: Slot): Promise<void> => {
-    slots.delete(path);
+  const drop = async (key: string, slot: Slot): Promise<void> => {
+    slots.delete(key);
     await slot.model.then((model) => model.dispose(), () => {});
   };
   const makeRoom = async (): Promise<void> => {
     const idle = [...slots].filter(([, slot]) => slot.users === 0).sort(([, a], [, b]) => a.lastUse - b.lastUse);
-    for (const [path, slot] of idle.slice(0, Math.max(0, slots.size - capacity))) await drop(path, slot);
+    for (const [key, slot] of idle.slice(0, Math.max(0, slots.size - capacity))) await drop(key, slot);
   };
-  const acquire = async (name: string): Promise<LoadedModel> => {
+  const acquire = async (name: string, loras: readonly LoraUse[] = []): Promise<LoadedModel> => {
     const entry = catalog.find(name);
     const path = catalog.pathOf(entry);
-    const slot = slots.get(path) ?? { model: load(path).catch((error: unknown) => Promise.reject(withoutFolder(error, dirname(path)))), users: 0, lastUse: 0 };
-    slots.set(path, slot);
+    const key = JSON.stringify([path, loras]);
+    const slot = slots.get(key) ?? { name: entry.name, model: load(path, loras).catch((error: unknown) => Promise.reject(withoutFolder(error, dirname(path)))), users: 0, lastUse: 0 };
+    slots.set(key, slot);
     slot.users++;
     slot.lastUse = ++uses;
     try {
@@ -81,7 +84,7 @@ export function createModelPool({ catalog, load, capacity = 2 }: ModelPoolOption
       };
     } catch (error) {
       slot.users--;
-      if (slots.get(path) === slot) slots.delete(path);
+      if (slots.get(key) === slot) slots.delete(key);
       throw error;
     }
   };
@@ -97,9 +100,9 @@ export function createModelPool({ catalog, load, capacity = 2 }: ModelPoolOption
       known.set(key, facts);
       return facts;
     },
-    loaded: () => [...slots.keys()].flatMap((path) => catalog.list().filter((entry) => catalog.pathOf(entry) === path).map(({ name }) => name)),
+    loaded: () => [...slots.values()].map(({ name }) => name),
     async close() {
-      for (const [path, slot] of [...slots]) await drop(path, slot);
+      for (const [key, slot] of [...slots]) await drop(key, slot);
     },
   };
 }

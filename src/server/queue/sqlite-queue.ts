@@ -102,7 +102,7 @@ export function openSqliteQueue({ path, attempts, now = Date.now }: SqliteQueueO
   });
 
   // Writes of one turn of the event loop share a commit, and so a flush to the disk.
-  let waiting: { readonly work: () => unknown; readonly settle: (outcome: { value: unknown } | { error: unknown }) => void }[] = [];
+  let waiting: { readonly work: () => unknown; readonly durable: boolean; readonly settle: (outcome: { value: unknown } | { error: unknown }) => void }[] = [];
   let closed = false;
   const flush = (): void => {
     const group = waiting;
@@ -110,6 +110,8 @@ export function openSqliteQueue({ path, attempts, now = Date.now }: SqliteQueueO
     if (group.length === 0) return;
     const outcomes: ({ value: unknown } | { error: unknown })[] = [];
     try {
+      // Without a flush a commit survives the end of the process, and of the machine once a later one is flushed.
+      db.get(`PRAGMA synchronous = ${group.some(({ durable }) => durable) ? 'FULL' : 'NORMAL'}`);
       db.exec('BEGIN IMMEDIATE');
       for (const { work } of group) {
         try {
@@ -132,11 +134,11 @@ export function openSqliteQueue({ path, attempts, now = Date.now }: SqliteQueueO
     }
     for (const [i, { settle }] of group.entries()) settle(outcomes[i] ?? { value: undefined });
   };
-  const write = <T>(work: () => T): Promise<T> => {
+  const write = <T>(work: () => T, durable = true): Promise<T> => {
     if (closed) return Promise.reject(new StableDiffusionError('busy', 'The server is shutting down.', { details: { scope: 'shutdown' } }));
     return new Promise<T>((resolve, reject) => {
       if (waiting.length === 0) setImmediate(flush);
-      waiting.push({ work, settle: (outcome) => ('error' in outcome ? reject(outcome.error) : resolve(outcome.value as T)) });
+      waiting.push({ work, durable, settle: (outcome) => ('error' in outcome ? reject(outcome.error) : resolve(outcome.value as T)) });
     });
   };
 
@@ -235,7 +237,8 @@ export function openSqliteQueue({ path, attempts, now = Date.now }: SqliteQueueO
           }
           if (!one(`SELECT 1 FROM jobs WHERE state = 'queued' LIMIT 1`)) return;
           busyTaking = true;
-          write(() => takeNow(pictures)).then(
+          // Nothing is lost where the machine forgets this: the job waits again.
+          write(() => takeNow(pictures), false).then(
             (jobs) => {
               busyTaking = false;
               if (jobs.length === 0) {

@@ -1,6 +1,7 @@
 /** Every route of the server: one file, or a family of one kind, and one line here. */
 
 import type { Route } from '../http/route.ts';
+import { embeddings, loras, refreshEmbeddings, refreshLoras } from './a1111/adapters.ts';
 import { cmdFlags } from './a1111/cmd-flags.ts';
 import { extraBatchImages, extraSingleImage } from './a1111/extras.ts';
 import { img2img } from './a1111/img2img.ts';
@@ -52,6 +53,10 @@ export const routes: readonly Route[] = [
   latentUpscaleModes,
   cmdFlags,
   memory,
+  loras,
+  embeddings,
+  refreshLoras,
+  refreshEmbeddings,
   ping,
   refreshCheckpoints,
   unloadCheckpoint,

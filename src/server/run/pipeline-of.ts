@@ -8,6 +8,7 @@ import { imageToImage } from '../../pipelines/image-to-image.ts';
 import { inpaint } from '../../pipelines/inpaint.ts';
 import type { Model } from '../../pipelines/model.ts';
 import { textToImage } from '../../pipelines/text-to-image.ts';
+import { parseExtraNetworks } from '../extra-networks.ts';
 import type { JobRequest } from '../job.ts';
 
 /** Which picture of which job. */
@@ -37,7 +38,7 @@ function optionsOf(pictures: readonly PictureOf[], policy: PicturePolicy): Gener
   const seeds = pictures.map(({ request, index }) => request.seeds[index] ?? 0);
   const subseed = first.subseeds[pictures[0]?.index ?? 0] ?? 0;
   return {
-    prompt: pictures.map(({ request, index }) => request.prompts[index] ?? ''),
+    prompt: pictures.map(({ request, index }) => parseExtraNetworks(request.prompts[index] ?? '').text),
     negativePrompt: pictures.map(({ request }) => request.negativePrompt),
     steps: first.steps,
     sampler: first.sampler,

@@ -134,7 +134,7 @@ export function runJobs(jobs: readonly Job[], context: RunContext): RunningJobs 
     const first = works.find((work) => !work.finished);
     if (!first) return;
     try {
-      const loaded = await context.models.acquire(first.job.request.model);
+      const loaded = await context.models.acquire(first.job.request.model, first.job.request.loras);
       try {
         const modelHash = await context.hashOf(first.job.request.model);
         for (const chunk of chunksOf(works, context.maxBatch)) {

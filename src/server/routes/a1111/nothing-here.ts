@@ -5,8 +5,6 @@ import { defineRoute, json, type Route } from '../../http/route.ts';
 
 const lists: readonly (readonly [path: string, summary: string, value: unknown])[] = [
   ['sd-vae', 'Separate autoencoders', []],
-  ['loras', 'LoRAs', []],
-  ['embeddings', 'Textual inversions', { loaded: {}, skipped: {} }],
   ['hypernetworks', 'Hypernetworks', []],
   ['face-restorers', 'Face restoration', []],
   ['realesrgan-models', 'Real-ESRGAN upscalers', []],
@@ -16,7 +14,7 @@ const lists: readonly (readonly [path: string, summary: string, value: unknown])
   ['extensions', 'Extensions', []],
 ];
 
-const refreshes = ['refresh-vae', 'refresh-loras', 'refresh-embeddings'] as const;
+const refreshes = ['refresh-vae'] as const;
 
 export const nothingHere: readonly Route[] = [
   ...lists.map(([name, summary, value]) => defineRoute({ method: 'GET', path: `/sdapi/v1/${name}`, summary: `${summary}: none`, flavour: 'a1111', response: z.unknown(), handle: async () => json(value) })),

@@ -1,0 +1,88 @@
+/** AdapterCatalog: the LoRAs and textual inversions in the operator's folders, by their files' names. Callers never see or give a path. */
+
+import { readdir } from 'node:fs/promises';
+import { extname, join, resolve } from 'node:path';
+import { StableDiffusionError } from '../../errors.ts';
+import { openWeightsAt } from '../../weights/open-weights-node.ts';
+import { fileStem, readEmbeddings } from '../../weights/textual-inversion.ts';
+
+export interface CatalogLora {
+  /** The file's name without its ending: what `<lora:NAME:0.8>` says. */
+  readonly name: string;
+  readonly file: string;
+}
+
+export interface CatalogEmbedding {
+  /** The file's name without its ending: the word that stands for it in prompts. */
+  readonly name: string;
+  /** Rows it takes, and their width. */
+  readonly vectors: number;
+  readonly width: number;
+}
+
+export interface AdapterCatalog {
+  loras(): readonly CatalogLora[];
+  embeddings(): readonly CatalogEmbedding[];
+  /** For loading only. Throws `not-found`. */
+  loraPath(name: string): string;
+  embeddingPaths(): readonly { readonly path: string; readonly token: string }[];
+  /** Looks at the folders again. */
+  refresh(): Promise<void>;
+}
+
+export interface AdapterCatalogOptions {
+  readonly lorasFolder?: string | undefined;
+  readonly embeddingsFolder?: string | undefined;
+  /** A file that is no textual inversion. */
+  readonly onUnusable: (file: string, error: unknown) => void;
+}
+
+const endings = new Set(['.safetensors', '.pt', '.pth', '.bin', '.ckpt']);
+
+interface Entry {
+  readonly name: string;
+  readonly file: string;
+  readonly path: string;
+}
+
+async function scan(folder: string | undefined, what: string): Promise<Entry[]> {
+  if (folder === undefined) return [];
+  const names = await readdir(folder).catch((cause: unknown) => {
+    throw new StableDiffusionError('file-not-found', `The folder of ${what} ${folder} cannot be read.`, { cause });
+  });
+  const files = names.filter((file) => !file.startsWith('.') && endings.has(extname(file).toLowerCase())).sort();
+  return files.map((file) => ({ name: fileStem(file), file, path: join(resolve(folder), file) }));
+}
+
+/** Throws `file-not-found`. */
+export async function openAdapterCatalog({ lorasFolder, embeddingsFolder, onUnusable }: AdapterCatalogOptions): Promise<AdapterCatalog> {
+  let loras: readonly Entry[] = [];
+  let embeddings: readonly (CatalogEmbedding & { readonly path: string })[] = [];
+  const catalog: AdapterCatalog = {
+    loras: () => loras.map(({ name, file }) => ({ name, file })),
+    embeddings: () => embeddings.map(({ name, vectors, width }) => ({ name, vectors, width })),
+    loraPath(name) {
+      const found = loras.find((entry) => entry.name === name);
+      if (!found) throw new StableDiffusionError('not-found', `There is no LoRA ${JSON.stringify(name.slice(0, 100))}.`);
+      return found.path;
+    },
+    embeddingPaths: () => embeddings.map(({ path, name }) => ({ path, token: name })),
+    async refresh() {
+      loras = await scan(lorasFolder, 'LoRAs');
+      const read: (CatalogEmbedding & { readonly path: string })[] = [];
+      for (const { name, file, path } of await scan(embeddingsFolder, 'embeddings')) {
+        try {
+          const source = await openWeightsAt(path);
+          const [embedding] = await readEmbeddings(source, { token: name }).finally(() => source.close());
+          const [vectors = 0, width = 0] = embedding?.vectors.shape ?? [];
+          read.push({ name, vectors, width, path });
+        } catch (error) {
+          onUnusable(file, error);
+        }
+      }
+      embeddings = read;
+    },
+  };
+  await catalog.refresh();
+  return catalog;
+}

@@ -1,0 +1,27 @@
+/** Loads a model with LoRAs and with those textual inversions of the catalogue that fit it: a folder holds them for models of several kinds. */
+
+import type { Engine } from '../../engine/engine.ts';
+import { StableDiffusionError } from '../../errors.ts';
+import { loadModel } from '../../pipelines/load-model-node.ts';
+import type { Model } from '../../pipelines/model.ts';
+import type { LoraUse } from '../extra-networks.ts';
+import type { AdapterCatalog } from './adapter-catalog.ts';
+
+/** Errors as `loadModel`, and `not-found` for a LoRA that is not in the catalogue. */
+export async function loadAdapted(path: string, loras: readonly LoraUse[], adapters: AdapterCatalog, engine: Engine): Promise<Model> {
+  const options = { engine, loras: loras.map(({ name, scale, textScale }) => ({ path: adapters.loraPath(name), scale, textScale })) };
+  const embeddings = adapters.embeddingPaths();
+  try {
+    return await loadModel(path, { ...options, embeddings });
+  } catch (error) {
+    if (embeddings.length === 0 || !(error instanceof StableDiffusionError)) throw error;
+  }
+  const fitting: (typeof embeddings)[number][] = [];
+  for (const embedding of embeddings) {
+    // Opening reads no weights: its cost is that of the header.
+    const tried = await loadModel(path, { engine, embeddings: [embedding] }).catch(() => undefined);
+    if (tried) fitting.push(embedding);
+    await tried?.dispose();
+  }
+  return loadModel(path, { ...options, embeddings: fitting });
+}

@@ -1,0 +1,43 @@
+/** GET /sdapi/v1/loras and embeddings, and the requests to look at their folders again. */
+
+import { z } from 'zod';
+import { defineRoute, json } from '../../http/route.ts';
+
+export const loras = defineRoute({
+  method: 'GET',
+  path: '/sdapi/v1/loras',
+  summary: 'LoRAs, for `<lora:NAME:0.8>` in prompts',
+  flavour: 'a1111',
+  response: z.array(z.object({ name: z.string(), alias: z.string(), path: z.string(), metadata: z.record(z.string(), z.unknown()) })),
+  handle: async ({ adapters }) => json(adapters.loras().map(({ name, file }) => ({ name, alias: name, path: file, metadata: {} }))),
+});
+
+const embedding = z.object({ step: z.null(), sd_checkpoint: z.null(), sd_checkpoint_name: z.null(), shape: z.int(), vectors: z.int() });
+
+export const embeddings = defineRoute({
+  method: 'GET',
+  path: '/sdapi/v1/embeddings',
+  summary: 'Textual inversions, whose names are words of prompts',
+  flavour: 'a1111',
+  response: z.object({ loaded: z.record(z.string(), embedding), skipped: z.record(z.string(), embedding) }),
+  async handle({ adapters }) {
+    const loaded = adapters.embeddings().map(({ name, vectors, width }) => [name, { step: null, sd_checkpoint: null, sd_checkpoint_name: null, shape: width, vectors }] as const);
+    return json({ loaded: Object.fromEntries(loaded), skipped: {} });
+  },
+});
+
+const refresh = (name: string, what: string) =>
+  defineRoute({
+    method: 'POST',
+    path: `/sdapi/v1/${name}`,
+    summary: `Looks at the folder of ${what} again; models that are loaded keep those they have`,
+    flavour: 'a1111',
+    response: z.null(),
+    async handle({ adapters }) {
+      await adapters.refresh();
+      return json(null);
+    },
+  });
+
+export const refreshLoras = refresh('refresh-loras', 'LoRAs');
+export const refreshEmbeddings = refresh('refresh-embeddings', 'textual inversions');
