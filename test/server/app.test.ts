@@ -190,6 +190,18 @@ test('the page is served with what threads of WebAssembly need', async () => {
   assert.equal(headers['cross-origin-opener-policy'], 'same-origin');
   assert.equal(headers['cross-origin-embedder-policy'], 'require-corp');
   assert.match(String((await raw(server.url, {}, '/assets/a.js')).headers['content-type']), /javascript/);
+  for (const [path, type] of [
+    ['/models/pocket.yaml', /yaml|text|octet/], ['/models/pocket.safetensors', /octet/], ['/ort/ort-wasm-simd-threaded.wasm', /^application\/wasm/], ['/ort/ort-wasm-simd-threaded.mjs', /javascript/],
+    ['/ort/ort-wasm-simd-threaded.asyncify.wasm', /wasm/], ['/ort/ort-wasm-simd-threaded.asyncify.mjs', /javascript/],
+  ] as const) {
+    const part = await raw(server.url, { range: 'bytes=0-9' }, path);
+    assert.equal(part.status, 206, `${path}, which the build has not, comes from the package`);
+    assert.equal(part.headers['content-length'], '10');
+    assert.match(String(part.headers['content-type']), type, path);
+    assert.equal(part.headers['cross-origin-embedder-policy'], 'require-corp');
+  }
+  writeFileSync(join(folder, 'web', '.hidden'), 'secret');
+  for (const path of ['/.hidden', '/models/README.md', '/ort/ort.js']) assert.equal((await raw(server.url, {}, path)).status, 404, path);
   assert.match((await raw(guarded.url, {}, '/')).body, /openapi\.json/, 'without a page, a word');
 });
 

@@ -1,10 +1,7 @@
 /** The HTTP server: Fastify with the table of routes. What a request may do is settled here; what it does, in its route. */
 
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import cors from '@fastify/cors';
 import multipart from '@fastify/multipart';
-import fastifyStatic from '@fastify/static';
 import { fastify, LogController, type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import type { ServerContext } from '../context.ts';
@@ -14,6 +11,7 @@ import { eventStream } from './event-stream.ts';
 import { readForm } from './form.ts';
 import { openapiDocument } from './openapi.ts';
 import { checkOrigin } from './origin-guard.ts';
+import { servePage } from './page.ts';
 import { type Problem, problemOf, validationProblem } from './problem.ts';
 import { type Flavour, problemAnswer } from './problem-shapes.ts';
 import type { Answer, Route } from './route.ts';
@@ -167,18 +165,7 @@ export async function createApp({ context: given, keys, corsOrigins, webFolder, 
   const document = openapiDocument(routes, context.version);
   app.get('/openapi.json', async () => document);
 
-  if (webFolder !== undefined && existsSync(join(webFolder, 'index.html'))) {
-    await app.register(fastifyStatic, {
-      root: webFolder,
-      index: ['index.html'],
-      // WebAssembly with threads needs an isolated page.
-      setHeaders: (reply) => void reply.headers({ 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' }),
-    });
-  } else {
-    app.get('/', async (_request, reply) => {
-      await reply.type('text/html; charset=utf-8').send('<!doctype html><title>stable-diffusion-ts</title><p>The server runs. Its APIs are described at <a href="/openapi.json">/openapi.json</a>.</p>');
-    });
-  }
+  await servePage(app, webFolder);
   return app;
 }
 
