@@ -37,7 +37,7 @@ test('examples/browser: a plain page makes the picture that Node makes', { skip:
     const record = recordSchema.parse(readImageMetadata(png).record);
     assert.deepEqual([record.width, record.height, record.steps, record.seed, record.prompts], [128, 128, 6, 42, ['red apple']]);
     const shown = await nodeImageCodec.decode(png);
-    await using engine = createNodeEngine({ threads: 2 });
+    await using engine = createNodeEngine({ threads: 1 });
     await using model = await loadModel(pocketModel, { engine });
     for await (const event of textToImage(model, { prompt: 'red apple', steps: 6, guidanceScale: 5, seed: 42 })) {
       if (event.kind !== 'result') continue;

@@ -32,7 +32,7 @@ interface WorkerPicture extends Picture {
 const files = { '/pocket.safetensors': pocketModel, '/pocket.yaml': join(pocketModel, '../pocket.yaml') };
 const options = { files, scripts: { '/worker.js': 'test/browser/worker.ts' } };
 
-const model = loadModel(pocketModel, { engine: createNodeEngine({ threads: 2 }) });
+const model = loadModel(pocketModel, { engine: createNodeEngine({ threads: 1 }) });
 
 async function inNode(run: TextToImageOptions): Promise<Picture> {
   for await (const event of textToImage(await model, run)) {

@@ -58,15 +58,17 @@ export interface PageOptions {
   readonly query?: string;
   /** Ask Chromium for WebGPU through its software driver. */
   readonly webgpu?: boolean;
-  readonly timeoutMs?: number;
 }
+
+/** Milliseconds for a browser to start and a page to load: minutes on a machine that has much other work. */
+const patience = 300_000;
 
 const quiet = ['--no-sandbox', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 const softwareGpu = ['--enable-unsafe-webgpu', '--enable-features=Vulkan', '--use-webgpu-adapter=swiftshader', '--use-angle=swiftshader', '--ignore-gpu-blocklist'];
 
 /** Starts Chromium. */
 export function launchBrowser(options: Pick<PageOptions, 'webgpu'> = {}): Promise<Browser> {
-  return chromium.launch({ ...(executable ? { executablePath: executable } : {}), args: [...quiet, ...(options.webgpu ? softwareGpu : ['--disable-gpu'])] });
+  return chromium.launch({ timeout: patience, ...(executable ? { executablePath: executable } : {}), args: [...quiet, ...(options.webgpu ? softwareGpu : ['--disable-gpu'])] });
 }
 
 async function bundled(entry: string): Promise<string> {
@@ -87,7 +89,7 @@ export async function runInPage(entry: string, options: PageOptions = {}): Promi
     const page = await browser.newPage();
     page.on('console', (message) => (message.type() === 'error' ? console.error(`page: ${message.text()}`) : undefined));
     page.on('pageerror', (error) => console.error(`page: ${error.message}`));
-    page.setDefaultTimeout(options.timeoutMs ?? 60_000);
+    page.setDefaultTimeout(patience);
     await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/${options.query ?? ''}`);
     await page.waitForFunction('globalThis.results !== undefined');
     return (await page.evaluate('globalThis.results')) as PageResult[];
