@@ -11,11 +11,11 @@ import { contractionGradients } from './gradients/contractions.ts';
 import { elementwiseGradients } from './gradients/elementwise.ts';
 import { imageGradients } from './gradients/images.ts';
 import { layoutGradients } from './gradients/layout.ts';
-import { normalisationGradients } from './gradients/normalisation.ts';
+import { groupNormInSteps, normalisationGradients, standardisedInputs } from './gradients/normalisation.ts';
 import type { GradientRule, GradientRules } from './gradients/rule.ts';
 import type { AnyNode, Graph, Value } from './graph.ts';
 import type { Attributes, OpName } from './operations.ts';
-import { replay } from './replay.ts';
+import { applyNode, replay } from './replay.ts';
 import { simplify } from './simplify.ts';
 import type { GraphBuilder, Sym } from './trace.ts';
 
@@ -170,5 +170,16 @@ export function gradients(graph: Graph, loss: string, wrt: readonly string[], op
     const value = found[i];
     return value ? [{ name: `grad.${name}`, value }] : [];
   });
-  return simplify(builder.graph([...kept, ...made]));
+  return simplify(shareNormalisations(builder.graph([...kept, ...made])));
+}
+
+/** The graph with group normalisations in steps, where the backward pass takes the same. */
+function shareNormalisations(graph: Graph): Graph {
+  const shared = standardisedInputs(graph.nodes);
+  const { builder, outputs } = replay(graph, (b, node, inputs) => {
+    const [x, weight, bias] = inputs;
+    if (node.op !== 'groupNorm' || !shared.has(node.inputs[0]?.id ?? -1) || !x || !weight || !bias) return applyNode(b, node, inputs);
+    return groupNormInSteps(x, weight, bias, node.attributes);
+  });
+  return builder.graph(outputs);
 }

@@ -71,6 +71,8 @@ export const forms: { readonly [K in OpName]: Form<K> } = {
       return e.node('Transpose', [e.name(value)], { perm: Array.from({ length: rank }, (_, i) => (i === rank - 2 ? rank - 1 : i === rank - 1 ? rank - 2 : i)) });
     };
     const [a, b] = [at(inputs, 0), at(inputs, 1)];
+    // Rows times rows: a row made a column by Transpose would be slow to multiply by.
+    if (transposeB && !transposeA && b.shape.at(-2) === 1 && e.float === 'float32') return e.node('FusedMatMul', names(e, inputs), { transB: 1 }, { ...options, domain: microsoft });
     return e.node('MatMul', [transposeA ? swapped(a) : e.name(a), transposeB ? swapped(b) : e.name(b)], {}, options);
   },
   linear: (e, inputs, _, output, options) => {

@@ -4,7 +4,9 @@
  */
 
 import { type Dim, divideDim, productOfDims } from '../dim.ts';
-import { add, dimension, div, mean, mul, reciprocal, reshape, sqrt, sub, sum } from '../functions.ts';
+import { add, dimension, div, matmul, mean, mul, reciprocal, reshape, sqrt, sub, sum } from '../functions.ts';
+import type { AnyNode } from '../graph.ts';
+import type { Attributes } from '../operations.ts';
 import type { Sym } from '../trace.ts';
 import { type GradientRule, type GradientRules, inputOf } from './rule.ts';
 
@@ -13,6 +15,47 @@ function standardise(x: Sym, axis: number, epsilon: number): { centred: Sym; sca
   const centred = sub(x, mean(x, [axis], { keepDims: true }));
   const variance = mean(mul(centred, centred), [axis], { keepDims: true });
   return { centred, scale: reciprocal(sqrt(add(variance, epsilon))) };
+}
+
+/** Sums of products over the image axes, [b, c]: products of rows with rows, which read both once and write nothing large. */
+function dots(a: Sym, b: Sym): Sym {
+  const [n = 1, c = 1] = a.shape;
+  const row = (x: Sym): Sym => reshape(x, [n, c, 1, -1]);
+  return reshape(matmul(row(a), row(b), { transposeB: true }), [n, c]);
+}
+
+/** x [b, c, ...] as groups [b, groups, ...] minus their means, and 1 / standard deviation [b, groups, 1]. */
+function standardiseGroups(x: Sym, groups: number, epsilon: number): { centred: Sym; scale: Sym } {
+  const [b = 1, c = 1, ...image] = x.shape;
+  const grouped = reshape(x, [b, groups, -1]);
+  const centred = sub(grouped, mean(grouped, [2], { keepDims: true }));
+  const count = dimension(x, productOfDims([divideDim(c, groups), ...image]));
+  const variance = reshape(div(dots(centred, centred), count), [b, groups, 1]);
+  return { centred, scale: reciprocal(sqrt(add(variance, epsilon))) };
+}
+
+/** 1 / standard deviation times the weight, for each channel: [b, c, 1, ...]. */
+function channelScale(scale: Sym, weight: Sym, x: Sym, groups: number): Sym {
+  const [b = 1, c = 1, ...image] = x.shape;
+  return reshape(mul(reshape(weight, [1, groups, divideDim(c, groups)]), scale), [b, c, ...image.map(() => 1)]);
+}
+
+/** Group normalisation in the steps that its gradient takes as well, so that they are calculated once. */
+export function groupNormInSteps(x: Sym, weight: Sym, bias: Sym, { groups, epsilon }: Attributes['groupNorm']): Sym {
+  const { centred, scale } = standardiseGroups(x, groups, epsilon);
+  const [, c = 1, ...image] = x.shape;
+  return add(mul(reshape(centred, x.shape), channelScale(scale, weight, x, groups)), reshape(bias, [c, ...image.map(() => 1)]));
+}
+
+/** The inputs of group normalisations whose gradients are in a graph: for them, the steps are there already. */
+export function standardisedInputs(nodes: readonly AnyNode[]): ReadonlySet<number> {
+  const made = new Map(nodes.map((node) => [node.output.id, node]));
+  const found = new Set<number>();
+  for (const node of nodes) {
+    const [grouped, average] = node.op === 'sub' ? node.inputs.map(({ id }) => made.get(id)) : [];
+    if (grouped?.op === 'reshape' && average?.op === 'mean' && average.inputs[0]?.id === grouped.output.id) found.add(grouped.inputs[0]?.id ?? -1);
+  }
+  return found;
 }
 
 /**
@@ -24,22 +67,21 @@ const groupNormGradient: GradientRule<'groupNorm'> = (g, node) => {
   const [x, weight] = [inputOf(node, 0), inputOf(node, 1)];
   const [b = 1, c = 1, ...image] = x.shape;
   const each = divideDim(c, groups);
-  const { centred, scale } = standardise(reshape(x, [b, groups, -1]), 2, epsilon); // [b, groups, ...], [b, groups, 1]
+  const { centred, scale } = standardiseGroups(x, groups, epsilon);
   const imageAxes = image.map((_, i) => i + 2);
-  const product = mul(g, reshape(centred, x.shape));
-  const perChannel = (value: Sym): Sym => reshape(sum(value, imageAxes), [b, groups, each]);
+  const products = reshape(dots(g, reshape(centred, x.shape)), [b, groups, each]);
+  const sums = (): Sym => reshape(sum(g, imageAxes), [b, groups, each]);
   return [
     () => {
       const w = reshape(weight, [1, groups, each]);
       const count: Dim = productOfDims([each, ...image]);
-      const perGroup = (value: Sym): Sym => div(sum(mul(perChannel(value), w), [2], { keepDims: true }), dimension(x, count)); // [b, groups, 1]
-      const byChannel = reshape(mul(w, scale), [b, c, ...image.map(() => 1)]);
-      const slope = mul(perGroup(product), mul(scale, mul(scale, scale)));
-      const offset = mul(perGroup(g), scale);
-      return sub(mul(g, byChannel), reshape(add(mul(centred, slope), offset), x.shape));
+      const perGroup = (value: Sym): Sym => div(sum(mul(value, w), [2], { keepDims: true }), dimension(x, count)); // [b, groups, 1]
+      const slope = mul(perGroup(products), mul(scale, mul(scale, scale)));
+      const offset = mul(perGroup(sums()), scale);
+      return sub(mul(g, channelScale(scale, weight, x, groups)), reshape(add(mul(centred, slope), offset), x.shape));
     },
-    () => reshape(sum(mul(perChannel(product), scale), [0]), [c]),
-    () => sum(g, [0, ...imageAxes]),
+    () => reshape(sum(mul(products, scale), [0]), [c]),
+    () => reshape(sum(sums(), [0]), [c]),
   ];
 };
 
