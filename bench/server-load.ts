@@ -48,7 +48,8 @@ const redis = values.redis ? await startRedis() : undefined;
 const shared = redis ? ['--redis', redis.url, '--lock-seconds', '2'] : [];
 const server = await startServe(['--data', join(folder, 'server'), ...common, ...shared, ...(redis ? ['--no-work'] : []), ...keys.flatMap(({ name, secret }) => ['--api-key', `${name}:${secret}`])]);
 const ended: Program[] = [];
-const startWorker = (): Promise<Program> => startWork(redis?.url ?? '', ['--data', join(folder, 'worker'), ...common, '--lock-seconds', '2']);
+// The workers share the processor with the server here; it comes first.
+const startWorker = (): Promise<Program> => startWork(redis?.url ?? '', ['--data', join(folder, 'worker'), ...common, '--lock-seconds', '2'], ['nice', '-n', '5']);
 const working: Program[] = redis ? await Promise.all(Array.from({ length: workers }, startWorker)) : [];
 
 // --- requests, with their times ---

@@ -1,5 +1,6 @@
 /** JobWatch: what the jobs of this server are doing now, for progress bars, streams of events and requests that wait for their pictures. */
 
+import { setMaxListeners } from 'node:events';
 import { StableDiffusionError } from '../errors.ts';
 import { isFinished, type Job } from './job.ts';
 import type { JobEvent } from './job-event.ts';
@@ -32,6 +33,8 @@ export function createJobWatch(queue: JobQueue): JobWatch {
   const tracked = new Map<string, JobProgress>();
   const listeners = new Map<string, Set<(event: JobEvent) => void>>();
   const stopping = new AbortController();
+  // Everybody who waits listens to it.
+  setMaxListeners(0, stopping.signal);
   const onEvent = (event: JobEvent): void => {
     const known = tracked.get(event.id);
     if (event.kind === 'state') {

@@ -54,7 +54,7 @@ export async function startServe(words: readonly string[], wrapper: readonly str
   return { ...program, url: program.found[1] ?? '' };
 }
 
-export const startWork = (redis: string, words: readonly string[]): Promise<Program> => startProgram(['worker', '--redis', redis, '--log-level', 'warn', '--threads', '1', ...words], /Working for/);
+export const startWork = (redis: string, words: readonly string[], wrapper: readonly string[] = []): Promise<Program> => startProgram(['worker', '--redis', redis, '--log-level', 'warn', '--threads', '1', ...words], /Working for/, wrapper);
 
 /** A job as `/api/v1/jobs` shows it. */
 export interface JobView {
