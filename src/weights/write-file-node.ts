@@ -1,6 +1,6 @@
 /** Writes a file so that it is there whole or not at all: to a temporary name beside it, to the disk, then renamed over the old one. */
 
-import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { throwIfAborted } from '../errors.ts';
 import { fileError } from './byte-source-node.ts';
@@ -28,6 +28,11 @@ export async function writeFileAtomic(path: string, chunks: AsyncIterable<Uint8A
     await rm(temporary, { force: true });
     throw cause instanceof Error && 'syscall' in cause ? fileError(path, cause) : cause;
   }
+}
+
+/** Removes what a crash in the midst of `writeFileAtomic` left in a folder. Only for folders that nobody else is writing to. */
+export async function removeHalfWritten(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) if (/^\..*\.tmp$/.test(name)) await rm(join(folder, name), { force: true });
 }
 
 /** `wx` never opens a file that is there, so the first free number is ours. */

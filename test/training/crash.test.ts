@@ -71,7 +71,7 @@ test(`a run killed ${kills} times and resumed ends with the weights of the unint
   assert.equal(last.code, 0, last.errors);
   for (const name of ['model.safetensors', 'checkpoints/last.safetensors']) assert.ok(readFileSync(join(folder('killed'), name)).equals(readFileSync(join(folder('whole'), name))), name);
   // Nothing half-written is left.
-  assert.deepEqual(readdirSync(folder('killed'), { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.tmp')), []);
+  assert.deepEqual(readdirSync(runs.folder, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.tmp')), []);
   const losses = (run: string): (number | undefined)[][] => runs.metrics(run).filter((row) => 'train/loss' in row).map((row) => [row['step'], row['train/loss']]);
   assert.deepEqual(losses('killed'), losses('whole'));
 });

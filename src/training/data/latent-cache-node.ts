@@ -12,7 +12,7 @@ import { fileError, openFile } from '../../weights/byte-source-node.ts';
 import { openSafetensors } from '../../weights/safetensors.ts';
 import { writeSafetensors } from '../../weights/safetensors-write.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
-import { writeFileAtomic } from '../../weights/write-file-node.ts';
+import { removeHalfWritten, writeFileAtomic } from '../../weights/write-file-node.ts';
 import type { IndexedSource, LatentSample, SampleMetadata } from './sample.ts';
 
 export interface LatentCacheOptions {
@@ -51,6 +51,7 @@ export async function writeLatentCache(folder: string, options: LatentCacheWrite
   await mkdir(folder, { recursive: true }).catch((cause: unknown) => {
     throw fileError(folder, cause);
   });
+  await removeHalfWritten(folder);
   const names = new Set<string>();
   const numbers = await shardNumbers(folder);
   for (const number of numbers) {

@@ -11,7 +11,7 @@ import { fileError, openFile } from '../../weights/byte-source-node.ts';
 import { openSafetensors } from '../../weights/safetensors.ts';
 import { type TensorProvider, writeSafetensors } from '../../weights/safetensors-write.ts';
 import type { WeightEntry, WeightSource } from '../../weights/weight-source.ts';
-import { writeFileAtomic } from '../../weights/write-file-node.ts';
+import { removeHalfWritten, writeFileAtomic } from '../../weights/write-file-node.ts';
 
 export interface CheckpointOptions {
   /** How many of the best are kept. Default 3. */
@@ -66,7 +66,7 @@ export async function openCheckpoints(folder: string, options: CheckpointOptions
   await mkdir(folder, { recursive: true }).catch((cause: unknown) => {
     throw fileError(folder, cause);
   });
-  for (const name of await readdir(folder)) if (/^\..*\.tmp$/.test(name)) await rm(join(folder, name), { force: true });
+  await removeHalfWritten(folder);
 
   const best = async (): Promise<BestCheckpoint[]> => {
     const found = (await readdir(folder)).flatMap((name): BestCheckpoint[] => {

@@ -20,7 +20,7 @@ import type { Image } from '../../image/image.ts';
 import { imageGrid } from '../../image/image-grid.ts';
 import { fileError } from '../../weights/byte-source-node.ts';
 import { writeSafetensors } from '../../weights/safetensors-write.ts';
-import { writeFileAtomic } from '../../weights/write-file-node.ts';
+import { removeHalfWritten, writeFileAtomic } from '../../weights/write-file-node.ts';
 import { type CheckpointContent, type CheckpointOptions, type Checkpoints, openCheckpoints, type SavedCheckpoint } from './checkpoints-node.ts';
 import { type MetricsLog, openMetricsLog } from './metrics-log-node.ts';
 import { type ReportSample, runReport, type RunReport } from './run-report.ts';
@@ -82,6 +82,8 @@ export async function openRun(folder: string, options: RunOptions): Promise<Run>
   const configPath = join(folder, 'config.yaml');
   const before = await runConfig(folder);
   if (before !== undefined && !options.resume) throw runIsThere(folder);
+  await removeHalfWritten(folder);
+  await removeHalfWritten(sampleFolder);
   const checkpoints = await openCheckpoints(join(folder, 'checkpoints'), options.checkpoints);
   const resumed = options.resume ? await checkpoints.last() : undefined;
   const start = resumed?.step ?? 0;
