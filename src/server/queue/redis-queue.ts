@@ -141,16 +141,18 @@ export async function openRedisQueue(options: RedisQueueOptions): Promise<JobQue
       attempt: bull.attemptsStarted,
       createdAt: bull.timestamp,
       ...(bull.processedOn ? { startedAt: bull.processedOn } : {}),
-      ...(bull.finishedOn ? { finishedAt: bull.finishedOn } : {}),
+      ...(bull.finishedOn && (state === 'done' || state === 'failed') ? { finishedAt: bull.finishedOn } : {}),
       ...(state === 'done' ? { result: bull.returnvalue } : {}),
       ...(state === 'failed' ? { error: errorOf(bull.failedReason) } : {}),
     };
   };
   const find = async (id: string): Promise<{ job: Job; bull: Bull | undefined } | undefined> => {
-    const cancelled = await redis.get(key('cancelled', id));
+    // Asked together: each answer waits for its turn at Redis.
+    const [cancelled, bullState, found] = await Promise.all([redis.get(key('cancelled', id)), queue.getJobState(id), queue.getJob(id) as Promise<Bull | undefined>]);
     if (cancelled !== null) return { job: JSON.parse(cancelled) as Job, bull: undefined };
-    const bull = (await queue.getJob(id)) as Bull | undefined;
-    const state = bull && stateOf[await bull.getState()];
+    const state = stateOf[bullState];
+    // It may have ended between the two answers.
+    const bull = found && !found.finishedOn && (state === 'done' || state === 'failed') ? ((await queue.getJob(id)) as Bull | undefined) : found;
     return bull && state ? { job: jobOf(bull, state), bull } : undefined;
   };
   /** Jobs on the list of a caller's open ones that are not open any more: their worker died before it said so. */
