@@ -1,7 +1,7 @@
 /** Every view in light and dark, on desktop and phone: axe finds no violation, nothing is wider than the screen, and pictures of it are taken. */
 
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Page } from 'playwright-core';
@@ -32,10 +32,10 @@ for (const [device, options] of [['desktop', desktop], ['phone', phone]] as cons
     const server = await servePage();
     const browser = await launchBrowser();
     try {
-      const { page, problems } = await openPage(browser, server.url, { place: 'server', settings: { steps: 8, guidanceScale: 4, seed: 2 } }, options);
-      await page.addScriptTag({ path: axe });
+      const { page, problems } = await openPage(browser, server.url, { place: 'server', settings: { steps: 6, guidanceScale: 4, seed: 2 } }, options);
+      await page.evaluate(readFileSync(axe, 'utf8'));
       await check(page, 'welcome', device);
-      for (const prompt of ['red apple', 'cat face', 'grinning face']) await makePicture(page, prompt);
+      for (const prompt of ['cat face', 'grinning face']) await makePicture(page, prompt);
       await check(page, 'made', device);
       if (device === 'phone') {
         await page.getByRole('button', { name: 'Settings', exact: true }).tap();

@@ -59,6 +59,11 @@ test('The page with a server', { skip: withoutPage }, async (t) => {
     const { image, parameters } = await makePicture(page, 'blue heart');
     assert.match(parameters, /Denoising strength: 0.6/);
     assert.ok(difference(first.image, image) > 1, 'the picture has changed');
+    await page.getByRole('button', { name: 'Hold for the original' }).hover();
+    await page.mouse.down();
+    assert.equal(difference((await madePicture(page)).image, first.image), 0);
+    await page.mouse.up();
+    assert.equal(difference((await madePicture(page)).image, image), 0);
 
     await page.locator('.strip button').nth(1).click();
     await page.getByRole('button', { name: 'Inpaint', exact: true }).click();

@@ -2,7 +2,7 @@
 
 import type { EngineChoice } from './engines/choose-engine.ts';
 import type { PictureEngine } from './engines/picture-engine.ts';
-import type { Grid } from './grid/grid-run.ts';
+import type { AxisChoice, Grid } from './grid/grid-run.ts';
 import type { Picture } from './history/picture-database.ts';
 import type { Settings, Task } from './settings/settings.ts';
 
@@ -45,7 +45,9 @@ export interface StudioState {
   readonly history: readonly Picture[];
   readonly historyLoaded: boolean;
   readonly compared: readonly [string | undefined, string | undefined];
-  /** The last X/Y grid. */
+  /** What an X/Y grid varies, across and down. */
+  readonly axes: readonly [AxisChoice, AxisChoice];
+  /** The last grid. */
   readonly grid?: Grid;
   readonly dialog?: 'engine' | 'shortcuts';
   readonly notice?: Notice;

@@ -15,7 +15,7 @@ export { type View, views } from './studio-state.ts';
 type Patch = { [K in keyof StudioState]?: StudioState[K] | undefined };
 
 class Studio {
-  state: StudioState = { view: 'create', task: 'txt2img', settings: rememberedSettings(), choice: rememberedChoice(), connecting: true, model: '', made: [], history: [], historyLoaded: false, compared: [undefined, undefined] };
+  state: StudioState = { view: 'create', task: 'txt2img', settings: rememberedSettings(), choice: rememberedChoice(), connecting: true, model: '', made: [], history: [], historyLoaded: false, compared: [undefined, undefined], axes: [{ name: 'guidanceScale', text: '1, 3, 6, 9' }, { name: 'seed', text: '1-2' }] };
   readonly #listeners = new Set<() => void>();
   #database: PictureDatabase | undefined;
   #running: AbortController | undefined;

@@ -11,7 +11,8 @@ interface Point {
   readonly y: number;
 }
 
-const tint = '#ff5a1f';
+/** Seldom the colour of what lies beneath. */
+const tint = '#5b3df5';
 const mostUndo = 40;
 
 /** White where the canvas is painted, black elsewhere. */

@@ -82,9 +82,7 @@ function GridTable({ grid, onOpen }: { readonly grid: Grid; readonly onOpen: (id
 }
 
 export function GridView() {
-  const { settings, grid, run, engine } = useStudio();
-  const [x, setX] = useState<AxisChoice>({ name: 'guidanceScale', text: '1, 3, 6, 9' });
-  const [y, setY] = useState<AxisChoice>({ name: 'seed', text: '1-2' });
+  const { settings, grid, run, engine, axes: [x, y] } = useStudio();
   const [opened, setOpened] = useState<string>();
   const made = grid?.cells.filter((cell) => typeof cell === 'object') ?? [];
   return (
@@ -98,8 +96,8 @@ export function GridView() {
           <span>Prompt</span>
           <input type="text" value={settings.prompt} onChange={(event) => studio.change({ prompt: event.target.value })} />
         </label>
-        <AxisFields label="Across" axis={x} onChange={setX} />
-        <AxisFields label="Down" axis={y} onChange={setY} />
+        <AxisFields label="Across" axis={x} onChange={(axis) => studio.set({ axes: [axis, y] })} />
+        <AxisFields label="Down" axis={y} onChange={(axis) => studio.set({ axes: [x, axis] })} />
         <div className="grid-buttons">
           {grid && made.length > 0 && !grid.running && <button type="button" onClick={async () => download(await gridPicture(grid), 'grid.png')}><Icon name="download" /> Save as one</button>}
           {run ? <button type="button" className="primary stop" onClick={() => studio.stop()}>Stop</button> : <button type="submit" className="primary" disabled={!engine}>Make the grid</button>}
