@@ -64,13 +64,24 @@ export function weightGradient(e: Emitter, x: Value, dy: Value, attributes: Attr
     pairs = elementRows.map((i) => [copies, imageAt(i, 0, false)] as const);
   } else pairs = elements.map(([i, j]) => [gradientAt(0, j - (j % stride), false), imageAt(i, j % stride, false)] as const);
 
-  // The matrix with more rows comes first: the runtime rearranges the second.
-  const imageFirst = inner * imageCopies > outer * gradientCopies;
+  // Of narrow matrices, the one with more rows comes first: the runtime rearranges the second.
+  const [gradientRows, imageRows] = [outer * gradientCopies, inner * imageCopies];
+  const imageFirst = gradientRows < imageRows && gradientRows < enoughRows;
   const products = stacked(pairs.map(([g, image]) => e.node('FusedMatMul', imageFirst ? [image, g] : [g, image], { transB: 1 }, { domain: 'com.microsoft' })));
   const all = large ? e.node('ReduceSum', [products, e.integers([0])], { keepdims: 0 }) : products;
-  const shape = imageFirst ? [pairs.length, imageCopies, inner, gradientCopies, outer] : [pairs.length, gradientCopies, outer, imageCopies, inner];
-  const ordered = e.node('Transpose', [e.node('Reshape', [all, e.integers(shape)])], { perm: imageFirst ? [4, 2, 0, 1, 3] : [2, 4, 0, 1, 3] });
+  // [products, rows of the first, rows of the second], without axes of length 1.
+  const rowsOf = (copies: number, rows: number, what: 'in' | 'out'): Axis[] => [{ length: copies, what: 'element' }, { length: rows, what }];
+  const [ofGradient, ofImage] = [rowsOf(gradientCopies, outer, 'out'), rowsOf(imageCopies, inner, 'in')];
+  const axes: readonly Axis[] = [{ length: pairs.length, what: 'element' }, ...(imageFirst ? [...ofImage, ...ofGradient] : [...ofGradient, ...ofImage])];
+  const long = axes.filter(({ length, what }) => what !== 'element' || length > 1);
+  const perm = ['out', 'in', 'element'].flatMap((wanted) => long.flatMap(({ what }, axis) => (what === wanted ? [axis] : [])));
+  const ordered = e.node('Transpose', [e.node('Reshape', [all, e.integers(long.map(({ length }) => length))])], { perm });
   return e.node('Reshape', [ordered, e.integers([outer, inner, kh, kw])], {}, options);
+}
+
+interface Axis {
+  readonly length: number;
+  readonly what: 'element' | 'in' | 'out';
 }
 
 type Area = readonly [rows: Dim, columns: Dim];
