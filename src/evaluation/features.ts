@@ -108,6 +108,13 @@ function stacked(parts: readonly Tensor<'float32'>[]): Tensor<'float32'> {
   return tensor('float32', [width === 0 ? 0 : data.length / width, width], data);
 }
 
+/** The features of several sets of pictures, one below the other. Throws `invalid-argument` where there are none. */
+export function joinFeatures(parts: readonly PictureFeatures[]): PictureFeatures {
+  if (parts.length === 0) throw new StableDiffusionError('invalid-argument', 'There are no pictures to take features of.');
+  const logits = parts.flatMap((part) => part.logits ?? []);
+  return { features: stacked(parts.map((part) => part.features)), ...(logits.length === parts.length ? { logits: stacked(logits) } : {}) };
+}
+
 /**
  * The network of a file: pytorch-fid's Inception v3, or a CLIP. Compiled when first used; `weights` stays open as long as it.
  * @throws `model-unknown` for other networks, `weights-mismatch`

@@ -8,7 +8,7 @@ import type { GenerateOptions } from '../pipelines/generate.ts';
 import type { Model } from '../pipelines/model.ts';
 import { textToImage } from '../pipelines/text-to-image.ts';
 import { clipScore } from './clip-score.ts';
-import type { FeaturesNetwork, PictureFeatures } from './features.ts';
+import { type FeaturesNetwork, joinFeatures, type PictureFeatures } from './features.ts';
 import { frechetDistance } from './frechet-distance.ts';
 import { type GuidancePoint, guidanceScales } from './guidance-curve.ts';
 import { StableDiffusionError } from '../errors.ts';
@@ -25,6 +25,8 @@ export interface SweepOptions {
   /** Default those of the CompVis model cards, 1.5 to 8. */
   readonly scales?: readonly number[];
   readonly generate?: Pick<GenerateOptions, 'steps' | 'sampler' | 'seed'>;
+  /** How many pictures of each scale the point brings with it, the first ones. Default 32. */
+  readonly shown?: number;
   /** Pictures made at once; the seed of a batch is the first plus its place. Default 8. */
   readonly batchSize?: number;
   readonly signal?: AbortSignal;
@@ -48,17 +50,22 @@ async function* generated(options: SweepOptions, scale: number): AsyncGenerator<
 
 /** Scale by scale. Throws `invalid-argument` where `clip` knows no texts, and what generation throws. */
 export async function* guidanceSweep(options: SweepOptions): AsyncGenerator<SweepEvent, void, void> {
-  const { captions, features, clip, real, scales = guidanceScales, signal } = options;
+  const { captions, features, clip, real, scales = guidanceScales, shown = 32, signal } = options;
   if (!clip.texts) throw new StableDiffusionError('invalid-argument', 'The CLIP score needs a CLIP with both halves and their projections.');
   const texts: Tensor = await clip.texts(captions, signal);
   for (const scale of scales) {
     const images: Image[] = [];
+    const [made, embedded]: [PictureFeatures[], PictureFeatures[]] = [[], []];
+    let done = 0;
     for await (const some of generated(options, scale)) {
-      images.push(...some);
-      yield { kind: 'pictures', scale, done: images.length, total: captions.length };
+      made.push(await features.pictures(some, signal));
+      if (clip !== features) embedded.push(await clip.pictures(some, signal));
+      images.push(...some.slice(0, shown - images.length));
+      done += some.length;
+      yield { kind: 'pictures', scale, done, total: captions.length };
     }
-    const made = await features.pictures(images, signal);
-    const embeds = clip === features ? made : await clip.pictures(images, signal);
-    yield { kind: 'point', point: { scale, fid: frechetDistance(real.features, made.features), clipScore: clipScore(embeds.features, texts).mean }, images };
+    const all = joinFeatures(made).features;
+    const embeds = clip === features ? all : joinFeatures(embedded).features;
+    yield { kind: 'point', point: { scale, fid: frechetDistance(real.features, all), clipScore: clipScore(embeds, texts).mean }, images };
   }
 }

@@ -50,7 +50,7 @@ export async function reconstruct(autoencoder: FirstStage, images: readonly Imag
 }
 
 /** Means of what `reconstruct` gave of all pictures. */
-export function reconstructionMeasures(pictures: readonly Reconstructed[]): ReconstructionMeasures {
+export function reconstructionMeasures(pictures: readonly Omit<Reconstructed, 'image'>[]): ReconstructionMeasures {
   const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
   const distances = pictures.flatMap((picture) => (picture.lpips === undefined ? [] : [picture.lpips]));
   return { pictures: pictures.length, psnr: mean(pictures.map((picture) => picture.psnr)), ssim: mean(pictures.map((picture) => picture.ssim)), ...(distances.length > 0 ? { lpips: mean(distances) } : {}) };

@@ -2,8 +2,9 @@
 
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { FeaturesNetwork } from '../../evaluation/features.ts';
+import type { FeaturesNetwork, PictureFeatures } from '../../evaluation/features.ts';
 import type { GuidanceCurve, GuidancePoint } from '../../evaluation/guidance-curve.ts';
+import type { Reconstructed } from '../../evaluation/reconstruction.ts';
 import type { Image } from '../../image/image.ts';
 import type { Model } from '../../pipelines/model.ts';
 import type { FirstStage } from '../../training/first-stage.ts';
@@ -56,21 +57,47 @@ function required(value: string | undefined, name: string): string {
   return value;
 }
 
-/** The pictures of a folder, in order of their names, each with its first caption. */
-async function picturesOf(folder: string, count: number | undefined, { context, progress }: Pick<Task, 'context' | 'progress'>): Promise<Picture[]> {
+/** The pictures of a folder, in order of their names, each with its first caption; a few at a time, so that sets may be of any size. */
+async function* picturesOf(folder: string, count: number | undefined, { context, progress }: Pick<Task, 'context' | 'progress'>): AsyncGenerator<readonly Picture[], void, void> {
   const { imageFolder } = await import('../../training/data/folder-node.ts');
   const { createProblems } = await import('../../training/data/problems.ts');
   const { nodeImageCodec } = await import('../../image/codec-node.ts');
   const { flatten } = await import('../../image/image.ts');
-  const source = await imageFolder(folder, { problems: createProblems(({ message }) => context.err.write(`warning: ${message}\n`)) });
-  const pictures: Picture[] = [];
-  for (let i = 0; i < source.count && pictures.length < (count ?? Number.POSITIVE_INFINITY); i++) {
+  const problems = createProblems(({ message }) => context.err.write(`warning: ${message}\n`));
+  const source = await imageFolder(folder, { problems });
+  const total = Math.min(source.count, count ?? source.count);
+  let waiting: Picture[] = [];
+  let done = 0;
+  for (let i = 0; i < source.count && done < total; i++) {
     const sample = await source.read(i, context.signal);
     if (!sample || !('image' in sample)) continue;
-    pictures.push({ image: flatten(await nodeImageCodec.decode(sample.image)), caption: sample.captions[0] ?? '' });
-    progress.step(`reading ${folder}`, i + 1, source.count);
+    waiting.push({ image: flatten(await nodeImageCodec.decode(sample.image)), caption: sample.captions[0] ?? '' });
+    done++;
+    if (waiting.length < atOnce && done < total) continue;
+    yield waiting;
+    waiting = [];
+    progress.step(folder, done, total);
   }
-  return pictures;
+  if (waiting.length > 0) yield waiting;
+}
+
+/** Pictures in memory at a time. */
+const atOnce = 16;
+
+interface MeasuredFolder {
+  readonly features: PictureFeatures;
+  readonly captions: readonly string[];
+}
+
+async function featuresOf(folder: string, count: number | undefined, network: FeaturesNetwork, task: Task): Promise<MeasuredFolder> {
+  const { joinFeatures } = await import('../../evaluation/features.ts');
+  const parts: PictureFeatures[] = [];
+  const captions: string[] = [];
+  for await (const some of picturesOf(folder, count, task)) {
+    parts.push(await network.pictures(some.map(({ image }) => image), task.context.signal));
+    captions.push(...some.map(({ caption }) => caption));
+  }
+  return { features: joinFeatures(parts), captions };
 }
 
 async function writeGrid(path: string, images: readonly Image[], columns: number): Promise<void> {
@@ -89,43 +116,39 @@ function print({ context, values, progress }: Task, measures: Readonly<Record<st
 
 /** Two folders of pictures. */
 async function pictures(task: Task): Promise<void> {
-  const { context, values, progress } = task;
+  const { values } = task;
   const { measureSets } = await import('../../evaluation/picture-sets.ts');
   const { TorchGenerator } = await import('../../random/torch-generator.ts');
   const folders = [required(values.real, '--real'), required(values.made, '--made')] as const;
   const network = await task.openFeatures(required(values.features, '--features'));
-  const featuresOf = async (folder: string) => {
-    const images = (await picturesOf(folder, values.count, task)).map(({ image }) => image);
-    progress.stage(`features of ${folder}`);
-    return network.pictures(images, context.signal);
-  };
-  const [real, made] = [await featuresOf(folders[0]), await featuresOf(folders[1])];
+  const [real, made] = [(await featuresOf(folders[0], values.count, network, task)).features, (await featuresOf(folders[1], values.count, network, task)).features];
   print(task, { ...measureSets(real, made, new TorchGenerator(readSeed(values.seed))) });
 }
 
 /** An autoencoder on a folder of pictures. */
 async function reconstruction(task: Task): Promise<void> {
-  const { context, values, progress } = task;
+  const { context, values } = task;
   const { reconstruct, reconstructionMeasures } = await import('../../evaluation/reconstruction.ts');
   const { preparePicture } = await import('../../training/data/prepare-picture.ts');
   const { TorchGenerator } = await import('../../random/torch-generator.ts');
-  const given = await picturesOf(required(values.real, '--real'), values.count, task);
   const autoencoder = await task.openAutoencoder(values.models?.[0] ?? (await import('../../pipelines/load-model-node.ts')).pocketModel);
   const perceptual = values.lpips && (await task.openLpips(values.lpips));
-  const size = values.size ?? Math.min(given[0]?.image.width ?? 0, given[0]?.image.height ?? 0);
-  const images = given.map(({ image }) => preparePicture(image, { size }, new TorchGenerator(0)));
-  const results: Awaited<ReturnType<typeof reconstruct>>[number][] = [];
-  const atOnce = 8;
-  for (let i = 0; i < images.length; i += atOnce) {
-    results.push(...(await reconstruct(autoencoder, images.slice(i, i + atOnce), { signal: context.signal, ...(perceptual ? { perceptual } : {}) })));
-    progress.step('reconstructing', results.length, images.length);
+  const measured: Omit<Reconstructed, 'image'>[] = [];
+  const shown: Image[][] = [];
+  let size = values.size;
+  for await (const some of picturesOf(required(values.real, '--real'), values.count, task)) {
+    size ??= Math.min(some[0]?.image.width ?? 0, some[0]?.image.height ?? 0);
+    const side = size;
+    const images = some.map(({ image }) => preparePicture(image, { size: side }, new TorchGenerator(0)));
+    const results = await reconstruct(autoencoder, images, { signal: context.signal, ...(perceptual ? { perceptual } : {}) });
+    measured.push(...results.map(({ image: _, ...measures }) => measures));
+    for (let i = 0; i < images.length && shown.length < 8; i += 8) shown.push(images.slice(i, i + 8), results.slice(i, i + 8).map(({ image }) => image));
   }
   if (values.output !== undefined) {
-    const rows = Array.from({ length: Math.ceil(Math.min(images.length, 32) / 8) }, (_, row) => [images.slice(8 * row, 8 * row + 8), results.slice(8 * row, 8 * row + 8).map(({ image }) => image)]);
     await makeFolder(values.output);
-    await writeGrid(join(values.output, 'reconstruction.png'), rows.flat(2), Math.min(8, images.length));
+    await writeGrid(join(values.output, 'reconstruction.png'), shown.flat(), Math.min(8, shown[0]?.length ?? 1));
   }
-  print(task, { ...reconstructionMeasures(results) });
+  print(task, { ...reconstructionMeasures(measured) });
 }
 
 async function makeFolder(path: string): Promise<void> {
@@ -142,6 +165,13 @@ function readScales(given: string | undefined): readonly number[] | undefined {
   return scales;
 }
 
+/** What a file is called in a plot; what a training gives away, `RUN/model.safetensors`, by its run. */
+function nameOf(path: string): string {
+  const [folder = '', file = path] = path.split(/[/\\]/).slice(-2);
+  const name = file.replace(/\.[^.]+$/, '');
+  return name === 'model' && folder !== '' ? folder : name;
+}
+
 /** The model cards' plot: FID against CLIP score. */
 async function guidance(task: Task): Promise<void> {
   const { context, values, progress } = task;
@@ -152,29 +182,26 @@ async function guidance(task: Task): Promise<void> {
   const clip = values.clip === undefined ? features : await task.openFeatures(values.clip);
   const folder = values.output ?? join('outputs', 'eval');
   await makeFolder(folder);
-  const all = await picturesOf(required(values.real, '--real'), undefined, task);
-  progress.stage('features of real pictures');
-  const real = await features.pictures(all.map(({ image }) => image), context.signal);
-  const captions = all.slice(0, values.count).map(({ caption }) => caption);
+  const real = await featuresOf(required(values.real, '--real'), undefined, features, task);
+  const captions = real.captions.slice(0, values.count);
   const generate = { seed: readSeed(values.seed), ...(values.steps === undefined ? {} : { steps: values.steps }), ...(values.sampler === undefined ? {} : { sampler: values.sampler }) };
   const curves: GuidanceCurve[] = [];
   for (const path of values.models ?? [undefined]) {
     const model = await task.loadModel(path);
-    const { label } = model.checkpoint;
-    const name = label.split(/[/\\]/).at(-1)?.replace(/\.[^.]+$/, '') ?? label;
+    const name = nameOf(model.checkpoint.label);
     const points: GuidancePoint[] = [];
-    for await (const event of guidanceSweep({ model, captions, real, features, clip, generate, signal: context.signal, ...(scales ? { scales } : {}) })) {
+    for await (const event of guidanceSweep({ model, captions, real: real.features, features, clip, generate, signal: context.signal, ...(scales ? { scales } : {}) })) {
       if (event.kind === 'pictures') progress.step(`${name}, guidance ${event.scale}`, event.done, event.total);
       else {
         points.push(event.point);
         progress.clear();
         if (!values.json) context.out.write(`${name}  guidance ${event.point.scale}  FID ${shown(event.point.fid)}  CLIP score ${shown(event.point.clipScore)}\n`);
-        await writeGrid(join(folder, `${curves.length + 1}-${name}-${event.point.scale}.png`), event.images.slice(0, 32), 8);
+        await writeGrid(join(folder, `${curves.length + 1}-${name}-${event.point.scale}.png`), event.images, 8);
       }
     }
     curves.push({ name, points });
   }
-  const notes = `${captions.length} captions, ${generate.steps ?? 50} steps of ${values.sampler ?? 'ddim'}, features of ${features.kind === 'clip' ? 'CLIP' : 'Inception v3'}: ${required(values.features, '--features').split(/[/\\]/).at(-1)}`;
+  const notes = `${captions.length} captions, ${generate.steps ?? 50} steps of ${values.sampler ?? 'ddim'}, features of ${nameOf(required(values.features, '--features'))}`;
   const paths = await writeGuidanceCurve(folder, curves, { notes });
   if (values.json) context.out.write(`${await readFile(paths.find((path) => path.endsWith('.json')) as string, 'utf8')}`);
   else for (const path of paths) context.out.write(`${path}\n`);
@@ -194,7 +221,7 @@ export const evalCommand = defineCommand({
   ],
   async run(context, [word = ''], values) {
     const evaluation = Object.hasOwn(evaluations, word) ? evaluations[word] : undefined;
-    if (!evaluation) throw new UsageError(`${word === '' ? 'It is not said what to measure' : `${word} cannot be measured`}. It is one of ${Object.keys(evaluations).join(', ')}.`);
+    if (!evaluation) throw new UsageError(`${word} cannot be measured. What can is one of ${Object.keys(evaluations).join(', ')}.`);
     const { openWeightsAt } = await import('../../weights/open-weights-node.ts');
     const { joined } = await import('../../weights/view.ts');
     const progress = createProgress(context.err, context.now, values.quiet || values.json);
