@@ -1,6 +1,8 @@
-"""Training steps of an LDM AutoencoderKL in PyTorch, float32, eager: the same network, loss and optimiser as bench/train-autoencoder.ts.
+"""Training steps in PyTorch, float32, eager: the same networks, losses and optimisers as bench/training.ts.
 
-Usage: torch_autoencoder.py THREADS BATCH SIDE STEPS CONFIG_JSON   (ddconfig with embed_dim). Prints one line of JSON.
+Usage: torch_training.py autoencoder|unet THREADS BATCH SIDE CONFIG_JSON   (ddconfig with embed_dim, or LDM's UNet parameters).
+Makes one step for each line on stdin and answers it with a line of JSON; the first line says how many parameters there are.
+The UNet is diffusers' UNet2DConditionModel, with PyTorch's fused attention.
 """
 
 import json
@@ -93,18 +95,13 @@ def multiscale(x, y):
     return sum(terms) / 3
 
 
-def main():
-    threads, batch, side, steps = map(int, sys.argv[1:5])
-    cfg = json.loads(sys.argv[5])
-    torch.set_num_threads(threads)
-    torch.manual_seed(0)
+def autoencoder_step(cfg, batch, side):
     encoder, decoder = autoencoder(cfg)
     parameters = [*encoder.parameters(), *decoder.parameters()]
     optimiser = torch.optim.Adam(parameters, lr=1e-4, betas=(0.5, 0.9))
     x = torch.rand(batch, 3, side, side) * 2 - 1
-    times = []
-    for _ in range(steps):
-        start = time.perf_counter()
+
+    def step():
         mean, logvar = encoder(x).chunk(2, 1)
         logvar = logvar.clamp(-30, 20)
         y = decoder(mean + torch.exp(0.5 * logvar) * torch.randn_like(mean))
@@ -113,9 +110,50 @@ def main():
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
-        loss.item()
-        times.append(time.perf_counter() - start)
-    print(json.dumps({"seconds": times, "parameters": sum(p.numel() for p in parameters), "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "torch": torch.__version__}))
+        return loss.item()
+
+    return parameters, step
 
 
-main()
+def unet_step(cfg, batch, side):
+    from diffusers import UNet2DConditionModel
+
+    mult = cfg["channel_mult"]
+    attends = [2**level in cfg["attention_resolutions"] for level in range(len(mult))]
+    unet = UNet2DConditionModel(
+        in_channels=cfg["in_channels"], out_channels=cfg["out_channels"], layers_per_block=cfg["num_res_blocks"],
+        block_out_channels=tuple(cfg["model_channels"] * m for m in mult),
+        down_block_types=tuple("CrossAttnDownBlock2D" if a else "DownBlock2D" for a in attends),
+        up_block_types=tuple("CrossAttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attends)),
+        cross_attention_dim=cfg["context_dim"], attention_head_dim=cfg["num_heads"],
+    )
+    parameters = list(unet.parameters())
+    optimiser = torch.optim.AdamW(parameters, lr=1e-4)
+    x, noise = torch.randn(batch, 4, side, side), torch.randn(batch, 4, side, side)
+    context = torch.randn(batch, 77, cfg["context_dim"])
+
+    def step():
+        loss = F.mse_loss(unet(x, torch.randint(0, 1000, (batch,)), context).sample, noise)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        return loss.item()
+
+    return parameters, step
+
+
+def main():
+    threads, batch, side = map(int, sys.argv[2:5])
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    made = {"autoencoder": autoencoder_step, "unet": unet_step}[sys.argv[1]]
+    parameters, step = made(json.loads(sys.argv[5]), batch, side)
+    print(json.dumps({"parameters": sum(p.numel() for p in parameters), "version": torch.__version__}), flush=True)
+    for _ in sys.stdin:
+        start, cpu = time.perf_counter(), time.process_time()
+        step()
+        print(json.dumps({"seconds": time.perf_counter() - start, "cpu": time.process_time() - cpu, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
