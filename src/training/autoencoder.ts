@@ -38,6 +38,8 @@ export interface AutoencoderTrainingOptions {
   readonly autoencoderRate?: number;
   /** Of both. Default Adam with betas 0.5 and 0.9. */
   readonly optimiser?: OptimiserConfig;
+  /** Of the autoencoder's parameters; the discriminator has none. Default 0, as Adam's in LDM. */
+  readonly weightDecay?: number;
   readonly clipNorm?: number;
   /** Exponential averages of the autoencoder's weights. */
   readonly average?: AverageConfig;
@@ -65,8 +67,8 @@ const discriminatorPrefix = 'loss.discriminator.';
 const isLoss = (name: string): boolean => name.startsWith('loss.');
 
 /** What the autoencoder's step does with a parameter. `logvar` is in no optimiser of the original's, so it stays as it is. */
-function autoencoderTreatment(rate: number): (name: string) => Treatment {
-  return (name) => (name.startsWith(discriminatorPrefix) ? 'shared' : isLoss(name) ? 'fixed' : { learningRateScale: rate, weightDecay: 0 });
+function autoencoderTreatment(rate: number, weightDecay: number): (name: string) => Treatment {
+  return (name) => (name.startsWith(discriminatorPrefix) ? 'shared' : isLoss(name) ? 'fixed' : { learningRateScale: rate, weightDecay });
 }
 
 /** What the discriminator's step does with a parameter. */
@@ -250,7 +252,7 @@ export async function createAutoencoderTraining(options: AutoencoderTrainingOpti
     ...(options.checkpointing ? { checkpoint: blockOfModule } : {}),
   };
   const sizes = size ? { size } : {};
-  const ofAutoencoder = { ...shared, treatment: autoencoderTreatment(autoencoderRate), ...(average ? { average } : {}) };
+  const ofAutoencoder = { ...shared, treatment: autoencoderTreatment(autoencoderRate, options.weightDecay ?? 0), ...(average ? { average } : {}) };
   const adversarial = adversarialOf(objective);
   const graph = traceAutoencoderLoss(objective, sizes);
   const judge = adversarial && traceDiscriminatorLoss(objective, sizes);

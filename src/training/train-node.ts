@@ -7,7 +7,7 @@ import type { Engine } from '../engine/engine.ts';
 import type { ImageCodec } from '../image/codec.ts';
 import { type PriorOrderState, withPriorItems } from './adapt/dreambooth.ts';
 import { adapterSetUp } from './adapter-set-up-node.ts';
-import { autoencoderSetUp } from './autoencoder-trainee-node.ts';
+import { autoencoderSetUp } from './autoencoder-set-up-node.ts';
 import { fillLatentCache } from './data/fill-latent-cache.ts';
 import { latentCache, writeLatentCache } from './data/latent-cache-node.ts';
 import { openSplit, type Split, type SplitOptions, splitItems, splitOf } from './data/open-split-node.ts';

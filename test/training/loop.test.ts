@@ -5,6 +5,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { createNodeEngine } from '../../src/engine/node.ts';
+import { reference, skipUnless } from '../reference.ts';
 import { autoencoderYaml, eventsOf, stoppedAfter, trainingRuns } from './training-runs.ts';
 
 const engine = createNodeEngine({ threads: 1 });
@@ -45,4 +46,21 @@ test('what a configuration lacks is named', async () => {
   await assert.rejects(eventsOf(runs.options(yaml, 'wrong', ['training.sead=1'])), { code: 'config-invalid', message: /sead/ });
   await assert.rejects(eventsOf(runs.options(yaml, 'wrong', ['model.target=ldm.models.Elephant'])), { code: 'config-invalid', message: /Elephant/ });
   await assert.rejects(eventsOf(runs.options(yaml, 'wrong', ['data.params.train.params.data_root=/nowhere'])), { code: 'file-not-found' });
+});
+
+const lpips = 'networks/lpips_narrow/weights.safetensors';
+
+test("LDM's own loss: LPIPS from its file, a discriminator that comes in late, a resume before it does", { skip: skipUnless(lpips) }, async () => {
+  const overrides = [
+    'model.params.lossconfig={target: ldm.modules.losses.LPIPSWithDiscriminator, params: {disc_start: 2, kl_weight: 1.0e-6, disc_weight: 0.5, disc_num_layers: 1}}', 'data.params.train.params.size=32', 'data.params.validation.params.size=32',
+    `training.lpips=${reference(lpips)}`, 'training.early_discriminator=skip', 'lightning.trainer.max_steps=4', 'lightning.trainer.accumulate_grad_batches=1', 'training.log_every=1',
+  ];
+  await assert.rejects(eventsOf(runs.options(yaml, 'wrong', overrides.filter((word) => !word.startsWith('training.lpips')))), { code: 'invalid-argument', message: /LPIPS/ });
+  await eventsOf(runs.options(yaml, 'judged', overrides));
+  const rows = runs.metrics('judged').filter((row) => 'train/loss' in row);
+  assert.deepEqual(rows.map((row) => 'train/disc_loss' in row), [false, false, true, true]);
+  assert.ok(rows.every((row) => (row['train/p_loss'] ?? 0) > 0));
+  await stoppedAfter(1, runs.options(yaml, 'judged-parts', overrides));
+  await eventsOf(runs.options(yaml, 'judged-parts', overrides));
+  assert.ok(runs.file('judged-parts', 'checkpoints/last.safetensors').equals(runs.file('judged', 'checkpoints/last.safetensors')));
 });
