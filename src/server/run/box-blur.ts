@@ -2,40 +2,61 @@
 
 import { createImage, type Image } from '../../image/image.ts';
 
-/** One pass over lines of `length` values `stride` apart; the ends are repeated. The radius may have a fraction. */
-function blurLines(values: Float32Array, out: Float32Array, starts: readonly number[], length: number, stride: number, radius: number): void {
+/** What a pass goes over: `count` runs of `length` places, each of `size` values beside each other; it blurs along the places. */
+interface Lines {
+  readonly count: number;
+  readonly length: number;
+  readonly size: number;
+}
+
+/** One pass; the ends are repeated. The radius may have a fraction. */
+function blurLines(values: Float32Array, out: Float32Array, { count, length, size }: Lines, radius: number): void {
   const whole = Math.floor(radius);
   const edge = radius - whole;
   const scale = 1 / (2 * radius + 1);
-  for (const start of starts) {
-    const at = (i: number): number => values[start + Math.min(length - 1, Math.max(0, i)) * stride] as number;
-    let sum = 0;
-    for (let i = -whole; i <= whole; i++) sum += at(i);
+  const sums = new Float64Array(size);
+  for (let run = 0; run < count; run++) {
+    const start = run * length * size;
+    const place = (i: number): number => start + Math.min(length - 1, Math.max(0, i)) * size;
+    sums.fill(0);
+    for (let i = -whole; i <= whole; i++) {
+      const at = place(i);
+      for (let j = 0; j < size; j++) sums[j] = (sums[j] as number) + (values[at + j] as number);
+    }
     for (let i = 0; i < length; i++) {
-      out[start + i * stride] = (sum + edge * (at(i - whole - 1) + at(i + whole + 1))) * scale;
-      sum += at(i + whole + 1) - at(i - whole);
+      const [here, before, after, last] = [start + i * size, place(i - whole - 1), place(i + whole + 1), place(i - whole)];
+      for (let j = 0; j < size; j++) {
+        const next = values[after + j] as number;
+        const sum = sums[j] as number;
+        out[here + j] = (sum + edge * ((values[before + j] as number) + next)) * scale;
+        sums[j] = sum + (next - (values[last + j] as number));
+      }
     }
   }
 }
 
-/** Radius of each of three boxes whose convolution has this standard deviation. */
-const boxRadius = (sigma: number): number => (Math.sqrt(4 * sigma * sigma + 1) - 1) / 2;
+/** Radius of each of three boxes, the outermost values weighed in part, whose convolution has this standard deviation (Pillow's `_gaussian_blur_radius`). */
+function boxRadius(sigma: number): number {
+  const variance = (sigma * sigma) / 3;
+  const whole = Math.floor((Math.sqrt(12 * variance + 1) - 1) / 2);
+  return whole + ((2 * whole + 1) * (whole * (whole + 1) - 3 * variance)) / (6 * (variance - (whole + 1) ** 2));
+}
 
 /** Blurs with standard deviations in pixels; all channels alike. */
 export function gaussianBlur<C extends 1 | 3 | 4>(image: Image<C>, sigmaX: number, sigmaY: number): Image<C> {
   const { width, height, channels } = image;
   let values = Float32Array.from(image.data);
   let other = new Float32Array(values.length);
-  const rows: number[] = [];
-  const columns: number[] = [];
-  for (let y = 0; y < height; y++) for (let c = 0; c < channels; c++) rows.push(y * width * channels + c);
-  for (let x = 0; x < width * channels; x++) columns.push(x);
-  for (const [sigma, starts, length, stride] of [[sigmaX, rows, width, channels], [sigmaY, columns, height, width * channels]] as const) {
+  const along: Lines = { count: height, length: width, size: channels };
+  const down: Lines = { count: 1, length: height, size: width * channels };
+  for (const [sigma, lines] of [[sigmaX, along], [sigmaY, down]] as const) {
     if (!(sigma > 0)) continue;
     for (let pass = 0; pass < 3; pass++) {
-      blurLines(values, other, starts, length, stride, boxRadius(sigma));
+      blurLines(values, other, lines, boxRadius(sigma));
       [values, other] = [other, values];
     }
   }
-  return createImage(width, height, channels, Uint8Array.from(values, (value) => Math.min(255, Math.max(0, Math.round(value)))));
+  const data = new Uint8Array(values.length);
+  for (let i = 0; i < data.length; i++) data[i] = Math.min(255, Math.max(0, Math.round(values[i] as number)));
+  return createImage(width, height, channels, data);
 }

@@ -1,44 +1,19 @@
-/** Resampling in a worker thread: seconds for a large picture, in which the server still answers. */
+/** Resampling to a size, whole or the middle part with its proportions. */
 
-import { Worker } from 'node:worker_threads';
-import { StableDiffusionError } from '../../errors.ts';
-import { createImage, type Image } from '../../image/image.ts';
+import type { Image } from '../../image/image.ts';
+import { type ResizeFilter, resize } from '../../image/resize.ts';
 
 export interface Enlargement {
   readonly width: number;
   readonly height: number;
   /** Keep the proportions and cut what stands over; else it is stretched. */
   readonly crop: boolean;
-  readonly filter: 'lanczos' | 'nearest';
+  readonly filter: ResizeFilter;
 }
 
-export interface EnlargeTask extends Enlargement {
-  readonly image: Image<3>;
-}
-
-/** Beside this file, under the name this one has: source or compiled. */
-const workerFile = new URL(import.meta.url.endsWith('.ts') ? './enlarge-worker.ts' : './enlarge-worker.js', import.meta.url);
-
-/** Threads at work; more pictures wait their turn. */
-const most = 2;
-let working = 0;
-const waiting: (() => void)[] = [];
-
-export async function enlargeOffThread(image: Image<3>, enlargement: Enlargement): Promise<Image<3>> {
-  if (image.width === enlargement.width && image.height === enlargement.height) return image;
-  if (working >= most) await new Promise<void>((resolve) => waiting.push(resolve));
-  working++;
-  try {
-    const task: EnlargeTask = { image, ...enlargement };
-    const worker = new Worker(workerFile, { workerData: task });
-    const data = await new Promise<Uint8Array>((resolve, reject) => {
-      worker.once('message', resolve);
-      worker.once('error', reject);
-      worker.once('exit', () => reject(new StableDiffusionError('engine-failed', 'The picture could not be enlarged.')));
-    });
-    return createImage(enlargement.width, enlargement.height, 3, data);
-  } finally {
-    working--;
-    waiting.shift()?.();
-  }
+export function enlarge(image: Image<3>, { width, height, crop, filter }: Enlargement): Image<3> {
+  const scale = Math.max(width / image.width, height / image.height);
+  const [w, h] = [Math.min(image.width, width / scale), Math.min(image.height, height / scale)];
+  const [left, top] = [(image.width - w) / 2, (image.height - h) / 2];
+  return resize(image, width, height, filter, crop ? { left, top, right: left + w, bottom: top + h } : undefined);
 }

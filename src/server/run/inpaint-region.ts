@@ -13,8 +13,16 @@ export interface InpaintRegion {
   readonly image: Image<3>;
   /** White is painted anew, at the job's size. */
   readonly mask: Image<1>;
-  /** Puts a picture that was made into the whole one. */
-  readonly compose: (made: Image<3>) => Image<3>;
+  readonly overlay: Overlay;
+}
+
+/** What becomes of a picture that was made: it is put into the whole one, and what was not masked is laid over it. */
+export interface Overlay {
+  readonly original: Image<3>;
+  /** White shows what was made. */
+  readonly mask: Image<1>;
+  /** Where the picture goes that was made, if it is a part alone. */
+  readonly region: Rectangle | undefined;
 }
 
 interface Rectangle {
@@ -76,7 +84,7 @@ function expand(region: Rectangle, width: number, height: number, imageWidth: nu
 function fillHole(image: Image<3>, mask: Image<1>): Image<3> {
   const { width, height } = image;
   const around = createImage(width, height, 4);
-  const out = Float32Array.from(image.data);
+  const out = new Float32Array(image.data);
   for (let i = 0; i < mask.data.length; i++) {
     const keep = 255 - (mask.data[i] as number);
     for (let c = 0; c < 3; c++) around.data[4 * i + c] = Math.round(((image.data[3 * i + c] as number) * keep) / 255); // premultiplied
@@ -92,7 +100,9 @@ function fillHole(image: Image<3>, mask: Image<1>): Image<3> {
       }
     }
   }
-  return createImage(width, height, 3, Uint8Array.from(out, (value) => Math.min(255, Math.round(value))));
+  const filled = new Uint8Array(out.length);
+  for (let i = 0; i < filled.length; i++) filled[i] = Math.min(255, Math.round(out[i] as number));
+  return createImage(width, height, 3, filled);
 }
 
 /** Even noise or mid grey in the hole, which stand for A1111's "latent noise" and "latent nothing". */
@@ -136,19 +146,18 @@ export function inpaintRegion(picture: Image, sketch: Image, request: JobRequest
   const fills = { fill: () => fillHole(base, regionMask), original: () => base, 'latent noise': () => paintHole(base, regionMask, noise), 'latent nothing': () => paintHole(base, regionMask, () => 128) };
   // Without a cut the overlay is at the job's size, and its edge a little sharper, as there.
   const overlayMask = region ? mask : createImage(width, height, 1, regionMask.data.map((value) => Math.min(255, value * 2)));
-  const original = region ? whole : base;
-  return {
-    image: fills[settings.fill](),
-    mask: regionMask,
-    compose(made) {
-      const below = region ? createImage(original.width, original.height, 3) : made;
-      if (region) paste(below, fitImage(made, region.right - region.left, region.bottom - region.top, 'crop'), region.left, region.top);
-      const data = new Uint8Array(below.data.length);
-      for (let i = 0; i < data.length; i++) {
-        const fresh = overlayMask.data[Math.floor(i / 3)] as number;
-        data[i] = Math.round(((below.data[i] as number) * fresh + (original.data[i] as number) * (255 - fresh)) / 255);
-      }
-      return createImage(original.width, original.height, 3, data);
-    },
-  };
+  return { image: fills[settings.fill](), mask: regionMask, overlay: { original: region ? whole : base, mask: overlayMask, region } };
+}
+
+/** The whole picture with what was made in it. */
+export function composeInpainted({ original, mask, region }: Overlay, made: Image<3>): Image<3> {
+  const { width, height } = original;
+  const below = region ? createImage(width, height, 3) : made;
+  if (region) paste(below, fitImage(made, region.right - region.left, region.bottom - region.top, 'crop'), region.left, region.top);
+  const data = new Uint8Array(below.data.length);
+  for (let i = 0, at = 0; i < mask.data.length; i++) {
+    const fresh = mask.data[i] as number;
+    for (let c = 0; c < 3; c++, at++) data[at] = Math.round(((below.data[at] as number) * fresh + (original.data[at] as number) * (255 - fresh)) / 255);
+  }
+  return createImage(width, height, 3, data);
 }

@@ -1,7 +1,6 @@
 /** The pipeline run that makes some pictures: of one job of any kind, or of several text-to-image jobs with the same batch key. */
 
-import { type Image, toRgb } from '../../image/image.ts';
-import { resize } from '../../image/resize.ts';
+import type { Image } from '../../image/image.ts';
 import type { Pipeline } from '../../pipelines/events.ts';
 import type { GenerateOptions } from '../../pipelines/generate.ts';
 import { imageToImage } from '../../pipelines/image-to-image.ts';
@@ -10,6 +9,7 @@ import type { Model } from '../../pipelines/model.ts';
 import { textToImage } from '../../pipelines/text-to-image.ts';
 import { parseExtraNetworks } from '../extra-networks.ts';
 import type { JobRequest } from '../job.ts';
+import { enlargeOffThread } from './picture-thread.ts';
 
 /** Which picture of which job. */
 export interface PictureOf {
@@ -71,9 +71,10 @@ export function pipelineOf(model: Model, pictures: readonly PictureOf[], { image
 }
 
 /** A1111's "hires. fix": the picture is enlarged and made anew with less noise. */
-export function secondPass(model: Model, picture: PictureOf, made: Image<3>, policy: PicturePolicy, signal: AbortSignal): Pipeline | undefined {
+export async function secondPass(model: Model, picture: PictureOf, made: Image<3>, policy: PicturePolicy, signal: AbortSignal): Promise<Pipeline | undefined> {
   const { hires } = picture.request;
   if (!hires) return undefined;
   const { width, height, steps, strength, upscaler } = hires;
-  return imageToImage(model, { ...optionsOf([picture], policy), image: toRgb(resize(made, width, height, upscaler)), width, height, steps, strength, signal });
+  const image = await enlargeOffThread(made, { width, height, crop: false, filter: upscaler });
+  return imageToImage(model, { ...optionsOf([picture], policy), image, width, height, steps, strength, signal });
 }

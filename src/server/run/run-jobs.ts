@@ -5,7 +5,7 @@
 
 import { StableDiffusionError } from '../../errors.ts';
 import { nodeImageCodec } from '../../image/codec-node.ts';
-import { flatten, type Image } from '../../image/image.ts';
+import type { Image } from '../../image/image.ts';
 import { tensorToImages } from '../../image/image-tensor.ts';
 import type { GeneratedImage, PipelineEvent } from '../../pipelines/events.ts';
 import type { Model } from '../../pipelines/model.ts';
@@ -17,9 +17,10 @@ import type { JobControl } from '../job-event.ts';
 import type { ModelPool } from '../models/model-pool.ts';
 import type { JobQueue } from '../queue/queue.ts';
 import type { BlobStore } from '../store/blob-store.ts';
-import { fitImage } from './fit-image.ts';
-import { inpaintRegion } from './inpaint-region.ts';
-import { type JobImages, type PicturePolicy, pipelineOf, secondPass } from './pipeline-of.ts';
+import { composeInpainted } from './inpaint-region.ts';
+import { prepareOffThread } from './picture-thread.ts';
+import { type PicturePolicy, pipelineOf, secondPass } from './pipeline-of.ts';
+import type { PreparedPictures } from './prepare-pictures.ts';
 import { settingsText } from './settings-text.ts';
 
 export interface RunContext {
@@ -52,7 +53,7 @@ interface Work {
   interrupted: boolean;
   stepsDone: number;
   readonly stepsTotal: number;
-  readonly pictures: JobImages & { readonly compose?: (made: Image<3>) => Image<3> };
+  readonly pictures: Partial<PreparedPictures>;
 }
 
 interface Picture {
@@ -76,8 +77,7 @@ async function imagesOf(job: Job, { store, inputPixels }: RunContext): Promise<W
     return nodeImageCodec.decode(bytes, { maxPixels: inputPixels });
   };
   const image = await open(request.image);
-  if (request.kind === 'inpaint' && request.mask) return inpaintRegion(image, await open(request.mask), request);
-  return { image: fitImage(flatten(image), request.width, request.height, request.resizeMode ?? 'stretch') };
+  return prepareOffThread(image, request.kind === 'inpaint' && request.mask ? await open(request.mask) : undefined, request);
 }
 
 /** Starts making jobs that share a batch key. Never throws: what goes wrong ends the jobs. */
@@ -296,7 +296,7 @@ async function finishPicture(picture: Picture, made: GeneratedImage, model: Mode
   const { work, index } = picture;
   const { request } = work.job;
   let [image, { record, flagged }] = [made.image, made];
-  const again = flagged ? undefined : secondPass(model, { request, index }, image, context.policy, signal);
+  const again = flagged ? undefined : await secondPass(model, { request, index }, image, context.policy, signal);
   if (again) {
     for await (const event of again) {
       if (event.kind === 'step') {
@@ -312,7 +312,8 @@ async function finishPicture(picture: Picture, made: GeneratedImage, model: Mode
     }
   }
   if (work.stop === 'cancel') return;
-  const whole = work.pictures.compose && !flagged ? work.pictures.compose(image) : image;
+  const { overlay } = work.pictures;
+  const whole = overlay && !flagged ? composeInpainted(overlay, image) : image;
   await storePicture(picture, whole, { record, ...(flagged === undefined ? {} : { flagged }) }, chunkContext);
 }
 

@@ -8,7 +8,7 @@ import type { ServerContext } from '../../context.ts';
 import { atField, invalidField } from '../../http/problem.ts';
 import { readPicture } from '../../http/picture-input.ts';
 import { defineRoute, json } from '../../http/route.ts';
-import { enlargeOffThread } from '../../run/enlarge.ts';
+import { enlargeOffThread } from '../../run/picture-thread.ts';
 import { boolean, float, integer, text } from './pydantic.ts';
 import { upscalerNames } from './upscaler-table.ts';
 

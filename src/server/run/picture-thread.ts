@@ -1,0 +1,51 @@
+/** Work on pictures in a worker thread: it takes up to seconds for a large one, in which the server still answers. */
+
+import { Worker } from 'node:worker_threads';
+import { StableDiffusionError } from '../../errors.ts';
+import type { Image } from '../../image/image.ts';
+import type { JobRequest } from '../job.ts';
+import { type Enlargement, enlarge } from './enlarge.ts';
+import { type PreparedPictures, preparePictures } from './prepare-pictures.ts';
+
+export type PictureTask =
+  | { readonly kind: 'enlarge'; readonly image: Image<3>; readonly enlargement: Enlargement }
+  | { readonly kind: 'prepare'; readonly picture: Image; readonly sketch: Image | undefined; readonly request: JobRequest };
+
+/** Beside this file, under the name this one has: source or compiled. */
+const workerFile = new URL(import.meta.url.endsWith('.ts') ? './picture-worker.ts' : './picture-worker.js', import.meta.url);
+
+/** Pixels up to which starting a thread takes longer than the work. */
+const small = 256 * 256;
+
+/** Threads at work; more pictures wait their turn. */
+const most = 2;
+let working = 0;
+const waiting: (() => void)[] = [];
+
+async function inThread<T>(task: PictureTask): Promise<T> {
+  if (working >= most) await new Promise<void>((resolve) => waiting.push(resolve));
+  working++;
+  try {
+    const worker = new Worker(workerFile, { workerData: task });
+    return await new Promise<T>((resolve, reject) => {
+      worker.once('message', resolve);
+      worker.once('error', reject);
+      worker.once('exit', () => reject(new StableDiffusionError('engine-failed', 'The work on a picture ended before its time.')));
+    });
+  } finally {
+    working--;
+    waiting.shift()?.();
+  }
+}
+
+export async function enlargeOffThread(image: Image<3>, enlargement: Enlargement): Promise<Image<3>> {
+  const { width, height } = enlargement;
+  if (image.width === width && image.height === height) return image;
+  return Math.max(image.width * image.height, width * height) <= small ? enlarge(image, enlargement) : inThread({ kind: 'enlarge', image, enlargement });
+}
+
+/** `preparePictures` on the pictures of a job. */
+export async function prepareOffThread(picture: Image, sketch: Image | undefined, request: JobRequest): Promise<PreparedPictures> {
+  const pixels = Math.max(picture.width * picture.height, request.width * request.height);
+  return pixels <= small ? preparePictures(picture, sketch, request) : inThread({ kind: 'prepare', picture, sketch, request });
+}

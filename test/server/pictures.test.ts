@@ -1,0 +1,50 @@
+/** Preparation of initial pictures: in a thread as here, and A1111's blur and filling of holes. */
+
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { createImage } from '../../src/image/image.ts';
+import { gaussianBlur } from '../../src/server/run/box-blur.ts';
+import { enlarge } from '../../src/server/run/enlarge.ts';
+import { composeInpainted, inpaintRegion } from '../../src/server/run/inpaint-region.ts';
+import { enlargeOffThread, prepareOffThread } from '../../src/server/run/picture-thread.ts';
+import { preparePictures } from '../../src/server/run/prepare-pictures.ts';
+import { jobRequest } from './queue-conformance.ts';
+import { testImage } from './start.ts';
+
+const request = jobRequest({ kind: 'inpaint', width: 128, height: 128, inpaint: { blurX: 3, blurY: 3, fill: 'fill', invert: false, onlyMaskedPadding: 8 } });
+
+test('large pictures are prepared in a thread, as small ones are here', async () => {
+  const [picture, sketch] = [testImage(300, 280), testImage(300, 280, 'mask')];
+  assert.deepEqual(await prepareOffThread(picture, sketch, request), preparePictures(picture, sketch, request));
+  const larger = { width: 500, height: 300, crop: true, filter: 'lanczos' } as const;
+  assert.deepEqual(await enlargeOffThread(picture, larger), enlarge(picture, larger));
+});
+
+test('a blur as Pillow has it', () => {
+  const [size, sigma] = [65, 4];
+  const point = createImage(size, size, 1);
+  point.data.fill(0);
+  for (let y = 30; y < 35; y++) for (let x = 30; x < 35; x++) point.data[y * size + x] = 255;
+  const { data } = gaussianBlur(point, sigma, sigma);
+  const sum = data.reduce((total, value) => total + value, 0);
+  assert.ok(Math.abs(sum / (25 * 255) - 1) < 0.03, `${sum}`);
+  // Pillow 13: Image.filter(ImageFilter.GaussianBlur(4)).
+  assert.deepEqual([data[32 * size + 32], data[32 * size + 36], data[40 * size + 40]], [52, 35, 2]);
+  const tall = gaussianBlur(point, 0, 6).data;
+  assert.equal(tall[32 * size + 29], 0, 'not across where only the other direction is blurred');
+});
+
+test('the hole is filled from around it; what was not masked is laid over the result', () => {
+  const red = createImage(128, 128, 3);
+  for (let i = 0; i < red.data.length; i += 3) red.data.set([200, 0, 0], i);
+  const mask = testImage(128, 128, 'mask');
+  const whole = jobRequest({ kind: 'inpaint', width: 128, height: 128, inpaint: { blurX: 0, blurY: 0, fill: 'fill', invert: false } });
+  const { image, overlay } = inpaintRegion(red, mask, whole);
+  const middle = (64 * 128 + 64) * 3;
+  assert.ok((image.data[middle] as number) > 150 && (image.data[middle + 1] as number) < 10, `filled with ${image.data.slice(middle, middle + 3)}`);
+  const blue = createImage(128, 128, 3);
+  for (let i = 2; i < blue.data.length; i += 3) blue.data[i] = 255;
+  const made = composeInpainted(overlay, blue);
+  assert.deepEqual([...made.data.slice(middle, middle + 3)], [0, 0, 255]);
+  assert.deepEqual([...made.data.slice(0, 3)], [200, 0, 0]);
+});
