@@ -1,13 +1,12 @@
-/** Measures of pictures: sets of them beside sets, texts beside pictures, reconstructions beside their originals. */
+/** Measures of pictures, autoencoders and models: FID, KID, precision and recall, inception score, CLIP score, PSNR, SSIM, LPIPS. */
 
 export { type ClipScore, clipScore } from './clip-score.ts';
-export { type FeaturesNetwork, featuresNetwork, type PictureFeatures } from './features.ts';
+export { type FeaturesNetwork, featuresNetwork, joinFeatures, type PictureFeatures } from './features.ts';
 export { type FeatureStatistics, featureStatistics, frechetDistance } from './frechet-distance.ts';
-export { type GuidanceCurve, guidanceJson, type GuidancePoint, guidancePlot, type GuidancePlotNotes, guidanceScales } from './guidance-curve.ts';
+export { type GuidanceCurve, guidanceJson, guidancePlot, type GuidancePlotNotes, type GuidancePoint, guidanceScales } from './guidance-curve.ts';
 export { guidanceSweep, type SweepEvent, type SweepOptions } from './guidance-sweep.ts';
 export { type InceptionScore, inceptionScore } from './inception-score.ts';
 export { drawSubsets, type KernelDistance, kernelDistance, kernelDistanceOfSubsets, type PolynomialKernel, type SubsetPair } from './kernel-distance.ts';
-export type { Matrix } from './matrix.ts';
 export { lpips, perceptualDistance, type PerceptualFeatures } from './perceptual-distance.ts';
 export { type PerceptualNetwork, perceptualNetwork } from './perceptual-network.ts';
 export { measureSets, type SetMeasures } from './picture-sets.ts';

@@ -46,5 +46,5 @@ test('the model is no larger than 40 MB in float16', () => {
     assert.ok(isMapping(config));
     return networkParameters(config as NetworkConfig).reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0);
   });
-  assert.deepEqual(counts, []);
+  assert.ok(counts.reduce((sum, count) => sum + count) * 2 < 40e6, `parameters: ${counts.join(", ")}`);
 });
