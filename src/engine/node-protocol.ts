@@ -1,6 +1,7 @@
 /** Messages between the engine on the main thread and ONNX Runtime in its worker thread. */
 
 import type { Shape, Tensor } from '../tensor/tensor.ts';
+import type { Crossing } from './crossing.ts';
 import type { Place } from './feeds.ts';
 import type { WeightBuffer } from './weights.ts';
 
@@ -25,7 +26,7 @@ export type Request =
   /** Adds a segment to a program, from its model and the weights that have arrived since the one before. */
   | { readonly kind: 'compile'; readonly program: number; readonly model: Uint8Array; readonly settings: SessionSettings }
   /** Runs a program's segments in order. `cancel` is shared memory: set to 1, the run stops before its next segment. */
-  | { readonly kind: 'run'; readonly program: number; readonly feeds: Readonly<Record<string, Tensor>>; readonly outputs: readonly string[]; readonly cancel: Int32Array }
+  | { readonly kind: 'run'; readonly program: number; readonly feeds: Readonly<Record<string, Tensor>>; readonly outputs: readonly string[]; readonly crossings: readonly Crossing[]; readonly cancel: Int32Array }
   /** Runs a program of one segment once for each of `runs`, on tensors of a state. */
   | { readonly kind: 'run-bound'; readonly program: number; readonly state: number; readonly runs: readonly BoundRequest[]; readonly inPlace: boolean; readonly cancel: Int32Array }
   | { readonly kind: 'dispose'; readonly program: number }

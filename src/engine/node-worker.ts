@@ -3,6 +3,7 @@
 import { setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
+import { CrossingBuffers } from './crossing.ts';
 import type { BoundRequest, Request, RequestMessage, ResponseMessage, SessionSettings, WorkerOptions } from './node-protocol.ts';
 import { fromOrt, toOrt } from './ort-tensor.ts';
 import type { WeightBuffer } from './weights.ts';
@@ -10,10 +11,15 @@ import { elementCount, type Tensor } from '../tensor/tensor.ts';
 import type { Place } from './feeds.ts';
 
 // Linux has a priority for each thread, and the runtime's threads inherit this one's.
-if ((workerData as WorkerOptions).background && process.platform === 'linux') setPriority(0, 10);
+if ((workerData as WorkerOptions).background && process.platform === 'linux') setPriority(0, 5);
 
-/** The segments of each program, in order. Most programs have one. */
-const programs = new Map<number, InferenceSession[]>();
+interface Loaded {
+  /** In order. Most programs have one. */
+  readonly segments: InferenceSession[];
+  readonly buffers: CrossingBuffers;
+}
+
+const programs = new Map<number, Loaded>();
 /** Tensors that stay between runs. */
 const states = new Map<number, Map<string, Tensor>>();
 /** Weights that have arrived for a segment that is not compiled yet. */
@@ -36,22 +42,40 @@ async function compile(request: Extract<Request, { kind: 'compile' }>): Promise<
   const buffers = arrived.get(request.program) ?? [];
   arrived.delete(request.program);
   const session = await InferenceSession.create(request.model, sessionOptions(request.settings, buffers));
-  programs.set(request.program, [...(programs.get(request.program) ?? []), session]);
+  const known = programs.get(request.program);
+  if (known) known.segments.push(session);
+  else programs.set(request.program, { segments: [session], buffers: new CrossingBuffers() });
 }
 
-async function run({ program, feeds, outputs, cancel }: Extract<Request, { kind: 'run' }>): Promise<Record<string, Tensor>> {
-  const sessions = programs.get(program);
-  if (!sessions) throw new Error(`program ${program} is not loaded`);
+async function run({ program, feeds, outputs, crossings, cancel }: Extract<Request, { kind: 'run' }>): Promise<Record<string, Tensor>> {
+  const loaded = programs.get(program);
+  if (!loaded) throw new Error(`program ${program} is not loaded`);
+  const { segments, buffers } = loaded;
+  buffers.begin(crossings);
   const values = new Map(Object.entries(feeds).map(([name, value]) => [name, toOrt(OrtTensor, value)]));
-  for (const [index, session] of sessions.entries()) {
+  const crossing = new Map(crossings.map((value) => [value.name, value]));
+  const taken = new Map<string, Tensor>();
+  const fetch = (name: string): OrtTensor | null => {
+    const place = crossing.get(name);
+    if (!place) return null;
+    const value = buffers.take(place);
+    taken.set(name, value);
+    return toOrt(OrtTensor, value);
+  };
+  for (const [index, session] of segments.entries()) {
     if (Atomics.load(cancel, 0) === 1) throw new Error('cancelled');
     const inputs = Object.fromEntries(session.inputNames.map((name) => [name, found(values, name)]));
-    // What no later segment reads is forgotten.
-    const later = new Set(sessions.slice(index + 1).flatMap((other) => other.inputNames));
-    for (const name of values.keys()) if (!later.has(name) && !outputs.includes(name)) values.delete(name);
+    const later = new Set(segments.slice(index + 1).flatMap((other) => other.inputNames));
     const wanted = session.outputNames.filter((name) => later.has(name) || outputs.includes(name));
-    const results = await session.run(inputs, wanted);
+    const results = await session.run(inputs, Object.fromEntries(wanted.map((name) => [name, fetch(name)])));
     for (const name of wanted) values.set(name, found(new Map(Object.entries(results)), name));
+    // What no later segment reads is forgotten.
+    for (const name of values.keys()) {
+      if (later.has(name) || outputs.includes(name)) continue;
+      values.delete(name);
+      const value = taken.get(name);
+      if (value) buffers.giveBack(value);
+    }
   }
   return Object.fromEntries(outputs.map((name) => [name, fromOrt(found(values, name))]));
 }
@@ -95,7 +119,7 @@ async function runOnState(session: InferenceSession, state: Map<string, Tensor>,
 }
 
 async function runBound({ program, state, runs, inPlace, cancel }: Extract<Request, { kind: 'run-bound' }>): Promise<Record<string, Tensor>[]> {
-  const [session, ...more] = programs.get(program) ?? [];
+  const [session, ...more] = programs.get(program)?.segments ?? [];
   if (!session || more.length > 0) throw new Error(`program ${program} is not loaded, or has several segments`);
   const tensors = states.get(state) ?? new Map<string, Tensor>();
   const results: Record<string, Tensor>[] = [];
@@ -168,7 +192,7 @@ async function handle(request: Request): Promise<readonly Record<string, Tensor>
     }
     case 'dispose': {
       arrived.delete(request.program);
-      const sessions = programs.get(request.program) ?? [];
+      const sessions = programs.get(request.program)?.segments ?? [];
       programs.delete(request.program);
       for (const session of sessions) await session.release();
       return [];

@@ -2,7 +2,7 @@
 
 import { Worker } from 'node:worker_threads';
 import { StableDiffusionError, throwIfAborted } from '../errors.ts';
-import type { Graph } from '../graph/graph.ts';
+import type { Graph, NamedValue } from '../graph/graph.ts';
 import { partition } from '../graph/partition.ts';
 import { emitOnnx } from '../onnx/emit.ts';
 import type { DType } from '../tensor/dtype.ts';
@@ -10,6 +10,7 @@ import type { Shape, Tensor } from '../tensor/tensor.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 import { fusedAttentionWorks, hasAttention } from './attention-check.ts';
 import type { BoundOptions, BoundRun, CompileOptions, Engine, EngineState, Program, RunOptions, Tensors } from './engine.ts';
+import { crossingsOf, crossingValues } from './crossing.ts';
 import { checkStateWrite, givenParameters, placeOf, planPack, prepareFeeds, unboundOutputs, wantedOutputs } from './feeds.ts';
 import { blockFrom, blockProbe, probeInput } from './image-block.ts';
 import type { BoundRequest, Request, ResponseMessage, SessionSettings, WorkerOptions } from './node-protocol.ts';
@@ -22,13 +23,19 @@ export interface NodeEngineOptions {
   readonly threads?: number;
   /** Compute below the priority of the process's other threads, so that a server answers at once while it computes. On Linux; elsewhere priorities are whole processes'. */
   readonly background?: boolean;
+  /** Networks with more bytes of weights that must be converted, or pass through buffers, are packed in segments to save memory. Default 512 MiB. */
+  readonly packAtOnce?: number;
 }
 
 /** The worker is a file of its own beside this one, under the name this one has: source or compiled. */
 const workerFile = new URL(import.meta.url.endsWith('.ts') ? './node-worker.ts' : './node-worker.js', import.meta.url);
 
-/** Weights that are converted, or pass through buffers, are packed in segments of this size: large enough for speed, small beside a network of gigabytes. */
-const segmentBytes = 2 ** 28;
+/**
+ * Bytes of the next segment, where weights of `left` bytes are still to be packed. Weights that are converted, or pass through buffers, are in
+ * memory two and a half times while their segment is packed: a third of what is left stays below the whole, once packed. The last segments
+ * are small, so that their packed weights fill what the copies before left free.
+ */
+const nextSegment = (left: number, whole: number): number => Math.max(left / 3, whole / 16);
 
 interface Pending {
   readonly resolve: (results: readonly Record<string, Tensor>[]) => void;
@@ -154,13 +161,15 @@ class NodeProgram implements Program {
   readonly #runtime: Runtime;
   readonly #id: number;
   readonly #parameters: CompileOptions['parameters'];
+  readonly #crossing: readonly NamedValue[];
   #disposed: Promise<unknown> | undefined;
 
-  constructor(graph: Graph, runtime: Runtime, id: number, parameters: CompileOptions['parameters']) {
+  constructor(graph: Graph, runtime: Runtime, id: number, parameters: CompileOptions['parameters'], segments: readonly Graph[] = [graph]) {
     this.graph = graph;
     this.#runtime = runtime;
     this.#id = id;
     this.#parameters = parameters;
+    this.#crossing = crossingValues(graph, segments);
   }
 
   async run(inputs: Tensors, options: RunOptions = {}): Promise<Record<string, Tensor>> {
@@ -169,7 +178,8 @@ class NodeProgram implements Program {
     const outputs = wantedOutputs(this.graph, options.outputs);
     const feeds = prepareFeeds(this.graph, inputs, this.#parameters);
     const cancel = new Int32Array(new SharedArrayBuffer(4));
-    const [results] = await orAborted(this.#runtime.call({ kind: 'run', program: this.#id, feeds, outputs, cancel }), options.signal, cancel);
+    const crossings = crossingsOf(this.graph, this.#crossing, feeds);
+    const [results] = await orAborted(this.#runtime.call({ kind: 'run', program: this.#id, feeds, outputs, crossings, cancel }), options.signal, cancel);
     return results ?? {};
   }
 
@@ -205,6 +215,7 @@ class NodeProgram implements Program {
 class NodeEngine implements Engine {
   readonly provider: 'cpu' | 'webgpu' | 'cuda';
   readonly #threads: number;
+  readonly #packAtOnce: number;
   readonly #runtime: Runtime;
   #nextProgram = 0;
   #nextState = 0;
@@ -215,6 +226,7 @@ class NodeEngine implements Engine {
     this.provider = options.provider ?? 'cpu';
     this.#runtime = new Runtime({ background: options.background ?? false });
     this.#threads = options.threads ?? 0;
+    this.#packAtOnce = options.packAtOnce ?? 2 ** 29;
   }
 
   async compile(graph: Graph, weights: WeightSource, options: CompileOptions = {}): Promise<Program> {
@@ -230,7 +242,7 @@ class NodeEngine implements Engine {
     const program = this.#nextProgram++;
     try {
       await this.#runtime.call({ kind: 'compile', program, model: blockProbe(), settings: { provider: 'cpu', threads: 1, folder: undefined, oneOfMany: false } });
-      const [result] = await this.#runtime.call({ kind: 'run', program, feeds: { x: probeInput() }, outputs: ['y'], cancel: new Int32Array(new SharedArrayBuffer(4)) });
+      const [result] = await this.#runtime.call({ kind: 'run', program, feeds: { x: probeInput() }, outputs: ['y'], crossings: [], cancel: new Int32Array(new SharedArrayBuffer(4)) });
       await this.#runtime.call({ kind: 'dispose', program });
       return blockFrom(result?.['y']);
     } catch {
@@ -254,7 +266,8 @@ class NodeEngine implements Engine {
     const plan = planWeights({ ...graph, parameters: graph.parameters.filter(({ name }) => !given.has(name)) }, weights, precision, true);
     const copied = [...plan.copied.values()].reduce((sum, bytes) => sum + bytes, 0);
     // A program on a state is one segment: its outputs are written where they stay.
-    const segments = given.size > 0 || copied <= 2 * segmentBytes ? [graph] : partition(graph, segmentBytes, ({ name }) => plan.copied.get(name) ?? 0);
+    const whole = given.size > 0 || copied <= this.#packAtOnce;
+    const segments = whole ? [graph] : partition(graph, (left) => nextSegment(left, this.#packAtOnce), ({ name }) => plan.copied.get(name) ?? 0);
     // The next segment's weights are read while the worker packs those of the one before.
     let compiled: Promise<unknown> = Promise.resolve();
     try {
@@ -270,7 +283,7 @@ class NodeEngine implements Engine {
       await this.#runtime.call({ kind: 'dispose', program }).catch(() => {});
       throw error;
     }
-    return new NodeProgram(graph, this.#runtime, program, options.parameters);
+    return new NodeProgram(graph, this.#runtime, program, options.parameters, segments);
   }
 
   /** Each segment with its buffered weights, read as they are asked for. */

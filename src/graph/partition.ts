@@ -9,21 +9,23 @@ import type { AnyNode, Graph, NamedValue, Value } from './graph.ts';
 const crossingName = (value: Value): string => `v${value.id}`;
 
 /**
- * Segments of at most `limit` units of parameters each (one node's parameters stay together), to be run in order. A segment's outputs are
- * the graph's outputs it makes and what later segments need; its inputs are the graph's inputs (all of them, because symbolic sizes are
- * read from them) and values of earlier segments, named `vID`.
+ * Segments to be run in order, each of parameters that cost at most `limit` of what is left (one node's parameters stay together). A
+ * segment's outputs are the graph's outputs it makes and what later segments need; its inputs are the graph's inputs (all of them, because
+ * symbolic sizes are read from them) and values of earlier segments, named `vID`.
  */
-export function partition(graph: Graph, limit: number, cost: (parameter: NamedValue) => number): Graph[] {
+export function partition(graph: Graph, limit: (left: number) => number, cost: (parameter: NamedValue) => number): Graph[] {
   const parameters = new Map(graph.parameters.map((parameter) => [parameter.value.id, parameter]));
   const groups: AnyNode[][] = [[]];
   let used = new Set<number>();
   let spent = 0;
+  let left = graph.parameters.reduce((sum, parameter) => sum + cost(parameter), 0);
   for (const node of graph.nodes) {
     const fresh = new Set(node.inputs.map((value) => value.id).filter((id) => parameters.has(id) && !used.has(id)));
     const price = [...fresh].reduce((sum, id) => sum + cost(parameters.get(id) as NamedValue), 0);
-    if (spent > 0 && spent + price > limit) {
+    if (spent > 0 && spent + price > limit(left)) {
       groups.push([]);
       used = new Set();
+      left -= spent;
       spent = 0;
     }
     for (const id of fresh) used.add(id);

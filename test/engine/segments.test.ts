@@ -1,0 +1,62 @@
+/** Networks that are packed in segments: the same results as in one piece, run after run and for other sizes. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { CrossingBuffers, crossingsOf, crossingValues } from '../../src/engine/crossing.ts';
+import { createNodeEngine } from '../../src/engine/node.ts';
+import { dim } from '../../src/graph/dim.ts';
+import { add, linear, silu } from '../../src/graph/functions.ts';
+import { partition } from '../../src/graph/partition.ts';
+import { trace } from '../../src/graph/trace.ts';
+import { convert } from '../../src/tensor/convert.ts';
+import { float32, type Tensor } from '../../src/tensor/tensor.ts';
+import { memoryWeights } from '../../src/weights/memory-weights.ts';
+
+const [width, layers] = [8, 6];
+
+/** Layers of which each adds to the first one's result, so that a value crosses all segments. */
+const graph = trace({ x: { dtype: 'float32', shape: [dim('rows'), width] } }, ({ x }, p) => {
+  const first = linear(x, p.at('0').get('weight', [width, width]));
+  let value = first;
+  for (let i = 1; i < layers; i++) value = add(first, silu(linear(value, p.at(String(i)).get('weight', [width, width]))));
+  return { first, y: value };
+});
+
+const weights = memoryWeights(new Map<string, Tensor>(Array.from({ length: layers }, (_, layer) =>
+  [`${layer}.weight`, convert(float32([width, width], Array.from({ length: width * width }, (__, i) => Math.sin(layer + i) / 4)), 'float16')])));
+
+const input = (rows: number): Tensor => float32([rows, width], Array.from({ length: rows * width }, (_, i) => Math.cos(i)));
+
+test('segments cost at most what the limit leaves, and hold every node once', () => {
+  const segments = partition(graph, (left) => Math.max(2, left / 2), () => 1);
+  assert.deepEqual(segments.map(({ parameters }) => parameters.length), [3, 2, 1]);
+  assert.deepEqual(segments.flatMap(({ nodes }) => nodes), graph.nodes);
+});
+
+test('a program in segments computes what a program in one piece does', async () => {
+  await using one = createNodeEngine({ threads: 1 });
+  await using many = createNodeEngine({ threads: 1, packAtOnce: width * width * 4 });
+  const [whole, parts] = [await one.compile(graph, weights), await many.compile(graph, weights)];
+  for (const rows of [3, 3, 5, 3]) {
+    const [want, got] = [await whole.run({ x: input(rows) }), await parts.run({ x: input(rows) })];
+    assert.deepEqual(got, want);
+  }
+  assert.deepEqual(Object.keys(await parts.run({ x: input(1) }, { outputs: ['y'] })), ['y']);
+});
+
+test('what crosses is written to the buffers of values that are no longer read', () => {
+  const values = crossingValues(graph, partition(graph, () => 1, () => 1));
+  const [first, second] = crossingsOf(graph, values, { x: input(3) });
+  assert.ok(first && second);
+  assert.deepEqual([first.shape, first.dtype], [[3, width], 'float32']);
+  const buffers = new CrossingBuffers();
+  buffers.begin([first, second]);
+  const [a, b] = [buffers.take(first), buffers.take(second)];
+  assert.notEqual(a.data.buffer, b.data.buffer);
+  buffers.giveBack(a);
+  assert.equal(buffers.take(second).data.buffer, a.data.buffer);
+  buffers.giveBack(b);
+  buffers.begin(crossingsOf(graph, values, { x: input(4) }));
+  buffers.begin([first, second]);
+  assert.notEqual(buffers.take(first).data.buffer, b.data.buffer);
+});
