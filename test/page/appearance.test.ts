@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { Page } from 'playwright-core';
-import { desktop, launchBrowser, makePicture, openPage, phone, screenshot, servePage, withoutPage } from './open-page.ts';
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
+import { desktop, dropFiles, launchBrowser, makePicture, openPage, phone, screenshot, servePage, withoutPage } from './open-page.ts';
 
 const axe = join(import.meta.dirname, '../../web/node_modules/axe-core/axe.min.js');
 const withoutAxe = withoutPage || (existsSync(axe) ? false : 'axe-core is not installed in web/');
@@ -27,44 +27,56 @@ async function check(page: Page, view: string, device: string): Promise<void> {
   }
 }
 
-for (const [device, options] of [['desktop', desktop], ['phone', phone]] as const) {
-  test(`The page on a ${device}`, { skip: withoutAxe }, async () => {
-    const server = await servePage();
-    const browser = await launchBrowser();
-    try {
-      const { page, problems } = await openPage(browser, server.url, { place: 'server', settings: { steps: 6, guidanceScale: 4, seed: 2 } }, options);
-      await page.evaluate(readFileSync(axe, 'utf8'));
-      await check(page, 'welcome', device);
-      for (const prompt of ['cat face', 'grinning face']) await makePicture(page, prompt);
-      await check(page, 'made', device);
-      if (device === 'phone') {
-        await page.getByRole('button', { name: 'Settings', exact: true }).tap();
-        await check(page, 'settings', device);
-        await page.getByRole('dialog', { name: 'Settings' }).getByRole('button', { name: 'Close' }).tap();
-      }
-      await page.getByRole('button', { name: 'Inpaint', exact: true }).click();
-      // By touch on phones.
-      if (device === 'phone') await page.locator('.painter canvas').tap();
-      else await page.locator('.painter canvas').click();
-      await page.waitForFunction('document.querySelector("button[aria-label=Undo]")?.disabled === false');
-      await check(page, 'inpaint', device);
-      for (const view of ['gallery', 'grid', 'compare']) {
-        await page.getByRole('link', { name: new RegExp(view, 'i') }).click();
-        if (view === 'compare') for (const at of [0, 1]) await page.locator('.tray button').nth(at).click();
-        await check(page, view, device);
-      }
-      await page.getByRole('link', { name: /gallery/i }).click();
-      await page.getByRole('button', { name: /^Open / }).first().click();
-      await page.getByRole('dialog').waitFor();
-      await check(page, 'viewer', device);
-      await page.keyboard.press('Escape');
-      await page.getByRole('button', { name: /^Where pictures are made/ }).click();
-      await page.getByRole('radio', { name: 'In this browser' }).check();
-      await check(page, 'engine', device);
-      assert.deepEqual(problems, []);
-    } finally {
-      await browser.close();
-      await server.close();
-    }
-  });
+async function look(browser: Browser, url: string, device: string, options: BrowserContextOptions): Promise<void> {
+  const { page, context, problems } = await openPage(browser, url, { place: 'server', settings: { steps: 6, guidanceScale: 4, seed: 2 } }, options);
+  await page.evaluate(readFileSync(axe, 'utf8'));
+  await check(page, 'welcome', device);
+  for (const prompt of ['cat face', 'grinning face']) await makePicture(page, prompt);
+  await check(page, 'made', device);
+  if (device === 'phone') {
+    await page.getByRole('button', { name: 'Settings', exact: true }).tap();
+    await check(page, 'settings', device);
+    await page.getByRole('dialog', { name: 'Settings' }).getByRole('button', { name: 'Close' }).tap();
+  }
+  await page.getByRole('button', { name: 'Inpaint', exact: true }).click();
+  // By touch on phones.
+  if (device === 'phone') await page.locator('.painter canvas').tap();
+  else await page.locator('.painter canvas').click();
+  await page.waitForFunction('document.querySelector("button[aria-label=Undo]")?.disabled === false');
+  await check(page, 'inpaint', device);
+  for (const view of ['gallery', 'grid', 'compare']) {
+    await page.getByRole('link', { name: new RegExp(view, 'i') }).click();
+    if (view === 'compare') for (const at of [0, 1]) await page.locator('.tray button').nth(at).click();
+    await check(page, view, device);
+  }
+  await page.getByRole('link', { name: /gallery/i }).click();
+  await page.getByRole('button', { name: /^Open / }).first().click();
+  await page.getByRole('dialog').waitFor();
+  await check(page, 'viewer', device);
+  await page.keyboard.press('Escape');
+  await dropFiles(page, [{ name: 'circle.svg', type: 'image/svg+xml', content: Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="64" height="64"><circle cx="32" cy="32" r="30" fill="#c63"/></svg>') }]);
+  await page.getByText('This picture says nothing about how it was made.').waitFor();
+  await check(page, 'dropped', device);
+  await page.keyboard.press('Escape');
+  await page.getByRole('button', { name: /^Where pictures are made/ }).click();
+  await page.getByRole('radio', { name: 'In this browser' }).check();
+  await check(page, 'engine', device);
+  await page.keyboard.press('Escape');
+  await page.locator('main').focus();
+  await page.keyboard.press('?');
+  await check(page, 'shortcuts', device);
+  assert.deepEqual(problems, []);
+  await context.close();
 }
+
+test('The page: every view, in light and dark', { skip: withoutAxe }, async (t) => {
+  const server = await servePage();
+  const browser = await launchBrowser();
+  try {
+    await t.test('on a desktop', () => look(browser, server.url, 'desktop', desktop));
+    await t.test('on a phone', () => look(browser, server.url, 'phone', phone));
+  } finally {
+    await browser.close();
+    await server.close();
+  }
+});

@@ -184,8 +184,10 @@ test('The page with a server', { skip: withoutPage }, async (t) => {
     await page.waitForFunction((count) => document.querySelectorAll('.strip li').length > count, before);
     await page.locator('main').focus();
     await page.keyboard.press('?');
-    await page.getByRole('dialog', { name: 'Keyboard and colours' }).waitFor();
-    await page.getByRole('radio', { name: 'Dark' }).check();
+    await page.getByRole('dialog', { name: 'Keyboard shortcuts' }).getByText('Make pictures').waitFor();
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: 'Colours: as the system' }).click();
+    await page.getByRole('button', { name: 'Colours: light' }).click();
     assert.equal(await page.evaluate(() => getComputedStyle(document.documentElement).colorScheme), 'dark');
   });
 

@@ -5,7 +5,7 @@ import { CompareView } from '../compare/compare-view.tsx';
 import { CreateView } from '../create/create-view.tsx';
 import { GalleryView } from '../gallery/gallery-view.tsx';
 import { GridView } from '../grid/grid-view.tsx';
-import { studio, useStudio, type View } from '../studio.ts';
+import { useStudio, type View } from '../studio.ts';
 import { DropZone } from './drop-zone.tsx';
 import { DroppedPicture } from './dropped-picture.tsx';
 import { EngineDialog } from './engine-dialog.tsx';
@@ -42,7 +42,7 @@ export function App() {
       <NoticeBar />
       <DroppedPicture />
       <EngineDialog />
-      <ShortcutsDialog onUnderstood={() => studio.set({ dialog: undefined })} />
+      <ShortcutsDialog />
     </DropZone>
   );
 }

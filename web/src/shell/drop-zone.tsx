@@ -1,24 +1,29 @@
 /** Files dropped on the page or pasted into it: pictures are asked about, checkpoints are opened. Text of settings that is pasted is taken over. */
 
 import { type ReactNode, useEffect, useState } from 'react';
+import { rasterPicture } from '../history/raster-picture.ts';
 import { settingsOfText } from '../settings/from-picture.ts';
 import { studio } from '../studio.ts';
 
 const isModel = ({ name }: File): boolean => /\.(safetensors|ckpt|pt|ya?ml)$/i.test(name);
 
-function takeFiles(files: readonly File[]): void {
+async function takeFiles(files: readonly File[]): Promise<void> {
   const models = files.filter(isModel);
   const picture = files.find(({ type }) => type.startsWith('image/'));
-  if (models.length > 0) void studio.addModels(models);
-  else if (picture) studio.set({ dropped: picture });
-  else studio.set({ notice: { kind: 'error', text: `${files[0]?.name ?? 'This'} is neither a picture nor a checkpoint (.safetensors, .ckpt).` } });
+  try {
+    if (models.length > 0) await studio.addModels(models);
+    else if (picture) studio.set({ dropped: await rasterPicture(picture) });
+    else throw new Error(`${files[0]?.name ?? 'This'} is neither a picture nor a checkpoint (.safetensors, .ckpt).`);
+  } catch (error) {
+    studio.set({ notice: { kind: 'error', text: (error as Error).message } });
+  }
 }
 
 function onPaste(event: ClipboardEvent): void {
   const files = [...(event.clipboardData?.files ?? [])];
   if (files.length > 0) {
     event.preventDefault();
-    takeFiles(files);
+    void takeFiles(files);
     return;
   }
   const found = settingsOfText(event.clipboardData?.getData('text/plain') ?? '', studio.state.settings);
@@ -49,7 +54,7 @@ export function DropZone({ children }: { readonly children: ReactNode }) {
         const files = [...(event.dataTransfer?.files ?? [])];
         if (files.length === 0) return;
         event.preventDefault();
-        takeFiles(files);
+        void takeFiles(files);
       },
     };
     for (const [name, listener] of Object.entries(listeners)) document.addEventListener(name, listener as EventListener);

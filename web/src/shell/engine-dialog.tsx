@@ -9,7 +9,7 @@ import { studio, useStudio } from '../studio.ts';
 import { Icon } from './icons.tsx';
 import { Modal } from './modal.tsx';
 
-const providers: readonly (readonly [Provider | 'auto', string])[] = [['auto', 'Best there is'], ['webgpu', 'Graphics (WebGPU)'], ['wasm', 'Processor (WASM)']];
+const providers: readonly (readonly [Provider | 'auto', string])[] = [['auto', 'Best there is'], ['webgpu', 'WebGPU'], ['wasm', 'WASM']];
 
 const megabytes = (bytes: number): string => (bytes > 1e9 ? `${(bytes / 1e9).toFixed(1)} GB` : `${Math.ceil(bytes / 1e6)} MB`);
 

@@ -2,6 +2,7 @@
 
 import { studio, useStudio, type View } from '../studio.ts';
 import { Icon, type IconName, Mark } from './icons.tsx';
+import { ThemeButton } from './theme-button.tsx';
 
 const entries: readonly (readonly [view: View, label: string, icon: IconName])[] = [['create', 'Create', 'brush'], ['gallery', 'Gallery', 'picture'], ['grid', 'Grid', 'grid'], ['compare', 'Compare', 'compare']];
 
@@ -24,6 +25,7 @@ export function Header() {
           <span className="dot" data-state={connecting ? 'connecting' : engine ? 'ready' : 'none'} aria-hidden="true" />
           <span className="engine-title">{connecting ? 'Connecting' : (engine?.title ?? 'Not connected')}</span>
         </button>
+        <ThemeButton />
         <button type="button" className="quiet icon-only keyboard-button" aria-label="Keyboard shortcuts" title="Keyboard shortcuts (?)" onClick={() => studio.set({ dialog: 'shortcuts' })}><Icon name="keyboard" /></button>
       </div>
     </header>

@@ -1,17 +1,13 @@
-/** The keyboard shortcuts, and light or dark. */
+/** The keyboard shortcuts. */
 
-import { useState } from 'react';
-import { Segments } from '../settings/fields.tsx';
-import { useStudio } from '../studio.ts';
+import { studio, useStudio } from '../studio.ts';
 import { Modal } from './modal.tsx';
 import { localShortcuts, shortcuts } from './shortcuts.ts';
-import { rememberedTheme, rememberTheme, themes } from './theme.ts';
 
-export function ShortcutsDialog({ onUnderstood }: { readonly onUnderstood: () => void }) {
+export function ShortcutsDialog() {
   const { dialog } = useStudio();
-  const [theme, setTheme] = useState(rememberedTheme);
   return (
-    <Modal open={dialog === 'shortcuts'} title="Keyboard and colours" onClose={onUnderstood}>
+    <Modal open={dialog === 'shortcuts'} title="Keyboard shortcuts" onClose={() => studio.set({ dialog: undefined })}>
       <dl className="shortcuts">
         {[...shortcuts.map(({ keys, does }) => [keys, does] as const), ...localShortcuts].map(([keys, does]) => (
           <div key={keys}>
@@ -20,11 +16,6 @@ export function ShortcutsDialog({ onUnderstood }: { readonly onUnderstood: () =>
           </div>
         ))}
       </dl>
-      <h3>Colours</h3>
-      <Segments legend="Colours" name="theme" value={theme} options={themes} onChange={(value) => {
-        setTheme(value);
-        rememberTheme(value);
-      }} />
     </Modal>
   );
 }
