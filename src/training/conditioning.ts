@@ -15,6 +15,7 @@ import { need, type NetworkInputs } from '../models/trace-network.ts';
 import type { TorchGenerator } from '../random/torch-generator.ts';
 import { type Tensor, tensor } from '../tensor/tensor.ts';
 import type { TrainingItem } from './data/sample.ts';
+import type { BatchPurpose } from './trainee.ts';
 
 /** Where the parameters lie in a checkpoint. */
 const condPrefix = 'cond_stage_model';
@@ -30,8 +31,8 @@ export interface Conditioning {
   /** Inputs of the loss's graph, for a batch of this size. */
   readonly inputs: (batch: number) => Readonly<Record<string, InputSpec>>;
   readonly trace: (p: Params, given: NetworkInputs) => TracedCondition;
-  /** Tensors for these inputs. */
-  readonly prepare: (items: readonly TrainingItem[], generator: TorchGenerator) => Promise<Readonly<Record<string, Tensor>>>;
+  /** Tensors for these inputs. Only for training are conditions dropped. */
+  readonly prepare: (items: readonly TrainingItem[], generator: TorchGenerator, purpose: BatchPurpose) => Promise<Readonly<Record<string, Tensor>>>;
 }
 
 /** A share of the conditions that become another: the empty one, for guidance without a classifier (`ucg_training`). */
@@ -63,8 +64,8 @@ function textConditioning({ config, tokenize, dropout }: ConditioningOptions, en
   return {
     inputs: (batch) => ({ input_ids: { dtype: 'int64', shape: [batch, length] } }),
     trace: (p, given) => ({ context: encode(p.under(condPrefix), need(given, 'input_ids')) }),
-    async prepare(items, generator) {
-      const texts = dropped(items.map(({ caption }) => caption), dropout, generator, (val) => (typeof val === 'string' ? val : ''));
+    async prepare(items, generator, purpose) {
+      const texts = dropped(items.map(({ caption }) => caption), purpose === 'training' ? dropout : undefined, generator, (val) => (typeof val === 'string' ? val : ''));
       return { input_ids: ids(texts.map(tokenize)) };
     },
   };
@@ -83,8 +84,8 @@ function classConditioning({ config, dropout }: ConditioningOptions, count: numb
   return {
     inputs: (batch) => ({ class: { dtype: 'int64', shape: [batch] } }),
     trace: (p, given) => use(p, need(given, 'class')),
-    async prepare(items, generator) {
-      const labels = dropped(items.map((item) => classOf(item, keys, count)), dropout, generator, (val) => (typeof val === 'number' ? val : count - 1));
+    async prepare(items, generator, purpose) {
+      const labels = dropped(items.map((item) => classOf(item, keys, count)), purpose === 'training' ? dropout : undefined, generator, (val) => (typeof val === 'number' ? val : count - 1));
       return { class: tensor('int64', [labels.length], BigInt64Array.from(labels, BigInt)) };
     },
   };
@@ -111,7 +112,7 @@ export function conditioningOf(options: ConditioningOptions): Conditioning {
   return {
     inputs: (batch) => ({ ...first.inputs(batch), ...second.inputs(batch) }),
     trace: (p, given) => ({ ...first.trace(p, given), ...second.trace(p, given) }),
-    prepare: async (items, generator) => ({ ...(await first.prepare(items, generator)), ...(await second.prepare(items, generator)) }),
+    prepare: async (items, generator, purpose) => ({ ...(await first.prepare(items, generator, purpose)), ...(await second.prepare(items, generator, purpose)) }),
   };
 }
 

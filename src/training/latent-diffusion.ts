@@ -21,7 +21,7 @@ import { latentsOf, scaled } from './latents.ts';
 import { type OptimiserConfig, stateNames } from './optimiser.ts';
 import { scaleByStd } from './scale-by-std.ts';
 import { createTrainStep, type TrainingCounts, type TrainStep, type Treatment } from './train-step.ts';
-import type { Trainee, TraineeCheckpoint, TraineeSamples, TraineeUpdate } from './trainee.ts';
+import type { BatchPurpose, Trainee, TraineeCheckpoint, TraineeSamples, TraineeUpdate } from './trainee.ts';
 
 export interface LatentDiffusionBatch {
   /** Of the loss's graph. */
@@ -92,7 +92,7 @@ export class LatentDiffusionTraining implements Trainee<LatentDiffusionBatch> {
     this.#scaleFactor = Math.fround(scaleByStd(await latentsOf(items, this.#options.firstStage, new TorchGenerator(seed))));
   }
 
-  async prepare(items: readonly TrainingItem[], seed: number): Promise<LatentDiffusionBatch> {
+  async prepare(items: readonly TrainingItem[], seed: number, purpose: BatchPurpose = 'training'): Promise<LatentDiffusionBatch> {
     const { objective, firstStage } = this.#options;
     const { config, conditioning, variants } = objective;
     const generator = new TorchGenerator(seed);
@@ -102,7 +102,7 @@ export class LatentDiffusionTraining implements Trainee<LatentDiffusionBatch> {
     const t = generator.randint(0, config.timesteps, [b]);
     const inputs = {
       x0, noise, t,
-      ...(await conditioning.prepare(items, generator)),
+      ...(await conditioning.prepare(items, generator, purpose)),
       ...(variants.noiseOffset ? { offset: generator.randn([b, c, 1, 1]) } : {}),
       ...(variants.inputPerturbation ? { perturbation: generator.randn(x0.shape) } : {}),
     };

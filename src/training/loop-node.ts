@@ -32,7 +32,7 @@ export interface LoopOptions<Batch> {
   readonly problems: Problems;
   /** Milliseconds. */
   readonly now: () => number;
-  /** Writes report.html with each checkpoint and each grid. */
+  /** Writes report.html with each checkpoint and each grid, and every 20 seconds. */
   readonly report?: boolean;
   /** Fires to save and stop after the step at work. */
   readonly signal?: AbortSignal;
@@ -48,6 +48,9 @@ export type TrainingEvent =
   | { readonly kind: 'class-pictures'; readonly done: number; readonly total: number }
   /** The last event: all steps done, or stopped by the signal. */
   | { readonly kind: 'end'; readonly step: number; readonly status: 'finished' | 'stopped' };
+
+/** Milliseconds between reports where nothing else asks for one. */
+const reportPause = 20_000;
 
 /** What a checkpoint keeps beside the trainee's own state. */
 interface LoopState {
@@ -83,8 +86,14 @@ class Means {
 export async function* trainingLoop<Batch>(options: LoopOptions<Batch>): AsyncGenerator<TrainingEvent, void, void> {
   const { run, now } = options;
   let progress: ProgressState | undefined;
+  let reported = now();
   const report = (status: 'running' | 'finished' | 'stopped' | 'failed', failure?: string): Promise<string> =>
     run.report({ status, progress: progress ? progressLine(progress) : '', problems: [failure, options.problems.summary()].filter(Boolean).join('\n') });
+  const written = async (status: 'running' | 'finished' | 'stopped', step: number): Promise<TrainingEvent> => {
+    const path = await report(status);
+    reported = now();
+    return { kind: 'report', step, path };
+  };
   try {
     const start = await restore(options);
     const meter = progressMeter({ total: options.settings.maxSteps, batchSize: options.settings.batchSize * options.settings.accumulate, start: start.step, now: now() });
@@ -92,10 +101,11 @@ export async function* trainingLoop<Batch>(options: LoopOptions<Batch>): AsyncGe
       if (event.kind === 'step') {
         progress = meter.update(event.step, now());
         yield { ...event, progress };
+        if (options.report && now() - reported >= reportPause) yield await written('running', event.step);
         continue;
       }
       const isEnd = event.kind === 'end';
-      if (options.report && (isEnd || event.kind === 'samples' || event.kind === 'checkpoint')) yield { kind: 'report', step: event.step, path: await report(isEnd ? event.status : 'running') };
+      if (options.report && (isEnd || event.kind === 'samples' || event.kind === 'checkpoint')) yield await written(isEnd ? event.status : 'running', event.step);
       yield event;
     }
   } catch (error) {
@@ -156,7 +166,7 @@ async function* steps<Batch>(options: LoopOptions<Batch>, start: { readonly step
   const sampleBatch = async (latest: Batch): Promise<Batch> => {
     if (!options.validation || shown) return shown ?? latest;
     for await (const { items } of options.validation()) {
-      shown ??= await trainee.prepare(items, mixSeed(options.seed, 0, 5));
+      shown = await trainee.prepare(items, mixSeed(options.seed, 0, 5), 'validation');
       break;
     }
     return shown ?? latest;
@@ -232,7 +242,7 @@ async function validate<Batch>({ trainee, validation, seed }: LoopOptions<Batch>
   const means = new Means();
   let number = 0;
   for await (const { items } of validation()) {
-    const values = await trainee.validate(await trainee.prepare(items, mixSeed(seed, number++, 5)));
+    const values = await trainee.validate(await trainee.prepare(items, mixSeed(seed, number++, 5), 'validation'));
     means.add(Object.fromEntries(Object.entries(values).map(([name, value]) => [`val/${name}`, value])));
   }
   return means.take();

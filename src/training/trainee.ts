@@ -29,12 +29,15 @@ export interface TraineeCheckpoint {
   readonly metadata?: Readonly<Record<string, string>>;
 }
 
+/** Default `training`; for `validation` no condition is dropped. */
+export type BatchPurpose = 'training' | 'validation';
+
 /** `Batch`: what becomes of the items of a batch before the step. */
 export interface Trainee<Batch> extends AsyncDisposable {
   /** Called once before everything else, with the items of the first batch, where a run begins and does not go on. */
   begin?(items: readonly TrainingItem[], seed: number): Promise<void>;
   /** A batch ready for the step: encoded by frozen networks, noise drawn. It depends on the items and the seed, on nothing else, and is made ahead of the step. */
-  prepare(items: readonly TrainingItem[], seed: number): Promise<Batch>;
+  prepare(items: readonly TrainingItem[], seed: number, purpose?: BatchPurpose): Promise<Batch>;
   /** One update from the batches' mean gradient. Throws `not-finite` before any weight is changed. */
   update(batches: readonly Batch[], options: { readonly learningRate: number; readonly step: number }): Promise<TraineeUpdate>;
   /** Metrics of a batch that is not trained on, with averaged weights where there are any. `loss` is among them. */
