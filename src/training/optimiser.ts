@@ -98,11 +98,6 @@ function sgd({ momentum = 0, nesterov = false }: Extract<OptimiserConfig, { kind
 
 const ruleOf = (config: OptimiserConfig): Rule => (config.kind === 'sgd' ? sgd(config) : adam(config));
 
-/** The slots of an optimiser: what its state holds for each parameter. */
-export function optimiserSlots(config: OptimiserConfig): readonly string[] {
-  return ruleOf(config).slots;
-}
-
 const flat: InputSpec = { dtype: 'float32', shape: [dim('n')] };
 const scalar: InputSpec = { dtype: 'float32', shape: [] };
 
