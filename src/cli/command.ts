@@ -1,6 +1,6 @@
 /** What a command is, and what it is given to work with: nothing of the process is reached but through `CliContext`. */
 
-import type { OptionTable, OptionValues } from './options.ts';
+import { flag, type OptionTable, type OptionValues } from './options.ts';
 
 /** Where text goes: standard output or standard error. */
 export interface TextOutput {
@@ -34,12 +34,17 @@ export interface Command<S extends OptionTable = OptionTable> {
   readonly description: string;
   /** The words besides options: `[prompt...]`, `<file>`. */
   readonly words?: string;
+  /** What the first of them may be, for completion. */
+  readonly wordChoices?: readonly string[];
   readonly options: S;
   /** Command lines. */
   readonly examples: readonly string[];
   /** Does the work; resolves to the exit code. Throws `StableDiffusionError` or `UsageError`. */
   run(context: CliContext, words: readonly string[], values: OptionValues<S>): Promise<number>;
 }
+
+/** The options that every command has besides its own. */
+export const commonOptions = { verbose: flag(['--verbose'], 'with an error, also where in the program it came from') };
 
 /** The command itself; so that its options' types are inferred. */
 export function defineCommand<S extends OptionTable>(command: Command<S>): Command<S> {

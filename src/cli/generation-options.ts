@@ -1,5 +1,7 @@
 /** The options that txt2img, img2img and inpaint share, named as in CompVis's scripts where these have them. */
 
+import { samplers } from '../diffusion/samplers/index.ts';
+import { sigmaSchedules } from '../diffusion/sigma-schedules/index.ts';
 import { noiseConventions } from '../random/noise-source.ts';
 import { engineOptions } from './engine-options.ts';
 import { readEmbedding, readLora } from './adapter-options.ts';
@@ -21,8 +23,8 @@ export const generationOptions = {
   negative: text(['--negative', '--negative-prompt'], 'TEXT', 'what should not be in the picture'),
   classes: integers(['--class'], 'class numbers, for models of classes', { min: 0 }),
   steps: integer(['--steps', '--ddim_steps'], 'steps of sampling (default: 50)', { min: 1 }),
-  sampler: text(['--sampler'], 'NAME', 'ddim, plms, euler-ancestral, "DPM++ 2M Karras", … (default: ddim)'),
-  schedule: text(['--schedule', '--scheduler'], 'NAME', "spacing of the steps: karras, exponential, sgm_uniform, … (default: the sampler's own)"),
+  sampler: text(['--sampler'], 'NAME', 'ddim, plms, euler-ancestral, "DPM++ 2M Karras", … (default: ddim)', samplers.map(({ name }) => name)),
+  schedule: text(['--schedule', '--scheduler'], 'NAME', "spacing of the steps: karras, exponential, sgm_uniform, … (default: the sampler's own)", Object.keys(sigmaSchedules)),
   plms: flag(['--plms'], 'the same as --sampler plms'),
   dpmSolver: flag(['--dpm_solver'], 'the same as --sampler dpm-solver'),
   eta: number(['--eta', '--ddim_eta'], "fresh noise in each step (default: the sampler's own, 0 for ddim)", { min: 0 }),

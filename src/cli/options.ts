@@ -15,7 +15,7 @@ export interface Option<T> {
   readonly parse?: (text: string) => T;
   /** It may be given several times: `parse` gives lists, which are joined. */
   readonly repeats?: boolean;
-  /** The words it may be, for completion. */
+  /** Words it may be, for completion. */
   readonly choices?: readonly string[];
 }
 
@@ -29,8 +29,9 @@ export function flag(flags: readonly string[], description: string): Option<bool
   return { flags, description };
 }
 
-export function text(flags: readonly string[], value: string, description: string): Option<string | undefined> {
-  return { flags, value, description, parse: (given) => given };
+/** Any text. `choices` are words that a shell proposes; others are taken too. */
+export function text(flags: readonly string[], value: string, description: string, choices?: readonly string[]): Option<string | undefined> {
+  return { flags, value, description, parse: (given) => given, ...(choices ? { choices } : {}) };
 }
 
 export interface Range {
@@ -67,8 +68,8 @@ export function choice<T extends string>(
   const choices = [...words, ...Object.keys(also)];
   return {
     flags,
-    value: choices.join('|'),
-    description,
+    value: 'NAME',
+    description: `${description} [${words.join(', ')}]`,
     choices,
     parse: (given) => {
       const found = words.find((word) => word === given) ?? (Object.hasOwn(also, given) ? also[given] : undefined);

@@ -3,13 +3,10 @@
 import { Command as Parser, CommanderError, InvalidArgumentError, Option as ParserOption } from 'commander';
 import { StableDiffusionError } from '../errors.ts';
 import { normalizeArguments } from './arguments.ts';
-import type { CliContext, Command } from './command.ts';
+import { type CliContext, type Command, commonOptions } from './command.ts';
 import { commands } from './commands.ts';
 import { errorJson, errorLine, exitCodes, reportError } from './exit-codes.ts';
-import { flag, type Option, type OptionTable, UsageError } from './options.ts';
-
-/** What every command has. */
-const commonOptions = { verbose: flag(['--verbose'], 'with an error, also where in the program it came from') };
+import { type Option, type OptionTable, UsageError } from './options.ts';
 
 const exitCodeHelp = `
 Exit codes: 0 done; 1 it failed; 2 the command line cannot work; 130 interrupted with Ctrl-C.

@@ -2,6 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { normalizeArguments } from '../../src/cli/arguments.ts';
 import { commands } from '../../src/cli/commands.ts';
@@ -14,7 +16,7 @@ import { createProgress, seconds, stepLine } from '../../src/cli/progress.ts';
 import { createStopwatch } from '../../src/cli/stopwatch.ts';
 import { textLines } from '../../src/cli/text-lines.ts';
 import { StableDiffusionError } from '../../src/errors.ts';
-import { sd } from './run-cli.ts';
+import { sd, temporaryFolder } from './run-cli.ts';
 
 test("CompVis's flags, ours, and both dash styles are one", () => {
   const options = { ...generationOptions, ...outputOptions };
@@ -159,12 +161,14 @@ test('timings of the parts of a run', () => {
 });
 
 for (const shell of ['bash', 'zsh', 'fish']) {
-  test(`completion for ${shell}`, async () => {
+  test(`completion for ${shell}`, async (context) => {
     const { code, out } = await sd(['completion', shell]);
     assert.equal(code, 0);
     for (const { name } of commands) assert.ok(out.includes(name), name);
-    assert.ok(out.includes('ddim-steps') && out.includes('compvis'));
-    const check = spawnSync(shell, ['-n'], { input: out, encoding: 'utf8' });
+    for (const proposed of ['ddim_steps', 'verbose', 'compvis', 'dpmpp-2m-sde', 'sgm_uniform', 'bash zsh fish']) assert.ok(out.includes(proposed), proposed);
+    const file = join(temporaryFolder(context), 'completion');
+    writeFileSync(file, out);
+    const check = spawnSync(shell, ['-n', file], { encoding: 'utf8' });
     if (!check.error) assert.equal(check.stderr, '');
   });
 }
