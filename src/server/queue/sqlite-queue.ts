@@ -1,6 +1,6 @@
 /**
  * JobQueue in one process with a journal in a SQLite file. What was accepted is on the disk before it is answered (WAL, synchronous FULL);
- * writes that come together share one commit. Jobs that ran when the process died wait again at the next start.
+ * what became of it outlives the process at once, and the machine soon. Writes that come together share one commit. Jobs that ran when the process died wait again at the next start.
  */
 
 import { mkdirSync } from 'node:fs';
@@ -184,7 +184,8 @@ export function openSqliteQueue({ path, attempts, now = Date.now }: SqliteQueueO
       if (current?.state !== 'running' || current.attempt !== job.attempt) return undefined;
       change();
       return find(job.id);
-    }).then((changed) => {
+      // Forgotten with the power of the machine, it would be made again: the same picture, of the same seed.
+    }, false).then((changed) => {
       if (!changed) return false;
       emitState(changed);
       if (changed.state === 'queued') wake();
