@@ -74,9 +74,10 @@ import sd_v1  # noqa: E402
 
 given = [value.numpy() for value in sd_v1.inputs(args.part, args.size).values()]
 request = compiled.create_infer_request()
-result["runs"] = []
+result["runs"], result["cpu"] = [], []
 for _ in range(args.runs):
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     output = request.infer(given)[0]
     result["runs"].append(time.perf_counter() - start)
+    result["cpu"].append(time.process_time() - cpu)
 sd_v1.report(result, torch.from_numpy(output))

@@ -28,9 +28,10 @@ with sd_v1.timed(result, "load"):
         model = model.to(memory_format=torch.channels_last)
 given = sd_v1.inputs(args.part, args.size)
 run = sd_v1.function(args.part, model)
-result["runs"] = []
+result["runs"], result["cpu"] = [], []
 for _ in range(args.runs):
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     output = run(**given)
     result["runs"].append(time.perf_counter() - start)
+    result["cpu"].append(time.process_time() - cpu)
 sd_v1.report(result, output)
