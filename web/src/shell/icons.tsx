@@ -19,8 +19,6 @@ const paths = {
   check: <path d="m4 10.5 4 4 8-9" />,
   negative: <><circle cx="10" cy="10" r="6.5" /><path d="M7 10h6" /></>,
   plus: <path d="M10 4v12M4 10h12" />,
-  more: <path d="M5 10h.01M10 10h.01M15 10h.01" strokeWidth="2.5" />,
-  copy: <><rect x="7" y="7" width="9" height="9" rx="2" /><path d="M13 7V5a1 1 0 0 0-1-1H5a1 1 0 0 0-1 1v7a1 1 0 0 0 1 1h2" /></>,
   search: <><circle cx="9" cy="9" r="5" /><path d="m13 13 4 4" /></>,
   keyboard: <><rect x="2" y="5" width="16" height="10" rx="2" /><path d="M5 8h.01M8 8h.01M11 8h.01M14 8h.01M7 12h6" /></>,
   invert: <><circle cx="10" cy="10" r="6.5" /><path d="M10 3.5a6.5 6.5 0 0 1 0 13Z" fill="currentColor" /></>,
