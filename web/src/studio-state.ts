@@ -22,7 +22,7 @@ export interface Run {
   readonly settings: Settings;
 }
 
-export interface Notice {
+interface Notice {
   readonly kind: 'error' | 'info';
   readonly text: string;
   readonly action?: { readonly label: string; readonly run: () => void };

@@ -20,7 +20,7 @@ export interface OwnModel {
   readonly config?: string;
 }
 
-export const pocketName = 'pocket';
+const pocketName = 'pocket';
 
 const address = (path: string): string => new URL(path, document.baseURI).href;
 

@@ -2,7 +2,7 @@
 
 import { limits, type Settings, type Task } from '../settings/settings.ts';
 
-export const axisNames = ['none', 'seed', 'steps', 'guidanceScale', 'sampler', 'schedule', 'strength', 'words', 'model'] as const;
+const axisNames = ['none', 'seed', 'steps', 'guidanceScale', 'sampler', 'schedule', 'strength', 'words', 'model'] as const;
 export type AxisName = (typeof axisNames)[number];
 
 /** One value of an axis. */
@@ -29,7 +29,7 @@ interface Axis {
   readonly values: (text: string, context: AxisContext) => readonly AxisValue[];
 }
 
-export const mostValues = 24;
+const mostValues = 24;
 
 function listed(text: string): readonly string[] {
   return text.split(',').map((part) => part.trim()).filter(Boolean);
