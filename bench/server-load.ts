@@ -6,7 +6,7 @@
  *     node --import ./tools/typescript.mjs bench/server-load.ts --redis --kill-every 5   Redis, two workers, one killed every five seconds
  *
  * Half of the clients have one key between them, the rest are spread over nine others. Every client sends a job, follows it by polling, by
- * events or by waiting for A1111's answer, and begins again. Prints a summary, and with --json FILE writes all figures.
+ * events or by waiting for A1111's answer, and begins again. Prints a summary, and with --json FILE writes all figures, with --plot FILE.svg a plot.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -31,6 +31,7 @@ const { values } = parseArgs({
     size: { type: 'string', default: '64' },
     steps: { type: 'string', default: '4' },
     json: { type: 'string', default: '' },
+    plot: { type: 'string', default: '' },
   },
 });
 const [clients, seconds, keyCount, workers, killEvery, size, steps] = [values.clients, values.seconds, values.keys, values.workers, values['kill-every'], values.size, values.steps].map(Number) as [number, number, number, number, number, number, number];
@@ -272,6 +273,28 @@ const figures = {
 const { samples: _samples, ...shown } = figures;
 console.log(JSON.stringify(shown, (_, value: unknown) => (typeof value === 'number' ? Math.round(value * 100) / 100 : value), 1));
 if (values.json) writeFileSync(values.json, JSON.stringify(figures));
+if (values.plot) writeFileSync(values.plot, plot());
+
+/** Memory of each process, and jobs done, over time; SVG. */
+function plot(): string {
+  const [width, height, left, bottom] = [640, 220, 44, 24];
+  const last = samples.at(-1)?.second ?? 1;
+  const mostRss = 100 * Math.ceil(Math.max(...samples.flatMap(({ rss }) => rss)) / 100);
+  const mostDone = Math.max(1, ...samples.map(({ done }) => done));
+  const x = (second: number): number => left + (second / last) * (width - 2 * left);
+  const y = (share: number): number => height - bottom - share * (height - bottom - 16);
+  const line = (colour: string, of: (sample: Sample) => number | undefined): string =>
+    `<polyline fill="none" stroke="${colour}" stroke-width="1.5" points="${samples.flatMap((sample) => { const share = of(sample); return share === undefined ? [] : [`${x(sample.second).toFixed(1)},${y(share).toFixed(1)}`]; }).join(' ')}"/>`;
+  const text = (at: number, up: number, anchor: string, words: string, colour = '#666'): string => `<text x="${at}" y="${up}" text-anchor="${anchor}" fill="${colour}">${words}</text>`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="11"><rect width="100%" height="100%" fill="#fff"/>
+<path d="M${left} 16V${height - bottom}H${width - left}V16" fill="none" stroke="#999"/>
+${line('#d33', ({ rss }) => (rss[0] ?? 0) / mostRss)}
+${line('#36c', ({ done }) => done / mostDone)}
+${text(left - 4, 20, 'end', `${mostRss}`)}${text(left - 4, height - bottom, 'end', '0')}${text(width - left + 4, 20, 'start', `${mostDone}`)}${text(left, height - 8, 'start', '0 s')}${text(width - left, height - 8, 'end', `${Math.round(last)} s`)}
+${text(width / 2, height - 8, 'middle', `${clients} clients${redis ? `, ${workers} workers, ${kills} killed` : ''}`)}${text(left + 6, 12, 'start', 'memory of the server, MB', '#d33')}${text(width - left - 6, 12, 'end', 'jobs done', '#36c')}
+</svg>
+`;
+}
 for (const program of [...working, server]) await program.end('SIGTERM');
 await redis?.stop();
 agent.destroy();

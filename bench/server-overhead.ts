@@ -4,18 +4,18 @@
  *     node --import ./tools/typescript.mjs bench/server-overhead.ts [rounds]
  *
  * Overhead: the same picture by the library in this process and through a server (A1111's txt2img: queue, journal, PNG, store, base64, HTTP),
- * in turn; the median of each, and the quickest, which other work on the machine disturbs least. Batching: as many jobs at once as fill four runs, to a server that makes one picture a run and to one that
+ * in turn; the median of each, and the median of the differences of neighbours, which other work on the machine disturbs least. Batching: as many jobs at once as fill four runs, to a server that makes one picture a run and to one that
  * makes eight, in turn.
  */
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createNodeEngine } from '../src/engine/node.ts';
 import { loadModel, textToImage } from '../src/index.ts';
 import { startServe } from '../test/server/program.ts';
 
-const rounds = Number(process.argv[2] ?? 7);
+const rounds = Number(process.argv[2] ?? 15);
 const threads = cpus().length;
 const folder = mkdtempSync(join(tmpdir(), 'sd-overhead-'));
 const start = (maxBatch: number) => startServe(['--data', join(folder, String(maxBatch)), '--threads', String(threads), '--max-batch', String(maxBatch)]);
@@ -24,12 +24,15 @@ const [alone, batching] = [await start(1), await start(8)];
 const engine = createNodeEngine({ threads, background: true });
 const model = await loadModel(undefined, { engine });
 const median = (list: readonly number[]): number => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)] ?? 0;
-const quickest = (list: readonly number[]): number => Math.min(...list);
 const timed = async (work: () => Promise<unknown>): Promise<number> => {
   const begun = performance.now();
   await work();
   return performance.now() - begun;
 };
+
+/** Milliseconds of processor time of all threads of a process so far (Linux): unlike the clock, the same whatever else the machine does. */
+const processorTime = (pid: number): number =>
+  readdirSync(`/proc/${pid}/task`).reduce((sum, thread) => sum + Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0]) / 1e6, 0);
 
 interface Setting {
   readonly side: number;
@@ -45,19 +48,26 @@ const byServer = async (url: string, { side, steps }: Setting, seed: number): Pr
   await response.text();
 };
 
-const rows: { name: string; library: number; server: number; overhead: number; atBest: number }[] = [];
+const rows: { name: string; library: number; server: number; difference: number; libraryProcessor: number; serverProcessor: number }[] = [];
 for (const setting of [{ side: 128, steps: 20 }, { side: 128, steps: 50 }, { side: 256, steps: 20 }]) {
   await byLibrary(setting, 0);
   await byServer(alone.url, setting, 0);
   const [library, server]: [number[], number[]] = [[], []];
+  const processor: [number[], number[]] = [[], []];
   for (let round = 1; round <= rounds; round++) {
-    library.push(await timed(() => byLibrary(setting, round)));
-    server.push(await timed(() => byServer(alone.url, setting, round)));
+    for (const [which, pid, make, times] of [[0, process.pid, byLibrary, library], [1, alone.process.pid ?? 0, (size: Setting, seed: number) => byServer(alone.url, size, seed), server]] as const) {
+      const before = processorTime(pid);
+      times.push(await timed(() => make(setting, round)));
+      processor[which].push(processorTime(pid) - before);
+    }
   }
-  rows.push({ name: `${setting.side}x${setting.side}, ${setting.steps} steps`, library: median(library), server: median(server), overhead: median(server) / median(library) - 1, atBest: quickest(server) / quickest(library) - 1 });
+  rows.push({ name: `${setting.side}x${setting.side}, ${setting.steps} steps`, library: median(library), server: median(server), difference: median(server.map((time, i) => time - (library[i] ?? 0))), libraryProcessor: median(processor[0]), serverProcessor: median(processor[1]) });
 }
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
-console.table(rows.map(({ name, library, server, overhead, atBest }) => ({ picture: name, 'library ms': Math.round(library), 'server ms': Math.round(server), overhead: percent(overhead), 'of the quickest': percent(atBest) })));
+console.table(rows.map(({ name, library, server, difference, libraryProcessor, serverProcessor }) => ({
+  picture: name, 'library ms': Math.round(library), 'server ms': Math.round(server), overhead: percent(difference / library),
+  'library CPU ms': Math.round(libraryProcessor), 'server CPU ms': Math.round(serverProcessor), 'CPU overhead': percent(serverProcessor / libraryProcessor - 1),
+})));
 
 const batches: { name: string; one: number; eight: number }[] = [];
 const jobs = 32;
@@ -67,7 +77,9 @@ for (const setting of [{ side: 64, steps: 10 }, { side: 128, steps: 10 }]) {
   for (let round = 0; round <= Math.min(3, rounds); round++) {
     const found = [await perSecond(alone.url, round), await perSecond(batching.url, round)] as const;
     // The first warms up.
-    if (round > 0) one.push(found[0]), eight.push(found[1]);
+    if (round === 0) continue;
+    one.push(found[0]);
+    eight.push(found[1]);
   }
   batches.push({ name: `${setting.side}x${setting.side}, ${setting.steps} steps`, one: median(one), eight: median(eight) });
 }
