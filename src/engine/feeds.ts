@@ -1,7 +1,7 @@
 /** What both engines do before a run: check the inputs against the graph and bring them to the element types it declares. */
 
 import { StableDiffusionError } from '../errors.ts';
-import { bindShape, evaluateShape } from '../graph/dim.ts';
+import { type Bindings, bindShape, evaluateShape } from '../graph/dim.ts';
 import type { Graph } from '../graph/graph.ts';
 import { convert } from '../tensor/convert.ts';
 import { elementCount, type Shape, type Tensor } from '../tensor/tensor.ts';
@@ -30,13 +30,18 @@ export function prepareFeeds(graph: Graph, inputs: Tensors, parameters: CompileO
     bindShape(name, value.shape, given.shape, bindings);
     feeds[name] = convert(given, value.dtype);
   }
+  checkSizes(graph, bindings);
+  return feeds;
+}
+
+/** Throws `too-large` where a graph would make a tensor that is larger than is possible. All of its symbols are bound. */
+export function checkSizes(graph: Graph, bindings: Bindings): void {
   for (const node of graph.nodes) {
     const count = elementCount(evaluateShape(node.output.shape, bindings));
     if (count > largestTensor) {
       throw new StableDiffusionError('too-large', `These sizes need a tensor of ${count} elements${node.scope ? ` in ${node.scope}` : ''} (at most ${largestTensor} are possible). Use a smaller image or batch.`);
     }
   }
-  return feeds;
 }
 
 /** The parameters that are inputs of the program. */

@@ -118,6 +118,7 @@ export function checkSize(model: Model, width: number, height: number, batch: nu
   if (width * height * batch > largestPicture) {
     throw new StableDiffusionError('too-large', `${batch} pictures of ${width} x ${height} pixels are more than the ${largestPicture} pixels allowed at once. Use a smaller size or batch.`);
   }
+  model.checkDecodable(height / model.downsampling, width / model.downsampling);
 }
 
 function wholeNumber(name: string, value: number, least: number, most: number): number {

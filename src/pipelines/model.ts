@@ -7,7 +7,10 @@ import type { NetworkInputs } from '../diffusion/guidance.ts';
 import { type NoiseSchedule, noiseScheduleOf } from '../diffusion/noise-schedule.ts';
 import type { Parameterization } from '../diffusion/parameterization.ts';
 import type { Engine, Program } from '../engine/engine.ts';
+import { checkSizes } from '../engine/feeds.ts';
 import { StableDiffusionError } from '../errors.ts';
+import { bindShape } from '../graph/dim.ts';
+import type { Graph } from '../graph/graph.ts';
 import { networkDefinition, networkParameters } from '../models/index.ts';
 import { scale } from '../tensor/arithmetic.ts';
 import { expectDType, float32, type Tensor, tensor } from '../tensor/tensor.ts';
@@ -45,6 +48,7 @@ export class Model implements AsyncDisposable {
   /** LoRAs and embeddings in it, as records of pictures name them. */
   readonly adapters: readonly string[];
   readonly #options: ModelOptions;
+  readonly #graphs = new Map<string, Graph>();
   readonly #programs = new Map<string, Promise<Program>>();
   #disposed = false;
 
@@ -108,18 +112,29 @@ export class Model implements AsyncDisposable {
     return nativeLatentSize(this.checkpoint.config) * this.downsampling;
   }
 
-  /** The compiled program of one graph of a network; compiled once. */
-  #program(part: Network, graph: string, outputs: readonly string[] | undefined, signal: AbortSignal | undefined): Promise<Program> {
-    if (this.#disposed) throw new StableDiffusionError('invalid-argument', 'The model has been disposed of.');
-    const key = `${part} ${graph} ${outputs?.join() ?? ''}`;
-    const known = this.#programs.get(key);
+  /** One graph of a network, with those outputs; traced once. */
+  #graph(part: Network, graph: string, outputs: readonly string[]): Graph {
+    const key = `${part} ${graph} ${outputs.join()}`;
+    const known = this.#graphs.get(key);
     if (known) return known;
     const config = this.networkConfig(part);
-    const weights = this.#weights(part);
     const trace = config && networkDefinition(config).parts(config)[graph];
-    if (!config || !weights || !trace) throw new StableDiffusionError('invalid-argument', `${this.checkpoint.label} has no ${part} with a graph ${graph}.`);
+    if (!trace) throw new StableDiffusionError('invalid-argument', `${this.checkpoint.label} has no ${part} with a graph ${graph}.`);
+    const traced = trace({ outputs });
+    this.#graphs.set(key, traced);
+    return traced;
+  }
+
+  /** The compiled program of one graph of a network; compiled once. */
+  #program(part: Network, graph: string, outputs: readonly string[], signal: AbortSignal | undefined): Promise<Program> {
+    if (this.#disposed) throw new StableDiffusionError('invalid-argument', 'The model has been disposed of.');
+    const key = `${part} ${graph} ${outputs.join()}`;
+    const known = this.#programs.get(key);
+    if (known) return known;
+    const weights = this.#weights(part);
+    if (!weights) throw new StableDiffusionError('invalid-argument', `${this.checkpoint.label} has no weights of a ${part} network.`);
     const { engine, precision } = this.#options;
-    const program = engine.compile(trace(outputs ? { outputs } : {}), weights, { ...(precision ? { precision } : {}), ...(signal ? { signal } : {}) });
+    const program = engine.compile(this.#graph(part, graph, outputs), weights, { ...(precision ? { precision } : {}), ...(signal ? { signal } : {}) });
     this.#programs.set(key, program);
     program.catch(() => this.#programs.delete(key));
     return program;
@@ -198,6 +213,15 @@ export class Model implements AsyncDisposable {
     const stage = this.checkpoint.config.first_stage_config;
     const z = scale(latent, Math.fround(1 / this.checkpoint.config.scale_factor));
     return stage.kind === 'identity' ? z : this.#run('first_stage', 'decode', { z }, 'decoded', signal);
+  }
+
+  /** Throws `too-large` where latents of these sides cannot be decoded, so that it is known before they are made. */
+  checkDecodable(height: number, width: number): void {
+    if (this.checkpoint.config.first_stage_config.kind === 'identity') return;
+    const graph = this.#graph('first_stage', 'decode', ['decoded']);
+    const bindings = new Map<string, number>();
+    for (const { name, value } of graph.inputs) bindShape(name, value.shape, [1, this.latentChannels, height, width], bindings);
+    checkSizes(graph, bindings);
   }
 
   /** A quick picture of a latent through TAESD, where there is one. */

@@ -1,5 +1,6 @@
 /** The single parts of the tiny models, recorded by themselves: text encoder, UNet, encoder, decoder. */
 
+import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { test } from 'node:test';
@@ -7,6 +8,7 @@ import { createNodeEngine } from '../../src/engine/node.ts';
 import { nodeImageCodec } from '../../src/image/codec-node.ts';
 import { initImageTensor } from '../../src/image/init-image.ts';
 import { loadModel } from '../../src/pipelines/load-model-node.ts';
+import { textToImage } from '../../src/pipelines/text-to-image.ts';
 import { toFloat32 } from '../../src/tensor/convert.ts';
 import { concatenate, takeBatch } from '../../src/tensor/arithmetic.ts';
 import { expectDType, type Tensor, tensor } from '../../src/tensor/tensor.ts';
@@ -76,4 +78,11 @@ test('diffusers folder: single parts', { skip: skipUnless('files/diffusers/parts
   compare('vae.moments', concatenate([mean, logarithms(std)], 1));
   await using half = await loadModel(folder, { engine, variant: 'fp16' });
   compare('unet.out_fp16_weights', await half.predict({ x, timesteps, context }));
+});
+
+test('pictures that the decoder cannot make are refused before they are sampled', async () => {
+  await using engine = createNodeEngine();
+  await using model = await loadModel(undefined, { engine });
+  const start = textToImage(model, { prompt: 'x', width: 8192, height: 8192 });
+  await assert.rejects(start.next(), { code: 'too-large' });
 });
