@@ -55,10 +55,10 @@ async function openNamedNetwork(path: string, configPath: string | undefined, pa
   }
 }
 
-/** The configuration that lies with the weights: NAME.yaml, or config.json where folder or file are named as by diffusers. */
+/** The configuration that lies with the weights: NAME.yaml; or config.json, config.yaml in a folder, or beside a file of a name that says nothing. */
 async function configBeside(path: string): Promise<string | undefined> {
   const candidates = [join(path, 'config.json'), path.replace(/\.[^./\\]+$/, '.yaml')];
-  if (/^(diffusion_pytorch_model|model|pytorch_model)\./.test(basename(path))) candidates.push(join(dirname(path), 'config.json'));
+  if (/^(diffusion_pytorch_model|model|pytorch_model|weights)\./.test(basename(path))) candidates.push(join(dirname(path), 'config.json'), join(dirname(path), 'config.yaml'));
   for (const candidate of candidates) if (candidate !== path && (await isThere(candidate))) return candidate;
   return undefined;
 }
