@@ -16,6 +16,7 @@ const tasks = [
 function PromptField({ label, value, onChange, placeholder, id }: { readonly id: string; readonly label: string; readonly value: string; readonly placeholder: string; readonly onChange: (value: string) => void }) {
   const field = useRef<HTMLTextAreaElement>(null);
   // The height follows the text.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the text is read through the element
   useLayoutEffect(() => {
     const { current } = field;
     if (!current) return;

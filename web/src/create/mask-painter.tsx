@@ -60,6 +60,7 @@ export function MaskPainter({ image, width, height, disabled, onMask }: MaskPain
   }, [onMask]);
 
   // Another picture or size: a new sheet.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: it happens when the picture or the size changes, and only then
   useEffect(() => {
     context()?.clearRect(0, 0, width, height);
     done.current = [];

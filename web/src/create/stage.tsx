@@ -18,6 +18,7 @@ export function Stage() {
     return (
       <div className="stage-inner">
         <div className="sheet" style={sheetOf(run.settings.batchSize, run.settings)}>
+          {/* biome-ignore lint/suspicious/noArrayIndexKey: the place in the batch is the picture's identity */}
           {Array.from({ length: run.settings.batchSize }, (_, i) => <Preview key={i} bitmap={run.previews[i]} width={run.settings.width} height={run.settings.height} />)}
         </div>
         <Progress run={run} />
