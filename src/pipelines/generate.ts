@@ -11,17 +11,17 @@ import { type DiffusersSchedulerConfig, diffusersSchedulerClasses } from '../dif
 import { type NamedSampling, namedSampling, type SamplerPeer } from '../diffusion/sampler-names.ts';
 import type { Inpainting, Sampler, SamplerSettings } from '../diffusion/sampler.ts';
 import { StableDiffusionError, throwIfAborted } from '../errors.ts';
-import { clipImageTensor } from '../image/clip-image.ts';
-import type { Image } from '../image/image.ts';
-import { type ByteConvention, tensorToImages } from '../image/image-tensor.ts';
+import type { ByteConvention } from '../image/image-tensor.ts';
 import { canWatermark, embedWatermark } from '../image/watermark.ts';
-import { judgeSafety } from '../models/safety-verdict.ts';
 import { createNoise, type NoiseOptions } from '../random/create-noise.ts';
 import type { NoiseConvention, SeededNoise } from '../random/noise-source.ts';
 import { concatenate, takeBatch } from '../tensor/arithmetic.ts';
 import { bytesOf, elementCount, type Tensor, tensor } from '../tensor/tensor.ts';
+import { type BatchSettings, batchesOf, wholeNumber } from './batch-settings.ts';
+import { type Conditions, conditionsOf } from './conditions.ts';
 import { digestBytes } from './digest.ts';
 import type { GeneratedImage, Pipeline } from './events.ts';
+import { checkImages, decodeBatch } from './finish-pictures.ts';
 import type { Model } from './model.ts';
 import { previewImages } from './preview.ts';
 import { type GenerationRecord, programName } from './record.ts';
@@ -121,115 +121,6 @@ export function checkSize(model: Model, width: number, height: number, batch: nu
   model.checkDecodable(height / model.downsampling, width / model.downsampling);
 }
 
-function wholeNumber(name: string, value: number, least: number, most: number): number {
-  if (Number.isInteger(value) && value >= least && value <= most) return value;
-  throw new StableDiffusionError('invalid-argument', `${name} is ${value}; it must be a whole number from ${least} to ${most}.`);
-}
-
-function finite(name: string, value: number): number {
-  if (Number.isFinite(value)) return value;
-  throw new StableDiffusionError('invalid-argument', `${name} is ${value}; it must be a number.`);
-}
-
-interface Settings {
-  readonly prompts: readonly string[];
-  readonly negatives: readonly string[];
-  readonly seeds: readonly number[] | undefined;
-  readonly batch: number;
-  readonly iterations: number;
-  readonly steps: number;
-  readonly guidanceScale: number;
-  readonly seed: number;
-  readonly noise: NoiseConvention;
-  readonly clipSkip: number;
-}
-
-/** Validates what does not depend on the pipeline. Throws `invalid-argument`. */
-function settingsOf(options: GenerateOptions): Settings {
-  const given = options.prompt === undefined ? [] : typeof options.prompt === 'string' ? [options.prompt] : [...options.prompt];
-  const { seeds } = options;
-  const batch = wholeNumber('The batch size', options.batchSize ?? Math.max(1, given.length, seeds?.length ?? 0, options.classLabels?.length ?? 0), 1, 1024);
-  if (given.length > 1 && given.length !== batch) {
-    throw new StableDiffusionError('invalid-argument', `There are ${given.length} prompts for a batch of ${batch}; give one, or one for each image.`);
-  }
-  const negatives = typeof options.negativePrompt === 'string' ? [options.negativePrompt] : [...(options.negativePrompt ?? [''])];
-  if (negatives.length !== 1 && negatives.length !== batch) {
-    throw new StableDiffusionError('invalid-argument', `There are ${negatives.length} negative prompts for a batch of ${batch}; give one, or one for each image.`);
-  }
-  if (seeds) checkSeeds(seeds, batch, options);
-  const [first = ''] = given;
-  const [negative = ''] = negatives;
-  return {
-    prompts: given.length === batch ? given : Array.from({ length: batch }, () => first),
-    negatives: negatives.length === batch ? negatives : Array.from({ length: batch }, () => negative),
-    seeds,
-    batch,
-    iterations: wholeNumber('The number of iterations', options.iterations ?? 1, 1, 100_000),
-    steps: wholeNumber('The number of steps', options.steps ?? 50, 1, 100_000),
-    guidanceScale: finite('The guidance scale', options.guidanceScale ?? 7.5),
-    seed: wholeNumber('The seed', options.seed ?? 42, Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER),
-    noise: options.noise ?? 'compvis',
-    clipSkip: options.clipSkip ?? 1,
-  };
-}
-
-/** Seeds of their own need a convention that draws each image's noise apart. */
-function checkSeeds(seeds: readonly number[], batch: number, { noise = 'compvis', iterations = 1 }: GenerateOptions): void {
-  if (noise === 'compvis' || noise === 'comfy') {
-    throw new StableDiffusionError('invalid-argument', `The ${noise} convention draws the noise of a whole batch from one seed; with a seed for each image use a1111-cpu, a1111-gpu, a1111-nv or diffusers.`);
-  }
-  if (seeds.length !== batch || iterations !== 1) {
-    throw new StableDiffusionError('invalid-argument', `There are ${seeds.length} seeds for ${iterations} times ${batch} images; give one for each, and one iteration.`);
-  }
-  for (const seed of seeds) wholeNumber('The seed', seed, Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
-}
-
-/** The condition of a batch and its empty counterpart. */
-async function conditionsOf(model: Model, settings: Settings, options: GenerateOptions): Promise<{ condition: Condition; unconditional: Condition | undefined }> {
-  const { config } = model.checkpoint;
-  const guided = settings.guidanceScale !== 1;
-  const { clipSkip, batch } = settings;
-  const stage = model.networkConfig('cond_stage');
-  const labels = (): number[] => {
-    const given = options.classLabels ?? [];
-    if (given.length === 0) throw new StableDiffusionError('invalid-argument', `${model.checkpoint.label} makes pictures of classes: give the number of a class.`);
-    return Array.from({ length: batch }, (_, i) => given[i % given.length] as number);
-  };
-  if (config.unet_config.num_classes !== null) {
-    const adm = tensor('int64', [batch], BigInt64Array.from(labels(), BigInt));
-    return { condition: { adm }, unconditional: undefined };
-  }
-  switch (stage?.kind) {
-    case 'clip_text':
-    case 'bert':
-    case 'clip_text_embedder': {
-      const { signal } = options;
-      const crossattn = await encodeDistinct(model, settings.prompts, { clipSkip, signal });
-      if (!guided) return { condition: { crossattn }, unconditional: undefined };
-      const negative = await encodeDistinct(model, settings.negatives, { clipSkip, signal });
-      return { condition: { crossattn }, unconditional: { crossattn: negative } };
-    }
-    case 'class_embedder': {
-      const crossattn = await model.encodeClasses(labels(), options.signal);
-      if (!guided) return { condition: { crossattn }, unconditional: undefined };
-      // CompVis's class-conditional sampling takes the last class as the empty one.
-      const empty = await model.encodeClasses(Array.from({ length: batch }, () => stage.n_classes - 1), options.signal);
-      return { condition: { crossattn }, unconditional: { crossattn: empty } };
-    }
-    default:
-      return { condition: {}, unconditional: undefined };
-  }
-}
-
-/** Encodes each distinct prompt once; float32 [n, tokens, width] in the order of `prompts`. */
-async function encodeDistinct(model: Model, prompts: readonly string[], options: { readonly clipSkip: number; readonly signal: AbortSignal | undefined }): Promise<Tensor<'float32'>> {
-  const distinct = [...new Set(prompts)];
-  const encoded = await model.encodePrompts(distinct, options);
-  const rows = prompts.map((prompt) => takeBatch(encoded, distinct.indexOf(prompt), distinct.indexOf(prompt) + 1));
-  const [first, ...rest] = rows;
-  return first ? concatenate([first, ...rest], 0) : encoded;
-}
-
 interface ChosenSampler extends Omit<NamedSampling, 'peer'> {
   /** What the record calls it. */
   readonly label: string;
@@ -247,14 +138,6 @@ function chooseSampler(model: Model, options: GenerateOptions, noise: NoiseConve
   return { ...namedSampling(name, { schedule: options.schedule, peer }), label: name };
 }
 
-/** The settings of each batch of prompts in turn. Throws `invalid-argument`. */
-function batchesOf(options: GenerateOptions): readonly [Settings, ...Settings[]] {
-  const [first, ...rest] = (options.promptBatches ?? []).map((prompt) => settingsOf({ ...options, prompt, batchSize: prompt.length }));
-  if (!first) return [settingsOf(options)];
-  if (rest.length > 0 && options.seeds) throw new StableDiffusionError('invalid-argument', 'Seeds for each image are for one batch of prompts, and several were given.');
-  return [first, ...rest];
-}
-
 /** Runs a task to its pictures. Throws `invalid-argument`, `too-large`, `aborted`, `not-finite`, `engine-failed`. */
 export async function* generate(model: Model, options: GenerateOptions, task: Task): Pipeline {
   const batches = batchesOf(options);
@@ -268,7 +151,7 @@ export async function* generate(model: Model, options: GenerateOptions, task: Ta
   const named = chooseSampler(model, options, convention);
   const shapeOf = (batch: number): number[] => [batch, model.latentChannels, height / model.downsampling, width / model.downsampling];
 
-  let conditions: Awaited<ReturnType<typeof conditionsOf>> | undefined;
+  let conditions: Conditions | undefined;
   if (batches.length === 1) {
     yield { kind: 'stage', stage: 'text' };
     conditions = await conditionsOf(model, batches[0], options);
@@ -286,7 +169,7 @@ export async function* generate(model: Model, options: GenerateOptions, task: Ta
   const earlier: number[] = [];
   for (let iteration = 1; iteration <= iterations; iteration++) {
     throwIfAborted(signal);
-    const settings = batches[(iteration - 1) % batches.length] as Settings;
+    const settings = batches[(iteration - 1) % batches.length] as BatchSettings;
     const { batch } = settings;
     const shape = shapeOf(batch);
     // CompVis's stream goes on; the others number their batches' seeds.
@@ -381,26 +264,4 @@ export async function* generate(model: Model, options: GenerateOptions, task: Ta
   }
   const [first, ...rest] = latents;
   if (first && startNoise) yield { kind: 'result', images: all, latents: concatenate([first, ...rest], 0), startNoise };
-}
-
-/** Decodes one image at a time, so that the memory needed does not grow with the batch. */
-async function decodeBatch(model: Model, latent: Tensor<'float32'>, signal: AbortSignal | undefined): Promise<Tensor<'float32'>> {
-  const [batch = 1] = latent.shape;
-  const images: Tensor<'float32'>[] = [];
-  for (let i = 0; i < batch; i++) images.push(await model.decodeLatent(takeBatch(latent, i, i + 1), signal));
-  const [first, ...rest] = images;
-  if (!first) throw new StableDiffusionError('shape-mismatch', 'There is no latent to decode.');
-  return concatenate([first, ...rest], 0);
-}
-
-/** The pictures as bytes, black where the safety checker objects. */
-async function checkImages(model: Model, decoded: Tensor<'float32'>, options: GenerateOptions): Promise<{ images: Image<3>[]; flagged?: boolean[] }> {
-  const pictures = (values: Tensor<'float32'>): Image<3>[] => tensorToImages(values, options.bytes ?? (options.noise === 'diffusers' ? 'diffusers' : 'compvis')) as Image<3>[];
-  if (options.safety === false || !model.networkConfig('safety')) return { images: pictures(decoded) };
-  const pixels = clipImageTensor(tensorToImages(decoded, 'compvis-safety-checker'), { size: model.safetyImageSize });
-  const margins = await model.safetyMargins(pixels, options.signal);
-  if (!margins) return { images: pictures(decoded) };
-  const { hasNsfw } = judgeSafety(margins.special, margins.concept);
-  const images = pictures(decoded).map((image, i): Image<3> => (hasNsfw.data[i] ? { ...image, data: new Uint8Array(image.data.length) } : image));
-  return { images, flagged: [...hasNsfw.data].map((flag) => flag === 1) };
 }

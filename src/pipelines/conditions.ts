@@ -1,0 +1,61 @@
+/** What the UNet is told: the conditions of a batch, of prompts or classes, by what the model takes. */
+
+import type { Condition } from '../diffusion/guidance.ts';
+import { StableDiffusionError } from '../errors.ts';
+import { concatenate, takeBatch } from '../tensor/arithmetic.ts';
+import { type Tensor, tensor } from '../tensor/tensor.ts';
+import type { BatchSettings } from './batch-settings.ts';
+import type { GenerateOptions } from './generate.ts';
+import type { Model } from './model.ts';
+
+export interface Conditions {
+  readonly condition: Condition;
+  /** The empty or negative counterpart; undefined where there is no guidance. */
+  readonly unconditional: Condition | undefined;
+}
+
+/** The condition of a batch and its empty counterpart. */
+export async function conditionsOf(model: Model, settings: BatchSettings, options: GenerateOptions): Promise<Conditions> {
+  const { config } = model.checkpoint;
+  const guided = settings.guidanceScale !== 1;
+  const { clipSkip, batch } = settings;
+  const stage = model.networkConfig('cond_stage');
+  const labels = (): number[] => {
+    const given = options.classLabels ?? [];
+    if (given.length === 0) throw new StableDiffusionError('invalid-argument', `${model.checkpoint.label} makes pictures of classes: give the number of a class.`);
+    return Array.from({ length: batch }, (_, i) => given[i % given.length] as number);
+  };
+  if (config.unet_config.num_classes !== null) {
+    const adm = tensor('int64', [batch], BigInt64Array.from(labels(), BigInt));
+    return { condition: { adm }, unconditional: undefined };
+  }
+  switch (stage?.kind) {
+    case 'clip_text':
+    case 'bert':
+    case 'clip_text_embedder': {
+      const { signal } = options;
+      const crossattn = await encodeDistinct(model, settings.prompts, { clipSkip, signal });
+      if (!guided) return { condition: { crossattn }, unconditional: undefined };
+      const negative = await encodeDistinct(model, settings.negatives, { clipSkip, signal });
+      return { condition: { crossattn }, unconditional: { crossattn: negative } };
+    }
+    case 'class_embedder': {
+      const crossattn = await model.encodeClasses(labels(), options.signal);
+      if (!guided) return { condition: { crossattn }, unconditional: undefined };
+      // CompVis's class-conditional sampling takes the last class as the empty one.
+      const empty = await model.encodeClasses(Array.from({ length: batch }, () => stage.n_classes - 1), options.signal);
+      return { condition: { crossattn }, unconditional: { crossattn: empty } };
+    }
+    default:
+      return { condition: {}, unconditional: undefined };
+  }
+}
+
+/** Encodes each distinct prompt once; float32 [n, tokens, width] in the order of `prompts`. */
+async function encodeDistinct(model: Model, prompts: readonly string[], options: { readonly clipSkip: number; readonly signal: AbortSignal | undefined }): Promise<Tensor<'float32'>> {
+  const distinct = [...new Set(prompts)];
+  const encoded = await model.encodePrompts(distinct, options);
+  const rows = prompts.map((prompt) => takeBatch(encoded, distinct.indexOf(prompt), distinct.indexOf(prompt) + 1));
+  const [first, ...rest] = rows;
+  return first ? concatenate([first, ...rest], 0) : encoded;
+}
