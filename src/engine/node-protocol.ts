@@ -19,6 +19,8 @@ export interface SessionSettings {
   readonly folder: string | undefined;
   /** The program has several segments. */
   readonly oneOfMany: boolean;
+  /** Weights are given at each run, as in training. */
+  readonly givenWeights: boolean;
 }
 
 export type Request =

@@ -25,7 +25,7 @@ const states = new Map<number, Map<string, Tensor>>();
 /** Weights that have arrived for a segment that is not compiled yet. */
 const arrived = new Map<number, WeightBuffer[]>();
 
-function sessionOptions({ provider, threads, folder, oneOfMany }: SessionSettings, externalData: WeightBuffer[]): InferenceSession.SessionOptions {
+function sessionOptions({ provider, threads, folder, oneOfMany, givenWeights }: SessionSettings, externalData: WeightBuffer[]): InferenceSession.SessionOptions {
   return {
     executionProviders: provider === 'cpu' ? ['cpu'] : [provider, 'cpu'],
     intraOpNumThreads: threads,
@@ -34,6 +34,8 @@ function sessionOptions({ provider, threads, folder, oneOfMany }: SessionSetting
     ...(externalData.length > 0 ? { externalData } : {}),
     // An arena keeps its largest working memory for the next run; many segments would keep it many times.
     ...(oneOfMany ? { enableCpuMemArena: false, enableMemPattern: false } : {}),
+    // After the first run the runtime would lay all its working memory out anew, and keep that of the first run beside it.
+    ...(givenWeights ? { enableMemPattern: false } : {}),
     ...(folder === undefined ? {} : { extra: { session: { model_external_initializers_file_folder_path: folder } } }),
   };
 }

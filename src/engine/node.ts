@@ -241,7 +241,7 @@ class NodeEngine implements Engine {
     if (this.provider !== 'cpu') return undefined;
     const program = this.#nextProgram++;
     try {
-      await this.#runtime.call({ kind: 'compile', program, model: blockProbe(), settings: { provider: 'cpu', threads: 1, folder: undefined, oneOfMany: false } });
+      await this.#runtime.call({ kind: 'compile', program, model: blockProbe(), settings: { provider: 'cpu', threads: 1, folder: undefined, oneOfMany: false, givenWeights: false } });
       const [result] = await this.#runtime.call({ kind: 'run', program, feeds: { x: probeInput() }, outputs: ['y'], crossings: [], cancel: new Int32Array(new SharedArrayBuffer(4)) });
       await this.#runtime.call({ kind: 'dispose', program });
       return blockFrom(result?.['y']);
@@ -254,8 +254,8 @@ class NodeEngine implements Engine {
     throwIfAborted(options.signal);
     const precision = options.precision ?? 'float32';
     const program = this.#nextProgram++;
-    const settings = (folder?: string, oneOfMany = false): SessionSettings => ({ provider: this.provider, threads: this.#threads, folder, oneOfMany });
     const given = givenParameters(graph, options.parameters);
+    const settings = (folder?: string, oneOfMany = false): SessionSettings => ({ provider: this.provider, threads: this.#threads, folder, oneOfMany, givenWeights: given.size > 0 });
     if (given.size > 0) this.#imageBlock ??= this.#findImageBlock();
     const imageBlock = given.size > 0 ? await this.#imageBlock : undefined;
     const form = { precision, fusedAttention, ...(imageBlock === undefined ? {} : { imageBlock }) };
