@@ -64,20 +64,26 @@ function adam(config: Extract<OptimiserConfig, { kind: 'adamw' | 'adam' }>): Rul
   return {
     slots: ['exp_avg', 'exp_avg_sq'],
     update: (raw, p, slots, settings) => {
+      // As few passes over the tensors as possible: factors that are the same for all elements are multiplied before.
       const decay = need(settings, 'decay');
-      const g = decoupled ? raw : add(raw, mul(p, decay));
+      const g = decoupled ? raw : add(mul(raw, need(settings, 'scale')), mul(p, decay));
       const decayed = decoupled ? mul(p, decay) : p;
-      const [m, v] = [need(slots, 'exp_avg'), need(slots, 'exp_avg_sq')];
-      const first = add(m, mul(sub(g, m), 1 - beta1));
-      const second = add(mul(v, beta2), mul(mul(g, g), 1 - beta2));
-      const denominator = add(div(sqrt(second), need(settings, 'correction')), epsilon);
-      return { p: sub(decayed, mul(div(first, denominator), need(settings, 'size'))), slots: { exp_avg: first, exp_avg_sq: second } };
+      const share = mul(g, need(settings, 'share'));
+      const first = add(mul(need(slots, 'exp_avg'), beta1), share);
+      const second = add(mul(need(slots, 'exp_avg_sq'), beta2), mul(mul(share, share), (1 - beta2) / (1 - beta1) ** 2));
+      const denominator = add(sqrt(second), need(settings, 'epsilon'));
+      return { p: sub(decayed, div(mul(first, need(settings, 'size')), denominator)), slots: { exp_avg: first, exp_avg_sq: second } };
     },
-    settings: ({ step, learningRate, weightDecay }) => ({
-      decay: decoupled ? 1 - learningRate * weightDecay : weightDecay,
-      size: learningRate / (1 - beta1 ** step),
-      correction: Math.sqrt(1 - beta2 ** step),
-    }),
+    settings: ({ step, learningRate, weightDecay, gradientScale }) => {
+      const correction = Math.sqrt(1 - beta2 ** step);
+      return {
+        ...(decoupled ? {} : { scale: gradientScale }),
+        decay: decoupled ? 1 - learningRate * weightDecay : weightDecay,
+        share: (decoupled ? gradientScale : 1) * (1 - beta1),
+        size: (learningRate / (1 - beta1 ** step)) * correction,
+        epsilon: epsilon * correction,
+      };
+    },
   };
 }
 
@@ -85,14 +91,14 @@ function sgd({ momentum = 0, nesterov = false }: Extract<OptimiserConfig, { kind
   return {
     slots: momentum === 0 ? [] : ['momentum_buffer'],
     update: (raw, p, slots, settings) => {
-      const g = add(raw, mul(p, need(settings, 'decay')));
+      const g = add(mul(raw, need(settings, 'scale')), mul(p, need(settings, 'decay')));
       if (momentum === 0) return { p: sub(p, mul(g, need(settings, 'size'))), slots: {} };
       // A buffer of zeros gives the first gradient itself, as PyTorch starts it.
       const buffer = add(mul(need(slots, 'momentum_buffer'), momentum), g);
       const direction = nesterov ? add(g, mul(buffer, momentum)) : buffer;
       return { p: sub(p, mul(direction, need(settings, 'size'))), slots: { momentum_buffer: buffer } };
     },
-    settings: ({ learningRate, weightDecay }) => ({ decay: weightDecay, size: learningRate }),
+    settings: ({ learningRate, weightDecay, gradientScale }) => ({ scale: gradientScale, decay: weightDecay, size: learningRate }),
   };
 }
 
@@ -105,13 +111,13 @@ const scalar: InputSpec = { dtype: 'float32', shape: [] };
 export function updateGraph(config: OptimiserConfig, average: boolean): Graph {
   const rule = ruleOf(config);
   const settings = Object.keys(rule.settings({ name: '', step: 1, learningRate: 0, weightDecay: 0, gradientScale: 1 }));
-  const inputs: Record<string, InputSpec> = { p: flat, g: flat, scale: scalar };
+  const inputs: Record<string, InputSpec> = { p: flat, g: flat };
   for (const slot of rule.slots) inputs[slot] = flat;
   for (const setting of settings) inputs[setting] = scalar;
   if (average) Object.assign(inputs, { average: flat, rate: scalar });
   return simplify(
     trace(inputs, (given) => {
-      const next = rule.update(mul(need(given, 'g'), need(given, 'scale')), need(given, 'p'), given, given);
+      const next = rule.update(need(given, 'g'), need(given, 'p'), given, given);
       const outputs: Record<string, Sym> = { 'next.p': next.p };
       for (const slot of rule.slots) outputs[`next.${slot}`] = need(next.slots, slot);
       if (average) outputs['next.average'] = sub(need(given, 'average'), mul(sub(need(given, 'average'), next.p), need(given, 'rate')));
@@ -121,7 +127,7 @@ export function updateGraph(config: OptimiserConfig, average: boolean): Graph {
 }
 
 /** Elements that a program without sums works on at a time: few enough to stay in the processor's cache from operation to operation. */
-const partSize = 2 ** 17;
+const partSize = 2 ** 16;
 
 /** The parts of a tensor of `count` elements. */
 export function partsOf(count: number): { readonly start: number; readonly end: number }[] {
@@ -168,7 +174,7 @@ export class Optimiser {
 
   #runs(update: Update, count: number, number: (value: number) => Tensor): BoundRun[] {
     const { name, averageRate } = update;
-    const tensors: Record<string, Tensor> = { scale: number(update.gradientScale) };
+    const tensors: Record<string, Tensor> = {};
     for (const [setting, value] of Object.entries(this.#rule.settings(update))) tensors[setting] = number(value);
     if (averageRate !== undefined) tensors['rate'] = number(averageRate);
     return partsOf(count).map(({ start, end }): BoundRun => {
