@@ -1,15 +1,15 @@
 /**
  * Simplification: leaves out what no output needs, undoes operations that cancel, and calculates small constants.
  *
- * Values stay the same to the bit, except that 0 · x for non-finite x is never assumed away; inputs stay, unneeded parameters and
+ * Values stay the same to the bit (but for the sign of zeros), and 0 · x for non-finite x is never assumed away; inputs stay, unneeded parameters and
  * constants go. Barriers and stop-gradients stay too: the one because its place in the order is its purpose, the other because a
  * simplified graph may still be differentiated (the runtime drops it).
  */
 
 import { toFloat32 } from '../tensor/convert.ts';
 import { elementCount, float32, type Tensor } from '../tensor/tensor.ts';
-import { equalDims, equalShapes } from './dim.ts';
-import { neg, reshape, transpose } from './functions.ts';
+import { type Dim, equalDims, equalShapes } from './dim.ts';
+import { concat, neg, reshape, transpose } from './functions.ts';
 import type { AnyNode, Graph } from './graph.ts';
 import type { OpName } from './operations.ts';
 import { applyNode, replay } from './replay.ts';
@@ -111,6 +111,27 @@ function fold(node: AnyNode, inputs: readonly Sym[], known: Knowledge): Tensor |
 /** Whether an input can stand for the result: it has the result's type and shape. */
 const fits = (input: Sym | undefined, node: AnyNode): input is Sym => input !== undefined && input.dtype === node.output.dtype && equalShapes(input.shape, node.output.shape);
 
+/**
+ * The sum of two tensors with zeros around them that leave each other just the room they take, which is the two side by side: the gradient
+ * of a tensor that was split in halves.
+ */
+function sideBySide(a: AnyNode | undefined, b: AnyNode | undefined, builder: GraphBuilder): Sym | undefined {
+  if (a?.op !== 'pad' || b?.op !== 'pad' || a.attributes.value !== 0 || b.attributes.value !== 0) return undefined;
+  const [from, to] = [a.inputs[0] as Sym, b.inputs[0] as Sym];
+  const { before, after } = a.attributes;
+  const axes = before.flatMap((size, i) => (size !== 0 || after[i] !== 0 || b.attributes.before[i] !== 0 || b.attributes.after[i] !== 0 ? [i] : []));
+  const [axis, ...others] = axes;
+  if (axis === undefined || others.length > 0) return undefined;
+  const leads = (first: AnyNode & { op: 'pad' }, second: AnyNode & { op: 'pad' }): boolean => {
+    const lengths = [first, second].map(({ inputs }) => inputs[0]?.shape[axis] ?? -1);
+    const sizes = [first.attributes.after[axis] ?? -1, second.attributes.before[axis] ?? -1];
+    return first.attributes.before[axis] === 0 && second.attributes.after[axis] === 0 && equalDims(sizes[0] as Dim, lengths[1] as Dim) && equalDims(sizes[1] as Dim, lengths[0] as Dim);
+  };
+  const [left, right] = [{ ...from, builder }, { ...to, builder }];
+  if (leads(a, b)) return concat([left, right], axis);
+  return leads(b, a) ? concat([right, left], axis) : undefined;
+}
+
 function rewrite(node: AnyNode, inputs: readonly Sym[], known: Knowledge): Sym | undefined {
   const [a, b] = inputs;
   if (!a) return undefined;
@@ -142,7 +163,8 @@ function rewrite(node: AnyNode, inputs: readonly Sym[], known: Knowledge): Sym |
       return node.attributes.axes.every((axis) => a.shape[axis] === 1) && fits(a, node) ? a : undefined;
     case 'add':
       if (b && known.is(b, 0) && fits(a, node)) return a;
-      return known.is(a, 0) && fits(b, node) ? b : undefined;
+      if (known.is(a, 0) && fits(b, node)) return b;
+      return b && sideBySide(before, known.node(b), a.builder);
     case 'sub':
       if (b && known.is(b, 0) && fits(a, node)) return a;
       return known.is(a, 0) && fits(b, node) ? neg(b) : undefined;
