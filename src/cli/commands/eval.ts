@@ -21,7 +21,7 @@ const options = {
   features: text(['--features'], 'FILE', 'network of features: Inception v3 of pytorch-fid, or a CLIP'),
   clip: text(['--clip'], 'FILE', 'CLIP for the CLIP score (default: the network of features, if it is one)'),
   lpips: list(['--lpips'], 'FILE', "LPIPS' network: taming's whole one, or VGG16 and vgg.pth", (given) => given),
-  count: integer(['--count', '-n'], 'pictures that are used (default: all)', { min: 1 }),
+  count: integer(['--count', '-n'], 'pictures that are used, the first; for guidance captions, from the whole folder (default: all)', { min: 1 }),
   size: integer(['--size'], 'side to which pictures are brought for the autoencoder (default: the size of the first)', { min: 8 }),
   scales: text(['--scales'], 'X,…', 'guidance scales (default: 1.5,2,3,4,5,6,7,8)'),
   steps: integer(['--steps'], 'sampling steps (default: 50)', { min: 1, max: 1000 }),
@@ -183,7 +183,9 @@ async function guidance(task: Task): Promise<void> {
   const folder = values.output ?? join('outputs', 'eval');
   await makeFolder(folder);
   const real = await featuresOf(required(values.real, '--real'), undefined, features, task);
-  const captions = real.captions.slice(0, values.count);
+  const count = Math.min(values.count ?? real.captions.length, real.captions.length);
+  // From the whole folder, whose order may be by subject.
+  const captions = Array.from({ length: count }, (_, i) => real.captions[Math.floor((i * real.captions.length) / count)] as string);
   const generate = { seed: readSeed(values.seed), ...(values.steps === undefined ? {} : { steps: values.steps }), ...(values.sampler === undefined ? {} : { sampler: values.sampler }) };
   const curves: GuidanceCurve[] = [];
   for (const path of values.models ?? [undefined]) {
