@@ -9,7 +9,7 @@ import { StableDiffusionError } from '../errors.ts';
 import { addDims, type Dim, multiplyDims, subtractDims } from '../graph/dim.ts';
 import type { Value } from '../graph/graph.ts';
 import type { Attributes } from '../graph/operations.ts';
-import type { Emitter, NodeOptions } from './emitter.ts';
+import { type Emitter, nchwcDomain, type NodeOptions } from './emitter.ts';
 
 /** With at least so many pixels an image, each image of a batch has a product of its own; smaller ones are laid side by side. */
 const largeImage = 1024;
@@ -69,6 +69,9 @@ export function weightGradient(e: Emitter, x: Value, dy: Value, attributes: Attr
   const imageFirst = gradientRows < imageRows && gradientRows < enoughRows;
   const products = stacked(pairs.map(([g, image]) => e.node('FusedMatMul', imageFirst ? [image, g] : [g, image], { transB: 1 }, { domain: 'com.microsoft' })));
   const all = large ? e.node('ReduceSum', [products, e.integers([0])], { keepdims: 0 }) : products;
+  if (pairs.length > 1 && gradientCopies === 1 && imageCopies === 1 && !imageFirst && e.imageBlock !== undefined && (outer * inner) % e.imageBlock === 0) {
+    return elementsLast(e, all, e.imageBlock, [outer, inner, kh, kw], options);
+  }
   // [products, rows of the first, rows of the second], without axes of length 1.
   const rowsOf = (copies: number, rows: number, what: 'in' | 'out'): Axis[] => [{ length: copies, what: 'element' }, { length: rows, what }];
   const [ofGradient, ofImage] = [rowsOf(gradientCopies, outer, 'out'), rowsOf(imageCopies, inner, 'in')];
@@ -77,6 +80,18 @@ export function weightGradient(e: Emitter, x: Value, dy: Value, attributes: Attr
   const perm = ['out', 'in', 'element'].flatMap((wanted) => long.flatMap(({ what }, axis) => (what === wanted ? [axis] : [])));
   const ordered = e.node('Transpose', [e.node('Reshape', [all, e.integers(long.map(({ length }) => length))])], { perm });
   return e.node('Reshape', [ordered, e.integers([outer, inner, kh, kw])], {}, options);
+}
+
+/**
+ * [kh · kw, out, in] → [out, in, kh, kw] as an image of out · in channels is put in order from blocks of channels, which takes half the time
+ * of the runtime's general transposition.
+ */
+function elementsLast(e: Emitter, elements: string, block: number, shape: readonly [outer: number, inner: number, kh: number, kw: number], options: NodeOptions): string {
+  const [outer, inner, kh, kw] = shape;
+  const channels = outer * inner;
+  const blocks = e.node('Transpose', [e.node('Reshape', [elements, e.integers([kh * kw, channels / block, block])])], { perm: [1, 0, 2] });
+  const image = e.node('Reshape', [blocks, e.integers([1, channels, kh, kw])]);
+  return e.node('Reshape', [e.node('ReorderOutput', [image], { channels }, { domain: nchwcDomain }), e.integers(shape)], {}, options);
 }
 
 interface Axis {
