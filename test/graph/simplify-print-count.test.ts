@@ -42,6 +42,21 @@ test('chains become one', () => {
   assert.deepEqual(left((v) => f.sub(0, v)), ['neg']);
 });
 
+test('two parts in each other\'s padding are put side by side', async () => {
+  const at = (v: Sym, before: number, after: number, value = 0): Sym => f.pad(v, [0, before, 0, 0], [0, after, 0, 0], value);
+  const half = (v: Sym): Sym => f.neg(f.slice(v, 1, 0, 2));
+  assert.deepEqual(left((v) => f.add(at(v, 0, 2), at(half(v), 4, 0))), ['slice', 'neg', 'concat']);
+  assert.deepEqual(left((v) => f.add(at(half(v), 4, 0), at(v, 0, 2))), ['slice', 'neg', 'concat']);
+  for (const [name, network] of Object.entries<(v: Sym) => Sym>({
+    'that overlap': (v) => f.add(at(v, 0, 2), at(f.neg(v), 2, 0)),
+    'with something else around them': (v) => f.add(at(v, 0, 2, 1), at(half(v), 4, 0)),
+    'along two axes': (v) => f.add(f.pad(v, [0, 0, 0, 0], [0, 4, 0, 1]), f.pad(v, [0, 4, 0, 0], [0, 0, 0, 1])),
+  })) assert.ok(left(network).includes('add'), name);
+  const graph = trace({ x: { dtype: 'float32', shape: [1, 4, 1, 1] } }, ({ x: given }) => ({ out: f.add(at(half(given), 4, 0), at(given, 0, 2)) }));
+  const { out } = await runGraph(engine, simplify(graph), { x: float32([1, 4, 1, 1], [1, 2, 3, 4]) });
+  assert.deepEqual([...(out?.data ?? [])], [1, 2, 3, 4, -1, -2]);
+});
+
 test('what would change a value or a shape stays', () => {
   assert.deepEqual(left((v) => f.mul(v, 0)), ['mul'], '0 times infinity is not 0');
   assert.deepEqual(left((v) => f.add(f.reshape(v, [-1]), f.constant(v, float32([2, 1], [0, 0])))), ['reshape', 'add'], 'the zeros give the shape');
