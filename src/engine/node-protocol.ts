@@ -17,8 +17,8 @@ export interface SessionSettings {
   readonly threads: number;
   /** Folder of weight files used in place. */
   readonly folder: string | undefined;
-  /** The program has several segments. */
-  readonly oneOfMany: boolean;
+  /** How many segments the program has. */
+  readonly segments: 'one' | 'few' | 'many';
   /** Weights are given at each run, as in training. */
   readonly givenWeights: boolean;
 }

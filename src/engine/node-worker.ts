@@ -25,18 +25,24 @@ const states = new Map<number, Map<string, Tensor>>();
 /** Weights that have arrived for a segment that is not compiled yet. */
 const arrived = new Map<number, WeightBuffer[]>();
 
-function sessionOptions({ provider, threads, folder, oneOfMany, givenWeights }: SessionSettings, externalData: WeightBuffer[]): InferenceSession.SessionOptions {
+function sessionOptions({ provider, threads, folder, segments, givenWeights }: SessionSettings, externalData: WeightBuffer[]): InferenceSession.SessionOptions {
   return {
     executionProviders: provider === 'cpu' ? ['cpu'] : [provider, 'cpu'],
     intraOpNumThreads: threads,
     graphOptimizationLevel: 'all',
     logSeverityLevel: 3,
     ...(externalData.length > 0 ? { externalData } : {}),
-    // An arena keeps its largest working memory for the next run; many segments would keep it many times.
-    ...(oneOfMany ? { enableCpuMemArena: false, enableMemPattern: false } : {}),
+    // An arena keeps its largest working memory for the next run, and many segments would keep it many times.
+    ...(segments === 'many' ? { enableCpuMemArena: false } : {}),
     // After the first run the runtime would lay all its working memory out anew, and keep that of the first run beside it.
-    ...(givenWeights ? { enableMemPattern: false } : {}),
-    ...(folder === undefined ? {} : { extra: { session: { model_external_initializers_file_folder_path: folder } } }),
+    ...(givenWeights || segments !== 'one' ? { enableMemPattern: false } : {}),
+    extra: {
+      session: {
+        ...(folder === undefined ? {} : { model_external_initializers_file_folder_path: folder }),
+        // Weights to the byte, where an arena would round them up.
+        ...(segments === 'few' ? { use_device_allocator_for_initializers: '1' } : {}),
+      },
+    },
   };
 }
 

@@ -13,6 +13,7 @@ import type { BoundOptions, BoundRun, CompileOptions, Engine, EngineState, Progr
 import { crossingsOf, crossingValues } from './crossing.ts';
 import { checkStateWrite, givenParameters, placeOf, planPack, prepareFeeds, unboundOutputs, wantedOutputs } from './feeds.ts';
 import { blockFrom, blockProbe, probeInput } from './image-block.ts';
+import { MemoryFolder, type MemoryFile } from './memory-folder-node.ts';
 import type { BoundRequest, Request, ResponseMessage, SessionSettings, WorkerOptions } from './node-protocol.ts';
 import { planWeights, readBuffers, type WeightBuffer, type WeightPlan } from './weights.ts';
 
@@ -25,17 +26,26 @@ export interface NodeEngineOptions {
   readonly background?: boolean;
   /** Networks with more bytes of weights that must be converted, or pass through buffers, are packed in segments to save memory. Default 512 MiB. */
   readonly packAtOnce?: number;
+  /** Such weights go to the runtime in files in memory (/dev/shm on Linux), where there is room: faster, and in less memory. Default true. */
+  readonly memoryFiles?: boolean;
 }
 
 /** The worker is a file of its own beside this one, under the name this one has: source or compiled. */
 const workerFile = new URL(import.meta.url.endsWith('.ts') ? './node-worker.ts' : './node-worker.js', import.meta.url);
 
 /**
- * Bytes of the next segment, where weights of `left` bytes are still to be packed. Weights that are converted, or pass through buffers, are in
- * memory two and a half times while their segment is packed: a third of what is left stays below the whole, once packed. The last segments
- * are small, so that their packed weights fill what the copies before left free.
+ * Bytes of the next segment, where weights of `left` bytes are still to be packed.
+ *
+ * From files in memory the runtime takes each weight as it packs it: what is resident never exceeds the whole, once packed. Two segments, of
+ * which only one lies in a file at a time; each keeps working memory of its own, so that more of them would take more.
  */
-const nextSegment = (left: number, whole: number): number => Math.max(left / 3, whole / 16);
+const nextInMemory = (left: number, whole: number): number => Math.max(0.6 * left, 3 * whole);
+
+/**
+ * The same where weights pass through buffers or the runtime converts them: they are in memory two and a half times while their segment is
+ * packed, so that a third of what is left stays below the whole, once packed. The last segments are small: they fill what copies before left free.
+ */
+const nextThroughBuffers = (left: number, whole: number): number => Math.max(left / 3, whole / 16);
 
 interface Pending {
   readonly resolve: (results: readonly Record<string, Tensor>[]) => void;
@@ -216,6 +226,7 @@ class NodeEngine implements Engine {
   readonly provider: 'cpu' | 'webgpu' | 'cuda';
   readonly #threads: number;
   readonly #packAtOnce: number;
+  readonly #memoryFiles: boolean;
   readonly #runtime: Runtime;
   #nextProgram = 0;
   #nextState = 0;
@@ -227,6 +238,7 @@ class NodeEngine implements Engine {
     this.#runtime = new Runtime({ background: options.background ?? false });
     this.#threads = options.threads ?? 0;
     this.#packAtOnce = options.packAtOnce ?? 2 ** 29;
+    this.#memoryFiles = (options.memoryFiles ?? true) && this.provider === 'cpu';
   }
 
   async compile(graph: Graph, weights: WeightSource, options: CompileOptions = {}): Promise<Program> {
@@ -241,7 +253,7 @@ class NodeEngine implements Engine {
     if (this.provider !== 'cpu') return undefined;
     const program = this.#nextProgram++;
     try {
-      await this.#runtime.call({ kind: 'compile', program, model: blockProbe(), settings: { provider: 'cpu', threads: 1, folder: undefined, oneOfMany: false, givenWeights: false } });
+      await this.#runtime.call({ kind: 'compile', program, model: blockProbe(), settings: { provider: 'cpu', threads: 1, folder: undefined, segments: 'one', givenWeights: false } });
       const [result] = await this.#runtime.call({ kind: 'run', program, feeds: { x: probeInput() }, outputs: ['y'], crossings: [], cancel: new Int32Array(new SharedArrayBuffer(4)) });
       await this.#runtime.call({ kind: 'dispose', program });
       return blockFrom(result?.['y']);
@@ -255,7 +267,7 @@ class NodeEngine implements Engine {
     const precision = options.precision ?? 'float32';
     const program = this.#nextProgram++;
     const given = givenParameters(graph, options.parameters);
-    const settings = (folder?: string, oneOfMany = false): SessionSettings => ({ provider: this.provider, threads: this.#threads, folder, oneOfMany, givenWeights: given.size > 0 });
+    const settings = (folder?: string, segments: SessionSettings['segments'] = 'one'): SessionSettings => ({ provider: this.provider, threads: this.#threads, folder, segments, givenWeights: given.size > 0 });
     if (given.size > 0) this.#imageBlock ??= this.#findImageBlock();
     const imageBlock = given.size > 0 ? await this.#imageBlock : undefined;
     const form = { precision, fusedAttention, ...(imageBlock === undefined ? {} : { imageBlock }) };
@@ -267,35 +279,47 @@ class NodeEngine implements Engine {
     const copied = [...plan.copied.values()].reduce((sum, bytes) => sum + bytes, 0);
     // A program on a state is one segment: its outputs are written where they stay.
     const whole = given.size > 0 || copied <= this.#packAtOnce;
-    const segments = whole ? [graph] : partition(graph, (left) => nextSegment(left, this.#packAtOnce), ({ name }) => plan.copied.get(name) ?? 0);
-    // The next segment's weights are read while the worker packs those of the one before.
+    const memory = whole || !this.#memoryFiles ? undefined : MemoryFolder.make(copied);
+    const next = memory ? nextInMemory : nextThroughBuffers;
+    const segments = whole ? [graph] : partition(graph, (left) => next(left, this.#packAtOnce), ({ name }) => plan.copied.get(name) ?? 0);
+    // Buffers of the next segment are read while the worker packs those of the one before.
     let compiled: Promise<unknown> = Promise.resolve();
     try {
-      for await (const { segment, buffers } of this.#read(segments, plan, weights, options)) {
+      for await (const { segment, buffers, file } of this.#read(segments, plan, weights, options, memory)) {
         await orAborted(compiled, options.signal);
         for (const buffer of buffers) void this.#runtime.call({ kind: 'weights', program, buffer }, [buffer.data.buffer as ArrayBuffer]);
-        const model = emitOnnx(segment, { ...form, parameters: plan.storage, given });
-        compiled = this.#runtime.call({ kind: 'compile', program, model, settings: settings(plan.folder, segments.length > 1) });
+        const model = emitOnnx(segment, { ...form, parameters: file?.storage ?? plan.storage, given });
+        compiled = this.#runtime.call({ kind: 'compile', program, model, settings: settings(memory?.path ?? plan.folder, segments.length === 1 ? 'one' : memory ? 'few' : 'many') }).finally(() => file?.remove());
         compiled.catch(() => {}); // Looked at before the next segment and at the end.
+        if (memory) await orAborted(compiled, options.signal);
       }
       await orAborted(compiled, options.signal);
     } catch (error) {
       await this.#runtime.call({ kind: 'dispose', program }).catch(() => {});
       throw error;
+    } finally {
+      memory?.dispose();
     }
     return new NodeProgram(graph, this.#runtime, program, options.parameters, segments);
   }
 
-  /** Each segment with its buffered weights, read as they are asked for. */
-  async *#read(segments: readonly Graph[], plan: WeightPlan, weights: WeightSource, options: CompileOptions): AsyncGenerator<{ segment: Graph; buffers: WeightBuffer[] }> {
-    const total = plan.buffered.length;
+  /** Each segment with its weights, read as they are asked for: into a file in memory where there is a folder for them, else into buffers what is not used in place. */
+  async *#read(segments: readonly Graph[], plan: WeightPlan, weights: WeightSource, options: CompileOptions, memory: MemoryFolder | undefined): AsyncGenerator<{ segment: Graph; buffers: WeightBuffer[]; file?: MemoryFile }> {
+    const total = memory ? segments.length : plan.buffered.length;
     let done = 0;
+    const progress = (): void => options.onProgress?.(Math.min(1, ++done / total));
     for (const segment of segments) {
+      if (memory) {
+        const file = await memory.write(segment.parameters.map(({ name, value }) => ({ name, dtype: (value.dtype === 'float32' ? options.precision ?? 'float32' : value.dtype) })), weights, options.signal);
+        progress();
+        yield { segment, buffers: [], file };
+        continue;
+      }
       const names = new Set(segment.parameters.map(({ name }) => name));
       const buffers: WeightBuffer[] = [];
       for await (const buffer of readBuffers(plan.buffered.filter(({ name }) => names.has(name)), weights, options.signal)) {
         buffers.push(buffer);
-        options.onProgress?.(Math.min(1, ++done / total));
+        progress();
       }
       yield { segment, buffers };
     }

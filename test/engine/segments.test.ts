@@ -1,15 +1,21 @@
 /** Networks that are packed in segments: the same results as in one piece, run after run and for other sizes. */
 
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { mkdir, readdir } from 'node:fs/promises';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { CrossingBuffers, crossingsOf, crossingValues } from '../../src/engine/crossing.ts';
+import { MemoryFolder } from '../../src/engine/memory-folder-node.ts';
 import { createNodeEngine } from '../../src/engine/node.ts';
 import { dim } from '../../src/graph/dim.ts';
 import { add, linear, silu } from '../../src/graph/functions.ts';
 import { partition } from '../../src/graph/partition.ts';
 import { trace } from '../../src/graph/trace.ts';
+import { networkDefinition } from '../../src/models/index.ts';
 import { convert } from '../../src/tensor/convert.ts';
 import { float32, type Tensor } from '../../src/tensor/tensor.ts';
+import { openCheckpointAt } from '../../src/weights/index-node.ts';
 import { memoryWeights } from '../../src/weights/memory-weights.ts';
 
 const [width, layers] = [8, 6];
@@ -35,13 +41,48 @@ test('segments cost at most what the limit leaves, and hold every node once', ()
 
 test('a program in segments computes what a program in one piece does', async () => {
   await using one = createNodeEngine({ threads: 1 });
-  await using many = createNodeEngine({ threads: 1, packAtOnce: width * width * 4 });
-  const [whole, parts] = [await one.compile(graph, weights), await many.compile(graph, weights)];
-  for (const rows of [3, 3, 5, 3]) {
-    const [want, got] = [await whole.run({ x: input(rows) }), await parts.run({ x: input(rows) })];
-    assert.deepEqual(got, want);
+  const whole = await one.compile(graph, weights);
+  for (const memoryFiles of [true, false]) {
+    await using many = createNodeEngine({ threads: 1, packAtOnce: width * width, memoryFiles });
+    const parts = await many.compile(graph, weights);
+    for (const rows of [3, 3, 5, 3]) {
+      const [want, got] = [await whole.run({ x: input(rows) }), await parts.run({ x: input(rows) })];
+      assert.deepEqual(got, want);
+    }
+    assert.deepEqual(Object.keys(await parts.run({ x: input(1) }, { outputs: ['y'] })), ['y']);
   }
-  assert.deepEqual(Object.keys(await parts.run({ x: input(1) }, { outputs: ['y'] })), ['y']);
+});
+
+test('a float16 file computes the same in segments, from files in memory and through buffers', async () => {
+  const checkpoint = await openCheckpointAt(fileURLToPath(new URL('../../models/pocket.safetensors', import.meta.url)));
+  const config = checkpoint.config.first_stage_config;
+  const decode = networkDefinition(config).parts(config)['decode']?.({ outputs: ['decoded'] });
+  assert.ok(decode);
+  const latent = { z: float32([1, 4, 4, 4], Array.from({ length: 64 }, (_, i) => Math.sin(i))) };
+  const results: Record<string, Tensor>[] = [];
+  for (const options of [{}, { packAtOnce: 2 ** 20 }, { packAtOnce: 2 ** 20, memoryFiles: false }]) {
+    await using engine = createNodeEngine({ threads: 1, ...options });
+    results.push(await (await engine.compile(decode, checkpoint.parts.first_stage)).run(latent));
+  }
+  await checkpoint.close();
+  const [one, ...others] = results;
+  for (const other of others) assert.deepEqual(other, one);
+});
+
+test('a folder in memory: the room is asked for first, and files that a killed process left are removed', { skip: process.platform !== 'linux' && 'Linux only' }, async () => {
+  assert.equal(MemoryFolder.make(Number.MAX_SAFE_INTEGER), undefined);
+  const orphan = '/dev/shm/stable-diffusion-ts-999999999-test';
+  await mkdir(orphan, { recursive: true });
+  const folder = MemoryFolder.make(1);
+  assert.ok(folder);
+  assert.ok(!existsSync(orphan));
+  const file = await folder.write([{ name: '0.weight', dtype: 'float32' }], weights);
+  const { location, offset, length } = file.storage('0.weight');
+  assert.deepEqual([location, offset, length], ['weights-0', 0, width * width * 4]);
+  await file.remove();
+  assert.deepEqual(await readdir(folder.path), []);
+  folder.dispose();
+  assert.ok(!existsSync(folder.path));
 });
 
 test('what crosses is written to the buffers of values that are no longer read', () => {

@@ -1,0 +1,125 @@
+/**
+ * A folder in memory (tmpfs) for weights on their way to the runtime: a file there is mapped by the runtime and given back whole, where buffers
+ * would leave their freed copies in the process's heaps. On Linux, where /dev/shm has room; elsewhere there is none.
+ */
+
+import { mkdtempSync, readdirSync, rmSync, statfsSync } from 'node:fs';
+import { type FileHandle, open, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { StableDiffusionError, throwIfAborted } from '../errors.ts';
+import type { ParameterStorage, StoredParameter } from '../onnx/emitter.ts';
+import { convert } from '../tensor/convert.ts';
+import { byteSize, type DType } from '../tensor/dtype.ts';
+import { bytesOf, fromBytes, type Tensor } from '../tensor/tensor.ts';
+import type { WeightSource } from '../weights/weight-source.ts';
+
+const root = '/dev/shm';
+const prefix = 'stable-diffusion-ts-';
+/** Of memory and of files: a mapped parameter begins where a page does. */
+const page = 4096;
+/** A whole number of elements of every type. */
+const partBytes = 2 ** 22;
+
+const alive = (pid: number): boolean => {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+};
+
+/** Removes what processes that were killed have left. */
+function removeOrphans(): void {
+  for (const name of readdirSync(root)) {
+    const [, pid] = new RegExp(`^${prefix}(\\d+)-`).exec(name) ?? [];
+    if (pid !== undefined && !alive(Number(pid))) rmSync(join(root, name), { recursive: true, force: true });
+  }
+}
+
+/** Parameters in a file in memory. */
+export interface MemoryFile {
+  readonly storage: ParameterStorage;
+  /** When the runtime has read them. */
+  remove(): Promise<void>;
+}
+
+export class MemoryFolder {
+  readonly path: string;
+  #files = 0;
+
+  private constructor(path: string) {
+    this.path = path;
+  }
+
+  /** A folder with room for `bytes`, if there is a place for one. */
+  static make(bytes: number): MemoryFolder | undefined {
+    if (process.platform !== 'linux') return undefined;
+    try {
+      const { bavail, bsize } = statfsSync(root);
+      if (bavail * bsize < bytes) return undefined;
+      removeOrphans();
+      return new MemoryFolder(mkdtempSync(join(root, `${prefix}${process.pid}-`)));
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Writes parameters in the given element types to a new file, a part at a time. */
+  async write(wanted: readonly { readonly name: string; readonly dtype: DType }[], weights: WeightSource, signal?: AbortSignal): Promise<MemoryFile> {
+    const location = `weights-${this.#files++}`;
+    const path = join(this.path, location);
+    const places = new Map<string, StoredParameter>();
+    await using file = await open(path, 'wx');
+    await using sources = new OpenFiles();
+    let end = 0;
+    for (const { name, dtype } of wanted) {
+      const offset = end;
+      for await (const part of parts(name, weights, sources, signal)) {
+        const bytes = bytesOf(convert(part, dtype));
+        const { bytesWritten } = await file.write(bytes, 0, bytes.length, end);
+        if (bytesWritten < bytes.length) throw new StableDiffusionError('engine-failed', `${this.path} has no room for the weights.`);
+        end += bytes.length;
+      }
+      places.set(name, { location, offset, length: end - offset });
+      end = Math.ceil(end / page) * page;
+    }
+    return { storage: (name) => places.get(name) as StoredParameter, remove: () => rm(path, { force: true }) };
+  }
+
+  dispose(): void {
+    rmSync(this.path, { recursive: true, force: true });
+  }
+}
+
+/** Files that weights lie in, opened once. */
+class OpenFiles implements AsyncDisposable {
+  readonly #files = new Map<string, Promise<FileHandle>>();
+
+  get(path: string): Promise<FileHandle> {
+    const file = this.#files.get(path) ?? open(path);
+    this.#files.set(path, file);
+    return file;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const file of this.#files.values()) await (await file).close();
+  }
+}
+
+/** A tensor in parts of at most `partBytes`, where its bytes lie in a file; else whole. */
+async function* parts(name: string, weights: WeightSource, files: OpenFiles, signal?: AbortSignal): AsyncGenerator<Tensor> {
+  const place = weights.locate?.(name);
+  const entry = weights.entries.get(name);
+  if (!place || !entry) {
+    yield await weights.read(name, signal);
+    return;
+  }
+  const file = await files.get(place.path);
+  for (let at = 0; at < place.length; at += partBytes) {
+    throwIfAborted(signal);
+    const bytes = new Uint8Array(Math.min(partBytes, place.length - at));
+    const { bytesRead } = await file.read(bytes, 0, bytes.length, place.offset + at);
+    if (bytesRead < bytes.length) throw new StableDiffusionError('file-truncated', `${weights.label} ends in the middle of ${name}.`);
+    yield fromBytes(entry.dtype, [bytes.length / byteSize(entry.dtype)], bytes);
+  }
+}
