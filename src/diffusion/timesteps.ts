@@ -62,6 +62,8 @@ export interface DdimStep {
   readonly alphaBar: number;
   /** alphas_cumprod after the step. */
   readonly alphaBarPrev: number;
+  /** There is no other. NumPy keeps the original's formulas in float32 then, and has them in float64 for several. */
+  readonly only?: boolean;
 }
 
 /** The steps of CompVis's DDIM and PLMS, in the order in which they are run; the last ends at alphas_cumprod[0]. */
@@ -70,13 +72,17 @@ export function ddimSteps(schedule: NoiseSchedule, ascendingTimesteps: readonly 
     timestep,
     alphaBar: schedule.alphaBarAt(timestep),
     alphaBarPrev: schedule.alphaBarAt(i === 0 ? 0 : (ascendingTimesteps[i - 1] as number)),
+    only: ascendingTimesteps.length === 1,
   }));
   return steps.reverse();
 }
 
 /** Standard deviation of the fresh noise of a DDIM step (Song et al. 2021, arXiv 2010.02502, equation 16). The float32 difference is the original's. */
-export function ddimSigma({ alphaBar, alphaBarPrev }: DdimStep, eta: number): number {
-  return eta * Math.sqrt(Math.max(0, ((1 - alphaBarPrev) / Math.fround(1 - alphaBar)) * (1 - alphaBar / alphaBarPrev)));
+export function ddimSigma({ alphaBar, alphaBarPrev, only }: DdimStep, eta: number): number {
+  const round = only ? Math.fround : (value: number) => value;
+  const ratio = round(round(1 - alphaBarPrev) / Math.fround(1 - alphaBar));
+  const variance = round(ratio * round(1 - round(alphaBar / alphaBarPrev)));
+  return round(eta * round(Math.sqrt(Math.max(0, variance))));
 }
 
 export type TimestepSpacing = 'leading' | 'linspace' | 'trailing';

@@ -66,9 +66,7 @@ test('ddim_parameters: make_ddim_timesteps and make_ddim_sampling_parameters', (
     const steps = ddimSteps(sd, got).reverse();
     const compare = (name: string, values: number[]) => {
       const want = pick(stored, `${method}.${S}.${name}`).data;
-      // With one step numpy keeps the whole formula in float32, by accident of its type rules, and in float64 otherwise as we do.
-      const single = S === 1 && { tolerance: 2e-7, note: 'stated tolerance 1e-7; the original is in float32 for one step only' };
-      recordParity({ part, case: 'ddim_parameters', output: `${method} ${S} ${name}`, error: excess(values, want, 1, 0), tolerance, ...single });
+      recordParity({ part, case: 'ddim_parameters', output: `${method} ${S} ${name}`, error: excess(values, want, 1, 0), tolerance });
     };
     compare('alphas_prev', steps.map((step) => step.alphaBarPrev));
     for (const eta of [0, 0.5, 1]) compare(`eta${eta}.sigmas`, steps.map((step) => ddimSigma(step, eta)));
