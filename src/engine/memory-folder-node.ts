@@ -72,17 +72,25 @@ export class MemoryFolder {
     await using file = await open(path, 'wx');
     await using sources = new OpenFiles();
     let end = 0;
+    // One part is written while the next is read and converted.
+    let writing: Promise<unknown> = Promise.resolve();
+    const writePart = async (bytes: Uint8Array, position: number): Promise<void> => {
+      const { bytesWritten } = await file.write(bytes, 0, bytes.length, position);
+      if (bytesWritten < bytes.length) throw new StableDiffusionError('engine-failed', `${this.path} has no room for the weights.`);
+    };
     for (const { name, dtype } of wanted) {
       const offset = end;
       for await (const part of parts(name, weights, sources, signal)) {
         const bytes = bytesOf(convert(part, dtype));
-        const { bytesWritten } = await file.write(bytes, 0, bytes.length, end);
-        if (bytesWritten < bytes.length) throw new StableDiffusionError('engine-failed', `${this.path} has no room for the weights.`);
+        await writing;
+        writing = writePart(bytes, end);
+        writing.catch(() => {}); // Looked at before the next part and at the end.
         end += bytes.length;
       }
       places.set(name, { location, offset, length: end - offset });
       end = Math.ceil(end / page) * page;
     }
+    await writing;
     return { storage: (name) => places.get(name) as StoredParameter, remove: () => rm(path, { force: true }) };
   }
 

@@ -36,8 +36,8 @@ const workerFile = new URL(import.meta.url.endsWith('.ts') ? './node-worker.ts' 
 /**
  * Bytes of the next segment, where weights of `left` bytes are still to be packed.
  *
- * From files in memory the runtime takes each weight as it packs it: what is resident never exceeds the whole, once packed. Two segments, of
- * which only one lies in a file at a time; each keeps working memory of its own, so that more of them would take more.
+ * From files in memory the runtime takes each weight as it packs it: what is resident never exceeds the whole, once packed. Two segments:
+ * each keeps working memory of its own, so that more of them would take more.
  */
 const nextInMemory = (left: number, whole: number): number => Math.max(0.6 * left, 3 * whole);
 
@@ -282,7 +282,8 @@ class NodeEngine implements Engine {
     const memory = whole || !this.#memoryFiles ? undefined : MemoryFolder.make(copied);
     const next = memory ? nextInMemory : nextThroughBuffers;
     const segments = whole ? [graph] : partition(graph, (left) => next(left, this.#packAtOnce), ({ name }) => plan.copied.get(name) ?? 0);
-    // Buffers of the next segment are read while the worker packs those of the one before.
+    // The next segment's weights are read while the worker packs those of the one before: of files, where the machine has memory to spare.
+    const ahead = process.availableMemory() > 2 * copied;
     let compiled: Promise<unknown> = Promise.resolve();
     try {
       for await (const { segment, buffers, file } of this.#read(segments, plan, weights, options, memory)) {
@@ -291,7 +292,7 @@ class NodeEngine implements Engine {
         const model = emitOnnx(segment, { ...form, parameters: file?.storage ?? plan.storage, given });
         compiled = this.#runtime.call({ kind: 'compile', program, model, settings: settings(memory?.path ?? plan.folder, segments.length === 1 ? 'one' : memory ? 'few' : 'many') }).finally(() => file?.remove());
         compiled.catch(() => {}); // Looked at before the next segment and at the end.
-        if (memory) await orAborted(compiled, options.signal);
+        if (memory && !ahead) await orAborted(compiled, options.signal);
       }
       await orAborted(compiled, options.signal);
     } catch (error) {
