@@ -3,15 +3,19 @@
  * would leave their freed copies in the process's heaps. On Linux, where /dev/shm has room; elsewhere there is none.
  */
 
-import { mkdtempSync, readdirSync, rmSync, statfsSync } from 'node:fs';
-import { type FileHandle, open, rm } from 'node:fs/promises';
+import { mkdtempSync, readdirSync, readlinkSync, rmSync, statfsSync } from 'node:fs';
+import { open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { StableDiffusionError, throwIfAborted } from '../errors.ts';
+import { throwIfAborted } from '../errors.ts';
 import type { ParameterStorage, StoredParameter } from '../onnx/emitter.ts';
 import { convert } from '../tensor/convert.ts';
 import { byteSize, type DType } from '../tensor/dtype.ts';
 import { bytesOf, fromBytes, type Tensor } from '../tensor/tensor.ts';
+import type { ByteSource } from '../weights/byte-source.ts';
+import { openFile } from '../weights/byte-source-node.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
+import { writeAll } from '../weights/write-file-node.ts';
+import { isAlive, startOf } from './living-process-node.ts';
 
 const root = '/dev/shm';
 const prefix = 'stable-diffusion-ts-';
@@ -20,19 +24,27 @@ const page = 4096;
 /** A whole number of elements of every type. */
 const partBytes = 2 ** 22;
 
-const alive = (pid: number): boolean => {
+/** Containers may share /dev/shm and not their processes: a number says something only where it was given. Undefined where /proc is not of one's own. */
+function pidNamespace(): string | undefined {
   try {
-    return process.kill(pid, 0);
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
+    if (readlinkSync('/proc/self') !== String(process.pid)) return undefined;
+    return /\d+/.exec(readlinkSync('/proc/self/ns/pid'))?.[0];
+  } catch {
+    return undefined;
   }
-};
+}
 
-/** Removes what processes that were killed have left. */
-function removeOrphans(): void {
+/** Removes what processes of one's own namespace that were killed have left. Folders are named by process, its start, and namespace. */
+function removeOrphans(namespace: string): void {
+  const pattern = new RegExp(`^${prefix}(\\d+)-(\\d*)-${namespace}-`);
   for (const name of readdirSync(root)) {
-    const [, pid] = new RegExp(`^${prefix}(\\d+)-`).exec(name) ?? [];
-    if (pid !== undefined && !alive(Number(pid))) rmSync(join(root, name), { recursive: true, force: true });
+    const [, pid, start] = pattern.exec(name) ?? [];
+    if (pid === undefined || isAlive(Number(pid), start || undefined)) continue;
+    try {
+      rmSync(join(root, name), { recursive: true, force: true });
+    } catch {
+      // Another user's.
+    }
   }
 }
 
@@ -57,8 +69,9 @@ export class MemoryFolder {
     try {
       const { bavail, bsize } = statfsSync(root);
       if (bavail * bsize < bytes) return undefined;
-      removeOrphans();
-      return new MemoryFolder(mkdtempSync(join(root, `${prefix}${process.pid}-`)));
+      const namespace = pidNamespace();
+      if (namespace !== undefined) removeOrphans(namespace);
+      return new MemoryFolder(mkdtempSync(join(root, `${prefix}${process.pid}-${startOf(process.pid) ?? ''}-${namespace ?? ''}-`)));
     } catch {
       return undefined;
     }
@@ -74,16 +87,12 @@ export class MemoryFolder {
     let end = 0;
     // One part is written while the next is read and converted.
     let writing: Promise<unknown> = Promise.resolve();
-    const writePart = async (bytes: Uint8Array, position: number): Promise<void> => {
-      const { bytesWritten } = await file.write(bytes, 0, bytes.length, position);
-      if (bytesWritten < bytes.length) throw new StableDiffusionError('engine-failed', `${this.path} has no room for the weights.`);
-    };
     for (const { name, dtype } of wanted) {
       const offset = end;
       for await (const part of parts(name, weights, sources, signal)) {
         const bytes = bytesOf(convert(part, dtype));
         await writing;
-        writing = writePart(bytes, end);
+        writing = writeAll(path, file, bytes, end);
         writing.catch(() => {}); // Looked at before the next part and at the end.
         end += bytes.length;
       }
@@ -101,16 +110,16 @@ export class MemoryFolder {
 
 /** Files that weights lie in, opened once. */
 class OpenFiles implements AsyncDisposable {
-  readonly #files = new Map<string, Promise<FileHandle>>();
+  readonly #files = new Map<string, ByteSource>();
 
-  get(path: string): Promise<FileHandle> {
-    const file = this.#files.get(path) ?? open(path);
+  async get(path: string): Promise<ByteSource> {
+    const file = this.#files.get(path) ?? (await openFile(path));
     this.#files.set(path, file);
     return file;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const file of this.#files.values()) await (await file).close();
+    for (const file of this.#files.values()) await file.close();
   }
 }
 
@@ -125,9 +134,7 @@ async function* parts(name: string, weights: WeightSource, files: OpenFiles, sig
   const file = await files.get(place.path);
   for (let at = 0; at < place.length; at += partBytes) {
     throwIfAborted(signal);
-    const bytes = new Uint8Array(Math.min(partBytes, place.length - at));
-    const { bytesRead } = await file.read(bytes, 0, bytes.length, place.offset + at);
-    if (bytesRead < bytes.length) throw new StableDiffusionError('file-truncated', `${weights.label} ends in the middle of ${name}.`);
+    const bytes = await file.read(place.offset + at, Math.min(partBytes, place.length - at));
     yield fromBytes(entry.dtype, [bytes.length / byteSize(entry.dtype)], bytes);
   }
 }

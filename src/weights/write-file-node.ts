@@ -47,10 +47,12 @@ async function openTemporary(path: string): Promise<{ handle: FileHandle; tempor
   }
 }
 
-async function writeAll(path: string, handle: FileHandle, chunk: Uint8Array): Promise<void> {
+/** Writes a chunk whole: at a position, or where the last write ended. Throws `file-access`. */
+export async function writeAll(path: string, handle: FileHandle, chunk: Uint8Array, position?: number): Promise<void> {
   let done = 0;
   while (done < chunk.length) {
-    const { bytesWritten } = await handle.write(chunk, done, Math.min(chunk.length - done, 2 ** 30)).catch((cause: unknown) => {
+    const at = position === undefined ? null : position + done;
+    const { bytesWritten } = await handle.write(chunk, done, Math.min(chunk.length - done, 2 ** 30), at).catch((cause: unknown) => {
       throw fileError(path, cause);
     });
     done += bytesWritten;

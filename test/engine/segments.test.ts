@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { mkdir, readdir } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { CrossingBuffers, crossingsOf, crossingValues } from '../../src/engine/crossing.ts';
@@ -69,13 +69,21 @@ test('a float16 file computes the same in segments, from files in memory and thr
   for (const other of others) assert.deepEqual(other, one);
 });
 
-test('a folder in memory: the room is asked for first, and files that a killed process left are removed', { skip: process.platform !== 'linux' && 'Linux only' }, async () => {
+test('a folder in memory: the room is asked for first, and files that a killed process left are removed', { skip: process.platform !== 'linux' && 'Linux only' }, async (context) => {
   assert.equal(MemoryFolder.make(Number.MAX_SAFE_INTEGER), undefined);
-  const orphan = '/dev/shm/stable-diffusion-ts-999999999-test';
-  await mkdir(orphan, { recursive: true });
+  const before = MemoryFolder.make(1);
+  assert.ok(before);
+  const [, pid, start, namespace] = /-(\d+)-(\d+)-(\d+)-\w+$/.exec(before.path) ?? [];
+  const orphans = [`999999999-${start}-${namespace}`, `${pid}-1-${namespace}`].map((who) => `/dev/shm/stable-diffusion-ts-${who}-test`);
+  const foreign = `/dev/shm/stable-diffusion-ts-999999999-${start}-1-test`;
+  context.after(() => rm(foreign, { recursive: true }));
+  for (const path of [...orphans, foreign]) await mkdir(path, { recursive: true });
   const folder = MemoryFolder.make(1);
   assert.ok(folder);
-  assert.ok(!existsSync(orphan));
+  for (const orphan of orphans) assert.ok(!existsSync(orphan));
+  assert.ok(existsSync(foreign), "that of another container's process stays");
+  assert.ok(existsSync(before.path), 'that of a living process stays');
+  before.dispose();
   const file = await folder.write([{ name: '0.weight', dtype: 'float32' }], weights);
   const { location, offset, length } = file.storage('0.weight');
   assert.deepEqual([location, offset, length], ['weights-0', 0, width * width * 4]);
