@@ -15,7 +15,7 @@ import { checkStateWrite, givenParameters, placeOf, planPack, prepareFeeds, unbo
 import { blockFrom, blockProbe, probeInput } from './image-block.ts';
 import { MemoryFolder, type MemoryFile } from './memory-folder-node.ts';
 import type { BoundRequest, Request, ResponseMessage, SessionSettings, WorkerOptions } from './node-protocol.ts';
-import { planWeights, readBuffers, type WeightBuffer, type WeightPlan } from './weights.ts';
+import { planWeights, readBuffers, wantedParameters, type WeightBuffer, type WeightPlan } from './weights.ts';
 
 export interface NodeEngineOptions {
   /** Default 'cpu'. */
@@ -311,7 +311,7 @@ class NodeEngine implements Engine {
     const progress = (): void => options.onProgress?.(Math.min(1, ++done / total));
     for (const segment of segments) {
       if (memory) {
-        const file = await memory.write(segment.parameters.map(({ name, value }) => ({ name, dtype: (value.dtype === 'float32' ? options.precision ?? 'float32' : value.dtype) })), weights, options.signal);
+        const file = await memory.write(wantedParameters(segment, options.precision), weights, options.signal);
         progress();
         yield { segment, buffers: [], file };
         continue;

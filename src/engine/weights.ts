@@ -1,7 +1,7 @@
 /** Brings a graph's parameters from a WeightSource to the runtime: in place from the user's file where the bytes fit, else through buffers. */
 
 import { StableDiffusionError, throwIfAborted } from '../errors.ts';
-import type { Graph } from '../graph/graph.ts';
+import type { Graph, NamedValue } from '../graph/graph.ts';
 import type { ParameterStorage, StoredParameter } from '../onnx/emitter.ts';
 import { convert } from '../tensor/convert.ts';
 import { byteSize, type DType } from '../tensor/dtype.ts';
@@ -56,13 +56,18 @@ function placeOf(weights: WeightSource, name: string, dtype: DType): (ByteLocati
   return place && { ...place, dtype: stored };
 }
 
+/** A graph's parameters with the element types that the runtime computes in. */
+export function wantedParameters(graph: Graph, precision: 'float32' | 'float16' = 'float32'): (NamedValue & { readonly dtype: DType })[] {
+  return graph.parameters.map(({ name, value }) => ({ name, value, dtype: value.dtype === 'float32' ? precision : value.dtype }));
+}
+
 /**
  * Decides where parameters' bytes come from. `inPlace` is false where the runtime has no files (browser). A session reads all its weights
  * from files of one folder or all from buffers: where one cannot be used in place, none is.
  */
 export function planWeights(graph: Graph, weights: WeightSource, precision: 'float32' | 'float16', inPlace: boolean): WeightPlan {
   checkParameters(graph, weights);
-  const wanted = graph.parameters.map(({ name, value }) => ({ name, value, dtype: value.dtype === 'float32' ? precision : value.dtype }));
+  const wanted = wantedParameters(graph, precision);
   const places = inPlace ? wanted.map(({ name, dtype }) => placeOf(weights, name, dtype)) : [];
   const folders = new Set(places.map((place) => place && splitPath(place.path).folder));
   const [folder] = folders.size === 1 ? folders : [];
