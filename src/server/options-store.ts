@@ -1,7 +1,8 @@
 /** OptionsStore: what each caller has set by A1111's `options`. Kept in a file, so that a restart does not change what is made. */
 
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { writeFileAtomic } from '../weights/write-file-node.ts';
 
 export type OptionValue = string | number | boolean | null | readonly unknown[];
 export type OptionValues = Readonly<Record<string, OptionValue>>;
@@ -25,8 +26,7 @@ export async function openOptionsStore(path?: string): Promise<OptionsStore> {
   const save = async (): Promise<void> => {
     if (path === undefined) return;
     await mkdir(dirname(path), { recursive: true });
-    await writeFile(`${path}.new`, JSON.stringify(Object.fromEntries(byOwner)), { mode: 0o600 });
-    await rename(`${path}.new`, path);
+    await writeFileAtomic(path, [new TextEncoder().encode(JSON.stringify(Object.fromEntries(byOwner)))], { mode: 0o600 });
   };
   return {
     get: (owner) => byOwner.get(owner) ?? {},

@@ -5,12 +5,18 @@ import { basename, dirname, join } from 'node:path';
 import { throwIfAborted } from '../errors.ts';
 import { fileError } from './byte-source-node.ts';
 
+export interface WriteFileOptions {
+  readonly signal?: AbortSignal;
+  /** Who may read and write a new file, before the umask. Default 0o666. */
+  readonly mode?: number;
+}
+
 /**
  * Writes chunks in turn, each before the next is asked for. Where it fails or is cancelled, the old file stays as it was and the
  * temporary one is removed. Throws `file-access`, `aborted`, or what the chunks throw.
  */
-export async function writeFileAtomic(path: string, chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>, options: { readonly signal?: AbortSignal } = {}): Promise<void> {
-  const { handle, temporary } = await openTemporary(path);
+export async function writeFileAtomic(path: string, chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>, options: WriteFileOptions = {}): Promise<void> {
+  const { handle, temporary } = await openTemporary(path, options.mode);
   try {
     try {
       for await (const chunk of chunks) {
@@ -36,11 +42,11 @@ export async function removeHalfWritten(folder: string): Promise<void> {
 }
 
 /** `wx` never opens a file that is there, so the first free number is ours. */
-async function openTemporary(path: string): Promise<{ handle: FileHandle; temporary: string }> {
+async function openTemporary(path: string, mode?: number): Promise<{ handle: FileHandle; temporary: string }> {
   for (let number = 0; ; number++) {
     const temporary = join(dirname(path), `.${basename(path)}.${process.pid}-${number}.tmp`);
     try {
-      return { handle: await open(temporary, 'wx'), temporary };
+      return { handle: await open(temporary, 'wx', mode), temporary };
     } catch (cause) {
       if (!(cause instanceof Error && 'code' in cause && cause.code === 'EEXIST') || number === 1000) throw fileError(path, cause);
     }
