@@ -79,6 +79,12 @@ export function choice<T extends string>(
   };
 }
 
+/** An option's text, without which the command cannot work. Throws `UsageError`. */
+export function required(value: string | undefined, flag: string, command: string): string {
+  if (value === undefined) throw new UsageError(`${flag} is missing. See: sd ${command} --help`);
+  return value;
+}
+
 function readNumber(given: string, { min = Number.NEGATIVE_INFINITY, max = Number.POSITIVE_INFINITY }: Range): number {
   const value = given.trim() === '' ? Number.NaN : Number(given);
   if (!Number.isFinite(value)) throw new UsageError('It is a number.');

@@ -1,8 +1,9 @@
 /** Where pictures go: CompVis's layout (`samples/00000.png`, `grid-0000.png`, numbers going on), or one file that is named. */
 
-import { mkdir, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { dirname, extname, join } from 'node:path';
 import { fileError } from '../weights/byte-source-node.ts';
+import { makeFolder } from '../weights/make-folder-node.ts';
 
 export interface PictureFiles {
   /** The path of the next single picture. */
@@ -33,12 +34,6 @@ export async function pictureFiles(options: { readonly output?: string | undefin
 function numbered(path: string, number: number): string {
   const ending = extname(path);
   return `${path.slice(0, path.length - ending.length)}-${number}${ending}`;
-}
-
-async function makeFolder(path: string): Promise<void> {
-  await mkdir(path, { recursive: true }).catch((cause: unknown) => {
-    throw fileError(path, cause);
-  });
 }
 
 /** One more than the highest number there is. */

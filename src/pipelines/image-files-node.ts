@@ -1,11 +1,12 @@
 /** Pictures as files in Node: with the settings they were made with, and written whole or not at all. */
 
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { dirname, extname } from 'node:path';
 import { StableDiffusionError } from '../errors.ts';
 import { nodeImageCodec } from '../image/codec-node.ts';
 import type { Image } from '../image/image.ts';
 import { fileError } from '../weights/byte-source-node.ts';
+import { makeFolder } from '../weights/make-folder-node.ts';
 import { writeFileAtomic } from '../weights/write-file-node.ts';
 import type { GeneratedImage } from './events.ts';
 import { recordInfotext } from './record.ts';
@@ -20,9 +21,7 @@ export async function openImage(path: string): Promise<Image> {
 
 /** Writes a picture with its settings in it; the name's ending says whether PNG, JPEG or WebP. Makes its folder. Throws `invalid-argument`, `file-access`, `aborted`. */
 export async function saveImage(path: string, { image, record }: Pick<GeneratedImage, 'image' | 'record'>, options: { readonly signal?: AbortSignal } = {}): Promise<void> {
-  await mkdir(dirname(path), { recursive: true }).catch((cause: unknown) => {
-    throw fileError(dirname(path), cause);
-  });
+  await makeFolder(dirname(path));
   const metadata = { parameters: recordInfotext(record), record };
   await writeFileAtomic(path, [await nodeImageCodec.encode(image, { format: formatOf(path), metadata })], options);
 }

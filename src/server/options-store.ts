@@ -1,7 +1,8 @@
 /** OptionsStore: what each caller has set by A1111's `options`. Kept in a file, so that a restart does not change what is made. */
 
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { makeFolder } from '../weights/make-folder-node.ts';
 import { writeFileAtomic } from '../weights/write-file-node.ts';
 
 export type OptionValue = string | number | boolean | null | readonly unknown[];
@@ -25,7 +26,7 @@ export async function openOptionsStore(path?: string): Promise<OptionsStore> {
   let last: Promise<void> = Promise.resolve();
   const save = async (): Promise<void> => {
     if (path === undefined) return;
-    await mkdir(dirname(path), { recursive: true });
+    await makeFolder(dirname(path));
     await writeFileAtomic(path, [new TextEncoder().encode(JSON.stringify(Object.fromEntries(byOwner)))], { mode: 0o600 });
   };
   return {

@@ -11,7 +11,7 @@ import type { FirstStage } from '../../training/first-stage.ts';
 import { type CliContext, defineCommand } from '../command.ts';
 import { engineOptions, startEngine } from '../engine-options.ts';
 import { readSeed } from '../generation.ts';
-import { flag, integer, list, type OptionValues, text, UsageError } from '../options.ts';
+import { flag, integer, list, type OptionValues, required, text, UsageError } from '../options.ts';
 import { createProgress, type Progress } from '../progress.ts';
 
 const options = {
@@ -50,11 +50,6 @@ interface Task {
 interface Picture {
   readonly image: Image<3>;
   readonly caption: string;
-}
-
-function required(value: string | undefined, name: string): string {
-  if (value === undefined) throw new UsageError(`${name} is missing. See: sd eval --help`);
-  return value;
 }
 
 /** The pictures of a folder, in order of their names, each with its first caption; a few at a time, so that sets may be of any size. */
@@ -119,8 +114,8 @@ async function pictures(task: Task): Promise<void> {
   const { values } = task;
   const { measureSets } = await import('../../evaluation/picture-sets.ts');
   const { TorchGenerator } = await import('../../random/torch-generator.ts');
-  const folders = [required(values.real, '--real'), required(values.made, '--made')] as const;
-  const network = await task.openFeatures(required(values.features, '--features'));
+  const folders = [required(values.real, '--real', 'eval'), required(values.made, '--made', 'eval')] as const;
+  const network = await task.openFeatures(required(values.features, '--features', 'eval'));
   const [real, made] = [(await featuresOf(folders[0], values.count, network, task)).features, (await featuresOf(folders[1], values.count, network, task)).features];
   print(task, { ...measureSets(real, made, new TorchGenerator(readSeed(values.seed))) });
 }
@@ -136,7 +131,7 @@ async function reconstruction(task: Task): Promise<void> {
   const measured: Omit<Reconstructed, 'image'>[] = [];
   const shown: Image[][] = [];
   let size = values.size;
-  for await (const some of picturesOf(required(values.real, '--real'), values.count, task)) {
+  for await (const some of picturesOf(required(values.real, '--real', 'eval'), values.count, task)) {
     size ??= Math.min(some[0]?.image.width ?? 0, some[0]?.image.height ?? 0);
     const side = size;
     const images = some.map(({ image }) => preparePicture(image, { size: side }, new TorchGenerator(0)));
@@ -145,18 +140,11 @@ async function reconstruction(task: Task): Promise<void> {
     for (let i = 0; i < images.length && shown.length < 8; i += 8) shown.push(images.slice(i, i + 8), results.slice(i, i + 8).map(({ image }) => image));
   }
   if (values.output !== undefined) {
+    const { makeFolder } = await import('../../weights/make-folder-node.ts');
     await makeFolder(values.output);
     await writeGrid(join(values.output, 'reconstruction.png'), shown.flat(), Math.min(8, shown[0]?.length ?? 1));
   }
   print(task, { ...reconstructionMeasures(measured) });
-}
-
-async function makeFolder(path: string): Promise<void> {
-  const { mkdir } = await import('node:fs/promises');
-  const { fileError } = await import('../../weights/byte-source-node.ts');
-  await mkdir(path, { recursive: true }).catch((cause: unknown) => {
-    throw fileError(path, cause);
-  });
 }
 
 function readScales(given: string | undefined): readonly number[] | undefined {
@@ -177,12 +165,13 @@ async function guidance(task: Task): Promise<void> {
   const { context, values, progress } = task;
   const { guidanceSweep } = await import('../../evaluation/guidance-sweep.ts');
   const { writeGuidanceCurve } = await import('../../evaluation/guidance-curve-node.ts');
+  const { makeFolder } = await import('../../weights/make-folder-node.ts');
   const scales = readScales(values.scales);
-  const features = await task.openFeatures(required(values.features, '--features'));
+  const features = await task.openFeatures(required(values.features, '--features', 'eval'));
   const clip = values.clip === undefined ? features : await task.openFeatures(values.clip);
   const folder = values.output ?? join('outputs', 'eval');
   await makeFolder(folder);
-  const real = await featuresOf(required(values.real, '--real'), undefined, features, task);
+  const real = await featuresOf(required(values.real, '--real', 'eval'), undefined, features, task);
   const count = Math.min(values.count ?? real.captions.length, real.captions.length);
   // From the whole folder, whose order may be by subject.
   const captions = Array.from({ length: count }, (_, i) => real.captions[Math.floor((i * real.captions.length) / count)] as string);
@@ -203,7 +192,7 @@ async function guidance(task: Task): Promise<void> {
     }
     curves.push({ name, points });
   }
-  const notes = `${captions.length} captions, ${generate.steps ?? 50} steps of ${values.sampler ?? 'ddim'}, features of ${nameOf(required(values.features, '--features'))}`;
+  const notes = `${captions.length} captions, ${generate.steps ?? 50} steps of ${values.sampler ?? 'ddim'}, features of ${nameOf(required(values.features, '--features', 'eval'))}`;
   const paths = await writeGuidanceCurve(folder, curves, { notes });
   if (values.json) context.out.write(`${await readFile(paths.find((path) => path.endsWith('.json')) as string, 'utf8')}`);
   else for (const path of paths) context.out.write(`${path}\n`);

@@ -5,7 +5,7 @@ import { basename, dirname, join } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
 import { defineCommand } from '../command.ts';
 import { engineOptions, precisionOf, startEngine } from '../engine-options.ts';
-import { choice, flag, text, UsageError } from '../options.ts';
+import { choice, flag, required, text, UsageError } from '../options.ts';
 import { createStopwatch } from '../stopwatch.ts';
 import type { DetectedNetwork } from '../../weights/detect.ts';
 import type { PartName } from '../../weights/network-weights.ts';
@@ -67,11 +67,6 @@ async function isThere(path: string): Promise<boolean> {
   return stat(path).then((status) => status.isFile(), () => false);
 }
 
-function required(value: string | undefined, name: string): string {
-  if (value === undefined) throw new UsageError(`${name} is missing. See: sd forward --help`);
-  return value;
-}
-
 export const forwardCommand = defineCommand({
   description: 'Runs one network alone on tensors from a file: everything that follows from the inputs is computed, under the names of the reference set.',
   options,
@@ -82,7 +77,7 @@ export const forwardCommand = defineCommand({
   ],
   async run(context, _words, values) {
     const watch = createStopwatch(context.now);
-    const [path, inputsPath, output] = [required(values.model, '--model'), required(values.inputs, '--inputs'), required(values.output, '--output')];
+    const [path, inputsPath, output] = [required(values.model, '--model', 'forward'), required(values.inputs, '--inputs', 'forward'), required(values.output, '--output', 'forward')];
     const { readTensorFile, writeTensorFile } = await import('../tensor-file.ts');
     const { forward } = await import('../../pipelines/forward.ts');
     const inputs = await readTensorFile(inputsPath, context.signal);

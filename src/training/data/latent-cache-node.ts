@@ -3,7 +3,7 @@
  * with captions and metadata of the samples in each file's own metadata. A file is there whole or not at all, and needs no other.
  */
 
-import { mkdir, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
 import { convert } from '../../tensor/convert.ts';
@@ -12,6 +12,7 @@ import { fileError, openFile } from '../../weights/byte-source-node.ts';
 import { openSafetensors } from '../../weights/safetensors.ts';
 import { writeSafetensors } from '../../weights/safetensors-write.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
+import { makeFolder } from '../../weights/make-folder-node.ts';
 import { removeHalfWritten, writeFileAtomic } from '../../weights/write-file-node.ts';
 import type { IndexedSource, LatentSample, SampleMetadata } from './sample.ts';
 
@@ -48,9 +49,7 @@ const fileName = (number: number): string => `latents-${String(number).padStart(
 /** Opens a folder to write to, which is made if need be; what is in it stays, and is not made again. Throws `config-invalid` where it has another fingerprint. */
 export async function writeLatentCache(folder: string, options: LatentCacheWriterOptions): Promise<LatentCacheWriter> {
   const { fingerprint, dtype = 'float32', shardSize = 256 } = options;
-  await mkdir(folder, { recursive: true }).catch((cause: unknown) => {
-    throw fileError(folder, cause);
-  });
+  await makeFolder(folder);
   await removeHalfWritten(folder);
   const names = new Set<string>();
   const numbers = await shardNumbers(folder);

@@ -4,13 +4,14 @@
  * score are kept beside it as links to what was `last` then, `best-00001200-0.123456.safetensors`.
  */
 
-import { copyFile, link, mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
+import { copyFile, link, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
 import { fileError, openFile } from '../../weights/byte-source-node.ts';
 import { openSafetensors } from '../../weights/safetensors.ts';
 import { type TensorProvider, writeSafetensors } from '../../weights/safetensors-write.ts';
 import type { WeightEntry, WeightSource } from '../../weights/weight-source.ts';
+import { makeFolder } from '../../weights/make-folder-node.ts';
 import { removeHalfWritten, writeFileAtomic } from '../../weights/write-file-node.ts';
 
 export interface CheckpointOptions {
@@ -63,9 +64,7 @@ const lastName = 'last.safetensors';
 /** Opens a folder, which is made if need be, and removes what a crash left half-written there. */
 export async function openCheckpoints(folder: string, options: CheckpointOptions = {}): Promise<Checkpoints> {
   const { keepBest = 3, better = 'lowest' } = options;
-  await mkdir(folder, { recursive: true }).catch((cause: unknown) => {
-    throw fileError(folder, cause);
-  });
+  await makeFolder(folder);
   await removeHalfWritten(folder);
 
   const best = async (): Promise<BestCheckpoint[]> => {

@@ -12,7 +12,7 @@
  * Every file but the two that grow is there whole or not at all, and those two may lose their last line at most.
  */
 
-import { type FileHandle, mkdir, open, readdir, readFile } from 'node:fs/promises';
+import { type FileHandle, open, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
 import type { ImageCodec } from '../../image/codec.ts';
@@ -20,6 +20,7 @@ import type { Image } from '../../image/image.ts';
 import { imageGrid } from '../../image/image-grid.ts';
 import { fileError } from '../../weights/byte-source-node.ts';
 import { writeSafetensors } from '../../weights/safetensors-write.ts';
+import { makeFolder } from '../../weights/make-folder-node.ts';
 import { removeHalfWritten, writeFileAtomic } from '../../weights/write-file-node.ts';
 import { type CheckpointContent, type CheckpointOptions, type Checkpoints, openCheckpoints, type SavedCheckpoint } from './checkpoints-node.ts';
 import { type MetricsLog, openMetricsLog } from './metrics-log-node.ts';
@@ -76,9 +77,7 @@ const stepName = (step: number): string => `step-${String(step).padStart(8, '0')
 export async function openRun(folder: string, options: RunOptions): Promise<Run> {
   const { clock, codec } = options;
   const sampleFolder = join(folder, 'samples');
-  await mkdir(sampleFolder, { recursive: true }).catch((cause: unknown) => {
-    throw fileError(folder, cause);
-  });
+  await makeFolder(sampleFolder);
   const configPath = join(folder, 'config.yaml');
   const before = await runConfig(folder);
   if (before !== undefined && !options.resume) throw runIsThere(folder);
