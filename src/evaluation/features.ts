@@ -13,7 +13,8 @@ import { traceClipText } from '../models/clip-text.ts';
 import { traceClipVision } from '../models/clip-vision.ts';
 import { inceptionSide, traceInception } from '../models/inception.ts';
 import { traceOpenAiClipImage, traceOpenAiClipText } from '../models/openai-clip.ts';
-import { elementCount, expectDType, int64, type Tensor, tensor } from '../tensor/tensor.ts';
+import { joinBatches } from '../tensor/arithmetic.ts';
+import { expectDType, int64, type Tensor } from '../tensor/tensor.ts';
 import { createClipTokenizer } from '../tokenizer/clip-tokenizer.ts';
 import { canonicalWeights } from '../weights/canonical.ts';
 import { inferClipText, inferClipVision, inferOpenAiClip } from '../weights/infer-clip.ts';
@@ -96,23 +97,11 @@ const kinds: readonly (readonly [name: string, open: (source: WeightSource) => P
 /** Pictures or captions that go through a network at once. */
 const batch = 16;
 
-/** Rows of several runs, one below the other. */
-function stacked(parts: readonly Tensor<'float32'>[]): Tensor<'float32'> {
-  const width = parts[0]?.shape[1] ?? 0;
-  const data = new Float32Array(parts.reduce((sum, { shape }) => sum + elementCount(shape), 0));
-  let to = 0;
-  for (const part of parts) {
-    data.set(part.data, to);
-    to += part.data.length;
-  }
-  return tensor('float32', [width === 0 ? 0 : data.length / width, width], data);
-}
-
 /** The features of several sets of pictures, one below the other. Throws `invalid-argument` where there are none. */
 export function joinFeatures(parts: readonly PictureFeatures[]): PictureFeatures {
   if (parts.length === 0) throw new StableDiffusionError('invalid-argument', 'There are no pictures to take features of.');
   const logits = parts.flatMap((part) => part.logits ?? []);
-  return { features: stacked(parts.map((part) => part.features)), ...(logits.length === parts.length ? { logits: stacked(logits) } : {}) };
+  return { features: joinBatches(parts.map((part) => part.features)), ...(logits.length === parts.length ? { logits: joinBatches(logits) } : {}) };
 }
 
 /**
@@ -135,7 +124,7 @@ export function featuresNetwork(engine: Engine, weights: WeightSource): Features
       throwIfAborted(signal);
       made.push(await (await program).run(input(items.slice(i, i + batch)), signal ? { signal } : {}));
     }
-    return (name) => stacked(made.map((results) => expectDType(results[name] as Tensor, 'float32')));
+    return (name) => joinBatches(made.map((results) => expectDType(results[name] as Tensor, 'float32')));
   };
   const { picture, text } = parts;
   return {

@@ -123,6 +123,13 @@ export function concatenate(values: readonly [Float32, ...Float32[]], axis: numb
   return result;
 }
 
+/** Batches one behind the other, along the first axis: what `takeBatch` takes apart. Throws `invalid-argument` where there are none. */
+export function joinBatches(values: readonly Float32[]): Float32 {
+  const [first, ...rest] = values;
+  if (!first) throw new StableDiffusionError('invalid-argument', 'A batch has no items.');
+  return concatenate([first, ...rest], 0);
+}
+
 /** Items [start, end) of the first axis, as a copy. */
 export function takeBatch(x: Float32, start: number, end: number): Float32 {
   const inner = elementCount(x.shape.slice(1));

@@ -10,14 +10,13 @@ import { inpaintBatch, interpolateMask } from '../image/inpaint-batch.ts';
 import { resize } from '../image/resize.ts';
 import type { Image } from '../image/image.ts';
 import { need } from '../models/trace-network.ts';
-import { concatenate } from '../tensor/arithmetic.ts';
+import { concatenate, joinBatches, scale } from '../tensor/arithmetic.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { Conditioning } from './conditioning.ts';
 import type { TrainingItem } from './data/sample.ts';
 import { degradeBsrgan } from './degrade/bsrgan.ts';
 import type { FirstStage } from './first-stage.ts';
 import { randomMask } from './inpainting-masks.ts';
-import { scaled } from './latents.ts';
 
 const conditioning = (channels: number, side: number, prepare: (items: readonly TrainingItem[], generator: Parameters<Conditioning['prepare']>[1]) => Promise<Tensor<'float32'>>): Conditioning => ({
   inputs: (batch) => ({ concat: { dtype: 'float32', shape: [batch, channels, side, side] } }),
@@ -28,12 +27,6 @@ const conditioning = (channels: number, side: number, prepare: (items: readonly 
 function pictureOf(item: TrainingItem, what: string): Image<3> {
   if ('image' in item) return item.image;
   throw new StableDiffusionError('invalid-argument', `${what} needs the pictures themselves, and ${item.name} is a cached latent. Train without latent_cache.`);
-}
-
-function stacked(parts: readonly Tensor<'float32'>[]): Tensor<'float32'> {
-  const [first, ...rest] = parts;
-  if (!first) throw new StableDiffusionError('invalid-argument', 'A batch has no items.');
-  return concatenate([first, ...rest], 0);
 }
 
 export interface InpaintingOptions {
@@ -54,8 +47,8 @@ export function inpaintingConditioning({ firstStage, scaleFactor, channels, side
       const picture = pictureOf(item, 'Inpainting');
       return inpaintBatch(picture, randomMask(picture.width, generator, fullShare), 'stable-diffusion');
     });
-    const masked = firstStage.sample(await firstStage.encode(stacked(parts.map(({ maskedImage }) => maskedImage))), generator);
-    return concatenate([interpolateMask(stacked(parts.map(({ mask }) => mask)), side, side), scaled(masked, scaleFactor())], 1);
+    const masked = firstStage.sample(await firstStage.encode(joinBatches(parts.map(({ maskedImage }) => maskedImage))), generator);
+    return concatenate([interpolateMask(joinBatches(parts.map(({ mask }) => mask)), side, side), scale(masked, scaleFactor())], 1);
   });
 }
 

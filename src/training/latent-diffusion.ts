@@ -7,6 +7,7 @@ import type { LatentDiffusionConfig } from '../config/latent-diffusion-config.ts
 import type { Engine, Program, Tensors } from '../engine/engine.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { TorchGenerator } from '../random/torch-generator.ts';
+import { scale } from '../tensor/arithmetic.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
 import { partPrefixes } from '../weights/canonical.ts';
 import { type Checkpoint, checkpointKind } from '../weights/checkpoint.ts';
@@ -17,7 +18,7 @@ import type { TrainingItem } from './data/sample.ts';
 import type { AverageConfig } from './exponential-average.ts';
 import type { FirstStage } from './first-stage.ts';
 import { type LatentDiffusionObjective, traceLatentDiffusionLoss } from './latent-diffusion-loss.ts';
-import { latentsOf, scaled } from './latents.ts';
+import { latentsOf } from './latents.ts';
 import { type OptimiserConfig, stateNames } from './optimiser.ts';
 import { scaleByStd } from './scale-by-std.ts';
 import { createTrainStep, type TrainingCounts, type TrainStep, type Treatment } from './train-step.ts';
@@ -96,7 +97,7 @@ export class LatentDiffusionTraining implements Trainee<LatentDiffusionBatch> {
     const { objective, firstStage } = this.#options;
     const { config, conditioning, variants } = objective;
     const generator = new TorchGenerator(seed);
-    const x0 = scaled(await latentsOf(items, firstStage, generator), this.#scaleFactor);
+    const x0 = scale(await latentsOf(items, firstStage, generator), this.#scaleFactor);
     const [b = 0, c = 0] = x0.shape;
     const noise = generator.randn(x0.shape);
     const t = generator.randint(0, config.timesteps, [b]);

@@ -3,11 +3,12 @@
 import { StableDiffusionError } from '../../errors.ts';
 import type { Program, Tensors } from '../../engine/engine.ts';
 import { TorchGenerator } from '../../random/torch-generator.ts';
+import { scale } from '../../tensor/arithmetic.ts';
 import { expectDType, float32, type Tensor, tensor } from '../../tensor/tensor.ts';
 import type { ClipTokenizer } from '../../tokenizer/clip-tokenizer.ts';
 import type { TrainingItem } from '../data/sample.ts';
 import type { FirstStage } from '../first-stage.ts';
-import { latentsOf, scaled } from '../latents.ts';
+import { latentsOf } from '../latents.ts';
 
 export interface AdapterBatchOptions {
   readonly firstStage: FirstStage;
@@ -32,7 +33,7 @@ export interface AdapterBatchOptions {
 /** The inputs of `traceAdapterLoss`. They depend on the items and the seed alone. */
 export async function adapterBatch(items: readonly TrainingItem[], seed: number, options: AdapterBatchOptions): Promise<Tensors> {
   const generator = new TorchGenerator(seed);
-  const x0 = scaled(await latentsOf(items, options.firstStage, generator), options.scaleFactor);
+  const x0 = scale(await latentsOf(items, options.firstStage, generator), options.scaleFactor);
   const [b = 0, c = 0] = x0.shape;
   const noise = generator.randn(x0.shape);
   const t = generator.randint(0, options.timesteps, [b]);
