@@ -103,6 +103,11 @@ export const jobResultSchema = z.object({
 export type ResultImage = z.output<typeof resultImageSchema>;
 export type JobResult = z.output<typeof jobResultSchema>;
 
+const endings: Readonly<Record<string, string>> = { 'image/png': 'png', 'image/jpeg': 'jpg', 'image/webp': 'webp' };
+
+/** The ending of a picture's name in links to it. */
+export const endingOf = ({ mediaType }: ResultImage): string => endings[mediaType] ?? 'png';
+
 export interface JobError {
   readonly code: string;
   readonly message: string;

@@ -2,7 +2,7 @@
 
 import { z } from 'zod';
 import { noiseConventions } from '../../../random/noise-source.ts';
-import { jobStates, outputFormats, priorities, type Job } from '../../job.ts';
+import { endingOf, jobStates, outputFormats, priorities, type Job } from '../../job.ts';
 
 const picture = z.string().min(1).describe('base64, a data URL, or the id of a stored picture');
 
@@ -50,7 +50,6 @@ export const jobView = z.object({
 });
 
 const moment = (time: number | undefined): string | null => (time === undefined ? null : new Date(time).toISOString());
-const endings: Readonly<Record<string, string>> = { 'image/png': 'png', 'image/jpeg': 'jpg', 'image/webp': 'webp' };
 
 /** What a caller is shown of its job. */
 export function viewOf(job: Job, progress?: { readonly done: number; readonly total: number }): z.output<typeof jobView> {
@@ -66,7 +65,7 @@ export function viewOf(job: Job, progress?: { readonly done: number; readonly to
     attempt: job.attempt,
     request: { ...others, prompt, seed, iterations: Math.ceil(request.prompts.length / request.batchSize), ...(subseedStrength > 0 ? { variation: { seed: subseed, strength: subseedStrength } } : {}) },
     progress: job.state === 'running' && progress ? { done: progress.done, total: progress.total } : null,
-    result: result ? { ...result, images: result.images.map((image) => ({ ...image, url: `/api/v1/results/${image.id}.${endings[image.mediaType] ?? 'png'}` })) } : null,
+    result: result ? { ...result, images: result.images.map((image) => ({ ...image, url: `/api/v1/results/${image.id}.${endingOf(image)}` })) } : null,
     error: job.error ? { code: job.error.code, message: job.error.message } : null,
   };
 }

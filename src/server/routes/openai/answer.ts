@@ -6,7 +6,7 @@ import type { ServerContext } from '../../context.ts';
 import { invalidField, problemOf } from '../../http/problem.ts';
 import { problemAnswer } from '../../http/problem-shapes.ts';
 import { type Answer, json, type RouteRequest, type ServerEvent } from '../../http/route.ts';
-import { isFinished, type Job, type ResultImage } from '../../job.ts';
+import { endingOf, isFinished, type Job, type ResultImage } from '../../job.ts';
 import type { SharedFields } from './fields.ts';
 
 const fieldNames: FieldNames = { batchSize: 'n', width: 'size', height: 'size', negativePrompt: 'negative_prompt', guidanceScale: 'guidance_scale' };
@@ -46,10 +46,6 @@ const sizeOf = ({ request }: Job): string => `${request.width}x${request.height}
 
 /** There are no tokens to pay for; clients that add them up find none. */
 const usage = { input_tokens: 0, output_tokens: 0, total_tokens: 0, input_tokens_details: { image_tokens: 0, text_tokens: 0 } };
-
-const endings = { 'image/png': 'png', 'image/jpeg': 'jpg', 'image/webp': 'webp' } as const;
-
-export const endingOf = (image: ResultImage): string => endings[image.mediaType as keyof typeof endings] ?? 'png';
 
 async function encoded({ store }: ServerContext, image: ResultImage): Promise<string> {
   return Buffer.from((await store.get(image.id)) ?? []).toString('base64');
