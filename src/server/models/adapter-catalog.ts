@@ -1,10 +1,9 @@
 /** AdapterCatalog: the LoRAs and textual inversions in the operator's folders, by their files' names. Callers never see or give a path. */
 
-import { readdir } from 'node:fs/promises';
-import { extname, join, resolve } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
 import { openWeightsAt } from '../../weights/open-weights-node.ts';
-import { fileStem, readEmbeddings } from '../../weights/textual-inversion.ts';
+import { readEmbeddings } from '../../weights/textual-inversion.ts';
+import { type FolderEntry, folderEntries } from './folder-entries.ts';
 
 export interface CatalogLora {
   /** The file's name without its ending: what `<lora:NAME:0.8>` says. */
@@ -39,24 +38,9 @@ export interface AdapterCatalogOptions {
 
 const endings = new Set(['.safetensors', '.pt', '.pth', '.bin', '.ckpt']);
 
-interface Entry {
-  readonly name: string;
-  readonly file: string;
-  readonly path: string;
-}
-
-async function scan(folder: string | undefined, what: string): Promise<Entry[]> {
-  if (folder === undefined) return [];
-  const names = await readdir(folder).catch((cause: unknown) => {
-    throw new StableDiffusionError('file-not-found', `The folder of ${what} ${folder} cannot be read.`, { cause });
-  });
-  const files = names.filter((file) => !file.startsWith('.') && endings.has(extname(file).toLowerCase())).sort();
-  return files.map((file) => ({ name: fileStem(file), file, path: join(resolve(folder), file) }));
-}
-
 /** Throws `file-not-found`. */
 export async function openAdapterCatalog({ lorasFolder, embeddingsFolder, onUnusable }: AdapterCatalogOptions): Promise<AdapterCatalog> {
-  let loras: readonly Entry[] = [];
+  let loras: readonly FolderEntry[] = [];
   let embeddings: readonly (CatalogEmbedding & { readonly path: string })[] = [];
   const catalog: AdapterCatalog = {
     loras: () => loras.map(({ name, file }) => ({ name, file })),
@@ -68,9 +52,9 @@ export async function openAdapterCatalog({ lorasFolder, embeddingsFolder, onUnus
     },
     embeddingPaths: () => embeddings.map(({ path, name }) => ({ path, token: name })),
     async refresh() {
-      loras = await scan(lorasFolder, 'LoRAs');
+      loras = await folderEntries(lorasFolder, { endings, what: 'LoRAs' });
       const read: (CatalogEmbedding & { readonly path: string })[] = [];
-      for (const { name, file, path } of await scan(embeddingsFolder, 'embeddings')) {
+      for (const { name, file, path } of await folderEntries(embeddingsFolder, { endings, what: 'embeddings' })) {
         try {
           const source = await openWeightsAt(path);
           const [embedding] = await readEmbeddings(source, { token: name }).finally(() => source.close());

@@ -2,9 +2,10 @@
 
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { readdir, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { basename, extname, join, resolve } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
+import { type FolderEntry, folderEntries } from './folder-entries.ts';
 
 export interface CatalogModel {
   /** The file's name without its ending. */
@@ -38,28 +39,8 @@ export interface ModelCatalogOptions {
 
 const endings = new Set(['.safetensors', '.ckpt']);
 
-interface Entry {
-  readonly name: string;
-  readonly file: string;
-  readonly path: string;
-}
-
 async function isFolderModel(path: string): Promise<boolean> {
   return stat(join(path, 'model_index.json')).then((found) => found.isFile(), () => false);
-}
-
-async function scan(folder: string): Promise<Entry[]> {
-  const names = await readdir(folder).catch((cause: unknown) => {
-    throw new StableDiffusionError('file-not-found', `The folder of models ${folder} cannot be read.`, { cause });
-  });
-  const entries: Entry[] = [];
-  for (const file of names.sort()) {
-    if (file.startsWith('.')) continue;
-    const path = join(folder, file);
-    if (endings.has(extname(file).toLowerCase())) entries.push({ name: basename(file, extname(file)), file, path });
-    else if (await isFolderModel(path)) entries.push({ name: file, file, path });
-  }
-  return entries;
 }
 
 function sha256Of(path: string): Promise<string> {
@@ -75,15 +56,15 @@ export async function openModelCatalog({ model, folder }: ModelCatalogOptions): 
   const found = await stat(first).catch((cause: unknown) => {
     throw new StableDiffusionError('file-not-found', `The model ${model} is not there.`, { cause });
   });
-  const own: Entry = { name: found.isFile() ? basename(first, extname(first)) : basename(first), file: basename(first), path: first };
-  let entries: readonly Entry[] = [own];
+  const own: FolderEntry = { name: found.isFile() ? basename(first, extname(first)) : basename(first), file: basename(first), path: first };
+  let entries: readonly FolderEntry[] = [own];
   const hashes = new Map<string, Promise<string | null>>();
   const known = new Map<string, string>();
-  const view = ({ name, file, path }: Entry): CatalogModel => {
+  const view = ({ name, file, path }: FolderEntry): CatalogModel => {
     const sha256 = known.get(path) ?? null;
     return { name, file, sha256, title: sha256 ? `${file} [${sha256.slice(0, 10)}]` : file };
   };
-  const entryOf = (wanted: CatalogModel): Entry => entries.find(({ name }) => name === wanted.name) ?? own;
+  const entryOf = (wanted: CatalogModel): FolderEntry => entries.find(({ name }) => name === wanted.name) ?? own;
   const catalog: ModelCatalog = {
     list: () => entries.map(view),
     find(name) {
@@ -95,10 +76,11 @@ export async function openModelCatalog({ model, folder }: ModelCatalogOptions): 
     },
     pathOf: (wanted) => entryOf(wanted).path,
     async refresh() {
-      const others = folder === undefined ? [] : (await scan(resolve(folder))).filter(({ path }) => path !== first);
+      const listed = await folderEntries(folder === undefined ? undefined : resolve(folder), { endings, also: isFolderModel, what: 'models' });
+      const others = listed.filter(({ path }) => path !== first);
       const taken = new Set([own.name]);
       // Of two with the same name (a.ckpt, a.safetensors) the later goes by its file name.
-      entries = [own, ...others.map((entry): Entry => {
+      entries = [own, ...others.map((entry): FolderEntry => {
         const name = taken.has(entry.name) ? entry.file : entry.name;
         taken.add(name);
         return { ...entry, name };

@@ -8,6 +8,7 @@ import { problemAnswer } from '../../http/problem-shapes.ts';
 import { type Answer, json, type RouteRequest, type ServerEvent } from '../../http/route.ts';
 import { endingOf, isFinished, type Job, type ResultImage } from '../../job.ts';
 import type { SharedFields } from './fields.ts';
+import type { StoredPictures } from './picture-files.ts';
 
 const fieldNames: FieldNames = { batchSize: 'n', width: 'size', height: 'size', negativePrompt: 'negative_prompt', guidanceScale: 'guidance_scale' };
 
@@ -19,10 +20,10 @@ const stepsOf = { auto: 20, low: 10, medium: 20, standard: 20, high: 35, hd: 35 
 
 export type EventPrefix = 'image_generation' | 'image_edit';
 
-/** The part of a job that all three describe alike. */
-export function sharedDraft(body: SharedFields, kind: JobDraft['kind'], prompt: string): JobDraft {
+/** The part of a job that all three describe alike. Without a size it is that of the picture it begins from. */
+export function sharedDraft(body: SharedFields, kind: JobDraft['kind'], prompt: string, picture?: Pick<StoredPictures, 'width' | 'height'>): JobDraft {
   if (body.background === 'transparent') throw invalidField(['body', 'background'], 'Transparent backgrounds cannot be made here; use "opaque" or "auto".');
-  const [width, height] = body.size && body.size !== 'auto' ? body.size.split('x').map(Number) : [];
+  const [width, height] = body.size && body.size !== 'auto' ? body.size.split('x').map(Number) : [picture?.width, picture?.height];
   return {
     kind,
     prompt,

@@ -15,13 +15,9 @@ export const edits = defineRoute({
   response: imagesResponse,
   async handle(context, request) {
     const { body, signal } = request;
-    const { image, mask, width, height } = await storePictures(context, body.image, body.mask, signal);
-    const draft = sharedDraft(body, mask ? 'inpaint' : 'img2img', body.prompt);
+    const { image, mask, ...size } = await storePictures(context, body.image, body.mask, signal);
     return answerImages(context, request, {
-      ...draft,
-      // Without a size, that of the picture.
-      width: draft.width ?? width,
-      height: draft.height ?? height,
+      ...sharedDraft(body, mask ? 'inpaint' : 'img2img', body.prompt, size),
       image,
       ...(mask ? { mask } : {}),
       strength: body.strength ?? (mask ? 1 : body.input_fidelity === 'high' ? 0.5 : 0.75),

@@ -15,8 +15,7 @@ export const variations = defineRoute({
   response: imagesResponse,
   async handle(context, request) {
     const { body, signal } = request;
-    const { image, width, height } = await storePictures(context, body.image, undefined, signal);
-    const draft = sharedDraft(body, 'img2img', '');
-    return answerImages(context, request, { ...draft, width: draft.width ?? width, height: draft.height ?? height, image, strength: body.strength ?? 0.6, rest: { resizeMode: 'crop' } }, 'image_generation');
+    const pictures = await storePictures(context, body.image, undefined, signal);
+    return answerImages(context, request, { ...sharedDraft(body, 'img2img', '', pictures), image: pictures.image, strength: body.strength ?? 0.6, rest: { resizeMode: 'crop' } }, 'image_generation');
   },
 });
