@@ -34,14 +34,20 @@ export function prepareFeeds(graph: Graph, inputs: Tensors, parameters: CompileO
   return feeds;
 }
 
+/** The sizes a graph was last found to be possible for: most runs are of the same. */
+const lastPossible = new WeakMap<Graph, string>();
+
 /** Throws `too-large` where a graph would make a tensor that is larger than is possible. All of its symbols are bound. */
 export function checkSizes(graph: Graph, bindings: Bindings): void {
+  const sizes = [...bindings].join(' ');
+  if (lastPossible.get(graph) === sizes) return;
   for (const node of graph.nodes) {
     const count = elementCount(evaluateShape(node.output.shape, bindings));
     if (count > largestTensor) {
       throw new StableDiffusionError('too-large', `These sizes need a tensor of ${count} elements${node.scope ? ` in ${node.scope}` : ''} (at most ${largestTensor} are possible). Use a smaller image or batch.`);
     }
   }
+  lastPossible.set(graph, sizes);
 }
 
 /** The parameters that are inputs of the program. */

@@ -1,12 +1,13 @@
 /**
- * JobQueue in one process with a journal in a SQLite file. What was accepted is on the disk before it is answered (WAL, synchronous FULL);
- * what became of it outlives the process at once, and the machine soon. Writes that come together share one commit. Jobs that ran when the process died wait again at the next start.
+ * JobQueue in one process with a journal in a SQLite file. A job accepted by the jobs API is on the disk before it is answered (WAL,
+ * synchronous FULL). One whose caller waits on the line outlives the process, and so does what becomes of any: should the power fail, the
+ * caller's line fails with it. Writes that come together share one commit. Jobs that ran when the process died wait again at the next start.
  */
 
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import sqlite from 'node-sqlite3-wasm';
-import type { Database as SqliteDatabase, JSValue, NormalQueryResult } from 'node-sqlite3-wasm';
+import type { Database as SqliteDatabase, JSValue, NormalQueryResult, Statement } from 'node-sqlite3-wasm';
 import { StableDiffusionError } from '../../errors.ts';
 import { batchKey, type Job, type JobState, type NewJob, priorities } from '../job.ts';
 import type { JobControlListener, JobEventListener } from '../job-event.ts';
@@ -66,6 +67,34 @@ function openDatabase(path: string): SqliteDatabase {
   return database;
 }
 
+/** Statements stay prepared. One that failed is prepared anew: it would fail once more for what is over. */
+function createStatements(db: SqliteDatabase): { use<T>(sql: string, work: (statement: Statement) => T): T; close(): void } {
+  const known = new Map<string, Statement>();
+  const drop = (sql: string, statement: Statement): void => {
+    known.delete(sql);
+    try {
+      statement.finalize();
+    } catch {
+      // says again what the statement failed with
+    }
+  };
+  return {
+    use(sql, work) {
+      const statement = known.get(sql) ?? db.prepare(sql);
+      known.set(sql, statement);
+      try {
+        return work(statement);
+      } catch (error) {
+        drop(sql, statement);
+        throw error;
+      }
+    },
+    close() {
+      for (const [sql, statement] of known) drop(sql, statement);
+    },
+  };
+}
+
 const busy = (scope: 'queue' | 'caller', waiting: number): StableDiffusionError => {
   const message = scope === 'queue' ? `${waiting} jobs wait already; there is no room for more now.` : `You have ${waiting} jobs that wait or run; wait until some are finished.`;
   return new StableDiffusionError('busy', `${message} Try again later.`, { details: { scope } });
@@ -76,8 +105,11 @@ export function openSqliteQueue({ path, attempts, now = Date.now }: SqliteQueueO
   mkdirSync(dirname(path), { recursive: true });
   const unlock = lockDatabase(path);
   const db = openDatabase(path);
-  const one = (sql: string, values: JSValue[] = []): Row | undefined => (db.get(sql, values) as Row | null) ?? undefined;
-  const all = (sql: string, values: JSValue[] = []): Row[] => db.all(sql, values) as Row[];
+  const statements = createStatements(db);
+  // To its end, as a query left in the midst keeps the journal from being folded into the file.
+  const all = (sql: string, values: JSValue[] = []): Row[] => statements.use(sql, (statement) => statement.all(values) as Row[]);
+  const one = (sql: string, values: JSValue[] = []): Row | undefined => all(sql, values)[0];
+  const run = (sql: string, values: JSValue[] = []): number => statements.use(sql, (statement) => statement.run(values).changes);
   const count = (sql: string, values: JSValue[] = []): number => Number(one(sql, values)?.['n'] ?? 0);
 
   const listeners = new Set<JobEventListener>();
@@ -91,10 +123,10 @@ export function openSqliteQueue({ path, attempts, now = Date.now }: SqliteQueueO
   };
 
   // What ran when the process died is begun anew, or given up where it may be the job that kills.
-  db.run(`UPDATE jobs SET state = 'failed', finished = ?, error = ? WHERE state = 'running' AND attempt >= ?`, [
+  run(`UPDATE jobs SET state = 'failed', finished = ?, error = ? WHERE state = 'running' AND attempt >= ?`, [
     now(), JSON.stringify({ code: 'engine-failed', message: `The server ended ${attempts} times while it made this job.` }), attempts,
   ]);
-  db.run(`UPDATE jobs SET state = 'queued', started = NULL WHERE state = 'running'`);
+  run(`UPDATE jobs SET state = 'queued', started = NULL WHERE state = 'running'`);
   const ends = all(`SELECT owner, max(tag + pictures) AS tagEnd, min(tag) AS tag FROM jobs WHERE state = 'queued' GROUP BY owner`);
   const fair = createFairShare({
     ...(ends.length > 0 ? { time: Math.min(...ends.map((row) => Number(row['tag']))) } : {}),
@@ -103,6 +135,7 @@ export function openSqliteQueue({ path, attempts, now = Date.now }: SqliteQueueO
 
   // Writes of one turn of the event loop share a commit, and so a flush to the disk.
   let waiting: { readonly work: () => unknown; readonly durable: boolean; readonly settle: (outcome: { value: unknown } | { error: unknown }) => void }[] = [];
+  let flushing: 'FULL' | 'NORMAL' = 'FULL';
   let closed = false;
   const flush = (): void => {
     const group = waiting;
@@ -111,7 +144,9 @@ export function openSqliteQueue({ path, attempts, now = Date.now }: SqliteQueueO
     const outcomes: ({ value: unknown } | { error: unknown })[] = [];
     try {
       // Without a flush a commit survives the end of the process, and of the machine once a later one is flushed.
-      db.get(`PRAGMA synchronous = ${group.some(({ durable }) => durable) ? 'FULL' : 'NORMAL'}`);
+      const synchronous = group.some(({ durable }) => durable) ? 'FULL' : 'NORMAL';
+      if (synchronous !== flushing) db.exec(`PRAGMA synchronous = ${synchronous}`);
+      flushing = synchronous;
       db.exec('BEGIN IMMEDIATE');
       for (const { work } of group) {
         try {
@@ -156,7 +191,7 @@ export function openSqliteQueue({ path, attempts, now = Date.now }: SqliteQueueO
     if (open >= admission.queuePerCaller) throw busy('caller', open);
     if (queued === 0) fair.reset();
     const pictures = job.request.prompts.length;
-    db.run('INSERT INTO jobs (id, owner, source, state, priority, tag, batch, pictures, request, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)', [
+    run('INSERT INTO jobs (id, owner, source, state, priority, tag, batch, pictures, request, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)', [
       job.id, job.owner, job.source, 'queued', priorities.indexOf(job.priority), fair.tag(job.owner, pictures), batchKey(job), pictures, JSON.stringify(job.request), now(),
     ]);
     return find(job.id) as Job;
@@ -173,7 +208,7 @@ export function openSqliteQueue({ path, attempts, now = Date.now }: SqliteQueueO
       return fits;
     })];
     fair.taken(Number(first['tag']));
-    for (const row of taken) db.run(`UPDATE jobs SET state = 'running', attempt = attempt + 1, started = ? WHERE id = ?`, [now(), text(row['id'])]);
+    for (const row of taken) run(`UPDATE jobs SET state = 'running', attempt = attempt + 1, started = ? WHERE id = ?`, [now(), text(row['id'])]);
     return taken.map((row) => find(text(row['id'])) as Job);
   };
 
@@ -194,7 +229,7 @@ export function openSqliteQueue({ path, attempts, now = Date.now }: SqliteQueueO
 
   return {
     async add(job, admission) {
-      const added = await write(() => insert(job, admission));
+      const added = await write(() => insert(job, admission), job.source === 'jobs');
       wake();
       return added;
     },
@@ -213,7 +248,7 @@ export function openSqliteQueue({ path, attempts, now = Date.now }: SqliteQueueO
     },
     async cancel(id) {
       const { job, changed } = await write(() => {
-        const { changes } = db.run(`UPDATE jobs SET state = 'cancelled', finished = ? WHERE id = ? AND state IN ('queued', 'running')`, [now(), id]);
+        const changes = run(`UPDATE jobs SET state = 'cancelled', finished = ? WHERE id = ? AND state IN ('queued', 'running')`, [now(), id]);
         return { job: find(id), changed: changes > 0 };
       });
       if (job && changed) {
@@ -262,16 +297,16 @@ export function openSqliteQueue({ path, attempts, now = Date.now }: SqliteQueueO
       });
     },
     complete(job, result) {
-      return finish(job, () => db.run(`UPDATE jobs SET state = 'done', result = ?, finished = ? WHERE id = ?`, [JSON.stringify(result), now(), job.id]));
+      return finish(job, () => run(`UPDATE jobs SET state = 'done', result = ?, finished = ? WHERE id = ?`, [JSON.stringify(result), now(), job.id]));
     },
     fail(job, error, { retry }) {
       return finish(job, () => {
-        if (retry && job.attempt < attempts) db.run(`UPDATE jobs SET state = 'queued', started = NULL WHERE id = ?`, [job.id]);
-        else db.run(`UPDATE jobs SET state = 'failed', error = ?, finished = ? WHERE id = ?`, [JSON.stringify(error), now(), job.id]);
+        if (retry && job.attempt < attempts) run(`UPDATE jobs SET state = 'queued', started = NULL WHERE id = ?`, [job.id]);
+        else run(`UPDATE jobs SET state = 'failed', error = ?, finished = ? WHERE id = ?`, [JSON.stringify(error), now(), job.id]);
       });
     },
     async release(job) {
-      await finish(job, () => db.run(`UPDATE jobs SET state = 'queued', attempt = attempt - 1, started = NULL WHERE id = ?`, [job.id]));
+      await finish(job, () => run(`UPDATE jobs SET state = 'queued', attempt = attempt - 1, started = NULL WHERE id = ?`, [job.id]));
     },
     send(id, control) {
       for (const controller of controllers) controller(id, control);
@@ -291,13 +326,14 @@ export function openSqliteQueue({ path, attempts, now = Date.now }: SqliteQueueO
       return !closed && db.isOpen;
     },
     prune(before) {
-      return write(() => db.run(`DELETE FROM jobs WHERE finished < ?`, [before]).changes);
+      return write(() => run('DELETE FROM jobs WHERE finished < ?', [before]));
     },
     async close() {
       if (closed) return;
       flush();
       closed = true;
       wake();
+      statements.close();
       db.close();
       unlock();
     },

@@ -328,7 +328,8 @@ async function storePicture({ work, index }: Picture, image: Image<3>, made: { r
   const metadata = { parameters: infotext, ...(made.record && isReplayable(request) ? { record: { ...made.record, model: modelFile } } : {}) };
   const { type, quality } = request.format;
   const file = await nodeImageCodec.encode(image, type === 'png' ? { format: 'png', metadata } : { format: type, quality, metadata });
-  const id = await persist(() => context.store.put(file), { patient: false });
+  // Nor is what the queue is told of it flushed at once: after a power cut the picture is made again.
+  const id = await persist(() => context.store.put(file, { flush: 'soon' }), { patient: false });
   work.images[index] = {
     id, mediaType: `image/${type}`, width: image.width, height: image.height, seed: request.seeds[index] ?? 0, subseed: request.subseeds[index] ?? 0,
     prompt: request.prompts[index] ?? '', infotext, ...(made.flagged === undefined ? {} : { flagged: made.flagged }),

@@ -9,8 +9,11 @@ export const blobIdSchema = z.string().regex(/^[0-9a-f]{64}$/, 'must be the SHA-
 export const blobId = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
 export interface BlobStore {
-  /** Stores the bytes and gives their id; when it returns they survive the end of the process. Throws `file-access` where there is no room. */
-  put(bytes: Uint8Array): Promise<string>;
+  /**
+   * Stores the bytes and gives their id; when it returns they survive the end of the process, and the machine's too unless `flush` says that
+   * there is no need to wait for that. Throws `file-access` where there is no room.
+   */
+  put(bytes: Uint8Array, options?: { readonly flush?: 'now' | 'soon' }): Promise<string>;
   /** The bytes, or undefined where there is no such file or it has been damaged. */
   get(id: string): Promise<Uint8Array | undefined>;
   has(id: string): Promise<boolean>;

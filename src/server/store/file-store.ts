@@ -6,14 +6,14 @@ import { randomUUID } from 'node:crypto';
 import { StableDiffusionError } from '../../errors.ts';
 import { type BlobStore, blobId, blobIdSchema } from './blob-store.ts';
 
-async function writeWhole(folder: string, path: string, bytes: Uint8Array): Promise<void> {
+async function writeWhole(folder: string, path: string, bytes: Uint8Array, flush: boolean): Promise<void> {
   const temporary = join(folder, `${randomUUID()}.part`);
   try {
     await mkdir(folder, { recursive: true });
     const file = await open(temporary, 'wx', 0o600);
     try {
       await file.writeFile(bytes);
-      await file.sync();
+      if (flush) await file.sync();
     } finally {
       await file.close();
     }
@@ -25,6 +25,13 @@ async function writeWhole(folder: string, path: string, bytes: Uint8Array): Prom
   }
 }
 
+/** Brings a file that is written to the disk. Where that fails the file is damaged at worst, which `get` sees. */
+async function flushSoon(path: string): Promise<void> {
+  const file = await open(path, 'r+').catch(() => undefined);
+  await file?.sync().catch(() => {});
+  await file?.close().catch(() => {});
+}
+
 /** Opens a folder as a store. */
 export function openFileStore(folder: string, now: () => number = Date.now): BlobStore {
   const folderOf = (id: string): string => join(folder, blobIdSchema.parse(id).slice(0, 2));
@@ -32,12 +39,19 @@ export function openFileStore(folder: string, now: () => number = Date.now): Blo
   const has = async (id: string): Promise<boolean> => {
     return blobIdSchema.safeParse(id).success && (await stat(pathOf(id)).then((found) => found.isFile(), () => false));
   };
+  const flushing = new Set<Promise<void>>();
   return {
-    async put(bytes) {
+    async put(bytes, { flush = 'now' } = {}) {
       const id = blobId(bytes);
       const moment = new Date(now());
       if (await has(id)) await utimes(pathOf(id), moment, moment).catch(() => {});
-      else await writeWhole(folderOf(id), pathOf(id), bytes);
+      else {
+        await writeWhole(folderOf(id), pathOf(id), bytes, flush === 'now');
+        if (flush === 'soon') {
+          const done = flushSoon(pathOf(id)).finally(() => flushing.delete(done));
+          flushing.add(done);
+        }
+      }
       return id;
     },
     async get(id) {
@@ -60,6 +74,8 @@ export function openFileStore(folder: string, now: () => number = Date.now): Blo
       }
       return removed;
     },
-    async close() {},
+    async close() {
+      await Promise.all(flushing);
+    },
   };
 }
