@@ -3,15 +3,11 @@
 import assert from 'node:assert/strict';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
-import { createNodeEngine } from '../../src/engine/node.ts';
+import { test } from 'node:test';
 import { autoencoderYaml, trainingRuns } from '../training/training-runs.ts';
 import { sd, startSd } from './run-cli.ts';
 
-const engine = createNodeEngine({ threads: 1 });
-const runs = await trainingRuns(engine);
-await engine.dispose();
-after(() => runs.remove());
+const runs = await trainingRuns();
 const config = join(runs.folder, 'a.yaml');
 writeFileSync(config, autoencoderYaml(runs.pictures));
 

@@ -3,8 +3,7 @@
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
-import { createNodeEngine } from '../../src/engine/node.ts';
+import { test } from 'node:test';
 import { loadModel } from '../../src/pipelines/load-model-node.ts';
 import { textToImage } from '../../src/pipelines/text-to-image.ts';
 import { stringifyYaml } from '../../src/config/yaml.ts';
@@ -12,12 +11,7 @@ import { recipes } from '../../src/training/recipes.ts';
 import { reference, skipUnless } from '../reference.ts';
 import { eventsOf, stoppedAfter, trainingRuns } from './training-runs.ts';
 
-const engine = createNodeEngine({ threads: 1 });
-const runs = await trainingRuns(engine);
-after(async () => {
-  await engine.dispose();
-  runs.remove();
-});
+const runs = await trainingRuns();
 const skip = skipUnless('diffusion/pipelines/tiny.ckpt');
 
 /** A recipe for four steps on the small pictures. */
@@ -28,7 +22,7 @@ const optionsOf = (recipe: string, run: string, overrides: readonly string[] = [
   ]);
 
 const pixels = async (options: Parameters<typeof loadModel>[1], prompt: string, path = reference('diffusion/pipelines/tiny.ckpt')): Promise<Uint8Array> => {
-  await using model = await loadModel(path, { engine, ...options });
+  await using model = await loadModel(path, { engine: runs.engine, ...options });
   for await (const event of textToImage(model, { prompt, steps: 2, width: 32, height: 32, safety: false })) if (event.kind === 'result') return event.images[0]?.image.data as Uint8Array;
   throw new Error('no picture');
 };

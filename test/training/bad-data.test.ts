@@ -4,19 +4,13 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
-import { createNodeEngine } from '../../src/engine/node.ts';
+import { test } from 'node:test';
 import type { Problem } from '../../src/training/data/problems.ts';
 import { openCheckpoint } from '../../src/training/run/checkpoints-node.ts';
 import { reference, skipUnless } from '../reference.ts';
 import { autoencoderYaml, diffusionYaml, eventsOf, trainingRuns } from './training-runs.ts';
 
-const engine = createNodeEngine({ threads: 1 });
-const runs = await trainingRuns(engine);
-after(async () => {
-  await engine.dispose();
-  runs.remove();
-});
+const runs = await trainingRuns();
 const yaml = autoencoderYaml(runs.pictures);
 const quick = ['lightning.trainer.accumulate_grad_batches=1', 'lightning.callbacks.image_logger.params.batch_frequency=0', 'data.params.validation=null'];
 

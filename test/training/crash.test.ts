@@ -8,17 +8,11 @@ import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { after, test } from 'node:test';
-import { createNodeEngine } from '../../src/engine/node.ts';
+import { test } from 'node:test';
 import { TorchGenerator } from '../../src/random/torch-generator.ts';
 import { autoencoderYaml, diffusionYaml, eventsOf, trainingRuns } from './training-runs.ts';
 
-const engine = createNodeEngine({ threads: 1 });
-const runs = await trainingRuns(engine);
-after(async () => {
-  await engine.dispose();
-  runs.remove();
-});
+const runs = await trainingRuns();
 
 const long = process.env['SD_LONG'] === '1';
 const kills = long ? 20 : 3;

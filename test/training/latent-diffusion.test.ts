@@ -3,20 +3,14 @@
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
-import { createNodeEngine } from '../../src/engine/node.ts';
+import { before, test } from 'node:test';
 import { loadModel } from '../../src/pipelines/load-model-node.ts';
 import { textToImage } from '../../src/pipelines/text-to-image.ts';
 import { openSafetensors } from '../../src/weights/safetensors.ts';
 import { openFile } from '../../src/weights/byte-source-node.ts';
 import { autoencoderYaml, ddconfig, diffusionYaml, eventsOf, stoppedAfter, trainingRuns } from './training-runs.ts';
 
-const engine = createNodeEngine({ threads: 1 });
-const runs = await trainingRuns(engine);
-after(async () => {
-  await engine.dispose();
-  runs.remove();
-});
+const runs = await trainingRuns();
 before(async () => {
   await eventsOf(runs.options(autoencoderYaml(runs.pictures), 'autoencoder', ['lightning.trainer.max_steps=1', 'lightning.callbacks.image_logger.params.batch_frequency=0']));
 });
@@ -36,7 +30,7 @@ test('text: stopped and resumed to the same weights and scale, with samples, and
   const scale = Number((await source.read('scale_factor')).data[0]);
   assert.ok(scale > 0 && scale !== 1);
   await source.close();
-  await using model = await loadModel(path, { engine });
+  await using model = await loadModel(path, { engine: runs.engine });
   assert.equal(model.checkpoint.config.scale_factor, scale);
   for await (const event of textToImage(model, { prompt: 'a red square', steps: 2, safety: false })) if (event.kind === 'result') assert.equal(event.images[0]?.image.width, 16);
 });
@@ -94,7 +88,7 @@ test('inpainting: further channels on a model of text; super-resolution over VQ'
   await eventsOf(runs.options(yaml, 'inpainting-parts', [...inpainting, grid]));
   assert.ok(runs.file('inpainting-parts', 'model.safetensors').equals(runs.file('inpainting', 'model.safetensors')));
   assert.deepEqual(readdirSync(join(runs.folder, 'inpainting', 'samples')), ['step-00000004.png']);
-  await using model = await loadModel(join(runs.folder, 'inpainting', 'model.safetensors'), { engine });
+  await using model = await loadModel(join(runs.folder, 'inpainting', 'model.safetensors'), { engine: runs.engine });
   assert.equal(model.checkpoint.kind, 'inpaint');
 
   const vq = `{target: ldm.models.autoencoder.VQModelInterface, params: {embed_dim: 2, n_embed: 16, ddconfig: ${ddconfig.replace('double_z: true', 'double_z: false')}, ckpt_path: ${join(runs.folder, 'vq', 'model.safetensors')}}}`;

@@ -3,17 +3,11 @@
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
-import { createNodeEngine } from '../../src/engine/node.ts';
+import { test } from 'node:test';
 import { reference, skipUnless } from '../reference.ts';
 import { autoencoderYaml, eventsOf, stoppedAfter, trainingRuns } from './training-runs.ts';
 
-const engine = createNodeEngine({ threads: 1 });
-const runs = await trainingRuns(engine);
-after(async () => {
-  await engine.dispose();
-  runs.remove();
-});
+const runs = await trainingRuns();
 const yaml = autoencoderYaml(runs.pictures);
 
 test("an autoencoder: the run's folder, and a resume after an interruption with the same weights", async () => {

@@ -1,17 +1,20 @@
-/** What the tests of training runs have in common: a folder with small pictures and captions, and runs from YAML over it. */
+/** What the tests of training runs have in common: an engine, a folder with small pictures and captions, and runs from YAML over it. */
 
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { after } from 'node:test';
 import { withOverrides } from '../../src/config/overrides.ts';
 import { parseYaml } from '../../src/config/yaml.ts';
 import type { Engine } from '../../src/engine/engine.ts';
+import { createNodeEngine } from '../../src/engine/node.ts';
 import { nodeImageCodec } from '../../src/image/codec-node.ts';
 import { createImage } from '../../src/image/image.ts';
 import type { TrainingEvent } from '../../src/training/loop-node.ts';
 import { train, type TrainOptions } from '../../src/training/train-node.ts';
 
 export interface TrainingRuns {
+  readonly engine: Engine;
   readonly folder: string;
   /** Six pictures of 20x16 pixels, `a red square` and so on, with the class in their metadata. */
   readonly pictures: string;
@@ -19,13 +22,18 @@ export interface TrainingRuns {
   file(run: string, name: string): Buffer;
   /** The metrics of a run by step. */
   metrics(run: string): readonly Readonly<Record<string, number>>[];
-  remove(): void;
 }
 
 export const colours = ['red', 'green', 'blue'] as const;
 
-export async function trainingRuns(engine: Engine): Promise<TrainingRuns> {
+/** For a test file: engine and folder are gone when its tests are done. */
+export async function trainingRuns(): Promise<TrainingRuns> {
+  const engine = createNodeEngine({ threads: 1 });
   const folder = mkdtempSync(join(tmpdir(), 'training-'));
+  after(async () => {
+    await engine.dispose();
+    rmSync(folder, { recursive: true });
+  });
   const pictures = join(folder, 'pictures');
   mkdirSync(pictures);
   const rows: string[] = [];
@@ -38,6 +46,7 @@ export async function trainingRuns(engine: Engine): Promise<TrainingRuns> {
   writeFileSync(join(pictures, 'metadata.jsonl'), rows.join('\n'));
   const file = (run: string, name: string): Buffer => readFileSync(join(folder, run, name));
   return {
+    engine,
     folder,
     pictures,
     options: (yaml, run, overrides = []) => ({
@@ -45,7 +54,6 @@ export async function trainingRuns(engine: Engine): Promise<TrainingRuns> {
     }),
     file,
     metrics: (run) => file(run, 'metrics.jsonl').toString().trim().split('\n').map((line): Record<string, number> => JSON.parse(line)),
-    remove: () => rmSync(folder, { recursive: true }),
   };
 }
 
