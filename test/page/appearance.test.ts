@@ -5,7 +5,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
-import { desktop, dropFiles, launchBrowser, makePicture, openPage, phone, screenshot, servePage, withoutPage } from './open-page.ts';
+import { desktop, dropFiles, makePicture, openPage, phone, screenshot, servePage, startPage, withoutPage } from './open-page.ts';
 
 const axe = join(import.meta.dirname, '../../web/node_modules/axe-core/axe.min.js');
 const withoutAxe = withoutPage || (existsSync(axe) ? false : 'axe-core is not installed in web/');
@@ -70,13 +70,7 @@ async function look(browser: Browser, url: string, device: string, options: Brow
 }
 
 test('The page: every view, in light and dark', { skip: withoutAxe }, async (t) => {
-  const server = await servePage();
-  const browser = await launchBrowser();
-  try {
-    await t.test('on a desktop', () => look(browser, server.url, 'desktop', desktop));
-    await t.test('on a phone', () => look(browser, server.url, 'phone', phone));
-  } finally {
-    await browser.close();
-    await server.close();
-  }
+  const { host, browser } = await startPage(t, servePage);
+  await t.test('on a desktop', () => look(browser, host.url, 'desktop', desktop));
+  await t.test('on a phone', () => look(browser, host.url, 'phone', phone));
 });

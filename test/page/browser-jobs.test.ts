@@ -1,24 +1,13 @@
 /** The page alone, from a host of static files: pictures are made in the browser, with and without a network. */
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import type { Browser } from 'playwright-core';
-import { difference, dropFiles, launchBrowser, type MadePicture, makePicture, type OpenedPage, openPage, paintMask, screenshot, serveFiles, servePage, withoutPage } from './open-page.ts';
+import { test } from 'node:test';
+import { difference, dropFiles, type MadePicture, makePicture, openPage, paintMask, screenshot, serveFiles, servePage, startPage, withoutPage } from './open-page.ts';
 
 test('The page alone, in the browser (WASM)', { skip: withoutPage }, async (t) => {
-  let host: Awaited<ReturnType<typeof serveFiles>>;
-  let browser: Browser;
-  let opened: OpenedPage;
+  const { host, browser } = await startPage(t, serveFiles);
+  const opened = await openPage(browser, host.url);
   let first: MadePicture;
-  before(async () => {
-    host = await serveFiles();
-    browser = await launchBrowser();
-    opened = await openPage(browser, host.url);
-  });
-  after(async () => {
-    await browser.close();
-    await host.close();
-  });
 
   await t.test('is isolated by its service worker, so that there are threads', async () => {
     const { page } = opened;
@@ -87,19 +76,13 @@ test('The page alone, in the browser (WASM)', { skip: withoutPage }, async (t) =
 });
 
 test('The page in the browser on WebGPU (software driver)', { skip: withoutPage }, async (t) => {
-  const host = await serveFiles();
-  const browser = await launchBrowser({ webgpu: true });
-  try {
-    const { page, problems } = await openPage(browser, host.url, { provider: 'webgpu', settings: { steps: 1, guidanceScale: 1 } });
-    // In software a network takes a while to be prepared.
-    page.setDefaultTimeout(240_000);
-    if (!(await page.evaluate(async () => 'gpu' in navigator && (await (navigator as { gpu: GPU }).gpu.requestAdapter()) !== null))) return t.skip('Chromium offers no WebGPU adapter here');
-    assert.equal(await page.locator('.engine-title').textContent(), 'This browser · graphics');
-    const { image } = await makePicture(page, 'red apple');
-    assert.deepEqual([image.width, image.height], [128, 128]);
-    assert.deepEqual(problems, []);
-  } finally {
-    await browser.close();
-    await host.close();
-  }
+  const { host, browser } = await startPage(t, serveFiles, { webgpu: true });
+  const { page, problems } = await openPage(browser, host.url, { provider: 'webgpu', settings: { steps: 1, guidanceScale: 1 } });
+  // In software a network takes a while to be prepared.
+  page.setDefaultTimeout(240_000);
+  if (!(await page.evaluate(async () => 'gpu' in navigator && (await (navigator as { gpu: GPU }).gpu.requestAdapter()) !== null))) return t.skip('Chromium offers no WebGPU adapter here');
+  assert.equal(await page.locator('.engine-title').textContent(), 'This browser · graphics');
+  const { image } = await makePicture(page, 'red apple');
+  assert.deepEqual([image.width, image.height], [128, 128]);
+  assert.deepEqual(problems, []);
 });

@@ -5,6 +5,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { extname, join, normalize } from 'node:path';
+import type { TestContext } from 'node:test';
 import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright-core';
 import { nodeImageCodec } from '../../src/image/codec-node.ts';
 import type { Image } from '../../src/image/image.ts';
@@ -24,8 +25,13 @@ const types: Readonly<Record<string, string>> = {
   '.html': 'text/html', '.js': 'text/javascript', '.mjs': 'text/javascript', '.css': 'text/css', '.wasm': 'application/wasm', '.svg': 'image/svg+xml', '.png': 'image/png', '.webmanifest': 'application/manifest+json',
 };
 
+export interface PageHost {
+  readonly url: string;
+  close(): Promise<void>;
+}
+
 /** A host of static files that knows nothing of isolation, as many are. */
-export async function serveFiles(): Promise<{ readonly url: string; close(): Promise<void> }> {
+export async function serveFiles(): Promise<PageHost> {
   const server: Server = createServer((request, response) => {
     const path = normalize(new URL(request.url ?? '/', 'http://localhost').pathname);
     const file = join(built, path === '/' ? 'index.html' : path);
@@ -44,7 +50,7 @@ export async function serveFiles(): Promise<{ readonly url: string; close(): Pro
 }
 
 /** `sd serve` with the pocket model and the page, in this process. */
-export async function servePage(): Promise<{ readonly url: string; close(): Promise<void> }> {
+export async function servePage(): Promise<PageHost> {
   const folder = mkdtempSync(join(tmpdir(), 'sd-page-'));
   const server = await startServer({ model: pocketModel, port: 0, logLevel: 'silent', dataFolder: folder, webFolder: built });
   return {
@@ -54,6 +60,17 @@ export async function servePage(): Promise<{ readonly url: string; close(): Prom
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** A host of the page and Chromium, both gone when the test is over. */
+export async function startPage(t: TestContext, serve: () => Promise<PageHost>, options: Parameters<typeof launchBrowser>[0] = {}): Promise<{ readonly host: PageHost; readonly browser: Browser }> {
+  const host = await serve();
+  const launched = launchBrowser(options);
+  t.after(async () => {
+    await launched.then((browser) => browser.close(), () => {});
+    await host.close();
+  });
+  return { host, browser: await launched };
 }
 
 export interface OpenedPage {
@@ -170,5 +187,3 @@ export async function screenshot(page: Page, name: string): Promise<void> {
   mkdirSync(screenshots, { recursive: true });
   await page.screenshot({ path: join(screenshots, `${name}.png`) });
 }
-
-export { launchBrowser };

@@ -1,23 +1,12 @@
 /** The page with `sd serve`: every job from the form to the gallery, on the pocket model. */
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import type { Browser } from 'playwright-core';
-import { difference, dropFiles, launchBrowser, madePicture, makePicture, type OpenedPage, openPage, paintedShare, paintMask, screenshot, servePage, withoutPage } from './open-page.ts';
+import { test } from 'node:test';
+import { difference, dropFiles, madePicture, makePicture, openPage, paintedShare, paintMask, screenshot, servePage, startPage, withoutPage } from './open-page.ts';
 
 test('The page with a server', { skip: withoutPage }, async (t) => {
-  let server: Awaited<ReturnType<typeof servePage>>;
-  let browser: Browser;
-  let opened: OpenedPage;
-  before(async () => {
-    server = await servePage();
-    browser = await launchBrowser();
-    opened = await openPage(browser, server.url);
-  });
-  after(async () => {
-    await browser.close();
-    await server.close();
-  });
+  const { host, browser } = await startPage(t, servePage);
+  const opened = await openPage(browser, host.url);
 
   await t.test('a picture from words, with the settings of the form in it', async () => {
     const { page } = opened;
@@ -194,7 +183,7 @@ test('The page with a server', { skip: withoutPage }, async (t) => {
   await t.test('no script has failed', () => assert.deepEqual(opened.problems, []));
 
   await t.test('the same server by A1111\'s API', async () => {
-    const { page, context, problems } = await openPage(browser, server.url);
+    const { page, context, problems } = await openPage(browser, host.url);
     await page.route('**/api/v1/server', (route) => route.fulfill({ status: 404, contentType: 'application/json', body: '{}' }));
     await page.reload();
     await page.locator('.dot[data-state=ready]').waitFor();
