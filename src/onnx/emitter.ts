@@ -207,6 +207,11 @@ export class Emitter {
     return this.constant(float32([], [value]));
   }
 
+  /** Zeros of the model's float type. Where the shape is all numbers, the runtime makes them when it loads the model. */
+  zeros(shape: readonly Dim[]): string {
+    return this.#once(`zeros ${this.#float} ${shape.map(dimText).join()}`, () => this.node('Expand', [this.scalar(0), this.shape(shape)]));
+  }
+
   /** A shape as an int64 vector: constant where it is all numbers, else calculated from the shapes of the inputs. */
   shape(shape: readonly Dim[]): string {
     if (shape.every((size) => typeof size === 'number')) return this.integers(shape);

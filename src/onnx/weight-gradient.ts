@@ -6,10 +6,11 @@
  */
 
 import { StableDiffusionError } from '../errors.ts';
-import { addDims, type Dim, multiplyDims, subtractDims } from '../graph/dim.ts';
+import { multiplyDims } from '../graph/dim.ts';
 import type { Value } from '../graph/graph.ts';
 import type { Attributes } from '../graph/operations.ts';
 import { type Emitter, nchwcDomain, type NodeOptions } from './emitter.ts';
+import { type Element, type MovedCopies, movedInMemory, movedInPlane } from './moved-copies.ts';
 
 /** With at least so many pixels an image, each image of a batch has a product of its own; smaller ones are laid side by side. */
 const largeImage = 1024;
@@ -21,77 +22,48 @@ const enoughRows = 96;
 export function weightGradient(e: Emitter, x: Value, dy: Value, attributes: Attributes['conv2dWeightGradient'], options: NodeOptions): string {
   if (attributes.groups !== 1) throw new StableDiffusionError('invalid-argument', 'The gradient of a grouped convolution is made from its groups.');
   const { kernel: [kh, kw], stride } = attributes;
-  const b = x.shape[0] ?? 1;
   const [inner, outer] = [Number(x.shape[1]), Number(dy.shape[1])];
-  const size: Area = [dy.shape[2] ?? 1, dy.shape[3] ?? 1];
-  const large = size.every((length) => typeof length === 'number') && Number(size[0]) * Number(size[1]) >= largeImage;
-  // Large images: [b, channels, pixels]; else [1, channels, b · pixels].
-  const arranged = (value: Value): string => (large ? e.name(value) : e.node('Transpose', [e.name(value)], { perm: [1, 0, 2, 3] }));
-  const flat = (value: string, channels: number, [rows, columns]: Area): string => {
-    const pixels = multiplyDims(rows, columns);
-    return e.node('Reshape', [value, e.shape(large ? [b, channels, pixels] : [1, channels, multiplyDims(b, pixels)])]);
-  };
-  const images = splitImage(e, arranged(x), large ? inner : b, [x.shape[2] ?? 1, x.shape[3] ?? 1], size, attributes);
-  const gradient = arranged(dy);
-  const [elementRows, elementColumns] = [[...Array(kh).keys()], [...Array(kw).keys()]];
-  const elements = elementRows.flatMap((i) => elementColumns.map((j) => [i, j] as const));
-  const [top, left] = images.pads;
-  /** The image at element (i, j) of the kernel, moved by the rows, and by the columns to those of the gradient or not. */
-  const imageAt = once((i, j, columnsToo: boolean) => {
-    const [down, right] = [top - Math.floor(i / stride), columnsToo ? left - Math.floor(j / stride) : 0];
-    const area: Area = [size[0], columnsToo ? size[1] : images.size[1]];
-    return flat(moved(e, images.parts[(i % stride) * stride + (j % stride)] ?? '', images.size, area, down, right), inner, area);
-  });
-  const gradientAt = once((i, j, rowsToo: boolean) => {
-    const [down, right] = [rowsToo ? i - top : 0, Math.floor(j / stride) - left];
-    const area: Area = [rowsToo ? images.size[0] : size[0], images.size[1]];
-    return flat(moved(e, gradient, size, area, down, right), outer, area);
-  });
-  const stacked = (values: readonly string[]): string => (values.length === 1 ? (values[0] ?? '') : e.node('Concat', values, { axis: 1 }));
+  const pixels = multiplyDims(dy.shape[2] ?? 1, dy.shape[3] ?? 1);
+  const large = typeof pixels === 'number' && pixels >= largeImage;
+  const inMemory = large && stride === 1 && typeof x.shape[2] === 'number';
+  const copies: MovedCopies = inMemory ? movedInMemory(e, x, dy, attributes) : movedInPlane(e, x, dy, attributes, large);
+  const [rows, columns] = [[...Array(kh).keys()], [...Array(kw).keys()]];
+  const elements = rows.flatMap((i) => columns.map((j): Element => [i, j]));
 
   // Products, and of how many elements of the kernel each has the gradient's and the image's copies.
   let pairs: readonly (readonly [gradient: string, image: string])[];
   let [gradientCopies, imageCopies] = [1, 1];
+  const origin: Element = [0, 0];
   if (inner * kh * kw <= enoughRows) {
     imageCopies = kh * kw;
-    pairs = [[flat(gradient, outer, size), stacked(elements.map(([i, j]) => imageAt(i, j, true)))]];
-  } else if (outer * kh * kw <= enoughRows && stride === 1) {
+    pairs = [[copies.gradient([origin], 'nothing'), copies.image(elements, 'both')]];
+  } else if (stride > 1) pairs = elements.map((element) => [copies.gradient([element], 'both'), copies.image([element], 'nothing')]);
+  else if (outer * kh * kw <= enoughRows) {
     gradientCopies = kh * kw;
-    pairs = [[stacked(elements.map(([i, j]) => gradientAt(i, j, true))), flat(images.parts[0] ?? '', inner, images.size)]];
-  } else if (outer * kw <= enoughRows && stride === 1) {
+    pairs = [[copies.gradient(elements, 'both'), copies.image([origin], 'nothing')]];
+  } else if (inMemory || outer * kw <= enoughRows) {
     gradientCopies = kw;
-    const copies = stacked(elementColumns.map((j) => gradientAt(0, j, false)));
-    pairs = elementRows.map((i) => [copies, imageAt(i, 0, false)] as const);
-  } else pairs = elements.map(([i, j]) => [gradientAt(0, j - (j % stride), false), imageAt(i, j % stride, false)] as const);
+    pairs = rows.map((i) => [copies.gradient(columns.map((j): Element => [0, j]), 'columns'), copies.image([[i, 0]], 'rows')]);
+  } else pairs = elements.map(([i, j]) => [copies.gradient([[0, j]], 'columns'), copies.image([[i, 0]], 'rows')]);
 
   // Of narrow matrices, the one with more rows comes first: the runtime rearranges the second.
   const [gradientRows, imageRows] = [outer * gradientCopies, inner * imageCopies];
   const imageFirst = gradientRows < imageRows && gradientRows < enoughRows;
-  const products = stacked(pairs.map(([g, image]) => e.node('FusedMatMul', imageFirst ? [image, g] : [g, image], { transB: 1 }, { domain: 'com.microsoft' })));
+  const made = pairs.map(([gradient, image]) => e.node('FusedMatMul', imageFirst ? [image, gradient] : [gradient, image], { transB: 1 }, { domain: 'com.microsoft' }));
+  const products = made.length === 1 ? (made[0] ?? '') : e.node('Concat', made, { axis: 1 });
   const all = large ? e.node('ReduceSum', [products, e.integers([0])], { keepdims: 0 }) : products;
-  if (pairs.length > 1 && gradientCopies === 1 && imageCopies === 1 && !imageFirst && e.imageBlock !== undefined && (outer * inner) % e.imageBlock === 0) {
-    return elementsLast(e, all, e.imageBlock, [outer, inner, kh, kw], options);
-  }
-  // [products, rows of the first, rows of the second], without axes of length 1.
-  const rowsOf = (copies: number, rows: number, what: 'in' | 'out'): Axis[] => [{ length: copies, what: 'element' }, { length: rows, what }];
-  const [ofGradient, ofImage] = [rowsOf(gradientCopies, outer, 'out'), rowsOf(imageCopies, inner, 'in')];
+  // [products, rows of the first, rows of the second]; in every matrix the copies for several elements lie within a channel.
+  const ofGradient: readonly Axis[] = [{ length: outer, what: 'out' }, { length: gradientCopies, what: 'element' }];
+  const ofImage: readonly Axis[] = [{ length: inner, what: 'in' }, { length: imageCopies, what: 'element' }];
   const axes: readonly Axis[] = [{ length: pairs.length, what: 'element' }, ...(imageFirst ? [...ofImage, ...ofGradient] : [...ofGradient, ...ofImage])];
+  const { imageBlock: block } = e;
+  if (kh * kw > 1 && imageCopies === 1 && !imageFirst && block !== undefined && inner % block === 0) {
+    return elementsLast(e, all, { block, copies: [pairs.length, gradientCopies] }, [outer, inner, kh, kw], options);
+  }
   const long = axes.filter(({ length, what }) => what !== 'element' || length > 1);
   const perm = ['out', 'in', 'element'].flatMap((wanted) => long.flatMap(({ what }, axis) => (what === wanted ? [axis] : [])));
   const ordered = e.node('Transpose', [e.node('Reshape', [all, e.integers(long.map(({ length }) => length))])], { perm });
   return e.node('Reshape', [ordered, e.integers([outer, inner, kh, kw])], {}, options);
-}
-
-/**
- * [kh · kw, out, in] → [out, in, kh, kw] as an image of out · in channels is put in order from blocks of channels, which takes half the time
- * of the runtime's general transposition.
- */
-function elementsLast(e: Emitter, elements: string, block: number, shape: readonly [outer: number, inner: number, kh: number, kw: number], options: NodeOptions): string {
-  const [outer, inner, kh, kw] = shape;
-  const channels = outer * inner;
-  const blocks = e.node('Transpose', [e.node('Reshape', [elements, e.integers([kh * kw, channels / block, block])])], { perm: [1, 0, 2] });
-  const image = e.node('Reshape', [blocks, e.integers([1, channels, kh, kw])]);
-  return e.node('Reshape', [e.node('ReorderOutput', [image], { channels }, { domain: nchwcDomain }), e.integers(shape)], {}, options);
 }
 
 interface Axis {
@@ -99,35 +71,14 @@ interface Axis {
   readonly what: 'element' | 'in' | 'out';
 }
 
-type Area = readonly [rows: Dim, columns: Dim];
-
-/** Remembers what was made for an element of the kernel. */
-function once(make: (i: number, j: number, both: boolean) => string): (i: number, j: number, both: boolean) => string {
-  const made = new Map<string, string>();
-  return (i, j, both) => {
-    const key = `${i} ${j} ${both}`;
-    const name = made.get(key) ?? make(i, j, both);
-    made.set(key, name);
-    return name;
-  };
-}
-
-/** An image of size `from` moved down and to the right (up and to the left where negative) within an image of size `to`. */
-function moved(e: Emitter, image: string, from: Area, to: Area, down: number, right: number): string {
-  const after = [subtractDims(subtractDims(to[0], from[0]), down), subtractDims(subtractDims(to[1], from[1]), right)];
-  if ([down, right, ...after].every((count) => count === 0)) return image;
-  return e.node('Pad', [image, e.shape([0, 0, down, right, 0, 0, ...after]), e.scalar(0)]);
-}
-
 /**
- * The image as a kernel of stride 1 meets it: itself, or where the stride is s, padded and split into s · s images of every s-th row and
- * column. With their size, and how much of the padding is not in them.
+ * [products, out, copies, in] → [out, in, kh, kw] as an image of out · in channels is put in order from blocks of channels, which takes half
+ * the time of the runtime's general transposition.
  */
-function splitImage(e: Emitter, image: string, channels: Dim, from: Area, to: Area, { kernel, stride, pads }: Attributes['conv2dWeightGradient']): { readonly parts: readonly string[]; readonly size: Area; readonly pads: readonly [number, number] } {
-  if (stride === 1) return { parts: [image], size: from, pads: [pads[0], pads[1]] };
-  const size: Area = [addDims(to[0], Math.floor((kernel[0] - 1) / stride)), addDims(to[1], Math.floor((kernel[1] - 1) / stride))];
-  const wide = moved(e, image, from, [multiplyDims(size[0], stride), multiplyDims(size[1], stride)], pads[0], pads[1]);
-  const split = e.node('SpaceToDepth', [wide], { blocksize: stride });
-  const parts = Array.from({ length: stride * stride }, (_, i) => e.node('Slice', [split, e.shape([multiplyDims(channels, i)]), e.shape([multiplyDims(channels, i + 1)]), e.integers([1])]));
-  return { parts, size, pads: [0, 0] };
+function elementsLast(e: Emitter, elements: string, { block, copies: [products, copies] }: { readonly block: number; readonly copies: readonly [number, number] }, shape: readonly [outer: number, inner: number, kh: number, kw: number], options: NodeOptions): string {
+  const [outer, inner, kh, kw] = shape;
+  const channels = outer * inner;
+  const blocks = e.node('Transpose', [e.node('Reshape', [elements, e.integers([products, outer, copies, inner / block, block])])], { perm: [1, 3, 0, 2, 4] });
+  const image = e.node('Reshape', [blocks, e.integers([1, channels, kh, kw])]);
+  return e.node('Reshape', [e.node('ReorderOutput', [image], { channels }, { domain: nchwcDomain }), e.integers(shape)], {}, options);
 }

@@ -1,0 +1,141 @@
+/**
+ * Copies of an image moved by the places of a kernel's elements, for the gradient of a convolution to its weight: there, pixel by pixel,
+ * the image moved by i rows and j columns meets the output's gradient, or the image moved by the rows the gradient moved, the other way,
+ * by the columns.
+ *
+ * Copies are joined from the image and zeros, which the runtime does with all threads (its Pad uses one).
+ */
+
+import { addDims, type Dim, multiplyDims, subtractDims } from '../graph/dim.ts';
+import type { Value } from '../graph/graph.ts';
+import type { Attributes } from '../graph/operations.ts';
+import type { Emitter } from './emitter.ts';
+
+/** Row and column in a kernel. */
+export type Element = readonly [i: number, j: number];
+
+/** By what of an element's place a copy is moved. */
+export type By = 'nothing' | 'rows' | 'columns' | 'both';
+
+/** Matrices of rows of pixels [b, channels · elements, pixels], or [1, …] with the pixels of all images of the batch. */
+export interface MovedCopies {
+  readonly gradient: (elements: readonly Element[], by: By) => string;
+  readonly image: (elements: readonly Element[], by: By) => string;
+}
+
+type Window = Attributes['conv2dWeightGradient'];
+type Area = readonly [rows: Dim, columns: Dim];
+
+/**
+ * For stride 1 and images whose size is known. Between the rows of image and gradient are so many zeros that to move by rows and columns is
+ * to move in memory: a copy is some zeros, the image, and some zeros, and several copies one such piece after the other.
+ */
+export function movedInMemory(e: Emitter, x: Value, dy: Value, { kernel: [kh, kw], pads: [top, left, , right] }: Window): MovedCopies {
+  const b = x.shape[0] ?? 1;
+  const pitch = Math.max(Number(x.shape[3]) + Math.max(left, right, 0), Number(dy.shape[3]));
+  const before = Math.max(top, kh - 1 - top) * pitch + Math.max(left, kw - 1 - left);
+  const length = Math.max(Number(x.shape[2]), Number(dy.shape[2])) * pitch + 2 * before;
+  const copiesOf = (value: Value, direction: 1 | -1): MovedCopies['image'] => {
+    const [channels, rows, columns] = value.shape.slice(1).map(Number) as [number, number, number];
+    const count = rows * pitch;
+    const spaced = e.node('Reshape', [extended(e, e.name(value), value.shape, 3, 0, pitch - columns), e.shape([b, channels, count])]);
+    const zeros = (size: number): string[] => (size === 0 ? [] : [e.zeros([b, channels, size])]);
+    return (elements, by) => {
+      const starts = elements.map(([i, j], copy) => {
+        const move = (by === 'rows' || by === 'both' ? (i - top) * pitch : 0) + (by === 'columns' || by === 'both' ? j - left : 0);
+        return copy * length + before + direction * move;
+      });
+      const pieces = starts.flatMap((start, copy) => [...zeros(start - (copy === 0 ? 0 : (starts[copy - 1] ?? 0) + count)), spaced]);
+      const joined = e.node('Concat', [...pieces, ...zeros(elements.length * length - (starts.at(-1) ?? 0) - count)], { axis: 2 });
+      return e.node('Reshape', [joined, e.shape([b, channels * elements.length, length])]);
+    };
+  };
+  return remembered({ gradient: copiesOf(dy, 1), image: copiesOf(x, -1) });
+}
+
+/**
+ * For images of every size and stride. Of small images (`large` false) the pixels of the whole batch are one row, those of one place side by
+ * side; so what is moved is longer than a row of a small image.
+ */
+export function movedInPlane(e: Emitter, x: Value, dy: Value, window: Window, large: boolean): MovedCopies {
+  const { stride, pads } = window;
+  const b = x.shape[0] ?? 1;
+  const size: Area = [dy.shape[2] ?? 1, dy.shape[3] ?? 1];
+  const arranged = (value: string): string => (large ? value : e.node('Transpose', [value], { perm: [1, 2, 3, 0] }));
+  const shapeOf = (channels: Dim, area: Area): Dim[] => (large ? [b, channels, ...area] : [channels, ...area, b]);
+  const moved = (image: string, channels: number, from: Area, to: Area, [down, right]: readonly [number, number]): string => {
+    const rowsAxis = large ? 2 : 1;
+    const inRows = extended(e, image, shapeOf(channels, from), rowsAxis, down, subtractDims(subtractDims(to[0], from[0]), down));
+    const inBoth = extended(e, inRows, shapeOf(channels, [to[0], from[1]]), rowsAxis + 1, right, subtractDims(subtractDims(to[1], from[1]), right));
+    const pixels = multiplyDims(to[0], to[1]);
+    return e.node('Reshape', [inBoth, e.shape(large ? [b, channels, pixels] : [1, channels, multiplyDims(pixels, b)])]);
+  };
+  const stacked = (copies: readonly string[], channels: number): string => {
+    if (copies.length === 1) return copies[0] ?? '';
+    return e.node('Reshape', [e.node('Concat', copies, { axis: 2 }), e.shape([large ? b : 1, channels * copies.length, -1])]);
+  };
+  const [inner, outer] = [Number(x.shape[1]), Number(dy.shape[1])];
+  const images = splitImage(e, x, size, window);
+  const parts = images.parts(arranged, large ? 1 : 0);
+  const gradient = arranged(e.name(dy));
+  const [top, left] = stride === 1 ? pads : [0, 0];
+  return remembered({
+    gradient: (elements, by) =>
+      stacked(elements.map(([i, j]) => {
+        const [rows, columns] = [by === 'rows' || by === 'both', by === 'columns' || by === 'both'];
+        const to: Area = [rows ? images.size[0] : size[0], columns ? images.size[1] : size[1]];
+        return moved(gradient, outer, size, to, [rows ? Math.floor(i / stride) - top : 0, columns ? Math.floor(j / stride) - left : 0]);
+      }), outer),
+    image: (elements, by) =>
+      stacked(elements.map(([i, j]) => {
+        const [rows, columns] = [by === 'rows' || by === 'both', by === 'columns' || by === 'both'];
+        const to: Area = [rows ? size[0] : images.size[0], columns ? size[1] : images.size[1]];
+        return moved(parts[(i % stride) * stride + (j % stride)] ?? '', inner, images.size, to, [rows ? top - Math.floor(i / stride) : 0, columns ? left - Math.floor(j / stride) : 0]);
+      }), inner),
+  });
+}
+
+/** Makes each copy once. */
+function remembered(copies: MovedCopies): MovedCopies {
+  const once = (make: MovedCopies['image']): MovedCopies['image'] => {
+    const made = new Map<string, string>();
+    return (elements, by) => {
+      const key = `${by} ${elements.join(' ')}`;
+      const name = made.get(key) ?? make(elements, by);
+      made.set(key, name);
+      return name;
+    };
+  };
+  return { gradient: once(copies.gradient), image: once(copies.image) };
+}
+
+/** An image with zeros before and after along one axis, or where these are negative, without its first and last elements. */
+function extended(e: Emitter, image: string, shape: readonly Dim[], axis: number, before: number, after: Dim): string {
+  if (before === 0 && after === 0) return image;
+  const along = <T>(value: T, none: T): T[] => shape.map((_, i) => (i === axis ? value : none));
+  if (typeof after !== 'number') return e.node('Pad', [image, e.shape([...along<Dim>(before, 0), ...along<Dim>(after, 0)]), e.scalar(0)]);
+  const toEnd = 2 ** 31 - 1;
+  const cut = Math.min(before, after) >= 0 ? image : e.node('Slice', [image, e.integers([Math.max(0, -before)]), e.integers([after < 0 ? after : toEnd]), e.integers([axis])]);
+  const zeros = (count: number): string[] => (count > 0 ? [e.zeros(shape.map((size, i) => (i === axis ? count : size)))] : []);
+  const pieces = [...zeros(before), cut, ...zeros(after)];
+  return pieces.length === 1 ? cut : e.node('Concat', pieces, { axis });
+}
+
+/**
+ * An image as a kernel of stride 1 meets it: itself, or where the stride is s, padded and split into s · s images of every s-th row and
+ * column, with their size.
+ */
+function splitImage(e: Emitter, x: Value, to: Area, { kernel, stride, pads }: Window): { readonly size: Area; readonly parts: (arranged: (image: string) => string, channelAxis: number) => readonly string[] } {
+  const [, channels = 1, height = 1, width = 1] = x.shape;
+  if (stride === 1) return { size: [height, width], parts: (arranged) => [arranged(e.name(x))] };
+  const size: Area = [addDims(to[0], Math.floor((kernel[0] - 1) / stride)), addDims(to[1], Math.floor((kernel[1] - 1) / stride))];
+  const wide = size.map((length) => multiplyDims(length, stride));
+  const parts = (arranged: (image: string) => string, channelAxis: number): string[] => {
+    const after = (axis: 0 | 1): Dim => subtractDims(subtractDims(wide[axis] ?? 1, x.shape[axis + 2] ?? 1), pads[axis]);
+    const inRows = extended(e, e.name(x), x.shape, 2, pads[0], after(0));
+    const inBoth = extended(e, inRows, [x.shape[0] ?? 1, channels, wide[0] ?? 1, width], 3, pads[1], after(1));
+    const split = arranged(e.node('SpaceToDepth', [inBoth], { blocksize: stride }));
+    return Array.from({ length: stride * stride }, (_, i) => e.node('Slice', [split, e.shape([multiplyDims(channels, i)]), e.shape([multiplyDims(channels, i + 1)]), e.integers([channelAxis])]));
+  };
+  return { size, parts };
+}
