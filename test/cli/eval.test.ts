@@ -1,15 +1,22 @@
 /** `sd eval` from its words to its numbers, with the model that ships. */
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { copyFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { nodeImageCodec } from '../../src/image/codec-node.ts';
 import { createImage } from '../../src/image/image.ts';
 import { pocketModel } from '../../src/pipelines/load-model-node.ts';
+import { float32, type Tensor } from '../../src/tensor/tensor.ts';
+import { memoryWeights } from '../../src/weights/memory-weights.ts';
 import { writeSafetensors } from '../../src/weights/safetensors-write.ts';
+import type { WeightSource } from '../../src/weights/weight-source.ts';
 import { writeFileAtomic } from '../../src/weights/write-file-node.ts';
-import { smallClip } from '../evaluation/small-clip.ts';
+import { smallClip, smallClipTwice } from '../evaluation/small-clip.ts';
+import { recordParity } from '../parity.ts';
+import { reference } from '../reference.ts';
+import { readTensors } from '../tensors.ts';
 import { sd, temporaryFolder } from './run-cli.ts';
 
 /** A folder of a few pictures with discs on white. */
@@ -39,12 +46,63 @@ test('reconstruction of a whole model, and its autoencoder alone', async (contex
   assert.deepEqual(JSON.parse((await sd(['eval', 'reconstruction', '--model', bare, '--real', data, '--json'])).out), measures);
 });
 
+async function saved(path: string, weights: WeightSource): Promise<string> {
+  await writeFileAtomic(path, writeSafetensors(weights.entries.values(), ({ name }) => weights.read(name)));
+  return path;
+}
+
+test("reconstruction with LPIPS from its file: PyTorch's number (fixtures/evaluation/reconstruction.py), from taming's whole network as from VGG16 and vgg.pth", async (context) => {
+  const [data, folder] = [await discs(temporaryFolder(context)), temporaryFolder(context)];
+  const whole = reference('networks/lpips_narrow/weights.safetensors');
+  const line = ['eval', 'reconstruction', '--model', reference('networks/kl_sd/weights.safetensors'), '--real', data, '--json'];
+  const { code, out, err } = await sd([...line, '--lpips', whole]);
+  assert.equal(code, 0, err);
+  const { lpips, ...measures } = JSON.parse(out);
+  const want = JSON.parse(readFileSync(reference('evaluation/reconstruction.json'), 'utf8'));
+  // Float32 through 30 layers against float64; levels that are rounded the other way.
+  const row = { part: 'evaluation', case: 'reconstruction', reference: 'diffusers AutoencoderKL, taming LPIPS' };
+  recordParity({ ...row, output: 'lpips', error: Math.abs(lpips - want.lpips), tolerance: 1e-5 });
+  recordParity({ ...row, output: 'psnr', error: Math.abs(measures.psnr - want.psnr), tolerance: 1e-3 });
+
+  // torchvision's names, with a classifier that is not used; the linear layers are a file of their own, and the scaling layer in neither.
+  const vgg = new Map<string, Tensor>([['classifier.0.weight', float32([1, 1], [0])]]);
+  const linear = new Map<string, Tensor>();
+  for (const [name, value] of readTensors(whole)) {
+    if (name.startsWith('net.')) vgg.set(name.replace(/^net\.slice\d/, 'features'), value);
+    else if (name.startsWith('lin')) linear.set(name, value);
+  }
+  const files = [await saved(join(folder, 'vgg16.safetensors'), memoryWeights(vgg)), await saved(join(folder, 'vgg.safetensors'), memoryWeights(linear))];
+  const split = await sd([...line, ...files.flatMap((file) => ['--lpips', file])]);
+  assert.equal(split.code, 0, split.err);
+  assert.deepEqual(JSON.parse(split.out), { ...measures, lpips });
+
+  const half = await sd([...line, '--lpips', files[1] as string]);
+  assert.equal(half.code, 1);
+  assert.equal(JSON.parse(half.out).error.code, 'weights-mismatch');
+});
+
+test("features of a CLIP in OpenAI's layout: the numbers that its weights under transformers' names give", async (context) => {
+  const [data, output] = [await discs(temporaryFolder(context)), temporaryFolder(context)];
+  const { transformers, openai } = smallClipTwice();
+  const measures: { readonly fid: number; readonly clipScore: number }[][] = [];
+  for (const [name, weights] of Object.entries({ transformers, openai })) {
+    const features = await saved(join(output, `${name}.safetensors`), weights);
+    const { code, out, err } = await sd(['eval', 'guidance', '--real', data, '--features', features, '--count', '2', '--steps', '2', '--scales', '1,3', '--output', join(output, name), '--json']);
+    assert.equal(code, 0, err + out);
+    measures.push(JSON.parse(out).curves[0].points);
+  }
+  const [want = [], got = []] = measures;
+  assert.equal(got.length, 2);
+  for (const [i, point] of want.entries()) {
+    assert.ok(point.fid > 0 && point.clipScore > 0, JSON.stringify(point));
+    for (const key of ['fid', 'clipScore'] as const) assert.ok(Math.abs(point[key] - (got[i]?.[key] ?? Number.NaN)) < 1e-4 * point[key], `${key}: ${point[key]} and ${got[i]?.[key]}`);
+  }
+});
+
 test('two folders of pictures, and the plot over guidance scales, by a CLIP from its file', async (context) => {
   const [data, output] = [await discs(temporaryFolder(context)), temporaryFolder(context)];
   for (const name of ['disc-0', 'disc-1']) for (const ending of ['png', 'txt']) await copyFile(join(data, `${name}.${ending}`), join(data, `${name}-again.${ending}`));
-  const features = join(output, 'features.safetensors');
-  const clip = smallClip();
-  await writeFileAtomic(features, writeSafetensors(clip.entries.values(), ({ name }) => clip.read(name)));
+  const features = await saved(join(output, 'features.safetensors'), smallClip());
   const same = await sd(['eval', 'pictures', '--real', data, '--made', data, '--features', features, '--json']);
   assert.equal(same.code, 0, same.err);
   const measures = JSON.parse(same.out);
