@@ -15,7 +15,7 @@ const layers: readonly (readonly string[])[] = [
   ['nn'],
   ['engine'],
   ['onnx'],
-  ['graph'],
+  ['graph', 'prompt'],
   ['hub', 'config', 'weights', 'tokenizer', 'image', 'random'],
   ['tensor'],
   ['errors'],

@@ -2,6 +2,7 @@
 
 import { StableDiffusionError } from '../errors.ts';
 import { encodeWord } from './byte-pair-encoding.ts';
+import type { Placeholder } from './clip-placeholders.ts';
 import { CLIP_PROFILES, type ClipProfile, END_OF_TEXT, START_OF_TEXT } from './clip-text.ts';
 import type { ClipVocabulary } from './clip-vocabulary.ts';
 
@@ -29,6 +30,8 @@ export interface ClipTokenizer {
   /** Default length of `tokenize`. */
   readonly length: number;
   readonly profile: ClipProfile;
+  /** Words that stand for tokens of their own (`withPlaceholders`). */
+  readonly placeholders: readonly Placeholder[];
   /** Tokens of a text of any length, without start and end. Never throws. */
   readonly encode: (text: string) => number[];
   /** A sequence for the text encoder. Throws `invalid-argument` for a length below 2. */
@@ -100,6 +103,7 @@ export function buildClipTokenizer({ vocabulary, profile, padId, length: default
     padId,
     length: defaultLength,
     profile,
+    placeholders: [],
     encode,
     tokenize: (text, options) => textSequence(encode(text), { startId, endId, padId, length: defaultLength }, options),
     decode: (ids) => {

@@ -36,6 +36,7 @@ export function withPlaceholders(tokenizer: ClipTokenizer, placeholders: readonl
   return {
     ...tokenizer,
     vocabSize: placeholders.reduce((size, { ids }) => Math.max(size, ...ids.map((id) => id + 1)), tokenizer.vocabSize),
+    placeholders: [...tokenizer.placeholders, ...placeholders],
     encode,
     tokenize: (text, options) => textSequence(encode(text), tokenizer, options),
     decode(ids) {

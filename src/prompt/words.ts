@@ -1,0 +1,32 @@
+/** Words and white space of prompts as Python's `re` sees them (`\b`, `\s`), which A1111's syntax is written with. */
+
+import { PYTHON_SPACE } from '../tokenizer/unicode-text.ts';
+
+/** Body of a character class: Python's `\w`. */
+export const pythonWord = '\\p{L}\\p{N}_';
+
+const spaces = new RegExp(`[${PYTHON_SPACE}]`);
+
+/** `text.rstrip()`. */
+export function stripEnd(text: string): string {
+  let end = text.length;
+  while (end > 0 && spaces.test(text.charAt(end - 1))) end--;
+  return text.slice(0, end);
+}
+
+/** `text.lstrip()`. */
+export function stripStart(text: string): string {
+  let start = 0;
+  while (start < text.length && spaces.test(text.charAt(start))) start++;
+  return text.slice(start);
+}
+
+/** What is before, between and behind the places where a word stands by itself; with `trim`, without the white space around it. */
+export function splitAtWord(text: string, word: string, { trim = false }: { readonly trim?: boolean } = {}): string[] {
+  const parts = text.split(new RegExp(`(?<![${pythonWord}])${word}(?![${pythonWord}])`, 'u'));
+  if (!trim) return parts;
+  return parts.map((part, i) => {
+    const begun = i === 0 ? part : stripStart(part);
+    return i === parts.length - 1 ? begun : stripEnd(begun);
+  });
+}
