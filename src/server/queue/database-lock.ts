@@ -4,27 +4,8 @@
  */
 
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { isAlive, startOf } from '../../engine/living-process-node.ts';
 import { StableDiffusionError } from '../../errors.ts';
-
-/** When a process began, in the kernel's ticks: a number used again names another process. Undefined where the system does not say. */
-function startOf(pid: number): string | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
-  } catch {
-    return undefined;
-  }
-}
-
-function isAlive(pid: number, start: string | undefined): boolean {
-  if (pid === process.pid) return startOf(pid) === start;
-  try {
-    process.kill(pid, 0);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
-  }
-  return start === undefined || startOf(pid) === start;
-}
 
 /** Files that this process has open. */
 const held = new Set<string>();
