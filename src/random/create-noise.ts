@@ -1,7 +1,8 @@
 /** createNoise: a seed to the noise that CompVis's scripts, A1111, ComfyUI or diffusers would draw from it. */
 
 import { StableDiffusionError } from '../errors.ts';
-import { elementCount, type Shape, type Tensor, tensor } from '../tensor/tensor.ts';
+import { joinBatches } from '../tensor/arithmetic.ts';
+import type { Shape, Tensor } from '../tensor/tensor.ts';
 import { brownianTreeNoise } from './brownian-tree.ts';
 import { imageNoise } from './image-noise.ts';
 import type { NoiseConvention, SeededNoise } from './noise-source.ts';
@@ -77,7 +78,7 @@ const makers: { readonly [C in NoiseConvention]: (options: NoiseOptions) => Seed
       convention: 'diffusers',
       normal: (shape) => {
         if (seeds) expectBatch(shape, seeds.length);
-        return concatenate(shape, generators.map((generator) => draw(generator, seeds ? [1, ...shape.slice(1)] : shape)));
+        return joinBatches(generators.map((generator) => draw(generator, seeds ? [1, ...shape.slice(1)] : shape)));
       },
       interval: (shape, sigmaMin, sigmaMax) => brownianTreeNoise({ shape, sigmaMin, sigmaMax, seed: seeds ?? options.seed }),
     };
@@ -122,8 +123,7 @@ function indexedBatch(generator: TorchGenerator, shape: Shape, indices: readonly
   expectBatch(shape, indices.length);
   const drawn: Tensor<'float32'>[] = [];
   for (let i = 0; i <= Math.max(...indices); i++) drawn.push(generator.randn([1, ...shape.slice(1)]));
-  return concatenate(
-    shape,
+  return joinBatches(
     indices.map((index) => {
       const found = drawn[index];
       if (!found) throw new StableDiffusionError('invalid-argument', `A batch index is a whole number from 0, and ${index} was given.`);
@@ -134,14 +134,4 @@ function indexedBatch(generator: TorchGenerator, shape: Shape, indices: readonly
 
 function expectBatch(shape: Shape, images: number): void {
   if (shape[0] !== images) throw new StableDiffusionError('shape-mismatch', `Noise of ${shape[0]} images was asked for, and seeds or indices of ${images} were given.`);
-}
-
-function concatenate(shape: Shape, parts: readonly Tensor<'float32'>[]): Tensor<'float32'> {
-  const data = new Float32Array(elementCount(shape));
-  let at = 0;
-  for (const part of parts) {
-    data.set(part.data, at);
-    at += part.data.length;
-  }
-  return tensor('float32', shape, data);
 }
