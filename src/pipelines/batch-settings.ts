@@ -1,6 +1,7 @@
 /** The settings of a batch of pictures, complete and checked: what the options say, with defaults, one prompt for each picture. */
 
 import { StableDiffusionError } from '../errors.ts';
+import { emphases } from '../prompt/emphasis.ts';
 import type { NoiseConvention } from '../random/noise-source.ts';
 import type { GenerateOptions } from './generate.ts';
 
@@ -29,6 +30,7 @@ function settingsOf(options: GenerateOptions): BatchSettings {
   if (negatives.length !== 1 && negatives.length !== batch) {
     throw new StableDiffusionError('invalid-argument', `There are ${negatives.length} negative prompts for a batch of ${batch}; give one, or one for each image.`);
   }
+  checkSyntax(options);
   if (seeds) checkSeeds(seeds, batch, options);
   const [first = ''] = given;
   const [negative = ''] = negatives;
@@ -44,6 +46,16 @@ function settingsOf(options: GenerateOptions): BatchSettings {
     noise: options.noise ?? 'compvis',
     clipSkip: options.clipSkip ?? 1,
   };
+}
+
+function checkSyntax({ promptSyntax = 'plain', promptSettings = {} }: GenerateOptions): void {
+  if (promptSyntax !== 'plain' && promptSyntax !== 'a1111') {
+    throw new StableDiffusionError('invalid-argument', `The prompt syntax is ${JSON.stringify(promptSyntax)}; there are plain and a1111.`);
+  }
+  const { emphasis = 'Original', commaBacktrack = 0, firstPassSteps = 1 } = promptSettings;
+  if (!emphases.includes(emphasis)) throw new StableDiffusionError('invalid-argument', `The emphasis is ${JSON.stringify(emphasis)}; there are ${emphases.join(', ')}.`);
+  wholeNumber('The number of tokens behind a comma', commaBacktrack, 0, 1000);
+  wholeNumber('The number of steps of the first pass', firstPassSteps, 1, 100_000);
 }
 
 /** Seeds of their own need a convention that draws each image's noise apart. */

@@ -1,21 +1,33 @@
 /** What the UNet is told: the conditions of a batch, of prompts or classes, by what the model takes. */
 
+import type { ComposedPrompt } from '../diffusion/composed-guidance.ts';
 import type { Condition } from '../diffusion/guidance.ts';
+import type { Sampler } from '../diffusion/sampler.ts';
+import { totalCalls } from '../diffusion/total-calls.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { concatenate, takeBatch } from '../tensor/arithmetic.ts';
 import { type Tensor, tensor } from '../tensor/tensor.ts';
 import type { BatchSettings } from './batch-settings.ts';
 import type { GenerateOptions } from './generate.ts';
 import type { Model } from './model.ts';
+import { promptContexts } from './prompt-contexts.ts';
 
 export interface Conditions {
   readonly condition: Condition;
   /** The empty or negative counterpart; undefined where there is no guidance. */
   readonly unconditional: Condition | undefined;
+  /** Of prompts in A1111's syntax, in place of both: what each picture is told at a model call, counted from 0. */
+  readonly promptsAt?: (call: number) => readonly ComposedPrompt[];
 }
 
 /** The condition of a batch and its empty counterpart. */
-export async function conditionsOf(model: Model, settings: BatchSettings, options: GenerateOptions): Promise<Conditions> {
+export async function conditionsOf(model: Model, settings: BatchSettings, options: GenerateOptions, sampler: Sampler): Promise<Conditions> {
+  if (options.promptSyntax === 'a1111') {
+    const { emphasis, commaBacktrack, firstPassSteps, oldScheduling } = options.promptSettings ?? {};
+    const schedule = { steps: totalCalls(sampler, settings.steps), firstPassSteps: firstPassSteps && totalCalls(sampler, firstPassSteps), oldRule: oldScheduling };
+    const promptsAt = await promptContexts(model, settings, { emphasis, commaBacktrack, schedule, signal: options.signal });
+    return { condition: {}, unconditional: undefined, promptsAt };
+  }
   const { config } = model.checkpoint;
   const guided = settings.guidanceScale !== 1;
   const { clipSkip, batch } = settings;

@@ -4,8 +4,8 @@
  * The order of random draws is that of CompVis's scripts: what `prepare` draws (posterior of the initial image), start noise, steps.
  */
 
-import type { Condition } from '../diffusion/guidance.ts';
-import { guidedModel } from '../diffusion/guidance.ts';
+import { composedModel } from '../diffusion/composed-guidance.ts';
+import { type Condition, guidedModel, type Network } from '../diffusion/guidance.ts';
 import { diffusersSampler } from '../diffusion/diffusers/scheduler.ts';
 import { type DiffusersSchedulerConfig, diffusersSchedulerClasses } from '../diffusion/diffusers/scheduler-config.ts';
 import { type NamedSampling, namedSampling, type SamplerPeer } from '../diffusion/sampler-names.ts';
@@ -24,6 +24,7 @@ import type { GeneratedImage, Pipeline } from './events.ts';
 import { checkImages, decodeBatch } from './finish-pictures.ts';
 import type { Model } from './model.ts';
 import { previewImages } from './preview.ts';
+import type { PromptSettings } from './prompt-contexts.ts';
 import { type GenerationRecord, programName } from './record.ts';
 
 /** Settings that all pipelines share. */
@@ -36,6 +37,13 @@ export interface GenerateOptions {
   readonly firstIteration?: number;
   /** One for all images of a batch, or one for each. */
   readonly negativePrompt?: string | readonly string[];
+  /**
+   * How prompts are read: `plain`, as CompVis, where brackets are text and what is beyond 75 tokens is cut; or `a1111`, with weights
+   * (`(word:1.3)`), schedules (`[from:to:0.5]`, `[a|b]`), `AND`, `BREAK`, comments and any length. Default `plain`.
+   */
+  readonly promptSyntax?: 'plain' | 'a1111';
+  /** Options of A1111's syntax. */
+  readonly promptSettings?: PromptSettings;
   readonly classLabels?: readonly number[];
   /** Steps of the whole schedule. Default 50. */
   readonly steps?: number;
@@ -154,7 +162,7 @@ export async function* generate(model: Model, options: GenerateOptions, task: Ta
   let conditions: Conditions | undefined;
   if (batches.length === 1) {
     yield { kind: 'stage', stage: 'text' };
-    conditions = await conditionsOf(model, batches[0], options);
+    conditions = await conditionsOf(model, batches[0], options, named.sampler);
   }
   const createBatchNoise = (first: number): SeededNoise => createNoise({ ...options.noiseSettings, convention, seed: first, ...(seeds ? { seeds } : {}) });
   let noise = createBatchNoise(seed);
@@ -181,7 +189,7 @@ export async function* generate(model: Model, options: GenerateOptions, task: Ta
     // How much noise a step draws does not depend on what the network says, but for the sampler that chooses its steps.
     const rehearsed = !made && named.sampler.name !== 'dpm-adaptive';
     if (made && batches.length > 1) yield { kind: 'stage', stage: 'text' };
-    const { condition, unconditional } = rehearsed ? { condition: {}, unconditional: undefined } : (conditions ?? (await conditionsOf(model, settings, options)));
+    const { condition, unconditional, promptsAt }: Conditions = rehearsed ? { condition: {}, unconditional: undefined } : (conditions ?? (await conditionsOf(model, settings, options, named.sampler)));
     if (task.prepare) yield { kind: 'stage', stage: 'image' };
     const prepared = (await task.prepare?.(noise, batch)) ?? {};
     const whole = code ?? (task.firstNoise ? task.firstNoise(shape) : noise.normal(shape));
@@ -190,15 +198,20 @@ export async function* generate(model: Model, options: GenerateOptions, task: Ta
     if (made) startNoise ??= start;
     const withImage = (given: Condition): Condition => (prepared.concat ? { ...given, concat: prepared.concat } : given);
     const blank = prepared.concat && tensor('float32', prepared.concat.shape, new Float32Array(prepared.concat.data.length));
-    const guided = guidedModel({
-      network: rehearsed ? async () => tensor('float32', shape, new Float32Array(elementCount(shape))) : (inputs, cancel) => model.predict(inputs, cancel),
+    const network: Network = rehearsed ? async () => tensor('float32', shape, new Float32Array(elementCount(shape))) : (inputs, cancel) => model.predict(inputs, cancel);
+    const common = {
+      network,
       schedule: model.schedule,
       parameterization: model.parameterization,
-      condition: withImage(condition),
-      unconditional: unconditional && withImage(unconditional),
       scale: guidanceScale,
       rescale: options.guidanceRescale,
-      ...(prepared.imageGuidance !== undefined && blank ? { imageScale: prepared.imageGuidance, imageUnconditional: { ...unconditional, concat: blank } } : {}),
+    };
+    const byImage = prepared.imageGuidance !== undefined && blank ? { scale: prepared.imageGuidance, blank } : undefined;
+    const guided = promptsAt ? composedModel({ ...common, promptsAt, concat: prepared.concat, byImage }) : guidedModel({
+      ...common,
+      condition: withImage(condition),
+      unconditional: unconditional && withImage(unconditional),
+      ...(byImage ? { imageScale: byImage.scale, imageUnconditional: { ...unconditional, concat: byImage.blank } } : {}),
     });
     const { sampler, schedule, discardNextToLastSigma, sigmaConvention } = named;
     const sampling = sampler.run({
@@ -246,6 +259,7 @@ export async function* generate(model: Model, options: GenerateOptions, task: Ta
       ...(options.classLabels ? { classLabels: [...options.classLabels] } : {}),
       ...(options.schedule === undefined ? {} : { schedule: options.schedule }),
       ...(options.eta === undefined ? {} : { eta: options.eta }),
+      ...(options.promptSyntax === 'a1111' ? { promptSyntax: 'a1111' as const, ...(options.promptSettings ? { promptSettings: options.promptSettings } : {}) } : {}),
       ...(before.some((size) => size !== batch) ? { earlierBatches: before } : {}),
       ...(givenNoise === undefined ? {} : { startNoise: givenNoise }),
       ...(model.checkpoint.ema === 'used' ? { ema: true } : {}),

@@ -112,6 +112,13 @@ export class Model implements AsyncDisposable {
     return nativeLatentSize(this.checkpoint.config) * this.downsampling;
   }
 
+  /** The tokenizer of prompts that A1111's syntax can be used in: those of a CLIP text encoder whose output is the UNet's context. */
+  get clipTokenizer(): ClipTokenizer | undefined {
+    const { tokenizer } = this;
+    if (this.networkConfig('cond_stage')?.kind !== 'clip_text' || this.checkpoint.config.unet_config.num_classes !== null) return undefined;
+    return tokenizer && 'profile' in tokenizer ? tokenizer : undefined;
+  }
+
   /** One graph of a network, with those outputs; traced once. */
   #graph(part: Network, graph: string, outputs: readonly string[]): Graph {
     const key = `${part} ${graph} ${outputs.join()}`;

@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { pythonFloat, formatInfotext } from '../image/infotext.ts';
+import { emphases } from '../prompt/emphasis.ts';
 import { noiseConventions } from '../random/noise-source.ts';
 
 /** Written into every picture. */
@@ -13,6 +14,12 @@ export const recordSchema = z.object({
   /** Prompts of the whole batch, so that its noise can be drawn again. */
   prompts: z.array(z.string()),
   negativePrompt: z.string(),
+  /** Absent for CompVis's, in which brackets are text. */
+  promptSyntax: z.literal('a1111').optional(),
+  promptSettings: z
+    .object({ emphasis: z.enum(emphases), commaBacktrack: z.int().nonnegative(), firstPassSteps: z.int().positive(), oldScheduling: z.boolean() })
+    .partial()
+    .optional(),
   classLabels: z.array(z.int().nonnegative()).optional(),
   width: z.int().positive(),
   height: z.int().positive(),

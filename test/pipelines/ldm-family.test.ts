@@ -122,3 +122,15 @@ test("LDM's inpainting model: masked latent and mask as extra channels, the know
     assert.ok(changed.some(Boolean), 'the other half is new');
   }
 });
+
+test("A1111's prompt syntax is refused where there is no CLIP text encoder", async () => {
+  await using engine = createNodeEngine({ threads: 1 });
+  for (const { yaml: text, options } of cases) {
+    await using model = await randomModel(text, engine);
+    const pictures = textToImage(model, { ...options, prompt: 'a red house', promptSyntax: 'a1111', steps: 2 });
+    const run = async (): Promise<void> => {
+      for await (const event of pictures) void event;
+    };
+    await assert.rejects(run(), { code: 'invalid-argument' });
+  }
+});

@@ -83,6 +83,8 @@ async function startAgain(model: Model, record: GenerationRecord, values: Values
     firstIteration: record.iteration,
     sampler, steps, guidanceScale, seed, noise, clipSkip, fixedCode, watermark, signal,
     negativePrompt: record.negativePrompt,
+    ...(record.promptSyntax ? { promptSyntax: record.promptSyntax } : {}),
+    ...(record.promptSettings ? { promptSettings: record.promptSettings } : {}),
     ...(record.classLabels ? { classLabels: record.classLabels } : {}),
     ...(record.schedule === undefined ? {} : { schedule: record.schedule }),
     ...(record.eta === undefined ? {} : { eta: record.eta }),
