@@ -1,5 +1,6 @@
 /** Messages between the engine on the main thread and ONNX Runtime in its worker thread. */
 
+import type { DType } from '../tensor/dtype.ts';
 import type { Shape, Tensor } from '../tensor/tensor.ts';
 import type { Crossing } from './crossing.ts';
 import type { Place } from './feeds.ts';
@@ -45,8 +46,14 @@ export interface BoundRequest {
   readonly feeds: Readonly<Record<string, Tensor>>;
   readonly inputs: readonly (readonly [input: string, place: Place])[];
   readonly outputs: readonly (readonly [output: string, place: Place])[];
-  /** Outputs that are returned. */
-  readonly wanted: readonly string[];
+  /** Outputs that are returned, with their shapes where they are known. */
+  readonly wanted: readonly WantedOutput[];
+}
+
+export interface WantedOutput {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape?: Shape;
 }
 
 export interface RequestMessage {

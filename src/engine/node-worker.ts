@@ -7,7 +7,8 @@ import { CrossingBuffers } from './crossing.ts';
 import type { BoundRequest, Request, RequestMessage, ResponseMessage, SessionSettings, WorkerOptions } from './node-protocol.ts';
 import { fromOrt, toOrt } from './ort-tensor.ts';
 import type { WeightBuffer } from './weights.ts';
-import { elementCount, type Tensor } from '../tensor/tensor.ts';
+import { endMark, isEndMark } from '../onnx/end-mark.ts';
+import { elementCount, type Tensor, zeros } from '../tensor/tensor.ts';
 import type { Place } from './feeds.ts';
 
 // Linux has a priority for each thread, and the runtime's threads inherit this one's.
@@ -38,6 +39,8 @@ function sessionOptions({ provider, threads, folder, segments, givenWeights }: S
     ...(givenWeights || segments !== 'one' ? { enableMemPattern: false } : {}),
     extra: {
       session: {
+        // Threads would wait for work in a loop, some 50 ms, and take the processor from the next program's.
+        force_spinning_stop: '1',
         ...(folder === undefined ? {} : { model_external_initializers_file_folder_path: folder }),
         // Weights to the byte, where an arena would round them up.
         ...(segments === 'few' ? { use_device_allocator_for_initializers: '1' } : {}),
@@ -103,7 +106,7 @@ function viewOf(value: Tensor, { flat }: Place): Tensor {
 
 const overlaps = (a: Place, b: Place): boolean => a.name === b.name && (!a.flat || !b.flat || (a.flat.start < b.flat.end && b.flat.start < a.flat.end));
 
-/** One run on tensors of a state. An output is written straight to its place in the state, unless the program reads that place as well. */
+/** One run on tensors of a state. An output is written straight to its place in the state, unless the program reads that place as well; one that is wanted, to new memory where its shape is known. */
 async function runOnState(session: InferenceSession, state: Map<string, Tensor>, { feeds, inputs, outputs, wanted }: BoundRequest, inPlace: boolean): Promise<Record<string, Tensor>> {
   const view = (place: Place): Tensor => {
     const value = state.get(place.name);
@@ -112,18 +115,32 @@ async function runOnState(session: InferenceSession, state: Map<string, Tensor>,
   };
   const values: Record<string, OrtTensor> = Object.fromEntries(Object.entries(feeds).map(([name, value]) => [name, toOrt(OrtTensor, value)]));
   for (const [input, place] of inputs) values[input] = toOrt(OrtTensor, view(place));
-  const fetches: Record<string, OrtTensor | null> = Object.fromEntries(wanted.map((name) => [name, null]));
+  const fresh = wanted.flatMap(({ name, dtype, shape }): [string, Tensor][] => (shape ? [[name, zeros(dtype, shape)]] : []));
+  const fetches: Record<string, OrtTensor | null> = Object.fromEntries(wanted.map(({ name }) => [name, null]));
+  for (const [name, value] of fresh) fetches[name] = toOrt(OrtTensor, value);
   const read = new Map<string, Place[]>();
   for (const [, place] of inputs) read.set(place.name, [...(read.get(place.name) ?? []), place]);
   for (const [output, place] of outputs) {
     const direct = inPlace || !read.get(place.name)?.some((other) => overlaps(place, other));
     fetches[output] = direct ? toOrt(OrtTensor, view(place)) : null;
   }
+  if (session.outputNames.includes(endMark) && !Object.values(fetches).includes(null)) {
+    await runToEndMark(session, values, fetches);
+    return Object.fromEntries(fresh);
+  }
   const results = await session.run(values, fetches);
   for (const [output, place] of outputs) {
     if (fetches[output] === null) view(place).data.set(results[output]?.data as never);
   }
-  return Object.fromEntries(wanted.map((name) => [name, fromOrt(found(new Map(Object.entries(results)), name))]));
+  return Object.fromEntries(wanted.map(({ name }) => [name, fromOrt(found(new Map(Object.entries(results)), name))]));
+}
+
+async function runToEndMark(session: InferenceSession, values: Readonly<Record<string, OrtTensor>>, fetches: Readonly<Record<string, OrtTensor | null>>): Promise<void> {
+  try {
+    await session.run(values, { ...fetches, [endMark]: null });
+  } catch (error) {
+    if (!isEndMark(error)) throw error;
+  }
 }
 
 async function runBound({ program, state, runs, inPlace, cancel }: Extract<Request, { kind: 'run-bound' }>): Promise<Record<string, Tensor>[]> {

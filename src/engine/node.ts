@@ -14,7 +14,7 @@ import { crossingsOf, crossingValues } from './crossing.ts';
 import { checkStateWrite, givenParameters, placeOf, planPack, prepareFeeds, unboundOutputs, wantedOutputs } from './feeds.ts';
 import { blockFrom, blockProbe, probeInput } from './image-block.ts';
 import { MemoryFolder, type MemoryFile } from './memory-folder-node.ts';
-import type { BoundRequest, Request, ResponseMessage, SessionSettings, WorkerOptions } from './node-protocol.ts';
+import type { BoundRequest, Request, ResponseMessage, SessionSettings, WantedOutput, WorkerOptions } from './node-protocol.ts';
 import { planWeights, readBuffers, wantedParameters, type WeightBuffer, type WeightPlan } from './weights.ts';
 
 export interface NodeEngineOptions {
@@ -202,7 +202,7 @@ class NodeProgram implements Program {
       const feeds = prepareFeeds(this.graph, tensors, this.#parameters, { state, names: inputs });
       return {
         feeds,
-        wanted: unboundOutputs(this.graph, state, outputs),
+        wanted: this.#wanted(unboundOutputs(this.graph, state, outputs)),
         inputs: Object.entries(inputs).map(([input, bound]) => [input, placeOf(state, bound, ranks.get(input) ?? 0)]),
         outputs: Object.entries(outputs).map(([output, bound]) => [output, placeOf(state, bound, ranks.get(output) ?? 0)]),
       };
@@ -210,6 +210,13 @@ class NodeProgram implements Program {
     const cancel = new Int32Array(new SharedArrayBuffer(4));
     const request = { kind: 'run-bound', program: this.#id, state: state.id, runs: requests, inPlace: options.inPlace ?? false, cancel } as const;
     return [...(await orAborted(this.#runtime.call(request), options.signal, cancel))];
+  }
+
+  #wanted(names: readonly string[]): WantedOutput[] {
+    return this.graph.outputs.flatMap(({ name, value: { dtype, shape } }) => {
+      if (!names.includes(name)) return [];
+      return [{ name, dtype, ...(shape.every((size) => typeof size === 'number') ? { shape } : {}) }];
+    });
   }
 
   async dispose(): Promise<void> {
@@ -270,7 +277,9 @@ class NodeEngine implements Engine {
     const settings = (folder?: string, segments: SessionSettings['segments'] = 'one'): SessionSettings => ({ provider: this.provider, threads: this.#threads, folder, segments, givenWeights: given.size > 0 });
     if (given.size > 0) this.#imageBlock ??= this.#findImageBlock();
     const imageBlock = given.size > 0 ? await this.#imageBlock : undefined;
-    const form = { precision, fusedAttention, ...(imageBlock === undefined ? {} : { imageBlock }) };
+    // Programs that run on a state have no weights of their own, or some are given.
+    const endMark = this.provider === 'cpu' && (given.size > 0 || graph.parameters.length === 0);
+    const form = { precision, fusedAttention, endMark, ...(imageBlock === undefined ? {} : { imageBlock }) };
     if (options.parameters === 'inputs') {
       await this.#runtime.call({ kind: 'compile', program, model: emitOnnx(graph, form), settings: settings() });
       return new NodeProgram(graph, this.#runtime, program, 'inputs');

@@ -7,6 +7,7 @@ import type { DType } from '../tensor/dtype.ts';
 import { Emitter, type ParameterStorage } from './emitter.ts';
 import { type Form, forms } from './forms.ts';
 import { emitBlocked } from './blocked-images.ts';
+import { endMarkNode, endMarkOutput } from './end-mark.ts';
 import { headWidth, plainAttention } from './plain-attention.ts';
 import { encodeModel, type OnnxValue } from './model.ts';
 import { emitLinearPart, linearParts } from './linear-parts.ts';
@@ -24,6 +25,8 @@ export interface EmitOptions {
   readonly fusedAttention?: boolean;
   /** Channels of a pixel that the runtime's direct convolutions keep together on this processor: convolutions with given weights make use of them. */
   readonly imageBlock?: number;
+  /** Whether runs may ask for the end mark, because all their outputs are written where the caller wants them. */
+  readonly endMark?: boolean;
 }
 
 /** Operations that lose too much in float16 (sums over many elements, exponentials): computed in float32 between casts. */
@@ -84,7 +87,8 @@ export function emitOnnx(graph: Graph, options: EmitOptions = {}): Uint8Array {
     else emitter.node('Identity', [emitter.name(value)], {}, { output: name });
   }
   const outputs = graph.outputs.map(({ name, value }) => declare(name, value, value.dtype));
-  return encodeModel({ name: 'graph', nodes: emitter.nodes, inputs, outputs, initializers: emitter.initializers });
+  const mark = options.endMark ?? false;
+  return encodeModel({ name: 'graph', nodes: [...(mark ? [endMarkNode] : []), ...emitter.nodes], inputs, outputs: [...(mark ? [endMarkOutput] : []), ...outputs], initializers: emitter.initializers });
 }
 
 function emitNode(emitter: Emitter, node: AnyNode, output: string, { widestFusedHead = Number.POSITIVE_INFINITY, fusedAttention = true }: EmitOptions): void {

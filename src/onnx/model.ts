@@ -22,11 +22,11 @@ export interface OnnxNode {
   readonly attributes: Readonly<Record<string, OnnxAttribute>>;
 }
 
-/** A named value with its type; dimensions that are not numbers are names. */
+/** A named value with its type; dimensions that are not numbers are names. Instead of a tensor, it may be a sequence of tensors. */
 export interface OnnxValue {
   readonly name: string;
   readonly dtype: DType;
-  readonly shape: readonly (number | string)[];
+  readonly shape: readonly (number | string)[] | 'sequence';
 }
 
 /** An initialiser whose bytes lie outside the model. */
@@ -78,6 +78,10 @@ function node({ op, domain, name, inputs, outputs, attributes }: OnnxNode): Prot
 }
 
 function valueInfo({ name, dtype, shape }: OnnxValue): ProtoWriter {
+  if (shape === 'sequence') {
+    const element = new ProtoWriter().message(1, new ProtoWriter().int(1, dataTypes[dtype]));
+    return new ProtoWriter().string(1, name).message(2, new ProtoWriter().message(4, new ProtoWriter().message(1, element)));
+  }
   const dims = new ProtoWriter();
   for (const size of shape) dims.message(1, typeof size === 'number' ? new ProtoWriter().int(1, size) : new ProtoWriter().string(2, size));
   const tensorType = new ProtoWriter().int(1, dataTypes[dtype]).message(2, dims);

@@ -127,7 +127,7 @@ export function updateGraph(config: OptimiserConfig, average: boolean): Graph {
 }
 
 /** Elements that a program without sums works on at a time: few enough to stay in the processor's cache from operation to operation. */
-const partSize = 2 ** 16;
+const partSize = 2 ** 18;
 
 /** The parts of a tensor of `count` elements. */
 export function partsOf(count: number): { readonly start: number; readonly end: number }[] {
