@@ -21,6 +21,7 @@ export const generationOptions = {
   prompt: text(['--prompt'], 'TEXT', 'the prompt, if it is not given as words'),
   fromFile: text(['--from-file'], 'FILE', 'prompts, one a line, n_samples of them at once; - is standard input'),
   negative: text(['--negative', '--negative-prompt'], 'TEXT', 'what should not be in the picture'),
+  promptSyntax: choice(['--prompt-syntax'], ['plain', 'a1111'], 'how prompts are read; a1111: (word:1.3), [from:to:0.5], [a|b], AND, BREAK, any length (default: plain)'),
   classes: integers(['--class'], 'class numbers, for models of classes', { min: 0 }),
   steps: integer(['--steps', '--ddim_steps'], 'steps of sampling (default: 50)', { min: 1 }),
   sampler: text(['--sampler'], 'NAME', 'ddim, plms, euler-ancestral, "DPM++ 2M Karras", … (default: ddim)', samplers.map(({ name }) => name)),

@@ -62,7 +62,7 @@ export async function runGeneration(context: CliContext, { values, words, outdir
   try {
     watch.end('load');
     checkPrompt(model, prompts.lines, values);
-    notePrompts(model, prompts.lines, context, progress);
+    if (values.promptSyntax !== 'a1111') notePrompts(model, prompts.lines, context, progress);
     // The weights are read while the text is encoded; what goes wrong is told where the network is first used.
     model.prepare(context.signal).catch(() => {});
     const options: GenerateOptions = {
@@ -109,6 +109,7 @@ function generateOptions(values: GenerationValues & OutputValues): GenerateOptio
     ...(classes === undefined ? {} : { classLabels: classes }),
     ...(negative === undefined ? {} : { negativePrompt: negative }),
     ...(clipSkip === undefined ? {} : { clipSkip }),
+    ...(values.promptSyntax === undefined ? {} : { promptSyntax: values.promptSyntax }),
     ...(values.fixedCode ? { fixedCode: true } : {}),
     ...(values.noSafety ? { safety: false } : {}),
     ...(values.noWatermark ? { watermark: false } : {}),

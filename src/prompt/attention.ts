@@ -9,6 +9,8 @@ export type WeightedText = readonly [text: string, weight: number];
 
 /** A bracket is worth this much, or its inverse. */
 const step = 1.1;
+/** Brackets that are open at once; more are a slip, or an attack. */
+const deepest = 500;
 
 const space = `[${PYTHON_SPACE}]*`;
 const tokens = new RegExp(`\\\\[()[\\]\\\\]|\\\\|\\(|\\[|:${space}([+-]?[.\\d]+)${space}\\)|\\)|\\]|[^\\\\()[\\]:]+|:`, 'g');
@@ -16,17 +18,18 @@ const tokens = new RegExp(`\\\\[()[\\]\\\\]|\\\\|\\(|\\[|:${space}([+-]?[.\\d]+)
 /**
  * The pieces of a prompt with their weights, neighbours of one weight joined. A bracket that is not closed counts to the end; one that was
  * not opened is text; a backslash makes a bracket text.
- * @throws `invalid-argument` for a weight that is no number, as in `(word:1.2.3)`
+ * @throws `invalid-argument` for a weight that is no number, as in `(word:1.2.3)`; `too-large` for too many brackets that are open
  */
 export function parsePromptAttention(prompt: string): WeightedText[] {
   const pieces: [text: string, weight: number][] = [];
   const round: number[] = [];
   const square: number[] = [];
-  const multiply = (start: number | undefined, factor: number): void => {
-    for (const piece of pieces.slice(start)) piece[1] *= factor;
+  const multiply = (start = 0, factor = 1): void => {
+    for (let i = start; i < pieces.length; i++) (pieces[i] as [string, number])[1] *= factor;
   };
   for (const [token, weight] of prompt.matchAll(tokens)) {
     if (token.startsWith('\\')) pieces.push([token.slice(1), 1]);
+    else if (round.length + square.length > deepest) throw new StableDiffusionError('too-large', `The prompt has more than ${deepest} brackets that are open at once.`);
     else if (token === '(') round.push(pieces.length);
     else if (token === '[') square.push(pieces.length);
     else if (weight !== undefined && round.length > 0) multiply(round.pop(), numberOf(weight));

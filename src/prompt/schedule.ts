@@ -8,6 +8,7 @@
  * beside it, the original takes it for text in some runs of Python and not in others: its choice follows the order of a set. Here it counts.)
  */
 
+import { StableDiffusionError } from '../errors.ts';
 import { PYTHON_SPACE } from '../tokenizer/unicode-text.ts';
 
 /** A text, and the last step it is for. */
@@ -26,6 +27,7 @@ type Item = string | Scheduled | Alternate;
 
 interface Scheduled {
   readonly kind: 'scheduled';
+  readonly depth: number;
   readonly before: readonly Item[];
   readonly after: readonly Item[];
   /** As it was written. */
@@ -34,8 +36,12 @@ interface Scheduled {
 
 interface Alternate {
   readonly kind: 'alternate';
+  readonly depth: number;
   readonly choices: readonly (readonly Item[])[];
 }
+
+/** Constructs in constructs; beyond it is a slip, or an attack. (A1111's own limit is the depth of Python's stack.) */
+const deepest = 250;
 
 /** A bracket that is open: where its content begins, and where the separators in it are. */
 interface Frame {
@@ -63,6 +69,7 @@ function parse(prompt: string): Item[] | undefined {
       items.push(piece);
     } else if (piece === ']' || piece === ')') {
       const closed = frame && (piece === ']') === (frame.bracket === '[') ? construct(items, frame) : undefined;
+      if (typeof closed === 'object' && closed.depth > deepest) throw new StableDiffusionError('too-large', `The prompt has more than ${deepest} schedules, one in the other.`);
       if (closed) open.pop();
       else if (open.some(({ separators }) => separators.some((at) => items[at] === '|'))) return undefined;
       else open = [];
@@ -78,7 +85,7 @@ function construct(items: readonly Item[], { bracket, start, separators }: Frame
   const bars = separators.filter((at) => items[at] === '|').length;
   if (bars > 0) {
     if (bracket === '(' || bars < separators.length) return undefined;
-    return { kind: 'alternate', choices: [start, ...separators.map((at) => at + 1)].map((from, i) => items.slice(from, separators[i])) };
+    return { kind: 'alternate', depth: depthOf(items, start), choices: [start, ...separators.map((at) => at + 1)].map((from, i) => items.slice(from, separators[i])) };
   }
   if (separators.length === 0 || (bracket === '(' && separators.length === 1)) return 'text';
   const last = separators.at(-1) as number;
@@ -86,10 +93,14 @@ function construct(items: readonly Item[], { bracket, start, separators }: Frame
   const when = typeof written === 'string' && more.length === 0 ? moment.exec(written)?.[1] : undefined;
   if (bracket === '(' || separators.length > 2 || when === undefined) return undefined;
   const [first = last] = separators;
+  const depth = depthOf(items, start);
   return separators.length === 1
-    ? { kind: 'scheduled', before: [], after: items.slice(start, last), when }
-    : { kind: 'scheduled', before: items.slice(start, first), after: items.slice(first + 1, last), when };
+    ? { kind: 'scheduled', depth, before: [], after: items.slice(start, last), when }
+    : { kind: 'scheduled', depth, before: items.slice(start, first), after: items.slice(first + 1, last), when };
 }
+
+/** One more than that of the deepest construct from there on. */
+const depthOf = (items: readonly Item[], start: number): number => items.slice(start).reduce((most, item) => (typeof item === 'string' ? most : Math.max(most, item.depth + 1)), 1);
 
 /** The last step of `before`. */
 function stepOf(when: string, { steps, firstPassSteps, oldRule }: ScheduleOptions): number {
@@ -126,7 +137,10 @@ function textAt(step: number, items: readonly Item[], options: ScheduleOptions):
     .join('');
 }
 
-/** The texts of a prompt, by the last step each is for; the last one's is `steps`. */
+/**
+ * The texts of a prompt, by the last step each is for; the last one's is `steps`.
+ * @throws `too-large` for schedules that are nested too deep
+ */
 export function promptSchedule(prompt: string, given: ScheduleOptions): ScheduledText[] {
   // The old rule knows of no second pass: its steps are those of the first.
   const options = given.oldRule && given.firstPassSteps !== undefined ? { ...given, steps: given.firstPassSteps } : given;

@@ -15,6 +15,7 @@ export interface JobDraft {
   readonly model?: string | undefined;
   readonly prompt: string;
   readonly negativePrompt?: string | undefined;
+  readonly promptSyntax?: 'plain' | 'a1111' | undefined;
   /** Negative or undefined: any. */
   readonly seed?: number | undefined;
   readonly subseed?: number | undefined;
@@ -35,7 +36,7 @@ export interface JobDraft {
   readonly hires?: (Omit<NonNullable<JobRequest['hires']>, 'width' | 'height'> & { readonly scale: number; readonly width?: number; readonly height?: number }) | undefined;
   readonly format?: JobRequest['format'] | undefined;
   readonly previews?: number | undefined;
-  readonly rest?: Partial<Pick<JobRequest, 'clipSkip' | 'eta' | 'churn' | 'seedResizeFrom' | 'seedDelta' | 'resizeMode' | 'inpaint' | 'imageGuidanceScale' | 'scheduler'>>;
+  readonly rest?: Partial<Pick<JobRequest, 'clipSkip' | 'eta' | 'churn' | 'seedResizeFrom' | 'seedDelta' | 'resizeMode' | 'inpaint' | 'imageGuidanceScale' | 'scheduler' | 'promptSettings'>>;
 }
 
 /** Names of the fields in the caller's API, for errors. */
@@ -51,14 +52,17 @@ export interface Submission extends Pick<NewJob, 'owner' | 'source' | 'priority'
 /** Seeds are drawn from A1111's range. */
 const seedLimit = 2 ** 32 - 1;
 
-async function decide({ limits, models, catalog, adapters, random }: ServerContext, draft: JobDraft, fields: FieldNames): Promise<JobRequest> {
+async function decide({ limits, models, catalog, adapters, random }: ServerContext, draft: JobDraft, fields: FieldNames, source: NewJob['source']): Promise<JobRequest> {
   const at = (field: keyof JobDraft): readonly string[] => ['body', fields[field] ?? field];
   const within = (field: keyof JobDraft, value: number, least: number, most: number): number => {
     if (Number.isInteger(value) && value >= least && value <= most) return value;
     throw invalidField(at(field), `ensure this value is a whole number from ${least} to ${most}`);
   };
   const entry = await atField(at('model'), () => catalog.find(draft.model));
-  const { nativeSize, unit } = await models.facts(entry.name);
+  const { nativeSize, unit, readsPromptSyntax } = await models.facts(entry.name);
+  // A1111's clients write its syntax always; it is an error only where somebody asks for it.
+  const promptSyntax = draft.promptSyntax === 'a1111' && (readsPromptSyntax || source !== 'a1111') ? 'a1111' : 'plain';
+  if (promptSyntax === 'a1111' && !readsPromptSyntax) throw invalidField(at('promptSyntax'), `${entry.name} has no CLIP text encoder, which A1111's prompt syntax is for`);
   for (const field of ['prompt', 'negativePrompt'] as const) {
     if ((draft[field] ?? '').length > limits.promptLength) throw invalidField(at(field), `ensure this value has at most ${limits.promptLength} characters`);
   }
@@ -99,12 +103,13 @@ async function decide({ limits, models, catalog, adapters, random }: ServerConte
   if (enlarged) checkArea(enlarged.width, enlarged.height);
   // As there: those that are not found are left out, and so is one without effect.
   const known = new Set(adapters.loras().map(({ name }) => name));
-  const loras = parseExtraNetworks(draft.prompt).loras.filter(({ name, scale, textScale }) => known.has(name) && (scale !== 0 || textScale !== 0));
+  const loras = parseExtraNetworks(draft.prompt, promptSyntax).loras.filter(({ name, scale, textScale }) => known.has(name) && (scale !== 0 || textScale !== 0));
   const request: JobRequest = {
     kind: draft.kind,
     model: entry.name,
     prompts: Array.from({ length: count }, () => draft.prompt),
     negativePrompt: draft.negativePrompt ?? '',
+    ...(promptSyntax === 'a1111' ? { promptSyntax } : {}),
     ...(loras.length > 0 ? { loras } : {}),
     seeds: Array.from({ length: count }, (_, i) => seed + (subseedStrength === 0 ? i : 0)),
     subseeds: Array.from({ length: count }, (_, i) => subseed + i),
@@ -133,7 +138,7 @@ async function decide({ limits, models, catalog, adapters, random }: ServerConte
 export async function acceptJob(context: ServerContext, { owner, source, priority, draft, fields = {}, id = randomUUID() }: Submission): Promise<Job> {
   const { queue, limits, metrics, watch } = context;
   if (context.isStopping()) throw new StableDiffusionError('busy', 'The server is shutting down.', { details: { scope: 'shutdown' } });
-  const request = await decide(context, draft, fields);
+  const request = await decide(context, draft, fields, source);
   try {
     const job = await queue.add({ id, owner, source, priority, request }, limits);
     metrics.accepted(source);

@@ -1,6 +1,7 @@
 /** Job: what a caller wants made, everything decided (seeds, model, size), and what became of it. Plain JSON: it goes into a journal. */
 
 import { z } from 'zod';
+import { emphases } from '../prompt/emphasis.ts';
 import { noiseConventions } from '../random/noise-source.ts';
 import { loraUseSchema } from './extra-networks.ts';
 import { blobIdSchema } from './store/blob-store.ts';
@@ -33,6 +34,9 @@ export const jobRequestSchema = z.object({
   /** One for each picture. */
   prompts: z.array(z.string()).min(1),
   negativePrompt: z.string(),
+  /** Absent for plain text. */
+  promptSyntax: z.literal('a1111').optional(),
+  promptSettings: z.object({ emphasis: z.enum(emphases), commaBacktrack: z.int().min(0).max(1000) }).optional(),
   /** Those of the prompts that there are. */
   loras: z.array(loraUseSchema).optional(),
   /** One for each picture. */
@@ -149,5 +153,5 @@ export function batchKey(job: NewJob): string {
   const { request: r } = job;
   const alone = r.kind !== 'txt2img' || r.subseedStrength > 0 || r.hires !== undefined || r.noise === 'compvis' || r.noise === 'comfy' || coupled.test(r.sampler);
   if (alone) return job.id;
-  return JSON.stringify([r.model, r.loras, r.width, r.height, r.steps, r.sampler, r.schedule, r.guidanceScale, r.eta, r.churn, r.noise, r.clipSkip, r.seedResizeFrom, r.seedDelta]);
+  return JSON.stringify([r.model, r.loras, r.width, r.height, r.steps, r.sampler, r.schedule, r.guidanceScale, r.eta, r.churn, r.noise, r.clipSkip, r.seedResizeFrom, r.seedDelta, r.promptSyntax, r.promptSettings]);
 }

@@ -112,6 +112,23 @@ test('numbers go on, the settings are in the file, and replay makes the same pic
   }
 });
 
+test("--prompt-syntax a1111: weights count, a long prompt is not cut, and replay knows", async (context) => {
+  const folder = temporaryFolder(context);
+  const make = async (name: string, prompt: string, ...more: string[]) => {
+    const file = join(folder, name);
+    const { code, err } = await sd(['txt2img', '--prompt', prompt, ...fast, '--steps', '2', '--quiet', '--output', file, ...more]);
+    assert.equal(code, 0, err);
+    return { file, err };
+  };
+  const plain = await make('plain.png', `(red:1.6) apple ${'a '.repeat(90)}`);
+  const read = await make('read.png', `(red:1.6) apple ${'a '.repeat(90)}`, '--prompt-syntax', 'a1111');
+  assert.match(plain.err, /longer than 75 tokens/);
+  assert.equal(read.err, '');
+  assert.ok((await sharePastOneLevel(plain.file, read.file)) > 0);
+  const again = await sd(['replay', read.file, '--threads', '1', '--skip_save', '--json']);
+  assert.equal(again.code, 0, again.err);
+});
+
 test('replay of a picture that began from one, and of one made from given noise', async (context) => {
   const folder = temporaryFolder(context);
   const [init, mask] = [reference('diffusion/pipelines/images/init.png'), reference('diffusion/pipelines/images/mask.png')];

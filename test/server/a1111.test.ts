@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import test, { after, before } from 'node:test';
 import { readImageMetadata } from '../../src/image/image-metadata.ts';
 import { parseInfotext } from '../../src/image/infotext.ts';
-import { loadModel, textToImage } from '../../src/index.ts';
+import { loadModel, textToImage, type TextToImageOptions } from '../../src/index.ts';
 import { base64Png, decode, startTestServer, type TestServer, testImage } from './start.ts';
 
 let server: TestServer;
@@ -53,6 +53,33 @@ test('the picture is the one the library makes of the same settings', async () =
   }
   assert.ok(made);
   assert.deepEqual((await decode((body as Generation).images[0] ?? '')).data, made);
+});
+
+test("prompts are read in A1111's syntax; the settings keep them as they were written", async () => {
+  const prompt = '(red:1.5) apple <nothing:x> AND a [blue|green] car :0.6 # words';
+  const common = { ...small, prompt, sampler_name: 'Euler', negative_prompt: '(bad)' };
+  const settings = { steps: 2, width: 64, height: 64, seed: 7, sampler: 'Euler', noise: 'a1111-gpu', guidanceScale: 7, negativePrompt: '(bad)' } as const;
+  await using model = await loadModel();
+  const expected = async (options: TextToImageOptions): Promise<Uint8Array | undefined> => {
+    for await (const event of textToImage(model, { ...settings, prompt: '(red:1.5) apple  AND a [blue|green] car :0.6', ...options })) if (event.kind === 'result') return event.images[0]?.image.data;
+    return undefined;
+  };
+  const pictureOf = async (more: object): Promise<{ readonly data: Uint8Array; readonly infotext: string }> => {
+    const { body } = await server.json('POST', api('txt2img'), { ...common, ...more });
+    const { images, info } = body as Generation;
+    return { data: (await decode(images[0] ?? '')).data, infotext: (JSON.parse(info) as { infotexts: string[] }).infotexts[0] ?? '' };
+  };
+  const made = await pictureOf({});
+  assert.deepEqual(made.data, await expected({ promptSyntax: 'a1111' }));
+  assert.notDeepEqual(made.data, await expected({ promptSyntax: 'plain' }));
+  assert.ok(made.infotext.startsWith(`${prompt}\nNegative prompt: (bad)\n`), made.infotext);
+  assert.doesNotMatch(made.infotext, /Emphasis/);
+  const ignored = await pictureOf({ override_settings: { emphasis: 'Ignore', comma_padding_backtrack: 0 } });
+  assert.deepEqual(ignored.data, await expected({ promptSyntax: 'a1111', promptSettings: { emphasis: 'Ignore', commaBacktrack: 0 } }));
+  assert.notDeepEqual(ignored.data, made.data);
+  assert.match(ignored.infotext, /Emphasis: Ignore/);
+  const wrong = await server.json('POST', api('txt2img'), { ...small, prompt: '(a:1.2.3)' });
+  assert.ok(wrong.status >= 400 && wrong.status < 500, `${wrong.status}`);
 });
 
 test('requests of the same kind are made in one run, and each picture is what it is alone', async () => {
@@ -141,7 +168,7 @@ test('inpainting keeps what is not masked, for the whole picture and only the ma
 });
 
 test('hires. fix makes the larger picture', async () => {
-  const { status, body } = await server.json('POST', api('txt2img'), { ...small, enable_hr: true, hr_scale: 1.5, hr_upscaler: 'Latent', hr_second_pass_steps: 2, denoising_strength: 0.6 });
+  const { status, body } = await server.json('POST', api('txt2img'), { ...small, prompt: 'a [red:(blue:1.2):1.5] apple', enable_hr: true, hr_scale: 1.5, hr_upscaler: 'Latent', hr_second_pass_steps: 2, denoising_strength: 0.6 });
   assert.equal(status, 200);
   const { width, height } = await decode((body as Generation).images[0] ?? '');
   assert.deepEqual([width, height], [96, 96]);

@@ -54,6 +54,17 @@ async function ended(id: string): Promise<JobView> {
   throw new Error('The events ended before the job.');
 }
 
+test("a job's prompt is plain text, or in A1111's syntax where it says so", async () => {
+  const pictures = await Promise.all([{}, { promptSyntax: 'plain' }, { promptSyntax: 'a1111' }].map(async (syntax) => {
+    const { job } = await post({ ...small, seed: 3, prompt: '(red:1.6) apple', ...syntax });
+    assert.equal(job.request['promptSyntax'], 'promptSyntax' in syntax && syntax.promptSyntax === 'a1111' ? 'a1111' : undefined);
+    return (await ended(job.id)).result?.images[0]?.id;
+  }));
+  assert.equal(pictures[0], pictures[1]);
+  assert.notEqual(pictures[0], pictures[2]);
+  assert.equal((await post({ ...small, promptSyntax: 'comfy' })).status, 422);
+});
+
 test('a job is accepted, made, and its picture fetched by the SHA-256 of its bytes', async () => {
   const { status, headers, job } = await post({ ...small, seed: 5, batchSize: 2 });
   assert.equal(status, 202);

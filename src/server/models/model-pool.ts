@@ -13,6 +13,8 @@ export interface ModelFacts {
   /** Sides must be multiples of this. */
   readonly unit: number;
   readonly hasSafetyChecker: boolean;
+  /** Takes prompts in A1111's syntax. */
+  readonly readsPromptSyntax: boolean;
 }
 
 export interface LoadedModel {
@@ -95,7 +97,7 @@ export function createModelPool({ catalog, load, capacity = 2 }: ModelPoolOption
       const found = known.get(key);
       if (found) return found;
       const { model, release } = await acquire(name);
-      const facts = { nativeSize: model.nativeSize, unit: model.downsampling * model.latentUnit, hasSafetyChecker: model.networkConfig('safety') !== undefined };
+      const facts = { nativeSize: model.nativeSize, unit: model.downsampling * model.latentUnit, hasSafetyChecker: model.networkConfig('safety') !== undefined, readsPromptSyntax: model.clipTokenizer !== undefined };
       release();
       known.set(key, facts);
       return facts;

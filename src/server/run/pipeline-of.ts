@@ -38,7 +38,7 @@ function optionsOf(pictures: readonly PictureOf[], policy: PicturePolicy): Gener
   const seeds = pictures.map(({ request, index }) => request.seeds[index] ?? 0);
   const subseed = first.subseeds[pictures[0]?.index ?? 0] ?? 0;
   return {
-    prompt: pictures.map(({ request, index }) => parseExtraNetworks(request.prompts[index] ?? '').text),
+    prompt: pictures.map(({ request, index }) => parseExtraNetworks(request.prompts[index] ?? '', request.promptSyntax).text),
     negativePrompt: pictures.map(({ request }) => request.negativePrompt),
     steps: first.steps,
     sampler: first.sampler,
@@ -49,6 +49,8 @@ function optionsOf(pictures: readonly PictureOf[], policy: PicturePolicy): Gener
     safety: policy.safety,
     watermark: policy.watermark,
     ...(perImage ? { seeds } : { batchSize: pictures.length }),
+    ...(first.promptSyntax ? { promptSyntax: first.promptSyntax } : {}),
+    ...(first.promptSettings ? { promptSettings: first.promptSettings } : {}),
     ...(first.schedule === undefined ? {} : { schedule: first.schedule }),
     ...(first.eta === undefined ? {} : { eta: first.eta }),
     ...(first.churn ? { samplerSettings: { sChurn: first.churn.sChurn, sTmin: first.churn.sTmin, sNoise: first.churn.sNoise, ...(first.churn.sTmax === undefined ? {} : { sTmax: first.churn.sTmax }) } } : {}),
@@ -76,5 +78,7 @@ export async function secondPass(model: Model, picture: PictureOf, made: Image<3
   if (!hires) return undefined;
   const { width, height, steps, strength, upscaler } = hires;
   const image = await enlargeOffThread(made, { width, height, crop: false, filter: upscaler });
-  return imageToImage(model, { ...optionsOf([picture], policy), image, width, height, steps, strength, signal });
+  const options = optionsOf([picture], policy);
+  const promptSettings = { ...options.promptSettings, firstPassSteps: picture.request.steps };
+  return imageToImage(model, { ...options, promptSettings, image, width, height, steps, strength, signal });
 }

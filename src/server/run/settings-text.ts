@@ -17,6 +17,7 @@ export interface PictureSettings {
 
 export function settingsText({ request, index, model, modelHash, version }: PictureSettings): string {
   const { strength, hires, inpaint } = request;
+  const { emphasis = 'Original' } = request.promptSettings ?? {};
   const denoising = hires?.strength ?? strength;
   // What an A1111 client called it, else the schedule of a job of our own API.
   const scheduler = request.scheduler ?? request.schedule;
@@ -40,6 +41,7 @@ export function settingsText({ request, index, model, modelHash, version }: Pict
     ...(request.seedDelta === undefined ? {} : { ensd: request.seedDelta }),
     rng: rngNames[request.noise] ?? request.noise,
     extra: {
+      ...(emphasis === 'Original' || !/[([]/.test(`${request.prompts[index]}${request.negativePrompt}`) ? {} : { Emphasis: emphasis }),
       ...(denoising === undefined ? {} : { 'Denoising strength': denoising }),
       ...(inpaint ? { 'Mask blur': inpaint.blurX } : {}),
       ...(inpaint?.onlyMaskedPadding === undefined ? {} : { 'Inpaint area': 'Only masked', 'Masked area padding': inpaint.onlyMaskedPadding }),

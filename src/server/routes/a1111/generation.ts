@@ -2,6 +2,7 @@
 
 import { StableDiffusionError } from '../../../errors.ts';
 import { namedSampling } from '../../../diffusion/sampler-names.ts';
+import { emphases } from '../../../prompt/emphasis.ts';
 import { acceptJob, awaitJob, type FieldNames, type JobDraft } from '../../accept-job.ts';
 import type { ServerContext } from '../../context.ts';
 import { invalidField } from '../../http/problem.ts';
@@ -35,6 +36,13 @@ function settingsOf(context: ServerContext, owner: string, overrides: Readonly<R
   return { ...optionsOf(context, owner), ...checked.data };
 }
 
+/** The options of prompts, where they are not A1111's defaults. It takes an emphasis that it does not know for the original one. */
+function promptSettingsOf({ emphasis: name, comma_padding_backtrack }: Options): NonNullable<JobDraft['rest']> {
+  const emphasis = emphases.find((known) => known === name) ?? 'Original';
+  const commaBacktrack = Math.max(0, Math.min(1000, Number(comma_padding_backtrack)));
+  return emphasis === 'Original' && commaBacktrack === 20 ? {} : { promptSettings: { emphasis, commaBacktrack } };
+}
+
 const noises = { GPU: 'a1111-gpu', CPU: 'a1111-cpu', NV: 'a1111-nv' } as const;
 const formats: Readonly<Record<string, 'png' | 'jpeg' | 'webp'>> = { png: 'png', jpg: 'jpeg', jpeg: 'jpeg', webp: 'webp' };
 
@@ -63,6 +71,7 @@ export function sharedDraft(context: ServerContext, owner: string, body: SharedF
     model,
     prompt: body.prompt ?? '',
     negativePrompt: body.negative_prompt ?? '',
+    promptSyntax: 'a1111',
     seed: given(body.seed),
     subseed: given(body.subseed),
     subseedStrength: given(body.subseed_strength),
@@ -79,6 +88,7 @@ export function sharedDraft(context: ServerContext, owner: string, body: SharedF
     rest: {
       clipSkip: Math.max(1, Number(options['CLIP_stop_at_last_layers'])),
       scheduler: schedule ?? 'Automatic',
+      ...promptSettingsOf(options),
       ...(eta === undefined ? {} : { eta }),
       ...(churn.sChurn > 0 || churn.sNoise !== 1 ? { churn: { ...churn, ...(sTmax > 0 ? { sTmax } : {}) } } : {}),
       ...(resized ? { seedResizeFrom: { width: body.seed_resize_from_w ?? 0, height: body.seed_resize_from_h ?? 0 } } : {}),

@@ -11,6 +11,7 @@ export const jobBody = z.object({
   model: z.string().optional(),
   prompt: z.string().default(''),
   negativePrompt: z.string().optional(),
+  promptSyntax: z.enum(['plain', 'a1111']).default('plain').describe('a1111: (word:1.3), [from:to:0.5], [a|b], AND, BREAK, any length'),
   seed: z.int().optional(),
   batchSize: z.int().min(1).optional(),
   iterations: z.int().min(1).optional(),
