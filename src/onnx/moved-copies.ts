@@ -61,7 +61,9 @@ export function movedInPlane(e: Emitter, x: Value, dy: Value, window: Window, la
   const { stride, pads } = window;
   const b = x.shape[0] ?? 1;
   const size: Area = [dy.shape[2] ?? 1, dy.shape[3] ?? 1];
-  const arranged = (value: string): string => (large ? value : e.node('Transpose', [value], { perm: [1, 2, 3, 0] }));
+  // Where nothing moves, the order of pixels does not matter, and this one is the least work.
+  const still = stride === 1 && window.kernel.every((length) => length === 1) && pads.every((count) => count === 0);
+  const arranged = (value: string): string => (large ? value : e.node('Transpose', [value], { perm: still ? [1, 0, 2, 3] : [1, 2, 3, 0] }));
   const shapeOf = (channels: Dim, area: Area): Dim[] => (large ? [b, channels, ...area] : [channels, ...area, b]);
   const moved = (image: string, channels: number, from: Area, to: Area, [down, right]: readonly [number, number]): string => {
     const rowsAxis = large ? 2 : 1;

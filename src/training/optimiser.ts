@@ -130,8 +130,8 @@ export function updateGraph(config: OptimiserConfig, average: boolean): Graph {
 const partSize = 2 ** 18;
 
 /** The parts of a tensor of `count` elements. */
-export function partsOf(count: number): { readonly start: number; readonly end: number }[] {
-  return Array.from({ length: Math.ceil(count / partSize) }, (_, i) => ({ start: i * partSize, end: Math.min(count, (i + 1) * partSize) }));
+export function partsOf(count: number, size = partSize): { readonly start: number; readonly end: number }[] {
+  return Array.from({ length: Math.ceil(count / size) }, (_, i) => ({ start: i * size, end: Math.min(count, (i + 1) * size) }));
 }
 
 /** Runs updates on the tensors of a state. */

@@ -8,12 +8,12 @@
 
 import type { BoundRun, Engine, EngineState, Program, StatePart, Tensors } from '../engine/engine.ts';
 import { StableDiffusionError } from '../errors.ts';
-import { dim } from '../graph/dim.ts';
-import { add, mul, sum } from '../graph/functions.ts';
+import { dim, multiplyDims } from '../graph/dim.ts';
+import { add, matmul, reshape } from '../graph/functions.ts';
 import { gradients } from '../graph/gradients.ts';
 import type { Graph } from '../graph/graph.ts';
 import { dropUnused } from '../graph/simplify.ts';
-import { trace } from '../graph/trace.ts';
+import { type Sym, trace } from '../graph/trace.ts';
 import { convert } from '../tensor/convert.ts';
 import { elementCount, type Shape, type Tensor } from '../tensor/tensor.ts';
 import { memoryWeights } from '../weights/memory-weights.ts';
@@ -89,10 +89,17 @@ export interface TrainingCounts {
 
 const flat = { dtype: 'float32', shape: [dim('n')] } as const;
 
+const squareRows = 16;
+
+/** Elements whose squares are summed in one run: in each row few enough for sums in float32. */
+const squaredAtOnce = 2 ** 21;
+
 /** Programs over flat tensors that a step needs beside the optimiser's. */
 async function compileHelpers(engine: Engine): Promise<{ squares: Program; accumulate: Program }> {
   const none = memoryWeights(new Map());
-  const squares = await engine.compile(trace({ g: flat }, ({ g }) => ({ sum: sum(mul(g, g)) })), none);
+  // Rows times themselves: one pass that all threads share. The length of a pack is a multiple of the number of rows.
+  const rows = (g: Sym): Sym => reshape(g, [squareRows, 1, -1]);
+  const squares = await engine.compile(trace({ g: { ...flat, shape: [multiplyDims(squareRows, dim('n'))] } }, ({ g }) => ({ sums: matmul(rows(g), rows(g), { transposeB: true }) })), none);
   const accumulate = await engine.compile(trace({ total: flat, g: flat }, ({ total, g }) => ({ next: add(total, g) })), none);
   return { squares, accumulate };
 }
@@ -176,8 +183,8 @@ export class TrainStep implements AsyncDisposable {
   }
 
   /** The parts of all gradients, by what `of` names them. */
-  #gradientParts(of: (name: string) => string): StatePart[] {
-    return this.#packs.flatMap(({ name }) => partsOf(elementCount(this.state.entries.get(name)?.shape ?? [])).map((part) => ({ name: of(name), ...part })));
+  #gradientParts(of: (name: string) => string, size?: number): StatePart[] {
+    return this.#packs.flatMap(({ name }) => partsOf(elementCount(this.state.entries.get(name)?.shape ?? []), size).map((part) => ({ name: of(name), ...part })));
   }
 
   async #accumulate(): Promise<void> {
@@ -187,8 +194,8 @@ export class TrainStep implements AsyncDisposable {
   }
 
   async #norm(): Promise<number> {
-    const results = await this.#helpers.squares.runBound(this.state, this.#gradientParts(stateNames.gradient).map((g) => ({ inputs: { g } })));
-    return Math.sqrt(results.reduce((total, { sum: square }) => total + Number(square?.data[0]), 0));
+    const results = await this.#helpers.squares.runBound(this.state, this.#gradientParts(stateNames.gradient, squaredAtOnce).map((g) => ({ inputs: { g } })));
+    return Math.sqrt(results.flatMap(({ sums }) => (sums ? [...sums.data] : [])).reduce<number>((total, square) => total + Number(square), 0));
   }
 
   async #update(batches: number, gradientNorm: number, learningRate: number): Promise<void> {
