@@ -207,9 +207,9 @@ export class Emitter {
     return this.constant(float32([], [value]));
   }
 
-  /** Zeros of the model's float type. Where the shape is all numbers, the runtime makes them when it loads the model. */
-  zeros(shape: readonly Dim[]): string {
-    return this.#once(`zeros ${this.#float} ${shape.map(dimText).join()}`, () => this.node('Expand', [this.scalar(0), this.shape(shape)]));
+  /** One number of the model's float type in every place. Where the shape is all numbers, the runtime makes the tensor when it loads the model. */
+  filled(value: number, shape: readonly Dim[]): string {
+    return this.#once(`filled ${this.#float} ${value} ${shape.map(dimText).join()}`, () => this.node('Expand', [this.scalar(value), this.shape(shape)]));
   }
 
   /** A shape as an int64 vector: constant where it is all numbers, else calculated from the shapes of the inputs. */

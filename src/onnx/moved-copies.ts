@@ -39,7 +39,7 @@ export function movedInMemory(e: Emitter, x: Value, dy: Value, { kernel: [kh, kw
     const [channels, rows, columns] = value.shape.slice(1).map(Number) as [number, number, number];
     const count = rows * pitch;
     const spaced = e.node('Reshape', [extended(e, e.name(value), value.shape, 3, 0, pitch - columns), e.shape([b, channels, count])]);
-    const zeros = (size: number): string[] => (size === 0 ? [] : [e.zeros([b, channels, size])]);
+    const zeros = (size: number): string[] => (size === 0 ? [] : [e.filled(0, [b, channels, size])]);
     return (elements, by) => {
       const starts = elements.map(([i, j], copy) => {
         const move = (by === 'rows' || by === 'both' ? (i - top) * pitch : 0) + (by === 'columns' || by === 'both' ? j - left : 0);
@@ -118,7 +118,7 @@ function extended(e: Emitter, image: string, shape: readonly Dim[], axis: number
   if (typeof after !== 'number') return e.node('Pad', [image, e.shape([...along<Dim>(before, 0), ...along<Dim>(after, 0)]), e.scalar(0)]);
   const toEnd = 2 ** 31 - 1;
   const cut = Math.min(before, after) >= 0 ? image : e.node('Slice', [image, e.integers([Math.max(0, -before)]), e.integers([after < 0 ? after : toEnd]), e.integers([axis])]);
-  const zeros = (count: number): string[] => (count > 0 ? [e.zeros(shape.map((size, i) => (i === axis ? count : size)))] : []);
+  const zeros = (count: number): string[] => (count > 0 ? [e.filled(0, shape.map((size, i) => (i === axis ? count : size)))] : []);
   const pieces = [...zeros(before), cut, ...zeros(after)];
   return pieces.length === 1 ? cut : e.node('Concat', pieces, { axis });
 }
