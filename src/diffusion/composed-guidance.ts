@@ -23,7 +23,7 @@ export interface ComposedModelOptions extends Pick<GuidedModelOptions, 'network'
   readonly promptsAt: (call: number) => readonly ComposedPrompt[];
   /** Put behind x's channels, for every picture. */
   readonly concat?: Latent | undefined;
-  /** InstructPix2Pix: the scale of the image, and what stands for no image. Each picture has one prompt then, whose weight has no effect. */
+  /** InstructPix2Pix: the scale of the image, and what stands for no image. But at scale 1, each picture has one prompt then, whose weight has no effect. */
   readonly byImage?: { readonly scale: number; readonly blank: Latent } | undefined;
 }
 
@@ -72,7 +72,9 @@ function compose(unconditional: Latent, conditionals: readonly Latent[], weights
  * @throws `invalid-argument` for a scale that is not a number, and for several prompts with guidance by an image
  */
 export function composedModel(options: ComposedModelOptions): DiffusionModel {
-  const { network, schedule, parameterization, promptsAt, scale = 1, rescale = 0, concat, byImage } = options;
+  const { network, schedule, parameterization, promptsAt, scale = 1, rescale = 0, concat } = options;
+  // At 1 the picture without the image cancels out.
+  const byImage = options.byImage?.scale === 1 ? undefined : options.byImage;
   for (const [name, value] of [['guidance scale', scale], ['image guidance scale', byImage?.scale ?? 1], ['guidance rescale', rescale]] as const) {
     if (!Number.isFinite(value)) throw new StableDiffusionError('invalid-argument', `The ${name} is ${value}; it must be a finite number.`);
   }
