@@ -7,6 +7,7 @@
 
 import { StableDiffusionError } from '../errors.ts';
 import { add, barrier, scalar } from './functions.ts';
+import { attentionInSteps, probabilitiesMade } from './gradients/attention.ts';
 import { contractionGradients } from './gradients/contractions.ts';
 import { elementwiseGradients } from './gradients/elementwise.ts';
 import { imageGradients } from './gradients/images.ts';
@@ -17,6 +18,7 @@ import type { AnyNode, Graph, Value } from './graph.ts';
 import type { Attributes, OpName } from './operations.ts';
 import { applyNode, replay } from './replay.ts';
 import { simplify } from './simplify.ts';
+import { splitLinears } from './split-linears.ts';
 import type { GraphBuilder, Sym } from './trace.ts';
 
 export const gradientRules: GradientRules<OpName> = {
@@ -156,7 +158,9 @@ export interface GradientOptions extends Pick<BackwardOptions, 'checkpoint'> {
  * A name the loss does not depend on gets no output, as PyTorch leaves its gradient at None.
  * @throws `invalid-argument` for unknown names, `shape-mismatch` if the loss is not a scalar
  */
-export function gradients(graph: Graph, loss: string, wrt: readonly string[], options: GradientOptions = {}): Graph {
+export function gradients(given: Graph, loss: string, wrt: readonly string[], options: GradientOptions = {}): Graph {
+  const fixed = new Set(given.parameters.filter(({ name }) => !wrt.includes(name)).map(({ value }) => value.id));
+  const graph = splitLinears(given, ({ id }) => !fixed.has(id));
   const { builder, sym, outputs } = replay(graph);
   const find = (name: string, among: readonly { readonly name: string; readonly value: Value }[], what: string): Value => {
     const found = among.find((item) => item.name === name);
@@ -170,16 +174,21 @@ export function gradients(graph: Graph, loss: string, wrt: readonly string[], op
     const value = found[i];
     return value ? [{ name: `grad.${name}`, value }] : [];
   });
-  return simplify(shareNormalisations(builder.graph([...kept, ...made])));
+  return simplify(shareSteps(builder.graph([...kept, ...made])));
 }
 
-/** The graph with group normalisations in steps, where the backward pass takes the same. */
-function shareNormalisations(graph: Graph): Graph {
-  const shared = standardisedInputs(graph.nodes);
+/** The graph with group normalisations and attention in steps, where the backward pass takes the same. */
+function shareSteps(graph: Graph): Graph {
+  const standardised = standardisedInputs(graph.nodes);
+  const hasProbabilities = probabilitiesMade(graph.nodes);
   const { builder, outputs } = replay(graph, (b, node, inputs) => {
-    const [x, weight, bias] = inputs;
-    if (node.op !== 'groupNorm' || !shared.has(node.inputs[0]?.id ?? -1) || !x || !weight || !bias) return applyNode(b, node, inputs);
-    return groupNormInSteps(x, weight, bias, node.attributes);
+    const [x, second, third] = inputs;
+    const [value, key] = node.inputs;
+    if (x && second && third && value && key) {
+      if (node.op === 'groupNorm' && standardised.has(value.id)) return groupNormInSteps(x, second, third, node.attributes);
+      if (node.op === 'attention' && hasProbabilities(value, key)) return attentionInSteps(inputs, node.attributes) ?? applyNode(b, node, inputs);
+    }
+    return applyNode(b, node, inputs);
   });
   return builder.graph(outputs);
 }

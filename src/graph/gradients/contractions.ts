@@ -1,8 +1,9 @@
-/** Gradients of matrix products, convolutions and attention. */
+/** Gradients of matrix products and convolutions. */
 
 import { divideDim, multiplyDims } from '../dim.ts';
-import { add, concat, conv2d, convTranspose2d, conv2dWeightGradient, less, matmul, mul, range, reshape, slice, softmax, sub, sum, transpose, where } from '../functions.ts';
+import { concat, conv2d, convTranspose2d, conv2dWeightGradient, matmul, reshape, slice, sum } from '../functions.ts';
 import type { Sym } from '../trace.ts';
+import { attentionGradient } from './attention.ts';
 import { type GradientRule, type GradientRules, inputOf, sumTo } from './rule.ts';
 
 /** [..., n] → [rows, n]. */
@@ -68,42 +69,6 @@ const convWeightGradientGradient: GradientRule<'conv2dWeightGradient'> = (g, nod
   const { stride, pads, groups } = node.attributes;
   const [, , height = 1, width = 1] = x.shape;
   return [() => convTranspose2d(dy, g, { stride, pads, groups, height, width }), () => conv2d(x, g, undefined, { stride, padding: pads, groups })];
-};
-
-/**
- * Gradients of attention with the probabilities made again from queries and keys, as FlashAttention does (Dao et al. 2022), so that no
- * n × m matrix is kept from the forward pass: dS = P ∘ (dP - rowsum(P ∘ dP)). The row sum could be had from the output, rowsum(dO ∘ O),
- * but then it does not cancel where one probability is nearly 1.
- */
-const attentionGradient: GradientRule<'attention'> = (g, node) => {
-  const { heads, scale, causal } = node.attributes;
-  const [q, k, v, mask] = [inputOf(node, 0), inputOf(node, 1), inputOf(node, 2), node.inputs[3]];
-  const split = (x: Sym): Sym => {
-    const [b = 1, n = 1, c = 1] = x.shape;
-    return transpose(reshape(x, [b, n, heads, divideDim(c, heads)]), [0, 2, 1, 3]); // [b, heads, n, d]
-  };
-  const join = (x: Sym, like: Sym): Sym => reshape(transpose(x, [0, 2, 1, 3]), like.shape);
-  const probabilities = (): Sym => {
-    let scores = matmul(mul(split(q), scale), split(k), { transposeB: true }); // [b, heads, n, m]
-    if (mask) scores = add(scores, mask);
-    if (causal) {
-      const [n = 1, m = 1] = [q.shape[1], k.shape[1]];
-      const later = less(reshape(range(q, n), [n, 1]), reshape(range(q, m), [1, m]));
-      scores = where(later, Number.NEGATIVE_INFINITY, scores);
-    }
-    return softmax(scores, -1);
-  };
-  const scoreGradient = (): Sym => {
-    const p = probabilities();
-    const toProbabilities = matmul(split(g), split(v), { transposeB: true });
-    return mul(p, sub(toProbabilities, sum(mul(p, toProbabilities), [-1], { keepDims: true })));
-  };
-  return [
-    () => join(mul(matmul(scoreGradient(), split(k)), scale), q),
-    () => join(matmul(scoreGradient(), mul(split(q), scale), { transposeA: true }), k),
-    () => join(matmul(probabilities(), split(g), { transposeA: true }), v),
-    mask ? () => sumTo(scoreGradient(), mask.shape) : undefined,
-  ];
 };
 
 export const contractionGradients: GradientRules<'matmul' | 'linear' | 'conv2d' | 'convTranspose2d' | 'conv2dWeightGradient' | 'attention'> = {
