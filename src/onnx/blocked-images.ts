@@ -34,7 +34,7 @@ export function emitBlocked(e: Emitter, node: AnyNode, emitElementwise: (output:
       const same = images.every(({ shape, dtype }) => dtype === 'float32' && shape.length === 4 && shape.join() === node.output.shape.join());
       // As many conversions as the other way round, at most.
       const [toBlocks, toOrder] = [images.filter((value) => !e.isBlocked(value)), images.filter((value) => !e.isOrdered(value))];
-      if (!same || toOrder.length === 0 || toBlocks.length > toOrder.length) return false;
+      if (!same || toOrder.length === 0 || toBlocks.length >= toOrder.length) return false;
       for (const value of toBlocks) if (Number(value.shape[1]) % block !== 0) return false;
       const output = e.blockedName(node.output);
       e.inBlocks(images, () => emitElementwise(output));
