@@ -1,9 +1,10 @@
-/** The same weights in another element type: every tensor of floating-point numbers is rounded as it is read; whole numbers stay. */
+/** The same weights in another element type: every tensor of floating-point numbers is rounded as it is read; whole numbers stay, and so do noise schedule and latent scale. */
 
 import { StableDiffusionError } from '../errors.ts';
 import { convert, toFloat32 } from '../tensor/convert.ts';
 import type { DType } from '../tensor/dtype.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import { scheduleBuffers } from './infer-schedule.ts';
 import { weightView } from './view.ts';
 import type { WeightSource } from './weight-source.ts';
 
@@ -12,7 +13,7 @@ const floats: ReadonlySet<DType> = new Set(['float64', 'float32', 'float16', 'bf
 /** Reading throws `not-finite` where a number is too large for the new type. */
 export function withDType(source: WeightSource, dtype: 'float32' | 'float16' | 'bfloat16'): WeightSource {
   const tensors = Array.from(source.entries.values(), (entry) => {
-    const changes = floats.has(entry.dtype) && entry.dtype !== dtype;
+    const changes = floats.has(entry.dtype) && entry.dtype !== dtype && entry.name !== 'scale_factor' && !scheduleBuffers.test(entry.name);
     return {
       entry: changes ? { ...entry, dtype } : entry,
       async read(signal?: AbortSignal): Promise<Tensor> {

@@ -6,13 +6,19 @@ import { autoencoderMap } from './layouts/autoencoder.ts';
 import { clipTextMap } from './layouts/clip-text.ts';
 import { unetMap } from './layouts/unet.ts';
 import { configError } from '../config/validate.ts';
+import { float32 } from '../tensor/tensor.ts';
+import { memoryWeights } from './memory-weights.ts';
 import { renamed } from './rename.ts';
 import { joined, withPrefix } from './view.ts';
 import type { WeightSource } from './weight-source.ts';
 
-/** Every part under its CompVis prefix. The safety checker is no part of such a file. */
-export function compVisWeights({ label, parts }: Checkpoint): WeightSource {
-  return joined([withPrefix(parts.unet, partPrefixes.unet), withPrefix(parts.first_stage, partPrefixes.first_stage), withPrefix(parts.cond_stage, partPrefixes.cond_stage)], label);
+/**
+ * Every part under its CompVis prefix, and with `scale_by_std` the buffer `scale_factor`, which is not in the YAML then. The safety checker is no
+ * part of such a file.
+ */
+export function compVisWeights({ label, parts, config }: Checkpoint): WeightSource {
+  const whole = joined([withPrefix(parts.unet, partPrefixes.unet), withPrefix(parts.first_stage, partPrefixes.first_stage), withPrefix(parts.cond_stage, partPrefixes.cond_stage)], label);
+  return config.scale_by_std ? joined([whole, memoryWeights(new Map([['scale_factor', float32([], [config.scale_factor])]]), label)], label) : whole;
 }
 
 export interface DiffusersWeights {

@@ -9,6 +9,10 @@ import type { WeightSource } from './weight-source.ts';
 
 export type ScheduleParams = Partial<Pick<DiffusionParams, 'timesteps' | 'beta_schedule' | 'linear_start' | 'linear_end' | 'given_betas' | 'scale_factor'>>;
 
+/** Names of those buffers, and of the others that `register_schedule` computes from them. */
+export const scheduleBuffers =
+  /^(betas|alphas_cumprod|alphas_cumprod_prev|(sqrt|log)_one_minus_alphas_cumprod|sqrt_(recip|recipm1)_alphas_cumprod|sqrt_alphas_cumprod|posterior_(variance|log_variance_clipped|mean_coef[12])|lvlb_weights)$/;
+
 const maxTimesteps = 1_000_000;
 
 /** What the buffers say; nothing where they are absent or not a schedule. */

@@ -4,6 +4,7 @@
 
 import { StableDiffusionError } from '../errors.ts';
 import type { Shape } from '../tensor/tensor.ts';
+import { scheduleBuffers } from './infer-schedule.ts';
 import type { WeightSource } from './weight-source.ts';
 
 /** A parameter as a network declares it. */
@@ -33,11 +34,7 @@ export interface WeightReport {
  */
 export const ignoredNames: readonly { readonly pattern: RegExp; readonly reason: string }[] = [
   { pattern: /(^|\.)position_ids$/, reason: 'a buffer of transformers before 4.31: 0, 1, 2, …' },
-  {
-    pattern:
-      /^(betas|alphas_cumprod|alphas_cumprod_prev|(sqrt|log)_one_minus_alphas_cumprod|sqrt_(recip|recipm1)_alphas_cumprod|sqrt_alphas_cumprod|posterior_(variance|log_variance_clipped|mean_coef[12])|lvlb_weights)$/,
-    reason: 'the noise schedule of DDPM, computed from the configuration',
-  },
+  { pattern: scheduleBuffers, reason: 'the noise schedule of DDPM, computed from the configuration' },
   { pattern: /^(logvar|scale_factor|cond_ids)$/, reason: 'a buffer of LatentDiffusion that sampling does not use, or that checkpoint.ts reads' },
   { pattern: /^(model_ema|ema)\./, reason: 'averaged weights, used on request' },
   { pattern: /^(first_stage_model\.|cond_stage_model\.)?(loss|colorize|model_ema)(\.|$)/, reason: 'losses, discriminator and averages of the autoencoder’s training' },

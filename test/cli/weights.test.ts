@@ -4,7 +4,9 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { writeTensorFile } from '../../src/cli/tensor-file.ts';
 import { huggingFaceNetwork } from '../../src/config/hugging-face-network.ts';
+import type { Tensor } from '../../src/tensor/tensor.ts';
 import type { ExpectedFile } from '../weights/verdicts.ts';
 import { compareTensor, recordParity } from '../parity.ts';
 import { findReference, reference } from '../reference.ts';
@@ -165,6 +167,20 @@ test('convert: a checkpoint to a diffusers folder and back is the same, tensor b
   assert.deepEqual(pictures[1], pictures[0]);
   assert.deepEqual(pictures[2], pictures[0]);
   assert.equal((await sd(['convert', pocket, there, '--layout', 'diffusers'])).code, 2, 'a folder that is there is not written over');
+});
+
+test('convert: the latent scale that a checkpoint keeps as a buffer is in the result, and not rounded', async (context) => {
+  const folder = temporaryFolder(context);
+  const [trained, half, there] = [join(folder, 'trained.safetensors'), join(folder, 'half.safetensors'), join(folder, 'diffusers')];
+  // As `sd train` and CompVis leave it: the YAML says only that the scale was measured.
+  const scale: Tensor = { dtype: 'float32', shape: [], data: Float32Array.of(0.7654321) };
+  const tensors = new Map<string, Tensor>([...readTensors(pocket), ['scale_factor', scale]]);
+  await writeTensorFile(trained, tensors, new AbortController().signal);
+  writeFileSync(join(folder, 'trained.yaml'), readFileSync(pocket.replace('.safetensors', '.yaml'), 'utf8').replace(/scale_factor: .*/, 'scale_by_std: true'));
+  assert.equal((await sd(['convert', trained, half, '--dtype', 'f16'])).code, 0);
+  assert.deepEqual({ ...pick(readTensors(half), 'scale_factor') }, scale);
+  assert.equal((await sd(['convert', half, there, '--layout', 'diffusers'])).code, 0);
+  assert.equal(JSON.parse(readFileSync(join(there, 'vae/config.json'), 'utf8')).scaling_factor, Math.fround(0.7654321));
 });
 
 test('convert: the documents of a diffusers folder say what was there', async (context) => {
