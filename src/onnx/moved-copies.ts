@@ -9,6 +9,7 @@
 import { addDims, type Dim, multiplyDims, subtractDims } from '../graph/dim.ts';
 import type { Value } from '../graph/graph.ts';
 import type { Attributes } from '../graph/operations.ts';
+import { float32 } from '../tensor/tensor.ts';
 import type { Emitter } from './emitter.ts';
 
 /** Row and column in a kernel. */
@@ -27,30 +28,40 @@ type Window = Attributes['conv2dWeightGradient'];
 type Area = readonly [rows: Dim, columns: Dim];
 
 /**
- * For stride 1 and images whose size is known. Between the rows of image and gradient are so many zeros that to move by rows and columns is
- * to move in memory: a copy is some zeros, the image, and some zeros, and several copies one such piece after the other.
+ * For stride 1 and images whose size is known: to move by rows and columns is to move in memory, if the columns that come to lie in the row
+ * before or after are zeros. A copy is some zeros, the image, and some zeros, and several copies one such piece after the other.
  */
-export function movedInMemory(e: Emitter, x: Value, dy: Value, { kernel: [kh, kw], pads: [top, left, , right] }: Window): MovedCopies {
+export function movedInMemory(e: Emitter, x: Value, dy: Value, { kernel: [kh, kw], pads: [top, left] }: Window): MovedCopies {
   const b = x.shape[0] ?? 1;
-  const pitch = Math.max(Number(x.shape[3]) + Math.max(left, right, 0), Number(dy.shape[3]));
+  const pitch = Math.max(Number(x.shape[3]), Number(dy.shape[3]));
   const before = Math.max(top, kh - 1 - top) * pitch + Math.max(left, kw - 1 - left);
   const length = Math.max(Number(x.shape[2]), Number(dy.shape[2])) * pitch + 2 * before;
   const copiesOf = (value: Value, direction: 1 | -1): MovedCopies['image'] => {
     const [channels, rows, columns] = value.shape.slice(1).map(Number) as [number, number, number];
     const count = rows * pitch;
-    const spaced = e.node('Reshape', [extended(e, e.name(value), value.shape, 3, 0, pitch - columns), e.shape([b, channels, count])]);
+    const image = extended(e, e.name(value), value.shape, 3, 0, pitch - columns);
+    /** Without the columns that move out of their row. */
+    const within = remembered((move) => {
+      const kept = Float32Array.from({ length: pitch }, (_, column) => (column >= columns || (column + move >= 0 && column + move < pitch) ? 1 : 0));
+      const all = kept.every((factor) => factor === 1);
+      return e.node('Reshape', [all ? image : e.node('Mul', [image, e.constant(float32([pitch], kept))]), e.shape([b, channels, count])]);
+    }, String);
     const zeros = (size: number): string[] => (size === 0 ? [] : [e.filled(0, [b, channels, size])]);
     return (elements, by) => {
-      const starts = elements.map(([i, j], copy) => {
-        const move = (by === 'rows' || by === 'both' ? (i - top) * pitch : 0) + (by === 'columns' || by === 'both' ? j - left : 0);
-        return copy * length + before + direction * move;
+      let end = 0;
+      const pieces = elements.flatMap(([i, j], copy) => {
+        const down = by === 'rows' || by === 'both' ? direction * (i - top) : 0;
+        const right = by === 'columns' || by === 'both' ? direction * (j - left) : 0;
+        const start = copy * length + before + down * pitch + right;
+        const gap = zeros(start - end);
+        end = start + count;
+        return [...gap, within(right)];
       });
-      const pieces = starts.flatMap((start, copy) => [...zeros(start - (copy === 0 ? 0 : (starts[copy - 1] ?? 0) + count)), spaced]);
-      const joined = e.node('Concat', [...pieces, ...zeros(elements.length * length - (starts.at(-1) ?? 0) - count)], { axis: 2 });
+      const joined = e.node('Concat', [...pieces, ...zeros(elements.length * length - end)], { axis: 2 });
       return e.node('Reshape', [joined, e.shape([b, channels * elements.length, length])]);
     };
   };
-  return remembered({ gradient: copiesOf(dy, 1), image: copiesOf(x, -1) });
+  return eachOnce({ gradient: copiesOf(dy, 1), image: copiesOf(x, -1) });
 }
 
 /**
@@ -81,7 +92,7 @@ export function movedInPlane(e: Emitter, x: Value, dy: Value, window: Window, la
   const parts = images.parts(arranged, large ? 1 : 0);
   const gradient = arranged(e.name(dy));
   const [top, left] = stride === 1 ? pads : [0, 0];
-  return remembered({
+  return eachOnce({
     gradient: (elements, by) =>
       stacked(elements.map(([i, j]) => {
         const [rows, columns] = [by === 'rows' || by === 'both', by === 'columns' || by === 'both'];
@@ -97,18 +108,20 @@ export function movedInPlane(e: Emitter, x: Value, dy: Value, window: Window, la
   });
 }
 
-/** Makes each copy once. */
-function remembered(copies: MovedCopies): MovedCopies {
-  const once = (make: MovedCopies['image']): MovedCopies['image'] => {
-    const made = new Map<string, string>();
-    return (elements, by) => {
-      const key = `${by} ${elements.join(' ')}`;
-      const name = made.get(key) ?? make(elements, by);
-      made.set(key, name);
-      return name;
-    };
+/** Remembers what was made for the same arguments. */
+function remembered<A extends readonly unknown[]>(make: (...given: A) => string, keyOf: (...given: A) => string): (...given: A) => string {
+  const made = new Map<string, string>();
+  return (...given) => {
+    const key = keyOf(...given);
+    const name = made.get(key) ?? make(...given);
+    made.set(key, name);
+    return name;
   };
-  return { gradient: once(copies.gradient), image: once(copies.image) };
+}
+
+function eachOnce({ gradient, image }: MovedCopies): MovedCopies {
+  const keyOf = (elements: readonly Element[], by: By): string => `${by} ${elements.join(' ')}`;
+  return { gradient: remembered(gradient, keyOf), image: remembered(image, keyOf) };
 }
 
 /** An image with zeros before and after along one axis, or where these are negative, without its first and last elements. */
