@@ -1,6 +1,6 @@
 /**
  * Training steps in float32 beside the same in PyTorch: the tiny UNet of the reference set's size, the pocket UNet and the pocket autoencoder
- * (models/pocket.yaml). Two processes take single steps in turn, so that both meet the same load of the machine; the medians are compared.
+ * of the first model that shipped (pocket-v0.yaml). Two processes take single steps in turn, so that both meet the same load of the machine; the medians are compared.
  *
  *     node --import ./tools/typescript.mjs bench/training.ts [steps] [threads] [case …]
  */
@@ -32,7 +32,7 @@ const root = join(import.meta.dirname, '..');
 interface Pocket {
   readonly model: { readonly params: { readonly unet_config: { readonly params: Record<string, unknown> }; readonly first_stage_config: { readonly target: string; readonly params: { readonly embed_dim: number; readonly ddconfig: object } } } };
 }
-const pocket = (parseYaml(readFileSync(join(root, 'models/pocket.yaml'), 'utf8'), 'pocket.yaml') as Pocket).model.params;
+const pocket = (parseYaml(readFileSync(join(root, 'bench/pocket-v0.yaml'), 'utf8'), 'pocket-v0.yaml') as Pocket).model.params;
 
 interface Case {
   readonly kind: 'autoencoder' | 'unet';

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { copyFile, readdir, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { nodeImageCodec } from '../../src/image/codec-node.ts';
@@ -114,6 +114,19 @@ test('two folders of pictures, and the plot over guidance scales, by a CLIP from
   assert.equal(notes, '2 captions, 2 steps of ddim, features of features');
   assert.deepEqual(curves.map((curve: { name: string; points: { scale: number }[] }) => [curve.name, curve.points.map(({ scale }) => scale)]), [['pocket', [1, 3]]]);
   assert.deepEqual((await readdir(output)).sort(), ['1-pocket-1.png', '1-pocket-3.png', 'features.safetensors', 'fid-clip.json', 'fid-clip.png', 'fid-clip.svg']);
+});
+
+test('two models with files of one name are told apart by their folders', async (context) => {
+  const [data, output] = [await discs(temporaryFolder(context)), temporaryFolder(context)];
+  const again = join(output, 'again');
+  await mkdir(again);
+  for (const ending of ['safetensors', 'yaml']) await copyFile(pocketModel.replace('safetensors', ending), join(again, `pocket.${ending}`));
+  const features = await saved(join(output, 'features.safetensors'), smallClip());
+  const swept = await sd(['eval', 'guidance', '--model', pocketModel, '--model', join(again, 'pocket.safetensors'), '--real', data, '--features', features, '--count', '2', '--steps', '2', '--scales', '3', '--output', output, '--json']);
+  assert.equal(swept.code, 0, swept.err);
+  const [first, second] = JSON.parse(swept.out).curves as [{ name: string; points: unknown }, { name: string; points: unknown }];
+  assert.deepEqual([first.name, second.name], ['models-pocket', 'again-pocket']);
+  assert.deepEqual(first.points, second.points);
 });
 
 test('what is missing or unknown is named, with exit code 2', async () => {

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { nodeImageCodec } from '../../src/image/codec-node.ts';
 import { readImageMetadata } from '../../src/image/image-metadata.ts';
 import { compareTensor, recordParity } from '../parity.ts';
-import { reference } from '../reference.ts';
+import { findReference, reference, skipUnless } from '../reference.ts';
 import { pick, readTensors } from '../tensors.ts';
 import { sd, startSd, temporaryFolder } from './run-cli.ts';
 
@@ -75,21 +75,28 @@ for (const { id, settings, tolerance, png } of index.cases.filter(({ id }) => ch
   });
 }
 
-const runs = JSON.parse(readFileSync(fixture('pocket/runs.json'), 'utf8')) as { name: string; prompt: string; seed: number; steps: number; scale: number }[];
+/** The model that ships, and the one trained in PyTorch that came before it, each with runs recorded in the original code. */
+const pocketModels = [
+  { part: 'pocket', title: 'the pocket model', folder: fixture('pocket'), model: [], reference: 'Stability-AI/stablediffusion' },
+  { part: 'pocket v0', title: 'the first pocket model', folder: findReference('../pocket'), model: ['--model', findReference('../pocket/pocket.safetensors') ?? ''], reference: 'CompVis/stable-diffusion' },
+];
 
-for (const { name, prompt, seed, steps, scale } of runs) {
-  test(`the pocket model: ${name}`, async (context) => {
-    const folder = temporaryFolder(context);
-    const [picture, latents] = [join(folder, 'picture.png'), join(folder, 'latents.safetensors')];
-    const { code, err } = await sd(['txt2img', prompt, '--seed', `${seed}`, '--steps', `${steps}`, '--scale', `${scale}`, '--output', picture, '--save-latents', latents, '--no-watermark']);
-    assert.equal(code, 0, err);
-    const [saved, recorded] = [readTensors(latents), readTensors(fixture('pocket/runs.safetensors'))];
-    const row = { part: 'pocket', case: name, reference: 'CompVis/stable-diffusion' };
-    compareTensor({ ...row, output: 'start noise', tolerance: 0 }, pick(saved, 'start_noise'), pick(recorded, `${name}.start`));
-    compareTensor({ ...row, output: 'latent', tolerance: 2e-3 }, pick(saved, 'latents'), pick(recorded, `${name}.latent`));
-    recordParity({ ...row, output: 'PNG: share of values off by more than 1 level', error: await sharePastOneLevel(picture, fixture(`pocket/${name}.png`)), tolerance: 0.001 });
-    assert.deepEqual(readdirSync(folder).sort(), ['latents.safetensors', 'picture.png']);
-  });
+for (const { part, title, folder: recordedIn, model, reference: original } of pocketModels) {
+  const runs = JSON.parse(readFileSync(join(recordedIn ?? fixture('pocket'), 'runs.json'), 'utf8')) as { name: string; prompt: string; seed: number; steps: number; scale: number }[];
+  for (const { name, prompt, seed, steps, scale } of runs) {
+    test(`${title}: ${name}`, { skip: recordedIn ? false : skipUnless('../pocket') }, async (context) => {
+      const folder = temporaryFolder(context);
+      const [picture, latents] = [join(folder, 'picture.png'), join(folder, 'latents.safetensors')];
+      const { code, err } = await sd(['txt2img', prompt, ...model, '--seed', `${seed}`, '--steps', `${steps}`, '--scale', `${scale}`, '--output', picture, '--save-latents', latents, '--no-watermark']);
+      assert.equal(code, 0, err);
+      const [saved, recorded] = [readTensors(latents), readTensors(join(recordedIn ?? '', 'runs.safetensors'))];
+      const row = { part, case: name, reference: original };
+      compareTensor({ ...row, output: 'start noise', tolerance: 0 }, pick(saved, 'start_noise'), pick(recorded, `${name}.start`));
+      compareTensor({ ...row, output: 'latent', tolerance: 2e-3 }, pick(saved, 'latents'), pick(recorded, `${name}.latent`));
+      recordParity({ ...row, output: 'PNG: share of values off by more than 1 level', error: await sharePastOneLevel(picture, join(recordedIn ?? '', `${name}.png`)), tolerance: 0.001 });
+      assert.deepEqual(readdirSync(folder).sort(), ['latents.safetensors', 'picture.png']);
+    });
+  }
 }
 
 test('numbers go on, the settings are in the file, and replay makes the same picture again', async (context) => {

@@ -160,6 +160,15 @@ function nameOf(path: string): string {
   return name === 'model' && folder !== '' ? folder : name;
 }
 
+/** The models' names in a plot; of two that are called alike, with the folder. */
+function namesOf(paths: readonly string[]): readonly string[] {
+  const names = paths.map(nameOf);
+  return names.map((name, i) => {
+    const folder = (paths[i] as string).split(/[/\\]/).at(-2);
+    return folder && names.indexOf(name) !== names.lastIndexOf(name) ? `${folder}-${name}` : name;
+  });
+}
+
 /** The model cards' plot: FID against CLIP score. */
 async function guidance(task: Task): Promise<void> {
   const { context, values, progress } = task;
@@ -177,9 +186,10 @@ async function guidance(task: Task): Promise<void> {
   const captions = Array.from({ length: count }, (_, i) => real.captions[Math.floor((i * real.captions.length) / count)] as string);
   const generate = { seed: readSeed(values.seed), ...(values.steps === undefined ? {} : { steps: values.steps }), ...(values.sampler === undefined ? {} : { sampler: values.sampler }) };
   const curves: GuidanceCurve[] = [];
-  for (const path of values.models ?? [undefined]) {
+  const names = values.models && namesOf(values.models);
+  for (const [i, path] of (values.models ?? [undefined]).entries()) {
     const model = await task.loadModel(path);
-    const name = nameOf(model.checkpoint.label);
+    const name = names?.[i] ?? nameOf(model.checkpoint.label);
     const points: GuidancePoint[] = [];
     for await (const event of guidanceSweep({ model, captions, real: real.features, features, clip, generate, signal: context.signal, ...(scales ? { scales } : {}) })) {
       if (event.kind === 'pictures') progress.step(`${name}, guidance ${event.scale}`, event.done, event.total);
