@@ -28,11 +28,14 @@ test('The page alone, in the browser (WASM)', { skip: withoutPage }, async (t) =
 
   await t.test('makes the picture that a server makes', async () => {
     const server = await servePage();
-    const { page, context } = await openPage(browser, server.url);
-    const { image } = await makePicture(page, 'grinning face');
-    assert.ok(difference(image, first.image) < 0.5, `they differ by ${difference(image, first.image)} levels`);
-    await context.close();
-    await server.close();
+    try {
+      const { page, context } = await openPage(browser, server.url);
+      const { image } = await makePicture(page, 'grinning face');
+      await context.close();
+      assert.ok(difference(image, first.image) < 0.5, `they differ by ${difference(image, first.image)} levels`);
+    } finally {
+      await server.close();
+    }
   });
 
   await t.test('from a picture and inpainting', async () => {

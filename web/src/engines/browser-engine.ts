@@ -195,7 +195,10 @@ export class BrowserEngine implements PictureEngine {
     const configKey = name === pocketName ? 'pocket.yaml' : `${name}.yaml`;
     const stored = await storedModel(key);
     const storedConfig = await (await storedModel(configKey))?.text();
-    if (stored && (storedConfig !== undefined || name !== pocketName)) return { file: stored, ...(storedConfig === undefined ? {} : { config: storedConfig }) };
+    // A newer page may come with another model; without a network there is what is stored.
+    const current = name === pocketName ? await fetch(address('models/pocket.yaml')).then((response) => (response.ok ? response.text() : undefined), () => undefined) : undefined;
+    const isCurrent = name !== pocketName || (storedConfig !== undefined && (current === undefined || current === storedConfig));
+    if (stored && isCurrent) return { file: stored, ...(storedConfig === undefined ? {} : { config: storedConfig }) };
     if (name !== pocketName) throw new Error(`${name} is not kept in this browser any more. Drop the file on this page again.`);
     const get = async (path: string): Promise<Response> => {
       const response = await fetch(address(path), signal ? { signal } : {});
