@@ -161,7 +161,8 @@ function peerSampling(peer: SamplerPeer, name: string): { readonly row: PeerRow;
 function resolveSchedule(name: string | undefined, peer: SamplerPeer | undefined, space: Sampler['space']): string | undefined {
   if (name === undefined || name.toLowerCase() === 'automatic') return undefined;
   if (space === 'timestep') return name; // the sampler knows its own spacings
-  const found = (peer === 'a1111' ? a1111Schedules[name.toLowerCase()] : undefined) ?? findSigmaSchedule(name);
+  const label = name.toLowerCase();
+  const found = (peer === 'a1111' && Object.hasOwn(a1111Schedules, label) ? a1111Schedules[label] : undefined) ?? findSigmaSchedule(name);
   if (found) return found;
   const names = [...Object.keys(sigmaSchedules), 'default'];
   const near = nearNames(name, names);

@@ -110,3 +110,9 @@ test('every sampler in sigma space runs from a request, with its own schedule an
     assert.ok(result.value.data.every(Number.isFinite), name);
   }
 });
+
+test('names of what every object has are no names of schedules', () => {
+  for (const schedule of ['__proto__', 'constructor', 'toString', 'hasOwnProperty']) {
+    assert.throws(() => namedSampling('Euler a', { schedule, peer: 'a1111' }), { code: 'invalid-argument' });
+  }
+});

@@ -3,6 +3,7 @@
 import { StableDiffusionError } from '../../../errors.ts';
 import { namedSampling } from '../../../diffusion/sampler-names.ts';
 import { emphases } from '../../../prompt/emphasis.ts';
+import type { NoiseConvention } from '../../../random/noise-source.ts';
 import { acceptJob, awaitJob, type FieldNames, type JobDraft } from '../../accept-job.ts';
 import type { ServerContext } from '../../context.ts';
 import { invalidField } from '../../http/problem.ts';
@@ -43,8 +44,8 @@ function promptSettingsOf({ emphasis: name, comma_padding_backtrack }: Options):
   return emphasis === 'Original' && commaBacktrack === 20 ? {} : { promptSettings: { emphasis, commaBacktrack } };
 }
 
-const noises = { GPU: 'a1111-gpu', CPU: 'a1111-cpu', NV: 'a1111-nv' } as const;
-const formats: Readonly<Record<string, 'png' | 'jpeg' | 'webp'>> = { png: 'png', jpg: 'jpeg', jpeg: 'jpeg', webp: 'webp' };
+const noises: ReadonlyMap<unknown, NoiseConvention> = new Map([['GPU', 'a1111-gpu'], ['CPU', 'a1111-cpu'], ['NV', 'a1111-nv']]);
+const formats: ReadonlyMap<unknown, 'png' | 'jpeg' | 'webp'> = new Map([['png', 'png'], ['jpg', 'jpeg'], ['jpeg', 'jpeg'], ['webp', 'webp']]);
 
 /** The part of a job that both routes describe alike. */
 export function sharedDraft(context: ServerContext, owner: string, body: SharedFields, kind: JobDraft['kind']): JobDraft {
@@ -83,8 +84,8 @@ export function sharedDraft(context: ServerContext, owner: string, body: SharedF
     sampler,
     schedule,
     guidanceScale: body.cfg_scale ?? 7,
-    noise: noises[options['randn_source'] as keyof typeof noises] ?? 'a1111-gpu',
-    format: { type: formats[String(options['samples_format'])] ?? 'png', quality: Number(options['jpeg_quality']) },
+    noise: noises.get(options['randn_source']) ?? 'a1111-gpu',
+    format: { type: formats.get(options['samples_format']) ?? 'png', quality: Number(options['jpeg_quality']) },
     rest: {
       clipSkip: Math.max(1, Number(options['CLIP_stop_at_last_layers'])),
       scheduler: schedule ?? 'Automatic',
