@@ -15,7 +15,6 @@ import inspect
 import subprocess
 import sys
 import tempfile
-import types
 from pathlib import Path
 
 import numpy as np
@@ -25,32 +24,11 @@ from PIL import Image
 from safetensors.torch import load_file
 from transformers import BertTokenizerFast, CLIPTextModel, CLIPTokenizer  # noqa: F401 (before the stand-ins, for which it looks)
 
-
-class LightningModule(torch.nn.Module):
-    """What loading and sampling use of PyTorch Lightning's."""
-
-    @property
-    def device(self):
-        return next(self.parameters()).device
-
-
-def stand_in(name, **contents):
-    """A module in place of one that is not installed."""
-    try:
-        __import__(name)
-    except ImportError:
-        module = types.ModuleType(name)
-        module.__dict__.update(contents)
-        sys.modules[name] = module
-        parent, _, child = name.rpartition(".")
-        if parent:
-            setattr(sys.modules[parent], child, module)
+from stand_in import stand_in, stand_in_lightning
 
 
 def stand_ins():
-    stand_in("pytorch_lightning", LightningModule=LightningModule)
-    stand_in("pytorch_lightning.utilities")
-    stand_in("pytorch_lightning.utilities.distributed", rank_zero_only=lambda function: function)
+    stand_in_lightning()
     for name in ("taming", "taming.modules", "taming.modules.vqvae", "clip", "kornia", "torchvision"):
         stand_in(name)
     stand_in("taming.modules.vqvae.quantize", VectorQuantizer2=object)

@@ -13,7 +13,6 @@ import argparse
 import gzip
 import json
 import sys
-import types
 from pathlib import Path
 
 import numpy as np
@@ -23,18 +22,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-
-def stand_in(name, **contents):
-    """A module in place of one that is imported there and never called here."""
-    try:
-        __import__(name)
-    except ImportError:
-        module = types.ModuleType(name)
-        module.__dict__.update(contents)
-        sys.modules[name] = module
-        parent, _, child = name.rpartition(".")
-        if parent:
-            setattr(sys.modules[parent], child, module)
+from stand_in import stand_in_lightning
 
 
 def tokenizer_of(size, merges_path):
@@ -68,9 +56,7 @@ def main():
     parser.add_argument("--merges", type=Path, required=True, help="bpe_simple_vocab_16e6.txt.gz of openai/CLIP")
     given = parser.parse_args()
     sys.path.insert(0, str(given.original))
-    stand_in("pytorch_lightning", LightningModule=torch.nn.Module)
-    stand_in("pytorch_lightning.utilities")
-    stand_in("pytorch_lightning.utilities.distributed", rank_zero_only=lambda function: function)
+    stand_in_lightning()
     from ldm.models.diffusion.ddim import DDIMSampler
     from ldm.modules.diffusionmodules.model import Decoder
     from ldm.modules.diffusionmodules.openaimodel import UNetModel

@@ -7,9 +7,8 @@
  */
 
 import { StableDiffusionError, throwIfAborted } from '../errors.ts';
-import { concatenate, takeBatch } from '../tensor/arithmetic.ts';
-import { arrayType } from '../tensor/dtype.ts';
-import { elementCount, type Tensor } from '../tensor/tensor.ts';
+import { concatenate, joinBatches, takeBatch } from '../tensor/arithmetic.ts';
+import type { Tensor } from '../tensor/tensor.ts';
 import type { DiffusionModel, Latent } from './denoiser.ts';
 import type { NoiseSchedule } from './noise-schedule.ts';
 import type { Parameterization } from './parameterization.ts';
@@ -56,24 +55,11 @@ export interface GuidedModelOptions {
   readonly separatePasses?: boolean | undefined;
 }
 
-/** Tensors one behind the other along their first axis. */
-function joinBatch<T extends Tensor>(values: readonly T[]): T {
-  const first = values[0] as T;
-  const shape = [values.reduce((sum, { shape: [items = 1] }) => sum + items, 0), ...first.shape.slice(1)];
-  const data = new (arrayType(first.dtype))(elementCount(shape));
-  let offset = 0;
-  for (const value of values) {
-    (data as Float32Array).set(value.data as Float32Array, offset);
-    offset += value.data.length;
-  }
-  return { ...first, shape, data };
-}
-
 /** `count` copies of a tensor with one batch item, or the tensor itself. */
 function repeatBatch<T extends Tensor>(value: T, count: number, what: string): T {
   const items = value.shape[0] ?? 1;
   if (items === count) return value;
-  if (items === 1) return joinBatch(new Array<T>(count).fill(value));
+  if (items === 1) return joinBatches(new Array<T>(count).fill(value));
   throw new StableDiffusionError('shape-mismatch', `The ${what} condition is for ${items} images, and there are ${count}; it must be for as many, or one for all.`);
 }
 
@@ -105,10 +91,10 @@ async function runAll(network: Network, all: readonly NetworkInputs[], separate:
     return outputs;
   }
   const joined: NetworkInputs = {
-    x: joinBatch(all.map((inputs) => inputs.x)),
-    timesteps: joinBatch(all.map((inputs) => inputs.timesteps)),
-    ...(first.context && { context: joinBatch(all.map((inputs) => inputs.context as Tensor<'float32'>)) }),
-    ...(first.y && { y: joinBatch(all.map((inputs) => inputs.y as Tensor<'int64'> | Tensor<'float32'>)) }),
+    x: joinBatches(all.map((inputs) => inputs.x)),
+    timesteps: joinBatches(all.map((inputs) => inputs.timesteps)),
+    ...(first.context && { context: joinBatches(all.map((inputs) => inputs.context as Tensor<'float32'>)) }),
+    ...(first.y && { y: joinBatches(all.map((inputs) => inputs.y as Tensor<'int64'> | Tensor<'float32'>)) }),
   };
   const output = await network(joined, signal);
   const items = first.x.shape[0] as number;

@@ -1,11 +1,12 @@
 /**
- * Elementwise arithmetic on float32 tensors: what samplers and guidance need, and no more.
+ * Elementwise arithmetic on float32 tensors, and batches put together: what samplers and guidance need, and no more.
  *
  * Every function returns a new tensor. Sums are taken in float64 and rounded once, to float32. Shapes must be equal unless a
  * function says that it broadcasts; otherwise `shape-mismatch` is thrown.
  */
 
 import { StableDiffusionError } from '../errors.ts';
+import { arrayType } from './dtype.ts';
 import { elementCount, type Shape, type Tensor } from './tensor.ts';
 
 type Float32 = Tensor<'float32'>;
@@ -123,11 +124,24 @@ export function concatenate(values: readonly [Float32, ...Float32[]], axis: numb
   return result;
 }
 
-/** Batches one behind the other, along the first axis: what `takeBatch` takes apart. Throws `invalid-argument` where there are none. */
-export function joinBatches(values: readonly Float32[]): Float32 {
-  const [first, ...rest] = values;
+/**
+ * Batches of one element type, whichever it is, one behind the other along the first axis: what `takeBatch` takes apart.
+ * Throws `invalid-argument` where there are none.
+ */
+export function joinBatches<T extends Tensor>(values: readonly T[]): T {
+  const [first] = values;
   if (!first) throw new StableDiffusionError('invalid-argument', 'A batch has no items.');
-  return concatenate([first, ...rest], 0);
+  const itemShape = first.shape.slice(1);
+  const odd = values.find(({ shape }) => shape.length !== first.shape.length || shape.slice(1).join() !== itemShape.join());
+  if (odd) throw new StableDiffusionError('shape-mismatch', `Tensors of shapes [${first.shape.join(', ')}] and [${odd.shape.join(', ')}] cannot be joined along axis 0.`);
+  const shape = [values.reduce((sum, { shape: [items = 0] }) => sum + items, 0), ...itemShape];
+  const data = new (arrayType(first.dtype))(elementCount(shape));
+  let offset = 0;
+  for (const value of values) {
+    (data as Float32Array).set(value.data as Float32Array, offset);
+    offset += value.data.length;
+  }
+  return { ...first, shape, data };
 }
 
 /** Items [start, end) of the first axis, as a copy. */

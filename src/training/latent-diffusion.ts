@@ -8,9 +8,10 @@ import type { Engine, Program, Tensors } from '../engine/engine.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { TorchGenerator } from '../random/torch-generator.ts';
 import { scale } from '../tensor/arithmetic.ts';
-import { float32, type Tensor } from '../tensor/tensor.ts';
+import type { Tensor } from '../tensor/tensor.ts';
 import { partPrefixes } from '../weights/canonical.ts';
 import { type Checkpoint, checkpointKind } from '../weights/checkpoint.ts';
+import { compVisWeights } from '../weights/convert-layout.ts';
 import { aliased, weightView, withoutPrefix } from '../weights/view.ts';
 import type { WeightEntry, WeightSource } from '../weights/weight-source.ts';
 import { blockOfModule } from './checkpoint-blocks.ts';
@@ -177,14 +178,8 @@ export class LatentDiffusionTraining implements Trainee<LatentDiffusionBatch> {
 
   /** The whole model; with `scale_by_std` its `scale_factor` too, where the original has it. */
   model(): Omit<TraineeCheckpoint, 'state'> {
-    const source = this.#weights();
-    const entries = [...source.entries.values()];
-    if (!this.#config.scale_by_std) return { entries, provide: ({ name }) => source.read(name) };
-    const name = 'scale_factor';
-    return {
-      entries: [...entries, { name, dtype: 'float32', shape: [] }],
-      provide: async (entry) => (entry.name === name ? float32([], [this.#scaleFactor]) : source.read(entry.name)),
-    };
+    const source = compVisWeights(this.snapshot());
+    return { entries: [...source.entries.values()], provide: ({ name }) => source.read(name) };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

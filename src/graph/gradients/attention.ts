@@ -44,7 +44,8 @@ export const attentionGradient: GradientRule<'attention'> = (g, node) => {
   const p = (): Sym => probabilities(q, k, mask, node.attributes);
   const scoreGradient = (): Sym => {
     const toProbabilities = matmul(split(g, heads), split(v, heads), { transposeB: true });
-    return mul(p(), sub(toProbabilities, sum(mul(p(), toProbabilities), [-1], { keepDims: true })));
+    const own = p();
+    return mul(own, sub(toProbabilities, sum(mul(own, toProbabilities), [-1], { keepDims: true })));
   };
   return [
     () => join(mul(matmul(scoreGradient(), split(k, heads)), scale), heads),

@@ -206,7 +206,7 @@ export class BrowserEngine implements PictureEngine {
       return response;
     };
     onStatus('Downloading the model, once', 0);
-    const config = await (await get('models/pocket.yaml')).text();
+    const config = current ?? (await (await get('models/pocket.yaml')).text());
     const file = await storeModel(key, await get('models/pocket.safetensors'), (share) => onStatus('Downloading the model, once', share), signal);
     await storeModel(configKey, new Blob([config]), () => {});
     return { file, config };
