@@ -3,9 +3,12 @@
  *
  *     node --import ./tools/typescript.mjs bench/server-overhead.ts [rounds]
  *
- * Overhead: the same picture by the library in this process and through a server (A1111's txt2img: queue, journal, PNG, store, base64, HTTP),
- * in turn; the median of each, and the median of the differences of neighbours, which other work on the machine disturbs least. Batching: as many jobs at once as fill four runs, to a server that makes one picture a run and to one that
- * makes eight, in turn.
+ * Overhead: pictures through a server (A1111's txt2img: queue, journal, PNG, store, base64, HTTP). Of each the time that its client waits is
+ * compared with the time in which the server's networks and samplers were at work for it (`sd_sampling_seconds_total`), and with the time that the
+ * library takes for the same picture in this process just before; medians of both differences. Two processes differ by some per cent from start to
+ * start, whatever they do, so that the second comparison is the rougher one.
+ *
+ * Batching: as many jobs at once as fill four runs, to a server that makes one picture a run and to one that makes eight, in turn.
  */
 
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -48,25 +51,37 @@ const byServer = async (url: string, { side, steps }: Setting, seed: number): Pr
   await response.text();
 };
 
-const rows: { name: string; library: number; server: number; difference: number; libraryProcessor: number; serverProcessor: number }[] = [];
+/** Milliseconds in which the server's networks and samplers were at work so far. */
+const samplingTime = async (url: string): Promise<number> => 1000 * Number(/^sd_sampling_seconds_total (\S+)/m.exec(await (await fetch(`${url}/metrics`)).text())?.[1]);
+
+const rows: { name: string; library: number; server: number; sampling: number; added: number; difference: number; libraryProcessor: number; serverProcessor: number }[] = [];
 for (const setting of [{ side: 128, steps: 20 }, { side: 128, steps: 50 }, { side: 256, steps: 20 }]) {
   await byLibrary(setting, 0);
   await byServer(alone.url, setting, 0);
-  const [library, server]: [number[], number[]] = [[], []];
-  const processor: [number[], number[]] = [[], []];
+  const [library, server, sampling]: [number[], number[], number[]] = [[], [], []];
+  const [libraryProcessor, serverProcessor]: [number[], number[]] = [[], []];
   for (let round = 1; round <= rounds; round++) {
-    for (const [which, pid, make, times] of [[0, process.pid, byLibrary, library], [1, alone.process.pid ?? 0, (size: Setting, seed: number) => byServer(alone.url, size, seed), server]] as const) {
-      const before = processorTime(pid);
-      times.push(await timed(() => make(setting, round)));
-      processor[which].push(processorTime(pid) - before);
-    }
+    const before = processorTime(process.pid);
+    library.push(await timed(() => byLibrary(setting, round)));
+    libraryProcessor.push(processorTime(process.pid) - before);
+    const sampled = await samplingTime(alone.url);
+    const pid = alone.process.pid ?? 0;
+    const serverBefore = processorTime(pid);
+    server.push(await timed(() => byServer(alone.url, setting, round)));
+    serverProcessor.push(processorTime(pid) - serverBefore);
+    sampling.push((await samplingTime(alone.url)) - sampled);
   }
-  rows.push({ name: `${setting.side}x${setting.side}, ${setting.steps} steps`, library: median(library), server: median(server), difference: median(server.map((time, i) => time - (library[i] ?? 0))), libraryProcessor: median(processor[0]), serverProcessor: median(processor[1]) });
+  const above = (base: readonly number[]): number => median(server.map((time, i) => time - (base[i] ?? 0)));
+  rows.push({
+    name: `${setting.side}x${setting.side}, ${setting.steps} steps`, library: median(library), server: median(server), sampling: median(sampling), added: above(sampling), difference: above(library),
+    libraryProcessor: median(libraryProcessor), serverProcessor: median(serverProcessor),
+  });
 }
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
-console.table(rows.map(({ name, library, server, difference, libraryProcessor, serverProcessor }) => ({
-  picture: name, 'library ms': Math.round(library), 'server ms': Math.round(server), overhead: percent(difference / library),
-  'library CPU ms': Math.round(libraryProcessor), 'server CPU ms': Math.round(serverProcessor), 'CPU overhead': percent(serverProcessor / libraryProcessor - 1),
+console.table(rows.map((row) => ({
+  picture: row.name, 'client waits, ms': Math.round(row.server), 'of it sampling': Math.round(row.sampling), 'added ms': row.added.toFixed(1), overhead: percent(row.added / row.sampling),
+  'library ms': Math.round(row.library), 'more than the library': percent(row.difference / row.library),
+  'library CPU ms': Math.round(row.libraryProcessor), 'server CPU ms': Math.round(row.serverProcessor), 'CPU overhead': percent(row.serverProcessor / row.libraryProcessor - 1),
 })));
 
 const batches: { name: string; one: number; eight: number }[] = [];

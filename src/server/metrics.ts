@@ -6,6 +6,8 @@ export interface Metrics {
   request(method: string, route: string, status: number, seconds: number): void;
   accepted(source: string): void;
   refused(reason: string): void;
+  /** Networks and samplers were at work for so long. */
+  sampled(seconds: number): void;
   finished(outcome: string, pictures: number, waited: number, seconds: number, batch: number): void;
   /** Asked for when the metrics are read. */
   onRead(read: () => Promise<{ readonly queued: number; readonly running: number; readonly models: number }>): void;
@@ -26,6 +28,7 @@ export function createMetrics(): Metrics {
   const pictures = new Counter({ name: 'sd_pictures_total', help: 'Pictures made.', registers });
   const waits = new Histogram({ name: 'sd_job_wait_seconds', help: 'Time from acceptance to start.', buckets: [0.1, 0.5, 1, 5, 15, 60, 300, 1800], registers });
   const times = new Histogram({ name: 'sd_job_seconds', help: 'Time from start to end.', buckets: [0.1, 0.5, 1, 2, 5, 15, 60, 300], registers });
+  const sampling = new Counter({ name: 'sd_sampling_seconds_total', help: 'Time in which networks and samplers made pictures.', registers });
   const batches = new Histogram({ name: 'sd_batch_jobs', help: 'Jobs made in the same run.', buckets: [1, 2, 4, 8, 16], registers });
   let read = async (): Promise<{ queued: number; running: number; models: number }> => ({ queued: 0, running: 0, models: 0 });
   new Gauge({
@@ -47,6 +50,7 @@ export function createMetrics(): Metrics {
     request: (method, route, status, seconds) => requests.observe({ method, route, status: String(status) }, seconds),
     accepted: (source) => accepted.inc({ source }),
     refused: (reason) => refused.inc({ reason }),
+    sampled: (seconds) => sampling.inc(seconds),
     finished(outcome, count, waited, seconds, batch) {
       finished.inc({ outcome });
       if (outcome === 'done') pictures.inc(count);

@@ -173,6 +173,7 @@ function startWork(parts: Parts, options: WorkOptions): Runner {
       metrics.finished(outcome, job.request.prompts.length, waited, seconds, batch);
       log.info({ job: job.id, owner: job.owner, outcome, waited, seconds, batch, attempt: job.attempt }, 'job');
     },
+    onSampling: metrics.sampled,
     onError: (job, error) => log.error({ job: job.id, attempt: job.attempt, err: error }, 'a job failed'),
     onTrouble: (error) => log.error({ err: error }, 'the queue could not be read'),
   });

@@ -109,6 +109,16 @@ test('more than the operator allows is refused before it costs anything', async 
   await refused('/sdapi/v1/extra-single-image', { image: await base64Png(testImage(64, 64)), upscaler_1: 'Lanczos', upscaling_resize: 8 }, 422);
 });
 
+test('metrics: what was made, and how much of the time the networks were at work', async () => {
+  const read = async (name: string): Promise<number> => Number(new RegExp(`^${name} (\\S+)`, 'm').exec((await raw(guarded.url, bob, '/metrics')).body)?.[1]);
+  const names = ['sd_pictures_total', 'sd_job_seconds_sum', 'sd_sampling_seconds_total'] as const;
+  const before = await Promise.all(names.map(read));
+  assert.equal((await guarded.json('POST', '/sdapi/v1/txt2img', { ...small, batch_size: 2 }, bob)).status, 200);
+  const [pictures = 0, jobs = 0, sampling = 0] = (await Promise.all(names.map(read))).map((value, i) => value - (before[i] ?? 0));
+  assert.equal(pictures, 2);
+  assert.ok(sampling > 0 && sampling <= jobs + 0.002, `${sampling} of ${jobs} s`);
+});
+
 test('a full queue: 429 for a caller with its share, 503 for all, with Retry-After', async () => {
   const alice = { 'x-api-key': 'a-secret-of-alice' };
   const post = (headers: Record<string, string>, steps: number, path = '/api/v1/jobs') => guarded.json('POST', path, { ...small, n: 4, iterations: 4, steps }, headers);

@@ -121,6 +121,11 @@ export function openSqliteQueue({ path, attempts, now = Date.now }: SqliteQueueO
     const row = one('SELECT * FROM jobs WHERE id = ?', [id]);
     return row && jobOf(row);
   };
+  /** The job that a statement changed, as it is then; undefined where it found none. */
+  const changed = (sql: string, values: JSValue[]): Job | undefined => {
+    const row = one(`${sql} RETURNING *`, values);
+    return row && jobOf(row);
+  };
 
   // What ran when the process died is begun anew, or given up where it may be the job that kills.
   run(`UPDATE jobs SET state = 'failed', finished = ?, error = ? WHERE state = 'running' AND attempt >= ?`, [
@@ -191,10 +196,9 @@ export function openSqliteQueue({ path, attempts, now = Date.now }: SqliteQueueO
     if (open >= admission.queuePerCaller) throw busy('caller', open);
     if (queued === 0) fair.reset();
     const pictures = job.request.prompts.length;
-    run('INSERT INTO jobs (id, owner, source, state, priority, tag, batch, pictures, request, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)', [
+    return changed('INSERT INTO jobs (id, owner, source, state, priority, tag, batch, pictures, request, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)', [
       job.id, job.owner, job.source, 'queued', priorities.indexOf(job.priority), fair.tag(job.owner, pictures), batchKey(job), pictures, JSON.stringify(job.request), now(),
-    ]);
-    return find(job.id) as Job;
+    ]) as Job;
   };
 
   const takeNow = (pictures: number): Job[] => {
@@ -208,24 +212,18 @@ export function openSqliteQueue({ path, attempts, now = Date.now }: SqliteQueueO
       return fits;
     })];
     fair.taken(Number(first['tag']));
-    for (const row of taken) run(`UPDATE jobs SET state = 'running', attempt = attempt + 1, started = ? WHERE id = ?`, [now(), text(row['id'])]);
-    return taken.map((row) => find(text(row['id'])) as Job);
+    return taken.map((row) => changed(`UPDATE jobs SET state = 'running', attempt = attempt + 1, started = ? WHERE id = ?`, [now(), text(row['id'])]) as Job);
   };
 
-  /** Changes a job that its taker still holds. */
-  const finish = (job: Job, change: () => void): Promise<boolean> =>
-    write(() => {
-      const current = find(job.id);
-      if (current?.state !== 'running' || current.attempt !== job.attempt) return undefined;
-      change();
-      return find(job.id);
-      // Forgotten with the power of the machine, it would be made again: the same picture, of the same seed.
-    }, false).then((changed) => {
-      if (!changed) return false;
-      emitState(changed);
-      if (changed.state === 'queued') wake();
-      return true;
-    });
+  /** Changes a job that its taker still holds. Says whether it does. */
+  const finish = async (job: Job, change: string, values: JSValue[] = []): Promise<boolean> => {
+    // Forgotten with the power of the machine, it would be made again: the same picture, of the same seed.
+    const finished = await write(() => changed(`UPDATE jobs SET ${change} WHERE id = ? AND state = 'running' AND attempt = ?`, [...values, job.id, job.attempt]), false);
+    if (!finished) return false;
+    emitState(finished);
+    if (finished.state === 'queued') wake();
+    return true;
+  };
 
   return {
     async add(job, admission) {
@@ -247,15 +245,11 @@ export function openSqliteQueue({ path, attempts, now = Date.now }: SqliteQueueO
       return { queued: count(`SELECT count(*) AS n FROM jobs WHERE state = 'queued'`), running: count(`SELECT count(*) AS n FROM jobs WHERE state = 'running'`) };
     },
     async cancel(id) {
-      const { job, changed } = await write(() => {
-        const changes = run(`UPDATE jobs SET state = 'cancelled', finished = ? WHERE id = ? AND state IN ('queued', 'running')`, [now(), id]);
-        return { job: find(id), changed: changes > 0 };
-      });
-      if (job && changed) {
-        for (const controller of controllers) controller(id, 'cancel');
-        emitState(job);
-      }
-      return job;
+      const cancelled = await write(() => changed(`UPDATE jobs SET state = 'cancelled', finished = ? WHERE id = ? AND state IN ('queued', 'running')`, [now(), id]));
+      if (!cancelled) return find(id);
+      for (const controller of controllers) controller(id, 'cancel');
+      emitState(cancelled);
+      return cancelled;
     },
     take({ pictures, signal }) {
       return new Promise((resolve, reject) => {
@@ -297,16 +291,14 @@ export function openSqliteQueue({ path, attempts, now = Date.now }: SqliteQueueO
       });
     },
     complete(job, result) {
-      return finish(job, () => run(`UPDATE jobs SET state = 'done', result = ?, finished = ? WHERE id = ?`, [JSON.stringify(result), now(), job.id]));
+      return finish(job, `state = 'done', result = ?, finished = ?`, [JSON.stringify(result), now()]);
     },
     fail(job, error, { retry }) {
-      return finish(job, () => {
-        if (retry && job.attempt < attempts) run(`UPDATE jobs SET state = 'queued', started = NULL WHERE id = ?`, [job.id]);
-        else run(`UPDATE jobs SET state = 'failed', error = ?, finished = ? WHERE id = ?`, [JSON.stringify(error), now(), job.id]);
-      });
+      if (retry && job.attempt < attempts) return finish(job, `state = 'queued', started = NULL`);
+      return finish(job, `state = 'failed', error = ?, finished = ?`, [JSON.stringify(error), now()]);
     },
     async release(job) {
-      await finish(job, () => run(`UPDATE jobs SET state = 'queued', attempt = attempt - 1, started = NULL WHERE id = ?`, [job.id]));
+      await finish(job, `state = 'queued', attempt = attempt - 1, started = NULL`);
     },
     send(id, control) {
       for (const controller of controllers) controller(id, control);

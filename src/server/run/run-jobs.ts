@@ -36,6 +36,8 @@ export interface RunContext {
   readonly now: () => number;
   readonly onOutcome: (job: Job, outcome: 'done' | 'failed' | 'cancelled' | 'lost', seconds: number, batch: number) => void;
   readonly onError: (job: Job, error: unknown) => void;
+  /** Time in which a pipeline made something: without what the server does with it. */
+  readonly onSampling: (seconds: number) => void;
 }
 
 /** Errors that a further attempt would meet again. */
@@ -228,7 +230,7 @@ async function runChunk(chunk: readonly Picture[], model: Model, chunkContext: C
   const pipeline = pipelineOf(model, pictures, first.work.pictures, context.policy, signal);
   for (const work of new Set(chunk.map((picture) => picture.work))) work.skip = false;
   try {
-    for await (const event of pipeline) {
+    for await (const event of timed(pipeline, context.onSampling)) {
       if (event.kind === 'step') {
         await onStep(event, chunk, left, model, chunkContext);
         if (left.size === 0) break;
@@ -248,6 +250,18 @@ async function runChunk(chunk: readonly Picture[], model: Model, chunkContext: C
     }
     for (const work of new Set(chunk.map((picture) => picture.work))) await chunkContext.fail(work, error);
   }
+}
+
+/** The events, and the time that each took to come. */
+async function* timed<T>(events: AsyncIterable<T>, spent: (seconds: number) => void): AsyncGenerator<T, void, void> {
+  let begun = performance.now();
+  const stop = (): void => spent((performance.now() - begun) / 1000);
+  for await (const event of events) {
+    stop();
+    yield event;
+    begun = performance.now();
+  }
+  stop();
 }
 
 type StepEvent = Extract<PipelineEvent, { kind: 'step' }>;
@@ -298,7 +312,7 @@ async function finishPicture(picture: Picture, made: GeneratedImage, model: Mode
   let [image, { record, flagged }] = [made.image, made];
   const again = flagged ? undefined : await secondPass(model, { request, index }, image, context.policy, signal);
   if (again) {
-    for await (const event of again) {
+    for await (const event of timed(again, context.onSampling)) {
       if (event.kind === 'step') {
         work.stepsDone++;
         context.queue.publish({ kind: 'step', id: work.job.id, done: Math.min(work.stepsDone, work.stepsTotal), total: work.stepsTotal, step: event.step, steps: event.steps, pictures: work.images.filter(Boolean).length });

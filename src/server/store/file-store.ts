@@ -1,16 +1,25 @@
 /** BlobStore in a folder: `ab/abcdef…`, written beside and renamed, so that a file is whole or not there. */
 
-import { mkdir, open, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { randomUUID } from 'node:crypto';
 import { StableDiffusionError } from '../../errors.ts';
 import { type BlobStore, blobId, blobIdSchema } from './blob-store.ts';
 
+/** A new file; its folder is made where it is the first there. */
+async function create(folder: string, path: string): Promise<FileHandle> {
+  const begin = (): Promise<FileHandle> => open(path, 'wx', 0o600);
+  return begin().catch(async (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error;
+    await mkdir(folder, { recursive: true });
+    return begin();
+  });
+}
+
 async function writeWhole(folder: string, path: string, bytes: Uint8Array, flush: boolean): Promise<void> {
   const temporary = join(folder, `${randomUUID()}.part`);
   try {
-    await mkdir(folder, { recursive: true });
-    const file = await open(temporary, 'wx', 0o600);
+    const file = await create(folder, temporary);
     try {
       await file.writeFile(bytes);
       if (flush) await file.sync();
@@ -39,7 +48,8 @@ export function openFileStore(folder: string, now: () => number = Date.now): Blo
   const has = async (id: string): Promise<boolean> => {
     return blobIdSchema.safeParse(id).success && (await stat(pathOf(id)).then((found) => found.isFile(), () => false));
   };
-  const flushing = new Set<Promise<void>>();
+  /** What is on its way to the disk: most callers ask for it at once. */
+  const flushing = new Map<string, { readonly bytes: Uint8Array; readonly done: Promise<void> }>();
   return {
     async put(bytes, { flush = 'now' } = {}) {
       const id = blobId(bytes);
@@ -47,14 +57,13 @@ export function openFileStore(folder: string, now: () => number = Date.now): Blo
       if (await has(id)) await utimes(pathOf(id), moment, moment).catch(() => {});
       else {
         await writeWhole(folderOf(id), pathOf(id), bytes, flush === 'now');
-        if (flush === 'soon') {
-          const done = flushSoon(pathOf(id)).finally(() => flushing.delete(done));
-          flushing.add(done);
-        }
+        if (flush === 'soon') flushing.set(id, { bytes, done: flushSoon(pathOf(id)).finally(() => flushing.delete(id)) });
       }
       return id;
     },
     async get(id) {
+      const held = flushing.get(id);
+      if (held) return held.bytes.slice();
       if (!(await has(id))) return undefined;
       const bytes = await readFile(pathOf(id)).catch(() => undefined);
       return bytes && blobId(bytes) === id ? new Uint8Array(bytes) : undefined;
@@ -75,7 +84,7 @@ export function openFileStore(folder: string, now: () => number = Date.now): Blo
       return removed;
     },
     async close() {
-      await Promise.all(flushing);
+      await Promise.all([...flushing.values()].map(({ done }) => done));
     },
   };
 }
