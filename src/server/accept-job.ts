@@ -33,11 +33,14 @@ export interface JobDraft {
   /** Ids in the store. */
   readonly image?: string | undefined;
   readonly mask?: string | undefined;
-  readonly hires?: (Omit<NonNullable<JobRequest['hires']>, 'width' | 'height'> & { readonly scale: number; readonly width?: number; readonly height?: number }) | undefined;
+  readonly hires?: HiresDraft | undefined;
   readonly format?: JobRequest['format'] | undefined;
   readonly previews?: number | undefined;
   readonly rest?: Partial<Pick<JobRequest, 'clipSkip' | 'eta' | 'churn' | 'seedResizeFrom' | 'seedDelta' | 'resizeMode' | 'inpaint' | 'imageGuidanceScale' | 'scheduler' | 'promptSettings'>>;
 }
+
+/** The second pass. The size is a factor of the first's, or sides, of which 0 is in proportion to the other. */
+export type HiresDraft = Omit<NonNullable<JobRequest['hires']>, 'width' | 'height' | 'crop' | 'asked' | 'loras'> & { readonly asked: NonNullable<NonNullable<JobRequest['hires']>['asked']> };
 
 /** Names of the fields in the caller's API, for errors. */
 export type FieldNames = Partial<Record<keyof JobDraft, string>>;
@@ -52,6 +55,14 @@ export interface Submission extends Pick<NewJob, 'owner' | 'source' | 'priority'
 /** Seeds are drawn from A1111's range. */
 const seedLimit = 2 ** 32 - 1;
 
+/** A1111's `calculate_target_resolution`: the size of the second pass; both sides together are filled, and what stands over is cut. */
+function hiresSize(width: number, height: number, { asked }: HiresDraft): { readonly width: number; readonly height: number; readonly crop?: boolean } {
+  if ('scale' in asked) return { width: Math.trunc(width * asked.scale), height: Math.trunc(height * asked.scale) };
+  if (asked.height === 0) return { width: asked.width, height: Math.floor((asked.width * height) / width) };
+  if (asked.width === 0) return { width: Math.floor((asked.height * width) / height), height: asked.height };
+  return { ...asked, crop: true };
+}
+
 async function decide({ limits, models, catalog, adapters, random }: ServerContext, draft: JobDraft, fields: FieldNames, source: NewJob['source']): Promise<JobRequest> {
   const at = (field: keyof JobDraft): readonly string[] => ['body', fields[field] ?? field];
   const within = (field: keyof JobDraft, value: number, least: number, most: number): number => {
@@ -64,7 +75,7 @@ async function decide({ limits, models, catalog, adapters, random }: ServerConte
   const promptSyntax = draft.promptSyntax === 'a1111' && (readsPromptSyntax || source !== 'a1111') ? 'a1111' : 'plain';
   if (promptSyntax === 'a1111' && !readsPromptSyntax) throw invalidField(at('promptSyntax'), `${entry.name} has no CLIP text encoder, which A1111's prompt syntax is for`);
   for (const field of ['prompt', 'negativePrompt'] as const) {
-    if ((draft[field] ?? '').length > limits.promptLength) throw invalidField(at(field), `ensure this value has at most ${limits.promptLength} characters`);
+    if (Math.max((draft[field] ?? '').length, (draft.hires?.[field] ?? '').length) > limits.promptLength) throw invalidField(at(field), `ensure this value has at most ${limits.promptLength} characters`);
   }
   const batchSize = within('batchSize', draft.batchSize ?? 1, 1, limits.pictures);
   const iterations = within('iterations', draft.iterations ?? 1, 1, limits.pictures);
@@ -96,14 +107,22 @@ async function decide({ limits, models, catalog, adapters, random }: ServerConte
   const subseedStrength = finite('subseedStrength', draft.subseedStrength ?? 0, 0, 1);
   const count = batchSize * iterations;
   const { hires } = draft;
-  const enlarged = hires && {
-    width: side('width', hires.width ?? Math.floor(width * hires.scale)), height: side('height', hires.height ?? Math.floor(height * hires.scale)),
-    steps: within('hires', hires.steps, 1, limits.steps), strength: finite('hires', hires.strength, 0, 1), upscaler: hires.upscaler, upscalerName: hires.upscalerName,
-  };
-  if (enlarged) checkArea(enlarged.width, enlarged.height);
   // As there: those that are not found are left out, and so is one without effect.
   const known = new Set(adapters.loras().map(({ name }) => name));
-  const loras = parseExtraNetworks(draft.prompt, promptSyntax).loras.filter(({ name, scale, textScale }) => known.has(name) && (scale !== 0 || textScale !== 0));
+  const lorasOf = (prompt: string) => parseExtraNetworks(prompt, promptSyntax).loras.filter(({ name, scale, textScale }) => known.has(name) && (scale !== 0 || textScale !== 0));
+  const loras = lorasOf(draft.prompt);
+  const enlarged = hires && {
+    ...hires,
+    ...hiresSize(width, height, hires),
+    ...(hires.steps === undefined ? {} : { steps: within('hires', hires.steps, 1, limits.steps) }),
+    strength: finite('strength', hires.strength, 0, 1),
+    ...(hires.prompt === undefined && hires.model === undefined ? {} : { loras: lorasOf(hires.prompt ?? draft.prompt) }),
+  };
+  if (enlarged) {
+    const { unit: hiresUnit } = await models.facts(enlarged.model ?? entry.name);
+    for (const field of ['width', 'height'] as const) enlarged[field] = within(field, enlarged[field], hiresUnit, 16384) - (enlarged[field] % hiresUnit);
+    checkArea(enlarged.width, enlarged.height);
+  }
   const request: JobRequest = {
     kind: draft.kind,
     model: entry.name,

@@ -27,6 +27,30 @@ const inpaintSchema = z.object({
   invert: z.boolean(),
 });
 
+/** A second pass at a larger size. What is left out is as in the first. */
+const hiresSchema = z.object({
+  width: z.int().positive(),
+  height: z.int().positive(),
+  /** Keep the proportions and cut what stands over; else it is stretched. */
+  crop: z.boolean().optional(),
+  /** What the size was asked for as: a factor, or sides of which one may be 0. */
+  asked: z.union([z.object({ scale: z.number() }), z.object({ width: z.int(), height: z.int() })]).optional(),
+  steps: z.int().positive().optional(),
+  strength: z.number().min(0).max(1),
+  upscaler: z.enum(['lanczos', 'nearest', 'bicubic', 'bilinear']),
+  upscalerName: z.string().optional(),
+  prompt: z.string().optional(),
+  negativePrompt: z.string().optional(),
+  sampler: z.string().optional(),
+  schedule: z.string().optional(),
+  /** Extra setting of the infotext. */
+  scheduler: z.string().optional(),
+  /** A name of the catalogue. */
+  model: z.string().optional(),
+  /** Those of the second pass, where its prompt or model is another. */
+  loras: z.array(loraUseSchema).optional(),
+});
+
 export const jobRequestSchema = z.object({
   kind: z.enum(['txt2img', 'img2img', 'inpaint']),
   /** A name of the catalogue. */
@@ -68,7 +92,7 @@ export const jobRequestSchema = z.object({
   resizeMode: z.enum(['stretch', 'crop', 'fill']).optional(),
   inpaint: inpaintSchema.optional(),
   /** A second pass at a larger size. */
-  hires: z.object({ width: z.int().positive(), height: z.int().positive(), steps: z.int().positive(), strength: z.number().min(0).max(1), upscaler: z.enum(['lanczos', 'nearest', 'bicubic', 'bilinear']), upscalerName: z.string() }).optional(),
+  hires: hiresSchema.optional(),
   format: z.object({ type: z.enum(outputFormats), quality: z.int().min(1).max(100) }),
   /** How many previews to make on the way; more are made where somebody watches. */
   previews: z.int().nonnegative(),

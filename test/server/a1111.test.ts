@@ -175,6 +175,84 @@ test('hires. fix makes the larger picture', async () => {
   assert.equal((await server.json('POST', api('txt2img'), { ...small, enable_hr: true, hr_upscaler: '../x' })).status, 422);
 });
 
+const infotextOf = ({ info }: Generation): string => (JSON.parse(info) as { infotexts: string[] }).infotexts[0] ?? '';
+
+test('the second pass of hires. fix has its own prompts, sampler, schedule and model, and the infotext says which', async () => {
+  const asked = { ...small, prompt: 'a cat', negative_prompt: 'dog', sampler_name: 'Euler', enable_hr: true, hr_scale: 1.5, denoising_strength: 0.8 };
+  const make = async (more: object): Promise<Generation> => {
+    const { status, body } = await server.json('POST', api('txt2img'), { ...asked, ...more });
+    assert.equal(status, 200, JSON.stringify(body));
+    return body;
+  };
+  const plain = await make({ hr_prompt: '', hr_negative_prompt: '', hr_sampler_name: 'Use same sampler', hr_scheduler: 'Use same scheduler', hr_checkpoint_name: 'Use same checkpoint' });
+  assert.doesNotMatch(infotextOf(plain), /Hires (prompt|negative|sampler|schedule|checkpoint|steps|upscaler|resize)/);
+  assert.match(infotextOf(plain), /Denoising strength: 0\.8, Hires upscale: 1\.5, Version/);
+  assert.equal((await make({ hr_prompt: 'a cat', hr_negative_prompt: 'dog', hr_sampler_name: 'Euler', hr_checkpoint_name: 'pocket' })).images[0], plain.images[0]);
+  const pictures = new Set(plain.images);
+  const own: readonly (readonly [object, RegExp])[] = [
+    [{ hr_prompt: 'a red, car' }, /Hires prompt: "a red, car"/], [{ hr_negative_prompt: 'blue' }, /Hires negative prompt: blue/], [{ hr_sampler_name: 'Heun' }, /Hires sampler: Heun/],
+    [{ hr_scheduler: 'karras' }, /Schedule type: Automatic, .*Hires schedule type: Karras/], [{ hr_second_pass_steps: 5, hr_upscaler: 'Lanczos' }, /Hires steps: 5, Hires upscaler: Lanczos/],
+  ];
+  for (const [more, line] of own) {
+    const made = await make(more);
+    assert.match(infotextOf(made), line);
+    assert.equal(pictures.has(made.images[0] ?? ''), false, JSON.stringify(more));
+    pictures.add(made.images[0] ?? '');
+  }
+  assert.equal((await server.json('POST', api('txt2img'), { ...asked, hr_sampler_name: 'Magic' })).status, 400);
+  assert.equal((await server.json('POST', api('txt2img'), { ...asked, hr_scheduler: 'Magic' })).status, 422);
+  assert.equal((await server.json('POST', api('txt2img'), { ...asked, hr_checkpoint_name: '../pocket' })).status, 404);
+});
+
+test('hires. fix to a size: one side gives the other, both are filled', async () => {
+  const size = async (more: object): Promise<readonly [string, string | undefined]> => {
+    const made = (await server.json('POST', api('txt2img'), { ...small, width: 96, enable_hr: true, denoising_strength: 0.3, ...more })).body as Generation;
+    const { width, height } = await decode(made.images[0] ?? '');
+    return [`${width}x${height}`, /Hires resize: (\w+)/.exec(infotextOf(made))?.[1]];
+  };
+  assert.deepEqual(await size({ hr_resize_x: 192, hr_resize_y: 0 }), ['192x128', '192x0']);
+  assert.deepEqual(await size({ hr_resize_y: 128 }), ['192x128', '0x128']);
+  assert.deepEqual(await size({ hr_resize_x: 128, hr_resize_y: 128 }), ['128x128', '128x128']);
+});
+
+test('samplers and schedules go by the names of A1111 in the settings', async () => {
+  for (const [sampler_name, scheduler, line] of [
+    ['DPM++ 2M karras', undefined, 'Sampler: DPM++ 2M, Schedule type: Karras'], ['DPM++ 2M', 'Automatic', 'Sampler: DPM++ 2M, Schedule type: Karras'], ['k_euler_a', 'automatic', 'Sampler: Euler a, Schedule type: Automatic'],
+    ['Euler SGM Uniform', 'automatic', 'Sampler: Euler, Schedule type: SGM Uniform'], ['DPM++ 2M Karras', 'exponential', 'Sampler: DPM++ 2M, Schedule type: Exponential'], ['DDIM', '', 'Sampler: DDIM, Schedule type: Automatic'],
+  ]) {
+    const { body } = await server.json('POST', api('txt2img'), { ...small, sampler_name, scheduler });
+    assert.ok(infotextOf(body).includes(`${line},`), infotextOf(body));
+  }
+});
+
+test('the answer tells the parameters with the defaults of what was left out', async () => {
+  const { parameters } = (await server.json('POST', api('txt2img'), { steps: 1, width: 64, height: 64 })).body as Generation;
+  const { seed, cfg_scale, n_iter, sampler_index, scheduler, send_images, hr_scale, override_settings } = parameters;
+  assert.deepEqual([seed, cfg_scale, n_iter, sampler_index, scheduler, send_images, hr_scale, override_settings], [-1, 7, 1, 'Euler', null, true, 2, null]);
+});
+
+test('infotext gives what the request leaves out', async () => {
+  const infotext = 'a red apple\nNegative prompt: blue\nSteps: 3, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 5, Seed: 77, Size: 64x64, Model: pocket, Clip skip: 2, Denoising strength: 0.5, Hires upscale: 1.5, Hires steps: 2, Hires upscaler: Latent';
+  const made = (await server.json('POST', api('txt2img'), { infotext, steps: 2, override_settings: { samples_format: 'png' } })).body as Generation;
+  assert.match(infotextOf(made), /^a red apple\nNegative prompt: blue\nSteps: 2, Sampler: DPM\+\+ 2M, Schedule type: Karras, CFG scale: 5\.0, Seed: 77, Size: 64x64, .*Denoising strength: 0\.5, Clip skip: 2, Hires upscale: 1\.5, Hires steps: 2, Hires upscaler: Latent/);
+  const again = (await server.json('POST', api('txt2img'), { infotext: infotextOf(made) })).body as Generation;
+  assert.equal(again.images[0], made.images[0]);
+  const bare = (await server.json('POST', api('txt2img'), { ...small, infotext: 'only a prompt, no settings' })).body as Generation;
+  assert.equal(bare.parameters['prompt'], small.prompt);
+  const wrong = await server.json('POST', api('txt2img'), { infotext: 'x\nSteps: many, Sampler: Euler, Seed: 5' });
+  assert.deepEqual([wrong.status, (wrong.body as { detail: { loc: unknown }[] }).detail[0]?.loc], [422, ['body', 'infotext']]);
+});
+
+test('scripts that A1111 has built in may be sent along; others are not there', async () => {
+  const alwayson_scripts = { Seed: { args: [-1, false, -1, 0, 0, 0] }, Sampler: { args: [20, 'Euler a', 'Karras'] }, Refiner: { args: [false, '', 0.8] }, Comments: {}, 'Extra options': { args: [] }, 'Soft inpainting': { args: [false, 1] } };
+  assert.equal((await server.json('POST', api('txt2img'), { ...small, alwayson_scripts, force_task_id: 'task(x)', save_images: true, script_name: '', script_args: [] })).status, 200);
+  for (const wrong of [{ alwayson_scripts: { 'Soft inpainting': { args: [true] } } }, { alwayson_scripts: { controlnet: { args: [{}] } } }, { script_name: 'X/Y/Z plot' }]) {
+    const { status, body } = await server.json('POST', api('txt2img'), { ...small, ...wrong });
+    assert.equal(status, 422);
+    assert.deepEqual((body as { detail: { loc: unknown }[] }).detail[0]?.loc, ['body', Object.keys(wrong)[0]]);
+  }
+});
+
 test('progress is above 0 while a picture is made, with a preview, and 0 before and after; interrupt gives what there is', async () => {
   const progress = async () => (await server.json('GET', api('progress'))).body as { progress: number; eta_relative: number; state: Record<string, number>; current_image: string | null };
   const idle = await progress();
@@ -244,7 +322,7 @@ test('lists', async () => {
   assert.ok(names(await list('latent-upscale-modes')).includes('Latent (nearest-exact)'));
   for (const name of ['sd-vae', 'loras', 'hypernetworks', 'face-restorers', 'prompt-styles', 'extensions', 'script-info']) assert.deepEqual(await list(name), [], name);
   assert.deepEqual(await list('embeddings'), { loaded: {}, skipped: {} });
-  assert.deepEqual(await list('scripts'), { txt2img: [], img2img: [] });
+  assert.ok(((await list('scripts')) as { txt2img: string[] }).txt2img.includes('seed'));
   assert.equal(typeof (await list('cmd-flags')), 'object');
   assert.ok((((await list('memory')) as { ram: { used: number } }).ram.used ?? 0) > 0);
   for (const path of [api('interrogate'), '/controlnet/model_list']) {
@@ -282,4 +360,25 @@ test('extra-single-image enlarges by a factor and to a size', async () => {
   assert.deepEqual(await size({ upscaler_1: 'None' }), [40, 20]);
   assert.equal((await server.json('POST', api('extra-single-image'), { image, upscaler_1: 'Lanczos', upscaling_resize: 1000 })).status, 422);
   assert.equal((await server.json('POST', api('extra-single-image'), { image, upscaler_1: 'R-ESRGAN 4x+' })).status, 422);
+  assert.equal((await server.json('POST', api('extra-single-image'), { image, upscaler_1: 'Lanczos', upscaler_2: 'R-ESRGAN 4x+' })).status, 422);
+  assert.equal((await server.json('POST', api('extra-single-image'), { image, upscaler_1: 'Lanczos', gfpgan_visibility: 2 })).status, 422);
+  const blend = async (visibility: number): Promise<Uint8Array> => {
+    const { body } = await server.json('POST', api('extra-single-image'), { image, upscaler_1: 'Lanczos', upscaler_2: 'Nearest', extras_upscaler_2_visibility: visibility });
+    return (await decode((body as { image: string }).image)).data;
+  };
+  const [none, half, all] = [await blend(0), await blend(0.5), await blend(1)];
+  assert.notDeepEqual(none, all);
+  assert.deepEqual(half, none.map((value, i) => Math.round(value + ((all[i] ?? 0) - value) / 2)));
+});
+
+test('what Gradio answers: the page\'s hires. upscalers, and that somebody is there; other methods of a path', async () => {
+  const { body } = await server.json('GET', '/config');
+  const [upscaler] = (body as { components: { props: { elem_id: string; choices: string[] } }[] }).components;
+  assert.equal(upscaler?.props.elem_id, 'txt2img_hr_upscaler');
+  assert.ok(upscaler.props.choices.includes('Latent') && upscaler.props.choices.includes('Lanczos'));
+  for (const path of ['/app_id', '/user', '/login_check']) assert.equal((await server.json('GET', path)).status, 200, path);
+  const wrong = await server.json('GET', api('txt2img'));
+  assert.deepEqual([wrong.status, wrong.headers.get('allow'), wrong.body], [405, 'POST', { detail: 'Method Not Allowed' }]);
+  const { status, headers } = await server.json('POST', '/api/v1/jobs/x');
+  assert.deepEqual([status, headers.get('allow')], [405, 'GET, DELETE']);
 });

@@ -8,6 +8,7 @@ import test from 'node:test';
 import { startTestServer } from './start.ts';
 
 const skip = spawnSync('python3', ['-c', 'import webuiapi']).status === 0 ? false : 'python3 with webuiapi is not installed (pip install webuiapi)';
+const builtIn = ['comments', 'extra options', 'hypertile', 'refiner', 'sampler', 'seed'];
 const script = fileURLToPath(new URL('./webuiapi_client.py', import.meta.url));
 
 interface Seen {
@@ -37,7 +38,7 @@ for (const key of [undefined, 'a-secret-of-bob']) {
         model: seen['model'],
         lists: {
           models: [seen['model']], samplers: true, schedulers: true, upscalers: ['None', 'Lanczos', 'Nearest'], modes: 6, vae: [], loras: [], embeddings: { loaded: {}, skipped: {} }, styles: [],
-          hypernetworks: [], restorers: [], scripts: { txt2img: [], img2img: [] }, flags: true, memory: ['cuda', 'ram'], refresh: null,
+          hypernetworks: [], restorers: [], scripts: { txt2img: builtIn, img2img: builtIn }, flags: true, memory: ['cuda', 'ram'], refresh: null,
         },
         idle: 0,
         interrupt: {},

@@ -9,6 +9,7 @@ import { routes } from '../routes/index.ts';
 import { type ApiKey, createAuthenticator } from './api-keys.ts';
 import { eventStream } from './event-stream.ts';
 import { readForm } from './form.ts';
+import { createNotFound } from './not-found.ts';
 import { openapiDocument } from './openapi.ts';
 import { checkOrigin } from './origin-guard.ts';
 import { servePage } from './page.ts';
@@ -129,11 +130,10 @@ export async function createApp({ context: given, keys, corsOrigins, webFolder, 
     await reply.code(status).type('application/json; charset=utf-8').send(JSON.stringify(body));
   };
   app.setErrorHandler((error, request, reply) => answerProblem(error, request, reply));
+  const notFound = createNotFound(routes);
   app.setNotFoundHandler(async (request, reply) => {
-    const flavour = flavourOf(request.url);
-    const message = 'There is nothing here.';
-    const body = flavour === 'a1111' ? { detail: 'Not Found' } : flavour === 'openai' ? { error: { message, type: 'invalid_request_error', param: null, code: 'unknown_url' } } : { error: { code: 'not-found', message } };
-    await reply.code(404).type('application/json; charset=utf-8').send(JSON.stringify(body));
+    const { status, headers, body } = notFound(request.url, flavourOf(request.url));
+    await reply.code(status).headers(headers).type('application/json; charset=utf-8').send(JSON.stringify(body));
   });
   app.addHook('onRequest', async (request) => checkOrigin(request.headers, guard));
   app.addHook('onResponse', async (request, reply) => {

@@ -4,6 +4,7 @@ import type { Route } from '../http/route.ts';
 import { embeddings, loras, refreshEmbeddings, refreshLoras } from './a1111/adapters.ts';
 import { cmdFlags } from './a1111/cmd-flags.ts';
 import { extraBatchImages, extraSingleImage } from './a1111/extras.ts';
+import { gradio } from './a1111/gradio.ts';
 import { img2img } from './a1111/img2img.ts';
 import { interrupt, skip } from './a1111/interrupt.ts';
 import { latentUpscaleModes } from './a1111/latent-upscale-modes.ts';
@@ -18,6 +19,7 @@ import { refreshCheckpoints } from './a1111/refresh-checkpoints.ts';
 import { samplers } from './a1111/samplers.ts';
 import { schedulers } from './a1111/schedulers.ts';
 import { sdModels } from './a1111/sd-models.ts';
+import { scripts } from './a1111/scripts.ts';
 import { txt2img } from './a1111/txt2img.ts';
 import { upscalers } from './a1111/upscalers.ts';
 import { cancelJob, interruptJob } from './jobs/cancel.ts';
@@ -49,6 +51,7 @@ export const routes: readonly Route[] = [
   sdModels,
   samplers,
   schedulers,
+  scripts,
   upscalers,
   latentUpscaleModes,
   cmdFlags,
@@ -62,6 +65,7 @@ export const routes: readonly Route[] = [
   unloadCheckpoint,
   reloadCheckpoint,
   ...nothingHere,
+  ...gradio,
   generations,
   edits,
   variations,

@@ -72,13 +72,20 @@ export function pipelineOf(model: Model, pictures: readonly PictureOf[], { image
   return imageToImage(model, { ...options, ...withStrength, image, ...(imageGuidanceScale === undefined ? {} : { imageGuidanceScale }) });
 }
 
-/** A1111's "hires. fix": the picture is enlarged and made anew with less noise. */
-export async function secondPass(model: Model, picture: PictureOf, made: Image<3>, policy: PicturePolicy, signal: AbortSignal): Promise<Pipeline | undefined> {
-  const { hires } = picture.request;
-  if (!hires) return undefined;
-  const { width, height, steps, strength, upscaler } = hires;
-  const image = await enlargeOffThread(made, { width, height, crop: false, filter: upscaler });
-  const options = optionsOf([picture], policy);
-  const promptSettings = { ...options.promptSettings, firstPassSteps: picture.request.steps };
-  return imageToImage(model, { ...options, promptSettings, image, width, height, steps, strength, signal });
+/** A1111's "hires. fix": the picture is enlarged and made anew with less noise, by a prompt and a sampler of its own where it has them. */
+export async function secondPass(model: Model, { request, index }: PictureOf, hires: NonNullable<JobRequest['hires']>, made: Image<3>, policy: PicturePolicy, signal: AbortSignal): Promise<Pipeline> {
+  const { width, height, strength, upscaler, crop = false, steps = request.steps, sampler = request.sampler, negativePrompt = request.negativePrompt } = hires;
+  const image = await enlargeOffThread(made, { width, height, crop, filter: upscaler });
+  const { schedule: firstSchedule, ...first } = request;
+  const schedule = hires.sampler === undefined ? (hires.schedule ?? firstSchedule) : hires.schedule;
+  const second: JobRequest = {
+    ...first,
+    ...(hires.prompt === undefined ? {} : { prompts: request.prompts.map(() => hires.prompt ?? '') }),
+    negativePrompt,
+    sampler,
+    ...(schedule === undefined ? {} : { schedule }),
+  };
+  const { promptSyntax, ...options } = optionsOf([{ request: second, index }], policy);
+  const promptSettings = { ...options.promptSettings, firstPassSteps: request.steps };
+  return imageToImage(model, { ...options, ...(promptSyntax && model.clipTokenizer ? { promptSyntax } : {}), promptSettings, image, width, height, steps, strength, signal });
 }

@@ -121,7 +121,7 @@ export function runJobs(jobs: readonly Job[], context: RunContext): RunningJobs 
         finished: false,
         interrupted: false,
         stepsDone: 0,
-        stepsTotal: job.request.prompts.length * (job.request.steps + (job.request.hires?.steps ?? 0)),
+        stepsTotal: job.request.prompts.length * (job.request.steps + (job.request.hires ? (job.request.hires.steps ?? job.request.steps) : 0)),
         pictures: {},
       };
       works.push(work);
@@ -310,19 +310,26 @@ async function finishPicture(picture: Picture, made: GeneratedImage, model: Mode
   const { work, index } = picture;
   const { request } = work.job;
   let [image, { record, flagged }] = [made.image, made];
-  const again = flagged ? undefined : await secondPass(model, { request, index }, image, context.policy, signal);
-  if (again) {
-    for await (const event of timed(again, context.onSampling)) {
-      if (event.kind === 'step') {
-        work.stepsDone++;
-        context.queue.publish({ kind: 'step', id: work.job.id, done: Math.min(work.stepsDone, work.stepsTotal), total: work.stepsTotal, step: event.step, steps: event.steps, pictures: work.images.filter(Boolean).length });
-        if (work.stop) {
-          work.interrupted = true;
-          break;
+  if (request.hires && !flagged) {
+    // A1111 changes the model and the LoRAs between the passes where the second has others.
+    const own = request.hires.model ?? (request.hires.loras ? request.model : undefined);
+    const loaded = own === undefined ? undefined : await context.models.acquire(own, request.hires.loras);
+    try {
+      const again = await secondPass(loaded?.model ?? model, { request, index }, request.hires, image, context.policy, signal);
+      for await (const event of timed(again, context.onSampling)) {
+        if (event.kind === 'step') {
+          work.stepsDone++;
+          context.queue.publish({ kind: 'step', id: work.job.id, done: Math.min(work.stepsDone, work.stepsTotal), total: work.stepsTotal, step: event.step, steps: event.steps, pictures: work.images.filter(Boolean).length });
+          if (work.stop) {
+            work.interrupted = true;
+            break;
+          }
         }
+        const better = event.kind === 'images' ? event.images[0] : undefined;
+        if (better) ({ image, record, flagged } = better);
       }
-      const better = event.kind === 'images' ? event.images[0] : undefined;
-      if (better) ({ image, record, flagged } = better);
+    } finally {
+      loaded?.release();
     }
   }
   if (work.stop === 'cancel') return;

@@ -1,11 +1,14 @@
 /** The settings of one picture of a job as A1111 writes them under it. */
 
 import { a1111Infotext } from '../../image/a1111-settings.ts';
+import { type InfotextValue, pythonFloat } from '../../image/infotext.ts';
 import type { NoiseConvention } from '../../random/noise-source.ts';
 import type { JobRequest } from '../job.ts';
 
 /** A1111's names of where noise comes from; our other conventions go by their own. */
 const rngNames: Partial<Record<NoiseConvention, string>> = { 'a1111-gpu': 'GPU', 'a1111-cpu': 'CPU', 'a1111-nv': 'NV' };
+
+const floats = new Set(['Denoising strength', 'Hires upscale']);
 
 export interface PictureSettings {
   readonly request: JobRequest;
@@ -15,10 +18,37 @@ export interface PictureSettings {
   readonly version: string;
 }
 
-export function settingsText({ request, index, model, modelHash, version }: PictureSettings): string {
+/** The lines of hires. fix, in A1111's order: what the second pass has of its own. */
+function hiresLines({ hires, prompts, negativePrompt }: JobRequest, index: number): Record<string, InfotextValue> {
+  if (!hires) return {};
+  const { asked, prompt, negativePrompt: negative, upscalerName } = hires;
+  return {
+    ...(hires.model === undefined ? {} : { 'Hires checkpoint': hires.model }),
+    ...(hires.sampler === undefined ? {} : { 'Hires sampler': hires.sampler }),
+    ...(prompt === undefined || prompt === prompts[index] ? {} : { 'Hires prompt': prompt }),
+    ...(negative === undefined || negative === negativePrompt ? {} : { 'Hires negative prompt': negative }),
+    ...(hires.scheduler === undefined ? {} : { 'Hires schedule type': hires.scheduler }),
+    ...(asked && 'scale' in asked ? { 'Hires upscale': asked.scale } : { 'Hires resize': `${asked?.width ?? hires.width}x${asked?.height ?? hires.height}` }),
+    ...(hires.steps === undefined ? {} : { 'Hires steps': hires.steps }),
+    ...(upscalerName === undefined ? {} : { 'Hires upscaler': upscalerName }),
+  };
+}
+
+/** What modes and scripts add to A1111's settings (`extra_generation_params`). */
+export function extraSettings(request: JobRequest, index: number): Record<string, InfotextValue> {
   const { strength, hires, inpaint } = request;
   const { emphasis = 'Original' } = request.promptSettings ?? {};
   const denoising = hires?.strength ?? strength;
+  return {
+    ...(emphasis === 'Original' || !/[([]/.test(`${request.prompts[index]}${request.negativePrompt}`) ? {} : { Emphasis: emphasis }),
+    ...(denoising === undefined ? {} : { 'Denoising strength': denoising }),
+    ...(inpaint ? { 'Mask blur': inpaint.blurX } : {}),
+    ...(inpaint?.onlyMaskedPadding === undefined ? {} : { 'Inpaint area': 'Only masked', 'Masked area padding': inpaint.onlyMaskedPadding }),
+    ...hiresLines(request, index),
+  };
+}
+
+export function settingsText({ request, index, model, modelHash, version }: PictureSettings): string {
   // What an A1111 client called it, else the schedule of a job of our own API.
   const scheduler = request.scheduler ?? request.schedule;
   return a1111Infotext({
@@ -40,13 +70,8 @@ export function settingsText({ request, index, model, modelHash, version }: Pict
     clipSkip: request.clipSkip,
     ...(request.seedDelta === undefined ? {} : { ensd: request.seedDelta }),
     rng: rngNames[request.noise] ?? request.noise,
-    extra: {
-      ...(emphasis === 'Original' || !/[([]/.test(`${request.prompts[index]}${request.negativePrompt}`) ? {} : { Emphasis: emphasis }),
-      ...(denoising === undefined ? {} : { 'Denoising strength': denoising }),
-      ...(inpaint ? { 'Mask blur': inpaint.blurX } : {}),
-      ...(inpaint?.onlyMaskedPadding === undefined ? {} : { 'Inpaint area': 'Only masked', 'Masked area padding': inpaint.onlyMaskedPadding }),
-      ...(hires ? { 'Hires resize': `${hires.width}x${hires.height}`, 'Hires steps': hires.steps, 'Hires upscaler': hires.upscalerName } : {}),
-    },
+    // Written as floats.
+    extra: Object.fromEntries(Object.entries(extraSettings(request, index)).map(([key, value]) => [key, typeof value === 'number' && floats.has(key) ? pythonFloat(value) : value])),
     version,
   });
 }

@@ -12,19 +12,22 @@ import { enlargeOffThread } from '../../run/picture-thread.ts';
 import { boolean, float, integer, text } from './pydantic.ts';
 import { upscalerNames } from './upscaler-table.ts';
 
+/** A number from 0 to 1, or null where it is left out. */
+const share = () => float().pipe(z.number().min(0).max(1).nullable());
+
 const extrasFields = {
   resize_mode: integer(),
   show_extras_results: boolean(),
-  gfpgan_visibility: float(),
-  codeformer_visibility: float(),
-  codeformer_weight: float(),
+  gfpgan_visibility: share(),
+  codeformer_visibility: share(),
+  codeformer_weight: share(),
   upscaling_resize: float(),
   upscaling_resize_w: integer(),
   upscaling_resize_h: integer(),
   upscaling_crop: boolean(),
   upscaler_1: text(),
   upscaler_2: text(),
-  extras_upscaler_2_visibility: float(),
+  extras_upscaler_2_visibility: share(),
   upscale_first: boolean(),
 };
 
@@ -51,12 +54,18 @@ async function enlarge(context: ServerContext, body: Extras, encoded: string, wh
   const { limits } = context;
   const bytes = await atField(where, () => readPicture(context, encoded.trim(), signal));
   const image = flatten(await atField(where, () => nodeImageCodec.decode(bytes, { maxPixels: limits.inputPixels })));
-  const name = body.upscaler_1 ?? 'None';
-  if (!Object.hasOwn(upscalerNames, name)) throw invalidField(['body', 'upscaler_1'], `could not find upscaler named ${name.slice(0, 100)}`);
+  const upscaler = (field: 'upscaler_1' | 'upscaler_2') => {
+    const name = body[field] ?? 'None';
+    const filter = Object.hasOwn(upscalerNames, name) ? upscalerNames[name] : undefined;
+    if (!filter) throw invalidField(['body', field], `could not find upscaler named ${name.slice(0, 100)}`);
+    return { name, filter };
+  };
+  const [{ name, filter }, other] = [upscaler('upscaler_1'), upscaler('upscaler_2')];
+  const visibility = other.name === 'None' ? 0 : (body.extras_upscaler_2_visibility ?? 0);
   // A1111's "None" leaves the picture as it is.
   const wanted = name === 'None' ? { width: image.width, height: image.height, crop: false } : sizeOf(body, image.width, image.height);
   if (wanted.width * wanted.height > limits.inputPixels) throw invalidField(['body', 'upscaling_resize'], `the picture would have more than the ${limits.inputPixels} pixels allowed`);
-  const larger = await enlargeOffThread(image, { ...wanted, filter: upscalerNames[name] ?? 'lanczos' });
+  const larger = await enlargeOffThread(image, { ...wanted, filter, ...(visibility > 0 ? { second: { filter: other.filter, share: visibility } } : {}) });
   const { parameters } = readImageMetadata(bytes);
   const file = await nodeImageCodec.encode(larger, { format: 'png', ...(parameters === undefined ? {} : { metadata: { parameters } }) });
   return Buffer.from(file).toString('base64');

@@ -10,9 +10,11 @@ import { invalidField } from '../../http/problem.ts';
 import type { Answer, RouteRequest } from '../../http/route.ts';
 import { json } from '../../http/route.ts';
 import type { Job, JobResult } from '../../job.ts';
+import { extraSettings } from '../../run/settings-text.ts';
 import { checkOptions, currentModel, optionsOf } from './option-table.ts';
-import type { SharedFields } from './generation-fields.ts';
-import { noScripts } from './scripts.ts';
+import { type ImageToImageFields, parametersOf, type SharedFields, type TextToImageFields } from './generation-fields.ts';
+import { type SamplerLabels, samplerLabels } from './sampler-labels.ts';
+import { checkScripts } from './scripts.ts';
 
 export const fieldNames: FieldNames = {
   model: 'override_settings', negativePrompt: 'negative_prompt', subseedStrength: 'subseed_strength', batchSize: 'batch_size', iterations: 'n_iter', sampler: 'sampler_name',
@@ -24,6 +26,26 @@ const named = (schedule: string | null): string | undefined => (schedule === nul
 
 /** `undefined` for null, so that the server's default holds. */
 export const given = <T>(value: T | null): T | undefined => value ?? undefined;
+
+/** A sampler with its schedule, by names that there are. `where` is the field of the schedule. */
+export function samplingOf(name: string, scheduler: string | null | undefined, where: string): { readonly labels: SamplerLabels; readonly schedule: string | undefined } {
+  const schedule = named(scheduler ?? null);
+  try {
+    namedSampling(name, { peer: 'a1111' });
+  } catch {
+    throw new StableDiffusionError('invalid-argument', 'Sampler not found', { details: { status: 400 } });
+  }
+  try {
+    namedSampling(name, { peer: 'a1111', schedule });
+  } catch (error) {
+    throw invalidField(['body', where], error instanceof Error ? error.message : 'not valid');
+  }
+  const labels = samplerLabels(name, schedule);
+  return { labels, schedule: labels.scheduler === 'Automatic' ? undefined : labels.scheduler };
+}
+
+/** A job, and its sampler by A1111's names. */
+export type SharedDraft = JobDraft & { readonly labels: SamplerLabels };
 
 type Options = ReturnType<typeof optionsOf>;
 
@@ -48,19 +70,13 @@ const noises: ReadonlyMap<unknown, NoiseConvention> = new Map([['GPU', 'a1111-gp
 const formats: ReadonlyMap<unknown, 'png' | 'jpeg' | 'webp'> = new Map([['png', 'png'], ['jpg', 'jpeg'], ['jpeg', 'jpeg'], ['webp', 'webp']]);
 
 /** The part of a job that both routes describe alike. */
-export function sharedDraft(context: ServerContext, owner: string, body: SharedFields, kind: JobDraft['kind']): JobDraft {
-  noScripts(body);
+export function sharedDraft(context: ServerContext, owner: string, body: SharedFields, kind: JobDraft['kind']): SharedDraft {
+  checkScripts(body);
   const overrides = body.override_settings ?? {};
   const options = settingsOf(context, owner, overrides);
   const model = typeof overrides['sd_model_checkpoint'] === 'string' ? overrides['sd_model_checkpoint'] : currentModel(context, owner).name;
-  const sampler = body.sampler_name || body.sampler_index || 'Euler';
-  const peerSampler = (): ReturnType<typeof namedSampling> => namedSampling(sampler, { peer: 'a1111' });
-  try {
-    peerSampler();
-  } catch {
-    throw new StableDiffusionError('invalid-argument', 'Sampler not found', { details: { status: 400 } });
-  }
-  const schedule = named(body.scheduler);
+  const { labels, schedule } = samplingOf(body.sampler_name || body.sampler_index || 'Euler', body.scheduler, 'scheduler');
+  const { sampler } = labels;
   const etaOption = Number(/^(ddim|plms)/i.test(sampler) ? options['eta_ddim'] : options['eta_ancestral']);
   const eta = body.eta ?? (/ddim| a$|sde|dpm fast/i.test(sampler) && etaOption !== (/^ddim/i.test(sampler) ? 0 : 1) ? etaOption : undefined);
   const churn = { sChurn: body.s_churn ?? Number(options['s_churn']), sTmin: body.s_tmin ?? Number(options['s_tmin']), sNoise: body.s_noise ?? Number(options['s_noise']) };
@@ -68,6 +84,7 @@ export function sharedDraft(context: ServerContext, owner: string, body: SharedF
   const resized = (body.seed_resize_from_w ?? 0) > 0 && (body.seed_resize_from_h ?? 0) > 0;
   const seedDelta = Number(options['eta_noise_seed_delta']);
   return {
+    labels,
     kind,
     model,
     prompt: body.prompt ?? '',
@@ -88,7 +105,7 @@ export function sharedDraft(context: ServerContext, owner: string, body: SharedF
     format: { type: formats.get(options['samples_format']) ?? 'png', quality: Number(options['jpeg_quality']) },
     rest: {
       clipSkip: Math.max(1, Number(options['CLIP_stop_at_last_layers'])),
-      scheduler: schedule ?? 'Automatic',
+      scheduler: labels.scheduler,
       ...promptSettingsOf(options),
       ...(eta === undefined ? {} : { eta }),
       ...(churn.sChurn > 0 || churn.sNoise !== 1 ? { churn: { ...churn, ...(sTmax > 0 ? { sTmax } : {}) } } : {}),
@@ -127,7 +144,7 @@ function infoOf(job: Job, result: JobResult, body: SharedFields, modelName: stri
     seed_resize_from_w: request.seedResizeFrom?.width ?? -1,
     seed_resize_from_h: request.seedResizeFrom?.height ?? -1,
     denoising_strength: request.hires?.strength ?? request.strength ?? null,
-    extra_generation_params: request.scheduler === undefined ? {} : { 'Schedule type': request.scheduler },
+    extra_generation_params: { ...(request.scheduler === undefined || request.scheduler === 'Automatic' ? {} : { 'Schedule type': request.scheduler }), ...extraSettings(request, 0) },
     index_of_first_image: 0,
     infotexts: all((image) => image.infotext),
     styles: body.styles ?? [],
@@ -146,9 +163,9 @@ function infoOf(job: Job, result: JobResult, body: SharedFields, modelName: stri
 export const timestamp = (moment: number): string => new Date(moment).toISOString().replace(/[-:T]/g, '').slice(0, 14);
 
 /** Makes the job and answers as A1111. */
-export async function answerGeneration(context: ServerContext, { owner, signal }: RouteRequest<unknown, unknown, unknown>, draft: JobDraft, body: SharedFields, parameters: Readonly<Record<string, unknown>>): Promise<Answer> {
+export async function answerGeneration(context: ServerContext, { owner, signal }: RouteRequest<unknown, unknown, unknown>, { labels: _labels, ...draft }: JobDraft & Partial<SharedDraft>, body: TextToImageFields | ImageToImageFields): Promise<Answer> {
   const accepted = await acceptJob(context, { owner, source: 'a1111', priority: 'normal', draft, fields: fieldNames });
   const job = await awaitJob(context, accepted, signal);
   const images = await Promise.all(job.result.images.map(async ({ id }) => Buffer.from((await context.store.get(id)) ?? []).toString('base64')));
-  return json({ images: body.send_images === false ? [] : images, parameters, info: infoOf(job, job.result, body, context.catalog.find(job.request.model).name) });
+  return json({ images: body.send_images === false ? [] : images, parameters: parametersOf(body, job.request), info: infoOf(job, job.result, body, context.catalog.find(job.request.model).name) });
 }

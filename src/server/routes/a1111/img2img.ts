@@ -8,6 +8,7 @@ import { readPicture, storePicture } from '../../http/picture-input.ts';
 import { defineRoute } from '../../http/route.ts';
 import type { JobRequest } from '../../job.ts';
 import { resizeModes } from '../../run/fit-image.ts';
+import { withInfotext } from './infotext-fields.ts';
 import { answerGeneration, sharedDraft } from './generation.ts';
 import { generationResponse, type ImageToImageFields, imageToImageFields } from './generation-fields.ts';
 
@@ -37,8 +38,9 @@ function inpaintOf(body: ImageToImageFields): NonNullable<JobRequest['inpaint']>
 }
 
 async function imageToImageDraft(context: ServerContext, owner: string, body: ImageToImageFields, signal: AbortSignal): Promise<JobDraft> {
-  const [first] = body.init_images ?? [];
+  const [first, ...others] = body.init_images ?? [];
   if (first === undefined) throw new StableDiffusionError('not-found', 'Init image not found');
+  if (others.length > 0) throw invalidField(['body', 'init_images'], 'pictures begin from one picture here; send a request for each');
   const picture = (text: string, where: readonly (string | number)[]): Promise<string> =>
     atField(where, async () => storePicture(context, await readPicture(context, text.trim(), signal)));
   const image = await picture(first, ['body', 'init_images', 0]);
@@ -63,9 +65,8 @@ export const img2img = defineRoute({
   body: imageToImageFields,
   response: generationResponse,
   async handle(context, request) {
-    const { body } = request;
+    const body = withInfotext(context, request.body, imageToImageFields);
     const draft = await imageToImageDraft(context, request.owner, body, request.signal);
-    const parameters = body.include_init_images ? body : { ...body, init_images: null, mask: null };
-    return answerGeneration(context, request, draft, body, parameters);
+    return answerGeneration(context, request, draft, body);
   },
 });

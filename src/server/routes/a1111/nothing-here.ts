@@ -9,7 +9,6 @@ const lists: readonly (readonly [path: string, summary: string, value: unknown])
   ['face-restorers', 'Face restoration', []],
   ['realesrgan-models', 'Real-ESRGAN upscalers', []],
   ['prompt-styles', 'Prompt styles', []],
-  ['scripts', 'Scripts', { txt2img: [], img2img: [] }],
   ['script-info', 'Scripts and their arguments', []],
   ['extensions', 'Extensions', []],
 ];

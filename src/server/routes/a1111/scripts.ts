@@ -1,12 +1,34 @@
-/** Scripts of A1111's extensions: there are none. Asking for one is answered as A1111 does where the extension is not installed. */
+/**
+ * Scripts of A1111. Of its extensions there are none: asking for one is answered as A1111 does where it is not installed. Of the scripts that
+ * it has built in, clients send those along that its page shows as parts of itself; by the API they do nothing there either.
+ */
 
+import { z } from 'zod';
 import { StableDiffusionError } from '../../../errors.ts';
+import { defineRoute, json } from '../../http/route.ts';
 import type { SharedFields } from './generation-fields.ts';
 
-const missing = (message: string): StableDiffusionError => new StableDiffusionError('invalid-argument', message, { details: { where: ['body', 'alwayson_scripts'] } });
+const builtIn = ['comments', 'extra options', 'hypertile', 'refiner', 'sampler', 'seed'] as const;
 
-/** Scripts that clients send along whether they are wanted or not, and that do nothing without arguments that turn them on. */
-export function noScripts({ script_name, alwayson_scripts }: Pick<SharedFields, 'script_name' | 'alwayson_scripts'>): void {
-  if (script_name) throw missing(`Script '${script_name.slice(0, 100)}' not found`);
-  for (const name of Object.keys(alwayson_scripts ?? {})) throw missing(`always on script ${name.slice(0, 100)} not found`);
+/** Soft inpainting does something, unless its first argument says that it is off. */
+const isOff = (name: string, given: unknown): boolean => name === 'soft inpainting' && [false, undefined].includes((given as { args?: readonly (boolean | undefined)[] } | null)?.args?.[0]);
+
+const missing = (field: 'script_name' | 'alwayson_scripts', message: string): StableDiffusionError => new StableDiffusionError('invalid-argument', message, { details: { where: ['body', field] } });
+
+/** Throws `invalid-argument` where a script is asked for that is not there. */
+export function checkScripts({ script_name, alwayson_scripts }: Pick<SharedFields, 'script_name' | 'alwayson_scripts'>): void {
+  if (script_name) throw missing('script_name', `Script '${script_name.slice(0, 100)}' not found`);
+  for (const [name, given] of Object.entries(alwayson_scripts ?? {})) {
+    const lower = name.toLowerCase();
+    if (!builtIn.some((known) => known === lower) && !isOff(lower, given)) throw missing('alwayson_scripts', `always on script ${name.slice(0, 100)} not found`);
+  }
 }
+
+export const scripts = defineRoute({
+  method: 'GET',
+  path: '/sdapi/v1/scripts',
+  summary: 'Scripts that may be sent along',
+  flavour: 'a1111',
+  response: z.object({ txt2img: z.array(z.string()), img2img: z.array(z.string()) }),
+  handle: async () => json({ txt2img: builtIn, img2img: builtIn }),
+});

@@ -2,31 +2,43 @@
 
 import type { ServerContext } from '../../context.ts';
 import type { JobDraft } from '../../accept-job.ts';
+import { atField } from '../../http/problem.ts';
 import { defineRoute } from '../../http/route.ts';
-import { answerGeneration, sharedDraft } from './generation.ts';
+import { withInfotext } from './infotext-fields.ts';
+import { answerGeneration, samplingOf, type SharedDraft, sharedDraft } from './generation.ts';
 import { generationResponse, type TextToImageFields, textToImageFields } from './generation-fields.ts';
 import { upscalerNamed } from './upscaler-table.ts';
 
-/** "Hires. fix". Without a size of its own, A1111 enlarges by `hr_scale`. */
-function hiresOf(body: TextToImageFields, steps: number): JobDraft['hires'] {
+/** "Hires. fix". What is left out or empty is as in the first pass. */
+async function hiresOf(context: ServerContext, body: TextToImageFields, first: SharedDraft): Promise<JobDraft['hires']> {
   if (!body.enable_hr) return undefined;
-  const upscalerName = body.hr_upscaler ?? 'Latent';
   const [width, height] = [body.hr_resize_x ?? 0, body.hr_resize_y ?? 0];
+  const checkpoint = body.hr_checkpoint_name ?? '';
+  const model = checkpoint === '' || checkpoint === 'Use same checkpoint' ? undefined : (await atField(['body', 'hr_checkpoint_name'], () => context.catalog.find(checkpoint))).name;
+  const other = <T>(value: T | null | undefined, same: T): T | undefined => (value === null || value === undefined || value === '' || value === same ? undefined : value);
+  const samplerName = other(body.hr_sampler_name, 'Use same sampler');
+  const schedulerName = other(body.hr_scheduler, 'Use same scheduler');
+  const sampling = samplerName === undefined && schedulerName === undefined ? undefined : samplingOf(samplerName ?? first.labels.sampler, schedulerName ?? body.scheduler, 'hr_scheduler');
+  const [prompt, negativePrompt] = [other(body.hr_prompt, first.prompt), other(body.hr_negative_prompt, first.negativePrompt ?? '')];
   return {
-    scale: body.hr_scale ?? 2,
-    ...(width > 0 ? { width } : {}),
-    ...(height > 0 ? { height } : {}),
-    steps: body.hr_second_pass_steps || steps,
+    asked: width === 0 && height === 0 ? { scale: body.hr_scale ?? 2 } : { width, height },
+    ...(body.hr_second_pass_steps ? { steps: body.hr_second_pass_steps } : {}),
     strength: body.denoising_strength ?? 0.75,
-    upscaler: upscalerNamed(upscalerName, ['body', 'hr_upscaler']),
-    upscalerName,
+    upscaler: upscalerNamed(body.hr_upscaler ?? 'Latent', ['body', 'hr_upscaler']),
+    ...(body.hr_upscaler === null ? {} : { upscalerName: body.hr_upscaler }),
+    ...(prompt === undefined ? {} : { prompt }),
+    ...(negativePrompt === undefined ? {} : { negativePrompt }),
+    ...(sampling && sampling.labels.sampler !== first.labels.sampler ? { sampler: sampling.labels.sampler } : {}),
+    ...(sampling?.schedule === undefined ? {} : { schedule: sampling.schedule }),
+    ...(sampling?.labels.resolved === undefined || sampling.labels.resolved === first.labels.resolved ? {} : { scheduler: sampling.labels.resolved }),
+    ...(model === undefined || model === context.catalog.find(first.model).name ? {} : { model }),
   };
 }
 
-export function textToImageDraft(context: ServerContext, owner: string, body: TextToImageFields): JobDraft {
-  const draft = sharedDraft(context, owner, body, 'txt2img');
-  const hires = hiresOf(body, draft.steps ?? 50);
-  return { ...draft, ...(hires ? { hires } : {}) };
+async function textToImageDraft(context: ServerContext, owner: string, body: TextToImageFields): Promise<JobDraft> {
+  const first = sharedDraft(context, owner, body, 'txt2img');
+  const hires = await hiresOf(context, body, first);
+  return { ...first, ...(hires ? { hires } : {}) };
 }
 
 export const txt2img = defineRoute({
@@ -36,5 +48,8 @@ export const txt2img = defineRoute({
   flavour: 'a1111',
   body: textToImageFields,
   response: generationResponse,
-  handle: (context, request) => answerGeneration(context, request, textToImageDraft(context, request.owner, request.body), request.body, request.body),
+  async handle(context, request) {
+    const body = withInfotext(context, request.body, textToImageFields);
+    return answerGeneration(context, request, await textToImageDraft(context, request.owner, body), body);
+  },
 });

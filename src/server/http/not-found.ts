@@ -1,0 +1,29 @@
+/** What is answered where no route is: 404, or 405 where the path has another method. */
+
+import type { Flavour } from './problem-shapes.ts';
+import type { Route } from './route.ts';
+
+export interface NotFound {
+  readonly status: 404 | 405;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: unknown;
+}
+
+/** `/api/v1/jobs/:id` as an expression for paths. */
+const pattern = (path: string): RegExp => new RegExp(`^${path.replace(/[.*+?^${}()|[\]\\]/g, '\\$&').replace(/:\w+/g, '[^/]+')}/?$`);
+
+export function createNotFound(routes: readonly Route[]): (url: string, flavour: Flavour) => NotFound {
+  const table = routes.map(({ method, path }) => ({ method, path: pattern(path) }));
+  return (url, flavour) => {
+    const path = url.split('?', 1)[0] ?? '';
+    const allowed = [...new Set(table.flatMap((route) => (route.path.test(path) ? [route.method] : [])))];
+    const other = allowed.length > 0;
+    const message = other ? 'Method Not Allowed' : 'There is nothing here.';
+    const bodies: { readonly [F in Flavour]: unknown } = {
+      a1111: { detail: other ? message : 'Not Found' },
+      openai: { error: { message, type: 'invalid_request_error', param: null, code: other ? 'method_not_supported' : 'unknown_url' } },
+      own: { error: { code: other ? 'method-not-allowed' : 'not-found', message } },
+    };
+    return { status: other ? 405 : 404, headers: other ? { allow: allowed.join(', ') } : {}, body: bodies[flavour] };
+  };
+}
