@@ -77,6 +77,7 @@ function factsOf(model: Model, provider: string): ModelFacts {
     provider,
     precision: model.precision,
     takesPrompt: model.tokenizer !== undefined,
+    readsPromptSyntax: model.clipTokenizer !== undefined,
     hasSafetyChecker: model.networkConfig('safety') !== undefined,
     assumed: model.checkpoint.assumed,
   };

@@ -40,6 +40,8 @@ export interface ModelFacts {
   readonly provider: string;
   readonly precision: 'float32' | 'float16';
   readonly takesPrompt: boolean;
+  /** Whether `promptSyntax: 'a1111'` is for it: its text encoder is CLIP's. */
+  readonly readsPromptSyntax: boolean;
   readonly hasSafetyChecker: boolean;
   /** What the file did not say, and the value taken. */
   readonly assumed: readonly string[];

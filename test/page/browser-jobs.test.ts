@@ -31,8 +31,14 @@ test('The page alone, in the browser (WASM)', { skip: withoutPage }, async (t) =
     try {
       const { page, context } = await openPage(browser, server.url);
       const { image } = await makePicture(page, 'grinning face');
+      const weighted = await makePicture(page, '(grinning:1.6) face');
       await context.close();
       assert.ok(difference(image, first.image) < 0.5, `they differ by ${difference(image, first.image)} levels`);
+      const here = await makePicture(opened.page, '(grinning:1.6) face');
+      assert.ok(difference(here.image, first.image) > 0.5, 'the weight counts');
+      assert.ok(difference(here.image, weighted.image) < 0.5, `with weights they differ by ${difference(here.image, weighted.image)} levels`);
+      await opened.page.getByRole('button', { name: 'Delete' }).click();
+      await opened.page.locator('.strip button').first().click();
     } finally {
       await server.close();
     }

@@ -128,6 +128,55 @@ test('The page with a server', { skip: withoutPage }, async (t) => {
     assert.equal(difference((await madePicture(page)).image, (await makePicture(page, 'grinning face')).image), 0);
   });
 
+  await t.test('weights of words: written by keys, obeyed, kept, and read back from the picture', async () => {
+    const { page } = opened;
+    const prompt = page.getByRole('textbox', { name: 'Prompt', exact: true });
+    const plain = await makePicture(page, 'grinning face');
+    await prompt.press('Home');
+    for (const key of ['ArrowUp', 'ArrowUp', 'ArrowUp', 'ArrowUp', 'ArrowDown']) await prompt.press(`Control+${key}`);
+    assert.equal(await prompt.inputValue(), '(grinning:1.3) face');
+    await page.keyboard.press('Control+z');
+    assert.equal(await prompt.inputValue(), '(grinning:1.4) face', 'the field\'s own undo knows it');
+    await page.getByRole('button', { name: 'Make' }).click();
+    await page.waitForFunction(() => document.querySelectorAll('.progress').length === 0);
+    const weighted = await madePicture(page);
+    assert.ok(difference(plain.image, weighted.image) > 0.05, `the weight counts: ${difference(plain.image, weighted.image)} levels`);
+
+    // As text, the brackets are something else again; the keys move the cursor.
+    await page.getByLabel('Prompt syntax').selectOption('plain');
+    await prompt.press('Control+ArrowUp');
+    const literal = await makePicture(page, '(grinning:1.4) face');
+    assert.ok(difference(literal.image, weighted.image) > 0.05, 'brackets are text');
+    await page.reload();
+    await page.locator('.dot[data-state=ready]').waitFor();
+    assert.equal(await page.getByLabel('Prompt syntax').inputValue(), 'plain', 'the choice is kept');
+    await page.locator('.strip button').nth(1).click();
+    await page.getByRole('button', { name: 'Use settings' }).click();
+    assert.equal(await page.getByLabel('Prompt syntax').inputValue(), 'a1111', 'of the history');
+    for (const [bytes, syntax, row] of [[literal.bytes, 'plain', 'plain'], [weighted.bytes, 'a1111', 'A1111']] as const) {
+      await dropFiles(page, [{ name: 'mine.png', type: 'image/png', content: bytes }]);
+      await page.locator('.dropped .settings-table').getByText(row, { exact: true }).waitFor();
+      await page.getByRole('button', { name: 'Use these settings' }).click();
+      assert.equal(await page.getByLabel('Prompt syntax').inputValue(), syntax, 'of the picture');
+    }
+  });
+
+  await t.test('no prompt syntax where the model does not read it', async () => {
+    const { page, context } = await openPage(browser, host.url);
+    await page.route('**/api/v1/server', async (route) => {
+      const response = await route.fetch();
+      const info = (await response.json()) as { readonly models: readonly object[] };
+      await route.fulfill({ response, json: { ...info, models: info.models.map((model) => ({ ...model, readsPromptSyntax: false })) } });
+    });
+    await page.reload();
+    await page.locator('.dot[data-state=ready]').waitFor();
+    assert.equal(await page.getByLabel('Prompt syntax').count(), 0);
+    const posted = page.waitForRequest((request) => request.method() === 'POST');
+    await makePicture(page, '(red) apple');
+    assert.match((await posted).postData() ?? '', /"promptSyntax":"plain"/);
+    await context.close();
+  });
+
   await t.test('an X/Y grid', async () => {
     const { page } = opened;
     await page.keyboard.press('Escape');

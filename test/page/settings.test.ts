@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { namedSampling } from '../../src/diffusion/sampler-names.ts';
+import { weighed } from '../../web/src/create/word-weights.ts';
 import { axes, axisValues, numbersOf } from '../../web/src/grid/axes.ts';
 import { checkedSettings, defaultSettings, hasOwnSpacing, samplerLabels, scheduleLabels, settingRows } from '../../web/src/settings/settings.ts';
 
@@ -41,5 +42,38 @@ test('settings of any origin are made whole', () => {
   assert.deepEqual(checkedSettings({}), defaultSettings);
   const odd = checkedSettings({ steps: '1e9', guidanceScale: Number.NaN, seed: 1.6, sampler: '', prompt: 5, width: -3, strength: '0.4' });
   assert.deepEqual([odd.steps, odd.guidanceScale, odd.seed, odd.sampler, odd.prompt, odd.width, odd.strength], [150, defaultSettings.guidanceScale, 2, defaultSettings.sampler, '', 0, 0.4]);
+  assert.deepEqual([checkedSettings({ promptSyntax: 'plain' }).promptSyntax, checkedSettings({ promptSyntax: 'odd' }).promptSyntax], ['plain', 'a1111']);
+  assert.deepEqual(settingRows({ ...defaultSettings, prompt: 'a (red) apple', promptSyntax: 'plain' }, 'txt2img').find(([label]) => label === 'Syntax'), ['Syntax', 'plain']);
   assert.deepEqual(settingRows({ ...defaultSettings, schedule: 'Karras' }, 'img2img').find(([label]) => label === 'Sampler'), ['Sampler', 'DPM++ 2M, Karras']);
+});
+
+test('words weigh more and less by Ctrl and the arrows, as in A1111', () => {
+  /** The selection lies between two underscores, or is where the only one is. */
+  const press = (marked: string, ...directions: readonly (1 | -1)[]): string | undefined => {
+    let [start, end] = [marked.indexOf('_'), marked.lastIndexOf('_')];
+    let text = marked.replaceAll('_', '');
+    if (end > start) end--;
+    for (const direction of directions) {
+      const edited = weighed(text, start, end, direction);
+      if (!edited) return undefined;
+      ({ text, start, end } = edited);
+    }
+    return `${text.slice(0, start)}_${text.slice(start, end)}_${text.slice(end)}`;
+  };
+  assert.equal(press('a _red_ apple', 1), 'a (_red_:1.1) apple');
+  assert.equal(press('a _red_ apple', 1, 1), 'a (_red_:1.2) apple');
+  assert.equal(press('a _red_ apple', -1), 'a (_red_:0.9) apple');
+  assert.equal(press('a _red_ apple', 1, -1), 'a _red_ apple', 'a weight of 1 needs no brackets');
+  assert.equal(press('a r_ed, apple', 1), 'a (_red_:1.1), apple', 'the word at the cursor');
+  assert.equal(press('a (red ap_ple:1.3), pear', 1), 'a (_red apple_:1.4), pear', 'the brackets around the cursor');
+  assert.equal(press('a _red apple _pear', 1), 'a (_red apple_:1.1) pear', 'without the spaces at the end');
+  assert.equal(press('a _(red:1.9)_', 1), 'a (_red_:2.0)');
+  assert.equal(press('a ((_red_))', 1), 'a (_red_:1.3)', 'brackets without a number become one');
+  assert.equal(press('a [_red_]', -1), 'a (_red_:0.8)');
+  assert.equal(press('a [red:gr_een:0.5]', 1), 'a [red:(_green_:1.1):0.5]', 'what changes at a step keeps its brackets');
+  assert.equal(press('a [r_ed|green]', 1), 'a [(_red_:1.1)|green]', 'and so does what alternates');
+  assert.equal(press('a [_red|green_]', 1), 'a [(_red|green_:1.1)]');
+  assert.equal(press('a \\(r_ed\\) apple', 1), 'a \\((_red_:1.1)\\) apple', 'brackets behind a backslash are text');
+  assert.equal(press('red,_ _', 1), undefined);
+  assert.equal(press('red (a:b:_1.2.3)', 1), undefined);
 });

@@ -7,7 +7,7 @@ import { isAbort, type ModelChoice, type PictureEngine, type PictureJob } from '
 import { ServerError } from './engines/server-request.ts';
 import { openPictureDatabase, type Picture, type PictureDatabase } from './history/picture-database.ts';
 import { fittedSize } from './settings/fitted-size.ts';
-import { anySeed, checkedSettings, hasOwnSpacing, rememberedSettings, rememberSettings, type Settings } from './settings/settings.ts';
+import { anySeed, checkedSettings, hasOwnSpacing, type PromptSyntax, rememberedSettings, rememberSettings, type Settings } from './settings/settings.ts';
 import type { Run, StudioState } from './studio-state.ts';
 
 export { type View, views } from './studio-state.ts';
@@ -40,9 +40,20 @@ class Studio {
     await connecting;
   }
 
+  #modelOf(name: string): ModelChoice | undefined {
+    return this.state.engine?.facts.models.find((model) => model.name === name);
+  }
+
   /** The model chosen, as the engine knows it. */
   get model(): ModelChoice | undefined {
-    return this.state.engine?.facts.models.find(({ name }) => name === this.state.model);
+    return this.#modelOf(this.state.model);
+  }
+
+  /** How prompts are read: as wished, where the model can. */
+  promptSyntax(model = this.model): PromptSyntax {
+    const { promptSyntax } = this.state.settings;
+    const { promptSyntaxes = [promptSyntax] } = model ?? {};
+    return promptSyntaxes.includes(promptSyntax) ? promptSyntax : (promptSyntaxes[0] ?? 'plain');
   }
 
   async connect(choice: EngineChoice): Promise<void> {
@@ -156,8 +167,9 @@ class Studio {
     }
   }
 
-  /** The job as the form stands, with a seed and a size. Throws an Error where something is missing. */
-  job(change: Partial<Settings> = {}): PictureJob {
+  /** The job as the form stands, with a seed and a size, for the model chosen or another. Throws an Error where something is missing. */
+  job(change: Partial<Settings> = {}, name = this.state.model): PictureJob {
+    const model = this.#modelOf(name);
     const { task, initial, mask, settings } = this.state;
     if (task !== 'txt2img' && !initial) throw new Error('Give a picture to begin from first: drop one here, or choose one of yours.');
     if (task === 'inpaint' && !mask) throw new Error('Paint over the part that should be made anew first.');
@@ -165,7 +177,7 @@ class Studio {
     const seed = wanted.seed < 0 ? anySeed() : wanted.seed;
     return {
       task,
-      settings: { ...wanted, ...fittedSize(wanted, this.model), seed, ...(hasOwnSpacing(wanted.sampler) ? { schedule: '' } : {}) },
+      settings: { ...wanted, ...fittedSize(wanted, model), seed, promptSyntax: this.promptSyntax(model), ...(hasOwnSpacing(wanted.sampler) ? { schedule: '' } : {}) },
       previews: true,
       ...(task !== 'txt2img' && initial ? { image: initial } : {}),
       ...(task === 'inpaint' && mask ? { mask } : {}),

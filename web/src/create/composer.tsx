@@ -5,6 +5,7 @@ import { Icon } from '../shell/icons.tsx';
 import { Segments } from '../settings/fields.tsx';
 import type { Task } from '../settings/settings.ts';
 import { studio, useStudio } from '../studio.ts';
+import { typeInto, weighed } from './word-weights.ts';
 
 const tasks = [
   ['txt2img', 'Words'],
@@ -12,7 +13,16 @@ const tasks = [
   ['inpaint', 'Inpaint'],
 ] as const satisfies readonly (readonly [Task, string])[];
 
-/** A text field as high as its text, up to a few lines. */
+function weigh(event: React.KeyboardEvent<HTMLTextAreaElement>): void {
+  const direction = event.key === 'ArrowUp' ? 1 : event.key === 'ArrowDown' ? -1 : undefined;
+  if (!direction || !(event.ctrlKey || event.metaKey) || event.altKey || event.shiftKey || studio.promptSyntax() !== 'a1111') return;
+  const { value, selectionStart, selectionEnd } = event.currentTarget;
+  const edited = weighed(value, selectionStart, selectionEnd, direction);
+  event.preventDefault();
+  if (edited) typeInto(event.currentTarget, edited);
+}
+
+/** A text field as high as its text, up to a few lines; Ctrl and the arrows weigh the words selected. */
 function PromptField({ label, value, onChange, placeholder, id }: { readonly id: string; readonly label: string; readonly value: string; readonly placeholder: string; readonly onChange: (value: string) => void }) {
   const field = useRef<HTMLTextAreaElement>(null);
   // The height follows the text.
@@ -23,12 +33,13 @@ function PromptField({ label, value, onChange, placeholder, id }: { readonly id:
     current.style.height = 'auto';
     current.style.height = `${Math.min(current.scrollHeight, 160)}px`;
   }, [value]);
-  return <textarea ref={field} id={id} rows={1} aria-label={label} placeholder={placeholder} value={value} onChange={(event) => onChange(event.target.value)} />;
+  return <textarea ref={field} id={id} rows={1} aria-label={label} placeholder={placeholder} value={value} onChange={(event) => onChange(event.target.value)} onKeyDown={weigh} />;
 }
 
 export function Composer({ onSettings }: { readonly onSettings: () => void }) {
   const { settings, task, run, engine, connecting } = useStudio();
   const [negative, setNegative] = useState(settings.negativePrompt !== '');
+  const put = useRef('');
   const showNegative = negative || settings.negativePrompt !== '';
   return (
     <form
@@ -49,7 +60,9 @@ export function Composer({ onSettings }: { readonly onSettings: () => void }) {
         <Segments legend="Begin" name="task" value={task} options={tasks} onChange={(value) => studio.set({ task: value })} />
         <button type="button" className="quiet negative-button" aria-label={showNegative ? 'No negative prompt' : 'Negative prompt'} aria-expanded={showNegative} onClick={() => {
           setNegative(!showNegative);
-          if (showNegative) studio.change({ negativePrompt: '' });
+          // What was written is put away, and comes back with the field.
+          if (showNegative) put.current = settings.negativePrompt;
+          studio.change({ negativePrompt: showNegative ? '' : put.current });
         }}>
           <Icon name="negative" />
           {showNegative ? 'No negative' : 'Negative'}

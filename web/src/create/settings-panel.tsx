@@ -3,7 +3,7 @@
 import { useId, useRef } from 'react';
 import { Icon } from '../shell/icons.tsx';
 import { NumberInput, SelectField, SliderField } from '../settings/fields.tsx';
-import { hasOwnSpacing, limits } from '../settings/settings.ts';
+import { hasOwnSpacing, limits, type PromptSyntax, promptSyntaxes } from '../settings/settings.ts';
 import { studio, useStudio } from '../studio.ts';
 
 /** Shapes by their proportions, width to height. */
@@ -12,6 +12,9 @@ const shapes = [
   ['Tall', 2, 3],
   ['Wide', 3, 2],
 ] as const;
+
+/** How prompts are read. */
+const syntaxLabels: readonly (readonly [PromptSyntax, string])[] = [['a1111', 'Weights: (word:1.2), [a:b:0.5]'], ['plain', 'Plain: brackets are text']];
 
 export function SettingsPanel() {
   const { settings, engine, model, task, made } = useStudio();
@@ -69,6 +72,10 @@ export function SettingsPanel() {
       )}
       <SliderField label="Steps" value={settings.steps} min={1} max={limits.steps} step={1} onChange={(steps) => studio.change({ steps })} />
       <SliderField label="Guidance" value={settings.guidanceScale} min={1} max={limits.guidanceScale} step={0.5} onChange={(guidanceScale) => studio.change({ guidanceScale })} hint="How closely to follow the prompt." />
+
+      {(studio.model?.promptSyntaxes ?? promptSyntaxes).length > 1 && (
+        <SelectField label="Prompt syntax" value={settings.promptSyntax} options={syntaxLabels} onChange={(value) => studio.change({ promptSyntax: promptSyntaxes.find((name) => name === value) ?? 'plain' })} />
+      )}
 
       <div className="pair">
         <SelectField label="Sampler" value={settings.sampler} options={(engine?.facts.samplers ?? [settings.sampler]).map((name) => [name, name])} onChange={(sampler) => studio.change({ sampler })} />

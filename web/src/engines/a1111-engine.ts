@@ -36,7 +36,7 @@ export class A1111Engine implements PictureEngine {
     const models = await list<{ readonly title: string }>('sd-models');
     const samplers = await list<{ readonly name: string }>('samplers');
     const schedules = await list<{ readonly label: string }>('schedulers').catch(() => []);
-    return new A1111Engine(server, { models: models.map(({ title }) => ({ name: title })), samplers: samplers.map(({ name }) => name), schedules: schedules.map(({ label }) => label).filter((label) => label !== 'Automatic') });
+    return new A1111Engine(server, { models: models.map(({ title }) => ({ name: title, promptSyntaxes: ['a1111'] })), samplers: samplers.map(({ name }) => name), schedules: schedules.map(({ label }) => label).filter((label) => label !== 'Automatic') });
   }
 
   async *generate(model: string, job: PictureJob, signal: AbortSignal): AsyncGenerator<JobEvent, void, void> {

@@ -5,7 +5,7 @@ import { createImage, type Image } from 'stable-diffusion-ts/image/image.ts';
 import { readImageMetadata } from 'stable-diffusion-ts/image/image-metadata.ts';
 import { connectWorker, type ModelWorker } from 'stable-diffusion-ts/pipelines/worker-client-web.ts';
 import type { ModelFacts, WorkerEvent, WorkerImage, WorkerJob } from 'stable-diffusion-ts/pipelines/worker-protocol-web.ts';
-import { samplerLabels, scheduleLabels } from '../settings/settings.ts';
+import { plainSyntax, promptSyntaxes, samplerLabels, scheduleLabels } from '../settings/settings.ts';
 import { EventQueue } from './event-queue.ts';
 import { keepUnmasked } from './keep-unmasked.ts';
 import { storedModel, storeModel } from './model-store.ts';
@@ -123,7 +123,7 @@ export class BrowserEngine implements PictureEngine {
   readonly provider: Provider;
   readonly title: string;
   readonly #own = new Map<string, OwnModel>();
-  readonly #sizes = new Map<string, Pick<ModelChoice, 'size' | 'unit'>>([[pocketName, { size: 128, unit: 32 }]]);
+  readonly #known = new Map<string, Omit<ModelChoice, 'name'>>([[pocketName, { size: 128, unit: 32, promptSyntaxes }]]);
   #stored: readonly string[];
   #loaded: Loaded | undefined;
 
@@ -135,7 +135,7 @@ export class BrowserEngine implements PictureEngine {
 
   get facts(): EngineFacts {
     const names = new Set([pocketName, ...this.#stored, ...this.#own.keys()]);
-    return { models: [...names].map((name) => ({ name, ...this.#sizes.get(name) })), samplers: samplerLabels, schedules: scheduleLabels };
+    return { models: [...names].map((name) => ({ name, ...this.#known.get(name) })), samplers: samplerLabels, schedules: scheduleLabels };
   }
 
   /** Adds a checkpoint from the person's disk; it is read from there. */
@@ -179,7 +179,7 @@ export class BrowserEngine implements PictureEngine {
         { file, provider: this.provider, wasmPath: address('ort/'), precision: half ? 'float16' : 'float32', ...(config === undefined ? {} : { config }) },
         signal ? { signal } : {},
       );
-      this.#sizes.set(name, { size: facts.nativeSize, unit: facts.sizeUnit });
+      this.#known.set(name, { size: facts.nativeSize, unit: facts.sizeUnit, promptSyntaxes: facts.readsPromptSyntax ? promptSyntaxes : plainSyntax });
       this.#loaded = { name, worker, facts };
       return this.#loaded;
     } catch (error) {
@@ -219,10 +219,12 @@ export class BrowserEngine implements PictureEngine {
 
   async #work(model: string, job: PictureJob, signal: AbortSignal, tell: (event: JobEvent) => void): Promise<void> {
     const say = (text: string, share?: number): void => tell({ kind: 'status', text, ...(share === undefined ? {} : { share }) });
-    const { worker } = await this.#open(model, say, signal);
+    const { worker, facts } = await this.#open(model, say, signal);
+    // It may not have been open when the job was written.
+    const known: PictureJob = facts.readsPromptSyntax ? job : { ...job, settings: { ...job.settings, promptSyntax: 'plain' } };
     const hush = worker.onProgress(({ share }) => (share < 1 ? say('Reading the weights', share) : say('Preparing the network')));
     try {
-      const { job: asked, finish } = await prepared(job);
+      const { job: asked, finish } = await prepared(known);
       for await (const event of worker.generate(asked, { signal, previews: job.previews })) for (const told of await jobEvents(event, job.settings.batchSize, finish)) tell(told);
     } catch (error) {
       // A worker that has failed inside ONNX Runtime may not be of use again.

@@ -1,11 +1,11 @@
 /** Pictures made by a server of this program, through its jobs API (`/api/v1`). */
 
-import { scheduleLabels } from '../settings/settings.ts';
+import { plainSyntax, promptSyntaxes, scheduleLabels } from '../settings/settings.ts';
 import type { EngineFacts, JobEvent, PictureEngine, PictureJob } from './picture-engine.ts';
 import { ask, base64Of, blobOf, type ServerAddress, ServerError } from './server-request.ts';
 
 interface ServerInfo {
-  readonly models: readonly { readonly name: string; readonly size: number; readonly unit: number; readonly isDefault: boolean }[];
+  readonly models: readonly { readonly name: string; readonly size: number; readonly unit: number; readonly readsPromptSyntax?: boolean; readonly isDefault: boolean }[];
   readonly samplers: readonly string[];
 }
 
@@ -61,7 +61,7 @@ export class JobsEngine implements PictureEngine {
     this.#server = server;
     this.title = titleOf(server);
     const first = [...models].sort((a, b) => Number(b.isDefault) - Number(a.isDefault));
-    this.facts = { models: first.map(({ name, size, unit }) => ({ name, size, unit })), samplers, schedules: scheduleLabels };
+    this.facts = { models: first.map(({ name, size, unit, readsPromptSyntax = false }) => ({ name, size, unit, promptSyntaxes: readsPromptSyntax ? promptSyntaxes : plainSyntax })), samplers, schedules: scheduleLabels };
   }
 
   /** Asks a server what it has. Throws ServerError: 404 where it has no such API. */

@@ -1,6 +1,6 @@
 /** PictureEngine: what makes the pictures. Three implementations: this browser, a server's jobs API, and a server that speaks A1111's. */
 
-import type { Settings, Task } from '../settings/settings.ts';
+import type { PromptSyntax, Settings, Task } from '../settings/settings.ts';
 
 export interface PictureJob {
   readonly task: Task;
@@ -34,6 +34,8 @@ export interface ModelChoice {
   /** Side in pixels of the pictures it was made for, and what sides are multiples of; unknown until it is opened. */
   readonly size?: number;
   readonly unit?: number;
+  /** How it reads prompts; unknown until it is opened. */
+  readonly promptSyntaxes?: readonly PromptSyntax[];
 }
 
 export interface EngineFacts {

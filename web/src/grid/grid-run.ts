@@ -26,7 +26,7 @@ export interface Grid {
 /** A picture, or why it could not be made (a sampler may refuse a spacing); undefined where it was stopped. */
 async function makeCell(change: Partial<Settings>, model: string | undefined): Promise<Picture | string | undefined> {
   try {
-    return (await studio.runJob(studio.job(change), model))?.[0];
+    return (await studio.runJob(studio.job(change, model), model))?.[0];
   } catch (error) {
     return (error as Error).message;
   }

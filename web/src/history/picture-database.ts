@@ -54,7 +54,8 @@ export async function openPictureDatabase(): Promise<PictureDatabase> {
   return {
     async all() {
       const found = (await finished(database.transaction(store).objectStore(store).index('createdAt').getAll())) as Picture[];
-      return found.reverse();
+      // Those of the page's first version say nothing of syntax.
+      return found.reverse().map((picture) => ({ ...picture, settings: { ...picture.settings, promptSyntax: picture.settings.promptSyntax ?? 'plain' } }));
     },
     put: (pictures) => change((kept) => {
       for (const picture of pictures) kept.put(picture);

@@ -2,9 +2,13 @@
 
 export type Task = 'txt2img' | 'img2img' | 'inpaint';
 
+/** How a prompt is read. Without brackets, AND and BREAK, and up to 75 tokens, it is the same by both. */
+export type PromptSyntax = 'plain' | 'a1111';
+
 export interface Settings {
   readonly prompt: string;
   readonly negativePrompt: string;
+  readonly promptSyntax: PromptSyntax;
   /** Pixels; 0 means the model's own size. */
   readonly width: number;
   readonly height: number;
@@ -22,8 +26,12 @@ export interface Settings {
 }
 
 export const defaultSettings: Settings = {
-  prompt: '', negativePrompt: '', width: 0, height: 0, steps: 20, sampler: 'DPM++ 2M', schedule: '', guidanceScale: 6, seed: -1, batchSize: 1, strength: 0.6,
+  prompt: '', negativePrompt: '', promptSyntax: 'a1111', width: 0, height: 0, steps: 20, sampler: 'DPM++ 2M', schedule: '', guidanceScale: 6, seed: -1, batchSize: 1, strength: 0.6,
 };
+
+export const promptSyntaxes: readonly PromptSyntax[] = ['a1111', 'plain'];
+/** Of models whose text encoder is not CLIP's. */
+export const plainSyntax: readonly PromptSyntax[] = ['plain'];
 
 export const limits = { steps: 150, guidanceScale: 30, batchSize: 16, side: 2048, seed: 2 ** 32 - 1 } as const;
 
@@ -71,6 +79,7 @@ export function checkedSettings(given: Partial<Record<keyof Settings, unknown>>,
   return {
     prompt: text('prompt'),
     negativePrompt: text('negativePrompt'),
+    promptSyntax: promptSyntaxes.find((name) => name === given.promptSyntax) ?? base.promptSyntax,
     width: number('width', 0, limits.side, true),
     height: number('height', 0, limits.side, true),
     steps: number('steps', 1, limits.steps, true),
@@ -89,11 +98,15 @@ export function anySeed(): number {
   return value;
 }
 
+/** Whether a prompt may say something else by another syntax. */
+const dependsOnSyntax = (prompt: string): boolean => /[()[\]\\]|\b(?:AND|BREAK)\b/.test(prompt);
+
 /** Settings as rows for people, in the order of the form. */
 export function settingRows(settings: Settings, task: Task): readonly (readonly [label: string, value: string])[] {
   return [
     ['Prompt', settings.prompt],
     ...(settings.negativePrompt ? ([['Negative', settings.negativePrompt]] as const) : []),
+    ...(dependsOnSyntax(`${settings.prompt}\n${settings.negativePrompt}`) ? ([['Syntax', settings.promptSyntax === 'a1111' ? 'A1111' : 'plain']] as const) : []),
     ['Size', `${settings.width} × ${settings.height}`],
     ['Steps', String(settings.steps)],
     ['Sampler', settings.schedule ? `${settings.sampler}, ${settings.schedule}` : settings.sampler],

@@ -81,9 +81,9 @@ export const shortcuts: readonly Shortcut[] = [
   },
 ];
 
-/** Those of the mask painter and the gallery, which listen themselves. */
+/** Those of prompts, the mask painter and the gallery, which listen themselves. */
 export const localShortcuts: readonly (readonly [keys: string, does: string])[] = [
-  ['B · E', 'Brush and eraser'], ['[ · ]', 'Smaller and larger brush'], ['Ctrl Z', 'Undo in the mask'], ['← · →', 'Next picture in the gallery'], ['Del', 'Delete the picture shown'],
+  ['Ctrl ↑ · ↓', 'Weight of the words selected in a prompt'], ['B · E', 'Brush and eraser'], ['[ · ]', 'Smaller and larger brush'], ['Ctrl Z', 'Undo in the mask'], ['← · →', 'Next picture in the gallery'], ['Del', 'Delete the picture shown'],
 ];
 
 const isText = (target: EventTarget | null): boolean => target instanceof HTMLElement && (target.isContentEditable || /^(textarea|select)$/i.test(target.tagName) || (target instanceof HTMLInputElement && !/^(radio|checkbox|range|button)$/.test(target.type)));
