@@ -65,6 +65,28 @@ test('SillyTavern', async () => {
   assert.equal((await progress()).state.job_count, 0);
 });
 
+test('a Discord bot (aiyabot): its questions at the start, and its fields', async () => {
+  assert.equal((await server.json('GET', '/config')).status, 401, 'it tells by this that there is a key');
+  for (const path of ['cmd-flags', 'samplers', 'prompt-styles', 'face-restorers', 'embeddings', 'hypernetworks', 'upscalers', 'sd-models', 'loras']) await ask('GET', path);
+  const config = (await server.json('GET', '/config', undefined, headers)).body as { components: { props: { elem_id: string; choices: string[] } }[] };
+  const upscaler = config.components.find(({ props }) => props.elem_id === 'txt2img_hr_upscaler')?.props.choices[0];
+  const common = { prompt: 'a cat', negative_prompt: '', steps: 3, width: 64, height: 64, cfg_scale: 7, sampler_index: 'Euler a', seed: 5, seed_resize_from_h: -1, seed_resize_from_w: -1, n_iter: 1, batch_size: 1, styles: ['None'] };
+  const hires = { enable_hr: true, hr_upscaler: upscaler, hr_scale: 1, hr_second_pass_steps: 3 / 2, denoising_strength: '0.7' };
+  const options = { override_settings: { CLIP_stop_at_last_layers: 1, face_restoration_model: 'CodeFormer' }, restore_faces: true };
+  const { images: [first = ''] } = await ask<Generation>('POST', 'txt2img', { ...common, ...hires, ...options });
+  const { images } = await ask<Generation>('POST', 'img2img', { ...common, hr_scale: null, init_images: [`data:image/png;base64,${first}`], denoising_strength: '0.75', override_settings: { CLIP_stop_at_last_layers: 1 } });
+  assert.match((await ask<{ info: string }>('POST', 'png-info', { image: `data:image/png;base64,${images[0]}` })).info, /^a cat\nSteps: 3, Sampler: Euler a/);
+  await ask('POST', 'extra-single-image', { upscaling_resize: '2.0', upscaler_1: 'Lanczos', image: `data:image/png;base64,${first}`, gfpgan_visibility: '0.0', codeformer_visibility: '0.0', upscale_first: false, upscaler_2: 'Nearest', extras_upscaler_2_visibility: '0.5' });
+});
+
+test('a POST without a body, whatever it says its kind is (curl -d "")', async () => {
+  for (const type of ['application/x-www-form-urlencoded', 'text/plain', 'application/octet-stream', 'application/json']) {
+    assert.equal((await fetch(`${server.url}/sdapi/v1/interrupt`, { method: 'POST', headers: { ...headers, 'content-type': type }, body: '' })).status, 200, type);
+  }
+  const form = await fetch(`${server.url}/sdapi/v1/txt2img`, { method: 'POST', headers: { ...headers, 'content-type': 'application/x-www-form-urlencoded' }, body: 'prompt=x' });
+  assert.equal(form.status, 422);
+});
+
 test('an older client\'s sign of life', async () => {
   const { status, body } = await server.json('GET', '/internal/ping', undefined, headers);
   assert.deepEqual([status, body], [200, {}]);

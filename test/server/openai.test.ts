@@ -83,6 +83,35 @@ test('edit: the transparent part of a mask is painted anew', async () => {
   assert.notDeepEqual(at(data, 32, 32), at(source.data, 32, 32));
 });
 
+test('generate: all parameters of the later models', async () => {
+  const asked = { background: 'auto', output_format: 'webp', output_compression: 50, quality: 'auto', moderation: 'low', user: 'somebody', style: 'vivid', steps: 2 };
+  const { data: [made] = [], ...facts } = await generate(asked);
+  assert.equal(Buffer.from(made?.b64_json ?? '', 'base64').subarray(8, 12).toString(), 'WEBP');
+  const none = { image_tokens: 0, text_tokens: 0 };
+  assert.deepEqual({ ...facts, created: 0 }, { created: 0, background: 'opaque', output_format: 'webp', quality: 'medium', size: '64x64', usage: { input_tokens: 0, output_tokens: 0, total_tokens: 0, input_tokens_details: none, output_tokens_details: none } });
+  // Partial pictures are in the format of the picture.
+  for (const [output_format, magic] of [['png', '89504e47'], ['webp', '52494646'], ['jpeg', 'ffd8ff']] as const) {
+    const stream = await client.images.generate({ ...small, output_format, stream: true, partial_images: 3 } as unknown as OpenAI.ImageGenerateParamsStreaming);
+    let count = 0;
+    for await (const event of stream) {
+      assert.ok(Buffer.from(event.b64_json, 'base64').toString('hex').startsWith(magic), `${event.type} is ${output_format}`);
+      assert.equal(event.output_format, output_format);
+      count++;
+    }
+    assert.equal(count, 4);
+  }
+});
+
+test('edit: pictures in JSON', async () => {
+  const image_url = `data:image/png;base64,${Buffer.from(await png(testImage(64, 64))).toString('base64')}`;
+  const mask = createImage(64, 64, 4, new Uint8Array(64 * 64 * 4));
+  const body = { ...small, images: [{ image_url }], mask: { image_url: `data:image/png;base64,${Buffer.from(await png(mask)).toString('base64')}` } };
+  const { data: [made] = [] } = await client.post<OpenAI.ImagesResponse>('/images/edits', { body });
+  assert.deepEqual(await sizeOf(made?.b64_json), [64, 64]);
+  const none = await refusal(client.post('/images/edits', { body: small }));
+  assert.deepEqual([none.status, none.param], [400, 'image']);
+});
+
 test('edit: several pictures as a list, and partial pictures', async () => {
   const image = [await file(testImage(64, 64)), await file(testImage(32, 32))];
   const stream = await client.images.edit({ ...small, image, stream: true, partial_images: 1 } as unknown as OpenAI.ImageEditParamsStreaming);
@@ -112,6 +141,7 @@ test('errors are in OpenAI\'s shape', async () => {
   for (const [body, status, param] of wrongs) {
     const error = await refusal(generate(body));
     assert.deepEqual([error.status, error.param, error.type], [status, param, 'invalid_request_error'], JSON.stringify(body));
+    assert.equal(error.code, status === 404 ? 'model_not_found' : 'invalid_value');
   }
   const notAPicture = await refusal(client.images.edit({ ...small, image: await toFile(new TextEncoder().encode('not a picture'), 'a.png') } as OpenAI.ImageEditParamsNonStreaming));
   assert.deepEqual([notAPicture.status, notAPicture.param], [400, 'image']);

@@ -152,6 +152,8 @@ export async function createApp({ context: given, keys, corsOrigins, webFolder, 
       done(Object.assign(new Error(`The body is not JSON: ${cause instanceof Error ? cause.message.slice(0, 200) : ''}`), { statusCode: 400 }));
     }
   });
+  // FastAPI does not look at what a body is called where it wants none; where it wants one, this is none of its kind.
+  app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body === '' ? undefined : body));
   await app.register(multipart);
   if (corsOrigins.length > 0) await app.register(cors, { origin: corsOrigins.includes('*') ? '*' : [...corsOrigins], maxAge: 600 });
 

@@ -13,10 +13,16 @@ function a1111Shape({ status, code, message, issues }: Problem): unknown {
   return { error: 'HTTPException', detail: message, body: '', errors: '' };
 }
 
-function openaiShape({ status, code, message, where, name }: Problem): unknown {
+/** OpenAI's codes of what can be wrong with a field. */
+function fieldCode(type: string | undefined): string {
+  if (type === 'value_error.missing') return 'missing_required_parameter';
+  return type?.startsWith('type_error') ? 'invalid_type' : 'invalid_value';
+}
+
+function openaiShape({ status, code, message, where, name, issues }: Problem): unknown {
   const type = status === 401 ? 'authentication_error' : status === 403 ? 'permission_error' : status === 429 ? 'rate_limit_error' : status >= 500 ? 'server_error' : 'invalid_request_error';
   const codes: Partial<Record<number, string>> = { 401: 'invalid_api_key', 404: 'model_not_found', 429: 'rate_limit_exceeded', 413: 'request_too_large' };
-  const ownCode = name ?? codes[status] ?? (code === 'busy' ? 'server_overloaded' : code.replaceAll('-', '_'));
+  const ownCode = name ?? codes[status] ?? (code === 'busy' ? 'server_overloaded' : issues ? fieldCode(issues[0]?.type) : code.replaceAll('-', '_'));
   return { error: { message, type, param: where && where.length > 1 ? where.slice(1).join('.') : null, code: ownCode } };
 }
 

@@ -1,6 +1,7 @@
 /** What OpenAI's three image routes share: fields to a job, and a job to an answer or a stream of partial pictures. */
 
 import { StableDiffusionError } from '../../../errors.ts';
+import { nodeImageCodec } from '../../../image/codec-node.ts';
 import { acceptJob, awaitJob, type FieldNames, type JobDraft } from '../../accept-job.ts';
 import type { ServerContext } from '../../context.ts';
 import { invalidField, problemOf } from '../../http/problem.ts';
@@ -15,8 +16,9 @@ const fieldNames: FieldNames = { batchSize: 'n', width: 'size', height: 'size', 
 /** OpenAI's own models: clients that know no others get the default. */
 const openaiModel = /^(dall-e-\d|gpt-image-[\w.-]+|chatgpt-image-[\w.-]+)$/;
 
-/** Steps for each quality. */
-const stepsOf = { auto: 20, low: 10, medium: 20, standard: 20, high: 35, hd: 35 } as const;
+/** What each quality is, and the steps of those that there are. */
+const qualityOf = { auto: 'medium', low: 'low', medium: 'medium', standard: 'medium', high: 'high', hd: 'high' } as const;
+const stepsOf = { low: 10, medium: 20, high: 35 } as const;
 
 export type EventPrefix = 'image_generation' | 'image_edit';
 
@@ -33,11 +35,11 @@ export function sharedDraft(body: SharedFields, kind: JobDraft['kind'], prompt: 
     batchSize: body.n ?? 1,
     width,
     height,
-    steps: body.steps ?? stepsOf[body.quality ?? 'auto'],
+    steps: body.steps ?? stepsOf[qualityOf[body.quality ?? 'auto']],
     sampler: body.sampler ?? 'DPM++ 2M',
     guidanceScale: body.guidance_scale ?? 7,
     noise: 'a1111-cpu',
-    format: { type: body.output_format ?? 'png', quality: Math.max(1, body.output_compression ?? 90) },
+    format: { type: body.output_format ?? 'png', quality: Math.max(1, body.output_compression ?? 100) },
     previews: body.stream ? (body.partial_images ?? 0) : 0,
   };
 }
@@ -46,14 +48,21 @@ export function sharedDraft(body: SharedFields, kind: JobDraft['kind'], prompt: 
 const sizeOf = ({ request }: Job): string => `${request.width}x${request.height}`;
 
 /** There are no tokens to pay for; clients that add them up find none. */
-const usage = { input_tokens: 0, output_tokens: 0, total_tokens: 0, input_tokens_details: { image_tokens: 0, text_tokens: 0 } };
+const usage = { input_tokens: 0, output_tokens: 0, total_tokens: 0, input_tokens_details: { image_tokens: 0, text_tokens: 0 }, output_tokens_details: { image_tokens: 0, text_tokens: 0 } };
 
 async function encoded({ store }: ServerContext, image: ResultImage): Promise<string> {
   return Buffer.from((await store.get(image.id)) ?? []).toString('base64');
 }
 
+/** A preview, which is a JPEG, in the format that was asked for. */
+async function inFormat(preview: string, { type, quality }: Job['request']['format']): Promise<string> {
+  if (type === 'jpeg') return preview;
+  const image = await nodeImageCodec.decode(new Uint8Array(Buffer.from(preview, 'base64')));
+  return Buffer.from(await nodeImageCodec.encode(image, type === 'png' ? { format: type } : { format: type, quality })).toString('base64');
+}
+
 /** Fields that every event and answer tells. */
-const facts = (job: Job, body: SharedFields) => ({ size: sizeOf(job), quality: body.quality ?? 'auto', background: 'opaque', output_format: job.request.format.type });
+const facts = (job: Job, body: SharedFields) => ({ size: sizeOf(job), quality: qualityOf[body.quality ?? 'auto'], background: 'opaque', output_format: job.request.format.type });
 
 function refuseFlagged(images: readonly ResultImage[]): void {
   if (images.length > 0 && images.every(({ flagged }) => flagged)) {
@@ -68,7 +77,7 @@ async function* streamed(context: ServerContext, job: Job, body: SharedFields, p
     for await (const event of context.watch.events(job, signal)) {
       if (event.kind === 'preview' && partial < job.request.previews) {
         const type = `${prefix}.partial_image`;
-        yield { event: type, data: { type, b64_json: event.data, created_at: created(), partial_image_index: partial++, ...facts(job, body), output_format: 'jpeg' } };
+        yield { event: type, data: { type, b64_json: await inFormat(event.data, job.request.format), created_at: created(), partial_image_index: partial++, ...facts(job, body) } };
       }
       if (event.kind !== 'state' || !isFinished(event.job)) continue;
       const done = await awaitJob(context, event.job, signal);

@@ -15,7 +15,9 @@ export const edits = defineRoute({
   response: imagesResponse,
   async handle(context, request) {
     const { body, signal } = request;
-    const { image, mask, ...size } = await storePictures(context, body.image, body.mask, signal);
+    const given = body.image ?? body.images?.map(({ image_url }) => image_url) ?? [];
+    const sketch = body.mask && typeof body.mask === 'object' && 'image_url' in body.mask ? body.mask.image_url : body.mask;
+    const { image, mask, ...size } = await storePictures(context, given, sketch, signal);
     return answerImages(context, request, {
       ...sharedDraft(body, mask ? 'inpaint' : 'img2img', body.prompt, size),
       image,

@@ -37,8 +37,10 @@ export const generationFields = z.object({ prompt: z.string().min(1), ...sharedF
 
 const file = z.union([z.instanceof(Uint8Array), z.string()]);
 const files = z.union([file, z.array(file)]);
+/** How a picture is told in JSON: a data URL, or a URL where pictures are fetched. */
+const link = z.object({ image_url: z.string() });
 
-export const editFields = z.object({ prompt: z.string().min(1), image: files, mask: maybe(file), input_fidelity: maybe(z.enum(['high', 'low'])), strength: maybe(number), ...sharedFields });
+export const editFields = z.object({ prompt: z.string().min(1), image: maybe(files), images: maybe(z.array(link)), mask: maybe(z.union([file, link])), input_fidelity: maybe(z.enum(['high', 'low'])), strength: maybe(number), ...sharedFields });
 
 export const variationFields = z.object({ image: files, strength: maybe(number), ...sharedFields });
 
@@ -54,6 +56,8 @@ export function formFields(parts: readonly FormPart[]): Record<string, unknown> 
   return Object.fromEntries([...fields].map(([name, values]) => [name, values.length === 1 ? values[0] : values]));
 }
 
+const tokens = z.object({ image_tokens: z.int(), text_tokens: z.int() });
+
 export const imagesResponse = z.object({
   created: z.int(),
   data: z.array(z.object({ b64_json: z.string().optional(), url: z.string().optional(), revised_prompt: z.string().optional() })),
@@ -61,5 +65,5 @@ export const imagesResponse = z.object({
   output_format: z.enum(['png', 'jpeg', 'webp']).optional(),
   size: z.string().optional(),
   quality: z.string().optional(),
-  usage: z.object({ input_tokens: z.int(), output_tokens: z.int(), total_tokens: z.int(), input_tokens_details: z.object({ image_tokens: z.int(), text_tokens: z.int() }) }).optional(),
+  usage: z.object({ input_tokens: z.int(), output_tokens: z.int(), total_tokens: z.int(), input_tokens_details: tokens, output_tokens_details: tokens }).optional(),
 });
