@@ -111,6 +111,8 @@ async function decide({ limits, models, catalog, adapters, random }: ServerConte
   const known = new Set(adapters.loras().map(({ name }) => name));
   const lorasOf = (prompt: string) => parseExtraNetworks(prompt, promptSyntax).loras.filter(({ name, scale, textScale }) => known.has(name) && (scale !== 0 || textScale !== 0));
   const loras = lorasOf(draft.prompt);
+  const resized = draft.rest?.seedResizeFrom;
+  if (resized && resized.width * resized.height > limits.pixels) throw invalidField(['body', 'seed_resize_from_w'], `ensure that width times height is at most ${limits.pixels}`);
   const enlarged = hires && {
     ...hires,
     ...hiresSize(width, height, hires),

@@ -85,6 +85,11 @@ test('a POST without a body, whatever it says its kind is (curl -d "")', async (
   }
   const form = await fetch(`${server.url}/sdapi/v1/txt2img`, { method: 'POST', headers: { ...headers, 'content-type': 'application/x-www-form-urlencoded' }, body: 'prompt=x' });
   assert.equal(form.status, 422);
+  // FastAPI reads a body without a name, and one named as a kind of JSON, as JSON.
+  for (const named of [undefined, 'application/vnd.api+json', 'application/json; charset=UTF-8']) {
+    const body = new TextEncoder().encode('{"steps":1,"width":64,"height":64}');
+    assert.equal((await fetch(`${server.url}/sdapi/v1/txt2img`, { method: 'POST', headers: { ...headers, ...(named ? { 'content-type': named } : {}) }, body })).status, 200, named);
+  }
 });
 
 test('an older client\'s sign of life', async () => {

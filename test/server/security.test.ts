@@ -225,6 +225,19 @@ test('forms of too many parts, broken forms, deep and strange JSON', async () =>
   await alive();
 });
 
+test('what is kept or sent back is neither deep nor long; a nameless part, and a field that would be cut, are refused', async () => {
+  const deep = `${'['.repeat(20_000)}${']'.repeat(20_000)}`;
+  const post = async (path: string, body: string): Promise<number> => (await fetch(`${server.url}${path}`, { method: 'POST', headers: { 'content-type': 'application/json' }, body })).status;
+  for (const field of ['script_args', 'styles', 'comments', 'override_settings', 'alwayson_scripts']) assert.equal(await post('/sdapi/v1/txt2img', `{"steps":1,"width":64,"height":64,"${field}":${deep}}`), 422, field);
+  for (const value of [`{"hidden_tabs":${deep}}`, JSON.stringify({ hidden_tabs: ['x'.repeat(20_000)] }), JSON.stringify({ outdir_samples: 'x'.repeat(20_000) })]) assert.equal(await post('/sdapi/v1/options', value), 422);
+  assert.equal((await server.json('GET', '/sdapi/v1/options')).status, 200, 'nobody spoils the options');
+  const form = async (part: string): Promise<number> =>
+    (await fetch(`${server.url}/v1/images/edits`, { method: 'POST', headers: { 'content-type': 'multipart/form-data; boundary=x' }, body: `--x\r\nContent-Disposition: form-data${part}\r\n--x--\r\n` })).status;
+  assert.equal(await form('\r\n\r\nvalue'), 400);
+  assert.equal(await form(`; name="prompt"\r\n\r\n${'x'.repeat(2 ** 20 - 300)}`), 400, 'no picture');
+  await alive();
+});
+
 test('decompression bombs: pictures, texts in pictures, compressed bodies', async () => {
   const header = (width: number, height: number): Uint8Array => {
     const data = new DataView(new ArrayBuffer(13));
@@ -264,7 +277,7 @@ test('work that is too much is refused by its numbers', async () => {
   };
   for (const body of [{ steps: defaultLimits.steps + 1 }, { width: 65536, height: 65536 }, { batchSize: 33 }, { iterations: 1e9 }, { batchSize: 8, iterations: 8 }, { prompt: 'x'.repeat(10_001) }, { width: 0 }, { width: 64.5 }, { seed: 2 ** 60 }, { guidanceScale: 1e9 }, { previews: 1000 }]) await refused('/api/v1/jobs', { ...small, ...body });
   for (const body of [{ n: 11 }, { size: '99999x99999' }, { size: '0x0' }, { steps: 1e9 }, { partial_images: 9 }]) await refused('/v1/images/generations', { prompt: 'x', ...body });
-  for (const body of [{ enable_hr: true, hr_scale: 1e6 }, { enable_hr: true, hr_resize_x: 99999, hr_resize_y: 99999 }, { subseed_strength: 9 }, { batch_size: -1 }, { n_iter: 0 }]) await refused('/sdapi/v1/txt2img', { ...small, ...body });
+  for (const body of [{ enable_hr: true, hr_scale: 1e6 }, { enable_hr: true, hr_resize_x: 99999, hr_resize_y: 99999 }, { subseed_strength: 9 }, { batch_size: -1 }, { n_iter: 0 }, { eta: 1e308 }, { s_noise: 1e300 }, { s_churn: 1e300 }, { seed_resize_from_w: 1e9, seed_resize_from_h: 1e9 }, { infotext: 'x\nSteps: 5, Sampler: Euler, Seed: 1, Denoising strength: 9, Hires upscale: 2' }]) await refused('/sdapi/v1/txt2img', { ...small, ...body });
   const image = await base64Png(testImage(64, 64));
   for (const body of [{ upscaling_resize: 1e6 }, { upscaling_resize: -1 }, { resize_mode: 1, upscaling_resize_w: 1e6, upscaling_resize_h: 1e6 }, { resize_mode: 7 }]) await refused('/sdapi/v1/extra-single-image', { image, upscaler_1: 'Lanczos', ...body });
   for (const body of [{ mask_blur: 1e9 }, { inpaint_full_res_padding: 1e9 }, { denoising_strength: 7 }]) await refused('/sdapi/v1/img2img', { ...small, init_images: [image], mask: image, ...body });

@@ -9,6 +9,7 @@ import { routes } from '../routes/index.ts';
 import { type ApiKey, createAuthenticator } from './api-keys.ts';
 import { eventStream } from './event-stream.ts';
 import { readForm } from './form.ts';
+import { readJsonBodies } from './json-body.ts';
 import { createNotFound } from './not-found.ts';
 import { openapiDocument } from './openapi.ts';
 import { checkOrigin } from './origin-guard.ts';
@@ -132,7 +133,7 @@ export async function createApp({ context: given, keys, corsOrigins, webFolder, 
   app.setErrorHandler((error, request, reply) => answerProblem(error, request, reply));
   const notFound = createNotFound(routes);
   app.setNotFoundHandler(async (request, reply) => {
-    const { status, headers, body } = notFound(request.url, flavourOf(request.url));
+    const { status, headers, body } = notFound(request.method, request.url, flavourOf(request.url));
     await reply.code(status).headers(headers).type('application/json; charset=utf-8').send(JSON.stringify(body));
   });
   app.addHook('onRequest', async (request) => checkOrigin(request.headers, guard));
@@ -142,18 +143,7 @@ export async function createApp({ context: given, keys, corsOrigins, webFolder, 
     request.log.info({ method: request.method, route, status: reply.statusCode, ms: Math.round(reply.elapsedTime) }, 'request');
   });
 
-  // A body without content is none: clients post `interrupt` with a JSON content type and nothing in it.
-  app.removeContentTypeParser('application/json');
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
-    if (body === '') return done(null, undefined);
-    try {
-      done(null, JSON.parse(String(body)));
-    } catch (cause) {
-      done(Object.assign(new Error(`The body is not JSON: ${cause instanceof Error ? cause.message.slice(0, 200) : ''}`), { statusCode: 400 }));
-    }
-  });
-  // FastAPI does not look at what a body is called where it wants none; where it wants one, this is none of its kind.
-  app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body === '' ? undefined : body));
+  readJsonBodies(app);
   await app.register(multipart);
   if (corsOrigins.length > 0) await app.register(cors, { origin: corsOrigins.includes('*') ? '*' : [...corsOrigins], maxAge: 600 });
 

@@ -12,12 +12,13 @@ export interface NotFound {
 /** `/api/v1/jobs/:id` as an expression for paths. */
 const pattern = (path: string): RegExp => new RegExp(`^${path.replace(/[.*+?^${}()|[\]\\]/g, '\\$&').replace(/:\w+/g, '[^/]+')}/?$`);
 
-export function createNotFound(routes: readonly Route[]): (url: string, flavour: Flavour) => NotFound {
+export function createNotFound(routes: readonly Route[]): (method: string, url: string, flavour: Flavour) => NotFound {
   const table = routes.map(({ method, path }) => ({ method, path: pattern(path) }));
-  return (url, flavour) => {
+  return (method, url, flavour) => {
     const path = url.split('?', 1)[0] ?? '';
     const allowed = [...new Set(table.flatMap((route) => (route.path.test(path) ? [route.method] : [])))];
-    const other = allowed.length > 0;
+    // A parameter that is too long for its route is no matter of methods.
+    const other = allowed.length > 0 && !allowed.some((known) => known === method);
     const message = other ? 'Method Not Allowed' : 'There is nothing here.';
     const bodies: { readonly [F in Flavour]: unknown } = {
       a1111: { detail: other ? message : 'Not Found' },

@@ -9,11 +9,11 @@ import { atField, invalidField } from '../../http/problem.ts';
 import { readPicture } from '../../http/picture-input.ts';
 import { defineRoute, json } from '../../http/route.ts';
 import { enlargeOffThread } from '../../run/picture-thread.ts';
-import { boolean, float, integer, text } from './pydantic.ts';
+import { boolean, float, floatWithin, integer, text } from './pydantic.ts';
 import { upscalerNames } from './upscaler-table.ts';
 
 /** A number from 0 to 1, or null where it is left out. */
-const share = () => float().pipe(z.number().min(0).max(1).nullable());
+const share = () => floatWithin(0, 1);
 
 const extrasFields = {
   resize_mode: integer(),

@@ -1,7 +1,7 @@
 /** The fields of txt2img and img2img (modules/api/models.py of A1111 v1.10.1). Every one may be left out or null; others are ignored. */
 
 import { z } from 'zod';
-import { boolean, dict, float, integer, list, text } from './pydantic.ts';
+import { boolean, dict, float, floatWithin, integer, list, text } from './pydantic.ts';
 
 const shared = {
   prompt: text(),
@@ -24,13 +24,13 @@ const shared = {
   tiling: boolean(),
   do_not_save_samples: boolean(),
   do_not_save_grid: boolean(),
-  eta: float(),
+  eta: floatWithin(-100, 100),
   denoising_strength: float(),
   s_min_uncond: float(),
-  s_churn: float(),
+  s_churn: floatWithin(-1000, 1000),
   s_tmax: float(),
   s_tmin: float(),
-  s_noise: float(),
+  s_noise: floatWithin(-100, 100),
   override_settings: dict(),
   override_settings_restore_afterwards: boolean(),
   refiner_checkpoint: text(),

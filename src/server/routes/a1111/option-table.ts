@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import type { ServerContext } from '../../context.ts';
 import type { OptionValue } from '../../options-store.ts';
-import { boolean, float, integer, list, text } from './pydantic.ts';
+import { boolean, float, floatWithin, integer, list, text } from './pydantic.ts';
 
 interface OptionRow {
   readonly schema: z.ZodType;
@@ -13,8 +13,11 @@ interface OptionRow {
 const flag = (value: boolean): OptionRow => ({ schema: boolean(), value });
 const whole = (value: number): OptionRow => ({ schema: integer(), value });
 const number = (value: number): OptionRow => ({ schema: float(), value });
-const words = (value: string): OptionRow => ({ schema: text(), value });
-const several = (value: readonly string[]): OptionRow => ({ schema: list(), value });
+const within = (least: number, most: number, value: number): OptionRow => ({ schema: floatWithin(least, most), value });
+/** They are kept: none is so long that many would fill the memory. */
+const longest = 10_000;
+const words = (value: string): OptionRow => ({ schema: text().pipe(z.string().max(longest).nullable()), value });
+const several = (value: readonly string[]): OptionRow => ({ schema: list().refine((given) => JSON.stringify(given).length <= longest, `ensure this value has at most ${longest} characters`), value });
 
 /** Name, and the value it has until somebody sets it (A1111's own, but for the seed source: see docs/server.md). */
 export const optionTable: Readonly<Record<string, OptionRow>> = {
@@ -23,13 +26,13 @@ export const optionTable: Readonly<Record<string, OptionRow>> = {
   sd_vae: words('Automatic'),
   CLIP_stop_at_last_layers: whole(1),
   randn_source: { schema: z.enum(['GPU', 'CPU', 'NV']).nullable(), value: 'GPU' },
-  eta_ddim: number(0),
-  eta_ancestral: number(1),
+  eta_ddim: within(-100, 100, 0),
+  eta_ancestral: within(-100, 100, 1),
   eta_noise_seed_delta: whole(0),
-  s_churn: number(0),
+  s_churn: within(-1000, 1000, 0),
   s_tmin: number(0),
   s_tmax: number(0),
-  s_noise: number(1),
+  s_noise: within(-100, 100, 1),
   samples_format: { schema: z.enum(['png', 'jpg', 'jpeg', 'webp']).nullable(), value: 'png' },
   jpeg_quality: { schema: z.preprocess(Number, z.int().min(1).max(100)), value: 80 },
   upscaler_for_img2img: words('None'),

@@ -27,6 +27,8 @@ const optional = <T extends z.ZodType>(read: (value: unknown) => unknown, schema
 
 export const integer = () => optional(asInteger, z.int({ error: notAnInteger }));
 export const float = () => optional(asNumber, z.number());
+/** A number within bounds. */
+export const floatWithin = (least: number, most: number) => optional(asNumber, z.number().min(least).max(most));
 export const boolean = () => optional(asBoolean, z.boolean());
 export const text = () => optional(asText, z.string());
 export const list = () => optional((value) => value, z.array(z.unknown()));
