@@ -11,6 +11,7 @@ import type { OptionsStore } from './options-store.ts';
 import type { JobQueue } from './queue/queue.ts';
 import type { BlobStore } from './store/blob-store.ts';
 import type { LinkSigner } from './store/signed-link.ts';
+import type { TaskNames } from './task-names.ts';
 
 /** What the operator decides. */
 export interface ServerPolicy {
@@ -30,6 +31,7 @@ export interface ServerContext {
   readonly models: ModelPool;
   readonly watch: JobWatch;
   readonly options: OptionsStore;
+  readonly tasks: TaskNames;
   readonly links: LinkSigner;
   readonly metrics: Metrics;
   readonly limits: Limits;

@@ -28,6 +28,7 @@ import type { BlobStore } from './store/blob-store.ts';
 import { openFileStore } from './store/file-store.ts';
 import { openRedisStore } from './store/redis-store.ts';
 import { createLinkSigner, readSecret, sharedSecret } from './store/signed-link.ts';
+import { createTaskNames } from './task-names.ts';
 
 /** What servers and workers have in common. */
 export interface WorkOptions {
@@ -205,6 +206,7 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
     ...parts,
     watch,
     options: await openOptionsStore(join(options.dataFolder, 'options.json')),
+    tasks: createTaskNames(),
     links: createLinkSigner(await parts.linkSecret(), Date.now),
     version: programName.split(' ')[1] ?? '',
     isStopping: () => stopping,

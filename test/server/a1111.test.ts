@@ -279,6 +279,34 @@ test('progress is above 0 while a picture is made, with a preview, and 0 before 
   assert.equal((await progress()).state['job_count'], 0);
 });
 
+test('a request may name its job, and asks for its progress by that name', async () => {
+  interface Told {
+    readonly active: boolean;
+    readonly queued: boolean;
+    readonly completed: boolean;
+    readonly progress: number | null;
+    readonly live_preview: string | null;
+    readonly id_live_preview: number;
+  }
+  const ask = async (id_task: string, more: object = {}): Promise<Told> => (await server.json('POST', '/internal/progress', { id_task, id_live_preview: -1, ...more })).body;
+  assert.deepEqual(await ask('task(none)'), { active: false, queued: false, completed: false, progress: null, eta: null, live_preview: null, id_live_preview: -1, textinfo: 'Waiting...' });
+  const making = server.json('POST', api('txt2img'), { ...small, steps: 150, n_iter: 3, force_task_id: 'task(one)' });
+  let told = await ask('task(one)');
+  for (let i = 0; i < 300 && !told.live_preview; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    told = await ask('task(one)');
+  }
+  assert.ok(told.active && (told.progress ?? 0) > 0);
+  assert.match(told.live_preview ?? '', /^data:image\/jpeg;base64,/);
+  assert.equal((await ask('task(one)', { live_preview: false })).live_preview, null);
+  const second = server.json('POST', api('txt2img'), { ...small, force_task_id: 'task(two)' });
+  for (let i = 0; i < 200 && !(await ask('task(two)')).queued; i++) await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.deepEqual((await server.json('GET', '/internal/pending-tasks')).body, { size: 1, tasks: ['task(two)'] });
+  await server.json('POST', api('interrupt'));
+  await Promise.all([making, second]);
+  assert.equal((await ask('task(one)')).completed, true);
+});
+
 test('skip goes on with the next iteration', async () => {
   const making = server.json('POST', api('txt2img'), { ...small, steps: 60, n_iter: 2 });
   for (let i = 0; i < 200; i++) {

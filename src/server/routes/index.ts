@@ -6,6 +6,7 @@ import { cmdFlags } from './a1111/cmd-flags.ts';
 import { extraBatchImages, extraSingleImage } from './a1111/extras.ts';
 import { gradio } from './a1111/gradio.ts';
 import { img2img } from './a1111/img2img.ts';
+import { internalProgress, pendingTasks } from './a1111/internal-progress.ts';
 import { interrupt, skip } from './a1111/interrupt.ts';
 import { latentUpscaleModes } from './a1111/latent-upscale-modes.ts';
 import { reloadCheckpoint, unloadCheckpoint } from './a1111/load-checkpoint.ts';
@@ -61,6 +62,8 @@ export const routes: readonly Route[] = [
   refreshLoras,
   refreshEmbeddings,
   ping,
+  internalProgress,
+  pendingTasks,
   refreshCheckpoints,
   unloadCheckpoint,
   reloadCheckpoint,

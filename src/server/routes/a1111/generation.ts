@@ -165,6 +165,7 @@ export const timestamp = (moment: number): string => new Date(moment).toISOStrin
 /** Makes the job and answers as A1111. */
 export async function answerGeneration(context: ServerContext, { owner, signal }: RouteRequest<unknown, unknown, unknown>, { labels: _labels, ...draft }: JobDraft & Partial<SharedDraft>, body: TextToImageFields | ImageToImageFields): Promise<Answer> {
   const accepted = await acceptJob(context, { owner, source: 'a1111', priority: 'normal', draft, fields: fieldNames });
+  if (body.force_task_id) context.tasks.set(owner, body.force_task_id.slice(0, 200), accepted.id);
   const job = await awaitJob(context, accepted, signal);
   const images = await Promise.all(job.result.images.map(async ({ id }) => Buffer.from((await context.store.get(id)) ?? []).toString('base64')));
   return json({ images: body.send_images === false ? [] : images, parameters: parametersOf(body, job.request), info: infoOf(job, job.result, body, context.catalog.find(job.request.model).name) });
