@@ -67,6 +67,22 @@ test('a model is chosen by override_settings, by the options, and by OpenAI\'s m
   assert.equal((body as { data: object[] }).data.length, 1);
 });
 
+test('the second pass of hires. fix by another model', async () => {
+  const hires = { ...small, override_settings: { sd_model_checkpoint: 'pocket' }, enable_hr: true, hr_scale: 1.5, denoising_strength: 0.5 };
+  const made = async (more: object): Promise<{ readonly image: string; readonly hires: unknown; readonly model: unknown }> => {
+    const { status, body } = await server.json('POST', '/sdapi/v1/txt2img', { ...hires, ...more });
+    assert.equal(status, 200, JSON.stringify(body));
+    const fields = parseInfotext((JSON.parse((body as Generation).info) as { infotexts: string[] }).infotexts[0] ?? '');
+    return { image: (body as Generation).images[0] ?? '', hires: fields['Hires checkpoint'], model: fields['Model'] };
+  };
+  const [same, other] = [await made({}), await made({ hr_checkpoint_name: 'second' })];
+  assert.deepEqual([same.hires, other.hires, other.model], ['Use same checkpoint', 'second', 'pocket']);
+  assert.deepEqual((await decode(other.image)).data, (await decode(same.image)).data, 'the same weights under another name');
+  const broken = await server.json('POST', '/sdapi/v1/txt2img', { ...hires, hr_checkpoint_name: 'broken' });
+  assert.ok(broken.status === 422 || broken.status === 500, `${broken.status}`);
+  assert.equal(JSON.stringify(broken.body).includes(folder), false);
+});
+
 test('LoRAs and textual inversions of the operator\'s folders, as A1111 names them in prompts', async () => {
   const adapters = mkdtempSync(join(tmpdir(), 'sd-adapters-'));
   const checkpoint = await openCheckpointAt(pocketModel);
@@ -94,6 +110,10 @@ test('LoRAs and textual inversions of the operator\'s folders, as A1111 names th
     const pixels = async ({ images }: Generation): Promise<Uint8Array> => (await decode(images[0] ?? '')).data;
     assert.deepEqual(await pixels(await make('a cat<lora:none:1><lora:style:0>')), await pixels(plain), 'one that is not there, and one of no strength');
     assert.notDeepEqual(await pixels(await make('a mine')), await pixels(await make('a yours')));
+    // The second pass of hires. fix has the LoRAs of its own prompt.
+    const hires = async (hr_prompt: string): Promise<Generation> => (await adapted.json('POST', '/sdapi/v1/txt2img', { ...small, prompt: 'a cat<lora:style:0.8>', enable_hr: true, hr_scale: 1.5, hr_prompt })).body;
+    assert.notDeepEqual(await pixels(await hires('')), await pixels(await hires('a cat')));
+    assert.deepEqual(await pixels(await hires('')), await pixels(await hires('a cat <lora:style:0.8>')));
     const refused = await make('a cat<lora:mine:1>');
     assert.match(JSON.stringify(refused), /mine/, 'a file that is no LoRA is told');
     assert.equal(JSON.stringify(refused).includes(adapters), false);
