@@ -21,6 +21,32 @@ function titleOf({ base }: ServerAddress): string {
   return new URL('.', document.baseURI).href === base ? 'This server' : new URL(base).host;
 }
 
+/** Milliseconds before the events of a job are asked for again where the connection was lost: a network that changes, a server that starts anew. */
+const patience = [500, 1000, 2000, 4000, 8000, 8000];
+
+const gone = 'The server stopped answering.';
+
+/** Whether the connection broke, and not the job. */
+function isLost(error: unknown): boolean {
+  // Streams that break off throw a TypeError.
+  return error instanceof TypeError || (error instanceof ServerError && [0, 502, 503, 504].includes(error.status));
+}
+
+function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const stop = (): void => {
+      clearTimeout(timer);
+      reject(signal.reason as Error);
+    };
+    const timer = setTimeout(() => {
+      signal.removeEventListener('abort', stop);
+      resolve();
+    }, milliseconds);
+    if (signal.aborted) stop();
+    else signal.addEventListener('abort', stop, { once: true });
+  });
+}
+
 /** One server-sent event. */
 interface Sent {
   readonly event: string;
@@ -87,32 +113,47 @@ export class JobsEngine implements PictureEngine {
     };
     const { id } = (await (await ask(this.#server, 'api/v1/jobs', { body, signal })).json()) as JobView;
     const path = `api/v1/jobs/${encodeURIComponent(id)}`;
+    let losses = 0;
     let finished = false;
     try {
-      const response = await ask(this.#server, `${path}/events?previews=${previews}`, { signal });
-      if (!response.body) throw new ServerError(0, 'The server sent nothing.');
-      for await (const { event, data } of sentEvents(response.body)) {
-        if (event === 'state') yield { kind: 'status', text: (data as JobView).state === 'queued' ? 'Waiting for its turn' : 'Starting' };
-        else if (event === 'step') {
-          const { done, total } = data as { readonly done: number; readonly total: number };
-          yield { kind: 'step', done, total };
-        } else if (event === 'preview') {
-          const { picture, mediaType, data: base64 } = data as { readonly picture: number; readonly mediaType: string; readonly data: string };
-          yield { kind: 'preview', index: picture, bitmap: await createImageBitmap(blobOf(base64, mediaType)) };
-        } else if (event === 'result') {
-          finished = true;
-          yield { kind: 'status', text: 'Fetching' };
-          yield { kind: 'pictures', pictures: await this.#pictures(data as JobView, signal) };
-          return;
-        } else if (event === 'error') {
-          finished = true;
-          throw new ServerError(500, (data as JobView).error?.message ?? 'The server gave up on this job.');
+      while (!finished) {
+        try {
+          for await (const event of this.#follow(path, previews, signal)) {
+            losses = 0;
+            finished ||= event.kind === 'pictures';
+            yield event;
+          }
+        } catch (error) {
+          if (signal.aborted || !isLost(error)) throw error;
+          if (losses >= patience.length) throw new ServerError(0, gone);
+          yield { kind: 'status', text: 'Connection lost, trying again' };
+          await pause(patience[losses++] ?? 0, signal);
         }
       }
-      throw new ServerError(0, 'The server stopped answering.');
     } finally {
       if (!finished) await ask(this.#server, path, { method: 'DELETE' }).catch(() => {});
     }
+  }
+
+  /** What happens to a job, to its pictures. Throws `isLost` errors where the connection ends before them. */
+  async *#follow(path: string, previews: boolean, signal: AbortSignal): AsyncGenerator<JobEvent, void, void> {
+    const response = await ask(this.#server, `${path}/events?previews=${previews}`, { signal });
+    if (!response.body) throw new ServerError(0, gone);
+    for await (const { event, data } of sentEvents(response.body)) {
+      if (event === 'state') yield { kind: 'status', text: (data as JobView).state === 'queued' ? 'Waiting for its turn' : 'Starting' };
+      else if (event === 'step') {
+        const { done, total } = data as { readonly done: number; readonly total: number };
+        yield { kind: 'step', done, total };
+      } else if (event === 'preview') {
+        const { picture, mediaType, data: base64 } = data as { readonly picture: number; readonly mediaType: string; readonly data: string };
+        yield { kind: 'preview', index: picture, bitmap: await createImageBitmap(blobOf(base64, mediaType)) };
+      } else if (event === 'result') {
+        yield { kind: 'status', text: 'Fetching' };
+        yield { kind: 'pictures', pictures: await this.#pictures(data as JobView, signal) };
+        return;
+      } else if (event === 'error') throw new ServerError(500, (data as JobView).error?.message ?? 'The server gave up on this job.');
+    }
+    throw new ServerError(0, gone);
   }
 
   async #pictures({ result }: JobView, signal: AbortSignal): Promise<readonly { file: Blob; seed: number; flagged?: boolean }[]> {

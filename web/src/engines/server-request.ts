@@ -39,7 +39,7 @@ export async function ask({ base, apiKey }: ServerAddress, path: string, init: {
     });
   } catch (cause) {
     if (signal?.aborted) throw cause;
-    throw new ServerError(0, 'The server cannot be reached. Is it still running?');
+    throw new ServerError(0, 'The server cannot be reached. Is it running?');
   }
   if (response.ok) return response;
   const problem: unknown = await response.json().catch(() => undefined);
