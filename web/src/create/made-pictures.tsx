@@ -48,7 +48,7 @@ export function MadePictures({ made }: { readonly made: readonly [Picture, ...Pi
         {shown.task !== 'txt2img' && initial && <HoldButton label="Hold for the original" onHold={setOriginal} />}
         <PictureActions picture={shown} />
       </div>
-      {task === 'inpaint' && initial && <button type="button" className="quiet small" onClick={() => studio.set({ made: [] })}>Back to the mask</button>}
+      {task === 'inpaint' && initial && <button type="button" className="quiet small back-to-mask" onClick={() => studio.set({ made: [] })}>Back to the mask</button>}
       <PictureViewer pictures={made} opened={opened} onOpen={setOpened} />
     </>
   );

@@ -161,7 +161,8 @@ export function MaskPainter({ image, width, height, disabled, onMask }: MaskPain
         <canvas
           ref={canvas} width={width} height={height} aria-label="Mask: paint with a pointer" role="img"
           onPointerDown={(event) => {
-            if (disabled || event.button > 0) return;
+            // A second finger is no brush.
+            if (disabled || event.button > 0 || !event.isPrimary) return;
             event.currentTarget.setPointerCapture(event.pointerId);
             remember();
             last.current = undefined;

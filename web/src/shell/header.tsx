@@ -8,6 +8,7 @@ const entries: readonly (readonly [view: View, label: string, icon: IconName])[]
 
 export function Header() {
   const { view, engine, connecting, history } = useStudio();
+  const [place, detail] = (engine?.title ?? 'Not connected').split(' · ');
   return (
     <header className="header">
       <div className="brand"><Mark /> <span>Stable Diffusion</span></div>
@@ -23,7 +24,7 @@ export function Header() {
       <div className="header-end">
         <button type="button" className="engine" aria-haspopup="dialog" aria-label={`Where pictures are made: ${connecting ? 'connecting' : (engine?.title ?? 'nowhere')}`} onClick={() => studio.set({ dialog: 'engine' })}>
           <span className="dot" data-state={connecting ? 'connecting' : engine ? 'ready' : 'none'} aria-hidden="true" />
-          <span className="engine-title">{connecting ? 'Connecting' : (engine?.title ?? 'Not connected')}</span>
+          <span className="engine-title">{connecting ? 'Connecting' : place}{!connecting && detail && <span className="engine-detail"> · {detail}</span>}</span>
         </button>
         <ThemeButton />
         <button type="button" className="quiet icon-only keyboard-button" aria-label="Keyboard shortcuts" title="Keyboard shortcuts (?)" onClick={() => studio.set({ dialog: 'shortcuts' })}><Icon name="keyboard" /></button>
