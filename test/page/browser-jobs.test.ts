@@ -77,6 +77,7 @@ test('The page alone, in the browser (WASM)', { skip: withoutPage }, async (t) =
     await page.locator('.dot[data-state=ready]').waitFor();
     assert.equal(await page.locator('.strip li').count(), 4);
     assert.deepEqual(await page.getByLabel('Model', { exact: true }).locator('option').allTextContents(), ['pocket', 'mine.safetensors']);
+    assert.equal(await page.getByLabel('Model', { exact: true }).inputValue(), 'mine.safetensors', 'the model chosen is kept');
     const { image } = await makePicture(page, 'grinning face');
     assert.equal(difference(image, first.image), 0);
     await screenshot(page, 'offline-light-desktop');

@@ -5,6 +5,7 @@ import { BrowserEngine, type OwnModel } from './engines/browser-engine.ts';
 import { connectServer, type EngineChoice, rememberChoice, rememberedChoice, startBrowserEngine } from './engines/choose-engine.ts';
 import { isAbort, type ModelChoice, type PictureEngine, type PictureJob } from './engines/picture-engine.ts';
 import { ServerError } from './engines/server-request.ts';
+import { rememberedModel, rememberModel } from './engines/model-choice.ts';
 import { openPictureDatabase, type Picture, type PictureDatabase } from './history/picture-database.ts';
 import { fittedSize } from './settings/fitted-size.ts';
 import { anySeed, checkedSettings, hasOwnSpacing, type PromptSyntax, rememberedSettings, rememberSettings, type Settings } from './settings/settings.ts';
@@ -14,8 +15,10 @@ export { type View, views } from './studio-state.ts';
 
 type Patch = { [K in keyof StudioState]?: StudioState[K] | undefined };
 
+const notKept = ({ message }: Error): string => `The pictures could not be kept in this browser (${message.replace(/\.$/, '')}). They stay here until the page is closed: save them, or delete others.`;
+
 class Studio {
-  state: StudioState = { view: 'create', task: 'txt2img', settings: rememberedSettings(), choice: rememberedChoice(), connecting: true, model: '', made: [], history: [], historyLoaded: false, compared: [undefined, undefined], axes: [{ name: 'guidanceScale', text: '1, 3, 6, 9' }, { name: 'seed', text: '1-2' }] };
+  state: StudioState = { view: 'create', task: 'txt2img', settings: rememberedSettings(), choice: rememberedChoice(), connecting: true, model: rememberedModel(), made: [], history: [], historyLoaded: false, compared: [undefined, undefined], axes: [{ name: 'guidanceScale', text: '1, 3, 6, 9' }, { name: 'seed', text: '1-2' }] };
   readonly #listeners = new Set<() => void>();
   #database: PictureDatabase | undefined;
   #running: AbortController | undefined;
@@ -68,7 +71,7 @@ class Studio {
     } catch (error) {
       const wantsKey = error instanceof ServerError && error.status === 401;
       // Without a choice, no server only means this browser.
-      if (choice.place === 'server' || wantsKey) this.set({ notice: { kind: 'error', text: wantsKey ? 'This server wants an API key. Give it under "Where pictures are made".' : `No server: ${(error as Error).message}` } });
+      if (choice.place === 'server' || wantsKey) this.set({ notice: { kind: 'error', text: `${wantsKey ? 'This server wants an API key: give it under "Where pictures are made".' : (error as Error).message} Meanwhile pictures are made in this browser.` } });
     }
     const used = engine ?? (await startBrowserEngine(choice));
     if (turn !== this.#connection) return used.dispose();
@@ -79,7 +82,8 @@ class Studio {
     const { models } = engine.facts;
     const kept = models.find(({ name }) => name === this.state.model) ?? models[0];
     this.set({ engine, connecting: false, model: kept?.name ?? '' });
-    this.#fitSettings();
+    if (kept?.size === undefined && engine instanceof BrowserEngine) void this.#learn(kept?.name ?? '');
+    else this.#fitSettings();
   }
 
   /** Sizes follow the model; samplers that an engine does not have give way to its first. */
@@ -102,22 +106,23 @@ class Studio {
 
   chooseModel(name: string): void {
     const before = this.model?.size;
+    rememberModel(name);
     this.set({ model: name });
     // A picture of the old model's own size becomes one of the new one's.
     const { width, height } = this.state.settings;
     if (before !== undefined && width === before && height === before) this.change({ width: 0, height: 0 });
     this.#fitSettings();
-    void this.#learnSize(name);
+    void this.#learn(name, true);
   }
 
-  /** A checkpoint kept in this browser tells its size once its header was read. */
-  async #learnSize(name: string): Promise<void> {
+  /** A checkpoint kept in this browser tells what it can do once its header was read. Not while another one computes. */
+  async #learn(name: string, takeSize = false): Promise<void> {
     const { engine } = this.state;
-    if (!(engine instanceof BrowserEngine) || this.model?.size !== undefined) return;
+    if (!(engine instanceof BrowserEngine) || this.model?.size !== undefined || this.isBusy) return;
     try {
       const { nativeSize } = await engine.open(name, () => {});
       if (this.state.model !== name) return;
-      this.change({ width: nativeSize, height: nativeSize });
+      if (takeSize) this.change({ width: nativeSize, height: nativeSize });
       this.#fitSettings();
     } catch (error) {
       this.set({ notice: { kind: 'error', text: (error as Error).message } });
@@ -129,33 +134,42 @@ class Studio {
     const configs = files.filter(({ name }) => /\.ya?ml$/i.test(name));
     const checkpoints = files.filter(({ name }) => !/\.ya?ml$/i.test(name));
     const stem = (name: string): string => name.replace(/\.[^.]+$/, '');
-    let engine = this.state.engine instanceof BrowserEngine ? this.state.engine : undefined;
-    if (!engine) {
-      engine = await startBrowserEngine(this.state.choice);
-      this.state.engine?.dispose();
-      this.set({ choice: { ...this.state.choice, place: 'browser' } });
-    }
+    const refusal = checkpoints.length === 0 ? 'A YAML describes a checkpoint: drop both together.' : this.isBusy ? 'A picture is being made. Stop it first, or wait until it is there.' : undefined;
+    if (refusal) return this.set({ notice: { kind: 'error', text: refusal } });
+    const used = this.state.engine instanceof BrowserEngine ? this.state.engine : undefined;
+    const engine = used ?? (await startBrowserEngine(this.state.choice));
     for (const file of checkpoints) {
       const config = configs.find(({ name }) => stem(name) === stem(file.name)) ?? (checkpoints.length === 1 ? configs[0] : undefined);
       const model: OwnModel = { name: file.name, file, ...(config ? { config: await config.text() } : {}) };
       engine.add(model);
-      this.set({ engine, connecting: false, notice: { kind: 'info', text: `Opening ${file.name} …` } });
+      this.set({ notice: { kind: 'info', text: `Opening ${file.name} …` } });
       try {
         const facts = await engine.open(file.name, () => {});
+        this.#useBrowser(engine);
         this.chooseModel(file.name);
-        const chosen = engine;
         this.set({
           notice: {
             kind: 'info',
             text: `${file.name} is open (${facts.nativeSize} × ${facts.nativeSize}).${facts.assumed.length > 0 ? ` Taken for granted: ${facts.assumed.join('; ')}.` : ''}`,
-            action: { label: 'Keep it in this browser', run: () => void this.#keep(chosen, file.name) },
+            action: { label: 'Keep it in this browser', run: () => void this.#keep(engine, file.name) },
           },
         });
       } catch (error) {
+        engine.forget(file.name);
         this.set({ notice: { kind: 'error', text: (error as Error).message } });
       }
     }
-    if (checkpoints.length === 0) this.set({ notice: { kind: 'error', text: 'A YAML describes a checkpoint: drop both together.' } });
+    // None of them could be opened: all is as it was.
+    if (this.state.engine !== engine) engine.dispose();
+  }
+
+  #useBrowser(engine: BrowserEngine): void {
+    if (this.state.engine !== engine) {
+      // A server that is being connected to comes too late.
+      this.#connection++;
+      this.state.engine?.dispose();
+    }
+    this.set({ engine, connecting: false, choice: { ...this.state.choice, place: 'browser' } });
   }
 
   async #keep(engine: BrowserEngine, name: string): Promise<void> {
@@ -255,7 +269,7 @@ class Studio {
     try {
       await this.#database?.put(pictures);
     } catch (error) {
-      this.set({ notice: { kind: 'error', text: `The pictures could not be kept in this browser: ${(error as Error).message}` } });
+      this.set({ notice: { kind: 'error', text: notKept(error as Error) } });
     }
   }
 
@@ -275,12 +289,12 @@ class Studio {
         action: { label: 'Undo', run: () => void this.#restore(removed) },
       },
     });
-    await this.#database?.remove(ids);
+    await this.#database?.remove(ids).catch((error: Error) => this.set({ notice: { kind: 'error', text: `They could not be deleted from this browser: ${error.message}` } }));
   }
 
   async #restore(pictures: readonly Picture[]): Promise<void> {
     this.set({ history: [...this.state.history, ...pictures].sort((a, b) => b.createdAt - a.createdAt), notice: undefined });
-    await this.#database?.put(pictures);
+    await this.#database?.put(pictures).catch((error: Error) => this.set({ notice: { kind: 'error', text: notKept(error) } }));
   }
 
   /** A picture as the beginning of another. */

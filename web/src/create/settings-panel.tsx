@@ -1,6 +1,6 @@
 /** The settings beside the picture. */
 
-import { useId, useRef } from 'react';
+import { useEffect, useId, useRef, useState } from 'react';
 import { Icon } from '../shell/icons.tsx';
 import { NumberInput, SelectField, SliderField } from '../settings/fields.tsx';
 import { hasOwnSpacing, limits, type PromptSyntax, promptSyntaxes } from '../settings/settings.ts';
@@ -13,11 +13,30 @@ const shapes = [
   ['Wide', 3, 2],
 ] as const;
 
+/** Sides in pixels; undefined until they are known. */
+function useSidesOf(picture: Blob | undefined): { readonly width: number; readonly height: number } | undefined {
+  const [sides, setSides] = useState<{ readonly width: number; readonly height: number }>();
+  useEffect(() => {
+    setSides(undefined);
+    if (!picture) return;
+    let current = true;
+    createImageBitmap(picture).then((bitmap) => {
+      if (current) setSides({ width: bitmap.width, height: bitmap.height });
+      bitmap.close();
+    }, () => {});
+    return () => {
+      current = false;
+    };
+  }, [picture]);
+  return sides;
+}
+
 /** How prompts are read. */
 const syntaxLabels: readonly (readonly [PromptSyntax, string])[] = [['a1111', 'Weights: (word:1.2), [a:b:0.5]'], ['plain', 'Plain: brackets are text']];
 
 export function SettingsPanel() {
-  const { settings, engine, model, task, made } = useStudio();
+  const { settings, engine, model, task, made, initial } = useStudio();
+  const given = useSidesOf(task === 'txt2img' ? undefined : initial);
   const { size = 512, unit = 64 } = studio.model ?? {};
   const seed = useId();
   const file = useRef<HTMLInputElement>(null);
@@ -26,8 +45,10 @@ export function SettingsPanel() {
   const shapeOf = (w: number, h: number): { width: number; height: number } => {
     const fit = (value: number): number => Math.max(unit, Math.round(value / unit) * unit);
     // The longer side grows, so that the shorter keeps the model's own size.
-    return w >= h ? { width: fit((size * w) / h), height: size } : { width: size, height: fit((size * h) / w) };
+    const long = (value: number): number => Math.min(fit(value), Math.floor(limits.side / unit) * unit);
+    return w >= h ? { width: long((size * w) / h), height: size } : { width: size, height: long((size * h) / w) };
   };
+  const asGiven = given && shapeOf(given.width, given.height);
   return (
     <div className="panel-fields">
       <SelectField label="Model" value={model} options={names.map((name) => [name, name])} onChange={(name) => studio.chooseModel(name)}>
@@ -64,6 +85,11 @@ export function SettingsPanel() {
           <button type="button" className="shape icon-only" aria-label="Swap width and height" title="Swap width and height" onClick={() => studio.change({ width: height, height: width })}>
             <Icon name="swap" />
           </button>
+          {asGiven && (
+            <button type="button" className="shape as-given" aria-pressed={asGiven.width === width && asGiven.height === height} onClick={() => studio.change(asGiven)}>
+              As the picture given: {asGiven.width} × {asGiven.height}
+            </button>
+          )}
         </div>
       </fieldset>
 

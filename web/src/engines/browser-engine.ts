@@ -144,6 +144,11 @@ export class BrowserEngine implements PictureEngine {
     if (this.#loaded?.name === model.name) this.#unload();
   }
 
+  /** Takes back what was added. */
+  forget(name: string): void {
+    this.#own.delete(name);
+  }
+
   /** Keeps a checkpoint that was added, in the browser. */
   async keep(name: string, onProgress: (share: number) => void): Promise<void> {
     const model = this.#own.get(name);

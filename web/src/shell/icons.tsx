@@ -5,6 +5,7 @@ import type { ReactNode } from 'react';
 const paths = {
   settings: <><path d="M3 6h8m4 0h2M3 14h2m4 0h8" /><circle cx="13" cy="6" r="2" /><circle cx="7" cy="14" r="2" /></>,
   download: <path d="M10 3v9m-4-4 4 4 4-4M4 16h12" />,
+  copy: <><rect x="7" y="7" width="9" height="9" rx="2" /><path d="M13 7V6a2 2 0 0 0-2-2H6a2 2 0 0 0-2 2v5a2 2 0 0 0 2 2h1" /></>,
   trash: <path d="M4 6h12M8 6V4h4v2m-6 0 .7 10h6.6L14 6" />,
   picture: <><rect x="3" y="4" width="14" height="12" rx="2" /><path d="m4 14 4-4 3 3 2-2 3 3" /><circle cx="12.5" cy="7.5" r="1" /></>,
   brush: <path d="M11 9 16 3l1 1-6 5m-2 0 2 2c0 3-3 5-7 5 1.5-1 1-2 1-3.5C6 10.5 8 9 9 9Z" />,

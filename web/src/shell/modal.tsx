@@ -2,6 +2,7 @@
 
 import { type ReactNode, useEffect, useRef } from 'react';
 import { Icon } from './icons.tsx';
+import { NoticeBar } from './notice-bar.tsx';
 
 export interface ModalProps {
   readonly open: boolean;
@@ -27,6 +28,7 @@ export function Modal({ open, title, onClose, className = '', children }: ModalP
             <button type="button" className="quiet icon-only" aria-label="Close" onClick={onClose}><Icon name="close" /></button>
           </div>
           {children}
+          <NoticeBar />
         </div>
       )}
     </dialog>

@@ -1,0 +1,78 @@
+/** What must stay within reach on windows of any size: low and narrow ones, zoomed ones, and those with a picture to begin from. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Page } from 'playwright-core';
+import { makePicture, openPage, paintMask, screenshot, servePage, startPage, withoutPage } from './open-page.ts';
+
+interface Box {
+  readonly x: number;
+  readonly y: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+async function boxOf(page: Page, selector: string): Promise<Box> {
+  const box = await page.locator(selector).first().boundingBox();
+  assert.ok(box, `${selector} is not shown`);
+  return box;
+}
+
+const overlap = (a: Box, b: Box): boolean => a.x < b.x + b.width - 1 && b.x < a.x + a.width - 1 && a.y < b.y + b.height - 1 && b.y < a.y + a.height - 1;
+
+test('The page on windows of any size', { skip: withoutPage }, async (t) => {
+  const { host, browser } = await startPage(t, servePage);
+
+  await t.test('an inpainted picture is between the one it began from and the way back, none of them cut', async () => {
+    const { page, context } = await openPage(browser, host.url, {}, { viewport: { width: 1280, height: 800 } });
+    await makePicture(page, 'red apple');
+    await page.getByRole('button', { name: 'Inpaint', exact: true }).click();
+    await paintMask(page, [0.3, 0.3], [0.6, 0.6]);
+    await makePicture(page, 'yellow star');
+    const stage = await boxOf(page, '.stage-inner');
+    for (const part of ['.initial-bar', '.made', '.made-bar', '.back-to-mask']) {
+      const box = await boxOf(page, part);
+      assert.ok(box.y >= stage.y - 1 && box.y + box.height <= stage.y + stage.height + 1, `${part} is cut: ${box.y} … ${box.y + box.height} of ${stage.y} … ${stage.y + stage.height}`);
+    }
+    await context.close();
+  });
+
+  await t.test('at 200 % a mask can still be painted', async () => {
+    const { page, context } = await openPage(browser, host.url, {}, { viewport: { width: 640, height: 400 }, deviceScaleFactor: 2 });
+    await makePicture(page, 'red apple');
+    assert.ok((await boxOf(page, '.made')).width > 120);
+    await page.getByRole('button', { name: 'Inpaint', exact: true }).click();
+    assert.ok((await boxOf(page, '.painter canvas')).width > 120);
+    await screenshot(page, 'inpaint-light-zoomed');
+    await context.close();
+  });
+
+  await t.test('on 320 pixels nothing lies over another', async () => {
+    const { page, context } = await openPage(browser, host.url, {}, { viewport: { width: 320, height: 568 }, isMobile: true, hasTouch: true });
+    await makePicture(page, 'red apple');
+    const controls = await Promise.all(['.composer .segments label:last-child', '.negative-button', '.settings-button', '.composer .primary'].map((selector) => boxOf(page, selector)));
+    for (const [i, a] of controls.entries()) for (const b of controls.slice(i + 1)) assert.ok(!overlap(a, b), JSON.stringify([a, b]));
+    assert.ok((await boxOf(page, '.brand')).height < 40, 'the head is one line');
+    await screenshot(page, 'made-light-narrow');
+    await context.close();
+  });
+
+  await t.test('a picture given lends its proportions', async () => {
+    const { page, context } = await openPage(browser, host.url);
+    await page.getByRole('radio', { name: 'Picture' }).check();
+    const svg = '<svg xmlns="http://www.w3.org/2000/svg" width="300" height="200"><rect width="300" height="200" fill="#c63"/></svg>';
+    const png = await page.evaluate(async (text) => {
+      const image = new Image();
+      image.src = `data:image/svg+xml,${encodeURIComponent(text)}`;
+      await image.decode();
+      const canvas = new OffscreenCanvas(300, 200);
+      canvas.getContext('2d')?.drawImage(image, 0, 0);
+      return [...new Uint8Array(await (await canvas.convertToBlob()).arrayBuffer())];
+    }, svg);
+    await page.getByTestId('initial').setInputFiles({ name: 'wide.png', mimeType: 'image/png', buffer: Buffer.from(png) });
+    await page.getByRole('button', { name: 'As the picture given: 192 × 128' }).click();
+    const { image } = await makePicture(page, 'red apple');
+    assert.deepEqual([image.width, image.height], [192, 128]);
+    await context.close();
+  });
+});
