@@ -51,8 +51,6 @@ export interface GuidedModelOptions {
   readonly imageUnconditional?: Condition | undefined;
   /** Share, 0 (default) to 1, by which the guided output's standard deviation is brought back to the conditional one's. */
   readonly rescale?: number | undefined;
-  /** Run the passes one after another, for less memory. Default false: one batch where their shapes agree. */
-  readonly separatePasses?: boolean | undefined;
 }
 
 /** `count` copies of a tensor with one batch item, or the tensor itself. */
@@ -80,9 +78,9 @@ function fitTogether(a: NetworkInputs, b: NetworkInputs): boolean {
 }
 
 /** Runs the network on several inputs, as one batch in their order where that can be. */
-async function runAll(network: Network, all: readonly NetworkInputs[], separate: boolean, signal: AbortSignal | undefined): Promise<Latent[]> {
+async function runAll(network: Network, all: readonly NetworkInputs[], signal: AbortSignal | undefined): Promise<Latent[]> {
   const [first] = all as [NetworkInputs];
-  if (separate || !all.every((inputs) => fitTogether(first, inputs))) {
+  if (!all.every((inputs) => fitTogether(first, inputs))) {
     const outputs: Latent[] = [];
     for (const inputs of all) {
       throwIfAborted(signal);
@@ -146,7 +144,7 @@ export function rescaleGuided(guided: Latent, conditional: Latent, amount: numbe
 
 /** The guided model. Throws `invalid-argument` for a scale that is not a number, `shape-mismatch` at a call whose batch a condition does not fit. */
 export function guidedModel(options: GuidedModelOptions): DiffusionModel {
-  const { network, schedule, parameterization, condition, unconditional, scale = 1, imageScale, imageUnconditional, rescale = 0, separatePasses = false } = options;
+  const { network, schedule, parameterization, condition, unconditional, scale = 1, imageScale, imageUnconditional, rescale = 0 } = options;
   for (const [name, value] of [['guidance scale', scale], ['image guidance scale', imageScale ?? 1], ['guidance rescale', rescale]] as const) {
     if (!Number.isFinite(value)) throw new StableDiffusionError('invalid-argument', `The ${name} is ${value}; it must be a finite number.`);
   }
@@ -159,12 +157,12 @@ export function guidedModel(options: GuidedModelOptions): DiffusionModel {
       if (imageScale !== undefined && imageUnconditional && unconditional) {
         // The order of the original: text and image, image alone, neither.
         const all = [conditional, inputsOf(x, timestep, unconditional), inputsOf(x, timestep, imageUnconditional)];
-        const [c, m, u] = (await runAll(network, all, separatePasses, signal)) as [Latent, Latent, Latent];
+        const [c, m, u] = (await runAll(network, all, signal)) as [Latent, Latent, Latent];
         const guided = guideByImage(u, m, c, scale, imageScale);
         return rescale > 0 ? rescaleGuided(guided, c, rescale) : guided;
       }
       if (!unconditional || scale === 1) return network(conditional, signal);
-      const [u, c] = (await runAll(network, [inputsOf(x, timestep, unconditional), conditional], separatePasses, signal)) as [Latent, Latent];
+      const [u, c] = (await runAll(network, [inputsOf(x, timestep, unconditional), conditional], signal)) as [Latent, Latent];
       const guided = guide(u, c, scale);
       return rescale > 0 ? rescaleGuided(guided, c, rescale) : guided;
     },

@@ -284,7 +284,7 @@ class NodeEngine implements Engine {
       await this.#runtime.call({ kind: 'compile', program, model: emitOnnx(graph, form), settings: settings() });
       return new NodeProgram(graph, this.#runtime, program, 'inputs');
     }
-    const plan = planWeights({ ...graph, parameters: graph.parameters.filter(({ name }) => !given.has(name)) }, weights, precision, true);
+    const plan = planWeights({ ...graph, parameters: graph.parameters.filter(({ name }) => !given.has(name)) }, weights, { precision, inPlace: true });
     const copied = [...plan.copied.values()].reduce((sum, bytes) => sum + bytes, 0);
     // A program on a state is one segment: its outputs are written where they stay.
     const whole = given.size > 0 || copied <= this.#packAtOnce;

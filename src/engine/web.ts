@@ -6,7 +6,7 @@
 
 import type { InferenceSession, InferenceSessionFactory, TensorConstructor } from 'onnxruntime-common';
 import { StableDiffusionError, throwIfAborted } from '../errors.ts';
-import type { Graph } from '../graph/graph.ts';
+import type { Graph, NamedValue } from '../graph/graph.ts';
 import { emitOnnx } from '../onnx/emit.ts';
 import { elementCount, type Shape, type Tensor } from '../tensor/tensor.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
@@ -21,6 +21,11 @@ export interface WebEngineOptions {
   readonly provider?: 'wasm' | 'webgpu';
   /** Where the runtime's .wasm and .mjs files are served, ending in '/'; by default beside the script. */
   readonly wasmPath?: string;
+  /**
+   * Bytes of a network's float32 weights beyond which WASM, which has 4 GiB in all, keeps them as float16 and converts them in each run.
+   * Default 2e9: the UNet of Stable Diffusion, and no smaller network.
+   */
+  readonly halveAbove?: number;
   /** Threads of the WASM provider; by default the runtime's choice. More than one needs a cross-origin isolated page. */
   readonly threads?: number;
 }
@@ -42,9 +47,15 @@ async function loadRuntime(options: WebEngineOptions): Promise<Runtime> {
 /** The one head of an autoencoder overflows in ONNX Runtime's kernel on pictures of 512 x 512. */
 const widestFusedHead = 64;
 
+/** What weights may take of WASM's 4 GiB, so that something is left to compute with. */
+const mostWasmWeights = 3e9;
+
 /** WASM throws bare numbers (addresses of C++ exceptions) as well as errors. */
 function failure(error: unknown): StableDiffusionError {
   const text = error instanceof Error ? error.message : `error ${String(error)}`;
+  if (/bad_alloc|out of memory/i.test(text)) {
+    return new StableDiffusionError('too-large', 'The browser has no memory left for this. Make a smaller picture, or fewer at once.', { cause: error });
+  }
   return new StableDiffusionError('engine-failed', `ONNX Runtime failed: ${text}`, { cause: error });
 }
 
@@ -190,13 +201,25 @@ class WebProgram implements Program {
 class WebEngine implements Engine {
   readonly provider: 'wasm' | 'webgpu';
   readonly #runtime: Runtime;
+  readonly #halveAbove: number;
   readonly #turns = new Turns();
   readonly #programs = new Set<Program>();
   #fusedAttention: Promise<boolean> | undefined;
 
-  constructor(provider: 'wasm' | 'webgpu', runtime: Runtime) {
+  constructor(provider: 'wasm' | 'webgpu', runtime: Runtime, halveAbove = 2e9) {
     this.provider = provider;
     this.#runtime = runtime;
+    this.#halveAbove = halveAbove;
+  }
+
+  /** Whether the weights are kept as float16. Throws `too-large` before any is read. */
+  #isHalved(wanted: readonly NamedValue[], weights: WeightSource, precision: 'float32' | 'float16'): boolean {
+    if (this.provider !== 'wasm') return false;
+    const count = wanted.reduce((sum, { value }) => sum + elementCount(value.shape as readonly number[]), 0);
+    const halved = precision === 'float32' && 4 * count > this.#halveAbove;
+    const bytes = count * (halved || precision === 'float16' ? 2 : 4);
+    if (bytes <= mostWasmWeights) return halved;
+    throw new StableDiffusionError('too-large', `A network of ${weights.label} has ${(bytes / 1e9).toFixed(1)} GB of weights; WebAssembly has 4 GB in all. Use WebGPU, or a server.`);
   }
 
   async compile(graph: Graph, weights: WeightSource, options: CompileOptions = {}): Promise<Program> {
@@ -211,8 +234,10 @@ class WebEngine implements Engine {
     const precision = options.precision ?? 'float32';
     const given = givenParameters(graph, options.parameters);
     const fixed = options.parameters !== 'inputs';
-    const plan = fixed ? planWeights({ ...graph, parameters: graph.parameters.filter(({ name }) => !given.has(name)) }, weights, precision, false) : undefined;
-    const model = emitOnnx(graph, { precision, fusedAttention, ...(plan ? { parameters: plan.storage, given } : {}), ...(this.provider === 'wasm' ? { widestFusedHead } : {}) });
+    const wanted = graph.parameters.filter(({ name }) => fixed && !given.has(name));
+    const halved = this.#isHalved(wanted, weights, precision);
+    const plan = fixed ? planWeights({ ...graph, parameters: wanted }, weights, { precision, inPlace: false, halved }) : undefined;
+    const model = emitOnnx(graph, { precision, fusedAttention, convertInRuns: halved, ...(plan ? { parameters: plan.storage, given } : {}), ...(this.provider === 'wasm' ? { widestFusedHead } : {}) });
     const externalData: WeightBuffer[] = [];
     for await (const buffer of readBuffers(plan?.buffered ?? [], weights, options.signal)) {
       externalData.push(buffer);
@@ -264,5 +289,5 @@ export async function createWebEngine(options: WebEngineOptions = {}): Promise<E
       throw new StableDiffusionError('engine-unavailable', "This browser offers no WebGPU adapter. Use the 'wasm' provider, or a browser and graphics driver with WebGPU.");
     }
   }
-  return new WebEngine(provider, await loadRuntime(options));
+  return new WebEngine(provider, await loadRuntime(options), options.halveAbove);
 }

@@ -61,11 +61,20 @@ export function wantedParameters(graph: Graph, precision: 'float32' | 'float16' 
   return graph.parameters.map(({ name, value }) => ({ name, value, dtype: value.dtype === 'float32' ? precision : value.dtype }));
 }
 
+export interface WeightPlanOptions {
+  /** Element type of the program. Default float32. */
+  readonly precision?: 'float32' | 'float16' | undefined;
+  /** Whether the runtime reads files; in a browser there are none. */
+  readonly inPlace: boolean;
+  /** Buffers hold float16 where the program computes in float32. Default false. */
+  readonly halved?: boolean;
+}
+
 /**
- * Decides where parameters' bytes come from. `inPlace` is false where the runtime has no files (browser). A session reads all its weights
- * from files of one folder or all from buffers: where one cannot be used in place, none is.
+ * Decides where parameters' bytes come from. A session reads all its weights from files of one folder or all from buffers: where one cannot
+ * be used in place, none is.
  */
-export function planWeights(graph: Graph, weights: WeightSource, precision: 'float32' | 'float16', inPlace: boolean): WeightPlan {
+export function planWeights(graph: Graph, weights: WeightSource, { precision, inPlace, halved = false }: WeightPlanOptions): WeightPlan {
   checkParameters(graph, weights);
   const wanted = wantedParameters(graph, precision);
   const places = inPlace ? wanted.map(({ name, dtype }) => placeOf(weights, name, dtype)) : [];
@@ -83,8 +92,9 @@ export function planWeights(graph: Graph, weights: WeightSource, precision: 'flo
       continue;
     }
     const path = `parameter-${index}`;
-    located.set(name, { location: path, offset: 0, length });
-    buffered.push({ name, path, dtype });
+    const kept = halved && dtype === 'float32' ? 'float16' : dtype;
+    located.set(name, { location: path, offset: 0, length: (length / byteSize(dtype)) * byteSize(kept), dtype: kept });
+    buffered.push({ name, path, dtype: kept });
   }
   const storage = (name: string): StoredParameter => {
     const found = located.get(name);

@@ -25,6 +25,8 @@ export interface EmitOptions {
   readonly fusedAttention?: boolean;
   /** Channels of a pixel that the runtime's direct convolutions keep together on this processor: convolutions with given weights make use of them. */
   readonly imageBlock?: number;
+  /** Parameters of another element type than the model's are kept so, and converted in each run; otherwise once, when the model is loaded. */
+  readonly convertInRuns?: boolean;
   /** Whether runs may ask for the end mark, because all their outputs are written where the caller wants them. */
   readonly endMark?: boolean;
 }
@@ -86,6 +88,8 @@ export function emitOnnx(graph: Graph, options: EmitOptions = {}): Uint8Array {
     if (half && value.dtype === 'float32') emitter.node('Cast', [emitter.name(value)], { to: castTo.float32 }, { output: name });
     else emitter.node('Identity', [emitter.name(value)], {}, { output: name });
   }
+  // An initialiser that is an input too has a value that runs may replace: nothing is worked out from it beforehand.
+  if (options.convertInRuns) inputs.push(...emitter.converted.map(({ name, dtype, shape }) => ({ name, dtype, shape })));
   const outputs = graph.outputs.map(({ name, value }) => declare(name, value, value.dtype));
   const mark = options.endMark ?? false;
   return encodeModel({ name: 'graph', nodes: [...(mark ? [endMarkNode] : []), ...emitter.nodes], inputs, outputs: [...(mark ? [endMarkOutput] : []), ...outputs], initializers: emitter.initializers });

@@ -8,7 +8,7 @@ import { byteSize, type DType } from '../tensor/dtype.ts';
 import { elementCount, float32, int64, type Tensor } from '../tensor/tensor.ts';
 import type { ExternalData, OnnxAttribute, OnnxInitializer, OnnxNode } from './model.ts';
 
-/** Where a parameter's bytes lie, and of which element type they are there if not of the model's: then the runtime converts them when it loads the model. */
+/** Where a parameter's bytes lie, and of which element type they are there if not of the model's: then the runtime converts them. */
 export interface StoredParameter extends ExternalData {
   readonly dtype?: DType;
 }
@@ -30,6 +30,8 @@ export interface NodeOptions {
 export class Emitter {
   readonly nodes: OnnxNode[] = [];
   readonly initializers: OnnxInitializer[] = [];
+  /** Those of them that are of another element type than the model's and are converted to it. */
+  readonly converted: OnnxInitializer[] = [];
   #float: 'float32' | 'float16';
   #inIsland = false;
   readonly #graph: Graph;
@@ -165,8 +167,10 @@ export class Emitter {
         this.initializers.push({ name, dtype, shape, data });
         return name;
       }
-      this.initializers.push({ name: `${name} as stored`, dtype: stored, shape, data });
-      return this.node('Cast', [`${name} as stored`], { to }, { output: name });
+      const kept: OnnxInitializer = { name: `${name} as stored`, dtype: stored, shape, data };
+      this.initializers.push(kept);
+      this.converted.push(kept);
+      return this.node('Cast', [kept.name], { to }, { output: name });
     });
   }
 

@@ -4,6 +4,7 @@
 
 import type { ClipTextConfig, NetworkConfig } from '../config/network-config.ts';
 import type { NetworkInputs } from '../diffusion/guidance.ts';
+import { inBatchesOf } from '../diffusion/network-batches.ts';
 import { type NoiseSchedule, noiseScheduleOf } from '../diffusion/noise-schedule.ts';
 import type { Parameterization } from '../diffusion/parameterization.ts';
 import type { Engine, Program } from '../engine/engine.ts';
@@ -38,6 +39,9 @@ export interface ModelOptions {
 }
 
 type Network = keyof CheckpointParts | 'preview';
+
+/** Positions of all latents in one run of the UNet on WASM: one of 512 x 512 pixels. Beside Stable Diffusion's weights its 4 GiB hold no more. */
+const wasmPositions = 64 * 64;
 
 export class Model implements AsyncDisposable {
   readonly checkpoint: Checkpoint;
@@ -199,8 +203,11 @@ export class Model implements AsyncDisposable {
   }
 
   /** The UNet: x [b, channels, h, w] with what is concatenated to it, timesteps [b], and what its configuration asks for besides. */
-  async predict({ x, timesteps, context, y }: NetworkInputs, signal?: AbortSignal): Promise<Tensor<'float32'>> {
-    return this.#run('unet', 'forward', { x, timesteps, ...(context ? { context } : {}), ...(y ? { y } : {}) }, 'out', signal);
+  async predict(inputs: NetworkInputs, signal?: AbortSignal): Promise<Tensor<'float32'>> {
+    const [, , height = 1, width = 1] = inputs.x.shape;
+    const most = this.#options.engine.provider === 'wasm' ? Math.max(1, Math.floor(wasmPositions / (height * width))) : Number.POSITIVE_INFINITY;
+    const unet = inBatchesOf(most, ({ x, timesteps, context, y }, stop) => this.#run('unet', 'forward', { x, timesteps, ...(context ? { context } : {}), ...(y ? { y } : {}) }, 'out', stop));
+    return unet(inputs, signal);
   }
 
   /** The autoencoder's posterior of images [b, 3, H, W] in [-1, 1]: mean and standard deviation, not scaled. A VQ or identity stage has no deviation. */

@@ -145,9 +145,9 @@ export function joinBatches<T extends Tensor>(values: readonly T[]): T {
 }
 
 /** Items [start, end) of the first axis, as a copy. */
-export function takeBatch(x: Float32, start: number, end: number): Float32 {
+export function takeBatch<T extends Tensor>(x: T, start: number, end: number): T {
   const inner = elementCount(x.shape.slice(1));
-  return { dtype: 'float32', shape: [end - start, ...x.shape.slice(1)], data: x.data.slice(start * inner, end * inner) };
+  return { ...x, shape: [end - start, ...x.shape.slice(1)], data: x.data.slice(start * inner, end * inner) };
 }
 
 /**

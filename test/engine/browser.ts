@@ -80,7 +80,7 @@ async function bundled(entry: string): Promise<string> {
 }
 
 /** Bundles `entry`, a module that sets `globalThis.results` to a promise of PageResult[], and returns what it resolves to. */
-export async function runInPage(entry: string, options: PageOptions = {}): Promise<PageResult[]> {
+export async function runInPage<T = PageResult[]>(entry: string, options: PageOptions = {}): Promise<T> {
   const scripts: Record<string, string> = {};
   for (const [path, source] of Object.entries({ '/page.js': entry, ...options.scripts })) scripts[path] = await bundled(source);
   const server = await serve(scripts, options.files ?? {});
@@ -92,7 +92,7 @@ export async function runInPage(entry: string, options: PageOptions = {}): Promi
     page.setDefaultTimeout(patience);
     await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/${options.query ?? ''}`);
     await page.waitForFunction('globalThis.results !== undefined');
-    return (await page.evaluate('globalThis.results')) as PageResult[];
+    return (await page.evaluate('globalThis.results')) as T;
   } finally {
     await browser.close();
     server.close();
