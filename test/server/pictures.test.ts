@@ -2,11 +2,13 @@
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { createImage } from '../../src/image/image.ts';
+import { createImage, crop, type Image } from '../../src/image/image.ts';
+import { resize } from '../../src/image/resize.ts';
 import { gaussianBlur } from '../../src/server/run/box-blur.ts';
 import { enlarge } from '../../src/server/run/enlarge.ts';
+import { fitImage } from '../../src/server/run/fit-image.ts';
 import { composeInpainted, inpaintRegion } from '../../src/server/run/inpaint-region.ts';
-import { enlargeOffThread, prepareOffThread } from '../../src/server/run/picture-thread.ts';
+import { composeOffThread, enlargeOffThread, prepareOffThread } from '../../src/server/run/picture-thread.ts';
 import { preparePictures } from '../../src/server/run/prepare-pictures.ts';
 import { jobRequest } from './queue-conformance.ts';
 import { testImage } from './start.ts';
@@ -18,6 +20,28 @@ test('large pictures are prepared in a thread, as small ones are here', async ()
   assert.deepEqual(await prepareOffThread(picture, sketch, request), preparePictures(picture, sketch, request));
   const larger = { width: 500, height: 300, crop: true, filter: 'lanczos' } as const;
   assert.deepEqual(await enlargeOffThread(picture, larger), enlarge(picture, larger));
+  const { overlay } = inpaintRegion(picture, sketch, request);
+  const made = testImage(128, 128);
+  assert.deepEqual(await composeOffThread(overlay, made), composeInpainted(overlay, made));
+});
+
+test('a picture of one line is cut to a square by itself, without the whole at that width being made', () => {
+  const ramp = (width: number, height: number): Image<3> => {
+    const image = createImage(width, height, 3);
+    for (let i = 0; i < image.data.length; i++) image.data[i] = Math.floor((Math.floor(i / 3) * 256) / (width * height));
+    return image;
+  };
+  // The whole would have 64 x 64 million pixels.
+  for (const image of [ramp(1, 1_000_000), ramp(1_000_000, 1)]) {
+    const { width, height, data } = fitImage(image, 64, 64, 'crop');
+    assert.deepEqual([width, height], [64, 64]);
+    assert.ok(data.every((value) => value === 127 || value === 128), 'the middle');
+  }
+  // As Pillow's `image.resize((width, height)).crop(…)`, but for its rounding.
+  const [smooth, size] = [ramp(9, 400), 48];
+  const whole = crop(resize(smooth, size, Math.floor((400 * size) / 9), 'lanczos'), 0, Math.floor((Math.floor((400 * size) / 9) - size) / 2), size, size);
+  const part = fitImage(smooth, size, size, 'crop');
+  assert.ok(part.data.every((value, i) => Math.abs(value - (whole.data[i] ?? 0)) <= 1));
 });
 
 test('a blur as Pillow has it', () => {

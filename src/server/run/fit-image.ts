@@ -15,8 +15,13 @@ export function fitImage<C extends Channels>(image: Image<C>, width: number, hei
   if (mode === 'crop') {
     const w = wide > sourceWide ? width : Math.floor((image.width * height) / image.height);
     const h = wide <= sourceWide ? height : Math.floor((image.height * width) / image.width);
-    const scaled = resize(image, Math.max(1, w), Math.max(1, h), 'lanczos');
-    return crop(scaled, Math.floor((w - width) / 2), Math.floor((h - height) / 2), width, height);
+    const [left, top] = [Math.floor((w - width) / 2), Math.floor((h - height) / 2)];
+    // Of proportions that are far apart the whole would be thousands of times as large as what is kept: only that is made.
+    if (w * h > 4 * width * height) {
+      const [x, y] = [image.width / w, image.height / h];
+      return resize(image, width, height, 'lanczos', { left: left * x, top: top * y, right: Math.min(image.width, (left + width) * x), bottom: Math.min(image.height, (top + height) * y) });
+    }
+    return crop(resize(image, Math.max(1, w), Math.max(1, h), 'lanczos'), left, top, width, height);
   }
   const w = wide < sourceWide ? width : Math.floor((image.width * height) / image.height);
   const h = wide >= sourceWide ? height : Math.floor((image.height * width) / image.width);

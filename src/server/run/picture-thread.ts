@@ -5,10 +5,12 @@ import { StableDiffusionError } from '../../errors.ts';
 import type { Image } from '../../image/image.ts';
 import type { JobRequest } from '../job.ts';
 import { type Enlargement, enlarge } from './enlarge.ts';
+import { composeInpainted, type Overlay } from './inpaint-region.ts';
 import { type PreparedPictures, preparePictures } from './prepare-pictures.ts';
 
 export type PictureTask =
   | { readonly kind: 'enlarge'; readonly image: Image<3>; readonly enlargement: Enlargement }
+  | { readonly kind: 'compose'; readonly overlay: Overlay; readonly made: Image<3> }
   | { readonly kind: 'prepare'; readonly picture: Image; readonly sketch: Image | undefined; readonly request: JobRequest };
 
 /** Beside this file, under the name this one has: source or compiled. */
@@ -42,6 +44,12 @@ export async function enlargeOffThread(image: Image<3>, enlargement: Enlargement
   const { width, height } = enlargement;
   if (image.width === width && image.height === height) return image;
   return Math.max(image.width * image.height, width * height) <= small ? enlarge(image, enlargement) : inThread({ kind: 'enlarge', image, enlargement });
+}
+
+/** `composeInpainted` on a picture that was made. */
+export async function composeOffThread(overlay: Overlay, made: Image<3>): Promise<Image<3>> {
+  const { width, height } = overlay.original;
+  return width * height <= small ? composeInpainted(overlay, made) : inThread({ kind: 'compose', overlay, made });
 }
 
 /** `preparePictures` on the pictures of a job. */

@@ -2,8 +2,10 @@
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { enlarge } from './enlarge.ts';
+import { composeInpainted } from './inpaint-region.ts';
 import type { PictureTask } from './picture-thread.ts';
 import { preparePictures } from './prepare-pictures.ts';
 
 const task = workerData as PictureTask;
-parentPort?.postMessage(task.kind === 'enlarge' ? enlarge(task.image, task.enlargement) : preparePictures(task.picture, task.sketch, task.request));
+const done = task.kind === 'enlarge' ? enlarge(task.image, task.enlargement) : task.kind === 'compose' ? composeInpainted(task.overlay, task.made) : preparePictures(task.picture, task.sketch, task.request);
+parentPort?.postMessage(done);

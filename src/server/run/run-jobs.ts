@@ -17,8 +17,7 @@ import type { JobControl } from '../job-event.ts';
 import type { ModelPool } from '../models/model-pool.ts';
 import type { JobQueue } from '../queue/queue.ts';
 import type { BlobStore } from '../store/blob-store.ts';
-import { composeInpainted } from './inpaint-region.ts';
-import { prepareOffThread } from './picture-thread.ts';
+import { composeOffThread, prepareOffThread } from './picture-thread.ts';
 import { type PicturePolicy, pipelineOf, secondPass } from './pipeline-of.ts';
 import type { PreparedPictures } from './prepare-pictures.ts';
 import { settingsText } from './settings-text.ts';
@@ -334,7 +333,7 @@ async function finishPicture(picture: Picture, made: GeneratedImage, model: Mode
   }
   if (work.stop === 'cancel') return;
   const { overlay } = work.pictures;
-  const whole = overlay && !flagged ? composeInpainted(overlay, image) : image;
+  const whole = overlay && !flagged ? await composeOffThread(overlay, image) : image;
   await storePicture(picture, whole, { record, ...(flagged === undefined ? {} : { flagged }) }, chunkContext);
 }
 

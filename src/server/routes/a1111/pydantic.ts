@@ -32,4 +32,5 @@ export const floatWithin = (least: number, most: number) => optional(asNumber, z
 export const boolean = () => optional(asBoolean, z.boolean());
 export const text = () => optional(asText, z.string());
 export const list = () => optional((value) => value, z.array(z.unknown()));
-export const dict = () => optional((value) => value, z.record(z.string(), z.unknown()));
+/** Clients in PHP write an empty object as an empty list. */
+export const dict = () => optional((value) => (Array.isArray(value) && value.length === 0 ? {} : value), z.record(z.string(), z.unknown()));
