@@ -105,5 +105,20 @@ test('The page when things fail', { skip: withoutPage }, async (t) => {
     assert.equal(await page.locator('.engine-title').textContent(), 'This browser · processor');
   });
 
+  await t.test('without a network and a model it says what is missing', async () => {
+    await context.setOffline(true);
+    await page.getByRole('button', { name: 'Make' }).click();
+    await notice.getByText('The model could not be downloaded: there is no network.').waitFor();
+    await context.setOffline(false);
+  });
+
+  await t.test('where storage is full the model is held in memory', async () => {
+    const devtools = await context.newCDPSession(page);
+    await devtools.send('Storage.overrideQuotaForOrigin', { origin: new URL(host.url).origin, quotaSize: 3e6 });
+    await makePicture(page, 'red apple');
+    const kept = await page.evaluate(async () => (await navigator.storage.getDirectory()).getDirectoryHandle('models').then((models) => models.getFileHandle('pocket.safetensors')).then(() => true, () => false));
+    assert.equal(kept, false);
+  });
+
   await t.test('no script has failed', () => assert.deepEqual(problems, []));
 });

@@ -60,7 +60,7 @@ async function answer(path: string, name: string, request: Request): Promise<Res
   const kept = await cache.match(address);
   if (kept) return isolated(kept);
   const response = await fetch(request);
-  if (response.ok && response.status === 200) await cache.put(address, response.clone());
+  if (response.ok && response.status === 200) await cache.put(address, response.clone()).catch(() => {}); // storage may be full
   return isolated(response);
 }
 

@@ -5,6 +5,7 @@ import { BrowserEngine, type OwnModel } from './engines/browser-engine.ts';
 import { connectServer, type EngineChoice, rememberChoice, rememberedChoice, startBrowserEngine } from './engines/choose-engine.ts';
 import { isAbort, type ModelChoice, type PictureEngine, type PictureJob } from './engines/picture-engine.ts';
 import { ServerError } from './engines/server-request.ts';
+import { isFull } from './engines/model-store.ts';
 import { rememberedModel, rememberModel } from './engines/model-choice.ts';
 import { openPictureDatabase, type Picture, type PictureDatabase } from './history/picture-database.ts';
 import { fittedSize } from './settings/fitted-size.ts';
@@ -145,7 +146,7 @@ class Studio {
       this.set({ notice: { kind: 'info', text: `Opening ${file.name} …` } });
       try {
         const facts = await engine.open(file.name, () => {});
-        this.#useBrowser(engine);
+        this.#changeTo(engine);
         this.chooseModel(file.name);
         this.set({
           notice: {
@@ -163,7 +164,7 @@ class Studio {
     if (this.state.engine !== engine) engine.dispose();
   }
 
-  #useBrowser(engine: BrowserEngine): void {
+  #changeTo(engine: BrowserEngine): void {
     if (this.state.engine !== engine) {
       // A server that is being connected to comes too late.
       this.#connection++;
@@ -177,7 +178,7 @@ class Studio {
       await engine.keep(name, (share) => this.set({ notice: { kind: 'info', text: `Keeping ${name}: ${Math.round(share * 100)} %` } }));
       this.set({ notice: { kind: 'info', text: `${name} is kept in this browser.` } });
     } catch (error) {
-      this.set({ notice: { kind: 'error', text: `${name} could not be kept: ${(error as Error).message}` } });
+      this.set({ notice: { kind: 'error', text: `${name} could not be kept: ${isFull(error) ? 'this browser\'s storage is full. It can be used until the page is closed.' : (error as Error).message}` } });
     }
   }
 

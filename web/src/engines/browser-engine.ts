@@ -8,7 +8,7 @@ import type { ModelFacts, WorkerEvent, WorkerImage, WorkerJob } from 'stable-dif
 import { plainSyntax, promptSyntaxes, samplerLabels, scheduleLabels } from '../settings/settings.ts';
 import { EventQueue } from './event-queue.ts';
 import { keepUnmasked } from './keep-unmasked.ts';
-import { storedModel, storeModel } from './model-store.ts';
+import { isFull, storedModel, storeModel } from './model-store.ts';
 import type { EngineFacts, FinishedPicture, JobEvent, ModelChoice, PictureEngine, PictureJob } from './picture-engine.ts';
 
 export type Provider = 'wasm' | 'webgpu';
@@ -206,15 +206,25 @@ export class BrowserEngine implements PictureEngine {
     if (stored && isCurrent) return { file: stored, ...(storedConfig === undefined ? {} : { config: storedConfig }) };
     if (name !== pocketName) throw new Error(`${name} is not kept in this browser any more. Drop the file on this page again.`);
     const get = async (path: string): Promise<Response> => {
-      const response = await fetch(address(path), signal ? { signal } : {});
+      const response = await fetch(address(path), signal ? { signal } : {}).catch((cause: unknown) => {
+        if (signal?.aborted) throw cause;
+        throw new Error('The model could not be downloaded: there is no network. It is downloaded once, and then kept in this browser.');
+      });
       if (!response.ok) throw new Error(`The model could not be downloaded (HTTP ${response.status}).`);
       return response;
     };
     onStatus('Downloading the model, once', 0);
     const config = current ?? (await (await get('models/pocket.yaml')).text());
-    const file = await storeModel(key, await get('models/pocket.safetensors'), (share) => onStatus('Downloading the model, once', share), signal);
-    await storeModel(configKey, new Blob([config]), () => {});
-    return { file, config };
+    try {
+      const file = await storeModel(key, await get('models/pocket.safetensors'), (share) => onStatus('Downloading the model, once', share), signal);
+      await storeModel(configKey, new Blob([config]), () => {});
+      return { file, config };
+    } catch (error) {
+      if (!isFull(error)) throw error;
+      // Storage is full: it holds for this visit, in memory.
+      onStatus('Downloading the model');
+      return { file: await (await get('models/pocket.safetensors')).blob(), config };
+    }
   }
 
   generate(model: string, job: PictureJob, signal: AbortSignal): AsyncGenerator<JobEvent, void, void> {

@@ -39,7 +39,12 @@ export async function removeModel(name: string): Promise<void> {
   await (await folder(false))?.removeEntry(name).catch(() => {});
 }
 
-/** Writes a file under a name; a copy that is broken off does not count. Gives back what was stored, or the blob itself where nothing can be. */
+/** Whether there is no room in this browser's storage. */
+export function isFull(error: unknown): boolean {
+  return error instanceof Error && error.name === 'QuotaExceededError';
+}
+
+/** Writes a file under a name; a copy that is broken off does not count. Gives back what was stored, or the blob itself where nothing can be. Throws `isFull` errors. */
 export async function storeModel(name: string, source: Blob | Response, onProgress: (share: number) => void, signal?: AbortSignal): Promise<Blob> {
   const total = source instanceof Blob ? source.size : Number(source.headers.get('content-length') ?? 0);
   const stream = source instanceof Blob ? source.stream() : source.body;
@@ -59,7 +64,12 @@ export async function storeModel(name: string, source: Blob | Response, onProgre
   if (!models) return new Response(counted).blob();
   const part = await models.getFileHandle(`${name}.part`, { create: true });
   if (!('createWritable' in part)) return new Response(counted).blob();
-  await counted.pipeTo(await part.createWritable(), options);
+  try {
+    await counted.pipeTo(await part.createWritable(), options);
+  } catch (error) {
+    await models.removeEntry(`${name}.part`).catch(() => {});
+    throw error;
+  }
   if (total > 0 && done !== total) throw new Error(`${name} ended early: ${done} of ${total} bytes came.`);
   const movable = part as FileSystemFileHandle & { move?(name: string): Promise<void> };
   if (movable.move) await movable.move(name);
