@@ -60,19 +60,19 @@ test('The page on windows of any size', { skip: withoutPage }, async (t) => {
   await t.test('a picture given lends its proportions', async () => {
     const { page, context } = await openPage(browser, host.url);
     await page.getByRole('radio', { name: 'Picture' }).check();
-    const svg = '<svg xmlns="http://www.w3.org/2000/svg" width="300" height="200"><rect width="300" height="200" fill="#c63"/></svg>';
+    const svg = '<svg xmlns="http://www.w3.org/2000/svg" width="400" height="200"><rect width="400" height="200" fill="#c63"/></svg>';
     const png = await page.evaluate(async (text) => {
       const image = new Image();
       image.src = `data:image/svg+xml,${encodeURIComponent(text)}`;
       await image.decode();
-      const canvas = new OffscreenCanvas(300, 200);
+      const canvas = new OffscreenCanvas(400, 200);
       canvas.getContext('2d')?.drawImage(image, 0, 0);
       return [...new Uint8Array(await (await canvas.convertToBlob()).arrayBuffer())];
     }, svg);
     await page.getByTestId('initial').setInputFiles({ name: 'wide.png', mimeType: 'image/png', buffer: Buffer.from(png) });
-    await page.getByRole('button', { name: 'As the picture given: 192 × 128' }).click();
+    await page.getByRole('button', { name: 'As the picture given: 256 × 128' }).click();
     const { image } = await makePicture(page, 'red apple');
-    assert.deepEqual([image.width, image.height], [192, 128]);
+    assert.deepEqual([image.width, image.height], [256, 128]);
     await context.close();
   });
 });

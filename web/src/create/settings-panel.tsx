@@ -48,7 +48,8 @@ export function SettingsPanel() {
     const long = (value: number): number => Math.min(fit(value), Math.floor(limits.side / unit) * unit);
     return w >= h ? { width: long((size * w) / h), height: size } : { width: size, height: long((size * h) / w) };
   };
-  const asGiven = given && shapeOf(given.width, given.height);
+  const ofGiven = given && shapeOf(given.width, given.height);
+  const asGiven = ofGiven && shapes.some(([, w, h]) => shapeOf(w, h).width === ofGiven.width && shapeOf(w, h).height === ofGiven.height) ? undefined : ofGiven;
   return (
     <div className="panel-fields">
       <SelectField label="Model" value={model} options={names.map((name) => [name, name])} onChange={(name) => studio.chooseModel(name)}>
