@@ -92,6 +92,7 @@ test('strange pages and strange names of this machine are kept out', async () =>
   const allowed = await raw(guarded.url, { origin: 'https://page.example', 'access-control-request-method': 'POST' }, '/v1/images/generations', 'OPTIONS');
   assert.equal(allowed.status, 204);
   assert.equal(allowed.headers['access-control-allow-origin'], 'https://page.example');
+  assert.match(String(allowed.headers['access-control-allow-methods']), /DELETE/, 'a page may cancel its jobs');
   assert.equal((await raw(guarded.url, { origin: 'https://other.example', 'x-api-key': 'a-secret-of-bob' }, '/v1/models')).status, 403);
 });
 

@@ -145,7 +145,7 @@ export async function createApp({ context: given, keys, corsOrigins, webFolder, 
 
   readJsonBodies(app);
   await app.register(multipart);
-  if (corsOrigins.length > 0) await app.register(cors, { origin: corsOrigins.includes('*') ? '*' : [...corsOrigins], maxAge: 600 });
+  if (corsOrigins.length > 0) await app.register(cors, { origin: corsOrigins.includes('*') ? '*' : [...corsOrigins], maxAge: 600, methods: ['GET', 'POST', 'DELETE'], exposedHeaders: ['location', 'retry-after'] });
 
   const ownerOf = (request: FastifyRequest): string => {
     const link = /^\/api\/v1\/results\/([0-9a-f]{64})\.\w+\?/.exec(request.url)?.[1];
