@@ -2,15 +2,21 @@
 
 import { readFileSync } from 'node:fs';
 
-/** When a process began, in the kernel's ticks: a number used again names another process. Undefined where the system does not say. */
-export function startOf(pid: number): string | undefined {
+/** Linux's account of a process from its state on (proc_pid_stat(5), field 3); empty where there is none. */
+function statOf(pid: number): readonly string[] {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   } catch {
-    return undefined;
+    return [];
   }
 }
+
+/** When a process began, in the kernel's ticks: a number used again names another process. Undefined where the system does not say. */
+export const startOf = (pid: number): string | undefined => statOf(pid)[19];
+
+/** Ended, but whoever started it has not asked how: it keeps its number and does nothing. */
+const isEnded = (pid: number): boolean => ['Z', 'X'].includes(statOf(pid)[0] ?? '');
 
 /** Whether the process of that number that began then lives. Both are of the caller's own pid namespace. */
 export function isAlive(pid: number, start: string | undefined): boolean {
@@ -20,5 +26,5 @@ export function isAlive(pid: number, start: string | undefined): boolean {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
   }
-  return start === undefined || startOf(pid) === start;
+  return !isEnded(pid) && (start === undefined || startOf(pid) === start);
 }
