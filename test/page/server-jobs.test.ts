@@ -177,6 +177,26 @@ test('The page with a server', { skip: withoutPage }, async (t) => {
     await context.close();
   });
 
+  await t.test('a page loaded anew follows the job that was under way', async () => {
+    const { page } = opened;
+    const before = await page.locator('.strip li').count();
+    await page.getByRole('spinbutton', { name: 'Steps, exact' }).fill('60');
+    await page.getByRole('textbox', { name: 'Prompt', exact: true }).fill('birthday cake');
+    await page.getByRole('button', { name: 'Make' }).click();
+    await page.locator('.preview canvas').first().waitFor();
+    const posted: string[] = [];
+    page.on('request', (request) => request.method() !== 'GET' && posted.push(request.url()));
+    await page.reload();
+    const { parameters } = await madePicture(page);
+    assert.match(parameters, /^birthday cake\n(?:.*\n)?Steps: 60,/);
+    assert.deepEqual(posted, []);
+    assert.equal(await page.locator('.strip li').count(), before + 1);
+    await page.reload();
+    await page.locator('.dot[data-state=ready]').waitFor();
+    assert.equal(await page.getByRole('button', { name: 'Make' }).count(), 1, 'once only');
+    await page.getByRole('spinbutton', { name: 'Steps, exact' }).fill('3');
+  });
+
   await t.test('an X/Y grid', async () => {
     const { page } = opened;
     await page.keyboard.press('Escape');
@@ -216,10 +236,11 @@ test('The page with a server', { skip: withoutPage }, async (t) => {
     await page.locator('.grid').waitFor();
     await page.keyboard.press('/');
     await page.waitForFunction(() => document.activeElement?.id === 'prompt');
-    const before = await page.locator('.strip li').count();
+    // The strip shows the newest alone.
+    const before = Number(await page.locator('.count').textContent());
     await page.keyboard.type(' 2');
     await page.keyboard.press('Control+Enter');
-    await page.waitForFunction((count) => document.querySelectorAll('.strip li').length > count, before);
+    await page.waitForFunction((count) => Number(document.querySelector('.count')?.textContent) > count, before);
     await page.locator('main').focus();
     await page.keyboard.press('?');
     await page.getByRole('dialog', { name: 'Keyboard shortcuts' }).getByText('Make pictures').waitFor();

@@ -85,6 +85,8 @@ class Studio {
     this.set({ engine, connecting: false, model: kept?.name ?? '' });
     if (kept?.size === undefined && engine instanceof BrowserEngine) void this.#learn(kept?.name ?? '');
     else this.#fitSettings();
+    const left = engine.unfinished?.();
+    if (left) void this.#make(left.job, left.model);
   }
 
   /** Sizes follow the model; samplers that an engine does not have give way to its first. */
@@ -209,7 +211,15 @@ class Studio {
     try {
       const job = this.job();
       this.set({ view: 'create', notice: undefined });
-      const made = await this.runJob(job);
+      await this.#make(job);
+    } catch (error) {
+      this.set({ notice: { kind: 'error', text: (error as Error).message } });
+    }
+  }
+
+  async #make(job: PictureJob, model = this.state.model): Promise<void> {
+    try {
+      const made = await this.runJob(job, model);
       if (made) this.set({ made });
     } catch (error) {
       this.set({ notice: { kind: 'error', text: (error as Error).message } });

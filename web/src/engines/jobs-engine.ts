@@ -1,8 +1,9 @@
 /** Pictures made by a server of this program, through its jobs API (`/api/v1`). */
 
 import { plainSyntax, promptSyntaxes, scheduleLabels } from '../settings/settings.ts';
-import type { EngineFacts, JobEvent, PictureEngine, PictureJob } from './picture-engine.ts';
+import type { EngineFacts, JobEvent, PictureEngine, PictureJob, UnfinishedJob } from './picture-engine.ts';
 import { ask, base64Of, blobOf, type ServerAddress, ServerError } from './server-request.ts';
+import { forgetJob, rememberJob, unfinishedJob } from './unfinished-job.ts';
 
 interface ServerInfo {
   readonly models: readonly { readonly name: string; readonly size: number; readonly unit: number; readonly readsPromptSyntax?: boolean; readonly isDefault: boolean }[];
@@ -98,27 +99,16 @@ export class JobsEngine implements PictureEngine {
   }
 
   async *generate(model: string, job: PictureJob, signal: AbortSignal): AsyncGenerator<JobEvent, void, void> {
-    const { task, settings, image, mask, previews } = job;
-    const { schedule, strength, ...same } = settings;
-    yield { kind: 'status', text: 'Sending' };
-    const body = {
-      ...same,
-      kind: task,
-      // As in the browser: a picture of a seed is the same wherever it is made.
-      noise: 'a1111-cpu',
-      model,
-      ...(schedule ? { schedule } : {}),
-      ...(image && task !== 'txt2img' ? { image: await base64Of(image), strength, resizeMode: 'crop' } : {}),
-      ...(mask && task === 'inpaint' ? { mask: await base64Of(mask) } : {}),
-    };
-    const { id } = (await (await ask(this.#server, 'api/v1/jobs', { body, signal })).json()) as JobView;
+    yield { kind: 'status', text: job.id === undefined ? 'Sending' : 'Asking for it again' };
+    const id = job.id ?? (await this.#create(model, job, signal));
+    rememberJob(this.#server.base, model, job, id);
     const path = `api/v1/jobs/${encodeURIComponent(id)}`;
     let losses = 0;
     let finished = false;
     try {
       while (!finished) {
         try {
-          for await (const event of this.#follow(path, previews, signal)) {
+          for await (const event of this.#follow(path, job.previews, signal)) {
             losses = 0;
             finished ||= event.kind === 'pictures';
             yield event;
@@ -131,8 +121,25 @@ export class JobsEngine implements PictureEngine {
         }
       }
     } finally {
+      forgetJob();
       if (!finished) await ask(this.#server, path, { method: 'DELETE' }).catch(() => {});
     }
+  }
+
+  /** Its id. */
+  async #create(model: string, { task, settings, image, mask }: PictureJob, signal: AbortSignal): Promise<string> {
+    const { schedule, strength, ...same } = settings;
+    const body = {
+      ...same,
+      kind: task,
+      // As in the browser: a picture of a seed is the same wherever it is made.
+      noise: 'a1111-cpu',
+      model,
+      ...(schedule ? { schedule } : {}),
+      ...(image && task !== 'txt2img' ? { image: await base64Of(image), strength, resizeMode: 'crop' } : {}),
+      ...(mask && task === 'inpaint' ? { mask: await base64Of(mask) } : {}),
+    };
+    return ((await (await ask(this.#server, 'api/v1/jobs', { body, signal })).json()) as JobView).id;
   }
 
   /** What happens to a job, to its pictures. Throws `isLost` errors where the connection ends before them. */
@@ -159,6 +166,10 @@ export class JobsEngine implements PictureEngine {
   async #pictures({ result }: JobView, signal: AbortSignal): Promise<readonly { file: Blob; seed: number; flagged?: boolean }[]> {
     const images = result?.images ?? [];
     return Promise.all(images.map(async ({ url, seed, flagged }) => ({ file: await (await ask(this.#server, url, { signal })).blob(), seed, ...(flagged === undefined ? {} : { flagged }) })));
+  }
+
+  unfinished(): UnfinishedJob | undefined {
+    return unfinishedJob(this.#server.base);
   }
 
   dispose(): void {}

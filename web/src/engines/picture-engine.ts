@@ -11,6 +11,14 @@ export interface PictureJob {
   /** PNG; white is made anew, black is kept. */
   readonly mask?: Blob;
   readonly previews: boolean;
+  /** Of a server's job that has been accepted: it is followed, not asked for again. */
+  readonly id?: string;
+}
+
+/** A job that went on while the page was loaded anew. */
+export interface UnfinishedJob {
+  readonly model: string;
+  readonly job: PictureJob;
 }
 
 export interface FinishedPicture {
@@ -50,6 +58,8 @@ export interface PictureEngine {
   readonly facts: EngineFacts;
   /** Makes a job's pictures with a model. Throws an Error whose message is for people; an AbortError-like one where it was cancelled. */
   generate(model: string, job: PictureJob, signal: AbortSignal): AsyncGenerator<JobEvent, void, void>;
+  /** What this tab had asked for before it was loaded anew, if that is still to be had. */
+  unfinished?(): UnfinishedJob | undefined;
   dispose(): void;
 }
 
