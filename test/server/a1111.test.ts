@@ -240,7 +240,7 @@ test('infotext gives what the request leaves out', async () => {
   const bare = (await server.json('POST', api('txt2img'), { ...small, infotext: 'only a prompt, no settings' })).body as Generation;
   assert.equal(bare.parameters['prompt'], small.prompt);
   const wrong = await server.json('POST', api('txt2img'), { infotext: 'x\nSteps: many, Sampler: Euler, Seed: 5' });
-  assert.deepEqual([wrong.status, (wrong.body as { detail: { loc: unknown }[] }).detail[0]?.loc], [422, ['body', 'infotext']]);
+  assert.deepEqual([wrong.status, (wrong.body as { detail: { loc: unknown }[] }).detail[0]?.loc], [422, ['body', 'infotext', 'steps']]);
 });
 
 test('scripts that A1111 has built in may be sent along; others are not there', async () => {
@@ -331,6 +331,9 @@ test('options: read whole, posted back whole, changed, refused', async () => {
   await server.json('POST', api('options'), { samples_format: 'png' });
   assert.equal((await server.json('POST', api('options'), { sd_model_checkpoint: 'no-such-model' })).status, 404);
   assert.equal((await server.json('POST', api('options'), { jpeg_quality: 'high' })).status, 422);
+  const wrong = async (path: string, body: object): Promise<unknown> => (await server.json('POST', api(path), body)).body;
+  assert.deepEqual(await wrong('options', { samples_save: 'perhaps' }), { detail: [{ loc: ['body', 'samples_save'], msg: 'value could not be parsed to a boolean', type: 'type_error.bool' }] });
+  assert.deepEqual(await wrong('txt2img', { override_settings: { CLIP_stop_at_last_layers: 'x' } }), { detail: [{ loc: ['body', 'override_settings', 'CLIP_stop_at_last_layers'], msg: 'value is not a valid integer', type: 'type_error.integer' }] });
   assert.equal((await server.json('POST', api('txt2img'), { ...small, override_settings: { sd_model_checkpoint: '../../etc/passwd' } })).status, 404);
 });
 

@@ -87,6 +87,13 @@ function issueOf(place: string, issue: z.core.$ZodIssue): Issue {
   return { where, message: issue.message, type: 'value_error' };
 }
 
+/** What is wrong with a value that lies in a field of the request. */
+export function unfit(where: readonly (string | number)[], error: z.ZodError): StableDiffusionError {
+  const [issue] = error.issues;
+  const told = issue ? issueOf('', issue) : { where: [], message: 'not valid', type: 'value_error' };
+  return new StableDiffusionError('invalid-argument', told.message, { details: { where: [...where, ...told.where.slice(1)], type: told.type } });
+}
+
 /** What is wrong with a request's body, query or path. */
 export function validationProblem(place: 'body' | 'query' | 'path', error: z.ZodError): Problem {
   const issues = error.issues.slice(0, 50).map((issue) => issueOf(place, issue));
@@ -102,14 +109,14 @@ function isWhere(value: unknown): value is readonly (string | number)[] {
 /** Any error as an answer; what is not ours is not told. `retryAfter` is for when there is no room. */
 export function problemOf(error: unknown, retryAfter: number): Problem {
   if (error instanceof StableDiffusionError) {
-    const { where, scope, status, name } = error.details;
+    const { where, scope, status, name, type } = error.details;
     const message = withoutFolders(error.message);
     const found = typeof status === 'number' ? status : error.code === 'busy' && scope === 'caller' ? 429 : statuses[error.code];
     return {
       status: found,
       code: error.code,
       message,
-      ...(isWhere(where) ? { where, issues: [{ where, message, type: 'value_error' }] } : {}),
+      ...(isWhere(where) ? { where, issues: [{ where, message, type: typeof type === 'string' ? type : 'value_error' }] } : {}),
       ...(typeof name === 'string' ? { name } : {}),
       ...(found === 429 || found === 503 ? { retryAfter } : {}),
     };

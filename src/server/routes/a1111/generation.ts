@@ -6,7 +6,7 @@ import { emphases } from '../../../prompt/emphasis.ts';
 import type { NoiseConvention } from '../../../random/noise-source.ts';
 import { acceptJob, awaitJob, type FieldNames, type JobDraft } from '../../accept-job.ts';
 import type { ServerContext } from '../../context.ts';
-import { invalidField } from '../../http/problem.ts';
+import { invalidField, unfit } from '../../http/problem.ts';
 import type { Answer, RouteRequest } from '../../http/route.ts';
 import { json } from '../../http/route.ts';
 import type { Job, JobResult } from '../../job.ts';
@@ -52,10 +52,7 @@ type Options = ReturnType<typeof optionsOf>;
 /** The caller's options with the request's `override_settings` over them. */
 function settingsOf(context: ServerContext, owner: string, overrides: Readonly<Record<string, unknown>>): Options {
   const checked = checkOptions(overrides);
-  if (!checked.success) {
-    const [issue] = checked.error.issues;
-    throw invalidField(['body', 'override_settings', ...(issue?.path.map(String) ?? [])], issue?.message ?? 'not valid');
-  }
+  if (!checked.success) throw unfit(['body', 'override_settings'], checked.error);
   return { ...optionsOf(context, owner), ...checked.data };
 }
 

@@ -1,9 +1,9 @@
 /** The field `infotext`: settings from a text as A1111 writes it under pictures, for what the request does not set (`apply_infotext`, v1.10.1). */
 
-import type { z } from 'zod';
+import { z } from 'zod';
 import { type InfotextFields, parseInfotext } from '../../../image/infotext.ts';
 import type { ServerContext } from '../../context.ts';
-import { invalidField } from '../../http/problem.ts';
+import { unfit } from '../../http/problem.ts';
 import type { SharedFields } from './generation-fields.ts';
 
 /** Field of the request, and its name in the text. */
@@ -57,9 +57,10 @@ export function withInfotext<T extends Partial<SharedFields>>(context: ServerCon
   const isHires = told['Denoising strength'] !== undefined && (told['Hires upscale'] !== undefined || told['Hires upscaler'] !== undefined || Number(told['Hires resize-1']) > 0);
   for (const [field, label] of [...Object.entries(labels), ['enable_hr', ''] as const]) {
     const value = field === 'enable_hr' ? isHires : told[label];
-    if (!(field in schema.shape) || (all[field] !== null && all[field] !== undefined) || value === undefined) continue;
-    const read = schema.shape[field]?.safeParse(value);
-    if (!read?.success) throw invalidField(['body', 'infotext'], `${label}: ${read?.error.issues[0]?.message ?? 'not valid'}`);
+    const type = schema.shape[field];
+    if (!type || (all[field] !== null && all[field] !== undefined) || value === undefined) continue;
+    const read = z.safeParse(type, value);
+    if (!read.success) throw unfit(['body', 'infotext', field], read.error);
     all[field] = read.data;
   }
   all['override_settings'] = { ...overridesOf(context, told), ...body.override_settings };

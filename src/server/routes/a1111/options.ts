@@ -1,7 +1,7 @@
 /** GET and POST /sdapi/v1/options. Options belong to the caller's key: nobody changes another's. */
 
 import { z } from 'zod';
-import { atField, invalidField } from '../../http/problem.ts';
+import { atField, unfit } from '../../http/problem.ts';
 import { defineRoute, json } from '../../http/route.ts';
 import type { OptionValue } from '../../options-store.ts';
 import { checkOptions, optionsOf } from './option-table.ts';
@@ -24,10 +24,7 @@ export const setOptions = defineRoute({
   response: z.null(),
   async handle(context, { owner, body }) {
     const checked = checkOptions(body);
-    if (!checked.success) {
-      const [issue] = checked.error.issues;
-      throw invalidField(['body', ...(issue?.path.map(String) ?? [])], issue?.message ?? 'not valid');
-    }
+    if (!checked.success) throw unfit(['body'], checked.error);
     // What is derived is not kept, null leaves an option as it is, and the model is kept by its name.
     const { sd_checkpoint_hash: _hash, sd_model_checkpoint, ...others } = checked.data;
     const changes: Record<string, OptionValue> = Object.fromEntries(Object.entries(others).filter(([, value]) => value !== null));
