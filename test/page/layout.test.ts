@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Page } from 'playwright-core';
-import { makePicture, openPage, paintMask, screenshot, servePage, startPage, withoutPage } from './open-page.ts';
+import { makePicture, openPage, paintedShare, paintMask, phone, screenshot, servePage, startPage, withoutPage } from './open-page.ts';
 
 interface Box {
   readonly x: number;
@@ -54,6 +54,26 @@ test('The page on windows of any size', { skip: withoutPage }, async (t) => {
     for (const [i, a] of controls.entries()) for (const b of controls.slice(i + 1)) assert.ok(!overlap(a, b), JSON.stringify([a, b]));
     assert.ok((await boxOf(page, '.brand')).height < 40, 'the head is one line');
     await screenshot(page, 'made-light-narrow');
+    await context.close();
+  });
+
+  await t.test('one finger paints a mask; a second one is no brush', async () => {
+    const { page, context } = await openPage(browser, host.url, {}, phone);
+    await makePicture(page, 'red apple');
+    await page.getByRole('button', { name: 'Inpaint', exact: true }).click();
+    const canvas = await boxOf(page, '.painter canvas');
+    const finger = (id: number, x: number, y: number) => ({ id, x: canvas.x + x * canvas.width, y: canvas.y + y * canvas.height });
+    const devtools = await context.newCDPSession(page);
+    const touch = (type: 'touchStart' | 'touchMove' | 'touchEnd', touchPoints: ReturnType<typeof finger>[]) => devtools.send('Input.dispatchTouchEvent', { type, touchPoints });
+    await touch('touchStart', [finger(1, 0.2, 0.2)]);
+    await touch('touchStart', [finger(1, 0.2, 0.2), finger(2, 0.8, 0.8)]);
+    for (const x of [0.22, 0.25, 0.3]) await touch('touchMove', [finger(1, x, 0.2), finger(2, 1 - x, 0.8)]);
+    await touch('touchEnd', []);
+    const share = await paintedShare(page);
+    assert.ok(share > 0.02 && share < 0.06, `${share} of the mask is painted`);
+    // And the next stroke is one again.
+    await page.locator('.painter canvas').tap();
+    assert.ok((await paintedShare(page)) > share);
     await context.close();
   });
 

@@ -46,6 +46,8 @@ export function MaskPainter({ image, width, height, disabled, onMask }: MaskPain
   const canvas = useRef<HTMLCanvasElement>(null);
   const cursor = useRef<HTMLDivElement>(null);
   const last = useRef<Point>(undefined);
+  /** The pointer that paints: a second finger is no brush. */
+  const painting = useRef<number>(undefined);
   const undone = useRef<ImageData[]>([]);
   const done = useRef<ImageData[]>([]);
   const [tool, setTool] = useState<Tool>('brush');
@@ -146,6 +148,12 @@ export function MaskPainter({ image, width, height, disabled, onMask }: MaskPain
   };
   const pressureOf = (event: { readonly pointerType: string; readonly pressure: number }): number => (event.pointerType === 'pen' ? 0.4 + event.pressure * 0.9 : 1);
 
+  const release = ({ pointerId }: React.PointerEvent): void => {
+    if (painting.current !== pointerId) return;
+    painting.current = undefined;
+    void tell();
+  };
+
   const follow = (event: React.PointerEvent): void => {
     const { current } = cursor;
     const box = canvas.current?.getBoundingClientRect();
@@ -161,8 +169,8 @@ export function MaskPainter({ image, width, height, disabled, onMask }: MaskPain
         <canvas
           ref={canvas} width={width} height={height} aria-label="Mask: paint with a pointer" role="img"
           onPointerDown={(event) => {
-            // A second finger is no brush.
-            if (disabled || event.button > 0 || !event.isPrimary) return;
+            if (disabled || event.button > 0 || painting.current !== undefined) return;
+            painting.current = event.pointerId;
             event.currentTarget.setPointerCapture(event.pointerId);
             remember();
             last.current = undefined;
@@ -170,11 +178,12 @@ export function MaskPainter({ image, width, height, disabled, onMask }: MaskPain
           }}
           onPointerMove={(event) => {
             follow(event);
-            if (!event.currentTarget.hasPointerCapture(event.pointerId)) return;
+            if (painting.current !== event.pointerId) return;
             const coalesced = event.nativeEvent.getCoalescedEvents?.() ?? [];
             for (const one of coalesced.length > 0 ? coalesced : [event.nativeEvent]) stroke(place(one), pressureOf(one));
           }}
-          onPointerUp={() => void tell()}
+          onPointerUp={release}
+          onPointerCancel={release}
           onPointerLeave={() => cursor.current?.style.setProperty('opacity', '0')}
         />
         <div ref={cursor} className="painter-cursor" aria-hidden="true" />
