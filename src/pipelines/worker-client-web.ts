@@ -26,6 +26,11 @@ export interface WorkerGenerateOptions {
   readonly signal?: AbortSignal;
   /** Pictures of the model's guess while it samples, as often as a fifth of the time allows. Default true. */
   readonly previews?: boolean;
+  /**
+   * Milliseconds after the signal in which the worker may end by itself, which it does when the run of a network is over. Then it is
+   * terminated, with the model in it. By default it is waited for.
+   */
+  readonly patience?: number;
 }
 
 export interface ModelWorker {
@@ -36,6 +41,8 @@ export interface ModelWorker {
   /** Calls back as networks' weights are read, on loading and on the first run; returns how to stop that. */
   onProgress(listener: (progress: LoadProgress) => void): () => void;
   unload(): Promise<void>;
+  /** The worker was terminated or has failed: it takes no more calls. */
+  readonly isStopped: boolean;
   /** Stops the worker at once, whatever it is doing, and frees its memory. */
   terminate(): void;
 }
@@ -75,6 +82,11 @@ export function connectWorker(port: WorkerPort): ModelWorker {
     stop(new StableDiffusionError('engine-failed', `The worker stopped: ${event.message || 'its script could not be loaded, or it ran out of memory'}.`));
   });
 
+  const terminate = (): void => {
+    port.terminate();
+    stop(new StableDiffusionError('aborted', 'The worker was stopped.'));
+  };
+
   const call = (request: (id: number) => WorkerRequest, onEvent: (event: WorkerEvent) => void, signal: AbortSignal | undefined): Promise<ModelFacts | undefined> => {
     throwIfAborted(signal);
     if (stopped) throw stopped;
@@ -92,12 +104,17 @@ export function connectWorker(port: WorkerPort): ModelWorker {
       if (!facts) throw new StableDiffusionError('engine-failed', 'The worker told nothing about the model it loaded.');
       return facts;
     },
-    async *generate(job, { signal, previews = true } = {}) {
+    async *generate(job, { signal, previews = true, patience } = {}) {
       const waiting: WorkerEvent[] = [];
       let wake = (): void => {};
       let ended: { readonly error?: unknown } | undefined;
       const leaving = new AbortController();
       const either = signal ? AbortSignal.any([signal, leaving.signal]) : leaving.signal;
+      let impatient: ReturnType<typeof setTimeout> | undefined;
+      const hurry = (): void => {
+        if (patience !== undefined) impatient = setTimeout(terminate, patience);
+      };
+      signal?.addEventListener('abort', hurry, { once: true });
       const onEvent = (event: WorkerEvent): void => {
         waiting.push(event);
         wake();
@@ -107,7 +124,11 @@ export function connectWorker(port: WorkerPort): ModelWorker {
           () => (ended = {}),
           (error: unknown) => (ended = { error }),
         )
-        .finally(() => wake());
+        .finally(() => {
+          signal?.removeEventListener('abort', hurry);
+          clearTimeout(impatient);
+          wake();
+        });
       try {
         for (;;) {
           const next = waiting.shift();
@@ -127,9 +148,9 @@ export function connectWorker(port: WorkerPort): ModelWorker {
     async unload() {
       await call((id) => ({ id, kind: 'unload' }), () => {}, undefined);
     },
-    terminate() {
-      port.terminate();
-      stop(new StableDiffusionError('aborted', 'The worker was stopped.'));
+    get isStopped() {
+      return stopped !== undefined;
     },
+    terminate,
   };
 }

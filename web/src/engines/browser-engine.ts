@@ -100,6 +100,9 @@ async function prepared({ task, settings, image, mask }: PictureJob): Promise<Pr
   return { job: { pipeline: 'inpaint', options: { ...options, image: picture, mask: painted, strength } }, finish: laidOver(picture, painted) };
 }
 
+/** Milliseconds for the step under way when a job is stopped; a step of a large model would take minutes, and its model is read again sooner. */
+const stopPatience = 2000;
+
 const stages = { text: 'Reading the prompt', image: 'Looking at the picture', sampling: 'Starting', decoding: 'Developing', checking: 'Checking' } as const;
 
 async function jobEvents(event: WorkerEvent, batchSize: number, finish: Prepared['finish']): Promise<readonly JobEvent[]> {
@@ -240,10 +243,10 @@ export class BrowserEngine implements PictureEngine {
     const hush = worker.onProgress(({ share }) => (share < 1 ? say('Reading the weights', share) : say('Preparing the network')));
     try {
       const { job: asked, finish } = await prepared(known);
-      for await (const event of worker.generate(asked, { signal, previews: job.previews })) for (const told of await jobEvents(event, job.settings.batchSize, finish)) tell(told);
+      for await (const event of worker.generate(asked, { signal, previews: job.previews, patience: stopPatience })) for (const told of await jobEvents(event, job.settings.batchSize, finish)) tell(told);
     } catch (error) {
       // A worker that has failed inside ONNX Runtime may not be of use again.
-      if (error instanceof Error && 'code' in error && error.code === 'engine-failed') this.#unload();
+      if (worker.isStopped || (error instanceof Error && 'code' in error && error.code === 'engine-failed')) this.#unload();
       throw error;
     } finally {
       hush();
