@@ -98,6 +98,8 @@ export async function openPage(browser: Browser, url: string, visit: Visit = {},
   page.setDefaultTimeout(90_000);
   const remembered = { settings: { steps: 3, seed: 7, ...visit.settings }, engine: { provider: visit.provider ?? 'wasm', server: '', apiKey: '', ...(visit.place ? { place: visit.place } : {}) } };
   await context.addInitScript((given: Readonly<Record<string, unknown>>) => {
+    // Firefox asks the person, who does not answer here.
+    StorageManager.prototype.persist = () => new Promise(() => {});
     for (const [key, value] of Object.entries(given)) if (localStorage.getItem(key) === null) localStorage.setItem(key, JSON.stringify(value));
   }, remembered);
   await page.goto(url);

@@ -78,7 +78,7 @@ export async function storeModel(name: string, source: Blob | Response, onProgre
     await (await part.getFile()).stream().pipeTo(await whole.createWritable());
     await models.removeEntry(`${name}.part`);
   }
-  // Asks that the browser does not clear it away when space is short.
-  await navigator.storage.persist?.().catch(() => false);
+  // Asks that the browser does not clear it away when space is short. Some ask the person in turn, who need not answer.
+  navigator.storage.persist?.().catch(() => false);
   return (await storedModel(name)) ?? Promise.reject(new Error(`${name} could not be stored in this browser.`));
 }
