@@ -97,6 +97,26 @@ test('The page when things fail', { skip: withoutPage }, async (t) => {
     assert.equal(await page.locator('.strip li').count(), 3);
   });
 
+  await t.test('a browser that keeps no Blobs (private windows of WebKit) keeps their bytes', async () => {
+    const opened = await openPage(browser, host.url);
+    await opened.page.evaluate(() => {
+      const put = IDBObjectStore.prototype.put;
+      IDBObjectStore.prototype.put = function (value: { readonly file: unknown }) {
+        // It fails later, without an error of the transaction's own.
+        const request = put.call(this, value);
+        if (value.file instanceof Blob) this.transaction.abort();
+        return request;
+      };
+    });
+    const { image } = await makePicture(opened.page, 'red apple');
+    await opened.page.reload();
+    await opened.page.locator('.strip li img').waitFor();
+    const kept = await opened.page.locator('.strip li img').evaluate((element) => [(element as HTMLImageElement).naturalWidth, (element as HTMLImageElement).naturalHeight]);
+    assert.deepEqual(kept, [image.width, image.height]);
+    assert.deepEqual(opened.problems, []);
+    await opened.context.close();
+  });
+
   await t.test('without its server the page says so, and computes itself', async () => {
     await page.getByRole('button', { name: /^Where pictures are made/ }).click();
     await page.getByRole('textbox', { name: 'Address' }).fill('http://127.0.0.1:9/');

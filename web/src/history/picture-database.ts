@@ -1,5 +1,6 @@
 /** The pictures made in this browser, in IndexedDB: they are there after a reload, and without a network. */
 
+import { isFull } from '../engines/model-store.ts';
 import type { Settings, Task } from '../settings/settings.ts';
 
 export interface Picture {
@@ -16,6 +17,17 @@ export interface Picture {
   readonly file: Blob;
   readonly flagged?: boolean;
 }
+
+/** As it lies in the database. WebKit keeps no Blobs in private windows: their bytes, then. */
+interface KeptPicture extends Omit<Picture, 'file'> {
+  readonly file: Blob | { readonly bytes: ArrayBuffer; readonly type: string };
+}
+
+async function withBytes(picture: Picture): Promise<KeptPicture> {
+  return { ...picture, file: { bytes: await picture.file.arrayBuffer(), type: picture.file.type } };
+}
+
+const fileOf = ({ file }: KeptPicture): Blob => (file instanceof Blob ? file : new Blob([file.bytes], { type: file.type }));
 
 const store = 'pictures';
 
@@ -47,19 +59,25 @@ export async function openPictureDatabase(): Promise<PictureDatabase> {
     new Promise((resolve, reject) => {
       const transaction = database.transaction(store, 'readwrite');
       transaction.oncomplete = () => resolve();
-      transaction.onerror = () => reject(transaction.error);
-      transaction.onabort = () => reject(transaction.error ?? new Error('The picture could not be kept: storage is full.'));
+      // The reason is known when it is given up, not yet when one of its requests fails.
+      transaction.onabort = () => reject(transaction.error ?? new Error('storage is full'));
       work(transaction.objectStore(store));
     });
   return {
     async all() {
-      const found = (await finished(database.transaction(store).objectStore(store).index('createdAt').getAll())) as Picture[];
+      const found = (await finished(database.transaction(store).objectStore(store).index('createdAt').getAll())) as KeptPicture[];
       // Those of the page's first version say nothing of syntax.
-      return found.reverse().map((picture) => ({ ...picture, settings: { ...picture.settings, promptSyntax: picture.settings.promptSyntax ?? 'plain' } }));
+      return found.reverse().map((picture) => ({ ...picture, file: fileOf(picture), settings: { ...picture.settings, promptSyntax: picture.settings.promptSyntax ?? 'plain' } }));
     },
-    put: (pictures) => change((kept) => {
-      for (const picture of pictures) kept.put(picture);
-    }),
+    async put(pictures) {
+      const keep = (list: readonly KeptPicture[]): Promise<void> => change((kept) => {
+        for (const picture of list) kept.put(picture);
+      });
+      await keep(pictures).catch(async (error: unknown) => {
+        if (isFull(error)) throw error;
+        await keep(await Promise.all(pictures.map(withBytes)));
+      });
+    },
     remove: (ids) => change((kept) => {
       for (const id of ids) kept.delete(id);
     }),
