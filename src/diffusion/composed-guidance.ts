@@ -11,6 +11,7 @@ import { concatenate, joinBatches, takeBatch } from '../tensor/arithmetic.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { DiffusionModel, Latent } from './denoiser.ts';
 import { guideByImage, type GuidedModelOptions, type Network, rescaleGuided } from './guidance.ts';
+import { inBatchesOf } from './network-batches.ts';
 
 /** What one picture is guided by. Contexts are float32 [1, tokens, width]. */
 export interface ComposedPrompt {
@@ -36,22 +37,20 @@ interface Row {
 /** Runs the network on rows, those of one context length as batches of at most `most`; the outputs come in the order of the rows. */
 async function runRows(network: Network, rows: readonly Row[], timestep: number, most: number, signal: AbortSignal | undefined): Promise<Latent[]> {
   const outputs: Latent[] = [];
+  const limited = inBatchesOf(most, network);
   const lengths = new Set(rows.map(({ context }) => context.shape[1]));
   for (const length of lengths) {
+    throwIfAborted(signal);
     const places = rows.flatMap(({ context }, i) => (context.shape[1] === length ? [i] : []));
-    for (let start = 0; start < places.length; start += most) {
-      throwIfAborted(signal);
-      const batch = places.slice(start, start + most);
-      const output = await network(
-        {
-          x: joinBatches(batch.map((i) => (rows[i] as Row).x)),
-          timesteps: { dtype: 'float32', shape: [batch.length], data: new Float32Array(batch.length).fill(timestep) },
-          context: joinBatches(batch.map((i) => (rows[i] as Row).context)),
-        },
-        signal,
-      );
-      for (const [at, i] of batch.entries()) outputs[i] = takeBatch(output, at, at + 1);
-    }
+    const output = await limited(
+      {
+        x: joinBatches(places.map((i) => (rows[i] as Row).x)),
+        timesteps: { dtype: 'float32', shape: [places.length], data: new Float32Array(places.length).fill(timestep) },
+        context: joinBatches(places.map((i) => (rows[i] as Row).context)),
+      },
+      signal,
+    );
+    for (const [at, i] of places.entries()) outputs[i] = takeBatch(output, at, at + 1);
   }
   return outputs;
 }

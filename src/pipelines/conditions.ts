@@ -5,7 +5,7 @@ import type { Condition } from '../diffusion/guidance.ts';
 import type { Sampler } from '../diffusion/sampler.ts';
 import { totalCalls } from '../diffusion/total-calls.ts';
 import { StableDiffusionError } from '../errors.ts';
-import { concatenate, takeBatch } from '../tensor/arithmetic.ts';
+import { joinBatches, takeBatch } from '../tensor/arithmetic.ts';
 import { type Tensor, tensor } from '../tensor/tensor.ts';
 import type { BatchSettings } from './batch-settings.ts';
 import type { GenerateOptions } from './generate.ts';
@@ -68,6 +68,5 @@ async function encodeDistinct(model: Model, prompts: readonly string[], options:
   const distinct = [...new Set(prompts)];
   const encoded = await model.encodePrompts(distinct, options);
   const rows = prompts.map((prompt) => takeBatch(encoded, distinct.indexOf(prompt), distinct.indexOf(prompt) + 1));
-  const [first, ...rest] = rows;
-  return first ? concatenate([first, ...rest], 0) : encoded;
+  return rows.length > 0 ? joinBatches(rows) : encoded;
 }

@@ -15,7 +15,7 @@ import type { ByteConvention } from '../image/image-tensor.ts';
 import { canWatermark, embedWatermark } from '../image/watermark.ts';
 import { createNoise, type NoiseOptions } from '../random/create-noise.ts';
 import type { NoiseConvention, SeededNoise } from '../random/noise-source.ts';
-import { concatenate, takeBatch } from '../tensor/arithmetic.ts';
+import { joinBatches, takeBatch } from '../tensor/arithmetic.ts';
 import { bytesOf, elementCount, type Tensor, tensor } from '../tensor/tensor.ts';
 import { type BatchSettings, batchesOf, wholeNumber } from './batch-settings.ts';
 import { type Conditions, conditionsOf } from './conditions.ts';
@@ -276,6 +276,5 @@ export async function* generate(model: Model, options: GenerateOptions, task: Ta
     all.push(...pictures);
     yield { kind: 'images', iteration, images: pictures };
   }
-  const [first, ...rest] = latents;
-  if (first && startNoise) yield { kind: 'result', images: all, latents: concatenate([first, ...rest], 0), startNoise };
+  if (latents.length > 0 && startNoise) yield { kind: 'result', images: all, latents: joinBatches(latents), startNoise };
 }

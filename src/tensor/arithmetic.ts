@@ -100,8 +100,8 @@ export function blend(mask: Float32, a: Float32, b: Float32): Float32 {
   return result;
 }
 
-/** Puts tensors that differ in their size along `axis` only, one behind the other along it (as torch.cat). */
-export function concatenate(values: readonly [Float32, ...Float32[]], axis: number): Float32 {
+/** Puts tensors of one element type, whichever it is, that differ in their size along `axis` only, one behind the other along it (as torch.cat). */
+export function concatenate<T extends Tensor>(values: readonly [T, ...T[]], axis: number): T {
   const [first] = values;
   const outer = elementCount(first.shape.slice(0, axis));
   const inner = elementCount(first.shape.slice(axis + 1));
@@ -112,36 +112,24 @@ export function concatenate(values: readonly [Float32, ...Float32[]], axis: numb
     }
     size += value.shape[axis] as number;
   }
-  const result = make(first.shape.map((n, i) => (i === axis ? size : n)));
+  const shape = first.shape.map((n, i) => (i === axis ? size : n));
+  const data = new (arrayType(first.dtype))(elementCount(shape));
   let offset = 0;
   for (let block = 0; block < outer; block++) {
     for (const value of values) {
       const length = (value.shape[axis] as number) * inner;
-      result.data.set(value.data.subarray(block * length, (block + 1) * length), offset);
+      (data as Float32Array).set((value.data as Float32Array).subarray(block * length, (block + 1) * length), offset);
       offset += length;
     }
   }
-  return result;
+  return { ...first, shape, data };
 }
 
-/**
- * Batches of one element type, whichever it is, one behind the other along the first axis: what `takeBatch` takes apart.
- * Throws `invalid-argument` where there are none.
- */
+/** Batches one behind the other, along the first axis: what `takeBatch` takes apart. Throws `invalid-argument` where there are none. */
 export function joinBatches<T extends Tensor>(values: readonly T[]): T {
-  const [first] = values;
+  const [first, ...rest] = values;
   if (!first) throw new StableDiffusionError('invalid-argument', 'A batch has no items.');
-  const itemShape = first.shape.slice(1);
-  const odd = values.find(({ shape }) => shape.length !== first.shape.length || shape.slice(1).join() !== itemShape.join());
-  if (odd) throw new StableDiffusionError('shape-mismatch', `Tensors of shapes [${first.shape.join(', ')}] and [${odd.shape.join(', ')}] cannot be joined along axis 0.`);
-  const shape = [values.reduce((sum, { shape: [items = 0] }) => sum + items, 0), ...itemShape];
-  const data = new (arrayType(first.dtype))(elementCount(shape));
-  let offset = 0;
-  for (const value of values) {
-    (data as Float32Array).set(value.data as Float32Array, offset);
-    offset += value.data.length;
-  }
-  return { ...first, shape, data };
+  return concatenate<T>([first, ...rest], 0);
 }
 
 /** Items [start, end) of the first axis, as a copy. */

@@ -5,7 +5,7 @@ import { createImage, type Image } from 'stable-diffusion-ts/image/image.ts';
 import { readImageMetadata } from 'stable-diffusion-ts/image/image-metadata.ts';
 import { connectWorker, type ModelWorker } from 'stable-diffusion-ts/pipelines/worker-client-web.ts';
 import type { ModelFacts, WorkerEvent, WorkerImage, WorkerJob } from 'stable-diffusion-ts/pipelines/worker-protocol-web.ts';
-import { plainSyntax, promptSyntaxes, samplerLabels, scheduleLabels } from '../settings/settings.ts';
+import { promptSyntaxes, samplerLabels, scheduleLabels, syntaxesOf } from '../settings/settings.ts';
 import { EventQueue } from './event-queue.ts';
 import { keepUnmasked } from './keep-unmasked.ts';
 import { isFull, storedModel, storeModel } from './model-store.ts';
@@ -187,7 +187,7 @@ export class BrowserEngine implements PictureEngine {
         { file, provider: this.provider, wasmPath: address('ort/'), precision: half ? 'float16' : 'float32', ...(config === undefined ? {} : { config }) },
         signal ? { signal } : {},
       );
-      this.#known.set(name, { size: facts.nativeSize, unit: facts.sizeUnit, promptSyntaxes: facts.readsPromptSyntax ? promptSyntaxes : plainSyntax });
+      this.#known.set(name, { size: facts.nativeSize, unit: facts.sizeUnit, promptSyntaxes: syntaxesOf(facts.readsPromptSyntax) });
       this.#loaded = { name, worker, facts };
       return this.#loaded;
     } catch (error) {

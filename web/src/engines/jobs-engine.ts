@@ -1,6 +1,6 @@
 /** Pictures made by a server of this program, through its jobs API (`/api/v1`). */
 
-import { plainSyntax, promptSyntaxes, scheduleLabels } from '../settings/settings.ts';
+import { scheduleLabels, syntaxesOf } from '../settings/settings.ts';
 import type { EngineFacts, JobEvent, PictureEngine, PictureJob, UnfinishedJob } from './picture-engine.ts';
 import { ask, base64Of, blobOf, type ServerAddress, ServerError } from './server-request.ts';
 import { forgetJob, rememberJob, unfinishedJob } from './unfinished-job.ts';
@@ -88,7 +88,7 @@ export class JobsEngine implements PictureEngine {
     this.#server = server;
     this.title = titleOf(server);
     const first = [...models].sort((a, b) => Number(b.isDefault) - Number(a.isDefault));
-    this.facts = { models: first.map(({ name, size, unit, readsPromptSyntax = false }) => ({ name, size, unit, promptSyntaxes: readsPromptSyntax ? promptSyntaxes : plainSyntax })), samplers, schedules: scheduleLabels };
+    this.facts = { models: first.map(({ name, size, unit, readsPromptSyntax = false }) => ({ name, size, unit, promptSyntaxes: syntaxesOf(readsPromptSyntax) })), samplers, schedules: scheduleLabels };
   }
 
   /** Asks a server what it has. Throws ServerError: 404 where it has no such API. */

@@ -30,8 +30,8 @@ export const defaultSettings: Settings = {
 };
 
 export const promptSyntaxes: readonly PromptSyntax[] = ['a1111', 'plain'];
-/** Of models whose text encoder is not CLIP's. */
-export const plainSyntax: readonly PromptSyntax[] = ['plain'];
+/** Of a model: A1111's syntax is for those whose text encoder is CLIP's. */
+export const syntaxesOf = (readsPromptSyntax: boolean): readonly PromptSyntax[] => (readsPromptSyntax ? promptSyntaxes : ['plain']);
 
 export const limits = { steps: 150, guidanceScale: 30, batchSize: 16, side: 2048, seed: 2 ** 32 - 1 } as const;
 

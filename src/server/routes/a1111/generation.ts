@@ -160,7 +160,7 @@ function infoOf(job: Job, result: JobResult, body: SharedFields, modelName: stri
 export const timestamp = (moment: number): string => new Date(moment).toISOString().replace(/[-:T]/g, '').slice(0, 14);
 
 /** Makes the job and answers as A1111. */
-export async function answerGeneration(context: ServerContext, { owner, signal }: RouteRequest<unknown, unknown, unknown>, { labels: _labels, ...draft }: JobDraft & Partial<SharedDraft>, body: TextToImageFields | ImageToImageFields): Promise<Answer> {
+export async function answerGeneration(context: ServerContext, { owner, signal }: RouteRequest<unknown, unknown, unknown>, draft: JobDraft, body: TextToImageFields | ImageToImageFields): Promise<Answer> {
   const accepted = await acceptJob(context, { owner, source: 'a1111', priority: 'normal', draft, fields: fieldNames });
   if (body.force_task_id) context.tasks.set(owner, body.force_task_id.slice(0, 200), accepted.id);
   const job = await awaitJob(context, accepted, signal);

@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import { defineRoute, json } from '../../http/route.ts';
 import { isFinished } from '../../job.ts';
-import { optionsOf } from './option-table.ts';
+import { showsPreviews } from './progress.ts';
 import { boolean, integer, text } from './pydantic.ts';
 
 export const internalProgress = defineRoute({
@@ -23,8 +23,7 @@ export const internalProgress = defineRoute({
     const none = { active: false, queued: false, completed: false, progress: null, eta: null, live_preview: null, id_live_preview: -1, textinfo: 'Waiting...' };
     if (!job || isFinished(job)) return json({ ...none, completed: job !== undefined });
     if (job.state === 'queued') return json({ ...none, queued: true, textinfo: 'In queue...' });
-    const wanted = body.live_preview !== false && optionsOf(context, owner)['live_previews_enable'] === true;
-    if (wanted) queue.send(job.id, 'watch');
+    const wanted = showsPreviews(context, owner, job, body.live_preview !== false);
     const { step, preview } = watch.progress(job.id) ?? {};
     const share = step ? step.done / step.total : 0;
     const since = (now() - (job.startedAt ?? now())) / 1000;

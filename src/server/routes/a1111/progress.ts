@@ -1,12 +1,21 @@
 /** GET /sdapi/v1/progress: the caller's job that is being made, with a preview. Clients poll until progress and job_count are 0. */
 
 import { z } from 'zod';
+import type { ServerContext } from '../../context.ts';
 import { defineRoute, json } from '../../http/route.ts';
+import type { Job } from '../../job.ts';
 import { optionsOf } from './option-table.ts';
 import { timestamp } from './generation.ts';
 import { boolean } from './pydantic.ts';
 
 const idle = { skipped: false, interrupted: false, stopping_generation: false, job: '', job_count: 0, job_timestamp: '0', job_no: 0, sampling_step: 0, sampling_steps: 0 };
+
+/** Whether a caller is shown previews of a job, by what it asks for and by its options. While it is, the job makes them. */
+export function showsPreviews(context: ServerContext, owner: string, { id, state }: Job, isAsked: boolean): boolean {
+  const shows = isAsked && optionsOf(context, owner)['live_previews_enable'] === true;
+  if (shows && state === 'running') context.queue.send(id, 'watch');
+  return shows;
+}
 
 export const progress = defineRoute({
   method: 'GET',
@@ -16,13 +25,12 @@ export const progress = defineRoute({
   query: z.object({ skip_current_image: boolean() }),
   response: z.object({ progress: z.number(), eta_relative: z.number(), state: z.record(z.string(), z.unknown()), current_image: z.string().nullable(), textinfo: z.string().nullable() }),
   async handle(context, { owner, query }) {
-    const { watch, queue, now } = context;
+    const { watch, now } = context;
     const open = watch.open(owner);
     const current = open.find(({ job }) => job.state === 'running') ?? open[0];
     if (!current) return json({ progress: 0, eta_relative: 0, state: idle, current_image: null, textinfo: null });
     const { job, step, preview } = current;
-    const wanted = query.skip_current_image !== true && optionsOf(context, owner)['live_previews_enable'] === true;
-    if (wanted && job.state === 'running') queue.send(job.id, 'watch');
+    const wanted = showsPreviews(context, owner, job, query.skip_current_image !== true);
     const iterations = Math.ceil(job.request.prompts.length / job.request.batchSize);
     const share = Math.min(1, 0.01 + (step ? step.done / step.total : 0));
     const since = (now() - (job.startedAt ?? now())) / 1000;
