@@ -14,7 +14,10 @@ import { openCheckpointAt } from 'stable-diffusion-ts/weights/node';
 /** The inputs that every side computes on: waves, so that nobody needs another's random numbers. */
 function wave(shape, frequency) {
   const count = shape.reduce((product, size) => product * size, 1);
-  return float32(shape, Float32Array.from({ length: count }, (_, i) => Math.sin(i * frequency) * 1.5));
+  return float32(
+    shape,
+    Float32Array.from({ length: count }, (_, i) => Math.sin(i * frequency) * 1.5),
+  );
 }
 
 const [part = '', file = '', runs = '3', size = '512', threads = '2'] = process.argv.slice(2);
@@ -22,11 +25,36 @@ const side = Number(size) / 8;
 
 /** With guidance the UNet and the text encoder see two samples. */
 const networks = {
-  unet: { of: 'unet', stage: 'unet_config', graph: 'forward', output: 'out', inputs: { x: wave([2, 4, side, side], 12.9898), timesteps: float32([2], [500, 500]), context: wave([2, 77, 768], 78.233) } },
-  vae: { of: 'first_stage', stage: 'first_stage_config', graph: 'decode', output: 'decoded', inputs: { z: wave([1, 4, side, side], 12.9898) } },
+  unet: {
+    of: 'unet',
+    stage: 'unet_config',
+    graph: 'forward',
+    output: 'out',
+    inputs: {
+      x: wave([2, 4, side, side], 12.9898),
+      timesteps: float32([2], [500, 500]),
+      context: wave([2, 77, 768], 78.233),
+    },
+  },
+  vae: {
+    of: 'first_stage',
+    stage: 'first_stage_config',
+    graph: 'decode',
+    output: 'decoded',
+    inputs: { z: wave([1, 4, side, side], 12.9898) },
+  },
   text: {
-    of: 'cond_stage', stage: 'cond_stage_config', graph: 'forward', output: 'last_hidden_state',
-    inputs: { input_ids: tensor('int64', [2, 77], BigInt64Array.from({ length: 2 * 77 }, (_, i) => (i % 77 === 0 ? 49406n : 49407n))) },
+    of: 'cond_stage',
+    stage: 'cond_stage_config',
+    graph: 'forward',
+    output: 'last_hidden_state',
+    inputs: {
+      input_ids: tensor(
+        'int64',
+        [2, 77],
+        BigInt64Array.from({ length: 2 * 77 }, (_, i) => (i % 77 === 0 ? 49406n : 49407n)),
+      ),
+    },
   },
 };
 
@@ -34,7 +62,12 @@ async function load({ of, stage, graph, output }) {
   const engine = createNodeEngine({ threads: Number(threads) });
   const checkpoint = await openCheckpointAt(file);
   const config = checkpoint.config[stage];
-  const program = await engine.compile(networkDefinition(config).parts(config)[graph]({ outputs: [output] }), checkpoint.parts[of]);
+  const program = await engine.compile(
+    networkDefinition(config)
+      .parts(config)
+      [graph]({ outputs: [output] }),
+    checkpoint.parts[of],
+  );
   await checkpoint.close();
   return { engine, program };
 }
@@ -54,7 +87,11 @@ for (let i = 0; i < Number(runs); i++) {
   result.cpu.push((user + system) / 1e6);
 }
 const mean = (f) => data.reduce((total, value) => total + f(value), 0) / data.length;
-result.output = { mean: mean((value) => value), rms: Math.sqrt(mean((value) => value * value)), first: [...data.subarray(0, 4)] };
+result.output = {
+  mean: mean((value) => value),
+  rms: Math.sqrt(mean((value) => value * value)),
+  first: [...data.subarray(0, 4)],
+};
 result.peak_bytes = process.resourceUsage().maxRSS * 1024;
 console.log(JSON.stringify(result));
 await engine.dispose();

@@ -29,7 +29,13 @@ function offsetAndScale(name: string, shape: readonly number[]): readonly [offse
 }
 
 /** Elements `start`, … of the tensor `name`, as many as `target` holds. */
-export function fillMadeUp(target: Float32Array, name: string, shape: readonly number[], seed = recordedSeed, start = 0): void {
+export function fillMadeUp(
+  target: Float32Array,
+  name: string,
+  shape: readonly number[],
+  seed = recordedSeed,
+  start = 0,
+): void {
   const [offset, scale] = offsetAndScale(name, shape);
   let state = (fnv1a(name) ^ seed) + Math.imul(start, 0x9e3779b9);
   for (let i = 0; i < target.length; i++) {
@@ -51,20 +57,28 @@ export function madeUp(name: string, shape: readonly number[], seed = recordedSe
 
 /** SHA-256 of a tensor's little-endian bytes. */
 export function sha256({ data }: Tensor): string {
-  return createHash('sha256').update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength)).digest('hex');
+  return createHash('sha256')
+    .update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
+    .digest('hex');
 }
 
 /** The tensors that are not made up: the schedule's buffers as the original registers them (linear in sqrt β from 0.00085 to 0.012), and the positions. */
 export function realTensors(): ReadonlyMap<string, Tensor> {
   const [first, last, steps] = [Math.sqrt(0.00085), Math.sqrt(0.012), 1000];
-  const betas = Float64Array.from({ length: steps }, (_, i) => (i === steps - 1 ? last : i * ((last - first) / (steps - 1)) + first) ** 2);
+  const betas = Float64Array.from(
+    { length: steps },
+    (_, i) => (i === steps - 1 ? last : i * ((last - first) / (steps - 1)) + first) ** 2,
+  );
   let product = 1;
   const alphas = betas.map((beta) => (product *= 1 - beta));
   const before = alphas.map((_, i) => alphas[i - 1] ?? 1);
-  const each = (f: (alpha: number, before: number, beta: number) => number): Float64Array => alphas.map((alpha, i) => f(alpha, before[i] ?? 1, betas[i] ?? 0));
+  const each = (f: (alpha: number, before: number, beta: number) => number): Float64Array =>
+    alphas.map((alpha, i) => f(alpha, before[i] ?? 1, betas[i] ?? 0));
   const variance = each((alpha, previous, beta) => (beta * (1 - previous)) / (1 - alpha));
   const buffers: Readonly<Record<string, Float64Array>> = {
-    betas, alphas_cumprod: alphas, alphas_cumprod_prev: before,
+    betas,
+    alphas_cumprod: alphas,
+    alphas_cumprod_prev: before,
     sqrt_alphas_cumprod: alphas.map(Math.sqrt),
     sqrt_one_minus_alphas_cumprod: each((alpha) => Math.sqrt(1 - alpha)),
     log_one_minus_alphas_cumprod: each((alpha) => Math.log(1 - alpha)),
@@ -75,9 +89,15 @@ export function realTensors(): ReadonlyMap<string, Tensor> {
     posterior_mean_coef1: each((alpha, previous, beta) => (beta * Math.sqrt(previous)) / (1 - alpha)),
     posterior_mean_coef2: each((alpha, previous, beta) => ((1 - previous) * Math.sqrt(1 - beta)) / (1 - alpha)),
   };
-  const positions = tensor('int64', [1, 77], BigInt64Array.from({ length: 77 }, (_, i) => BigInt(i)));
+  const positions = tensor(
+    'int64',
+    [1, 77],
+    BigInt64Array.from({ length: 77 }, (_, i) => BigInt(i)),
+  );
   return new Map<string, Tensor>([
-    ...Object.entries(buffers).map(([name, values]) => [name, convert(tensor('float64', [steps], values), 'float32')] as const),
+    ...Object.entries(buffers).map(
+      ([name, values]) => [name, convert(tensor('float64', [steps], values), 'float32')] as const,
+    ),
     ['cond_stage_model.transformer.text_model.embeddings.position_ids', positions],
   ]);
 }

@@ -14,21 +14,30 @@ import { bytesOf, elementCount, float32, type Tensor } from '../src/tensor/tenso
 import { fillMadeUp, realTensors, recordedSeed } from './full-size-rule.ts';
 
 const { values } = parseArgs({
-  options: { out: { type: 'string' }, dtype: { type: 'string', default: 'f32' }, only: { type: 'string', multiple: true }, seed: { type: 'string', default: String(recordedSeed) } },
+  options: {
+    out: { type: 'string' },
+    dtype: { type: 'string', default: 'f32' },
+    only: { type: 'string', multiple: true },
+    seed: { type: 'string', default: String(recordedSeed) },
+  },
 });
 const { out, only } = values;
 const half = values.dtype === 'f16';
 const seed = Number(values.seed);
-if (out === undefined || !['f16', 'f32'].includes(values.dtype)) throw new Error('Usage: full-size-weights.ts --out FILE.safetensors [--dtype f32|f16] [--only PREFIX] [--seed N]');
+if (out === undefined || !['f16', 'f32'].includes(values.dtype))
+  throw new Error('Usage: full-size-weights.ts --out FILE.safetensors [--dtype f32|f16] [--only PREFIX] [--seed N]');
 
 /** Elements made at a time. */
 const pieceLength = 2 ** 20;
 
-const listed: { readonly keys: readonly (readonly [name: string, shape: readonly number[], dtype: string])[] } = JSON.parse(readFileSync(join(import.meta.dirname, '../fixtures/files/full-size/keys.json'), 'utf8'));
+const listed: { readonly keys: readonly (readonly [name: string, shape: readonly number[], dtype: string])[] } =
+  JSON.parse(readFileSync(join(import.meta.dirname, '../fixtures/files/full-size/keys.json'), 'utf8'));
 const keys = listed.keys.filter(([name]) => !only || only.some((prefix) => name.startsWith(prefix)));
 if (keys.length === 0) throw new Error(`No tensor's name begins with ${only?.join(' or ')}.`);
 
-const header: Record<string, unknown> = { __metadata__: { format: 'pt', generator: `full-size-weights.py seed ${seed}` } };
+const header: Record<string, unknown> = {
+  __metadata__: { format: 'pt', generator: `full-size-weights.py seed ${seed}` },
+};
 let end = 0;
 for (const [name, shape, dtype] of keys) {
   const begin = end;
@@ -59,7 +68,8 @@ const file = await open(out, 'w');
 try {
   await file.write(head);
   for (const [name, shape] of keys) {
-    for (const piece of pieces(name, shape)) await file.write(bytesOf(half && piece.dtype === 'float32' ? convert(piece, 'float16') : piece));
+    for (const piece of pieces(name, shape))
+      await file.write(bytesOf(half && piece.dtype === 'float32' ? convert(piece, 'float16') : piece));
   }
 } finally {
   await file.close();

@@ -18,7 +18,10 @@ const root = join(import.meta.dirname, '..');
 const folder = process.env['SD_FULL_SIZE'] ?? join(root, 'build/full-size');
 const { values } = parseArgs({
   options: {
-    rounds: { type: 'string', default: '3' }, runs: { type: 'string', default: '4' }, parts: { type: 'string', default: 'unet,vae,text' }, threads: { type: 'string', default: '2' },
+    rounds: { type: 'string', default: '3' },
+    runs: { type: 'string', default: '4' },
+    parts: { type: 'string', default: 'unet,vae,text' },
+    threads: { type: 'string', default: '2' },
     cache: { type: 'string', default: join(root, 'build/openvino') },
   },
 });
@@ -33,9 +36,28 @@ interface Measured {
 }
 
 const file = (dtype: 'f32' | 'f16'): string => join(folder, `full-${dtype}.safetensors`);
-const peer = (script: string, part: string, ...more: string[]): readonly string[] =>
-  ['python3', join(import.meta.dirname, 'peers', script), '--part', part, '--file', file('f32'), '--runs', runs, '--threads', threads, ...more];
-const ours = (part: string, dtype: 'f32' | 'f16'): readonly string[] => [process.execPath, join(import.meta.dirname, 'full-size-network.mjs'), part, file(dtype), runs, '512', threads];
+const peer = (script: string, part: string, ...more: string[]): readonly string[] => [
+  'python3',
+  join(import.meta.dirname, 'peers', script),
+  '--part',
+  part,
+  '--file',
+  file('f32'),
+  '--runs',
+  runs,
+  '--threads',
+  threads,
+  ...more,
+];
+const ours = (part: string, dtype: 'f32' | 'f16'): readonly string[] => [
+  process.execPath,
+  join(import.meta.dirname, 'full-size-network.mjs'),
+  part,
+  file(dtype),
+  runs,
+  '512',
+  threads,
+];
 
 const sides: Readonly<Record<string, (part: string) => readonly string[]>> = {
   'stable-diffusion-ts, f32 file': (part) => ours(part, 'f32'),
@@ -59,12 +81,17 @@ const median = (list: readonly number[]): number => {
 };
 /** The first run lays out memory. */
 const warm = (list: readonly number[]): readonly number[] => (list.length > 1 ? list.slice(1) : list);
-const load = (): string => (existsSync('/proc/loadavg') ? readFileSync('/proc/loadavg', 'utf8').split(' ').slice(0, 1).join() : '?');
+const load = (): string =>
+  existsSync('/proc/loadavg') ? readFileSync('/proc/loadavg', 'utf8').split(' ').slice(0, 1).join() : '?';
 
 for (const dtype of ['f32', 'f16'] as const) {
   if (existsSync(file(dtype))) continue;
   mkdirSync(folder, { recursive: true });
-  const made = spawnSync(process.execPath, ['--import', './tools/typescript.mjs', 'bench/full-size-weights.ts', '--dtype', dtype, '--out', file(dtype)], { cwd: root, stdio: 'inherit' });
+  const made = spawnSync(
+    process.execPath,
+    ['--import', './tools/typescript.mjs', 'bench/full-size-weights.ts', '--dtype', dtype, '--out', file(dtype)],
+    { cwd: root, stdio: 'inherit' },
+  );
   if (made.status !== 0) throw new Error(`${file(dtype)} could not be made.`);
 }
 
@@ -77,10 +104,14 @@ for (const part of values.parts.split(',')) {
       const before = load();
       const result = measure(command(part));
       if (result) measured[side]?.push(result);
-      console.error(`${part}, round ${round + 1}, ${side}: ${result ? `load ${result.load.toFixed(1)} s, runs ${result.runs.map((time) => time.toFixed(2)).join(' ')} s` : 'failed or not installed'} (load average ${before})`);
+      console.error(
+        `${part}, round ${round + 1}, ${side}: ${result ? `load ${result.load.toFixed(1)} s, runs ${result.runs.map((time) => time.toFixed(2)).join(' ')} s` : 'failed or not installed'} (load average ${before})`,
+      );
     }
   }
-  console.log(`\n${part}\n\n| side | load s | run s (median) | fastest run s | processor s a run (fewest) | peak GB | its run / ours |\n|---|---|---|---|---|---|---|`);
+  console.log(
+    `\n${part}\n\n| side | load s | run s (median) | fastest run s | processor s a run (fewest) | peak GB | its run / ours |\n|---|---|---|---|---|---|---|`,
+  );
   for (const [side, list] of Object.entries(measured)) {
     if (list.length === 0) continue;
     const all = (pick: (one: Measured) => readonly number[]): number[] => list.flatMap((one) => warm(pick(one)));
@@ -88,7 +119,14 @@ for (const part of values.parts.split(',')) {
       const own = measured[first]?.[round];
       return own ? [median(warm(one.runs)) / median(warm(own.runs))] : [];
     });
-    const cells = [median(list.map((one) => one.load)), median(all((one) => one.runs)), Math.min(...all((one) => one.runs)), Math.min(...all((one) => one.cpu)), Math.max(...list.map((one) => one.peak_bytes)) / 1e9, median(ratios)];
+    const cells = [
+      median(list.map((one) => one.load)),
+      median(all((one) => one.runs)),
+      Math.min(...all((one) => one.runs)),
+      Math.min(...all((one) => one.cpu)),
+      Math.max(...list.map((one) => one.peak_bytes)) / 1e9,
+      median(ratios),
+    ];
     console.log(`| ${side} | ${cells.map((value) => value.toFixed(2)).join(' | ')} |`);
   }
 }

@@ -34,23 +34,50 @@ const { values } = parseArgs({
     plot: { type: 'string', default: '' },
   },
 });
-const [clients, seconds, keyCount, workers, killEvery, size, steps] = [values.clients, values.seconds, values.keys, values.workers, values['kill-every'], values.size, values.steps].map(Number) as [number, number, number, number, number, number, number];
+const [clients, seconds, keyCount, workers, killEvery, size, steps] = [
+  values.clients,
+  values.seconds,
+  values.keys,
+  values.workers,
+  values['kill-every'],
+  values.size,
+  values.steps,
+].map(Number) as [number, number, number, number, number, number, number];
 
 const folder = mkdtempSync(join(tmpdir(), 'sd-load-'));
 const keys = Array.from({ length: keyCount }, (_, i) => ({ name: `key${i}`, secret: `secret-of-key${i}` }));
 type Key = (typeof keys)[number];
 /** Half of the clients have the first key. */
-const keyOf = (client: number): Key => keys[client < clients / 2 || keyCount === 1 ? 0 : 1 + (client % (keyCount - 1))] as Key;
-const common = ['--log-level', 'info', '--max-batch', values['max-batch'], ...(values.threads ? ['--threads', values.threads] : [])];
+const keyOf = (client: number): Key =>
+  keys[client < clients / 2 || keyCount === 1 ? 0 : 1 + (client % (keyCount - 1))] as Key;
+const common = [
+  '--log-level',
+  'info',
+  '--max-batch',
+  values['max-batch'],
+  ...(values.threads ? ['--threads', values.threads] : []),
+];
 
 // --- the programs ---
 
 const redis = values.redis ? await startRedis() : undefined;
 const shared = redis ? ['--redis', redis.url, '--lock-seconds', '2'] : [];
-const server = await startServe(['--data', join(folder, 'server'), ...common, ...shared, ...(redis ? ['--no-work'] : []), ...keys.flatMap(({ name, secret }) => ['--api-key', `${name}:${secret}`])]);
+const server = await startServe([
+  '--data',
+  join(folder, 'server'),
+  ...common,
+  ...shared,
+  ...(redis ? ['--no-work'] : []),
+  ...keys.flatMap(({ name, secret }) => ['--api-key', `${name}:${secret}`]),
+]);
 const ended: Program[] = [];
 // The workers share the processor with the server here; it comes first.
-const startWorker = (): Promise<Program> => startWork(redis?.url ?? '', ['--data', join(folder, 'worker'), ...common, '--lock-seconds', '2'], ['nice', '-n', '5']);
+const startWorker = (): Promise<Program> =>
+  startWork(
+    redis?.url ?? '',
+    ['--data', join(folder, 'worker'), ...common, '--lock-seconds', '2'],
+    ['nice', '-n', '5'],
+  );
 const working: Program[] = redis ? await Promise.all(Array.from({ length: workers }, startWorker)) : [];
 
 // --- requests, with their times ---
@@ -64,16 +91,44 @@ interface Reply {
   readonly milliseconds: number;
 }
 
-function send(method: string, path: string, key: Key, body?: object, headers: Record<string, string> = {}): Promise<Reply> {
+function send(
+  method: string,
+  path: string,
+  key: Key,
+  body?: object,
+  headers: Record<string, string> = {},
+): Promise<Reply> {
   return new Promise((resolve, reject) => {
     const begun = performance.now();
     const text = body === undefined ? undefined : JSON.stringify(body);
-    const request = httpRequest({ hostname, port, method, path, agent, headers: { authorization: `Bearer ${key.secret}`, ...(text === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }), ...headers } }, (response) => {
-      const chunks: Buffer[] = [];
-      response.on('data', (chunk: Buffer) => chunks.push(chunk));
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString(), milliseconds: performance.now() - begun }));
-      response.on('error', reject);
-    });
+    const request = httpRequest(
+      {
+        hostname,
+        port,
+        method,
+        path,
+        agent,
+        headers: {
+          authorization: `Bearer ${key.secret}`,
+          ...(text === undefined
+            ? {}
+            : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
+          ...headers,
+        },
+      },
+      (response) => {
+        const chunks: Buffer[] = [];
+        response.on('data', (chunk: Buffer) => chunks.push(chunk));
+        response.on('end', () =>
+          resolve({
+            status: response.statusCode ?? 0,
+            text: Buffer.concat(chunks).toString(),
+            milliseconds: performance.now() - begun,
+          }),
+        );
+        response.on('error', reject);
+      },
+    );
     request.on('error', reject);
     request.end(text);
   });
@@ -109,7 +164,13 @@ async function status(path: string, key: Key): Promise<Reply> {
 }
 
 const isOpen = (state: string): boolean => state === 'queued' || state === 'running';
-const requestOf = (seed: number): object => ({ prompt: 'a red apple', seed, width: size, height: size, steps: steps + (seed % 2) });
+const requestOf = (seed: number): object => ({
+  prompt: 'a red apple',
+  seed,
+  width: size,
+  height: size,
+  steps: steps + (seed % 2),
+});
 
 async function byPolling(key: Key, seed: number): Promise<void> {
   const reply = await send('POST', '/api/v1/jobs', key, requestOf(seed), { 'idempotency-key': randomUUID() });
@@ -141,7 +202,14 @@ async function byEvents(key: Key, seed: number): Promise<void> {
 async function byWaiting(key: Key, seed: number): Promise<void> {
   const { prompt, width, height, steps: count } = requestOf(seed) as Record<string, unknown>;
   let done = false;
-  const making = send('POST', '/sdapi/v1/txt2img', key, { prompt, seed, width, height, steps: count, sampler_name: 'Euler a' }).finally(() => {
+  const making = send('POST', '/sdapi/v1/txt2img', key, {
+    prompt,
+    seed,
+    width,
+    height,
+    steps: count,
+    sampler_name: 'Euler a',
+  }).finally(() => {
     done = true;
   });
   while (!done) {
@@ -150,7 +218,8 @@ async function byWaiting(key: Key, seed: number): Promise<void> {
   }
   const reply = await making;
   if (reply.status !== 200) return refuse(reply);
-  if ((JSON.parse(reply.text) as { images: unknown[] }).images.length === 1) answered.set(key, (answered.get(key) ?? 0) + 1);
+  if ((JSON.parse(reply.text) as { images: unknown[] }).images.length === 1)
+    answered.set(key, (answered.get(key) ?? 0) + 1);
   else lost++;
 }
 
@@ -166,7 +235,8 @@ async function client(number: number): Promise<void> {
 
 // --- memory, and the end of workers ---
 
-const rssOf = (program: Program): number => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${program.process.pid}/status`, 'utf8'))?.[1] ?? 0) / 1024;
+const rssOf = (program: Program): number =>
+  Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${program.process.pid}/status`, 'utf8'))?.[1] ?? 0) / 1024;
 interface Sample {
   readonly second: number;
   readonly rss: readonly number[];
@@ -176,13 +246,25 @@ const samples: Sample[] = [];
 let kills = 0;
 
 // The model is loaded, and first runs are behind.
-await send('POST', '/sdapi/v1/txt2img', keys[0] as Key, { prompt: 'warm', width: size, height: size, steps: 1, sampler_name: 'Euler a' });
+await send('POST', '/sdapi/v1/txt2img', keys[0] as Key, {
+  prompt: 'warm',
+  width: size,
+  height: size,
+  steps: 1,
+  sampler_name: 'Euler a',
+});
 const cpuBefore = loadavg()[0];
 const begun = performance.now();
 const since = (): number => (performance.now() - begun) / 1000;
 const running = Array.from({ length: clients }, (_, i) => client(i));
 const sampling = setInterval(() => {
-  samples.push({ second: since(), rss: [server, ...working].flatMap((program) => (program.process.exitCode === null && program.process.signalCode === null ? [rssOf(program)] : [])), done: doneCount() });
+  samples.push({
+    second: since(),
+    rss: [server, ...working].flatMap((program) =>
+      program.process.exitCode === null && program.process.signalCode === null ? [rssOf(program)] : [],
+    ),
+    done: doneCount(),
+  });
 }, 1000);
 const killing = (async () => {
   while (killEvery > 0 && !over) {
@@ -210,7 +292,10 @@ function outcomes(): Map<string, number> {
   return done;
 }
 function doneCount(): number {
-  return [server, ...working, ...ended].reduce((sum, program) => sum + (program.errors().match(/"outcome":"done"/g)?.length ?? 0), 0);
+  return [server, ...working, ...ended].reduce(
+    (sum, program) => sum + (program.errors().match(/"outcome":"done"/g)?.length ?? 0),
+    0,
+  );
 }
 
 await pause(seconds * 1000);
@@ -233,13 +318,17 @@ for (const [id, key] of accepted) {
   const job = JSON.parse((await send('GET', `/api/v1/jobs/${id}`, key)).text) as View;
   if (job.state !== 'done' || job.result?.images.length !== 1) notDone++;
   if (job.attempt > 1) attempts++;
-  if (job.finishedAt && Date.parse(job.finishedAt) <= cutoff) finishedPerKey.set(key, (finishedPerKey.get(key) ?? 0) + 1);
+  if (job.finishedAt && Date.parse(job.finishedAt) <= cutoff)
+    finishedPerKey.set(key, (finishedPerKey.get(key) ?? 0) + 1);
   if (job.startedAt) waits.push(Date.parse(job.startedAt) - Date.parse(job.createdAt));
 }
 let listed = 0;
 for (const key of keys) {
   for (let before = ''; ; ) {
-    const { jobs, next } = JSON.parse((await send('GET', `/api/v1/jobs?limit=100${before}`, key)).text) as { jobs: View[]; next: string | null };
+    const { jobs, next } = JSON.parse((await send('GET', `/api/v1/jobs?limit=100${before}`, key)).text) as {
+      jobs: View[];
+      next: string | null;
+    };
     listed += jobs.length;
     if (!next) break;
     before = `&before=${next}`;
@@ -247,13 +336,28 @@ for (const key of keys) {
 }
 const answeredTotal = [...answered.values()].reduce((sum, count) => sum + count, 0);
 const twice = [...outcomes().values()].filter((count) => count > 1).length;
-const quantile = (list: readonly number[], q: number): number => [...list].sort((a, b) => a - b)[Math.min(list.length - 1, Math.floor(q * list.length))] ?? 0;
-const mean = (list: readonly number[]): number => list.reduce((sum, value) => sum + value, 0) / Math.max(1, list.length);
+const quantile = (list: readonly number[], q: number): number =>
+  [...list].sort((a, b) => a - b)[Math.min(list.length - 1, Math.floor(q * list.length))] ?? 0;
+const mean = (list: readonly number[]): number =>
+  list.reduce((sum, value) => sum + value, 0) / Math.max(1, list.length);
 const perKey = keys.map((key) => finishedPerKey.get(key) ?? 0);
-const jain = perKey.reduce((sum, count) => sum + count, 0) ** 2 / (perKey.length * perKey.reduce((sum, count) => sum + count ** 2, 0));
-const total = (from: number, to: number): number => mean(samples.filter(({ second }) => second >= from * seconds && second < to * seconds).map(({ rss }) => rss[0] ?? 0));
+const jain =
+  perKey.reduce((sum, count) => sum + count, 0) ** 2 /
+  (perKey.length * perKey.reduce((sum, count) => sum + count ** 2, 0));
+const total = (from: number, to: number): number =>
+  mean(samples.filter(({ second }) => second >= from * seconds && second < to * seconds).map(({ rss }) => rss[0] ?? 0));
 const figures = {
-  clients, seconds, keys: keyCount, queue: redis ? 'redis' : 'sqlite', workers: redis ? workers : 0, kills, size, steps, machine: cpus()[0]?.model, cores: cpus().length, loadBefore: cpuBefore,
+  clients,
+  seconds,
+  keys: keyCount,
+  queue: redis ? 'redis' : 'sqlite',
+  workers: redis ? workers : 0,
+  kills,
+  size,
+  steps,
+  machine: cpus()[0]?.model,
+  cores: cpus().length,
+  loadBefore: cpuBefore,
   accepted: accepted.size + answeredTotal,
   jobsPerSecond: doneInTime / seconds,
   notDone: notDone + lost,
@@ -262,16 +366,28 @@ const figures = {
   begunAgain: attempts,
   refusals: Object.fromEntries(refusals),
   statusCalls: statusTimes.length,
-  status: { p50: quantile(statusTimes, 0.5), p95: quantile(statusTimes, 0.95), p99: quantile(statusTimes, 0.99), max: quantile(statusTimes, 1) },
+  status: {
+    p50: quantile(statusTimes, 0.5),
+    p95: quantile(statusTimes, 0.95),
+    p99: quantile(statusTimes, 0.99),
+    max: quantile(statusTimes, 1),
+  },
   accept: { p50: quantile(acceptTimes, 0.5), p99: quantile(acceptTimes, 0.99) },
   wait: { p50: quantile(waits, 0.5), p99: quantile(waits, 0.99) },
-  perKey, jain,
-  serverRss: { firstQuarter: total(0.1, 0.35), lastQuarter: total(0.75, 1), max: Math.max(...samples.map(({ rss }) => rss[0] ?? 0)) },
+  perKey,
+  jain,
+  serverRss: {
+    firstQuarter: total(0.1, 0.35),
+    lastQuarter: total(0.75, 1),
+    max: Math.max(...samples.map(({ rss }) => rss[0] ?? 0)),
+  },
   drainSeconds: drained - seconds,
   samples,
 };
 const { samples: _samples, ...shown } = figures;
-console.log(JSON.stringify(shown, (_, value: unknown) => (typeof value === 'number' ? Math.round(value * 100) / 100 : value), 1));
+console.log(
+  JSON.stringify(shown, (_, value: unknown) => (typeof value === 'number' ? Math.round(value * 100) / 100 : value), 1),
+);
 if (values.json) writeFileSync(values.json, JSON.stringify(figures));
 if (values.plot) writeFileSync(values.plot, plot());
 
@@ -284,8 +400,14 @@ function plot(): string {
   const x = (second: number): number => left + (second / last) * (width - 2 * left);
   const y = (share: number): number => height - bottom - share * (height - bottom - 16);
   const line = (colour: string, of: (sample: Sample) => number | undefined): string =>
-    `<polyline fill="none" stroke="${colour}" stroke-width="1.5" points="${samples.flatMap((sample) => { const share = of(sample); return share === undefined ? [] : [`${x(sample.second).toFixed(1)},${y(share).toFixed(1)}`]; }).join(' ')}"/>`;
-  const text = (at: number, up: number, anchor: string, words: string, colour = '#666'): string => `<text x="${at}" y="${up}" text-anchor="${anchor}" fill="${colour}">${words}</text>`;
+    `<polyline fill="none" stroke="${colour}" stroke-width="1.5" points="${samples
+      .flatMap((sample) => {
+        const share = of(sample);
+        return share === undefined ? [] : [`${x(sample.second).toFixed(1)},${y(share).toFixed(1)}`];
+      })
+      .join(' ')}"/>`;
+  const text = (at: number, up: number, anchor: string, words: string, colour = '#666'): string =>
+    `<text x="${at}" y="${up}" text-anchor="${anchor}" fill="${colour}">${words}</text>`;
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="11"><rect width="100%" height="100%" fill="#fff"/>
 <path d="M${left} 16V${height - bottom}H${width - left}V16" fill="none" stroke="#999"/>
 ${line('#d33', ({ rss }) => (rss[0] ?? 0) / mostRss)}

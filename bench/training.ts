@@ -30,9 +30,18 @@ import { createTrainStep } from '../src/training/train-step.ts';
 const root = join(import.meta.dirname, '..');
 
 interface Pocket {
-  readonly model: { readonly params: { readonly unet_config: { readonly params: Record<string, unknown> }; readonly first_stage_config: { readonly target: string; readonly params: { readonly embed_dim: number; readonly ddconfig: object } } } };
+  readonly model: {
+    readonly params: {
+      readonly unet_config: { readonly params: Record<string, unknown> };
+      readonly first_stage_config: {
+        readonly target: string;
+        readonly params: { readonly embed_dim: number; readonly ddconfig: object };
+      };
+    };
+  };
 }
-const pocket = (parseYaml(readFileSync(join(root, 'bench/pocket-v0.yaml'), 'utf8'), 'pocket-v0.yaml') as Pocket).model.params;
+const pocket = (parseYaml(readFileSync(join(root, 'bench/pocket-v0.yaml'), 'utf8'), 'pocket-v0.yaml') as Pocket).model
+  .params;
 
 interface Case {
   readonly kind: 'autoencoder' | 'unet';
@@ -43,9 +52,32 @@ interface Case {
 }
 
 const cases: Readonly<Record<string, Case>> = {
-  'tiny UNet': { kind: 'unet', batch: 8, side: 8, config: { in_channels: 4, out_channels: 4, model_channels: 32, num_res_blocks: 1, attention_resolutions: [1, 2], channel_mult: [1, 2], num_heads: 4, use_spatial_transformer: true, transformer_depth: 1, context_dim: 32, image_size: 8, legacy: false } },
+  'tiny UNet': {
+    kind: 'unet',
+    batch: 8,
+    side: 8,
+    config: {
+      in_channels: 4,
+      out_channels: 4,
+      model_channels: 32,
+      num_res_blocks: 1,
+      attention_resolutions: [1, 2],
+      channel_mult: [1, 2],
+      num_heads: 4,
+      use_spatial_transformer: true,
+      transformer_depth: 1,
+      context_dim: 32,
+      image_size: 8,
+      legacy: false,
+    },
+  },
   'pocket UNet': { kind: 'unet', batch: 16, side: 16, config: pocket.unet_config.params },
-  'pocket autoencoder': { kind: 'autoencoder', batch: 8, side: 128, config: { ...pocket.first_stage_config.params.ddconfig, embed_dim: pocket.first_stage_config.params.embed_dim } },
+  'pocket autoencoder': {
+    kind: 'autoencoder',
+    batch: 8,
+    side: 128,
+    config: { ...pocket.first_stage_config.params.ddconfig, embed_dim: pocket.first_stage_config.params.embed_dim },
+  },
 };
 
 interface Trained {
@@ -53,13 +85,22 @@ interface Trained {
   readonly step: () => Promise<unknown>;
 }
 
-const count = (shapes: Iterable<{ readonly shape: readonly number[] }>): number => [...shapes].reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0);
+const count = (shapes: Iterable<{ readonly shape: readonly number[] }>): number =>
+  [...shapes].reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0);
 
 async function autoencoder(engine: Engine, { batch, side }: Case): Promise<Trained> {
   const { target, params } = pocket.first_stage_config;
-  const config = autoencoderTraining({ model: { target, params: { ...params, lossconfig: { target: 'MultiscaleReconstruction' } } } }, 'pocket.yaml');
+  const config = autoencoderTraining(
+    { model: { target, params: { ...params, lossconfig: { target: 'MultiscaleReconstruction' } } } },
+    'pocket.yaml',
+  );
   const { objective, weights } = autoencoderWeights({ config, seed: 0 });
-  const training = await createAutoencoderTraining({ engine, objective, weights, size: { batch, height: side, width: side } });
+  const training = await createAutoencoderTraining({
+    engine,
+    objective,
+    weights,
+    size: { batch, height: side, width: side },
+  });
   const generator = new TorchGenerator(0);
   const image = generator.rand([batch, 3, side, side], -1, 1);
   return {
@@ -75,16 +116,37 @@ async function denoiser(engine: Engine, { batch, side, config }: Case): Promise<
   const network = unetConfigSchema.parse({ kind: 'unet', ...config });
   const schedule = ddpmBuffers(betaSchedule('linear', 1000, { linearStart: 0.00085, linearEnd: 0.012 }));
   const latent = { dtype: 'float32', shape: [batch, 4, side, side] } as const;
-  const inputs = { x0: latent, noise: latent, t: { dtype: 'int64', shape: [batch] }, context: { dtype: 'float32', shape: [batch, 77, Number(config['context_dim'])] } } as const;
-  const graph = dropUnused(trace(inputs, (given, p) => {
-    const { loss } = diffusionLoss({ schedule }, { x0: need(given, 'x0'), noise: need(given, 'noise'), t: need(given, 't') }, (x, timesteps) => unet(p, network, { x, timesteps, context: need(given, 'context') }));
-    return { loss };
-  }));
+  const inputs = {
+    x0: latent,
+    noise: latent,
+    t: { dtype: 'int64', shape: [batch] },
+    context: { dtype: 'float32', shape: [batch, 77, Number(config['context_dim'])] },
+  } as const;
+  const graph = dropUnused(
+    trace(inputs, (given, p) => {
+      const { loss } = diffusionLoss(
+        { schedule },
+        { x0: need(given, 'x0'), noise: need(given, 'noise'), t: need(given, 't') },
+        (x, timesteps) => unet(p, network, { x, timesteps, context: need(given, 'context') }),
+      );
+      return { loss };
+    }),
+  );
   const generator = new TorchGenerator(0);
-  const weights = initialWeights(graph.parameters.map(({ name, value }) => ({ name, shape: value.shape as readonly number[] })), 0);
+  const weights = initialWeights(
+    graph.parameters.map(({ name, value }) => ({ name, shape: value.shape as readonly number[] })),
+    0,
+  );
   const step = await createTrainStep({ engine, graph, weights });
-  const fixed = { x0: generator.randn(latent.shape), noise: generator.randn(latent.shape), context: generator.randn(inputs.context.shape) };
-  return { parameters: count(graph.parameters.map(({ value }) => ({ shape: value.shape as readonly number[] }))), step: () => step.run({ ...fixed, t: generator.randint(0, 1000, [batch]) }, { learningRate: 1e-4 }) };
+  const fixed = {
+    x0: generator.randn(latent.shape),
+    noise: generator.randn(latent.shape),
+    context: generator.randn(inputs.context.shape),
+  };
+  return {
+    parameters: count(graph.parameters.map(({ value }) => ({ shape: value.shape as readonly number[] }))),
+    step: () => step.run({ ...fixed, t: generator.randint(0, 1000, [batch]) }, { learningRate: 1e-4 }),
+  };
 }
 
 /** One step for each line on stdin, as bench/peers/torch_training.py. */
@@ -97,7 +159,13 @@ async function serve(name: string, threads: number): Promise<void> {
     const [start, before] = [performance.now(), process.cpuUsage()];
     await step();
     const { user, system } = process.cpuUsage(before);
-    console.log(JSON.stringify({ seconds: (performance.now() - start) / 1000, cpu: (user + system) / 1e6, peak_mb: process.resourceUsage().maxRSS / 1024 }));
+    console.log(
+      JSON.stringify({
+        seconds: (performance.now() - start) / 1000,
+        cpu: (user + system) / 1e6,
+        peak_mb: process.resourceUsage().maxRSS / 1024,
+      }),
+    );
   }
   process.exit(0);
 }
@@ -118,7 +186,9 @@ class Peer implements Disposable {
 
   constructor(command: string, args: readonly string[]) {
     this.#child = spawn(command, args, { cwd: root, stdio: ['pipe', 'pipe', 'pipe'] });
-    this.#child.stderr.on('data', (text) => { this.#errors += text; });
+    this.#child.stderr.on('data', (text) => {
+      this.#errors += text;
+    });
     this.#lines = createInterface({ input: this.#child.stdout })[Symbol.asyncIterator]();
   }
 
@@ -138,14 +208,27 @@ class Peer implements Disposable {
   }
 }
 
-const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
+const median = (values: readonly number[]): number =>
+  values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
 const round = (value: number, digits = 3): number => Number(value.toFixed(digits));
 
 async function compare(name: string, steps: number, threads: number): Promise<Record<string, unknown>> {
   const { kind, batch, side, config } = cases[name] as Case;
-  using ours = new Peer(process.execPath, ['--import', join(root, 'tools/typescript.mjs'), import.meta.filename, 'serve', name, String(threads)]);
+  using ours = new Peer(process.execPath, [
+    '--import',
+    join(root, 'tools/typescript.mjs'),
+    import.meta.filename,
+    'serve',
+    name,
+    String(threads),
+  ]);
   const a = await ours.answer();
-  using torch = new Peer('python3', [join(import.meta.dirname, 'peers/torch_training.py'), kind, ...[threads, batch, side].map(String), JSON.stringify(config)]);
+  using torch = new Peer('python3', [
+    join(import.meta.dirname, 'peers/torch_training.py'),
+    kind,
+    ...[threads, batch, side].map(String),
+    JSON.stringify(config),
+  ]);
   const b = await torch.answer();
   // The first two steps warm up: memory is laid out, kernels are made.
   for (let i = 0; i < steps + 2; i++) {
@@ -155,13 +238,34 @@ async function compare(name: string, steps: number, threads: number): Promise<Re
   const summary = (peer: Peer) => {
     const measured = peer.steps.slice(2);
     const step = median(measured.map(({ seconds }) => seconds));
-    return { step_s: round(step), images_per_s: round(batch / step, 2), cpu_s: round(median(measured.map(({ cpu }) => cpu))), peak_mb: Math.round(Math.max(...peer.steps.map(({ peak_mb }) => peak_mb))) };
+    return {
+      step_s: round(step),
+      images_per_s: round(batch / step, 2),
+      cpu_s: round(median(measured.map(({ cpu }) => cpu))),
+      peak_mb: Math.round(Math.max(...peer.steps.map(({ peak_mb }) => peak_mb))),
+    };
   };
   const [own, other] = [summary(ours), summary(torch)];
-  const ratios = { speed: round(other.step_s / own.step_s, 2), cpu: round(other.cpu_s / own.cpu_s, 2), memory: round(own.peak_mb / other.peak_mb, 2) };
-  return { what: name, parameters: [a.parameters, b.parameters], batch, side, threads, steps, 'stable-diffusion-ts': own, PyTorch: other, ratios };
+  const ratios = {
+    speed: round(other.step_s / own.step_s, 2),
+    cpu: round(other.cpu_s / own.cpu_s, 2),
+    memory: round(own.peak_mb / other.peak_mb, 2),
+  };
+  return {
+    what: name,
+    parameters: [a.parameters, b.parameters],
+    batch,
+    side,
+    threads,
+    steps,
+    'stable-diffusion-ts': own,
+    PyTorch: other,
+    ratios,
+  };
 }
 
 const [first = '10', second = '2', ...names] = process.argv.slice(2);
 if (first === 'serve') await serve(second, Number(names[0]));
-else for (const name of names.length > 0 ? names : Object.keys(cases)) console.log(JSON.stringify(await compare(name, Number(first), Number(second)), null, 1));
+else
+  for (const name of names.length > 0 ? names : Object.keys(cases))
+    console.log(JSON.stringify(await compare(name, Number(first), Number(second)), null, 1));

@@ -9,7 +9,14 @@ await using model = await loadModel();
 const condition = { crossattn: await model.encodePrompts(['cat face']) };
 const unconditional = { crossattn: await model.encodePrompts(['']) };
 const { schedule, parameterization } = model;
-const guided = guidedModel({ network: (inputs) => model.predict(inputs), schedule, parameterization, condition, unconditional, scale: 5 });
+const guided = guidedModel({
+  network: (inputs) => model.predict(inputs),
+  schedule,
+  parameterization,
+  condition,
+  unconditional,
+  scale: 5,
+});
 
 const sigmas = sigmaSchedule('karras')(30, schedule).filter((_, i, all) => i % 2 === 0 || i === all.length - 1);
 let latent = scale(normalNoise([1, 4, 16, 16], 7), sigmas[0] ?? 1);

@@ -5,7 +5,13 @@ import { elementCount, type Tensor } from '../src/tensor/tensor.ts';
 
 interface WeightsFile {
   readonly first_values: Readonly<Record<string, readonly number[]>>;
-  readonly tensors: readonly (readonly [name: string, shape: readonly number[], offset: number, center: number, halfWidth: number])[];
+  readonly tensors: readonly (readonly [
+    name: string,
+    shape: readonly number[],
+    offset: number,
+    center: number,
+    halfWidth: number,
+  ])[];
 }
 
 /** murmur3's finaliser over a Weyl sequence, as a fraction in [0, 1). */
@@ -24,12 +30,16 @@ export function generateWeights(path: string): ReadonlyMap<string, Tensor> {
   const file: WeightsFile = JSON.parse(readFileSync(path, 'utf8'));
   const weights = new Map<string, Tensor>();
   for (const [name, shape, offset, center, halfWidth] of file.tensors) {
-    const data = Float32Array.from({ length: elementCount(shape) }, (_, i) => center + halfWidth * (2 * fraction(i + offset) - 1));
+    const data = Float32Array.from(
+      { length: elementCount(shape) },
+      (_, i) => center + halfWidth * (2 * fraction(i + offset) - 1),
+    );
     weights.set(name, { dtype: 'float32', shape, data });
   }
   for (const [name, values] of Object.entries(file.first_values)) {
     const made = weights.get(name)?.data;
-    if (!values.every((value, i) => made?.[i] === Math.fround(value))) throw new Error(`${path}: ${name} does not begin with ${values.join(', ')}`);
+    if (!values.every((value, i) => made?.[i] === Math.fround(value)))
+      throw new Error(`${path}: ${name} does not begin with ${values.join(', ')}`);
   }
   return weights;
 }

@@ -28,7 +28,10 @@ const folder = join(import.meta.dirname, '../build/parity');
 export function recordParity(row: ParityRow): void {
   mkdirSync(folder, { recursive: true });
   appendFileSync(join(folder, `${process.pid}.jsonl`), `${JSON.stringify(row)}\n`);
-  assert.ok(row.error <= row.tolerance, `${row.part} ${row.case} ${row.output}: error ${row.error} is above the tolerance ${row.tolerance}`);
+  assert.ok(
+    row.error <= row.tolerance,
+    `${row.part} ${row.case} ${row.output}: error ${row.error} is above the tolerance ${row.tolerance}`,
+  );
 }
 
 /** Largest absolute difference of two tensors of numbers; Infinity where shapes differ or exactly one of two values is NaN. */

@@ -3,7 +3,11 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 
-const roots = [join(import.meta.dirname, '../fixtures'), process.env['SD_REFERENCE'], join(import.meta.dirname, '../../shared/reference')];
+const roots = [
+  join(import.meta.dirname, '../fixtures'),
+  process.env['SD_REFERENCE'],
+  join(import.meta.dirname, '../../shared/reference'),
+];
 
 /** Path of a reference file or folder such as `networks/unet_sd`, or undefined where this machine lacks it. */
 export function findReference(path: string): string | undefined {

@@ -41,9 +41,15 @@ const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter(
 const importPattern = /^\s*(?:import|export)\s[^'"]*?from\s+['"]([^'"]+)['"]|import\(\s*['"]([^'"]+)['"]\s*\)/gm;
 const problems: string[] = [];
 
-const folderOf = (file: string): string => (file.includes('/') ? (file.split('/')[0] as string) : file.replace(/\.ts$/, ''));
+const folderOf = (file: string): string =>
+  file.includes('/') ? (file.split('/')[0] as string) : file.replace(/\.ts$/, '');
 const level = (folder: string): number => layers.findIndex((row) => row.includes(folder));
-const platform = (file: string): string => (/-node(-worker)?\.ts$|\/node(-[a-z]+)?\.ts$/.test(file) || nodeFolders.has(folderOf(file)) || /^index(-node)?\.ts$/.test(file) ? 'node' : 'any');
+const platform = (file: string): string =>
+  /-node(-worker)?\.ts$|\/node(-[a-z]+)?\.ts$/.test(file) ||
+  nodeFolders.has(folderOf(file)) ||
+  /^index(-node)?\.ts$/.test(file)
+    ? 'node'
+    : 'any';
 
 for (const entry of files) {
   const file = entry.split(sep).join('/');
@@ -53,14 +59,20 @@ for (const entry of files) {
   for (const match of readFileSync(join(source, entry), 'utf8').matchAll(importPattern)) {
     const target = match[1] ?? match[2] ?? '';
     if (!target.startsWith('.')) {
-      if (target.startsWith('onnxruntime') && folder !== 'engine') problems.push(`${file}: imports ${target}; only engine/ may`);
-      if (nodePackages.test(target) && platform(file) !== 'node') problems.push(`${file}: imports ${target}; a file that runs in browsers may not (name it *-node.ts)`);
+      if (target.startsWith('onnxruntime') && folder !== 'engine')
+        problems.push(`${file}: imports ${target}; only engine/ may`);
+      if (nodePackages.test(target) && platform(file) !== 'node')
+        problems.push(`${file}: imports ${target}; a file that runs in browsers may not (name it *-node.ts)`);
       continue;
     }
-    const path = relative(source, join(source, dirname(file), target)).split(sep).join('/');
+    const path = relative(source, join(source, dirname(file), target))
+      .split(sep)
+      .join('/');
     const other = folderOf(path);
-    if (!isEntry && other !== folder && level(other) <= level(folder) && !within[folder]?.includes(other)) problems.push(`${file}: imports ${path}, which is not below it`);
-    if (platform(path) === 'node' && platform(file) !== 'node' && !match[0].includes('import type')) problems.push(`${file}: imports ${path}, which is for Node only`);
+    if (!isEntry && other !== folder && level(other) <= level(folder) && !within[folder]?.includes(other))
+      problems.push(`${file}: imports ${path}, which is not below it`);
+    if (platform(path) === 'node' && platform(file) !== 'node' && !match[0].includes('import type'))
+      problems.push(`${file}: imports ${path}, which is for Node only`);
   }
 }
 

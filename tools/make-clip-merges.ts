@@ -16,8 +16,12 @@ import { BYTE_CHARACTERS } from '../src/tokenizer/byte-characters.ts';
 const MERGES = 49_152 - 256 - 2;
 
 const input = process.argv[2];
-if (!input) throw new Error('usage: node --import ./tools/typescript.mjs tools/make-clip-merges.ts bpe_simple_vocab_16e6.txt.gz');
-const lines = new TextDecoder().decode(gunzipSync(readFileSync(input))).split('\n').slice(1, 1 + MERGES);
+if (!input)
+  throw new Error('usage: node --import ./tools/typescript.mjs tools/make-clip-merges.ts bpe_simple_vocab_16e6.txt.gz');
+const lines = new TextDecoder()
+  .decode(gunzipSync(readFileSync(input)))
+  .split('\n')
+  .slice(1, 1 + MERGES);
 
 const ids = new Map<string, number>();
 for (const end of ['', '</w>']) for (const character of BYTE_CHARACTERS) ids.set(character + end, ids.size);
@@ -26,7 +30,8 @@ for (const [i, line] of lines.entries()) {
   const pair = line.split(' ');
   for (const side of [0, 1]) {
     const id = ids.get(pair[side] ?? '');
-    if (id === undefined || pair.length !== 2) throw new Error(`merge ${i}, ${line}, uses a symbol that no earlier merge makes`);
+    if (id === undefined || pair.length !== 2)
+      throw new Error(`merge ${i}, ${line}, uses a symbol that no earlier merge makes`);
     planes[2 * side * MERGES + i] = id & 255;
     planes[(2 * side + 1) * MERGES + i] = id >> 8;
   }

@@ -38,7 +38,8 @@ for (const row of rows) {
   if (!(row.error <= row.tolerance)) summary.failed = true;
 }
 
-const number = (value: number): string => (value === 0 ? '0' : Number.isInteger(value) ? String(value) : value.toExponential(1));
+const number = (value: number): string =>
+  value === 0 ? '0' : Number.isInteger(value) ? String(value) : value.toExponential(1);
 const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
 const skipped = (summary: Summary): boolean => [...summary.notes].some((note) => note.startsWith('skipped'));
 
@@ -55,28 +56,46 @@ const sorted = [...parts].sort(([a], [b]) => a.localeCompare(b));
 for (const [part, cases] of sorted) {
   const all = [...cases.values()];
   const outputs = all.reduce((sum, { outputs: names }) => sum + names.size, 0);
-  lines.push(`| ${part} | ${cases.size} | ${outputs} | ${all.filter(({ failed }) => failed).length} | ${all.filter(skipped).length} |`);
+  lines.push(
+    `| ${part} | ${cases.size} | ${outputs} | ${all.filter(({ failed }) => failed).length} | ${all.filter(skipped).length} |`,
+  );
 }
 for (const [part, cases] of sorted) {
-  lines.push('', `## ${part}`, '', '| case | outputs | error | tolerance | output | remarks |', '|---|---|---|---|---|---|');
+  lines.push(
+    '',
+    `## ${part}`,
+    '',
+    '| case | outputs | error | tolerance | output | remarks |',
+    '|---|---|---|---|---|---|',
+  );
   for (const [name, summary] of [...cases].sort(([a], [b]) => a.localeCompare(b))) {
     const { worst, outputs, failed, notes } = summary;
     const remarks = [failed ? '**failing**' : '', ...notes].filter(Boolean).join('; ');
-    lines.push(`| ${cell(name)} | ${outputs.size} | ${number(worst.error)} | ${number(worst.tolerance)} | ${cell(worst.output)} | ${cell(remarks)} |`);
+    lines.push(
+      `| ${cell(name)} | ${outputs.size} | ${number(worst.error)} | ${number(worst.tolerance)} | ${cell(worst.output)} | ${cell(remarks)} |`,
+    );
   }
 }
 const text = `${lines.join('\n')}\n`;
 const path = join(root, 'docs/parity.md');
 
 if (process.argv.includes('--check')) {
-  const casesOf = (document: string): string[] => document.split('\n').filter((line) => line.startsWith('| ')).map((line) => line.split(' | ')[0] ?? '');
+  const casesOf = (document: string): string[] =>
+    document
+      .split('\n')
+      .filter((line) => line.startsWith('| '))
+      .map((line) => line.split(' | ')[0] ?? '');
   const before = new Set(casesOf(readFileSync(path, 'utf8')));
   const missing = casesOf(text).filter((name) => !before.has(name));
   if (missing.length > 0) {
-    console.error(`docs/parity.md lacks ${missing.length} cases, such as ${missing.slice(0, 3).join(', ')}: run npm run parity`);
+    console.error(
+      `docs/parity.md lacks ${missing.length} cases, such as ${missing.slice(0, 3).join(', ')}: run npm run parity`,
+    );
     process.exitCode = 1;
   }
 } else {
   writeFileSync(path, text);
-  console.log(`docs/parity.md: ${[...parts.values()].reduce((sum, cases) => sum + cases.size, 0)} cases in ${parts.size} parts`);
+  console.log(
+    `docs/parity.md: ${[...parts.values()].reduce((sum, cases) => sum + cases.size, 0)} cases in ${parts.size} parts`,
+  );
 }

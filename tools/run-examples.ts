@@ -11,7 +11,10 @@ const examples = readdirSync(join(root, 'examples')).filter((file) => file.endsW
 for (const example of examples) {
   const folder = mkdtempSync(join(tmpdir(), 'example-'));
   console.log(`== ${example}`);
-  const { status } = spawnSync(process.execPath, ['--import', loader, join(root, 'examples', example)], { cwd: folder, stdio: 'inherit' });
+  const { status } = spawnSync(process.execPath, ['--import', loader, join(root, 'examples', example)], {
+    cwd: folder,
+    stdio: 'inherit',
+  });
   rmSync(folder, { recursive: true, force: true });
   if (status !== 0) {
     console.error(`${example} failed with exit code ${status}`);

@@ -20,5 +20,9 @@ if (files.length === 0) throw new Error(`No test file matches ${words.join(', ')
 
 // Rows of the parity table are made anew by a whole run.
 if (words.length === 0) rmSync(join(root, 'build/parity'), { recursive: true, force: true });
-const { status } = spawnSync(process.execPath, ['--import', './tools/typescript.mjs', '--test', '--test-concurrency=2', ...files], { cwd: root, stdio: 'inherit' });
+const { status } = spawnSync(
+  process.execPath,
+  ['--import', './tools/typescript.mjs', '--test', '--test-concurrency=2', ...files],
+  { cwd: root, stdio: 'inherit' },
+);
 process.exitCode = status ?? 1;

@@ -17,14 +17,24 @@ export default defineConfig({
   // Works under any path.
   base: './',
   plugins: [react(), sizeBudget(), filesBeside()],
-  resolve: { alias: { 'stable-diffusion-ts': join(repository, 'src') }, conditions: ['onnxruntime-web-use-extern-wasm', 'module', 'browser', 'production', 'default'] },
-  server: { headers: isolation, fs: { allow: [repository] }, proxy: { '/api': 'http://127.0.0.1:7860', '/sdapi': 'http://127.0.0.1:7860' } },
+  resolve: {
+    alias: { 'stable-diffusion-ts': join(repository, 'src') },
+    conditions: ['onnxruntime-web-use-extern-wasm', 'module', 'browser', 'production', 'default'],
+  },
+  server: {
+    headers: isolation,
+    fs: { allow: [repository] },
+    proxy: { '/api': 'http://127.0.0.1:7860', '/sdapi': 'http://127.0.0.1:7860' },
+  },
   preview: { headers: isolation },
   worker: { format: 'es' },
   build: {
     target: 'es2022',
     rolldownOptions: {
-      input: { index: join(import.meta.dirname, 'index.html'), 'service-worker': join(import.meta.dirname, 'src/service-worker.ts') },
+      input: {
+        index: join(import.meta.dirname, 'index.html'),
+        'service-worker': join(import.meta.dirname, 'src/service-worker.ts'),
+      },
       output: { entryFileNames: ({ name }) => (name === 'service-worker' ? '[name].js' : 'assets/[name]-[hash].js') },
     },
   },

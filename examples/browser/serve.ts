@@ -12,7 +12,13 @@ import { join, normalize } from 'node:path';
 import { build } from 'esbuild';
 
 const root = join(import.meta.dirname, '../..');
-const types: Readonly<Record<string, string>> = { html: 'text/html', js: 'text/javascript', mjs: 'text/javascript', wasm: 'application/wasm', yaml: 'text/yaml' };
+const types: Readonly<Record<string, string>> = {
+  html: 'text/html',
+  js: 'text/javascript',
+  mjs: 'text/javascript',
+  wasm: 'application/wasm',
+  yaml: 'text/yaml',
+};
 
 /** Folders by the beginning of the address. */
 const folders: readonly (readonly [string, string])[] = [
@@ -25,7 +31,14 @@ const folders: readonly (readonly [string, string])[] = [
 export async function serveExample(port: number, library = 'stable-diffusion-ts'): Promise<Server> {
   const contents = `export * from ${JSON.stringify(library)}`;
   const { outputFiles } = await build({
-    stdin: { contents, resolveDir: root }, bundle: true, write: false, format: 'esm', platform: 'browser', target: 'es2022', minify: true, logLevel: 'error',
+    stdin: { contents, resolveDir: root },
+    bundle: true,
+    write: false,
+    format: 'esm',
+    platform: 'browser',
+    target: 'es2022',
+    minify: true,
+    logLevel: 'error',
     // ONNX Runtime's .wasm files are served, not embedded.
     conditions: ['onnxruntime-web-use-extern-wasm'],
   });
@@ -33,7 +46,8 @@ export async function serveExample(port: number, library = 'stable-diffusion-ts'
     const path = decodeURIComponent(new URL(request.url ?? '/', 'http://localhost').pathname);
     response.setHeader('Cross-Origin-Opener-Policy', 'same-origin');
     response.setHeader('Cross-Origin-Embedder-Policy', 'require-corp');
-    if (path === '/stable-diffusion.js') return void response.setHeader('Content-Type', 'text/javascript').end(outputFiles[0]?.contents);
+    if (path === '/stable-diffusion.js')
+      return void response.setHeader('Content-Type', 'text/javascript').end(outputFiles[0]?.contents);
     const [prefix, folder] = folders.find(([start]) => path.startsWith(start)) ?? ['/', import.meta.dirname];
     const file = join(folder, normalize(`/${path === '/' ? 'index.html' : path.slice(prefix.length)}`));
     if (!existsSync(file) || !statSync(file).isFile()) return void response.writeHead(404).end();
@@ -41,7 +55,11 @@ export async function serveExample(port: number, library = 'stable-diffusion-ts'
     response.setHeader('Content-Type', types[file.split('.').at(-1) ?? ''] ?? 'application/octet-stream');
     const range = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '');
     const [start, end] = range ? [Number(range[1]), Math.min(Number(range[2]), size - 1)] : [0, size - 1];
-    response.writeHead(range ? 206 : 200, { 'Accept-Ranges': 'bytes', 'Content-Length': end - start + 1, ...(range ? { 'Content-Range': `bytes ${start}-${end}/${size}` } : {}) });
+    response.writeHead(range ? 206 : 200, {
+      'Accept-Ranges': 'bytes',
+      'Content-Length': end - start + 1,
+      ...(range ? { 'Content-Range': `bytes ${start}-${end}/${size}` } : {}),
+    });
     createReadStream(file, { start, end }).pipe(response);
   });
   return new Promise((resolve) => server.listen(port, '127.0.0.1', () => resolve(server)));

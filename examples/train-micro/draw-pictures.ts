@@ -23,7 +23,10 @@ await mkdir(folder, { recursive: true });
 const generator = new TorchGenerator(1);
 const pick = <T>(list: readonly T[]): T => list[generator.integer(0, list.length)] as T;
 for (let i = 0; i < 256; i++) {
-  const [colour, shape] = [pick(Object.keys(colours) as (keyof typeof colours)[]), pick(Object.keys(shapes) as (keyof typeof shapes)[])];
+  const [colour, shape] = [
+    pick(Object.keys(colours) as (keyof typeof colours)[]),
+    pick(Object.keys(shapes) as (keyof typeof shapes)[]),
+  ];
   const [centreX, centreY] = [10 + 12 * generator.uniform(), 10 + 12 * generator.uniform()];
   const radius = 5 + 4 * generator.uniform();
   const grey = 205 + 40 * generator.uniform();
@@ -35,7 +38,8 @@ for (let i = 0; i < 256; i++) {
       const [x, y] = [(at % size) + (0.5 + (point % 4)) / 4, Math.floor(at / size) + (0.5 + Math.floor(point / 4)) / 4];
       if (shapes[shape]((x - centreX) / radius, (y - centreY) / radius)) inside++;
     }
-    for (const [channel, level] of colours[colour].entries()) image.data[3 * at + channel] = Math.round((level * inside + grey * (16 - inside)) / 16);
+    for (const [channel, level] of colours[colour].entries())
+      image.data[3 * at + channel] = Math.round((level * inside + grey * (16 - inside)) / 16);
   }
   const name = join(folder, String(i).padStart(3, '0'));
   await writeFile(`${name}.png`, await nodeImageCodec.encode(image, { format: 'png' }));

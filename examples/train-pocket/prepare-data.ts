@@ -29,7 +29,8 @@ const side = 128;
 const tile = 64;
 
 /** Groups of emojibase: smileys, animals and nature, food and drink, activities; of travel, what flies. */
-const isCaptioned = ({ group, subgroup }: Emoji): boolean => group === 0 || group === 3 || group === 4 || group === 6 || subgroup === 56;
+const isCaptioned = ({ group, subgroup }: Emoji): boolean =>
+  group === 0 || group === 3 || group === 4 || group === 6 || subgroup === 56;
 /** The same, and travel and objects. Flags, signs and people in all their variants are left out. */
 const isDrawn = (emoji: Emoji): boolean => isCaptioned(emoji) || emoji.group === 5 || emoji.group === 7;
 
@@ -63,7 +64,12 @@ for (const entry of emoji) {
   if (!isDrawn(entry) || file === undefined) continue;
   const picture = flatten(await nodeImageCodec.decode(await readFile(file)), [255, 255, 255]);
   const small = resize(picture, side, side, 'lanczos');
-  const row = JSON.stringify({ file_name: `${name}.png`, text: captions(entry), group: entry.group, subgroup: entry.subgroup });
+  const row = JSON.stringify({
+    file_name: `${name}.png`,
+    text: captions(entry),
+    group: entry.group,
+    subgroup: entry.subgroup,
+  });
   for (const set of ['captioned', 'pictures'] as const) {
     if (set === 'captioned' && !isCaptioned(entry)) continue;
     await save(folders[set], name, small);
@@ -78,5 +84,6 @@ for (const entry of emoji) {
     }
   }
 }
-for (const [set, lines] of Object.entries(rows)) await writeFile(join(out, set, 'metadata.jsonl'), `${lines.join('\n')}\n`);
+for (const [set, lines] of Object.entries(rows))
+  await writeFile(join(out, set, 'metadata.jsonl'), `${lines.join('\n')}\n`);
 console.log(`${rows.captioned.length} captioned pictures, ${rows.pictures.length} pictures, ${tiles} tiles in ${out}`);

@@ -14,7 +14,8 @@ export interface LoraWords {
 export function readLora(given: string): LoraWords {
   const parts = given.split(':');
   const numbers: number[] = [];
-  while (numbers.length < 2 && parts.length > 1 && number.test(parts.at(-1) ?? '')) numbers.unshift(Number(parts.pop()));
+  while (numbers.length < 2 && parts.length > 1 && number.test(parts.at(-1) ?? ''))
+    numbers.unshift(Number(parts.pop()));
   const path = parts.join(':');
   if (path === '') throw new UsageError('It is a file, and behind a colon its strength: style.safetensors:0.8.');
   const [scale, textScale] = numbers;

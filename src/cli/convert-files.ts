@@ -41,18 +41,31 @@ export interface WriteOptions {
 }
 
 /** One `.safetensors` file. */
-export async function writeWeights(path: string, source: WeightSource, { dtype, signal, onTensor }: WriteOptions): Promise<void> {
+export async function writeWeights(
+  path: string,
+  source: WeightSource,
+  { dtype, signal, onTensor }: WriteOptions,
+): Promise<void> {
   const view = dtype ? withDType(source, dtype) : source;
   let done = 0;
-  const chunks = writeSafetensors(view.entries.values(), ({ name }) => {
-    onTensor(done++, view.entries.size);
-    return view.read(name, signal);
-  }, { metadata: { format: 'pt' }, signal });
+  const chunks = writeSafetensors(
+    view.entries.values(),
+    ({ name }) => {
+      onTensor(done++, view.entries.size);
+      return view.read(name, signal);
+    },
+    { metadata: { format: 'pt' }, signal },
+  );
   await writeFileAtomic(path, chunks, { signal });
 }
 
 /** A CompVis file, and beside it the YAML of the same name: `yaml` as it was given, else made from the configuration. */
-export async function writeCompVis(path: string, checkpoint: Checkpoint, yaml: string | undefined, options: WriteOptions): Promise<readonly string[]> {
+export async function writeCompVis(
+  path: string,
+  checkpoint: Checkpoint,
+  yaml: string | undefined,
+  options: WriteOptions,
+): Promise<readonly string[]> {
   await writeWeights(path, compVisWeights(checkpoint), options);
   const beside = path.replace(/\.[^./\\]+$/, '.yaml');
   const text = yaml ?? yamlOf(checkpoint.config);
@@ -91,19 +104,29 @@ export function diffusersNetwork(source: WeightSource, config: NetworkConfig): W
 
 /** `config.json` of one network. */
 export function networkDocument(config: NetworkConfig): JsonDocument | undefined {
-  if (config.kind === 'unet') return unetDocument(config, typeof config.image_size === 'number' ? config.image_size : 64);
-  if (config.kind === 'kl' || config.kind === 'vq') return autoencoderDocument(config, config.ddconfig.resolution, config.kind === 'kl' ? 0.18215 : 1);
+  if (config.kind === 'unet')
+    return unetDocument(config, typeof config.image_size === 'number' ? config.image_size : 64);
+  if (config.kind === 'kl' || config.kind === 'vq')
+    return autoencoderDocument(config, config.ddconfig.resolution, config.kind === 'kl' ? 0.18215 : 1);
   return config.kind === 'clip_text' ? clipTextDocument(config) : undefined;
 }
 
 /** A diffusers folder. `from` is a diffusers folder whose tokenizer and scheduler are taken over. Throws `invalid-argument` where `path` is not empty. */
-export async function writeDiffusersFolder(path: string, checkpoint: Checkpoint, from: string | undefined, options: WriteOptions): Promise<void> {
+export async function writeDiffusersFolder(
+  path: string,
+  checkpoint: Checkpoint,
+  from: string | undefined,
+  options: WriteOptions,
+): Promise<void> {
   await writeFolder(path, async (folder) => {
     const weights = diffusersWeights(checkpoint);
     const { config, safety_config: safety } = checkpoint;
     const { first_stage_config: stage, cond_stage_config: text } = config;
     if (stage.kind === 'identity' || text === null || text === 'first_stage' || text.kind !== 'clip_text') {
-      throw new StableDiffusionError('config-invalid', 'A diffusers folder of Stable Diffusion has an autoencoder and a CLIP text encoder, and this model has not.');
+      throw new StableDiffusionError(
+        'config-invalid',
+        'A diffusers folder of Stable Diffusion has an autoencoder and a CLIP text encoder, and this model has not.',
+      );
     }
     const side = nativeLatentSize(config);
     const factor = 2 ** (stage.ddconfig.ch_mult.length - 1);
@@ -111,25 +134,46 @@ export async function writeDiffusersFolder(path: string, checkpoint: Checkpoint,
     let done = 0;
     const part = async (name: string, file: string, source: WeightSource, document: JsonDocument): Promise<void> => {
       await json(join(folder, name, 'config.json'), document);
-      await writeWeights(join(folder, name, file), source, { ...options, onTensor: () => options.onTensor(done++, total) });
+      await writeWeights(join(folder, name, file), source, {
+        ...options,
+        onTensor: () => options.onTensor(done++, total),
+      });
     };
     await part('unet', 'diffusion_pytorch_model.safetensors', weights.unet, unetDocument(config.unet_config, side));
-    await part('vae', 'diffusion_pytorch_model.safetensors', weights.vae, autoencoderDocument(stage, side * factor, config.scale_factor));
-    if (weights.text_encoder) await part('text_encoder', 'model.safetensors', weights.text_encoder, clipTextDocument(text));
+    await part(
+      'vae',
+      'diffusion_pytorch_model.safetensors',
+      weights.vae,
+      autoencoderDocument(stage, side * factor, config.scale_factor),
+    );
+    if (weights.text_encoder)
+      await part('text_encoder', 'model.safetensors', weights.text_encoder, clipTextDocument(text));
     if (weights.safety_checker && safety) {
       await part('safety_checker', 'model.safetensors', weights.safety_checker, safetyCheckerDocument(safety));
-      await json(join(folder, 'feature_extractor', 'preprocessor_config.json'), featureExtractorDocument(safety.vision_config.image_size));
+      await json(
+        join(folder, 'feature_extractor', 'preprocessor_config.json'),
+        featureExtractorDocument(safety.vision_config.image_size),
+      );
     }
-    await writeTokenizer(join(folder, 'tokenizer'), from && join(from, 'tokenizer'), text.vocab_size, config.cond_stage_max_length);
+    await writeTokenizer(
+      join(folder, 'tokenizer'),
+      from && join(from, 'tokenizer'),
+      text.vocab_size,
+      config.cond_stage_max_length,
+    );
     await json(join(folder, 'scheduler', 'scheduler_config.json'), checkpoint.scheduler ?? schedulerDocument(config));
     const scheduler = checkpoint.scheduler?.['_class_name'];
-    await json(join(folder, 'model_index.json'), { ...modelIndexDocument(config, weights.safety_checker !== undefined), ...(typeof scheduler === 'string' ? { scheduler: ['diffusers', scheduler] } : {}) });
+    await json(join(folder, 'model_index.json'), {
+      ...modelIndexDocument(config, weights.safety_checker !== undefined),
+      ...(typeof scheduler === 'string' ? { scheduler: ['diffusers', scheduler] } : {}),
+    });
   });
 }
 
 /** Writes into a folder beside `path` that takes its name when all is there. */
 async function writeFolder(path: string, write: (folder: string) => Promise<void>): Promise<void> {
-  if (existsSync(path) && (await readdir(path)).length > 0) throw new StableDiffusionError('invalid-argument', `${path} is not empty. Name another folder, or remove it.`);
+  if (existsSync(path) && (await readdir(path)).length > 0)
+    throw new StableDiffusionError('invalid-argument', `${path} is not empty. Name another folder, or remove it.`);
   const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
   try {
     await write(temporary);

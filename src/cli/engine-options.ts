@@ -8,7 +8,12 @@ export type Precision = 'float32' | 'float16';
 export const engineOptions = {
   device: choice(['--device'], ['cpu', 'webgpu', 'cuda'], 'what to compute on (default: cpu)'),
   threads: integer(['--threads'], 'threads of the CPU (default: its cores)', { min: 1, max: 1024 }),
-  precision: choice(['--precision'], ['full', 'autocast', 'float32', 'float16'], 'numbers to compute in (default: float32; autocast: float16 on a GPU)', { f32: 'float32', f16: 'float16' }),
+  precision: choice(
+    ['--precision'],
+    ['full', 'autocast', 'float32', 'float16'],
+    'numbers to compute in (default: float32; autocast: float16 on a GPU)',
+    { f32: 'float32', f16: 'float16' },
+  ),
 };
 
 type EngineValues = OptionValues<typeof engineOptions>;

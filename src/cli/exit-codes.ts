@@ -23,7 +23,12 @@ export interface ErrorReport {
 export function reportError(error: unknown): ErrorReport {
   if (error instanceof UsageError) return { code: 'usage', message: error.message, exitCode: exitCodes.usage };
   if (error instanceof StableDiffusionError) {
-    const exitCode = error.code === 'aborted' ? exitCodes.interrupted : error.code === 'invalid-argument' ? exitCodes.usage : exitCodes.failure;
+    const exitCode =
+      error.code === 'aborted'
+        ? exitCodes.interrupted
+        : error.code === 'invalid-argument'
+          ? exitCodes.usage
+          : exitCodes.failure;
     return { code: error.code, message: error.message, exitCode };
   }
   const message = error instanceof Error ? error.message : String(error);

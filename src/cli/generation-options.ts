@@ -8,12 +8,34 @@ import { readEmbedding, readLora } from './adapter-options.ts';
 import { choice, flag, integer, integers, list, number, text, type OptionValues } from './options.ts';
 
 export const modelOptions = {
-  model: text(['--model', '--ckpt'], 'PATH', 'checkpoint (.safetensors, .ckpt) or diffusers folder (default: the model that comes with the program)'),
-  config: text(['--config'], 'FILE', "the model's YAML (default: FILE.yaml beside FILE.safetensors, else by its names and shapes)"),
+  model: text(
+    ['--model', '--ckpt'],
+    'PATH',
+    'checkpoint (.safetensors, .ckpt) or diffusers folder (default: the model that comes with the program)',
+  ),
+  config: text(
+    ['--config'],
+    'FILE',
+    "the model's YAML (default: FILE.yaml beside FILE.safetensors, else by its names and shapes)",
+  ),
   ema: flag(['--ema'], 'averaged weights instead of the last ones'),
-  loras: list(['--lora'], 'FILE[:X[:Y]]', 'LoRA with its strength in the UNet and in the text encoder (default: 1); may be given several times', readLora),
-  embeddings: list(['--embedding'], 'FILE[:TOKEN]', 'textual inversion, and the word that stands for it in prompts (default: as its file says); may be given several times', readEmbedding),
-  vocabulary: text(['--vocab'], 'FILE', "vocab.txt of BERT's tokenizer, for models with that text encoder (default: beside the checkpoint)"),
+  loras: list(
+    ['--lora'],
+    'FILE[:X[:Y]]',
+    'LoRA with its strength in the UNet and in the text encoder (default: 1); may be given several times',
+    readLora,
+  ),
+  embeddings: list(
+    ['--embedding'],
+    'FILE[:TOKEN]',
+    'textual inversion, and the word that stands for it in prompts (default: as its file says); may be given several times',
+    readEmbedding,
+  ),
+  vocabulary: text(
+    ['--vocab'],
+    'FILE',
+    "vocab.txt of BERT's tokenizer, for models with that text encoder (default: beside the checkpoint)",
+  ),
   ...engineOptions,
 };
 
@@ -21,11 +43,25 @@ export const generationOptions = {
   prompt: text(['--prompt'], 'TEXT', 'the prompt, if it is not given as words'),
   fromFile: text(['--from-file'], 'FILE', 'prompts, one a line, n_samples of them at once; - is standard input'),
   negative: text(['--negative', '--negative-prompt'], 'TEXT', 'what should not be in the picture'),
-  promptSyntax: choice(['--prompt-syntax'], ['plain', 'a1111'], 'how prompts are read; a1111: (word:1.3), [from:to:0.5], [a|b], AND, BREAK, any length (default: plain)'),
+  promptSyntax: choice(
+    ['--prompt-syntax'],
+    ['plain', 'a1111'],
+    'how prompts are read; a1111: (word:1.3), [from:to:0.5], [a|b], AND, BREAK, any length (default: plain)',
+  ),
   classes: integers(['--class'], 'class numbers, for models of classes', { min: 0 }),
   steps: integer(['--steps', '--ddim_steps'], 'steps of sampling (default: 50)', { min: 1 }),
-  sampler: text(['--sampler'], 'NAME', 'ddim, plms, euler-ancestral, "DPM++ 2M Karras", … (default: ddim)', samplers.map(({ name }) => name)),
-  schedule: text(['--schedule', '--scheduler'], 'NAME', "spacing of the steps: karras, exponential, sgm_uniform, … (default: the sampler's own)", Object.keys(sigmaSchedules)),
+  sampler: text(
+    ['--sampler'],
+    'NAME',
+    'ddim, plms, euler-ancestral, "DPM++ 2M Karras", … (default: ddim)',
+    samplers.map(({ name }) => name),
+  ),
+  schedule: text(
+    ['--schedule', '--scheduler'],
+    'NAME',
+    "spacing of the steps: karras, exponential, sgm_uniform, … (default: the sampler's own)",
+    Object.keys(sigmaSchedules),
+  ),
   plms: flag(['--plms'], 'the same as --sampler plms'),
   dpmSolver: flag(['--dpm_solver'], 'the same as --sampler dpm-solver'),
   eta: number(['--eta', '--ddim_eta'], "fresh noise in each step (default: the sampler's own, 0 for ddim)", { min: 0 }),
@@ -37,7 +73,11 @@ export const generationOptions = {
   clipSkip: integer(['--clip-skip'], 'leave out the last N-1 layers of the text encoder (default: 1)', { min: 1 }),
   noSafety: flag(['--no-safety'], 'do not run the safety checker'),
   noWatermark: flag(['--no-watermark'], 'no invisible watermark'),
-  initLatents: text(['--init-latents'], 'FILE', 'start noise from a file of tensors (start_noise, else its only tensor)'),
+  initLatents: text(
+    ['--init-latents'],
+    'FILE',
+    'start noise from a file of tensors (start_noise, else its only tensor)',
+  ),
 };
 
 export const outputOptions = {

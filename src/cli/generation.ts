@@ -51,7 +51,10 @@ export interface Run {
 export async function runGeneration(context: CliContext, { values, words, outdir, start }: Run): Promise<number> {
   const watch = createStopwatch(context.now);
   const prompts = await readPrompts(values, words, context);
-  const startNoise = values.initLatents === undefined ? undefined : await (await import('./latents-file.ts')).readStartNoise(values.initLatents);
+  const startNoise =
+    values.initLatents === undefined
+      ? undefined
+      : await (await import('./latents-file.ts')).readStartNoise(values.initLatents);
   const batch = values.samples ?? startNoise?.shape[0] ?? 1;
   const batches = prompts.fromFile ? chunks(prompts.lines, batch) : undefined;
   const count = (batches ? prompts.lines.length : batch) * (values.iterations ?? 1);
@@ -71,7 +74,14 @@ export async function runGeneration(context: CliContext, { values, words, outdir
       ...(startNoise ? { startNoise } : {}),
       signal: context.signal,
     };
-    await consume(await start(model, options), { context, values, files, progress, watch, columns: values.rows || batch });
+    await consume(await start(model, options), {
+      context,
+      values,
+      files,
+      progress,
+      watch,
+      columns: values.rows || batch,
+    });
     return 0;
   } finally {
     progress.clear();
@@ -89,14 +99,19 @@ export function readSeed(given: string | undefined): number {
   if (given === undefined) return 42;
   if (given === 'random') return crypto.getRandomValues(new Uint32Array(1))[0] as number;
   const seed = /^[+-]?\d+$/.test(given) ? Number(given) : Number.NaN;
-  if (!Number.isSafeInteger(seed)) throw new UsageError(`The seed is ${JSON.stringify(given)}; it is a whole number between -2^53 and 2^53, or "random".`);
+  if (!Number.isSafeInteger(seed))
+    throw new UsageError(
+      `The seed is ${JSON.stringify(given)}; it is a whole number between -2^53 and 2^53, or "random".`,
+    );
   return seed;
 }
 
 /** What the options say, without prompt, batch and what belongs to one pipeline. */
 function generateOptions(values: GenerationValues & OutputValues): GenerateOptions {
   const { plms, dpmSolver, sampler, schedule, eta, steps, noise, iterations, classes, negative, clipSkip } = values;
-  const named = [sampler, plms ? 'plms' : undefined, dpmSolver ? 'dpm-solver' : undefined].filter((name) => name !== undefined);
+  const named = [sampler, plms ? 'plms' : undefined, dpmSolver ? 'dpm-solver' : undefined].filter(
+    (name) => name !== undefined,
+  );
   if (named.length > 1) throw new UsageError('Of --sampler, --plms and --dpm_solver only one can be given.');
   return {
     seed: readSeed(values.seed),
@@ -118,8 +133,10 @@ function generateOptions(values: GenerationValues & OutputValues): GenerateOptio
 
 function checkPrompt(model: Model, prompts: readonly string[], values: GenerationValues): void {
   const takesText = model.tokenizer !== undefined;
-  if (takesText && prompts.length === 0) throw new UsageError('There is no prompt. Give it as words, with --prompt, or in a file with --from-file.');
-  if (model.checkpoint.kind === 'class' && values.classes === undefined) throw new UsageError(`${model.checkpoint.label} makes pictures of classes. Choose one with --class N.`);
+  if (takesText && prompts.length === 0)
+    throw new UsageError('There is no prompt. Give it as words, with --prompt, or in a file with --from-file.');
+  if (model.checkpoint.kind === 'class' && values.classes === undefined)
+    throw new UsageError(`${model.checkpoint.label} makes pictures of classes. Choose one with --class N.`);
 }
 
 /** Tells where a prompt is longer than the text encoder reads. */
@@ -129,7 +146,9 @@ function notePrompts(model: Model, prompts: readonly string[], context: CliConte
   if (long === 0) return;
   progress.clear();
   const most = model.checkpoint.config.cond_stage_max_length - 2;
-  context.err.write(`sd: ${long === 1 && prompts.length === 1 ? 'The prompt is' : `${long} of ${prompts.length} prompts are`} longer than ${most} tokens; what comes after them is left out.\n`);
+  context.err.write(
+    `sd: ${long === 1 && prompts.length === 1 ? 'The prompt is' : `${long} of ${prompts.length} prompts are`} longer than ${most} tokens; what comes after them is left out.\n`,
+  );
 }
 
 interface Consumer {
@@ -142,7 +161,13 @@ interface Consumer {
   readonly columns: number;
 }
 
-const stageNames = { text: 'reading the prompt', image: 'reading the picture', sampling: 'loading the network', decoding: 'decoding', checking: 'checking' } as const;
+const stageNames = {
+  text: 'reading the prompt',
+  image: 'reading the picture',
+  sampling: 'loading the network',
+  decoding: 'decoding',
+  checking: 'checking',
+} as const;
 /** Milliseconds between two previews. */
 const previewPause = 1000;
 
@@ -158,11 +183,20 @@ async function consume(pipeline: Pipeline, consumer: Consumer): Promise<void> {
       progress.stage(stageNames[event.stage]);
     } else if (event.kind === 'step') {
       watch.step();
-      progress.step(event.iterations > 1 ? `${event.iteration}/${event.iterations} sampling` : 'sampling', event.step, event.steps);
-      if ((values.preview || values.previewFile !== undefined) && event.step < event.steps && context.now() - previewed > previewPause) {
+      progress.step(
+        event.iterations > 1 ? `${event.iteration}/${event.iterations} sampling` : 'sampling',
+        event.step,
+        event.steps,
+      );
+      if (
+        (values.preview || values.previewFile !== undefined) &&
+        event.step < event.steps &&
+        context.now() - previewed > previewPause
+      ) {
         const images = await event.preview();
         if (values.preview) await preview.show(images);
-        if (values.previewFile !== undefined && images[0]) await writePreview(values.previewFile, images, context.signal);
+        if (values.previewFile !== undefined && images[0])
+          await writePreview(values.previewFile, images, context.signal);
         previewed = context.now();
       }
     } else if (event.kind === 'images') {
@@ -170,15 +204,31 @@ async function consume(pipeline: Pipeline, consumer: Consumer): Promise<void> {
       preview.clear();
       for (const made of event.images) await savePicture(made, event.iteration, consumer);
       progress.clear();
-      await showImages(context, progress, graphics, event.images.map(({ image }) => image));
+      await showImages(
+        context,
+        progress,
+        graphics,
+        event.images.map(({ image }) => image),
+      );
     } else {
-      if (values.saveLatents !== undefined) await (await import('./latents-file.ts')).saveLatents(values.saveLatents, event.latents, event.startNoise, context.signal);
-      if (files.grid !== undefined && !values.skipGrid && event.images.length > 1) await saveGrid(event.images, files.grid, consumer);
+      if (values.saveLatents !== undefined)
+        await (await import('./latents-file.ts')).saveLatents(
+          values.saveLatents,
+          event.latents,
+          event.startNoise,
+          context.signal,
+        );
+      if (files.grid !== undefined && !values.skipGrid && event.images.length > 1)
+        await saveGrid(event.images, files.grid, consumer);
     }
   }
 }
 
-async function savePicture(made: GeneratedImage, iteration: number, { context, values, files, progress, watch }: Consumer): Promise<void> {
+async function savePicture(
+  made: GeneratedImage,
+  iteration: number,
+  { context, values, files, progress, watch }: Consumer,
+): Promise<void> {
   let path: string | null = null;
   if (!values.skipSave) {
     const { saveImage } = await import('../pipelines/image-files-node.ts');
@@ -188,25 +238,47 @@ async function savePicture(made: GeneratedImage, iteration: number, { context, v
   progress.clear();
   if (values.json) {
     const { index, record, flagged } = made;
-    const line = { path, seed: record.seed, iteration, index, ...(flagged === undefined ? {} : { flagged }), record, timings: watch.timings() };
+    const line = {
+      path,
+      seed: record.seed,
+      iteration,
+      index,
+      ...(flagged === undefined ? {} : { flagged }),
+      record,
+      timings: watch.timings(),
+    };
     context.out.write(`${JSON.stringify(line)}\n`);
     return;
   }
-  if (made.flagged) context.err.write('sd: The safety checker objects to this picture; it is black. (--no-safety leaves the checker out.)\n');
+  if (made.flagged)
+    context.err.write(
+      'sd: The safety checker objects to this picture; it is black. (--no-safety leaves the checker out.)\n',
+    );
   if (path !== null) context.out.write(`${path}\n`);
 }
 
-async function saveGrid(images: readonly GeneratedImage[], path: string, { context, values, progress, columns }: Consumer): Promise<void> {
+async function saveGrid(
+  images: readonly GeneratedImage[],
+  path: string,
+  { context, values, progress, columns }: Consumer,
+): Promise<void> {
   const { imageGrid } = await import('../image/image-grid.ts');
   const { nodeImageCodec } = await import('../image/codec-node.ts');
   const { writeFileAtomic } = await import('../weights/write-file-node.ts');
-  const grid = imageGrid(images.map(({ image }) => image), { columns });
+  const grid = imageGrid(
+    images.map(({ image }) => image),
+    { columns },
+  );
   await writeFileAtomic(path, [await nodeImageCodec.encode(grid, { format: 'png' })], { signal: context.signal });
   progress.clear();
   if (!values.json) context.out.write(`${path}\n`);
 }
 
-async function writePreview(path: string, images: Awaited<ReturnType<Extract<import('../pipelines/events.ts').PipelineEvent, { kind: 'step' }>['preview']>>, signal: AbortSignal): Promise<void> {
+async function writePreview(
+  path: string,
+  images: Awaited<ReturnType<Extract<import('../pipelines/events.ts').PipelineEvent, { kind: 'step' }>['preview']>>,
+  signal: AbortSignal,
+): Promise<void> {
   const { imageGrid } = await import('../image/image-grid.ts');
   const { encodePng } = await import('../image/png-encode.ts');
   const { writeFileAtomic } = await import('../weights/write-file-node.ts');

@@ -31,7 +31,12 @@ export interface PartReport {
 }
 
 /** Compares and counts. `model` gives the sizes. Reads no weights. */
-export function inspectNetwork(part: { readonly name: string; readonly config: NetworkConfig; readonly source: WeightSource; readonly model?: LatentDiffusionConfig }): PartReport {
+export function inspectNetwork(part: {
+  readonly name: string;
+  readonly config: NetworkConfig;
+  readonly source: WeightSource;
+  readonly model?: LatentDiffusionConfig;
+}): PartReport {
   const { name, config, source, model } = part;
   const declared = networkParameters(config);
   const report = compareParameters(declared, source);
@@ -68,13 +73,27 @@ function flopsOf(config: NetworkConfig, model: LatentDiffusionConfig | undefined
 }
 
 /** The symbols of a graph for one image. Heights and widths of a UNet are in units of its deepest level. */
-function sizesFor(config: NetworkConfig, graph: string, model: LatentDiffusionConfig | undefined): ReadonlyMap<string, number> {
+function sizesFor(
+  config: NetworkConfig,
+  graph: string,
+  model: LatentDiffusionConfig | undefined,
+): ReadonlyMap<string, number> {
   const side = model ? nativeLatentSize(model) : 'image_size' in config ? Number(config.image_size) || 32 : 32;
   const stage = model?.first_stage_config ?? config;
-  const factor = stage.kind === 'kl' || stage.kind === 'vq' ? 2 ** (stage.ddconfig.ch_mult.length - 1) : stage.kind === 'taesd' ? 8 : 1;
+  const factor =
+    stage.kind === 'kl' || stage.kind === 'vq'
+      ? 2 ** (stage.ddconfig.ch_mult.length - 1)
+      : stage.kind === 'taesd'
+        ? 8
+        : 1;
   const unit = config.kind === 'unet' || config.kind === 'encoder_unet' ? 2 ** (config.channel_mult.length - 1) : 1;
   const units = graph === 'encode' ? side * factor : Math.max(1, Math.round(side / unit));
-  return new Map([['batch', 1], ['height', units], ['width', units], ['tokens', model?.cond_stage_max_length ?? 77]]);
+  return new Map([
+    ['batch', 1],
+    ['height', units],
+    ['width', units],
+    ['tokens', model?.cond_stage_max_length ?? 77],
+  ]);
 }
 
 function evaluated(graph: Graph, sizes: ReadonlyMap<string, number>): number | undefined {

@@ -67,13 +67,25 @@ export async function inspectFile(path: string, options: InspectionOptions): Pro
     const config = options.config ?? (await configBeside(path));
     if (config === undefined) return await inspectAlone(path, format, source, options, recognised(source));
     const { openNetwork } = await import('../weights/network-weights.ts');
-    return await inspectAlone(path, format, source, options, await openNetwork(source, { config: await readConfigFile(config) }));
+    return await inspectAlone(
+      path,
+      format,
+      source,
+      options,
+      await openNetwork(source, { config: await readConfigFile(config) }),
+    );
   } finally {
     await source.close();
   }
 }
 
-type Found = { readonly config: NetworkConfig; readonly source: WeightSource; readonly layout: string; readonly prefix: string; readonly assumed: readonly string[] };
+type Found = {
+  readonly config: NetworkConfig;
+  readonly source: WeightSource;
+  readonly layout: string;
+  readonly prefix: string;
+  readonly assumed: readonly string[];
+};
 
 /** The network, or why there is none. */
 function recognised(source: WeightSource): Found | string {
@@ -94,7 +106,8 @@ const fragment = 32;
 function unrecognised(source: WeightSource, error: unknown): string {
   if (!(error instanceof StableDiffusionError)) throw error;
   const unknownNames = error.code === 'model-unknown' && error.details['groups'] !== undefined;
-  const isFragment = source.entries.size < fragment && (error.code === 'model-unknown' || error.code === 'weights-mismatch');
+  const isFragment =
+    source.entries.size < fragment && (error.code === 'model-unknown' || error.code === 'weights-mismatch');
   if (unknownNames || isFragment) return error.message;
   throw error;
 }
@@ -102,32 +115,87 @@ function unrecognised(source: WeightSource, error: unknown): string {
 /** `config.json` of a folder with one network. */
 async function configBeside(path: string): Promise<string | undefined> {
   const config = join(path, 'config.json');
-  return stat(config).then(() => config, () => undefined);
+  return stat(config).then(
+    () => config,
+    () => undefined,
+  );
 }
 
-async function inspectAlone(path: string, format: Inspection['format'], source: WeightSource, options: InspectionOptions, found: Found | string): Promise<Inspection> {
+async function inspectAlone(
+  path: string,
+  format: Inspection['format'],
+  source: WeightSource,
+  options: InspectionOptions,
+  found: Found | string,
+): Promise<Inspection> {
   const common = await inventory(path, format, [source], options);
   const adapter = adapterKind(source);
   if (typeof found === 'string' || adapter) {
-    return { ...common, kind: adapter ?? 'tensors', loads: true, parts: [], unused: [], assumed: [], ...(adapter || typeof found !== 'string' ? {} : { note: found }) };
+    return {
+      ...common,
+      kind: adapter ?? 'tensors',
+      loads: true,
+      parts: [],
+      unused: [],
+      assumed: [],
+      ...(adapter || typeof found !== 'string' ? {} : { note: found }),
+    };
   }
   const part = inspectNetwork({ name: found.config.kind, config: found.config, source: found.source });
-  return { ...common, kind: 'network', layout: found.layout, loads: part.fits, parts: [part], unused: [], assumed: found.assumed };
+  return {
+    ...common,
+    kind: 'network',
+    layout: found.layout,
+    loads: part.fits,
+    parts: [part],
+    unused: [],
+    assumed: found.assumed,
+  };
 }
 
-async function inspectCheckpoint(path: string, format: Inspection['format'], options: InspectionOptions): Promise<Inspection> {
-  const checkpoint = await openCheckpointAt(path, { ...(options.config === undefined ? {} : { config: options.config }), ...(options.ema ? { ema: true } : {}) });
+async function inspectCheckpoint(
+  path: string,
+  format: Inspection['format'],
+  options: InspectionOptions,
+): Promise<Inspection> {
+  const checkpoint = await openCheckpointAt(path, {
+    ...(options.config === undefined ? {} : { config: options.config }),
+    ...(options.ema ? { ema: true } : {}),
+  });
   try {
     const { config, parts, safety_config } = checkpoint;
-    const networks = ([['unet', config.unet_config], ['first_stage', config.first_stage_config], ['cond_stage', config.cond_stage_config], ['safety', safety_config]] as const).flatMap(([name, network]) => {
+    const networks = (
+      [
+        ['unet', config.unet_config],
+        ['first_stage', config.first_stage_config],
+        ['cond_stage', config.cond_stage_config],
+        ['safety', safety_config],
+      ] as const
+    ).flatMap(([name, network]) => {
       const source = parts[name];
-      return network && network !== 'first_stage' && source ? [inspectNetwork({ name, config: network, source, model: config })] : [];
+      return network && network !== 'first_stage' && source
+        ? [inspectNetwork({ name, config: network, source, model: config })]
+        : [];
     });
-    const whole = format === 'diffusers folder' ? Object.values(parts).filter((part) => part.entries.size > 0) : [await openWeightsAt(path)];
+    const whole =
+      format === 'diffusers folder'
+        ? Object.values(parts).filter((part) => part.entries.size > 0)
+        : [await openWeightsAt(path)];
     try {
       const common = await inventory(path, format, whole, options);
       const { layout, kind, ema, unused, assumed } = checkpoint;
-      return { ...common, kind: 'checkpoint', layout, task: kind, ema, loads: networks.every((part) => part.fits), parts: networks, unused, assumed, metadata: plainMetadata(checkpoint.metadata) };
+      return {
+        ...common,
+        kind: 'checkpoint',
+        layout,
+        task: kind,
+        ema,
+        loads: networks.every((part) => part.fits),
+        parts: networks,
+        unused,
+        assumed,
+        metadata: plainMetadata(checkpoint.metadata),
+      };
     } finally {
       if (format !== 'diffusers folder') for (const source of whole) await source.close();
     }
@@ -136,9 +204,17 @@ async function inspectCheckpoint(path: string, format: Inspection['format'], opt
   }
 }
 
-type Inventory = Pick<Inspection, 'path' | 'format' | 'bytes' | 'verified' | 'tensors' | 'parameters' | 'dtypes' | 'metadata'>;
+type Inventory = Pick<
+  Inspection,
+  'path' | 'format' | 'bytes' | 'verified' | 'tensors' | 'parameters' | 'dtypes' | 'metadata'
+>;
 
-async function inventory(path: string, format: Inspection['format'], sources: readonly WeightSource[], { verify, signal }: InspectionOptions): Promise<Inventory> {
+async function inventory(
+  path: string,
+  format: Inspection['format'],
+  sources: readonly WeightSource[],
+  { verify, signal }: InspectionOptions,
+): Promise<Inventory> {
   const entries = sources.flatMap((source) => [...source.entries.values()]);
   const { byteSize } = await import('../tensor/dtype.ts');
   const bytes = entries.reduce((sum, { dtype, shape }) => sum + elementCount(shape) * byteSize(dtype), 0);
@@ -154,14 +230,29 @@ async function inventory(path: string, format: Inspection['format'], sources: re
   const dtypes: Record<string, number> = {};
   for (const { dtype } of entries) dtypes[dtype] = (dtypes[dtype] ?? 0) + 1;
   const metadata = plainMetadata(sources.length === 1 ? sources[0]?.metadata : undefined);
-  return { path, format, bytes, verified, tensors: entries.length, parameters: entries.reduce((sum, { shape }) => sum + elementCount(shape), 0), dtypes, metadata };
+  return {
+    path,
+    format,
+    bytes,
+    verified,
+    tensors: entries.length,
+    parameters: entries.reduce((sum, { shape }) => sum + elementCount(shape), 0),
+    dtypes,
+    metadata,
+  };
 }
 
 async function formatOf(path: string): Promise<Inspection['format']> {
   const status = await stat(path).catch((cause: unknown) => {
     throw fileError(path, cause);
   });
-  if (status.isDirectory()) return (await stat(join(path, 'model_index.json')).then(() => true, () => false)) ? 'diffusers folder' : 'folder';
+  if (status.isDirectory())
+    return (await stat(join(path, 'model_index.json')).then(
+      () => true,
+      () => false,
+    ))
+      ? 'diffusers folder'
+      : 'folder';
   if (/\.index(?:\.[^./\\]+)?\.json$/.test(path)) return 'sharded';
   const handle = await open(path).catch((cause: unknown) => {
     throw fileError(path, cause);
@@ -179,9 +270,22 @@ async function formatOf(path: string): Promise<Inspection['format']> {
 /** Files that change a model and are none: known by their names. */
 function adapterKind(source: WeightSource): 'lora' | 'embedding' | undefined {
   const names = [...source.entries.keys()];
-  if (names.some((name) => /\.(lora_(up|down|A|B|mid)(\.|$)|hada_w[12]_[ab]$|lokr_w[12](_[ab])?$)|_lora\.(up|down)\.|\.oft_|\.diff(_b)?$/.test(name))) return 'lora';
+  if (
+    names.some((name) =>
+      /\.(lora_(up|down|A|B|mid)(\.|$)|hada_w[12]_[ab]$|lokr_w[12](_[ab])?$)|_lora\.(up|down)\.|\.oft_|\.diff(_b)?$/.test(
+        name,
+      ),
+    )
+  )
+    return 'lora';
   const vectors = [...source.entries.values()].every(({ shape }) => isVectors(shape));
-  if (names.length > 0 && names.length <= 2 && vectors && names.every((name) => /^(emb_params|string_to_param[./].*|clip_[lg]|<.*>|\*)$/.test(name))) return 'embedding';
+  if (
+    names.length > 0 &&
+    names.length <= 2 &&
+    vectors &&
+    names.every((name) => /^(emb_params|string_to_param[./].*|clip_[lg]|<.*>|\*)$/.test(name))
+  )
+    return 'embedding';
   return undefined;
 }
 
@@ -195,7 +299,10 @@ function plainMetadata(metadata: ReadonlyMap<string, MetadataValue> | undefined)
 }
 
 function plain(value: MetadataValue): unknown {
-  if (value instanceof Map) return Object.fromEntries(Array.from(value as ReadonlyMap<string, MetadataValue>, ([name, item]) => [name, plain(item)]));
+  if (value instanceof Map)
+    return Object.fromEntries(
+      Array.from(value as ReadonlyMap<string, MetadataValue>, ([name, item]) => [name, plain(item)]),
+    );
   if (Array.isArray(value)) return (value as readonly MetadataValue[]).slice(0, 100).map(plain);
   return typeof value === 'string' && value.length > 2000 ? `${value.slice(0, 2000)}…` : value;
 }

@@ -7,8 +7,20 @@ import { openWeightsAt } from '../weights/open-weights-node.ts';
 import { writeTensorFile } from './tensor-file.ts';
 
 /** Tensors `latents` (final, as the network has them: scaled) and `start_noise` (standard normal), float32 [images, channels, h, w]. */
-export function saveLatents(path: string, latents: Tensor<'float32'>, startNoise: Tensor<'float32'>, signal: AbortSignal): Promise<void> {
-  return writeTensorFile(path, new Map([['latents', latents], ['start_noise', startNoise]]), signal);
+export function saveLatents(
+  path: string,
+  latents: Tensor<'float32'>,
+  startNoise: Tensor<'float32'>,
+  signal: AbortSignal,
+): Promise<void> {
+  return writeTensorFile(
+    path,
+    new Map([
+      ['latents', latents],
+      ['start_noise', startNoise],
+    ]),
+    signal,
+  );
 }
 
 /** The start noise in a file: its tensor `start_noise`, else the only one there. Throws `invalid-argument` where that is not clear. */
@@ -17,9 +29,17 @@ export async function readStartNoise(path: string): Promise<Tensor<'float32'>> {
   try {
     const names = [...source.entries.keys()];
     const name = names.includes('start_noise') ? 'start_noise' : names.length === 1 ? names[0] : undefined;
-    if (name === undefined) throw new StableDiffusionError('invalid-argument', `${path} holds ${names.slice(0, 8).join(', ') || 'nothing'}; start noise is its only tensor, or called start_noise.`);
+    if (name === undefined)
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `${path} holds ${names.slice(0, 8).join(', ') || 'nothing'}; start noise is its only tensor, or called start_noise.`,
+      );
     const noise = toFloat32(await source.read(name));
-    if (noise.shape.length !== 4) throw new StableDiffusionError('shape-mismatch', `${path}: ${name} has shape [${noise.shape.join(', ')}], and [images, channels, height, width] is needed.`);
+    if (noise.shape.length !== 4)
+      throw new StableDiffusionError(
+        'shape-mismatch',
+        `${path}: ${name} has shape [${noise.shape.join(', ')}], and [images, channels, height, width] is needed.`,
+      );
     return noise;
   } finally {
     await source.close();

@@ -10,10 +10,17 @@ import { runCli } from './program.ts';
 let patience = 1500;
 
 function output(stream: NodeJS.WriteStream): TextOutput {
-  return { write: (text) => void stream.write(text), isTerminal: stream.isTTY === true, columns: stream.columns || 100, ...(stream.rows ? { rows: stream.rows } : {}) };
+  return {
+    write: (text) => void stream.write(text),
+    isTerminal: stream.isTTY === true,
+    columns: stream.columns || 100,
+    ...(stream.rows ? { rows: stream.rows } : {}),
+  };
 }
 
-const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
 const controller = new AbortController();
 let interrupts = 0;
 
@@ -31,17 +38,23 @@ function interrupt(signal: NodeJS.Signals): void {
 process.on('SIGINT', interrupt);
 process.on('SIGTERM', interrupt);
 // `sd … | head` closes the pipe: there is nobody left to write for.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? exitCodes.ok : exitCodes.failure));
+process.stdout.on('error', (error: NodeJS.ErrnoException) =>
+  process.exit(error.code === 'EPIPE' ? exitCodes.ok : exitCodes.failure),
+);
 
-const code = await runCli(process.argv.slice(2), {
-  out: output(process.stdout),
-  err: output(process.stderr),
-  input: process.stdin,
-  environment: process.env,
-  signal: controller.signal,
-  now: () => performance.now(),
-  setPatience: (milliseconds) => {
-    patience = milliseconds;
+const code = await runCli(
+  process.argv.slice(2),
+  {
+    out: output(process.stdout),
+    err: output(process.stderr),
+    input: process.stdin,
+    environment: process.env,
+    signal: controller.signal,
+    now: () => performance.now(),
+    setPatience: (milliseconds) => {
+      patience = milliseconds;
+    },
   },
-}, version);
+  version,
+);
 process.exitCode = code;

@@ -30,7 +30,12 @@ export function flag(flags: readonly string[], description: string): Option<bool
 }
 
 /** Any text. `choices` are words that a shell proposes; others are taken too. */
-export function text(flags: readonly string[], value: string, description: string, choices?: readonly string[]): Option<string | undefined> {
+export function text(
+  flags: readonly string[],
+  value: string,
+  description: string,
+  choices?: readonly string[],
+): Option<string | undefined> {
   return { flags, value, description, parse: (given) => given, ...(choices ? { choices } : {}) };
 }
 
@@ -49,12 +54,26 @@ export function integer(flags: readonly string[], description: string, range: Ra
 }
 
 /** Whole numbers with commas between them. */
-export function integers(flags: readonly string[], description: string, range: Range = {}): Option<readonly number[] | undefined> {
-  return { flags, value: 'N,…', description, parse: (given) => given.split(',').map((part) => readInteger(part.trim(), range)) };
+export function integers(
+  flags: readonly string[],
+  description: string,
+  range: Range = {},
+): Option<readonly number[] | undefined> {
+  return {
+    flags,
+    value: 'N,…',
+    description,
+    parse: (given) => given.split(',').map((part) => readInteger(part.trim(), range)),
+  };
 }
 
 /** An option that may be given several times. */
-export function list<T>(flags: readonly string[], value: string, description: string, read: (given: string) => T): Option<readonly T[] | undefined> {
+export function list<T>(
+  flags: readonly string[],
+  value: string,
+  description: string,
+  read: (given: string) => T,
+): Option<readonly T[] | undefined> {
   return { flags, value, description, repeats: true, parse: (given) => [read(given)] };
 }
 

@@ -13,7 +13,11 @@ export interface PictureFiles {
 }
 
 /** Makes the folders, so that what cannot be written is known before the work. `count` is how many pictures there will be. */
-export async function pictureFiles(options: { readonly output?: string | undefined; readonly outdir: string; readonly count: number }): Promise<PictureFiles> {
+export async function pictureFiles(options: {
+  readonly output?: string | undefined;
+  readonly outdir: string;
+  readonly count: number;
+}): Promise<PictureFiles> {
   const { output, outdir, count } = options;
   if (output !== undefined) {
     await makeFolder(dirname(output));

@@ -17,7 +17,10 @@ export async function runCli(words: readonly string[], context: CliContext, vers
   try {
     return await dispatch(words, context, version);
   } catch (error) {
-    const cancelled = context.signal.aborted && !(error instanceof CommanderError) ? new StableDiffusionError('aborted', 'Interrupted.') : error;
+    const cancelled =
+      context.signal.aborted && !(error instanceof CommanderError)
+        ? new StableDiffusionError('aborted', 'Interrupted.')
+        : error;
     return fail(cancelled, words, context);
   }
 }
@@ -26,7 +29,10 @@ function fail(error: unknown, words: readonly string[], context: CliContext): nu
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return exitCodes.ok;
     // The parser has written its own line for people.
-    if (words.includes('--json')) context.out.write(errorJson({ code: 'usage', message: error.message.replace(/^error: /, ''), exitCode: exitCodes.usage }));
+    if (words.includes('--json'))
+      context.out.write(
+        errorJson({ code: 'usage', message: error.message.replace(/^error: /, ''), exitCode: exitCodes.usage }),
+      );
     return exitCodes.usage;
   }
   const report = reportError(error);
@@ -34,7 +40,10 @@ function fail(error: unknown, words: readonly string[], context: CliContext): nu
   else context.err.write(errorLine(report));
   const unexpected = report.code === 'internal';
   if (words.includes('--verbose') && error instanceof Error) context.err.write(`${traceOf(error)}\n`);
-  else if (unexpected) context.err.write('This is an error in the program. Run the command again with --verbose and report what it prints.\n');
+  else if (unexpected)
+    context.err.write(
+      'This is an error in the program. Run the command again with --verbose and report what it prints.\n',
+    );
   return report.exitCode;
 }
 
@@ -76,9 +85,16 @@ function overview(context: CliContext, version: string): Parser {
   return parser.addHelpText('after', `\nExample:\n  $ sd txt2img "a red apple" --steps 20\n${exitCodeHelp}`);
 }
 
-async function runCommand(name: string, command: Command, words: readonly string[], context: CliContext): Promise<number> {
+async function runCommand(
+  name: string,
+  command: Command,
+  words: readonly string[],
+  context: CliContext,
+): Promise<number> {
   const options: OptionTable = { ...command.options, ...commonOptions };
-  const parser = parserFor(`sd ${name}`, context).description(command.description).helpOption('-h, --help', 'this help');
+  const parser = parserFor(`sd ${name}`, context)
+    .description(command.description)
+    .helpOption('-h, --help', 'this help');
   if (command.words) parser.arguments(command.words);
   const attributes = new Map<string, string>();
   for (const [key, option] of Object.entries(options)) {
@@ -86,11 +102,17 @@ async function runCommand(name: string, command: Command, words: readonly string
     attributes.set(key, made.attributeName());
     parser.addOption(made);
   }
-  if (command.examples.length > 0) parser.addHelpText('after', `\nExamples:\n${command.examples.map((line) => `  $ ${line}\n`).join('')}`);
+  if (command.examples.length > 0)
+    parser.addHelpText('after', `\nExamples:\n${command.examples.map((line) => `  $ ${line}\n`).join('')}`);
   parser.addHelpText('after', exitCodeHelp);
   parser.parse(normalizeArguments(words, options), { from: 'user' });
   const given: Record<string, unknown> = parser.opts();
-  const values = Object.fromEntries(Object.entries(command.options).map(([key, option]) => [key, optionValue(option, given[attributes.get(key) ?? key])]));
+  const values = Object.fromEntries(
+    Object.entries(command.options).map(([key, option]) => [
+      key,
+      optionValue(option, given[attributes.get(key) ?? key]),
+    ]),
+  );
   return command.run(context, parser.args, values);
 }
 
@@ -99,7 +121,10 @@ function parserOption({ flags, value, description, parse, repeats }: Option<unkn
   const short = others.find((other) => /^-[^-]$/.test(other));
   const aliases = others.filter((other) => other !== short);
   const names = `${short ? `${short}, ` : ''}${first}${value === undefined ? '' : ` <${value}>`}`;
-  const made = new ParserOption(names, aliases.length > 0 ? `${description} (also ${aliases.join(', ')})` : description);
+  const made = new ParserOption(
+    names,
+    aliases.length > 0 ? `${description} (also ${aliases.join(', ')})` : description,
+  );
   if (parse) {
     made.argParser((text, earlier: unknown) => {
       try {

@@ -26,7 +26,9 @@ export function createProgress(output: TextOutput, now: () => number, quiet: boo
     step(label, done, total) {
       // The first step includes the preparation of the network; time is taken from its end.
       if (!first || first.label !== label || done < first.done) first = { label, at: now(), done };
-      show(stepLine(label, done, total, done > first.done ? (now() - first.at) / 1000 / (done - first.done) : undefined));
+      show(
+        stepLine(label, done, total, done > first.done ? (now() - first.at) / 1000 / (done - first.done) : undefined),
+      );
     },
     clear() {
       output.write('\r\x1b[K');

@@ -12,7 +12,11 @@ export interface Prompts {
 }
 
 /** Throws `UsageError` where there are prompts from two places, or none in the file. */
-export async function readPrompts(values: Pick<GenerationValues, 'prompt' | 'fromFile'>, words: readonly string[], context: CliContext): Promise<Prompts> {
+export async function readPrompts(
+  values: Pick<GenerationValues, 'prompt' | 'fromFile'>,
+  words: readonly string[],
+  context: CliContext,
+): Promise<Prompts> {
   const given = [words.length > 0, values.prompt !== undefined, values.fromFile !== undefined].filter(Boolean).length;
   if (given > 1) throw new UsageError('The prompt was given twice: use words, --prompt or --from-file, one of them.');
   if (values.fromFile !== undefined) {

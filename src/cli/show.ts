@@ -7,7 +7,10 @@ import type { Progress } from './progress.ts';
 import { detectTerminalGraphics, terminalImage, type TerminalGraphics } from './terminal-image.ts';
 
 /** What to show pictures by; `none` where output is read by a program or it is not wanted. */
-export function terminalGraphics(context: CliContext, values: Pick<OutputValues, 'json' | 'quiet' | 'noShow'>): TerminalGraphics {
+export function terminalGraphics(
+  context: CliContext,
+  values: Pick<OutputValues, 'json' | 'quiet' | 'noShow'>,
+): TerminalGraphics {
   if (values.json || values.quiet || values.noShow) return 'none';
   return detectTerminalGraphics(context.environment, context.out.isTerminal);
 }
@@ -16,12 +19,21 @@ export function terminalGraphics(context: CliContext, values: Pick<OutputValues,
 async function textOf({ out }: CliContext, graphics: TerminalGraphics, images: readonly Image[]): Promise<string> {
   // The progress bar's line and one above it stay free.
   const rows = out.rows === undefined ? undefined : Math.max(6, Math.floor((out.rows - 2) / images.length));
-  const texts = await Promise.all(images.map((image) => terminalImage(image, { graphics, columns: Math.min(64, out.columns), ...(rows === undefined ? {} : { rows }) })));
+  const texts = await Promise.all(
+    images.map((image) =>
+      terminalImage(image, { graphics, columns: Math.min(64, out.columns), ...(rows === undefined ? {} : { rows }) }),
+    ),
+  );
   return texts.join('');
 }
 
 /** Shows pictures, each whole where the terminal tells its height. */
-export async function showImages(context: CliContext, progress: Progress, graphics: TerminalGraphics, images: readonly Image[]): Promise<void> {
+export async function showImages(
+  context: CliContext,
+  progress: Progress,
+  graphics: TerminalGraphics,
+  images: readonly Image[],
+): Promise<void> {
   if (graphics === 'none') return;
   progress.clear();
   for (const image of images) context.out.write(await textOf(context, graphics, [image]));

@@ -44,7 +44,11 @@ export function createStopwatch(now: () => number): Stopwatch {
       lastStep = now();
       if (steps++ === 0) firstStep = lastStep;
     },
-    timings: () => ({ ...Object.fromEntries(parts), ...(steps > 1 ? { step: Math.round((lastStep - firstStep) / (steps - 1)) / 1000 } : {}), total: since(start) }),
+    timings: () => ({
+      ...Object.fromEntries(parts),
+      ...(steps > 1 ? { step: Math.round((lastStep - firstStep) / (steps - 1)) / 1000 } : {}),
+      total: since(start),
+    }),
   };
   return watch;
 }

@@ -18,8 +18,15 @@ export async function readTensorFile(path: string, signal: AbortSignal): Promise
 }
 
 /** Writes a .safetensors file, whole or not at all. */
-export async function writeTensorFile(path: string, tensors: ReadonlyMap<string, Tensor>, signal: AbortSignal): Promise<void> {
+export async function writeTensorFile(
+  path: string,
+  tensors: ReadonlyMap<string, Tensor>,
+  signal: AbortSignal,
+): Promise<void> {
   const entries = Array.from(tensors, ([name, { dtype, shape }]) => ({ name, dtype, shape }));
-  const chunks = writeSafetensors(entries, ({ name }) => tensors.get(name) as Tensor, { metadata: { format: 'pt' }, signal });
+  const chunks = writeSafetensors(entries, ({ name }) => tensors.get(name) as Tensor, {
+    metadata: { format: 'pt' },
+    signal,
+  });
   await writeFileAtomic(path, chunks, { signal });
 }

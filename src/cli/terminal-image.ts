@@ -11,12 +11,21 @@ import { resize } from '../image/resize.ts';
 export type TerminalGraphics = 'kitty' | 'iterm2' | 'sixel' | 'blocks' | 'none';
 
 /** What a terminal can show, by its environment variables; sixel is not told by them and has to be asked for. `none` where output is no terminal or colour is unwanted. */
-export function detectTerminalGraphics(environment: Readonly<Record<string, string | undefined>>, isTerminal: boolean): TerminalGraphics {
+export function detectTerminalGraphics(
+  environment: Readonly<Record<string, string | undefined>>,
+  isTerminal: boolean,
+): TerminalGraphics {
   const { TERM = '', TERM_PROGRAM = '', NO_COLOR, KITTY_WINDOW_ID, TMUX, LC_TERMINAL, CI } = environment;
   if (!isTerminal || TERM === 'dumb' || CI) return 'none';
   const passesThrough = TMUX === undefined && !TERM.startsWith('screen') && !TERM.startsWith('tmux');
   if (passesThrough) {
-    if (KITTY_WINDOW_ID !== undefined || TERM === 'xterm-kitty' || TERM === 'xterm-ghostty' || TERM_PROGRAM === 'ghostty') return 'kitty';
+    if (
+      KITTY_WINDOW_ID !== undefined ||
+      TERM === 'xterm-kitty' ||
+      TERM === 'xterm-ghostty' ||
+      TERM_PROGRAM === 'ghostty'
+    )
+      return 'kitty';
     if (TERM_PROGRAM === 'iTerm.app' || TERM_PROGRAM === 'WezTerm' || LC_TERMINAL === 'iTerm2') return 'iterm2';
     if (TERM === 'foot' || TERM.startsWith('foot-') || TERM === 'mlterm' || TERM.startsWith('yaft')) return 'sixel';
   }
@@ -39,7 +48,13 @@ const esc = '\x1b';
 
 /** Text that shows the picture, ending in a line break; empty for `none`. Transparency is composited on white. */
 export async function terminalImage(image: Image, options: TerminalImageOptions): Promise<string> {
-  const { graphics, columns = 64, rows = Number.POSITIVE_INFINITY, cell = { width: 10, height: 20 }, colourBits = 24 } = options;
+  const {
+    graphics,
+    columns = 64,
+    rows = Number.POSITIVE_INFINITY,
+    cell = { width: 10, height: 20 },
+    colourBits = 24,
+  } = options;
   const rgb = flatten(image);
   switch (graphics) {
     case 'none':
@@ -58,7 +73,12 @@ export async function terminalImage(image: Image, options: TerminalImageOptions)
 /** The largest size of the same shape within `width` x `height`; never less than one pixel. */
 function fit(image: Image<3>, width: number, height: number): Image<3> {
   const scale = Math.min(width / image.width, height / image.height);
-  return resize(image, Math.max(1, Math.round(image.width * scale)), Math.max(1, Math.round(image.height * scale)), 'box');
+  return resize(
+    image,
+    Math.max(1, Math.round(image.width * scale)),
+    Math.max(1, Math.round(image.height * scale)),
+    'box',
+  );
 }
 
 /** Columns for a picture of this shape, with cells twice as high as wide. */
@@ -114,12 +134,15 @@ export function halfBlocks(image: Image<3>, colourBits: 8 | 24 = 24): string {
 /** Nearest of the 6 x 6 x 6 colours or the 24 greys of 256-colour terminals. */
 function cubeColour(r: number, g: number, b: number): number {
   const levels = [0, 95, 135, 175, 215, 255];
-  const nearest = (value: number): number => (value < 48 ? 0 : value < 115 ? 1 : Math.min(5, Math.floor((value - 35) / 40)));
+  const nearest = (value: number): number =>
+    value < 48 ? 0 : value < 115 ? 1 : Math.min(5, Math.floor((value - 35) / 40));
   const [i, j, k] = [nearest(r), nearest(g), nearest(b)];
   const grey = Math.max(0, Math.min(23, Math.round(((r + g + b) / 3 - 8) / 10)));
   const distance = (x: number, y: number, z: number): number => (x - r) ** 2 + (y - g) ** 2 + (z - b) ** 2;
   const level = 8 + 10 * grey;
-  return distance(level, level, level) < distance(levels[i] ?? 0, levels[j] ?? 0, levels[k] ?? 0) ? 232 + grey : 16 + 36 * i + 6 * j + k;
+  return distance(level, level, level) < distance(levels[i] ?? 0, levels[j] ?? 0, levels[k] ?? 0)
+    ? 232 + grey
+    : 16 + 36 * i + 6 * j + k;
 }
 
 const steps = [6, 7, 6] as const; // 252 colours, green the finest
@@ -133,19 +156,24 @@ export function sixel(image: Image<3>): string {
     for (let x = 0; x < width; x++, at++) {
       const threshold = ((bayer[(y % 4) * 4 + (x % 4)] as number) + 0.5) / 16;
       let index = 0;
-      for (let c = 0; c < 3; c++) index = index * (steps[c] as number) + Math.floor(((data[3 * at + c] as number) / 255) * ((steps[c] as number) - 1) + threshold);
+      for (let c = 0; c < 3; c++)
+        index =
+          index * (steps[c] as number) +
+          Math.floor(((data[3 * at + c] as number) / 255) * ((steps[c] as number) - 1) + threshold);
       indices[at] = index;
     }
   }
   const percent = (index: number, count: number): number => Math.round((100 * index) / (count - 1));
   let out = `${esc}P0;1q"1;1;${width};${height}`;
-  for (const index of new Set(indices)) out += `#${index};2;${percent(Math.floor(index / 42), 6)};${percent(Math.floor(index / 6) % 7, 7)};${percent(index % 6, 6)}`;
+  for (const index of new Set(indices))
+    out += `#${index};2;${percent(Math.floor(index / 42), 6)};${percent(Math.floor(index / 6) % 7, 7)};${percent(index % 6, 6)}`;
   for (let top = 0; top < height; top += 6) {
     const band = indices.subarray(top * width, Math.min(height, top + 6) * width);
     const passes: string[] = [];
     for (const index of new Set(band)) {
       const columns = new Uint8Array(width);
-      for (let i = 0; i < band.length; i++) if (band[i] === index) columns[i % width] = (columns[i % width] as number) | (1 << Math.floor(i / width));
+      for (let i = 0; i < band.length; i++)
+        if (band[i] === index) columns[i % width] = (columns[i % width] as number) | (1 << Math.floor(i / width));
       passes.push(`#${index}${runs(columns)}`);
     }
     out += `${passes.join('$')}-`;
@@ -160,7 +188,8 @@ function runs(columns: Uint8Array): string {
     let to = from + 1;
     while (to < columns.length && columns[to] === columns[from]) to++;
     const letter = String.fromCharCode(63 + (columns[from] as number));
-    if (to < columns.length || columns[from] !== 0) out += to - from > 3 ? `!${to - from}${letter}` : letter.repeat(to - from);
+    if (to < columns.length || columns[from] !== 0)
+      out += to - from > 3 ? `!${to - from}${letter}` : letter.repeat(to - from);
     from = to;
   }
   return out;

@@ -19,7 +19,10 @@ const shownWarnings = 20;
 const filePause = 30_000;
 const terminalPause = 100;
 
-export function createTrainingProgress({ err, now }: Pick<CliContext, 'err' | 'now'>, { quiet }: { readonly quiet: boolean }): TrainingProgress {
+export function createTrainingProgress(
+  { err, now }: Pick<CliContext, 'err' | 'now'>,
+  { quiet }: { readonly quiet: boolean },
+): TrainingProgress {
   const wipe = err.isTerminal && !quiet ? '\r\x1b[K' : '';
   let shown = Number.NEGATIVE_INFINITY;
   let warnings = 0;
@@ -36,7 +39,12 @@ export function createTrainingProgress({ err, now }: Pick<CliContext, 'err' | 'n
     },
     event(event) {
       if (event.kind === 'samples') note(`step ${event.step}: samples in ${event.path}`);
-      if (event.kind === 'validation') note(`step ${event.step}: ${Object.entries(event.values).map(([name, value]) => `${name} ${value.toPrecision(4)}`).join(', ')}`);
+      if (event.kind === 'validation')
+        note(
+          `step ${event.step}: ${Object.entries(event.values)
+            .map(([name, value]) => `${name} ${value.toPrecision(4)}`)
+            .join(', ')}`,
+        );
       if ((event.kind === 'latents' || event.kind === 'class-pictures') && !quiet) {
         if (event.done !== event.total && now() - shown < (err.isTerminal ? terminalPause : filePause)) return;
         shown = now();

@@ -80,7 +80,13 @@ export interface AutoencoderTrainingConfig {
 /** The patch discriminator that a loss trains, or undefined where it has none or one that never counts. */
 export function discriminatorOf(loss: AutoencoderLossConfig): DiscriminatorConfig | undefined {
   if (loss.kind === 'multiscale' || loss.disc_factor === 0) return undefined;
-  return discriminatorConfigSchema.parse({ kind: 'discriminator', input_nc: loss.disc_in_channels, ndf: loss.disc_ndf, n_layers: loss.disc_num_layers, use_actnorm: loss.use_actnorm });
+  return discriminatorConfigSchema.parse({
+    kind: 'discriminator',
+    input_nc: loss.disc_in_channels,
+    ndf: loss.disc_ndf,
+    n_layers: loss.disc_num_layers,
+    use_actnorm: loss.use_actnorm,
+  });
 }
 
 /** Whether a loss needs the weights of LPIPS. */
@@ -91,8 +97,10 @@ export function needsPerceptual(loss: AutoencoderLossConfig): boolean {
 /** Parameters that the original takes and does not use, or uses in one way only. */
 function trimmed(params: Mapping, what: string): Mapping {
   const { pixelloss_weight: _, disc_conditional, perceptual_loss, ...rest } = params;
-  if (disc_conditional === true) throw configError(`${what}: disc_conditional is not supported, because no autoencoder gives its loss a condition.`);
-  if (perceptual_loss !== undefined && perceptual_loss !== 'lpips') throw configError(`${what}: perceptual_loss ${JSON.stringify(perceptual_loss)} is not supported; lpips is.`);
+  if (disc_conditional === true)
+    throw configError(`${what}: disc_conditional is not supported, because no autoencoder gives its loss a condition.`);
+  if (perceptual_loss !== undefined && perceptual_loss !== 'lpips')
+    throw configError(`${what}: perceptual_loss ${JSON.stringify(perceptual_loss)} is not supported; lpips is.`);
   return rest;
 }
 
@@ -109,7 +117,10 @@ export function autoencoderLoss(value: unknown, what = 'lossconfig'): Autoencode
     case 'MultiscaleReconstruction':
       return validated(multiscaleLossSchema, { kind: 'multiscale', ...given }, what);
     default:
-      throw configError(`${what}: the loss ${String(target)} is not one we can train with. Known are LPIPSWithDiscriminator, VQLPIPSWithDiscriminator and MultiscaleReconstruction.`, { target });
+      throw configError(
+        `${what}: the loss ${String(target)} is not one we can train with. Known are LPIPSWithDiscriminator, VQLPIPSWithDiscriminator and MultiscaleReconstruction.`,
+        { target },
+      );
   }
 }
 
@@ -130,19 +141,31 @@ export function autoencoderTraining(document: unknown, what: string): Autoencode
   const section = modelSection(document, what);
   const params = mapping(section['params'], `params of ${what}`);
   const autoencoder = ldmNetwork(section, what);
-  if (autoencoder.kind !== 'kl' && autoencoder.kind !== 'vq') throw configError(`${what}: an autoencoder (AutoencoderKL or VQModel) was expected, and this is a network of kind ${autoencoder.kind}.`);
+  if (autoencoder.kind !== 'kl' && autoencoder.kind !== 'vq')
+    throw configError(
+      `${what}: an autoencoder (AutoencoderKL or VQModel) was expected, and this is a network of kind ${autoencoder.kind}.`,
+    );
   const loss = autoencoderLoss(params['lossconfig'], `lossconfig of ${what}`);
   if (loss.kind !== 'multiscale' && (loss.kind === 'lpips_discriminator') !== (autoencoder.kind === 'kl')) {
-    throw configError(`${what}: ${autoencoder.kind === 'kl' ? 'AutoencoderKL trains with LPIPSWithDiscriminator' : 'VQModel trains with VQLPIPSWithDiscriminator'}, not the other's loss.`);
+    throw configError(
+      `${what}: ${autoencoder.kind === 'kl' ? 'AutoencoderKL trains with LPIPSWithDiscriminator' : 'VQModel trains with VQLPIPSWithDiscriminator'}, not the other's loss.`,
+    );
   }
   const { base_learning_rate: rate } = section;
-  const trainer = ['lightning', 'trainer'].reduce<unknown>((inside, name) => (isMapping(inside) ? inside[name] : undefined), document);
+  const trainer = ['lightning', 'trainer'].reduce<unknown>(
+    (inside, name) => (isMapping(inside) ? inside[name] : undefined),
+    document,
+  );
   const accumulate = isMapping(trainer) ? (trainer['accumulate_grad_batches'] ?? 1) : 1;
   return {
     autoencoder,
     loss,
     base_learning_rate: typeof rate === 'number' ? rate : null,
-    ...validated(optionsSchema, Object.fromEntries(Object.entries(params).filter(([name]) => Object.hasOwn(optionsSchema.shape, name))), what),
+    ...validated(
+      optionsSchema,
+      Object.fromEntries(Object.entries(params).filter(([name]) => Object.hasOwn(optionsSchema.shape, name))),
+      what,
+    ),
     scheduler_config: params['scheduler_config'] ?? null,
     accumulate_grad_batches: validated(z.int().positive(), accumulate, `accumulate_grad_batches of ${what}`),
   };

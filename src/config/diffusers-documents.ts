@@ -4,7 +4,13 @@
  */
 
 import type { LatentDiffusionConfig } from './latent-diffusion-config.ts';
-import type { AutoencoderConfig, ClipTextConfig, ClipVisionConfig, SafetyCheckerConfig, UNetConfig } from './network-config.ts';
+import type {
+  AutoencoderConfig,
+  ClipTextConfig,
+  ClipVisionConfig,
+  SafetyCheckerConfig,
+  UNetConfig,
+} from './network-config.ts';
 import { configError } from './validate.ts';
 
 export type JsonDocument = Readonly<Record<string, unknown>>;
@@ -12,8 +18,12 @@ export type JsonDocument = Readonly<Record<string, unknown>>;
 /** `UNet2DConditionModel`; `sampleSize` is the side of the latent. */
 export function unetDocument(config: UNetConfig, sampleSize: number): JsonDocument {
   const { channel_mult, model_channels, num_heads, num_head_channels } = config;
-  if (!config.use_spatial_transformer || config.context_dim === null) throw configError('A UNet without cross attention is not written for diffusers.');
-  if (!config.conv_resample || config.resblock_updown || config.n_embed !== null) throw configError("diffusers' UNet2DConditionModel has no conv_resample false, resblock_updown or n_embed, and this UNet has.");
+  if (!config.use_spatial_transformer || config.context_dim === null)
+    throw configError('A UNet without cross attention is not written for diffusers.');
+  if (!config.conv_resample || config.resblock_updown || config.n_embed !== null)
+    throw configError(
+      "diffusers' UNet2DConditionModel has no conv_resample false, resblock_updown or n_embed, and this UNet has.",
+    );
   const widths = channel_mult.map((mult) => mult * model_channels);
   const attends = widths.map((_, level) => config.attention_resolutions.includes(2 ** level));
   const { num_res_blocks: blocks } = config;
@@ -49,9 +59,17 @@ export function unetDocument(config: UNetConfig, sampleSize: number): JsonDocume
 /** `AutoencoderKL` or `VQModel`; `sampleSize` is the side of the image. */
 export function autoencoderDocument(config: AutoencoderConfig, sampleSize: number, scaleFactor: number): JsonDocument {
   const { ddconfig, embed_dim } = config;
-  if (embed_dim !== ddconfig.z_channels) throw configError(`diffusers' autoencoders have as many channels before as after quant_conv, and this one has ${ddconfig.z_channels} and ${embed_dim}.`);
-  if (ddconfig.attn_type === 'linear' || !ddconfig.resamp_with_conv || ddconfig.tanh_out || ddconfig.give_pre_end) throw configError('The autoencoder has linear attention, resampling without convolution, tanh_out or give_pre_end, which diffusers has not.');
-  const attends = ddconfig.ch_mult.map((_, level) => ddconfig.attn_type !== 'none' && ddconfig.attn_resolutions.includes(ddconfig.resolution / 2 ** level));
+  if (embed_dim !== ddconfig.z_channels)
+    throw configError(
+      `diffusers' autoencoders have as many channels before as after quant_conv, and this one has ${ddconfig.z_channels} and ${embed_dim}.`,
+    );
+  if (ddconfig.attn_type === 'linear' || !ddconfig.resamp_with_conv || ddconfig.tanh_out || ddconfig.give_pre_end)
+    throw configError(
+      'The autoencoder has linear attention, resampling without convolution, tanh_out or give_pre_end, which diffusers has not.',
+    );
+  const attends = ddconfig.ch_mult.map(
+    (_, level) => ddconfig.attn_type !== 'none' && ddconfig.attn_resolutions.includes(ddconfig.resolution / 2 ** level),
+  );
   const shared = {
     act_fn: 'silu',
     block_out_channels: ddconfig.ch_mult.map((mult) => mult * ddconfig.ch),
@@ -72,7 +90,11 @@ export function autoencoderDocument(config: AutoencoderConfig, sampleSize: numbe
 
 /** `CLIPTextModel`. */
 export function clipTextDocument({ kind: _, with_projection, ...fields }: ClipTextConfig): JsonDocument {
-  return { architectures: [with_projection ? 'CLIPTextModelWithProjection' : 'CLIPTextModel'], model_type: 'clip_text_model', ...fields };
+  return {
+    architectures: [with_projection ? 'CLIPTextModelWithProjection' : 'CLIPTextModel'],
+    model_type: 'clip_text_model',
+    ...fields,
+  };
 }
 
 function clipVisionFields({ kind: _, with_projection: _projected, ...fields }: ClipVisionConfig): JsonDocument {
@@ -81,17 +103,27 @@ function clipVisionFields({ kind: _, with_projection: _projected, ...fields }: C
 
 /** `StableDiffusionSafetyChecker`. */
 export function safetyCheckerDocument(config: SafetyCheckerConfig): JsonDocument {
-  return { architectures: ['StableDiffusionSafetyChecker'], model_type: 'clip', projection_dim: config.projection_dim, vision_config: clipVisionFields(config.vision_config) };
+  return {
+    architectures: ['StableDiffusionSafetyChecker'],
+    model_type: 'clip',
+    projection_dim: config.projection_dim,
+    vision_config: clipVisionFields(config.vision_config),
+  };
 }
 
 /** diffusers' names of LDM's schedules; see `diffusers-scheduler.ts`. */
-const schedules: Readonly<Record<string, string>> = { linear: 'scaled_linear', sqrt_linear: 'linear', cosine: 'squaredcos_cap_v2' };
+const schedules: Readonly<Record<string, string>> = {
+  linear: 'scaled_linear',
+  sqrt_linear: 'linear',
+  cosine: 'squaredcos_cap_v2',
+};
 const predictions = { eps: 'epsilon', x0: 'sample', v: 'v_prediction' } as const;
 
 /** PNDM, as the published Stable Diffusion v1 has it. */
 export function schedulerDocument(config: LatentDiffusionConfig): JsonDocument {
   const schedule = schedules[config.beta_schedule];
-  if (!schedule && !config.given_betas) throw configError(`The noise schedule ${config.beta_schedule} has no counterpart in diffusers.`);
+  if (!schedule && !config.given_betas)
+    throw configError(`The noise schedule ${config.beta_schedule} has no counterpart in diffusers.`);
   return {
     _class_name: 'PNDMScheduler',
     beta_start: config.linear_start,
@@ -110,7 +142,12 @@ export function schedulerDocument(config: LatentDiffusionConfig): JsonDocument {
 /** `model_index.json` of a Stable Diffusion pipeline; the kind follows from the UNet's input channels. */
 export function modelIndexDocument(config: LatentDiffusionConfig, safety: boolean): JsonDocument {
   const extra = config.unet_config.in_channels - config.channels;
-  const name = extra === 0 ? 'StableDiffusionPipeline' : extra === config.channels ? 'StableDiffusionInstructPix2PixPipeline' : 'StableDiffusionInpaintPipeline';
+  const name =
+    extra === 0
+      ? 'StableDiffusionPipeline'
+      : extra === config.channels
+        ? 'StableDiffusionInstructPix2PixPipeline'
+        : 'StableDiffusionInpaintPipeline';
   return {
     _class_name: name,
     feature_extractor: safety ? ['transformers', 'CLIPImageProcessor'] : [null, null],

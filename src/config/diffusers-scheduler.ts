@@ -20,12 +20,21 @@ const predictions: ReadonlyMap<unknown, DiffusionParams['parameterization']> = n
 export function schedulerParams(
   document: unknown,
   what: string,
-): Pick<DiffusionParams, 'timesteps' | 'beta_schedule' | 'linear_start' | 'linear_end' | 'given_betas' | 'parameterization'> {
+): Pick<
+  DiffusionParams,
+  'timesteps' | 'beta_schedule' | 'linear_start' | 'linear_end' | 'given_betas' | 'parameterization'
+> {
   const json: Mapping = mapping(document, what);
   const schedule = schedules.get(json['beta_schedule'] ?? 'linear');
   const prediction = predictions.get(json['prediction_type'] ?? 'epsilon');
-  if (!schedule) throw configError(`${what}: beta_schedule ${JSON.stringify(json['beta_schedule'])} is not known; ${[...schedules.keys()].join(', ')} are.`);
-  if (!prediction) throw configError(`${what}: prediction_type ${JSON.stringify(json['prediction_type'])} is not known; ${[...predictions.keys()].join(', ')} are.`);
+  if (!schedule)
+    throw configError(
+      `${what}: beta_schedule ${JSON.stringify(json['beta_schedule'])} is not known; ${[...schedules.keys()].join(', ')} are.`,
+    );
+  if (!prediction)
+    throw configError(
+      `${what}: prediction_type ${JSON.stringify(json['prediction_type'])} is not known; ${[...predictions.keys()].join(', ')} are.`,
+    );
   if (json['rescale_betas_zero_snr'] === true) throw configError(`${what}: rescale_betas_zero_snr is not supported.`);
   const { timesteps, linear_start, linear_end, given_betas } = validated(
     diffusionParamsSchema,

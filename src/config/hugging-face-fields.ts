@@ -7,12 +7,19 @@ export function refuseOthers(json: Mapping, allowed: Readonly<Record<string, rea
   for (const [name, values] of Object.entries(allowed)) {
     const value = json[name];
     if (value === undefined || value === null || values.includes(value)) continue;
-    throw configError(`${what}: ${name} is ${JSON.stringify(value)}, which is not supported; it should be ${values.map((item) => JSON.stringify(item)).join(' or ')}.`);
+    throw configError(
+      `${what}: ${name} is ${JSON.stringify(value)}, which is not supported; it should be ${values.map((item) => JSON.stringify(item)).join(' or ')}.`,
+    );
   }
 }
 
 /** A list of names or numbers; throws `config-invalid` where it is something else. */
-export function listOf<T extends 'string' | 'number'>(json: Mapping, name: string, type: T, what: string): readonly (T extends 'string' ? string : number)[] {
+export function listOf<T extends 'string' | 'number'>(
+  json: Mapping,
+  name: string,
+  type: T,
+  what: string,
+): readonly (T extends 'string' ? string : number)[] {
   const value = json[name];
   if (!Array.isArray(value) || value.length === 0 || value.length > 16 || value.some((item) => typeof item !== type)) {
     throw configError(`${what}: ${name} should be a list of 1 to 16 ${type}s, and is ${JSON.stringify(value)}.`);
@@ -24,6 +31,7 @@ export function listOf<T extends 'string' | 'number'>(json: Mapping, name: strin
 export function multiples(widths: readonly number[], what: string): readonly number[] {
   const first = widths[0] ?? 1;
   const odd = widths.find((width) => width % first !== 0);
-  if (odd !== undefined) throw configError(`${what}: block_out_channels has ${odd}, which is no multiple of the first level's ${first}.`);
+  if (odd !== undefined)
+    throw configError(`${what}: block_out_channels has ${odd}, which is no multiple of the first level's ${first}.`);
   return widths.map((width) => width / first);
 }

@@ -36,7 +36,11 @@ const readers: ReadonlyMap<string, (json: Mapping, what: string) => NetworkConfi
 
 /** Whether a document is a Hugging Face configuration, not LDM's `target` and `params`. */
 export function isHuggingFace(document: unknown): boolean {
-  return isMapping(document) && document['target'] === undefined && (['_class_name', 'architectures', 'model_type'] as const).some((name) => document[name] !== undefined);
+  return (
+    isMapping(document) &&
+    document['target'] === undefined &&
+    (['_class_name', 'architectures', 'model_type'] as const).some((name) => document[name] !== undefined)
+  );
 }
 
 /** The network of a `config.json`. Throws `config-invalid`. */
@@ -46,7 +50,9 @@ export function huggingFaceNetwork(document: unknown, what: string): NetworkConf
   const read = name === undefined ? undefined : readers.get(name);
   if (!read) {
     const found = name ?? JSON.stringify(json['model_type'] ?? json['architectures'] ?? null);
-    throw configError(`${what}: the model ${found} is not one we can build. Known are ${[...readers.keys()].join(', ')}.`);
+    throw configError(
+      `${what}: the model ${found} is not one we can build. Known are ${[...readers.keys()].join(', ')}.`,
+    );
   }
   return read(json, what);
 }
@@ -61,7 +67,9 @@ function className(json: Mapping): string | undefined {
     case 'clip_vision_model':
       return 'CLIPVisionModel';
     case 'clip':
-      return json['text_config'] === undefined || json['text_config'] === null ? 'StableDiffusionSafetyChecker' : 'CLIPModel';
+      return json['text_config'] === undefined || json['text_config'] === null
+        ? 'StableDiffusionSafetyChecker'
+        : 'CLIPModel';
     default:
       return undefined;
   }
@@ -69,18 +77,28 @@ function className(json: Mapping): string | undefined {
 
 /** The fields of `json` that `schema` knows; null means absent, as in transformers. */
 function known(schema: { readonly shape: object }, json: Mapping): Mapping {
-  return Object.fromEntries(Object.entries(json).filter(([name, value]) => Object.hasOwn(schema.shape, name) && value !== null));
+  return Object.fromEntries(
+    Object.entries(json).filter(([name, value]) => Object.hasOwn(schema.shape, name) && value !== null),
+  );
 }
 
 /** A CLIPModel's configuration nests the text half. */
 function clipText(json: Mapping, what: string, projected: boolean): NetworkConfig {
   const half = isMapping(json['text_config']) ? json['text_config'] : json;
-  return validated(clipTextConfigSchema, { ...known(clipTextConfigSchema.unwrap(), half), kind: 'clip_text', with_projection: projected }, what);
+  return validated(
+    clipTextConfigSchema,
+    { ...known(clipTextConfigSchema.unwrap(), half), kind: 'clip_text', with_projection: projected },
+    what,
+  );
 }
 
 function clipVision(json: Mapping, what: string, projected: boolean): NetworkConfig {
   const half = isMapping(json['vision_config']) ? json['vision_config'] : json;
-  return validated(clipVisionConfigSchema, { ...known(clipVisionConfigSchema.unwrap(), half), kind: 'clip_vision', with_projection: projected }, what);
+  return validated(
+    clipVisionConfigSchema,
+    { ...known(clipVisionConfigSchema.unwrap(), half), kind: 'clip_vision', with_projection: projected },
+    what,
+  );
 }
 
 /** CLIPModel is OpenAI's CLIP under other names; `weights/layouts/openai-clip.ts` maps them. */
@@ -88,14 +106,18 @@ function clip(json: Mapping, what: string): NetworkConfig {
   const projection = json['projection_dim'] ?? 512;
   const text = clipText(json, `text_config of ${what}`, true);
   const vision = clipVision(json, `vision_config of ${what}`, true);
-  if (text.kind !== 'clip_text' || vision.kind !== 'clip_vision') throw configError(`${what} has no text_config or no vision_config.`);
+  if (text.kind !== 'clip_text' || vision.kind !== 'clip_vision')
+    throw configError(`${what} has no text_config or no vision_config.`);
   const plain =
     text.hidden_act === 'quick_gelu' &&
     vision.hidden_act === 'quick_gelu' &&
     text.intermediate_size === 4 * text.hidden_size &&
     vision.intermediate_size === 4 * vision.hidden_size &&
     vision.num_attention_heads === Math.max(1, Math.floor(vision.hidden_size / 64));
-  if (!plain) throw configError(`${what}: a CLIPModel is supported with quick_gelu, feed-forward layers four times as wide, and image heads of 64 channels.`);
+  if (!plain)
+    throw configError(
+      `${what}: a CLIPModel is supported with quick_gelu, feed-forward layers four times as wide, and image heads of 64 channels.`,
+    );
   return validated(
     openAiClipConfigSchema,
     {
@@ -119,7 +141,11 @@ function safetyChecker(json: Mapping, what: string): NetworkConfig {
   const vision = clipVision(mapping(json['vision_config'], `vision_config of ${what}`), what, false);
   return validated(
     safetyCheckerConfigSchema,
-    { kind: 'safety_checker', vision_config: vision, ...known(safetyCheckerConfigSchema.unwrap(), { projection_dim: json['projection_dim'] ?? null }) },
+    {
+      kind: 'safety_checker',
+      vision_config: vision,
+      ...known(safetyCheckerConfigSchema.unwrap(), { projection_dim: json['projection_dim'] ?? null }),
+    },
     what,
   );
 }
@@ -127,7 +153,11 @@ function safetyChecker(json: Mapping, what: string): NetworkConfig {
 /** diffusers' AutoencoderKL and VQModel. Attention at a level is said by the block types; LDM says it by resolution. */
 function autoencoder(json: Mapping, what: string): NetworkConfig {
   const isVq = json['_class_name'] === 'VQModel';
-  refuseOthers(json, { act_fn: ['silu'], use_quant_conv: [true], use_post_quant_conv: [true], shift_factor: [0], norm_type: ['group'] }, what);
+  refuseOthers(
+    json,
+    { act_fn: ['silu'], use_quant_conv: [true], use_post_quant_conv: [true], shift_factor: [0], norm_type: ['group'] },
+    what,
+  );
   const widths = listOf(json, 'block_out_channels', 'number', what);
   const down = listOf(json, 'down_block_types', 'string', what);
   const up = listOf(json, 'up_block_types', 'string', what);
@@ -136,11 +166,14 @@ function autoencoder(json: Mapping, what: string): NetworkConfig {
   const attends = down.map((type) => attention(type, 'DownEncoderBlock2D', what));
   const upward = up.map((type) => attention(type, 'UpDecoderBlock2D', what)).toReversed();
   if (attends.length !== widths.length || attends.some((value, level) => value !== upward[level])) {
-    throw configError(`${what}: encoder and decoder should have attention at the same levels (${down.join(', ')}; ${up.join(', ')}).`);
+    throw configError(
+      `${what}: encoder and decoder should have attention at the same levels (${down.join(', ')}; ${up.join(', ')}).`,
+    );
   }
   const attnResolutions = attends.flatMap((value, level) => (value ? [resolution / 2 ** level] : []));
   const middle = json['mid_block_add_attention'] ?? true;
-  if (middle === false && attnResolutions.length > 0) throw configError(`${what}: attention in the levels and none in the middle is not supported.`);
+  if (middle === false && attnResolutions.length > 0)
+    throw configError(`${what}: attention in the levels and none in the middle is not supported.`);
   const latent = json['latent_channels'] ?? (isVq ? 3 : 4);
   const ddconfig = {
     double_z: !isVq,

@@ -38,7 +38,10 @@ const fixed: Readonly<Record<string, readonly unknown[]>> = {
 };
 
 /** Attention of each block type; the name without `Down` or `Up`. */
-const blockTypes: ReadonlyMap<string, { readonly attends: boolean; readonly residual: boolean; readonly cross: boolean }> = new Map([
+const blockTypes: ReadonlyMap<
+  string,
+  { readonly attends: boolean; readonly residual: boolean; readonly cross: boolean }
+> = new Map([
   ['CrossAttnBlock2D', { attends: true, residual: false, cross: true }],
   ['AttnBlock2D', { attends: true, residual: false, cross: false }],
   ['Block2D', { attends: false, residual: false, cross: false }],
@@ -51,15 +54,23 @@ export function unetFromDiffusers(json: Mapping, what: string): UNetConfig {
   refuseOthers(json, fixed, what);
   const widths = listOf(json, 'block_out_channels', 'number', what);
   const down = listOf(json, 'down_block_types', 'string', what).map((type) => blockType(type, 'Down', what));
-  const up = listOf(json, 'up_block_types', 'string', what).map((type) => blockType(type, 'Up', what)).toReversed();
-  const mirrored = down.every((block, level) => block.attends === up[level]?.attends && block.cross === up[level]?.cross);
+  const up = listOf(json, 'up_block_types', 'string', what)
+    .map((type) => blockType(type, 'Up', what))
+    .toReversed();
+  const mirrored = down.every(
+    (block, level) => block.attends === up[level]?.attends && block.cross === up[level]?.cross,
+  );
   if (down.length !== widths.length || up.length !== widths.length || !mirrored) {
-    throw configError(`${what}: down_block_types and up_block_types should mirror each other and have one block for each of ${widths.length} levels.`);
+    throw configError(
+      `${what}: down_block_types and up_block_types should mirror each other and have one block for each of ${widths.length} levels.`,
+    );
   }
   // The way down from a level is in its own block, the way up to it in that of the level below.
   const residual = [...down.slice(0, -1), ...up.slice(1)].map((block) => block.residual);
-  if (residual.some((value) => value !== residual[0])) throw configError(`${what}: blocks with and without residual resampling are mixed.`);
-  if (down.some((block) => block.attends && block.cross !== conditional)) throw configError(`${what}: ${String(json['down_block_types'])} mix cross attention and plain attention.`);
+  if (residual.some((value) => value !== residual[0]))
+    throw configError(`${what}: blocks with and without residual resampling are mixed.`);
+  if (down.some((block) => block.attends && block.cross !== conditional))
+    throw configError(`${what}: ${String(json['down_block_types'])} mix cross attention and plain attention.`);
   const crossDim = json['cross_attention_dim'] ?? 1280;
   return validated(
     unetConfigSchema,
@@ -78,10 +89,16 @@ export function unetFromDiffusers(json: Mapping, what: string): UNetConfig {
       resblock_updown: residual[0] === true,
       use_spatial_transformer: conditional,
       transformer_depth: single(json, 'transformer_layers_per_block', 1, what),
-      context_dim: conditional ? (Array.isArray(crossDim) ? single(json, 'cross_attention_dim', 1280, what) : crossDim) : null,
+      context_dim: conditional
+        ? Array.isArray(crossDim)
+          ? single(json, 'cross_attention_dim', 1280, what)
+          : crossDim
+        : null,
       legacy: false,
       norm_num_groups: json['norm_num_groups'] ?? 32,
-      ...(conditional ? heads(json, widths, what) : { num_head_channels: json['attention_head_dim'] ?? 8, use_new_attention_order: true }),
+      ...(conditional
+        ? heads(json, widths, what)
+        : { num_head_channels: json['attention_head_dim'] ?? 8, use_new_attention_order: true }),
     },
     what,
   );
@@ -100,13 +117,16 @@ function heads(json: Mapping, widths: readonly number[], what: string): Mapping 
   if (list.every((item) => item === list[0])) return { num_heads: list[0] };
   const sizes = widths.map((width, level) => width / Number(list[level]));
   if (list.length === widths.length && sizes.every((size) => size === sizes[0])) return { num_head_channels: sizes[0] };
-  throw configError(`${what}: attention_head_dim ${JSON.stringify(value)} is neither one number of heads nor one width of heads.`);
+  throw configError(
+    `${what}: attention_head_dim ${JSON.stringify(value)} is neither one number of heads nor one width of heads.`,
+  );
 }
 
 /** One number, or a list of equal ones. */
 function single(json: Mapping, name: string, fallback: number, what: string): unknown {
   const value = json[name] ?? fallback;
   if (!Array.isArray(value)) return value;
-  if (value.length === 0 || value.some((item) => item !== value[0])) throw configError(`${what}: ${name} differs between levels (${JSON.stringify(value)}), which is not supported.`);
+  if (value.length === 0 || value.some((item) => item !== value[0]))
+    throw configError(`${what}: ${name} differs between levels (${JSON.stringify(value)}), which is not supported.`);
   return value[0];
 }

@@ -35,8 +35,16 @@ export function modelSection(document: unknown, what: string): Mapping {
 
 /** The `version` of the text encoder that a configuration names, or undefined where it has none. */
 export function textEncoderVersion(document: unknown): string | undefined {
-  const condition = find(document, ['model', 'params', 'cond_stage_config']) ?? find(document, ['params', 'cond_stage_config']) ?? document;
-  if (!isMapping(condition) || typeof condition['target'] !== 'string' || !condition['target'].endsWith('FrozenCLIPEmbedder')) return undefined;
+  const condition =
+    find(document, ['model', 'params', 'cond_stage_config']) ??
+    find(document, ['params', 'cond_stage_config']) ??
+    document;
+  if (
+    !isMapping(condition) ||
+    typeof condition['target'] !== 'string' ||
+    !condition['target'].endsWith('FrozenCLIPEmbedder')
+  )
+    return undefined;
   const version = find(condition, ['params', 'version']);
   return typeof version === 'string' ? version : defaultClipVersion;
 }
@@ -49,13 +57,23 @@ function find(value: unknown, path: readonly string[]): unknown {
 export function ldmModel(section: Mapping, what: string, options: LdmOptions = {}): LatentDiffusionConfig {
   const target = className(section['target'], what);
   const params = mapping(section['params'], `params of ${what}`);
-  const { unet_config, first_stage_config, cond_stage_config, conditioning_key, concat_mode, scheduler_config, ...rest } = params;
+  const {
+    unet_config,
+    first_stage_config,
+    cond_stage_config,
+    conditioning_key,
+    concat_mode,
+    scheduler_config,
+    ...rest
+  } = params;
   const known = Object.keys(diffusionParamsSchema.shape);
   const isKnown = ([name]: [string, unknown]) => known.includes(name);
   const unet = ldmNetwork(unet_config, 'unet_config', options);
-  if (unet.kind !== 'unet') throw configError(`${what}: unet_config should be a UNetModel, and is of kind ${unet.kind}.`);
+  if (unet.kind !== 'unet')
+    throw configError(`${what}: unet_config should be a UNetModel, and is of kind ${unet.kind}.`);
   const condition = condStage(cond_stage_config, options);
-  const conditionParams = isMapping(cond_stage_config) && isMapping(cond_stage_config['params']) ? cond_stage_config['params'] : {};
+  const conditionParams =
+    isMapping(cond_stage_config) && isMapping(cond_stage_config['params']) ? cond_stage_config['params'] : {};
   const maxLength = conditionParams['max_length'] ?? conditionParams['max_seq_len'] ?? 77;
   return {
     ...validated(diffusionParamsSchema, Object.fromEntries(Object.entries(rest).filter(isKnown)), what),
@@ -66,7 +84,8 @@ export function ldmModel(section: Mapping, what: string, options: LdmOptions = {
     first_stage_config: firstStage(ldmNetwork(first_stage_config, 'first_stage_config', options)),
     cond_stage_config: condition,
     cond_stage_version: textEncoderVersion({ params }) ?? null,
-    cond_stage_max_length: typeof maxLength === 'number' && Number.isInteger(maxLength) && maxLength > 0 ? maxLength : 77,
+    cond_stage_max_length:
+      typeof maxLength === 'number' && Number.isInteger(maxLength) && maxLength > 0 ? maxLength : 77,
     base_learning_rate: typeof section['base_learning_rate'] === 'number' ? section['base_learning_rate'] : null,
     scheduler_config: scheduler_config ?? null,
     other: Object.fromEntries(Object.entries(rest).filter((item) => !isKnown(item))),
@@ -77,7 +96,10 @@ export function ldmModel(section: Mapping, what: string, options: LdmOptions = {
 function conditioningKey(value: unknown, concatMode: unknown, what: string): ConditioningKey {
   if (value === undefined || value === null) return concatMode === false ? 'crossattn' : 'concat';
   const key = conditioningKeys.find((name) => name === value);
-  if (!key) throw configError(`${what}: conditioning_key is ${JSON.stringify(value)}, and should be one of ${conditioningKeys.join(', ')}.`);
+  if (!key)
+    throw configError(
+      `${what}: conditioning_key is ${JSON.stringify(value)}, and should be one of ${conditioningKeys.join(', ')}.`,
+    );
   return key;
 }
 
@@ -107,6 +129,7 @@ function condStage(value: unknown, options: LdmOptions): CondStageConfig | 'firs
   if (value === '__is_first_stage__') return 'first_stage';
   if (value === '__is_unconditional__') return null;
   const config = ldmNetwork(value, 'cond_stage_config', options);
-  if (!isCondStage(config)) throw configError(`cond_stage_config should be an encoder of conditions, and is of kind ${config.kind}.`);
+  if (!isCondStage(config))
+    throw configError(`cond_stage_config should be an encoder of conditions, and is of kind ${config.kind}.`);
   return config;
 }

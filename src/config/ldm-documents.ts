@@ -8,7 +8,20 @@ type Section = { readonly target: string; readonly params?: Readonly<Record<stri
 
 /** The document, for `stringifyYaml`. Throws `config-invalid` for conditions that LDM has no single class of. */
 export function ldmDocument(config: LatentDiffusionConfig): { readonly model: Section } {
-  const { kind: _, target, unet_config, first_stage_config, cond_stage_config, cond_stage_version, cond_stage_max_length, base_learning_rate: _rate, scheduler_config: _scheduler, given_betas, other, ...params } = config;
+  const {
+    kind: _,
+    target,
+    unet_config,
+    first_stage_config,
+    cond_stage_config,
+    cond_stage_version,
+    cond_stage_max_length,
+    base_learning_rate: _rate,
+    scheduler_config: _scheduler,
+    given_betas,
+    other,
+    ...params
+  } = config;
   return {
     model: {
       target: `ldm.models.diffusion.ddpm.${target}`,
@@ -18,7 +31,12 @@ export function ldmDocument(config: LatentDiffusionConfig): { readonly model: Se
         ...other,
         unet_config: network(unet_config),
         first_stage_config: firstStage(first_stage_config),
-        cond_stage_config: cond_stage_config === null ? '__is_unconditional__' : cond_stage_config === 'first_stage' ? '__is_first_stage__' : condition(cond_stage_config, cond_stage_version, cond_stage_max_length),
+        cond_stage_config:
+          cond_stage_config === null
+            ? '__is_unconditional__'
+            : cond_stage_config === 'first_stage'
+              ? '__is_first_stage__'
+              : condition(cond_stage_config, cond_stage_version, cond_stage_max_length),
       },
     },
   };
@@ -37,19 +55,28 @@ const targets: Partial<Record<NetworkConfig['kind'], string>> = {
 /** Fields that are defaults of classes are written too: they do no harm. Those that LDM's constructors do not take are left out. */
 function network({ kind, ...params }: NetworkConfig): Section {
   const target = targets[kind];
-  if (target === undefined) throw configError(`A network of kind ${kind} has no class in LDM that it could be written as.`);
-  const set = Object.entries(params).filter(([name, value]) => value !== null && name !== 'interface' && !(name === 'norm_num_groups' && value === 32));
+  if (target === undefined)
+    throw configError(`A network of kind ${kind} has no class in LDM that it could be written as.`);
+  const set = Object.entries(params).filter(
+    ([name, value]) => value !== null && name !== 'interface' && !(name === 'norm_num_groups' && value === 32),
+  );
   return { target, params: Object.fromEntries(set) };
 }
 
 function firstStage(config: FirstStageConfig): Section {
   const { target, params = {} } = network(config);
-  return config.kind === 'identity' ? { target } : { target, params: { ...params, lossconfig: { target: 'torch.nn.Identity' } } };
+  return config.kind === 'identity'
+    ? { target }
+    : { target, params: { ...params, lossconfig: { target: 'torch.nn.Identity' } } };
 }
 
 function condition(config: NetworkConfig, version: string | null, maxLength: number): Section {
   if (config.kind !== 'clip_text') return network(config);
   const { kind: _, with_projection: _projected, ...params } = config;
-  const named = version !== null && version.split('/').length === 2 && !version.includes('tokenizer') ? { version } : {};
-  return { target: 'ldm.modules.encoders.modules.FrozenCLIPEmbedder', params: { ...named, max_length: maxLength, ...params } };
+  const named =
+    version !== null && version.split('/').length === 2 && !version.includes('tokenizer') ? { version } : {};
+  return {
+    target: 'ldm.modules.encoders.modules.FrozenCLIPEmbedder',
+    params: { ...named, max_length: maxLength, ...params },
+  };
 }

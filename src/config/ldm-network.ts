@@ -38,7 +38,10 @@ type Builder = (params: Mapping, what: string, options: LdmOptions) => NetworkCo
 
 const builders: ReadonlyMap<string, Builder> = new Map<string, Builder>([
   ['UNetModel', (params, what) => validated(unetConfigSchema, unetParams(params, 'unet', what), what)],
-  ['EncoderUNetModel', (params, what) => validated(encoderUNetConfigSchema, unetParams(params, 'encoder_unet', what), what)],
+  [
+    'EncoderUNetModel',
+    (params, what) => validated(encoderUNetConfigSchema, unetParams(params, 'encoder_unet', what), what),
+  ],
   ['AutoencoderKL', kl],
   ['VQModel', (params, what) => vq(params, what, false)],
   ['VQModelInterface', (params, what) => vq(params, what, true)],
@@ -48,12 +51,31 @@ const builders: ReadonlyMap<string, Builder> = new Map<string, Builder>([
   ['FrozenCLIPTextEmbedder', clipTextEmbedder],
   ['FrozenClipImageEmbedder', clipImageEmbedder],
   ['CLIP', (params, what) => validated(openAiClipConfigSchema, { kind: 'openai_clip', ...params }, what)],
-  ['BERTEmbedder', (params, what) => validated(bertEmbedderConfigSchema, { kind: 'bert', ...without(params, ['device']) }, what)],
-  ['TransformerEmbedder', (params, what) => validated(bertEmbedderConfigSchema, { kind: 'bert', ...without(params, ['device']), use_tokenizer: false }, what)],
-  ['ClassEmbedder', (params, what) => validated(classEmbedderConfigSchema, { kind: 'class_embedder', ...params }, what)],
-  ['NLayerDiscriminator', (params, what) => validated(discriminatorConfigSchema, { kind: 'discriminator', ...params }, what)],
-  ['LPIPS', (params, what) => validated(lpipsConfigSchema, { kind: 'lpips', ...without(params, ['use_dropout']) }, what)],
-  ['SpatialRescaler', (params, what) => validated(spatialRescalerConfigSchema, { kind: 'spatial_rescaler', ...params }, what)],
+  [
+    'BERTEmbedder',
+    (params, what) => validated(bertEmbedderConfigSchema, { kind: 'bert', ...without(params, ['device']) }, what),
+  ],
+  [
+    'TransformerEmbedder',
+    (params, what) =>
+      validated(bertEmbedderConfigSchema, { kind: 'bert', ...without(params, ['device']), use_tokenizer: false }, what),
+  ],
+  [
+    'ClassEmbedder',
+    (params, what) => validated(classEmbedderConfigSchema, { kind: 'class_embedder', ...params }, what),
+  ],
+  [
+    'NLayerDiscriminator',
+    (params, what) => validated(discriminatorConfigSchema, { kind: 'discriminator', ...params }, what),
+  ],
+  [
+    'LPIPS',
+    (params, what) => validated(lpipsConfigSchema, { kind: 'lpips', ...without(params, ['use_dropout']) }, what),
+  ],
+  [
+    'SpatialRescaler',
+    (params, what) => validated(spatialRescalerConfigSchema, { kind: 'spatial_rescaler', ...params }, what),
+  ],
 ]);
 
 /** Classes that can be built, by the last part of their `target`. */
@@ -71,8 +93,16 @@ export function ldmNetwork(value: unknown, what: string, options: LdmOptions = {
   const { target, params } = mapping(value, what);
   const name = className(target, what);
   const build = builders.get(name);
-  if (!build) throw configError(`${what}: the target ${String(target)} is not one we can build. Known are ${ldmTargets.join(', ')}.`, { target });
-  return build(params === undefined || params === null ? {} : mapping(params, `params of ${name}`), `${what} (${name})`, options);
+  if (!build)
+    throw configError(
+      `${what}: the target ${String(target)} is not one we can build. Known are ${ldmTargets.join(', ')}.`,
+      { target },
+    );
+  return build(
+    params === undefined || params === null ? {} : mapping(params, `params of ${name}`),
+    `${what} (${name})`,
+    options,
+  );
 }
 
 function without(params: Mapping, names: readonly string[]): Mapping {
@@ -81,7 +111,8 @@ function without(params: Mapping, names: readonly string[]): Mapping {
 
 function unetParams(params: Mapping, kind: string, what: string): Mapping {
   const { context_dim: context, use_linear_in_transformer: linear, ...rest } = without(params, ['use_fp16']);
-  if (linear === true) throw configError(`${what}: use_linear_in_transformer belongs to Stable Diffusion v2, which is not supported.`);
+  if (linear === true)
+    throw configError(`${what}: use_linear_in_transformer belongs to Stable Diffusion v2, which is not supported.`);
   const single = Array.isArray(context) && context.length === 1 ? context[0] : context;
   return { kind, ...rest, ...(context === undefined ? {} : { context_dim: single }) };
 }
@@ -95,13 +126,18 @@ function ddconfig(value: unknown, what: string): Mapping {
 }
 
 function kl(params: Mapping, what: string): NetworkConfig {
-  const config = validated(klConfigSchema, { kind: 'kl', embed_dim: params['embed_dim'], ddconfig: ddconfig(params['ddconfig'], what) }, what);
+  const config = validated(
+    klConfigSchema,
+    { kind: 'kl', embed_dim: params['embed_dim'], ddconfig: ddconfig(params['ddconfig'], what) },
+    what,
+  );
   if (!config.ddconfig.double_z) throw configError(`${what}: double_z has to be true for AutoencoderKL.`);
   return config;
 }
 
 function vq(params: Mapping, what: string, isInterface: boolean): NetworkConfig {
-  if (params['remap'] !== undefined && params['remap'] !== null) throw configError(`${what}: remap, a file of used indices, is not supported.`);
+  if (params['remap'] !== undefined && params['remap'] !== null)
+    throw configError(`${what}: remap, a file of used indices, is not supported.`);
   return validated(
     vqConfigSchema,
     {
@@ -119,28 +155,43 @@ function vq(params: Mapping, what: string, isInterface: boolean): NetworkConfig 
 /** `version` says which published model; fields of its `config.json` may stand among the parameters and win. */
 function clipText(params: Mapping, what: string, options: LdmOptions): NetworkConfig {
   const { version = defaultClipVersion, layer = 'last' } = params;
-  if (typeof version !== 'string') throw configError(`${what}: version should be a name, and is ${JSON.stringify(version)}.`);
-  if (layer !== 'last') throw configError(`${what}: layer ${JSON.stringify(layer)} is not supported; the last one is used.`);
+  if (typeof version !== 'string')
+    throw configError(`${what}: version should be a name, and is ${JSON.stringify(version)}.`);
+  if (layer !== 'last')
+    throw configError(`${what}: layer ${JSON.stringify(layer)} is not supported; the last one is used.`);
   const explicit = without(params, ['version', 'device', 'max_length', 'freeze', 'layer', 'layer_idx']);
   const known = { ...pretrainedText(version), ...options.pretrained?.(version) };
   if (Object.keys(known).length === 0 && explicit['hidden_size'] === undefined) {
-    throw configError(`${what}: the sizes of the text encoder ${version} are not known. Put hidden_size and the other fields of its config.json among the params.`);
+    throw configError(
+      `${what}: the sizes of the text encoder ${version} are not known. Put hidden_size and the other fields of its config.json among the params.`,
+    );
   }
   return validated(clipTextConfigSchema, { kind: 'clip_text', ...known, ...explicit }, what);
 }
 
 function openAi(name: unknown, what: string): OpenAiClipConfig {
   const model = typeof name === 'string' ? openAiClip(name) : undefined;
-  if (!model) throw configError(`${what}: the CLIP model ${JSON.stringify(name)} is not known, or is a ResNet; ViT-L/14, ViT-B/32 and ViT-B/16 are.`);
+  if (!model)
+    throw configError(
+      `${what}: the CLIP model ${JSON.stringify(name)} is not known, or is a ResNet; ViT-L/14, ViT-B/32 and ViT-B/16 are.`,
+    );
   return model;
 }
 
 function clipTextEmbedder(params: Mapping, what: string): NetworkConfig {
   const { version = 'ViT-L/14', ...rest } = without(params, ['device']);
-  return validated(clipTextEmbedderConfigSchema, { kind: 'clip_text_embedder', ...rest, model: openAi(version, what) }, what);
+  return validated(
+    clipTextEmbedderConfigSchema,
+    { kind: 'clip_text_embedder', ...rest, model: openAi(version, what) },
+    what,
+  );
 }
 
 function clipImageEmbedder(params: Mapping, what: string): NetworkConfig {
   const { model, ...rest } = without(params, ['device', 'jit']);
-  return validated(clipImageEmbedderConfigSchema, { kind: 'clip_image_embedder', ...rest, model: openAi(model, what) }, what);
+  return validated(
+    clipImageEmbedderConfigSchema,
+    { kind: 'clip_image_embedder', ...rest, model: openAi(model, what) },
+    what,
+  );
 }

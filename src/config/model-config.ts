@@ -14,7 +14,8 @@ export type ModelConfig = LatentDiffusionConfig | NetworkConfig;
 export function modelConfig(document: unknown, what: string, options: LdmOptions = {}): ModelConfig {
   if (isHuggingFace(document)) return huggingFaceNetwork(document, what);
   // LPIPS has no configuration of its own but the widths of its VGG16.
-  if (isMapping(document) && document['target'] === undefined && document['chns'] !== undefined) return validated(lpipsConfigSchema, { kind: 'lpips', ...document }, what);
+  if (isMapping(document) && document['target'] === undefined && document['chns'] !== undefined)
+    return validated(lpipsConfigSchema, { kind: 'lpips', ...document }, what);
   const section = modelSection(document, what);
   return isDiffusionTarget(section['target']) ? ldmModel(section, what, options) : ldmNetwork(section, what, options);
 }

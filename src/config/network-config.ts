@@ -11,7 +11,10 @@
 
 import { z } from 'zod';
 
-const size = z.int().positive().max(1 << 24);
+const size = z
+  .int()
+  .positive()
+  .max(1 << 24);
 /** Numbers of layers and blocks: bounded, because graphs and name maps grow with them. */
 const layers = z.int().positive().max(512);
 const blocks = z.int().positive().max(64);
@@ -61,9 +64,12 @@ export const unetConfigSchema = z
   })
   .superRefine((config, context) => {
     const issue = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
-    if (config.use_spatial_transformer !== (config.context_dim !== null)) issue('context_dim', 'use_spatial_transformer and context_dim go together');
-    if (config.num_heads === -1 && config.num_head_channels === -1) issue('num_heads', 'either num_heads or num_head_channels has to be set');
-    if (config.channel_mult[0] !== 1) issue('channel_mult', 'the first level has to be 1: the last convolution takes model_channels channels');
+    if (config.use_spatial_transformer !== (config.context_dim !== null))
+      issue('context_dim', 'use_spatial_transformer and context_dim go together');
+    if (config.num_heads === -1 && config.num_head_channels === -1)
+      issue('num_heads', 'either num_heads or num_head_channels has to be set');
+    if (config.channel_mult[0] !== 1)
+      issue('channel_mult', 'the first level has to be 1: the last convolution takes model_channels channels');
     if (typeof config.num_res_blocks !== 'number' && config.num_res_blocks.length !== config.channel_mult.length) {
       issue('num_res_blocks', 'a list needs one number for each level of channel_mult');
     }
@@ -74,7 +80,10 @@ export const unetConfigSchema = z
       const unit = config.num_head_channels === -1 ? config.num_heads : config.num_head_channels;
       // A spatial transformer leaves over what does not divide; an attention block cannot.
       if (attends && (unit > width || (!config.use_spatial_transformer && width % unit !== 0))) {
-        issue(config.num_head_channels === -1 ? 'num_heads' : 'num_head_channels', `${width} channels cannot be split by ${unit}`);
+        issue(
+          config.num_head_channels === -1 ? 'num_heads' : 'num_head_channels',
+          `${width} channels cannot be split by ${unit}`,
+        );
       }
     }
   })
@@ -83,12 +92,17 @@ export type UNetConfig = z.output<typeof unetConfigSchema>;
 
 /** Every GroupNorm needs a width that its groups divide. */
 function checkWidths(
-  config: { readonly channel_mult: readonly number[]; readonly model_channels: number; readonly norm_num_groups: number },
+  config: {
+    readonly channel_mult: readonly number[];
+    readonly model_channels: number;
+    readonly norm_num_groups: number;
+  },
   issue: (path: string, message: string) => void,
 ): void {
   for (const mult of config.channel_mult) {
     const width = mult * config.model_channels;
-    if (width % config.norm_num_groups !== 0) issue('model_channels', `${width} channels cannot be split into ${config.norm_num_groups} groups`);
+    if (width % config.norm_num_groups !== 0)
+      issue('model_channels', `${width} channels cannot be split into ${config.norm_num_groups} groups`);
   }
 }
 
@@ -128,7 +142,9 @@ export const ddconfigSchema = z
 export type DDConfig = z.output<typeof ddconfigSchema>;
 
 /** `ldm.models.autoencoder.AutoencoderKL`. */
-export const klConfigSchema = z.strictObject({ kind: z.literal('kl'), embed_dim: size, ddconfig: ddconfigSchema }).readonly();
+export const klConfigSchema = z
+  .strictObject({ kind: z.literal('kl'), embed_dim: size, ddconfig: ddconfigSchema })
+  .readonly();
 export type KlConfig = z.output<typeof klConfigSchema>;
 
 /** `ldm.models.autoencoder.VQModel` and `VQModelInterface`. */
@@ -214,7 +230,11 @@ export type OpenAiClipConfig = z.output<typeof openAiClipConfigSchema>;
 
 /** `FrozenClipImageEmbedder`: OpenAI's CLIP, its image half, with the preprocessing of LDM. Parameters lie under `model.`. */
 export const clipImageEmbedderConfigSchema = z
-  .strictObject({ kind: z.literal('clip_image_embedder'), model: openAiClipConfigSchema, antialias: z.boolean().default(false) })
+  .strictObject({
+    kind: z.literal('clip_image_embedder'),
+    model: openAiClipConfigSchema,
+    antialias: z.boolean().default(false),
+  })
   .readonly();
 export type ClipImageEmbedderConfig = z.output<typeof clipImageEmbedderConfigSchema>;
 
@@ -246,7 +266,12 @@ export type BertEmbedderConfig = z.output<typeof bertEmbedderConfigSchema>;
 
 /** `ldm.modules.encoders.modules.ClassEmbedder`. */
 export const classEmbedderConfigSchema = z
-  .strictObject({ kind: z.literal('class_embedder'), embed_dim: size, n_classes: size.default(1000), key: z.string().default('class') })
+  .strictObject({
+    kind: z.literal('class_embedder'),
+    embed_dim: size,
+    n_classes: size.default(1000),
+    key: z.string().default('class'),
+  })
   .readonly();
 export type ClassEmbedderConfig = z.output<typeof classEmbedderConfigSchema>;
 
@@ -297,7 +322,10 @@ export type TaesdConfig = z.output<typeof taesdConfigSchema>;
 
 /** LPIPS on VGG16 features (`taming.modules.losses.lpips.LPIPS`). `chns`: widths of the five levels of VGG16. */
 export const lpipsConfigSchema = z
-  .strictObject({ kind: z.literal('lpips'), chns: z.array(size).length(5).readonly().default([64, 128, 256, 512, 512]) })
+  .strictObject({
+    kind: z.literal('lpips'),
+    chns: z.array(size).length(5).readonly().default([64, 128, 256, 512, 512]),
+  })
   .readonly();
 export type LpipsConfig = z.output<typeof lpipsConfigSchema>;
 

@@ -9,9 +9,18 @@ type Path = readonly string[];
 export function withOverrides(document: unknown, words: readonly string[]): unknown {
   return words.reduce<unknown>((whole, word) => {
     const cut = word.indexOf('=');
-    if (cut < 1) throw configError(`${JSON.stringify(word)} is no setting; it should be key=value, such as model.base_learning_rate=1e-4.`);
-    const path = word.slice(0, cut).replaceAll(/\[(\d+)\]/g, '.$1').split('.');
-    if (path.some((name) => name === '' || name === '__proto__')) throw configError(`${JSON.stringify(word.slice(0, cut))} is no name of a setting; names are joined by single dots.`);
+    if (cut < 1)
+      throw configError(
+        `${JSON.stringify(word)} is no setting; it should be key=value, such as model.base_learning_rate=1e-4.`,
+      );
+    const path = word
+      .slice(0, cut)
+      .replaceAll(/\[(\d+)\]/g, '.$1')
+      .split('.');
+    if (path.some((name) => name === '' || name === '__proto__'))
+      throw configError(
+        `${JSON.stringify(word.slice(0, cut))} is no name of a setting; names are joined by single dots.`,
+      );
     return set(whole, path, parseYaml(word.slice(cut + 1), word), word);
   }, document);
 }
@@ -20,8 +29,12 @@ function set(value: unknown, [name, ...rest]: Path, wanted: unknown, word: strin
   if (name === undefined) return wanted;
   if (Array.isArray(value)) {
     const index = Number(name);
-    if (!Number.isInteger(index) || index < 0 || index >= value.length) throw configError(`${word}: ${name} is no place in a list of ${value.length}.`);
+    if (!Number.isInteger(index) || index < 0 || index >= value.length)
+      throw configError(`${word}: ${name} is no place in a list of ${value.length}.`);
     return value.map((item: unknown, i) => (i === index ? set(item, rest, wanted, word) : item));
   }
-  return { ...(isMapping(value) ? value : {}), [name]: set(isMapping(value) ? value[name] : undefined, rest, wanted, word) };
+  return {
+    ...(isMapping(value) ? value : {}),
+    [name]: set(isMapping(value) ? value[name] : undefined, rest, wanted, word),
+  };
 }

@@ -9,15 +9,39 @@ import type { OpenAiClipConfig } from './network-config.ts';
 const transformersText: ReadonlyMap<string, Readonly<Record<string, unknown>>> = new Map([
   [
     'openai/clip-vit-large-patch14',
-    { hidden_size: 768, intermediate_size: 3072, num_attention_heads: 12, projection_dim: 768, bos_token_id: 0, eos_token_id: 2, pad_token_id: 1 },
+    {
+      hidden_size: 768,
+      intermediate_size: 3072,
+      num_attention_heads: 12,
+      projection_dim: 768,
+      bos_token_id: 0,
+      eos_token_id: 2,
+      pad_token_id: 1,
+    },
   ],
   [
     'openai/clip-vit-base-patch32',
-    { hidden_size: 512, intermediate_size: 2048, num_attention_heads: 8, projection_dim: 512, bos_token_id: 0, eos_token_id: 2, pad_token_id: 1 },
+    {
+      hidden_size: 512,
+      intermediate_size: 2048,
+      num_attention_heads: 8,
+      projection_dim: 512,
+      bos_token_id: 0,
+      eos_token_id: 2,
+      pad_token_id: 1,
+    },
   ],
   [
     'openai/clip-vit-base-patch16',
-    { hidden_size: 512, intermediate_size: 2048, num_attention_heads: 8, projection_dim: 512, bos_token_id: 0, eos_token_id: 2, pad_token_id: 1 },
+    {
+      hidden_size: 512,
+      intermediate_size: 2048,
+      num_attention_heads: 8,
+      projection_dim: 512,
+      bos_token_id: 0,
+      eos_token_id: 2,
+      pad_token_id: 1,
+    },
   ],
 ]);
 
@@ -32,10 +56,58 @@ export function pretrainedText(version: string): Readonly<Record<string, unknown
 const text = { context_length: 77, vocab_size: 49408, transformer_layers: 12 } as const;
 
 const openAi: ReadonlyMap<string, Omit<OpenAiClipConfig, 'kind'>> = new Map([
-  ['ViT-L/14', { ...text, embed_dim: 768, image_resolution: 224, vision_layers: 24, vision_width: 1024, vision_patch_size: 14, transformer_width: 768, transformer_heads: 12 }],
-  ['ViT-L/14@336px', { ...text, embed_dim: 768, image_resolution: 336, vision_layers: 24, vision_width: 1024, vision_patch_size: 14, transformer_width: 768, transformer_heads: 12 }],
-  ['ViT-B/32', { ...text, embed_dim: 512, image_resolution: 224, vision_layers: 12, vision_width: 768, vision_patch_size: 32, transformer_width: 512, transformer_heads: 8 }],
-  ['ViT-B/16', { ...text, embed_dim: 512, image_resolution: 224, vision_layers: 12, vision_width: 768, vision_patch_size: 16, transformer_width: 512, transformer_heads: 8 }],
+  [
+    'ViT-L/14',
+    {
+      ...text,
+      embed_dim: 768,
+      image_resolution: 224,
+      vision_layers: 24,
+      vision_width: 1024,
+      vision_patch_size: 14,
+      transformer_width: 768,
+      transformer_heads: 12,
+    },
+  ],
+  [
+    'ViT-L/14@336px',
+    {
+      ...text,
+      embed_dim: 768,
+      image_resolution: 336,
+      vision_layers: 24,
+      vision_width: 1024,
+      vision_patch_size: 14,
+      transformer_width: 768,
+      transformer_heads: 12,
+    },
+  ],
+  [
+    'ViT-B/32',
+    {
+      ...text,
+      embed_dim: 512,
+      image_resolution: 224,
+      vision_layers: 12,
+      vision_width: 768,
+      vision_patch_size: 32,
+      transformer_width: 512,
+      transformer_heads: 8,
+    },
+  ],
+  [
+    'ViT-B/16',
+    {
+      ...text,
+      embed_dim: 512,
+      image_resolution: 224,
+      vision_layers: 12,
+      vision_width: 768,
+      vision_patch_size: 16,
+      transformer_width: 512,
+      transformer_heads: 8,
+    },
+  ],
 ]);
 
 /** OpenAI's CLIP by the name that `clip.load` takes, or undefined. */

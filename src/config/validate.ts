@@ -4,14 +4,21 @@ import type { z } from 'zod';
 import { type ErrorCode, StableDiffusionError } from '../errors.ts';
 
 /** The parsed value, defaults filled in. Throws `code` (`config-invalid` unless told) with every issue by its path. */
-export function validated<S extends z.ZodType>(schema: S, value: unknown, what: string, code: ErrorCode = 'config-invalid'): z.output<S> {
+export function validated<S extends z.ZodType>(
+  schema: S,
+  value: unknown,
+  what: string,
+  code: ErrorCode = 'config-invalid',
+): z.output<S> {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const issues = result.error.issues.slice(0, 8).map((issue) => {
     const path = issue.path.map(String).join('.');
     return path === '' ? issue.message : `${path}: ${issue.message}`;
   });
-  throw new StableDiffusionError(code, `${what} is not one we can build. ${issues.join('; ')}.`, { details: { issues } });
+  throw new StableDiffusionError(code, `${what} is not one we can build. ${issues.join('; ')}.`, {
+    details: { issues },
+  });
 }
 
 /** Throws `config-invalid` with a message. */
@@ -28,6 +35,7 @@ export function isMapping(value: unknown): value is Mapping {
 /** `value` as a mapping of names to values; throws `config-invalid` where it is something else. */
 export function mapping(value: unknown, what: string): Mapping {
   if (isMapping(value)) return value;
-  const found = value === null || value === undefined ? 'nothing' : Array.isArray(value) ? 'a list' : `a ${typeof value}`;
+  const found =
+    value === null || value === undefined ? 'nothing' : Array.isArray(value) ? 'a list' : `a ${typeof value}`;
   throw configError(`${what} should be a mapping of names to values, and is ${found}.`);
 }

@@ -14,21 +14,34 @@ const maxAliases = 100;
 
 /** The data of the one document in `text`. Throws `config-invalid`, naming `label`, line and column. */
 export function parseYaml(text: string, label: string): unknown {
-  if (text.length > maxBytes) throw configError(`${label}: a configuration of ${text.length} characters is too long; at most ${maxBytes} are read.`);
+  if (text.length > maxBytes)
+    throw configError(
+      `${label}: a configuration of ${text.length} characters is too long; at most ${maxBytes} are read.`,
+    );
   checkNesting(text, label);
   try {
-    const document = parseDocument(text, { schema: 'core', merge: true, uniqueKeys: true, strict: true, prettyErrors: true, stringKeys: true });
+    const document = parseDocument(text, {
+      schema: 'core',
+      merge: true,
+      uniqueKeys: true,
+      strict: true,
+      prettyErrors: true,
+      stringKeys: true,
+    });
     const problem = document.errors[0] ?? document.warnings[0];
     if (problem) throw configError(problem.message.split('\n')[0] ?? problem.code);
     visit(document, {
       Node(_, node, path) {
-        if (node.tag !== undefined && !node.tag.startsWith('tag:yaml.org,2002:')) throw configError(`the tag ${node.tag} is not allowed`);
+        if (node.tag !== undefined && !node.tag.startsWith('tag:yaml.org,2002:'))
+          throw configError(`the tag ${node.tag} is not allowed`);
         if (path.length > 2 * maxDepth) throw configError(`it is nested more than ${maxDepth} levels deep`);
       },
     });
     return document.toJS({ maxAliasCount: maxAliases });
   } catch (cause) {
-    throw new StableDiffusionError('config-invalid', `${label} is not YAML that can be read: ${messageOf(cause)}`, { cause });
+    throw new StableDiffusionError('config-invalid', `${label} is not YAML that can be read: ${messageOf(cause)}`, {
+      cause,
+    });
   }
 }
 

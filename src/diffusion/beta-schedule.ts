@@ -23,7 +23,9 @@ const maxBeta = 0.999;
 /** `count` values from start to end, both included, in float64 as torch.linspace. */
 export function linspace(start: number, end: number, count: number): Float64Array {
   const step = count > 1 ? (end - start) / (count - 1) : 0;
-  return Float64Array.from({ length: count }, (_, i) => (i < count / 2 ? start + step * i : end - step * (count - 1 - i)));
+  return Float64Array.from({ length: count }, (_, i) =>
+    i < count / 2 ? start + step * i : end - step * (count - 1 - i),
+  );
 }
 
 /** As `linspace`, in the float32 arithmetic of torch.linspace(dtype=float32), which multiplies and adds in one rounding. */
@@ -31,12 +33,17 @@ export function linspaceFloat32(start: number, end: number, count: number): Floa
   const first = Math.fround(start);
   const last = Math.fround(end);
   const step = count > 1 ? Math.fround(Math.fround(last - first) / (count - 1)) : 0;
-  return Float32Array.from({ length: count }, (_, i) => (i < Math.floor(count / 2) ? first + step * i : last - step * (count - 1 - i)));
+  return Float32Array.from({ length: count }, (_, i) =>
+    i < Math.floor(count / 2) ? first + step * i : last - step * (count - 1 - i),
+  );
 }
 
 function checkTimesteps(timesteps: number): void {
   if (!Number.isSafeInteger(timesteps) || timesteps < 1 || timesteps > 1_000_000) {
-    throw new StableDiffusionError('config-invalid', `A noise schedule has ${timesteps} timesteps, and 1 to 1,000,000 are possible. Correct \`timesteps\` in the model's configuration (SD v1: 1000).`);
+    throw new StableDiffusionError(
+      'config-invalid',
+      `A noise schedule has ${timesteps} timesteps, and 1 to 1,000,000 are possible. Correct \`timesteps\` in the model's configuration (SD v1: 1000).`,
+    );
   }
 }
 
@@ -53,10 +60,15 @@ export function betaSchedule(name: BetaScheduleName, timesteps: number, options:
       return linspace(linearStart, linearEnd, timesteps).map(Math.sqrt);
     case 'cosine': {
       const alphaBar = (i: number) => Math.cos((((i / timesteps + cosineS) / (1 + cosineS)) * Math.PI) / 2) ** 2;
-      return Float64Array.from({ length: timesteps }, (_, i) => Math.min(Math.max(1 - alphaBar(i + 1) / alphaBar(i), 0), maxBeta));
+      return Float64Array.from({ length: timesteps }, (_, i) =>
+        Math.min(Math.max(1 - alphaBar(i + 1) / alphaBar(i), 0), maxBeta),
+      );
     }
     default:
-      throw new StableDiffusionError('config-invalid', `The noise schedule ${JSON.stringify(name)} is not known; linear, cosine, sqrt_linear and sqrt are.`);
+      throw new StableDiffusionError(
+        'config-invalid',
+        `The noise schedule ${JSON.stringify(name)} is not known; linear, cosine, sqrt_linear and sqrt are.`,
+      );
   }
 }
 
@@ -70,10 +82,15 @@ export function diffusersBetas(name: string, timesteps: number, start: number, e
       return linspaceFloat32(Math.sqrt(start), Math.sqrt(end), timesteps).map((root) => root * root);
     case 'squaredcos_cap_v2': {
       const alphaBar = (t: number) => Math.cos((((t + 0.008) / 1.008) * Math.PI) / 2) ** 2;
-      return Float32Array.from({ length: timesteps }, (_, i) => Math.min(1 - alphaBar((i + 1) / timesteps) / alphaBar(i / timesteps), maxBeta));
+      return Float32Array.from({ length: timesteps }, (_, i) =>
+        Math.min(1 - alphaBar((i + 1) / timesteps) / alphaBar(i / timesteps), maxBeta),
+      );
     }
     default:
-      throw new StableDiffusionError('config-invalid', `The beta_schedule ${JSON.stringify(name)} of a diffusers scheduler is not known; linear, scaled_linear and squaredcos_cap_v2 are.`);
+      throw new StableDiffusionError(
+        'config-invalid',
+        `The beta_schedule ${JSON.stringify(name)} of a diffusers scheduler is not known; linear, scaled_linear and squaredcos_cap_v2 are.`,
+      );
   }
 }
 

@@ -19,7 +19,8 @@ export interface ComposedPrompt {
   readonly unconditional: Tensor<'float32'>;
 }
 
-export interface ComposedModelOptions extends Pick<GuidedModelOptions, 'network' | 'schedule' | 'parameterization' | 'scale' | 'rescale'> {
+export interface ComposedModelOptions
+  extends Pick<GuidedModelOptions, 'network' | 'schedule' | 'parameterization' | 'scale' | 'rescale'> {
   /** The prompts of each picture at a model call, counted from 0. */
   readonly promptsAt: (call: number) => readonly ComposedPrompt[];
   /** Put behind x's channels, for every picture. */
@@ -35,7 +36,13 @@ interface Row {
 }
 
 /** Runs the network on rows, those of one context length as batches of at most `most`; the outputs come in the order of the rows. */
-async function runRows(network: Network, rows: readonly Row[], timestep: number, most: number, signal: AbortSignal | undefined): Promise<Latent[]> {
+async function runRows(
+  network: Network,
+  rows: readonly Row[],
+  timestep: number,
+  most: number,
+  signal: AbortSignal | undefined,
+): Promise<Latent[]> {
   const outputs: Latent[] = [];
   const limited = inBatchesOf(most, network);
   const lengths = new Set(rows.map(({ context }) => context.shape[1]));
@@ -56,12 +63,18 @@ async function runRows(network: Network, rows: readonly Row[], timestep: number,
 }
 
 /** u + Σ weight · scale · (c - u), rounded at every operation as in float32 PyTorch. */
-function compose(unconditional: Latent, conditionals: readonly Latent[], weights: readonly number[], scale: number): Latent {
+function compose(
+  unconditional: Latent,
+  conditionals: readonly Latent[],
+  weights: readonly number[],
+  scale: number,
+): Latent {
   const u = unconditional.data;
   const data = u.slice();
   for (const [part, { data: c }] of conditionals.entries()) {
     const factor = Math.fround((weights[part] ?? 1) * scale);
-    for (let i = 0; i < data.length; i++) data[i] = (data[i] as number) + Math.fround(factor * Math.fround((c[i] as number) - (u[i] as number)));
+    for (let i = 0; i < data.length; i++)
+      data[i] = (data[i] as number) + Math.fround(factor * Math.fround((c[i] as number) - (u[i] as number)));
   }
   return { ...unconditional, data };
 }
@@ -74,8 +87,13 @@ export function composedModel(options: ComposedModelOptions): DiffusionModel {
   const { network, schedule, parameterization, promptsAt, scale = 1, rescale = 0, concat } = options;
   // At 1 the picture without the image cancels out.
   const byImage = options.byImage?.scale === 1 ? undefined : options.byImage;
-  for (const [name, value] of [['guidance scale', scale], ['image guidance scale', byImage?.scale ?? 1], ['guidance rescale', rescale]] as const) {
-    if (!Number.isFinite(value)) throw new StableDiffusionError('invalid-argument', `The ${name} is ${value}; it must be a finite number.`);
+  for (const [name, value] of [
+    ['guidance scale', scale],
+    ['image guidance scale', byImage?.scale ?? 1],
+    ['guidance rescale', rescale],
+  ] as const) {
+    if (!Number.isFinite(value))
+      throw new StableDiffusionError('invalid-argument', `The ${name} is ${value}; it must be a finite number.`);
   }
   let call = 0;
   return {
@@ -86,16 +104,31 @@ export function composedModel(options: ComposedModelOptions): DiffusionModel {
       call += 1;
       const count = prompts.length;
       if (byImage && prompts.some(({ parts }) => parts.length > 1)) {
-        throw new StableDiffusionError('invalid-argument', 'Prompts joined by AND cannot be used with a model that is guided by an image too.');
+        throw new StableDiffusionError(
+          'invalid-argument',
+          'Prompts joined by AND cannot be used with a model that is guided by an image too.',
+        );
       }
       const withConcat = concat ? concatenate([x, concat], 1) : x;
-      const row = (image: number, context: Tensor<'float32'>, from = withConcat): Row => ({ x: takeBatch(from, image, image + 1), context });
-      const conditionalOnly = !byImage && scale === 1 && prompts.every(({ parts: [first, ...more] }) => first?.weight === 1 && more.length === 0);
+      const row = (image: number, context: Tensor<'float32'>, from = withConcat): Row => ({
+        x: takeBatch(from, image, image + 1),
+        context,
+      });
+      const conditionalOnly =
+        !byImage &&
+        scale === 1 &&
+        prompts.every(({ parts: [first, ...more] }) => first?.weight === 1 && more.length === 0);
       const unconditional = conditionalOnly ? [] : prompts.map((prompt, image) => row(image, prompt.unconditional));
       const withoutImage = byImage ? concatenate([x, byImage.blank], 1) : x;
       const blank = byImage ? prompts.map((prompt, image) => row(image, prompt.unconditional, withoutImage)) : [];
       const conditional = prompts.flatMap(({ parts }, image) => parts.map(({ context }) => row(image, context)));
-      const outputs = await runRows(network, [...unconditional, ...blank, ...conditional], timestep, count * (byImage ? 3 : 2), signal);
+      const outputs = await runRows(
+        network,
+        [...unconditional, ...blank, ...conditional],
+        timestep,
+        count * (byImage ? 3 : 2),
+        signal,
+      );
       let next = unconditional.length + blank.length;
       const guided = prompts.map(({ parts }, image): Latent => {
         const own = outputs.slice(next, next + parts.length);
@@ -109,7 +142,9 @@ export function composedModel(options: ComposedModelOptions): DiffusionModel {
         }
         const weights = parts.map(({ weight }) => weight);
         const made = compose(u, own, weights, scale);
-        return rescale > 0 ? rescaleGuided(made, own.length === 1 ? first : compose(u, own, weights, 1), rescale) : made;
+        return rescale > 0
+          ? rescaleGuided(made, own.length === 1 ? first : compose(u, own, weights, 1), rescale)
+          : made;
       });
       return joinBatches(guided);
     },

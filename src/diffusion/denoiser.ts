@@ -30,7 +30,8 @@ export type Denoiser = (x: Latent, sigma: number, signal?: AbortSignal) => Promi
 /** The model as a predictor of eps, whatever it predicts. */
 export function noisePredictor(model: DiffusionModel): NoisePredictor {
   const { schedule, parameterization } = model;
-  return async (x, timestep, signal) => toEps(parameterization, await model.predict(x, timestep, signal), x, schedule.alphaBarAt(timestep));
+  return async (x, timestep, signal) =>
+    toEps(parameterization, await model.predict(x, timestep, signal), x, schedule.alphaBarAt(timestep));
 }
 
 export interface DenoiserOptions {

@@ -58,7 +58,10 @@ function repeatBatch<T extends Tensor>(value: T, count: number, what: string): T
   const items = value.shape[0] ?? 1;
   if (items === count) return value;
   if (items === 1) return joinBatches(new Array<T>(count).fill(value));
-  throw new StableDiffusionError('shape-mismatch', `The ${what} condition is for ${items} images, and there are ${count}; it must be for as many, or one for all.`);
+  throw new StableDiffusionError(
+    'shape-mismatch',
+    `The ${what} condition is for ${items} images, and there are ${count}; it must be for as many, or one for all.`,
+  );
 }
 
 function inputsOf(x: Latent, timestep: number, { crossattn, concat, adm }: Condition): NetworkInputs {
@@ -73,12 +76,17 @@ function inputsOf(x: Latent, timestep: number, { crossattn, concat, adm }: Condi
 
 /** Whether two runs can be one batch: the same inputs, of the same shapes but for the batch. */
 function fitTogether(a: NetworkInputs, b: NetworkInputs): boolean {
-  const same = (p: Tensor | undefined, q: Tensor | undefined) => (p && q ? p.dtype === q.dtype && p.shape.slice(1).join() === q.shape.slice(1).join() : p === q);
+  const same = (p: Tensor | undefined, q: Tensor | undefined) =>
+    p && q ? p.dtype === q.dtype && p.shape.slice(1).join() === q.shape.slice(1).join() : p === q;
   return same(a.x, b.x) && same(a.context, b.context) && same(a.y, b.y);
 }
 
 /** Runs the network on several inputs, as one batch in their order where that can be. */
-async function runAll(network: Network, all: readonly NetworkInputs[], signal: AbortSignal | undefined): Promise<Latent[]> {
+async function runAll(
+  network: Network,
+  all: readonly NetworkInputs[],
+  signal: AbortSignal | undefined,
+): Promise<Latent[]> {
   const [first] = all as [NetworkInputs];
   if (!all.every((inputs) => fitTogether(first, inputs))) {
     const outputs: Latent[] = [];
@@ -105,16 +113,24 @@ export function guide(unconditional: Latent, conditional: Latent, scale: number)
   const c = conditional.data;
   const factor = Math.fround(scale);
   const data = new Float32Array(c.length);
-  for (let i = 0; i < c.length; i++) data[i] = (u[i] as number) + Math.fround(factor * Math.fround((c[i] as number) - (u[i] as number)));
+  for (let i = 0; i < c.length; i++)
+    data[i] = (u[i] as number) + Math.fround(factor * Math.fround((c[i] as number) - (u[i] as number)));
   return { ...conditional, data };
 }
 
 /** u + text (c - image) + picture (image - u), of InstructPix2Pix. */
-export function guideByImage(unconditional: Latent, image: Latent, conditional: Latent, textScale: number, imageScale: number): Latent {
+export function guideByImage(
+  unconditional: Latent,
+  image: Latent,
+  conditional: Latent,
+  textScale: number,
+  imageScale: number,
+): Latent {
   const data = new Float32Array(conditional.data.length);
   for (let i = 0; i < data.length; i++) {
     const [u, m, c] = [unconditional.data[i], image.data[i], conditional.data[i]] as [number, number, number];
-    data[i] = Math.fround(u + Math.fround(textScale * Math.fround(c - m))) + Math.fround(imageScale * Math.fround(m - u));
+    data[i] =
+      Math.fround(u + Math.fround(textScale * Math.fround(c - m))) + Math.fround(imageScale * Math.fround(m - u));
   }
   return { ...conditional, data };
 }
@@ -144,9 +160,24 @@ export function rescaleGuided(guided: Latent, conditional: Latent, amount: numbe
 
 /** The guided model. Throws `invalid-argument` for a scale that is not a number, `shape-mismatch` at a call whose batch a condition does not fit. */
 export function guidedModel(options: GuidedModelOptions): DiffusionModel {
-  const { network, schedule, parameterization, condition, unconditional, scale = 1, imageScale, imageUnconditional, rescale = 0 } = options;
-  for (const [name, value] of [['guidance scale', scale], ['image guidance scale', imageScale ?? 1], ['guidance rescale', rescale]] as const) {
-    if (!Number.isFinite(value)) throw new StableDiffusionError('invalid-argument', `The ${name} is ${value}; it must be a finite number.`);
+  const {
+    network,
+    schedule,
+    parameterization,
+    condition,
+    unconditional,
+    scale = 1,
+    imageScale,
+    imageUnconditional,
+    rescale = 0,
+  } = options;
+  for (const [name, value] of [
+    ['guidance scale', scale],
+    ['image guidance scale', imageScale ?? 1],
+    ['guidance rescale', rescale],
+  ] as const) {
+    if (!Number.isFinite(value))
+      throw new StableDiffusionError('invalid-argument', `The ${name} is ${value}; it must be a finite number.`);
   }
   return {
     schedule,
@@ -162,7 +193,10 @@ export function guidedModel(options: GuidedModelOptions): DiffusionModel {
         return rescale > 0 ? rescaleGuided(guided, c, rescale) : guided;
       }
       if (!unconditional || scale === 1) return network(conditional, signal);
-      const [u, c] = (await runAll(network, [inputsOf(x, timestep, unconditional), conditional], signal)) as [Latent, Latent];
+      const [u, c] = (await runAll(network, [inputsOf(x, timestep, unconditional), conditional], signal)) as [
+        Latent,
+        Latent,
+      ];
       const guided = guide(u, c, scale);
       return rescale > 0 ? rescaleGuided(guided, c, rescale) : guided;
     },

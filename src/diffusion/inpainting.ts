@@ -18,7 +18,13 @@ export function qSample(schedule: NoiseSchedule, x0: Latent, timestep: number, n
 }
 
 /** x with the kept part replaced by x0 noised to the timestep. */
-export function keepAtTimestep(schedule: NoiseSchedule, { mask, latent }: Inpainting, x: Latent, timestep: number, noise: Latent): Latent {
+export function keepAtTimestep(
+  schedule: NoiseSchedule,
+  { mask, latent }: Inpainting,
+  x: Latent,
+  timestep: number,
+  noise: Latent,
+): Latent {
   return blend(mask, qSample(schedule, latent, timestep, noise), x);
 }
 

@@ -22,7 +22,11 @@ function editDistance(a: string, b: string): number {
 export function nearNames(name: string, names: readonly string[], count = 5): readonly string[] {
   const wanted = reduced(name.slice(0, 100));
   return names
-    .map((candidate) => ({ candidate, distance: editDistance(wanted, reduced(candidate)), length: Math.max(wanted.length, reduced(candidate).length) }))
+    .map((candidate) => ({
+      candidate,
+      distance: editDistance(wanted, reduced(candidate)),
+      length: Math.max(wanted.length, reduced(candidate).length),
+    }))
     .filter(({ distance, length }) => distance <= length / 2)
     .sort((a, b) => a.distance - b.distance)
     .slice(0, count)

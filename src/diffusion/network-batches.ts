@@ -14,7 +14,12 @@ export function inBatchesOf(most: number, network: Network): Network {
     for (let start = 0; start < count; start += most) {
       const part = <T extends Tensor>(tensor: T): T => takeBatch(tensor, start, Math.min(count, start + most));
       const { x, timesteps, context, y } = inputs;
-      const taken: NetworkInputs = { x: part(x), timesteps: part(timesteps), ...(context && { context: part(context) }), ...(y && { y: part<Tensor<'int64'> | Tensor<'float32'>>(y) }) };
+      const taken: NetworkInputs = {
+        x: part(x),
+        timesteps: part(timesteps),
+        ...(context && { context: part(context) }),
+        ...(y && { y: part<Tensor<'int64'> | Tensor<'float32'>>(y) }),
+      };
       throwIfAborted(signal);
       outputs.push(await network(taken, signal));
     }

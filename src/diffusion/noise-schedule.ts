@@ -49,12 +49,16 @@ export function noiseSchedule(alphasCumprod: Float32Array, betas?: Float64Array)
     const t = Math.min(Math.max(timestep, 0), count - 1);
     const low = Math.floor(t);
     const weight = t - low;
-    return weight === 0 ? at(sigmas, low) : Math.exp((1 - weight) * at(logSigmas, low) + weight * at(logSigmas, low + 1));
+    return weight === 0
+      ? at(sigmas, low)
+      : Math.exp((1 - weight) * at(logSigmas, low) + weight * at(logSigmas, low + 1));
   }
 
   return {
     trainTimesteps: count,
-    betas: betas ?? Float64Array.from(alphasCumprod, (alphaBar, t) => 1 - alphaBar / (t === 0 ? 1 : at(alphasCumprod, t - 1))),
+    betas:
+      betas ??
+      Float64Array.from(alphasCumprod, (alphaBar, t) => 1 - alphaBar / (t === 0 ? 1 : at(alphasCumprod, t - 1))),
     alphasCumprod,
     sigmas,
     logSigmas,
@@ -94,7 +98,10 @@ export function alphasCumprodOf(betas: Float64Array): Float64Array {
 
 /** The schedule of a CompVis configuration (`linear_start`, `linear_end`, …), or of its `given_betas`. */
 export function noiseScheduleOf(config: NoiseScheduleConfig | Float64Array): NoiseSchedule {
-  const betas = config instanceof Float64Array ? config : betaSchedule(config.betaSchedule ?? 'linear', config.timesteps ?? 1000, config);
+  const betas =
+    config instanceof Float64Array
+      ? config
+      : betaSchedule(config.betaSchedule ?? 'linear', config.timesteps ?? 1000, config);
   return noiseSchedule(Float32Array.from(alphasCumprodOf(betas)), betas);
 }
 
@@ -130,7 +137,8 @@ export interface DdpmBufferOptions {
 /** Computed in float64 and rounded; `lvlb_weights` in float32 from the rounded ones, as there. */
 export function ddpmBuffers(betas: Float64Array, options: DdpmBufferOptions = {}): DdpmBuffers {
   const { vPosterior = 0, parameterization = 'eps' } = options;
-  if (betas.length < 2) throw new StableDiffusionError('config-invalid', `A DDPM has 2 or more timesteps, and ${betas.length} were given.`);
+  if (betas.length < 2)
+    throw new StableDiffusionError('config-invalid', `A DDPM has 2 or more timesteps, and ${betas.length} were given.`);
   const count = betas.length;
   const bars = alphasCumprodOf(betas);
   const table = (value: (i: number) => number) => Float32Array.from({ length: count }, (_, i) => value(i));
@@ -144,7 +152,9 @@ export function ddpmBuffers(betas: Float64Array, options: DdpmBufferOptions = {}
     if (parameterization === 'v') return 1;
     if (parameterization === 'x0') return (0.5 * Math.fround(Math.sqrt(rounded))) / Math.fround(2 - rounded);
     const betaFloat32 = Math.fround(beta(i));
-    const divisor = Math.fround(Math.fround(2 * (posteriorVariance[i] as number) * Math.fround(1 - beta(i))) * Math.fround(1 - rounded));
+    const divisor = Math.fround(
+      Math.fround(2 * (posteriorVariance[i] as number) * Math.fround(1 - beta(i))) * Math.fround(1 - rounded),
+    );
     return Math.fround(betaFloat32 * betaFloat32) / divisor;
   };
   return {

@@ -44,7 +44,13 @@ function x0At(parameterization: Parameterization, output: Latent, x: Latent, alp
 }
 
 /** Both, at levels alpha and sigma with alpha² + sigma² = 1. */
-export function predictionAt(parameterization: Parameterization, output: Latent, x: Latent, alpha: number, sigma: number): Prediction {
+export function predictionAt(
+  parameterization: Parameterization,
+  output: Latent,
+  x: Latent,
+  alpha: number,
+  sigma: number,
+): Prediction {
   return { x0: x0At(parameterization, output, x, alpha, sigma), eps: epsAt(parameterization, output, x, alpha, sigma) };
 }
 
@@ -59,7 +65,12 @@ export function toX0(parameterization: Parameterization, output: Latent, x: Late
 }
 
 /** Both, at a value of alphas_cumprod. */
-export function predictionOf(parameterization: Parameterization, output: Latent, x: Latent, alphaBar: number): Prediction {
+export function predictionOf(
+  parameterization: Parameterization,
+  output: Latent,
+  x: Latent,
+  alphaBar: number,
+): Prediction {
   return predictionAt(parameterization, output, x, Math.sqrt(alphaBar), Math.sqrt(1 - alphaBar));
 }
 

@@ -149,7 +149,10 @@ function findRow(rows: readonly PeerRow[], name: string): PeerRow | undefined {
 }
 
 /** A row of a peer's table for a name, with or without a schedule at its end. */
-function peerSampling(peer: SamplerPeer, name: string): { readonly row: PeerRow; readonly schedule: string | undefined } | undefined {
+function peerSampling(
+  peer: SamplerPeer,
+  name: string,
+): { readonly row: PeerRow; readonly schedule: string | undefined } | undefined {
   const rows = peer === 'a1111' ? a1111Samplers : comfySamplers;
   const whole = findRow(rows, name);
   if (whole) return { row: whole, schedule: undefined };
@@ -158,11 +161,17 @@ function peerSampling(peer: SamplerPeer, name: string): { readonly row: PeerRow;
   return row && { row, schedule: split.schedule };
 }
 
-function resolveSchedule(name: string | undefined, peer: SamplerPeer | undefined, space: Sampler['space']): string | undefined {
+function resolveSchedule(
+  name: string | undefined,
+  peer: SamplerPeer | undefined,
+  space: Sampler['space'],
+): string | undefined {
   if (name === undefined || name.toLowerCase() === 'automatic') return undefined;
   if (space === 'timestep') return name; // the sampler knows its own spacings
   const label = name.toLowerCase();
-  const found = (peer === 'a1111' && Object.hasOwn(a1111Schedules, label) ? a1111Schedules[label] : undefined) ?? findSigmaSchedule(name);
+  const found =
+    (peer === 'a1111' && Object.hasOwn(a1111Schedules, label) ? a1111Schedules[label] : undefined) ??
+    findSigmaSchedule(name);
   if (found) return found;
   const names = [...Object.keys(sigmaSchedules), 'default'];
   const near = nearNames(name, names);
@@ -174,7 +183,13 @@ function resolveSchedule(name: string | undefined, peer: SamplerPeer | undefined
 
 /** Every name that `namedSampling` knows without a schedule at its end, without repetition. */
 export function samplerNames(): readonly string[] {
-  return [...new Set([...samplers.flatMap(({ name, title, aliases }) => [name, title, ...aliases]), ...a1111Samplers.flatMap(({ names }) => names), ...comfySamplers.flatMap(({ names }) => names)])];
+  return [
+    ...new Set([
+      ...samplers.flatMap(({ name, title, aliases }) => [name, title, ...aliases]),
+      ...a1111Samplers.flatMap(({ names }) => names),
+      ...comfySamplers.flatMap(({ names }) => names),
+    ]),
+  ];
 }
 
 function unknownSampler(name: string): StableDiffusionError {
@@ -203,7 +218,10 @@ export function namedSampling(name: string, options: SamplerNameOptions = {}): N
     const sampler = findSampler(row.sampler);
     return {
       sampler,
-      schedule: resolveSchedule(options.schedule, peer, sampler.space) ?? resolveSchedule(found.schedule, peer, sampler.space) ?? row.schedule,
+      schedule:
+        resolveSchedule(options.schedule, peer, sampler.space) ??
+        resolveSchedule(found.schedule, peer, sampler.space) ??
+        row.schedule,
       discardNextToLastSigma: row.discard ?? false,
       settings: row.settings ?? {},
       sigmaConvention: peer === 'comfy' ? 'comfy' : 'k-diffusion',
@@ -214,8 +232,17 @@ export function namedSampling(name: string, options: SamplerNameOptions = {}): N
   const sampler = own ?? looseMatch(wanted) ?? looseMatch(split.name);
   if (!sampler) throw unknownSampler(name);
   const inName = looseMatch(wanted) ? undefined : split.schedule;
-  const schedule = resolveSchedule(options.schedule, options.peer, sampler.space) ?? resolveSchedule(inName, options.peer, sampler.space);
-  return { sampler, schedule, discardNextToLastSigma: undefined, settings: {}, sigmaConvention: 'k-diffusion', peer: undefined };
+  const schedule =
+    resolveSchedule(options.schedule, options.peer, sampler.space) ??
+    resolveSchedule(inName, options.peer, sampler.space);
+  return {
+    sampler,
+    schedule,
+    discardNextToLastSigma: undefined,
+    settings: {},
+    sigmaConvention: 'k-diffusion',
+    peer: undefined,
+  };
 }
 
 function looseMatch(name: string): Sampler | undefined {

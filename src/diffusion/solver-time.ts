@@ -40,7 +40,10 @@ function epsOf(x: Latent, x0: Latent, { alpha, sigma }: SolverTime): Latent {
 }
 
 /** Evaluation of a network. */
-export function evaluateModel(model: DiffusionModel, options: { readonly reviseX0?: ReviseX0 | undefined; readonly signal?: AbortSignal | undefined } = {}): Evaluate {
+export function evaluateModel(
+  model: DiffusionModel,
+  options: { readonly reviseX0?: ReviseX0 | undefined; readonly signal?: AbortSignal | undefined } = {},
+): Evaluate {
   const { reviseX0, signal } = options;
   return async (x, time) => {
     const output = await model.predict(x, time.timestep, signal);
@@ -114,11 +117,16 @@ export function continuousTime(schedule: NoiseSchedule): ContinuousTime {
         case 'time_uniform':
           return Array.from(linspaceFloat32(start, end, steps + 1));
         case 'time_quadratic':
-          return Array.from(linspaceFloat32(Math.sqrt(start), Math.sqrt(end), steps + 1), (root) => Math.fround(root * root));
+          return Array.from(linspaceFloat32(Math.sqrt(start), Math.sqrt(end), steps + 1), (root) =>
+            Math.fround(root * root),
+          );
         case 'logSNR':
           return Array.from(linspaceFloat32(halfLogSnr(at(start)), halfLogSnr(at(end)), steps + 1), ofHalfLogSnr);
         default:
-          throw new StableDiffusionError('invalid-argument', `There is no spacing ${JSON.stringify(spacing)}; there are time_uniform, time_quadratic and logSNR.`);
+          throw new StableDiffusionError(
+            'invalid-argument',
+            `There is no spacing ${JSON.stringify(spacing)}; there are time_uniform, time_quadratic and logSNR.`,
+          );
       }
     },
   };

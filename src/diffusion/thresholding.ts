@@ -20,7 +20,8 @@ export function dynamicThreshold(x0: Tensor<'float32'>, ratio: number, maximum: 
   for (let item = 0; item < items; item++) {
     const values = x0.data.subarray(item * size, (item + 1) * size);
     const limit = Math.min(Math.max(quantile(values.map(Math.abs).sort(), ratio), 1), maximum);
-    for (let i = 0; i < size; i++) data[item * size + i] = Math.min(Math.max(values[i] as number, -limit), limit) / limit;
+    for (let i = 0; i < size; i++)
+      data[item * size + i] = Math.min(Math.max(values[i] as number, -limit), limit) / limit;
   }
   return { ...x0, data };
 }

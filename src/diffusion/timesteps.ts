@@ -13,7 +13,10 @@ export type DdimSpacing = 'uniform' | 'quad' | 'a1111';
 
 function checkSteps(steps: number): void {
   if (!Number.isSafeInteger(steps) || steps < 1) {
-    throw new StableDiffusionError('invalid-argument', `The number of steps is ${steps}; it must be a whole number from 1.`);
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `The number of steps is ${steps}; it must be a whole number from 1.`,
+    );
   }
 }
 
@@ -49,9 +52,14 @@ export function ddimTimesteps(method: DdimSpacing, steps: number, trainTimesteps
       return trainTimesteps === 1 ? [0] : timesteps.filter((t) => t < trainTimesteps);
     }
     case 'quad':
-      return Array.from(numpyLinspace(0, Math.sqrt(trainTimesteps * 0.8), steps), (root) => Math.min(Math.trunc(root ** 2) + 1, trainTimesteps - 1));
+      return Array.from(numpyLinspace(0, Math.sqrt(trainTimesteps * 0.8), steps), (root) =>
+        Math.min(Math.trunc(root ** 2) + 1, trainTimesteps - 1),
+      );
     default:
-      throw new StableDiffusionError('invalid-argument', `There is no spacing of DDIM timesteps ${JSON.stringify(method)}; there are uniform, quad and a1111.`);
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `There is no spacing of DDIM timesteps ${JSON.stringify(method)}; there are uniform, quad and a1111.`,
+      );
   }
 }
 
@@ -88,23 +96,39 @@ export function ddimSigma({ alphaBar, alphaBarPrev, only }: DdimStep, eta: numbe
 export type TimestepSpacing = 'leading' | 'linspace' | 'trailing';
 
 /** Descending whole timesteps of diffusers' DDIM, DDPM and PNDM schedulers (the others have forms of their own, see diffusers-sigmas.ts). */
-export function spacedTimesteps(spacing: TimestepSpacing, steps: number, trainTimesteps: number, stepsOffset = 0): number[] {
+export function spacedTimesteps(
+  spacing: TimestepSpacing,
+  steps: number,
+  trainTimesteps: number,
+  stepsOffset = 0,
+): number[] {
   checkSteps(steps);
   if (steps > trainTimesteps) {
-    throw new StableDiffusionError('invalid-argument', `${steps} steps were asked for, and the model has ${trainTimesteps} timesteps; ask for that many at most.`);
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `${steps} steps were asked for, and the model has ${trainTimesteps} timesteps; ask for that many at most.`,
+    );
   }
   switch (spacing) {
     case 'linspace':
       return Array.from(numpyLinspace(0, trainTimesteps - 1, steps), roundHalfToEven).reverse();
     case 'leading': {
       const stride = Math.floor(trainTimesteps / steps);
-      return Array.from({ length: steps }, (_, i) => Math.min((steps - 1 - i) * stride + stepsOffset, trainTimesteps - 1));
+      return Array.from({ length: steps }, (_, i) =>
+        Math.min((steps - 1 - i) * stride + stepsOffset, trainTimesteps - 1),
+      );
     }
     case 'trailing': {
       const stride = trainTimesteps / steps;
-      return Array.from({ length: Math.ceil(trainTimesteps / stride) }, (_, i) => roundHalfToEven(trainTimesteps - i * stride) - 1);
+      return Array.from(
+        { length: Math.ceil(trainTimesteps / stride) },
+        (_, i) => roundHalfToEven(trainTimesteps - i * stride) - 1,
+      );
     }
     default:
-      throw new StableDiffusionError('config-invalid', `The timestep_spacing ${JSON.stringify(spacing)} is not known; leading, linspace and trailing are.`);
+      throw new StableDiffusionError(
+        'config-invalid',
+        `The timestep_spacing ${JSON.stringify(spacing)} is not known; leading, linspace and trailing are.`,
+      );
   }
 }

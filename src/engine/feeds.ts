@@ -14,7 +14,12 @@ const largestTensor = 2 ** 30;
  * The inputs as the program takes them. Checks names, shapes and the sizes of everything the graph would make of them, before any memory is spent.
  * @throws `shape-mismatch`, `too-large`
  */
-export function prepareFeeds(graph: Graph, inputs: Tensors, parameters: CompileOptions['parameters'], bound?: { readonly state: EngineState; readonly names: StateBinding['inputs'] }): Record<string, Tensor> {
+export function prepareFeeds(
+  graph: Graph,
+  inputs: Tensors,
+  parameters: CompileOptions['parameters'],
+  bound?: { readonly state: EngineState; readonly names: StateBinding['inputs'] },
+): Record<string, Tensor> {
   const feeds: Record<string, Tensor> = {};
   const bindings = new Map<string, number>();
   const given = givenParameters(graph, parameters);
@@ -26,7 +31,11 @@ export function prepareFeeds(graph: Graph, inputs: Tensors, parameters: CompileO
       continue;
     }
     const given = inputs[name];
-    if (!given) throw new StableDiffusionError('shape-mismatch', `Input ${name} is missing; the program takes ${wanted.map((input) => input.name).join(', ')}.`);
+    if (!given)
+      throw new StableDiffusionError(
+        'shape-mismatch',
+        `Input ${name} is missing; the program takes ${wanted.map((input) => input.name).join(', ')}.`,
+      );
     bindShape(name, value.shape, given.shape, bindings);
     feeds[name] = convert(given, value.dtype);
   }
@@ -44,7 +53,10 @@ export function checkSizes(graph: Graph, bindings: Bindings): void {
   for (const node of graph.nodes) {
     const count = elementCount(evaluateShape(node.output.shape, bindings));
     if (count > largestTensor) {
-      throw new StableDiffusionError('too-large', `These sizes need a tensor of ${count} elements${node.scope ? ` in ${node.scope}` : ''} (at most ${largestTensor} are possible). Use a smaller image or batch.`);
+      throw new StableDiffusionError(
+        'too-large',
+        `These sizes need a tensor of ${count} elements${node.scope ? ` in ${node.scope}` : ''} (at most ${largestTensor} are possible). Use a smaller image or batch.`,
+      );
     }
   }
   lastPossible.set(graph, sizes);
@@ -68,17 +80,30 @@ export function placeOf(state: EngineState, bound: string | StatePart, rank: num
   const entry = state.entries.get(name);
   if (!entry) throw new StableDiffusionError('shape-mismatch', `The state has no tensor ${name}.`);
   const count = elementCount(entry.shape);
-  if (typeof bound === 'string') return rank === 1 && entry.shape.length !== 1 ? { name, flat: { start: 0, end: count } } : { name };
+  if (typeof bound === 'string')
+    return rank === 1 && entry.shape.length !== 1 ? { name, flat: { start: 0, end: count } } : { name };
   const { start, end } = bound;
-  if (!(start >= 0 && start < end && end <= count)) throw new StableDiffusionError('shape-mismatch', `The state's tensor ${name} has ${count} elements; ${start} to ${end} are not among them.`);
+  if (!(start >= 0 && start < end && end <= count))
+    throw new StableDiffusionError(
+      'shape-mismatch',
+      `The state's tensor ${name} has ${count} elements; ${start} to ${end} are not among them.`,
+    );
   return { name, flat: { start, end } };
 }
 
 /** The shape in which a program takes a tensor of a state. */
-function boundShape(state: EngineState, bound: string | StatePart, declared: { readonly dtype: string; readonly shape: readonly unknown[] }): Shape {
+function boundShape(
+  state: EngineState,
+  bound: string | StatePart,
+  declared: { readonly dtype: string; readonly shape: readonly unknown[] },
+): Shape {
   const { name, flat } = placeOf(state, bound, declared.shape.length);
   const entry = state.entries.get(name);
-  if (entry?.dtype !== declared.dtype) throw new StableDiffusionError('shape-mismatch', `The state's tensor ${name} is ${entry?.dtype}, and ${declared.dtype} was expected.`);
+  if (entry?.dtype !== declared.dtype)
+    throw new StableDiffusionError(
+      'shape-mismatch',
+      `The state's tensor ${name} is ${entry?.dtype}, and ${declared.dtype} was expected.`,
+    );
   return flat ? [flat.end - flat.start] : entry.shape;
 }
 
@@ -88,8 +113,13 @@ export function unboundOutputs(graph: Graph, state: EngineState, bound: StateBin
   const all = new Set(known);
   for (const [output, place] of Object.entries(bound)) {
     const name = typeof place === 'string' ? place : place.name;
-    if (!all.has(output)) throw new StableDiffusionError('invalid-argument', `The program has no output ${output} to keep; it has ${known.join(', ')}.`);
-    if (!state.entries.has(name)) throw new StableDiffusionError('invalid-argument', `The state has no tensor ${name} for the output ${output}.`);
+    if (!all.has(output))
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `The program has no output ${output} to keep; it has ${known.join(', ')}.`,
+      );
+    if (!state.entries.has(name))
+      throw new StableDiffusionError('invalid-argument', `The state has no tensor ${name} for the output ${output}.`);
   }
   return known.filter((output) => !(output in bound));
 }
@@ -98,7 +128,11 @@ export function unboundOutputs(graph: Graph, state: EngineState, bound: StateBin
 export function wantedOutputs(graph: Graph, outputs: readonly string[] | undefined): string[] {
   const known = graph.outputs.map(({ name }) => name);
   for (const name of outputs ?? []) {
-    if (!known.includes(name)) throw new StableDiffusionError('invalid-argument', `The program has no output ${name}; it has ${known.join(', ')}.`);
+    if (!known.includes(name))
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `The program has no output ${name}; it has ${known.join(', ')}.`,
+      );
   }
   return outputs ? [...outputs] : known;
 }
@@ -108,7 +142,10 @@ export function checkStateWrite(entries: EngineState['entries'], tensors: Tensor
   for (const [name, { dtype, shape }] of Object.entries(tensors)) {
     const known = entries.get(name);
     if (known && (known.dtype !== dtype || known.shape.join() !== shape.join())) {
-      throw new StableDiffusionError('shape-mismatch', `The state's tensor ${name} is ${known.dtype} [${known.shape.join(', ')}] and cannot become ${dtype} [${shape.join(', ')}].`);
+      throw new StableDiffusionError(
+        'shape-mismatch',
+        `The state's tensor ${name} is ${known.dtype} [${known.shape.join(', ')}] and cannot become ${dtype} [${shape.join(', ')}].`,
+      );
     }
   }
 }
@@ -117,15 +154,24 @@ export function checkStateWrite(entries: EngineState['entries'], tensors: Tensor
 const packUnit = 16;
 
 /** Where the members of a new pack begin, and its length. Throws `invalid-argument` for names that cannot be packed. */
-export function planPack(entries: EngineState['entries'], packed: ReadonlySet<string>, pack: string, members: Readonly<Record<string, Shape>>): { readonly starts: ReadonlyMap<string, number>; readonly length: number } {
+export function planPack(
+  entries: EngineState['entries'],
+  packed: ReadonlySet<string>,
+  pack: string,
+  members: Readonly<Record<string, Shape>>,
+): { readonly starts: ReadonlyMap<string, number>; readonly length: number } {
   if (entries.has(pack)) throw new StableDiffusionError('invalid-argument', `The state has a tensor ${pack} already.`);
   const starts = new Map<string, number>();
   let length = 0;
   for (const [name, shape] of Object.entries(members)) {
-    if (packed.has(name)) throw new StableDiffusionError('invalid-argument', `The state's tensor ${name} lies in another pack.`);
+    if (packed.has(name))
+      throw new StableDiffusionError('invalid-argument', `The state's tensor ${name} lies in another pack.`);
     const known = entries.get(name);
     if (known && (known.dtype !== 'float32' || known.shape.join() !== shape.join())) {
-      throw new StableDiffusionError('shape-mismatch', `The state's tensor ${name} is ${known.dtype} [${known.shape.join(', ')}], not float32 [${shape.join(', ')}].`);
+      throw new StableDiffusionError(
+        'shape-mismatch',
+        `The state's tensor ${name} is ${known.dtype} [${known.shape.join(', ')}], not float32 [${shape.join(', ')}].`,
+      );
     }
     starts.set(name, length);
     length += Math.ceil(elementCount(shape) / packUnit) * packUnit;

@@ -10,12 +10,23 @@ const shape = [1, channels, 1, 2] as const;
 /** A model that brings an image `x` into blocks, `y`. */
 export function blockProbe(): Uint8Array {
   const value = (name: string) => ({ name, dtype: 'float32', shape }) as const;
-  const node = { op: 'ReorderInput', domain: nchwcDomain, name: 'probe', inputs: ['x'], outputs: ['y'], attributes: {} };
+  const node = {
+    op: 'ReorderInput',
+    domain: nchwcDomain,
+    name: 'probe',
+    inputs: ['x'],
+    outputs: ['y'],
+    attributes: {},
+  };
   return encodeModel({ name: 'probe', nodes: [node], inputs: [value('x')], outputs: [value('y')], initializers: [] });
 }
 
 /** Its input: the number of each element. */
-export const probeInput = (): Tensor => float32(shape, Array.from({ length: 2 * channels }, (_, i) => i));
+export const probeInput = (): Tensor =>
+  float32(
+    shape,
+    Array.from({ length: 2 * channels }, (_, i) => i),
+  );
 
 /** The size of blocks, from the model's output: the second pixel (element 1) comes after the first block of the first pixel. Undefined where there are none. */
 export function blockFrom(output: Tensor | undefined): number | undefined {

@@ -71,14 +71,20 @@ export class MemoryFolder {
       if (bavail * bsize < bytes) return undefined;
       const namespace = pidNamespace();
       if (namespace !== undefined) removeOrphans(namespace);
-      return new MemoryFolder(mkdtempSync(join(root, `${prefix}${process.pid}-${startOf(process.pid) ?? ''}-${namespace ?? ''}-`)));
+      return new MemoryFolder(
+        mkdtempSync(join(root, `${prefix}${process.pid}-${startOf(process.pid) ?? ''}-${namespace ?? ''}-`)),
+      );
     } catch {
       return undefined;
     }
   }
 
   /** Writes parameters in the given element types to a new file, a part at a time. */
-  async write(wanted: readonly { readonly name: string; readonly dtype: DType }[], weights: WeightSource, signal?: AbortSignal): Promise<MemoryFile> {
+  async write(
+    wanted: readonly { readonly name: string; readonly dtype: DType }[],
+    weights: WeightSource,
+    signal?: AbortSignal,
+  ): Promise<MemoryFile> {
     const location = `weights-${this.#files++}`;
     const path = join(this.path, location);
     const places = new Map<string, StoredParameter>();
@@ -124,7 +130,12 @@ class OpenFiles implements AsyncDisposable {
 }
 
 /** A tensor in parts of at most `partBytes`, where its bytes lie in a file; else whole. */
-async function* parts(name: string, weights: WeightSource, files: OpenFiles, signal?: AbortSignal): AsyncGenerator<Tensor> {
+async function* parts(
+  name: string,
+  weights: WeightSource,
+  files: OpenFiles,
+  signal?: AbortSignal,
+): AsyncGenerator<Tensor> {
   const place = weights.locate?.(name);
   const entry = weights.entries.get(name);
   if (!place || !entry) {

@@ -27,16 +27,41 @@ export interface SessionSettings {
 export type Request =
   | { readonly kind: 'weights'; readonly program: number; readonly buffer: WeightBuffer }
   /** Adds a segment to a program, from its model and the weights that have arrived since the one before. */
-  | { readonly kind: 'compile'; readonly program: number; readonly model: Uint8Array; readonly settings: SessionSettings }
+  | {
+      readonly kind: 'compile';
+      readonly program: number;
+      readonly model: Uint8Array;
+      readonly settings: SessionSettings;
+    }
   /** Runs a program's segments in order. `cancel` is shared memory: set to 1, the run stops before its next segment. */
-  | { readonly kind: 'run'; readonly program: number; readonly feeds: Readonly<Record<string, Tensor>>; readonly outputs: readonly string[]; readonly crossings: readonly Crossing[]; readonly cancel: Int32Array }
+  | {
+      readonly kind: 'run';
+      readonly program: number;
+      readonly feeds: Readonly<Record<string, Tensor>>;
+      readonly outputs: readonly string[];
+      readonly crossings: readonly Crossing[];
+      readonly cancel: Int32Array;
+    }
   /** Runs a program of one segment once for each of `runs`, on tensors of a state. */
-  | { readonly kind: 'run-bound'; readonly program: number; readonly state: number; readonly runs: readonly BoundRequest[]; readonly inPlace: boolean; readonly cancel: Int32Array }
+  | {
+      readonly kind: 'run-bound';
+      readonly program: number;
+      readonly state: number;
+      readonly runs: readonly BoundRequest[];
+      readonly inPlace: boolean;
+      readonly cancel: Int32Array;
+    }
   | { readonly kind: 'dispose'; readonly program: number }
   /** Sets tensors of a state, which is made by the first. */
   | { readonly kind: 'write-state'; readonly state: number; readonly tensors: Readonly<Record<string, Tensor>> }
   /** Moves tensors into one flat tensor of `length` elements, each from its start on; those that are not there are zeros. */
-  | { readonly kind: 'pack-state'; readonly state: number; readonly pack: string; readonly length: number; readonly members: readonly { readonly name: string; readonly shape: Shape; readonly start: number }[] }
+  | {
+      readonly kind: 'pack-state';
+      readonly state: number;
+      readonly pack: string;
+      readonly length: number;
+      readonly members: readonly { readonly name: string; readonly shape: Shape; readonly start: number }[];
+    }
   | { readonly kind: 'read-state'; readonly state: number; readonly names: readonly string[] }
   | { readonly kind: 'dispose-state'; readonly state: number }
   /** Answered when all requests before it are done: the thread may be ended. */

@@ -4,7 +4,14 @@ import { setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
 import { CrossingBuffers } from './crossing.ts';
-import type { BoundRequest, Request, RequestMessage, ResponseMessage, SessionSettings, WorkerOptions } from './node-protocol.ts';
+import type {
+  BoundRequest,
+  Request,
+  RequestMessage,
+  ResponseMessage,
+  SessionSettings,
+  WorkerOptions,
+} from './node-protocol.ts';
 import { fromOrt, toOrt } from './ort-tensor.ts';
 import type { WeightBuffer } from './weights.ts';
 import { endMark, isEndMark } from '../onnx/end-mark.ts';
@@ -26,7 +33,10 @@ const states = new Map<number, Map<string, Tensor>>();
 /** Weights that have arrived for a segment that is not compiled yet. */
 const arrived = new Map<number, WeightBuffer[]>();
 
-function sessionOptions({ provider, threads, folder, segments, givenWeights }: SessionSettings, externalData: WeightBuffer[]): InferenceSession.SessionOptions {
+function sessionOptions(
+  { provider, threads, folder, segments, givenWeights }: SessionSettings,
+  externalData: WeightBuffer[],
+): InferenceSession.SessionOptions {
   return {
     executionProviders: provider === 'cpu' ? ['cpu'] : [provider, 'cpu'],
     intraOpNumThreads: threads,
@@ -58,7 +68,13 @@ async function compile(request: Extract<Request, { kind: 'compile' }>): Promise<
   else programs.set(request.program, { segments: [session], buffers: new CrossingBuffers() });
 }
 
-async function run({ program, feeds, outputs, crossings, cancel }: Extract<Request, { kind: 'run' }>): Promise<Record<string, Tensor>> {
+async function run({
+  program,
+  feeds,
+  outputs,
+  crossings,
+  cancel,
+}: Extract<Request, { kind: 'run' }>): Promise<Record<string, Tensor>> {
   const loaded = programs.get(program);
   if (!loaded) throw new Error(`program ${program} is not loaded`);
   const { segments, buffers } = loaded;
@@ -104,18 +120,28 @@ function viewOf(value: Tensor, { flat }: Place): Tensor {
   return { ...value, shape: [end - start], data: value.data.subarray(start, end) } as Tensor;
 }
 
-const overlaps = (a: Place, b: Place): boolean => a.name === b.name && (!a.flat || !b.flat || (a.flat.start < b.flat.end && b.flat.start < a.flat.end));
+const overlaps = (a: Place, b: Place): boolean =>
+  a.name === b.name && (!a.flat || !b.flat || (a.flat.start < b.flat.end && b.flat.start < a.flat.end));
 
 /** One run on tensors of a state. An output is written straight to its place in the state, unless the program reads that place as well; one that is wanted, to new memory where its shape is known. */
-async function runOnState(session: InferenceSession, state: Map<string, Tensor>, { feeds, inputs, outputs, wanted }: BoundRequest, inPlace: boolean): Promise<Record<string, Tensor>> {
+async function runOnState(
+  session: InferenceSession,
+  state: Map<string, Tensor>,
+  { feeds, inputs, outputs, wanted }: BoundRequest,
+  inPlace: boolean,
+): Promise<Record<string, Tensor>> {
   const view = (place: Place): Tensor => {
     const value = state.get(place.name);
     if (!value) throw new Error(`the state has no tensor ${place.name}`);
     return viewOf(value, place);
   };
-  const values: Record<string, OrtTensor> = Object.fromEntries(Object.entries(feeds).map(([name, value]) => [name, toOrt(OrtTensor, value)]));
+  const values: Record<string, OrtTensor> = Object.fromEntries(
+    Object.entries(feeds).map(([name, value]) => [name, toOrt(OrtTensor, value)]),
+  );
   for (const [input, place] of inputs) values[input] = toOrt(OrtTensor, view(place));
-  const fresh = wanted.flatMap(({ name, dtype, shape }): [string, Tensor][] => (shape ? [[name, zeros(dtype, shape)]] : []));
+  const fresh = wanted.flatMap(({ name, dtype, shape }): [string, Tensor][] =>
+    shape ? [[name, zeros(dtype, shape)]] : [],
+  );
   const fetches: Record<string, OrtTensor | null> = Object.fromEntries(wanted.map(({ name }) => [name, null]));
   for (const [name, value] of fresh) fetches[name] = toOrt(OrtTensor, value);
   const read = new Map<string, Place[]>();
@@ -135,7 +161,11 @@ async function runOnState(session: InferenceSession, state: Map<string, Tensor>,
   return Object.fromEntries(wanted.map(({ name }) => [name, fromOrt(found(new Map(Object.entries(results)), name))]));
 }
 
-async function runToEndMark(session: InferenceSession, values: Readonly<Record<string, OrtTensor>>, fetches: Readonly<Record<string, OrtTensor | null>>): Promise<void> {
+async function runToEndMark(
+  session: InferenceSession,
+  values: Readonly<Record<string, OrtTensor>>,
+  fetches: Readonly<Record<string, OrtTensor | null>>,
+): Promise<void> {
   try {
     await session.run(values, { ...fetches, [endMark]: null });
   } catch (error) {
@@ -143,7 +173,13 @@ async function runToEndMark(session: InferenceSession, values: Readonly<Record<s
   }
 }
 
-async function runBound({ program, state, runs, inPlace, cancel }: Extract<Request, { kind: 'run-bound' }>): Promise<Record<string, Tensor>[]> {
+async function runBound({
+  program,
+  state,
+  runs,
+  inPlace,
+  cancel,
+}: Extract<Request, { kind: 'run-bound' }>): Promise<Record<string, Tensor>[]> {
   const [session, ...more] = programs.get(program)?.segments ?? [];
   if (!session || more.length > 0) throw new Error(`program ${program} is not loaded, or has several segments`);
   const tensors = states.get(state) ?? new Map<string, Tensor>();
@@ -180,11 +216,13 @@ function packState({ state, pack, length, members }: Extract<Request, { kind: 'p
 
 function readState({ state, names }: Extract<Request, { kind: 'read-state' }>): Record<string, Tensor> {
   const entries = states.get(state) ?? new Map<string, Tensor>();
-  return Object.fromEntries(names.map((name) => {
-    const value = entries.get(name);
-    if (!value) throw new Error(`the state has no tensor ${name}`);
-    return [name, { ...value, data: value.data.slice() } as Tensor];
-  }));
+  return Object.fromEntries(
+    names.map((name) => {
+      const value = entries.get(name);
+      if (!value) throw new Error(`the state has no tensor ${name}`);
+      return [name, { ...value, data: value.data.slice() } as Tensor];
+    }),
+  );
 }
 
 async function handle(request: Request): Promise<readonly Record<string, Tensor>[]> {
@@ -236,7 +274,8 @@ parentPort?.on('message', ({ id, request }: RequestMessage) => {
     const transfer: ArrayBuffer[] = [];
     try {
       const results = await handle(request);
-      for (const outputs of results) for (const value of Object.values(outputs)) transfer.push(value.data.buffer as ArrayBuffer);
+      for (const outputs of results)
+        for (const value of Object.values(outputs)) transfer.push(value.data.buffer as ArrayBuffer);
       response = { id, results };
     } catch (error) {
       response = { id, error: error instanceof Error ? error.message : `error ${String(error)}` };

@@ -9,12 +9,36 @@ import type { DType } from '../tensor/dtype.ts';
 import type { Shape, Tensor } from '../tensor/tensor.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 import { fusedAttentionWorks, hasAttention } from './attention-check.ts';
-import type { BoundOptions, BoundRun, CompileOptions, Engine, EngineState, Program, RunOptions, Tensors } from './engine.ts';
+import type {
+  BoundOptions,
+  BoundRun,
+  CompileOptions,
+  Engine,
+  EngineState,
+  Program,
+  RunOptions,
+  Tensors,
+} from './engine.ts';
 import { crossingsOf, crossingValues } from './crossing.ts';
-import { checkStateWrite, givenParameters, placeOf, planPack, prepareFeeds, unboundOutputs, wantedOutputs } from './feeds.ts';
+import {
+  checkStateWrite,
+  givenParameters,
+  placeOf,
+  planPack,
+  prepareFeeds,
+  unboundOutputs,
+  wantedOutputs,
+} from './feeds.ts';
 import { blockFrom, blockProbe, probeInput } from './image-block.ts';
 import { MemoryFolder, type MemoryFile } from './memory-folder-node.ts';
-import type { BoundRequest, Request, ResponseMessage, SessionSettings, WantedOutput, WorkerOptions } from './node-protocol.ts';
+import type {
+  BoundRequest,
+  Request,
+  ResponseMessage,
+  SessionSettings,
+  WantedOutput,
+  WorkerOptions,
+} from './node-protocol.ts';
 import { planWeights, readBuffers, wantedParameters, type WeightBuffer, type WeightPlan } from './weights.ts';
 
 export interface NodeEngineOptions {
@@ -53,14 +77,19 @@ interface Pending {
 }
 
 /** What the runtime says when a provider's libraries or its device are not there. */
-const providerMissing = /get a WebGPU adapter|No supported adapters|load shared library|onnxruntime_providers_|backend not found/i;
+const providerMissing =
+  /get a WebGPU adapter|No supported adapters|load shared library|onnxruntime_providers_|backend not found/i;
 
 function runtimeError(message: string): StableDiffusionError {
-  if (!providerMissing.test(message)) return new StableDiffusionError('engine-failed', `ONNX Runtime failed: ${message}`);
+  if (!providerMissing.test(message))
+    return new StableDiffusionError('engine-failed', `ONNX Runtime failed: ${message}`);
   const needs = /cuda/i.test(message)
     ? "CUDA needs an NVIDIA GPU with its driver, CUDA 12, cuDNN 9, and ONNX Runtime's libraries for it (npm install onnxruntime-node --onnxruntime-node-install=cuda12)"
     : 'WebGPU needs a graphics driver: on Linux the Vulkan loader (libvulkan.so.1) and a Vulkan driver that Dawn accepts';
-  return new StableDiffusionError('engine-unavailable', `This machine lacks what the provider needs. ${needs}. Install that, or compute on the CPU. ONNX Runtime says: ${message}`);
+  return new StableDiffusionError(
+    'engine-unavailable',
+    `This machine lacks what the provider needs. ${needs}. Install that, or compute on the CPU. ONNX Runtime says: ${message}`,
+  );
 }
 
 /** The worker thread, seen as a function from requests to responses. */
@@ -85,7 +114,11 @@ class Runtime {
   }
 
   #end(cause: unknown): void {
-    this.#ended = new StableDiffusionError('engine-failed', `The engine stopped: ${cause instanceof Error ? cause.message : String(cause)}.`, { cause });
+    this.#ended = new StableDiffusionError(
+      'engine-failed',
+      `The engine stopped: ${cause instanceof Error ? cause.message : String(cause)}.`,
+      { cause },
+    );
     for (const pending of this.#pending.values()) pending.reject(this.#ended);
     this.#pending.clear();
   }
@@ -140,8 +173,13 @@ class NodeState implements EngineState {
 
   async write(tensors: Tensors): Promise<void> {
     checkStateWrite(this.entries, tensors);
-    const copies = Object.fromEntries(Object.entries(tensors).map(([name, value]) => [name, { ...value, data: value.data.slice() } as Tensor]));
-    await this.#runtime.call({ kind: 'write-state', state: this.id, tensors: copies }, Object.values(copies).map(({ data }) => data.buffer as ArrayBuffer));
+    const copies = Object.fromEntries(
+      Object.entries(tensors).map(([name, value]) => [name, { ...value, data: value.data.slice() } as Tensor]),
+    );
+    await this.#runtime.call(
+      { kind: 'write-state', state: this.id, tensors: copies },
+      Object.values(copies).map(({ data }) => data.buffer as ArrayBuffer),
+    );
     for (const [name, { dtype, shape }] of Object.entries(tensors)) this.entries.set(name, { dtype, shape });
   }
 
@@ -174,7 +212,13 @@ class NodeProgram implements Program {
   readonly #crossing: readonly NamedValue[];
   #disposed: Promise<unknown> | undefined;
 
-  constructor(graph: Graph, runtime: Runtime, id: number, parameters: CompileOptions['parameters'], segments: readonly Graph[] = [graph]) {
+  constructor(
+    graph: Graph,
+    runtime: Runtime,
+    id: number,
+    parameters: CompileOptions['parameters'],
+    segments: readonly Graph[] = [graph],
+  ) {
     this.graph = graph;
     this.#runtime = runtime;
     this.#id = id;
@@ -189,26 +233,50 @@ class NodeProgram implements Program {
     const feeds = prepareFeeds(this.graph, inputs, this.#parameters);
     const cancel = new Int32Array(new SharedArrayBuffer(4));
     const crossings = crossingsOf(this.graph, this.#crossing, feeds);
-    const [results] = await orAborted(this.#runtime.call({ kind: 'run', program: this.#id, feeds, outputs, crossings, cancel }), options.signal, cancel);
+    const [results] = await orAborted(
+      this.#runtime.call({ kind: 'run', program: this.#id, feeds, outputs, crossings, cancel }),
+      options.signal,
+      cancel,
+    );
     return results ?? {};
   }
 
-  async runBound(state: EngineState, runs: readonly BoundRun[], options: BoundOptions = {}): Promise<Record<string, Tensor>[]> {
+  async runBound(
+    state: EngineState,
+    runs: readonly BoundRun[],
+    options: BoundOptions = {},
+  ): Promise<Record<string, Tensor>[]> {
     throwIfAborted(options.signal);
     if (this.#disposed) throw new StableDiffusionError('invalid-argument', 'The program has been disposed of.');
-    if (!(state instanceof NodeState)) throw new StableDiffusionError('invalid-argument', 'The state belongs to another engine.');
-    const ranks = new Map([...this.graph.inputs, ...this.graph.parameters, ...this.graph.outputs].map(({ name, value }) => [name, value.shape.length]));
+    if (!(state instanceof NodeState))
+      throw new StableDiffusionError('invalid-argument', 'The state belongs to another engine.');
+    const ranks = new Map(
+      [...this.graph.inputs, ...this.graph.parameters, ...this.graph.outputs].map(({ name, value }) => [
+        name,
+        value.shape.length,
+      ]),
+    );
     const requests = runs.map(({ tensors = {}, inputs = {}, outputs = {} }): BoundRequest => {
       const feeds = prepareFeeds(this.graph, tensors, this.#parameters, { state, names: inputs });
       return {
         feeds,
         wanted: this.#wanted(unboundOutputs(this.graph, state, outputs)),
         inputs: Object.entries(inputs).map(([input, bound]) => [input, placeOf(state, bound, ranks.get(input) ?? 0)]),
-        outputs: Object.entries(outputs).map(([output, bound]) => [output, placeOf(state, bound, ranks.get(output) ?? 0)]),
+        outputs: Object.entries(outputs).map(([output, bound]) => [
+          output,
+          placeOf(state, bound, ranks.get(output) ?? 0),
+        ]),
       };
     });
     const cancel = new Int32Array(new SharedArrayBuffer(4));
-    const request = { kind: 'run-bound', program: this.#id, state: state.id, runs: requests, inPlace: options.inPlace ?? false, cancel } as const;
+    const request = {
+      kind: 'run-bound',
+      program: this.#id,
+      state: state.id,
+      runs: requests,
+      inPlace: options.inPlace ?? false,
+      cancel,
+    } as const;
     return [...(await orAborted(this.#runtime.call(request), options.signal, cancel))];
   }
 
@@ -260,8 +328,20 @@ class NodeEngine implements Engine {
     if (this.provider !== 'cpu') return undefined;
     const program = this.#nextProgram++;
     try {
-      await this.#runtime.call({ kind: 'compile', program, model: blockProbe(), settings: { provider: 'cpu', threads: 1, folder: undefined, segments: 'one', givenWeights: false } });
-      const [result] = await this.#runtime.call({ kind: 'run', program, feeds: { x: probeInput() }, outputs: ['y'], crossings: [], cancel: new Int32Array(new SharedArrayBuffer(4)) });
+      await this.#runtime.call({
+        kind: 'compile',
+        program,
+        model: blockProbe(),
+        settings: { provider: 'cpu', threads: 1, folder: undefined, segments: 'one', givenWeights: false },
+      });
+      const [result] = await this.#runtime.call({
+        kind: 'run',
+        program,
+        feeds: { x: probeInput() },
+        outputs: ['y'],
+        crossings: [],
+        cancel: new Int32Array(new SharedArrayBuffer(4)),
+      });
       await this.#runtime.call({ kind: 'dispose', program });
       return blockFrom(result?.['y']);
     } catch {
@@ -269,12 +349,23 @@ class NodeEngine implements Engine {
     }
   }
 
-  async #compile(graph: Graph, weights: WeightSource, options: CompileOptions, fusedAttention: boolean): Promise<Program> {
+  async #compile(
+    graph: Graph,
+    weights: WeightSource,
+    options: CompileOptions,
+    fusedAttention: boolean,
+  ): Promise<Program> {
     throwIfAborted(options.signal);
     const precision = options.precision ?? 'float32';
     const program = this.#nextProgram++;
     const given = givenParameters(graph, options.parameters);
-    const settings = (folder?: string, segments: SessionSettings['segments'] = 'one'): SessionSettings => ({ provider: this.provider, threads: this.#threads, folder, segments, givenWeights: given.size > 0 });
+    const settings = (folder?: string, segments: SessionSettings['segments'] = 'one'): SessionSettings => ({
+      provider: this.provider,
+      threads: this.#threads,
+      folder,
+      segments,
+      givenWeights: given.size > 0,
+    });
     if (given.size > 0) this.#imageBlock ??= this.#findImageBlock();
     const imageBlock = given.size > 0 ? await this.#imageBlock : undefined;
     // Programs that run on a state have no weights of their own, or some are given.
@@ -284,22 +375,40 @@ class NodeEngine implements Engine {
       await this.#runtime.call({ kind: 'compile', program, model: emitOnnx(graph, form), settings: settings() });
       return new NodeProgram(graph, this.#runtime, program, 'inputs');
     }
-    const plan = planWeights({ ...graph, parameters: graph.parameters.filter(({ name }) => !given.has(name)) }, weights, { precision, inPlace: true });
+    const plan = planWeights(
+      { ...graph, parameters: graph.parameters.filter(({ name }) => !given.has(name)) },
+      weights,
+      { precision, inPlace: true },
+    );
     const copied = [...plan.copied.values()].reduce((sum, bytes) => sum + bytes, 0);
     // A program on a state is one segment: its outputs are written where they stay.
     const whole = given.size > 0 || copied <= this.#packAtOnce;
     const memory = whole || !this.#memoryFiles ? undefined : MemoryFolder.make(copied);
     const next = memory ? nextInMemory : nextThroughBuffers;
-    const segments = whole ? [graph] : partition(graph, (left) => next(left, this.#packAtOnce), ({ name }) => plan.copied.get(name) ?? 0);
+    const segments = whole
+      ? [graph]
+      : partition(
+          graph,
+          (left) => next(left, this.#packAtOnce),
+          ({ name }) => plan.copied.get(name) ?? 0,
+        );
     // The next segment's weights are read while the worker packs those of the one before: of files, where the machine has memory to spare.
     const ahead = process.availableMemory() > 2 * copied;
     let compiled: Promise<unknown> = Promise.resolve();
     try {
       for await (const { segment, buffers, file } of this.#read(segments, plan, weights, options, memory)) {
         await orAborted(compiled, options.signal);
-        for (const buffer of buffers) void this.#runtime.call({ kind: 'weights', program, buffer }, [buffer.data.buffer as ArrayBuffer]);
+        for (const buffer of buffers)
+          void this.#runtime.call({ kind: 'weights', program, buffer }, [buffer.data.buffer as ArrayBuffer]);
         const model = emitOnnx(segment, { ...form, parameters: file?.storage ?? plan.storage, given });
-        compiled = this.#runtime.call({ kind: 'compile', program, model, settings: settings(memory?.path ?? plan.folder, segments.length === 1 ? 'one' : memory ? 'few' : 'many') }).finally(() => file?.remove());
+        compiled = this.#runtime
+          .call({
+            kind: 'compile',
+            program,
+            model,
+            settings: settings(memory?.path ?? plan.folder, segments.length === 1 ? 'one' : memory ? 'few' : 'many'),
+          })
+          .finally(() => file?.remove());
         compiled.catch(() => {}); // Looked at before the next segment and at the end.
         if (memory && !ahead) await orAborted(compiled, options.signal);
       }
@@ -314,7 +423,13 @@ class NodeEngine implements Engine {
   }
 
   /** Each segment with its weights, read as they are asked for: into a file in memory where there is a folder for them, else into buffers what is not used in place. */
-  async *#read(segments: readonly Graph[], plan: WeightPlan, weights: WeightSource, options: CompileOptions, memory: MemoryFolder | undefined): AsyncGenerator<{ segment: Graph; buffers: WeightBuffer[]; file?: MemoryFile }> {
+  async *#read(
+    segments: readonly Graph[],
+    plan: WeightPlan,
+    weights: WeightSource,
+    options: CompileOptions,
+    memory: MemoryFolder | undefined,
+  ): AsyncGenerator<{ segment: Graph; buffers: WeightBuffer[]; file?: MemoryFile }> {
     const total = memory ? segments.length : plan.buffered.length;
     let done = 0;
     const progress = (): void => options.onProgress?.(Math.min(1, ++done / total));
@@ -327,7 +442,11 @@ class NodeEngine implements Engine {
       }
       const names = new Set(segment.parameters.map(({ name }) => name));
       const buffers: WeightBuffer[] = [];
-      for await (const buffer of readBuffers(plan.buffered.filter(({ name }) => names.has(name)), weights, options.signal)) {
+      for await (const buffer of readBuffers(
+        plan.buffered.filter(({ name }) => names.has(name)),
+        weights,
+        options.signal,
+      )) {
         buffers.push(buffer);
         progress();
       }

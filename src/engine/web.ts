@@ -11,8 +11,26 @@ import { emitOnnx } from '../onnx/emit.ts';
 import { elementCount, type Shape, type Tensor } from '../tensor/tensor.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 import { fusedAttentionWorks, hasAttention } from './attention-check.ts';
-import type { BoundOptions, BoundRun, CompileOptions, Engine, EngineState, Program, RunOptions, StatePart, Tensors } from './engine.ts';
-import { checkStateWrite, givenParameters, placeOf, planPack, prepareFeeds, unboundOutputs, wantedOutputs } from './feeds.ts';
+import type {
+  BoundOptions,
+  BoundRun,
+  CompileOptions,
+  Engine,
+  EngineState,
+  Program,
+  RunOptions,
+  StatePart,
+  Tensors,
+} from './engine.ts';
+import {
+  checkStateWrite,
+  givenParameters,
+  placeOf,
+  planPack,
+  prepareFeeds,
+  unboundOutputs,
+  wantedOutputs,
+} from './feeds.ts';
 import { fromOrt, toOrt } from './ort-tensor.ts';
 import { planWeights, readBuffers, type WeightBuffer } from './weights.ts';
 
@@ -37,8 +55,10 @@ interface Runtime {
 }
 
 async function loadRuntime(options: WebEngineOptions): Promise<Runtime> {
-  const runtime: Runtime = options.provider === 'webgpu' ? await import('onnxruntime-web/webgpu') : await import('onnxruntime-web/wasm');
-  if (options.wasmPath !== undefined) runtime.env.wasm.wasmPaths = new URL(options.wasmPath, globalThis.location?.href).href;
+  const runtime: Runtime =
+    options.provider === 'webgpu' ? await import('onnxruntime-web/webgpu') : await import('onnxruntime-web/wasm');
+  if (options.wasmPath !== undefined)
+    runtime.env.wasm.wasmPaths = new URL(options.wasmPath, globalThis.location?.href).href;
   if (options.threads !== undefined) runtime.env.wasm.numThreads = options.threads;
   runtime.env.logLevel = 'error';
   return runtime;
@@ -54,7 +74,11 @@ const mostWasmWeights = 3e9;
 function failure(error: unknown): StableDiffusionError {
   const text = error instanceof Error ? error.message : `error ${String(error)}`;
   if (/bad_alloc|out of memory/i.test(text)) {
-    return new StableDiffusionError('too-large', 'The browser has no memory left for this. Make a smaller picture, or fewer at once.', { cause: error });
+    return new StableDiffusionError(
+      'too-large',
+      'The browser has no memory left for this. Make a smaller picture, or fewer at once.',
+      { cause: error },
+    );
   }
   return new StableDiffusionError('engine-failed', `ONNX Runtime failed: ${text}`, { cause: error });
 }
@@ -76,10 +100,12 @@ class WebState implements EngineState {
   readonly #packed = new Set<string>();
 
   async read(names: readonly string[] = [...this.entries.keys()]): Promise<Record<string, Tensor>> {
-    return Object.fromEntries(names.map((name) => {
-      const value = this.tensor(name);
-      return [name, { ...value, data: value.data.slice() } as Tensor];
-    }));
+    return Object.fromEntries(
+      names.map((name) => {
+        const value = this.tensor(name);
+        return [name, { ...value, data: value.data.slice() } as Tensor];
+      }),
+    );
   }
 
   async write(tensors: Tensors): Promise<void> {
@@ -109,7 +135,9 @@ class WebState implements EngineState {
   view(bound: string | StatePart, rank: number): Tensor {
     const { name, flat } = placeOf(this, bound, rank);
     const value = this.tensor(name);
-    return flat ? ({ ...value, shape: [flat.end - flat.start], data: value.data.subarray(flat.start, flat.end) } as Tensor) : value;
+    return flat
+      ? ({ ...value, shape: [flat.end - flat.start], data: value.data.subarray(flat.start, flat.end) } as Tensor)
+      : value;
   }
 
   tensor(name: string): Tensor {
@@ -135,7 +163,13 @@ class WebProgram implements Program {
   readonly #parameters: CompileOptions['parameters'];
   #disposed = false;
 
-  constructor(graph: Graph, session: InferenceSession, runtime: Runtime, turns: Turns, parameters: CompileOptions['parameters']) {
+  constructor(
+    graph: Graph,
+    session: InferenceSession,
+    runtime: Runtime,
+    turns: Turns,
+    parameters: CompileOptions['parameters'],
+  ) {
     this.graph = graph;
     this.#session = session;
     this.#runtime = runtime;
@@ -150,8 +184,13 @@ class WebProgram implements Program {
     return this.#run(prepareFeeds(this.graph, inputs, this.#parameters), outputs, options.signal);
   }
 
-  async runBound(state: EngineState, runs: readonly BoundRun[], options: BoundOptions = {}): Promise<Record<string, Tensor>[]> {
-    if (!(state instanceof WebState)) throw new StableDiffusionError('invalid-argument', 'The state belongs to another engine.');
+  async runBound(
+    state: EngineState,
+    runs: readonly BoundRun[],
+    options: BoundOptions = {},
+  ): Promise<Record<string, Tensor>[]> {
+    if (!(state instanceof WebState))
+      throw new StableDiffusionError('invalid-argument', 'The state belongs to another engine.');
     const results: Record<string, Tensor>[] = [];
     for (const { tensors = {}, inputs = {}, outputs = {} } of runs) {
       throwIfAborted(options.signal);
@@ -164,7 +203,8 @@ class WebProgram implements Program {
         feeds[name] = state.view(place, value.shape.length);
       }
       const made = await this.#run(feeds, [...wanted, ...Object.keys(outputs)], options.signal);
-      for (const [output, place] of Object.entries(outputs)) state.view(place, made[output]?.shape.length ?? 0).data.set(made[output]?.data as never);
+      for (const [output, place] of Object.entries(outputs))
+        state.view(place, made[output]?.shape.length ?? 0).data.set(made[output]?.data as never);
       results.push(Object.fromEntries(wanted.map((name) => [name, made[name] as Tensor])));
     }
     return results;
@@ -174,13 +214,17 @@ class WebProgram implements Program {
     return this.#turns.take(async () => {
       throwIfAborted(signal);
       try {
-        const tensors = Object.fromEntries(Object.entries(feeds).map(([name, value]) => [name, toOrt(this.#runtime.Tensor, value)]));
+        const tensors = Object.fromEntries(
+          Object.entries(feeds).map(([name, value]) => [name, toOrt(this.#runtime.Tensor, value)]),
+        );
         const results = await this.#session.run(tensors, [...outputs]);
-        return Object.fromEntries(outputs.map((name) => {
-          const value = results[name];
-          if (!value) throw new Error(`the runtime returned no ${name}`);
-          return [name, fromOrt(value)];
-        }));
+        return Object.fromEntries(
+          outputs.map((name) => {
+            const value = results[name];
+            if (!value) throw new Error(`the runtime returned no ${name}`);
+            return [name, fromOrt(value)];
+          }),
+        );
       } catch (error) {
         throw failure(error);
       }
@@ -219,7 +263,10 @@ class WebEngine implements Engine {
     const halved = precision === 'float32' && 4 * count > this.#halveAbove;
     const bytes = count * (halved || precision === 'float16' ? 2 : 4);
     if (bytes <= mostWasmWeights) return halved;
-    throw new StableDiffusionError('too-large', `A network of ${weights.label} has ${(bytes / 1e9).toFixed(1)} GB of weights; WebAssembly has 4 GB in all. Use WebGPU, or a server.`);
+    throw new StableDiffusionError(
+      'too-large',
+      `A network of ${weights.label} has ${(bytes / 1e9).toFixed(1)} GB of weights; WebAssembly has 4 GB in all. Use WebGPU, or a server.`,
+    );
   }
 
   async compile(graph: Graph, weights: WeightSource, options: CompileOptions = {}): Promise<Program> {
@@ -229,15 +276,28 @@ class WebEngine implements Engine {
     return this.#compile(graph, weights, options, await this.#fusedAttention);
   }
 
-  async #compile(graph: Graph, weights: WeightSource, options: CompileOptions, fusedAttention: boolean): Promise<Program> {
+  async #compile(
+    graph: Graph,
+    weights: WeightSource,
+    options: CompileOptions,
+    fusedAttention: boolean,
+  ): Promise<Program> {
     throwIfAborted(options.signal);
     const precision = options.precision ?? 'float32';
     const given = givenParameters(graph, options.parameters);
     const fixed = options.parameters !== 'inputs';
     const wanted = graph.parameters.filter(({ name }) => fixed && !given.has(name));
     const halved = this.#isHalved(wanted, weights, precision);
-    const plan = fixed ? planWeights({ ...graph, parameters: wanted }, weights, { precision, inPlace: false, halved }) : undefined;
-    const model = emitOnnx(graph, { precision, fusedAttention, convertInRuns: halved, ...(plan ? { parameters: plan.storage, given } : {}), ...(this.provider === 'wasm' ? { widestFusedHead } : {}) });
+    const plan = fixed
+      ? planWeights({ ...graph, parameters: wanted }, weights, { precision, inPlace: false, halved })
+      : undefined;
+    const model = emitOnnx(graph, {
+      precision,
+      fusedAttention,
+      convertInRuns: halved,
+      ...(plan ? { parameters: plan.storage, given } : {}),
+      ...(this.provider === 'wasm' ? { widestFusedHead } : {}),
+    });
     const externalData: WeightBuffer[] = [];
     for await (const buffer of readBuffers(plan?.buffered ?? [], weights, options.signal)) {
       externalData.push(buffer);
@@ -286,7 +346,10 @@ export async function createWebEngine(options: WebEngineOptions = {}): Promise<E
     const gpu = (globalThis.navigator as { readonly gpu?: GPU } | undefined)?.gpu;
     const adapter = await gpu?.requestAdapter();
     if (!adapter) {
-      throw new StableDiffusionError('engine-unavailable', "This browser offers no WebGPU adapter. Use the 'wasm' provider, or a browser and graphics driver with WebGPU.");
+      throw new StableDiffusionError(
+        'engine-unavailable',
+        "This browser offers no WebGPU adapter. Use the 'wasm' provider, or a browser and graphics driver with WebGPU.",
+      );
     }
   }
   return new WebEngine(provider, await loadRuntime(options), options.halveAbove);

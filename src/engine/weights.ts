@@ -31,12 +31,21 @@ function checkParameters(graph: Graph, weights: WeightSource): void {
   for (const { name, value } of graph.parameters) {
     const entry = weights.entries.get(name);
     if (!entry) missing.push(name);
-    else if (entry.shape.join() !== value.shape.join()) misshapen.push(`${name} is [${entry.shape.join(', ')}], not [${value.shape.join(', ')}]`);
+    else if (entry.shape.join() !== value.shape.join())
+      misshapen.push(`${name} is [${entry.shape.join(', ')}], not [${value.shape.join(', ')}]`);
   }
   if (missing.length + misshapen.length === 0) return;
-  const list = (names: string[]): string => names.slice(0, 8).join('; ') + (names.length > 8 ? `; and ${names.length - 8} more` : '');
-  const parts = [missing.length ? `missing: ${list(missing)}` : '', misshapen.length ? `misshapen: ${list(misshapen)}` : ''].filter(Boolean);
-  throw new StableDiffusionError('weights-mismatch', `${weights.label} does not fit the network. ${parts.join('. ')}.`, { details: { missing, misshapen } });
+  const list = (names: string[]): string =>
+    names.slice(0, 8).join('; ') + (names.length > 8 ? `; and ${names.length - 8} more` : '');
+  const parts = [
+    missing.length ? `missing: ${list(missing)}` : '',
+    misshapen.length ? `misshapen: ${list(misshapen)}` : '',
+  ].filter(Boolean);
+  throw new StableDiffusionError(
+    'weights-mismatch',
+    `${weights.label} does not fit the network. ${parts.join('. ')}.`,
+    { details: { missing, misshapen } },
+  );
 }
 
 /** Splits a path into its folder and its name. */
@@ -49,16 +58,28 @@ function splitPath(path: string): { folder: string; name: string } {
 const convertible: ReadonlySet<DType> = new Set(['float32', 'float16', 'bfloat16']);
 
 /** Where a parameter's bytes can be read by the runtime: in a file, in the program's element type or one that it converts. */
-function placeOf(weights: WeightSource, name: string, dtype: DType): (ByteLocation & { readonly dtype: DType }) | undefined {
+function placeOf(
+  weights: WeightSource,
+  name: string,
+  dtype: DType,
+): (ByteLocation & { readonly dtype: DType }) | undefined {
   const stored = weights.entries.get(name)?.dtype;
-  if (stored === undefined || (stored !== dtype && !(convertible.has(stored) && convertible.has(dtype)))) return undefined;
+  if (stored === undefined || (stored !== dtype && !(convertible.has(stored) && convertible.has(dtype))))
+    return undefined;
   const place = weights.locate?.(name);
   return place && { ...place, dtype: stored };
 }
 
 /** A graph's parameters with the element types that the runtime computes in. */
-export function wantedParameters(graph: Graph, precision: 'float32' | 'float16' = 'float32'): (NamedValue & { readonly dtype: DType })[] {
-  return graph.parameters.map(({ name, value }) => ({ name, value, dtype: value.dtype === 'float32' ? precision : value.dtype }));
+export function wantedParameters(
+  graph: Graph,
+  precision: 'float32' | 'float16' = 'float32',
+): (NamedValue & { readonly dtype: DType })[] {
+  return graph.parameters.map(({ name, value }) => ({
+    name,
+    value,
+    dtype: value.dtype === 'float32' ? precision : value.dtype,
+  }));
 }
 
 export interface WeightPlanOptions {
@@ -74,7 +95,11 @@ export interface WeightPlanOptions {
  * Decides where parameters' bytes come from. A session reads all its weights from files of one folder or all from buffers: where one cannot
  * be used in place, none is.
  */
-export function planWeights(graph: Graph, weights: WeightSource, { precision, inPlace, halved = false }: WeightPlanOptions): WeightPlan {
+export function planWeights(
+  graph: Graph,
+  weights: WeightSource,
+  { precision, inPlace, halved = false }: WeightPlanOptions,
+): WeightPlan {
   checkParameters(graph, weights);
   const wanted = wantedParameters(graph, precision);
   const places = inPlace ? wanted.map(({ name, dtype }) => placeOf(weights, name, dtype)) : [];
@@ -88,7 +113,12 @@ export function planWeights(graph: Graph, weights: WeightSource, { precision, in
     const length = elementCount(value.shape as readonly number[]) * byteSize(dtype);
     if (place?.dtype !== dtype) copied.set(name, length);
     if (place) {
-      located.set(name, { location: splitPath(place.path).name, offset: place.offset, length: place.length, dtype: place.dtype });
+      located.set(name, {
+        location: splitPath(place.path).name,
+        offset: place.offset,
+        length: place.length,
+        dtype: place.dtype,
+      });
       continue;
     }
     const path = `parameter-${index}`;
@@ -105,7 +135,11 @@ export function planWeights(graph: Graph, weights: WeightSource, { precision, in
 }
 
 /** Reads parameters that are not used in place, converted to the program's element type. */
-export async function* readBuffers(wanted: WeightPlan['buffered'], weights: WeightSource, signal?: AbortSignal): AsyncGenerator<WeightBuffer> {
+export async function* readBuffers(
+  wanted: WeightPlan['buffered'],
+  weights: WeightSource,
+  signal?: AbortSignal,
+): AsyncGenerator<WeightBuffer> {
   for (const { name, path, dtype } of wanted) {
     throwIfAborted(signal);
     yield { path, data: ownBytes(convert(await weights.read(name, signal), dtype)) };

@@ -20,7 +20,11 @@ export function clipScore(images: Tensor | Matrix, texts: Tensor | Matrix): Clip
   const a = featureMatrix(images, 'image embeddings');
   const b = featureMatrix(texts, 'text embeddings');
   comparable(a, b, 1);
-  if (a.rows !== b.rows) throw new StableDiffusionError('shape-mismatch', `There are ${a.rows} image and ${b.rows} text embeddings, and they are compared pair by pair.`);
+  if (a.rows !== b.rows)
+    throw new StableDiffusionError(
+      'shape-mismatch',
+      `There are ${a.rows} image and ${b.rows} text embeddings, and they are compared pair by pair.`,
+    );
   const cosines = Float64Array.from({ length: a.rows }, (_, i) => {
     const u = row(a, i);
     const v = row(b, i);

@@ -43,27 +43,51 @@ interface Part {
 
 interface Parts {
   readonly kind: FeaturesNetwork['kind'];
-  readonly picture: Part & { readonly input: (images: readonly Image[]) => Record<string, Tensor>; readonly features: string };
-  readonly text?: Part & { readonly input: (captions: readonly string[]) => Record<string, Tensor>; readonly embeds: string };
+  readonly picture: Part & {
+    readonly input: (images: readonly Image[]) => Record<string, Tensor>;
+    readonly features: string;
+  };
+  readonly text?: Part & {
+    readonly input: (captions: readonly string[]) => Record<string, Tensor>;
+    readonly embeds: string;
+  };
 }
 
 function inception(source: WeightSource): Parts {
   const classes = source.entries.get('fc.weight')?.shape[0] ?? 0;
-  return { kind: 'inception', picture: { graph: traceInception({ classes }), weights: source, input: (images) => ({ image: inceptionTensor(images, inceptionSide) }), features: 'features' } };
+  return {
+    kind: 'inception',
+    picture: {
+      graph: traceInception({ classes }),
+      weights: source,
+      input: (images) => ({ image: inceptionTensor(images, inceptionSide) }),
+      features: 'features',
+    },
+  };
 }
 
 /** Token ids int64 [n, length] of CLIP's tokenizer. */
 function tokens(captions: readonly string[], length: number, vocabSize: number, pad: 'end' | 'zero'): Tensor<'int64'> {
   const tokenizer = createClipTokenizer({ vocabSize, pad });
-  return int64([captions.length, length], captions.flatMap((caption) => [...tokenizer.tokenize(caption, { length }).ids]));
+  return int64(
+    [captions.length, length],
+    captions.flatMap((caption) => [...tokenizer.tokenize(caption, { length }).ids]),
+  );
 }
 
 /** transformers' CLIPModel: `vision_model`, `text_model` and their projections in one file. */
 function transformersClip(source: WeightSource): Parts {
   const vision: ClipVisionConfig = inferClipVision(source.entries).config;
-  if (!vision.with_projection) throw new StableDiffusionError('weights-mismatch', `${source.label} has CLIP's image encoder and no visual_projection.weight, so its pictures and texts cannot be compared.`);
-  const text: ClipTextConfig | undefined = source.entries.has('text_model.embeddings.token_embedding.weight') ? inferClipText(source.entries, 'text_model.').config : undefined;
-  const input = (captions: readonly string[]): Record<string, Tensor> => (text ? { input_ids: tokens(captions, text.max_position_embeddings, text.vocab_size, 'end') } : {});
+  if (!vision.with_projection)
+    throw new StableDiffusionError(
+      'weights-mismatch',
+      `${source.label} has CLIP's image encoder and no visual_projection.weight, so its pictures and texts cannot be compared.`,
+    );
+  const text: ClipTextConfig | undefined = source.entries.has('text_model.embeddings.token_embedding.weight')
+    ? inferClipText(source.entries, 'text_model.').config
+    : undefined;
+  const input = (captions: readonly string[]): Record<string, Tensor> =>
+    text ? { input_ids: tokens(captions, text.max_position_embeddings, text.vocab_size, 'end') } : {};
   return {
     kind: 'clip',
     picture: {
@@ -72,7 +96,16 @@ function transformersClip(source: WeightSource): Parts {
       input: (images) => ({ pixel_values: clipImageTensor(images, { size: vision.image_size }) }),
       features: 'image_embeds',
     },
-    ...(text?.with_projection ? { text: { graph: traceClipText(text, { outputs: ['text_embeds'] }), weights: canonicalWeights(source, text).source, input, embeds: 'text_embeds' } } : {}),
+    ...(text?.with_projection
+      ? {
+          text: {
+            graph: traceClipText(text, { outputs: ['text_embeds'] }),
+            weights: canonicalWeights(source, text).source,
+            input,
+            embeds: 'text_embeds',
+          },
+        }
+      : {}),
   };
 }
 
@@ -82,8 +115,18 @@ function openAiClip(source: WeightSource): Parts {
   const { source: weights } = canonicalWeights(source, config);
   return {
     kind: 'clip',
-    picture: { graph: traceOpenAiClipImage(config), weights, input: (images) => ({ image: clipImageTensor(images, { size: config.image_resolution }) }), features: 'image_embeds' },
-    text: { graph: traceOpenAiClipText(config), weights, input: (captions) => ({ text: tokens(captions, config.context_length, config.vocab_size, 'zero') }), embeds: 'text_embeds' },
+    picture: {
+      graph: traceOpenAiClipImage(config),
+      weights,
+      input: (images) => ({ image: clipImageTensor(images, { size: config.image_resolution }) }),
+      features: 'image_embeds',
+    },
+    text: {
+      graph: traceOpenAiClipText(config),
+      weights,
+      input: (captions) => ({ text: tokens(captions, config.context_length, config.vocab_size, 'zero') }),
+      embeds: 'text_embeds',
+    },
   };
 }
 
@@ -99,9 +142,13 @@ const batch = 16;
 
 /** The features of several sets of pictures, one below the other. Throws `invalid-argument` where there are none. */
 export function joinFeatures(parts: readonly PictureFeatures[]): PictureFeatures {
-  if (parts.length === 0) throw new StableDiffusionError('invalid-argument', 'There are no pictures to take features of.');
+  if (parts.length === 0)
+    throw new StableDiffusionError('invalid-argument', 'There are no pictures to take features of.');
   const logits = parts.flatMap((part) => part.logits ?? []);
-  return { features: joinBatches(parts.map((part) => part.features)), ...(logits.length === parts.length ? { logits: joinBatches(logits) } : {}) };
+  return {
+    features: joinBatches(parts.map((part) => part.features)),
+    ...(logits.length === parts.length ? { logits: joinBatches(logits) } : {}),
+  };
 }
 
 /**
@@ -111,11 +158,19 @@ export function joinFeatures(parts: readonly PictureFeatures[]): PictureFeatures
 export function featuresNetwork(engine: Engine, weights: WeightSource): FeaturesNetwork {
   const open = kinds.find(([name]) => weights.entries.has(name))?.[1];
   if (!open) {
-    throw new StableDiffusionError('model-unknown', `${weights.label} is no network of features that is known. Give Inception v3 as pytorch-fid has it (pt_inception-2015-12-05-6726825d.pth), or a CLIP of transformers' or OpenAI's layout.`);
+    throw new StableDiffusionError(
+      'model-unknown',
+      `${weights.label} is no network of features that is known. Give Inception v3 as pytorch-fid has it (pt_inception-2015-12-05-6726825d.pth), or a CLIP of transformers' or OpenAI's layout.`,
+    );
   }
   const parts = open(weights);
   const programs = new Map<Part, Promise<Program>>();
-  const run = async <T>(part: Part, items: readonly T[], input: (items: readonly T[]) => Record<string, Tensor>, signal?: AbortSignal): Promise<(name: string) => Tensor<'float32'>> => {
+  const run = async <T>(
+    part: Part,
+    items: readonly T[],
+    input: (items: readonly T[]) => Record<string, Tensor>,
+    signal?: AbortSignal,
+  ): Promise<(name: string) => Tensor<'float32'>> => {
     if (items.length === 0) throw new StableDiffusionError('invalid-argument', 'There is nothing to take features of.');
     const program = programs.get(part) ?? engine.compile(part.graph, part.weights, signal ? { signal } : {});
     programs.set(part, program);
@@ -134,9 +189,18 @@ export function featuresNetwork(engine: Engine, weights: WeightSource): Features
       const hasLogits = picture.graph.outputs.some(({ name }) => name === 'logits');
       return { features: results(picture.features), ...(hasLogits ? { logits: results('logits') } : {}) };
     },
-    ...(text ? { texts: async (captions: readonly string[], signal?: AbortSignal) => (await run(text, captions, text.input, signal))(text.embeds) } : {}),
+    ...(text
+      ? {
+          texts: async (captions: readonly string[], signal?: AbortSignal) =>
+            (await run(text, captions, text.input, signal))(text.embeds),
+        }
+      : {}),
     async [Symbol.asyncDispose]() {
-      for (const program of programs.values()) await program.then((compiled) => compiled.dispose(), () => {});
+      for (const program of programs.values())
+        await program.then(
+          (compiled) => compiled.dispose(),
+          () => {},
+        );
     },
   };
 }

@@ -14,6 +14,10 @@ export async function firstStageOf(engine: Engine, weights: WeightSource, path: 
   const yaml = path.replace(/\.[^./\\]+$/, '.yaml');
   const beside = yaml !== path && existsSync(yaml) ? { config: await readConfigFile(yaml) } : {};
   const { config, source } = await openNetwork(weights, { ...beside, part: 'first_stage' });
-  if (config.kind !== 'kl' && config.kind !== 'vq') throw new StableDiffusionError('invalid-argument', `${path} holds a network of kind ${config.kind}, and no autoencoder.`);
+  if (config.kind !== 'kl' && config.kind !== 'vq')
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `${path} holds a network of kind ${config.kind}, and no autoencoder.`,
+    );
   return firstStage(config, engine, withPrefix(source, 'first_stage_model.'));
 }

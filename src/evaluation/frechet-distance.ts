@@ -24,7 +24,8 @@ export interface FeatureStatistics {
 export function featureStatistics(features: Tensor | Matrix): FeatureStatistics {
   const x = featureMatrix(features);
   const { rows: n, columns: d } = x;
-  if (n < 2) throw new StableDiffusionError('invalid-argument', `A covariance needs at least 2 pictures, and ${n} were given.`);
+  if (n < 2)
+    throw new StableDiffusionError('invalid-argument', `A covariance needs at least 2 pictures, and ${n} were given.`);
   const mean = new Float64Array(d);
   for (let i = 0; i < n; i++) for (let j = 0; j < d; j++) mean[j] = (mean[j] as number) + (x.data[i * d + j] as number);
   for (let j = 0; j < d; j++) mean[j] = (mean[j] as number) / n;
@@ -40,14 +41,20 @@ export function featureStatistics(features: Tensor | Matrix): FeatureStatistics 
 }
 
 /** FID of two sets of features [n, d] and [m, d], or of statistics kept from before. 0 or more, but for rounding. */
-export function frechetDistance(a: Tensor | Matrix | FeatureStatistics, b: Tensor | Matrix | FeatureStatistics): number {
+export function frechetDistance(
+  a: Tensor | Matrix | FeatureStatistics,
+  b: Tensor | Matrix | FeatureStatistics,
+): number {
   const p = 'covariance' in a ? a : featureStatistics(a);
   const q = 'covariance' in b ? b : featureStatistics(b);
   comparable(p.covariance, q.covariance, 0);
   const d = p.mean.length;
   let distance = 0;
   for (let i = 0; i < d; i++) {
-    distance += ((p.mean[i] as number) - (q.mean[i] as number)) ** 2 + (p.covariance.data[i * d + i] as number) + (q.covariance.data[i * d + i] as number);
+    distance +=
+      ((p.mean[i] as number) - (q.mean[i] as number)) ** 2 +
+      (p.covariance.data[i * d + i] as number) +
+      (q.covariance.data[i * d + i] as number);
   }
   return distance - 2 * traceOfRoot(p.covariance, q.covariance);
 }
@@ -56,7 +63,8 @@ export function frechetDistance(a: Tensor | Matrix | FeatureStatistics, b: Tenso
 function traceOfRoot(first: Matrix, second: Matrix): number {
   const root = symmetricRoot(first);
   let trace = 0;
-  for (const value of symmetricEigenvalues(product(root, product(second, root)))) if (value > 0) trace += Math.sqrt(value);
+  for (const value of symmetricEigenvalues(product(root, product(second, root))))
+    if (value > 0) trace += Math.sqrt(value);
   return trace;
 }
 
@@ -66,7 +74,8 @@ function symmetricRoot(covariance: Matrix): Matrix {
   const scaled = vectors.data.slice();
   for (let i = 0; i < vectors.rows; i++) {
     const size = Math.max(values[i] as number, 0) ** 0.25;
-    for (let j = 0; j < vectors.columns; j++) scaled[i * vectors.columns + j] = (scaled[i * vectors.columns + j] as number) * size;
+    for (let j = 0; j < vectors.columns; j++)
+      scaled[i * vectors.columns + j] = (scaled[i * vectors.columns + j] as number) * size;
   }
   return gram({ ...vectors, data: scaled });
 }
@@ -102,7 +111,8 @@ function product(a: Matrix, b: Matrix): Matrix {
     for (let k = 0; k < a.columns; k++) {
       const value = a.data[i * a.columns + k] as number;
       const at = k * columns;
-      if (value !== 0) for (let j = 0; j < columns; j++) out[j] = (out[j] as number) + value * (b.data[at + j] as number);
+      if (value !== 0)
+        for (let j = 0; j < columns; j++) out[j] = (out[j] as number) + value * (b.data[at + j] as number);
     }
   }
   return { rows: a.rows, columns, data };

@@ -8,14 +8,26 @@ import type { ChartOptions } from '../image/line-chart.ts';
 
 /** PNG of an SVG, `scale` pixels to its unit. */
 export async function rasterise(svg: string, scale = 2): Promise<Uint8Array> {
-  return new Uint8Array(await sharp(new TextEncoder().encode(svg), { density: 72 * scale }).png().toBuffer());
+  return new Uint8Array(
+    await sharp(new TextEncoder().encode(svg), { density: 72 * scale })
+      .png()
+      .toBuffer(),
+  );
 }
 
 /** `<name>.svg`, `<name>.png` and `<name>.json` in a folder; gives their paths. Each is there whole or not at all. Throws `file-access`. */
-export async function writeGuidanceCurve(folder: string, curves: readonly GuidanceCurve[], options: ChartOptions & GuidancePlotNotes & { readonly name?: string } = {}): Promise<readonly string[]> {
+export async function writeGuidanceCurve(
+  folder: string,
+  curves: readonly GuidanceCurve[],
+  options: ChartOptions & GuidancePlotNotes & { readonly name?: string } = {},
+): Promise<readonly string[]> {
   const svg = guidancePlot(curves, options);
   const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
-  const files: readonly (readonly [string, Uint8Array])[] = [['svg', encode(svg)], ['png', await rasterise(svg)], ['json', encode(guidanceJson(curves, options))]];
+  const files: readonly (readonly [string, Uint8Array])[] = [
+    ['svg', encode(svg)],
+    ['png', await rasterise(svg)],
+    ['json', encode(guidanceJson(curves, options))],
+  ];
   const paths: string[] = [];
   for (const [ending, bytes] of files) {
     const path = join(folder, `${options.name ?? 'fid-clip'}.${ending}`);

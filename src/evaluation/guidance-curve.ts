@@ -32,14 +32,19 @@ export function guidancePlot(curves: readonly GuidanceCurve[], options: ChartOpt
   for (const { name, points } of curves) {
     for (const point of points) {
       if (!Number.isFinite(point.fid) || !Number.isFinite(point.clipScore)) {
-        throw new StableDiffusionError('not-finite', `${name} has FID ${point.fid} and CLIP score ${point.clipScore} at guidance ${point.scale}. Evaluate it again.`);
+        throw new StableDiffusionError(
+          'not-finite',
+          `${name} has FID ${point.fid} and CLIP score ${point.clipScore} at guidance ${point.scale}. Evaluate it again.`,
+        );
       }
     }
   }
   const series = curves.map(({ name, points }) => ({
     name,
     markers: true,
-    points: [...points].sort((a, b) => a.scale - b.scale).map(({ scale, fid, clipScore }) => ({ x: clipScore, y: fid, label: String(scale) })),
+    points: [...points]
+      .sort((a, b) => a.scale - b.scale)
+      .map(({ scale, fid, clipScore }) => ({ x: clipScore, y: fid, label: String(scale) })),
   }));
   const title = `FID against CLIP score${options.notes ? ` (${options.notes})` : ''}`;
   return lineChart(series, { title, xLabel: 'CLIP score', yLabel: 'FID', ...options });

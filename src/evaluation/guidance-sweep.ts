@@ -42,7 +42,14 @@ async function* generated(options: SweepOptions, scale: number): AsyncGenerator<
   for (let i = 0; i < captions.length; i += batchSize) {
     const prompt = captions.slice(i, i + batchSize);
     const settings = { ...generate, seed: (generate.seed ?? 42) + i / batchSize };
-    for await (const event of textToImage(model, { ...settings, prompt, guidanceScale: scale, watermark: false, safety: false, ...(signal ? { signal } : {}) })) {
+    for await (const event of textToImage(model, {
+      ...settings,
+      prompt,
+      guidanceScale: scale,
+      watermark: false,
+      safety: false,
+      ...(signal ? { signal } : {}),
+    })) {
       if (event.kind === 'result') yield event.images.map(({ image }) => image);
     }
   }
@@ -51,7 +58,11 @@ async function* generated(options: SweepOptions, scale: number): AsyncGenerator<
 /** Scale by scale. Throws `invalid-argument` where `clip` knows no texts, and what generation throws. */
 export async function* guidanceSweep(options: SweepOptions): AsyncGenerator<SweepEvent, void, void> {
   const { captions, features, clip, real, scales = guidanceScales, shown = 32, signal } = options;
-  if (!clip.texts) throw new StableDiffusionError('invalid-argument', 'The CLIP score needs a CLIP with both halves and their projections.');
+  if (!clip.texts)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      'The CLIP score needs a CLIP with both halves and their projections.',
+    );
   const texts: Tensor = await clip.texts(captions, signal);
   for (const scale of scales) {
     const images: Image[] = [];
@@ -66,6 +77,10 @@ export async function* guidanceSweep(options: SweepOptions): AsyncGenerator<Swee
     }
     const all = joinFeatures(made).features;
     const embeds = clip === features ? all : joinFeatures(embedded).features;
-    yield { kind: 'point', point: { scale, fid: frechetDistance(real.features, all), clipScore: clipScore(embeds, texts).mean }, images };
+    yield {
+      kind: 'point',
+      point: { scale, fid: frechetDistance(real.features, all), clipScore: clipScore(embeds, texts).mean },
+      images,
+    };
   }
 }

@@ -19,14 +19,23 @@ export interface InceptionScore {
 /** Of a classifier's logits [n, classes]. 1 at least, the number of classes at most. */
 export function inceptionScore(logits: Tensor | Matrix, splits = 10): InceptionScore {
   const x = featureMatrix(logits, 'logits');
-  if (!Number.isInteger(splits) || splits < 1) throw new StableDiffusionError('invalid-argument', `The number of splits should be a whole number from 1, and is ${splits}.`);
+  if (!Number.isInteger(splits) || splits < 1)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `The number of splits should be a whole number from 1, and is ${splits}.`,
+    );
   if (x.rows < 1) throw new StableDiffusionError('invalid-argument', 'The inception score needs at least one picture.');
   const size = Math.ceil(x.rows / splits);
   const values: number[] = [];
   for (let start = 0; start < x.rows; start += size) values.push(scoreOf(x, start, Math.min(start + size, x.rows)));
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
   const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  return { mean, standardDeviation: Math.sqrt(squares / (values.length - 1)), populationDeviation: Math.sqrt(squares / values.length), values };
+  return {
+    mean,
+    standardDeviation: Math.sqrt(squares / (values.length - 1)),
+    populationDeviation: Math.sqrt(squares / values.length),
+    values,
+  };
 }
 
 function scoreOf({ columns, data }: Matrix, start: number, end: number): number {

@@ -3,14 +3,33 @@
 export { type ClipScore, clipScore } from './clip-score.ts';
 export { type FeaturesNetwork, featuresNetwork, joinFeatures, type PictureFeatures } from './features.ts';
 export { type FeatureStatistics, featureStatistics, frechetDistance } from './frechet-distance.ts';
-export { type GuidanceCurve, guidanceJson, guidancePlot, type GuidancePlotNotes, type GuidancePoint, guidanceScales } from './guidance-curve.ts';
+export {
+  type GuidanceCurve,
+  guidanceJson,
+  guidancePlot,
+  type GuidancePlotNotes,
+  type GuidancePoint,
+  guidanceScales,
+} from './guidance-curve.ts';
 export { guidanceSweep, type SweepEvent, type SweepOptions } from './guidance-sweep.ts';
 export { type InceptionScore, inceptionScore } from './inception-score.ts';
-export { drawSubsets, type KernelDistance, kernelDistance, kernelDistanceOfSubsets, type PolynomialKernel, type SubsetPair } from './kernel-distance.ts';
+export {
+  drawSubsets,
+  type KernelDistance,
+  kernelDistance,
+  kernelDistanceOfSubsets,
+  type PolynomialKernel,
+  type SubsetPair,
+} from './kernel-distance.ts';
 export { lpips, perceptualDistance, type PerceptualFeatures } from './perceptual-distance.ts';
 export { type PerceptualNetwork, perceptualNetwork } from './perceptual-network.ts';
 export { measureSets, type SetMeasures } from './picture-sets.ts';
 export { type PrecisionRecall, precisionRecall } from './precision-recall.ts';
 export { meanSquaredError, psnr } from './psnr.ts';
-export { reconstruct, type Reconstructed, type ReconstructionMeasures, reconstructionMeasures } from './reconstruction.ts';
+export {
+  reconstruct,
+  type Reconstructed,
+  type ReconstructionMeasures,
+  reconstructionMeasures,
+} from './reconstruction.ts';
 export { ssim, type SsimConvention, type SsimOptions } from './ssim.ts';

@@ -47,7 +47,12 @@ export function kernelDistance(x: Tensor | Matrix, y: Tensor | Matrix, kernel: P
 }
 
 /** KID over the subsets given, such as those of `drawSubsets`. */
-export function kernelDistanceOfSubsets(x: Tensor | Matrix, y: Tensor | Matrix, subsets: readonly SubsetPair[], kernel: PolynomialKernel = {}): KernelDistance {
+export function kernelDistanceOfSubsets(
+  x: Tensor | Matrix,
+  y: Tensor | Matrix,
+  subsets: readonly SubsetPair[],
+  kernel: PolynomialKernel = {},
+): KernelDistance {
   const a = featureMatrix(x);
   const b = featureMatrix(y);
   const values = subsets.map((subset) => kernelDistance(takeRows(a, subset.x), takeRows(b, subset.y), kernel));
@@ -57,7 +62,15 @@ export function kernelDistanceOfSubsets(x: Tensor | Matrix, y: Tensor | Matrix, 
 }
 
 /** `count` pairs of subsets of `size` rows without repetition (fewer where a set is smaller); the field's habit is 100 of 1000. */
-export function drawSubsets(rows: { readonly x: number; readonly y: number }, generator: TorchGenerator, count = 100, size = 1000): SubsetPair[] {
+export function drawSubsets(
+  rows: { readonly x: number; readonly y: number },
+  generator: TorchGenerator,
+  count = 100,
+  size = 1000,
+): SubsetPair[] {
   const length = Math.min(size, rows.x, rows.y);
-  return Array.from({ length: count }, () => ({ x: generator.randperm(rows.x).slice(0, length), y: generator.randperm(rows.y).slice(0, length) }));
+  return Array.from({ length: count }, () => ({
+    x: generator.randperm(rows.x).slice(0, length),
+    y: generator.randperm(rows.y).slice(0, length),
+  }));
 }

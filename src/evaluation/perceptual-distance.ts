@@ -11,9 +11,16 @@ import type { Tensor } from '../tensor/tensor.ts';
 export type PerceptualFeatures = (images: Tensor<'float32'>) => Promise<readonly Tensor[]>;
 
 /** One distance a picture. `linear`: the weights of each layer's channels, any shape of c elements (`lin0.model.1.weight`, [1, c, 1, 1]). */
-export function perceptualDistance(a: readonly Tensor[], b: readonly Tensor[], linear: readonly Tensor[]): Float64Array {
+export function perceptualDistance(
+  a: readonly Tensor[],
+  b: readonly Tensor[],
+  linear: readonly Tensor[],
+): Float64Array {
   if (a.length !== b.length || a.length !== linear.length || a.length === 0) {
-    throw new StableDiffusionError('shape-mismatch', `LPIPS needs the same layers of both pictures and weights for each: ${a.length}, ${b.length} and ${linear.length} were given.`);
+    throw new StableDiffusionError(
+      'shape-mismatch',
+      `LPIPS needs the same layers of both pictures and weights for each: ${a.length}, ${b.length} and ${linear.length} were given.`,
+    );
   }
   const [n = 0] = a[0]?.shape ?? [];
   const total = new Float64Array(n);
@@ -25,14 +32,22 @@ export function perceptualDistance(a: readonly Tensor[], b: readonly Tensor[], l
 }
 
 /** LPIPS of two batches [n, 3, h, w] in [-1, 1], by a network that gives the features. */
-export async function lpips(a: Tensor<'float32'>, b: Tensor<'float32'>, features: PerceptualFeatures, linear: readonly Tensor[]): Promise<Float64Array> {
+export async function lpips(
+  a: Tensor<'float32'>,
+  b: Tensor<'float32'>,
+  features: PerceptualFeatures,
+  linear: readonly Tensor[],
+): Promise<Float64Array> {
   return perceptualDistance(await features(a), await features(b), linear);
 }
 
 function layerDistance(first: Tensor, second: Tensor, weights: Tensor): Float64Array {
   const [n = 0, c = 0, h = 0, w = 0] = first.shape;
   if (first.shape.length !== 4 || first.shape.join() !== second.shape.join() || weights.data.length !== c) {
-    throw new StableDiffusionError('shape-mismatch', `Features [${first.shape.join(', ')}] and [${second.shape.join(', ')}] with ${weights.data.length} weights cannot be compared.`);
+    throw new StableDiffusionError(
+      'shape-mismatch',
+      `Features [${first.shape.join(', ')}] and [${second.shape.join(', ')}] with ${weights.data.length} weights cannot be compared.`,
+    );
   }
   const p = toFloat32(first).data;
   const q = toFloat32(second).data;
@@ -50,7 +65,8 @@ function layerDistance(first: Tensor, second: Tensor, weights: Tensor): Float64A
       }
       const scaleP = 1 / (Math.sqrt(lengthP) + 1e-10);
       const scaleQ = 1 / (Math.sqrt(lengthQ) + 1e-10);
-      for (let k = 0, j = i * c * area + at; k < c; k++, j += area) sum += (weight[k] as number) * ((p[j] as number) * scaleP - (q[j] as number) * scaleQ) ** 2;
+      for (let k = 0, j = i * c * area + at; k < c; k++, j += area)
+        sum += (weight[k] as number) * ((p[j] as number) * scaleP - (q[j] as number) * scaleQ) ** 2;
     }
     out[i] = sum / area;
   }

@@ -20,10 +20,18 @@ export interface PerceptualNetwork extends AsyncDisposable {
 /** Of taming's `vgg.pth` with its VGG16, or torchvision's VGG16 joined with `vgg.pth`. Throws `weights-mismatch`. */
 export async function perceptualNetwork(engine: Engine, source: WeightSource): Promise<PerceptualNetwork> {
   const weights = canonicalWeights(source, { kind: 'lpips', chns: [1, 1, 1, 1, 1] }).source;
-  if (!isLpips(weights.entries)) throw new StableDiffusionError('weights-mismatch', `${source.label} is not LPIPS on VGG16: it should hold lin0.model.1.weight and net.slice1.0.weight, or features.0.weight of VGG16.`);
+  if (!isLpips(weights.entries))
+    throw new StableDiffusionError(
+      'weights-mismatch',
+      `${source.label} is not LPIPS on VGG16: it should hold lin0.model.1.weight and net.slice1.0.weight, or features.0.weight of VGG16.`,
+    );
   const { config } = inferLpips(weights.entries);
-  const graph = traceNetwork({ image: { dtype: 'float32', shape: [dim('batch'), 3, dim('height'), dim('width')] } }, (p, given) =>
-    Object.fromEntries(lpipsFeatures(p, config, need(given, 'image')).map((value, level) => [`level${level}`, value])),
+  const graph = traceNetwork(
+    { image: { dtype: 'float32', shape: [dim('batch'), 3, dim('height'), dim('width')] } },
+    (p, given) =>
+      Object.fromEntries(
+        lpipsFeatures(p, config, need(given, 'image')).map((value, level) => [`level${level}`, value]),
+      ),
   );
   const program = await engine.compile(graph, weights);
   const levels = config.chns.map((_, level) => level);

@@ -30,7 +30,11 @@ export function measureSets(real: PictureFeatures, generated: PictureFeatures, g
   const [a, b] = [real.features, generated.features];
   const [rows, columns = 0] = a.shape;
   const subsets = drawSubsets({ x: b.shape[0] ?? 0, y: rows ?? 0 }, generator);
-  const kid = kernelDistanceOfSubsets(b, a, (rows ?? 0) <= 1000 && (b.shape[0] ?? 0) <= 1000 ? subsets.slice(0, 1) : subsets);
+  const kid = kernelDistanceOfSubsets(
+    b,
+    a,
+    (rows ?? 0) <= 1000 && (b.shape[0] ?? 0) <= 1000 ? subsets.slice(0, 1) : subsets,
+  );
   const classified = generated.logits && inceptionScore(generated.logits);
   return {
     real: rows ?? 0,

@@ -22,7 +22,8 @@ export interface PrecisionRecall {
 export function precisionRecall(real: Tensor | Matrix, generated: Tensor | Matrix, k = 3): PrecisionRecall {
   const a = featureMatrix(real);
   const b = featureMatrix(generated);
-  if (!Number.isInteger(k) || k < 1) throw new StableDiffusionError('invalid-argument', `The neighbour k should be a whole number from 1, and is ${k}.`);
+  if (!Number.isInteger(k) || k < 1)
+    throw new StableDiffusionError('invalid-argument', `The neighbour k should be a whole number from 1, and is ${k}.`);
   comparable(a, b, k + 1);
   const realRadius = neighbourDistances(a, k);
   const generatedRadius = neighbourDistances(b, k);

@@ -32,8 +32,12 @@ export function cropped(a: Image, b: Image, { border = 0 }: BorderOptions): [Ima
   }
   if (border === 0) return [a, b];
   if (!Number.isInteger(border) || border < 0 || 2 * border >= Math.min(a.width, a.height)) {
-    throw new StableDiffusionError('invalid-argument', `A border of ${border} leaves nothing of a picture of ${a.width}x${a.height}.`);
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `A border of ${border} leaves nothing of a picture of ${a.width}x${a.height}.`,
+    );
   }
-  const inner = (image: Image): Image => crop(image, border, border, image.width - 2 * border, image.height - 2 * border);
+  const inner = (image: Image): Image =>
+    crop(image, border, border, image.width - 2 * border, image.height - 2 * border);
   return [inner(a), inner(b)];
 }

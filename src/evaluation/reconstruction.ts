@@ -37,7 +37,11 @@ function meanLatents(encoded: Tensor<'float32'>, { config }: FirstStage): Tensor
 }
 
 /** A few RGB pictures of one size that the autoencoder takes, given back and measured. The convention of SSIM is torchmetrics'. */
-export async function reconstruct(autoencoder: FirstStage, images: readonly Image[], options: { readonly perceptual?: PerceptualNetwork; readonly signal?: AbortSignal } = {}): Promise<readonly Reconstructed[]> {
+export async function reconstruct(
+  autoencoder: FirstStage,
+  images: readonly Image[],
+  options: { readonly perceptual?: PerceptualNetwork; readonly signal?: AbortSignal } = {},
+): Promise<readonly Reconstructed[]> {
   const { perceptual, signal } = options;
   throwIfAborted(signal);
   const given = imagesToTensor(images);
@@ -45,7 +49,12 @@ export async function reconstruct(autoencoder: FirstStage, images: readonly Imag
   const distances = perceptual && (await lpips(given, decoded, perceptual.features, perceptual.linear));
   return tensorToImages(decoded, 'diffusers').map((image, i) => {
     const original = images[i] as Image;
-    return { image, psnr: psnr(original, image), ssim: ssim(original, image, { convention: 'torchmetrics' }), ...(distances ? { lpips: distances[i] as number } : {}) };
+    return {
+      image,
+      psnr: psnr(original, image),
+      ssim: ssim(original, image, { convention: 'torchmetrics' }),
+      ...(distances ? { lpips: distances[i] as number } : {}),
+    };
   });
 }
 
@@ -53,5 +62,10 @@ export async function reconstruct(autoencoder: FirstStage, images: readonly Imag
 export function reconstructionMeasures(pictures: readonly Omit<Reconstructed, 'image'>[]): ReconstructionMeasures {
   const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
   const distances = pictures.flatMap((picture) => (picture.lpips === undefined ? [] : [picture.lpips]));
-  return { pictures: pictures.length, psnr: mean(pictures.map((picture) => picture.psnr)), ssim: mean(pictures.map((picture) => picture.ssim)), ...(distances.length > 0 ? { lpips: mean(distances) } : {}) };
+  return {
+    pictures: pictures.length,
+    psnr: mean(pictures.map((picture) => picture.psnr)),
+    ssim: mean(pictures.map((picture) => picture.ssim)),
+    ...(distances.length > 0 ? { lpips: mean(distances) } : {}),
+  };
 }

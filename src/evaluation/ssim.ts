@@ -48,7 +48,10 @@ export function ssim(a: Image, b: Image, options: SsimOptions = {}): number {
   const { width, height, channels } = p;
   const size = window.weights.length;
   if (Math.min(width, height) < size) {
-    throw new StableDiffusionError('invalid-argument', `SSIM looks through a window of ${size}x${size} pixels, and the pictures are ${width}x${height}.`);
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `SSIM looks through a window of ${size}x${size} pixels, and the pictures are ${width}x${height}.`,
+    );
   }
   let sum = 0;
   for (let c = 0; c < channels; c++) sum += channelSsim(plane(p, c), plane(q, c), width, height, window);
@@ -62,9 +65,16 @@ function plane({ data, channels }: Image, channel: number): Float64Array {
 function channelSsim(x: Float64Array, y: Float64Array, width: number, height: number, window: Window): number {
   const c1 = (0.01 * 255) ** 2;
   const c2 = (0.03 * 255) ** 2;
-  const smooth = (values: Float64Array): Float64Array => smoothRows(smoothRows(values, width, height, window), height, outLength(width, window), window);
+  const smooth = (values: Float64Array): Float64Array =>
+    smoothRows(smoothRows(values, width, height, window), height, outLength(width, window), window);
   const product = (u: Float64Array, v: Float64Array): Float64Array => u.map((value, i) => value * (v[i] as number));
-  const [meanX, meanY, xx, yy, xy] = [x, y, product(x, x), product(y, y), product(x, y)].map(smooth) as [Float64Array, Float64Array, Float64Array, Float64Array, Float64Array];
+  const [meanX, meanY, xx, yy, xy] = [x, y, product(x, x), product(y, y), product(x, y)].map(smooth) as [
+    Float64Array,
+    Float64Array,
+    Float64Array,
+    Float64Array,
+    Float64Array,
+  ];
   const least = window.edge === 'mirror' ? 0 : Number.NEGATIVE_INFINITY;
   let sum = 0;
   for (let i = 0; i < meanX.length; i++) {
@@ -78,7 +88,8 @@ function channelSsim(x: Float64Array, y: Float64Array, width: number, height: nu
   return sum / meanX.length;
 }
 
-const outLength = (length: number, { weights, edge }: Window): number => (edge === 'valid' ? length - weights.length + 1 : length);
+const outLength = (length: number, { weights, edge }: Window): number =>
+  edge === 'valid' ? length - weights.length + 1 : length;
 
 /** Weighs along the rows of [height, width], and gives the result transposed, so that doing it twice does both axes. */
 function smoothRows(values: Float64Array, width: number, height: number, window: Window): Float64Array {

@@ -39,10 +39,15 @@ export function symmetricEigen(matrix: Matrix): SymmetricEigen {
       for (let j = 0; j < k; j++) vector[j] = (vector[j] as number) - sum * (reflections[at + j] as number);
     }
   }
-  const order = Array.from({ length: n }, (_, i) => i).sort((a, b) => (diagonal[a] as number) - (diagonal[b] as number));
+  const order = Array.from({ length: n }, (_, i) => i).sort(
+    (a, b) => (diagonal[a] as number) - (diagonal[b] as number),
+  );
   const sorted = new Float64Array(n * n);
   for (const [to, from] of order.entries()) sorted.set(vectors.subarray(from * n, (from + 1) * n), to * n);
-  return { values: Float64Array.from(order, (i) => diagonal[i] as number), vectors: { rows: n, columns: n, data: sorted } };
+  return {
+    values: Float64Array.from(order, (i) => diagonal[i] as number),
+    vectors: { rows: n, columns: n, data: sorted },
+  };
 }
 
 interface Tridiagonal {
@@ -55,7 +60,11 @@ interface Tridiagonal {
 }
 
 function tridiagonal(matrix: Matrix): Tridiagonal {
-  if (matrix.rows !== matrix.columns) throw new StableDiffusionError('shape-mismatch', `A matrix of ${matrix.rows} x ${matrix.columns} has no eigenvalues: it must be square.`);
+  if (matrix.rows !== matrix.columns)
+    throw new StableDiffusionError(
+      'shape-mismatch',
+      `A matrix of ${matrix.rows} x ${matrix.columns} has no eigenvalues: it must be square.`,
+    );
   const n = matrix.rows;
   const sizes = new Float64Array(n);
   const a = matrix.data.slice();
@@ -129,7 +138,11 @@ function implicitQl(d: Float64Array, e: Float64Array, z: Float64Array | undefine
         if (Math.abs(at(e, m)) <= Number.EPSILON * size) break;
       }
       if (m === l) break;
-      if (iteration === 60) throw new StableDiffusionError('not-finite', 'The eigenvalues of a covariance did not settle: it holds values that are not finite.');
+      if (iteration === 60)
+        throw new StableDiffusionError(
+          'not-finite',
+          'The eigenvalues of a covariance did not settle: it holds values that are not finite.',
+        );
       let g = (at(d, l + 1) - at(d, l)) / (2 * at(e, l));
       let r = Math.hypot(g, 1);
       g = at(d, m) - at(d, l) + at(e, l) / (g + (g >= 0 ? r : -r));

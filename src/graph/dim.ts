@@ -132,7 +132,9 @@ export function equalShapes(a: readonly Dim[], b: readonly Dim[]): boolean {
 export function dimText(value: Dim): string {
   if (typeof value === 'number') return String(value);
   return [...value.terms]
-    .map(([monomial, coefficient]) => (monomial === '' ? String(coefficient) : coefficient === 1 ? monomial : `${coefficient}*${monomial}`))
+    .map(([monomial, coefficient]) =>
+      monomial === '' ? String(coefficient) : coefficient === 1 ? monomial : `${coefficient}*${monomial}`,
+    )
     .join(' + ');
 }
 
@@ -188,7 +190,11 @@ export function evaluateDim(value: Dim, bindings: Bindings): number {
     for (const atom of term.atoms) {
       if ('symbol' in atom) {
         const bound = bindings.get(atom.symbol);
-        if (bound === undefined) throw new StableDiffusionError('shape-mismatch', `The dimension ${dimText(value)} depends on ${atom.symbol}, which no input sets.`);
+        if (bound === undefined)
+          throw new StableDiffusionError(
+            'shape-mismatch',
+            `The dimension ${dimText(value)} depends on ${atom.symbol}, which no input sets.`,
+          );
         product *= bound;
       } else product *= Math.floor(evaluateDim(atom.numerator, bindings) / atom.divisor);
     }
@@ -205,9 +211,17 @@ export function evaluateShape(shape: readonly Dim[], bindings: Bindings): number
  * Finds the symbols that make a declared input shape equal an actual one, adding them to `bindings`.
  * A declared dimension may be a number or one symbol times a whole number. Throws `shape-mismatch`, naming the input.
  */
-export function bindShape(name: string, declared: readonly Dim[], actual: readonly number[], bindings: Map<string, number>): void {
+export function bindShape(
+  name: string,
+  declared: readonly Dim[],
+  actual: readonly number[],
+  bindings: Map<string, number>,
+): void {
   const fail = (reason: string): never => {
-    throw new StableDiffusionError('shape-mismatch', `Input ${name} has shape [${actual.join(', ')}], and ${shapeText(declared)} was expected: ${reason}.`);
+    throw new StableDiffusionError(
+      'shape-mismatch',
+      `Input ${name} has shape [${actual.join(', ')}], and ${shapeText(declared)} was expected: ${reason}.`,
+    );
   };
   if (declared.length !== actual.length) fail(`${declared.length} dimensions, not ${actual.length}`);
   for (const [axis, size] of declared.entries()) {
@@ -221,10 +235,13 @@ export function bindShape(name: string, declared: readonly Dim[], actual: readon
     const atom = only?.atoms[0];
     if (terms.length === 1 && only && only.atoms.length === 1 && atom && 'symbol' in atom) {
       const value = found / only.coefficient;
-      if (!Number.isInteger(value) || value < 1) fail(`dimension ${axis} must be a positive multiple of ${only.coefficient}`);
+      if (!Number.isInteger(value) || value < 1)
+        fail(`dimension ${axis} must be a positive multiple of ${only.coefficient}`);
       const before = bindings.get(atom.symbol);
-      if (before !== undefined && before !== value) fail(`dimension ${axis} must be ${before * only.coefficient}, as another input has it`);
+      if (before !== undefined && before !== value)
+        fail(`dimension ${axis} must be ${before * only.coefficient}, as another input has it`);
       bindings.set(atom.symbol, value);
-    } else if (evaluateDim(size, bindings) !== found) fail(`dimension ${axis} must be ${dimText(size)} = ${evaluateDim(size, bindings)}`);
+    } else if (evaluateDim(size, bindings) !== found)
+      fail(`dimension ${axis} must be ${dimText(size)} = ${evaluateDim(size, bindings)}`);
   }
 }

@@ -11,7 +11,26 @@ import type { Sym } from './trace.ts';
 /** A tensor or a number, which becomes a scalar of the other operand's element type. */
 export type Operand = Sym | number;
 
-type UnaryName = 'neg' | 'exp' | 'log' | 'sqrt' | 'abs' | 'sign' | 'reciprocal' | 'floor' | 'erf' | 'sin' | 'cos' | 'tanh' | 'sigmoid' | 'relu' | 'softplus' | 'silu' | 'quickGelu' | 'gelu' | 'stopGradient';
+type UnaryName =
+  | 'neg'
+  | 'exp'
+  | 'log'
+  | 'sqrt'
+  | 'abs'
+  | 'sign'
+  | 'reciprocal'
+  | 'floor'
+  | 'erf'
+  | 'sin'
+  | 'cos'
+  | 'tanh'
+  | 'sigmoid'
+  | 'relu'
+  | 'softplus'
+  | 'silu'
+  | 'quickGelu'
+  | 'gelu'
+  | 'stopGradient';
 type BinaryName = 'add' | 'sub' | 'mul' | 'div' | 'pow' | 'maximum' | 'minimum' | 'less' | 'equal';
 
 function apply<K extends OpName>(op: K, inputs: readonly Sym[], attributes: Attributes[K]): Sym {
@@ -20,7 +39,10 @@ function apply<K extends OpName>(op: K, inputs: readonly Sym[], attributes: Attr
   return first.builder.apply(op, inputs, attributes);
 }
 
-const unary = (op: UnaryName) => (x: Sym): Sym => apply(op, [x], {});
+const unary =
+  (op: UnaryName) =>
+  (x: Sym): Sym =>
+    apply(op, [x], {});
 
 function operands(a: Operand, b: Operand): [Sym, Sym] {
   if (typeof a !== 'number') return [a, typeof b === 'number' ? scalar(a, b) : b];
@@ -28,7 +50,10 @@ function operands(a: Operand, b: Operand): [Sym, Sym] {
   throw new StableDiffusionError('invalid-argument', 'Two numbers were given where one operand must be a tensor.');
 }
 
-const binary = (op: BinaryName) => (a: Operand, b: Operand): Sym => apply(op, operands(a, b), {});
+const binary =
+  (op: BinaryName) =>
+  (a: Operand, b: Operand): Sym =>
+    apply(op, operands(a, b), {});
 
 /** A constant tensor in the graph of `like`. */
 export function constant(like: Sym, value: Tensor): Sym {
@@ -86,7 +111,11 @@ export function where(condition: Sym, a: Operand, b: Operand): Sym {
   return apply('where', [condition, ...operands(a, b)], {});
 }
 
-export function matmul(a: Sym, b: Sym, options: { readonly transposeA?: boolean; readonly transposeB?: boolean } = {}): Sym {
+export function matmul(
+  a: Sym,
+  b: Sym,
+  options: { readonly transposeA?: boolean; readonly transposeB?: boolean } = {},
+): Sym {
   return apply('matmul', [a, b], { transposeA: options.transposeA ?? false, transposeB: options.transposeB ?? false });
 }
 
@@ -133,12 +162,21 @@ export interface AttentionOptions {
 /** Multi-head attention over contiguous slices of the last axis: q [b, n, h·d], k [b, m, h·d], v [b, m, h·e] → [b, n, h·e]. */
 export function attention(q: Sym, k: Sym, v: Sym, options: AttentionOptions): Sym {
   const width = Number(q.shape[2]);
-  const attributes = { heads: options.heads, scale: options.scale ?? 1 / Math.sqrt(width / options.heads), causal: options.causal ?? false };
+  const attributes = {
+    heads: options.heads,
+    scale: options.scale ?? 1 / Math.sqrt(width / options.heads),
+    causal: options.causal ?? false,
+  };
   return apply('attention', options.mask ? [q, k, v, options.mask] : [q, k, v], attributes);
 }
 
 /** Group normalisation over [b, c, ...] (Wu & He 2018); weight and bias are [c]. */
-export function groupNorm(x: Sym, weight: Sym, bias: Sym, options: { readonly groups: number; readonly epsilon: number }): Sym {
+export function groupNorm(
+  x: Sym,
+  weight: Sym,
+  bias: Sym,
+  options: { readonly groups: number; readonly epsilon: number },
+): Sym {
   return apply('groupNorm', [x, weight, bias], options);
 }
 
@@ -155,8 +193,13 @@ export interface ReduceOptions {
   readonly keepDims?: boolean;
 }
 
-const reduction = (op: 'sum' | 'mean' | 'max') => (x: Sym, axes?: readonly number[], options: ReduceOptions = {}): Sym =>
-  apply(op, [x], { axes: (axes ?? x.shape.map((_, i) => i)).map((axis) => axisOf(axis, x.shape.length)), keepDims: options.keepDims ?? false });
+const reduction =
+  (op: 'sum' | 'mean' | 'max') =>
+  (x: Sym, axes?: readonly number[], options: ReduceOptions = {}): Sym =>
+    apply(op, [x], {
+      axes: (axes ?? x.shape.map((_, i) => i)).map((axis) => axisOf(axis, x.shape.length)),
+      keepDims: options.keepDims ?? false,
+    });
 
 /** Sum over axes (all by default). */
 export const sum = reduction('sum');
@@ -179,7 +222,11 @@ export function reshape(x: Sym, shape: readonly Dim[]): Sym {
   if (hole < 0) return apply('reshape', [x], { shape });
   const rest = shape.filter((_, i) => i !== hole);
   const missing = exactQuotient(productOfDims(x.shape), productOfDims(rest));
-  if (missing === undefined) throw new StableDiffusionError('shape-mismatch', `reshape: ${shapeText(x.shape)} does not divide into ${shapeText(shape)}.`);
+  if (missing === undefined)
+    throw new StableDiffusionError(
+      'shape-mismatch',
+      `reshape: ${shapeText(x.shape)} does not divide into ${shapeText(shape)}.`,
+    );
   return apply('reshape', [x], { shape: shape.map((size, i) => (i === hole ? missing : size)) });
 }
 
@@ -211,8 +258,16 @@ export function split(x: Sym, axis: number, lengths: readonly number[]): Sym[] {
 /** Splits an axis into `count` equal parts. */
 export function chunk(x: Sym, axis: number, count: number): Sym[] {
   const length = x.shape[axisOf(axis, x.shape.length)];
-  if (typeof length !== 'number' || length % count !== 0) throw new StableDiffusionError('shape-mismatch', `chunk: axis ${axis} of ${shapeText(x.shape)} does not split into ${count}.`);
-  return split(x, axis, Array.from({ length: count }, () => length / count));
+  if (typeof length !== 'number' || length % count !== 0)
+    throw new StableDiffusionError(
+      'shape-mismatch',
+      `chunk: axis ${axis} of ${shapeText(x.shape)} does not split into ${count}.`,
+    );
+  return split(
+    x,
+    axis,
+    Array.from({ length: count }, () => length / count),
+  );
 }
 
 export function pad(x: Sym, before: readonly Dim[], after: readonly Dim[], value = 0): Sym {
@@ -230,7 +285,9 @@ export function range(like: Sym, length: Dim): Sym {
 
 /** A size as a number the graph calculates with: a constant where it is known, else read from the inputs when the graph runs. */
 export function dimension(like: Sym, size: Dim): Sym {
-  return typeof size === 'number' ? scalar(like, size) : cast(like.builder.apply('dimension', [], { size }), like.dtype);
+  return typeof size === 'number'
+    ? scalar(like, size)
+    : cast(like.builder.apply('dimension', [], { size }), like.dtype);
 }
 
 /** `x` as a constant to the gradient (PyTorch's `detach`). */
@@ -270,7 +327,11 @@ export interface PoolOptions {
 }
 
 function window(options: PoolOptions): Attributes['avgPool'] {
-  return { kernel: [options.kernel, options.kernel], stride: options.stride ?? options.kernel, pads: pads(options.padding) };
+  return {
+    kernel: [options.kernel, options.kernel],
+    stride: options.stride ?? options.kernel,
+    pads: pads(options.padding),
+  };
 }
 
 export function avgPool(x: Sym, options: PoolOptions): Sym {

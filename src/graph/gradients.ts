@@ -56,7 +56,12 @@ class Recomputation {
   readonly #late = new Map<number, Sym>();
 
   /** `inner` are the nodes of the block whose values no other block reads; `activations` every value that is a node's output. */
-  constructor(builder: GraphBuilder, inner: ReadonlyMap<number, AnyNode>, activations: ReadonlySet<number>, after: Sym) {
+  constructor(
+    builder: GraphBuilder,
+    inner: ReadonlyMap<number, AnyNode>,
+    activations: ReadonlySet<number>,
+    after: Sym,
+  ) {
     this.#builder = builder;
     this.#inner = inner;
     this.#activations = activations;
@@ -83,10 +88,19 @@ class Recomputation {
   }
 }
 
-const symOf = (builder: GraphBuilder, value: Value): Sym => ({ id: value.id, dtype: value.dtype, shape: value.shape, builder });
+const symOf = (builder: GraphBuilder, value: Value): Sym => ({
+  id: value.id,
+  dtype: value.dtype,
+  shape: value.shape,
+  builder,
+});
 
 /** For each block, its nodes whose values only the block itself reads. */
-function innerNodes(nodes: readonly AnyNode[], blockOf: (node: AnyNode) => string | undefined, kept: readonly Value[]): Map<string, Map<number, AnyNode>> {
+function innerNodes(
+  nodes: readonly AnyNode[],
+  blockOf: (node: AnyNode) => string | undefined,
+  kept: readonly Value[],
+): Map<string, Map<number, AnyNode>> {
   const home = new Map(nodes.map((node) => [node.output.id, blockOf(node)]));
   const shared = new Set(kept.map(({ id }) => id));
   for (const node of nodes) {
@@ -110,7 +124,11 @@ function innerNodes(nodes: readonly AnyNode[], blockOf: (node: AnyNode) => strin
  */
 export function backward(loss: Sym, wrt: readonly Sym[], options: BackwardOptions = {}): (Sym | undefined)[] {
   const { builder } = loss;
-  if (!options.seed && loss.shape.length > 0) throw new StableDiffusionError('shape-mismatch', `A loss must be a scalar, not of ${loss.shape.length} dimensions; sum it, or give a seed.`);
+  if (!options.seed && loss.shape.length > 0)
+    throw new StableDiffusionError(
+      'shape-mismatch',
+      `A loss must be a scalar, not of ${loss.shape.length} dimensions; sum it, or give a seed.`,
+    );
   const nodes = builder.nodes.filter((node) => node.output.id <= loss.id);
   const reached = dependents(nodes, wrt);
   const { checkpoint } = options;
@@ -134,7 +152,11 @@ export function backward(loss: Sym, wrt: readonly Sym[], options: BackwardOption
     const current = (value: Value): Sym => recomputation?.value(value) ?? symOf(builder, value);
     builder.scope = node.scope;
     const rule = gradientRules[node.op] as GradientRule<OpName>;
-    const rules = rule(gradient, { inputs: node.inputs.map(current), attributes: node.attributes as Attributes[OpName], output: current(node.output) });
+    const rules = rule(gradient, {
+      inputs: node.inputs.map(current),
+      attributes: node.attributes as Attributes[OpName],
+      output: current(node.output),
+    });
     for (const [i, { id }] of node.inputs.entries()) {
       const make = rules[i];
       if (!make || !reached.has(id)) continue;
@@ -162,14 +184,32 @@ export function gradients(given: Graph, loss: string, wrt: readonly string[], op
   const fixed = new Set(given.parameters.filter(({ name }) => !wrt.includes(name)).map(({ value }) => value.id));
   const graph = splitLinears(given, ({ id }) => !fixed.has(id));
   const { builder, sym, outputs } = replay(graph);
-  const find = (name: string, among: readonly { readonly name: string; readonly value: Value }[], what: string): Value => {
+  const find = (
+    name: string,
+    among: readonly { readonly name: string; readonly value: Value }[],
+    what: string,
+  ): Value => {
     const found = among.find((item) => item.name === name);
-    if (!found) throw new StableDiffusionError('invalid-argument', `The graph has no ${what} ${name}; it has ${among.map((item) => item.name).slice(0, 20).join(', ')}.`);
+    if (!found)
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `The graph has no ${what} ${name}; it has ${among
+          .map((item) => item.name)
+          .slice(0, 20)
+          .join(', ')}.`,
+      );
     return found.value;
   };
   const leaves = [...graph.parameters, ...graph.inputs];
-  const found = backward(sym(find(loss, graph.outputs, 'output')), wrt.map((name) => sym(find(name, leaves, 'parameter or input'))), options);
-  const kept = options.outputs === undefined ? outputs : options.outputs.map((name) => ({ name, value: sym(find(name, graph.outputs, 'output')) }));
+  const found = backward(
+    sym(find(loss, graph.outputs, 'output')),
+    wrt.map((name) => sym(find(name, leaves, 'parameter or input'))),
+    options,
+  );
+  const kept =
+    options.outputs === undefined
+      ? outputs
+      : options.outputs.map((name) => ({ name, value: sym(find(name, graph.outputs, 'output')) }));
   const made = wrt.flatMap((name, i) => {
     const value = found[i];
     return value ? [{ name: `grad.${name}`, value }] : [];
@@ -185,8 +225,10 @@ function shareSteps(graph: Graph): Graph {
     const [x, second, third] = inputs;
     const [value, key] = node.inputs;
     if (x && second && third && value && key) {
-      if (node.op === 'groupNorm' && standardised.has(value.id)) return groupNormInSteps(x, second, third, node.attributes);
-      if (node.op === 'attention' && hasProbabilities(value, key)) return attentionInSteps(inputs, node.attributes) ?? applyNode(b, node, inputs);
+      if (node.op === 'groupNorm' && standardised.has(value.id))
+        return groupNormInSteps(x, second, third, node.attributes);
+      if (node.op === 'attention' && hasProbabilities(value, key))
+        return attentionInSteps(inputs, node.attributes) ?? applyNode(b, node, inputs);
     }
     return applyNode(b, node, inputs);
   });

@@ -7,7 +7,17 @@
 
 import { StableDiffusionError } from '../errors.ts';
 import type { DType } from '../tensor/dtype.ts';
-import { addDims, type Dim, dimText, divideDim, equalDims, multiplyDims, productOfDims, shapeText, subtractDims } from './dim.ts';
+import {
+  addDims,
+  type Dim,
+  dimText,
+  divideDim,
+  equalDims,
+  multiplyDims,
+  productOfDims,
+  shapeText,
+  subtractDims,
+} from './dim.ts';
 import type { Value } from './graph.ts';
 
 type None = Readonly<Record<never, never>>;
@@ -24,8 +34,21 @@ export interface Window {
 /** Attributes by operation. */
 export interface Attributes {
   // Element by element, one input.
-  neg: None; exp: None; log: None; sqrt: None; abs: None; sign: None; reciprocal: None; floor: None; erf: None; sin: None; cos: None;
-  tanh: None; sigmoid: None; relu: None; softplus: None;
+  neg: None;
+  exp: None;
+  log: None;
+  sqrt: None;
+  abs: None;
+  sign: None;
+  reciprocal: None;
+  floor: None;
+  erf: None;
+  sin: None;
+  cos: None;
+  tanh: None;
+  sigmoid: None;
+  relu: None;
+  softplus: None;
   /** x · sigmoid(x) (Ramachandran et al. 2017). */
   silu: None;
   /** x · sigmoid(1.702 x), CLIP's activation. */
@@ -36,7 +59,13 @@ export interface Attributes {
   clamp: { readonly min: number; readonly max: number };
   cast: { readonly dtype: DType };
   // Element by element, two inputs, with NumPy broadcasting.
-  add: None; sub: None; mul: None; div: None; pow: None; maximum: None; minimum: None;
+  add: None;
+  sub: None;
+  mul: None;
+  div: None;
+  pow: None;
+  maximum: None;
+  minimum: None;
   /** a < b, as bool. */
   less: None;
   equal: None;
@@ -50,7 +79,13 @@ export interface Attributes {
   /** Cross-correlation, x [b, in, h, w], weight [out, in / groups, kh, kw]. */
   conv2d: { readonly stride: number; readonly pads: Pads; readonly groups: number };
   /** The transpose of conv2d: x [b, out, h, w], weight [out, in / groups, kh, kw] to [b, in, height, width]. */
-  convTranspose2d: { readonly stride: number; readonly pads: Pads; readonly groups: number; readonly height: Dim; readonly width: Dim };
+  convTranspose2d: {
+    readonly stride: number;
+    readonly pads: Pads;
+    readonly groups: number;
+    readonly height: Dim;
+    readonly width: Dim;
+  };
   /** Gradient of conv2d to its weight: (x, gradient of the output) → [out, in / groups, kh, kw]. */
   conv2dWeightGradient: Window & { readonly groups: number };
   /** softmax(q kᵀ · scale + mask) v over `heads` contiguous slices of the last axis; q [b, n, h·d], k [b, m, h·d], v [b, m, h·e]. An optional fourth input is added to the scores [b or 1, h or 1, n, m]. */
@@ -120,7 +155,11 @@ function mismatch(op: string, message: string): never {
 
 function at<T>(list: readonly T[], index: number): T {
   const item = list.at(index);
-  if (item === undefined) throw new StableDiffusionError('shape-mismatch', `An operation was given ${list.length} values where it needs more.`);
+  if (item === undefined)
+    throw new StableDiffusionError(
+      'shape-mismatch',
+      `An operation was given ${list.length} values where it needs more.`,
+    );
   return item;
 }
 
@@ -139,7 +178,10 @@ export function broadcastShapes(a: readonly Dim[], b: readonly Dim[], op = 'broa
     const y = b[b.length - rank + i] ?? 1;
     if (x === 1) return y;
     if (y === 1 || equalDims(x, y)) return x;
-    return mismatch(op, `shapes ${shapeText(a)} and ${shapeText(b)} do not broadcast (${dimText(x)} against ${dimText(y)}).`);
+    return mismatch(
+      op,
+      `shapes ${shapeText(a)} and ${shapeText(b)} do not broadcast (${dimText(x)} against ${dimText(y)}).`,
+    );
   });
 }
 
@@ -180,7 +222,10 @@ function argReduce<K extends 'argmax' | 'argmin'>(): Operation<K> {
     infer: (inputs, { axis, keepDims }) => {
       const x = at(inputs, 0);
       const position = axisOf(axis, x.shape.length);
-      return { dtype: 'int64', shape: x.shape.flatMap((dimension, i) => (i === position ? (keepDims ? [1] : []) : [dimension])) };
+      return {
+        dtype: 'int64',
+        shape: x.shape.flatMap((dimension, i) => (i === position ? (keepDims ? [1] : []) : [dimension])),
+      };
     },
     flops: (inputs) => size(at(inputs, 0)),
   };
@@ -194,7 +239,10 @@ export function windowSize(length: Dim, kernel: number, stride: number, before: 
 function imageShape(op: string, value: Value): readonly [Dim, Dim, Dim, Dim] {
   const [b, c, h, w, ...rest] = value.shape;
   if (b === undefined || c === undefined || h === undefined || w === undefined || rest.length > 0) {
-    return mismatch(op, `an image tensor [batch, channels, height, width] was expected, not ${shapeText(value.shape)}.`);
+    return mismatch(
+      op,
+      `an image tensor [batch, channels, height, width] was expected, not ${shapeText(value.shape)}.`,
+    );
   }
   return [b, c, h, w];
 }
@@ -208,45 +256,91 @@ function pool<K extends 'avgPool' | 'maxPool'>(op: K): Operation<K> {
     infer: (inputs, { kernel, stride, pads }) => {
       const x = at(inputs, 0);
       const [b, c, h, w] = imageShape(op, x);
-      return { dtype: x.dtype, shape: [b, c, windowSize(h, kernel[0], stride, pads[0], pads[2]), windowSize(w, kernel[1], stride, pads[1], pads[3])] };
+      return {
+        dtype: x.dtype,
+        shape: [
+          b,
+          c,
+          windowSize(h, kernel[0], stride, pads[0], pads[2]),
+          windowSize(w, kernel[1], stride, pads[1], pads[3]),
+        ],
+      };
     },
     flops: (_, { kernel }, output) => multiplyDims(size(output), kernel[0] * kernel[1]),
   };
 }
 
 export const operations: { readonly [K in OpName]: Operation<K> } = {
-  neg: unary(), exp: unary(), log: unary(), sqrt: unary(), abs: unary(), sign: unary(), reciprocal: unary(), floor: unary(), erf: unary(),
-  sin: unary(), cos: unary(), tanh: unary(), sigmoid: unary(4), relu: unary(), softplus: unary(3), silu: unary(5), quickGelu: unary(6),
-  gelu: unary(5), leakyRelu: unary(), clamp: unary(),
+  neg: unary(),
+  exp: unary(),
+  log: unary(),
+  sqrt: unary(),
+  abs: unary(),
+  sign: unary(),
+  reciprocal: unary(),
+  floor: unary(),
+  erf: unary(),
+  sin: unary(),
+  cos: unary(),
+  tanh: unary(),
+  sigmoid: unary(4),
+  relu: unary(),
+  softplus: unary(3),
+  silu: unary(5),
+  quickGelu: unary(6),
+  gelu: unary(5),
+  leakyRelu: unary(),
+  clamp: unary(),
   cast: { infer: (inputs, { dtype }) => ({ dtype, shape: at(inputs, 0).shape }), flops: noFlops },
-  add: binary('add'), sub: binary('sub'), mul: binary('mul'), div: binary('div'), pow: binary('pow'),
-  maximum: binary('maximum'), minimum: binary('minimum'), less: binary('less', 'bool'), equal: binary('equal', 'bool'),
+  add: binary('add'),
+  sub: binary('sub'),
+  mul: binary('mul'),
+  div: binary('div'),
+  pow: binary('pow'),
+  maximum: binary('maximum'),
+  minimum: binary('minimum'),
+  less: binary('less', 'bool'),
+  equal: binary('equal', 'bool'),
   where: {
     infer: (inputs) => {
       const [condition, a, b] = [at(inputs, 0), at(inputs, 1), at(inputs, 2)];
       if (condition.dtype !== 'bool') mismatch('where', `the condition is ${condition.dtype}, not bool.`);
       if (a.dtype !== b.dtype) mismatch('where', `element types ${a.dtype} and ${b.dtype} differ.`);
-      return { dtype: a.dtype, shape: broadcastShapes(condition.shape, broadcastShapes(a.shape, b.shape, 'where'), 'where') };
+      return {
+        dtype: a.dtype,
+        shape: broadcastShapes(condition.shape, broadcastShapes(a.shape, b.shape, 'where'), 'where'),
+      };
     },
     flops: onePerElement,
   },
   matmul: {
     infer: (inputs, { transposeA, transposeB }) => {
       const [a, b] = [at(inputs, 0), at(inputs, 1)];
-      if (a.shape.length < 2 || b.shape.length < 2) mismatch('matmul', `matrices were expected, not ${shapeText(a.shape)} and ${shapeText(b.shape)}.`);
+      if (a.shape.length < 2 || b.shape.length < 2)
+        mismatch('matmul', `matrices were expected, not ${shapeText(a.shape)} and ${shapeText(b.shape)}.`);
       const [n, k] = transposeA ? [at(a.shape, -1), at(a.shape, -2)] : [at(a.shape, -2), at(a.shape, -1)];
       const [l, m] = transposeB ? [at(b.shape, -1), at(b.shape, -2)] : [at(b.shape, -2), at(b.shape, -1)];
-      if (!equalDims(k, l)) mismatch('matmul', `inner dimensions ${dimText(k)} and ${dimText(l)} of ${shapeText(a.shape)} and ${shapeText(b.shape)} differ.`);
-      return { dtype: a.dtype, shape: [...broadcastShapes(a.shape.slice(0, -2), b.shape.slice(0, -2), 'matmul'), n, m] };
+      if (!equalDims(k, l))
+        mismatch(
+          'matmul',
+          `inner dimensions ${dimText(k)} and ${dimText(l)} of ${shapeText(a.shape)} and ${shapeText(b.shape)} differ.`,
+        );
+      return {
+        dtype: a.dtype,
+        shape: [...broadcastShapes(a.shape.slice(0, -2), b.shape.slice(0, -2), 'matmul'), n, m],
+      };
     },
-    flops: (inputs, { transposeA }, output) => multiplyDims(multiplyDims(2, size(output)), at(at(inputs, 0).shape, transposeA ? -2 : -1)),
+    flops: (inputs, { transposeA }, output) =>
+      multiplyDims(multiplyDims(2, size(output)), at(at(inputs, 0).shape, transposeA ? -2 : -1)),
   },
   linear: {
     infer: (inputs) => {
       const [x, weight] = [at(inputs, 0), at(inputs, 1)];
       const [out, width, ...rest] = weight.shape;
-      if (out === undefined || width === undefined || rest.length > 0) return mismatch('linear', `the weight must be [out, in], not ${shapeText(weight.shape)}.`);
-      if (!equalDims(at(x.shape, -1), width)) mismatch('linear', `the last axis of ${shapeText(x.shape)} must be ${dimText(width)}.`);
+      if (out === undefined || width === undefined || rest.length > 0)
+        return mismatch('linear', `the weight must be [out, in], not ${shapeText(weight.shape)}.`);
+      if (!equalDims(at(x.shape, -1), width))
+        mismatch('linear', `the last axis of ${shapeText(x.shape)} must be ${dimText(width)}.`);
       return { dtype: x.dtype, shape: [...x.shape.slice(0, -1), out] };
     },
     flops: (inputs, _, output) => multiplyDims(multiplyDims(2, size(output)), at(at(inputs, 0).shape, -1)),
@@ -256,12 +350,17 @@ export const operations: { readonly [K in OpName]: Operation<K> } = {
       const [x, weight] = [at(inputs, 0), at(inputs, 1)];
       const [b, c, h, w] = imageShape('conv2d', x);
       const [out, inner, kh, kw] = imageShape('conv2d', weight);
-      if (!equalDims(c, multiplyDims(inner, groups))) mismatch('conv2d', `${dimText(c)} channels were given, and the weight ${shapeText(weight.shape)} takes ${dimText(multiplyDims(inner, groups))}.`);
+      if (!equalDims(c, multiplyDims(inner, groups)))
+        mismatch(
+          'conv2d',
+          `${dimText(c)} channels were given, and the weight ${shapeText(weight.shape)} takes ${dimText(multiplyDims(inner, groups))}.`,
+        );
       const height = windowSize(h, numberDim('conv2d', kh), stride, pads[0], pads[2]);
       const width = windowSize(w, numberDim('conv2d', kw), stride, pads[1], pads[3]);
       return { dtype: x.dtype, shape: [b, out, height, width] };
     },
-    flops: (inputs, _, output) => multiplyDims(multiplyDims(2, size(output)), productOfDims(at(inputs, 1).shape.slice(1))),
+    flops: (inputs, _, output) =>
+      multiplyDims(multiplyDims(2, size(output)), productOfDims(at(inputs, 1).shape.slice(1))),
   },
   convTranspose2d: {
     infer: (inputs, { groups, height, width }) => {
@@ -275,28 +374,48 @@ export const operations: { readonly [K in OpName]: Operation<K> } = {
       const [x, dy] = [at(inputs, 0), at(inputs, 1)];
       return { dtype: x.dtype, shape: [at(dy.shape, 1), divideDim(at(x.shape, 1), groups), kernel[0], kernel[1]] };
     },
-    flops: (inputs, _, output) => multiplyDims(multiplyDims(2, size(at(inputs, 1))), productOfDims(output.shape.slice(1))),
+    flops: (inputs, _, output) =>
+      multiplyDims(multiplyDims(2, size(at(inputs, 1))), productOfDims(output.shape.slice(1))),
   },
   attention: {
     infer: (inputs, { heads }) => {
       const [q, k, v] = [at(inputs, 0), at(inputs, 1), at(inputs, 2)];
-      for (const x of [q, k, v]) if (x.shape.length !== 3) mismatch('attention', `[batch, tokens, width] was expected, not ${shapeText(x.shape)}.`);
-      if (!equalDims(at(q.shape, 2), at(k.shape, 2))) mismatch('attention', `queries ${shapeText(q.shape)} and keys ${shapeText(k.shape)} differ in width.`);
-      if (!equalDims(at(k.shape, 1), at(v.shape, 1))) mismatch('attention', `keys ${shapeText(k.shape)} and values ${shapeText(v.shape)} differ in tokens.`);
-      for (const x of [q, v]) if (numberDim('attention', at(x.shape, 2)) % heads !== 0) mismatch('attention', `a width of ${dimText(at(x.shape, 2))} does not split into ${heads} heads.`);
+      for (const x of [q, k, v])
+        if (x.shape.length !== 3)
+          mismatch('attention', `[batch, tokens, width] was expected, not ${shapeText(x.shape)}.`);
+      if (!equalDims(at(q.shape, 2), at(k.shape, 2)))
+        mismatch('attention', `queries ${shapeText(q.shape)} and keys ${shapeText(k.shape)} differ in width.`);
+      if (!equalDims(at(k.shape, 1), at(v.shape, 1)))
+        mismatch('attention', `keys ${shapeText(k.shape)} and values ${shapeText(v.shape)} differ in tokens.`);
+      for (const x of [q, v])
+        if (numberDim('attention', at(x.shape, 2)) % heads !== 0)
+          mismatch('attention', `a width of ${dimText(at(x.shape, 2))} does not split into ${heads} heads.`);
       return { dtype: q.dtype, shape: [at(q.shape, 0), at(q.shape, 1), at(v.shape, 2)] };
     },
     flops: (inputs) => {
       const [q, k, v] = [at(inputs, 0), at(inputs, 1), at(inputs, 2)];
-      return multiplyDims(2, multiplyDims(multiplyDims(multiplyDims(at(q.shape, 0), at(q.shape, 1)), at(k.shape, 1)), addDims(at(q.shape, 2), at(v.shape, 2))));
+      return multiplyDims(
+        2,
+        multiplyDims(
+          multiplyDims(multiplyDims(at(q.shape, 0), at(q.shape, 1)), at(k.shape, 1)),
+          addDims(at(q.shape, 2), at(v.shape, 2)),
+        ),
+      );
     },
   },
-  groupNorm: unary(6), layerNorm: unary(6), softmax: unary(4),
-  sum: reduce(), mean: reduce(), max: reduce(), argmax: argReduce(), argmin: argReduce(),
+  groupNorm: unary(6),
+  layerNorm: unary(6),
+  softmax: unary(4),
+  sum: reduce(),
+  mean: reduce(),
+  max: reduce(),
+  argmax: argReduce(),
+  argmin: argReduce(),
   reshape: {
     infer: (inputs, { shape }) => {
       const x = at(inputs, 0);
-      if (!equalDims(productOfDims(x.shape), productOfDims(shape))) mismatch('reshape', `${shapeText(x.shape)} has not as many elements as ${shapeText(shape)}.`);
+      if (!equalDims(productOfDims(x.shape), productOfDims(shape)))
+        mismatch('reshape', `${shapeText(x.shape)} has not as many elements as ${shapeText(shape)}.`);
       return { dtype: x.dtype, shape };
     },
     flops: noFlops,
@@ -304,7 +423,10 @@ export const operations: { readonly [K in OpName]: Operation<K> } = {
   transpose: {
     infer: (inputs, { permutation }) => {
       const x = at(inputs, 0);
-      if ([...permutation].sort((a, b) => a - b).some((axis, i) => axis !== i) || permutation.length !== x.shape.length) {
+      if (
+        [...permutation].sort((a, b) => a - b).some((axis, i) => axis !== i) ||
+        permutation.length !== x.shape.length
+      ) {
         mismatch('transpose', `[${permutation.join(', ')}] is not a permutation of the axes of ${shapeText(x.shape)}.`);
       }
       return { dtype: x.dtype, shape: permutation.map((axis) => at(x.shape, axis)) };
@@ -316,8 +438,14 @@ export const operations: { readonly [K in OpName]: Operation<K> } = {
       const first = at(inputs, 0);
       for (const other of inputs) {
         if (other.dtype !== first.dtype) mismatch('concat', `element types ${first.dtype} and ${other.dtype} differ.`);
-        const fits = other.shape.length === first.shape.length && other.shape.every((length, i) => i === axis || equalDims(length, at(first.shape, i)));
-        if (!fits) mismatch('concat', `${shapeText(first.shape)} and ${shapeText(other.shape)} differ in another axis than ${axis}.`);
+        const fits =
+          other.shape.length === first.shape.length &&
+          other.shape.every((length, i) => i === axis || equalDims(length, at(first.shape, i)));
+        if (!fits)
+          mismatch(
+            'concat',
+            `${shapeText(first.shape)} and ${shapeText(other.shape)} differ in another axis than ${axis}.`,
+          );
       }
       const total = inputs.reduce<Dim>((sum, value) => addDims(sum, at(value.shape, axis)), 0);
       return { dtype: first.dtype, shape: first.shape.map((length, i) => (i === axis ? total : length)) };
@@ -335,7 +463,10 @@ export const operations: { readonly [K in OpName]: Operation<K> } = {
   pad: {
     infer: (inputs, { before, after }) => {
       const x = at(inputs, 0);
-      return { dtype: x.dtype, shape: x.shape.map((length, axis) => addDims(length, addDims(at(before, axis), at(after, axis)))) };
+      return {
+        dtype: x.dtype,
+        shape: x.shape.map((length, axis) => addDims(length, addDims(at(before, axis), at(after, axis)))),
+      };
     },
     flops: noFlops,
   },
@@ -343,7 +474,8 @@ export const operations: { readonly [K in OpName]: Operation<K> } = {
     infer: (inputs, { shape }) => {
       const x = at(inputs, 0);
       const result = broadcastShapes(x.shape, shape, 'expand');
-      if (!result.every((length, i) => equalDims(length, at(shape, i)))) mismatch('expand', `${shapeText(x.shape)} does not expand to ${shapeText(shape)}.`);
+      if (!result.every((length, i) => equalDims(length, at(shape, i))))
+        mismatch('expand', `${shapeText(x.shape)} does not expand to ${shapeText(shape)}.`);
       return { dtype: x.dtype, shape };
     },
     flops: noFlops,
@@ -367,7 +499,10 @@ export const operations: { readonly [K in OpName]: Operation<K> } = {
     },
     flops: (inputs) => size(at(inputs, 1)),
   },
-  oneHot: { infer: (inputs, { depth }) => ({ dtype: 'float32', shape: [...at(inputs, 0).shape, depth] }), flops: noFlops },
+  oneHot: {
+    infer: (inputs, { depth }) => ({ dtype: 'float32', shape: [...at(inputs, 0).shape, depth] }),
+    flops: noFlops,
+  },
   upsampleNearest: {
     infer: (inputs, { scale }) => {
       const x = at(inputs, 0);

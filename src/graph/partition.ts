@@ -13,7 +13,11 @@ const crossingName = (value: Value): string => `v${value.id}`;
  * segment's outputs are the graph's outputs it makes and what later segments need; its inputs are the graph's inputs (all of them, because
  * symbolic sizes are read from them) and values of earlier segments, named `vID`.
  */
-export function partition(graph: Graph, limit: (left: number) => number, cost: (parameter: NamedValue) => number): Graph[] {
+export function partition(
+  graph: Graph,
+  limit: (left: number) => number,
+  cost: (parameter: NamedValue) => number,
+): Graph[] {
   const parameters = new Map(graph.parameters.map((parameter) => [parameter.value.id, parameter]));
   const groups: AnyNode[][] = [[]];
   let used = new Set<number>();
@@ -41,8 +45,11 @@ function segment(graph: Graph, nodes: readonly AnyNode[], later: readonly AnyNod
   const neededLater = new Set(later.flatMap((node) => node.inputs).map((value) => value.id));
   const isLeaf = new Set([...graph.inputs, ...graph.parameters, ...graph.constants].map(({ value }) => value.id));
   const crossing: NamedValue[] = [];
-  for (const [id, value] of read) if (!made.has(id) && !isLeaf.has(id)) crossing.push({ name: crossingName(value), value });
-  const results = graph.outputs.filter(({ value }) => made.has(value.id) || (later.length === 0 && isLeaf.has(value.id)));
+  for (const [id, value] of read)
+    if (!made.has(id) && !isLeaf.has(id)) crossing.push({ name: crossingName(value), value });
+  const results = graph.outputs.filter(
+    ({ value }) => made.has(value.id) || (later.length === 0 && isLeaf.has(value.id)),
+  );
   const handedOn: NamedValue[] = [];
   for (const [id, value] of made) if (neededLater.has(id)) handedOn.push({ name: crossingName(value), value });
   return {

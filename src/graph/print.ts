@@ -4,7 +4,8 @@ import { type Dim, shapeText } from './dim.ts';
 import type { Graph, Value } from './graph.ts';
 import { attributesText } from './trace.ts';
 
-const typeText = (value: { readonly dtype: string; readonly shape: readonly Dim[] }): string => `${value.dtype} ${shapeText(value.shape)}`;
+const typeText = (value: { readonly dtype: string; readonly shape: readonly Dim[] }): string =>
+  `${value.dtype} ${shapeText(value.shape)}`;
 
 /**
  * @example
@@ -27,7 +28,9 @@ export function print(graph: Graph): string {
   }
   for (const { value, tensor } of graph.constants) {
     const few = tensor.data.length <= 4;
-    const content = few ? Array.from<number | bigint, string>(tensor.data, String).join(', ') : `${tensor.data.length} values`;
+    const content = few
+      ? Array.from<number | bigint, string>(tensor.data, String).join(', ')
+      : `${tensor.data.length} values`;
     if (tensor.shape.length === 0) names.set(value.id, content);
     else lines.push(`constant  ${name(value)} = ${typeText(value)} (${content})`);
   }

@@ -28,7 +28,8 @@ export function replay(graph: Graph, rewrite: Rewrite = applyNode): Replay {
     return found;
   };
   for (const { name, value } of graph.inputs) known.set(value.id, builder.input(name, value.dtype, value.shape));
-  for (const { name, value } of graph.parameters) known.set(value.id, builder.parameter(name, value.shape as readonly number[], value.dtype));
+  for (const { name, value } of graph.parameters)
+    known.set(value.id, builder.parameter(name, value.shape as readonly number[], value.dtype));
   for (const { value, tensor } of graph.constants) known.set(value.id, builder.constant(tensor));
   for (const node of graph.nodes) {
     builder.scope = node.scope;

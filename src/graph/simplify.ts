@@ -99,17 +99,22 @@ function fold(node: AnyNode, inputs: readonly Sym[], known: Knowledge): Tensor |
   const tensors = inputs.map((input) => known.constant(input));
   const [a, b = a] = tensors;
   if (!a || !b || tensors.includes(undefined)) return undefined;
-  if (node.op === 'reshape' && node.output.shape.every((size) => typeof size === 'number')) return { dtype: 'float32', shape: node.output.shape as readonly number[], data: a.data };
+  if (node.op === 'reshape' && node.output.shape.every((size) => typeof size === 'number'))
+    return { dtype: 'float32', shape: node.output.shape as readonly number[], data: a.data };
   if (!calculate) return undefined;
   const scalar = (t: Tensor): boolean => t.shape.length === 0;
   if (!equalShapes(a.shape, b.shape) && !scalar(a) && !scalar(b)) return undefined;
   const shape = scalar(a) ? b.shape : a.shape;
   const element = (t: Tensor<'float32'>, i: number): number => (scalar(t) ? t.data[0] : t.data[i]) as number;
-  return float32(shape, Float32Array.from({ length: elementCount(shape) }, (_, i) => calculate(element(a, i), element(b, i))));
+  return float32(
+    shape,
+    Float32Array.from({ length: elementCount(shape) }, (_, i) => calculate(element(a, i), element(b, i))),
+  );
 }
 
 /** Whether an input can stand for the result: it has the result's type and shape. */
-const fits = (input: Sym | undefined, node: AnyNode): input is Sym => input !== undefined && input.dtype === node.output.dtype && equalShapes(input.shape, node.output.shape);
+const fits = (input: Sym | undefined, node: AnyNode): input is Sym =>
+  input !== undefined && input.dtype === node.output.dtype && equalShapes(input.shape, node.output.shape);
 
 /**
  * The sum of two tensors with zeros around them that leave each other just the room they take, which is the two side by side: the gradient
@@ -119,15 +124,25 @@ function sideBySide(a: AnyNode | undefined, b: AnyNode | undefined, builder: Gra
   if (a?.op !== 'pad' || b?.op !== 'pad' || a.attributes.value !== 0 || b.attributes.value !== 0) return undefined;
   const [from, to] = [a.inputs[0] as Sym, b.inputs[0] as Sym];
   const { before, after } = a.attributes;
-  const axes = before.flatMap((size, i) => (size !== 0 || after[i] !== 0 || b.attributes.before[i] !== 0 || b.attributes.after[i] !== 0 ? [i] : []));
+  const axes = before.flatMap((size, i) =>
+    size !== 0 || after[i] !== 0 || b.attributes.before[i] !== 0 || b.attributes.after[i] !== 0 ? [i] : [],
+  );
   const [axis, ...others] = axes;
   if (axis === undefined || others.length > 0) return undefined;
   const leads = (first: AnyNode & { op: 'pad' }, second: AnyNode & { op: 'pad' }): boolean => {
     const lengths = [first, second].map(({ inputs }) => inputs[0]?.shape[axis] ?? -1);
     const sizes = [first.attributes.after[axis] ?? -1, second.attributes.before[axis] ?? -1];
-    return first.attributes.before[axis] === 0 && second.attributes.after[axis] === 0 && equalDims(sizes[0] as Dim, lengths[1] as Dim) && equalDims(sizes[1] as Dim, lengths[0] as Dim);
+    return (
+      first.attributes.before[axis] === 0 &&
+      second.attributes.after[axis] === 0 &&
+      equalDims(sizes[0] as Dim, lengths[1] as Dim) &&
+      equalDims(sizes[1] as Dim, lengths[0] as Dim)
+    );
   };
-  const [left, right] = [{ ...from, builder }, { ...to, builder }];
+  const [left, right] = [
+    { ...from, builder },
+    { ...to, builder },
+  ];
   if (leads(a, b)) return concat([left, right], axis);
   return leads(b, a) ? concat([right, left], axis) : undefined;
 }
@@ -145,14 +160,21 @@ function rewrite(node: AnyNode, inputs: readonly Sym[], known: Knowledge): Sym |
     case 'transpose': {
       const { permutation } = node.attributes;
       if (permutation.every((axis, i) => axis === i)) return a;
-      return before?.op === 'transpose' ? transpose(inner(), permutation.map((axis) => before.attributes.permutation[axis] as number)) : undefined;
+      return before?.op === 'transpose'
+        ? transpose(
+            inner(),
+            permutation.map((axis) => before.attributes.permutation[axis] as number),
+          )
+        : undefined;
     }
     case 'expand':
     case 'cast':
     case 'concat':
       return inputs.length === 1 && fits(a, node) ? a : undefined;
     case 'pad':
-      return node.attributes.before.every((size) => size === 0) && node.attributes.after.every((size) => size === 0) ? a : undefined;
+      return node.attributes.before.every((size) => size === 0) && node.attributes.after.every((size) => size === 0)
+        ? a
+        : undefined;
     case 'slice': {
       const { axis, start, end, step } = node.attributes;
       return start === 0 && step === 1 && equalDims(end, a.shape[axis] ?? -1) ? a : undefined;
@@ -191,4 +213,3 @@ export function simplify(graph: Graph): Graph {
   });
   return dropUnused(builder.graph(outputs));
 }
-

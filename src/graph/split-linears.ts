@@ -17,7 +17,13 @@ export function splitLinears(graph: Graph, isTrained: (matrix: Value) => boolean
   for (const { op, inputs, output } of graph.nodes) {
     if (op !== 'linear' || outputs.has(output.id) || !inputs[1] || !isTrained(inputs[1])) continue;
     const slices = readers.get(output.id) ?? [];
-    if (slices.every((reader) => reader.op === 'slice' && reader.attributes.axis === output.shape.length - 1 && reader.attributes.step === 1)) split.add(output.id);
+    if (
+      slices.every(
+        (reader) =>
+          reader.op === 'slice' && reader.attributes.axis === output.shape.length - 1 && reader.attributes.step === 1,
+      )
+    )
+      split.add(output.id);
   }
   if (split.size === 0) return graph;
   const made = new Map<number, readonly Sym[]>();

@@ -44,7 +44,10 @@ export class GraphBuilder {
     const known = this.#known.get(key);
     if (known) {
       if (known.shape.join() !== shape.join()) {
-        throw new StableDiffusionError('shape-mismatch', `Parameter ${name} was asked for as [${known.shape.join(', ')}] and again as [${shape.join(', ')}].`);
+        throw new StableDiffusionError(
+          'shape-mismatch',
+          `Parameter ${name} was asked for as [${known.shape.join(', ')}] and again as [${shape.join(', ')}].`,
+        );
       }
       return known;
     }
@@ -55,7 +58,10 @@ export class GraphBuilder {
   }
 
   constant(tensor: Tensor): Sym {
-    const key = tensor.data.length <= 16 ? `constant ${tensor.dtype} ${tensor.shape.join()} ${Array.from<number | bigint, string>(tensor.data, (x) => (Object.is(x, -0) ? '-0' : String(x))).join()}` : undefined;
+    const key =
+      tensor.data.length <= 16
+        ? `constant ${tensor.dtype} ${tensor.shape.join()} ${Array.from<number | bigint, string>(tensor.data, (x) => (Object.is(x, -0) ? '-0' : String(x))).join()}`
+        : undefined;
     const known = key === undefined ? undefined : this.#known.get(key);
     if (known) return known;
     const value = this.#value(tensor.dtype, tensor.shape);
@@ -72,7 +78,8 @@ export class GraphBuilder {
     try {
       type = operations[op].infer(inputs, attributes);
     } catch (error) {
-      if (error instanceof StableDiffusionError && this.scope) throw new StableDiffusionError(error.code, `In ${this.scope}: ${error.message}`, { cause: error });
+      if (error instanceof StableDiffusionError && this.scope)
+        throw new StableDiffusionError(error.code, `In ${this.scope}: ${error.message}`, { cause: error });
       throw error;
     }
     const output = this.#value(type.dtype, type.shape);
@@ -174,13 +181,18 @@ export function trace<I extends string>(
 ): Graph {
   const builder = new GraphBuilder();
   const symbols = {} as Record<I, Sym>;
-  for (const name of Object.keys(inputs) as I[]) symbols[name] = builder.input(name, inputs[name].dtype, inputs[name].shape);
+  for (const name of Object.keys(inputs) as I[])
+    symbols[name] = builder.input(name, inputs[name].dtype, inputs[name].shape);
   const results = network(symbols, new Params(builder, '', options.prefix));
   const outputs: NamedValue[] = Object.entries(results).map(([name, value]) => ({ name, value }));
   const taps = options.taps === 'all' ? [...builder.marks.keys()] : (options.taps ?? []);
   for (const path of taps) {
     const value = builder.marks.get(path);
-    if (!value) throw new StableDiffusionError('invalid-argument', `The network has no module ${path} to tap; it has ${[...builder.marks.keys()].join(', ')}.`);
+    if (!value)
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `The network has no module ${path} to tap; it has ${[...builder.marks.keys()].join(', ')}.`,
+      );
     outputs.push({ name: `intermediate.${path}`, value });
   }
   return builder.graph(outputs);

@@ -51,12 +51,16 @@ export interface A1111Settings {
 }
 
 /** A float if it has a fraction, else as A1111 has it in that place. */
-const ratio = (value: number | undefined): InfotextValue => (value === undefined || value === 0 ? null : pythonFloat(value));
+const ratio = (value: number | undefined): InfotextValue =>
+  value === undefined || value === 0 ? null : pythonFloat(value);
 
 /** The infotext of one image. */
 export function a1111Infotext(settings: A1111Settings): string {
   const { extra = {}, index = 0, seedResizeFrom, variationStrength = 0 } = settings;
-  const own = (value: PerImage | undefined): InfotextValue => (Array.isArray(value) ? ((value as readonly InfotextValue[])[index] ?? null) : ((value as InfotextValue | undefined) ?? null));
+  const own = (value: PerImage | undefined): InfotextValue =>
+    Array.isArray(value)
+      ? ((value as readonly InfotextValue[])[index] ?? null)
+      : ((value as InfotextValue | undefined) ?? null);
   const resized = seedResizeFrom !== undefined && seedResizeFrom.width > 0 && seedResizeFrom.height > 0;
   const written = new Map<string, InfotextValue>([
     ['Steps', settings.steps],
@@ -71,11 +75,17 @@ export function a1111Infotext(settings: A1111Settings): string {
     ['Model', settings.model ?? null],
     ['VAE hash', settings.vaeHash ?? null],
     ['VAE', settings.vae ?? null],
-    ['Variation seed', variationStrength === 0 || settings.variationSeed === undefined ? null : String(settings.variationSeed)],
+    [
+      'Variation seed',
+      variationStrength === 0 || settings.variationSeed === undefined ? null : String(settings.variationSeed),
+    ],
     ['Variation seed strength', variationStrength === 0 ? null : pythonFloat(variationStrength)],
     ['Seed resize from', resized ? `${seedResizeFrom.width}x${seedResizeFrom.height}` : null],
     ['Denoising strength', own(extra['Denoising strength'])],
-    ['Conditional mask weight', settings.conditionalMaskWeight === undefined ? null : pythonFloat(settings.conditionalMaskWeight)],
+    [
+      'Conditional mask weight',
+      settings.conditionalMaskWeight === undefined ? null : pythonFloat(settings.conditionalMaskWeight),
+    ],
     ['Clip skip', (settings.clipSkip ?? 1) > 1 ? (settings.clipSkip ?? null) : null],
     ['ENSD', settings.ensd || null],
     ['Token merging ratio', ratio(settings.tokenMergingRatio)],
@@ -86,5 +96,9 @@ export function a1111Infotext(settings: A1111Settings): string {
   ]);
   for (const [key, value] of Object.entries(extra)) written.set(key, own(value));
   written.set('Version', settings.version ?? null).set('User', settings.user ?? null);
-  return formatInfotext({ prompt: settings.prompt, ...(settings.negativePrompt ? { negativePrompt: settings.negativePrompt } : {}), settings: written });
+  return formatInfotext({
+    prompt: settings.prompt,
+    ...(settings.negativePrompt ? { negativePrompt: settings.negativePrompt } : {}),
+    settings: written,
+  });
 }

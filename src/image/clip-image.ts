@@ -25,12 +25,21 @@ export function clipImageTensor(images: readonly Image[], options: ClipImageOpti
     const long = Math.trunc((size * Math.max(image.width, image.height)) / short);
     const portrait = image.width <= image.height;
     const resized = resize(toRgb(image), portrait ? size : long, portrait ? long : size, 'bicubic');
-    const square = crop(resized, Math.floor((resized.width - size) / 2), Math.floor((resized.height - size) / 2), size, size);
+    const square = crop(
+      resized,
+      Math.floor((resized.width - size) / 2),
+      Math.floor((resized.height - size) / 2),
+      size,
+      size,
+    );
     for (let c = 0; c < 3; c++) {
       // Scaled by 1/255 in double precision; then, in single, subtract the mean, then divide.
       const mean = Math.fround(clipImageMean[c] as number);
       const std = Math.fround(clipImageStd[c] as number);
-      const table = Float32Array.from({ length: 256 }, (_, byte) => Math.fround(Math.fround(byte * (1 / 255)) - mean) / std);
+      const table = Float32Array.from(
+        { length: 256 },
+        (_, byte) => Math.fround(Math.fround(byte * (1 / 255)) - mean) / std,
+      );
       for (let i = 0; i < plane; i++) out[(n * 3 + c) * plane + i] = table[square.data[3 * i + c] as number] as number;
     }
   }

@@ -27,11 +27,22 @@ async function decode(bytes: Uint8Array, options: DecodeOptions = {}): Promise<I
     if (cmyk) picture.pipelineColourspace('cmyk').toColourspace('cmyk');
     const { data, info } = await picture.raw().toBuffer({ resolveWithObject: true });
     const pixels = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-    return finishDecode(cmyk ? cmykToRgb(pixels) : pixels, info.width, info.height, cmyk ? 3 : info.channels, file, options);
+    return finishDecode(
+      cmyk ? cmykToRgb(pixels) : pixels,
+      info.width,
+      info.height,
+      cmyk ? 3 : info.channels,
+      file,
+      options,
+    );
   } catch (cause) {
     if (cause instanceof StableDiffusionError) throw cause;
     const reason = cause instanceof Error ? cause.message.split('\n')[0] : String(cause);
-    throw new StableDiffusionError('file-corrupt', `The ${file.format.toUpperCase()} image cannot be decoded: ${reason}. It is damaged; get it again.`, { cause });
+    throw new StableDiffusionError(
+      'file-corrupt',
+      `The ${file.format.toUpperCase()} image cannot be decoded: ${reason}. It is damaged; get it again.`,
+      { cause },
+    );
   }
 }
 

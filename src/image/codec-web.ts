@@ -15,7 +15,11 @@ import { encodePngFile, pngChunks } from './png-chunks.ts';
 import { encodePng } from './png-encode.ts';
 
 function canvasOf(width: number, height: number): OffscreenCanvas {
-  if (typeof OffscreenCanvas === 'undefined') throw new StableDiffusionError('engine-unavailable', 'This browser has no OffscreenCanvas, which images are read and written with. Use a newer one.');
+  if (typeof OffscreenCanvas === 'undefined')
+    throw new StableDiffusionError(
+      'engine-unavailable',
+      'This browser has no OffscreenCanvas, which images are read and written with. Use a newer one.',
+    );
   return new OffscreenCanvas(width, height);
 }
 
@@ -24,18 +28,26 @@ function withoutExif(bytes: Uint8Array, { format, exif }: ImageFile): Uint8Array
   const copy = new Uint8Array(bytes);
   if (!exif) return copy;
   const offset = exif.byteOffset - bytes.byteOffset;
-  if (format === 'jpeg') copy[offset] = 0x58; // "Xxif" is nobody's segment
-  else if (format === 'webp') copy[offset - 8] = 0x58; // "XXIF" is nobody's chunk
+  if (format === 'jpeg')
+    copy[offset] = 0x58; // "Xxif" is nobody's segment
+  else if (format === 'webp')
+    copy[offset - 8] = 0x58; // "XXIF" is nobody's chunk
   else {
     const kept = [...pngChunks(bytes)].filter(({ type }) => type !== 'eXIf');
-    return new Uint8Array(encodePngFile(kept.map((chunk) => bytes.subarray(chunk.offset, chunk.offset + 12 + chunk.data.length))));
+    return new Uint8Array(
+      encodePngFile(kept.map((chunk) => bytes.subarray(chunk.offset, chunk.offset + 12 + chunk.data.length))),
+    );
   }
   return copy;
 }
 
 function readByCanvas(bitmap: ImageBitmap): Uint8Array {
-  const context = canvasOf(bitmap.width, bitmap.height).getContext('2d', { willReadFrequently: true, colorSpace: 'srgb' });
-  if (!context) throw new StableDiffusionError('engine-unavailable', 'This browser gave no canvas to read an image with.');
+  const context = canvasOf(bitmap.width, bitmap.height).getContext('2d', {
+    willReadFrequently: true,
+    colorSpace: 'srgb',
+  });
+  if (!context)
+    throw new StableDiffusionError('engine-unavailable', 'This browser gave no canvas to read an image with.');
   context.drawImage(bitmap, 0, 0);
   const { data } = context.getImageData(0, 0, bitmap.width, bitmap.height);
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
@@ -51,7 +63,13 @@ function readByWebGl(bitmap: ImageBitmap): Uint8Array | undefined {
   gl.bindTexture(gl.TEXTURE_2D, gl.createTexture());
   gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA8, gl.RGBA, gl.UNSIGNED_BYTE, bitmap);
   gl.bindFramebuffer(gl.FRAMEBUFFER, gl.createFramebuffer());
-  gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, gl.getParameter(gl.TEXTURE_BINDING_2D) as WebGLTexture, 0);
+  gl.framebufferTexture2D(
+    gl.FRAMEBUFFER,
+    gl.COLOR_ATTACHMENT0,
+    gl.TEXTURE_2D,
+    gl.getParameter(gl.TEXTURE_BINDING_2D) as WebGLTexture,
+    0,
+  );
   const pixels = new Uint8Array(width * height * 4);
   const complete = gl.checkFramebufferStatus(gl.FRAMEBUFFER) === gl.FRAMEBUFFER_COMPLETE;
   if (complete) gl.readPixels(0, 0, width, height, gl.RGBA, gl.UNSIGNED_BYTE, pixels);
@@ -67,7 +85,11 @@ async function decode(bytes: Uint8Array, options: DecodeOptions = {}): Promise<I
     const blob = new Blob([withoutExif(bytes, file)], { type: `image/${file.format}` });
     bitmap = await createImageBitmap(blob, { premultiplyAlpha: 'none', colorSpaceConversion: 'none' });
   } catch (cause) {
-    throw new StableDiffusionError('file-corrupt', `The ${file.format.toUpperCase()} image cannot be decoded by this browser. It is damaged, or of a rare kind.`, { cause });
+    throw new StableDiffusionError(
+      'file-corrupt',
+      `The ${file.format.toUpperCase()} image cannot be decoded by this browser. It is damaged, or of a rare kind.`,
+      { cause },
+    );
   }
   try {
     let pixels = readByCanvas(bitmap);
@@ -92,14 +114,19 @@ async function encodeByCanvas(image: Image, format: 'jpeg' | 'webp', quality: nu
   const canvas = canvasOf(width, height);
   canvas.getContext('2d')?.putImageData(new ImageData(pixels, width, height), 0, 0);
   const blob = await canvas.convertToBlob({ type: `image/${format}`, quality });
-  if (blob.type !== `image/${format}`) throw new StableDiffusionError('file-unsupported', `This browser does not write ${format.toUpperCase()} images. Use PNG.`);
+  if (blob.type !== `image/${format}`)
+    throw new StableDiffusionError(
+      'file-unsupported',
+      `This browser does not write ${format.toUpperCase()} images. Use PNG.`,
+    );
   return new Uint8Array(await blob.arrayBuffer());
 }
 
 async function encode(image: Image, options: EncodeOptions): Promise<Uint8Array> {
   let file: Uint8Array;
   if (options.format === 'png') file = await encodePng(image);
-  else if (options.format === 'jpeg') file = await encodeByCanvas(flatten(image), 'jpeg', (options.quality ?? 90) / 100);
+  else if (options.format === 'jpeg')
+    file = await encodeByCanvas(flatten(image), 'jpeg', (options.quality ?? 90) / 100);
   else file = await encodeByCanvas(image, 'webp', options.lossless ? 1 : Math.min(0.99, (options.quality ?? 90) / 100)); // 1 means lossless
   return options.metadata ? writeImageMetadata(file, options.metadata) : file;
 }

@@ -7,7 +7,14 @@ import type { ImageFile } from './image-file.ts';
 import { applyOrientation } from './orientation.ts';
 
 /** `data`: 1 (grey), 2 (grey, alpha), 3 or 4 interleaved channels, alpha not premultiplied. */
-export function finishDecode(data: Uint8Array, width: number, height: number, channels: number, file: ImageFile, options: DecodeOptions): Image<3 | 4> {
+export function finishDecode(
+  data: Uint8Array,
+  width: number,
+  height: number,
+  channels: number,
+  file: ImageFile,
+  options: DecodeOptions,
+): Image<3 | 4> {
   const count = width * height;
   const hasAlpha = channels === 2 || channels === 4;
   let opaque = true;
@@ -22,5 +29,7 @@ export function finishDecode(data: Uint8Array, width: number, height: number, ch
       if (!opaque) image.data[to++] = data[i * channels + channels - 1] as number;
     }
   }
-  return options.orientation === 'ignore' || !file.exif ? image : applyOrientation(image, readExif(file.exif).orientation);
+  return options.orientation === 'ignore' || !file.exif
+    ? image
+    : applyOrientation(image, readExif(file.exif).orientation);
 }

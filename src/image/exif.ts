@@ -33,7 +33,8 @@ function readFolder(block: Uint8Array, view: DataView, little: boolean, offset: 
     const type = view.getUint16(at + 2, little);
     const length = view.getUint32(at + 4, little) * (typeSizes[type] ?? 0);
     const from = length <= 4 ? at + 8 : view.getUint32(at + 8, little);
-    if (length > 0 && from + length <= block.length) entries.set(view.getUint16(at, little), { type, bytes: block.subarray(from, from + length) });
+    if (length > 0 && from + length <= block.length)
+      entries.set(view.getUint16(at, little), { type, bytes: block.subarray(from, from + length) });
   }
   return entries;
 }
@@ -97,7 +98,10 @@ export function readExif(bytes: Uint8Array): Exif {
 }
 
 /** An EXIF block (TIFF header first, big-endian) with a user comment as A1111 writes it, and a description in UTF-8. */
-export function writeExif({ userComment, imageDescription }: Pick<Exif, 'userComment' | 'imageDescription'>): Uint8Array {
+export function writeExif({
+  userComment,
+  imageDescription,
+}: Pick<Exif, 'userComment' | 'imageDescription'>): Uint8Array {
   const description = imageDescription === undefined ? undefined : new TextEncoder().encode(`${imageDescription}\0`);
   let comment: Uint8Array | undefined;
   if (userComment !== undefined) {
@@ -112,7 +116,8 @@ export function writeExif({ userComment, imageDescription }: Pick<Exif, 'userCom
   const mainCount = (description ? 1 : 0) + (comment ? 1 : 0);
   const folderOffset = 8 + 2 + 12 * mainCount + 4;
   const dataOffset = folderOffset + (comment ? 2 + 12 + 4 : 0);
-  const commentOffset = dataOffset + (description && description.length > 4 ? description.length + (description.length & 1) : 0);
+  const commentOffset =
+    dataOffset + (description && description.length > 4 ? description.length + (description.length & 1) : 0);
   const out = new Uint8Array(commentOffset + (comment?.length ?? 0));
   const view = new DataView(out.buffer);
   view.setUint32(0, 0x4d4d002a);

@@ -20,10 +20,13 @@ export interface ImageFile {
 /** 8192 x 8192. */
 export const defaultMaxPixels = 2 ** 26;
 
-const corrupt = (message: string) => new StableDiffusionError('file-corrupt', `${message} Give a PNG, JPEG, WebP or GIF image.`);
-const cut = (format: string) => new StableDiffusionError('file-truncated', `The ${format} image ends too early. It is truncated; get it again.`);
+const corrupt = (message: string) =>
+  new StableDiffusionError('file-corrupt', `${message} Give a PNG, JPEG, WebP or GIF image.`);
+const cut = (format: string) =>
+  new StableDiffusionError('file-truncated', `The ${format} image ends too early. It is truncated; get it again.`);
 
-const ascii = (bytes: Uint8Array, offset: number, length: number): string => String.fromCharCode(...bytes.subarray(offset, offset + length));
+const ascii = (bytes: Uint8Array, offset: number, length: number): string =>
+  String.fromCharCode(...bytes.subarray(offset, offset + length));
 
 /** The name of a format that is known and not read, by how its files begin. */
 function unsupportedFormat(bytes: Uint8Array): string | undefined {
@@ -47,17 +50,26 @@ function inspectPng(bytes: Uint8Array): ImageFile {
   for (const chunk of pngChunks(bytes)) {
     const { type, data } = chunk;
     if (!size) {
-      if (type !== 'IHDR' || data.length !== 13) throw new StableDiffusionError('file-corrupt', 'The PNG does not begin with an IHDR chunk. It is damaged; get it again.');
+      if (type !== 'IHDR' || data.length !== 13)
+        throw new StableDiffusionError(
+          'file-corrupt',
+          'The PNG does not begin with an IHDR chunk. It is damaged; get it again.',
+        );
       const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
       size = { width: view.getUint32(0), height: view.getUint32(4) };
     }
     const critical = type.charCodeAt(0) < 0x60; // capital first letter
     if ((critical || type === 'eXIf') && !isIntact(chunk)) {
-      if (critical) throw new StableDiffusionError('file-corrupt', `The checksum of the PNG's ${type} chunk is wrong. The file is damaged; get it again.`);
+      if (critical)
+        throw new StableDiffusionError(
+          'file-corrupt',
+          `The checksum of the PNG's ${type} chunk is wrong. The file is damaged; get it again.`,
+        );
     } else if (type === 'eXIf') exif = data;
     if (type === 'IDAT') hasData = true;
   }
-  if (!size || !hasData) throw new StableDiffusionError('file-corrupt', 'The PNG holds no image data. It is damaged; get it again.');
+  if (!size || !hasData)
+    throw new StableDiffusionError('file-corrupt', 'The PNG holds no image data. It is damaged; get it again.');
   return { format: 'png', ...size, ...(exif ? { exif } : {}) };
 }
 
@@ -68,15 +80,24 @@ function inspectJpeg(bytes: Uint8Array): ImageFile {
   let offset = 2;
   for (;;) {
     if (offset + 4 > bytes.length) throw cut('JPEG');
-    if (bytes[offset] !== 0xff) throw new StableDiffusionError('file-corrupt', `The JPEG has no marker at byte ${offset}, where one must be. It is damaged; get it again.`);
+    if (bytes[offset] !== 0xff)
+      throw new StableDiffusionError(
+        'file-corrupt',
+        `The JPEG has no marker at byte ${offset}, where one must be. It is damaged; get it again.`,
+      );
     const marker = bytes[offset + 1] as number;
     if (marker === 0xff || marker === 0x01 || (marker >= 0xd0 && marker <= 0xd8)) {
       offset += marker === 0xff ? 1 : 2;
       continue;
     }
-    if (marker === 0xd9) throw new StableDiffusionError('file-corrupt', 'The JPEG holds no image data. It is damaged; get it again.');
+    if (marker === 0xd9)
+      throw new StableDiffusionError('file-corrupt', 'The JPEG holds no image data. It is damaged; get it again.');
     const length = view.getUint16(offset + 2);
-    if (length < 2) throw new StableDiffusionError('file-corrupt', `The JPEG has a segment of impossible length at byte ${offset}. It is damaged; get it again.`);
+    if (length < 2)
+      throw new StableDiffusionError(
+        'file-corrupt',
+        `The JPEG has a segment of impossible length at byte ${offset}. It is damaged; get it again.`,
+      );
     if (offset + 2 + length > bytes.length) throw cut('JPEG');
     const body = bytes.subarray(offset + 4, offset + 2 + length);
     // Start of frame, all kinds; 0xc4, 0xc8 and 0xcc are tables.
@@ -88,7 +109,11 @@ function inspectJpeg(bytes: Uint8Array): ImageFile {
     offset += 2 + length;
     if (marker === 0xda) break;
   }
-  if (!size) throw new StableDiffusionError('file-corrupt', 'The JPEG has image data before its size. It is damaged; get it again.');
+  if (!size)
+    throw new StableDiffusionError(
+      'file-corrupt',
+      'The JPEG has image data before its size. It is damaged; get it again.',
+    );
   // The last scan ends at EOI. Within scans, 0xff is followed by 0 or a restart marker, so 0xffd9 can be nothing else.
   for (let at = offset; ; at++) {
     at = bytes.indexOf(0xff, at);
@@ -110,8 +135,16 @@ function inspectWebp(bytes: Uint8Array): ImageFile {
     const length = view.getUint32(offset + 4, true);
     const body = bytes.subarray(offset + 8, offset + 8 + length);
     if (offset + 8 + length > end) throw cut('WebP');
-    if (type === 'VP8X' && length >= 10) size ??= { width: 1 + (view.getUint32(offset + 12, true) & 0xffffff), height: 1 + (view.getUint32(offset + 14, true) >>> 8) };
-    if (type === 'VP8 ' && length >= 10) size ??= { width: view.getUint16(offset + 14, true) & 0x3fff, height: view.getUint16(offset + 16, true) & 0x3fff };
+    if (type === 'VP8X' && length >= 10)
+      size ??= {
+        width: 1 + (view.getUint32(offset + 12, true) & 0xffffff),
+        height: 1 + (view.getUint32(offset + 14, true) >>> 8),
+      };
+    if (type === 'VP8 ' && length >= 10)
+      size ??= {
+        width: view.getUint16(offset + 14, true) & 0x3fff,
+        height: view.getUint16(offset + 16, true) & 0x3fff,
+      };
     if (type === 'VP8L' && length >= 5) {
       const bits = view.getUint32(offset + 9, true);
       size ??= { width: 1 + (bits & 0x3fff), height: 1 + ((bits >>> 14) & 0x3fff) };
@@ -120,7 +153,8 @@ function inspectWebp(bytes: Uint8Array): ImageFile {
     if (type === 'EXIF') exif ??= body;
     offset += 8 + length + (length & 1);
   }
-  if (!size || !hasData) throw new StableDiffusionError('file-corrupt', 'The WebP holds no image data. It is damaged; get it again.');
+  if (!size || !hasData)
+    throw new StableDiffusionError('file-corrupt', 'The WebP holds no image data. It is damaged; get it again.');
   return { format: 'webp', ...size, ...(exif ? { exif } : {}) };
 }
 
@@ -135,21 +169,31 @@ export function inspectImageFile(bytes: Uint8Array, maxPixels: number = defaultM
   let file: ImageFile;
   if (isPng(bytes)) file = inspectPng(bytes);
   else if (bytes[0] === 0xff && bytes[1] === 0xd8 && bytes[2] === 0xff) file = inspectJpeg(bytes);
-  else if (bytes.length >= 16 && ascii(bytes, 0, 4) === 'RIFF' && ascii(bytes, 8, 4) === 'WEBP') file = inspectWebp(bytes);
+  else if (bytes.length >= 16 && ascii(bytes, 0, 4) === 'RIFF' && ascii(bytes, 8, 4) === 'WEBP')
+    file = inspectWebp(bytes);
   else if (bytes.length >= 10 && /^GIF8[79]a$/.test(ascii(bytes, 0, 6))) {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     file = { format: 'gif', width: view.getUint16(6, true), height: view.getUint16(8, true) };
   } else {
     const name = unsupportedFormat(bytes);
-    if (name) throw new StableDiffusionError('file-unsupported', `The file is in the ${name} format, which is not read. Give a PNG, JPEG, WebP or GIF image.`);
+    if (name)
+      throw new StableDiffusionError(
+        'file-unsupported',
+        `The file is in the ${name} format, which is not read. Give a PNG, JPEG, WebP or GIF image.`,
+      );
     throw corrupt('The file is not an image.');
   }
   const { width, height, format } = file;
-  if (width < 1 || height < 1) throw corrupt(`The ${format.toUpperCase()} image says it is ${width}x${height} pixels, which no image is.`);
+  if (width < 1 || height < 1)
+    throw corrupt(`The ${format.toUpperCase()} image says it is ${width}x${height} pixels, which no image is.`);
   if (width * height > maxPixels) {
-    throw new StableDiffusionError('too-large', `The image is ${width}x${height} pixels, and at most ${maxPixels} pixels are read. Give a smaller one, or raise the limit.`, {
-      details: { width, height, maxPixels },
-    });
+    throw new StableDiffusionError(
+      'too-large',
+      `The image is ${width}x${height} pixels, and at most ${maxPixels} pixels are read. Give a smaller one, or raise the limit.`,
+      {
+        details: { width, height, maxPixels },
+      },
+    );
   }
   return file;
 }

@@ -41,8 +41,14 @@ export function readImageMetadata(bytes: Uint8Array): FoundMetadata {
   const texts = file.format === 'png' ? readPngText(bytes).texts : new Map<string, string>();
   const exif = file.exif ? readExif(file.exif) : {};
   const parameters = texts.get(parametersKeyword) ?? exif.userComment;
-  const description = exif.imageDescription?.startsWith(`${recordKeyword}:`) ? exif.imageDescription.slice(recordKeyword.length + 1) : undefined;
-  return { texts, ...(parameters === undefined ? {} : { parameters }), ...parseRecord(texts.get(recordKeyword) ?? description) };
+  const description = exif.imageDescription?.startsWith(`${recordKeyword}:`)
+    ? exif.imageDescription.slice(recordKeyword.length + 1)
+    : undefined;
+  return {
+    texts,
+    ...(parameters === undefined ? {} : { parameters }),
+    ...parseRecord(texts.get(recordKeyword) ?? description),
+  };
 }
 
 /** Longest EXIF block a JPEG segment holds. */
@@ -76,13 +82,20 @@ export function writeImageMetadata(bytes: Uint8Array, { parameters, record }: Im
     if (json !== undefined) texts.push([recordKeyword, json]);
     return writePngText(bytes, texts);
   }
-  if (format === 'gif') throw new StableDiffusionError('file-unsupported', 'Settings cannot be written into a GIF. Use PNG, JPEG or WebP.');
+  if (format === 'gif')
+    throw new StableDiffusionError('file-unsupported', 'Settings cannot be written into a GIF. Use PNG, JPEG or WebP.');
   const comment = parameters === undefined ? {} : { userComment: parameters };
-  let block = writeExif({ ...comment, ...(json === undefined ? {} : { imageDescription: `${recordKeyword}:${json}` }) });
+  let block = writeExif({
+    ...comment,
+    ...(json === undefined ? {} : { imageDescription: `${recordKeyword}:${json}` }),
+  });
   if (format === 'webp') return writeWebpExif(bytes, block);
   if (block.length > maxJpegExif) block = writeExif(comment);
   if (block.length > maxJpegExif) {
-    throw new StableDiffusionError('too-large', `The settings take ${block.length} bytes, and a JPEG holds ${maxJpegExif}. Save as PNG instead.`);
+    throw new StableDiffusionError(
+      'too-large',
+      `The settings take ${block.length} bytes, and a JPEG holds ${maxJpegExif}. Save as PNG instead.`,
+    );
   }
   return writeJpegExif(bytes, block);
 }

@@ -48,7 +48,10 @@ export function floatsToBytes(values: Float32Array, convention: ByteConvention):
 export function tensorToImages(batch: Tensor, convention: ByteConvention = 'compvis'): Image[] {
   const [count = 0, channels = 0, height = 0, width = 0] = batch.shape;
   if (batch.shape.length !== 4 || (channels !== 1 && channels !== 3 && channels !== 4) || batch.dtype !== 'float32') {
-    throw new StableDiffusionError('shape-mismatch', `Images are float32 tensors [n, 1 or 3 or 4, height, width]; ${batch.dtype} [${batch.shape.join(', ')}] was given.`);
+    throw new StableDiffusionError(
+      'shape-mismatch',
+      `Images are float32 tensors [n, 1 or 3 or 4, height, width]; ${batch.dtype} [${batch.shape.join(', ')}] was given.`,
+    );
   }
   const values = batch.data as Float32Array;
   const convert = toByte[convention];
@@ -72,11 +75,16 @@ export function tensorToImages(batch: Tensor, convention: ByteConvention = 'comp
 export type FloatConvention = 'compvis' | 'compvis-inpaint-st';
 
 function floatTable(convention: FloatConvention): Float32Array {
-  return Float32Array.from({ length: 256 }, (_, byte) => (convention === 'compvis' ? fround(2 * fround(byte / 255)) - 1 : fround(byte / 127.5) - 1));
+  return Float32Array.from({ length: 256 }, (_, byte) =>
+    convention === 'compvis' ? fround(2 * fround(byte / 255)) - 1 : fround(byte / 127.5) - 1,
+  );
 }
 
 /** float32 [n, channels, height, width] in [-1, 1] of images that all have one size and number of channels. */
-export function imagesToTensor(images: readonly Image<Channels>[], convention: FloatConvention = 'compvis'): Tensor<'float32'> {
+export function imagesToTensor(
+  images: readonly Image<Channels>[],
+  convention: FloatConvention = 'compvis',
+): Tensor<'float32'> {
   const first = images[0];
   if (!first) throw new StableDiffusionError('invalid-argument', 'A tensor of images needs at least one image.');
   const { width, height, channels } = first;

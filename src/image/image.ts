@@ -16,13 +16,24 @@ export interface Image<C extends Channels = Channels> {
 }
 
 /** An image over `data` (not copied), or a black one. Throws `invalid-argument` for sizes that are not positive whole numbers, `shape-mismatch` where `data` has another length. */
-export function createImage<C extends Channels>(width: number, height: number, channels: C, data?: Uint8Array): Image<C> {
+export function createImage<C extends Channels>(
+  width: number,
+  height: number,
+  channels: C,
+  data?: Uint8Array,
+): Image<C> {
   if (!Number.isSafeInteger(width) || !Number.isSafeInteger(height) || width < 1 || height < 1) {
-    throw new StableDiffusionError('invalid-argument', `An image cannot be ${width}x${height} pixels: width and height are whole numbers from 1.`);
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `An image cannot be ${width}x${height} pixels: width and height are whole numbers from 1.`,
+    );
   }
   const length = width * height * channels;
   if (data && data.length !== length) {
-    throw new StableDiffusionError('shape-mismatch', `An image of ${width}x${height} with ${channels} channels has ${length} bytes, and ${data.length} were given.`);
+    throw new StableDiffusionError(
+      'shape-mismatch',
+      `An image of ${width}x${height} with ${channels} channels has ${length} bytes, and ${data.length} were given.`,
+    );
   }
   return { width, height, channels, data: data ?? new Uint8Array(length) };
 }
@@ -54,7 +65,9 @@ export function flatten(image: Image, background: readonly [number, number, numb
   for (let from = 0, to = 0; to < out.length; from += 4, to += 3) {
     const alpha = data[from + 3] as number;
     for (let c = 0; c < 3; c++) {
-      out[to + c] = Math.floor(((data[from + c] as number) * alpha + (background[c] as number) * (255 - alpha)) / 255 + 0.5);
+      out[to + c] = Math.floor(
+        ((data[from + c] as number) * alpha + (background[c] as number) * (255 - alpha)) / 255 + 0.5,
+      );
     }
   }
   return createImage(width, height, 3, out);
@@ -66,7 +79,12 @@ export function toGrey(image: Image): Image<1> {
   if (channels === 1) return image as Image<1>;
   const out = new Uint8Array(width * height);
   for (let from = 0, to = 0; to < out.length; from += channels, to++) {
-    out[to] = ((data[from] as number) * 19595 + (data[from + 1] as number) * 38470 + (data[from + 2] as number) * 7471 + 0x8000) >> 16;
+    out[to] =
+      ((data[from] as number) * 19595 +
+        (data[from + 1] as number) * 38470 +
+        (data[from + 2] as number) * 7471 +
+        0x8000) >>
+      16;
   }
   return createImage(width, height, 1, out);
 }
@@ -79,7 +97,13 @@ export function alphaOf(image: Image): Image<1> {
 }
 
 /** The rectangle of `width` x `height` whose top left corner is (`left`, `top`). What lies outside the image is black and transparent (PIL's `crop`). */
-export function crop<C extends Channels>(image: Image<C>, left: number, top: number, width: number, height: number): Image<C> {
+export function crop<C extends Channels>(
+  image: Image<C>,
+  left: number,
+  top: number,
+  width: number,
+  height: number,
+): Image<C> {
   const out = createImage(width, height, image.channels);
   paste(out, image, -left, -top);
   return out;
@@ -89,7 +113,10 @@ export function crop<C extends Channels>(image: Image<C>, left: number, top: num
 export function paste<C extends Channels>(target: Image<C>, source: Image<C>, left: number, top: number): void {
   const channels = target.channels;
   if (channels !== source.channels) {
-    throw new StableDiffusionError('shape-mismatch', `An image of ${source.channels} channels cannot be pasted into one of ${channels}.`);
+    throw new StableDiffusionError(
+      'shape-mismatch',
+      `An image of ${source.channels} channels cannot be pasted into one of ${channels}.`,
+    );
   }
   const fromX = Math.max(0, -left);
   const toX = Math.max(0, left);

@@ -10,9 +10,22 @@ export { alphaOf, type Channels, createImage, crop, flatten, type Image, paste, 
 export { defaultMaxPixels, type ImageFile, type ImageFormat, inspectImageFile } from './image-file.ts';
 export { type GridOptions, imageGrid } from './image-grid.ts';
 export { type FoundMetadata, type ImageMetadata, readImageMetadata, writeImageMetadata } from './image-metadata.ts';
-export { type ByteConvention, type FloatConvention, floatsToBytes, imagesToTensor, tensorToImages } from './image-tensor.ts';
+export {
+  type ByteConvention,
+  type FloatConvention,
+  floatsToBytes,
+  imagesToTensor,
+  tensorToImages,
+} from './image-tensor.ts';
 export { fitInitImage, type InitImageOptions, initImageTensor } from './init-image.ts';
-export { formatInfotext, type InfotextContent, type InfotextFields, type InfotextValue, parseInfotext, type ParseInfotextOptions } from './infotext.ts';
+export {
+  formatInfotext,
+  type InfotextContent,
+  type InfotextFields,
+  type InfotextValue,
+  parseInfotext,
+  type ParseInfotextOptions,
+} from './infotext.ts';
 export { type InpaintBatch, type InpaintConvention, inpaintBatch, interpolateMask } from './inpaint-batch.ts';
 export { encodePng } from './png-encode.ts';
 export { type DroppedText, type PngText, type PngTextLimits, readPngText, writePngText } from './png-text.ts';

@@ -50,7 +50,11 @@ function restoreOldHiresFix(fields: Fields): void {
     firstWidth = Math.ceil((scale * width) / 64) * 64;
     firstHeight = Math.ceil((scale * height) / 64) * 64;
   }
-  fields.set('Size-1', firstWidth).set('Size-2', firstHeight).set('Hires resize-1', width).set('Hires resize-2', height);
+  fields
+    .set('Size-1', firstWidth)
+    .set('Size-2', firstHeight)
+    .set('Hires resize-1', width)
+    .set('Hires resize-2', height);
 }
 
 const attentionToken = /\\[()[\]\\]?|\(|\[|:\s*([+-]?[.\d]+)\s*\)|\)|\]|[^\\()[\]:]+|:/g;
@@ -102,7 +106,8 @@ export function fillInfotextDefaults(fields: Fields, prompt: string, negative: s
   };
   missing([['Clip skip', '1']]);
   const hypernet = fields.get('Hypernet');
-  if (hypernet !== undefined) fields.set('Prompt', `${prompt}<hypernet:${hypernet}:${fields.get('Hypernet strength') ?? '1.0'}>`);
+  if (hypernet !== undefined)
+    fields.set('Prompt', `${prompt}<hypernet:${hypernet}:${fields.get('Hypernet strength') ?? '1.0'}>`);
   if (!fields.has('Hires resize-1')) fields.set('Hires resize-1', 0).set('Hires resize-2', 0);
   missing(defaults);
   restoreOldHiresFix(fields);

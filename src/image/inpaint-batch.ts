@@ -38,7 +38,11 @@ export function inpaintBatch(picture: Image, maskPicture: Image, convention: Inp
   const mask = Float32Array.from(grey, (value) => (value >= 128 ? 1 : ldm ? -1 : 0));
   const maskedImage = image.data.slice();
   for (let i = 0; i < maskedImage.length; i++) if ((grey[i % plane] as number) >= 128) maskedImage[i] = ldm ? -1 : 0;
-  return { image, mask: tensor('float32', [1, 1, height, width], mask), maskedImage: tensor('float32', [1, 3, height, width], maskedImage) };
+  return {
+    image,
+    mask: tensor('float32', [1, 1, height, width], mask),
+    maskedImage: tensor('float32', [1, 3, height, width], maskedImage),
+  };
 }
 
 /** `torch.nn.functional.interpolate(mask, size=[height, width])` (nearest): source index `floor(i * in / out)` in single precision. */

@@ -46,16 +46,30 @@ export function isIntact(chunk: PngChunk): boolean {
  * before IEND.
  */
 export function* pngChunks(bytes: Uint8Array): Generator<PngChunk> {
-  if (!isPng(bytes)) throw new StableDiffusionError('file-corrupt', 'The file is not a PNG: it lacks the eight bytes a PNG begins with.');
+  if (!isPng(bytes))
+    throw new StableDiffusionError(
+      'file-corrupt',
+      'The file is not a PNG: it lacks the eight bytes a PNG begins with.',
+    );
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let offset = signature.length;
   for (;;) {
     if (offset + 12 > bytes.length) throw truncated(bytes.length);
     const length = view.getUint32(offset);
     const type = String.fromCharCode(...bytes.subarray(offset + 4, offset + 8));
-    if (!/^[A-Za-z]{4}$/.test(type)) throw new StableDiffusionError('file-corrupt', `The PNG has a chunk without a proper name at byte ${offset}. It is damaged; get it again.`);
+    if (!/^[A-Za-z]{4}$/.test(type))
+      throw new StableDiffusionError(
+        'file-corrupt',
+        `The PNG has a chunk without a proper name at byte ${offset}. It is damaged; get it again.`,
+      );
     if (offset + 12 + length > bytes.length) throw truncated(bytes.length, type, length);
-    yield { type, offset, data: bytes.subarray(offset + 8, offset + 8 + length), checked: bytes.subarray(offset + 4, offset + 8 + length), crc: view.getUint32(offset + 8 + length) };
+    yield {
+      type,
+      offset,
+      data: bytes.subarray(offset + 8, offset + 8 + length),
+      checked: bytes.subarray(offset + 4, offset + 8 + length),
+      crc: view.getUint32(offset + 8 + length),
+    };
     if (type === 'IEND') return;
     offset += 12 + length;
   }
@@ -63,7 +77,10 @@ export function* pngChunks(bytes: Uint8Array): Generator<PngChunk> {
 
 function truncated(size: number, type?: string, length?: number): StableDiffusionError {
   const where = type ? `within its ${type} chunk of ${length} bytes` : 'before its IEND chunk';
-  return new StableDiffusionError('file-truncated', `The PNG ends after ${size} bytes, ${where}. It is truncated; get it again.`);
+  return new StableDiffusionError(
+    'file-truncated',
+    `The PNG ends after ${size} bytes, ${where}. It is truncated; get it again.`,
+  );
 }
 
 /** The bytes of one chunk: length, type, data, checksum. */

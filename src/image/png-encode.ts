@@ -12,7 +12,13 @@ function paeth(left: number, up: number, corner: number): number {
   return byLeft <= byUp && byLeft <= byCorner ? left : byUp <= byCorner ? up : corner;
 }
 
-const filters: readonly ((left: number, up: number, corner: number) => number)[] = [() => 0, (left) => left, (_, up) => up, (left, up) => (left + up) >> 1, paeth];
+const filters: readonly ((left: number, up: number, corner: number) => number)[] = [
+  () => 0,
+  (left) => left,
+  (_, up) => up,
+  (left, up) => (left + up) >> 1,
+  paeth,
+];
 
 /** Rows, each with its filter's number before it. */
 function filterRows({ width, height, channels, data }: Image): Uint8Array<ArrayBuffer> {
@@ -55,5 +61,9 @@ export async function encodePng(image: Image): Promise<Uint8Array> {
   header[8] = 8;
   header[9] = colourTypes[image.channels];
   const data = await deflate(filterRows(image));
-  return encodePngFile([encodePngChunk('IHDR', header), encodePngChunk('IDAT', data), encodePngChunk('IEND', new Uint8Array(0))]);
+  return encodePngFile([
+    encodePngChunk('IHDR', header),
+    encodePngChunk('IDAT', data),
+    encodePngChunk('IEND', new Uint8Array(0)),
+  ]);
 }

@@ -45,7 +45,8 @@ function inflateWithin(deflated: Uint8Array, limit: number): Uint8Array | undefi
     if (total <= limit) parts.push(part);
   });
   const step = 1024; // at most about a megabyte inflated
-  for (let at = 0; at < deflated.length && total <= limit; at += step) stream.push(deflated.subarray(at, at + step), at + step >= deflated.length);
+  for (let at = 0; at < deflated.length && total <= limit; at += step)
+    stream.push(deflated.subarray(at, at + step), at + step >= deflated.length);
   if (total > limit) return undefined;
   const out = new Uint8Array(total);
   let offset = 0;
@@ -70,13 +71,15 @@ function splitField(type: string, data: Uint8Array): Field | DroppedText {
   if (end < 1 || end > 79) return { keyword, reason: `its ${type} chunk has no keyword of 1 to 79 bytes` };
   if (type === 'tEXt') return { keyword, compressed: false, utf8: false, body: data.subarray(end + 1) };
   if (type === 'zTXt') {
-    if (data[end + 1] !== 0) return { keyword, reason: `its zTXt chunk has the unknown compression method ${data[end + 1]}` };
+    if (data[end + 1] !== 0)
+      return { keyword, reason: `its zTXt chunk has the unknown compression method ${data[end + 1]}` };
     return { keyword, compressed: true, utf8: false, body: data.subarray(end + 2) };
   }
   const flag = data[end + 1];
   const language = data.indexOf(0, end + 3);
   const translated = language < 0 ? -1 : data.indexOf(0, language + 1);
-  if (translated < 0 || (flag !== 0 && flag !== 1) || (flag === 1 && data[end + 2] !== 0)) return { keyword, reason: 'its iTXt chunk is malformed' };
+  if (translated < 0 || (flag !== 0 && flag !== 1) || (flag === 1 && data[end + 2] !== 0))
+    return { keyword, reason: 'its iTXt chunk is malformed' };
   return { keyword, compressed: flag === 1, utf8: true, body: data.subarray(translated + 1) };
 }
 
@@ -112,7 +115,10 @@ export function readPngText(bytes: Uint8Array, limits: PngTextLimits = {}): PngT
         drop(`it is longer than the limit of ${room} bytes`);
         continue;
       }
-      texts.set(keyword, field.utf8 ? new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body) : fromLatin1(body));
+      texts.set(
+        keyword,
+        field.utf8 ? new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body) : fromLatin1(body),
+      );
       total += body.length;
     } catch {
       drop(field.utf8 ? 'it cannot be inflated, or is not UTF-8' : 'it cannot be inflated');
@@ -123,7 +129,10 @@ export function readPngText(bytes: Uint8Array, limits: PngTextLimits = {}): PngT
 
 function encodeText(keyword: string, text: string): Uint8Array {
   if (keyword.length < 1 || keyword.length > 79 || !/^[\x20-\x7e\xa1-\xff]+$/.test(keyword)) {
-    throw new StableDiffusionError('invalid-argument', `"${keyword}" cannot be the keyword of a PNG text: 1 to 79 printable Latin-1 characters are wanted.`);
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `"${keyword}" cannot be the keyword of a PNG text: 1 to 79 printable Latin-1 characters are wanted.`,
+    );
   }
   const clean = text.replaceAll('\0', ' '); // the format has no way to hold it
   if (isLatin1(clean)) return encodePngChunk('tEXt', toLatin1(`${keyword}\0${clean}`));

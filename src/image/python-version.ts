@@ -21,17 +21,31 @@ export function parsePythonVersion(text: string): PythonVersion | undefined {
   const numbers = release.split('.').map(Number);
   while (numbers.length > 1 && numbers.at(-1) === 0) numbers.pop();
   // A development release without a pre- or post-release comes before them all.
-  const phaseKey = phase !== undefined ? (phases[phase.toLowerCase()] ?? 0) : devWord !== undefined && !hasPost ? -1 : Number.POSITIVE_INFINITY;
+  const phaseKey =
+    phase !== undefined
+      ? (phases[phase.toLowerCase()] ?? 0)
+      : devWord !== undefined && !hasPost
+        ? -1
+        : Number.POSITIVE_INFINITY;
   return {
     epoch: Number(epoch),
     release: numbers,
-    key: [phaseKey, Number(pre), hasPost ? Number(implicitPost ?? post) : -1, devWord === undefined ? Number.POSITIVE_INFINITY : Number(dev)],
+    key: [
+      phaseKey,
+      Number(pre),
+      hasPost ? Number(implicitPost ?? post) : -1,
+      devWord === undefined ? Number.POSITIVE_INFINITY : Number(dev),
+    ],
   };
 }
 
 /** Negative, zero or positive, as for `Array.sort`. */
 export function comparePythonVersions(a: PythonVersion, b: PythonVersion): number {
-  const rows: [readonly number[], readonly number[]][] = [[[a.epoch], [b.epoch]], [a.release, b.release], [a.key, b.key]];
+  const rows: [readonly number[], readonly number[]][] = [
+    [[a.epoch], [b.epoch]],
+    [a.release, b.release],
+    [a.key, b.key],
+  ];
   for (const [left, right] of rows) {
     for (let i = 0; i < Math.max(left.length, right.length); i++) {
       const [x, y] = [left[i] ?? 0, right[i] ?? 0];

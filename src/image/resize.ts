@@ -22,7 +22,10 @@ const kernels: { readonly [F in Exclude<ResizeFilter, 'nearest'>]: Kernel } = {
   box: { support: 0.5, weight: (x) => (x > -0.5 && x <= 0.5 ? 1 : 0) },
   bilinear: { support: 1, weight: (x) => Math.max(0, 1 - Math.abs(x)) },
   // 0.54 and 0.46 are single-precision literals in the original.
-  hamming: { support: 1, weight: (x) => (Math.abs(x) >= 1 ? 0 : sinc(x) * (Math.fround(0.54) + Math.fround(0.46) * Math.cos(x * Math.PI))) },
+  hamming: {
+    support: 1,
+    weight: (x) => (Math.abs(x) >= 1 ? 0 : sinc(x) * (Math.fround(0.54) + Math.fround(0.46) * Math.cos(x * Math.PI))),
+  },
   bicubic: {
     support: 2,
     weight: (value) => {
@@ -84,7 +87,13 @@ function passWeights(kernel: Kernel, inSize: number, from: number, to: number, o
 }
 
 /** Convolves along the middle axis of [outer, length, inner] bytes, giving [outer, starts.length, inner]. */
-function convolve(data: Uint8Array, outer: number, length: number, inner: number, { starts, counts, weights, size }: Weights): Uint8Array {
+function convolve(
+  data: Uint8Array,
+  outer: number,
+  length: number,
+  inner: number,
+  { starts, counts, weights, size }: Weights,
+): Uint8Array {
   const outLength = starts.length;
   const out = new Uint8ClampedArray(outer * outLength * inner);
   let to = 0;
@@ -159,16 +168,29 @@ function verticalFirst(image: Image, width: number, height: number): boolean {
  *
  * Four-channel images are resampled premultiplied (except by `nearest`), as there. Throws `invalid-argument` for impossible sizes or boxes.
  */
-export function resize<C extends Channels>(image: Image<C>, width: number, height: number, filter: ResizeFilter, box?: Box): Image<C> {
+export function resize<C extends Channels>(
+  image: Image<C>,
+  width: number,
+  height: number,
+  filter: ResizeFilter,
+  box?: Box,
+): Image<C> {
   const { left, top, right, bottom } = box ?? { left: 0, top: 0, right: image.width, bottom: image.height };
   if (!(left >= 0 && top >= 0 && right <= image.width && bottom <= image.height && left < right && top < bottom)) {
-    throw new StableDiffusionError('invalid-argument', `The box [${left}, ${top}, ${right}, ${bottom}] does not lie in an image of ${image.width}x${image.height} pixels.`);
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `The box [${left}, ${top}, ${right}, ${bottom}] does not lie in an image of ${image.width}x${image.height} pixels.`,
+    );
   }
   if (!Number.isSafeInteger(width) || !Number.isSafeInteger(height) || width < 1 || height < 1) {
-    throw new StableDiffusionError('invalid-argument', `An image cannot be resized to ${width}x${height} pixels: width and height are whole numbers from 1.`);
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `An image cannot be resized to ${width}x${height} pixels: width and height are whole numbers from 1.`,
+    );
   }
   const whole = left === 0 && top === 0 && right === image.width && bottom === image.height;
-  if (whole && width === image.width && height === image.height) return createImage(width, height, image.channels, image.data.slice());
+  if (whole && width === image.width && height === image.height)
+    return createImage(width, height, image.channels, image.data.slice());
   if (filter === 'nearest') return resizeNearest(image, width, height, { left, top, right, bottom });
 
   const { channels } = image;

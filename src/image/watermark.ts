@@ -136,7 +136,8 @@ export function decodeWatermark(image: Image<3>, length: number = stableDiffusio
   });
   const bytes = new Uint8Array(length);
   for (let i = 0; i < votes.length; i++) {
-    if (((ones[i] as number) / (votes[i] as number)) * 255 > 127) bytes[i >> 3] = (bytes[i >> 3] as number) | (0x80 >> (i & 7));
+    if (((ones[i] as number) / (votes[i] as number)) * 255 > 127)
+      bytes[i >> 3] = (bytes[i >> 3] as number) | (0x80 >> (i & 7));
   }
   return bytes;
 }

@@ -25,8 +25,14 @@ export interface Posterior {
 
 /** Image in [-1, 1] [b, in_channels, h, w] → the posterior of its latents. */
 export function encodeKl(p: Params, config: KlConfig, image: Sym): Posterior {
-  if (!config.ddconfig.double_z) throw new StableDiffusionError('config-invalid', 'AutoencoderKL needs double_z: true in its ddconfig.');
-  const moments = convLayer(p.at('quant_conv'), encoder(p.at('encoder'), config.ddconfig, image), 2 * config.embed_dim, { kernel: 1 });
+  if (!config.ddconfig.double_z)
+    throw new StableDiffusionError('config-invalid', 'AutoencoderKL needs double_z: true in its ddconfig.');
+  const moments = convLayer(
+    p.at('quant_conv'),
+    encoder(p.at('encoder'), config.ddconfig, image),
+    2 * config.embed_dim,
+    { kernel: 1 },
+  );
   const [mean, logvar] = chunk(moments, 1, 2) as [Sym, Sym];
   return { moments, mean, logvar: clamp(logvar, -30, 20) };
 }
@@ -43,12 +49,19 @@ export function klDivergence({ mean, logvar }: Pick<Posterior, 'mean' | 'logvar'
 
 /** Latents [b, embed_dim, h, w] → image [b, out_ch, f · h, f · w], about in [-1, 1] and not clamped. */
 export function decodeKl(p: Params, config: KlConfig, z: Sym): Sym {
-  return decoder(p.at('decoder'), config.ddconfig, convLayer(p.at('post_quant_conv'), z, config.ddconfig.z_channels, { kernel: 1 }));
+  return decoder(
+    p.at('decoder'),
+    config.ddconfig,
+    convLayer(p.at('post_quant_conv'), z, config.ddconfig.z_channels, { kernel: 1 }),
+  );
 }
 
 /** image [batch, in_channels, height, width] → moments, mean, logvar, kl. */
 export function traceKlEncode(config: KlConfig, options?: NetworkTraceOptions): Graph {
-  const image: InputSpec = { dtype: 'float32', shape: [dim('batch'), config.ddconfig.in_channels, dim('height'), dim('width')] };
+  const image: InputSpec = {
+    dtype: 'float32',
+    shape: [dim('batch'), config.ddconfig.in_channels, dim('height'), dim('width')],
+  };
   return traceNetwork(
     { image },
     (p, given) => {
@@ -63,7 +76,13 @@ export function traceKlEncode(config: KlConfig, options?: NetworkTraceOptions): 
 export function traceKlSample(config: KlConfig, options?: NetworkTraceOptions): Graph {
   const latents: InputSpec = { dtype: 'float32', shape: [dim('batch'), config.embed_dim, dim('height'), dim('width')] };
   const inputs = { mean: latents, logvar: latents, noise: latents };
-  return traceNetwork(inputs, (_, given) => ({ sample: samplePosterior({ mean: need(given, 'mean'), logvar: need(given, 'logvar') }, need(given, 'noise')) }), options);
+  return traceNetwork(
+    inputs,
+    (_, given) => ({
+      sample: samplePosterior({ mean: need(given, 'mean'), logvar: need(given, 'logvar') }, need(given, 'noise')),
+    }),
+    options,
+  );
 }
 
 /** z [batch, embed_dim, height, width] → decoded [batch, out_ch, f · height, f · width]. */

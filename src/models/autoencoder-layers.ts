@@ -28,7 +28,11 @@ function resnetBlock(p: Params, x: Sym, out: number, config: DDConfig): Sym {
 function vanillaAttention(p: Params, x: Sym, config: DDConfig): Sym {
   const channels = fixedSize(x, 1);
   const normed = norm(p.at('norm'), x, config);
-  const [q, k, v] = ['q', 'k', 'v'].map((name) => toTokens(convLayer(p.at(name), normed, channels, { kernel: 1 }))) as [Sym, Sym, Sym];
+  const [q, k, v] = ['q', 'k', 'v'].map((name) => toTokens(convLayer(p.at(name), normed, channels, { kernel: 1 }))) as [
+    Sym,
+    Sym,
+    Sym,
+  ];
   return add(x, convLayer(p.at('proj_out'), toImage(attention(q, k, v, { heads: 1 }), x), channels, { kernel: 1 }));
 }
 
@@ -58,7 +62,8 @@ function middle(p: Params, x: Sym, config: DDConfig): Sym {
 /** The nominal resolution of each level, which `attn_resolutions` names; the image itself may have any size. */
 function resolutions(config: DDConfig): number[] {
   const sides: number[] = [];
-  for (let side = config.resolution; sides.length < config.ch_mult.length; side = Math.floor(side / 2)) sides.push(side);
+  for (let side = config.resolution; sides.length < config.ch_mult.length; side = Math.floor(side / 2))
+    sides.push(side);
   return sides;
 }
 
@@ -73,7 +78,8 @@ export function encoder(p: Params, config: DDConfig, image: Sym): Sym {
         h = resnetBlock(scope.at('block').at(i), h, config.ch * multiplier, config);
         if (config.attn_resolutions.includes(sides[level] ?? 0)) h = attentionLayer(scope.at('attn').at(i), h, config);
       }
-      if (level < config.ch_mult.length - 1) h = autoencoderDownsample(scope.at('downsample'), h, config.resamp_with_conv);
+      if (level < config.ch_mult.length - 1)
+        h = autoencoderDownsample(scope.at('downsample'), h, config.resamp_with_conv);
     }
     h = silu(norm(p.at('norm_out'), middle(p.at('mid'), h, config), config));
     return convLayer(p.at('conv_out'), h, config.double_z ? 2 * config.z_channels : config.z_channels, { kernel: 3 });

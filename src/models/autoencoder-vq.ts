@@ -2,7 +2,19 @@
 
 import type { VqConfig } from '../config/network-config.ts';
 import { dim, multiplyDims } from '../graph/dim.ts';
-import { add, argmin, gather, matmul, mean, mul, reshape, stopGradient, sub, sum, transpose } from '../graph/functions.ts';
+import {
+  add,
+  argmin,
+  gather,
+  matmul,
+  mean,
+  mul,
+  reshape,
+  stopGradient,
+  sub,
+  sum,
+  transpose,
+} from '../graph/functions.ts';
 import type { Graph } from '../graph/graph.ts';
 import type { InputSpec, Params, Sym } from '../graph/trace.ts';
 import { convLayer } from '../nn/conv.ts';
@@ -31,7 +43,12 @@ export interface Quantized {
 }
 
 /** Replaces each latent pixel by the nearest row of the codebook (taming `VectorQuantizer2`). z [b, embed_dim, h, w]. */
-export function quantize(p: Params, config: Pick<VqConfig, 'n_embed' | 'embed_dim' | 'sane_index_shape'>, z: Sym, options: QuantizeOptions = {}): Quantized {
+export function quantize(
+  p: Params,
+  config: Pick<VqConfig, 'n_embed' | 'embed_dim' | 'sane_index_shape'>,
+  z: Sym,
+  options: QuantizeOptions = {},
+): Quantized {
   const table = codebook(p, config);
   const [b = 1, c = 1, h = 1, w = 1] = z.shape;
   const pixels = transpose(z, [0, 2, 3, 1]); // [b, h, w, c]
@@ -58,12 +75,18 @@ export function codebookEntry(p: Params, config: VqConfig, indices: Sym): Sym {
 
 /** Image [b, in_channels, h, w] → latents before the codebook [b, embed_dim, h / f, w / f]. */
 export function encodeVq(p: Params, config: VqConfig, image: Sym): Sym {
-  return convLayer(p.at('quant_conv'), encoder(p.at('encoder'), config.ddconfig, image), config.embed_dim, { kernel: 1 });
+  return convLayer(p.at('quant_conv'), encoder(p.at('encoder'), config.ddconfig, image), config.embed_dim, {
+    kernel: 1,
+  });
 }
 
 /** Latents [b, embed_dim, h, w], taken as they are → image [b, out_ch, f · h, f · w]. */
 export function decodeVq(p: Params, config: VqConfig, z: Sym): Sym {
-  return decoder(p.at('decoder'), config.ddconfig, convLayer(p.at('post_quant_conv'), z, config.ddconfig.z_channels, { kernel: 1 }));
+  return decoder(
+    p.at('decoder'),
+    config.ddconfig,
+    convLayer(p.at('post_quant_conv'), z, config.ddconfig.z_channels, { kernel: 1 }),
+  );
 }
 
 function latents(config: VqConfig): InputSpec {
@@ -72,7 +95,10 @@ function latents(config: VqConfig): InputSpec {
 
 /** image [batch, in_channels, height, width] → prequant, and through the codebook: quant, loss, indices. */
 export function traceVqEncode(config: VqConfig, options?: NetworkTraceOptions): Graph {
-  const image: InputSpec = { dtype: 'float32', shape: [dim('batch'), config.ddconfig.in_channels, dim('height'), dim('width')] };
+  const image: InputSpec = {
+    dtype: 'float32',
+    shape: [dim('batch'), config.ddconfig.in_channels, dim('height'), dim('width')],
+  };
   return traceNetwork(
     { image },
     (p, given) => {
@@ -89,12 +115,17 @@ export function traceVqQuantize(config: VqConfig, options?: NetworkTraceOptions)
 }
 
 /** z [batch, embed_dim, height, width] → decoded; with `quantize` it goes through the codebook first, as VQModelInterface does by default. */
-export function traceVqDecode(config: VqConfig, options: NetworkTraceOptions & { readonly quantize?: boolean } = {}): Graph {
+export function traceVqDecode(
+  config: VqConfig,
+  options: NetworkTraceOptions & { readonly quantize?: boolean } = {},
+): Graph {
   return traceNetwork(
     { z: latents(config) },
     (p, given) => {
       const z = need(given, 'z');
-      return { decoded: decodeVq(p, config, (options.quantize ?? config.interface) ? quantize(p, config, z).quant : z) };
+      return {
+        decoded: decodeVq(p, config, (options.quantize ?? config.interface) ? quantize(p, config, z).quant : z),
+      };
     },
     options,
   );

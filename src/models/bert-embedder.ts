@@ -19,7 +19,9 @@ const headWidth = 64;
 
 function selfAttention(p: Params, x: Sym): Sym {
   return p.module(() => {
-    const [q, k, v] = ['to_q', 'to_k', 'to_v'].map((name) => linearLayer(p.at(name), x, heads * headWidth, { bias: false })) as [Sym, Sym, Sym];
+    const [q, k, v] = ['to_q', 'to_k', 'to_v'].map((name) =>
+      linearLayer(p.at(name), x, heads * headWidth, { bias: false }),
+    ) as [Sym, Sym, Sym];
     return linearLayer(p.at('to_out'), attention(q, k, v, { heads }), fixedSize(x, -1));
   });
 }

@@ -16,5 +16,9 @@ export function classEmbedder(p: Params, config: ClassEmbedderConfig, labels: Sy
 
 /** class int64 [batch] → out [batch, 1, embed_dim]. */
 export function traceClassEmbedder(config: ClassEmbedderConfig, options?: NetworkTraceOptions): Graph {
-  return traceNetwork({ class: { dtype: 'int64', shape: [dim('batch')] } }, (p, given) => ({ out: classEmbedder(p, config, need(given, 'class')) }), options);
+  return traceNetwork(
+    { class: { dtype: 'int64', shape: [dim('batch')] } },
+    (p, given) => ({ out: classEmbedder(p, config, need(given, 'class')) }),
+    options,
+  );
 }

@@ -6,7 +6,13 @@ import { constant, div, expand, reshape, sub } from '../graph/functions.ts';
 import type { Graph } from '../graph/graph.ts';
 import type { Params, Sym } from '../graph/trace.ts';
 import { fixedSize } from '../nn/fixed-size.ts';
-import { antialiasMatrix, bicubicAlignedMatrix, composeMatrices, resizeBy, type ResizeMatrix } from '../nn/resize-matrix.ts';
+import {
+  antialiasMatrix,
+  bicubicAlignedMatrix,
+  composeMatrices,
+  resizeBy,
+  type ResizeMatrix,
+} from '../nn/resize-matrix.ts';
 import { float32 } from '../tensor/tensor.ts';
 import { encodeImage, encodeText, openAiTextInput, unitRows } from './openai-clip.ts';
 import type { ImageSize } from './spatial-rescaler.ts';
@@ -26,7 +32,10 @@ function preprocess(image: Sym, side: number, antialias: boolean): Sym {
   }) as [ResizeMatrix, ResizeMatrix];
   const perChannel = (values: readonly number[]): Sym => constant(image, float32([1, 3, 1, 1], values));
   // (x + 1) / 2, less the mean, over the deviation
-  return div(sub(resizeBy(image, rows, columns), perChannel(pixelMean.map((mean) => 2 * mean - 1))), perChannel(pixelDeviation.map((deviation) => 2 * deviation)));
+  return div(
+    sub(resizeBy(image, rows, columns), perChannel(pixelMean.map((mean) => 2 * mean - 1))),
+    perChannel(pixelDeviation.map((deviation) => 2 * deviation)),
+  );
 }
 
 /** image in [-1, 1] [b, 3, h, w] → [b, embed_dim]. */
@@ -39,17 +48,32 @@ export function clipTextEmbedder(p: Params, config: ClipTextEmbedderConfig, toke
   const [b = 1] = tokens.shape;
   const embedded = encodeText(p.at('model'), config.model, tokens);
   const { embed_dim } = config.model;
-  return expand(reshape(config.normalize ? unitRows(embedded) : embedded, [b, 1, embed_dim]), [b, config.n_repeat, embed_dim]);
+  return expand(reshape(config.normalize ? unitRows(embedded) : embedded, [b, 1, embed_dim]), [
+    b,
+    config.n_repeat,
+    embed_dim,
+  ]);
 }
 
 /** image [batch, 3, height, width] of one size → embeddings [batch, embed_dim]. */
-export function traceClipImageEmbedder(config: ClipImageEmbedderConfig, options: NetworkTraceOptions & { readonly size?: ImageSize } = {}): Graph {
+export function traceClipImageEmbedder(
+  config: ClipImageEmbedderConfig,
+  options: NetworkTraceOptions & { readonly size?: ImageSize } = {},
+): Graph {
   const side = config.model.image_resolution;
   const size = options.size ?? [side, side];
-  return traceNetwork({ image: { dtype: 'float32', shape: [dim('batch'), 3, ...size] } }, (p, given) => ({ embeddings: clipImageEmbedder(p, config, need(given, 'image')) }), options);
+  return traceNetwork(
+    { image: { dtype: 'float32', shape: [dim('batch'), 3, ...size] } },
+    (p, given) => ({ embeddings: clipImageEmbedder(p, config, need(given, 'image')) }),
+    options,
+  );
 }
 
 /** tokens int64 [batch, context_length] → embeddings [batch, n_repeat, embed_dim]. */
 export function traceClipTextEmbedder(config: ClipTextEmbedderConfig, options?: NetworkTraceOptions): Graph {
-  return traceNetwork({ tokens: openAiTextInput(config.model) }, (p, given) => ({ embeddings: clipTextEmbedder(p, config, need(given, 'tokens')) }), options);
+  return traceNetwork(
+    { tokens: openAiTextInput(config.model) },
+    (p, given) => ({ embeddings: clipTextEmbedder(p, config, need(given, 'tokens')) }),
+    options,
+  );
 }

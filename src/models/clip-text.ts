@@ -49,7 +49,15 @@ export function clipText(p: Params, config: ClipTextConfig, ids: Sym): ClipTextO
   const position = config.eos_token_id === historicalEos ? largestId(ids) : firstId(ids, config.eos_token_id);
   const pooled = takeToken(lastHiddenState, position, max_position_embeddings);
   const outputs = { hiddenStates, finalNorms, lastHiddenState, pooled };
-  return config.with_projection ? { ...outputs, textEmbeds: linear(pooled, p.at('transformer.text_projection').get('weight', [config.projection_dim, hidden_size])) } : outputs;
+  return config.with_projection
+    ? {
+        ...outputs,
+        textEmbeds: linear(
+          pooled,
+          p.at('transformer.text_projection').get('weight', [config.projection_dim, hidden_size]),
+        ),
+      }
+    : outputs;
 }
 
 /** input_ids int64 [batch, tokens] → hidden_states.N, final_norm.N, last_hidden_state, pooled and, with a projection, text_embeds. */
@@ -57,7 +65,11 @@ export function traceClipText(config: ClipTextConfig, options?: NetworkTraceOpti
   return traceNetwork(
     { input_ids: { dtype: 'int64', shape: [dim('batch'), dim('tokens')] } },
     (p, given) => {
-      const { hiddenStates, finalNorms, lastHiddenState, pooled, textEmbeds } = clipText(p, config, need(given, 'input_ids'));
+      const { hiddenStates, finalNorms, lastHiddenState, pooled, textEmbeds } = clipText(
+        p,
+        config,
+        need(given, 'input_ids'),
+      );
       const outputs: Record<string, Sym> = { last_hidden_state: lastHiddenState, pooled };
       if (textEmbeds) outputs['text_embeds'] = textEmbeds;
       for (const [i, state] of hiddenStates.entries()) outputs[`hidden_states.${i}`] = state;

@@ -27,13 +27,22 @@ export function clipVisionTransformer(p: Params, config: ClipVisionConfig, pixel
     const classToken = scope.get('class_embedding', [hidden_size]);
     const weight = scope.at('patch_embedding').get('weight', [hidden_size, num_channels, patch_size, patch_size]);
     const places = 1 + Math.floor(image_size / patch_size) ** 2;
-    return add(visionTokens(pixels, weight, classToken), scope.at('position_embedding').get('weight', [places, hidden_size]));
+    return add(
+      visionTokens(pixels, weight, classToken),
+      scope.at('position_embedding').get('weight', [places, hidden_size]),
+    );
   });
   // The misspelling is the original's.
-  const states = clipLayers(p.at('encoder'), layerNormLayer(p.at('pre_layrnorm'), embedded, layer_norm_eps), config, { causal: false });
+  const states = clipLayers(p.at('encoder'), layerNormLayer(p.at('pre_layrnorm'), embedded, layer_norm_eps), config, {
+    causal: false,
+  });
   const lastHiddenState = states.at(-1) ?? states[0];
   const [b = 1] = pixels.shape;
-  const pooled = layerNormLayer(p.at('post_layernorm'), reshape(slice(lastHiddenState, 1, 0, 1), [b, hidden_size]), layer_norm_eps);
+  const pooled = layerNormLayer(
+    p.at('post_layernorm'),
+    reshape(slice(lastHiddenState, 1, 0, 1), [b, hidden_size]),
+    layer_norm_eps,
+  );
   return { hiddenStates: states, lastHiddenState, pooled };
 }
 
@@ -48,7 +57,11 @@ export function traceClipVision(config: ClipVisionConfig, options?: NetworkTrace
   return traceNetwork(
     { pixel_values: { dtype: 'float32', shape: [dim('batch'), num_channels, image_size, image_size] } },
     (p, given) => {
-      const { hiddenStates, lastHiddenState, pooled } = clipVisionTransformer(p.at('vision_model'), config, need(given, 'pixel_values'));
+      const { hiddenStates, lastHiddenState, pooled } = clipVisionTransformer(
+        p.at('vision_model'),
+        config,
+        need(given, 'pixel_values'),
+      );
       const outputs: Record<string, Sym> = { last_hidden_state: lastHiddenState, pooled };
       if (config.with_projection) outputs['image_embeds'] = visualProjection(p, pooled, hidden_size, projection_dim);
       for (const [i, state] of hiddenStates.entries()) outputs[`hidden_states.${i}`] = state;

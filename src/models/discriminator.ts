@@ -32,14 +32,20 @@ export interface DiscriminatorOptions {
 }
 
 /** Names of the buffers of a discriminator: parameters that no optimiser trains. */
-export const isDiscriminatorBuffer = (name: string): boolean => /\.(?:running_mean|running_var|num_batches_tracked|initialized)$/.test(name);
+export const isDiscriminatorBuffer = (name: string): boolean =>
+  /\.(?:running_mean|running_var|num_batches_tracked|initialized)$/.test(name);
 
 interface Normalised {
   readonly y: Sym;
   readonly updated: Readonly<Record<string, Sym>>;
 }
 
-function batchNormLayer(p: Params, x: Sym, buffer: (name: string, shape: readonly number[]) => Sym, training: boolean): Normalised {
+function batchNormLayer(
+  p: Params,
+  x: Sym,
+  buffer: (name: string, shape: readonly number[]) => Sym,
+  training: boolean,
+): Normalised {
   const width = fixedSize(x, 1);
   const [weight, bias] = [p.get('weight', [width]), p.get('bias', [width])];
   const running: BatchStatistics = { mean: buffer('running_mean', [width]), variance: buffer('running_var', [width]) };
@@ -58,18 +64,27 @@ function actNormLayer(x: Sym, buffer: (name: string, shape: readonly number[]) =
 }
 
 /** x [b, input_nc, h, w] → logits, and what the pass changes. */
-export function discriminator(p: Params, config: DiscriminatorConfig, x: Sym, options: DiscriminatorOptions): Discriminated {
+export function discriminator(
+  p: Params,
+  config: DiscriminatorConfig,
+  x: Sym,
+  options: DiscriminatorOptions,
+): Discriminated {
   const { ndf, n_layers, use_actnorm } = config;
   const buffers = new Map(options.buffers);
   const main = p.at('main');
   let index = 0;
-  const conv = (input: Sym, out: number, stride: number, bias: boolean): Sym => convLayer(main.at(index++), input, out, { kernel: 4, stride, padding: 1, bias });
+  const conv = (input: Sym, out: number, stride: number, bias: boolean): Sym =>
+    convLayer(main.at(index++), input, out, { kernel: 4, stride, padding: 1, bias });
   const norm = (input: Sym): Sym => {
     const scope = main.at(index++);
     return scope.module(() => {
       const nameOf = (name: string): string => [p.prefix, scope.path, name].filter(Boolean).join('.');
-      const buffer = (name: string, shape: readonly number[]): Sym => buffers.get(nameOf(name)) ?? scope.get(name, shape);
-      const { y, updated } = use_actnorm ? actNormLayer(input, buffer, options.training) : batchNormLayer(scope, input, buffer, options.training);
+      const buffer = (name: string, shape: readonly number[]): Sym =>
+        buffers.get(nameOf(name)) ?? scope.get(name, shape);
+      const { y, updated } = use_actnorm
+        ? actNormLayer(input, buffer, options.training)
+        : batchNormLayer(scope, input, buffer, options.training);
       for (const [name, value] of Object.entries(updated)) buffers.set(nameOf(name), value);
       return y;
     });
@@ -84,7 +99,11 @@ export function discriminator(p: Params, config: DiscriminatorConfig, x: Sym, op
 
 /** x [batch, input_nc, height, width] → out [batch, 1, height', width'], in evaluation. */
 export function traceDiscriminator(config: DiscriminatorConfig, options?: NetworkTraceOptions): Graph {
-  return traceNetwork({ x: { dtype: 'float32', shape: [dim('batch'), config.input_nc, dim('height'), dim('width')] } }, (p, given) => ({ out: discriminator(p, config, need(given, 'x'), { training: false }).logits }), options);
+  return traceNetwork(
+    { x: { dtype: 'float32', shape: [dim('batch'), config.input_nc, dim('height'), dim('width')] } },
+    (p, given) => ({ out: discriminator(p, config, need(given, 'x'), { training: false }).logits }),
+    options,
+  );
 }
 
 /** The same in training: `train.out`, and the buffers after the pass as `train.NAME`. */
@@ -95,7 +114,9 @@ export function traceDiscriminatorTraining(config: DiscriminatorConfig, options:
     { x },
     (p, given) => {
       const { logits, buffers } = discriminator(p, config, need(given, 'x'), { training: true });
-      const updated = [...buffers].filter(([name]) => !name.endsWith('.initialized')).map(([name, value]): [string, Sym] => [`train.${name.slice(prefix.length)}`, value]);
+      const updated = [...buffers]
+        .filter(([name]) => !name.endsWith('.initialized'))
+        .map(([name, value]): [string, Sym] => [`train.${name.slice(prefix.length)}`, value]);
       return { 'train.out': logits, ...Object.fromEntries(updated) };
     },
     options,

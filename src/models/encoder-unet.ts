@@ -22,7 +22,11 @@ function lowestSide(config: EncoderUNetConfig): number {
 }
 
 /** x [b, in_channels, h, w], timesteps float32 [b] → logits [b, out_channels]. */
-export function encoderUNet(p: Params, config: EncoderUNetConfig, { x, timesteps }: { readonly x: Sym; readonly timesteps: Sym }): Sym {
+export function encoderUNet(
+  p: Params,
+  config: EncoderUNetConfig,
+  { x, timesteps }: { readonly x: Sym; readonly timesteps: Sym },
+): Sym {
   const { num_head_channels, num_heads, out_channels, pool } = config;
   const norm = { groups: config.norm_num_groups, epsilon: 1e-5 };
   const attention: AttentionLayer = (scope, image) =>
@@ -42,13 +46,28 @@ export function encoderUNet(p: Params, config: EncoderUNetConfig, { x, timesteps
         return reshape(convLayer(out.at(3), pooled, out_channels, { kernel: 1 }), [x.shape[0] ?? 1, out_channels]);
       }
       case 'attention': {
-        if (num_head_channels === -1) throw new StableDiffusionError('config-invalid', 'EncoderUNetModel with pool attention needs num_head_channels.');
+        if (num_head_channels === -1)
+          throw new StableDiffusionError(
+            'config-invalid',
+            'EncoderUNetModel with pool attention needs num_head_channels.',
+          );
         const heads = Math.floor(fixedSize(h, 1) / num_head_channels);
-        return attentionPool(out.at(2), silu(groupNormLayer(out.at(0), h, norm)), { heads, side: lowestSide(config), out: out_channels });
+        return attentionPool(out.at(2), silu(groupNormLayer(out.at(0), h, norm)), {
+          heads,
+          side: lowestSide(config),
+          out: out_channels,
+        });
       }
       case 'spatial':
       case 'spatial_v2': {
-        const features = linearLayer(out.at(0), concat([...blocks, h].map((block) => mean(block, [2, 3])), 1), 2048);
+        const features = linearLayer(
+          out.at(0),
+          concat(
+            [...blocks, h].map((block) => mean(block, [2, 3])),
+            1,
+          ),
+          2048,
+        );
         if (pool === 'spatial') return linearLayer(out.at(2), relu(features), out_channels);
         return linearLayer(out.at(3), silu(groupNormLayer(out.at(1), features, norm)), out_channels);
       }
@@ -62,7 +81,10 @@ export function traceEncoderUNet(config: EncoderUNetConfig, options?: NetworkTra
   const side = lowestSide(config) * 2 ** (config.channel_mult.length - 1);
   const [height, width] = config.pool === 'attention' ? [side, side] : [dim('height'), dim('width')];
   return traceNetwork(
-    { x: { dtype: 'float32', shape: [batch, config.in_channels, height, width] }, timesteps: { dtype: 'float32', shape: [batch] } },
+    {
+      x: { dtype: 'float32', shape: [batch, config.in_channels, height, width] },
+      timesteps: { dtype: 'float32', shape: [batch] },
+    },
     (p, given) => ({ out: encoderUNet(p, config, { x: need(given, 'x'), timesteps: need(given, 'timesteps') }) }),
     options,
   );

@@ -1,6 +1,13 @@
 /** Every network that can be built, by the kind of its configuration: its graphs, and how inputs become outputs under the reference's names. */
 
-import type { KlConfig, NetworkConfig, NetworkConfigOf, NetworkKind, UNetConfig, VqConfig } from '../config/network-config.ts';
+import type {
+  KlConfig,
+  NetworkConfig,
+  NetworkConfigOf,
+  NetworkKind,
+  UNetConfig,
+  VqConfig,
+} from '../config/network-config.ts';
 import { StableDiffusionError } from '../errors.ts';
 import type { NamedValue } from '../graph/graph.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -14,7 +21,14 @@ import { traceClipVision } from './clip-vision.ts';
 import { traceDiscriminator, traceDiscriminatorTraining } from './discriminator.ts';
 import { traceEncoderUNet } from './encoder-unet.ts';
 import { traceLpips } from './lpips.ts';
-import { atMost, type GivenInputs, givenShape, type NetworkDefinition, type PlanStep, singleGraph } from './network-plan.ts';
+import {
+  atMost,
+  type GivenInputs,
+  givenShape,
+  type NetworkDefinition,
+  type PlanStep,
+  singleGraph,
+} from './network-plan.ts';
 import { traceOpenAiClipImage, traceOpenAiClipLogits, traceOpenAiClipText } from './openai-clip.ts';
 import { blackOut, judgeSafety } from './safety-verdict.ts';
 import { traceSafetyChecker } from './safety-checker.ts';
@@ -24,13 +38,20 @@ import { traceUNet } from './unet.ts';
 
 /** One run for each context: `context` gives `out`, `context.NAME` gives `out.context.NAME`. */
 function planUNet(config: UNetConfig, given: GivenInputs): readonly PlanStep[] {
-  const step = { part: 'forward', trace: unet.parts(config)['forward'] ?? ((options) => traceUNet(config, options)) } satisfies Partial<PlanStep>;
+  const step = {
+    part: 'forward',
+    trace: unet.parts(config)['forward'] ?? ((options) => traceUNet(config, options)),
+  } satisfies Partial<PlanStep>;
   const inputs: Record<string, string> = { x: 'x', timesteps: 'timesteps' };
   if (config.num_classes !== null) inputs['y'] = 'y';
   if (!Object.values(inputs).every((name) => given.has(name))) return [];
   if (!config.use_spatial_transformer) return [{ ...step, inputs }];
   const contexts = [...given.keys()].filter((name) => name === 'context' || name.startsWith('context.')).sort();
-  return contexts.map((name) => ({ ...step, inputs: { ...inputs, context: name }, outputs: { out: name === 'context' ? 'out' : `out.${name}` } }));
+  return contexts.map((name) => ({
+    ...step,
+    inputs: { ...inputs, context: name },
+    outputs: { out: name === 'context' ? 'out' : `out.${name}` },
+  }));
 }
 
 const unet: NetworkDefinition<UNetConfig> = {
@@ -52,7 +73,12 @@ const kl: NetworkDefinition<KlConfig> = {
     const decode = { part: 'decode', trace: (options) => traceKlDecode(config, options) } satisfies Partial<PlanStep>;
     if (given.has('image')) {
       steps.push({ part: 'encode', trace: (options) => traceKlEncode(config, options), inputs: { image: 'image' } });
-      if (given.has('noise')) steps.push({ part: 'sample', trace: (options) => traceKlSample(config, options), inputs: { mean: 'mean', logvar: 'logvar', noise: 'noise' } });
+      if (given.has('noise'))
+        steps.push({
+          part: 'sample',
+          trace: (options) => traceKlSample(config, options),
+          inputs: { mean: 'mean', logvar: 'logvar', noise: 'noise' },
+        });
       steps.push({ ...decode, inputs: { z: given.has('noise') ? 'sample' : 'mean' } });
     }
     if (given.has('z')) steps.push({ ...decode, inputs: { z: 'z' }, outputs: { decoded: 'decoded.z' } });
@@ -84,7 +110,11 @@ const vq: NetworkDefinition<VqConfig> = {
   }),
   plan: (config, given) => {
     const parts = vq.parts(config);
-    const step = (part: string, inputs: PlanStep['inputs'], outputs: Readonly<Record<string, string>> = {}): PlanStep => {
+    const step = (
+      part: string,
+      inputs: PlanStep['inputs'],
+      outputs: Readonly<Record<string, string>> = {},
+    ): PlanStep => {
       const trace = parts[part];
       if (!trace) throw new StableDiffusionError('invalid-argument', `VQModel has no part ${part}.`);
       return { part, trace, inputs, outputs };
@@ -99,7 +129,10 @@ const vq: NetworkDefinition<VqConfig> = {
       steps.push(step('quantize', { z: 'z' }, { quant: 'z.quant', loss: 'z.loss', indices: 'z.indices' }));
       steps.push(step(config.interface ? 'decode' : 'decode.force_not_quantize', { z: 'z' }, { decoded: 'z.decoded' }));
     }
-    if (given.has('codes')) steps.push(step('codes', { codes: { tensor: 'codes', shape: codesShape(config, given) } }, { entry: 'codes.entry' }));
+    if (given.has('codes'))
+      steps.push(
+        step('codes', { codes: { tensor: 'codes', shape: codesShape(config, given) } }, { entry: 'codes.entry' }),
+      );
     return steps;
   },
 };
@@ -114,10 +147,20 @@ const openAiClip: NetworkDefinition<NetworkConfigOf<'openai_clip'>> = {
   }),
   plan: (config, given) => {
     const steps: PlanStep[] = [];
-    if (given.has('image')) steps.push({ part: 'image', trace: (options) => traceOpenAiClipImage(config, options), inputs: { image: 'image' } });
-    if (given.has('text')) steps.push({ part: 'text', trace: (options) => traceOpenAiClipText(config, options), inputs: { text: 'text' } });
+    if (given.has('image'))
+      steps.push({
+        part: 'image',
+        trace: (options) => traceOpenAiClipImage(config, options),
+        inputs: { image: 'image' },
+      });
+    if (given.has('text'))
+      steps.push({ part: 'text', trace: (options) => traceOpenAiClipText(config, options), inputs: { text: 'text' } });
     if (steps.length === 2) {
-      steps.push({ part: 'logits', trace: (options) => traceOpenAiClipLogits(config, options), inputs: { image_embeds: 'image_embeds', text_embeds: 'text_embeds' } });
+      steps.push({
+        part: 'logits',
+        trace: (options) => traceOpenAiClipLogits(config, options),
+        inputs: { image_embeds: 'image_embeds', text_embeds: 'text_embeds' },
+      });
     }
     return steps;
   },
@@ -125,11 +168,16 @@ const openAiClip: NetworkDefinition<NetworkConfigOf<'openai_clip'>> = {
 
 const taesd: NetworkDefinition<NetworkConfigOf<'taesd'>> = {
   inputs: ['image', 'z'],
-  parts: (config) => ({ encode: (options) => traceTaesdEncode(config, options), decode: (options) => traceTaesdDecode(config, options) }),
+  parts: (config) => ({
+    encode: (options) => traceTaesdEncode(config, options),
+    decode: (options) => traceTaesdDecode(config, options),
+  }),
   plan: (config, given) => {
     const steps: PlanStep[] = [];
-    if (given.has('image')) steps.push({ part: 'encode', trace: (options) => traceTaesdEncode(config, options), inputs: { image: 'image' } });
-    if (given.has('z')) steps.push({ part: 'decode', trace: (options) => traceTaesdDecode(config, options), inputs: { z: 'z' } });
+    if (given.has('image'))
+      steps.push({ part: 'encode', trace: (options) => traceTaesdEncode(config, options), inputs: { image: 'image' } });
+    if (given.has('z'))
+      steps.push({ part: 'decode', trace: (options) => traceTaesdDecode(config, options), inputs: { z: 'z' } });
     return steps;
   },
 };
@@ -145,7 +193,10 @@ const safetyChecker: NetworkDefinition<NetworkConfigOf<'safety_checker'>> = {
     outputs.delete('special_margin');
     outputs.delete('concept_margin');
     outputs.set('special_scores', verdict.specialScores).set('concept_scores', verdict.conceptScores);
-    outputs.set('special_care', verdict.specialCare).set('bad_concepts', verdict.badConcepts).set('has_nsfw', verdict.hasNsfw);
+    outputs
+      .set('special_care', verdict.specialCare)
+      .set('bad_concepts', verdict.badConcepts)
+      .set('has_nsfw', verdict.hasNsfw);
     const images = inputs.get('images');
     if (images) outputs.set('images', blackOut(images as Tensor<'float32'>, verdict.hasNsfw));
     return outputs;
@@ -159,7 +210,13 @@ const spatialRescaler: NetworkDefinition<NetworkConfigOf<'spatial_rescaler'>> = 
   plan: (config, given) => {
     if (!given.has('x')) return [];
     const [, channels = 1, height = 1, width = 1] = givenShape(given, 'x', 4);
-    return [{ part: 'forward', trace: (options) => traceSpatialRescaler(config, { ...options, size: [height, width], channels }), inputs: { x: 'x' } }];
+    return [
+      {
+        part: 'forward',
+        trace: (options) => traceSpatialRescaler(config, { ...options, size: [height, width], channels }),
+        inputs: { x: 'x' },
+      },
+    ];
   },
 };
 
@@ -169,18 +226,30 @@ const clipImageEmbedder: NetworkDefinition<NetworkConfigOf<'clip_image_embedder'
   plan: (config, given) => {
     if (!given.has('image')) return [];
     const [, , height = 1, width = 1] = givenShape(given, 'image', 4);
-    return [{ part: 'forward', trace: (options) => traceClipImageEmbedder(config, { ...options, size: [height, width] }), inputs: { image: 'image' } }];
+    return [
+      {
+        part: 'forward',
+        trace: (options) => traceClipImageEmbedder(config, { ...options, size: [height, width] }),
+        inputs: { image: 'image' },
+      },
+    ];
   },
 };
 
 /** `out` in evaluation, and `train.out` with the buffers that a pass in training changes. */
 const discriminator: NetworkDefinition<NetworkConfigOf<'discriminator'>> = {
   inputs: ['x'],
-  parts: (config) => ({ forward: (options) => traceDiscriminator(config, options), train: (options) => traceDiscriminatorTraining(config, options) }),
+  parts: (config) => ({
+    forward: (options) => traceDiscriminator(config, options),
+    train: (options) => traceDiscriminatorTraining(config, options),
+  }),
   plan: (config, given) => {
     if (!given.has('x')) return [];
     const step = (part: string, trace: PlanStep['trace']): PlanStep => ({ part, trace, inputs: { x: 'x' } });
-    return [step('forward', (options) => traceDiscriminator(config, options)), step('train', (options) => traceDiscriminatorTraining(config, options))];
+    return [
+      step('forward', (options) => traceDiscriminator(config, options)),
+      step('train', (options) => traceDiscriminatorTraining(config, options)),
+    ];
   },
 };
 
@@ -210,7 +279,9 @@ export function networkDefinition<C extends NetworkConfig>(config: C): NetworkDe
 }
 
 /** Every parameter of a network, under canonical names, in the order of its graphs. */
-export function networkParameters(config: NetworkConfig): readonly { readonly name: string; readonly shape: readonly number[] }[] {
+export function networkParameters(
+  config: NetworkConfig,
+): readonly { readonly name: string; readonly shape: readonly number[] }[] {
   const found = new Map<string, NamedValue>();
   for (const trace of Object.values(networkDefinition(config).parts(config))) {
     for (const parameter of trace().parameters) if (!found.has(parameter.name)) found.set(parameter.name, parameter);
@@ -226,5 +297,8 @@ export function forwardNetwork(config: NetworkConfig, given: GivenInputs): reado
   const definition = networkDefinition(config);
   const steps = definition.plan(config, given);
   if (steps.length > 0 || config.kind === 'identity') return steps;
-  throw new StableDiffusionError('invalid-argument', `Nothing can be run of a ${config.kind} on the tensors ${[...given.keys()].join(', ') || '(none)'}; it takes ${definition.inputs.join(', ')}.`);
+  throw new StableDiffusionError(
+    'invalid-argument',
+    `Nothing can be run of a ${config.kind} on the tensors ${[...given.keys()].join(', ') || '(none)'}; it takes ${definition.inputs.join(', ')}.`,
+  );
 }

@@ -14,7 +14,13 @@ import { convLayer } from '../nn/conv.ts';
 import { need, type NetworkTraceOptions, traceNetwork } from './trace-network.ts';
 
 /** Numbers of the convolutions of each level in torchvision's `vgg16().features`, which the names keep. */
-export const vggLevels: readonly (readonly number[])[] = [[0, 2], [5, 7], [10, 12, 14], [17, 19, 21], [24, 26, 28]];
+export const vggLevels: readonly (readonly number[])[] = [
+  [0, 2],
+  [5, 7],
+  [10, 12, 14],
+  [17, 19, 21],
+  [24, 26, 28],
+];
 
 /** Images in [-1, 1] [b, 3, h, w] → features [b, chns[k], h / 2^k, w / 2^k] of the five levels. */
 export function lpipsFeatures(p: Params, config: LpipsConfig, image: Sym): readonly Sym[] {
@@ -64,8 +70,12 @@ export function traceLpips(config: LpipsConfig, options?: NetworkTraceOptions): 
       const self = lpips(p, config, a, a).distance;
       const { distance, features } = lpips(p, config, a, b);
       for (const [level, [x, y]] of features.entries()) {
-        p.at('a').at(`relu${level + 1}`).mark(x);
-        p.at('b').at(`relu${level + 1}`).mark(y);
+        p.at('a')
+          .at(`relu${level + 1}`)
+          .mark(x);
+        p.at('b')
+          .at(`relu${level + 1}`)
+          .mark(y);
       }
       return { distance, 'distance.self': self };
     },

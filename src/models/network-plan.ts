@@ -39,28 +39,50 @@ export interface NetworkDefinition<C> {
 export function givenShape(given: GivenInputs, name: string, rank: number): Shape {
   const found = given.get(name);
   if (found?.shape.length === rank) return found.shape;
-  throw new StableDiffusionError('invalid-argument', found ? `${name} has shape [${found.shape.join(', ')}], and ${rank} dimensions were expected.` : `The tensor ${name} is missing.`);
+  throw new StableDiffusionError(
+    'invalid-argument',
+    found
+      ? `${name} has shape [${found.shape.join(', ')}], and ${rank} dimensions were expected.`
+      : `The tensor ${name} is missing.`,
+  );
 }
 
 /** The definition of a network that is one graph with inputs of the given names. */
-export function singleGraph<C>(inputs: readonly string[], trace: (config: C, options?: NetworkTraceOptions) => Graph): NetworkDefinition<C> {
+export function singleGraph<C>(
+  inputs: readonly string[],
+  trace: (config: C, options?: NetworkTraceOptions) => Graph,
+): NetworkDefinition<C> {
   return {
     inputs,
     parts: (config) => ({ forward: (options) => trace(config, options) }),
     plan: (config, given) =>
       inputs.every((name) => given.has(name))
-        ? [{ part: 'forward', trace: (options) => trace(config, options), inputs: Object.fromEntries(inputs.map((name) => [name, name])) }]
+        ? [
+            {
+              part: 'forward',
+              trace: (options) => trace(config, options),
+              inputs: Object.fromEntries(inputs.map((name) => [name, name])),
+            },
+          ]
         : [],
   };
 }
 
 /** The same network, which refuses rows of more ids than it has positions for. Throws `shape-mismatch`. */
-export function atMost<C>(definition: NetworkDefinition<C>, input: string, longest: (config: C) => number): NetworkDefinition<C> {
+export function atMost<C>(
+  definition: NetworkDefinition<C>,
+  input: string,
+  longest: (config: C) => number,
+): NetworkDefinition<C> {
   return {
     ...definition,
     plan: (config, given) => {
       const count = given.get(input)?.shape[1] ?? 0;
-      if (count > longest(config)) throw new StableDiffusionError('shape-mismatch', `${input} has rows of ${count} ids, and the network has positions for ${longest(config)}. Split the text into pieces.`);
+      if (count > longest(config))
+        throw new StableDiffusionError(
+          'shape-mismatch',
+          `${input} has rows of ${count} ids, and the network has positions for ${longest(config)}. Split the text into pieces.`,
+        );
       return definition.plan(config, given);
     },
   };

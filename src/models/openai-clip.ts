@@ -20,10 +20,18 @@ export function encodeImage(p: Params, config: OpenAiClipConfig, image: Sym): Sy
   const { vision_width: width, vision_patch_size: patch, vision_layers: layers, image_resolution, embed_dim } = config;
   const visual = p.at('visual');
   return visual.module(() => {
-    const tokens = visionTokens(image, visual.at('conv1').get('weight', [width, 3, patch, patch]), visual.get('class_embedding', [width]));
+    const tokens = visionTokens(
+      image,
+      visual.at('conv1').get('weight', [width, 3, patch, patch]),
+      visual.get('class_embedding', [width]),
+    );
     const positions = visual.get('positional_embedding', [1 + Math.floor(image_resolution / patch) ** 2, width]);
     const x = layerNormLayer(visual.at('ln_pre'), add(tokens, positions));
-    const last = openAiClipLayers(visual.at('transformer'), x, { layers, heads: Math.floor(width / visionHeadWidth), causal: false });
+    const last = openAiClipLayers(visual.at('transformer'), x, {
+      layers,
+      heads: Math.floor(width / visionHeadWidth),
+      causal: false,
+    });
     const [b = 1] = image.shape;
     const pooled = layerNormLayer(visual.at('ln_post'), reshape(slice(last, 1, 0, 1), [b, width]));
     return matmul(pooled, visual.get('proj', [width, embed_dim]));
@@ -32,10 +40,20 @@ export function encodeImage(p: Params, config: OpenAiClipConfig, image: Sym): Sy
 
 /** `encode_text`: ids int64 [b, context_length] → embedding [b, embed_dim] at the largest id (the end of the text), not normalised. */
 export function encodeText(p: Params, config: OpenAiClipConfig, ids: Sym): Sym {
-  const { transformer_width: width, transformer_heads: heads, transformer_layers: layers, context_length, vocab_size, embed_dim } = config;
+  const {
+    transformer_width: width,
+    transformer_heads: heads,
+    transformer_layers: layers,
+    context_length,
+    vocab_size,
+    embed_dim,
+  } = config;
   const words = embedding(p.at('token_embedding'), ids, vocab_size, width);
   const x = add(words, p.get('positional_embedding', [context_length, width]));
-  const last = layerNormLayer(p.at('ln_final'), openAiClipLayers(p.at('transformer'), x, { layers, heads, causal: true }));
+  const last = layerNormLayer(
+    p.at('ln_final'),
+    openAiClipLayers(p.at('transformer'), x, { layers, heads, causal: true }),
+  );
   return matmul(takeToken(last, largestId(ids), context_length), p.get('text_projection', [width, embed_dim]));
 }
 
@@ -54,12 +72,20 @@ export function openAiTextInput(config: OpenAiClipConfig): InputSpec {
 
 /** image [batch, 3, side, side] → image_embeds [batch, embed_dim]. */
 export function traceOpenAiClipImage(config: OpenAiClipConfig, options?: NetworkTraceOptions): Graph {
-  return traceNetwork({ image: openAiImageInput(config) }, (p, given) => ({ image_embeds: encodeImage(p, config, need(given, 'image')) }), options);
+  return traceNetwork(
+    { image: openAiImageInput(config) },
+    (p, given) => ({ image_embeds: encodeImage(p, config, need(given, 'image')) }),
+    options,
+  );
 }
 
 /** text int64 [batch, context_length] → text_embeds [batch, embed_dim]. */
 export function traceOpenAiClipText(config: OpenAiClipConfig, options?: NetworkTraceOptions): Graph {
-  return traceNetwork({ text: openAiTextInput(config) }, (p, given) => ({ text_embeds: encodeText(p, config, need(given, 'text')) }), options);
+  return traceNetwork(
+    { text: openAiTextInput(config) },
+    (p, given) => ({ text_embeds: encodeText(p, config, need(given, 'text')) }),
+    options,
+  );
 }
 
 /** image_embeds [images, embed_dim], text_embeds [texts, embed_dim] → logits_per_image [images, texts] and logits_per_text, its transpose. */

@@ -30,8 +30,16 @@ function roundScore(value: number): number {
 export function judgeSafety(special: Tensor, concept: Tensor): SafetyVerdict {
   const [batch = 0, specials = 0] = special.shape;
   const [, concepts = 0] = concept.shape;
-  const scores = (shape: readonly number[]): Tensor<'float64'> => ({ dtype: 'float64', shape, data: new Float64Array(elementCount(shape)) });
-  const flags = (shape: readonly number[]): Tensor<'uint8'> => ({ dtype: 'uint8', shape, data: new Uint8Array(elementCount(shape)) });
+  const scores = (shape: readonly number[]): Tensor<'float64'> => ({
+    dtype: 'float64',
+    shape,
+    data: new Float64Array(elementCount(shape)),
+  });
+  const flags = (shape: readonly number[]): Tensor<'uint8'> => ({
+    dtype: 'uint8',
+    shape,
+    data: new Uint8Array(elementCount(shape)),
+  });
   const verdict = {
     specialScores: scores([batch, specials]),
     conceptScores: scores([batch, concepts]),
@@ -41,7 +49,8 @@ export function judgeSafety(special: Tensor, concept: Tensor): SafetyVerdict {
   };
   for (let image = 0; image < batch; image++) {
     let adjustment = 0;
-    const score = (margins: Tensor, at: number): number => roundScore(Math.fround(Number(margins.data[at]) + adjustment));
+    const score = (margins: Tensor, at: number): number =>
+      roundScore(Math.fround(Number(margins.data[at]) + adjustment));
     for (let i = image * specials; i < (image + 1) * specials; i++) {
       verdict.specialScores.data[i] = score(special, i);
       if ((verdict.specialScores.data[i] ?? 0) <= 0) continue;

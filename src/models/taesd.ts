@@ -25,7 +25,10 @@ function block(p: Params, x: Sym, out: number): Sym {
 }
 
 /** Numbers the layers of a Sequential as they are made. */
-function sequence(p: Params, start: Sym): { readonly next: (layer: (scope: Params, x: Sym) => Sym) => void; readonly value: () => Sym } {
+function sequence(
+  p: Params,
+  start: Sym,
+): { readonly next: (layer: (scope: Params, x: Sym) => Sym) => void; readonly value: () => Sym } {
   let x = start;
   let index = 0;
   return {
@@ -44,7 +47,9 @@ export function encodeTaesd(p: Params, config: TaesdConfig, image: Sym): Sym {
     const layers = sequence(encoder.at('layers'), div(add(image, 1), 2));
     for (const [stage, blocks] of config.num_encoder_blocks.entries()) {
       const channels = config.encoder_block_out_channels[stage] ?? 1;
-      layers.next((scope, x) => convLayer(scope, x, channels, stage === 0 ? { kernel: 3 } : { kernel: 3, stride: 2, bias: false }));
+      layers.next((scope, x) =>
+        convLayer(scope, x, channels, stage === 0 ? { kernel: 3 } : { kernel: 3, stride: 2, bias: false }),
+      );
       for (let i = 0; i < blocks; i++) layers.next((scope, x) => block(scope, x, channels));
     }
     layers.next((scope, x) => convLayer(scope, x, config.latent_channels, { kernel: 3 }));
@@ -64,7 +69,9 @@ export function decodeTaesd(p: Params, config: TaesdConfig, z: Sym): Sym {
       const channels = config.decoder_block_out_channels[stage] ?? 1;
       for (let i = 0; i < blocks; i++) layers.next((scope, x) => block(scope, x, channels));
       if (stage < last) layers.next((_, x) => double(x));
-      layers.next((scope, x) => convLayer(scope, x, stage < last ? channels : config.out_channels, { kernel: 3, bias: stage === last }));
+      layers.next((scope, x) =>
+        convLayer(scope, x, stage < last ? channels : config.out_channels, { kernel: 3, bias: stage === last }),
+      );
     }
     return sub(mul(layers.value(), 2), 1);
   });
@@ -93,5 +100,9 @@ export function traceTaesdEncode(config: TaesdConfig, options?: NetworkTraceOpti
 
 /** z [batch, latent_channels, height, width] → decoded [batch, out_channels, 8 · height, 8 · width]. */
 export function traceTaesdDecode(config: TaesdConfig, options?: NetworkTraceOptions): Graph {
-  return traceNetwork({ z: imageInput(config.latent_channels) }, (p, given) => ({ decoded: decodeTaesd(p, config, need(given, 'z')) }), options);
+  return traceNetwork(
+    { z: imageInput(config.latent_channels) },
+    (p, given) => ({ decoded: decodeTaesd(p, config, need(given, 'z')) }),
+    options,
+  );
 }

@@ -21,7 +21,11 @@ export interface NetworkInputs {
 /** Throws `invalid-argument` where the network was given no input of this name. */
 export function need(inputs: NetworkInputs, name: string): Sym {
   const found = inputs[name];
-  if (!found) throw new StableDiffusionError('invalid-argument', `The network needs an input ${name}; it was given ${Object.keys(inputs).join(', ') || 'none'}.`);
+  if (!found)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `The network needs an input ${name}; it was given ${Object.keys(inputs).join(', ') || 'none'}.`,
+    );
   return found;
 }
 
@@ -39,17 +43,23 @@ export function traceNetwork(
 function prune(graph: Graph, wanted: readonly string[] | undefined): Graph {
   for (const name of wanted ?? []) {
     if (!graph.outputs.some((output) => output.name === name)) {
-      throw new StableDiffusionError('invalid-argument', `The network has no output ${name}; it has ${graph.outputs.map((output) => output.name).join(', ')}.`);
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `The network has no output ${name}; it has ${graph.outputs.map((output) => output.name).join(', ')}.`,
+      );
     }
   }
-  const outputs = wanted ? graph.outputs.filter(({ name }) => wanted.includes(name) || name.startsWith('intermediate.')) : graph.outputs;
+  const outputs = wanted
+    ? graph.outputs.filter(({ name }) => wanted.includes(name) || name.startsWith('intermediate.'))
+    : graph.outputs;
   const needed = new Set(outputs.map(({ value }) => value.id));
   const nodes = graph.nodes.toReversed().filter((node) => {
     if (!needed.has(node.output.id)) return false;
     for (const input of node.inputs) needed.add(input.id);
     return true;
   });
-  const leaves = (values: readonly NamedValue[]): readonly NamedValue[] => (wanted ? values.filter(({ value }) => needed.has(value.id)) : values);
+  const leaves = (values: readonly NamedValue[]): readonly NamedValue[] =>
+    wanted ? values.filter(({ value }) => needed.has(value.id)) : values;
   return {
     inputs: leaves(graph.inputs),
     parameters: leaves(graph.parameters),

@@ -8,7 +8,14 @@ import { resBlock, type ResBlockOptions } from '../nn/res-block.ts';
 
 export type DownPathConfig = Pick<
   UNetConfig,
-  'model_channels' | 'num_res_blocks' | 'attention_resolutions' | 'channel_mult' | 'conv_resample' | 'use_scale_shift_norm' | 'resblock_updown' | 'norm_num_groups'
+  | 'model_channels'
+  | 'num_res_blocks'
+  | 'attention_resolutions'
+  | 'channel_mult'
+  | 'conv_resample'
+  | 'use_scale_shift_norm'
+  | 'resblock_updown'
+  | 'norm_num_groups'
 >;
 
 /** The attention layer of a block, if the network has one there: [b, c, h, w] → the same shape. */
@@ -25,7 +32,13 @@ export function resBlockOptions(config: DownPathConfig, out: number): ResBlockOp
 }
 
 /** The outputs of `input_blocks`, first to last: what the second half takes as skip connections. x [b, c, h, w], embedding [b, e]. */
-export function downPath(p: Params, config: DownPathConfig, x: Sym, embedding: Sym, attention: AttentionLayer): readonly [Sym, ...Sym[]] {
+export function downPath(
+  p: Params,
+  config: DownPathConfig,
+  x: Sym,
+  embedding: Sym,
+  attention: AttentionLayer,
+): readonly [Sym, ...Sym[]] {
   const { model_channels, channel_mult, attention_resolutions, conv_resample, resblock_updown } = config;
   const blocks = p.at('input_blocks');
   let h = blocks.at(0).module(() => convLayer(blocks.at('0.0'), x, model_channels, { kernel: 3 }));

@@ -1,7 +1,22 @@
 /** Activation normalisation with data-dependent initialisation (Kingma & Dhariwal 2018; `taming.modules.util.ActNorm`), as the patch discriminator may have it. */
 
 import { productOfDims } from '../graph/dim.ts';
-import { add, dimension, div, less, mean, mul, neg, reciprocal, scalar, sqrt, stopGradient, sub, sum, where } from '../graph/functions.ts';
+import {
+  add,
+  dimension,
+  div,
+  less,
+  mean,
+  mul,
+  neg,
+  reciprocal,
+  scalar,
+  sqrt,
+  stopGradient,
+  sub,
+  sum,
+  where,
+} from '../graph/functions.ts';
 import type { Sym } from '../graph/trace.ts';
 
 export interface ActNormState {

@@ -35,7 +35,11 @@ export interface AttentionBlockOptions {
 /** x [b, c, h, w] → the same shape. Throws `config-invalid` where the channels do not split into the heads. */
 export function attentionBlock(p: Params, x: Sym, { heads, groups, order }: AttentionBlockOptions): Sym {
   const channels = fixedSize(x, 1);
-  if (!(heads >= 1) || channels % heads !== 0) throw new StableDiffusionError('config-invalid', `${p.path}: ${channels} channels do not split into ${heads} attention heads.`);
+  if (!(heads >= 1) || channels % heads !== 0)
+    throw new StableDiffusionError(
+      'config-invalid',
+      `${p.path}: ${channels} channels do not split into ${heads} attention heads.`,
+    );
   return p.module(() => {
     const tokens = toTokens(groupNormLayer(p.at('norm'), x, { groups, epsilon: 1e-5 }));
     const [q, k, v] = queriesKeysValues(p.at('qkv'), tokens, heads, order);
@@ -45,7 +49,11 @@ export function attentionBlock(p: Params, x: Sym, { heads, groups, order }: Atte
 }
 
 /** Attention of the mean token to all pixels (after CLIP's ResNets): x [b, c, side, side] → [b, out]. The positions fix the image's size. */
-export function attentionPool(p: Params, x: Sym, options: { readonly heads: number; readonly side: number; readonly out: number }): Sym {
+export function attentionPool(
+  p: Params,
+  x: Sym,
+  options: { readonly heads: number; readonly side: number; readonly out: number },
+): Sym {
   const { heads, side, out } = options;
   const c = fixedSize(x, 1);
   return p.module(() => {

@@ -20,7 +20,12 @@ function normalise(x: Sym, { mean: centre, variance }: BatchStatistics, weight: 
  * x [b, c, h, w] normalised with its own mean and variance over batch and image (`train()` mode).
  * `updated` are the running statistics after this batch: 0.9 · old + 0.1 · new, the new variance unbiased.
  */
-export function batchNorm(x: Sym, weight: Sym, bias: Sym, options: { readonly epsilon: number; readonly running?: BatchStatistics }): { readonly y: Sym; readonly updated?: BatchStatistics } {
+export function batchNorm(
+  x: Sym,
+  weight: Sym,
+  bias: Sym,
+  options: { readonly epsilon: number; readonly running?: BatchStatistics },
+): { readonly y: Sym; readonly updated?: BatchStatistics } {
   const [b = 1, , h = 1, w = 1] = x.shape;
   const centre = mean(x, [0, 2, 3]);
   const difference = sub(x, reshape(centre, [1, -1, 1, 1]));
@@ -30,7 +35,10 @@ export function batchNorm(x: Sym, weight: Sym, bias: Sym, options: { readonly ep
   const count = dimension(x, productOfDims([b, h, w]));
   const unbiased = div(mul(variance, count), sub(count, 1));
   const blend = (old: Sym, fresh: Sym): Sym => stopGradient(add(mul(old, 0.9), mul(fresh, 0.1)));
-  return { y, updated: { mean: blend(options.running.mean, centre), variance: blend(options.running.variance, unbiased) } };
+  return {
+    y,
+    updated: { mean: blend(options.running.mean, centre), variance: blend(options.running.variance, unbiased) },
+  };
 }
 
 /** x [b, c, h, w] normalised with running statistics (`eval()` mode). */

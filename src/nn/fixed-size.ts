@@ -8,5 +8,8 @@ import type { Sym } from '../graph/trace.ts';
 export function fixedSize(x: Sym, axis: number): number {
   const size = x.shape.at(axis);
   if (typeof size === 'number') return size;
-  throw new StableDiffusionError('shape-mismatch', `Axis ${axis} of ${shapeText(x.shape)} must have a known size, because parameters depend on it.`);
+  throw new StableDiffusionError(
+    'shape-mismatch',
+    `Axis ${axis} of ${shapeText(x.shape)} must have a known size, because parameters depend on it.`,
+  );
 }

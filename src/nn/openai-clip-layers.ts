@@ -10,7 +10,11 @@ function residualAttentionBlock(p: Params, x: Sym, heads: number, causal: boolea
   const width = fixedSize(x, -1);
   return p.module(() => {
     const attn = p.at('attn');
-    const joint = linear(layerNormLayer(p.at('ln_1'), x), attn.get('in_proj_weight', [3 * width, width]), attn.get('in_proj_bias', [3 * width]));
+    const joint = linear(
+      layerNormLayer(p.at('ln_1'), x),
+      attn.get('in_proj_weight', [3 * width, width]),
+      attn.get('in_proj_bias', [3 * width]),
+    );
     const [q, k, v] = chunk(joint, -1, 3) as [Sym, Sym, Sym];
     const h = add(x, linearLayer(attn.at('out_proj'), attention(q, k, v, { heads, causal }), width));
     const inner = quickGelu(linearLayer(p.at('mlp.c_fc'), layerNormLayer(p.at('ln_2'), h), 4 * width));
@@ -19,7 +23,11 @@ function residualAttentionBlock(p: Params, x: Sym, heads: number, causal: boolea
 }
 
 /** x [b, tokens, width] → the same shape. The original works on [tokens, b, width], and so its modules' outputs are tapped in that layout. */
-export function openAiClipLayers(p: Params, x: Sym, options: { readonly layers: number; readonly heads: number; readonly causal: boolean }): Sym {
+export function openAiClipLayers(
+  p: Params,
+  x: Sym,
+  options: { readonly layers: number; readonly heads: number; readonly causal: boolean },
+): Sym {
   let h = x;
   for (let i = 0; i < options.layers; i++) {
     const block = p.at('resblocks').at(i);

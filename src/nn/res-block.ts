@@ -22,7 +22,8 @@ export interface ResBlockOptions {
 export function resBlock(p: Params, x: Sym, embedding: Sym, options: ResBlockOptions): Sym {
   const { out, groups, scaleShift } = options;
   const norm = { groups, epsilon: 1e-5 };
-  const resample = options.resample === 'down' ? averageHalf : options.resample === 'up' ? double : (image: Sym) => image;
+  const resample =
+    options.resample === 'down' ? averageHalf : options.resample === 'up' ? double : (image: Sym) => image;
   return p.module(() => {
     let h = resample(silu(groupNormLayer(p.at('in_layers.0'), x, norm)));
     h = convLayer(p.at('in_layers.2'), h, out, { kernel: 3 });

@@ -17,12 +17,18 @@ export function double(x: Sym): Sym {
 
 /** The UNet's: a 3x3 convolution `op` of stride 2 padded by 1 on all sides, or averaging without parameters. */
 export function unetDownsample(p: Params, x: Sym, learned: boolean): Sym {
-  return p.module(() => (learned ? convLayer(p.at('op'), x, fixedSize(x, 1), { kernel: 3, stride: 2 }) : averageHalf(x)));
+  return p.module(() =>
+    learned ? convLayer(p.at('op'), x, fixedSize(x, 1), { kernel: 3, stride: 2 }) : averageHalf(x),
+  );
 }
 
 /** The autoencoder's: a 3x3 convolution `conv` of stride 2 padded by 1 on the right and the bottom only, or averaging. */
 export function autoencoderDownsample(p: Params, x: Sym, learned: boolean): Sym {
-  return p.module(() => (learned ? convLayer(p.at('conv'), x, fixedSize(x, 1), { kernel: 3, stride: 2, padding: [0, 0, 1, 1] }) : averageHalf(x)));
+  return p.module(() =>
+    learned
+      ? convLayer(p.at('conv'), x, fixedSize(x, 1), { kernel: 3, stride: 2, padding: [0, 0, 1, 1] })
+      : averageHalf(x),
+  );
 }
 
 /** Doubling and then, if learned, a 3x3 convolution `conv`. */

@@ -10,7 +10,11 @@ import { float32 } from '../tensor/tensor.ts';
 /** Weights of each input pixel (columns) in each output pixel (rows). */
 export type ResizeMatrix = readonly (readonly number[])[];
 
-function matrix(to: number, from: number, taps: (row: number) => Iterable<readonly [column: number, weight: number]>): ResizeMatrix {
+function matrix(
+  to: number,
+  from: number,
+  taps: (row: number) => Iterable<readonly [column: number, weight: number]>,
+): ResizeMatrix {
   return Array.from({ length: to }, (_, row) => {
     const weights = new Array<number>(from).fill(0);
     for (const [column, weight] of taps(row)) weights[column] = (weights[column] ?? 0) + weight;
@@ -49,7 +53,9 @@ export function antialiasMatrix(from: number, factor: number): ResizeMatrix {
   const kernel = Array.from({ length: width }, (_, i) => Math.exp(-((i - (width >> 1)) ** 2) / (2 * sigma * sigma)));
   const total = kernel.reduce((sum, weight) => sum + weight, 0);
   const reflect = (i: number): number => (i < 0 ? -i : i >= from ? 2 * (from - 1) - i : i);
-  return matrix(from, from, (row) => kernel.map((weight, i) => [reflect(row + i - (width >> 1)), weight / total] as const));
+  return matrix(from, from, (row) =>
+    kernel.map((weight, i) => [reflect(row + i - (width >> 1)), weight / total] as const),
+  );
 }
 
 /** second · first: resizing by `first`, then by `second`. */
@@ -58,7 +64,9 @@ export function composeMatrices(second: ResizeMatrix, first: ResizeMatrix): Resi
   return second.map((row) => {
     const result = new Array<number>(columns).fill(0);
     for (const [k, weight] of row.entries()) {
-      if (weight !== 0) for (let column = 0; column < columns; column++) result[column] = (result[column] ?? 0) + weight * (first[k]?.[column] ?? 0);
+      if (weight !== 0)
+        for (let column = 0; column < columns; column++)
+          result[column] = (result[column] ?? 0) + weight * (first[k]?.[column] ?? 0);
     }
     return result;
   });
@@ -66,6 +74,7 @@ export function composeMatrices(second: ResizeMatrix, first: ResizeMatrix): Resi
 
 /** x [b, c, h, w] with rows [h', h] and columns [w', w] → [b, c, h', w']. */
 export function resizeBy(x: Sym, rows: ResizeMatrix, columns: ResizeMatrix): Sym {
-  const tensor = (values: ResizeMatrix): Sym => constant(x, float32([values.length, values[0]?.length ?? 0], values.flat()));
+  const tensor = (values: ResizeMatrix): Sym =>
+    constant(x, float32([values.length, values[0]?.length ?? 0], values.flat()));
   return matmul(tensor(rows), matmul(x, tensor(columns), { transposeB: true }));
 }

@@ -60,7 +60,8 @@ export function spatialTransformer(p: Params, x: Sym, context: Sym, options: Spa
     const normed = groupNormLayer(p.at('norm'), x, { groups, epsilon: 1e-6 });
     const projected = convLayer(p.at('proj_in'), normed, heads * headWidth, { kernel: 1 });
     let tokens = toTokens(projected);
-    for (let i = 0; i < depth; i++) tokens = transformerBlock(p.at('transformer_blocks').at(i), tokens, context, options);
+    for (let i = 0; i < depth; i++)
+      tokens = transformerBlock(p.at('transformer_blocks').at(i), tokens, context, options);
     return add(convLayer(p.at('proj_out'), toImage(tokens, x), fixedSize(x, 1), { kernel: 1 }), x);
   });
 }

@@ -7,7 +7,18 @@ import { int64 } from '../tensor/tensor.ts';
 /** x [b, n, d], position int64 [b] with n at most `longest` → [b, d], as a product with one-hot rows. */
 export function takeToken(x: Sym, position: Sym, longest: number): Sym {
   const [b = 1, n = 1, d = 1] = x.shape;
-  const places = slice(constant(x, int64([longest], Array.from({ length: longest }, (_, i) => i))), 0, 0, n);
+  const places = slice(
+    constant(
+      x,
+      int64(
+        [longest],
+        Array.from({ length: longest }, (_, i) => i),
+      ),
+    ),
+    0,
+    0,
+    n,
+  );
   const chosen = cast(equal(reshape(position, [b, 1]), places), x.dtype);
   return reshape(matmul(reshape(chosen, [b, 1, n]), x), [b, d]);
 }

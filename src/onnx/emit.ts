@@ -32,7 +32,19 @@ export interface EmitOptions {
 }
 
 /** Operations that lose too much in float16 (sums over many elements, exponentials): computed in float32 between casts. */
-const float32Islands: ReadonlySet<OpName> = new Set(['groupNorm', 'layerNorm', 'softmax', 'sum', 'mean', 'exp', 'log', 'sin', 'cos', 'pow', 'attention']);
+const float32Islands: ReadonlySet<OpName> = new Set([
+  'groupNorm',
+  'layerNorm',
+  'softmax',
+  'sum',
+  'mean',
+  'exp',
+  'log',
+  'sin',
+  'cos',
+  'pow',
+  'attention',
+]);
 
 const castTo = { float32: 1, float16: 10 } as const;
 
@@ -42,9 +54,15 @@ export function emitOnnx(graph: Graph, options: EmitOptions = {}): Uint8Array {
   const half = precision === 'float16';
   const isGiven = (name: string): boolean => !options.parameters || (options.given?.has(name) ?? false);
   const stored = graph.parameters.filter(({ name }) => !isGiven(name));
-  const emitter = new Emitter({ ...graph, parameters: stored }, precision, options.parameters, half ? undefined : options.imageBlock);
+  const emitter = new Emitter(
+    { ...graph, parameters: stored },
+    precision,
+    options.parameters,
+    half ? undefined : options.imageBlock,
+  );
   const inputs: OnnxValue[] = [];
-  const onnxShape = (value: Value): (number | string)[] => value.shape.map((size) => (typeof size === 'number' ? size : dimText(size)));
+  const onnxShape = (value: Value): (number | string)[] =>
+    value.shape.map((size) => (typeof size === 'number' ? size : dimText(size)));
   const declare = (name: string, value: Value, dtype: DType): OnnxValue => ({ name, dtype, shape: onnxShape(value) });
 
   for (const { name, value } of graph.inputs) {
@@ -75,28 +93,46 @@ export function emitOnnx(graph: Graph, options: EmitOptions = {}): Uint8Array {
     if (parts.replaced.has(node)) continue;
     emitter.scope = node.scope;
     if (emitBlocked(emitter, node, (output) => emitNode(emitter, node, output, options))) {
-      if (named.has(node.output.id) && emitter.isBlocked(node.output)) emitter.order(node.output, emitter.name(node.output));
+      if (named.has(node.output.id) && emitter.isBlocked(node.output))
+        emitter.order(node.output, emitter.name(node.output));
       continue;
     }
     const output = emitter.name(node.output);
     const part = parts.slices.get(node);
     if (part) emitLinearPart(emitter, part, node.output, { output });
-    else if (half && float32Islands.has(node.op)) emitter.island(node.inputs, output, (inner) => emitNode(emitter, node, inner, options));
+    else if (half && float32Islands.has(node.op))
+      emitter.island(node.inputs, output, (inner) => emitNode(emitter, node, inner, options));
     else emitNode(emitter, node, output, options);
   }
   for (const [name, value] of copies) {
-    if (half && value.dtype === 'float32') emitter.node('Cast', [emitter.name(value)], { to: castTo.float32 }, { output: name });
+    if (half && value.dtype === 'float32')
+      emitter.node('Cast', [emitter.name(value)], { to: castTo.float32 }, { output: name });
     else emitter.node('Identity', [emitter.name(value)], {}, { output: name });
   }
   // An initialiser that is an input too has a value that runs may replace: nothing is worked out from it beforehand.
-  if (options.convertInRuns) inputs.push(...emitter.converted.map(({ name, dtype, shape }) => ({ name, dtype, shape })));
+  if (options.convertInRuns)
+    inputs.push(...emitter.converted.map(({ name, dtype, shape }) => ({ name, dtype, shape })));
   const outputs = graph.outputs.map(({ name, value }) => declare(name, value, value.dtype));
   const mark = options.endMark ?? false;
-  return encodeModel({ name: 'graph', nodes: [...(mark ? [endMarkNode] : []), ...emitter.nodes], inputs, outputs: [...(mark ? [endMarkOutput] : []), ...outputs], initializers: emitter.initializers });
+  return encodeModel({
+    name: 'graph',
+    nodes: [...(mark ? [endMarkNode] : []), ...emitter.nodes],
+    inputs,
+    outputs: [...(mark ? [endMarkOutput] : []), ...outputs],
+    initializers: emitter.initializers,
+  });
 }
 
-function emitNode(emitter: Emitter, node: AnyNode, output: string, { widestFusedHead = Number.POSITIVE_INFINITY, fusedAttention = true }: EmitOptions): void {
-  if (node.op === 'attention' && (!fusedAttention || (node.attributes.heads === 1 && headWidth(node) > widestFusedHead))) {
+function emitNode(
+  emitter: Emitter,
+  node: AnyNode,
+  output: string,
+  { widestFusedHead = Number.POSITIVE_INFINITY, fusedAttention = true }: EmitOptions,
+): void {
+  if (
+    node.op === 'attention' &&
+    (!fusedAttention || (node.attributes.heads === 1 && headWidth(node) > widestFusedHead))
+  ) {
     plainAttention(emitter, node.inputs, node.attributes, node.output, { output });
     return;
   }

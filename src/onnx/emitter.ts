@@ -66,7 +66,11 @@ export class Emitter {
   island(values: readonly Value[], output: string, body: (output: string) => void): void {
     const before = values.map((value) => ({ value, name: this.name(value) }));
     for (const { value, name } of before) {
-      if (value.dtype === 'float32') this.#names.set(value.id, this.#once(`float32 ${name}`, () => this.node('Cast', [name], { to: 1 })));
+      if (value.dtype === 'float32')
+        this.#names.set(
+          value.id,
+          this.#once(`float32 ${name}`, () => this.node('Cast', [name], { to: 1 })),
+        );
     }
     const inner = `${output}_float32`;
     this.#float = 'float32';
@@ -91,7 +95,9 @@ export class Emitter {
   name(value: Value): string {
     const known = this.#names.get(value.id);
     if (known !== undefined) return known;
-    const name = this.#parameters.has(value.id) ? this.parameter(value, value.shape as readonly number[]) : `v${value.id}`;
+    const name = this.#parameters.has(value.id)
+      ? this.parameter(value, value.shape as readonly number[])
+      : `v${value.id}`;
     if (this.#blocked.has(value.id)) this.order(value, name);
     this.#names.set(value.id, name);
     return name;
@@ -111,7 +117,12 @@ export class Emitter {
   blocked(value: Value): string {
     const known = this.#blocked.get(value.id);
     if (known !== undefined) return known;
-    const name = this.node('ReorderInput', [this.name(value)], {}, { domain: nchwcDomain, output: this.blockedName(value) });
+    const name = this.node(
+      'ReorderInput',
+      [this.name(value)],
+      {},
+      { domain: nchwcDomain, output: this.blockedName(value) },
+    );
     return name;
   }
 
@@ -124,7 +135,12 @@ export class Emitter {
 
   /** Makes `output` of an image that is there in blocks. */
   order(value: Value, output: string): void {
-    this.node('ReorderOutput', [this.blocked(value)], { channels: Number(value.shape[1]) }, { domain: nchwcDomain, output });
+    this.node(
+      'ReorderOutput',
+      [this.blocked(value)],
+      { channels: Number(value.shape[1]) },
+      { domain: nchwcDomain, output },
+    );
   }
 
   /** Emits `body` with images in blocks in the place of the images themselves. */
@@ -153,7 +169,8 @@ export class Emitter {
    */
   parameter(value: Value, shape: readonly number[], start = 0): string {
     const parameter = this.#parameters.get(value.id);
-    if (parameter === undefined || !this.#storage) throw new StableDiffusionError('invalid-argument', `Value v${value.id} is not a stored parameter.`);
+    if (parameter === undefined || !this.#storage)
+      throw new StableDiffusionError('invalid-argument', `Value v${value.id} is not a stored parameter.`);
     const storage = this.#storage;
     const same = shape.join() === value.shape.join();
     const name = same ? parameter : `${parameter}[${shape.join('x')}${start > 0 ? ` from ${start}` : ''}]`;
@@ -183,9 +200,21 @@ export class Emitter {
   }
 
   /** Adds a node with one output and returns the output's name. */
-  node(op: string, inputs: readonly string[], attributes: Readonly<Record<string, OnnxAttribute>> = {}, options: NodeOptions = {}): string {
+  node(
+    op: string,
+    inputs: readonly string[],
+    attributes: Readonly<Record<string, OnnxAttribute>> = {},
+    options: NodeOptions = {},
+  ): string {
     const output = options.output ?? `t${this.#counter++}`;
-    this.nodes.push({ op, domain: options.domain ?? '', name: `${this.scope}/${op}_${this.nodes.length}`, inputs, outputs: [output], attributes });
+    this.nodes.push({
+      op,
+      domain: options.domain ?? '',
+      name: `${this.scope}/${op}_${this.nodes.length}`,
+      inputs,
+      outputs: [output],
+      attributes,
+    });
     return output;
   }
 
@@ -213,18 +242,32 @@ export class Emitter {
 
   /** One number of the model's float type in every place. Where the shape is all numbers, the runtime makes the tensor when it loads the model. */
   filled(value: number, shape: readonly Dim[]): string {
-    return this.#once(`filled ${this.#float} ${value} ${shape.map(dimText).join()}`, () => this.node('Expand', [this.scalar(value), this.shape(shape)]));
+    return this.#once(`filled ${this.#float} ${value} ${shape.map(dimText).join()}`, () =>
+      this.node('Expand', [this.scalar(value), this.shape(shape)]),
+    );
   }
 
   /** A shape as an int64 vector: constant where it is all numbers, else calculated from the shapes of the inputs. */
   shape(shape: readonly Dim[]): string {
     if (shape.every((size) => typeof size === 'number')) return this.integers(shape);
-    return this.#once(`shape ${shape.map(dimText).join()}`, () => this.node('Concat', shape.map((size) => this.#dim(size)), { axis: 0 }));
+    return this.#once(`shape ${shape.map(dimText).join()}`, () =>
+      this.node(
+        'Concat',
+        shape.map((size) => this.#dim(size)),
+        { axis: 0 },
+      ),
+    );
   }
 
   /** The target of a Reshape: -1 and 0 (as in the input) spare the calculation in the usual cases. */
   reshapeTarget(from: readonly Dim[], to: readonly Dim[]): string {
-    const open = to.map((size, axis) => (typeof size === 'number' ? size : from[axis] !== undefined && dimText(from[axis]) === dimText(size) ? 0 : undefined));
+    const open = to.map((size, axis) =>
+      typeof size === 'number'
+        ? size
+        : from[axis] !== undefined && dimText(from[axis]) === dimText(size)
+          ? 0
+          : undefined,
+    );
     if (open.filter((size) => size === undefined).length > 1) return this.shape(to);
     return this.integers(open.map((size) => size ?? -1));
   }
@@ -251,12 +294,23 @@ export class Emitter {
           if (typeof size === 'number') continue;
           const [term, ...others] = dimTerms(size);
           const [only, ...more] = term?.atoms ?? [];
-          if (!term || others.length > 0 || more.length > 0 || !only || !('symbol' in only) || only.symbol !== atom.symbol) continue;
+          if (
+            !term ||
+            others.length > 0 ||
+            more.length > 0 ||
+            !only ||
+            !('symbol' in only) ||
+            only.symbol !== atom.symbol
+          )
+            continue;
           const length = this.node('Shape', [this.name(value)], { start: axis, end: axis + 1 });
           return term.coefficient === 1 ? length : this.node('Div', [length, this.integers([term.coefficient])]);
         }
       }
-      throw new StableDiffusionError('shape-mismatch', `No input has a dimension from which ${atom.symbol} can be read.`);
+      throw new StableDiffusionError(
+        'shape-mismatch',
+        `No input has a dimension from which ${atom.symbol} can be read.`,
+      );
     });
   }
 }

@@ -8,7 +8,14 @@ import type { OnnxNode, OnnxValue } from './model.ts';
 
 export const endMark = '(end)';
 
-export const endMarkNode: OnnxNode = { op: 'SequenceEmpty', domain: '', name: endMark, inputs: [], outputs: [endMark], attributes: {} };
+export const endMarkNode: OnnxNode = {
+  op: 'SequenceEmpty',
+  domain: '',
+  name: endMark,
+  inputs: [],
+  outputs: [endMark],
+  attributes: {},
+};
 export const endMarkOutput: OnnxValue = { name: endMark, dtype: 'float32', shape: 'sequence' };
 
 export function isEndMark(error: unknown): boolean {

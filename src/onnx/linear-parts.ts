@@ -41,11 +41,24 @@ export function linearParts(graph: Graph, isStored: (value: Value) => boolean): 
 function partOf(linear: Node<'linear'>, reader: AnyNode): LinearPart | undefined {
   if (reader.op !== 'slice') return undefined;
   const { axis, start, end, step } = reader.attributes;
-  if (axis !== linear.output.shape.length - 1 || step !== 1 || typeof end !== 'number' || typeof start !== 'number' || start < 0 || end <= start) return undefined;
+  if (
+    axis !== linear.output.shape.length - 1 ||
+    step !== 1 ||
+    typeof end !== 'number' ||
+    typeof start !== 'number' ||
+    start < 0 ||
+    end <= start
+  )
+    return undefined;
   return { linear, start, end };
 }
 
-export function emitLinearPart(e: Emitter, { linear, start, end }: LinearPart, output: Value, options: NodeOptions): string {
+export function emitLinearPart(
+  e: Emitter,
+  { linear, start, end }: LinearPart,
+  output: Value,
+  options: NodeOptions,
+): string {
   const [x, ...parameters] = linear.inputs as readonly [Value, ...Value[]];
   // The matrix is [out, in] and the bias [out].
   const names = parameters.map((value) => {

@@ -6,11 +6,29 @@ import { ProtoWriter } from './protobuf.ts';
 
 /** TensorProto.DataType */
 const dataTypes: { readonly [D in DType]: number } = {
-  float32: 1, uint8: 2, int8: 3, uint16: 4, int16: 5, int32: 6, int64: 7, bool: 9, float16: 10, float64: 11, uint32: 12, uint64: 13,
-  bfloat16: 16, float8_e4m3fn: 17, float8_e5m2: 19,
+  float32: 1,
+  uint8: 2,
+  int8: 3,
+  uint16: 4,
+  int16: 5,
+  int32: 6,
+  int64: 7,
+  bool: 9,
+  float16: 10,
+  float64: 11,
+  uint32: 12,
+  uint64: 13,
+  bfloat16: 16,
+  float8_e4m3fn: 17,
+  float8_e5m2: 19,
 };
 
-export type OnnxAttribute = number | string | readonly number[] | { readonly float: number } | { readonly floats: readonly number[] };
+export type OnnxAttribute =
+  | number
+  | string
+  | readonly number[]
+  | { readonly float: number }
+  | { readonly floats: readonly number[] };
 
 export interface OnnxNode {
   readonly op: string;
@@ -80,10 +98,13 @@ function node({ op, domain, name, inputs, outputs, attributes }: OnnxNode): Prot
 function valueInfo({ name, dtype, shape }: OnnxValue): ProtoWriter {
   if (shape === 'sequence') {
     const element = new ProtoWriter().message(1, new ProtoWriter().int(1, dataTypes[dtype]));
-    return new ProtoWriter().string(1, name).message(2, new ProtoWriter().message(4, new ProtoWriter().message(1, element)));
+    return new ProtoWriter()
+      .string(1, name)
+      .message(2, new ProtoWriter().message(4, new ProtoWriter().message(1, element)));
   }
   const dims = new ProtoWriter();
-  for (const size of shape) dims.message(1, typeof size === 'number' ? new ProtoWriter().int(1, size) : new ProtoWriter().string(2, size));
+  for (const size of shape)
+    dims.message(1, typeof size === 'number' ? new ProtoWriter().int(1, size) : new ProtoWriter().string(2, size));
   const tensorType = new ProtoWriter().int(1, dataTypes[dtype]).message(2, dims);
   return new ProtoWriter().string(1, name).message(2, new ProtoWriter().message(1, tensorType));
 }
@@ -93,7 +114,8 @@ function initializer({ name, dtype, shape, data }: OnnxInitializer): ProtoWriter
   for (const size of shape) message.int(1, size);
   message.int(2, dataTypes[dtype]).string(8, name);
   if (!('location' in data)) return message.bytes(9, bytesOf(data));
-  for (const [key, value] of Object.entries(data)) message.message(13, new ProtoWriter().string(1, key).string(2, String(value)));
+  for (const [key, value] of Object.entries(data))
+    message.message(13, new ProtoWriter().string(1, key).string(2, String(value)));
   return message.int(14, 1);
 }
 
@@ -108,6 +130,7 @@ export function encodeModel(graph: OnnxGraph): Uint8Array {
   const model = new ProtoWriter().int(1, irVersion).string(2, 'stable-diffusion-ts').message(7, body);
   model.message(8, new ProtoWriter().string(1, '').int(2, opset));
   model.message(8, new ProtoWriter().string(1, 'com.microsoft').int(2, 1));
-  if (graph.nodes.some(({ domain }) => domain === 'com.microsoft.nchwc')) model.message(8, new ProtoWriter().string(1, 'com.microsoft.nchwc').int(2, 1));
+  if (graph.nodes.some(({ domain }) => domain === 'com.microsoft.nchwc'))
+    model.message(8, new ProtoWriter().string(1, 'com.microsoft.nchwc').int(2, 1));
   return model.finish();
 }

@@ -31,7 +31,12 @@ type Area = readonly [rows: Dim, columns: Dim];
  * For stride 1 and images whose size is known: to move by rows and columns is to move in memory, if the columns that come to lie in the row
  * before or after are zeros. A copy is some zeros, the image, and some zeros, and several copies one such piece after the other.
  */
-export function movedInMemory(e: Emitter, x: Value, dy: Value, { kernel: [kh, kw], pads: [top, left] }: Window): MovedCopies {
+export function movedInMemory(
+  e: Emitter,
+  x: Value,
+  dy: Value,
+  { kernel: [kh, kw], pads: [top, left] }: Window,
+): MovedCopies {
   const b = x.shape[0] ?? 1;
   const pitch = Math.max(Number(x.shape[3]), Number(dy.shape[3]));
   const before = Math.max(top, kh - 1 - top) * pitch + Math.max(left, kw - 1 - left);
@@ -42,9 +47,14 @@ export function movedInMemory(e: Emitter, x: Value, dy: Value, { kernel: [kh, kw
     const image = extended(e, e.name(value), value.shape, 3, 0, pitch - columns);
     /** Without the columns that move out of their row. */
     const within = remembered((move) => {
-      const kept = Float32Array.from({ length: pitch }, (_, column) => (column >= columns || (column + move >= 0 && column + move < pitch) ? 1 : 0));
+      const kept = Float32Array.from({ length: pitch }, (_, column) =>
+        column >= columns || (column + move >= 0 && column + move < pitch) ? 1 : 0,
+      );
       const all = kept.every((factor) => factor === 1);
-      return e.node('Reshape', [all ? image : e.node('Mul', [image, e.constant(float32([pitch], kept))]), e.shape([b, channels, count])]);
+      return e.node('Reshape', [
+        all ? image : e.node('Mul', [image, e.constant(float32([pitch], kept))]),
+        e.shape([b, channels, count]),
+      ]);
     }, String);
     const zeros = (size: number): string[] => (size === 0 ? [] : [e.filled(0, [b, channels, size])]);
     return (elements, by) => {
@@ -74,18 +84,42 @@ export function movedInPlane(e: Emitter, x: Value, dy: Value, window: Window, la
   const size: Area = [dy.shape[2] ?? 1, dy.shape[3] ?? 1];
   // Where nothing moves, the order of pixels does not matter, and this one is the least work.
   const still = stride === 1 && window.kernel.every((length) => length === 1) && pads.every((count) => count === 0);
-  const arranged = (value: string): string => (large ? value : e.node('Transpose', [value], { perm: still ? [1, 0, 2, 3] : [1, 2, 3, 0] }));
+  const arranged = (value: string): string =>
+    large ? value : e.node('Transpose', [value], { perm: still ? [1, 0, 2, 3] : [1, 2, 3, 0] });
   const shapeOf = (channels: Dim, area: Area): Dim[] => (large ? [b, channels, ...area] : [channels, ...area, b]);
-  const moved = (image: string, channels: number, from: Area, to: Area, [down, right]: readonly [number, number]): string => {
+  const moved = (
+    image: string,
+    channels: number,
+    from: Area,
+    to: Area,
+    [down, right]: readonly [number, number],
+  ): string => {
     const rowsAxis = large ? 2 : 1;
-    const inRows = extended(e, image, shapeOf(channels, from), rowsAxis, down, subtractDims(subtractDims(to[0], from[0]), down));
-    const inBoth = extended(e, inRows, shapeOf(channels, [to[0], from[1]]), rowsAxis + 1, right, subtractDims(subtractDims(to[1], from[1]), right));
+    const inRows = extended(
+      e,
+      image,
+      shapeOf(channels, from),
+      rowsAxis,
+      down,
+      subtractDims(subtractDims(to[0], from[0]), down),
+    );
+    const inBoth = extended(
+      e,
+      inRows,
+      shapeOf(channels, [to[0], from[1]]),
+      rowsAxis + 1,
+      right,
+      subtractDims(subtractDims(to[1], from[1]), right),
+    );
     const pixels = multiplyDims(to[0], to[1]);
     return e.node('Reshape', [inBoth, e.shape(large ? [b, channels, pixels] : [1, channels, multiplyDims(pixels, b)])]);
   };
   const stacked = (copies: readonly string[], channels: number): string => {
     if (copies.length === 1) return copies[0] ?? '';
-    return e.node('Reshape', [e.node('Concat', copies, { axis: 2 }), e.shape([large ? b : 1, channels * copies.length, -1])]);
+    return e.node('Reshape', [
+      e.node('Concat', copies, { axis: 2 }),
+      e.shape([large ? b : 1, channels * copies.length, -1]),
+    ]);
   };
   const [inner, outer] = [Number(x.shape[1]), Number(dy.shape[1])];
   const images = splitImage(e, x, size, window);
@@ -94,22 +128,37 @@ export function movedInPlane(e: Emitter, x: Value, dy: Value, window: Window, la
   const [top, left] = stride === 1 ? pads : [0, 0];
   return eachOnce({
     gradient: (elements, by) =>
-      stacked(elements.map(([i, j]) => {
-        const [rows, columns] = [by === 'rows' || by === 'both', by === 'columns' || by === 'both'];
-        const to: Area = [rows ? images.size[0] : size[0], columns ? images.size[1] : size[1]];
-        return moved(gradient, outer, size, to, [rows ? Math.floor(i / stride) - top : 0, columns ? Math.floor(j / stride) - left : 0]);
-      }), outer),
+      stacked(
+        elements.map(([i, j]) => {
+          const [rows, columns] = [by === 'rows' || by === 'both', by === 'columns' || by === 'both'];
+          const to: Area = [rows ? images.size[0] : size[0], columns ? images.size[1] : size[1]];
+          return moved(gradient, outer, size, to, [
+            rows ? Math.floor(i / stride) - top : 0,
+            columns ? Math.floor(j / stride) - left : 0,
+          ]);
+        }),
+        outer,
+      ),
     image: (elements, by) =>
-      stacked(elements.map(([i, j]) => {
-        const [rows, columns] = [by === 'rows' || by === 'both', by === 'columns' || by === 'both'];
-        const to: Area = [rows ? size[0] : images.size[0], columns ? size[1] : images.size[1]];
-        return moved(parts[(i % stride) * stride + (j % stride)] ?? '', inner, images.size, to, [rows ? top - Math.floor(i / stride) : 0, columns ? left - Math.floor(j / stride) : 0]);
-      }), inner),
+      stacked(
+        elements.map(([i, j]) => {
+          const [rows, columns] = [by === 'rows' || by === 'both', by === 'columns' || by === 'both'];
+          const to: Area = [rows ? size[0] : images.size[0], columns ? size[1] : images.size[1]];
+          return moved(parts[(i % stride) * stride + (j % stride)] ?? '', inner, images.size, to, [
+            rows ? top - Math.floor(i / stride) : 0,
+            columns ? left - Math.floor(j / stride) : 0,
+          ]);
+        }),
+        inner,
+      ),
   });
 }
 
 /** Remembers what was made for the same arguments. */
-function remembered<A extends readonly unknown[]>(make: (...given: A) => string, keyOf: (...given: A) => string): (...given: A) => string {
+function remembered<A extends readonly unknown[]>(
+  make: (...given: A) => string,
+  keyOf: (...given: A) => string,
+): (...given: A) => string {
   const made = new Map<string, string>();
   return (...given) => {
     const key = keyOf(...given);
@@ -128,10 +177,27 @@ function eachOnce({ gradient, image }: MovedCopies): MovedCopies {
 function extended(e: Emitter, image: string, shape: readonly Dim[], axis: number, before: number, after: Dim): string {
   if (before === 0 && after === 0) return image;
   const along = <T>(value: T, none: T): T[] => shape.map((_, i) => (i === axis ? value : none));
-  if (typeof after !== 'number') return e.node('Pad', [image, e.shape([...along<Dim>(before, 0), ...along<Dim>(after, 0)]), e.scalar(0)]);
+  if (typeof after !== 'number')
+    return e.node('Pad', [image, e.shape([...along<Dim>(before, 0), ...along<Dim>(after, 0)]), e.scalar(0)]);
   const toEnd = 2 ** 31 - 1;
-  const cut = Math.min(before, after) >= 0 ? image : e.node('Slice', [image, e.integers([Math.max(0, -before)]), e.integers([after < 0 ? after : toEnd]), e.integers([axis])]);
-  const zeros = (count: number): string[] => (count > 0 ? [e.filled(0, shape.map((size, i) => (i === axis ? count : size)))] : []);
+  const cut =
+    Math.min(before, after) >= 0
+      ? image
+      : e.node('Slice', [
+          image,
+          e.integers([Math.max(0, -before)]),
+          e.integers([after < 0 ? after : toEnd]),
+          e.integers([axis]),
+        ]);
+  const zeros = (count: number): string[] =>
+    count > 0
+      ? [
+          e.filled(
+            0,
+            shape.map((size, i) => (i === axis ? count : size)),
+          ),
+        ]
+      : [];
   const pieces = [...zeros(before), cut, ...zeros(after)];
   return pieces.length === 1 ? cut : e.node('Concat', pieces, { axis });
 }
@@ -140,17 +206,35 @@ function extended(e: Emitter, image: string, shape: readonly Dim[], axis: number
  * An image as a kernel of stride 1 meets it: itself, or where the stride is s, padded and split into s · s images of every s-th row and
  * column, with their size.
  */
-function splitImage(e: Emitter, x: Value, to: Area, { kernel, stride, pads }: Window): { readonly size: Area; readonly parts: (arranged: (image: string) => string, channelAxis: number) => readonly string[] } {
+function splitImage(
+  e: Emitter,
+  x: Value,
+  to: Area,
+  { kernel, stride, pads }: Window,
+): {
+  readonly size: Area;
+  readonly parts: (arranged: (image: string) => string, channelAxis: number) => readonly string[];
+} {
   const [, channels = 1, height = 1, width = 1] = x.shape;
   if (stride === 1) return { size: [height, width], parts: (arranged) => [arranged(e.name(x))] };
-  const size: Area = [addDims(to[0], Math.floor((kernel[0] - 1) / stride)), addDims(to[1], Math.floor((kernel[1] - 1) / stride))];
+  const size: Area = [
+    addDims(to[0], Math.floor((kernel[0] - 1) / stride)),
+    addDims(to[1], Math.floor((kernel[1] - 1) / stride)),
+  ];
   const wide = size.map((length) => multiplyDims(length, stride));
   const parts = (arranged: (image: string) => string, channelAxis: number): string[] => {
     const after = (axis: 0 | 1): Dim => subtractDims(subtractDims(wide[axis] ?? 1, x.shape[axis + 2] ?? 1), pads[axis]);
     const inRows = extended(e, e.name(x), x.shape, 2, pads[0], after(0));
     const inBoth = extended(e, inRows, [x.shape[0] ?? 1, channels, wide[0] ?? 1, width], 3, pads[1], after(1));
     const split = arranged(e.node('SpaceToDepth', [inBoth], { blocksize: stride }));
-    return Array.from({ length: stride * stride }, (_, i) => e.node('Slice', [split, e.shape([multiplyDims(channels, i)]), e.shape([multiplyDims(channels, i + 1)]), e.integers([channelAxis])]));
+    return Array.from({ length: stride * stride }, (_, i) =>
+      e.node('Slice', [
+        split,
+        e.shape([multiplyDims(channels, i)]),
+        e.shape([multiplyDims(channels, i + 1)]),
+        e.integers([channelAxis]),
+      ]),
+    );
   };
   return { size, parts };
 }

@@ -20,8 +20,12 @@ const unseen = -1e30;
 /** [queries, keys]: 0 for a query's own position and those before it. */
 function causalMask(e: Emitter, queries: Dim, keys: Dim): string {
   const whole = (value: number): string => e.constant(int64([], [value]));
-  const positions = (count: Dim): string => e.node('Range', [whole(0), e.node('Squeeze', [e.shape([count])]), whole(1)]);
-  const later = e.node('Less', [e.node('Unsqueeze', [positions(queries), e.integers([1])]), e.node('Unsqueeze', [positions(keys), e.integers([0])])]);
+  const positions = (count: Dim): string =>
+    e.node('Range', [whole(0), e.node('Squeeze', [e.shape([count])]), whole(1)]);
+  const later = e.node('Less', [
+    e.node('Unsqueeze', [positions(queries), e.integers([1])]),
+    e.node('Unsqueeze', [positions(keys), e.integers([0])]),
+  ]);
   return e.node('Where', [later, e.scalar(unseen), e.scalar(0)]);
 }
 
@@ -30,7 +34,8 @@ export const plainAttention: Form<'attention'> = (e, inputs, { heads, scale, cau
   const [q, k, v, mask] = inputs.map((input) => e.name(input)) as [string, string, string, string | undefined];
   // One head without a mask needs no axis of its own.
   const apart = heads > 1 || mask !== undefined;
-  const split = (x: string, perm: readonly number[]): string => e.node('Transpose', [e.node('Reshape', [x, e.integers([0, 0, heads, -1])])], { perm });
+  const split = (x: string, perm: readonly number[]): string =>
+    e.node('Transpose', [e.node('Reshape', [x, e.integers([0, 0, heads, -1])])], { perm });
   const queries = e.node('Mul', [apart ? split(q, [0, 2, 1, 3]) : q, e.scalar(scale)]); // [b, h, n, d]
   const keys = apart ? split(k, [0, 2, 3, 1]) : e.node('Transpose', [k], { perm: [0, 2, 1] }); // [b, h, d, m]
   let scores = e.node('MatMul', [queries, keys]); // [b, h, n, m]

@@ -19,14 +19,29 @@ const largeImage = 1024;
 const enoughRows = 96;
 
 /** Gradient [out, in, kh, kw] from x [b, in, h, w] and the output's gradient dy [b, out, h', w']. */
-export function weightGradient(e: Emitter, x: Value, dy: Value, attributes: Attributes['conv2dWeightGradient'], options: NodeOptions): string {
-  if (attributes.groups !== 1) throw new StableDiffusionError('invalid-argument', 'The gradient of a grouped convolution is made from its groups.');
-  const { kernel: [kh, kw], stride } = attributes;
+export function weightGradient(
+  e: Emitter,
+  x: Value,
+  dy: Value,
+  attributes: Attributes['conv2dWeightGradient'],
+  options: NodeOptions,
+): string {
+  if (attributes.groups !== 1)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      'The gradient of a grouped convolution is made from its groups.',
+    );
+  const {
+    kernel: [kh, kw],
+    stride,
+  } = attributes;
   const [inner, outer] = [Number(x.shape[1]), Number(dy.shape[1])];
   const pixels = multiplyDims(dy.shape[2] ?? 1, dy.shape[3] ?? 1);
   const large = typeof pixels === 'number' && pixels >= largeImage;
   const inMemory = large && stride === 1 && typeof x.shape[2] === 'number';
-  const copies: MovedCopies = inMemory ? movedInMemory(e, x, dy, attributes) : movedInPlane(e, x, dy, attributes, large);
+  const copies: MovedCopies = inMemory
+    ? movedInMemory(e, x, dy, attributes)
+    : movedInPlane(e, x, dy, attributes, large);
   const [rows, columns] = [[...Array(kh).keys()], [...Array(kw).keys()]];
   const elements = rows.flatMap((i) => columns.map((j): Element => [i, j]));
 
@@ -37,32 +52,59 @@ export function weightGradient(e: Emitter, x: Value, dy: Value, attributes: Attr
   if (inner * kh * kw <= enoughRows) {
     imageCopies = kh * kw;
     pairs = [[copies.gradient([origin], 'nothing'), copies.image(elements, 'both')]];
-  } else if (stride > 1) pairs = elements.map((element) => [copies.gradient([element], 'both'), copies.image([element], 'nothing')]);
+  } else if (stride > 1)
+    pairs = elements.map((element) => [copies.gradient([element], 'both'), copies.image([element], 'nothing')]);
   else if (outer * kh * kw <= enoughRows) {
     gradientCopies = kh * kw;
     pairs = [[copies.gradient(elements, 'both'), copies.image([origin], 'nothing')]];
   } else if (inMemory || outer * kw <= enoughRows) {
     gradientCopies = kw;
-    pairs = rows.map((i) => [copies.gradient(columns.map((j): Element => [0, j]), 'columns'), copies.image([[i, 0]], 'rows')]);
+    pairs = rows.map((i) => [
+      copies.gradient(
+        columns.map((j): Element => [0, j]),
+        'columns',
+      ),
+      copies.image([[i, 0]], 'rows'),
+    ]);
   } else pairs = elements.map(([i, j]) => [copies.gradient([[0, j]], 'columns'), copies.image([[i, 0]], 'rows')]);
 
   // Of narrow matrices, the one with more rows comes first: the runtime rearranges the second.
   const [gradientRows, imageRows] = [outer * gradientCopies, inner * imageCopies];
   const imageFirst = gradientRows < imageRows && gradientRows < enoughRows;
-  const made = pairs.map(([gradient, image]) => e.node('FusedMatMul', imageFirst ? [image, gradient] : [gradient, image], { transB: 1 }, { domain: 'com.microsoft' }));
+  const made = pairs.map(([gradient, image]) =>
+    e.node(
+      'FusedMatMul',
+      imageFirst ? [image, gradient] : [gradient, image],
+      { transB: 1 },
+      { domain: 'com.microsoft' },
+    ),
+  );
   const products = made.length === 1 ? (made[0] ?? '') : e.node('Concat', made, { axis: 1 });
   const all = large ? e.node('ReduceSum', [products, e.integers([0])], { keepdims: 0 }) : products;
   // [products, rows of the first, rows of the second]; in every matrix the copies for several elements lie within a channel.
-  const ofGradient: readonly Axis[] = [{ length: outer, what: 'out' }, { length: gradientCopies, what: 'element' }];
-  const ofImage: readonly Axis[] = [{ length: inner, what: 'in' }, { length: imageCopies, what: 'element' }];
-  const axes: readonly Axis[] = [{ length: pairs.length, what: 'element' }, ...(imageFirst ? [...ofImage, ...ofGradient] : [...ofGradient, ...ofImage])];
+  const ofGradient: readonly Axis[] = [
+    { length: outer, what: 'out' },
+    { length: gradientCopies, what: 'element' },
+  ];
+  const ofImage: readonly Axis[] = [
+    { length: inner, what: 'in' },
+    { length: imageCopies, what: 'element' },
+  ];
+  const axes: readonly Axis[] = [
+    { length: pairs.length, what: 'element' },
+    ...(imageFirst ? [...ofImage, ...ofGradient] : [...ofGradient, ...ofImage]),
+  ];
   const { imageBlock: block } = e;
   if (kh * kw > 1 && imageCopies === 1 && !imageFirst && block !== undefined && inner % block === 0) {
     return elementsLast(e, all, { block, copies: [pairs.length, gradientCopies] }, [outer, inner, kh, kw], options);
   }
   const long = axes.filter(({ length, what }) => what !== 'element' || length > 1);
-  const perm = ['out', 'in', 'element'].flatMap((wanted) => long.flatMap(({ what }, axis) => (what === wanted ? [axis] : [])));
-  const ordered = e.node('Transpose', [e.node('Reshape', [all, e.integers(long.map(({ length }) => length))])], { perm });
+  const perm = ['out', 'in', 'element'].flatMap((wanted) =>
+    long.flatMap(({ what }, axis) => (what === wanted ? [axis] : [])),
+  );
+  const ordered = e.node('Transpose', [e.node('Reshape', [all, e.integers(long.map(({ length }) => length))])], {
+    perm,
+  });
   return e.node('Reshape', [ordered, e.integers([outer, inner, kh, kw])], {}, options);
 }
 
@@ -75,8 +117,23 @@ interface Axis {
  * [products, out, copies, in] → [out, in, kh, kw] as images are put in order from blocks of channels, which takes half the time of the
  * runtime's general transposition.
  */
-function elementsLast(e: Emitter, elements: string, { block, copies: [products, copies] }: { readonly block: number; readonly copies: readonly [number, number] }, shape: readonly [outer: number, inner: number, kh: number, kw: number], options: NodeOptions): string {
+function elementsLast(
+  e: Emitter,
+  elements: string,
+  { block, copies: [products, copies] }: { readonly block: number; readonly copies: readonly [number, number] },
+  shape: readonly [outer: number, inner: number, kh: number, kw: number],
+  options: NodeOptions,
+): string {
   const [outer, inner] = shape;
-  const blocks = e.node('Transpose', [e.node('Reshape', [elements, e.integers([products, outer, copies, inner / block, block])])], { perm: [1, 3, 0, 2, 4] });
-  return e.node('ReorderOutput', [e.node('Reshape', [blocks, e.integers(shape)])], { channels: inner }, { ...options, domain: nchwcDomain });
+  const blocks = e.node(
+    'Transpose',
+    [e.node('Reshape', [elements, e.integers([products, outer, copies, inner / block, block])])],
+    { perm: [1, 3, 0, 2, 4] },
+  );
+  return e.node(
+    'ReorderOutput',
+    [e.node('Reshape', [blocks, e.integers(shape)])],
+    { channels: inner },
+    { ...options, domain: nchwcDomain },
+  );
 }

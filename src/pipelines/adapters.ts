@@ -43,13 +43,25 @@ const historicalEos = 2;
  * A checkpoint and its tokenizer with adapters. Closing the checkpoint closes the LoRAs' files; those of embeddings are read and closed here.
  * @throws `weights-mismatch` for adapters of another architecture, naming what does not fit; `file-unsupported`, `invalid-argument`
  */
-export async function withAdapters({ checkpoint, tokenizer }: Pick<AdaptedModel, 'checkpoint' | 'tokenizer'>, { loras = [], embeddings = [] }: Adapters): Promise<AdaptedModel> {
-  const merged = checkpointWithLora(checkpoint, loras.map(({ source, ...strength }) => ({ ...strength, lora: openLora(source) })));
-  const adapters = loras.map(({ source, scale = 1, textScale = scale }) => `lora:${fileStem(source.label)}:${scale}${textScale === scale ? '' : `:${textScale}`}`);
+export async function withAdapters(
+  { checkpoint, tokenizer }: Pick<AdaptedModel, 'checkpoint' | 'tokenizer'>,
+  { loras = [], embeddings = [] }: Adapters,
+): Promise<AdaptedModel> {
+  const merged = checkpointWithLora(
+    checkpoint,
+    loras.map(({ source, ...strength }) => ({ ...strength, lora: openLora(source) })),
+  );
+  const adapters = loras.map(
+    ({ source, scale = 1, textScale = scale }) =>
+      `lora:${fileStem(source.label)}:${scale}${textScale === scale ? '' : `:${textScale}`}`,
+  );
   if (embeddings.length === 0) return { checkpoint: merged, tokenizer, adapters };
   const text = merged.config.cond_stage_config;
   if (typeof text !== 'object' || text?.kind !== 'clip_text' || !tokenizer || !('profile' in tokenizer)) {
-    throw new StableDiffusionError('invalid-argument', `${checkpoint.label} has no CLIP text encoder with a token table; textual inversions cannot be used with it.`);
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `${checkpoint.label} has no CLIP text encoder with a token table; textual inversions cannot be used with it.`,
+    );
   }
   const read = [];
   for (const { source, token } of embeddings) {
@@ -58,9 +70,16 @@ export async function withAdapters({ checkpoint, tokenizer }: Pick<AdaptedModel,
   }
   const extended = withEmbeddings(merged.parts.cond_stage, text, read);
   const { config } = extended;
-  const cond_stage_config = { ...config, eos_token_id: config.eos_token_id === historicalEos ? tokenizer.endId : config.eos_token_id };
+  const cond_stage_config = {
+    ...config,
+    eos_token_id: config.eos_token_id === historicalEos ? tokenizer.endId : config.eos_token_id,
+  };
   return {
-    checkpoint: { ...merged, config: { ...merged.config, cond_stage_config }, parts: { ...merged.parts, cond_stage: extended.source } },
+    checkpoint: {
+      ...merged,
+      config: { ...merged.config, cond_stage_config },
+      parts: { ...merged.parts, cond_stage: extended.source },
+    },
     tokenizer: withPlaceholders(tokenizer, extended.placeholders),
     adapters: [...adapters, ...read.map(({ token }) => `embedding:${token}`)],
   };

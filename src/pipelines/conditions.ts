@@ -21,11 +21,25 @@ export interface Conditions {
 }
 
 /** The condition of a batch and its empty counterpart. */
-export async function conditionsOf(model: Model, settings: BatchSettings, options: GenerateOptions, sampler: Sampler): Promise<Conditions> {
+export async function conditionsOf(
+  model: Model,
+  settings: BatchSettings,
+  options: GenerateOptions,
+  sampler: Sampler,
+): Promise<Conditions> {
   if (options.promptSyntax === 'a1111') {
     const { emphasis, commaBacktrack, firstPassSteps, oldScheduling } = options.promptSettings ?? {};
-    const schedule = { steps: totalCalls(sampler, settings.steps), firstPassSteps: firstPassSteps && totalCalls(sampler, firstPassSteps), oldRule: oldScheduling };
-    const promptsAt = await promptContexts(model, settings, { emphasis, commaBacktrack, schedule, signal: options.signal });
+    const schedule = {
+      steps: totalCalls(sampler, settings.steps),
+      firstPassSteps: firstPassSteps && totalCalls(sampler, firstPassSteps),
+      oldRule: oldScheduling,
+    };
+    const promptsAt = await promptContexts(model, settings, {
+      emphasis,
+      commaBacktrack,
+      schedule,
+      signal: options.signal,
+    });
     return { condition: {}, unconditional: undefined, promptsAt };
   }
   const { config } = model.checkpoint;
@@ -34,7 +48,11 @@ export async function conditionsOf(model: Model, settings: BatchSettings, option
   const stage = model.networkConfig('cond_stage');
   const labels = (): number[] => {
     const given = options.classLabels ?? [];
-    if (given.length === 0) throw new StableDiffusionError('invalid-argument', `${model.checkpoint.label} makes pictures of classes: give the number of a class.`);
+    if (given.length === 0)
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `${model.checkpoint.label} makes pictures of classes: give the number of a class.`,
+      );
     return Array.from({ length: batch }, (_, i) => given[i % given.length] as number);
   };
   if (config.unet_config.num_classes !== null) {
@@ -55,7 +73,10 @@ export async function conditionsOf(model: Model, settings: BatchSettings, option
       const crossattn = await model.encodeClasses(labels(), options.signal);
       if (!guided) return { condition: { crossattn }, unconditional: undefined };
       // CompVis's class-conditional sampling takes the last class as the empty one.
-      const empty = await model.encodeClasses(Array.from({ length: batch }, () => stage.n_classes - 1), options.signal);
+      const empty = await model.encodeClasses(
+        Array.from({ length: batch }, () => stage.n_classes - 1),
+        options.signal,
+      );
       return { condition: { crossattn }, unconditional: { crossattn: empty } };
     }
     default:
@@ -64,7 +85,11 @@ export async function conditionsOf(model: Model, settings: BatchSettings, option
 }
 
 /** Encodes each distinct prompt once; float32 [n, tokens, width] in the order of `prompts`. */
-async function encodeDistinct(model: Model, prompts: readonly string[], options: { readonly clipSkip: number; readonly signal: AbortSignal | undefined }): Promise<Tensor<'float32'>> {
+async function encodeDistinct(
+  model: Model,
+  prompts: readonly string[],
+  options: { readonly clipSkip: number; readonly signal: AbortSignal | undefined },
+): Promise<Tensor<'float32'>> {
   const distinct = [...new Set(prompts)];
   const encoded = await model.encodePrompts(distinct, options);
   const rows = prompts.map((prompt) => takeBatch(encoded, distinct.indexOf(prompt), distinct.indexOf(prompt) + 1));

@@ -35,6 +35,11 @@ export type PipelineEvent =
   /** The images of one iteration. */
   | { readonly kind: 'images'; readonly iteration: number; readonly images: readonly GeneratedImage[] }
   /** The last event: all images, and the final latents of all iterations, [images, channels, h, w]. */
-  | { readonly kind: 'result'; readonly images: readonly GeneratedImage[]; readonly latents: Tensor<'float32'>; readonly startNoise: Tensor<'float32'> };
+  | {
+      readonly kind: 'result';
+      readonly images: readonly GeneratedImage[];
+      readonly latents: Tensor<'float32'>;
+      readonly startNoise: Tensor<'float32'>;
+    };
 
 export type Pipeline = AsyncGenerator<PipelineEvent, void, void>;

@@ -34,7 +34,11 @@ function traceTapped(trace: TracePart, taps: ForwardOptions['taps']): Graph {
 
 function checkTaps(taps: ForwardOptions['taps'], results: ReadonlyMap<string, Tensor>): void {
   for (const path of typeof taps === 'string' ? [] : (taps ?? [])) {
-    if (!results.has(tapPrefix + path)) throw new StableDiffusionError('invalid-argument', `No module ${path} was run; try taps 'all' to see which there are.`);
+    if (!results.has(tapPrefix + path))
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `No module ${path} was run; try taps 'all' to see which there are.`,
+      );
   }
 }
 
@@ -42,8 +46,12 @@ function checkTaps(taps: ForwardOptions['taps'], results: ReadonlyMap<string, Te
 function withProjection(config: NetworkConfig, weights: WeightSource): NetworkConfig {
   if (config.kind !== 'clip_vision' && config.kind !== 'clip_text') return config;
   const name = config.kind === 'clip_vision' ? 'visual_projection.weight' : 'text_projection.weight';
-  const projection = [...weights.entries.values()].find((entry) => entry.name === name || entry.name.endsWith(`.${name}`));
-  return projection ? { ...config, with_projection: true, projection_dim: projection.shape[0] ?? config.projection_dim } : config;
+  const projection = [...weights.entries.values()].find(
+    (entry) => entry.name === name || entry.name.endsWith(`.${name}`),
+  );
+  return projection
+    ? { ...config, with_projection: true, projection_dim: projection.shape[0] ?? config.projection_dim }
+    : config;
 }
 
 /**
@@ -66,12 +74,17 @@ export async function forward(options: ForwardOptions): Promise<Map<string, Tens
     for (const step of forwardNetwork(config, inputs)) {
       throwIfAborted(signal);
       const known = programs.get(step.part);
-      const program = known ?? (await engine.compile(traceTapped(step.trace, taps), weights, { precision, ...(signal ? { signal } : {}) }));
+      const program =
+        known ??
+        (await engine.compile(traceTapped(step.trace, taps), weights, { precision, ...(signal ? { signal } : {}) }));
       programs.set(step.part, program);
       const feeds = Object.fromEntries(Object.entries(step.inputs).map(([name, input]) => [name, tensorFor(input)]));
-      const wanted = program.graph.outputs.map(({ name }) => name).filter((name) => !known || !name.startsWith(tapPrefix));
+      const wanted = program.graph.outputs
+        .map(({ name }) => name)
+        .filter((name) => !known || !name.startsWith(tapPrefix));
       const made = await program.run(feeds, { outputs: wanted, ...(signal ? { signal } : {}) });
-      for (const [name, value] of Object.entries(made)) if (!results.has(name) || !name.startsWith(tapPrefix)) results.set(step.outputs?.[name] ?? name, value);
+      for (const [name, value] of Object.entries(made))
+        if (!results.has(name) || !name.startsWith(tapPrefix)) results.set(step.outputs?.[name] ?? name, value);
     }
   } finally {
     await Promise.all([...programs.values()].map((program) => program.dispose()));

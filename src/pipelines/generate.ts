@@ -118,13 +118,22 @@ const largestPicture = 2 ** 26;
 /** Checks a picture's size against the model. Throws `invalid-argument` or `too-large`, before memory is spent. */
 export function checkSize(model: Model, width: number, height: number, batch: number): void {
   const unit = model.downsampling * model.latentUnit;
-  for (const [name, size] of [['width', width], ['height', height]] as const) {
+  for (const [name, size] of [
+    ['width', width],
+    ['height', height],
+  ] as const) {
     if (!Number.isInteger(size) || size < unit || size % unit !== 0) {
-      throw new StableDiffusionError('invalid-argument', `The ${name} is ${size}; this model makes pictures whose sides are multiples of ${unit} pixels.`);
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `The ${name} is ${size}; this model makes pictures whose sides are multiples of ${unit} pixels.`,
+      );
     }
   }
   if (width * height * batch > largestPicture) {
-    throw new StableDiffusionError('too-large', `${batch} pictures of ${width} x ${height} pixels are more than the ${largestPicture} pixels allowed at once. Use a smaller size or batch.`);
+    throw new StableDiffusionError(
+      'too-large',
+      `${batch} pictures of ${width} x ${height} pixels are more than the ${largestPicture} pixels allowed at once. Use a smaller size or batch.`,
+    );
   }
   model.checkDecodable(height / model.downsampling, width / model.downsampling);
 }
@@ -137,8 +146,14 @@ interface ChosenSampler extends Omit<NamedSampling, 'peer'> {
 /** The sampler that the options mean. Throws `invalid-argument` for a name that is none. */
 function chooseSampler(model: Model, options: GenerateOptions, noise: NoiseConvention): ChosenSampler {
   const config = (model.checkpoint.scheduler ?? {}) as DiffusersSchedulerConfig & { readonly _class_name?: unknown };
-  const plain = { schedule: options.schedule, discardNextToLastSigma: undefined, settings: {}, sigmaConvention: 'k-diffusion' } as const;
-  const name = options.sampler ?? (noise === 'diffusers' && typeof config._class_name === 'string' ? config._class_name : 'ddim');
+  const plain = {
+    schedule: options.schedule,
+    discardNextToLastSigma: undefined,
+    settings: {},
+    sigmaConvention: 'k-diffusion',
+  } as const;
+  const name =
+    options.sampler ?? (noise === 'diffusers' && typeof config._class_name === 'string' ? config._class_name : 'ddim');
   if (typeof name !== 'string') return { ...plain, sampler: name, label: name.name };
   const scheduler = diffusersSchedulerClasses.find((className) => className === name);
   if (scheduler) return { ...plain, sampler: diffusersSampler(scheduler, config), label: name };
@@ -157,18 +172,27 @@ export async function* generate(model: Model, options: GenerateOptions, task: Ta
   const largest = Math.max(...batches.map(({ batch }) => batch));
   checkSize(model, width, height, largest);
   const named = chooseSampler(model, options, convention);
-  const shapeOf = (batch: number): number[] => [batch, model.latentChannels, height / model.downsampling, width / model.downsampling];
+  const shapeOf = (batch: number): number[] => [
+    batch,
+    model.latentChannels,
+    height / model.downsampling,
+    width / model.downsampling,
+  ];
 
   let conditions: Conditions | undefined;
   if (batches.length === 1) {
     yield { kind: 'stage', stage: 'text' };
     conditions = await conditionsOf(model, batches[0], options, named.sampler);
   }
-  const createBatchNoise = (first: number): SeededNoise => createNoise({ ...options.noiseSettings, convention, seed: first, ...(seeds ? { seeds } : {}) });
+  const createBatchNoise = (first: number): SeededNoise =>
+    createNoise({ ...options.noiseSettings, convention, seed: first, ...(seeds ? { seeds } : {}) });
   let noise = createBatchNoise(seed);
   let code = options.startNoise ?? (options.fixedCode ? noise.normal(shapeOf(largest)) : undefined);
   if (code && code.shape.join() !== shapeOf(largest).join()) {
-    throw new StableDiffusionError('shape-mismatch', `The start noise has shape [${code.shape.join(', ')}], and [${shapeOf(largest).join(', ')}] is needed.`);
+    throw new StableDiffusionError(
+      'shape-mismatch',
+      `The start noise has shape [${code.shape.join(', ')}], and [${shapeOf(largest).join(', ')}] is needed.`,
+    );
   }
   const givenNoise = options.startNoise && (await digestBytes(bytesOf(options.startNoise)));
   const all: GeneratedImage[] = [];
@@ -181,7 +205,8 @@ export async function* generate(model: Model, options: GenerateOptions, task: Ta
     const { batch } = settings;
     const shape = shapeOf(batch);
     // CompVis's stream goes on; the others number their batches' seeds.
-    if (iteration > 1 && convention !== 'compvis') noise = createBatchNoise(seed + earlier.reduce((sum, size) => sum + size, 0));
+    if (iteration > 1 && convention !== 'compvis')
+      noise = createBatchNoise(seed + earlier.reduce((sum, size) => sum + size, 0));
     const before = [...earlier];
     earlier.push(batch);
     const made = iteration >= firstMade;
@@ -189,16 +214,22 @@ export async function* generate(model: Model, options: GenerateOptions, task: Ta
     // How much noise a step draws does not depend on what the network says, but for the sampler that chooses its steps.
     const rehearsed = !made && named.sampler.name !== 'dpm-adaptive';
     if (made && batches.length > 1) yield { kind: 'stage', stage: 'text' };
-    const { condition, unconditional, promptsAt }: Conditions = rehearsed ? { condition: {}, unconditional: undefined } : (conditions ?? (await conditionsOf(model, settings, options, named.sampler)));
+    const { condition, unconditional, promptsAt }: Conditions = rehearsed
+      ? { condition: {}, unconditional: undefined }
+      : (conditions ?? (await conditionsOf(model, settings, options, named.sampler)));
     if (task.prepare) yield { kind: 'stage', stage: 'image' };
     const prepared = (await task.prepare?.(noise, batch)) ?? {};
     const whole = code ?? (task.firstNoise ? task.firstNoise(shape) : noise.normal(shape));
     const start = whole.shape[0] === batch ? whole : takeBatch(whole, 0, batch);
     if (options.fixedCode) code = whole;
     if (made) startNoise ??= start;
-    const withImage = (given: Condition): Condition => (prepared.concat ? { ...given, concat: prepared.concat } : given);
-    const blank = prepared.concat && tensor('float32', prepared.concat.shape, new Float32Array(prepared.concat.data.length));
-    const network: Network = rehearsed ? async () => tensor('float32', shape, new Float32Array(elementCount(shape))) : (inputs, cancel) => model.predict(inputs, cancel);
+    const withImage = (given: Condition): Condition =>
+      prepared.concat ? { ...given, concat: prepared.concat } : given;
+    const blank =
+      prepared.concat && tensor('float32', prepared.concat.shape, new Float32Array(prepared.concat.data.length));
+    const network: Network = rehearsed
+      ? async () => tensor('float32', shape, new Float32Array(elementCount(shape)))
+      : (inputs, cancel) => model.predict(inputs, cancel);
     const common = {
       network,
       schedule: model.schedule,
@@ -206,13 +237,18 @@ export async function* generate(model: Model, options: GenerateOptions, task: Ta
       scale: guidanceScale,
       rescale: options.guidanceRescale,
     };
-    const byImage = prepared.imageGuidance !== undefined && blank ? { scale: prepared.imageGuidance, blank } : undefined;
-    const guided = promptsAt ? composedModel({ ...common, promptsAt, concat: prepared.concat, byImage }) : guidedModel({
-      ...common,
-      condition: withImage(condition),
-      unconditional: unconditional && withImage(unconditional),
-      ...(byImage ? { imageScale: byImage.scale, imageUnconditional: { ...unconditional, concat: byImage.blank } } : {}),
-    });
+    const byImage =
+      prepared.imageGuidance !== undefined && blank ? { scale: prepared.imageGuidance, blank } : undefined;
+    const guided = promptsAt
+      ? composedModel({ ...common, promptsAt, concat: prepared.concat, byImage })
+      : guidedModel({
+          ...common,
+          condition: withImage(condition),
+          unconditional: unconditional && withImage(unconditional),
+          ...(byImage
+            ? { imageScale: byImage.scale, imageUnconditional: { ...unconditional, concat: byImage.blank } }
+            : {}),
+        });
     const { sampler, schedule, discardNextToLastSigma, sigmaConvention } = named;
     const sampling = sampler.run({
       model: guided,
@@ -220,7 +256,11 @@ export async function* generate(model: Model, options: GenerateOptions, task: Ta
       startNoise: start,
       stepNoise: noise,
       intervalNoise: (least, greatest) => noise.interval(shape, least, greatest),
-      settings: { ...named.settings, ...options.samplerSettings, ...(options.eta === undefined ? {} : { eta: options.eta }) },
+      settings: {
+        ...named.settings,
+        ...options.samplerSettings,
+        ...(options.eta === undefined ? {} : { eta: options.eta }),
+      },
       sigmaConvention,
       ...(schedule === undefined ? {} : { schedule }),
       ...(discardNextToLastSigma === undefined ? {} : { discardNextToLastSigma }),
@@ -237,13 +277,26 @@ export async function* generate(model: Model, options: GenerateOptions, task: Ta
         continue;
       }
       const { step, latent, denoised, sigma } = next.value;
-      yield { kind: 'step', iteration, iterations, step, steps: next.value.steps, sigma, latent, denoised, preview: () => previewImages(model, denoised, signal) };
+      yield {
+        kind: 'step',
+        iteration,
+        iterations,
+        step,
+        steps: next.value.steps,
+        sigma,
+        latent,
+        denoised,
+        preview: () => previewImages(model, denoised, signal),
+      };
       next = await sampling.next();
     }
     if (!made) continue;
     const latent = next.value;
     if (!latent.data.every(Number.isFinite)) {
-      throw new StableDiffusionError('not-finite', `The ${sampler.title} sampler left the range of numbers at ${steps} steps with guidance ${guidanceScale}. Use more steps, a lower guidance scale or another sampler.`);
+      throw new StableDiffusionError(
+        'not-finite',
+        `The ${sampler.title} sampler left the range of numbers at ${steps} steps with guidance ${guidanceScale}. Use more steps, a lower guidance scale or another sampler.`,
+      );
     }
     latents.push(latent);
 
@@ -252,21 +305,45 @@ export async function* generate(model: Model, options: GenerateOptions, task: Ta
     const decoded = task.revise?.(raw) ?? raw;
     const { images, flagged } = await checkImages(model, decoded, options);
     const record = (index: number): GenerationRecord => ({
-      version: 1, pipeline: task.pipeline, prompts: [...settings.prompts], negativePrompt: settings.negatives[index] ?? '', width, height, steps,
-      sampler: named.label, guidanceScale, seed, noise: convention, clipSkip: settings.clipSkip,
-      batchSize: batch, iterations, index, iteration, fixedCode: options.fixedCode ?? false, model: model.checkpoint.label,
-      precision: model.precision, watermark: (options.watermark ?? true) && canWatermark({ width, height }), program: programName,
+      version: 1,
+      pipeline: task.pipeline,
+      prompts: [...settings.prompts],
+      negativePrompt: settings.negatives[index] ?? '',
+      width,
+      height,
+      steps,
+      sampler: named.label,
+      guidanceScale,
+      seed,
+      noise: convention,
+      clipSkip: settings.clipSkip,
+      batchSize: batch,
+      iterations,
+      index,
+      iteration,
+      fixedCode: options.fixedCode ?? false,
+      model: model.checkpoint.label,
+      precision: model.precision,
+      watermark: (options.watermark ?? true) && canWatermark({ width, height }),
+      program: programName,
       ...(options.classLabels ? { classLabels: [...options.classLabels] } : {}),
       ...(options.schedule === undefined ? {} : { schedule: options.schedule }),
       ...(options.eta === undefined ? {} : { eta: options.eta }),
-      ...(options.promptSyntax === 'a1111' ? { promptSyntax: 'a1111' as const, ...(options.promptSettings ? { promptSettings: options.promptSettings } : {}) } : {}),
+      ...(options.promptSyntax === 'a1111'
+        ? {
+            promptSyntax: 'a1111' as const,
+            ...(options.promptSettings ? { promptSettings: options.promptSettings } : {}),
+          }
+        : {}),
       ...(before.some((size) => size !== batch) ? { earlierBatches: before } : {}),
       ...(givenNoise === undefined ? {} : { startNoise: givenNoise }),
       ...(model.checkpoint.ema === 'used' ? { ema: true } : {}),
       ...(model.adapters.length > 0 ? { adapters: [...model.adapters] } : {}),
       ...task.record,
       // An image with a seed of its own is made again alone.
-      ...(seeds ? { prompts: [settings.prompts[index] ?? ''], seed: seeds[index] ?? seed, batchSize: 1, index: 0 } : {}),
+      ...(seeds
+        ? { prompts: [settings.prompts[index] ?? ''], seed: seeds[index] ?? seed, batchSize: 1, index: 0 }
+        : {}),
     });
     const pictures = images.map((image, index): GeneratedImage => {
       const marked = (options.watermark ?? true) && canWatermark(image) ? embedWatermark(image) : image;
@@ -276,5 +353,6 @@ export async function* generate(model: Model, options: GenerateOptions, task: Ta
     all.push(...pictures);
     yield { kind: 'images', iteration, images: pictures };
   }
-  if (latents.length > 0 && startNoise) yield { kind: 'result', images: all, latents: joinBatches(latents), startNoise };
+  if (latents.length > 0 && startNoise)
+    yield { kind: 'result', images: all, latents: joinBatches(latents), startNoise };
 }

@@ -20,7 +20,11 @@ export async function openImage(path: string): Promise<Image> {
 }
 
 /** Writes a picture with its settings in it; the name's ending says whether PNG, JPEG or WebP. Makes its folder. Throws `invalid-argument`, `file-access`, `aborted`. */
-export async function saveImage(path: string, { image, record }: Pick<GeneratedImage, 'image' | 'record'>, options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+export async function saveImage(
+  path: string,
+  { image, record }: Pick<GeneratedImage, 'image' | 'record'>,
+  options: { readonly signal?: AbortSignal } = {},
+): Promise<void> {
   await makeFolder(dirname(path));
   const metadata = { parameters: recordInfotext(record), record };
   await writeFileAtomic(path, [await nodeImageCodec.encode(image, { format: formatOf(path), metadata })], options);
@@ -31,5 +35,8 @@ function formatOf(path: string): 'png' | 'jpeg' | 'webp' {
   if (ending === '.png') return 'png';
   if (ending === '.jpg' || ending === '.jpeg') return 'jpeg';
   if (ending === '.webp') return 'webp';
-  throw new StableDiffusionError('invalid-argument', `${path} ends in ${ending || 'nothing'}; pictures are written as .png, .jpg or .webp.`);
+  throw new StableDiffusionError(
+    'invalid-argument',
+    `${path} ends in ${ending || 'nothing'}; pictures are written as .png, .jpg or .webp.`,
+  );
 }

@@ -28,9 +28,16 @@ export function repeated(value: Tensor<'float32'>, count: number): Tensor<'float
 }
 
 /** A scaled latent of images [b, 3, H, W]: a draw from the posterior, for every image another. */
-export async function sampleLatent(model: Model, images: Tensor<'float32'>, noise: SeededNoise, signal?: AbortSignal): Promise<Tensor<'float32'>> {
+export async function sampleLatent(
+  model: Model,
+  images: Tensor<'float32'>,
+  noise: SeededNoise,
+  signal?: AbortSignal,
+): Promise<Tensor<'float32'>> {
   const { mean, std } = await model.encodeImage(images, signal);
-  const sample = std ? addScaled(mean, 1, tensor('float32', std.shape, multiply(std.data, noise.normal(mean.shape).data))) : mean;
+  const sample = std
+    ? addScaled(mean, 1, tensor('float32', std.shape, multiply(std.data, noise.normal(mean.shape).data)))
+    : mean;
   return scale(sample, model.checkpoint.config.scale_factor);
 }
 
@@ -44,10 +51,15 @@ function multiply(a: Float32Array, b: Float32Array): Float32Array {
  */
 export async function* imageToImage(model: Model, options: ImageToImageOptions): Pipeline {
   const strength = options.strength ?? 0.75;
-  if (!(strength >= 0 && strength <= 1)) throw new StableDiffusionError('invalid-argument', `The strength is ${strength}; it must be between 0 and 1.`);
+  if (!(strength >= 0 && strength <= 1))
+    throw new StableDiffusionError('invalid-argument', `The strength is ${strength}; it must be between 0 and 1.`);
   const unit = model.downsampling * model.latentUnit;
   const { width = options.image.width, height = options.image.height } = options;
-  const picture = initImageTensor(options.image, { width: width - (width % unit), height: height - (height % unit), multiple: unit });
+  const picture = initImageTensor(options.image, {
+    width: width - (width % unit),
+    height: height - (height % unit),
+    multiple: unit,
+  });
   const [, , rows = 0, columns = 0] = picture.shape;
   const steps = options.steps ?? 50;
   const prepare = async (noise: SeededNoise, batch: number): Promise<Prepared> => {
@@ -59,6 +71,10 @@ export async function* imageToImage(model: Model, options: ImageToImageOptions):
     return { initial, startStep: steps - Math.trunc(strength * steps) };
   };
   const { imageGuidanceScale } = options;
-  const record = { strength, initialImage: await digest(options.image), ...(imageGuidanceScale === undefined ? {} : { imageGuidanceScale }) };
+  const record = {
+    strength,
+    initialImage: await digest(options.image),
+    ...(imageGuidanceScale === undefined ? {} : { imageGuidanceScale }),
+  };
   yield* generate(model, options, { pipeline: 'img2img', width: columns, height: rows, prepare, record });
 }

@@ -34,20 +34,26 @@ export interface InpaintOptions extends GenerateOptions {
 /** The decoded images [b, 3, H, W] where the mask (here -1 or 1) wants new ones, else the given image. */
 function pasteKnown(decoded: Tensor<'float32'>, { image, mask }: InpaintBatch): Tensor<'float32'> {
   const plane = mask.data.length;
-  const data = decoded.data.map((value, i) => ((mask.data[i % plane] as number) > 0 ? value : (image.data[i % image.data.length] as number)));
+  const data = decoded.data.map((value, i) =>
+    (mask.data[i % plane] as number) > 0 ? value : (image.data[i % image.data.length] as number),
+  );
   return tensor('float32', decoded.shape, data);
 }
 
 /** Makes a part of a picture anew. Errors as `imageToImage`. */
 export async function* inpaint(model: Model, options: InpaintOptions): Pipeline {
   const strength = options.strength ?? 1;
-  if (!(strength >= 0 && strength <= 1)) throw new StableDiffusionError('invalid-argument', `The strength is ${strength}; it must be between 0 and 1.`);
+  if (!(strength >= 0 && strength <= 1))
+    throw new StableDiffusionError('invalid-argument', `The strength is ${strength}; it must be between 0 and 1.`);
   const { signal } = options;
   const unit = model.downsampling * model.latentUnit;
   const { width: wantedWidth = options.image.width, height: wantedHeight = options.image.height } = options;
   const [width, height] = [wantedWidth - (wantedWidth % unit), wantedHeight - (wantedHeight % unit)];
   const image = fitInitImage(options.image, { width, height, multiple: unit });
-  const mask = options.mask.width === width && options.mask.height === height ? options.mask : resize(options.mask, width, height, 'nearest');
+  const mask =
+    options.mask.width === width && options.mask.height === height
+      ? options.mask
+      : resize(options.mask, width, height, 'nearest');
   const [rows, columns] = [height / model.downsampling, width / model.downsampling];
   const nineChannels = model.checkpoint.kind === 'inpaint';
   const { conditioning_key, cond_stage_config } = model.checkpoint.config;
@@ -68,7 +74,11 @@ export async function* inpaint(model: Model, options: InpaintOptions): Pipeline 
     const { mean } = await model.encodeImage(initImageTensor(image, { width, height, multiple: unit }), signal);
     const latent = repeated(scale(mean, model.checkpoint.config.scale_factor), batch);
     const anew = interpolateMask(inpaintBatch(image, mask, 'stable-diffusion').mask, rows, columns);
-    const keep = tensor('float32', anew.shape, anew.data.map((value) => 1 - value));
+    const keep = tensor(
+      'float32',
+      anew.shape,
+      anew.data.map((value) => 1 - value),
+    );
     const inpainting = { mask: repeated(keep, batch), latent };
     if (strength === 1) return { inpainting };
     return { inpainting, initial: latent, startStep: steps - Math.trunc(strength * steps) };

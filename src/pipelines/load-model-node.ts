@@ -36,7 +36,10 @@ export interface LoadModelOptions extends OpenCheckpointOptions {
 }
 
 /** Opens the files of adapters, given by path alone or with settings, and notes them in `all`. */
-async function openAll<T extends { readonly path: string }>(files: readonly (string | T)[] = [], all: WeightSource[]): Promise<(Omit<T, 'path'> & { readonly source: WeightSource })[]> {
+async function openAll<T extends { readonly path: string }>(
+  files: readonly (string | T)[] = [],
+  all: WeightSource[],
+): Promise<(Omit<T, 'path'> & { readonly source: WeightSource })[]> {
   const opened: (Omit<T, 'path'> & { readonly source: WeightSource })[] = [];
   for (const file of files) {
     const { path, ...settings } = typeof file === 'string' ? ({ path: file } as T) : file;
@@ -54,26 +57,42 @@ async function readText(path: string): Promise<string> {
   try {
     return await readFile(path, 'utf8');
   } catch (cause) {
-    throw new StableDiffusionError(existsSync(path) ? 'file-access' : 'file-not-found', `${path} could not be read.`, { cause });
+    throw new StableDiffusionError(existsSync(path) ? 'file-access' : 'file-not-found', `${path} could not be read.`, {
+      cause,
+    });
   }
 }
 
 /** The tokenizer of a model: from the files beside it, else CLIP's own as far as the embedding's rows reach. */
-async function openTokenizer(path: string, checkpoint: Checkpoint, vocabulary: string | undefined): Promise<ClipTokenizer | BertTokenizer | undefined> {
+async function openTokenizer(
+  path: string,
+  checkpoint: Checkpoint,
+  vocabulary: string | undefined,
+): Promise<ClipTokenizer | BertTokenizer | undefined> {
   const stage = checkpoint.config.cond_stage_config;
   if (typeof stage !== 'object' || stage === null) return undefined;
   if (stage.kind === 'bert') {
     const file = vocabulary ?? join(dirname(path), 'vocab.txt');
-    return existsSync(file) || vocabulary !== undefined ? createBertTokenizer({ vocab: await readText(file), length: stage.max_seq_len }) : undefined;
+    return existsSync(file) || vocabulary !== undefined
+      ? createBertTokenizer({ vocab: await readText(file), length: stage.max_seq_len })
+      : undefined;
   }
   if (stage.kind !== 'clip_text' && stage.kind !== 'clip_text_embedder') return undefined;
   const folder = join(path, 'tokenizer');
   if (existsSync(join(folder, 'merges.txt'))) {
     const vocab = existsSync(join(folder, 'vocab.json')) ? await readText(join(folder, 'vocab.json')) : undefined;
-    const config = existsSync(join(folder, 'tokenizer_config.json')) ? await readText(join(folder, 'tokenizer_config.json')) : undefined;
-    return createClipTokenizerFromFiles({ merges: await readText(join(folder, 'merges.txt')), ...(vocab === undefined ? {} : { vocab }), ...(config === undefined ? {} : { config }) });
+    const config = existsSync(join(folder, 'tokenizer_config.json'))
+      ? await readText(join(folder, 'tokenizer_config.json'))
+      : undefined;
+    return createClipTokenizerFromFiles({
+      merges: await readText(join(folder, 'merges.txt')),
+      ...(vocab === undefined ? {} : { vocab }),
+      ...(config === undefined ? {} : { config }),
+    });
   }
-  return stage.kind === 'clip_text' ? createClipTokenizer({ vocabSize: stage.vocab_size }) : createClipTokenizer({ vocabSize: stage.model.vocab_size, pad: 'zero' });
+  return stage.kind === 'clip_text'
+    ? createClipTokenizer({ vocabSize: stage.vocab_size })
+    : createClipTokenizer({ vocabSize: stage.model.vocab_size, pad: 'zero' });
 }
 
 /**
@@ -84,8 +103,14 @@ export async function loadModel(path: string = pocketModel, options: LoadModelOp
   const opened = await openCheckpointAt(path, options);
   const adapterFiles: WeightSource[] = [];
   try {
-    const files = { loras: await openAll(options.loras, adapterFiles), embeddings: await openAll(options.embeddings, adapterFiles) };
-    const { checkpoint, tokenizer, adapters } = await withAdapters({ checkpoint: opened, tokenizer: await openTokenizer(path, opened, options.vocabulary) }, files);
+    const files = {
+      loras: await openAll(options.loras, adapterFiles),
+      embeddings: await openAll(options.embeddings, adapterFiles),
+    };
+    const { checkpoint, tokenizer, adapters } = await withAdapters(
+      { checkpoint: opened, tokenizer: await openTokenizer(path, opened, options.vocabulary) },
+      files,
+    );
     let preview: { config: NetworkConfig; weights: Checkpoint['parts']['unet'] } | undefined;
     if (options.taesd !== undefined) {
       const { config, source } = detectNetwork(await openWeightsAt(options.taesd));

@@ -43,17 +43,25 @@ export interface LoadModelOptions {
 }
 
 async function openFile(file: ModelFile, options: LoadModelOptions): Promise<WeightSource> {
-  const source: ByteSource = file instanceof Blob ? blobBytes(file) : chunkedBytes(await openUrl(new URL(file, globalThis.location?.href).href, options.request));
+  const source: ByteSource =
+    file instanceof Blob
+      ? blobBytes(file)
+      : chunkedBytes(await openUrl(new URL(file, globalThis.location?.href).href, options.request));
   return openWeights(source);
 }
 
 function tokenizerFor(checkpoint: Checkpoint, options: LoadModelOptions): ClipTokenizer | BertTokenizer | undefined {
   const stage = checkpoint.config.cond_stage_config;
   if (typeof stage !== 'object' || stage === null) return undefined;
-  if (stage.kind === 'bert') return options.vocabulary === undefined ? undefined : createBertTokenizer({ vocab: options.vocabulary, length: stage.max_seq_len });
+  if (stage.kind === 'bert')
+    return options.vocabulary === undefined
+      ? undefined
+      : createBertTokenizer({ vocab: options.vocabulary, length: stage.max_seq_len });
   if (stage.kind !== 'clip_text' && stage.kind !== 'clip_text_embedder') return undefined;
   if (options.tokenizer) return createClipTokenizerFromFiles(options.tokenizer);
-  return stage.kind === 'clip_text' ? createClipTokenizer({ vocabSize: stage.vocab_size }) : createClipTokenizer({ vocabSize: stage.model.vocab_size, pad: 'zero' });
+  return stage.kind === 'clip_text'
+    ? createClipTokenizer({ vocabSize: stage.vocab_size })
+    : createClipTokenizer({ vocabSize: stage.model.vocab_size, pad: 'zero' });
 }
 
 /**
@@ -65,12 +73,23 @@ export async function loadModel(file: ModelFile, options: LoadModelOptions = {})
   let preview: { readonly config: NetworkConfig; readonly weights: WeightSource } | undefined;
   try {
     const opened = await openCheckpoint(source, {
-      ...(options.config === undefined ? {} : { config: parseYaml(options.config, `the configuration of ${source.label}`) }),
+      ...(options.config === undefined
+        ? {}
+        : { config: parseYaml(options.config, `the configuration of ${source.label}`) }),
       ...(options.ema === undefined ? {} : { ema: options.ema }),
     });
-    const openAll = <T extends { readonly file: ModelFile }>(files: readonly T[] = []) => Promise.all(files.map(async ({ file: adapter, ...settings }) => ({ ...settings, source: await openFile(adapter, options) })));
+    const openAll = <T extends { readonly file: ModelFile }>(files: readonly T[] = []) =>
+      Promise.all(
+        files.map(async ({ file: adapter, ...settings }) => ({
+          ...settings,
+          source: await openFile(adapter, options),
+        })),
+      );
     const files = { loras: await openAll(options.loras), embeddings: await openAll(options.embeddings) };
-    const { checkpoint, tokenizer, adapters } = await withAdapters({ checkpoint: opened, tokenizer: tokenizerFor(opened, options) }, files);
+    const { checkpoint, tokenizer, adapters } = await withAdapters(
+      { checkpoint: opened, tokenizer: tokenizerFor(opened, options) },
+      files,
+    );
     if (options.taesd !== undefined) {
       const { config, source: weights } = detectNetwork(await openFile(options.taesd, options));
       preview = { config, weights };

@@ -66,7 +66,15 @@ export class Model implements AsyncDisposable {
     this.hasPreviewDecoder = options.preview !== undefined;
     const { config } = checkpoint;
     this.schedule = noiseScheduleOf(
-      config.given_betas ? Float64Array.from(config.given_betas) : { betaSchedule: config.beta_schedule, timesteps: config.timesteps, linearStart: config.linear_start, linearEnd: config.linear_end, cosineS: config.cosine_s },
+      config.given_betas
+        ? Float64Array.from(config.given_betas)
+        : {
+            betaSchedule: config.beta_schedule,
+            timesteps: config.timesteps,
+            linearStart: config.linear_start,
+            linearEnd: config.linear_end,
+            cosineS: config.cosine_s,
+          },
     );
     this.parameterization = config.parameterization;
     for (const part of ['unet', 'first_stage', 'cond_stage', 'safety'] as const) {
@@ -119,7 +127,11 @@ export class Model implements AsyncDisposable {
   /** The tokenizer of prompts that A1111's syntax can be used in: those of a CLIP text encoder whose output is the UNet's context. */
   get clipTokenizer(): ClipTokenizer | undefined {
     const { tokenizer } = this;
-    if (this.networkConfig('cond_stage')?.kind !== 'clip_text' || this.checkpoint.config.unet_config.num_classes !== null) return undefined;
+    if (
+      this.networkConfig('cond_stage')?.kind !== 'clip_text' ||
+      this.checkpoint.config.unet_config.num_classes !== null
+    )
+      return undefined;
     return tokenizer && 'profile' in tokenizer ? tokenizer : undefined;
   }
 
@@ -130,28 +142,50 @@ export class Model implements AsyncDisposable {
     if (known) return known;
     const config = this.networkConfig(part);
     const trace = config && networkDefinition(config).parts(config)[graph];
-    if (!trace) throw new StableDiffusionError('invalid-argument', `${this.checkpoint.label} has no ${part} with a graph ${graph}.`);
+    if (!trace)
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `${this.checkpoint.label} has no ${part} with a graph ${graph}.`,
+      );
     const traced = trace({ outputs });
     this.#graphs.set(key, traced);
     return traced;
   }
 
   /** The compiled program of one graph of a network; compiled once. */
-  #program(part: Network, graph: string, outputs: readonly string[], signal: AbortSignal | undefined): Promise<Program> {
+  #program(
+    part: Network,
+    graph: string,
+    outputs: readonly string[],
+    signal: AbortSignal | undefined,
+  ): Promise<Program> {
     if (this.#disposed) throw new StableDiffusionError('invalid-argument', 'The model has been disposed of.');
     const key = `${part} ${graph} ${outputs.join()}`;
     const known = this.#programs.get(key);
     if (known) return known;
     const weights = this.#weights(part);
-    if (!weights) throw new StableDiffusionError('invalid-argument', `${this.checkpoint.label} has no weights of a ${part} network.`);
+    if (!weights)
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `${this.checkpoint.label} has no weights of a ${part} network.`,
+      );
     const { engine, precision } = this.#options;
-    const program = engine.compile(this.#graph(part, graph, outputs), weights, { ...(precision ? { precision } : {}), ...(signal ? { signal } : {}) });
+    const program = engine.compile(this.#graph(part, graph, outputs), weights, {
+      ...(precision ? { precision } : {}),
+      ...(signal ? { signal } : {}),
+    });
     this.#programs.set(key, program);
     program.catch(() => this.#programs.delete(key));
     return program;
   }
 
-  async #run(part: Network, graph: string, inputs: Record<string, Tensor>, output: string, signal?: AbortSignal): Promise<Tensor<'float32'>> {
+  async #run(
+    part: Network,
+    graph: string,
+    inputs: Record<string, Tensor>,
+    output: string,
+    signal?: AbortSignal,
+  ): Promise<Tensor<'float32'>> {
     const program = await this.#program(part, graph, [output], signal);
     const results = await program.run(inputs, signal ? { signal } : {});
     const result = results[output];
@@ -167,7 +201,11 @@ export class Model implements AsyncDisposable {
   /** Token ids of prompts, int64 [n, length]; longer ones are cut. */
   tokenize(prompts: readonly string[]): { readonly ids: Tensor<'int64'>; readonly truncated: readonly boolean[] } {
     const { tokenizer } = this;
-    if (!tokenizer) throw new StableDiffusionError('invalid-argument', `${this.checkpoint.label} takes no prompt, or its tokenizer is not there.`);
+    if (!tokenizer)
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `${this.checkpoint.label} takes no prompt, or its tokenizer is not there.`,
+      );
     const length = this.checkpoint.config.cond_stage_max_length;
     const rows = prompts.map((prompt) => tokenizer.tokenize(prompt, { length }));
     const ids = BigInt64Array.from(rows.flatMap((row) => [...row.ids]).map(BigInt));
@@ -178,40 +216,69 @@ export class Model implements AsyncDisposable {
    * Prompts as the UNet's context, float32 [n, tokens, width].
    * `clipSkip` 1 takes the last layer of CLIP's text encoder, 2 the one before it, …, through the final layer norm.
    */
-  async encodePrompts(prompts: readonly string[], options: { readonly clipSkip?: number; readonly signal?: AbortSignal | undefined } = {}): Promise<Tensor<'float32'>> {
+  async encodePrompts(
+    prompts: readonly string[],
+    options: { readonly clipSkip?: number; readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<Tensor<'float32'>> {
     return this.encodeTokens(this.tokenize(prompts).ids, options);
   }
 
   /** Token ids, int64 [n, tokens], as the UNet's context. As `encodePrompts`. */
-  async encodeTokens(ids: Tensor<'int64'>, options: { readonly clipSkip?: number; readonly signal?: AbortSignal | undefined } = {}): Promise<Tensor<'float32'>> {
+  async encodeTokens(
+    ids: Tensor<'int64'>,
+    options: { readonly clipSkip?: number; readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<Tensor<'float32'>> {
     const config = this.networkConfig('cond_stage');
     switch (config?.kind) {
       case 'clip_text':
-        return this.#run('cond_stage', 'forward', { input_ids: ids }, clipOutput(config, options.clipSkip ?? 1), options.signal);
+        return this.#run(
+          'cond_stage',
+          'forward',
+          { input_ids: ids },
+          clipOutput(config, options.clipSkip ?? 1),
+          options.signal,
+        );
       case 'bert':
         return this.#run('cond_stage', 'forward', { tokens: ids }, 'embeddings', options.signal);
       case 'clip_text_embedder':
         return this.#run('cond_stage', 'forward', { tokens: ids }, 'out', options.signal);
       default:
-        throw new StableDiffusionError('invalid-argument', `${this.checkpoint.label} takes no prompt: its condition is ${config?.kind ?? 'none'}.`);
+        throw new StableDiffusionError(
+          'invalid-argument',
+          `${this.checkpoint.label} takes no prompt: its condition is ${config?.kind ?? 'none'}.`,
+        );
     }
   }
 
   /** Class labels as the UNet's context, float32 [n, 1, width]. */
   async encodeClasses(labels: readonly number[], signal?: AbortSignal): Promise<Tensor<'float32'>> {
-    return this.#run('cond_stage', 'forward', { class: tensor('int64', [labels.length], BigInt64Array.from(labels, BigInt)) }, 'out', signal);
+    return this.#run(
+      'cond_stage',
+      'forward',
+      { class: tensor('int64', [labels.length], BigInt64Array.from(labels, BigInt)) },
+      'out',
+      signal,
+    );
   }
 
   /** The UNet: x [b, channels, h, w] with what is concatenated to it, timesteps [b], and what its configuration asks for besides. */
   async predict(inputs: NetworkInputs, signal?: AbortSignal): Promise<Tensor<'float32'>> {
     const [, , height = 1, width = 1] = inputs.x.shape;
-    const most = this.#options.engine.provider === 'wasm' ? Math.max(1, Math.floor(wasmPositions / (height * width))) : Number.POSITIVE_INFINITY;
-    const unet = inBatchesOf(most, ({ x, timesteps, context, y }, stop) => this.#run('unet', 'forward', { x, timesteps, ...(context ? { context } : {}), ...(y ? { y } : {}) }, 'out', stop));
+    const most =
+      this.#options.engine.provider === 'wasm'
+        ? Math.max(1, Math.floor(wasmPositions / (height * width)))
+        : Number.POSITIVE_INFINITY;
+    const unet = inBatchesOf(most, ({ x, timesteps, context, y }, stop) =>
+      this.#run('unet', 'forward', { x, timesteps, ...(context ? { context } : {}), ...(y ? { y } : {}) }, 'out', stop),
+    );
     return unet(inputs, signal);
   }
 
   /** The autoencoder's posterior of images [b, 3, H, W] in [-1, 1]: mean and standard deviation, not scaled. A VQ or identity stage has no deviation. */
-  async encodeImage(image: Tensor<'float32'>, signal?: AbortSignal): Promise<{ readonly mean: Tensor<'float32'>; readonly std?: Tensor<'float32'> }> {
+  async encodeImage(
+    image: Tensor<'float32'>,
+    signal?: AbortSignal,
+  ): Promise<{ readonly mean: Tensor<'float32'>; readonly std?: Tensor<'float32'> }> {
     const stage = this.checkpoint.config.first_stage_config;
     if (stage.kind === 'identity') return { mean: image };
     if (stage.kind === 'vq') return { mean: await this.#run('first_stage', 'encode', { image }, 'prequant', signal) };
@@ -219,7 +286,13 @@ export class Model implements AsyncDisposable {
     const { mean, logvar } = await program.run({ image }, signal ? { signal } : {});
     if (!mean || !logvar) throw new StableDiffusionError('engine-failed', 'The autoencoder returned no posterior.');
     const log = expectDType(logvar, 'float32');
-    return { mean: expectDType(mean, 'float32'), std: float32(log.shape, log.data.map((value) => Math.exp(Math.fround(0.5 * value)))) };
+    return {
+      mean: expectDType(mean, 'float32'),
+      std: float32(
+        log.shape,
+        log.data.map((value) => Math.exp(Math.fround(0.5 * value))),
+      ),
+    };
   }
 
   /** Images [b, 3, H, W], about [-1, 1] and not clamped, of latents as the UNet has them (scaled by scale_factor). */
@@ -234,7 +307,8 @@ export class Model implements AsyncDisposable {
     if (this.checkpoint.config.first_stage_config.kind === 'identity') return;
     const graph = this.#graph('first_stage', 'decode', ['decoded']);
     const bindings = new Map<string, number>();
-    for (const { name, value } of graph.inputs) bindShape(name, value.shape, [1, this.latentChannels, height, width], bindings);
+    for (const { name, value } of graph.inputs)
+      bindShape(name, value.shape, [1, this.latentChannels, height, width], bindings);
     checkSizes(graph, bindings);
   }
 
@@ -244,7 +318,10 @@ export class Model implements AsyncDisposable {
   }
 
   /** The safety checker's margins for normalised CLIP images [b, 3, side, side]; undefined where the model has none. */
-  async safetyMargins(pixels: Tensor<'float32'>, signal?: AbortSignal): Promise<{ readonly special: Tensor; readonly concept: Tensor } | undefined> {
+  async safetyMargins(
+    pixels: Tensor<'float32'>,
+    signal?: AbortSignal,
+  ): Promise<{ readonly special: Tensor; readonly concept: Tensor } | undefined> {
     if (!this.networkConfig('safety')) return undefined;
     const program = await this.#program('safety', 'forward', ['special_margin', 'concept_margin'], signal);
     const results = await program.run({ clip_input: pixels }, signal ? { signal } : {});
@@ -262,7 +339,11 @@ export class Model implements AsyncDisposable {
   async dispose(): Promise<void> {
     if (this.#disposed) return;
     this.#disposed = true;
-    for (const program of this.#programs.values()) await program.then((compiled) => compiled.dispose(), () => {});
+    for (const program of this.#programs.values())
+      await program.then(
+        (compiled) => compiled.dispose(),
+        () => {},
+      );
     if (this.#options.ownsCheckpoint ?? true) await this.checkpoint.close();
     if (this.#options.ownsEngine) await this.#options.engine.dispose();
   }
@@ -275,7 +356,10 @@ export class Model implements AsyncDisposable {
 function clipOutput(config: ClipTextConfig, clipSkip: number): string {
   const layer = config.num_hidden_layers + 1 - clipSkip;
   if (!Number.isInteger(clipSkip) || clipSkip < 1 || layer < 0) {
-    throw new StableDiffusionError('invalid-argument', `Clip skip is ${clipSkip}; this text encoder of ${config.num_hidden_layers} layers takes 1 to ${config.num_hidden_layers + 1}.`);
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `Clip skip is ${clipSkip}; this text encoder of ${config.num_hidden_layers} layers takes 1 to ${config.num_hidden_layers + 1}.`,
+    );
   }
   return clipSkip === 1 ? 'last_hidden_state' : `final_norm.${layer}`;
 }

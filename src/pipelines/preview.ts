@@ -26,7 +26,8 @@ function linearPreview(latent: Tensor<'float32'>): Image<3>[] {
     for (let i = 0; i < plane; i++) {
       for (let colour = 0; colour < 3; colour++) {
         let value = 0;
-        for (const [channel, weights] of v1Colours.entries()) value += (latent.data[(n * channels + channel) * plane + i] as number) * (weights[colour] as number);
+        for (const [channel, weights] of v1Colours.entries())
+          value += (latent.data[(n * channels + channel) * plane + i] as number) * (weights[colour] as number);
         image.data[i * 3 + colour] = Math.min(255, Math.max(0, Math.round((value + 1) * 127.5)));
       }
     }
@@ -35,7 +36,11 @@ function linearPreview(latent: Tensor<'float32'>): Image<3>[] {
 }
 
 /** One small image for each of the batch. */
-export async function previewImages(model: Model, denoised: Tensor<'float32'>, signal?: AbortSignal): Promise<Image<3>[]> {
+export async function previewImages(
+  model: Model,
+  denoised: Tensor<'float32'>,
+  signal?: AbortSignal,
+): Promise<Image<3>[]> {
   if (model.hasPreviewDecoder) return tensorToImages(await model.decodePreview(denoised, signal)) as Image<3>[];
   const { scale_factor, unet_config } = model.checkpoint.config;
   if (scale_factor === 0.18215 && unet_config.out_channels === 4) return linearPreview(denoised);

@@ -17,7 +17,12 @@ export const recordSchema = z.object({
   /** Absent for CompVis's, in which brackets are text. */
   promptSyntax: z.literal('a1111').optional(),
   promptSettings: z
-    .object({ emphasis: z.enum(emphases), commaBacktrack: z.int().nonnegative(), firstPassSteps: z.int().positive(), oldScheduling: z.boolean() })
+    .object({
+      emphasis: z.enum(emphases),
+      commaBacktrack: z.int().nonnegative(),
+      firstPassSteps: z.int().positive(),
+      oldScheduling: z.boolean(),
+    })
     .partial()
     .optional(),
   classLabels: z.array(z.int().nonnegative()).optional(),
@@ -76,7 +81,12 @@ export function recordInfotext(record: GenerationRecord): string {
       ...(record.adapters ? [['Adapters', record.adapters.join(', ')] as const] : []),
       ...(record.strength === undefined ? [] : [['Denoising strength', record.strength] as const]),
       ...(record.clipSkip === 1 ? [] : [['Clip skip', record.clipSkip] as const]),
-      ...(record.batchSize === 1 ? [] : ([['Batch size', record.batchSize], ['Batch pos', record.index]] as const)),
+      ...(record.batchSize === 1
+        ? []
+        : ([
+            ['Batch size', record.batchSize],
+            ['Batch pos', record.index],
+          ] as const)),
       ['Version', record.program],
     ],
   });

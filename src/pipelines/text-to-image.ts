@@ -20,5 +20,9 @@ export interface TextToImageOptions extends GenerateOptions {
  * @throws `invalid-argument`, `too-large`, `aborted`, `not-finite`, `engine-failed`
  */
 export function textToImage(model: Model, options: TextToImageOptions): Pipeline {
-  return generate(model, options, { pipeline: 'txt2img', width: options.width ?? model.nativeSize, height: options.height ?? model.nativeSize });
+  return generate(model, options, {
+    pipeline: 'txt2img',
+    width: options.width ?? model.nativeSize,
+    height: options.height ?? model.nativeSize,
+  });
 }

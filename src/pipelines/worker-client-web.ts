@@ -8,7 +8,15 @@
  */
 
 import { StableDiffusionError, throwIfAborted } from '../errors.ts';
-import type { LoadProgress, ModelFacts, WorkerEvent, WorkerJob, WorkerModelOptions, WorkerReply, WorkerRequest } from './worker-protocol-web.ts';
+import type {
+  LoadProgress,
+  ModelFacts,
+  WorkerEvent,
+  WorkerJob,
+  WorkerModelOptions,
+  WorkerReply,
+  WorkerRequest,
+} from './worker-protocol-web.ts';
 
 /** A `Worker`, or any other end of a message channel. */
 export interface WorkerPort {
@@ -79,7 +87,12 @@ export function connectWorker(port: WorkerPort): ModelWorker {
   });
   port.addEventListener('error', (event) => {
     port.terminate();
-    stop(new StableDiffusionError('engine-failed', `The worker stopped: ${event.message || 'its script could not be loaded, or it ran out of memory'}.`));
+    stop(
+      new StableDiffusionError(
+        'engine-failed',
+        `The worker stopped: ${event.message || 'its script could not be loaded, or it ran out of memory'}.`,
+      ),
+    );
   });
 
   const terminate = (): void => {
@@ -87,12 +100,18 @@ export function connectWorker(port: WorkerPort): ModelWorker {
     stop(new StableDiffusionError('aborted', 'The worker was stopped.'));
   };
 
-  const call = (request: (id: number) => WorkerRequest, onEvent: (event: WorkerEvent) => void, signal: AbortSignal | undefined): Promise<ModelFacts | undefined> => {
+  const call = (
+    request: (id: number) => WorkerRequest,
+    onEvent: (event: WorkerEvent) => void,
+    signal: AbortSignal | undefined,
+  ): Promise<ModelFacts | undefined> => {
     throwIfAborted(signal);
     if (stopped) throw stopped;
     const id = ++count;
     const abort = (): void => port.postMessage({ id, kind: 'abort' });
-    const answer = new Promise<ModelFacts | undefined>((resolve, reject) => calls.set(id, { onEvent, resolve, reject }));
+    const answer = new Promise<ModelFacts | undefined>((resolve, reject) =>
+      calls.set(id, { onEvent, resolve, reject }),
+    );
     signal?.addEventListener('abort', abort, { once: true });
     port.postMessage(request(id));
     return answer.finally(() => signal?.removeEventListener('abort', abort));
@@ -100,7 +119,11 @@ export function connectWorker(port: WorkerPort): ModelWorker {
 
   return {
     async load(options, { signal } = {}) {
-      const facts = await call((id) => ({ id, kind: 'load', options }), () => {}, signal);
+      const facts = await call(
+        (id) => ({ id, kind: 'load', options }),
+        () => {},
+        signal,
+      );
       if (!facts) throw new StableDiffusionError('engine-failed', 'The worker told nothing about the model it loaded.');
       return facts;
     },
@@ -146,7 +169,11 @@ export function connectWorker(port: WorkerPort): ModelWorker {
       return () => listeners.delete(listener);
     },
     async unload() {
-      await call((id) => ({ id, kind: 'unload' }), () => {}, undefined);
+      await call(
+        (id) => ({ id, kind: 'unload' }),
+        () => {},
+        undefined,
+      );
     },
     get isStopped() {
       return stopped !== undefined;

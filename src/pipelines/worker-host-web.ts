@@ -21,7 +21,16 @@ import { loadModel } from './load-model-web.ts';
 import type { Model } from './model.ts';
 import { recordInfotext } from './record.ts';
 import { textToImage } from './text-to-image.ts';
-import type { LoadProgress, ModelFacts, WorkerEvent, WorkerImage, WorkerJob, WorkerModelOptions, WorkerReply, WorkerRequest } from './worker-protocol-web.ts';
+import type {
+  LoadProgress,
+  ModelFacts,
+  WorkerEvent,
+  WorkerImage,
+  WorkerJob,
+  WorkerModelOptions,
+  WorkerReply,
+  WorkerRequest,
+} from './worker-protocol-web.ts';
 
 /** A worker's global scope, or any other end of a message channel. */
 export interface WorkerScope {
@@ -31,7 +40,11 @@ export interface WorkerScope {
 
 export interface WorkerHostOptions {
   /** How a model is loaded; replaced in tests. */
-  readonly load?: (options: WorkerModelOptions, onProgress: (progress: LoadProgress) => void, signal: AbortSignal) => Promise<Model>;
+  readonly load?: (
+    options: WorkerModelOptions,
+    onProgress: (progress: LoadProgress) => void,
+    signal: AbortSignal,
+  ) => Promise<Model>;
   /** Previews take at most this share of the time. Default 0.2. */
   readonly previewShare?: number;
   /** Milliseconds. */
@@ -42,16 +55,25 @@ export interface WorkerHostOptions {
 function reporting(engine: Engine, onProgress: (progress: LoadProgress) => void): Engine {
   return {
     provider: engine.provider,
-    compile: (graph, weights, options) => engine.compile(graph, weights, { ...options, onProgress: (share) => onProgress({ share }) }),
+    compile: (graph, weights, options) =>
+      engine.compile(graph, weights, { ...options, onProgress: (share) => onProgress({ share }) }),
     createState: () => engine.createState(),
     dispose: () => engine.dispose(),
     [Symbol.asyncDispose]: () => engine.dispose(),
   };
 }
 
-async function loadHere(options: WorkerModelOptions, onProgress: (progress: LoadProgress) => void, signal: AbortSignal): Promise<Model> {
+async function loadHere(
+  options: WorkerModelOptions,
+  onProgress: (progress: LoadProgress) => void,
+  signal: AbortSignal,
+): Promise<Model> {
   const { file, provider, wasmPath, threads, precision, config, ema, vocabulary, taesd } = options;
-  const engine = await createWebEngine({ ...(provider ? { provider } : {}), ...(wasmPath === undefined ? {} : { wasmPath }), ...(threads === undefined ? {} : { threads }) });
+  const engine = await createWebEngine({
+    ...(provider ? { provider } : {}),
+    ...(wasmPath === undefined ? {} : { wasmPath }),
+    ...(threads === undefined ? {} : { threads }),
+  });
   try {
     return await loadModel(file, {
       engine: reporting(engine, onProgress),
@@ -90,7 +112,10 @@ function start(model: Model, { pipeline, options }: WorkerJob, signal: AbortSign
 
 async function withFile(generated: GeneratedImage): Promise<WorkerImage> {
   const { image, record } = generated;
-  const png = await webImageCodec.encode(image, { format: 'png', metadata: { parameters: recordInfotext(record), record } });
+  const png = await webImageCodec.encode(image, {
+    format: 'png',
+    metadata: { parameters: recordInfotext(record), record },
+  });
   return { ...generated, png: new Uint8Array(png) };
 }
 
@@ -107,7 +132,10 @@ function macrotask(): Promise<void> {
 }
 
 /** Answers a page's requests; jobs are done one after the other. */
-export function serveWorker(scope: WorkerScope, { load = loadHere, previewShare = 0.2, now = () => performance.now() }: WorkerHostOptions = {}): void {
+export function serveWorker(
+  scope: WorkerScope,
+  { load = loadHere, previewShare = 0.2, now = () => performance.now() }: WorkerHostOptions = {},
+): void {
   const running = new Map<number, AbortController>();
   let model: Model | undefined;
   let turn: Promise<unknown> = Promise.resolve();
@@ -118,16 +146,20 @@ export function serveWorker(scope: WorkerScope, { load = loadHere, previewShare 
     await old?.dispose();
   };
 
-  const event = (id: number, value: WorkerEvent, transfer: Transferable[] = []): void => scope.postMessage({ id, kind: 'event', event: value }, { transfer });
+  const event = (id: number, value: WorkerEvent, transfer: Transferable[] = []): void =>
+    scope.postMessage({ id, kind: 'event', event: value }, { transfer });
 
   const generate = async (id: number, job: WorkerJob, previews: boolean, signal: AbortSignal): Promise<void> => {
     if (!model) throw new StableDiffusionError('invalid-argument', 'No model has been loaded. Load one first.');
     const began = now();
     let previewing = 0;
-    const preview = async (step: Extract<PipelineEvent, { readonly kind: 'step' }>): Promise<Image<3>[] | undefined> => {
+    const preview = async (
+      step: Extract<PipelineEvent, { readonly kind: 'step' }>,
+    ): Promise<Image<3>[] | undefined> => {
       const at = now();
       // The first is always made; it also shows what one costs.
-      if (!previews || step.step === step.steps || (previewing > 0 && previewing > (at - began) * previewShare)) return undefined;
+      if (!previews || step.step === step.steps || (previewing > 0 && previewing > (at - began) * previewShare))
+        return undefined;
       const images = await step.preview();
       previewing += now() - at;
       return images;
@@ -140,7 +172,11 @@ export function serveWorker(scope: WorkerScope, { load = loadHere, previewShare 
         event(id, { ...step, ...(images ? { preview: images } : {}) });
       } else if (given.kind === 'images') {
         const images = await Promise.all(given.images.map(withFile));
-        event(id, { ...given, images }, images.map(({ png }) => png.buffer));
+        event(
+          id,
+          { ...given, images },
+          images.map(({ png }) => png.buffer),
+        );
       } else event(id, { kind: 'result', latents: given.latents, startNoise: given.startNoise });
       await macrotask();
     }
@@ -150,7 +186,11 @@ export function serveWorker(scope: WorkerScope, { load = loadHere, previewShare 
     const { id } = request;
     if (request.kind === 'load') {
       await unload();
-      model = await load(request.options, (progress) => scope.postMessage({ id, kind: 'progress', progress }, { transfer: [] }), signal);
+      model = await load(
+        request.options,
+        (progress) => scope.postMessage({ id, kind: 'progress', progress }, { transfer: [] }),
+        signal,
+      );
       return factsOf(model, request.options.provider ?? 'wasm');
     }
     if (request.kind === 'generate') await generate(id, request.job, request.previews, signal);
@@ -171,9 +211,15 @@ export function serveWorker(scope: WorkerScope, { load = loadHere, previewShare 
       .then(
         (facts) => scope.postMessage({ id, kind: 'done', ...(facts ? { facts } : {}) }, { transfer: [] }),
         (error: unknown) => {
-          const known = error instanceof StableDiffusionError ? error : new StableDiffusionError('engine-failed', error instanceof Error ? error.message : String(error));
+          const known =
+            error instanceof StableDiffusionError
+              ? error
+              : new StableDiffusionError('engine-failed', error instanceof Error ? error.message : String(error));
           // A message holds only what can be copied; details that cannot are left out.
-          scope.postMessage({ id, kind: 'error', code: known.code, message: known.message, details: copyable(known.details) }, { transfer: [] });
+          scope.postMessage(
+            { id, kind: 'error', code: known.code, message: known.message, details: copyable(known.details) },
+            { transfer: [] },
+          );
         },
       )
       .finally(() => running.delete(id));

@@ -61,7 +61,9 @@ export interface WorkerImage extends GeneratedImage {
 /** A pipeline's events, with previews made and pictures encoded. */
 export type WorkerEvent =
   | Extract<PipelineEvent, { readonly kind: 'stage' }>
-  | (Omit<Extract<PipelineEvent, { readonly kind: 'step' }>, 'latent' | 'denoised' | 'preview'> & { readonly preview?: readonly Image<3>[] })
+  | (Omit<Extract<PipelineEvent, { readonly kind: 'step' }>, 'latent' | 'denoised' | 'preview'> & {
+      readonly preview?: readonly Image<3>[];
+    })
   | { readonly kind: 'images'; readonly iteration: number; readonly images: readonly WorkerImage[] }
   | { readonly kind: 'result'; readonly latents: Tensor<'float32'>; readonly startNoise: Tensor<'float32'> };
 
@@ -82,5 +84,10 @@ export type WorkerReply = { readonly id: number } & (
   | { readonly kind: 'progress'; readonly progress: LoadProgress }
   | { readonly kind: 'event'; readonly event: WorkerEvent }
   | { readonly kind: 'done'; readonly facts?: ModelFacts }
-  | { readonly kind: 'error'; readonly code: ErrorCode; readonly message: string; readonly details: Readonly<Record<string, unknown>> }
+  | {
+      readonly kind: 'error';
+      readonly code: ErrorCode;
+      readonly message: string;
+      readonly details: Readonly<Record<string, unknown>>;
+    }
 );

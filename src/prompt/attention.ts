@@ -13,7 +13,10 @@ const step = 1.1;
 const deepest = 500;
 
 const space = `[${PYTHON_SPACE}]*`;
-const tokens = new RegExp(`\\\\[()[\\]\\\\]|\\\\|\\(|\\[|:${space}([+-]?[.\\d]+)${space}\\)|\\)|\\]|[^\\\\()[\\]:]+|:`, 'g');
+const tokens = new RegExp(
+  `\\\\[()[\\]\\\\]|\\\\|\\(|\\[|:${space}([+-]?[.\\d]+)${space}\\)|\\)|\\]|[^\\\\()[\\]:]+|:`,
+  'g',
+);
 
 /**
  * The pieces of a prompt with their weights, neighbours of one weight joined. A bracket that is not closed counts to the end; one that was
@@ -29,7 +32,11 @@ export function parsePromptAttention(prompt: string): WeightedText[] {
   };
   for (const [token, weight] of prompt.matchAll(tokens)) {
     if (token.startsWith('\\')) pieces.push([token.slice(1), 1]);
-    else if (round.length + square.length > deepest) throw new StableDiffusionError('too-large', `The prompt has more than ${deepest} brackets that are open at once.`);
+    else if (round.length + square.length > deepest)
+      throw new StableDiffusionError(
+        'too-large',
+        `The prompt has more than ${deepest} brackets that are open at once.`,
+      );
     else if (token === '(') round.push(pieces.length);
     else if (token === '[') square.push(pieces.length);
     else if (weight !== undefined && round.length > 0) multiply(round.pop(), numberOf(weight));
@@ -49,7 +56,8 @@ export function parsePromptAttention(prompt: string): WeightedText[] {
 
 function numberOf(weight: string): number {
   const value = Number(weight);
-  if (Number.isNaN(value)) throw new StableDiffusionError('invalid-argument', `The prompt has the weight ${weight}, which is not a number.`);
+  if (Number.isNaN(value))
+    throw new StableDiffusionError('invalid-argument', `The prompt has the weight ${weight}, which is not a number.`);
   return value;
 }
 

@@ -25,14 +25,21 @@ export interface ChunkOptions {
 
 /** A sequence without text. */
 export function emptyChunk({ startId, endId }: ClipTokenizer, length = 77): PromptChunk {
-  return { ids: [startId, ...Array.from({ length: length - 1 }, () => endId)], weights: Array.from({ length }, () => 1) };
+  return {
+    ids: [startId, ...Array.from({ length: length - 1 }, () => endId)],
+    weights: Array.from({ length }, () => 1),
+  };
 }
 
 /**
  * The sequences of a prompt, at least one, and how many tokens of them are in use.
  * @throws `invalid-argument` for a weight that is no number
  */
-export function promptChunks(tokenizer: ClipTokenizer, prompt: string, { length = 77, commaBacktrack = 20, emphasis = 'Original' }: ChunkOptions = {}): { readonly chunks: readonly PromptChunk[]; readonly count: number } {
+export function promptChunks(
+  tokenizer: ClipTokenizer,
+  prompt: string,
+  { length = 77, commaBacktrack = 20, emphasis = 'Original' }: ChunkOptions = {},
+): { readonly chunks: readonly PromptChunk[]; readonly count: number } {
   const { startId, endId } = tokenizer;
   const room = length - 2;
   const [comma] = tokenizer.encode(',');
@@ -62,7 +69,12 @@ export function promptChunks(tokenizer: ClipTokenizer, prompt: string, { length 
     for (let position = 0; position < tokens.length; ) {
       const token = tokens[position] as number;
       if (token === comma) lastComma = ids.length;
-      else if (commaBacktrack !== 0 && ids.length === room && lastComma !== -1 && ids.length - lastComma <= commaBacktrack) {
+      else if (
+        commaBacktrack !== 0 &&
+        ids.length === room &&
+        lastComma !== -1 &&
+        ids.length - lastComma <= commaBacktrack
+      ) {
         const [movedIds, movedWeights] = [ids.slice(lastComma + 1), weights.slice(lastComma + 1)];
         [ids, weights] = [ids.slice(0, lastComma + 1), weights.slice(0, lastComma + 1)];
         finish();

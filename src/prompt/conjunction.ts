@@ -20,6 +20,8 @@ export function promptParts(prompt: string): PromptPart[] {
     const text = stripEnd(part);
     const colon = text.lastIndexOf(':');
     const weight = colon < 0 ? undefined : number.exec(text.slice(colon + 1))?.[1];
-    return weight === undefined ? { text, weight: 1 } : { text: stripEnd(text.slice(0, colon)), weight: Number(weight) };
+    return weight === undefined
+      ? { text, weight: 1 }
+      : { text: stripEnd(text.slice(0, colon)), weight: Number(weight) };
   });
 }

@@ -26,16 +26,27 @@ function meanOf({ data, shape }: Tensor<'float32'>, counts: readonly number[]): 
  * `counts` says how often each is there, by default once.
  * @throws `shape-mismatch` for weights of another number
  */
-export function applyEmphasis(contexts: Tensor<'float32'>, weights: readonly (readonly number[])[], emphasis: Emphasis, counts: readonly number[] = weights.map(() => 1)): Tensor<'float32'> {
+export function applyEmphasis(
+  contexts: Tensor<'float32'>,
+  weights: readonly (readonly number[])[],
+  emphasis: Emphasis,
+  counts: readonly number[] = weights.map(() => 1),
+): Tensor<'float32'> {
   const [n = 0, tokens = 0, width = 0] = contexts.shape;
   if (weights.length !== n || weights.some((row) => row.length !== tokens)) {
-    throw new StableDiffusionError('shape-mismatch', `There are contexts of shape [${contexts.shape.join(', ')}], and weights for ${weights.length} sequences of ${weights[0]?.length ?? 0} tokens.`);
+    throw new StableDiffusionError(
+      'shape-mismatch',
+      `There are contexts of shape [${contexts.shape.join(', ')}], and weights for ${weights.length} sequences of ${weights[0]?.length ?? 0} tokens.`,
+    );
   }
   if (emphasis === 'None' || emphasis === 'Ignore') return contexts;
   const factors = Float32Array.from(weights.flat());
   // Exact: the mean is what it was.
   if (factors.every((factor) => factor === 1)) return contexts;
-  const weighted = { ...contexts, data: contexts.data.map((value, i) => value * (factors[Math.floor(i / width)] as number)) };
+  const weighted = {
+    ...contexts,
+    data: contexts.data.map((value, i) => value * (factors[Math.floor(i / width)] as number)),
+  };
   if (emphasis === 'No norm') return weighted;
   const restoring = Math.fround(meanOf(contexts, counts) / meanOf(weighted, counts));
   return { ...weighted, data: weighted.data.map((value) => value * restoring) };

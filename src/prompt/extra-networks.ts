@@ -25,7 +25,10 @@ function networkOf(kind: string, written: string): ExtraNetwork {
 }
 
 /** The prompt without its extra networks, and these in their order. Those of a kind that is not wanted stay where they are. */
-export function extraNetworks(prompt: string, isWanted: (kind: string) => boolean = () => true): { readonly text: string; readonly networks: readonly ExtraNetwork[] } {
+export function extraNetworks(
+  prompt: string,
+  isWanted: (kind: string) => boolean = () => true,
+): { readonly text: string; readonly networks: readonly ExtraNetwork[] } {
   const networks: ExtraNetwork[] = [];
   const kept: string[] = [];
   const opening = new RegExp(`<([${pythonWord}]+):`, 'gu');

@@ -51,7 +51,9 @@ interface Frame {
 }
 
 const pieces = /(?:[^\\[\]():|]|\\[^\n])+|[[\]():|\\]/g;
-const moment = new RegExp(`^[${PYTHON_SPACE}]*([+-]?(?:\\d+(?:\\.\\d*)?|\\.\\d+)(?:[eE][+-]?\\d+)?)[${PYTHON_SPACE}]*$`);
+const moment = new RegExp(
+  `^[${PYTHON_SPACE}]*([+-]?(?:\\d+(?:\\.\\d*)?|\\.\\d+)(?:[eE][+-]?\\d+)?)[${PYTHON_SPACE}]*$`,
+);
 
 /** The prompt's items, or undefined where the grammar has none for it. */
 function parse(prompt: string): Item[] | undefined {
@@ -69,7 +71,8 @@ function parse(prompt: string): Item[] | undefined {
       items.push(piece);
     } else if (piece === ']' || piece === ')') {
       const closed = frame && (piece === ']') === (frame.bracket === '[') ? construct(items, frame) : undefined;
-      if (typeof closed === 'object' && closed.depth > deepest) throw new StableDiffusionError('too-large', `The prompt has more than ${deepest} schedules, one in the other.`);
+      if (typeof closed === 'object' && closed.depth > deepest)
+        throw new StableDiffusionError('too-large', `The prompt has more than ${deepest} schedules, one in the other.`);
       if (closed) open.pop();
       else if (open.some(({ separators }) => separators.some((at) => items[at] === '|'))) return undefined;
       else open = [];
@@ -81,11 +84,18 @@ function parse(prompt: string): Item[] | undefined {
 }
 
 /** What a bracket's content makes with it: a construct, `text` for emphasis, which stays as it is, or undefined for neither. */
-function construct(items: readonly Item[], { bracket, start, separators }: Frame): Scheduled | Alternate | 'text' | undefined {
+function construct(
+  items: readonly Item[],
+  { bracket, start, separators }: Frame,
+): Scheduled | Alternate | 'text' | undefined {
   const bars = separators.filter((at) => items[at] === '|').length;
   if (bars > 0) {
     if (bracket === '(' || bars < separators.length) return undefined;
-    return { kind: 'alternate', depth: depthOf(items, start), choices: [start, ...separators.map((at) => at + 1)].map((from, i) => items.slice(from, separators[i])) };
+    return {
+      kind: 'alternate',
+      depth: depthOf(items, start),
+      choices: [start, ...separators.map((at) => at + 1)].map((from, i) => items.slice(from, separators[i])),
+    };
   }
   if (separators.length === 0 || (bracket === '(' && separators.length === 1)) return 'text';
   const last = separators.at(-1) as number;
@@ -100,7 +110,8 @@ function construct(items: readonly Item[], { bracket, start, separators }: Frame
 }
 
 /** One more than that of the deepest construct from there on. */
-const depthOf = (items: readonly Item[], start: number): number => items.slice(start).reduce((most, item) => (typeof item === 'string' ? most : Math.max(most, item.depth + 1)), 1);
+const depthOf = (items: readonly Item[], start: number): number =>
+  items.slice(start).reduce((most, item) => (typeof item === 'string' ? most : Math.max(most, item.depth + 1)), 1);
 
 /** The last step of `before`. */
 function stepOf(when: string, { steps, firstPassSteps, oldRule }: ScheduleOptions): number {
@@ -143,7 +154,8 @@ function textAt(step: number, items: readonly Item[], options: ScheduleOptions):
  */
 export function promptSchedule(prompt: string, given: ScheduleOptions): ScheduledText[] {
   // The old rule knows of no second pass: its steps are those of the first.
-  const options = given.oldRule && given.firstPassSteps !== undefined ? { ...given, steps: given.firstPassSteps } : given;
+  const options =
+    given.oldRule && given.firstPassSteps !== undefined ? { ...given, steps: given.firstPassSteps } : given;
   const items = parse(prompt);
   if (!items) return [[options.steps, prompt]];
   const ends = new Set([options.steps]);
@@ -156,5 +168,8 @@ export function promptSchedule(prompt: string, given: ScheduleOptions): Schedule
  * counted from 1, so the first text is for one call more than it says; behind the last step it goes back to the first text.
  */
 export function scheduledIndex(schedule: readonly ScheduledText[], call: number): number {
-  return Math.max(0, schedule.findIndex(([end]) => call <= end));
+  return Math.max(
+    0,
+    schedule.findIndex(([end]) => call <= end),
+  );
 }

@@ -103,7 +103,13 @@ function fill16Default(data: Float32Array, start: number, mean: number, std: num
 }
 
 /** Turns the sixteen uniforms at `start` into normals, in place, as PyTorch does in float32. */
-export function normalFill16(data: Float32Array, start: number, mean: number, std: number, capability: CpuCapability): void {
+export function normalFill16(
+  data: Float32Array,
+  start: number,
+  mean: number,
+  std: number,
+  capability: CpuCapability,
+): void {
   if (capability === 'avx2') fill16Avx2(data, start, f(mean), f(std));
   else fill16Default(data, start, f(mean), f(std));
 }

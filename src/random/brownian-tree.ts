@@ -36,10 +36,17 @@ export function brownianTreeNoise(options: BrownianTreeOptions): IntervalNoise {
   const batched = Array.isArray(options.seed);
   const seeds: readonly Seed[] = batched ? (options.seed as readonly Seed[]) : [options.seed as Seed];
   if (batched && seeds.length !== shape[0]) {
-    throw new StableDiffusionError('shape-mismatch', `${seeds.length} seeds were given for a batch of ${shape[0]} images.`);
+    throw new StableDiffusionError(
+      'shape-mismatch',
+      `${seeds.length} seeds were given for a batch of ${shape[0]} images.`,
+    );
   }
   for (const sigma of [options.sigmaMin, options.sigmaMax]) {
-    if (!(Math.abs(sigma) < 1e8)) throw new StableDiffusionError('invalid-argument', `A Brownian tree spans finite sigmas below 1e8, and ${sigma} was given.`);
+    if (!(Math.abs(sigma) < 1e8))
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `A Brownian tree spans finite sigmas below 1e8, and ${sigma} was given.`,
+      );
   }
   const pathShape = batched ? shape.slice(1) : shape;
   const [t0, t1, treeSign] = sorted(f(options.sigmaMin), f(options.sigmaMax));
@@ -54,7 +61,8 @@ export function brownianTreeNoise(options: BrownianTreeOptions): IntervalNoise {
     if (from !== to) {
       for (const [i, path] of paths.entries()) {
         const increment = path(from, to);
-        for (let k = 0; k < pathSize; k++) data[i * pathSize + k] = ((increment[k] as number) * treeSign * sign) / scale;
+        for (let k = 0; k < pathSize; k++)
+          data[i * pathSize + k] = ((increment[k] as number) * treeSign * sign) / scale;
       }
     }
     return tensor('float32', shape, data);
@@ -75,7 +83,13 @@ interface Node {
 }
 
 /** W(b) - W(a) of one path, for a < b. */
-function brownianPath(t0: number, t1: number, entropy: Seed, shape: Shape, normals: NonNullable<BrownianTreeOptions['normals']>): (a: number, b: number) => Float32Array {
+function brownianPath(
+  t0: number,
+  t1: number,
+  entropy: Seed,
+  shape: Shape,
+  normals: NonNullable<BrownianTreeOptions['normals']>,
+): (a: number, b: number) => Float32Array {
   const root: Node = { start: roundToMillionths(t0), end: roundToMillionths(t1), key: 0, depth: 0, split: undefined };
   const [rootSeed] = seedSequence(entropy, [], POOL_SIZE, 3);
   const whole = scaled(normals(shape, rootSeed as number).data, Math.sqrt(t1 - t0));
@@ -85,8 +99,19 @@ function brownianPath(t0: number, t1: number, entropy: Seed, shape: Shape, norma
     if (node.split) return node.split;
     const midway = roundToMillionths(0.5 * (node.end + node.start));
     const [seed] = seedSequence(entropy, [node.key, node.depth], POOL_SIZE, 4);
-    const child = (start: number, end: number, side: 0 | 1): Node => ({ start, end, key: 2 * node.key + side, depth: node.depth + 1, split: undefined });
-    node.split = { midway, left: child(node.start, midway, 0), right: child(midway, node.end, 1), seed: seed as number };
+    const child = (start: number, end: number, side: 0 | 1): Node => ({
+      start,
+      end,
+      key: 2 * node.key + side,
+      depth: node.depth + 1,
+      split: undefined,
+    });
+    node.split = {
+      midway,
+      left: child(node.start, midway, 0),
+      right: child(midway, node.end, 1),
+      seed: seed as number,
+    };
     return node.split;
   };
 

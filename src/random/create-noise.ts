@@ -45,7 +45,10 @@ const makers: { readonly [C in NoiseConvention]: (options: NoiseOptions) => Seed
       normal: (shape) => generator.randn(shape),
       // k-diffusion alone seeds its tree from the global stream: torch.randint(0, 2 ** 63 - 1, []).
       interval: (shape, sigmaMin, sigmaMax) => {
-        const seed = generator instanceof TorchGenerator ? generator.randint(0, 2n ** 63n - 1n, []).data[0] : generator.initialSeed;
+        const seed =
+          generator instanceof TorchGenerator
+            ? generator.randint(0, 2n ** 63n - 1n, []).data[0]
+            : generator.initialSeed;
         return brownianTreeNoise({ shape, sigmaMin, sigmaMax, seed: seed ?? 0 });
       },
     };
@@ -56,7 +59,9 @@ const makers: { readonly [C in NoiseConvention]: (options: NoiseOptions) => Seed
   comfy(options) {
     const start = new TorchGenerator(options.seed);
     const onCuda = options.device === 'cuda';
-    const steps = onCuda ? new PhiloxGenerator(options.seed, { layout: 'cuda' }) : new TorchGenerator(BigInt.asUintN(64, BigInt(options.seed) + 1n));
+    const steps = onCuda
+      ? new PhiloxGenerator(options.seed, { layout: 'cuda' })
+      : new TorchGenerator(BigInt.asUintN(64, BigInt(options.seed) + 1n));
     const { batchIndices } = options;
     let draw: Draw = (shape) => {
       draw = (next) => steps.randn(next);
@@ -80,7 +85,8 @@ const makers: { readonly [C in NoiseConvention]: (options: NoiseOptions) => Seed
         if (seeds) expectBatch(shape, seeds.length);
         return joinBatches(generators.map((generator) => draw(generator, seeds ? [1, ...shape.slice(1)] : shape)));
       },
-      interval: (shape, sigmaMin, sigmaMax) => brownianTreeNoise({ shape, sigmaMin, sigmaMax, seed: seeds ?? options.seed }),
+      interval: (shape, sigmaMin, sigmaMax) =>
+        brownianTreeNoise({ shape, sigmaMin, sigmaMax, seed: seeds ?? options.seed }),
     };
   },
 };
@@ -97,7 +103,9 @@ function a1111(options: NoiseOptions): SeededNoise {
     return onCuda ? new PhiloxGenerator(seed, { layout: 'cuda' }) : new TorchGenerator(seed);
   };
   const seedsOf = (batch: number): readonly Seed[] => {
-    return options.seeds ?? Array.from({ length: batch }, (_, i) => offsetSeed(options.seed, subseedStrength === 0 ? i : 0));
+    return (
+      options.seeds ?? Array.from({ length: batch }, (_, i) => offsetSeed(options.seed, subseedStrength === 0 ? i : 0))
+    );
   };
   let draw: Draw | undefined;
   return {
@@ -106,14 +114,22 @@ function a1111(options: NoiseOptions): SeededNoise {
       draw ??= imageNoise({
         seeds: seedsOf(shape[0] ?? 1),
         generator,
-        ...(subseed === undefined ? {} : { subseeds: Array.from({ length: shape[0] ?? 1 }, (_, i) => offsetSeed(subseed, i)), subseedStrength }),
+        ...(subseed === undefined
+          ? {}
+          : { subseeds: Array.from({ length: shape[0] ?? 1 }, (_, i) => offsetSeed(subseed, i)), subseedStrength }),
         ...(seedResizeFrom ? { seedResizeFrom } : {}),
         ...(etaNoiseSeedDelta === undefined ? {} : { etaNoiseSeedDelta }),
       });
       return draw(shape);
     },
     interval: (shape, sigmaMin, sigmaMax) => {
-      return brownianTreeNoise({ shape, sigmaMin, sigmaMax, seed: seedsOf(shape[0] ?? 1), normals: (size, seed) => generator(seed).randn(size) });
+      return brownianTreeNoise({
+        shape,
+        sigmaMin,
+        sigmaMax,
+        seed: seedsOf(shape[0] ?? 1),
+        normals: (size, seed) => generator(seed).randn(size),
+      });
     },
   };
 }
@@ -126,12 +142,20 @@ function indexedBatch(generator: TorchGenerator, shape: Shape, indices: readonly
   return joinBatches(
     indices.map((index) => {
       const found = drawn[index];
-      if (!found) throw new StableDiffusionError('invalid-argument', `A batch index is a whole number from 0, and ${index} was given.`);
+      if (!found)
+        throw new StableDiffusionError(
+          'invalid-argument',
+          `A batch index is a whole number from 0, and ${index} was given.`,
+        );
       return found;
     }),
   );
 }
 
 function expectBatch(shape: Shape, images: number): void {
-  if (shape[0] !== images) throw new StableDiffusionError('shape-mismatch', `Noise of ${shape[0]} images was asked for, and seeds or indices of ${images} were given.`);
+  if (shape[0] !== images)
+    throw new StableDiffusionError(
+      'shape-mismatch',
+      `Noise of ${shape[0]} images was asked for, and seeds or indices of ${images} were given.`,
+    );
 }

@@ -34,13 +34,18 @@ export function imageNoise(options: ImageNoiseOptions): (shape: Shape) => Tensor
   let first = true;
   return (shape) => {
     if (shape[0] !== seeds.length) {
-      throw new StableDiffusionError('shape-mismatch', `Noise of ${shape[0]} images was asked for, and there are ${seeds.length} seeds.`);
+      throw new StableDiffusionError(
+        'shape-mismatch',
+        `Noise of ${shape[0]} images was asked for, and there are ${seeds.length} seeds.`,
+      );
     }
     const image = shape.slice(1);
     const size = elementCount(image);
     const data = new Float32Array(elementCount(shape));
-    for (const [i, own] of generators.entries()) data.set((first ? startNoise(options, i, own, image) : own.randn(image)).data, i * size);
-    if (first && etaNoiseSeedDelta !== 0) generators = seeds.map((seed) => generator(offsetSeed(seed, etaNoiseSeedDelta)));
+    for (const [i, own] of generators.entries())
+      data.set((first ? startNoise(options, i, own, image) : own.randn(image)).data, i * size);
+    if (first && etaNoiseSeedDelta !== 0)
+      generators = seeds.map((seed) => generator(offsetSeed(seed, etaNoiseSeedDelta)));
     first = false;
     return tensor('float32', shape, data);
   };
@@ -50,10 +55,13 @@ export function imageNoise(options: ImageNoiseOptions): (shape: Shape) => Tensor
 function startNoise(options: ImageNoiseOptions, i: number, own: NormalGenerator, shape: Shape): Tensor<'float32'> {
   const { seeds, generator, subseeds, subseedStrength = 0, seedResizeFrom } = options;
   const resized = seedResizeFrom && seedResizeFrom.width > 0 && seedResizeFrom.height > 0;
-  const drawn: Shape = resized ? [shape[0] ?? 1, Math.floor(seedResizeFrom.height / 8), Math.floor(seedResizeFrom.width / 8)] : shape;
+  const drawn: Shape = resized
+    ? [shape[0] ?? 1, Math.floor(seedResizeFrom.height / 8), Math.floor(seedResizeFrom.width / 8)]
+    : shape;
   const isOther = drawn.join() !== shape.join();
   let noise = isOther ? generator(seeds[i] as Seed).randn(drawn) : own.randn(shape);
-  if (subseeds && subseedStrength !== 0) noise = slerp(subseedStrength, noise, generator(subseeds[i] ?? 0).randn(drawn));
+  if (subseeds && subseedStrength !== 0)
+    noise = slerp(subseedStrength, noise, generator(subseeds[i] ?? 0).randn(drawn));
   return isOther ? pasteMiddle(noise, own.randn(shape)) : noise;
 }
 
@@ -69,7 +77,10 @@ function pasteMiddle(noise: Tensor<'float32'>, canvas: Tensor<'float32'>): Tenso
   for (let c = 0; c < channels; c++) {
     for (let row = 0; row < rows; row++) {
       const from = (c * height + row + Math.max(-y, 0)) * width + Math.max(-x, 0);
-      data.set(noise.data.subarray(from, from + columns), (c * canvasHeight + row + Math.max(y, 0)) * canvasWidth + Math.max(x, 0));
+      data.set(
+        noise.data.subarray(from, from + columns),
+        (c * canvasHeight + row + Math.max(y, 0)) * canvasWidth + Math.max(x, 0),
+      );
     }
   }
   return tensor('float32', canvas.shape, data);

@@ -10,7 +10,13 @@ export { type BrownianTreeOptions, brownianTreeNoise } from './brownian-tree.ts'
 export type { CpuCapability } from './box-muller.ts';
 export { createNoise, type NoiseOptions } from './create-noise.ts';
 export { type ImageNoiseOptions, imageNoise, type NormalGenerator } from './image-noise.ts';
-export { type IntervalNoise, type NoiseConvention, type NoiseSource, noiseConventions, type SeededNoise } from './noise-source.ts';
+export {
+  type IntervalNoise,
+  type NoiseConvention,
+  type NoiseSource,
+  noiseConventions,
+  type SeededNoise,
+} from './noise-source.ts';
 export { NumpyRandomState, type NumpyState } from './numpy-random-state.ts';
 export { PhiloxGenerator, type PhiloxOptions, type PhiloxState } from './philox.ts';
 export { PythonRandom, type PythonRandomState } from './python-random.ts';

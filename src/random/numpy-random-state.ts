@@ -27,13 +27,21 @@ export class NumpyRandomState {
   }
 
   getState(): NumpyState {
-    return { key: [...this.#source.words], pos: this.#source.position, hasGauss: this.#gauss !== undefined, gauss: this.#gauss ?? 0 };
+    return {
+      key: [...this.#source.words],
+      pos: this.#source.position,
+      hasGauss: this.#gauss !== undefined,
+      gauss: this.#gauss ?? 0,
+    };
   }
 
   /** Restores a state; throws `file-corrupt` where it is not one. */
   setState(state: NumpyState): void {
     if (state.key.length !== 624 || !(state.pos >= 0 && state.pos <= 624)) {
-      throw new StableDiffusionError('file-corrupt', `A numpy RandomState has 624 words and a position from 0 to 624; ${state.key.length} and ${state.pos} were given.`);
+      throw new StableDiffusionError(
+        'file-corrupt',
+        `A numpy RandomState has 624 words and a position from 0 to 624; ${state.key.length} and ${state.pos} were given.`,
+      );
     }
     this.#source.words.set(state.key);
     this.#source.position = state.pos;
@@ -88,7 +96,10 @@ export class NumpyRandomState {
   randint(low: number, high: number): number {
     const most = high - low - 1;
     if (!Number.isSafeInteger(low) || !Number.isSafeInteger(high) || most < 0 || most > 0xffffffff) {
-      throw new StableDiffusionError('invalid-argument', `randint needs whole numbers low < high at most 2^32 apart, and got [${low}, ${high}).`);
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `randint needs whole numbers low < high at most 2^32 apart, and got [${low}, ${high}).`,
+      );
     }
     return low + this.#below(most);
   }

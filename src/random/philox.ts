@@ -48,7 +48,10 @@ export class PhiloxGenerator {
 
   setState(state: PhiloxState): void {
     if (!Number.isSafeInteger(state.offset) || state.offset < 0) {
-      throw new StableDiffusionError('file-corrupt', `A Philox generator's offset is a whole number from 0, and ${state.offset} was given.`);
+      throw new StableDiffusionError(
+        'file-corrupt',
+        `A Philox generator's offset is a whole number from 0, and ${state.offset} was given.`,
+      );
     }
     this.#seed = seedToUint64(BigInt(state.seed));
     this.#offset = state.offset;

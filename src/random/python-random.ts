@@ -25,7 +25,10 @@ export class PythonRandom {
   /** Restores a state; throws `file-corrupt` where it is not one. */
   setState(state: PythonRandomState): void {
     if (state.words.length !== 624 || !(state.position >= 0 && state.position <= 624)) {
-      throw new StableDiffusionError('file-corrupt', `A Python random state has 624 words and a position from 0 to 624; ${state.words.length} and ${state.position} were given.`);
+      throw new StableDiffusionError(
+        'file-corrupt',
+        `A Python random state has 624 words and a position from 0 to 624; ${state.words.length} and ${state.position} were given.`,
+      );
     }
     this.#source.words.set(state.words);
     this.#source.position = state.position;
@@ -43,7 +46,8 @@ export class PythonRandom {
 
   /** `random.getrandbits(count)` for 1 to 53 bits. */
   randomBits(count: number): number {
-    if (!(count >= 1 && count <= 53)) throw new StableDiffusionError('invalid-argument', `randomBits gives 1 to 53 bits, and ${count} were asked for.`);
+    if (!(count >= 1 && count <= 53))
+      throw new StableDiffusionError('invalid-argument', `randomBits gives 1 to 53 bits, and ${count} were asked for.`);
     if (count <= 32) return this.#source.uint32() >>> (32 - count);
     const low = this.#source.uint32();
     return (this.#source.uint32() >>> (64 - count)) * 4294967296 + low;
@@ -53,7 +57,10 @@ export class PythonRandom {
   randint(low: number, high: number): number {
     const range = high - low + 1;
     if (!Number.isSafeInteger(low) || !Number.isSafeInteger(high) || range < 1 || range > Number.MAX_SAFE_INTEGER) {
-      throw new StableDiffusionError('invalid-argument', `randint needs whole numbers low <= high, and got ${low} and ${high}.`);
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `randint needs whole numbers low <= high, and got ${low} and ${high}.`,
+      );
     }
     return low + this.#below(range);
   }

@@ -14,5 +14,9 @@ export interface Generators {
 /** The three generators, seeded. Throws `invalid-argument` outside 0 … 2^32 - 1, where the original picks a seed of its own with a warning. */
 export function seedEverything(seed: Seed): Generators {
   const checked = seedToUint32(seed);
-  return { python: new PythonRandom(checked), numpy: new NumpyRandomState(checked), torch: new TorchGenerator(checked) };
+  return {
+    python: new PythonRandom(checked),
+    numpy: new NumpyRandomState(checked),
+    torch: new TorchGenerator(checked),
+  };
 }

@@ -32,7 +32,8 @@ export function seedSequence(entropy: Seed, spawnKey: readonly Seed[], poolSize:
   };
   for (let i = 0; i < poolSize; i++) pool[i] = hash(words[i] ?? 0);
   for (let from = 0; from < poolSize; from++) {
-    for (let to = 0; to < poolSize; to++) if (from !== to) pool[to] = mix(pool[to] as number, hash(pool[from] as number));
+    for (let to = 0; to < poolSize; to++)
+      if (from !== to) pool[to] = mix(pool[to] as number, hash(pool[from] as number));
   }
   for (let from = poolSize; from < words.length; from++) {
     for (let to = 0; to < poolSize; to++) pool[to] = mix(pool[to] as number, hash(words[from] as number));

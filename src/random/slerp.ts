@@ -12,8 +12,17 @@ const f = Math.fround;
  */
 export function slerp(amount: number, low: Tensor<'float32'>, high: Tensor<'float32'>): Tensor<'float32'> {
   const [channels, height, width] = low.shape;
-  if (channels === undefined || height === undefined || width === undefined || low.shape.length !== 3 || low.shape.join() !== high.shape.join()) {
-    throw new StableDiffusionError('shape-mismatch', `slerp needs two noises of one shape [C, H, W], and got [${low.shape.join(', ')}] and [${high.shape.join(', ')}].`);
+  if (
+    channels === undefined ||
+    height === undefined ||
+    width === undefined ||
+    low.shape.length !== 3 ||
+    low.shape.join() !== high.shape.join()
+  ) {
+    throw new StableDiffusionError(
+      'shape-mismatch',
+      `slerp needs two noises of one shape [C, H, W], and got [${low.shape.join(', ')}] and [${high.shape.join(', ')}].`,
+    );
   }
   const columns = channels * width;
   const dots = new Float32Array(columns);
@@ -38,7 +47,8 @@ export function slerp(amount: number, low: Tensor<'float32'>, high: Tensor<'floa
   let sum = 0;
   for (const dot of dots) sum += dot;
   if (sum / columns > 0.9995) {
-    for (let i = 0; i < out.length; i++) out[i] = f((low.data[i] as number) * f(amount)) + f((high.data[i] as number) * f(1 - amount));
+    for (let i = 0; i < out.length; i++)
+      out[i] = f((low.data[i] as number) * f(amount)) + f((high.data[i] as number) * f(1 - amount));
     return tensor('float32', low.shape, out);
   }
   for (let column = 0; column < columns; column++) {

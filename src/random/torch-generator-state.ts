@@ -41,14 +41,26 @@ export function encodeTorchState(state: TorchState): Uint8Array {
 
 export function decodeTorchState(bytes: Uint8Array): TorchState {
   if (bytes.length !== SIZE) {
-    throw new StableDiffusionError('file-corrupt', `A PyTorch CPU generator's state has ${SIZE} bytes, and ${bytes.length} were given.`);
+    throw new StableDiffusionError(
+      'file-corrupt',
+      `A PyTorch CPU generator's state has ${SIZE} bytes, and ${bytes.length} were given.`,
+    );
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const left = view.getInt32(8, true);
   const next = Number(view.getBigUint64(16, true));
   const position = left === 1 ? WORDS : next;
-  if (view.getInt32(12, true) !== 1 || left < 1 || left > WORDS || next > WORDS || (left !== 1 && next !== WORDS - left + 1)) {
-    throw new StableDiffusionError('file-corrupt', `The generator's state is not one PyTorch writes (left ${left}, next ${next}).`);
+  if (
+    view.getInt32(12, true) !== 1 ||
+    left < 1 ||
+    left > WORDS ||
+    next > WORDS ||
+    (left !== 1 && next !== WORDS - left + 1)
+  ) {
+    throw new StableDiffusionError(
+      'file-corrupt',
+      `The generator's state is not one PyTorch writes (left ${left}, next ${next}).`,
+    );
   }
   return {
     seed: view.getBigUint64(0, true),

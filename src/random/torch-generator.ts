@@ -145,7 +145,14 @@ export class TorchGenerator {
   /** `torch.randn(shape, dtype=dtype)`, in that element type's own stream. */
   randnOf<D extends NormalDType>(dtype: D, shape: Shape): Tensor<D> {
     if (dtype === 'float32') return this.normal(shape) as Tensor<NormalDType> as Tensor<D>;
-    const values = dtype === 'float64' ? this.#normalFloat64(shape) : this.#normalHalf(shape, dtype === 'float16' ? numberToFloat16 : numberToBfloat16, dtype as 'float16' | 'bfloat16');
+    const values =
+      dtype === 'float64'
+        ? this.#normalFloat64(shape)
+        : this.#normalHalf(
+            shape,
+            dtype === 'float16' ? numberToFloat16 : numberToBfloat16,
+            dtype as 'float16' | 'bfloat16',
+          );
     return values as Tensor<NormalDType> as Tensor<D>;
   }
 
@@ -160,7 +167,10 @@ export class TorchGenerator {
    */
   randnLikePermuted(shape: Shape, order: readonly number[]): Tensor<'float32'> {
     if ([...order].sort((a, b) => a - b).join() !== [...shape.keys()].join()) {
-      throw new StableDiffusionError('invalid-argument', `The order [${order.join(', ')}] does not name each of the ${shape.length} dimensions once.`);
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `The order [${order.join(', ')}] does not name each of the ${shape.length} dimensions once.`,
+      );
     }
     const count = elementCount(shape);
     // A dimension of size 1 does not make a tensor non-contiguous.
@@ -195,19 +205,24 @@ export class TorchGenerator {
   randint(low: number | bigint, high: number | bigint, shape: Shape): Tensor<'int64'> {
     const base = BigInt(low);
     const range = BigInt(high) - base;
-    if (range <= 0n) throw new StableDiffusionError('invalid-argument', `randint needs low < high, and got [${low}, ${high}).`);
+    if (range <= 0n)
+      throw new StableDiffusionError('invalid-argument', `randint needs low < high, and got [${low}, ${high}).`);
     const data = new BigInt64Array(elementCount(shape));
     // From 2^28 on PyTorch spends 64 bits a number, so that the modulus shows less.
     const wide = range >= 2n ** 28n;
     const narrow = Number(range);
-    for (let i = 0; i < data.length; i++) data[i] = base + (wide ? this.uint64() % range : BigInt(this.uint32() % narrow));
+    for (let i = 0; i < data.length; i++)
+      data[i] = base + (wide ? this.uint64() % range : BigInt(this.uint32() % narrow));
     return tensor('int64', shape, data);
   }
 
   /** One whole number in [low, high): `torch.randint(low, high, ()).item()`. The bounds must be safe integers. */
   integer(low: number, high: number): number {
     if (!Number.isSafeInteger(low) || !Number.isSafeInteger(high) || low >= high) {
-      throw new StableDiffusionError('invalid-argument', `integer needs whole numbers low < high, and got [${low}, ${high}).`);
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `integer needs whole numbers low < high, and got [${low}, ${high}).`,
+      );
     }
     const range = high - low;
     return low + (range >= 2 ** 28 ? Number(this.uint64() % BigInt(range)) : this.uint32() % range);
@@ -216,7 +231,10 @@ export class TorchGenerator {
   /** `torch.randperm(n)`: the numbers 0 … n - 1 in random order; n at most 214,748,363. */
   randperm(n: number): Uint32Array {
     if (!Number.isInteger(n) || n < 0 || n >= 214748364) {
-      throw new StableDiffusionError('invalid-argument', `randperm needs a whole number from 0 to 214748363, and got ${n}.`);
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `randperm needs a whole number from 0 to 214748363, and got ${n}.`,
+      );
     }
     const order = Uint32Array.from({ length: n }, (_, i) => i);
     for (let i = 0; i < n - 1; i++) {
@@ -230,7 +248,8 @@ export class TorchGenerator {
 
   /** `torch.empty(shape).bernoulli_(p)`: 1 with probability p, else 0, as float32. */
   bernoulli(p: number, shape: Shape): Tensor<'float32'> {
-    if (!(p >= 0 && p <= 1)) throw new StableDiffusionError('invalid-argument', `A probability lies from 0 to 1, and ${p} was given.`);
+    if (!(p >= 0 && p <= 1))
+      throw new StableDiffusionError('invalid-argument', `A probability lies from 0 to 1, and ${p} was given.`);
     const data = new Float32Array(elementCount(shape));
     for (let i = 0; i < data.length; i++) data[i] = this.uniformFloat64() < p ? 1 : 0;
     return tensor('float32', shape, data);

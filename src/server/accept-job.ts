@@ -36,11 +36,27 @@ export interface JobDraft {
   readonly hires?: HiresDraft | undefined;
   readonly format?: JobRequest['format'] | undefined;
   readonly previews?: number | undefined;
-  readonly rest?: Partial<Pick<JobRequest, 'clipSkip' | 'eta' | 'churn' | 'seedResizeFrom' | 'seedDelta' | 'resizeMode' | 'inpaint' | 'imageGuidanceScale' | 'scheduler' | 'promptSettings'>>;
+  readonly rest?: Partial<
+    Pick<
+      JobRequest,
+      | 'clipSkip'
+      | 'eta'
+      | 'churn'
+      | 'seedResizeFrom'
+      | 'seedDelta'
+      | 'resizeMode'
+      | 'inpaint'
+      | 'imageGuidanceScale'
+      | 'scheduler'
+      | 'promptSettings'
+    >
+  >;
 }
 
 /** The second pass. The size is a factor of the first's, or sides, of which 0 is in proportion to the other. */
-export type HiresDraft = Omit<NonNullable<JobRequest['hires']>, 'width' | 'height' | 'crop' | 'asked' | 'loras'> & { readonly asked: NonNullable<NonNullable<JobRequest['hires']>['asked']> };
+export type HiresDraft = Omit<NonNullable<JobRequest['hires']>, 'width' | 'height' | 'crop' | 'asked' | 'loras'> & {
+  readonly asked: NonNullable<NonNullable<JobRequest['hires']>['asked']>;
+};
 
 /** Names of the fields in the caller's API, for errors. */
 export type FieldNames = Partial<Record<keyof JobDraft, string>>;
@@ -56,14 +72,23 @@ export interface Submission extends Pick<NewJob, 'owner' | 'source' | 'priority'
 const seedLimit = 2 ** 32 - 1;
 
 /** A1111's `calculate_target_resolution`: the size of the second pass; both sides together are filled, and what stands over is cut. */
-function hiresSize(width: number, height: number, { asked }: HiresDraft): { readonly width: number; readonly height: number; readonly crop?: boolean } {
+function hiresSize(
+  width: number,
+  height: number,
+  { asked }: HiresDraft,
+): { readonly width: number; readonly height: number; readonly crop?: boolean } {
   if ('scale' in asked) return { width: Math.trunc(width * asked.scale), height: Math.trunc(height * asked.scale) };
   if (asked.height === 0) return { width: asked.width, height: Math.floor((asked.width * height) / width) };
   if (asked.width === 0) return { width: Math.floor((asked.height * width) / height), height: asked.height };
   return { ...asked, crop: true };
 }
 
-async function decide({ limits, models, catalog, adapters, random }: ServerContext, draft: JobDraft, fields: FieldNames, source: NewJob['source']): Promise<JobRequest> {
+async function decide(
+  { limits, models, catalog, adapters, random }: ServerContext,
+  draft: JobDraft,
+  fields: FieldNames,
+  source: NewJob['source'],
+): Promise<JobRequest> {
   const at = (field: keyof JobDraft): readonly string[] => ['body', fields[field] ?? field];
   const within = (field: keyof JobDraft, value: number, least: number, most: number): number => {
     if (Number.isInteger(value) && value >= least && value <= most) return value;
@@ -73,27 +98,35 @@ async function decide({ limits, models, catalog, adapters, random }: ServerConte
   const { nativeSize, unit, readsPromptSyntax } = await models.facts(entry.name);
   // A1111's clients write its syntax always; it is an error only where somebody asks for it.
   const promptSyntax = draft.promptSyntax === 'a1111' && (readsPromptSyntax || source !== 'a1111') ? 'a1111' : 'plain';
-  if (promptSyntax === 'a1111' && !readsPromptSyntax) throw invalidField(at('promptSyntax'), `${entry.name} has no CLIP text encoder, which A1111's prompt syntax is for`);
+  if (promptSyntax === 'a1111' && !readsPromptSyntax)
+    throw invalidField(
+      at('promptSyntax'),
+      `${entry.name} has no CLIP text encoder, which A1111's prompt syntax is for`,
+    );
   for (const field of ['prompt', 'negativePrompt'] as const) {
-    if (Math.max((draft[field] ?? '').length, (draft.hires?.[field] ?? '').length) > limits.promptLength) throw invalidField(at(field), `ensure this value has at most ${limits.promptLength} characters`);
+    if (Math.max((draft[field] ?? '').length, (draft.hires?.[field] ?? '').length) > limits.promptLength)
+      throw invalidField(at(field), `ensure this value has at most ${limits.promptLength} characters`);
   }
   const batchSize = within('batchSize', draft.batchSize ?? 1, 1, limits.pictures);
   const iterations = within('iterations', draft.iterations ?? 1, 1, limits.pictures);
-  if (batchSize * iterations > limits.pictures) throw invalidField(at('iterations'), `ensure that no more than ${limits.pictures} pictures are asked for at once`);
+  if (batchSize * iterations > limits.pictures)
+    throw invalidField(at('iterations'), `ensure that no more than ${limits.pictures} pictures are asked for at once`);
   const steps = within('steps', draft.steps ?? 20, 1, limits.steps);
   // Sides that the networks cannot make are cut to the next that they can.
   const side = (field: 'width' | 'height', value: number): number => within(field, value, unit, 16384) - (value % unit);
   const width = side('width', draft.width ?? nativeSize);
   const height = side('height', draft.height ?? nativeSize);
   const checkArea = (w: number, h: number): void => {
-    if (w * h > limits.pixels) throw invalidField(at('width'), `ensure that width times height is at most ${limits.pixels}`);
+    if (w * h > limits.pixels)
+      throw invalidField(at('width'), `ensure that width times height is at most ${limits.pixels}`);
   };
   checkArea(width, height);
   const sampler = draft.sampler ?? 'Euler a';
   const noise = draft.noise ?? 'a1111-cpu';
   const peer = noise === 'comfy' ? 'comfy' : noise.startsWith('a1111') ? 'a1111' : undefined;
   await atField(at('sampler'), () => namedSampling(sampler, { peer }));
-  if (draft.schedule !== undefined) await atField(at('schedule'), () => namedSampling(sampler, { peer, schedule: draft.schedule }));
+  if (draft.schedule !== undefined)
+    await atField(at('schedule'), () => namedSampling(sampler, { peer, schedule: draft.schedule }));
   const finite = (field: keyof JobDraft, value: number, least: number, most: number): number => {
     if (value >= least && value <= most) return value;
     throw invalidField(at(field), `ensure this value is from ${least} to ${most}`);
@@ -109,20 +142,27 @@ async function decide({ limits, models, catalog, adapters, random }: ServerConte
   const { hires } = draft;
   // As there: those that are not found are left out, and so is one without effect.
   const known = new Set(adapters.loras().map(({ name }) => name));
-  const lorasOf = (prompt: string) => parseExtraNetworks(prompt, promptSyntax).loras.filter(({ name, scale, textScale }) => known.has(name) && (scale !== 0 || textScale !== 0));
+  const lorasOf = (prompt: string) =>
+    parseExtraNetworks(prompt, promptSyntax).loras.filter(
+      ({ name, scale, textScale }) => known.has(name) && (scale !== 0 || textScale !== 0),
+    );
   const loras = lorasOf(draft.prompt);
   const resized = draft.rest?.seedResizeFrom;
-  if (resized && resized.width * resized.height > limits.pixels) throw invalidField(['body', 'seed_resize_from_w'], `ensure that width times height is at most ${limits.pixels}`);
+  if (resized && resized.width * resized.height > limits.pixels)
+    throw invalidField(['body', 'seed_resize_from_w'], `ensure that width times height is at most ${limits.pixels}`);
   const enlarged = hires && {
     ...hires,
     ...hiresSize(width, height, hires),
     ...(hires.steps === undefined ? {} : { steps: within('hires', hires.steps, 1, limits.steps) }),
     strength: finite('strength', hires.strength, 0, 1),
-    ...(hires.prompt === undefined && hires.model === undefined ? {} : { loras: lorasOf(hires.prompt ?? draft.prompt) }),
+    ...(hires.prompt === undefined && hires.model === undefined
+      ? {}
+      : { loras: lorasOf(hires.prompt ?? draft.prompt) }),
   };
   if (enlarged) {
     const { unit: hiresUnit } = await models.facts(enlarged.model ?? entry.name);
-    for (const field of ['width', 'height'] as const) enlarged[field] = within(field, enlarged[field], hiresUnit, 16384) - (enlarged[field] % hiresUnit);
+    for (const field of ['width', 'height'] as const)
+      enlarged[field] = within(field, enlarged[field], hiresUnit, 16384) - (enlarged[field] % hiresUnit);
     checkArea(enlarged.width, enlarged.height);
   }
   const request: JobRequest = {
@@ -156,9 +196,13 @@ async function decide({ limits, models, catalog, adapters, random }: ServerConte
 }
 
 /** Accepts a job; it is in the queue when this returns. Throws `invalid-argument` and others at a field, `busy`, `not-found`. */
-export async function acceptJob(context: ServerContext, { owner, source, priority, draft, fields = {}, id = randomUUID() }: Submission): Promise<Job> {
+export async function acceptJob(
+  context: ServerContext,
+  { owner, source, priority, draft, fields = {}, id = randomUUID() }: Submission,
+): Promise<Job> {
   const { queue, limits, metrics, watch } = context;
-  if (context.isStopping()) throw new StableDiffusionError('busy', 'The server is shutting down.', { details: { scope: 'shutdown' } });
+  if (context.isStopping())
+    throw new StableDiffusionError('busy', 'The server is shutting down.', { details: { scope: 'shutdown' } });
   const request = await decide(context, draft, fields, source);
   try {
     const job = await queue.add({ id, owner, source, priority, request }, limits);
@@ -172,7 +216,11 @@ export async function acceptJob(context: ServerContext, { owner, source, priorit
 }
 
 /** Waits for a job's pictures. A client that goes takes its job with it. Throws what the job failed with. */
-export async function awaitJob(context: ServerContext, job: Job, signal: AbortSignal): Promise<Job & { readonly result: NonNullable<Job['result']> }> {
+export async function awaitJob(
+  context: ServerContext,
+  job: Job,
+  signal: AbortSignal,
+): Promise<Job & { readonly result: NonNullable<Job['result']> }> {
   const { watch, queue } = context;
   let ended: Job;
   try {

@@ -16,7 +16,14 @@ export type JobEvent =
       /** Pictures finished. */
       readonly pictures: number;
     }
-  | { readonly kind: 'preview'; readonly id: string; readonly picture: number; readonly step: number; readonly mediaType: string; /** base64 */ readonly data: string };
+  | {
+      readonly kind: 'preview';
+      readonly id: string;
+      readonly picture: number;
+      readonly step: number;
+      readonly mediaType: string /** base64 */;
+      readonly data: string;
+    };
 
 /** What a caller can tell the worker that makes a job. */
 export type JobControl =

@@ -40,7 +40,8 @@ export function createJobWatch(queue: JobQueue): JobWatch {
     if (event.kind === 'state') {
       if (isFinished(event.job)) tracked.delete(event.id);
       else tracked.set(event.id, { ...(event.job.state === 'queued' ? {} : known), job: event.job });
-    } else if (known) tracked.set(event.id, event.kind === 'step' ? { ...known, step: event } : { ...known, preview: event });
+    } else if (known)
+      tracked.set(event.id, event.kind === 'step' ? { ...known, step: event } : { ...known, preview: event });
     for (const listener of [...(listeners.get(event.id) ?? [])]) listener(event);
   };
   queue.subscribe(onEvent);
@@ -66,12 +67,16 @@ export function createJobWatch(queue: JobQueue): JobWatch {
     signal.addEventListener('abort', poke);
     stopping.signal.addEventListener('abort', poke);
     const timer = setInterval(() => {
-      queue.get(job.id).then((found) => {
-        if (found && isFinished(found)) {
-          if (!waiting.some((event) => event.kind === 'state' && isFinished(event.job))) waiting.push({ kind: 'state', id: job.id, job: found });
-          wake();
-        }
-      }, () => {});
+      queue.get(job.id).then(
+        (found) => {
+          if (found && isFinished(found)) {
+            if (!waiting.some((event) => event.kind === 'state' && isFinished(event.job)))
+              waiting.push({ kind: 'state', id: job.id, job: found });
+            wake();
+          }
+        },
+        () => {},
+      );
     }, lookUp);
     try {
       const now = (await queue.get(job.id)) ?? job;
@@ -100,20 +105,30 @@ export function createJobWatch(queue: JobQueue): JobWatch {
   }
   // The news that a job is finished may have been lost.
   const sweep = setInterval(() => {
-    for (const id of tracked.keys()) queue.get(id).then((found) => (!found || isFinished(found)) && tracked.delete(id), () => {});
+    for (const id of tracked.keys())
+      queue.get(id).then(
+        (found) => (!found || isFinished(found)) && tracked.delete(id),
+        () => {},
+      );
   }, 15_000);
   sweep.unref();
   return {
     track(job) {
       if (!isFinished(job) && !tracked.has(job.id)) tracked.set(job.id, { job });
     },
-    open: (owner) => [...tracked.values()].filter(({ job }) => job.owner === owner).sort((a, b) => a.job.createdAt - b.job.createdAt),
+    open: (owner) =>
+      [...tracked.values()].filter(({ job }) => job.owner === owner).sort((a, b) => a.job.createdAt - b.job.createdAt),
     progress: (id) => tracked.get(id),
     events,
     async finished(job, signal) {
-      for await (const event of events(job, signal)) if (event.kind === 'state' && isFinished(event.job)) return event.job;
+      for await (const event of events(job, signal))
+        if (event.kind === 'state' && isFinished(event.job)) return event.job;
       if (signal.aborted) throw new StableDiffusionError('aborted', 'The client has gone.');
-      throw new StableDiffusionError('busy', `The server is shutting down; job ${job.id} goes on when it is started again.`, { details: { scope: 'shutdown' } });
+      throw new StableDiffusionError(
+        'busy',
+        `The server is shutting down; job ${job.id} goes on when it is started again.`,
+        { details: { scope: 'shutdown' } },
+      );
     },
     stop() {
       clearInterval(sweep);

@@ -80,7 +80,9 @@ export const jobRequestSchema = z.object({
   guidanceScale: z.number(),
   imageGuidanceScale: z.number().optional(),
   eta: z.number().optional(),
-  churn: z.object({ sChurn: z.number(), sTmin: z.number(), sTmax: z.number().optional(), sNoise: z.number() }).optional(),
+  churn: z
+    .object({ sChurn: z.number(), sTmin: z.number(), sTmax: z.number().optional(), sNoise: z.number() })
+    .optional(),
   noise: z.enum(noiseConventions),
   clipSkip: z.int().positive(),
   /** img2img, inpaint: share of the schedule that is run. */
@@ -164,7 +166,8 @@ export interface Job extends NewJob {
   readonly error?: JobError;
 }
 
-export const isFinished = (job: Job): boolean => job.state === 'done' || job.state === 'failed' || job.state === 'cancelled';
+export const isFinished = (job: Job): boolean =>
+  job.state === 'done' || job.state === 'failed' || job.state === 'cancelled';
 
 /** Samplers whose step size depends on all pictures of the batch together. */
 const coupled = /dpm[ _-]?(adaptive|ad)\b/i;
@@ -175,7 +178,30 @@ const coupled = /dpm[ _-]?(adaptive|ad)\b/i;
  */
 export function batchKey(job: NewJob): string {
   const { request: r } = job;
-  const alone = r.kind !== 'txt2img' || r.subseedStrength > 0 || r.hires !== undefined || r.noise === 'compvis' || r.noise === 'comfy' || coupled.test(r.sampler);
+  const alone =
+    r.kind !== 'txt2img' ||
+    r.subseedStrength > 0 ||
+    r.hires !== undefined ||
+    r.noise === 'compvis' ||
+    r.noise === 'comfy' ||
+    coupled.test(r.sampler);
   if (alone) return job.id;
-  return JSON.stringify([r.model, r.loras, r.width, r.height, r.steps, r.sampler, r.schedule, r.guidanceScale, r.eta, r.churn, r.noise, r.clipSkip, r.seedResizeFrom, r.seedDelta, r.promptSyntax, r.promptSettings]);
+  return JSON.stringify([
+    r.model,
+    r.loras,
+    r.width,
+    r.height,
+    r.steps,
+    r.sampler,
+    r.schedule,
+    r.guidanceScale,
+    r.eta,
+    r.churn,
+    r.noise,
+    r.clipSkip,
+    r.seedResizeFrom,
+    r.seedDelta,
+    r.promptSyntax,
+    r.promptSettings,
+  ]);
 }

@@ -21,18 +21,65 @@ export function createMetrics(): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const registers = [registry];
-  const requests = new Histogram({ name: 'sd_http_request_seconds', help: 'Time to answer a request.', labelNames: ['method', 'route', 'status'], buckets: [0.005, 0.025, 0.1, 0.5, 2, 10, 60], registers });
-  const accepted = new Counter({ name: 'sd_jobs_accepted_total', help: 'Jobs taken into the queue.', labelNames: ['source'], registers });
-  const refused = new Counter({ name: 'sd_jobs_refused_total', help: 'Jobs refused because there was no room.', labelNames: ['reason'], registers });
-  const finished = new Counter({ name: 'sd_jobs_finished_total', help: 'Jobs that ended here.', labelNames: ['outcome'], registers });
+  const requests = new Histogram({
+    name: 'sd_http_request_seconds',
+    help: 'Time to answer a request.',
+    labelNames: ['method', 'route', 'status'],
+    buckets: [0.005, 0.025, 0.1, 0.5, 2, 10, 60],
+    registers,
+  });
+  const accepted = new Counter({
+    name: 'sd_jobs_accepted_total',
+    help: 'Jobs taken into the queue.',
+    labelNames: ['source'],
+    registers,
+  });
+  const refused = new Counter({
+    name: 'sd_jobs_refused_total',
+    help: 'Jobs refused because there was no room.',
+    labelNames: ['reason'],
+    registers,
+  });
+  const finished = new Counter({
+    name: 'sd_jobs_finished_total',
+    help: 'Jobs that ended here.',
+    labelNames: ['outcome'],
+    registers,
+  });
   const pictures = new Counter({ name: 'sd_pictures_total', help: 'Pictures made.', registers });
-  const waits = new Histogram({ name: 'sd_job_wait_seconds', help: 'Time from acceptance to start.', buckets: [0.1, 0.5, 1, 5, 15, 60, 300, 1800], registers });
-  const times = new Histogram({ name: 'sd_job_seconds', help: 'Time from start to end.', buckets: [0.1, 0.5, 1, 2, 5, 15, 60, 300], registers });
-  const sampling = new Counter({ name: 'sd_sampling_seconds_total', help: 'Time in which networks and samplers made pictures.', registers });
-  const batches = new Histogram({ name: 'sd_batch_jobs', help: 'Jobs made in the same run.', buckets: [1, 2, 4, 8, 16], registers });
-  let read = async (): Promise<{ queued: number; running: number; models: number }> => ({ queued: 0, running: 0, models: 0 });
+  const waits = new Histogram({
+    name: 'sd_job_wait_seconds',
+    help: 'Time from acceptance to start.',
+    buckets: [0.1, 0.5, 1, 5, 15, 60, 300, 1800],
+    registers,
+  });
+  const times = new Histogram({
+    name: 'sd_job_seconds',
+    help: 'Time from start to end.',
+    buckets: [0.1, 0.5, 1, 2, 5, 15, 60, 300],
+    registers,
+  });
+  const sampling = new Counter({
+    name: 'sd_sampling_seconds_total',
+    help: 'Time in which networks and samplers made pictures.',
+    registers,
+  });
+  const batches = new Histogram({
+    name: 'sd_batch_jobs',
+    help: 'Jobs made in the same run.',
+    buckets: [1, 2, 4, 8, 16],
+    registers,
+  });
+  let read = async (): Promise<{ queued: number; running: number; models: number }> => ({
+    queued: 0,
+    running: 0,
+    models: 0,
+  });
   new Gauge({
-    name: 'sd_jobs', help: 'Jobs that wait and run.', labelNames: ['state'], registers,
+    name: 'sd_jobs',
+    help: 'Jobs that wait and run.',
+    labelNames: ['state'],
+    registers,
     async collect() {
       const { queued, running } = await read();
       this.set({ state: 'queued' }, queued);
@@ -40,7 +87,9 @@ export function createMetrics(): Metrics {
     },
   });
   new Gauge({
-    name: 'sd_models_loaded', help: 'Models in memory.', registers,
+    name: 'sd_models_loaded',
+    help: 'Models in memory.',
+    registers,
     async collect() {
       this.set((await read()).models);
     },

@@ -19,7 +19,8 @@ export async function openOptionsStore(path?: string): Promise<OptionsStore> {
   const byOwner = new Map<string, OptionValues>();
   const text = path === undefined ? undefined : await readFile(path, 'utf8').catch(() => undefined);
   try {
-    for (const [owner, values] of Object.entries(JSON.parse(text ?? '{}') as Record<string, OptionValues>)) byOwner.set(owner, values);
+    for (const [owner, values] of Object.entries(JSON.parse(text ?? '{}') as Record<string, OptionValues>))
+      byOwner.set(owner, values);
   } catch {
     // begun anew
   }
@@ -27,7 +28,9 @@ export async function openOptionsStore(path?: string): Promise<OptionsStore> {
   const save = async (): Promise<void> => {
     if (path === undefined) return;
     await makeFolder(dirname(path));
-    await writeFileAtomic(path, [new TextEncoder().encode(JSON.stringify(Object.fromEntries(byOwner)))], { mode: 0o600 });
+    await writeFileAtomic(path, [new TextEncoder().encode(JSON.stringify(Object.fromEntries(byOwner)))], {
+      mode: 0o600,
+    });
   };
   return {
     get: (owner) => byOwner.get(owner) ?? {},

@@ -105,7 +105,11 @@ async function makeFolder(folder: string): Promise<void> {
     await mkdir(folder, { recursive: true, mode: 0o700 });
     await access(folder, constants.W_OK);
   } catch (cause) {
-    throw new StableDiffusionError('file-access', `Jobs and pictures cannot be kept in ${folder}: it cannot be made or written. Give another folder with --data.`, { cause });
+    throw new StableDiffusionError(
+      'file-access',
+      `Jobs and pictures cannot be kept in ${folder}: it cannot be made or written. Give another folder with --data.`,
+      { cause },
+    );
   }
 }
 
@@ -130,13 +134,28 @@ async function openParts(options: WorkOptions): Promise<Parts> {
     linkSecret = () => readSecret(join(options.dataFolder, 'link-secret'));
   } else {
     const onError = (error: Error): void => log.warn({ err: error }, 'Redis');
-    const opened = await openRedisQueue({ url: redis, prefix: redisPrefix, attempts: limits.attempts, keepSeconds, onError, ...(options.lockMilliseconds === undefined ? {} : { lockMilliseconds: options.lockMilliseconds }) });
+    const opened = await openRedisQueue({
+      url: redis,
+      prefix: redisPrefix,
+      attempts: limits.attempts,
+      keepSeconds,
+      onError,
+      ...(options.lockMilliseconds === undefined ? {} : { lockMilliseconds: options.lockMilliseconds }),
+    });
     queue = opened;
     store = openRedisStore({ redis: opened.redis, prefix: redisPrefix, keepSeconds });
     linkSecret = () => sharedSecret(opened.redis, redisPrefix);
   }
-  const engine = createNodeEngine({ background: true, ...(options.threads === undefined ? {} : { threads: options.threads }), ...(options.provider ? { provider: options.provider } : {}) });
-  const models = createModelPool({ catalog, load: (path, loras) => loadAdapted(path, loras, adapters, engine), capacity: options.modelsInMemory ?? 2 });
+  const engine = createNodeEngine({
+    background: true,
+    ...(options.threads === undefined ? {} : { threads: options.threads }),
+    ...(options.provider ? { provider: options.provider } : {}),
+  });
+  const models = createModelPool({
+    catalog,
+    load: (path, loras) => loadAdapted(path, loras, adapters, engine),
+    capacity: options.modelsInMemory ?? 2,
+  });
   const metrics = createMetrics();
   metrics.onRead(async () => ({ ...(await queue.counts()), models: models.loaded().length }));
   const prune = async (): Promise<void> => {
@@ -145,10 +164,22 @@ async function openParts(options: WorkOptions): Promise<Parts> {
     // A job may begin with a picture that was sent long before it.
     await store.prune(before - 24 * 3600 * 1000);
   };
-  const pruning = setInterval(() => prune().catch((error: unknown) => log.warn({ err: error }, 'old jobs could not be removed')), 3600 * 1000);
+  const pruning = setInterval(
+    () => prune().catch((error: unknown) => log.warn({ err: error }, 'old jobs could not be removed')),
+    3600 * 1000,
+  );
   pruning.unref();
   return {
-    queue, store, catalog, adapters, models, limits, policy, metrics, log, linkSecret,
+    queue,
+    store,
+    catalog,
+    adapters,
+    models,
+    limits,
+    policy,
+    metrics,
+    log,
+    linkSecret,
     async close() {
       clearInterval(pruning);
       await queue.close();
@@ -162,13 +193,20 @@ async function openParts(options: WorkOptions): Promise<Parts> {
 function startWork(parts: Parts, options: WorkOptions): Runner {
   const { queue, store, models, policy, limits, metrics, catalog, log } = parts;
   return startRunner({
-    queue, store, models, policy,
+    queue,
+    store,
+    models,
+    policy,
     maxBatch: options.maxBatch ?? 8,
     concurrency: options.concurrency ?? 1,
     inputPixels: limits.inputPixels,
     now: Date.now,
     // A large file is not read whole for its hash while somebody waits.
-    hashOf: (name) => Promise.race([catalog.hash(catalog.find(name)), new Promise<null>((resolve) => setTimeout(resolve, 2000, null).unref())]),
+    hashOf: (name) =>
+      Promise.race([
+        catalog.hash(catalog.find(name)),
+        new Promise<null>((resolve) => setTimeout(resolve, 2000, null).unref()),
+      ]),
     onOutcome(job, outcome, seconds, batch) {
       const waited = ((job.startedAt ?? job.createdAt) - job.createdAt) / 1000;
       metrics.finished(outcome, job.request.prompts.length, waited, seconds, batch);
@@ -188,15 +226,23 @@ export interface RunningServer {
   stop(patience?: number): Promise<void>;
 }
 
-const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
+const isLoopback = (host: string): boolean =>
+  host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
 
 /** Starts a server. Throws `invalid-argument` where others could reach it without a key, `file-not-found`, `file-access`. */
 export async function startServer(options: ServeOptions): Promise<RunningServer> {
   const { host = '127.0.0.1', port = 7860, keys = [], corsOrigins = [], work = true } = options;
   if (!isLoopback(host) && keys.length === 0) {
-    throw new StableDiffusionError('invalid-argument', `The server would answer everybody who reaches ${host}. Give it API keys with --api-key, or leave it at 127.0.0.1.`);
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `The server would answer everybody who reaches ${host}. Give it API keys with --api-key, or leave it at 127.0.0.1.`,
+    );
   }
-  if (!work && options.redis === undefined) throw new StableDiffusionError('invalid-argument', 'A server that makes no pictures itself needs --redis, for workers to take its jobs.');
+  if (!work && options.redis === undefined)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      'A server that makes no pictures itself needs --redis, for workers to take its jobs.',
+    );
   await makeFolder(options.dataFolder);
   const parts = await openParts(options);
   const { queue, catalog, log } = parts;
@@ -217,7 +263,13 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
   const url = await app.listen({ host, port }).catch(async (cause: unknown) => {
     await parts.close();
     const code = (cause as NodeJS.ErrnoException).code;
-    throw new StableDiffusionError('invalid-argument', code === 'EADDRINUSE' ? `Port ${port} is in use. Give another with --port.` : `The server cannot listen on ${host}:${port}.`, { cause });
+    throw new StableDiffusionError(
+      'invalid-argument',
+      code === 'EADDRINUSE'
+        ? `Port ${port} is in use. Give another with --port.`
+        : `The server cannot listen on ${host}:${port}.`,
+      { cause },
+    );
   });
   // A1111 tells hashes; the default model's is soon known.
   catalog.hash(catalog.find(undefined)).catch(() => {});

@@ -22,6 +22,7 @@ export function createTaskNames(): TaskNames {
       for (const oldest of [...names.keys()].slice(0, Math.max(0, names.size - most))) names.delete(oldest);
     },
     get: (owner, task) => names.get(keyOf(owner, task))?.job,
-    of: (owner) => [...names.values()].filter((name) => name.owner === owner).map(({ task, job }) => [task, job] as const),
+    of: (owner) =>
+      [...names.values()].filter((name) => name.owner === owner).map(({ task, job }) => [task, job] as const),
   };
 }

@@ -20,7 +20,10 @@ function make(shape: Shape): Float32 {
 
 function sameShape(a: Float32, b: Float32): void {
   if (a.shape.length === b.shape.length && a.shape.every((size, i) => size === b.shape[i])) return;
-  throw new StableDiffusionError('shape-mismatch', `Tensors of shapes [${a.shape.join(', ')}] and [${b.shape.join(', ')}] cannot be combined element by element.`);
+  throw new StableDiffusionError(
+    'shape-mismatch',
+    `Tensors of shapes [${a.shape.join(', ')}] and [${b.shape.join(', ')}] cannot be combined element by element.`,
+  );
 }
 
 /** Σ coefficient · value, over one or more tensors of one shape. */
@@ -74,14 +77,18 @@ export function clamp(x: Float32, low: number, high: number): Float32 {
 function broadcastIndex(value: Float32, shape: Shape): Uint32Array {
   const index = new Uint32Array(elementCount(shape));
   if (value.shape.length !== shape.length || value.shape.some((size, i) => size !== 1 && size !== shape[i])) {
-    throw new StableDiffusionError('shape-mismatch', `A tensor of shape [${value.shape.join(', ')}] cannot be broadcast to [${shape.join(', ')}].`);
+    throw new StableDiffusionError(
+      'shape-mismatch',
+      `A tensor of shape [${value.shape.join(', ')}] cannot be broadcast to [${shape.join(', ')}].`,
+    );
   }
   let block = 1; // elements of `index` filled so far, for the dimensions to the right
   let stride = 1;
   for (let axis = shape.length - 1; axis >= 0; axis--) {
     const size = shape[axis] as number;
     const step = value.shape[axis] === 1 ? 0 : stride;
-    for (let k = 1; k < size; k++) for (let i = 0; i < block; i++) index[k * block + i] = (index[i] as number) + k * step;
+    for (let k = 1; k < size; k++)
+      for (let i = 0; i < block; i++) index[k * block + i] = (index[i] as number) + k * step;
     block *= size;
     stride *= value.shape[axis] as number;
   }
@@ -108,7 +115,10 @@ export function concatenate<T extends Tensor>(values: readonly [T, ...T[]], axis
   let size = 0;
   for (const value of values) {
     if (value.shape.length !== first.shape.length || value.shape.some((n, i) => i !== axis && n !== first.shape[i])) {
-      throw new StableDiffusionError('shape-mismatch', `Tensors of shapes [${first.shape.join(', ')}] and [${value.shape.join(', ')}] cannot be joined along axis ${axis}.`);
+      throw new StableDiffusionError(
+        'shape-mismatch',
+        `Tensors of shapes [${first.shape.join(', ')}] and [${value.shape.join(', ')}] cannot be joined along axis ${axis}.`,
+      );
     }
     size += value.shape[axis] as number;
   }
@@ -146,6 +156,7 @@ export function roundedSum(a: number, x: Float32, b: number, y: Float32): Float3
   sameShape(x, y);
   const result = make(x.shape);
   const [p, q] = [Math.fround(a), Math.fround(b)];
-  for (let i = 0; i < result.data.length; i++) result.data[i] = Math.fround(p * (x.data[i] as number)) + Math.fround(q * (y.data[i] as number));
+  for (let i = 0; i < result.data.length; i++)
+    result.data[i] = Math.fround(p * (x.data[i] as number)) + Math.fround(q * (y.data[i] as number));
   return result;
 }

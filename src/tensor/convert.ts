@@ -137,7 +137,10 @@ export function convert<D extends DType>(value: Tensor, dtype: D): Tensor<D> {
       break;
     case 'float8_e4m3fn':
     case 'float8_e5m2':
-      throw new StableDiffusionError('invalid-argument', `Tensors cannot be written as ${dtype}; use float16, bfloat16 or float32.`);
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `Tensors cannot be written as ${dtype}; use float16, bfloat16 or float32.`,
+      );
     default:
       for (let i = 0; i < count; i++) data[i] = numbers[i] as number;
   }

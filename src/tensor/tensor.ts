@@ -53,13 +53,20 @@ export function bytesOf(value: Tensor): Uint8Array {
 export function fromBytes<D extends DType>(dtype: D, shape: Shape, bytes: Uint8Array): Tensor<D> {
   const size = byteSize(dtype);
   const aligned = bytes.byteOffset % size === 0 ? bytes : bytes.slice();
-  return tensor(dtype, shape, new (arrayType(dtype))(aligned.buffer, aligned.byteOffset, Math.floor(aligned.byteLength / size)));
+  return tensor(
+    dtype,
+    shape,
+    new (arrayType(dtype))(aligned.buffer, aligned.byteOffset, Math.floor(aligned.byteLength / size)),
+  );
 }
 
 /** Narrows a tensor to an element type; throws `shape-mismatch` where it has another. */
 export function expectDType<D extends DType>(value: Tensor, dtype: D, what = 'tensor'): Tensor<D> {
   if (value.dtype !== dtype) {
-    throw new StableDiffusionError('shape-mismatch', `${what} has element type ${value.dtype}, and ${dtype} was expected.`);
+    throw new StableDiffusionError(
+      'shape-mismatch',
+      `${what} has element type ${value.dtype}, and ${dtype} was expected.`,
+    );
   }
   return value as Tensor<D>;
 }

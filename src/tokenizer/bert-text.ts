@@ -36,13 +36,18 @@ const WHITE_SPACE_ONE = new RegExp(`[${WHITE_SPACE}]`, 'g');
 export type BertProfile = 'fast' | 'slow';
 
 /** Words and single punctuation characters. */
-export function splitBertWords(text: string, { profile, lowerCase }: { profile: BertProfile; lowerCase: boolean }): string[] {
+export function splitBertWords(
+  text: string,
+  { profile, lowerCase }: { profile: BertProfile; lowerCase: boolean },
+): string[] {
   return profile === 'fast' ? fastWords(text, lowerCase) : slowWords(text, lowerCase);
 }
 
 function fastWords(text: string, lowerCase: boolean): string[] {
   const cleaned = text
-    .replace(/(?![\u08e2\u0890\u0891\u{110cd}\u{13430}-\u{1343f}])[\ufffd\p{Cc}\p{Cf}\p{Co}\p{Cs}]/gu, (character) => (/[\t\n\r]/.test(character) ? ' ' : ''))
+    .replace(/(?![\u08e2\u0890\u0891\u{110cd}\u{13430}-\u{1343f}])[\ufffd\p{Cc}\p{Cf}\p{Co}\p{Cs}]/gu, (character) =>
+      /[\t\n\r]/.test(character) ? ' ' : '',
+    )
     .replace(WHITE_SPACE_ONE, ' ');
   const spaced = spaceIdeographs(cleaned, 0x2b920);
   const normal = lowerCase ? lowerEachCharacter(normalize(spaced, 'NFD').replace(FAST_MARKS, '')) : spaced;

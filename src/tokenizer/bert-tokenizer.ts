@@ -29,7 +29,10 @@ export interface BertTokenizer {
   /** Tokens of a text of any length, without [CLS] and [SEP]. Never throws. */
   readonly encode: (text: string) => number[];
   /** [CLS], the text, [SEP], and [PAD] up to `length` tokens. Throws `invalid-argument` for a length below 2. */
-  readonly tokenize: (text: string, options?: { readonly length?: number }) => { ids: number[]; count: number; truncated: boolean };
+  readonly tokenize: (
+    text: string,
+    options?: { readonly length?: number },
+  ) => { ids: number[]; count: number; truncated: boolean };
   /** The tokens' text, pieces of a word joined; [CLS], [SEP] and [PAD] are left out. */
   readonly decode: (ids: Iterable<number>) => string;
 }
@@ -41,7 +44,12 @@ const SPECIAL_IN_TEXT = /(\[(?:PAD|UNK|CLS|SEP|MASK)\])/;
 const MAX_WORD = 100;
 
 /** Throws `file-corrupt` where the vocabulary lacks a special token. */
-export function createBertTokenizer({ vocab, length: defaultLength = 77, lowerCase = true, profile = 'fast' }: BertTokenizerOptions): BertTokenizer {
+export function createBertTokenizer({
+  vocab,
+  length: defaultLength = 77,
+  lowerCase = true,
+  profile = 'fast',
+}: BertTokenizerOptions): BertTokenizer {
   const lines = vocab.replace(/\r?\n$/, '').split(/\r?\n/);
   const tokens = new Map(lines.map((token, id) => [token, id]));
   const special = (name: string): number => {
@@ -87,7 +95,10 @@ export function createBertTokenizer({ vocab, length: defaultLength = 77, lowerCa
     encode,
     tokenize: (text, { length = defaultLength } = {}) => {
       if (!Number.isInteger(length) || length < 2) {
-        throw new StableDiffusionError('invalid-argument', `A sequence of ${length} tokens has no room for [CLS] and [SEP]. The length must be an integer of at least 2.`);
+        throw new StableDiffusionError(
+          'invalid-argument',
+          `A sequence of ${length} tokens has no room for [CLS] and [SEP]. The length must be an integer of at least 2.`,
+        );
       }
       const textIds = encode(text);
       const kept = textIds.slice(0, length - 2);
@@ -97,7 +108,9 @@ export function createBertTokenizer({ vocab, length: defaultLength = 77, lowerCa
       return { ids, count, truncated: kept.length < textIds.length };
     },
     decode: (ids) => {
-      const pieces = Array.from(ids, (id) => lines[id] ?? '').filter((piece) => piece !== '' && (!SPECIALS.includes(piece) || piece === '[UNK]'));
+      const pieces = Array.from(ids, (id) => lines[id] ?? '').filter(
+        (piece) => piece !== '' && (!SPECIALS.includes(piece) || piece === '[UNK]'),
+      );
       return pieces.join(' ').replaceAll(' ##', '');
     },
   };

@@ -54,7 +54,10 @@ export function textSequence(
   { length = defaultLength, padId: pad = padId }: TokenizeOptions = {},
 ): TokenizedText {
   if (!Number.isInteger(length) || length < 2) {
-    throw new StableDiffusionError('invalid-argument', `A sequence of ${length} tokens has no room for start and end. The length must be an integer of at least 2.`);
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `A sequence of ${length} tokens has no room for start and end. The length must be an integer of at least 2.`,
+    );
   }
   const kept = textIds.slice(0, length - 2);
   const ids = [startId, ...kept, endId];
@@ -66,12 +69,20 @@ export function textSequence(
 const CACHED_WORDS = 8192;
 const CACHED_WORD_LENGTH = 64;
 
-export function buildClipTokenizer({ vocabulary, profile, padId, length: defaultLength }: ClipTokenizerParts): ClipTokenizer {
+export function buildClipTokenizer({
+  vocabulary,
+  profile,
+  padId,
+  length: defaultLength,
+}: ClipTokenizerParts): ClipTokenizer {
   const utf8 = new TextEncoder();
   const { startId, endId } = vocabulary;
   const splitWords = CLIP_PROFILES[profile];
   if (splitWords === undefined) {
-    throw new StableDiffusionError('invalid-argument', `There is no profile ${String(profile)}; there are ${Object.keys(CLIP_PROFILES).join(', ')}.`);
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `There is no profile ${String(profile)}; there are ${Object.keys(CLIP_PROFILES).join(', ')}.`,
+    );
   }
 
   const cache = new Map<string, readonly number[]>();

@@ -14,6 +14,9 @@ export function clipMergePairs(): MergePairs {
   const planes = unzlibSync(Uint8Array.from(atob(CLIP_MERGES_DATA), (character) => character.charCodeAt(0)));
   const count = planes.length / 4;
   const plane = (side: 0 | 1) =>
-    Uint16Array.from({ length: count }, (_, i) => (planes[2 * side * count + i] ?? 0) | ((planes[(2 * side + 1) * count + i] ?? 0) << 8));
+    Uint16Array.from(
+      { length: count },
+      (_, i) => (planes[2 * side * count + i] ?? 0) | ((planes[(2 * side + 1) * count + i] ?? 0) << 8),
+    );
   return { left: plane(0), right: plane(1) };
 }

@@ -25,14 +25,18 @@ function pattern(token: string): string {
 /** A tokenizer that knows the placeholders too; where several fit, the longest counts. Throws `invalid-argument` for an empty one. */
 export function withPlaceholders(tokenizer: ClipTokenizer, placeholders: readonly Placeholder[]): ClipTokenizer {
   if (placeholders.length === 0) return tokenizer;
-  if (placeholders.some(({ token }) => token.trim() === '')) throw new StableDiffusionError('invalid-argument', 'A placeholder cannot be empty.');
+  if (placeholders.some(({ token }) => token.trim() === ''))
+    throw new StableDiffusionError('invalid-argument', 'A placeholder cannot be empty.');
   const idsOf = new Map(placeholders.map(({ token, ids }) => [token.toLowerCase(), ids]));
   const tokenOf = new Map(placeholders.flatMap(({ token, ids }) => ids.map((id, i) => [id, i === 0 ? token : ''])));
   const longestFirst = placeholders.map(({ token }) => token).sort((a, b) => b.length - a.length);
   const split = new RegExp(`(${longestFirst.map(pattern).join('|')})`, 'giu');
 
   // Splitting by a pattern with one group gives text and placeholders in turn.
-  const encode = (text: string): number[] => text.split(split).flatMap((piece, i) => (i % 2 === 1 ? [...(idsOf.get(piece.toLowerCase()) ?? [])] : tokenizer.encode(piece)));
+  const encode = (text: string): number[] =>
+    text
+      .split(split)
+      .flatMap((piece, i) => (i % 2 === 1 ? [...(idsOf.get(piece.toLowerCase()) ?? [])] : tokenizer.encode(piece)));
   return {
     ...tokenizer,
     vocabSize: placeholders.reduce((size, { ids }) => Math.max(size, ...ids.map((id) => id + 1)), tokenizer.vocabSize),

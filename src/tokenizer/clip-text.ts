@@ -10,7 +10,17 @@
 
 import { fixText } from './fix-text.ts';
 import { unescapeHtml } from './html-entities.ts';
-import { characterClass, collapseWhiteSpace, isIdeograph, lowerEachCharacter, normalize, replaceLoneSurrogates, splitWords, strip, WHITE_SPACE } from './unicode-text.ts';
+import {
+  characterClass,
+  collapseWhiteSpace,
+  isIdeograph,
+  lowerEachCharacter,
+  normalize,
+  replaceLoneSurrogates,
+  splitWords,
+  strip,
+  WHITE_SPACE,
+} from './unicode-text.ts';
 
 export const START_OF_TEXT = '<|startoftext|>';
 export const END_OF_TEXT = '<|endoftext|>';
@@ -64,7 +74,9 @@ function words(text: string, pattern: RegExp): string[] {
 
 /** Applies a splitter to the parts between special tokens. */
 function betweenSpecials(text: string, split: WordSplitter): string[] {
-  return text.split(SPECIALS).flatMap((part) => (part === START_OF_TEXT || part === END_OF_TEXT ? [part] : split(part)));
+  return text
+    .split(SPECIALS)
+    .flatMap((part) => (part === START_OF_TEXT || part === END_OF_TEXT ? [part] : split(part)));
 }
 
 function openaiClean(text: string): string {

@@ -22,7 +22,12 @@ const MAX_MERGES = 49_152 - 256 - 2;
 const MAX_LENGTH = 1_000_000;
 
 /** Throws `file-corrupt` with the name of the file that is not as it should be. */
-export function createClipTokenizerFromFiles({ merges, vocab, config, profile = 'openai' }: ClipTokenizerFiles): ClipTokenizer {
+export function createClipTokenizerFromFiles({
+  merges,
+  vocab,
+  config,
+  profile = 'openai',
+}: ClipTokenizerFiles): ClipTokenizer {
   const settings = config === undefined ? {} : jsonObject(config, 'tokenizer_config.json');
   const specials = {
     start: tokenName(settings['bos_token']) ?? '<|startoftext|>',
@@ -45,20 +50,29 @@ export function createClipTokenizerFromFiles({ merges, vocab, config, profile = 
 function parseMerges(text: string): [string, string][] {
   const lines = text.trim().split('\n');
   if (/#version:/.test(lines[0] ?? '')) lines.shift();
-  return lines.slice(0, MAX_MERGES).filter((line) => line.trim() !== '').map((line, i) => {
-    const [left, right, ...more] = line.trim().split(/\s+/);
-    if (left === undefined || right === undefined || more.length > 0) {
-      throw new StableDiffusionError('file-corrupt', `merges.txt: merge ${i + 1} is ${JSON.stringify(line)}; two symbols separated by a space were expected.`);
-    }
-    return [left, right];
-  });
+  return lines
+    .slice(0, MAX_MERGES)
+    .filter((line) => line.trim() !== '')
+    .map((line, i) => {
+      const [left, right, ...more] = line.trim().split(/\s+/);
+      if (left === undefined || right === undefined || more.length > 0) {
+        throw new StableDiffusionError(
+          'file-corrupt',
+          `merges.txt: merge ${i + 1} is ${JSON.stringify(line)}; two symbols separated by a space were expected.`,
+        );
+      }
+      return [left, right];
+    });
 }
 
 function parseVocab(text: string): Map<string, number> {
   const tokens = new Map<string, number>();
   for (const [name, token] of Object.entries(jsonObject(text, 'vocab.json'))) {
     if (typeof token !== 'number' || !Number.isInteger(token) || token < 0 || token > 0xff_ffff) {
-      throw new StableDiffusionError('file-corrupt', `vocab.json: the token of ${JSON.stringify(name)} is ${JSON.stringify(token)}; an integer was expected.`);
+      throw new StableDiffusionError(
+        'file-corrupt',
+        `vocab.json: the token of ${JSON.stringify(name)} is ${JSON.stringify(token)}; an integer was expected.`,
+      );
     }
     tokens.set(name, token);
   }
@@ -78,6 +92,7 @@ function jsonObject(text: string, file: string): Record<string, unknown> {
 /** A special token is written as its text or as an object with `content`. */
 function tokenName(value: unknown): string | undefined {
   if (typeof value === 'string') return value;
-  if (typeof value === 'object' && value !== null && 'content' in value && typeof value.content === 'string') return value.content;
+  if (typeof value === 'object' && value !== null && 'content' in value && typeof value.content === 'string')
+    return value.content;
   return undefined;
 }

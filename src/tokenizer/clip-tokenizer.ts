@@ -22,10 +22,17 @@ export interface ClipTokenizerOptions {
 }
 
 /** A tokenizer with the merges that CLIP was trained with. Takes some 20 ms. Throws `invalid-argument`. */
-export function createClipTokenizer({ vocabSize = 49_408, profile = 'openai', pad = 'end' }: ClipTokenizerOptions = {}): ClipTokenizer {
+export function createClipTokenizer({
+  vocabSize = 49_408,
+  profile = 'openai',
+  pad = 'end',
+}: ClipTokenizerOptions = {}): ClipTokenizer {
   const vocabulary = vocabularyOfPairs(clipMergePairs(), vocabSize);
   if (typeof pad === 'number' && !(Number.isInteger(pad) && pad >= 0 && pad < vocabulary.size)) {
-    throw new StableDiffusionError('invalid-argument', `The padding token ${pad} is not one of the ${vocabulary.size} tokens.`);
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `The padding token ${pad} is not one of the ${vocabulary.size} tokens.`,
+    );
   }
   const padId = pad === 'end' ? vocabulary.endId : pad === 'zero' ? 0 : pad;
   return buildClipTokenizer({ vocabulary, profile, padId, length: 77 });

@@ -19,9 +19,19 @@ export function clipVocabularyFiles(rows: number, length: number): ReadonlyMap<s
   const tokens = new Map<string, number>();
   for (let token = 0; token < vocabulary.startId; token++) tokens.set(symbol(token), token);
   tokens.set(START, vocabulary.startId).set(END, vocabulary.endId);
-  const merges = Array.from({ length: vocabulary.startId - 512 }, (_, rank) => `${symbol(pairs.left[rank] as number)} ${symbol(pairs.right[rank] as number)}`);
+  const merges = Array.from(
+    { length: vocabulary.startId - 512 },
+    (_, rank) => `${symbol(pairs.left[rank] as number)} ${symbol(pairs.right[rank] as number)}`,
+  );
   const special = { bos_token: START, eos_token: END, pad_token: END, unk_token: END };
-  const config = { tokenizer_class: 'CLIPTokenizer', add_prefix_space: false, do_lower_case: true, errors: 'replace', model_max_length: length, ...special };
+  const config = {
+    tokenizer_class: 'CLIPTokenizer',
+    add_prefix_space: false,
+    do_lower_case: true,
+    errors: 'replace',
+    model_max_length: length,
+    ...special,
+  };
   return new Map([
     ['vocab.json', JSON.stringify(Object.fromEntries(tokens))],
     ['merges.txt', `#version: 0.2\n${merges.join('\n')}\n`],

@@ -96,7 +96,13 @@ export interface VocabularyFiles {
 }
 
 /** The vocabulary of merges written as text, as in `merges.txt` and `vocab.json` of a Hugging Face folder. */
-export function vocabularyOfFiles({ merges, tokens, start = '<|startoftext|>', end = '<|endoftext|>', unknown = end }: VocabularyFiles): ClipVocabulary {
+export function vocabularyOfFiles({
+  merges,
+  tokens,
+  start = '<|startoftext|>',
+  end = '<|endoftext|>',
+  unknown = end,
+}: VocabularyFiles): ClipVocabulary {
   const symbols = new Map<string, number>();
   const symbolOf = (text: string): number => {
     const known = symbols.get(text);
@@ -117,7 +123,10 @@ export function vocabularyOfFiles({ merges, tokens, start = '<|startoftext|>', e
   const special = (name: string): number => {
     const token = names.get(name);
     if (token !== undefined) return token;
-    throw new StableDiffusionError('file-corrupt', `The tokenizer's vocabulary has no token ${name}, which its configuration names.`);
+    throw new StableDiffusionError(
+      'file-corrupt',
+      `The tokenizer's vocabulary has no token ${name}, which its configuration names.`,
+    );
   };
   const unknownId = special(unknown);
   const tokenOfSymbol = Array.from(symbols.keys(), (text) => names.get(text) ?? unknownId);
@@ -145,7 +154,8 @@ export function vocabularyOfFiles({ merges, tokens, start = '<|startoftext|>', e
 function defaultTokens(merges: VocabularyFiles['merges'], start: string, end: string): Map<string, number> {
   const tokens = new Map<string, number>();
   let token = 0;
-  for (const suffix of ['', END_OF_WORD]) for (const character of BYTE_CHARACTERS) tokens.set(character + suffix, token++);
+  for (const suffix of ['', END_OF_WORD])
+    for (const character of BYTE_CHARACTERS) tokens.set(character + suffix, token++);
   for (const pair of merges) tokens.set(pair.join(''), token++);
   return tokens.set(start, token).set(end, token + 1);
 }

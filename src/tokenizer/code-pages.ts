@@ -32,7 +32,8 @@ export function encodeBytes(page: CodePage, text: string): string | undefined {
 /** A string whose UTF-16 units are the given bytes. */
 export function latin1String(bytes: ArrayLike<number>): string {
   let text = '';
-  for (let i = 0; i < bytes.length; i += 4096) text += String.fromCharCode(...Array.prototype.slice.call(bytes, i, i + 4096));
+  for (let i = 0; i < bytes.length; i += 4096)
+    text += String.fromCharCode(...Array.prototype.slice.call(bytes, i, i + 4096));
   return text;
 }
 
@@ -44,11 +45,7 @@ function codePage(name: string, upper: string, sloppy: boolean): CodePage {
 }
 
 export const LATIN_1 = codePage('latin-1', '', false);
-export const WINDOWS_1252 = codePage(
-  'windows-1252',
-  '€.‚ƒ„…†‡ˆ‰Š‹Œ.Ž..‘’“”•–—˜™š›œ.žŸ',
-  true,
-);
+export const WINDOWS_1252 = codePage('windows-1252', '€.‚ƒ„…†‡ˆ‰Š‹Œ.Ž..‘’“”•–—˜™š›œ.žŸ', true);
 export const WINDOWS_1251 = codePage(
   'windows-1251',
   'ЂЃ‚ѓ„…†‡€‰Љ‹ЊЌЋЏђ‘’“”•–—.™љ›њќћџ' +

@@ -21,9 +21,15 @@ const RULES: readonly Rule[] = [
   { name: 'control characters of Latin-1', apply: replaceLatin1Controls },
   {
     name: 'ligatures of Latin letters',
-    apply: (text) => text.replace(/[Ĳĳŉ\u01c4-\u01cc\u01f1-\u01f3\ufb00-\ufb06]/g, (ligature) => (ligature === 'ﬅ' ? 'ſt' : ligature.normalize('NFKC'))),
+    apply: (text) =>
+      text.replace(/[Ĳĳŉ\u01c4-\u01cc\u01f1-\u01f3\ufb00-\ufb06]/g, (ligature) =>
+        ligature === 'ﬅ' ? 'ſt' : ligature.normalize('NFKC'),
+      ),
   },
-  { name: 'full and half width', apply: (text) => text.replace(/[\u3000\uff01-\uffef]/g, (wide) => wide.normalize('NFKC')) },
+  {
+    name: 'full and half width',
+    apply: (text) => text.replace(/[\u3000\uff01-\uffef]/g, (wide) => wide.normalize('NFKC')),
+  },
   { name: 'curly double quotes', apply: (text) => text.replace(/[\u201c-\u201f]/g, '"') },
   { name: 'curly single quotes', apply: (text) => text.replace(/[\u02bc\u2018-\u201b]/g, "'") },
   { name: 'line breaks', apply: (text) => text.replace(/\r\n|[\r\u2028\u2029\x85]/g, '\n') },
@@ -61,7 +67,8 @@ function* segments(text: string): Generator<string> {
     let rest = line;
     while (rest.length > MAX_SEGMENT) {
       let end = 0;
-      for (let count = 0; count < MAX_SEGMENT && end < rest.length; count++) end += (rest.codePointAt(end) ?? 0) > 0xffff ? 2 : 1;
+      for (let count = 0; count < MAX_SEGMENT && end < rest.length; count++)
+        end += (rest.codePointAt(end) ?? 0) > 0xffff ? 2 : 1;
       yield rest.slice(0, end);
       rest = rest.slice(end);
     }

@@ -22,16 +22,20 @@ for (const entry of HTML_ENTITIES_DATA.trim().split(/\s+/)) {
 const SHOUTED = new Map<string, string>();
 for (const [name, characters] of NAMED) {
   const shouted = name.toUpperCase();
-  if (name === name.toLowerCase() && namedReference(`${shouted};`) === undefined) SHOUTED.set(shouted, characters.toUpperCase());
+  if (name === name.toLowerCase() && namedReference(`${shouted};`) === undefined)
+    SHOUTED.set(shouted, characters.toUpperCase());
 }
 
 /** Decodes every reference as a browser would, also those without a semicolon (`&notit;` is `¬it;`). As Python's `html.unescape`. */
 export function unescapeHtml(text: string): string {
   if (!text.includes('&')) return text;
-  return text.replace(/&(?:#([0-9]+);?|#[xX]([0-9a-fA-F]+);?|([^\t\n\f <&#;]{1,32};?))/gu, (reference, decimal, hexadecimal, name) => {
-    if (name !== undefined) return namedReference(name) ?? reference;
-    return numericReference(decimal, hexadecimal);
-  });
+  return text.replace(
+    /&(?:#([0-9]+);?|#[xX]([0-9a-fA-F]+);?|([^\t\n\f <&#;]{1,32};?))/gu,
+    (reference, decimal, hexadecimal, name) => {
+      if (name !== undefined) return namedReference(name) ?? reference;
+      return numericReference(decimal, hexadecimal);
+    },
+  );
 }
 
 /** Decodes references that end in a semicolon, and all-caps spellings. As ftfy 6.3 `unescape_html`. */

@@ -5,7 +5,17 @@
  * as a table: classes of characters, and sequences of classes that do not occur in intended text.
  */
 
-import { type CodePage, decodeByte, LATIN_1, WINDOWS_1250, WINDOWS_1251, WINDOWS_1252, WINDOWS_1253, WINDOWS_1254, WINDOWS_1257 } from './code-pages.ts';
+import {
+  type CodePage,
+  decodeByte,
+  LATIN_1,
+  WINDOWS_1250,
+  WINDOWS_1251,
+  WINDOWS_1252,
+  WINDOWS_1253,
+  WINDOWS_1254,
+  WINDOWS_1257,
+} from './code-pages.ts';
 import { PYTHON_SPACE } from './unicode-text.ts';
 
 /** Characters that occur in mojibake, by the part they play in ordinary text. Bodies of character classes. */
@@ -79,20 +89,32 @@ const SEQUENCES: readonly (readonly string[])[] = [
   ['ā', '€'],
 ];
 
-const SUSPECT = new RegExp(`^[ÃÂ] |${SEQUENCES.map((sequence) => sequence.map((members) => `[${members}]`).join('')).join('|')}`, 'u');
+const SUSPECT = new RegExp(
+  `^[ÃÂ] |${SEQUENCES.map((sequence) => sequence.map((members) => `[${members}]`).join('')).join('|')}`,
+  'u',
+);
 
 /** Whether the text holds a sequence that hardly occurs outside mojibake. */
 export function isSuspect(text: string): boolean {
   return SUSPECT.test(text);
 }
 
-const LATIN_LIKE: readonly CodePage[] = [LATIN_1, WINDOWS_1252, WINDOWS_1251, WINDOWS_1250, WINDOWS_1253, WINDOWS_1254, WINDOWS_1257];
+const LATIN_LIKE: readonly CodePage[] = [
+  LATIN_1,
+  WINDOWS_1252,
+  WINDOWS_1251,
+  WINDOWS_1250,
+  WINDOWS_1253,
+  WINDOWS_1254,
+  WINDOWS_1257,
+];
 
 /** Class of the characters that the bytes stand for in any encoding akin to Latin-1. */
 function lettersOf(...ranges: readonly (readonly [number, number])[]): string {
   const letters = new Set<string>();
   for (const page of LATIN_LIKE) {
-    for (const [first, last] of ranges) for (let byte = first; byte <= last; byte++) letters.add(decodeByte(page, byte));
+    for (const [first, last] of ranges)
+      for (let byte = first; byte <= last; byte++) letters.add(decodeByte(page, byte));
   }
   return [...letters].join('');
 }

@@ -137,5 +137,7 @@ function standardUtf8(bytes: string): string {
 
 /** Repairs each run that looks like UTF-8 by itself, where it is suspect and not the whole text. */
 function repairEmbedded(text: string): string {
-  return text.replace(UTF8_LOOKALIKE, (run) => (run.length < text.length && isSuspect(run) ? repairMojibake(run) : run));
+  return text.replace(UTF8_LOOKALIKE, (run) =>
+    run.length < text.length && isSuspect(run) ? repairMojibake(run) : run,
+  );
 }

@@ -10,7 +10,10 @@ export const PYTHON_SPACE = `${WHITE_SPACE}\\x1c-\\x1f`;
 
 /** Ranges of code points, in hexadecimal and separated by white space, as the body of a character class of a `u` pattern. */
 export function characterClass(ranges: string): string {
-  return ranges.trim().replace(/[0-9a-f]+/g, (code) => `\\u{${code}}`).replace(/\s+/g, '');
+  return ranges
+    .trim()
+    .replace(/[0-9a-f]+/g, (code) => `\\u{${code}}`)
+    .replace(/\s+/g, '');
 }
 
 const WHITE_SPACE_RUN = new RegExp(`[${WHITE_SPACE}]+`, 'g');
@@ -47,7 +50,12 @@ export function normalize(text: string, form: 'NFC' | 'NFD'): string {
 
 /** Lower case one code point at a time, so without the special final sigma: Rust's `char::to_lowercase`. */
 export function lowerEachCharacter(text: string): string {
-  return text.includes('Σ') ? text.split('Σ').map((part) => part.toLowerCase()).join('σ') : text.toLowerCase();
+  return text.includes('Σ')
+    ? text
+        .split('Σ')
+        .map((part) => part.toLowerCase())
+        .join('σ')
+    : text.toLowerCase();
 }
 
 /** Replaces surrogates that have no partner, which no encoding can write, by U+FFFD. */

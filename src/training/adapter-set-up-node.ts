@@ -20,12 +20,25 @@ import type { SetUp, TraineeContext } from './set-up.ts';
 import type { Trainee } from './trainee.ts';
 
 /** What the trained thing is written as. */
-const outputNames: Readonly<Record<AdapterConfig['kind'], string>> = { Lora: 'lora.safetensors', DreamBooth: 'model.safetensors', TextualInversion: 'embedding.safetensors' };
+const outputNames: Readonly<Record<AdapterConfig['kind'], string>> = {
+  Lora: 'lora.safetensors',
+  DreamBooth: 'model.safetensors',
+  TextualInversion: 'embedding.safetensors',
+};
 
-function modelOptions(adapter: AdapterConfig, { config: { training, loop }, engine }: TraineeContext, model: Model, size: number): AdapterModelOptions {
+function modelOptions(
+  adapter: AdapterConfig,
+  { config: { training, loop }, engine }: TraineeContext,
+  model: Model,
+  size: number,
+): AdapterModelOptions {
   const { instance_prompt: instance } = adapter;
   const prior = adapter.kind === 'TextualInversion' ? undefined : adapter.prior;
-  const prompt = instance === undefined ? undefined : (item: { readonly caption: string; readonly metadata: Readonly<Record<string, unknown>> }): string => (item.metadata['prior'] === true ? item.caption : instance);
+  const prompt =
+    instance === undefined
+      ? undefined
+      : (item: { readonly caption: string; readonly metadata: Readonly<Record<string, unknown>> }): string =>
+          item.metadata['prior'] === true ? item.caption : instance;
   return {
     engine,
     checkpoint: model.checkpoint,
@@ -36,7 +49,10 @@ function modelOptions(adapter: AdapterConfig, { config: { training, loop }, engi
       noiseOffset: training.noise_offset,
       inputPerturbation: training.input_perturbation,
     },
-    optimiser: training.optimizer === 'sgd' ? { kind: 'sgd' } : { kind: training.optimizer ?? 'adamw', betas: training.betas ?? [0.9, 0.999], epsilon: training.epsilon },
+    optimiser:
+      training.optimizer === 'sgd'
+        ? { kind: 'sgd' }
+        : { kind: training.optimizer ?? 'adamw', betas: training.betas ?? [0.9, 0.999], epsilon: training.epsilon },
     ...(training.weight_decay === undefined ? {} : { weightDecay: training.weight_decay }),
     ...(loop.clipNorm === undefined ? {} : { clipNorm: loop.clipNorm }),
     checkpointing: training.checkpointing,
@@ -44,7 +60,18 @@ function modelOptions(adapter: AdapterConfig, { config: { training, loop }, engi
     conditionDropout: adapter.condition_dropout,
     ...(prompt ? { prompt } : {}),
     ...(prior ? { prior: { weight: prior.weight } } : {}),
-    ...(training.sample_prompts.length > 0 ? { samples: { prompts: training.sample_prompts, steps: training.sample_steps, guidanceScale: training.sample_scale, seed: training.sample_seed, width: size, height: size } } : {}),
+    ...(training.sample_prompts.length > 0
+      ? {
+          samples: {
+            prompts: training.sample_prompts,
+            steps: training.sample_steps,
+            guidanceScale: training.sample_scale,
+            seed: training.sample_seed,
+            width: size,
+            height: size,
+          },
+        }
+      : {}),
   };
 }
 
@@ -52,10 +79,22 @@ function create(adapter: AdapterConfig, options: AdapterModelOptions, seed: numb
   switch (adapter.kind) {
     case 'Lora': {
       const { unet, text, dropout, layout, dtype, text_lr_scale } = adapter;
-      return createLoraTrainee({ ...options, unet: unet === false ? false : loraSettings(unet), ...(text === false ? {} : { text: loraSettings(text) }), textLearningRateScale: text_lr_scale, dropout, seed, output: { layout, dtype } });
+      return createLoraTrainee({
+        ...options,
+        unet: unet === false ? false : loraSettings(unet),
+        ...(text === false ? {} : { text: loraSettings(text) }),
+        textLearningRateScale: text_lr_scale,
+        dropout,
+        seed,
+        output: { layout, dtype },
+      });
     }
     case 'DreamBooth':
-      return createDreamBoothTrainee({ ...options, trainText: adapter.train_text, textLearningRateScale: adapter.text_lr_scale });
+      return createDreamBoothTrainee({
+        ...options,
+        trainText: adapter.train_text,
+        textLearningRateScale: adapter.text_lr_scale,
+      });
     case 'TextualInversion': {
       const { token, initializer, vectors, templates } = adapter;
       return createTextualInversionTrainee({ ...options, token, initializer, vectors, templates });
@@ -64,7 +103,12 @@ function create(adapter: AdapterConfig, options: AdapterModelOptions, seed: numb
 }
 
 /** Makes the pictures of the class that the folder lacks; each has a seed of its own, so that a broken-off run makes the others. */
-async function* makePriorPictures({ data_root: folder, prompt, count, steps, scale, seed }: PriorConfig, model: Model, size: number, { codec }: TraineeContext): AsyncGenerator<TrainingEvent, void, void> {
+async function* makePriorPictures(
+  { data_root: folder, prompt, count, steps, scale, seed }: PriorConfig,
+  model: Model,
+  size: number,
+  { codec }: TraineeContext,
+): AsyncGenerator<TrainingEvent, void, void> {
   await mkdir(folder, { recursive: true });
   const there = (await readdir(folder)).filter((name) => /\.(?:png|jpe?g|webp)$/i.test(name));
   const names = new Set(there);
@@ -72,7 +116,16 @@ async function* makePriorPictures({ data_root: folder, prompt, count, steps, sca
   for (let i = 0; done < count; i++) {
     const name = `class-${String(i).padStart(5, '0')}`;
     if (names.has(`${name}.png`)) continue;
-    for await (const event of textToImage(model, { prompt, steps, guidanceScale: scale, seed: seed + i, width: size, height: size, watermark: false, safety: false })) {
+    for await (const event of textToImage(model, {
+      prompt,
+      steps,
+      guidanceScale: scale,
+      seed: seed + i,
+      width: size,
+      height: size,
+      watermark: false,
+      safety: false,
+    })) {
       if (event.kind !== 'result') continue;
       const [made] = event.images;
       if (!made) throw new StableDiffusionError('engine-failed', 'The model returned no picture.');
@@ -107,9 +160,13 @@ export async function adapterSetUp(context: TraineeContext): Promise<SetUp<Tenso
       trainee,
       size,
       fresh: [],
-      ...(adapter.instance_prompt === undefined && adapter.kind !== 'TextualInversion' ? {} : { missingCaption: { caption: '' } }),
+      ...(adapter.instance_prompt === undefined && adapter.kind !== 'TextualInversion'
+        ? {}
+        : { missingCaption: { caption: '' } }),
       output: { name: outputNames[adapter.kind], ...(config === undefined ? {} : { config }) },
-      ...(prior ? { prior: { data_root: prior.data_root, make: () => makePriorPictures(prior, model, size, context) } } : {}),
+      ...(prior
+        ? { prior: { data_root: prior.data_root, make: () => makePriorPictures(prior, model, size, context) } }
+        : {}),
       async close() {
         await trainee[Symbol.asyncDispose]();
         await model.dispose();

@@ -17,7 +17,10 @@ function vanilla(real: Sym, fake: Sym): Sym {
 }
 
 /** Losses of the discriminator from its logits on real and on made images, as scalars. */
-export const discriminatorLosses: { readonly [K in DiscriminatorLossName]: (real: Sym, fake: Sym) => Sym } = { hinge, vanilla };
+export const discriminatorLosses: { readonly [K in DiscriminatorLossName]: (real: Sym, fake: Sym) => Sym } = {
+  hinge,
+  vanilla,
+};
 
 /** `hinge_d_loss_with_exemplar_weights`: the hinge loss of each image, averaged with weights [b]. Logits [b, 1, h, w]. */
 export function weightedHingeLoss(real: Sym, fake: Sym, weights: Sym): Sym {

@@ -6,7 +6,12 @@
  * Parameters have the names of LDM's checkpoints: `encoder.…`, `decoder.…`, and below `loss`: `perceptual_loss.…`, `discriminator.…`, `logvar`.
  */
 
-import { type AutoencoderLossConfig, discriminatorOf, type KlLossConfig, type VqLossConfig } from '../config/autoencoder-training.ts';
+import {
+  type AutoencoderLossConfig,
+  discriminatorOf,
+  type KlLossConfig,
+  type VqLossConfig,
+} from '../config/autoencoder-training.ts';
 import type { AutoencoderConfig, LpipsConfig } from '../config/network-config.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { type Dim, dim, multiplyDims } from '../graph/dim.ts';
@@ -56,13 +61,21 @@ function reconstruct(p: Params, { autoencoder, loss }: AutoencoderObjective, giv
     const posterior = encodeKl(p, autoencoder, x);
     const divergence = div(sum(klDivergence(posterior)), dimension(x, x.shape[0] ?? 1));
     const weight = 'kl_weight' in loss ? loss.kl_weight : 0;
-    return { image: decodeKl(p, autoencoder, samplePosterior(posterior, need(given, 'noise'))), bottleneck: mul(divergence, weight), metrics: { kl_loss: divergence } };
+    return {
+      image: decodeKl(p, autoencoder, samplePosterior(posterior, need(given, 'noise'))),
+      bottleneck: mul(divergence, weight),
+      metrics: { kl_loss: divergence },
+    };
   }
   const { quant, loss: codebook, indices } = quantize(p, autoencoder, encodeVq(p, autoencoder, x));
   const classes = ('n_classes' in loss ? loss.n_classes : null) ?? autoencoder.n_embed;
   const usage = codebookUsage(indices, classes);
   const weight = 'codebook_weight' in loss ? loss.codebook_weight : 0;
-  return { image: decodeVq(p, autoencoder, quant), bottleneck: mul(codebook, weight), metrics: { quant_loss: codebook, perplexity: usage.perplexity, cluster_usage: usage.used } };
+  return {
+    image: decodeVq(p, autoencoder, quant),
+    bottleneck: mul(codebook, weight),
+    metrics: { quant_loss: codebook, perplexity: usage.perplexity, cluster_usage: usage.used },
+  };
 }
 
 interface ReconstructionLoss {
@@ -74,20 +87,37 @@ interface ReconstructionLoss {
 }
 
 function perceptualTerm(p: Params, objective: AutoencoderObjective, x: Sym, y: Sym): Sym {
-  if (!objective.perceptual) throw new StableDiffusionError('invalid-argument', 'The loss has a perceptual_weight, and no LPIPS network was given; give its weights, or set perceptual_weight to 0.');
+  if (!objective.perceptual)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      'The loss has a perceptual_weight, and no LPIPS network was given; give its weights, or set perceptual_weight to 0.',
+    );
   return lpips(p.at('loss.perceptual_loss'), objective.perceptual, x, y).distance; // [b, 1, 1, 1]
 }
 
 /** The distance of each image from its reconstruction, [b, c, h, w]: the perceptual distance is added to every element. */
-function distances(p: Params, objective: AutoencoderObjective, loss: KlLossConfig | VqLossConfig, x: Sym, y: Sym): { each: Sym; metrics: Record<string, Sym> } {
+function distances(
+  p: Params,
+  objective: AutoencoderObjective,
+  loss: KlLossConfig | VqLossConfig,
+  x: Sym,
+  y: Sym,
+): { each: Sym; metrics: Record<string, Sym> } {
   const difference = sub(x, y);
-  const each = loss.kind === 'vq_lpips_discriminator' && loss.pixel_loss === 'l2' ? mul(difference, difference) : abs(difference);
+  const each =
+    loss.kind === 'vq_lpips_discriminator' && loss.pixel_loss === 'l2' ? mul(difference, difference) : abs(difference);
   if (loss.perceptual_weight === 0) return { each, metrics: {} };
   const perceptual = perceptualTerm(p, objective, x, y);
   return { each: add(each, mul(perceptual, loss.perceptual_weight)), metrics: { p_loss: mean(perceptual) } };
 }
 
-function reconstructionLoss(p: Params, objective: AutoencoderObjective, x: Sym, y: Sym, weights: Sym | undefined): ReconstructionLoss {
+function reconstructionLoss(
+  p: Params,
+  objective: AutoencoderObjective,
+  x: Sym,
+  y: Sym,
+  weights: Sym | undefined,
+): ReconstructionLoss {
   const { loss } = objective;
   if (loss.kind === 'multiscale') {
     const nll = multiscaleLoss(loss, x, y);
@@ -95,33 +125,53 @@ function reconstructionLoss(p: Params, objective: AutoencoderObjective, x: Sym, 
   }
   const { each, metrics } = distances(p, objective, loss, x, y);
   const rec = mean(each);
-  if (loss.kind === 'vq_lpips_discriminator') return { nll: rec, minimised: rec, metrics: { nll_loss: rec, rec_loss: rec, ...metrics } };
+  if (loss.kind === 'vq_lpips_discriminator')
+    return { nll: rec, minimised: rec, metrics: { nll_loss: rec, rec_loss: rec, ...metrics } };
   const logvar = p.at('loss').get('logvar', []);
   const likelihood = add(div(each, exp(logvar)), logvar);
   const perImage = (value: Sym): Sym => div(sum(value), dimension(x, x.shape[0] ?? 1));
   const nll = perImage(likelihood);
-  return { nll, minimised: weights ? perImage(mul(weights, likelihood)) : nll, metrics: { nll_loss: nll, rec_loss: rec, logvar, ...metrics } };
+  return {
+    nll,
+    minimised: weights ? perImage(mul(weights, likelihood)) : nll,
+    metrics: { nll_loss: nll, rec_loss: rec, logvar, ...metrics },
+  };
 }
 
 /** What image sides are multiples of where they are not fixed: then every strided layer of every network divides them. */
 function sizeUnit({ autoencoder, loss, perceptual }: AutoencoderObjective): number {
-  const halvings = [autoencoder.ddconfig.ch_mult.length - 1, discriminatorOf(loss)?.n_layers ?? 0, perceptual ? 4 : 0, loss.kind === 'multiscale' ? loss.scales - 1 : 0];
+  const halvings = [
+    autoencoder.ddconfig.ch_mult.length - 1,
+    discriminatorOf(loss)?.n_layers ?? 0,
+    perceptual ? 4 : 0,
+    loss.kind === 'multiscale' ? loss.scales - 1 : 0,
+  ];
   return 2 ** Math.max(...halvings);
 }
 
-function inputsOf(objective: AutoencoderObjective, { size = {}, weighted }: AutoencoderTraceOptions): Record<string, InputSpec> {
+function inputsOf(
+  objective: AutoencoderObjective,
+  { size = {}, weighted }: AutoencoderTraceOptions,
+): Record<string, InputSpec> {
   const { autoencoder, loss } = objective;
   const factor = 2 ** (autoencoder.ddconfig.ch_mult.length - 1);
   const unit = sizeUnit(objective);
   const side = (length: number | undefined, name: string): [image: Dim, latent: Dim] => {
     if (length === undefined) return [multiplyDims(dim(name), unit), multiplyDims(dim(name), unit / factor)];
-    if (length % factor !== 0) throw new StableDiffusionError('invalid-argument', `Images of ${name} ${length} cannot be trained on: the autoencoder needs multiples of ${factor}.`);
+    if (length % factor !== 0)
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `Images of ${name} ${length} cannot be trained on: the autoencoder needs multiples of ${factor}.`,
+      );
     return [length, length / factor];
   };
   const batch = size.batch ?? dim('batch');
   const [[height, latentHeight], [width, latentWidth]] = [side(size.height, 'height'), side(size.width, 'width')];
-  const inputs: Record<string, InputSpec> = { image: { dtype: 'float32', shape: [batch, autoencoder.ddconfig.in_channels, height, width] } };
-  if (autoencoder.kind === 'kl') inputs['noise'] = { dtype: 'float32', shape: [batch, autoencoder.embed_dim, latentHeight, latentWidth] };
+  const inputs: Record<string, InputSpec> = {
+    image: { dtype: 'float32', shape: [batch, autoencoder.ddconfig.in_channels, height, width] },
+  };
+  if (autoencoder.kind === 'kl')
+    inputs['noise'] = { dtype: 'float32', shape: [batch, autoencoder.embed_dim, latentHeight, latentWidth] };
   if (weighted) inputs['weights'] = { dtype: 'float32', shape: [batch, 1, 1, 1] };
   if (discriminatorOf(loss)) inputs['disc_factor'] = { dtype: 'float32', shape: [] };
   return inputs;
@@ -149,7 +199,11 @@ export function traceAutoencoderLoss(objective: AutoencoderObjective, options: A
     const x = need(given, 'image');
     const made = reconstruct(p, objective, given);
     const rec = reconstructionLoss(p, objective, x, made.image, given['weights']);
-    const outputs: Record<string, Sym> = { ...rec.metrics, ...made.metrics, ...(options.reconstruction ? { reconstruction: made.image } : {}) };
+    const outputs: Record<string, Sym> = {
+      ...rec.metrics,
+      ...made.metrics,
+      ...(options.reconstruction ? { reconstruction: made.image } : {}),
+    };
     const plain = add(rec.minimised, made.bottleneck);
     if (!judge || config.kind === 'multiscale') return { loss: plain, ...outputs };
     const { logits, buffers } = discriminator(p.at('loss.discriminator'), judge, made.image, { training: true });
@@ -168,7 +222,8 @@ export function traceAutoencoderLoss(objective: AutoencoderObjective, options: A
 export function traceDiscriminatorLoss(objective: AutoencoderObjective, options: AutoencoderTraceOptions = {}): Graph {
   const { loss: config } = objective;
   const judge = discriminatorOf(config);
-  if (!judge || config.kind === 'multiscale') throw new StableDiffusionError('invalid-argument', 'This loss has no discriminator.');
+  if (!judge || config.kind === 'multiscale')
+    throw new StableDiffusionError('invalid-argument', 'This loss has no discriminator.');
   const graph = trace(inputsOf(objective, options), (given, p) => {
     const scope = p.at('loss.discriminator');
     const made = stopGradient(reconstruct(p, objective, given).image);

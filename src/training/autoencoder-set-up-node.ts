@@ -11,9 +11,17 @@ import { lastOrAveraged } from './run/run-weights.ts';
 import type { SetUp, TraineeContext } from './set-up.ts';
 
 /** Opens the files it needs, makes what they lack, and compiles the steps. */
-export async function autoencoderSetUp({ document, label, config: run, engine }: TraineeContext): Promise<SetUp<AutoencoderBatch>> {
+export async function autoencoderSetUp({
+  document,
+  label,
+  config: run,
+  engine,
+}: TraineeContext): Promise<SetUp<AutoencoderBatch>> {
   const config = autoencoderTraining(document, label);
-  if (config.batch_resize_range) throw configError(`${label}: batch_resize_range is not supported; give the size of the pictures in data.params.train.params.size.`);
+  if (config.batch_resize_range)
+    throw configError(
+      `${label}: batch_resize_range is not supported; give the size of the pictures in data.params.train.params.size.`,
+    );
   const { training } = run;
   const size = run.train.size ?? config.autoencoder.ddconfig.resolution;
   const opened: WeightSource[] = [];
@@ -25,14 +33,22 @@ export async function autoencoderSetUp({ document, label, config: run, engine }:
   const from = training.init ?? config.ckpt_path;
   const checkpoint = from === null ? undefined : lastOrAveraged(await open(from));
   const files = training.lpips === undefined ? [] : await Promise.all([training.lpips].flat().map(open));
-  const { objective, weights, fresh } = autoencoderWeights({ config, seed: training.seed, ...(checkpoint ? { checkpoint } : {}), ...(files.length > 0 ? { perceptual: joined(files) } : {}) });
+  const { objective, weights, fresh } = autoencoderWeights({
+    config,
+    seed: training.seed,
+    ...(checkpoint ? { checkpoint } : {}),
+    ...(files.length > 0 ? { perceptual: joined(files) } : {}),
+  });
   const [beta1, beta2] = training.betas ?? [0.5, 0.9];
   const trainee = await createAutoencoderTraining({
     engine,
     objective,
     weights,
     autoencoderRate: config.lr_g_factor,
-    optimiser: training.optimizer === 'sgd' ? { kind: 'sgd' } : { kind: training.optimizer ?? 'adam', betas: [beta1, beta2], epsilon: training.epsilon },
+    optimiser:
+      training.optimizer === 'sgd'
+        ? { kind: 'sgd' }
+        : { kind: training.optimizer ?? 'adam', betas: [beta1, beta2], epsilon: training.epsilon },
     ...(training.weight_decay === undefined ? {} : { weightDecay: training.weight_decay }),
     ...(run.loop.clipNorm === undefined ? {} : { clipNorm: run.loop.clipNorm }),
     ...(config.use_ema ? { average: { decay: training.ema_decay } } : {}),

@@ -32,15 +32,25 @@ export interface AutoencoderWeights {
 const perceptualPrefix = 'loss.perceptual_loss.';
 
 /** LPIPS under its own names, from its file or from the checkpoint's `loss`. */
-function perceptualWeights({ perceptual, config }: AutoencoderWeightsOptions, checkpoint: WeightSource | undefined): { config: LpipsConfig; weights: WeightSource } | undefined {
+function perceptualWeights(
+  { perceptual, config }: AutoencoderWeightsOptions,
+  checkpoint: WeightSource | undefined,
+): { config: LpipsConfig; weights: WeightSource } | undefined {
   if (!needsPerceptual(config.loss)) return undefined;
   const kept = checkpoint && withoutPrefix(checkpoint, perceptualPrefix);
   const given = perceptual ?? (kept && isLpips(kept.entries) ? kept : undefined);
   if (!given) {
-    throw new StableDiffusionError('invalid-argument', 'The perceptual loss needs the weights of LPIPS. Give the file of taming (or VGG16 and vgg.pth), or set perceptual_weight to 0, or use the loss MultiscaleReconstruction.');
+    throw new StableDiffusionError(
+      'invalid-argument',
+      'The perceptual loss needs the weights of LPIPS. Give the file of taming (or VGG16 and vgg.pth), or set perceptual_weight to 0, or use the loss MultiscaleReconstruction.',
+    );
   }
   const weights = canonicalWeights(given, { kind: 'lpips', chns: [1, 1, 1, 1, 1] }).source;
-  if (!isLpips(weights.entries)) throw new StableDiffusionError('weights-mismatch', `${given.label} is not LPIPS on VGG16: it should hold lin0.model.1.weight and net.slice1.0.weight, or features.0.weight of VGG16.`);
+  if (!isLpips(weights.entries))
+    throw new StableDiffusionError(
+      'weights-mismatch',
+      `${given.label} is not LPIPS on VGG16: it should hold lin0.model.1.weight and net.slice1.0.weight, or features.0.weight of VGG16.`,
+    );
   return { config: inferLpips(weights.entries).config, weights };
 }
 
@@ -52,12 +62,34 @@ export function autoencoderWeights(options: AutoencoderWeightsOptions): Autoenco
   const { config, seed } = options;
   const stage = options.checkpoint && canonicalWeights(options.checkpoint, config.autoencoder).source;
   const perceptual = perceptualWeights(options, stage);
-  const objective: AutoencoderObjective = { autoencoder: config.autoencoder, loss: config.loss, ...(perceptual ? { perceptual: perceptual.config } : {}) };
-  const wanted = traceAutoencoderLoss(objective).parameters.map(({ name, value }) => ({ name, shape: value.shape.map(Number) })).filter(({ name }) => !name.startsWith(perceptualPrefix));
-  const given = stage && withNames(stage, (name) => (wanted.some((parameter) => parameter.name === name) ? name : undefined));
+  const objective: AutoencoderObjective = {
+    autoencoder: config.autoencoder,
+    loss: config.loss,
+    ...(perceptual ? { perceptual: perceptual.config } : {}),
+  };
+  const wanted = traceAutoencoderLoss(objective)
+    .parameters.map(({ name, value }) => ({ name, shape: value.shape.map(Number) }))
+    .filter(({ name }) => !name.startsWith(perceptualPrefix));
+  const given =
+    stage && withNames(stage, (name) => (wanted.some((parameter) => parameter.name === name) ? name : undefined));
   const fresh = wanted.filter(({ name }) => !given?.entries.has(name));
-  const logvar = config.loss.kind === 'lpips_discriminator' && fresh.some(({ name }) => name === 'loss.logvar') ? [memoryWeights(new Map([['loss.logvar', float32([], [config.loss.logvar_init])]]))] : [];
-  const made = initialWeights(fresh.filter(({ name }) => name !== 'loss.logvar'), seed);
-  const parts = [...(given ? [given] : []), made, ...logvar, ...(perceptual ? [withPrefix(perceptual.weights, perceptualPrefix)] : [])];
-  return { objective, weights: joined(parts, options.checkpoint?.label ?? 'initial weights'), fresh: fresh.map(({ name }) => name) };
+  const logvar =
+    config.loss.kind === 'lpips_discriminator' && fresh.some(({ name }) => name === 'loss.logvar')
+      ? [memoryWeights(new Map([['loss.logvar', float32([], [config.loss.logvar_init])]]))]
+      : [];
+  const made = initialWeights(
+    fresh.filter(({ name }) => name !== 'loss.logvar'),
+    seed,
+  );
+  const parts = [
+    ...(given ? [given] : []),
+    made,
+    ...logvar,
+    ...(perceptual ? [withPrefix(perceptual.weights, perceptualPrefix)] : []),
+  ];
+  return {
+    objective,
+    weights: joined(parts, options.checkpoint?.label ?? 'initial weights'),
+    fresh: fresh.map(({ name }) => name),
+  };
 }

@@ -14,7 +14,13 @@ import { TorchGenerator } from '../random/torch-generator.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
 import type { WeightEntry, WeightSource } from '../weights/weight-source.ts';
 import { adoptWeight } from './adversarial-losses.ts';
-import { type AutoencoderObjective, type AutoencoderTraceOptions, bufferPrefix, traceAutoencoderLoss, traceDiscriminatorLoss } from './autoencoder-loss.ts';
+import {
+  type AutoencoderObjective,
+  type AutoencoderTraceOptions,
+  bufferPrefix,
+  traceAutoencoderLoss,
+  traceDiscriminatorLoss,
+} from './autoencoder-loss.ts';
 import { blockOfModule } from './checkpoint-blocks.ts';
 import type { TrainingItem } from './data/sample.ts';
 import type { AverageConfig } from './exponential-average.ts';
@@ -68,7 +74,8 @@ const isLoss = (name: string): boolean => name.startsWith('loss.');
 
 /** What the autoencoder's step does with a parameter. `logvar` is in no optimiser of the original's, so it stays as it is. */
 function autoencoderTreatment(rate: number, weightDecay: number): (name: string) => Treatment {
-  return (name) => (name.startsWith(discriminatorPrefix) ? 'shared' : isLoss(name) ? 'fixed' : { learningRateScale: rate, weightDecay });
+  return (name) =>
+    name.startsWith(discriminatorPrefix) ? 'shared' : isLoss(name) ? 'fixed' : { learningRateScale: rate, weightDecay };
 }
 
 /** What the discriminator's step does with a parameter. */
@@ -120,7 +127,11 @@ export class AutoencoderTraining implements Trainee<AutoencoderBatch> {
 
   async prepare(items: readonly TrainingItem[], seed: number): Promise<AutoencoderBatch> {
     const images = items.flatMap((item) => ('image' in item ? [item.image] : []));
-    if (images.length < items.length) throw new StableDiffusionError('invalid-argument', 'An autoencoder is trained on pictures, and the data are latents.');
+    if (images.length < items.length)
+      throw new StableDiffusionError(
+        'invalid-argument',
+        'An autoencoder is trained on pictures, and the data are latents.',
+      );
     const image = imagesToTensor(images, 'compvis-inpaint-st');
     const { autoencoder } = this.#options.objective;
     if (autoencoder.kind === 'vq') return { image };
@@ -135,16 +146,25 @@ export class AutoencoderTraining implements Trainee<AutoencoderBatch> {
    * One update of the autoencoder and one of the discriminator.
    * @throws `not-finite` before the weights that it concerns are changed
    */
-  async update(batches: readonly AutoencoderBatch[], { learningRate }: { readonly learningRate: number }): Promise<TraineeUpdate> {
+  async update(
+    batches: readonly AutoencoderBatch[],
+    { learningRate }: { readonly learningRate: number },
+  ): Promise<TraineeUpdate> {
     const adversarial = adversarialOf(this.#options.objective);
     const { autoencoder, discriminator, early } = this.#steps;
     const counts = adversarial !== undefined && this.#step >= adversarial.disc_start;
     const factor = adversarial ? adoptWeight(adversarial.disc_factor, this.#step, adversarial.disc_start) : 0;
     const inputs = (pass: 0 | 1, judged: boolean): Record<string, Tensor>[] =>
-      batches.map(({ image, noise }) => ({ image, ...(noise ? { noise: noise[pass] } : {}), ...(judged ? { disc_factor: float32([], [factor]) } : {}) }));
+      batches.map(({ image, noise }) => ({
+        image,
+        ...(noise ? { noise: noise[pass] } : {}),
+        ...(judged ? { disc_factor: float32([], [factor]) } : {}),
+      }));
     const isEarly = early !== undefined && !counts;
     if (early && counts && early.steps > autoencoder.steps) await autoencoder.restore({ counts: early.counts });
-    const made = await (isEarly ? early : autoencoder).run(inputs(0, discriminator !== undefined && !isEarly), { learningRate });
+    const made = await (isEarly ? early : autoencoder).run(inputs(0, discriminator !== undefined && !isEarly), {
+      learningRate,
+    });
     const metrics: Record<string, number> = { ...made.metrics };
     if (discriminator && !isEarly) {
       const { metrics: judged } = await discriminator.run(inputs(1, true), { learningRate });
@@ -158,11 +178,17 @@ export class AutoencoderTraining implements Trainee<AutoencoderBatch> {
   /** The reconstruction and its metrics, with averaged weights where there are any. */
   async #reconstruct({ image, noise }: AutoencoderBatch): Promise<Record<string, Tensor>> {
     const { engine, objective, weights, size } = this.#options;
-    const graph = traceAutoencoderLoss(withoutDiscriminator(objective), { reconstruction: true, ...(size ? { size } : {}) });
+    const graph = traceAutoencoderLoss(withoutDiscriminator(objective), {
+      reconstruction: true,
+      ...(size ? { size } : {}),
+    });
     const names = graph.parameters.map(({ name }) => name).filter((name) => !isLoss(name));
     this.#forward ??= engine.compile(graph, weights, { parameters: { inputs: new Set(names) } });
     const averaged = new Set(this.#steps.autoencoder.averaged);
-    const run: BoundRun = { tensors: { image, ...(noise ? { noise: noise[0] } : {}) }, inputs: Object.fromEntries(names.map((name) => [name, averaged.has(name) ? stateNames.average(name) : name])) };
+    const run: BoundRun = {
+      tensors: { image, ...(noise ? { noise: noise[0] } : {}) },
+      inputs: Object.fromEntries(names.map((name) => [name, averaged.has(name) ? stateNames.average(name) : name])),
+    };
     const [made] = await (await this.#forward).runBound(this.#state, [run]);
     return made ?? {};
   }
@@ -170,7 +196,9 @@ export class AutoencoderTraining implements Trainee<AutoencoderBatch> {
   /** `loss` (reconstruction and bottleneck) and the metrics of it. The discriminator has no say. */
   async validate(batch: AutoencoderBatch): Promise<Readonly<Record<string, number>>> {
     const made = await this.#reconstruct(batch);
-    return Object.fromEntries(Object.entries(made).flatMap(([name, { shape, data }]) => (shape.length === 0 ? [[name, Number(data[0])]] : [])));
+    return Object.fromEntries(
+      Object.entries(made).flatMap(([name, { shape, data }]) => (shape.length === 0 ? [[name, Number(data[0])]] : [])),
+    );
   }
 
   /** Images of the batch above their reconstructions. */
@@ -183,15 +211,23 @@ export class AutoencoderTraining implements Trainee<AutoencoderBatch> {
   }
 
   #names(): string[] {
-    return [...new Set([...this.#steps.autoencoder.checkpointNames, ...(this.#steps.discriminator?.checkpointNames ?? [])])];
+    return [
+      ...new Set([...this.#steps.autoencoder.checkpointNames, ...(this.#steps.discriminator?.checkpointNames ?? [])]),
+    ];
   }
 
   checkpoint(): TraineeCheckpoint {
     const { autoencoder, discriminator, early } = this.#steps;
     const latest = early && early.steps > autoencoder.steps ? early : autoencoder;
-    const state: SavedCounts = { steps: this.#step, autoencoder: latest.counts, discriminator: discriminator?.counts ?? null };
+    const state: SavedCounts = {
+      steps: this.#step,
+      autoencoder: latest.counts,
+      discriminator: discriminator?.counts ?? null,
+    };
     return {
-      entries: this.#names().map((name): WeightEntry => ({ name, dtype: 'float32', shape: this.#state.entries.get(name)?.shape ?? [] })),
+      entries: this.#names().map(
+        (name): WeightEntry => ({ name, dtype: 'float32', shape: this.#state.entries.get(name)?.shape ?? [] }),
+      ),
       provide: async ({ name }) => (await this.#state.read([name]))[name] as Tensor,
       state,
     };
@@ -200,7 +236,11 @@ export class AutoencoderTraining implements Trainee<AutoencoderBatch> {
   async restore(saved: WeightSource, state: unknown): Promise<void> {
     const counts = state as SavedCounts;
     const missing = this.#names().filter((name) => !saved.entries.has(name));
-    if (missing.length > 0) throw new StableDiffusionError('weights-mismatch', `${saved.label} lacks ${missing.slice(0, 5).join(', ')}: it is of another autoencoder, loss or optimiser.`);
+    if (missing.length > 0)
+      throw new StableDiffusionError(
+        'weights-mismatch',
+        `${saved.label} lacks ${missing.slice(0, 5).join(', ')}: it is of another autoencoder, loss or optimiser.`,
+      );
     for (const name of this.#names()) await this.#state.write({ [name]: await saved.read(name) });
     const { autoencoder, discriminator, early } = this.#steps;
     await autoencoder.restore({ counts: counts.autoencoder });
@@ -213,9 +253,17 @@ export class AutoencoderTraining implements Trainee<AutoencoderBatch> {
   model(): Omit<TraineeCheckpoint, 'state'> {
     const { autoencoder, discriminator } = this.#steps;
     const averaged = new Set(autoencoder.averaged);
-    const names = [...new Set([...autoencoder.trained, ...(discriminator?.trained ?? []), ...this.#names().filter(isDiscriminatorBuffer)])];
+    const names = [
+      ...new Set([
+        ...autoencoder.trained,
+        ...(discriminator?.trained ?? []),
+        ...this.#names().filter(isDiscriminatorBuffer),
+      ]),
+    ];
     return {
-      entries: names.map((name): WeightEntry => ({ name, dtype: 'float32', shape: this.#state.entries.get(name)?.shape ?? [] })),
+      entries: names.map(
+        (name): WeightEntry => ({ name, dtype: 'float32', shape: this.#state.entries.get(name)?.shape ?? [] }),
+      ),
       provide: async ({ name }) => {
         const from = averaged.has(name) ? stateNames.average(name) : name;
         return (await this.#state.read([from]))[from] as Tensor;
@@ -225,14 +273,24 @@ export class AutoencoderTraining implements Trainee<AutoencoderBatch> {
 
   async [Symbol.asyncDispose](): Promise<void> {
     const { autoencoder, discriminator, early } = this.#steps;
-    await Promise.all([autoencoder.dispose(), discriminator?.dispose(), early?.dispose(), this.#forward?.then((program) => program.dispose(), () => {})]);
+    await Promise.all([
+      autoencoder.dispose(),
+      discriminator?.dispose(),
+      early?.dispose(),
+      this.#forward?.then(
+        (program) => program.dispose(),
+        () => {},
+      ),
+    ]);
     await this.#state.dispose();
   }
 }
 
 /** Outputs of a graph that replace parameters after each pass. */
 function keptBuffers(outputs: readonly { readonly name: string }[]): Record<string, string> {
-  return Object.fromEntries(outputs.flatMap(({ name }) => (name.startsWith(bufferPrefix) ? [[name, name.slice(bufferPrefix.length)]] : [])));
+  return Object.fromEntries(
+    outputs.flatMap(({ name }) => (name.startsWith(bufferPrefix) ? [[name, name.slice(bufferPrefix.length)]] : [])),
+  );
 }
 
 /**
@@ -241,7 +299,11 @@ function keptBuffers(outputs: readonly { readonly name: string }[]): Record<stri
  */
 export async function createAutoencoderTraining(options: AutoencoderTrainingOptions): Promise<AutoencoderTraining> {
   const { engine, objective, weights, size, clipNorm, average, autoencoderRate = 1 } = options;
-  if (objective.autoencoder.ddconfig.dropout > 0) throw new StableDiffusionError('invalid-argument', 'Autoencoders are trained without dropout (as all of LDM\'s are); set dropout to 0.');
+  if (objective.autoencoder.ddconfig.dropout > 0)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      "Autoencoders are trained without dropout (as all of LDM's are); set dropout to 0.",
+    );
   const state = engine.createState();
   const shared = {
     engine,
@@ -252,7 +314,11 @@ export async function createAutoencoderTraining(options: AutoencoderTrainingOpti
     ...(options.checkpointing ? { checkpoint: blockOfModule } : {}),
   };
   const sizes = size ? { size } : {};
-  const ofAutoencoder = { ...shared, treatment: autoencoderTreatment(autoencoderRate, options.weightDecay ?? 0), ...(average ? { average } : {}) };
+  const ofAutoencoder = {
+    ...shared,
+    treatment: autoencoderTreatment(autoencoderRate, options.weightDecay ?? 0),
+    ...(average ? { average } : {}),
+  };
   const adversarial = adversarialOf(objective);
   const graph = traceAutoencoderLoss(objective, sizes);
   const judge = adversarial && traceDiscriminatorLoss(objective, sizes);
@@ -264,8 +330,21 @@ export async function createAutoencoderTraining(options: AutoencoderTrainingOpti
       return step;
     };
     const autoencoder = await add(createTrainStep({ ...ofAutoencoder, graph, keep: keptBuffers(graph.outputs) }));
-    const discriminator = judge && (await add(createTrainStep({ ...shared, graph: judge, treatment: discriminatorTreatment, keep: keptBuffers(judge.outputs) })));
-    const early = skipped ? await add(createTrainStep({ ...ofAutoencoder, graph: traceAutoencoderLoss(withoutDiscriminator(objective), sizes) })) : undefined;
+    const discriminator =
+      judge &&
+      (await add(
+        createTrainStep({
+          ...shared,
+          graph: judge,
+          treatment: discriminatorTreatment,
+          keep: keptBuffers(judge.outputs),
+        }),
+      ));
+    const early = skipped
+      ? await add(
+          createTrainStep({ ...ofAutoencoder, graph: traceAutoencoderLoss(withoutDiscriminator(objective), sizes) }),
+        )
+      : undefined;
     return new AutoencoderTraining(options, state, { autoencoder, discriminator, early });
   } catch (error) {
     await Promise.all(steps.map((step) => step.dispose()));

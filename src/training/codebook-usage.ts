@@ -1,7 +1,22 @@
 /** How much of a codebook a batch uses (`measure_perplexity` of `ldm/modules/losses/vqperceptual.py`). */
 
 import { productOfDims } from '../graph/dim.ts';
-import { add, cast, constant, dimension, div, exp, expand, less, log, mul, neg, reshape, scatterAdd, sum } from '../graph/functions.ts';
+import {
+  add,
+  cast,
+  constant,
+  dimension,
+  div,
+  exp,
+  expand,
+  less,
+  log,
+  mul,
+  neg,
+  reshape,
+  scatterAdd,
+  sum,
+} from '../graph/functions.ts';
 import type { Sym } from '../graph/trace.ts';
 import { float32 } from '../tensor/tensor.ts';
 

@@ -18,7 +18,14 @@ import { degradeBsrgan } from './degrade/bsrgan.ts';
 import type { FirstStage } from './first-stage.ts';
 import { randomMask } from './inpainting-masks.ts';
 
-const conditioning = (channels: number, side: number, prepare: (items: readonly TrainingItem[], generator: Parameters<Conditioning['prepare']>[1]) => Promise<Tensor<'float32'>>): Conditioning => ({
+const conditioning = (
+  channels: number,
+  side: number,
+  prepare: (
+    items: readonly TrainingItem[],
+    generator: Parameters<Conditioning['prepare']>[1],
+  ) => Promise<Tensor<'float32'>>,
+): Conditioning => ({
   inputs: (batch) => ({ concat: { dtype: 'float32', shape: [batch, channels, side, side] } }),
   trace: (_, given) => ({ concat: need(given, 'concat') }),
   prepare: async (items, generator) => ({ concat: await prepare(items, generator) }),
@@ -26,7 +33,10 @@ const conditioning = (channels: number, side: number, prepare: (items: readonly 
 
 function pictureOf(item: TrainingItem, what: string): Image<3> {
   if ('image' in item) return item.image;
-  throw new StableDiffusionError('invalid-argument', `${what} needs the pictures themselves, and ${item.name} is a cached latent. Train without latent_cache.`);
+  throw new StableDiffusionError(
+    'invalid-argument',
+    `${what} needs the pictures themselves, and ${item.name} is a cached latent. Train without latent_cache.`,
+  );
 }
 
 export interface InpaintingOptions {
@@ -41,14 +51,26 @@ export interface InpaintingOptions {
 }
 
 /** Mask [b, 1, h, w], 1 where the picture is to be made anew, then the masked picture's latents. */
-export function inpaintingConditioning({ firstStage, scaleFactor, channels, side, fullShare }: InpaintingOptions): Conditioning {
+export function inpaintingConditioning({
+  firstStage,
+  scaleFactor,
+  channels,
+  side,
+  fullShare,
+}: InpaintingOptions): Conditioning {
   return conditioning(channels + 1, side, async (items, generator) => {
     const parts = items.map((item) => {
       const picture = pictureOf(item, 'Inpainting');
       return inpaintBatch(picture, randomMask(picture.width, generator, fullShare), 'stable-diffusion');
     });
-    const masked = firstStage.sample(await firstStage.encode(joinBatches(parts.map(({ maskedImage }) => maskedImage))), generator);
-    return concatenate([interpolateMask(joinBatches(parts.map(({ mask }) => mask)), side, side), scale(masked, scaleFactor())], 1);
+    const masked = firstStage.sample(
+      await firstStage.encode(joinBatches(parts.map(({ maskedImage }) => maskedImage))),
+      generator,
+    );
+    return concatenate(
+      [interpolateMask(joinBatches(parts.map(({ mask }) => mask)), side, side), scale(masked, scaleFactor())],
+      1,
+    );
   });
 }
 
@@ -63,13 +85,26 @@ export interface SuperResolutionOptions {
 }
 
 /** The small picture [b, 3, h, w] in [-1, 1]. */
-export function superResolutionConditioning({ degradation, factor, side, codec }: SuperResolutionOptions): Conditioning {
+export function superResolutionConditioning({
+  degradation,
+  factor,
+  side,
+  codec,
+}: SuperResolutionOptions): Conditioning {
   return conditioning(3, side, async (items, generator) => {
     const small: Image<3>[] = [];
     for (const item of items) {
       const picture = pictureOf(item, 'Super-resolution');
       if (degradation === 'pil_bicubic') small.push(resize(picture, side, side, 'bicubic'));
-      else small.push(await degradeBsrgan(picture, { variant: degradation === 'bsrgan' ? 'bsrgan' : 'bsrgan-light', factor, generator, codec }));
+      else
+        small.push(
+          await degradeBsrgan(picture, {
+            variant: degradation === 'bsrgan' ? 'bsrgan' : 'bsrgan-light',
+            factor,
+            generator,
+            codec,
+          }),
+        );
     }
     return imagesToTensor(small);
   });

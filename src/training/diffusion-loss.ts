@@ -5,7 +5,22 @@
 
 import type { DdpmBuffers } from '../diffusion/noise-schedule.ts';
 import { StableDiffusionError } from '../errors.ts';
-import { abs, add, cast, constant, div, exp, gather, mean, minimum, mul, reshape, sqrt, sub, where } from '../graph/functions.ts';
+import {
+  abs,
+  add,
+  cast,
+  constant,
+  div,
+  exp,
+  gather,
+  mean,
+  minimum,
+  mul,
+  reshape,
+  sqrt,
+  sub,
+  where,
+} from '../graph/functions.ts';
 import type { Sym } from '../graph/trace.ts';
 import { float32 } from '../tensor/tensor.ts';
 
@@ -14,7 +29,8 @@ export type Parameterization = 'eps' | 'v' | 'x0';
 
 export interface DiffusionLossConfig {
   /** float32 [T] tables of the noise schedule. `lvlb_weights` are needed with `elboWeight`. */
-  readonly schedule: Pick<DdpmBuffers, 'alphas_cumprod' | 'sqrt_alphas_cumprod' | 'sqrt_one_minus_alphas_cumprod'> & Partial<Pick<DdpmBuffers, 'lvlb_weights'>>;
+  readonly schedule: Pick<DdpmBuffers, 'alphas_cumprod' | 'sqrt_alphas_cumprod' | 'sqrt_one_minus_alphas_cumprod'> &
+    Partial<Pick<DdpmBuffers, 'lvlb_weights'>>;
   /** Default 'eps'. */
   readonly parameterization?: Parameterization;
   /** Default 'l2'. 'huber' is the smooth form of diffusers: 2c (sqrt(d² + c²) - c), c = 0.1. */
@@ -83,13 +99,24 @@ function require<T>(value: T | undefined, what: string): T {
 
 /** √ᾱ · x0 + √(1 - ᾱ) · noise (`q_sample`). */
 export function noisyAt(x0: Sym, noise: Sym, t: Sym, schedule: DiffusionLossConfig['schedule']): Sym {
-  return add(mul(x0, perSample(atTimesteps(schedule.sqrt_alphas_cumprod, t))), mul(noise, perSample(atTimesteps(schedule.sqrt_one_minus_alphas_cumprod, t))));
+  return add(
+    mul(x0, perSample(atTimesteps(schedule.sqrt_alphas_cumprod, t))),
+    mul(noise, perSample(atTimesteps(schedule.sqrt_one_minus_alphas_cumprod, t))),
+  );
 }
 
-function targetOf(parameterization: Parameterization, { x0, t }: DiffusionLossInputs, noise: Sym, schedule: DiffusionLossConfig['schedule']): Sym {
+function targetOf(
+  parameterization: Parameterization,
+  { x0, t }: DiffusionLossInputs,
+  noise: Sym,
+  schedule: DiffusionLossConfig['schedule'],
+): Sym {
   if (parameterization === 'eps') return noise;
   if (parameterization === 'x0') return x0;
-  return sub(mul(noise, perSample(atTimesteps(schedule.sqrt_alphas_cumprod, t))), mul(x0, perSample(atTimesteps(schedule.sqrt_one_minus_alphas_cumprod, t))));
+  return sub(
+    mul(noise, perSample(atTimesteps(schedule.sqrt_alphas_cumprod, t))),
+    mul(x0, perSample(atTimesteps(schedule.sqrt_one_minus_alphas_cumprod, t))),
+  );
 }
 
 function minSnrWeights(snr: Sym, gamma: number, parameterization: Parameterization): Sym {
@@ -99,11 +126,19 @@ function minSnrWeights(snr: Sym, gamma: number, parameterization: Parameterizati
 }
 
 /** The loss of `predict`, the network as a function of noisy latents and timesteps (float32 [b]). */
-export function diffusionLoss(config: DiffusionLossConfig, inputs: DiffusionLossInputs, predict: (noisy: Sym, timesteps: Sym) => Sym): DiffusionLoss {
+export function diffusionLoss(
+  config: DiffusionLossConfig,
+  inputs: DiffusionLossInputs,
+  predict: (noisy: Sym, timesteps: Sym) => Sym,
+): DiffusionLoss {
   const { schedule, parameterization = 'eps', simpleWeight = 1, elboWeight = 0 } = config;
   const { x0, t } = inputs;
-  const noise = config.noiseOffset ? add(inputs.noise, mul(require(inputs.offset, 'offset noise'), config.noiseOffset)) : inputs.noise;
-  const mixed = config.inputPerturbation ? add(noise, mul(require(inputs.perturbation, 'perturbation noise'), config.inputPerturbation)) : noise;
+  const noise = config.noiseOffset
+    ? add(inputs.noise, mul(require(inputs.offset, 'offset noise'), config.noiseOffset))
+    : inputs.noise;
+  const mixed = config.inputPerturbation
+    ? add(noise, mul(require(inputs.perturbation, 'perturbation noise'), config.inputPerturbation))
+    : noise;
   const noisy = noisyAt(x0, mixed, t, schedule);
   const prediction = predict(noisy, cast(t, 'float32'));
   const target = targetOf(parameterization, inputs, noise, schedule);
@@ -111,7 +146,8 @@ export function diffusionLoss(config: DiffusionLossConfig, inputs: DiffusionLoss
 
   const bar = atTimesteps(schedule.alphas_cumprod, t);
   const snr = div(bar, sub(1, bar));
-  const weights = config.minSnrGamma === undefined ? undefined : minSnrWeights(snr, config.minSnrGamma, parameterization);
+  const weights =
+    config.minSnrGamma === undefined ? undefined : minSnrWeights(snr, config.minSnrGamma, parameterization);
   const simple = weights ? mul(each, weights) : each;
 
   const metrics: Record<string, Sym> = { loss_simple: mean(simple) };
@@ -127,7 +163,7 @@ export function diffusionLoss(config: DiffusionLossConfig, inputs: DiffusionLoss
     const bound = mean(mul(each, atTimesteps(schedule.lvlb_weights, t)));
     metrics['loss_vlb'] = bound;
     if (elboWeight !== 0) loss = add(loss, mul(bound, elboWeight));
-  } else if (elboWeight !== 0) require(schedule.lvlb_weights, 'the schedule\'s lvlb_weights, because elboWeight is set');
+  } else if (elboWeight !== 0) require(schedule.lvlb_weights, "the schedule's lvlb_weights, because elboWeight is set");
   return { loss, metrics, noisy, target, prediction, snr, ...(weights ? { weights } : {}) };
 }
 

@@ -32,8 +32,10 @@ export function firstStage(config: FirstStageConfig, engine: Engine, weights: We
     const options = { prefix, outputs: [output] };
     const known = programs.get(graph);
     const trace = () => {
-      if (config.kind === 'kl') return graph === 'encode' ? traceKlEncode(config, options) : traceKlDecode(config, options);
-      if (config.kind === 'vq') return graph === 'encode' ? traceVqEncode(config, options) : traceVqDecode(config, options);
+      if (config.kind === 'kl')
+        return graph === 'encode' ? traceKlEncode(config, options) : traceKlDecode(config, options);
+      if (config.kind === 'vq')
+        return graph === 'encode' ? traceVqEncode(config, options) : traceVqDecode(config, options);
       throw new StableDiffusionError('invalid-argument', 'A model without an autoencoder has nothing to run.');
     };
     const program = known ?? engine.compile(trace(), weights);
@@ -49,7 +51,11 @@ export function firstStage(config: FirstStageConfig, engine: Engine, weights: We
     sample: (encoded, generator) => (config.kind === 'kl' ? samplePosterior(encoded, generator) : encoded),
     decode: async (latents) => (config.kind === 'identity' ? latents : run('decode', { z: latents })),
     async [Symbol.asyncDispose]() {
-      for (const program of programs.values()) await program.then((compiled) => compiled.dispose(), () => {});
+      for (const program of programs.values())
+        await program.then(
+          (compiled) => compiled.dispose(),
+          () => {},
+        );
     },
   };
 }

@@ -1,14 +1,28 @@
 /** Training: whole runs by configuration, the loop they are made of, and the trainees it trains. */
 
 export * from './adapt/index.ts';
-export { type AutoencoderBatch, AutoencoderTraining, type AutoencoderTrainingOptions, createAutoencoderTraining } from './autoencoder.ts';
+export {
+  type AutoencoderBatch,
+  AutoencoderTraining,
+  type AutoencoderTrainingOptions,
+  createAutoencoderTraining,
+} from './autoencoder.ts';
 export { autoencoderWeights, type AutoencoderWeights, type AutoencoderWeightsOptions } from './autoencoder-weights.ts';
 export { type BatchOptions, type TrainingBatch, trainingBatches } from './data/batches.ts';
 export { openData, type OpenDataOptions } from './data/open-data-node.ts';
 export { createProblems, type Problem, type Problems } from './data/problems.ts';
 export type { SampleSource, TrainingItem } from './data/sample.ts';
-export { createLatentDiffusionTraining, type LatentDiffusionBatch, LatentDiffusionTraining, type LatentDiffusionTrainingOptions } from './latent-diffusion.ts';
-export { latentDiffusionWeights, type LatentDiffusionWeights, type LatentDiffusionWeightsOptions } from './latent-diffusion-weights.ts';
+export {
+  createLatentDiffusionTraining,
+  type LatentDiffusionBatch,
+  LatentDiffusionTraining,
+  type LatentDiffusionTrainingOptions,
+} from './latent-diffusion.ts';
+export {
+  latentDiffusionWeights,
+  type LatentDiffusionWeights,
+  type LatentDiffusionWeightsOptions,
+} from './latent-diffusion-weights.ts';
 export { type LoopOptions, trainingLoop, type TrainingEvent } from './loop-node.ts';
 export { type Recipe, recipes } from './recipes.ts';
 export { openRun, type Run, type RunOptions } from './run/run-folder-node.ts';

@@ -16,13 +16,17 @@ export interface WantedParameter {
   readonly shape: Shape;
 }
 
-type Distribution = { readonly kind: 'constant'; readonly value: number } | { readonly kind: 'normal'; readonly mean?: number; readonly std: number } | { readonly kind: 'uniform'; readonly bound: number };
+type Distribution =
+  | { readonly kind: 'constant'; readonly value: number }
+  | { readonly kind: 'normal'; readonly mean?: number; readonly std: number }
+  | { readonly kind: 'uniform'; readonly bound: number };
 
 const constant = (value: number): Distribution => ({ kind: 'constant', value });
 const normal = (std: number, mean = 0): Distribution => ({ kind: 'normal', std, mean });
 
 /** Layers that begin as zero: the last of each residual branch of the UNet, and its output. */
-const zeroed = /(?:^|\.)(?:out_layers\.3|proj_out|(?:model\.)?diffusion_model\.out\.2)\.(?:weight|bias)$|^out\.2\.(?:weight|bias)$/;
+const zeroed =
+  /(?:^|\.)(?:out_layers\.3|proj_out|(?:model\.)?diffusion_model\.out\.2)\.(?:weight|bias)$|^out\.2\.(?:weight|bias)$/;
 
 /** transformers' CLIP: `initializer_factor` 1. The number of layers is counted from the names. */
 function clipRule(name: string, shape: Shape, layers: number): Distribution | undefined {
@@ -48,7 +52,11 @@ function discriminatorRule(name: string, shape: Shape): Distribution | undefined
   return shape.length === 4 ? normal(0.02) : normal(0.02, 1);
 }
 
-function distributionOf({ name, shape }: WantedParameter, shapes: ReadonlyMap<string, Shape>, layers: number): Distribution {
+function distributionOf(
+  { name, shape }: WantedParameter,
+  shapes: ReadonlyMap<string, Shape>,
+  layers: number,
+): Distribution {
   if (name.endsWith('running_mean') || name.endsWith('num_batches_tracked')) return constant(0);
   if (name.endsWith('running_var')) return constant(1);
   // The zeros of the UNet's transformers; the `proj_out` of an autoencoder's attention is an ordinary convolution.
@@ -87,17 +95,27 @@ function hashText(text: string): number {
 }
 
 /** Initial weights of the parameters of one or more networks, made when read. */
-export function initialWeights(parameters: Iterable<WantedParameter>, seed: number, label = 'initial weights'): WeightSource {
+export function initialWeights(
+  parameters: Iterable<WantedParameter>,
+  seed: number,
+  label = 'initial weights',
+): WeightSource {
   const shapes = new Map<string, Shape>();
   for (const { name, shape } of parameters) shapes.set(name, shape);
-  const layers = new Set([...shapes.keys()].flatMap((name) => /(?:text_model|vision_model)\.encoder\.layers\.(\d+)\./.exec(name)?.[1] ?? [])).size;
+  const layers = new Set(
+    [...shapes.keys()].flatMap((name) => /(?:text_model|vision_model)\.encoder\.layers\.(\d+)\./.exec(name)?.[1] ?? []),
+  ).size;
   return {
     label,
     entries: new Map([...shapes].map(([name, shape]) => [name, { name, dtype: 'float32' as const, shape }])),
     async read(name) {
       const shape = shapes.get(name);
       if (!shape) throw new StableDiffusionError('weights-mismatch', `${label} has no tensor ${name}.`);
-      return draw(shape, distributionOf({ name, shape }, shapes, layers), new TorchGenerator(mixSeed(seed, hashText(name))));
+      return draw(
+        shape,
+        distributionOf({ name, shape }, shapes, layers),
+        new TorchGenerator(mixSeed(seed, hashText(name))),
+      );
     },
     async close() {},
   };

@@ -22,8 +22,12 @@ function drawBox(mask: Image<1>, generator: TorchGenerator): void {
   const { width: size } = mask;
   const side = (): number => generator.integer(Math.max(1, size >> 3), Math.max(2, (size >> 1) + 1));
   const [w, h] = [side(), side()];
-  const [left, top] = [generator.integer(0, Math.max(1, size - w + 1)), generator.integer(0, Math.max(1, size - h + 1))];
-  for (let y = top; y < Math.min(size, top + h); y++) mask.data.fill(255, y * size + left, y * size + Math.min(size, left + w));
+  const [left, top] = [
+    generator.integer(0, Math.max(1, size - w + 1)),
+    generator.integer(0, Math.max(1, size - h + 1)),
+  ];
+  for (let y = top; y < Math.min(size, top + h); y++)
+    mask.data.fill(255, y * size + left, y * size + Math.min(size, left + w));
 }
 
 /** A line of several pieces with round ends. */
@@ -35,7 +39,8 @@ function drawStroke(mask: Image<1>, generator: TorchGenerator): void {
   for (let piece = generator.integer(1, 6); piece > 0; piece--) {
     angle += Math.PI * (generator.uniform() - 0.5);
     const length = size * (0.1 + 0.3 * generator.uniform());
-    for (let along = 0; along <= length; along += Math.max(1, radius / 2)) fillDisc(mask, x + along * Math.cos(angle), y + along * Math.sin(angle), radius);
+    for (let along = 0; along <= length; along += Math.max(1, radius / 2))
+      fillDisc(mask, x + along * Math.cos(angle), y + along * Math.sin(angle), radius);
     x = Math.min(size, Math.max(0, x + length * Math.cos(angle)));
     y = Math.min(size, Math.max(0, y + length * Math.sin(angle)));
   }

@@ -27,7 +27,11 @@ export interface LatentDiffusionObjective {
 function lossConfig({ config, variants }: LatentDiffusionObjective): DiffusionLossConfig {
   const betas = config.given_betas
     ? Float64Array.from(config.given_betas)
-    : betaSchedule(config.beta_schedule, config.timesteps, { linearStart: config.linear_start, linearEnd: config.linear_end, cosineS: config.cosine_s });
+    : betaSchedule(config.beta_schedule, config.timesteps, {
+        linearStart: config.linear_start,
+        linearEnd: config.linear_end,
+        cosineS: config.cosine_s,
+      });
   return {
     schedule: ddpmBuffers(betas, { vPosterior: config.v_posterior, parameterization: config.parameterization }),
     parameterization: config.parameterization,
@@ -59,12 +63,29 @@ export function traceLatentDiffusionLoss(objective: LatentDiffusionObjective): G
     const condition = conditioning.trace(p, given);
     const table = [config.timesteps];
     const x0 = need(given, 'x0');
-    const logvar = config.learn_logvar ? p.get('logvar', table) : config.logvar_init === 0 ? undefined : constant(x0, float32(table, new Float32Array(config.timesteps).fill(config.logvar_init)));
+    const logvar = config.learn_logvar
+      ? p.get('logvar', table)
+      : config.logvar_init === 0
+        ? undefined
+        : constant(x0, float32(table, new Float32Array(config.timesteps).fill(config.logvar_init)));
     const { offset, perturbation } = given;
     const { loss, metrics } = diffusionLoss(
       lossConfig(objective),
-      { x0, noise: need(given, 'noise'), t: need(given, 't'), ...(offset ? { offset } : {}), ...(perturbation ? { perturbation } : {}), ...(logvar ? { logvar } : {}) },
-      (x, timesteps) => unet(p.under('model.diffusion_model'), config.unet_config, { x: withConcat(x, condition), timesteps, context: condition.context, y: condition.y }),
+      {
+        x0,
+        noise: need(given, 'noise'),
+        t: need(given, 't'),
+        ...(offset ? { offset } : {}),
+        ...(perturbation ? { perturbation } : {}),
+        ...(logvar ? { logvar } : {}),
+      },
+      (x, timesteps) =>
+        unet(p.under('model.diffusion_model'), config.unet_config, {
+          x: withConcat(x, condition),
+          timesteps,
+          context: condition.context,
+          y: condition.y,
+        }),
     );
     return { loss, ...metrics };
   });

@@ -19,7 +19,11 @@ import type { WeightSource } from '../weights/weight-source.ts';
 import { inpaintingConditioning, superResolutionConditioning } from './concat-conditioning.ts';
 import { type Conditioning, conditioningOf } from './conditioning.ts';
 import { type FirstStage, firstStage } from './first-stage.ts';
-import { createLatentDiffusionTraining, type LatentDiffusionBatch, type LatentDiffusionTraining } from './latent-diffusion.ts';
+import {
+  createLatentDiffusionTraining,
+  type LatentDiffusionBatch,
+  type LatentDiffusionTraining,
+} from './latent-diffusion.ts';
 import { latentDiffusionSamples } from './latent-diffusion-samples.ts';
 import { latentDiffusionWeights } from './latent-diffusion-weights.ts';
 import { lastOrAveraged } from './run/run-weights.ts';
@@ -27,7 +31,10 @@ import type { SetUp, TraineeContext } from './set-up.ts';
 import type { TrainingConfig } from './training-config.ts';
 
 /** A part's `params.ckpt_path`, which names a file of its weights, and the model's section without these. */
-function withoutPaths(model: Mapping): { readonly section: Mapping; readonly paths: Readonly<Record<'model' | 'first_stage' | 'cond_stage', string | undefined>> } {
+function withoutPaths(model: Mapping): {
+  readonly section: Mapping;
+  readonly paths: Readonly<Record<'model' | 'first_stage' | 'cond_stage', string | undefined>>;
+} {
   const params = isMapping(model['params']) ? model['params'] : {};
   const pathOf = (part: unknown): string | undefined => {
     const inner = isMapping(part) ? part['params'] : undefined;
@@ -39,32 +46,61 @@ function withoutPaths(model: Mapping): { readonly section: Mapping; readonly pat
     return { ...part, params: rest };
   };
   const { ckpt_path, ...others } = params;
-  const section = { ...model, params: { ...others, first_stage_config: bare(params['first_stage_config']), cond_stage_config: bare(params['cond_stage_config']) } };
-  return { section, paths: { model: typeof ckpt_path === 'string' ? ckpt_path : undefined, first_stage: pathOf(params['first_stage_config']), cond_stage: pathOf(params['cond_stage_config']) } };
+  const section = {
+    ...model,
+    params: {
+      ...others,
+      first_stage_config: bare(params['first_stage_config']),
+      cond_stage_config: bare(params['cond_stage_config']),
+    },
+  };
+  return {
+    section,
+    paths: {
+      model: typeof ckpt_path === 'string' ? ckpt_path : undefined,
+      first_stage: pathOf(params['first_stage_config']),
+      cond_stage: pathOf(params['cond_stage_config']),
+    },
+  };
 }
 
-const isFolderOfModel = (path: string): Promise<boolean> => stat(join(path, 'model_index.json')).then(() => true, () => false);
+const isFolderOfModel = (path: string): Promise<boolean> =>
+  stat(join(path, 'model_index.json')).then(
+    () => true,
+    () => false,
+  );
 
 /** A whole model, or what there is of one, under the names of a CompVis checkpoint. */
 async function openModel(path: string, config: LatentDiffusionConfig): Promise<WeightSource> {
   if (await isFolderOfModel(path)) return compVisWeights(await openCheckpointAt(path));
   const file = lastOrAveraged(await openWeightsAt(path));
-  const networks = [['unet', config.unet_config], ['first_stage', config.first_stage_config], ['cond_stage', config.cond_stage_config]] as const;
+  const networks = [
+    ['unet', config.unet_config],
+    ['first_stage', config.first_stage_config],
+    ['cond_stage', config.cond_stage_config],
+  ] as const;
   const parts = networks.flatMap(([part, network]) => {
     const prefix = partPrefixes[part];
     const own = withNames(file, (name) => (name.startsWith(prefix) ? name : undefined));
-    if (own.entries.size === 0 || network === null || network === 'first_stage' || network.kind === 'identity') return [];
+    if (own.entries.size === 0 || network === null || network === 'first_stage' || network.kind === 'identity')
+      return [];
     return [withPrefix(canonicalWeights(own, network).source, prefix)];
   });
-  if (parts.length === 0) throw configError(`${path} holds no part of this model (${Object.values(partPrefixes).join('*, ')}*).`);
+  if (parts.length === 0)
+    throw configError(`${path} holds no part of this model (${Object.values(partPrefixes).join('*, ')}*).`);
   return joined(parts, path);
 }
 
-async function tokenizerOf({ cond_stage_config: stage }: LatentDiffusionConfig, vocabulary: string | undefined): Promise<{ readonly tokenizer?: ClipTokenizer | BertTokenizer; readonly files: Readonly<Record<string, string>> }> {
+async function tokenizerOf(
+  { cond_stage_config: stage }: LatentDiffusionConfig,
+  vocabulary: string | undefined,
+): Promise<{ readonly tokenizer?: ClipTokenizer | BertTokenizer; readonly files: Readonly<Record<string, string>> }> {
   if (typeof stage !== 'object') return { files: {} };
-  if (stage?.kind === 'clip_text') return { tokenizer: createClipTokenizer({ vocabSize: stage.vocab_size }), files: {} };
+  if (stage?.kind === 'clip_text')
+    return { tokenizer: createClipTokenizer({ vocabSize: stage.vocab_size }), files: {} };
   if (stage?.kind !== 'bert') return { files: {} };
-  if (vocabulary === undefined) throw configError("A model with BERT's text encoder needs training.vocabulary, the path of its vocab.txt.");
+  if (vocabulary === undefined)
+    throw configError("A model with BERT's text encoder needs training.vocabulary, the path of its vocab.txt.");
   const vocab = await readFile(vocabulary, 'utf8').catch((cause: unknown) => {
     throw fileError(vocabulary, cause);
   });
@@ -72,26 +108,51 @@ async function tokenizerOf({ cond_stage_config: stage }: LatentDiffusionConfig, 
   return { tokenizer: createBertTokenizer({ vocab, length: stage.max_seq_len }), files: { 'vocab.txt': vocab } };
 }
 
-function concatOf(config: LatentDiffusionConfig, context: TraineeContext, stage: FirstStage, side: number, scaleFactor: () => number): Conditioning | undefined {
+function concatOf(
+  config: LatentDiffusionConfig,
+  context: TraineeContext,
+  stage: FirstStage,
+  side: number,
+  scaleFactor: () => number,
+): Conditioning | undefined {
   const { label, config: run, codec } = context;
   const { channels, unet_config: unet, target } = config;
   const more = unet.in_channels - channels;
   if (more === 0) return undefined;
-  if (more === channels + 1) return inpaintingConditioning({ firstStage: stage, scaleFactor, channels, side, fullShare: run.training.full_mask });
+  if (more === channels + 1)
+    return inpaintingConditioning({
+      firstStage: stage,
+      scaleFactor,
+      channels,
+      side,
+      fullShare: run.training.full_mask,
+    });
   const { degradation, downscale_f: factor } = run.train;
-  if (more !== 3 || target === 'LatentInpaintDiffusion') throw configError(`${label}: the UNet takes ${unet.in_channels} channels, and the latents have ${channels}. With ${2 * channels + 1} it can be trained for inpainting, with ${channels + 3} for super-resolution.`);
-  if (factor !== stage.downsampling) throw configError(`${label}: the small picture, ${factor} times smaller, is laid beside latents that are ${stage.downsampling} times smaller. Set data.params.train.params.downscale_f to ${stage.downsampling}.`);
+  if (more !== 3 || target === 'LatentInpaintDiffusion')
+    throw configError(
+      `${label}: the UNet takes ${unet.in_channels} channels, and the latents have ${channels}. With ${2 * channels + 1} it can be trained for inpainting, with ${channels + 3} for super-resolution.`,
+    );
+  if (factor !== stage.downsampling)
+    throw configError(
+      `${label}: the small picture, ${factor} times smaller, is laid beside latents that are ${stage.downsampling} times smaller. Set data.params.train.params.downscale_f to ${stage.downsampling}.`,
+    );
   return superResolutionConditioning({ degradation, factor, side, codec });
 }
 
 /** What the latents of a cache depend on: the autoencoder's weights among it. */
 async function fingerprintOf(weights: WeightSource, config: LatentDiffusionConfig): Promise<string> {
   const hash = createHash('sha256').update(JSON.stringify(config.first_stage_config));
-  for (const name of [...weights.entries.keys()].filter((candidate) => candidate.startsWith(partPrefixes.first_stage)).sort()) hash.update(name).update(bytesOf(await weights.read(name)));
+  for (const name of [...weights.entries.keys()]
+    .filter((candidate) => candidate.startsWith(partPrefixes.first_stage))
+    .sort())
+    hash.update(name).update(bytesOf(await weights.read(name)));
   return hash.digest('hex').slice(0, 32);
 }
 
-function dropoutOf({ dropout }: TrainingConfig, key: string): { readonly p: number; readonly val: unknown } | undefined {
+function dropoutOf(
+  { dropout }: TrainingConfig,
+  key: string,
+): { readonly p: number; readonly val: unknown } | undefined {
   return dropout[key] ?? dropout['txt'] ?? dropout['caption'] ?? dropout['class_label'];
 }
 
@@ -110,25 +171,43 @@ export async function latentDiffusionSetUp(context: TraineeContext): Promise<Set
     const given: WeightSource[] = [];
     const { first_stage_config: stageConfig, cond_stage_config: condConfig } = config;
     // A part's own file comes before the whole model's.
-    if (paths.first_stage !== undefined && stageConfig.kind !== 'identity') given.push(withPrefix(canonicalWeights(lastOrAveraged(keep(await openWeightsAt(paths.first_stage))), stageConfig).source, partPrefixes.first_stage));
-    if (paths.cond_stage !== undefined && condConfig !== null && condConfig !== 'first_stage') given.push(withPrefix(canonicalWeights(lastOrAveraged(keep(await openWeightsAt(paths.cond_stage))), condConfig).source, partPrefixes.cond_stage));
+    if (paths.first_stage !== undefined && stageConfig.kind !== 'identity')
+      given.push(
+        withPrefix(
+          canonicalWeights(lastOrAveraged(keep(await openWeightsAt(paths.first_stage))), stageConfig).source,
+          partPrefixes.first_stage,
+        ),
+      );
+    if (paths.cond_stage !== undefined && condConfig !== null && condConfig !== 'first_stage')
+      given.push(
+        withPrefix(
+          canonicalWeights(lastOrAveraged(keep(await openWeightsAt(paths.cond_stage))), condConfig).source,
+          partPrefixes.cond_stage,
+        ),
+      );
     const whole = training.init ?? paths.model;
     if (whole !== undefined) given.push(keep(await openModel(whole, config)));
     const { weights, fresh } = latentDiffusionWeights({ config, given, seed: training.seed });
 
     const stage = firstStage(stageConfig, engine, weights);
-    const native = (typeof config.image_size === 'number' ? config.image_size : (config.image_size[0] ?? 32)) * stage.downsampling;
+    const native =
+      (typeof config.image_size === 'number' ? config.image_size : (config.image_size[0] ?? 32)) * stage.downsampling;
     const size = run.train.size ?? native;
     const side = size / stage.downsampling;
     const unit = 2 ** (config.unet_config.channel_mult.length - 1);
-    if (!Number.isInteger(side) || side % unit !== 0) throw configError(`${label}: pictures of ${size} pixels cannot be trained on: this model needs multiples of ${stage.downsampling * unit}.`);
+    if (!Number.isInteger(side) || side % unit !== 0)
+      throw configError(
+        `${label}: pictures of ${size} pixels cannot be trained on: this model needs multiples of ${stage.downsampling * unit}.`,
+      );
     const { tokenizer, files } = await tokenizerOf(config, training.vocabulary);
     const dropout = dropoutOf(run, config.cond_stage_key);
     let trainee: LatentDiffusionTraining | undefined;
     const concat = concatOf(config, context, stage, side, () => trainee?.scaleFactor ?? config.scale_factor);
     const conditioning = conditioningOf({
       config,
-      ...(tokenizer ? { tokenize: (text: string) => tokenizer.tokenize(text, { length: config.cond_stage_max_length }).ids } : {}),
+      ...(tokenizer
+        ? { tokenize: (text: string) => tokenizer.tokenize(text, { length: config.cond_stage_max_length }).ids }
+        : {}),
       ...(dropout ? { dropout } : {}),
       ...(concat ? { concat } : {}),
     });
@@ -147,10 +226,15 @@ export async function latentDiffusionSetUp(context: TraineeContext): Promise<Set
         },
         size: { batch: run.loop.batchSize, height: side, width: side },
       },
-      optimiser: training.optimizer === 'sgd' ? { kind: 'sgd' } : { kind: training.optimizer ?? 'adamw', betas: training.betas ?? [0.9, 0.999], epsilon: training.epsilon },
+      optimiser:
+        training.optimizer === 'sgd'
+          ? { kind: 'sgd' }
+          : { kind: training.optimizer ?? 'adamw', betas: training.betas ?? [0.9, 0.999], epsilon: training.epsilon },
       ...(training.weight_decay === undefined ? {} : { weightDecay: training.weight_decay }),
       ...(run.loop.clipNorm === undefined ? {} : { clipNorm: run.loop.clipNorm }),
-      ...(config.use_ema ? { average: { decay: training.ema_decay, condition: training.ema_cond_stage && config.cond_stage_trainable } } : {}),
+      ...(config.use_ema
+        ? { average: { decay: training.ema_decay, condition: training.ema_cond_stage && config.cond_stage_trainable } }
+        : {}),
       checkpointing: training.checkpointing || config.unet_config.use_checkpoint,
       samples: (checkpoint, batch) =>
         latentDiffusionSamples(checkpoint, batch, {

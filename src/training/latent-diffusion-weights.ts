@@ -29,12 +29,19 @@ export interface LatentDiffusionWeights {
 const firstConvolution = `${partPrefixes.unet}input_blocks.0.0.weight`;
 
 /** Parameters of the whole model, under the names of a CompVis checkpoint. */
-export function modelParameters({ unet_config, first_stage_config, cond_stage_config }: LatentDiffusionConfig): readonly WantedParameter[] {
-  const of = (prefix: string, network: Parameters<typeof networkParameters>[0]): WantedParameter[] => networkParameters(network).map(({ name, shape }) => ({ name: prefix + name, shape }));
+export function modelParameters({
+  unet_config,
+  first_stage_config,
+  cond_stage_config,
+}: LatentDiffusionConfig): readonly WantedParameter[] {
+  const of = (prefix: string, network: Parameters<typeof networkParameters>[0]): WantedParameter[] =>
+    networkParameters(network).map(({ name, shape }) => ({ name: prefix + name, shape }));
   return [
     ...of(partPrefixes.unet, unet_config),
     ...(first_stage_config.kind === 'identity' ? [] : of(partPrefixes.first_stage, first_stage_config)),
-    ...(cond_stage_config === null || cond_stage_config === 'first_stage' || cond_stage_config.kind === 'identity' ? [] : of(partPrefixes.cond_stage, cond_stage_config)),
+    ...(cond_stage_config === null || cond_stage_config === 'first_stage' || cond_stage_config.kind === 'identity'
+      ? []
+      : of(partPrefixes.cond_stage, cond_stage_config)),
   ];
 }
 
@@ -55,9 +62,17 @@ function widened(source: WeightSource, { name, shape }: WantedParameter): ViewEn
 function entryOf(source: WeightSource, wanted: WantedParameter): ViewEntry {
   const found = source.entries.get(wanted.name)?.shape as Shape;
   if (found.join() === wanted.shape.join()) return aliased(source, wanted.name);
-  const isWider = wanted.name === firstConvolution && found.length === 4 && found[0] === wanted.shape[0] && (found[1] ?? 0) < (wanted.shape[1] ?? 0) && found[2] === wanted.shape[2];
+  const isWider =
+    wanted.name === firstConvolution &&
+    found.length === 4 &&
+    found[0] === wanted.shape[0] &&
+    (found[1] ?? 0) < (wanted.shape[1] ?? 0) &&
+    found[2] === wanted.shape[2];
   if (isWider) return widened(source, wanted);
-  throw new StableDiffusionError('weights-mismatch', `${source.label}: ${wanted.name} is [${found.join(', ')}], and the configuration wants [${wanted.shape.join(', ')}].`);
+  throw new StableDiffusionError(
+    'weights-mismatch',
+    `${source.label}: ${wanted.name} is [${found.join(', ')}], and the configuration wants [${wanted.shape.join(', ')}].`,
+  );
 }
 
 /**
@@ -74,10 +89,27 @@ export function latentDiffusionWeights({ config, given, seed }: LatentDiffusionW
   }
   const lacks = (prefix: string): string[] => fresh.flatMap(({ name }) => (name.startsWith(prefix) ? [name] : []));
   const [stage] = lacks(partPrefixes.first_stage);
-  if (stage !== undefined) throw configError(`The autoencoder stays as it is in training, and no file has its weights (${stage}, …). Give first_stage_config.params.ckpt_path, a run's checkpoint or model, or training.init, a whole model.`);
+  if (stage !== undefined)
+    throw configError(
+      `The autoencoder stays as it is in training, and no file has its weights (${stage}, …). Give first_stage_config.params.ckpt_path, a run's checkpoint or model, or training.init, a whole model.`,
+    );
   const [condition] = config.cond_stage_trainable ? [] : lacks(partPrefixes.cond_stage);
-  if (condition !== undefined) throw configError(`The encoder of conditions stays as it is in training, and no file has its weights (${condition}, …). Give cond_stage_config.params.ckpt_path or training.init, or train it too: cond_stage_trainable: true.`);
-  const logvar = config.learn_logvar ? [memoryWeights(new Map([['logvar', float32([config.timesteps], new Float32Array(config.timesteps).fill(config.logvar_init))]]))] : [];
+  if (condition !== undefined)
+    throw configError(
+      `The encoder of conditions stays as it is in training, and no file has its weights (${condition}, …). Give cond_stage_config.params.ckpt_path or training.init, or train it too: cond_stage_trainable: true.`,
+    );
+  const logvar = config.learn_logvar
+    ? [
+        memoryWeights(
+          new Map([
+            ['logvar', float32([config.timesteps], new Float32Array(config.timesteps).fill(config.logvar_init))],
+          ]),
+        ),
+      ]
+    : [];
   const files = weightView(given.map(({ label }) => label).join(' + ') || 'initial weights', known, given);
-  return { weights: joined([files, initialWeights(fresh, seed), ...logvar], files.label), fresh: fresh.map(({ name }) => name) };
+  return {
+    weights: joined([files, initialWeights(fresh, seed), ...logvar], files.label),
+    fresh: fresh.map(({ name }) => name),
+  };
 }

@@ -58,7 +58,10 @@ interface SavedState {
 const { unet: unetPrefix, first_stage: firstStagePrefix, cond_stage: condPrefix } = partPrefixes;
 
 /** What becomes of a parameter: the UNet and `logvar` are trained, the condition's encoder where the configuration says so. */
-function treatmentOf({ config }: LatentDiffusionObjective, weightDecay: number | undefined): (name: string) => Treatment {
+function treatmentOf(
+  { config }: LatentDiffusionObjective,
+  weightDecay: number | undefined,
+): (name: string) => Treatment {
   const decay = weightDecay === undefined ? {} : { weightDecay };
   return (name) => (name.startsWith(condPrefix) && !config.cond_stage_trainable ? 'fixed' : decay);
 }
@@ -91,10 +94,16 @@ export class LatentDiffusionTraining implements Trainee<LatentDiffusionBatch> {
   /** `scale_by_std`: the latents of the first batch get a standard deviation of 1. */
   async begin(items: readonly TrainingItem[], seed: number): Promise<void> {
     if (!this.#config.scale_by_std) return;
-    this.#scaleFactor = Math.fround(scaleByStd(await latentsOf(items, this.#options.firstStage, new TorchGenerator(seed))));
+    this.#scaleFactor = Math.fround(
+      scaleByStd(await latentsOf(items, this.#options.firstStage, new TorchGenerator(seed))),
+    );
   }
 
-  async prepare(items: readonly TrainingItem[], seed: number, purpose: BatchPurpose = 'training'): Promise<LatentDiffusionBatch> {
+  async prepare(
+    items: readonly TrainingItem[],
+    seed: number,
+    purpose: BatchPurpose = 'training',
+  ): Promise<LatentDiffusionBatch> {
     const { objective, firstStage } = this.#options;
     const { config, conditioning, variants } = objective;
     const generator = new TorchGenerator(seed);
@@ -103,7 +112,9 @@ export class LatentDiffusionTraining implements Trainee<LatentDiffusionBatch> {
     const noise = generator.randn(x0.shape);
     const t = generator.randint(0, config.timesteps, [b]);
     const inputs = {
-      x0, noise, t,
+      x0,
+      noise,
+      t,
       ...(await conditioning.prepare(items, generator, purpose)),
       ...(variants.noiseOffset ? { offset: generator.randn([b, c, 1, 1]) } : {}),
       ...(variants.inputPerturbation ? { perturbation: generator.randn(x0.shape) } : {}),
@@ -111,8 +122,14 @@ export class LatentDiffusionTraining implements Trainee<LatentDiffusionBatch> {
     return { inputs, items };
   }
 
-  async update(batches: readonly LatentDiffusionBatch[], { learningRate }: { readonly learningRate: number }): Promise<TraineeUpdate> {
-    const { metrics, gradientNorm } = await this.#step.run(batches.map(({ inputs }) => inputs), { learningRate });
+  async update(
+    batches: readonly LatentDiffusionBatch[],
+    { learningRate }: { readonly learningRate: number },
+  ): Promise<TraineeUpdate> {
+    const { metrics, gradientNorm } = await this.#step.run(
+      batches.map(({ inputs }) => inputs),
+      { learningRate },
+    );
     return { metrics, gradientNorm };
   }
 
@@ -123,7 +140,12 @@ export class LatentDiffusionTraining implements Trainee<LatentDiffusionBatch> {
     const names = graph.parameters.map(({ name }) => name).filter((name) => this.#step.state.entries.has(name));
     this.#validation ??= engine.compile(graph, weights, { parameters: { inputs: new Set(names) } });
     const averaged = new Set(this.#step.averaged);
-    const [made = {}] = await (await this.#validation).runBound(this.#step.state, [{ tensors: inputs, inputs: Object.fromEntries(names.map((name) => [name, averaged.has(name) ? stateNames.average(name) : name])) }]);
+    const [made = {}] = await (await this.#validation).runBound(this.#step.state, [
+      {
+        tensors: inputs,
+        inputs: Object.fromEntries(names.map((name) => [name, averaged.has(name) ? stateNames.average(name) : name])),
+      },
+    ]);
     return Object.fromEntries(Object.entries(made).map(([name, { data }]) => [name, Number(data[0])]));
   }
 
@@ -132,11 +154,18 @@ export class LatentDiffusionTraining implements Trainee<LatentDiffusionBatch> {
     const { weights } = this.#options;
     const trained = new Set(this.#step.trained);
     const averaged = new Set(this.#step.averaged);
-    return weightView(weights.label, Array.from(weights.entries.values(), ({ name, shape }) => {
-      if (!trained.has(name)) return aliased(weights, name);
-      const from = averaged.has(name) ? stateNames.average(name) : name;
-      return { entry: { name, shape, dtype: 'float32' as const }, read: async () => (await this.#step.state.read([from]))[from] as Tensor };
-    }), []);
+    return weightView(
+      weights.label,
+      Array.from(weights.entries.values(), ({ name, shape }) => {
+        if (!trained.has(name)) return aliased(weights, name);
+        const from = averaged.has(name) ? stateNames.average(name) : name;
+        return {
+          entry: { name, shape, dtype: 'float32' as const },
+          read: async () => (await this.#step.state.read([from]))[from] as Tensor,
+        };
+      }),
+      [],
+    );
   }
 
   /** The model as a checkpoint for pipelines; its weights are those of the moment they are read. Closing it is not needed. */
@@ -146,7 +175,11 @@ export class LatentDiffusionTraining implements Trainee<LatentDiffusionBatch> {
     return {
       label: 'the model in training',
       config,
-      parts: { unet: withoutPrefix(source, unetPrefix), first_stage: withoutPrefix(source, firstStagePrefix), cond_stage: withoutPrefix(source, condPrefix) },
+      parts: {
+        unet: withoutPrefix(source, unetPrefix),
+        first_stage: withoutPrefix(source, firstStagePrefix),
+        cond_stage: withoutPrefix(source, condPrefix),
+      },
       layout: 'compvis',
       kind: checkpointKind(config),
       ema: 'absent',
@@ -161,7 +194,9 @@ export class LatentDiffusionTraining implements Trainee<LatentDiffusionBatch> {
     const { state, checkpointNames, counts } = this.#step;
     const saved: SavedState = { counts, scaleFactor: this.#scaleFactor };
     return {
-      entries: checkpointNames.map((name): WeightEntry => ({ name, dtype: 'float32', shape: state.entries.get(name)?.shape ?? [] })),
+      entries: checkpointNames.map(
+        (name): WeightEntry => ({ name, dtype: 'float32', shape: state.entries.get(name)?.shape ?? [] }),
+      ),
       provide: async ({ name }) => (await state.read([name]))[name] as Tensor,
       state: saved,
     };
@@ -170,8 +205,13 @@ export class LatentDiffusionTraining implements Trainee<LatentDiffusionBatch> {
   async restore(saved: WeightSource, state: unknown): Promise<void> {
     const { counts, scaleFactor } = state as SavedState;
     const missing = this.#step.checkpointNames.filter((name) => !saved.entries.has(name));
-    if (missing.length > 0) throw new StableDiffusionError('weights-mismatch', `${saved.label} lacks ${missing.slice(0, 5).join(', ')}: it is of another model or optimiser.`);
-    for (const name of this.#step.checkpointNames) await this.#step.restore({ tensors: { [name]: await saved.read(name) } });
+    if (missing.length > 0)
+      throw new StableDiffusionError(
+        'weights-mismatch',
+        `${saved.label} lacks ${missing.slice(0, 5).join(', ')}: it is of another model or optimiser.`,
+      );
+    for (const name of this.#step.checkpointNames)
+      await this.#step.restore({ tensors: { [name]: await saved.read(name) } });
     await this.#step.restore({ counts });
     this.#scaleFactor = scaleFactor;
   }
@@ -183,12 +223,21 @@ export class LatentDiffusionTraining implements Trainee<LatentDiffusionBatch> {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all([this.#step.dispose(), this.#validation?.then((program) => program.dispose(), () => {}), this.#options.firstStage[Symbol.asyncDispose]()]);
+    await Promise.all([
+      this.#step.dispose(),
+      this.#validation?.then(
+        (program) => program.dispose(),
+        () => {},
+      ),
+      this.#options.firstStage[Symbol.asyncDispose](),
+    ]);
   }
 }
 
 /** Compiles the step and puts weights and moments into the engine. Throws `weights-mismatch`, `engine-failed`. */
-export async function createLatentDiffusionTraining(options: LatentDiffusionTrainingOptions): Promise<LatentDiffusionTraining> {
+export async function createLatentDiffusionTraining(
+  options: LatentDiffusionTrainingOptions,
+): Promise<LatentDiffusionTraining> {
   const { engine, objective, weights, optimiser, clipNorm, average } = options;
   const step = await createTrainStep({
     engine,
@@ -197,7 +246,14 @@ export async function createLatentDiffusionTraining(options: LatentDiffusionTrai
     treatment: treatmentOf(objective, options.weightDecay),
     ...(optimiser ? { optimiser } : {}),
     ...(clipNorm === undefined ? {} : { clipNorm }),
-    ...(average ? { average: { ...average, of: (name) => name.startsWith(unetPrefix) || (average.condition === true && name.startsWith(condPrefix)) } } : {}),
+    ...(average
+      ? {
+          average: {
+            ...average,
+            of: (name) => name.startsWith(unetPrefix) || (average.condition === true && name.startsWith(condPrefix)),
+          },
+        }
+      : {}),
     ...(options.checkpointing ? { checkpoint: blockOfModule } : {}),
   });
   return new LatentDiffusionTraining(options, step);

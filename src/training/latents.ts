@@ -12,17 +12,25 @@ import type { FirstStage } from './first-stage.ts';
 function stacked(values: readonly Tensor<'float32'>[], names: readonly string[]): Tensor<'float32'> {
   const odd = values.findIndex(({ shape }) => shape.join() !== values[0]?.shape.join());
   if (odd >= 0) {
-    throw new StableDiffusionError('shape-mismatch', `The items of a batch must be of one size: ${names[0]} is [${values[0]?.shape.join(', ')}] and ${names[odd]} [${values[odd]?.shape.join(', ')}].`);
+    throw new StableDiffusionError(
+      'shape-mismatch',
+      `The items of a batch must be of one size: ${names[0]} is [${values[0]?.shape.join(', ')}] and ${names[odd]} [${values[odd]?.shape.join(', ')}].`,
+    );
   }
   return joinBatches(values.map((value) => ({ ...value, shape: [1, ...value.shape] })));
 }
 
 /** Not scaled, [b, c, h, w]. */
-export async function latentsOf(items: readonly TrainingItem[], firstStage: FirstStage, generator: TorchGenerator): Promise<Tensor<'float32'>> {
+export async function latentsOf(
+  items: readonly TrainingItem[],
+  firstStage: FirstStage,
+  generator: TorchGenerator,
+): Promise<Tensor<'float32'>> {
   const names = items.map(({ name }) => name);
   const images = items.flatMap((item) => ('image' in item ? [item.image] : []));
   const cached = items.flatMap((item) => ('image' in item ? [] : [item.latents]));
-  if (images.length > 0 && cached.length > 0) throw new StableDiffusionError('invalid-argument', 'A batch mixes pictures and cached latents; give one of them.');
+  if (images.length > 0 && cached.length > 0)
+    throw new StableDiffusionError('invalid-argument', 'A batch mixes pictures and cached latents; give one of them.');
   const encoded = images.length > 0 ? await firstStage.encode(imagesToTensor(images)) : stacked(cached, names);
   const { config } = firstStage;
   const channels = config.kind === 'identity' ? undefined : config.embed_dim;

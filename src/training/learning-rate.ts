@@ -13,7 +13,13 @@ export function constantRate(): LearningRateSchedule {
 }
 
 /** `LambdaWarmUpCosineScheduler`: linear from `lr_start` to `lr_max`, then half a cosine to `lr_min` at `max_decay_steps`. */
-export function warmUpCosine(config: { readonly warm_up_steps: number; readonly lr_min: number; readonly lr_max: number; readonly lr_start: number; readonly max_decay_steps: number }): LearningRateSchedule {
+export function warmUpCosine(config: {
+  readonly warm_up_steps: number;
+  readonly lr_min: number;
+  readonly lr_max: number;
+  readonly lr_start: number;
+  readonly max_decay_steps: number;
+}): LearningRateSchedule {
   const { warm_up_steps: warm, lr_min, lr_max, lr_start, max_decay_steps } = config;
   return (step) => {
     if (step < warm) return ((lr_max - lr_start) / warm) * step + lr_start;
@@ -47,17 +53,31 @@ function cycleAt(config: CyclesConfig, step: number): Cycle {
   for (const [i, length] of config.cycle_lengths.entries()) {
     const last = i === config.cycle_lengths.length - 1;
     if (step <= begin + length || last) {
-      return { warm: config.warm_up_steps[i] ?? 0, start: config.f_start[i] ?? 0, max: config.f_max[i] ?? 1, min: config.f_min[i] ?? 0, length, n: step - begin };
+      return {
+        warm: config.warm_up_steps[i] ?? 0,
+        start: config.f_start[i] ?? 0,
+        max: config.f_max[i] ?? 1,
+        min: config.f_min[i] ?? 0,
+        length,
+        n: step - begin,
+      };
     }
     begin += length;
   }
-  throw new StableDiffusionError('config-invalid', 'A learning-rate schedule needs at least one cycle in cycle_lengths.');
+  throw new StableDiffusionError(
+    'config-invalid',
+    'A learning-rate schedule needs at least one cycle in cycle_lengths.',
+  );
 }
 
 function checkCycles(config: CyclesConfig): void {
   const { cycle_lengths, ...lists } = config;
   for (const [name, list] of Object.entries(lists)) {
-    if (list.length !== cycle_lengths.length) throw new StableDiffusionError('config-invalid', `The learning-rate schedule has ${list.length} values of ${name}, and ${cycle_lengths.length} cycles.`);
+    if (list.length !== cycle_lengths.length)
+      throw new StableDiffusionError(
+        'config-invalid',
+        `The learning-rate schedule has ${list.length} values of ${name}, and ${cycle_lengths.length} cycles.`,
+      );
   }
 }
 
@@ -82,8 +102,20 @@ export function cosineCycles(config: CyclesConfig): LearningRateSchedule {
 }
 
 const numbers = z.array(z.number());
-const cyclesSchema = z.object({ warm_up_steps: numbers, f_start: numbers, f_max: numbers, f_min: numbers, cycle_lengths: numbers.min(1) });
-const warmUpSchema = z.object({ warm_up_steps: z.number(), lr_min: z.number(), lr_max: z.number(), lr_start: z.number(), max_decay_steps: z.number() });
+const cyclesSchema = z.object({
+  warm_up_steps: numbers,
+  f_start: numbers,
+  f_max: numbers,
+  f_min: numbers,
+  cycle_lengths: numbers.min(1),
+});
+const warmUpSchema = z.object({
+  warm_up_steps: z.number(),
+  lr_min: z.number(),
+  lr_max: z.number(),
+  lr_start: z.number(),
+  max_decay_steps: z.number(),
+});
 
 /** Schedules by the last part of their `target`. */
 const targets: Readonly<Record<string, (params: unknown, what: string) => LearningRateSchedule>> = {
@@ -97,6 +129,9 @@ export function ldmSchedule(config: unknown): LearningRateSchedule {
   if (config === null || config === undefined) return constantRate();
   const { target, params } = mapping(config, 'scheduler_config');
   const make = targets[String(target).split('.').at(-1) ?? ''];
-  if (!make) throw configError(`The learning-rate schedule ${String(target)} is not known; ${Object.keys(targets).join(', ')} are.`);
+  if (!make)
+    throw configError(
+      `The learning-rate schedule ${String(target)} is not known; ${Object.keys(targets).join(', ')} are.`,
+    );
   return make(params, `scheduler_config (${String(target)})`);
 }

@@ -88,7 +88,11 @@ export async function* trainingLoop<Batch>(options: LoopOptions<Batch>): AsyncGe
   let progress: ProgressState | undefined;
   let reported = now();
   const report = (status: 'running' | 'finished' | 'stopped' | 'failed', failure?: string): Promise<string> =>
-    run.report({ status, progress: progress ? progressLine(progress) : '', problems: [failure, options.problems.summary()].filter(Boolean).join('\n') });
+    run.report({
+      status,
+      progress: progress ? progressLine(progress) : '',
+      problems: [failure, options.problems.summary()].filter(Boolean).join('\n'),
+    });
   const written = async (status: 'running' | 'finished' | 'stopped', step: number): Promise<TrainingEvent> => {
     const path = await report(status);
     reported = now();
@@ -96,7 +100,12 @@ export async function* trainingLoop<Batch>(options: LoopOptions<Batch>): AsyncGe
   };
   try {
     const start = await restore(options);
-    const meter = progressMeter({ total: options.settings.maxSteps, batchSize: options.settings.batchSize * options.settings.accumulate, start: start.step, now: now() });
+    const meter = progressMeter({
+      total: options.settings.maxSteps,
+      batchSize: options.settings.batchSize * options.settings.accumulate,
+      start: start.step,
+      now: now(),
+    });
     for await (const event of steps(options, start)) {
       if (event.kind === 'step') {
         progress = meter.update(event.step, now());
@@ -105,11 +114,13 @@ export async function* trainingLoop<Batch>(options: LoopOptions<Batch>): AsyncGe
         continue;
       }
       const isEnd = event.kind === 'end';
-      if (options.report && (isEnd || event.kind === 'samples' || event.kind === 'checkpoint')) yield await written(isEnd ? event.status : 'running', event.step);
+      if (options.report && (isEnd || event.kind === 'samples' || event.kind === 'checkpoint'))
+        yield await written(isEnd ? event.status : 'running', event.step);
       yield event;
     }
   } catch (error) {
-    if (options.report) await report('failed', error instanceof Error ? error.message : String(error)).catch(() => undefined);
+    if (options.report)
+      await report('failed', error instanceof Error ? error.message : String(error)).catch(() => undefined);
     throw error;
   } finally {
     await run.close();
@@ -117,12 +128,20 @@ export async function* trainingLoop<Batch>(options: LoopOptions<Batch>): AsyncGe
 }
 
 /** Puts the resumed checkpoint into the trainee, and says where to go on. Throws `config-invalid` for a checkpoint made with another seed. */
-async function restore<Batch>({ run, trainee, seed }: LoopOptions<Batch>): Promise<{ readonly step: number; readonly order: OrderState | undefined }> {
+async function restore<Batch>({
+  run,
+  trainee,
+  seed,
+}: LoopOptions<Batch>): Promise<{ readonly step: number; readonly order: OrderState | undefined }> {
   const { resumed } = run;
   if (!resumed) return { step: 0, order: undefined };
   try {
     const state = resumed.state as LoopState;
-    if (state.seed !== seed) throw new StableDiffusionError('config-invalid', `The run in ${run.folder} has the seed ${state.seed}, and ${seed} was given. Resume with the same seed.`);
+    if (state.seed !== seed)
+      throw new StableDiffusionError(
+        'config-invalid',
+        `The run in ${run.folder} has the seed ${state.seed}, and ${seed} was given. Resume with the same seed.`,
+      );
     await trainee.restore(resumed.weights, state.trainee);
     return { step: resumed.step, order: state.order ?? undefined };
   } finally {
@@ -130,7 +149,9 @@ async function restore<Batch>({ run, trainee, seed }: LoopOptions<Batch>): Promi
   }
 }
 
-type BareEvent = Exclude<TrainingEvent, { kind: 'step' | 'report' | 'latents' | 'class-pictures' }> | Omit<Extract<TrainingEvent, { kind: 'step' }>, 'progress'>;
+type BareEvent =
+  | Exclude<TrainingEvent, { kind: 'step' | 'report' | 'latents' | 'class-pictures' }>
+  | Omit<Extract<TrainingEvent, { kind: 'step' }>, 'progress'>;
 
 interface Prepared<Batch> {
   readonly batch: Batch;
@@ -139,7 +160,10 @@ interface Prepared<Batch> {
 }
 
 /** Batches made ready ahead of their step, each with the seed of its number. */
-async function* prepared<Batch>({ trainee, seed, settings, batches }: LoopOptions<Batch>, start: { readonly step: number; readonly order: OrderState | undefined }): AsyncGenerator<Prepared<Batch>, void, void> {
+async function* prepared<Batch>(
+  { trainee, seed, settings, batches }: LoopOptions<Batch>,
+  start: { readonly step: number; readonly order: OrderState | undefined },
+): AsyncGenerator<Prepared<Batch>, void, void> {
   let number = start.step * settings.accumulate;
   const numbered = async function* (): AsyncGenerator<TrainingBatch & { readonly number: number }> {
     for await (const batch of batches(start.order)) {
@@ -147,10 +171,21 @@ async function* prepared<Batch>({ trainee, seed, settings, batches }: LoopOption
       yield { ...batch, number: number++ };
     }
   };
-  yield* prefetch(numbered(), async (batch) => ({ batch: await trainee.prepare(batch.items, mixSeed(seed, batch.number, 3)), epoch: batch.epoch, order: batch.state }), { ahead: 2 });
+  yield* prefetch(
+    numbered(),
+    async (batch) => ({
+      batch: await trainee.prepare(batch.items, mixSeed(seed, batch.number, 3)),
+      epoch: batch.epoch,
+      order: batch.state,
+    }),
+    { ahead: 2 },
+  );
 }
 
-async function* steps<Batch>(options: LoopOptions<Batch>, start: { readonly step: number; readonly order: OrderState | undefined }): AsyncGenerator<BareEvent, void, void> {
+async function* steps<Batch>(
+  options: LoopOptions<Batch>,
+  start: { readonly step: number; readonly order: OrderState | undefined },
+): AsyncGenerator<BareEvent, void, void> {
   const { trainee, run, settings, signal } = options;
   const { maxSteps, accumulate, logEvery, checkpointEvery, sampleEvery, validateEvery } = settings;
   const logged = new Means();
@@ -193,15 +228,22 @@ async function* steps<Batch>(options: LoopOptions<Batch>, start: { readonly step
       waiting.push(next);
       if (waiting.length < accumulate) continue;
       const learningRate = settings.learningRate * settings.schedule(step);
-      const { metrics, gradientNorm } = await trainee.update(waiting.map(({ batch }) => batch), { learningRate, step });
+      const { metrics, gradientNorm } = await trainee.update(
+        waiting.map(({ batch }) => batch),
+        { learningRate, step },
+      );
       step++;
       order = next.order;
       const latest = waiting;
       waiting = [];
       const loss = metrics['loss'] ?? Number.NaN;
-      logged.add({ ...Object.fromEntries(Object.entries(metrics).map(([name, value]) => [`train/${name}`, value])), 'train/grad_norm': gradientNorm });
+      logged.add({
+        ...Object.fromEntries(Object.entries(metrics).map(([name, value]) => [`train/${name}`, value])),
+        'train/grad_norm': gradientNorm,
+      });
       scored.add({ loss });
-      if (step % logEvery === 0 || step === maxSteps) await run.scalars(step, { ...logged.take(), 'train/lr': learningRate, epoch: next.epoch });
+      if (step % logEvery === 0 || step === maxSteps)
+        await run.scalars(step, { ...logged.take(), 'train/lr': learningRate, epoch: next.epoch });
       yield { kind: 'step', step, loss };
       const saves = step % checkpointEvery === 0 || step === maxSteps;
       score = undefined;
@@ -214,14 +256,22 @@ async function* steps<Batch>(options: LoopOptions<Batch>, start: { readonly step
       if (saves && !options.validation) score = scored.take()['loss'];
       if (saves) yield* save();
       if (trainee.samples && sampleEvery > 0 && (step % sampleEvery === 0 || step === maxSteps)) {
-        const { images, captions, columns } = await trainee.samples(await sampleBatch((latest[0] as Prepared<Batch>).batch));
-        if (images.length > 0) yield { kind: 'samples', step, path: await run.samples(step, images, { captions, ...(columns === undefined ? {} : { columns }) }) };
+        const { images, captions, columns } = await trainee.samples(
+          await sampleBatch((latest[0] as Prepared<Batch>).batch),
+        );
+        if (images.length > 0)
+          yield {
+            kind: 'samples',
+            step,
+            path: await run.samples(step, images, { captions, ...(columns === undefined ? {} : { columns }) }),
+          };
       }
       if (step >= maxSteps || signal?.aborted) break;
     }
   }
   if (step > saved) yield* save();
-  if (step < maxSteps && !signal?.aborted) throw new StableDiffusionError('invalid-argument', `The data ended after ${step} of ${maxSteps} steps.`);
+  if (step < maxSteps && !signal?.aborted)
+    throw new StableDiffusionError('invalid-argument', `The data ended after ${step} of ${maxSteps} steps.`);
   yield { kind: 'end', step, status: step >= maxSteps ? 'finished' : 'stopped' };
 }
 
@@ -230,7 +280,10 @@ function finite(provide: TensorProvider, step: number, saved: number): TensorPro
   return async (entry) => {
     const tensor = await provide(entry);
     if (tensor.dtype === 'float32' && !(tensor.data as Float32Array).every(Number.isFinite)) {
-      throw new StableDiffusionError('not-finite', `${entry.name} is not finite after step ${step}; the checkpoint of step ${saved} stays. Lower the learning rate, clip gradients, or look at the data.`);
+      throw new StableDiffusionError(
+        'not-finite',
+        `${entry.name} is not finite after step ${step}; the checkpoint of step ${saved} stays. Lower the learning rate, clip gradients, or look at the data.`,
+      );
     }
     return tensor;
   };

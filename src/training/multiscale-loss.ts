@@ -17,15 +17,24 @@ function step(x: Sym, axis: number): Sym {
 }
 
 /** The loss of an image's reconstruction, both [b, c, h, w]: a scalar, a mean over scales. */
-export function multiscaleLoss(config: Pick<MultiscaleLossConfig, 'scales' | 'gradient_weight' | 'chroma_weight'>, image: Sym, reconstruction: Sym): Sym {
+export function multiscaleLoss(
+  config: Pick<MultiscaleLossConfig, 'scales' | 'gradient_weight' | 'chroma_weight'>,
+  image: Sym,
+  reconstruction: Sym,
+): Sym {
   // Every term is linear in the difference before its absolute value.
   let difference = sub(reconstruction, image);
   const terms: Sym[] = [];
   for (let scale = 0; scale < config.scales; scale++) {
     if (scale > 0) difference = avgPool(difference, { kernel: 2 });
     terms.push(distance(difference));
-    if (config.gradient_weight > 0) terms.push(mul(add(distance(step(difference, 2)), distance(step(difference, 3))), config.gradient_weight));
-    if (config.chroma_weight > 0) terms.push(mul(distance(sub(difference, mean(difference, [1], { keepDims: true }))), config.chroma_weight));
+    if (config.gradient_weight > 0)
+      terms.push(mul(add(distance(step(difference, 2)), distance(step(difference, 3))), config.gradient_weight));
+    if (config.chroma_weight > 0)
+      terms.push(mul(distance(sub(difference, mean(difference, [1], { keepDims: true }))), config.chroma_weight));
   }
-  return mul(terms.reduce((total, term) => add(total, term)), 1 / config.scales);
+  return mul(
+    terms.reduce((total, term) => add(total, term)),
+    1 / config.scales,
+  );
 }

@@ -46,7 +46,12 @@ interface Rule {
   /** Tensors of the parameter's shape that the optimiser keeps, zeros at first. */
   readonly slots: readonly string[];
   /** New values from the gradient, the parameter, the slots and the settings. */
-  readonly update: (g: Sym, p: Sym, slots: Readonly<Record<string, Sym>>, settings: Readonly<Record<string, Sym>>) => { readonly p: Sym; readonly slots: Readonly<Record<string, Sym>> };
+  readonly update: (
+    g: Sym,
+    p: Sym,
+    slots: Readonly<Record<string, Sym>>,
+    settings: Readonly<Record<string, Sym>>,
+  ) => { readonly p: Sym; readonly slots: Readonly<Record<string, Sym>> };
   /** Numbers of one step. */
   readonly settings: (update: Update) => Readonly<Record<string, number>>;
 }
@@ -72,7 +77,10 @@ function adam(config: Extract<OptimiserConfig, { kind: 'adamw' | 'adam' }>): Rul
       const first = add(mul(need(slots, 'exp_avg'), beta1), share);
       const second = add(mul(need(slots, 'exp_avg_sq'), beta2), mul(mul(share, share), (1 - beta2) / (1 - beta1) ** 2));
       const denominator = add(sqrt(second), need(settings, 'epsilon'));
-      return { p: sub(decayed, div(mul(first, need(settings, 'size')), denominator)), slots: { exp_avg: first, exp_avg_sq: second } };
+      return {
+        p: sub(decayed, div(mul(first, need(settings, 'size')), denominator)),
+        slots: { exp_avg: first, exp_avg_sq: second },
+      };
     },
     settings: ({ step, learningRate, weightDecay, gradientScale }) => {
       const correction = Math.sqrt(1 - beta2 ** step);
@@ -98,7 +106,11 @@ function sgd({ momentum = 0, nesterov = false }: Extract<OptimiserConfig, { kind
       const direction = nesterov ? add(g, mul(buffer, momentum)) : buffer;
       return { p: sub(p, mul(direction, need(settings, 'size'))), slots: { momentum_buffer: buffer } };
     },
-    settings: ({ learningRate, weightDecay, gradientScale }) => ({ scale: gradientScale, decay: weightDecay, size: learningRate }),
+    settings: ({ learningRate, weightDecay, gradientScale }) => ({
+      scale: gradientScale,
+      decay: weightDecay,
+      size: learningRate,
+    }),
   };
 }
 
@@ -120,7 +132,11 @@ export function updateGraph(config: OptimiserConfig, average: boolean): Graph {
       const next = rule.update(need(given, 'g'), need(given, 'p'), given, given);
       const outputs: Record<string, Sym> = { 'next.p': next.p };
       for (const slot of rule.slots) outputs[`next.${slot}`] = need(next.slots, slot);
-      if (average) outputs['next.average'] = sub(need(given, 'average'), mul(sub(need(given, 'average'), next.p), need(given, 'rate')));
+      if (average)
+        outputs['next.average'] = sub(
+          need(given, 'average'),
+          mul(sub(need(given, 'average'), next.p), need(given, 'rate')),
+        );
       return outputs;
     }),
   );
@@ -131,7 +147,10 @@ const partSize = 2 ** 18;
 
 /** The parts of a tensor of `count` elements. */
 export function partsOf(count: number, size = partSize): { readonly start: number; readonly end: number }[] {
-  return Array.from({ length: Math.ceil(count / size) }, (_, i) => ({ start: i * size, end: Math.min(count, (i + 1) * size) }));
+  return Array.from({ length: Math.ceil(count / size) }, (_, i) => ({
+    start: i * size,
+    end: Math.min(count, (i + 1) * size),
+  }));
 }
 
 /** Runs updates on the tensors of a state. */
@@ -167,7 +186,9 @@ export class Optimiser {
       return tensor;
     };
     for (const average of [false, true]) {
-      const runs = updates.filter((update) => (update.averageRate !== undefined) === average).flatMap((update) => this.#runs(update, elementCount(state.entries.get(update.name)?.shape ?? []), number));
+      const runs = updates
+        .filter((update) => (update.averageRate !== undefined) === average)
+        .flatMap((update) => this.#runs(update, elementCount(state.entries.get(update.name)?.shape ?? []), number));
       if (runs.length > 0) await (await this.#program(average)).runBound(state, runs, { inPlace: true });
     }
   }
@@ -178,7 +199,10 @@ export class Optimiser {
     for (const [setting, value] of Object.entries(this.#rule.settings(update))) tensors[setting] = number(value);
     if (averageRate !== undefined) tensors['rate'] = number(averageRate);
     return partsOf(count).map(({ start, end }): BoundRun => {
-      const inputs: Record<string, StatePart> = { p: { name, start, end }, g: { name: stateNames.gradient(name), start, end } };
+      const inputs: Record<string, StatePart> = {
+        p: { name, start, end },
+        g: { name: stateNames.gradient(name), start, end },
+      };
       const outputs: Record<string, StatePart> = { 'next.p': { name, start, end } };
       for (const slot of this.slots) {
         const place = { name: stateNames.slot(slot, name), start, end };

@@ -12,6 +12,10 @@ export function scaleByStd(latents: Tensor): number {
   let squares = 0;
   for (const value of latents.data) squares += (Number(value) - mean) ** 2;
   const factor = 1 / Math.sqrt(squares / (count - 1));
-  if (!Number.isFinite(factor)) throw new StableDiffusionError('not-finite', `The first batch of latents has a standard deviation of ${1 / factor}; a scale cannot be set from it.`);
+  if (!Number.isFinite(factor))
+    throw new StableDiffusionError(
+      'not-finite',
+      `The first batch of latents has a standard deviation of ${1 / factor}; a scale cannot be set from it.`,
+    );
   return factor;
 }

@@ -41,8 +41,10 @@ export interface TrainOptions {
 }
 
 /** Kinds of training by the class that the configuration names. */
-const autoencoder = (context: TraineeContext): Promise<SetUp<unknown>> => autoencoderSetUp(context) as Promise<SetUp<unknown>>;
-const diffusion = (context: TraineeContext): Promise<SetUp<unknown>> => latentDiffusionSetUp(context) as Promise<SetUp<unknown>>;
+const autoencoder = (context: TraineeContext): Promise<SetUp<unknown>> =>
+  autoencoderSetUp(context) as Promise<SetUp<unknown>>;
+const diffusion = (context: TraineeContext): Promise<SetUp<unknown>> =>
+  latentDiffusionSetUp(context) as Promise<SetUp<unknown>>;
 const adapter = (context: TraineeContext): Promise<SetUp<unknown>> => adapterSetUp(context) as Promise<SetUp<unknown>>;
 const setUps: Readonly<Record<string, (context: TraineeContext) => Promise<SetUp<unknown>>>> = {
   AutoencoderKL: autoencoder,
@@ -57,16 +59,34 @@ const setUps: Readonly<Record<string, (context: TraineeContext) => Promise<SetUp
 };
 
 /** The training data with latents in place of pictures: from a cache, which is filled first. */
-async function* cachedLatents(folder: string, pictures: Split, config: TrainingConfig, options: SplitOptions, { latents }: SetUp<unknown>): AsyncGenerator<TrainingEvent, Split, void> {
-  if (!latents) throw configError(`${options.what}: latent_cache is for latent diffusion models; this is trained on the pictures.`);
+async function* cachedLatents(
+  folder: string,
+  pictures: Split,
+  config: TrainingConfig,
+  options: SplitOptions,
+  { latents }: SetUp<unknown>,
+): AsyncGenerator<TrainingEvent, Split, void> {
+  if (!latents)
+    throw configError(`${options.what}: latent_cache is for latent diffusion models; this is trained on the pictures.`);
   const { train, training } = config;
   const flips = train.flip_p > 0;
-  if (flips && train.flip_p !== 0.5) throw configError(`${options.what}: flip_p is ${train.flip_p}; with latent_cache it is 0 or 0.5, because a picture and its mirror image are kept and one of them is drawn.`);
+  if (flips && train.flip_p !== 0.5)
+    throw configError(
+      `${options.what}: flip_p is ${train.flip_p}; with latent_cache it is 0 or 0.5, because a picture and its mirror image are kept and one of them is drawn.`,
+    );
   const items = splitItems(train, options);
   const { size, filter, background } = items.picture;
   const fingerprint = JSON.stringify({ autoencoder: await latents.fingerprint(), size, filter, background, flips });
   const writer = await writeLatentCache(folder, { fingerprint, dtype: training.latent_cache_dtype });
-  for await (const state of fillLatentCache({ source: pictures.source, items, flips, firstStage: latents.firstStage, writer, batchSize: options.batchSize })) yield { kind: 'latents', ...state };
+  for await (const state of fillLatentCache({
+    source: pictures.source,
+    items,
+    flips,
+    firstStage: latents.firstStage,
+    writer,
+    batchSize: options.batchSize,
+  }))
+    yield { kind: 'latents', ...state };
   await pictures.close();
   return splitOf(await latentCache(folder, { fingerprint }), train, options);
 }
@@ -75,7 +95,11 @@ async function* cachedLatents(folder: string, pictures: Split, config: TrainingC
 function forInference(section: Mapping): Mapping {
   const bare = (value: unknown): unknown => {
     if (!isMapping(value)) return value;
-    return Object.fromEntries(Object.entries(value).flatMap(([name, inner]) => (name === 'ckpt_path' || name === 'scheduler_config' || name === 'ucg_training' ? [] : [[name, bare(inner)]])));
+    return Object.fromEntries(
+      Object.entries(value).flatMap(([name, inner]) =>
+        name === 'ckpt_path' || name === 'scheduler_config' || name === 'ucg_training' ? [] : [[name, bare(inner)]],
+      ),
+    );
   };
   const params = isMapping(section['params']) ? section['params'] : {};
   return bare({ ...section, params: { ...params, use_ema: false } }) as Mapping;
@@ -92,7 +116,8 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
   const { training, loop } = config;
   const name = className(config.model['target'], `model of ${label}`);
   const setUpOf = setUps[name];
-  if (!setUpOf) throw configError(`${label}: ${name} is not one that can be trained. Known are ${Object.keys(setUps).join(', ')}.`);
+  if (!setUpOf)
+    throw configError(`${label}: ${name} is not one that can be trained. Known are ${Object.keys(setUps).join(', ')}.`);
   if (!options.resume && (await runConfig(folder)) !== undefined) throw runIsThere(folder);
 
   const problems = createProblems(options.onProblem);
@@ -100,15 +125,32 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
   try {
     const setUp = await setUpOf({ document, label, config, engine, codec });
     closing.push(setUp.close);
-    const splitOptions = { problems, size: setUp.size, codec, batchSize: loop.batchSize, seed: training.seed, ...(setUp.missingCaption === undefined ? {} : { missingCaption: setUp.missingCaption }) };
+    const splitOptions = {
+      problems,
+      size: setUp.size,
+      codec,
+      batchSize: loop.batchSize,
+      seed: training.seed,
+      ...(setUp.missingCaption === undefined ? {} : { missingCaption: setUp.missingCaption }),
+    };
     const trainOptions = { ...splitOptions, what: `data.params.train of ${label}` };
     const pictures = await openSplit(config.train, trainOptions);
-    const data = training.latent_cache === undefined ? pictures : yield* cachedLatents(training.latent_cache, pictures, config, trainOptions, setUp);
+    const data =
+      training.latent_cache === undefined
+        ? pictures
+        : yield* cachedLatents(training.latent_cache, pictures, config, trainOptions, setUp);
     closing.push(data.close);
     if (setUp.prior) yield* setUp.prior.make();
-    const classes = setUp.prior && (await openSplit({ ...config.train, data_root: setUp.prior.data_root, filter: undefined }, { ...trainOptions, what: `the class pictures of ${label}`, seed: mixSeed(training.seed, 11) }));
+    const classes =
+      setUp.prior &&
+      (await openSplit(
+        { ...config.train, data_root: setUp.prior.data_root, filter: undefined },
+        { ...trainOptions, what: `the class pictures of ${label}`, seed: mixSeed(training.seed, 11) },
+      ));
     if (classes) closing.push(classes.close);
-    const validation = config.validation && (await openSplit(config.validation, { ...splitOptions, what: `data.params.validation of ${label}` }));
+    const validation =
+      config.validation &&
+      (await openSplit(config.validation, { ...splitOptions, what: `data.params.validation of ${label}` }));
     if (validation) closing.push(validation.close);
     const run = await openRun(folder, {
       title: label,
@@ -117,14 +159,20 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
       clock,
       codec,
       checkpoints: { keepBest: training.keep_best },
-      model: { ...(setUp.output ?? { config: stringifyYaml({ model: forInference(config.model) }) }), ...(setUp.files ? { files: setUp.files } : {}) },
+      model: {
+        ...(setUp.output ?? { config: stringifyYaml({ model: forInference(config.model) }) }),
+        ...(setUp.files ? { files: setUp.files } : {}),
+      },
     });
     yield* trainingLoop({
       trainee: setUp.trainee,
       run,
       settings: loop,
       seed: training.seed,
-      batches: (state) => (classes ? withPriorItems(data.batches(state), classes.batches((state as PriorOrderState | undefined)?.prior)) : data.batches(state)),
+      batches: (state) =>
+        classes
+          ? withPriorItems(data.batches(state), classes.batches((state as PriorOrderState | undefined)?.prior))
+          : data.batches(state),
       ...(validation ? { validation: () => validation.first(training.validation_batches) } : {}),
       problems,
       now: clock,

@@ -99,8 +99,16 @@ async function compileHelpers(engine: Engine): Promise<{ squares: Program; accum
   const none = memoryWeights(new Map());
   // Rows times themselves: one pass that all threads share. The length of a pack is a multiple of the number of rows.
   const rows = (g: Sym): Sym => reshape(g, [squareRows, 1, -1]);
-  const squares = await engine.compile(trace({ g: { ...flat, shape: [multiplyDims(squareRows, dim('n'))] } }, ({ g }) => ({ sums: matmul(rows(g), rows(g), { transposeB: true }) })), none);
-  const accumulate = await engine.compile(trace({ total: flat, g: flat }, ({ total, g }) => ({ next: add(total, g) })), none);
+  const squares = await engine.compile(
+    trace({ g: { ...flat, shape: [multiplyDims(squareRows, dim('n'))] } }, ({ g }) => ({
+      sums: matmul(rows(g), rows(g), { transposeB: true }),
+    })),
+    none,
+  );
+  const accumulate = await engine.compile(
+    trace({ total: flat, g: flat }, ({ total, g }) => ({ next: add(total, g) })),
+    none,
+  );
   return { squares, accumulate };
 }
 
@@ -120,7 +128,14 @@ export class TrainStep implements AsyncDisposable {
   #stateNames: readonly string[] = [];
 
   /** Use `createTrainStep`. */
-  constructor(options: TrainStepOptions, state: EngineState, gradient: Program, helpers: { readonly squares: Program; readonly accumulate: Program }, packs: readonly Pack[], optimiser: Optimiser) {
+  constructor(
+    options: TrainStepOptions,
+    state: EngineState,
+    gradient: Program,
+    helpers: { readonly squares: Program; readonly accumulate: Program },
+    packs: readonly Pack[],
+    optimiser: Optimiser,
+  ) {
     this.#options = options;
     this.state = state;
     this.#gradient = gradient;
@@ -130,7 +145,12 @@ export class TrainStep implements AsyncDisposable {
     this.trained = packs.flatMap(({ members }) => members);
     this.averaged = packs.flatMap(({ members, averaged }) => (averaged ? members : []));
     const slots = this.trained.flatMap((name) => optimiser.slots.map((slot) => stateNames.slot(slot, name)));
-    this.#stateNames = [...this.trained, ...slots, ...this.averaged.map(stateNames.average), ...new Set(Object.values(options.keep ?? {}))];
+    this.#stateNames = [
+      ...this.trained,
+      ...slots,
+      ...this.averaged.map(stateNames.average),
+      ...new Set(Object.values(options.keep ?? {})),
+    ];
   }
 
   /** Updates made so far. */
@@ -154,7 +174,11 @@ export class TrainStep implements AsyncDisposable {
     const metrics = averageScalars(results);
     const loss = metrics['loss'] ?? Number.NaN;
     if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) {
-      throw new StableDiffusionError('not-finite', `The loss is ${loss} and the norm of its gradients ${gradientNorm} at step ${this.#steps + 1}; no weight was changed. Lower the learning rate, clip gradients, or look at the data of this batch.`, { details: { metrics } });
+      throw new StableDiffusionError(
+        'not-finite',
+        `The loss is ${loss} and the norm of its gradients ${gradientNorm} at step ${this.#steps + 1}; no weight was changed. Lower the learning rate, clip gradients, or look at the data of this batch.`,
+        { details: { metrics } },
+      );
     }
     await this.#update(list.length, gradientNorm, options.learningRate);
     const last = results.at(-1) ?? {};
@@ -162,17 +186,27 @@ export class TrainStep implements AsyncDisposable {
     return { loss, metrics, batches: results.map((result) => averageScalars([result])), tensors, gradientNorm };
   }
 
-  async #differentiate(batch: Tensors, first: boolean, signal: AbortSignal | undefined): Promise<Record<string, Tensor>> {
+  async #differentiate(
+    batch: Tensors,
+    first: boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<Record<string, Tensor>> {
     const place = first ? stateNames.gradient : stateNames.fresh;
     const outputs: Record<string, string> = { ...this.#options.keep };
     for (const name of this.trained) outputs[`grad.${name}`] = place(name);
-    const [result] = await this.#gradient.runBound(this.state, [{ tensors: batch, inputs: this.#bound(), outputs }], signal ? { signal } : {});
+    const [result] = await this.#gradient.runBound(
+      this.state,
+      [{ tensors: batch, inputs: this.#bound(), outputs }],
+      signal ? { signal } : {},
+    );
     return result ?? {};
   }
 
   /** Parameters of the gradient program that come from the state, under their own names. */
   #bound(): Record<string, string> {
-    const names = this.#gradient.graph.parameters.map(({ name }) => name).filter((name) => this.state.entries.has(name) && treatmentOf(this.#options, name) !== 'fixed');
+    const names = this.#gradient.graph.parameters
+      .map(({ name }) => name)
+      .filter((name) => this.state.entries.has(name) && treatmentOf(this.#options, name) !== 'fixed');
     return Object.fromEntries(names.map((name) => [name, name]));
   }
 
@@ -184,18 +218,32 @@ export class TrainStep implements AsyncDisposable {
 
   /** The parts of all gradients, by what `of` names them. */
   #gradientParts(of: (name: string) => string, size?: number): StatePart[] {
-    return this.#packs.flatMap(({ name }) => partsOf(elementCount(this.state.entries.get(name)?.shape ?? []), size).map((part) => ({ name: of(name), ...part })));
+    return this.#packs.flatMap(({ name }) =>
+      partsOf(elementCount(this.state.entries.get(name)?.shape ?? []), size).map((part) => ({
+        name: of(name),
+        ...part,
+      })),
+    );
   }
 
   async #accumulate(): Promise<void> {
     const fresh = this.#gradientParts(stateNames.fresh);
-    const runs = this.#gradientParts(stateNames.gradient).map((total, i): BoundRun => ({ inputs: { total, g: fresh[i] as StatePart }, outputs: { next: total } }));
+    const runs = this.#gradientParts(stateNames.gradient).map(
+      (total, i): BoundRun => ({ inputs: { total, g: fresh[i] as StatePart }, outputs: { next: total } }),
+    );
     await this.#helpers.accumulate.runBound(this.state, runs, { inPlace: true });
   }
 
   async #norm(): Promise<number> {
-    const results = await this.#helpers.squares.runBound(this.state, this.#gradientParts(stateNames.gradient, squaredAtOnce).map((g) => ({ inputs: { g } })));
-    return Math.sqrt(results.flatMap(({ sums }) => (sums ? [...sums.data] : [])).reduce<number>((total, square) => total + Number(square), 0));
+    const results = await this.#helpers.squares.runBound(
+      this.state,
+      this.#gradientParts(stateNames.gradient, squaredAtOnce).map((g) => ({ inputs: { g } })),
+    );
+    return Math.sqrt(
+      results
+        .flatMap(({ sums }) => (sums ? [...sums.data] : []))
+        .reduce<number>((total, square) => total + Number(square), 0),
+    );
   }
 
   async #update(batches: number, gradientNorm: number, learningRate: number): Promise<void> {
@@ -203,14 +251,16 @@ export class TrainStep implements AsyncDisposable {
     const clip = clipNorm === undefined ? 1 : Math.min(1, clipNorm / (gradientNorm + 1e-6));
     const rate = average ? averageRate(average, this.#averageUpdates + 1) : undefined;
     const decay = (optimiser?.kind ?? 'adamw') === 'adamw' ? 0.01 : 0;
-    const updates = this.#packs.map(({ name, group, averaged }): Update => ({
-      name,
-      step: this.#steps + 1,
-      learningRate: learningRate * (group.learningRateScale ?? 1),
-      weightDecay: group.weightDecay ?? decay,
-      gradientScale: clip / batches,
-      ...(rate !== undefined && averaged ? { averageRate: rate } : {}),
-    }));
+    const updates = this.#packs.map(
+      ({ name, group, averaged }): Update => ({
+        name,
+        step: this.#steps + 1,
+        learningRate: learningRate * (group.learningRateScale ?? 1),
+        weightDecay: group.weightDecay ?? decay,
+        gradientScale: clip / batches,
+        ...(rate !== undefined && averaged ? { averageRate: rate } : {}),
+      }),
+    );
     await this.#optimiser.apply(this.state, updates);
     this.#steps++;
     if (average) this.#averageUpdates++;
@@ -251,7 +301,11 @@ export class TrainStep implements AsyncDisposable {
   async restore({ tensors, counts }: { readonly tensors?: Tensors; readonly counts?: TrainingCounts }): Promise<void> {
     const known = new Set(this.#stateNames);
     const unknown = Object.keys(tensors ?? {}).filter((name) => !known.has(name));
-    if (unknown.length > 0) throw new StableDiffusionError('shape-mismatch', `This training has no tensors ${unknown.slice(0, 5).join(', ')}: the saved state is of another network or optimiser.`);
+    if (unknown.length > 0)
+      throw new StableDiffusionError(
+        'shape-mismatch',
+        `This training has no tensors ${unknown.slice(0, 5).join(', ')}: the saved state is of another network or optimiser.`,
+      );
     if (tensors) await this.state.write(tensors);
     if (counts) {
       this.#steps = counts.steps;
@@ -260,7 +314,12 @@ export class TrainStep implements AsyncDisposable {
   }
 
   async dispose(): Promise<void> {
-    await Promise.all([this.#gradient.dispose(), this.#helpers.squares.dispose(), this.#helpers.accumulate.dispose(), this.#optimiser.dispose()]);
+    await Promise.all([
+      this.#gradient.dispose(),
+      this.#helpers.squares.dispose(),
+      this.#helpers.accumulate.dispose(),
+      this.#optimiser.dispose(),
+    ]);
     if (!this.#options.state) await this.state.dispose();
   }
 
@@ -288,9 +347,17 @@ function inParts<T>(items: readonly T[], shapeOf: (item: T) => Shape): T[][] {
 }
 
 /** A pack of tensors of the shapes of others: `nameOf` says how each is called. Another step on the same state may have made it already. */
-async function packLike(state: EngineState, pack: string, members: readonly string[], nameOf: (name: string) => string): Promise<void> {
+async function packLike(
+  state: EngineState,
+  pack: string,
+  members: readonly string[],
+  nameOf: (name: string) => string,
+): Promise<void> {
   if (state.entries.has(pack)) return;
-  await state.pack(pack, Object.fromEntries(members.map((name) => [nameOf(name), state.entries.get(name)?.shape ?? []])));
+  await state.pack(
+    pack,
+    Object.fromEntries(members.map((name) => [nameOf(name), state.entries.get(name)?.shape ?? []])),
+  );
 }
 
 /** Trained parameters with the same settings, which lie one behind the other and are updated together. */
@@ -305,7 +372,11 @@ interface Pack {
 /** Packs of at most about this many elements, because they are moved as they are made. */
 const packSize = 2 ** 24;
 
-function packsOf(state: EngineState, groups: ReadonlyMap<string, ParameterGroup>, averaged: (name: string) => boolean): Pack[] {
+function packsOf(
+  state: EngineState,
+  groups: ReadonlyMap<string, ParameterGroup>,
+  averaged: (name: string) => boolean,
+): Pack[] {
   const packs: (Omit<Pack, 'members'> & { readonly key: string; readonly members: string[]; room: number })[] = [];
   for (const [name, group] of groups) {
     const key = `${group.learningRateScale} ${group.weightDecay} ${averaged(name)}`;
@@ -317,7 +388,10 @@ function packsOf(state: EngineState, groups: ReadonlyMap<string, ParameterGroup>
     } else packs.push({ name, key, members: [name], room: packSize - size, group, averaged: averaged(name) });
   }
   // Steps that train the same parameters have the same packs; others would find theirs taken.
-  return packs.map((pack) => ({ ...pack, name: `pack of ${pack.members.length} from ${pack.name} to ${pack.members.at(-1)}` }));
+  return packs.map((pack) => ({
+    ...pack,
+    name: `pack of ${pack.members.length} from ${pack.name} to ${pack.members.at(-1)}`,
+  }));
 }
 
 function averageScalars(results: readonly Record<string, Tensor>[]): Record<string, number> {
@@ -339,16 +413,31 @@ export async function createTrainStep(options: TrainStepOptions): Promise<TrainS
   const state = options.state ?? engine.createState();
   const wanted = dropUnused(graph).parameters.map(({ name }) => name);
   const candidates = wanted.filter((name) => typeof treatmentOf(options, name) === 'object');
-  const differentiated = gradients(graph, 'loss', candidates, options.checkpoint ? { checkpoint: options.checkpoint } : {});
+  const differentiated = gradients(
+    graph,
+    'loss',
+    candidates,
+    options.checkpoint ? { checkpoint: options.checkpoint } : {},
+  );
   const made = new Set(differentiated.outputs.map(({ name }) => name));
-  const groups = new Map(candidates.filter((name) => made.has(`grad.${name}`)).map((name) => [name, treatmentOf(options, name) as ParameterGroup]));
-  const inputs = new Set(differentiated.parameters.map(({ name }) => name).filter((name) => treatmentOf(options, name) !== 'fixed'));
+  const groups = new Map(
+    candidates
+      .filter((name) => made.has(`grad.${name}`))
+      .map((name) => [name, treatmentOf(options, name) as ParameterGroup]),
+  );
+  const inputs = new Set(
+    differentiated.parameters.map(({ name }) => name).filter((name) => treatmentOf(options, name) !== 'fixed'),
+  );
   const fresh = differentiated.parameters.filter(({ name }) => inputs.has(name) && !state.entries.has(name));
   for (const part of inParts(fresh, ({ value }) => value.shape as Shape)) {
     const tensors: Record<string, Tensor> = {};
     for (const { name, value } of part) {
       const read = await weights.read(name, options.signal);
-      if (read.shape.join() !== value.shape.join()) throw new StableDiffusionError('weights-mismatch', `${weights.label}: ${name} is [${read.shape.join(', ')}], not [${value.shape.join(', ')}].`);
+      if (read.shape.join() !== value.shape.join())
+        throw new StableDiffusionError(
+          'weights-mismatch',
+          `${weights.label}: ${name} is [${read.shape.join(', ')}], not [${value.shape.join(', ')}].`,
+        );
       tensors[name] = convert(read, 'float32');
     }
     await state.write(tensors);
@@ -359,12 +448,16 @@ export async function createTrainStep(options: TrainStepOptions): Promise<TrainS
   for (const { name, members, averaged } of packs) {
     await packLike(state, name, members, (own) => own);
     await packLike(state, stateNames.gradient(name), members, stateNames.gradient);
-    for (const slot of optimiser.slots) await packLike(state, stateNames.slot(slot, name), members, (own) => stateNames.slot(slot, own));
+    for (const slot of optimiser.slots)
+      await packLike(state, stateNames.slot(slot, name), members, (own) => stateNames.slot(slot, own));
     if (!averaged || state.entries.has(stateNames.average(name))) continue;
     await packLike(state, stateNames.average(name), members, stateNames.average);
     const values = await state.read(members);
     await state.write(Object.fromEntries(members.map((own) => [stateNames.average(own), values[own] as Tensor])));
   }
-  const program = await engine.compile(differentiated, weights, { parameters: { inputs }, ...(options.signal ? { signal: options.signal } : {}) });
+  const program = await engine.compile(differentiated, weights, {
+    parameters: { inputs },
+    ...(options.signal ? { signal: options.signal } : {}),
+  });
   return new TrainStep(options, state, program, await compileHelpers(engine), packs, optimiser);
 }

@@ -39,7 +39,10 @@ export interface Trainee<Batch> extends AsyncDisposable {
   /** A batch ready for the step: encoded by frozen networks, noise drawn. It depends on the items and the seed, on nothing else, and is made ahead of the step. */
   prepare(items: readonly TrainingItem[], seed: number, purpose?: BatchPurpose): Promise<Batch>;
   /** One update from the batches' mean gradient. Throws `not-finite` before any weight is changed. */
-  update(batches: readonly Batch[], options: { readonly learningRate: number; readonly step: number }): Promise<TraineeUpdate>;
+  update(
+    batches: readonly Batch[],
+    options: { readonly learningRate: number; readonly step: number },
+  ): Promise<TraineeUpdate>;
   /** Metrics of a batch that is not trained on, with averaged weights where there are any. `loss` is among them. */
   validate?(batch: Batch): Promise<Readonly<Record<string, number>>>;
   /** Pictures that show how it stands; the batch is the latest. */

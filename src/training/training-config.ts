@@ -133,7 +133,8 @@ export function trainingConfig(document: unknown, what: string): TrainingConfig 
   const data = inside(top, 'data', 'params');
   const trainer = inside(top, 'lightning', 'trainer');
   const training = validated(trainingSchema, top['training'] ?? {}, `training of ${what}`);
-  const split = (name: string): DataSplit => validated(splitSchema, inside(data, name, 'params'), `data.params.${name} of ${what}`);
+  const split = (name: string): DataSplit =>
+    validated(splitSchema, inside(data, name, 'params'), `data.params.${name} of ${what}`);
   const loopValues = validated(
     z.object({
       max_steps: count.default(100_000),
@@ -161,7 +162,11 @@ export function trainingConfig(document: unknown, what: string): TrainingConfig 
     model,
     train: split('train'),
     ...(isMapping(data['validation']) ? { validation: split('validation') } : {}),
-    dropout: validated(dropoutSchema, params['ucg_training'] ?? {}, `ucg_training of ${what}`) as TrainingConfig['dropout'],
+    dropout: validated(
+      dropoutSchema,
+      params['ucg_training'] ?? {},
+      `ucg_training of ${what}`,
+    ) as TrainingConfig['dropout'],
     training,
     loop: {
       maxSteps: loopValues.max_steps,

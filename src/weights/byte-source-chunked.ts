@@ -10,7 +10,10 @@ export interface ChunkOptions {
 }
 
 /** `source` through pieces; reads of a piece's size and more go straight to it. Closes with it. */
-export function chunkedBytes(source: ByteSource, { chunkBytes = 4 * 2 ** 20, kept = 8 }: ChunkOptions = {}): ByteSource {
+export function chunkedBytes(
+  source: ByteSource,
+  { chunkBytes = 4 * 2 ** 20, kept = 8 }: ChunkOptions = {},
+): ByteSource {
   // In the order of last use.
   const pieces = new Map<number, Promise<Uint8Array>>();
   const piece = (index: number): Promise<Uint8Array> => {

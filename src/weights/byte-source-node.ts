@@ -33,10 +33,13 @@ function fileBytes(path: string, handle: FileHandle, size: number): ByteSource {
       const bytes: Uint8Array = new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
       let done = 0;
       while (done < length) {
-        const { bytesRead } = await handle.read(bytes, done, Math.min(length - done, pieceSize), offset + done).catch((cause: unknown) => {
-          throw fileError(path, cause);
-        });
-        if (bytesRead === 0) throw new StableDiffusionError('file-truncated', `${path} became shorter while it was read.`);
+        const { bytesRead } = await handle
+          .read(bytes, done, Math.min(length - done, pieceSize), offset + done)
+          .catch((cause: unknown) => {
+            throw fileError(path, cause);
+          });
+        if (bytesRead === 0)
+          throw new StableDiffusionError('file-truncated', `${path} became shorter while it was read.`);
         done += bytesRead;
       }
       return bytes;
@@ -53,8 +56,14 @@ export function fileError(path: string, cause: unknown): StableDiffusionError {
     return new StableDiffusionError('file-not-found', `${path} is not there.`, { cause });
   }
   const reasons: Readonly<Record<string, string>> = {
-    EACCES: 'permission is denied', EPERM: 'permission is denied', EISDIR: 'it is a folder', ENOSPC: 'the disk is full', EROFS: 'the disk is read-only',
-    EMFILE: 'too many files are open', EIO: 'the device failed', EBADF: 'it has been closed',
+    EACCES: 'permission is denied',
+    EPERM: 'permission is denied',
+    EISDIR: 'it is a folder',
+    ENOSPC: 'the disk is full',
+    EROFS: 'the disk is read-only',
+    EMFILE: 'too many files are open',
+    EIO: 'the device failed',
+    EBADF: 'it has been closed',
   };
   const reason = (code && reasons[code]) ?? (cause instanceof Error ? cause.message : String(cause));
   return new StableDiffusionError('file-access', `${path} could not be read or written: ${reason}.`, { cause });

@@ -4,7 +4,10 @@ import { StableDiffusionError } from '../errors.ts';
 import { type ByteSource, checkRange } from './byte-source.ts';
 
 /** Random access to a `Blob` or `File`; nothing is read until it is asked for. */
-export function blobBytes(blob: Blob, label = 'name' in blob && typeof blob.name === 'string' ? blob.name : 'a blob'): ByteSource {
+export function blobBytes(
+  blob: Blob,
+  label = 'name' in blob && typeof blob.name === 'string' ? blob.name : 'a blob',
+): ByteSource {
   return {
     label,
     size: blob.size,
@@ -13,7 +16,11 @@ export function blobBytes(blob: Blob, label = 'name' in blob && typeof blob.name
       try {
         return new Uint8Array(await blob.slice(offset, offset + length).arrayBuffer());
       } catch (cause) {
-        throw new StableDiffusionError('file-access', `${label} could not be read: it has been changed or removed since it was chosen. Choose it again.`, { cause });
+        throw new StableDiffusionError(
+          'file-access',
+          `${label} could not be read: it has been changed or removed since it was chosen. Choose it again.`,
+          { cause },
+        );
       }
     },
     async close() {},
@@ -44,7 +51,10 @@ export async function openUrl(url: string, options: UrlOptions = {}): Promise<By
         throw new StableDiffusionError('network', `${url} changed on the server while it was read. Open it again.`);
       }
       if (part.bytes.length !== length) {
-        throw new StableDiffusionError('network', `${url}: ${length} bytes at offset ${offset} were asked for, and ${part.bytes.length} came.`);
+        throw new StableDiffusionError(
+          'network',
+          `${url}: ${length} bytes at offset ${offset} were asked for, and ${part.bytes.length} came.`,
+        );
       }
       return part.bytes;
     },
@@ -55,7 +65,12 @@ export async function openUrl(url: string, options: UrlOptions = {}): Promise<By
   return source;
 }
 
-async function requestRange(url: string, offset: number, length: number, options: UrlOptions): Promise<{ bytes: Uint8Array; size: number; tag: string | null }> {
+async function requestRange(
+  url: string,
+  offset: number,
+  length: number,
+  options: UrlOptions,
+): Promise<{ bytes: Uint8Array; size: number; tag: string | null }> {
   let response: Response;
   try {
     response = await (options.fetch ?? fetch)(url, {
@@ -65,17 +80,30 @@ async function requestRange(url: string, offset: number, length: number, options
     if (response.status === 206) {
       const range = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(response.headers.get('content-range') ?? '');
       if (range && Number(range[1]) === offset && Number(range[2]) === offset + length - 1) {
-        return { bytes: new Uint8Array(await response.arrayBuffer()), size: Number(range[3]), tag: response.headers.get('etag') };
+        return {
+          bytes: new Uint8Array(await response.arrayBuffer()),
+          size: Number(range[3]),
+          tag: response.headers.get('etag'),
+        };
       }
     }
     await response.body?.cancel();
   } catch (cause) {
     if (options.signal?.aborted) throw new StableDiffusionError('aborted', 'The work was cancelled.', { cause });
-    throw new StableDiffusionError('network', `${url} could not be read: ${cause instanceof Error ? cause.message : cause}.`, { cause });
+    throw new StableDiffusionError(
+      'network',
+      `${url} could not be read: ${cause instanceof Error ? cause.message : cause}.`,
+      { cause },
+    );
   }
   const { status } = response;
-  if (status === 404 || status === 410) throw new StableDiffusionError('file-not-found', `${url} is not there (HTTP ${status}).`);
-  if (status === 416) throw new StableDiffusionError('file-truncated', `${url} is empty or shorter than expected (HTTP 416).`);
-  const reason = status === 200 ? 'the server does not answer range requests; download the file and open it from disk' : `HTTP ${status}`;
+  if (status === 404 || status === 410)
+    throw new StableDiffusionError('file-not-found', `${url} is not there (HTTP ${status}).`);
+  if (status === 416)
+    throw new StableDiffusionError('file-truncated', `${url} is empty or shorter than expected (HTTP 416).`);
+  const reason =
+    status === 200
+      ? 'the server does not answer range requests; download the file and open it from disk'
+      : `HTTP ${status}`;
   throw new StableDiffusionError('network', `${url} could not be read by range: ${reason}.`);
 }

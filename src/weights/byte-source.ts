@@ -19,8 +19,18 @@ export interface ByteSource {
 }
 
 /** Throws `file-truncated`, by name, if the range does not lie in the file. */
-export function checkRange(source: { readonly label: string; readonly size: number }, offset: number, length: number): void {
-  if (!Number.isSafeInteger(offset) || !Number.isSafeInteger(length) || offset < 0 || length < 0 || offset + length > source.size) {
+export function checkRange(
+  source: { readonly label: string; readonly size: number },
+  offset: number,
+  length: number,
+): void {
+  if (
+    !Number.isSafeInteger(offset) ||
+    !Number.isSafeInteger(length) ||
+    offset < 0 ||
+    length < 0 ||
+    offset + length > source.size
+  ) {
     throw new StableDiffusionError(
       'file-truncated',
       `${source.label}: ${length} bytes at offset ${offset} were wanted, and the file has ${source.size} bytes. It is truncated or corrupt; get it again.`,

@@ -6,7 +6,15 @@
  * transformers (`encoder.layers.…` TAESD, `vision_model.…` CLIP vision and safety checker).
  */
 
-import type { AutoencoderConfig, ClipTextConfig, NetworkConfig, NetworkKind, OpenAiClipConfig, TaesdConfig, UNetConfig } from '../config/network-config.ts';
+import type {
+  AutoencoderConfig,
+  ClipTextConfig,
+  NetworkConfig,
+  NetworkKind,
+  OpenAiClipConfig,
+  TaesdConfig,
+  UNetConfig,
+} from '../config/network-config.ts';
 import { isDiffusersAutoencoder, originalTaesdHalf } from './infer-autoencoder.ts';
 import { countOf, hasPrefix } from './infer-shapes.ts';
 import { isDiffusersUNet } from './infer-unet.ts';
@@ -106,7 +114,9 @@ function unetWeights(source: WeightSource, config: UNetConfig): Parts {
 
 function autoencoderWeights(source: WeightSource, config: AutoencoderConfig): Parts {
   if (isDiffusersAutoencoder(source.entries)) {
-    const map = autoencoderMap(config, { olderNames: source.entries.has('encoder.mid_block.attentions.0.query.weight') });
+    const map = autoencoderMap(config, {
+      olderNames: source.entries.has('encoder.mid_block.attentions.0.query.weight'),
+    });
     return { layout: 'diffusers', source: renamed(source, map, 'b-to-a') };
   }
   const map = linearAttentionMap(source.entries);
@@ -126,16 +136,25 @@ function taesdWeights(source: WeightSource, config: TaesdConfig): Parts {
 
 function clipTextWeights(source: WeightSource, config: ClipTextConfig): Parts {
   const { entries } = source;
-  if (hasPrefix(entries, 'transformer.text_model.')) return { layout: 'compvis', source: withProjection(source, config, 'transformer.') };
+  if (hasPrefix(entries, 'transformer.text_model.'))
+    return { layout: 'compvis', source: withProjection(source, config, 'transformer.') };
   if (entries.has('transformer.embeddings.token_embedding.weight')) {
     const map = textModelMap(entries.keys());
-    return { layout: 'compvis', source: withProjection(map ? renamed(source, map, 'b-to-a') : source, config, 'transformer.') };
+    return {
+      layout: 'compvis',
+      source: withProjection(map ? renamed(source, map, 'b-to-a') : source, config, 'transformer.'),
+    };
   }
   if (entries.has('token_embedding.weight') && hasPrefix(entries, 'transformer.resblocks.')) {
-    const rows = openAiTextRows({ transformer_layers: countOf(entries, 'transformer.resblocks.', 'CLIP text encoder') });
+    const rows = openAiTextRows({
+      transformer_layers: countOf(entries, 'transformer.resblocks.', 'CLIP text encoder'),
+    });
     const half = withNames(source, (name) => (name.startsWith('visual.') || name === 'logit_scale' ? undefined : name));
     const text = renamed(half, { a: 'openai-clip', b: 'transformers', rows }, 'a-to-b');
-    return { layout: 'openai-clip', source: withProjection(renamed(text, clipTextMap(config), 'b-to-a'), config, 'transformer.') };
+    return {
+      layout: 'openai-clip',
+      source: withProjection(renamed(text, clipTextMap(config), 'b-to-a'), config, 'transformer.'),
+    };
   }
   const half = hasPrefix(entries, 'vision_model.')
     ? withNames(source, (name) => (/^(vision_model\.|visual_projection\.|logit_scale$)/.test(name) ? undefined : name))
@@ -147,7 +166,9 @@ function clipTextWeights(source: WeightSource, config: ClipTextConfig): Parts {
 /** A text encoder that is used without its projection is read without it, as `CLIPTextModel` reads a file that has one. */
 function withProjection(source: WeightSource, config: ClipTextConfig, prefix: string): WeightSource {
   const name = `${prefix}text_projection.weight`;
-  return config.with_projection || !source.entries.has(name) ? source : withNames(source, (other) => (other === name ? undefined : other));
+  return config.with_projection || !source.entries.has(name)
+    ? source
+    : withNames(source, (other) => (other === name ? undefined : other));
 }
 
 function openAiWeights(source: WeightSource, config: OpenAiClipConfig): Parts {
@@ -158,10 +179,17 @@ function openAiWeights(source: WeightSource, config: OpenAiClipConfig): Parts {
 function clipVisionWeights(source: WeightSource): Parts {
   const { entries } = source;
   if (entries.has('visual.conv1.weight')) {
-    const rows = openAiVisionRows({ vision_layers: countOf(entries, 'visual.transformer.resblocks.', 'CLIP image encoder') });
+    const rows = openAiVisionRows({
+      vision_layers: countOf(entries, 'visual.transformer.resblocks.', 'CLIP image encoder'),
+    });
     const half = withNames(source, (name) => (name.startsWith('visual.') ? name : undefined));
     return { layout: 'openai-clip', source: renamed(half, { a: 'openai-clip', b: 'transformers', rows }, 'a-to-b') };
   }
   const isHalf = !hasPrefix(entries, 'text_model.');
-  return { layout: 'transformers', source: isHalf ? source : withNames(source, (name) => (/^(vision_model|visual_projection)\./.test(name) ? name : undefined)) };
+  return {
+    layout: 'transformers',
+    source: isHalf
+      ? source
+      : withNames(source, (name) => (/^(vision_model|visual_projection)\./.test(name) ? name : undefined)),
+  };
 }

@@ -8,7 +8,14 @@
 import type { ConditioningKey, DiffusionParams, LatentDiffusionConfig } from '../config/latent-diffusion-config.ts';
 import { diffusionParamsSchema } from '../config/latent-diffusion-config.ts';
 import { isDiffusionTarget, ldmModel, modelSection } from '../config/ldm-config.ts';
-import type { ClipTextConfig, CondStageConfig, FirstStageConfig, NetworkConfig, SafetyCheckerConfig, UNetConfig } from '../config/network-config.ts';
+import type {
+  ClipTextConfig,
+  CondStageConfig,
+  FirstStageConfig,
+  NetworkConfig,
+  SafetyCheckerConfig,
+  UNetConfig,
+} from '../config/network-config.ts';
 import { defaultClipVersion, pretrainedText } from '../config/pretrained-text.ts';
 import { configError, isMapping, type Mapping } from '../config/validate.ts';
 import { StableDiffusionError } from '../errors.ts';
@@ -66,7 +73,8 @@ export interface CheckpointOptions {
 export async function openCheckpoint(file: WeightSource, options: CheckpointOptions = {}): Promise<Checkpoint> {
   const coverage = emaCoverage(file);
   const source = options.ema ? withEmaWeights(file) : file;
-  const opened = options.config === undefined ? await withoutConfig(source) : await withConfig(source, options.config, options);
+  const opened =
+    options.config === undefined ? await withoutConfig(source) : await withConfig(source, options.config, options);
   return {
     label: file.label,
     ...opened,
@@ -93,14 +101,19 @@ async function withConfig(source: WeightSource, document: unknown, options: Chec
   const what = `the configuration of ${source.label}`;
   const section = modelSection(document, what);
   if (!isDiffusionTarget(section['target'])) {
-    throw configError(`${what} is of ${String(section['target'])}, one network; a whole model (LatentDiffusion) is needed here.`);
+    throw configError(
+      `${what} is of ${String(section['target'])}, one network; a whole model (LatentDiffusion) is needed here.`,
+    );
   }
   const assumed: string[] = [];
   const stage = partOf(source, partPrefixes.cond_stage);
   const given = explicitTextFields(section);
-  const config = ldmModel(section, what, { pretrained: (version) => textFields(stage, version, options.pretrained?.(version), assumed) });
+  const config = ldmModel(section, what, {
+    pretrained: (version) => textFields(stage, version, options.pretrained?.(version), assumed),
+  });
   const schedule = config.scale_by_std ? await readSchedule(source) : {};
-  const part = (name: keyof typeof partPrefixes, network: NetworkConfig): WeightSource => canonicalWeights(partOf(source, partPrefixes[name]), network).source;
+  const part = (name: keyof typeof partPrefixes, network: NetworkConfig): WeightSource =>
+    canonicalWeights(partOf(source, partPrefixes[name]), network).source;
   const { cond_stage_config: condition } = config;
   const parts = {
     unet: part('unet', config.unet_config),
@@ -108,12 +121,22 @@ async function withConfig(source: WeightSource, document: unknown, options: Chec
     cond_stage: isMapping(condition) ? part('cond_stage', condition) : none(source),
   };
   if (parts.unet.entries.size === 0) throw unknownNetwork(source);
-  if (parts.first_stage.entries.size === 0 && config.first_stage_config.kind !== 'identity') throw lacksPart(source, 'autoencoder', partPrefixes.first_stage);
-  if (stage.entries.size === 0 && isMapping(condition) && (condition.kind === 'clip_text' || condition.kind === 'bert')) {
+  if (parts.first_stage.entries.size === 0 && config.first_stage_config.kind !== 'identity')
+    throw lacksPart(source, 'autoencoder', partPrefixes.first_stage);
+  if (
+    stage.entries.size === 0 &&
+    isMapping(condition) &&
+    (condition.kind === 'clip_text' || condition.kind === 'bert')
+  ) {
     throw lacksPart(source, 'text encoder', partPrefixes.cond_stage);
   }
   const said = (phrase: string): boolean => given.some((name) => phrase.startsWith(`text encoder: ${name} `));
-  return { config: schedule.scale_factor === undefined ? config : { ...config, scale_factor: schedule.scale_factor }, parts, layout: 'compvis', assumed: assumed.filter((phrase) => !said(phrase)) };
+  return {
+    config: schedule.scale_factor === undefined ? config : { ...config, scale_factor: schedule.scale_factor },
+    parts,
+    layout: 'compvis',
+    assumed: assumed.filter((phrase) => !said(phrase)),
+  };
 }
 
 /** Names of the parameters that the YAML gives the text encoder. */
@@ -146,8 +169,18 @@ function textSizes(config: ClipTextConfig): Mapping {
 
 /** The fields of a `config.json` that describe the network; the others name files and versions. */
 function known(fields: Mapping): Mapping {
-  const names = ['num_attention_heads', 'hidden_act', 'layer_norm_eps', 'projection_dim', 'eos_token_id', 'bos_token_id', 'pad_token_id'];
-  return Object.fromEntries(names.flatMap((name) => (fields[name] === undefined || fields[name] === null ? [] : [[name, fields[name]]])));
+  const names = [
+    'num_attention_heads',
+    'hidden_act',
+    'layer_norm_eps',
+    'projection_dim',
+    'eos_token_id',
+    'bos_token_id',
+    'pad_token_id',
+  ];
+  return Object.fromEntries(
+    names.flatMap((name) => (fields[name] === undefined || fields[name] === null ? [] : [[name, fields[name]]])),
+  );
 }
 
 async function withoutConfig(source: WeightSource): Promise<Opened> {
@@ -161,7 +194,9 @@ async function withoutConfig(source: WeightSource): Promise<Opened> {
   if (!firstStage) throw lacksPart(source, 'autoencoder', partPrefixes.first_stage);
   const condStage = find('cond_stage');
   if (!condStage && unet.config.context_dim !== null) throw lacksPart(source, 'text encoder', partPrefixes.cond_stage);
-  const assumed = [unet, firstStage, ...(condStage ? [condStage] : [])].flatMap((part) => part.assumed.map((phrase) => `${part.prefix.split('.')[0]}: ${phrase}`));
+  const assumed = [unet, firstStage, ...(condStage ? [condStage] : [])].flatMap((part) =>
+    part.assumed.map((phrase) => `${part.prefix.split('.')[0]}: ${phrase}`),
+  );
   const { scale_factor, ...schedule } = await readSchedule(source);
   if (schedule.timesteps === undefined) assumed.push('the noise schedule of Stable Diffusion v1');
   if (scale_factor === undefined && firstStage.config.kind === 'kl') assumed.push('scale_factor 0.18215');
@@ -185,7 +220,10 @@ function labelUNet(config: UNetConfig): UNetConfig {
 }
 
 function lacksPart(source: WeightSource, what: string, prefix: string): StableDiffusionError {
-  return new StableDiffusionError('weights-mismatch', `${source.label} has a UNet and no ${what} (${prefix}*). It was saved without it; use a whole checkpoint, or add the part.`);
+  return new StableDiffusionError(
+    'weights-mismatch',
+    `${source.label} has a UNet and no ${what} (${prefix}*). It was saved without it; use a whole checkpoint, or add the part.`,
+  );
 }
 
 /** A whole model's configuration from those of its networks, with the values of Stable Diffusion v1 where `params` says nothing. */
@@ -221,7 +259,12 @@ export function assembledConfig(from: {
     first_stage_config: firstStage satisfies FirstStageConfig,
     cond_stage_config: condition,
     cond_stage_version: condition?.kind === 'clip_text' ? defaultClipVersion : null,
-    cond_stage_max_length: condition?.kind === 'clip_text' ? condition.max_position_embeddings : condition?.kind === 'bert' ? condition.max_seq_len : 77,
+    cond_stage_max_length:
+      condition?.kind === 'clip_text'
+        ? condition.max_position_embeddings
+        : condition?.kind === 'bert'
+          ? condition.max_seq_len
+          : 77,
     base_learning_rate: null,
     scheduler_config: null,
     other: {},
@@ -242,7 +285,10 @@ export function checkpointKind(config: LatentDiffusionConfig): CheckpointKind {
   if (condition === null) return unet.num_classes === null && unet.in_channels === channels ? 'unconditional' : 'other';
   if (condition === 'first_stage') return 'other';
   if (condition.kind === 'class_embedder') return 'class';
-  const isText = condition.kind === 'clip_text' || (condition.kind === 'bert' && condition.use_tokenizer) || condition.kind === 'clip_text_embedder';
+  const isText =
+    condition.kind === 'clip_text' ||
+    (condition.kind === 'bert' && condition.use_tokenizer) ||
+    condition.kind === 'clip_text_embedder';
   if (!isText) return 'other';
   switch (unet.in_channels - channels) {
     case 0:
@@ -258,10 +304,15 @@ export function checkpointKind(config: LatentDiffusionConfig): CheckpointKind {
 
 function unusedNames(source: WeightSource): string[] {
   const prefixes = Object.values(partPrefixes);
-  return [...source.entries.keys()].filter((name) => !prefixes.some((prefix) => name.startsWith(prefix)) && ignoredReason(name) === undefined);
+  return [...source.entries.keys()].filter(
+    (name) => !prefixes.some((prefix) => name.startsWith(prefix)) && ignoredReason(name) === undefined,
+  );
 }
 
 /** Whether a file is a whole CompVis checkpoint: a UNet and another part, under their prefixes. */
 export function isCheckpoint(source: WeightSource): boolean {
-  return hasPrefix(source.entries, partPrefixes.unet) && (hasPrefix(source.entries, partPrefixes.first_stage) || hasPrefix(source.entries, partPrefixes.cond_stage));
+  return (
+    hasPrefix(source.entries, partPrefixes.unet) &&
+    (hasPrefix(source.entries, partPrefixes.first_stage) || hasPrefix(source.entries, partPrefixes.cond_stage))
+  );
 }

@@ -8,12 +8,23 @@ import { scheduleBuffers } from './infer-schedule.ts';
 import { weightView } from './view.ts';
 import type { WeightSource } from './weight-source.ts';
 
-const floats: ReadonlySet<DType> = new Set(['float64', 'float32', 'float16', 'bfloat16', 'float8_e4m3fn', 'float8_e5m2']);
+const floats: ReadonlySet<DType> = new Set([
+  'float64',
+  'float32',
+  'float16',
+  'bfloat16',
+  'float8_e4m3fn',
+  'float8_e5m2',
+]);
 
 /** Reading throws `not-finite` where a number is too large for the new type. */
 export function withDType(source: WeightSource, dtype: 'float32' | 'float16' | 'bfloat16'): WeightSource {
   const tensors = Array.from(source.entries.values(), (entry) => {
-    const changes = floats.has(entry.dtype) && entry.dtype !== dtype && entry.name !== 'scale_factor' && !scheduleBuffers.test(entry.name);
+    const changes =
+      floats.has(entry.dtype) &&
+      entry.dtype !== dtype &&
+      entry.name !== 'scale_factor' &&
+      !scheduleBuffers.test(entry.name);
     return {
       entry: changes ? { ...entry, dtype } : entry,
       async read(signal?: AbortSignal): Promise<Tensor> {
@@ -28,8 +39,15 @@ export function withDType(source: WeightSource, dtype: 'float32' | 'float16' | '
 
 function rounded(value: Tensor, dtype: 'float32' | 'float16' | 'bfloat16', what: string): Tensor {
   const result = convert(value, dtype);
-  if (dtype === 'float16' && hasInfinity(result.data as Uint16Array) && !toFloat32(value).data.some((number) => Math.abs(number) === Number.POSITIVE_INFINITY)) {
-    throw new StableDiffusionError('not-finite', `${what} has numbers above 65504, which float16 cannot hold. Use bfloat16 or float32.`);
+  if (
+    dtype === 'float16' &&
+    hasInfinity(result.data as Uint16Array) &&
+    !toFloat32(value).data.some((number) => Math.abs(number) === Number.POSITIVE_INFINITY)
+  ) {
+    throw new StableDiffusionError(
+      'not-finite',
+      `${what} has numbers above 65504, which float16 cannot hold. Use bfloat16 or float32.`,
+    );
   }
   return result;
 }

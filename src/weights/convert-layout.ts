@@ -17,8 +17,17 @@ import type { WeightSource } from './weight-source.ts';
  * part of such a file.
  */
 export function compVisWeights({ label, parts, config }: Checkpoint): WeightSource {
-  const whole = joined([withPrefix(parts.unet, partPrefixes.unet), withPrefix(parts.first_stage, partPrefixes.first_stage), withPrefix(parts.cond_stage, partPrefixes.cond_stage)], label);
-  return config.scale_by_std ? joined([whole, memoryWeights(new Map([['scale_factor', float32([], [config.scale_factor])]]), label)], label) : whole;
+  const whole = joined(
+    [
+      withPrefix(parts.unet, partPrefixes.unet),
+      withPrefix(parts.first_stage, partPrefixes.first_stage),
+      withPrefix(parts.cond_stage, partPrefixes.cond_stage),
+    ],
+    label,
+  );
+  return config.scale_by_std
+    ? joined([whole, memoryWeights(new Map([['scale_factor', float32([], [config.scale_factor])]]), label)], label)
+    : whole;
 }
 
 export interface DiffusersWeights {
@@ -33,7 +42,9 @@ export function diffusersWeights({ config, parts }: Checkpoint): DiffusersWeight
   const { unet_config: unet, first_stage_config: vae, cond_stage_config: text } = config;
   if (vae.kind === 'identity') throw configError('A diffusers folder needs an autoencoder, and this model has none.');
   if (text !== null && (text === 'first_stage' || text.kind !== 'clip_text')) {
-    throw configError(`A diffusers folder of Stable Diffusion has a CLIP text encoder, and this model has ${text === 'first_stage' ? 'the autoencoder' : text.kind} in its place.`);
+    throw configError(
+      `A diffusers folder of Stable Diffusion has a CLIP text encoder, and this model has ${text === 'first_stage' ? 'the autoencoder' : text.kind} in its place.`,
+    );
   }
   return {
     unet: renamed(parts.unet, unetMap(unet), 'a-to-b'),

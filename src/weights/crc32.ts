@@ -22,7 +22,14 @@ function makeTables(): readonly Uint32Array[] {
 export function crc32(bytes: Uint8Array): number {
   tables ??= makeTables();
   const [t0, t1, t2, t3, t4, t5, t6, t7] = tables as readonly [
-    Uint32Array, Uint32Array, Uint32Array, Uint32Array, Uint32Array, Uint32Array, Uint32Array, Uint32Array,
+    Uint32Array,
+    Uint32Array,
+    Uint32Array,
+    Uint32Array,
+    Uint32Array,
+    Uint32Array,
+    Uint32Array,
+    Uint32Array,
   ];
   const at = (table: Uint32Array, index: number): number => table[index & 0xff] as number;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
@@ -32,8 +39,14 @@ export function crc32(bytes: Uint8Array): number {
     const low = view.getUint32(i, true) ^ crc;
     const high = view.getUint32(i + 4, true);
     crc =
-      at(t7, low) ^ at(t6, low >>> 8) ^ at(t5, low >>> 16) ^ at(t4, low >>> 24) ^
-      at(t3, high) ^ at(t2, high >>> 8) ^ at(t1, high >>> 16) ^ at(t0, high >>> 24);
+      at(t7, low) ^
+      at(t6, low >>> 8) ^
+      at(t5, low >>> 16) ^
+      at(t4, low >>> 24) ^
+      at(t3, high) ^
+      at(t2, high >>> 8) ^
+      at(t1, high >>> 16) ^
+      at(t0, high >>> 24);
   }
   for (; i < bytes.length; i++) crc = (crc >>> 8) ^ at(t0, crc ^ (bytes[i] as number));
   return ~crc >>> 0;

@@ -16,7 +16,14 @@ import {
   originalTaesdHalf,
 } from './infer-autoencoder.ts';
 import { inferClipText, inferClipVision, inferOpenAiClip, inferSafetyChecker, isSafetyChecker } from './infer-clip.ts';
-import { inferBertEmbedder, inferClassEmbedder, inferSpatialRescaler, isBertEmbedder, isClassEmbedder, isSpatialRescaler } from './infer-embedders.ts';
+import {
+  inferBertEmbedder,
+  inferClassEmbedder,
+  inferSpatialRescaler,
+  isBertEmbedder,
+  isClassEmbedder,
+  isSpatialRescaler,
+} from './infer-embedders.ts';
 import { inferDiscriminator, inferLpips, isDiscriminator, isLpips } from './infer-losses.ts';
 import { type Entries, hasPrefix, type Inferred, inferred } from './infer-shapes.ts';
 import { inferCompVisUNet, inferDiffusersUNet, isCompVisUNet, isDiffusersUNet } from './infer-unet.ts';
@@ -46,12 +53,23 @@ const detectors: readonly Detector[] = [
   { matches: (entries) => originalTaesdHalf(entries) !== undefined, infer: inferOriginalTaesd },
   { matches: isSafetyChecker, infer: inferSafety },
   { matches: (entries) => entries.has('model.visual.conv1.weight'), infer: inferImageEmbedder },
-  { matches: (entries) => entries.has('visual.conv1.weight') || hasPrefix(entries, 'visual.layer1.'), infer: ({ entries }) => inferOpenAiClip(entries) },
+  {
+    matches: (entries) => entries.has('visual.conv1.weight') || hasPrefix(entries, 'visual.layer1.'),
+    infer: ({ entries }) => inferOpenAiClip(entries),
+  },
   ...['transformer.text_model.', 'transformer.', 'text_model.', ''].map((prefix) => ({
     matches: (entries: Entries) => entries.has(`${prefix}embeddings.token_embedding.weight`),
-    infer: ({ entries }: WeightSource) => inferClipText(entries, prefix, prefix.startsWith('transformer.') ? 'transformer.text_projection.weight' : undefined),
+    infer: ({ entries }: WeightSource) =>
+      inferClipText(
+        entries,
+        prefix,
+        prefix.startsWith('transformer.') ? 'transformer.text_projection.weight' : undefined,
+      ),
   })),
-  { matches: (entries) => entries.has('vision_model.embeddings.patch_embedding.weight'), infer: ({ entries }) => inferClipVision(entries) },
+  {
+    matches: (entries) => entries.has('vision_model.embeddings.patch_embedding.weight'),
+    infer: ({ entries }) => inferClipVision(entries),
+  },
   { matches: isBertEmbedder, infer: ({ entries }) => inferBertEmbedder(entries) },
   { matches: isClassEmbedder, infer: ({ entries }) => inferClassEmbedder(entries) },
   { matches: isSpatialRescaler, infer: ({ entries }) => inferSpatialRescaler(entries) },
@@ -67,12 +85,19 @@ const detectors: readonly Detector[] = [
 
 /** The entries whose names begin with a prefix, by the rest of their names. */
 function without(entries: Entries, prefix: string): Entries {
-  return prefix === '' ? entries : new Map([...entries].flatMap(([name, entry]) => (name.startsWith(prefix) ? [[name.slice(prefix.length), entry] as const] : [])));
+  return prefix === ''
+    ? entries
+    : new Map(
+        [...entries].flatMap(([name, entry]) =>
+          name.startsWith(prefix) ? [[name.slice(prefix.length), entry] as const] : [],
+        ),
+      );
 }
 
 /** TAESD's original files have one half each, numbered; it is read under the names of diffusers. */
 function inferOriginalTaesd(source: WeightSource): Inferred<NetworkConfig> {
-  const [prefix, shift] = originalTaesdHalf(source.entries) === 'encoder' ? ['encoder.layers.', 0] : ['decoder.layers.', 1];
+  const [prefix, shift] =
+    originalTaesdHalf(source.entries) === 'encoder' ? ['encoder.layers.', 0] : ['decoder.layers.', 1];
   const numbered = withNames(source, (name) => {
     const [number = '', ...rest] = name.split('.');
     return `${prefix}${[String(Number(number) - shift), ...rest].join('.')}`;
@@ -87,7 +112,11 @@ function inferSafety(source: WeightSource): Inferred<NetworkConfig> {
 
 function inferImageEmbedder({ entries }: WeightSource): Inferred<NetworkConfig> {
   const model = inferOpenAiClip(entries, 'model.');
-  const config = inferred(clipImageEmbedderConfigSchema, { kind: 'clip_image_embedder', model: model.config }, 'CLIP image embedder');
+  const config = inferred(
+    clipImageEmbedderConfigSchema,
+    { kind: 'clip_image_embedder', model: model.config },
+    'CLIP image embedder',
+  );
   return { config, assumed: model.assumed };
 }
 
@@ -98,7 +127,10 @@ function inferImageEmbedder({ entries }: WeightSource): Inferred<NetworkConfig> 
 export function detectNetwork(source: WeightSource): DetectedNetwork {
   const prefixes = Object.values(partPrefixes).filter((prefix) => hasPrefix(source.entries, prefix));
   if (prefixes.length > 1) {
-    throw new StableDiffusionError('model-unknown', `${source.label} holds several networks (${prefixes.join(', ')}); open it as a checkpoint, or choose one part.`);
+    throw new StableDiffusionError(
+      'model-unknown',
+      `${source.label} holds several networks (${prefixes.join(', ')}); open it as a checkpoint, or choose one part.`,
+    );
   }
   const prefix = prefixes[0] ?? (hasPrefix(source.entries, 'safety_checker.') ? 'safety_checker.' : '');
   const bare = withoutPrefix(source, prefix);

@@ -39,11 +39,13 @@ export function diffusersCheckpoint(folder: DiffusersFolder): Checkpoint {
   const vae = open('vae', folder.vae);
   const text = folder.text_encoder && open('text_encoder', folder.text_encoder);
   const safety = folder.safety_checker && open('safety_checker', folder.safety_checker);
-  if (unet.config.kind !== 'unet') throw configError(`${folder.label}/unet holds a network of kind ${unet.config.kind}.`);
+  if (unet.config.kind !== 'unet')
+    throw configError(`${folder.label}/unet holds a network of kind ${unet.config.kind}.`);
   if (!text && unet.config.context_dim !== null) {
     throw new StableDiffusionError('weights-mismatch', `${folder.label} has no text_encoder, and its UNet needs one.`);
   }
-  if (safety && safety.config.kind !== 'safety_checker') throw configError(`${folder.label}/safety_checker holds a network of kind ${safety.config.kind}.`);
+  if (safety && safety.config.kind !== 'safety_checker')
+    throw configError(`${folder.label}/safety_checker holds a network of kind ${safety.config.kind}.`);
   const scheduler = isMapping(folder.scheduler) ? folder.scheduler : undefined;
   const scale = isMapping(folder.vae.config) ? folder.vae.config['scaling_factor'] : undefined;
   const config = assembledConfig({

@@ -33,7 +33,10 @@ export function emaCoverage(source: WeightSource): { readonly averaged: number; 
  */
 export function withEmaWeights(source: WeightSource): WeightSource {
   if (emaCoverage(source).averaged === 0) {
-    throw new StableDiffusionError('weights-mismatch', `${source.label} holds no averaged weights (model_ema.*). Load it without asking for them.`);
+    throw new StableDiffusionError(
+      'weights-mismatch',
+      `${source.label} holds no averaged weights (model_ema.*). Load it without asking for them.`,
+    );
   }
   const used = new Map<string, string>();
   const tensors = [];
@@ -45,7 +48,11 @@ export function withEmaWeights(source: WeightSource): WeightSource {
       continue;
     }
     const other = used.get(average);
-    if (other !== undefined) throw new StableDiffusionError('weights-mismatch', `${source.label}: ${average} is the average of both ${other} and ${name}.`);
+    if (other !== undefined)
+      throw new StableDiffusionError(
+        'weights-mismatch',
+        `${source.label}: ${average} is the average of both ${other} and ${name}.`,
+      );
     used.set(average, name);
     tensors.push(aliased(source, average, name));
   }

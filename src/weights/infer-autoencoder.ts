@@ -4,18 +4,43 @@
  * Nothing of weight is left open: only the nominal resolution (256, to which `attn_resolutions` is relative) and dropout leave no trace.
  */
 
-import { type AutoencoderConfig, klConfigSchema, type TaesdConfig, taesdConfigSchema, vqConfigSchema } from '../config/network-config.ts';
-import { axis, countOf, type Entries, hasPrefix, type Inferred, inferred, multiple, normGroups, shapeOf, unknown } from './infer-shapes.ts';
+import {
+  type AutoencoderConfig,
+  klConfigSchema,
+  type TaesdConfig,
+  taesdConfigSchema,
+  vqConfigSchema,
+} from '../config/network-config.ts';
+import {
+  axis,
+  countOf,
+  type Entries,
+  hasPrefix,
+  type Inferred,
+  inferred,
+  multiple,
+  normGroups,
+  shapeOf,
+  unknown,
+} from './infer-shapes.ts';
 
 const what = 'autoencoder';
 const nominalResolution = 256;
 
 export function isCompVisAutoencoder(entries: Entries): boolean {
-  return entries.has('encoder.conv_in.weight') && entries.has('decoder.conv_in.weight') && hasPrefix(entries, 'encoder.down.');
+  return (
+    entries.has('encoder.conv_in.weight') &&
+    entries.has('decoder.conv_in.weight') &&
+    hasPrefix(entries, 'encoder.down.')
+  );
 }
 
 export function isDiffusersAutoencoder(entries: Entries): boolean {
-  return entries.has('encoder.conv_in.weight') && entries.has('decoder.conv_in.weight') && hasPrefix(entries, 'encoder.down_blocks.');
+  return (
+    entries.has('encoder.conv_in.weight') &&
+    entries.has('decoder.conv_in.weight') &&
+    hasPrefix(entries, 'encoder.down_blocks.')
+  );
 }
 
 /** Where the two layouts differ in what is read. */
@@ -27,7 +52,13 @@ interface Names {
   readonly middleAttention: string;
 }
 
-const compVis: Names = { level: (level) => `encoder.down.${level}.`, blocks: 'block.', attention: 'attn.', downsample: 'downsample.conv.weight', middleAttention: 'mid.attn_1.' };
+const compVis: Names = {
+  level: (level) => `encoder.down.${level}.`,
+  blocks: 'block.',
+  attention: 'attn.',
+  downsample: 'downsample.conv.weight',
+  middleAttention: 'mid.attn_1.',
+};
 const diffusers: Names = {
   level: (level) => `encoder.down_blocks.${level}.`,
   blocks: 'resnets.',
@@ -57,10 +88,12 @@ function infer(entries: Entries, names: Names, levels: number): Inferred<Autoenc
     const blocks = `${names.level(level)}${names.blocks}`;
     counts.add(countOf(entries, blocks, what));
     mults.push(multiple(axis(entries, `${blocks}0.conv2.weight`, 4, 0, what), ch, what));
-    if (hasPrefix(entries, `${names.level(level)}${names.attention}`)) attnResolutions.push(nominalResolution / 2 ** level);
+    if (hasPrefix(entries, `${names.level(level)}${names.attention}`))
+      attnResolutions.push(nominalResolution / 2 ** level);
   }
   const [resBlocks] = counts;
-  if (counts.size !== 1 || resBlocks === undefined) throw unknown(what, `levels have different numbers of blocks (${[...counts].join(', ')})`);
+  if (counts.size !== 1 || resBlocks === undefined)
+    throw unknown(what, `levels have different numbers of blocks (${[...counts].join(', ')})`);
   const middle = `encoder.${names.middleAttention}`;
   const attnType = entries.has(`${middle}to_qkv.weight`) ? 'linear' : hasPrefix(entries, middle) ? 'vanilla' : 'none';
   if (attnResolutions.length > 0) assumed.push(`resolution ${nominalResolution}`);
@@ -104,20 +137,25 @@ export function originalTaesdHalf(entries: Entries): 'encoder' | 'decoder' | und
 export function inferTaesd(entries: Entries): Inferred<TaesdConfig> {
   const encoder = hasPrefix(entries, 'encoder.layers.') ? half(entries, 'encoder.layers.') : undefined;
   const decoder = hasPrefix(entries, 'decoder.layers.') ? half(entries, 'decoder.layers.') : undefined;
-  const assumed = encoder && decoder ? [] : [`the ${encoder ? 'decoder' : 'encoder'} mirrors the ${encoder ? 'encoder' : 'decoder'}`];
+  const assumed =
+    encoder && decoder ? [] : [`the ${encoder ? 'decoder' : 'encoder'} mirrors the ${encoder ? 'encoder' : 'decoder'}`];
   const encoderBlocks = encoder?.blocks ?? decoder?.blocks.toReversed() ?? [];
   const decoderBlocks = decoder?.blocks ?? encoder?.blocks.toReversed() ?? [];
   const width = encoder?.width ?? decoder?.width ?? 0;
-  const config = inferred(taesdConfigSchema, {
-    kind: 'taesd',
-    in_channels: encoder?.from ?? decoder?.to,
-    out_channels: decoder?.to ?? encoder?.from,
-    latent_channels: encoder?.to ?? decoder?.from,
-    encoder_block_out_channels: encoderBlocks.map(() => width),
-    decoder_block_out_channels: decoderBlocks.map(() => decoder?.width ?? width),
-    num_encoder_blocks: encoderBlocks,
-    num_decoder_blocks: decoderBlocks,
-  }, what);
+  const config = inferred(
+    taesdConfigSchema,
+    {
+      kind: 'taesd',
+      in_channels: encoder?.from ?? decoder?.to,
+      out_channels: decoder?.to ?? encoder?.from,
+      latent_channels: encoder?.to ?? decoder?.from,
+      encoder_block_out_channels: encoderBlocks.map(() => width),
+      decoder_block_out_channels: decoderBlocks.map(() => decoder?.width ?? width),
+      num_encoder_blocks: encoderBlocks,
+      num_decoder_blocks: decoderBlocks,
+    },
+    what,
+  );
   return { config, assumed };
 }
 

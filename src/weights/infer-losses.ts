@@ -1,6 +1,11 @@
 /** The networks of the autoencoders' losses from names and shapes: LPIPS and the patch discriminator. */
 
-import { type DiscriminatorConfig, discriminatorConfigSchema, type LpipsConfig, lpipsConfigSchema } from '../config/network-config.ts';
+import {
+  type DiscriminatorConfig,
+  discriminatorConfigSchema,
+  type LpipsConfig,
+  lpipsConfigSchema,
+} from '../config/network-config.ts';
 import { axis, type Entries, type Inferred, inferred, shapeOf } from './infer-shapes.ts';
 
 export function isLpips(entries: Entries): boolean {
@@ -13,7 +18,11 @@ export function inferLpips(entries: Entries): Inferred<LpipsConfig> {
 }
 
 export function isDiscriminator(entries: Entries): boolean {
-  return entries.has('main.0.weight') && entries.has('main.2.weight') && (entries.has('main.3.running_mean') || entries.has('main.3.loc'));
+  return (
+    entries.has('main.0.weight') &&
+    entries.has('main.2.weight') &&
+    (entries.has('main.3.running_mean') || entries.has('main.3.loc'))
+  );
 }
 
 /** A convolution and its activation, then three modules for each layer, then the last convolution. */
@@ -22,6 +31,10 @@ export function inferDiscriminator(entries: Entries): Inferred<DiscriminatorConf
   const [ndf, from] = shapeOf(entries, 'main.0.weight', 4, what);
   let layers = 0;
   while (entries.has(`main.${3 * layers + 3}.running_mean`) || entries.has(`main.${3 * layers + 3}.loc`)) layers++;
-  const config = inferred(discriminatorConfigSchema, { kind: 'discriminator', input_nc: from, ndf, n_layers: layers, use_actnorm: entries.has('main.3.loc') }, what);
+  const config = inferred(
+    discriminatorConfigSchema,
+    { kind: 'discriminator', input_nc: from, ndf, n_layers: layers, use_actnorm: entries.has('main.3.loc') },
+    what,
+  );
   return { config, assumed: [] };
 }

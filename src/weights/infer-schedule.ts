@@ -7,7 +7,9 @@ import type { DiffusionParams } from '../config/latent-diffusion-config.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import type { WeightSource } from './weight-source.ts';
 
-export type ScheduleParams = Partial<Pick<DiffusionParams, 'timesteps' | 'beta_schedule' | 'linear_start' | 'linear_end' | 'given_betas' | 'scale_factor'>>;
+export type ScheduleParams = Partial<
+  Pick<DiffusionParams, 'timesteps' | 'beta_schedule' | 'linear_start' | 'linear_end' | 'given_betas' | 'scale_factor'>
+>;
 
 /** Names of those buffers, and of the others that `register_schedule` computes from them. */
 export const scheduleBuffers =

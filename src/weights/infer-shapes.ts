@@ -50,7 +50,8 @@ export function countOf(entries: Entries, prefix: string, what: string, gaps: 'r
     if (digits !== undefined) seen.add(Number(digits));
   }
   const count = seen.size === 0 ? 0 : Math.max(...seen) + 1;
-  if (gaps === 'refuse' && count !== seen.size) throw unknown(what, `the numbers after ${prefix} have gaps (${[...seen].sort((x, y) => x - y).join(', ')})`);
+  if (gaps === 'refuse' && count !== seen.size)
+    throw unknown(what, `the numbers after ${prefix} have gaps (${[...seen].sort((x, y) => x - y).join(', ')})`);
   return count;
 }
 

@@ -7,7 +7,19 @@
  */
 
 import { type UNetConfig, unetConfigSchema } from '../config/network-config.ts';
-import { axis, countOf, type Entries, hasPrefix, type Inferred, inferred, multiple, normGroups, shapeOf, uniform, unknown } from './infer-shapes.ts';
+import {
+  axis,
+  countOf,
+  type Entries,
+  hasPrefix,
+  type Inferred,
+  inferred,
+  multiple,
+  normGroups,
+  shapeOf,
+  uniform,
+  unknown,
+} from './infer-shapes.ts';
 
 const what = 'UNet';
 
@@ -20,12 +32,19 @@ interface Block {
 
 /** Whether these are names of a CompVis UNet without its prefix. */
 export function isCompVisUNet(entries: Entries): boolean {
-  return entries.has('input_blocks.0.0.weight') && entries.has('time_embed.0.weight') && hasPrefix(entries, 'output_blocks.');
+  return (
+    entries.has('input_blocks.0.0.weight') && entries.has('time_embed.0.weight') && hasPrefix(entries, 'output_blocks.')
+  );
 }
 
 /** Whether these are names of diffusers' UNet2DConditionModel or UNet2DModel. */
 export function isDiffusersUNet(entries: Entries): boolean {
-  return entries.has('conv_in.weight') && entries.has('time_embedding.linear_1.weight') && hasPrefix(entries, 'down_blocks.') && hasPrefix(entries, 'up_blocks.');
+  return (
+    entries.has('conv_in.weight') &&
+    entries.has('time_embedding.linear_1.weight') &&
+    hasPrefix(entries, 'down_blocks.') &&
+    hasPrefix(entries, 'up_blocks.')
+  );
 }
 
 /** From the names of a CompVis checkpoint without `model.diffusion_model.`. Throws `model-unknown`. */
@@ -63,14 +82,17 @@ export function inferCompVisUNet(entries: Entries): Inferred<UNetConfig> {
     conv_resample: !pooled,
     resblock_updown: resblockUpdown,
     middle: 'middle_block.1.',
-    scaleShift: axis(entries, 'middle_block.0.emb_layers.1.weight', 2, 0, what) === 2 * axis(entries, 'middle_block.0.out_layers.3.weight', 4, 0, what),
+    scaleShift:
+      axis(entries, 'middle_block.0.emb_layers.1.weight', 2, 0, what) ===
+      2 * axis(entries, 'middle_block.0.out_layers.3.weight', 4, 0, what),
   });
 }
 
 /** From the names of diffusers' UNet. Throws `model-unknown`, also for the conditionings of later families (SDXL). */
 export function inferDiffusersUNet(entries: Entries): Inferred<UNetConfig> {
   for (const prefix of ['add_embedding.', 'encoder_hid_proj.', 'add_time_proj.']) {
-    if (hasPrefix(entries, prefix)) throw unknown(what, `${prefix}* is there, an extra conditioning that Stable Diffusion v1 does not have`);
+    if (hasPrefix(entries, prefix))
+      throw unknown(what, `${prefix}* is there, an extra conditioning that Stable Diffusion v1 does not have`);
   }
   const [modelChannels = 0, inChannels] = shapeOf(entries, 'conv_in.weight', 4, what);
   const levels: Block[][] = [];
@@ -78,7 +100,9 @@ export function inferDiffusersUNet(entries: Entries): Inferred<UNetConfig> {
   for (let level = 0; level < count; level++) {
     const blocks = countOf(entries, `down_blocks.${level}.resnets.`, what);
     levels.push(
-      Array.from({ length: blocks }, (_, j) => block(entries, `down_blocks.${level}.resnets.${j}.conv2.weight`, `down_blocks.${level}.attentions.${j}.`)),
+      Array.from({ length: blocks }, (_, j) =>
+        block(entries, `down_blocks.${level}.resnets.${j}.conv2.weight`, `down_blocks.${level}.attentions.${j}.`),
+      ),
     );
   }
   const resblockUpdown = entries.has('down_blocks.0.downsamplers.0.conv1.weight');
@@ -91,12 +115,17 @@ export function inferDiffusersUNet(entries: Entries): Inferred<UNetConfig> {
     conv_resample: levels.length === 1 || resblockUpdown || entries.has('down_blocks.0.downsamplers.0.conv.weight'),
     resblock_updown: resblockUpdown,
     middle: 'mid_block.attentions.0.',
-    scaleShift: axis(entries, 'mid_block.resnets.0.time_emb_proj.weight', 2, 0, what) === 2 * axis(entries, 'mid_block.resnets.0.conv2.weight', 4, 0, what),
+    scaleShift:
+      axis(entries, 'mid_block.resnets.0.time_emb_proj.weight', 2, 0, what) ===
+      2 * axis(entries, 'mid_block.resnets.0.conv2.weight', 4, 0, what),
   });
 }
 
 function block(entries: Entries, convolution: string, attention: string): Block {
-  return { width: axis(entries, convolution, 4, 0, what), attention: hasPrefix(entries, attention) ? attention : undefined };
+  return {
+    width: axis(entries, convolution, 4, 0, what),
+    attention: hasPrefix(entries, attention) ? attention : undefined,
+  };
 }
 
 interface Read {
@@ -112,14 +141,20 @@ interface Read {
   readonly scaleShift: boolean;
 }
 
-function finish(entries: Entries, levels: readonly Block[][], { middle, scaleShift, ...read }: Read): Inferred<UNetConfig> {
+function finish(
+  entries: Entries,
+  levels: readonly Block[][],
+  { middle, scaleShift, ...read }: Read,
+): Inferred<UNetConfig> {
   const assumed: string[] = [];
   const mults: number[] = [];
   const attentionResolutions: number[] = [];
   for (const [level, blocks] of levels.entries()) {
     const width = blocks[0]?.width ?? 0;
     if (width === 0) throw unknown(what, `level ${level} has no residual block`);
-    const odd = blocks.find((item) => item.width !== width || (item.attention === undefined) !== (blocks[0]?.attention === undefined));
+    const odd = blocks.find(
+      (item) => item.width !== width || (item.attention === undefined) !== (blocks[0]?.attention === undefined),
+    );
     if (odd) throw unknown(what, `the blocks of level ${level} differ in width or attention`);
     mults.push(multiple(width, read.model_channels, what));
     if (blocks[0]?.attention !== undefined) attentionResolutions.push(2 ** level);
@@ -129,25 +164,30 @@ function finish(entries: Entries, levels: readonly Block[][], { middle, scaleShi
   for (const { attention } of levels.flat()) {
     if (attention === undefined || !useTransformer) continue;
     const other = countOf(entries, `${attention}transformer_blocks.`, what);
-    if (other !== depth) throw unknown(what, `transformers have ${depth} blocks in the middle and ${other} at ${attention}`);
+    if (other !== depth)
+      throw unknown(what, `transformers have ${depth} blocks in the middle and ${other} at ${attention}`);
   }
   const widths = mults.map((mult) => mult * read.model_channels);
   const heads = useTransformer ? { num_heads: headsFor(widths) } : { num_head_channels: headChannelsFor(widths) };
   assumed.push(...Object.entries(heads).map(([name, value]) => `${name} ${value}`));
-  const config = inferred(unetConfigSchema, {
-    kind: 'unet',
-    ...read,
-    ...heads,
-    num_res_blocks: uniform(levels.map((blocks) => blocks.length)),
-    attention_resolutions: attentionResolutions,
-    channel_mult: mults,
-    use_scale_shift_norm: scaleShift,
-    use_spatial_transformer: useTransformer,
-    transformer_depth: depth,
-    context_dim: useTransformer ? axis(entries, `${middle}transformer_blocks.0.attn2.to_k.weight`, 2, 1, what) : null,
-    legacy: false,
-    norm_num_groups: normGroups(widths, assumed),
-  }, what);
+  const config = inferred(
+    unetConfigSchema,
+    {
+      kind: 'unet',
+      ...read,
+      ...heads,
+      num_res_blocks: uniform(levels.map((blocks) => blocks.length)),
+      attention_resolutions: attentionResolutions,
+      channel_mult: mults,
+      use_scale_shift_norm: scaleShift,
+      use_spatial_transformer: useTransformer,
+      transformer_depth: depth,
+      context_dim: useTransformer ? axis(entries, `${middle}transformer_blocks.0.attn2.to_k.weight`, 2, 1, what) : null,
+      legacy: false,
+      norm_num_groups: normGroups(widths, assumed),
+    },
+    what,
+  );
   return { config, assumed };
 }
 

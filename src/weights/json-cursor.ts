@@ -25,7 +25,14 @@ export interface JsonCursor {
 const maximumDepth = 128;
 const numberPattern = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
 const escapes: ReadonlyMap<string, string> = new Map([
-  ['"', '"'], ['\\', '\\'], ['/', '/'], ['b', '\b'], ['f', '\f'], ['n', '\n'], ['r', '\r'], ['t', '\t'],
+  ['"', '"'],
+  ['\\', '\\'],
+  ['/', '/'],
+  ['b', '\b'],
+  ['f', '\f'],
+  ['n', '\n'],
+  ['r', '\r'],
+  ['t', '\t'],
 ]);
 
 export function jsonCursor(text: string): JsonCursor {
@@ -75,7 +82,8 @@ export function jsonCursor(text: string): JsonCursor {
     if (character !== 'u') return escapes.get(character) ?? fail('an escape');
     const unit = codeUnit();
     if (unit < 0xd800 || unit > 0xdfff) return String.fromCharCode(unit);
-    if (unit > 0xdbff || text.slice(at, at + 2) !== '\\u') throw new JsonSyntaxError(`it has half of a surrogate pair at character ${at}`);
+    if (unit > 0xdbff || text.slice(at, at + 2) !== '\\u')
+      throw new JsonSyntaxError(`it has half of a surrogate pair at character ${at}`);
     at += 2;
     const low = codeUnit();
     if (low < 0xdc00 || low > 0xdfff) throw new JsonSyntaxError(`it has half of a surrogate pair at character ${at}`);

@@ -19,7 +19,9 @@ const levelStarts = [4, 9, 16, 23];
 function canonicalName(name: string): string | undefined {
   if (name.startsWith('classifier.')) return undefined;
   const layer = /^features\.(\d+)\.(.*)$/.exec(name);
-  return layer ? `net.slice${1 + levelStarts.filter((start) => Number(layer[1]) >= start).length}.${layer[1]}.${layer[2]}` : name;
+  return layer
+    ? `net.slice${1 + levelStarts.filter((start) => Number(layer[1]) >= start).length}.${layer[1]}.${layer[2]}`
+    : name;
 }
 
 /** The same weights under taming's names, with the scaling layer where it is missing. */
@@ -31,7 +33,10 @@ export function lpipsWeights(source: WeightSource): WeightSource {
   for (const [name, values] of Object.entries(scalingLayer)) {
     if (source.entries.has(name)) continue;
     const shape = [1, 3, 1, 1];
-    tensors.push({ entry: { name, dtype: 'float32', shape }, read: async (): Promise<Tensor> => float32(shape, values) });
+    tensors.push({
+      entry: { name, dtype: 'float32', shape },
+      read: async (): Promise<Tensor> => float32(shape, values),
+    });
   }
   return weightView(source.label, tensors, [source]);
 }

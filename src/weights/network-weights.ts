@@ -26,33 +26,65 @@ export interface NetworkOptions {
 /** Throws `invalid-argument` where a part has to be chosen, `model-unknown`, `config-invalid` or `weights-mismatch`. */
 export async function openNetwork(source: WeightSource, options: NetworkOptions = {}): Promise<DetectedNetwork> {
   const { config, part } = options;
-  const section = config === undefined || isHuggingFace(config) ? undefined : modelSection(config, `the configuration of ${source.label}`);
+  const section =
+    config === undefined || isHuggingFace(config)
+      ? undefined
+      : modelSection(config, `the configuration of ${source.label}`);
   const ofWhole = section !== undefined && isDiffusionTarget(section['target']);
   if ((ofWhole || isCheckpoint(source)) && part === undefined && (config === undefined || ofWhole)) {
-    throw new StableDiffusionError('invalid-argument', `${source.label} is a whole model; choose one part: unet, first_stage, cond_stage or safety.`);
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `${source.label} is a whole model; choose one part: unet, first_stage, cond_stage or safety.`,
+    );
   }
   if (isCheckpoint(source) && part !== undefined && (config === undefined || ofWhole)) {
     const { config: model, parts, safety_config, assumed } = await openCheckpoint(source, options);
-    const configs = { unet: model.unet_config, first_stage: model.first_stage_config, cond_stage: model.cond_stage_config, safety: safety_config };
+    const configs = {
+      unet: model.unet_config,
+      first_stage: model.first_stage_config,
+      cond_stage: model.cond_stage_config,
+      safety: safety_config,
+    };
     const network = configs[part];
     const weights = parts[part];
     if (network === null || network === undefined || network === 'first_stage' || !weights) {
       throw new StableDiffusionError('invalid-argument', `${source.label} has no network ${part} of its own.`);
     }
-    return { config: network, source: weights, layout: 'compvis', prefix: part === 'safety' ? '' : partPrefixes[part], assumed };
+    return {
+      config: network,
+      source: weights,
+      layout: 'compvis',
+      prefix: part === 'safety' ? '' : partPrefixes[part],
+      assumed,
+    };
   }
   if (config === undefined) return detectNetwork(source);
   if (ofWhole) {
-    const model = ldmModel(section, `the configuration of ${source.label}`, options.pretrained ? { pretrained: options.pretrained } : {});
-    const network = { unet: model.unet_config, first_stage: model.first_stage_config, cond_stage: model.cond_stage_config, safety: null }[part ?? 'unet'];
-    if (network === null || network === 'first_stage') throw new StableDiffusionError('invalid-argument', `The configuration of ${source.label} has no network ${part} of its own.`);
+    const model = ldmModel(
+      section,
+      `the configuration of ${source.label}`,
+      options.pretrained ? { pretrained: options.pretrained } : {},
+    );
+    const network = {
+      unet: model.unet_config,
+      first_stage: model.first_stage_config,
+      cond_stage: model.cond_stage_config,
+      safety: null,
+    }[part ?? 'unet'];
+    if (network === null || network === 'first_stage')
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `The configuration of ${source.label} has no network ${part} of its own.`,
+      );
     return known(source, network);
   }
   // A text encoder that its configuration only names is of the sizes that its weights have.
   const version = textEncoderVersion(config);
-  const pretrained = version === undefined ? options.pretrained : (name: string) => options.pretrained?.(name) ?? textFieldsOf(source);
+  const pretrained =
+    version === undefined ? options.pretrained : (name: string) => options.pretrained?.(name) ?? textFieldsOf(source);
   const network = modelConfig(config, `the configuration of ${source.label}`, pretrained ? { pretrained } : {});
-  if (network.kind === 'latent_diffusion') throw new StableDiffusionError('invalid-argument', `${source.label}: choose one part.`);
+  if (network.kind === 'latent_diffusion')
+    throw new StableDiffusionError('invalid-argument', `${source.label}: choose one part.`);
   return known(part === undefined || part === 'safety' ? source : ofPart(source, partPrefixes[part]), network);
 }
 

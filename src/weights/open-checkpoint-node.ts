@@ -66,7 +66,11 @@ async function existing(path: string): Promise<string | undefined> {
 export async function readConfigFile(path: string): Promise<unknown> {
   try {
     const { size } = await stat(path);
-    if (size > maxConfigBytes) throw new StableDiffusionError('config-invalid', `${path} has ${size} bytes; a configuration of at most ${maxConfigBytes} is read.`);
+    if (size > maxConfigBytes)
+      throw new StableDiffusionError(
+        'config-invalid',
+        `${path} has ${size} bytes; a configuration of at most ${maxConfigBytes} is read.`,
+      );
     return parseYaml(await readFile(path, 'utf8'), path);
   } catch (cause) {
     throw cause instanceof StableDiffusionError ? cause : fileError(path, cause);
@@ -87,16 +91,31 @@ export async function pretrainedBeside(config: unknown, configPath: string): Pro
 async function openDiffusersFolder(path: string, options: OpenCheckpointOptions): Promise<Checkpoint> {
   const index = await existing(join(path, 'model_index.json'));
   if (index === undefined) {
-    throw new StableDiffusionError('file-not-found', `${path} is a folder without model_index.json, so not a model of diffusers. Name a file, or the folder that holds it.`);
+    throw new StableDiffusionError(
+      'file-not-found',
+      `${path} is a folder without model_index.json, so not a model of diffusers. Name a file, or the folder that holds it.`,
+    );
   }
-  if (options.config !== undefined) throw new StableDiffusionError('invalid-argument', `${path} is a diffusers folder, which has its own configurations; open it without ${options.config}.`);
-  if (options.ema) throw new StableDiffusionError('weights-mismatch', `${path} is a diffusers folder, which holds no averaged weights beside the others. Load it without asking for them.`);
+  if (options.config !== undefined)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `${path} is a diffusers folder, which has its own configurations; open it without ${options.config}.`,
+    );
+  if (options.ema)
+    throw new StableDiffusionError(
+      'weights-mismatch',
+      `${path} is a diffusers folder, which holds no averaged weights beside the others. Load it without asking for them.`,
+    );
   const modelIndex = await readConfigFile(index);
-  const listed = (name: string) => isMapping(modelIndex) && Array.isArray(modelIndex[name]) && modelIndex[name].some((part: unknown) => part !== null);
+  const listed = (name: string) =>
+    isMapping(modelIndex) && Array.isArray(modelIndex[name]) && modelIndex[name].some((part: unknown) => part !== null);
   const opened: WeightSource[] = [];
   const component = async (name: string): Promise<DiffusersComponent> => {
     const config = await existing(join(path, name, 'config.json'));
-    const source = await openWeightsAt(join(path, name), options.variant === undefined ? {} : { variant: options.variant });
+    const source = await openWeightsAt(
+      join(path, name),
+      options.variant === undefined ? {} : { variant: options.variant },
+    );
     opened.push(source);
     return { source, ...(config === undefined ? {} : { config: await readConfigFile(config) }) };
   };
@@ -107,7 +126,9 @@ async function openDiffusersFolder(path: string, options: OpenCheckpointOptions)
       unet: await component('unet'),
       vae: await component('vae'),
       ...(listed('text_encoder') ? { text_encoder: await component('text_encoder') } : {}),
-      ...(listed('safety_checker') && (await hasFolder(join(path, 'safety_checker'))) ? { safety_checker: await component('safety_checker') } : {}),
+      ...(listed('safety_checker') && (await hasFolder(join(path, 'safety_checker')))
+        ? { safety_checker: await component('safety_checker') }
+        : {}),
       ...(scheduler === undefined ? {} : { scheduler: await readConfigFile(scheduler) }),
       model_index: modelIndex,
     });

@@ -32,12 +32,18 @@ async function openIndex(path: string): Promise<WeightSource> {
   const source = await openFile(path);
   let bytes: Uint8Array;
   try {
-    if (source.size > maximumIndex) throw new StableDiffusionError('file-corrupt', `${path} has ${source.size} bytes, too many for an index of shards.`);
+    if (source.size > maximumIndex)
+      throw new StableDiffusionError(
+        'file-corrupt',
+        `${path} has ${source.size} bytes, too many for an index of shards.`,
+      );
     bytes = await source.read(0, source.size);
   } finally {
     await source.close();
   }
-  return openSharded(path, parseShardIndex(path, bytes), async (file) => openWeights(await openFile(join(dirname(path), file))));
+  return openSharded(path, parseShardIndex(path, bytes), async (file) =>
+    openWeights(await openFile(join(dirname(path), file))),
+  );
 }
 
 /** The file of a folder to open: .safetensors before .bin, one file before shards, without variant before one. */
@@ -59,7 +65,9 @@ async function chooseFile(folder: string, variant: string | undefined): Promise<
 
   const weights = names.filter((name) => /\.(?:safetensors|bin|pt|pth|ckpt)$/.test(name)).sort();
   if (variant === undefined) {
-    const variants = new Set(names.flatMap((name) => /^[a-z_]+\.([A-Za-z0-9_]+)\.(?:safetensors|bin)$/.exec(name)?.[1] ?? []));
+    const variants = new Set(
+      names.flatMap((name) => /^[a-z_]+\.([A-Za-z0-9_]+)\.(?:safetensors|bin)$/.exec(name)?.[1] ?? []),
+    );
     for (const other of variants) {
       const name = candidates(other).find((candidate) => there.has(candidate));
       if (name !== undefined) return name;
@@ -70,7 +78,9 @@ async function chooseFile(folder: string, variant: string | undefined): Promise<
   throw new StableDiffusionError(
     'file-not-found',
     `${folder} holds no weights${variant === undefined ? '' : ` of the variant ${variant}`} as diffusers names them (${baseNames[0]}.safetensors, model.safetensors, …). ${
-      weights.length > 0 ? `There are ${weights.slice(0, 10).join(', ')}; name one of them.` : 'Name a file, or a folder such as unet/.'
+      weights.length > 0
+        ? `There are ${weights.slice(0, 10).join(', ')}; name one of them.`
+        : 'Name a file, or a folder such as unet/.'
     }`,
   );
 }

@@ -43,25 +43,49 @@ async function open(source: ByteSource): Promise<WeightSource> {
 
   if (text.startsWith('version https://git-lfs.github.com/spec/')) {
     const real = /\nsize ([0-9]{1,15})\n/.exec(text)?.[1];
-    throw notWeights(label, `a Git LFS pointer and not the file itself${real ? `, which has ${real} bytes` : ''}; run "git lfs pull" or download the file`);
+    throw notWeights(
+      label,
+      `a Git LFS pointer and not the file itself${real ? `, which has ${real} bytes` : ''}; run "git lfs pull" or download the file`,
+    );
   }
-  if (/^\s*(?:<!doctype|<html|<\?xml|<head)/i.test(text)) throw notWeights(label, 'a web page saved under this name; the download failed, perhaps for want of a login. Get it again');
+  if (/^\s*(?:<!doctype|<html|<\?xml|<head)/i.test(text))
+    throw notWeights(
+      label,
+      'a web page saved under this name; the download failed, perhaps for want of a login. Get it again',
+    );
   const named = /\.safetensors$/i.test(label);
   if (text.startsWith('PK\x03\x04')) {
     // People trust the name: what holds a pickle should not pass under it.
-    if (named) throw notWeights(label, 'a zip archive, as torch.save writes, under the name of a .safetensors file. If you trust where it is from, call it .ckpt and open it again');
+    if (named)
+      throw notWeights(
+        label,
+        'a zip archive, as torch.save writes, under the name of a .safetensors file. If you trust where it is from, call it .ckpt and open it again',
+      );
     return openTorchZip(source);
   }
   if (text.startsWith('PK\x05\x06')) throw notWeights(label, 'an empty zip archive');
   if (named || text.charAt(8) === '{') return openSafetensors(source);
-  if (text.slice(257, 262) === 'ustar') throw notWeights(label, 'a tar archive. The tar format of PyTorch 0.1 is not supported: load it in PyTorch and save it again', 'file-unsupported');
-  if (head[0] === 0x80 || /^(?:[IL][0-9]+L?\n|\(?c[\w.]+\n[\w.]+\n|\([dlt]p?[0-9]*\n)/.test(text)) return openTorchLegacy(source);
+  if (text.slice(257, 262) === 'ustar')
+    throw notWeights(
+      label,
+      'a tar archive. The tar format of PyTorch 0.1 is not supported: load it in PyTorch and save it again',
+      'file-unsupported',
+    );
+  if (head[0] === 0x80 || /^(?:[IL][0-9]+L?\n|\(?c[\w.]+\n[\w.]+\n|\([dlt]p?[0-9]*\n)/.test(text))
+    return openTorchLegacy(source);
   for (const [signature, what] of strangers) {
     if (text.startsWith(signature)) throw notWeights(label, what, 'file-unsupported');
   }
-  throw notWeights(label, `of no known format (it begins with the bytes ${[...head.subarray(0, 8)].map((byte) => byte.toString(16).padStart(2, '0')).join(' ')}); .safetensors files and those of torch.save can be read`);
+  throw notWeights(
+    label,
+    `of no known format (it begins with the bytes ${[...head.subarray(0, 8)].map((byte) => byte.toString(16).padStart(2, '0')).join(' ')}); .safetensors files and those of torch.save can be read`,
+  );
 }
 
-function notWeights(label: string, what: string, code: 'file-corrupt' | 'file-unsupported' = 'file-corrupt'): StableDiffusionError {
+function notWeights(
+  label: string,
+  what: string,
+  code: 'file-corrupt' | 'file-unsupported' = 'file-corrupt',
+): StableDiffusionError {
   return new StableDiffusionError(code, `${label} is ${what}.`);
 }

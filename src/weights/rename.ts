@@ -42,7 +42,11 @@ export function layer(a: string, b: string): NameRow[] {
 
 /** `rows` with a prefix on each side. */
 export function prefixed(rows: readonly NameRow[], a: string, b: string): NameRow[] {
-  return rows.map((row) => ({ ...row, a: a + row.a, b: typeof row.b === 'string' ? b + row.b : row.b.map((name) => b + name) }));
+  return rows.map((row) => ({
+    ...row,
+    a: a + row.a,
+    b: typeof row.b === 'string' ? b + row.b : row.b.map((name) => b + name),
+  }));
 }
 
 /**
@@ -57,8 +61,12 @@ export function renamed(source: WeightSource, map: NameMap, direction: Direction
     const from = direction === 'a-to-b' ? [row.a] : parts;
     if (!from.every((name) => left.has(name))) continue;
     for (const name of from) left.delete(name);
-    if (direction === 'a-to-b') parts.forEach((name, index) => void tensors.push(splitPart(source, row, name, index, parts.length)));
-    else tensors.push(parts.length === 1 ? reshaped(source, row, parts[0] as string, row.a, 'b-to-a') : stack(source, row, parts));
+    if (direction === 'a-to-b')
+      parts.forEach((name, index) => void tensors.push(splitPart(source, row, name, index, parts.length)));
+    else
+      tensors.push(
+        parts.length === 1 ? reshaped(source, row, parts[0] as string, row.a, 'b-to-a') : stack(source, row, parts),
+      );
   }
   for (const name of left) tensors.push(aliased(source, name));
   return weightView(source.label, tensors, [source]);
@@ -130,7 +138,10 @@ function stack(source: WeightSource, row: NameRow, names: readonly string[]): Vi
   const groups = row.groups ?? 1;
   const entries = names.map((name) => entryOf(source, name));
   const first = entries[0] as WeightEntry;
-  const odd = entries.find((entry) => entry.dtype !== first.dtype || entry.shape.join() !== first.shape.join() || (entry.shape[0] ?? 0) % groups !== 0);
+  const odd = entries.find(
+    (entry) =>
+      entry.dtype !== first.dtype || entry.shape.join() !== first.shape.join() || (entry.shape[0] ?? 0) % groups !== 0,
+  );
   if (odd) {
     throw new StableDiffusionError(
       'weights-mismatch',

@@ -35,12 +35,24 @@ export interface WeightReport {
 export const ignoredNames: readonly { readonly pattern: RegExp; readonly reason: string }[] = [
   { pattern: /(^|\.)position_ids$/, reason: 'a buffer of transformers before 4.31: 0, 1, 2, …' },
   { pattern: scheduleBuffers, reason: 'the noise schedule of DDPM, computed from the configuration' },
-  { pattern: /^(logvar|scale_factor|cond_ids)$/, reason: 'a buffer of LatentDiffusion that sampling does not use, or that checkpoint.ts reads' },
+  {
+    pattern: /^(logvar|scale_factor|cond_ids)$/,
+    reason: 'a buffer of LatentDiffusion that sampling does not use, or that checkpoint.ts reads',
+  },
   { pattern: /^(model_ema|ema)\./, reason: 'averaged weights, used on request' },
-  { pattern: /^(first_stage_model\.|cond_stage_model\.)?(loss|colorize|model_ema)(\.|$)/, reason: 'losses, discriminator and averages of the autoencoder’s training' },
+  {
+    pattern: /^(first_stage_model\.|cond_stage_model\.)?(loss|colorize|model_ema)(\.|$)/,
+    reason: 'losses, discriminator and averages of the autoencoder’s training',
+  },
   { pattern: /(^|\.)num_batches_tracked$/, reason: 'a count that BatchNorm keeps and does not use' },
-  { pattern: /(^|\.)(input_resolution|context_length|vocab_size)$/, reason: 'numbers that OpenAI’s scripted CLIP keeps as tensors' },
-  { pattern: /(^|\.)to_logits\.(weight|bias)$/, reason: 'the output layer of BERTEmbedder, which embedding does not use' },
+  {
+    pattern: /(^|\.)(input_resolution|context_length|vocab_size)$/,
+    reason: 'numbers that OpenAI’s scripted CLIP keeps as tensors',
+  },
+  {
+    pattern: /(^|\.)to_logits\.(weight|bias)$/,
+    reason: 'the output layer of BERTEmbedder, which embedding does not use',
+  },
 ];
 
 /** The reason why a name is passed over, or undefined if it is not. */
@@ -63,7 +75,13 @@ export function compareParameters(declared: Iterable<DeclaredParameter>, source:
   }
   const others = [...source.entries.keys()].filter((name) => !names.has(name));
   const isIgnored = (name: string) => ignoredReason(name) !== undefined;
-  return { label: source.label, missing, unexpected: others.filter((name) => !isIgnored(name)), misshapen, ignored: others.filter(isIgnored) };
+  return {
+    label: source.label,
+    missing,
+    unexpected: others.filter((name) => !isIgnored(name)),
+    misshapen,
+    ignored: others.filter(isIgnored),
+  };
 }
 
 /** Whether nothing is missing, unexpected or misshapen. */
@@ -79,12 +97,18 @@ export function assertMatch(report: WeightReport): void {
     listed('unexpected', report.unexpected),
     listed(
       'of another shape',
-      report.misshapen.map(({ name, expected, found }) => `${name} [${found.join(', ')}] instead of [${expected.join(', ')}]`),
+      report.misshapen.map(
+        ({ name, expected, found }) => `${name} [${found.join(', ')}] instead of [${expected.join(', ')}]`,
+      ),
     ),
   ].filter((part) => part !== '');
-  throw new StableDiffusionError('weights-mismatch', `${report.label} does not fit its network. ${parts.join(' ')} Check that the configuration belongs to this file.`, {
-    details: { ...report },
-  });
+  throw new StableDiffusionError(
+    'weights-mismatch',
+    `${report.label} does not fit its network. ${parts.join(' ')} Check that the configuration belongs to this file.`,
+    {
+      details: { ...report },
+    },
+  );
 }
 
 function listed(what: string, names: readonly string[]): string {

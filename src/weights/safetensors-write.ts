@@ -24,8 +24,14 @@ const typeNames: ReadonlyMap<DType, string> = new Map([...safetensorsTypes].map(
  * The bytes of a file, in chunks that are to be written before the next is asked for. Throws `shape-mismatch` if the provider gives a
  * tensor of another dtype or shape than its entry's, and `aborted`.
  */
-export async function* writeSafetensors(entries: Iterable<WeightEntry>, provide: TensorProvider, options: SafetensorsOptions = {}): AsyncGenerator<Uint8Array, void, void> {
-  const ordered = [...entries].sort((a, b) => byteSize(b.dtype) - byteSize(a.dtype) || compareText(a.dtype, b.dtype) || compareText(a.name, b.name));
+export async function* writeSafetensors(
+  entries: Iterable<WeightEntry>,
+  provide: TensorProvider,
+  options: SafetensorsOptions = {},
+): AsyncGenerator<Uint8Array, void, void> {
+  const ordered = [...entries].sort(
+    (a, b) => byteSize(b.dtype) - byteSize(a.dtype) || compareText(a.dtype, b.dtype) || compareText(a.name, b.name),
+  );
   yield header(ordered, options.metadata);
   for (const entry of ordered) {
     throwIfAborted(options.signal);
@@ -44,14 +50,21 @@ export async function* writeSafetensors(entries: Iterable<WeightEntry>, provide:
 function header(entries: readonly WeightEntry[], metadata: SafetensorsOptions['metadata']): Uint8Array {
   const members: string[] = [];
   const notes = metadata instanceof Map ? [...metadata] : Object.entries(metadata ?? {});
-  if (notes.length > 0) members.push(`"__metadata__":{${notes.map(([key, value]) => `${quote(key)}:${quote(value)}`).join()}}`);
+  if (notes.length > 0)
+    members.push(`"__metadata__":{${notes.map(([key, value]) => `${quote(key)}:${quote(value)}`).join()}}`);
   const names = new Set<string>();
   let at = 0;
   for (const { name, dtype, shape } of entries) {
-    if (names.has(name) || name === '__metadata__') throw new StableDiffusionError('invalid-argument', `A tensor cannot be called ${quote(name)}${names.has(name) ? ' twice' : ''}.`);
+    if (names.has(name) || name === '__metadata__')
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `A tensor cannot be called ${quote(name)}${names.has(name) ? ' twice' : ''}.`,
+      );
     names.add(name);
     const end = at + elementCount(shape) * byteSize(dtype);
-    members.push(`${quote(name)}:{"dtype":"${typeNames.get(dtype)}","shape":[${shape.join()}],"data_offsets":[${at},${end}]}`);
+    members.push(
+      `${quote(name)}:{"dtype":"${typeNames.get(dtype)}","shape":[${shape.join()}],"data_offsets":[${at},${end}]}`,
+    );
     at = end;
   }
   const text = new TextEncoder().encode(`{${members.join()}}`);
@@ -63,7 +76,11 @@ function header(entries: readonly WeightEntry[], metadata: SafetensorsOptions['m
 
 /** A JSON string. A lone surrogate, which UTF-8 cannot hold, throws `invalid-argument`. */
 function quote(text: string): string {
-  if (/\p{Surrogate}/u.test(text)) throw new StableDiffusionError('invalid-argument', `${JSON.stringify(text)} has half of a surrogate pair and cannot be written.`);
+  if (/\p{Surrogate}/u.test(text))
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `${JSON.stringify(text)} has half of a surrogate pair and cannot be written.`,
+    );
   return JSON.stringify(text);
 }
 

@@ -13,14 +13,32 @@ import { findEntry, type WeightEntry, type WeightSource } from './weight-source.
 
 /** Element types by the names of the format. */
 export const safetensorsTypes: ReadonlyMap<string, DType> = new Map([
-  ['F64', 'float64'], ['F32', 'float32'], ['F16', 'float16'], ['BF16', 'bfloat16'], ['F8_E4M3', 'float8_e4m3fn'], ['F8_E5M2', 'float8_e5m2'],
-  ['I64', 'int64'], ['U64', 'uint64'], ['I32', 'int32'], ['U32', 'uint32'], ['I16', 'int16'], ['U16', 'uint16'], ['I8', 'int8'], ['U8', 'uint8'],
+  ['F64', 'float64'],
+  ['F32', 'float32'],
+  ['F16', 'float16'],
+  ['BF16', 'bfloat16'],
+  ['F8_E4M3', 'float8_e4m3fn'],
+  ['F8_E5M2', 'float8_e5m2'],
+  ['I64', 'int64'],
+  ['U64', 'uint64'],
+  ['I32', 'int32'],
+  ['U32', 'uint32'],
+  ['I16', 'int16'],
+  ['U16', 'uint16'],
+  ['I8', 'int8'],
+  ['U8', 'uint8'],
   ['BOOL', 'bool'],
 ]);
 
 /** Element types of the format that no tensor here can hold. */
 const unsupportedTypes: ReadonlySet<string> = new Set([
-  'F4', 'F6_E2M3', 'F6_E3M2', 'F8_E8M0', 'F8_E4M3FNUZ', 'F8_E5M2FNUZ', 'C64',
+  'F4',
+  'F6_E2M3',
+  'F6_E3M2',
+  'F8_E8M0',
+  'F8_E4M3FNUZ',
+  'F8_E5M2FNUZ',
+  'C64',
 ]);
 
 const maximumHeader = 100_000_000;
@@ -79,7 +97,10 @@ async function readHeaderLength(source: ByteSource): Promise<number> {
   const bytes = await source.read(0, 8);
   const length = new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true);
   if (length > BigInt(maximumHeader)) {
-    throw corrupt(label, `its header would take ${length} bytes, and ${maximumHeader} is the most that the format allows; it is probably no .safetensors file`);
+    throw corrupt(
+      label,
+      `its header would take ${length} bytes, and ${maximumHeader} is the most that the format allows; it is probably no .safetensors file`,
+    );
   }
   if (length > size - 8) throw truncated(label, `its header should take ${length} bytes, and ${size - 8} are there`);
   if (length === 0n) throw corrupt(label, 'its header is empty');
@@ -107,7 +128,8 @@ function parseHeader(label: string, bytes: Uint8Array): Header {
     });
     cursor.end();
   } catch (cause) {
-    if (cause instanceof JsonSyntaxError) throw corrupt(label, `its header is not the JSON of the format: ${cause.message}`, cause);
+    if (cause instanceof JsonSyntaxError)
+      throw corrupt(label, `its header is not the JSON of the format: ${cause.message}`, cause);
     throw cause;
   }
   return { tensors, metadata };
@@ -124,7 +146,8 @@ function parseTensor(label: string, name: string, cursor: JsonCursor): StoredTen
     else cursor.skip();
   });
   const what = `tensor ${JSON.stringify(name)}`;
-  if (dtypeName === undefined || !shape || !range) throw corrupt(label, `${what} lacks its dtype, shape or data_offsets`);
+  if (dtypeName === undefined || !shape || !range)
+    throw corrupt(label, `${what} lacks its dtype, shape or data_offsets`);
   const [begin, end] = range;
   if (begin === undefined || end === undefined || range.length !== 2 || begin > end) {
     throw corrupt(label, `${what} has the data_offsets [${range.join(', ')}]`);
@@ -132,17 +155,24 @@ function parseTensor(label: string, name: string, cursor: JsonCursor): StoredTen
   const dtype = safetensorsTypes.get(dtypeName);
   if (!dtype) {
     if (unsupportedTypes.has(dtypeName)) {
-      throw new StableDiffusionError('file-unsupported', `${label}: ${what} has the element type ${dtypeName}, which is not supported. Convert it to F16 or F32.`);
+      throw new StableDiffusionError(
+        'file-unsupported',
+        `${label}: ${what} has the element type ${dtypeName}, which is not supported. Convert it to F16 or F32.`,
+      );
     }
     throw corrupt(label, `${what} has the unknown element type ${JSON.stringify(dtypeName)}`);
   }
   let size = BigInt(byteSize(dtype));
   for (const length of shape) {
     size *= length;
-    if (size > maximumSize) throw corrupt(label, `${what} has the shape [${shape.join(', ')}], whose size is over 2^64 bytes`);
+    if (size > maximumSize)
+      throw corrupt(label, `${what} has the shape [${shape.join(', ')}], whose size is over 2^64 bytes`);
   }
   if (size !== end - begin) {
-    throw corrupt(label, `${what} of ${dtypeName} [${shape.join(', ')}] needs ${size} bytes, and its data_offsets give it ${end - begin}`);
+    throw corrupt(
+      label,
+      `${what} of ${dtypeName} [${shape.join(', ')}] needs ${size} bytes, and its data_offsets give it ${end - begin}`,
+    );
   }
   return { entry: { name, dtype, shape: shape.map(Number) }, begin, end };
 }
@@ -164,7 +194,10 @@ function checkLayout(source: ByteSource, dataStart: number, tensors: ReadonlyMap
   let position = 0n;
   for (const { entry, begin, end } of ordered) {
     if (begin !== position) {
-      throw corrupt(label, `tensor ${JSON.stringify(entry.name)} begins at byte ${begin} of the data, and the tensor before it ends at ${position}`);
+      throw corrupt(
+        label,
+        `tensor ${JSON.stringify(entry.name)} begins at byte ${begin} of the data, and the tensor before it ends at ${position}`,
+      );
     }
     position = end;
   }
@@ -178,7 +211,11 @@ function compare(a: bigint, b: bigint): number {
 }
 
 function corrupt(label: string, reason: string, cause?: unknown): StableDiffusionError {
-  return new StableDiffusionError('file-corrupt', `${label} is not a valid .safetensors file: ${reason}. Get it again.`, { cause });
+  return new StableDiffusionError(
+    'file-corrupt',
+    `${label} is not a valid .safetensors file: ${reason}. Get it again.`,
+    { cause },
+  );
 }
 
 function truncated(label: string, reason: string): StableDiffusionError {

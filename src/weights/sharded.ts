@@ -41,7 +41,11 @@ export function parseShardIndex(label: string, bytes: Uint8Array): ReadonlyMap<s
  * Opens the shards of an index with `open`, which takes a file name. Every tensor must be in the shard that the index names, and no
  * shard may hold another one: throws `file-corrupt` else.
  */
-export async function openSharded(label: string, index: ReadonlyMap<string, string>, open: (file: string) => Promise<WeightSource>): Promise<WeightSource> {
+export async function openSharded(
+  label: string,
+  index: ReadonlyMap<string, string>,
+  open: (file: string) => Promise<WeightSource>,
+): Promise<WeightSource> {
   const shards = new Map<string, WeightSource>();
   const close = async () => {
     for (const shard of shards.values()) await shard.close();
@@ -53,16 +57,20 @@ export async function openSharded(label: string, index: ReadonlyMap<string, stri
     for (const [name, file] of index) {
       const shard = findEntry(label, shards, file);
       const entry = shard.entries.get(name);
-      if (!entry) throw corrupt(label, `it says that tensor ${JSON.stringify(name)} is in ${file}, and it is not there`);
+      if (!entry)
+        throw corrupt(label, `it says that tensor ${JSON.stringify(name)} is in ${file}, and it is not there`);
       entries.set(name, entry);
       owners.set(name, shard);
     }
     for (const [file, shard] of shards) {
       for (const name of shard.entries.keys()) {
-        if (owners.get(name) !== shard) throw corrupt(label, `${file} holds a tensor ${JSON.stringify(name)}, which the index does not have there`);
+        if (owners.get(name) !== shard)
+          throw corrupt(label, `${file} holds a tensor ${JSON.stringify(name)}, which the index does not have there`);
       }
     }
-    const metadata = new Map<string, MetadataValue>([...shards.values()].flatMap((shard) => [...(shard.metadata ?? [])]));
+    const metadata = new Map<string, MetadataValue>(
+      [...shards.values()].flatMap((shard) => [...(shard.metadata ?? [])]),
+    );
     return {
       label,
       entries,

@@ -29,7 +29,10 @@ export function fileStem(label: string): string {
 }
 
 /** The embeddings of a file, mostly one. `token` replaces the name of the only one. Throws `file-unsupported`, `invalid-argument`. */
-export async function readEmbeddings(source: WeightSource, options: { readonly token?: string; readonly signal?: AbortSignal } = {}): Promise<TextEmbedding[]> {
+export async function readEmbeddings(
+  source: WeightSource,
+  options: { readonly token?: string; readonly signal?: AbortSignal } = {},
+): Promise<TextEmbedding[]> {
   const keys = [...source.entries.keys()].filter((key) => key !== 'clip_g');
   const embeddings: TextEmbedding[] = [];
   for (const key of keys) {
@@ -37,15 +40,25 @@ export async function readEmbeddings(source: WeightSource, options: { readonly t
     const width = read.shape.at(-1) ?? 0;
     const batch = read.shape.slice(0, -2).every((size) => size === 1);
     if (read.shape.length === 0 || width < 2 || !batch) {
-      throw new StableDiffusionError('file-unsupported', `${source.label} is no textual inversion: its tensor ${key} is [${read.shape.join(', ')}], and [vectors, width] was expected.`);
+      throw new StableDiffusionError(
+        'file-unsupported',
+        `${source.label} is no textual inversion: its tensor ${key} is [${read.shape.join(', ')}], and [vectors, width] was expected.`,
+      );
     }
     const own = key.startsWith('string_to_param/') ? '*' : key;
-    embeddings.push({ token: nameless.has(own) ? fileStem(source.label) : own, vectors: float32([read.data.length / width, width], read.data) });
+    embeddings.push({
+      token: nameless.has(own) ? fileStem(source.label) : own,
+      vectors: float32([read.data.length / width, width], read.data),
+    });
   }
   const [first, ...others] = embeddings;
   if (!first) throw new StableDiffusionError('file-unsupported', `${source.label} holds no embedding.`);
   if (options.token === undefined) return embeddings;
-  if (others.length > 0) throw new StableDiffusionError('invalid-argument', `${source.label} holds the embeddings ${embeddings.map(({ token }) => token).join(', ')}; one name cannot stand for all of them.`);
+  if (others.length > 0)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `${source.label} holds the embeddings ${embeddings.map(({ token }) => token).join(', ')}; one name cannot stand for all of them.`,
+    );
   return [{ ...first, token: options.token }];
 }
 
@@ -69,16 +82,29 @@ const table = 'transformer.text_model.embeddings.token_embedding.weight';
  * A CLIP text encoder, under canonical names, with the embeddings' vectors as further rows of its table.
  * @throws `weights-mismatch` for vectors of another width, `invalid-argument` for one name twice
  */
-export function withEmbeddings(source: WeightSource, config: ClipTextConfig, embeddings: readonly TextEmbedding[]): ExtendedTextEncoder {
-  const { shape: [rows = 0, width = 0] } = findEntry(source.label, source.entries, table);
+export function withEmbeddings(
+  source: WeightSource,
+  config: ClipTextConfig,
+  embeddings: readonly TextEmbedding[],
+): ExtendedTextEncoder {
+  const {
+    shape: [rows = 0, width = 0],
+  } = findEntry(source.label, source.entries, table);
   const placeholders: PlaceholderIds[] = [];
   let next = rows;
   for (const { token, vectors } of embeddings) {
     const [count = 0, own] = vectors.shape;
     if (own !== width) {
-      throw new StableDiffusionError('weights-mismatch', `The embedding ${token} has vectors of ${own} numbers, and this model's text encoder has ${width}. It was made for another kind of model (768: Stable Diffusion 1, 1024: 2).`);
+      throw new StableDiffusionError(
+        'weights-mismatch',
+        `The embedding ${token} has vectors of ${own} numbers, and this model's text encoder has ${width}. It was made for another kind of model (768: Stable Diffusion 1, 1024: 2).`,
+      );
     }
-    if (placeholders.some((other) => other.token === token)) throw new StableDiffusionError('invalid-argument', `Two embeddings are called ${token}. Give one of them another token.`);
+    if (placeholders.some((other) => other.token === token))
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `Two embeddings are called ${token}. Give one of them another token.`,
+      );
     placeholders.push({ token, ids: Array.from({ length: count }, (_, i) => next + i) });
     next += count;
   }

@@ -17,10 +17,23 @@ type Args = readonly PythonValue[];
 type Call = (label: string, args: Args, charge: (bytes: number) => void) => PythonValue;
 
 const storageTypes: ReadonlyMap<string, string> = new Map([
-  ['DoubleStorage', 'float64'], ['FloatStorage', 'float32'], ['HalfStorage', 'float16'], ['BFloat16Storage', 'bfloat16'], ['LongStorage', 'int64'],
-  ['IntStorage', 'int32'], ['ShortStorage', 'int16'], ['CharStorage', 'int8'], ['ByteStorage', 'uint8'], ['BoolStorage', 'bool'],
-  ['ComplexFloatStorage', 'complex64'], ['ComplexDoubleStorage', 'complex128'], ['QInt8Storage', 'qint8'], ['QUInt8Storage', 'quint8'],
-  ['QInt32Storage', 'qint32'], ['QUInt4x2Storage', 'quint4x2'], ['QUInt2x4Storage', 'quint2x4'],
+  ['DoubleStorage', 'float64'],
+  ['FloatStorage', 'float32'],
+  ['HalfStorage', 'float16'],
+  ['BFloat16Storage', 'bfloat16'],
+  ['LongStorage', 'int64'],
+  ['IntStorage', 'int32'],
+  ['ShortStorage', 'int16'],
+  ['CharStorage', 'int8'],
+  ['ByteStorage', 'uint8'],
+  ['BoolStorage', 'bool'],
+  ['ComplexFloatStorage', 'complex64'],
+  ['ComplexDoubleStorage', 'complex128'],
+  ['QInt8Storage', 'qint8'],
+  ['QUInt8Storage', 'quint8'],
+  ['QInt32Storage', 'qint32'],
+  ['QUInt4x2Storage', 'quint4x2'],
+  ['QUInt2x4Storage', 'quint2x4'],
 ]);
 
 /** The element type of a storage class, or undefined if the name is no storage class. */
@@ -30,26 +43,32 @@ export function storageType({ module, name }: PythonGlobal): TorchType | undefin
   return type !== undefined && (module === 'torch' || module === 'torch.cuda') ? torchTypes.get(type) : undefined;
 }
 
-const copyList = (kind: 'list' | 'set' | 'tuple'): Call => (label, args, charge) => {
-  if (args.length > 1) throw corrupt(label, `a ${kind} is made of ${args.length} arguments`);
-  const items = args[0] === undefined ? [] : [...itemsOf(label, args[0], kind)];
-  charge(8 * items.length);
-  return { kind, items };
-};
+const copyList =
+  (kind: 'list' | 'set' | 'tuple'): Call =>
+  (label, args, charge) => {
+    if (args.length > 1) throw corrupt(label, `a ${kind} is made of ${args.length} arguments`);
+    const items = args[0] === undefined ? [] : [...itemsOf(label, args[0], kind)];
+    charge(8 * items.length);
+    return { kind, items };
+  };
 
-const dictOf = (ordered: boolean): Call => (label, args, charge) => {
-  if (args.length > 1) throw corrupt(label, `a dict is made of ${args.length} arguments`);
-  const dict = pythonDict(ordered);
-  const [from] = args;
-  if (from === undefined) return dict;
-  const pairs = isKind(from, 'dict') ? [...from.items] : itemsOf(label, from, 'dict').map((pair) => itemsOf(label, pair, 'dict'));
-  charge(64 * pairs.length);
-  for (const [key, value] of pairs) {
-    if (key === undefined || value === undefined) throw corrupt(label, 'a dict is made of what are no pairs');
-    dict.items.set(key, value);
-  }
-  return dict;
-};
+const dictOf =
+  (ordered: boolean): Call =>
+  (label, args, charge) => {
+    if (args.length > 1) throw corrupt(label, `a dict is made of ${args.length} arguments`);
+    const dict = pythonDict(ordered);
+    const [from] = args;
+    if (from === undefined) return dict;
+    const pairs = isKind(from, 'dict')
+      ? [...from.items]
+      : itemsOf(label, from, 'dict').map((pair) => itemsOf(label, pair, 'dict'));
+    charge(64 * pairs.length);
+    for (const [key, value] of pairs) {
+      if (key === undefined || value === undefined) throw corrupt(label, 'a dict is made of what are no pairs');
+      dict.items.set(key, value);
+    }
+    return dict;
+  };
 
 /** `_codecs.encode(text, 'latin1')`: how Python 3 pickles bytes in protocol 2. */
 const encode: Call = (label, [text, encoding], charge) => {
@@ -79,7 +98,8 @@ const tensorV2: Call = (label, args) => {
 
 const tensorV3: Call = (label, args) => {
   const type = args[6];
-  if (args.length < 7 || args.length > 8 || !isKind(type, 'global')) throw corrupt(label, '_rebuild_tensor_v3 is not given its arguments');
+  if (args.length < 7 || args.length > 8 || !isKind(type, 'global'))
+    throw corrupt(label, '_rebuild_tensor_v3 is not given its arguments');
   const element = type.module === 'torch' ? torchTypes.get(type.name) : undefined;
   if (!element) throw corrupt(label, `${describeValue(type)} is no element type`);
   return view(label, args, element);
@@ -90,13 +110,17 @@ function view(label: string, args: Args, type?: TorchType): TorchTensor {
   // The last argument: bits that say that the values are to be read as negated or conjugated.
   const bits = args[type ? 7 : 6];
   if (isKind(bits, 'dict') && bits.items.size > 0) {
-    throw new StableDiffusionError('file-unsupported', `${label}: a tensor is stored as a negated or conjugated view, which is not supported. Save its resolved copy.`);
+    throw new StableDiffusionError(
+      'file-unsupported',
+      `${label}: a tensor is stored as a negated or conjugated view, which is not supported. Save its resolved copy.`,
+    );
   }
   return torchView(label, storage ?? null, offset ?? null, shape ?? null, strides ?? null, type);
 }
 
 const parameter: Call = (label, [data]) => {
-  if (!isKind(data, 'tensor')) throw corrupt(label, `a parameter is made of ${data === undefined ? 'nothing' : describeValue(data)}`);
+  if (!isKind(data, 'tensor'))
+    throw corrupt(label, `a parameter is made of ${data === undefined ? 'nothing' : describeValue(data)}`);
   return data;
 };
 
@@ -112,11 +136,19 @@ const fromType: Call = (label, [callee, type, args], charge) => {
   return value;
 };
 
-const unsupported = (what: string): Call => (label) => {
-  throw new StableDiffusionError('file-unsupported', `${label}: it holds ${what}, which is not supported. Convert it to an ordinary tensor and save it again.`);
-};
+const unsupported =
+  (what: string): Call =>
+  (label) => {
+    throw new StableDiffusionError(
+      'file-unsupported',
+      `${label}: it holds ${what}, which is not supported. Convert it to an ordinary tensor and save it again.`,
+    );
+  };
 
-const placeholder = (type: string): Call => (_label, args) => pythonObject(type, args);
+const placeholder =
+  (type: string): Call =>
+  (_label, args) =>
+    pythonObject(type, args);
 
 const calls: ReadonlyMap<string, Call> = new Map<string, Call>([
   ['torch._utils _rebuild_tensor', (label, args) => view(label, args)],
@@ -168,14 +200,33 @@ const calls: ReadonlyMap<string, Call> = new Map<string, Call>([
 
 /** May be named, and not called. */
 const namesOnly: ReadonlySet<string> = new Set([
-  'torch Tensor', 'torch sparse_coo', 'torch sparse_csr', 'torch strided', 'torch per_tensor_affine', 'torch per_channel_affine',
-  'builtins int', 'builtins long', 'builtins float', 'builtins bool', 'builtins str', 'builtins unicode', 'builtins object',
-  'numpy ndarray', 'numpy float16', 'numpy float32', 'numpy float64', 'numpy int32', 'numpy int64', 'numpy bool_',
-  'pytorch_lightning.utilities.argparse _gpus_arg_default', 'pytorch_lightning.utilities.argparse_utils _gpus_arg_default',
+  'torch Tensor',
+  'torch sparse_coo',
+  'torch sparse_csr',
+  'torch strided',
+  'torch per_tensor_affine',
+  'torch per_channel_affine',
+  'builtins int',
+  'builtins long',
+  'builtins float',
+  'builtins bool',
+  'builtins str',
+  'builtins unicode',
+  'builtins object',
+  'numpy ndarray',
+  'numpy float16',
+  'numpy float32',
+  'numpy float64',
+  'numpy int32',
+  'numpy int64',
+  'numpy bool_',
+  'pytorch_lightning.utilities.argparse _gpus_arg_default',
+  'pytorch_lightning.utilities.argparse_utils _gpus_arg_default',
 ]);
 
 /** Modules all of whose classes are harmless as placeholders. A class is told from a function by its capital. */
-const classModules = /^(?:(?:pytorch_lightning|lightning|lightning_fabric|omegaconf)(?:\.[A-Za-z_][A-Za-z0-9_]*)*|pathlib|typing|numpy\.dtypes)$/;
+const classModules =
+  /^(?:(?:pytorch_lightning|lightning|lightning_fabric|omegaconf)(?:\.[A-Za-z_][A-Za-z0-9_]*)*|pathlib|typing|numpy\.dtypes)$/;
 const className = /^_?[A-Z][A-Za-z0-9_]*$/;
 
 function keyOf({ module, name }: PythonGlobal): string {
@@ -192,7 +243,12 @@ export function torchHost(label: string, persistent: PickleHost['persistent']): 
       const key = keyOf(value);
       const before = known.get(key);
       if (before) return before;
-      const allowed = calls.has(key) || namesOnly.has(key) || isClass(value) || storageType(value) || (value.module === 'torch' && torchTypes.has(name));
+      const allowed =
+        calls.has(key) ||
+        namesOnly.has(key) ||
+        isClass(value) ||
+        storageType(value) ||
+        (value.module === 'torch' && torchTypes.has(name));
       if (!allowed) {
         const shown = JSON.stringify(`${module}.${name}`.slice(0, 120));
         throw new StableDiffusionError(
@@ -205,9 +261,13 @@ export function torchHost(label: string, persistent: PickleHost['persistent']): 
       return value;
     },
     call(callee, args, charge) {
-      const rule = calls.get(keyOf(callee)) ?? (isClass(callee) ? placeholder(`${callee.module}.${callee.name}`) : undefined);
+      const rule =
+        calls.get(keyOf(callee)) ?? (isClass(callee) ? placeholder(`${callee.module}.${callee.name}`) : undefined);
       if (!rule) {
-        throw new StableDiffusionError('file-unsafe', `${label} calls ${callee.module}.${callee.name}, which a checkpoint has no reason to do. It is refused.`);
+        throw new StableDiffusionError(
+          'file-unsafe',
+          `${label} calls ${callee.module}.${callee.name}, which a checkpoint has no reason to do. It is refused.`,
+        );
       }
       return rule(label, args, charge);
     },
@@ -219,7 +279,10 @@ function isClass({ module, name }: PythonGlobal): boolean {
 }
 
 /** Narrows a value to one kind. */
-export function isKind<K extends string>(value: PythonValue | undefined, kind: K): value is Extract<PythonValue, { readonly kind: K }> {
+export function isKind<K extends string>(
+  value: PythonValue | undefined,
+  kind: K,
+): value is Extract<PythonValue, { readonly kind: K }> {
   return typeof value === 'object' && value !== null && 'kind' in value && value.kind === kind;
 }
 

@@ -17,7 +17,17 @@ export interface NamedTensors {
 }
 
 /** Keys under which programs put the weights when these are the only tensors: Lightning, DataParallel, BasicSR, fairseq. */
-const wrappers: ReadonlySet<string> = new Set(['state_dict', 'model', 'module', 'model_state_dict', 'params', 'params_ema', 'weights', 'net', 'generator']);
+const wrappers: ReadonlySet<string> = new Set([
+  'state_dict',
+  'model',
+  'module',
+  'model_state_dict',
+  'params',
+  'params_ema',
+  'weights',
+  'net',
+  'generator',
+]);
 
 const maximumNodes = 1_000_000;
 const maximumDepth = 64;
@@ -33,7 +43,10 @@ type Children = readonly (readonly [string, PythonValue])[];
 export function nameTensors(label: string, root: PythonValue): NamedTensors {
   const holders = findHolders(root);
   if (!holders(root)) {
-    throw new StableDiffusionError('file-corrupt', `${label} holds no tensors: its pickle is ${describeValue(root)}. It is not a checkpoint.`);
+    throw new StableDiffusionError(
+      'file-corrupt',
+      `${label} holds no tensors: its pickle is ${describeValue(root)}. It is not a checkpoint.`,
+    );
   }
   const metadata = new Map<string, MetadataValue>();
   const note = (children: Children) => {
@@ -59,10 +72,14 @@ export function nameTensors(label: string, root: PythonValue): NamedTensors {
   let nodes = 0;
   const walk = (value: PythonValue, name: string): void => {
     if (nodes > maximumNodes || path.size > maximumDepth) {
-      throw new StableDiffusionError('file-unsafe', `${label}: its pickle refers to its own parts so often that it has over ${maximumNodes} values or ${maximumDepth} levels. It is refused.`);
+      throw new StableDiffusionError(
+        'file-unsafe',
+        `${label}: its pickle refers to its own parts so often that it has over ${maximumNodes} values or ${maximumDepth} levels. It is refused.`,
+      );
     }
     if (isKind(value, 'tensor')) {
-      if (tensors.has(name)) throw new StableDiffusionError('file-corrupt', `${label} has two tensors called ${JSON.stringify(name)}.`);
+      if (tensors.has(name))
+        throw new StableDiffusionError('file-corrupt', `${label} has two tensors called ${JSON.stringify(name)}.`);
       tensors.set(name, value);
     } else if (!path.has(value)) {
       path.add(value);
@@ -120,13 +137,15 @@ function parametersOf({ state }: PythonObject): Children {
 
 function keyName(key: PythonValue): string {
   if (typeof key === 'string') return key;
-  if (typeof key === 'number' || typeof key === 'bigint' || typeof key === 'boolean' || key === null) return String(key);
+  if (typeof key === 'number' || typeof key === 'bigint' || typeof key === 'boolean' || key === null)
+    return String(key);
   if (isKind(key, 'float')) return String(key.value);
   return isKind(key, 'global') ? `${key.module}.${key.name}` : describeValue(key);
 }
 
 function toMetadata(value: PythonValue, depth: number, budget: { nodes: number }): MetadataValue {
-  if (value === null || typeof value === 'boolean' || typeof value === 'number' || typeof value === 'string') return value;
+  if (value === null || typeof value === 'boolean' || typeof value === 'number' || typeof value === 'string')
+    return value;
   if (typeof value === 'bigint') return String(value);
   if (isKind(value, 'float')) return value.value;
   const isDict = isKind(value, 'dict');

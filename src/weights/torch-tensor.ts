@@ -37,8 +37,18 @@ export interface TorchTensor {
 }
 
 const unsupported: readonly [string, number][] = [
-  ['complex32', 4], ['complex64', 8], ['complex128', 16], ['float8_e4m3fnuz', 1], ['float8_e5m2fnuz', 1], ['float8_e8m0fnu', 1], ['float4_e2m1fn_x2', 1],
-  ['qint8', 1], ['quint8', 1], ['qint32', 4], ['quint4x2', 1], ['quint2x4', 1],
+  ['complex32', 4],
+  ['complex64', 8],
+  ['complex128', 16],
+  ['float8_e4m3fnuz', 1],
+  ['float8_e5m2fnuz', 1],
+  ['float8_e8m0fnu', 1],
+  ['float4_e2m1fn_x2', 1],
+  ['qint8', 1],
+  ['quint8', 1],
+  ['qint32', 4],
+  ['quint4x2', 1],
+  ['quint2x4', 1],
 ];
 
 /** Element types by their names in `torch`. */
@@ -56,7 +66,14 @@ const maximumExpansion = 1000;
 const maximumRank = 64;
 
 /** The view that the arguments of a `_rebuild_tensor` function describe. Throws `file-corrupt` if it leaves its storage. */
-export function torchView(label: string, storage: PythonValue, offset: PythonValue, shape: PythonValue, strides: PythonValue, type?: TorchType): TorchTensor {
+export function torchView(
+  label: string,
+  storage: PythonValue,
+  offset: PythonValue,
+  shape: PythonValue,
+  strides: PythonValue,
+  type?: TorchType,
+): TorchTensor {
   if (storage === null || typeof storage !== 'object' || !('kind' in storage) || storage.kind !== 'storage') {
     throw corrupt(label, `is made of ${describeValue(storage)} where a storage belongs`);
   }
@@ -77,7 +94,10 @@ export function torchView(label: string, storage: PythonValue, offset: PythonVal
   if (count > 0n && last >= available) throw corrupt(label, `${what} leaves its storage of ${available} elements`);
   const bytes = count * BigInt(element.size);
   if (bytes > BigInt(Number.MAX_SAFE_INTEGER) || (bytes > freeSize && count > available * BigInt(maximumExpansion))) {
-    throw new StableDiffusionError('file-unsafe', `${label}: a tensor ${what} would expand ${available} stored elements to ${count}; that is refused.`);
+    throw new StableDiffusionError(
+      'file-unsafe',
+      `${label}: a tensor ${what} would expand ${available} stored elements to ${count}; that is refused.`,
+    );
   }
   return { kind: 'tensor', storage, type: element, offset: storage.start + first, shape: sizes, strides: steps };
 }
@@ -146,7 +166,12 @@ function swap(bytes: Uint8Array, size: number): void {
 }
 
 function wholeNumbers(label: string, value: PythonValue, what: string): number[] {
-  if (value === null || typeof value !== 'object' || !('kind' in value) || (value.kind !== 'tuple' && value.kind !== 'list')) {
+  if (
+    value === null ||
+    typeof value !== 'object' ||
+    !('kind' in value) ||
+    (value.kind !== 'tuple' && value.kind !== 'list')
+  ) {
     throw corrupt(label, `has ${describeValue(value)} as its ${what}`);
   }
   if (value.items.length > maximumRank) throw corrupt(label, `has ${value.items.length} numbers as its ${what}`);
@@ -160,5 +185,8 @@ export function wholeNumber(label: string, value: PythonValue, what: string): nu
 }
 
 function corrupt(label: string, reason: string): StableDiffusionError {
-  return new StableDiffusionError('file-corrupt', `${label}: a tensor ${reason}. The file is damaged or was not written by PyTorch.`);
+  return new StableDiffusionError(
+    'file-corrupt',
+    `${label}: a tensor ${reason}. The file is damaged or was not written by PyTorch.`,
+  );
 }

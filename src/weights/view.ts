@@ -17,9 +17,13 @@ export function weightView(label: string, tensors: Iterable<ViewEntry>, owners: 
   for (const item of tensors) {
     const { name } = item.entry;
     if (byName.has(name)) {
-      throw new StableDiffusionError('weights-mismatch', `${label}: two tensors would be named ${name}. The file mixes two layouts; keep one of them.`, {
-        details: { name },
-      });
+      throw new StableDiffusionError(
+        'weights-mismatch',
+        `${label}: two tensors would be named ${name}. The file mixes two layouts; keep one of them.`,
+        {
+          details: { name },
+        },
+      );
     }
     byName.set(name, item);
   }
@@ -62,7 +66,9 @@ export function withNames(source: WeightSource, rename: (name: string) => string
 
 /** The tensors whose names begin with `prefix`, without it. */
 export function withoutPrefix(source: WeightSource, prefix: string): WeightSource {
-  return prefix === '' ? source : withNames(source, (name) => (name.startsWith(prefix) ? name.slice(prefix.length) : undefined));
+  return prefix === ''
+    ? source
+    : withNames(source, (name) => (name.startsWith(prefix) ? name.slice(prefix.length) : undefined));
 }
 
 /** Every tensor with `prefix` in front of its name. */
@@ -71,7 +77,10 @@ export function withPrefix(source: WeightSource, prefix: string): WeightSource {
 }
 
 /** Several sources as one. Throws `weights-mismatch` if two hold the same name. */
-export function joined(sources: readonly WeightSource[], label = sources.map((source) => source.label).join(' + ')): WeightSource {
+export function joined(
+  sources: readonly WeightSource[],
+  label = sources.map((source) => source.label).join(' + '),
+): WeightSource {
   const tensors = sources.flatMap((source) => Array.from(source.entries.keys(), (name) => aliased(source, name)));
   return weightView(label, tensors, sources);
 }

@@ -24,7 +24,13 @@ export interface ByteLocation {
 }
 
 /** What a file says besides its tensors: a training step, a format name, hyper-parameters. */
-export type MetadataValue = null | boolean | number | string | readonly MetadataValue[] | ReadonlyMap<string, MetadataValue>;
+export type MetadataValue =
+  | null
+  | boolean
+  | number
+  | string
+  | readonly MetadataValue[]
+  | ReadonlyMap<string, MetadataValue>;
 
 export interface WeightSource {
   /** What this is, for messages: a file name, or a phrase. */
@@ -42,6 +48,7 @@ export interface WeightSource {
 /** What `entries` has for `name`; throws `weights-mismatch`, naming both, if it has nothing. */
 export function findEntry<E>(label: string, entries: ReadonlyMap<string, E>, name: string): E {
   const found = entries.get(name);
-  if (found === undefined) throw new StableDiffusionError('weights-mismatch', `${label} has no tensor ${JSON.stringify(name)}.`);
+  if (found === undefined)
+    throw new StableDiffusionError('weights-mismatch', `${label} has no tensor ${JSON.stringify(name)}.`);
   return found;
 }

@@ -15,7 +15,11 @@ export interface WriteFileOptions {
  * Writes chunks in turn, each before the next is asked for. Where it fails or is cancelled, the old file stays as it was and the
  * temporary one is removed. Throws `file-access`, `aborted`, or what the chunks throw.
  */
-export async function writeFileAtomic(path: string, chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>, options: WriteFileOptions = {}): Promise<void> {
+export async function writeFileAtomic(
+  path: string,
+  chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  options: WriteFileOptions = {},
+): Promise<void> {
   const { handle, temporary } = await openTemporary(path, options.mode);
   try {
     try {
@@ -48,7 +52,8 @@ async function openTemporary(path: string, mode?: number): Promise<{ handle: Fil
     try {
       return { handle: await open(temporary, 'wx', mode), temporary };
     } catch (cause) {
-      if (!(cause instanceof Error && 'code' in cause && cause.code === 'EEXIST') || number === 1000) throw fileError(path, cause);
+      if (!(cause instanceof Error && 'code' in cause && cause.code === 'EEXIST') || number === 1000)
+        throw fileError(path, cause);
     }
   }
 }
@@ -58,9 +63,11 @@ export async function writeAll(path: string, handle: FileHandle, chunk: Uint8Arr
   let done = 0;
   while (done < chunk.length) {
     const at = position === undefined ? null : position + done;
-    const { bytesWritten } = await handle.write(chunk, done, Math.min(chunk.length - done, 2 ** 30), at).catch((cause: unknown) => {
-      throw fileError(path, cause);
-    });
+    const { bytesWritten } = await handle
+      .write(chunk, done, Math.min(chunk.length - done, 2 ** 30), at)
+      .catch((cause: unknown) => {
+        throw fileError(path, cause);
+      });
     done += bytesWritten;
   }
 }

@@ -57,13 +57,19 @@ export async function openZip(source: ByteSource): Promise<ZipArchive> {
     if (known !== undefined) return known;
     const bytes = await source.read(record.headerOffset, headerSize);
     const view = viewOf(bytes);
-    if (view.getUint32(0, true) !== 0x04034b50) throw corrupt(label, `there is no local header of record ${quote(record.name)} at byte ${record.headerOffset}`);
+    if (view.getUint32(0, true) !== 0x04034b50)
+      throw corrupt(label, `there is no local header of record ${quote(record.name)} at byte ${record.headerOffset}`);
     if (view.getUint16(6, true) & 0x2041) throw encrypted(label, record.name);
     const nameLength = view.getUint16(26, true);
     const offset = record.headerOffset + headerSize + nameLength + view.getUint16(28, true);
-    if (offset + record.storedSize > start) throw corrupt(label, `record ${quote(record.name)} reaches into the directory`);
+    if (offset + record.storedSize > start)
+      throw corrupt(label, `record ${quote(record.name)} reaches into the directory`);
     const name = decodeName(label, await source.read(record.headerOffset + headerSize, nameLength));
-    if (name !== record.name) throw corrupt(label, `a record is called ${quote(record.name)} in the directory and ${quote(name)} in its own header`);
+    if (name !== record.name)
+      throw corrupt(
+        label,
+        `a record is called ${quote(record.name)} in the directory and ${quote(name)} in its own header`,
+      );
     offsets.set(record.name, offset);
     return offset;
   }
@@ -92,9 +98,16 @@ async function findDirectory(source: ByteSource): Promise<{ start: number; size:
   const tailStart = source.size - tailSize;
   const view = viewOf(await source.read(tailStart, tailSize));
   let at = tailSize - endSize;
-  while (at >= 0 && !(view.getUint32(at, true) === 0x06054b50 && at + endSize + view.getUint16(at + 20, true) === tailSize)) at--;
+  while (
+    at >= 0 &&
+    !(view.getUint32(at, true) === 0x06054b50 && at + endSize + view.getUint16(at + 20, true) === tailSize)
+  )
+    at--;
   if (at < 0) {
-    throw new StableDiffusionError('file-truncated', `${label} is truncated: it begins as a zip archive, and the directory at its end is missing. Get it again.`);
+    throw new StableDiffusionError(
+      'file-truncated',
+      `${label} is truncated: it begins as a zip archive, and the directory at its end is missing. Get it again.`,
+    );
   }
   let count = view.getUint16(at + 10, true);
   let size = view.getUint32(at + 12, true);
@@ -107,12 +120,18 @@ async function findDirectory(source: ByteSource): Promise<{ start: number; size:
   if (locator >= 0 && view.getUint32(locator, true) === 0x07064b50) {
     end = safe(label, view.getBigUint64(locator + 8, true));
     const end64 = end - tailStart;
-    if (end64 < 0 || end64 + end64Size > locator || view.getUint32(end64, true) !== 0x06064b50) throw corrupt(label, 'its zip64 end record is not where it should be');
-    if (end64 + 12 + safe(label, view.getBigUint64(end64 + 4, true)) !== locator) throw corrupt(label, 'its zip64 end record has a wrong size');
+    if (end64 < 0 || end64 + end64Size > locator || view.getUint32(end64, true) !== 0x06064b50)
+      throw corrupt(label, 'its zip64 end record is not where it should be');
+    if (end64 + 12 + safe(label, view.getBigUint64(end64 + 4, true)) !== locator)
+      throw corrupt(label, 'its zip64 end record has a wrong size');
     const count64 = safe(label, view.getBigUint64(end64 + 32, true));
     const size64 = safe(label, view.getBigUint64(end64 + 40, true));
     const start64 = safe(label, view.getBigUint64(end64 + 48, true));
-    if ((count !== 0xffff && count !== count64) || (size !== 0xffffffff && size !== size64) || (start !== 0xffffffff && start !== start64)) {
+    if (
+      (count !== 0xffff && count !== count64) ||
+      (size !== 0xffffffff && size !== size64) ||
+      (start !== 0xffffffff && start !== start64)
+    ) {
       throw corrupt(label, 'its two end records disagree');
     }
     [count, size, start] = [count64, size64, start64];
@@ -120,9 +139,15 @@ async function findDirectory(source: ByteSource): Promise<{ start: number; size:
   } else if (wants64) throw corrupt(label, 'its end record points to a zip64 one, which is missing');
 
   if (disks !== 0) throw corrupt(label, 'it is one part of an archive of several files, or its end record is damaged');
-  if (start + size !== end) throw corrupt(label, `its directory should take ${size} bytes at byte ${start}, and that is not where the end record is (byte ${end})`);
-  if (size > maximumDirectory) throw corrupt(label, `its directory takes ${size} bytes, and ${maximumDirectory} is the most that is read`);
-  if (count * entrySize > size) throw corrupt(label, `its end record announces ${count} records, and the directory ends before`);
+  if (start + size !== end)
+    throw corrupt(
+      label,
+      `its directory should take ${size} bytes at byte ${start}, and that is not where the end record is (byte ${end})`,
+    );
+  if (size > maximumDirectory)
+    throw corrupt(label, `its directory takes ${size} bytes, and ${maximumDirectory} is the most that is read`);
+  if (count * entrySize > size)
+    throw corrupt(label, `its end record announces ${count} records, and the directory ends before`);
   return { start, size, count };
 }
 
@@ -143,24 +168,46 @@ function parseDirectory(label: string, bytes: Uint8Array, count: number): Map<st
     const method = view.getUint16(at + 10, true);
     if (flags & 0x2041) throw encrypted(label, name);
     if (method !== 0 && method !== 8) {
-      throw new StableDiffusionError('file-unsupported', `${label}: record ${quote(name)} is compressed by method ${method}, and only stored and deflated records can be read.`);
+      throw new StableDiffusionError(
+        'file-unsupported',
+        `${label}: record ${quote(name)} is compressed by method ${method}, and only stored and deflated records can be read.`,
+      );
     }
     const extra = viewOf(bytes.subarray(at + entrySize + nameLength, at + entrySize + nameLength + extraLength));
     const [size, storedSize, headerOffset] = wideFields(label, name, extra, [
-      view.getUint32(at + 24, true), view.getUint32(at + 20, true), view.getUint32(at + 42, true),
+      view.getUint32(at + 24, true),
+      view.getUint32(at + 20, true),
+      view.getUint32(at + 42, true),
     ]);
-    const record: ZipRecord = { name, size, storedSize, headerOffset, deflated: method === 8, crc: view.getUint32(at + 16, true) };
+    const record: ZipRecord = {
+      name,
+      size,
+      storedSize,
+      headerOffset,
+      deflated: method === 8,
+      crc: view.getUint32(at + 16, true),
+    };
     checkSizes(label, record);
-    if (records.has(name)) throw new StableDiffusionError('file-unsafe', `${label} has two records called ${quote(name)}, so that programs may disagree on what it holds.`);
+    if (records.has(name))
+      throw new StableDiffusionError(
+        'file-unsafe',
+        `${label} has two records called ${quote(name)}, so that programs may disagree on what it holds.`,
+      );
     records.set(name, record);
     at = next;
   }
-  if (at !== bytes.length) throw corrupt(label, `its directory has ${bytes.length - at} bytes after its ${count} records`);
+  if (at !== bytes.length)
+    throw corrupt(label, `its directory has ${bytes.length - at} bytes after its ${count} records`);
   return records;
 }
 
 /** Fields of 32 bits that are all ones stand in the zip64 extra field (id 1), in this order. */
-function wideFields(label: string, name: string, extra: DataView, narrow: readonly [number, number, number]): [number, number, number] {
+function wideFields(
+  label: string,
+  name: string,
+  extra: DataView,
+  narrow: readonly [number, number, number],
+): [number, number, number] {
   if (!narrow.includes(0xffffffff)) return [...narrow];
   let at = 0;
   while (at + 4 <= extra.byteLength && extra.getUint16(at, true) !== 1) at += 4 + extra.getUint16(at + 2, true);
@@ -177,7 +224,8 @@ function wideFields(label: string, name: string, extra: DataView, narrow: readon
 
 function checkSizes(label: string, { name, size, storedSize, deflated }: ZipRecord): void {
   if (!deflated) {
-    if (size !== storedSize) throw corrupt(label, `record ${quote(name)} is stored, and has two sizes, ${size} and ${storedSize}`);
+    if (size !== storedSize)
+      throw corrupt(label, `record ${quote(name)} is stored, and has two sizes, ${size} and ${storedSize}`);
     return;
   }
   if (size > maximumInflated || (size > freeSize && size > storedSize * maximumRatio)) {
@@ -187,7 +235,11 @@ function checkSizes(label: string, { name, size, storedSize, deflated }: ZipReco
     );
   }
   // Deflate never lengthens by more than five bytes a block; a longer record hides more than it declares.
-  if (storedSize > size + size / 256 + 64) throw new StableDiffusionError('file-unsafe', `${label}: record ${quote(name)} takes ${storedSize} bytes and declares only ${size} when inflated.`);
+  if (storedSize > size + size / 256 + 64)
+    throw new StableDiffusionError(
+      'file-unsafe',
+      `${label}: record ${quote(name)} takes ${storedSize} bytes and declares only ${size} when inflated.`,
+    );
 }
 
 function checkOverlap(label: string, records: ReadonlyMap<string, ZipRecord>, directoryStart: number): void {
@@ -196,7 +248,8 @@ function checkOverlap(label: string, records: ReadonlyMap<string, ZipRecord>, di
   for (const record of ordered) {
     if (record.headerOffset < free) throw corrupt(label, `record ${quote(record.name)} overlaps the one before it`);
     free = record.headerOffset + headerSize + record.storedSize;
-    if (free > directoryStart) throw corrupt(label, `record ${quote(record.name)} at byte ${record.headerOffset} does not lie within the file`);
+    if (free > directoryStart)
+      throw corrupt(label, `record ${quote(record.name)} at byte ${record.headerOffset} does not lie within the file`);
   }
 }
 
@@ -205,25 +258,31 @@ function inflate(label: string, record: ZipRecord, stored: Uint8Array): Uint8Arr
   let done = 0;
   const stream = new Inflate((piece) => {
     if (done + piece.length > record.size) {
-      throw new StableDiffusionError('file-unsafe', `${label}: record ${quote(record.name)} inflates to more than the ${record.size} bytes that it declares.`);
+      throw new StableDiffusionError(
+        'file-unsafe',
+        `${label}: record ${quote(record.name)} inflates to more than the ${record.size} bytes that it declares.`,
+      );
     }
     bytes.set(piece, done);
     done += piece.length;
   });
   try {
     // Small pieces, for one of them may grow a thousandfold before the sink sees it.
-    for (let at = 0; at < stored.length || at === 0; at += 4096) stream.push(stored.subarray(at, at + 4096), at + 4096 >= stored.length);
+    for (let at = 0; at < stored.length || at === 0; at += 4096)
+      stream.push(stored.subarray(at, at + 4096), at + 4096 >= stored.length);
   } catch (cause) {
     if (cause instanceof StableDiffusionError) throw cause;
     throw corrupt(label, `record ${quote(record.name)} cannot be inflated`, cause);
   }
-  if (done !== record.size) throw corrupt(label, `record ${quote(record.name)} inflates to ${done} bytes, and declares ${record.size}`);
+  if (done !== record.size)
+    throw corrupt(label, `record ${quote(record.name)} inflates to ${done} bytes, and declares ${record.size}`);
   return bytes;
 }
 
 /** A checksum of 0 is what PyTorch writes where it was told to compute none. */
 function checkSum(label: string, record: ZipRecord, bytes: Uint8Array): void {
-  if (record.crc !== 0 && crc32(bytes) !== record.crc) throw corrupt(label, `record ${quote(record.name)} does not match its checksum`);
+  if (record.crc !== 0 && crc32(bytes) !== record.crc)
+    throw corrupt(label, `record ${quote(record.name)} does not match its checksum`);
 }
 
 function decodeName(label: string, bytes: Uint8Array): string {
@@ -248,9 +307,14 @@ function quote(name: string): string {
 }
 
 function encrypted(label: string, name: string): StableDiffusionError {
-  return new StableDiffusionError('file-unsupported', `${label}: record ${quote(name)} is encrypted, and encrypted archives cannot be read.`);
+  return new StableDiffusionError(
+    'file-unsupported',
+    `${label}: record ${quote(name)} is encrypted, and encrypted archives cannot be read.`,
+  );
 }
 
 function corrupt(label: string, reason: string, cause?: unknown): StableDiffusionError {
-  return new StableDiffusionError('file-corrupt', `${label} is a damaged zip archive: ${reason}. Get it again.`, { cause });
+  return new StableDiffusionError('file-corrupt', `${label} is a damaged zip archive: ${reason}. Get it again.`, {
+    cause,
+  });
 }

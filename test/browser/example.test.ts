@@ -31,11 +31,18 @@ test('examples/browser: a plain page makes the picture that Node makes', { skip:
     await page.waitForFunction('document.querySelector("#state").textContent === "done"');
     const screenshot = process.env['SD_SCREENSHOT'];
     if (screenshot) await page.screenshot({ path: screenshot });
-    const png = Uint8Array.from((await page.evaluate('fetch(picture.src).then((file) => file.arrayBuffer()).then((bytes) => [...new Uint8Array(bytes)])')) as number[]);
+    const png = Uint8Array.from(
+      (await page.evaluate(
+        'fetch(picture.src).then((file) => file.arrayBuffer()).then((bytes) => [...new Uint8Array(bytes)])',
+      )) as number[],
+    );
     assert.deepEqual(problems, []);
 
     const record = recordSchema.parse(readImageMetadata(png).record);
-    assert.deepEqual([record.width, record.height, record.steps, record.seed, record.prompts], [128, 128, 6, 42, ['red apple']]);
+    assert.deepEqual(
+      [record.width, record.height, record.steps, record.seed, record.prompts],
+      [128, 128, 6, 42, ['red apple']],
+    );
     const shown = await nodeImageCodec.decode(png);
     await using engine = createNodeEngine({ threads: 1 });
     await using model = await loadModel(pocketModel, { engine });
@@ -44,7 +51,14 @@ test('examples/browser: a plain page makes the picture that Node makes', { skip:
       const node = event.images[0]?.image.data ?? new Uint8Array();
       assert.equal(shown.data.length, node.length);
       const error = node.reduce((most, level, i) => Math.max(most, Math.abs(level - (shown.data[i] ?? Number.NaN))), 0);
-      recordParity({ part: 'browser', case: "the example page's picture, pocket model, 6 steps, WASM", reference: "this program in Node (ONNX Runtime's CPU provider)", output: 'PNG: levels', error, tolerance: 1 });
+      recordParity({
+        part: 'browser',
+        case: "the example page's picture, pocket model, 6 steps, WASM",
+        reference: "this program in Node (ONNX Runtime's CPU provider)",
+        output: 'PNG: levels',
+        error,
+        tolerance: 1,
+      });
     }
   } finally {
     await browser.close();

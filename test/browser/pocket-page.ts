@@ -1,6 +1,14 @@
 /** Runs in a page: pictures of the pocket model by the library, on the page's thread and in a worker. Its `?provider=` is WASM or WebGPU. */
 
-import { type ModelWorker, connectWorker, createWebEngine, loadModel, StableDiffusionError, textToImage, type WorkerEvent } from '../../src/index-web.ts';
+import {
+  type ModelWorker,
+  connectWorker,
+  createWebEngine,
+  loadModel,
+  StableDiffusionError,
+  textToImage,
+  type WorkerEvent,
+} from '../../src/index-web.ts';
 import { leastRun, pocketRun, smallRun } from './pocket-run.ts';
 
 const provider = new URLSearchParams(location.search).get('provider') === 'webgpu' ? 'webgpu' : 'wasm';
@@ -13,7 +21,8 @@ async function onPage(): Promise<unknown> {
   const config = await readConfig();
   const model = await loadModel('/pocket.safetensors', { engine: await createWebEngine(engineOptions), config });
   for await (const event of textToImage(model, provider === 'webgpu' ? leastRun : smallRun)) {
-    if (event.kind === 'result') return { latents: [...event.latents.data], pixels: [...(event.images[0]?.image.data ?? [])] };
+    if (event.kind === 'result')
+      return { latents: [...event.latents.data], pixels: [...(event.images[0]?.image.data ?? [])] };
   }
   return undefined;
 }
@@ -33,7 +42,9 @@ async function inWorker(): Promise<unknown> {
   const images = events.flatMap((event) => (event.kind === 'images' ? event.images : []));
   const latents = events.flatMap((event) => (event.kind === 'result' ? [...event.latents.data] : []));
   return {
-    facts, latents, ticks,
+    facts,
+    latents,
+    ticks,
     events: events.length,
     pixels: [...(images[0]?.image.data ?? [])],
     png: [...(images[0]?.png ?? [])],
@@ -50,7 +61,10 @@ async function cancelled(worker: ModelWorker): Promise<unknown> {
   let steps = 0;
   let code = 'none';
   try {
-    for await (const event of worker.generate({ pipeline: 'txt2img', options: { ...smallRun, steps: 500 } }, { signal: controller.signal, previews: false })) {
+    for await (const event of worker.generate(
+      { pipeline: 'txt2img', options: { ...smallRun, steps: 500 } },
+      { signal: controller.signal, previews: false },
+    )) {
       if (event.kind === 'step' && ++steps === 2) controller.abort();
     }
   } catch (error) {
@@ -58,13 +72,17 @@ async function cancelled(worker: ModelWorker): Promise<unknown> {
   }
   // The worker is still of use.
   let again = 0;
-  for await (const event of worker.generate({ pipeline: 'txt2img', options: { ...smallRun, steps: 1 } })) if (event.kind === 'images') again += event.images.length;
-  const refused = await worker.load({ file: '/missing', ...engineOptions }).catch((error: unknown) => (error instanceof StableDiffusionError ? error.code : String(error)));
+  for await (const event of worker.generate({ pipeline: 'txt2img', options: { ...smallRun, steps: 1 } }))
+    if (event.kind === 'images') again += event.images.length;
+  const refused = await worker
+    .load({ file: '/missing', ...engineOptions })
+    .catch((error: unknown) => (error instanceof StableDiffusionError ? error.code : String(error)));
   worker.terminate();
   return { steps, code, again, refused };
 }
 
-const checks: Readonly<Record<string, () => Promise<unknown>>> = provider === 'webgpu' ? { onPage } : { onPage, inWorker };
+const checks: Readonly<Record<string, () => Promise<unknown>>> =
+  provider === 'webgpu' ? { onPage } : { onPage, inWorker };
 
 async function runAll(): Promise<{ name: string; value?: unknown; error?: string; code?: string }[]> {
   const results: { name: string; value?: unknown; error?: string; code?: string }[] = [];
@@ -72,7 +90,11 @@ async function runAll(): Promise<{ name: string; value?: unknown; error?: string
     try {
       results.push({ name, value: await check() });
     } catch (error) {
-      results.push({ name, error: error instanceof Error ? error.message : String(error), ...(error instanceof StableDiffusionError ? { code: error.code } : {}) });
+      results.push({
+        name,
+        error: error instanceof Error ? error.message : String(error),
+        ...(error instanceof StableDiffusionError ? { code: error.code } : {}),
+      });
     }
   }
   return results;

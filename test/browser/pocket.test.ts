@@ -36,18 +36,24 @@ const model = loadModel(pocketModel, { engine: createNodeEngine({ threads: 1 }) 
 
 async function inNode(run: TextToImageOptions): Promise<Picture> {
   for await (const event of textToImage(await model, run)) {
-    if (event.kind === 'result') return { latents: [...event.latents.data], pixels: [...(event.images[0]?.image.data ?? [])] };
+    if (event.kind === 'result')
+      return { latents: [...event.latents.data], pixels: [...(event.images[0]?.image.data ?? [])] };
   }
   return { latents: [], pixels: [] };
 }
 
-const largest = (a: readonly number[], b: readonly number[]): number => a.reduce((most, value, i) => Math.max(most, Math.abs(value - (b[i] ?? Number.NaN))), 0);
+const largest = (a: readonly number[], b: readonly number[]): number =>
+  a.reduce((most, value, i) => Math.max(most, Math.abs(value - (b[i] ?? Number.NaN))), 0);
 
 async function compare(where: string, run: TextToImageOptions, got: Picture, tolerance: number): Promise<void> {
   const node = await inNode(run);
   assert.equal(got.latents.length, node.latents.length);
   assert.equal(got.pixels.length, node.pixels.length);
-  const row = { part: 'browser', case: `pocket model, ${run.width ?? 128} x ${run.height ?? 128}, ${run.steps} steps, ${where}`, reference: "this program in Node (ONNX Runtime's CPU provider)" };
+  const row = {
+    part: 'browser',
+    case: `pocket model, ${run.width ?? 128} x ${run.height ?? 128}, ${run.steps} steps, ${where}`,
+    reference: "this program in Node (ONNX Runtime's CPU provider)",
+  };
   recordParity({ ...row, output: 'latents', error: largest(got.latents, node.latents), tolerance });
   recordParity({ ...row, output: 'PNG: levels', error: largest(got.pixels, node.pixels), tolerance: 1 });
 }
@@ -61,7 +67,9 @@ function value<T>(results: readonly PageResult[], name: string): T {
 test('WASM: the pocket model makes the same picture as in Node', { skip: withoutBrowser }, async (t) => {
   const results = await runInPage('test/browser/pocket-page.ts', options);
 
-  await t.test("on the page's thread, read by range from a URL, with its YAML", () => compare('WASM', smallRun, value<Picture>(results, 'onPage'), 1e-4));
+  await t.test("on the page's thread, read by range from a URL, with its YAML", () =>
+    compare('WASM', smallRun, value<Picture>(results, 'onPage'), 1e-4),
+  );
 
   await t.test('in a worker, from a Blob, with the page free meanwhile', async () => {
     const got = value<WorkerPicture>(results, 'inWorker');
@@ -72,7 +80,10 @@ test('WASM: the pocket model makes the same picture as in Node', { skip: without
     // A page that computed itself would come to its clock once an event, when the pipeline lets others run.
     assert.ok(got.ticks > 2 * got.events, `${got.ticks} ticks of the page's clock, ${got.events} events`);
     const { kind, nativeSize, sizeUnit, takesPrompt, provider } = got.facts;
-    assert.deepEqual({ kind, nativeSize, sizeUnit, takesPrompt, provider }, { kind: 'txt2img', nativeSize: 128, sizeUnit: 32, takesPrompt: true, provider: 'wasm' });
+    assert.deepEqual(
+      { kind, nativeSize, sizeUnit, takesPrompt, provider },
+      { kind: 'txt2img', nativeSize: 128, sizeUnit: 32, takesPrompt: true, provider: 'wasm' },
+    );
     const png = Uint8Array.from(got.png);
     assert.equal(largest([...(await nodeImageCodec.decode(png)).data], got.pixels), 0);
     assert.equal(recordSchema.parse(readImageMetadata(png).record).prompts[0], pocketRun.prompt);
@@ -85,8 +96,14 @@ test('WASM: the pocket model makes the same picture as in Node', { skip: without
   });
 });
 
-test('WebGPU (software driver): the pocket model makes the same picture as in Node', { skip: withoutBrowser }, async (t) => {
-  const results = await runInPage('test/browser/pocket-page.ts', { ...options, query: '?provider=webgpu', webgpu: true });
+test('WebGPU (software driver): the pocket model makes the same picture as in Node', {
+  skip: withoutBrowser,
+}, async (t) => {
+  const results = await runInPage('test/browser/pocket-page.ts', {
+    ...options,
+    query: '?provider=webgpu',
+    webgpu: true,
+  });
   const [only] = results;
   if (only?.code === 'engine-unavailable') return t.skip(`Chromium offers no WebGPU adapter here: ${only.error}`);
   await compare('WebGPU (SwiftShader)', leastRun, value<Picture>(results, 'onPage'), 1e-3);

@@ -17,14 +17,33 @@ import { sd, temporaryFolder } from './run-cli.ts';
 test('how adapters are written', () => {
   assert.deepEqual(readLora('a.safetensors'), { path: 'a.safetensors' });
   assert.deepEqual(readLora('a.safetensors:0.8'), { path: 'a.safetensors', scale: 0.8 });
-  assert.deepEqual(readLora('C:\\loras\\a.safetensors:-1:.5'), { path: 'C:\\loras\\a.safetensors', scale: -1, textScale: 0.5 });
+  assert.deepEqual(readLora('C:\\loras\\a.safetensors:-1:.5'), {
+    path: 'C:\\loras\\a.safetensors',
+    scale: -1,
+    textScale: 0.5,
+  });
   assert.deepEqual(readEmbedding('C:\\a.pt'), { path: 'C:\\a.pt' });
   assert.deepEqual(readEmbedding('a.pt:<my-style>'), { path: 'a.pt', token: '<my-style>' });
 });
 
 const tiny = reference('diffusion/pipelines/tiny.ckpt');
-const fast = ['--ckpt', tiny, '--threads', '1', '--H', '64', '--W', '64', '--steps', '2', '--no-watermark', '--no-safety', '--json'];
-const pixels = async (path: string): Promise<Uint8Array> => (await nodeImageCodec.decode(new Uint8Array(readFileSync(path)))).data;
+const fast = [
+  '--ckpt',
+  tiny,
+  '--threads',
+  '1',
+  '--H',
+  '64',
+  '--W',
+  '64',
+  '--steps',
+  '2',
+  '--no-watermark',
+  '--no-safety',
+  '--json',
+];
+const pixels = async (path: string): Promise<Uint8Array> =>
+  (await nodeImageCodec.decode(new Uint8Array(readFileSync(path)))).data;
 
 test('--lora and --embedding change the picture, are recorded, and replay asks for them', async (context) => {
   const folder = temporaryFolder(context);
@@ -32,13 +51,24 @@ test('--lora and --embedding change the picture, are recorded, and replay asks f
   const generator = new TorchGenerator(0);
   const name = 'middle_block.1.transformer_blocks.0.attn2.to_v.weight';
   const [out = 0, into = 0] = checkpoint.parts.unet.entries.get(name)?.shape ?? [];
-  const factors = [{ network: 'unet' as const, tensor: name, down: generator.randn([4, into]), up: generator.randn([out, 4]), alpha: 4 }];
+  const factors = [
+    {
+      network: 'unet' as const,
+      tensor: name,
+      down: generator.randn([4, into]),
+      up: generator.randn([out, 4]),
+      alpha: 4,
+    },
+  ];
   const lora = join(folder, 'style.safetensors');
   await writeFileAtomic(lora, writeLora(factors, { layout: 'kohya', unet: checkpoint.config.unet_config }));
   const width = checkpoint.config.unet_config.context_dim ?? 0;
   const embedding = join(folder, 'mine.safetensors');
   const vectors = generator.randn([2, width]);
-  await writeFileAtomic(embedding, writeSafetensors([{ name: 'emb_params', dtype: 'float32', shape: vectors.shape }], () => vectors));
+  await writeFileAtomic(
+    embedding,
+    writeSafetensors([{ name: 'emb_params', dtype: 'float32', shape: vectors.shape }], () => vectors),
+  );
   await checkpoint.close();
 
   const make = async (file: string, prompt: string, words: readonly string[]): Promise<Uint8Array> => {
@@ -47,22 +77,66 @@ test('--lora and --embedding change the picture, are recorded, and replay asks f
     return pixels(join(folder, file));
   };
   const plain = await make('plain.png', 'a mine', []);
-  const adapted = await make('adapted.png', 'a mine', ['--lora', `${lora}:0.5`, '--lora', `${lora}:0.25:1`, '--embedding', embedding]);
+  const adapted = await make('adapted.png', 'a mine', [
+    '--lora',
+    `${lora}:0.5`,
+    '--lora',
+    `${lora}:0.25:1`,
+    '--embedding',
+    embedding,
+  ]);
   assert.notDeepEqual(adapted, plain);
   assert.deepEqual(await make('none.png', 'a mine', ['--lora', `${lora}:0`]), plain);
   assert.deepEqual(await make('unused.png', 'a mine', ['--embedding', `${embedding}:<other>`]), plain);
 
-  const without = await sd(['replay', join(folder, 'adapted.png'), '--model', tiny, '--threads', '1', '--no-safety', '--skip_save']);
+  const without = await sd([
+    'replay',
+    join(folder, 'adapted.png'),
+    '--model',
+    tiny,
+    '--threads',
+    '1',
+    '--no-safety',
+    '--skip_save',
+  ]);
   assert.equal(without.code, 2);
   assert.match(without.err, /lora:style:0\.5, lora:style:0\.25:1, embedding:mine/);
-  const again = await sd(['replay', join(folder, 'adapted.png'), '--model', tiny, '--threads', '1', '--no-safety', '--skip_save', '--lora', `${lora}:0.5`, '--lora', `${lora}:0.25:1`, '--embedding', embedding]);
+  const again = await sd([
+    'replay',
+    join(folder, 'adapted.png'),
+    '--model',
+    tiny,
+    '--threads',
+    '1',
+    '--no-safety',
+    '--skip_save',
+    '--lora',
+    `${lora}:0.5`,
+    '--lora',
+    `${lora}:0.25:1`,
+    '--embedding',
+    embedding,
+  ]);
   assert.equal(again.code, 0, again.err);
 });
 
 test('a file that is no LoRA, and one of another model, are named', async () => {
-  const none = await sd(['txt2img', 'x', ...fast, '--lora', reference('networks/textual_inversion/learned_embeds.safetensors')]);
+  const none = await sd([
+    'txt2img',
+    'x',
+    ...fast,
+    '--lora',
+    reference('networks/textual_inversion/learned_embeds.safetensors'),
+  ]);
   assert.equal(none.code, 1);
   assert.match(none.out, /file-unsupported.*learned_embeds/);
-  const other = await sd(['txt2img', 'x', ...fast, '--skip_save', '--lora', reference('training/adapt/lora_final.kohya.safetensors')]);
+  const other = await sd([
+    'txt2img',
+    'x',
+    ...fast,
+    '--skip_save',
+    '--lora',
+    reference('training/adapt/lora_final.kohya.safetensors'),
+  ]);
   assert.match(other.out, /weights-mismatch|does not fit/);
 });

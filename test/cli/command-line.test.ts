@@ -25,22 +25,40 @@ test("CompVis's flags, ours, and both dash styles are one", () => {
   same('--ddim_steps', '20');
   same('--ddim-steps', '20');
   assert.deepEqual(normalizeArguments(['--ddim-steps=20'], options), ['--steps=20']);
-  assert.deepEqual(normalizeArguments(['--n-samples', '3', '--skip-grid', '--dpm-solver'], options), ['--n_samples', '3', '--skip_grid', '--dpm_solver']);
-  assert.deepEqual(normalizeArguments(['--from_file', 'a_b.txt', '-o', 'x_y.png'], options), ['--from-file', 'a_b.txt', '--output', 'x_y.png']);
+  assert.deepEqual(normalizeArguments(['--n-samples', '3', '--skip-grid', '--dpm-solver'], options), [
+    '--n_samples',
+    '3',
+    '--skip_grid',
+    '--dpm_solver',
+  ]);
+  assert.deepEqual(normalizeArguments(['--from_file', 'a_b.txt', '-o', 'x_y.png'], options), [
+    '--from-file',
+    'a_b.txt',
+    '--output',
+    'x_y.png',
+  ]);
 });
 
 test('values and words stay as they are, also where they look like flags', () => {
   const options = { ...generationOptions };
-  assert.deepEqual(normalizeArguments(['--prompt', '--ddim_steps', 'a_b', '--', '--ddim_steps'], options), ['--prompt', '--ddim_steps', 'a_b', '--', '--ddim_steps']);
+  assert.deepEqual(normalizeArguments(['--prompt', '--ddim_steps', 'a_b', '--', '--ddim_steps'], options), [
+    '--prompt',
+    '--ddim_steps',
+    'a_b',
+    '--',
+    '--ddim_steps',
+  ]);
   assert.deepEqual(normalizeArguments(['--seed', '-1', '--un_known'], options), ['--seed', '-1', '--un_known']);
 });
 
 test('options read their values or say what they are', () => {
   const steps = integer(['--steps'], '', { min: 1, max: 10 });
   assert.equal(steps.parse?.('7'), 7);
-  for (const wrong of ['', '1.5', 'x', '0', '11', '1e1', '99999999999999999999']) assert.throws(() => steps.parse?.(wrong), UsageError, wrong);
+  for (const wrong of ['', '1.5', 'x', '0', '11', '1e1', '99999999999999999999'])
+    assert.throws(() => steps.parse?.(wrong), UsageError, wrong);
   assert.equal(number(['--scale'], '').parse?.('-7.5'), -7.5);
-  for (const wrong of ['', 'NaN', 'Infinity', '1,5']) assert.throws(() => number(['--scale'], '').parse?.(wrong), UsageError, wrong);
+  for (const wrong of ['', 'NaN', 'Infinity', '1,5'])
+    assert.throws(() => number(['--scale'], '').parse?.(wrong), UsageError, wrong);
   assert.deepEqual(integers(['--class'], '').parse?.('1, 2,3'), [1, 2, 3]);
   const dtype = choice(['--dtype'], ['f16', 'f32'], '', { float16: 'f16' });
   assert.equal(dtype.parse?.('float16'), 'f16');
@@ -49,7 +67,12 @@ test('options read their values or say what they are', () => {
 });
 
 test('precision: CompVis words and ours', () => {
-  const of = (given: string | undefined, device?: 'cpu' | 'cuda') => precisionOf({ device, threads: undefined, precision: given === undefined ? undefined : engineOptions.precision.parse?.(given) });
+  const of = (given: string | undefined, device?: 'cpu' | 'cuda') =>
+    precisionOf({
+      device,
+      threads: undefined,
+      precision: given === undefined ? undefined : engineOptions.precision.parse?.(given),
+    });
   assert.equal(of(undefined), 'float32');
   assert.equal(of('full'), 'float32');
   assert.equal(of('autocast'), 'float32');
@@ -94,15 +117,40 @@ test('help, version and the list of commands', async () => {
 
 test('every command has help, and no two of its options share a flag', async () => {
   for (const { name, load } of commands) {
-    const flags = Object.values((await load()).options).flatMap((option) => option.flags.map((one) => one.replaceAll('_', '-')));
-    assert.deepEqual(flags.filter((one, i) => flags.indexOf(one) !== i), [], name);
+    const flags = Object.values((await load()).options).flatMap((option) =>
+      option.flags.map((one) => one.replaceAll('_', '-')),
+    );
+    assert.deepEqual(
+      flags.filter((one, i) => flags.indexOf(one) !== i),
+      [],
+      name,
+    );
     assert.equal((await sd([name, '--help'])).code, 0, name);
   }
 });
 
 test('what cannot work is told in a line, with exit code 2', async () => {
-  for (const words of [['nope'], ['txt2img', 'x', '--stepz', '3'], ['txt2img', 'x', '--steps', '0'], ['txt2img', 'x', '--seed', 'y'], ['txt2img'], ['img2img', 'x'], ['inpaint', 'x', '--init-img', 'a.png'], ['forward'], ['tokenize'], ['completion', 'tcsh'], ['txt2img', 'a', '--prompt', 'b'], ['txt2img', 'x', '--plms', '--sampler', 'ddim'], ['txt2img', 'x', '--sampler', 'nope'], ['txt2img', 'x', '--H', '100'], ['txt2img', 'x', '--C', '3']]) {
-    const { code, out, err } = await sd([...words, ...(words[0] === 'txt2img' ? ['--skip_save', '--outdir', '/tmp/sd-cli-unused'] : [])]);
+  for (const words of [
+    ['nope'],
+    ['txt2img', 'x', '--stepz', '3'],
+    ['txt2img', 'x', '--steps', '0'],
+    ['txt2img', 'x', '--seed', 'y'],
+    ['txt2img'],
+    ['img2img', 'x'],
+    ['inpaint', 'x', '--init-img', 'a.png'],
+    ['forward'],
+    ['tokenize'],
+    ['completion', 'tcsh'],
+    ['txt2img', 'a', '--prompt', 'b'],
+    ['txt2img', 'x', '--plms', '--sampler', 'ddim'],
+    ['txt2img', 'x', '--sampler', 'nope'],
+    ['txt2img', 'x', '--H', '100'],
+    ['txt2img', 'x', '--C', '3'],
+  ]) {
+    const { code, out, err } = await sd([
+      ...words,
+      ...(words[0] === 'txt2img' ? ['--skip_save', '--outdir', '/tmp/sd-cli-unused'] : []),
+    ]);
     assert.equal(code, 2, `${words.join(' ')}: ${err}`);
     assert.equal(out, '');
     assert.match(err, /^sd: [^\n]+\n/, words.join(' '));
@@ -112,7 +160,9 @@ test('what cannot work is told in a line, with exit code 2', async () => {
 test('with --json an error is an object with code and message', async () => {
   const { code, out } = await sd(['inspect', '--json', '/nowhere/model.ckpt']);
   assert.equal(code, 1);
-  assert.deepEqual(JSON.parse(out), { error: { code: 'file-not-found', message: '/nowhere/model.ckpt is not there.' } });
+  assert.deepEqual(JSON.parse(out), {
+    error: { code: 'file-not-found', message: '/nowhere/model.ckpt is not there.' },
+  });
   const wrong = await sd(['txt2img', 'x', '--steps', 'many', '--json']);
   assert.equal(wrong.code, 2);
   assert.equal(JSON.parse(wrong.out).error.code, 'usage');
@@ -165,7 +215,8 @@ for (const shell of ['bash', 'zsh', 'fish']) {
     const { code, out } = await sd(['completion', shell]);
     assert.equal(code, 0);
     for (const { name } of commands) assert.ok(out.includes(name), name);
-    for (const proposed of ['ddim_steps', 'verbose', 'compvis', 'dpmpp-2m-sde', 'sgm_uniform', 'bash zsh fish']) assert.ok(out.includes(proposed), proposed);
+    for (const proposed of ['ddim_steps', 'verbose', 'compvis', 'dpmpp-2m-sde', 'sgm_uniform', 'bash zsh fish'])
+      assert.ok(out.includes(proposed), proposed);
     const file = join(temporaryFolder(context), 'completion');
     writeFileSync(file, out);
     const check = spawnSync(shell, ['-n', file], { encoding: 'utf8' });

@@ -24,7 +24,9 @@ async function discs(folder: string): Promise<string> {
   for (let n = 0; n < 3; n++) {
     const image = createImage(128, 128, 3);
     image.data.fill(255);
-    for (let y = 0; y < 128; y++) for (let x = 0; x < 128; x++) if (Math.hypot(x - 64, y - 64) < 30 + 8 * n) image.data.set([250, 180, 40], (y * 128 + x) * 3);
+    for (let y = 0; y < 128; y++)
+      for (let x = 0; x < 128; x++)
+        if (Math.hypot(x - 64, y - 64) < 30 + 8 * n) image.data.set([250, 180, 40], (y * 128 + x) * 3);
     await writeFile(join(folder, `disc-${n}.png`), await nodeImageCodec.encode(image, { format: 'png' }));
     await writeFile(join(folder, `disc-${n}.txt`), 'a yellow disc');
   }
@@ -43,18 +45,32 @@ test('reconstruction of a whole model, and its autoencoder alone', async (contex
   // Without its YAML it is read by names and shapes.
   const bare = join(temporaryFolder(context), 'model.safetensors');
   await copyFile(pocketModel, bare);
-  assert.deepEqual(JSON.parse((await sd(['eval', 'reconstruction', '--model', bare, '--real', data, '--json'])).out), measures);
+  assert.deepEqual(
+    JSON.parse((await sd(['eval', 'reconstruction', '--model', bare, '--real', data, '--json'])).out),
+    measures,
+  );
 });
 
 async function saved(path: string, weights: WeightSource): Promise<string> {
-  await writeFileAtomic(path, writeSafetensors(weights.entries.values(), ({ name }) => weights.read(name)));
+  await writeFileAtomic(
+    path,
+    writeSafetensors(weights.entries.values(), ({ name }) => weights.read(name)),
+  );
   return path;
 }
 
 test("reconstruction with LPIPS from its file: PyTorch's number (fixtures/evaluation/reconstruction.py), from taming's whole network as from VGG16 and vgg.pth", async (context) => {
   const [data, folder] = [await discs(temporaryFolder(context)), temporaryFolder(context)];
   const whole = reference('networks/lpips_narrow/weights.safetensors');
-  const line = ['eval', 'reconstruction', '--model', reference('networks/kl_sd/weights.safetensors'), '--real', data, '--json'];
+  const line = [
+    'eval',
+    'reconstruction',
+    '--model',
+    reference('networks/kl_sd/weights.safetensors'),
+    '--real',
+    data,
+    '--json',
+  ];
   const { code, out, err } = await sd([...line, '--lpips', whole]);
   assert.equal(code, 0, err);
   const { lpips, ...measures } = JSON.parse(out);
@@ -71,7 +87,10 @@ test("reconstruction with LPIPS from its file: PyTorch's number (fixtures/evalua
     if (name.startsWith('net.')) vgg.set(name.replace(/^net\.slice\d/, 'features'), value);
     else if (name.startsWith('lin')) linear.set(name, value);
   }
-  const files = [await saved(join(folder, 'vgg16.safetensors'), memoryWeights(vgg)), await saved(join(folder, 'vgg.safetensors'), memoryWeights(linear))];
+  const files = [
+    await saved(join(folder, 'vgg16.safetensors'), memoryWeights(vgg)),
+    await saved(join(folder, 'vgg.safetensors'), memoryWeights(linear)),
+  ];
   const split = await sd([...line, ...files.flatMap((file) => ['--lpips', file])]);
   assert.equal(split.code, 0, split.err);
   assert.deepEqual(JSON.parse(split.out), { ...measures, lpips });
@@ -87,7 +106,23 @@ test("features of a CLIP in OpenAI's layout: the numbers that its weights under 
   const measures: { readonly fid: number; readonly clipScore: number }[][] = [];
   for (const [name, weights] of Object.entries({ transformers, openai })) {
     const features = await saved(join(output, `${name}.safetensors`), weights);
-    const { code, out, err } = await sd(['eval', 'guidance', '--real', data, '--features', features, '--count', '2', '--steps', '2', '--scales', '1,3', '--output', join(output, name), '--json']);
+    const { code, out, err } = await sd([
+      'eval',
+      'guidance',
+      '--real',
+      data,
+      '--features',
+      features,
+      '--count',
+      '2',
+      '--steps',
+      '2',
+      '--scales',
+      '1,3',
+      '--output',
+      join(output, name),
+      '--json',
+    ]);
     assert.equal(code, 0, err + out);
     measures.push(JSON.parse(out).curves[0].points);
   }
@@ -95,36 +130,95 @@ test("features of a CLIP in OpenAI's layout: the numbers that its weights under 
   assert.equal(got.length, 2);
   for (const [i, point] of want.entries()) {
     assert.ok(point.fid > 0 && point.clipScore > 0, JSON.stringify(point));
-    for (const key of ['fid', 'clipScore'] as const) assert.ok(Math.abs(point[key] - (got[i]?.[key] ?? Number.NaN)) < 1e-4 * point[key], `${key}: ${point[key]} and ${got[i]?.[key]}`);
+    for (const key of ['fid', 'clipScore'] as const)
+      assert.ok(
+        Math.abs(point[key] - (got[i]?.[key] ?? Number.NaN)) < 1e-4 * point[key],
+        `${key}: ${point[key]} and ${got[i]?.[key]}`,
+      );
   }
 });
 
 test('two folders of pictures, and the plot over guidance scales, by a CLIP from its file', async (context) => {
   const [data, output] = [await discs(temporaryFolder(context)), temporaryFolder(context)];
-  for (const name of ['disc-0', 'disc-1']) for (const ending of ['png', 'txt']) await copyFile(join(data, `${name}.${ending}`), join(data, `${name}-again.${ending}`));
+  for (const name of ['disc-0', 'disc-1'])
+    for (const ending of ['png', 'txt'])
+      await copyFile(join(data, `${name}.${ending}`), join(data, `${name}-again.${ending}`));
   const features = await saved(join(output, 'features.safetensors'), smallClip());
   const same = await sd(['eval', 'pictures', '--real', data, '--made', data, '--features', features, '--json']);
   assert.equal(same.code, 0, same.err);
   const measures = JSON.parse(same.out);
   assert.ok(Math.abs(measures.fid) < 1e-6);
   assert.deepEqual([measures.real, measures.generated, measures.precision], [5, 5, 1]);
-  const swept = await sd(['eval', 'guidance', '--real', data, '--features', features, '--count', '2', '--steps', '2', '--scales', '1,3', '--output', output, '--json']);
+  const swept = await sd([
+    'eval',
+    'guidance',
+    '--real',
+    data,
+    '--features',
+    features,
+    '--count',
+    '2',
+    '--steps',
+    '2',
+    '--scales',
+    '1,3',
+    '--output',
+    output,
+    '--json',
+  ]);
   assert.equal(swept.code, 0, swept.err);
   const { curves, notes } = JSON.parse(swept.out);
   assert.equal(notes, '2 captions, 2 steps of ddim, features of features');
-  assert.deepEqual(curves.map((curve: { name: string; points: { scale: number }[] }) => [curve.name, curve.points.map(({ scale }) => scale)]), [['pocket', [1, 3]]]);
-  assert.deepEqual((await readdir(output)).sort(), ['1-pocket-1.png', '1-pocket-3.png', 'features.safetensors', 'fid-clip.json', 'fid-clip.png', 'fid-clip.svg']);
+  assert.deepEqual(
+    curves.map((curve: { name: string; points: { scale: number }[] }) => [
+      curve.name,
+      curve.points.map(({ scale }) => scale),
+    ]),
+    [['pocket', [1, 3]]],
+  );
+  assert.deepEqual((await readdir(output)).sort(), [
+    '1-pocket-1.png',
+    '1-pocket-3.png',
+    'features.safetensors',
+    'fid-clip.json',
+    'fid-clip.png',
+    'fid-clip.svg',
+  ]);
 });
 
 test('two models with files of one name are told apart by their folders', async (context) => {
   const [data, output] = [await discs(temporaryFolder(context)), temporaryFolder(context)];
   const again = join(output, 'again');
   await mkdir(again);
-  for (const ending of ['safetensors', 'yaml']) await copyFile(pocketModel.replace('safetensors', ending), join(again, `pocket.${ending}`));
+  for (const ending of ['safetensors', 'yaml'])
+    await copyFile(pocketModel.replace('safetensors', ending), join(again, `pocket.${ending}`));
   const features = await saved(join(output, 'features.safetensors'), smallClip());
-  const swept = await sd(['eval', 'guidance', '--model', pocketModel, '--model', join(again, 'pocket.safetensors'), '--real', data, '--features', features, '--count', '2', '--steps', '2', '--scales', '3', '--output', output, '--json']);
+  const swept = await sd([
+    'eval',
+    'guidance',
+    '--model',
+    pocketModel,
+    '--model',
+    join(again, 'pocket.safetensors'),
+    '--real',
+    data,
+    '--features',
+    features,
+    '--count',
+    '2',
+    '--steps',
+    '2',
+    '--scales',
+    '3',
+    '--output',
+    output,
+    '--json',
+  ]);
   assert.equal(swept.code, 0, swept.err);
-  const [first, second] = JSON.parse(swept.out).curves as [{ name: string; points: unknown }, { name: string; points: unknown }];
+  const [first, second] = JSON.parse(swept.out).curves as [
+    { name: string; points: unknown },
+    { name: string; points: unknown },
+  ];
   assert.deepEqual([first.name, second.name], ['models-pocket', 'again-pocket']);
   assert.deepEqual(first.points, second.points);
 });

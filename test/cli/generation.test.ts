@@ -30,9 +30,20 @@ interface Case {
   readonly part: string;
   readonly id: string;
   readonly settings: {
-    readonly model: string; readonly mode?: 'img2img' | 'masked' | 'inpaint9'; readonly sampler?: string; readonly S: number; readonly scale: number;
-    readonly n: number; readonly H: number; readonly W: number; readonly seed: number; readonly eta?: number; readonly strength?: number;
-    readonly prompts: readonly [string, ...string[]]; readonly fixed?: boolean; readonly n_iter?: number;
+    readonly model: string;
+    readonly mode?: 'img2img' | 'masked' | 'inpaint9';
+    readonly sampler?: string;
+    readonly S: number;
+    readonly scale: number;
+    readonly n: number;
+    readonly H: number;
+    readonly W: number;
+    readonly seed: number;
+    readonly eta?: number;
+    readonly strength?: number;
+    readonly prompts: readonly [string, ...string[]];
+    readonly fixed?: boolean;
+    readonly n_iter?: number;
   };
   readonly tolerance: { readonly latent: number };
   readonly png: readonly string[];
@@ -40,60 +51,153 @@ interface Case {
 
 const index = JSON.parse(readFileSync(reference('diffusion/index.json'), 'utf8')) as { cases: Case[] };
 /** One of each way to say it; test/pipelines runs all. */
-const chosen = ['ddim_eta', 'plms', 'dpm_solver', 'ddim_fixed_code_2iter', 'from_file', 'img2img_eta', 'masked_plms', 'inpaint9_eta0'];
+const chosen = [
+  'ddim_eta',
+  'plms',
+  'dpm_solver',
+  'ddim_fixed_code_2iter',
+  'from_file',
+  'img2img_eta',
+  'masked_plms',
+  'inpaint9_eta0',
+];
 
-for (const { id, settings, tolerance, png } of index.cases.filter(({ id }) => chosen.some((name) => id === `pipelines/${name}`))) {
+for (const { id, settings, tolerance, png } of index.cases.filter(({ id }) =>
+  chosen.some((name) => id === `pipelines/${name}`),
+)) {
   test(`${id}, by CompVis's flags`, async (context) => {
     const folder = temporaryFolder(context);
     const { model, mode, sampler, S, scale, n, seed, eta, strength, prompts, fixed, n_iter } = settings;
     const fromFile = new Set(prompts).size > 1;
     const init = mode ? ['--init-img', reference('diffusion/pipelines/images/init.png')] : [];
-    const mask = mode === 'masked' || mode === 'inpaint9' ? ['--mask', reference('diffusion/pipelines/images/mask.png')] : [];
+    const mask =
+      mode === 'masked' || mode === 'inpaint9' ? ['--mask', reference('diffusion/pipelines/images/mask.png')] : [];
     const words = [
-      mask.length > 0 ? 'inpaint' : mode ? 'img2img' : 'txt2img', '--ckpt', reference(`diffusion/pipelines/${model}.ckpt`), ...init, ...mask,
-      ...(fromFile ? ['--from-file', '-'] : ['--prompt', prompts[0]]), '--ddim_steps', `${S}`, '--scale', `${scale}`, '--seed', `${seed}`, '--n_samples', `${n}`,
-      ...(n_iter ? ['--n_iter', `${n_iter}`] : []), ...(eta === undefined ? [] : ['--ddim_eta', `${eta}`]), ...(strength === undefined ? [] : ['--strength', `${strength}`]),
-      ...(sampler === 'plms' ? ['--plms'] : sampler === 'dpm' ? ['--dpm_solver'] : []), ...(fixed ? ['--fixed_code'] : []),
+      mask.length > 0 ? 'inpaint' : mode ? 'img2img' : 'txt2img',
+      '--ckpt',
+      reference(`diffusion/pipelines/${model}.ckpt`),
+      ...init,
+      ...mask,
+      ...(fromFile ? ['--from-file', '-'] : ['--prompt', prompts[0]]),
+      '--ddim_steps',
+      `${S}`,
+      '--scale',
+      `${scale}`,
+      '--seed',
+      `${seed}`,
+      '--n_samples',
+      `${n}`,
+      ...(n_iter ? ['--n_iter', `${n_iter}`] : []),
+      ...(eta === undefined ? [] : ['--ddim_eta', `${eta}`]),
+      ...(strength === undefined ? [] : ['--strength', `${strength}`]),
+      ...(sampler === 'plms' ? ['--plms'] : sampler === 'dpm' ? ['--dpm_solver'] : []),
+      ...(fixed ? ['--fixed_code'] : []),
       ...(mode ? [] : ['--H', `${settings.H}`, '--W', `${settings.W}`]),
-      '--no-watermark', '--threads', '1', '--json', '--outdir', folder, '--save-latents', join(folder, 'latents.safetensors'),
+      '--no-watermark',
+      '--threads',
+      '1',
+      '--json',
+      '--outdir',
+      folder,
+      '--save-latents',
+      join(folder, 'latents.safetensors'),
     ];
     const { code, out, err } = await sd(words, { input: prompts.map((prompt) => `${prompt}\n`).join('') });
     assert.equal(code, 0, err + out);
     const row = { part: 'cli', case: id, reference: 'CompVis/stable-diffusion scripts' };
     const runs = readTensors(reference('diffusion/pipelines/runs.safetensors'));
     const saved = readTensors(join(folder, 'latents.safetensors'));
-    compareTensor({ ...row, output: 'latent', tolerance: tolerance.latent }, pick(saved, 'latents'), pick(runs, `${id.replace('pipelines/', '')}.latent`));
-    const lines = out.trimEnd().split('\n').map((line) => JSON.parse(line) as { path: string; seed: number; record: { sampler: string }; timings: { total: number } });
+    compareTensor(
+      { ...row, output: 'latent', tolerance: tolerance.latent },
+      pick(saved, 'latents'),
+      pick(runs, `${id.replace('pipelines/', '')}.latent`),
+    );
+    const lines = out
+      .trimEnd()
+      .split('\n')
+      .map(
+        (line) =>
+          JSON.parse(line) as { path: string; seed: number; record: { sampler: string }; timings: { total: number } },
+      );
     assert.equal(lines.length, png.length);
     for (const [i, path] of png.entries()) {
       const error = await sharePastOneLevel(lines[i]?.path ?? '', reference(`diffusion/${path}`));
       recordParity({ ...row, output: `PNG ${i}: share of values off by more than 1 level`, error, tolerance: 0.001 });
     }
     assert.ok(lines.every(({ seed: said, timings }) => said === seed && timings.total > 0));
-    assert.deepEqual(readdirSync(join(folder, 'samples')).sort(), png.map((_, i) => `0000${i}.png`));
+    assert.deepEqual(
+      readdirSync(join(folder, 'samples')).sort(),
+      png.map((_, i) => `0000${i}.png`),
+    );
     assert.equal(existsSync(join(folder, 'grid-0000.png')), png.length > 1);
   });
 }
 
 /** The model that ships, and the one trained in PyTorch that came before it, each with runs recorded in the original code. */
 const pocketModels = [
-  { part: 'pocket', title: 'the pocket model', folder: fixture('pocket'), model: [], reference: 'Stability-AI/stablediffusion' },
-  { part: 'pocket v0', title: 'the first pocket model', folder: findReference('../pocket'), model: ['--model', findReference('../pocket/pocket.safetensors') ?? ''], reference: 'CompVis/stable-diffusion' },
+  {
+    part: 'pocket',
+    title: 'the pocket model',
+    folder: fixture('pocket'),
+    model: [],
+    reference: 'Stability-AI/stablediffusion',
+  },
+  {
+    part: 'pocket v0',
+    title: 'the first pocket model',
+    folder: findReference('../pocket'),
+    model: ['--model', findReference('../pocket/pocket.safetensors') ?? ''],
+    reference: 'CompVis/stable-diffusion',
+  },
 ];
 
 for (const { part, title, folder: recordedIn, model, reference: original } of pocketModels) {
-  const runs = JSON.parse(readFileSync(join(recordedIn ?? fixture('pocket'), 'runs.json'), 'utf8')) as { name: string; prompt: string; seed: number; steps: number; scale: number }[];
+  const runs = JSON.parse(readFileSync(join(recordedIn ?? fixture('pocket'), 'runs.json'), 'utf8')) as {
+    name: string;
+    prompt: string;
+    seed: number;
+    steps: number;
+    scale: number;
+  }[];
   for (const { name, prompt, seed, steps, scale } of runs) {
     test(`${title}: ${name}`, { skip: recordedIn ? false : skipUnless('../pocket') }, async (context) => {
       const folder = temporaryFolder(context);
       const [picture, latents] = [join(folder, 'picture.png'), join(folder, 'latents.safetensors')];
-      const { code, err } = await sd(['txt2img', prompt, ...model, '--seed', `${seed}`, '--steps', `${steps}`, '--scale', `${scale}`, '--output', picture, '--save-latents', latents, '--no-watermark']);
+      const { code, err } = await sd([
+        'txt2img',
+        prompt,
+        ...model,
+        '--seed',
+        `${seed}`,
+        '--steps',
+        `${steps}`,
+        '--scale',
+        `${scale}`,
+        '--output',
+        picture,
+        '--save-latents',
+        latents,
+        '--no-watermark',
+      ]);
       assert.equal(code, 0, err);
       const [saved, recorded] = [readTensors(latents), readTensors(join(recordedIn ?? '', 'runs.safetensors'))];
       const row = { part, case: name, reference: original };
-      compareTensor({ ...row, output: 'start noise', tolerance: 0 }, pick(saved, 'start_noise'), pick(recorded, `${name}.start`));
-      compareTensor({ ...row, output: 'latent', tolerance: 2e-3 }, pick(saved, 'latents'), pick(recorded, `${name}.latent`));
-      recordParity({ ...row, output: 'PNG: share of values off by more than 1 level', error: await sharePastOneLevel(picture, join(recordedIn ?? '', `${name}.png`)), tolerance: 0.001 });
+      compareTensor(
+        { ...row, output: 'start noise', tolerance: 0 },
+        pick(saved, 'start_noise'),
+        pick(recorded, `${name}.start`),
+      );
+      compareTensor(
+        { ...row, output: 'latent', tolerance: 2e-3 },
+        pick(saved, 'latents'),
+        pick(recorded, `${name}.latent`),
+      );
+      recordParity({
+        ...row,
+        output: 'PNG: share of values off by more than 1 level',
+        error: await sharePastOneLevel(picture, join(recordedIn ?? '', `${name}.png`)),
+        tolerance: 0.001,
+      });
       assert.deepEqual(readdirSync(folder).sort(), ['latents.safetensors', 'picture.png']);
     });
   }
@@ -101,7 +205,22 @@ for (const { part, title, folder: recordedIn, model, reference: original } of po
 
 test('numbers go on, the settings are in the file, and replay makes the same picture again', async (context) => {
   const folder = temporaryFolder(context);
-  const words = ['txt2img', ...fast, '--from-file', '-', '--n_samples', '2', '--steps', '4', '--eta', '0.7', '--seed', '9', '--outdir', folder];
+  const words = [
+    'txt2img',
+    ...fast,
+    '--from-file',
+    '-',
+    '--n_samples',
+    '2',
+    '--steps',
+    '4',
+    '--eta',
+    '0.7',
+    '--seed',
+    '9',
+    '--outdir',
+    folder,
+  ];
   for (let i = 0; i < 2; i++) assert.equal((await sd(words, { input: 'a cat\nred house\nblue sky' })).code, 0);
   const names = readdirSync(join(folder, 'samples')).sort();
   assert.deepEqual(names, ['00000.png', '00001.png', '00002.png', '00003.png', '00004.png', '00005.png']);
@@ -112,18 +231,37 @@ test('numbers go on, the settings are in the file, and replay makes the same pic
   assert.match(parameters ?? '', /^blue sky\nSteps: 4, Sampler: ddim/);
   assert.deepEqual((record as { earlierBatches: number[] }).earlierBatches, [2]);
   for (const name of ['00001.png', '00002.png']) {
-    const again = await sd(['replay', join(folder, 'samples', name), '--threads', '1', '--json', '--output', join(folder, 'again.png')]);
+    const again = await sd([
+      'replay',
+      join(folder, 'samples', name),
+      '--threads',
+      '1',
+      '--json',
+      '--output',
+      join(folder, 'again.png'),
+    ]);
     assert.equal(again.code, 0, again.err + again.out);
     assert.deepEqual([JSON.parse(again.out).equal, JSON.parse(again.out).difference], [true, { largest: 0, share: 0 }]);
     assert.deepEqual(await pixels(join(folder, 'again.png')), await pixels(join(folder, 'samples', name)));
   }
 });
 
-test("--prompt-syntax a1111: weights count, a long prompt is not cut, and replay knows", async (context) => {
+test('--prompt-syntax a1111: weights count, a long prompt is not cut, and replay knows', async (context) => {
   const folder = temporaryFolder(context);
   const make = async (name: string, prompt: string, ...more: string[]) => {
     const file = join(folder, name);
-    const { code, err } = await sd(['txt2img', '--prompt', prompt, ...fast, '--steps', '2', '--quiet', '--output', file, ...more]);
+    const { code, err } = await sd([
+      'txt2img',
+      '--prompt',
+      prompt,
+      ...fast,
+      '--steps',
+      '2',
+      '--quiet',
+      '--output',
+      file,
+      ...more,
+    ]);
     assert.equal(code, 0, err);
     return { file, err };
   };
@@ -138,18 +276,68 @@ test("--prompt-syntax a1111: weights count, a long prompt is not cut, and replay
 
 test('replay of a picture that began from one, and of one made from given noise', async (context) => {
   const folder = temporaryFolder(context);
-  const [init, mask] = [reference('diffusion/pipelines/images/init.png'), reference('diffusion/pipelines/images/mask.png')];
+  const [init, mask] = [
+    reference('diffusion/pipelines/images/init.png'),
+    reference('diffusion/pipelines/images/mask.png'),
+  ];
   const painted = join(folder, 'painted.webp');
-  assert.equal((await sd(['inpaint', 'a cat', '--ckpt', tiny, '--threads', '1', '--init-img', init, '--mask', mask, '--steps', '3', '--output', painted])).code, 0);
+  assert.equal(
+    (
+      await sd([
+        'inpaint',
+        'a cat',
+        '--ckpt',
+        tiny,
+        '--threads',
+        '1',
+        '--init-img',
+        init,
+        '--mask',
+        mask,
+        '--steps',
+        '3',
+        '--output',
+        painted,
+      ])
+    ).code,
+    0,
+  );
   assert.equal((await sd(['replay', painted, '--skip_save', '--threads', '1'])).code, 2, 'the pictures are missing');
-  assert.equal((await sd(['replay', painted, '--skip_save', '--threads', '1', '--init-img', mask, '--mask', mask])).code, 2, 'another picture');
+  assert.equal(
+    (await sd(['replay', painted, '--skip_save', '--threads', '1', '--init-img', mask, '--mask', mask])).code,
+    2,
+    'another picture',
+  );
   const again = await sd(['replay', painted, '--skip_save', '--threads', '1', '--init-img', init, '--mask', mask]);
   assert.equal(again.code, 0, again.err);
   assert.match(again.out, /is equal to/);
 
   const [latents, first, second] = [join(folder, 'l.safetensors'), join(folder, 'a.png'), join(folder, 'b.png')];
-  assert.equal((await sd(['txt2img', 'x', ...fast, '--steps', '3', '--seed', '5', '--output', first, '--save-latents', latents])).code, 0);
-  assert.equal((await sd(['txt2img', 'x', '--ckpt', tiny, '--threads', '1', '--no-watermark', '--steps', '3', '--init-latents', latents, '--output', second])).code, 0);
+  assert.equal(
+    (await sd(['txt2img', 'x', ...fast, '--steps', '3', '--seed', '5', '--output', first, '--save-latents', latents]))
+      .code,
+    0,
+  );
+  assert.equal(
+    (
+      await sd([
+        'txt2img',
+        'x',
+        '--ckpt',
+        tiny,
+        '--threads',
+        '1',
+        '--no-watermark',
+        '--steps',
+        '3',
+        '--init-latents',
+        latents,
+        '--output',
+        second,
+      ])
+    ).code,
+    0,
+  );
   assert.deepEqual(await pixels(second), await pixels(first), 'size and noise are those of the file');
   assert.equal((await sd(['replay', second, '--skip_save', '--threads', '1'])).code, 2, 'the noise is missing');
   assert.equal((await sd(['replay', second, '--skip_save', '--threads', '1', '--init-latents', latents])).code, 0);
@@ -163,7 +351,10 @@ test('a picture without our settings is not replayed', async () => {
 
 test('in a terminal: a progress bar, and the picture', async (context) => {
   const folder = temporaryFolder(context);
-  const { code, out, err } = await sd(['txt2img', 'x', ...fast, '--steps', '3', '--outdir', folder], { columns: 80, environment: { TERM: 'xterm-256color' } });
+  const { code, out, err } = await sd(['txt2img', 'x', ...fast, '--steps', '3', '--outdir', folder], {
+    columns: 80,
+    environment: { TERM: 'xterm-256color' },
+  });
   assert.equal(code, 0);
   assert.match(err, /sampling 3\/3 █{24}/);
   assert.match(out, /samples\/00000\.png\n.*▀/s);
@@ -171,7 +362,18 @@ test('in a terminal: a progress bar, and the picture', async (context) => {
 
 test('--skip_save writes the grid alone', async (context) => {
   const folder = temporaryFolder(context);
-  const { code, out } = await sd(['txt2img', 'x', ...fast, '--steps', '2', '--n_samples', '2', '--skip_save', '--outdir', folder]);
+  const { code, out } = await sd([
+    'txt2img',
+    'x',
+    ...fast,
+    '--steps',
+    '2',
+    '--n_samples',
+    '2',
+    '--skip_save',
+    '--outdir',
+    folder,
+  ]);
   assert.equal(code, 0);
   assert.deepEqual(readdirSync(join(folder, 'samples')), []);
   assert.equal(out, `${join(folder, 'grid-0000.png')}\n`);
@@ -187,12 +389,27 @@ test('a folder that cannot be made is told before the work', async (context) => 
 
 test('the program itself, cold: a picture, and Ctrl-C leaves nothing behind', async (context) => {
   const folder = temporaryFolder(context);
-  const finished = (child: ReturnType<typeof startSd>): Promise<{ code: number | null; signal: string | null }> => new Promise((resolve) => child.on('exit', (code, signal) => resolve({ code, signal })));
+  const finished = (child: ReturnType<typeof startSd>): Promise<{ code: number | null; signal: string | null }> =>
+    new Promise((resolve) => child.on('exit', (code, signal) => resolve({ code, signal })));
   const made = startSd(['txt2img', 'a', 'red', 'apple', '--steps', '3'], folder);
   assert.deepEqual(await finished(made), { code: 0, signal: null });
   assert.ok(existsSync(join(folder, 'outputs/txt2img-samples/samples/00000.png')));
 
-  const child = startSd(['txt2img', 'a red apple', '--steps', '5000', '--output', 'out/apple.png', '--save-latents', 'out/l.safetensors', '--preview-file', 'out/preview.png'], folder);
+  const child = startSd(
+    [
+      'txt2img',
+      'a red apple',
+      '--steps',
+      '5000',
+      '--output',
+      'out/apple.png',
+      '--save-latents',
+      'out/l.safetensors',
+      '--preview-file',
+      'out/preview.png',
+    ],
+    folder,
+  );
   const told: string[] = [];
   child.stderr.on('data', (data) => told.push(String(data)));
   const end = finished(child);

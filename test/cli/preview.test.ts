@@ -9,8 +9,20 @@ import { createImage } from '../../src/image/image.ts';
 const progress = { stage: () => {}, step: () => {}, clear: () => {} };
 
 function terminal(written: string[], rows?: number): CliContext {
-  const output = { write: (text: string) => void written.push(text), isTerminal: true, columns: 80, ...(rows === undefined ? {} : { rows }) };
-  return { out: output, err: output, input: (async function* () {})(), environment: {}, signal: new AbortController().signal, now: () => 0 };
+  const output = {
+    write: (text: string) => void written.push(text),
+    isTerminal: true,
+    columns: 80,
+    ...(rows === undefined ? {} : { rows }),
+  };
+  return {
+    out: output,
+    err: output,
+    input: (async function* () {})(),
+    environment: {},
+    signal: new AbortController().signal,
+    now: () => 0,
+  };
 }
 
 const lines = (text: string | undefined): number => (text ?? '').split('\n').length - 1;
@@ -35,7 +47,10 @@ test('two pictures share the terminal', async () => {
 });
 
 test('nothing is taken back where the height is not known, or the picture is not of characters', async () => {
-  for (const [rows, graphics] of [[undefined, 'blocks'], [24, 'kitty']] as const) {
+  for (const [rows, graphics] of [
+    [undefined, 'blocks'],
+    [24, 'kitty'],
+  ] as const) {
     const written: string[] = [];
     const preview = createPreview(terminal(written, rows), progress, graphics);
     await preview.show([createImage(16, 16, 3)]);

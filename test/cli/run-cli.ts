@@ -56,5 +56,9 @@ export function temporaryFolder(context: TestContext): string {
 /** Starts `sd` from source. */
 export function startSd(words: readonly string[], cwd: string): ChildProcessWithoutNullStreams {
   const root = join(import.meta.dirname, '../..');
-  return spawn(process.execPath, ['--import', join(root, 'tools/typescript.mjs'), join(root, 'src/cli/main.ts'), ...words], { cwd });
+  return spawn(
+    process.execPath,
+    ['--import', join(root, 'tools/typescript.mjs'), join(root, 'src/cli/main.ts'), ...words],
+    { cwd },
+  );
 }

@@ -12,7 +12,13 @@ const config = join(runs.folder, 'a.yaml');
 writeFileSync(config, autoencoderYaml(runs.pictures));
 
 test('lines that cannot work', async () => {
-  for (const words of [['train'], ['train', 'elephant'], ['train', 'lora', '--config', config], ['train', '--config', config, '--steps', '0']]) assert.equal((await sd(words)).code, 2, words.join(' '));
+  for (const words of [
+    ['train'],
+    ['train', 'elephant'],
+    ['train', 'lora', '--config', config],
+    ['train', '--config', config, '--steps', '0'],
+  ])
+    assert.equal((await sd(words)).code, 2, words.join(' '));
   assert.match((await sd(['train', 'elephant'])).err, /lora, dreambooth, textual-inversion/);
   assert.equal((await sd(['train', '--config', '/nowhere.yaml'])).code, 1);
   assert.match((await sd(['train', '--config', config, 'training.sead=1'])).err, /sead.*\[config-invalid\]/);
@@ -30,14 +36,23 @@ test('a run to its end, with its path; over it only with --resume, which may cha
   assert.match(again.err, /holds a run already/);
   const more = await sd(['train', '--resume', '--run', folder, '--steps', '3', '--threads', '1', '--json']);
   assert.equal(more.code, 0, more.err);
-  const events = more.out.trim().split('\n').map((line): { kind: string; step: number; status?: string } => JSON.parse(line));
-  assert.deepEqual(events.filter(({ kind }) => kind === 'step').map(({ step }) => step), [3]);
+  const events = more.out
+    .trim()
+    .split('\n')
+    .map((line): { kind: string; step: number; status?: string } => JSON.parse(line));
+  assert.deepEqual(
+    events.filter(({ kind }) => kind === 'step').map(({ step }) => step),
+    [3],
+  );
   assert.equal(events.at(-1)?.status, 'finished');
 });
 
 test('Ctrl-C saves and stops; a line says how to go on', async () => {
   const folder = join(runs.folder, 'interrupted');
-  const child = startSd(['train', '--config', config, '--run', folder, '--steps', '100000', '--threads', '1', '--json'], runs.folder);
+  const child = startSd(
+    ['train', '--config', config, '--run', folder, '--steps', '100000', '--threads', '1', '--json'],
+    runs.folder,
+  );
   let err = '';
   child.stderr.on('data', (chunk) => {
     err += String(chunk);
@@ -53,6 +68,9 @@ test('Ctrl-C saves and stops; a line says how to go on', async () => {
 });
 
 test('on a terminal: a bar that is written over, with throughput and time left', async () => {
-  const { err } = await sd(['train', '--config', config, '--run', join(runs.folder, 'terminal'), '--steps', '3', '--threads', '1'], { columns: 90 });
+  const { err } = await sd(
+    ['train', '--config', config, '--run', join(runs.folder, 'terminal'), '--steps', '3', '--threads', '1'],
+    { columns: 90 },
+  );
   assert.match(err, /\r\x1b\[K3\/3 ━+ 100% {2}loss [\d.]+ {2}[\d.]+ (?:it\/s|s\/it) {2}[\d.]+ img\/s {2}\S+ left/);
 });

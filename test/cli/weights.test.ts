@@ -18,7 +18,10 @@ const pocket = join(import.meta.dirname, '../../models/pocket.safetensors');
 
 for (const part of ['ckpt', 'safetensors']) {
   test(`inspect: its exit code is the verdict on every file of files/${part}`, async () => {
-    const { files, sharded = [] } = JSON.parse(readFileSync(reference(`files/${part}/expected.json`), 'utf8')) as { files: (ExpectedFile & { file: string })[]; sharded?: (ExpectedFile & { folder: string })[] };
+    const { files, sharded = [] } = JSON.parse(readFileSync(reference(`files/${part}/expected.json`), 'utf8')) as {
+      files: (ExpectedFile & { file: string })[];
+      sharded?: (ExpectedFile & { folder: string })[];
+    };
     for (const entry of [...files, ...sharded]) {
       const name = 'file' in entry ? entry.file : entry.folder;
       const path = findReference(`files/${part}/${name}`);
@@ -40,8 +43,18 @@ test('inspect: a whole checkpoint', async () => {
   const { code, out } = await sd(['inspect', '--json', pocket]);
   assert.equal(code, 0);
   const report = JSON.parse(out);
-  assert.deepEqual([report.format, report.kind, report.layout, report.task, report.ema, report.verified], ['safetensors', 'checkpoint', 'compvis', 'txt2img', 'absent', true]);
-  assert.deepEqual(report.parts.map((part: { name: string; parameters: number }) => [part.name, part.parameters]), [['unet', 10860676], ['first_stage', 2776455], ['cond_stage', 1455232]]);
+  assert.deepEqual(
+    [report.format, report.kind, report.layout, report.task, report.ema, report.verified],
+    ['safetensors', 'checkpoint', 'compvis', 'txt2img', 'absent', true],
+  );
+  assert.deepEqual(
+    report.parts.map((part: { name: string; parameters: number }) => [part.name, part.parameters]),
+    [
+      ['unet', 10860676],
+      ['first_stage', 2776455],
+      ['cond_stage', 1455232],
+    ],
+  );
   for (const part of report.parts) assert.deepEqual([part.missing, part.unexpected, part.misshapen], [[], [], []]);
   assert.ok(report.parts[0].flops.forward > 5e8);
   assert.deepEqual(report.assumed, [], 'the YAML beside it says everything');
@@ -55,30 +68,73 @@ test('inspect: a network that lacks and mixes up parameters does not load, and e
   const broken = join(folder, 'broken.safetensors');
   const file = readFileSync(reference('networks/kl_sd/weights.safetensors'));
   // A name of the same length, so that the file stays valid.
-  writeFileSync(broken, Buffer.from(file.toString('latin1').replace('decoder.conv_in.bias"', 'decoder.conv_in.bios"'), 'latin1'));
+  writeFileSync(
+    broken,
+    Buffer.from(file.toString('latin1').replace('decoder.conv_in.bias"', 'decoder.conv_in.bios"'), 'latin1'),
+  );
   const { code, out } = await sd(['inspect', broken, '--json']);
   assert.equal(code, 1);
   const report = JSON.parse(out);
   assert.equal(report.error.code, 'weights-mismatch');
-  assert.deepEqual([report.parts[0].missing, report.parts[0].unexpected], [['decoder.conv_in.bias'], ['decoder.conv_in.bios']]);
+  assert.deepEqual(
+    [report.parts[0].missing, report.parts[0].unexpected],
+    [['decoder.conv_in.bias'], ['decoder.conv_in.bios']],
+  );
 });
 
-for (const name of ['unet_sd', 'unet_sd_diffusers', 'kl_sd', 'kl_sd_diffusers', 'clip_text_quick_gelu_hf', 'clip_text_gelu', 'safety_checker', 'taesd', 'bert_embedder', 'clip_vision', 'encoder_unet_attention', 'spatial_rescaler_bicubic', 'vq', 'openai_clip']) {
+for (const name of [
+  'unet_sd',
+  'unet_sd_diffusers',
+  'kl_sd',
+  'kl_sd_diffusers',
+  'clip_text_quick_gelu_hf',
+  'clip_text_gelu',
+  'safety_checker',
+  'taesd',
+  'bert_embedder',
+  'clip_vision',
+  'encoder_unet_attention',
+  'spatial_rescaler_bicubic',
+  'vq',
+  'openai_clip',
+]) {
   const found = findReference(`networks/${name}/weights.safetensors`);
   test(`forward: ${name}`, { skip: found ? false : `networks/${name} is not here` }, async (context) => {
     const folder = reference(`networks/${name}`);
     const output = join(temporaryFolder(context), 'out.safetensors');
-    const { cases } = JSON.parse(readFileSync(reference('networks/index.json'), 'utf8')) as { cases: { name: string; inputs_from?: string; outputs: Record<string, { atol?: number }> }[] };
+    const { cases } = JSON.parse(readFileSync(reference('networks/index.json'), 'utf8')) as {
+      cases: { name: string; inputs_from?: string; outputs: Record<string, { atol?: number }> }[];
+    };
     const recorded = cases.find((entry) => entry.name === name);
     assert.ok(recorded);
     const config = ['config.yaml', 'config.json'].map((file) => join(folder, file)).find(existsSync) ?? '';
-    const inputs = recorded.inputs_from ? reference(join('networks', name, recorded.inputs_from)) : join(folder, 'inputs.safetensors');
-    const { code, err } = await sd(['forward', '--model', join(folder, 'weights.safetensors'), '--config', config, '--inputs', inputs, '--output', output, '--taps', 'all', '--threads', '1']);
+    const inputs = recorded.inputs_from
+      ? reference(join('networks', name, recorded.inputs_from))
+      : join(folder, 'inputs.safetensors');
+    const { code, err } = await sd([
+      'forward',
+      '--model',
+      join(folder, 'weights.safetensors'),
+      '--config',
+      config,
+      '--inputs',
+      inputs,
+      '--output',
+      output,
+      '--taps',
+      'all',
+      '--threads',
+      '1',
+    ]);
     assert.equal(code, 0, err);
     const [got, want] = [readTensors(output), readTensors(join(folder, 'outputs.safetensors'))];
     for (const [tensor, { atol = 0 }] of Object.entries(recorded.outputs)) {
       assert.equal(pick(got, tensor).dtype, pick(want, tensor).dtype, tensor);
-      compareTensor({ part: 'cli', case: `forward networks/${name}`, output: tensor, tolerance: atol }, pick(got, tensor), pick(want, tensor));
+      compareTensor(
+        { part: 'cli', case: `forward networks/${name}`, output: tensor, tolerance: atol },
+        pick(got, tensor),
+        pick(want, tensor),
+      );
     }
   });
 }
@@ -90,15 +146,50 @@ test('forward: parts of a whole checkpoint and of a diffusers folder, with and w
   for (const model of [tiny, reference('diffusion/pipelines/tiny-inpaint.ckpt'), ...(diffusers ? [diffusers] : [])]) {
     const input = join(folder, 'ids.safetensors');
     const { writeTensorFile } = await import('../../src/cli/tensor-file.ts');
-    await writeTensorFile(input, new Map([['input_ids', { dtype: 'int64', shape: [1, 77], data: BigInt64Array.from({ length: 77 }, (_, i) => BigInt(i)) }]]), new AbortController().signal);
+    await writeTensorFile(
+      input,
+      new Map([
+        [
+          'input_ids',
+          { dtype: 'int64', shape: [1, 77], data: BigInt64Array.from({ length: 77 }, (_, i) => BigInt(i)) },
+        ],
+      ]),
+      new AbortController().signal,
+    );
     const output = join(folder, 'out.safetensors');
-    assert.equal((await sd(['forward', '--model', model, '--inputs', input, '--output', output])).code, 2, 'a part has to be chosen');
-    const { code, err } = await sd(['forward', '--model', model, '--part', 'cond_stage', '--inputs', input, '--output', output, '--threads', '1']);
+    assert.equal(
+      (await sd(['forward', '--model', model, '--inputs', input, '--output', output])).code,
+      2,
+      'a part has to be chosen',
+    );
+    const { code, err } = await sd([
+      'forward',
+      '--model',
+      model,
+      '--part',
+      'cond_stage',
+      '--inputs',
+      input,
+      '--output',
+      output,
+      '--threads',
+      '1',
+    ]);
     assert.equal(code, 0, err);
     outputs.push(pick(readTensors(output), 'last_hidden_state').shape.slice(0, 2).join());
   }
   assert.ok(outputs.length >= 2 && outputs.every((shape) => shape === '1,77'), outputs.join(' '));
-  const { code, err } = await sd(['forward', '--model', tiny, '--part', 'safety', '--inputs', join(folder, 'ids.safetensors'), '--output', join(folder, 'none.safetensors')]);
+  const { code, err } = await sd([
+    'forward',
+    '--model',
+    tiny,
+    '--part',
+    'safety',
+    '--inputs',
+    join(folder, 'ids.safetensors'),
+    '--output',
+    join(folder, 'none.safetensors'),
+  ]);
   assert.equal(code, 2);
   assert.match(err, /safety/);
 });
@@ -124,11 +215,18 @@ for (const [name, flags, column] of [
   ['bert', ['--bert', reference('files/tokenizers/bert-vocab.txt'), '--profile', 'slow', '--length', '77'], 'ids77'],
 ] as const) {
   test(`tokenize: ${name} ${flags.filter((word) => !word.includes('/')).join(' ')}`, async () => {
-    const { rows } = JSON.parse(readFileSync(reference(`files/tokenizers/${name}.json`), 'utf8')) as { rows: TokenRow[] };
+    const { rows } = JSON.parse(readFileSync(reference(`files/tokenizers/${name}.json`), 'utf8')) as {
+      rows: TokenRow[];
+    };
     const wanted = rows.filter((row) => (column === 'ids77' ? row.ids77 : Array.isArray(row[column] ?? row.ids)));
-    const { code, out, err } = await sd(['tokenize', '--json', '--from-file', '-', ...flags], { input: wanted.map(({ text }) => `${JSON.stringify(text)}\n`).join('') });
+    const { code, out, err } = await sd(['tokenize', '--json', '--from-file', '-', ...flags], {
+      input: wanted.map(({ text }) => `${JSON.stringify(text)}\n`).join(''),
+    });
     assert.equal(code, 0, err);
-    const got = out.trimEnd().split('\n').map((line) => (JSON.parse(line) as { ids: number[] }).ids);
+    const got = out
+      .trimEnd()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as { ids: number[] }).ids);
     assert.equal(got.length, wanted.length);
     const differing = wanted.filter((row, i) => String(row[column] ?? row.ids) !== got[i]?.join());
     recordParity({ part: 'cli', case: `tokenize ${name}`, output: column, error: differing.length, tolerance: 0 });
@@ -136,8 +234,18 @@ for (const [name, flags, column] of [
 }
 
 test('tokenize: words, lines, and what cannot be', async () => {
-  assert.deepEqual(await sd(['tokenize', 'a', 'red', 'apple']), { code: 0, out: '49406 320 736 3055 49407\n', err: '' });
-  assert.equal((await sd(['tokenize', '--from-file', '-'], { input: 'a\n\nb' })).out, '49406 320 49407\n49406 49407\n49406 321 49407\n'.replace('321', `${(await sd(['tokenize', 'b'])).out.split(' ')[1]}`));
+  assert.deepEqual(await sd(['tokenize', 'a', 'red', 'apple']), {
+    code: 0,
+    out: '49406 320 736 3055 49407\n',
+    err: '',
+  });
+  assert.equal(
+    (await sd(['tokenize', '--from-file', '-'], { input: 'a\n\nb' })).out,
+    '49406 320 49407\n49406 49407\n49406 321 49407\n'.replace(
+      '321',
+      `${(await sd(['tokenize', 'b'])).out.split(' ')[1]}`,
+    ),
+  );
   assert.equal((await sd(['tokenize', 'a', '--length', '5'])).out, '49406 320 49407 49407 49407\n');
   assert.equal((await sd(['tokenize', '--json', '--from-file', '-'], { input: '3\n' })).code, 2);
   assert.equal((await sd(['tokenize', 'a', '--profile', 'slow'])).code, 2);
@@ -146,14 +254,21 @@ test('tokenize: words, lines, and what cannot be', async () => {
 
 test('convert: a checkpoint to a diffusers folder and back is the same, tensor by tensor', async (context) => {
   const folder = temporaryFolder(context);
-  const [plain, there, back] = [join(folder, 'plain.safetensors'), join(folder, 'diffusers'), join(folder, 'back.safetensors')];
+  const [plain, there, back] = [
+    join(folder, 'plain.safetensors'),
+    join(folder, 'diffusers'),
+    join(folder, 'back.safetensors'),
+  ];
   assert.equal((await sd(['convert', pocket, plain])).code, 0);
-  assert.deepEqual(JSON.parse((await sd(['convert', pocket, there, '--layout', 'diffusers', '--json'])).out), { paths: [there] });
+  assert.deepEqual(JSON.parse((await sd(['convert', pocket, there, '--layout', 'diffusers', '--json'])).out), {
+    paths: [there],
+  });
   assert.equal((await sd(['convert', there, back, '--layout', 'compvis'])).code, 0);
   const [original, first, second] = [readTensors(pocket), readTensors(plain), readTensors(back)];
   assert.deepEqual([...first.keys()].sort(), [...original.keys()].sort());
   for (const copy of [first, second]) {
-    for (const [name, { dtype, shape, data }] of copy) assert.deepEqual({ dtype, shape, data }, { ...pick(original, name) }, name);
+    for (const [name, { dtype, shape, data }] of copy)
+      assert.deepEqual({ dtype, shape, data }, { ...pick(original, name) }, name);
   }
   assert.equal(second.size, original.size);
   assert.ok(existsSync(join(folder, 'back.yaml')), 'the YAML keeps what names and shapes do not say');
@@ -161,22 +276,52 @@ test('convert: a checkpoint to a diffusers folder and back is the same, tensor b
   const pictures = [];
   for (const model of [pocket, there, back]) {
     const latents = join(folder, 'l.safetensors');
-    assert.equal((await sd(['txt2img', 'x', '--model', model, '--steps', '2', '--skip_save', '--outdir', folder, '--save-latents', latents, '--threads', '1'])).code, 0);
+    assert.equal(
+      (
+        await sd([
+          'txt2img',
+          'x',
+          '--model',
+          model,
+          '--steps',
+          '2',
+          '--skip_save',
+          '--outdir',
+          folder,
+          '--save-latents',
+          latents,
+          '--threads',
+          '1',
+        ])
+      ).code,
+      0,
+    );
     pictures.push(pick(readTensors(latents), 'latents'));
   }
   assert.deepEqual(pictures[1], pictures[0]);
   assert.deepEqual(pictures[2], pictures[0]);
-  assert.equal((await sd(['convert', pocket, there, '--layout', 'diffusers'])).code, 2, 'a folder that is there is not written over');
+  assert.equal(
+    (await sd(['convert', pocket, there, '--layout', 'diffusers'])).code,
+    2,
+    'a folder that is there is not written over',
+  );
 });
 
 test('convert: the latent scale that a checkpoint keeps as a buffer is in the result, and not rounded', async (context) => {
   const folder = temporaryFolder(context);
-  const [trained, half, there] = [join(folder, 'trained.safetensors'), join(folder, 'half.safetensors'), join(folder, 'diffusers')];
+  const [trained, half, there] = [
+    join(folder, 'trained.safetensors'),
+    join(folder, 'half.safetensors'),
+    join(folder, 'diffusers'),
+  ];
   // As `sd train` and CompVis leave it: the YAML says only that the scale was measured.
   const scale: Tensor = { dtype: 'float32', shape: [], data: Float32Array.of(0.7654321) };
   const tensors = new Map<string, Tensor>([...readTensors(pocket), ['scale_factor', scale]]);
   await writeTensorFile(trained, tensors, new AbortController().signal);
-  writeFileSync(join(folder, 'trained.yaml'), readFileSync(pocket.replace('.safetensors', '.yaml'), 'utf8').replace(/scale_factor: .*/, 'scale_by_std: true'));
+  writeFileSync(
+    join(folder, 'trained.yaml'),
+    readFileSync(pocket.replace('.safetensors', '.yaml'), 'utf8').replace(/scale_factor: .*/, 'scale_by_std: true'),
+  );
   assert.equal((await sd(['convert', trained, half, '--dtype', 'f16'])).code, 0);
   assert.deepEqual({ ...pick(readTensors(half), 'scale_factor') }, scale);
   assert.equal((await sd(['convert', half, there, '--layout', 'diffusers'])).code, 0);
@@ -185,13 +330,30 @@ test('convert: the latent scale that a checkpoint keeps as a buffer is in the re
 
 test('convert: the documents of a diffusers folder say what was there', async (context) => {
   const there = join(temporaryFolder(context), 'diffusers');
-  assert.equal((await sd(['convert', reference('diffusion/pipelines/tiny-inpaint.ckpt'), there, '--layout', 'diffusers', '--dtype', 'bf16'])).code, 0);
+  assert.equal(
+    (
+      await sd([
+        'convert',
+        reference('diffusion/pipelines/tiny-inpaint.ckpt'),
+        there,
+        '--layout',
+        'diffusers',
+        '--dtype',
+        'bf16',
+      ])
+    ).code,
+    0,
+  );
   const json = (path: string) => JSON.parse(readFileSync(join(there, path), 'utf8'));
   assert.equal(json('model_index.json')._class_name, 'StableDiffusionInpaintPipeline');
   const unet = huggingFaceNetwork(json('unet/config.json'), 'unet');
   assert.equal(unet.kind === 'unet' && unet.in_channels, 9);
   assert.equal(json('vae/config.json').scaling_factor, 0.18215);
-  assert.ok([...readTensors(join(there, 'unet/diffusion_pytorch_model.safetensors')).values()].every(({ dtype }) => dtype === 'bfloat16'));
+  assert.ok(
+    [...readTensors(join(there, 'unet/diffusion_pytorch_model.safetensors')).values()].every(
+      ({ dtype }) => dtype === 'bfloat16',
+    ),
+  );
 });
 
 test('convert: one network, in both layouts and in other element types', async (context) => {
@@ -199,12 +361,20 @@ test('convert: one network, in both layouts and in other element types', async (
   const weights = reference('networks/kl_sd/weights.safetensors');
   const config = reference('networks/kl_sd/config.yaml');
   mkdirSync(join(folder, 'vae'));
-  const [vae, half, again] = [join(folder, 'vae/diffusion_pytorch_model.safetensors'), join(folder, 'half.safetensors'), join(folder, 'again.safetensors')];
+  const [vae, half, again] = [
+    join(folder, 'vae/diffusion_pytorch_model.safetensors'),
+    join(folder, 'half.safetensors'),
+    join(folder, 'again.safetensors'),
+  ];
   assert.equal((await sd(['convert', weights, vae, '--layout', 'diffusers', '--config', config])).code, 0);
-  assert.deepEqual([...readTensors(vae).keys()].sort(), [...readTensors(reference('networks/kl_sd_diffusers/weights.safetensors')).keys()].sort());
+  assert.deepEqual(
+    [...readTensors(vae).keys()].sort(),
+    [...readTensors(reference('networks/kl_sd_diffusers/weights.safetensors')).keys()].sort(),
+  );
   assert.equal((await sd(['convert', join(folder, 'vae'), again, '--layout', 'compvis'])).code, 0);
   const original = readTensors(weights);
-  for (const [name, { data }] of readTensors(again)) assert.deepEqual(data, pick(original, `first_stage_model.${name}`).data, name);
+  for (const [name, { data }] of readTensors(again))
+    assert.deepEqual(data, pick(original, `first_stage_model.${name}`).data, name);
   assert.equal((await sd(['convert', weights, half, '--dtype', 'f16'])).code, 0);
   assert.ok([...readTensors(half).values()].every(({ dtype }) => dtype === 'float16'));
 });
@@ -214,7 +384,10 @@ test('convert: what cannot be is refused, and nothing is left', async (context) 
   assert.equal((await sd(['convert', tiny, tiny])).code, 2);
   assert.equal((await sd(['convert', tiny, join(folder, 'x.safetensors'), '--ema'])).code, 1, 'no averaged weights');
   assert.equal((await sd(['convert', tiny, join(folder, 'x.safetensors'), '--layout', 'diffusers'])).code, 2);
-  assert.equal((await sd(['convert', reference('files/ckpt/evil-os-system.ckpt'), join(folder, 'x.safetensors')])).code, 1);
+  assert.equal(
+    (await sd(['convert', reference('files/ckpt/evil-os-system.ckpt'), join(folder, 'x.safetensors')])).code,
+    1,
+  );
   const { readdirSync } = await import('node:fs');
   assert.deepEqual(readdirSync(folder), []);
 });

@@ -54,69 +54,182 @@ params:
   lossconfig: { target: torch.nn.Identity }`;
 
 test('Stable Diffusion v1: the text encoder that is only named has its published sizes; 1.e-6 is a number', () => {
-  const config = whole(model({ params: 'conditioning_key: crossattn\nscale_factor: 0.18215\nuse_ema: False\nfirst_stage_key: "jpg"' }));
-  assert.deepEqual([config.conditioning_key, config.scale_factor, config.use_ema, config.parameterization, config.beta_schedule], ['crossattn', 0.18215, false, 'eps', 'linear']);
+  const config = whole(
+    model({ params: 'conditioning_key: crossattn\nscale_factor: 0.18215\nuse_ema: False\nfirst_stage_key: "jpg"' }),
+  );
+  assert.deepEqual(
+    [config.conditioning_key, config.scale_factor, config.use_ema, config.parameterization, config.beta_schedule],
+    ['crossattn', 0.18215, false, 'eps', 'linear'],
+  );
   assert.equal(config.base_learning_rate, 1e-4);
-  assert.deepEqual(config.scheduler_config, { target: 'ldm.lr_scheduler.LambdaLinearScheduler', params: { warm_up_steps: [10000], f_start: [1e-6] } });
+  assert.deepEqual(config.scheduler_config, {
+    target: 'ldm.lr_scheduler.LambdaLinearScheduler',
+    params: { warm_up_steps: [10000], f_start: [1e-6] },
+  });
   const text = config.cond_stage_config;
   assert.ok(text !== null && text !== 'first_stage' && text.kind === 'clip_text');
-  assert.deepEqual([text.hidden_size, text.num_attention_heads, text.num_hidden_layers, text.vocab_size, text.eos_token_id], [768, 12, 12, 49408, 2]);
+  assert.deepEqual(
+    [text.hidden_size, text.num_attention_heads, text.num_hidden_layers, text.vocab_size, text.eos_token_id],
+    [768, 12, 12, 49408, 2],
+  );
   assert.deepEqual([config.cond_stage_version, config.cond_stage_max_length], ['openai/clip-vit-large-patch14', 77]);
   assert.equal(checkpointKind(config), 'txt2img');
 });
 
 test('text sizes among the params win over the named version', () => {
-  const cond = '{ target: ldm.modules.encoders.modules.FrozenCLIPEmbedder, params: { hidden_size: 256, num_hidden_layers: 4, num_attention_heads: 4, intermediate_size: 1024, vocab_size: 8192 } }';
+  const cond =
+    '{ target: ldm.modules.encoders.modules.FrozenCLIPEmbedder, params: { hidden_size: 256, num_hidden_layers: 4, num_attention_heads: 4, intermediate_size: 1024, vocab_size: 8192 } }';
   const text = whole(model({ cond })).cond_stage_config;
   assert.ok(text !== null && text !== 'first_stage' && text.kind === 'clip_text');
-  assert.deepEqual([text.hidden_size, text.num_hidden_layers, text.vocab_size, text.max_position_embeddings], [256, 4, 8192, 77]);
-  assert.throws(() => parseModelConfig(model({ cond: '{ target: x.FrozenCLIPEmbedder, params: { version: some/unknown } }' }), 'x'), { code: 'config-invalid', message: /some\/unknown/ });
+  assert.deepEqual(
+    [text.hidden_size, text.num_hidden_layers, text.vocab_size, text.max_position_embeddings],
+    [256, 4, 8192, 77],
+  );
+  assert.throws(
+    () => parseModelConfig(model({ cond: '{ target: x.FrozenCLIPEmbedder, params: { version: some/unknown } }' }), 'x'),
+    { code: 'config-invalid', message: /some\/unknown/ },
+  );
 });
 
-const unetOf = (more: string) => `in_channels: 3\nout_channels: 3\nmodel_channels: 224\nattention_resolutions: [8, 4, 2]\nnum_res_blocks: 2\nchannel_mult: [1, 2, 3, 4]\nnum_head_channels: 32\n${more}`;
+const unetOf = (more: string) =>
+  `in_channels: 3\nout_channels: 3\nmodel_channels: 224\nattention_resolutions: [8, 4, 2]\nnum_res_blocks: 2\nchannel_mult: [1, 2, 3, 4]\nnum_head_channels: 32\n${more}`;
 
 test('unconditional, class, super-resolution, semantic, layout and inpainting models of latent-diffusion', () => {
-  const unconditional = whole(model({ first: vq4, cond: '__is_unconditional__', unet: unetOf(''), params: 'scale_by_std: true' }));
-  assert.deepEqual([unconditional.cond_stage_config, unconditional.conditioning_key, unconditional.scale_by_std], [null, null, true]);
-  const label = whole(model({ first: vq4, cond: '{ target: ldm.modules.encoders.modules.ClassEmbedder, params: { embed_dim: 512, key: class_label } }', unet: unetOf('use_spatial_transformer: true\ncontext_dim: 512'), params: 'conditioning_key: crossattn' }));
-  assert.deepEqual(label.cond_stage_config, { kind: 'class_embedder', embed_dim: 512, n_classes: 1000, key: 'class_label' });
+  const unconditional = whole(
+    model({ first: vq4, cond: '__is_unconditional__', unet: unetOf(''), params: 'scale_by_std: true' }),
+  );
+  assert.deepEqual(
+    [unconditional.cond_stage_config, unconditional.conditioning_key, unconditional.scale_by_std],
+    [null, null, true],
+  );
+  const label = whole(
+    model({
+      first: vq4,
+      cond: '{ target: ldm.modules.encoders.modules.ClassEmbedder, params: { embed_dim: 512, key: class_label } }',
+      unet: unetOf('use_spatial_transformer: true\ncontext_dim: 512'),
+      params: 'conditioning_key: crossattn',
+    }),
+  );
+  assert.deepEqual(label.cond_stage_config, {
+    kind: 'class_embedder',
+    embed_dim: 512,
+    n_classes: 1000,
+    key: 'class_label',
+  });
   assert.equal(checkpointKind(label), 'class');
-  const upscaled = whole(model({ first: vq4, cond: '{ target: torch.nn.Identity }', unet: unetOf('').replace('in_channels: 3', 'in_channels: 6'), params: 'concat_mode: true' }));
+  const upscaled = whole(
+    model({
+      first: vq4,
+      cond: '{ target: torch.nn.Identity }',
+      unet: unetOf('').replace('in_channels: 3', 'in_channels: 6'),
+      params: 'concat_mode: true',
+    }),
+  );
   assert.deepEqual([upscaled.conditioning_key, upscaled.cond_stage_config], ['concat', { kind: 'identity' }]);
-  const semantic = whole(model({ first: vq4, cond: '{ target: ldm.modules.encoders.modules.SpatialRescaler, params: { n_stages: 2, in_channels: 182, out_channels: 3 } }', unet: unetOf('') }));
-  assert.deepEqual(semantic.cond_stage_config, { kind: 'spatial_rescaler', n_stages: 2, method: 'bilinear', multiplier: 0.5, in_channels: 182, out_channels: 3, bias: false });
-  const layout = whole(model({ first: vq4, cond: '{ target: ldm.modules.encoders.modules.BERTEmbedder, params: { n_embed: 512, n_layer: 16, vocab_size: 8192, max_seq_len: 92, use_tokenizer: false } }', unet: unetOf('use_spatial_transformer: true\ncontext_dim: 512\ntransformer_depth: 3'), params: 'conditioning_key: crossattn' }));
+  const semantic = whole(
+    model({
+      first: vq4,
+      cond: '{ target: ldm.modules.encoders.modules.SpatialRescaler, params: { n_stages: 2, in_channels: 182, out_channels: 3 } }',
+      unet: unetOf(''),
+    }),
+  );
+  assert.deepEqual(semantic.cond_stage_config, {
+    kind: 'spatial_rescaler',
+    n_stages: 2,
+    method: 'bilinear',
+    multiplier: 0.5,
+    in_channels: 182,
+    out_channels: 3,
+    bias: false,
+  });
+  const layout = whole(
+    model({
+      first: vq4,
+      cond: '{ target: ldm.modules.encoders.modules.BERTEmbedder, params: { n_embed: 512, n_layer: 16, vocab_size: 8192, max_seq_len: 92, use_tokenizer: false } }',
+      unet: unetOf('use_spatial_transformer: true\ncontext_dim: 512\ntransformer_depth: 3'),
+      params: 'conditioning_key: crossattn',
+    }),
+  );
   assert.deepEqual([layout.cond_stage_max_length, checkpointKind(layout)], [92, 'other']);
-  const inpainting = whole(model({ first: vq4, cond: '__is_first_stage__', unet: unetOf('resblock_updown: true').replace('in_channels: 3', 'in_channels: 7') }));
-  assert.deepEqual([inpainting.cond_stage_config, inpainting.conditioning_key, inpainting.unet_config.resblock_updown], ['first_stage', 'concat', true]);
+  const inpainting = whole(
+    model({
+      first: vq4,
+      cond: '__is_first_stage__',
+      unet: unetOf('resblock_updown: true').replace('in_channels: 3', 'in_channels: 7'),
+    }),
+  );
+  assert.deepEqual(
+    [inpainting.cond_stage_config, inpainting.conditioning_key, inpainting.unet_config.resblock_updown],
+    ['first_stage', 'concat', true],
+  );
 });
 
 test('descendants: LatentInpaintDiffusion, InstructPix2Pix, v-prediction; what is not known is kept as written', () => {
-  const inpaint = whole(model({ target: 'ldm.models.diffusion.ddpm.LatentInpaintDiffusion', params: 'conditioning_key: hybrid\nfinetune_keys: null' }).replace('in_channels: 4', 'in_channels: 9'));
-  assert.deepEqual([inpaint.target, inpaint.conditioning_key, checkpointKind(inpaint), inpaint.other], ['LatentInpaintDiffusion', 'hybrid', 'inpaint', { finetune_keys: null }]);
-  const edit = whole(model({ target: 'ldm.models.diffusion.ddpm_edit.LatentDiffusion', params: 'conditioning_key: hybrid\nload_ema: true' }).replace('in_channels: 4', 'in_channels: 8'));
+  const inpaint = whole(
+    model({
+      target: 'ldm.models.diffusion.ddpm.LatentInpaintDiffusion',
+      params: 'conditioning_key: hybrid\nfinetune_keys: null',
+    }).replace('in_channels: 4', 'in_channels: 9'),
+  );
+  assert.deepEqual(
+    [inpaint.target, inpaint.conditioning_key, checkpointKind(inpaint), inpaint.other],
+    ['LatentInpaintDiffusion', 'hybrid', 'inpaint', { finetune_keys: null }],
+  );
+  const edit = whole(
+    model({
+      target: 'ldm.models.diffusion.ddpm_edit.LatentDiffusion',
+      params: 'conditioning_key: hybrid\nload_ema: true',
+    }).replace('in_channels: 4', 'in_channels: 8'),
+  );
   assert.equal(checkpointKind(edit), 'ip2p');
   assert.equal(whole(model({ params: 'parameterization: "v"' })).parameterization, 'v');
 });
 
 test('one network alone: with and without model:, by the class at the end of its target', () => {
   assert.equal(parseModelConfig(`model:\n${indent(vq4, 2)}`, 'x').kind, 'vq');
-  const plain = parseModelConfig(vq4.replace('VQModelInterface', 'VQModel').replace('ldm.models', 'fork.of.models'), 'x');
+  const plain = parseModelConfig(
+    vq4.replace('VQModelInterface', 'VQModel').replace('ldm.models', 'fork.of.models'),
+    'x',
+  );
   assert.ok(plain.kind === 'vq' && !plain.interface);
   assert.equal(parseModelConfig('target: ldm.models.autoencoder.IdentityFirstStage', 'x').kind, 'identity');
-  assert.deepEqual(parseModelConfig('target: ldm.modules.encoders.modules.TransformerEmbedder\nparams: {n_embed: 640, n_layer: 8, vocab_size: 1000, device: cpu}', 'x'), {
-    kind: 'bert', n_embed: 640, n_layer: 8, vocab_size: 1000, max_seq_len: 77, use_tokenizer: false, embedding_dropout: 0,
-  });
-  const image = parseModelConfig('target: ldm.modules.encoders.modules.FrozenClipImageEmbedder\nparams: {model: ViT-L/14}', 'x');
+  assert.deepEqual(
+    parseModelConfig(
+      'target: ldm.modules.encoders.modules.TransformerEmbedder\nparams: {n_embed: 640, n_layer: 8, vocab_size: 1000, device: cpu}',
+      'x',
+    ),
+    {
+      kind: 'bert',
+      n_embed: 640,
+      n_layer: 8,
+      vocab_size: 1000,
+      max_seq_len: 77,
+      use_tokenizer: false,
+      embedding_dropout: 0,
+    },
+  );
+  const image = parseModelConfig(
+    'target: ldm.modules.encoders.modules.FrozenClipImageEmbedder\nparams: {model: ViT-L/14}',
+    'x',
+  );
   assert.ok(image.kind === 'clip_image_embedder' && image.model.vision_width === 1024);
   const linear = parseModelConfig(vq4.replace('dropout: 0.0', 'use_linear_attn: true, some_other: 3'), 'x');
   assert.ok(linear.kind === 'vq' && linear.ddconfig.attn_type === 'linear');
 });
 
 test('what would be another network than was meant is refused, by the name of the parameter', () => {
-  const refused = (text: string, message: RegExp) => assert.throws(() => parseModelConfig(text, 'test.yaml'), { name: 'StableDiffusionError', code: 'config-invalid', message });
-  const bare = (params: string) => `target: ldm.modules.diffusionmodules.openaimodel.UNetModel\nparams: {in_channels: 4, out_channels: 4, model_channels: 64, num_res_blocks: 1, attention_resolutions: [1], ${params}}`;
-  refused(bare('num_heads: 8, channel_mult: [1, 2], spatial_transformer_attn_type: linear'), /spatial_transformer_attn_type/);
+  const refused = (text: string, message: RegExp) =>
+    assert.throws(() => parseModelConfig(text, 'test.yaml'), {
+      name: 'StableDiffusionError',
+      code: 'config-invalid',
+      message,
+    });
+  const bare = (params: string) =>
+    `target: ldm.modules.diffusionmodules.openaimodel.UNetModel\nparams: {in_channels: 4, out_channels: 4, model_channels: 64, num_res_blocks: 1, attention_resolutions: [1], ${params}}`;
+  refused(
+    bare('num_heads: 8, channel_mult: [1, 2], spatial_transformer_attn_type: linear'),
+    /spatial_transformer_attn_type/,
+  );
   refused(bare('channel_mult: [1]'), /num_heads or num_head_channels/);
   refused(bare('channel_mult: [1], num_heads: 8, use_spatial_transformer: true'), /context_dim/);
   refused(bare('channel_mult: [2], num_heads: 8'), /channel_mult/);
@@ -129,7 +242,13 @@ test('what would be another network than was meant is refused, by the name of th
   refused('target: 3', /needs a target/);
   refused('[1, 2]', /a list/);
   refused('', /nothing/);
-  refused(model({ cond: '{ target: ldm.models.autoencoder.IdentityFirstStage }', params: 'conditioning_key: hyper' }), /conditioning_key is "hyper"/);
-  refused(model({ first: 'target: ldm.modules.encoders.modules.ClassEmbedder\nparams: {embed_dim: 3}' }), /should be an autoencoder/);
+  refused(
+    model({ cond: '{ target: ldm.models.autoencoder.IdentityFirstStage }', params: 'conditioning_key: hyper' }),
+    /conditioning_key is "hyper"/,
+  );
+  refused(
+    model({ first: 'target: ldm.modules.encoders.modules.ClassEmbedder\nparams: {embed_dim: 3}' }),
+    /should be an autoencoder/,
+  );
   refused(model({ params: 'timesteps: -5' }).replace('    timesteps: 1000\n', ''), /timesteps/);
 });

@@ -13,17 +13,29 @@ import { expectDType, type Tensor, zeros } from '../../src/tensor/tensor.ts';
 import { reference } from '../reference.ts';
 import { pick, readTensors, type Tensors } from '../tensors.ts';
 
-const { means, weights, std }: { means: number[][][]; weights: number[]; std: number } = JSON.parse(readFileSync(reference('diffusion/samplers/model.json'), 'utf8'));
+const { means, weights, std }: { means: number[][][]; weights: number[]; std: number } = JSON.parse(
+  readFileSync(reference('diffusion/samplers/model.json'), 'utf8'),
+);
 
 /** The prediction for each item of the batch with its own condition: 0 unconditional, i + 1 for item i. */
-export function analyticOutput(schedule: NoiseSchedule, parameterization: Parameterization, x: Latent, timestep: number, conditions: readonly number[]): Latent {
+export function analyticOutput(
+  schedule: NoiseSchedule,
+  parameterization: Parameterization,
+  x: Latent,
+  timestep: number,
+  conditions: readonly number[],
+): Latent {
   const [, channels = 1, height = 1, width = 1] = x.shape;
   const out = zeros('float32', x.shape);
   const t = Math.min(Math.max(timestep, 0), schedule.trainTimesteps - 1);
-  const logSigma = (i: number) => 0.5 * (Math.log1p(-(schedule.alphasCumprod[i] as number)) - Math.log(schedule.alphasCumprod[i] as number));
+  const logSigma = (i: number) =>
+    0.5 * (Math.log1p(-(schedule.alphasCumprod[i] as number)) - Math.log(schedule.alphasCumprod[i] as number));
   const low = Math.floor(t);
   const weight = t - low;
-  const a = weight === 0 ? (schedule.alphasCumprod[low] as number) : 1 / (1 + Math.exp(2 * ((1 - weight) * logSigma(low) + weight * logSigma(low + 1))));
+  const a =
+    weight === 0
+      ? (schedule.alphasCumprod[low] as number)
+      : 1 / (1 + Math.exp(2 * ((1 - weight) * logSigma(low) + weight * logSigma(low + 1))));
   const v = a * std * std + 1 - a;
   for (let i = 0; i < x.data.length; i++) {
     const plane = Math.floor(i / (height * width));
@@ -35,9 +47,14 @@ export function analyticOutput(schedule: NoiseSchedule, parameterization: Parame
     const top = Math.max(...logits);
     const powers = logits.map((logit) => Math.exp(logit - top));
     const total = powers.reduce((sum, power) => sum + power, 0);
-    const x0 = powers.reduce((sum, power, k) => sum + (power / total) * ((m[k] as number) + ((Math.sqrt(a) * std * std) / v) * (d[k] as number)), 0);
+    const x0 = powers.reduce(
+      (sum, power, k) =>
+        sum + (power / total) * ((m[k] as number) + ((Math.sqrt(a) * std * std) / v) * (d[k] as number)),
+      0,
+    );
     const eps = (value - Math.sqrt(a) * x0) / Math.sqrt(1 - a);
-    out.data[i] = parameterization === 'x0' ? x0 : parameterization === 'eps' ? eps : Math.sqrt(a) * eps - Math.sqrt(1 - a) * x0;
+    out.data[i] =
+      parameterization === 'x0' ? x0 : parameterization === 'eps' ? eps : Math.sqrt(a) * eps - Math.sqrt(1 - a) * x0;
   }
   return out;
 }
@@ -49,7 +66,11 @@ export interface AnalyticModel extends DiffusionModel {
 }
 
 /** The guided model; with scale 1 only the conditional prediction is made. */
-export function analyticModel(schedule: NoiseSchedule, parameterization: Parameterization = 'eps', scale = 1): AnalyticModel {
+export function analyticModel(
+  schedule: NoiseSchedule,
+  parameterization: Parameterization = 'eps',
+  scale = 1,
+): AnalyticModel {
   const timesteps: number[] = [];
   const seen: Latent[] = [];
   return {
@@ -63,14 +84,25 @@ export function analyticModel(schedule: NoiseSchedule, parameterization: Paramet
       const own = Array.from({ length: x.shape[0] as number }, (_, i) => i + 1);
       const conditional = analyticOutput(schedule, parameterization, x, timestep, own);
       if (scale === 1) return conditional;
-      const unconditional = analyticOutput(schedule, parameterization, x, timestep, own.map(() => 0));
-      const guided = unconditional.data.map((u, i) => Math.fround(u + Math.fround(scale * Math.fround((conditional.data[i] as number) - u))));
+      const unconditional = analyticOutput(
+        schedule,
+        parameterization,
+        x,
+        timestep,
+        own.map(() => 0),
+      );
+      const guided = unconditional.data.map((u, i) =>
+        Math.fround(u + Math.fround(scale * Math.fround((conditional.data[i] as number) - u))),
+      );
       return { ...conditional, data: guided };
     },
   };
 }
 
-export const noiseBank = expectDType(pick(readTensors(reference('diffusion/samplers/noise_bank.safetensors')), 'bank'), 'float32');
+export const noiseBank = expectDType(
+  pick(readTensors(reference('diffusion/samplers/noise_bank.safetensors')), 'bank'),
+  'float32',
+);
 
 /** Entry k of a recorded stack of latents. */
 export function entry(stack: Tensor, k: number): Latent {
@@ -105,10 +137,15 @@ export interface RecordedCase {
   readonly skipped?: string;
 }
 
-export const recordedCases: readonly RecordedCase[] = JSON.parse(readFileSync(reference('diffusion/index.json'), 'utf8')).cases;
+export const recordedCases: readonly RecordedCase[] = JSON.parse(
+  readFileSync(reference('diffusion/index.json'), 'utf8'),
+).cases;
 
 /** The cases of the samplers part whose id starts with `prefix`, and their tensors. */
-export function samplerCases(prefix: string, file: string): { readonly cases: readonly RecordedCase[]; readonly tensors: Tensors } {
+export function samplerCases(
+  prefix: string,
+  file: string,
+): { readonly cases: readonly RecordedCase[]; readonly tensors: Tensors } {
   const cases = recordedCases.filter((row) => row.part === 'samplers' && row.id.startsWith(prefix));
   return { cases, tensors: readTensors(reference(`diffusion/samplers/${file}.safetensors`)) };
 }

@@ -13,13 +13,27 @@ import { stochasticEncode } from '../../src/diffusion/samplers/timestep-sampler.
 import { ddimTimesteps } from '../../src/diffusion/timesteps.ts';
 import { compareTensor, recordParity } from '../parity.ts';
 import { pick } from '../tensors.ts';
-import { analyticModel, analyticOutput, bankNoise, entry, noiseBank, type RecordedCase, samplerCases, stack } from './analytic-model.ts';
+import {
+  analyticModel,
+  analyticOutput,
+  bankNoise,
+  entry,
+  noiseBank,
+  type RecordedCase,
+  samplerCases,
+  stack,
+} from './analytic-model.ts';
 
 const { cases, tensors } = samplerCases('compvis/', 'compvis');
 const sd = stableDiffusionSchedule();
 const x0 = expectDType(pick(tensors, 'x0'), 'float32');
 const mask = expectDType(pick(tensors, 'mask'), 'float32');
-const names: readonly (readonly [RegExp, string])[] = [[/^ddpm/, 'ddpm'], [/^(ddim|encode)/, 'ddim'], [/^plms/, 'plms'], [/^dpm_solver/, 'dpm-solver']];
+const names: readonly (readonly [RegExp, string])[] = [
+  [/^ddpm/, 'ddpm'],
+  [/^(ddim|encode)/, 'ddim'],
+  [/^plms/, 'plms'],
+  [/^dpm_solver/, 'dpm-solver'],
+];
 
 async function collect(sampling: Sampling): Promise<{ steps: SamplerStep[]; result: Latent }> {
   const steps: SamplerStep[] = [];
@@ -32,7 +46,9 @@ async function collect(sampling: Sampling): Promise<{ steps: SamplerStep[]; resu
 
 function requestOf({ id, settings }: RecordedCase) {
   const name = id.replace('compvis/', '');
-  const schedule = settings.N ? noiseScheduleOf({ timesteps: settings.N, linearStart: settings.linear_start, linearEnd: settings.linear_end }) : sd;
+  const schedule = settings.N
+    ? noiseScheduleOf({ timesteps: settings.N, linearStart: settings.linear_start, linearEnd: settings.linear_end })
+    : sd;
   const model = analyticModel(schedule, settings.param ?? 'eps', settings.scale ?? 1);
   const encoding = settings.t_enc !== undefined;
   const noise = bankNoise('compvis', encoding ? 2 : 1);
@@ -78,7 +94,14 @@ for (const row of cases) {
       assert.deepEqual(x, qSample(sd, x0, 999, request.startNoise));
       const { steps } = await collect(findSampler('ddim').run(request));
       assert.equal(steps.length, 10);
-      recordParity({ part, case: id, output: 'x', error: 0, tolerance: 0, note: `skipped: the original raises: ${settings.error}` });
+      recordParity({
+        part,
+        case: id,
+        output: 'x',
+        error: 0,
+        tolerance: 0,
+        note: `skipped: the original raises: ${settings.error}`,
+      });
     });
     continue;
   }
@@ -90,13 +113,30 @@ for (const row of cases) {
     const isSolver = name.startsWith('dpm_solver');
     const start = settings.t_enc === undefined ? request.startNoise : (model.seen[0] as Latent);
     const x = isSolver ? [...model.seen, result] : [start, ...steps.map((step) => step.latent)];
-    compareTensor({ ...common, output: 'x', tolerance: tolerance['x'] as number }, stack(x), pick(tensors, `${name}.x`));
-    if (!isSolver) compareTensor({ ...common, output: 'pred_x0', tolerance: tolerance['pred_x0'] as number }, stack(steps.map((step) => step.denoised)), pick(tensors, `${name}.pred_x0`));
+    compareTensor(
+      { ...common, output: 'x', tolerance: tolerance['x'] as number },
+      stack(x),
+      pick(tensors, `${name}.x`),
+    );
+    if (!isSolver)
+      compareTensor(
+        { ...common, output: 'pred_x0', tolerance: tolerance['pred_x0'] as number },
+        stack(steps.map((step) => step.denoised)),
+        pick(tensors, `${name}.pred_x0`),
+      );
     // float32 logarithms of the original: its fractional timesteps agree to their last digits only.
-    const differences = (settings.model_t as number[] | undefined)?.map((t, i) => Math.abs(t - (model.timesteps[i] as number))) ?? [];
-    assert.ok(Math.max(0, ...differences) <= (isSolver ? 2e-4 : 0) && (!settings.model_t || model.timesteps.length === settings.model_t.length));
-    if (settings.noise_draws !== undefined) assert.equal(noise.drawn + (settings.t_enc === undefined ? 0 : 1), settings.noise_draws);
-    assert.deepEqual(steps.map((step) => step.step), steps.map((_, i) => i + 1));
+    const differences =
+      (settings.model_t as number[] | undefined)?.map((t, i) => Math.abs(t - (model.timesteps[i] as number))) ?? [];
+    assert.ok(
+      Math.max(0, ...differences) <= (isSolver ? 2e-4 : 0) &&
+        (!settings.model_t || model.timesteps.length === settings.model_t.length),
+    );
+    if (settings.noise_draws !== undefined)
+      assert.equal(noise.drawn + (settings.t_enc === undefined ? 0 : 1), settings.noise_draws);
+    assert.deepEqual(
+      steps.map((step) => step.step),
+      steps.map((_, i) => i + 1),
+    );
     assert.equal(result, steps.at(-1)?.latent);
   });
 }
@@ -108,25 +148,45 @@ test('compvis/q_sample: q_sample, predict_start_from_noise, q_posterior', () => 
   const rows = (row.settings.t as number[]).map((t, i) => ({ t, i }));
   const item = (value: Latent, i: number): number[] => Array.from(value.data.subarray(i * 96, (i + 1) * 96));
   const common = { part: 'diffusion/samplers', case: row.id, tolerance };
-  const build = (value: (t: number, k: number, i: number) => number): Latent => ({ ...x0, data: Float32Array.from(rows.flatMap(({ t, i }) => item(x0, i).map((_, k) => value(t, k, i)))) });
+  const build = (value: (t: number, k: number, i: number) => number): Latent => ({
+    ...x0,
+    data: Float32Array.from(rows.flatMap(({ t, i }) => item(x0, i).map((_, k) => value(t, k, i)))),
+  });
   const [b3, b4, b5] = [3, 4, 5].map((k) => entry(noiseBank, k)) as [Latent, Latent, Latent];
   const sampled = rows.map(({ t }) => qSample(sd, x0, t, b3));
-  compareTensor({ ...common, output: 'q_sample' }, build((_, k, i) => item(sampled[i] as Latent, i)[k] as number), pick(tensors, 'q_sample'));
+  compareTensor(
+    { ...common, output: 'q_sample' },
+    build((_, k, i) => item(sampled[i] as Latent, i)[k] as number),
+    pick(tensors, 'q_sample'),
+  );
   compareTensor(
     { ...common, output: 'predict_start_from_noise' },
-    build((t, k, i) => (buffers.sqrt_recip_alphas_cumprod[t] as number) * (item(b4, i)[k] as number) - (buffers.sqrt_recipm1_alphas_cumprod[t] as number) * (item(b5, i)[k] as number)),
+    build(
+      (t, k, i) =>
+        (buffers.sqrt_recip_alphas_cumprod[t] as number) * (item(b4, i)[k] as number) -
+        (buffers.sqrt_recipm1_alphas_cumprod[t] as number) * (item(b5, i)[k] as number),
+    ),
     pick(tensors, 'predict_start_from_noise'),
   );
   compareTensor(
     { ...common, output: 'q_posterior.mean' },
-    build((t, k, i) => (buffers.posterior_mean_coef1[t] as number) * (item(x0, i)[k] as number) + (buffers.posterior_mean_coef2[t] as number) * (item(b4, i)[k] as number)),
+    build(
+      (t, k, i) =>
+        (buffers.posterior_mean_coef1[t] as number) * (item(x0, i)[k] as number) +
+        (buffers.posterior_mean_coef2[t] as number) * (item(b4, i)[k] as number),
+    ),
     pick(tensors, 'q_posterior.mean'),
   );
   for (const name of ['variance', 'log_variance_clipped'] as const) {
     const got = Float32Array.from(rows, ({ t }) => buffers[`posterior_${name}`][t] as number);
     const want = pick(tensors, `q_posterior.${name}`);
-    const relative = (row.tolerance['rel'] as number) * Math.max(...Array.from(expectDType(want, 'float32').data, Math.abs));
-    compareTensor({ ...common, output: `q_posterior.${name}`, tolerance: tolerance + relative }, { dtype: 'float32', shape: [2, 1, 1, 1], data: got }, want);
+    const relative =
+      (row.tolerance['rel'] as number) * Math.max(...Array.from(expectDType(want, 'float32').data, Math.abs));
+    compareTensor(
+      { ...common, output: `q_posterior.${name}`, tolerance: tolerance + relative },
+      { dtype: 'float32', shape: [2, 1, 1, 1], data: got },
+      want,
+    );
   }
 });
 
@@ -135,15 +195,26 @@ test('analytic_model: the model of these tests is that of the recorded runs', ()
   const x = pick(checks, 'x');
   for (const [k, t] of [3, 481.25, 996].entries()) {
     for (const kind of ['eps', 'v', 'x0'] as const) {
-      for (const [which, conditions] of [['cond', [1, 2]], ['uncond', [0, 0]]] as const) {
+      for (const [which, conditions] of [
+        ['cond', [1, 2]],
+        ['uncond', [0, 0]],
+      ] as const) {
         const got = analyticOutput(sd, kind, entry(x, k), t, conditions);
-        compareTensor({ part: 'diffusion/samplers', case: 'analytic_model', output: `${k}.${kind}.${which}`, tolerance: 2e-6 }, got, pick(checks, `${k}.${kind}.${which}`));
+        compareTensor(
+          { part: 'diffusion/samplers', case: 'analytic_model', output: `${k}.${kind}.${which}`, tolerance: 2e-6 },
+          got,
+          pick(checks, `${k}.${kind}.${which}`),
+        );
       }
     }
   }
 });
 
 test('masked blending: 1 keeps the known latent', () => {
-  const kept = blend({ dtype: 'float32', shape: [1, 1, 1, 2], data: Float32Array.of(1, 0) }, { dtype: 'float32', shape: [1, 2, 1, 2], data: Float32Array.of(1, 2, 3, 4) }, { dtype: 'float32', shape: [1, 2, 1, 2], data: Float32Array.of(5, 6, 7, 8) });
+  const kept = blend(
+    { dtype: 'float32', shape: [1, 1, 1, 2], data: Float32Array.of(1, 0) },
+    { dtype: 'float32', shape: [1, 2, 1, 2], data: Float32Array.of(1, 2, 3, 4) },
+    { dtype: 'float32', shape: [1, 2, 1, 2], data: Float32Array.of(5, 6, 7, 8) },
+  );
   assert.deepEqual([...kept.data], [1, 6, 3, 8]);
 });

@@ -7,7 +7,13 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { rescaleZeroTerminalSnr } from '../../src/diffusion/beta-schedule.ts';
-import { type DiffusersSchedulerConfig, diffusersParameterization, diffusersSchedule, diffusersSchedulerClasses, wholeConfig } from '../../src/diffusion/diffusers/scheduler-config.ts';
+import {
+  type DiffusersSchedulerConfig,
+  diffusersParameterization,
+  diffusersSchedule,
+  diffusersSchedulerClasses,
+  wholeConfig,
+} from '../../src/diffusion/diffusers/scheduler-config.ts';
 import { diffusersSampler } from '../../src/diffusion/diffusers/scheduler.ts';
 import { kSigmaTimes, solverSigmaTimes } from '../../src/diffusion/diffusers/sigma-times.ts';
 import { noiseSchedule, stableDiffusionSchedule } from '../../src/diffusion/noise-schedule.ts';
@@ -22,7 +28,12 @@ import { reference } from '../reference.ts';
 import { pick, readTensors } from '../tensors.ts';
 import { analyticModel, bankNoise, entry, noiseBank, samplerCases, stack } from './analytic-model.ts';
 
-const base = { num_train_timesteps: 1000, beta_start: 0.00085, beta_end: 0.012, beta_schedule: 'scaled_linear' } as const;
+const base = {
+  num_train_timesteps: 1000,
+  beta_start: 0.00085,
+  beta_end: 0.012,
+  beta_schedule: 'scaled_linear',
+} as const;
 const sd = stableDiffusionSchedule();
 const { cases, tensors } = samplerCases('diffusers/', 'diffusers');
 
@@ -33,7 +44,15 @@ for (const { id, settings, tolerance, reference: from, skipped } of cases) {
   const part = 'diffusion/samplers';
   const className = from?.function ?? '';
   if (skipped || !(diffusersSchedulerClasses as readonly string[]).includes(className)) {
-    test(`${id}: not compared`, () => recordParity({ part, case: id, output: 'x', error: 0, tolerance: 0, note: `skipped: ${skipped ?? `${className} is not among the samplers`}` }));
+    test(`${id}: not compared`, () =>
+      recordParity({
+        part,
+        case: id,
+        output: 'x',
+        error: 0,
+        tolerance: 0,
+        note: `skipped: ${skipped ?? `${className} is not among the samplers`}`,
+      }));
     continue;
   }
   test(`${id}: ${className}`, async () => {
@@ -42,7 +61,11 @@ for (const { id, settings, tolerance, reference: from, skipped } of cases) {
     // The recorded model is SD's own, or for zero SNR the rescaled one with a last alphas_cumprod of 2^-24.
     const rescaled = diffusersSchedule(className, whole).alphasCumprod.slice();
     rescaled[rescaled.length - 1] = 2 ** -24;
-    const model = analyticModel(config.rescale_betas_zero_snr ? noiseSchedule(rescaled) : sd, diffusersParameterization(whole), settings.scale);
+    const model = analyticModel(
+      config.rescale_betas_zero_snr ? noiseSchedule(rescaled) : sd,
+      diffusersParameterization(whole),
+      settings.scale,
+    );
     const noise = bankNoise('diffusers');
     const { eta, s_churn: sChurn, s_tmin: sTmin, s_tmax: sTmax, s_noise: sNoise } = settings.step_args;
     const request: SamplingRequest = {
@@ -52,10 +75,16 @@ for (const { id, settings, tolerance, reference: from, skipped } of cases) {
       stepNoise: noise,
       settings: { ...(eta !== undefined && { eta }), ...(sChurn !== undefined && { sChurn, sTmin, sTmax, sNoise }) },
     };
-    const sampler = diffusersSampler(className, config, { useClippedModelOutput: settings.step_args.use_clipped_model_output ?? false });
+    const sampler = diffusersSampler(className, config, {
+      useClippedModelOutput: settings.step_args.use_clipped_model_output ?? false,
+    });
     const steps: SamplerStep[] = [];
     for await (const step of sampler.run(request)) steps.push(step);
-    for (const [i, t] of (settings.timesteps as number[]).entries()) assert.ok(Math.abs(t - (model.timesteps[i] as number)) <= (sampler.space === 'timestep' ? 0 : 1e-3), `timestep ${i}: ${model.timesteps[i]} and not ${t}`);
+    for (const [i, t] of (settings.timesteps as number[]).entries())
+      assert.ok(
+        Math.abs(t - (model.timesteps[i] as number)) <= (sampler.space === 'timestep' ? 0 : 1e-3),
+        `timestep ${i}: ${model.timesteps[i]} and not ${t}`,
+      );
     assert.equal(model.timesteps.length, settings.timesteps.length);
 
     const start = scale(entry(noiseBank, 0), settings.init_noise_sigma);
@@ -66,12 +95,24 @@ for (const { id, settings, tolerance, reference: from, skipped } of cases) {
       const all = expectDType(tensor, 'float32');
       const count = all.shape[0] as number;
       if (!twoCalls.test(className)) return all;
-      return stack(Array.from({ length: count }, (_, i) => i).filter((i) => i % 2 === 0 || (tensor === wanted && i === count - 1)).map((i) => entry(all, i)));
+      return stack(
+        Array.from({ length: count }, (_, i) => i)
+          .filter((i) => i % 2 === 0 || (tensor === wanted && i === count - 1))
+          .map((i) => entry(all, i)),
+      );
     };
-    compareTensor({ ...common, output: 'x', tolerance: tolerance['x'] as number }, stack([start, ...steps.map((step) => step.latent)]), every(wanted));
+    compareTensor(
+      { ...common, output: 'x', tolerance: tolerance['x'] as number },
+      stack([start, ...steps.map((step) => step.latent)]),
+      every(wanted),
+    );
     // TCD's extra output is the noised guess, which is not among ours.
     if (predictions && className !== 'TCDScheduler') {
-      compareTensor({ ...common, output: 'pred', tolerance: tolerance['pred'] as number }, stack(steps.map((step) => step.denoised)), every(predictions));
+      compareTensor(
+        { ...common, output: 'pred', tolerance: tolerance['pred'] as number },
+        stack(steps.map((step) => step.denoised)),
+        every(predictions),
+      );
     }
   });
 }
@@ -86,7 +127,9 @@ interface SpacingRow {
   readonly init_noise_sigma: number;
   readonly error?: string;
 }
-const spacingRows: readonly SpacingRow[] = JSON.parse(readFileSync(reference('diffusion/schedules/diffusers.json'), 'utf8'));
+const spacingRows: readonly SpacingRow[] = JSON.parse(
+  readFileSync(reference('diffusion/schedules/diffusers.json'), 'utf8'),
+);
 
 test('diffusers_spacing: timesteps and sigmas of every class, spacing and offset', () => {
   for (const row of spacingRows) {
@@ -99,9 +142,21 @@ test('diffusers_spacing: timesteps and sigmas of every class, spacing and offset
     let wantedTimesteps = row.timesteps;
     let wantedSigmas = row.sigmas;
     if (/^(DDIM|DDPM)/.test(row.class)) timesteps = spacedTimesteps(row.spacing, row.n, 1000, row.steps_offset);
-    else if (row.class.startsWith('PNDM')) timesteps = pndmPlan(spacedTimesteps(row.spacing, row.n, 1000, row.steps_offset).reverse(), 1000, 1, row.timesteps.length === row.n + 1).calls.map((call) => call.timestep);
+    else if (row.class.startsWith('PNDM'))
+      timesteps = pndmPlan(
+        spacedTimesteps(row.spacing, row.n, 1000, row.steps_offset).reverse(),
+        1000,
+        1,
+        row.timesteps.length === row.n + 1,
+      ).calls.map((call) => call.timestep);
     else if (/^(LCM|TCD)/.test(row.class)) timesteps = lcmTimesteps(row.n, 1000);
-    else if (/^(DPM|UniPC|DEIS)/.test(row.class)) ({ timesteps, sigmas } = solverSigmaTimes(config, schedule, row.n, row.class.startsWith('DEIS') ? 'repeat' : 'zero'));
+    else if (/^(DPM|UniPC|DEIS)/.test(row.class))
+      ({ timesteps, sigmas } = solverSigmaTimes(
+        config,
+        schedule,
+        row.n,
+        row.class.startsWith('DEIS') ? 'repeat' : 'zero',
+      ));
     else {
       ({ timesteps, sigmas } = kSigmaTimes(config, schedule, row.n, { roundKarras: false }));
       if (twoCalls.test(row.class)) {
@@ -110,11 +165,28 @@ test('diffusers_spacing: timesteps and sigmas of every class, spacing and offset
       }
     }
     const clipped = wantedTimesteps.map((t) => (/^(DDIM|DDPM|PNDM)/.test(row.class) ? Math.min(t, 999) : t));
-    const error = timesteps.length === clipped.length ? Math.max(...timesteps.map((t, i) => Math.abs(t - (clipped[i] as number)))) : Number.POSITIVE_INFINITY;
-    recordParity({ part: 'diffusion/schedules', case: 'diffusers_spacing', output: `${label} timesteps`, error, tolerance: clipped.every(Number.isInteger) ? 0 : 1e-3 });
+    const error =
+      timesteps.length === clipped.length
+        ? Math.max(...timesteps.map((t, i) => Math.abs(t - (clipped[i] as number))))
+        : Number.POSITIVE_INFINITY;
+    recordParity({
+      part: 'diffusion/schedules',
+      case: 'diffusers_spacing',
+      output: `${label} timesteps`,
+      error,
+      tolerance: clipped.every(Number.isInteger) ? 0 : 1e-3,
+    });
     if (wantedSigmas && sigmas) {
-      const relative = Math.max(...wantedSigmas.map((want, i) => Math.abs((sigmas?.[i] as number) - want) / (want || 1)));
-      recordParity({ part: 'diffusion/schedules', case: 'diffusers_spacing', output: `${label} sigmas (relative)`, error: relative, tolerance: 1e-5 });
+      const relative = Math.max(
+        ...wantedSigmas.map((want, i) => Math.abs((sigmas?.[i] as number) - want) / (want || 1)),
+      );
+      recordParity({
+        part: 'diffusion/schedules',
+        case: 'diffusers_spacing',
+        output: `${label} sigmas (relative)`,
+        error: relative,
+        tolerance: 1e-5,
+      });
     }
   }
 });
@@ -131,8 +203,13 @@ test('diffusers_zero_snr: rescale_zero_terminal_snr', () => {
   for (const name of ['betas', 'betas2']) {
     const betas = expectDType(pick(stored, name), 'float32');
     const got = rescaleZeroTerminalSnr(betas.data);
-    const note = 'stated tolerance 2e-6 is not met; the original\'s lines run again with PyTorch 2.13 differ from the record by as much';
-    compareTensor({ part: 'diffusion/schedules', case: 'diffusers_zero_snr', output: name, tolerance: zeroSnrTolerance, note }, { ...betas, data: got }, pick(stored, `rescaled_${name}_zero_snr`));
+    const note =
+      "stated tolerance 2e-6 is not met; the original's lines run again with PyTorch 2.13 differ from the record by as much";
+    compareTensor(
+      { part: 'diffusion/schedules', case: 'diffusers_zero_snr', output: name, tolerance: zeroSnrTolerance, note },
+      { ...betas, data: got },
+      pick(stored, `rescaled_${name}_zero_snr`),
+    );
   }
 });
 

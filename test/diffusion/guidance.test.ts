@@ -3,7 +3,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { denoiser, type Latent, noisePredictor } from '../../src/diffusion/denoiser.ts';
-import { type Condition, guide, guideByImage, guidedModel, type Network, type NetworkInputs, rescaleGuided } from '../../src/diffusion/guidance.ts';
+import {
+  type Condition,
+  guide,
+  guideByImage,
+  guidedModel,
+  type Network,
+  type NetworkInputs,
+  rescaleGuided,
+} from '../../src/diffusion/guidance.ts';
 import { inBatchesOf } from '../../src/diffusion/network-batches.ts';
 import { keepAtTimestep, keepDenoised, keepPredicted, qSample } from '../../src/diffusion/inpainting.ts';
 import { stableDiffusionSchedule } from '../../src/diffusion/noise-schedule.ts';
@@ -21,7 +29,13 @@ function analyticNetwork() {
   const calls: NetworkInputs[] = [];
   const network: Network = async (inputs) => {
     calls.push(inputs);
-    return analyticOutput(sd, 'eps', inputs.x, inputs.timesteps.data[0] as number, Array.from(inputs.context?.data ?? []));
+    return analyticOutput(
+      sd,
+      'eps',
+      inputs.x,
+      inputs.timesteps.data[0] as number,
+      Array.from(inputs.context?.data ?? []),
+    );
   };
   return { network, calls };
 }
@@ -43,11 +57,18 @@ test('one batch [unconditional, conditional], equal to the recorded model', asyn
 
 test('a network run on few pictures at a time gives the same', async () => {
   const want = await analyticModel(sd, 'eps', 7.5).predict(x, 481.25);
-  for (const [most, runs] of [[1, [1, 1, 1, 1]], [3, [3, 1]], [4, [4]]] as const) {
+  for (const [most, runs] of [
+    [1, [1, 1, 1, 1]],
+    [3, [3, 1]],
+    [4, [4]],
+  ] as const) {
     const { network, calls } = analyticNetwork();
     const model = guidedModel({ ...common, condition, unconditional, scale: 7.5, network: inBatchesOf(most, network) });
     assert.equal(maxDifference(await model.predict(x, 481.25), want), 0);
-    assert.deepEqual(calls.map((call) => call.x.shape[0]), runs);
+    assert.deepEqual(
+      calls.map((call) => call.x.shape[0]),
+      runs,
+    );
   }
   const seen: unknown[] = [];
   const classes: Network = async (inputs) => {
@@ -62,7 +83,10 @@ test('scale 1, or no unconditional condition: one pass', async () => {
   for (const options of [{ scale: 1, unconditional }, { scale: 7.5 }]) {
     const { network, calls } = analyticNetwork();
     await guidedModel({ ...common, network, condition, ...options }).predict(x, 3);
-    assert.deepEqual(calls.map((call) => call.x.shape[0]), [2]);
+    assert.deepEqual(
+      calls.map((call) => call.x.shape[0]),
+      [2],
+    );
   }
 });
 
@@ -70,7 +94,13 @@ test('conditions of other lengths are run apart; wrong batches and scales are re
   const { network, calls } = analyticNetwork();
   const long: Condition = { crossattn: float32([2, 2, 1], [0, 0, 0, 0]) };
   await guidedModel({ ...common, network, condition, unconditional: long, scale: 2 }).predict(x, 3);
-  assert.deepEqual(calls.map((call) => call.context?.shape), [[2, 2, 1], [2, 1, 1]]);
+  assert.deepEqual(
+    calls.map((call) => call.context?.shape),
+    [
+      [2, 2, 1],
+      [2, 1, 1],
+    ],
+  );
   const three = guidedModel({ ...common, network, condition: { crossattn: float32([3, 1, 1], [0, 0, 0]) } });
   await assert.rejects(three.predict(x, 3), { code: 'shape-mismatch' });
   assert.throws(() => guidedModel({ ...common, network, condition, scale: Number.NaN }), { code: 'invalid-argument' });
@@ -83,7 +113,13 @@ test('concat and adm: channels behind x, labels as y (hybrid inpainting, class c
     return zeros('float32', [inputs.x.shape[0] as number, 4, 6, 4]);
   };
   const concat = { ...x, shape: [1, 5, 6, 4], data: new Float32Array(120).fill(3) };
-  await guidedModel({ ...common, network, condition: { concat, adm: int64([2], [7, 8]) }, unconditional: { concat, adm: int64([1], [1000]) }, scale: 3 }).predict(x, 10);
+  await guidedModel({
+    ...common,
+    network,
+    condition: { concat, adm: int64([2], [7, 8]) },
+    unconditional: { concat, adm: int64([1], [1000]) },
+    scale: 3,
+  }).predict(x, 10);
   assert.deepEqual(calls[0]?.x.shape, [4, 9, 6, 4]);
   assert.equal(calls[0]?.x.data[0], x.data[0]);
   assert.equal(calls[0]?.x.data[96], 3);
@@ -95,10 +131,21 @@ test('InstructPix2Pix: three passes and two scales', async () => {
   const network: Network = async ({ context }) => {
     const numbers = Array.from(context?.data ?? []);
     orders.push(numbers);
-    return float32([numbers.length, 4, 6, 4], numbers.flatMap((value) => new Array<number>(96).fill(value)));
+    return float32(
+      [numbers.length, 4, 6, 4],
+      numbers.flatMap((value) => new Array<number>(96).fill(value)),
+    );
   };
   const one = (value: number): Condition => ({ crossattn: float32([1, 1, 1], [value]) });
-  const model = guidedModel({ ...common, network, condition: one(5), unconditional: one(3), imageUnconditional: one(2), scale: 7, imageScale: 1.5 });
+  const model = guidedModel({
+    ...common,
+    network,
+    condition: one(5),
+    unconditional: one(3),
+    imageUnconditional: one(2),
+    scale: 7,
+    imageScale: 1.5,
+  });
   const out = await model.predict(x, 10);
   assert.deepEqual(orders, [[5, 5, 3, 3, 2, 2]]);
   assert.equal(out.data[0], 2 + 7 * (5 - 3) + 1.5 * (3 - 2));
@@ -127,7 +174,10 @@ test('parameterisations: what a network should say is what its output is taken t
     for (const kind of ['eps', 'v', 'x0'] as const) {
       const meant = predictionOf(kind, target(kind, x0, eps, alphaBar), noisy, alphaBar);
       const scale = kind === 'eps' ? 1 / Math.sqrt(alphaBar) : kind === 'x0' ? 1 / Math.sqrt(1 - alphaBar) : 1;
-      assert.ok(maxDifference(meant.x0, x0) < 2e-6 * scale && maxDifference(meant.eps, eps) < 2e-6 * scale, `${kind} at ${timestep}`);
+      assert.ok(
+        maxDifference(meant.x0, x0) < 2e-6 * scale && maxDifference(meant.eps, eps) < 2e-6 * scale,
+        `${kind} at ${timestep}`,
+      );
     }
   }
 });
@@ -151,7 +201,8 @@ test('inpainting: the kept part is exact in every view', async () => {
   const mask: Tensor<'float32'> = { dtype: 'float32', shape: [1, 1, 6, 4], data: new Float32Array(24).fill(1, 0, 12) };
   const kept = { mask, latent };
   const checkKept = (got: typeof x, want: typeof x, limit: number) => {
-    for (let i = 0; i < got.data.length; i++) if (i % 24 < 12) assert.ok(Math.abs((got.data[i] as number) - (want.data[i] as number)) <= limit);
+    for (let i = 0; i < got.data.length; i++)
+      if (i % 24 < 12) assert.ok(Math.abs((got.data[i] as number) - (want.data[i] as number)) <= limit);
   };
   const model = analyticModel(sd, 'eps', 1);
   checkKept(keepAtTimestep(sd, kept, x, 500, noise), qSample(sd, latent, 500, noise), 0);

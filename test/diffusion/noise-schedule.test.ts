@@ -4,7 +4,13 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { betaSchedule, diffusersBetas } from '../../src/diffusion/beta-schedule.ts';
-import { alphasCumprodOf, ddpmBuffers, noiseSchedule, noiseScheduleOf, stableDiffusionSchedule } from '../../src/diffusion/noise-schedule.ts';
+import {
+  alphasCumprodOf,
+  ddpmBuffers,
+  noiseSchedule,
+  noiseScheduleOf,
+  stableDiffusionSchedule,
+} from '../../src/diffusion/noise-schedule.ts';
 import { ddimSigma, ddimSteps, ddimTimesteps } from '../../src/diffusion/timesteps.ts';
 import { recordParity } from '../parity.ts';
 import { reference } from '../reference.ts';
@@ -17,17 +23,40 @@ const caseOf = (id: string) => recordedCases.find((row) => row.part === 'schedul
 /** Largest difference in units of the tolerance: |got - want| / (absolute + relative |want|). */
 function excess(got: ArrayLike<number>, want: ArrayLike<number | bigint>, absolute: number, relative: number): number {
   assert.equal(got.length, want.length);
-  return Math.max(...Array.from(got, (value, i) => Math.abs(value - Number(want[i])) / (absolute + relative * Math.abs(Number(want[i])))));
+  return Math.max(
+    ...Array.from(
+      got,
+      (value, i) => Math.abs(value - Number(want[i])) / (absolute + relative * Math.abs(Number(want[i]))),
+    ),
+  );
 }
 
 test('betas: make_beta_schedule and its cumulative product', () => {
   const stored = readTensors(reference('diffusion/schedules/betas.safetensors'));
   const { settings, tolerance } = caseOf('betas');
   for (const { index, schedule, n_timestep, linear_start, linear_end, cosine_s } of settings) {
-    const betas = betaSchedule(schedule, n_timestep, { linearStart: linear_start, linearEnd: linear_end, cosineS: cosine_s });
-    for (const [name, got] of [['betas', betas], ['alphas_cumprod', alphasCumprodOf(betas)]] as const) {
-      const error = excess(got, pick(stored, `${index}.${name}`).data, tolerance['abs'] as number, tolerance['rel'] as number);
-      recordParity({ part, case: 'betas', output: `${index} ${schedule} ${name} (of the tolerance)`, error, tolerance: 1 });
+    const betas = betaSchedule(schedule, n_timestep, {
+      linearStart: linear_start,
+      linearEnd: linear_end,
+      cosineS: cosine_s,
+    });
+    for (const [name, got] of [
+      ['betas', betas],
+      ['alphas_cumprod', alphasCumprodOf(betas)],
+    ] as const) {
+      const error = excess(
+        got,
+        pick(stored, `${index}.${name}`).data,
+        tolerance['abs'] as number,
+        tolerance['rel'] as number,
+      );
+      recordParity({
+        part,
+        case: 'betas',
+        output: `${index} ${schedule} ${name} (of the tolerance)`,
+        error,
+        tolerance: 1,
+      });
     }
   }
 });
@@ -51,7 +80,8 @@ interface DdimRow {
   readonly timesteps: readonly number[];
   readonly error?: string;
 }
-const ddim: { rows: readonly DdimRow[]; uniform_S_whose_last_timestep_is_1000_and_raises: readonly number[] } = JSON.parse(readFileSync(reference('diffusion/schedules/ddim.json'), 'utf8'));
+const ddim: { rows: readonly DdimRow[]; uniform_S_whose_last_timestep_is_1000_and_raises: readonly number[] } =
+  JSON.parse(readFileSync(reference('diffusion/schedules/ddim.json'), 'utf8'));
 
 test('ddim_parameters: make_ddim_timesteps and make_ddim_sampling_parameters', () => {
   const stored = readTensors(reference('diffusion/schedules/ddim.safetensors'));
@@ -60,16 +90,37 @@ test('ddim_parameters: make_ddim_timesteps and make_ddim_sampling_parameters', (
   for (const { method, S, timesteps, error } of ddim.rows) {
     const got = ddimTimesteps(method, S, 1000);
     // Where the original raises, the timestep beyond its table is left out.
-    const wrong = got.filter((t, i) => t !== timesteps[i]).length + Math.abs(got.length - timesteps.filter((t) => t < 1000).length);
-    recordParity({ part, case: 'ddim_parameters', output: `${method} ${S} timesteps (wrong ones)`, error: wrong, tolerance: 0, ...(error && { note: `the original raises: ${error}` }) });
+    const wrong =
+      got.filter((t, i) => t !== timesteps[i]).length + Math.abs(got.length - timesteps.filter((t) => t < 1000).length);
+    recordParity({
+      part,
+      case: 'ddim_parameters',
+      output: `${method} ${S} timesteps (wrong ones)`,
+      error: wrong,
+      tolerance: 0,
+      ...(error && { note: `the original raises: ${error}` }),
+    });
     if (error) continue;
     const steps = ddimSteps(sd, got).reverse();
     const compare = (name: string, values: number[]) => {
       const want = pick(stored, `${method}.${S}.${name}`).data;
-      recordParity({ part, case: 'ddim_parameters', output: `${method} ${S} ${name}`, error: excess(values, want, 1, 0), tolerance });
+      recordParity({
+        part,
+        case: 'ddim_parameters',
+        output: `${method} ${S} ${name}`,
+        error: excess(values, want, 1, 0),
+        tolerance,
+      });
     };
-    compare('alphas_prev', steps.map((step) => step.alphaBarPrev));
-    for (const eta of [0, 0.5, 1]) compare(`eta${eta}.sigmas`, steps.map((step) => ddimSigma(step, eta)));
+    compare(
+      'alphas_prev',
+      steps.map((step) => step.alphaBarPrev),
+    );
+    for (const eta of [0, 0.5, 1])
+      compare(
+        `eta${eta}.sigmas`,
+        steps.map((step) => ddimSigma(step, eta)),
+      );
   }
 });
 
@@ -85,7 +136,8 @@ test('DDIM timesteps: where the original raises there are steps, all of them tra
 
 test('a schedule leads from timesteps to sigmas and back, between timesteps too', () => {
   const sd = stableDiffusionSchedule();
-  for (const t of [0, 0.25, 1, 17.5, 500, 998.9, 999]) assert.ok(Math.abs(sd.timestepOfSigma(sd.sigmaOfTimestep(t)) - t) < 1e-2, `${t}`);
+  for (const t of [0, 0.25, 1, 17.5, 500, 998.9, 999])
+    assert.ok(Math.abs(sd.timestepOfSigma(sd.sigmaOfTimestep(t)) - t) < 1e-2, `${t}`);
   for (const t of [0, 3, 481, 999]) assert.equal(sd.timestepOfSigma(sd.sigmaOfTimestep(t), true), t);
   assert.equal(sd.timestepOfSigma(1000), 999);
   assert.equal(sd.timestepOfSigma(1e-6), 0);
@@ -96,7 +148,8 @@ test('a schedule leads from timesteps to sigmas and back, between timesteps too'
 });
 
 test('schedules that cannot be are refused', () => {
-  for (const timesteps of [0, -1, 1.5, 1e9, Number.NaN]) assert.throws(() => betaSchedule('linear', timesteps), { code: 'config-invalid' });
+  for (const timesteps of [0, -1, 1.5, 1e9, Number.NaN])
+    assert.throws(() => betaSchedule('linear', timesteps), { code: 'config-invalid' });
   // @ts-expect-error: a name that is not one
   assert.throws(() => betaSchedule('nonsense', 10), { code: 'config-invalid' });
   assert.throws(() => diffusersBetas('nonsense', 10, 0.1, 0.2), { code: 'config-invalid' });

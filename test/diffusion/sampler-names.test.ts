@@ -53,21 +53,41 @@ test('ComfyUI names', () => {
 test('our own names have the defaults of the table', () => {
   for (const sampler of samplers) assert.equal(namedSampling(sampler.name).sampler, sampler);
   assert.deepEqual(meaning('euler'), ['euler', undefined, undefined, undefined]);
-  assert.deepEqual(meaning('dpmpp-2m', { schedule: 'Align Your Steps' }), ['dpmpp-2m', 'align_your_steps', undefined, undefined]);
+  assert.deepEqual(meaning('dpmpp-2m', { schedule: 'Align Your Steps' }), [
+    'dpmpp-2m',
+    'align_your_steps',
+    undefined,
+    undefined,
+  ]);
   assert.deepEqual(meaning('sample_dpmpp_2m'), ['dpmpp-2m', undefined, undefined, undefined]);
   assert.deepEqual(meaning('DPMPP 2M'), ['dpmpp-2m', undefined, undefined, undefined]);
 });
 
 test('every name that is listed has a meaning, and no two samplers share one', () => {
   for (const name of samplerNames()) assert.ok(namedSampling(name).sampler, name);
-  const normalised = samplers.flatMap((sampler) =>
-    [...new Set([sampler.name, sampler.title, ...sampler.aliases].map((name) => name.toLowerCase().replace(/\+/g, 'p').replace(/[^a-z0-9]/g, '')))]);
-  assert.deepEqual(normalised.filter((name, i) => normalised.indexOf(name) !== i), []);
+  const normalised = samplers.flatMap((sampler) => [
+    ...new Set(
+      [sampler.name, sampler.title, ...sampler.aliases].map((name) =>
+        name
+          .toLowerCase()
+          .replace(/\+/g, 'p')
+          .replace(/[^a-z0-9]/g, ''),
+      ),
+    ),
+  ]);
+  assert.deepEqual(
+    normalised.filter((name, i) => normalised.indexOf(name) !== i),
+    [],
+  );
 });
 
 test('a name that is not there: the error lists near ones', () => {
   const expectNear = (name: string, near: string, options?: SamplerNameOptions) =>
-    assert.throws(() => namedSampling(name, options), (error: StableDiffusionError) => error.code === 'invalid-argument' && error.message.includes(near), name);
+    assert.throws(
+      () => namedSampling(name, options),
+      (error: StableDiffusionError) => error.code === 'invalid-argument' && error.message.includes(near),
+      name,
+    );
   expectNear('DPM++ 2M Karas', 'DPM++ 2M Karras');
   expectNear('eular a', 'Euler a');
   expectNear('dpmpp_2m_sed', 'dpmpp_2m_sde');
@@ -80,8 +100,14 @@ test('discarding the last but one sigma asks for one more', () => {
   const model = analyticModel(stableDiffusionSchedule());
   const request = { model, steps: 10, startNoise: entry(noiseBank, 0) };
   const plain = sigmaSchedules.karras(11, model.schedule);
-  assert.deepEqual([...sigmasOf({ schedule: 'karras', discardsNextToLastSigma: true }, request)], [...plain.subarray(0, 10), 0]);
-  assert.deepEqual(sigmasOf({ schedule: 'karras', discardsNextToLastSigma: true }, { ...request, discardNextToLastSigma: false }), sigmaSchedules.karras(10, model.schedule));
+  assert.deepEqual(
+    [...sigmasOf({ schedule: 'karras', discardsNextToLastSigma: true }, request)],
+    [...plain.subarray(0, 10), 0],
+  );
+  assert.deepEqual(
+    sigmasOf({ schedule: 'karras', discardsNextToLastSigma: true }, { ...request, discardNextToLastSigma: false }),
+    sigmaSchedules.karras(10, model.schedule),
+  );
 });
 
 test('a request by a ComfyUI name runs as ComfyUI does: the recorded trajectory', async () => {
@@ -89,11 +115,20 @@ test('a request by a ComfyUI name runs as ComfyUI does: the recorded trajectory'
   const row = cases.find(({ id }) => id === 'comfy/euler.normal');
   const { sampler, schedule = '', sigmaConvention, settings } = namedSampling('euler', { peer: 'comfy' });
   const model = analyticModel(stableDiffusionSchedule(), 'eps', 7.5);
-  const sampling = sampler.run({ model, steps: 10, startNoise: entry(noiseBank, 0), schedule, sigmaConvention, settings });
+  const sampling = sampler.run({
+    model,
+    steps: 10,
+    startNoise: entry(noiseBank, 0),
+    schedule,
+    sigmaConvention,
+    settings,
+  });
   let result = await sampling.next();
   while (!result.done) result = await sampling.next();
   // Twice the recorded tolerance: the levels here are of float32 alphas_cumprod, ComfyUI's of float64 ones, and guidance is on eps.
-  assert.ok(maxDifference(result.value, entry(pick(tensors, 'euler.normal.x'), 10)) < 2 * (row?.tolerance['x'] as number));
+  assert.ok(
+    maxDifference(result.value, entry(pick(tensors, 'euler.normal.x'), 10)) < 2 * (row?.tolerance['x'] as number),
+  );
 });
 
 test('every sampler in sigma space runs from a request, with its own schedule and a named one', async () => {
@@ -102,8 +137,13 @@ test('every sampler in sigma space runs from a request, with its own schedule an
     if (sampler.space !== 'sigma') continue;
     const model = analyticModel(stableDiffusionSchedule());
     const sampling = sampler.run({
-      model, steps: 6, startNoise: entry(noiseBank, 0), stepNoise: bankNoise(), settings,
-      ...(schedule && { schedule }), ...(discardNextToLastSigma !== undefined && { discardNextToLastSigma }),
+      model,
+      steps: 6,
+      startNoise: entry(noiseBank, 0),
+      stepNoise: bankNoise(),
+      settings,
+      ...(schedule && { schedule }),
+      ...(discardNextToLastSigma !== undefined && { discardNextToLastSigma }),
     });
     let result = await sampling.next();
     while (!result.done) result = await sampling.next();

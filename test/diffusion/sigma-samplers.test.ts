@@ -35,22 +35,55 @@ import type { IntervalNoise } from '../../src/random/noise-source.ts';
 import { scale } from '../../src/tensor/arithmetic.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
 import { compareTensor, recordParity } from '../parity.ts';
-import { analyticModel, analyticOutput, bankNoise, entry, noiseBank, type RecordedCase, samplerCases, stack } from './analytic-model.ts';
+import {
+  analyticModel,
+  analyticOutput,
+  bankNoise,
+  entry,
+  noiseBank,
+  type RecordedCase,
+  samplerCases,
+  stack,
+} from './analytic-model.ts';
 
 const schedule = stableDiffusionSchedule();
 
 const samplers: Readonly<Record<string, SigmaSampling>> = {
-  euler: sampleEuler, euler_ancestral: sampleEulerAncestral, heun: sampleHeun, dpm_2: sampleDpm2, dpm_2_ancestral: sampleDpm2Ancestral, lms: sampleLms,
-  dpmpp_2s_ancestral: sampleDpmpp2sAncestral, dpmpp_sde: sampleDpmppSde, dpmpp_2m: sampleDpmpp2m, dpmpp_2m_sde: sampleDpmpp2mSde,
-  dpmpp_3m_sde: sampleDpmpp3mSde, dpm_fast: sampleDpmFast, dpm_adaptive: sampleDpmAdaptive, restart: sampleRestart, ddpm: sampleDdpmAncestral,
-  lcm: sampleLcmSigma, deis: sampleDeisSigma, uni_pc: sampleUniPcSigma,
+  euler: sampleEuler,
+  euler_ancestral: sampleEulerAncestral,
+  heun: sampleHeun,
+  dpm_2: sampleDpm2,
+  dpm_2_ancestral: sampleDpm2Ancestral,
+  lms: sampleLms,
+  dpmpp_2s_ancestral: sampleDpmpp2sAncestral,
+  dpmpp_sde: sampleDpmppSde,
+  dpmpp_2m: sampleDpmpp2m,
+  dpmpp_2m_sde: sampleDpmpp2mSde,
+  dpmpp_3m_sde: sampleDpmpp3mSde,
+  dpm_fast: sampleDpmFast,
+  dpm_adaptive: sampleDpmAdaptive,
+  restart: sampleRestart,
+  ddpm: sampleDdpmAncestral,
+  lcm: sampleLcmSigma,
+  deis: sampleDeisSigma,
+  uni_pc: sampleUniPcSigma,
   uni_pc_bh2: (denoise, x, sigmas, options) => sampleUniPcSigma(denoise, x, sigmas, { ...options, variant: 'bh2' }),
-  dpmpp_2m_sde_heun: (denoise, x, sigmas, options) => sampleDpmpp2mSde(denoise, x, sigmas, { ...options, solverType: 'heun' }),
+  dpmpp_2m_sde_heun: (denoise, x, sigmas, options) =>
+    sampleDpmpp2mSde(denoise, x, sigmas, { ...options, solverType: 'heun' }),
 };
 
 /** Names of the originals' settings. */
 const settingNames: Readonly<Record<string, string>> = {
-  s_churn: 'sChurn', s_tmin: 'sTmin', s_tmax: 'sTmax', s_noise: 'sNoise', eta: 'eta', order: 'order', rtol: 'rtol', atol: 'atol', r: 'r', solver_type: 'solverType',
+  s_churn: 'sChurn',
+  s_tmin: 'sTmin',
+  s_tmax: 'sTmax',
+  s_noise: 'sNoise',
+  eta: 'eta',
+  order: 'order',
+  rtol: 'rtol',
+  atol: 'atol',
+  r: 'r',
+  solver_type: 'solverType',
 };
 
 interface Trajectory {
@@ -70,7 +103,18 @@ interface GuidedDenoiser {
 function guidedDenoiser(parameterization: Parameterization, guidance: number, quantize: boolean): GuidedDenoiser {
   const denoiserOf = (conditions: (item: number) => number) =>
     denoiser(
-      { schedule, parameterization, predict: async (x, t) => analyticOutput(schedule, parameterization, x, t, Array.from({ length: x.shape[0] as number }, (_, i) => conditions(i))) },
+      {
+        schedule,
+        parameterization,
+        predict: async (x, t) =>
+          analyticOutput(
+            schedule,
+            parameterization,
+            x,
+            t,
+            Array.from({ length: x.shape[0] as number }, (_, i) => conditions(i)),
+          ),
+      },
       { quantize },
     );
   const conditional = denoiserOf((item) => item + 1);
@@ -83,7 +127,12 @@ function guidedDenoiser(parameterization: Parameterization, guidance: number, qu
       const c = await conditional(x, sigma);
       if (guidance === 1) return c;
       const u = await unconditional(x, sigma);
-      return { ...c, data: c.data.map((value, i) => (u.data[i] as number) + Math.fround(guidance * Math.fround(value - (u.data[i] as number)))) };
+      return {
+        ...c,
+        data: c.data.map(
+          (value, i) => (u.data[i] as number) + Math.fround(guidance * Math.fround(value - (u.data[i] as number))),
+        ),
+      };
     },
   };
 }
@@ -126,7 +175,9 @@ function samplerName(id: string): string {
 }
 
 function optionsOf(settings: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  const options = Object.fromEntries(Object.entries(settingNames).flatMap(([theirs, ours]) => (theirs in settings ? [[ours, settings[theirs]]] : [])));
+  const options = Object.fromEntries(
+    Object.entries(settingNames).flatMap(([theirs, ours]) => (theirs in settings ? [[ours, settings[theirs]]] : [])),
+  );
   const restarts = /^\{([\d.]+): \[(\d+), (\d+), ([\d.]+)\]\}$/.exec(String(settings['restart_list'] ?? ''));
   if (restarts) {
     const [minSigma, steps, times, maxSigma] = restarts.slice(1).map(Number);
@@ -142,7 +193,10 @@ function assertQueries({ settings }: RecordedCase, queries: readonly [number, nu
   assert.ok(queries.length <= wanted.length);
   for (const [i, [gotFrom, gotTo]] of queries.entries()) {
     const [from, to] = wanted[i] as [number, number];
-    assert.ok(Math.abs(gotFrom / from - 1) < 2e-4 && Math.abs(gotTo / to - 1) < 2e-4, `draw ${i} is for ${gotFrom} to ${gotTo} and not ${from} to ${to}`);
+    assert.ok(
+      Math.abs(gotFrom / from - 1) < 2e-4 && Math.abs(gotTo / to - 1) < 2e-4,
+      `draw ${i} is for ${gotFrom} to ${gotTo} and not ${from} to ${to}`,
+    );
   }
 }
 
@@ -159,21 +213,39 @@ for (const row of kDiffusion.cases) {
     const count = (settings.n as number | undefined) ?? steps;
     const sigmas = sigmaSchedule(name)(ranged ? count : steps, schedule, range);
     const recordedSigmas = kDiffusion.tensors.get(`${id}.sigmas`);
-    if (recordedSigmas && name !== 'default') assert.ok(sigmas.every((sigma, i) => Math.abs(sigma - (recordedSigmas.data[i] as number)) <= 5e-6 * sigma), 'sigmas');
+    if (recordedSigmas && name !== 'default')
+      assert.ok(
+        sigmas.every((sigma, i) => Math.abs(sigma - (recordedSigmas.data[i] as number)) <= 5e-6 * sigma),
+        'sigmas',
+      );
     const increments = kDiffusion.tensors.get(`${id}.brownian_increments`);
     const { noise, queries } = recordingNoise(increments);
     const { denoise, evaluations } = guidedDenoiser(settings.prediction, settings.scale, settings.quantize);
     const start = scale(entry(noiseBank, 0), ((recordedSigmas?.data[0] as number | undefined) ?? sigmas[0]) as number);
     const before = start.data.slice();
-    const run = await trace(denoise, (traced) => sample(traced, start, recordedSigmas?.data as Float32Array ?? sigmas, { ...optionsOf(settings), noise }));
+    const run = await trace(denoise, (traced) =>
+      sample(traced, start, (recordedSigmas?.data as Float32Array) ?? sigmas, { ...optionsOf(settings), noise }),
+    );
     assert.deepEqual(start.data, before, 'the start is not changed');
     assert.equal(evaluations(), settings.model_evaluations);
     const x = samplerName(id) === 'dpm_adaptive' ? run.latents : run.x;
-    const common = { part: 'diffusion/samplers', case: row.id, reference: `${row.reference?.repo} ${row.reference?.function}` };
-    compareTensor({ ...common, output: 'x', tolerance: tolerance['x'] as number }, stack([...x, run.result]), kDiffusion.tensors.get(`${id}.x`) as Tensor);
+    const common = {
+      part: 'diffusion/samplers',
+      case: row.id,
+      reference: `${row.reference?.repo} ${row.reference?.function}`,
+    };
+    compareTensor(
+      { ...common, output: 'x', tolerance: tolerance['x'] as number },
+      stack([...x, run.result]),
+      kDiffusion.tensors.get(`${id}.x`) as Tensor,
+    );
     // sample_lcm adds noise to the very tensor that it had given to its callback, so that the recorded ones are the next latents.
     const denoised = id === 'lcm' ? run.latents : run.denoised;
-    compareTensor({ ...common, output: 'denoised', tolerance: tolerance['denoised'] as number }, stack(denoised), kDiffusion.tensors.get(`${id}.denoised`) as Tensor);
+    compareTensor(
+      { ...common, output: 'denoised', tolerance: tolerance['denoised'] as number },
+      stack(denoised),
+      kDiffusion.tensors.get(`${id}.denoised`) as Tensor,
+    );
     assertQueries(row, queries);
   });
 }
@@ -184,7 +256,15 @@ for (const row of comfy.cases) {
   const sample = samplers[samplerName(id)];
   if (!sample) {
     test(`${row.reference?.function} ${row.id}`, { skip: 'a sampler of ComfyUI that is not implemented' }, () => {});
-    recordParity({ part: 'diffusion/samplers', case: row.id, output: 'x', reference: 'comfyanonymous/ComfyUI', error: 0, tolerance: 0, note: 'skipped: a sampler of ComfyUI that is not implemented' });
+    recordParity({
+      part: 'diffusion/samplers',
+      case: row.id,
+      output: 'x',
+      reference: 'comfyanonymous/ComfyUI',
+      error: 0,
+      tolerance: 0,
+      note: 'skipped: a sampler of ComfyUI that is not implemented',
+    });
     continue;
   }
   test(`${row.reference?.function} ${row.id}`, async () => {
@@ -192,29 +272,44 @@ for (const row of comfy.cases) {
     const [name, steps] = settings.schedule as [string, number];
     const sigmas = comfy.tensors.get(`${id}.sigmas`)?.data as Float32Array;
     const ours = sigmaSchedule(name)(steps, schedule);
-    assert.ok(ours.every((sigma, i) => Math.abs(sigma - (sigmas[i] as number)) <= 2e-5 * sigma), 'sigmas');
+    assert.ok(
+      ours.every((sigma, i) => Math.abs(sigma - (sigmas[i] as number)) <= 2e-5 * sigma),
+      'sigmas',
+    );
     const { noise, queries } = recordingNoise();
     const { denoise, evaluations } = guidedDenoiser('eps', settings.scale, true);
     const start = scale(entry(noiseBank, 0), Math.sqrt(1 + (sigmas[0] as number) ** 2));
-    const run = await trace(denoise, (traced) => sample(traced, start, sigmas, { noise, drawsOnlyUsed: true, endsAtDenoised: true, exactLevels: true }));
+    const run = await trace(denoise, (traced) =>
+      sample(traced, start, sigmas, { noise, drawsOnlyUsed: true, endsAtDenoised: true, exactLevels: true }),
+    );
     assert.equal(evaluations(), settings.model_evaluations);
     assert.equal(queries.length, settings.noise_draws ?? 0);
     // sample_deis gives its callback the start at every step.
     const x = samplerName(id) === 'deis' ? run.x.map(() => start) : run.x;
-    const common = { part: 'diffusion/samplers', case: row.id, reference: `${row.reference?.repo} ${row.reference?.function}` };
-    compareTensor({ ...common, output: 'x', tolerance: tolerance['x'] as number }, stack([...x, run.result]), comfy.tensors.get(`${id}.x`) as Tensor);
+    const common = {
+      part: 'diffusion/samplers',
+      case: row.id,
+      reference: `${row.reference?.repo} ${row.reference?.function}`,
+    };
+    compareTensor(
+      { ...common, output: 'x', tolerance: tolerance['x'] as number },
+      stack([...x, run.result]),
+      comfy.tensors.get(`${id}.x`) as Tensor,
+    );
     assertQueries(row, queries);
   });
 }
 
-test('DPM++ SDE asks a Brownian path at k-diffusion\'s own points, to the bit but for a few', async () => {
+test("DPM++ SDE asks a Brownian path at k-diffusion's own points, to the bit but for a few", async () => {
   let asked = 0;
   let differing = 0;
   for (const row of kDiffusion.cases.filter(({ id, settings }) => id.startsWith('k/dpmpp_sde') && settings.eta !== 0)) {
     const sigmas = kDiffusion.tensors.get(`${row.id.slice(2)}.sigmas`)?.data as Float32Array;
     const { noise, queries } = recordingNoise();
     const { denoise } = guidedDenoiser('eps', 1, false);
-    await trace(denoise, (traced) => sampleDpmppSde(traced, entry(noiseBank, 0), sigmas, { noise, r: row.settings.r ?? 1 / 2 }));
+    await trace(denoise, (traced) =>
+      sampleDpmppSde(traced, entry(noiseBank, 0), sigmas, { noise, r: row.settings.r ?? 1 / 2 }),
+    );
     const wanted = row.settings.noise_queries.flat() as number[];
     const got = queries.flat();
     asked += wanted.length;
@@ -227,12 +322,25 @@ for (const row of kDiffusion.cases.filter(({ settings }) => settings?.brownian_s
   test(`${row.id} with our own Brownian tree in place of the recorded increments`, async () => {
     const id = row.id.slice(2);
     const sigmas = kDiffusion.tensors.get(`${id}.sigmas`)?.data as Float32Array;
-    const noise = brownianTreeNoise({ shape: noiseBank.shape.slice(1), sigmaMin: sigmas.at(-2) as number, sigmaMax: sigmas[0] as number, seed: row.settings.brownian_seed });
+    const noise = brownianTreeNoise({
+      shape: noiseBank.shape.slice(1),
+      sigmaMin: sigmas.at(-2) as number,
+      sigmaMax: sigmas[0] as number,
+      seed: row.settings.brownian_seed,
+    });
     const { denoise } = guidedDenoiser(row.settings.prediction, row.settings.scale, row.settings.quantize);
     const sample = samplers[samplerName(id)] as SigmaSampling;
-    const run = await trace(denoise, (traced) => sample(traced, scale(entry(noiseBank, 0), sigmas[0] as number), sigmas, { noise }));
+    const run = await trace(denoise, (traced) =>
+      sample(traced, scale(entry(noiseBank, 0), sigmas[0] as number), sigmas, { noise }),
+    );
     compareTensor(
-      { part: 'diffusion/samplers', case: row.id, output: 'x (our own Brownian tree)', reference: 'k-diffusion, torchsde', tolerance: row.tolerance['x'] as number },
+      {
+        part: 'diffusion/samplers',
+        case: row.id,
+        output: 'x (our own Brownian tree)',
+        reference: 'k-diffusion, torchsde',
+        tolerance: row.tolerance['x'] as number,
+      },
       stack([...run.x, run.result]),
       kDiffusion.tensors.get(`${id}.x`) as Tensor,
     );
@@ -249,8 +357,16 @@ test('every sampler: cancelled by its signal, refuses sigmas that are not number
     assert.equal((await sampling.next()).done, false, name);
     controller.abort();
     await assert.rejects(async () => sampling.next(), { code: 'aborted' }, name);
-    await assert.rejects(async () => sample(denoise, start, [10, Number.NaN, 0], { noise }).next(), { code: 'invalid-argument' }, name);
-    await assert.rejects(async () => sample(denoise, start, [10, 0, 0], { noise }).next(), { code: 'invalid-argument' }, name);
+    await assert.rejects(
+      async () => sample(denoise, start, [10, Number.NaN, 0], { noise }).next(),
+      { code: 'invalid-argument' },
+      name,
+    );
+    await assert.rejects(
+      async () => sample(denoise, start, [10, 0, 0], { noise }).next(),
+      { code: 'invalid-argument' },
+      name,
+    );
     const none = await sample(denoise, start, [10], { noise }).next();
     assert.ok(none.done && none.value === start, name);
   }
@@ -265,22 +381,42 @@ test('DPM adaptive says which steps it accepted, and ends with as many steps as 
     if (!step.accepted) rejected++;
     last = step;
   }
-  assert.ok(last && 'step' in last && last.step === last.steps && last.acceptedSteps + last.rejectedSteps === last.step && last.rejectedSteps === rejected);
+  assert.ok(
+    last &&
+      'step' in last &&
+      last.step === last.steps &&
+      last.acceptedSteps + last.rejectedSteps === last.step &&
+      last.rejectedSteps === rejected,
+  );
   const broken: Denoiser = async (x) => scale(x, Number.NaN);
-  await assert.rejects(async () => sampleDpmAdaptive(broken, entry(noiseBank, 0), [10, 1, 0]).next(), { code: 'not-finite' });
-  await assert.rejects(async () => sampleDpmAdaptive(denoise, entry(noiseBank, 0), [10, 1, 0], { order: 4 }).next(), { code: 'invalid-argument' });
+  await assert.rejects(async () => sampleDpmAdaptive(broken, entry(noiseBank, 0), [10, 1, 0]).next(), {
+    code: 'not-finite',
+  });
+  await assert.rejects(async () => sampleDpmAdaptive(denoise, entry(noiseBank, 0), [10, 1, 0], { order: 4 }).next(), {
+    code: 'invalid-argument',
+  });
 });
 
 test('settings that cannot be', async () => {
   const { noise } = recordingNoise();
   const start = entry(noiseBank, 0);
   const { denoise } = guidedDenoiser('eps', 1, false);
-  await assert.rejects(async () => sampleDpmppSde(denoise, start, [10, 1, 0], { noise, r: 0 }).next(), { code: 'invalid-argument' });
-  await assert.rejects(async () => sampleDpmpp2mSde(denoise, start, [10, 1, 0], { noise, solverType: 'huen' as 'heun' }).next(), { code: 'invalid-argument' });
-  await assert.rejects(async () => sampleLms(denoise, start, [10, 1, 0], { order: 0 }).next(), { code: 'invalid-argument' });
+  await assert.rejects(async () => sampleDpmppSde(denoise, start, [10, 1, 0], { noise, r: 0 }).next(), {
+    code: 'invalid-argument',
+  });
+  await assert.rejects(
+    async () => sampleDpmpp2mSde(denoise, start, [10, 1, 0], { noise, solverType: 'huen' as 'heun' }).next(),
+    { code: 'invalid-argument' },
+  );
+  await assert.rejects(async () => sampleLms(denoise, start, [10, 1, 0], { order: 0 }).next(), {
+    code: 'invalid-argument',
+  });
 });
 
 test('noise that is needed and not given is an error', async () => {
   const start = entry(noiseBank, 0);
-  await assert.rejects(async () => sampleEuler(denoiser(analyticModel(schedule)), start, [10, 1, 0], { sChurn: 1 }).next(), { code: 'invalid-argument' });
+  await assert.rejects(
+    async () => sampleEuler(denoiser(analyticModel(schedule)), start, [10, 1, 0], { sChurn: 1 }).next(),
+    { code: 'invalid-argument' },
+  );
 });

@@ -23,7 +23,9 @@ test('the CPU passes the check, a kernel that counts keys which are not there do
   // As on SwiftShader: more weights in the sum than there are keys.
   const halved = async (graph: Graph): Promise<Program> => {
     const value = graph.inputs.map(({ name, value: { dtype, shape } }) => [name, { dtype, shape }] as const);
-    const wrong = trace(Object.fromEntries(value), ({ q, k, v }) => ({ out: mul(attention(q as never, k as never, v as never, { heads: 1, scale: 1 }), 0.5) }));
+    const wrong = trace(Object.fromEntries(value), ({ q, k, v }) => ({
+      out: mul(attention(q as never, k as never, v as never, { heads: 1, scale: 1 }), 0.5),
+    }));
     return engine.compile(wrong, nothing);
   };
   assert.equal(await fusedAttentionWorks(halved), false);
@@ -31,7 +33,9 @@ test('the CPU passes the check, a kernel that counts keys which are not there do
 
 async function run(model: Uint8Array, inputs: Readonly<Record<string, Tensor<'float32'>>>): Promise<Float32Array> {
   const session = await InferenceSession.create(model, { intraOpNumThreads: 1 });
-  const feeds = Object.fromEntries(Object.entries(inputs).map(([name, { data, shape }]) => [name, new OrtTensor('float32', data, shape)]));
+  const feeds = Object.fromEntries(
+    Object.entries(inputs).map(([name, { data, shape }]) => [name, new OrtTensor('float32', data, shape)]),
+  );
   const { out } = await session.run(feeds);
   await session.release();
   return out?.data as Float32Array;
@@ -46,8 +50,15 @@ const cases = [
 for (const { name, heads, causal, masked } of cases) {
   test(`attention as products and a softmax, ${name}: equal to the fused kernel within 1e-6`, async () => {
     const tokens = [dim('batch'), dim('tokens'), 32];
-    const inputs = { q: { dtype: 'float32', shape: tokens }, k: { dtype: 'float32', shape: tokens }, v: { dtype: 'float32', shape: tokens }, mask: { dtype: 'float32', shape: [dim('batch'), 1, dim('tokens'), dim('tokens')] } } as const;
-    const graph = trace(inputs, ({ q, k, v, mask }) => ({ out: attention(q, k, v, { heads, causal, ...(masked ? { mask } : {}) }) }));
+    const inputs = {
+      q: { dtype: 'float32', shape: tokens },
+      k: { dtype: 'float32', shape: tokens },
+      v: { dtype: 'float32', shape: tokens },
+      mask: { dtype: 'float32', shape: [dim('batch'), 1, dim('tokens'), dim('tokens')] },
+    } as const;
+    const graph = trace(inputs, ({ q, k, v, mask }) => ({
+      out: attention(q, k, v, { heads, causal, ...(masked ? { mask } : {}) }),
+    }));
     const given = { q: wave([2, 9, 32]), k: wave([2, 9, 32], 1), v: wave([2, 9, 32], 2), mask: wave([2, 1, 9, 9], 3) };
     const fused = await run(emitOnnx(graph), given);
     const plain = await run(emitOnnx(graph, { fusedAttention: false }), given);

@@ -14,7 +14,11 @@ interface Result {
 }
 
 function failed(name: string, error: unknown): Result {
-  return { name, error: error instanceof Error ? error.message : String(error), ...(error instanceof StableDiffusionError ? { code: error.code } : {}) };
+  return {
+    name,
+    error: error instanceof Error ? error.message : String(error),
+    ...(error instanceof StableDiffusionError ? { code: error.code } : {}),
+  };
 }
 
 async function runAll(): Promise<Result[]> {

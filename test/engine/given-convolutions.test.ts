@@ -47,11 +47,13 @@ for (const [name, { from, to, kernel, stride = 1, padding = 0, size }] of Object
         const tensor = generator.randn(shape);
         return { ...tensor, data: tensor.data.map((value) => value * scale) };
       };
-      const weights = memoryWeights(new Map<string, Tensor>([
-        ['first.weight', scaled([from, from, 1, 1], 1 / Math.sqrt(from))],
-        ['weight', scaled([to, from, kernel, kernel], 1 / Math.sqrt(from * kernel * kernel))],
-        ['bias', scaled([to], 1)],
-      ]));
+      const weights = memoryWeights(
+        new Map<string, Tensor>([
+          ['first.weight', scaled([from, from, 1, 1], 1 / Math.sqrt(from))],
+          ['weight', scaled([to, from, kernel, kernel], 1 / Math.sqrt(from * kernel * kernel))],
+          ['bias', scaled([to], 1)],
+        ]),
+      );
       const graph = trace({ x: { dtype: 'float32', shape: [batch, from, size, size] } }, ({ x }, p) => {
         // An image that another convolution made, added to one that none has.
         const before = add(silu(conv2d(x, p.at('first').get('weight', [from, from, 1, 1]))), x);
@@ -63,12 +65,20 @@ for (const [name, { from, to, kernel, stride = 1, padding = 0, size }] of Object
       const x = generator.randn([2, from, size, size]);
       await using given = await engine.compile(differentiated, weights, { parameters: 'inputs' });
       await using fixed = await engine.compile(differentiated, weights);
-      const parameters = Object.fromEntries(await Promise.all(names.map(async (parameter) => [parameter, await weights.read(parameter)] as const)));
+      const parameters = Object.fromEntries(
+        await Promise.all(names.map(async (parameter) => [parameter, await weights.read(parameter)] as const)),
+      );
       const [a, b] = [await given.run({ x, ...parameters }), await fixed.run({ x })];
       for (const [output, want] of Object.entries(b)) {
-        const largest = Array.from<number | bigint>(want.data).reduce<number>((most, value) => Math.max(most, Math.abs(Number(value))), 1);
+        const largest = Array.from<number | bigint>(want.data).reduce<number>(
+          (most, value) => Math.max(most, Math.abs(Number(value))),
+          1,
+        );
         // Sums in another order.
-        assert.ok(maxDifference(a[output] as Tensor, want) <= 4e-6 * largest, `${output}: ${maxDifference(a[output] as Tensor, want)} of ${largest}`);
+        assert.ok(
+          maxDifference(a[output] as Tensor, want) <= 4e-6 * largest,
+          `${output}: ${maxDifference(a[output] as Tensor, want)} of ${largest}`,
+        );
       }
     });
   }

@@ -35,9 +35,16 @@ async function run(weights: readonly (readonly [string, Tensor])[], halveAbove: 
 async function refusal(): Promise<string | undefined> {
   await using engine = await createWebEngine({ provider: 'wasm', wasmPath: '/ort/', threads: 2 });
   const shape = [40_000, 40_000];
-  const large = trace({ x: { dtype: 'float32', shape: [1, 40_000] } }, ({ x }, p) => ({ y: f.linear(x, p.get('w', shape)) }));
+  const large = trace({ x: { dtype: 'float32', shape: [1, 40_000] } }, ({ x }, p) => ({
+    y: f.linear(x, p.get('w', shape)),
+  }));
   const entries = new Map([['w', { name: 'w', dtype: 'float32', shape }]] as const);
-  const unread = { label: 'huge.safetensors', entries, read: () => Promise.reject(new Error('was read')), close: async () => {} };
+  const unread = {
+    label: 'huge.safetensors',
+    entries,
+    read: () => Promise.reject(new Error('was read')),
+    close: async () => {},
+  };
   try {
     await engine.compile(large, unread);
     return undefined;
@@ -46,5 +53,10 @@ async function refusal(): Promise<string | undefined> {
   }
 }
 
-const results = (async () => ({ kept: await run(given, 0), before: await run(rounded, Number.POSITIVE_INFINITY), exact: await run(given, Number.POSITIVE_INFINITY), refusal: await refusal() }))();
+const results = (async () => ({
+  kept: await run(given, 0),
+  before: await run(rounded, Number.POSITIVE_INFINITY),
+  exact: await run(given, Number.POSITIVE_INFINITY),
+  refusal: await refusal(),
+}))();
 Object.assign(globalThis, { results });

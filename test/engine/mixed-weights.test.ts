@@ -19,12 +19,17 @@ test('a program takes weights from a file and from memory', async (context) => {
   const folder = mkdtempSync(join(tmpdir(), 'sd-weights-'));
   context.after(() => rmSync(folder, { recursive: true }));
   const path = join(folder, 'file.safetensors');
-  await writeFileAtomic(path, writeSafetensors([{ name: 'a', dtype: 'float32', shape: [2, 2] }], () => float32([2, 2], [1, 2, 3, 4])));
+  await writeFileAtomic(
+    path,
+    writeSafetensors([{ name: 'a', dtype: 'float32', shape: [2, 2] }], () => float32([2, 2], [1, 2, 3, 4])),
+  );
   const file = await openWeightsAt(path);
   assert.ok(file.locate?.('a'));
   const weights = joined([file, memoryWeights(new Map([['b', float32([2, 2], [10, 20, 30, 40])]]))]);
   await using engine = createNodeEngine({ threads: 1 });
-  const graph = trace({ x: { dtype: 'float32', shape: [1, 2] } }, ({ x }, p) => ({ y: add(linear(x, p.get('a', [2, 2])), linear(x, p.get('b', [2, 2]))) }));
+  const graph = trace({ x: { dtype: 'float32', shape: [1, 2] } }, ({ x }, p) => ({
+    y: add(linear(x, p.get('a', [2, 2])), linear(x, p.get('b', [2, 2]))),
+  }));
   const program = await engine.compile(graph, weights);
   const { y } = await program.run({ x: float32([1, 2], [1, 1]) });
   assert.deepEqual([...(y?.data ?? [])], [33, 77]);

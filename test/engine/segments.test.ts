@@ -24,19 +24,46 @@ const [width, layers] = [8, 6];
 const graph = trace({ x: { dtype: 'float32', shape: [dim('rows'), width] } }, ({ x }, p) => {
   const first = linear(x, p.at('0').get('weight', [width, width]));
   let value = first;
-  for (let i = 1; i < layers; i++) value = add(first, silu(linear(value, p.at(String(i)).get('weight', [width, width]))));
+  for (let i = 1; i < layers; i++)
+    value = add(first, silu(linear(value, p.at(String(i)).get('weight', [width, width]))));
   return { first, y: value };
 });
 
-const weights = memoryWeights(new Map<string, Tensor>(Array.from({ length: layers }, (_, layer) =>
-  [`${layer}.weight`, convert(float32([width, width], Array.from({ length: width * width }, (__, i) => Math.sin(layer + i) / 4)), 'float16')])));
+const weights = memoryWeights(
+  new Map<string, Tensor>(
+    Array.from({ length: layers }, (_, layer) => [
+      `${layer}.weight`,
+      convert(
+        float32(
+          [width, width],
+          Array.from({ length: width * width }, (__, i) => Math.sin(layer + i) / 4),
+        ),
+        'float16',
+      ),
+    ]),
+  ),
+);
 
-const input = (rows: number): Tensor => float32([rows, width], Array.from({ length: rows * width }, (_, i) => Math.cos(i)));
+const input = (rows: number): Tensor =>
+  float32(
+    [rows, width],
+    Array.from({ length: rows * width }, (_, i) => Math.cos(i)),
+  );
 
 test('segments cost at most what the limit leaves, and hold every node once', () => {
-  const segments = partition(graph, (left) => Math.max(2, left / 2), () => 1);
-  assert.deepEqual(segments.map(({ parameters }) => parameters.length), [3, 2, 1]);
-  assert.deepEqual(segments.flatMap(({ nodes }) => nodes), graph.nodes);
+  const segments = partition(
+    graph,
+    (left) => Math.max(2, left / 2),
+    () => 1,
+  );
+  assert.deepEqual(
+    segments.map(({ parameters }) => parameters.length),
+    [3, 2, 1],
+  );
+  assert.deepEqual(
+    segments.flatMap(({ nodes }) => nodes),
+    graph.nodes,
+  );
 });
 
 test('a program in segments computes what a program in one piece does', async () => {
@@ -56,9 +83,16 @@ test('a program in segments computes what a program in one piece does', async ()
 test('a float16 file computes the same in segments, from files in memory and through buffers', async () => {
   const checkpoint = await openCheckpointAt(fileURLToPath(new URL('../../models/pocket.safetensors', import.meta.url)));
   const config = checkpoint.config.first_stage_config;
-  const decode = networkDefinition(config).parts(config)['decode']?.({ outputs: ['decoded'] });
+  const decode = networkDefinition(config)
+    .parts(config)
+    ['decode']?.({ outputs: ['decoded'] });
   assert.ok(decode);
-  const latent = { z: float32([1, 4, 4, 4], Array.from({ length: 64 }, (_, i) => Math.sin(i))) };
+  const latent = {
+    z: float32(
+      [1, 4, 4, 4],
+      Array.from({ length: 64 }, (_, i) => Math.sin(i)),
+    ),
+  };
   const results: Record<string, Tensor>[] = [];
   for (const options of [{}, { packAtOnce: 2 ** 20 }, { packAtOnce: 2 ** 20, memoryFiles: false }]) {
     await using engine = createNodeEngine({ threads: 1, ...options });
@@ -69,12 +103,16 @@ test('a float16 file computes the same in segments, from files in memory and thr
   for (const other of others) assert.deepEqual(other, one);
 });
 
-test('a folder in memory: the room is asked for first, and files that a killed process left are removed', { skip: process.platform !== 'linux' && 'Linux only' }, async (context) => {
+test('a folder in memory: the room is asked for first, and files that a killed process left are removed', {
+  skip: process.platform !== 'linux' && 'Linux only',
+}, async (context) => {
   assert.equal(MemoryFolder.make(Number.MAX_SAFE_INTEGER), undefined);
   const before = MemoryFolder.make(1);
   assert.ok(before);
   const [, pid, start, namespace] = /-(\d+)-(\d+)-(\d+)-\w+$/.exec(before.path) ?? [];
-  const orphans = [`999999999-${start}-${namespace}`, `${pid}-1-${namespace}`].map((who) => `/dev/shm/stable-diffusion-ts-${who}-test`);
+  const orphans = [`999999999-${start}-${namespace}`, `${pid}-1-${namespace}`].map(
+    (who) => `/dev/shm/stable-diffusion-ts-${who}-test`,
+  );
   const foreign = `/dev/shm/stable-diffusion-ts-999999999-${start}-1-test`;
   context.after(() => rm(foreign, { recursive: true }));
   for (const path of [...orphans, foreign]) await mkdir(path, { recursive: true });
@@ -94,7 +132,14 @@ test('a folder in memory: the room is asked for first, and files that a killed p
 });
 
 test('what crosses is written to the buffers of values that are no longer read', () => {
-  const values = crossingValues(graph, partition(graph, () => 1, () => 1));
+  const values = crossingValues(
+    graph,
+    partition(
+      graph,
+      () => 1,
+      () => 1,
+    ),
+  );
   const [first, second] = crossingsOf(graph, values, { x: input(3) });
   assert.ok(first && second);
   assert.deepEqual([first.shape, first.dtype], [[3, width], 'float32']);

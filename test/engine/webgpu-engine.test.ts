@@ -6,10 +6,19 @@ import { createNodeEngine } from '../../src/engine/node.ts';
 import { checks } from './conformance.ts';
 
 const driver = '/usr/lib/chromium/vk_swiftshader_icd.json';
-const loaders = ['/usr/lib/x86_64-linux-gnu/libvulkan.so.1', '/usr/lib/aarch64-linux-gnu/libvulkan.so.1', '/usr/lib64/libvulkan.so.1'];
-const skip = process.platform !== 'linux' || process.arch !== 'x64' ? 'WebGPU is tried on Linux x64 only'
-  : !existsSync(driver) ? "Debian's chromium with its software Vulkan driver is not here"
-  : !loaders.some((path) => existsSync(path)) ? 'the Vulkan loader (libvulkan1) is not here' : false;
+const loaders = [
+  '/usr/lib/x86_64-linux-gnu/libvulkan.so.1',
+  '/usr/lib/aarch64-linux-gnu/libvulkan.so.1',
+  '/usr/lib64/libvulkan.so.1',
+];
+const skip =
+  process.platform !== 'linux' || process.arch !== 'x64'
+    ? 'WebGPU is tried on Linux x64 only'
+    : !existsSync(driver)
+      ? "Debian's chromium with its software Vulkan driver is not here"
+      : !loaders.some((path) => existsSync(path))
+        ? 'the Vulkan loader (libvulkan1) is not here'
+        : false;
 
 if (!skip) process.env['VK_ICD_FILENAMES'] = driver;
 

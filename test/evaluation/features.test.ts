@@ -34,8 +34,20 @@ function byRule(name: string, shape: readonly number[]): Tensor<'float32'> {
     return ((x >>> 0) / 2 ** 32) * 2 - 1;
   };
   const fanIn = elementCount(shape.slice(1));
-  const scaled: (u: number) => number = name.startsWith('fc') ? (u) => 0.05 * u : name.endsWith('conv.weight') ? (u) => Math.sqrt(6 / fanIn) * u : name.endsWith('bn.weight') ? (u) => 1 + 0.1 * u : name.endsWith('running_var') ? (u) => 1 + 0.3 * u : (u) => 0.1 * u;
-  return tensor('float32', shape, Float32Array.from({ length: elementCount(shape) }, (_, i) => scaled(uniform(i))));
+  const scaled: (u: number) => number = name.startsWith('fc')
+    ? (u) => 0.05 * u
+    : name.endsWith('conv.weight')
+      ? (u) => Math.sqrt(6 / fanIn) * u
+      : name.endsWith('bn.weight')
+        ? (u) => 1 + 0.1 * u
+        : name.endsWith('running_var')
+          ? (u) => 1 + 0.3 * u
+          : (u) => 0.1 * u;
+  return tensor(
+    'float32',
+    shape,
+    Float32Array.from({ length: elementCount(shape) }, (_, i) => scaled(uniform(i))),
+  );
 }
 
 function lazily(names: readonly (readonly [name: string, shape: readonly number[]])[]): WeightSource {
@@ -50,26 +62,43 @@ function lazily(names: readonly (readonly [name: string, shape: readonly number[
 
 function picture(height: number, width: number): Image<3> {
   const image = createImage(width, height, 3);
-  for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) for (let c = 0; c < 3; c++) image.data[(y * width + x) * 3 + c] = (2 * x + 3 * y + 60 * c + ((x * y) >> 5)) % 256;
+  for (let y = 0; y < height; y++)
+    for (let x = 0; x < width; x++)
+      for (let c = 0; c < 3; c++) image.data[(y * width + x) * 3 + c] = (2 * x + 3 * y + 60 * c + ((x * y) >> 5)) % 256;
   return image;
 }
 
 test('Inception v3: features and logits of pictures smaller and larger than 299 are those of pytorch-fid', async () => {
-  const parameters = traceInception({ classes: 1008 }).parameters.map(({ name, value }) => [name, value.shape.map(Number)] as const);
+  const parameters = traceInception({ classes: 1008 }).parameters.map(
+    ({ name, value }) => [name, value.shape.map(Number)] as const,
+  );
   await using network = featuresNetwork(engine, lazily(parameters));
   assert.equal(network.kind, 'inception');
   assert.equal(network.texts, undefined);
   const want = readTensors(reference('evaluation/inception.safetensors'));
-  for (const [name, image] of [['small', picture(96, 128)], ['large', picture(320, 300)]] as const) {
+  for (const [name, image] of [
+    ['small', picture(96, 128)],
+    ['large', picture(320, 300)],
+  ] as const) {
     const { features, logits } = await network.pictures([image]);
     // Float32 sums of up to 9,216 products in 94 layers, in another order: 1e-6 of the largest value, 3.6, would be too strict.
-    compareTensor({ part: 'evaluation', case: 'inception', output: `${name}.features`, reference: 'pytorch-fid', tolerance: 2e-5 }, features, pick(want, `${name}.features`));
-    compareTensor({ part: 'evaluation', case: 'inception', output: `${name}.logits`, reference: 'pytorch-fid', tolerance: 2e-5 }, logits as Tensor, pick(want, `${name}.logits`));
+    compareTensor(
+      { part: 'evaluation', case: 'inception', output: `${name}.features`, reference: 'pytorch-fid', tolerance: 2e-5 },
+      features,
+      pick(want, `${name}.features`),
+    );
+    compareTensor(
+      { part: 'evaluation', case: 'inception', output: `${name}.logits`, reference: 'pytorch-fid', tolerance: 2e-5 },
+      logits as Tensor,
+      pick(want, `${name}.logits`),
+    );
   }
 });
 
 test('a file that is no network of features is refused, with what would be one', () => {
-  assert.throws(() => featuresNetwork(engine, memoryWeights(new Map([['conv.weight', float32([1], [0])]]))), { code: 'model-unknown' });
+  assert.throws(() => featuresNetwork(engine, memoryWeights(new Map([['conv.weight', float32([1], [0])]]))), {
+    code: 'model-unknown',
+  });
 });
 
 test('CLIP: one embedding a picture and one a text, whatever goes through the network together', async () => {
@@ -101,8 +130,21 @@ test('guidance sweep: a point a scale, with the same captions and seeds', async 
   const captions = ['grinning face', 'blue heart', 'cat face'];
   const real = await network.pictures(Array.from({ length: 6 }, (_, i) => picture(64, 50 + i)));
   const points = [];
-  for await (const event of guidanceSweep({ model, captions, real, features: network, clip: network, scales: [1, 3], generate: { steps: 2, seed: 1 }, batchSize: 2 })) if (event.kind === 'point') points.push(event);
-  assert.deepEqual(points.map(({ point }) => point.scale), [1, 3]);
+  for await (const event of guidanceSweep({
+    model,
+    captions,
+    real,
+    features: network,
+    clip: network,
+    scales: [1, 3],
+    generate: { steps: 2, seed: 1 },
+    batchSize: 2,
+  }))
+    if (event.kind === 'point') points.push(event);
+  assert.deepEqual(
+    points.map(({ point }) => point.scale),
+    [1, 3],
+  );
   for (const { point, images } of points) {
     const { features } = await network.pictures(images);
     assert.ok(Number.isFinite(point.fid));

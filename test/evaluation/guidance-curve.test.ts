@@ -12,7 +12,11 @@ import { nodeImageCodec } from '../../src/image/codec-node.ts';
 
 const curve = (name: string, shift: number): GuidanceCurve => ({
   name,
-  points: guidanceScales.map((scale) => ({ scale, fid: 12 + shift + (scale - 3) ** 2, clipScore: 22 + 6 * (1 - 1 / scale) })),
+  points: guidanceScales.map((scale) => ({
+    scale,
+    fid: 12 + shift + (scale - 3) ** 2,
+    clipScore: 22 + 6 * (1 - 1 / scale),
+  })),
 });
 
 test('one point and one label a guidance scale; names are escaped', () => {
@@ -23,11 +27,16 @@ test('one point and one label a guidance scale; names are escaped', () => {
 });
 
 test('numbers that are not finite are refused in the plot of models, and break the line of a chart', () => {
-  assert.throws(() => guidancePlot([{ name: 'x', points: [{ scale: 2, fid: Number.NaN, clipScore: 20 }] }]), { code: 'not-finite' });
+  assert.throws(() => guidancePlot([{ name: 'x', points: [{ scale: 2, fid: Number.NaN, clipScore: 20 }] }]), {
+    code: 'not-finite',
+  });
   const svg = lineChart([{ name: 'loss', points: [1, Number.NaN, 3, 4].map((y, x) => ({ x, y })) }]);
   assert.equal(svg.match(/<path d="(M[^"]*)" fill="none" stroke="#0072b2"/)?.[1]?.match(/M/g)?.length, 2);
   for (const values of [[], [5], [Number.POSITIVE_INFINITY], [-1, 0]]) {
-    for (const logarithmicY of [false, true]) assert.ok(!/NaN|Infinity/.test(lineChart([{ name: 'loss', points: values.map((y, x) => ({ x, y })) }], { logarithmicY })));
+    for (const logarithmicY of [false, true])
+      assert.ok(
+        !/NaN|Infinity/.test(lineChart([{ name: 'loss', points: values.map((y, x) => ({ x, y })) }], { logarithmicY })),
+      );
   }
 });
 

@@ -32,12 +32,25 @@ test('PSNR and SSIM in every convention', () => {
     ssim_skimage_gaussian: (x, y) => ssim(x, y, { convention: 'skimage-gaussian' }),
     ssim_torchmetrics: (x, y) => ssim(x, y, { convention: 'torchmetrics' }),
   };
-  const want: Readonly<Record<string, Readonly<Record<string, number | null>>>> = JSON.parse(readFileSync(reference('training/eval/psnr_ssim.json'), 'utf8'));
-  for (const [pair, other] of [['noise', 'b'], ['contrast', 'c'], ['same', 'a']] as const) {
+  const want: Readonly<Record<string, Readonly<Record<string, number | null>>>> = JSON.parse(
+    readFileSync(reference('training/eval/psnr_ssim.json'), 'utf8'),
+  );
+  for (const [pair, other] of [
+    ['noise', 'b'],
+    ['contrast', 'c'],
+    ['same', 'a'],
+  ] as const) {
     for (const [name, value] of Object.entries(want[pair] ?? {})) {
       const got = (measures[name] as (x: Image, y: Image) => number)(image('a'), image(other));
       const error = value === null ? (got === Number.POSITIVE_INFINITY ? 0 : 1) : Math.abs(got - value);
-      recordParity({ part: 'training/eval', case: 'psnr_ssim', output: `${pair}.${name}`, reference: 'ldm, skimage, torchmetrics', error, tolerance: name === 'psnr_torchmetrics' ? 1e-5 : 1e-6 });
+      recordParity({
+        part: 'training/eval',
+        case: 'psnr_ssim',
+        output: `${pair}.${name}`,
+        reference: 'ldm, skimage, torchmetrics',
+        error,
+        tolerance: name === 'psnr_torchmetrics' ? 1e-5 : 1e-6,
+      });
     }
   }
 });
@@ -68,7 +81,9 @@ function convolve(x: Tensor<'float32'>, name: string): Tensor<'float32'> {
               if (y + dy < 0 || y + dy >= h) continue;
               for (let dx = -1; dx <= 1; dx++) {
                 if (at + dx < 0 || at + dx >= w) continue;
-                sum += (weight[((o * c + i) * 3 + dy + 1) * 3 + dx + 1] as number) * (x.data[((b * c + i) * h + y + dy) * w + at + dx] as number);
+                sum +=
+                  (weight[((o * c + i) * 3 + dy + 1) * 3 + dx + 1] as number) *
+                  (x.data[((b * c + i) * h + y + dy) * w + at + dx] as number);
               }
             }
           }
@@ -87,7 +102,12 @@ function halve(x: Tensor<'float32'>): Tensor<'float32'> {
     for (let y = 0; y < h; y += 2) {
       for (let at = 0; at < w; at += 2, to++) {
         const from = (plane * h + y) * w + at;
-        out[to] = Math.max(x.data[from] as number, x.data[from + 1] as number, x.data[from + w] as number, x.data[from + w + 1] as number);
+        out[to] = Math.max(
+          x.data[from] as number,
+          x.data[from + 1] as number,
+          x.data[from + w] as number,
+          x.data[from + w + 1] as number,
+        );
       }
     }
   }
@@ -99,9 +119,21 @@ async function vgg(images: Tensor<'float32'>): Promise<Tensor<'float32'>[]> {
   const shift = numbers('scaling_layer.shift');
   const scale = numbers('scaling_layer.scale');
   const area = (images.shape[2] as number) * (images.shape[3] as number);
-  let x = tensor('float32', images.shape, images.data.map((value, i) => (value - (shift[Math.floor(i / area) % 3] as number)) / (scale[Math.floor(i / area) % 3] as number)));
+  let x = tensor(
+    'float32',
+    images.shape,
+    images.data.map(
+      (value, i) => (value - (shift[Math.floor(i / area) % 3] as number)) / (scale[Math.floor(i / area) % 3] as number),
+    ),
+  );
   const out: Tensor<'float32'>[] = [];
-  for (const [slice, layers] of [[0, 2], [5, 7], [10, 12, 14], [17, 19, 21], [24, 26, 28]].entries()) {
+  for (const [slice, layers] of [
+    [0, 2],
+    [5, 7],
+    [10, 12, 14],
+    [17, 19, 21],
+    [24, 26, 28],
+  ].entries()) {
     if (slice > 0) x = halve(x);
     for (const layer of layers) x = convolve(x, `net.slice${slice + 1}.${layer}`);
     out.push(x);
@@ -116,7 +148,13 @@ test('LPIPS by a given feature function: the recorded value', async () => {
   const input = (name: string) => toFloat32(pick(recorded, `in.${name}`));
   const got = await lpips(input('a'), input('b'), vgg, linear);
   compareTensor(
-    { part: 'training/gan', case: 'lpips', output: 'out.value (evaluation)', reference: 'taming LPIPS', tolerance: tolerance['out.value'] },
+    {
+      part: 'training/gan',
+      case: 'lpips',
+      output: 'out.value (evaluation)',
+      reference: 'taming LPIPS',
+      tolerance: tolerance['out.value'],
+    },
     tensor('float32', [2, 1, 1, 1], Float32Array.from(got)),
     pick(recorded, 'out.value'),
   );

@@ -63,12 +63,18 @@ function unetCase(name: string, latent: readonly number[], timesteps: readonly n
   return {
     name,
     tolerance: { largest: 1e-4, rms: 2e-5 },
-    inputs: () => ({ x: madeUp(`input.${name}.x`, latent), timesteps: float32([batch], timesteps), context: madeUp(`input.${name}.context`, [batch, 77, 768]) }),
+    inputs: () => ({
+      x: madeUp(`input.${name}.x`, latent),
+      timesteps: float32([batch], timesteps),
+      context: madeUp(`input.${name}.context`, [batch, 77, 768]),
+    }),
     results: (outputs) => ({ out: output(outputs, 'out') }),
   };
 }
 
-const { cases: decoded }: { readonly cases: Readonly<Record<string, { readonly crop: readonly [number, number, number, number] }>> } =
+const {
+  cases: decoded,
+}: { readonly cases: Readonly<Record<string, { readonly crop: readonly [number, number, number, number] }>> } =
   JSON.parse(readFileSync(reference('files/full-size/vae.json'), 'utf8'));
 
 /** Of a decoded picture a crop and scattered values were recorded. */
@@ -81,9 +87,14 @@ function decodeCase(name: string, side: number): Case {
       const { shape, data } = output(outputs, 'decoded');
       const [, , height = 0, width = 0] = shape;
       const [top, left, rows, columns] = decoded[name]?.crop ?? [0, 0, 0, 0];
-      const at = (i: number): number => (Math.floor(i / (rows * columns)) * height + top + (Math.floor(i / columns) % rows)) * width + left + (i % columns);
+      const at = (i: number): number =>
+        (Math.floor(i / (rows * columns)) * height + top + (Math.floor(i / columns) % rows)) * width +
+        left +
+        (i % columns);
       const crop = Float32Array.from({ length: 3 * rows * columns }, (_, i) => Number(data[at(i)]));
-      const samples = Float32Array.from(pick(recorded, 'sample_index').data as Int32Array, (index) => Number(data[index]));
+      const samples = Float32Array.from(pick(recorded, 'sample_index').data as Int32Array, (index) =>
+        Number(data[index]),
+      );
       return { crop: float32([1, 3, rows, columns], crop), sample_value: float32([samples.length], samples) };
     },
   };
@@ -93,25 +104,39 @@ const networks: readonly Network[] = [
   {
     name: 'CLIP',
     compile: ({ config: { cond_stage_config: config }, parts }) => {
-      if (typeof config !== 'object' || config?.kind !== 'clip_text') throw new Error('The checkpoint has no CLIP text encoder.');
-      return { graph: traceClipText(config, { outputs: ['last_hidden_state', 'final_norm.11'] }), weights: parts.cond_stage };
+      if (typeof config !== 'object' || config?.kind !== 'clip_text')
+        throw new Error('The checkpoint has no CLIP text encoder.');
+      return {
+        graph: traceClipText(config, { outputs: ['last_hidden_state', 'final_norm.11'] }),
+        weights: parts.cond_stage,
+      };
     },
-    cases: [{
-      name: 'clip',
-      tolerance: { largest: 5e-5, rms: 1e-5 },
-      inputs: (recorded) => ({ input_ids: convert(pick(recorded, 'input_ids'), 'int64') }),
-      results: (outputs) => ({ last_hidden_state: output(outputs, 'last_hidden_state'), penultimate_with_final_norm: output(outputs, 'final_norm.11') }),
-    }],
+    cases: [
+      {
+        name: 'clip',
+        tolerance: { largest: 5e-5, rms: 1e-5 },
+        inputs: (recorded) => ({ input_ids: convert(pick(recorded, 'input_ids'), 'int64') }),
+        results: (outputs) => ({
+          last_hidden_state: output(outputs, 'last_hidden_state'),
+          penultimate_with_final_norm: output(outputs, 'final_norm.11'),
+        }),
+      },
+    ],
   },
   {
     name: 'autoencoder, encoder',
-    compile: (checkpoint) => ({ graph: traceKlEncode(kl(checkpoint), { outputs: ['moments'] }), weights: checkpoint.parts.first_stage }),
-    cases: [{
-      name: 'vae-encode-256x256',
-      tolerance: { largest: 1e-4, rms: 2e-5 },
-      inputs: () => ({ image: madeUp('input.vae-encode-256x256.image', [1, 3, 256, 256]) }),
-      results: (outputs) => ({ moments: output(outputs, 'moments') }),
-    }],
+    compile: (checkpoint) => ({
+      graph: traceKlEncode(kl(checkpoint), { outputs: ['moments'] }),
+      weights: checkpoint.parts.first_stage,
+    }),
+    cases: [
+      {
+        name: 'vae-encode-256x256',
+        tolerance: { largest: 1e-4, rms: 2e-5 },
+        inputs: () => ({ image: madeUp('input.vae-encode-256x256.image', [1, 3, 256, 256]) }),
+        results: (outputs) => ({ moments: output(outputs, 'moments') }),
+      },
+    ],
   },
   {
     name: 'autoencoder, decoder',
@@ -131,9 +156,17 @@ function rootMeanSquare(a: Tensor, b: Tensor): number {
   return Math.sqrt(sum / b.data.length);
 }
 
-async function check(program: Program, { name, tolerance, inputs, results }: Case, dtype: 'f32' | 'f16'): Promise<void> {
+async function check(
+  program: Program,
+  { name, tolerance, inputs, results }: Case,
+  dtype: 'f32' | 'f16',
+): Promise<void> {
   const recorded = readTensors(reference(`files/full-size/${name}.safetensors`));
-  const row: Omit<ParityRow, 'error' | 'output' | 'tolerance'> = { part: 'files/full-size', case: name, reference: 'CompVis classes, transformers; torch 2.13 CPU float32' };
+  const row: Omit<ParityRow, 'error' | 'output' | 'tolerance'> = {
+    part: 'files/full-size',
+    case: name,
+    reference: 'CompVis classes, transformers; torch 2.13 CPU float32',
+  };
   const suffixes = dtype === 'f32' ? ['', '_f64'] : ['_f16_weights'];
   for (const [result, got] of Object.entries(results(await program.run(inputs(recorded)), recorded))) {
     for (const suffix of suffixes) {
@@ -141,7 +174,12 @@ async function check(program: Program, { name, tolerance, inputs, results }: Cas
       const want = recorded.get(result + suffix);
       if (!want) continue;
       compareTensor({ ...row, output: result + suffix, tolerance: tolerance.largest }, got, want);
-      recordParity({ ...row, output: `${result}${suffix}, root mean square`, error: rootMeanSquare(got, want), tolerance: tolerance.rms });
+      recordParity({
+        ...row,
+        output: `${result}${suffix}, root mean square`,
+        error: rootMeanSquare(got, want),
+        tolerance: tolerance.rms,
+      });
     }
   }
 }

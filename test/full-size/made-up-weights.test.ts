@@ -13,7 +13,9 @@ interface Vector {
   readonly sha256_f32le: string;
 }
 
-const vectors: Readonly<Record<string, Readonly<Record<string, Vector>>>> = JSON.parse(readFileSync(reference('files/full-size/generator-vectors.json'), 'utf8'));
+const vectors: Readonly<Record<string, Readonly<Record<string, Vector>>>> = JSON.parse(
+  readFileSync(reference('files/full-size/generator-vectors.json'), 'utf8'),
+);
 
 for (const [name, seeds] of Object.entries(vectors)) {
   for (const [seed, { shape, first6, last2, sha256_f32le }] of Object.entries(seeds)) {

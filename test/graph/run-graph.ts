@@ -12,19 +12,38 @@ export type Network = (inputs: Readonly<Record<string, Sym>>, p: Params) => Read
 
 /** Traces a network on inputs of the types of given tensors. */
 export function traceLike(inputs: Inputs, network: Network): Graph {
-  return trace(Object.fromEntries(Object.entries(inputs).map(([name, { dtype, shape }]) => [name, { dtype, shape }])), network);
+  return trace(
+    Object.fromEntries(Object.entries(inputs).map(([name, { dtype, shape }]) => [name, { dtype, shape }])),
+    network,
+  );
 }
 
 /** The same with the named dimensions as symbols: `{ x: ['batch', undefined] }` leaves the second axis a number. */
-export function traceSymbolic(inputs: Inputs, symbols: Readonly<Record<string, readonly (string | undefined)[]>>, network: Network): Graph {
-  const shapeOf = (name: string, shape: readonly number[]): Dim[] => shape.map((size, axis) => {
-    const symbol = symbols[name]?.[axis];
-    return symbol === undefined ? size : dim(symbol);
-  });
-  return trace(Object.fromEntries(Object.entries(inputs).map(([name, { dtype, shape }]) => [name, { dtype, shape: shapeOf(name, shape) }])), network);
+export function traceSymbolic(
+  inputs: Inputs,
+  symbols: Readonly<Record<string, readonly (string | undefined)[]>>,
+  network: Network,
+): Graph {
+  const shapeOf = (name: string, shape: readonly number[]): Dim[] =>
+    shape.map((size, axis) => {
+      const symbol = symbols[name]?.[axis];
+      return symbol === undefined ? size : dim(symbol);
+    });
+  return trace(
+    Object.fromEntries(
+      Object.entries(inputs).map(([name, { dtype, shape }]) => [name, { dtype, shape: shapeOf(name, shape) }]),
+    ),
+    network,
+  );
 }
 
-export async function runGraph(engine: Engine, graph: Graph, inputs: Inputs, weights: ReadonlyMap<string, Tensor> = new Map(), precision: 'float32' | 'float16' = 'float32'): Promise<Record<string, Tensor>> {
+export async function runGraph(
+  engine: Engine,
+  graph: Graph,
+  inputs: Inputs,
+  weights: ReadonlyMap<string, Tensor> = new Map(),
+  precision: 'float32' | 'float16' = 'float32',
+): Promise<Record<string, Tensor>> {
   const program = await engine.compile(graph, memoryWeights(weights), { precision });
   try {
     return await program.run(inputs);

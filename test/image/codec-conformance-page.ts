@@ -3,10 +3,13 @@
 import { webImageCodec } from '../../src/image/codec-web.ts';
 import { codecConformance, type ExpectedFile } from './codec-conformance.ts';
 
-const load = async (file: string): Promise<Uint8Array> => new Uint8Array(await (await fetch(`/images/${file}`)).arrayBuffer());
+const load = async (file: string): Promise<Uint8Array> =>
+  new Uint8Array(await (await fetch(`/images/${file}`)).arrayBuffer());
 
 async function runAll(): Promise<{ name: string; error?: string; value?: unknown }[]> {
-  const { files } = JSON.parse(new TextDecoder().decode(await load('expected.json'))) as { readonly files: readonly ExpectedFile[] };
+  const { files } = JSON.parse(new TextDecoder().decode(await load('expected.json'))) as {
+    readonly files: readonly ExpectedFile[];
+  };
   const results: { name: string; error?: string; value?: unknown }[] = [];
   for (const { name, run } of codecConformance(webImageCodec, files, load)) {
     try {

@@ -16,7 +16,9 @@ export interface ExpectedFile {
   readonly pixels?: {
     readonly size: readonly [number, number];
     readonly mean_rgb: readonly number[];
-    readonly points: Readonly<Record<'top_left' | 'top_right' | 'bottom_left' | 'bottom_right' | 'center', readonly number[]>>;
+    readonly points: Readonly<
+      Record<'top_left' | 'top_right' | 'bottom_left' | 'bottom_right' | 'center', readonly number[]>
+    >;
   };
 }
 
@@ -56,18 +58,24 @@ function pointsOf({ width, height, data }: Image<3>): Record<string, readonly nu
 async function comparePixels(image: Image<3>, want: ExpectedFile): Promise<Measured[]> {
   const { pixels, tolerance = 0, sha256_rgb } = want;
   if (!pixels) return [];
-  const measured: Measured[] = [{ output: 'size', error: image.width === pixels.size[0] && image.height === pixels.size[1] ? 0 : 1, tolerance: 0 }];
+  const measured: Measured[] = [
+    { output: 'size', error: image.width === pixels.size[0] && image.height === pixels.size[1] ? 0 : 1, tolerance: 0 },
+  ];
   const got = pointsOf(image);
   let points = 0;
   for (const [name, colour] of Object.entries(pixels.points)) {
-    for (const [c, level] of colour.entries()) points = Math.max(points, Math.abs(level - (got[name]?.[c] ?? Number.NaN)));
+    for (const [c, level] of colour.entries())
+      points = Math.max(points, Math.abs(level - (got[name]?.[c] ?? Number.NaN)));
   }
   measured.push({ output: 'points', error: points, tolerance });
   const sums = [0, 0, 0];
   for (const [i, level] of image.data.entries()) sums[i % 3] = (sums[i % 3] as number) + level;
-  const mean = Math.max(...sums.map((sum, c) => Math.abs(sum / (image.width * image.height) - (pixels.mean_rgb[c] as number))));
+  const mean = Math.max(
+    ...sums.map((sum, c) => Math.abs(sum / (image.width * image.height) - (pixels.mean_rgb[c] as number))),
+  );
   measured.push({ output: 'mean', error: mean, tolerance: 3 });
-  if (tolerance === 0 && sha256_rgb) measured.push({ output: 'sha256_rgb', error: (await sha256(image.data)) === sha256_rgb ? 0 : 1, tolerance: 0 });
+  if (tolerance === 0 && sha256_rgb)
+    measured.push({ output: 'sha256_rgb', error: (await sha256(image.data)) === sha256_rgb ? 0 : 1, tolerance: 0 });
   return measured;
 }
 
@@ -79,7 +87,10 @@ async function refusal(codec: ImageCodec, bytes: Uint8Array): Promise<string | u
   } catch (error) {
     const { name, code, message } = error as { name?: string; code?: string; message?: string };
     check(name === 'StableDiffusionError', `refused by ${String(error)}, which is not one of our errors`);
-    check(['file-corrupt', 'file-truncated', 'file-unsupported', 'too-large'].includes(code ?? ''), `refused with the code ${code}`);
+    check(
+      ['file-corrupt', 'file-truncated', 'file-unsupported', 'too-large'].includes(code ?? ''),
+      `refused with the code ${code}`,
+    );
     check((message ?? '').length > 20, `refused without a reason: ${message}`);
     return `${code}: ${message}`;
   }
@@ -98,22 +109,31 @@ const largest = (a: Uint8Array, b: Uint8Array): number => {
   return largestYet;
 };
 
-export function codecConformance(codec: ImageCodec, expected: readonly ExpectedFile[], load: (file: string) => Promise<Uint8Array>): ConformanceCase[] {
-  const files = expected.map((want): ConformanceCase => ({
-    name: `${want.file}: ${want.exercises} (${want.expected})`,
-    async run() {
-      const bytes = await load(want.file);
-      const mustRefuse = want.expected === 'clear error';
-      const mayRefuse = mustRefuse || want.expected.includes('clear error');
-      const reason = await refusal(codec, bytes);
-      if (reason !== undefined) {
-        check(mayRefuse, `refused: ${reason}`);
-        return [{ output: 'verdict', error: 0, tolerance: 0, note: `refused, ${reason}` }];
-      }
-      check(!mustRefuse, 'decoded, and a clear error was expected');
-      return [{ output: 'verdict', error: 0, tolerance: 0, note: 'decoded' }, ...(await comparePixels(flatten(await codec.decode(bytes)), want))];
-    },
-  }));
+export function codecConformance(
+  codec: ImageCodec,
+  expected: readonly ExpectedFile[],
+  load: (file: string) => Promise<Uint8Array>,
+): ConformanceCase[] {
+  const files = expected.map(
+    (want): ConformanceCase => ({
+      name: `${want.file}: ${want.exercises} (${want.expected})`,
+      async run() {
+        const bytes = await load(want.file);
+        const mustRefuse = want.expected === 'clear error';
+        const mayRefuse = mustRefuse || want.expected.includes('clear error');
+        const reason = await refusal(codec, bytes);
+        if (reason !== undefined) {
+          check(mayRefuse, `refused: ${reason}`);
+          return [{ output: 'verdict', error: 0, tolerance: 0, note: `refused, ${reason}` }];
+        }
+        check(!mustRefuse, 'decoded, and a clear error was expected');
+        return [
+          { output: 'verdict', error: 0, tolerance: 0, note: 'decoded' },
+          ...(await comparePixels(flatten(await codec.decode(bytes)), want)),
+        ];
+      },
+    }),
+  );
 
   const cases: ConformanceCase[] = [
     {
@@ -121,14 +141,23 @@ export function codecConformance(codec: ImageCodec, expected: readonly ExpectedF
       async run() {
         const image = await codec.decode(await load('exif-orientation-6.png'), { orientation: 'ignore' });
         check(image.width === 96 && image.height === 64, `${image.width}x${image.height}`);
-        return [{ output: 'red corner', error: largest(image.data.subarray((4 * 96 + 4) * 3, (4 * 96 + 4) * 3 + 3), Uint8Array.of(255, 0, 0)), tolerance: 0 }];
+        return [
+          {
+            output: 'red corner',
+            error: largest(image.data.subarray((4 * 96 + 4) * 3, (4 * 96 + 4) * 3 + 3), Uint8Array.of(255, 0, 0)),
+            tolerance: 0,
+          },
+        ];
       },
     },
     {
       name: 'the pixel limit counts before decoding',
       async run() {
         const bytes = await load('plain.png');
-        const error = await codec.decode(bytes, { maxPixels: 96 * 64 - 1 }).then(() => undefined, (reason: { code?: string }) => reason.code);
+        const error = await codec.decode(bytes, { maxPixels: 96 * 64 - 1 }).then(
+          () => undefined,
+          (reason: { code?: string }) => reason.code,
+        );
         check(error === 'too-large', `code ${error}`);
         await codec.decode(bytes, { maxPixels: 96 * 64 });
         return [];
@@ -155,18 +184,29 @@ export function codecConformance(codec: ImageCodec, expected: readonly ExpectedF
     ...(['jpeg', 'webp'] as const).map((format) => ({
       name: `${format} of a plain colour keeps it to within 3 levels; transparency in JPEG becomes white`,
       async run() {
-        const image = createImage(32, 32, 4, Uint8Array.from({ length: 4096 }, (_, i) => [200, 100, 50, 255][i % 4] as number));
+        const image = createImage(
+          32,
+          32,
+          4,
+          Uint8Array.from({ length: 4096 }, (_, i) => [200, 100, 50, 255][i % 4] as number),
+        );
         const back = await codec.decode(await codec.encode(image, { format, quality: 95 }));
         const measured = [{ output: format, error: largest(back.data, flatten(image).data), tolerance: 3 }];
         if (format === 'webp') return measured;
         const clear = await codec.decode(await codec.encode(createImage(8, 8, 4), { format }));
-        return [...measured, { output: 'transparent in JPEG', error: largest(clear.data, new Uint8Array(192).fill(255)), tolerance: 2 }];
+        return [
+          ...measured,
+          { output: 'transparent in JPEG', error: largest(clear.data, new Uint8Array(192).fill(255)), tolerance: 2 },
+        ];
       },
     })),
     ...(['png', 'jpeg', 'webp'] as const).map((format) => ({
       name: `${format} carries metadata, and still decodes`,
       async run() {
-        const metadata = { parameters: 'a cat, é 猫 🐈\nNegative prompt: dog\nSteps: 20, Sampler: Euler a', record: { seed: 7, prompt: '猫' } };
+        const metadata = {
+          parameters: 'a cat, é 猫 🐈\nNegative prompt: dog\nSteps: 20, Sampler: Euler a',
+          record: { seed: 7, prompt: '猫' },
+        };
         const bytes = await codec.encode(gradient(16, 8, 3), { format, metadata });
         const { parameters, record } = readImageMetadata(bytes);
         check(parameters === metadata.parameters, `parameters: ${parameters}`);

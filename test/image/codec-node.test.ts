@@ -11,28 +11,48 @@ import { recordParity } from '../parity.ts';
 import { reference } from '../reference.ts';
 import { codecConformance, type ExpectedFile } from './codec-conformance.ts';
 
-const { files } = JSON.parse(readFileSync(reference('files/images/expected.json'), 'utf8')) as { readonly files: readonly ExpectedFile[] };
+const { files } = JSON.parse(readFileSync(reference('files/images/expected.json'), 'utf8')) as {
+  readonly files: readonly ExpectedFile[];
+};
 
-for (const { name, run } of codecConformance(nodeImageCodec, files, async (file) => new Uint8Array(await readFile(reference(`files/images/${file}`))))) {
+for (const { name, run } of codecConformance(
+  nodeImageCodec,
+  files,
+  async (file) => new Uint8Array(await readFile(reference(`files/images/${file}`))),
+)) {
   test(name, async () => {
-    for (const row of await run()) recordParity({ part: 'files/images', case: name.split(':')[0] ?? name, reference: 'Pillow 13.0.0', ...row });
+    for (const row of await run())
+      recordParity({ part: 'files/images', case: name.split(':')[0] ?? name, reference: 'Pillow 13.0.0', ...row });
   });
 }
 
 test('damaged files end in an image or one of our errors (fuzzing, seeded)', async () => {
-  const seeds = ['plain.png', 'plain.jpg', 'plain.webp', 'progressive.jpg', 'palette-alpha.png', 'interlaced.png', 'animated.gif', 'cmyk.jpg'].map((name) => new Uint8Array(readFileSync(reference(`files/images/${name}`))));
+  const seeds = [
+    'plain.png',
+    'plain.jpg',
+    'plain.webp',
+    'progressive.jpg',
+    'palette-alpha.png',
+    'interlaced.png',
+    'animated.gif',
+    'cmyk.jpg',
+  ].map((name) => new Uint8Array(readFileSync(reference(`files/images/${name}`))));
   const change = fc.record({ at: fc.nat(), byte: fc.nat(255) });
   await fc.assert(
-    fc.asyncProperty(fc.constantFrom(...seeds), fc.array(change, { minLength: 1, maxLength: 8 }), async (seed, changes) => {
-      const bytes = seed.slice();
-      for (const { at, byte } of changes) bytes[at % bytes.length] = byte;
-      try {
-        const { width, height, channels, data } = await nodeImageCodec.decode(bytes, { maxPixels: 2 ** 22 });
-        assert.equal(data.length, width * height * channels);
-      } catch (error) {
-        assert.ok(error instanceof StableDiffusionError, String(error));
-      }
-    }),
+    fc.asyncProperty(
+      fc.constantFrom(...seeds),
+      fc.array(change, { minLength: 1, maxLength: 8 }),
+      async (seed, changes) => {
+        const bytes = seed.slice();
+        for (const { at, byte } of changes) bytes[at % bytes.length] = byte;
+        try {
+          const { width, height, channels, data } = await nodeImageCodec.decode(bytes, { maxPixels: 2 ** 22 });
+          assert.equal(data.length, width * height * channels);
+        } catch (error) {
+          assert.ok(error instanceof StableDiffusionError, String(error));
+        }
+      },
+    ),
     { numRuns: 400, seed: 7, interruptAfterTimeLimit: 5000 },
   );
 });

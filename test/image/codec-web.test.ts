@@ -16,6 +16,12 @@ test('web codec: conformance', { skip: withoutBrowser }, async () => {
   assert.ok(results.length > 60);
   for (const { name, error, value } of results) {
     assert.equal(error, undefined, name);
-    for (const row of value as readonly Measured[]) recordParity({ part: 'files/images', case: `${name.split(':')[0]} (browser)`, reference: 'Pillow 13.0.0', ...row });
+    for (const row of value as readonly Measured[])
+      recordParity({
+        part: 'files/images',
+        case: `${name.split(':')[0]} (browser)`,
+        reference: 'Pillow 13.0.0',
+        ...row,
+      });
   }
 });

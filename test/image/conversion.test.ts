@@ -16,9 +16,23 @@ import { readPng } from './read-png.ts';
 test('to_uint8: each convention, byte for byte', () => {
   const wanted = readTensors(reference('diffusion/post/bytes.safetensors'));
   const x = pick(wanted, 'x').data as Float32Array;
-  for (const [name, convention] of [['compvis', 'compvis'], ['compvis_safety_checker_input', 'compvis-safety-checker'], ['diffusers', 'diffusers']] as const) {
+  for (const [name, convention] of [
+    ['compvis', 'compvis'],
+    ['compvis_safety_checker_input', 'compvis-safety-checker'],
+    ['diffusers', 'diffusers'],
+  ] as const) {
     const got = tensor('uint8', [x.length], floatsToBytes(x, convention));
-    compareTensor({ part: 'diffusion/post', case: 'to_uint8', output: name, reference: 'CompVis txt2img.py; diffusers VaeImageProcessor', tolerance: 0 }, got, pick(wanted, name));
+    compareTensor(
+      {
+        part: 'diffusion/post',
+        case: 'to_uint8',
+        output: name,
+        reference: 'CompVis txt2img.py; diffusers VaeImageProcessor',
+        tolerance: 0,
+      },
+      got,
+      pick(wanted, name),
+    );
   }
 });
 
@@ -27,12 +41,25 @@ test('make_batch of inpaint.py, and nearest interpolation of the mask', async ()
   const image = await readPng(reference('diffusion/post/inpaint.png'));
   const mask = await readPng(reference('diffusion/post/inpaint_mask.png'));
   const batch = inpaintBatch(image, mask, 'latent-diffusion');
-  const row = { part: 'diffusion/post', case: 'make_batch', reference: 'CompVis scripts/inpaint.py make_batch', tolerance: 0 };
+  const row = {
+    part: 'diffusion/post',
+    case: 'make_batch',
+    reference: 'CompVis scripts/inpaint.py make_batch',
+    tolerance: 0,
+  };
   compareTensor({ ...row, output: 'image' }, batch.image, pick(wanted, 'image'));
   compareTensor({ ...row, output: 'mask' }, batch.mask, pick(wanted, 'mask'));
   compareTensor({ ...row, output: 'masked_image' }, batch.maskedImage, pick(wanted, 'masked_image'));
-  compareTensor({ ...row, output: 'mask_nearest_8th' }, interpolateMask(batch.mask, 5, 6), pick(wanted, 'mask_nearest_8th'));
-  compareTensor({ ...row, output: 'mask_nearest_odd' }, interpolateMask(batch.mask, 7, 9), pick(wanted, 'mask_nearest_odd'));
+  compareTensor(
+    { ...row, output: 'mask_nearest_8th' },
+    interpolateMask(batch.mask, 5, 6),
+    pick(wanted, 'mask_nearest_8th'),
+  );
+  compareTensor(
+    { ...row, output: 'mask_nearest_odd' },
+    interpolateMask(batch.mask, 7, 9),
+    pick(wanted, 'mask_nearest_odd'),
+  );
 });
 
 test('make_batch_sd of inpaint_st.py: mask of 0 and 1, the hole is mid grey', () => {
@@ -45,7 +72,12 @@ test('make_batch_sd of inpaint_st.py: mask of 0 and 1, the hole is mid grey', ()
 });
 
 test('bytes survive a round trip through the tensor (round half even conventions)', () => {
-  const image = createImage(16, 16, 3, Uint8Array.from({ length: 768 }, (_, i) => i % 256));
+  const image = createImage(
+    16,
+    16,
+    3,
+    Uint8Array.from({ length: 768 }, (_, i) => i % 256),
+  );
   const [back] = tensorToImages(imagesToTensor([image]), 'diffusers');
   assert.deepEqual(back, image);
   assert.throws(() => tensorToImages(float32([3, 1, 1], [0, 0, 0])), { code: 'shape-mismatch' });
@@ -53,7 +85,8 @@ test('bytes survive a round trip through the tensor (round half even conventions
 
 test('floatsToBytes of NaN and infinities', () => {
   const x = Float32Array.of(Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY);
-  for (const convention of ['compvis', 'compvis-safety-checker', 'diffusers'] as const) assert.deepEqual([...floatsToBytes(x, convention)], [0, 255, 0]);
+  for (const convention of ['compvis', 'compvis-safety-checker', 'diffusers'] as const)
+    assert.deepEqual([...floatsToBytes(x, convention)], [0, 255, 0]);
 });
 
 test('alpha: dropped, composited, or taken alone', () => {
@@ -63,17 +96,50 @@ test('alpha: dropped, composited, or taken alone', () => {
   assert.deepEqual([...alphaOf(image).data], [0, 128]);
 });
 
-test('imageGrid is torchvision\'s make_grid: padding, row order, one image unchanged', () => {
+test("imageGrid is torchvision's make_grid: padding, row order, one image unchanged", () => {
   const cell = (level: number) => createImage(2, 1, 1, Uint8Array.of(level, level));
   const grid = imageGrid([cell(1), cell(2), cell(3)], { columns: 2, padding: 1, background: 9 });
   assert.deepEqual([grid.width, grid.height], [7, 5]);
-  assert.deepEqual([...grid.data], [
-    9, 9, 9, 9, 9, 9, 9, //
-    9, 1, 1, 9, 2, 2, 9, //
-    9, 9, 9, 9, 9, 9, 9, //
-    9, 3, 3, 9, 9, 9, 9, //
-    9, 9, 9, 9, 9, 9, 9,
-  ]);
+  assert.deepEqual(
+    [...grid.data],
+    [
+      9,
+      9,
+      9,
+      9,
+      9,
+      9,
+      9, //
+      9,
+      1,
+      1,
+      9,
+      2,
+      2,
+      9, //
+      9,
+      9,
+      9,
+      9,
+      9,
+      9,
+      9, //
+      9,
+      3,
+      3,
+      9,
+      9,
+      9,
+      9, //
+      9,
+      9,
+      9,
+      9,
+      9,
+      9,
+      9,
+    ],
+  );
   const only = cell(5);
   assert.equal(imageGrid([only]), only);
   assert.throws(() => imageGrid([]), { code: 'invalid-argument' });

@@ -5,7 +5,15 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { type A1111Settings, a1111Infotext } from '../../src/image/a1111-settings.ts';
-import { formatInfotext, type InfotextValue, infotextPairs, parseInfotext, pythonFloat, quoteInfotext, unquoteInfotext } from '../../src/image/infotext.ts';
+import {
+  formatInfotext,
+  type InfotextValue,
+  infotextPairs,
+  parseInfotext,
+  pythonFloat,
+  quoteInfotext,
+  unquoteInfotext,
+} from '../../src/image/infotext.ts';
 import { usesEmphasis } from '../../src/image/infotext-defaults.ts';
 import { comparePythonVersions, parsePythonVersion } from '../../src/image/python-version.ts';
 import { recordParity } from '../parity.ts';
@@ -43,7 +51,11 @@ test('infotext_parse: every text', () => {
     const got = parseInfotext(text);
     assert.deepEqual(got, parsed, JSON.stringify(text));
     recordParity({ ...row, output: `row ${i}`, error: same(got, parsed) });
-    recordParity({ ...row, output: `row ${i}, Seed and Size-1 skipped`, error: same(Object.keys(parseInfotext(text, { skip: ['Seed', 'Size-1'] })).sort(), [...parsed_skip_seed]) });
+    recordParity({
+      ...row,
+      output: `row ${i}, Seed and Size-1 skipped`,
+      error: same(Object.keys(parseInfotext(text, { skip: ['Seed', 'Size-1'] })).sort(), [...parsed_skip_seed]),
+    });
   }
 });
 
@@ -61,7 +73,11 @@ test('infotext_quote: every value and text', () => {
       const got = quoteInfotext(typeof value === 'object' && value ? pythonFloat(value.float) : value);
       recordParity({ ...row, output: `row ${i}, quoted`, error: same(got, quoted) });
     }
-    recordParity({ ...row, output: `row ${i}, unquoted`, error: same(unquoteInfotext(text ?? quoted ?? ''), unquoted) });
+    recordParity({
+      ...row,
+      output: `row ${i}, unquoted`,
+      error: same(unquoteInfotext(text ?? quoted ?? ''), unquoted),
+    });
   }
 });
 
@@ -101,10 +117,15 @@ interface CreateCase {
 /** The job of a case as our settings, for its own image or for the main prompt. */
 function settingsOf({ p, options, position_in_batch, all_prompts }: CreateCase, main: boolean): A1111Settings {
   const index = main ? 0 : position_in_batch;
-  const extra = Object.entries(p.extra_generation_params).map(([key, value]): [string, InfotextValue | readonly InfotextValue[]] => {
-    if (key === 'Call') return [key, `i${index}`]; // a Python callable, in the reference
-    return [key, typeof value === 'object' && value && 'float' in value ? pythonFloat(value.float) : (value as InfotextValue)];
-  });
+  const extra = Object.entries(p.extra_generation_params).map(
+    ([key, value]): [string, InfotextValue | readonly InfotextValue[]] => {
+      if (key === 'Call') return [key, `i${index}`]; // a Python callable, in the reference
+      return [
+        key,
+        typeof value === 'object' && value && 'float' in value ? pythonFloat(value.float) : (value as InfotextValue),
+      ];
+    },
+  );
   const option = <T>(name: string, otherwise: T): T => (name in options ? (options[name] as T) : otherwise);
   return {
     prompt: main ? p.main_prompt : (all_prompts[index] ?? ''),
@@ -141,18 +162,45 @@ test('infotext_create: each image, the main prompt, and parsing again', () => {
     assert.equal(got, row.infotext);
     recordParity({ ...parity, output: `row ${i}`, error: same(got, row.infotext) });
     const mainText = a1111Infotext(settingsOf(row, true));
-    recordParity({ ...parity, output: `row ${i}, main prompt`, error: same(mainText, row['infotext_main_prompt (all_prompts first, second)']) });
+    recordParity({
+      ...parity,
+      output: `row ${i}, main prompt`,
+      error: same(mainText, row['infotext_main_prompt (all_prompts first, second)']),
+    });
     recordParity({ ...parity, output: `row ${i}, parsed again`, error: same(parseInfotext(got), row.parsed_again) });
   }
 });
 
 test('pythonFloat prints as Python does', () => {
-  const rows: [number, string][] = [[7, '7.0'], [0.1, '0.1'], [1e16, '1e+16'], [1e15, '1000000000000000.0'], [1e-4, '0.0001'], [1e-5, '1e-05'], [1.5e-7, '1.5e-07'], [-0, '-0.0'], [Number.NaN, 'nan'], [1e22, '1e+22']];
+  const rows: [number, string][] = [
+    [7, '7.0'],
+    [0.1, '0.1'],
+    [1e16, '1e+16'],
+    [1e15, '1000000000000000.0'],
+    [1e-4, '0.0001'],
+    [1e-5, '1e-05'],
+    [1.5e-7, '1.5e-07'],
+    [-0, '-0.0'],
+    [Number.NaN, 'nan'],
+    [1e22, '1e+22'],
+  ];
   for (const [value, text] of rows) assert.equal(pythonFloat(value), text);
 });
 
 test('versions are ordered as PEP 440 orders them', () => {
-  const ordered = ['1.0.dev1', '1.0a1.dev2', '1.0a1', '1.0b2', '1.0rc1', 'v1.0', '1.0.post1.dev3', '1.0-2', '1.1', '1.10', '1!0.5'];
+  const ordered = [
+    '1.0.dev1',
+    '1.0a1.dev2',
+    '1.0a1',
+    '1.0b2',
+    '1.0rc1',
+    'v1.0',
+    '1.0.post1.dev3',
+    '1.0-2',
+    '1.1',
+    '1.10',
+    '1!0.5',
+  ];
   for (let i = 1; i < ordered.length; i++) {
     const [a, b] = [parsePythonVersion(ordered[i - 1] ?? ''), parsePythonVersion(ordered[i] ?? '')];
     assert.ok(a && b && comparePythonVersions(a, b) < 0, `${ordered[i - 1]} < ${ordered[i]}`);
@@ -163,14 +211,34 @@ test('versions are ordered as PEP 440 orders them', () => {
 });
 
 test('emphasis: brackets that end up with weight 1 are none', () => {
-  for (const [prompt, uses] of [['a (b) c', true], ['[a]', true], ['(a:1.0)', false], ['\\(a\\)', false], ['()', false], ['(a', true], ['a) b]', false], ['a BREAK b', false], ['(a:0.5)', true]] as const) {
+  for (const [prompt, uses] of [
+    ['a (b) c', true],
+    ['[a]', true],
+    ['(a:1.0)', false],
+    ['\\(a\\)', false],
+    ['()', false],
+    ['(a', true],
+    ['a) b]', false],
+    ['a BREAK b', false],
+    ['(a:0.5)', true],
+  ] as const) {
     assert.equal(usesEmphasis(prompt), uses, prompt);
   }
 });
 
 test('what is formatted is parsed back (property)', () => {
-  const key = fc.stringMatching(/^[A-Z][a-z]{1,8}( [a-z]{1,5})?$/).filter((name) => !/^(Prompt|Negative prompt|Hypernet|Version|Steps|Sampler|Seed|Size)$/.test(name));
-  const value = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 30 }).filter((text) => text.trim() === text && !text.includes('"') && !/^\d+x\d+$/.test(text) && ![...text].some((letter) => '\x1c\x1d\x1e\x1f\u0085\ufeff'.includes(letter)));
+  const key = fc
+    .stringMatching(/^[A-Z][a-z]{1,8}( [a-z]{1,5})?$/)
+    .filter((name) => !/^(Prompt|Negative prompt|Hypernet|Version|Steps|Sampler|Seed|Size)$/.test(name));
+  const value = fc
+    .string({ unit: 'grapheme', minLength: 1, maxLength: 30 })
+    .filter(
+      (text) =>
+        text.trim() === text &&
+        !text.includes('"') &&
+        !/^\d+x\d+$/.test(text) &&
+        ![...text].some((letter) => '\x1c\x1d\x1e\x1f\u0085\ufeff'.includes(letter)),
+    );
   const line = fc.string({ maxLength: 40 }).map((text) => text.replace(/[\n\r:]/g, '').trim());
   fc.assert(
     fc.property(line, line, fc.dictionary(key, value, { maxKeys: 5 }), (prompt, negativePrompt, extra) => {
@@ -184,21 +252,55 @@ test('what is formatted is parsed back (property)', () => {
   );
 });
 
-test('pairs are those of A1111\'s regular expression (property)', () => {
+test("pairs are those of A1111's regular expression (property)", () => {
   const space = '[\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]*';
-  const original = new RegExp(`${space}([\\p{L}\\p{N}_][\\p{L}\\p{N}_ \\-/]+):${space}("(?:\\\\[^\\n]|[^\\\\"])+"|[^,]*)(?:,|$)`, 'gu');
-  const text = fc.array(fc.constantFrom('a', 'Ab', ' ', ': ', ':', ',', ', ', '"', '\\', '-', '/', 'é', '😀', '𝒳', '1x2', '\u3000', '.', '_'), { maxLength: 40 }).map((parts) => parts.join(''));
+  const original = new RegExp(
+    `${space}([\\p{L}\\p{N}_][\\p{L}\\p{N}_ \\-/]+):${space}("(?:\\\\[^\\n]|[^\\\\"])+"|[^,]*)(?:,|$)`,
+    'gu',
+  );
+  const text = fc
+    .array(
+      fc.constantFrom(
+        'a',
+        'Ab',
+        ' ',
+        ': ',
+        ':',
+        ',',
+        ', ',
+        '"',
+        '\\',
+        '-',
+        '/',
+        'é',
+        '😀',
+        '𝒳',
+        '1x2',
+        '\u3000',
+        '.',
+        '_',
+      ),
+      { maxLength: 40 },
+    )
+    .map((parts) => parts.join(''));
   fc.assert(
     fc.property(text, (line) => {
-      assert.deepEqual(infotextPairs(line), Array.from(line.matchAll(original), ([, key, value]) => [key, value]));
+      assert.deepEqual(
+        infotextPairs(line),
+        Array.from(line.matchAll(original), ([, key, value]) => [key, value]),
+      );
     }),
     { numRuns: 3000 },
   );
 });
 
 test('any text parses, and long hostile ones in linear time', () => {
-  fc.assert(fc.property(fc.string({ unit: 'binary', maxLength: 200 }), (text) => void parseInfotext(text)), { numRuns: 500 });
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary', maxLength: 200 }), (text) => void parseInfotext(text)),
+    { numRuns: 500 },
+  );
   const started = performance.now();
-  for (const piece of ['a', ' ', 'ab: ', 'ab:"', '\\', '(', '(a', ':', 'a "', '"', ',', 'BREAK ', '[a']) parseInfotext(piece.repeat(Math.ceil(500_000 / piece.length)));
+  for (const piece of ['a', ' ', 'ab: ', 'ab:"', '\\', '(', '(a', ':', 'a "', '"', ',', 'BREAK ', '[a'])
+    parseInfotext(piece.repeat(Math.ceil(500_000 / piece.length)));
   assert.ok(performance.now() - started < 5000, `took ${performance.now() - started} ms`);
 });

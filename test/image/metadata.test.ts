@@ -32,13 +32,22 @@ function withChunk(type: string, data: Uint8Array): Uint8Array {
 }
 
 test('files/images text-chunks.png: tEXt and iTXt as Pillow wrote them', () => {
-  const { files } = JSON.parse(readFileSync(reference('files/images/expected.json'), 'utf8')) as { files: { file: string; text?: Record<string, string> }[] };
+  const { files } = JSON.parse(readFileSync(reference('files/images/expected.json'), 'utf8')) as {
+    files: { file: string; text?: Record<string, string> }[];
+  };
   for (const { file: name, text } of files) {
     if (!text) continue;
     const { texts, dropped } = readPngText(file(name));
     assert.deepEqual(Object.fromEntries(texts), text);
     assert.deepEqual(dropped, []);
-    recordParity({ part: 'files/images', case: name, output: 'text', reference: 'Pillow 13.0.0', error: 0, tolerance: 0 });
+    recordParity({
+      part: 'files/images',
+      case: name,
+      output: 'text',
+      reference: 'Pillow 13.0.0',
+      error: 0,
+      tolerance: 0,
+    });
     assert.equal(readImageMetadata(file(name)).parameters, text['parameters']);
   }
 });
@@ -50,14 +59,23 @@ test('files/images text-ztxt-bomb.png: the text is dropped and named, little mem
   assert.equal(dropped.length, 1);
   assert.match(dropped[0]?.reason ?? '', /limit/);
   const growth = (process.memoryUsage().rss - before) / 2 ** 20;
-  recordParity({ part: 'files/images', case: 'text-ztxt-bomb.png', output: 'MiB of memory grown while reading text', error: growth, tolerance: 64 });
+  recordParity({
+    part: 'files/images',
+    case: 'text-ztxt-bomb.png',
+    output: 'MiB of memory grown while reading text',
+    error: growth,
+    tolerance: 64,
+  });
 });
 
 test('zTXt and compressed iTXt are inflated', () => {
   const text = 'é and more '.repeat(100);
   const ztxt = withChunk('zTXt', Uint8Array.of(...ascii('note\0\0'), ...zlibSync(ascii(text))));
   assert.equal(readPngText(ztxt).texts.get('note'), text);
-  const itxt = withChunk('iTXt', Uint8Array.of(...ascii('note\0\x01\0de\0Notiz\0'), ...zlibSync(new TextEncoder().encode(`猫 ${text}`))));
+  const itxt = withChunk(
+    'iTXt',
+    Uint8Array.of(...ascii('note\0\x01\0de\0Notiz\0'), ...zlibSync(new TextEncoder().encode(`猫 ${text}`))),
+  );
   assert.equal(readPngText(itxt).texts.get('note'), `猫 ${text}`);
 });
 
@@ -93,7 +111,10 @@ test('all texts together have a limit', () => {
 test('any text comes back from a PNG (property), and a keyword is replaced, not repeated', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'grapheme' }), fc.string({ unit: 'binary' }), (a, b) => {
-      const once = writePngText(file('plain.png'), [['parameters', a], ['Comment', 'kept']]);
+      const once = writePngText(file('plain.png'), [
+        ['parameters', a],
+        ['Comment', 'kept'],
+      ]);
       const twice = writePngText(once, [['parameters', b]]);
       const { texts, dropped } = readPngText(twice);
       assert.equal(texts.get('parameters'), Buffer.from(b.replaceAll('\0', ' ')).toString());
@@ -103,28 +124,84 @@ test('any text comes back from a PNG (property), and a keyword is replaced, not 
     }),
     { numRuns: 200 },
   );
-  for (const keyword of ['', 'x'.repeat(80), 'tab\t', '猫']) assert.throws(() => writePngText(file('plain.png'), [[keyword, 'x']]), { code: 'invalid-argument' });
+  for (const keyword of ['', 'x'.repeat(80), 'tab\t', '猫'])
+    assert.throws(() => writePngText(file('plain.png'), [[keyword, 'x']]), { code: 'invalid-argument' });
 });
 
 test('sharp reads the PNG text we write, and the pixels are the same', async () => {
-  const png = writePngText(file('plain.png'), [['parameters', 'a cat'], ['note', '猫']]);
+  const png = writePngText(file('plain.png'), [
+    ['parameters', 'a cat'],
+    ['note', '猫'],
+  ]);
   const { comments } = await sharp(png).metadata();
-  assert.deepEqual(comments, [{ keyword: 'parameters', text: 'a cat' }, { keyword: 'note', text: '猫' }]);
+  assert.deepEqual(comments, [
+    { keyword: 'parameters', text: 'a cat' },
+    { keyword: 'note', text: '猫' },
+  ]);
   assert.deepEqual(await nodeImageCodec.decode(png), await nodeImageCodec.decode(file('plain.png')));
 });
 
 test('EXIF round trip (property), and what piexif and others write', () => {
   fc.assert(
-    fc.property(fc.string({ unit: 'grapheme', minLength: 1 }).filter((text) => !text.includes('\0')), fc.string({ unit: 'grapheme', minLength: 1 }).filter((text) => !text.includes('\0')), (userComment, imageDescription) => {
-      assert.deepEqual(readExif(writeExif({ userComment, imageDescription })), { userComment, imageDescription });
-      assert.deepEqual(readExif(writeExif({ userComment })), { userComment });
-      assert.deepEqual(readExif(writeExif({ imageDescription })), { imageDescription });
-    }),
+    fc.property(
+      fc.string({ unit: 'grapheme', minLength: 1 }).filter((text) => !text.includes('\0')),
+      fc.string({ unit: 'grapheme', minLength: 1 }).filter((text) => !text.includes('\0')),
+      (userComment, imageDescription) => {
+        assert.deepEqual(readExif(writeExif({ userComment, imageDescription })), { userComment, imageDescription });
+        assert.deepEqual(readExif(writeExif({ userComment })), { userComment });
+        assert.deepEqual(readExif(writeExif({ imageDescription })), { imageDescription });
+      },
+    ),
     { numRuns: 200 },
   );
   // A folder with a user comment of each kind of character code, little-endian.
   const comment = (body: readonly number[]): Uint8Array => {
-    const head = [0x49, 0x49, 42, 0, 8, 0, 0, 0, 1, 0, 0x69, 0x87, 4, 0, 1, 0, 0, 0, 26, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0x86, 0x92, 7, 0, body.length, 0, 0, 0, 44, 0, 0, 0, 0, 0, 0, 0];
+    const head = [
+      0x49,
+      0x49,
+      42,
+      0,
+      8,
+      0,
+      0,
+      0,
+      1,
+      0,
+      0x69,
+      0x87,
+      4,
+      0,
+      1,
+      0,
+      0,
+      0,
+      26,
+      0,
+      0,
+      0,
+      0,
+      0,
+      0,
+      0,
+      1,
+      0,
+      0x86,
+      0x92,
+      7,
+      0,
+      body.length,
+      0,
+      0,
+      0,
+      44,
+      0,
+      0,
+      0,
+      0,
+      0,
+      0,
+      0,
+    ];
     return Uint8Array.from([...head, ...body]);
   };
   assert.equal(readExif(comment([...ascii('ASCII\0\0\0a cat\0\0')])).userComment, 'a cat');
@@ -135,17 +212,32 @@ test('EXIF round trip (property), and what piexif and others write', () => {
 
 test('EXIF as sharp writes it is read, and sharp reads ours', async () => {
   const image = sharp({ create: { width: 4, height: 4, channels: 3, background: 'red' } });
-  const jpeg = new Uint8Array(await image.withExif({ IFD0: { ImageDescription: 'stable-diffusion-ts:{"seed":3}' } }).jpeg().toBuffer());
+  const jpeg = new Uint8Array(
+    await image
+      .withExif({ IFD0: { ImageDescription: 'stable-diffusion-ts:{"seed":3}' } })
+      .jpeg()
+      .toBuffer(),
+  );
   assert.deepEqual(readImageMetadata(jpeg).record, { seed: 3 });
-  const ours = writeImageMetadata(new Uint8Array(await sharp({ create: { width: 4, height: 4, channels: 3, background: 'red' } }).webp().toBuffer()), { parameters: 'a cat', record: [1] });
+  const ours = writeImageMetadata(
+    new Uint8Array(
+      await sharp({ create: { width: 4, height: 4, channels: 3, background: 'red' } })
+        .webp()
+        .toBuffer(),
+    ),
+    { parameters: 'a cat', record: [1] },
+  );
   const { exif, format, width } = await sharp(ours).metadata();
   assert.deepEqual([format, width], ['webp', 4]);
   assert.equal(readExif(new Uint8Array(exif ?? [])).userComment, 'a cat');
 });
 
-test('metadata: absent, somebody else\'s, too long for JPEG, GIF', async () => {
+test("metadata: absent, somebody else's, too long for JPEG, GIF", async () => {
   assert.deepEqual(readImageMetadata(file('plain.jpg')), { texts: new Map() });
-  assert.equal(readImageMetadata(writePngText(file('plain.png'), [['stable-diffusion-ts', '{not json']])).record, undefined);
+  assert.equal(
+    readImageMetadata(writePngText(file('plain.png'), [['stable-diffusion-ts', '{not json']])).record,
+    undefined,
+  );
   const jpeg = await nodeImageCodec.encode(createImage(8, 8, 3), { format: 'jpeg' });
   const fits = writeImageMetadata(jpeg, { parameters: 'p', record: 'x'.repeat(70_000) });
   assert.deepEqual([readImageMetadata(fits).parameters, readImageMetadata(fits).record], ['p', undefined]);
@@ -154,20 +246,40 @@ test('metadata: absent, somebody else\'s, too long for JPEG, GIF', async () => {
 });
 
 test('mutated and cut files end in a value or one of our errors (fuzzing, seeded)', () => {
-  const seeds = ['text-chunks.png', 'exif-orientation-6.png', 'exif-orientation-6.jpg', 'exif-garbage.jpg', 'exif-orientation-8.webp', 'animated.webp', 'plain.webp', 'animated.gif'].map(file);
+  const seeds = [
+    'text-chunks.png',
+    'exif-orientation-6.png',
+    'exif-orientation-6.jpg',
+    'exif-garbage.jpg',
+    'exif-orientation-8.webp',
+    'animated.webp',
+    'plain.webp',
+    'animated.gif',
+  ].map(file);
   const change = fc.record({ at: fc.nat(), byte: fc.nat(255) });
   fc.assert(
-    fc.property(fc.constantFrom(...seeds), fc.array(change, { maxLength: 6 }), fc.nat(), fc.boolean(), (seed, changes, length, cut) => {
-      const bytes = seed.slice(0, cut ? length % seed.length : seed.length);
-      for (const { at, byte } of changes) if (bytes.length > 0) bytes[at % Math.min(bytes.length, 200)] = byte;
-      for (const run of [() => inspectImageFile(bytes), () => readImageMetadata(bytes), () => readPngText(bytes), () => void readExif(bytes)]) {
-        try {
-          run();
-        } catch (error) {
-          assert.ok(error instanceof StableDiffusionError, String(error));
+    fc.property(
+      fc.constantFrom(...seeds),
+      fc.array(change, { maxLength: 6 }),
+      fc.nat(),
+      fc.boolean(),
+      (seed, changes, length, cut) => {
+        const bytes = seed.slice(0, cut ? length % seed.length : seed.length);
+        for (const { at, byte } of changes) if (bytes.length > 0) bytes[at % Math.min(bytes.length, 200)] = byte;
+        for (const run of [
+          () => inspectImageFile(bytes),
+          () => readImageMetadata(bytes),
+          () => readPngText(bytes),
+          () => void readExif(bytes),
+        ]) {
+          try {
+            run();
+          } catch (error) {
+            assert.ok(error instanceof StableDiffusionError, String(error));
+          }
         }
-      }
-    }),
+      },
+    ),
     { numRuns: 3000, seed: 20_231 },
   );
 });

@@ -21,13 +21,27 @@ for (const name of [...tensors.keys()].filter((key) => key.endsWith('.in')).map(
   test(`${name}`, () => {
     if (name.startsWith('clip.')) {
       const got = clipImageTensor([input], { size: 24 });
-      compareTensor({ part: 'image', case: name, output: 'pixel_values', reference: 'transformers 5.23.0 CLIPImageProcessorPil', tolerance: 0 }, got, want);
+      compareTensor(
+        {
+          part: 'image',
+          case: name,
+          output: 'pixel_values',
+          reference: 'transformers 5.23.0 CLIPImageProcessorPil',
+          tolerance: 0,
+        },
+        got,
+        want,
+      );
       return;
     }
     const [height = 0, width = 0] = want.shape;
     const edges = tensors.get(`${name}.box`)?.data as Float64Array | undefined;
     const [left = 0, top = 0, right = input.width, bottom = input.height] = edges ?? [];
     const got = resize(input, width, height, name.split('.').at(-1) as ResizeFilter, { left, top, right, bottom });
-    compareTensor({ part: 'image', case: name, output: 'pixels', reference: 'Pillow 13.0.0 Image.resize', tolerance: 0 }, tensor('uint8', want.shape, got.data), want);
+    compareTensor(
+      { part: 'image', case: name, output: 'pixels', reference: 'Pillow 13.0.0 Image.resize', tolerance: 0 },
+      tensor('uint8', want.shape, got.data),
+      want,
+    );
   });
 }

@@ -11,7 +11,8 @@ export async function readPng(path: string): Promise<Image> {
 
 /** Largest difference of two images in levels, and the share of values that differ; Infinity where sizes differ. */
 export function imageDifference(got: Image, want: Image): { readonly levels: number; readonly share: number } {
-  if (got.width !== want.width || got.height !== want.height || got.channels !== want.channels) return { levels: Number.POSITIVE_INFINITY, share: 1 };
+  if (got.width !== want.width || got.height !== want.height || got.channels !== want.channels)
+    return { levels: Number.POSITIVE_INFINITY, share: 1 };
   let levels = 0;
   let different = 0;
   for (let i = 0; i < want.data.length; i++) {

@@ -15,7 +15,9 @@ interface Row {
   readonly decoded: readonly { readonly of: string; readonly bytes_hex: string }[];
 }
 
-const index = JSON.parse(readFileSync(reference('diffusion/post/watermark.json'), 'utf8')) as { readonly rows: readonly Row[] };
+const index = JSON.parse(readFileSync(reference('diffusion/post/watermark.json'), 'utf8')) as {
+  readonly rows: readonly Row[];
+};
 const read = async (path: string) => toRgb(await readPng(reference(`diffusion/${path}`)));
 const differingBits = (got: Uint8Array, hex: string): number => {
   const want = Buffer.from(hex, 'hex');
@@ -29,12 +31,29 @@ for (const { input, output, decoded } of index.rows) {
     const want = await read(output);
     const { levels, share } = imageDifference(marked, want);
     recordParity({ ...row, output: 'levels', error: levels, tolerance: 0, note: 'the case allows 1 level' });
-    recordParity({ ...row, output: 'share of values that differ', error: share, tolerance: 0, note: 'the case allows 0.001' });
+    recordParity({
+      ...row,
+      output: 'share of values that differ',
+      error: share,
+      tolerance: 0,
+      note: 'the case allows 0.001',
+    });
     for (const { of, bytes_hex } of decoded) {
       const picture = await read(of === 'output' ? output : of === 'input' ? input : of);
-      recordParity({ ...row, output: `bits decoded of ${of}`, error: differingBits(decodeWatermark(picture), bytes_hex), tolerance: 0, note: 'the case allows 2 of 136 for JPEG' });
+      recordParity({
+        ...row,
+        output: `bits decoded of ${of}`,
+        error: differingBits(decodeWatermark(picture), bytes_hex),
+        tolerance: 0,
+        note: 'the case allows 2 of 136 for JPEG',
+      });
     }
-    recordParity({ ...row, output: 'bits decoded of our output', error: differingBits(decodeWatermark(marked), decoded[0]?.bytes_hex ?? ''), tolerance: 0 });
+    recordParity({
+      ...row,
+      output: 'bits decoded of our output',
+      error: differingBits(decodeWatermark(marked), decoded[0]?.bytes_hex ?? ''),
+      tolerance: 0,
+    });
   });
 }
 
@@ -47,7 +66,12 @@ test('images too small are refused by code, and can be told beforehand', () => {
 });
 
 test('any bytes can be embedded, and read back where chroma is mild', () => {
-  const image = createImage(256, 256, 3, new Uint8Array(256 * 256 * 3).map((_, i) => 100 + ((i * 7) % 40)));
+  const image = createImage(
+    256,
+    256,
+    3,
+    new Uint8Array(256 * 256 * 3).map((_, i) => 100 + ((i * 7) % 40)),
+  );
   const bytes = Uint8Array.of(0xde, 0xad, 0xbe, 0xef);
   assert.deepEqual(decodeWatermark(embedWatermark(image, bytes), 4), bytes);
 });

@@ -3,22 +3,56 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { clipTextConfigSchema, klConfigSchema, type NetworkConfig, unetConfigSchema } from '../../src/config/network-config.ts';
+import {
+  clipTextConfigSchema,
+  klConfigSchema,
+  type NetworkConfig,
+  unetConfigSchema,
+} from '../../src/config/network-config.ts';
 import { networkParameters } from '../../src/models/index.ts';
 import { traceUNet } from '../../src/models/unet.ts';
 import { reference } from '../reference.ts';
 
 const unet = unetConfigSchema.parse({
-  kind: 'unet', image_size: 32, in_channels: 4, out_channels: 4, model_channels: 320, attention_resolutions: [4, 2, 1], num_res_blocks: 2,
-  channel_mult: [1, 2, 4, 4], num_heads: 8, use_spatial_transformer: true, transformer_depth: 1, context_dim: 768, legacy: false,
+  kind: 'unet',
+  image_size: 32,
+  in_channels: 4,
+  out_channels: 4,
+  model_channels: 320,
+  attention_resolutions: [4, 2, 1],
+  num_res_blocks: 2,
+  channel_mult: [1, 2, 4, 4],
+  num_heads: 8,
+  use_spatial_transformer: true,
+  transformer_depth: 1,
+  context_dim: 768,
+  legacy: false,
 });
 const kl = klConfigSchema.parse({
-  kind: 'kl', embed_dim: 4,
-  ddconfig: { double_z: true, z_channels: 4, resolution: 256, in_channels: 3, out_ch: 3, ch: 128, ch_mult: [1, 2, 4, 4], num_res_blocks: 2, attn_resolutions: [] },
+  kind: 'kl',
+  embed_dim: 4,
+  ddconfig: {
+    double_z: true,
+    z_channels: 4,
+    resolution: 256,
+    in_channels: 3,
+    out_ch: 3,
+    ch: 128,
+    ch_mult: [1, 2, 4, 4],
+    num_res_blocks: 2,
+    attn_resolutions: [],
+  },
 });
-const clip = clipTextConfigSchema.parse({ kind: 'clip_text', hidden_size: 768, intermediate_size: 3072, num_attention_heads: 12 });
+const clip = clipTextConfigSchema.parse({
+  kind: 'clip_text',
+  hidden_size: 768,
+  intermediate_size: 3072,
+  num_attention_heads: 12,
+});
 
-const { keys }: { readonly keys: Readonly<Record<string, { readonly shape: readonly number[] }>> } = JSON.parse(readFileSync(reference('networks/full-sd-v1.keys.json'), 'utf8'));
+const { keys }: { readonly keys: Readonly<Record<string, { readonly shape: readonly number[] }>> } = JSON.parse(
+  readFileSync(reference('networks/full-sd-v1.keys.json'), 'utf8'),
+);
 
 const parts: readonly (readonly [prefix: string, config: NetworkConfig, parameters: number])[] = [
   ['model.diffusion_model.', unet, 859_520_964],
@@ -29,11 +63,19 @@ const parts: readonly (readonly [prefix: string, config: NetworkConfig, paramete
 for (const [prefix, config, count] of parts) {
   test(`${prefix} has the parameters of the published checkpoint, by name and shape`, () => {
     // position_ids is a buffer that numbers the positions.
-    const expected = Object.entries(keys).filter(([name]) => name.startsWith(prefix) && !name.endsWith('.position_ids'));
+    const expected = Object.entries(keys).filter(
+      ([name]) => name.startsWith(prefix) && !name.endsWith('.position_ids'),
+    );
     const declared = networkParameters(config);
     const text = (name: string, shape: readonly number[]): string => `${name} ${shape.join(',')}`;
-    assert.deepEqual(declared.map(({ name, shape }) => text(prefix + name, shape)).sort(), expected.map(([name, { shape }]) => text(name, shape)).sort());
-    assert.equal(declared.reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0), count);
+    assert.deepEqual(
+      declared.map(({ name, shape }) => text(prefix + name, shape)).sort(),
+      expected.map(([name, { shape }]) => text(name, shape)).sort(),
+    );
+    assert.equal(
+      declared.reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0),
+      count,
+    );
   });
 }
 

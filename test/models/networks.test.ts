@@ -34,7 +34,9 @@ after(() => engine.dispose());
 /** The case's configuration, or what its weights say. */
 function readConfig(folder: string, weights: ReadonlyMap<string, Tensor>): NetworkConfig {
   const path = ['config.yaml', 'config.json'].map((name) => join(folder, name)).find(existsSync);
-  return path === undefined ? detectNetwork(memoryWeights(weights)).config : networkConfigSchema.parse(parseModelConfig(readFileSync(path, 'utf8'), path));
+  return path === undefined
+    ? detectNetwork(memoryWeights(weights)).config
+    : networkConfigSchema.parse(parseModelConfig(readFileSync(path, 'utf8'), path));
 }
 
 /** What is recorded of a large tensor: mean, standard deviation (unbiased), largest absolute value, first, middle and last element. */
@@ -43,24 +45,42 @@ function digest({ data }: Tensor): Tensor {
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
   const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (values.length - 1);
   const largest = values.reduce((found, value) => Math.max(found, Math.abs(value)), 0);
-  return float32([6], [mean, Math.sqrt(variance), largest, values[0] ?? 0, values[values.length >> 1] ?? 0, values.at(-1) ?? 0]);
+  return float32(
+    [6],
+    [mean, Math.sqrt(variance), largest, values[0] ?? 0, values[values.length >> 1] ?? 0, values.at(-1) ?? 0],
+  );
 }
 
 for (const { name, exercises, reference: original, outputs, inputs_from } of index.cases) {
   if (elsewhere.test(name)) continue;
   test(`${name}: ${exercises}`, { skip: skipUnless(`networks/${name}`) }, async () => {
     const folder = reference(`networks/${name}`);
-    const weights = existsSync(join(folder, 'weights.json')) ? generateWeights(join(folder, 'weights.json')) : readTensors(join(folder, 'weights.safetensors'));
-    const inputs = readTensors(inputs_from ? reference(join('networks', name, inputs_from)) : join(folder, 'inputs.safetensors'));
+    const weights = existsSync(join(folder, 'weights.json'))
+      ? generateWeights(join(folder, 'weights.json'))
+      : readTensors(join(folder, 'weights.safetensors'));
+    const inputs = readTensors(
+      inputs_from ? reference(join('networks', name, inputs_from)) : join(folder, 'inputs.safetensors'),
+    );
     const wanted = readTensors(join(folder, 'outputs.safetensors'));
     const taps = Object.keys(outputs).flatMap((output) => /^(?:intermediate|digest)\.(.*)$/.exec(output)?.[1] ?? []);
-    const got = await forward({ engine, config: readConfig(folder, weights), weights: memoryWeights(weights), inputs, taps });
-    for (const output of Object.keys(outputs)) if (output.startsWith('digest.')) got.set(output, digest(pick(got, output.replace('digest.', 'intermediate.'))));
+    const got = await forward({
+      engine,
+      config: readConfig(folder, weights),
+      weights: memoryWeights(weights),
+      inputs,
+      taps,
+    });
+    for (const output of Object.keys(outputs))
+      if (output.startsWith('digest.')) got.set(output, digest(pick(got, output.replace('digest.', 'intermediate.'))));
     const missing = Object.keys(outputs).filter((output) => !got.has(output));
     assert.deepEqual(missing, [], `outputs that were not made; there are ${[...got.keys()].join(', ')}`);
     // Integers have no tolerance: they are exact.
     for (const [output, { atol = 0 }] of Object.entries(outputs)) {
-      compareTensor({ part: 'networks', case: name, output, reference: original, tolerance: atol }, got.get(output) as Tensor, pick(wanted, output));
+      compareTensor(
+        { part: 'networks', case: name, output, reference: original, tolerance: atol },
+        got.get(output) as Tensor,
+        pick(wanted, output),
+      );
     }
   });
 }

@@ -39,26 +39,38 @@ interface Variant {
   readonly atol: Readonly<Record<string, number>>;
 }
 
-const variants: Readonly<Record<string, Variant>> = JSON.parse(readFileSync(reference('network-variants/cases.json'), 'utf8'));
+const variants: Readonly<Record<string, Variant>> = JSON.parse(
+  readFileSync(reference('network-variants/cases.json'), 'utf8'),
+);
 const tensors = readTensors(reference('network-variants/tensors.safetensors'));
 const engine = createNodeEngine({ threads: 1 });
 after(() => engine.dispose());
 
 function below(prefix: string): Tensors {
-  return new Map([...tensors].flatMap(([name, value]) => (name.startsWith(prefix) ? [[name.slice(prefix.length), value] as const] : [])));
+  return new Map(
+    [...tensors].flatMap(([name, value]) =>
+      name.startsWith(prefix) ? [[name.slice(prefix.length), value] as const] : [],
+    ),
+  );
 }
 
 for (const [name, { target, params, atol }] of Object.entries(variants)) {
   test(name, async () => {
     const config: NetworkConfig = networkConfigSchema.parse(modelConfig({ target, params }, name));
-    const weights = memoryWeights(new Map(networkParameters(config).map((parameter) => [parameter.name, fill(parameter.name, parameter.shape)])));
+    const weights = memoryWeights(
+      new Map(networkParameters(config).map((parameter) => [parameter.name, fill(parameter.name, parameter.shape)])),
+    );
     const got = await forward({ engine, config, weights, inputs: below(`${name}/in/`) });
     const wanted = below(`${name}/out/`);
     assert.ok(wanted.size > 0);
     for (const [output, value] of wanted) {
       const found = got.get(output);
       assert.ok(found, `${output} was not made; there are ${[...got.keys()].join(', ')}`);
-      compareTensor({ part: 'network-variants', case: name, output, reference: target, tolerance: atol[output] ?? 0 }, found, value);
+      compareTensor(
+        { part: 'network-variants', case: name, output, reference: target, tolerance: atol[output] ?? 0 },
+        found,
+        value,
+      );
     }
   });
 }

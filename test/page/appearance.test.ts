@@ -5,7 +5,17 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
-import { desktop, dropFiles, makePicture, openPage, phone, screenshot, servePage, startPage, withoutPage } from './open-page.ts';
+import {
+  desktop,
+  dropFiles,
+  makePicture,
+  openPage,
+  phone,
+  screenshot,
+  servePage,
+  startPage,
+  withoutPage,
+} from './open-page.ts';
 
 const axe = join(import.meta.dirname, '../../web/node_modules/axe-core/axe.min.js');
 const withoutAxe = withoutPage || (existsSync(axe) ? false : 'axe-core is not installed in web/');
@@ -19,8 +29,17 @@ async function check(page: Page, view: string, device: string): Promise<void> {
   for (const colorScheme of ['light', 'dark'] as const) {
     await page.emulateMedia({ colorScheme });
     const name = `${view}-${colorScheme}-${device}`;
-    const { violations } = (await page.evaluate('axe.run(document, { resultTypes: ["violations"] })')) as { readonly violations: readonly Violation[] };
-    assert.deepEqual(violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary ?? ''}`).join('; ')}`), [], name);
+    const { violations } = (await page.evaluate('axe.run(document, { resultTypes: ["violations"] })')) as {
+      readonly violations: readonly Violation[];
+    };
+    assert.deepEqual(
+      violations.map(
+        ({ id, nodes }) =>
+          `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary ?? ''}`).join('; ')}`,
+      ),
+      [],
+      name,
+    );
     const tooWide = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
     assert.ok(!tooWide, `${name}: wider than the screen`);
     await screenshot(page, name);
@@ -28,7 +47,12 @@ async function check(page: Page, view: string, device: string): Promise<void> {
 }
 
 async function look(browser: Browser, url: string, device: string, options: BrowserContextOptions): Promise<void> {
-  const { page, context, problems } = await openPage(browser, url, { place: 'server', settings: { steps: 6, guidanceScale: 4, seed: 2 } }, options);
+  const { page, context, problems } = await openPage(
+    browser,
+    url,
+    { place: 'server', settings: { steps: 6, guidanceScale: 4, seed: 2 } },
+    options,
+  );
   await page.evaluate(readFileSync(axe, 'utf8'));
   await check(page, 'welcome', device);
   for (const prompt of ['cat face', 'grinning face']) await makePicture(page, prompt);
@@ -50,11 +74,22 @@ async function look(browser: Browser, url: string, device: string, options: Brow
     await check(page, view, device);
   }
   await page.getByRole('link', { name: /gallery/i }).click();
-  await page.getByRole('button', { name: /^Open / }).first().click();
+  await page
+    .getByRole('button', { name: /^Open / })
+    .first()
+    .click();
   await page.getByRole('dialog').waitFor();
   await check(page, 'viewer', device);
   await page.keyboard.press('Escape');
-  await dropFiles(page, [{ name: 'circle.svg', type: 'image/svg+xml', content: Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="64" height="64"><circle cx="32" cy="32" r="30" fill="#c63"/></svg>') }]);
+  await dropFiles(page, [
+    {
+      name: 'circle.svg',
+      type: 'image/svg+xml',
+      content: Buffer.from(
+        '<svg xmlns="http://www.w3.org/2000/svg" width="64" height="64"><circle cx="32" cy="32" r="30" fill="#c63"/></svg>',
+      ),
+    },
+  ]);
   await page.getByText('This picture says nothing about how it was made.').waitFor();
   await check(page, 'dropped', device);
   await page.keyboard.press('Escape');

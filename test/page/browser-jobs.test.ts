@@ -2,7 +2,19 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { difference, dropFiles, type MadePicture, makePicture, openPage, paintMask, screenshot, serveFiles, servePage, startPage, withoutPage } from './open-page.ts';
+import {
+  difference,
+  dropFiles,
+  type MadePicture,
+  makePicture,
+  openPage,
+  paintMask,
+  screenshot,
+  serveFiles,
+  servePage,
+  startPage,
+  withoutPage,
+} from './open-page.ts';
 
 test('The page alone, in the browser (WASM)', { skip: withoutPage }, async (t) => {
   const { host, browser } = await startPage(t, serveFiles);
@@ -36,7 +48,10 @@ test('The page alone, in the browser (WASM)', { skip: withoutPage }, async (t) =
       assert.ok(difference(image, first.image) < 0.5, `they differ by ${difference(image, first.image)} levels`);
       const here = await makePicture(opened.page, '(grinning:1.6) face');
       assert.ok(difference(here.image, first.image) > 0.5, 'the weight counts');
-      assert.ok(difference(here.image, weighted.image) < 0.5, `with weights they differ by ${difference(here.image, weighted.image)} levels`);
+      assert.ok(
+        difference(here.image, weighted.image) < 0.5,
+        `with weights they differ by ${difference(here.image, weighted.image)} levels`,
+      );
       await opened.page.getByRole('button', { name: 'Delete' }).click();
       await opened.page.locator('.strip button').first().click();
     } finally {
@@ -61,7 +76,10 @@ test('The page alone, in the browser (WASM)', { skip: withoutPage }, async (t) =
   await t.test('an own checkpoint, dropped with its YAML, read from there, and kept', async () => {
     const { page } = opened;
     await page.getByRole('radio', { name: 'Words' }).check();
-    await dropFiles(page, [{ name: 'mine.safetensors', content: 'models/pocket.safetensors' }, { name: 'mine.yaml', content: 'models/pocket.yaml' }]);
+    await dropFiles(page, [
+      { name: 'mine.safetensors', content: 'models/pocket.safetensors' },
+      { name: 'mine.yaml', content: 'models/pocket.yaml' },
+    ]);
     await page.getByText('mine.safetensors is open (128 × 128)').waitFor();
     await page.getByRole('button', { name: 'Keep it in this browser' }).click();
     await page.getByText('mine.safetensors is kept in this browser.').waitFor();
@@ -76,8 +94,15 @@ test('The page alone, in the browser (WASM)', { skip: withoutPage }, async (t) =
     await page.reload();
     await page.locator('.dot[data-state=ready]').waitFor();
     assert.equal(await page.locator('.strip li').count(), 4);
-    assert.deepEqual(await page.getByLabel('Model', { exact: true }).locator('option').allTextContents(), ['pocket', 'mine.safetensors']);
-    assert.equal(await page.getByLabel('Model', { exact: true }).inputValue(), 'mine.safetensors', 'the model chosen is kept');
+    assert.deepEqual(await page.getByLabel('Model', { exact: true }).locator('option').allTextContents(), [
+      'pocket',
+      'mine.safetensors',
+    ]);
+    assert.equal(
+      await page.getByLabel('Model', { exact: true }).inputValue(),
+      'mine.safetensors',
+      'the model chosen is kept',
+    );
     const { image } = await makePicture(page, 'grinning face');
     assert.equal(difference(image, first.image), 0);
     await screenshot(page, 'offline-light-desktop');
@@ -87,10 +112,18 @@ test('The page alone, in the browser (WASM)', { skip: withoutPage }, async (t) =
 
 test('The page in the browser on WebGPU (software driver)', { skip: withoutPage }, async (t) => {
   const { host, browser } = await startPage(t, serveFiles, { webgpu: true });
-  const { page, problems } = await openPage(browser, host.url, { provider: 'webgpu', settings: { steps: 1, guidanceScale: 1 } });
+  const { page, problems } = await openPage(browser, host.url, {
+    provider: 'webgpu',
+    settings: { steps: 1, guidanceScale: 1 },
+  });
   // In software a network takes a while to be prepared.
   page.setDefaultTimeout(240_000);
-  if (!(await page.evaluate(async () => 'gpu' in navigator && (await (navigator as { gpu: GPU }).gpu.requestAdapter()) !== null))) return t.skip('Chromium offers no WebGPU adapter here');
+  if (
+    !(await page.evaluate(
+      async () => 'gpu' in navigator && (await (navigator as { gpu: GPU }).gpu.requestAdapter()) !== null,
+    ))
+  )
+    return t.skip('Chromium offers no WebGPU adapter here');
   assert.equal(await page.locator('.engine-title').textContent(), 'This browser · graphics');
   const { image } = await makePicture(page, 'red apple');
   assert.deepEqual([image.width, image.height], [128, 128]);

@@ -26,7 +26,9 @@ test('The page when things fail', { skip: withoutPage }, async (t) => {
   });
 
   await t.test('a refusal is told, and not asked for again', async () => {
-    await page.route('**/events*', (route) => route.fulfill({ status: 404, json: { error: { message: 'There is no such job.' } } }));
+    await page.route('**/events*', (route) =>
+      route.fulfill({ status: 404, json: { error: { message: 'There is no such job.' } } }),
+    );
     await page.getByRole('button', { name: 'Make' }).click();
     await notice.getByText('There is no such job.').waitFor();
     await page.unroute('**/events*');
@@ -35,7 +37,11 @@ test('The page when things fail', { skip: withoutPage }, async (t) => {
 
   await t.test('a damaged checkpoint is named, is not offered, and the server stays', async () => {
     const bytes = readFileSync(pocketModel).subarray(0, 200_000);
-    for (const [name, content, says] of [['cut.safetensors', bytes, /cut\.safetensors is truncated/], ['noise.ckpt', Uint8Array.from({ length: 999 }, (_, i) => i * 31), /of no known format/], ['alone.yaml', Uint8Array.of(97), /drop both together/]] as const) {
+    for (const [name, content, says] of [
+      ['cut.safetensors', bytes, /cut\.safetensors is truncated/],
+      ['noise.ckpt', Uint8Array.from({ length: 999 }, (_, i) => i * 31), /of no known format/],
+      ['alone.yaml', Uint8Array.of(97), /drop both together/],
+    ] as const) {
       await dropFiles(page, [{ name, content }]);
       await notice.getByText(says).waitFor();
     }
@@ -111,7 +117,9 @@ test('The page when things fail', { skip: withoutPage }, async (t) => {
     const { image } = await makePicture(opened.page, 'red apple');
     await opened.page.reload();
     await opened.page.locator('.strip li img').waitFor();
-    const kept = await opened.page.locator('.strip li img').evaluate((element) => [(element as HTMLImageElement).naturalWidth, (element as HTMLImageElement).naturalHeight]);
+    const kept = await opened.page
+      .locator('.strip li img')
+      .evaluate((element) => [(element as HTMLImageElement).naturalWidth, (element as HTMLImageElement).naturalHeight]);
     assert.deepEqual(kept, [image.width, image.height]);
     assert.deepEqual(opened.problems, []);
     await opened.context.close();
@@ -136,7 +144,15 @@ test('The page when things fail', { skip: withoutPage }, async (t) => {
     const devtools = await context.newCDPSession(page);
     await devtools.send('Storage.overrideQuotaForOrigin', { origin: new URL(host.url).origin, quotaSize: 3e6 });
     await makePicture(page, 'red apple');
-    const kept = await page.evaluate(async () => (await navigator.storage.getDirectory()).getDirectoryHandle('models').then((models) => models.getFileHandle('pocket.safetensors')).then(() => true, () => false));
+    const kept = await page.evaluate(async () =>
+      (await navigator.storage.getDirectory())
+        .getDirectoryHandle('models')
+        .then((models) => models.getFileHandle('pocket.safetensors'))
+        .then(
+          () => true,
+          () => false,
+        ),
+    );
     assert.equal(kept, false);
   });
 

@@ -3,7 +3,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Page } from 'playwright-core';
-import { makePicture, openPage, paintedShare, paintMask, phone, screenshot, servePage, startPage, withoutPage } from './open-page.ts';
+import {
+  makePicture,
+  openPage,
+  paintedShare,
+  paintMask,
+  phone,
+  screenshot,
+  servePage,
+  startPage,
+  withoutPage,
+} from './open-page.ts';
 
 interface Box {
   readonly x: number;
@@ -18,7 +28,8 @@ async function boxOf(page: Page, selector: string): Promise<Box> {
   return box;
 }
 
-const overlap = (a: Box, b: Box): boolean => a.x < b.x + b.width - 1 && b.x < a.x + a.width - 1 && a.y < b.y + b.height - 1 && b.y < a.y + a.height - 1;
+const overlap = (a: Box, b: Box): boolean =>
+  a.x < b.x + b.width - 1 && b.x < a.x + a.width - 1 && a.y < b.y + b.height - 1 && b.y < a.y + a.height - 1;
 
 test('The page on windows of any size', { skip: withoutPage }, async (t) => {
   const { host, browser } = await startPage(t, servePage);
@@ -32,13 +43,21 @@ test('The page on windows of any size', { skip: withoutPage }, async (t) => {
     const stage = await boxOf(page, '.stage-inner');
     for (const part of ['.initial-bar', '.made', '.made-bar', '.back-to-mask']) {
       const box = await boxOf(page, part);
-      assert.ok(box.y >= stage.y - 1 && box.y + box.height <= stage.y + stage.height + 1, `${part} is cut: ${box.y} … ${box.y + box.height} of ${stage.y} … ${stage.y + stage.height}`);
+      assert.ok(
+        box.y >= stage.y - 1 && box.y + box.height <= stage.y + stage.height + 1,
+        `${part} is cut: ${box.y} … ${box.y + box.height} of ${stage.y} … ${stage.y + stage.height}`,
+      );
     }
     await context.close();
   });
 
   await t.test('at 200 % a mask can still be painted', async () => {
-    const { page, context } = await openPage(browser, host.url, {}, { viewport: { width: 640, height: 400 }, deviceScaleFactor: 2 });
+    const { page, context } = await openPage(
+      browser,
+      host.url,
+      {},
+      { viewport: { width: 640, height: 400 }, deviceScaleFactor: 2 },
+    );
     await makePicture(page, 'red apple');
     assert.ok((await boxOf(page, '.made')).width > 120);
     await page.getByRole('button', { name: 'Inpaint', exact: true }).click();
@@ -48,10 +67,20 @@ test('The page on windows of any size', { skip: withoutPage }, async (t) => {
   });
 
   await t.test('on 320 pixels nothing lies over another', async () => {
-    const { page, context } = await openPage(browser, host.url, {}, { viewport: { width: 320, height: 568 }, isMobile: true, hasTouch: true });
+    const { page, context } = await openPage(
+      browser,
+      host.url,
+      {},
+      { viewport: { width: 320, height: 568 }, isMobile: true, hasTouch: true },
+    );
     await makePicture(page, 'red apple');
-    const controls = await Promise.all(['.composer .segments label:last-child', '.negative-button', '.settings-button', '.composer .primary'].map((selector) => boxOf(page, selector)));
-    for (const [i, a] of controls.entries()) for (const b of controls.slice(i + 1)) assert.ok(!overlap(a, b), JSON.stringify([a, b]));
+    const controls = await Promise.all(
+      ['.composer .segments label:last-child', '.negative-button', '.settings-button', '.composer .primary'].map(
+        (selector) => boxOf(page, selector),
+      ),
+    );
+    for (const [i, a] of controls.entries())
+      for (const b of controls.slice(i + 1)) assert.ok(!overlap(a, b), JSON.stringify([a, b]));
     assert.ok((await boxOf(page, '.brand')).height < 40, 'the head is one line');
     await screenshot(page, 'made-light-narrow');
     await context.close();
@@ -62,9 +91,14 @@ test('The page on windows of any size', { skip: withoutPage }, async (t) => {
     await makePicture(page, 'red apple');
     await page.getByRole('button', { name: 'Inpaint', exact: true }).click();
     const canvas = await boxOf(page, '.painter canvas');
-    const finger = (id: number, x: number, y: number) => ({ id, x: canvas.x + x * canvas.width, y: canvas.y + y * canvas.height });
+    const finger = (id: number, x: number, y: number) => ({
+      id,
+      x: canvas.x + x * canvas.width,
+      y: canvas.y + y * canvas.height,
+    });
     const devtools = await context.newCDPSession(page);
-    const touch = (type: 'touchStart' | 'touchMove' | 'touchEnd', touchPoints: ReturnType<typeof finger>[]) => devtools.send('Input.dispatchTouchEvent', { type, touchPoints });
+    const touch = (type: 'touchStart' | 'touchMove' | 'touchEnd', touchPoints: ReturnType<typeof finger>[]) =>
+      devtools.send('Input.dispatchTouchEvent', { type, touchPoints });
     await touch('touchStart', [finger(1, 0.2, 0.2)]);
     await touch('touchStart', [finger(1, 0.2, 0.2), finger(2, 0.8, 0.8)]);
     for (const x of [0.22, 0.25, 0.3]) await touch('touchMove', [finger(1, x, 0.2), finger(2, 1 - x, 0.8)]);
@@ -80,7 +114,8 @@ test('The page on windows of any size', { skip: withoutPage }, async (t) => {
   await t.test('a picture given lends its proportions', async () => {
     const { page, context } = await openPage(browser, host.url);
     await page.getByRole('radio', { name: 'Picture' }).check();
-    const svg = '<svg xmlns="http://www.w3.org/2000/svg" width="400" height="200"><rect width="400" height="200" fill="#c63"/></svg>';
+    const svg =
+      '<svg xmlns="http://www.w3.org/2000/svg" width="400" height="200"><rect width="400" height="200" fill="#c63"/></svg>';
     const png = await page.evaluate(async (text) => {
       const image = new Image();
       image.src = `data:image/svg+xml,${encodeURIComponent(text)}`;
@@ -89,7 +124,9 @@ test('The page on windows of any size', { skip: withoutPage }, async (t) => {
       canvas.getContext('2d')?.drawImage(image, 0, 0);
       return [...new Uint8Array(await (await canvas.convertToBlob()).arrayBuffer())];
     }, svg);
-    await page.getByTestId('initial').setInputFiles({ name: 'wide.png', mimeType: 'image/png', buffer: Buffer.from(png) });
+    await page
+      .getByTestId('initial')
+      .setInputFiles({ name: 'wide.png', mimeType: 'image/png', buffer: Buffer.from(png) });
     await page.getByRole('button', { name: 'As the picture given: 256 × 128' }).click();
     const { image } = await makePicture(page, 'red apple');
     assert.deepEqual([image.width, image.height], [256, 128]);

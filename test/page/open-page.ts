@@ -19,10 +19,21 @@ const built = join(root, 'web/dist');
 const screenshots = join(root, 'build/screenshots');
 
 /** For `test(name, { skip: withoutPage }, …)`: false, or why the page cannot be tested here. */
-export const withoutPage: string | false = withoutBrowser || (existsSync(join(built, 'index.html')) ? false : 'web/dist is not built (npm --prefix web ci && npm --prefix web run build)');
+export const withoutPage: string | false =
+  withoutBrowser ||
+  (existsSync(join(built, 'index.html'))
+    ? false
+    : 'web/dist is not built (npm --prefix web ci && npm --prefix web run build)');
 
 const types: Readonly<Record<string, string>> = {
-  '.html': 'text/html', '.js': 'text/javascript', '.mjs': 'text/javascript', '.css': 'text/css', '.wasm': 'application/wasm', '.svg': 'image/svg+xml', '.png': 'image/png', '.webmanifest': 'application/manifest+json',
+  '.html': 'text/html',
+  '.js': 'text/javascript',
+  '.mjs': 'text/javascript',
+  '.css': 'text/css',
+  '.wasm': 'application/wasm',
+  '.svg': 'image/svg+xml',
+  '.png': 'image/png',
+  '.webmanifest': 'application/manifest+json',
 };
 
 export interface PageHost {
@@ -42,17 +53,24 @@ export async function serveFiles(): Promise<PageHost> {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
-    close: () => new Promise((resolve) => {
-      server.closeAllConnections();
-      server.close(() => resolve());
-    }),
+    close: () =>
+      new Promise((resolve) => {
+        server.closeAllConnections();
+        server.close(() => resolve());
+      }),
   };
 }
 
 /** `sd serve` with the pocket model and the page, in this process. */
 export async function servePage(): Promise<PageHost> {
   const folder = mkdtempSync(join(tmpdir(), 'sd-page-'));
-  const server = await startServer({ model: pocketModel, port: 0, logLevel: 'silent', dataFolder: folder, webFolder: built });
+  const server = await startServer({
+    model: pocketModel,
+    port: 0,
+    logLevel: 'silent',
+    dataFolder: folder,
+    webFolder: built,
+  });
   return {
     url: `${server.url}/`,
     async close() {
@@ -63,11 +81,18 @@ export async function servePage(): Promise<PageHost> {
 }
 
 /** A host of the page and Chromium, both gone when the test is over. */
-export async function startPage(t: TestContext, serve: () => Promise<PageHost>, options: Parameters<typeof launchBrowser>[0] = {}): Promise<{ readonly host: PageHost; readonly browser: Browser }> {
+export async function startPage(
+  t: TestContext,
+  serve: () => Promise<PageHost>,
+  options: Parameters<typeof launchBrowser>[0] = {},
+): Promise<{ readonly host: PageHost; readonly browser: Browser }> {
   const host = await serve();
   const launched = launchBrowser(options);
   t.after(async () => {
-    await launched.then((browser) => browser.close(), () => {});
+    await launched.then(
+      (browser) => browser.close(),
+      () => {},
+    );
     await host.close();
   });
   return { host, browser: await launched };
@@ -81,7 +106,12 @@ export interface OpenedPage {
 }
 
 export const desktop = { viewport: { width: 1320, height: 860 } } as const satisfies BrowserContextOptions;
-export const phone = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true } as const satisfies BrowserContextOptions;
+export const phone = {
+  viewport: { width: 390, height: 844 },
+  deviceScaleFactor: 2,
+  isMobile: true,
+  hasTouch: true,
+} as const satisfies BrowserContextOptions;
 
 /** Few steps, and a place where pictures are made, as if chosen on an earlier visit. */
 export interface Visit {
@@ -90,17 +120,31 @@ export interface Visit {
   readonly settings?: Readonly<Record<string, unknown>>;
 }
 
-export async function openPage(browser: Browser, url: string, visit: Visit = {}, options: BrowserContextOptions = desktop): Promise<OpenedPage> {
+export async function openPage(
+  browser: Browser,
+  url: string,
+  visit: Visit = {},
+  options: BrowserContextOptions = desktop,
+): Promise<OpenedPage> {
   const context = await browser.newContext({ reducedMotion: 'reduce', ...options });
   const page = await context.newPage();
   const problems: string[] = [];
   page.on('pageerror', (error) => problems.push(error.message));
   page.setDefaultTimeout(90_000);
-  const remembered = { settings: { steps: 3, seed: 7, ...visit.settings }, engine: { provider: visit.provider ?? 'wasm', server: '', apiKey: '', ...(visit.place ? { place: visit.place } : {}) } };
+  const remembered = {
+    settings: { steps: 3, seed: 7, ...visit.settings },
+    engine: {
+      provider: visit.provider ?? 'wasm',
+      server: '',
+      apiKey: '',
+      ...(visit.place ? { place: visit.place } : {}),
+    },
+  };
   await context.addInitScript((given: Readonly<Record<string, unknown>>) => {
     // Firefox asks the person, who does not answer here.
     StorageManager.prototype.persist = () => new Promise(() => {});
-    for (const [key, value] of Object.entries(given)) if (localStorage.getItem(key) === null) localStorage.setItem(key, JSON.stringify(value));
+    for (const [key, value] of Object.entries(given))
+      if (localStorage.getItem(key) === null) localStorage.setItem(key, JSON.stringify(value));
   }, remembered);
   await page.goto(url);
   // A host without the headers is helped by the service worker, and one reload.
@@ -125,7 +169,12 @@ export interface MadePicture {
 /** The picture that was made last, once it is there. */
 export async function madePicture(page: Page): Promise<MadePicture> {
   await page.locator('.made-bar').waitFor();
-  const numbers = await page.locator('.made img').first().evaluate(async (element) => [...new Uint8Array(await (await fetch((element as HTMLImageElement).src)).arrayBuffer())]);
+  const numbers = await page
+    .locator('.made img')
+    .first()
+    .evaluate(async (element) => [
+      ...new Uint8Array(await (await fetch((element as HTMLImageElement).src)).arrayBuffer()),
+    ]);
   const bytes = Uint8Array.from(numbers);
   return { bytes, image: await nodeImageCodec.decode(bytes), parameters: readImageMetadata(bytes).parameters ?? '' };
 }
@@ -137,7 +186,10 @@ export function difference(a: Image, b: Image, where: (x: number, y: number) => 
   for (let y = 0; y < a.height; y++) {
     for (let x = 0; x < a.width; x++) {
       if (!where(x, y)) continue;
-      for (let c = 0; c < 3; c++) sum += Math.abs((a.data[(y * a.width + x) * a.channels + c] ?? 0) - (b.data[(y * b.width + x) * b.channels + c] ?? 0));
+      for (let c = 0; c < 3; c++)
+        sum += Math.abs(
+          (a.data[(y * a.width + x) * a.channels + c] ?? 0) - (b.data[(y * b.width + x) * b.channels + c] ?? 0),
+        );
       count += 3;
     }
   }
@@ -153,17 +205,31 @@ export interface DroppedFile {
 }
 
 export async function dropFiles(page: Page, files: readonly DroppedFile[]): Promise<void> {
-  const given = files.map(({ name, type = '', content }) => ({ name, type, content: typeof content === 'string' ? content : [...content] }));
+  const given = files.map(({ name, type = '', content }) => ({
+    name,
+    type,
+    content: typeof content === 'string' ? content : [...content],
+  }));
   const transfer = await page.evaluateHandle(async (list) => {
     const data = new DataTransfer();
-    for (const { name, type, content } of list) data.items.add(new File([typeof content === 'string' ? await (await fetch(content)).blob() : Uint8Array.from(content)], name, { type }));
+    for (const { name, type, content } of list)
+      data.items.add(
+        new File([typeof content === 'string' ? await (await fetch(content)).blob() : Uint8Array.from(content)], name, {
+          type,
+        }),
+      );
     return data;
   }, given);
-  for (const event of ['dragenter', 'dragover', 'drop']) await page.dispatchEvent('main', event, { dataTransfer: transfer });
+  for (const event of ['dragenter', 'dragover', 'drop'])
+    await page.dispatchEvent('main', event, { dataTransfer: transfer });
 }
 
 /** Paints a line over the mask, between points in shares of its sides. */
-export async function paintMask(page: Page, from: readonly [number, number], to: readonly [number, number]): Promise<void> {
+export async function paintMask(
+  page: Page,
+  from: readonly [number, number],
+  to: readonly [number, number],
+): Promise<void> {
   const box = await page.locator('.painter canvas').boundingBox();
   if (!box) throw new Error('There is no mask to paint.');
   const at = ([x, y]: readonly [number, number]): [number, number] => [box.x + x * box.width, box.y + y * box.height];
@@ -177,7 +243,9 @@ export async function paintMask(page: Page, from: readonly [number, number], to:
 export async function paintedShare(page: Page): Promise<number> {
   return page.locator('.painter canvas').evaluate((element) => {
     const canvas = element as HTMLCanvasElement;
-    const { data } = canvas.getContext('2d')?.getImageData(0, 0, canvas.width, canvas.height) ?? { data: new Uint8ClampedArray() };
+    const { data } = canvas.getContext('2d')?.getImageData(0, 0, canvas.width, canvas.height) ?? {
+      data: new Uint8ClampedArray(),
+    };
     let painted = 0;
     for (let i = 3; i < data.length; i += 4) if ((data[i] ?? 0) > 127) painted++;
     return painted / (canvas.width * canvas.height);

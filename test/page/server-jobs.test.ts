@@ -2,7 +2,19 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { difference, dropFiles, madePicture, makePicture, openPage, paintedShare, paintMask, screenshot, servePage, startPage, withoutPage } from './open-page.ts';
+import {
+  difference,
+  dropFiles,
+  madePicture,
+  makePicture,
+  openPage,
+  paintedShare,
+  paintMask,
+  screenshot,
+  servePage,
+  startPage,
+  withoutPage,
+} from './open-page.ts';
 
 test('The page with a server', { skip: withoutPage }, async (t) => {
   const { host, browser } = await startPage(t, servePage);
@@ -18,7 +30,17 @@ test('The page with a server', { skip: withoutPage }, async (t) => {
     await page.getByLabel('Spacing').selectOption('Karras');
     const { image, parameters } = await makePicture(page, 'grinning face');
     assert.deepEqual([image.width, image.height], [128, 128]);
-    for (const part of [/^grinning face\n/, /Negative prompt: blurry/, /Steps: 3,/, /Sampler: Euler/, /Schedule type: Karras/, /CFG scale: 4/, /Seed: 7,/, /Size: 128x128/]) assert.match(parameters, part);
+    for (const part of [
+      /^grinning face\n/,
+      /Negative prompt: blurry/,
+      /Steps: 3,/,
+      /Sampler: Euler/,
+      /Schedule type: Karras/,
+      /CFG scale: 4/,
+      /Seed: 7,/,
+      /Size: 128x128/,
+    ])
+      assert.match(parameters, part);
     await page.getByRole('button', { name: 'No negative prompt' }).click();
   });
 
@@ -29,7 +51,7 @@ test('The page with a server', { skip: withoutPage }, async (t) => {
     await page.getByRole('button', { name: 'Make' }).click();
     await page.locator('.preview canvas').first().waitFor();
     await screenshot(page, 'sampling-light-desktop');
-    assert.match(await page.getByRole('status').textContent() ?? '', /Step \d+ of 60/);
+    assert.match((await page.getByRole('status').textContent()) ?? '', /Step \d+ of 60/);
     await page.keyboard.press('Escape');
     await page.getByRole('button', { name: 'Make' }).waitFor();
     assert.equal(await page.locator('.strip li').count(), 1, 'a job that was stopped leaves no picture');
@@ -83,7 +105,7 @@ test('The page with a server', { skip: withoutPage }, async (t) => {
     assert.equal(await page.locator('.thumbnail').count(), 1);
     await page.getByRole('searchbox').fill('');
     await page.getByRole('button', { name: /^Open red apple/ }).click();
-    assert.match(await page.locator('.viewer .settings-table').textContent() ?? '', /Promptred apple.*Seed7/s);
+    assert.match((await page.locator('.viewer .settings-table').textContent()) ?? '', /Promptred apple.*Seed7/s);
     await page.keyboard.press('ArrowRight');
     await page.keyboard.press('ArrowLeft');
     await page.getByRole('dialog', { name: 'red apple' }).getByRole('button', { name: 'Delete' }).click();
@@ -103,7 +125,10 @@ test('The page with a server', { skip: withoutPage }, async (t) => {
     assert.ok(differing.includes('Prompt') && !differing.includes('Sampler'), differing.join());
     await page.getByRole('radio', { name: 'Curtain' }).check();
     await page.getByRole('slider', { name: 'Where the left picture ends' }).fill('30');
-    assert.equal(await page.locator('.curtain').evaluate((element) => getComputedStyle(element).getPropertyValue('--cut')), '30%');
+    assert.equal(
+      await page.locator('.curtain').evaluate((element) => getComputedStyle(element).getPropertyValue('--cut')),
+      '30%',
+    );
   });
 
   await t.test('a picture dropped in tells its settings, which can be used', async () => {
@@ -136,11 +161,14 @@ test('The page with a server', { skip: withoutPage }, async (t) => {
     for (const key of ['ArrowUp', 'ArrowUp', 'ArrowUp', 'ArrowUp', 'ArrowDown']) await prompt.press(`Control+${key}`);
     assert.equal(await prompt.inputValue(), '(grinning:1.3) face');
     await page.keyboard.press('Control+z');
-    assert.equal(await prompt.inputValue(), '(grinning:1.4) face', 'the field\'s own undo knows it');
+    assert.equal(await prompt.inputValue(), '(grinning:1.4) face', "the field's own undo knows it");
     await page.getByRole('button', { name: 'Make' }).click();
     await page.waitForFunction(() => document.querySelectorAll('.progress').length === 0);
     const weighted = await madePicture(page);
-    assert.ok(difference(plain.image, weighted.image) > 0.05, `the weight counts: ${difference(plain.image, weighted.image)} levels`);
+    assert.ok(
+      difference(plain.image, weighted.image) > 0.05,
+      `the weight counts: ${difference(plain.image, weighted.image)} levels`,
+    );
 
     // As text, the brackets are something else again; the keys move the cursor.
     await page.getByLabel('Prompt syntax').selectOption('plain');
@@ -153,7 +181,10 @@ test('The page with a server', { skip: withoutPage }, async (t) => {
     await page.locator('.strip button').nth(1).click();
     await page.getByRole('button', { name: 'Use settings' }).click();
     assert.equal(await page.getByLabel('Prompt syntax').inputValue(), 'a1111', 'of the history');
-    for (const [bytes, syntax, row] of [[literal.bytes, 'plain', 'plain'], [weighted.bytes, 'a1111', 'A1111']] as const) {
+    for (const [bytes, syntax, row] of [
+      [literal.bytes, 'plain', 'plain'],
+      [weighted.bytes, 'a1111', 'A1111'],
+    ] as const) {
       await dropFiles(page, [{ name: 'mine.png', type: 'image/png', content: bytes }]);
       await page.locator('.dropped .settings-table').getByText(row, { exact: true }).waitFor();
       await page.getByRole('button', { name: 'Use these settings' }).click();
@@ -166,7 +197,10 @@ test('The page with a server', { skip: withoutPage }, async (t) => {
     await page.route('**/api/v1/server', async (route) => {
       const response = await route.fetch();
       const info = (await response.json()) as { readonly models: readonly object[] };
-      await route.fulfill({ response, json: { ...info, models: info.models.map((model) => ({ ...model, readsPromptSyntax: false })) } });
+      await route.fulfill({
+        response,
+        json: { ...info, models: info.models.map((model) => ({ ...model, readsPromptSyntax: false })) },
+      });
     });
     await page.reload();
     await page.locator('.dot[data-state=ready]').waitFor();
@@ -213,10 +247,14 @@ test('The page with a server', { skip: withoutPage }, async (t) => {
     assert.equal(await page.locator('.grid-table td img').count(), 6);
     await screenshot(page, 'grid-light-desktop');
     await page.getByRole('button', { name: 'Open 2, DDIM' }).click();
-    assert.match(await page.locator('.viewer .settings-table').textContent() ?? '', /Steps2SamplerDDIM/);
+    assert.match((await page.locator('.viewer .settings-table').textContent()) ?? '', /Steps2SamplerDDIM/);
     await page.keyboard.press('Escape');
     // A cell that fails says why, and the others are made.
-    await page.route('**/api/v1/jobs', (route) => (route.request().postData()?.includes('"steps":2') ? route.fulfill({ status: 422, json: { error: { message: 'Not two.' } } }) : route.continue()));
+    await page.route('**/api/v1/jobs', (route) =>
+      route.request().postData()?.includes('"steps":2')
+        ? route.fulfill({ status: 422, json: { error: { message: 'Not two.' } } })
+        : route.continue(),
+    );
     await page.getByRole('button', { name: 'Make the grid' }).click();
     await page.getByText('Not two.').first().waitFor();
     await page.getByRole('button', { name: 'Save as one' }).waitFor();
@@ -252,9 +290,11 @@ test('The page with a server', { skip: withoutPage }, async (t) => {
 
   await t.test('no script has failed', () => assert.deepEqual(opened.problems, []));
 
-  await t.test('the same server by A1111\'s API', async () => {
+  await t.test("the same server by A1111's API", async () => {
     const { page, context, problems } = await openPage(browser, host.url);
-    await page.route('**/api/v1/server', (route) => route.fulfill({ status: 404, contentType: 'application/json', body: '{}' }));
+    await page.route('**/api/v1/server', (route) =>
+      route.fulfill({ status: 404, contentType: 'application/json', body: '{}' }),
+    );
     await page.reload();
     await page.locator('.dot[data-state=ready]').waitFor();
     assert.equal(await page.locator('.engine-title').textContent(), 'Server (A1111 API)');

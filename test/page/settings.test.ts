@@ -5,14 +5,22 @@ import { test } from 'node:test';
 import { namedSampling } from '../../src/diffusion/sampler-names.ts';
 import { weighed } from '../../web/src/create/word-weights.ts';
 import { axes, axisValues, numbersOf } from '../../web/src/grid/axes.ts';
-import { checkedSettings, defaultSettings, hasOwnSpacing, samplerLabels, scheduleLabels, settingRows } from '../../web/src/settings/settings.ts';
+import {
+  checkedSettings,
+  defaultSettings,
+  hasOwnSpacing,
+  samplerLabels,
+  scheduleLabels,
+  settingRows,
+} from '../../web/src/settings/settings.ts';
 
-test('every sampler and spacing of the page is the library\'s', () => {
+test("every sampler and spacing of the page is the library's", () => {
   for (const label of samplerLabels) {
     const { sampler } = namedSampling(label, { peer: 'a1111' });
     assert.equal(sampler.space === 'timestep', hasOwnSpacing(label), label);
   }
-  for (const label of scheduleLabels) assert.ok(namedSampling('Euler', { peer: 'a1111', schedule: label }).schedule, label);
+  for (const label of scheduleLabels)
+    assert.ok(namedSampling('Euler', { peer: 'a1111', schedule: label }).schedule, label);
 });
 
 test('numbers of an axis: lists, ranges by steps and by count, as A1111 writes them', () => {
@@ -27,24 +35,61 @@ test('numbers of an axis: lists, ranges by steps and by count, as A1111 writes t
 });
 
 test('values of an axis are settings, names in any case, words of the prompt', () => {
-  const context = { settings: { ...defaultSettings, prompt: 'a red apple' }, samplers: samplerLabels, schedules: scheduleLabels, models: ['pocket'] };
-  assert.deepEqual(axisValues('steps', '5, 10', context).map(({ change }) => change), [{ steps: 5 }, { steps: 10 }]);
-  assert.deepEqual(axisValues('sampler', 'euler, ddim', context).map(({ label }) => label), ['Euler', 'DDIM']);
-  assert.deepEqual(axisValues('words', 'apple, pear', context).map(({ change }) => change.prompt), ['a red apple', 'a red pear']);
+  const context = {
+    settings: { ...defaultSettings, prompt: 'a red apple' },
+    samplers: samplerLabels,
+    schedules: scheduleLabels,
+    models: ['pocket'],
+  };
+  assert.deepEqual(
+    axisValues('steps', '5, 10', context).map(({ change }) => change),
+    [{ steps: 5 }, { steps: 10 }],
+  );
+  assert.deepEqual(
+    axisValues('sampler', 'euler, ddim', context).map(({ label }) => label),
+    ['Euler', 'DDIM'],
+  );
+  assert.deepEqual(
+    axisValues('words', 'apple, pear', context).map(({ change }) => change.prompt),
+    ['a red apple', 'a red pear'],
+  );
   assert.throws(() => axisValues('words', 'plum, pear', context), /not in the prompt/);
   assert.throws(() => axisValues('strength', '2', context), /outside 0 … 1/);
   assert.throws(() => axisValues('seed', '1-99', context), /at most 24/);
   assert.throws(() => axisValues('steps', '', context), /at least one value/);
-  for (const [name, axis] of Object.entries(axes)) assert.ok(axis.values(axis.start(context), context).length > 0, name);
+  for (const [name, axis] of Object.entries(axes))
+    assert.ok(axis.values(axis.start(context), context).length > 0, name);
 });
 
 test('settings of any origin are made whole', () => {
   assert.deepEqual(checkedSettings({}), defaultSettings);
-  const odd = checkedSettings({ steps: '1e9', guidanceScale: Number.NaN, seed: 1.6, sampler: '', prompt: 5, width: -3, strength: '0.4' });
-  assert.deepEqual([odd.steps, odd.guidanceScale, odd.seed, odd.sampler, odd.prompt, odd.width, odd.strength], [150, defaultSettings.guidanceScale, 2, defaultSettings.sampler, '', 0, 0.4]);
-  assert.deepEqual([checkedSettings({ promptSyntax: 'plain' }).promptSyntax, checkedSettings({ promptSyntax: 'odd' }).promptSyntax], ['plain', 'a1111']);
-  assert.deepEqual(settingRows({ ...defaultSettings, prompt: 'a (red) apple', promptSyntax: 'plain' }, 'txt2img').find(([label]) => label === 'Syntax'), ['Syntax', 'plain']);
-  assert.deepEqual(settingRows({ ...defaultSettings, schedule: 'Karras' }, 'img2img').find(([label]) => label === 'Sampler'), ['Sampler', 'DPM++ 2M, Karras']);
+  const odd = checkedSettings({
+    steps: '1e9',
+    guidanceScale: Number.NaN,
+    seed: 1.6,
+    sampler: '',
+    prompt: 5,
+    width: -3,
+    strength: '0.4',
+  });
+  assert.deepEqual(
+    [odd.steps, odd.guidanceScale, odd.seed, odd.sampler, odd.prompt, odd.width, odd.strength],
+    [150, defaultSettings.guidanceScale, 2, defaultSettings.sampler, '', 0, 0.4],
+  );
+  assert.deepEqual(
+    [checkedSettings({ promptSyntax: 'plain' }).promptSyntax, checkedSettings({ promptSyntax: 'odd' }).promptSyntax],
+    ['plain', 'a1111'],
+  );
+  assert.deepEqual(
+    settingRows({ ...defaultSettings, prompt: 'a (red) apple', promptSyntax: 'plain' }, 'txt2img').find(
+      ([label]) => label === 'Syntax',
+    ),
+    ['Syntax', 'plain'],
+  );
+  assert.deepEqual(
+    settingRows({ ...defaultSettings, schedule: 'Karras' }, 'img2img').find(([label]) => label === 'Sampler'),
+    ['Sampler', 'DPM++ 2M, Karras'],
+  );
 });
 
 test('words weigh more and less by Ctrl and the arrows, as in A1111', () => {
@@ -70,7 +115,11 @@ test('words weigh more and less by Ctrl and the arrows, as in A1111', () => {
   assert.equal(press('a _(red:1.9)_', 1), 'a (_red_:2.0)');
   assert.equal(press('a ((_red_))', 1), 'a (_red_:1.3)', 'brackets without a number become one');
   assert.equal(press('a [_red_]', -1), 'a (_red_:0.8)');
-  assert.equal(press('a [red:gr_een:0.5]', 1), 'a [red:(_green_:1.1):0.5]', 'what changes at a step keeps its brackets');
+  assert.equal(
+    press('a [red:gr_een:0.5]', 1),
+    'a [red:(_green_:1.1):0.5]',
+    'what changes at a step keeps its brackets',
+  );
   assert.equal(press('a [r_ed|green]', 1), 'a [(_red_:1.1)|green]', 'and so does what alternates');
   assert.equal(press('a [_red|green_]', 1), 'a [(_red|green_:1.1)]');
   assert.equal(press('a \\(r_ed\\) apple', 1), 'a \\((_red_:1.1)\\) apple', 'brackets behind a backslash are text');

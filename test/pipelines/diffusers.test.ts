@@ -30,10 +30,16 @@ interface Case {
 }
 
 const classes: Readonly<Record<string, string>> = {
-  ddim: 'DDIMScheduler', pndm: 'PNDMScheduler', 'dpmpp-2m': 'DPMSolverMultistepScheduler', euler: 'EulerDiscreteScheduler', 'euler-a': 'EulerAncestralDiscreteScheduler',
+  ddim: 'DDIMScheduler',
+  pndm: 'PNDMScheduler',
+  'dpmpp-2m': 'DPMSolverMultistepScheduler',
+  euler: 'EulerDiscreteScheduler',
+  'euler-a': 'EulerAncestralDiscreteScheduler',
 };
 const index = findReference('files/diffusers/expected.json');
-const cases = index ? (JSON.parse(readFileSync(index, 'utf8').replaceAll('-Infinity', 'null')) as { cases: Case[] }).cases : [];
+const cases = index
+  ? (JSON.parse(readFileSync(index, 'utf8').replaceAll('-Infinity', 'null')) as { cases: Case[] }).cases
+  : [];
 
 test('diffusers folders', { skip: skipUnless('files/diffusers/expected.json') }, () => assert.ok(cases.length > 0));
 
@@ -42,12 +48,25 @@ for (const c of cases) {
     await using engine = createNodeEngine({ threads: 1 });
     await using model = await loadModel(dirname(reference('files/diffusers/tiny-sd/model_index.json')), { engine });
     const want = readTensors(reference(`files/diffusers/${c.case}.safetensors`));
-    const row = { part: 'files/diffusers', case: c.case, reference: 'diffusers 0.42.1 StableDiffusionPipeline', tolerance: c.tolerance.latents };
+    const row = {
+      part: 'files/diffusers',
+      case: c.case,
+      reference: 'diffusers 0.42.1 StableDiffusionPipeline',
+      tolerance: c.tolerance.latents,
+    };
     const sampler = diffusersSampler(classes[c.scheduler] ?? c.scheduler, c.scheduler_config);
     const states: Tensor<'float32'>[] = [];
     const run = textToImage(model, {
-      prompt: c.prompt, negativePrompt: c.negative_prompt, seed: c.seed, steps: c.steps, guidanceScale: c.guidance_scale, width: c.width, height: c.height,
-      sampler, noise: 'diffusers', watermark: false,
+      prompt: c.prompt,
+      negativePrompt: c.negative_prompt,
+      seed: c.seed,
+      steps: c.steps,
+      guidanceScale: c.guidance_scale,
+      width: c.width,
+      height: c.height,
+      sampler,
+      noise: 'diffusers',
+      watermark: false,
     });
     for await (const event of run) {
       if (event.kind === 'step') states.push(event.latent);
@@ -64,7 +83,12 @@ for (const c of cases) {
       const off = picture.data.reduce((count, value, i) => count + (Math.abs(value - (got[i] ?? -999)) > 1 ? 1 : 0), 0);
       const different = picture.data.reduce((count, value, i) => count + (value === got[i] ? 0 : 1), 0);
       recordParity({ ...row, output: 'PNG: values off by more than 1 level', error: off, tolerance: 0 });
-      recordParity({ ...row, output: 'PNG: share of values that differ', error: different / picture.data.length, tolerance: 0.005 });
+      recordParity({
+        ...row,
+        output: 'PNG: share of values that differ',
+        error: different / picture.data.length,
+        tolerance: 0.005,
+      });
     }
   });
 }

@@ -21,23 +21,44 @@ import { openCheckpoint } from '../../src/weights/checkpoint.ts';
 import { memoryWeights } from '../../src/weights/memory-weights.ts';
 
 /** LDM's YAML with the networks' sections put in. */
-function yaml(parts: { readonly params: string; readonly unet: string; readonly stage: string; readonly condition: string }): string {
+function yaml(parts: {
+  readonly params: string;
+  readonly unet: string;
+  readonly stage: string;
+  readonly condition: string;
+}): string {
   return `model:
   target: ldm.models.diffusion.ddpm.LatentDiffusion
   params: {linear_start: 0.0015, linear_end: 0.0195, timesteps: 1000, image_size: 8, ${parts.params}, unet_config: {target: ldm.modules.diffusionmodules.openaimodel.UNetModel, params: {image_size: 8, model_channels: 32, num_res_blocks: 1, attention_resolutions: [1], channel_mult: [1, 1], ${parts.unet}}}, first_stage_config: ${parts.stage}, cond_stage_config: ${parts.condition}}`;
 }
 
-const kl = '{target: ldm.models.autoencoder.AutoencoderKL, params: {embed_dim: 4, lossconfig: {target: torch.nn.Identity}, ddconfig: {double_z: true, z_channels: 4, resolution: 16, in_channels: 3, out_ch: 3, ch: 32, ch_mult: [1, 1], num_res_blocks: 1, attn_resolutions: [], dropout: 0.0}}}';
-const vq = '{target: ldm.models.autoencoder.VQModelInterface, params: {embed_dim: 3, n_embed: 64, lossconfig: {target: torch.nn.Identity}, ddconfig: {double_z: false, z_channels: 3, resolution: 16, in_channels: 3, out_ch: 3, ch: 32, ch_mult: [1, 1], num_res_blocks: 1, attn_resolutions: [], dropout: 0.0}}}';
-const vocabulary = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', 'a', 'red', 'house', ...Array.from({ length: 93 }, (_, i) => `[unused${i}]`)].join('\n');
+const kl =
+  '{target: ldm.models.autoencoder.AutoencoderKL, params: {embed_dim: 4, lossconfig: {target: torch.nn.Identity}, ddconfig: {double_z: true, z_channels: 4, resolution: 16, in_channels: 3, out_ch: 3, ch: 32, ch_mult: [1, 1], num_res_blocks: 1, attn_resolutions: [], dropout: 0.0}}}';
+const vq =
+  '{target: ldm.models.autoencoder.VQModelInterface, params: {embed_dim: 3, n_embed: 64, lossconfig: {target: torch.nn.Identity}, ddconfig: {double_z: false, z_channels: 3, resolution: 16, in_channels: 3, out_ch: 3, ch: 32, ch_mult: [1, 1], num_res_blocks: 1, attn_resolutions: [], dropout: 0.0}}}';
+const vocabulary = [
+  '[PAD]',
+  '[UNK]',
+  '[CLS]',
+  '[SEP]',
+  'a',
+  'red',
+  'house',
+  ...Array.from({ length: 93 }, (_, i) => `[unused${i}]`),
+].join('\n');
 
 /** Weights from a fixed seed: small, and norms near one. */
 function randomWeights(network: NetworkConfig, prefix: string, generator: TorchGenerator): [string, Tensor][] {
   return networkParameters(network).map(({ name, shape }) => {
     const values = generator.randn(shape);
-    const fan = Math.max(1, shape.slice(1).reduce((product, size) => product * size, 1));
+    const fan = Math.max(
+      1,
+      shape.slice(1).reduce((product, size) => product * size, 1),
+    );
     const isNorm = shape.length === 1 && name.endsWith('weight');
-    const data = values.data.map((value) => (isNorm ? 1 + 0.02 * value : (shape.length > 1 ? value / Math.sqrt(fan) : 0.02 * value)));
+    const data = values.data.map((value) =>
+      isNorm ? 1 + 0.02 * value : shape.length > 1 ? value / Math.sqrt(fan) : 0.02 * value,
+    );
     return [prefix + name, { ...values, data }];
   });
 }
@@ -54,30 +75,66 @@ async function randomModel(text: string, engine: ReturnType<typeof createNodeEng
   ]);
   const checkpoint = await openCheckpoint(memoryWeights(tensors, 'random.ckpt'), { config: document });
   const kind = typeof stage === 'object' ? stage?.kind : undefined;
-  const tokenizer = kind === 'bert' ? createBertTokenizer({ vocab: vocabulary }) : kind === 'clip_text' ? createClipTokenizer({ vocabSize: 600 }) : undefined;
+  const tokenizer =
+    kind === 'bert'
+      ? createBertTokenizer({ vocab: vocabulary })
+      : kind === 'clip_text'
+        ? createClipTokenizer({ vocabSize: 600 })
+        : undefined;
   return new Model({ engine, checkpoint, ...(tokenizer ? { tokenizer } : {}) });
 }
 
-const cases: { readonly name: string; readonly yaml: string; readonly options: GenerateOptions; readonly size: number }[] = [
+const cases: {
+  readonly name: string;
+  readonly yaml: string;
+  readonly options: GenerateOptions;
+  readonly size: number;
+}[] = [
   {
     name: 'unconditional, VQ first stage (as ldm-celebahq)',
-    yaml: yaml({ params: 'channels: 3', unet: 'in_channels: 3, out_channels: 3, num_head_channels: 16', stage: vq, condition: '__is_unconditional__' }),
-    options: {}, size: 16,
+    yaml: yaml({
+      params: 'channels: 3',
+      unet: 'in_channels: 3, out_channels: 3, num_head_channels: 16',
+      stage: vq,
+      condition: '__is_unconditional__',
+    }),
+    options: {},
+    size: 16,
   },
   {
     name: 'class-conditional by cross attention (as cin256)',
-    yaml: yaml({ params: 'channels: 3, conditioning_key: crossattn, cond_stage_key: class_label', unet: 'in_channels: 3, out_channels: 3, num_heads: 1, use_spatial_transformer: true, transformer_depth: 1, context_dim: 32', stage: vq, condition: '{target: ldm.modules.encoders.modules.ClassEmbedder, params: {embed_dim: 32, n_classes: 11, key: class_label}}' }),
-    options: { classLabels: [3, 7], guidanceScale: 2 }, size: 16,
+    yaml: yaml({
+      params: 'channels: 3, conditioning_key: crossattn, cond_stage_key: class_label',
+      unet: 'in_channels: 3, out_channels: 3, num_heads: 1, use_spatial_transformer: true, transformer_depth: 1, context_dim: 32',
+      stage: vq,
+      condition:
+        '{target: ldm.modules.encoders.modules.ClassEmbedder, params: {embed_dim: 32, n_classes: 11, key: class_label}}',
+    }),
+    options: { classLabels: [3, 7], guidanceScale: 2 },
+    size: 16,
   },
   {
     name: "text by BERT's encoder (as txt2img-1p4B)",
-    yaml: yaml({ params: 'channels: 4, conditioning_key: crossattn, scale_factor: 0.18215', unet: 'in_channels: 4, out_channels: 4, num_heads: 4, use_spatial_transformer: true, transformer_depth: 1, context_dim: 32, legacy: false', stage: kl, condition: '{target: ldm.modules.encoders.modules.BERTEmbedder, params: {n_embed: 32, n_layer: 1, vocab_size: 100}}' }),
-    options: { prompt: 'a red house', guidanceScale: 3 }, size: 16,
+    yaml: yaml({
+      params: 'channels: 4, conditioning_key: crossattn, scale_factor: 0.18215',
+      unet: 'in_channels: 4, out_channels: 4, num_heads: 4, use_spatial_transformer: true, transformer_depth: 1, context_dim: 32, legacy: false',
+      stage: kl,
+      condition:
+        '{target: ldm.modules.encoders.modules.BERTEmbedder, params: {n_embed: 32, n_layer: 1, vocab_size: 100}}',
+    }),
+    options: { prompt: 'a red house', guidanceScale: 3 },
+    size: 16,
   },
   {
     name: 'pixels without a first stage, v prediction',
-    yaml: yaml({ params: 'channels: 3, parameterization: v', unet: 'in_channels: 3, out_channels: 3, num_heads: 4', stage: '{target: ldm.models.autoencoder.IdentityFirstStage}', condition: '__is_unconditional__' }),
-    options: {}, size: 8,
+    yaml: yaml({
+      params: 'channels: 3, parameterization: v',
+      unet: 'in_channels: 3, out_channels: 3, num_heads: 4',
+      stage: '{target: ldm.models.autoencoder.IdentityFirstStage}',
+      condition: '__is_unconditional__',
+    }),
+    options: {},
+    size: 8,
   },
 ];
 
@@ -87,7 +144,14 @@ for (const { name, yaml: text, options, size } of cases) {
       await using engine = createNodeEngine({ threads: 1 });
       await using model = await randomModel(text, engine);
       assert.equal(model.nativeSize, size);
-      for await (const event of textToImage(model, { ...options, sampler, steps: 4, width: size, height: 2 * size, seed: 3 })) {
+      for await (const event of textToImage(model, {
+        ...options,
+        sampler,
+        steps: 4,
+        width: size,
+        height: 2 * size,
+        seed: 3,
+      })) {
         if (event.kind !== 'result') continue;
         assert.equal(event.images.length, options.classLabels?.length ?? 1);
         assert.deepEqual([event.images[0]?.image.width, event.images[0]?.image.height], [size, 2 * size]);
@@ -105,20 +169,43 @@ test('a class-conditional model without a class is refused', async () => {
   const run = async (): Promise<void> => {
     for await (const event of textToImage(model, { steps: 2 })) void event;
   };
-  await assert.rejects(run(), (error: unknown) => error instanceof StableDiffusionError && error.code === 'invalid-argument');
+  await assert.rejects(
+    run(),
+    (error: unknown) => error instanceof StableDiffusionError && error.code === 'invalid-argument',
+  );
 });
 
 test("LDM's inpainting model: masked latent and mask as extra channels, the known part kept (to the level that truncation loses)", async () => {
   await using engine = createNodeEngine({ threads: 1 });
-  const text = yaml({ params: 'channels: 3, conditioning_key: concat, cond_stage_key: masked_image', unet: 'in_channels: 7, out_channels: 3, num_heads: 4', stage: vq, condition: '__is_first_stage__' });
+  const text = yaml({
+    params: 'channels: 3, conditioning_key: concat, cond_stage_key: masked_image',
+    unet: 'in_channels: 7, out_channels: 3, num_heads: 4',
+    stage: vq,
+    condition: '__is_first_stage__',
+  });
   await using model = await randomModel(text, engine);
-  const image = createImage(16, 16, 3, Uint8Array.from({ length: 768 }, (_, i) => (i * 37) % 256));
-  const mask = createImage(16, 16, 1, Uint8Array.from({ length: 256 }, (_, i) => (i % 16 < 8 ? 255 : 0)));
+  const image = createImage(
+    16,
+    16,
+    3,
+    Uint8Array.from({ length: 768 }, (_, i) => (i * 37) % 256),
+  );
+  const mask = createImage(
+    16,
+    16,
+    1,
+    Uint8Array.from({ length: 256 }, (_, i) => (i % 16 < 8 ? 255 : 0)),
+  );
   for await (const event of inpaint(model, { image, mask, steps: 3, watermark: false })) {
     if (event.kind !== 'result') continue;
     const made = event.images[0]?.image.data ?? new Uint8Array();
-    const changed = Array.from({ length: 256 }, (_, i) => [0, 1, 2].some((c) => Math.abs((made[3 * i + c] ?? 0) - (image.data[3 * i + c] ?? 0)) > 1));
-    assert.ok(changed.every((value, i) => i % 16 < 8 || !value), 'the known half is as it was');
+    const changed = Array.from({ length: 256 }, (_, i) =>
+      [0, 1, 2].some((c) => Math.abs((made[3 * i + c] ?? 0) - (image.data[3 * i + c] ?? 0)) > 1),
+    );
+    assert.ok(
+      changed.every((value, i) => i % 16 < 8 || !value),
+      'the known half is as it was',
+    );
     assert.ok(changed.some(Boolean), 'the other half is new');
   }
 });

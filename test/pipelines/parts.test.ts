@@ -22,33 +22,64 @@ interface Components {
   readonly tolerance: Readonly<Record<string, number>>;
 }
 
-const index = JSON.parse(readFileSync(reference('diffusion/index.json'), 'utf8')) as { cases: (Components & { part: string })[] };
+const index = JSON.parse(readFileSync(reference('diffusion/index.json'), 'utf8')) as {
+  cases: (Components & { part: string })[];
+};
 const float = (value: Tensor): Tensor<'float32'> => expectDType(value, 'float32');
 
 /** Log variances of standard deviations. */
 function logarithms(std: Tensor<'float32'> | undefined): Tensor<'float32'> {
   if (!std) throw new Error('the autoencoder has no posterior');
-  return tensor('float32', std.shape, std.data.map((value) => 2 * Math.log(value)));
+  return tensor(
+    'float32',
+    std.shape,
+    std.data.map((value) => 2 * Math.log(value)),
+  );
 }
 
-for (const { id, settings, tolerance } of index.cases.filter(({ part, id }) => part === 'pipelines' && id.startsWith('components/'))) {
+for (const { id, settings, tolerance } of index.cases.filter(
+  ({ part, id }) => part === 'pipelines' && id.startsWith('components/'),
+)) {
   test(id, async () => {
     const name = id.replace('components/', '');
     const want = readTensors(reference(`diffusion/pipelines/${name}.components.safetensors`));
     await using engine = createNodeEngine({ threads: 1 });
     await using model = await loadModel(reference(`diffusion/pipelines/${name}.ckpt`), { engine });
     const compare = (output: string, got: Tensor): void =>
-      compareTensor({ part: 'diffusion/pipelines', case: id, output, reference: 'CompVis LatentDiffusion', tolerance: tolerance[output] ?? 0 }, got, pick(want, output));
+      compareTensor(
+        {
+          part: 'diffusion/pipelines',
+          case: id,
+          output,
+          reference: 'CompVis LatentDiffusion',
+          tolerance: tolerance[output] ?? 0,
+        },
+        got,
+        pick(want, output),
+      );
 
-    compareTensor({ part: 'diffusion/pipelines', case: id, output: 'tokens', tolerance: 0 }, model.tokenize(settings.prompts).ids, pick(want, 'tokens'));
+    compareTensor(
+      { part: 'diffusion/pipelines', case: id, output: 'tokens', tolerance: 0 },
+      model.tokenize(settings.prompts).ids,
+      pick(want, 'tokens'),
+    );
     const context = await model.encodePrompts(settings.prompts);
     compare('context', context);
     const timesteps = toFloat32(pick(want, 'unet.t'));
-    compare('unet.eps', await model.predict({ x: float(pick(want, 'unet.x')), timesteps, context: takeBatch(context, 0, 2) }));
-    const image = initImageTensor(await nodeImageCodec.decode(readFileSync(reference('diffusion/pipelines/images/init.png'))));
+    compare(
+      'unet.eps',
+      await model.predict({ x: float(pick(want, 'unet.x')), timesteps, context: takeBatch(context, 0, 2) }),
+    );
+    const image = initImageTensor(
+      await nodeImageCodec.decode(readFileSync(reference('diffusion/pipelines/images/init.png'))),
+    );
     const { mean, std } = await model.encodeImage(image);
     const moments = pick(want, 'encode.moments');
-    compareTensor({ part: 'diffusion/pipelines', case: id, output: 'encode.moments', tolerance: tolerance['encode.moments'] ?? 0 }, concatenate([mean, logarithms(std)], 1), moments);
+    compareTensor(
+      { part: 'diffusion/pipelines', case: id, output: 'encode.moments', tolerance: tolerance['encode.moments'] ?? 0 },
+      concatenate([mean, logarithms(std)], 1),
+      moments,
+    );
     compare('decode.image', await model.decodeLatent(float(pick(want, 'decode.z'))));
   });
 }
@@ -66,7 +97,17 @@ test('diffusers folder: single parts', { skip: skipUnless('files/diffusers/parts
   const folder = dirname(reference('files/diffusers/tiny-sd/model_index.json'));
   const compare = (output: string, got: Tensor): void => {
     const recorded = pick(want, output);
-    compareTensor({ part: 'files/diffusers', case: 'parts', output, reference: 'diffusers 0.42.1', tolerance: relativeTolerance(recorded) }, got, recorded);
+    compareTensor(
+      {
+        part: 'files/diffusers',
+        case: 'parts',
+        output,
+        reference: 'diffusers 0.42.1',
+        tolerance: relativeTolerance(recorded),
+      },
+      got,
+      recorded,
+    );
   };
   const x = float(pick(want, 'unet.x'));
   const timesteps = toFloat32(pick(want, 'unet.timesteps'));

@@ -34,8 +34,19 @@ async function latentsOf(pipeline: Pipeline): Promise<Tensor<'float32'>> {
   throw new Error('there was no result');
 }
 
-const small: TextToImageOptions = { width: 64, height: 64, steps: 4, seed: 5, sampler: 'euler', noise: 'a1111-cpu', promptSyntax: 'a1111', watermark: false, guidanceScale: 5 };
-const latent = (options: TextToImageOptions): Promise<Tensor<'float32'>> => latentsOf(textToImage(model, { ...small, ...options }));
+const small: TextToImageOptions = {
+  width: 64,
+  height: 64,
+  steps: 4,
+  seed: 5,
+  sampler: 'euler',
+  noise: 'a1111-cpu',
+  promptSyntax: 'a1111',
+  watermark: false,
+  guidanceScale: 5,
+};
+const latent = (options: TextToImageOptions): Promise<Tensor<'float32'>> =>
+  latentsOf(textToImage(model, { ...small, ...options }));
 const largest = (value: Tensor<'float32'>): number => value.data.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
 /** Differences of batches and orders of summing; the latents are of the order of 1 to 10. */
 const close = 2e-4;
@@ -43,14 +54,24 @@ const words = (count: number, word: string): string => Array.from({ length: coun
 
 test('a prompt without syntax, or with weights of 1, is the plain prompt; another weight is another picture', async () => {
   const plain = await latent({ prompt: 'red apple', promptSyntax: 'plain' });
-  for (const prompt of ['red apple', '(red:1.0) apple', '[red apple:red apple:2]', 'red apple # a comment', 'red apple :1']) {
+  for (const prompt of [
+    'red apple',
+    '(red:1.0) apple',
+    '[red apple:red apple:2]',
+    'red apple # a comment',
+    'red apple :1',
+  ]) {
     assert.ok(maxDifference(await latent({ prompt }), plain) < close, prompt);
   }
   const strong = await latent({ prompt: '(red:1.6) apple' });
   assert.ok(maxDifference(strong, plain) > 1e-3);
-  assert.ok(maxDifference(await latent({ prompt: '(red:1.6) apple', promptSettings: { emphasis: 'Ignore' } }), plain) < close);
+  assert.ok(
+    maxDifference(await latent({ prompt: '(red:1.6) apple', promptSettings: { emphasis: 'Ignore' } }), plain) < close,
+  );
   const literal = await latent({ prompt: '(red:1.6) apple', promptSyntax: 'plain' });
-  assert.ok(maxDifference(await latent({ prompt: '(red:1.6) apple', promptSettings: { emphasis: 'None' } }), literal) < close);
+  assert.ok(
+    maxDifference(await latent({ prompt: '(red:1.6) apple', promptSettings: { emphasis: 'None' } }), literal) < close,
+  );
   assert.ok(maxDifference(strong, literal) > 1e-3);
 });
 
@@ -58,9 +79,20 @@ test('AND: equal parts are one with the sum of their weights; a weight of 0 leav
   const doubled = await latent({ prompt: 'red apple AND red apple' });
   assert.ok(maxDifference(doubled, await latent({ prompt: 'red apple :2' })) < close * 5);
   assert.ok(maxDifference(doubled, await latent({ prompt: 'red apple', guidanceScale: 10 })) < close * 5);
-  assert.ok(maxDifference(await latent({ prompt: 'red apple AND a blue car :0' }), await latent({ prompt: 'red apple' })) < close);
-  assert.ok(maxDifference(await latent({ prompt: 'red apple AND a blue car :0.8' }), await latent({ prompt: 'red apple' })) > 1e-3);
-  assert.ok(maxDifference(await latent({ prompt: 'red apple :0', guidanceScale: 1, negativePrompt: 'a blue car' }), await latent({ prompt: 'a blue car', guidanceScale: 1 })) < close);
+  assert.ok(
+    maxDifference(await latent({ prompt: 'red apple AND a blue car :0' }), await latent({ prompt: 'red apple' })) <
+      close,
+  );
+  assert.ok(
+    maxDifference(await latent({ prompt: 'red apple AND a blue car :0.8' }), await latent({ prompt: 'red apple' })) >
+      1e-3,
+  );
+  assert.ok(
+    maxDifference(
+      await latent({ prompt: 'red apple :0', guidanceScale: 1, negativePrompt: 'a blue car' }),
+      await latent({ prompt: 'a blue car', guidanceScale: 1 }),
+    ) < close,
+  );
 });
 
 test('schedules: a prompt changes behind its step, counted in calls of the network', async () => {
@@ -71,11 +103,24 @@ test('schedules: a prompt changes behind its step, counted in calls of the netwo
   const changed = await latent({ prompt: '[red apple:a blue car:0.5]' });
   assert.ok(maxDifference(changed, red) > 1e-3 && maxDifference(changed, blue) > 1e-3);
   assert.ok(maxDifference(await latent({ prompt: '[red apple|a blue car]' }), changed) > 1e-3);
-  assert.ok(maxDifference(await latent({ prompt: '[red apple:a blue car:1]', promptSettings: { firstPassSteps: 4 } }), blue) < close);
-  assert.ok(maxDifference(await latent({ prompt: 'red apple', negativePrompt: '[a:b:2]' }), await latent({ prompt: 'red apple', negativePrompt: 'a' })) > 1e-3);
+  assert.ok(
+    maxDifference(await latent({ prompt: '[red apple:a blue car:1]', promptSettings: { firstPassSteps: 4 } }), blue) <
+      close,
+  );
+  assert.ok(
+    maxDifference(
+      await latent({ prompt: 'red apple', negativePrompt: '[a:b:2]' }),
+      await latent({ prompt: 'red apple', negativePrompt: 'a' }),
+    ) > 1e-3,
+  );
   // Heun calls the network twice in a step but the last: 7 calls, of which A1111 expects 8, so 0.5 is the call 4.
   const heun = { sampler: 'heun' } as const;
-  assert.ok(maxDifference(await latent({ ...heun, prompt: '[red apple:a blue car:0.5]' }), await latent({ ...heun, prompt: '[red apple:a blue car:4]' })) < close);
+  assert.ok(
+    maxDifference(
+      await latent({ ...heun, prompt: '[red apple:a blue car:0.5]' }),
+      await latent({ ...heun, prompt: '[red apple:a blue car:4]' }),
+    ) < close,
+  );
 });
 
 test('prompts of any length: what is beyond 75 tokens counts, and BREAK begins anew', async () => {
@@ -89,7 +134,12 @@ test('prompts of any length: what is beyond 75 tokens counts, and BREAK begins a
 });
 
 test('a batch of prompts of different lengths and kinds: each picture as alone', async () => {
-  const prompts = ['red apple', `red apple ${words(90, 'car')}`, '(red:1.4) apple AND a blue car BREAK big :0.5', '[a|b] tree BREAK x BREAK y'];
+  const prompts = [
+    'red apple',
+    `red apple ${words(90, 'car')}`,
+    '(red:1.4) apple AND a blue car BREAK big :0.5',
+    '[a|b] tree BREAK x BREAK y',
+  ];
   const negatives = ['', words(80, 'bad'), '(ugly)', '[x:y:2]'];
   const seeds = prompts.map((_, i) => 30 + i);
   const together = await latent({ prompt: prompts, negativePrompt: negatives, seeds });
@@ -101,16 +151,28 @@ test('a batch of prompts of different lengths and kinds: each picture as alone',
 
 test('a model with an image beside its latent, and the record of a picture', async () => {
   await using painter = await loadModel(reference('diffusion/pipelines/tiny-inpaint.ckpt'), { engine });
-  const [image, mask] = await Promise.all(['init', 'mask'].map((name) => nodeImageCodec.decode(readFileSync(reference(`diffusion/pipelines/images/${name}.png`)))));
+  const [image, mask] = await Promise.all(
+    ['init', 'mask'].map((name) =>
+      nodeImageCodec.decode(readFileSync(reference(`diffusion/pipelines/images/${name}.png`))),
+    ),
+  );
   assert.ok(image && mask);
-  const paint = (prompt: string, promptSyntax: 'plain' | 'a1111') => inpaint(painter, { image, mask, prompt, promptSyntax, steps: 3, seed: 1, watermark: false });
+  const paint = (prompt: string, promptSyntax: 'plain' | 'a1111') =>
+    inpaint(painter, { image, mask, prompt, promptSyntax, steps: 3, seed: 1, watermark: false });
   const plain = await latentsOf(paint('red apple', 'plain'));
   assert.ok(maxDifference(await latentsOf(paint('(red:1.0) apple', 'a1111')), plain) < close);
   assert.ok(maxDifference(await latentsOf(paint('(red:1.5) apple AND a car', 'a1111')), plain) > 1e-3);
-  for await (const event of textToImage(model, { ...small, prompt: '(red:1.6) apple', promptSettings: { emphasis: 'No norm' } })) {
+  for await (const event of textToImage(model, {
+    ...small,
+    prompt: '(red:1.6) apple',
+    promptSettings: { emphasis: 'No norm' },
+  })) {
     if (event.kind !== 'result') continue;
     const { promptSyntax, promptSettings, prompts } = event.images[0]?.record ?? {};
-    assert.deepEqual({ promptSyntax, promptSettings, prompts }, { promptSyntax: 'a1111', promptSettings: { emphasis: 'No norm' }, prompts: ['(red:1.6) apple'] });
+    assert.deepEqual(
+      { promptSyntax, promptSettings, prompts },
+      { promptSyntax: 'a1111', promptSettings: { emphasis: 'No norm' }, prompts: ['(red:1.6) apple'] },
+    );
   }
 });
 
@@ -125,13 +187,34 @@ test('what cannot be is refused', async () => {
 
 test("contexts are those of A1111's arithmetic in torch (fixtures/prompt/contexts.py)", async () => {
   const want = readTensors(reference('prompt/contexts.safetensors'));
-  const settings = { prompts: [''], negatives: [''], seeds: undefined, batch: 1, iterations: 1, steps: 4, guidanceScale: 5, seed: 1, noise: 'a1111-cpu', clipSkip: 1 } as const;
+  const settings = {
+    prompts: [''],
+    negatives: [''],
+    seeds: undefined,
+    batch: 1,
+    iterations: 1,
+    steps: 4,
+    guidanceScale: 5,
+    seed: 1,
+    noise: 'a1111-cpu',
+    clipSkip: 1,
+  } as const;
   const contextsOf = async (prompt: string, clipSkip = 1, calls = [0]): Promise<Tensor<'float32'>> => {
-    const promptsAt = await promptContexts(model, { ...settings, prompts: [prompt], clipSkip }, { schedule: { steps: 4 } });
-    return joinBatches(calls.flatMap((call) => promptsAt(call).flatMap(({ parts }) => parts.map(({ context }) => context))));
+    const promptsAt = await promptContexts(
+      model,
+      { ...settings, prompts: [prompt], clipSkip },
+      { schedule: { steps: 4 } },
+    );
+    return joinBatches(
+      calls.flatMap((call) => promptsAt(call).flatMap(({ parts }) => parts.map(({ context }) => context))),
+    );
   };
   const compare = (output: string, got: Tensor): void =>
-    compareTensor({ part: 'prompt', case: 'contexts', output, reference: "A1111's arithmetic in torch 2.13", tolerance: 1e-5 }, got, pick(want, output));
+    compareTensor(
+      { part: 'prompt', case: 'contexts', output, reference: "A1111's arithmetic in torch 2.13", tolerance: 1e-5 },
+      got,
+      pick(want, output),
+    );
   compare('weights', await contextsOf('a (red:1.4) [apple]'));
   compare('clip_skip_2', await contextsOf('a (red:1.4) [apple]', 2));
   compare('break', await contextsOf('(a:1.3) cat BREAK ((dog))'));

@@ -28,13 +28,20 @@ function portOf(answer: Answer): WorkerPort & { readonly terminated: () => boole
 const step: WorkerReply = { id: 1, kind: 'event', event: { kind: 'stage', stage: 'sampling' } };
 const job = { pipeline: 'txt2img', options: { prompt: 'x' } } as const;
 
-async function abortedRun(answer: Answer, patience: number | undefined): Promise<{ readonly code: unknown; readonly terminated: boolean; readonly isStopped: boolean }> {
+async function abortedRun(
+  answer: Answer,
+  patience: number | undefined,
+): Promise<{ readonly code: unknown; readonly terminated: boolean; readonly isStopped: boolean }> {
   const port = portOf(answer);
   const worker = connectWorker(port);
   const controller = new AbortController();
   let code: unknown;
   try {
-    for await (const _ of worker.generate(job, { signal: controller.signal, ...(patience === undefined ? {} : { patience }) })) controller.abort();
+    for await (const _ of worker.generate(job, {
+      signal: controller.signal,
+      ...(patience === undefined ? {} : { patience }),
+    }))
+      controller.abort();
   } catch (error) {
     code = (error as { code?: unknown }).code;
   }
@@ -49,7 +56,12 @@ test('a worker that does not hear an abort in time is terminated', async () => {
 });
 
 test('a worker that ends by itself is kept', async () => {
-  const quick: Answer = ({ kind, id }) => (kind === 'generate' ? step : kind === 'abort' ? { id, kind: 'error', code: 'aborted', message: 'It was stopped.', details: {} } : undefined);
+  const quick: Answer = ({ kind, id }) =>
+    kind === 'generate'
+      ? step
+      : kind === 'abort'
+        ? { id, kind: 'error', code: 'aborted', message: 'It was stopped.', details: {} }
+        : undefined;
   for (const patience of [20, undefined]) {
     assert.deepEqual(await abortedRun(quick, patience), { code: 'aborted', terminated: false, isStopped: false });
   }

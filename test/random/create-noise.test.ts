@@ -37,8 +37,12 @@ test('a1111: image i of a batch is the single image of seed + i, for the steps a
   for (const convention of ['a1111-cpu', 'a1111-gpu', 'a1111-nv'] as const) {
     const batch = createNoise({ convention, seed: 100 });
     const single = createNoise({ convention, seed: 101 });
-    for (let i = 0; i < 2; i++) assert.deepEqual(image(batch.normal(shape), 1), single.normal([1, ...shape.slice(1)]).data);
-    assert.deepEqual(image(batch.interval(shape, 0.03, 14)(14, 7), 1), single.interval([1, ...shape.slice(1)], 0.03, 14)(14, 7).data);
+    for (let i = 0; i < 2; i++)
+      assert.deepEqual(image(batch.normal(shape), 1), single.normal([1, ...shape.slice(1)]).data);
+    assert.deepEqual(
+      image(batch.interval(shape, 0.03, 14)(14, 7), 1),
+      single.interval([1, ...shape.slice(1)], 0.03, 14)(14, 7).data,
+    );
   }
 });
 
@@ -60,17 +64,28 @@ test('a1111 eta noise seed delta changes the steps and not the start', () => {
 test('diffusers with a list of seeds has one generator an image; float16 noise is a stream of its own', () => {
   const listed = createNoise({ convention: 'diffusers', seed: 0, seeds: [8, 3] }).normal(shape);
   assert.deepEqual(image(listed, 1), new TorchGenerator(3).randn([1, ...shape.slice(1)]).data);
-  assert.deepEqual(createNoise({ convention: 'diffusers', seed: 8, dtype: 'float16' }).normal(shape), new TorchGenerator(8).randnAs('float16', shape));
+  assert.deepEqual(
+    createNoise({ convention: 'diffusers', seed: 8, dtype: 'float16' }).normal(shape),
+    new TorchGenerator(8).randnAs('float16', shape),
+  );
 });
 
 test('a batch of another size than there are seeds is refused', () => {
   for (const convention of ['diffusers', 'a1111-cpu'] as const) {
-    assert.throws(() => createNoise({ convention, seed: 0, seeds: [1, 2, 3] }).normal(shape), { code: 'shape-mismatch' });
+    assert.throws(() => createNoise({ convention, seed: 0, seeds: [1, 2, 3] }).normal(shape), {
+      code: 'shape-mismatch',
+    });
   }
-  assert.throws(() => createNoise({ convention: 'comfy', seed: 0, batchIndices: [0] }).normal(shape), { code: 'shape-mismatch' });
-  assert.throws(() => createNoise({ convention: 'comfy', seed: 0, batchIndices: [0, -1] }).normal(shape), { code: 'invalid-argument' });
+  assert.throws(() => createNoise({ convention: 'comfy', seed: 0, batchIndices: [0] }).normal(shape), {
+    code: 'shape-mismatch',
+  });
+  assert.throws(() => createNoise({ convention: 'comfy', seed: 0, batchIndices: [0, -1] }).normal(shape), {
+    code: 'invalid-argument',
+  });
   assert.throws(() => brownianTreeNoise({ shape, sigmaMin: 0.1, sigmaMax: 1, seed: [1] }), { code: 'shape-mismatch' });
-  assert.throws(() => brownianTreeNoise({ shape, sigmaMin: 0.1, sigmaMax: Number.POSITIVE_INFINITY, seed: 1 }), { code: 'invalid-argument' });
+  assert.throws(() => brownianTreeNoise({ shape, sigmaMin: 0.1, sigmaMax: Number.POSITIVE_INFINITY, seed: 1 }), {
+    code: 'invalid-argument',
+  });
 });
 
 test('Brownian tree: torchsde.BrownianTree(0.0078125, zeros(2, 2), 14.6146, entropy=99), ends beyond the span are cut', () => {
@@ -85,7 +100,10 @@ test('Brownian tree: torchsde.BrownianTree(0.0078125, zeros(2, 2), 14.6146, entr
     const got = noise(from, to).data;
     const back = noise(to, from).data;
     for (const [i, value] of want.entries()) {
-      assert.ok(Math.abs((got[i] as number) * Math.sqrt(to - from) - value) < 2e-6 * Math.max(1, Math.abs(value)), `${from} to ${to}`);
+      assert.ok(
+        Math.abs((got[i] as number) * Math.sqrt(to - from) - value) < 2e-6 * Math.max(1, Math.abs(value)),
+        `${from} to ${to}`,
+      );
       assert.equal(back[i], -(got[i] as number));
     }
   }
@@ -93,17 +111,26 @@ test('Brownian tree: torchsde.BrownianTree(0.0078125, zeros(2, 2), 14.6146, entr
 
 test('Brownian tree: increments add up whatever the order of the queries, and nothing passes between equal sigmas', () => {
   const make = () => brownianTreeNoise({ shape, sigmaMin: 0.03, sigmaMax: 14.6, seed: [1, 2] });
-  const increment = (noise: ReturnType<typeof make>, from: number, to: number) => noise(from, to).data.map((value) => value * Math.sqrt(Math.abs(to - from)));
+  const increment = (noise: ReturnType<typeof make>, from: number, to: number) =>
+    noise(from, to).data.map((value) => value * Math.sqrt(Math.abs(to - from)));
   const whole = increment(make(), 14.6, 0.03);
   const other = make();
   const late = increment(other, 2.5, 0.03);
   const early = increment(other, 14.6, 2.5);
-  for (const [i, value] of whole.entries()) assert.ok(Math.abs(value - (early[i] as number) - (late[i] as number)) < 1e-5);
+  for (const [i, value] of whole.entries())
+    assert.ok(Math.abs(value - (early[i] as number) - (late[i] as number)) < 1e-5);
   assert.ok(other(3, 3).data.every((value) => value === 0));
 });
 
 test('rounding to six decimals is that of Python, ties to even', () => {
-  for (const [x, want] of [[0.0078125, 0.007812], [0.0234375, 0.023438], [14.61464309692383, 14.614643], [-0.0078125, -0.007812], [2.5e-7, 0], [7.5e-7, 1e-6]] as const) {
+  for (const [x, want] of [
+    [0.0078125, 0.007812],
+    [0.0234375, 0.023438],
+    [14.61464309692383, 14.614643],
+    [-0.0078125, -0.007812],
+    [2.5e-7, 0],
+    [7.5e-7, 1e-6],
+  ] as const) {
     assert.equal(Math.abs(roundToMillionths(x) - want), 0, `${x}`);
   }
 });

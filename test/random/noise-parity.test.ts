@@ -55,33 +55,78 @@ test('torch_randn: first draw of every seed, size and element type', () => {
       if (Buffer.compare(bytesOf(got), bytesOf(want)) === 0) bitEqual++;
     }
   }
-  recordParity({ part, case: 'torch_randn', output: 'tensors of 16 and 32 bits that are not bit-equal', reference: torch, error: float32Cases - bitEqual, tolerance: 0 });
+  recordParity({
+    part,
+    case: 'torch_randn',
+    output: 'tensors of 16 and 32 bits that are not bit-equal',
+    reference: torch,
+    error: float32Cases - bitEqual,
+    tolerance: 0,
+  });
 });
 
 test('torch_randn: large draws, whose hash must be that of an x86 build', () => {
-  const cases: { seed: number; shape: number[]; sha256_f32le: string; first64: number[] }[] = json('noise/torch_randn_big.json');
+  const cases: { seed: number; shape: number[]; sha256_f32le: string; first64: number[] }[] =
+    json('noise/torch_randn_big.json');
   for (const { seed, shape, sha256_f32le, first64 } of cases) {
     const got = normalNoise(shape, seed);
     const output = `seed ${seed} [${shape}]`;
-    compareTensor({ part, case: 'torch_randn_big', output: `${output} first 64`, reference: torch, tolerance: 2e-6 }, float32([64], got.data.slice(0, 64)), float32([64], first64));
+    compareTensor(
+      { part, case: 'torch_randn_big', output: `${output} first 64`, reference: torch, tolerance: 2e-6 },
+      float32([64], got.data.slice(0, 64)),
+      float32([64], first64),
+    );
     const sha = createHash('sha256').update(bytesOf(got)).digest('hex');
-    recordParity({ part, case: 'torch_randn_big', output: `${output} sha256`, reference: torch, error: sha === sha256_f32le ? 0 : 1, tolerance: 0 });
+    recordParity({
+      part,
+      case: 'torch_randn_big',
+      output: `${output} sha256`,
+      reference: torch,
+      error: sha === sha256_f32le ? 0 : 1,
+      tolerance: 0,
+    });
   }
 });
 
 test('torch_randn: the last bits of other CPUs', () => {
-  const { sha256_by_cpu_capability: known } = settingsOf<{ sha256_by_cpu_capability: Record<string, { sha256_seed42_4x64x64: string; first8_hex: string[] }> }>('torch_randn');
-  const hashes = { avx2: normalNoise([4, 64, 64], 42), default: new TorchGenerator(42, { capability: 'default' }).randn([4, 64, 64]) };
+  const { sha256_by_cpu_capability: known } = settingsOf<{
+    sha256_by_cpu_capability: Record<string, { sha256_seed42_4x64x64: string; first8_hex: string[] }>;
+  }>('torch_randn');
+  const hashes = {
+    avx2: normalNoise([4, 64, 64], 42),
+    default: new TorchGenerator(42, { capability: 'default' }).randn([4, 64, 64]),
+  };
   for (const capability of ['avx2', 'avx512']) {
     const sha = createHash('sha256').update(bytesOf(hashes.avx2)).digest('hex');
-    recordParity({ part, case: 'torch_randn', output: `sha256 of ${capability}`, reference: torch, error: sha === known[capability]?.sha256_seed42_4x64x64 ? 0 : 1, tolerance: 0 });
+    recordParity({
+      part,
+      case: 'torch_randn',
+      output: `sha256 of ${capability}`,
+      reference: torch,
+      error: sha === known[capability]?.sha256_seed42_4x64x64 ? 0 : 1,
+      tolerance: 0,
+    });
   }
   const first8 = Float32Array.from(known['default']?.first8_hex ?? [], hexFloat);
-  compareTensor({ part, case: 'torch_randn', output: 'first 8 of default', reference: torch, tolerance: 2e-6, note: 'libm differs in the last bit here and there, so the hash of this capability is not reproduced' }, float32([8], hashes.default.data.slice(0, 8)), float32([8], first8));
+  compareTensor(
+    {
+      part,
+      case: 'torch_randn',
+      output: 'first 8 of default',
+      reference: torch,
+      tolerance: 2e-6,
+      note: 'libm differs in the last bit here and there, so the hash of this capability is not reproduced',
+    },
+    float32([8], hashes.default.data.slice(0, 8)),
+    float32([8], first8),
+  );
 });
 
 test('torch_randn: streams that are equal, and seeds out of range', () => {
-  const { 'equal_streams [a,b,same]': pairs, limits } = settingsOf<{ 'equal_streams [a,b,same]': [number, number, boolean][]; limits: Record<string, string> }>('torch_randn');
+  const { 'equal_streams [a,b,same]': pairs, limits } = settingsOf<{
+    'equal_streams [a,b,same]': [number, number, boolean][];
+    limits: Record<string, string>;
+  }>('torch_randn');
   for (const [a, b, same] of pairs) {
     // 2^63 is exact in a double, though not a safe integer.
     assert.equal(maxDifference(normalNoise([8], BigInt(a)), normalNoise([8], BigInt(b))) === 0, same, `${a} and ${b}`);
@@ -130,7 +175,16 @@ function draw(generator: TorchGenerator, op: Op): ArrayLike<number> {
 }
 
 const sequenceTolerances: { readonly [K in Op[0]]: number } = {
-  randn: 2e-6, randn64: 1e-13, randn16: 0.004, rand: 0, rand64: 0, randperm: 0, bernoulli: 0, randint: 0, normal: 6e-6, uniform: 0,
+  randn: 2e-6,
+  randn64: 1e-13,
+  randn16: 0.004,
+  rand: 0,
+  rand64: 0,
+  randperm: 0,
+  bernoulli: 0,
+  randint: 0,
+  normal: 6e-6,
+  uniform: 0,
 };
 
 test('torch_sequences: mixed draws from one generator, also through a saved state', () => {
@@ -143,24 +197,49 @@ test('torch_sequences: mixed draws from one generator, also through a saved stat
       const other = new TorchGenerator(0);
       other.setState(saved);
       assert.deepEqual(Float64Array.from(draw(other, op)), got);
-      const error = got.length === values.length ? Math.max(...values.map((value, k) => Math.abs(value - (got[k] ?? Number.NaN)))) : Number.POSITIVE_INFINITY;
-      recordParity({ part, case: 'torch_sequences', output: `${n}: seed ${seed}, draw ${i} ${op.join(' ')}`, reference: torch, error, tolerance: sequenceTolerances[op[0]] });
+      const error =
+        got.length === values.length
+          ? Math.max(...values.map((value, k) => Math.abs(value - (got[k] ?? Number.NaN))))
+          : Number.POSITIVE_INFINITY;
+      recordParity({
+        part,
+        case: 'torch_sequences',
+        output: `${n}: seed ${seed}, draw ${i} ${op.join(' ')}`,
+        reference: torch,
+        error,
+        tolerance: sequenceTolerances[op[0]],
+      });
     }
   }
 });
 
 test('torch_layout: noise like a transposed tensor is drawn in the order of memory', () => {
-  const { seed, contiguous_2x3x5, like_transposed_2x3x5 } = json('noise/torch_layout.json') as Numbers & { [name: string]: number[][][] };
+  const { seed, contiguous_2x3x5, like_transposed_2x3x5 } = json('noise/torch_layout.json') as Numbers & {
+    [name: string]: number[][][];
+  };
   const flat = (values: number[][][] | undefined) => float32([2, 3, 5], values?.flat(2) ?? []);
   const row = { part, case: 'torch_layout', reference: torch, tolerance: 2e-6 };
   compareTensor({ ...row, output: 'contiguous' }, normalNoise([2, 3, 5], seed), flat(contiguous_2x3x5));
   // Like torch.empty(2, 5, 3).transpose(1, 2): the last dimension is the middle one in memory.
-  compareTensor({ ...row, output: 'like_transposed' }, new TorchGenerator(seed).randnLikePermuted([2, 3, 5], [0, 2, 1]), flat(like_transposed_2x3x5));
-  assert.equal(maxDifference(new TorchGenerator(seed).randnLikePermuted([2, 3, 5], [0, 1, 2]), flat(contiguous_2x3x5)), 0);
+  compareTensor(
+    { ...row, output: 'like_transposed' },
+    new TorchGenerator(seed).randnLikePermuted([2, 3, 5], [0, 2, 1]),
+    flat(like_transposed_2x3x5),
+  );
+  assert.equal(
+    maxDifference(new TorchGenerator(seed).randnLikePermuted([2, 3, 5], [0, 1, 2]), flat(contiguous_2x3x5)),
+    0,
+  );
 });
 
 test('seed_everything: Python, numpy; exact', () => {
-  type Row = Numbers & { error?: string; python_random: number[]; 'python_randint_0_2^32-1': number; numpy_rand: number[]; numpy_randn: number[] };
+  type Row = Numbers & {
+    error?: string;
+    python_random: number[];
+    'python_randint_0_2^32-1': number;
+    numpy_rand: number[];
+    numpy_randn: number[];
+  };
   for (const row of json('noise/seed_everything.json') as Row[]) {
     if (row.error) {
       assert.throws(() => seedEverything(row.seed), { code: 'invalid-argument' });
@@ -168,10 +247,21 @@ test('seed_everything: Python, numpy; exact', () => {
     }
     const compare = (output: string, got: readonly number[], want: readonly number[]) => {
       const error = Math.max(...want.map((value, i) => Math.abs(value - (got[i] ?? Number.NaN))));
-      recordParity({ part, case: 'seed_everything', output: `seed ${row.seed} ${output}`, reference: 'pytorch-lightning 1.9.5', error, tolerance: 0 });
+      recordParity({
+        part,
+        case: 'seed_everything',
+        output: `seed ${row.seed} ${output}`,
+        reference: 'pytorch-lightning 1.9.5',
+        error,
+        tolerance: 0,
+      });
     };
     const { python, numpy } = seedEverything(row.seed);
-    compare('python_random', row.python_random.map(() => python.random()), row.python_random);
+    compare(
+      'python_random',
+      row.python_random.map(() => python.random()),
+      row.python_random,
+    );
     compare('python_randint', [python.randint(0, 4294967295)], [row['python_randint_0_2^32-1']]);
     compare('numpy_rand', [...numpy.rand([row.numpy_rand.length]).data], row.numpy_rand);
     compare('numpy_randn', [...numpy.randn([row.numpy_randn.length]).data], row.numpy_randn);
@@ -194,11 +284,19 @@ test('philox: successive draws of one generator', () => {
     const big = tensors.get(`philox.${seed}.big`);
     if (!big) continue;
     const whole = new PhiloxGenerator(BigInt(seed)).randn([4, 64, 64]);
-    compareTensor({ ...row, output: `philox.${seed}.big` }, float32(big.shape, whole.data.slice(0, big.data.length)), big);
+    compareTensor(
+      { ...row, output: `philox.${seed}.big` },
+      float32(big.shape, whole.data.slice(0, big.data.length)),
+      big,
+    );
   }
   const { negative_seed } = settingsOf<{ negative_seed: Record<string, number[]> }>('philox');
   for (const [seed, want] of Object.entries(negative_seed)) {
-    compareTensor({ ...row, output: `seed ${seed}` }, new PhiloxGenerator(BigInt(seed)).randn([want.length]), float32([want.length], want));
+    compareTensor(
+      { ...row, output: `seed ${seed}` },
+      new PhiloxGenerator(BigInt(seed)).randn([want.length]),
+      float32([want.length], want),
+    );
   }
 });
 
@@ -227,7 +325,11 @@ test('image_rng: start noise and two steps, with variations, resized seeds and E
     });
     for (let k = 0; k < 3; k++) {
       const name = `${settings.source}.${settings.index}.next${k}`;
-      compareTensor({ part, case: 'image_rng', output: name, reference: a1111, tolerance: 2e-5 }, next([settings.seeds.length, ...settings.shape]), pick(tensors, name));
+      compareTensor(
+        { part, case: 'image_rng', output: name, reference: a1111, tolerance: 2e-5 },
+        next([settings.seeds.length, ...settings.shape]),
+        pick(tensors, name),
+      );
     }
   }
 });
@@ -236,18 +338,31 @@ test('slerp', () => {
   const tensors = readTensors(reference('diffusion/noise/slerp.safetensors'));
   const low = expectDType(pick(tensors, 'low'), 'float32');
   const high = expectDType(pick(tensors, 'high'), 'float32');
-  const near = float32(low.shape, low.data.map((value, i) => value + Math.fround(Math.fround(0.001) * (high.data[i] as number))));
+  const near = float32(
+    low.shape,
+    low.data.map((value, i) => value + Math.fround(Math.fround(0.001) * (high.data[i] as number))),
+  );
   for (const [name, want] of tensors) {
     const match = /^(slerp|slerp_near)\.(.+)$/.exec(name);
     if (!match) continue;
-    compareTensor({ part, case: 'slerp', output: name, reference: a1111, tolerance: 5e-6 }, slerp(Number(match[2]), low, match[1] === 'slerp' ? high : near), want);
+    compareTensor(
+      { part, case: 'slerp', output: name, reference: a1111, tolerance: 5e-6 },
+      slerp(Number(match[2]), low, match[1] === 'slerp' ? high : near),
+      want,
+    );
   }
 });
 
 test('peer_noise: ComfyUI and diffusers', () => {
   const tensors = readTensors(reference('diffusion/noise/peers.safetensors'));
   for (const [name, want] of tensors) {
-    const row = { part, case: 'peer_noise', output: name, reference: name.startsWith('comfy') ? 'ComfyUI v0.12.1' : 'diffusers 0.42.1', tolerance: 2e-6 };
+    const row = {
+      part,
+      case: 'peer_noise',
+      output: name,
+      reference: name.startsWith('comfy') ? 'ComfyUI v0.12.1' : 'diffusers 0.42.1',
+      tolerance: 2e-6,
+    };
     const [peer, kind = '', text = ''] = name.split('.');
     const seed = Number(text);
     if (kind === 'step_noise') {
@@ -262,19 +377,39 @@ test('peer_noise: ComfyUI and diffusers', () => {
     const noise =
       peer === 'comfy'
         ? createNoise({ convention: 'comfy', seed, ...(indices ? { batchIndices: indices } : {}) })
-        : createNoise({ convention: 'diffusers', seed, ...(kind === 'generator_list' ? { seeds: [seed, seed + 1] } : {}) });
+        : createNoise({
+            convention: 'diffusers',
+            seed,
+            ...(kind === 'generator_list' ? { seeds: [seed, seed + 1] } : {}),
+          });
     compareTensor(row, noise.normal(want.shape), want);
   }
 });
 
 test('brownian_tree: normalised increments of every query', () => {
-  type Brownian = { t0: number; t1: number; shape: number[]; queries: [number, number][]; rows: { seed: number; noise: number[][][][] }[] };
+  type Brownian = {
+    t0: number;
+    t1: number;
+    shape: number[];
+    queries: [number, number][];
+    rows: { seed: number; noise: number[][][][] }[];
+  };
   const { t0, t1, shape, queries, rows }: Brownian = json('samplers/brownian.json');
   for (const { seed, noise } of rows) {
     const list = brownianTreeNoise({ shape, sigmaMin: t0, sigmaMax: t1, seed: [seed] });
     for (const [i, [from, to]] of queries.entries()) {
       const want = float32(shape, (noise[i] ?? []).flat(2));
-      compareTensor({ part: 'diffusion/samplers', case: 'brownian_tree', output: `seed ${seed} ${from} to ${to}`, reference: 'k-diffusion, torchsde 0.2.6', tolerance: 2e-5 }, list(from, to), want);
+      compareTensor(
+        {
+          part: 'diffusion/samplers',
+          case: 'brownian_tree',
+          output: `seed ${seed} ${from} to ${to}`,
+          reference: 'k-diffusion, torchsde 0.2.6',
+          tolerance: 2e-5,
+        },
+        list(from, to),
+        want,
+      );
     }
   }
 });

@@ -22,9 +22,20 @@ before(async () => {
   writeFileSync(join(folder, 'secret.txt'), 'secret');
   server = await startTestServer({ webFolder: web });
   guarded = await startTestServer({
-    keys: [{ name: 'alice', secret: 'a-secret-of-alice' }, { name: 'bob', secret: 'a-secret-of-bob' }],
+    keys: [
+      { name: 'alice', secret: 'a-secret-of-alice' },
+      { name: 'bob', secret: 'a-secret-of-bob' },
+    ],
     corsOrigins: ['https://page.example'],
-    limits: { bodyBytes: 200_000, pixels: 128 * 128, inputPixels: 256 * 256, steps: 100, pictures: 4, queueLength: 3, queuePerCaller: 2 },
+    limits: {
+      bodyBytes: 200_000,
+      pixels: 128 * 128,
+      inputPixels: 256 * 256,
+      steps: 100,
+      pictures: 4,
+      queueLength: 3,
+      queuePerCaller: 2,
+    },
     policy: { fetchUrls: true },
   });
 });
@@ -36,20 +47,32 @@ after(async () => {
 
 const small = { prompt: 'a red apple', width: 64, height: 64, steps: 2 };
 /** A request with headers that `fetch` does not let one set. */
-const raw = (url: string, headers: Record<string, string>, path = '/healthz', method = 'GET'): Promise<{ status: number; headers: Record<string, unknown>; body: string }> =>
+const raw = (
+  url: string,
+  headers: Record<string, string>,
+  path = '/healthz',
+  method = 'GET',
+): Promise<{ status: number; headers: Record<string, unknown>; body: string }> =>
   new Promise((resolve, reject) => {
     const { hostname, port } = new URL(url);
     const sent = request({ hostname, port, path, method, headers }, (response) => {
       const chunks: Buffer[] = [];
       response.on('data', (chunk: Buffer) => chunks.push(chunk));
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(chunks).toString() }));
+      response.on('end', () =>
+        resolve({
+          status: response.statusCode ?? 0,
+          headers: response.headers,
+          body: Buffer.concat(chunks).toString(),
+        }),
+      );
     });
     sent.on('error', reject);
     sent.end();
   });
 
 test('a server that others can reach wants keys', async () => {
-  for (const host of ['0.0.0.0', '::', '127.evil.example']) await assert.rejects(startTestServer({ host }), { code: 'invalid-argument' });
+  for (const host of ['0.0.0.0', '::', '127.evil.example'])
+    await assert.rejects(startTestServer({ host }), { code: 'invalid-argument' });
 });
 
 test('without a key nothing is answered but health and the page; each API says so in its own words', async () => {
@@ -64,19 +87,31 @@ test('without a key nothing is answered but health and the page; each API says s
 });
 
 test('a key is sent as Bearer, Basic or X-API-Key', async () => {
-  const basic = (user: string, password: string): string => `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
-  for (const headers of [bob, { authorization: basic('anybody', 'a-secret-of-bob') }, { 'x-api-key': 'a-secret-of-bob' }] as Record<string, string>[]) {
+  const basic = (user: string, password: string): string =>
+    `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
+  for (const headers of [
+    bob,
+    { authorization: basic('anybody', 'a-secret-of-bob') },
+    { 'x-api-key': 'a-secret-of-bob' },
+  ] as Record<string, string>[]) {
     assert.equal((await guarded.json('GET', '/sdapi/v1/options', undefined, headers)).status, 200);
   }
-  for (const headers of [{ authorization: 'Bearer a-secret' }, { authorization: basic('bob', '') }, { 'x-api-key': '' }] as Record<string, string>[]) {
+  for (const headers of [
+    { authorization: 'Bearer a-secret' },
+    { authorization: basic('bob', '') },
+    { 'x-api-key': '' },
+  ] as Record<string, string>[]) {
     assert.equal((await guarded.json('GET', '/sdapi/v1/options', undefined, headers)).status, 401);
   }
 });
 
-test('one caller does not see or change what is another\'s', async () => {
+test("one caller does not see or change what is another's", async () => {
   const alice = { 'x-api-key': 'a-secret-of-alice' };
   await guarded.json('POST', '/sdapi/v1/options', { CLIP_stop_at_last_layers: 3 }, alice);
-  const clip = async (headers: Record<string, string>): Promise<unknown> => ((await guarded.json('GET', '/sdapi/v1/options', undefined, headers)).body as Record<string, unknown>)['CLIP_stop_at_last_layers'];
+  const clip = async (headers: Record<string, string>): Promise<unknown> =>
+    ((await guarded.json('GET', '/sdapi/v1/options', undefined, headers)).body as Record<string, unknown>)[
+      'CLIP_stop_at_last_layers'
+    ];
   assert.deepEqual([await clip(alice), await clip(bob)], [3, 1]);
 });
 
@@ -85,19 +120,34 @@ test('strange pages and strange names of this machine are kept out', async () =>
   assert.equal((await raw(server.url, { host })).status, 200);
   assert.equal((await raw(server.url, { host: 'rebound.example' })).status, 403);
   assert.equal((await raw(server.url, { host, origin: `http://${host}` })).status, 200, 'its own page');
-  for (const origin of ['https://evil.example', 'null', `https://${host}`.replace('127.0.0.1', 'localhost')]) assert.equal((await raw(server.url, { host, origin })).status, 403, origin);
-  const { status, headers } = await raw(server.url, { host, origin: 'https://evil.example', 'access-control-request-method': 'POST' }, '/sdapi/v1/txt2img', 'OPTIONS');
+  for (const origin of ['https://evil.example', 'null', `https://${host}`.replace('127.0.0.1', 'localhost')])
+    assert.equal((await raw(server.url, { host, origin })).status, 403, origin);
+  const { status, headers } = await raw(
+    server.url,
+    { host, origin: 'https://evil.example', 'access-control-request-method': 'POST' },
+    '/sdapi/v1/txt2img',
+    'OPTIONS',
+  );
   assert.ok(status >= 400);
   assert.equal(headers['access-control-allow-origin'], undefined, 'no CORS unless asked for');
-  const allowed = await raw(guarded.url, { origin: 'https://page.example', 'access-control-request-method': 'POST' }, '/v1/images/generations', 'OPTIONS');
+  const allowed = await raw(
+    guarded.url,
+    { origin: 'https://page.example', 'access-control-request-method': 'POST' },
+    '/v1/images/generations',
+    'OPTIONS',
+  );
   assert.equal(allowed.status, 204);
   assert.equal(allowed.headers['access-control-allow-origin'], 'https://page.example');
   assert.match(String(allowed.headers['access-control-allow-methods']), /DELETE/, 'a page may cancel its jobs');
-  assert.equal((await raw(guarded.url, { origin: 'https://other.example', 'x-api-key': 'a-secret-of-bob' }, '/v1/models')).status, 403);
+  assert.equal(
+    (await raw(guarded.url, { origin: 'https://other.example', 'x-api-key': 'a-secret-of-bob' }, '/v1/models')).status,
+    403,
+  );
 });
 
 test('more than the operator allows is refused before it costs anything', async () => {
-  const refused = async (path: string, body: unknown, status: number): Promise<void> => assert.equal((await guarded.json('POST', path, body, bob)).status, status, JSON.stringify(body).slice(0, 100));
+  const refused = async (path: string, body: unknown, status: number): Promise<void> =>
+    assert.equal((await guarded.json('POST', path, body, bob)).status, status, JSON.stringify(body).slice(0, 100));
   await refused('/api/v1/jobs', { ...small, prompt: 'x'.repeat(300_000) }, 413);
   await refused('/sdapi/v1/txt2img', { ...small, prompt: 'x'.repeat(300_000) }, 413);
   await refused('/api/v1/jobs', { ...small, width: 256, height: 128 }, 422);
@@ -107,22 +157,30 @@ test('more than the operator allows is refused before it costs anything', async 
   await refused('/sdapi/v1/txt2img', { ...small, enable_hr: true, hr_scale: 4 }, 422);
   const large = await base64Png(testImage(300, 300));
   await refused('/api/v1/pictures', { image: large }, 413);
-  await refused('/sdapi/v1/extra-single-image', { image: await base64Png(testImage(64, 64)), upscaler_1: 'Lanczos', upscaling_resize: 8 }, 422);
+  await refused(
+    '/sdapi/v1/extra-single-image',
+    { image: await base64Png(testImage(64, 64)), upscaler_1: 'Lanczos', upscaling_resize: 8 },
+    422,
+  );
 });
 
 test('metrics: what was made, and how much of the time the networks were at work', async () => {
-  const read = async (name: string): Promise<number> => Number(new RegExp(`^${name} (\\S+)`, 'm').exec((await raw(guarded.url, bob, '/metrics')).body)?.[1]);
+  const read = async (name: string): Promise<number> =>
+    Number(new RegExp(`^${name} (\\S+)`, 'm').exec((await raw(guarded.url, bob, '/metrics')).body)?.[1]);
   const names = ['sd_pictures_total', 'sd_job_seconds_sum', 'sd_sampling_seconds_total'] as const;
   const before = await Promise.all(names.map(read));
   assert.equal((await guarded.json('POST', '/sdapi/v1/txt2img', { ...small, batch_size: 2 }, bob)).status, 200);
-  const [pictures = 0, jobs = 0, sampling = 0] = (await Promise.all(names.map(read))).map((value, i) => value - (before[i] ?? 0));
+  const [pictures = 0, jobs = 0, sampling = 0] = (await Promise.all(names.map(read))).map(
+    (value, i) => value - (before[i] ?? 0),
+  );
   assert.equal(pictures, 2);
   assert.ok(sampling > 0 && sampling <= jobs + 0.002, `${sampling} of ${jobs} s`);
 });
 
 test('a full queue: 429 for a caller with its share, 503 for all, with Retry-After', async () => {
   const alice = { 'x-api-key': 'a-secret-of-alice' };
-  const post = (headers: Record<string, string>, steps: number, path = '/api/v1/jobs') => guarded.json('POST', path, { ...small, n: 4, iterations: 4, steps }, headers);
+  const post = (headers: Record<string, string>, steps: number, path = '/api/v1/jobs') =>
+    guarded.json('POST', path, { ...small, n: 4, iterations: 4, steps }, headers);
   const ids: { readonly id: string; readonly headers: Record<string, string> }[] = [];
   const accept = async (headers: Record<string, string>, steps: number): Promise<void> => {
     const { status, body } = await post(headers, steps);
@@ -138,7 +196,11 @@ test('a full queue: 429 for a caller with its share, 503 for all, with Retry-Aft
     }
   };
   await accept(bob, 100);
-  while (((await guarded.json('GET', `/api/v1/jobs/${ids[0]?.id}`, undefined, bob)).body as { state: string }).state !== 'running') await new Promise((resolve) => setTimeout(resolve, 5));
+  while (
+    ((await guarded.json('GET', `/api/v1/jobs/${ids[0]?.id}`, undefined, bob)).body as { state: string }).state !==
+    'running'
+  )
+    await new Promise((resolve) => setTimeout(resolve, 5));
   await accept(bob, 99);
   await refuse(bob, 429);
   await accept(alice, 98);
@@ -150,7 +212,14 @@ test('a full queue: 429 for a caller with its share, 503 for all, with Retry-Aft
 
 test('no field is a path', async () => {
   const secret = join(folder, 'secret.txt');
-  for (const name of [secret, '../../../etc/passwd', 'file:///etc/passwd', '/etc/passwd\0.png', '..\\..\\secret', 'pocket/../pocket.safetensors']) {
+  for (const name of [
+    secret,
+    '../../../etc/passwd',
+    'file:///etc/passwd',
+    '/etc/passwd\0.png',
+    '..\\..\\secret',
+    'pocket/../pocket.safetensors',
+  ]) {
     for (const [path, body] of [
       ['/sdapi/v1/img2img', { ...small, init_images: [name] }],
       ['/sdapi/v1/img2img', { ...small, init_images: [await base64Png(testImage(64, 64))], mask: name }],
@@ -171,7 +240,14 @@ test('no field is a path', async () => {
     assert.equal((await raw(server.url, {}, `/api/v1/results/${encodeURIComponent(name)}`)).status, 422);
     assert.equal((await raw(server.url, {}, `/v1/models/${encodeURIComponent(name)}`)).status, 404);
   }
-  for (const path of ['/../secret.txt', '/%2e%2e/secret.txt', '/..%2fsecret.txt', '/assets/../../secret.txt', '//etc/passwd', '/.git/config']) {
+  for (const path of [
+    '/../secret.txt',
+    '/%2e%2e/secret.txt',
+    '/..%2fsecret.txt',
+    '/assets/../../secret.txt',
+    '//etc/passwd',
+    '/.git/config',
+  ]) {
     const { status, body } = await raw(server.url, {}, path);
     assert.ok(status === 403 || status === 404, path);
     assert.notEqual(body, 'secret');
@@ -180,16 +256,30 @@ test('no field is a path', async () => {
 
 test('answers tell no folder of the machine', async () => {
   const texts: string[] = [];
-  for (const { method, path } of routes) if (method === 'GET' && !path.includes(':') && path !== '/metrics') texts.push((await raw(server.url, {}, path)).body);
+  for (const { method, path } of routes)
+    if (method === 'GET' && !path.includes(':') && path !== '/metrics')
+      texts.push((await raw(server.url, {}, path)).body);
   const { body } = await server.json('POST', '/sdapi/v1/txt2img', small);
-  texts.push(JSON.stringify(body), Buffer.from((body as { images: string[] }).images[0] ?? '', 'base64').toString('latin1'));
+  texts.push(
+    JSON.stringify(body),
+    Buffer.from((body as { images: string[] }).images[0] ?? '', 'base64').toString('latin1'),
+  );
   for (const text of texts) assert.doesNotMatch(text, /\/home\/|\/root\/|\/tmp\/|\/models\/pocket/);
 });
 
 test('URLs are fetched only where the operator allows it, and never from private addresses', async () => {
   const body = (url: string) => ({ ...small, init_images: [url] });
   assert.equal((await server.json('POST', '/sdapi/v1/img2img', body('https://example.org/a.png'))).status, 403);
-  for (const url of [`${guarded.url}/healthz`, 'http://localhost/a.png', 'http://169.254.169.254/latest/meta-data', 'http://[::1]/', 'http://[::ffff:127.0.0.1]/', 'http://0x7f.1/', 'http://2130706433/', 'http://user:pw@example.org/']) {
+  for (const url of [
+    `${guarded.url}/healthz`,
+    'http://localhost/a.png',
+    'http://169.254.169.254/latest/meta-data',
+    'http://[::1]/',
+    'http://[::ffff:127.0.0.1]/',
+    'http://0x7f.1/',
+    'http://2130706433/',
+    'http://user:pw@example.org/',
+  ]) {
     assert.equal((await guarded.json('POST', '/sdapi/v1/img2img', body(url), bob)).status, 403, url);
   }
 });
@@ -202,8 +292,12 @@ test('the page is served with what threads of WebAssembly need', async () => {
   assert.equal(headers['cross-origin-embedder-policy'], 'require-corp');
   assert.match(String((await raw(server.url, {}, '/assets/a.js')).headers['content-type']), /javascript/);
   for (const [path, type] of [
-    ['/models/pocket.yaml', /yaml|text|octet/], ['/models/pocket.safetensors', /octet/], ['/ort/ort-wasm-simd-threaded.wasm', /^application\/wasm/], ['/ort/ort-wasm-simd-threaded.mjs', /javascript/],
-    ['/ort/ort-wasm-simd-threaded.asyncify.wasm', /wasm/], ['/ort/ort-wasm-simd-threaded.asyncify.mjs', /javascript/],
+    ['/models/pocket.yaml', /yaml|text|octet/],
+    ['/models/pocket.safetensors', /octet/],
+    ['/ort/ort-wasm-simd-threaded.wasm', /^application\/wasm/],
+    ['/ort/ort-wasm-simd-threaded.mjs', /javascript/],
+    ['/ort/ort-wasm-simd-threaded.asyncify.wasm', /wasm/],
+    ['/ort/ort-wasm-simd-threaded.asyncify.mjs', /javascript/],
   ] as const) {
     const part = await raw(server.url, { range: 'bytes=0-9' }, path);
     assert.equal(part.status, 206, `${path}, which the build has not, comes from the package`);
@@ -212,7 +306,8 @@ test('the page is served with what threads of WebAssembly need', async () => {
     assert.equal(part.headers['cross-origin-embedder-policy'], 'require-corp');
   }
   writeFileSync(join(folder, 'web', '.hidden'), 'secret');
-  for (const path of ['/.hidden', '/models/README.md', '/ort/ort.js']) assert.equal((await raw(server.url, {}, path)).status, 404, path);
+  for (const path of ['/.hidden', '/models/README.md', '/ort/ort.js'])
+    assert.equal((await raw(server.url, {}, path)).status, 404, path);
   assert.match((await raw(guarded.url, {}, '/')).body, /openapi\.json/, 'without a page, a word');
 });
 
@@ -221,13 +316,29 @@ test('health, readiness and metrics', async () => {
   assert.deepEqual((await server.json('GET', '/readyz')).body, { status: 'ready' });
   const { body, headers } = await raw(server.url, {}, '/metrics');
   assert.match(String(headers['content-type']), /^text\/plain/);
-  for (const line of [/^sd_jobs\{state="queued"\} 0$/m, /^sd_jobs_finished_total\{outcome="done"\} [1-9]/m, /^sd_pictures_total [1-9]/m, /^sd_http_request_seconds_count\{method="GET",route="\/healthz",status="200"\}/m, /^process_resident_memory_bytes/m]) assert.match(body, line);
+  for (const line of [
+    /^sd_jobs\{state="queued"\} 0$/m,
+    /^sd_jobs_finished_total\{outcome="done"\} [1-9]/m,
+    /^sd_pictures_total [1-9]/m,
+    /^sd_http_request_seconds_count\{method="GET",route="\/healthz",status="200"\}/m,
+    /^process_resident_memory_bytes/m,
+  ])
+    assert.match(body, line);
   assert.doesNotMatch(body, /route="\/api\/v1\/results\/%2F/, 'no label for each request');
 });
 
 test('the document describes every route', async () => {
   const { body } = await server.json('GET', '/openapi.json');
-  const document = body as { openapi: string; paths: Record<string, Record<string, { operationId: string; responses: object; parameters?: { name: string; in: string; required: boolean }[] }>> };
+  const document = body as {
+    openapi: string;
+    paths: Record<
+      string,
+      Record<
+        string,
+        { operationId: string; responses: object; parameters?: { name: string; in: string; required: boolean }[] }
+      >
+    >;
+  };
   assert.equal(document.openapi, '3.1.0');
   const ids = new Set<string>();
   for (const { method, path } of routes) {
@@ -235,19 +346,35 @@ test('the document describes every route', async () => {
     assert.ok(operation, `${method} ${path}`);
     assert.ok(Object.keys(operation.responses).length >= 2);
     ids.add(operation.operationId);
-    for (const [, name] of path.matchAll(/:(\w+)/g)) assert.ok(operation.parameters?.some((parameter) => parameter.name === name && parameter.in === 'path' && parameter.required), path);
+    for (const [, name] of path.matchAll(/:(\w+)/g))
+      assert.ok(
+        operation.parameters?.some(
+          (parameter) => parameter.name === name && parameter.in === 'path' && parameter.required,
+        ),
+        path,
+      );
   }
   assert.equal(ids.size, routes.length, 'every operation has an id of its own');
-  const validator = spawnSync('python3', ['-c', 'import sys, json\nfrom openapi_spec_validator import validate\nvalidate(json.load(sys.stdin))'], { input: JSON.stringify(body) });
-  if (!/ModuleNotFoundError|ENOENT/.test(`${validator.stderr} ${validator.error}`)) assert.equal(validator.status, 0, String(validator.stderr));
+  const validator = spawnSync(
+    'python3',
+    ['-c', 'import sys, json\nfrom openapi_spec_validator import validate\nvalidate(json.load(sys.stdin))'],
+    { input: JSON.stringify(body) },
+  );
+  if (!/ModuleNotFoundError|ENOENT/.test(`${validator.stderr} ${validator.error}`))
+    assert.equal(validator.status, 0, String(validator.stderr));
 });
 
 test('at shutdown what runs is finished, what waits is kept and made at the next start', async () => {
   const dataFolder = join(folder, 'kept');
   const first = await startTestServer({ dataFolder });
-  const [runs, waits] = await Promise.all([30, 3].map(async (steps) => (await first.json('POST', '/api/v1/jobs', { ...small, steps })).body as { id: string }));
+  const [runs, waits] = await Promise.all(
+    [30, 3].map(
+      async (steps) => (await first.json('POST', '/api/v1/jobs', { ...small, steps })).body as { id: string },
+    ),
+  );
   assert.ok(runs && waits);
-  const state = async (of: TestServer, id: string): Promise<string> => ((await of.json('GET', `/api/v1/jobs/${id}`)).body as { state: string }).state;
+  const state = async (of: TestServer, id: string): Promise<string> =>
+    ((await of.json('GET', `/api/v1/jobs/${id}`)).body as { state: string }).state;
   while ((await state(first, runs.id)) === 'queued') await new Promise((resolve) => setTimeout(resolve, 5));
   const waiting = first.json('POST', '/sdapi/v1/txt2img', { ...small, steps: 4 }).catch((error: unknown) => error);
   await new Promise((resolve) => setTimeout(resolve, 50));
@@ -256,7 +383,8 @@ test('at shutdown what runs is finished, what waits is kept and made at the next
   assert.equal(told.status, 503, 'who waits is told');
   const second = await startTestServer({ dataFolder });
   assert.equal(await state(second, runs.id), 'done');
-  for (let i = 0; i < 200 && (await state(second, waits.id)) !== 'done'; i++) await new Promise((resolve) => setTimeout(resolve, 20));
+  for (let i = 0; i < 200 && (await state(second, waits.id)) !== 'done'; i++)
+    await new Promise((resolve) => setTimeout(resolve, 20));
   assert.equal(await state(second, waits.id), 'done');
   await second.stop();
 });

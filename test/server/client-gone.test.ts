@@ -16,7 +16,8 @@ interface View {
   readonly state: string;
 }
 const long = { prompt: 'a red apple', steps: 150, width: 128, height: 128 };
-const jobs = async (): Promise<readonly View[]> => ((await server.json('GET', '/api/v1/jobs?limit=100')).body as { jobs: View[] }).jobs;
+const jobs = async (): Promise<readonly View[]> =>
+  ((await server.json('GET', '/api/v1/jobs?limit=100')).body as { jobs: View[] }).jobs;
 
 /** Waits until the newest job is in one of these states. */
 async function until(...states: readonly string[]): Promise<View> {
@@ -28,10 +29,22 @@ async function until(...states: readonly string[]): Promise<View> {
 }
 
 /** A connection that has sent a request. */
-function send(path: string, body: string, length = Buffer.byteLength(body)): { destroy(): void; ended(): void; readonly first: Promise<void> } {
-  const socket = connect(Number(new URL(server.url).port), '127.0.0.1', () => socket.write(`POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n\r\n${body}`));
+function send(
+  path: string,
+  body: string,
+  length = Buffer.byteLength(body),
+): { destroy(): void; ended(): void; readonly first: Promise<void> } {
+  const socket = connect(Number(new URL(server.url).port), '127.0.0.1', () =>
+    socket.write(
+      `POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n\r\n${body}`,
+    ),
+  );
   socket.on('error', () => {});
-  return { destroy: () => socket.resetAndDestroy(), ended: () => socket.end(), first: new Promise((resolve) => socket.once('data', () => resolve())) };
+  return {
+    destroy: () => socket.resetAndDestroy(),
+    ended: () => socket.end(),
+    first: new Promise((resolve) => socket.once('data', () => resolve())),
+  };
 }
 
 for (const [name, path, body] of [
@@ -51,7 +64,10 @@ for (const [name, path, body] of [
 }
 
 test('OpenAI: a client that goes in the middle of a stream takes its job with it', async () => {
-  const client = send('/v1/images/generations', JSON.stringify({ ...long, size: '128x128', stream: true, partial_images: 3 }));
+  const client = send(
+    '/v1/images/generations',
+    JSON.stringify({ ...long, size: '128x128', stream: true, partial_images: 3 }),
+  );
   await client.first;
   await until('running');
   client.destroy();

@@ -13,12 +13,22 @@ const folder = mkdtempSync(join(tmpdir(), 'sd-full-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
 /** A command in whose eyes `data` is a disk of its own of this size; it stays visible outside under /proc/PID/root. */
-const onSmallDisk = (data: string, size: string): readonly string[] => ['unshare', process.getuid?.() === 0 ? '-m' : '-Urm', 'sh', '-c', `mount -t tmpfs -o size=${size} tmpfs ${data} && exec "$@"`, 'sh'];
+const onSmallDisk = (data: string, size: string): readonly string[] => [
+  'unshare',
+  process.getuid?.() === 0 ? '-m' : '-Urm',
+  'sh',
+  '-c',
+  `mount -t tmpfs -o size=${size} tmpfs ${data} && exec "$@"`,
+  'sh',
+];
 
 const probe = join(folder, 'probe');
 mkdirSync(probe);
 const [unshare = '', ...words] = onSmallDisk(probe, '64k');
-const skip = spawnSync(unshare, [...words, 'true']).status === 0 ? false : 'this machine lets nobody mount a small disk (unshare, tmpfs)';
+const skip =
+  spawnSync(unshare, [...words, 'true']).status === 0
+    ? false
+    : 'this machine lets nobody mount a small disk (unshare, tmpfs)';
 
 test('a full disk', { skip }, async (t) => {
   const data = join(folder, 'data');
@@ -40,9 +50,24 @@ test('a full disk', { skip }, async (t) => {
     }
   };
   const small = { prompt: 'a red apple', width: 64, height: 64, steps: 2 };
-  const send = async (body: object, path = '/api/v1/jobs'): Promise<{ status: number; retryAfter: string | null; body: { id: string; error?: { code: string; message: string } } }> => {
-    const response = await fetch(server.url + path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
-    return { status: response.status, retryAfter: response.headers.get('retry-after'), body: (await response.json()) as never };
+  const send = async (
+    body: object,
+    path = '/api/v1/jobs',
+  ): Promise<{
+    status: number;
+    retryAfter: string | null;
+    body: { id: string; error?: { code: string; message: string } };
+  }> => {
+    const response = await fetch(server.url + path, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+    return {
+      status: response.status,
+      retryAfter: response.headers.get('retry-after'),
+      body: (await response.json()) as never,
+    };
   };
   try {
     const { id: first } = await postJob(server.url, small);
@@ -67,7 +92,11 @@ test('a full disk', { skip }, async (t) => {
       }
       assert.ok(refused > 0, 'the journal was full');
       const { jobs } = (await (await fetch(`${server.url}/api/v1/jobs?limit=100`)).json()) as { jobs: JobView[] };
-      for (const id of accepted) assert.ok(jobs.some((job) => job.id === id), 'an accepted job is there');
+      for (const id of accepted)
+        assert.ok(
+          jobs.some((job) => job.id === id),
+          'an accepted job is there',
+        );
       assert.equal(jobs.length, accepted.length + 2, 'a refused one is not');
     });
 
@@ -89,7 +118,8 @@ test('a full disk', { skip }, async (t) => {
       const { id } = await postJob(server.url, small);
       assert.equal((await untilFinished(server.url, id)).state, 'done');
       const { jobs } = (await (await fetch(`${server.url}/api/v1/jobs?limit=100`)).json()) as { jobs: JobView[] };
-      for (const job of jobs) assert.equal((await untilFinished(server.url, job.id)).state, 'done', JSON.stringify(job.error));
+      for (const job of jobs)
+        assert.equal((await untilFinished(server.url, job.id)).state, 'done', JSON.stringify(job.error));
     });
   } finally {
     assert.equal(await server.end('SIGTERM'), 0, server.errors());

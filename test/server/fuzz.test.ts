@@ -11,16 +11,24 @@ import { base64Png, startTestServer, type TestServer, testImage } from './start.
 let server: TestServer;
 before(async () => {
   // Small, so that what is accepted is soon made.
-  server = await startTestServer({ limits: { pixels: 64 * 64, steps: 2, pictures: 2, promptLength: 500, inputPixels: 256 * 256 } });
+  server = await startTestServer({
+    limits: { pixels: 64 * 64, steps: 2, pictures: 2, promptLength: 500, inputPixels: 256 * 256 },
+  });
 });
 after(() => server.stop(0));
 const small = { steps: 1, width: 64, height: 64 };
 
 /** 4xx says what was wrong; 5xx never happens; 2xx is fine. */
 async function reasoned(method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown): Promise<number> {
-  const response = await fetch(server.url + path, { method, ...(body === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }) });
+  const response = await fetch(server.url + path, {
+    method,
+    ...(body === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+  });
   const text = await response.text();
-  assert.ok(response.status < 500, `${method} ${path} ${JSON.stringify(body)?.slice(0, 500)}: ${response.status} ${text}`);
+  assert.ok(
+    response.status < 500,
+    `${method} ${path} ${JSON.stringify(body)?.slice(0, 500)}: ${response.status} ${text}`,
+  );
   if (response.status >= 400) assert.ok(text.length > 10, 'it says why');
   return response.status;
 }
@@ -28,13 +36,50 @@ async function reasoned(method: 'GET' | 'POST' | 'DELETE', path: string, body?: 
 /** What prompts are made of: letters of all kinds, half surrogates, and the signs of A1111's language. */
 const prompt = fc.oneof(
   fc.string({ unit: 'binary', maxLength: 60 }),
-  fc.array(fc.constantFrom('(', ')', '[', ']', ':', '1.5', '-3', '1e309', '|', 'BREAK', ' AND ', '<lora:x:1>', '<hypernet:', '\\', '\0', '\ud800', '\udfff', '﷽', '👩‍👩‍👧', 'a', ' ', '\n', '{', '}', '$', '%s', "';--"), { maxLength: 40 }).map((parts) => parts.join('')),
+  fc
+    .array(
+      fc.constantFrom(
+        '(',
+        ')',
+        '[',
+        ']',
+        ':',
+        '1.5',
+        '-3',
+        '1e309',
+        '|',
+        'BREAK',
+        ' AND ',
+        '<lora:x:1>',
+        '<hypernet:',
+        '\\',
+        '\0',
+        '\ud800',
+        '\udfff',
+        '﷽',
+        '👩‍👩‍👧',
+        'a',
+        ' ',
+        '\n',
+        '{',
+        '}',
+        '$',
+        '%s',
+        "';--",
+      ),
+      { maxLength: 40 },
+    )
+    .map((parts) => parts.join('')),
 );
 
 test('any prompt gives a picture that says its prompt', async () => {
   await fc.assert(
     fc.asyncProperty(prompt, prompt, async (positive, negative) => {
-      const { status, body } = await server.json('POST', '/sdapi/v1/txt2img', { ...small, prompt: positive, negative_prompt: negative });
+      const { status, body } = await server.json('POST', '/sdapi/v1/txt2img', {
+        ...small,
+        prompt: positive,
+        negative_prompt: negative,
+      });
       assert.equal(status, 200, JSON.stringify([positive, negative, body]));
       const { images, info } = body as { images: string[]; info: string };
       const told = JSON.parse(info) as { prompt: string; infotexts: string[] };
@@ -47,48 +92,246 @@ test('any prompt gives a picture that says its prompt', async () => {
 
 const strange = fc.oneof(
   fc.jsonValue({ maxDepth: 3 }),
-  fc.constantFrom<unknown>(-1, 0, 1e308, -1e308, 2 ** 53, 0.1, '', ' ', 'NaN', 'null', '-0', '1e999', [], {}, [[]], { length: 1e9 }, null, true, '\0', '__proto__', '../../etc/passwd', 'data:,', 'http://127.0.0.1/'),
+  fc.constantFrom<unknown>(
+    -1,
+    0,
+    1e308,
+    -1e308,
+    2 ** 53,
+    0.1,
+    '',
+    ' ',
+    'NaN',
+    'null',
+    '-0',
+    '1e999',
+    [],
+    {},
+    [[]],
+    { length: 1e9 },
+    null,
+    true,
+    '\0',
+    '__proto__',
+    '../../etc/passwd',
+    'data:,',
+    'http://127.0.0.1/',
+  ),
 );
 
 test('any JSON as the body of any route', async () => {
   const posts = routes.filter(({ method, body }) => method === 'POST' && body);
   for (const { path } of posts) {
-    await fc.assert(fc.asyncProperty(strange, async (body) => void (await reasoned('POST', path, body))), { numRuns: 15 });
+    await fc.assert(
+      fc.asyncProperty(strange, async (body) => void (await reasoned('POST', path, body))),
+      { numRuns: 15 },
+    );
   }
 });
 
 test('a good body with some strange fields', async () => {
   const image = await base64Png(testImage(64, 64));
   const mask = await base64Png(testImage(64, 64, 'mask'));
-  const generation = ['prompt', 'negative_prompt', 'styles', 'seed', 'subseed', 'subseed_strength', 'seed_resize_from_h', 'seed_resize_from_w', 'sampler_name', 'scheduler', 'batch_size', 'n_iter', 'steps', 'cfg_scale', 'width', 'height', 'eta', 's_churn', 's_tmax', 's_tmin', 's_noise', 'override_settings', 'send_images', 'sampler_index', 'script_args', 'script_name', 'alwayson_scripts', 'infotext', 'force_task_id'];
+  const generation = [
+    'prompt',
+    'negative_prompt',
+    'styles',
+    'seed',
+    'subseed',
+    'subseed_strength',
+    'seed_resize_from_h',
+    'seed_resize_from_w',
+    'sampler_name',
+    'scheduler',
+    'batch_size',
+    'n_iter',
+    'steps',
+    'cfg_scale',
+    'width',
+    'height',
+    'eta',
+    's_churn',
+    's_tmax',
+    's_tmin',
+    's_noise',
+    'override_settings',
+    'send_images',
+    'sampler_index',
+    'script_args',
+    'script_name',
+    'alwayson_scripts',
+    'infotext',
+    'force_task_id',
+  ];
   const bodies: readonly (readonly [string, Record<string, unknown>, readonly string[]])[] = [
-    ['/sdapi/v1/txt2img', small, [...generation, 'enable_hr', 'hr_scale', 'hr_upscaler', 'hr_second_pass_steps', 'denoising_strength']],
-    ['/sdapi/v1/txt2img', { ...small, width: 32, height: 32, enable_hr: true }, ['prompt', 'hr_scale', 'hr_resize_x', 'hr_resize_y', 'hr_upscaler', 'hr_prompt', 'hr_negative_prompt', 'hr_sampler_name', 'hr_scheduler', 'hr_checkpoint_name', 'hr_second_pass_steps', 'denoising_strength', 'infotext']],
-    ['/sdapi/v1/img2img', { ...small, init_images: [image], mask }, [...generation, 'init_images', 'mask', 'resize_mode', 'mask_blur', 'mask_blur_x', 'inpainting_fill', 'inpaint_full_res', 'inpaint_full_res_padding', 'inpainting_mask_invert', 'denoising_strength', 'image_cfg_scale']],
-    ['/sdapi/v1/extra-single-image', { image, upscaler_1: 'Lanczos' }, ['image', 'upscaler_1', 'upscaling_resize', 'resize_mode', 'upscaling_resize_w', 'upscaling_resize_h', 'upscaling_crop', 'upscaler_2', 'extras_upscaler_2_visibility']],
-    ['/v1/images/generations', { prompt: 'x', size: '64x64', steps: 1 }, ['prompt', 'n', 'size', 'quality', 'response_format', 'output_format', 'output_compression', 'background', 'stream', 'partial_images', 'seed', 'guidance_scale', 'sampler', 'model']],
-    ['/v1/images/edits', { prompt: 'x', size: '64x64', steps: 1, image }, ['image', 'images', 'mask', 'strength', 'input_fidelity', 'n']],
-    ['/api/v1/jobs', { kind: 'inpaint', prompt: 'x', ...small, image, mask }, ['kind', 'model', 'prompt', 'seed', 'batchSize', 'iterations', 'sampler', 'schedule', 'guidanceScale', 'eta', 'clipSkip', 'noise', 'variation', 'image', 'mask', 'strength', 'resizeMode', 'imageGuidanceScale', 'inpaint', 'format', 'previews', 'priority']],
+    [
+      '/sdapi/v1/txt2img',
+      small,
+      [...generation, 'enable_hr', 'hr_scale', 'hr_upscaler', 'hr_second_pass_steps', 'denoising_strength'],
+    ],
+    [
+      '/sdapi/v1/txt2img',
+      { ...small, width: 32, height: 32, enable_hr: true },
+      [
+        'prompt',
+        'hr_scale',
+        'hr_resize_x',
+        'hr_resize_y',
+        'hr_upscaler',
+        'hr_prompt',
+        'hr_negative_prompt',
+        'hr_sampler_name',
+        'hr_scheduler',
+        'hr_checkpoint_name',
+        'hr_second_pass_steps',
+        'denoising_strength',
+        'infotext',
+      ],
+    ],
+    [
+      '/sdapi/v1/img2img',
+      { ...small, init_images: [image], mask },
+      [
+        ...generation,
+        'init_images',
+        'mask',
+        'resize_mode',
+        'mask_blur',
+        'mask_blur_x',
+        'inpainting_fill',
+        'inpaint_full_res',
+        'inpaint_full_res_padding',
+        'inpainting_mask_invert',
+        'denoising_strength',
+        'image_cfg_scale',
+      ],
+    ],
+    [
+      '/sdapi/v1/extra-single-image',
+      { image, upscaler_1: 'Lanczos' },
+      [
+        'image',
+        'upscaler_1',
+        'upscaling_resize',
+        'resize_mode',
+        'upscaling_resize_w',
+        'upscaling_resize_h',
+        'upscaling_crop',
+        'upscaler_2',
+        'extras_upscaler_2_visibility',
+      ],
+    ],
+    [
+      '/v1/images/generations',
+      { prompt: 'x', size: '64x64', steps: 1 },
+      [
+        'prompt',
+        'n',
+        'size',
+        'quality',
+        'response_format',
+        'output_format',
+        'output_compression',
+        'background',
+        'stream',
+        'partial_images',
+        'seed',
+        'guidance_scale',
+        'sampler',
+        'model',
+      ],
+    ],
+    [
+      '/v1/images/edits',
+      { prompt: 'x', size: '64x64', steps: 1, image },
+      ['image', 'images', 'mask', 'strength', 'input_fidelity', 'n'],
+    ],
+    [
+      '/api/v1/jobs',
+      { kind: 'inpaint', prompt: 'x', ...small, image, mask },
+      [
+        'kind',
+        'model',
+        'prompt',
+        'seed',
+        'batchSize',
+        'iterations',
+        'sampler',
+        'schedule',
+        'guidanceScale',
+        'eta',
+        'clipSkip',
+        'noise',
+        'variation',
+        'image',
+        'mask',
+        'strength',
+        'resizeMode',
+        'imageGuidanceScale',
+        'inpaint',
+        'format',
+        'previews',
+        'priority',
+      ],
+    ],
     ['/internal/progress', { id_task: 'x' }, ['id_task', 'id_live_preview', 'live_preview']],
-    ['/sdapi/v1/options', {}, ['sd_model_checkpoint', 'samples_format', 'jpeg_quality', 'CLIP_stop_at_last_layers', 'eta_ddim', 'randn_source', 's_churn', 'x']],
+    [
+      '/sdapi/v1/options',
+      {},
+      [
+        'sd_model_checkpoint',
+        'samples_format',
+        'jpeg_quality',
+        'CLIP_stop_at_last_layers',
+        'eta_ddim',
+        'randn_source',
+        's_churn',
+        'x',
+      ],
+    ],
   ];
   for (const [path, good, fields] of bodies) {
     const changes = fc.dictionary(fc.constantFrom(...fields), strange, { minKeys: 1, maxKeys: 3 });
-    await fc.assert(fc.asyncProperty(changes, async (change) => void (await reasoned('POST', path, { ...good, ...change }))), { numRuns: 40 });
+    await fc.assert(
+      fc.asyncProperty(changes, async (change) => void (await reasoned('POST', path, { ...good, ...change }))),
+      { numRuns: 40 },
+    );
   }
 });
 
 test('any text in paths and queries', async () => {
-  const word = fc.string({ unit: 'binary', minLength: 1, maxLength: 80 }).map((text) => encodeURIComponent(Buffer.from(text).toString()));
-  for (const [begin, end] of [['/api/v1/jobs/', ''], ['/api/v1/jobs/', '/events'], ['/api/v1/results/', ''], ['/v1/models/', ''], ['/api/v1/jobs?before=', ''], ['/api/v1/jobs?limit=', ''], ['/api/v1/jobs?state=', ''], ['/sdapi/v1/progress?skip_current_image=', ''], ['/', '']] as const) {
-    await fc.assert(fc.asyncProperty(word, async (text) => void (await reasoned('GET', begin + text + end))), { numRuns: 20 });
+  const word = fc
+    .string({ unit: 'binary', minLength: 1, maxLength: 80 })
+    .map((text) => encodeURIComponent(Buffer.from(text).toString()));
+  for (const [begin, end] of [
+    ['/api/v1/jobs/', ''],
+    ['/api/v1/jobs/', '/events'],
+    ['/api/v1/results/', ''],
+    ['/v1/models/', ''],
+    ['/api/v1/jobs?before=', ''],
+    ['/api/v1/jobs?limit=', ''],
+    ['/api/v1/jobs?state=', ''],
+    ['/sdapi/v1/progress?skip_current_image=', ''],
+    ['/', ''],
+  ] as const) {
+    await fc.assert(
+      fc.asyncProperty(word, async (text) => void (await reasoned('GET', begin + text + end))),
+      { numRuns: 20 },
+    );
   }
 });
 
 /** Changes some bytes, and cuts or repeats a part. */
-const damage = fc.record({ changes: fc.array(fc.tuple(fc.nat(), fc.integer({ min: 0, max: 255 })), { maxLength: 8 }), cut: fc.option(fc.nat()), repeat: fc.option(fc.tuple(fc.nat(), fc.nat({ max: 64 }))) });
+const damage = fc.record({
+  changes: fc.array(fc.tuple(fc.nat(), fc.integer({ min: 0, max: 255 })), { maxLength: 8 }),
+  cut: fc.option(fc.nat()),
+  repeat: fc.option(fc.tuple(fc.nat(), fc.nat({ max: 64 }))),
+});
 
-function damaged(bytes: Uint8Array, { changes, cut, repeat }: (typeof damage extends fc.Arbitrary<infer T> ? T : never)): Uint8Array {
+function damaged(
+  bytes: Uint8Array,
+  { changes, cut, repeat }: typeof damage extends fc.Arbitrary<infer T> ? T : never,
+): Uint8Array {
   let out = bytes.slice();
   for (const [at, value] of changes) out[at % out.length] = value;
   if (repeat) {
@@ -126,8 +369,18 @@ test('damaged pictures of all formats', async () => {
 
 test('text that is almost base64', async () => {
   const good = await base64Png(testImage(8, 8));
-  const text = fc.oneof(fc.base64String(), fc.string({ unit: 'binary' }), fc.tuple(fc.nat({ max: good.length }), fc.string()).map(([at, more]) => good.slice(0, at) + more + good.slice(at)), fc.string().map((type) => `data:${type};base64,${good}`), fc.constant(`data:image/png;base64,`), fc.constant(good.replaceAll('A', 'A\n')));
-  await fc.assert(fc.asyncProperty(text, async (image) => void (await reasoned('POST', '/sdapi/v1/png-info', { image }))), { numRuns: 100 });
+  const text = fc.oneof(
+    fc.base64String(),
+    fc.string({ unit: 'binary' }),
+    fc.tuple(fc.nat({ max: good.length }), fc.string()).map(([at, more]) => good.slice(0, at) + more + good.slice(at)),
+    fc.string().map((type) => `data:${type};base64,${good}`),
+    fc.constant(`data:image/png;base64,`),
+    fc.constant(good.replaceAll('A', 'A\n')),
+  );
+  await fc.assert(
+    fc.asyncProperty(text, async (image) => void (await reasoned('POST', '/sdapi/v1/png-info', { image }))),
+    { numRuns: 100 },
+  );
 });
 
 test('and after all that it makes pictures', async () => {

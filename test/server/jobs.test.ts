@@ -8,7 +8,12 @@ import { base64Png, decode, png, startTestServer, type TestServer, testImage } f
 const [alice, bob] = [{ 'x-api-key': 'a-secret-of-alice' }, { 'x-api-key': 'a-secret-of-bob' }];
 let server: TestServer;
 before(async () => {
-  server = await startTestServer({ keys: [{ name: 'alice', secret: alice['x-api-key'] }, { name: 'bob', secret: bob['x-api-key'] }] });
+  server = await startTestServer({
+    keys: [
+      { name: 'alice', secret: alice['x-api-key'] },
+      { name: 'bob', secret: bob['x-api-key'] },
+    ],
+  });
 });
 after(() => server.stop());
 
@@ -17,7 +22,16 @@ interface JobView {
   readonly state: string;
   readonly request: Record<string, unknown>;
   readonly progress: { readonly done: number; readonly total: number } | null;
-  readonly result: { readonly images: readonly { readonly id: string; readonly url: string; readonly seed: number; readonly infotext: string; readonly mediaType: string }[]; readonly interrupted: boolean } | null;
+  readonly result: {
+    readonly images: readonly {
+      readonly id: string;
+      readonly url: string;
+      readonly seed: number;
+      readonly infotext: string;
+      readonly mediaType: string;
+    }[];
+    readonly interrupted: boolean;
+  } | null;
   readonly error: { readonly code: string } | null;
 }
 const small = { prompt: 'a red apple', width: 64, height: 64, steps: 2 };
@@ -27,7 +41,8 @@ const post = async (body: unknown, headers: Record<string, string> = alice) => {
   const { status, headers: answered, body: job } = await server.json('POST', '/api/v1/jobs', body, headers);
   return { status, headers: answered, job: job as JobView };
 };
-const get = async (id: string): Promise<JobView> => (await server.json('GET', `/api/v1/jobs/${id}`, undefined, alice)).body;
+const get = async (id: string): Promise<JobView> =>
+  (await server.json('GET', `/api/v1/jobs/${id}`, undefined, alice)).body;
 
 interface Event {
   readonly event: string;
@@ -42,24 +57,36 @@ async function* events(id: string, query = ''): AsyncGenerator<Event> {
   for await (const chunk of response.body.pipeThrough(new TextDecoderStream())) {
     text += chunk;
     for (let end = text.indexOf('\n\n'); end >= 0; end = text.indexOf('\n\n')) {
-      const fields = new Map(text.slice(0, end).split('\n').map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1).trim()] as const));
+      const fields = new Map(
+        text
+          .slice(0, end)
+          .split('\n')
+          .map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1).trim()] as const),
+      );
       text = text.slice(end + 2);
       const data = fields.get('data');
-      if (data !== undefined) yield { event: fields.get('event') ?? 'message', data: JSON.parse(data) as Record<string, unknown> };
+      if (data !== undefined)
+        yield { event: fields.get('event') ?? 'message', data: JSON.parse(data) as Record<string, unknown> };
     }
   }
 }
 async function ended(id: string): Promise<JobView> {
-  for await (const { event, data } of events(id, '?previews=false')) if (event === 'result' || event === 'error') return data as unknown as JobView;
+  for await (const { event, data } of events(id, '?previews=false'))
+    if (event === 'result' || event === 'error') return data as unknown as JobView;
   throw new Error('The events ended before the job.');
 }
 
 test("a job's prompt is plain text, or in A1111's syntax where it says so", async () => {
-  const pictures = await Promise.all([{}, { promptSyntax: 'plain' }, { promptSyntax: 'a1111' }].map(async (syntax) => {
-    const { job } = await post({ ...small, seed: 3, prompt: '(red:1.6) apple', ...syntax });
-    assert.equal(job.request['promptSyntax'], 'promptSyntax' in syntax && syntax.promptSyntax === 'a1111' ? 'a1111' : undefined);
-    return (await ended(job.id)).result?.images[0]?.id;
-  }));
+  const pictures = await Promise.all(
+    [{}, { promptSyntax: 'plain' }, { promptSyntax: 'a1111' }].map(async (syntax) => {
+      const { job } = await post({ ...small, seed: 3, prompt: '(red:1.6) apple', ...syntax });
+      assert.equal(
+        job.request['promptSyntax'],
+        'promptSyntax' in syntax && syntax.promptSyntax === 'a1111' ? 'a1111' : undefined,
+      );
+      return (await ended(job.id)).result?.images[0]?.id;
+    }),
+  );
   assert.equal(pictures[0], pictures[1]);
   assert.notEqual(pictures[0], pictures[2]);
   assert.equal((await post({ ...small, promptSyntax: 'comfy' })).status, 422);
@@ -72,7 +99,10 @@ test('a job is accepted, made, and its picture fetched by the SHA-256 of its byt
   assert.ok(['queued', 'running'].includes(job.state));
   const done = await ended(job.id);
   assert.equal(done.state, 'done');
-  assert.deepEqual(done.result?.images.map(({ seed }) => seed), [5, 6]);
+  assert.deepEqual(
+    done.result?.images.map(({ seed }) => seed),
+    [5, 6],
+  );
   for (const { id, url } of done.result?.images ?? []) {
     const answer = await fetch(server.url + url, { headers: alice });
     const bytes = Buffer.from(await answer.arrayBuffer());
@@ -93,7 +123,10 @@ test('events: state, steps, previews, and the result at the end', async () => {
   assert.equal(heard.at(-1)?.event, 'result');
   const steps = heard.filter(({ event }) => event === 'step').map(({ data }) => data['step'] as number);
   assert.ok(steps.length > 3, `${steps.length} steps were told`);
-  assert.deepEqual(steps, [...steps].sort((a, b) => a - b));
+  assert.deepEqual(
+    steps,
+    [...steps].sort((a, b) => a - b),
+  );
   const previews = heard.filter(({ event }) => event === 'preview');
   assert.ok(previews.length > 0, 'a preview was told');
   const { width, height } = await decode(String(previews[0]?.data['data']));
@@ -102,7 +135,8 @@ test('events: state, steps, previews, and the result at the end', async () => {
   for await (const { event } of events(job.id)) later.push(event);
   assert.deepEqual(later, ['result'], 'who comes late hears the end');
   const silent: string[] = [];
-  for await (const { event } of events((await post({ ...small, previews: 1, steps: 5 })).job.id, '?previews=false')) silent.push(event);
+  for await (const { event } of events((await post({ ...small, previews: 1, steps: 5 })).job.id, '?previews=false'))
+    silent.push(event);
   assert.equal(silent.includes('preview'), false);
 });
 
@@ -110,8 +144,14 @@ test('a running and a waiting job are cancelled; a running one can be interrupte
   const [running, waiting] = [(await post(long)).job, (await post({ ...long, steps: 149 })).job];
   for await (const { event } of events(running.id)) if (event === 'step') break;
   assert.ok((await get(running.id)).progress?.total === 8 * 150);
-  assert.equal(((await server.json('DELETE', `/api/v1/jobs/${waiting.id}`, undefined, alice)).body as JobView).state, 'cancelled');
-  assert.equal(((await server.json('DELETE', `/api/v1/jobs/${running.id}`, undefined, alice)).body as JobView).state, 'cancelled');
+  assert.equal(
+    ((await server.json('DELETE', `/api/v1/jobs/${waiting.id}`, undefined, alice)).body as JobView).state,
+    'cancelled',
+  );
+  assert.equal(
+    ((await server.json('DELETE', `/api/v1/jobs/${running.id}`, undefined, alice)).body as JobView).state,
+    'cancelled',
+  );
   assert.equal((await ended(running.id)).state, 'cancelled');
   const third = (await post(long)).job;
   for await (const { event } of events(third.id)) if (event === 'step') break;
@@ -124,7 +164,11 @@ test('a running and a waiting job are cancelled; a running one can be interrupte
 
 test('the same Idempotency-Key is the same job, for each caller', async () => {
   const key = { 'idempotency-key': 'order 17' };
-  const [first, again, other] = [await post(small, { ...alice, ...key }), await post(small, { ...alice, ...key }), await post(small, { ...bob, ...key })];
+  const [first, again, other] = [
+    await post(small, { ...alice, ...key }),
+    await post(small, { ...alice, ...key }),
+    await post(small, { ...bob, ...key }),
+  ];
   assert.equal(first.job.id, again.job.id);
   assert.notEqual(first.job.id, other.job.id);
   await ended(first.job.id);
@@ -134,11 +178,21 @@ test('jobs are listed, the newest first, page by page, to their own caller', asy
   const made: string[] = [];
   for (let i = 0; i < 3; i++) made.unshift((await post({ ...small, seed: i })).job.id);
   await ended(made[0] ?? '');
-  const list = async (query: string, headers = alice) => (await server.json('GET', `/api/v1/jobs?${query}`, undefined, headers)).body as { jobs: JobView[]; next: string | null };
+  const list = async (query: string, headers = alice) =>
+    (await server.json('GET', `/api/v1/jobs?${query}`, undefined, headers)).body as {
+      jobs: JobView[];
+      next: string | null;
+    };
   const first = await list('limit=2&state=done');
-  assert.deepEqual(first.jobs.map(({ id }) => id), made.slice(0, 2));
+  assert.deepEqual(
+    first.jobs.map(({ id }) => id),
+    made.slice(0, 2),
+  );
   assert.equal((await list(`limit=2&before=${first.next}`)).jobs[0]?.id, made[2]);
-  assert.equal((await list('limit=100', bob)).jobs.some(({ id }) => made.includes(id)), false);
+  assert.equal(
+    (await list('limit=100', bob)).jobs.some(({ id }) => made.includes(id)),
+    false,
+  );
   assert.equal((await server.json('GET', `/api/v1/jobs/${made[0]}`, undefined, bob)).status, 404);
   assert.equal((await server.json('DELETE', `/api/v1/jobs/${made[0]}`, undefined, bob)).status, 404);
 });
@@ -149,11 +203,23 @@ test('a picture is stored once, as a form or base64, and jobs begin from it by i
   const sent = await fetch(`${server.url}/api/v1/pictures`, { method: 'POST', body: form, headers: alice });
   assert.equal(sent.status, 201);
   const { id } = (await sent.json()) as { id: string };
-  const again = await server.json('POST', '/api/v1/pictures', { image: `data:image/png;base64,${await base64Png(testImage(96, 64))}` }, alice);
+  const again = await server.json(
+    'POST',
+    '/api/v1/pictures',
+    { image: `data:image/png;base64,${await base64Png(testImage(96, 64))}` },
+    alice,
+  );
   assert.equal((again.body as { id: string }).id, id);
   const { job } = await post({ ...small, width: 96, kind: 'img2img', image: id, strength: 0.5 });
   const mask = await base64Png(testImage(96, 64, 'mask'));
-  const painted = await post({ ...small, width: 96, kind: 'inpaint', image: id, mask, inpaint: { blur: 0, onlyMaskedPadding: 8 } });
+  const painted = await post({
+    ...small,
+    width: 96,
+    kind: 'inpaint',
+    image: id,
+    mask,
+    inpaint: { blur: 0, onlyMaskedPadding: 8 },
+  });
   for (const made of [await ended(job.id), await ended(painted.job.id)]) assert.equal(made.state, 'done');
 });
 

@@ -5,7 +5,18 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { after, before } from 'node:test';
-import { getJob, jobEvents, type JobView, postJob, type Program, type ServeProgram, startServe, startWork, untilFinished, untilStep } from './program.ts';
+import {
+  getJob,
+  jobEvents,
+  type JobView,
+  postJob,
+  type Program,
+  type ServeProgram,
+  startServe,
+  startWork,
+  untilFinished,
+  untilStep,
+} from './program.ts';
 import { noRedis, startRedis, type TestRedis } from './redis-server.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'sd-kill-'));
@@ -44,7 +55,11 @@ test('kill -9 of the server in the middle of a job: started again, it finishes e
   await untilStep(server.url, running.id);
   await server.end('SIGKILL');
   server = await started(startServe(words));
-  assert.equal((await postJob(server.url, { ...small, seed: 77 }, 'order 77')).id, keyed.id, 'a request sent again is the same job');
+  assert.equal(
+    (await postJob(server.url, { ...small, seed: 77 }, 'order 77')).id,
+    keyed.id,
+    'a request sent again is the same job',
+  );
   const again = await untilFinished(server.url, running.id);
   await assertPictures(server.url, again, 2);
   assert.equal(again.attempt, 2);
@@ -64,7 +79,9 @@ test('kill -9 while requests come in: a job is accepted or not, and asking again
   const ids = new Map<string, string>();
   const send = async (number: number): Promise<void> => {
     const key = `storm ${number}`;
-    const job = await postJob(server.url, { ...small, seed: number, steps: 1 + (number % 3) }, key).catch(() => undefined);
+    const job = await postJob(server.url, { ...small, seed: number, steps: 1 + (number % 3) }, key).catch(
+      () => undefined,
+    );
     if (!job) return;
     assert.equal(ids.get(key) ?? job.id, job.id, 'the id it was accepted with');
     ids.set(key, job.id);
@@ -73,7 +90,8 @@ test('kill -9 while requests come in: a job is accepted or not, and asking again
   for (const kills of [1, 2]) {
     const sending = numbers.map(send);
     // Once some are in, and others are not.
-    while (ids.size < kills * 5) await Promise.race(sending).then(() => new Promise((resolve) => setImmediate(resolve)));
+    while (ids.size < kills * 5)
+      await Promise.race(sending).then(() => new Promise((resolve) => setImmediate(resolve)));
     await server.end('SIGKILL');
     await Promise.all(sending);
     server = await started(startServe(words));
@@ -97,7 +115,8 @@ test('kill -9 of a worker in the middle of a job: another makes it, once', { ski
   await untilStep(server.url, running.id);
   const results: unknown[] = [];
   const following = (async () => {
-    for await (const { event, data } of jobEvents(server.url, running.id)) if (event === 'result' || event === 'error') results.push(data);
+    for await (const { event, data } of jobEvents(server.url, running.id))
+      if (event === 'result' || event === 'error') results.push(data);
   })();
   await first.end('SIGKILL');
   const second = await worker('worker2');
@@ -111,7 +130,9 @@ test('kill -9 of a worker in the middle of a job: another makes it, once', { ski
   assert.equal(await server.end('SIGTERM'), 0);
 });
 
-test('a worker that was frozen for longer than its lock does not finish a job a second time', { skip: noRedis }, async () => {
+test('a worker that was frozen for longer than its lock does not finish a job a second time', {
+  skip: noRedis,
+}, async () => {
   const url = redis?.url ?? '';
   const shared = ['--redis-prefix', 'freeze', '--lock-seconds', '1'];
   const server = await started(startServe(['--data', join(folder, 'front2'), '--no-work', '--redis', url, ...shared]));
@@ -132,7 +153,9 @@ test('a worker that was frozen for longer than its lock does not finish a job a 
   await server.end('SIGKILL');
 });
 
-test('Redis killed and started again in the middle of a job: the job is finished, and jobs are taken as before', { skip: noRedis }, async () => {
+test('Redis killed and started again in the middle of a job: the job is finished, and jobs are taken as before', {
+  skip: noRedis,
+}, async () => {
   const url = redis?.url ?? '';
   const shared = ['--redis-prefix', 'restart', '--lock-seconds', '2'];
   const server = await started(startServe(['--data', join(folder, 'front3'), '--no-work', '--redis', url, ...shared]));

@@ -41,21 +41,34 @@ interface Generation {
   readonly images: readonly string[];
   readonly info: string;
 }
-const modelOf = (body: unknown): unknown => parseInfotext((JSON.parse((body as Generation).info) as { infotexts: string[] }).infotexts[0] ?? '')['Model'];
+const modelOf = (body: unknown): unknown =>
+  parseInfotext((JSON.parse((body as Generation).info) as { infotexts: string[] }).infotexts[0] ?? '')['Model'];
 
 test('models of the folder go by their names; one that is broken is told by its name alone', async () => {
   const rows = (await server.json('GET', '/sdapi/v1/sd-models')).body as { model_name: string; filename: string }[];
-  assert.deepEqual(rows.map((row) => row.model_name), ['pocket', 'broken', 'second']);
-  const { models } = (await server.json('GET', '/api/v1/server')).body as { models: { name: string; isDefault: boolean }[] };
-  assert.deepEqual(models.map(({ name, isDefault }) => [name, isDefault]), [['pocket', true], ['second', false]]);
+  assert.deepEqual(
+    rows.map((row) => row.model_name),
+    ['pocket', 'broken', 'second'],
+  );
+  const { models } = (await server.json('GET', '/api/v1/server')).body as {
+    models: { name: string; isDefault: boolean }[];
+  };
+  assert.deepEqual(
+    models.map(({ name, isDefault }) => [name, isDefault]),
+    [
+      ['pocket', true],
+      ['second', false],
+    ],
+  );
   const { status, body } = await server.json('POST', '/api/v1/jobs', { ...small, model: 'broken' });
   assert.ok(status === 422 || status === 500, `${status}`);
   assert.match(JSON.stringify(body), /broken/);
   assert.equal(JSON.stringify(body).includes(folder), false, 'not where it lies');
 });
 
-test('a model is chosen by override_settings, by the options, and by OpenAI\'s model', async () => {
-  const chosen = async (body: object): Promise<unknown> => modelOf((await server.json('POST', '/sdapi/v1/txt2img', { ...small, ...body })).body);
+test("a model is chosen by override_settings, by the options, and by OpenAI's model", async () => {
+  const chosen = async (body: object): Promise<unknown> =>
+    modelOf((await server.json('POST', '/sdapi/v1/txt2img', { ...small, ...body })).body);
   assert.equal(await chosen({}), 'pocket');
   assert.equal(await chosen({ override_settings: { sd_model_checkpoint: 'second' } }), 'second');
   assert.equal(await chosen({}), 'pocket', 'for that request alone');
@@ -63,13 +76,26 @@ test('a model is chosen by override_settings, by the options, and by OpenAI\'s m
   assert.equal((await server.json('POST', '/sdapi/v1/options', { sd_model_checkpoint: second?.title })).status, 200);
   assert.equal(await chosen({}), 'second');
   assert.equal((await server.json('POST', '/sdapi/v1/options', { sd_model_checkpoint: 'none' })).status, 404);
-  const { body } = await server.json('POST', '/v1/images/generations', { prompt: 'x', model: 'second', size: '64x64', steps: 2 });
+  const { body } = await server.json('POST', '/v1/images/generations', {
+    prompt: 'x',
+    model: 'second',
+    size: '64x64',
+    steps: 2,
+  });
   assert.equal((body as { data: object[] }).data.length, 1);
 });
 
 test('the second pass of hires. fix by another model', async () => {
-  const hires = { ...small, override_settings: { sd_model_checkpoint: 'pocket' }, enable_hr: true, hr_scale: 1.5, denoising_strength: 0.5 };
-  const made = async (more: object): Promise<{ readonly image: string; readonly hires: unknown; readonly model: unknown }> => {
+  const hires = {
+    ...small,
+    override_settings: { sd_model_checkpoint: 'pocket' },
+    enable_hr: true,
+    hr_scale: 1.5,
+    denoising_strength: 0.5,
+  };
+  const made = async (
+    more: object,
+  ): Promise<{ readonly image: string; readonly hires: unknown; readonly model: unknown }> => {
     const { status, body } = await server.json('POST', '/sdapi/v1/txt2img', { ...hires, ...more });
     assert.equal(status, 200, JSON.stringify(body));
     const fields = parseInfotext((JSON.parse((body as Generation).info) as { infotexts: string[] }).infotexts[0] ?? '');
@@ -77,41 +103,85 @@ test('the second pass of hires. fix by another model', async () => {
   };
   const [same, other] = [await made({}), await made({ hr_checkpoint_name: 'second' })];
   assert.deepEqual([same.hires, other.hires, other.model], ['Use same checkpoint', 'second', 'pocket']);
-  assert.deepEqual((await decode(other.image)).data, (await decode(same.image)).data, 'the same weights under another name');
+  assert.deepEqual(
+    (await decode(other.image)).data,
+    (await decode(same.image)).data,
+    'the same weights under another name',
+  );
   const broken = await server.json('POST', '/sdapi/v1/txt2img', { ...hires, hr_checkpoint_name: 'broken' });
   assert.ok(broken.status === 422 || broken.status === 500, `${broken.status}`);
   assert.equal(JSON.stringify(broken.body).includes(folder), false);
 });
 
-test('LoRAs and textual inversions of the operator\'s folders, as A1111 names them in prompts', async () => {
+test("LoRAs and textual inversions of the operator's folders, as A1111 names them in prompts", async () => {
   const adapters = mkdtempSync(join(tmpdir(), 'sd-adapters-'));
   const checkpoint = await openCheckpointAt(pocketModel);
   const generator = new TorchGenerator(0);
   const name = 'middle_block.1.transformer_blocks.0.attn2.to_v.weight';
   const [out = 0, into = 0] = checkpoint.parts.unet.entries.get(name)?.shape ?? [];
-  const factors = [{ network: 'unet' as const, tensor: name, down: generator.randn([4, into]), up: generator.randn([out, 4]), alpha: 4 }];
-  await writeFileAtomic(join(adapters, 'style.safetensors'), writeLora(factors, { layout: 'kohya', unet: checkpoint.config.unet_config }));
+  const factors = [
+    {
+      network: 'unet' as const,
+      tensor: name,
+      down: generator.randn([4, into]),
+      up: generator.randn([out, 4]),
+      alpha: 4,
+    },
+  ];
+  await writeFileAtomic(
+    join(adapters, 'style.safetensors'),
+    writeLora(factors, { layout: 'kohya', unet: checkpoint.config.unet_config }),
+  );
   const width = checkpoint.config.unet_config.context_dim ?? 0;
   await checkpoint.close();
-  for (const [file, of] of [['mine', width], ['of-another-model', width + 8]] as const) {
+  for (const [file, of] of [
+    ['mine', width],
+    ['of-another-model', width + 8],
+  ] as const) {
     const vectors = generator.randn([2, of]);
-    await writeFileAtomic(join(adapters, `${file}.safetensors`), writeSafetensors([{ name: 'emb_params', dtype: 'float32', shape: vectors.shape }], () => vectors));
+    await writeFileAtomic(
+      join(adapters, `${file}.safetensors`),
+      writeSafetensors([{ name: 'emb_params', dtype: 'float32', shape: vectors.shape }], () => vectors),
+    );
   }
   const adapted = await startTestServer({ lorasFolder: adapters, embeddingsFolder: adapters });
   try {
     const lists = async (path: string): Promise<unknown> => (await adapted.json('GET', `/sdapi/v1/${path}`)).body;
-    assert.deepEqual(((await lists('loras')) as { name: string }[]).map((row) => row.name), ['mine', 'of-another-model', 'style']);
-    assert.deepEqual(((await lists('embeddings')) as { loaded: Record<string, object> }).loaded['mine'], { step: null, sd_checkpoint: null, sd_checkpoint_name: null, shape: width, vectors: 2 });
-    const make = async (prompt: string): Promise<Generation> => (await adapted.json('POST', '/sdapi/v1/txt2img', { ...small, prompt })).body;
+    assert.deepEqual(
+      ((await lists('loras')) as { name: string }[]).map((row) => row.name),
+      ['mine', 'of-another-model', 'style'],
+    );
+    assert.deepEqual(((await lists('embeddings')) as { loaded: Record<string, object> }).loaded['mine'], {
+      step: null,
+      sd_checkpoint: null,
+      sd_checkpoint_name: null,
+      shape: width,
+      vectors: 2,
+    });
+    const make = async (prompt: string): Promise<Generation> =>
+      (await adapted.json('POST', '/sdapi/v1/txt2img', { ...small, prompt })).body;
     const plain = await make('a cat');
     const styled = await make('a cat<lora:style:0.8>');
     assert.notEqual(styled.images[0], plain.images[0]);
     assert.match((JSON.parse(styled.info) as { infotexts: string[] }).infotexts[0] ?? '', /^a cat<lora:style:0\.8>\n/);
     const pixels = async ({ images }: Generation): Promise<Uint8Array> => (await decode(images[0] ?? '')).data;
-    assert.deepEqual(await pixels(await make('a cat<lora:none:1><lora:style:0>')), await pixels(plain), 'one that is not there, and one of no strength');
+    assert.deepEqual(
+      await pixels(await make('a cat<lora:none:1><lora:style:0>')),
+      await pixels(plain),
+      'one that is not there, and one of no strength',
+    );
     assert.notDeepEqual(await pixels(await make('a mine')), await pixels(await make('a yours')));
     // The second pass of hires. fix has the LoRAs of its own prompt.
-    const hires = async (hr_prompt: string): Promise<Generation> => (await adapted.json('POST', '/sdapi/v1/txt2img', { ...small, prompt: 'a cat<lora:style:0.8>', enable_hr: true, hr_scale: 1.5, hr_prompt })).body;
+    const hires = async (hr_prompt: string): Promise<Generation> =>
+      (
+        await adapted.json('POST', '/sdapi/v1/txt2img', {
+          ...small,
+          prompt: 'a cat<lora:style:0.8>',
+          enable_hr: true,
+          hr_scale: 1.5,
+          hr_prompt,
+        })
+      ).body;
     assert.notDeepEqual(await pixels(await hires('')), await pixels(await hires('a cat')));
     assert.deepEqual(await pixels(await hires('')), await pixels(await hires('a cat <lora:style:0.8>')));
     const refused = await make('a cat<lora:mine:1>');
@@ -125,11 +195,17 @@ test('LoRAs and textual inversions of the operator\'s folders, as A1111 names th
 
 test('extra networks in a prompt', () => {
   const used = (prompt: string) => parseExtraNetworks(prompt);
-  assert.deepEqual(used('a <lora:x:0.5>cat <b>'), { text: 'a cat <b>', loras: [{ name: 'x', scale: 0.5, textScale: 0.5 }] });
+  assert.deepEqual(used('a <lora:x:0.5>cat <b>'), {
+    text: 'a cat <b>',
+    loras: [{ name: 'x', scale: 0.5, textScale: 0.5 }],
+  });
   assert.deepEqual(used('<lora:x:0.5:1>').loras, [{ name: 'x', scale: 1, textScale: 0.5 }]);
   assert.deepEqual(used('<lora:x:te=0.1:unet=-2><lora:x:9>').loras, [{ name: 'x', scale: -2, textScale: 0.1 }]);
   assert.deepEqual(used('<lora:x><hypernet:y:1>').loras, [{ name: 'x', scale: 1, textScale: 1 }]);
-  assert.deepEqual(parseExtraNetworks('a <cat:1.2> <lora:y:2> # <lora:z:1>', 'a1111'), { text: 'a   \n', loras: [{ name: 'y', scale: 2, textScale: 2 }] });
+  assert.deepEqual(parseExtraNetworks('a <cat:1.2> <lora:y:2> # <lora:z:1>', 'a1111'), {
+    text: 'a   \n',
+    loras: [{ name: 'y', scale: 2, textScale: 2 }],
+  });
   assert.deepEqual(used('a <cat:1.2> <lora:>'), { text: 'a <cat:1.2> <lora:>', loras: [] });
 });
 
@@ -137,15 +213,38 @@ test('refresh-checkpoints finds a file that was put there later', async () => {
   add('third.safetensors');
   await server.json('POST', '/sdapi/v1/refresh-checkpoints');
   const { data } = (await server.json('GET', '/v1/models')).body as { data: { id: string }[] };
-  assert.deepEqual(data.map(({ id }) => id), ['pocket', 'broken', 'second', 'third']);
+  assert.deepEqual(
+    data.map(({ id }) => id),
+    ['pocket', 'broken', 'second', 'third'],
+  );
 });
 
 test('addresses of the public internet and others', () => {
-  for (const address of ['8.8.8.8', '1.1.1.1', '2606:4700::1111']) assert.equal(isPublicAddress(address), true, address);
+  for (const address of ['8.8.8.8', '1.1.1.1', '2606:4700::1111'])
+    assert.equal(isPublicAddress(address), true, address);
   for (const address of [
-    '127.0.0.1', '10.1.2.3', '172.16.0.1', '192.168.1.1', '169.254.169.254', '100.64.0.1', '0.0.0.0', '255.255.255.255', '224.0.0.1', '198.51.100.1',
-    '::1', '::', 'fe80::1', 'fc00::1', '::ffff:127.0.0.1', '::ffff:8.8.8.8', '64:ff9b::7f00:1', '2002:7f00:1::', '2001:db8::1', 'example.org',
-  ]) assert.equal(isPublicAddress(address), false, address);
+    '127.0.0.1',
+    '10.1.2.3',
+    '172.16.0.1',
+    '192.168.1.1',
+    '169.254.169.254',
+    '100.64.0.1',
+    '0.0.0.0',
+    '255.255.255.255',
+    '224.0.0.1',
+    '198.51.100.1',
+    '::1',
+    '::',
+    'fe80::1',
+    'fc00::1',
+    '::ffff:127.0.0.1',
+    '::ffff:8.8.8.8',
+    '64:ff9b::7f00:1',
+    '2002:7f00:1::',
+    '2001:db8::1',
+    'example.org',
+  ])
+    assert.equal(isPublicAddress(address), false, address);
 });
 
 test('a URL is followed to public addresses alone, at every redirect, and within its size', async () => {
@@ -154,7 +253,10 @@ test('a URL is followed to public addresses alone, at every redirect, and within
     else if (request.url === '/large') response.end(Buffer.alloc(5000));
     else if (request.url === '/loop') response.writeHead(302, { location: '/loop' }).end();
     else if (request.url === '/moved') response.writeHead(301, { location: '/a.png' }).end();
-    else if (request.url === '/inside') response.writeHead(302, { location: `http://inside.example:${(site.address() as AddressInfo).port}/a.png` }).end();
+    else if (request.url === '/inside')
+      response
+        .writeHead(302, { location: `http://inside.example:${(site.address() as AddressInfo).port}/a.png` })
+        .end();
     else if (request.url === '/file') response.writeHead(302, { location: 'file:///etc/passwd' }).end();
     else if (request.url === '/slow') response.write('x');
     else response.writeHead(404).end();
@@ -165,7 +267,9 @@ test('a URL is followed to public addresses alone, at every redirect, and within
   const asked: string[] = [];
   const get = (path: string, host = 'site.example') =>
     fetchPicture(`http://${host}:${(site.address() as AddressInfo).port}${path}`, {
-      maxBytes: 1000, timeoutMilliseconds: 500, isAllowed: (address) => address === '127.0.0.1',
+      maxBytes: 1000,
+      timeoutMilliseconds: 500,
+      isAllowed: (address) => address === '127.0.0.1',
       resolve: async (name) => {
         asked.push(name);
         return [{ address: names[name] ?? '127.0.0.3', family: 4 }];

@@ -13,7 +13,11 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 test('what callers have set is there after a restart, in a file that only its owner reads', async () => {
   const path = join(folder, 'data', 'options.json');
   const store = await openOptionsStore(path);
-  await Promise.all([store.set('ann', { samples_format: 'webp' }), store.set('ann', { jpeg_quality: 90 }), store.set('bob', { samples_format: 'png' })]);
+  await Promise.all([
+    store.set('ann', { samples_format: 'webp' }),
+    store.set('ann', { jpeg_quality: 90 }),
+    store.set('bob', { samples_format: 'png' }),
+  ]);
   assert.deepEqual(readdirSync(join(folder, 'data')), ['options.json']);
   if (process.platform !== 'win32') assert.equal(statSync(path).mode & 0o777, 0o600);
   const again = await openOptionsStore(path);

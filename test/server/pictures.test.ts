@@ -13,7 +13,12 @@ import { preparePictures } from '../../src/server/run/prepare-pictures.ts';
 import { jobRequest } from './queue-conformance.ts';
 import { testImage } from './start.ts';
 
-const request = jobRequest({ kind: 'inpaint', width: 128, height: 128, inpaint: { blurX: 3, blurY: 3, fill: 'fill', invert: false, onlyMaskedPadding: 8 } });
+const request = jobRequest({
+  kind: 'inpaint',
+  width: 128,
+  height: 128,
+  inpaint: { blurX: 3, blurY: 3, fill: 'fill', invert: false, onlyMaskedPadding: 8 },
+});
 
 test('large pictures are prepared in a thread, as small ones are here', async () => {
   const [picture, sketch] = [testImage(300, 280), testImage(300, 280, 'mask')];
@@ -28,18 +33,28 @@ test('large pictures are prepared in a thread, as small ones are here', async ()
 test('a picture of one line is cut to a square by itself, without the whole at that width being made', () => {
   const ramp = (width: number, height: number): Image<3> => {
     const image = createImage(width, height, 3);
-    for (let i = 0; i < image.data.length; i++) image.data[i] = Math.floor((Math.floor(i / 3) * 256) / (width * height));
+    for (let i = 0; i < image.data.length; i++)
+      image.data[i] = Math.floor((Math.floor(i / 3) * 256) / (width * height));
     return image;
   };
   // The whole would have 64 x 64 million pixels.
   for (const image of [ramp(1, 1_000_000), ramp(1_000_000, 1)]) {
     const { width, height, data } = fitImage(image, 64, 64, 'crop');
     assert.deepEqual([width, height], [64, 64]);
-    assert.ok(data.every((value) => value === 127 || value === 128), 'the middle');
+    assert.ok(
+      data.every((value) => value === 127 || value === 128),
+      'the middle',
+    );
   }
   // As Pillow's `image.resize((width, height)).crop(…)`, but for its rounding.
   const [smooth, size] = [ramp(9, 400), 48];
-  const whole = crop(resize(smooth, size, Math.floor((400 * size) / 9), 'lanczos'), 0, Math.floor((Math.floor((400 * size) / 9) - size) / 2), size, size);
+  const whole = crop(
+    resize(smooth, size, Math.floor((400 * size) / 9), 'lanczos'),
+    0,
+    Math.floor((Math.floor((400 * size) / 9) - size) / 2),
+    size,
+    size,
+  );
   const part = fitImage(smooth, size, size, 'crop');
   assert.ok(part.data.every((value, i) => Math.abs(value - (whole.data[i] ?? 0)) <= 1));
 });
@@ -62,10 +77,18 @@ test('the hole is filled from around it; what was not masked is laid over the re
   const red = createImage(128, 128, 3);
   for (let i = 0; i < red.data.length; i += 3) red.data.set([200, 0, 0], i);
   const mask = testImage(128, 128, 'mask');
-  const whole = jobRequest({ kind: 'inpaint', width: 128, height: 128, inpaint: { blurX: 0, blurY: 0, fill: 'fill', invert: false } });
+  const whole = jobRequest({
+    kind: 'inpaint',
+    width: 128,
+    height: 128,
+    inpaint: { blurX: 0, blurY: 0, fill: 'fill', invert: false },
+  });
   const { image, overlay } = inpaintRegion(red, mask, whole);
   const middle = (64 * 128 + 64) * 3;
-  assert.ok((image.data[middle] as number) > 150 && (image.data[middle + 1] as number) < 10, `filled with ${image.data.slice(middle, middle + 3)}`);
+  assert.ok(
+    (image.data[middle] as number) > 150 && (image.data[middle + 1] as number) < 10,
+    `filled with ${image.data.slice(middle, middle + 3)}`,
+  );
   const blue = createImage(128, 128, 3);
   for (let i = 2; i < blue.data.length; i += 3) blue.data[i] = 255;
   const made = composeInpainted(overlay, blue);

@@ -14,8 +14,19 @@ export interface Program {
 }
 
 /** Starts `sd` and waits until it has written `ready`. Gives what that matched. */
-export async function startProgram(words: readonly string[], ready: RegExp, wrapper: readonly string[] = []): Promise<Program & { readonly found: RegExpExecArray }> {
-  const [command = '', ...rest] = [...wrapper, process.execPath, '--import', './tools/typescript.mjs', 'src/cli/main.ts', ...words];
+export async function startProgram(
+  words: readonly string[],
+  ready: RegExp,
+  wrapper: readonly string[] = [],
+): Promise<Program & { readonly found: RegExpExecArray }> {
+  const [command = '', ...rest] = [
+    ...wrapper,
+    process.execPath,
+    '--import',
+    './tools/typescript.mjs',
+    'src/cli/main.ts',
+    ...words,
+  ];
   const child = spawn(command, rest, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
   let [out, errors] = ['', ''];
   child.stderr.on('data', (text: Buffer) => {
@@ -50,11 +61,16 @@ export interface ServeProgram extends Program {
 
 /** Starts `sd serve` on a free port. */
 export async function startServe(words: readonly string[], wrapper: readonly string[] = []): Promise<ServeProgram> {
-  const program = await startProgram(['serve', '--port', '0', '--log-level', 'warn', '--threads', '1', ...words], /Serving at (\S+)/, wrapper);
+  const program = await startProgram(
+    ['serve', '--port', '0', '--log-level', 'warn', '--threads', '1', ...words],
+    /Serving at (\S+)/,
+    wrapper,
+  );
   return { ...program, url: program.found[1] ?? '' };
 }
 
-export const startWork = (redis: string, words: readonly string[], wrapper: readonly string[] = []): Promise<Program> => startProgram(['worker', '--redis', redis, '--log-level', 'warn', '--threads', '1', ...words], /Working for/, wrapper);
+export const startWork = (redis: string, words: readonly string[], wrapper: readonly string[] = []): Promise<Program> =>
+  startProgram(['worker', '--redis', redis, '--log-level', 'warn', '--threads', '1', ...words], /Working for/, wrapper);
 
 /** A job as `/api/v1/jobs` shows it. */
 export interface JobView {
@@ -67,7 +83,11 @@ export interface JobView {
 
 /** Sends a job; with a key it is sent again until the server has answered. */
 export async function postJob(url: string, body: object, key?: string): Promise<JobView> {
-  const response = await fetch(`${url}/api/v1/jobs`, { method: 'POST', headers: { 'content-type': 'application/json', ...(key === undefined ? {} : { 'idempotency-key': key }) }, body: JSON.stringify(body) });
+  const response = await fetch(`${url}/api/v1/jobs`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...(key === undefined ? {} : { 'idempotency-key': key }) },
+    body: JSON.stringify(body),
+  });
   if (response.status !== 202) throw new Error(`${response.status} ${await response.text()}`);
   return (await response.json()) as JobView;
 }
@@ -112,6 +132,7 @@ export async function untilStep(url: string, id: string): Promise<void> {
 
 /** The finished job. */
 export async function untilFinished(url: string, id: string): Promise<JobView> {
-  for await (const { event, data } of jobEvents(url, id)) if (event === 'result' || event === 'error') return data as JobView;
+  for await (const { event, data } of jobEvents(url, id))
+    if (event === 'result' || event === 'error') return data as JobView;
   return getJob(url, id);
 }

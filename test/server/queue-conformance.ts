@@ -15,8 +15,24 @@ export interface QueueUnderTest {
 
 export function jobRequest(changes: Partial<JobRequest> = {}): JobRequest {
   return jobRequestSchema.parse({
-    kind: 'txt2img', model: 'pocket', prompts: ['a red apple'], negativePrompt: '', seeds: [1], subseeds: [1], subseedStrength: 0, batchSize: 1, width: 128, height: 128,
-    steps: 2, sampler: 'Euler a', guidanceScale: 7, noise: 'a1111-cpu', clipSkip: 1, format: { type: 'png', quality: 90 }, previews: 0, ...changes,
+    kind: 'txt2img',
+    model: 'pocket',
+    prompts: ['a red apple'],
+    negativePrompt: '',
+    seeds: [1],
+    subseeds: [1],
+    subseedStrength: 0,
+    batchSize: 1,
+    width: 128,
+    height: 128,
+    steps: 2,
+    sampler: 'Euler a',
+    guidanceScale: 7,
+    noise: 'a1111-cpu',
+    clipSkip: 1,
+    format: { type: 'png', quality: 90 },
+    previews: 0,
+    ...changes,
   });
 }
 
@@ -26,7 +42,14 @@ after(() => clearInterval(alive));
 
 let number = 0;
 export function newJob(changes: Partial<NewJob> = {}, request: Partial<JobRequest> = {}): NewJob {
-  return { id: `job-${process.pid}-${number++}`, owner: 'alice', source: 'jobs', priority: 'normal', request: jobRequest(request), ...changes };
+  return {
+    id: `job-${process.pid}-${number++}`,
+    owner: 'alice',
+    source: 'jobs',
+    priority: 'normal',
+    request: jobRequest(request),
+    ...changes,
+  };
 }
 
 export const result: JobResult = { images: [], interrupted: false, modelHash: null, seconds: 1, batch: 1 };
@@ -115,7 +138,11 @@ export function testQueue({ name, open, skip = false }: QueueUnderTest): void {
   });
 
   check('a job of many pictures counts as many', async (queue) => {
-    const pictures = (count: number): Partial<JobRequest> => ({ prompts: Array(count).fill('x'), seeds: Array(count).fill(1), subseeds: Array(count).fill(1) });
+    const pictures = (count: number): Partial<JobRequest> => ({
+      prompts: Array(count).fill('x'),
+      seeds: Array(count).fill(1),
+      subseeds: Array(count).fill(1),
+    });
     for (let i = 0; i < 3; i++) await queue.add(newJob({ owner: 'big' }, pictures(4)), admission);
     for (let i = 0; i < 5; i++) await queue.add(newJob({ owner: 'small' }), admission);
     const owners: string[] = [];
@@ -129,9 +156,15 @@ export function testQueue({ name, open, skip = false }: QueueUnderTest): void {
     const other = newJob({}, { steps: 3 });
     await queue.add(other, admission);
     const taken = await queue.take({ pictures: 8, signal: AbortSignal.timeout(5000) });
-    assert.deepEqual(taken.map(({ id }) => id), same.map(({ id }) => id));
+    assert.deepEqual(
+      taken.map(({ id }) => id),
+      same.map(({ id }) => id),
+    );
     const rest = await queue.take({ pictures: 8, signal: AbortSignal.timeout(5000) });
-    assert.deepEqual(rest.map(({ id, attempt }) => [id, attempt]), [[other.id, 1]]);
+    assert.deepEqual(
+      rest.map(({ id, attempt }) => [id, attempt]),
+      [[other.id, 1]],
+    );
   });
 
   check('no more pictures are taken together than asked for', async (queue) => {
@@ -149,12 +182,17 @@ export function testQueue({ name, open, skip = false }: QueueUnderTest): void {
     const taking = queue.take({ pictures: 1, signal: AbortSignal.timeout(5000) });
     const job = newJob();
     await queue.add(job, admission);
-    assert.deepEqual((await taking).map(({ id }) => id), [job.id]);
+    assert.deepEqual(
+      (await taking).map(({ id }) => id),
+      [job.id],
+    );
   });
 
   check('two takers never get the same job', async (queue) => {
     for (let i = 0; i < 12; i++) await queue.add(newJob(), admission);
-    const taken = await Promise.all(Array.from({ length: 4 }, () => queue.take({ pictures: 3, signal: AbortSignal.timeout(5000) })));
+    const taken = await Promise.all(
+      Array.from({ length: 4 }, () => queue.take({ pictures: 3, signal: AbortSignal.timeout(5000) })),
+    );
     const ids = taken.flat().map(({ id }) => id);
     assert.equal(new Set(ids).size, 12);
     assert.equal(ids.length, 12);
@@ -162,25 +200,35 @@ export function testQueue({ name, open, skip = false }: QueueUnderTest): void {
 
   check('full for all, full for one', async (queue) => {
     await queue.add(newJob(), { queueLength: 3, queuePerCaller: 1 });
-    await assert.rejects(queue.add(newJob(), { queueLength: 3, queuePerCaller: 1 }), { code: 'busy', details: { scope: 'caller' } });
+    await assert.rejects(queue.add(newJob(), { queueLength: 3, queuePerCaller: 1 }), {
+      code: 'busy',
+      details: { scope: 'caller' },
+    });
     await queue.add(newJob({ owner: 'bob' }), { queueLength: 2, queuePerCaller: 1 });
-    await assert.rejects(queue.add(newJob({ owner: 'carol' }), { queueLength: 2, queuePerCaller: 1 }), { code: 'busy', details: { scope: 'queue' } });
+    await assert.rejects(queue.add(newJob({ owner: 'carol' }), { queueLength: 2, queuePerCaller: 1 }), {
+      code: 'busy',
+      details: { scope: 'queue' },
+    });
     await queue.complete(await takeOne(queue), result);
     await queue.add(newJob(), { queueLength: 3, queuePerCaller: 1 });
   });
 
-  check('a failed job waits again as long as attempts are left', async (queue) => {
-    const { id } = await queue.add(newJob(), admission);
-    assert.equal(await queue.fail(await takeOne(queue), error, { retry: true }), true);
-    const second = await takeOne(queue);
-    assert.equal(second.id, id);
-    assert.equal(second.attempt, 2);
-    await queue.fail(second, error, { retry: true });
-    const last = await queue.get(id);
-    assert.equal(last?.state, 'failed');
-    assert.deepEqual(last?.error, error);
-    await expectNone(queue);
-  }, 2);
+  check(
+    'a failed job waits again as long as attempts are left',
+    async (queue) => {
+      const { id } = await queue.add(newJob(), admission);
+      assert.equal(await queue.fail(await takeOne(queue), error, { retry: true }), true);
+      const second = await takeOne(queue);
+      assert.equal(second.id, id);
+      assert.equal(second.attempt, 2);
+      await queue.fail(second, error, { retry: true });
+      const last = await queue.get(id);
+      assert.equal(last?.state, 'failed');
+      assert.deepEqual(last?.error, error);
+      await expectNone(queue);
+    },
+    2,
+  );
 
   check('a job that can never work fails at once', async (queue) => {
     const { id } = await queue.add(newJob(), admission);
@@ -237,14 +285,25 @@ export function testQueue({ name, open, skip = false }: QueueUnderTest): void {
       await new Promise((resolve) => setTimeout(resolve, 2));
     }
     await queue.add(newJob({ owner: 'bob' }), admission);
-    assert.deepEqual((await queue.list({ owner: 'alice', limit: 10 })).map(({ id }) => id), ids);
-    assert.deepEqual((await queue.list({ owner: 'alice', limit: 2, before: ids[0] })).map(({ id }) => id), ids.slice(1, 3));
+    assert.deepEqual(
+      (await queue.list({ owner: 'alice', limit: 10 })).map(({ id }) => id),
+      ids,
+    );
+    assert.deepEqual(
+      (await queue.list({ owner: 'alice', limit: 2, before: ids[0] })).map(({ id }) => id),
+      ids.slice(1, 3),
+    );
     await queue.complete(await takeOne(queue), result);
-    assert.deepEqual((await queue.list({ owner: 'alice', state: 'done', limit: 10 })).map(({ id }) => id), [ids[3]]);
+    assert.deepEqual(
+      (await queue.list({ owner: 'alice', state: 'done', limit: 10 })).map(({ id }) => id),
+      [ids[3]],
+    );
   });
 
   check('a long list is read in parts, none of which lacks a job', async (queue) => {
-    const ids = (await Promise.all(Array.from({ length: 25 }, () => queue.add(newJob(), admission)))).map(({ id }) => id);
+    const ids = (await Promise.all(Array.from({ length: 25 }, () => queue.add(newJob(), admission)))).map(
+      ({ id }) => id,
+    );
     const seen: string[] = [];
     for (let before: string | undefined; ; before = seen.at(-1)) {
       const part = await queue.list({ owner: 'alice', limit: 4, before });

@@ -20,7 +20,9 @@ const open = (attempts: number, prefix = `sd${number++}`, lockMilliseconds = 30_
 
 testQueue({ name: 'redis', open, skip: noRedis });
 
-test('redis: the jobs of a worker that is gone are given to another, and finished once', { skip: noRedis }, async () => {
+test('redis: the jobs of a worker that is gone are given to another, and finished once', {
+  skip: noRedis,
+}, async () => {
   const dead = await open(3, 'dead', 1000);
   const { id } = await dead.add(newJob(), admission);
   const [taken] = await dead.take({ pictures: 1, signal: AbortSignal.timeout(2000) });

@@ -6,7 +6,8 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-export const noRedis: string | false = spawnSync('redis-server', ['--version']).status === 0 ? false : 'redis-server is not installed on this machine';
+export const noRedis: string | false =
+  spawnSync('redis-server', ['--version']).status === 0 ? false : 'redis-server is not installed on this machine';
 
 export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
@@ -32,7 +33,24 @@ export async function startRedis(): Promise<TestRedis> {
   let child: ChildProcess;
   const start = (): Promise<void> =>
     new Promise((resolve, reject) => {
-      child = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--appendonly', 'yes', '--appendfsync', 'always', '--save', ''], { stdio: ['ignore', 'pipe', 'inherit'] });
+      child = spawn(
+        'redis-server',
+        [
+          '--port',
+          String(port),
+          '--bind',
+          '127.0.0.1',
+          '--dir',
+          folder,
+          '--appendonly',
+          'yes',
+          '--appendfsync',
+          'always',
+          '--save',
+          '',
+        ],
+        { stdio: ['ignore', 'pipe', 'inherit'] },
+      );
       child.once('error', reject);
       child.stdout?.on('data', (text: Buffer) => {
         if (text.includes('Ready to accept connections')) resolve();

@@ -60,7 +60,9 @@ test('a journal is opened by one at a time', async () => {
   assert.equal(existsSync(`${path}.lock`), false);
 });
 
-test('a journal that a living process holds is refused; one of a process that was killed is not, even where nobody has asked how it ended', { skip: process.platform !== 'linux' }, async () => {
+test('a journal that a living process holds is refused; one of a process that was killed is not, even where nobody has asked how it ended', {
+  skip: process.platform !== 'linux',
+}, async () => {
   // The shell starts a process and becomes another that never asks after it: killed, it keeps its number as a zombie.
   const parent = spawn('sh', ['-c', 'sleep 60 & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'ignore'] });
   try {
@@ -99,7 +101,9 @@ test('finished jobs are removed by age, others never', async () => {
 test('many writes at once share a commit', async () => {
   const queue = openSqliteQueue({ path: newPath(), attempts: 1 });
   const begun = performance.now();
-  await Promise.all(Array.from({ length: 300 }, () => queue.add(newJob(), { queueLength: 1000, queuePerCaller: 1000 })));
+  await Promise.all(
+    Array.from({ length: 300 }, () => queue.add(newJob(), { queueLength: 1000, queuePerCaller: 1000 })),
+  );
   assert.ok(performance.now() - begun < 3000, '300 jobs in one flush');
   assert.equal((await queue.counts()).queued, 300);
   await queue.close();

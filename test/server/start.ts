@@ -10,7 +10,12 @@ import { type RunningServer, type ServeOptions, startServer } from '../../src/se
 
 export interface TestServer extends RunningServer {
   readonly folder: string;
-  json(method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown, headers?: Record<string, string>): Promise<{ readonly status: number; readonly headers: Headers; readonly body: never }>;
+  json(
+    method: 'GET' | 'POST' | 'DELETE',
+    path: string,
+    body?: unknown,
+    headers?: Record<string, string>,
+  ): Promise<{ readonly status: number; readonly headers: Headers; readonly body: never }>;
 }
 
 export async function startTestServer(options: Partial<ServeOptions> = {}): Promise<TestServer> {
@@ -20,9 +25,17 @@ export async function startTestServer(options: Partial<ServeOptions> = {}): Prom
     ...server,
     folder,
     async json(method, path, body, headers = {}) {
-      const response = await fetch(server.url + path, { method, headers: { ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers }, ...(body === undefined ? {} : { body: JSON.stringify(body) }) });
+      const response = await fetch(server.url + path, {
+        method,
+        headers: { ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
       const text = await response.text();
-      return { status: response.status, headers: response.headers, body: (text === '' ? undefined : JSON.parse(text)) as never };
+      return {
+        status: response.status,
+        headers: response.headers,
+        body: (text === '' ? undefined : JSON.parse(text)) as never,
+      };
     },
     async stop(patience) {
       await server.stop(patience);
@@ -37,7 +50,10 @@ export function testImage(width: number, height: number, kind: 'gradient' | 'mas
   for (let y = 0, i = 0; y < height; y++) {
     for (let x = 0; x < width; x++, i += 3) {
       const inside = x >= width / 4 && x < (width * 3) / 4 && y >= height / 4 && y < (height * 3) / 4;
-      image.data.set(kind === 'mask' ? (inside ? [255, 255, 255] : [0, 0, 0]) : [(x * 255) / width, (y * 255) / height, 128], i);
+      image.data.set(
+        kind === 'mask' ? (inside ? [255, 255, 255] : [0, 0, 0]) : [(x * 255) / width, (y * 255) / height, 128],
+        i,
+      );
     }
   }
   return image;
@@ -51,4 +67,5 @@ export async function base64Png(image: Image): Promise<string> {
   return Buffer.from(await png(image)).toString('base64');
 }
 
-export const decode = (base64: string): Promise<Image<3 | 4>> => nodeImageCodec.decode(new Uint8Array(Buffer.from(base64, 'base64')));
+export const decode = (base64: string): Promise<Image<3 | 4>> =>
+  nodeImageCodec.decode(new Uint8Array(Buffer.from(base64, 'base64')));

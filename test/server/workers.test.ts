@@ -35,12 +35,20 @@ const small = { prompt: 'a red apple', width: 64, height: 64, steps: 2, seed: 1 
 
 test('a picture through one server, its job and file through the other', { skip }, async () => {
   const [first, second] = both();
-  const { status, body } = await first.json('POST', '/sdapi/v1/img2img', { ...small, init_images: [await base64Png(testImage(64, 64))] }, headers);
+  const { status, body } = await first.json(
+    'POST',
+    '/sdapi/v1/img2img',
+    { ...small, init_images: [await base64Png(testImage(64, 64))] },
+    headers,
+  );
   assert.equal(status, 200);
   const { images, info } = body as { images: string[]; info: string };
   assert.equal((await decode(images[0] ?? '')).width, 64);
   const { job_id } = JSON.parse(info) as { job_id: string };
-  const job = (await second.json('GET', `/api/v1/jobs/${job_id}`, undefined, headers)).body as { state: string; result: { images: { url: string }[] } };
+  const job = (await second.json('GET', `/api/v1/jobs/${job_id}`, undefined, headers)).body as {
+    state: string;
+    result: { images: { url: string }[] };
+  };
   assert.equal(job.state, 'done');
   const file = await fetch(second.url + (job.result.images[0]?.url ?? ''), { headers });
   assert.equal(Buffer.from(await file.arrayBuffer()).toString('base64'), images[0]);
@@ -48,7 +56,12 @@ test('a picture through one server, its job and file through the other', { skip 
 
 test('a link of one server is honoured by the other', { skip }, async () => {
   const [first, second] = both();
-  const { body } = await first.json('POST', '/v1/images/generations', { prompt: 'x', size: '64x64', steps: 2, response_format: 'url' }, headers);
+  const { body } = await first.json(
+    'POST',
+    '/v1/images/generations',
+    { prompt: 'x', size: '64x64', steps: 2, response_format: 'url' },
+    headers,
+  );
   const { pathname, search } = new URL((body as { data: { url: string }[] }).data[0]?.url ?? '');
   const { expires, signature } = Object.fromEntries(new URLSearchParams(search));
   assert.equal((await fetch(`${second.url}${pathname}?expires=${expires}&signature=${signature}`)).status, 200);
@@ -57,7 +70,11 @@ test('a link of one server is honoured by the other', { skip }, async () => {
 test('progress, previews and interrupt reach the worker', { skip }, async () => {
   const [first] = both();
   const making = first.json('POST', '/sdapi/v1/txt2img', { ...small, steps: 150, n_iter: 8 }, headers);
-  const progress = async () => (await first.json('GET', '/sdapi/v1/progress', undefined, headers)).body as { progress: number; current_image: string | null };
+  const progress = async () =>
+    (await first.json('GET', '/sdapi/v1/progress', undefined, headers)).body as {
+      progress: number;
+      current_image: string | null;
+    };
   while (!(await progress()).current_image) await new Promise((resolve) => setTimeout(resolve, 20));
   await first.json('POST', '/sdapi/v1/interrupt', undefined, headers);
   const { status, body } = await making;

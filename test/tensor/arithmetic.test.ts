@@ -2,7 +2,17 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { addScaled, blend, clamp, concatenate, joinBatches, linearCombination, scale, subtract, takeBatch } from '../../src/tensor/arithmetic.ts';
+import {
+  addScaled,
+  blend,
+  clamp,
+  concatenate,
+  joinBatches,
+  linearCombination,
+  scale,
+  subtract,
+  takeBatch,
+} from '../../src/tensor/arithmetic.ts';
 import { float32 } from '../../src/tensor/tensor.ts';
 
 const a = float32([2, 2], [1, 2, 3, 4]);
@@ -30,16 +40,34 @@ test('blend broadcasts its mask', () => {
 test('concatenate, takeBatch and joinBatches', () => {
   assert.deepEqual([...concatenate([a, b], 0).data], [1, 2, 3, 4, 10, 20, 30, 40]);
   const wide = concatenate([a, float32([2, 1], [7, 8])], 1);
-  assert.deepEqual([wide.shape, [...wide.data]], [[2, 3], [1, 2, 7, 3, 4, 8]]);
+  assert.deepEqual(
+    [wide.shape, [...wide.data]],
+    [
+      [2, 3],
+      [1, 2, 7, 3, 4, 8],
+    ],
+  );
   const second = takeBatch(a, 1, 2);
-  assert.deepEqual([second.shape, [...second.data]], [[1, 2], [3, 4]]);
+  assert.deepEqual(
+    [second.shape, [...second.data]],
+    [
+      [1, 2],
+      [3, 4],
+    ],
+  );
   assert.deepEqual(joinBatches([takeBatch(a, 0, 1), second]), a);
   assert.throws(() => joinBatches([]), { code: 'invalid-argument' });
 });
 
 test('shapes that do not agree are refused', () => {
   const other = float32([4], [1, 2, 3, 4]);
-  for (const wrong of [() => subtract(a, other), () => linearCombination([1, a], [1, b], [1, other]), () => blend(float32([3, 1], [1, 1, 1]), a, b), () => concatenate([a, other], 0), () => blend(float32([1, 1], [1]), a, other)]) {
+  for (const wrong of [
+    () => subtract(a, other),
+    () => linearCombination([1, a], [1, b], [1, other]),
+    () => blend(float32([3, 1], [1, 1, 1]), a, b),
+    () => concatenate([a, other], 0),
+    () => blend(float32([1, 1], [1]), a, other),
+  ]) {
     assert.throws(wrong, { code: 'shape-mismatch' });
   }
 });

@@ -27,9 +27,14 @@ for (const profile of ['fast', 'slow'] as const) {
     const differing = rows.filter((r) => {
       const want = profile === 'fast' ? (r.fast ?? r.ids) : r.ids;
       if ('error' in want) failing++;
-      return !('error' in want) && [tokenizer.startId, ...tokenizer.encode(r.text), tokenizer.endId].join() !== want.join();
+      return (
+        !('error' in want) && [tokenizer.startId, ...tokenizer.encode(r.text), tokenizer.endId].join() !== want.join()
+      );
     });
-    const note = failing > 0 ? { note: `${failing} texts with lone surrogates make the reference fail; here these are dropped` } : {};
+    const note =
+      failing > 0
+        ? { note: `${failing} texts with lone surrogates make the reference fail; here these are dropped` }
+        : {};
     recordParity({ ...row, output: `ids ${profile}`, error: differing.length, ...note });
   });
 }
@@ -61,7 +66,8 @@ test('no string throws', () => {
   const unit = fc.integer({ min: 0, max: 0xffff }).map((code) => String.fromCharCode(code));
   fc.assert(
     fc.property(fc.array(unit, { maxLength: 60 }), (units) => {
-      for (const tokenizer of tokenizers) assert.ok(tokenizer.encode(units.join('')).every((id) => id >= 0 && id < tokenizer.vocabSize));
+      for (const tokenizer of tokenizers)
+        assert.ok(tokenizer.encode(units.join('')).every((id) => id >= 0 && id < tokenizer.vocabSize));
     }),
     { numRuns: 300, seed: 1 },
   );

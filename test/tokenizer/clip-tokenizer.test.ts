@@ -36,7 +36,10 @@ for (const name of ['clip', 'clip-8192']) {
   for (const profile of PROFILES) {
     test(`${name}: the ids of ${profile}`, () => {
       const tokenizer = createClipTokenizer({ vocabSize: recorded.vocab, profile });
-      assert.deepEqual([tokenizer.startId, tokenizer.endId, tokenizer.vocabSize], [recorded.start, recorded.end, recorded.vocab]);
+      assert.deepEqual(
+        [tokenizer.startId, tokenizer.endId, tokenizer.vocabSize],
+        [recorded.start, recorded.end, recorded.vocab],
+      );
       let failing = 0;
       const differing = recorded.rows.filter((r) => {
         const want = profile === 'openai' ? r.ids : (r[profile] ?? r.ids);
@@ -44,7 +47,10 @@ for (const name of ['clip', 'clip-8192']) {
         if ('error' in want) failing++;
         return !('error' in want) && !same(got, want);
       });
-      const note = failing > 0 ? { note: `${failing} texts with lone surrogates make the reference fail; here they are encoded as U+FFFD` } : {};
+      const note =
+        failing > 0
+          ? { note: `${failing} texts with lone surrogates make the reference fail; here they are encoded as U+FFFD` }
+          : {};
       recordParity({ ...row, output: `ids ${profile}`, reference: profile, error: differing.length, ...note });
     });
   }
@@ -54,15 +60,32 @@ for (const name of ['clip', 'clip-8192']) {
     const openai = recorded.rows.filter((r) => {
       const { ids, truncated, count } = zero.tokenize(r.text);
       const want = r.openai77 ?? r.ids;
-      return ids.length !== 77 || truncated !== r.truncated || !same(ids, [...want, ...new Array(77 - count).fill(0)]) || count !== want.length;
+      return (
+        ids.length !== 77 ||
+        truncated !== r.truncated ||
+        !same(ids, [...want, ...new Array(77 - count).fill(0)]) ||
+        count !== want.length
+      );
     });
     recordParity({ ...row, output: 'openai77', reference: 'clip.tokenize(truncate=True)', error: openai.length });
     const end = createClipTokenizer({ vocabSize: recorded.vocab });
     const slow = recorded.rows.filter((r) => r.hf77 && !same(end.tokenize(r.text).ids, r.hf77));
-    recordParity({ ...row, output: 'hf77', reference: 'CLIPTokenizer, padding and truncation to 77', error: slow.length });
+    recordParity({
+      ...row,
+      output: 'hf77',
+      reference: 'CLIPTokenizer, padding and truncation to 77',
+      error: slow.length,
+    });
     const fast = createClipTokenizer({ vocabSize: recorded.vocab, profile: 'hf_fast' });
-    const fast77 = recorded.rows.filter((r) => Array.isArray(r.hf_fast77) && !same(fast.tokenize(r.text).ids, r.hf_fast77));
-    recordParity({ ...row, output: 'hf_fast77', reference: 'CLIPTokenizerFast, padding and truncation to 77', error: fast77.length });
+    const fast77 = recorded.rows.filter(
+      (r) => Array.isArray(r.hf_fast77) && !same(fast.tokenize(r.text).ids, r.hf_fast77),
+    );
+    recordParity({
+      ...row,
+      output: 'hf_fast77',
+      reference: 'CLIPTokenizerFast, padding and truncation to 77',
+      error: fast77.length,
+    });
   });
 
   test(`${name}: the cleaned text`, () => {
@@ -79,14 +102,26 @@ test('prompts/clip_tokens: transformers 5, cut to 77', () => {
     const { ids, count } = tokenizer.tokenize(r.prompt);
     return !same(ids.slice(0, count), r.ids);
   });
-  recordParity({ part: 'diffusion/prompts', case: 'clip_tokens', output: 'ids', error: differing.length, tolerance: 0 });
+  recordParity({
+    part: 'diffusion/prompts',
+    case: 'clip_tokens',
+    output: 'ids',
+    error: differing.length,
+    tolerance: 0,
+  });
 });
 
 test('prompts/openai_clip_tokens: SimpleTokenizer', () => {
   const tokenizer = createClipTokenizer();
   const rows = json('diffusion/prompts/openai_clip_tokens.json') as { prompt: string; ids: number[] }[];
   const differing = rows.filter((r) => !same(tokenizer.encode(r.prompt), r.ids));
-  recordParity({ part: 'diffusion/prompts', case: 'openai_clip_tokens', output: 'ids', error: differing.length, tolerance: 0 });
+  recordParity({
+    part: 'diffusion/prompts',
+    case: 'openai_clip_tokens',
+    output: 'ids',
+    error: differing.length,
+    tolerance: 0,
+  });
 });
 
 for (const [folder, size] of [
@@ -100,7 +135,10 @@ for (const [folder, size] of [
       config: text(`${folder}/tokenizer_config.json`),
     });
     const fromRows = createClipTokenizer({ vocabSize: size });
-    assert.deepEqual([fromFiles.vocabSize, fromFiles.startId, fromFiles.endId, fromFiles.padId], [size, size - 2, size - 1, size - 1]);
+    assert.deepEqual(
+      [fromFiles.vocabSize, fromFiles.startId, fromFiles.endId, fromFiles.padId],
+      [size, size - 2, size - 1, size - 1],
+    );
     const { rows } = json('files/tokenizers/clip.json') as { rows: Row[] };
     const differing = rows.filter((r) => !same(fromFiles.tokenize(r.text).ids, fromRows.tokenize(r.text).ids));
     recordParity({ part: folder, case: 'tokenizer', output: 'ids', error: differing.length, tolerance: 0 });
@@ -121,9 +159,14 @@ test('rows beyond the 49,408 are added tokens, and too few rows are refused', ()
   const added = createClipTokenizer({ vocabSize: 49_410 });
   assert.deepEqual([added.startId, added.endId, added.vocabSize], [49_406, 49_407, 49_410]);
   const bytes = createClipTokenizer({ vocabSize: 514 });
-  assert.deepEqual(bytes.tokenize('ab', { length: 5 }), { ids: [512, 64, 65 + 256, 513, 513], count: 4, truncated: false });
+  assert.deepEqual(bytes.tokenize('ab', { length: 5 }), {
+    ids: [512, 64, 65 + 256, 513, 513],
+    count: 4,
+    truncated: false,
+  });
   const refused = (code: string) => (error: unknown) => error instanceof StableDiffusionError && error.code === code;
-  for (const vocabSize of [0, 513, 600.5, Number.NaN]) assert.throws(() => createClipTokenizer({ vocabSize }), refused('invalid-argument'));
+  for (const vocabSize of [0, 513, 600.5, Number.NaN])
+    assert.throws(() => createClipTokenizer({ vocabSize }), refused('invalid-argument'));
   assert.throws(() => createClipTokenizer({ pad: 49_408 }), refused('invalid-argument'));
   assert.throws(() => createClipTokenizer().tokenize('a', { length: 1 }), refused('invalid-argument'));
   assert.throws(() => createClipTokenizerFromFiles({ merges: 'a b c' }), refused('file-corrupt'));
@@ -155,15 +198,17 @@ test('time is not quadratic in the length of hostile text', () => {
   const n = 60_000;
   const hostile: Record<string, string> = {
     'one word': 'x'.repeat(n),
-    'a word without repetition': Array.from({ length: n }, (_, i) => String.fromCharCode(97 + ((i * i * 7 + i) % 26))).join(''),
+    'a word without repetition': Array.from({ length: n }, (_, i) =>
+      String.fromCharCode(97 + ((i * i * 7 + i) % 26)),
+    ).join(''),
     'entities in entities': `&${'amp;'.repeat(n / 4)}`,
     'layers that peel one a round': '&#1'.repeat(n / 4) + ';'.repeat(n / 4),
-    'mojibake': 'Ã©â€™'.repeat(n / 5),
+    mojibake: 'Ã©â€™'.repeat(n / 5),
     'mojibake of two encodings': `${'ÃƒÂ©'.repeat(n / 5)}日`,
-    'escapes': '\x1b[1'.repeat(n / 3),
+    escapes: '\x1b[1'.repeat(n / 3),
     'marks out of order': '\u0315\u0316'.repeat(n / 2),
     'white space': `${' '.repeat(n)}x${' '.repeat(n)}`,
-    'surrogates': '\ud800'.repeat(n),
+    surrogates: '\ud800'.repeat(n),
   };
   const tokenizers = PROFILES.map((profile) => createClipTokenizer({ profile }));
   for (const [name, prompt] of Object.entries(hostile)) {

@@ -50,24 +50,39 @@ after(async () => {
 
 const size = (): number => 2 ** (checkpoint.config.unet_config.channel_mult.length + 1);
 const item = (i: number, caption: string): TrainingItem => ({
-  name: `${i}`, caption, metadata: {}, latents: new TorchGenerator(i).randn([checkpoint.config.unet_config.in_channels, size(), size()]),
+  name: `${i}`,
+  caption,
+  metadata: {},
+  latents: new TorchGenerator(i).randn([checkpoint.config.unet_config.in_channels, size(), size()]),
 });
 const items = (caption: string): TrainingItem[] => [item(1, caption), item(2, caption)];
 async function* endless(list: readonly TrainingItem[]): AsyncGenerator<{ items: readonly TrainingItem[] }> {
   for (;;) yield { items: list };
 }
 
-async function losses(trainee: Trainee<unknown>, steps: number, options: { readonly learningRate?: number; readonly firstStep?: number; readonly caption?: string } = {}): Promise<number[]> {
+async function losses(
+  trainee: Trainee<unknown>,
+  steps: number,
+  options: { readonly learningRate?: number; readonly firstStep?: number; readonly caption?: string } = {},
+): Promise<number[]> {
   const made: number[] = [];
   const { learningRate = 1e-2, firstStep = 0, caption = 'a cat' } = options;
-  for await (const { metrics } of trainAdapter(trainee, { batches: endless(items(caption)), steps, learningRate, firstStep })) made.push(metrics['loss'] as number);
+  for await (const { metrics } of trainAdapter(trainee, {
+    batches: endless(items(caption)),
+    steps,
+    learningRate,
+    firstStep,
+  }))
+    made.push(metrics['loss'] as number);
   return made;
 }
 
 /** The loss of one batch, without training. */
 async function lossOf(options: LoraTrainingOptions): Promise<number> {
   await using trainee = await createLoraTrainee(options);
-  return (await trainee.update([await trainee.prepare(items('a cat'), 5)], { learningRate: 0, step: 0 })).metrics['loss'] as number;
+  return (await trainee.update([await trainee.prepare(items('a cat'), 5)], { learningRate: 0, step: 0 })).metrics[
+    'loss'
+  ] as number;
 }
 
 async function writeModel(trainee: Trainee<unknown>, name: string): Promise<string> {
@@ -79,7 +94,14 @@ async function writeModel(trainee: Trainee<unknown>, name: string): Promise<stri
 
 /** Layers of every kind in some blocks: the runtime takes its time with graphs of all of them. */
 const everything: Pick<LoraTrainingOptions, 'unet' | 'text'> = {
-  unet: { rank: 3, alpha: 2, convolutionRank: 2, convolutionAlpha: 1, targets: (name) => /^(?:input_blocks\.[03]\.0|middle_block\.[01]|output_blocks\.0\.0|out\.2|time_embed\.0)\./.test(name) },
+  unet: {
+    rank: 3,
+    alpha: 2,
+    convolutionRank: 2,
+    convolutionAlpha: 1,
+    targets: (name) =>
+      /^(?:input_blocks\.[03]\.0|middle_block\.[01]|output_blocks\.0\.0|out\.2|time_embed\.0)\./.test(name),
+  },
   text: { rank: 2, targets: ['attention', 'feed-forward'] },
 };
 
@@ -91,9 +113,13 @@ test('a LoRA of all kinds of layers, written as kohya and as diffusers, gives in
   const made = await losses(kohya, 4);
   assert.ok(made.every(Number.isFinite));
   const factors = await kohya.factors();
-  assert.ok(factors.every(({ up }) => up.data.some((value) => value !== 0)), 'every factor has moved');
+  assert.ok(
+    factors.every(({ up }) => up.data.some((value) => value !== 0)),
+    'every factor has moved',
+  );
   const path = await writeModel(kohya, 'lora.safetensors');
-  const inTraining = (await kohya.update([await kohya.prepare(items('a cat'), 5)], { learningRate: 0, step: 0 })).metrics['loss'] as number;
+  const inTraining = (await kohya.update([await kohya.prepare(items('a cat'), 5)], { learningRate: 0, step: 0 }))
+    .metrics['loss'] as number;
   await kohya[Symbol.asyncDispose]();
   const plain = await lossOf({ engine, checkpoint, tokenizer, ...least });
   assert.ok(Math.abs(inTraining - plain) > 1e-4, 'the LoRA matters');
@@ -108,15 +134,32 @@ test('a LoRA of all kinds of layers, written as kohya and as diffusers, gives in
 });
 
 test('a LoRA that is trained further on one batch lowers its loss', async () => {
-  await using trainee = await createLoraTrainee({ engine, checkpoint, tokenizer, unet: { rank: 8, targets: (name) => /^(?:middle_block|output_blocks)\..*(?:attn\d\.to_[qkv]|out_layers\.3)\.weight$/.test(name) } });
+  await using trainee = await createLoraTrainee({
+    engine,
+    checkpoint,
+    tokenizer,
+    unet: {
+      rank: 8,
+      targets: (name) => /^(?:middle_block|output_blocks)\..*(?:attn\d\.to_[qkv]|out_layers\.3)\.weight$/.test(name),
+    },
+  });
   const batch = await trainee.prepare(items('a cat'), 1);
   const made: number[] = [];
-  for (let step = 0; step < 30; step++) made.push((await trainee.update([batch], { learningRate: 1e-2, step })).metrics['loss'] as number);
+  for (let step = 0; step < 30; step++)
+    made.push((await trainee.update([batch], { learningRate: 1e-2, step })).metrics['loss'] as number);
   assert.ok((made.at(-1) as number) < 0.8 * (made[0] as number), made.join(' '));
 });
 
 test('training goes on from a checkpoint to the same factors, bit for bit, with dropout', async () => {
-  const options = { engine, checkpoint, tokenizer, unet: { rank: 2, targets: (name: string) => /^middle_block\.(?:0|1\.proj_in|1.*attn2\.to_v)/.test(name) }, text: everything.text ?? {}, dropout: 0.3, seed: 7 };
+  const options = {
+    engine,
+    checkpoint,
+    tokenizer,
+    unet: { rank: 2, targets: (name: string) => /^middle_block\.(?:0|1\.proj_in|1.*attn2\.to_v)/.test(name) },
+    text: everything.text ?? {},
+    dropout: 0.3,
+    seed: 7,
+  };
   await using whole = await createLoraTrainee(options);
   await losses(whole, 4);
   await using first = await createLoraTrainee(options);
@@ -138,7 +181,8 @@ test('dropout: the share of zeros, and no relation between neighbours, rows, lay
   const ones = float32(shape, new Float32Array(10240).fill(1));
   const run = async (seed: number) => runGraph(engine, graph, { x: ones, seed: float32([], [seed]) });
   const [one, other] = [await run(123.25), await run(124.25)];
-  const kept = (value: Tensor | undefined): number[] => Array.from((value?.data ?? []) as Float32Array, (element) => (element === 0 ? 0 : 1));
+  const kept = (value: Tensor | undefined): number[] =>
+    Array.from((value?.data ?? []) as Float32Array, (element) => (element === 0 ? 0 : 1));
   const a = kept(one['a']);
   assert.ok(Math.abs(a.reduce((sum, value) => sum + value, 0) / a.length - 0.7) < 0.02);
   assert.ok(Math.abs(Math.max(...((one['a']?.data ?? []) as Float32Array)) - 1 / 0.7) < 1e-6);
@@ -147,17 +191,37 @@ test('dropout: the share of zeros, and no relation between neighbours, rows, lay
     for (let i = 0; i < a.length - shift; i++) sum += ((a[i] as number) - 0.7) * ((values[i + shift] as number) - 0.7);
     return sum / (a.length - shift) / 0.21;
   };
-  for (const [what, value] of [['neighbour', correlation(a, 1)], ['row', correlation(a, 80)], ['layer', correlation(kept(one['b']), 0)], ['seed', correlation(kept(other['a']), 0)]] as const) {
+  for (const [what, value] of [
+    ['neighbour', correlation(a, 1)],
+    ['row', correlation(a, 80)],
+    ['layer', correlation(kept(one['b']), 0)],
+    ['seed', correlation(kept(other['a']), 0)],
+  ] as const) {
     assert.ok(Math.abs(value) < 0.05, `${what}: ${value}`);
   }
 });
 
 test('DreamBooth with prior preservation: both losses, and a whole checkpoint that opens again', async () => {
   const batches = withPriorItems(
-    (async function* () { for (;;) yield { items: items('a sks cat'), epoch: 0, state: { kind: 'indexed' as const, epoch: 0, drawn: 0 } }; })(),
-    (async function* () { for (;;) yield { items: [item(3, 'a cat'), item(4, 'a cat')], epoch: 0, state: { kind: 'indexed' as const, epoch: 0, drawn: 0 } }; })(),
+    (async function* () {
+      for (;;) yield { items: items('a sks cat'), epoch: 0, state: { kind: 'indexed' as const, epoch: 0, drawn: 0 } };
+    })(),
+    (async function* () {
+      for (;;)
+        yield {
+          items: [item(3, 'a cat'), item(4, 'a cat')],
+          epoch: 0,
+          state: { kind: 'indexed' as const, epoch: 0, drawn: 0 },
+        };
+    })(),
   );
-  await using trainee = await createDreamBoothTrainee({ engine, checkpoint, tokenizer, trainText: true, prior: { weight: 0.5 } });
+  await using trainee = await createDreamBoothTrainee({
+    engine,
+    checkpoint,
+    tokenizer,
+    trainText: true,
+    prior: { weight: 0.5 },
+  });
   for await (const { metrics, step } of trainAdapter(trainee, { batches, steps: 2, learningRate: 1e-4 })) {
     const { loss = 0, instance_loss = 0, prior_loss = 0 } = metrics;
     assert.ok(Math.abs(loss - (instance_loss + 0.5 * prior_loss)) < 1e-5 && prior_loss > 0, `step ${step}`);
@@ -166,12 +230,22 @@ test('DreamBooth with prior preservation: both losses, and a whole checkpoint th
   assert.equal(opened.kind, 'txt2img');
   const name = 'input_blocks.0.0.weight';
   assert.notDeepEqual((await opened.parts.unet.read(name)).data, (await checkpoint.parts.unet.read(name)).data);
-  assert.deepEqual(await opened.parts.first_stage.read('decoder.conv_in.weight'), await checkpoint.parts.first_stage.read('decoder.conv_in.weight'));
+  assert.deepEqual(
+    await opened.parts.first_stage.read('decoder.conv_in.weight'),
+    await checkpoint.parts.first_stage.read('decoder.conv_in.weight'),
+  );
   await opened.close();
 });
 
 test('textual inversion: vectors start at the initializer, move, and make another context', async () => {
-  await using trainee = await createTextualInversionTrainee({ engine, checkpoint, tokenizer, token: '<cat>', initializer: 'cat', vectors: 2 });
+  await using trainee = await createTextualInversionTrainee({
+    engine,
+    checkpoint,
+    tokenizer,
+    token: '<cat>',
+    initializer: 'cat',
+    vectors: 2,
+  });
   const start = await trainee.embedding();
   assert.deepEqual(start.vectors.shape, [2, checkpoint.config.unet_config.context_dim]);
   await losses(trainee, 3);
@@ -197,7 +271,8 @@ test('samples are pictures of the model with what has been trained', async () =>
     await createDreamBoothTrainee(options),
   ];
   for (const trainee of trainees) {
-    const pixels = async (): Promise<Uint8Array | undefined> => (await trainee.samples?.(await trainee.prepare(items('x'), 0)))?.images[0]?.data;
+    const pixels = async (): Promise<Uint8Array | undefined> =>
+      (await trainee.samples?.(await trainee.prepare(items('x'), 0)))?.images[0]?.data;
     const start = await pixels();
     await losses(trainee, 2, { learningRate: 0.1 });
     assert.notDeepEqual(await pixels(), start);
@@ -207,13 +282,23 @@ test('samples are pictures of the model with what has been trained', async () =>
 
 test('pictures are encoded by the model; mixed batches, other sizes and batches that end are named', async () => {
   await using trainee = await createLoraTrainee({ engine, checkpoint, tokenizer, ...least });
-  const picture = (width: number): TrainingItem => ({ name: `${width}`, caption: 'x', metadata: {}, image: createImage(width, 64, 3) });
+  const picture = (width: number): TrainingItem => ({
+    name: `${width}`,
+    caption: 'x',
+    metadata: {},
+    image: createImage(width, 64, 3),
+  });
   const { x0, context } = await trainee.prepare([picture(64), picture(64)], 0);
   assert.deepEqual(x0?.shape.slice(0, 2), [2, 4]);
   assert.equal(context?.shape[0], 2);
   await assert.rejects(trainee.prepare([picture(64), item(1, 'x')], 0), { code: 'invalid-argument' });
   const small = { ...item(1, 'x'), latents: float32([4, 2, 2], new Float32Array(16)) };
   await assert.rejects(trainee.prepare([item(1, 'x'), small], 0), { code: 'shape-mismatch' });
-  await assert.rejects(trainAdapter(trainee, { batches: (async function* () {})(), steps: 1, learningRate: 1 }).next(), { code: 'invalid-argument' });
-  await assert.rejects(createLoraTrainee({ engine, checkpoint, tokenizer, unet: { targets: () => false } }), { code: 'invalid-argument' });
+  await assert.rejects(
+    trainAdapter(trainee, { batches: (async function* () {})(), steps: 1, learningRate: 1 }).next(),
+    { code: 'invalid-argument' },
+  );
+  await assert.rejects(createLoraTrainee({ engine, checkpoint, tokenizer, unet: { targets: () => false } }), {
+    code: 'invalid-argument',
+  });
 });

@@ -60,20 +60,33 @@ const light = '      target: MultiscaleReconstruction';
 const configOf = (loss: string) => autoencoderTraining(parseYaml(yaml(loss), 'a.yaml'), 'a.yaml');
 
 /** A training of random pictures, by step. */
-function setUp(loss: string, options: Partial<Parameters<typeof createAutoencoderTraining>[0]> = {}): Promise<AutoencoderTraining> {
+function setUp(
+  loss: string,
+  options: Partial<Parameters<typeof createAutoencoderTraining>[0]> = {},
+): Promise<AutoencoderTraining> {
   const { objective, weights } = autoencoderWeights({ config: configOf(loss), seed: 1 });
-  return createAutoencoderTraining({ engine, objective, weights, size: { batch: 2, height: 16, width: 16 }, ...options });
+  return createAutoencoderTraining({
+    engine,
+    objective,
+    weights,
+    size: { batch: 2, height: 16, width: 16 },
+    ...options,
+  });
 }
 
-const items = (seed: number) => [0, 1].map((i) => {
-  const image = createImage(16, 16, 3);
-  image.data.set(new TorchGenerator(2 * seed + i).rand([16 * 16 * 3]).data.map((x) => Math.round(x * 255)));
-  return { image, caption: '', name: String(i), metadata: {} };
-});
+const items = (seed: number) =>
+  [0, 1].map((i) => {
+    const image = createImage(16, 16, 3);
+    image.data.set(new TorchGenerator(2 * seed + i).rand([16 * 16 * 3]).data.map((x) => Math.round(x * 255)));
+    return { image, caption: '', name: String(i), metadata: {} };
+  });
 
 async function train(training: AutoencoderTraining, from: number, to: number): Promise<Record<string, number>[]> {
   const rows: Record<string, number>[] = [];
-  for (let step = from; step < to; step++) rows.push({ ...(await training.update([await training.prepare(items(step), step)], { learningRate: 1e-3 })).metrics });
+  for (let step = from; step < to; step++)
+    rows.push({
+      ...(await training.update([await training.prepare(items(step), step)], { learningRate: 1e-3 })).metrics,
+    });
   return rows;
 }
 
@@ -92,9 +105,20 @@ test('the YAML of LDM', () => {
   assert.equal(config.monitor, 'val/rec_loss');
   assert.ok(config.loss.kind === 'lpips_discriminator');
   assert.deepEqual([config.loss.kl_weight, config.loss.disc_factor, config.loss.disc_loss], [1e-6, 1, 'hinge']);
-  assert.deepEqual(discriminatorOf(config.loss), { kind: 'discriminator', input_nc: 3, ndf: 64, n_layers: 1, use_actnorm: false });
+  assert.deepEqual(discriminatorOf(config.loss), {
+    kind: 'discriminator',
+    input_nc: 3,
+    ndf: 64,
+    n_layers: 1,
+    use_actnorm: false,
+  });
   assert.equal(configOf(light).loss.kind, 'multiscale');
-  for (const wrong of ['      target: torch.nn.Identity', '      target: taming.modules.losses.vqperceptual.VQLPIPSWithDiscriminator\n      params: { disc_start: 0 }', adversarial('\n        disc_conditional: true'), adversarial('\n        kl_wieght: 1')]) {
+  for (const wrong of [
+    '      target: torch.nn.Identity',
+    '      target: taming.modules.losses.vqperceptual.VQLPIPSWithDiscriminator\n      params: { disc_start: 0 }',
+    adversarial('\n        disc_conditional: true'),
+    adversarial('\n        kl_wieght: 1'),
+  ]) {
     assert.throws(() => configOf(wrong), { code: 'config-invalid' });
   }
 });
@@ -102,7 +126,10 @@ test('the YAML of LDM', () => {
 test('LPIPS has to be given where the loss has it', () => {
   const config = configOf(adversarial('').replace('perceptual_weight: 0', 'perceptual_weight: 1'));
   assert.throws(() => autoencoderWeights({ config, seed: 1 }), { code: 'invalid-argument' });
-  assert.throws(() => autoencoderWeights({ config, seed: 1, perceptual: memoryWeights(new Map([['a', float32([1], [0])]])) }), { code: 'weights-mismatch' });
+  assert.throws(
+    () => autoencoderWeights({ config, seed: 1, perceptual: memoryWeights(new Map([['a', float32([1], [0])]])) }),
+    { code: 'weights-mismatch' },
+  );
 });
 
 test('a resumed run goes on to the same bits, averages and running statistics too', async () => {
@@ -123,7 +150,10 @@ test('a discriminator left out before disc_start changes nothing for the autoenc
   await using run = await setUp(adversarial(''));
   await using skip = await setUp(adversarial(''), { earlyDiscriminator: 'skip' });
   const [always, late] = [await train(run, 0, 2), await train(skip, 0, 2)];
-  assert.deepEqual(late.map(({ nll_loss }) => nll_loss?.toFixed(2)), always.map(({ nll_loss }) => nll_loss?.toFixed(2)));
+  assert.deepEqual(
+    late.map(({ nll_loss }) => nll_loss?.toFixed(2)),
+    always.map(({ nll_loss }) => nll_loss?.toFixed(2)),
+  );
   assert.equal(late[1]?.['disc_loss'], undefined);
   assert.equal(always[1]?.['disc_loss'], 0);
   const checkpoint = await saved(skip);
@@ -136,8 +166,16 @@ test('a discriminator left out before disc_start changes nothing for the autoenc
 
 test('ActNorm takes its scale from the first batch and is trained from there', async () => {
   await using training = await setUp(adversarial('\n        use_actnorm: true'));
-  const initialised = async () => Number((await training.state.read(['loss.discriminator.main.3.initialized']))['loss.discriminator.main.3.initialized']?.data[0]);
-  const scale = async () => [...((await training.state.read(['loss.discriminator.main.3.scale']))['loss.discriminator.main.3.scale']?.data ?? [])].map(Number);
+  const initialised = async () =>
+    Number(
+      (await training.state.read(['loss.discriminator.main.3.initialized']))['loss.discriminator.main.3.initialized']
+        ?.data[0],
+    );
+  const scale = async () =>
+    [
+      ...((await training.state.read(['loss.discriminator.main.3.scale']))['loss.discriminator.main.3.scale']?.data ??
+        []),
+    ].map(Number);
   assert.equal(await initialised(), 0);
   await train(training, 0, 1);
   const first = await scale();
@@ -153,7 +191,8 @@ test('the light loss goes down; validation and samples show the averaged weights
   await using training = await setUp(light, { average: { decay: 0.5 } });
   const batch = await training.prepare(items(0), 0);
   const losses: number[] = [];
-  for (let i = 0; i < 15; i++) losses.push((await training.update([batch], { learningRate: 2e-3 })).metrics['loss'] ?? Number.NaN);
+  for (let i = 0; i < 15; i++)
+    losses.push((await training.update([batch], { learningRate: 2e-3 })).metrics['loss'] ?? Number.NaN);
   assert.ok((losses.at(-1) ?? 1) < 0.8 * (losses[0] ?? 0), losses.join(', '));
   const validated = await training.validate(batch);
   assert.ok((validated['loss'] ?? 1) < 0.9 * (losses[0] ?? 0) && validated['loss'] !== losses.at(-1));
@@ -169,13 +208,19 @@ test('gradients of several batches are averaged', async () => {
   const batches = [await together.prepare(items(0), 0), await together.prepare(items(1), 1)];
   const both = (get: (batch: (typeof batches)[number]) => Tensor<'float32'> | undefined): Tensor<'float32'> => {
     const parts = batches.map((batch) => get(batch) as Tensor<'float32'>);
-    return float32([4, ...(parts[0]?.shape.slice(1) ?? [])], parts.flatMap(({ data }) => [...data]));
+    return float32(
+      [4, ...(parts[0]?.shape.slice(1) ?? [])],
+      parts.flatMap(({ data }) => [...data]),
+    );
   };
   const noise = both(({ noise: pair }) => pair?.[0]);
   await together.update(batches, { learningRate: 1e-3 });
   await apart.update([{ image: both(({ image }) => image), noise: [noise, noise] }], { learningRate: 1e-3 });
   const name = 'gradient/decoder.conv_in.weight';
-  const [a, b] = [(await together.state.read([name]))[name]?.data ?? [], (await apart.state.read([name]))[name]?.data ?? []];
+  const [a, b] = [
+    (await together.state.read([name]))[name]?.data ?? [],
+    (await apart.state.read([name]))[name]?.data ?? [],
+  ];
   // The sum of two batches against the mean of both.
   for (const [i, value] of [...b].entries()) assert.ok(Math.abs(Number(a[i]) / 2 - Number(value)) < 1e-5);
 });

@@ -19,8 +19,30 @@ const kills = long ? 20 : 3;
 const steps = long ? 80 : 24;
 
 /** `sd train` in a process of its own, killed after so many lines of its output and milliseconds; gives the exit code, or null where it was killed. */
-function sdTrain(config: string, run: string, killAfter?: { readonly lines: number; readonly milliseconds: number }): Promise<{ readonly code: number | null; readonly errors: string }> {
-  const child = spawn(process.execPath, ['--import', './tools/typescript.mjs', 'src/cli/main.ts', 'train', '--config', config, '--run', run, '--resume', '--report', '--threads', '1', '--json'], { stdio: ['ignore', 'pipe', 'pipe'] });
+function sdTrain(
+  config: string,
+  run: string,
+  killAfter?: { readonly lines: number; readonly milliseconds: number },
+): Promise<{ readonly code: number | null; readonly errors: string }> {
+  const child = spawn(
+    process.execPath,
+    [
+      '--import',
+      './tools/typescript.mjs',
+      'src/cli/main.ts',
+      'train',
+      '--config',
+      config,
+      '--run',
+      run,
+      '--resume',
+      '--report',
+      '--threads',
+      '1',
+      '--json',
+    ],
+    { stdio: ['ignore', 'pipe', 'pipe'] },
+  );
   let lines = 0;
   let errors = '';
   const kill = (): void => {
@@ -38,11 +60,18 @@ function sdTrain(config: string, run: string, killAfter?: { readonly lines: numb
 }
 
 test(`a run killed ${kills} times and resumed ends with the weights of the uninterrupted run`, async (t) => {
-  await eventsOf(runs.options(autoencoderYaml(runs.pictures), 'autoencoder', ['lightning.trainer.max_steps=1', 'lightning.callbacks.image_logger.params.batch_frequency=0']));
+  await eventsOf(
+    runs.options(autoencoderYaml(runs.pictures), 'autoencoder', [
+      'lightning.trainer.max_steps=1',
+      'lightning.callbacks.image_logger.params.batch_frequency=0',
+    ]),
+  );
   const config = (name: string): string => {
     const path = join(runs.folder, `${name}.yaml`);
     const text = diffusionYaml(runs.pictures, join(runs.folder, 'autoencoder', 'model.safetensors'))
-      .replace(/max_steps: \d+/, `max_steps: ${steps}`).replace('batch_frequency: 0', 'batch_frequency: 7').replace('\ntraining: {', `\ntraining: { latent_cache: ${join(runs.folder, `${name}-latents`)},`);
+      .replace(/max_steps: \d+/, `max_steps: ${steps}`)
+      .replace('batch_frequency: 0', 'batch_frequency: 7')
+      .replace('\ntraining: {', `\ntraining: { latent_cache: ${join(runs.folder, `${name}-latents`)},`);
     writeFileSync(path, text);
     return path;
   };
@@ -63,9 +92,17 @@ test(`a run killed ${kills} times and resumed ends with the weights of the unint
   t.diagnostic(`killed after ${moments.join('; ')}`);
   const last = await sdTrain(config('killed'), folder('killed'));
   assert.equal(last.code, 0, last.errors);
-  for (const name of ['model.safetensors', 'checkpoints/last.safetensors']) assert.ok(readFileSync(join(folder('killed'), name)).equals(readFileSync(join(folder('whole'), name))), name);
+  for (const name of ['model.safetensors', 'checkpoints/last.safetensors'])
+    assert.ok(readFileSync(join(folder('killed'), name)).equals(readFileSync(join(folder('whole'), name))), name);
   // Nothing half-written is left.
-  assert.deepEqual(readdirSync(runs.folder, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.tmp')), []);
-  const losses = (run: string): (number | undefined)[][] => runs.metrics(run).filter((row) => 'train/loss' in row).map((row) => [row['step'], row['train/loss']]);
+  assert.deepEqual(
+    readdirSync(runs.folder, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.tmp')),
+    [],
+  );
+  const losses = (run: string): (number | undefined)[][] =>
+    runs
+      .metrics(run)
+      .filter((row) => 'train/loss' in row)
+      .map((row) => [row['step'], row['train/loss']]);
   assert.deepEqual(losses('killed'), losses('whole'));
 });

@@ -14,7 +14,14 @@ import { latentCache, writeLatentCache } from '../../src/training/data/latent-ca
 import { prefetch } from '../../src/training/data/prefetch.ts';
 import { mirror, preparePicture } from '../../src/training/data/prepare-picture.ts';
 import { createProblems } from '../../src/training/data/problems.ts';
-import type { ImageItem, IndexedSource, LatentItem, Sample, SampleSource, ShardedSource } from '../../src/training/data/sample.ts';
+import type {
+  ImageItem,
+  IndexedSource,
+  LatentItem,
+  Sample,
+  SampleSource,
+  ShardedSource,
+} from '../../src/training/data/sample.ts';
 import { rejection } from '../../src/training/data/sample-filter.ts';
 import { mixSeed, orderedSamples, type OrderState } from '../../src/training/data/sample-order.ts';
 import { shardNames } from '../../src/training/data/shard-names-node.ts';
@@ -23,7 +30,12 @@ import { openFile } from '../../src/weights/byte-source-node.ts';
 import { reference } from '../reference.ts';
 
 const sample = (name: string): Sample => ({ name, latents: [float32([1], [1])], captions: [name], metadata: {} });
-const indexed = (count: number): IndexedSource => ({ label: 'numbers', count, read: async (i) => sample(String(i)), async close() {} });
+const indexed = (count: number): IndexedSource => ({
+  label: 'numbers',
+  count,
+  read: async (i) => sample(String(i)),
+  async close() {},
+});
 const sharded = (sizes: readonly number[]): ShardedSource => ({
   label: 'shards',
   shards: sizes.map((_, i) => `shard ${i}`),
@@ -41,7 +53,11 @@ async function take(source: SampleSource, count: number, options: Partial<Parame
   }
   return out;
 }
-const sources: Readonly<Record<string, SampleSource>> = { indexed: indexed(23), sharded: sharded([5, 0, 40, 1, 300, 7]), 'one shard': sharded([9]) };
+const sources: Readonly<Record<string, SampleSource>> = {
+  indexed: indexed(23),
+  sharded: sharded([5, 0, 40, 1, 300, 7]),
+  'one shard': sharded([9]),
+};
 
 for (const [name, source] of Object.entries(sources)) {
   test(`order of ${name}: every sample once an epoch, another order each epoch, the same from the same seed`, async () => {
@@ -49,13 +65,22 @@ for (const [name, source] of Object.entries(sources)) {
     const names = pass.map((ordered) => ordered.sample?.name);
     assert.equal(new Set(names).size, names.length);
     const twice = await take(source, 2 * names.length);
-    assert.deepEqual(twice.slice(0, names.length).map((ordered) => ordered.sample?.name), names);
+    assert.deepEqual(
+      twice.slice(0, names.length).map((ordered) => ordered.sample?.name),
+      names,
+    );
     const second = twice.slice(names.length).map((ordered) => ordered.sample?.name);
     assert.deepEqual([...second].sort(), [...names].sort());
     if (names.length > 9) assert.notDeepEqual(second, names);
-    assert.notDeepEqual((await take(source, names.length, { seed: 8 })).map((ordered) => ordered.sample?.name), names);
+    assert.notDeepEqual(
+      (await take(source, names.length, { seed: 8 })).map((ordered) => ordered.sample?.name),
+      names,
+    );
     assert.equal(new Set(twice.map((ordered) => ordered.seed)).size, twice.length);
-    assert.deepEqual((await take(source, names.length, { shuffle: false })).map((ordered) => ordered.sample?.name), [...names].sort((a, b) => (a as string).localeCompare(b as string, 'en', { numeric: true })));
+    assert.deepEqual(
+      (await take(source, names.length, { shuffle: false })).map((ordered) => ordered.sample?.name),
+      [...names].sort((a, b) => (a as string).localeCompare(b as string, 'en', { numeric: true })),
+    );
   });
 
   test(`order of ${name}: resumed after any sample it goes on exactly`, async () => {
@@ -73,8 +98,13 @@ test('order: the state of another kind of data, or of more data, is refused', as
   const [first] = await take(indexed(5), 1);
   assert.ok(first);
   assert.throws(() => orderedSamples(sharded([3]), { seed: 1, state: first.state }), { code: 'config-invalid' });
-  await assert.rejects(take(indexed(5), 1, { state: { kind: 'indexed', epoch: 0, drawn: 6 } }), { code: 'config-invalid' });
-  await assert.rejects(take(sharded([3]), 1, { state: { kind: 'sharded', epoch: 0, drawn: 6, begun: 1, position: 2, buffer: [[0, 9]] } }), { code: 'config-invalid' });
+  await assert.rejects(take(indexed(5), 1, { state: { kind: 'indexed', epoch: 0, drawn: 6 } }), {
+    code: 'config-invalid',
+  });
+  await assert.rejects(
+    take(sharded([3]), 1, { state: { kind: 'sharded', epoch: 0, drawn: 6, begun: 1, position: 2, buffer: [[0, 9]] } }),
+    { code: 'config-invalid' },
+  );
 });
 
 test('order: the permutation is torch.randperm of the seed of the epoch', async () => {
@@ -85,8 +115,20 @@ test('order: the permutation is torch.randperm of the seed of the epoch', async 
 const datasets = reference('files/datasets');
 async function webBatches(options: Partial<BatchOptions> = {}) {
   const problems = createProblems();
-  const source = webDataset({ shards: await shardNames(join(datasets, '{00000.tar,00002-truncated.tar,00001.tar,00004-empty.tar,00005.tar.gz}')), open: openFile, problems });
-  const all: BatchOptions = { seed: 3, batchSize: 4, buffer: 10, codec: nodeImageCodec, picture: { size: 32, crop: 'random', flip: 0.5 }, problems, ...options };
+  const source = webDataset({
+    shards: await shardNames(join(datasets, '{00000.tar,00002-truncated.tar,00001.tar,00004-empty.tar,00005.tar.gz}')),
+    open: openFile,
+    problems,
+  });
+  const all: BatchOptions = {
+    seed: 3,
+    batchSize: 4,
+    buffer: 10,
+    codec: nodeImageCodec,
+    picture: { size: 32, crop: 'random', flip: 0.5 },
+    problems,
+    ...options,
+  };
   return { problems, batches: trainingBatches(source, all) };
 }
 
@@ -100,7 +142,8 @@ test('batches from damaged shards: bad samples are counted by name, good ones go
   }
   assert.ok(first.at(-1)?.epoch === 2 || (first.at(-1)?.epoch as number) > 0);
   const counts = problems.counts();
-  for (const kind of ['corrupt-image', 'truncated-shard', 'missing-image', 'corrupt-metadata', 'unsafe-name'] as const) assert.ok(counts.get(kind), kind);
+  for (const kind of ['corrupt-image', 'truncated-shard', 'missing-image', 'corrupt-metadata', 'unsafe-name'] as const)
+    assert.ok(counts.get(kind), kind);
   assert.ok(problems.summary().includes('corrupt-image') && problems.summary().includes('000000002'));
   for (const at of [0, 3, 7]) {
     const again = [];
@@ -111,16 +154,41 @@ test('batches from damaged shards: bad samples are counted by name, good ones go
 });
 
 test('batches of one pass end with a smaller one; captions may be demanded or given', async () => {
-  const source: IndexedSource = { ...indexed(7), read: async (i) => ({ ...sample(String(i)), captions: i < 5 ? [`caption ${i}`] : [] }) };
+  const source: IndexedSource = {
+    ...indexed(7),
+    read: async (i) => ({ ...sample(String(i)), captions: i < 5 ? [`caption ${i}`] : [] }),
+  };
   const run = async (options: Partial<BatchOptions>) => {
     const problems = createProblems();
     const sizes: string[][] = [];
-    for await (const { items } of trainingBatches(source, { seed: 1, shuffle: false, repeat: false, batchSize: 3, codec: nodeImageCodec, picture: { size: 8 }, problems, ...options })) sizes.push(items.map(({ caption }) => caption));
+    for await (const { items } of trainingBatches(source, {
+      seed: 1,
+      shuffle: false,
+      repeat: false,
+      batchSize: 3,
+      codec: nodeImageCodec,
+      picture: { size: 8 },
+      problems,
+      ...options,
+    }))
+      sizes.push(items.map(({ caption }) => caption));
     return { sizes, missing: problems.counts().get('missing-caption')?.count };
   };
-  assert.deepEqual(await run({}), { sizes: [['caption 0', 'caption 1', 'caption 2'], ['caption 3', 'caption 4', ''], ['']], missing: 2 });
-  assert.deepEqual(await run({ missingCaption: 'skip' }), { sizes: [['caption 0', 'caption 1', 'caption 2'], ['caption 3', 'caption 4']], missing: 2 });
-  assert.deepEqual(await run({ missingCaption: { caption: 'x' } }), { sizes: [['caption 0', 'caption 1', 'caption 2'], ['caption 3', 'caption 4', 'x'], ['x']], missing: undefined });
+  assert.deepEqual(await run({}), {
+    sizes: [['caption 0', 'caption 1', 'caption 2'], ['caption 3', 'caption 4', ''], ['']],
+    missing: 2,
+  });
+  assert.deepEqual(await run({ missingCaption: 'skip' }), {
+    sizes: [
+      ['caption 0', 'caption 1', 'caption 2'],
+      ['caption 3', 'caption 4'],
+    ],
+    missing: 2,
+  });
+  assert.deepEqual(await run({ missingCaption: { caption: 'x' } }), {
+    sizes: [['caption 0', 'caption 1', 'caption 2'], ['caption 3', 'caption 4', 'x'], ['x']],
+    missing: undefined,
+  });
 });
 
 test('batches: where everything is left out, a pass ends with what was wrong', async () => {
@@ -129,26 +197,74 @@ test('batches: where everything is left out, a pass ends with what was wrong', a
 });
 
 test('filters by the fields of LAION, and what is not known', () => {
-  const metadata = { AESTHETIC_SCORE: 5.4, punsafe: 0.2, pwatermark: 0.1, NSFW: 'UNLIKELY', original_width: 600, original_height: 500, similarity: 0.3 };
-  const passes = (filter: Parameters<typeof rejection>[0], of: Record<string, unknown> = metadata) => rejection(filter, of) === undefined;
-  assert.ok(passes({ minimumAesthetics: 5, maximumWatermark: 0.5, maximumUnsafe: 0.5, nsfw: ['UNLIKELY'], minimumSize: 500, minimumSimilarity: 0.28, maximumAspect: 2 }));
-  assert.ok(!passes({ minimumAesthetics: 5.5 }) && !passes({ maximumWatermark: 0.05 }) && !passes({ maximumUnsafe: 0.1 }) && !passes({ nsfw: ['UNSURE'] }) && !passes({ minimumSize: 512 }) && !passes({ minimumSimilarity: 0.4 }) && !passes({ maximumAspect: 1.1 }));
-  assert.ok(!passes({ minimumAesthetics: 5 }, {}) && passes({ minimumAesthetics: 5, unknown: 'keep' }, {}) && !passes({ nsfw: ['UNLIKELY'] }, {}));
+  const metadata = {
+    AESTHETIC_SCORE: 5.4,
+    punsafe: 0.2,
+    pwatermark: 0.1,
+    NSFW: 'UNLIKELY',
+    original_width: 600,
+    original_height: 500,
+    similarity: 0.3,
+  };
+  const passes = (filter: Parameters<typeof rejection>[0], of: Record<string, unknown> = metadata) =>
+    rejection(filter, of) === undefined;
+  assert.ok(
+    passes({
+      minimumAesthetics: 5,
+      maximumWatermark: 0.5,
+      maximumUnsafe: 0.5,
+      nsfw: ['UNLIKELY'],
+      minimumSize: 500,
+      minimumSimilarity: 0.28,
+      maximumAspect: 2,
+    }),
+  );
+  assert.ok(
+    !passes({ minimumAesthetics: 5.5 }) &&
+      !passes({ maximumWatermark: 0.05 }) &&
+      !passes({ maximumUnsafe: 0.1 }) &&
+      !passes({ nsfw: ['UNSURE'] }) &&
+      !passes({ minimumSize: 512 }) &&
+      !passes({ minimumSimilarity: 0.4 }) &&
+      !passes({ maximumAspect: 1.1 }),
+  );
+  assert.ok(
+    !passes({ minimumAesthetics: 5 }, {}) &&
+      passes({ minimumAesthetics: 5, unknown: 'keep' }, {}) &&
+      !passes({ nsfw: ['UNLIKELY'] }, {}),
+  );
   assert.ok(passes({ minimumSize: 512 }, {}));
-  assert.equal(rejection({ minimumSize: 512 }, {}, { width: 511, height: 600 }), 'its size is 511x600, and the limit 512');
+  assert.equal(
+    rejection({ minimumSize: 512 }, {}, { width: 511, height: 600 }),
+    'its size is 511x600, and the limit 512',
+  );
   assert.ok(passes({ minimumAesthetics: 5 }, { aesthetic_score: '5.25' }));
 });
 
 test('preparation: sizes and positions of torchvision, pixels of Pillow, mirrored', () => {
-  const picture = createImage(10, 4, 3, Uint8Array.from({ length: 120 }, (_, i) => Math.floor(i / 3) % 10));
-  const columns = (image: { data: Uint8Array; width: number }) => Array.from({ length: image.width }, (_, x) => image.data[x * 3]);
+  const picture = createImage(
+    10,
+    4,
+    3,
+    Uint8Array.from({ length: 120 }, (_, i) => Math.floor(i / 3) % 10),
+  );
+  const columns = (image: { data: Uint8Array; width: number }) =>
+    Array.from({ length: image.width }, (_, x) => image.data[x * 3]);
   assert.deepEqual(columns(preparePicture(picture, { size: 4 }, new TorchGenerator(1))), [3, 4, 5, 6]);
   assert.deepEqual(columns(preparePicture(picture, { size: 4, flip: 1 }, new TorchGenerator(1))), [6, 5, 4, 3]);
-  const odd = createImage(9, 4, 3, Uint8Array.from({ length: 108 }, (_, i) => Math.floor(i / 3) % 9));
+  const odd = createImage(
+    9,
+    4,
+    3,
+    Uint8Array.from({ length: 108 }, (_, i) => Math.floor(i / 3) % 9),
+  );
   assert.deepEqual(columns(preparePicture(odd, { size: 4 }, new TorchGenerator(1))), [2, 3, 4, 5]); // round(2.5) is 2
   const generator = new TorchGenerator(5);
   const [top, left] = [generator.integer(0, 1), generator.integer(0, 7)];
-  assert.deepEqual([top, columns(preparePicture(picture, { size: 4, crop: 'random' }, new TorchGenerator(5)))], [0, [left, left + 1, left + 2, left + 3]]);
+  assert.deepEqual(
+    [top, columns(preparePicture(picture, { size: 4, crop: 'random' }, new TorchGenerator(5)))],
+    [0, [left, left + 1, left + 2, left + 3]],
+  );
   const small = preparePicture(createImage(7, 3, 3), { size: 16 }, new TorchGenerator(1));
   assert.deepEqual([small.width, small.height], [16, 16]);
   assert.deepEqual(mirror(mirror(picture)), picture);
@@ -167,17 +283,36 @@ test('prefetch: in order, never more than wanted ahead, at work while the user i
     }
   }
   const out: number[] = [];
-  for await (const value of prefetch(numbers(20), async (i) => { await new Promise((resolve) => setImmediate(resolve)); finished++; return i; }, { ahead: 4 })) {
+  for await (const value of prefetch(
+    numbers(20),
+    async (i) => {
+      await new Promise((resolve) => setImmediate(resolve));
+      finished++;
+      return i;
+    },
+    { ahead: 4 },
+  )) {
     out.push(value);
     if (value === 3) {
       for (let i = 0; i < 5; i++) await new Promise((resolve) => setImmediate(resolve));
       assert.deepEqual([read, finished], [8, 8]); // four used, four ready
     }
   }
-  assert.deepEqual(out, Array.from({ length: 20 }, (_, i) => i));
+  assert.deepEqual(
+    out,
+    Array.from({ length: 20 }, (_, i) => i),
+  );
   const got: number[] = [];
   await assert.rejects(async () => {
-    for await (const value of prefetch(numbers(9), async (i) => { if (i === 5) throw new Error('five'); return i; }, { ahead: 3 })) got.push(value);
+    for await (const value of prefetch(
+      numbers(9),
+      async (i) => {
+        if (i === 5) throw new Error('five');
+        return i;
+      },
+      { ahead: 3 },
+    ))
+      got.push(value);
   }, /five/);
   assert.deepEqual(got, [0, 1, 2, 3, 4]);
   let closed = false;
@@ -195,21 +330,39 @@ test('prefetch: in order, never more than wanted ahead, at work while the user i
 test('latents on disk: what was written is read, cut-off work goes on, other settings are refused', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'latents-'));
   try {
-    const make = (i: number) => ({ name: `p${i}`, captions: [`caption ${i}`, 'é猫'], metadata: { width: i }, latents: [new TorchGenerator(i).randn([4, 2, 2]), new TorchGenerator(100 + i).randn([4, 2, 2])] });
+    const make = (i: number) => ({
+      name: `p${i}`,
+      captions: [`caption ${i}`, 'é猫'],
+      metadata: { width: i },
+      latents: [new TorchGenerator(i).randn([4, 2, 2]), new TorchGenerator(100 + i).randn([4, 2, 2])],
+    });
     const options = { fingerprint: 'kl-f8 size 16', shardSize: 3 };
     const first = await writeLatentCache(folder, options);
     for (let i = 0; i < 5; i++) await first.add(make(i)); // cut off: two of them were never written
     const second = await writeLatentCache(folder, options);
-    assert.deepEqual([0, 1, 2, 3, 4].map((i) => second.has(`p${i}`)), [true, true, true, false, false]);
+    assert.deepEqual(
+      [0, 1, 2, 3, 4].map((i) => second.has(`p${i}`)),
+      [true, true, true, false, false],
+    );
     for (let i = 0; i < 7; i++) await second.add(make(i));
     await second.finish();
-    assert.deepEqual(readdirSync(folder).sort(), ['latents-00000.safetensors', 'latents-00001.safetensors', 'latents-00002.safetensors']);
+    assert.deepEqual(readdirSync(folder).sort(), [
+      'latents-00000.safetensors',
+      'latents-00001.safetensors',
+      'latents-00002.safetensors',
+    ]);
     const cache = await latentCache(folder, options);
     assert.equal(cache.count, 7);
     for (let i = 0; i < 7; i++) assert.deepEqual(await cache.read(i), make(i));
     const problems = createProblems();
     const seen = new Set<string>();
-    for await (const { items } of trainingBatches(cache, { seed: 1, batchSize: 7, codec: nodeImageCodec, picture: { size: 16 }, problems })) {
+    for await (const { items } of trainingBatches(cache, {
+      seed: 1,
+      batchSize: 7,
+      codec: nodeImageCodec,
+      picture: { size: 16 },
+      problems,
+    })) {
       for (const item of items as LatentItem[]) seen.add(`${item.name} ${item.latents.data[0]} ${item.caption}`);
       if (seen.size === 28) break; // each picture in both ways with both captions
     }
@@ -217,7 +370,13 @@ test('latents on disk: what was written is read, cut-off work goes on, other set
     await assert.rejects(latentCache(folder, { fingerprint: 'kl-f8 size 32' }), { code: 'config-invalid' });
     await assert.rejects(writeLatentCache(folder, { fingerprint: 'other' }), { code: 'config-invalid' });
     await assert.rejects(second.add({ ...make(9), latents: [float32([1], [Number.NaN])] }), { code: 'not-finite' });
-    await assert.rejects((await writeLatentCache(folder, { ...options, dtype: 'float16' })).add({ ...make(9), latents: [float32([1], [1e6])] }), { code: 'not-finite' });
+    await assert.rejects(
+      (await writeLatentCache(folder, { ...options, dtype: 'float16' })).add({
+        ...make(9),
+        latents: [float32([1], [1e6])],
+      }),
+      { code: 'not-finite' },
+    );
   } finally {
     rmSync(folder, { recursive: true });
   }

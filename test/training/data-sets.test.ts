@@ -46,8 +46,15 @@ interface ExpectedRow {
   readonly [field: string]: unknown;
 }
 const expected: {
-  readonly webdataset: Readonly<Record<string, { readonly samples: readonly ExpectedSample[]; readonly error: string | null }>>;
-  readonly hf: { readonly imagefolder: { readonly rows: readonly ExpectedRow[] }; readonly parquet: Readonly<Record<string, { readonly row_groups: number; readonly rows?: readonly ExpectedRow[]; readonly error?: string }>> };
+  readonly webdataset: Readonly<
+    Record<string, { readonly samples: readonly ExpectedSample[]; readonly error: string | null }>
+  >;
+  readonly hf: {
+    readonly imagefolder: { readonly rows: readonly ExpectedRow[] };
+    readonly parquet: Readonly<
+      Record<string, { readonly row_groups: number; readonly rows?: readonly ExpectedRow[]; readonly error?: string }>
+    >;
+  };
 } = JSON.parse(readFileSync(join(folder, 'expected.json'), 'utf8'));
 
 async function gather<T>(values: AsyncIterable<T>): Promise<T[]> {
@@ -65,11 +72,18 @@ function collect(): { problems: ReturnType<typeof createProblems>; found: Proble
 function colourError(image: Image, want: ExpectedImage): number {
   assert.deepEqual([image.width, image.height], want.size);
   const sums = [0, 0, 0];
-  for (let i = 0; i < image.data.length; i++) sums[i % image.channels] = (sums[i % image.channels] as number) + (image.data[i] as number);
-  return Math.max(...sums.slice(0, 3).map((sum, c) => Math.abs(sum / (image.width * image.height) - (want.mean_rgb?.[c] as number))));
+  for (let i = 0; i < image.data.length; i++)
+    sums[i % image.channels] = (sums[i % image.channels] as number) + (image.data[i] as number);
+  return Math.max(
+    ...sums.slice(0, 3).map((sum, c) => Math.abs(sum / (image.width * image.height) - (want.mean_rgb?.[c] as number))),
+  );
 }
 
-async function checkImage(row: { case: string; output: string }, bytes: Uint8Array, want: ExpectedImage): Promise<void> {
+async function checkImage(
+  row: { case: string; output: string },
+  bytes: Uint8Array,
+  want: ExpectedImage,
+): Promise<void> {
   const image = await nodeImageCodec.decode(bytes).catch((cause: unknown) => {
     assert.ok(cause instanceof StableDiffusionError);
     return undefined;
@@ -86,21 +100,37 @@ for (const [shard, want] of Object.entries(expected.webdataset)) {
     const truncated = shard.includes('truncated');
     // webdataset gives the sample in which the archive was cut; here it is dropped, which the data set's rules ask for.
     const samples = truncated ? want.samples.slice(0, -1) : want.samples;
-    const row = (output: string, error: number) => recordParity({ part, case: `webdataset ${shard}`, output, reference: 'webdataset 1.0.2', error, tolerance: 0, ...(truncated ? { note: 'the sample in which the archive was cut is dropped' } : {}) });
+    const row = (output: string, error: number) =>
+      recordParity({
+        part,
+        case: `webdataset ${shard}`,
+        output,
+        reference: 'webdataset 1.0.2',
+        error,
+        tolerance: 0,
+        ...(truncated ? { note: 'the sample in which the archive was cut is dropped' } : {}),
+      });
     row('samples', Math.abs(got.length - samples.length));
     for (const [i, { key, fields, image, txt, json_caption, json_error }] of samples.entries()) {
       const sample = got[i];
       assert.ok(sample);
       assert.equal(sample.key, key);
-      row(`${key}: fields that differ`, Object.entries(fields).filter(([name, hash]) => sha256(sample.fields.get(name) ?? new Uint8Array(0)) !== hash).length + Math.abs(sample.fields.size - Object.keys(fields).length));
+      row(
+        `${key}: fields that differ`,
+        Object.entries(fields).filter(([name, hash]) => sha256(sample.fields.get(name) ?? new Uint8Array(0)) !== hash)
+          .length + Math.abs(sample.fields.size - Object.keys(fields).length),
+      );
       if (txt !== undefined) assert.equal(new TextDecoder().decode(sample.fields.get('txt')), txt);
       const parse = (): { caption?: string } => JSON.parse(new TextDecoder().decode(sample.fields.get('json')));
       if (json_caption !== undefined) assert.equal(parse().caption, json_caption);
       if (json_error !== undefined) assert.throws(parse);
       const picture = [...sample.fields].find(([name]) => /^(?:jpg|png|webp)$/.test(name));
-      if (image && picture) await checkImage({ case: `webdataset ${shard}`, output: `${key}: mean colour` }, picture[1], image);
+      if (image && picture)
+        await checkImage({ case: `webdataset ${shard}`, output: `${key}: mean colour` }, picture[1], image);
     }
-    const kinds = found.filter(({ kind }) => kind !== 'unsafe-name').map(({ kind, name }) => `${kind} ${basename(name)}`);
+    const kinds = found
+      .filter(({ kind }) => kind !== 'unsafe-name')
+      .map(({ kind, name }) => `${kind} ${basename(name)}`);
     assert.deepEqual(kinds, truncated || want.error !== null ? [`truncated-shard ${shard}`] : []);
     assert.equal(found.filter(({ kind }) => kind === 'unsafe-name').length, shard === '00001.tar' ? 1 : 0);
     await source.close();
@@ -109,14 +139,27 @@ for (const [shard, want] of Object.entries(expected.webdataset)) {
 
 test('WebDataset: captions fall back to the json, broken json and missing pictures are reported by name', async () => {
   const { problems, found } = collect();
-  const source = webDataset({ shards: [join(folder, '00000.tar'), join(folder, '00001.tar'), join(folder, 'none.tar')], open: openFile, problems });
+  const source = webDataset({
+    shards: [join(folder, '00000.tar'), join(folder, '00001.tar'), join(folder, 'none.tar')],
+    open: openFile,
+    problems,
+  });
   const samples = (await readAll(source)) as EncodedSample[];
-  assert.deepEqual(samples.find(({ name }) => name === '00000.tar:000000001')?.captions, ['a yellow square on a green background']);
+  assert.deepEqual(samples.find(({ name }) => name === '00000.tar:000000001')?.captions, [
+    'a yellow square on a green background',
+  ]);
   assert.equal(samples.find(({ name }) => name === '00000.tar:000000000')?.metadata['AESTHETIC_SCORE'], 5.459);
   assert.deepEqual(samples.find(({ name }) => name === '00001.tar:a')?.captions.length, 1);
   assert.deepEqual(
     new Set(found.map(({ kind, name }) => `${kind} ${basename(name)}`)),
-    new Set(['corrupt-metadata 00001.tar:000010002', 'missing-image 00001.tar:__skip__', `missing-image 00001.tar:${'long'.repeat(40)}`, 'unsafe-name 00001.tar:link.jpg', 'missing-image sd-ts-unsafe-marker', 'corrupt-shard none.tar']),
+    new Set([
+      'corrupt-metadata 00001.tar:000010002',
+      'missing-image 00001.tar:__skip__',
+      `missing-image 00001.tar:${'long'.repeat(40)}`,
+      'unsafe-name 00001.tar:link.jpg',
+      'missing-image sd-ts-unsafe-marker',
+      'corrupt-shard none.tar',
+    ]),
   );
 });
 
@@ -175,7 +218,8 @@ async function readAll(source: ShardedSource) {
 test('Hugging Face imagefolder: rows of metadata.jsonl', async () => {
   const { problems, found } = collect();
   const source = await imageFolder(join(folder, 'imagefolder'), { problems });
-  const row = (output: string, error: number) => recordParity({ part, case: 'imagefolder', output, reference: 'datasets 5.2.0', error, tolerance: 0 });
+  const row = (output: string, error: number) =>
+    recordParity({ part, case: 'imagefolder', output, reference: 'datasets 5.2.0', error, tolerance: 0 });
   row('rows', Math.abs(source.count - expected.hf.imagefolder.rows.length));
   for (const [i, want] of expected.hf.imagefolder.rows.entries()) {
     const sample = (await source.read(i)) as EncodedSample;
@@ -190,16 +234,31 @@ test('Hugging Face imagefolder: rows of metadata.jsonl', async () => {
 
 test('Hugging Face imagefolder: a path that leads out and a missing file stop with their line', async () => {
   const { problems } = collect();
-  await assert.rejects(imageFolder(join(folder, 'imagefolder-bad'), { problems }), { code: 'file-unsafe', message: /line \d of train\/metadata\.jsonl.*\.\.\/\.\./ });
-  await assert.rejects(imageFolder(join(folder, 'imagefolder-missing'), { problems }), { code: 'file-not-found', message: /missing\.png/ });
-  for (const name of ['imagefolder-bad', 'imagefolder-missing']) recordParity({ part, case: name, output: 'error', reference: 'datasets 5.2.0', error: 0, tolerance: 0 });
+  await assert.rejects(imageFolder(join(folder, 'imagefolder-bad'), { problems }), {
+    code: 'file-unsafe',
+    message: /line \d of train\/metadata\.jsonl.*\.\.\/\.\./,
+  });
+  await assert.rejects(imageFolder(join(folder, 'imagefolder-missing'), { problems }), {
+    code: 'file-not-found',
+    message: /missing\.png/,
+  });
+  for (const name of ['imagefolder-bad', 'imagefolder-missing'])
+    recordParity({ part, case: name, output: 'error', reference: 'datasets 5.2.0', error: 0, tolerance: 0 });
 });
 
 for (const [file, want] of Object.entries(expected.hf.parquet)) {
   test(`Hugging Face parquet ${file}`, async () => {
     const { problems } = collect();
     const bytes = await openFile(join(folder, file));
-    const row = (output: string, error: number) => recordParity({ part, case: `parquet ${file}`, output, reference: 'datasets 5.2.0, pyarrow 26', error, tolerance: 0 });
+    const row = (output: string, error: number) =>
+      recordParity({
+        part,
+        case: `parquet ${file}`,
+        output,
+        reference: 'datasets 5.2.0, pyarrow 26',
+        error,
+        tolerance: 0,
+      });
     if (!want.rows) {
       await assert.rejects(parquetDataset([bytes], { problems }), { code: 'file-corrupt' });
       row('error', 0);
@@ -225,8 +284,14 @@ for (const [file, want] of Object.entries(expected.hf.parquet)) {
 test('Hugging Face parquet: without the image column, and cut anywhere', async () => {
   const { problems } = collect();
   const bytes = readFileSync(join(folder, 'data-snappy.parquet'));
-  await assert.rejects(parquetDataset([memoryBytes(bytes)], { problems, imageField: 'picture' }), { code: 'file-corrupt', message: /image, text, width, tags/ });
-  for (let length = 0; length < bytes.length; length += 501) await assert.rejects(parquetDataset([memoryBytes(bytes.subarray(0, length))], { problems }), { code: 'file-corrupt' });
+  await assert.rejects(parquetDataset([memoryBytes(bytes)], { problems, imageField: 'picture' }), {
+    code: 'file-corrupt',
+    message: /image, text, width, tags/,
+  });
+  for (let length = 0; length < bytes.length; length += 501)
+    await assert.rejects(parquetDataset([memoryBytes(bytes.subarray(0, length))], { problems }), {
+      code: 'file-corrupt',
+    });
 });
 
 test('folder with captions beside the pictures: names in order, .txt or none, links not followed', async () => {
@@ -240,9 +305,21 @@ test('folder with captions beside the pictures: names in order, .txt or none, li
     symlinkSync('/etc/hostname', join(root, 'link.png'));
     const { problems, found } = collect();
     const source = await imageFolder(root, { problems });
-    const samples = (await Promise.all(Array.from({ length: source.count }, (_, i) => source.read(i)))) as EncodedSample[];
-    assert.deepEqual(samples.map(({ name, captions }) => [name, captions]), [['a.PNG', []], ['b/d.png', []], ['c.png', ['a caption']]]);
-    assert.deepEqual(found.map(({ kind, name }) => [kind, name]), [['unsafe-name', 'link.png']]);
+    const samples = (await Promise.all(
+      Array.from({ length: source.count }, (_, i) => source.read(i)),
+    )) as EncodedSample[];
+    assert.deepEqual(
+      samples.map(({ name, captions }) => [name, captions]),
+      [
+        ['a.PNG', []],
+        ['b/d.png', []],
+        ['c.png', ['a caption']],
+      ],
+    );
+    assert.deepEqual(
+      found.map(({ kind, name }) => [kind, name]),
+      [['unsafe-name', 'link.png']],
+    );
     rmSync(join(root, 'c.png'));
     assert.equal(await source.read(2), undefined);
     assert.equal(found.at(-1)?.kind, 'missing-image');
@@ -263,7 +340,10 @@ test('folder with captions beside the pictures: names in order, .txt or none, li
 
 test('shards by pattern', async () => {
   assert.deepEqual(expandBraces('d/{008..011}-{a,b}.tar').slice(0, 3), ['d/008-a.tar', 'd/008-b.tar', 'd/009-a.tar']);
-  assert.deepEqual((await shardNames(folder)).map((path) => basename(path)), Object.keys(expected.webdataset));
+  assert.deepEqual(
+    (await shardNames(folder)).map((path) => basename(path)),
+    Object.keys(expected.webdataset),
+  );
   assert.equal((await shardNames(join(folder, '{00000..00001}.tar'))).length, 2);
   await assert.rejects(shardNames(join(folder, '{00000..00009}.tar')), { code: 'file-not-found' });
 });

@@ -8,11 +8,31 @@ import { TorchGenerator } from '../../src/random/torch-generator.ts';
 import { type Tensor, tensor } from '../../src/tensor/tensor.ts';
 import { convolveKernel, sharpen } from '../../src/training/degrade/blur.ts';
 import { degradeBsrgan } from '../../src/training/degrade/bsrgan.ts';
-import { bicubicDegradation, classicalDegradation, dpsrDegradation, srmdDegradation } from '../../src/training/degrade/degradation-models.ts';
-import { analyticX4Kernel, anisotropicKernel, gaussianKernel, type Kernel, laplacianKernel, shiftedKernel } from '../../src/training/degrade/kernel.ts';
+import {
+  bicubicDegradation,
+  classicalDegradation,
+  dpsrDegradation,
+  srmdDegradation,
+} from '../../src/training/degrade/degradation-models.ts';
+import {
+  analyticX4Kernel,
+  anisotropicKernel,
+  gaussianKernel,
+  type Kernel,
+  laplacianKernel,
+  shiftedKernel,
+} from '../../src/training/degrade/kernel.ts';
 import { rgbToLuma, rgbToYcbcr } from '../../src/training/degrade/luma.ts';
 import { addGaussianNoise } from '../../src/training/degrade/noise.ts';
-import { clip, type FloatImage, floatImage, modcrop, subsample, toByteImage, toFloatImage } from '../../src/training/degrade/picture.ts';
+import {
+  clip,
+  type FloatImage,
+  floatImage,
+  modcrop,
+  subsample,
+  toByteImage,
+  toFloatImage,
+} from '../../src/training/degrade/picture.ts';
 import { resizeMatlab } from '../../src/training/degrade/resize-matlab.ts';
 import { type OpencvFilter, resizeOpencv } from '../../src/training/degrade/resize-opencv.ts';
 import { compareTensor } from '../parity.ts';
@@ -22,12 +42,21 @@ import { pick, readTensors } from '../tensors.ts';
 const recorded = readTensors(reference('training/degrade/operators.safetensors'));
 const input = (name: string): FloatImage => {
   const { shape, data } = pick(recorded, `in.${name}`);
-  return floatImage(shape[1] as number, shape[0] as number, shape[2] as number, Float32Array.from(data as Float32Array));
+  return floatImage(
+    shape[1] as number,
+    shape[0] as number,
+    shape[2] as number,
+    Float32Array.from(data as Float32Array),
+  );
 };
 const image = input('image');
 const bytes = input('image_u8');
 const gaussian7 = gaussianKernel(7, 0.6);
-const sizes: Readonly<Record<string, readonly [number, number]>> = { '0.5': [16, 12], '0.37': [11, 8], '1.6': [51, 38] };
+const sizes: Readonly<Record<string, readonly [number, number]>> = {
+  '0.5': [16, 12],
+  '0.37': [11, 8],
+  '1.6': [51, 38],
+};
 
 const kernels: Readonly<Record<string, Kernel>> = {
   gaussian_7: gaussian7,
@@ -56,14 +85,18 @@ const pictures: Readonly<Record<string, () => FloatImage>> = {
   'degrade.srmd_sf2': () => srmdDegradation(image, gaussian7, 2),
   'degrade.dpsr_sf2': () => dpsrDegradation(image, gaussian7, 2),
   'degrade.classical_sf2': () => classicalDegradation(image, gaussian7, 2),
-  'degrade.shifted_blur_subsample_sf2': () => subsample(convolveKernel(image, kernels['shifted_sf2'] as Kernel, 'mirror'), 2),
-  'degrade.shifted_blur_subsample_sf4': () => subsample(convolveKernel(image, kernels['shifted_sf4'] as Kernel, 'mirror'), 4),
+  'degrade.shifted_blur_subsample_sf2': () =>
+    subsample(convolveKernel(image, kernels['shifted_sf2'] as Kernel, 'mirror'), 2),
+  'degrade.shifted_blur_subsample_sf4': () =>
+    subsample(convolveKernel(image, kernels['shifted_sf4'] as Kernel, 'mirror'), 4),
   modcrop_4: () => modcrop(image, 4),
   sharpen: () => sharpen(image, { weight: 0.5, radius: 9, threshold: 10 }),
   'convert.rgb2ycbcr': () => rgbToYcbcr(image),
   'convert.rgb2ycbcr_y': () => rgbToLuma(image),
-  'noise.gaussian_color': () => addGaussianNoise(image, pick(recorded, 'in.noise.gaussian_color.z').data as Float32Array, 5 / 255),
-  'noise.gaussian_gray': () => addGaussianNoise(image, pick(recorded, 'in.noise.gaussian_gray.z').data as Float32Array, 5 / 255),
+  'noise.gaussian_color': () =>
+    addGaussianNoise(image, pick(recorded, 'in.noise.gaussian_color.z').data as Float32Array, 5 / 255),
+  'noise.gaussian_gray': () =>
+    addGaussianNoise(image, pick(recorded, 'in.noise.gaussian_gray.z').data as Float32Array, 5 / 255),
 };
 
 /** index.json of training: the tolerances of degrade/operators. */
@@ -88,36 +121,67 @@ function compute(name: string): Tensor {
     const [, isBytes, filter, factor = '0.5'] = opencv;
     const [width, height] = sizes[factor] as readonly [number, number];
     const got = resizeOpencv(isBytes ? bytes : image, width, height, filter as OpencvFilter);
-    return isBytes ? tensor('uint8', [height, width, 3], Uint8ClampedArray.from(got.data) as unknown as Uint8Array) : tensor('float32', [height, width, 3], clip(got).data); // recorded after np.clip(…, 0, 1), which always follows
+    return isBytes
+      ? tensor('uint8', [height, width, 3], Uint8ClampedArray.from(got.data) as unknown as Uint8Array)
+      : tensor('float32', [height, width, 3], clip(got).data); // recorded after np.clip(…, 0, 1), which always follows
   }
   const got = (pictures[name] as () => FloatImage)();
-  return tensor('float32', got.channels === 1 ? [got.height, got.width] : [got.height, got.width, got.channels], got.data);
+  return tensor(
+    'float32',
+    got.channels === 1 ? [got.height, got.width] : [got.height, got.width, got.channels],
+    got.data,
+  );
 }
 
 for (const [key, want] of recorded) {
   if (!key.startsWith('out.')) continue;
   const name = key.slice(4);
   test(`degrade/operators ${name}`, () => {
-    compareTensor({ part: 'training/degrade', case: 'operators', output: name, reference: 'ldm image_degradation, OpenCV, scipy', tolerance: toleranceOf(name) }, compute(name), want);
+    compareTensor(
+      {
+        part: 'training/degrade',
+        case: 'operators',
+        output: name,
+        reference: 'ldm image_degradation, OpenCV, scipy',
+        tolerance: toleranceOf(name),
+      },
+      compute(name),
+      want,
+    );
   });
 }
 
 test('BSRGAN: sizes by the factor, repeatable from a seed, different from another, both variants', async () => {
-  const source = createImage(48, 64, 3, Uint8Array.from({ length: 48 * 64 * 3 }, (_, i) => (i * 7 + Math.floor(i / 200) * 31) % 256));
+  const source = createImage(
+    48,
+    64,
+    3,
+    Uint8Array.from({ length: 48 * 64 * 3 }, (_, i) => (i * 7 + Math.floor(i / 200) * 31) % 256),
+  );
   for (const variant of ['bsrgan-light', 'bsrgan'] as const) {
     for (const factor of [1, 2, 4]) {
-      const run = (seed: number) => degradeBsrgan(source, { variant, factor, generator: new TorchGenerator(seed), codec: nodeImageCodec });
+      const run = (seed: number) =>
+        degradeBsrgan(source, { variant, factor, generator: new TorchGenerator(seed), codec: nodeImageCodec });
       const [first, again, other] = [await run(1), await run(1), await run(2)];
       assert.deepEqual([first.width, first.height], [48 / factor, 64 / factor]);
       assert.deepEqual(first, again);
       assert.notDeepEqual(first.data, other.data);
     }
-    for (let seed = 10; seed < 30; seed++) await degradeBsrgan(source, { variant, factor: 4, generator: new TorchGenerator(seed), codec: nodeImageCodec });
+    for (let seed = 10; seed < 30; seed++)
+      await degradeBsrgan(source, { variant, factor: 4, generator: new TorchGenerator(seed), codec: nodeImageCodec });
   }
-  await assert.rejects(degradeBsrgan(createImage(6, 20, 3), { generator: new TorchGenerator(1), codec: nodeImageCodec }), { code: 'invalid-argument' });
+  await assert.rejects(
+    degradeBsrgan(createImage(6, 20, 3), { generator: new TorchGenerator(1), codec: nodeImageCodec }),
+    { code: 'invalid-argument' },
+  );
 });
 
 test('bytes to samples and back are the identity', () => {
-  const all = createImage(16, 16, 3, Uint8Array.from({ length: 768 }, (_, i) => i % 256));
+  const all = createImage(
+    16,
+    16,
+    3,
+    Uint8Array.from({ length: 768 }, (_, i) => i % 256),
+  );
   assert.deepEqual(toByteImage(toFloatImage(all)), all);
 });

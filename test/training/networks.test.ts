@@ -2,7 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { bertEmbedderConfigSchema, clipTextConfigSchema, klConfigSchema, unetConfigSchema, vqConfigSchema } from '../../src/config/network-config.ts';
+import {
+  bertEmbedderConfigSchema,
+  clipTextConfigSchema,
+  klConfigSchema,
+  unetConfigSchema,
+  vqConfigSchema,
+} from '../../src/config/network-config.ts';
 import { createNodeEngine } from '../../src/engine/node.ts';
 import { abs, add, cast, div, mean, mul, sub, sum } from '../../src/graph/functions.ts';
 import { gradients } from '../../src/graph/gradients.ts';
@@ -34,7 +40,12 @@ interface Net {
 
 const unetLoss: Net['network'] = (p, inputs, settings) => {
   const config = unetConfigSchema.parse({ kind: 'unet', ...settings });
-  const y = unet(p, config, { x: of(inputs, 'x'), timesteps: cast(of(inputs, 't'), 'float32'), context: inputs['context'], y: inputs['label'] });
+  const y = unet(p, config, {
+    x: of(inputs, 'x'),
+    timesteps: cast(of(inputs, 't'), 'float32'),
+    context: inputs['context'],
+    y: inputs['label'],
+  });
   return { y, loss: mse(y, of(inputs, 'target')) };
 };
 
@@ -64,9 +75,16 @@ const nets: Readonly<Record<string, Net>> = {
   clip_text: {
     rename: (name) => `transformer.text_model.${name}`,
     network: (p, inputs, settings) => {
-      const config = clipTextConfigSchema.parse({ kind: 'clip_text', ...Object.fromEntries(Object.entries(settings).filter(([key]) => !/^(bos|pad)_token_id$/.test(key))) });
+      const config = clipTextConfigSchema.parse({
+        kind: 'clip_text',
+        ...Object.fromEntries(Object.entries(settings).filter(([key]) => !/^(bos|pad)_token_id$/.test(key))),
+      });
       const { lastHiddenState, pooled } = clipText(p, config, of(inputs, 'ids'));
-      return { last_hidden_state: lastHiddenState, pooled, loss: add(mse(lastHiddenState, of(inputs, 'target')), mul(mse(pooled, of(inputs, 'target_pooled')), 0.5)) };
+      return {
+        last_hidden_state: lastHiddenState,
+        pooled,
+        loss: add(mse(lastHiddenState, of(inputs, 'target')), mul(mse(pooled, of(inputs, 'target_pooled')), 0.5)),
+      };
     },
   },
   bert_x_transformer: {
@@ -79,28 +97,48 @@ const nets: Readonly<Record<string, Net>> = {
 };
 
 /** The gradient graph of a case, its inputs, and the names of the recorded gradients. */
-function differentiate({ network, rename = (name) => name }: Net, recorded: RecordedCase, checkpoint: boolean): { graph: Graph; inputs: Inputs } {
+function differentiate(
+  { network, rename = (name) => name }: Net,
+  recorded: RecordedCase,
+  checkpoint: boolean,
+): { graph: Graph; inputs: Inputs } {
   const inputs: Record<string, Tensor> = {};
   for (const [key, value] of recorded.tensors) if (key.startsWith('in.')) inputs[key.slice(3)] = value;
   const build: Network = (named, p) => network(p, named, recorded.settings);
   const graph = traceLike(inputs, build);
-  const wanted = Object.keys(recorded.tolerance).flatMap((key) => (key.startsWith('out.grad.') ? [key.slice('out.grad.'.length).replace('[::4]', '')] : []));
+  const wanted = Object.keys(recorded.tolerance).flatMap((key) =>
+    key.startsWith('out.grad.') ? [key.slice('out.grad.'.length).replace('[::4]', '')] : [],
+  );
   const wrt = wanted.map((name) => (name.startsWith('in.') ? name.slice(3) : rename(name)));
   return { graph: gradients(graph, 'loss', wrt, checkpoint ? { checkpoint: blockOfModule } : {}), inputs };
 }
 
 for (const [own, net] of Object.entries(nets)) {
   for (const checkpoint of [false, true]) {
-    test(`${own}${checkpoint ? ', activations of blocks calculated again' : ''}`, { skip: skipUnless(`training/nets/${own}.safetensors`) }, async () => {
+    test(`${own}${checkpoint ? ', activations of blocks calculated again' : ''}`, {
+      skip: skipUnless(`training/nets/${own}.safetensors`),
+    }, async () => {
       const recorded = readCase(`nets/${own}`);
       const { graph, inputs } = differentiate(net, recorded, checkpoint);
-      assert.equal(graph.nodes.some((node) => node.op === 'barrier'), checkpoint);
+      assert.equal(
+        graph.nodes.some((node) => node.op === 'barrier'),
+        checkpoint,
+      );
       const rename = net.rename ?? ((name: string) => name);
       const weights = new Map([...readWeights(`nets/${own}`)].map(([name, value]) => [rename(name), value]));
       const got = await runGraph(engine, graph, inputs, weights);
-      const find = (name: string): Tensor | undefined => got[name.startsWith('grad.in.') ? `grad.${name.slice(8)}` : name.startsWith('grad.') ? `grad.${rename(name.slice(5))}` : name];
+      const find = (name: string): Tensor | undefined =>
+        got[
+          name.startsWith('grad.in.')
+            ? `grad.${name.slice(8)}`
+            : name.startsWith('grad.')
+              ? `grad.${rename(name.slice(5))}`
+              : name
+        ];
       // The margin between the two nearest codes only says how safe the choice of the indices is.
-      compareCase(checkpoint ? { ...recorded, name: `${recorded.name} (checkpointed)` } : recorded, find, { skip: (name) => name === 'margin' });
+      compareCase(checkpoint ? { ...recorded, name: `${recorded.name} (checkpointed)` } : recorded, find, {
+        skip: (name) => name === 'margin',
+      });
     });
   }
 }

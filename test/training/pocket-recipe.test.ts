@@ -18,7 +18,9 @@ const read = (name: string): Mapping => parseYaml(readFileSync(join(folder, `${n
 
 /** The whole model, without the path of its autoencoder's weights, which is the training's business. */
 function pocket(): LatentDiffusionConfig {
-  const document = structuredClone(read('pocket')) as { model: { params: { first_stage_config: { params: Record<string, unknown> } } } };
+  const document = structuredClone(read('pocket')) as {
+    model: { params: { first_stage_config: { params: Record<string, unknown> } } };
+  };
   delete document.model.params.first_stage_config.params['ckpt_path'];
   return ldmModel(document.model, 'pocket.yaml');
 }
@@ -35,7 +37,9 @@ test('all three are configurations of trainings', () => {
 });
 
 test('the autoencoder is the same in all of them', () => {
-  const [tiles, pictures] = ['autoencoder-tiles', 'autoencoder-pictures'].map((name) => autoencoderTraining(read(name), name));
+  const [tiles, pictures] = ['autoencoder-tiles', 'autoencoder-pictures'].map((name) =>
+    autoencoderTraining(read(name), name),
+  );
   assert.deepEqual(tiles?.autoencoder, pictures?.autoencoder);
   assert.deepEqual(pocket().first_stage_config, pictures?.autoencoder);
 });
@@ -44,7 +48,10 @@ test('the model is no larger than 40 MB in float16', () => {
   const { unet_config, first_stage_config, cond_stage_config } = pocket();
   const counts = [unet_config, first_stage_config, cond_stage_config].map((config) => {
     assert.ok(isMapping(config));
-    return networkParameters(config as NetworkConfig).reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0);
+    return networkParameters(config as NetworkConfig).reduce(
+      (sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1),
+      0,
+    );
   });
-  assert.ok(counts.reduce((sum, count) => sum + count) * 2 < 40e6, `parameters: ${counts.join(", ")}`);
+  assert.ok(counts.reduce((sum, count) => sum + count) * 2 < 40e6, `parameters: ${counts.join(', ')}`);
 });

@@ -26,17 +26,32 @@ interface IndexEntry {
 
 /** A case by its name in training/index.json, e.g. `nets/unet_adm`. */
 export function readCase(name: string): RecordedCase {
-  const index: { readonly cases: readonly IndexEntry[] } = JSON.parse(readFileSync(reference('training/index.json'), 'utf8'));
+  const index: { readonly cases: readonly IndexEntry[] } = JSON.parse(
+    readFileSync(reference('training/index.json'), 'utf8'),
+  );
   const entry = index.cases.find((item) => item.case === name);
   assert.ok(entry, `training/index.json has no case ${name}`);
   const side = JSON.parse(readFileSync(reference(`training/${name}.json`), 'utf8'));
   const tensors = readTensors(reference(`training/${name}.safetensors`));
-  return { name, settings: entry.settings, tensors, tolerance: side.tolerance, scalars: side.scalars, extra: side.extra ?? {}, input: (own) => pick(tensors, `in.${own}`) };
+  return {
+    name,
+    settings: entry.settings,
+    tensors,
+    tolerance: side.tolerance,
+    scalars: side.scalars,
+    extra: side.extra ?? {},
+    input: (own) => pick(tensors, `in.${own}`),
+  };
 }
 
 /** Weights that the set keeps in float16, as float32. */
 export function readWeights(path: string): Map<string, Tensor> {
-  return new Map([...readTensors(reference(`training/${path}.weights.safetensors`))].map(([name, value]) => [name, toFloat32(value)]));
+  return new Map(
+    [...readTensors(reference(`training/${path}.weights.safetensors`))].map(([name, value]) => [
+      name,
+      toFloat32(value),
+    ]),
+  );
 }
 
 /** Every fourth slice of axis 0, as `[::4]` in the names of large gradients. */
@@ -45,7 +60,8 @@ function everyFourth(value: Tensor): Tensor {
   const each = value.data.length / rows;
   const kept = Array.from({ length: Math.ceil(rows / 4) }, (_, i) => i * 4);
   const data = new Float32Array(kept.length * each);
-  for (const [i, row] of kept.entries()) data.set(toFloat32(value).data.subarray(row * each, (row + 1) * each), i * each);
+  for (const [i, row] of kept.entries())
+    data.set(toFloat32(value).data.subarray(row * each, (row + 1) * each), i * each);
   return float32([kept.length, ...rest], data);
 }
 
@@ -73,7 +89,11 @@ export interface CompareOptions {
 }
 
 /** Compares every output with a tolerance; fails on those that were not made. */
-export function compareCase(recorded: RecordedCase, got: (name: string) => Tensor | undefined, options: CompareOptions = {}): void {
+export function compareCase(
+  recorded: RecordedCase,
+  got: (name: string) => Tensor | undefined,
+  options: CompareOptions = {},
+): void {
   const missing: string[] = [];
   for (const [key, tolerance] of Object.entries(recorded.tolerance)) {
     const name = key.slice('out.'.length);
@@ -86,7 +106,11 @@ export function compareCase(recorded: RecordedCase, got: (name: string) => Tenso
     const scalar = recorded.scalars[key];
     const want = scalar ? float32(found.shape, [scalar.float32]) : pick(recorded.tensors, key);
     const converted = (found.dtype as string) === want.dtype ? found : convert(found, want.dtype);
-    compareTensor({ part: 'training', case: recorded.name, output: key, tolerance }, tensor(want.dtype, want.shape, converted.data as never), want);
+    compareTensor(
+      { part: 'training', case: recorded.name, output: key, tolerance },
+      tensor(want.dtype, want.shape, converted.data as never),
+      want,
+    );
   }
   assert.deepEqual(missing, [], 'outputs that were not made');
 }

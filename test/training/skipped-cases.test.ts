@@ -7,8 +7,18 @@ import { recordParity } from '../parity.ts';
 import { reference, skipUnless } from '../reference.ts';
 
 test('cases without a record', { skip: skipUnless('training/index.json') }, () => {
-  const { cases } = JSON.parse(readFileSync(reference('training/index.json'), 'utf8')) as { readonly cases: readonly { readonly case: string; readonly skipped?: string }[] };
+  const { cases } = JSON.parse(readFileSync(reference('training/index.json'), 'utf8')) as {
+    readonly cases: readonly { readonly case: string; readonly skipped?: string }[];
+  };
   const skipped = cases.filter((one) => one.skipped !== undefined);
   assert.ok(skipped.length < cases.length);
-  for (const { case: name, skipped: reason } of skipped) recordParity({ part: 'training', case: name, output: 'none', error: 0, tolerance: 0, note: `skipped by the reference: ${reason}` });
+  for (const { case: name, skipped: reason } of skipped)
+    recordParity({
+      part: 'training',
+      case: name,
+      output: 'none',
+      error: 0,
+      tolerance: 0,
+      note: `skipped by the reference: ${reason}`,
+    });
 });

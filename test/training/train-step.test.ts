@@ -29,7 +29,11 @@ after(() => engine.dispose());
 /** Rows from … to - 1 of axis 0. */
 function rows<D extends DType>(value: Tensor<D>, from: number, to: number): Tensor<D> {
   const size = elementCount(value.shape.slice(1));
-  return tensor(value.dtype, [to - from, ...value.shape.slice(1)], value.data.slice(from * size, to * size) as DataOf<D>);
+  return tensor(
+    value.dtype,
+    [to - from, ...value.shape.slice(1)],
+    value.data.slice(from * size, to * size) as DataOf<D>,
+  );
 }
 
 /** Entry `index` of axis 0. */
@@ -40,25 +44,39 @@ function entry(value: Tensor, index: number): Tensor {
 
 const names = ['x0', 'noise', 't', 'c'] as const;
 type Batch = Readonly<Record<(typeof names)[number], Tensor>>;
-const shard = (batch: Batch, from: number, to: number): Batch => Object.fromEntries(names.map((name) => [name, rows(batch[name], from, to)])) as unknown as Batch;
+const shard = (batch: Batch, from: number, to: number): Batch =>
+  Object.fromEntries(names.map((name) => [name, rows(batch[name], from, to)])) as unknown as Batch;
 
 /** p_losses of the small UNet for any batch. */
 function lossGraph(prefix: string): Graph {
   const b = dim('batch');
   return trace(
-    { x0: { dtype: 'float32', shape: [b, 4, 8, 8] }, noise: { dtype: 'float32', shape: [b, 4, 8, 8] }, t: { dtype: 'int64', shape: [b] }, c: { dtype: 'float32', shape: [b, dim('tokens'), 16] } },
+    {
+      x0: { dtype: 'float32', shape: [b, 4, 8, 8] },
+      noise: { dtype: 'float32', shape: [b, 4, 8, 8] },
+      t: { dtype: 'int64', shape: [b] },
+      c: { dtype: 'float32', shape: [b, dim('tokens'), 16] },
+    },
     (given, p) => {
-      const result = diffusionLoss({ schedule: ldmSchedule() }, given, (x, timesteps) => unet(p.under(prefix), lossUnet, { x, timesteps, context: given.c }));
+      const result = diffusionLoss({ schedule: ldmSchedule() }, given, (x, timesteps) =>
+        unet(p.under(prefix), lossUnet, { x, timesteps, context: given.c }),
+      );
       return { loss: result.loss, loss_vlb: result.metrics['loss_vlb'] as Sym };
     },
   );
 }
 
 function smallStep(options: Partial<TrainStepOptions> = {}, prefix = 'diffusion_model'): Promise<TrainStep> {
-  return createTrainStep({ engine, graph: lossGraph(prefix), weights: memoryWeights(withPrefix(lossWeights(), `${prefix}.`)), ...options });
+  return createTrainStep({
+    engine,
+    graph: lossGraph(prefix),
+    weights: memoryWeights(withPrefix(lossWeights(), `${prefix}.`)),
+    ...options,
+  });
 }
 
-const batchOf = (recorded: ReturnType<typeof readCase>): Batch => Object.fromEntries(names.map((name) => [name, recorded.input(name)])) as unknown as Batch;
+const batchOf = (recorded: ReturnType<typeof readCase>): Batch =>
+  Object.fromEntries(names.map((name) => [name, recorded.input(name)])) as unknown as Batch;
 const vector = (values: readonly number[]): Tensor<'float32'> => float32([values.length], values);
 
 test('optim/train_8_steps', { skip: skipUnless('training/optim/train_8_steps.json') }, async () => {
@@ -69,8 +87,16 @@ test('optim/train_8_steps', { skip: skipUnless('training/optim/train_8_steps.jso
   await using step = await smallStep({ average: { decay: 0.9999 } });
   assert.deepEqual([...step.trained].sort(), [...order].sort());
   const all = batchOf(recorded);
-  const history: Record<'losses' | 'lr' | 'grad_norms' | 'param_norms' | 'param_samples' | 'ema_norms', number[]> = { losses: [], lr: [], grad_norms: [], param_norms: [], param_samples: [], ema_norms: [] };
-  const get = (values: Readonly<Record<string, Tensor>>, name: string): Tensor => values[name] ?? assert.fail(`no ${name}`);
+  const history: Record<'losses' | 'lr' | 'grad_norms' | 'param_norms' | 'param_samples' | 'ema_norms', number[]> = {
+    losses: [],
+    lr: [],
+    grad_norms: [],
+    param_norms: [],
+    param_samples: [],
+    ema_norms: [],
+  };
+  const get = (values: Readonly<Record<string, Tensor>>, name: string): Tensor =>
+    values[name] ?? assert.fail(`no ${name}`);
   for (let i = 0; i < 8; i++) {
     const batch = Object.fromEntries(names.map((name) => [name, entry(all[name], i)]));
     const learningRate = 1e-3 * schedule(i);
@@ -82,7 +108,8 @@ test('optim/train_8_steps', { skip: skipUnless('training/optim/train_8_steps.jso
       history.grad_norms.push(norm(get(gradient, name)));
       history.param_norms.push(norm(get(parameters, name)));
       history.ema_norms.push(norm(get(averages, name)));
-      for (let k = 0; k < 4; k++) history.param_samples.push(Number(get(parameters, name).data[Number(sampleIndex[4 * at + k])]));
+      for (let k = 0; k < 4; k++)
+        history.param_samples.push(Number(get(parameters, name).data[Number(sampleIndex[4 * at + k])]));
     }
   }
   const [parameters, averages] = [await step.parameters(), await step.averages()];
@@ -105,20 +132,33 @@ test('optim/train_8_steps', { skip: skipUnless('training/optim/train_8_steps.jso
     }
   }
   const { tolerance } = recorded.extra['update_rel_l2'] as { readonly tolerance: number };
-  recordParity({ part: 'training', case: recorded.name, output: 'update_rel_l2', error: Math.sqrt(difference / moved), tolerance });
+  recordParity({
+    part: 'training',
+    case: recorded.name,
+    output: 'update_rel_l2',
+    error: Math.sqrt(difference / moved),
+    tolerance,
+  });
 });
 
 test('optim/accumulation', { skip: skipUnless('training/optim/accumulation.json') }, async () => {
   const recorded = readCase('optim/accumulation');
   const batch = batchOf(recorded);
   const got: Record<string, Tensor> = {};
-  for (const [name, batches] of [['whole', [batch]], ['accumulate2', [shard(batch, 0, 2), shard(batch, 2, 4)]]] as const) {
+  for (const [name, batches] of [
+    ['whole', [batch]],
+    ['accumulate2', [shard(batch, 0, 2), shard(batch, 2, 4)]],
+  ] as const) {
     await using step = await smallStep({}, 'model.diffusion_model');
     const { gradientNorm, batches: each } = await step.run(batches, { learningRate: 0 });
     for (const [i, { loss }] of each.entries()) got[`${name}.loss${i * 2}`] = float32([], [loss ?? Number.NaN]);
     got[`${name}.gradnorm`] = float32([], [gradientNorm]);
     const sums = await step.gradients();
-    for (const [own, sum] of Object.entries(sums)) got[`${name}.grad.${own}`] = float32(sum.shape, (sum.data as Float32Array).map((value) => value / batches.length));
+    for (const [own, sum] of Object.entries(sums))
+      got[`${name}.grad.${own}`] = float32(
+        sum.shape,
+        (sum.data as Float32Array).map((value) => value / batches.length),
+      );
   }
   compareCase(recorded, (name) => got[name]);
 });
@@ -127,18 +167,39 @@ for (const name of ['clip_norm_active', 'clip_norm_inactive']) {
   test(`optim/${name}`, { skip: skipUnless(`training/optim/${name}.json`) }, async () => {
     const recorded = readCase(`optim/${name}`);
     // Plain SGD at rate 1 moves each parameter by its clipped gradient.
-    await using step = await smallStep({ clipNorm: Number(recorded.settings['max_norm']), optimiser: { kind: 'sgd' } }, 'model.diffusion_model');
+    await using step = await smallStep(
+      { clipNorm: Number(recorded.settings['max_norm']), optimiser: { kind: 'sgd' } },
+      'model.diffusion_model',
+    );
     const before = await step.parameters();
     const { gradientNorm } = await step.run(batchOf(recorded), { learningRate: 1 });
     const moved = await step.parameters();
     const clip = Math.min(1, Number(recorded.settings['max_norm']) / (gradientNorm + 1e-6));
-    const clipped = Object.fromEntries(Object.entries(await step.gradients()).map(([own, value]) => [own, float32(value.shape, (value.data as Float32Array).map((g) => g * clip))]));
+    const clipped = Object.fromEntries(
+      Object.entries(await step.gradients()).map(([own, value]) => [
+        own,
+        float32(
+          value.shape,
+          (value.data as Float32Array).map((g) => g * clip),
+        ),
+      ]),
+    );
     for (const [own, value] of Object.entries(clipped)) {
       const [from, to] = [before[own]?.data as Float32Array, moved[own]?.data as Float32Array];
-      for (let i = 0; i < to.length; i++) assert.ok(Math.abs((from[i] as number) - (to[i] as number) - (value.data[i] as number)) < 3e-7, `${own} moved by another amount than its clipped gradient`);
+      for (let i = 0; i < to.length; i++)
+        assert.ok(
+          Math.abs((from[i] as number) - (to[i] as number) - (value.data[i] as number)) < 3e-7,
+          `${own} moved by another amount than its clipped gradient`,
+        );
     }
     const total = Math.sqrt(Object.values(clipped).reduce((sum, value) => sum + norm(value) ** 2, 0));
-    compareCase(recorded, (own) => (own === 'total_norm' ? float32([], [gradientNorm]) : own === 'clipped_norm' ? float32([], [total]) : clipped[own.slice(5)]));
+    compareCase(recorded, (own) =>
+      own === 'total_norm'
+        ? float32([], [gradientNorm])
+        : own === 'clipped_norm'
+          ? float32([], [total])
+          : clipped[own.slice(5)],
+    );
   });
 }
 
@@ -147,16 +208,22 @@ test('ddp/shards: gradients averaged over ranks', { skip: skipUnless('training/d
   const order = recorded.extra['parameter_order'] as readonly string[];
   const all = batchOf(recorded);
   const got: Record<string, Tensor> = {};
-  const single = gradients(lossGraph('model.diffusion_model'), 'loss', ['model.diffusion_model.out.2.weight', 'model.diffusion_model.input_blocks.0.0.weight']);
+  const single = gradients(lossGraph('model.diffusion_model'), 'loss', [
+    'model.diffusion_model.out.2.weight',
+    'model.diffusion_model.input_blocks.0.0.weight',
+  ]);
   const program = await engine.compile(single, memoryWeights(withPrefix(lossWeights(), 'model.diffusion_model.')));
   for (const world of [1, 2, 4]) {
     await using step = await smallStep({}, 'model.diffusion_model');
     for (let i = 0; i < 3; i++) {
       const batch = Object.fromEntries(names.map((name) => [name, entry(all[name], i)])) as unknown as Batch;
-      const shards = Array.from({ length: world }, (_, rank) => shard(batch, (rank * 8) / world, ((rank + 1) * 8) / world));
+      const shards = Array.from({ length: world }, (_, rank) =>
+        shard(batch, (rank * 8) / world, ((rank + 1) * 8) / world),
+      );
       if (i === 0) {
         for (const [rank, own] of shards.entries()) {
-          for (const [name, value] of Object.entries(await program.run(own))) got[`world${world}.rank${rank}.${name}`] = value;
+          for (const [name, value] of Object.entries(await program.run(own)))
+            got[`world${world}.rank${rank}.${name}`] = value;
         }
       }
       const { loss, batches } = await step.run(shards, { learningRate: 2e-3 });
@@ -164,22 +231,40 @@ test('ddp/shards: gradients averaged over ranks', { skip: skipUnless('training/d
       got[`world${world}.rank_losses${i}`] = vector(batches.map((metrics) => metrics['loss'] ?? Number.NaN));
       if (i > 0) continue;
       const sums = await step.gradients();
-      const mean = (name: string): Tensor => float32(sums[name]?.shape ?? [], ((sums[name]?.data ?? []) as Float32Array).map((value) => value / world));
+      const mean = (name: string): Tensor =>
+        float32(
+          sums[name]?.shape ?? [],
+          ((sums[name]?.data ?? []) as Float32Array).map((value) => value / world),
+        );
       for (const name of step.trained) got[`world${world}.grad.${name}`] = mean(name);
-      got[`world${world}.gradnorms`] = vector(order.map((name) => norm(mean(step.trained.includes(name) ? name : `model.${name}`))));
+      got[`world${world}.gradnorms`] = vector(
+        order.map((name) => norm(mean(step.trained.includes(name) ? name : `model.${name}`))),
+      );
     }
   }
   await program.dispose();
   compareCase(recorded, (name) => got[name]);
 });
 
-test('ddp/batch_norm_shards: each shard has its own statistics', { skip: skipUnless('training/ddp/batch_norm_shards.json') }, async () => {
+test('ddp/batch_norm_shards: each shard has its own statistics', {
+  skip: skipUnless('training/ddp/batch_norm_shards.json'),
+}, async () => {
   const recorded = readCase('ddp/batch_norm_shards');
   const x = recorded.input('x');
-  const graph = trace({ x: { dtype: 'float32', shape: [dim('batch'), 3, 4, 4] } }, (given, p) => ({ y: batchNorm(given.x, p.get('weight', [3]), p.get('bias', [3]), { epsilon: 1e-5 }).y }));
-  const weights = new Map([['weight', float32([3], [1, 1, 1])], ['bias', float32([3], [0, 0, 0])]]);
-  const run = async (value: Tensor): Promise<number[]> => [...(((await runGraph(engine, graph, { x: value }, weights))['y']?.data ?? []) as Float32Array)];
-  const got: Readonly<Record<string, Tensor>> = { whole: float32(x.shape, await run(x)), two_shards: float32(x.shape, [...(await run(rows(x, 0, 2))), ...(await run(rows(x, 2, 4)))]) };
+  const graph = trace({ x: { dtype: 'float32', shape: [dim('batch'), 3, 4, 4] } }, (given, p) => ({
+    y: batchNorm(given.x, p.get('weight', [3]), p.get('bias', [3]), { epsilon: 1e-5 }).y,
+  }));
+  const weights = new Map([
+    ['weight', float32([3], [1, 1, 1])],
+    ['bias', float32([3], [0, 0, 0])],
+  ]);
+  const run = async (value: Tensor): Promise<number[]> => [
+    ...(((await runGraph(engine, graph, { x: value }, weights))['y']?.data ?? []) as Float32Array),
+  ];
+  const got: Readonly<Record<string, Tensor>> = {
+    whole: float32(x.shape, await run(x)),
+    two_shards: float32(x.shape, [...(await run(rows(x, 0, 2))), ...(await run(rows(x, 2, 4)))]),
+  };
   compareCase(recorded, (name) => got[name]);
 });
 
@@ -188,11 +273,27 @@ const tinyGraph = trace({ x: { dtype: 'float32', shape: [dim('batch'), 3] } }, (
   const y = mul(mul(x, p.get('a', [3])), p.get('b', [1]));
   return { loss: mean(mul(y, y)), y };
 });
-const tinyWeights = memoryWeights(new Map([['a', float32([3], [1, 2, 3])], ['b', float32([1], [0.5])]]));
-const tinyBatch = (seed: number): Readonly<Record<string, Tensor>> => ({ x: float32([2, 3], Array.from({ length: 6 }, (_, i) => Math.sin(seed + i))) });
+const tinyWeights = memoryWeights(
+  new Map([
+    ['a', float32([3], [1, 2, 3])],
+    ['b', float32([1], [0.5])],
+  ]),
+);
+const tinyBatch = (seed: number): Readonly<Record<string, Tensor>> => ({
+  x: float32(
+    [2, 3],
+    Array.from({ length: 6 }, (_, i) => Math.sin(seed + i)),
+  ),
+});
 
 test('a restored run goes on to the same bits', async () => {
-  const options: TrainStepOptions = { engine, graph: tinyGraph, weights: tinyWeights, average: { decay: 0.99 }, clipNorm: 0.5 };
+  const options: TrainStepOptions = {
+    engine,
+    graph: tinyGraph,
+    weights: tinyWeights,
+    average: { decay: 0.99 },
+    clipNorm: 0.5,
+  };
   const run = async (step: TrainStep, from: number, to: number): Promise<void> => {
     for (let i = from; i < to; i++) await step.run([tinyBatch(i), tinyBatch(i + 100)], { learningRate: 1e-2 });
   };
@@ -209,7 +310,9 @@ test('a restored run goes on to the same bits', async () => {
   await assert.rejects(second.restore({ tensors: { other: float32([1], [0]) } }), { code: 'shape-mismatch' });
 });
 
-test('a network of many kinds of layers repeats to the bit on two threads', { skip: skipUnless('training/optim/train_8_steps.json') }, async () => {
+test('a network of many kinds of layers repeats to the bit on two threads', {
+  skip: skipUnless('training/optim/train_8_steps.json'),
+}, async () => {
   const all = batchOf(readCase('optim/train_8_steps'));
   const batch = Object.fromEntries(names.map((name) => [name, entry(all[name], 0)]));
   const runs: Readonly<Record<string, Tensor>>[] = [];
@@ -231,11 +334,18 @@ test('a loss that is not finite changes nothing', async () => {
 });
 
 test('groups: a part is fixed, a part learns at its own rate, the rest decays without', async () => {
-  await using step = await createTrainStep({ engine, graph: tinyGraph, weights: tinyWeights, optimiser: { kind: 'sgd' }, treatment: (name) => (name === 'a' ? { learningRateScale: 10 } : 'fixed') });
+  await using step = await createTrainStep({
+    engine,
+    graph: tinyGraph,
+    weights: tinyWeights,
+    optimiser: { kind: 'sgd' },
+    treatment: (name) => (name === 'a' ? { learningRateScale: 10 } : 'fixed'),
+  });
   assert.deepEqual(step.trained, ['a']);
   const { tensors } = await step.run(tinyBatch(1), { learningRate: 1e-3 });
   assert.deepEqual(tensors['y']?.shape, [2, 3]);
   const gradient = (await step.gradients())['a']?.data as Float32Array;
   const moved = (await step.parameters())['a']?.data as Float32Array;
-  for (let i = 0; i < 3; i++) assert.ok(Math.abs((moved[i] as number) - (i + 1 - 1e-2 * (gradient[i] as number))) < 1e-6);
+  for (let i = 0; i < 3; i++)
+    assert.ok(Math.abs((moved[i] as number) - (i + 1 - 1e-2 * (gradient[i] as number))) < 1e-6);
 });

@@ -39,7 +39,8 @@ export async function trainingRuns(): Promise<TrainingRuns> {
   const rows: string[] = [];
   for (let i = 0; i < 6; i++) {
     const image = createImage(20, 16, 3);
-    for (let at = 0; at < image.data.length; at++) image.data[at] = (at % 3 === i % 3 ? 200 : 20) + Math.trunc(at / 60) * 2 + 3 * i;
+    for (let at = 0; at < image.data.length; at++)
+      image.data[at] = (at % 3 === i % 3 ? 200 : 20) + Math.trunc(at / 60) * 2 + 3 * i;
     writeFileSync(join(pictures, `${i}.png`), await nodeImageCodec.encode(image, { format: 'png' }));
     rows.push(JSON.stringify({ file_name: `${i}.png`, text: `a ${colours[i % 3]} square`, class_label: i % 3 }));
   }
@@ -50,15 +51,30 @@ export async function trainingRuns(): Promise<TrainingRuns> {
     folder,
     pictures,
     options: (yaml, run, overrides = []) => ({
-      document: withOverrides(parseYaml(yaml, 'test.yaml'), overrides), label: 'test.yaml', folder: join(folder, run), resume: true, engine, codec: nodeImageCodec, report: true, clock: () => 1_700_000_000_000,
+      document: withOverrides(parseYaml(yaml, 'test.yaml'), overrides),
+      label: 'test.yaml',
+      folder: join(folder, run),
+      resume: true,
+      engine,
+      codec: nodeImageCodec,
+      report: true,
+      clock: () => 1_700_000_000_000,
     }),
     file,
-    metrics: (run) => file(run, 'metrics.jsonl').toString().trim().split('\n').map((line): Record<string, number> => JSON.parse(line)),
+    metrics: (run) =>
+      file(run, 'metrics.jsonl')
+        .toString()
+        .trim()
+        .split('\n')
+        .map((line): Record<string, number> => JSON.parse(line)),
   };
 }
 
 /** All events of a run. */
-export async function eventsOf(options: TrainOptions, each: (event: TrainingEvent) => void = () => {}): Promise<TrainingEvent[]> {
+export async function eventsOf(
+  options: TrainOptions,
+  each: (event: TrainingEvent) => void = () => {},
+): Promise<TrainingEvent[]> {
   const out: TrainingEvent[] = [];
   for await (const event of train(options)) {
     out.push(event);
@@ -76,7 +92,8 @@ export function stoppedAfter(step: number, options: TrainOptions): Promise<Train
 }
 
 /** A small autoencoder's configuration, in YAML's flow form. */
-export const ddconfig = '{ double_z: true, z_channels: 2, resolution: 16, in_channels: 3, out_ch: 3, ch: 32, ch_mult: [1, 2], num_res_blocks: 1, attn_resolutions: [], dropout: 0.0 }';
+export const ddconfig =
+  '{ double_z: true, z_channels: 2, resolution: 16, in_channels: 3, out_ch: 3, ch: 32, ch_mult: [1, 2], num_res_blocks: 1, attn_resolutions: [], dropout: 0.0 }';
 
 export const autoencoderYaml = (pictures: string): string => `
 model:

@@ -20,12 +20,13 @@ const peakBefore = peak();
 
 for (const { file, expected, exercises } of set.files) {
   // Data that a tolerant reader may give must equal the record; a case that is refused has none.
-  test(`${file}: ${exercises}`, () => checkVerdict('files/ckpt', file, join(folder, file), { expected, tensors: set.tensors[file] }));
+  test(`${file}: ${exercises}`, () =>
+    checkVerdict('files/ckpt', file, join(folder, file), { expected, tensors: set.tensors[file] }));
 }
 
 after(() => {
   assert.equal(existsSync(join(tmpdir(), 'sd-ts-unsafe-marker')), false, 'no payload ran');
-  assert.equal(('polluted' in {}), false, 'Object.prototype is untouched');
+  assert.equal('polluted' in {}, false, 'Object.prototype is untouched');
   assert.ok(peak() - peakBefore < 250, `memory stays bounded: the peak rose by ${Math.round(peak() - peakBefore)} MiB`);
 });
 
@@ -44,7 +45,8 @@ const refusals: readonly (readonly [string, string, RegExp])[] = [
   ['complex.ckpt', 'file-unsupported', /"complex".*complex64/],
 ];
 for (const [file, code, reason] of refusals) {
-  test(`${file} is refused for its reason`, () => assert.rejects(openWeightsAt(join(folder, file)), { name: 'StableDiffusionError', code, message: reason }));
+  test(`${file} is refused for its reason`, () =>
+    assert.rejects(openWeightsAt(join(folder, file)), { name: 'StableDiffusionError', code, message: reason }));
 }
 
 test('values that are no tensors are metadata', async () => {

@@ -39,7 +39,13 @@ const safetensorsFiles = load('files/safetensors', /\.safetensors$/);
 /** A file with a few edits: bytes set, ranges cut, doubled, or taken from another file. */
 const mutated = (files: readonly Uint8Array[]) =>
   fc
-    .tuple(fc.constantFrom(...files), fc.array(fc.tuple(fc.nat(3), fc.nat(), fc.nat(64), fc.uint8Array({ minLength: 1, maxLength: 8 })), { minLength: 1, maxLength: 6 }))
+    .tuple(
+      fc.constantFrom(...files),
+      fc.array(fc.tuple(fc.nat(3), fc.nat(), fc.nat(64), fc.uint8Array({ minLength: 1, maxLength: 8 })), {
+        minLength: 1,
+        maxLength: 6,
+      }),
+    )
     .map(([file, edits]) => {
       let bytes = file;
       for (const [kind, at, length, patch] of edits) {
@@ -78,29 +84,72 @@ async function survives(bytes: Uint8Array, label: string): Promise<void> {
 
 const peakBefore = process.resourceUsage().maxRSS;
 
-test('mutated .ckpt files', () => fc.assert(fc.asyncProperty(mutated(torchFiles), (bytes) => survives(bytes, 'x.ckpt')), forAWhile));
+test('mutated .ckpt files', () =>
+  fc.assert(
+    fc.asyncProperty(mutated(torchFiles), (bytes) => survives(bytes, 'x.ckpt')),
+    forAWhile,
+  ));
 
-test('mutated .safetensors files', () => fc.assert(fc.asyncProperty(mutated(safetensorsFiles), (bytes) => survives(bytes, 'x.safetensors')), forAWhile));
+test('mutated .safetensors files', () =>
+  fc.assert(
+    fc.asyncProperty(mutated(safetensorsFiles), (bytes) => survives(bytes, 'x.safetensors')),
+    forAWhile,
+  ));
 
 test('random bytes behind the signatures of the formats', () =>
   fc.assert(
-    fc.asyncProperty(fc.constantFrom('PK\x03\x04', '\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.', '\x80\x04', '', '\x02\0\0\0\0\0\0\0{}'), fc.uint8Array({ maxLength: 400 }), (head, tail) =>
-      survives(join3(Buffer.from(head, 'latin1'), tail), 'x'),
+    fc.asyncProperty(
+      fc.constantFrom(
+        'PK\x03\x04',
+        '\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.',
+        '\x80\x04',
+        '',
+        '\x02\0\0\0\0\0\0\0{}',
+      ),
+      fc.uint8Array({ maxLength: 400 }),
+      (head, tail) => survives(join3(Buffer.from(head, 'latin1'), tail), 'x'),
     ),
     forAWhile,
   ));
 
-const strings = ['', 'a', 'state_dict', 'collections', 'OrderedDict', 'os', 'system', 'builtins', 'set', 'list', 'bytearray', 'dict', 'omegaconf.base', 'Metadata', '__proto__'];
+const strings = [
+  '',
+  'a',
+  'state_dict',
+  'collections',
+  'OrderedDict',
+  'os',
+  'system',
+  'builtins',
+  'set',
+  'list',
+  'bytearray',
+  'dict',
+  'omegaconf.base',
+  'Metadata',
+  '__proto__',
+];
 
 /** Opcodes in random order, biased to those that build and refer. */
 const program = fc
   .array(
     fc.oneof(
-      { weight: 6, arbitrary: fc.constantFrom(...'()]}tuesaRb0N12ldo.Q\x81\x85\x86\x87\x88\x89\x8f\x90\x91\x92\x93\x94'.split('')) },
+      {
+        weight: 6,
+        arbitrary: fc.constantFrom(...'()]}tuesaRb0N12ldo.Q\x81\x85\x86\x87\x88\x89\x8f\x90\x91\x92\x93\x94'.split('')),
+      },
       { weight: 3, arbitrary: fc.nat(20).map((index) => `h${String.fromCharCode(index)}`) },
       { weight: 2, arbitrary: fc.nat(20).map((index) => `q${String.fromCharCode(index)}`) },
-      { weight: 2, arbitrary: fc.constantFrom(...strings).map((text) => `\x8c${String.fromCharCode(text.length)}${text}`) },
-      { weight: 1, arbitrary: fc.tuple(fc.constantFrom(...strings), fc.constantFrom(...strings)).map(([module, name]) => `c${module}\n${name}\n`) },
+      {
+        weight: 2,
+        arbitrary: fc.constantFrom(...strings).map((text) => `\x8c${String.fromCharCode(text.length)}${text}`),
+      },
+      {
+        weight: 1,
+        arbitrary: fc
+          .tuple(fc.constantFrom(...strings), fc.constantFrom(...strings))
+          .map(([module, name]) => `c${module}\n${name}\n`),
+      },
       { weight: 1, arbitrary: fc.nat(255).map((byte) => String.fromCharCode(byte)) },
     ),
     { maxLength: 200 },
@@ -129,38 +178,52 @@ test('memory stays bounded through all of it', () => {
 
 test('the JSON cursor takes what JSON.parse takes, and nothing else', () =>
   fc.assert(
-    fc.property(fc.oneof(fc.json(), fc.json().chain((text) => fc.nat(text.length).map((at) => text.slice(0, at) + text.slice(at + 1))), fc.string()), (text) => {
-      let strict = true;
-      try {
-        const cursor = jsonCursor(text);
-        cursor.skip();
-        cursor.end();
-      } catch (cause) {
-        assert.ok(cause instanceof JsonSyntaxError);
-        strict = false;
-        // It refuses more: equal keys, half surrogates.
-        if (/twice|surrogate/.test(cause.message)) return;
-      }
-      let loose = true;
-      try {
-        JSON.parse(text);
-      } catch {
-        loose = false;
-      }
-      assert.equal(strict, loose, text);
-    }),
+    fc.property(
+      fc.oneof(
+        fc.json(),
+        fc.json().chain((text) => fc.nat(text.length).map((at) => text.slice(0, at) + text.slice(at + 1))),
+        fc.string(),
+      ),
+      (text) => {
+        let strict = true;
+        try {
+          const cursor = jsonCursor(text);
+          cursor.skip();
+          cursor.end();
+        } catch (cause) {
+          assert.ok(cause instanceof JsonSyntaxError);
+          strict = false;
+          // It refuses more: equal keys, half surrogates.
+          if (/twice|surrogate/.test(cause.message)) return;
+        }
+        let loose = true;
+        try {
+          JSON.parse(text);
+        } catch {
+          loose = false;
+        }
+        assert.equal(strict, loose, text);
+      },
+    ),
     { ...forAWhile, interruptAfterTimeLimit: time / 2 },
   ));
 
 test('an index of shards is parsed or refused', () =>
   fc.assert(
-    fc.property(fc.oneof(fc.json(), fc.dictionary(fc.string(), fc.string()).map((map) => JSON.stringify({ weight_map: map }))), (text) => {
-      try {
-        for (const file of parseShardIndex('x', new TextEncoder().encode(text)).values()) assert.doesNotMatch(file, /[/\\]|^\.\.?$/);
-      } catch (cause) {
-        assert.ok(cause instanceof StableDiffusionError);
-      }
-    }),
+    fc.property(
+      fc.oneof(
+        fc.json(),
+        fc.dictionary(fc.string(), fc.string()).map((map) => JSON.stringify({ weight_map: map })),
+      ),
+      (text) => {
+        try {
+          for (const file of parseShardIndex('x', new TextEncoder().encode(text)).values())
+            assert.doesNotMatch(file, /[/\\]|^\.\.?$/);
+        } catch (cause) {
+          assert.ok(cause instanceof StableDiffusionError);
+        }
+      },
+    ),
     { ...forAWhile, interruptAfterTimeLimit: time / 2 },
   ));
 
@@ -174,11 +237,15 @@ test('what is written is read back, whatever the names, types and shapes', () =>
       ),
       async (specification) => {
         const tensors = new Map(
-          Object.entries(specification).map(([name, [dtype, shape, fill]]): [string, Tensor] => [name, fromBytes(dtype, shape, new Uint8Array(elementCount(shape) * byteSize(dtype)).fill(fill))]),
+          Object.entries(specification).map(([name, [dtype, shape, fill]]): [string, Tensor] => [
+            name,
+            fromBytes(dtype, shape, new Uint8Array(elementCount(shape) * byteSize(dtype)).fill(fill)),
+          ]),
         );
         const chunks: Uint8Array[] = [];
         const entries = [...tensors].map(([name, { dtype, shape }]) => ({ name, dtype, shape }));
-        for await (const chunk of writeSafetensors(entries, ({ name }) => tensors.get(name) as Tensor)) chunks.push(chunk);
+        for await (const chunk of writeSafetensors(entries, ({ name }) => tensors.get(name) as Tensor))
+          chunks.push(chunk);
         const source = await openWeights(memoryBytes(join3(...chunks), 'x.safetensors'));
         assert.equal(source.entries.size, tensors.size);
         for (const [name, value] of tensors) assert.deepEqual(bytesOf(await source.read(name)), bytesOf(value));

@@ -4,7 +4,14 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type AutoencoderConfig, klConfigSchema, openAiClipConfigSchema, taesdConfigSchema, type UNetConfig, unetConfigSchema } from '../../src/config/network-config.ts';
+import {
+  type AutoencoderConfig,
+  klConfigSchema,
+  openAiClipConfigSchema,
+  taesdConfigSchema,
+  type UNetConfig,
+  unetConfigSchema,
+} from '../../src/config/network-config.ts';
 import { parseModelConfig } from '../../src/config/model-config.ts';
 import { traceKlDecode, traceKlEncode } from '../../src/models/autoencoder-kl.ts';
 import { traceUNet } from '../../src/models/unet.ts';
@@ -33,25 +40,42 @@ interface FullKey {
   readonly diffusers_shape?: number[];
 }
 
-const full: Readonly<Record<string, FullKey>> = JSON.parse(readFileSync(reference('networks/full-sd-v1.keys.json'), 'utf8')).keys;
+const full: Readonly<Record<string, FullKey>> = JSON.parse(
+  readFileSync(reference('networks/full-sd-v1.keys.json'), 'utf8'),
+).keys;
 
 /** SD v1's part with `prefix`: what it is called in a CompVis file and in a diffusers folder. */
 function fullPart(part: string, prefix: string): { compvis: WeightSource; diffusers: WeightSource } {
   const keys = Object.entries(full).filter(([, key]) => key.part === part);
   return {
     compvis: shapedSource(keys.map(([name, key]) => [name.slice(prefix.length), key.shape] as const)),
-    diffusers: shapedSource(keys.map(([name, key]) => [key.diffusers ?? name, key.diffusers_shape ?? key.shape] as const)),
+    diffusers: shapedSource(
+      keys.map(([name, key]) => [key.diffusers ?? name, key.diffusers_shape ?? key.shape] as const),
+    ),
   };
 }
 
 /** The map applied both ways gives exactly the other side's names and shapes. */
 function assertBijective(map: NameMap, a: WeightSource, b: WeightSource, name: string): void {
-  const differing = (got: string[], want: string[]) => [...got.filter((key) => !want.includes(key)), ...want.filter((key) => !got.includes(key))];
+  const differing = (got: string[], want: string[]) => [
+    ...got.filter((key) => !want.includes(key)),
+    ...want.filter((key) => !got.includes(key)),
+  ];
   const forward = differing(shapesOf(renamed(a, map, 'a-to-b')), shapesOf(b));
   const backward = differing(shapesOf(renamed(b, map, 'b-to-a')), shapesOf(a));
-  recordParity({ part: 'networks', case: name, output: `${a.entries.size} names, to ${map.b} and back`, error: forward.length + backward.length, tolerance: 0 });
+  recordParity({
+    part: 'networks',
+    case: name,
+    output: `${a.entries.size} names, to ${map.b} and back`,
+    error: forward.length + backward.length,
+    tolerance: 0,
+  });
   assert.equal(new Set(map.rows.map((row) => row.a)).size, map.rows.length, 'each name of a occurs once');
-  assert.equal(new Set(map.rows.flatMap((row) => row.b)).size, map.rows.flatMap((row) => row.b).length, 'each name of b occurs once');
+  assert.equal(
+    new Set(map.rows.flatMap((row) => row.b)).size,
+    map.rows.flatMap((row) => row.b).length,
+    'each name of b occurs once',
+  );
 }
 
 test('SD v1 UNet: each of 686 names and shapes, both ways', () => {
@@ -88,20 +112,31 @@ for (const [name, other, prefix] of [
   ['clip_text_quick_gelu_hf', 'clip_text_quick_gelu', 'cond_stage_model.'],
 ] as const) {
   const recorded = `networks/${other}/weights.safetensors`;
-  test(`${name}: the recorded name of every key, and the bytes of the CompVis file`, { skip: skipUnless(recorded) }, async () => {
+  test(`${name}: the recorded name of every key, and the bytes of the CompVis file`, {
+    skip: skipUnless(recorded),
+  }, async () => {
     const folder = reference(`networks/${name}/weights.safetensors`).replace(/weights\.safetensors$/, '');
     const config = parseModelConfig(readFileSync(`${folder}config.json`, 'utf8'), name);
     assert.notEqual(config.kind, 'latent_diffusion');
     if (config.kind === 'latent_diffusion') return;
-    const keymap: Record<string, string | { diffusers: string }> = JSON.parse(readFileSync(`${folder}keymap.json`, 'utf8'));
+    const keymap: Record<string, string | { diffusers: string }> = JSON.parse(
+      readFileSync(`${folder}keymap.json`, 'utf8'),
+    );
     const file = memoryWeights(readTensors(`${folder}weights.safetensors`));
     const got = await readAll(canonicalWeights(file, config).source);
     const want = await readAll(withoutPrefix(memoryWeights(readTensors(reference(recorded))), prefix));
     // Buffers of transformers are in one of the two files only.
-    for (const tensors of [got, want]) for (const key of tensors.keys()) if (key.endsWith('position_ids')) tensors.delete(key);
+    for (const tensors of [got, want])
+      for (const key of tensors.keys()) if (key.endsWith('position_ids')) tensors.delete(key);
     assert.deepEqual([...got.keys()], [...want.keys()]);
     const largest = Math.max(...Array.from(want, ([key, tensor]) => maxDifference(got.get(key) as Tensor, tensor)));
-    recordParity({ part: 'networks', case: name, output: 'weights under canonical names', error: largest, tolerance: 0 });
+    recordParity({
+      part: 'networks',
+      case: name,
+      output: 'weights under canonical names',
+      error: largest,
+      tolerance: 0,
+    });
     const map = mapOf(config);
     let wrong = 0;
     for (const [compvis, value] of Object.entries(keymap)) {
@@ -124,15 +159,27 @@ test('TAESD: the original files and the one of diffusers hold the same, both way
   const encoder = memoryWeights(readTensors(`${folder}taesd_encoder.safetensors`));
   const decoder = memoryWeights(readTensors(`${folder}taesd_decoder.safetensors`));
   const whole = memoryWeights(readTensors(`${folder}weights.safetensors`));
-  const merged = joined([renamed(encoder, taesdEncoderMap(config), 'a-to-b'), renamed(decoder, taesdDecoderMap(config), 'a-to-b')]);
+  const merged = joined([
+    renamed(encoder, taesdEncoderMap(config), 'a-to-b'),
+    renamed(decoder, taesdDecoderMap(config), 'a-to-b'),
+  ]);
   assert.deepEqual(await readAll(merged), await readAll(whole));
-  for (const [half, map] of [[encoder, taesdEncoderMap(config)], [decoder, taesdDecoderMap(config)]] as const) {
+  for (const [half, map] of [
+    [encoder, taesdEncoderMap(config)],
+    [decoder, taesdDecoderMap(config)],
+  ] as const) {
     assert.deepEqual(await readAll(renamed(renamed(half, map, 'a-to-b'), map, 'b-to-a')), await readAll(half));
-    assert.deepEqual([...map.rows.map((row) => row.a)].sort(), [...half.entries.keys()].sort(), 'the map has exactly the names of the file');
+    assert.deepEqual(
+      [...map.rows.map((row) => row.a)].sort(),
+      [...half.entries.keys()].sort(),
+      'the map has exactly the names of the file',
+    );
   }
 });
 
-test('OpenAI CLIP to transformers and back: q, k, v are thirds of in_proj, projections are transposed', { skip: skipUnless('networks/openai_clip/weights.safetensors') }, async () => {
+test('OpenAI CLIP to transformers and back: q, k, v are thirds of in_proj, projections are transposed', {
+  skip: skipUnless('networks/openai_clip/weights.safetensors'),
+}, async () => {
   const file = memoryWeights(readTensors(findReference('networks/openai_clip/weights.safetensors') ?? ''));
   const map = openAiClipMap({ transformer_layers: 1, vision_layers: 1 });
   const there = renamed(file, map, 'a-to-b');
@@ -144,14 +191,23 @@ test('OpenAI CLIP to transformers and back: q, k, v are thirds of in_proj, proje
   const [projection, linear] = [await file.read('text_projection'), await there.read('text_projection.weight')];
   assert.deepEqual(linear.shape, [24, 128]);
   assert.equal(linear.data[3 * 128 + 5], projection.data[5 * 24 + 3]);
-  const expected = openAiClipConfigSchema.parse(parseModelConfig(readFileSync(findReference('networks/openai_clip/config.yaml') ?? '', 'utf8'), 'openai_clip'));
+  const expected = openAiClipConfigSchema.parse(
+    parseModelConfig(readFileSync(findReference('networks/openai_clip/config.yaml') ?? '', 'utf8'), 'openai_clip'),
+  );
   assert.deepEqual(await readAll(canonicalWeights(there, expected).source), await readAll(file));
 });
 
 /** UNets of all kinds that both layouts know, small. */
 const unets = fc
   .record({
-    levels: fc.array(fc.record({ mult: fc.integer({ min: 1, max: 3 }), blocks: fc.integer({ min: 1, max: 2 }), attends: fc.boolean() }), { minLength: 1, maxLength: 4 }),
+    levels: fc.array(
+      fc.record({
+        mult: fc.integer({ min: 1, max: 3 }),
+        blocks: fc.integer({ min: 1, max: 2 }),
+        attends: fc.boolean(),
+      }),
+      { minLength: 1, maxLength: 4 },
+    ),
     transformer: fc.boolean(),
     depth: fc.integer({ min: 1, max: 2 }),
     classes: fc.option(fc.integer({ min: 1, max: 5 })),
@@ -186,7 +242,9 @@ const unets = fc
     });
   });
 
-function parametersOf(trace: { readonly parameters: readonly { readonly name: string; readonly value: { readonly shape: readonly unknown[] } }[] }): (readonly [string, number[]])[] {
+function parametersOf(trace: {
+  readonly parameters: readonly { readonly name: string; readonly value: { readonly shape: readonly unknown[] } }[];
+}): (readonly [string, number[]])[] {
   return trace.parameters.map(({ name, value }) => [name, value.shape.map(Number)] as const);
 }
 
@@ -200,8 +258,13 @@ test('any UNet: its names to diffusers and back, every value; its architecture f
       const there = renamed(file, map, 'a-to-b');
       assert.deepEqual(shapesOf(renamed(there, map, 'b-to-a')), shapesOf(file));
       assert.deepEqual(inferCompVisUNet(file.entries).config, { ...config, use_new_attention_order: false });
-      assert.deepEqual({ ...inferDiffusersUNet(there.entries).config, use_new_attention_order: false }, { ...config, use_new_attention_order: false });
-      const few = numberedSource(declared.filter(([name]) => /middle_block\.1\.(qkv|norm|proj_in|proj_out)/.test(name)));
+      assert.deepEqual(
+        { ...inferDiffusersUNet(there.entries).config, use_new_attention_order: false },
+        { ...config, use_new_attention_order: false },
+      );
+      const few = numberedSource(
+        declared.filter(([name]) => /middle_block\.1\.(qkv|norm|proj_in|proj_out)/.test(name)),
+      );
       assert.deepEqual(await readAll(renamed(renamed(few, map, 'a-to-b'), map, 'b-to-a')), await readAll(few));
     }),
     { numRuns: 60, seed: 1 },
@@ -236,7 +299,10 @@ const autoencoders = fc
 test('any autoencoder: its names to diffusers and back; its architecture from either layout', () => {
   fc.assert(
     fc.property(autoencoders, fc.boolean(), (config, olderNames) => {
-      const declared = new Map([...parametersOf(traceKlEncode(config, { prefix: '' })), ...parametersOf(traceKlDecode(config, { prefix: '' }))]);
+      const declared = new Map([
+        ...parametersOf(traceKlEncode(config, { prefix: '' })),
+        ...parametersOf(traceKlDecode(config, { prefix: '' })),
+      ]);
       const map = autoencoderMap(config, { olderNames });
       assert.deepEqual(map.rows.map((row) => row.a).sort(), [...declared.keys()].sort());
       const file = shapedSource(declared);

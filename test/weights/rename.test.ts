@@ -19,7 +19,14 @@ test('stacked by heads: rows of a are (head, part, width), those of b (head, wid
 });
 
 test('a third of a stack lies where it lies in the file; stacks, heads and transposed matrices have no location', () => {
-  const source = { ...shapedSource([['w', [6, 2]], ['m', [2, 3]], ['plain', [4]]]), locate: () => ({ path: '/file', offset: 100, length: 48 }) };
+  const source = {
+    ...shapedSource([
+      ['w', [6, 2]],
+      ['m', [2, 3]],
+      ['plain', [4]],
+    ]),
+    locate: () => ({ path: '/file', offset: 100, length: 48 }),
+  };
   const rows = map({ a: 'w', b: ['q', 'k', 'v'] }, { a: 'm', b: 't', transposed: true });
   const parts = renamed(source, rows, 'a-to-b');
   assert.deepEqual(parts.locate?.('k'), { path: '/file', offset: 116, length: 16 });
@@ -36,20 +43,69 @@ test('a 1x1 convolution and a linear layer are the same bytes; a shape that is t
   assert.deepEqual(linear.entries.get('linear')?.shape, [3, 2]);
   assert.deepEqual(await readAll(renamed(linear, rows, 'b-to-a')), await readAll(source));
   assert.deepEqual(renamed(shapedSource([['conv', [3, 2]]]), rows, 'a-to-b').entries.get('linear')?.shape, [3, 2]);
-  assert.deepEqual(renamed(shapedSource([['conv', [3, 2, 3, 3]]]), rows, 'a-to-b').entries.get('linear')?.shape, [3, 2, 3, 3]);
+  assert.deepEqual(
+    renamed(shapedSource([['conv', [3, 2, 3, 3]]]), rows, 'a-to-b').entries.get('linear')?.shape,
+    [3, 2, 3, 3],
+  );
 });
 
 test('unknown names and incomplete stacks stay; two tensors of one name, unequal parts and uneven stacks are errors', () => {
   const rows = map({ a: 'w', b: ['q', 'k', 'v'] }, { a: 'x', b: 'y' });
-  assert.deepEqual([...renamed(shapedSource([['q', [1]], ['k', [1]], ['other', [1]]]), rows, 'b-to-a').entries.keys()], ['q', 'k', 'other']);
-  assert.throws(() => renamed(shapedSource([['x', [1]], ['y', [1]]]), rows, 'a-to-b'), { code: 'weights-mismatch', message: /named y/ });
-  assert.throws(() => renamed(shapedSource([['q', [1]], ['k', [2]], ['v', [1]]]), rows, 'b-to-a'), { code: 'weights-mismatch', message: /k .*cannot be stacked/ });
-  assert.throws(() => renamed(shapedSource([['w', [7]]]), rows, 'a-to-b'), { code: 'weights-mismatch', message: /3 equal blocks/ });
+  assert.deepEqual(
+    [
+      ...renamed(
+        shapedSource([
+          ['q', [1]],
+          ['k', [1]],
+          ['other', [1]],
+        ]),
+        rows,
+        'b-to-a',
+      ).entries.keys(),
+    ],
+    ['q', 'k', 'other'],
+  );
+  assert.throws(
+    () =>
+      renamed(
+        shapedSource([
+          ['x', [1]],
+          ['y', [1]],
+        ]),
+        rows,
+        'a-to-b',
+      ),
+    { code: 'weights-mismatch', message: /named y/ },
+  );
+  assert.throws(
+    () =>
+      renamed(
+        shapedSource([
+          ['q', [1]],
+          ['k', [2]],
+          ['v', [1]],
+        ]),
+        rows,
+        'b-to-a',
+      ),
+    { code: 'weights-mismatch', message: /k .*cannot be stacked/ },
+  );
+  assert.throws(() => renamed(shapedSource([['w', [7]]]), rows, 'a-to-b'), {
+    code: 'weights-mismatch',
+    message: /3 equal blocks/,
+  });
 });
 
 test('views: prefixes, joining, metadata, closing, and reading what is not there', async () => {
   let closed = 0;
-  const source = { ...shapedSource([['p.a', [1]], ['q.b', [2]]]), metadata: new Map([['step', 5]]), close: async () => void closed++ };
+  const source = {
+    ...shapedSource([
+      ['p.a', [1]],
+      ['q.b', [2]],
+    ]),
+    metadata: new Map([['step', 5]]),
+    close: async () => void closed++,
+  };
   assert.deepEqual([...withoutPrefix(source, 'p.').entries], [['a', { name: 'a', dtype: 'float32', shape: [1] }]]);
   assert.deepEqual([...withPrefix(source, 'm.').entries.keys()], ['m.p.a', 'm.q.b']);
   assert.equal(withoutPrefix(source, 'p.').metadata?.get('step'), 5);

@@ -25,7 +25,12 @@ interface RecordedTensor extends ExpectedTensor {
 
 const folder = reference('files/safetensors');
 const set: {
-  readonly files: readonly (ExpectedFile & { readonly file: string; readonly exercises: string; readonly tensors?: Readonly<Record<string, RecordedTensor>>; readonly metadata?: Readonly<Record<string, string>> })[];
+  readonly files: readonly (ExpectedFile & {
+    readonly file: string;
+    readonly exercises: string;
+    readonly tensors?: Readonly<Record<string, RecordedTensor>>;
+    readonly metadata?: Readonly<Record<string, string>>;
+  })[];
   readonly sharded: readonly (ExpectedFile & { readonly folder: string; readonly exercises: string })[];
 } = JSON.parse(readFileSync(join(folder, 'expected.json'), 'utf8'));
 
@@ -44,7 +49,8 @@ for (const entry of set.files) {
 }
 
 for (const entry of set.sharded) {
-  test(`${entry.folder}: ${entry.exercises}`, () => checkVerdict('files/safetensors', entry.folder, join(folder, entry.folder), entry));
+  test(`${entry.folder}: ${entry.exercises}`, () =>
+    checkVerdict('files/safetensors', entry.folder, join(folder, entry.folder), entry));
 }
 
 for (const [name, recorded] of Object.entries(set.files[0]?.tensors ?? {})) {
@@ -54,15 +60,30 @@ for (const [name, recorded] of Object.entries(set.files[0]?.tensors ?? {})) {
     const source = await openWeightsAt(join(folder, 'all-dtypes.safetensors'));
     const got = toFloat32(await source.read(name)).data;
     await source.close();
-    const wrong = values.filter((value, code) => !Object.is(got[code], value === 'nan' ? Number.NaN : value === 'inf' ? Infinity : value === '-inf' ? -Infinity : value));
-    recordParity({ part: 'files/safetensors', case: 'all-dtypes.safetensors', output: `values of ${name}`, error: wrong.length, tolerance: 0 });
+    const wrong = values.filter(
+      (value, code) =>
+        !Object.is(
+          got[code],
+          value === 'nan' ? Number.NaN : value === 'inf' ? Infinity : value === '-inf' ? -Infinity : value,
+        ),
+    );
+    recordParity({
+      part: 'files/safetensors',
+      case: 'all-dtypes.safetensors',
+      output: `values of ${name}`,
+      error: wrong.length,
+      tolerance: 0,
+    });
   });
 }
 
 test('element types that no tensor can hold are refused by name', async () => {
   for (const dtype of ['F4', 'F6_E2M3', 'F8_E8M0', 'C64']) {
     const header = `{"w":{"dtype":"${dtype}","shape":[2],"data_offsets":[0,1]}}`;
-    await assert.rejects(openWeights(memoryBytes(fileOf(header, 1), 'x.safetensors')), { code: 'file-unsupported', message: new RegExp(`"w".*${dtype}`) });
+    await assert.rejects(openWeights(memoryBytes(fileOf(header, 1), 'x.safetensors')), {
+      code: 'file-unsupported',
+      message: new RegExp(`"w".*${dtype}`),
+    });
   }
 });
 
@@ -72,7 +93,9 @@ test('a header that lies about its length allocates nothing', async () => {
     reads.push(length);
     return new Uint8Array(length).fill(0xff, 0, 8);
   };
-  await assert.rejects(openWeights({ ...memoryBytes(new Uint8Array(0), 'x.safetensors'), size: 2 ** 40, read }), { code: 'file-corrupt' });
+  await assert.rejects(openWeights({ ...memoryBytes(new Uint8Array(0), 'x.safetensors'), size: 2 ** 40, read }), {
+    code: 'file-corrupt',
+  });
   assert.ok(Math.max(...reads) <= 512);
 });
 
@@ -83,14 +106,20 @@ test('reading a tensor reads its bytes and no others', async () => {
   for (const [name, { dtype, shape }] of source.entries) {
     const at = source.locate?.(name);
     assert.ok(at && at.path === path);
-    assert.deepEqual(fromBytes(dtype, shape, new Uint8Array(bytes.subarray(at.offset, at.offset + at.length))), await source.read(name));
+    assert.deepEqual(
+      fromBytes(dtype, shape, new Uint8Array(bytes.subarray(at.offset, at.offset + at.length))),
+      await source.read(name),
+    );
   }
   await assert.rejects(source.read('missing'), { code: 'weights-mismatch' });
   await source.close();
 });
 
 const written = new Map<string, Tensor>([
-  ...dtypes.map((dtype): [string, Tensor] => [`t.${dtype}`, fromBytes(dtype, [3, 1], new Uint8Array(3 * byteSize(dtype)).fill(1))]),
+  ...dtypes.map((dtype): [string, Tensor] => [
+    `t.${dtype}`,
+    fromBytes(dtype, [3, 1], new Uint8Array(3 * byteSize(dtype)).fill(1)),
+  ]),
   ['empty', float32([0, 3], [])],
   ['__proto__ "猫"\n', float32([], [1.5])],
 ]);
@@ -127,7 +156,10 @@ test('a write that fails or is cancelled leaves the old file and nothing else', 
   const cancelled = writeSafetensors(entries, abort, { signal: controller.signal });
   await assert.rejects(writeFileAtomic(path, cancelled), { code: 'aborted' });
   await assert.rejects(writeFileAtomic(join(temporary, 'no/such/folder'), []), { code: 'file-not-found' });
-  await assert.rejects(writeFileAtomic(join(temporary, 'x'), writeSafetensors([{ name: '\ud800', dtype: 'bool', shape: [] }], provide)), StableDiffusionError);
+  await assert.rejects(
+    writeFileAtomic(join(temporary, 'x'), writeSafetensors([{ name: '\ud800', dtype: 'bool', shape: [] }], provide)),
+    StableDiffusionError,
+  );
   assert.equal(readFileSync(path, 'utf8'), 'old');
   assert.deepEqual(readdirSync(temporary), before);
 });

@@ -20,7 +20,15 @@ export function shapedSource(shapes: Iterable<readonly [string, Shape]>, label =
 export function numberedSource(shapes: Iterable<readonly [string, Shape]>): WeightSource {
   let next = 0;
   const tensors = new Map<string, Tensor>();
-  for (const [name, shape] of shapes) tensors.set(name, tensor('float32', shape, Float32Array.from({ length: elementCount(shape) }, () => next++)));
+  for (const [name, shape] of shapes)
+    tensors.set(
+      name,
+      tensor(
+        'float32',
+        shape,
+        Float32Array.from({ length: elementCount(shape) }, () => next++),
+      ),
+    );
   return memoryWeights(tensors);
 }
 

@@ -33,7 +33,11 @@ for (const [file, name] of embeddings) {
     await source.close();
     const row = file === 'learned_embeds.bin' ? { ...want, shape: [32], data: want.data.slice(0, 32) } : want;
     const rounded = got.dtype === 'float16' ? convert(convert(row, 'float16'), 'float32') : row;
-    compareTensor({ part: 'networks', case: 'textual_inversion', output: file, tolerance: 0 }, convert(got, 'float32'), rounded);
+    compareTensor(
+      { part: 'networks', case: 'textual_inversion', output: file, tolerance: 0 },
+      convert(got, 'float32'),
+      rounded,
+    );
   });
 }
 
@@ -45,7 +49,11 @@ test('the stored tensors of a checkpoint can be used in place', async () => {
   for (const [name, { dtype, shape }] of source.entries) {
     const at = source.locate?.(name);
     located.set(name, at !== undefined);
-    if (at) assert.deepEqual(bytesOf(fromBytes(dtype, shape, new Uint8Array(bytes.subarray(at.offset, at.offset + at.length)))), bytesOf(await source.read(name)));
+    if (at)
+      assert.deepEqual(
+        bytesOf(fromBytes(dtype, shape, new Uint8Array(bytes.subarray(at.offset, at.offset + at.length)))),
+        bytesOf(await source.read(name)),
+      );
   }
   await source.close();
   assert.ok(located.get('base') && located.get('row_slice') && located.get('flat_offset'));
@@ -60,7 +68,9 @@ test('bytes that are not there as they are cannot be used in place', async () =>
   }
 });
 
-test('opening reads headers, and reading a tensor reads its bytes', { skip: skipUnless('diffusion/pipelines/tiny.ckpt') }, async () => {
+test('opening reads headers, and reading a tensor reads its bytes', {
+  skip: skipUnless('diffusion/pipelines/tiny.ckpt'),
+}, async () => {
   const path = findReference('diffusion/pipelines/tiny.ckpt') as string;
   const { source: bytes, read } = counted(memoryBytes(new Uint8Array(readFileSync(path)), path));
   const source = await openWeights(bytes);
@@ -92,7 +102,9 @@ test('a source is closed where opening fails', async () => {
 
 const unetFile = 'files/diffusers/tiny-sd/unet/diffusion_pytorch_model.fp16.safetensors';
 
-test('components of a diffusers folder: whole, fp16, shards and .bin agree', { skip: skipUnless(unetFile) }, async () => {
+test('components of a diffusers folder: whole, fp16, shards and .bin agree', {
+  skip: skipUnless(unetFile),
+}, async () => {
   const folder = join(dirname(findReference(unetFile) as string), '../..');
   const whole = await openWeightsAt(join(folder, 'tiny-sd/unet'));
   const half = await openWeightsAt(join(folder, 'tiny-sd/unet'), { variant: 'fp16' });
@@ -101,18 +113,32 @@ test('components of a diffusers folder: whole, fp16, shards and .bin agree', { s
   assert.deepEqual([...shards.entries.keys()].sort(), [...whole.entries.keys()].sort());
   for (const name of ['conv_in.weight', 'conv_out.bias']) {
     const rounded = convert(await whole.read(name), 'float16');
-    for (const [variant, source] of [['fp16', half], ['shards', shards]] as const) {
-      compareTensor({ part: 'files/diffusers', case: `unet ${variant}`, output: name, tolerance: 0 }, await source.read(name), rounded);
+    for (const [variant, source] of [
+      ['fp16', half],
+      ['shards', shards],
+    ] as const) {
+      compareTensor(
+        { part: 'files/diffusers', case: `unet ${variant}`, output: name, tolerance: 0 },
+        await source.read(name),
+        rounded,
+      );
     }
     assert.equal(shards.locate?.(name)?.length, bytesOf(rounded).length);
   }
   const bin = await openWeightsAt(join(folder, 'vae-diffusion_pytorch_model.bin'));
   const vae = await openWeightsAt(join(folder, 'tiny-sd/vae'));
   for (const name of vae.entries.keys()) {
-    compareTensor({ part: 'files/diffusers', case: 'vae .bin', output: name, tolerance: 0 }, await bin.read(name), await vae.read(name));
+    compareTensor(
+      { part: 'files/diffusers', case: 'vae .bin', output: name, tolerance: 0 },
+      await bin.read(name),
+      await vae.read(name),
+    );
   }
   for (const source of [whole, half, shards, bin, vae]) await source.close();
-  await assert.rejects(openWeightsAt(join(folder, 'tiny-sd/unet'), { variant: 'ema' }), { code: 'file-not-found', message: /ema/ });
+  await assert.rejects(openWeightsAt(join(folder, 'tiny-sd/unet'), { variant: 'ema' }), {
+    code: 'file-not-found',
+    message: /ema/,
+  });
   await assert.rejects(openWeightsAt(join(folder, 'tiny-sd/scheduler')), { code: 'file-not-found' });
 });
 
@@ -131,12 +157,23 @@ test('which file of a folder is taken', async () => {
   const both = make('both', ['model.bin', 'model.safetensors', 'model.fp16.safetensors']);
   assert.equal(await chosen(both), 'model.safetensors');
   assert.equal(await chosen(both, 'fp16'), 'model.fp16.safetensors');
-  assert.equal(await chosen(make('half', ['diffusion_pytorch_model.fp16.safetensors', 'diffusion_pytorch_model.fp16.bin'])), 'diffusion_pytorch_model.fp16.safetensors');
+  assert.equal(
+    await chosen(make('half', ['diffusion_pytorch_model.fp16.safetensors', 'diffusion_pytorch_model.fp16.bin'])),
+    'diffusion_pytorch_model.fp16.safetensors',
+  );
   assert.equal(await chosen(make('only', ['anything.safetensors'])), 'anything.safetensors');
-  await assert.rejects(chosen(make('two', ['a.safetensors', 'b.safetensors'])), { code: 'file-not-found', message: /a\.safetensors, b\.safetensors/ });
+  await assert.rejects(chosen(make('two', ['a.safetensors', 'b.safetensors'])), {
+    code: 'file-not-found',
+    message: /a\.safetensors, b\.safetensors/,
+  });
 
   const sharded = make('sharded', ['model-00001-of-00001.fp16.safetensors']);
-  writeFileSync(join(sharded, 'model.safetensors.index.fp16.json'), JSON.stringify({ weight_map: { a: 'model-00001-of-00001.fp16.safetensors', b: 'model-00001-of-00001.fp16.safetensors' } }));
+  writeFileSync(
+    join(sharded, 'model.safetensors.index.fp16.json'),
+    JSON.stringify({
+      weight_map: { a: 'model-00001-of-00001.fp16.safetensors', b: 'model-00001-of-00001.fp16.safetensors' },
+    }),
+  );
   assert.equal(await chosen(sharded, 'fp16'), 'model.safetensors.index.fp16.json');
 });
 

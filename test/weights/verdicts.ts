@@ -44,11 +44,21 @@ export async function checkVerdict(part: string, name: string, path: string, fil
     refusal = cause;
   }
   if (refusal !== undefined) {
-    assert.ok(refusal instanceof StableDiffusionError, `${name}: ${refusal instanceof Error ? refusal.stack : refusal}`);
+    assert.ok(
+      refusal instanceof StableDiffusionError,
+      `${name}: ${refusal instanceof Error ? refusal.stack : refusal}`,
+    );
     assert.match(refusal.code, /^file-/);
     assert.ok(refusal.message.includes(path), `the message names the file: ${refusal.message}`);
   }
   const verdict = refusal === undefined ? 'accept' : 'reject';
   const fits = file.expected.startsWith(verdict) || file.expected === 'accept or clear error';
-  recordParity({ part, case: name, output: 'verdict', error: fits ? 0 : 1, tolerance: 0, ...(refusal instanceof Error && { note: refusal.message.replaceAll(path, name) }) });
+  recordParity({
+    part,
+    case: name,
+    output: 'verdict',
+    error: fits ? 0 : 1,
+    tolerance: 0,
+    ...(refusal instanceof Error && { note: refusal.message.replaceAll(path, name) }),
+  });
 }

@@ -42,7 +42,10 @@ export function filesBeside(): Plugin {
       const hash = createHash('sha256');
       for (const file of files) hash.update(file).update(readFileSync(join(out, file)));
       const shell = { version: hash.digest('hex').slice(0, 12), runtime: runtimeVersion(), files };
-      writeFileSync(join(out, script), `self.shell=${JSON.stringify(shell)};\n${readFileSync(join(out, script), 'utf8')}`);
+      writeFileSync(
+        join(out, script),
+        `self.shell=${JSON.stringify(shell)};\n${readFileSync(join(out, script), 'utf8')}`,
+      );
     },
   };
 }

@@ -7,7 +7,12 @@ export const repository = join(import.meta.dirname, '../..');
 const runtimePackage = join(repository, 'node_modules/onnxruntime-web');
 
 /** Plain WASM, and the build that calls WebGPU. */
-const runtimeFiles = ['ort-wasm-simd-threaded.mjs', 'ort-wasm-simd-threaded.wasm', 'ort-wasm-simd-threaded.asyncify.mjs', 'ort-wasm-simd-threaded.asyncify.wasm'];
+const runtimeFiles = [
+  'ort-wasm-simd-threaded.mjs',
+  'ort-wasm-simd-threaded.wasm',
+  'ort-wasm-simd-threaded.asyncify.mjs',
+  'ort-wasm-simd-threaded.asyncify.wasm',
+];
 const modelFiles = ['pocket.safetensors', 'pocket.yaml'];
 
 /** Their paths in the page, and on this disk. */
@@ -17,5 +22,6 @@ export const pageFiles: ReadonlyMap<string, string> = new Map([
 ]);
 
 export function runtimeVersion(): string {
-  return (JSON.parse(readFileSync(join(runtimePackage, 'package.json'), 'utf8')) as { readonly version: string }).version;
+  return (JSON.parse(readFileSync(join(runtimePackage, 'package.json'), 'utf8')) as { readonly version: string })
+    .version;
 }

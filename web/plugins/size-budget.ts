@@ -24,7 +24,8 @@ export function sizeBudget(): Plugin {
       const sizes = readdirSync(assets)
         .filter((file) => file.endsWith('.js'))
         .map((file) => ({ file, kilobytes: gzipSync(readFileSync(join(assets, file)), { level: 9 }).length / 1000 }));
-      const sum = (engine: boolean): number => sizes.filter(({ file }) => isEngine(file) === engine).reduce((total, { kilobytes }) => total + kilobytes, 0);
+      const sum = (engine: boolean): number =>
+        sizes.filter(({ file }) => isEngine(file) === engine).reduce((total, { kilobytes }) => total + kilobytes, 0);
       const text = `JavaScript, gzip: page ${sum(false).toFixed(1)} kB (at most ${mostKilobytes}), engine ${sum(true).toFixed(1)} kB beside ONNX Runtime's WASM`;
       if (sum(false) > mostKilobytes) throw new Error(`The page is too large. ${text}.`);
       console.log(text);

@@ -10,6 +10,11 @@ import './style/index.css';
 
 applyTheme(rememberedTheme());
 const root = document.getElementById('root');
-if (root) createRoot(root).render(<StrictMode><App /></StrictMode>);
+if (root)
+  createRoot(root).render(
+    <StrictMode>
+      <App />
+    </StrictMode>,
+  );
 void studio.start();
 void keepForOffline();

@@ -65,7 +65,15 @@ async function answer(path: string, name: string, request: Request): Promise<Res
 }
 
 worker.addEventListener('install', (event) => {
-  event.waitUntil(caches.open(shellCache).then((cache) => cache.addAll(shell.files.map((file) => new Request(new URL(file, worker.registration.scope), { cache: 'reload' })))));
+  event.waitUntil(
+    caches
+      .open(shellCache)
+      .then((cache) =>
+        cache.addAll(
+          shell.files.map((file) => new Request(new URL(file, worker.registration.scope), { cache: 'reload' })),
+        ),
+      ),
+  );
 });
 
 worker.addEventListener('activate', (event) => {

@@ -2,24 +2,54 @@
 
 import { useSyncExternalStore } from 'react';
 import { BrowserEngine, type OwnModel } from './engines/browser-engine.ts';
-import { connectServer, type EngineChoice, rememberChoice, rememberedChoice, startBrowserEngine } from './engines/choose-engine.ts';
+import {
+  connectServer,
+  type EngineChoice,
+  rememberChoice,
+  rememberedChoice,
+  startBrowserEngine,
+} from './engines/choose-engine.ts';
 import { isAbort, type ModelChoice, type PictureEngine, type PictureJob } from './engines/picture-engine.ts';
 import { ServerError } from './engines/server-request.ts';
 import { isFull } from './engines/model-store.ts';
 import { rememberedModel, rememberModel } from './engines/model-choice.ts';
 import { openPictureDatabase, type Picture, type PictureDatabase } from './history/picture-database.ts';
 import { fittedSize } from './settings/fitted-size.ts';
-import { anySeed, checkedSettings, hasOwnSpacing, type PromptSyntax, rememberedSettings, rememberSettings, type Settings } from './settings/settings.ts';
+import {
+  anySeed,
+  checkedSettings,
+  hasOwnSpacing,
+  type PromptSyntax,
+  rememberedSettings,
+  rememberSettings,
+  type Settings,
+} from './settings/settings.ts';
 import type { Run, StudioState } from './studio-state.ts';
 
 export { type View, views } from './studio-state.ts';
 
 type Patch = { [K in keyof StudioState]?: StudioState[K] | undefined };
 
-const notKept = ({ message }: Error): string => `The pictures could not be kept in this browser (${message.replace(/\.$/, '')}). They stay here until the page is closed: save them, or delete others.`;
+const notKept = ({ message }: Error): string =>
+  `The pictures could not be kept in this browser (${message.replace(/\.$/, '')}). They stay here until the page is closed: save them, or delete others.`;
 
 class Studio {
-  state: StudioState = { view: 'create', task: 'txt2img', settings: rememberedSettings(), choice: rememberedChoice(), connecting: true, model: rememberedModel(), made: [], history: [], historyLoaded: false, compared: [undefined, undefined], axes: [{ name: 'guidanceScale', text: '1, 3, 6, 9' }, { name: 'seed', text: '1-2' }] };
+  state: StudioState = {
+    view: 'create',
+    task: 'txt2img',
+    settings: rememberedSettings(),
+    choice: rememberedChoice(),
+    connecting: true,
+    model: rememberedModel(),
+    made: [],
+    history: [],
+    historyLoaded: false,
+    compared: [undefined, undefined],
+    axes: [
+      { name: 'guidanceScale', text: '1, 3, 6, 9' },
+      { name: 'seed', text: '1-2' },
+    ],
+  };
   readonly #listeners = new Set<() => void>();
   #database: PictureDatabase | undefined;
   #running: AbortController | undefined;
@@ -72,7 +102,13 @@ class Studio {
     } catch (error) {
       const wantsKey = error instanceof ServerError && error.status === 401;
       // Without a choice, no server only means this browser.
-      if (choice.place === 'server' || wantsKey) this.set({ notice: { kind: 'error', text: `${wantsKey ? 'This server wants an API key: give it under "Where pictures are made".' : (error as Error).message} Meanwhile pictures are made in this browser.` } });
+      if (choice.place === 'server' || wantsKey)
+        this.set({
+          notice: {
+            kind: 'error',
+            text: `${wantsKey ? 'This server wants an API key: give it under "Where pictures are made".' : (error as Error).message} Meanwhile pictures are made in this browser.`,
+          },
+        });
     }
     const used = engine ?? (await startBrowserEngine(choice));
     if (turn !== this.#connection) return used.dispose();
@@ -96,7 +132,9 @@ class Studio {
     const { samplers, schedules } = engine.facts;
     this.change({
       ...fittedSize(settings, this.model),
-      ...(samplers.length === 0 || samplers.includes(settings.sampler) ? {} : { sampler: samplers[0] ?? settings.sampler }),
+      ...(samplers.length === 0 || samplers.includes(settings.sampler)
+        ? {}
+        : { sampler: samplers[0] ?? settings.sampler }),
       ...(settings.schedule === '' || schedules.includes(settings.schedule) ? {} : { schedule: '' }),
     });
   }
@@ -137,12 +175,19 @@ class Studio {
     const configs = files.filter(({ name }) => /\.ya?ml$/i.test(name));
     const checkpoints = files.filter(({ name }) => !/\.ya?ml$/i.test(name));
     const stem = (name: string): string => name.replace(/\.[^.]+$/, '');
-    const refusal = checkpoints.length === 0 ? 'A YAML describes a checkpoint: drop both together.' : this.isBusy ? 'A picture is being made. Stop it first, or wait until it is there.' : undefined;
+    const refusal =
+      checkpoints.length === 0
+        ? 'A YAML describes a checkpoint: drop both together.'
+        : this.isBusy
+          ? 'A picture is being made. Stop it first, or wait until it is there.'
+          : undefined;
     if (refusal) return this.set({ notice: { kind: 'error', text: refusal } });
     const used = this.state.engine instanceof BrowserEngine ? this.state.engine : undefined;
     const engine = used ?? (await startBrowserEngine(this.state.choice));
     for (const file of checkpoints) {
-      const config = configs.find(({ name }) => stem(name) === stem(file.name)) ?? (checkpoints.length === 1 ? configs[0] : undefined);
+      const config =
+        configs.find(({ name }) => stem(name) === stem(file.name)) ??
+        (checkpoints.length === 1 ? configs[0] : undefined);
       const model: OwnModel = { name: file.name, file, ...(config ? { config: await config.text() } : {}) };
       engine.add(model);
       this.set({ notice: { kind: 'info', text: `Opening ${file.name} …` } });
@@ -177,10 +222,17 @@ class Studio {
 
   async #keep(engine: BrowserEngine, name: string): Promise<void> {
     try {
-      await engine.keep(name, (share) => this.set({ notice: { kind: 'info', text: `Keeping ${name}: ${Math.round(share * 100)} %` } }));
+      await engine.keep(name, (share) =>
+        this.set({ notice: { kind: 'info', text: `Keeping ${name}: ${Math.round(share * 100)} %` } }),
+      );
       this.set({ notice: { kind: 'info', text: `${name} is kept in this browser.` } });
     } catch (error) {
-      this.set({ notice: { kind: 'error', text: `${name} could not be kept: ${isFull(error) ? 'this browser\'s storage is full. It can be used until the page is closed.' : (error as Error).message}` } });
+      this.set({
+        notice: {
+          kind: 'error',
+          text: `${name} could not be kept: ${isFull(error) ? "this browser's storage is full. It can be used until the page is closed." : (error as Error).message}`,
+        },
+      });
     }
   }
 
@@ -188,13 +240,20 @@ class Studio {
   job(change: Partial<Settings> = {}, name = this.state.model): PictureJob {
     const model = this.#modelOf(name);
     const { task, initial, mask, settings } = this.state;
-    if (task !== 'txt2img' && !initial) throw new Error('Give a picture to begin from first: drop one here, or choose one of yours.');
+    if (task !== 'txt2img' && !initial)
+      throw new Error('Give a picture to begin from first: drop one here, or choose one of yours.');
     if (task === 'inpaint' && !mask) throw new Error('Paint over the part that should be made anew first.');
     const wanted = checkedSettings({ ...settings, ...change }, settings);
     const seed = wanted.seed < 0 ? anySeed() : wanted.seed;
     return {
       task,
-      settings: { ...wanted, ...fittedSize(wanted, model), seed, promptSyntax: this.promptSyntax(model), ...(hasOwnSpacing(wanted.sampler) ? { schedule: '' } : {}) },
+      settings: {
+        ...wanted,
+        ...fittedSize(wanted, model),
+        seed,
+        promptSyntax: this.promptSyntax(model),
+        ...(hasOwnSpacing(wanted.sampler) ? { schedule: '' } : {}),
+      },
       previews: true,
       ...(task !== 'txt2img' && initial ? { image: initial } : {}),
       ...(task === 'inpaint' && mask ? { mask } : {}),
@@ -246,17 +305,35 @@ class Studio {
           const { share: _, ...rest } = run;
           run = rest;
           show({ status: event.text, ...(event.share === undefined ? {} : { share: event.share }) });
-        } else if (event.kind === 'step') show({ status: 'Sampling', done: event.done, total: event.total, stepsBegan: run.stepsBegan ?? performance.now() });
+        } else if (event.kind === 'step')
+          show({
+            status: 'Sampling',
+            done: event.done,
+            total: event.total,
+            stepsBegan: run.stepsBegan ?? performance.now(),
+          });
         else if (event.kind === 'preview') {
           const previews = [...run.previews];
           previews[event.index] = event.bitmap;
           show({ previews });
         } else {
           const seconds = (performance.now() - began) / 1000;
-          made = [...made, ...event.pictures.map(({ file, seed, flagged }): Picture => ({
-            id: crypto.randomUUID(), createdAt: Date.now(), task: job.task, settings: { ...job.settings, seed, batchSize: 1 }, model, engine: engine.title, seconds, file,
-            ...(flagged === undefined ? {} : { flagged }),
-          }))];
+          made = [
+            ...made,
+            ...event.pictures.map(
+              ({ file, seed, flagged }): Picture => ({
+                id: crypto.randomUUID(),
+                createdAt: Date.now(),
+                task: job.task,
+                settings: { ...job.settings, seed, batchSize: 1 },
+                model,
+                engine: engine.title,
+                seconds,
+                file,
+                ...(flagged === undefined ? {} : { flagged }),
+              }),
+            ),
+          ];
         }
       }
     } catch (error) {
@@ -293,19 +370,33 @@ class Studio {
     const without = (list: readonly Picture[]): Picture[] => list.filter(({ id }) => !ids.includes(id));
     const { made, compared } = this.state;
     this.set({
-      history: without(this.state.history), made: without(made), compared: [compared[0] && ids.includes(compared[0]) ? undefined : compared[0], compared[1] && ids.includes(compared[1]) ? undefined : compared[1]],
+      history: without(this.state.history),
+      made: without(made),
+      compared: [
+        compared[0] && ids.includes(compared[0]) ? undefined : compared[0],
+        compared[1] && ids.includes(compared[1]) ? undefined : compared[1],
+      ],
       notice: {
         kind: 'info',
         text: removed.length === 1 ? 'Picture deleted.' : `${removed.length} pictures deleted.`,
         action: { label: 'Undo', run: () => void this.#restore(removed) },
       },
     });
-    await this.#database?.remove(ids).catch((error: Error) => this.set({ notice: { kind: 'error', text: `They could not be deleted from this browser: ${error.message}` } }));
+    await this.#database
+      ?.remove(ids)
+      .catch((error: Error) =>
+        this.set({ notice: { kind: 'error', text: `They could not be deleted from this browser: ${error.message}` } }),
+      );
   }
 
   async #restore(pictures: readonly Picture[]): Promise<void> {
-    this.set({ history: [...this.state.history, ...pictures].sort((a, b) => b.createdAt - a.createdAt), notice: undefined });
-    await this.#database?.put(pictures).catch((error: Error) => this.set({ notice: { kind: 'error', text: notKept(error) } }));
+    this.set({
+      history: [...this.state.history, ...pictures].sort((a, b) => b.createdAt - a.createdAt),
+      notice: undefined,
+    });
+    await this.#database
+      ?.put(pictures)
+      .catch((error: Error) => this.set({ notice: { kind: 'error', text: notKept(error) } }));
   }
 
   /** A picture as the beginning of another. */
@@ -323,7 +414,12 @@ class Studio {
   compare(id: string): void {
     const [a, b] = this.state.compared;
     const compared: readonly [string | undefined, string | undefined] = a === undefined || a === id ? [id, b] : [a, id];
-    this.set({ compared, ...(compared[0] && compared[1] ? { view: 'compare' as const } : { notice: { kind: 'info' as const, text: 'Now choose the picture to compare it with.' } }) });
+    this.set({
+      compared,
+      ...(compared[0] && compared[1]
+        ? { view: 'compare' as const }
+        : { notice: { kind: 'info' as const, text: 'Now choose the picture to compare it with.' } }),
+    });
   }
 }
 

@@ -15,9 +15,20 @@ const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
 
 function bash(commands: readonly Described[]): string {
   const cases = commands.map(({ name, options, words }) => {
-    const choices = options.flatMap((option) => (option.choices ? [`      ${option.flags.join('|')}) COMPREPLY=($(compgen -W ${quoted(option.choices.join(' '))} -- "$word")); return ;;`] : []));
-    const flags = options.flatMap((option) => option.flags).filter((name) => name.startsWith('--')).join(' ');
-    const first = words ? `\n      [[ $COMP_CWORD -eq 2 && "$word" != -* ]] && COMPREPLY=($(compgen -W ${quoted(words.join(' '))} -- "$word"))` : '';
+    const choices = options.flatMap((option) =>
+      option.choices
+        ? [
+            `      ${option.flags.join('|')}) COMPREPLY=($(compgen -W ${quoted(option.choices.join(' '))} -- "$word")); return ;;`,
+          ]
+        : [],
+    );
+    const flags = options
+      .flatMap((option) => option.flags)
+      .filter((name) => name.startsWith('--'))
+      .join(' ');
+    const first = words
+      ? `\n      [[ $COMP_CWORD -eq 2 && "$word" != -* ]] && COMPREPLY=($(compgen -W ${quoted(words.join(' '))} -- "$word"))`
+      : '';
     return `    ${name})\n      case "$before" in\n${choices.join('\n')}${choices.length > 0 ? '\n' : ''}      esac${first}\n      [[ "$word" == -* ]] && COMPREPLY=($(compgen -W ${quoted(flags)} -- "$word")) ;;`;
   });
   const names = commands.map(({ name }) => name).join(' ');
@@ -41,7 +52,10 @@ function zsh(commands: readonly Described[]): string {
   const cases = commands.map(({ name, options, words }) => {
     const lines = options.flatMap((option) =>
       option.flags.map((flag) => {
-        const takes = option.value === undefined ? '' : `:${zshText(option.value)}:${option.choices ? `(${option.choices.join(' ')})` : '_files'}`;
+        const takes =
+          option.value === undefined
+            ? ''
+            : `:${zshText(option.value)}:${option.choices ? `(${option.choices.join(' ')})` : '_files'}`;
         return `        ${quoted(`${flag}[${zshText(option.description)}]${takes}`)}`;
       }),
     );
@@ -68,11 +82,16 @@ compdef _sd sd stable-diffusion
 function fish(commands: readonly Described[]): string {
   const lines = commands.flatMap(({ name, summary, options, words }) => [
     `complete -c sd -n __fish_use_subcommand -f -a ${name} -d ${quoted(summary)}`,
-    ...(words ? [`complete -c sd -n '__fish_seen_subcommand_from ${name}; and test (count (commandline -opc)) -eq 2' -f -a ${quoted(words.join(' '))}`] : []),
+    ...(words
+      ? [
+          `complete -c sd -n '__fish_seen_subcommand_from ${name}; and test (count (commandline -opc)) -eq 2' -f -a ${quoted(words.join(' '))}`,
+        ]
+      : []),
     ...options.flatMap((option) =>
       option.flags.map((flag) => {
         const key = flag.startsWith('--') ? `-l ${flag.slice(2)}` : `-s ${flag.slice(1)}`;
-        const takes = option.value === undefined ? '' : option.choices ? ` -x -a ${quoted(option.choices.join(' '))}` : ' -r';
+        const takes =
+          option.value === undefined ? '' : option.choices ? ` -x -a ${quoted(option.choices.join(' '))}` : ' -r';
         return `complete -c sd -n '__fish_seen_subcommand_from ${name}' ${key}${takes} -d ${quoted(option.description)}`;
       }),
     ),
@@ -80,7 +99,11 @@ function fish(commands: readonly Described[]): string {
   return `# fish completion for sd: sd completion fish | source\n${lines.join('\n')}\ncomplete -c stable-diffusion -w sd\n`;
 }
 
-const shells: ReadonlyMap<string, (commands: readonly Described[]) => string> = new Map([['bash', bash], ['zsh', zsh], ['fish', fish]]);
+const shells: ReadonlyMap<string, (commands: readonly Described[]) => string> = new Map([
+  ['bash', bash],
+  ['zsh', zsh],
+  ['fish', fish],
+]);
 
 /** The commands with the options that the parser adds to each, and `help` over them. */
 async function describe(): Promise<Described[]> {
@@ -90,7 +113,10 @@ async function describe(): Promise<Described[]> {
     const { options, wordChoices } = await load();
     return { name, summary, options: [...Object.values(options), ...added], words: wordChoices };
   });
-  return [...(await Promise.all(described)), { name: 'help', summary: 'help for a command', options: [], words: commands.map(({ name }) => name) }];
+  return [
+    ...(await Promise.all(described)),
+    { name: 'help', summary: 'help for a command', options: [], words: commands.map(({ name }) => name) },
+  ];
 }
 
 export const completion = defineCommand({
@@ -101,7 +127,10 @@ export const completion = defineCommand({
   examples: ['source <(sd completion bash)', 'source <(sd completion zsh)', 'sd completion fish | source'],
   async run(context, [shell = '']) {
     const script = shells.get(shell);
-    if (!script) throw new UsageError(`There is no completion for ${JSON.stringify(shell)}; there is for ${[...shells.keys()].join(', ')}.`);
+    if (!script)
+      throw new UsageError(
+        `There is no completion for ${JSON.stringify(shell)}; there is for ${[...shells.keys()].join(', ')}.`,
+      );
     context.out.write(script(await describe()));
     return 0;
   },

@@ -10,10 +10,24 @@ import { createProgress } from '../progress.ts';
 import type { WriteOptions } from '../convert-files.ts';
 
 const options = {
-  layout: choice(['--layout'], ['compvis', 'diffusers', 'keep'], 'names of the result: a .safetensors file (compvis), a folder (diffusers; for one network a file), or as they are (default: compvis for a .safetensors file of a whole model, diffusers for a folder, else keep)'),
-  dtype: choice(['--dtype'], ['f16', 'f32', 'bf16'], 'element type (default: as it is)', { float16: 'f16', fp16: 'f16', float32: 'f32', fp32: 'f32', bfloat16: 'bf16' }),
+  layout: choice(
+    ['--layout'],
+    ['compvis', 'diffusers', 'keep'],
+    'names of the result: a .safetensors file (compvis), a folder (diffusers; for one network a file), or as they are (default: compvis for a .safetensors file of a whole model, diffusers for a folder, else keep)',
+  ),
+  dtype: choice(['--dtype'], ['f16', 'f32', 'bf16'], 'element type (default: as it is)', {
+    float16: 'f16',
+    fp16: 'f16',
+    float32: 'f32',
+    fp32: 'f32',
+    bfloat16: 'bf16',
+  }),
   ema: flag(['--ema'], 'the averaged weights instead of the last ones'),
-  config: text(['--config'], 'FILE', "the YAML or config.json (default: FILE.yaml beside FILE.safetensors, else names and shapes)"),
+  config: text(
+    ['--config'],
+    'FILE',
+    'the YAML or config.json (default: FILE.yaml beside FILE.safetensors, else names and shapes)',
+  ),
   json: flag(['--json'], 'print the paths as JSON'),
   quiet: flag(['--quiet', '-q'], 'no progress'),
 };
@@ -21,16 +35,32 @@ const options = {
 type Values = OptionValues<typeof options>;
 const dtypes = { f16: 'float16', f32: 'float32', bf16: 'bfloat16' } as const;
 
-async function convertModel(input: string, output: string, isFolder: boolean, values: Values, write: WriteOptions): Promise<readonly string[]> {
+async function convertModel(
+  input: string,
+  output: string,
+  isFolder: boolean,
+  values: Values,
+  write: WriteOptions,
+): Promise<readonly string[]> {
   const { openCheckpointAt } = await import('../../weights/open-checkpoint-node.ts');
   const { writeCompVis, writeDiffusersFolder } = await import('../convert-files.ts');
   const beside = input.replace(/\.[^./\\]+$/, '.yaml');
   const yaml = values.config ?? (!isFolder && beside !== input && existsSync(beside) ? beside : undefined);
-  const checkpoint = await openCheckpointAt(input, { ...(yaml === undefined ? {} : { config: yaml }), ...(values.ema ? { ema: true } : {}) });
+  const checkpoint = await openCheckpointAt(input, {
+    ...(yaml === undefined ? {} : { config: yaml }),
+    ...(values.ema ? { ema: true } : {}),
+  });
   try {
     const toFolder = values.layout === 'diffusers' || (values.layout === undefined && !output.endsWith('.safetensors'));
-    if (!toFolder) return await writeCompVis(output, checkpoint, yaml === undefined ? undefined : await readFile(yaml, 'utf8'), write);
-    if (/\.(safetensors|ckpt|pt|bin)$/.test(output)) throw new UsageError(`A whole model in the diffusers layout is a folder, and ${output} is the name of a file.`);
+    if (!toFolder)
+      return await writeCompVis(
+        output,
+        checkpoint,
+        yaml === undefined ? undefined : await readFile(yaml, 'utf8'),
+        write,
+      );
+    if (/\.(safetensors|ckpt|pt|bin)$/.test(output))
+      throw new UsageError(`A whole model in the diffusers layout is a folder, and ${output} is the name of a file.`);
     await writeDiffusersFolder(output, checkpoint, isFolder ? input : undefined, write);
     return [output];
   } finally {
@@ -38,11 +68,17 @@ async function convertModel(input: string, output: string, isFolder: boolean, va
   }
 }
 
-async function convertNetwork(input: string, output: string, values: Values, write: WriteOptions): Promise<readonly string[]> {
+async function convertNetwork(
+  input: string,
+  output: string,
+  values: Values,
+  write: WriteOptions,
+): Promise<readonly string[]> {
   const { openWeightsAt } = await import('../../weights/open-weights-node.ts');
   const { diffusersNetwork, networkDocument, writeWeights } = await import('../convert-files.ts');
   if (!output.endsWith('.safetensors')) throw new UsageError(`${output} should end in .safetensors.`);
-  if (values.ema) throw new StableDiffusionError('weights-mismatch', `${input} is not a whole model, so it has no averaged weights.`);
+  if (values.ema)
+    throw new StableDiffusionError('weights-mismatch', `${input} is not a whole model, so it has no averaged weights.`);
   const source = await openWeightsAt(input);
   try {
     const { layout } = values;
@@ -82,25 +118,37 @@ async function isWholeModel(input: string, isFolder: boolean): Promise<boolean> 
 }
 
 async function run(context: CliContext, [input = '', output = '']: readonly string[], values: Values): Promise<number> {
-  if (resolve(input) === resolve(output)) throw new UsageError('The result would be written over what it is made from. Name another file.');
+  if (resolve(input) === resolve(output))
+    throw new UsageError('The result would be written over what it is made from. Name another file.');
   const progress = createProgress(context.err, context.now, values.quiet || values.json);
   const write: WriteOptions = {
     dtype: values.dtype && dtypes[values.dtype],
     signal: context.signal,
     onTensor: (done, total) => progress.step('writing', done + 1, total),
   };
-  const isFolder = await stat(input).then((status) => status.isDirectory(), () => false);
+  const isFolder = await stat(input).then(
+    (status) => status.isDirectory(),
+    () => false,
+  );
   await mkdir(dirname(output), { recursive: true });
   const whole = values.layout !== 'keep' && (await isWholeModel(input, isFolder));
-  const paths = await (whole ? convertModel(input, output, isFolder, values, write) : convertNetwork(input, output, values, write)).finally(() => progress.clear());
+  const paths = await (whole
+    ? convertModel(input, output, isFolder, values, write)
+    : convertNetwork(input, output, values, write)
+  ).finally(() => progress.clear());
   context.out.write(values.json ? `${JSON.stringify({ paths })}\n` : paths.map((path) => `${path}\n`).join(''));
   return 0;
 }
 
 export const convertCommand = defineCommand({
-  description: 'Writes weights in another layout or element type. A whole model becomes one CompVis file with its YAML, or a diffusers folder; a single network stays one file.',
+  description:
+    'Writes weights in another layout or element type. A whole model becomes one CompVis file with its YAML, or a diffusers folder; a single network stays one file.',
   words: '<in> <out>',
   options,
-  examples: ['sd convert sd-v1-4.ckpt sd-v1-4.safetensors --dtype f16', 'sd convert sd-v1-4.ckpt sd-v1-4-diffusers --layout diffusers --ema', 'sd convert stable-diffusion-v1-5/ sd-v1-5.safetensors --layout compvis'],
+  examples: [
+    'sd convert sd-v1-4.ckpt sd-v1-4.safetensors --dtype f16',
+    'sd convert sd-v1-4.ckpt sd-v1-4-diffusers --layout diffusers --ema',
+    'sd convert stable-diffusion-v1-5/ sd-v1-5.safetensors --layout compvis',
+  ],
   run,
 });

@@ -15,14 +15,29 @@ import { flag, integer, list, type OptionValues, required, text, UsageError } fr
 import { createProgress, type Progress } from '../progress.ts';
 
 const options = {
-  real: text(['--real', '--data', '-r'], 'DIR', 'real pictures: a folder, with captions in .txt files or metadata.jsonl for guidance'),
+  real: text(
+    ['--real', '--data', '-r'],
+    'DIR',
+    'real pictures: a folder, with captions in .txt files or metadata.jsonl for guidance',
+  ),
   made: text(['--made', '--generated', '-g'], 'DIR', 'generated pictures'),
-  models: list(['--model', '--ckpt', '-m'], 'FILE', 'the model to measure; several for a plot of several', (given) => given),
+  models: list(
+    ['--model', '--ckpt', '-m'],
+    'FILE',
+    'the model to measure; several for a plot of several',
+    (given) => given,
+  ),
   features: text(['--features'], 'FILE', 'network of features: Inception v3 of pytorch-fid, or a CLIP'),
   clip: text(['--clip'], 'FILE', 'CLIP for the CLIP score (default: the network of features, if it is one)'),
   lpips: list(['--lpips'], 'FILE', "LPIPS' network: taming's whole one, or VGG16 and vgg.pth", (given) => given),
-  count: integer(['--count', '-n'], 'pictures that are used, the first; for guidance captions, from the whole folder (default: all)', { min: 1 }),
-  size: integer(['--size'], 'side to which pictures are brought for the autoencoder (default: the size of the first)', { min: 8 }),
+  count: integer(
+    ['--count', '-n'],
+    'pictures that are used, the first; for guidance captions, from the whole folder (default: all)',
+    { min: 1 },
+  ),
+  size: integer(['--size'], 'side to which pictures are brought for the autoencoder (default: the size of the first)', {
+    min: 8,
+  }),
   scales: text(['--scales'], 'X,…', 'guidance scales (default: 1.5,2,3,4,5,6,7,8)'),
   steps: integer(['--steps'], 'sampling steps (default: 50)', { min: 1, max: 1000 }),
   sampler: text(['--sampler'], 'NAME', 'sampler (default: ddim)'),
@@ -44,7 +59,9 @@ interface Task {
   readonly loadModel: (path?: string) => Promise<Model>;
   readonly openAutoencoder: (path: string) => Promise<FirstStage>;
   readonly openFeatures: (path: string) => Promise<FeaturesNetwork>;
-  readonly openLpips: (paths: readonly string[]) => Promise<import('../../evaluation/perceptual-network.ts').PerceptualNetwork>;
+  readonly openLpips: (
+    paths: readonly string[],
+  ) => Promise<import('../../evaluation/perceptual-network.ts').PerceptualNetwork>;
 }
 
 interface Picture {
@@ -53,7 +70,11 @@ interface Picture {
 }
 
 /** The pictures of a folder, in order of their names, each with its first caption; a few at a time, so that sets may be of any size. */
-async function* picturesOf(folder: string, count: number | undefined, { context, progress }: Pick<Task, 'context' | 'progress'>): AsyncGenerator<readonly Picture[], void, void> {
+async function* picturesOf(
+  folder: string,
+  count: number | undefined,
+  { context, progress }: Pick<Task, 'context' | 'progress'>,
+): AsyncGenerator<readonly Picture[], void, void> {
   const { imageFolder } = await import('../../training/data/folder-node.ts');
   const { createProblems } = await import('../../training/data/problems.ts');
   const { nodeImageCodec } = await import('../../image/codec-node.ts');
@@ -84,12 +105,22 @@ interface MeasuredFolder {
   readonly captions: readonly string[];
 }
 
-async function featuresOf(folder: string, count: number | undefined, network: FeaturesNetwork, task: Task): Promise<MeasuredFolder> {
+async function featuresOf(
+  folder: string,
+  count: number | undefined,
+  network: FeaturesNetwork,
+  task: Task,
+): Promise<MeasuredFolder> {
   const { joinFeatures } = await import('../../evaluation/features.ts');
   const parts: PictureFeatures[] = [];
   const captions: string[] = [];
   for await (const some of picturesOf(folder, count, task)) {
-    parts.push(await network.pictures(some.map(({ image }) => image), task.context.signal));
+    parts.push(
+      await network.pictures(
+        some.map(({ image }) => image),
+        task.context.signal,
+      ),
+    );
     captions.push(...some.map(({ caption }) => caption));
   }
   return { features: joinFeatures(parts), captions };
@@ -101,7 +132,8 @@ async function writeGrid(path: string, images: readonly Image[], columns: number
   await writeFile(path, await nodeImageCodec.encode(imageGrid(images, { columns }), { format: 'png' }));
 }
 
-const shown = (value: number): string => (Math.abs(value) >= 100 ? value.toFixed(1) : String(Number(value.toPrecision(4))));
+const shown = (value: number): string =>
+  Math.abs(value) >= 100 ? value.toFixed(1) : String(Number(value.toPrecision(4)));
 
 function print({ context, values, progress }: Task, measures: Readonly<Record<string, number>>): void {
   progress.clear();
@@ -116,7 +148,10 @@ async function pictures(task: Task): Promise<void> {
   const { TorchGenerator } = await import('../../random/torch-generator.ts');
   const folders = [required(values.real, '--real', 'eval'), required(values.made, '--made', 'eval')] as const;
   const network = await task.openFeatures(required(values.features, '--features', 'eval'));
-  const [real, made] = [(await featuresOf(folders[0], values.count, network, task)).features, (await featuresOf(folders[1], values.count, network, task)).features];
+  const [real, made] = [
+    (await featuresOf(folders[0], values.count, network, task)).features,
+    (await featuresOf(folders[1], values.count, network, task)).features,
+  ];
   print(task, { ...measureSets(real, made, new TorchGenerator(readSeed(values.seed))) });
 }
 
@@ -126,7 +161,9 @@ async function reconstruction(task: Task): Promise<void> {
   const { reconstruct, reconstructionMeasures } = await import('../../evaluation/reconstruction.ts');
   const { preparePicture } = await import('../../training/data/prepare-picture.ts');
   const { TorchGenerator } = await import('../../random/torch-generator.ts');
-  const autoencoder = await task.openAutoencoder(values.models?.[0] ?? (await import('../../pipelines/load-model-node.ts')).pocketModel);
+  const autoencoder = await task.openAutoencoder(
+    values.models?.[0] ?? (await import('../../pipelines/load-model-node.ts')).pocketModel,
+  );
   const perceptual = values.lpips && (await task.openLpips(values.lpips));
   const measured: Omit<Reconstructed, 'image'>[] = [];
   const shown: Image[][] = [];
@@ -135,9 +172,16 @@ async function reconstruction(task: Task): Promise<void> {
     size ??= Math.min(some[0]?.image.width ?? 0, some[0]?.image.height ?? 0);
     const side = size;
     const images = some.map(({ image }) => preparePicture(image, { size: side }, new TorchGenerator(0)));
-    const results = await reconstruct(autoencoder, images, { signal: context.signal, ...(perceptual ? { perceptual } : {}) });
+    const results = await reconstruct(autoencoder, images, {
+      signal: context.signal,
+      ...(perceptual ? { perceptual } : {}),
+    });
     measured.push(...results.map(({ image: _, ...measures }) => measures));
-    for (let i = 0; i < images.length && shown.length < 8; i += 8) shown.push(images.slice(i, i + 8), results.slice(i, i + 8).map(({ image }) => image));
+    for (let i = 0; i < images.length && shown.length < 8; i += 8)
+      shown.push(
+        images.slice(i, i + 8),
+        results.slice(i, i + 8).map(({ image }) => image),
+      );
   }
   if (values.output !== undefined) {
     const { makeFolder } = await import('../../weights/make-folder-node.ts');
@@ -149,7 +193,8 @@ async function reconstruction(task: Task): Promise<void> {
 
 function readScales(given: string | undefined): readonly number[] | undefined {
   const scales = given?.split(',').map(Number);
-  if (scales?.some((scale) => !Number.isFinite(scale) || scale < 0)) throw new UsageError(`--scales is ${JSON.stringify(given)}; it is numbers from 0 with commas between them.`);
+  if (scales?.some((scale) => !Number.isFinite(scale) || scale < 0))
+    throw new UsageError(`--scales is ${JSON.stringify(given)}; it is numbers from 0 with commas between them.`);
   return scales;
 }
 
@@ -183,20 +228,39 @@ async function guidance(task: Task): Promise<void> {
   const real = await featuresOf(required(values.real, '--real', 'eval'), undefined, features, task);
   const count = Math.min(values.count ?? real.captions.length, real.captions.length);
   // From the whole folder, whose order may be by subject.
-  const captions = Array.from({ length: count }, (_, i) => real.captions[Math.floor((i * real.captions.length) / count)] as string);
-  const generate = { seed: readSeed(values.seed), ...(values.steps === undefined ? {} : { steps: values.steps }), ...(values.sampler === undefined ? {} : { sampler: values.sampler }) };
+  const captions = Array.from(
+    { length: count },
+    (_, i) => real.captions[Math.floor((i * real.captions.length) / count)] as string,
+  );
+  const generate = {
+    seed: readSeed(values.seed),
+    ...(values.steps === undefined ? {} : { steps: values.steps }),
+    ...(values.sampler === undefined ? {} : { sampler: values.sampler }),
+  };
   const curves: GuidanceCurve[] = [];
   const names = values.models && namesOf(values.models);
   for (const [i, path] of (values.models ?? [undefined]).entries()) {
     const model = await task.loadModel(path);
     const name = names?.[i] ?? nameOf(model.checkpoint.label);
     const points: GuidancePoint[] = [];
-    for await (const event of guidanceSweep({ model, captions, real: real.features, features, clip, generate, signal: context.signal, ...(scales ? { scales } : {}) })) {
+    for await (const event of guidanceSweep({
+      model,
+      captions,
+      real: real.features,
+      features,
+      clip,
+      generate,
+      signal: context.signal,
+      ...(scales ? { scales } : {}),
+    })) {
       if (event.kind === 'pictures') progress.step(`${name}, guidance ${event.scale}`, event.done, event.total);
       else {
         points.push(event.point);
         progress.clear();
-        if (!values.json) context.out.write(`${name}  guidance ${event.point.scale}  FID ${shown(event.point.fid)}  CLIP score ${shown(event.point.clipScore)}\n`);
+        if (!values.json)
+          context.out.write(
+            `${name}  guidance ${event.point.scale}  FID ${shown(event.point.fid)}  CLIP score ${shown(event.point.clipScore)}\n`,
+          );
         await writeGrid(join(folder, `${curves.length + 1}-${name}-${event.point.scale}.png`), event.images, 8);
       }
     }
@@ -204,7 +268,8 @@ async function guidance(task: Task): Promise<void> {
   }
   const notes = `${captions.length} captions, ${generate.steps ?? 50} steps of ${values.sampler ?? 'ddim'}, features of ${nameOf(required(values.features, '--features', 'eval'))}`;
   const paths = await writeGuidanceCurve(folder, curves, { notes });
-  if (values.json) context.out.write(`${await readFile(paths.find((path) => path.endsWith('.json')) as string, 'utf8')}`);
+  if (values.json)
+    context.out.write(`${await readFile(paths.find((path) => path.endsWith('.json')) as string, 'utf8')}`);
   else for (const path of paths) context.out.write(`${path}\n`);
 }
 
@@ -222,7 +287,8 @@ export const evalCommand = defineCommand({
   ],
   async run(context, [word = ''], values) {
     const evaluation = Object.hasOwn(evaluations, word) ? evaluations[word] : undefined;
-    if (!evaluation) throw new UsageError(`${word} cannot be measured. What can is one of ${Object.keys(evaluations).join(', ')}.`);
+    if (!evaluation)
+      throw new UsageError(`${word} cannot be measured. What can is one of ${Object.keys(evaluations).join(', ')}.`);
     const { openWeightsAt } = await import('../../weights/open-weights-node.ts');
     const { joined } = await import('../../weights/view.ts');
     const progress = createProgress(context.err, context.now, values.quiet || values.json);

@@ -12,19 +12,44 @@ import type { PartName } from '../../weights/network-weights.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
 
 const options = {
-  model: text(['--model', '--ckpt', '-m'], 'PATH', 'weights of one network, or a whole checkpoint or diffusers folder with --part'),
-  config: text(['--config'], 'FILE', "YAML of a network (target, params) or of a whole model, or Hugging Face's config.json (default: by names and shapes)"),
+  model: text(
+    ['--model', '--ckpt', '-m'],
+    'PATH',
+    'weights of one network, or a whole checkpoint or diffusers folder with --part',
+  ),
+  config: text(
+    ['--config'],
+    'FILE',
+    "YAML of a network (target, params) or of a whole model, or Hugging Face's config.json (default: by names and shapes)",
+  ),
   part: choice(['--part'], ['unet', 'first_stage', 'cond_stage', 'safety'], 'which network of a whole checkpoint'),
-  inputs: text(['--inputs', '-i'], 'FILE', 'tensors: x, timesteps, context, y; image, noise, z; input_ids; … (.safetensors)'),
-  output: text(['--output', '-o'], 'FILE', 'the results (.safetensors): out; moments, mean, logvar, sample, decoded; last_hidden_state; …'),
-  taps: text(['--taps'], 'NAMES', 'modules whose outputs are wanted too, with commas between them, or "all": intermediate.NAME'),
+  inputs: text(
+    ['--inputs', '-i'],
+    'FILE',
+    'tensors: x, timesteps, context, y; image, noise, z; input_ids; … (.safetensors)',
+  ),
+  output: text(
+    ['--output', '-o'],
+    'FILE',
+    'the results (.safetensors): out; moments, mean, logvar, sample, decoded; last_hidden_state; …',
+  ),
+  taps: text(
+    ['--taps'],
+    'NAMES',
+    'modules whose outputs are wanted too, with commas between them, or "all": intermediate.NAME',
+  ),
   ema: flag(['--ema'], 'averaged weights instead of the last ones'),
   json: flag(['--json'], 'print what was made as JSON'),
   ...engineOptions,
 };
 
 /** Opens the network that path, configuration and part name. Close its source. */
-async function openNamedNetwork(path: string, configPath: string | undefined, part: PartName | undefined, ema: boolean): Promise<DetectedNetwork> {
+async function openNamedNetwork(
+  path: string,
+  configPath: string | undefined,
+  part: PartName | undefined,
+  ema: boolean,
+): Promise<DetectedNetwork> {
   const { openCheckpointAt, pretrainedBeside, readConfigFile } = await import('../../weights/open-checkpoint-node.ts');
   const { openWeightsAt } = await import('../../weights/open-weights-node.ts');
   const { openNetwork } = await import('../../weights/network-weights.ts');
@@ -32,9 +57,17 @@ async function openNamedNetwork(path: string, configPath: string | undefined, pa
     if (part === undefined) throw new UsageError(`${path} is a whole model. Choose one network with --part.`);
     const { parts, config, safety_config, label } = await openCheckpointAt(path);
     const source = parts[part];
-    await Promise.all(Object.values<WeightSource>({ ...parts }).map((other) => (other === source ? undefined : other.close())));
-    const network = { unet: config.unet_config, first_stage: config.first_stage_config, cond_stage: config.cond_stage_config, safety: safety_config }[part];
-    if (source && network !== undefined && network !== null && network !== 'first_stage') return { config: network, source, layout: 'diffusers', prefix: '', assumed: [] };
+    await Promise.all(
+      Object.values<WeightSource>({ ...parts }).map((other) => (other === source ? undefined : other.close())),
+    );
+    const network = {
+      unet: config.unet_config,
+      first_stage: config.first_stage_config,
+      cond_stage: config.cond_stage_config,
+      safety: safety_config,
+    }[part];
+    if (source && network !== undefined && network !== null && network !== 'first_stage')
+      return { config: network, source, layout: 'diffusers', prefix: '', assumed: [] };
     await source?.close();
     throw new StableDiffusionError('invalid-argument', `${label} has no network ${part} of its own.`);
   }
@@ -58,17 +91,22 @@ async function openNamedNetwork(path: string, configPath: string | undefined, pa
 /** The configuration that lies with the weights: NAME.yaml; or config.json, config.yaml in a folder, or beside a file of a name that says nothing. */
 async function configBeside(path: string): Promise<string | undefined> {
   const candidates = [join(path, 'config.json'), path.replace(/\.[^./\\]+$/, '.yaml')];
-  if (/^(diffusion_pytorch_model|model|pytorch_model|weights)\./.test(basename(path))) candidates.push(join(dirname(path), 'config.json'), join(dirname(path), 'config.yaml'));
+  if (/^(diffusion_pytorch_model|model|pytorch_model|weights)\./.test(basename(path)))
+    candidates.push(join(dirname(path), 'config.json'), join(dirname(path), 'config.yaml'));
   for (const candidate of candidates) if (candidate !== path && (await isThere(candidate))) return candidate;
   return undefined;
 }
 
 async function isThere(path: string): Promise<boolean> {
-  return stat(path).then((status) => status.isFile(), () => false);
+  return stat(path).then(
+    (status) => status.isFile(),
+    () => false,
+  );
 }
 
 export const forwardCommand = defineCommand({
-  description: 'Runs one network alone on tensors from a file: everything that follows from the inputs is computed, under the names of the reference set.',
+  description:
+    'Runs one network alone on tensors from a file: everything that follows from the inputs is computed, under the names of the reference set.',
   options,
   examples: [
     'sd forward --model sd-v1-4.ckpt --part unet --inputs in.safetensors --output out.safetensors',
@@ -77,21 +115,41 @@ export const forwardCommand = defineCommand({
   ],
   async run(context, _words, values) {
     const watch = createStopwatch(context.now);
-    const [path, inputsPath, output] = [required(values.model, '--model', 'forward'), required(values.inputs, '--inputs', 'forward'), required(values.output, '--output', 'forward')];
+    const [path, inputsPath, output] = [
+      required(values.model, '--model', 'forward'),
+      required(values.inputs, '--inputs', 'forward'),
+      required(values.output, '--output', 'forward'),
+    ];
     const { readTensorFile, writeTensorFile } = await import('../tensor-file.ts');
     const { forward } = await import('../../pipelines/forward.ts');
     const inputs = await readTensorFile(inputsPath, context.signal);
     const { config, source, assumed } = await openNamedNetwork(path, values.config, values.part, values.ema);
     try {
       await using engine = await startEngine(values);
-      const taps = values.taps === undefined ? undefined : values.taps === 'all' ? 'all' : values.taps.split(',').map((name) => name.trim().replace(/^intermediate\./, ''));
+      const taps =
+        values.taps === undefined
+          ? undefined
+          : values.taps === 'all'
+            ? 'all'
+            : values.taps.split(',').map((name) => name.trim().replace(/^intermediate\./, ''));
       watch.end('load');
       watch.begin('run');
-      const results = await forward({ engine, config, weights: source, inputs, precision: precisionOf(values), signal: context.signal, ...(taps === undefined ? {} : { taps }) });
+      const results = await forward({
+        engine,
+        config,
+        weights: source,
+        inputs,
+        precision: precisionOf(values),
+        signal: context.signal,
+        ...(taps === undefined ? {} : { taps }),
+      });
       watch.end();
       await writeTensorFile(output, results, context.signal);
       const outputs = Array.from(results, ([name, { dtype, shape }]) => ({ name, dtype, shape }));
-      if (values.json) context.out.write(`${JSON.stringify({ path: output, network: config.kind, assumed, outputs, timings: watch.timings() })}\n`);
+      if (values.json)
+        context.out.write(
+          `${JSON.stringify({ path: output, network: config.kind, assumed, outputs, timings: watch.timings() })}\n`,
+        );
       else {
         for (const phrase of assumed) context.err.write(`sd: taken for granted: ${phrase}\n`);
         for (const { name, dtype, shape } of outputs) context.out.write(`${name}  ${dtype} [${shape.join(', ')}]\n`);

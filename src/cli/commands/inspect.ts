@@ -6,7 +6,11 @@ import type { Inspection, PartReport } from '../inspection.ts';
 import { flag, text } from '../options.ts';
 
 const options = {
-  config: text(['--config'], 'FILE', "the YAML or config.json to compare with (default: FILE.yaml beside FILE.safetensors, else names and shapes)"),
+  config: text(
+    ['--config'],
+    'FILE',
+    'the YAML or config.json to compare with (default: FILE.yaml beside FILE.safetensors, else names and shapes)',
+  ),
   ema: flag(['--ema'], 'the averaged weights instead of the last ones'),
   verify: flag(['--verify'], 'read every tensor, also of files above 512 MiB'),
   quick: flag(['--quick'], 'read the header only'),
@@ -14,30 +18,59 @@ const options = {
 };
 
 const scaled = (value: number): string => {
-  for (const [unit, size] of [['T', 1e12], ['G', 1e9], ['M', 1e6], ['k', 1e3]] as const) if (value >= size) return `${(value / size).toPrecision(4)} ${unit}`;
+  for (const [unit, size] of [
+    ['T', 1e12],
+    ['G', 1e9],
+    ['M', 1e6],
+    ['k', 1e3],
+  ] as const)
+    if (value >= size) return `${(value / size).toPrecision(4)} ${unit}`;
   return `${value} `;
 };
 
-const listed = (counts: Readonly<Record<string, number>>): string => Object.entries(counts).map(([name, number]) => `${number} ${name}`).join(', ');
+const listed = (counts: Readonly<Record<string, number>>): string =>
+  Object.entries(counts)
+    .map(([name, number]) => `${number} ${name}`)
+    .join(', ');
 
 function printNames(out: TextOutput, what: string, names: readonly string[]): void {
   if (names.length === 0) return;
-  out.write(`    ${what}: ${names.slice(0, 8).join(', ')}${names.length > 8 ? `, and ${names.length - 8} more` : ''}\n`);
+  out.write(
+    `    ${what}: ${names.slice(0, 8).join(', ')}${names.length > 8 ? `, and ${names.length - 8} more` : ''}\n`,
+  );
 }
 
 function printPart(out: TextOutput, part: PartReport): void {
-  const flops = Object.entries(part.flops).map(([graph, value]) => `${graph} ${scaled(value)}FLOP`).join(', ');
-  out.write(`  ${part.name}: ${part.network}, ${scaled(part.parameters)}parameters (${listed(part.dtypes)})${flops ? `; ${flops}` : ''}\n`);
+  const flops = Object.entries(part.flops)
+    .map(([graph, value]) => `${graph} ${scaled(value)}FLOP`)
+    .join(', ');
+  out.write(
+    `  ${part.name}: ${part.network}, ${scaled(part.parameters)}parameters (${listed(part.dtypes)})${flops ? `; ${flops}` : ''}\n`,
+  );
   printNames(out, 'missing', part.missing);
   printNames(out, 'unexpected', part.unexpected);
-  printNames(out, 'of another shape', part.misshapen.map(({ name, found, expected }) => `${name} [${found.join(', ')}] instead of [${expected.join(', ')}]`));
+  printNames(
+    out,
+    'of another shape',
+    part.misshapen.map(
+      ({ name, found, expected }) => `${name} [${found.join(', ')}] instead of [${expected.join(', ')}]`,
+    ),
+  );
   printNames(out, 'passed over', part.ignored);
 }
 
 function print(out: TextOutput, found: Inspection): void {
   const { layout, task, ema } = found;
-  const what = [found.kind, layout === undefined ? undefined : `${layout} layout`, task === undefined ? undefined : `for ${task}`].filter((word) => word !== undefined).join(', ');
-  out.write(`${found.path}\n  ${found.format}, ${what}: ${found.tensors} tensors, ${scaled(found.parameters)}parameters, ${scaled(found.bytes)}B (${listed(found.dtypes)})\n`);
+  const what = [
+    found.kind,
+    layout === undefined ? undefined : `${layout} layout`,
+    task === undefined ? undefined : `for ${task}`,
+  ]
+    .filter((word) => word !== undefined)
+    .join(', ');
+  out.write(
+    `${found.path}\n  ${found.format}, ${what}: ${found.tensors} tensors, ${scaled(found.parameters)}parameters, ${scaled(found.bytes)}B (${listed(found.dtypes)})\n`,
+  );
   for (const part of found.parts) printPart(out, part);
   if (ema !== undefined) out.write(`  averaged weights: ${ema}${ema === 'available' ? ' (--ema)' : ''}\n`);
   printNames(out, 'in no part', found.unused);
@@ -47,11 +80,16 @@ function print(out: TextOutput, found: Inspection): void {
     out.write(`  ${name}: ${shown.length > 100 ? `${shown.slice(0, 100)}…` : shown}\n`);
   }
   if (found.note !== undefined) out.write(`  no network was recognised: ${found.note}\n`);
-  out.write(found.loads ? `  it loads${found.verified ? '' : ' (header read; --verify reads every tensor)'}\n` : '  it does NOT load: its networks differ as listed\n');
+  out.write(
+    found.loads
+      ? `  it loads${found.verified ? '' : ' (header read; --verify reads every tensor)'}\n`
+      : '  it does NOT load: its networks differ as listed\n',
+  );
 }
 
 export const inspect = defineCommand({
-  description: 'Says what a file of weights holds: format, layout, networks, parameters, what is missing. The exit code is 0 only for a file that would load; nothing in it is ever run.',
+  description:
+    'Says what a file of weights holds: format, layout, networks, parameters, what is missing. The exit code is 0 only for a file that would load; nothing in it is ever run.',
   words: '<file>',
   options,
   examples: ['sd inspect sd-v1-4.ckpt', 'sd inspect stable-diffusion-v1-5/', 'sd inspect lora.safetensors --json'],
@@ -64,7 +102,9 @@ export const inspect = defineCommand({
       ...(values.verify ? { verify: true } : values.quick ? { verify: false } : {}),
     });
     if (values.json) {
-      const error = found.loads ? {} : { error: { code: 'weights-mismatch', message: `${path} does not fit its networks.` } };
+      const error = found.loads
+        ? {}
+        : { error: { code: 'weights-mismatch', message: `${path} does not fit its networks.` } };
       context.out.write(`${JSON.stringify({ ...error, ...found })}\n`);
     } else print(context.out, found);
     return found.loads ? exitCodes.ok : exitCodes.failure;

@@ -40,8 +40,16 @@ async function readRecord(path: string, bytes: Uint8Array): Promise<GenerationRe
   const { record, parameters } = readImageMetadata(bytes);
   const parsed = recordSchema.safeParse(record);
   if (parsed.success) return parsed.data;
-  const found = record !== undefined ? 'a record that this version cannot read' : parameters !== undefined ? 'settings of another program' : 'no settings';
-  throw new StableDiffusionError('invalid-argument', `${path} has ${found} in it; a picture that this program made was expected.`);
+  const found =
+    record !== undefined
+      ? 'a record that this version cannot read'
+      : parameters !== undefined
+        ? 'settings of another program'
+        : 'no settings';
+  throw new StableDiffusionError(
+    'invalid-argument',
+    `${path} has ${found} in it; a picture that this program made was expected.`,
+  );
 }
 
 /** Where the model of a record is: as given, else the path it was loaded from, else the one that comes with the program. */
@@ -50,7 +58,10 @@ async function modelPath(record: GenerationRecord, given: string | undefined): P
   if (existsSync(record.model)) return record.model;
   const { pocketModel } = await import('../../pipelines/load-model-node.ts');
   if (basename(record.model) === basename(pocketModel)) return pocketModel;
-  throw new StableDiffusionError('file-not-found', `The picture was made with ${record.model}, which is not there. Name the model with --model.`);
+  throw new StableDiffusionError(
+    'file-not-found',
+    `The picture was made with ${record.model}, which is not there. Name the model with --model.`,
+  );
 }
 
 /** A picture the record names by its digest. */
@@ -59,44 +70,82 @@ async function recordedImage(path: string | undefined, wanted: string, what: str
   const { openImage } = await import('../../pipelines/image-files-node.ts');
   const { digest } = await import('../../pipelines/digest.ts');
   const image = await openImage(path);
-  if ((await digest(image)) !== wanted) throw new StableDiffusionError('invalid-argument', `${path} is not ${what} that the picture was made from: its pixels have another SHA-256.`);
+  if ((await digest(image)) !== wanted)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `${path} is not ${what} that the picture was made from: its pixels have another SHA-256.`,
+    );
   return image;
 }
 
-async function recordedNoise(path: string | undefined, wanted: string): Promise<NonNullable<GenerateOptions['startNoise']>> {
-  if (path === undefined) throw new UsageError('The picture was made from start noise of a file. Give it with --init-latents FILE.');
+async function recordedNoise(
+  path: string | undefined,
+  wanted: string,
+): Promise<NonNullable<GenerateOptions['startNoise']>> {
+  if (path === undefined)
+    throw new UsageError('The picture was made from start noise of a file. Give it with --init-latents FILE.');
   const { readStartNoise } = await import('../latents-file.ts');
   const { digestBytes } = await import('../../pipelines/digest.ts');
   const { bytesOf } = await import('../../tensor/tensor.ts');
   const noise = await readStartNoise(path);
-  if ((await digestBytes(bytesOf(noise))) !== wanted) throw new StableDiffusionError('invalid-argument', `${path} does not hold the start noise that the picture was made from.`);
+  if ((await digestBytes(bytesOf(noise))) !== wanted)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `${path} does not hold the start noise that the picture was made from.`,
+    );
   return noise;
 }
 
 /** The pipeline that makes the batch of the picture again, and only that; of those before it, the noise. */
-async function startAgain(model: Model, record: GenerationRecord, values: Values, signal: AbortSignal): Promise<Pipeline> {
+async function startAgain(
+  model: Model,
+  record: GenerationRecord,
+  values: Values,
+  signal: AbortSignal,
+): Promise<Pipeline> {
   const before = record.earlierBatches ?? Array.from({ length: record.iteration - 1 }, () => record.batchSize);
-  const prompts = record.prompts.length === record.batchSize ? record.prompts : Array.from({ length: record.batchSize }, () => record.prompts[0] ?? '');
+  const prompts =
+    record.prompts.length === record.batchSize
+      ? record.prompts
+      : Array.from({ length: record.batchSize }, () => record.prompts[0] ?? '');
   const { sampler, steps, guidanceScale, seed, noise, clipSkip, fixedCode, watermark } = record;
   const shared: GenerateOptions = {
     promptBatches: [...before.map((size) => Array.from({ length: size }, () => prompts[0] ?? '')), prompts],
     firstIteration: record.iteration,
-    sampler, steps, guidanceScale, seed, noise, clipSkip, fixedCode, watermark, signal,
+    sampler,
+    steps,
+    guidanceScale,
+    seed,
+    noise,
+    clipSkip,
+    fixedCode,
+    watermark,
+    signal,
     negativePrompt: record.negativePrompt,
     ...(record.promptSyntax ? { promptSyntax: record.promptSyntax } : {}),
     ...(record.promptSettings ? { promptSettings: record.promptSettings } : {}),
     ...(record.classLabels ? { classLabels: record.classLabels } : {}),
     ...(record.schedule === undefined ? {} : { schedule: record.schedule }),
     ...(record.eta === undefined ? {} : { eta: record.eta }),
-    ...(record.startNoise === undefined ? {} : { startNoise: await recordedNoise(values.initLatents, record.startNoise) }),
+    ...(record.startNoise === undefined
+      ? {}
+      : { startNoise: await recordedNoise(values.initLatents, record.startNoise) }),
     ...(values.noSafety ? { safety: false } : {}),
   };
   const size = { width: record.width, height: record.height };
   const strength = record.strength === undefined ? {} : { strength: record.strength };
   const imageScale = record.imageGuidanceScale === undefined ? {} : { imageGuidanceScale: record.imageGuidanceScale };
-  if (record.pipeline === 'txt2img') return (await import('../../pipelines/text-to-image.ts')).textToImage(model, { ...shared, ...size });
+  if (record.pipeline === 'txt2img')
+    return (await import('../../pipelines/text-to-image.ts')).textToImage(model, { ...shared, ...size });
   const image = await recordedImage(values.init, record.initialImage ?? '', 'another picture', '--init-img');
-  if (record.pipeline === 'img2img') return (await import('../../pipelines/image-to-image.ts')).imageToImage(model, { ...shared, ...size, ...strength, ...imageScale, image });
+  if (record.pipeline === 'img2img')
+    return (await import('../../pipelines/image-to-image.ts')).imageToImage(model, {
+      ...shared,
+      ...size,
+      ...strength,
+      ...imageScale,
+      image,
+    });
   const mask = await recordedImage(values.mask, record.mask ?? '', 'a mask', '--mask');
   return (await import('../../pipelines/inpaint.ts')).inpaint(model, { ...shared, ...size, ...strength, image, mask });
 }
@@ -105,7 +154,9 @@ async function startAgain(model: Model, record: GenerationRecord, values: Values
 function checkAdapters({ adapters = [] }: GenerationRecord, model: Model): void {
   if (adapters.join() === model.adapters.join()) return;
   const named = (list: readonly string[]): string => (list.length === 0 ? 'none' : list.join(', '));
-  throw new UsageError(`The picture was made with these LoRAs and embeddings: ${named(adapters)}; given were ${named(model.adapters)}. Give them with --lora FILE:X and --embedding FILE.`);
+  throw new UsageError(
+    `The picture was made with these LoRAs and embeddings: ${named(adapters)}; given were ${named(model.adapters)}. Give them with --lora FILE:X and --embedding FILE.`,
+  );
 }
 
 async function makeAgain(context: CliContext, record: GenerationRecord, values: Values): Promise<GeneratedImage> {
@@ -128,7 +179,10 @@ async function makeAgain(context: CliContext, record: GenerationRecord, values: 
     progress.clear();
     await model.dispose();
   }
-  throw new StableDiffusionError('invalid-argument', `The record says picture ${record.index} of a batch of ${record.batchSize}.`);
+  throw new StableDiffusionError(
+    'invalid-argument',
+    `The record says picture ${record.index} of a batch of ${record.batchSize}.`,
+  );
 }
 
 interface Difference {
@@ -157,31 +211,47 @@ async function compare(path: string, bytes: Uint8Array, image: Image): Promise<D
 }
 
 export const replay = defineCommand({
-  description: 'Makes a picture again from the settings in its file, and says whether it is the same. The exit code is 0 where it is, to within one level, and 1 where it is not.',
+  description:
+    'Makes a picture again from the settings in its file, and says whether it is the same. The exit code is 0 where it is, to within one level, and 1 where it is not.',
   words: '<image>',
   options,
-  examples: ['sd replay outputs/txt2img-samples/samples/00000.png', 'sd replay picture.png --model sd-v1-4.ckpt --skip_save'],
+  examples: [
+    'sd replay outputs/txt2img-samples/samples/00000.png',
+    'sd replay picture.png --model sd-v1-4.ckpt --skip_save',
+  ],
   async run(context, [path = ''], values) {
     const watch = createStopwatch(context.now);
-    const bytes = new Uint8Array(await readFile(path).catch((cause: unknown) => {
-      throw fileError(path, cause);
-    }));
+    const bytes = new Uint8Array(
+      await readFile(path).catch((cause: unknown) => {
+        throw fileError(path, cause);
+      }),
+    );
     const record = await readRecord(path, bytes);
     const made = await makeAgain(context, record, values);
     const { largest, share } = await compare(path, bytes, made.image);
     let written: string | null = null;
     if (!values.skipSave) {
-      const files = await pictureFiles({ output: values.output, outdir: values.outdir ?? 'outputs/replay-samples', count: 1 });
+      const files = await pictureFiles({
+        output: values.output,
+        outdir: values.outdir ?? 'outputs/replay-samples',
+        count: 1,
+      });
       written = files.next();
       const { saveImage } = await import('../../pipelines/image-files-node.ts');
       await saveImage(written, made, { signal: context.signal });
     }
     if (values.json) {
-      context.out.write(`${JSON.stringify({ path: written, equal: largest === 0, difference: { largest, share }, record, timings: watch.timings() })}\n`);
+      context.out.write(
+        `${JSON.stringify({ path: written, equal: largest === 0, difference: { largest, share }, record, timings: watch.timings() })}\n`,
+      );
     } else {
       if (written !== null) context.out.write(`${written}\n`);
       const percent = (share * 100).toPrecision(2);
-      context.out.write(largest === 0 ? `The picture is equal to ${path}.\n` : `The picture differs from ${path} by at most ${largest} of 255 levels, in ${percent} % of the values.\n`);
+      context.out.write(
+        largest === 0
+          ? `The picture is equal to ${path}.\n`
+          : `The picture differs from ${path} by at most ${largest} of 255 levels, in ${percent} % of the values.\n`,
+      );
     }
     return largest <= 1 ? 0 : 1;
   },

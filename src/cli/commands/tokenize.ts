@@ -16,10 +16,22 @@ const options = {
   fromFile: text(['--from-file'], 'FILE', 'texts, one a line, with --json each a JSON string; - is standard input'),
   model: text(['--model', '--ckpt'], 'PATH', 'the tokenizer of this model'),
   config: text(['--config'], 'FILE', "the model's YAML"),
-  vocabSize: integer(['--vocab-size'], "rows of the text encoder's embedding: fewer than 49408 are fewer merges (default: 49408)", { min: 1 }),
-  profile: choice(['--profile'], [...clipProfiles, ...bertProfiles], "whose cleaning of text (default: openai; fast for BERT's)"),
+  vocabSize: integer(
+    ['--vocab-size'],
+    "rows of the text encoder's embedding: fewer than 49408 are fewer merges (default: 49408)",
+    { min: 1 },
+  ),
+  profile: choice(
+    ['--profile'],
+    [...clipProfiles, ...bertProfiles],
+    "whose cleaning of text (default: openai; fast for BERT's)",
+  ),
   bert: text(['--bert', '--vocab'], 'FILE', "BERT's tokenizer with this vocab.txt"),
-  length: integer(['--length'], 'exactly so many ids: padded, or cut with the end token last (default: all ids, no padding)', { min: 2 }),
+  length: integer(
+    ['--length'],
+    'exactly so many ids: padded, or cut with the end token last (default: all ids, no padding)',
+    { min: 2 },
+  ),
   json: flag(['--json'], 'print a JSON object for each text: ids, and with --length truncated'),
 };
 
@@ -28,28 +40,40 @@ type Tokenizer = ClipTokenizer | BertTokenizer;
 
 async function openTokenizer(values: Values): Promise<Tokenizer> {
   const { model, bert, vocabSize, profile, config } = values;
-  if ([model, bert, vocabSize].filter((value) => value !== undefined).length > 1) throw new UsageError('Of --model, --bert and --vocab-size only one can be given.');
+  if ([model, bert, vocabSize].filter((value) => value !== undefined).length > 1)
+    throw new UsageError('Of --model, --bert and --vocab-size only one can be given.');
   const clipProfile = clipProfiles.find((name) => name === profile);
   if (bert !== undefined) {
     const { createBertTokenizer } = await import('../../tokenizer/bert-tokenizer.ts');
     const bertProfile = bertProfiles.find((name) => name === profile);
-    if (clipProfile) throw new UsageError(`--profile ${clipProfile} is one of CLIP's tokenizer; BERT's has ${bertProfiles.join(' and ')}.`);
+    if (clipProfile)
+      throw new UsageError(
+        `--profile ${clipProfile} is one of CLIP's tokenizer; BERT's has ${bertProfiles.join(' and ')}.`,
+      );
     const vocab = await readFile(bert, 'utf8').catch((cause: unknown) => {
       throw fileError(bert, cause);
     });
     return createBertTokenizer({ vocab, ...(bertProfile ? { profile: bertProfile } : {}) });
   }
-  if (profile !== undefined && !clipProfile) throw new UsageError(`--profile ${profile} is one of BERT's tokenizer; CLIP's has ${clipProfiles.join(', ')}.`);
+  if (profile !== undefined && !clipProfile)
+    throw new UsageError(`--profile ${profile} is one of BERT's tokenizer; CLIP's has ${clipProfiles.join(', ')}.`);
   const { createClipTokenizer } = await import('../../tokenizer/clip-tokenizer.ts');
   const profiled = clipProfile ? { profile: clipProfile } : {};
-  if (model === undefined) return createClipTokenizer({ ...(vocabSize === undefined ? {} : { vocabSize }), ...profiled });
+  if (model === undefined)
+    return createClipTokenizer({ ...(vocabSize === undefined ? {} : { vocabSize }), ...profiled });
   const { loadModel } = await import('../../pipelines/load-model-node.ts');
   const { createNodeEngine } = await import('../../engine/node.ts');
   await using engine = createNodeEngine();
   await using loaded = await loadModel(model, { engine, ...(config === undefined ? {} : { config }) });
   const { tokenizer } = loaded;
-  if (!tokenizer) throw new StableDiffusionError('invalid-argument', `${model} has no tokenizer: it takes no text, or its vocab.txt is not beside it (give it with --bert).`);
-  return clipProfile && 'profile' in tokenizer ? createClipTokenizer({ vocabSize: tokenizer.vocabSize, profile: clipProfile }) : tokenizer;
+  if (!tokenizer)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `${model} has no tokenizer: it takes no text, or its vocab.txt is not beside it (give it with --bert).`,
+    );
+  return clipProfile && 'profile' in tokenizer
+    ? createClipTokenizer({ vocabSize: tokenizer.vocabSize, profile: clipProfile })
+    : tokenizer;
 }
 
 function readJsonText(line: string, number: number): string {
@@ -59,22 +83,37 @@ function readJsonText(line: string, number: number): string {
   } catch {
     // told below
   }
-  throw new StableDiffusionError('invalid-argument', `Line ${number} is ${line.slice(0, 40)}; with --json each line is a JSON string, such as "a red apple".`);
+  throw new StableDiffusionError(
+    'invalid-argument',
+    `Line ${number} is ${line.slice(0, 40)}; with --json each line is a JSON string, such as "a red apple".`,
+  );
 }
 
 export const tokenize = defineCommand({
   description: 'Turns texts into token ids, with start and end: as long as the text is, or padded and cut to --length.',
   words: '[text...]',
   options,
-  examples: ['sd tokenize "a red apple"', `printf '%s\\n' '"a red apple"' | sd tokenize --json --from-file -`, 'sd tokenize --bert vocab.txt --length 77 "a red apple"'],
+  examples: [
+    'sd tokenize "a red apple"',
+    `printf '%s\\n' '"a red apple"' | sd tokenize --json --from-file -`,
+    'sd tokenize --bert vocab.txt --length 77 "a red apple"',
+  ],
   async run(context, words, values) {
-    if ((words.length > 0) === (values.fromFile !== undefined)) throw new UsageError('Give a text as words, or a file of texts with --from-file.');
+    if (words.length > 0 === (values.fromFile !== undefined))
+      throw new UsageError('Give a text as words, or a file of texts with --from-file.');
     const tokenizer = await openTokenizer(values);
     const print = (given: string): void => {
       const { length } = values;
-      const result = length === undefined ? { ids: [tokenizer.startId, ...tokenizer.encode(given), tokenizer.endId] } : tokenizer.tokenize(given, { length });
+      const result =
+        length === undefined
+          ? { ids: [tokenizer.startId, ...tokenizer.encode(given), tokenizer.endId] }
+          : tokenizer.tokenize(given, { length });
       const { ids } = result;
-      context.out.write(values.json ? `${JSON.stringify('truncated' in result ? { ids, truncated: result.truncated } : { ids })}\n` : `${ids.join(' ')}\n`);
+      context.out.write(
+        values.json
+          ? `${JSON.stringify('truncated' in result ? { ids, truncated: result.truncated } : { ids })}\n`
+          : `${ids.join(' ')}\n`,
+      );
     };
     if (values.fromFile === undefined) print(words.join(' '));
     else {

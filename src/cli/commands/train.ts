@@ -10,9 +10,21 @@ import { flag, integer, type OptionValues, text, UsageError } from '../options.t
 import { createTrainingProgress } from '../training-progress.ts';
 
 const options = {
-  config: text(['--config', '--base', '-b'], 'FILE', "what to train, on what and how: YAML in LDM's format (default with --resume: that of the run)"),
-  run: text(['--run', '--logdir', '-l'], 'DIR', 'the folder of the run (default: runs/ and the name of the configuration)'),
-  model: text(['--model', '--ckpt'], 'FILE', 'recipes: the model to train on, a file or a diffusers folder (model.params.ckpt_path)'),
+  config: text(
+    ['--config', '--base', '-b'],
+    'FILE',
+    "what to train, on what and how: YAML in LDM's format (default with --resume: that of the run)",
+  ),
+  run: text(
+    ['--run', '--logdir', '-l'],
+    'DIR',
+    'the folder of the run (default: runs/ and the name of the configuration)',
+  ),
+  model: text(
+    ['--model', '--ckpt'],
+    'FILE',
+    'recipes: the model to train on, a file or a diffusers folder (model.params.ckpt_path)',
+  ),
   data: text(['--data'], 'DIR', 'pictures with captions, shards or Parquet files (data.params.train.params.data_root)'),
   steps: integer(['--steps'], 'steps to train (lightning.trainer.max_steps)', { min: 1 }),
   resume: flag(['--resume', '-r'], 'go on with the run in that folder, or start it where there is none'),
@@ -43,7 +55,10 @@ function settingsOf({ model, data, steps }: Values): string[] {
 async function recipe(name: string): Promise<unknown> {
   const { recipes } = await import('../../training/recipes.ts');
   const found = Object.hasOwn(recipes, name) ? recipes[name] : undefined;
-  if (!found) throw new UsageError(`${JSON.stringify(name)} is no recipe (${Object.keys(recipes).join(', ')}) and no setting (key=value).`);
+  if (!found)
+    throw new UsageError(
+      `${JSON.stringify(name)} is no recipe (${Object.keys(recipes).join(', ')}) and no setting (key=value).`,
+    );
   return found.document;
 }
 
@@ -53,8 +68,12 @@ async function configuration(words: readonly string[], values: Values): Promise<
   const [first] = words;
   const name = first !== undefined && !first.includes('=') ? first : undefined;
   const settings = [...settingsOf(values), ...(name === undefined ? words : words.slice(1))];
-  if (name !== undefined && config !== undefined) throw new UsageError(`There are a recipe (${name}) and a configuration (${config}). Give one of them.`);
-  if (name === undefined && config === undefined && !(resume && run !== undefined)) throw new UsageError('There is nothing to train. Give a configuration with --config FILE.yaml, a recipe such as lora, or the folder of a run with --resume --run DIR.');
+  if (name !== undefined && config !== undefined)
+    throw new UsageError(`There are a recipe (${name}) and a configuration (${config}). Give one of them.`);
+  if (name === undefined && config === undefined && !(resume && run !== undefined))
+    throw new UsageError(
+      'There is nothing to train. Give a configuration with --config FILE.yaml, a recipe such as lora, or the folder of a run with --resume --run DIR.',
+    );
   const folder = run ?? join('runs', name ?? basename(config ?? '').replace(/\.ya?ml$/i, ''));
   const { withOverrides } = await import('../../config/overrides.ts');
   if (name !== undefined) return { document: withOverrides(await recipe(name), settings), label: name, folder };
@@ -77,11 +96,25 @@ async function run(context: CliContext, words: readonly string[], values: Values
   await using engine = await startEngine({ ...values, precision: undefined });
   let status: 'finished' | 'stopped' = 'finished';
   let trained = '';
-  const onInterrupt = (): void => progress.note(`Stopping after this step, and saving. Ctrl-C again ends at once, and loses the steps since the last checkpoint.`);
+  const onInterrupt = (): void =>
+    progress.note(
+      `Stopping after this step, and saving. Ctrl-C again ends at once, and loses the steps since the last checkpoint.`,
+    );
   context.signal.addEventListener('abort', onInterrupt);
   try {
     progress.note(`Training into ${folder}.`);
-    const events = train({ document, label, folder, resume: values.resume, engine, codec: nodeImageCodec, report: values.report, clock: () => Date.now(), signal: context.signal, onProblem: ({ message }) => progress.warn(message) });
+    const events = train({
+      document,
+      label,
+      folder,
+      resume: values.resume,
+      engine,
+      codec: nodeImageCodec,
+      report: values.report,
+      clock: () => Date.now(),
+      signal: context.signal,
+      onProblem: ({ message }) => progress.warn(message),
+    });
     for await (const event of events) {
       if (values.json) context.out.write(`${JSON.stringify(event)}\n`);
       progress.event(event);
@@ -104,9 +137,15 @@ async function run(context: CliContext, words: readonly string[], values: Values
 }
 
 export const trainCommand = defineCommand({
-  description: "Trains what a configuration in latent-diffusion's YAML or a recipe (lora, dreambooth, textual-inversion) describes, with values changed by key=value. Ctrl-C saves and stops; --resume goes on to the same weights.",
+  description:
+    "Trains what a configuration in latent-diffusion's YAML or a recipe (lora, dreambooth, textual-inversion) describes, with values changed by key=value. Ctrl-C saves and stops; --resume goes on to the same weights.",
   words: '[recipe-or-key=value...]',
   options,
-  examples: ['sd train --config autoencoder.yaml --report', 'sd train --config autoencoder.yaml data.params.batch_size=4 lightning.trainer.max_steps=2000', 'sd train lora --model v1-5.safetensors --data pictures/ --run runs/style model.params.unet.rank=16', 'sd train --resume --run runs/autoencoder'],
+  examples: [
+    'sd train --config autoencoder.yaml --report',
+    'sd train --config autoencoder.yaml data.params.batch_size=4 lightning.trainer.max_steps=2000',
+    'sd train lora --model v1-5.safetensors --data pictures/ --run runs/style model.params.unet.rank=16',
+    'sd train --resume --run runs/autoencoder',
+  ],
   run,
 });

@@ -19,8 +19,10 @@ const options = {
 
 /** CompVis's scripts are told what the checkpoint says too. */
 function checkLatent(model: Model, { channels, factor }: OptionValues<typeof options>): void {
-  if (channels !== undefined && channels !== model.latentChannels) throw new UsageError(`--C is ${channels}, and this model has ${model.latentChannels} channels.`);
-  if (factor !== undefined && factor !== model.downsampling) throw new UsageError(`--f is ${factor}, and this model has a factor of ${model.downsampling}.`);
+  if (channels !== undefined && channels !== model.latentChannels)
+    throw new UsageError(`--C is ${channels}, and this model has ${model.latentChannels} channels.`);
+  if (factor !== undefined && factor !== model.downsampling)
+    throw new UsageError(`--f is ${factor}, and this model has a factor of ${model.downsampling}.`);
 }
 
 export const txt2img = defineCommand({

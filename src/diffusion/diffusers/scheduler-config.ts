@@ -65,7 +65,15 @@ const shared = {
   final_sigmas_type: 'zero',
 } as const satisfies DiffusersSchedulerConfig;
 
-const distilled = { beta_start: 0.00085, beta_end: 0.012, beta_schedule: 'scaled_linear', timestep_spacing: 'leading', set_alpha_to_one: true, original_inference_steps: 50, timestep_scaling: 10 } as const;
+const distilled = {
+  beta_start: 0.00085,
+  beta_end: 0.012,
+  beta_schedule: 'scaled_linear',
+  timestep_spacing: 'leading',
+  set_alpha_to_one: true,
+  original_inference_steps: 50,
+  timestep_scaling: 10,
+} as const;
 const sdRange = { beta_start: 0.00085, beta_end: 0.012 } as const;
 
 const defaults = {
@@ -94,12 +102,16 @@ export type DiffusersSchedulerClass = keyof typeof defaults;
 export const diffusersSchedulerClasses = Object.keys(defaults) as readonly DiffusersSchedulerClass[];
 
 /** A configuration with every default of its class filled in. */
-export type WholeSchedulerConfig = DiffusersSchedulerConfig & Required<Pick<DiffusersSchedulerConfig, keyof typeof shared>>;
+export type WholeSchedulerConfig = DiffusersSchedulerConfig &
+  Required<Pick<DiffusersSchedulerConfig, keyof typeof shared>>;
 
 /** Throws `config-invalid` for a class that is not known. */
 export function wholeConfig(className: string, config: DiffusersSchedulerConfig): WholeSchedulerConfig {
   if (!Object.hasOwn(defaults, className)) {
-    throw new StableDiffusionError('config-invalid', `The diffusers scheduler ${JSON.stringify(className)} is not known; there are ${diffusersSchedulerClasses.join(', ')}.`);
+    throw new StableDiffusionError(
+      'config-invalid',
+      `The diffusers scheduler ${JSON.stringify(className)} is not known; there are ${diffusersSchedulerClasses.join(', ')}.`,
+    );
   }
   const given = Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined && value !== null));
   return { ...shared, ...defaults[className as DiffusersSchedulerClass], ...given };
@@ -115,13 +127,18 @@ export function diffusersSchedule(className: string, config: WholeSchedulerConfi
     : diffusersBetas(config.beta_schedule, config.num_train_timesteps, config.beta_start, config.beta_end);
   if (config.rescale_betas_zero_snr) betas = rescaleZeroTerminalSnr(betas);
   const alphasCumprod = cumulativeProduct(betas);
-  if (config.rescale_betas_zero_snr && /^(Euler|DPMSolver|UniPC)/.test(className)) alphasCumprod[alphasCumprod.length - 1] = smallestAlphaBar;
+  if (config.rescale_betas_zero_snr && /^(Euler|DPMSolver|UniPC)/.test(className))
+    alphasCumprod[alphasCumprod.length - 1] = smallestAlphaBar;
   return noiseSchedule(alphasCumprod, Float64Array.from(betas));
 }
 
 export function diffusersParameterization(config: Pick<WholeSchedulerConfig, 'prediction_type'>): Parameterization {
   const names = { epsilon: 'eps', v_prediction: 'v', sample: 'x0' } as const;
   const found = names[config.prediction_type];
-  if (!found) throw new StableDiffusionError('config-invalid', `The prediction_type ${JSON.stringify(config.prediction_type)} is not known; epsilon, v_prediction and sample are.`);
+  if (!found)
+    throw new StableDiffusionError(
+      'config-invalid',
+      `The prediction_type ${JSON.stringify(config.prediction_type)} is not known; epsilon, v_prediction and sample are.`,
+    );
   return found;
 }

@@ -56,7 +56,8 @@ export interface DiffusersSamplerOptions {
 
 /** Clipping or thresholding of the clean latent, where the configuration wants it. */
 function revision({ config }: Job): ((x0: Latent) => Latent) | undefined {
-  if (config.thresholding) return (x0) => dynamicThreshold(x0, config.dynamic_thresholding_ratio, config.sample_max_value);
+  if (config.thresholding)
+    return (x0) => dynamicThreshold(x0, config.dynamic_thresholding_ratio, config.sample_max_value);
   if (config.clip_sample) return (x0) => clamp(x0, -config.clip_sample_range, config.clip_sample_range);
   return undefined;
 }
@@ -69,17 +70,30 @@ function startAtBar({ request }: Job, alphaBar: number): Latent {
 function ddimStep({ config, model, request }: Job, timestep: number): DdimStep {
   const previous = timestep - Math.floor(config.num_train_timesteps / request.steps);
   const final = config.set_alpha_to_one ? 1 : model.schedule.alphaBarAt(0);
-  return { timestep, alphaBar: model.schedule.alphaBarAt(timestep), alphaBarPrev: previous >= 0 ? model.schedule.alphaBarAt(previous) : final };
+  return {
+    timestep,
+    alphaBar: model.schedule.alphaBarAt(timestep),
+    alphaBarPrev: previous >= 0 ? model.schedule.alphaBarAt(previous) : final,
+  };
 }
 
 function timestepsOf({ config, request }: Job): number[] {
-  return spacedTimesteps(config.timestep_spacing, request.steps, config.num_train_timesteps, config.steps_offset).slice(request.startStep ?? 0);
+  return spacedTimesteps(config.timestep_spacing, request.steps, config.num_train_timesteps, config.steps_offset).slice(
+    request.startStep ?? 0,
+  );
 }
 
 function ddim(job: Job): Sampling {
   const steps = timestepsOf(job).map((timestep) => ddimStep(job, timestep));
   const { eta } = job.request.settings ?? {};
-  const options = { eta, noise: job.noise, drawUnused: (eta ?? 0) > 0, reviseX0: revision(job), epsFromRevised: job.options.useClippedModelOutput, signal: job.request.signal };
+  const options = {
+    eta,
+    noise: job.noise,
+    drawUnused: (eta ?? 0) > 0,
+    reviseX0: revision(job),
+    epsFromRevised: job.options.useClippedModelOutput,
+    signal: job.request.signal,
+  };
   return sampleDdim(job.model, startAtBar(job, steps[0]?.alphaBar ?? 1), steps, options);
 }
 
@@ -89,7 +103,10 @@ function ddimInverse(job: Job): Sampling {
     const { alphaBar, alphaBarPrev } = ddimStep(job, timestep);
     return { timestep, alphaBar, alphaBarPrev };
   });
-  return encodeDdim(job.model, job.request.initial ?? job.request.startNoise, steps, { signal: job.request.signal, reviseX0: revision(job) });
+  return encodeDdim(job.model, job.request.initial ?? job.request.startNoise, steps, {
+    signal: job.request.signal,
+    reviseX0: revision(job),
+  });
 }
 
 function ddpm(job: Job): Sampling {
@@ -98,15 +115,31 @@ function ddpm(job: Job): Sampling {
   const vPosterior = job.config.variance_type?.startsWith('fixed_large') ? 1 : 0;
   const steps = timesteps.map((timestep, i) => {
     const next = timesteps[i + 1];
-    return posteriorStep(timestep, schedule.alphaBarAt(timestep), next === undefined ? 1 : schedule.alphaBarAt(next), { vPosterior });
+    return posteriorStep(timestep, schedule.alphaBarAt(timestep), next === undefined ? 1 : schedule.alphaBarAt(next), {
+      vPosterior,
+    });
   });
-  return sampleDdpm(job.model, startAtBar(job, steps[0]?.alphaBar ?? 1), steps, { noise: job.noise, reviseX0: revision(job), signal: job.request.signal });
+  return sampleDdpm(job.model, startAtBar(job, steps[0]?.alphaBar ?? 1), steps, {
+    noise: job.noise,
+    reviseX0: revision(job),
+    signal: job.request.signal,
+  });
 }
 
 function pndm(job: Job): Sampling {
   const { config, model, request } = job;
-  const plan = pndmPlan(timestepsOf(job).reverse(), config.num_train_timesteps, config.set_alpha_to_one ? 1 : model.schedule.alphaBarAt(0), config.skip_prk_steps ?? false);
-  return samplePndm(model, startAtBar(job, model.schedule.alphaBarAt(plan.calls[0]?.timestep ?? 0)), plan, request.signal);
+  const plan = pndmPlan(
+    timestepsOf(job).reverse(),
+    config.num_train_timesteps,
+    config.set_alpha_to_one ? 1 : model.schedule.alphaBarAt(0),
+    config.skip_prk_steps ?? false,
+  );
+  return samplePndm(
+    model,
+    startAtBar(job, model.schedule.alphaBarAt(plan.calls[0]?.timestep ?? 0)),
+    plan,
+    request.signal,
+  );
 }
 
 /** The k-diffusion family: in the variance-exploding space, told the schedule's own timesteps. */
@@ -114,14 +147,22 @@ function sigmaSpace(sample: SigmaSampling, roundKarras = false): (job: Job) => S
   return (job) => {
     const { config, request } = job;
     // Inpainting is the denoiser's here, so that the model without it is wanted.
-    const own: DiffusionModel = { ...job.model, predict: (x, timestep, signal) => request.model.predict(x, timestep, signal) };
+    const own: DiffusionModel = {
+      ...job.model,
+      predict: (x, timestep, signal) => request.model.predict(x, timestep, signal),
+    };
     const { sigmas, timesteps } = kSigmaTimes(config, own.schedule, request.steps, { roundKarras });
     const kept = sigmas.slice(request.startStep ?? 0);
-    const plain = denoiser(own, { timestepOf: new Map(timesteps.map((timestep, i) => [sigmas[i] as number, timestep])) });
+    const plain = denoiser(own, {
+      timestepOf: new Map(timesteps.map((timestep, i) => [sigmas[i] as number, timestep])),
+    });
     const denoise = request.inpainting ? keepDenoised(plain, request.inpainting, request.startNoise) : plain;
     const first = kept[0] as number;
     // `leading` begins below the highest level; the start then has the variance that x_0 + sigma noise would have.
-    const x = !request.initial && config.timestep_spacing === 'leading' ? scale(request.startNoise, Math.sqrt(first * first + 1)) : startAt(request, first);
+    const x =
+      !request.initial && config.timestep_spacing === 'leading'
+        ? scale(request.startNoise, Math.sqrt(first * first + 1))
+        : startAt(request, first);
     return sample(denoise, x, kept, { ...request.settings, noise: job.noise, signal: request.signal });
   };
 }
@@ -129,7 +170,9 @@ function sigmaSpace(sample: SigmaSampling, roundKarras = false): (job: Job) => S
 function euler(job: Job): Sampling {
   const { parameterization } = job.model;
   return sigmaSpace((denoise, x, sigmas, options) =>
-    options.sChurn ? sampleEulerChurnAfter(denoise, x, sigmas, { ...options, parameterization }) : sampleEuler(denoise, x, sigmas, options),
+    options.sChurn
+      ? sampleEulerChurnAfter(denoise, x, sigmas, { ...options, parameterization })
+      : sampleEuler(denoise, x, sigmas, options),
   )(job);
 }
 
@@ -140,12 +183,16 @@ function solverTimes({ sigmas, timesteps }: SigmaTimes): SolverTime[] {
 function solverStart(job: Job, end: SolverEnd) {
   const { config, model, request } = job;
   const times = solverTimes(solverSigmaTimes(config, model.schedule, request.steps, end)).slice(request.startStep ?? 0);
-  const evaluate = evaluateModel(model, { reviseX0: config.thresholding ? revision(job) : undefined, signal: request.signal });
+  const evaluate = evaluateModel(model, {
+    reviseX0: config.thresholding ? revision(job) : undefined,
+    signal: request.signal,
+  });
   return { times, evaluate, x: startAtTime(request, times[0] as SolverTime) };
 }
 
 function dpmOptions({ config, request, noise }: Job): DpmSolverOptions {
-  const algorithm = config.algorithm_type === undefined || config.algorithm_type === 'deis' ? 'dpmsolver++' : config.algorithm_type;
+  const algorithm =
+    config.algorithm_type === undefined || config.algorithm_type === 'deis' ? 'dpmsolver++' : config.algorithm_type;
   return {
     algorithm,
     order: config.solver_order,
@@ -165,8 +212,14 @@ function dpmMultistep(job: Job): Sampling {
 function dpmMultistepInverse(job: Job): Sampling {
   const { config, model, request } = job;
   const times = solverTimes(inverseSigmaTimes(config, model.schedule, request.steps));
-  const evaluate = evaluateModel(model, { reviseX0: config.thresholding ? revision(job) : undefined, signal: request.signal });
-  return sampleDpmMultistep(evaluate, request.initial ?? request.startNoise, times, { ...dpmOptions(job), firstOrderFinal: config.euler_at_final ?? false });
+  const evaluate = evaluateModel(model, {
+    reviseX0: config.thresholding ? revision(job) : undefined,
+    signal: request.signal,
+  });
+  return sampleDpmMultistep(evaluate, request.initial ?? request.startNoise, times, {
+    ...dpmOptions(job),
+    firstOrderFinal: config.euler_at_final ?? false,
+  });
 }
 
 /** Calls in each block, as get_order_list has them. */
@@ -187,8 +240,17 @@ function singlestepBlocks(config: WholeSchedulerConfig, steps: number): number[]
 
 function dpmSinglestep(job: Job): Sampling {
   const { config, request } = job;
-  const { times, evaluate, x } = solverStart({ ...job, config: { ...config, timestep_spacing: 'linspace' } }, config.final_sigmas_type);
-  return sampleDpmSinglestep(evaluate, x, times, singlestepBlocks(config, request.steps - (request.startStep ?? 0)), dpmOptions(job));
+  const { times, evaluate, x } = solverStart(
+    { ...job, config: { ...config, timestep_spacing: 'linspace' } },
+    config.final_sigmas_type,
+  );
+  return sampleDpmSinglestep(
+    evaluate,
+    x,
+    times,
+    singlestepBlocks(config, request.steps - (request.startStep ?? 0)),
+    dpmOptions(job),
+  );
 }
 
 function uniPc(job: Job): Sampling {
@@ -206,24 +268,39 @@ function uniPc(job: Job): Sampling {
 
 function deis(job: Job): Sampling {
   const { times, evaluate, x } = solverStart(job, 'repeat');
-  return sampleDeis(evaluate, x, times, { order: job.config.solver_order, lowerOrderFinal: job.config.lower_order_final, signal: job.request.signal });
+  return sampleDeis(evaluate, x, times, {
+    order: job.config.solver_order,
+    lowerOrderFinal: job.config.lower_order_final,
+    signal: job.request.signal,
+  });
 }
 
 function consistencyTimesteps({ config, request }: Job): number[] {
-  return lcmTimesteps(request.steps, config.num_train_timesteps, config.original_inference_steps).slice(request.startStep ?? 0);
+  return lcmTimesteps(request.steps, config.num_train_timesteps, config.original_inference_steps).slice(
+    request.startStep ?? 0,
+  );
 }
 
 function lcm(job: Job): Sampling {
   const timesteps = consistencyTimesteps(job);
   const { noise, model, config, request } = job;
   const x = startAtBar(job, model.schedule.alphaBarAt(timesteps[0] ?? 0));
-  return sampleLcm(model, x, timesteps, { noise, reviseX0: revision(job), timestepScaling: config.timestep_scaling ?? 10, signal: request.signal });
+  return sampleLcm(model, x, timesteps, {
+    noise,
+    reviseX0: revision(job),
+    timestepScaling: config.timestep_scaling ?? 10,
+    signal: request.signal,
+  });
 }
 
 function tcd(job: Job): Sampling {
   const timesteps = consistencyTimesteps(job);
   const x = startAtBar(job, job.model.schedule.alphaBarAt(timesteps[0] ?? 0));
-  return sampleTcd(job.model, x, timesteps, { noise: job.noise, eta: job.request.settings?.eta ?? 0.3, signal: job.request.signal });
+  return sampleTcd(job.model, x, timesteps, {
+    noise: job.noise,
+    eta: job.request.settings?.eta ?? 0.3,
+    signal: job.request.signal,
+  });
 }
 
 const algorithms: { readonly [C in DiffusersSchedulerClass]: (job: Job) => Sampling } = {
@@ -247,14 +324,21 @@ const algorithms: { readonly [C in DiffusersSchedulerClass]: (job: Job) => Sampl
 };
 
 function usesStepNoise(className: DiffusersSchedulerClass, config: WholeSchedulerConfig): boolean {
-  return /^(DDPM|EulerAncestral|KDPM2Ancestral|LCM|TCD)/.test(className) || (config.algorithm_type?.startsWith('sde') ?? false);
+  return (
+    /^(DDPM|EulerAncestral|KDPM2Ancestral|LCM|TCD)/.test(className) ||
+    (config.algorithm_type?.startsWith('sde') ?? false)
+  );
 }
 
 /**
  * The sampler of a diffusers scheduler. The noise schedule and the prediction type are the configuration's, not the request's model's;
  * a request's `schedule` is not read. Throws `config-invalid` for a class or a value that is not known.
  */
-export function diffusersSampler(className: string, given: DiffusersSchedulerConfig = {}, options: DiffusersSamplerOptions = {}): Sampler {
+export function diffusersSampler(
+  className: string,
+  given: DiffusersSchedulerConfig = {},
+  options: DiffusersSamplerOptions = {},
+): Sampler {
   const config = wholeConfig(className, given);
   const known = className as DiffusersSchedulerClass;
   const schedule = diffusersSchedule(className, config);
@@ -268,7 +352,11 @@ export function diffusersSampler(className: string, given: DiffusersSchedulerCon
     run(request) {
       checkRequest(request, usesStepNoise(known, config) && request.settings?.eta !== 0);
       throwIfAborted(request.signal);
-      const own: DiffusionModel = { schedule, parameterization, predict: (x, timestep, signal) => request.model.predict(x, timestep, signal) };
+      const own: DiffusionModel = {
+        schedule,
+        parameterization,
+        predict: (x, timestep, signal) => request.model.predict(x, timestep, signal),
+      };
       const model = request.inpainting ? keepPredicted(own, request.inpainting, request.startNoise) : own;
       const draw = stepNoiseOf(request, className);
       return algorithms[known]({ className: known, config, request, model, noise: () => draw(0, 0), options });

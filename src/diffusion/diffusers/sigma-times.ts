@@ -33,7 +33,8 @@ function karras(max: number, min: number, count: number, rho: number): number[] 
 function formulaSigmas(config: WholeSchedulerConfig, max: number, min: number, count: number): number[] | undefined {
   if (config.use_karras_sigmas) return karras(max, min, count, 7);
   if (config.use_exponential_sigmas) return Array.from(numpyLinspace(Math.log(max), Math.log(min), count), Math.exp);
-  if (config.use_beta_sigmas) return Array.from(numpyLinspace(0, 1, count), (p) => min + betaQuantile(1 - p, 0.6, 0.6) * (max - min));
+  if (config.use_beta_sigmas)
+    return Array.from(numpyLinspace(0, 1, count), (p) => min + betaQuantile(1 - p, 0.6, 0.6) * (max - min));
   return undefined;
 }
 
@@ -55,19 +56,32 @@ function spaced(config: WholeSchedulerConfig, steps: number, last: number, solve
       return Array.from({ length: Math.ceil(last / stride) }, (_, i) => roundHalfToEven(last - i * stride) - 1);
     }
     default:
-      throw new StableDiffusionError('config-invalid', `The timestep_spacing ${JSON.stringify(spacing)} is not known; leading, linspace and trailing are.`);
+      throw new StableDiffusionError(
+        'config-invalid',
+        `The timestep_spacing ${JSON.stringify(spacing)} is not known; leading, linspace and trailing are.`,
+      );
   }
 }
 
 /** For Euler, Euler ancestral, Heun, LMS and the two KDPM2. `roundKarras`: KDPM2 rounds the timesteps of Karras's sigmas. */
-export function kSigmaTimes(config: WholeSchedulerConfig, schedule: NoiseSchedule, steps: number, options: { readonly roundKarras: boolean }): SigmaTimes {
+export function kSigmaTimes(
+  config: WholeSchedulerConfig,
+  schedule: NoiseSchedule,
+  steps: number,
+  options: { readonly roundKarras: boolean },
+): SigmaTimes {
   let timesteps = spaced(config, steps, config.num_train_timesteps, false);
   let sigmas: number[];
   if (config.interpolation_type === 'log_linear') {
     const [low, high] = [schedule.logSigmas[0], schedule.logSigmas.at(-1)] as [number, number];
     sigmas = Array.from(numpyLinspace(high, low, steps + 1), Math.exp);
   } else sigmas = timesteps.map((t) => between(schedule.sigmas, t));
-  const formula = formulaSigmas(config, config.sigma_max ?? (sigmas[0] as number), config.sigma_min ?? (sigmas.at(-1) as number), steps);
+  const formula = formulaSigmas(
+    config,
+    config.sigma_max ?? (sigmas[0] as number),
+    config.sigma_min ?? (sigmas.at(-1) as number),
+    steps,
+  );
   if (formula) {
     sigmas = formula;
     timesteps = formula.map((sigma) => schedule.timestepOfSigma(sigma));
@@ -83,7 +97,12 @@ export function kSigmaTimes(config: WholeSchedulerConfig, schedule: NoiseSchedul
 export type SolverEnd = 'zero' | 'sigma_min' | 'repeat';
 
 /** For the DPM-Solvers, UniPC and DEIS. */
-export function solverSigmaTimes(config: WholeSchedulerConfig, schedule: NoiseSchedule, steps: number, end: SolverEnd): SigmaTimes {
+export function solverSigmaTimes(
+  config: WholeSchedulerConfig,
+  schedule: NoiseSchedule,
+  steps: number,
+  end: SolverEnd,
+): SigmaTimes {
   const clip = Number(config.lambda_min_clipped ?? Number.NEGATIVE_INFINITY);
   const clipped = schedule.logSigmas.reduce((count, logSigma) => count + (-logSigma < clip ? 1 : 0), 0);
   const { sigmas: table } = schedule;
@@ -109,11 +128,19 @@ export function inverseSigmaTimes(config: WholeSchedulerConfig, schedule: NoiseS
   const { timestep_spacing: spacing, steps_offset: offset } = config;
   const { sigmas: table } = schedule;
   let timesteps: number[];
-  if (spacing === 'linspace') timesteps = Array.from(numpyLinspace(0, trained - 1, steps + 1), roundHalfToEven).slice(0, steps);
-  else if (spacing === 'leading') timesteps = Array.from({ length: steps }, (_, i) => i * Math.floor(trained / (steps + 1)) + offset);
+  if (spacing === 'linspace')
+    timesteps = Array.from(numpyLinspace(0, trained - 1, steps + 1), roundHalfToEven).slice(0, steps);
+  else if (spacing === 'leading')
+    timesteps = Array.from({ length: steps }, (_, i) => i * Math.floor(trained / (steps + 1)) + offset);
   else timesteps = spaced(config, steps, trained, true).reverse();
   const formula = formulaSigmas(config, table[0] as number, table.at(-1) as number, steps);
-  if (formula) timesteps = formula.map((sigma) => (config.use_karras_sigmas ? roundHalfToEven : Math.trunc)(schedule.timestepOfSigma(sigma)));
+  if (formula)
+    timesteps = formula.map((sigma) =>
+      (config.use_karras_sigmas ? roundHalfToEven : Math.trunc)(schedule.timestepOfSigma(sigma)),
+    );
   const sigmas = formula ?? timesteps.map((t) => between(table, t));
-  return { sigmas: Float32Array.from([...sigmas, formula ? (sigmas.at(-1) as number) : (table.at(-1) as number)]), timesteps };
+  return {
+    sigmas: Float32Array.from([...sigmas, formula ? (sigmas.at(-1) as number) : (table.at(-1) as number)]),
+    timesteps,
+  };
 }

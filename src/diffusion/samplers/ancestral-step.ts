@@ -10,7 +10,12 @@ export interface AncestralStep {
  * From `sigma` to `sigmaNext`, both at least 0; `eta` 0 adds no noise, 1 as much as DDPM. Each operation is rounded by `round`: to float32
  * as the originals' tensors, whose differences of squares lose digits that a trajectory then shows.
  */
-export function ancestralStep(sigma: number, sigmaNext: number, eta: number, round: (value: number) => number = Math.fround): AncestralStep {
+export function ancestralStep(
+  sigma: number,
+  sigmaNext: number,
+  eta: number,
+  round: (value: number) => number = Math.fround,
+): AncestralStep {
   if (eta === 0) return { down: sigmaNext, up: 0 };
   const from = round(sigma ** 2);
   const to = round(sigmaNext ** 2);

@@ -5,7 +5,9 @@ import type { SigmaSamplerOptions } from './sigma-sampler.ts';
 import { addNoise, type SigmaStep } from './sigma-steps.ts';
 
 /** What Euler, Heun and DPM2 read; noise only where `sChurn` is above 0. */
-export type ChurnOptions = Partial<Pick<SigmaSamplerOptions, 'noise' | 'signal' | 'sChurn' | 'sTmin' | 'sTmax' | 'sNoise' | 'drawsOnlyUsed'>>;
+export type ChurnOptions = Partial<
+  Pick<SigmaSamplerOptions, 'noise' | 'signal' | 'sChurn' | 'sTmin' | 'sTmax' | 'sNoise' | 'drawsOnlyUsed'>
+>;
 
 export interface Churned {
   readonly x: Latent;

@@ -18,7 +18,12 @@ export interface DdimOptions extends TimestepSamplerOptions {
 }
 
 /** Runs the steps from x, which is at the first one's noise level. `eta` 0 (default) is deterministic, 1 is DDPM's variance. */
-export async function* sampleDdim(model: DiffusionModel, x: Latent, steps: readonly DdimStep[], options: DdimOptions = {}): Sampling {
+export async function* sampleDdim(
+  model: DiffusionModel,
+  x: Latent,
+  steps: readonly DdimStep[],
+  options: DdimOptions = {},
+): Sampling {
   const { eta = 0, temperature = 1, noise, drawUnused, beforeStep, reviseX0, signal } = options;
   let latent = x;
   for (const [i, step] of steps.entries()) {
@@ -46,8 +51,15 @@ export async function* sampleDdim(model: DiffusionModel, x: Latent, steps: reado
  * DDIM run backwards, from a clean latent to the noise that leads to it (DDIMSampler.encode of the later CompVis repositories, with
  * the schedule's timesteps in place of the step's number). `descending` are steps as for `sampleDdim`.
  */
-export function encodeDdim(model: DiffusionModel, x0: Latent, descending: readonly DdimStep[], options: Pick<DdimOptions, 'signal' | 'reviseX0'> = {}): Sampling {
-  const steps = descending.toReversed().map(({ timestep, alphaBar, alphaBarPrev }) => ({ timestep, alphaBar: alphaBarPrev, alphaBarPrev: alphaBar }));
+export function encodeDdim(
+  model: DiffusionModel,
+  x0: Latent,
+  descending: readonly DdimStep[],
+  options: Pick<DdimOptions, 'signal' | 'reviseX0'> = {},
+): Sampling {
+  const steps = descending
+    .toReversed()
+    .map(({ timestep, alphaBar, alphaBarPrev }) => ({ timestep, alphaBar: alphaBarPrev, alphaBarPrev: alphaBar }));
   return sampleDdim(model, x0, steps, options);
 }
 

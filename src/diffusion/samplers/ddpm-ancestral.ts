@@ -13,13 +13,24 @@ import { linearCombination } from '../../tensor/arithmetic.ts';
 import { type SigmaSamplerOptions, sigmaSampler } from './sigma-sampler.ts';
 import { addNoise, evaluate, sigmaSteps } from './sigma-steps.ts';
 
-export async function* sampleDdpmAncestral(denoise: Denoiser, x: Latent, sigmas: ArrayLike<number>, options: SigmaSamplerOptions): Sampling {
+export async function* sampleDdpmAncestral(
+  denoise: Denoiser,
+  x: Latent,
+  sigmas: ArrayLike<number>,
+  options: SigmaSamplerOptions,
+): Sampling {
   const { noise, signal } = options;
   let latent = x;
   for (const { step, steps, sigma, next } of sigmaSteps(sigmas)) {
     const denoised = await evaluate(denoise, latent, sigma, signal);
     const kept = (next / sigma) ** 2;
-    latent = addNoise(linearCombination([kept, latent], [1 - kept, denoised]), noise, sigma, next, next * Math.sqrt(Math.max(1 - kept, 0)));
+    latent = addNoise(
+      linearCombination([kept, latent], [1 - kept, denoised]),
+      noise,
+      sigma,
+      next,
+      next * Math.sqrt(Math.max(1 - kept, 0)),
+    );
     yield { step, steps, sigma, latent, denoised };
   }
   return latent;

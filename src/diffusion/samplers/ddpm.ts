@@ -30,7 +30,12 @@ export interface PosteriorOptions {
 }
 
 /** The posterior of a step between two values of alphas_cumprod. */
-export function posteriorStep(timestep: number, alphaBar: number, alphaBarPrev: number, options: PosteriorOptions = {}): PosteriorStep {
+export function posteriorStep(
+  timestep: number,
+  alphaBar: number,
+  alphaBarPrev: number,
+  options: PosteriorOptions = {},
+): PosteriorStep {
   const { vPosterior = 0 } = options;
   const alpha = alphaBar / alphaBarPrev;
   const beta = 1 - alpha;
@@ -45,7 +50,11 @@ export function posteriorStep(timestep: number, alphaBar: number, alphaBarPrev: 
 }
 
 /** Steps over descending timesteps, down to the clean latent. */
-export function posteriorSteps(schedule: NoiseSchedule, descending: readonly number[], options: PosteriorOptions = {}): PosteriorStep[] {
+export function posteriorSteps(
+  schedule: NoiseSchedule,
+  descending: readonly number[],
+  options: PosteriorOptions = {},
+): PosteriorStep[] {
   const exact = alphasCumprodOf(schedule.betas);
   const at = (t: number | undefined) => (t === undefined ? 1 : (exact[t] as number));
   return descending.map((t, i) => posteriorStep(t, at(t), at(descending[i + 1]), options));
@@ -57,7 +66,12 @@ export interface DdpmOptions extends TimestepSamplerOptions {
 }
 
 /** Runs the steps from x, which is at the first one's noise level. There is no noise at timestep 0. */
-export async function* sampleDdpm(model: DiffusionModel, x: Latent, steps: readonly PosteriorStep[], options: DdpmOptions): Sampling {
+export async function* sampleDdpm(
+  model: DiffusionModel,
+  x: Latent,
+  steps: readonly PosteriorStep[],
+  options: DdpmOptions,
+): Sampling {
   const { temperature = 1, noise, drawUnused, beforeStep, afterStep, reviseX0, signal } = options;
   let latent = x;
   for (const [i, { timestep, alphaBar, x0Weight, xWeight, deviation }] of steps.entries()) {
@@ -88,12 +102,19 @@ export const ddpm: Sampler = {
     checkRequest(request, true);
     const { model, initial, inpainting, startStep = 0 } = request;
     const { schedule } = model;
-    const steps = posteriorSteps(schedule, spacedTimesteps('leading', request.steps, schedule.trainTimesteps)).slice(startStep);
+    const steps = posteriorSteps(schedule, spacedTimesteps('leading', request.steps, schedule.trainTimesteps)).slice(
+      startStep,
+    );
     const first = steps[0];
-    const x = initial ? (first ? qSample(schedule, initial, first.timestep, request.startNoise) : initial) : request.startNoise;
+    const x = initial
+      ? first
+        ? qSample(schedule, initial, first.timestep, request.startNoise)
+        : initial
+      : request.startNoise;
     const { beforeStep: _, ...options } = optionsOf(request, 'ddpm');
     const noise = options.noise as () => Latent;
-    const afterStep: LatentHook | undefined = inpainting && ((latent, timestep) => keepAtTimestep(schedule, inpainting, latent, timestep, noise()));
+    const afterStep: LatentHook | undefined =
+      inpainting && ((latent, timestep) => keepAtTimestep(schedule, inpainting, latent, timestep, noise()));
     return sampleDdpm(model, x, steps, { ...options, afterStep });
   },
 };

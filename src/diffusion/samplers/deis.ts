@@ -37,7 +37,12 @@ function logRhoIntegral(rho: number, [b, c, d]: readonly number[]): number {
 }
 
 /** Runs from x at the first time to the last one, whose sigma must be above 0 unless the last step is of order 1. */
-export async function* sampleDeis(evaluate: Evaluate, x: Latent, times: readonly SolverTime[], options: DeisOptions = {}): Sampling {
+export async function* sampleDeis(
+  evaluate: Evaluate,
+  x: Latent,
+  times: readonly SolverTime[],
+  options: DeisOptions = {},
+): Sampling {
   const { order = 2, lowerOrderFinal = true, signal } = options;
   const steps = times.length - 1;
   const history: { readonly rho: number; readonly eps: Latent }[] = []; // the newest first
@@ -84,7 +89,8 @@ function tableCoefficients(sigmas: ArrayLike<number>, step: number, order: numbe
     const integrand = (0.5 * (tau * d + min)) / Math.sqrt(alpha * (1 - alpha));
     for (let j = 0; j < order; j++) {
       let polynomial = 1;
-      for (let k = 0; k < order; k++) if (k !== j) polynomial *= (tau - (nodes[k] as number)) / ((nodes[j] as number) - (nodes[k] as number));
+      for (let k = 0; k < order; k++)
+        if (k !== j) polynomial *= (tau - (nodes[k] as number)) / ((nodes[j] as number) - (nodes[k] as number));
       sums[j] = (sums[j] as number) + integrand * polynomial;
     }
   }
@@ -92,7 +98,12 @@ function tableCoefficients(sigmas: ArrayLike<number>, step: number, order: numbe
 }
 
 /** Settings: `order` (1, 2 or 3, default 3). */
-export async function* sampleDeisSigma(denoise: Denoiser, x: Latent, sigmas: ArrayLike<number>, options: Partial<SigmaSamplerOptions> = {}): Sampling {
+export async function* sampleDeisSigma(
+  denoise: Denoiser,
+  x: Latent,
+  sigmas: ArrayLike<number>,
+  options: Partial<SigmaSamplerOptions> = {},
+): Sampling {
   const { order = 3, signal } = options;
   const slopes: Latent[] = []; // the newest first
   let latent = x;
@@ -100,8 +111,12 @@ export async function* sampleDeisSigma(denoise: Denoiser, x: Latent, sigmas: Arr
     const denoised = await evaluateAt(denoise, latent, sigma, signal);
     slopes.unshift(derivative(latent, sigma, denoised));
     slopes.length = Math.min(slopes.length, order);
-    const coefficients = next <= 0 || slopes.length === 1 ? [next - sigma] : tableCoefficients(sigmas, step - 1, slopes.length);
-    latent = linearCombination([1, latent], ...coefficients.map((coefficient, k): Term => [coefficient, slopes[k] as Latent]));
+    const coefficients =
+      next <= 0 || slopes.length === 1 ? [next - sigma] : tableCoefficients(sigmas, step - 1, slopes.length);
+    latent = linearCombination(
+      [1, latent],
+      ...coefficients.map((coefficient, k): Term => [coefficient, slopes[k] as Latent]),
+    );
     yield { step, steps, sigma, latent, denoised };
   }
   return latent;

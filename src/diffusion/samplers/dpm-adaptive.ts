@@ -12,7 +12,14 @@ import { StableDiffusionError } from '../../errors.ts';
 import type { Denoiser, Latent } from '../denoiser.ts';
 import type { SamplerStep } from '../sampler.ts';
 import type { DpmSolverOptions } from './dpm-fast.ts';
-import { ancestralTime, type DpmSolverInterval, firstOrder, secondOrder, sigmaOf, thirdOrder } from './dpm-solver-singlestep.ts';
+import {
+  ancestralTime,
+  type DpmSolverInterval,
+  firstOrder,
+  secondOrder,
+  sigmaOf,
+  thirdOrder,
+} from './dpm-solver-singlestep.ts';
 import { pidStepSize } from './pid-step-size.ts';
 import { sigmaSampler } from './sigma-sampler.ts';
 import { addNoise, derivative, evaluate, sigmaRange, sigmaSteps } from './sigma-steps.ts';
@@ -46,8 +53,22 @@ export async function* sampleDpmAdaptive(
   sigmas: ArrayLike<number>,
   options: DpmSolverOptions = {},
 ): AsyncGenerator<AdaptiveStep, Latent, void> {
-  const { noise, order = 3, rtol = 0.05, atol = 0.0078, hInit = 0.05, pcoeff = 0, icoeff = 1, dcoeff = 0, acceptSafety = 0.81, eta = 0, sNoise = 1, signal } = options;
-  if (order !== 2 && order !== 3) throw new StableDiffusionError('invalid-argument', `The order of DPM adaptive is ${order}; it must be 2 or 3.`);
+  const {
+    noise,
+    order = 3,
+    rtol = 0.05,
+    atol = 0.0078,
+    hInit = 0.05,
+    pcoeff = 0,
+    icoeff = 1,
+    dcoeff = 0,
+    acceptSafety = 0.81,
+    eta = 0,
+    sNoise = 1,
+    signal,
+  } = options;
+  if (order !== 2 && order !== 3)
+    throw new StableDiffusionError('invalid-argument', `The order of DPM adaptive is ${order}; it must be 2 or 3.`);
   if (sigmaSteps(sigmas).length === 0) return x;
   const { max, min } = sigmaRange(sigmas);
   const tEnd = Math.fround(-Math.log(min));
@@ -58,15 +79,27 @@ export async function* sampleDpmAdaptive(
   for (let step = 1, acceptedSteps = 0; t < tEnd - 1e-5; step++) {
     const sigma = sigmaOf(t);
     const tNext = Math.min(tEnd, Math.fround(t + pid.length()));
-    if (!(tNext > t)) throw new StableDiffusionError('not-finite', `DPM adaptive cannot go on at sigma ${sigma}: its step became ${pid.length()}. Use larger rtol and atol.`);
+    if (!(tNext > t))
+      throw new StableDiffusionError(
+        'not-finite',
+        `DPM adaptive cannot go on at sigma ${sigma}: its step became ${pid.length()}. Use larger rtol and atol.`,
+      );
     const { tDown, up } = ancestralTime(t, tNext, tEnd, eta);
     const denoised = await evaluate(denoise, latent, sigma, signal);
-    const interval: DpmSolverInterval = { denoise, x: latent, eps: derivative(latent, sigma, denoised), t, tNext: tDown, signal };
+    const interval: DpmSolverInterval = {
+      denoise,
+      x: latent,
+      eps: derivative(latent, sigma, denoised),
+      t,
+      tNext: tDown,
+      signal,
+    };
     const second = await secondOrder(interval, order === 2 ? 1 / 2 : 1 / 3);
     const low = order === 2 ? firstOrder(interval) : second.x;
     const high = order === 2 ? second.x : await thirdOrder(interval, second.epsBetween);
     const error = relativeError(low, high, previous, atol, rtol);
-    if (!Number.isFinite(error)) throw new StableDiffusionError('not-finite', `DPM adaptive met a latent that is not finite at sigma ${sigma}.`);
+    if (!Number.isFinite(error))
+      throw new StableDiffusionError('not-finite', `DPM adaptive met a latent that is not finite at sigma ${sigma}.`);
     const accepted = pid.propose(error);
     if (accepted) {
       previous = low;
@@ -75,7 +108,18 @@ export async function* sampleDpmAdaptive(
       acceptedSteps++;
     }
     const left = t < tEnd - 1e-5 ? Math.ceil((tEnd - t) / pid.length()) : 0;
-    yield { step, steps: step + left, sigma, latent, denoised, accepted, error, nextLength: pid.length(), acceptedSteps, rejectedSteps: step - acceptedSteps };
+    yield {
+      step,
+      steps: step + left,
+      sigma,
+      latent,
+      denoised,
+      accepted,
+      error,
+      nextLength: pid.length(),
+      acceptedSteps,
+      rejectedSteps: step - acceptedSteps,
+    };
   }
   return latent;
 }

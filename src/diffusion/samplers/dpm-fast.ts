@@ -9,7 +9,14 @@
 import { linspace } from '../sigma-schedules/sigma-schedule.ts';
 import type { Denoiser, Latent } from '../denoiser.ts';
 import type { Sampling } from '../sampler.ts';
-import { ancestralTime, type DpmSolverInterval, firstOrder, secondOrder, sigmaOf, thirdOrder } from './dpm-solver-singlestep.ts';
+import {
+  ancestralTime,
+  type DpmSolverInterval,
+  firstOrder,
+  secondOrder,
+  sigmaOf,
+  thirdOrder,
+} from './dpm-solver-singlestep.ts';
 import { type SigmaSamplerOptions, sigmaSampler } from './sigma-sampler.ts';
 import { addNoise, derivative, evaluate, sigmaRange, sigmaSteps } from './sigma-steps.ts';
 
@@ -28,7 +35,12 @@ function orders(calls: number): readonly (1 | 2 | 3)[] {
 
 export type DpmSolverOptions = Partial<SigmaSamplerOptions>;
 
-export async function* sampleDpmFast(denoise: Denoiser, x: Latent, sigmas: ArrayLike<number>, options: DpmSolverOptions = {}): Sampling {
+export async function* sampleDpmFast(
+  denoise: Denoiser,
+  x: Latent,
+  sigmas: ArrayLike<number>,
+  options: DpmSolverOptions = {},
+): Sampling {
   const { noise, eta = 0, sNoise = 1, signal } = options;
   const calls = sigmaSteps(sigmas).length;
   if (calls === 0) return x;
@@ -43,7 +55,14 @@ export async function* sampleDpmFast(denoise: Denoiser, x: Latent, sigmas: Array
     const sigma = sigmaOf(t);
     const { tDown, up } = ancestralTime(t, tNext, tEnd, eta);
     const denoised = await evaluate(denoise, latent, sigma, signal);
-    const interval: DpmSolverInterval = { denoise, x: latent, eps: derivative(latent, sigma, denoised), t, tNext: tDown, signal };
+    const interval: DpmSolverInterval = {
+      denoise,
+      x: latent,
+      eps: derivative(latent, sigma, denoised),
+      t,
+      tNext: tDown,
+      signal,
+    };
     if (order === 1) latent = firstOrder(interval);
     else latent = order === 2 ? (await secondOrder(interval)).x : await thirdOrder(interval);
     latent = addNoise(latent, noise, sigma, sigmaOf(tNext), sNoise * up);

@@ -67,13 +67,22 @@ export async function thirdOrder(interval: DpmSolverInterval, epsAtFirst?: Laten
   const second = round(t + round(r2 * h));
   const eps1 = epsAtFirst ?? (await epsAt(interval, advance(interval, first), first));
   const weight1 = sigmaOf(second) * (r2 / r1) * (Math.expm1(r2 * h) / (r2 * h) - 1);
-  const eps2 = await epsAt(interval, linearCombination([1, advance(interval, second)], [-weight1, eps1], [weight1, eps]), second);
+  const eps2 = await epsAt(
+    interval,
+    linearCombination([1, advance(interval, second)], [-weight1, eps1], [weight1, eps]),
+    second,
+  );
   const weight2 = (sigmaOf(tNext) / r2) * (Math.expm1(h) / h - 1);
   return linearCombination([1, advance(interval, tNext)], [-weight2, eps2], [weight2, eps]);
 }
 
 /** Where an ancestral step from t to `tNext` goes without noise, at most to `tEnd`, and the deviation of the noise that is added then. */
-export function ancestralTime(t: number, tNext: number, tEnd: number, eta: number): { readonly tDown: number; readonly up: number } {
+export function ancestralTime(
+  t: number,
+  tNext: number,
+  tEnd: number,
+  eta: number,
+): { readonly tDown: number; readonly up: number } {
   if (eta === 0) return { tDown: tNext, up: 0 };
   const { down } = ancestralStep(sigmaOf(t), sigmaOf(tNext), eta);
   const tDown = Math.min(tEnd, round(-Math.log(down)));

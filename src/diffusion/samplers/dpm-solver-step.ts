@@ -54,14 +54,29 @@ export function transition(algorithm: DpmAlgorithm, from: SolverTime, to: Solver
     case 'dpmsolver':
       return { ratio: f(to.alpha / from.alpha), gain: to.sigma, hh: h, deviation: 0 };
     case 'sde-dpmsolver++':
-      return { ratio: f(f(to.sigma / from.sigma) * exp(-h)), gain: to.alpha, hh: -2 * h, deviation: f(to.sigma * f(Math.sqrt(f(1 - exp(-2 * h))))) };
+      return {
+        ratio: f(f(to.sigma / from.sigma) * exp(-h)),
+        gain: to.alpha,
+        hh: -2 * h,
+        deviation: f(to.sigma * f(Math.sqrt(f(1 - exp(-2 * h))))),
+      };
     case 'sde-dpmsolver':
-      return { ratio: f(to.alpha / from.alpha), gain: f(2 * to.sigma), hh: h, deviation: f(to.sigma * f(Math.sqrt(f(exp(2 * h) - 1)))) };
+      return {
+        ratio: f(to.alpha / from.alpha),
+        gain: f(2 * to.sigma),
+        hh: h,
+        deviation: f(to.sigma * f(Math.sqrt(f(exp(2 * h) - 1)))),
+      };
   }
 }
 
 /** [c_0, c_1, c_2]: what m, D_1 and D_2 are multiplied by (times -gain). */
-function weights({ algorithm, solverType }: DpmStepForm, hh: number, order: number, multistep: boolean): readonly [number, number, number] {
+function weights(
+  { algorithm, solverType }: DpmStepForm,
+  hh: number,
+  order: number,
+  multistep: boolean,
+): readonly [number, number, number] {
   const phi1 = f(exp(hh) - 1);
   const phi2 = f(f(phi1 / hh) - 1);
   const phi3 = f(f(f(phi1 - hh) / f(hh * hh)) - 0.5);
@@ -82,11 +97,20 @@ function combine(p: number, a: Difference, q: number, b: Difference): Difference
 const none: Difference = [0, 0, 0];
 
 /** ratio x - gain (c_0 m_0 + c_1 D_1 + c_2 D_2) + deviation noise. */
-function finish(x: Latent, { ratio, gain, deviation }: Transition, c: Difference, outputs: readonly (Latent | undefined)[], d1: Difference, d2: Difference, noise?: Latent): Latent {
+function finish(
+  x: Latent,
+  { ratio, gain, deviation }: Transition,
+  c: Difference,
+  outputs: readonly (Latent | undefined)[],
+  d1: Difference,
+  d2: Difference,
+  noise?: Latent,
+): Latent {
   const scaled = c.map((weight) => f(gain * weight)) as [number, number, number];
   const whole = combine(1, combine(1, [scaled[0], 0, 0], scaled[1], d1), scaled[2], d2);
   const terms: Term[] = [];
-  for (const [i, output] of outputs.entries()) if (output && whole[i] !== 0) terms.push([-(whole[i] as number), output]);
+  for (const [i, output] of outputs.entries())
+    if (output && whole[i] !== 0) terms.push([-(whole[i] as number), output]);
   if (noise && deviation > 0) terms.push([deviation, noise]);
   return linearCombination([ratio, x], ...terms);
 }
@@ -94,7 +118,14 @@ function finish(x: Latent, { ratio, gain, deviation }: Transition, c: Difference
 /**
  * Multistep: from the newest evaluation's time to `to`, by the `order` newest evaluations (the newest first). x is at the newest's time.
  */
-export function multistepDpm(form: DpmStepForm, x: Latent, evaluations: readonly Evaluation[], to: SolverTime, order: number, noise?: Latent): Latent {
+export function multistepDpm(
+  form: DpmStepForm,
+  x: Latent,
+  evaluations: readonly Evaluation[],
+  to: SolverTime,
+  order: number,
+  noise?: Latent,
+): Latent {
   const [e0, e1, e2] = evaluations as [Evaluation, Evaluation | undefined, Evaluation | undefined];
   const step = transition(form.algorithm, e0.time, to);
   const outputs = [e0.output, e1?.output, e2?.output];
@@ -106,14 +137,28 @@ export function multistepDpm(form: DpmStepForm, x: Latent, evaluations: readonly
   const r1 = f(f(halfLogSnr(e1.time) - halfLogSnr(e2.time)) / h);
   const bend = combine(1, d0, -1, [0, f(1 / r1), -f(1 / r1)]);
   const sum = f(r0 + r1);
-  return finish(x, step, weights(form, step.hh, 3, true), outputs, combine(1, d0, f(r0 / sum), bend), combine(f(1 / sum), bend, 0, none), noise);
+  return finish(
+    x,
+    step,
+    weights(form, step.hh, 3, true),
+    outputs,
+    combine(1, d0, f(r0 / sum), bend),
+    combine(f(1 / sum), bend, 0, none),
+    noise,
+  );
 }
 
 /**
  * Singlestep: from the time of the first evaluation to `to`, by that one and up to two at times between (in the order of time).
  * x is at the first one's time.
  */
-export function singlestepDpm(form: DpmStepForm, x: Latent, evaluations: readonly Evaluation[], to: SolverTime, noise?: Latent): Latent {
+export function singlestepDpm(
+  form: DpmStepForm,
+  x: Latent,
+  evaluations: readonly Evaluation[],
+  to: SolverTime,
+  noise?: Latent,
+): Latent {
   const [e0, e1, e2] = evaluations as [Evaluation, Evaluation | undefined, Evaluation | undefined];
   const step = transition(form.algorithm, e0.time, to);
   const outputs = [e0.output, e1?.output, e2?.output];
@@ -128,5 +173,13 @@ export function singlestepDpm(form: DpmStepForm, x: Latent, evaluations: readonl
   const c = weights(form, step.hh, 3, false);
   if (form.solverType === 'midpoint') return finish(x, step, c, outputs, d2, none, noise);
   const width = f(r2 - r1);
-  return finish(x, step, c, outputs, combine(r2 / width, d1, -r1 / width, d2), combine(2 / width, d2, -2 / width, d1), noise);
+  return finish(
+    x,
+    step,
+    c,
+    outputs,
+    combine(r2 / width, d1, -r1 / width, d2),
+    combine(2 / width, d2, -2 / width, d1),
+    noise,
+  );
 }

@@ -8,7 +8,14 @@ import { linearCombination } from '../../tensor/arithmetic.ts';
 import type { Latent } from '../denoiser.ts';
 import { keepPredicted } from '../inpainting.ts';
 import type { Sampler, Sampling, SamplingRequest } from '../sampler.ts';
-import { type ContinuousTime, continuousTime, type Evaluate, evaluateModel, type SolverSpacing, type SolverTime } from '../solver-time.ts';
+import {
+  type ContinuousTime,
+  continuousTime,
+  type Evaluate,
+  evaluateModel,
+  type SolverSpacing,
+  type SolverTime,
+} from '../solver-time.ts';
 import { type DpmStepForm, type Evaluation, multistepDpm, predictsData, singlestepDpm } from './dpm-solver-step.ts';
 import { checkRequest } from './request.ts';
 
@@ -29,7 +36,12 @@ function formOf({ algorithm = 'dpmsolver++', solverType = 'midpoint' }: DpmSolve
 }
 
 /** Runs from x at the first time to the last one; `times` has one more than there are steps. */
-export async function* sampleDpmMultistep(evaluate: Evaluate, x: Latent, times: readonly SolverTime[], options: DpmSolverOptions = {}): Sampling {
+export async function* sampleDpmMultistep(
+  evaluate: Evaluate,
+  x: Latent,
+  times: readonly SolverTime[],
+  options: DpmSolverOptions = {},
+): Sampling {
   const { order = 2, lowerOrderFinal = true, firstOrderFinal = false, noise, signal } = options;
   const form = formOf(options);
   const steps = times.length - 1;
@@ -60,7 +72,13 @@ export interface SinglestepOptions extends DpmSolverOptions {
  * Runs blocks of one to three model calls, and yields after each call. `times` are those of the calls and the end; `blocks` are the
  * numbers of calls: [3, 2] is a step of order 3 and one of order 2, five calls in all.
  */
-export async function* sampleDpmSinglestep(evaluate: Evaluate, x: Latent, times: readonly SolverTime[], blocks: readonly number[], options: SinglestepOptions = {}): Sampling {
+export async function* sampleDpmSinglestep(
+  evaluate: Evaluate,
+  x: Latent,
+  times: readonly SolverTime[],
+  blocks: readonly number[],
+  options: SinglestepOptions = {},
+): Sampling {
   const { heunWithinThree = false, noise, signal } = options;
   const form = formOf(options);
   const steps = times.length - 1;
@@ -116,7 +134,10 @@ export function startAtTime({ initial, startNoise }: SamplingRequest, { alpha, s
 /** The evaluation of a request's model, inpainting included. */
 export function evaluateRequest(request: SamplingRequest): Evaluate {
   const { model, inpainting, startNoise, signal } = request;
-  return evaluateModel(inpainting ? keepPredicted(model, inpainting, startNoise) : model, { signal, reviseX0: request.quantize });
+  return evaluateModel(inpainting ? keepPredicted(model, inpainting, startNoise) : model, {
+    signal,
+    reviseX0: request.quantize,
+  });
 }
 
 /**
@@ -133,10 +154,23 @@ export const dpmSolver: Sampler = {
   run(request) {
     checkRequest(request, false);
     const { steps, startStep = 0, settings = {}, signal } = request;
-    const { order = 2, method = 'multistep', predictX0 = true, solverType = 'midpoint', lowerOrderFinal = true } = settings;
+    const {
+      order = 2,
+      method = 'multistep',
+      predictX0 = true,
+      solverType = 'midpoint',
+      lowerOrderFinal = true,
+    } = settings;
     const spacing = (request.schedule ?? 'time_uniform') as SolverSpacing;
     const time = continuousTime(request.model.schedule);
-    const options = { algorithm: predictX0 ? 'dpmsolver++' : 'dpmsolver', order, solverType, lowerOrderFinal, heunWithinThree: true, signal } as const;
+    const options = {
+      algorithm: predictX0 ? 'dpmsolver++' : 'dpmsolver',
+      order,
+      solverType,
+      lowerOrderFinal,
+      heunWithinThree: true,
+      signal,
+    } as const;
     const evaluate = evaluateRequest(request);
     if (method === 'multistep') {
       const times = time.spread(spacing, steps).map(time.at).slice(startStep);
@@ -146,6 +180,12 @@ export const dpmSolver: Sampler = {
     let skipped = 0;
     while (startStep > 0 && skipped < startStep) skipped += blocks.shift() ?? startStep;
     const times = blockTimes(time, spacing, singlestepBlocks(steps, order)).slice(skipped);
-    return sampleDpmSinglestep(evaluate, startAtTime(request, times[0] ?? time.at(1 / request.model.schedule.trainTimesteps)), times, blocks, options);
+    return sampleDpmSinglestep(
+      evaluate,
+      startAtTime(request, times[0] ?? time.at(1 / request.model.schedule.trainTimesteps)),
+      times,
+      blocks,
+      options,
+    );
   },
 };

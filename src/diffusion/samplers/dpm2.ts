@@ -11,7 +11,14 @@ import { sigmaSampler } from './sigma-sampler.ts';
 import { alongSlope, derivative, eulerStep, evaluate, sigmaSteps } from './sigma-steps.ts';
 
 /** One step of DPM-Solver-2, or of Euler's where it ends at 0. `first` is the model's answer at `sigma`. */
-export async function dpm2Step(denoise: Denoiser, x: Latent, first: Latent, sigma: number, next: number, signal: AbortSignal | undefined): Promise<Latent> {
+export async function dpm2Step(
+  denoise: Denoiser,
+  x: Latent,
+  first: Latent,
+  sigma: number,
+  next: number,
+  signal: AbortSignal | undefined,
+): Promise<Latent> {
   if (next === 0) return eulerStep(x, first, sigma, next);
   const middle = Math.sqrt(sigma * next);
   const between = eulerStep(x, first, sigma, middle);
@@ -19,7 +26,12 @@ export async function dpm2Step(denoise: Denoiser, x: Latent, first: Latent, sigm
   return alongSlope(x, derivative(between, middle, second), sigma, next);
 }
 
-export async function* sampleDpm2(denoise: Denoiser, x: Latent, sigmas: ArrayLike<number>, options: ChurnOptions = {}): Sampling {
+export async function* sampleDpm2(
+  denoise: Denoiser,
+  x: Latent,
+  sigmas: ArrayLike<number>,
+  options: ChurnOptions = {},
+): Sampling {
   let latent = x;
   for (const step of sigmaSteps(sigmas)) {
     const raised = churn(latent, step, options);

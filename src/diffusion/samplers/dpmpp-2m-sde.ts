@@ -11,10 +11,18 @@ import type { Sampling } from '../sampler.ts';
 import { type SigmaSamplerOptions, sigmaSampler } from './sigma-sampler.ts';
 import { addNoise, evaluate, sigmaSteps } from './sigma-steps.ts';
 
-export async function* sampleDpmpp2mSde(denoise: Denoiser, x: Latent, sigmas: ArrayLike<number>, options: SigmaSamplerOptions): Sampling {
+export async function* sampleDpmpp2mSde(
+  denoise: Denoiser,
+  x: Latent,
+  sigmas: ArrayLike<number>,
+  options: SigmaSamplerOptions,
+): Sampling {
   const { noise, eta = 1, sNoise = 1, solverType = 'midpoint', signal } = options;
   if (solverType !== 'midpoint' && solverType !== 'heun') {
-    throw new StableDiffusionError('invalid-argument', `The solver type of DPM++ 2M SDE is ${JSON.stringify(solverType)}; it must be midpoint or heun.`);
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `The solver type of DPM++ 2M SDE is ${JSON.stringify(solverType)}; it must be midpoint or heun.`,
+    );
   }
   let latent = x;
   let last: { readonly denoised: Latent; readonly h: number } | undefined;

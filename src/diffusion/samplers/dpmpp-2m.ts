@@ -10,7 +10,12 @@ import type { Sampling } from '../sampler.ts';
 import { type SigmaSamplerOptions, sigmaSampler } from './sigma-sampler.ts';
 import { evaluate, exponentialStep, sigmaSteps } from './sigma-steps.ts';
 
-export async function* sampleDpmpp2m(denoise: Denoiser, x: Latent, sigmas: ArrayLike<number>, options: Partial<Pick<SigmaSamplerOptions, 'signal'>> = {}): Sampling {
+export async function* sampleDpmpp2m(
+  denoise: Denoiser,
+  x: Latent,
+  sigmas: ArrayLike<number>,
+  options: Partial<Pick<SigmaSamplerOptions, 'signal'>> = {},
+): Sampling {
   let latent = x;
   let last: { readonly denoised: Latent; readonly h: number } | undefined;
   for (const { step, steps, sigma, next } of sigmaSteps(sigmas)) {

@@ -15,7 +15,12 @@ interface Past {
   readonly h: number;
 }
 
-export async function* sampleDpmpp3mSde(denoise: Denoiser, x: Latent, sigmas: ArrayLike<number>, options: SigmaSamplerOptions): Sampling {
+export async function* sampleDpmpp3mSde(
+  denoise: Denoiser,
+  x: Latent,
+  sigmas: ArrayLike<number>,
+  options: SigmaSamplerOptions,
+): Sampling {
   const { noise, eta = 1, sNoise = 1, signal } = options;
   let latent = x;
   let first: Past | undefined; // of the last step

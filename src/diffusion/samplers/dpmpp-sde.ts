@@ -15,9 +15,15 @@ import { addNoise, evaluate, exponentialStep, sigmaSteps } from './sigma-steps.t
 const timeOf = (sigma: number): number => Math.fround(-Math.log(sigma));
 const levelOf = (t: number): number => Math.fround(Math.exp(-Math.fround(t)));
 
-export async function* sampleDpmppSde(denoise: Denoiser, x: Latent, sigmas: ArrayLike<number>, options: SigmaSamplerOptions): Sampling {
+export async function* sampleDpmppSde(
+  denoise: Denoiser,
+  x: Latent,
+  sigmas: ArrayLike<number>,
+  options: SigmaSamplerOptions,
+): Sampling {
   const { noise, eta = 1, sNoise = 1, r = 1 / 2, exactLevels = false, signal } = options;
-  if (!(r > 0 && r <= 1)) throw new StableDiffusionError('invalid-argument', `The r of DPM++ SDE is ${r}; it must be above 0 and at most 1.`);
+  if (!(r > 0 && r <= 1))
+    throw new StableDiffusionError('invalid-argument', `The r of DPM++ SDE is ${r}; it must be above 0 and at most 1.`);
   /** From `sigma` to `next` with a constant denoised latent. */
   const stage = (from: Latent, towards: Latent, sigma: number, next: number): Latent => {
     const { down, up } = ancestralStep(sigma, next, eta);

@@ -10,7 +10,12 @@ import { ancestralStep } from './ancestral-step.ts';
 import { type SigmaSamplerOptions, sigmaSampler } from './sigma-sampler.ts';
 import { addNoise, eulerStep, evaluate, sigmaSteps } from './sigma-steps.ts';
 
-export async function* sampleEulerAncestral(denoise: Denoiser, x: Latent, sigmas: ArrayLike<number>, options: SigmaSamplerOptions): Sampling {
+export async function* sampleEulerAncestral(
+  denoise: Denoiser,
+  x: Latent,
+  sigmas: ArrayLike<number>,
+  options: SigmaSamplerOptions,
+): Sampling {
   const { noise, eta = 1, sNoise = 1, signal } = options;
   let latent = x;
   for (const { step, steps, sigma, next } of sigmaSteps(sigmas)) {

@@ -10,7 +10,12 @@ import { type ChurnOptions, churn } from './churn.ts';
 import { sigmaSampler } from './sigma-sampler.ts';
 import { eulerStep, evaluate, sigmaSteps } from './sigma-steps.ts';
 
-export async function* sampleEuler(denoise: Denoiser, x: Latent, sigmas: ArrayLike<number>, options: ChurnOptions = {}): Sampling {
+export async function* sampleEuler(
+  denoise: Denoiser,
+  x: Latent,
+  sigmas: ArrayLike<number>,
+  options: ChurnOptions = {},
+): Sampling {
   let latent = x;
   for (const step of sigmaSteps(sigmas)) {
     const raised = churn(latent, step, options);

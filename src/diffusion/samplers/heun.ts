@@ -12,7 +12,14 @@ import { sigmaSampler } from './sigma-sampler.ts';
 import { alongSlope, derivative, eulerStep, evaluate, sigmaSteps } from './sigma-steps.ts';
 
 /** One step of Heun's method, or of Euler's where it ends at 0; also Restart's. `first` is the model's answer at `sigma`. */
-export async function heunStep(denoise: Denoiser, x: Latent, first: Latent, sigma: number, next: number, signal: AbortSignal | undefined): Promise<Latent> {
+export async function heunStep(
+  denoise: Denoiser,
+  x: Latent,
+  first: Latent,
+  sigma: number,
+  next: number,
+  signal: AbortSignal | undefined,
+): Promise<Latent> {
   const predicted = eulerStep(x, first, sigma, next);
   if (next === 0) return predicted;
   const second = await evaluate(denoise, predicted, next, signal);
@@ -20,7 +27,12 @@ export async function heunStep(denoise: Denoiser, x: Latent, first: Latent, sigm
   return alongSlope(x, slope, sigma, next);
 }
 
-export async function* sampleHeun(denoise: Denoiser, x: Latent, sigmas: ArrayLike<number>, options: ChurnOptions = {}): Sampling {
+export async function* sampleHeun(
+  denoise: Denoiser,
+  x: Latent,
+  sigmas: ArrayLike<number>,
+  options: ChurnOptions = {},
+): Sampling {
   let latent = x;
   for (const step of sigmaSteps(sigmas)) {
     const raised = churn(latent, step, options);

@@ -22,17 +22,28 @@ export const distilledSteps = 50;
  * Descending timesteps: `steps` of the distillation's `originalSteps`, evenly chosen. `strength` leaves out the first of them for
  * image-to-image. Throws `invalid-argument` for more steps than there are.
  */
-export function lcmTimesteps(steps: number, trainTimesteps: number, originalSteps = distilledSteps, strength = 1): number[] {
+export function lcmTimesteps(
+  steps: number,
+  trainTimesteps: number,
+  originalSteps = distilledSteps,
+  strength = 1,
+): number[] {
   const stride = Math.floor(trainTimesteps / originalSteps);
   const count = Math.trunc(originalSteps * strength);
   if (stride < 1 || steps > count) {
-    throw new StableDiffusionError('invalid-argument', `A consistency model distilled on ${originalSteps} steps was asked for ${steps} steps${strength < 1 ? ` at strength ${strength}` : ''}; ask for ${count} at most.`);
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `A consistency model distilled on ${originalSteps} steps was asked for ${steps} steps${strength < 1 ? ` at strength ${strength}` : ''}; ask for ${count} at most.`,
+    );
   }
   return Array.from({ length: steps }, (_, i) => (count - Math.floor((i * count) / steps)) * stride - 1);
 }
 
 /** c_skip and c_out of the consistency function at a timestep (sigma_data 0.5, times 10). */
-export function boundaryScalings(timestep: number, timestepScaling = 10): { readonly skip: number; readonly out: number } {
+export function boundaryScalings(
+  timestep: number,
+  timestepScaling = 10,
+): { readonly skip: number; readonly out: number } {
   const scaled = timestep * timestepScaling;
   return { skip: 0.25 / (scaled * scaled + 0.25), out: scaled / Math.sqrt(scaled * scaled + 0.25) };
 }
@@ -44,7 +55,12 @@ export interface LcmOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-export async function* sampleLcm(model: DiffusionModel, x: Latent, timesteps: readonly number[], options: LcmOptions): Sampling {
+export async function* sampleLcm(
+  model: DiffusionModel,
+  x: Latent,
+  timesteps: readonly number[],
+  options: LcmOptions,
+): Sampling {
   const { noise, reviseX0, timestepScaling, signal } = options;
   const { schedule, parameterization } = model;
   let latent = x;
@@ -71,9 +87,15 @@ export async function* sampleLcm(model: DiffusionModel, x: Latent, timesteps: re
 export function consistencyStart(request: SamplingRequest) {
   const { steps, startStep = 0, startNoise, initial, inpainting } = request;
   const { schedule } = request.model;
-  const timesteps = lcmTimesteps(steps, schedule.trainTimesteps, Math.min(Math.max(distilledSteps, steps), schedule.trainTimesteps)).slice(startStep);
+  const timesteps = lcmTimesteps(
+    steps,
+    schedule.trainTimesteps,
+    Math.min(Math.max(distilledSteps, steps), schedule.trainTimesteps),
+  ).slice(startStep);
   const alphaBar = schedule.alphaBarAt(timesteps[0] ?? 0);
-  const x = initial ? linearCombination([Math.sqrt(alphaBar), initial], [Math.sqrt(1 - alphaBar), startNoise]) : startNoise;
+  const x = initial
+    ? linearCombination([Math.sqrt(alphaBar), initial], [Math.sqrt(1 - alphaBar), startNoise])
+    : startNoise;
   return { timesteps, x, model: inpainting ? keepPredicted(request.model, inpainting, startNoise) : request.model };
 }
 
@@ -88,12 +110,21 @@ export const lcm: Sampler = {
     checkRequest(request, true);
     const { timesteps, x, model } = consistencyStart(request);
     const draw = stepNoiseOf(request, 'lcm');
-    return sampleLcm(model, x, timesteps, { noise: () => draw(0, 0), signal: request.signal, reviseX0: request.quantize });
+    return sampleLcm(model, x, timesteps, {
+      noise: () => draw(0, 0),
+      signal: request.signal,
+      reviseX0: request.quantize,
+    });
   },
 };
 
 /** In sigmas, with any denoiser: x = denoised + next sigma · noise (A1111's and ComfyUI's `sample_lcm`). */
-export async function* sampleLcmSigma(denoise: Denoiser, x: Latent, sigmas: ArrayLike<number>, options: SigmaSamplerOptions): Sampling {
+export async function* sampleLcmSigma(
+  denoise: Denoiser,
+  x: Latent,
+  sigmas: ArrayLike<number>,
+  options: SigmaSamplerOptions,
+): Sampling {
   const { noise, signal } = options;
   let latent = x;
   for (const { step, steps, sigma, next } of sigmaSteps(sigmas)) {
@@ -123,7 +154,12 @@ export interface DistilledSchedule {
 
 export function distilledSchedule(full: NoiseSchedule, originalSteps = distilledSteps): DistilledSchedule {
   const stride = Math.floor(full.trainTimesteps / originalSteps);
-  const schedule = noiseSchedule(Float32Array.from({ length: originalSteps }, (_, i) => full.alphasCumprod[full.trainTimesteps - 1 - (originalSteps - 1 - i) * stride] as number));
+  const schedule = noiseSchedule(
+    Float32Array.from(
+      { length: originalSteps },
+      (_, i) => full.alphasCumprod[full.trainTimesteps - 1 - (originalSteps - 1 - i) * stride] as number,
+    ),
+  );
   return {
     schedule,
     timestepOfSigma: (sigma) => schedule.timestepOfSigma(sigma, true) * stride + stride - 1,

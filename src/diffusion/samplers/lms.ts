@@ -22,15 +22,26 @@ function lagrangeIntegral(nodes: readonly number[], j: number, from: number, to:
     if (k === j) continue;
     const constant = (from - node) / (pivot - node);
     const slope = 1 / (pivot - node);
-    polynomial = [...polynomial, 0].map((c, power) => c * constant + (power > 0 ? (polynomial[power - 1] as number) * slope : 0));
+    polynomial = [...polynomial, 0].map(
+      (c, power) => c * constant + (power > 0 ? (polynomial[power - 1] as number) * slope : 0),
+    );
   }
   const width = to - from;
   return polynomial.reduce((sum, c, power) => sum + (c * width ** (power + 1)) / (power + 1), 0);
 }
 
-export async function* sampleLms(denoise: Denoiser, x: Latent, sigmas: ArrayLike<number>, options: LmsOptions = {}): Sampling {
+export async function* sampleLms(
+  denoise: Denoiser,
+  x: Latent,
+  sigmas: ArrayLike<number>,
+  options: LmsOptions = {},
+): Sampling {
   const { order = 4, endsAtDenoised = false, signal } = options;
-  if (!Number.isInteger(order) || order < 1) throw new StableDiffusionError('invalid-argument', `The order of LMS is ${order}; it must be a whole number from 1.`);
+  if (!Number.isInteger(order) || order < 1)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `The order of LMS is ${order}; it must be a whole number from 1.`,
+    );
   let latent = x;
   const history: { readonly sigma: number; readonly slope: Latent }[] = []; // the newest first
   for (const { step, steps, sigma, next } of sigmaSteps(sigmas)) {

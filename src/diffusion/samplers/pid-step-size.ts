@@ -29,7 +29,10 @@ export function pidStepSize({ length: first, pcoeff, icoeff, dcoeff, order, acce
       const now = 1 / (error + 1e-8);
       const [last, beforeLast] = past ?? [now, now];
       past = [last, beforeLast];
-      const raw = now ** ((pcoeff + icoeff + dcoeff) / order) * last ** (-(pcoeff + 2 * dcoeff) / order) * beforeLast ** (dcoeff / order);
+      const raw =
+        now ** ((pcoeff + icoeff + dcoeff) / order) *
+        last ** (-(pcoeff + 2 * dcoeff) / order) *
+        beforeLast ** (dcoeff / order);
       const factor = 1 + Math.atan(raw - 1);
       const accepted = factor >= acceptSafety;
       if (accepted) past = [now, last];

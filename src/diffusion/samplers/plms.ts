@@ -22,11 +22,17 @@ export function adamsBashforth(eps: Latent, before: readonly Latent[]): Latent {
 }
 
 /** Runs the steps from x, which is at the first one's noise level. The first step calls the model twice. Always deterministic. */
-export async function* samplePlms(model: DiffusionModel, x: Latent, steps: readonly DdimStep[], options: TimestepSamplerOptions = {}): Sampling {
+export async function* samplePlms(
+  model: DiffusionModel,
+  x: Latent,
+  steps: readonly DdimStep[],
+  options: TimestepSamplerOptions = {},
+): Sampling {
   const { beforeStep, reviseX0, drawUnused, noise, signal } = options;
   const history: Latent[] = [];
   let latent = x;
-  const epsAt = async (at: Latent, { timestep, alphaBar }: DdimStep) => toEps(model.parameterization, await model.predict(at, timestep, signal), at, alphaBar);
+  const epsAt = async (at: Latent, { timestep, alphaBar }: DdimStep) =>
+    toEps(model.parameterization, await model.predict(at, timestep, signal), at, alphaBar);
   for (const [i, step] of steps.entries()) {
     throwIfAborted(signal);
     const { timestep, alphaBar, alphaBarPrev } = step;
@@ -64,7 +70,10 @@ export const plms: Sampler = {
   run(request) {
     checkRequest(request, false);
     if (request.settings?.eta) {
-      throw new StableDiffusionError('invalid-argument', `PLMS is deterministic, and eta is ${request.settings.eta}; use DDIM for eta above 0.`);
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `PLMS is deterministic, and eta is ${request.settings.eta}; use DDIM for eta above 0.`,
+      );
     }
     const { steps, x } = startOf(request);
     return samplePlms(request.model, x, steps, optionsOf(request, 'plms'));

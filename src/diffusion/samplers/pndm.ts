@@ -27,7 +27,12 @@ export interface PndmPlan {
 }
 
 /** The calls for ascending timesteps. Runge-Kutta takes four steps at the start and needs that many. */
-export function pndmPlan(ascending: readonly number[], trainTimesteps: number, finalAlphaBar: number, skipRungeKutta: boolean): PndmPlan {
+export function pndmPlan(
+  ascending: readonly number[],
+  trainTimesteps: number,
+  finalAlphaBar: number,
+  skipRungeKutta: boolean,
+): PndmPlan {
   const steps = ascending.length;
   const stride = Math.floor(trainTimesteps / steps);
   const calls: PndmCall[] = [];
@@ -37,11 +42,20 @@ export function pndmPlan(ascending: readonly number[], trainTimesteps: number, f
     const doubled = steps > 1 ? [...last.slice(0, 2), ...last.slice(1)] : last;
     calls.push(...doubled.map((timestep) => ({ timestep })));
   } else {
-    if (steps < 4) throw new StableDiffusionError('invalid-argument', `PNDM with Runge-Kutta steps needs 4 steps or more, and ${steps} were asked for; set skip_prk_steps.`);
+    if (steps < 4)
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `PNDM with Runge-Kutta steps needs 4 steps or more, and ${steps} were asked for; set skip_prk_steps.`,
+      );
     const half = Math.floor(stride / 2);
     for (const [i, timestep] of last.slice(0, 3).entries()) {
       const next = last[i + 1] as number;
-      calls.push({ timestep, rungeKutta: 0 }, { timestep: next + half, rungeKutta: 1 }, { timestep: next + half, rungeKutta: 2 }, { timestep: next, rungeKutta: 3 });
+      calls.push(
+        { timestep, rungeKutta: 0 },
+        { timestep: next + half, rungeKutta: 1 },
+        { timestep: next + half, rungeKutta: 2 },
+        { timestep: next, rungeKutta: 3 },
+      );
     }
     calls.push(...last.slice(3).map((timestep) => ({ timestep })));
   }
@@ -57,7 +71,10 @@ export async function* samplePndm(model: DiffusionModel, x: Latent, plan: PndmPl
   const transfer = (from: Latent, output: Latent, timestep: number, to: number): Latent => {
     const [a, b] = [barAt(timestep), barAt(to)];
     const eps = toEps(parameterization, output, from, a);
-    return linearCombination([Math.sqrt(b / a), from], [-(b - a) / (a * Math.sqrt(1 - b) + Math.sqrt(a * (1 - a) * b)), eps]);
+    return linearCombination(
+      [Math.sqrt(b / a), from],
+      [-(b - a) / (a * Math.sqrt(1 - b) + Math.sqrt(a * (1 - a) * b)), eps],
+    );
   };
   const history: Latent[] = []; // the latest last
   let latent = x;

@@ -23,11 +23,17 @@ function nearest(sigmas: ArrayLike<number>, sigma: number): number {
 type Move = readonly [sigma: number, next: number];
 
 function pairs(sigmas: ArrayLike<number>): readonly Move[] {
-  return Array.from({ length: Math.max(sigmas.length - 1, 0) }, (_, i) => [sigmas[i] as number, sigmas[i + 1] as number] as const);
+  return Array.from(
+    { length: Math.max(sigmas.length - 1, 0) },
+    (_, i) => [sigmas[i] as number, sigmas[i + 1] as number] as const,
+  );
 }
 
 /** The original's own choice: the steps of the restarts are taken from those asked for, so that the number of steps stays the same. */
-function automatic(sigmas: ArrayLike<number>): { readonly sigmas: ArrayLike<number>; readonly restarts: readonly Restart[] } {
+function automatic(sigmas: ArrayLike<number>): {
+  readonly sigmas: ArrayLike<number>;
+  readonly restarts: readonly Restart[];
+} {
   const steps = sigmas.length - 1;
   if (steps < 20) return { sigmas, restarts: [] };
   const [restartSteps, times] = steps >= 36 ? [Math.floor(steps / 4), 2] : [9, 1];
@@ -54,7 +60,12 @@ function plan(given: ArrayLike<number>, restarts: readonly Restart[] | undefined
 
 export type RestartOptions = Partial<Pick<SigmaSamplerOptions, 'noise' | 'sNoise' | 'restarts' | 'signal'>>;
 
-export async function* sampleRestart(denoise: Denoiser, x: Latent, sigmas: ArrayLike<number>, options: RestartOptions = {}): Sampling {
+export async function* sampleRestart(
+  denoise: Denoiser,
+  x: Latent,
+  sigmas: ArrayLike<number>,
+  options: RestartOptions = {},
+): Sampling {
   const { noise, sNoise = 1, restarts, signal } = options;
   sigmaSteps(sigmas); // checks them
   const moves = plan(sigmas, restarts);

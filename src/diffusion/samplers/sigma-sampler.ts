@@ -18,7 +18,12 @@ export interface SigmaSamplerOptions extends SamplerSettings {
 }
 
 /** An algorithm in sigma space. `x` is at noise level `sigmas[0]`; `sigmas` descend, usually to 0, one more than there are steps. */
-export type SigmaSampling = (denoise: Denoiser, x: Latent, sigmas: ArrayLike<number>, options: SigmaSamplerOptions) => Sampling;
+export type SigmaSampling = (
+  denoise: Denoiser,
+  x: Latent,
+  sigmas: ArrayLike<number>,
+  options: SigmaSamplerOptions,
+) => Sampling;
 
 export interface SigmaSamplerRow extends Omit<Sampler, 'space' | 'run'> {
   readonly sample: SigmaSampling;
@@ -31,7 +36,10 @@ export interface SigmaSamplerRow extends Omit<Sampler, 'space' | 'run'> {
 }
 
 /** Descending sigmas for a request; those of the steps left out at the start are gone. */
-export function sigmasOf(row: Pick<SigmaSamplerRow, 'schedule' | 'discardsNextToLastSigma'>, request: SamplingRequest): Float32Array {
+export function sigmasOf(
+  row: Pick<SigmaSamplerRow, 'schedule' | 'discardsNextToLastSigma'>,
+  request: SamplingRequest,
+): Float32Array {
   const schedule = sigmaSchedule(request.schedule ?? row.schedule ?? 'normal');
   const discards = request.discardNextToLastSigma ?? row.discardsNextToLastSigma ?? false;
   const sigmas = schedule(request.steps + (discards ? 1 : 0), request.model.schedule, request.scheduleOptions);
@@ -45,7 +53,9 @@ export function startAt(request: SamplingRequest, sigma: number): Latent {
   const highest = request.model.schedule.sigmas.at(-1) as number;
   const isMaximum = request.sigmaConvention === 'comfy' && sigma >= highest * (1 - 1e-5);
   const deviation = isMaximum ? Math.sqrt(1 + sigma ** 2) : sigma;
-  return request.initial ? addScaled(request.initial, deviation, request.startNoise) : scale(request.startNoise, deviation);
+  return request.initial
+    ? addScaled(request.initial, deviation, request.startNoise)
+    : scale(request.startNoise, deviation);
 }
 
 /** Makes the table's row of an algorithm. */
@@ -66,7 +76,11 @@ export function sigmaSampler(row: SigmaSamplerRow): Sampler {
           : stepNoiseOf(request, name);
       const plain = denoiser(request.model, { quantize: request.sigmaConvention === 'comfy' });
       const denoise = request.inpainting ? keepDenoised(plain, request.inpainting, request.startNoise) : plain;
-      return sample(denoise, startAt(request, sigmas[0] as number), sigmas, { ...request.settings, noise, signal: request.signal });
+      return sample(denoise, startAt(request, sigmas[0] as number), sigmas, {
+        ...request.settings,
+        noise,
+        signal: request.signal,
+      });
     },
   };
 }

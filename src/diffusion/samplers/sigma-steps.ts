@@ -20,20 +20,36 @@ export function sigmaSteps(sigmas: ArrayLike<number>): readonly SigmaStep[] {
   for (let i = 0; i <= steps && i < sigmas.length; i++) {
     const sigma = sigmas[i] as number;
     if (!(Number.isFinite(sigma) && (sigma > 0 || (sigma === 0 && i === steps)))) {
-      throw new StableDiffusionError('invalid-argument', `Noise level ${i} of ${steps} is ${sigma}; levels must be above 0, and only the last may be 0.`);
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `Noise level ${i} of ${steps} is ${sigma}; levels must be above 0, and only the last may be 0.`,
+      );
     }
   }
-  return Array.from({ length: steps }, (_, i) => ({ step: i + 1, steps, sigma: sigmas[i] as number, next: sigmas[i + 1] as number }));
+  return Array.from({ length: steps }, (_, i) => ({
+    step: i + 1,
+    steps,
+    sigma: sigmas[i] as number,
+    next: sigmas[i + 1] as number,
+  }));
 }
 
 /** The highest level, and the lowest above 0. */
 export function sigmaRange(sigmas: ArrayLike<number>): { readonly max: number; readonly min: number } {
   const last = sigmas.length - 1;
-  return { max: sigmas[0] as number, min: sigmas[(sigmas[last] as number) > 0 ? last : Math.max(last - 1, 0)] as number };
+  return {
+    max: sigmas[0] as number,
+    min: sigmas[(sigmas[last] as number) > 0 ? last : Math.max(last - 1, 0)] as number,
+  };
 }
 
 /** One evaluation of the model, if the work was not cancelled. */
-export async function evaluate(denoise: Denoiser, x: Latent, sigma: number, signal: AbortSignal | undefined): Promise<Latent> {
+export async function evaluate(
+  denoise: Denoiser,
+  x: Latent,
+  sigma: number,
+  signal: AbortSignal | undefined,
+): Promise<Latent> {
   throwIfAborted(signal);
   return denoise(x, sigma, signal);
 }
@@ -67,8 +83,18 @@ export function exponentialStep(x: Latent, denoised: Latent, sigma: number, next
  * x + deviation · noise(sigma, next). Nothing is drawn for a deviation of 0: k-diffusion does draw then, and as a sampler's deviations
  * are all 0 or none is, no result depends on it.
  */
-export function addNoise(x: Latent, noise: IntervalNoise | undefined, sigma: number, next: number, deviation: number): Latent {
+export function addNoise(
+  x: Latent,
+  noise: IntervalNoise | undefined,
+  sigma: number,
+  next: number,
+  deviation: number,
+): Latent {
   if (deviation === 0) return x;
-  if (!noise) throw new StableDiffusionError('invalid-argument', 'With these settings the sampler adds noise, and no source of noise was given (`noise`).');
+  if (!noise)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      'With these settings the sampler adds noise, and no source of noise was given (`noise`).',
+    );
   return addScaled(x, deviation, noise(sigma, next));
 }

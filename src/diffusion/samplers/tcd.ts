@@ -19,7 +19,12 @@ export interface TcdOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-export async function* sampleTcd(model: DiffusionModel, x: Latent, timesteps: readonly number[], options: TcdOptions): Sampling {
+export async function* sampleTcd(
+  model: DiffusionModel,
+  x: Latent,
+  timesteps: readonly number[],
+  options: TcdOptions,
+): Sampling {
   const { eta = 0.3, noise, signal } = options;
   const { schedule, parameterization } = model;
   let latent = x;
@@ -32,7 +37,10 @@ export async function* sampleTcd(model: DiffusionModel, x: Latent, timesteps: re
     const output = await model.predict(latent, timestep, signal);
     const { x0, eps } = predictionOf(parameterization, output, latent, alphaBar);
     const target = linearCombination([Math.sqrt(targetBar), x0], [Math.sqrt(1 - targetBar), eps]);
-    latent = eta > 0 && i + 1 < timesteps.length ? linearCombination([Math.sqrt(nextBar / targetBar), target], [Math.sqrt(1 - nextBar / targetBar), noise()]) : target;
+    latent =
+      eta > 0 && i + 1 < timesteps.length
+        ? linearCombination([Math.sqrt(nextBar / targetBar), target], [Math.sqrt(1 - nextBar / targetBar), noise()])
+        : target;
     yield { step: i + 1, steps: timesteps.length, sigma: sigmaOf(alphaBar), latent, denoised: x0 };
   }
   return latent;
@@ -49,6 +57,10 @@ export const tcd: Sampler = {
     checkRequest(request, true);
     const { timesteps, x, model } = consistencyStart(request);
     const draw = stepNoiseOf(request, 'tcd');
-    return sampleTcd(model, x, timesteps, { eta: request.settings?.eta ?? 0.3, noise: () => draw(0, 0), signal: request.signal });
+    return sampleTcd(model, x, timesteps, {
+      eta: request.settings?.eta ?? 0.3,
+      noise: () => draw(0, 0),
+      signal: request.signal,
+    });
   },
 };

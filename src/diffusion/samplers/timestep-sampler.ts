@@ -30,7 +30,12 @@ export interface TimestepSamplerOptions {
  * The level is that of timestep number t_enc (from 0), one above where decoding starts, as there. Where the original runs out of its
  * table and raises (strength 1), it is the last trained timestep.
  */
-export function stochasticEncode(request: Pick<SamplingRequest, 'model' | 'startNoise'>, x0: Latent, ascendingTimesteps: readonly number[], tEnc: number): Latent {
+export function stochasticEncode(
+  request: Pick<SamplingRequest, 'model' | 'startNoise'>,
+  x0: Latent,
+  ascendingTimesteps: readonly number[],
+  tEnc: number,
+): Latent {
   const { schedule } = request.model;
   return qSample(schedule, x0, ascendingTimesteps[tEnc] ?? schedule.trainTimesteps - 1, request.startNoise);
 }
@@ -63,7 +68,8 @@ export function optionsOf(request: SamplingRequest, name: string): TimestepSampl
     drawUnused: drawsUnused(request),
     eta: settings.eta,
     temperature: settings.temperature,
-    beforeStep: inpainting && ((x, timestep) => keepAtTimestep(request.model.schedule, inpainting, x, timestep, noise())),
+    beforeStep:
+      inpainting && ((x, timestep) => keepAtTimestep(request.model.schedule, inpainting, x, timestep, noise())),
     reviseX0: quantize ?? (settings.clipDenoised ? (x0) => clamp(x0, -1, 1) : undefined),
     signal: request.signal,
   };
@@ -75,7 +81,14 @@ export function sigmaOf(alphaBar: number): number {
 }
 
 /** x_{t-1} = sqrt(a_prev) x_0 + sqrt(1 - a_prev - s²) eps + s · temperature · noise (Song et al. 2021, equation 12). */
-export function ddimUpdate(x0: Latent, eps: Latent, alphaBarPrev: number, sigma: number, noise?: Latent, temperature = 1): Latent {
+export function ddimUpdate(
+  x0: Latent,
+  eps: Latent,
+  alphaBarPrev: number,
+  sigma: number,
+  noise?: Latent,
+  temperature = 1,
+): Latent {
   const direction = Math.sqrt(Math.max(0, 1 - alphaBarPrev - sigma * sigma));
   if (!noise || sigma === 0) return linearCombination([Math.sqrt(alphaBarPrev), x0], [direction, eps]);
   return linearCombination([Math.sqrt(alphaBarPrev), x0], [direction, eps], [sigma * temperature, noise]);

@@ -7,7 +7,15 @@ import { throwIfAborted } from '../../errors.ts';
 import { linearCombination, scale, type Term } from '../../tensor/arithmetic.ts';
 import type { Denoiser, Latent } from '../denoiser.ts';
 import type { Sampler, SamplerStep, Sampling } from '../sampler.ts';
-import { continuousTime, type Evaluate, evaluateDenoiser, halfLogSnr, type SolverSpacing, type SolverTime, timeOfSigma } from '../solver-time.ts';
+import {
+  continuousTime,
+  type Evaluate,
+  evaluateDenoiser,
+  halfLogSnr,
+  type SolverSpacing,
+  type SolverTime,
+  timeOfSigma,
+} from '../solver-time.ts';
 import { evaluateRequest, startAtTime } from './dpm-solver.ts';
 import { type Evaluation, transition } from './dpm-solver-step.ts';
 import { checkRequest } from './request.ts';
@@ -50,7 +58,14 @@ function solve(rows: readonly (readonly number[])[], right: readonly number[]): 
  * One update from the newest evaluation's time to `to`. With `arrived`, the model's output at `to`, it is the corrector, else the
  * predictor. `evaluations` are the newest first; `order` - 1 of them before the newest are used.
  */
-function update(options: Required<Pick<UniPcOptions, 'variant' | 'predictX0'>>, x: Latent, evaluations: readonly Evaluation[], to: SolverTime, order: number, arrived?: Latent): Latent {
+function update(
+  options: Required<Pick<UniPcOptions, 'variant' | 'predictX0'>>,
+  x: Latent,
+  evaluations: readonly Evaluation[],
+  to: SolverTime,
+  order: number,
+  arrived?: Latent,
+): Latent {
   const newest = evaluations[0] as Evaluation;
   const { ratio, gain, hh } = transition(options.predictX0 ? 'dpmsolver++' : 'dpmsolver', newest.time, to);
   const phi1 = Math.expm1(hh);
@@ -72,7 +87,14 @@ function update(options: Required<Pick<UniPcOptions, 'variant' | 'predictX0'>>, 
   }
   let rho: number[];
   if (arrived) rho = order === 1 ? [0.5] : solve(rows, right);
-  else rho = order === 2 ? [0.5] : solve(rows.slice(0, -1).map((row) => row.slice(0, -1)), right.slice(0, -1));
+  else
+    rho =
+      order === 2
+        ? [0.5]
+        : solve(
+            rows.slice(0, -1).map((row) => row.slice(0, -1)),
+            right.slice(0, -1),
+          );
   // - gain B(h) Σ rho_k (m_k - m_0) / r_k, and for the corrector the output at `to` with r = 1
   let newestWeight = 0;
   const terms: Term[] = earlier.map(({ output }, k): Term => {
@@ -94,8 +116,20 @@ export interface UniPcStep extends SamplerStep {
 }
 
 /** Runs from x at the first time to the last one; one model call a step, which serves the corrector and the next predictor. */
-export async function* sampleUniPc(evaluate: Evaluate, x: Latent, times: readonly SolverTime[], options: UniPcOptions = {}): AsyncGenerator<UniPcStep, Latent, void> {
-  const { variant = 'bh1', predictX0 = true, order = 3, lowerOrderFinal = true, uncorrectedSteps = [], signal } = options;
+export async function* sampleUniPc(
+  evaluate: Evaluate,
+  x: Latent,
+  times: readonly SolverTime[],
+  options: UniPcOptions = {},
+): AsyncGenerator<UniPcStep, Latent, void> {
+  const {
+    variant = 'bh1',
+    predictX0 = true,
+    order = 3,
+    lowerOrderFinal = true,
+    uncorrectedSteps = [],
+    signal,
+  } = options;
   const steps = times.length - 1;
   const evaluations: Evaluation[] = []; // the newest first
   let latent = x;
@@ -106,7 +140,8 @@ export async function* sampleUniPc(evaluate: Evaluate, x: Latent, times: readonl
     const [time, to] = [times[i], times[i + 1]] as [SolverTime, SolverTime];
     const { x0, eps } = await evaluate(latent, time);
     const output = predictX0 ? x0 : eps;
-    if (i > 0 && !uncorrectedSteps.includes(i - 1)) latent = update({ variant, predictX0 }, before, evaluations, time, orderBefore, output);
+    if (i > 0 && !uncorrectedSteps.includes(i - 1))
+      latent = update({ variant, predictX0 }, before, evaluations, time, orderBefore, output);
     evaluations.unshift({ time, output });
     evaluations.length = Math.min(evaluations.length, order);
     orderBefore = to.sigma === 0 ? 1 : Math.min(order, i + 1, lowerOrderFinal ? steps - i : order);
@@ -118,17 +153,33 @@ export async function* sampleUniPc(evaluate: Evaluate, x: Latent, times: readonl
 }
 
 /** Runs UniPC over the sigmas of k-diffusion, as ComfyUI: sigma 0 at the end is taken as 0.001. */
-export async function* sampleUniPcSigma(denoise: Denoiser, x: Latent, sigmas: ArrayLike<number>, options: Partial<SigmaSamplerOptions> & Pick<UniPcOptions, 'variant'> = {}): Sampling {
+export async function* sampleUniPcSigma(
+  denoise: Denoiser,
+  x: Latent,
+  sigmas: ArrayLike<number>,
+  options: Partial<SigmaSamplerOptions> & Pick<UniPcOptions, 'variant'> = {},
+): Sampling {
   if (sigmaSteps(sigmas).length === 0) return x;
   const times = Array.from(sigmas, (sigma) => timeOfSigma(sigma === 0 ? 0.001 : sigma, 0));
   const last = times.at(-1) as SolverTime;
   const order = Math.min(options.order ?? 3, Math.max(1, times.length - 2));
-  const sampling = sampleUniPc(evaluateDenoiser(denoise, options.signal), scale(x, (times[0] as SolverTime).alpha), times, { order, variant: options.variant ?? 'bh1', signal: options.signal });
+  const sampling = sampleUniPc(
+    evaluateDenoiser(denoise, options.signal),
+    scale(x, (times[0] as SolverTime).alpha),
+    times,
+    { order, variant: options.variant ?? 'bh1', signal: options.signal },
+  );
   for (;;) {
     const next = await sampling.next();
     if (next.done) return scale(next.value, 1 / last.alpha);
     const { step, sigma, latent, denoised } = next.value;
-    yield { step, steps: times.length - 1, sigma, denoised, latent: scale(latent, 1 / (times[step] as SolverTime).alpha) };
+    yield {
+      step,
+      steps: times.length - 1,
+      sigma,
+      denoised,
+      latent: scale(latent, 1 / (times[step] as SolverTime).alpha),
+    };
   }
 }
 
@@ -146,8 +197,17 @@ export const uniPc: Sampler = {
     checkRequest(request, false);
     const { order = 3, variant = 'bh1', predictX0 = true, lowerOrderFinal = true } = request.settings ?? {};
     const time = continuousTime(request.model.schedule);
-    const times = time.spread((request.schedule ?? 'time_uniform') as SolverSpacing, request.steps).map(time.at).slice(request.startStep ?? 0);
-    return sampleUniPc(evaluateRequest(request), startAtTime(request, times[0] as SolverTime), times, { order, variant, predictX0, lowerOrderFinal, signal: request.signal });
+    const times = time
+      .spread((request.schedule ?? 'time_uniform') as SolverSpacing, request.steps)
+      .map(time.at)
+      .slice(request.startStep ?? 0);
+    return sampleUniPc(evaluateRequest(request), startAtTime(request, times[0] as SolverTime), times, {
+      order,
+      variant,
+      predictX0,
+      lowerOrderFinal,
+      signal: request.signal,
+    });
   },
 };
 

@@ -9,8 +9,8 @@ import { StableDiffusionError } from '../../errors.ts';
 
 /** Lanczos's coefficients for g = 7, n = 9 (as published by Godfrey). */
 const lanczos = [
-  0.99999999999980993, 676.5203681218851, -1259.1392167224028, 771.32342877765313, -176.61502916214059, 12.507343278686905, -0.13857109526572012,
-  9.9843695780195716e-6, 1.5056327351493116e-7,
+  0.99999999999980993, 676.5203681218851, -1259.1392167224028, 771.32342877765313, -176.61502916214059,
+  12.507343278686905, -0.13857109526572012, 9.9843695780195716e-6, 1.5056327351493116e-7,
 ];
 
 /** ln of the gamma function, for x > 0. */
@@ -54,7 +54,10 @@ function betaCumulative(x: number, a: number, b: number): number {
 /** The x in [0, 1] below which a beta(a, b) value lies with the probability given, in [0, 1]; a, b > 0. Throws `invalid-argument`. */
 export function betaQuantile(probability: number, a: number, b: number): number {
   if (!(a > 0 && b > 0 && probability >= 0 && probability <= 1)) {
-    throw new StableDiffusionError('invalid-argument', `A beta quantile needs a, b > 0 and a probability in [0, 1]; found ${a}, ${b} and ${probability}.`);
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `A beta quantile needs a, b > 0 and a probability in [0, 1]; found ${a}, ${b} and ${probability}.`,
+    );
   }
   if (probability === 0 || probability === 1) return probability;
   // In the upper half the distance from 1 is sought, so that x near 1 keeps its digits.

@@ -14,7 +14,9 @@ export const beta: SigmaSchedule = (steps, model, options = {}) => {
   checkSteps(steps);
   const { alpha = 0.6, beta = 0.6 } = options;
   const last = model.sigmas.length - 1;
-  const timesteps = Array.from({ length: steps }, (_, i) => roundHalfToEven(betaQuantile(1 - i / steps, alpha, beta) * last));
+  const timesteps = Array.from({ length: steps }, (_, i) =>
+    roundHalfToEven(betaQuantile(1 - i / steps, alpha, beta) * last),
+  );
   return withZero(timesteps.filter((t, i) => t !== timesteps[i - 1]).map((t) => model.sigmas[t] as number));
 };
 

@@ -17,8 +17,22 @@ import { turbo } from './turbo.ts';
 import { vp } from './vp.ts';
 
 export type SigmaScheduleName =
-  | 'normal' | 'karras' | 'exponential' | 'polyexponential' | 'sgm_uniform' | 'simple' | 'ddim_uniform' | 'beta' | 'beta_continuous'
-  | 'linear_quadratic' | 'kl_optimal' | 'kl_optimal_to_min' | 'align_your_steps' | 'align_your_steps_xl' | 'vp' | 'turbo';
+  | 'normal'
+  | 'karras'
+  | 'exponential'
+  | 'polyexponential'
+  | 'sgm_uniform'
+  | 'simple'
+  | 'ddim_uniform'
+  | 'beta'
+  | 'beta_continuous'
+  | 'linear_quadratic'
+  | 'kl_optimal'
+  | 'kl_optimal_to_min'
+  | 'align_your_steps'
+  | 'align_your_steps_xl'
+  | 'vp'
+  | 'turbo';
 
 export const sigmaSchedules: { readonly [Name in SigmaScheduleName]: SigmaSchedule } = {
   normal,

@@ -7,5 +7,9 @@ export const polyexponential: SigmaSchedule = (steps, model, options = {}) => {
   const { rho = 1 } = options;
   const low = Math.fround(Math.log(lowest(model, options)));
   const width = Math.fround(Math.log(highest(model, options)) - Math.log(lowest(model, options)));
-  return withZero(linspace(1, 0, steps).map((ramp) => ramp ** rho).map((ramp) => Math.exp(Math.fround(Math.fround(ramp * width) + low))));
+  return withZero(
+    linspace(1, 0, steps)
+      .map((ramp) => ramp ** rho)
+      .map((ramp) => Math.exp(Math.fround(Math.fround(ramp * width) + low))),
+  );
 };

@@ -32,7 +32,10 @@ export type SigmaSchedule = (steps: number, model: NoiseSchedule, options?: Sigm
 
 export function checkSteps(steps: number): void {
   if (!Number.isInteger(steps) || steps < 1) {
-    throw new StableDiffusionError('invalid-argument', `The number of steps is ${steps}; it must be a whole number from 1.`);
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `The number of steps is ${steps}; it must be a whole number from 1.`,
+    );
   }
 }
 
@@ -56,7 +59,9 @@ export function linspace(start: number, end: number, count: number): Float32Arra
   const last = Math.fround(end);
   const step = Math.fround(Math.fround(last - first) / Math.max(count - 1, 1));
   if (count === 1) return Float32Array.of(first);
-  return Float32Array.from({ length: count }, (_, i) => (i < Math.floor(count / 2) ? first + step * i : last - step * (count - 1 - i)));
+  return Float32Array.from({ length: count }, (_, i) =>
+    i < Math.floor(count / 2) ? first + step * i : last - step * (count - 1 - i),
+  );
 }
 
 /** The values as float32, and a last 0. */

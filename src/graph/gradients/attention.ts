@@ -59,7 +59,10 @@ export const attentionGradient: GradientRule<'attention'> = (g, node) => {
 const fewProbabilities = 2 ** 22;
 
 /** Attention in the steps that its gradient takes as well, so that they are calculated once; undefined where they are too large to keep. */
-export function attentionInSteps([q, k, v, mask]: readonly Sym[], attributes: Attributes['attention']): Sym | undefined {
+export function attentionInSteps(
+  [q, k, v, mask]: readonly Sym[],
+  attributes: Attributes['attention'],
+): Sym | undefined {
   if (!q || !k || !v) return undefined;
   const size = productOfDims([q.shape[0] ?? 1, attributes.heads, q.shape[1] ?? 1, k.shape[1] ?? 1]);
   if (typeof size !== 'number' || size > fewProbabilities) return undefined;
@@ -73,9 +76,17 @@ export function probabilitiesMade(nodes: readonly AnyNode[]): (q: Value, k: Valu
   /** What was split into heads to become `value`. */
   const whole = (value: Value | undefined): Value | undefined => {
     const node = makers.get(value?.id ?? -1);
-    return node && ['mul', 'transpose'].includes(node.op) ? whole(node.inputs[0]) : node?.op === 'reshape' ? node.inputs[0] : undefined;
+    return node && ['mul', 'transpose'].includes(node.op)
+      ? whole(node.inputs[0])
+      : node?.op === 'reshape'
+        ? node.inputs[0]
+        : undefined;
   };
-  const products = nodes.flatMap((node) => (node.op === 'matmul' && node.attributes.transposeB && node.output.shape.length === 4 ? [node.inputs.map(whole)] : []));
+  const products = nodes.flatMap((node) =>
+    node.op === 'matmul' && node.attributes.transposeB && node.output.shape.length === 4
+      ? [node.inputs.map(whole)]
+      : [],
+  );
   const made = new Set(products.flatMap(([q, k]) => (q && k ? [key(q, k)] : [])));
   return (q, k) => made.has(key(q, k));
 }

@@ -1,6 +1,24 @@
 /** Gradients of the operations that work element by element. At kinks they are PyTorch's: 0 for abs and relu at 0, through at clamp's bounds, half each for equal maxima. */
 
-import { add, cast, cos, div, equal, erf, exp, less, log, mul, neg, pow, sigmoid, sign, sin, sub, where } from '../functions.ts';
+import {
+  add,
+  cast,
+  cos,
+  div,
+  equal,
+  erf,
+  exp,
+  less,
+  log,
+  mul,
+  neg,
+  pow,
+  sigmoid,
+  sign,
+  sin,
+  sub,
+  where,
+} from '../functions.ts';
 import type { OpName } from '../operations.ts';
 import type { Sym } from '../trace.ts';
 import { type GradientRule, type GradientRules, inputOf, sumTo } from './rule.ts';
@@ -11,7 +29,10 @@ function unary<K extends OpName>(derivative: (g: Sym, x: Sym, y: Sym) => Sym): G
 }
 
 /** A function of two values that broadcast: the gradients in the output's shape, summed to the inputs' shapes. */
-function binary<K extends OpName>(toA: (g: Sym, a: Sym, b: Sym, y: Sym) => Sym, toB: (g: Sym, a: Sym, b: Sym, y: Sym) => Sym): GradientRule<K> {
+function binary<K extends OpName>(
+  toA: (g: Sym, a: Sym, b: Sym, y: Sym) => Sym,
+  toB: (g: Sym, a: Sym, b: Sym, y: Sym) => Sym,
+): GradientRule<K> {
   return (g, node) => {
     const [a, b] = [inputOf(node, 0), inputOf(node, 1)];
     return [() => sumTo(toA(g, a, b, node.output), a.shape), () => sumTo(toB(g, a, b, node.output), b.shape)];
@@ -34,8 +55,37 @@ function gated(k: number): (g: Sym, x: Sym, y: Sym) => Sym {
 }
 
 export const elementwiseGradients: GradientRules<
-  | 'neg' | 'exp' | 'log' | 'sqrt' | 'abs' | 'sign' | 'reciprocal' | 'floor' | 'erf' | 'sin' | 'cos' | 'tanh' | 'sigmoid' | 'relu' | 'softplus'
-  | 'silu' | 'quickGelu' | 'gelu' | 'leakyRelu' | 'clamp' | 'cast' | 'add' | 'sub' | 'mul' | 'div' | 'pow' | 'maximum' | 'minimum' | 'less' | 'equal' | 'where'
+  | 'neg'
+  | 'exp'
+  | 'log'
+  | 'sqrt'
+  | 'abs'
+  | 'sign'
+  | 'reciprocal'
+  | 'floor'
+  | 'erf'
+  | 'sin'
+  | 'cos'
+  | 'tanh'
+  | 'sigmoid'
+  | 'relu'
+  | 'softplus'
+  | 'silu'
+  | 'quickGelu'
+  | 'gelu'
+  | 'leakyRelu'
+  | 'clamp'
+  | 'cast'
+  | 'add'
+  | 'sub'
+  | 'mul'
+  | 'div'
+  | 'pow'
+  | 'maximum'
+  | 'minimum'
+  | 'less'
+  | 'equal'
+  | 'where'
 > = {
   neg: unary((g) => neg(g)),
   exp: unary((g, _, y) => mul(g, y)),
@@ -70,21 +120,43 @@ export const elementwiseGradients: GradientRules<
     const { dtype } = inputOf(node, 0);
     return [dtype.startsWith('float') && node.attributes.dtype.startsWith('float') ? () => cast(g, dtype) : undefined];
   },
-  add: binary((g) => g, (g) => g),
-  sub: binary((g) => g, (g) => neg(g)),
-  mul: binary((g, _, b) => mul(g, b), (g, a) => mul(g, a)),
-  div: binary((g, _, b) => div(g, b), (g, _, b, y) => neg(div(mul(g, y), b))),
+  add: binary(
+    (g) => g,
+    (g) => g,
+  ),
+  sub: binary(
+    (g) => g,
+    (g) => neg(g),
+  ),
+  mul: binary(
+    (g, _, b) => mul(g, b),
+    (g, a) => mul(g, a),
+  ),
+  div: binary(
+    (g, _, b) => div(g, b),
+    (g, _, b, y) => neg(div(mul(g, y), b)),
+  ),
   pow: binary(
     (g, a, b) => mul(g, mul(b, pow(a, sub(b, 1)))),
     // Where the base is 0, so is the gradient of its powers; the logarithm of a negative base is not a number, as in PyTorch.
     (g, a, _, y) => mul(g, where(equal(a, 0), 0, mul(y, log(a)))),
   ),
-  maximum: binary((g, a, b) => choose(g, less(b, a), a, b), (g, a, b) => choose(g, less(a, b), a, b)),
-  minimum: binary((g, a, b) => choose(g, less(a, b), a, b), (g, a, b) => choose(g, less(b, a), a, b)),
+  maximum: binary(
+    (g, a, b) => choose(g, less(b, a), a, b),
+    (g, a, b) => choose(g, less(a, b), a, b),
+  ),
+  minimum: binary(
+    (g, a, b) => choose(g, less(a, b), a, b),
+    (g, a, b) => choose(g, less(b, a), a, b),
+  ),
   less: none,
   equal: none,
   where: (g, node) => {
     const condition = inputOf(node, 0);
-    return [undefined, () => sumTo(where(condition, g, 0), inputOf(node, 1).shape), () => sumTo(where(condition, 0, g), inputOf(node, 2).shape)];
+    return [
+      undefined,
+      () => sumTo(where(condition, g, 0), inputOf(node, 1).shape),
+      () => sumTo(where(condition, 0, g), inputOf(node, 2).shape),
+    ];
   },
 };

@@ -49,10 +49,14 @@ const avgPoolGradient: GradientRule<'avgPool'> = (g, node) => {
         // Rows and columns that no window covers have no gradient.
         return [2, 3].reduce((image, axis) => {
           const length = x.shape[axis] ?? 1;
-          return equalDims(image.shape[axis] ?? 1, length) ? image : slice(padAxis(image, axis, 0, stride), axis, 0, length);
+          return equalDims(image.shape[axis] ?? 1, length)
+            ? image
+            : slice(padAxis(image, axis, 0, stride), axis, 0, length);
         }, wide);
       }
-      return places(node.attributes).map((place) => untap(share, x, node.attributes, place)).reduce((sum, part) => add(sum, part));
+      return places(node.attributes)
+        .map((place) => untap(share, x, node.attributes, place))
+        .reduce((sum, part) => add(sum, part));
     },
   ];
 };
@@ -86,7 +90,8 @@ function resizeMatrix(from: number, scale: number, mode: Attributes['resize']['m
     const position = mode === 'nearest' ? Math.floor(row / scale) : (row + 0.5) / scale - 0.5;
     const base = Math.floor(position);
     const t = position - base;
-    const weights = mode === 'nearest' ? [1] : mode === 'bilinear' ? [1 - t, t] : [far(t + 1), near(t), near(1 - t), far(2 - t)];
+    const weights =
+      mode === 'nearest' ? [1] : mode === 'bilinear' ? [1 - t, t] : [far(t + 1), near(t), near(1 - t), far(2 - t)];
     const first = mode === 'bicubic' ? base - 1 : base;
     for (const [i, weight] of weights.entries()) {
       const at = row * from + Math.min(Math.max(first + i, 0), from - 1);
@@ -103,7 +108,8 @@ const resizeGradient: GradientRule<'resize'> = (g, node) => {
     () => {
       const matrix = (axis: number): Sym => {
         const length = x.shape[axis];
-        if (typeof length !== 'number') throw new StableDiffusionError('shape-mismatch', 'The gradient of a resize needs an image of a known size.');
+        if (typeof length !== 'number')
+          throw new StableDiffusionError('shape-mismatch', 'The gradient of a resize needs an image of a known size.');
         return constant(x, float32([Math.floor(length * scale), length], resizeMatrix(length, scale, mode)));
       };
       return matmul(matmul(matrix(2), g, { transposeA: true }), matrix(3));

@@ -1,7 +1,21 @@
 /** Gradients of reductions, of operations that move data, and of lookups. */
 
 import { addDims, type Dim, equalShapes, multiplyDims, productOfDims, subtractDims } from '../dim.ts';
-import { cast, dimension, div, equal, expand, gather, mul, pad, reshape, scatterAdd, slice, sum, transpose } from '../functions.ts';
+import {
+  cast,
+  dimension,
+  div,
+  equal,
+  expand,
+  gather,
+  mul,
+  pad,
+  reshape,
+  scatterAdd,
+  slice,
+  sum,
+  transpose,
+} from '../functions.ts';
 import { axisOf } from '../operations.ts';
 import type { Sym } from '../trace.ts';
 import { type GradientRule, type GradientRules, inputOf, sumTo } from './rule.ts';
@@ -9,7 +23,10 @@ import { type GradientRule, type GradientRules, inputOf, sumTo } from './rule.ts
 /** A reduced tensor with its reduced axes back as 1. */
 function withAxes(reduced: Sym, x: Sym, axes: readonly number[]): Sym {
   const gone = new Set(axes.map((axis) => axisOf(axis, x.shape.length)));
-  return reshape(reduced, x.shape.map((size, axis) => (gone.has(axis) ? 1 : size)));
+  return reshape(
+    reduced,
+    x.shape.map((size, axis) => (gone.has(axis) ? 1 : size)),
+  );
 }
 
 const sumGradient: GradientRule<'sum'> = (g, node) => {
@@ -43,14 +60,23 @@ export function spread(x: Sym, axis: number, step: number): Sym {
   const [length = 1, ...after] = x.shape.slice(axis);
   const column = reshape(x, [...before, length, 1, ...after]);
   const none = column.shape.map(() => 0);
-  const padded = pad(column, none, none.map((_, i) => (i === axis + 1 ? step - 1 : 0)));
+  const padded = pad(
+    column,
+    none,
+    none.map((_, i) => (i === axis + 1 ? step - 1 : 0)),
+  );
   return reshape(padded, [...before, multiplyDims(length, step), ...after]);
 }
 
 /** Zeros, or another value, before and after one axis. */
 export function padAxis(x: Sym, axis: number, before: Dim, after: Dim, value = 0): Sym {
   if (before === 0 && after === 0) return x;
-  return pad(x, x.shape.map((_, i) => (i === axis ? before : 0)), x.shape.map((_, i) => (i === axis ? after : 0)), value);
+  return pad(
+    x,
+    x.shape.map((_, i) => (i === axis ? before : 0)),
+    x.shape.map((_, i) => (i === axis ? after : 0)),
+    value,
+  );
 }
 
 const sliceGradient: GradientRule<'slice'> = (g, node) => {
@@ -62,7 +88,9 @@ const sliceGradient: GradientRule<'slice'> = (g, node) => {
       const wide = spread(g, axis, step);
       const rest = subtractDims(subtractDims(length, start), wide.shape[axis] ?? 1);
       // The zeros behind the last element may reach beyond the end.
-      return step === 1 ? padAxis(wide, axis, start, rest) : slice(padAxis(wide, axis, start, addDims(rest, step)), axis, 0, length);
+      return step === 1
+        ? padAxis(wide, axis, start, rest)
+        : slice(padAxis(wide, axis, start, addDims(rest, step)), axis, 0, length);
     },
   ];
 };
@@ -85,14 +113,32 @@ const padGradient: GradientRule<'pad'> = (g, node) => {
     () =>
       x.shape.reduce<Sym>((inner, length, axis) => {
         const start = before[axis] ?? 0;
-        return equalShapes([inner.shape[axis] ?? 1], [length]) ? inner : slice(inner, axis, start, addDims(start, length));
+        return equalShapes([inner.shape[axis] ?? 1], [length])
+          ? inner
+          : slice(inner, axis, start, addDims(start, length));
       }, g),
   ];
 };
 
 export const layoutGradients: GradientRules<
-  | 'sum' | 'mean' | 'max' | 'argmax' | 'argmin' | 'reshape' | 'transpose' | 'concat' | 'slice' | 'pad' | 'expand' | 'range' | 'dimension'
-  | 'stopGradient' | 'barrier' | 'gather' | 'scatterAdd' | 'oneHot'
+  | 'sum'
+  | 'mean'
+  | 'max'
+  | 'argmax'
+  | 'argmin'
+  | 'reshape'
+  | 'transpose'
+  | 'concat'
+  | 'slice'
+  | 'pad'
+  | 'expand'
+  | 'range'
+  | 'dimension'
+  | 'stopGradient'
+  | 'barrier'
+  | 'gather'
+  | 'scatterAdd'
+  | 'oneHot'
 > = {
   sum: sumGradient,
   mean: meanGradient,
@@ -100,7 +146,13 @@ export const layoutGradients: GradientRules<
   argmax: () => [undefined],
   argmin: () => [undefined],
   reshape: (g, node) => [() => reshape(g, inputOf(node, 0).shape)],
-  transpose: (g, node) => [() => transpose(g, node.attributes.permutation.map((_, axis) => node.attributes.permutation.indexOf(axis)))],
+  transpose: (g, node) => [
+    () =>
+      transpose(
+        g,
+        node.attributes.permutation.map((_, axis) => node.attributes.permutation.indexOf(axis)),
+      ),
+  ],
   concat: concatGradient,
   slice: sliceGradient,
   pad: padGradient,

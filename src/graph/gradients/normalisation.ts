@@ -44,7 +44,10 @@ function channelScale(scale: Sym, weight: Sym, x: Sym, groups: number): Sym {
 export function groupNormInSteps(x: Sym, weight: Sym, bias: Sym, { groups, epsilon }: Attributes['groupNorm']): Sym {
   const { centred, scale } = standardiseGroups(x, groups, epsilon);
   const [, c = 1, ...image] = x.shape;
-  return add(mul(reshape(centred, x.shape), channelScale(scale, weight, x, groups)), reshape(bias, [c, ...image.map(() => 1)]));
+  return add(
+    mul(reshape(centred, x.shape), channelScale(scale, weight, x, groups)),
+    reshape(bias, [c, ...image.map(() => 1)]),
+  );
 }
 
 /** The inputs of group normalisations whose gradients are in a graph: for them, the steps are there already. */
@@ -53,7 +56,8 @@ export function standardisedInputs(nodes: readonly AnyNode[]): ReadonlySet<numbe
   const found = new Set<number>();
   for (const node of nodes) {
     const [grouped, average] = node.op === 'sub' ? node.inputs.map(({ id }) => made.get(id)) : [];
-    if (grouped?.op === 'reshape' && average?.op === 'mean' && average.inputs[0]?.id === grouped.output.id) found.add(grouped.inputs[0]?.id ?? -1);
+    if (grouped?.op === 'reshape' && average?.op === 'mean' && average.inputs[0]?.id === grouped.output.id)
+      found.add(grouped.inputs[0]?.id ?? -1);
   }
   return found;
 }
@@ -105,5 +109,7 @@ const layerNormGradient: GradientRule<'layerNorm'> = (g, node) => {
 export const normalisationGradients: GradientRules<'groupNorm' | 'layerNorm' | 'softmax'> = {
   groupNorm: groupNormGradient,
   layerNorm: layerNormGradient,
-  softmax: (g, node) => [() => mul(node.output, sub(g, sum(mul(g, node.output), [node.attributes.axis], { keepDims: true })))],
+  softmax: (g, node) => [
+    () => mul(node.output, sub(g, sum(mul(g, node.output), [node.attributes.axis], { keepDims: true }))),
+  ],
 };

@@ -30,12 +30,19 @@ function secretOf(headers: Headers): string | undefined {
 export function parseApiKeys(texts: readonly string[]): readonly ApiKey[] {
   const keys = texts.map((text, i): ApiKey => {
     const colon = text.indexOf(':');
-    return colon > 0 ? { name: text.slice(0, colon), secret: text.slice(colon + 1) } : { name: `key${i + 1}`, secret: text };
+    return colon > 0
+      ? { name: text.slice(0, colon), secret: text.slice(colon + 1) }
+      : { name: `key${i + 1}`, secret: text };
   });
   for (const { name, secret } of keys) {
-    if (secret.length < 8) throw new StableDiffusionError('invalid-argument', `The API key of ${name} has ${secret.length} characters; give it at least 8.`);
+    if (secret.length < 8)
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `The API key of ${name} has ${secret.length} characters; give it at least 8.`,
+      );
   }
-  if (new Set(keys.map(({ name }) => name)).size !== keys.length) throw new StableDiffusionError('invalid-argument', 'Two API keys have the same name.');
+  if (new Set(keys.map(({ name }) => name)).size !== keys.length)
+    throw new StableDiffusionError('invalid-argument', 'Two API keys have the same name.');
   return keys;
 }
 
@@ -48,6 +55,10 @@ export function createAuthenticator(keys: readonly ApiKey[]): (headers: Headers)
     // All are compared, so that the time says nothing.
     const found = known.filter((key) => timingSafeEqual(key.hash, hash));
     if (found[0]) return found[0].name;
-    throw new StableDiffusionError('forbidden', 'This server wants an API key: send it as "Authorization: Bearer KEY".', { details: { status: 401 } });
+    throw new StableDiffusionError(
+      'forbidden',
+      'This server wants an API key: send it as "Authorization: Bearer KEY".',
+      { details: { status: 401 } },
+    );
   };
 }

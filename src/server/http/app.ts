@@ -2,7 +2,14 @@
 
 import cors from '@fastify/cors';
 import multipart from '@fastify/multipart';
-import { fastify, LogController, type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import {
+  fastify,
+  LogController,
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+} from 'fastify';
 import type { z } from 'zod';
 import type { ServerContext } from '../context.ts';
 import { routes } from '../routes/index.ts';
@@ -50,10 +57,21 @@ function clientSignal(request: FastifyRequest, reply: FastifyReply): AbortSignal
 function send(reply: FastifyReply, answer: Answer): FastifyReply {
   if ('json' in answer) {
     // The bytes, as Fastify sends neither null nor text as JSON by itself.
-    return reply.code(answer.status ?? 200).headers(answer.headers ?? {}).type('application/json; charset=utf-8').send(JSON.stringify(answer.json ?? null));
+    return reply
+      .code(answer.status ?? 200)
+      .headers(answer.headers ?? {})
+      .type('application/json; charset=utf-8')
+      .send(JSON.stringify(answer.json ?? null));
   }
-  if ('bytes' in answer) return reply.headers(answer.headers ?? {}).type(answer.mediaType).send(Buffer.from(answer.bytes.buffer, answer.bytes.byteOffset, answer.bytes.byteLength));
-  return reply.headers({ 'cache-control': 'no-cache', 'x-accel-buffering': 'no' }).type('text/event-stream').send(eventStream(answer.events));
+  if ('bytes' in answer)
+    return reply
+      .headers(answer.headers ?? {})
+      .type(answer.mediaType)
+      .send(Buffer.from(answer.bytes.buffer, answer.bytes.byteOffset, answer.bytes.byteLength));
+  return reply
+    .headers({ 'cache-control': 'no-cache', 'x-accel-buffering': 'no' })
+    .type('text/event-stream')
+    .send(eventStream(answer.events));
 }
 
 class Invalid extends Error {
@@ -71,7 +89,12 @@ function check(place: 'body' | 'query' | 'path', schema: z.ZodType | undefined, 
   throw new Invalid(validationProblem(place, result.error));
 }
 
-function register(app: FastifyInstance, context: ServerContext, route: Route, ownerOf: (request: FastifyRequest) => string): void {
+function register(
+  app: FastifyInstance,
+  context: ServerContext,
+  route: Route,
+  ownerOf: (request: FastifyRequest) => string,
+): void {
   app.route({
     method: route.method,
     url: route.path,
@@ -80,7 +103,10 @@ function register(app: FastifyInstance, context: ServerContext, route: Route, ow
     async handler(request, reply) {
       const owner = route.open ? '' : ownerOf(request);
       const signal = clientSignal(request, reply);
-      const given = route.form && request.isMultipart() ? route.form(await readForm(request, context.limits.bodyBytes)) : request.body;
+      const given =
+        route.form && request.isMultipart()
+          ? route.form(await readForm(request, context.limits.bodyBytes))
+          : request.body;
       const answer = await route.handle(context, {
         body: check('body', route.body, given),
         query: check('query', route.query, request.query),
@@ -96,7 +122,13 @@ function register(app: FastifyInstance, context: ServerContext, route: Route, ow
 }
 
 /** Builds the server; `app.inject` and `app.listen` work on it. */
-export async function createApp({ context: given, keys, corsOrigins, webFolder, logger }: AppOptions): Promise<FastifyInstance> {
+export async function createApp({
+  context: given,
+  keys,
+  corsOrigins,
+  webFolder,
+  logger,
+}: AppOptions): Promise<FastifyInstance> {
   const requestTimeout = given.limits.requestSeconds * 1000;
   const app: FastifyInstance = fastify({
     loggerInstance: logger,
@@ -123,7 +155,8 @@ export async function createApp({ context: given, keys, corsOrigins, webFolder, 
   };
   const answerProblem = async (error: unknown, request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     const problem = error instanceof Invalid ? error.problem : problemOf(error, 1);
-    if (problem.status >= 500 && problem.code !== 'busy') request.log.error({ err: error, url: request.url.split('?')[0] }, 'a request failed');
+    if (problem.status >= 500 && problem.code !== 'busy')
+      request.log.error({ err: error, url: request.url.split('?')[0] }, 'a request failed');
     const { status, body } = problemAnswer(flavourOf(request.url), problem);
     if (problem.retryAfter !== undefined) reply.header('retry-after', String(await retryAfter()));
     if (status === 401) reply.header('www-authenticate', 'Bearer, Basic realm="stable-diffusion-ts"');
@@ -140,12 +173,21 @@ export async function createApp({ context: given, keys, corsOrigins, webFolder, 
   app.addHook('onResponse', async (request, reply) => {
     const route = request.routeOptions.url ?? 'none';
     context.metrics.request(request.method, route, reply.statusCode, reply.elapsedTime / 1000);
-    request.log.info({ method: request.method, route, status: reply.statusCode, ms: Math.round(reply.elapsedTime) }, 'request');
+    request.log.info(
+      { method: request.method, route, status: reply.statusCode, ms: Math.round(reply.elapsedTime) },
+      'request',
+    );
   });
 
   readJsonBodies(app);
   await app.register(multipart);
-  if (corsOrigins.length > 0) await app.register(cors, { origin: corsOrigins.includes('*') ? '*' : [...corsOrigins], maxAge: 600, methods: ['GET', 'POST', 'DELETE'], exposedHeaders: ['location', 'retry-after'] });
+  if (corsOrigins.length > 0)
+    await app.register(cors, {
+      origin: corsOrigins.includes('*') ? '*' : [...corsOrigins],
+      maxAge: 600,
+      methods: ['GET', 'POST', 'DELETE'],
+      exposedHeaders: ['location', 'retry-after'],
+    });
 
   const ownerOf = (request: FastifyRequest): string => {
     const link = /^\/api\/v1\/results\/([0-9a-f]{64})\.\w+\?/.exec(request.url)?.[1];
@@ -160,4 +202,3 @@ export async function createApp({ context: given, keys, corsOrigins, webFolder, 
   await servePage(app, webFolder);
   return app;
 }
-

@@ -14,11 +14,15 @@ export function eventStream(events: AsyncIterable<ServerEvent>): Readable {
     for await (const event of events) {
       if (stream.destroyed) return;
       // A client that does not read holds the events back, not the server's memory.
-      if (!stream.push(eventText(event)) && stream.readableLength > 2 ** 20) await new Promise((resolve) => setTimeout(resolve, 100));
+      if (!stream.push(eventText(event)) && stream.readableLength > 2 ** 20)
+        await new Promise((resolve) => setTimeout(resolve, 100));
     }
   };
   stream.on('close', () => clearInterval(timer));
   stream.push(': hello\n\n');
-  send().then(() => stream.push(null), (error: unknown) => stream.destroy(error instanceof Error ? error : new Error(String(error))));
+  send().then(
+    () => stream.push(null),
+    (error: unknown) => stream.destroy(error instanceof Error ? error : new Error(String(error))),
+  );
   return stream;
 }

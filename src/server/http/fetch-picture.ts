@@ -12,15 +12,35 @@ import { StableDiffusionError } from '../../errors.ts';
 /** IANA's special-purpose addresses: not of the public internet. */
 const special = new BlockList();
 for (const [address, prefix] of [
-  ['0.0.0.0', 8], ['10.0.0.0', 8], ['100.64.0.0', 10], ['127.0.0.0', 8], ['169.254.0.0', 16], ['172.16.0.0', 12], ['192.0.0.0', 24], ['192.0.2.0', 24], ['192.88.99.0', 24],
-  ['192.168.0.0', 16], ['198.18.0.0', 15], ['198.51.100.0', 24], ['203.0.113.0', 24], ['224.0.0.0', 4], ['240.0.0.0', 4],
-] as const) special.addSubnet(address, prefix, 'ipv4');
+  ['0.0.0.0', 8],
+  ['10.0.0.0', 8],
+  ['100.64.0.0', 10],
+  ['127.0.0.0', 8],
+  ['169.254.0.0', 16],
+  ['172.16.0.0', 12],
+  ['192.0.0.0', 24],
+  ['192.0.2.0', 24],
+  ['192.88.99.0', 24],
+  ['192.168.0.0', 16],
+  ['198.18.0.0', 15],
+  ['198.51.100.0', 24],
+  ['203.0.113.0', 24],
+  ['224.0.0.0', 4],
+  ['240.0.0.0', 4],
+] as const)
+  special.addSubnet(address, prefix, 'ipv4');
 
 const publicV6 = new BlockList();
 publicV6.addSubnet('2000::', 3, 'ipv6');
 const specialV6 = new BlockList();
 // 6to4, Teredo, documentation, ORCHID and benchmarking carry or stand for other addresses.
-for (const [address, prefix] of [['2002::', 16], ['2001::', 23], ['2001:db8::', 32], ['3fff::', 20]] as const) specialV6.addSubnet(address, prefix, 'ipv6');
+for (const [address, prefix] of [
+  ['2002::', 16],
+  ['2001::', 23],
+  ['2001:db8::', 32],
+  ['3fff::', 20],
+] as const)
+  specialV6.addSubnet(address, prefix, 'ipv6');
 
 /** Whether an address belongs to the public internet. */
 export function isPublicAddress(address: string): boolean {
@@ -32,7 +52,10 @@ export function isPublicAddress(address: string): boolean {
 
 export type Resolve = (host: string) => Promise<readonly LookupAddress[]>;
 
-const systemResolve: Resolve = (host) => new Promise((resolve, reject) => lookup(host, { all: true }, (error, addresses) => (error ? reject(error) : resolve(addresses))));
+const systemResolve: Resolve = (host) =>
+  new Promise((resolve, reject) =>
+    lookup(host, { all: true }, (error, addresses) => (error ? reject(error) : resolve(addresses))),
+  );
 
 export interface FetchPictureOptions {
   readonly maxBytes: number;
@@ -60,29 +83,46 @@ function get(url: URL, options: FetchPictureOptions, signal: AbortSignal): Promi
     resolve(name).then(
       (addresses) => {
         // One bad address among good ones is enough: the name cannot be trusted.
-        if (addresses.length === 0 || !addresses.every(({ address }) => isAllowed(address))) callback(refuse('Pictures are not fetched from private addresses.'), '', 4);
-        else if (_options.all) (callback as unknown as (error: null, found: LookupAddress[]) => void)(null, [...addresses]);
+        if (addresses.length === 0 || !addresses.every(({ address }) => isAllowed(address)))
+          callback(refuse('Pictures are not fetched from private addresses.'), '', 4);
+        else if (_options.all)
+          (callback as unknown as (error: null, found: LookupAddress[]) => void)(null, [...addresses]);
         else callback(null, addresses[0]?.address ?? '', addresses[0]?.family ?? 4);
       },
       (error: NodeJS.ErrnoException) => callback(error, '', 4),
     );
   };
   return new Promise((settle, reject) => {
-    const request = (url.protocol === 'https:' ? httpsRequest : httpRequest)(url, { lookup: guarded, signal, agent: false, headers: { accept: 'image/*', 'user-agent': 'stable-diffusion-ts' } }, (response) => {
-      const chunks: Buffer[] = [];
-      let size = 0;
-      response.on('data', (chunk: Buffer) => {
-        size += chunk.length;
-        if (size <= maxBytes) {
-          chunks.push(chunk);
-          return;
-        }
-        reject(new StableDiffusionError('too-large', `The picture at this URL has more than the ${maxBytes} bytes allowed.`));
-        request.destroy();
-      });
-      response.on('end', () => settle({ status: response.statusCode ?? 0, location: response.headers.location, bytes: new Uint8Array(Buffer.concat(chunks)) }));
-      response.on('error', reject);
-    });
+    const request = (url.protocol === 'https:' ? httpsRequest : httpRequest)(
+      url,
+      { lookup: guarded, signal, agent: false, headers: { accept: 'image/*', 'user-agent': 'stable-diffusion-ts' } },
+      (response) => {
+        const chunks: Buffer[] = [];
+        let size = 0;
+        response.on('data', (chunk: Buffer) => {
+          size += chunk.length;
+          if (size <= maxBytes) {
+            chunks.push(chunk);
+            return;
+          }
+          reject(
+            new StableDiffusionError(
+              'too-large',
+              `The picture at this URL has more than the ${maxBytes} bytes allowed.`,
+            ),
+          );
+          request.destroy();
+        });
+        response.on('end', () =>
+          settle({
+            status: response.statusCode ?? 0,
+            location: response.headers.location,
+            bytes: new Uint8Array(Buffer.concat(chunks)),
+          }),
+        );
+        response.on('error', reject);
+      },
+    );
     request.on('error', reject);
     request.end();
   });

@@ -10,13 +10,19 @@ export async function readForm(request: FastifyRequest, maxBytes: number): Promi
   let size = 0;
   const add = (bytes: number): void => {
     size += bytes;
-    if (size > maxBytes) throw new StableDiffusionError('too-large', `The form has more than the ${maxBytes} bytes allowed.`);
+    if (size > maxBytes)
+      throw new StableDiffusionError('too-large', `The form has more than the ${maxBytes} bytes allowed.`);
   };
   try {
     // Longer fields arrive cut.
-    for await (const part of request.parts({ limits: { fileSize: maxBytes, fieldSize: 2 ** 20, fields: 64, files: 16, parts: 80, headerPairs: 50 } })) {
+    for await (const part of request.parts({
+      limits: { fileSize: maxBytes, fieldSize: 2 ** 20, fields: 64, files: 16, parts: 80, headerPairs: 50 },
+    })) {
       // The library's type does not tell that a part may be without a name.
-      if (typeof (part.fieldname as unknown) !== 'string') throw new StableDiffusionError('invalid-argument', 'A part of the form has no name.', { details: { status: 400 } });
+      if (typeof (part.fieldname as unknown) !== 'string')
+        throw new StableDiffusionError('invalid-argument', 'A part of the form has no name.', {
+          details: { status: 400 },
+        });
       if (part.type === 'file') {
         const chunks: Buffer[] = [];
         for await (const chunk of part.file) {
@@ -25,15 +31,23 @@ export async function readForm(request: FastifyRequest, maxBytes: number): Promi
         }
         parts.push({ name: part.fieldname, bytes: new Uint8Array(Buffer.concat(chunks)) });
       } else {
-        if (part.valueTruncated || part.fieldnameTruncated) throw new StableDiffusionError('too-large', 'A field of the form is longer than a megabyte, or its name than 100 bytes.');
+        if (part.valueTruncated || part.fieldnameTruncated)
+          throw new StableDiffusionError(
+            'too-large',
+            'A field of the form is longer than a megabyte, or its name than 100 bytes.',
+          );
         const text = String(part.value ?? '');
         add(text.length);
         parts.push({ name: part.fieldname, text });
       }
     }
   } catch (error) {
-    if (error instanceof StableDiffusionError || typeof (error as { statusCode?: unknown }).statusCode === 'number') throw error;
-    throw new StableDiffusionError('invalid-argument', 'The form is malformed.', { cause: error, details: { status: 400 } });
+    if (error instanceof StableDiffusionError || typeof (error as { statusCode?: unknown }).statusCode === 'number')
+      throw error;
+    throw new StableDiffusionError('invalid-argument', 'The form is malformed.', {
+      cause: error,
+      details: { status: 400 },
+    });
   }
   return parts;
 }

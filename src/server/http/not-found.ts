@@ -10,7 +10,8 @@ export interface NotFound {
 }
 
 /** `/api/v1/jobs/:id` as an expression for paths. */
-const pattern = (path: string): RegExp => new RegExp(`^${path.replace(/[.*+?^${}()|[\]\\]/g, '\\$&').replace(/:\w+/g, '[^/]+')}/?$`);
+const pattern = (path: string): RegExp =>
+  new RegExp(`^${path.replace(/[.*+?^${}()|[\]\\]/g, '\\$&').replace(/:\w+/g, '[^/]+')}/?$`);
 
 export function createNotFound(routes: readonly Route[]): (method: string, url: string, flavour: Flavour) => NotFound {
   const table = routes.map(({ method, path }) => ({ method, path: pattern(path) }));
@@ -22,7 +23,14 @@ export function createNotFound(routes: readonly Route[]): (method: string, url: 
     const message = other ? 'Method Not Allowed' : 'There is nothing here.';
     const bodies: { readonly [F in Flavour]: unknown } = {
       a1111: { detail: other ? message : 'Not Found' },
-      openai: { error: { message, type: 'invalid_request_error', param: null, code: other ? 'method_not_supported' : 'unknown_url' } },
+      openai: {
+        error: {
+          message,
+          type: 'invalid_request_error',
+          param: null,
+          code: other ? 'method_not_supported' : 'unknown_url',
+        },
+      },
       own: { error: { code: other ? 'method-not-allowed' : 'not-found', message } },
     };
     return { status: other ? 405 : 404, headers: other ? { allow: allowed.join(', ') } : {}, body: bodies[flavour] };

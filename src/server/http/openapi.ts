@@ -22,37 +22,95 @@ function schemaOf(schema: z.ZodType, io: 'input' | 'output'): Json {
 const tags: { readonly [F in Flavour]: string } = { a1111: 'A1111', openai: 'OpenAI', own: 'Jobs' };
 
 const errorSchemas: { readonly [F in Flavour]: Json } = {
-  a1111: { type: 'object', properties: { detail: {}, error: { type: 'string' }, body: { type: 'string' }, errors: { type: 'string' } } },
-  openai: { type: 'object', required: ['error'], properties: { error: { type: 'object', required: ['message', 'type', 'param', 'code'], properties: { message: { type: 'string' }, type: { type: 'string' }, param: { type: ['string', 'null'] }, code: { type: ['string', 'null'] } } } } },
-  own: { type: 'object', required: ['error'], properties: { error: { type: 'object', required: ['code', 'message'], properties: { code: { type: 'string' }, message: { type: 'string' }, issues: { type: 'array' } } } } },
+  a1111: {
+    type: 'object',
+    properties: { detail: {}, error: { type: 'string' }, body: { type: 'string' }, errors: { type: 'string' } },
+  },
+  openai: {
+    type: 'object',
+    required: ['error'],
+    properties: {
+      error: {
+        type: 'object',
+        required: ['message', 'type', 'param', 'code'],
+        properties: {
+          message: { type: 'string' },
+          type: { type: 'string' },
+          param: { type: ['string', 'null'] },
+          code: { type: ['string', 'null'] },
+        },
+      },
+    },
+  },
+  own: {
+    type: 'object',
+    required: ['error'],
+    properties: {
+      error: {
+        type: 'object',
+        required: ['code', 'message'],
+        properties: { code: { type: 'string' }, message: { type: 'string' }, issues: { type: 'array' } },
+      },
+    },
+  },
 };
 
 function parametersOf(route: Route): Json[] {
-  const places: readonly (readonly ['path' | 'query', z.ZodType | undefined])[] = [['path', route.params], ['query', route.query]];
+  const places: readonly (readonly ['path' | 'query', z.ZodType | undefined])[] = [
+    ['path', route.params],
+    ['query', route.query],
+  ];
   return places.flatMap(([place, schema]) => {
     if (!schema) return [];
-    const { properties = {}, required = [] } = schemaOf(schema, 'input') as { properties?: Record<string, Json>; required?: string[] };
-    return Object.entries(properties).map(([name, type]) => ({ name, in: place, required: place === 'path' || required.includes(name), schema: type }));
+    const { properties = {}, required = [] } = schemaOf(schema, 'input') as {
+      properties?: Record<string, Json>;
+      required?: string[];
+    };
+    return Object.entries(properties).map(([name, type]) => ({
+      name,
+      in: place,
+      required: place === 'path' || required.includes(name),
+      schema: type,
+    }));
   });
 }
 
 function operationOf(route: Route): Json {
   const { flavour, body, response, responseType, status = 200, form, open } = route;
-  const error = (description: string): Json => ({ description, content: { 'application/json': { schema: errorSchemas[flavour] } } });
+  const error = (description: string): Json => ({
+    description,
+    content: { 'application/json': { schema: errorSchemas[flavour] } },
+  });
   const parameters = parametersOf(route);
-  const content = responseType ? { [responseType]: { schema: { type: 'string' } } } : { 'application/json': { schema: response ? schemaOf(response, 'output') : {} } };
+  const content = responseType
+    ? { [responseType]: { schema: { type: 'string' } } }
+    : { 'application/json': { schema: response ? schemaOf(response, 'output') : {} } };
   const bodySchema = body && schemaOf(body, 'input');
   return {
     tags: [tags[flavour]],
     summary: route.summary,
     operationId: `${route.method.toLowerCase()}${route.path.replace(/[^a-z0-9]+(.)?/gi, (_, next: string | undefined) => (next ?? '').toUpperCase())}`,
     ...(parameters.length > 0 ? { parameters } : {}),
-    ...(bodySchema ? { requestBody: { required: true, content: { 'application/json': { schema: bodySchema }, ...(form ? { 'multipart/form-data': { schema: bodySchema } } : {}) } } } : {}),
+    ...(bodySchema
+      ? {
+          requestBody: {
+            required: true,
+            content: {
+              'application/json': { schema: bodySchema },
+              ...(form ? { 'multipart/form-data': { schema: bodySchema } } : {}),
+            },
+          },
+        }
+      : {}),
     ...(open ? { security: [] } : {}),
     responses: {
       [status]: { description: 'Done', content },
-      ...(route.path === '/readyz' ? { 503: { description: 'Not ready', content } } : { default: error('Refused or failed') }),
-      ...(flavour === 'openai' ? { 400: error('The request is not valid') } : { 422: error('The request is not valid') }),
+      ...(route.path === '/readyz'
+        ? { 503: { description: 'Not ready', content } }
+        : { default: error('Refused or failed') }),
+      ...(flavour === 'openai'
+        ? { 400: error('The request is not valid') }
+        : { 422: error('The request is not valid') }),
     },
   };
 }
@@ -65,9 +123,20 @@ export function openapiDocument(routes: readonly Route[], version: string): Json
   }
   return {
     openapi: '3.1.0',
-    info: { title: 'stable-diffusion-ts', version, description: "A1111's API, OpenAI's images API and the server's own jobs API over the same models.", license: { name: 'MIT', identifier: 'MIT' } },
+    info: {
+      title: 'stable-diffusion-ts',
+      version,
+      description: "A1111's API, OpenAI's images API and the server's own jobs API over the same models.",
+      license: { name: 'MIT', identifier: 'MIT' },
+    },
     security: [{ bearer: [] }, { basic: [] }, { key: [] }, {}],
-    components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer' }, basic: { type: 'http', scheme: 'basic' }, key: { type: 'apiKey', in: 'header', name: 'X-API-Key' } } },
+    components: {
+      securitySchemes: {
+        bearer: { type: 'http', scheme: 'bearer' },
+        basic: { type: 'http', scheme: 'basic' },
+        key: { type: 'apiKey', in: 'header', name: 'X-API-Key' },
+      },
+    },
     paths,
   };
 }

@@ -16,8 +16,15 @@ export interface OriginGuardOptions {
 const localHost = /^(localhost|[\w-]+\.localhost|127(?:\.\d{1,3}){3}|\[::1\])(:\d+)?$/i;
 
 /** Throws `forbidden`. */
-export function checkOrigin({ origin, host = '' }: IncomingHttpHeaders, { origins, hasKeys }: OriginGuardOptions): void {
-  if (!hasKeys && !localHost.test(host)) throw new StableDiffusionError('forbidden', `This server answers on this machine only, and was called as ${host.slice(0, 100)}.`);
+export function checkOrigin(
+  { origin, host = '' }: IncomingHttpHeaders,
+  { origins, hasKeys }: OriginGuardOptions,
+): void {
+  if (!hasKeys && !localHost.test(host))
+    throw new StableDiffusionError(
+      'forbidden',
+      `This server answers on this machine only, and was called as ${host.slice(0, 100)}.`,
+    );
   if (origin === undefined || origins.includes(origin) || origins.includes('*')) return;
   let sameHost = false;
   try {
@@ -25,5 +32,9 @@ export function checkOrigin({ origin, host = '' }: IncomingHttpHeaders, { origin
   } catch {
     // "null" and other things that are no URL
   }
-  if (!sameHost) throw new StableDiffusionError('forbidden', `Pages of ${origin.slice(0, 100)} may not use this server. Its operator can allow them with --cors-origin.`);
+  if (!sameHost)
+    throw new StableDiffusionError(
+      'forbidden',
+      `Pages of ${origin.slice(0, 100)} may not use this server. Its operator can allow them with --cors-origin.`,
+    );
 }

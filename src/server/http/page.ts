@@ -16,11 +16,14 @@ function filesElsewhere(): readonly (readonly [address: string, folder: string])
   const runtime = dirname(createRequire(import.meta.url).resolve('onnxruntime-web/ort-wasm-simd-threaded.wasm'));
   return [
     ...['pocket.safetensors', 'pocket.yaml'].map((file) => [`models/${file}`, models] as const),
-    ...['', '.asyncify'].flatMap((kind) => ['mjs', 'wasm'].map((ending) => [`ort/ort-wasm-simd-threaded${kind}.${ending}`, runtime] as const)),
+    ...['', '.asyncify'].flatMap((kind) =>
+      ['mjs', 'wasm'].map((ending) => [`ort/ort-wasm-simd-threaded${kind}.${ending}`, runtime] as const),
+    ),
   ];
 }
 
-const welcome = '<!doctype html><title>stable-diffusion-ts</title><p>The server runs. Its APIs are described at <a href="/openapi.json">/openapi.json</a>.</p>';
+const welcome =
+  '<!doctype html><title>stable-diffusion-ts</title><p>The server runs. Its APIs are described at <a href="/openapi.json">/openapi.json</a>.</p>';
 
 /** Serves the folder, or a word where there is no page in it. */
 export async function servePage(app: FastifyInstance, folder: string | undefined): Promise<void> {
@@ -35,7 +38,11 @@ export async function servePage(app: FastifyInstance, folder: string | undefined
     index: ['index.html'],
     dotfiles: 'ignore',
     // WebAssembly with threads needs an isolated page.
-    setHeaders: (reply) => void reply.headers({ 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' }),
+    setHeaders: (reply) =>
+      void reply.headers({
+        'cross-origin-opener-policy': 'same-origin',
+        'cross-origin-embedder-policy': 'require-corp',
+      }),
   });
   for (const [address, elsewhere] of filesElsewhere()) {
     if (existsSync(join(folder, address))) continue;

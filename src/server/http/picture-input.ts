@@ -9,7 +9,11 @@ import { fetchPicture } from './fetch-picture.ts';
 /** The bytes that a text stands for. Throws `invalid-argument`, `not-found`, `forbidden`, `too-large`, `network`. */
 export async function readPicture(context: ServerContext, text: string, signal?: AbortSignal): Promise<Uint8Array> {
   if (/^https?:\/\//i.test(text)) {
-    if (!context.policy.fetchUrls) throw new StableDiffusionError('forbidden', 'This server does not fetch pictures from URLs. Send the picture itself, as base64.');
+    if (!context.policy.fetchUrls)
+      throw new StableDiffusionError(
+        'forbidden',
+        'This server does not fetch pictures from URLs. Send the picture itself, as base64.',
+      );
     return fetchPicture(text, { maxBytes: context.limits.bodyBytes, ...(signal ? { signal } : {}) });
   }
   if (blobIdSchema.safeParse(text).success) {
@@ -19,7 +23,11 @@ export async function readPicture(context: ServerContext, text: string, signal?:
   }
   const data = text.startsWith('data:') ? text.slice(text.indexOf(',') + 1) : text;
   const bytes = new Uint8Array(Buffer.from(data, 'base64'));
-  if (bytes.length === 0) throw new StableDiffusionError('invalid-argument', 'Invalid encoded image: a picture is base64, with or without "data:image/png;base64," before it.');
+  if (bytes.length === 0)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      'Invalid encoded image: a picture is base64, with or without "data:image/png;base64," before it.',
+    );
   return bytes;
 }
 

@@ -20,20 +20,56 @@ function fieldCode(type: string | undefined): string {
 }
 
 function openaiShape({ status, code, message, where, name, issues }: Problem): unknown {
-  const type = status === 401 ? 'authentication_error' : status === 403 ? 'permission_error' : status === 429 ? 'rate_limit_error' : status >= 500 ? 'server_error' : 'invalid_request_error';
-  const codes: Partial<Record<number, string>> = { 401: 'invalid_api_key', 404: 'model_not_found', 429: 'rate_limit_exceeded', 413: 'request_too_large' };
-  const ownCode = name ?? codes[status] ?? (code === 'busy' ? 'server_overloaded' : issues ? fieldCode(issues[0]?.type) : code.replaceAll('-', '_'));
-  return { error: { message, type, param: where && where.length > 1 ? where.slice(1).join('.') : null, code: ownCode } };
+  const type =
+    status === 401
+      ? 'authentication_error'
+      : status === 403
+        ? 'permission_error'
+        : status === 429
+          ? 'rate_limit_error'
+          : status >= 500
+            ? 'server_error'
+            : 'invalid_request_error';
+  const codes: Partial<Record<number, string>> = {
+    401: 'invalid_api_key',
+    404: 'model_not_found',
+    429: 'rate_limit_exceeded',
+    413: 'request_too_large',
+  };
+  const ownCode =
+    name ??
+    codes[status] ??
+    (code === 'busy' ? 'server_overloaded' : issues ? fieldCode(issues[0]?.type) : code.replaceAll('-', '_'));
+  return {
+    error: { message, type, param: where && where.length > 1 ? where.slice(1).join('.') : null, code: ownCode },
+  };
 }
 
 function ownShape({ code, message, issues }: Problem): unknown {
-  return { error: { code, message, ...(issues ? { issues: issues.map(({ where, message: text }) => ({ where: where.join('.'), message: text })) } : {}) } };
+  return {
+    error: {
+      code,
+      message,
+      ...(issues
+        ? { issues: issues.map(({ where, message: text }) => ({ where: where.join('.'), message: text })) }
+        : {}),
+    },
+  };
 }
 
-const shapes: { readonly [F in Flavour]: (problem: Problem) => unknown } = { a1111: a1111Shape, openai: openaiShape, own: ownShape };
+const shapes: { readonly [F in Flavour]: (problem: Problem) => unknown } = {
+  a1111: a1111Shape,
+  openai: openaiShape,
+  own: ownShape,
+};
 
 /** Status and body of an answer. OpenAI has 400 where FastAPI has 422. */
 export function problemAnswer(flavour: Flavour, problem: Problem): { readonly status: number; readonly body: unknown } {
-  const status = flavour === 'a1111' && problem.code === 'bad-request' && problem.status === 400 ? 422 : flavour === 'openai' && problem.status === 422 ? 400 : problem.status;
+  const status =
+    flavour === 'a1111' && problem.code === 'bad-request' && problem.status === 400
+      ? 422
+      : flavour === 'openai' && problem.status === 422
+        ? 400
+        : problem.status;
   return { status, body: shapes[flavour](problem) };
 }

@@ -49,7 +49,11 @@ const statuses: { readonly [C in ErrorCode]: number } = {
 };
 
 /** An error at a field of the request. */
-export function invalidField(where: readonly (string | number)[], message: string, code: ErrorCode = 'invalid-argument'): StableDiffusionError {
+export function invalidField(
+  where: readonly (string | number)[],
+  message: string,
+  code: ErrorCode = 'invalid-argument',
+): StableDiffusionError {
   return new StableDiffusionError(code, message, { details: { where } });
 }
 
@@ -69,21 +73,52 @@ export const notAnInteger = 'value is not a valid integer';
 /** pydantic's name and words for what zod found. */
 function issueOf(place: string, issue: z.core.$ZodIssue): Issue {
   const where = [place, ...issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part))];
-  if (issue.code === 'invalid_type' && issue.input === undefined && /undefined/.test(issue.message)) return { where, message: 'field required', type: 'value_error.missing' };
+  if (issue.code === 'invalid_type' && issue.input === undefined && /undefined/.test(issue.message))
+    return { where, message: 'field required', type: 'value_error.missing' };
   if (issue.message === notAnInteger) return { where, message: issue.message, type: 'type_error.integer' };
   if (issue.code === 'invalid_type') {
     const kinds: Record<string, readonly [string, string]> = {
-      int: ['value is not a valid integer', 'type_error.integer'], number: ['value is not a valid float', 'type_error.float'], boolean: ['value could not be parsed to a boolean', 'type_error.bool'],
-      string: ['str type expected', 'type_error.str'], array: ['value is not a valid list', 'type_error.list'], object: ['value is not a valid dict', 'type_error.dict'], record: ['value is not a valid dict', 'type_error.dict'],
+      int: ['value is not a valid integer', 'type_error.integer'],
+      number: ['value is not a valid float', 'type_error.float'],
+      boolean: ['value could not be parsed to a boolean', 'type_error.bool'],
+      string: ['str type expected', 'type_error.str'],
+      array: ['value is not a valid list', 'type_error.list'],
+      object: ['value is not a valid dict', 'type_error.dict'],
+      record: ['value is not a valid dict', 'type_error.dict'],
     };
     const [message, type] = kinds[issue.expected] ?? [issue.message, 'type_error'];
     return { where, message, type };
   }
-  if (issue.code === 'too_small' && issue.origin === 'string') return { where, message: `ensure this value has at least ${issue.minimum} characters`, type: 'value_error.any_str.min_length' };
-  if (issue.code === 'too_big' && issue.origin === 'string') return { where, message: `ensure this value has at most ${issue.maximum} characters`, type: 'value_error.any_str.max_length' };
-  if (issue.code === 'too_small') return { where, message: `ensure this value is greater than or equal to ${issue.minimum}`, type: 'value_error.number.not_ge' };
-  if (issue.code === 'too_big') return { where, message: `ensure this value is less than or equal to ${issue.maximum}`, type: 'value_error.number.not_le' };
-  if (issue.code === 'invalid_value') return { where, message: `unexpected value; permitted: ${issue.values.map(String).join(', ')}`, type: 'value_error.const' };
+  if (issue.code === 'too_small' && issue.origin === 'string')
+    return {
+      where,
+      message: `ensure this value has at least ${issue.minimum} characters`,
+      type: 'value_error.any_str.min_length',
+    };
+  if (issue.code === 'too_big' && issue.origin === 'string')
+    return {
+      where,
+      message: `ensure this value has at most ${issue.maximum} characters`,
+      type: 'value_error.any_str.max_length',
+    };
+  if (issue.code === 'too_small')
+    return {
+      where,
+      message: `ensure this value is greater than or equal to ${issue.minimum}`,
+      type: 'value_error.number.not_ge',
+    };
+  if (issue.code === 'too_big')
+    return {
+      where,
+      message: `ensure this value is less than or equal to ${issue.maximum}`,
+      type: 'value_error.number.not_le',
+    };
+  if (issue.code === 'invalid_value')
+    return {
+      where,
+      message: `unexpected value; permitted: ${issue.values.map(String).join(', ')}`,
+      type: 'value_error.const',
+    };
   return { where, message: issue.message, type: 'value_error' };
 }
 
@@ -91,7 +126,9 @@ function issueOf(place: string, issue: z.core.$ZodIssue): Issue {
 export function unfit(where: readonly (string | number)[], error: z.ZodError): StableDiffusionError {
   const [issue] = error.issues;
   const told = issue ? issueOf('', issue) : { where: [], message: 'not valid', type: 'value_error' };
-  return new StableDiffusionError('invalid-argument', told.message, { details: { where: [...where, ...told.where.slice(1)], type: told.type } });
+  return new StableDiffusionError('invalid-argument', told.message, {
+    details: { where: [...where, ...told.where.slice(1)], type: told.type },
+  });
 }
 
 /** What is wrong with a request's body, query or path. */
@@ -99,7 +136,13 @@ export function validationProblem(place: 'body' | 'query' | 'path', error: z.Zod
   const issues = error.issues.slice(0, 50).map((issue) => issueOf(place, issue));
   const [first] = issues;
   const at = first ? first.where.slice(1).join('.') : '';
-  return { status: 422, code: 'invalid-argument', message: first ? `${at || place}: ${first.message}` : 'The request is not valid.', issues, ...(first ? { where: first.where } : {}) };
+  return {
+    status: 422,
+    code: 'invalid-argument',
+    message: first ? `${at || place}: ${first.message}` : 'The request is not valid.',
+    issues,
+    ...(first ? { where: first.where } : {}),
+  };
 }
 
 function isWhere(value: unknown): value is readonly (string | number)[] {
@@ -111,12 +154,15 @@ export function problemOf(error: unknown, retryAfter: number): Problem {
   if (error instanceof StableDiffusionError) {
     const { where, scope, status, name, type } = error.details;
     const message = withoutFolders(error.message);
-    const found = typeof status === 'number' ? status : error.code === 'busy' && scope === 'caller' ? 429 : statuses[error.code];
+    const found =
+      typeof status === 'number' ? status : error.code === 'busy' && scope === 'caller' ? 429 : statuses[error.code];
     return {
       status: found,
       code: error.code,
       message,
-      ...(isWhere(where) ? { where, issues: [{ where, message, type: typeof type === 'string' ? type : 'value_error' }] } : {}),
+      ...(isWhere(where)
+        ? { where, issues: [{ where, message, type: typeof type === 'string' ? type : 'value_error' }] }
+        : {}),
       ...(typeof name === 'string' ? { name } : {}),
       ...(found === 429 || found === 503 ? { retryAfter } : {}),
     };

@@ -6,7 +6,9 @@ import type { ServerContext } from '../context.ts';
 import type { Flavour } from './problem-shapes.ts';
 
 /** A part of a form: a field's text, or a file. */
-export type FormPart = { readonly name: string; readonly text: string } | { readonly name: string; readonly bytes: Uint8Array };
+export type FormPart =
+  | { readonly name: string; readonly text: string }
+  | { readonly name: string; readonly bytes: Uint8Array };
 
 export interface RouteRequest<B, Q, P> {
   readonly body: B;
@@ -51,7 +53,10 @@ export interface RouteDefinition<B extends z.ZodType, Q extends z.ZodType, P ext
   readonly form?: (parts: readonly FormPart[]) => unknown;
   /** Answered without a key. */
   readonly open?: boolean;
-  readonly handle: (context: ServerContext, request: RouteRequest<z.output<B>, z.output<Q>, z.output<P>>) => Promise<Answer>;
+  readonly handle: (
+    context: ServerContext,
+    request: RouteRequest<z.output<B>, z.output<Q>, z.output<P>>,
+  ) => Promise<Answer>;
 }
 
 /** A route whose types have been checked against its own schemas, for the table of all. */
@@ -59,7 +64,11 @@ export interface Route extends Omit<RouteDefinition<z.ZodType, z.ZodType, z.ZodT
   readonly handle: (context: ServerContext, request: RouteRequest<unknown, unknown, unknown>) => Promise<Answer>;
 }
 
-export function defineRoute<B extends z.ZodType = z.ZodUnknown, Q extends z.ZodType = z.ZodUnknown, P extends z.ZodType = z.ZodUnknown>(route: RouteDefinition<B, Q, P>): Route {
+export function defineRoute<
+  B extends z.ZodType = z.ZodUnknown,
+  Q extends z.ZodType = z.ZodUnknown,
+  P extends z.ZodType = z.ZodUnknown,
+>(route: RouteDefinition<B, Q, P>): Route {
   // The handler is only ever called with what its own schemas gave out.
   return route as unknown as Route;
 }

@@ -39,7 +39,11 @@ export interface AdapterCatalogOptions {
 const endings = new Set(['.safetensors', '.pt', '.pth', '.bin', '.ckpt']);
 
 /** Throws `file-not-found`. */
-export async function openAdapterCatalog({ lorasFolder, embeddingsFolder, onUnusable }: AdapterCatalogOptions): Promise<AdapterCatalog> {
+export async function openAdapterCatalog({
+  lorasFolder,
+  embeddingsFolder,
+  onUnusable,
+}: AdapterCatalogOptions): Promise<AdapterCatalog> {
   let loras: readonly FolderEntry[] = [];
   let embeddings: readonly (CatalogEmbedding & { readonly path: string })[] = [];
   const catalog: AdapterCatalog = {
@@ -47,7 +51,8 @@ export async function openAdapterCatalog({ lorasFolder, embeddingsFolder, onUnus
     embeddings: () => embeddings.map(({ name, vectors, width }) => ({ name, vectors, width })),
     loraPath(name) {
       const found = loras.find((entry) => entry.name === name);
-      if (!found) throw new StableDiffusionError('not-found', `There is no LoRA ${JSON.stringify(name.slice(0, 100))}.`);
+      if (!found)
+        throw new StableDiffusionError('not-found', `There is no LoRA ${JSON.stringify(name.slice(0, 100))}.`);
       return found.path;
     },
     embeddingPaths: () => embeddings.map(({ path, name }) => ({ path, token: name })),

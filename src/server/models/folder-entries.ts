@@ -21,7 +21,10 @@ export interface WantedEntries {
 }
 
 /** None of no folder. Throws `file-not-found`. */
-export async function folderEntries(folder: string | undefined, { endings, also, what }: WantedEntries): Promise<FolderEntry[]> {
+export async function folderEntries(
+  folder: string | undefined,
+  { endings, also, what }: WantedEntries,
+): Promise<FolderEntry[]> {
   if (folder === undefined) return [];
   const names = await readdir(folder).catch((cause: unknown) => {
     throw new StableDiffusionError('file-not-found', `The folder of ${what} ${folder} cannot be read.`, { cause });

@@ -8,8 +8,16 @@ import type { LoraUse } from '../extra-networks.ts';
 import type { AdapterCatalog } from './adapter-catalog.ts';
 
 /** Errors as `loadModel`, and `not-found` for a LoRA that is not in the catalogue. */
-export async function loadAdapted(path: string, loras: readonly LoraUse[], adapters: AdapterCatalog, engine: Engine): Promise<Model> {
-  const options = { engine, loras: loras.map(({ name, scale, textScale }) => ({ path: adapters.loraPath(name), scale, textScale })) };
+export async function loadAdapted(
+  path: string,
+  loras: readonly LoraUse[],
+  adapters: AdapterCatalog,
+  engine: Engine,
+): Promise<Model> {
+  const options = {
+    engine,
+    loras: loras.map(({ name, scale, textScale }) => ({ path: adapters.loraPath(name), scale, textScale })),
+  };
   const embeddings = adapters.embeddingPaths();
   try {
     return await loadModel(path, { ...options, embeddings });

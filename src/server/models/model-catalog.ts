@@ -40,13 +40,19 @@ export interface ModelCatalogOptions {
 const endings = new Set(['.safetensors', '.ckpt']);
 
 async function isFolderModel(path: string): Promise<boolean> {
-  return stat(join(path, 'model_index.json')).then((found) => found.isFile(), () => false);
+  return stat(join(path, 'model_index.json')).then(
+    (found) => found.isFile(),
+    () => false,
+  );
 }
 
 function sha256Of(path: string): Promise<string> {
   return new Promise((resolveHash, reject) => {
     const hash = createHash('sha256');
-    createReadStream(path, { highWaterMark: 2 ** 20 }).on('data', (chunk) => hash.update(chunk)).on('error', reject).on('end', () => resolveHash(hash.digest('hex')));
+    createReadStream(path, { highWaterMark: 2 ** 20 })
+      .on('data', (chunk) => hash.update(chunk))
+      .on('error', reject)
+      .on('end', () => resolveHash(hash.digest('hex')));
   });
 }
 
@@ -56,7 +62,11 @@ export async function openModelCatalog({ model, folder }: ModelCatalogOptions): 
   const found = await stat(first).catch((cause: unknown) => {
     throw new StableDiffusionError('file-not-found', `The model ${model} is not there.`, { cause });
   });
-  const own: FolderEntry = { name: found.isFile() ? basename(first, extname(first)) : basename(first), file: basename(first), path: first };
+  const own: FolderEntry = {
+    name: found.isFile() ? basename(first, extname(first)) : basename(first),
+    file: basename(first),
+    path: first,
+  };
   let entries: readonly FolderEntry[] = [own];
   const hashes = new Map<string, Promise<string | null>>();
   const known = new Map<string, string>();
@@ -70,21 +80,35 @@ export async function openModelCatalog({ model, folder }: ModelCatalogOptions): 
     find(name) {
       if (name === undefined || name === '') return view(own);
       const wanted = name.replace(/ \[[0-9a-f]+\]$/, '');
-      const match = entries.find((entry) => [entry.name, entry.file].includes(wanted) || (known.has(entry.path) && [known.get(entry.path), known.get(entry.path)?.slice(0, 10)].includes(name)));
+      const match = entries.find(
+        (entry) =>
+          [entry.name, entry.file].includes(wanted) ||
+          (known.has(entry.path) && [known.get(entry.path), known.get(entry.path)?.slice(0, 10)].includes(name)),
+      );
       if (match) return view(match);
-      throw new StableDiffusionError('not-found', `There is no model ${JSON.stringify(name.slice(0, 200))}. There are: ${entries.map((entry) => entry.name).join(', ')}.`);
+      throw new StableDiffusionError(
+        'not-found',
+        `There is no model ${JSON.stringify(name.slice(0, 200))}. There are: ${entries.map((entry) => entry.name).join(', ')}.`,
+      );
     },
     pathOf: (wanted) => entryOf(wanted).path,
     async refresh() {
-      const listed = await folderEntries(folder === undefined ? undefined : resolve(folder), { endings, also: isFolderModel, what: 'models' });
+      const listed = await folderEntries(folder === undefined ? undefined : resolve(folder), {
+        endings,
+        also: isFolderModel,
+        what: 'models',
+      });
       const others = listed.filter(({ path }) => path !== first);
       const taken = new Set([own.name]);
       // Of two with the same name (a.ckpt, a.safetensors) the later goes by its file name.
-      entries = [own, ...others.map((entry): FolderEntry => {
-        const name = taken.has(entry.name) ? entry.file : entry.name;
-        taken.add(name);
-        return { ...entry, name };
-      })];
+      entries = [
+        own,
+        ...others.map((entry): FolderEntry => {
+          const name = taken.has(entry.name) ? entry.file : entry.name;
+          taken.add(name);
+          return { ...entry, name };
+        }),
+      ];
     },
     hash(wanted) {
       const { path } = entryOf(wanted);

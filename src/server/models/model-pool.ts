@@ -49,7 +49,10 @@ interface Slot {
 /** Callers are told a file's name, and not where it lies. */
 function withoutFolder(error: unknown, folder: string): unknown {
   if (!(error instanceof StableDiffusionError)) return error;
-  return new StableDiffusionError(error.code, error.message.replaceAll(folder + sep, ''), { cause: error, details: error.details });
+  return new StableDiffusionError(error.code, error.message.replaceAll(folder + sep, ''), {
+    cause: error,
+    details: error.details,
+  });
 }
 
 export function createModelPool({ catalog, load, capacity = 2 }: ModelPoolOptions): ModelPool {
@@ -58,7 +61,10 @@ export function createModelPool({ catalog, load, capacity = 2 }: ModelPoolOption
   let uses = 0;
   const drop = async (key: string, slot: Slot): Promise<void> => {
     slots.delete(key);
-    await slot.model.then((model) => model.dispose(), () => {});
+    await slot.model.then(
+      (model) => model.dispose(),
+      () => {},
+    );
   };
   const makeRoom = async (): Promise<void> => {
     const idle = [...slots].filter(([, slot]) => slot.users === 0).sort(([, a], [, b]) => a.lastUse - b.lastUse);
@@ -68,7 +74,12 @@ export function createModelPool({ catalog, load, capacity = 2 }: ModelPoolOption
     const entry = catalog.find(name);
     const path = catalog.pathOf(entry);
     const key = JSON.stringify([path, loras]);
-    const slot = slots.get(key) ?? { name: entry.name, model: load(path, loras).catch((error: unknown) => Promise.reject(withoutFolder(error, dirname(path)))), users: 0, lastUse: 0 };
+    const slot = slots.get(key) ?? {
+      name: entry.name,
+      model: load(path, loras).catch((error: unknown) => Promise.reject(withoutFolder(error, dirname(path)))),
+      users: 0,
+      lastUse: 0,
+    };
     slots.set(key, slot);
     slot.users++;
     slot.lastUse = ++uses;
@@ -97,7 +108,12 @@ export function createModelPool({ catalog, load, capacity = 2 }: ModelPoolOption
       const found = known.get(key);
       if (found) return found;
       const { model, release } = await acquire(name);
-      const facts = { nativeSize: model.nativeSize, unit: model.downsampling * model.latentUnit, hasSafetyChecker: model.networkConfig('safety') !== undefined, readsPromptSyntax: model.clipTokenizer !== undefined };
+      const facts = {
+        nativeSize: model.nativeSize,
+        unit: model.downsampling * model.latentUnit,
+        hasSafetyChecker: model.networkConfig('safety') !== undefined,
+        readsPromptSyntax: model.clipTokenizer !== undefined,
+      };
       release();
       known.set(key, facts);
       return facts;

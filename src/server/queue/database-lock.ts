@@ -23,11 +23,16 @@ export function lockDatabase(path: string): () => void {
     // nobody
   }
   const pid = Number(holder[0]);
-  const isHeld = (): boolean => (pid === process.pid ? held.has(path) : Number.isInteger(pid) && pid > 0 && isAlive(pid, holder[1] || undefined));
+  const isHeld = (): boolean =>
+    pid === process.pid ? held.has(path) : Number.isInteger(pid) && pid > 0 && isAlive(pid, holder[1] || undefined);
   // A process that was just killed takes a moment to go.
-  for (let waited = 0; pid !== process.pid && waited < patience && isHeld(); waited += 50) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50);
+  for (let waited = 0; pid !== process.pid && waited < patience && isHeld(); waited += 50)
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50);
   if (isHeld()) {
-    throw new StableDiffusionError('file-access', `${path} is in use by the server with process id ${pid}. Stop that one, or give this one another --data folder.`);
+    throw new StableDiffusionError(
+      'file-access',
+      `${path} is in use by the server with process id ${pid}. Stop that one, or give this one another --data folder.`,
+    );
   }
   rmSync(`${path}.lock`, { recursive: true, force: true });
   writeFileSync(note, `${process.pid} ${startOf(process.pid) ?? ''}\n`);

@@ -9,7 +9,16 @@ import { randomUUID } from 'node:crypto';
 import type { Job as BullJob } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { StableDiffusionError } from '../../errors.ts';
-import { batchKey, isFinished, type Job, type JobError, type JobResult, type JobState, type NewJob, priorities } from '../job.ts';
+import {
+  batchKey,
+  isFinished,
+  type Job,
+  type JobError,
+  type JobResult,
+  type JobState,
+  type NewJob,
+  priorities,
+} from '../job.ts';
 import type { JobControl, JobControlListener, JobEvent, JobEventListener } from '../job-event.ts';
 import type { JobQueue } from './queue.ts';
 
@@ -52,7 +61,10 @@ const notBegunScript = `
 if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HINCRBY', KEYS[1], 'ats', -1) end
 return 0`;
 
-type Message = { readonly event: JobEvent } | { readonly control: JobControl; readonly id: string } | { readonly wake: true };
+type Message =
+  | { readonly event: JobEvent }
+  | { readonly control: JobControl; readonly id: string }
+  | { readonly wake: true };
 
 interface StoredJob extends NewJob {
   readonly tag: number;
@@ -64,12 +76,21 @@ async function loadBull(): Promise<{ bullmq: typeof import('bullmq'); Redis: typ
   try {
     return { bullmq: await import('bullmq'), Redis: (await import('ioredis')).Redis };
   } catch (cause) {
-    throw new StableDiffusionError('engine-unavailable', 'Jobs on Redis need two packages that are not installed. Install them: npm install bullmq ioredis', { cause });
+    throw new StableDiffusionError(
+      'engine-unavailable',
+      'Jobs on Redis need two packages that are not installed. Install them: npm install bullmq ioredis',
+      { cause },
+    );
   }
 }
 
 const stateOf: Readonly<Record<string, JobState>> = {
-  waiting: 'queued', prioritized: 'queued', delayed: 'queued', active: 'running', completed: 'done', failed: 'failed',
+  waiting: 'queued',
+  prioritized: 'queued',
+  delayed: 'queued',
+  active: 'running',
+  completed: 'done',
+  failed: 'failed',
 };
 
 function errorOf(reason: string | undefined): JobError {
@@ -79,7 +100,12 @@ function errorOf(reason: string | undefined): JobError {
   } catch {
     // BullMQ's own words
   }
-  return { code: 'engine-failed', message: /stalled/.test(reason ?? '') ? 'The workers that made this job ended before it was done.' : (reason ?? 'The job failed.') };
+  return {
+    code: 'engine-failed',
+    message: /stalled/.test(reason ?? '')
+      ? 'The workers that made this job ended before it was done.'
+      : (reason ?? 'The job failed.'),
+  };
 }
 
 /** Connects to Redis. Throws `engine-unavailable` where the packages are not installed. */
@@ -87,7 +113,10 @@ export async function openRedisQueue(options: RedisQueueOptions): Promise<JobQue
   const { prefix, attempts, keepSeconds, lockMilliseconds = 30_000, onError = () => {} } = options;
   const { bullmq, Redis: RedisClient } = await loadBull();
   const connect = (): Redis => {
-    const redis = new RedisClient(options.url, { maxRetriesPerRequest: null, retryStrategy: (times) => Math.min(100 * times, 2000) });
+    const redis = new RedisClient(options.url, {
+      maxRetriesPerRequest: null,
+      retryStrategy: (times) => Math.min(100 * times, 2000),
+    });
     redis.on('error', onError);
     return redis;
   };
@@ -98,11 +127,21 @@ export async function openRedisQueue(options: RedisQueueOptions): Promise<JobQue
   const queue = new bullmq.Queue<StoredJob, JobResult, string>(name, {
     connection: redis,
     prefix,
-    defaultJobOptions: { attempts, backoff: { type: 'fixed', delay: 200 }, removeOnComplete: { age: keepSeconds }, removeOnFail: { age: keepSeconds } },
+    defaultJobOptions: {
+      attempts,
+      backoff: { type: 'fixed', delay: 200 },
+      removeOnComplete: { age: keepSeconds },
+      removeOnFail: { age: keepSeconds },
+    },
   });
   // Fetched by hand, so that jobs can be taken together; it is only there for BullMQ's locks and its search for dead workers' jobs.
   const worker = new bullmq.Worker<StoredJob, JobResult, string>(name, null, {
-    connection: workerConnection, prefix, autorun: false, lockDuration: lockMilliseconds, stalledInterval: Math.max(1000, lockMilliseconds / 2), maxStalledCount: attempts,
+    connection: workerConnection,
+    prefix,
+    autorun: false,
+    lockDuration: lockMilliseconds,
+    stalledInterval: Math.max(1000, lockMilliseconds / 2),
+    maxStalledCount: attempts,
   });
   queue.on('error', onError);
   worker.on('error', onError);
@@ -148,11 +187,18 @@ export async function openRedisQueue(options: RedisQueueOptions): Promise<JobQue
   };
   const find = async (id: string): Promise<{ job: Job; bull: Bull | undefined } | undefined> => {
     // Asked together: each answer waits for its turn at Redis.
-    const [cancelled, bullState, found] = await Promise.all([redis.get(key('cancelled', id)), queue.getJobState(id), queue.getJob(id) as Promise<Bull | undefined>]);
+    const [cancelled, bullState, found] = await Promise.all([
+      redis.get(key('cancelled', id)),
+      queue.getJobState(id),
+      queue.getJob(id) as Promise<Bull | undefined>,
+    ]);
     if (cancelled !== null) return { job: JSON.parse(cancelled) as Job, bull: undefined };
     const state = stateOf[bullState];
     // It may have ended between the two answers.
-    const bull = found && !found.finishedOn && (state === 'done' || state === 'failed') ? ((await queue.getJob(id)) as Bull | undefined) : found;
+    const bull =
+      found && !found.finishedOn && (state === 'done' || state === 'failed')
+        ? ((await queue.getJob(id)) as Bull | undefined)
+        : found;
     return bull && state ? { job: jobOf(bull, state), bull } : undefined;
   };
   /** Jobs on the list of a caller's open ones that are not open any more: their worker died before it said so. */
@@ -183,17 +229,30 @@ export async function openRedisQueue(options: RedisQueueOptions): Promise<JobQue
 
   const admit = async (job: NewJob, queueLength: number, queuePerCaller: number): Promise<number> => {
     const cost = job.request.prompts.length;
-    const keys = [bullKey('wait'), bullKey('prioritized'), bullKey('delayed'), openKey(job.owner), key('ends'), key('time')];
+    const keys = [
+      bullKey('wait'),
+      bullKey('prioritized'),
+      bullKey('delayed'),
+      openKey(job.owner),
+      key('ends'),
+      key('time'),
+    ];
     const values = [queueLength, queuePerCaller, job.owner, cost, job.id, Date.now()].map(String);
-    const run = async (): Promise<number[]> => (await redis.eval(admitScript, String(keys.length), ...keys, ...values)) as number[];
+    const run = async (): Promise<number[]> =>
+      (await redis.eval(admitScript, String(keys.length), ...keys, ...values)) as number[];
     let [refused = 0, number = 0] = await run();
     if (refused === 2) {
       await tidy(job.owner);
       [refused = 0, number = 0] = await run();
     }
     if (refused === 0) return number;
-    const message = refused === 1 ? `${number} jobs wait already; there is no room for more now.` : `You have ${number} jobs that wait or run; wait until some are finished.`;
-    throw new StableDiffusionError('busy', `${message} Try again later.`, { details: { scope: refused === 1 ? 'queue' : 'caller' } });
+    const message =
+      refused === 1
+        ? `${number} jobs wait already; there is no room for more now.`
+        : `You have ${number} jobs that wait or run; wait until some are finished.`;
+    throw new StableDiffusionError('busy', `${message} Try again later.`, {
+      details: { scope: refused === 1 ? 'queue' : 'caller' },
+    });
   };
 
   const putBack = async (bull: Bull, token: string): Promise<void> => {
@@ -257,7 +316,12 @@ export async function openRedisQueue(options: RedisQueueOptions): Promise<JobQue
       const priority = priorities.indexOf(job.priority) * tagsPerPriority + Math.min(tag, tagsPerPriority - 1) + 1;
       const bull = await queue.add('job', { ...job, tag }, { jobId: job.id, priority });
       const listKey = key('owner', job.owner);
-      await redis.multi().zadd(listKey, bull.timestamp, job.id).zremrangebyscore(listKey, '-inf', bull.timestamp - 2000 * keepSeconds).expire(listKey, 2 * keepSeconds).exec();
+      await redis
+        .multi()
+        .zadd(listKey, bull.timestamp, job.id)
+        .zremrangebyscore(listKey, '-inf', bull.timestamp - 2000 * keepSeconds)
+        .expire(listKey, 2 * keepSeconds)
+        .exec();
       tell({ wake: true });
       return jobOf(bull as Bull, 'queued');
     },
@@ -271,20 +335,27 @@ export async function openRedisQueue(options: RedisQueueOptions): Promise<JobQue
       for (let offset = rank + 1; jobs.length < limit; offset += 100) {
         const ids = await redis.zrevrange(key('owner', owner), offset, offset + 99);
         const found = await Promise.all(ids.map(find));
-        for (const entry of found) if (entry && (!state || entry.job.state === state) && jobs.length < limit) jobs.push(entry.job);
+        for (const entry of found)
+          if (entry && (!state || entry.job.state === state) && jobs.length < limit) jobs.push(entry.job);
         if (ids.length < 100) break;
       }
       return jobs;
     },
     async counts() {
-      const { waiting = 0, prioritized = 0, delayed = 0, active = 0 } = await queue.getJobCounts('waiting', 'prioritized', 'delayed', 'active');
+      const {
+        waiting = 0,
+        prioritized = 0,
+        delayed = 0,
+        active = 0,
+      } = await queue.getJobCounts('waiting', 'prioritized', 'delayed', 'active');
       return { queued: waiting + prioritized + delayed, running: active };
     },
     async cancel(id) {
       const found = await find(id);
       if (!found || isFinished(found.job)) return found?.job;
       const job: Job = { ...found.job, state: 'cancelled', finishedAt: Date.now() };
-      if ((await redis.set(key('cancelled', id), JSON.stringify(job), 'EX', keepSeconds, 'NX')) === null) return (await find(id))?.job;
+      if ((await redis.set(key('cancelled', id), JSON.stringify(job), 'EX', keepSeconds, 'NX')) === null)
+        return (await find(id))?.job;
       if (found.job.state === 'queued') await found.bull?.remove().catch(() => {}); // a worker has just taken it
       // It may have been finished in between: then that stands.
       const after = (await queue.getJob(id)) as Bull | undefined;
@@ -313,7 +384,11 @@ export async function openRedisQueue(options: RedisQueueOptions): Promise<JobQue
     },
     async complete(job, result) {
       const cancelled = (await redis.exists(key('cancelled', job.id))) === 1;
-      const ok = await settle(job, (bull, token) => (cancelled ? bull.moveToFailed(new bullmq.UnrecoverableError('cancelled'), token) : bull.moveToCompleted(result, token, false)));
+      const ok = await settle(job, (bull, token) =>
+        cancelled
+          ? bull.moveToFailed(new bullmq.UnrecoverableError('cancelled'), token)
+          : bull.moveToCompleted(result, token, false),
+      );
       if (!ok || cancelled) return false;
       const done = await find(job.id);
       if (done) await ended(done.job);
@@ -359,7 +434,8 @@ export async function openRedisQueue(options: RedisQueueOptions): Promise<JobQue
       clearInterval(renewal);
       for (const waker of wakers) waker();
       // A connection that is being made again would keep BullMQ waiting.
-      const soon = <T>(work: Promise<T>): Promise<unknown> => Promise.race([work.catch(() => {}), new Promise((resolve) => setTimeout(resolve, 1000).unref())]);
+      const soon = <T>(work: Promise<T>): Promise<unknown> =>
+        Promise.race([work.catch(() => {}), new Promise((resolve) => setTimeout(resolve, 1000).unref())]);
       await soon(worker.close(true));
       await soon(queue.close());
       for (const connection of [redis, subscriber, workerConnection]) connection.disconnect();

@@ -40,7 +40,8 @@ const parsed = <T>(value: unknown): T | undefined => (typeof value === 'string' 
 
 function jobOf(row: Row): Job {
   const request = parsed<Job['request']>(row['request']);
-  if (!request) throw new StableDiffusionError('file-corrupt', `The journal has no request for job ${text(row['id'])}.`);
+  if (!request)
+    throw new StableDiffusionError('file-corrupt', `The journal has no request for job ${text(row['id'])}.`);
   const result = parsed<Job['result']>(row['result']);
   const error = parsed<Job['error']>(row['error']);
   return {
@@ -62,13 +63,17 @@ function jobOf(row: Row): Job {
 function openDatabase(path: string): SqliteDatabase {
   const database = new sqlite.Database(path);
   // A WAL without shared memory, which this build has not, needs the exclusive mode.
-  for (const pragma of ['locking_mode = EXCLUSIVE', 'journal_mode = WAL', 'synchronous = FULL']) database.get(`PRAGMA ${pragma}`);
+  for (const pragma of ['locking_mode = EXCLUSIVE', 'journal_mode = WAL', 'synchronous = FULL'])
+    database.get(`PRAGMA ${pragma}`);
   database.exec(schema);
   return database;
 }
 
 /** Statements stay prepared. One that failed is prepared anew: it would fail once more for what is over. */
-function createStatements(db: SqliteDatabase): { use<T>(sql: string, work: (statement: Statement) => T): T; close(): void } {
+function createStatements(db: SqliteDatabase): {
+  use<T>(sql: string, work: (statement: Statement) => T): T;
+  close(): void;
+} {
   const known = new Map<string, Statement>();
   const drop = (sql: string, statement: Statement): void => {
     known.delete(sql);
@@ -96,7 +101,10 @@ function createStatements(db: SqliteDatabase): { use<T>(sql: string, work: (stat
 }
 
 const busy = (scope: 'queue' | 'caller', waiting: number): StableDiffusionError => {
-  const message = scope === 'queue' ? `${waiting} jobs wait already; there is no room for more now.` : `You have ${waiting} jobs that wait or run; wait until some are finished.`;
+  const message =
+    scope === 'queue'
+      ? `${waiting} jobs wait already; there is no room for more now.`
+      : `You have ${waiting} jobs that wait or run; wait until some are finished.`;
   return new StableDiffusionError('busy', `${message} Try again later.`, { details: { scope } });
 };
 
@@ -107,9 +115,11 @@ export function openSqliteQueue({ path, attempts, now = Date.now }: SqliteQueueO
   const db = openDatabase(path);
   const statements = createStatements(db);
   // To its end, as a query left in the midst keeps the journal from being folded into the file.
-  const all = (sql: string, values: JSValue[] = []): Row[] => statements.use(sql, (statement) => statement.all(values) as Row[]);
+  const all = (sql: string, values: JSValue[] = []): Row[] =>
+    statements.use(sql, (statement) => statement.all(values) as Row[]);
   const one = (sql: string, values: JSValue[] = []): Row | undefined => all(sql, values)[0];
-  const run = (sql: string, values: JSValue[] = []): number => statements.use(sql, (statement) => statement.run(values).changes);
+  const run = (sql: string, values: JSValue[] = []): number =>
+    statements.use(sql, (statement) => statement.run(values).changes);
   const count = (sql: string, values: JSValue[] = []): number => Number(one(sql, values)?.['n'] ?? 0);
 
   const listeners = new Set<JobEventListener>();
@@ -129,17 +139,25 @@ export function openSqliteQueue({ path, attempts, now = Date.now }: SqliteQueueO
 
   // What ran when the process died is begun anew, or given up where it may be the job that kills.
   run(`UPDATE jobs SET state = 'failed', finished = ?, error = ? WHERE state = 'running' AND attempt >= ?`, [
-    now(), JSON.stringify({ code: 'engine-failed', message: `The server ended ${attempts} times while it made this job.` }), attempts,
+    now(),
+    JSON.stringify({ code: 'engine-failed', message: `The server ended ${attempts} times while it made this job.` }),
+    attempts,
   ]);
   run(`UPDATE jobs SET state = 'queued', started = NULL WHERE state = 'running'`);
-  const ends = all(`SELECT owner, max(tag + pictures) AS tagEnd, min(tag) AS tag FROM jobs WHERE state = 'queued' GROUP BY owner`);
+  const ends = all(
+    `SELECT owner, max(tag + pictures) AS tagEnd, min(tag) AS tag FROM jobs WHERE state = 'queued' GROUP BY owner`,
+  );
   const fair = createFairShare({
     ...(ends.length > 0 ? { time: Math.min(...ends.map((row) => Number(row['tag']))) } : {}),
     ends: ends.map((row) => [text(row['owner']), Number(row['tagEnd'])] as const),
   });
 
   // Writes of one turn of the event loop share a commit, and so a flush to the disk.
-  let waiting: { readonly work: () => unknown; readonly durable: boolean; readonly settle: (outcome: { value: unknown } | { error: unknown }) => void }[] = [];
+  let waiting: {
+    readonly work: () => unknown;
+    readonly durable: boolean;
+    readonly settle: (outcome: { value: unknown } | { error: unknown }) => void;
+  }[] = [];
   let flushing: 'FULL' | 'NORMAL' = 'FULL';
   let closed = false;
   const flush = (): void => {
@@ -168,17 +186,28 @@ export function openSqliteQueue({ path, attempts, now = Date.now }: SqliteQueueO
       } catch {
         // the failed commit has rolled back by itself
       }
-      const error = new StableDiffusionError('file-access', 'The journal of jobs could not be written. The disk may be full.', { cause });
+      const error = new StableDiffusionError(
+        'file-access',
+        'The journal of jobs could not be written. The disk may be full.',
+        { cause },
+      );
       for (const { settle } of group) settle({ error });
       return;
     }
     for (const [i, { settle }] of group.entries()) settle(outcomes[i] ?? { value: undefined });
   };
   const write = <T>(work: () => T, durable = true): Promise<T> => {
-    if (closed) return Promise.reject(new StableDiffusionError('busy', 'The server is shutting down.', { details: { scope: 'shutdown' } }));
+    if (closed)
+      return Promise.reject(
+        new StableDiffusionError('busy', 'The server is shutting down.', { details: { scope: 'shutdown' } }),
+      );
     return new Promise<T>((resolve, reject) => {
       if (waiting.length === 0) setImmediate(flush);
-      waiting.push({ work, durable, settle: (outcome) => ('error' in outcome ? reject(outcome.error) : resolve(outcome.value as T)) });
+      waiting.push({
+        work,
+        durable,
+        settle: (outcome) => ('error' in outcome ? reject(outcome.error) : resolve(outcome.value as T)),
+      });
     });
   };
 
@@ -192,33 +221,67 @@ export function openSqliteQueue({ path, attempts, now = Date.now }: SqliteQueueO
     if (known) return known;
     const queued = count(`SELECT count(*) AS n FROM jobs WHERE state = 'queued'`);
     if (queued >= admission.queueLength) throw busy('queue', queued);
-    const open = count(`SELECT count(*) AS n FROM jobs WHERE owner = ? AND state IN ('queued', 'running')`, [job.owner]);
+    const open = count(`SELECT count(*) AS n FROM jobs WHERE owner = ? AND state IN ('queued', 'running')`, [
+      job.owner,
+    ]);
     if (open >= admission.queuePerCaller) throw busy('caller', open);
     if (queued === 0) fair.reset();
     const pictures = job.request.prompts.length;
-    return changed('INSERT INTO jobs (id, owner, source, state, priority, tag, batch, pictures, request, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)', [
-      job.id, job.owner, job.source, 'queued', priorities.indexOf(job.priority), fair.tag(job.owner, pictures), batchKey(job), pictures, JSON.stringify(job.request), now(),
-    ]) as Job;
+    return changed(
+      'INSERT INTO jobs (id, owner, source, state, priority, tag, batch, pictures, request, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
+      [
+        job.id,
+        job.owner,
+        job.source,
+        'queued',
+        priorities.indexOf(job.priority),
+        fair.tag(job.owner, pictures),
+        batchKey(job),
+        pictures,
+        JSON.stringify(job.request),
+        now(),
+      ],
+    ) as Job;
   };
 
   const takeNow = (pictures: number): Job[] => {
     const first = one(`SELECT * FROM jobs WHERE state = 'queued' ORDER BY priority, tag, seq LIMIT 1`);
     if (!first) return [];
-    const others = all(`SELECT * FROM jobs WHERE state = 'queued' AND batch = ? AND id <> ? ORDER BY priority, tag, seq LIMIT ?`, [text(first['batch']), text(first['id']), pictures]);
+    const others = all(
+      `SELECT * FROM jobs WHERE state = 'queued' AND batch = ? AND id <> ? ORDER BY priority, tag, seq LIMIT ?`,
+      [text(first['batch']), text(first['id']), pictures],
+    );
     let room = pictures - Number(first['pictures']);
-    const taken = [first, ...others.filter((row) => {
-      const fits = Number(row['pictures']) <= room;
-      if (fits) room -= Number(row['pictures']);
-      return fits;
-    })];
+    const taken = [
+      first,
+      ...others.filter((row) => {
+        const fits = Number(row['pictures']) <= room;
+        if (fits) room -= Number(row['pictures']);
+        return fits;
+      }),
+    ];
     fair.taken(Number(first['tag']));
-    return taken.map((row) => changed(`UPDATE jobs SET state = 'running', attempt = attempt + 1, started = ? WHERE id = ?`, [now(), text(row['id'])]) as Job);
+    return taken.map(
+      (row) =>
+        changed(`UPDATE jobs SET state = 'running', attempt = attempt + 1, started = ? WHERE id = ?`, [
+          now(),
+          text(row['id']),
+        ]) as Job,
+    );
   };
 
   /** Changes a job that its taker still holds. Says whether it does. */
   const finish = async (job: Job, change: string, values: JSValue[] = []): Promise<boolean> => {
     // Forgotten with the power of the machine, it would be made again: the same picture, of the same seed.
-    const finished = await write(() => changed(`UPDATE jobs SET ${change} WHERE id = ? AND state = 'running' AND attempt = ?`, [...values, job.id, job.attempt]), false);
+    const finished = await write(
+      () =>
+        changed(`UPDATE jobs SET ${change} WHERE id = ? AND state = 'running' AND attempt = ?`, [
+          ...values,
+          job.id,
+          job.attempt,
+        ]),
+      false,
+    );
     if (!finished) return false;
     emitState(finished);
     if (finished.state === 'queued') wake();
@@ -235,17 +298,33 @@ export function openSqliteQueue({ path, attempts, now = Date.now }: SqliteQueueO
       return find(id);
     },
     async list({ owner, state, before, limit }) {
-      const seq = before === undefined ? Number.MAX_SAFE_INTEGER : Number(one('SELECT seq FROM jobs WHERE id = ?', [before])?.['seq'] ?? 0);
+      const seq =
+        before === undefined
+          ? Number.MAX_SAFE_INTEGER
+          : Number(one('SELECT seq FROM jobs WHERE id = ?', [before])?.['seq'] ?? 0);
       const rows = state
-        ? all('SELECT * FROM jobs WHERE owner = ? AND seq < ? AND state = ? ORDER BY seq DESC LIMIT ?', [owner, seq, state, limit])
+        ? all('SELECT * FROM jobs WHERE owner = ? AND seq < ? AND state = ? ORDER BY seq DESC LIMIT ?', [
+            owner,
+            seq,
+            state,
+            limit,
+          ])
         : all('SELECT * FROM jobs WHERE owner = ? AND seq < ? ORDER BY seq DESC LIMIT ?', [owner, seq, limit]);
       return rows.map(jobOf);
     },
     async counts() {
-      return { queued: count(`SELECT count(*) AS n FROM jobs WHERE state = 'queued'`), running: count(`SELECT count(*) AS n FROM jobs WHERE state = 'running'`) };
+      return {
+        queued: count(`SELECT count(*) AS n FROM jobs WHERE state = 'queued'`),
+        running: count(`SELECT count(*) AS n FROM jobs WHERE state = 'running'`),
+      };
     },
     async cancel(id) {
-      const cancelled = await write(() => changed(`UPDATE jobs SET state = 'cancelled', finished = ? WHERE id = ? AND state IN ('queued', 'running')`, [now(), id]));
+      const cancelled = await write(() =>
+        changed(`UPDATE jobs SET state = 'cancelled', finished = ? WHERE id = ? AND state IN ('queued', 'running')`, [
+          now(),
+          id,
+        ]),
+      );
       if (!cancelled) return find(id);
       for (const controller of controllers) controller(id, 'cancel');
       emitState(cancelled);

@@ -24,7 +24,12 @@ function blurLines(values: Float32Array, out: Float32Array, { count, length, siz
       for (let j = 0; j < size; j++) sums[j] = (sums[j] as number) + (values[at + j] as number);
     }
     for (let i = 0; i < length; i++) {
-      const [here, before, after, last] = [start + i * size, place(i - whole - 1), place(i + whole + 1), place(i - whole)];
+      const [here, before, after, last] = [
+        start + i * size,
+        place(i - whole - 1),
+        place(i + whole + 1),
+        place(i - whole),
+      ];
       for (let j = 0; j < size; j++) {
         const next = values[after + j] as number;
         const sum = sums[j] as number;
@@ -49,7 +54,10 @@ export function gaussianBlur<C extends 1 | 3 | 4>(image: Image<C>, sigmaX: numbe
   let other = new Float32Array(values.length);
   const along: Lines = { count: height, length: width, size: channels };
   const down: Lines = { count: 1, length: height, size: width * channels };
-  for (const [sigma, lines] of [[sigmaX, along], [sigmaY, down]] as const) {
+  for (const [sigma, lines] of [
+    [sigmaX, along],
+    [sigmaY, down],
+  ] as const) {
     if (!(sigma > 0)) continue;
     for (let pass = 0; pass < 3; pass++) {
       blurLines(values, other, lines, boxRadius(sigma));

@@ -21,5 +21,10 @@ export function enlarge(image: Image<3>, { width, height, crop, filter, second }
   const first = resize(image, width, height, filter, part);
   if (!second) return first;
   const other = resize(image, width, height, second.filter, part).data;
-  return createImage(width, height, 3, first.data.map((value, i) => Math.round(value + ((other[i] as number) - value) * second.share)));
+  return createImage(
+    width,
+    height,
+    3,
+    first.data.map((value, i) => Math.round(value + ((other[i] as number) - value) * second.share)),
+  );
 }

@@ -7,7 +7,12 @@ export const resizeModes = ['stretch', 'crop', 'fill'] as const;
 export type ResizeMode = (typeof resizeModes)[number];
 
 /** The picture at `width` x `height`, by Lanczos. */
-export function fitImage<C extends Channels>(image: Image<C>, width: number, height: number, mode: ResizeMode): Image<C> {
+export function fitImage<C extends Channels>(
+  image: Image<C>,
+  width: number,
+  height: number,
+  mode: ResizeMode,
+): Image<C> {
   if (image.width === width && image.height === height) return image;
   if (mode === 'stretch') return resize(image, width, height, 'lanczos');
   const wide = width / height;
@@ -19,7 +24,12 @@ export function fitImage<C extends Channels>(image: Image<C>, width: number, hei
     // Of proportions that are far apart the whole would be thousands of times as large as what is kept: only that is made.
     if (w * h > 4 * width * height) {
       const [x, y] = [image.width / w, image.height / h];
-      return resize(image, width, height, 'lanczos', { left: left * x, top: top * y, right: Math.min(image.width, (left + width) * x), bottom: Math.min(image.height, (top + height) * y) });
+      return resize(image, width, height, 'lanczos', {
+        left: left * x,
+        top: top * y,
+        right: Math.min(image.width, (left + width) * x),
+        bottom: Math.min(image.height, (top + height) * y),
+      });
     }
     return crop(resize(image, Math.max(1, w), Math.max(1, h), 'lanczos'), left, top, width, height);
   }
@@ -39,7 +49,8 @@ export function fitImage<C extends Channels>(image: Image<C>, width: number, hei
     const column = (x: number) => ({ left: x, top: 0, right: x + 1, bottom: scaled.height });
     paste(out, resize(scaled, left, height, 'nearest', column(0)), 0, 0);
     const beside = width - left - scaled.width;
-    if (beside > 0) paste(out, resize(scaled, beside, height, 'nearest', column(scaled.width - 1)), left + scaled.width, 0);
+    if (beside > 0)
+      paste(out, resize(scaled, beside, height, 'nearest', column(scaled.width - 1)), left + scaled.width, 0);
   }
   paste(out, scaled, left, top);
   return out;

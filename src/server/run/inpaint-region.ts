@@ -36,7 +36,12 @@ interface Rectangle {
 function binaryMask(mask: Image): Image<1> {
   const alpha = mask.channels === 4 ? alphaOf(mask) : undefined;
   const grey = alpha?.data.some((value) => value !== 255) ? alpha : toGrey(mask);
-  return createImage(grey.width, grey.height, 1, grey.data.map((value) => (value > 127 ? 255 : 0)));
+  return createImage(
+    grey.width,
+    grey.height,
+    1,
+    grey.data.map((value) => (value > 127 ? 255 : 0)),
+  );
 }
 
 /** The rectangle around what is not black, widened by `padding`; undefined where all is black. */
@@ -52,7 +57,12 @@ function maskRectangle({ width, height, data }: Image<1>, padding: number): Rect
     }
   }
   if (right < 0) return undefined;
-  return { left: Math.max(0, left - padding), top: Math.max(0, top - padding), right: Math.min(width, right + 1 + padding), bottom: Math.min(height, bottom + 1 + padding) };
+  return {
+    left: Math.max(0, left - padding),
+    top: Math.max(0, top - padding),
+    right: Math.min(width, right + 1 + padding),
+    bottom: Math.min(height, bottom + 1 + padding),
+  };
 }
 
 /** `expand_crop_region`: widened to the proportions of the job, within the picture. */
@@ -91,12 +101,20 @@ function fillHole(image: Image<3>, mask: Image<1>): Image<3> {
     around.data[4 * i + 3] = keep;
     if (keep < 255) for (let c = 0; c < 3; c++) out[3 * i + c] = 0;
   }
-  for (const [radius, repeats] of [[256, 1], [64, 1], [16, 2], [4, 4], [2, 2], [0, 1]] as const) {
+  for (const [radius, repeats] of [
+    [256, 1],
+    [64, 1],
+    [16, 2],
+    [4, 4],
+    [2, 2],
+    [0, 1],
+  ] as const) {
     const { data } = gaussianBlur(around, radius, radius);
     for (let i = 0; i < mask.data.length; i++) {
       const alpha = (data[4 * i + 3] as number) / 255;
       for (let n = 0; n < repeats; n++) {
-        for (let c = 0; c < 3; c++) out[3 * i + c] = (data[4 * i + c] as number) + (out[3 * i + c] as number) * (1 - alpha);
+        for (let c = 0; c < 3; c++)
+          out[3 * i + c] = (data[4 * i + c] as number) + (out[3 * i + c] as number) * (1 - alpha);
       }
     }
   }
@@ -130,34 +148,69 @@ export function inpaintRegion(picture: Image, sketch: Image, request: JobRequest
   const settings = request.inpaint ?? { blurX: 4, blurY: 4, fill: 'original', invert: false };
   const whole = picture.channels === 4 ? flatten(picture) : toRgb(picture);
   let mask = binaryMask(sketch);
-  if (mask.width !== whole.width || mask.height !== whole.height) mask = fitImage(mask, whole.width, whole.height, 'stretch');
-  if (settings.invert) mask = createImage(mask.width, mask.height, 1, mask.data.map((value) => 255 - value));
+  if (mask.width !== whole.width || mask.height !== whole.height)
+    mask = fitImage(mask, whole.width, whole.height, 'stretch');
+  if (settings.invert)
+    mask = createImage(
+      mask.width,
+      mask.height,
+      1,
+      mask.data.map((value) => 255 - value),
+    );
   if (settings.blurX > 0 || settings.blurY > 0) mask = gaussianBlur(mask, settings.blurX, settings.blurY);
 
   const around = settings.onlyMaskedPadding === undefined ? undefined : maskRectangle(mask, settings.onlyMaskedPadding);
   const region = around && expand(around, width, height, mask.width, mask.height);
   const cut = <C extends 1 | 3>(image: Image<C>): Image<C> => {
     if (!region) return fitImage(image, width, height, resizeMode);
-    return fitImage(crop(image, region.left, region.top, region.right - region.left, region.bottom - region.top), width, height, 'fill');
+    return fitImage(
+      crop(image, region.left, region.top, region.right - region.left, region.bottom - region.top),
+      width,
+      height,
+      'fill',
+    );
   };
   const regionMask = cut(mask);
   const base = cut(whole);
   const noise = noiseBytes(request.seeds[0] ?? 0);
-  const fills = { fill: () => fillHole(base, regionMask), original: () => base, 'latent noise': () => paintHole(base, regionMask, noise), 'latent nothing': () => paintHole(base, regionMask, () => 128) };
+  const fills = {
+    fill: () => fillHole(base, regionMask),
+    original: () => base,
+    'latent noise': () => paintHole(base, regionMask, noise),
+    'latent nothing': () => paintHole(base, regionMask, () => 128),
+  };
   // Without a cut the overlay is at the job's size, and its edge a little sharper, as there.
-  const overlayMask = region ? mask : createImage(width, height, 1, regionMask.data.map((value) => Math.min(255, value * 2)));
-  return { image: fills[settings.fill](), mask: regionMask, overlay: { original: region ? whole : base, mask: overlayMask, region } };
+  const overlayMask = region
+    ? mask
+    : createImage(
+        width,
+        height,
+        1,
+        regionMask.data.map((value) => Math.min(255, value * 2)),
+      );
+  return {
+    image: fills[settings.fill](),
+    mask: regionMask,
+    overlay: { original: region ? whole : base, mask: overlayMask, region },
+  };
 }
 
 /** The whole picture with what was made in it. */
 export function composeInpainted({ original, mask, region }: Overlay, made: Image<3>): Image<3> {
   const { width, height } = original;
   const below = region ? createImage(width, height, 3) : made;
-  if (region) paste(below, fitImage(made, region.right - region.left, region.bottom - region.top, 'crop'), region.left, region.top);
+  if (region)
+    paste(
+      below,
+      fitImage(made, region.right - region.left, region.bottom - region.top, 'crop'),
+      region.left,
+      region.top,
+    );
   const data = new Uint8Array(below.data.length);
   for (let i = 0, at = 0; i < mask.data.length; i++) {
     const fresh = mask.data[i] as number;
-    for (let c = 0; c < 3; c++, at++) data[at] = Math.round(((below.data[at] as number) * fresh + (original.data[at] as number) * (255 - fresh)) / 255);
+    for (let c = 0; c < 3; c++, at++)
+      data[at] = Math.round(((below.data[at] as number) * fresh + (original.data[at] as number) * (255 - fresh)) / 255);
   }
   return createImage(width, height, 3, data);
 }

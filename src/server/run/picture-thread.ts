@@ -11,10 +11,18 @@ import { type PreparedPictures, preparePictures } from './prepare-pictures.ts';
 export type PictureTask =
   | { readonly kind: 'enlarge'; readonly image: Image<3>; readonly enlargement: Enlargement }
   | { readonly kind: 'compose'; readonly overlay: Overlay; readonly made: Image<3> }
-  | { readonly kind: 'prepare'; readonly picture: Image; readonly sketch: Image | undefined; readonly request: JobRequest };
+  | {
+      readonly kind: 'prepare';
+      readonly picture: Image;
+      readonly sketch: Image | undefined;
+      readonly request: JobRequest;
+    };
 
 /** Beside this file, under the name this one has: source or compiled. */
-const workerFile = new URL(import.meta.url.endsWith('.ts') ? './picture-worker.ts' : './picture-worker.js', import.meta.url);
+const workerFile = new URL(
+  import.meta.url.endsWith('.ts') ? './picture-worker.ts' : './picture-worker.js',
+  import.meta.url,
+);
 
 /** Pixels up to which starting a thread takes longer than the work. */
 const small = 256 * 256;
@@ -32,7 +40,9 @@ async function inThread<T>(task: PictureTask): Promise<T> {
     return await new Promise<T>((resolve, reject) => {
       worker.once('message', resolve);
       worker.once('error', reject);
-      worker.once('exit', () => reject(new StableDiffusionError('engine-failed', 'The work on a picture ended before its time.')));
+      worker.once('exit', () =>
+        reject(new StableDiffusionError('engine-failed', 'The work on a picture ended before its time.')),
+      );
     });
   } finally {
     working--;
@@ -43,7 +53,9 @@ async function inThread<T>(task: PictureTask): Promise<T> {
 export async function enlargeOffThread(image: Image<3>, enlargement: Enlargement): Promise<Image<3>> {
   const { width, height } = enlargement;
   if (image.width === width && image.height === height) return image;
-  return Math.max(image.width * image.height, width * height) <= small ? enlarge(image, enlargement) : inThread({ kind: 'enlarge', image, enlargement });
+  return Math.max(image.width * image.height, width * height) <= small
+    ? enlarge(image, enlargement)
+    : inThread({ kind: 'enlarge', image, enlargement });
 }
 
 /** `composeInpainted` on a picture that was made. */
@@ -53,7 +65,13 @@ export async function composeOffThread(overlay: Overlay, made: Image<3>): Promis
 }
 
 /** `preparePictures` on the pictures of a job. */
-export async function prepareOffThread(picture: Image, sketch: Image | undefined, request: JobRequest): Promise<PreparedPictures> {
+export async function prepareOffThread(
+  picture: Image,
+  sketch: Image | undefined,
+  request: JobRequest,
+): Promise<PreparedPictures> {
   const pixels = Math.max(picture.width * picture.height, request.width * request.height);
-  return pixels <= small ? preparePictures(picture, sketch, request) : inThread({ kind: 'prepare', picture, sketch, request });
+  return pixels <= small
+    ? preparePictures(picture, sketch, request)
+    : inThread({ kind: 'prepare', picture, sketch, request });
 }

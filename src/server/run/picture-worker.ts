@@ -7,5 +7,10 @@ import type { PictureTask } from './picture-thread.ts';
 import { preparePictures } from './prepare-pictures.ts';
 
 const task = workerData as PictureTask;
-const done = task.kind === 'enlarge' ? enlarge(task.image, task.enlargement) : task.kind === 'compose' ? composeInpainted(task.overlay, task.made) : preparePictures(task.picture, task.sketch, task.request);
+const done =
+  task.kind === 'enlarge'
+    ? enlarge(task.image, task.enlargement)
+    : task.kind === 'compose'
+      ? composeInpainted(task.overlay, task.made)
+      : preparePictures(task.picture, task.sketch, task.request);
 parentPort?.postMessage(done);

@@ -38,7 +38,9 @@ function optionsOf(pictures: readonly PictureOf[], policy: PicturePolicy): Gener
   const seeds = pictures.map(({ request, index }) => request.seeds[index] ?? 0);
   const subseed = first.subseeds[pictures[0]?.index ?? 0] ?? 0;
   return {
-    prompt: pictures.map(({ request, index }) => parseExtraNetworks(request.prompts[index] ?? '', request.promptSyntax).text),
+    prompt: pictures.map(
+      ({ request, index }) => parseExtraNetworks(request.prompts[index] ?? '', request.promptSyntax).text,
+    ),
     negativePrompt: pictures.map(({ request }) => request.negativePrompt),
     steps: first.steps,
     sampler: first.sampler,
@@ -53,7 +55,16 @@ function optionsOf(pictures: readonly PictureOf[], policy: PicturePolicy): Gener
     ...(first.promptSettings ? { promptSettings: first.promptSettings } : {}),
     ...(first.schedule === undefined ? {} : { schedule: first.schedule }),
     ...(first.eta === undefined ? {} : { eta: first.eta }),
-    ...(first.churn ? { samplerSettings: { sChurn: first.churn.sChurn, sTmin: first.churn.sTmin, sNoise: first.churn.sNoise, ...(first.churn.sTmax === undefined ? {} : { sTmax: first.churn.sTmax }) } } : {}),
+    ...(first.churn
+      ? {
+          samplerSettings: {
+            sChurn: first.churn.sChurn,
+            sTmin: first.churn.sTmin,
+            sNoise: first.churn.sNoise,
+            ...(first.churn.sTmax === undefined ? {} : { sTmax: first.churn.sTmax }),
+          },
+        }
+      : {}),
     noiseSettings: {
       ...(first.subseedStrength > 0 ? { subseed, subseedStrength: first.subseedStrength } : {}),
       ...(first.seedResizeFrom ? { seedResizeFrom: first.seedResizeFrom } : {}),
@@ -63,18 +74,46 @@ function optionsOf(pictures: readonly PictureOf[], policy: PicturePolicy): Gener
 }
 
 /** Starts the run. Pictures come in the order given. */
-export function pipelineOf(model: Model, pictures: readonly PictureOf[], { image, mask }: JobImages, policy: PicturePolicy, signal: AbortSignal): Pipeline {
-  const { kind, width, height, strength, imageGuidanceScale } = (pictures[0] as { readonly request: JobRequest }).request;
+export function pipelineOf(
+  model: Model,
+  pictures: readonly PictureOf[],
+  { image, mask }: JobImages,
+  policy: PicturePolicy,
+  signal: AbortSignal,
+): Pipeline {
+  const { kind, width, height, strength, imageGuidanceScale } = (pictures[0] as { readonly request: JobRequest })
+    .request;
   const options = { ...optionsOf(pictures, policy), width, height, signal };
   if (kind === 'txt2img' || !image) return textToImage(model, options);
   const withStrength = strength === undefined ? {} : { strength };
   if (kind === 'inpaint' && mask) return inpaint(model, { ...options, ...withStrength, image, mask });
-  return imageToImage(model, { ...options, ...withStrength, image, ...(imageGuidanceScale === undefined ? {} : { imageGuidanceScale }) });
+  return imageToImage(model, {
+    ...options,
+    ...withStrength,
+    image,
+    ...(imageGuidanceScale === undefined ? {} : { imageGuidanceScale }),
+  });
 }
 
 /** A1111's "hires. fix": the picture is enlarged and made anew with less noise, by a prompt and a sampler of its own where it has them. */
-export async function secondPass(model: Model, { request, index }: PictureOf, hires: NonNullable<JobRequest['hires']>, made: Image<3>, policy: PicturePolicy, signal: AbortSignal): Promise<Pipeline> {
-  const { width, height, strength, upscaler, crop = false, steps = request.steps, sampler = request.sampler, negativePrompt = request.negativePrompt } = hires;
+export async function secondPass(
+  model: Model,
+  { request, index }: PictureOf,
+  hires: NonNullable<JobRequest['hires']>,
+  made: Image<3>,
+  policy: PicturePolicy,
+  signal: AbortSignal,
+): Promise<Pipeline> {
+  const {
+    width,
+    height,
+    strength,
+    upscaler,
+    crop = false,
+    steps = request.steps,
+    sampler = request.sampler,
+    negativePrompt = request.negativePrompt,
+  } = hires;
   const image = await enlargeOffThread(made, { width, height, crop, filter: upscaler });
   const { schedule: firstSchedule, ...first } = request;
   const schedule = hires.sampler === undefined ? (hires.schedule ?? firstSchedule) : hires.schedule;
@@ -87,5 +126,15 @@ export async function secondPass(model: Model, { request, index }: PictureOf, hi
   };
   const { promptSyntax, ...options } = optionsOf([{ request: second, index }], policy);
   const promptSettings = { ...options.promptSettings, firstPassSteps: request.steps };
-  return imageToImage(model, { ...options, ...(promptSyntax && model.clipTokenizer ? { promptSyntax } : {}), promptSettings, image, width, height, steps, strength, signal });
+  return imageToImage(model, {
+    ...options,
+    ...(promptSyntax && model.clipTokenizer ? { promptSyntax } : {}),
+    promptSettings,
+    image,
+    width,
+    height,
+    steps,
+    strength,
+    signal,
+  });
 }

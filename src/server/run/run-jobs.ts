@@ -33,14 +33,32 @@ export interface RunContext {
   readonly inputPixels: number;
   readonly hashOf: (model: string) => Promise<string | null>;
   readonly now: () => number;
-  readonly onOutcome: (job: Job, outcome: 'done' | 'failed' | 'cancelled' | 'lost', seconds: number, batch: number) => void;
+  readonly onOutcome: (
+    job: Job,
+    outcome: 'done' | 'failed' | 'cancelled' | 'lost',
+    seconds: number,
+    batch: number,
+  ) => void;
   readonly onError: (job: Job, error: unknown) => void;
   /** Time in which a pipeline made something: without what the server does with it. */
   readonly onSampling: (seconds: number) => void;
 }
 
 /** Errors that a further attempt would meet again. */
-const permanent = new Set(['invalid-argument', 'too-large', 'file-corrupt', 'file-truncated', 'file-unsupported', 'file-unsafe', 'not-finite', 'not-found', 'shape-mismatch', 'weights-mismatch', 'model-unknown', 'config-invalid']);
+const permanent = new Set([
+  'invalid-argument',
+  'too-large',
+  'file-corrupt',
+  'file-truncated',
+  'file-unsupported',
+  'file-unsafe',
+  'not-finite',
+  'not-found',
+  'shape-mismatch',
+  'weights-mismatch',
+  'model-unknown',
+  'config-invalid',
+]);
 
 /** A job under way. */
 interface Work {
@@ -74,11 +92,16 @@ async function imagesOf(job: Job, { store, inputPixels }: RunContext): Promise<W
   if (!request.image) return {};
   const open = async (id: string): Promise<Image> => {
     const bytes = await store.get(id);
-    if (!bytes) throw new StableDiffusionError('not-found', 'The initial picture or the mask is not in the store any more.');
+    if (!bytes)
+      throw new StableDiffusionError('not-found', 'The initial picture or the mask is not in the store any more.');
     return nodeImageCodec.decode(bytes, { maxPixels: inputPixels });
   };
   const image = await open(request.image);
-  return prepareOffThread(image, request.kind === 'inpaint' && request.mask ? await open(request.mask) : undefined, request);
+  return prepareOffThread(
+    image,
+    request.kind === 'inpaint' && request.mask ? await open(request.mask) : undefined,
+    request,
+  );
 }
 
 /** Starts making jobs that share a batch key. Never throws: what goes wrong ends the jobs. */
@@ -96,17 +119,30 @@ export function runJobs(jobs: readonly Job[], context: RunContext): RunningJobs 
   };
   const fail = (work: Work, error: unknown): Promise<void> =>
     end(work, async () => {
-      if (work.stop === 'cancel') return (await queue.fail(work.job, { code: 'aborted', message: 'The job was cancelled.' }, { retry: false })) ? 'failed' : 'cancelled';
+      if (work.stop === 'cancel')
+        return (await queue.fail(work.job, { code: 'aborted', message: 'The job was cancelled.' }, { retry: false }))
+          ? 'failed'
+          : 'cancelled';
       context.onError(work.job, error);
       const known = error instanceof StableDiffusionError;
-      const told: JobError = known ? { code: error.code, message: withoutFolders(error.message) } : { code: 'engine-failed', message: 'The server failed while it made this job; its log says how.' };
-      const kept = await persist(() => queue.fail(work.job, told, { retry: !(known && permanent.has(error.code)) }), { patient: true });
+      const told: JobError = known
+        ? { code: error.code, message: withoutFolders(error.message) }
+        : { code: 'engine-failed', message: 'The server failed while it made this job; its log says how.' };
+      const kept = await persist(() => queue.fail(work.job, told, { retry: !(known && permanent.has(error.code)) }), {
+        patient: true,
+      });
       return kept ? 'failed' : 'lost';
     });
   const complete = (work: Work, modelHash: string | null): Promise<void> =>
     end(work, async () => {
       const images = work.images.filter((image) => image !== undefined);
-      const result: JobResult = { images, interrupted: work.interrupted, modelHash, seconds: (now() - begun) / 1000, batch: works.reduce((sum, { images: { length } }) => sum + length, 0) };
+      const result: JobResult = {
+        images,
+        interrupted: work.interrupted,
+        modelHash,
+        seconds: (now() - begun) / 1000,
+        batch: works.reduce((sum, { images: { length } }) => sum + length, 0),
+      };
       return (await persist(() => queue.complete(work.job, result), { patient: true })) ? 'done' : 'lost';
     });
 
@@ -120,7 +156,9 @@ export function runJobs(jobs: readonly Job[], context: RunContext): RunningJobs 
         finished: false,
         interrupted: false,
         stepsDone: 0,
-        stepsTotal: job.request.prompts.length * (job.request.steps + (job.request.hires ? (job.request.hires.steps ?? job.request.steps) : 0)),
+        stepsTotal:
+          job.request.prompts.length *
+          (job.request.steps + (job.request.hires ? (job.request.hires.steps ?? job.request.steps) : 0)),
         pictures: {},
       };
       works.push(work);
@@ -140,10 +178,19 @@ export function runJobs(jobs: readonly Job[], context: RunContext): RunningJobs 
         const modelHash = await context.hashOf(first.job.request.model);
         for (const chunk of chunksOf(works, context.maxBatch)) {
           const wanted = chunk.filter(({ work }) => !work.finished && !work.stop);
-          if (wanted.length > 0) await runChunk(wanted, loaded.model, { context, modelHash, modelName: loaded.entry.name, modelFile: loaded.entry.file, signal: abort.signal, fail });
+          if (wanted.length > 0)
+            await runChunk(wanted, loaded.model, {
+              context,
+              modelHash,
+              modelName: loaded.entry.name,
+              modelFile: loaded.entry.file,
+              signal: abort.signal,
+              fail,
+            });
           for (const work of new Set(chunk.map((picture) => picture.work))) {
             if (work.stop === 'cancel') await fail(work, undefined);
-            else if (work.stop === 'interrupt' || work.images.every(Boolean) || chunk.at(-1)?.work !== work) await complete(work, modelHash);
+            else if (work.stop === 'interrupt' || work.images.every(Boolean) || chunk.at(-1)?.work !== work)
+              await complete(work, modelHash);
           }
         }
         for (const work of works) {
@@ -265,23 +312,46 @@ async function* timed<T>(events: AsyncIterable<T>, spent: (seconds: number) => v
 
 type StepEvent = Extract<PipelineEvent, { kind: 'step' }>;
 
-async function onStep(event: StepEvent, chunk: readonly Picture[], left: Set<Picture>, model: Model, chunkContext: ChunkContext): Promise<void> {
+async function onStep(
+  event: StepEvent,
+  chunk: readonly Picture[],
+  left: Set<Picture>,
+  model: Model,
+  chunkContext: ChunkContext,
+): Promise<void> {
   const { context, signal } = chunkContext;
   const { queue, now } = context;
   const works = new Set([...left].map(({ work }) => work));
-  const previews = [...works].filter(({ job, watchedUntil }) => watchedUntil > now() || isPreviewStep(job.request.previews, event.step, event.steps));
+  const previews = [...works].filter(
+    ({ job, watchedUntil }) => watchedUntil > now() || isPreviewStep(job.request.previews, event.step, event.steps),
+  );
   const shown = previews.length > 0 && event.step < event.steps ? await event.preview() : [];
   for (const work of works) {
     const own = chunk.filter((picture) => picture.work === work);
     work.stepsDone += own.length;
     const { id } = work.job;
     const pictures = work.images.filter(Boolean).length;
-    queue.publish({ kind: 'step', id, done: Math.min(work.stepsDone, work.stepsTotal), total: work.stepsTotal, step: event.step, steps: event.steps, pictures });
+    queue.publish({
+      kind: 'step',
+      id,
+      done: Math.min(work.stepsDone, work.stepsTotal),
+      total: work.stepsTotal,
+      step: event.step,
+      steps: event.steps,
+      pictures,
+    });
     const [picture] = own;
     const image = previews.includes(work) && picture ? shown[chunk.indexOf(picture)] : undefined;
     if (image && picture) {
       const bytes = await nodeImageCodec.encode(image, { format: 'jpeg', quality: 85 });
-      queue.publish({ kind: 'preview', id, picture: picture.index, step: event.step, mediaType: 'image/jpeg', data: Buffer.from(bytes).toString('base64') });
+      queue.publish({
+        kind: 'preview',
+        id,
+        picture: picture.index,
+        step: event.step,
+        mediaType: 'image/jpeg',
+        data: Buffer.from(bytes).toString('base64'),
+      });
     }
   }
   for (const picture of [...left]) {
@@ -292,7 +362,9 @@ async function onStep(event: StepEvent, chunk: readonly Picture[], left: Set<Pic
     // What there is, as A1111 gives it: the model's guess so far.
     work.interrupted = true;
     const at = chunk.indexOf(picture);
-    const [image] = tensorToImages(await model.decodeLatent(takeBatch(event.denoised, at, at + 1), signal)) as Image<3>[];
+    const [image] = tensorToImages(
+      await model.decodeLatent(takeBatch(event.denoised, at, at + 1), signal),
+    ) as Image<3>[];
     if (image) await storePicture(picture, image, {}, chunkContext);
   }
 }
@@ -304,7 +376,12 @@ function isPreviewStep(count: number, step: number, steps: number): boolean {
   return part(step) > part(step - 1) && step < steps;
 }
 
-async function finishPicture(picture: Picture, made: GeneratedImage, model: Model, chunkContext: ChunkContext): Promise<void> {
+async function finishPicture(
+  picture: Picture,
+  made: GeneratedImage,
+  model: Model,
+  chunkContext: ChunkContext,
+): Promise<void> {
   const { context, signal } = chunkContext;
   const { work, index } = picture;
   const { request } = work.job;
@@ -314,11 +391,26 @@ async function finishPicture(picture: Picture, made: GeneratedImage, model: Mode
     const own = request.hires.model ?? (request.hires.loras ? request.model : undefined);
     const loaded = own === undefined ? undefined : await context.models.acquire(own, request.hires.loras);
     try {
-      const again = await secondPass(loaded?.model ?? model, { request, index }, request.hires, image, context.policy, signal);
+      const again = await secondPass(
+        loaded?.model ?? model,
+        { request, index },
+        request.hires,
+        image,
+        context.policy,
+        signal,
+      );
       for await (const event of timed(again, context.onSampling)) {
         if (event.kind === 'step') {
           work.stepsDone++;
-          context.queue.publish({ kind: 'step', id: work.job.id, done: Math.min(work.stepsDone, work.stepsTotal), total: work.stepsTotal, step: event.step, steps: event.steps, pictures: work.images.filter(Boolean).length });
+          context.queue.publish({
+            kind: 'step',
+            id: work.job.id,
+            done: Math.min(work.stepsDone, work.stepsTotal),
+            total: work.stepsTotal,
+            step: event.step,
+            steps: event.steps,
+            pictures: work.images.filter(Boolean).length,
+          });
           if (work.stop) {
             work.interrupted = true;
             break;
@@ -342,16 +434,34 @@ function isReplayable({ kind, hires, subseedStrength, seedResizeFrom, seedDelta,
   return kind !== 'inpaint' && !hires && subseedStrength === 0 && !seedResizeFrom && seedDelta === undefined && !churn;
 }
 
-async function storePicture({ work, index }: Picture, image: Image<3>, made: { readonly record?: GenerationRecord; readonly flagged?: boolean }, { context, modelHash, modelName, modelFile }: ChunkContext): Promise<void> {
+async function storePicture(
+  { work, index }: Picture,
+  image: Image<3>,
+  made: { readonly record?: GenerationRecord; readonly flagged?: boolean },
+  { context, modelHash, modelName, modelFile }: ChunkContext,
+): Promise<void> {
   const { request } = work.job;
   const infotext = settingsText({ request, index, model: modelName, modelHash, version: programName });
-  const metadata = { parameters: infotext, ...(made.record && isReplayable(request) ? { record: { ...made.record, model: modelFile } } : {}) };
+  const metadata = {
+    parameters: infotext,
+    ...(made.record && isReplayable(request) ? { record: { ...made.record, model: modelFile } } : {}),
+  };
   const { type, quality } = request.format;
-  const file = await nodeImageCodec.encode(image, type === 'png' ? { format: 'png', metadata } : { format: type, quality, metadata });
+  const file = await nodeImageCodec.encode(
+    image,
+    type === 'png' ? { format: 'png', metadata } : { format: type, quality, metadata },
+  );
   // Nor is what the queue is told of it flushed at once: after a power cut the picture is made again.
   const id = await persist(() => context.store.put(file, { flush: 'soon' }), { patient: false });
   work.images[index] = {
-    id, mediaType: `image/${type}`, width: image.width, height: image.height, seed: request.seeds[index] ?? 0, subseed: request.subseeds[index] ?? 0,
-    prompt: request.prompts[index] ?? '', infotext, ...(made.flagged === undefined ? {} : { flagged: made.flagged }),
+    id,
+    mediaType: `image/${type}`,
+    width: image.width,
+    height: image.height,
+    seed: request.seeds[index] ?? 0,
+    subseed: request.subseeds[index] ?? 0,
+    prompt: request.prompts[index] ?? '',
+    infotext,
+    ...(made.flagged === undefined ? {} : { flagged: made.flagged }),
   };
 }

@@ -53,7 +53,8 @@ export function startRunner(options: RunnerOptions): Runner {
       });
       const ended = await Promise.race([loops, late]);
       clearTimeout(timer);
-      if (ended === 'late') for (const group of active) for (const job of group.jobs) await queue.release(job).catch(options.onTrouble);
+      if (ended === 'late')
+        for (const group of active) for (const job of group.jobs) await queue.release(job).catch(options.onTrouble);
       unlisten();
     },
   };

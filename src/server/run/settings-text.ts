@@ -28,7 +28,9 @@ function hiresLines({ hires, prompts, negativePrompt }: JobRequest, index: numbe
     ...(prompt === undefined || prompt === prompts[index] ? {} : { 'Hires prompt': prompt }),
     ...(negative === undefined || negative === negativePrompt ? {} : { 'Hires negative prompt': negative }),
     ...(hires.scheduler === undefined ? {} : { 'Hires schedule type': hires.scheduler }),
-    ...(asked && 'scale' in asked ? { 'Hires upscale': asked.scale } : { 'Hires resize': `${asked?.width ?? hires.width}x${asked?.height ?? hires.height}` }),
+    ...(asked && 'scale' in asked
+      ? { 'Hires upscale': asked.scale }
+      : { 'Hires resize': `${asked?.width ?? hires.width}x${asked?.height ?? hires.height}` }),
     ...(hires.steps === undefined ? {} : { 'Hires steps': hires.steps }),
     ...(upscalerName === undefined ? {} : { 'Hires upscaler': upscalerName }),
   };
@@ -40,10 +42,14 @@ export function extraSettings(request: JobRequest, index: number): Record<string
   const { emphasis = 'Original' } = request.promptSettings ?? {};
   const denoising = hires?.strength ?? strength;
   return {
-    ...(emphasis === 'Original' || !/[([]/.test(`${request.prompts[index]}${request.negativePrompt}`) ? {} : { Emphasis: emphasis }),
+    ...(emphasis === 'Original' || !/[([]/.test(`${request.prompts[index]}${request.negativePrompt}`)
+      ? {}
+      : { Emphasis: emphasis }),
     ...(denoising === undefined ? {} : { 'Denoising strength': denoising }),
     ...(inpaint ? { 'Mask blur': inpaint.blurX } : {}),
-    ...(inpaint?.onlyMaskedPadding === undefined ? {} : { 'Inpaint area': 'Only masked', 'Masked area padding': inpaint.onlyMaskedPadding }),
+    ...(inpaint?.onlyMaskedPadding === undefined
+      ? {}
+      : { 'Inpaint area': 'Only masked', 'Masked area padding': inpaint.onlyMaskedPadding }),
     ...hiresLines(request, index),
   };
 }
@@ -71,7 +77,12 @@ export function settingsText({ request, index, model, modelHash, version }: Pict
     ...(request.seedDelta === undefined ? {} : { ensd: request.seedDelta }),
     rng: rngNames[request.noise] ?? request.noise,
     // Written as floats.
-    extra: Object.fromEntries(Object.entries(extraSettings(request, index)).map(([key, value]) => [key, typeof value === 'number' && floats.has(key) ? pythonFloat(value) : value])),
+    extra: Object.fromEntries(
+      Object.entries(extraSettings(request, index)).map(([key, value]) => [
+        key,
+        typeof value === 'number' && floats.has(key) ? pythonFloat(value) : value,
+      ]),
+    ),
     version,
   });
 }

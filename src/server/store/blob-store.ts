@@ -4,7 +4,9 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 
 /** Lower-case hexadecimal SHA-256: no other string is ever made part of a path or key. */
-export const blobIdSchema = z.string().regex(/^[0-9a-f]{64}$/, 'must be the SHA-256 of a stored file: 64 hexadecimal digits');
+export const blobIdSchema = z
+  .string()
+  .regex(/^[0-9a-f]{64}$/, 'must be the SHA-256 of a stored file: 64 hexadecimal digits');
 
 export const blobId = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 

@@ -30,7 +30,11 @@ async function writeWhole(folder: string, path: string, bytes: Uint8Array, flush
   } catch (cause) {
     await rm(temporary, { force: true }).catch(() => {});
     const full = (cause as NodeJS.ErrnoException).code === 'ENOSPC';
-    throw new StableDiffusionError('file-access', full ? 'The disk of the picture store is full. Free some space.' : 'The picture store could not be written.', { cause });
+    throw new StableDiffusionError(
+      'file-access',
+      full ? 'The disk of the picture store is full. Free some space.' : 'The picture store could not be written.',
+      { cause },
+    );
   }
 }
 
@@ -46,7 +50,13 @@ export function openFileStore(folder: string, now: () => number = Date.now): Blo
   const folderOf = (id: string): string => join(folder, blobIdSchema.parse(id).slice(0, 2));
   const pathOf = (id: string): string => join(folderOf(id), id);
   const has = async (id: string): Promise<boolean> => {
-    return blobIdSchema.safeParse(id).success && (await stat(pathOf(id)).then((found) => found.isFile(), () => false));
+    return (
+      blobIdSchema.safeParse(id).success &&
+      (await stat(pathOf(id)).then(
+        (found) => found.isFile(),
+        () => false,
+      ))
+    );
   };
   /** What is on its way to the disk: most callers ask for it at once. */
   const flushing = new Map<string, { readonly bytes: Uint8Array; readonly done: Promise<void> }>();
@@ -57,7 +67,8 @@ export function openFileStore(folder: string, now: () => number = Date.now): Blo
       if (await has(id)) await utimes(pathOf(id), moment, moment).catch(() => {});
       else {
         await writeWhole(folderOf(id), pathOf(id), bytes, flush === 'now');
-        if (flush === 'soon') flushing.set(id, { bytes, done: flushSoon(pathOf(id)).finally(() => flushing.delete(id)) });
+        if (flush === 'soon')
+          flushing.set(id, { bytes, done: flushSoon(pathOf(id)).finally(() => flushing.delete(id)) });
       }
       return id;
     },

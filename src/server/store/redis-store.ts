@@ -19,7 +19,9 @@ export function openRedisStore({ redis, prefix, keepSeconds }: RedisStoreOptions
       try {
         await redis.set(key(id), Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), 'EX', keepSeconds);
       } catch (cause) {
-        throw new StableDiffusionError('file-access', 'Redis did not take the picture. It may be out of memory.', { cause });
+        throw new StableDiffusionError('file-access', 'Redis did not take the picture. It may be out of memory.', {
+          cause,
+        });
       }
       return id;
     },

@@ -14,14 +14,21 @@ export interface LinkSigner {
 const lifetime = 3600;
 
 export function createLinkSigner(secret: Uint8Array, now: () => number): LinkSigner {
-  const signatureOf = (id: string, expires: string): Buffer => createHmac('sha256', secret).update(`${id} ${expires}`).digest();
+  const signatureOf = (id: string, expires: string): Buffer =>
+    createHmac('sha256', secret).update(`${id} ${expires}`).digest();
   return {
     sign(id, ending) {
       const expires = String(Math.floor(now() / 1000) + lifetime);
       return `/api/v1/results/${id}.${ending}?expires=${expires}&signature=${signatureOf(id, expires).toString('base64url')}`;
     },
     isValid(id, expires, signature) {
-      if (expires === undefined || signature === undefined || !/^\d{1,12}$/.test(expires) || Number(expires) * 1000 < now()) return false;
+      if (
+        expires === undefined ||
+        signature === undefined ||
+        !/^\d{1,12}$/.test(expires) ||
+        Number(expires) * 1000 < now()
+      )
+        return false;
       const given = Buffer.from(signature, 'base64url');
       const right = signatureOf(id, expires);
       return given.length === right.length && timingSafeEqual(given, right);

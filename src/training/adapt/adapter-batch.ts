@@ -31,7 +31,11 @@ export interface AdapterBatchOptions {
 }
 
 /** The inputs of `traceAdapterLoss`. They depend on the items and the seed alone. */
-export async function adapterBatch(items: readonly TrainingItem[], seed: number, options: AdapterBatchOptions): Promise<Tensors> {
+export async function adapterBatch(
+  items: readonly TrainingItem[],
+  seed: number,
+  options: AdapterBatchOptions,
+): Promise<Tensors> {
   const generator = new TorchGenerator(seed);
   const x0 = scale(await latentsOf(items, options.firstStage, generator), options.scaleFactor);
   const [b = 0, c = 0] = x0.shape;
@@ -44,11 +48,20 @@ export async function adapterBatch(items: readonly TrainingItem[], seed: number,
   const rows = prompts.map((prompt) => options.tokenizer.tokenize(prompt, { length: options.tokens }).ids);
   const ids = tensor('int64', [b, options.tokens], BigInt64Array.from(rows.flat().map(BigInt)));
   return {
-    x0, noise, t,
+    x0,
+    noise,
+    t,
     ...(options.encodeText ? { context: await options.encodeText(ids) } : { input_ids: ids }),
     ...(options.offset ? { offset: generator.randn([b, c, 1, 1]) } : {}),
     ...(options.perturbation ? { perturbation: generator.randn(x0.shape) } : {}),
-    ...(options.isPrior ? { instance: float32([b], items.map((item) => (options.isPrior?.(item) ? 0 : 1))) } : {}),
+    ...(options.isPrior
+      ? {
+          instance: float32(
+            [b],
+            items.map((item) => (options.isPrior?.(item) ? 0 : 1)),
+          ),
+        }
+      : {}),
   };
 }
 

@@ -36,7 +36,10 @@ const layersSchema = z.strictObject({
   alpha: z.number().positive().optional(),
   convolution_rank: count.optional(),
   convolution_alpha: z.number().positive().optional(),
-  targets: z.array(z.enum(loraTargetGroups as [string, ...string[]])).min(1).optional(),
+  targets: z
+    .array(z.enum(loraTargetGroups as [string, ...string[]]))
+    .min(1)
+    .optional(),
 });
 
 const schemas = {
@@ -52,7 +55,13 @@ const schemas = {
     dtype: z.enum(['float32', 'float16', 'bfloat16']).default('float32'),
     prior: priorSchema.optional(),
   }),
-  DreamBooth: z.strictObject({ kind: z.literal('DreamBooth'), ...common, train_text: z.boolean().default(false), text_lr_scale: z.number().positive().default(1), prior: priorSchema.optional() }),
+  DreamBooth: z.strictObject({
+    kind: z.literal('DreamBooth'),
+    ...common,
+    train_text: z.boolean().default(false),
+    text_lr_scale: z.number().positive().default(1),
+    prior: priorSchema.optional(),
+  }),
   TextualInversion: z.strictObject({
     kind: z.literal('TextualInversion'),
     ...common,

@@ -29,16 +29,30 @@ export interface AdapterLossConfig {
 export type AdapterInput = 'x0' | 'noise' | 't' | 'context' | 'input_ids' | 'offset' | 'perturbation' | 'instance';
 
 /** Inputs of the graph: latents and noise [batch, c, h, w], timesteps, the condition, and what the loss asks for. */
-export function adapterInputs({ unet: config, text, diffusion, priorWeight }: AdapterLossConfig): Partial<Record<AdapterInput, InputSpec>> {
-  if (config.context_dim === null) throw new StableDiffusionError('invalid-argument', 'Adapters are trained for models with a text encoder, whose UNet has a context.');
+export function adapterInputs({
+  unet: config,
+  text,
+  diffusion,
+  priorWeight,
+}: AdapterLossConfig): Partial<Record<AdapterInput, InputSpec>> {
+  if (config.context_dim === null)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      'Adapters are trained for models with a text encoder, whose UNet has a context.',
+    );
   const batch = dim('batch');
   const unit = 2 ** (config.channel_mult.length - 1);
-  const latent: InputSpec = { dtype: 'float32', shape: [batch, config.in_channels, multiplyDims(unit, dim('height')), multiplyDims(unit, dim('width'))] };
+  const latent: InputSpec = {
+    dtype: 'float32',
+    shape: [batch, config.in_channels, multiplyDims(unit, dim('height')), multiplyDims(unit, dim('width'))],
+  };
   return {
     x0: latent,
     noise: latent,
     t: { dtype: 'int64', shape: [batch] },
-    ...(text ? { input_ids: { dtype: 'int64', shape: [batch, dim('tokens')] } } : { context: { dtype: 'float32', shape: [batch, dim('tokens'), config.context_dim] } }),
+    ...(text
+      ? { input_ids: { dtype: 'int64', shape: [batch, dim('tokens')] } }
+      : { context: { dtype: 'float32', shape: [batch, dim('tokens'), config.context_dim] } }),
     ...(diffusion.noiseOffset ? { offset: { dtype: 'float32', shape: [batch, config.in_channels, 1, 1] } } : {}),
     ...(diffusion.inputPerturbation ? { perturbation: latent } : {}),
     ...(priorWeight === undefined ? {} : { instance: { dtype: 'float32', shape: [batch] } }),
@@ -46,7 +60,12 @@ export function adapterInputs({ unet: config, text, diffusion, priorWeight }: Ad
 }
 
 /** mse(instance rows) + weight · mse(class rows), each the mean over its own rows; min-SNR weighs the first alone, as in diffusers' script. */
-export function priorPreservation({ prediction, target, weights }: Pick<DiffusionLoss, 'prediction' | 'target' | 'weights'>, instance: Sym, weight: number, lossType?: DiffusionLossConfig['lossType']): { readonly loss: Sym; readonly instance_loss: Sym; readonly prior_loss: Sym } {
+export function priorPreservation(
+  { prediction, target, weights }: Pick<DiffusionLoss, 'prediction' | 'target' | 'weights'>,
+  instance: Sym,
+  weight: number,
+  lossType?: DiffusionLossConfig['lossType'],
+): { readonly loss: Sym; readonly instance_loss: Sym; readonly prior_loss: Sym } {
   const each = mean(elementLoss(prediction, target, lossType), [1, 2, 3]); // [b]
   const over = (values: Sym, rows: Sym): Sym => div(sum(mul(values, rows)), maximum(sum(rows), 1));
   const instanceLoss = over(weights ? mul(each, weights) : each, instance);
@@ -61,13 +80,27 @@ const encode: TextTrace = (p, config, ids) => clipText(p, config, ids).lastHidde
 
 /** The graph of the loss: outputs `loss` and its parts as scalars, and `prediction`. Parameters have their names in a CompVis checkpoint. */
 export function traceAdapterLoss(config: AdapterLossConfig, textEncoder: TextTrace = encode): Graph {
-  return trace(adapterInputs(config) as Record<AdapterInput, InputSpec>, (given: Partial<Record<AdapterInput, Sym>>, p) => {
-    const need = (name: AdapterInput): Sym => given[name] as Sym;
-    const context = config.text ? textEncoder(p.under(textPrefix), config.text, need('input_ids')) : need('context');
-    const inputs = { x0: need('x0'), noise: need('noise'), t: need('t'), ...(given.offset ? { offset: given.offset } : {}), ...(given.perturbation ? { perturbation: given.perturbation } : {}) };
-    const result = diffusionLoss(config.diffusion, inputs, (x, timesteps) => unet(p.under(unetPrefix), config.unet, { x, timesteps, context }));
-    const { metrics, prediction } = result;
-    if (config.priorWeight === undefined) return { loss: result.loss, ...metrics, prediction };
-    return { ...priorPreservation(result, need('instance'), config.priorWeight, config.diffusion.lossType), prediction };
-  });
+  return trace(
+    adapterInputs(config) as Record<AdapterInput, InputSpec>,
+    (given: Partial<Record<AdapterInput, Sym>>, p) => {
+      const need = (name: AdapterInput): Sym => given[name] as Sym;
+      const context = config.text ? textEncoder(p.under(textPrefix), config.text, need('input_ids')) : need('context');
+      const inputs = {
+        x0: need('x0'),
+        noise: need('noise'),
+        t: need('t'),
+        ...(given.offset ? { offset: given.offset } : {}),
+        ...(given.perturbation ? { perturbation: given.perturbation } : {}),
+      };
+      const result = diffusionLoss(config.diffusion, inputs, (x, timesteps) =>
+        unet(p.under(unetPrefix), config.unet, { x, timesteps, context }),
+      );
+      const { metrics, prediction } = result;
+      if (config.priorWeight === undefined) return { loss: result.loss, ...metrics, prediction };
+      return {
+        ...priorPreservation(result, need('instance'), config.priorWeight, config.diffusion.lossType),
+        prediction,
+      };
+    },
+  );
 }

@@ -19,11 +19,21 @@ export interface AdapterSampleOptions {
 }
 
 /** One picture for each prompt. The networks are compiled for it and freed again; the checkpoint stays open. */
-export async function adapterSamples(options: Pick<ModelOptions, 'engine' | 'checkpoint' | 'tokenizer'>, { prompts, steps = 25, seed = 1, ...settings }: AdapterSampleOptions): Promise<TraineeSamples> {
+export async function adapterSamples(
+  options: Pick<ModelOptions, 'engine' | 'checkpoint' | 'tokenizer'>,
+  { prompts, steps = 25, seed = 1, ...settings }: AdapterSampleOptions,
+): Promise<TraineeSamples> {
   await using model = new Model({ ...options, ownsCheckpoint: false });
   const images: Image[] = [];
   for (const prompt of prompts) {
-    for await (const event of textToImage(model, { ...settings, prompt, steps, seed, safety: false, watermark: false })) {
+    for await (const event of textToImage(model, {
+      ...settings,
+      prompt,
+      steps,
+      seed,
+      safety: false,
+      watermark: false,
+    })) {
       if (event.kind === 'result') images.push(...event.images.map(({ image }) => image));
     }
   }

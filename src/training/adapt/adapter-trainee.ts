@@ -68,7 +68,9 @@ export interface AdapterParts {
   readonly treatment: (name: string) => Treatment;
   readonly seed?: number;
   /** The model with what has been trained, for samples. */
-  readonly adapted: (step: TrainStep) => Promise<{ readonly checkpoint: Checkpoint; readonly tokenizer: ClipTokenizer }>;
+  readonly adapted: (
+    step: TrainStep,
+  ) => Promise<{ readonly checkpoint: Checkpoint; readonly tokenizer: ClipTokenizer }>;
 }
 
 /** A trainee whose parameters can be read by name. */
@@ -86,14 +88,24 @@ export interface AdapterStep {
 /** CLIP's text encoder of a checkpoint. Throws `invalid-argument` where it has another condition. */
 export function textConfigOf({ config: { cond_stage_config: text }, label }: Checkpoint): ClipTextConfig {
   if (typeof text === 'object' && text?.kind === 'clip_text') return text;
-  throw new StableDiffusionError('invalid-argument', `${label} has no CLIP text encoder; adapters are trained for text-to-image models of Stable Diffusion's kind.`);
+  throw new StableDiffusionError(
+    'invalid-argument',
+    `${label} has no CLIP text encoder; adapters are trained for text-to-image models of Stable Diffusion's kind.`,
+  );
 }
 
-function lossConfig({ checkpoint, diffusion, prior }: AdapterModelOptions, text: ClipTextConfig | undefined): AdapterLossConfig {
+function lossConfig(
+  { checkpoint, diffusion, prior }: AdapterModelOptions,
+  text: ClipTextConfig | undefined,
+): AdapterLossConfig {
   const { config } = checkpoint;
   const betas = config.given_betas
     ? Float64Array.from(config.given_betas)
-    : betaSchedule(config.beta_schedule, config.timesteps, { linearStart: config.linear_start, linearEnd: config.linear_end, cosineS: config.cosine_s });
+    : betaSchedule(config.beta_schedule, config.timesteps, {
+        linearStart: config.linear_start,
+        linearEnd: config.linear_end,
+        cosineS: config.cosine_s,
+      });
   const { lvlb_weights: _, ...schedule } = ddpmBuffers(betas);
   return {
     unet: config.unet_config,
@@ -103,15 +115,25 @@ function lossConfig({ checkpoint, diffusion, prior }: AdapterModelOptions, text:
   };
 }
 
-const traceTextOf = (clipSkip: number): TextTrace => (p, config, ids) => {
-  const state = clipText(p, config, ids).finalNorms.at(-clipSkip);
-  if (!state) throw new StableDiffusionError('invalid-argument', `Clip skip is ${clipSkip}; this text encoder has ${config.num_hidden_layers} layers.`);
-  return state;
-};
+const traceTextOf =
+  (clipSkip: number): TextTrace =>
+  (p, config, ids) => {
+    const state = clipText(p, config, ids).finalNorms.at(-clipSkip);
+    if (!state)
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `Clip skip is ${clipSkip}; this text encoder has ${config.num_hidden_layers} layers.`,
+      );
+    return state;
+  };
 
 /** The whole model under the names of a CompVis checkpoint. */
 function modelWeights({ parts }: Checkpoint): WeightSource {
-  return joined([withPrefix(parts.unet, `${unetPrefix}.`), withPrefix(parts.cond_stage, `${textPrefix}.`), withPrefix(parts.first_stage, 'first_stage_model.')]);
+  return joined([
+    withPrefix(parts.unet, `${unetPrefix}.`),
+    withPrefix(parts.cond_stage, `${textPrefix}.`),
+    withPrefix(parts.first_stage, 'first_stage_model.'),
+  ]);
 }
 
 /** Compiles the step. Dispose of it; the checkpoint stays open. */
@@ -126,7 +148,9 @@ export async function createAdapterStep(options: AdapterModelOptions, parts: Ada
   const weights = modelWeights(checkpoint);
   const stage = firstStage(checkpoint.config.first_stage_config, engine, weights);
   const output = `final_norm.${text.num_hidden_layers + 1 - clipSkip}`;
-  const encoder = parts.traceText ? undefined : await engine.compile(traceClipText(text, { outputs: [output] }), checkpoint.parts.cond_stage);
+  const encoder = parts.traceText
+    ? undefined
+    : await engine.compile(traceClipText(text, { outputs: [output] }), checkpoint.parts.cond_stage);
   const isPrior = prior && (prior.isPrior ?? (({ metadata }: TrainingItem) => metadata['prior'] === true));
   const batchOptions: AdapterBatchOptions = {
     firstStage: stage,
@@ -150,15 +174,22 @@ export async function createAdapterStep(options: AdapterModelOptions, parts: Ada
     ...(options.optimiser ? { optimiser: options.optimiser } : {}),
     ...(options.checkpointing ? { checkpoint: blockOfModule } : {}),
   });
-  const samplesOf = (wanted: AdapterSampleOptions) => async () => adapterSamples({ engine, ...(await parts.adapted(step)) }, wanted);
+  const samplesOf = (wanted: AdapterSampleOptions) => async () =>
+    adapterSamples({ engine, ...(await parts.adapted(step)) }, wanted);
   const drops = graph.inputs.some(({ name }) => name === dropoutSeedInput);
-  const entry = (name: string): WeightEntry => ({ name, dtype: 'float32', shape: step.state.entries.get(name)?.shape ?? [] });
+  const entry = (name: string): WeightEntry => ({
+    name,
+    dtype: 'float32',
+    shape: step.state.entries.get(name)?.shape ?? [],
+  });
   return {
     step,
     prepare: (items, seed) => adapterBatch(items, seed, batchOptions),
     async update(batches, { learningRate, step: number }) {
       // A seed below 2^10 with a fraction keeps its digits where it is added to and multiplied in float32.
-      const seeded = batches.map((batch, i) => (drops ? { ...batch, [dropoutSeedInput]: float32([], [mixSeed(parts.seed ?? 0, number, i) / 2 ** 22]) } : batch));
+      const seeded = batches.map((batch, i) =>
+        drops ? { ...batch, [dropoutSeedInput]: float32([], [mixSeed(parts.seed ?? 0, number, i) / 2 ** 22]) } : batch,
+      );
       const { metrics, gradientNorm } = await step.run(seeded, { learningRate });
       return { metrics, gradientNorm };
     },

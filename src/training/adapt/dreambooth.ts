@@ -32,7 +32,8 @@ export async function createDreamBoothTrainee(options: DreamBoothOptions): Promi
   const common = await createAdapterStep(options, {
     traceText: trainText,
     adapted: async (step) => ({ checkpoint: withTrained(checkpoint, step), tokenizer: options.tokenizer }),
-    treatment: (name) => (name.startsWith(partPrefixes.unet) ? decay : { ...decay, learningRateScale: textLearningRateScale }),
+    treatment: (name) =>
+      name.startsWith(partPrefixes.unet) ? decay : { ...decay, learningRateScale: textLearningRateScale },
   });
   const { step } = common;
   return {
@@ -41,8 +42,11 @@ export async function createDreamBoothTrainee(options: DreamBoothOptions): Promi
       const trained = new Set(step.trained);
       const whole = compVisWeights(checkpoint);
       return {
-        entries: Array.from(whole.entries.values(), (entry) => (trained.has(entry.name) ? { ...entry, dtype: 'float32' as const } : entry)),
-        provide: async ({ name }) => (trained.has(name) ? ((await step.state.read([name]))[name] as Tensor) : whole.read(name)),
+        entries: Array.from(whole.entries.values(), (entry) =>
+          trained.has(entry.name) ? { ...entry, dtype: 'float32' as const } : entry,
+        ),
+        provide: async ({ name }) =>
+          trained.has(name) ? ((await step.state.read([name]))[name] as Tensor) : whole.read(name),
       };
     },
     [Symbol.asyncDispose]: () => common.dispose(),
@@ -53,13 +57,29 @@ export async function createDreamBoothTrainee(options: DreamBoothOptions): Promi
 function withTrained(checkpoint: Checkpoint, step: TrainStep): Checkpoint {
   const trained = new Set(step.trained);
   const part = (source: WeightSource, prefix: string): WeightSource =>
-    weightView(source.label, Array.from(source.entries.keys(), (name) => {
-      const known = aliased(source, name);
-      const own = prefix + name;
-      return trained.has(own) ? { entry: { ...known.entry, dtype: 'float32' as const }, read: async () => (await step.parameters([own]))[own] as Tensor } : known;
-    }), [source]);
+    weightView(
+      source.label,
+      Array.from(source.entries.keys(), (name) => {
+        const known = aliased(source, name);
+        const own = prefix + name;
+        return trained.has(own)
+          ? {
+              entry: { ...known.entry, dtype: 'float32' as const },
+              read: async () => (await step.parameters([own]))[own] as Tensor,
+            }
+          : known;
+      }),
+      [source],
+    );
   const { unet, cond_stage } = checkpoint.parts;
-  return { ...checkpoint, parts: { ...checkpoint.parts, unet: part(unet, partPrefixes.unet), cond_stage: part(cond_stage, partPrefixes.cond_stage) } };
+  return {
+    ...checkpoint,
+    parts: {
+      ...checkpoint.parts,
+      unet: part(unet, partPrefixes.unet),
+      cond_stage: part(cond_stage, partPrefixes.cond_stage),
+    },
+  };
 }
 
 /** Marks a class picture for prior preservation. */
@@ -71,13 +91,20 @@ export function asPriorItem<T extends TrainingItem>(item: T): T {
 export type PriorOrderState = OrderState & { readonly prior?: OrderState };
 
 /** Batches of instance items with as many class items behind them, both without end. */
-export async function* withPriorItems(instance: AsyncIterable<TrainingBatch>, classes: AsyncIterable<TrainingBatch>): AsyncGenerator<TrainingBatch & { readonly state: PriorOrderState }, void, void> {
+export async function* withPriorItems(
+  instance: AsyncIterable<TrainingBatch>,
+  classes: AsyncIterable<TrainingBatch>,
+): AsyncGenerator<TrainingBatch & { readonly state: PriorOrderState }, void, void> {
   const others = classes[Symbol.asyncIterator]();
   try {
     for await (const batch of instance) {
       const next = await others.next();
       if (next.done) return;
-      yield { ...batch, state: { ...batch.state, prior: next.value.state }, items: [...batch.items, ...next.value.items.map(asPriorItem)] };
+      yield {
+        ...batch,
+        state: { ...batch.state, prior: next.value.state },
+        items: [...batch.items, ...next.value.items.map(asPriorItem)],
+      };
     }
   } finally {
     await others.return?.();

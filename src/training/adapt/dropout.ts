@@ -17,7 +17,10 @@ export function hashedUniform(like: Sym, seed: Sym): Sym {
   let state = hash(seed);
   for (const [axis, size] of like.shape.entries()) {
     const place = cast(range(like, size), 'float32');
-    const along = reshape(place, like.shape.map((_, other) => (other === axis ? size : 1)));
+    const along = reshape(
+      place,
+      like.shape.map((_, other) => (other === axis ? size : 1)),
+    );
     state = hash(add(mul(along, 12.9898), add(mul(state, 78.233), axis + 1)));
   }
   return state;

@@ -29,7 +29,11 @@ export interface LoraParameters {
 /** down [rank, in, …kernel], up [out, rank, …1]. Throws `shape-mismatch` for what is no matrix or convolution. */
 export function loraParameters({ weight, rank }: LoraPath, shape: Shape): LoraParameters {
   const [out = 0, ...rest] = shape;
-  if (shape.length !== 2 && shape.length !== 4) throw new StableDiffusionError('shape-mismatch', `${weight} is [${shape.join(', ')}]; a LoRA is for linear layers and convolutions.`);
+  if (shape.length !== 2 && shape.length !== 4)
+    throw new StableDiffusionError(
+      'shape-mismatch',
+      `${weight} is [${shape.join(', ')}]; a LoRA is for linear layers and convolutions.`,
+    );
   const module = weight.replace(/\.weight$/, '');
   return {
     down: { name: `${module}.lora_down.weight`, shape: [rank, ...rest] },
@@ -58,13 +62,20 @@ export function withLoraPaths(graph: Graph, paths: readonly LoraPath[], options:
     if (path) targets.set(value.id, { path, shape: value.shape as Shape, index: targets.size });
     wanted.delete(name);
   }
-  if (wanted.size > 0) throw new StableDiffusionError('invalid-argument', `The network has no weights ${[...wanted.keys()].slice(0, 5).join(', ')}.`);
+  if (wanted.size > 0)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `The network has no weights ${[...wanted.keys()].slice(0, 5).join(', ')}.`,
+    );
   const merged = new Map<number, Sym>();
   let seed: Sym | undefined;
 
   const factors = (builder: GraphBuilder, path: LoraPath, shape: Shape): { readonly down: Sym; readonly up: Sym } => {
     const { down, up } = loraParameters(path, shape);
-    return { down: builder.parameter(down.name, down.shape, 'float32'), up: builder.parameter(up.name, up.shape, 'float32') };
+    return {
+      down: builder.parameter(down.name, down.shape, 'float32'),
+      up: builder.parameter(up.name, up.shape, 'float32'),
+    };
   };
   const withDelta = (builder: GraphBuilder, value: Value, weight: Sym): Sym => {
     const target = targets.get(value.id);
@@ -81,7 +92,13 @@ export function withLoraPaths(graph: Graph, paths: readonly LoraPath[], options:
   const beside = (builder: GraphBuilder, node: AnyNode, inputs: readonly Sym[]): Sym | undefined => {
     const target = targets.get(node.inputs[1]?.id ?? -1);
     const [x] = inputs;
-    if (!target || !x || (node.op !== 'linear' && node.op !== 'conv2d') || (node.op === 'conv2d' && node.attributes.groups !== 1)) return undefined;
+    if (
+      !target ||
+      !x ||
+      (node.op !== 'linear' && node.op !== 'conv2d') ||
+      (node.op === 'conv2d' && node.attributes.groups !== 1)
+    )
+      return undefined;
     const { path, shape, index } = target;
     const { down, up } = factors(builder, path, shape);
     let input = x;
@@ -89,10 +106,22 @@ export function withLoraPaths(graph: Graph, paths: readonly LoraPath[], options:
       seed ??= builder.input(dropoutSeedInput, 'float32', []);
       input = dropout(x, options.dropout, seed, index + 1);
     }
-    const low = node.op === 'linear' ? linear(linear(input, down), up) : conv2d(conv2d(input, down, undefined, { stride: node.attributes.stride, padding: node.attributes.pads }), up);
+    const low =
+      node.op === 'linear'
+        ? linear(linear(input, down), up)
+        : conv2d(conv2d(input, down, undefined, { stride: node.attributes.stride, padding: node.attributes.pads }), up);
     return add(applyNode(builder, node, inputs), mul(low, path.alpha / path.rank));
   };
 
-  const { builder, outputs } = replay(graph, (b, node, inputs) => beside(b, node, inputs) ?? applyNode(b, node, inputs.map((input, i) => withDelta(b, node.inputs[i] as Value, input))));
+  const { builder, outputs } = replay(
+    graph,
+    (b, node, inputs) =>
+      beside(b, node, inputs) ??
+      applyNode(
+        b,
+        node,
+        inputs.map((input, i) => withDelta(b, node.inputs[i] as Value, input)),
+      ),
+  );
   return simplify(builder.graph(outputs));
 }

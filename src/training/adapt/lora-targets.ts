@@ -13,7 +13,8 @@ const groups = {
   /** The 1x1 convolutions around transformers. With the two above, what kohya's networks.lora trains. */
   projections: /\.proj_(?:in|out)\.weight$/,
   /** 3x3 convolutions of residual blocks and resampling, skip connections, in and out (LoCon). */
-  convolutions: /\.(?:in_layers\.2|out_layers\.3|skip_connection|op|conv)\.weight$|^(?:input_blocks\.0\.0|out\.2)\.weight$/,
+  convolutions:
+    /\.(?:in_layers\.2|out_layers\.3|skip_connection|op|conv)\.weight$|^(?:input_blocks\.0\.0|out\.2)\.weight$/,
   /** Linear layers of the timestep's embedding. */
   'time-embedding': /^time_embed\.[02]\.weight$|\.emb_layers\.1\.weight$/,
 } as const satisfies Record<string, RegExp>;
@@ -34,18 +35,44 @@ export interface LoraSettings {
 }
 
 /** The paths for a network whose parameters have these canonical names behind `prefix`. Throws `invalid-argument` where there is none. */
-export function loraPaths(parameters: Iterable<{ readonly name: string; readonly shape: Shape }>, prefix: string, settings: LoraSettings): LoraPath[] {
-  const { rank = 4, alpha = rank, convolutionRank = rank, convolutionAlpha = convolutionRank === rank ? alpha : convolutionRank, targets = ['attention'] } = settings;
-  for (const [what, value] of [['rank', rank], ['convolution rank', convolutionRank]] as const) {
-    if (!Number.isInteger(value) || value < 1) throw new StableDiffusionError('invalid-argument', `The ${what} of a LoRA is ${value}; it must be a whole number from 1.`);
+export function loraPaths(
+  parameters: Iterable<{ readonly name: string; readonly shape: Shape }>,
+  prefix: string,
+  settings: LoraSettings,
+): LoraPath[] {
+  const {
+    rank = 4,
+    alpha = rank,
+    convolutionRank = rank,
+    convolutionAlpha = convolutionRank === rank ? alpha : convolutionRank,
+    targets = ['attention'],
+  } = settings;
+  for (const [what, value] of [
+    ['rank', rank],
+    ['convolution rank', convolutionRank],
+  ] as const) {
+    if (!Number.isInteger(value) || value < 1)
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `The ${what} of a LoRA is ${value}; it must be a whole number from 1.`,
+      );
   }
-  const chosen = typeof targets === 'function' ? targets : (name: string) => targets.some((group) => groups[group].test(name));
+  const chosen =
+    typeof targets === 'function' ? targets : (name: string) => targets.some((group) => groups[group].test(name));
   const paths: LoraPath[] = [];
   for (const { name, shape } of parameters) {
     if ((shape.length !== 2 && shape.length !== 4) || !chosen(name)) continue;
     const convolution = (shape[2] ?? 1) > 1;
-    paths.push({ weight: prefix + name, rank: convolution ? convolutionRank : rank, alpha: convolution ? convolutionAlpha : alpha });
+    paths.push({
+      weight: prefix + name,
+      rank: convolution ? convolutionRank : rank,
+      alpha: convolution ? convolutionAlpha : alpha,
+    });
   }
-  if (paths.length === 0) throw new StableDiffusionError('invalid-argument', `The network has no layers of the kinds ${typeof targets === 'function' ? 'chosen' : targets.join(', ')}.`);
+  if (paths.length === 0)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `The network has no layers of the kinds ${typeof targets === 'function' ? 'chosen' : targets.join(', ')}.`,
+    );
   return paths;
 }

@@ -4,7 +4,13 @@ import type { Tensors } from '../../engine/engine.ts';
 import { networkParameters } from '../../models/index.ts';
 import { TorchGenerator } from '../../random/torch-generator.ts';
 import { elementCount, expectDType, type Shape, type Tensor, zeros } from '../../tensor/tensor.ts';
-import { type LoraFactors, type LoraLayout, loraMetadata, loraTensors, type WriteLoraOptions } from '../../weights/lora/write-lora.ts';
+import {
+  type LoraFactors,
+  type LoraLayout,
+  loraMetadata,
+  loraTensors,
+  type WriteLoraOptions,
+} from '../../weights/lora/write-lora.ts';
 import { mixSeed } from '../data/sample-order.ts';
 import { openLora } from '../../weights/lora/lora-file.ts';
 import { checkpointWithLora } from '../../weights/lora/with-lora.ts';
@@ -49,14 +55,22 @@ interface Layer {
 function layersOf(options: LoraTrainingOptions): Layer[] {
   const { checkpoint } = options;
   const networks = [
-    { network: 'unet' as const, config: checkpoint.config.unet_config, prefix: `${unetPrefix}.`, settings: options.unet === false ? undefined : (options.unet ?? {}) },
+    {
+      network: 'unet' as const,
+      config: checkpoint.config.unet_config,
+      prefix: `${unetPrefix}.`,
+      settings: options.unet === false ? undefined : (options.unet ?? {}),
+    },
     { network: 'text' as const, config: textConfigOf(checkpoint), prefix: `${textPrefix}.`, settings: options.text },
   ];
   return networks.flatMap(({ network, config, prefix, settings }) => {
     if (!settings) return [];
     const shapes = new Map<string, Shape>(networkParameters(config).map(({ name, shape }) => [prefix + name, shape]));
     return loraPaths(networkParameters(config), prefix, settings).map((path) => ({
-      network, path, tensor: path.weight.slice(prefix.length), parameters: loraParameters(path, shapes.get(path.weight) ?? []),
+      network,
+      path,
+      tensor: path.weight.slice(prefix.length),
+      parameters: loraParameters(path, shapes.get(path.weight) ?? []),
     }));
   });
 }
@@ -64,12 +78,21 @@ function layersOf(options: LoraTrainingOptions): Layer[] {
 /** First values: `down` as PyTorch begins a linear layer (uniform within 1 / √in), `up` zero, so that training begins with the model as it is. */
 function firstValues(layers: readonly Layer[], { start = [], seed = 0 }: LoraTrainingOptions): Map<string, Tensor> {
   const given = new Map(start.map((factor) => [`${factor.network} ${factor.tensor}`, factor]));
-  return new Map(layers.flatMap(({ network, tensor, parameters: { down, up } }, i): [string, Tensor][] => {
-    const factor = given.get(`${network} ${tensor}`);
-    if (factor) return [[down.name, factor.down], [up.name, factor.up]];
-    const bound = 1 / Math.sqrt(elementCount(down.shape.slice(1)));
-    return [[down.name, new TorchGenerator(mixSeed(seed, i)).rand(down.shape, -bound, bound)], [up.name, zeros('float32', up.shape)]];
-  }));
+  return new Map(
+    layers.flatMap(({ network, tensor, parameters: { down, up } }, i): [string, Tensor][] => {
+      const factor = given.get(`${network} ${tensor}`);
+      if (factor)
+        return [
+          [down.name, factor.down],
+          [up.name, factor.up],
+        ];
+      const bound = 1 / Math.sqrt(elementCount(down.shape.slice(1)));
+      return [
+        [down.name, new TorchGenerator(mixSeed(seed, i)).rand(down.shape, -bound, bound)],
+        [up.name, zeros('float32', up.shape)],
+      ];
+    }),
+  );
 }
 
 /**
@@ -82,18 +105,41 @@ export async function createLoraTrainee(options: LoraTrainingOptions): Promise<L
   const { textLearningRateScale = 1, weightDecay, dropout, seed } = options;
   const factorsOf = (tensors: Readonly<Record<string, Tensor>>): LoraFactors[] =>
     layers.map(({ network, tensor, path, parameters: { down, up } }) => ({
-      network, tensor, alpha: path.alpha, down: expectDType(tensors[down.name] as Tensor, 'float32'), up: expectDType(tensors[up.name] as Tensor, 'float32'),
+      network,
+      tensor,
+      alpha: path.alpha,
+      down: expectDType(tensors[down.name] as Tensor, 'float32'),
+      up: expectDType(tensors[up.name] as Tensor, 'float32'),
     }));
-  const factors = async (step: TrainStep): Promise<LoraFactors[]> => factorsOf(await step.parameters([...added.keys()]));
-  const write: WriteLoraOptions = { layout: 'kohya', ...options.output, unet: options.checkpoint.config.unet_config, text: textConfigOf(options.checkpoint) };
+  const factors = async (step: TrainStep): Promise<LoraFactors[]> =>
+    factorsOf(await step.parameters([...added.keys()]));
+  const write: WriteLoraOptions = {
+    layout: 'kohya',
+    ...options.output,
+    unet: options.checkpoint.config.unet_config,
+    text: textConfigOf(options.checkpoint),
+  };
   const common = await createAdapterStep(options, {
     traceText: options.text !== undefined,
-    adapt: (graph) => withLoraPaths(graph, layers.map(({ path }) => path), dropout ? { dropout } : {}),
+    adapt: (graph) =>
+      withLoraPaths(
+        graph,
+        layers.map(({ path }) => path),
+        dropout ? { dropout } : {},
+      ),
     added,
-    adapted: async (step) => ({ checkpoint: checkpointWithLora(options.checkpoint, [{ lora: openLora(memoryWeights(loraTensors(await factors(step), write))) }]), tokenizer: options.tokenizer }),
+    adapted: async (step) => ({
+      checkpoint: checkpointWithLora(options.checkpoint, [
+        { lora: openLora(memoryWeights(loraTensors(await factors(step), write))) },
+      ]),
+      tokenizer: options.tokenizer,
+    }),
     treatment: (name) => {
       if (!added.has(name)) return 'fixed';
-      return { ...(weightDecay === undefined ? {} : { weightDecay }), ...(name.startsWith(textPrefix) ? { learningRateScale: textLearningRateScale } : {}) };
+      return {
+        ...(weightDecay === undefined ? {} : { weightDecay }),
+        ...(name.startsWith(textPrefix) ? { learningRateScale: textLearningRateScale } : {}),
+      };
     },
     ...(seed === undefined ? {} : { seed }),
   });

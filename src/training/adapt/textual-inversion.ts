@@ -40,19 +40,58 @@ export interface TextualInversionTrainee extends Trainee<Tensors> {
 
 /** Openings of the sentences that the original makes; each also with an adjective for objects. */
 const objects = [
-  'a photo of a {}', 'a rendering of a {}', 'a cropped photo of the {}', 'the photo of a {}', 'a photo of a clean {}', 'a photo of a dirty {}', 'a dark photo of the {}',
-  'a photo of my {}', 'a photo of the cool {}', 'a close-up photo of a {}', 'a bright photo of the {}', 'a cropped photo of a {}', 'a photo of the {}', 'a good photo of the {}',
-  'a photo of one {}', 'a close-up photo of the {}', 'a rendition of the {}', 'a photo of the clean {}', 'a rendition of a {}', 'a photo of a nice {}', 'a good photo of a {}',
-  'a photo of the nice {}', 'a photo of the small {}', 'a photo of the weird {}', 'a photo of the large {}', 'a photo of a cool {}', 'a photo of a small {}',
+  'a photo of a {}',
+  'a rendering of a {}',
+  'a cropped photo of the {}',
+  'the photo of a {}',
+  'a photo of a clean {}',
+  'a photo of a dirty {}',
+  'a dark photo of the {}',
+  'a photo of my {}',
+  'a photo of the cool {}',
+  'a close-up photo of a {}',
+  'a bright photo of the {}',
+  'a cropped photo of a {}',
+  'a photo of the {}',
+  'a good photo of the {}',
+  'a photo of one {}',
+  'a close-up photo of the {}',
+  'a rendition of the {}',
+  'a photo of the clean {}',
+  'a rendition of a {}',
+  'a photo of a nice {}',
+  'a good photo of a {}',
+  'a photo of the nice {}',
+  'a photo of the small {}',
+  'a photo of the weird {}',
+  'a photo of the large {}',
+  'a photo of a cool {}',
+  'a photo of a small {}',
 ] as const;
 const styles = [
-  'a painting in the style of {}', 'a rendering in the style of {}', 'a cropped painting in the style of {}', 'the painting in the style of {}', 'a clean painting in the style of {}',
-  'a dirty painting in the style of {}', 'a dark painting in the style of {}', 'a picture in the style of {}', 'a cool painting in the style of {}', 'a close-up painting in the style of {}',
-  'a bright painting in the style of {}', 'a good painting in the style of {}', 'a rendition in the style of {}', 'a nice painting in the style of {}', 'a small painting in the style of {}',
-  'a weird painting in the style of {}', 'a large painting in the style of {}',
+  'a painting in the style of {}',
+  'a rendering in the style of {}',
+  'a cropped painting in the style of {}',
+  'the painting in the style of {}',
+  'a clean painting in the style of {}',
+  'a dirty painting in the style of {}',
+  'a dark painting in the style of {}',
+  'a picture in the style of {}',
+  'a cool painting in the style of {}',
+  'a close-up painting in the style of {}',
+  'a bright painting in the style of {}',
+  'a good painting in the style of {}',
+  'a rendition in the style of {}',
+  'a nice painting in the style of {}',
+  'a small painting in the style of {}',
+  'a weird painting in the style of {}',
+  'a large painting in the style of {}',
 ] as const;
 
-function promptMaker(token: string, templates: TextualInversionOptions['templates'] = 'object'): ((item: TrainingItem, generator: TorchGenerator) => string) | undefined {
+function promptMaker(
+  token: string,
+  templates: TextualInversionOptions['templates'] = 'object',
+): ((item: TrainingItem, generator: TorchGenerator) => string) | undefined {
   if (templates === 'captions') return undefined;
   const list = templates === 'object' ? objects : templates === 'style' ? styles : templates;
   if (list.length === 0) throw new StableDiffusionError('invalid-argument', 'The list of templates is empty.');
@@ -67,11 +106,19 @@ async function firstVectors(options: TextualInversionOptions, count: number): Pr
   const { checkpoint, tokenizer, initializer, start } = options;
   const width = textConfigOf(checkpoint).hidden_size;
   if (start) {
-    if (start.shape.join() !== [count, width].join()) throw new StableDiffusionError('shape-mismatch', `The vectors to go on from are [${start.shape.join(', ')}], and [${count}, ${width}] were expected.`);
+    if (start.shape.join() !== [count, width].join())
+      throw new StableDiffusionError(
+        'shape-mismatch',
+        `The vectors to go on from are [${start.shape.join(', ')}], and [${count}, ${width}] were expected.`,
+      );
     return start;
   }
   const ids = tokenizer.encode(initializer);
-  if (ids.length === 0) throw new StableDiffusionError('invalid-argument', `The initializer ${JSON.stringify(initializer)} has no tokens. Give a word near the meaning, such as "cat".`);
+  if (ids.length === 0)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `The initializer ${JSON.stringify(initializer)} has no tokens. Give a word near the meaning, such as "cat".`,
+    );
   const { data } = toFloat32(await checkpoint.parts.cond_stage.read(table));
   const vectors = new Float32Array(count * width);
   for (let i = 0; i < count; i++) {
@@ -85,30 +132,55 @@ async function firstVectors(options: TextualInversionOptions, count: number): Pr
  * An embedding to be trained: only its vectors have gradients.
  * @throws `invalid-argument` for models without CLIP's text encoder, an initializer without tokens
  */
-export async function createTextualInversionTrainee(options: TextualInversionOptions): Promise<TextualInversionTrainee> {
+export async function createTextualInversionTrainee(
+  options: TextualInversionOptions,
+): Promise<TextualInversionTrainee> {
   const { checkpoint, token, vectors = 1, weightDecay } = options;
-  if (!Number.isInteger(vectors) || vectors < 1) throw new StableDiffusionError('invalid-argument', `An embedding has a whole number of vectors from 1, and ${vectors} were asked for.`);
+  if (!Number.isInteger(vectors) || vectors < 1)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `An embedding has a whole number of vectors from 1, and ${vectors} were asked for.`,
+    );
   const { vocab_size } = textConfigOf(checkpoint);
   const first = await firstVectors(options, vectors);
   const prompt = options.prompt ?? promptMaker(token, options.templates);
-  const known = withPlaceholders(options.tokenizer, [{ token, ids: Array.from({ length: vectors }, (_, i) => vocab_size + i) }]);
-  const read = async (step: TrainStep): Promise<Tensor<'float32'>> => expectDType((await step.parameters([rows]))[rows] as Tensor, 'float32');
-  const common = await createAdapterStep({ ...options, ...(prompt ? { prompt } : {}) }, {
-    traceText: true,
-    adapt: (graph) => withTokenRows(graph, { table: `${textPrefix}.${table}`, rows, count: vectors }),
-    tokenizer: known,
-    async adapted(step) {
-      const { source, config } = withEmbeddings(checkpoint.parts.cond_stage, textConfigOf(checkpoint), [{ token, vectors: await read(step) }]);
-      return { checkpoint: { ...checkpoint, config: { ...checkpoint.config, cond_stage_config: config }, parts: { ...checkpoint.parts, cond_stage: source } }, tokenizer: known };
+  const known = withPlaceholders(options.tokenizer, [
+    { token, ids: Array.from({ length: vectors }, (_, i) => vocab_size + i) },
+  ]);
+  const read = async (step: TrainStep): Promise<Tensor<'float32'>> =>
+    expectDType((await step.parameters([rows]))[rows] as Tensor, 'float32');
+  const common = await createAdapterStep(
+    { ...options, ...(prompt ? { prompt } : {}) },
+    {
+      traceText: true,
+      adapt: (graph) => withTokenRows(graph, { table: `${textPrefix}.${table}`, rows, count: vectors }),
+      tokenizer: known,
+      async adapted(step) {
+        const { source, config } = withEmbeddings(checkpoint.parts.cond_stage, textConfigOf(checkpoint), [
+          { token, vectors: await read(step) },
+        ]);
+        return {
+          checkpoint: {
+            ...checkpoint,
+            config: { ...checkpoint.config, cond_stage_config: config },
+            parts: { ...checkpoint.parts, cond_stage: source },
+          },
+          tokenizer: known,
+        };
+      },
+      added: new Map([[rows, first]]),
+      treatment: (name) => (name === rows ? (weightDecay === undefined ? {} : { weightDecay }) : 'fixed'),
     },
-    added: new Map([[rows, first]]),
-    treatment: (name) => (name === rows ? (weightDecay === undefined ? {} : { weightDecay }) : 'fixed'),
-  });
+  );
   return {
     ...common,
     embedding: async () => ({ token, vectors: await read(common.step) }),
     // diffusers' `learned_embeds.safetensors`, which A1111 and ComfyUI read too.
-    model: () => ({ entries: [{ name: token, dtype: 'float32', shape: first.shape }], provide: () => read(common.step), metadata: { format: 'pt' } }),
+    model: () => ({
+      entries: [{ name: token, dtype: 'float32', shape: first.shape }],
+      provide: () => read(common.step),
+      metadata: { format: 'pt' },
+    }),
     [Symbol.asyncDispose]: () => common.dispose(),
   };
 }

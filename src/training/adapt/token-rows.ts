@@ -22,10 +22,12 @@ export interface TokenRows {
 export function withTokenRows(graph: Graph, { table, rows, count }: TokenRows): Graph {
   const parameter = graph.parameters.find(({ name }) => name === table)?.value;
   const [size, width] = parameter?.shape ?? [];
-  if (!parameter || typeof size !== 'number' || typeof width !== 'number') throw new StableDiffusionError('invalid-argument', `The graph has no token table ${table}.`);
+  if (!parameter || typeof size !== 'number' || typeof width !== 'number')
+    throw new StableDiffusionError('invalid-argument', `The graph has no token table ${table}.`);
   const { builder, outputs } = replay(graph, (b, node, inputs) => {
     const [known, ids] = inputs;
-    if (node.op !== 'gather' || node.inputs[0]?.id !== parameter.id || !known || !ids) return applyNode(b, node, inputs);
+    if (node.op !== 'gather' || node.inputs[0]?.id !== parameter.id || !known || !ids)
+      return applyNode(b, node, inputs);
     const fresh = b.parameter(rows, [count, width], 'float32');
     const isNew: Sym = reshape(less(size - 1, ids), [...ids.shape, 1]);
     return where(isNew, gather(fresh, maximum(sub(ids, size), 0)), gather(known, minimum(ids, size - 1)));

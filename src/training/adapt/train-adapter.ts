@@ -33,7 +33,10 @@ export interface AdapterUpdate extends TraineeUpdate {
 }
 
 /** Trains, and tells of each step after it. Throws `not-finite`, `aborted`, `invalid-argument` where batches run out. */
-export async function* trainAdapter<Batch>(trainee: Trainee<Batch>, options: TrainAdapterOptions): AsyncGenerator<AdapterUpdate, void, void> {
+export async function* trainAdapter<Batch>(
+  trainee: Trainee<Batch>,
+  options: TrainAdapterOptions,
+): AsyncGenerator<AdapterUpdate, void, void> {
   const { steps, accumulate = 1, seed = 0, firstStep = 0, schedule = constantRate() } = options;
   let step = firstStep;
   let waiting: Batch[] = [];
@@ -47,5 +50,9 @@ export async function* trainAdapter<Batch>(trainee: Trainee<Batch>, options: Tra
     yield { ...update, step: ++step, steps, learningRate };
     if (step >= steps) return;
   }
-  if (step < steps) throw new StableDiffusionError('invalid-argument', `The batches ended after ${step} of ${steps} steps. Let the data set repeat.`);
+  if (step < steps)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `The batches ended after ${step} of ${steps} steps. Let the data set repeat.`,
+    );
 }

@@ -40,17 +40,31 @@ export interface TrainingBatch {
 }
 
 /** Batches without end, or of one pass. Throws `invalid-argument` where a whole pass gave no item, or what the source throws. */
-export async function* trainingBatches(source: SampleSource, options: BatchOptions): AsyncGenerator<TrainingBatch, void, void> {
+export async function* trainingBatches(
+  source: SampleSource,
+  options: BatchOptions,
+): AsyncGenerator<TrainingBatch, void, void> {
   const { batchSize, ahead = 2 * batchSize } = options;
-  if (!Number.isInteger(batchSize) || batchSize < 1) throw new StableDiffusionError('invalid-argument', `A batch has a whole number of items from 1, and ${batchSize} was given.`);
-  const work = async (ordered: OrderedSample) => ({ ordered, item: ordered.sample && (await prepareItem(ordered.sample, ordered.seed, options)) });
+  if (!Number.isInteger(batchSize) || batchSize < 1)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `A batch has a whole number of items from 1, and ${batchSize} was given.`,
+    );
+  const work = async (ordered: OrderedSample) => ({
+    ordered,
+    item: ordered.sample && (await prepareItem(ordered.sample, ordered.seed, options)),
+  });
   let items: TrainingItem[] = [];
   let epoch = options.state?.epoch ?? 0;
   let inEpoch = options.state?.drawn ? 1 : 0; // a resumed epoch may have had its items before
   let last: OrderState | undefined;
   for await (const { ordered, item } of prefetch(orderedSamples(source, options), work, { ahead })) {
     if (ordered.epoch !== epoch) {
-      if (inEpoch === 0) throw new StableDiffusionError('invalid-argument', `${source.label}: a whole pass gave no item to train on. What was left out:\n${options.problems.summary()}`);
+      if (inEpoch === 0)
+        throw new StableDiffusionError(
+          'invalid-argument',
+          `${source.label}: a whole pass gave no item to train on. What was left out:\n${options.problems.summary()}`,
+        );
       epoch = ordered.epoch;
       inEpoch = 0;
     }
@@ -67,7 +81,11 @@ export async function* trainingBatches(source: SampleSource, options: BatchOptio
 }
 
 /** The item of one sample, or undefined where it is left out, which is then reported. `seed` decides caption, crop and flip. */
-export async function prepareItem(sample: Sample, seed: number, options: ItemOptions): Promise<TrainingItem | undefined> {
+export async function prepareItem(
+  sample: Sample,
+  seed: number,
+  options: ItemOptions,
+): Promise<TrainingItem | undefined> {
   const { problems, filter, missingCaption = 'empty' } = options;
   const { name, metadata } = sample;
   const generator = new TorchGenerator(seed);
@@ -76,9 +94,14 @@ export async function prepareItem(sample: Sample, seed: number, options: ItemOpt
     problems.report('filtered', name, `${name} is left out: ${early}.`);
     return undefined;
   }
-  const drawn = sample.captions.length > 1 ? sample.captions[generator.integer(0, sample.captions.length)] : sample.captions[0];
+  const drawn =
+    sample.captions.length > 1 ? sample.captions[generator.integer(0, sample.captions.length)] : sample.captions[0];
   if (drawn === undefined && typeof missingCaption === 'string') {
-    problems.report('missing-caption', name, `${name} has no caption and is ${missingCaption === 'skip' ? 'left out' : 'used with an empty one'}.`);
+    problems.report(
+      'missing-caption',
+      name,
+      `${name} has no caption and is ${missingCaption === 'skip' ? 'left out' : 'used with an empty one'}.`,
+    );
     if (missingCaption === 'skip') return undefined;
   }
   const caption = drawn ?? (typeof missingCaption === 'string' ? '' : missingCaption.caption);
@@ -90,7 +113,8 @@ export async function prepareItem(sample: Sample, seed: number, options: ItemOpt
   try {
     const picture = await options.codec.decode(sample.image);
     const late = filter && rejection(filter, metadata, picture);
-    if (late === undefined) return { image: preparePicture(picture, options.picture, generator), caption, name, metadata };
+    if (late === undefined)
+      return { image: preparePicture(picture, options.picture, generator), caption, name, metadata };
     problems.report('filtered', name, `${name} is left out: ${late}.`);
   } catch (cause) {
     if (!(cause instanceof StableDiffusionError) || !isOfTheFile(cause)) throw cause;
@@ -99,4 +123,5 @@ export async function prepareItem(sample: Sample, seed: number, options: ItemOpt
   return undefined;
 }
 
-const isOfTheFile = ({ code }: StableDiffusionError): boolean => code === 'file-corrupt' || code === 'file-truncated' || code === 'file-unsupported' || code === 'too-large';
+const isOfTheFile = ({ code }: StableDiffusionError): boolean =>
+  code === 'file-corrupt' || code === 'file-truncated' || code === 'file-unsupported' || code === 'too-large';

@@ -6,20 +6,31 @@ import type { ByteSource } from '../../weights/byte-source.ts';
 const pieceSize = 2 ** 18;
 
 /** The bytes from `start` of the file (of what it decompresses to, if it is gzip). Throws `file-truncated` or `file-corrupt` after the bytes that are there. */
-export async function* streamBytes(source: ByteSource, start = 0, signal?: AbortSignal): AsyncGenerator<Uint8Array, void, void> {
+export async function* streamBytes(
+  source: ByteSource,
+  start = 0,
+  signal?: AbortSignal,
+): AsyncGenerator<Uint8Array, void, void> {
   const head = await source.read(0, Math.min(2, source.size));
   if (head[0] === 0x1f && head[1] === 0x8b) yield* from(start, inflate(source, pieces(source, 0, signal)));
   else yield* pieces(source, start, signal);
 }
 
-async function* pieces(source: ByteSource, start: number, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
+async function* pieces(
+  source: ByteSource,
+  start: number,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
   for (let at = start; at < source.size; at += pieceSize) {
     throwIfAborted(signal);
     yield (await source.read(at, Math.min(pieceSize, source.size - at))) as Uint8Array<ArrayBuffer>;
   }
 }
 
-async function* inflate(source: ByteSource, compressed: AsyncGenerator<Uint8Array<ArrayBuffer>, void, void>): AsyncGenerator<Uint8Array, void, void> {
+async function* inflate(
+  source: ByteSource,
+  compressed: AsyncGenerator<Uint8Array<ArrayBuffer>, void, void>,
+): AsyncGenerator<Uint8Array, void, void> {
   const input = new ReadableStream<Uint8Array<ArrayBuffer>>({
     async pull(controller) {
       const next = await compressed.next();
@@ -35,7 +46,11 @@ async function* inflate(source: ByteSource, compressed: AsyncGenerator<Uint8Arra
     for (;;) {
       const next = await reader.read().catch((cause: unknown) => {
         if (cause instanceof StableDiffusionError) throw cause;
-        throw new StableDiffusionError('file-truncated', `${source.label} is truncated or damaged: its gzip data ends wrongly. Get it again.`, { cause });
+        throw new StableDiffusionError(
+          'file-truncated',
+          `${source.label} is truncated or damaged: its gzip data ends wrongly. Get it again.`,
+          { cause },
+        );
       });
       if (next.done) return;
       yield next.value;

@@ -32,14 +32,21 @@ function rowsOf({ shape, data }: Tensor<'float32'>): Tensor<'float32'>[] {
 }
 
 /** Tells how many samples are in the cache, after each batch. What is there already is not made again. */
-export async function* fillLatentCache(options: FillOptions): AsyncGenerator<{ readonly done: number; readonly total: number | undefined }, void, void> {
+export async function* fillLatentCache(
+  options: FillOptions,
+): AsyncGenerator<{ readonly done: number; readonly total: number | undefined }, void, void> {
   const { source, flips, firstStage, writer, batchSize } = options;
   const items: ItemOptions = { ...options.items, picture: { ...options.items.picture, flip: 0 } };
-  if (items.picture.crop === 'random') throw new StableDiffusionError('config-invalid', 'Latents of random crops cannot be kept, because each is another. Set random_crop to false, or leave latent_cache out.');
+  if (items.picture.crop === 'random')
+    throw new StableDiffusionError(
+      'config-invalid',
+      'Latents of random crops cannot be kept, because each is another. Set random_crop to false, or leave latent_cache out.',
+    );
   const total = 'count' in source ? source.count : undefined;
   let done = 0;
   let waiting: { readonly sample: EncodedSample; readonly image: Image<3> }[] = [];
-  const encode = async (images: readonly Image<3>[]): Promise<Tensor<'float32'>[]> => rowsOf(await firstStage.encode(imagesToTensor(images)));
+  const encode = async (images: readonly Image<3>[]): Promise<Tensor<'float32'>[]> =>
+    rowsOf(await firstStage.encode(imagesToTensor(images)));
   const flush = async (): Promise<void> => {
     if (waiting.length === 0) return;
     // The programs have one batch size at a time; the last pictures are filled up.
@@ -48,7 +55,12 @@ export async function* fillLatentCache(options: FillOptions): AsyncGenerator<{ r
     const plain = await encode(images);
     const mirrored = flips ? await encode(images.map(mirror)) : [];
     for (const [i, { sample }] of waiting.entries()) {
-      await writer.add({ name: sample.name, captions: sample.captions, metadata: sample.metadata, latents: [plain[i], mirrored[i]].filter((latents) => latents !== undefined) });
+      await writer.add({
+        name: sample.name,
+        captions: sample.captions,
+        metadata: sample.metadata,
+        latents: [plain[i], mirrored[i]].filter((latents) => latents !== undefined),
+      });
     }
     waiting = [];
   };
@@ -56,7 +68,11 @@ export async function* fillLatentCache(options: FillOptions): AsyncGenerator<{ r
     const item = await prepareItem(sample, 0, items);
     return item && 'image' in item ? { sample, image: item.image } : undefined;
   };
-  const samples = prefetch(orderedSamples(source, { seed: 0, shuffle: false, repeat: false }), async ({ sample }) => (sample && 'image' in sample && !writer.has(sample.name) ? prepare(sample) : undefined), { ahead: 2 * batchSize });
+  const samples = prefetch(
+    orderedSamples(source, { seed: 0, shuffle: false, repeat: false }),
+    async ({ sample }) => (sample && 'image' in sample && !writer.has(sample.name) ? prepare(sample) : undefined),
+    { ahead: 2 * batchSize },
+  );
   for await (const prepared of samples) {
     done++;
     if (prepared) waiting.push(prepared);

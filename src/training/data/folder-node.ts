@@ -42,13 +42,21 @@ export async function imageFolder(path: string, options: FolderOptions): Promise
   const entries: Entry[] = [];
   for (const table of tables) entries.push(...(await readTable(root, table, files)));
   if (tables.length === 0) entries.push(...files.filter((name) => picture.test(name)).map((name) => ({ name })));
-  if (entries.length === 0) throw new StableDiffusionError('invalid-argument', `${path} holds no pictures (.png, .jpg, .webp, .gif) and no metadata.jsonl.`);
+  if (entries.length === 0)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `${path} holds no pictures (.png, .jpg, .webp, .gif) and no metadata.jsonl.`,
+    );
   return {
     label: path,
     count: entries.length,
     async read(index) {
       const entry = entries[index];
-      if (!entry) throw new StableDiffusionError('invalid-argument', `There is no picture ${index} in ${path}, which has ${entries.length}.`);
+      if (!entry)
+        throw new StableDiffusionError(
+          'invalid-argument',
+          `There is no picture ${index} in ${path}, which has ${entries.length}.`,
+        );
       const { name, row } = entry;
       const image = await readFile(join(root, name)).catch((cause: unknown) => fileError(name, cause));
       if (image instanceof StableDiffusionError) {
@@ -59,7 +67,12 @@ export async function imageFolder(path: string, options: FolderOptions): Promise
       const caption = await readFile(join(root, name.replace(/\.[^.]*$/, '.txt')), 'utf8').catch((cause: unknown) => {
         if (fileError(name, cause).code !== 'file-not-found') throw fileError(name, cause);
       });
-      return { name, image: new Uint8Array(image), captions: caption === undefined ? [] : [caption.trim()], metadata: {} };
+      return {
+        name,
+        image: new Uint8Array(image),
+        captions: caption === undefined ? [] : [caption.trim()],
+        metadata: {},
+      };
     },
     async close() {},
   };
@@ -83,18 +96,34 @@ async function listFiles(root: string, below: string, problems: Problems): Promi
 async function readTable(root: string, table: string, files: readonly string[]): Promise<Entry[]> {
   const there = new Set(files);
   const folder = table.slice(0, table.lastIndexOf('/') + 1);
-  const rows = (await readFile(join(root, table), 'utf8')).split('\n').flatMap((line, i) => (line.trim() === '' ? [] : [parseRow(line, `line ${i + 1} of ${table}`)]));
+  const rows = (await readFile(join(root, table), 'utf8'))
+    .split('\n')
+    .flatMap((line, i) => (line.trim() === '' ? [] : [parseRow(line, `line ${i + 1} of ${table}`)]));
   const entries = rows.map(({ where, fields: { file_name, ...row } }) => {
-    if (typeof file_name !== 'string') throw new StableDiffusionError('file-corrupt', `${where} has no file_name. Give it the path of a picture beside the table.`);
+    if (typeof file_name !== 'string')
+      throw new StableDiffusionError(
+        'file-corrupt',
+        `${where} has no file_name. Give it the path of a picture beside the table.`,
+      );
     if (isAbsolute(file_name) || file_name.split(/[/\\]/).includes('..')) {
-      throw new StableDiffusionError('file-unsafe', `${where} has the file_name ${JSON.stringify(file_name)}, which leads out of the folder; it must be a path within it.`);
+      throw new StableDiffusionError(
+        'file-unsafe',
+        `${where} has the file_name ${JSON.stringify(file_name)}, which leads out of the folder; it must be a path within it.`,
+      );
     }
-    return { where, name: relative('/', join('/', folder, file_name)).split(sep).join('/'), row };
+    return {
+      where,
+      name: relative('/', join('/', folder, file_name))
+        .split(sep)
+        .join('/'),
+      row,
+    };
   });
   for (const { where, name } of entries) {
     if (there.has(name)) continue;
     const status = await lstat(join(root, name)).catch(() => undefined);
-    if (status?.isSymbolicLink()) throw new StableDiffusionError('file-unsafe', `${where} names ${name}, which is a link; links are not followed.`);
+    if (status?.isSymbolicLink())
+      throw new StableDiffusionError('file-unsafe', `${where} names ${name}, which is a link; links are not followed.`);
     throw new StableDiffusionError('file-not-found', `${where} names ${name}, which is not there.`);
   }
   return entries.map(({ name, row }) => ({ name, row }));
@@ -103,7 +132,8 @@ async function readTable(root: string, table: string, files: readonly string[]):
 function parseRow(line: string, where: string): { readonly where: string; readonly fields: Record<string, unknown> } {
   try {
     const value: unknown = JSON.parse(line);
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { where, fields: value as Record<string, unknown> };
+    if (typeof value === 'object' && value !== null && !Array.isArray(value))
+      return { where, fields: value as Record<string, unknown> };
   } catch (cause) {
     throw new StableDiffusionError('file-corrupt', `${where} is no JSON.`, { cause });
   }

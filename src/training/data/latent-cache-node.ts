@@ -62,11 +62,24 @@ export async function writeLatentCache(folder: string, options: LatentCacheWrite
   let waiting: LatentSample[] = [];
   const flush = async (): Promise<void> => {
     if (waiting.length === 0) return;
-    const tensors = new Map<string, Tensor>(waiting.flatMap((sample, i) => sample.latents.map((value, variant) => [`${i}.${variant}`, value] as const)));
-    const samples: StoredSample[] = waiting.map(({ name, captions, metadata, latents }) => ({ name, captions, metadata, variants: latents.length }));
+    const tensors = new Map<string, Tensor>(
+      waiting.flatMap((sample, i) => sample.latents.map((value, variant) => [`${i}.${variant}`, value] as const)),
+    );
+    const samples: StoredSample[] = waiting.map(({ name, captions, metadata, latents }) => ({
+      name,
+      captions,
+      metadata,
+      variants: latents.length,
+    }));
     const entries = [...tensors].map(([name, value]) => ({ name, dtype: value.dtype, shape: value.shape }));
-    const metadata = { fingerprint, samples: JSON.stringify(samples, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value)) };
-    await writeFileAtomic(join(folder, fileName(next)), writeSafetensors(entries, ({ name }) => tensors.get(name) as Tensor, { metadata }));
+    const metadata = {
+      fingerprint,
+      samples: JSON.stringify(samples, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value)),
+    };
+    await writeFileAtomic(
+      join(folder, fileName(next)),
+      writeSafetensors(entries, ({ name }) => tensors.get(name) as Tensor, { metadata }),
+    );
     next++;
     waiting = [];
   };
@@ -77,7 +90,10 @@ export async function writeLatentCache(folder: string, options: LatentCacheWrite
       const latents = sample.latents.map((value) => {
         const stored = convert(value, dtype);
         if (!convert(stored, 'float32').data.every(Number.isFinite)) {
-          throw new StableDiffusionError('not-finite', `The latents of ${sample.name} are not finite${dtype === 'float16' ? ' in float16' : ''}. Look at the picture and the autoencoder${dtype === 'float16' ? ', or keep them in float32' : ''}.`);
+          throw new StableDiffusionError(
+            'not-finite',
+            `The latents of ${sample.name} are not finite${dtype === 'float16' ? ' in float16' : ''}. Look at the picture and the autoencoder${dtype === 'float16' ? ', or keep them in float32' : ''}.`,
+          );
         }
         return stored;
       });
@@ -92,7 +108,11 @@ export async function writeLatentCache(folder: string, options: LatentCacheWrite
 /** Opens a cache for reading, headers only. Throws `file-not-found` where there is none, `config-invalid` where it has another fingerprint, or what `openSafetensors` throws. */
 export async function latentCache(folder: string, options: LatentCacheOptions): Promise<IndexedSource> {
   const numbers = await shardNumbers(folder);
-  if (numbers.length === 0) throw new StableDiffusionError('file-not-found', `${folder} holds no latents (latents-00000.safetensors). Make them first.`);
+  if (numbers.length === 0)
+    throw new StableDiffusionError(
+      'file-not-found',
+      `${folder} holds no latents (latents-00000.safetensors). Make them first.`,
+    );
   const sources: WeightSource[] = [];
   const samples: { readonly source: WeightSource; readonly index: number; readonly stored: StoredSample }[] = [];
   try {
@@ -110,10 +130,15 @@ export async function latentCache(folder: string, options: LatentCacheOptions): 
     count: samples.length,
     async read(number, signal) {
       const found = samples[number];
-      if (!found) throw new StableDiffusionError('invalid-argument', `There is no sample ${number} in ${folder}, which has ${samples.length}.`);
+      if (!found)
+        throw new StableDiffusionError(
+          'invalid-argument',
+          `There is no sample ${number} in ${folder}, which has ${samples.length}.`,
+        );
       const { source, index, stored } = found;
       const latents: Tensor[] = [];
-      for (let variant = 0; variant < stored.variants; variant++) latents.push(await source.read(`${index}.${variant}`, signal));
+      for (let variant = 0; variant < stored.variants; variant++)
+        latents.push(await source.read(`${index}.${variant}`, signal));
       return { name: stored.name, captions: stored.captions, metadata: stored.metadata, latents };
     },
     async close() {
@@ -126,15 +151,29 @@ async function shardNumbers(folder: string): Promise<number[]> {
   const names = await readdir(folder).catch((cause: unknown) => {
     throw fileError(folder, cause);
   });
-  return names.flatMap((name) => /^latents-(\d+)\.safetensors$/.exec(name)?.[1] ?? []).map(Number).sort((a, b) => a - b);
+  return names
+    .flatMap((name) => /^latents-(\d+)\.safetensors$/.exec(name)?.[1] ?? [])
+    .map(Number)
+    .sort((a, b) => a - b);
 }
 
-async function openShard(path: string, fingerprint: string): Promise<{ readonly source: WeightSource; readonly samples: readonly StoredSample[] }> {
+async function openShard(
+  path: string,
+  fingerprint: string,
+): Promise<{ readonly source: WeightSource; readonly samples: readonly StoredSample[] }> {
   const source = await openSafetensors(await openFile(path));
   const found = source.metadata?.get('fingerprint');
   const samples = source.metadata?.get('samples');
-  if (typeof samples === 'string' && found === fingerprint) return { source, samples: JSON.parse(samples) as StoredSample[] };
+  if (typeof samples === 'string' && found === fingerprint)
+    return { source, samples: JSON.parse(samples) as StoredSample[] };
   await source.close();
-  if (typeof samples !== 'string') throw new StableDiffusionError('file-corrupt', `${path} is not a file of cached latents: it does not say whose they are. Move it away.`);
-  throw new StableDiffusionError('config-invalid', `The latents in ${path} were made with other settings (${JSON.stringify(found)}, and ${JSON.stringify(fingerprint)} is wanted). Use another folder, or delete them.`);
+  if (typeof samples !== 'string')
+    throw new StableDiffusionError(
+      'file-corrupt',
+      `${path} is not a file of cached latents: it does not say whose they are. Move it away.`,
+    );
+  throw new StableDiffusionError(
+    'config-invalid',
+    `The latents in ${path} were made with other settings (${JSON.stringify(found)}, and ${JSON.stringify(fingerprint)} is wanted). Use another folder, or delete them.`,
+  );
 }

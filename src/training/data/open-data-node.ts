@@ -25,11 +25,19 @@ export async function openData(path: string, options: OpenDataOptions): Promise<
     throw fileError(paths[0] as string, cause);
   });
   const inFolder = status.isDirectory() ? (await readdir(path)).sort() : [];
-  const parquet = status.isDirectory() ? inFolder.filter((name) => name.endsWith('.parquet')).map((name) => join(path, name)) : paths.filter((name) => name.endsWith('.parquet'));
+  const parquet = status.isDirectory()
+    ? inFolder.filter((name) => name.endsWith('.parquet')).map((name) => join(path, name))
+    : paths.filter((name) => name.endsWith('.parquet'));
   if (parquet.length > 0) return parquetDataset(await Promise.all(parquet.map(openFile)), options);
-  if (paths.every((name) => /\.(?:tar|tar\.gz|tgz)$/i.test(name)) || inFolder.some((name) => /\.(?:tar|tar\.gz|tgz)$/i.test(name))) {
+  if (
+    paths.every((name) => /\.(?:tar|tar\.gz|tgz)$/i.test(name)) ||
+    inFolder.some((name) => /\.(?:tar|tar\.gz|tgz)$/i.test(name))
+  ) {
     return webDataset({ label: path, shards: await shardNames(path), open: openFile, problems: options.problems });
   }
   if (status.isDirectory()) return imageFolder(path, options);
-  throw new StableDiffusionError('invalid-argument', `${path} is no data set: give a folder of pictures, .tar shards or .parquet files.`);
+  throw new StableDiffusionError(
+    'invalid-argument',
+    `${path} is no data set: give a folder of pictures, .tar shards or .parquet files.`,
+  );
 }

@@ -35,7 +35,16 @@ export interface Split {
 
 function filterOf({ filter }: DataSplit): SampleFilter | undefined {
   if (!filter) return undefined;
-  const { minimum_size, maximum_aspect, minimum_aesthetics, maximum_watermark, maximum_unsafe, nsfw, minimum_similarity, unknown } = filter;
+  const {
+    minimum_size,
+    maximum_aspect,
+    minimum_aesthetics,
+    maximum_watermark,
+    maximum_unsafe,
+    nsfw,
+    minimum_similarity,
+    unknown,
+  } = filter;
   return {
     ...(minimum_size === undefined ? {} : { minimumSize: minimum_size }),
     ...(maximum_aspect === undefined ? {} : { maximumAspect: maximum_aspect }),
@@ -51,7 +60,8 @@ function filterOf({ filter }: DataSplit): SampleFilter | undefined {
 /** How samples become items, by the configuration. */
 export function splitItems(split: DataSplit, options: SplitOptions): Omit<BatchOptions, 'seed' | 'batchSize'> {
   const filter = filterOf(split);
-  const missingCaption = split.missing_caption === undefined ? options.missingCaption : { caption: split.missing_caption };
+  const missingCaption =
+    split.missing_caption === undefined ? options.missingCaption : { caption: split.missing_caption };
   return {
     codec: options.codec,
     problems: options.problems,
@@ -69,7 +79,11 @@ export function splitItems(split: DataSplit, options: SplitOptions): Omit<BatchO
 
 /** Opens the data. Throws `config-invalid` where the configuration names none, or what `openData` throws. */
 export async function openSplit(split: DataSplit, options: SplitOptions): Promise<Split> {
-  if (split.data_root === undefined) throw new StableDiffusionError('config-invalid', `${options.what} names no data: give params.data_root, a folder of pictures, shards or Parquet files.`);
+  if (split.data_root === undefined)
+    throw new StableDiffusionError(
+      'config-invalid',
+      `${options.what} names no data: give params.data_root, a folder of pictures, shards or Parquet files.`,
+    );
   const source = await openData(split.data_root, {
     problems: options.problems,
     ...(split.caption_key === undefined ? {} : { captionField: split.caption_key }),
@@ -80,7 +94,12 @@ export async function openSplit(split: DataSplit, options: SplitOptions): Promis
 
 /** The same of data that are open: latents that are kept in place of pictures. */
 export function splitOf(source: SampleSource, split: DataSplit, options: SplitOptions): Split {
-  const common: BatchOptions = { ...splitItems(split, options), seed: options.seed, batchSize: options.batchSize, ...(split.shuffle_buffer === undefined ? {} : { buffer: split.shuffle_buffer }) };
+  const common: BatchOptions = {
+    ...splitItems(split, options),
+    seed: options.seed,
+    batchSize: options.batchSize,
+    ...(split.shuffle_buffer === undefined ? {} : { buffer: split.shuffle_buffer }),
+  };
   return {
     source,
     size: common.picture.size,

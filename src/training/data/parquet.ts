@@ -35,7 +35,10 @@ export async function parquetDataset(files: readonly ByteSource[], options: Parq
     });
     const columns = topLevel(metadata.schema);
     if (!columns.includes(imageField)) {
-      throw new StableDiffusionError('file-corrupt', `${file.label} has no column ${imageField}; it has ${columns.join(', ')}. Name the one with the pictures.`);
+      throw new StableDiffusionError(
+        'file-corrupt',
+        `${file.label} has no column ${imageField}; it has ${columns.join(', ')}. Name the one with the pictures.`,
+      );
     }
     let start = 0;
     for (const group of metadata.row_groups) {
@@ -49,13 +52,23 @@ export async function parquetDataset(files: readonly ByteSource[], options: Parq
     shards: groups.map(({ file, start, end }) => `${file.label} rows ${start} to ${end - 1}`),
     async *open(shard, position, signal): AsyncGenerator<PlacedSample, void, void> {
       const group = groups[shard];
-      if (!group) throw new StableDiffusionError('invalid-argument', `There is no row group ${shard}; there are ${groups.length}.`);
+      if (!group)
+        throw new StableDiffusionError(
+          'invalid-argument',
+          `There is no row group ${shard}; there are ${groups.length}.`,
+        );
       const { file, start, end } = group;
       throwIfAborted(signal);
       const from = Math.max(start, position ?? start);
       let rows: Record<string, unknown>[];
       try {
-        rows = await parquetReadObjects({ file: bufferOf(file), rowStart: from, rowEnd: end, compressors, utf8: false });
+        rows = await parquetReadObjects({
+          file: bufferOf(file),
+          rowStart: from,
+          rowEnd: end,
+          compressors,
+          utf8: false,
+        });
       } catch (cause) {
         problems.report('corrupt-shard', file.label, corrupt(file, cause).message);
         return;
@@ -71,20 +84,42 @@ export async function parquetDataset(files: readonly ByteSource[], options: Parq
   };
 }
 
-function sampleOfRow(name: string, row: Record<string, unknown>, imageField: string, options: ParquetOptions): Sample | undefined {
+function sampleOfRow(
+  name: string,
+  row: Record<string, unknown>,
+  imageField: string,
+  options: ParquetOptions,
+): Sample | undefined {
   const { [imageField]: picture, ...fields } = row;
-  const { bytes, path } = (picture instanceof Uint8Array ? { bytes: picture } : (picture ?? {})) as { readonly bytes?: unknown; readonly path?: unknown };
+  const { bytes, path } = (picture instanceof Uint8Array ? { bytes: picture } : (picture ?? {})) as {
+    readonly bytes?: unknown;
+    readonly path?: unknown;
+  };
   if (!(bytes instanceof Uint8Array)) {
-    options.problems.report('missing-image', name, `${name} holds no bytes of a picture${typeof path === 'string' ? `, only the path ${path}` : ''}.`);
+    options.problems.report(
+      'missing-image',
+      name,
+      `${name} holds no bytes of a picture${typeof path === 'string' ? `, only the path ${path}` : ''}.`,
+    );
     return undefined;
   }
   const { captions, metadata } = splitCaptions(fields, options.captionField);
-  return { name, image: bytes, captions, metadata: plain({ ...metadata, ...(typeof path === 'string' ? { path } : {}) }) };
+  return {
+    name,
+    image: bytes,
+    captions,
+    metadata: plain({ ...metadata, ...(typeof path === 'string' ? { path } : {}) }),
+  };
 }
 
 /** 64-bit numbers that are safe become numbers. */
 function plain(row: SampleMetadata): SampleMetadata {
-  return Object.fromEntries(Object.entries(row).map(([key, value]) => [key, typeof value === 'bigint' && Number.isSafeInteger(Number(value)) ? Number(value) : value]));
+  return Object.fromEntries(
+    Object.entries(row).map(([key, value]) => [
+      key,
+      typeof value === 'bigint' && Number.isSafeInteger(Number(value)) ? Number(value) : value,
+    ]),
+  );
 }
 
 /** Names of the columns; the schema is a tree in depth-first order. */
@@ -99,18 +134,27 @@ function topLevel(schema: readonly { readonly name: string; readonly num_childre
   return names;
 }
 
-function bufferOf(file: ByteSource): { readonly byteLength: number; slice(start: number, end?: number): Promise<ArrayBuffer> } {
+function bufferOf(file: ByteSource): {
+  readonly byteLength: number;
+  slice(start: number, end?: number): Promise<ArrayBuffer>;
+} {
   return {
     byteLength: file.size,
     async slice(start, end) {
       const from = start < 0 ? Math.max(0, file.size + start) : start;
       const bytes = await file.read(from, Math.max(0, Math.min(end ?? file.size, file.size) - from));
-      return bytes.byteOffset === 0 && bytes.byteLength === bytes.buffer.byteLength ? (bytes.buffer as ArrayBuffer) : new Uint8Array(bytes).buffer;
+      return bytes.byteOffset === 0 && bytes.byteLength === bytes.buffer.byteLength
+        ? (bytes.buffer as ArrayBuffer)
+        : new Uint8Array(bytes).buffer;
     },
   };
 }
 
 function corrupt(file: ByteSource, cause: unknown): StableDiffusionError {
   if (cause instanceof StableDiffusionError) return cause;
-  return new StableDiffusionError('file-corrupt', `${file.label} is no Parquet file or is damaged: ${cause instanceof Error ? cause.message : String(cause)}. Get it again.`, { cause });
+  return new StableDiffusionError(
+    'file-corrupt',
+    `${file.label} is no Parquet file or is damaged: ${cause instanceof Error ? cause.message : String(cause)}. Get it again.`,
+    { cause },
+  );
 }

@@ -9,12 +9,18 @@ export interface PrefetchOptions {
  * `work` of every value of `source`, in order. Values are read one after another, up to `ahead` of them are worked on at a time, and
  * neither waits for the user to ask. An error of either comes at its place in the order, and ends it.
  */
-export async function* prefetch<T, R>(source: AsyncIterable<T>, work: (value: T) => Promise<R>, { ahead }: PrefetchOptions): AsyncGenerator<R, void, void> {
+export async function* prefetch<T, R>(
+  source: AsyncIterable<T>,
+  work: (value: T) => Promise<R>,
+  { ahead }: PrefetchOptions,
+): AsyncGenerator<R, void, void> {
   const iterator = source[Symbol.asyncIterator]();
   let reading: Promise<unknown> = Promise.resolve();
   let stopped = false;
   const begin = (): Promise<{ readonly value: R } | undefined> => {
-    const read = reading.then((): Promise<IteratorResult<T>> => (stopped ? Promise.resolve({ done: true, value: undefined }) : iterator.next()));
+    const read = reading.then(
+      (): Promise<IteratorResult<T>> => (stopped ? Promise.resolve({ done: true, value: undefined }) : iterator.next()),
+    );
     reading = read.catch(() => {
       stopped = true;
     });

@@ -24,7 +24,11 @@ export interface PictureOptions {
 /** A square RGB picture of the wanted size. The generator is drawn from only for random crops and flips. */
 export function preparePicture(picture: Image, options: PictureOptions, generator: TorchGenerator): Image<3> {
   const { size, flip = 0, filter = 'bicubic' } = options;
-  if (!Number.isInteger(size) || size < 1) throw new StableDiffusionError('invalid-argument', `The size of training pictures is a whole number of pixels, and ${size} was given.`);
+  if (!Number.isInteger(size) || size < 1)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `The size of training pictures is a whole number of pixels, and ${size} was given.`,
+    );
   const rgb = options.background ? flatten(picture, options.background) : toRgb(picture);
   const { width, height } = rgb;
   const longer = Math.trunc((size * Math.max(width, height)) / Math.min(width, height));

@@ -52,6 +52,11 @@ export function createProblems(listener?: (problem: Problem) => void, keep = 10)
       listener?.({ kind, name, message });
     },
     counts: () => found,
-    summary: () => [...found].map(([kind, { count, names }]) => `${kind}: ${count} (${names.join(', ')}${count > names.length ? ', …' : ''})`).join('\n'),
+    summary: () =>
+      [...found]
+        .map(
+          ([kind, { count, names }]) => `${kind}: ${count} (${names.join(', ')}${count > names.length ? ', …' : ''})`,
+        )
+        .join('\n'),
   };
 }

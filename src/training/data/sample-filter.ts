@@ -24,7 +24,9 @@ export interface SampleFilter {
   readonly unknown?: 'drop' | 'keep';
 }
 
-const fields: Readonly<Record<'aesthetics' | 'watermark' | 'unsafe' | 'nsfw' | 'similarity' | 'width' | 'height', readonly string[]>> = {
+const fields: Readonly<
+  Record<'aesthetics' | 'watermark' | 'unsafe' | 'nsfw' | 'similarity' | 'width' | 'height', readonly string[]>
+> = {
   aesthetics: ['AESTHETIC_SCORE', 'aesthetic', 'aesthetic_score', 'aesthetics_score', 'prediction'],
   watermark: ['pwatermark', 'watermark', 'watermark_score'],
   unsafe: ['punsafe', 'unsafe', 'nsfw_score'],
@@ -44,22 +46,36 @@ function numberOf(metadata: SampleMetadata, names: readonly string[]): number | 
 }
 
 /** Why the sample is left out, or undefined if it passes. `size`: of the file, where it is known already. */
-export function rejection(filter: SampleFilter, metadata: SampleMetadata, size?: { readonly width: number; readonly height: number }): string | undefined {
+export function rejection(
+  filter: SampleFilter,
+  metadata: SampleMetadata,
+  size?: { readonly width: number; readonly height: number },
+): string | undefined {
   const unknown = filter.unknown ?? 'drop';
-  const compare = (what: keyof typeof fields, limit: number | undefined, passes: (value: number, limit: number) => boolean): string | undefined => {
+  const compare = (
+    what: keyof typeof fields,
+    limit: number | undefined,
+    passes: (value: number, limit: number) => boolean,
+  ): string | undefined => {
     if (limit === undefined) return undefined;
     const value = numberOf(metadata, fields[what]);
     if (value === undefined) return unknown === 'drop' ? `its ${what} is not known` : undefined;
     return passes(value, limit) ? undefined : `its ${what} is ${value}, and the limit ${limit}`;
   };
-  const [width, height] = [numberOf(metadata, fields.width) ?? size?.width, numberOf(metadata, fields.height) ?? size?.height];
+  const [width, height] = [
+    numberOf(metadata, fields.width) ?? size?.width,
+    numberOf(metadata, fields.height) ?? size?.height,
+  ];
   const sized = width !== undefined && height !== undefined;
   const [short, long] = sized ? [Math.min(width, height), Math.max(width, height)] : [0, 0];
-  if (sized && filter.minimumSize !== undefined && short < filter.minimumSize) return `its size is ${width}x${height}, and the limit ${filter.minimumSize}`;
-  if (sized && filter.maximumAspect !== undefined && long > short * filter.maximumAspect) return `its size is ${width}x${height}, and the aspect at most ${filter.maximumAspect}`;
+  if (sized && filter.minimumSize !== undefined && short < filter.minimumSize)
+    return `its size is ${width}x${height}, and the limit ${filter.minimumSize}`;
+  if (sized && filter.maximumAspect !== undefined && long > short * filter.maximumAspect)
+    return `its size is ${width}x${height}, and the aspect at most ${filter.maximumAspect}`;
   if (filter.nsfw) {
     const word = fields.nsfw.map((name) => metadata[name]).find((value) => typeof value === 'string');
-    if (typeof word !== 'string' ? unknown === 'drop' : !filter.nsfw.includes(word)) return typeof word === 'string' ? `it is marked ${word}` : 'its nsfw mark is not known';
+    if (typeof word !== 'string' ? unknown === 'drop' : !filter.nsfw.includes(word))
+      return typeof word === 'string' ? `it is marked ${word}` : 'its nsfw mark is not known';
   }
   return (
     compare('aesthetics', filter.minimumAesthetics, (value, limit) => value >= limit) ??

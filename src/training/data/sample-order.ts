@@ -9,7 +9,11 @@ import type { IndexedSource, PlacedSample, Sample, SampleSource, ShardedSource }
 
 /** Where the order stands; plain JSON, kept in checkpoints. */
 export type OrderState =
-  | { readonly kind: 'indexed'; readonly epoch: number; /** Samples of the epoch that have been used. */ readonly drawn: number }
+  | {
+      readonly kind: 'indexed';
+      readonly epoch: number /** Samples of the epoch that have been used. */;
+      readonly drawn: number;
+    }
   | {
       readonly kind: 'sharded';
       readonly epoch: number;
@@ -49,7 +53,10 @@ export interface OrderedSample {
 export function orderedSamples(source: SampleSource, options: OrderOptions): AsyncGenerator<OrderedSample, void, void> {
   const { state } = options;
   if (state && (state.kind === 'indexed') !== 'read' in source) {
-    throw new StableDiffusionError('config-invalid', `The run to resume used ${state.kind === 'indexed' ? 'single files' : 'shards'}, and ${source.label} is not of that kind. Resume with the same data.`);
+    throw new StableDiffusionError(
+      'config-invalid',
+      `The run to resume used ${state.kind === 'indexed' ? 'single files' : 'shards'}, and ${source.label} is not of that kind. Resume with the same data.`,
+    );
   }
   return 'read' in source ? orderedIndexed(source, options) : orderedSharded(source, options);
 }
@@ -69,13 +76,22 @@ export function mixSeed(...values: readonly number[]): number {
 
 /** `torch.randperm` from the seed of the epoch. */
 function permutation(count: number, { seed, shuffle = true }: OrderOptions, epoch: number): Uint32Array {
-  return shuffle ? new TorchGenerator(mixSeed(seed, epoch)).randperm(count) : Uint32Array.from({ length: count }, (_, i) => i);
+  return shuffle
+    ? new TorchGenerator(mixSeed(seed, epoch)).randperm(count)
+    : Uint32Array.from({ length: count }, (_, i) => i);
 }
 
-async function* orderedIndexed(source: IndexedSource, options: OrderOptions): AsyncGenerator<OrderedSample, void, void> {
+async function* orderedIndexed(
+  source: IndexedSource,
+  options: OrderOptions,
+): AsyncGenerator<OrderedSample, void, void> {
   const { seed, repeat = true, signal, state } = options;
   const start = state?.kind === 'indexed' ? state : { epoch: 0, drawn: 0 };
-  if (start.drawn > source.count) throw new StableDiffusionError('config-invalid', `The run to resume had used ${start.drawn} samples of an epoch, and ${source.label} has ${source.count}. Resume with the same data.`);
+  if (start.drawn > source.count)
+    throw new StableDiffusionError(
+      'config-invalid',
+      `The run to resume had used ${start.drawn} samples of an epoch, and ${source.label} has ${source.count}. Resume with the same data.`,
+    );
   for (let { epoch, drawn } = start; ; epoch++, drawn = 0) {
     const order = permutation(source.count, options, epoch);
     while (drawn < source.count) {
@@ -91,7 +107,10 @@ interface Waiting extends PlacedSample {
   readonly shard: number;
 }
 
-async function* orderedSharded(source: ShardedSource, options: OrderOptions): AsyncGenerator<OrderedSample, void, void> {
+async function* orderedSharded(
+  source: ShardedSource,
+  options: OrderOptions,
+): AsyncGenerator<OrderedSample, void, void> {
   const { seed, shuffle = true, repeat = true, signal } = options;
   const capacity = shuffle ? Math.max(1, options.buffer ?? 1000) : 1;
   const initial = Math.min(capacity, 100);
@@ -123,14 +142,24 @@ async function* orderedSharded(source: ShardedSource, options: OrderOptions): As
           sample,
           epoch,
           seed: use,
-          state: { kind: 'sharded', epoch, drawn, ...reader.place(), buffer: buffer.map(({ shard, position }) => [shard, position] as const) },
+          state: {
+            kind: 'sharded',
+            epoch,
+            drawn,
+            ...reader.place(),
+            buffer: buffer.map(({ shard, position }) => [shard, position] as const),
+          },
         };
       }
     } finally {
       await reader.close();
     }
     if (!repeat) return;
-    if (drawn === 0) throw new StableDiffusionError('file-corrupt', `${source.label}: not one sample could be read in a whole pass. Look at the warnings before this.`);
+    if (drawn === 0)
+      throw new StableDiffusionError(
+        'file-corrupt',
+        `${source.label}: not one sample could be read in a whole pass. Look at the warnings before this.`,
+      );
   }
 }
 
@@ -141,9 +170,18 @@ interface ShardReader {
 }
 
 /** One pass over the shards in their order, from a state on. */
-function createReader(source: ShardedSource, order: Uint32Array, resume: { readonly begun: number; readonly position: number | null } | undefined, signal: AbortSignal | undefined): ShardReader {
+function createReader(
+  source: ShardedSource,
+  order: Uint32Array,
+  resume: { readonly begun: number; readonly position: number | null } | undefined,
+  signal: AbortSignal | undefined,
+): ShardReader {
   let { begun, position } = resume ?? { begun: 0, position: null };
-  if (begun > order.length) throw new StableDiffusionError('config-invalid', `The run to resume had read ${begun} shards, and ${source.label} has ${order.length}. Resume with the same data.`);
+  if (begun > order.length)
+    throw new StableDiffusionError(
+      'config-invalid',
+      `The run to resume had read ${begun} shards, and ${source.label} has ${order.length}. Resume with the same data.`,
+    );
   let samples: AsyncIterator<PlacedSample> | undefined;
   let passed: number | null = null;
   if (begun > 0) {
@@ -161,7 +199,8 @@ function createReader(source: ShardedSource, order: Uint32Array, resume: { reado
         }
         const next = await samples.next();
         if (next.done) samples = undefined;
-        else if (passed !== null && next.value.position <= passed) continue; // read before the resume
+        else if (passed !== null && next.value.position <= passed)
+          continue; // read before the resume
         else {
           position = next.value.position;
           return { ...next.value, shard: order[begun - 1] as number };
@@ -176,7 +215,11 @@ function createReader(source: ShardedSource, order: Uint32Array, resume: { reado
 }
 
 /** What waited in the buffer, in its order, with one pass over each shard. */
-async function readAgain(source: ShardedSource, places: readonly (readonly [number, number])[], signal: AbortSignal | undefined): Promise<Waiting[]> {
+async function readAgain(
+  source: ShardedSource,
+  places: readonly (readonly [number, number])[],
+  signal: AbortSignal | undefined,
+): Promise<Waiting[]> {
   const byShard = new Map<number, Set<number>>();
   for (const [shard, position] of places) byShard.set(shard, (byShard.get(shard) ?? new Set()).add(position));
   const found = new Map<string, Waiting>();
@@ -189,7 +232,11 @@ async function readAgain(source: ShardedSource, places: readonly (readonly [numb
   }
   return places.map(([shard, position]) => {
     const sample = found.get(`${shard} ${position}`);
-    if (!sample) throw new StableDiffusionError('config-invalid', `${source.shards[shard] ?? `Shard ${shard}`} no longer has the sample at ${position} that the run to resume had read. Resume with the same data.`);
+    if (!sample)
+      throw new StableDiffusionError(
+        'config-invalid',
+        `${source.shards[shard] ?? `Shard ${shard}`} no longer has the sample at ${position} that the run to resume had read. Resume with the same data.`,
+      );
     return sample;
   });
 }

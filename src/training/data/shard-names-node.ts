@@ -14,10 +14,13 @@ export function expandBraces(pattern: string): string[] {
   const parts: string[] = [];
   if (range) {
     const [, first = '', last = ''] = range;
-    if (Math.abs(Number(last) - Number(first)) >= 1e6) throw new StableDiffusionError('invalid-argument', `${pattern} stands for more than a million files.`);
+    if (Math.abs(Number(last) - Number(first)) >= 1e6)
+      throw new StableDiffusionError('invalid-argument', `${pattern} stands for more than a million files.`);
     for (let i = Number(first); i <= Number(last); i++) parts.push(String(i).padStart(first.length, '0'));
   } else parts.push(...inner.split(','));
-  return parts.flatMap((part) => expandBraces(pattern.slice(0, found.index) + part + pattern.slice(found.index + whole.length)));
+  return parts.flatMap((part) =>
+    expandBraces(pattern.slice(0, found.index) + part + pattern.slice(found.index + whole.length)),
+  );
 }
 
 /** Paths of the shards. Throws `file-not-found` where one of them is not there, `invalid-argument` where a folder has none. */
@@ -32,7 +35,8 @@ export async function shardNames(pattern: string): Promise<string[]> {
       continue;
     }
     const names = (await readdir(path)).filter((name) => /\.(?:tar|tar\.gz|tgz)$/i.test(name)).sort();
-    if (names.length === 0) throw new StableDiffusionError('invalid-argument', `${path} holds no shards (.tar, .tar.gz).`);
+    if (names.length === 0)
+      throw new StableDiffusionError('invalid-argument', `${path} holds no shards (.tar, .tar.gz).`);
     paths.push(...names.map((name) => join(path, name)));
   }
   return paths;

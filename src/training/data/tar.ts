@@ -30,14 +30,21 @@ const maximumHeader = 2 ** 20;
  * The files of an archive, each when it has been read whole. Throws `file-truncated` where the archive ends within a file or a header or
  * is empty, `file-corrupt` at a header that is none; both after the files before.
  */
-export async function* readTar(chunks: AsyncIterable<Uint8Array>, options: TarOptions): AsyncGenerator<TarFile, void, void> {
+export async function* readTar(
+  chunks: AsyncIterable<Uint8Array>,
+  options: TarOptions,
+): AsyncGenerator<TarFile, void, void> {
   const { label, maximumFile = 2 ** 28, onSkip } = options;
   const input = takeBytes(chunks);
   let position = options.offset ?? 0;
   let start = position;
   let longName: string | undefined;
   let extended: ReadonlyMap<string, string> = new Map();
-  const cut = (): StableDiffusionError => new StableDiffusionError('file-truncated', `The archive ${label} is truncated: it ends at byte ${position + input.left()}, within a file. Get it again.`);
+  const cut = (): StableDiffusionError =>
+    new StableDiffusionError(
+      'file-truncated',
+      `The archive ${label} is truncated: it ends at byte ${position + input.left()}, within a file. Get it again.`,
+    );
   try {
     for (;;) {
       const header = await input.take(block);
@@ -47,12 +54,19 @@ export async function* readTar(chunks: AsyncIterable<Uint8Array>, options: TarOp
       }
       if (header.every((byte) => byte === 0)) return;
       if (!checksumIsRight(header)) {
-        throw new StableDiffusionError('file-corrupt', `The archive ${label} is damaged: at byte ${position} there is no header of a file. Get it again.`);
+        throw new StableDiffusionError(
+          'file-corrupt',
+          `The archive ${label} is damaged: at byte ${position} there is no header of a file. Get it again.`,
+        );
       }
       position += block;
       const size = Number(extended.get('size') ?? sizeOf(header));
       const type = String.fromCharCode(header[156] as number);
-      if (!Number.isSafeInteger(size) || size < 0) throw new StableDiffusionError('file-corrupt', `The archive ${label} is damaged: a file at byte ${start} has the size ${size}. Get it again.`);
+      if (!Number.isSafeInteger(size) || size < 0)
+        throw new StableDiffusionError(
+          'file-corrupt',
+          `The archive ${label} is damaged: a file at byte ${start} has the size ${size}. Get it again.`,
+        );
       const padded = Math.ceil(size / block) * block;
       const isExtension = type === 'L' || type === 'K' || type === 'x' || type === 'g';
       const name = extended.get('path') ?? longName ?? nameOf(header);
@@ -65,7 +79,11 @@ export async function* readTar(chunks: AsyncIterable<Uint8Array>, options: TarOp
         else if (type === 'x') extended = paxRecords(data);
         else if (isFile) yield { name, data, offset: start };
       } else {
-        if (!isExtension && type !== '5') onSkip?.(name, isFile ? `it has ${size} bytes, and at most ${maximumFile} are read` : 'it is a link or no ordinary file');
+        if (!isExtension && type !== '5')
+          onSkip?.(
+            name,
+            isFile ? `it has ${size} bytes, and at most ${maximumFile} are read` : 'it is a link or no ordinary file',
+          );
         if (!(await input.skip(padded))) throw cut();
       }
       position += padded;
@@ -94,7 +112,8 @@ function nameOf(header: Uint8Array): string {
 /** Octal digits, or, with the first bit set, a big-endian number. */
 function sizeOf(header: Uint8Array): number {
   const field = header.subarray(124, 136);
-  if ((field[0] as number) & 0x80) return field.subarray(1).reduce((sum, byte) => sum * 256 + byte, (field[0] as number) & 0x7f);
+  if ((field[0] as number) & 0x80)
+    return field.subarray(1).reduce((sum, byte) => sum * 256 + byte, (field[0] as number) & 0x7f);
   const digits = text(field).trim();
   return digits === '' ? 0 : /^[0-7]+$/.test(digits) ? Number.parseInt(digits, 8) : Number.NaN;
 }
@@ -107,7 +126,7 @@ function checksumIsRight(header: Uint8Array): boolean {
   for (let i = 0; i < block; i++) {
     const byte = i >= 148 && i < 156 ? 32 : (header[i] as number);
     unsigned += byte;
-    signed += byte << 24 >> 24;
+    signed += (byte << 24) >> 24;
   }
   return wanted === unsigned || wanted === signed;
 }

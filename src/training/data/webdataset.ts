@@ -23,14 +23,20 @@ export interface TarSample {
  * The samples of a shard from a position of one of them on. A damaged or truncated shard is reported and ends; of a truncated one the
  * sample in which the cut lies is dropped, since what it lost cannot be known.
  */
-export async function* tarSamples(source: ByteSource, problems: Problems, position = 0, signal?: AbortSignal): AsyncGenerator<TarSample, void, void> {
+export async function* tarSamples(
+  source: ByteSource,
+  problems: Problems,
+  position = 0,
+  signal?: AbortSignal,
+): AsyncGenerator<TarSample, void, void> {
   const { label } = source;
   let current: { key: string; fields: Map<string, Uint8Array>; position: number } | undefined;
   try {
     const files = readTar(streamBytes(source, position, signal), {
       label,
       offset: position,
-      onSkip: (name, reason) => problems.report('unsafe-name', `${label}:${name}`, `${name} in ${label} is passed over: ${reason}.`),
+      onSkip: (name, reason) =>
+        problems.report('unsafe-name', `${label}:${name}`, `${name} in ${label} is passed over: ${reason}.`),
     });
     for await (const { name, data, offset } of files) {
       if (/^__[^/]*__(?:$|\/)/.test(name)) continue; // webdataset's notes about the shard
@@ -43,12 +49,17 @@ export async function* tarSamples(source: ByteSource, problems: Problems, positi
         current = undefined;
       }
       current ??= { key, fields: new Map(), position: offset };
-      if (current.fields.has(field)) problems.report('corrupt-metadata', `${label}:${key}`, `${label} has ${name} twice; the first is used.`);
+      if (current.fields.has(field))
+        problems.report('corrupt-metadata', `${label}:${key}`, `${label} has ${name} twice; the first is used.`);
       else current.fields.set(field, data);
     }
   } catch (cause) {
     if (!(cause instanceof StableDiffusionError) || cause.code === 'aborted') throw cause;
-    problems.report(cause.code === 'file-truncated' ? 'truncated-shard' : 'corrupt-shard', label, `${cause.message}${current ? ` The sample ${current.key} is dropped.` : ''}`);
+    problems.report(
+      cause.code === 'file-truncated' ? 'truncated-shard' : 'corrupt-shard',
+      label,
+      `${cause.message}${current ? ` The sample ${current.key} is dropped.` : ''}`,
+    );
     return;
   }
   if (current) yield current;
@@ -57,7 +68,11 @@ export async function* tarSamples(source: ByteSource, problems: Problems, positi
 const pictureFields = ['jpg', 'jpeg', 'png', 'webp', 'gif', 'jpg.jpeg'];
 
 /** A sample of the picture and caption of its fields: `txt`, else `caption`, else the caption in `json`. Undefined, and reported, where it has no picture. */
-export function sampleOfFields(shard: string, { key, fields }: Pick<TarSample, 'key' | 'fields'>, problems: Problems): Sample | undefined {
+export function sampleOfFields(
+  shard: string,
+  { key, fields }: Pick<TarSample, 'key' | 'fields'>,
+  problems: Problems,
+): Sample | undefined {
   const name = `${shard}:${key}`;
   const last = (field: string): string => field.slice(field.lastIndexOf('.') + 1);
   const image = [...fields].find(([field]) => pictureFields.includes(last(field)))?.[1];
@@ -79,7 +94,11 @@ function metadataOf(name: string, json: Uint8Array | undefined, problems: Proble
   } catch {
     // reported below
   }
-  problems.report('corrupt-metadata', name, `The metadata of ${name} is no JSON object; the sample is used without it.`);
+  problems.report(
+    'corrupt-metadata',
+    name,
+    `The metadata of ${name} is no JSON object; the sample is used without it.`,
+  );
   return {};
 }
 
@@ -100,7 +119,8 @@ export function webDataset(options: WebDatasetOptions): ShardedSource {
     shards,
     async *open(shard, position, signal): AsyncGenerator<PlacedSample, void, void> {
       const name = shards[shard];
-      if (name === undefined) throw new StableDiffusionError('invalid-argument', `There is no shard ${shard} in ${label}.`);
+      if (name === undefined)
+        throw new StableDiffusionError('invalid-argument', `There is no shard ${shard} in ${label}.`);
       let source: ByteSource;
       try {
         source = await options.open(name);

@@ -21,7 +21,8 @@ export function convolveKernel(image: FloatImage, kernel: Kernel, edge: Edge): F
   const { width, height, channels, data } = image;
   const { size, weights } = kernel;
   const back = size - 1 - Math.floor(size / 2);
-  const positions = (length: number): Int32Array => Int32Array.from({ length: length + size - 1 }, (_, i) => outside[edge](i - back, length));
+  const positions = (length: number): Int32Array =>
+    Int32Array.from({ length: length + size - 1 }, (_, i) => outside[edge](i - back, length));
   const [xs, ys] = [positions(width), positions(height)];
   const out = floatImage(width, height, channels);
   const sums = new Float64Array(channels);
@@ -45,7 +46,11 @@ export function convolveKernel(image: FloatImage, kernel: Kernel, edge: Edge): F
 
 /** OpenCV's windows of up to 9 pixels where no sigma is given (`small_gaussian_tab`), in 256ths. */
 const smallWindows: Readonly<Record<number, readonly number[]>> = {
-  1: [256], 3: [64, 128, 64], 5: [16, 64, 96, 64, 16], 7: [8, 28, 56, 72, 56, 28, 8], 9: [4, 13, 30, 51, 60, 51, 30, 13, 4],
+  1: [256],
+  3: [64, 128, 64],
+  5: [16, 64, 96, 64, 16],
+  7: [8, 28, 56, 72, 56, 28, 8],
+  9: [4, 13, 30, 51, 60, 51, 30, 13, 4],
 };
 
 /** `cv2.getGaussianKernel(size, 0)`: sigma follows from the size, odd. */
@@ -70,7 +75,8 @@ function gaussianBlur(image: FloatImage, radius: number): FloatImage {
       const position = Math.floor(i / stride) % length;
       const base = i - position * stride;
       let sum = 0;
-      for (let k = 0; k < radius; k++) sum += (weights[k] as number) * (from[base + outside.mirror(position + k - half, length) * stride] as number);
+      for (let k = 0; k < radius; k++)
+        sum += (weights[k] as number) * (from[base + outside.mirror(position + k - half, length) * stride] as number);
       result[i] = sum;
     }
     return result;

@@ -41,10 +41,22 @@ interface Strengths {
 
 const variants: { readonly [V in BsrganVariant]: Strengths } = {
   'bsrgan-light': {
-    blurs: 1, blurDivisor: 4, anisotropicSize: (draw) => draw(2, 11) + 3, gaussianSize: (draw) => draw(2, 4) + 3, resampling: 0.8, noise: [1, 2], quality: [80, 95],
+    blurs: 1,
+    blurDivisor: 4,
+    anisotropicSize: (draw) => draw(2, 11) + 3,
+    gaussianSize: (draw) => draw(2, 4) + 3,
+    resampling: 0.8,
+    noise: [1, 2],
+    quality: [80, 95],
   },
   bsrgan: {
-    blurs: 2, blurDivisor: 1, anisotropicSize: (draw) => 2 * draw(2, 11) + 3, gaussianSize: (draw) => 2 * draw(2, 11) + 3, resampling: 0.75, noise: [2, 25], quality: [30, 95],
+    blurs: 2,
+    blurDivisor: 1,
+    anisotropicSize: (draw) => 2 * draw(2, 11) + 3,
+    gaussianSize: (draw) => 2 * draw(2, 11) + 3,
+    resampling: 0.75,
+    noise: [2, 25],
+    quality: [30, 95],
   },
 };
 
@@ -55,29 +67,61 @@ export async function degradeBsrgan(image: Image, options: BsrganOptions): Promi
   const { factor = 4, generator, codec } = options;
   const strengths = variants[options.variant ?? 'bsrgan-light'];
   if (!Number.isInteger(factor) || factor < 1 || Math.min(image.width, image.height) < 2 * factor) {
-    throw new StableDiffusionError('invalid-argument', `A picture of ${image.width}x${image.height} cannot be degraded by ${factor}: the factor is a whole number, and both sides are at least twice as long.`);
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `A picture of ${image.width}x${image.height} cannot be degraded by ${factor}: the factor is a whole number, and both sides are at least twice as long.`,
+    );
   }
   const uniform = (low: number, high: number): number => low + (high - low) * generator.uniformFloat64();
   const whole = (low: number, high: number): number => generator.integer(low, high + 1);
   const resample = (picture: FloatImage, width: number, height: number): FloatImage =>
-    clip(resizeOpencv(picture, Math.max(1, Math.trunc(width)), Math.max(1, Math.trunc(height)), filters[generator.integer(0, 3)] as OpencvFilter));
+    clip(
+      resizeOpencv(
+        picture,
+        Math.max(1, Math.trunc(width)),
+        Math.max(1, Math.trunc(height)),
+        filters[generator.integer(0, 3)] as OpencvFilter,
+      ),
+    );
   const jpeg = async (picture: FloatImage): Promise<FloatImage> => {
     const file = await codec.encode(toByteImage(picture), { format: 'jpeg', quality: whole(...strengths.quality) });
     return toFloatImage(await codec.decode(file));
   };
   const blur = (picture: FloatImage, scale: number): FloatImage => {
     if (generator.uniformFloat64() < 0.5) {
-      const [l1, l2] = [uniform(0, (4 + scale) / strengths.blurDivisor), uniform(0, (4 + scale) / strengths.blurDivisor)];
-      return convolveKernel(picture, anisotropicKernel(strengths.anisotropicSize(whole), uniform(0, Math.PI), Math.max(l1, 1e-6), Math.max(l2, 1e-6)), 'mirror');
+      const [l1, l2] = [
+        uniform(0, (4 + scale) / strengths.blurDivisor),
+        uniform(0, (4 + scale) / strengths.blurDivisor),
+      ];
+      return convolveKernel(
+        picture,
+        anisotropicKernel(
+          strengths.anisotropicSize(whole),
+          uniform(0, Math.PI),
+          Math.max(l1, 1e-6),
+          Math.max(l2, 1e-6),
+        ),
+        'mirror',
+      );
     }
-    return convolveKernel(picture, gaussianKernel(strengths.gaussianSize(whole), Math.max(uniform(0, (2 + 0.2 * scale) / strengths.blurDivisor), 1e-3)), 'mirror');
+    return convolveKernel(
+      picture,
+      gaussianKernel(
+        strengths.gaussianSize(whole),
+        Math.max(uniform(0, (2 + 0.2 * scale) / strengths.blurDivisor), 1e-3),
+      ),
+      'mirror',
+    );
   };
 
   let picture = modcrop(toFloatImage(toRgb(image)), factor);
   const wanted = { width: picture.width / factor, height: picture.height / factor };
   let scale = factor;
   if (factor === 4 && generator.uniformFloat64() < 0.25) {
-    picture = generator.uniformFloat64() < 0.5 ? resample(picture, picture.width / 2, picture.height / 2) : clip(resizeMatlab(picture, 0.5));
+    picture =
+      generator.uniformFloat64() < 0.5
+        ? resample(picture, picture.width / 2, picture.height / 2)
+        : clip(resizeMatlab(picture, 0.5));
     scale = 2;
   }
   const order = Array.from(generator.randperm(7));

@@ -15,7 +15,11 @@ function normalised(size: number, weights: Float64Array): Kernel {
 }
 
 function fill(size: number, weight: (x: number, y: number) => number): Float64Array {
-  if (!Number.isInteger(size) || size < 1) throw new StableDiffusionError('invalid-argument', `A kernel's size is a whole number from 1, and ${size} was given.`);
+  if (!Number.isInteger(size) || size < 1)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `A kernel's size is a whole number from 1, and ${size} was given.`,
+    );
   return Float64Array.from({ length: size * size }, (_, i) => weight(i % size, Math.floor(i / size)));
 }
 
@@ -24,7 +28,10 @@ export function gaussianKernel(size: number, sigma: number): Kernel {
   const centre = (size - 1) / 2;
   const weights = fill(size, (x, y) => Math.exp(-((x - centre) ** 2 + (y - centre) ** 2) / (2 * sigma * sigma)));
   const least = Number.EPSILON * Math.max(...weights);
-  return normalised(size, weights.map((value) => (value < least ? 0 : value)));
+  return normalised(
+    size,
+    weights.map((value) => (value < least ? 0 : value)),
+  );
 }
 
 /** MATLAB's `fspecial('laplacian')`; `alpha` is put into [0, 1]. */
@@ -67,7 +74,10 @@ export function shiftedKernel(kernel: Kernel, factor: number): Kernel {
       const y = Math.min(line + shift, size - 1);
       const [left, top] = [Math.floor(x), Math.floor(y)];
       const [fx, fy] = [x - left, y - top];
-      return (at(left, top) * (1 - fx) + at(left + 1, top) * fx) * (1 - fy) + (at(left, top + 1) * (1 - fx) + at(left + 1, top + 1) * fx) * fy;
+      return (
+        (at(left, top) * (1 - fx) + at(left + 1, top) * fx) * (1 - fy) +
+        (at(left, top + 1) * (1 - fx) + at(left + 1, top + 1) * fx) * fy
+      );
     }),
   );
 }
@@ -90,5 +100,8 @@ export function analyticX4Kernel(kernel: Kernel): Kernel {
   }
   const edge = Math.floor(size / 2);
   const inner = wide - 2 * edge;
-  return normalised(inner, fill(inner, (x, y) => sum[(y + edge) * wide + x + edge] as number));
+  return normalised(
+    inner,
+    fill(inner, (x, y) => sum[(y + edge) * wide + x + edge] as number),
+  );
 }

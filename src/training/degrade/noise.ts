@@ -6,11 +6,18 @@ import { clip, type FloatImage } from './picture.ts';
 /** image + sigma z, clipped to [0, 1]. `z`: standard normal, one a sample or one a pixel (grey noise). `sigma` in units of the range, so level / 255. */
 export function addGaussianNoise(image: FloatImage, z: ArrayLike<number>, sigma: number): FloatImage {
   const step = z.length === image.data.length ? 1 : image.channels;
-  return clip({ ...image, data: image.data.map((value, i) => value + Math.fround(sigma * (z[Math.floor(i / step)] as number))) });
+  return clip({
+    ...image,
+    data: image.data.map((value, i) => value + Math.fround(sigma * (z[Math.floor(i / step)] as number))),
+  });
 }
 
 /** `add_Gaussian_noise`: a level drawn from `levels` (both ends included); coloured, grey or, one time in five, correlated noise. */
-export function addRandomNoise(image: FloatImage, levels: readonly [number, number], generator: TorchGenerator): FloatImage {
+export function addRandomNoise(
+  image: FloatImage,
+  levels: readonly [number, number],
+  generator: TorchGenerator,
+): FloatImage {
   const sigma = generator.integer(levels[0], levels[1] + 1) / 255;
   const kind = generator.uniformFloat64();
   const pixels = image.width * image.height;
@@ -20,7 +27,9 @@ export function addRandomNoise(image: FloatImage, levels: readonly [number, numb
   const z = generator.randn([pixels, 3]).data;
   const noise = new Float64Array(z.length);
   for (let i = 0; i < z.length; i += 3) {
-    for (let r = 0; r < 3; r++) for (let c = 0; c <= r; c++) noise[i + r] = (noise[i + r] as number) + (factor[r * 3 + c] as number) * (z[i + c] as number);
+    for (let r = 0; r < 3; r++)
+      for (let c = 0; c <= r; c++)
+        noise[i + r] = (noise[i + r] as number) + (factor[r * 3 + c] as number) * (z[i + c] as number);
   }
   return addGaussianNoise(image, noise, levels[1] / 255);
 }
@@ -42,7 +51,9 @@ function correlationFactor(generator: TorchGenerator): Float64Array {
   const factor = new Float64Array(9);
   for (let r = 0; r < 3; r++) {
     for (let c = 0; c <= r; c++) {
-      let value = Math.abs([0, 1, 2].reduce((sum, k) => sum + (u[k * 3 + r] as number) * (d[k] as number) * (u[k * 3 + c] as number), 0));
+      let value = Math.abs(
+        [0, 1, 2].reduce((sum, k) => sum + (u[k * 3 + r] as number) * (d[k] as number) * (u[k * 3 + c] as number), 0),
+      );
       for (let k = 0; k < c; k++) value -= (factor[r * 3 + k] as number) * (factor[c * 3 + k] as number);
       const pivot = factor[c * 4] as number;
       factor[r * 3 + c] = r === c ? Math.sqrt(Math.max(value, 0)) : pivot === 0 ? 0 : value / pivot;

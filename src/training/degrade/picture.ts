@@ -14,9 +14,17 @@ export interface FloatImage {
 const fround = Math.fround;
 
 /** Over `data`, which is not copied. Throws `shape-mismatch` where it has another length. */
-export function floatImage(width: number, height: number, channels: number, data = new Float32Array(width * height * channels)): FloatImage {
+export function floatImage(
+  width: number,
+  height: number,
+  channels: number,
+  data = new Float32Array(width * height * channels),
+): FloatImage {
   if (data.length !== width * height * channels) {
-    throw new StableDiffusionError('shape-mismatch', `A picture of ${width}x${height} with ${channels} channels has ${width * height * channels} samples, and ${data.length} were given.`);
+    throw new StableDiffusionError(
+      'shape-mismatch',
+      `A picture of ${width}x${height} with ${channels} channels has ${width * height * channels} samples, and ${data.length} were given.`,
+    );
   }
   return { width, height, channels, data };
 }
@@ -24,7 +32,12 @@ export function floatImage(width: number, height: number, channels: number, data
 /** `uint2single`: levels over 255. */
 export function toFloatImage(image: Image): FloatImage {
   const { width, height, data } = toRgb(image);
-  return floatImage(width, height, 3, Float32Array.from(data, (value) => value / 255));
+  return floatImage(
+    width,
+    height,
+    3,
+    Float32Array.from(data, (value) => value / 255),
+  );
 }
 
 /** `single2uint`: clipped to [0, 1], times 255, rounded half to even. */
@@ -57,7 +70,9 @@ function cropFloat(image: FloatImage, width: number, height: number, step: numbe
   const { channels } = image;
   const out = floatImage(width, height, channels);
   for (let y = 0, to = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) for (let c = 0, from = (y * image.width + x) * step * channels; c < channels; c++) out.data[to++] = image.data[from + c] as number;
+    for (let x = 0; x < width; x++)
+      for (let c = 0, from = (y * image.width + x) * step * channels; c < channels; c++)
+        out.data[to++] = image.data[from + c] as number;
   }
   return out;
 }

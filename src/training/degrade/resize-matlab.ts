@@ -59,16 +59,31 @@ function contributions(outLength: number, scale: number, antialiasing: boolean):
 
 /** Both axes by `scale`, sizes rounded up. Values may leave [0, 1]. Throws `invalid-argument` for a scale that is not positive. */
 export function resizeMatlab(image: FloatImage, scale: number, antialiasing = true): FloatImage {
-  if (!(scale > 0 && Number.isFinite(scale))) throw new StableDiffusionError('invalid-argument', `A picture cannot be resized by ${scale}: the factor is above 0.`);
+  if (!(scale > 0 && Number.isFinite(scale)))
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `A picture cannot be resized by ${scale}: the factor is above 0.`,
+    );
   const { width, height, channels, data } = image;
   const outWidth = Math.ceil(width * scale);
   const outHeight = Math.ceil(height * scale);
   const columns = apply(data, 1, height, width * channels, contributions(outHeight, scale, antialiasing));
-  return floatImage(outWidth, outHeight, channels, apply(columns, outHeight, width, channels, contributions(outWidth, scale, antialiasing)));
+  return floatImage(
+    outWidth,
+    outHeight,
+    channels,
+    apply(columns, outHeight, width, channels, contributions(outWidth, scale, antialiasing)),
+  );
 }
 
 /** Along the middle axis of [outer, length, inner]. */
-function apply(data: Float32Array, outer: number, length: number, inner: number, { outLength, count, starts, weights }: Contributions): Float32Array<ArrayBuffer> {
+function apply(
+  data: Float32Array,
+  outer: number,
+  length: number,
+  inner: number,
+  { outLength, count, starts, weights }: Contributions,
+): Float32Array<ArrayBuffer> {
   const out = new Float32Array(outer * outLength * inner);
   const sums = new Float64Array(inner);
   const mirrored = (i: number): number => {

@@ -93,16 +93,36 @@ function cell(out: number, from: number, scale: number): { at: number[]; weight:
 /** `cv2.resize(image, (width, height), interpolation)` of float32 pictures. Values may leave [0, 1] under `cubic` and `lanczos4`. */
 export function resizeOpencv(image: FloatImage, width: number, height: number, filter: OpencvFilter): FloatImage {
   if (!Number.isSafeInteger(width) || !Number.isSafeInteger(height) || width < 1 || height < 1) {
-    throw new StableDiffusionError('invalid-argument', `A picture cannot be resized to ${width}x${height}: width and height are whole numbers from 1.`);
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `A picture cannot be resized to ${width}x${height}: width and height are whole numbers from 1.`,
+    );
   }
   const { channels } = image;
   const shrinking = width <= image.width && height <= image.height;
-  const rows = applyTaps(image.data, image.height, image.width, channels, tapsOf(filter, image.width, width, shrinking));
-  return floatImage(width, height, channels, applyTaps(rows, 1, image.height, width * channels, tapsOf(filter, image.height, height, shrinking)));
+  const rows = applyTaps(
+    image.data,
+    image.height,
+    image.width,
+    channels,
+    tapsOf(filter, image.width, width, shrinking),
+  );
+  return floatImage(
+    width,
+    height,
+    channels,
+    applyTaps(rows, 1, image.height, width * channels, tapsOf(filter, image.height, height, shrinking)),
+  );
 }
 
 /** Along the middle axis of [outer, length, inner]. */
-function applyTaps(data: Float32Array, outer: number, length: number, inner: number, { positions, weights }: Taps): Float32Array<ArrayBuffer> {
+function applyTaps(
+  data: Float32Array,
+  outer: number,
+  length: number,
+  inner: number,
+  { positions, weights }: Taps,
+): Float32Array<ArrayBuffer> {
   const out = new Float32Array(outer * positions.length * inner);
   const sums = new Float64Array(inner);
   for (let o = 0, to = 0; o < outer; o++) {

@@ -83,7 +83,10 @@ export async function openCheckpoints(folder: string, options: CheckpointOptions
     const temporary = join(folder, '.best.tmp');
     await rm(temporary, { force: true });
     await link(join(folder, lastName), temporary).catch(() => copyFile(join(folder, lastName), temporary));
-    await rename(temporary, join(folder, `best-${String(step).padStart(8, '0')}-${Number(score.toPrecision(6))}.safetensors`));
+    await rename(
+      temporary,
+      join(folder, `best-${String(step).padStart(8, '0')}-${Number(score.toPrecision(6))}.safetensors`),
+    );
     for (const { path } of (await best()).slice(keepBest)) await rm(path, { force: true });
   };
 
@@ -103,12 +106,21 @@ export async function openCheckpoints(folder: string, options: CheckpointOptions
     },
     async last() {
       const path = join(folder, lastName);
-      const there = await stat(path).then(() => true, () => false);
-      return there ? openCheckpoint(path).catch(async (cause: unknown) => {
-        if (!(cause instanceof StableDiffusionError)) throw cause;
-        const others = (await best()).map((checkpoint) => checkpoint.path).join(', ');
-        throw new StableDiffusionError(cause.code, `${cause.message} The run cannot be resumed from it.${others === '' ? '' : ` Others are ${others}: rename one to ${lastName}.`}`, { cause });
-      }) : undefined;
+      const there = await stat(path).then(
+        () => true,
+        () => false,
+      );
+      return there
+        ? openCheckpoint(path).catch(async (cause: unknown) => {
+            if (!(cause instanceof StableDiffusionError)) throw cause;
+            const others = (await best()).map((checkpoint) => checkpoint.path).join(', ');
+            throw new StableDiffusionError(
+              cause.code,
+              `${cause.message} The run cannot be resumed from it.${others === '' ? '' : ` Others are ${others}: rename one to ${lastName}.`}`,
+              { cause },
+            );
+          })
+        : undefined;
     },
   };
 }
@@ -120,7 +132,10 @@ export async function openCheckpoint(path: string): Promise<SavedCheckpoint> {
   const state = weights.metadata?.get('state');
   if (!Number.isSafeInteger(step) || typeof state !== 'string') {
     await weights.close();
-    throw new StableDiffusionError('file-corrupt', `${path} is no checkpoint of a run: it does not say at which step it was made. A model to start from is given another way.`);
+    throw new StableDiffusionError(
+      'file-corrupt',
+      `${path} is no checkpoint of a run: it does not say at which step it was made. A model to start from is given another way.`,
+    );
   }
   return { path, step, state: JSON.parse(state), weights };
 }

@@ -28,7 +28,10 @@ export async function openMetricsLog(path: string, step: number): Promise<Metric
     if (error.code !== 'file-not-found') throw error;
     return '';
   });
-  const rows = text.split('\n').flatMap((line) => parseRow(line) ?? []).filter((row) => row.step <= step);
+  const rows = text
+    .split('\n')
+    .flatMap((line) => parseRow(line) ?? [])
+    .filter((row) => row.step <= step);
   const kept = rows.map((row) => `${formatRow(row)}\n`).join('');
   if (kept !== text) await writeFileAtomic(path, [new TextEncoder().encode(kept)]);
   const handle: FileHandle = await open(path, 'a').catch((cause: unknown) => {
@@ -47,7 +50,9 @@ export async function openMetricsLog(path: string, step: number): Promise<Metric
 }
 
 function formatRow({ step, time, values }: MetricsRow): string {
-  return JSON.stringify({ step, time, ...values }, (_, value: unknown) => (typeof value === 'number' && !Number.isFinite(value) ? String(value) : value));
+  return JSON.stringify({ step, time, ...values }, (_, value: unknown) =>
+    typeof value === 'number' && !Number.isFinite(value) ? String(value) : value,
+  );
 }
 
 function parseRow(line: string): MetricsRow | undefined {

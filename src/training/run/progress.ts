@@ -17,7 +17,13 @@ export interface ProgressMeter {
 }
 
 /** `start`: steps done before (a resumed run). The rate is a mean over recent steps whose weights halve every `halfLife` seconds, so that pauses for samples are forgotten. */
-export function progressMeter(options: { readonly total: number; readonly batchSize: number; readonly start?: number; readonly now: number; readonly halfLife?: number }): ProgressMeter {
+export function progressMeter(options: {
+  readonly total: number;
+  readonly batchSize: number;
+  readonly start?: number;
+  readonly now: number;
+  readonly halfLife?: number;
+}): ProgressMeter {
   const { total, batchSize, halfLife = 30 } = options;
   let last = { step: options.start ?? 0, now: options.now };
   let steps = 0;
@@ -48,7 +54,12 @@ export function progressLine(state: ProgressState, values: Readonly<Record<strin
   const bar = '━'.repeat(Math.round(share * 16)).padEnd(16, '╌');
   const parts = [`${state.step}/${state.total} ${bar} ${String(Math.floor(share * 100)).padStart(3)}%`];
   for (const [name, value] of Object.entries(values)) parts.push(`${name} ${shortNumber(value)}`);
-  if (state.stepsPerSecond !== undefined) parts.push(state.stepsPerSecond >= 1 ? `${shortNumber(state.stepsPerSecond)} it/s` : `${shortNumber(1 / state.stepsPerSecond)} s/it`);
+  if (state.stepsPerSecond !== undefined)
+    parts.push(
+      state.stepsPerSecond >= 1
+        ? `${shortNumber(state.stepsPerSecond)} it/s`
+        : `${shortNumber(1 / state.stepsPerSecond)} s/it`,
+    );
   if (state.itemsPerSecond !== undefined) parts.push(`${shortNumber(state.itemsPerSecond)} img/s`);
   if (state.secondsLeft !== undefined) parts.push(`${duration(state.secondsLeft)} left`);
   // What does not fit goes, values first.
@@ -72,5 +83,11 @@ function shortNumber(value: number): string {
   if (!Number.isFinite(value)) return String(value);
   const size = Math.abs(value);
   if (size !== 0 && (size < 1e-3 || size >= 1e6)) return value.toExponential(2);
-  return size >= 100 ? value.toFixed(0) : size >= 10 ? value.toFixed(1) : size >= 1 ? value.toFixed(2) : value.toFixed(4);
+  return size >= 100
+    ? value.toFixed(0)
+    : size >= 10
+      ? value.toFixed(1)
+      : size >= 1
+        ? value.toFixed(2)
+        : value.toFixed(4);
 }

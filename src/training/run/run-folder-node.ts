@@ -22,7 +22,13 @@ import { fileError } from '../../weights/byte-source-node.ts';
 import { writeSafetensors } from '../../weights/safetensors-write.ts';
 import { makeFolder } from '../../weights/make-folder-node.ts';
 import { removeHalfWritten, writeFileAtomic } from '../../weights/write-file-node.ts';
-import { type CheckpointContent, type CheckpointOptions, type Checkpoints, openCheckpoints, type SavedCheckpoint } from './checkpoints-node.ts';
+import {
+  type CheckpointContent,
+  type CheckpointOptions,
+  type Checkpoints,
+  openCheckpoints,
+  type SavedCheckpoint,
+} from './checkpoints-node.ts';
 import { type MetricsLog, openMetricsLog } from './metrics-log-node.ts';
 import { type ReportSample, runReport, type RunReport } from './run-report.ts';
 import { imageRecord, restartRecord, scalarRecord, versionRecord } from './tensorboard-events.ts';
@@ -39,7 +45,11 @@ export interface RunOptions {
   readonly codec: ImageCodec;
   readonly checkpoints?: CheckpointOptions;
   /** What is given away: the file's name (default `model.safetensors`), the text of the YAML that is written beside it, and further files by name. */
-  readonly model?: { readonly name?: string; readonly config?: string; readonly files?: Readonly<Record<string, string>> };
+  readonly model?: {
+    readonly name?: string;
+    readonly config?: string;
+    readonly files?: Readonly<Record<string, string>>;
+  };
   /** Grids shown in the report: the newest so many. Default 24. */
   readonly reportSamples?: number;
 }
@@ -86,7 +96,8 @@ export async function openRun(folder: string, options: RunOptions): Promise<Run>
   const checkpoints = await openCheckpoints(join(folder, 'checkpoints'), options.checkpoints);
   const resumed = options.resume ? await checkpoints.last() : undefined;
   const start = resumed?.step ?? 0;
-  if (before !== undefined && before !== options.config) await writeFileAtomic(join(folder, `config.until-${stepName(start)}.yaml`), [new TextEncoder().encode(before)]);
+  if (before !== undefined && before !== options.config)
+    await writeFileAtomic(join(folder, `config.until-${stepName(start)}.yaml`), [new TextEncoder().encode(before)]);
   if (before !== options.config) await writeFileAtomic(configPath, [new TextEncoder().encode(options.config)]);
 
   const metrics: MetricsLog = await openMetricsLog(join(folder, 'metrics.jsonl'), start);
@@ -114,7 +125,9 @@ export async function openRun(folder: string, options: RunOptions): Promise<Run>
       const png = await codec.encode(grid, { format: 'png' });
       const path = join(sampleFolder, `${stepName(step)}.png`);
       await writeFileAtomic(path, [png]);
-      await append(imageRecord({ seconds: clock() / 1000, step }, 'samples', { width: grid.width, height: grid.height, png }));
+      await append(
+        imageRecord({ seconds: clock() / 1000, step }, 'samples', { width: grid.width, height: grid.height, png }),
+      );
       shown.push({ step, picture: await embedded(grid, codec), captions });
       if (shown.length > (options.reportSamples ?? 24)) shown.shift();
       return path;
@@ -123,13 +136,24 @@ export async function openRun(folder: string, options: RunOptions): Promise<Run>
       const { name = 'model.safetensors', config, files = {} } = options.model ?? {};
       const path = join(folder, name);
       await writeFileAtomic(path, writeSafetensors(entries, provide, metadata ? { metadata } : {}));
-      const beside = { ...files, ...(config === undefined ? {} : { [name.replace(/\.safetensors$/, '.yaml')]: config }) };
-      for (const [other, text] of Object.entries(beside)) await writeFileAtomic(join(folder, other), [new TextEncoder().encode(text)]);
+      const beside = {
+        ...files,
+        ...(config === undefined ? {} : { [name.replace(/\.safetensors$/, '.yaml')]: config }),
+      };
+      for (const [other, text] of Object.entries(beside))
+        await writeFileAtomic(join(folder, other), [new TextEncoder().encode(text)]);
       return path;
     },
     async report(now) {
       const path = join(folder, 'report.html');
-      const page = runReport({ ...now, title: options.title, config: options.config, updated: new Date(clock()).toISOString(), metrics: metrics.rows, samples: shown });
+      const page = runReport({
+        ...now,
+        title: options.title,
+        config: options.config,
+        updated: new Date(clock()).toISOString(),
+        metrics: metrics.rows,
+        samples: shown,
+      });
       await writeFileAtomic(path, [new TextEncoder().encode(page)]);
       return path;
     },
@@ -152,13 +176,19 @@ export function runConfig(folder: string): Promise<string | undefined> {
 
 /** The error of a run that would be started over another. */
 export function runIsThere(folder: string): StableDiffusionError {
-  return new StableDiffusionError('invalid-argument', `${folder} holds a run already. Resume it, or give another folder.`);
+  return new StableDiffusionError(
+    'invalid-argument',
+    `${folder} holds a run already. Resume it, or give another folder.`,
+  );
 }
 
 /** A new file, named as TensorBoard wants it: its time in seconds, then anything. */
 async function openEvents(folder: string, now: number): Promise<FileHandle> {
   for (let number = 0; ; number++) {
-    const path = join(folder, `events.out.tfevents.${String(Math.floor(now / 1000)).padStart(10, '0')}.stable-diffusion-ts.${number}`);
+    const path = join(
+      folder,
+      `events.out.tfevents.${String(Math.floor(now / 1000)).padStart(10, '0')}.stable-diffusion-ts.${number}`,
+    );
     try {
       return await open(path, 'wx');
     } catch (cause) {
@@ -176,7 +206,10 @@ async function embedded(grid: Image, codec: ImageCodec): Promise<string> {
 
 /** Grids of steps that are kept, for the report. */
 async function earlierSamples(folder: string, step: number, count: number, codec: ImageCodec): Promise<ReportSample[]> {
-  const steps = (await readdir(folder)).flatMap((name) => /^step-(\d+)\.png$/.exec(name)?.[1] ?? []).map(Number).filter((number) => number <= step);
+  const steps = (await readdir(folder))
+    .flatMap((name) => /^step-(\d+)\.png$/.exec(name)?.[1] ?? [])
+    .map(Number)
+    .filter((number) => number <= step);
   const out: ReportSample[] = [];
   for (const number of steps.sort((a, b) => a - b).slice(-count)) {
     const grid = await codec.decode(new Uint8Array(await readFile(join(folder, `${stepName(number)}.png`))));

@@ -62,7 +62,9 @@ ${problems === '' ? '' : `<h2>Warnings</h2><pre class="problems">${escapeXml(pro
 }
 
 function chartOf(name: string, metrics: readonly MetricsRow[]): string {
-  const points = metrics.flatMap(({ step, values }): ChartPoint[] => (name in values ? [{ x: step, y: values[name] as number }] : []));
+  const points = metrics.flatMap(({ step, values }): ChartPoint[] =>
+    name in values ? [{ x: step, y: values[name] as number }] : [],
+  );
   const thinned = thin(points);
   const series = [{ name, points: thinned }];
   if (thinned.length >= 20) series.push({ name: 'smoothed', points: smooth(thinned) });

@@ -8,5 +8,13 @@ import { stateNames } from '../optimiser.ts';
 export function lastOrAveraged(source: WeightSource): WeightSource {
   if (source.metadata?.get('state') === undefined) return source;
   const names = [...source.entries.keys()].filter((name) => !name.includes('/'));
-  return weightView(source.label, names.map((name) => (source.entries.has(stateNames.average(name)) ? aliased(source, stateNames.average(name), name) : aliased(source, name))), [source]);
+  return weightView(
+    source.label,
+    names.map((name) =>
+      source.entries.has(stateNames.average(name))
+        ? aliased(source, stateNames.average(name), name)
+        : aliased(source, name),
+    ),
+    [source],
+  );
 }

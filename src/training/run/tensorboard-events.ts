@@ -32,14 +32,17 @@ export function restartRecord(time: EventTime): Uint8Array {
 /** Values by tag, such as `train/loss`. */
 export function scalarRecord(time: EventTime, values: Readonly<Record<string, number>>): Uint8Array {
   const summary = new ProtoWriter();
-  for (const [tag, value] of Object.entries(values)) summary.message(1, new ProtoWriter().string(1, tag).float(2, value));
+  for (const [tag, value] of Object.entries(values))
+    summary.message(1, new ProtoWriter().string(1, tag).float(2, value));
   return record(event(time).message(5, summary));
 }
 
 /** One picture under a tag. */
 export function imageRecord(time: EventTime, tag: string, { width, height, png }: EventImage): Uint8Array {
   const image = new ProtoWriter().int(1, height).int(2, width).int(3, 3).bytes(4, png);
-  return record(event(time).message(5, new ProtoWriter().message(1, new ProtoWriter().string(1, tag).message(4, image))));
+  return record(
+    event(time).message(5, new ProtoWriter().message(1, new ProtoWriter().string(1, tag).message(4, image))),
+  );
 }
 
 function event({ seconds, step }: EventTime): ProtoWriter {

@@ -57,7 +57,8 @@ export function autoencoderMap(config: AutoencoderConfig, options: DiffusersAuto
       if (attends) rows.push(...prefixed(attention, `${a}attn.${j}.`, `${b}attentions.${j}.`));
       channels = width;
     }
-    if (level < levels - 1 && ddconfig.resamp_with_conv) rows.push(...layer(`${a}downsample.conv`, `${b}downsamplers.0.conv`));
+    if (level < levels - 1 && ddconfig.resamp_with_conv)
+      rows.push(...layer(`${a}downsample.conv`, `${b}downsamplers.0.conv`));
   }
   for (let level = levels - 1; level >= 0; level--) {
     const attends = hasAttention(config, level);
@@ -75,7 +76,9 @@ export function autoencoderMap(config: AutoencoderConfig, options: DiffusersAuto
 
 /** Attention is at a level if its nominal resolution is listed; `resolution // 2^level` as the original computes it. */
 function hasAttention({ ddconfig }: AutoencoderConfig, level: number): boolean {
-  return ddconfig.attn_type !== 'none' && ddconfig.attn_resolutions.includes(Math.floor(ddconfig.resolution / 2 ** level));
+  return (
+    ddconfig.attn_type !== 'none' && ddconfig.attn_resolutions.includes(Math.floor(ddconfig.resolution / 2 ** level))
+  );
 }
 
 function resnet(widthChanges: boolean): NameRow[] {
@@ -83,7 +86,10 @@ function resnet(widthChanges: boolean): NameRow[] {
   return widthChanges ? [...rows, ...layer('nin_shortcut', 'conv_shortcut')] : rows;
 }
 
-function attentionRows(type: AutoencoderConfig['ddconfig']['attn_type'], options: DiffusersAutoencoderOptions): NameRow[] {
+function attentionRows(
+  type: AutoencoderConfig['ddconfig']['attn_type'],
+  options: DiffusersAutoencoderOptions,
+): NameRow[] {
   if (type === 'none') return [];
   // diffusers has no linear attention here: its names stay.
   if (type === 'linear') return [{ a: 'to_qkv.weight', b: 'to_qkv.weight' }, ...layer('to_out', 'to_out')];

@@ -8,7 +8,16 @@
 import type { ClipTextConfig } from '../../config/network-config.ts';
 import { layer, type NameMap, type NameRow, prefixed } from '../rename.ts';
 
-const blockLayers = ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj', 'self_attn.out_proj', 'layer_norm1', 'layer_norm2', 'mlp.fc1', 'mlp.fc2'] as const;
+const blockLayers = [
+  'self_attn.q_proj',
+  'self_attn.k_proj',
+  'self_attn.v_proj',
+  'self_attn.out_proj',
+  'layer_norm1',
+  'layer_norm2',
+  'mlp.fc1',
+  'mlp.fc2',
+] as const;
 
 /** Names of one block of a Hugging Face CLIP tower, the same on both sides. */
 export function clipBlock(): NameRow[] {
@@ -16,7 +25,10 @@ export function clipBlock(): NameRow[] {
 }
 
 /** The map of one architecture. `prefix` is what stands before `embeddings.` in b. */
-export function clipTextMap(config: Pick<ClipTextConfig, 'num_hidden_layers'>, prefix: 'text_model.' | '' = 'text_model.'): NameMap {
+export function clipTextMap(
+  config: Pick<ClipTextConfig, 'num_hidden_layers'>,
+  prefix: 'text_model.' | '' = 'text_model.',
+): NameMap {
   const rows: NameRow[] = [
     { a: 'embeddings.token_embedding.weight', b: 'embeddings.token_embedding.weight' },
     { a: 'embeddings.position_embedding.weight', b: 'embeddings.position_embedding.weight' },

@@ -20,7 +20,9 @@ const block: readonly NameRow[] = [
 ];
 
 function blocks(count: number, a: string, b: string): NameRow[] {
-  return Array.from({ length: count }, (_, index) => prefixed(block, `${a}transformer.resblocks.${index}.`, `${b}encoder.layers.${index}.`)).flat();
+  return Array.from({ length: count }, (_, index) =>
+    prefixed(block, `${a}transformer.resblocks.${index}.`, `${b}encoder.layers.${index}.`),
+  ).flat();
 }
 
 /** The text half, with `text_projection`. */

@@ -10,7 +10,10 @@ import { layer, type NameMap, type NameRow } from '../rename.ts';
 
 /** Names of the convolutions with parameters, by layer number of diffusers, in order. */
 function encoderLayers(config: Pick<TaesdConfig, 'num_encoder_blocks'>): string[][] {
-  const layers = config.num_encoder_blocks.flatMap((blocks, level) => [level === 0 ? convolution : strided, ...Array<LayerName>(blocks).fill(residual)]);
+  const layers = config.num_encoder_blocks.flatMap((blocks, level) => [
+    level === 0 ? convolution : strided,
+    ...Array<LayerName>(blocks).fill(residual),
+  ]);
   return [...layers, convolution].map((names, index) => names(index));
 }
 
@@ -26,7 +29,8 @@ function decoderLayers(config: Pick<TaesdConfig, 'num_decoder_blocks'>): string[
 type LayerName = (index: number) => string[];
 const convolution: LayerName = (index) => [`${index}.weight`, `${index}.bias`];
 const strided: LayerName = (index) => [`${index}.weight`];
-const residual: LayerName = (index) => ['conv.0', 'conv.2', 'conv.4'].flatMap((name) => layer(`${index}.${name}`, '').map((row) => row.a));
+const residual: LayerName = (index) =>
+  ['conv.0', 'conv.2', 'conv.4'].flatMap((name) => layer(`${index}.${name}`, '').map((row) => row.a));
 /** An activation or an upsampling. */
 const nothing: LayerName = () => [];
 

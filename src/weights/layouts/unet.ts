@@ -18,8 +18,23 @@ const resBlockLayers = [
 ] as const;
 
 /** One BasicTransformerBlock: the same names in both. */
-const transformerLayers = ['attn1.to_out.0', 'ff.net.0.proj', 'ff.net.2', 'attn2.to_out.0', 'norm1', 'norm2', 'norm3'] as const;
-const transformerMatrices = ['attn1.to_q', 'attn1.to_k', 'attn1.to_v', 'attn2.to_q', 'attn2.to_k', 'attn2.to_v'] as const;
+const transformerLayers = [
+  'attn1.to_out.0',
+  'ff.net.0.proj',
+  'ff.net.2',
+  'attn2.to_out.0',
+  'norm1',
+  'norm2',
+  'norm3',
+] as const;
+const transformerMatrices = [
+  'attn1.to_q',
+  'attn1.to_k',
+  'attn1.to_v',
+  'attn2.to_q',
+  'attn2.to_k',
+  'attn2.to_v',
+] as const;
 
 export interface DiffusersUNetOptions {
   /** `use_linear_projection`: proj_in and proj_out are linear layers in b. */
@@ -43,10 +58,18 @@ export function unetMap(config: UNetConfig, options: DiffusersUNetOptions = {}):
   for (const [level, mult] of config.channel_mult.entries()) {
     const width = mult * config.model_channels;
     for (let j = 0; j < resBlocksOf(config, level); j++, index++) {
-      rows.push(...prefixed(resBlock(channels !== width), `input_blocks.${index}.0.`, `down_blocks.${level}.resnets.${j}.`));
+      rows.push(
+        ...prefixed(resBlock(channels !== width), `input_blocks.${index}.0.`, `down_blocks.${level}.resnets.${j}.`),
+      );
       channels = width;
       if (hasAttention(config, level)) {
-        rows.push(...prefixed(attention(config, width, false, options), `input_blocks.${index}.1.`, `down_blocks.${level}.attentions.${j}.`));
+        rows.push(
+          ...prefixed(
+            attention(config, width, false, options),
+            `input_blocks.${index}.1.`,
+            `down_blocks.${level}.attentions.${j}.`,
+          ),
+        );
       }
       skips.push(channels);
     }
@@ -66,12 +89,23 @@ export function unetMap(config: UNetConfig, options: DiffusersUNetOptions = {}):
     const up = `up_blocks.${levels - 1 - level}`;
     const last = resBlocksOf(config, level);
     for (let j = 0; j <= last; j++, index++) {
-      rows.push(...prefixed(resBlock(channels + (skips.pop() as number) !== width), `output_blocks.${index}.0.`, `${up}.resnets.${j}.`));
+      rows.push(
+        ...prefixed(
+          resBlock(channels + (skips.pop() as number) !== width),
+          `output_blocks.${index}.0.`,
+          `${up}.resnets.${j}.`,
+        ),
+      );
       channels = width;
       const attends = hasAttention(config, level);
-      if (attends) rows.push(...prefixed(attention(config, width, true, options), `output_blocks.${index}.1.`, `${up}.attentions.${j}.`));
+      if (attends)
+        rows.push(
+          ...prefixed(attention(config, width, true, options), `output_blocks.${index}.1.`, `${up}.attentions.${j}.`),
+        );
       if (level > 0 && j === last) {
-        rows.push(...prefixed(resample(config, 'conv'), `output_blocks.${index}.${attends ? 2 : 1}.`, `${up}.upsamplers.0.`));
+        rows.push(
+          ...prefixed(resample(config, 'conv'), `output_blocks.${index}.${attends ? 2 : 1}.`, `${up}.upsamplers.0.`),
+        );
       }
     }
   }
@@ -104,7 +138,10 @@ function attention(config: UNetConfig, channels: number, decoder: boolean, optio
   const ones = options.linearProjection ? { ones: 2 } : {};
   const rows: NameRow[] = [...layer('norm', 'norm')];
   for (const projection of ['proj_in', 'proj_out']) {
-    rows.push({ a: `${projection}.weight`, b: `${projection}.weight`, ...ones }, { a: `${projection}.bias`, b: `${projection}.bias` });
+    rows.push(
+      { a: `${projection}.weight`, b: `${projection}.weight`, ...ones },
+      { a: `${projection}.bias`, b: `${projection}.bias` },
+    );
   }
   for (let depth = 0; depth < config.transformer_depth; depth++) {
     const block = `transformer_blocks.${depth}.`;
@@ -115,7 +152,12 @@ function attention(config: UNetConfig, channels: number, decoder: boolean, optio
 }
 
 /** AttentionBlock: `qkv` is a Conv1d of 3C channels, by head in the legacy order. */
-function plainAttention(config: UNetConfig, channels: number, decoder: boolean, options: DiffusersUNetOptions): NameRow[] {
+function plainAttention(
+  config: UNetConfig,
+  channels: number,
+  decoder: boolean,
+  options: DiffusersUNetOptions,
+): NameRow[] {
   const groups = config.use_new_attention_order ? 1 : plainHeads(config, channels, decoder);
   const parts = options.olderNames ? ['query', 'key', 'value'] : ['to_q', 'to_k', 'to_v'];
   const output = options.olderNames ? 'proj_attn' : 'to_out.0';

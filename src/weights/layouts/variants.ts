@@ -11,9 +11,12 @@ import type { NameMap, NameRow } from '../rename.ts';
 const attentionMatrix = /\.attn(_1|\.\d+)\.(q|k|v|proj_out)\.weight$/;
 
 /** For the entries of an autoencoder whose attention matrices have two axes; undefined where all is canonical. */
-export function linearAttentionMap(entries: ReadonlyMap<string, { readonly shape: readonly number[] }>): NameMap | undefined {
+export function linearAttentionMap(
+  entries: ReadonlyMap<string, { readonly shape: readonly number[] }>,
+): NameMap | undefined {
   const rows: NameRow[] = [];
-  for (const [name, { shape }] of entries) if (shape.length === 2 && attentionMatrix.test(name)) rows.push({ a: name, b: name, ones: 2 });
+  for (const [name, { shape }] of entries)
+    if (shape.length === 2 && attentionMatrix.test(name)) rows.push({ a: name, b: name, ones: 2 });
   return rows.length === 0 ? undefined : { a: 'compvis', b: 'compvis-linear', rows };
 }
 
@@ -30,6 +33,7 @@ export function textModelMap(names: Iterable<string>): NameMap | undefined {
 /** For the names of a safety checker; undefined where all is canonical. */
 export function safetyCheckerMap(names: Iterable<string>): NameMap | undefined {
   const rows: NameRow[] = [];
-  for (const name of names) if (/^vision_model\.(?!vision_model\.)/.test(name)) rows.push({ a: `vision_model.${name}`, b: name });
+  for (const name of names)
+    if (/^vision_model\.(?!vision_model\.)/.test(name)) rows.push({ a: `vision_model.${name}`, b: name });
   return rows.length === 0 ? undefined : { a: 'published', b: 'transformers-5', rows };
 }

@@ -40,14 +40,19 @@ const pixels = (shape: Shape): number => shape.slice(2).reduce((count, size) => 
 function tucker(core: Tensor<'float32'>, left: Matrix, right: Matrix): Matrix {
   const [n = 1, m = 1] = core.shape;
   const k = pixels(core.shape);
-  if (n !== left.rows || m !== right.rows) throw new StableDiffusionError('shape-mismatch', `A core of [${core.shape.join(', ')}] does not fit factors of ranks ${left.rows} and ${right.rows}.`);
+  if (n !== left.rows || m !== right.rows)
+    throw new StableDiffusionError(
+      'shape-mismatch',
+      `A core of [${core.shape.join(', ')}] does not fit factors of ranks ${left.rows} and ${right.rows}.`,
+    );
   const inner = new Float64Array(n * right.columns * k);
   for (let a = 0; a < n; a++) {
     for (let b = 0; b < m; b++) {
       for (let j = 0; j < right.columns; j++) {
         const factor = right.data[b * right.columns + j] as number;
         const at = (a * right.columns + j) * k;
-        for (let p = 0; p < k; p++) inner[at + p] = (inner[at + p] as number) + factor * (core.data[(a * m + b) * k + p] as number);
+        for (let p = 0; p < k; p++)
+          inner[at + p] = (inner[at + p] as number) + factor * (core.data[(a * m + b) * k + p] as number);
       }
     }
   }
@@ -71,10 +76,11 @@ const kinds: readonly Kind[] = [
     needs: ['hada_w1_a', 'hada_w1_b', 'hada_w2_a', 'hada_w2_b', 'hada_t1', 'hada_t2'],
     size: (shape) => [shape('hada_w1_a')[1] ?? 0, columnsOf(shape('hada_w1_b')) * pixels(shape('hada_t1'))],
     rank: (shape) => shape('hada_w1_b')[0],
-    matrix: (get, tensors) => hadamard(
-      tucker(tensors.get('hada_t1') as Tensor<'float32'>, get('hada_w1_a'), get('hada_w1_b')),
-      tucker(tensors.get('hada_t2') as Tensor<'float32'>, get('hada_w2_a'), get('hada_w2_b')),
-    ),
+    matrix: (get, tensors) =>
+      hadamard(
+        tucker(tensors.get('hada_t1') as Tensor<'float32'>, get('hada_w1_a'), get('hada_w1_b')),
+        tucker(tensors.get('hada_t2') as Tensor<'float32'>, get('hada_w2_a'), get('hada_w2_b')),
+      ),
   },
   {
     needs: ['hada_w1_a', 'hada_w1_b', 'hada_w2_a', 'hada_w2_b'],
@@ -82,35 +88,61 @@ const kinds: readonly Kind[] = [
     rank: (shape) => shape('hada_w1_b')[0],
     matrix: (get) => hadamard(product(get('hada_w1_a'), get('hada_w1_b')), product(get('hada_w2_a'), get('hada_w2_b'))),
   },
-  ...(['lokr_w1', 'lokr_w1_b'] as const).flatMap((first) => (['lokr_w2', 'lokr_t2', 'lokr_w2_b'] as const).map((second) => kroneckerKind(first, second))),
-  { needs: ['diff'], size: (shape) => [shape('diff')[0] ?? 0, columnsOf(shape('diff'))], rank: () => undefined, matrix: (get) => get('diff') },
-  { needs: ['w_norm'], size: (shape) => [shape('w_norm')[0] ?? 0, 1], rank: () => undefined, matrix: (get) => get('w_norm') },
+  ...(['lokr_w1', 'lokr_w1_b'] as const).flatMap((first) =>
+    (['lokr_w2', 'lokr_t2', 'lokr_w2_b'] as const).map((second) => kroneckerKind(first, second)),
+  ),
+  {
+    needs: ['diff'],
+    size: (shape) => [shape('diff')[0] ?? 0, columnsOf(shape('diff'))],
+    rank: () => undefined,
+    matrix: (get) => get('diff'),
+  },
+  {
+    needs: ['w_norm'],
+    size: (shape) => [shape('w_norm')[0] ?? 0, 1],
+    rank: () => undefined,
+    matrix: (get) => get('w_norm'),
+  },
 ];
 
 function hadamard(a: Matrix, b: Matrix): Matrix {
-  if (a.rows !== b.rows || a.columns !== b.columns) throw new StableDiffusionError('shape-mismatch', `Factors of ${a.rows} x ${a.columns} and ${b.rows} x ${b.columns} cannot be multiplied element by element.`);
+  if (a.rows !== b.rows || a.columns !== b.columns)
+    throw new StableDiffusionError(
+      'shape-mismatch',
+      `Factors of ${a.rows} x ${a.columns} and ${b.rows} x ${b.columns} cannot be multiplied element by element.`,
+    );
   return { ...a, data: Float32Array.from(a.data, (value, i) => value * (b.data[i] as number)) };
 }
 
 /** LoKr by what its factors are: whole, a product, or (t2) a Tucker form. */
 function kroneckerKind(first: 'lokr_w1' | 'lokr_w1_b', second: 'lokr_w2' | 'lokr_w2_b' | 'lokr_t2'): Kind {
   const left: readonly LoraRole[] = first === 'lokr_w1' ? ['lokr_w1'] : ['lokr_w1_a', 'lokr_w1_b'];
-  const right: readonly LoraRole[] = second === 'lokr_w2' ? ['lokr_w2'] : second === 'lokr_t2' ? ['lokr_t2', 'lokr_w2_a', 'lokr_w2_b'] : ['lokr_w2_a', 'lokr_w2_b'];
+  const right: readonly LoraRole[] =
+    second === 'lokr_w2'
+      ? ['lokr_w2']
+      : second === 'lokr_t2'
+        ? ['lokr_t2', 'lokr_w2_a', 'lokr_w2_b']
+        : ['lokr_w2_a', 'lokr_w2_b'];
   const leftSize = (shape: (role: LoraRole) => Shape): readonly [number, number] =>
-    first === 'lokr_w1' ? [shape('lokr_w1')[0] ?? 0, columnsOf(shape('lokr_w1'))] : [shape('lokr_w1_a')[0] ?? 0, columnsOf(shape('lokr_w1_b'))];
+    first === 'lokr_w1'
+      ? [shape('lokr_w1')[0] ?? 0, columnsOf(shape('lokr_w1'))]
+      : [shape('lokr_w1_a')[0] ?? 0, columnsOf(shape('lokr_w1_b'))];
   const rightSize = (shape: (role: LoraRole) => Shape): readonly [number, number] => {
     if (second === 'lokr_w2') return [shape('lokr_w2')[0] ?? 0, columnsOf(shape('lokr_w2'))];
-    if (second === 'lokr_t2') return [shape('lokr_w2_a')[1] ?? 0, columnsOf(shape('lokr_w2_b')) * pixels(shape('lokr_t2'))];
+    if (second === 'lokr_t2')
+      return [shape('lokr_w2_a')[1] ?? 0, columnsOf(shape('lokr_w2_b')) * pixels(shape('lokr_t2'))];
     return [shape('lokr_w2_a')[0] ?? 0, columnsOf(shape('lokr_w2_b'))];
   };
   return {
     needs: [...left, ...right],
     size: (shape) => [leftSize(shape)[0] * rightSize(shape)[0], leftSize(shape)[1] * rightSize(shape)[1]],
-    rank: (shape) => (second === 'lokr_w2' ? (first === 'lokr_w1' ? undefined : shape('lokr_w1_b')[0]) : shape('lokr_w2_b')[0]),
+    rank: (shape) =>
+      second === 'lokr_w2' ? (first === 'lokr_w1' ? undefined : shape('lokr_w1_b')[0]) : shape('lokr_w2_b')[0],
     matrix: (get, tensors) => {
       const w1 = first === 'lokr_w1' ? get('lokr_w1') : product(get('lokr_w1_a'), get('lokr_w1_b'));
       if (second === 'lokr_w2') return kronecker(w1, get('lokr_w2'));
-      if (second === 'lokr_t2') return kronecker(w1, tucker(tensors.get('lokr_t2') as Tensor<'float32'>, get('lokr_w2_a'), get('lokr_w2_b')));
+      if (second === 'lokr_t2')
+        return kronecker(w1, tucker(tensors.get('lokr_t2') as Tensor<'float32'>, get('lokr_w2_a'), get('lokr_w2_b')));
       return kronecker(w1, product(get('lokr_w2_a'), get('lokr_w2_b')));
     },
   };
@@ -128,33 +160,53 @@ function kindOf({ tensors }: LoraModule): Kind | undefined {
 const biasOf = ({ tensors }: LoraModule): string | undefined => (tensors.get('diff_b') ?? tensors.get('b_norm'))?.name;
 
 /** What a module changes, from its shapes alone. `weight` is [rows, columns]. Throws `weights-mismatch` where its tensors make no known adapter. */
-export function deltaSizes(file: LoraFile, module: LoraModule): { readonly weight?: readonly [number, number]; readonly bias?: number } {
+export function deltaSizes(
+  file: LoraFile,
+  module: LoraModule,
+): { readonly weight?: readonly [number, number]; readonly bias?: number } {
   const shape = (role: LoraRole): Shape => module.tensors.get(role)?.shape ?? [];
   const bias = (module.tensors.get('diff_b') ?? module.tensors.get('b_norm'))?.shape[0];
   const kind = kindOf(module);
   if (!kind && bias === undefined) {
-    throw new StableDiffusionError('weights-mismatch', `${file.label}: module ${module.name} has the tensors ${[...module.tensors.keys()].join(', ')}, which make no known adapter; some are missing.`);
+    throw new StableDiffusionError(
+      'weights-mismatch',
+      `${file.label}: module ${module.name} has the tensors ${[...module.tensors.keys()].join(', ')}, which make no known adapter; some are missing.`,
+    );
   }
   return { ...(kind ? { weight: kind.size(shape) } : {}), ...(bias === undefined ? {} : { bias }) };
 }
 
 /** Calculates what a module adds to its layer's weight, which a magnitude depends on: [out, …], as a matrix. */
-export async function weightDelta(file: LoraFile, module: LoraModule, weight: () => Matrix, signal?: AbortSignal): Promise<LoraDelta> {
+export async function weightDelta(
+  file: LoraFile,
+  module: LoraModule,
+  weight: () => Matrix,
+  signal?: AbortSignal,
+): Promise<LoraDelta> {
   const kind = kindOf(module);
-  if (!kind) throw new StableDiffusionError('weights-mismatch', `${file.label}: module ${module.name} changes no weight.`);
+  if (!kind)
+    throw new StableDiffusionError('weights-mismatch', `${file.label}: module ${module.name} changes no weight.`);
   const tensors = new Map<LoraRole, Tensor<'float32'>>();
   for (const role of [...kind.needs, 'alpha' as const]) {
     const entry = module.tensors.get(role);
     if (entry) tensors.set(role, toFloat32(await file.read(entry.name, signal)));
   }
-  const rank = kind.rank((role) => module.tensors.get(role)?.shape ?? [], (role) => tensors.has(role));
+  const rank = kind.rank(
+    (role) => module.tensors.get(role)?.shape ?? [],
+    (role) => tensors.has(role),
+  );
   const alpha = tensors.get('alpha')?.data[0];
   const scale = rank === undefined ? 1 : alpha === undefined ? (file.peft?.scale(module, rank) ?? 1) : alpha / rank;
-  const matrix = calculate(file, module, () => kind.matrix((role) => asMatrix(tensors.get(role) as Tensor<'float32'>), tensors));
+  const matrix = calculate(file, module, () =>
+    kind.matrix((role) => asMatrix(tensors.get(role) as Tensor<'float32'>), tensors),
+  );
   const magnitude = module.tensors.get('dora_scale') ?? module.tensors.get('magnitude');
   if (!magnitude) return { matrix, scale };
   const byInput = module.tensors.has('dora_scale') && magnitude.shape[0] === 1 && matrix.rows > 1;
-  return { matrix: withMagnitude(weight(), matrix, scale, toFloat32(await file.read(magnitude.name, signal)).data, byInput), scale: 1 };
+  return {
+    matrix: withMagnitude(weight(), matrix, scale, toFloat32(await file.read(magnitude.name, signal)).data, byInput),
+    scale: 1,
+  };
 }
 
 function calculate(file: LoraFile, module: LoraModule, make: () => Matrix): Matrix {
@@ -162,12 +214,22 @@ function calculate(file: LoraFile, module: LoraModule, make: () => Matrix): Matr
     return make();
   } catch (cause) {
     if (!(cause instanceof StableDiffusionError)) throw cause;
-    throw new StableDiffusionError('weights-mismatch', `${file.label}: the tensors of module ${module.name} do not fit each other. ${cause.message}`, { cause });
+    throw new StableDiffusionError(
+      'weights-mismatch',
+      `${file.label}: the tensors of module ${module.name} do not fit each other. ${cause.message}`,
+      { cause },
+    );
   }
 }
 
 /** m · (W + scale · Δ) / ‖W + scale · Δ‖ - W, with one norm for each output, or for each input channel. */
-function withMagnitude(weight: Matrix, delta: Matrix, scale: number, magnitude: Float32Array, byInput: boolean): Matrix {
+function withMagnitude(
+  weight: Matrix,
+  delta: Matrix,
+  scale: number,
+  magnitude: Float32Array,
+  byInput: boolean,
+): Matrix {
   const { rows, columns } = weight;
   const sum = Float64Array.from(weight.data, (value, i) => value + scale * (delta.data[i] as number));
   // Of a convolution the columns of one input channel lie together.
@@ -175,12 +237,21 @@ function withMagnitude(weight: Matrix, delta: Matrix, scale: number, magnitude: 
   const groupOf = (i: number): number => (byInput ? Math.floor((i % columns) / kernel) : Math.floor(i / columns));
   const squares = new Float64Array(magnitude.length);
   for (const [i, value] of sum.entries()) squares[groupOf(i)] = (squares[groupOf(i)] ?? 0) + value * value;
-  const data = Float32Array.from(sum, (value, i) => (value * (magnitude[groupOf(i)] as number)) / Math.sqrt(squares[groupOf(i)] as number) - (weight.data[i] as number));
+  const data = Float32Array.from(
+    sum,
+    (value, i) =>
+      (value * (magnitude[groupOf(i)] as number)) / Math.sqrt(squares[groupOf(i)] as number) -
+      (weight.data[i] as number),
+  );
   return { rows, columns, data };
 }
 
 /** What a module adds to its layer's bias, where it does. */
-export async function biasDelta(file: LoraFile, module: LoraModule, signal?: AbortSignal): Promise<LoraDelta | undefined> {
+export async function biasDelta(
+  file: LoraFile,
+  module: LoraModule,
+  signal?: AbortSignal,
+): Promise<LoraDelta | undefined> {
   const name = biasOf(module);
   return name === undefined ? undefined : { matrix: asMatrix(toFloat32(await file.read(name, signal))), scale: 1 };
 }

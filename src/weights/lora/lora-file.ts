@@ -33,7 +33,10 @@ export interface PeftSettings {
 
 /** The modules of a file. Throws `file-unsupported` where no key is that of a LoRA. */
 export function openLora(source: WeightSource): LoraFile {
-  const modules = new Map<string, { network: LoraNetwork | undefined; name: string; tensors: Map<LoraRole, WeightEntry> }>();
+  const modules = new Map<
+    string,
+    { network: LoraNetwork | undefined; name: string; tensors: Map<LoraRole, WeightEntry> }
+  >();
   const unknown: string[] = [];
   for (const [key, entry] of source.entries) {
     const parsed = parseLoraKey(key);
@@ -42,15 +45,26 @@ export function openLora(source: WeightSource): LoraFile {
       continue;
     }
     const id = `${parsed.network ?? ''} ${parsed.module}`;
-    const module = modules.get(id) ?? { network: parsed.network, name: parsed.module, tensors: new Map<LoraRole, WeightEntry>() };
+    const module = modules.get(id) ?? {
+      network: parsed.network,
+      name: parsed.module,
+      tensors: new Map<LoraRole, WeightEntry>(),
+    };
     if (module.tensors.has(parsed.role)) {
-      throw new StableDiffusionError('weights-mismatch', `${source.label}: ${key} and ${module.tensors.get(parsed.role)?.name} are the same tensor in two layouts. Keep one of them.`);
+      throw new StableDiffusionError(
+        'weights-mismatch',
+        `${source.label}: ${key} and ${module.tensors.get(parsed.role)?.name} are the same tensor in two layouts. Keep one of them.`,
+      );
     }
     module.tensors.set(parsed.role, entry);
     modules.set(id, module);
   }
   if (modules.size === 0) {
-    throw new StableDiffusionError('file-unsupported', `${source.label} is not a LoRA of a known layout (kohya, LyCORIS, PEFT, diffusers); it has ${unknown.slice(0, 3).join(', ')}.`, { details: { unknown } });
+    throw new StableDiffusionError(
+      'file-unsupported',
+      `${source.label} is not a LoRA of a known layout (kohya, LyCORIS, PEFT, diffusers); it has ${unknown.slice(0, 3).join(', ')}.`,
+      { details: { unknown } },
+    );
   }
   const metadata = source.metadata ?? new Map<string, MetadataValue>();
   return {
@@ -76,7 +90,10 @@ function peftSettings(text: MetadataValue | undefined): PeftSettings | undefined
     scale({ network, name }, rank) {
       const prefix = network === 'text' ? 'text_encoder.' : 'unet.';
       const pattern = fields[`${prefix}alpha_pattern`];
-      const own = typeof pattern === 'object' && pattern !== null ? Object.entries(pattern).find(([part]) => isPartOf(name, part))?.[1] : undefined;
+      const own =
+        typeof pattern === 'object' && pattern !== null
+          ? Object.entries(pattern).find(([part]) => isPartOf(name, part))?.[1]
+          : undefined;
       const alpha = own ?? fields[`${prefix}lora_alpha`];
       if (typeof alpha !== 'number') return undefined;
       return alpha / (fields[`${prefix}use_rslora`] === true ? Math.sqrt(rank) : rank);

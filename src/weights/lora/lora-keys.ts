@@ -9,10 +9,29 @@
 export type LoraNetwork = 'unet' | 'text';
 
 export const loraRoles = [
-  'down', 'up', 'mid', 'alpha',
-  'hada_w1_a', 'hada_w1_b', 'hada_w2_a', 'hada_w2_b', 'hada_t1', 'hada_t2',
-  'lokr_w1', 'lokr_w1_a', 'lokr_w1_b', 'lokr_w2', 'lokr_w2_a', 'lokr_w2_b', 'lokr_t2',
-  'diff', 'diff_b', 'w_norm', 'b_norm', 'dora_scale', 'magnitude',
+  'down',
+  'up',
+  'mid',
+  'alpha',
+  'hada_w1_a',
+  'hada_w1_b',
+  'hada_w2_a',
+  'hada_w2_b',
+  'hada_t1',
+  'hada_t2',
+  'lokr_w1',
+  'lokr_w1_a',
+  'lokr_w1_b',
+  'lokr_w2',
+  'lokr_w2_a',
+  'lokr_w2_b',
+  'lokr_t2',
+  'diff',
+  'diff_b',
+  'w_norm',
+  'b_norm',
+  'dora_scale',
+  'magnitude',
 ] as const;
 /** What a tensor is in its module. */
 export type LoraRole = (typeof loraRoles)[number];
@@ -43,15 +62,41 @@ const prefixes: readonly (readonly [prefix: string, network: LoraNetwork | undef
   ['', undefined],
 ];
 
-const direction: Readonly<Record<string, LoraRole>> = { lora_down: 'down', lora_up: 'up', lora_mid: 'mid', lora_A: 'down', lora_B: 'up', down: 'down', up: 'up' };
+const direction: Readonly<Record<string, LoraRole>> = {
+  lora_down: 'down',
+  lora_up: 'up',
+  lora_mid: 'mid',
+  lora_A: 'down',
+  lora_B: 'up',
+  down: 'down',
+  up: 'up',
+};
 
 /** How the module and the tensor are written; in order, the first that matches counts. */
-const endings: readonly { readonly pattern: RegExp; readonly read: (match: RegExpExecArray) => readonly [module: string, role: string | undefined] }[] = [
-  { pattern: /^(.+)\.(lora_down|lora_up|lora_mid)\.weight$/, read: ([, module = '', name = '']) => [module, direction[name]] },
-  { pattern: /^(.+)\.lora_magnitude_vector(?:\.[^.]+)?(?:\.weight)?$/, read: ([, module = '']) => [module, 'magnitude'] },
-  { pattern: /^(.+)\.(lora_A|lora_B)(?:\.[^.]+)?\.weight$/, read: ([, module = '', name = '']) => [module, direction[name]] },
-  { pattern: /^(.+?)\.(?:processor\.)?to_(q|k|v|out)_lora\.(down|up)\.weight$/, read: ([, module = '', part = '', name = '']) => [attentionPart(module, part), direction[name]] },
-  { pattern: /^(.+)\.(?:lora|lora_linear_layer)\.(down|up)\.weight$/, read: ([, module = '', name = '']) => [module, direction[name]] },
+const endings: readonly {
+  readonly pattern: RegExp;
+  readonly read: (match: RegExpExecArray) => readonly [module: string, role: string | undefined];
+}[] = [
+  {
+    pattern: /^(.+)\.(lora_down|lora_up|lora_mid)\.weight$/,
+    read: ([, module = '', name = '']) => [module, direction[name]],
+  },
+  {
+    pattern: /^(.+)\.lora_magnitude_vector(?:\.[^.]+)?(?:\.weight)?$/,
+    read: ([, module = '']) => [module, 'magnitude'],
+  },
+  {
+    pattern: /^(.+)\.(lora_A|lora_B)(?:\.[^.]+)?\.weight$/,
+    read: ([, module = '', name = '']) => [module, direction[name]],
+  },
+  {
+    pattern: /^(.+?)\.(?:processor\.)?to_(q|k|v|out)_lora\.(down|up)\.weight$/,
+    read: ([, module = '', part = '', name = '']) => [attentionPart(module, part), direction[name]],
+  },
+  {
+    pattern: /^(.+)\.(?:lora|lora_linear_layer)\.(down|up)\.weight$/,
+    read: ([, module = '', name = '']) => [module, direction[name]],
+  },
   { pattern: /^(.+)\.([a-z0-9_]+)$/, read: ([, module = '', name = '']) => [module, name] },
 ];
 

@@ -60,8 +60,10 @@ export function loraLayers(config: NetworkConfig): ReadonlyMap<string, LoraLayer
     for (const [part, name] of parts.entries()) note(name, a, { part, parts: parts.length, groups }, transposed);
     note(a, a, { part: 0, parts: 1, groups: 1 }, false);
   }
-  return new Map([...weights].map(([name, weight]) => {
-    const bias = biases.get(name);
-    return [name, bias ? { weight, bias } : { weight }];
-  }));
+  return new Map(
+    [...weights].map(([name, weight]) => {
+      const bias = biases.get(name);
+      return [name, bias ? { weight, bias } : { weight }];
+    }),
+  );
 }

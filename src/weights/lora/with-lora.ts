@@ -33,14 +33,21 @@ interface Change {
 const keysOf = (module: LoraModule): string[] => Array.from(module.tensors.values(), ({ name }) => name);
 
 /** Adds a delta into the rows of `out` that are the target's. */
-function addInto(out: Float32Array, rows: number, { part, parts, groups, transposed: turned }: LoraTarget, { matrix, scale }: LoraDelta, strength: number): void {
+function addInto(
+  out: Float32Array,
+  rows: number,
+  { part, parts, groups, transposed: turned }: LoraTarget,
+  { matrix, scale }: LoraDelta,
+  strength: number,
+): void {
   const { data } = turned ? transposed(matrix) : matrix;
   const factor = strength * scale;
   const columns = out.length / rows;
   const block = (rows / (parts * groups)) * columns;
   for (let group = 0; group < groups; group++) {
     const at = (group * parts + part) * block;
-    for (let i = 0; i < block; i++) out[at + i] = (out[at + i] as number) + factor * (data[group * block + i] as number);
+    for (let i = 0; i < block; i++)
+      out[at + i] = (out[at + i] as number) + factor * (data[group * block + i] as number);
   }
 }
 
@@ -50,7 +57,8 @@ function layerOf(tensor: Tensor<'float32'>, { part, parts, groups, transposed: t
   if (parts === 1) return turned ? transposed(whole) : whole;
   const block = whole.data.length / (parts * groups);
   const data = new Float32Array(block * groups);
-  for (let group = 0; group < groups; group++) data.set(whole.data.subarray((group * parts + part) * block, (group * parts + part + 1) * block), group * block);
+  for (let group = 0; group < groups; group++)
+    data.set(whole.data.subarray((group * parts + part) * block, (group * parts + part + 1) * block), group * block);
   return { rows: whole.rows / parts, columns: whole.columns, data };
 }
 
@@ -77,21 +85,30 @@ interface Misfits {
 }
 
 /** The changes a file makes to one network, by tensor. */
-function changesOf(source: WeightSource, layers: ReadonlyMap<string, LoraLayer>, { lora, strength }: { lora: LoraFile; strength: number }, modules: readonly LoraModule[], misfits: Misfits): Map<string, Change[]> {
+function changesOf(
+  source: WeightSource,
+  layers: ReadonlyMap<string, LoraLayer>,
+  { lora, strength }: { lora: LoraFile; strength: number },
+  modules: readonly LoraModule[],
+  misfits: Misfits,
+): Map<string, Change[]> {
   const changes = new Map<string, Change[]>();
   const note = (target: LoraTarget, module: LoraModule, size: number, delta: Change['delta']): void => {
     const entry = source.entries.get(target.tensor);
     const expected = elementCount(entry?.shape ?? []) / target.parts;
     if (!entry) misfits.unknown.push(...keysOf(module));
-    else if (size !== expected) misfits.misshapen.push(`${module.name} changes ${size} values of ${target.tensor} [${entry.shape.join(', ')}]`);
+    else if (size !== expected)
+      misfits.misshapen.push(`${module.name} changes ${size} values of ${target.tensor} [${entry.shape.join(', ')}]`);
     else changes.set(target.tensor, [...(changes.get(target.tensor) ?? []), { target, strength, delta }]);
   };
   for (const module of modules) {
     const layer = layers.get(module.name);
     const { weight, bias } = deltaSizes(lora, module);
     if (!layer) continue;
-    if (weight) note(layer.weight, module, weight[0] * weight[1], (own, signal) => weightDelta(lora, module, own, signal));
-    if (bias !== undefined && layer.bias) note(layer.bias, module, bias, (_, signal) => biasDelta(lora, module, signal));
+    if (weight)
+      note(layer.weight, module, weight[0] * weight[1], (own, signal) => weightDelta(lora, module, own, signal));
+    if (bias !== undefined && layer.bias)
+      note(layer.bias, module, bias, (_, signal) => biasDelta(lora, module, signal));
   }
   return changes;
 }
@@ -106,9 +123,18 @@ interface Part {
 function mergeParts(parts: readonly Part[], uses: readonly LoraUse[]): WeightSource[] {
   const all = parts.map(() => new Map<string, Change[]>());
   for (const { lora, scale = 1, textScale = scale } of uses) {
-    if (!Number.isFinite(scale) || !Number.isFinite(textScale)) throw new StableDiffusionError('invalid-argument', `The strength of ${lora.label} is ${scale}; it must be a number.`);
+    if (!Number.isFinite(scale) || !Number.isFinite(textScale))
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `The strength of ${lora.label} is ${scale}; it must be a number.`,
+      );
     const misfits: Misfits = { unknown: [...lora.unknown], misshapen: [] };
-    const homes = new Map(lora.modules.map((module) => [module, parts.find(({ network, layers }) => (module.network ?? network) === network && layers.has(module.name))]));
+    const homes = new Map(
+      lora.modules.map((module) => [
+        module,
+        parts.find(({ network, layers }) => (module.network ?? network) === network && layers.has(module.name)),
+      ]),
+    );
     for (const [module, home] of homes) if (!home) misfits.unknown.push(...keysOf(module));
     for (const [i, part] of parts.entries()) {
       const own = lora.modules.filter((module) => homes.get(module) === part);
@@ -131,12 +157,19 @@ function mergeParts(parts: readonly Part[], uses: readonly LoraUse[]): WeightSou
 
 function reportMisfits(lora: LoraFile, { unknown, misshapen }: Misfits): void {
   if (unknown.length === 0 && misshapen.length === 0) return;
-  const some = (list: readonly string[]): string => `${list.slice(0, 6).join(', ')}${list.length > 6 ? `, and ${list.length - 6} more` : ''}`;
+  const some = (list: readonly string[]): string =>
+    `${list.slice(0, 6).join(', ')}${list.length > 6 ? `, and ${list.length - 6} more` : ''}`;
   const parts = [
-    ...(unknown.length > 0 ? [`${unknown.length} of its tensors belong to no layer of this model: ${some(unknown)}.`] : []),
+    ...(unknown.length > 0
+      ? [`${unknown.length} of its tensors belong to no layer of this model: ${some(unknown)}.`]
+      : []),
     ...(misshapen.length > 0 ? [`${misshapen.length} of its modules have another size: ${some(misshapen)}.`] : []),
   ];
-  throw new StableDiffusionError('weights-mismatch', `${lora.label} does not fit the model. ${parts.join(' ')} Use it with a model of the architecture it was trained on.`, { details: { unknown, misshapen } });
+  throw new StableDiffusionError(
+    'weights-mismatch',
+    `${lora.label} does not fit the model. ${parts.join(' ')} Use it with a model of the architecture it was trained on.`,
+    { details: { unknown, misshapen } },
+  );
 }
 
 /**
@@ -146,7 +179,10 @@ function reportMisfits(lora: LoraFile, { unknown, misshapen }: Misfits): void {
  */
 export function withLora(source: WeightSource, config: NetworkConfig, uses: readonly LoraUse[]): WeightSource {
   const network = config.kind === 'unet' ? 'unet' : 'text';
-  const own = uses.map((use) => ({ ...use, lora: { ...use.lora, modules: use.lora.modules.filter((module) => (module.network ?? network) === network) } }));
+  const own = uses.map((use) => ({
+    ...use,
+    lora: { ...use.lora, modules: use.lora.modules.filter((module) => (module.network ?? network) === network) },
+  }));
   return mergeParts([{ network, source, layers: loraLayers(config) }], own)[0] ?? source;
 }
 

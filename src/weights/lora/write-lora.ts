@@ -49,7 +49,10 @@ function moduleNames(rows: readonly NameRow[]): ReadonlyMap<string, string> {
 /** The tensors of a file, by name. Throws `invalid-argument` for a layer that the layout cannot name. */
 export function loraTensors(factors: readonly LoraFactors[], options: WriteLoraOptions): Map<string, Tensor> {
   const { layout, unet, text, dtype = 'float32' } = options;
-  const names: Readonly<Record<LoraNetwork, ReadonlyMap<string, string>>> = { unet: moduleNames(unetMap(unet).rows), text: moduleNames(text ? clipTextMap(text).rows : []) };
+  const names: Readonly<Record<LoraNetwork, ReadonlyMap<string, string>>> = {
+    unet: moduleNames(unetMap(unet).rows),
+    text: moduleNames(text ? clipTextMap(text).rows : []),
+  };
   const tensors = new Map<string, Tensor>();
   for (const { network, tensor, down, up, alpha } of factors) {
     const module = names[network].get(tensor);
@@ -62,8 +65,18 @@ export function loraTensors(factors: readonly LoraFactors[], options: WriteLoraO
       tensors.set(`${key}.alpha`, convert(float32([], [alpha]), dtype));
       continue;
     }
-    if (module === undefined) throw new StableDiffusionError('invalid-argument', `diffusers has no layer for ${tensor}; write the LoRA in the layout kohya.`);
-    const scaled = alpha === rank ? up : float32(up.shape, up.data.map((value) => (value * alpha) / rank));
+    if (module === undefined)
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `diffusers has no layer for ${tensor}; write the LoRA in the layout kohya.`,
+      );
+    const scaled =
+      alpha === rank
+        ? up
+        : float32(
+            up.shape,
+            up.data.map((value) => (value * alpha) / rank),
+          );
     const key = network === 'unet' ? `unet.${module}.lora` : `text_encoder.${module}.lora_linear_layer`;
     tensors.set(`${key}.down.weight`, convert(down, dtype));
     tensors.set(`${key}.up.weight`, convert(scaled, dtype));
@@ -72,7 +85,10 @@ export function loraTensors(factors: readonly LoraFactors[], options: WriteLoraO
 }
 
 /** What sd-scripts writes into `__metadata__` of the network itself: `ss_network_dim` and `ss_network_alpha` are those of linear layers, `conv_*` those of 3x3 convolutions. */
-export function loraMetadata(factors: readonly LoraFactors[], { layout, metadata = {} }: Pick<WriteLoraOptions, 'layout' | 'metadata'>): Record<string, string> {
+export function loraMetadata(
+  factors: readonly LoraFactors[],
+  { layout, metadata = {} }: Pick<WriteLoraOptions, 'layout' | 'metadata'>,
+): Record<string, string> {
   if (layout !== 'kohya') return { format: 'pt', ...metadata };
   const isConvolution = ({ down }: LoraFactors): boolean => (down.shape[2] ?? 1) > 1;
   const linear = factors.find((factor) => !isConvolution(factor));
@@ -82,14 +98,22 @@ export function loraMetadata(factors: readonly LoraFactors[], { layout, metadata
     ss_network_module: 'networks.lora',
     ss_network_dim: rankOf(linear ?? convolution),
     ss_network_alpha: String((linear ?? convolution)?.alpha ?? 0),
-    ...(convolution ? { ss_network_args: JSON.stringify({ conv_dim: rankOf(convolution), conv_alpha: String(convolution.alpha) }) } : {}),
+    ...(convolution
+      ? { ss_network_args: JSON.stringify({ conv_dim: rankOf(convolution), conv_alpha: String(convolution.alpha) }) }
+      : {}),
     ...metadata,
   };
 }
 
 /** The bytes of a `.safetensors` file, in chunks, for `writeFileAtomic`. */
-export function writeLora(factors: readonly LoraFactors[], options: WriteLoraOptions & { readonly signal?: AbortSignal }): AsyncGenerator<Uint8Array, void, void> {
+export function writeLora(
+  factors: readonly LoraFactors[],
+  options: WriteLoraOptions & { readonly signal?: AbortSignal },
+): AsyncGenerator<Uint8Array, void, void> {
   const tensors = loraTensors(factors, options);
   const entries = Array.from(tensors, ([name, { dtype, shape }]) => ({ name, dtype, shape }));
-  return writeSafetensors(entries, ({ name }) => tensors.get(name) as Tensor, { metadata: loraMetadata(factors, options), ...(options.signal ? { signal: options.signal } : {}) });
+  return writeSafetensors(entries, ({ name }) => tensors.get(name) as Tensor, {
+    metadata: loraMetadata(factors, options),
+    ...(options.signal ? { signal: options.signal } : {}),
+  });
 }

@@ -23,15 +23,28 @@ function within({ scale, x, y }: Zoom): Zoom {
 }
 
 /** A box whose content is moved by dragging. */
-export function ZoomBox({ zoom, onZoom, ratio, children }: ZoomProps & { readonly ratio: number; readonly children: ReactNode }) {
+export function ZoomBox({
+  zoom,
+  onZoom,
+  ratio,
+  children,
+}: ZoomProps & { readonly ratio: number; readonly children: ReactNode }) {
   return (
     <div
-      className="zoom-box" data-zoomed={zoom.scale > 1} style={{ aspectRatio: String(ratio), '--ratio': ratio } as React.CSSProperties}
+      className="zoom-box"
+      data-zoomed={zoom.scale > 1}
+      style={{ aspectRatio: String(ratio), '--ratio': ratio } as React.CSSProperties}
       onPointerDown={(event) => zoom.scale > 1 && event.currentTarget.setPointerCapture(event.pointerId)}
       onPointerMove={(event) => {
         if (!event.currentTarget.hasPointerCapture(event.pointerId)) return;
         const { width, height } = event.currentTarget.getBoundingClientRect();
-        onZoom(within({ ...zoom, x: zoom.x + event.movementX / width / zoom.scale, y: zoom.y + event.movementY / height / zoom.scale }));
+        onZoom(
+          within({
+            ...zoom,
+            x: zoom.x + event.movementX / width / zoom.scale,
+            y: zoom.y + event.movementY / height / zoom.scale,
+          }),
+        );
       }}
     >
       {children}
@@ -40,7 +53,14 @@ export function ZoomBox({ zoom, onZoom, ratio, children }: ZoomProps & { readonl
 }
 
 export function ZoomImage({ picture, zoom }: { readonly picture: Picture; readonly zoom: Zoom }) {
-  return <img src={urlOf(picture.file)} alt={`${picture.settings.prompt || 'Picture'}, seed ${picture.settings.seed}`} draggable={false} style={{ transform: `scale(${zoom.scale}) translate(${zoom.x * 100}%, ${zoom.y * 100}%)` }} />;
+  return (
+    <img
+      src={urlOf(picture.file)}
+      alt={`${picture.settings.prompt || 'Picture'}, seed ${picture.settings.seed}`}
+      draggable={false}
+      style={{ transform: `scale(${zoom.scale}) translate(${zoom.x * 100}%, ${zoom.y * 100}%)` }}
+    />
+  );
 }
 
 export function ZoomedPicture({ picture, zoom, onZoom }: ZoomProps & { readonly picture: Picture }) {

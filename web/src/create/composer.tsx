@@ -15,7 +15,14 @@ const tasks = [
 
 function weigh(event: React.KeyboardEvent<HTMLTextAreaElement>): void {
   const direction = event.key === 'ArrowUp' ? 1 : event.key === 'ArrowDown' ? -1 : undefined;
-  if (!direction || !(event.ctrlKey || event.metaKey) || event.altKey || event.shiftKey || studio.promptSyntax() !== 'a1111') return;
+  if (
+    !direction ||
+    !(event.ctrlKey || event.metaKey) ||
+    event.altKey ||
+    event.shiftKey ||
+    studio.promptSyntax() !== 'a1111'
+  )
+    return;
   const { value, selectionStart, selectionEnd } = event.currentTarget;
   const edited = weighed(value, selectionStart, selectionEnd, direction);
   event.preventDefault();
@@ -23,7 +30,19 @@ function weigh(event: React.KeyboardEvent<HTMLTextAreaElement>): void {
 }
 
 /** A text field as high as its text, up to a few lines; Ctrl and the arrows weigh the words selected. */
-function PromptField({ label, value, onChange, placeholder, id }: { readonly id: string; readonly label: string; readonly value: string; readonly placeholder: string; readonly onChange: (value: string) => void }) {
+function PromptField({
+  label,
+  value,
+  onChange,
+  placeholder,
+  id,
+}: {
+  readonly id: string;
+  readonly label: string;
+  readonly value: string;
+  readonly placeholder: string;
+  readonly onChange: (value: string) => void;
+}) {
   const field = useRef<HTMLTextAreaElement>(null);
   // The height follows the text.
   // biome-ignore lint/correctness/useExhaustiveDependencies: the text is read through the element
@@ -33,7 +52,18 @@ function PromptField({ label, value, onChange, placeholder, id }: { readonly id:
     current.style.height = 'auto';
     current.style.height = `${Math.min(current.scrollHeight, 160)}px`;
   }, [value]);
-  return <textarea ref={field} id={id} rows={1} aria-label={label} placeholder={placeholder} value={value} onChange={(event) => onChange(event.target.value)} onKeyDown={weigh} />;
+  return (
+    <textarea
+      ref={field}
+      id={id}
+      rows={1}
+      aria-label={label}
+      placeholder={placeholder}
+      value={value}
+      onChange={(event) => onChange(event.target.value)}
+      onKeyDown={weigh}
+    />
+  );
 }
 
 export function Composer({ onSettings }: { readonly onSettings: () => void }) {
@@ -50,20 +80,44 @@ export function Composer({ onSettings }: { readonly onSettings: () => void }) {
         void studio.make();
       }}
     >
-      <PromptField id="prompt" label="Prompt" value={settings.prompt} placeholder="What should the picture show?" onChange={(prompt) => studio.change({ prompt })} />
+      <PromptField
+        id="prompt"
+        label="Prompt"
+        value={settings.prompt}
+        placeholder="What should the picture show?"
+        onChange={(prompt) => studio.change({ prompt })}
+      />
       {showNegative && (
         <div className="negative">
-          <PromptField id="negative" label="Negative prompt" value={settings.negativePrompt} placeholder="What should it not show?" onChange={(negativePrompt) => studio.change({ negativePrompt })} />
+          <PromptField
+            id="negative"
+            label="Negative prompt"
+            value={settings.negativePrompt}
+            placeholder="What should it not show?"
+            onChange={(negativePrompt) => studio.change({ negativePrompt })}
+          />
         </div>
       )}
       <div className="composer-row">
-        <Segments legend="Begin" name="task" value={task} options={tasks} onChange={(value) => studio.set({ task: value })} />
-        <button type="button" className="quiet negative-button" aria-label={showNegative ? 'No negative prompt' : 'Negative prompt'} aria-expanded={showNegative} onClick={() => {
-          setNegative(!showNegative);
-          // What was written is put away, and comes back with the field.
-          if (showNegative) put.current = settings.negativePrompt;
-          studio.change({ negativePrompt: showNegative ? '' : put.current });
-        }}>
+        <Segments
+          legend="Begin"
+          name="task"
+          value={task}
+          options={tasks}
+          onChange={(value) => studio.set({ task: value })}
+        />
+        <button
+          type="button"
+          className="quiet negative-button"
+          aria-label={showNegative ? 'No negative prompt' : 'Negative prompt'}
+          aria-expanded={showNegative}
+          onClick={() => {
+            setNegative(!showNegative);
+            // What was written is put away, and comes back with the field.
+            if (showNegative) put.current = settings.negativePrompt;
+            studio.change({ negativePrompt: showNegative ? '' : put.current });
+          }}
+        >
           <Icon name="negative" />
           {showNegative ? 'No negative' : 'Negative'}
         </button>

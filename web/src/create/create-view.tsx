@@ -19,7 +19,12 @@ function Strip() {
       <ul>
         {history.slice(0, recent).map((picture) => (
           <li key={picture.id}>
-            <button type="button" aria-label={`Show ${picture.settings.prompt || 'picture'}, seed ${picture.settings.seed}`} aria-current={made.length === 1 && made[0]?.id === picture.id ? 'true' : undefined} onClick={() => studio.set({ made: [picture] })}>
+            <button
+              type="button"
+              aria-label={`Show ${picture.settings.prompt || 'picture'}, seed ${picture.settings.seed}`}
+              aria-current={made.length === 1 && made[0]?.id === picture.id ? 'true' : undefined}
+              onClick={() => studio.set({ made: [picture] })}
+            >
               <img src={urlOf(picture.file)} alt="" loading="lazy" decoding="async" />
             </button>
           </li>
@@ -42,7 +47,9 @@ export function CreateView() {
         <Composer onSettings={() => setSheet(true)} />
       </div>
       <Strip />
-      <Modal open={sheet} title="Settings" className="bottom-sheet" onClose={() => setSheet(false)}><SettingsPanel /></Modal>
+      <Modal open={sheet} title="Settings" className="bottom-sheet" onClose={() => setSheet(false)}>
+        <SettingsPanel />
+      </Modal>
     </div>
   );
 }

@@ -9,11 +9,18 @@ export function InitialPicture() {
   const { initial, task } = useStudio();
   const input = useRef<HTMLInputElement>(null);
   const choose = (
-    <input ref={input} type="file" hidden accept="image/png,image/jpeg,image/webp,image/gif" data-testid="initial" onChange={(event) => {
-      const [file] = event.target.files ?? [];
-      if (file) studio.set({ initial: file, mask: undefined, made: [] });
-      event.target.value = '';
-    }} />
+    <input
+      ref={input}
+      type="file"
+      hidden
+      accept="image/png,image/jpeg,image/webp,image/gif"
+      data-testid="initial"
+      onChange={(event) => {
+        const [file] = event.target.files ?? [];
+        if (file) studio.set({ initial: file, mask: undefined, made: [] });
+        event.target.value = '';
+      }}
+    />
   );
   if (!initial) {
     return (
@@ -22,7 +29,9 @@ export function InitialPicture() {
         <Icon name="picture" />
         <h2>{task === 'inpaint' ? 'Which picture should be changed?' : 'Which picture should it begin from?'}</h2>
         <p>Drop one anywhere on this page, or choose one from your gallery.</p>
-        <button type="button" onClick={() => input.current?.click()}>Choose a file</button>
+        <button type="button" onClick={() => input.current?.click()}>
+          Choose a file
+        </button>
       </div>
     );
   }
@@ -30,8 +39,17 @@ export function InitialPicture() {
     <div className="initial-bar">
       {choose}
       <img src={urlOf(initial)} alt="Begins from this" />
-      <button type="button" className="quiet small" onClick={() => input.current?.click()}>Another picture</button>
-      <button type="button" className="quiet small icon-only" aria-label="Remove the picture" onClick={() => studio.set({ initial: undefined, mask: undefined })}><Icon name="close" /></button>
+      <button type="button" className="quiet small" onClick={() => input.current?.click()}>
+        Another picture
+      </button>
+      <button
+        type="button"
+        className="quiet small icon-only"
+        aria-label="Remove the picture"
+        onClick={() => studio.set({ initial: undefined, mask: undefined })}
+      >
+        <Icon name="close" />
+      </button>
     </div>
   );
 }

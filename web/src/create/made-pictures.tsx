@@ -12,9 +12,14 @@ function HoldButton({ label, onHold }: { readonly label: string; readonly onHold
   const release = (): void => onHold(false);
   return (
     <button
-      type="button" className="quiet small hold"
-      onPointerDown={() => onHold(true)} onPointerUp={release} onPointerLeave={release} onBlur={release}
-      onKeyDown={({ key }) => (key === ' ' || key === 'Enter') && onHold(true)} onKeyUp={release}
+      type="button"
+      className="quiet small hold"
+      onPointerDown={() => onHold(true)}
+      onPointerUp={release}
+      onPointerLeave={release}
+      onBlur={release}
+      onKeyDown={({ key }) => (key === ' ' || key === 'Enter') && onHold(true)}
+      onKeyUp={release}
     >
       {label}
     </button>
@@ -34,21 +39,35 @@ export function MadePictures({ made }: { readonly made: readonly [Picture, ...Pi
       <div className="sheet" style={sheetOf(made.length, shown.settings)}>
         {made.map((picture) => (
           <button
-            key={picture.id} type="button" className="made" aria-pressed={several ? picture.id === shown.id : undefined}
+            key={picture.id}
+            type="button"
+            className="made"
+            aria-pressed={several ? picture.id === shown.id : undefined}
             aria-label={`Picture of ${picture.settings.prompt || 'no prompt'}, seed ${picture.settings.seed}`}
             onClick={() => (several && picture.id !== shown.id ? setChosen(picture.id) : setOpened(picture.id))}
           >
-            <img src={urlOf(original && initial ? initial : picture.file)} alt="" style={{ aspectRatio: `${width} / ${height}` }} />
+            <img
+              src={urlOf(original && initial ? initial : picture.file)}
+              alt=""
+              style={{ aspectRatio: `${width} / ${height}` }}
+            />
             {picture.flagged && <span className="flag">Held back by the safety checker</span>}
           </button>
         ))}
       </div>
       <div className="made-bar">
-        <p className="caption">seed {seed} · {width} × {height}{shown.seconds > 0 && ` · ${shown.seconds.toFixed(1)} s`}</p>
+        <p className="caption">
+          seed {seed} · {width} × {height}
+          {shown.seconds > 0 && ` · ${shown.seconds.toFixed(1)} s`}
+        </p>
         {shown.task !== 'txt2img' && initial && <HoldButton label="Hold for the original" onHold={setOriginal} />}
         <PictureActions picture={shown} />
       </div>
-      {task === 'inpaint' && initial && <button type="button" className="quiet small back-to-mask" onClick={() => studio.set({ made: [] })}>Back to the mask</button>}
+      {task === 'inpaint' && initial && (
+        <button type="button" className="quiet small back-to-mask" onClick={() => studio.set({ made: [] })}>
+          Back to the mask
+        </button>
+      )}
       <PictureViewer pictures={made} opened={opened} onOpen={setOpened} />
     </>
   );

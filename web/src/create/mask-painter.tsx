@@ -78,15 +78,18 @@ export function MaskPainter({ image, width, height, disabled, onMask }: MaskPain
     setSteps({ undo: done.current.length, redo: 0 });
   }, [context, width, height]);
 
-  const step = useCallback((from: React.RefObject<ImageData[]>, to: React.RefObject<ImageData[]>) => {
-    const paper = context();
-    const before = from.current.pop();
-    if (!paper || !before) return;
-    to.current.push(paper.getImageData(0, 0, width, height));
-    paper.putImageData(before, 0, 0);
-    setSteps({ undo: done.current.length, redo: undone.current.length });
-    void tell();
-  }, [context, tell, width, height]);
+  const step = useCallback(
+    (from: React.RefObject<ImageData[]>, to: React.RefObject<ImageData[]>) => {
+      const paper = context();
+      const before = from.current.pop();
+      if (!paper || !before) return;
+      to.current.push(paper.getImageData(0, 0, width, height));
+      paper.putImageData(before, 0, 0);
+      setSteps({ undo: done.current.length, redo: undone.current.length });
+      void tell();
+    },
+    [context, tell, width, height],
+  );
   const undo = useCallback(() => step(done, undone), [step]);
   const redo = useCallback(() => step(undone, done), [step]);
 
@@ -99,17 +102,20 @@ export function MaskPainter({ image, width, height, disabled, onMask }: MaskPain
     paper.restore();
     void tell();
   };
-  const invert = (): void => change((paper) => {
-    paper.globalCompositeOperation = 'source-out';
-    paper.fillStyle = tint;
-    paper.fillRect(0, 0, width, height);
-  });
+  const invert = (): void =>
+    change((paper) => {
+      paper.globalCompositeOperation = 'source-out';
+      paper.fillStyle = tint;
+      paper.fillRect(0, 0, width, height);
+    });
   const clear = (): void => change((paper) => paper.clearRect(0, 0, width, height));
 
   useEffect(() => {
     const onKey = (event: KeyboardEvent): void => {
       const { target } = event;
-      const isTyping = target instanceof HTMLElement && (target.isContentEditable || /^(input|textarea|select)$/i.test(target.tagName));
+      const isTyping =
+        target instanceof HTMLElement &&
+        (target.isContentEditable || /^(input|textarea|select)$/i.test(target.tagName));
       if (disabled || isTyping || document.querySelector('dialog[open]')) return;
       const control = event.ctrlKey || event.metaKey;
       if (control && event.key.toLowerCase() === 'z') {
@@ -128,7 +134,10 @@ export function MaskPainter({ image, width, height, disabled, onMask }: MaskPain
 
   const place = (event: { readonly clientX: number; readonly clientY: number }): Point => {
     const box = canvas.current?.getBoundingClientRect() ?? { left: 0, top: 0, width: 1, height: 1 };
-    return { x: ((event.clientX - box.left) / box.width) * width, y: ((event.clientY - box.top) / box.height) * height };
+    return {
+      x: ((event.clientX - box.left) / box.width) * width,
+      y: ((event.clientY - box.top) / box.height) * height,
+    };
   };
 
   const stroke = (to: Point, pressure: number): void => {
@@ -146,7 +155,8 @@ export function MaskPainter({ image, width, height, disabled, onMask }: MaskPain
     paper.stroke();
     last.current = to;
   };
-  const pressureOf = (event: { readonly pointerType: string; readonly pressure: number }): number => (event.pointerType === 'pen' ? 0.4 + event.pressure * 0.9 : 1);
+  const pressureOf = (event: { readonly pointerType: string; readonly pressure: number }): number =>
+    event.pointerType === 'pen' ? 0.4 + event.pressure * 0.9 : 1;
 
   const release = ({ pointerId }: React.PointerEvent): void => {
     if (painting.current !== pointerId) return;
@@ -159,15 +169,27 @@ export function MaskPainter({ image, width, height, disabled, onMask }: MaskPain
     const box = canvas.current?.getBoundingClientRect();
     if (!current || !box) return;
     const pixels = (diameter / width) * box.width;
-    Object.assign(current.style, { width: `${pixels}px`, height: `${pixels}px`, translate: `${event.clientX - box.left - pixels / 2}px ${event.clientY - box.top - pixels / 2}px`, opacity: event.pointerType === 'touch' ? '0' : '1' });
+    Object.assign(current.style, {
+      width: `${pixels}px`,
+      height: `${pixels}px`,
+      translate: `${event.clientX - box.left - pixels / 2}px ${event.clientY - box.top - pixels / 2}px`,
+      opacity: event.pointerType === 'touch' ? '0' : '1',
+    });
   };
 
   return (
     <div className="painter">
-      <div className="painter-sheet" style={{ aspectRatio: `${width} / ${height}`, '--ratio': width / height } as React.CSSProperties}>
+      <div
+        className="painter-sheet"
+        style={{ aspectRatio: `${width} / ${height}`, '--ratio': width / height } as React.CSSProperties}
+      >
         <img src={urlOf(image)} alt="The part to be made anew is painted over" draggable={false} />
         <canvas
-          ref={canvas} width={width} height={height} aria-label="Mask: paint with a pointer" role="img"
+          ref={canvas}
+          width={width}
+          height={height}
+          aria-label="Mask: paint with a pointer"
+          role="img"
           onPointerDown={(event) => {
             if (disabled || event.button > 0 || painting.current !== undefined) return;
             painting.current = event.pointerId;
@@ -180,7 +202,8 @@ export function MaskPainter({ image, width, height, disabled, onMask }: MaskPain
             follow(event);
             if (painting.current !== event.pointerId) return;
             const coalesced = event.nativeEvent.getCoalescedEvents?.() ?? [];
-            for (const one of coalesced.length > 0 ? coalesced : [event.nativeEvent]) stroke(place(one), pressureOf(one));
+            for (const one of coalesced.length > 0 ? coalesced : [event.nativeEvent])
+              stroke(place(one), pressureOf(one));
           }}
           onPointerUp={release}
           onPointerCancel={release}
@@ -189,14 +212,63 @@ export function MaskPainter({ image, width, height, disabled, onMask }: MaskPain
         <div ref={cursor} className="painter-cursor" aria-hidden="true" />
       </div>
       <div className="toolbar" role="toolbar" aria-label="Mask">
-        <button type="button" className="icon-only" aria-label="Brush (B)" title="Brush (B)" aria-pressed={tool === 'brush'} onClick={() => setTool('brush')}><Icon name="brush" /></button>
-        <button type="button" className="icon-only" aria-label="Eraser (E)" title="Eraser (E)" aria-pressed={tool === 'eraser'} onClick={() => setTool('eraser')}><Icon name="eraser" /></button>
-        <input type="range" aria-label="Brush size" title="Brush size ([ and ])" min={2} max={80} value={size} style={{ '--at': `${((size - 2) / 78) * 100}%` } as React.CSSProperties} onChange={(event) => setSize(event.target.valueAsNumber)} />
+        <button
+          type="button"
+          className="icon-only"
+          aria-label="Brush (B)"
+          title="Brush (B)"
+          aria-pressed={tool === 'brush'}
+          onClick={() => setTool('brush')}
+        >
+          <Icon name="brush" />
+        </button>
+        <button
+          type="button"
+          className="icon-only"
+          aria-label="Eraser (E)"
+          title="Eraser (E)"
+          aria-pressed={tool === 'eraser'}
+          onClick={() => setTool('eraser')}
+        >
+          <Icon name="eraser" />
+        </button>
+        <input
+          type="range"
+          aria-label="Brush size"
+          title="Brush size ([ and ])"
+          min={2}
+          max={80}
+          value={size}
+          style={{ '--at': `${((size - 2) / 78) * 100}%` } as React.CSSProperties}
+          onChange={(event) => setSize(event.target.valueAsNumber)}
+        />
         <span className="divider" />
-        <button type="button" className="icon-only" aria-label="Undo" title="Undo (Ctrl Z)" disabled={steps.undo === 0} onClick={undo}><Icon name="undo" /></button>
-        <button type="button" className="icon-only" aria-label="Redo" title="Redo (Ctrl Shift Z)" disabled={steps.redo === 0} onClick={redo}><Icon name="redo" /></button>
-        <button type="button" className="icon-only" aria-label="Invert the mask" title="Invert" onClick={invert}><Icon name="invert" /></button>
-        <button type="button" className="icon-only" aria-label="Clear the mask" title="Clear" onClick={clear}><Icon name="trash" /></button>
+        <button
+          type="button"
+          className="icon-only"
+          aria-label="Undo"
+          title="Undo (Ctrl Z)"
+          disabled={steps.undo === 0}
+          onClick={undo}
+        >
+          <Icon name="undo" />
+        </button>
+        <button
+          type="button"
+          className="icon-only"
+          aria-label="Redo"
+          title="Redo (Ctrl Shift Z)"
+          disabled={steps.redo === 0}
+          onClick={redo}
+        >
+          <Icon name="redo" />
+        </button>
+        <button type="button" className="icon-only" aria-label="Invert the mask" title="Invert" onClick={invert}>
+          <Icon name="invert" />
+        </button>
+        <button type="button" className="icon-only" aria-label="Clear the mask" title="Clear" onClick={clear}>
+          <Icon name="trash" />
+        </button>
       </div>
     </div>
   );

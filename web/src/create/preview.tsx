@@ -21,7 +21,11 @@ export function Preview({ bitmap, width, height, active = true }: PreviewProps) 
   }, [bitmap]);
   return (
     <div className="preview" data-active={active} style={{ aspectRatio: `${width} / ${height}` }}>
-      {bitmap ? <canvas ref={canvas} role="img" aria-label="Unfinished picture" /> : <div className="undeveloped" aria-hidden="true" />}
+      {bitmap ? (
+        <canvas ref={canvas} role="img" aria-label="Unfinished picture" />
+      ) : (
+        <div className="undeveloped" aria-hidden="true" />
+      )}
     </div>
   );
 }

@@ -20,10 +20,13 @@ function useSidesOf(picture: Blob | undefined): { readonly width: number; readon
     setSides(undefined);
     if (!picture) return;
     let current = true;
-    createImageBitmap(picture).then((bitmap) => {
-      if (current) setSides({ width: bitmap.width, height: bitmap.height });
-      bitmap.close();
-    }, () => {});
+    createImageBitmap(picture).then(
+      (bitmap) => {
+        if (current) setSides({ width: bitmap.width, height: bitmap.height });
+        bitmap.close();
+      },
+      () => {},
+    );
     return () => {
       current = false;
     };
@@ -32,7 +35,10 @@ function useSidesOf(picture: Blob | undefined): { readonly width: number; readon
 }
 
 /** How prompts are read. */
-const syntaxLabels: readonly (readonly [PromptSyntax, string])[] = [['a1111', 'Weights: (word:1.2), [a:b:0.5]'], ['plain', 'Plain: brackets are text']];
+const syntaxLabels: readonly (readonly [PromptSyntax, string])[] = [
+  ['a1111', 'Weights: (word:1.2), [a:b:0.5]'],
+  ['plain', 'Plain: brackets are text'],
+];
 
 export function SettingsPanel() {
   const { settings, engine, model, task, made, initial } = useStudio();
@@ -49,27 +55,58 @@ export function SettingsPanel() {
     return w >= h ? { width: long((size * w) / h), height: size } : { width: size, height: long((size * h) / w) };
   };
   const ofGiven = given && shapeOf(given.width, given.height);
-  const asGiven = ofGiven && shapes.some(([, w, h]) => shapeOf(w, h).width === ofGiven.width && shapeOf(w, h).height === ofGiven.height) ? undefined : ofGiven;
+  const asGiven =
+    ofGiven &&
+    shapes.some(([, w, h]) => shapeOf(w, h).width === ofGiven.width && shapeOf(w, h).height === ofGiven.height)
+      ? undefined
+      : ofGiven;
   return (
     <div className="panel-fields">
-      <SelectField label="Model" value={model} options={names.map((name) => [name, name])} onChange={(name) => studio.chooseModel(name)}>
+      <SelectField
+        label="Model"
+        value={model}
+        options={names.map((name) => [name, name])}
+        onChange={(name) => studio.chooseModel(name)}
+      >
         <button type="button" className="quiet small" onClick={() => file.current?.click()}>
           <Icon name="plus" /> Own checkpoint
         </button>
       </SelectField>
-      <input ref={file} type="file" hidden multiple accept=".safetensors,.ckpt,.pt,.yaml,.yml" data-testid="checkpoint" onChange={(event) => {
-        void studio.addModels([...(event.target.files ?? [])]);
-        event.target.value = '';
-      }} />
+      <input
+        ref={file}
+        type="file"
+        hidden
+        multiple
+        accept=".safetensors,.ckpt,.pt,.yaml,.yml"
+        data-testid="checkpoint"
+        onChange={(event) => {
+          void studio.addModels([...(event.target.files ?? [])]);
+          event.target.value = '';
+        }}
+      />
 
       <fieldset className="field">
         <legend className="visually-hidden">Size</legend>
         <div className="field-head">
           <span className="label">Size</span>
           <span className="size">
-            <NumberInput label="Width in pixels" value={width} min={unit} max={limits.side} step={unit} onChange={(value) => studio.change({ width: value })} />
+            <NumberInput
+              label="Width in pixels"
+              value={width}
+              min={unit}
+              max={limits.side}
+              step={unit}
+              onChange={(value) => studio.change({ width: value })}
+            />
             <span aria-hidden="true">×</span>
-            <NumberInput label="Height in pixels" value={height} min={unit} max={limits.side} step={unit} onChange={(value) => studio.change({ height: value })} />
+            <NumberInput
+              label="Height in pixels"
+              value={height}
+              min={unit}
+              max={limits.side}
+              step={unit}
+              onChange={(value) => studio.change({ height: value })}
+            />
           </span>
         </div>
         <div className="shapes">
@@ -77,17 +114,34 @@ export function SettingsPanel() {
             const shape = shapeOf(w, h);
             const chosen = shape.width === width && shape.height === height;
             return (
-              <button key={label} type="button" className="shape" aria-pressed={chosen} onClick={() => studio.change(shape)}>
+              <button
+                key={label}
+                type="button"
+                className="shape"
+                aria-pressed={chosen}
+                onClick={() => studio.change(shape)}
+              >
                 <span className="shape-box" style={{ aspectRatio: `${w} / ${h}` }} aria-hidden="true" />
                 {label}
               </button>
             );
           })}
-          <button type="button" className="shape icon-only" aria-label="Swap width and height" title="Swap width and height" onClick={() => studio.change({ width: height, height: width })}>
+          <button
+            type="button"
+            className="shape icon-only"
+            aria-label="Swap width and height"
+            title="Swap width and height"
+            onClick={() => studio.change({ width: height, height: width })}
+          >
             <Icon name="swap" />
           </button>
           {asGiven && (
-            <button type="button" className="shape as-given" aria-pressed={asGiven.width === width && asGiven.height === height} onClick={() => studio.change(asGiven)}>
+            <button
+              type="button"
+              className="shape as-given"
+              aria-pressed={asGiven.width === width && asGiven.height === height}
+              onClick={() => studio.change(asGiven)}
+            >
               As the picture given: {asGiven.width} × {asGiven.height}
             </button>
           )}
@@ -95,36 +149,103 @@ export function SettingsPanel() {
       </fieldset>
 
       {task !== 'txt2img' && (
-        <SliderField label="Strength" value={settings.strength} min={0} max={1} step={0.05} onChange={(strength) => studio.change({ strength })} hint="How far the new picture may go from the one you gave." />
+        <SliderField
+          label="Strength"
+          value={settings.strength}
+          min={0}
+          max={1}
+          step={0.05}
+          onChange={(strength) => studio.change({ strength })}
+          hint="How far the new picture may go from the one you gave."
+        />
       )}
-      <SliderField label="Steps" value={settings.steps} min={1} max={limits.steps} step={1} onChange={(steps) => studio.change({ steps })} />
-      <SliderField label="Guidance" value={settings.guidanceScale} min={1} max={limits.guidanceScale} step={0.5} onChange={(guidanceScale) => studio.change({ guidanceScale })} hint="How closely to follow the prompt." />
+      <SliderField
+        label="Steps"
+        value={settings.steps}
+        min={1}
+        max={limits.steps}
+        step={1}
+        onChange={(steps) => studio.change({ steps })}
+      />
+      <SliderField
+        label="Guidance"
+        value={settings.guidanceScale}
+        min={1}
+        max={limits.guidanceScale}
+        step={0.5}
+        onChange={(guidanceScale) => studio.change({ guidanceScale })}
+        hint="How closely to follow the prompt."
+      />
 
       {(studio.model?.promptSyntaxes ?? promptSyntaxes).length > 1 && (
-        <SelectField label="Prompt syntax" value={settings.promptSyntax} options={syntaxLabels} onChange={(value) => studio.change({ promptSyntax: promptSyntaxes.find((name) => name === value) ?? 'plain' })} />
+        <SelectField
+          label="Prompt syntax"
+          value={settings.promptSyntax}
+          options={syntaxLabels}
+          onChange={(value) =>
+            studio.change({ promptSyntax: promptSyntaxes.find((name) => name === value) ?? 'plain' })
+          }
+        />
       )}
 
       <div className="pair">
-        <SelectField label="Sampler" value={settings.sampler} options={(engine?.facts.samplers ?? [settings.sampler]).map((name) => [name, name])} onChange={(sampler) => studio.change({ sampler })} />
-        <SelectField label="Spacing" value={hasOwnSpacing(settings.sampler) ? '' : settings.schedule} disabled={hasOwnSpacing(settings.sampler)} options={[['', 'Its own'], ...(engine?.facts.schedules ?? []).map((name) => [name, name] as const)]} onChange={(schedule) => studio.change({ schedule })} />
+        <SelectField
+          label="Sampler"
+          value={settings.sampler}
+          options={(engine?.facts.samplers ?? [settings.sampler]).map((name) => [name, name])}
+          onChange={(sampler) => studio.change({ sampler })}
+        />
+        <SelectField
+          label="Spacing"
+          value={hasOwnSpacing(settings.sampler) ? '' : settings.schedule}
+          disabled={hasOwnSpacing(settings.sampler)}
+          options={[['', 'Its own'], ...(engine?.facts.schedules ?? []).map((name) => [name, name] as const)]}
+          onChange={(schedule) => studio.change({ schedule })}
+        />
       </div>
 
       <div className="pair">
         <div className="field">
           <div className="field-head">
             <label htmlFor={seed}>Seed</label>
-            <button type="button" className="quiet small" disabled={!made[0]} onClick={() => made[0] && studio.change({ seed: made[0].settings.seed })}>
+            <button
+              type="button"
+              className="quiet small"
+              disabled={!made[0]}
+              onClick={() => made[0] && studio.change({ seed: made[0].settings.seed })}
+            >
               Last one
             </button>
           </div>
           <span className="with-button">
-            <NumberInput id={seed} label="Seed" value={settings.seed} min={-1} max={limits.seed} step={1} placeholder="any" onChange={(seed) => studio.change({ seed: Math.round(seed) })} />
-            <button type="button" className="icon-only" aria-label="Another seed each time" title="Another seed each time" aria-pressed={settings.seed < 0} onClick={() => studio.change({ seed: -1 })}>
+            <NumberInput
+              id={seed}
+              label="Seed"
+              value={settings.seed}
+              min={-1}
+              max={limits.seed}
+              step={1}
+              placeholder="any"
+              onChange={(seed) => studio.change({ seed: Math.round(seed) })}
+            />
+            <button
+              type="button"
+              className="icon-only"
+              aria-label="Another seed each time"
+              title="Another seed each time"
+              aria-pressed={settings.seed < 0}
+              onClick={() => studio.change({ seed: -1 })}
+            >
               <Icon name="dice" />
             </button>
           </span>
         </div>
-        <SelectField label="Pictures" value={String(settings.batchSize)} options={[1, 2, 3, 4, 6, 8, 9, 12, 16].map((count) => [String(count), String(count)])} onChange={(count) => studio.change({ batchSize: Number(count) })} />
+        <SelectField
+          label="Pictures"
+          value={String(settings.batchSize)}
+          options={[1, 2, 3, 4, 6, 8, 9, 12, 16].map((count) => [String(count), String(count)])}
+          onChange={(count) => studio.change({ batchSize: Number(count) })}
+        />
       </div>
     </div>
   );

@@ -8,5 +8,10 @@ const largestScale = 4;
 
 export function sheetOf(count: number, { width, height }: Pick<Settings, 'width' | 'height'>): CSSProperties {
   const columns = count <= 1 ? 1 : count <= 4 ? 2 : count <= 9 ? 3 : 4;
-  return { '--columns': columns, '--rows': Math.ceil(count / columns), '--ratio': width / height || 1, '--largest': `${(width || 512) * columns * largestScale}px` } as CSSProperties;
+  return {
+    '--columns': columns,
+    '--rows': Math.ceil(count / columns),
+    '--ratio': width / height || 1,
+    '--largest': `${(width || 512) * columns * largestScale}px`,
+  } as CSSProperties;
 }

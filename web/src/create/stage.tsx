@@ -12,14 +12,22 @@ import { sheetOf } from './sheet.ts';
 import { Welcome } from './welcome.tsx';
 
 export function Stage() {
-  const { run, made: [first, ...others], task, initial, settings } = useStudio();
+  const {
+    run,
+    made: [first, ...others],
+    task,
+    initial,
+    settings,
+  } = useStudio();
   const onMask = useCallback((mask: Blob | undefined) => studio.set({ mask }), []);
   if (run) {
     return (
       <div className="stage-inner">
         <div className="sheet" style={sheetOf(run.settings.batchSize, run.settings)}>
-          {/* biome-ignore lint/suspicious/noArrayIndexKey: the place in the batch is the picture's identity */}
-          {Array.from({ length: run.settings.batchSize }, (_, i) => <Preview key={i} bitmap={run.previews[i]} width={run.settings.width} height={run.settings.height} />)}
+          {Array.from({ length: run.settings.batchSize }, (_, i) => (
+            // biome-ignore lint/suspicious/noArrayIndexKey: a picture keeps its place in the batch
+            <Preview key={i} bitmap={run.previews[i]} width={run.settings.width} height={run.settings.height} />
+          ))}
         </div>
         <Progress run={run} />
       </div>
@@ -33,10 +41,17 @@ export function Stage() {
       {!first && task === 'txt2img' && <Welcome />}
       {!first && task === 'img2img' && initial && (
         <div className="sheet" style={sheetOf(1, settings)}>
-          <img className="beginning" src={urlOf(initial)} alt="Begins from this" style={{ aspectRatio: `${width} / ${height}` }} />
+          <img
+            className="beginning"
+            src={urlOf(initial)}
+            alt="Begins from this"
+            style={{ aspectRatio: `${width} / ${height}` }}
+          />
         </div>
       )}
-      {!first && task === 'inpaint' && initial && <MaskPainter image={initial} width={width || 512} height={height || 512} disabled={false} onMask={onMask} />}
+      {!first && task === 'inpaint' && initial && (
+        <MaskPainter image={initial} width={width || 512} height={height || 512} disabled={false} onMask={onMask} />
+      )}
     </div>
   );
 }

@@ -11,15 +11,23 @@ export function Welcome() {
   return (
     <div className="welcome">
       <h2>Describe a picture.</h2>
-      <p>It is made {engine instanceof BrowserEngine ? 'in this browser; nothing leaves your machine' : 'on your server'}.</p>
+      <p>
+        It is made {engine instanceof BrowserEngine ? 'in this browser; nothing leaves your machine' : 'on your server'}
+        .
+      </p>
       {model.startsWith('pocket') && (
         <ul className="ideas" aria-label="Try one of these">
           {ideas.map((idea) => (
             <li key={idea}>
-              <button type="button" onClick={() => {
-                studio.change({ prompt: idea });
-                void studio.make();
-              }}>{idea}</button>
+              <button
+                type="button"
+                onClick={() => {
+                  studio.change({ prompt: idea });
+                  void studio.make();
+                }}
+              >
+                {idea}
+              </button>
             </li>
           ))}
         </ul>

@@ -46,7 +46,12 @@ function selectionIn(text: string, start: number, end: number): readonly [start:
 }
 
 /** The prompt with the selection's weight a tenth up or down; undefined where there is no word. A weight of 1 needs no brackets. */
-export function weighed(text: string, selectionStart: number, selectionEnd: number, direction: 1 | -1): Edited | undefined {
+export function weighed(
+  text: string,
+  selectionStart: number,
+  selectionEnd: number,
+  direction: 1 | -1,
+): Edited | undefined {
   let [start, end] = selectionIn(text, selectionStart, selectionEnd);
   // Brackets that were selected with their words.
   const whole = /^\(([^()]*?)(?::\s*[+-]?[\d.]+\s*)?\)$/.exec(text.slice(start, end));
@@ -62,7 +67,10 @@ export function weighed(text: string, selectionStart: number, selectionEnd: numb
     if (Number.isNaN(weight)) return undefined;
     [before, after] = [start - 1, end + given[0].length];
   } else {
-    for (const [open, close, factor] of [['(', ')', bracket], ['[', ']', 1 / bracket]] as const) {
+    for (const [open, close, factor] of [
+      ['(', ')', bracket],
+      ['[', ']', 1 / bracket],
+    ] as const) {
       // `[from:to:when]` and `[one|other]` are no weights.
       if (open === '[' && /[:|]/.test(words)) continue;
       while (text[before - 1] === open && text[after] === close && text[before - 2] !== '\\') {
@@ -85,7 +93,11 @@ export function typeInto(field: HTMLTextAreaElement, { text, start, end }: Edite
   let same = 0;
   while (same < value.length && value[same] === text[same]) same++;
   let tail = 0;
-  while (tail < Math.min(value.length, text.length) - same && value[value.length - 1 - tail] === text[text.length - 1 - tail]) tail++;
+  while (
+    tail < Math.min(value.length, text.length) - same &&
+    value[value.length - 1 - tail] === text[text.length - 1 - tail]
+  )
+    tail++;
   field.setSelectionRange(same, value.length - tail);
   const piece = text.slice(same, text.length - tail);
   if (!document.execCommand(piece === '' ? 'delete' : 'insertText', false, piece)) {

@@ -30,24 +30,40 @@ export class A1111Engine implements PictureEngine {
   static async connect(server: ServerAddress, signal?: AbortSignal): Promise<A1111Engine> {
     const list = async <T>(path: string): Promise<readonly T[]> => {
       const response = await ask(server, `sdapi/v1/${path}`, signal ? { signal } : {});
-      if (!response.headers.get('content-type')?.includes('json')) throw new ServerError(404, 'There is no server at this address.');
+      if (!response.headers.get('content-type')?.includes('json'))
+        throw new ServerError(404, 'There is no server at this address.');
       return (await response.json()) as T[];
     };
     const models = await list<{ readonly title: string }>('sd-models');
     const samplers = await list<{ readonly name: string }>('samplers');
     const schedules = await list<{ readonly label: string }>('schedulers').catch(() => []);
-    return new A1111Engine(server, { models: models.map(({ title }) => ({ name: title, promptSyntaxes: ['a1111'] })), samplers: samplers.map(({ name }) => name), schedules: schedules.map(({ label }) => label).filter((label) => label !== 'Automatic') });
+    return new A1111Engine(server, {
+      models: models.map(({ title }) => ({ name: title, promptSyntaxes: ['a1111'] })),
+      samplers: samplers.map(({ name }) => name),
+      schedules: schedules.map(({ label }) => label).filter((label) => label !== 'Automatic'),
+    });
   }
 
   async *generate(model: string, job: PictureJob, signal: AbortSignal): AsyncGenerator<JobEvent, void, void> {
     const { task, settings, image, mask, previews } = job;
     const body = {
-      prompt: settings.prompt, negative_prompt: settings.negativePrompt, width: settings.width, height: settings.height, steps: settings.steps, sampler_name: settings.sampler,
+      prompt: settings.prompt,
+      negative_prompt: settings.negativePrompt,
+      width: settings.width,
+      height: settings.height,
+      steps: settings.steps,
+      sampler_name: settings.sampler,
       ...(settings.schedule ? { scheduler: settings.schedule } : {}),
-      cfg_scale: settings.guidanceScale, seed: settings.seed, batch_size: settings.batchSize,
+      cfg_scale: settings.guidanceScale,
+      seed: settings.seed,
+      batch_size: settings.batchSize,
       override_settings: { sd_model_checkpoint: model },
-      ...(image && task !== 'txt2img' ? { init_images: [await base64Of(image)], denoising_strength: settings.strength, resize_mode: 1 } : {}),
-      ...(mask && task === 'inpaint' ? { mask: await base64Of(mask), inpainting_fill: 1, inpaint_full_res: false } : {}),
+      ...(image && task !== 'txt2img'
+        ? { init_images: [await base64Of(image)], denoising_strength: settings.strength, resize_mode: 1 }
+        : {}),
+      ...(mask && task === 'inpaint'
+        ? { mask: await base64Of(mask), inpainting_fill: 1, inpaint_full_res: false }
+        : {}),
     };
     yield { kind: 'status', text: 'Sending' };
     let answer: Answer | undefined;
@@ -76,12 +92,15 @@ export class A1111Engine implements PictureEngine {
   async *#progress(steps: number, previews: boolean, signal: AbortSignal): AsyncGenerator<JobEvent, void, void> {
     let now: Progress;
     try {
-      now = (await (await ask(this.#server, `sdapi/v1/progress?skip_current_image=${!previews}`, { signal })).json()) as Progress;
+      now = (await (
+        await ask(this.#server, `sdapi/v1/progress?skip_current_image=${!previews}`, { signal })
+      ).json()) as Progress;
     } catch {
       return; // the answer itself will tell
     }
     if (now.progress > 0) yield { kind: 'step', done: Math.round(now.progress * steps), total: steps };
-    if (now.current_image) yield { kind: 'preview', index: 0, bitmap: await createImageBitmap(blobOf(now.current_image)) };
+    if (now.current_image)
+      yield { kind: 'preview', index: 0, bitmap: await createImageBitmap(blobOf(now.current_image)) };
   }
 
   dispose(): void {}

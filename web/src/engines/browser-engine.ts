@@ -4,12 +4,24 @@ import { webImageCodec } from 'stable-diffusion-ts/image/codec-web.ts';
 import { createImage, type Image } from 'stable-diffusion-ts/image/image.ts';
 import { readImageMetadata } from 'stable-diffusion-ts/image/image-metadata.ts';
 import { connectWorker, type ModelWorker } from 'stable-diffusion-ts/pipelines/worker-client-web.ts';
-import type { ModelFacts, WorkerEvent, WorkerImage, WorkerJob } from 'stable-diffusion-ts/pipelines/worker-protocol-web.ts';
+import type {
+  ModelFacts,
+  WorkerEvent,
+  WorkerImage,
+  WorkerJob,
+} from 'stable-diffusion-ts/pipelines/worker-protocol-web.ts';
 import { promptSyntaxes, samplerLabels, scheduleLabels, syntaxesOf } from '../settings/settings.ts';
 import { EventQueue } from './event-queue.ts';
 import { keepUnmasked } from './keep-unmasked.ts';
 import { isFull, storedModel, storeModel } from './model-store.ts';
-import type { EngineFacts, FinishedPicture, JobEvent, ModelChoice, PictureEngine, PictureJob } from './picture-engine.ts';
+import type {
+  EngineFacts,
+  FinishedPicture,
+  JobEvent,
+  ModelChoice,
+  PictureEngine,
+  PictureJob,
+} from './picture-engine.ts';
 
 export type Provider = 'wasm' | 'webgpu';
 
@@ -83,7 +95,10 @@ const asPng = async ({ png }: WorkerImage): Promise<Blob> => new Blob([png], { t
 function laidOver(given: Image<3>, mask: Image): Prepared['finish'] {
   return async ({ image, png }) => {
     const { parameters, record } = readImageMetadata(png);
-    const file = await webImageCodec.encode(keepUnmasked(image, given, mask), { format: 'png', metadata: { ...(parameters === undefined ? {} : { parameters }), record } });
+    const file = await webImageCodec.encode(keepUnmasked(image, given, mask), {
+      format: 'png',
+      metadata: { ...(parameters === undefined ? {} : { parameters }), record },
+    });
     return new Blob([new Uint8Array(file)], { type: 'image/png' });
   };
 }
@@ -93,26 +108,55 @@ async function prepared({ task, settings, image, mask }: PictureJob): Promise<Pr
   // A seed for each picture, so that each can be made again alone.
   const seeds = Array.from({ length: settings.batchSize }, (_, i) => settings.seed + i);
   const options = { ...same, seeds, ...(schedule ? { schedule } : {}), noise: 'a1111-cpu' as const };
-  if (task === 'txt2img' || !image) return { job: { pipeline: 'txt2img', options: { ...options, width, height } }, finish: asPng };
+  if (task === 'txt2img' || !image)
+    return { job: { pipeline: 'txt2img', options: { ...options, width, height } }, finish: asPng };
   const picture = await fitted(image, width, height);
-  if (task === 'img2img' || !mask) return { job: { pipeline: 'img2img', options: { ...options, image: picture, strength } }, finish: asPng };
+  if (task === 'img2img' || !mask)
+    return { job: { pipeline: 'img2img', options: { ...options, image: picture, strength } }, finish: asPng };
   const painted = await decode(mask);
-  return { job: { pipeline: 'inpaint', options: { ...options, image: picture, mask: painted, strength } }, finish: laidOver(picture, painted) };
+  return {
+    job: { pipeline: 'inpaint', options: { ...options, image: picture, mask: painted, strength } },
+    finish: laidOver(picture, painted),
+  };
 }
 
 /** Milliseconds for the step under way when a job is stopped; a step of a large model would take minutes, and its model is read again sooner. */
 const stopPatience = 2000;
 
-const stages = { text: 'Reading the prompt', image: 'Looking at the picture', sampling: 'Starting', decoding: 'Developing', checking: 'Checking' } as const;
+const stages = {
+  text: 'Reading the prompt',
+  image: 'Looking at the picture',
+  sampling: 'Starting',
+  decoding: 'Developing',
+  checking: 'Checking',
+} as const;
 
-async function jobEvents(event: WorkerEvent, batchSize: number, finish: Prepared['finish']): Promise<readonly JobEvent[]> {
+async function jobEvents(
+  event: WorkerEvent,
+  batchSize: number,
+  finish: Prepared['finish'],
+): Promise<readonly JobEvent[]> {
   if (event.kind === 'stage') return [{ kind: 'status', text: stages[event.stage] }];
   if (event.kind === 'step') {
-    const previews = await Promise.all((event.preview ?? []).map(async (image, index) => ({ kind: 'preview' as const, index, bitmap: await bitmapOf(image) })));
+    const previews = await Promise.all(
+      (event.preview ?? []).map(async (image, index) => ({
+        kind: 'preview' as const,
+        index,
+        bitmap: await bitmapOf(image),
+      })),
+    );
     return [{ kind: 'step', done: event.step * batchSize, total: event.steps * batchSize }, ...previews];
   }
   if (event.kind !== 'images') return [];
-  const pictures = await Promise.all(event.images.map(async (made): Promise<FinishedPicture> => ({ file: await finish(made), seed: made.record.seed, ...(made.flagged === undefined ? {} : { flagged: made.flagged }) })));
+  const pictures = await Promise.all(
+    event.images.map(
+      async (made): Promise<FinishedPicture> => ({
+        file: await finish(made),
+        seed: made.record.seed,
+        ...(made.flagged === undefined ? {} : { flagged: made.flagged }),
+      }),
+    ),
+  );
   return [{ kind: 'pictures', pictures }];
 }
 
@@ -138,7 +182,11 @@ export class BrowserEngine implements PictureEngine {
 
   get facts(): EngineFacts {
     const names = new Set([pocketName, ...this.#stored, ...this.#own.keys()]);
-    return { models: [...names].map((name) => ({ name, ...this.#known.get(name) })), samplers: samplerLabels, schedules: scheduleLabels };
+    return {
+      models: [...names].map((name) => ({ name, ...this.#known.get(name) })),
+      samplers: samplerLabels,
+      schedules: scheduleLabels,
+    };
   }
 
   /** Adds a checkpoint from the person's disk; it is read from there. */
@@ -171,7 +219,11 @@ export class BrowserEngine implements PictureEngine {
   }
 
   /** Opens a model: its header is read, and its architecture known. Throws what `loadModel` throws. */
-  async open(name: string, onStatus: (text: string, share?: number) => void, signal?: AbortSignal): Promise<ModelFacts> {
+  async open(
+    name: string,
+    onStatus: (text: string, share?: number) => void,
+    signal?: AbortSignal,
+  ): Promise<ModelFacts> {
     return (await this.#open(name, onStatus, signal)).facts;
   }
 
@@ -180,14 +232,26 @@ export class BrowserEngine implements PictureEngine {
     this.#unload();
     const { file, config } = await this.#file(name, onStatus, signal);
     onStatus('Opening the model');
-    const worker = connectWorker(new Worker(new URL('./worker.ts', import.meta.url), { type: 'module', name: 'stable-diffusion' }));
+    const worker = connectWorker(
+      new Worker(new URL('./worker.ts', import.meta.url), { type: 'module', name: 'stable-diffusion' }),
+    );
     try {
       const half = this.provider === 'webgpu' && file.size > largeModel && (await hasHalfPrecision());
       const facts = await worker.load(
-        { file, provider: this.provider, wasmPath: address('ort/'), precision: half ? 'float16' : 'float32', ...(config === undefined ? {} : { config }) },
+        {
+          file,
+          provider: this.provider,
+          wasmPath: address('ort/'),
+          precision: half ? 'float16' : 'float32',
+          ...(config === undefined ? {} : { config }),
+        },
         signal ? { signal } : {},
       );
-      this.#known.set(name, { size: facts.nativeSize, unit: facts.sizeUnit, promptSyntaxes: syntaxesOf(facts.readsPromptSyntax) });
+      this.#known.set(name, {
+        size: facts.nativeSize,
+        unit: facts.sizeUnit,
+        promptSyntaxes: syntaxesOf(facts.readsPromptSyntax),
+      });
       this.#loaded = { name, worker, facts };
       return this.#loaded;
     } catch (error) {
@@ -196,7 +260,11 @@ export class BrowserEngine implements PictureEngine {
     }
   }
 
-  async #file(name: string, onStatus: (text: string, share?: number) => void, signal?: AbortSignal): Promise<{ readonly file: Blob; readonly config?: string }> {
+  async #file(
+    name: string,
+    onStatus: (text: string, share?: number) => void,
+    signal?: AbortSignal,
+  ): Promise<{ readonly file: Blob; readonly config?: string }> {
     const own = this.#own.get(name);
     if (own) return { file: own.file, ...(own.config === undefined ? {} : { config: own.config }) };
     const key = name === pocketName ? 'pocket.safetensors' : name;
@@ -204,14 +272,24 @@ export class BrowserEngine implements PictureEngine {
     const stored = await storedModel(key);
     const storedConfig = await (await storedModel(configKey))?.text();
     // A newer page may come with another model; without a network there is what is stored.
-    const current = name === pocketName ? await fetch(address('models/pocket.yaml')).then((response) => (response.ok ? response.text() : undefined), () => undefined) : undefined;
-    const isCurrent = name !== pocketName || (storedConfig !== undefined && (current === undefined || current === storedConfig));
+    const current =
+      name === pocketName
+        ? await fetch(address('models/pocket.yaml')).then(
+            (response) => (response.ok ? response.text() : undefined),
+            () => undefined,
+          )
+        : undefined;
+    const isCurrent =
+      name !== pocketName || (storedConfig !== undefined && (current === undefined || current === storedConfig));
     if (stored && isCurrent) return { file: stored, ...(storedConfig === undefined ? {} : { config: storedConfig }) };
-    if (name !== pocketName) throw new Error(`${name} is not kept in this browser any more. Drop the file on this page again.`);
+    if (name !== pocketName)
+      throw new Error(`${name} is not kept in this browser any more. Drop the file on this page again.`);
     const get = async (path: string): Promise<Response> => {
       const response = await fetch(address(path), signal ? { signal } : {}).catch((cause: unknown) => {
         if (signal?.aborted) throw cause;
-        throw new Error('The model could not be downloaded: there is no network. It is downloaded once, and then kept in this browser.');
+        throw new Error(
+          'The model could not be downloaded: there is no network. It is downloaded once, and then kept in this browser.',
+        );
       });
       if (!response.ok) throw new Error(`The model could not be downloaded (HTTP ${response.status}).`);
       return response;
@@ -219,7 +297,12 @@ export class BrowserEngine implements PictureEngine {
     onStatus('Downloading the model, once', 0);
     const config = current ?? (await (await get('models/pocket.yaml')).text());
     try {
-      const file = await storeModel(key, await get('models/pocket.safetensors'), (share) => onStatus('Downloading the model, once', share), signal);
+      const file = await storeModel(
+        key,
+        await get('models/pocket.safetensors'),
+        (share) => onStatus('Downloading the model, once', share),
+        signal,
+      );
       await storeModel(configKey, new Blob([config]), () => {});
       return { file, config };
     } catch (error) {
@@ -236,17 +319,24 @@ export class BrowserEngine implements PictureEngine {
   }
 
   async #work(model: string, job: PictureJob, signal: AbortSignal, tell: (event: JobEvent) => void): Promise<void> {
-    const say = (text: string, share?: number): void => tell({ kind: 'status', text, ...(share === undefined ? {} : { share }) });
+    const say = (text: string, share?: number): void =>
+      tell({ kind: 'status', text, ...(share === undefined ? {} : { share }) });
     const { worker, facts } = await this.#open(model, say, signal);
     // It may not have been open when the job was written.
-    const known: PictureJob = facts.readsPromptSyntax ? job : { ...job, settings: { ...job.settings, promptSyntax: 'plain' } };
-    const hush = worker.onProgress(({ share }) => (share < 1 ? say('Reading the weights', share) : say('Preparing the network')));
+    const known: PictureJob = facts.readsPromptSyntax
+      ? job
+      : { ...job, settings: { ...job.settings, promptSyntax: 'plain' } };
+    const hush = worker.onProgress(({ share }) =>
+      share < 1 ? say('Reading the weights', share) : say('Preparing the network'),
+    );
     try {
       const { job: asked, finish } = await prepared(known);
-      for await (const event of worker.generate(asked, { signal, previews: job.previews, patience: stopPatience })) for (const told of await jobEvents(event, job.settings.batchSize, finish)) tell(told);
+      for await (const event of worker.generate(asked, { signal, previews: job.previews, patience: stopPatience }))
+        for (const told of await jobEvents(event, job.settings.batchSize, finish)) tell(told);
     } catch (error) {
       // A worker that has failed inside ONNX Runtime may not be of use again.
-      if (worker.isStopped || (error instanceof Error && 'code' in error && error.code === 'engine-failed')) this.#unload();
+      if (worker.isStopped || (error instanceof Error && 'code' in error && error.code === 'engine-failed'))
+        this.#unload();
       throw error;
     } finally {
       hush();

@@ -39,7 +39,10 @@ export function rememberChoice(choice: EngineChoice): void {
 }
 
 function serverAddress({ server, apiKey }: EngineChoice): ServerAddress {
-  const base = server.trim() === '' ? new URL('.', document.baseURI).href : new URL(server.trim().includes('://') ? server.trim() : `http://${server.trim()}`).href;
+  const base =
+    server.trim() === ''
+      ? new URL('.', document.baseURI).href
+      : new URL(server.trim().includes('://') ? server.trim() : `http://${server.trim()}`).href;
   return { base: base.endsWith('/') ? base : `${base}/`, apiKey };
 }
 
@@ -57,6 +60,8 @@ export async function connectServer(choice: EngineChoice): Promise<PictureEngine
 
 export async function startBrowserEngine(choice: EngineChoice): Promise<BrowserEngine> {
   const provider = choice.provider === 'auto' ? ((await hasWebGpu()) ? 'webgpu' : 'wasm') : choice.provider;
-  const stored = (await storedModels()).map(({ name }) => name).filter((name) => !name.endsWith('.yaml') && name !== 'pocket.safetensors');
+  const stored = (await storedModels())
+    .map(({ name }) => name)
+    .filter((name) => !name.endsWith('.yaml') && name !== 'pocket.safetensors');
   return new BrowserEngine(provider, stored);
 }

@@ -6,14 +6,22 @@ import { ask, base64Of, blobOf, type ServerAddress, ServerError } from './server
 import { forgetJob, rememberJob, unfinishedJob } from './unfinished-job.ts';
 
 interface ServerInfo {
-  readonly models: readonly { readonly name: string; readonly size: number; readonly unit: number; readonly readsPromptSyntax?: boolean; readonly isDefault: boolean }[];
+  readonly models: readonly {
+    readonly name: string;
+    readonly size: number;
+    readonly unit: number;
+    readonly readsPromptSyntax?: boolean;
+    readonly isDefault: boolean;
+  }[];
   readonly samplers: readonly string[];
 }
 
 interface JobView {
   readonly id: string;
   readonly state: string;
-  readonly result: { readonly images: readonly { readonly url: string; readonly seed: number; readonly flagged?: boolean }[] } | null;
+  readonly result: {
+    readonly images: readonly { readonly url: string; readonly seed: number; readonly flagged?: boolean }[];
+  } | null;
   readonly error: { readonly message: string } | null;
 }
 
@@ -88,13 +96,23 @@ export class JobsEngine implements PictureEngine {
     this.#server = server;
     this.title = titleOf(server);
     const first = [...models].sort((a, b) => Number(b.isDefault) - Number(a.isDefault));
-    this.facts = { models: first.map(({ name, size, unit, readsPromptSyntax = false }) => ({ name, size, unit, promptSyntaxes: syntaxesOf(readsPromptSyntax) })), samplers, schedules: scheduleLabels };
+    this.facts = {
+      models: first.map(({ name, size, unit, readsPromptSyntax = false }) => ({
+        name,
+        size,
+        unit,
+        promptSyntaxes: syntaxesOf(readsPromptSyntax),
+      })),
+      samplers,
+      schedules: scheduleLabels,
+    };
   }
 
   /** Asks a server what it has. Throws ServerError: 404 where it has no such API. */
   static async connect(server: ServerAddress, signal?: AbortSignal): Promise<JobsEngine> {
     const response = await ask(server, 'api/v1/server', signal ? { signal } : {});
-    if (!response.headers.get('content-type')?.includes('json')) throw new ServerError(404, 'There is no server at this address.');
+    if (!response.headers.get('content-type')?.includes('json'))
+      throw new ServerError(404, 'There is no server at this address.');
     return new JobsEngine(server, (await response.json()) as ServerInfo);
   }
 
@@ -147,25 +165,40 @@ export class JobsEngine implements PictureEngine {
     const response = await ask(this.#server, `${path}/events?previews=${previews}`, { signal });
     if (!response.body) throw new ServerError(0, gone);
     for await (const { event, data } of sentEvents(response.body)) {
-      if (event === 'state') yield { kind: 'status', text: (data as JobView).state === 'queued' ? 'Waiting for its turn' : 'Starting' };
+      if (event === 'state')
+        yield { kind: 'status', text: (data as JobView).state === 'queued' ? 'Waiting for its turn' : 'Starting' };
       else if (event === 'step') {
         const { done, total } = data as { readonly done: number; readonly total: number };
         yield { kind: 'step', done, total };
       } else if (event === 'preview') {
-        const { picture, mediaType, data: base64 } = data as { readonly picture: number; readonly mediaType: string; readonly data: string };
+        const {
+          picture,
+          mediaType,
+          data: base64,
+        } = data as { readonly picture: number; readonly mediaType: string; readonly data: string };
         yield { kind: 'preview', index: picture, bitmap: await createImageBitmap(blobOf(base64, mediaType)) };
       } else if (event === 'result') {
         yield { kind: 'status', text: 'Fetching' };
         yield { kind: 'pictures', pictures: await this.#pictures(data as JobView, signal) };
         return;
-      } else if (event === 'error') throw new ServerError(500, (data as JobView).error?.message ?? 'The server gave up on this job.');
+      } else if (event === 'error')
+        throw new ServerError(500, (data as JobView).error?.message ?? 'The server gave up on this job.');
     }
     throw new ServerError(0, gone);
   }
 
-  async #pictures({ result }: JobView, signal: AbortSignal): Promise<readonly { file: Blob; seed: number; flagged?: boolean }[]> {
+  async #pictures(
+    { result }: JobView,
+    signal: AbortSignal,
+  ): Promise<readonly { file: Blob; seed: number; flagged?: boolean }[]> {
     const images = result?.images ?? [];
-    return Promise.all(images.map(async ({ url, seed, flagged }) => ({ file: await (await ask(this.#server, url, { signal })).blob(), seed, ...(flagged === undefined ? {} : { flagged }) })));
+    return Promise.all(
+      images.map(async ({ url, seed, flagged }) => ({
+        file: await (await ask(this.#server, url, { signal })).blob(),
+        seed,
+        ...(flagged === undefined ? {} : { flagged }),
+      })),
+    );
   }
 
   unfinished(): UnfinishedJob | undefined {

@@ -13,7 +13,8 @@ function blurLines(plane: Float32Array, lines: number, length: number, step: num
   for (let line = 0; line < lines; line++) {
     for (let i = 0; i < length; i++) {
       let sum = 0;
-      for (let j = i - blurRadius; j <= i + blurRadius; j++) sum += plane[line * next + Math.min(length - 1, Math.max(0, j)) * step] ?? 0;
+      for (let j = i - blurRadius; j <= i + blurRadius; j++)
+        sum += plane[line * next + Math.min(length - 1, Math.max(0, j)) * step] ?? 0;
       out[line * next + i * step] = sum / (2 * blurRadius + 1);
     }
   }
@@ -23,9 +24,12 @@ function blurLines(plane: Float32Array, lines: number, length: number, step: num
 /** All three of one size; the mask is white where the picture is new. */
 export function keepUnmasked(made: Image<3>, given: Image<3>, mask: Image): Image<3> {
   const { width, height } = made;
-  let share = Float32Array.from({ length: width * height }, (_, i) => ((mask.data[i * mask.channels] ?? 0) > 127 ? 1 : 0));
+  let share = Float32Array.from({ length: width * height }, (_, i) =>
+    (mask.data[i * mask.channels] ?? 0) > 127 ? 1 : 0,
+  );
   // Two passes of a box make a triangle, which is near enough to a Gaussian.
-  for (let pass = 0; pass < 2; pass++) share = blurLines(blurLines(share, height, width, 1, width), width, height, width, 1) as Float32Array<ArrayBuffer>;
+  for (let pass = 0; pass < 2; pass++)
+    share = blurLines(blurLines(share, height, width, 1, width), width, height, width, 1) as Float32Array<ArrayBuffer>;
   const data = made.data.map((level, i) => {
     const fresh = Math.min(1, 2 * (share[Math.floor(i / 3)] ?? 0));
     return Math.round(level * fresh + (given.data[i] ?? 0) * (1 - fresh));

@@ -26,7 +26,9 @@ export async function storedModel(name: string): Promise<File | undefined> {
 
 export async function storedModels(): Promise<readonly StoredModel[]> {
   const found: StoredModel[] = [];
-  const handles = (await folder(false)) as (FileSystemDirectoryHandle & { values(): AsyncIterable<FileSystemHandle> }) | undefined;
+  const handles = (await folder(false)) as
+    | (FileSystemDirectoryHandle & { values(): AsyncIterable<FileSystemHandle> })
+    | undefined;
   if (!handles) return found;
   for await (const handle of handles.values()) {
     if (handle.kind !== 'file' || handle.name.endsWith('.part')) continue;
@@ -45,7 +47,12 @@ export function isFull(error: unknown): boolean {
 }
 
 /** Writes a file under a name; a copy that is broken off does not count. Gives back what was stored, or the blob itself where nothing can be. Throws `isFull` errors. */
-export async function storeModel(name: string, source: Blob | Response, onProgress: (share: number) => void, signal?: AbortSignal): Promise<Blob> {
+export async function storeModel(
+  name: string,
+  source: Blob | Response,
+  onProgress: (share: number) => void,
+  signal?: AbortSignal,
+): Promise<Blob> {
   const total = source instanceof Blob ? source.size : Number(source.headers.get('content-length') ?? 0);
   const stream = source instanceof Blob ? source.stream() : source.body;
   if (!stream) throw new Error(`${name} could not be read.`);

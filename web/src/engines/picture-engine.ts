@@ -31,7 +31,7 @@ export interface FinishedPicture {
 
 export type JobEvent =
   /** What is done where there are no steps. */
-  | { readonly kind: 'status'; readonly text: string; /** 0 … 1, where it is known */ readonly share?: number }
+  | { readonly kind: 'status'; readonly text: string /** 0 … 1, where it is known */; readonly share?: number }
   /** Of all pictures of the job. */
   | { readonly kind: 'step'; readonly done: number; readonly total: number }
   | { readonly kind: 'preview'; readonly index: number; readonly bitmap: ImageBitmap }

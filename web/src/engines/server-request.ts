@@ -21,19 +21,33 @@ export class ServerError extends Error {
 function messageOf(body: unknown): string | undefined {
   if (typeof body !== 'object' || body === null) return undefined;
   const { error, detail } = body as { readonly error?: unknown; readonly detail?: unknown };
-  if (typeof error === 'object' && error !== null && 'message' in error && typeof error.message === 'string') return error.message;
+  if (typeof error === 'object' && error !== null && 'message' in error && typeof error.message === 'string')
+    return error.message;
   if (typeof detail === 'string') return detail;
-  if (Array.isArray(detail)) return detail.map((row: { readonly loc?: readonly unknown[]; readonly msg?: unknown }) => `${row.loc?.slice(1).join('.') ?? ''}: ${String(row.msg)}`).join('; ');
+  if (Array.isArray(detail))
+    return detail
+      .map(
+        (row: { readonly loc?: readonly unknown[]; readonly msg?: unknown }) =>
+          `${row.loc?.slice(1).join('.') ?? ''}: ${String(row.msg)}`,
+      )
+      .join('; ');
   return undefined;
 }
 
-export async function ask({ base, apiKey }: ServerAddress, path: string, init: { readonly method?: string; readonly body?: unknown; readonly signal?: AbortSignal } = {}): Promise<Response> {
+export async function ask(
+  { base, apiKey }: ServerAddress,
+  path: string,
+  init: { readonly method?: string; readonly body?: unknown; readonly signal?: AbortSignal } = {},
+): Promise<Response> {
   const { method = init.body === undefined ? 'GET' : 'POST', body, signal } = init;
   let response: Response;
   try {
     response = await fetch(new URL(path.replace(/^\//, ''), base), {
       method,
-      headers: { ...(apiKey ? { authorization: `Bearer ${apiKey}` } : {}), ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+      headers: {
+        ...(apiKey ? { authorization: `Bearer ${apiKey}` } : {}),
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       ...(signal ? { signal } : {}),
     });
@@ -55,5 +69,8 @@ export async function base64Of(file: Blob): Promise<string> {
 }
 
 export function blobOf(base64: string, type = 'image/png'): Blob {
-  return new Blob([Uint8Array.from(atob(base64.slice(base64.indexOf(',') + 1)), (character) => character.charCodeAt(0))], { type });
+  return new Blob(
+    [Uint8Array.from(atob(base64.slice(base64.indexOf(',') + 1)), (character) => character.charCodeAt(0))],
+    { type },
+  );
 }

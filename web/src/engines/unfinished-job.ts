@@ -23,7 +23,9 @@ export function forgetJob(): void {
 
 export function unfinishedJob(server: string): UnfinishedJob | undefined {
   try {
-    const found = JSON.parse(sessionStorage.getItem(key) ?? 'null') as (UnfinishedJob & { readonly server: string }) | null;
+    const found = JSON.parse(sessionStorage.getItem(key) ?? 'null') as
+      | (UnfinishedJob & { readonly server: string })
+      | null;
     if (found?.server !== server) return undefined;
     return { model: found.model, job: { ...found.job, settings: checkedSettings(found.job.settings) } };
   } catch {

@@ -21,22 +21,49 @@ function byDay(pictures: readonly Picture[]): readonly (readonly [day: string, p
   const days = new Map<string, Picture[]>();
   for (const picture of pictures) {
     const date = new Date(picture.createdAt);
-    const day = date.toDateString() === today ? 'Today' : date.toLocaleDateString(undefined, { weekday: 'long', day: 'numeric', month: 'long', year: 'numeric' });
+    const day =
+      date.toDateString() === today
+        ? 'Today'
+        : date.toLocaleDateString(undefined, { weekday: 'long', day: 'numeric', month: 'long', year: 'numeric' });
     days.set(day, [...(days.get(day) ?? []), picture]);
   }
   return [...days];
 }
 
-function Thumbnail({ picture, marked, marking, onOpen, onMark }: { readonly picture: Picture; readonly marked: boolean; readonly marking: boolean; readonly onOpen: () => void; readonly onMark: () => void }) {
+function Thumbnail({
+  picture,
+  marked,
+  marking,
+  onOpen,
+  onMark,
+}: {
+  readonly picture: Picture;
+  readonly marked: boolean;
+  readonly marking: boolean;
+  readonly onOpen: () => void;
+  readonly onMark: () => void;
+}) {
   const words = picture.settings.prompt || 'no prompt';
   return (
     <li className="thumbnail" data-marked={marked}>
-      <button type="button" className="thumbnail-picture" aria-label={`Open ${words}, seed ${picture.settings.seed}`} onClick={marking ? onMark : onOpen}>
+      <button
+        type="button"
+        className="thumbnail-picture"
+        aria-label={`Open ${words}, seed ${picture.settings.seed}`}
+        onClick={marking ? onMark : onOpen}
+      >
         <img src={urlOf(picture.file)} alt="" loading="lazy" decoding="async" />
-        <span className="thumbnail-words" aria-hidden="true">{words}</span>
+        <span className="thumbnail-words" aria-hidden="true">
+          {words}
+        </span>
       </button>
       <label className="mark-box">
-        <input type="checkbox" checked={marked} onChange={onMark} aria-label={`Mark ${words}, seed ${picture.settings.seed}`} />
+        <input
+          type="checkbox"
+          checked={marked}
+          onChange={onMark}
+          aria-label={`Mark ${words}, seed ${picture.settings.seed}`}
+        />
         <Icon name="check" />
       </label>
     </li>
@@ -48,15 +75,33 @@ function MarkedBar({ pictures, onClear }: { readonly pictures: readonly Picture[
   return (
     <div className="marked-bar" role="toolbar" aria-label="Marked pictures">
       <strong>{pictures.length} marked</strong>
-      {pictures.length === 2 && a && b && <button type="button" className="quiet" onClick={() => studio.set({ compared: [a.id, b.id], view: 'compare' })}><Icon name="compare" /> Compare</button>}
-      <button type="button" className="quiet" onClick={() => {
-        for (const picture of pictures) download(picture.file, fileName(picture));
-      }}><Icon name="download" /> Save</button>
-      <button type="button" className="quiet" onClick={() => {
-        void studio.remove(pictures.map(({ id }) => id));
-        onClear();
-      }}><Icon name="trash" /> Delete</button>
-      <button type="button" className="quiet icon-only" aria-label="Mark none" onClick={onClear}><Icon name="close" /></button>
+      {pictures.length === 2 && a && b && (
+        <button type="button" className="quiet" onClick={() => studio.set({ compared: [a.id, b.id], view: 'compare' })}>
+          <Icon name="compare" /> Compare
+        </button>
+      )}
+      <button
+        type="button"
+        className="quiet"
+        onClick={() => {
+          for (const picture of pictures) download(picture.file, fileName(picture));
+        }}
+      >
+        <Icon name="download" /> Save
+      </button>
+      <button
+        type="button"
+        className="quiet"
+        onClick={() => {
+          void studio.remove(pictures.map(({ id }) => id));
+          onClear();
+        }}
+      >
+        <Icon name="trash" /> Delete
+      </button>
+      <button type="button" className="quiet icon-only" aria-label="Mark none" onClick={onClear}>
+        <Icon name="close" />
+      </button>
     </div>
   );
 }
@@ -68,7 +113,9 @@ function Nothing({ loaded }: { readonly loaded: boolean }) {
       <Icon name="picture" />
       <h2>Your pictures will be here.</h2>
       <p>They are kept in this browser, and nowhere else. Drop a picture in to read its settings.</p>
-      <button type="button" onClick={() => studio.set({ view: 'create' })}>Make one</button>
+      <button type="button" onClick={() => studio.set({ view: 'create' })}>
+        Make one
+      </button>
     </div>
   );
 }
@@ -88,10 +135,18 @@ export function GalleryView() {
   return (
     <div className="gallery">
       <h1 className="visually-hidden">Gallery</h1>
-      {history.length === 0 ? <Nothing loaded={historyLoaded} /> : (
+      {history.length === 0 ? (
+        <Nothing loaded={historyLoaded} />
+      ) : (
         <label className="search">
           <Icon name="search" />
-          <input type="search" aria-label="Search your pictures" placeholder="Search your pictures" value={search} onChange={(event) => setSearch(event.target.value)} />
+          <input
+            type="search"
+            aria-label="Search your pictures"
+            placeholder="Search your pictures"
+            value={search}
+            onChange={(event) => setSearch(event.target.value)}
+          />
         </label>
       )}
       {byDay(shown).map(([day, pictures]) => (
@@ -99,7 +154,14 @@ export function GalleryView() {
           <h2>{day}</h2>
           <ul className="thumbnails">
             {pictures.map((picture) => (
-              <Thumbnail key={picture.id} picture={picture} marked={marked.has(picture.id)} marking={markedPictures.length > 0} onOpen={() => setOpened(picture.id)} onMark={() => mark(picture.id)} />
+              <Thumbnail
+                key={picture.id}
+                picture={picture}
+                marked={marked.has(picture.id)}
+                marking={markedPictures.length > 0}
+                onOpen={() => setOpened(picture.id)}
+                onMark={() => mark(picture.id)}
+              />
             ))}
           </ul>
         </section>

@@ -18,11 +18,14 @@ const actions: readonly Action[] = [
   { label: 'Inpaint', icon: 'brush', run: ({ file }) => studio.begin('inpaint', file) },
   { label: 'Use settings', icon: 'settings', run: ({ settings }) => studio.applySettings(settings) },
   {
-    label: 'Copy settings', icon: 'copy', stays: true,
-    run: (picture) => void copySettings(picture).then(
-      () => studio.set({ notice: { kind: 'info', text: 'The settings are in the clipboard.' } }),
-      (error: Error) => studio.set({ notice: { kind: 'error', text: error.message } }),
-    ),
+    label: 'Copy settings',
+    icon: 'copy',
+    stays: true,
+    run: (picture) =>
+      void copySettings(picture).then(
+        () => studio.set({ notice: { kind: 'info', text: 'The settings are in the clipboard.' } }),
+        (error: Error) => studio.set({ notice: { kind: 'error', text: error.message } }),
+      ),
   },
   { label: 'Compare', icon: 'compare', run: ({ id }) => studio.compare(id) },
   { label: 'Save', icon: 'download', stays: true, run: (picture) => download(picture.file, fileName(picture)) },
@@ -30,14 +33,28 @@ const actions: readonly Action[] = [
 ];
 
 /** Icons with their names as titles, or, where there is room, with words. */
-export function PictureActions({ picture, words = false, onDone }: { readonly picture: Picture; readonly words?: boolean; readonly onDone?: () => void }) {
+export function PictureActions({
+  picture,
+  words = false,
+  onDone,
+}: {
+  readonly picture: Picture;
+  readonly words?: boolean;
+  readonly onDone?: () => void;
+}) {
   return (
     <div className="actions" role="toolbar" aria-label="This picture" data-words={words}>
       {actions.map(({ label, icon, run, stays }) => (
-        <button key={label} type="button" className={words ? 'quiet' : 'quiet icon-only'} {...(words ? {} : { 'aria-label': label, title: label })} onClick={() => {
-          run(picture);
-          if (!stays) onDone?.();
-        }}>
+        <button
+          key={label}
+          type="button"
+          className={words ? 'quiet' : 'quiet icon-only'}
+          {...(words ? {} : { 'aria-label': label, title: label })}
+          onClick={() => {
+            run(picture);
+            if (!stays) onDone?.();
+          }}
+        >
           <Icon name={icon} />
           {words && label}
         </button>

@@ -16,10 +16,16 @@ export interface PictureViewerProps {
   readonly onOpen: (id: string | undefined) => void;
 }
 
-const madeAt = ({ createdAt }: Picture): string => new Date(createdAt).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' });
+const madeAt = ({ createdAt }: Picture): string =>
+  new Date(createdAt).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' });
 
 function Details({ picture, onClose }: { readonly picture: Picture; readonly onClose: () => void }) {
-  const rows: (readonly [string, string])[] = [...settingRows(picture.settings, picture.task), ['Model', picture.model], ['Made', madeAt(picture)], ['By', picture.seconds > 0 ? `${picture.engine}, in ${picture.seconds.toFixed(1)} s` : picture.engine]];
+  const rows: (readonly [string, string])[] = [
+    ...settingRows(picture.settings, picture.task),
+    ['Model', picture.model],
+    ['Made', madeAt(picture)],
+    ['By', picture.seconds > 0 ? `${picture.engine}, in ${picture.seconds.toFixed(1)} s` : picture.engine],
+  ];
   return (
     <div className="viewer-details">
       <SettingsTable rows={rows} />
@@ -48,13 +54,39 @@ export function PictureViewer({ pictures, opened, onOpen }: PictureViewerProps) 
   }, [picture, before, after, onOpen]);
   const close = (): void => onOpen(undefined);
   return (
-    <Modal open={picture !== undefined} title={picture?.settings.prompt || 'Picture'} onClose={close} className="viewer">
+    <Modal
+      open={picture !== undefined}
+      title={picture?.settings.prompt || 'Picture'}
+      onClose={close}
+      className="viewer"
+    >
       {picture && (
         <div className="viewer-columns">
           <div className="viewer-picture">
-            <img src={urlOf(picture.file)} alt={picture.settings.prompt || 'Picture without a prompt'} width={picture.settings.width} height={picture.settings.height} />
-            <button type="button" className="icon-only viewer-previous" aria-label="The newer picture" disabled={!before} onClick={() => onOpen(before)}><Icon name="previous" /></button>
-            <button type="button" className="icon-only viewer-next" aria-label="The older picture" disabled={!after} onClick={() => onOpen(after)}><Icon name="next" /></button>
+            <img
+              src={urlOf(picture.file)}
+              alt={picture.settings.prompt || 'Picture without a prompt'}
+              width={picture.settings.width}
+              height={picture.settings.height}
+            />
+            <button
+              type="button"
+              className="icon-only viewer-previous"
+              aria-label="The newer picture"
+              disabled={!before}
+              onClick={() => onOpen(before)}
+            >
+              <Icon name="previous" />
+            </button>
+            <button
+              type="button"
+              className="icon-only viewer-next"
+              aria-label="The older picture"
+              disabled={!after}
+              onClick={() => onOpen(after)}
+            >
+              <Icon name="next" />
+            </button>
           </div>
           <Details picture={picture} onClose={close} />
         </div>

@@ -2,7 +2,17 @@
 
 import { limits, type Settings, type Task } from '../settings/settings.ts';
 
-const axisNames = ['none', 'seed', 'steps', 'guidanceScale', 'sampler', 'schedule', 'strength', 'words', 'model'] as const;
+const axisNames = [
+  'none',
+  'seed',
+  'steps',
+  'guidanceScale',
+  'sampler',
+  'schedule',
+  'strength',
+  'words',
+  'model',
+] as const;
 export type AxisName = (typeof axisNames)[number];
 
 /** One value of an axis. */
@@ -32,7 +42,10 @@ interface Axis {
 const mostValues = 24;
 
 function listed(text: string): readonly string[] {
-  return text.split(',').map((part) => part.trim()).filter(Boolean);
+  return text
+    .split(',')
+    .map((part) => part.trim())
+    .filter(Boolean);
 }
 
 /** Numbers of a text: `1, 4, 9`, `1-5`, `10-30 (+5)` by steps, `5-9 [5]` by count. Throws an Error for people. */
@@ -47,9 +60,15 @@ export function numbersOf(text: string): readonly number[] {
     }
     const [from, to, count] = [Number(range[1]), Number(range[2]), Number(range[4] ?? 0)];
     const step = count > 1 ? (to - from) / (count - 1) : Math.abs(Number(range[3] ?? 1)) * Math.sign(to - from || 1);
-    if (![from, to, step].every(Number.isFinite) || step === 0) throw new Error(`“${part}” is no range. Write 10-30 (+5) or 5-9 [5].`);
+    if (![from, to, step].every(Number.isFinite) || step === 0)
+      throw new Error(`“${part}” is no range. Write 10-30 (+5) or 5-9 [5].`);
     // Half a step more, for what floating point leaves out.
-    for (let i = 0; i < (count > 1 ? count : Math.floor((to - from) / step + 1e-6) + 1) && numbers.length <= mostValues; i++) numbers.push(Math.round((from + i * step) * 1e4) / 1e4);
+    for (
+      let i = 0;
+      i < (count > 1 ? count : Math.floor((to - from) / step + 1e-6) + 1) && numbers.length <= mostValues;
+      i++
+    )
+      numbers.push(Math.round((from + i * step) * 1e4) / 1e4);
   }
   return numbers;
 }
@@ -65,35 +84,67 @@ function numeric(name: 'seed' | 'steps' | 'guidanceScale' | 'strength', least: n
 function named(known: readonly string[], text: string, toValue: (name: string) => AxisValue): readonly AxisValue[] {
   return listed(text).map((part) => {
     const name = known.find((candidate) => candidate.toLowerCase() === part.toLowerCase());
-    if (name === undefined) throw new Error(`There is no “${part}”. There is: ${known.slice(0, 12).join(', ')}${known.length > 12 ? ' …' : ''}.`);
+    if (name === undefined)
+      throw new Error(
+        `There is no “${part}”. There is: ${known.slice(0, 12).join(', ')}${known.length > 12 ? ' …' : ''}.`,
+      );
     return toValue(name);
   });
 }
 
 export const axes: { readonly [K in AxisName]: Axis } = {
   none: { label: 'Nothing', hint: '', start: () => '', values: () => [{ label: '', change: {} }] },
-  seed: { label: 'Seed', hint: '1-4 or 7, 42, 99', start: ({ settings: { seed } }) => (seed < 0 ? '1-4' : `${seed}-${seed + 3}`), values: numeric('seed', 0, Number.MAX_SAFE_INTEGER) },
-  steps: { label: 'Steps', hint: '5, 10, 20 or 10-30 (+10)', start: () => '5, 10, 20', values: numeric('steps', 1, limits.steps) },
-  guidanceScale: { label: 'Guidance', hint: '1, 3, 6, 9', start: () => '1, 3, 6, 9', values: numeric('guidanceScale', 1, limits.guidanceScale) },
+  seed: {
+    label: 'Seed',
+    hint: '1-4 or 7, 42, 99',
+    start: ({ settings: { seed } }) => (seed < 0 ? '1-4' : `${seed}-${seed + 3}`),
+    values: numeric('seed', 0, Number.MAX_SAFE_INTEGER),
+  },
+  steps: {
+    label: 'Steps',
+    hint: '5, 10, 20 or 10-30 (+10)',
+    start: () => '5, 10, 20',
+    values: numeric('steps', 1, limits.steps),
+  },
+  guidanceScale: {
+    label: 'Guidance',
+    hint: '1, 3, 6, 9',
+    start: () => '1, 3, 6, 9',
+    values: numeric('guidanceScale', 1, limits.guidanceScale),
+  },
   sampler: {
-    label: 'Sampler', hint: 'Euler, DPM++ 2M, DDIM', start: ({ samplers }) => samplers.slice(0, 3).join(', '),
+    label: 'Sampler',
+    hint: 'Euler, DPM++ 2M, DDIM',
+    start: ({ samplers }) => samplers.slice(0, 3).join(', '),
     values: (text, { samplers }) => named(samplers, text, (sampler) => ({ label: sampler, change: { sampler } })),
   },
   schedule: {
-    label: 'Spacing', hint: 'Karras, Uniform', start: ({ schedules }) => schedules.slice(0, 3).join(', '),
+    label: 'Spacing',
+    hint: 'Karras, Uniform',
+    start: ({ schedules }) => schedules.slice(0, 3).join(', '),
     values: (text, { schedules }) => named(schedules, text, (schedule) => ({ label: schedule, change: { schedule } })),
   },
-  strength: { label: 'Strength', hint: '0.3, 0.5, 0.7', start: () => '0.3, 0.5, 0.7', values: numeric('strength', 0, 1) },
+  strength: {
+    label: 'Strength',
+    hint: '0.3, 0.5, 0.7',
+    start: () => '0.3, 0.5, 0.7',
+    values: numeric('strength', 0, 1),
+  },
   words: {
-    label: 'Words', hint: 'apple, pear, cat: the first is in the prompt, the others replace it', start: ({ settings: { prompt } }) => prompt.split(/\s+/).at(-1) ?? '',
+    label: 'Words',
+    hint: 'apple, pear, cat: the first is in the prompt, the others replace it',
+    start: ({ settings: { prompt } }) => prompt.split(/\s+/).at(-1) ?? '',
     values: (text, { settings: { prompt } }) => {
       const [first = '', ...others] = listed(text);
-      if (first === '' || !prompt.includes(first)) throw new Error(`“${first}” is not in the prompt; the first of the words is replaced by the others.`);
+      if (first === '' || !prompt.includes(first))
+        throw new Error(`“${first}” is not in the prompt; the first of the words is replaced by the others.`);
       return [first, ...others].map((words) => ({ label: words, change: { prompt: prompt.replaceAll(first, words) } }));
     },
   },
   model: {
-    label: 'Model', hint: 'names of models', start: ({ models }) => models.join(', '),
+    label: 'Model',
+    hint: 'names of models',
+    start: ({ models }) => models.join(', '),
     values: (text, { models }) => named(models, text, (model) => ({ label: model, change: {}, model })),
   },
 };
@@ -106,7 +157,8 @@ export function axesFor(task: Task): readonly AxisName[] {
 /** Throws an Error for people. */
 export function axisValues(name: AxisName, text: string, context: AxisContext): readonly AxisValue[] {
   const values = axes[name].values(text, context);
-  if (values.length === 0) throw new Error(`${axes[name].label}: give at least one value, for example ${axes[name].hint}.`);
+  if (values.length === 0)
+    throw new Error(`${axes[name].label}: give at least one value, for example ${axes[name].hint}.`);
   if (values.length > mostValues) throw new Error(`${axes[name].label}: at most ${mostValues} values.`);
   return values;
 }

@@ -7,7 +7,9 @@ const mostCell = 512;
 
 /** PNG. */
 export async function gridPicture({ columns, rows, cells, columnLabel, rowLabel }: Grid): Promise<Blob> {
-  const bitmaps = await Promise.all(cells.map((cell) => (typeof cell === 'object' ? createImageBitmap(cell.file) : undefined)));
+  const bitmaps = await Promise.all(
+    cells.map((cell) => (typeof cell === 'object' ? createImageBitmap(cell.file) : undefined)),
+  );
   const width = Math.min(mostCell, Math.max(...bitmaps.map((bitmap) => bitmap?.width ?? 1)));
   const largest = bitmaps.find((bitmap) => bitmap !== undefined);
   const height = Math.round(largest ? (width * largest.height) / largest.width : width);
@@ -22,8 +24,18 @@ export async function gridPicture({ columns, rows, cells, columnLabel, rowLabel 
   paper.textAlign = 'center';
   paper.textBaseline = 'middle';
   const label = (name: string, value: string): string => (value === '' ? '' : `${name}: ${value}`);
-  for (const [i, value] of columns.entries()) paper.fillText(label(columnLabel, value.label), left + (i + 0.5) * width, labelHeight / 2, width - 8);
-  for (const [i, value] of rows.entries()) paper.fillText(label(rowLabel, value.label), left / 2, labelHeight + (i + 0.5) * height, left - 8);
-  for (const [i, bitmap] of bitmaps.entries()) if (bitmap) paper.drawImage(bitmap, left + (i % columns.length) * width, labelHeight + Math.floor(i / columns.length) * height, width, height);
+  for (const [i, value] of columns.entries())
+    paper.fillText(label(columnLabel, value.label), left + (i + 0.5) * width, labelHeight / 2, width - 8);
+  for (const [i, value] of rows.entries())
+    paper.fillText(label(rowLabel, value.label), left / 2, labelHeight + (i + 0.5) * height, left - 8);
+  for (const [i, bitmap] of bitmaps.entries())
+    if (bitmap)
+      paper.drawImage(
+        bitmap,
+        left + (i % columns.length) * width,
+        labelHeight + Math.floor(i / columns.length) * height,
+        width,
+        height,
+      );
   return canvas.convertToBlob({ type: 'image/png' });
 }

@@ -39,14 +39,21 @@ export async function makeGrid(x: AxisChoice, y: AxisChoice): Promise<void> {
   try {
     const { samplers, schedules, models } = engine.facts;
     const context = { settings, samplers, schedules, models: models.map(({ name }) => name) };
-    if (x.name === y.name && x.name !== 'none') throw new Error(`Both axes vary ${axes[x.name].label.toLowerCase()}. Choose another for one of them.`);
+    if (x.name === y.name && x.name !== 'none')
+      throw new Error(`Both axes vary ${axes[x.name].label.toLowerCase()}. Choose another for one of them.`);
     const columns = axisValues(x.name, x.text, context);
     const rows = axisValues(y.name, y.text, context);
     const seed = settings.seed < 0 ? anySeed() : settings.seed;
     const first = studio.job({ seed, batchSize: 1 });
     let grid: Grid = {
-      columns, rows, columnLabel: axes[x.name].label, rowLabel: axes[y.name].label, prompt: settings.prompt, cells: columns.flatMap(() => rows.map(() => undefined)),
-      ratio: first.settings.width / first.settings.height, running: true,
+      columns,
+      rows,
+      columnLabel: axes[x.name].label,
+      rowLabel: axes[y.name].label,
+      prompt: settings.prompt,
+      cells: columns.flatMap(() => rows.map(() => undefined)),
+      ratio: first.settings.width / first.settings.height,
+      running: true,
     };
     studio.set({ grid, notice: undefined });
     try {

@@ -27,7 +27,8 @@ async function withBytes(picture: Picture): Promise<KeptPicture> {
   return { ...picture, file: { bytes: await picture.file.arrayBuffer(), type: picture.file.type } };
 }
 
-const fileOf = ({ file }: KeptPicture): Blob => (file instanceof Blob ? file : new Blob([file.bytes], { type: file.type }));
+const fileOf = ({ file }: KeptPicture): Blob =>
+  file instanceof Blob ? file : new Blob([file.bytes], { type: file.type });
 
 const store = 'pictures';
 
@@ -50,7 +51,8 @@ export async function openPictureDatabase(): Promise<PictureDatabase> {
   let database: IDBDatabase;
   try {
     const request = indexedDB.open('stable-diffusion', 1);
-    request.onupgradeneeded = () => request.result.createObjectStore(store, { keyPath: 'id' }).createIndex('createdAt', 'createdAt');
+    request.onupgradeneeded = () =>
+      request.result.createObjectStore(store, { keyPath: 'id' }).createIndex('createdAt', 'createdAt');
     database = await finished(request);
   } catch {
     return { all: async () => [], put: async () => {}, remove: async () => {} };
@@ -65,22 +67,30 @@ export async function openPictureDatabase(): Promise<PictureDatabase> {
     });
   return {
     async all() {
-      const found = (await finished(database.transaction(store).objectStore(store).index('createdAt').getAll())) as KeptPicture[];
+      const found = (await finished(
+        database.transaction(store).objectStore(store).index('createdAt').getAll(),
+      )) as KeptPicture[];
       // Those of the page's first version say nothing of syntax.
-      return found.reverse().map((picture) => ({ ...picture, file: fileOf(picture), settings: { ...picture.settings, promptSyntax: picture.settings.promptSyntax ?? 'plain' } }));
+      return found.reverse().map((picture) => ({
+        ...picture,
+        file: fileOf(picture),
+        settings: { ...picture.settings, promptSyntax: picture.settings.promptSyntax ?? 'plain' },
+      }));
     },
     async put(pictures) {
-      const keep = (list: readonly KeptPicture[]): Promise<void> => change((kept) => {
-        for (const picture of list) kept.put(picture);
-      });
+      const keep = (list: readonly KeptPicture[]): Promise<void> =>
+        change((kept) => {
+          for (const picture of list) kept.put(picture);
+        });
       await keep(pictures).catch(async (error: unknown) => {
         if (isFull(error)) throw error;
         await keep(await Promise.all(pictures.map(withBytes)));
       });
     },
-    remove: (ids) => change((kept) => {
-      for (const id of ids) kept.delete(id);
-    }),
+    remove: (ids) =>
+      change((kept) => {
+        for (const id of ids) kept.delete(id);
+      }),
   };
 }
 
@@ -98,7 +108,12 @@ export function urlOf(file: Blob): string {
 
 /** What a picture is saved as: the time and the first words of its prompt. */
 export function fileName({ createdAt, settings, file }: Picture): string {
-  const words = settings.prompt.toLowerCase().normalize('NFKD').replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '').slice(0, 40);
+  const words = settings.prompt
+    .toLowerCase()
+    .normalize('NFKD')
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^-|-$/g, '')
+    .slice(0, 40);
   const time = new Date(createdAt).toISOString().slice(0, 19).replace(/[:T]/g, '-');
   return `${time}${words ? `-${words}` : ''}-${settings.seed}.${file.type === 'image/jpeg' ? 'jpg' : file.type === 'image/webp' ? 'webp' : 'png'}`;
 }

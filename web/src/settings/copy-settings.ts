@@ -6,7 +6,12 @@ import { settingRows } from './settings.ts';
 
 async function textOf({ file, settings, task }: Picture): Promise<string> {
   const { parameters } = readImageMetadata(new Uint8Array(await file.arrayBuffer()));
-  return parameters ?? settingRows(settings, task).map(([label, value]) => `${label}: ${value}`).join('\n');
+  return (
+    parameters ??
+    settingRows(settings, task)
+      .map(([label, value]) => `${label}: ${value}`)
+      .join('\n')
+  );
 }
 
 /** Throws an Error for people where there is no clipboard. */

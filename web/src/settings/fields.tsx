@@ -12,7 +12,16 @@ interface NumberProps {
 }
 
 /** A number that is taken over when it is one: while typing the text may be anything. */
-export function NumberInput({ label, value, min, max, step, onChange, id, placeholder }: NumberProps & { readonly id?: string; readonly placeholder?: string }) {
+export function NumberInput({
+  label,
+  value,
+  min,
+  max,
+  step,
+  onChange,
+  id,
+  placeholder,
+}: NumberProps & { readonly id?: string; readonly placeholder?: string }) {
   const [draft, setDraft] = useState<string>();
   const settle = (): void => {
     if (draft === undefined) return;
@@ -24,7 +33,16 @@ export function NumberInput({ label, value, min, max, step, onChange, id, placeh
   const shown = placeholder !== undefined && value === min ? '' : String(value);
   return (
     <input
-      id={id} className="number" type="number" inputMode="decimal" aria-label={label} min={min} max={max} step={step} value={draft ?? shown} placeholder={placeholder}
+      id={id}
+      className="number"
+      type="number"
+      inputMode="decimal"
+      aria-label={label}
+      min={min}
+      max={max}
+      step={step}
+      value={draft ?? shown}
+      placeholder={placeholder}
       onChange={(event) => {
         setDraft(event.target.value);
         const number = event.target.valueAsNumber;
@@ -46,13 +64,29 @@ export function SliderField({ label, hint, ...rest }: NumberProps & { readonly h
         <label htmlFor={id}>{label}</label>
         <NumberInput label={`${label}, exact`} {...rest} />
       </div>
-      <input id={id} type="range" min={min} max={max} step={step} value={value} style={{ '--at': `${((value - min) / (max - min)) * 100}%` } as React.CSSProperties} onChange={(event) => onChange(event.target.valueAsNumber)} />
+      <input
+        id={id}
+        type="range"
+        min={min}
+        max={max}
+        step={step}
+        value={value}
+        style={{ '--at': `${((value - min) / (max - min)) * 100}%` } as React.CSSProperties}
+        onChange={(event) => onChange(event.target.valueAsNumber)}
+      />
       {hint && <p className="hint">{hint}</p>}
     </div>
   );
 }
 
-export function SelectField({ label, value, options, onChange, disabled = false, children }: {
+export function SelectField({
+  label,
+  value,
+  options,
+  onChange,
+  disabled = false,
+  children,
+}: {
   readonly label: string;
   readonly value: string;
   readonly options: readonly (readonly [value: string, label: string])[];
@@ -79,7 +113,13 @@ export function SelectField({ label, value, options, onChange, disabled = false,
 }
 
 /** One of a few, side by side. */
-export function Segments<T extends string>({ legend, value, options, onChange, name }: {
+export function Segments<T extends string>({
+  legend,
+  value,
+  options,
+  onChange,
+  name,
+}: {
   readonly legend: string;
   readonly name: string;
   readonly value: T;

@@ -4,7 +4,10 @@ import type { ModelChoice } from '../engines/picture-engine.ts';
 import type { Settings } from './settings.ts';
 
 /** The size nearest to the one wanted; 0 is the model's own. */
-export function fittedSize(settings: Settings, model: ModelChoice | undefined): { readonly width: number; readonly height: number } {
+export function fittedSize(
+  settings: Settings,
+  model: ModelChoice | undefined,
+): { readonly width: number; readonly height: number } {
   const { size = 512, unit = 64 } = model ?? {};
   const fit = (wanted: number): number => Math.max(unit, Math.round((wanted || size) / unit) * unit);
   return { width: fit(settings.width), height: fit(settings.height) };

@@ -17,7 +17,8 @@ const isOurs = (version: unknown): boolean => typeof version === 'string' && ver
 
 /** Of our record where there is one. Others' prompts are read as A1111 reads them; ours without a record leave it open. */
 function syntaxOf(version: unknown, record: unknown): PromptSyntax | undefined {
-  if (typeof record === 'object' && record !== null && 'prompts' in record) return 'promptSyntax' in record && record.promptSyntax === 'a1111' ? 'a1111' : 'plain';
+  if (typeof record === 'object' && record !== null && 'prompts' in record)
+    return 'promptSyntax' in record && record.promptSyntax === 'a1111' ? 'a1111' : 'plain';
   return isOurs(version) ? undefined : 'a1111';
 }
 
@@ -30,9 +31,14 @@ function fromText(text: string, base: Settings, record?: unknown): FoundSettings
       promptSyntax: syntaxOf(fields['Version'], record),
       ...(tellsSettings(text)
         ? {
-            width: fields['Size-1'], height: fields['Size-2'], steps: fields['Steps'], sampler: fields['Sampler'],
+            width: fields['Size-1'],
+            height: fields['Size-2'],
+            steps: fields['Steps'],
+            sampler: fields['Sampler'],
             schedule: fields['Schedule type'] === 'Automatic' ? '' : (fields['Schedule type'] ?? ''),
-            guidanceScale: fields['CFG scale'], seed: fields['Seed'], strength: fields['Denoising strength'],
+            guidanceScale: fields['CFG scale'],
+            seed: fields['Seed'],
+            strength: fields['Denoising strength'],
           }
         : {}),
     },

@@ -26,18 +26,46 @@ export interface Settings {
 }
 
 export const defaultSettings: Settings = {
-  prompt: '', negativePrompt: '', promptSyntax: 'a1111', width: 0, height: 0, steps: 20, sampler: 'DPM++ 2M', schedule: '', guidanceScale: 6, seed: -1, batchSize: 1, strength: 0.6,
+  prompt: '',
+  negativePrompt: '',
+  promptSyntax: 'a1111',
+  width: 0,
+  height: 0,
+  steps: 20,
+  sampler: 'DPM++ 2M',
+  schedule: '',
+  guidanceScale: 6,
+  seed: -1,
+  batchSize: 1,
+  strength: 0.6,
 };
 
 export const promptSyntaxes: readonly PromptSyntax[] = ['a1111', 'plain'];
 /** Of a model: A1111's syntax is for those whose text encoder is CLIP's. */
-export const syntaxesOf = (readsPromptSyntax: boolean): readonly PromptSyntax[] => (readsPromptSyntax ? promptSyntaxes : ['plain']);
+export const syntaxesOf = (readsPromptSyntax: boolean): readonly PromptSyntax[] =>
+  readsPromptSyntax ? promptSyntaxes : ['plain'];
 
 export const limits = { steps: 150, guidanceScale: 30, batchSize: 16, side: 2048, seed: 2 ** 32 - 1 } as const;
 
 /** Samplers and schedules by the labels that people know from A1111. The library knows more names than these. */
 export const samplerLabels: readonly string[] = [
-  'DPM++ 2M', 'DPM++ SDE', 'DPM++ 2M SDE', 'DPM++ 3M SDE', 'DPM++ 2S a', 'Euler', 'Euler a', 'Heun', 'DPM2', 'DPM2 a', 'LMS', 'DDIM', 'PLMS', 'UniPC', 'DPM fast', 'Restart', 'LCM',
+  'DPM++ 2M',
+  'DPM++ SDE',
+  'DPM++ 2M SDE',
+  'DPM++ 3M SDE',
+  'DPM++ 2S a',
+  'Euler',
+  'Euler a',
+  'Heun',
+  'DPM2',
+  'DPM2 a',
+  'LMS',
+  'DDIM',
+  'PLMS',
+  'UniPC',
+  'DPM fast',
+  'Restart',
+  'LCM',
 ];
 
 /** Samplers over the timesteps of training: they take no sigmas, and space their steps themselves. */
@@ -45,7 +73,19 @@ export function hasOwnSpacing(sampler: string): boolean {
   return /^(DDIM|PLMS|UniPC)/i.test(sampler);
 }
 
-export const scheduleLabels: readonly string[] = ['Uniform', 'Karras', 'Exponential', 'Polyexponential', 'SGM Uniform', 'Simple', 'Normal', 'DDIM', 'Beta', 'Align Your Steps', 'KL Optimal'];
+export const scheduleLabels: readonly string[] = [
+  'Uniform',
+  'Karras',
+  'Exponential',
+  'Polyexponential',
+  'SGM Uniform',
+  'Simple',
+  'Normal',
+  'DDIM',
+  'Beta',
+  'Align Your Steps',
+  'KL Optimal',
+];
 
 const key = 'settings';
 
@@ -69,13 +109,17 @@ export function rememberSettings(settings: Settings): void {
 const within = (value: number, least: number, most: number): number => Math.min(most, Math.max(least, value));
 
 /** Settings of any origin, with what is missing or impossible replaced. */
-export function checkedSettings(given: Partial<Record<keyof Settings, unknown>>, base: Settings = defaultSettings): Settings {
+export function checkedSettings(
+  given: Partial<Record<keyof Settings, unknown>>,
+  base: Settings = defaultSettings,
+): Settings {
   const number = (name: keyof Settings, least: number, most: number, whole: boolean): number => {
     const value = Number(given[name] ?? Number.NaN);
     if (!Number.isFinite(value)) return base[name] as number;
     return within(whole ? Math.round(value) : value, least, most);
   };
-  const text = (name: keyof Settings): string => (typeof given[name] === 'string' ? given[name] : (base[name] as string));
+  const text = (name: keyof Settings): string =>
+    typeof given[name] === 'string' ? given[name] : (base[name] as string);
   return {
     prompt: text('prompt'),
     negativePrompt: text('negativePrompt'),
@@ -106,7 +150,9 @@ export function settingRows(settings: Settings, task: Task): readonly (readonly 
   return [
     ['Prompt', settings.prompt],
     ...(settings.negativePrompt ? ([['Negative', settings.negativePrompt]] as const) : []),
-    ...(dependsOnSyntax(`${settings.prompt}\n${settings.negativePrompt}`) ? ([['Syntax', settings.promptSyntax === 'a1111' ? 'A1111' : 'plain']] as const) : []),
+    ...(dependsOnSyntax(`${settings.prompt}\n${settings.negativePrompt}`)
+      ? ([['Syntax', settings.promptSyntax === 'a1111' ? 'A1111' : 'plain']] as const)
+      : []),
     ['Size', `${settings.width} × ${settings.height}`],
     ['Steps', String(settings.steps)],
     ['Sampler', settings.schedule ? `${settings.sampler}, ${settings.schedule}` : settings.sampler],

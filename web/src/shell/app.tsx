@@ -15,7 +15,12 @@ import { listenForShortcuts } from './shortcuts.ts';
 import { ShortcutsDialog } from './shortcuts-dialog.tsx';
 import { followAddress } from './view-address.ts';
 
-const views: { readonly [K in View]: () => React.ReactNode } = { create: CreateView, gallery: GalleryView, compare: CompareView, grid: GridView };
+const views: { readonly [K in View]: () => React.ReactNode } = {
+  create: CreateView,
+  gallery: GalleryView,
+  compare: CompareView,
+  grid: GridView,
+};
 
 /** What the tab says: how far the picture is. */
 function useTitle(): void {
@@ -34,7 +39,9 @@ export function App() {
   const Current = views[view];
   return (
     <DropZone>
-      <button type="button" className="skip" onClick={() => document.getElementById('main')?.focus()}>Skip to the content</button>
+      <button type="button" className="skip" onClick={() => document.getElementById('main')?.focus()}>
+        Skip to the content
+      </button>
       <Header />
       <main id="main" tabIndex={-1} data-view={view}>
         <Current />

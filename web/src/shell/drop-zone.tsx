@@ -57,10 +57,12 @@ export function DropZone({ children }: { readonly children: ReactNode }) {
         void takeFiles(files);
       },
     };
-    for (const [name, listener] of Object.entries(listeners)) document.addEventListener(name, listener as EventListener);
+    for (const [name, listener] of Object.entries(listeners))
+      document.addEventListener(name, listener as EventListener);
     document.addEventListener('paste', onPaste);
     return () => {
-      for (const [name, listener] of Object.entries(listeners)) document.removeEventListener(name, listener as EventListener);
+      for (const [name, listener] of Object.entries(listeners))
+        document.removeEventListener(name, listener as EventListener);
       document.removeEventListener('paste', onPaste);
     };
   }, []);
@@ -69,7 +71,11 @@ export function DropZone({ children }: { readonly children: ReactNode }) {
       {children}
       {over && (
         <div className="drop-over" aria-hidden="true">
-          <p>Drop a picture to read its settings or begin from it,<br />or a checkpoint to use it.</p>
+          <p>
+            Drop a picture to read its settings or begin from it,
+            <br />
+            or a checkpoint to use it.
+          </p>
         </div>
       )}
     </>

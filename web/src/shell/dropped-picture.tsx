@@ -11,8 +11,22 @@ import { Modal } from './modal.tsx';
 /** As it goes into the gallery. */
 async function pictureOf(file: File, found: FoundSettings | undefined): Promise<Picture> {
   const { width, height } = await createImageBitmap(file);
-  const settings = found?.settings ?? { ...studio.state.settings, prompt: file.name.replace(/\.[^.]+$/, ''), negativePrompt: '', seed: 0 };
-  return { id: crypto.randomUUID(), createdAt: Date.now(), task: 'txt2img', settings: { ...settings, width, height, batchSize: 1 }, model: found?.model ?? '', engine: 'Added', seconds: 0, file };
+  const settings = found?.settings ?? {
+    ...studio.state.settings,
+    prompt: file.name.replace(/\.[^.]+$/, ''),
+    negativePrompt: '',
+    seed: 0,
+  };
+  return {
+    id: crypto.randomUUID(),
+    createdAt: Date.now(),
+    task: 'txt2img',
+    settings: { ...settings, width, height, batchSize: 1 },
+    model: found?.model ?? '',
+    engine: 'Added',
+    seconds: 0,
+    file,
+  };
 }
 
 export function DroppedPicture() {
@@ -43,18 +57,43 @@ export function DroppedPicture() {
           <div className="dropped-columns">
             <img src={urlOf(dropped)} alt="Dropped in" />
             <div>
-              {found ? <SettingsTable rows={[...settingRows(found.settings, 'img2img'), ...(found.model ? [['Model', found.model] as const] : [])]} /> : <p className="muted">{read ? 'This picture says nothing about how it was made.' : 'Reading its settings …'}</p>}
+              {found ? (
+                <SettingsTable
+                  rows={[
+                    ...settingRows(found.settings, 'img2img'),
+                    ...(found.model ? [['Model', found.model] as const] : []),
+                  ]}
+                />
+              ) : (
+                <p className="muted">
+                  {read ? 'This picture says nothing about how it was made.' : 'Reading its settings …'}
+                </p>
+              )}
             </div>
           </div>
           <div className="dialog-actions">
-            <button type="button" className="quiet" onClick={async () => {
-              close();
-              await studio.keep([await pictureOf(dropped, found)]);
-              studio.set({ notice: { kind: 'info', text: 'The picture is in your gallery.' } });
-            }}>Add to gallery</button>
-            <button type="button" onClick={() => studio.begin('inpaint', dropped)}>Inpaint</button>
-            <button type="button" onClick={() => studio.begin('img2img', dropped)}>Begin from it</button>
-            {found && <button type="button" className="primary" onClick={() => studio.applySettings(found.settings)}>Use these settings</button>}
+            <button
+              type="button"
+              className="quiet"
+              onClick={async () => {
+                close();
+                await studio.keep([await pictureOf(dropped, found)]);
+                studio.set({ notice: { kind: 'info', text: 'The picture is in your gallery.' } });
+              }}
+            >
+              Add to gallery
+            </button>
+            <button type="button" onClick={() => studio.begin('inpaint', dropped)}>
+              Inpaint
+            </button>
+            <button type="button" onClick={() => studio.begin('img2img', dropped)}>
+              Begin from it
+            </button>
+            {found && (
+              <button type="button" className="primary" onClick={() => studio.applySettings(found.settings)}>
+                Use these settings
+              </button>
+            )}
           </div>
         </>
       )}

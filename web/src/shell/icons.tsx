@@ -3,26 +3,80 @@
 import type { ReactNode } from 'react';
 
 const paths = {
-  settings: <><path d="M3 6h8m4 0h2M3 14h2m4 0h8" /><circle cx="13" cy="6" r="2" /><circle cx="7" cy="14" r="2" /></>,
+  settings: (
+    <>
+      <path d="M3 6h8m4 0h2M3 14h2m4 0h8" />
+      <circle cx="13" cy="6" r="2" />
+      <circle cx="7" cy="14" r="2" />
+    </>
+  ),
   download: <path d="M10 3v9m-4-4 4 4 4-4M4 16h12" />,
-  copy: <><rect x="7" y="7" width="9" height="9" rx="2" /><path d="M13 7V6a2 2 0 0 0-2-2H6a2 2 0 0 0-2 2v5a2 2 0 0 0 2 2h1" /></>,
+  copy: (
+    <>
+      <rect x="7" y="7" width="9" height="9" rx="2" />
+      <path d="M13 7V6a2 2 0 0 0-2-2H6a2 2 0 0 0-2 2v5a2 2 0 0 0 2 2h1" />
+    </>
+  ),
   trash: <path d="M4 6h12M8 6V4h4v2m-6 0 .7 10h6.6L14 6" />,
-  picture: <><rect x="3" y="4" width="14" height="12" rx="2" /><path d="m4 14 4-4 3 3 2-2 3 3" /><circle cx="12.5" cy="7.5" r="1" /></>,
+  picture: (
+    <>
+      <rect x="3" y="4" width="14" height="12" rx="2" />
+      <path d="m4 14 4-4 3 3 2-2 3 3" />
+      <circle cx="12.5" cy="7.5" r="1" />
+    </>
+  ),
   brush: <path d="M11 9 16 3l1 1-6 5m-2 0 2 2c0 3-3 5-7 5 1.5-1 1-2 1-3.5C6 10.5 8 9 9 9Z" />,
   eraser: <path d="m8 16-4-4 8-8 5 5-7 7H8Zm-1-7 5 5M9 16h8" />,
   undo: <path d="M7 5 3 9l4 4M3 9h8a5 5 0 0 1 0 8H9" />,
   redo: <path d="m13 5 4 4-4 4m4-4H9a5 5 0 0 0 0 8h2" />,
-  dice: <><rect x="3.5" y="3.5" width="13" height="13" rx="3" /><path d="M7.5 7.5h.01M12.5 12.5h.01M10 10h.01M12.5 7.5h.01M7.5 12.5h.01" strokeWidth="2" /></>,
+  dice: (
+    <>
+      <rect x="3.5" y="3.5" width="13" height="13" rx="3" />
+      <path d="M7.5 7.5h.01M12.5 12.5h.01M10 10h.01M12.5 7.5h.01M7.5 12.5h.01" strokeWidth="2" />
+    </>
+  ),
   swap: <path d="M6 3v12m0 0-3-3m3 3 3-3m5 5V5m0 0-3 3m3-3 3 3" />,
-  compare: <><path d="M10 3v14" /><path d="M8 5H4v10h4m4-10h4v10h-4" /></>,
+  compare: (
+    <>
+      <path d="M10 3v14" />
+      <path d="M8 5H4v10h4m4-10h4v10h-4" />
+    </>
+  ),
   close: <path d="m5 5 10 10M15 5 5 15" />,
-  grid: <><rect x="3.5" y="3.5" width="5" height="5" rx="1" /><rect x="11.5" y="3.5" width="5" height="5" rx="1" /><rect x="3.5" y="11.5" width="5" height="5" rx="1" /><rect x="11.5" y="11.5" width="5" height="5" rx="1" /></>,
+  grid: (
+    <>
+      <rect x="3.5" y="3.5" width="5" height="5" rx="1" />
+      <rect x="11.5" y="3.5" width="5" height="5" rx="1" />
+      <rect x="3.5" y="11.5" width="5" height="5" rx="1" />
+      <rect x="11.5" y="11.5" width="5" height="5" rx="1" />
+    </>
+  ),
   check: <path d="m4 10.5 4 4 8-9" />,
-  negative: <><circle cx="10" cy="10" r="6.5" /><path d="M7 10h6" /></>,
+  negative: (
+    <>
+      <circle cx="10" cy="10" r="6.5" />
+      <path d="M7 10h6" />
+    </>
+  ),
   plus: <path d="M10 4v12M4 10h12" />,
-  search: <><circle cx="9" cy="9" r="5" /><path d="m13 13 4 4" /></>,
-  keyboard: <><rect x="2" y="5" width="16" height="10" rx="2" /><path d="M5 8h.01M8 8h.01M11 8h.01M14 8h.01M7 12h6" /></>,
-  invert: <><circle cx="10" cy="10" r="6.5" /><path d="M10 3.5a6.5 6.5 0 0 1 0 13Z" fill="currentColor" /></>,
+  search: (
+    <>
+      <circle cx="9" cy="9" r="5" />
+      <path d="m13 13 4 4" />
+    </>
+  ),
+  keyboard: (
+    <>
+      <rect x="2" y="5" width="16" height="10" rx="2" />
+      <path d="M5 8h.01M8 8h.01M11 8h.01M14 8h.01M7 12h6" />
+    </>
+  ),
+  invert: (
+    <>
+      <circle cx="10" cy="10" r="6.5" />
+      <path d="M10 3.5a6.5 6.5 0 0 1 0 13Z" fill="currentColor" />
+    </>
+  ),
   previous: <path d="m12 4-6 6 6 6" />,
   next: <path d="m8 4 6 6-6 6" />,
 } satisfies Readonly<Record<string, ReactNode>>;
@@ -31,7 +85,18 @@ export type IconName = keyof typeof paths;
 
 export function Icon({ name }: { readonly name: IconName }) {
   return (
-    <svg className="icon" viewBox="0 0 20 20" width="20" height="20" fill="none" stroke="currentColor" strokeWidth="1.6" strokeLinecap="round" strokeLinejoin="round" aria-hidden="true">
+    <svg
+      className="icon"
+      viewBox="0 0 20 20"
+      width="20"
+      height="20"
+      fill="none"
+      stroke="currentColor"
+      strokeWidth="1.6"
+      strokeLinecap="round"
+      strokeLinejoin="round"
+      aria-hidden="true"
+    >
       {paths[name]}
     </svg>
   );
@@ -43,8 +108,17 @@ export function Mark() {
     <svg className="mark" viewBox="0 0 24 24" width="24" height="24" aria-hidden="true">
       <path d="M12 3a9 9 0 0 1 0 18Z" fill="currentColor" />
       <g fill="currentColor">
-        <circle cx="10.2" cy="5.5" r="1" /><circle cx="7.8" cy="8" r=".9" /><circle cx="10" cy="9.2" r="1.1" /><circle cx="5" cy="10.6" r=".7" /><circle cx="8" cy="12" r="1" />
-        <circle cx="10.2" cy="13.2" r="1.1" /><circle cx="5.8" cy="14.2" r=".7" /><circle cx="8.2" cy="16" r=".9" /><circle cx="10.1" cy="18.2" r="1" /><circle cx="3.2" cy="12.6" r=".5" /><circle cx="5.7" cy="6.6" r=".5" />
+        <circle cx="10.2" cy="5.5" r="1" />
+        <circle cx="7.8" cy="8" r=".9" />
+        <circle cx="10" cy="9.2" r="1.1" />
+        <circle cx="5" cy="10.6" r=".7" />
+        <circle cx="8" cy="12" r="1" />
+        <circle cx="10.2" cy="13.2" r="1.1" />
+        <circle cx="5.8" cy="14.2" r=".7" />
+        <circle cx="8.2" cy="16" r=".9" />
+        <circle cx="10.1" cy="18.2" r="1" />
+        <circle cx="3.2" cy="12.6" r=".5" />
+        <circle cx="5.7" cy="6.6" r=".5" />
       </g>
     </svg>
   );

@@ -20,12 +20,20 @@ export function Modal({ open, title, onClose, className = '', children }: ModalP
   }, [open]);
   return (
     // biome-ignore lint/a11y/useKeyWithClickEvents: Escape does the same
-    <dialog ref={dialog} className={`modal ${className}`} aria-label={title} onClose={onClose} onClick={(event) => event.target === dialog.current && onClose()}>
+    <dialog
+      ref={dialog}
+      className={`modal ${className}`}
+      aria-label={title}
+      onClose={onClose}
+      onClick={(event) => event.target === dialog.current && onClose()}
+    >
       {open && (
         <div className="modal-body">
           <div className="dialog-head">
             <h2>{title}</h2>
-            <button type="button" className="quiet icon-only" aria-label="Close" onClick={onClose}><Icon name="close" /></button>
+            <button type="button" className="quiet icon-only" aria-label="Close" onClick={onClose}>
+              <Icon name="close" />
+            </button>
           </div>
           {children}
           <NoticeBar />

@@ -19,12 +19,25 @@ export function NoticeBar() {
         <div className="notice" data-kind={notice.kind}>
           <p>{notice.text}</p>
           {notice.action && (
-            <button type="button" className="quiet" onClick={() => {
-              studio.set({ notice: undefined });
-              notice.action?.run();
-            }}>{notice.action.label}</button>
+            <button
+              type="button"
+              className="quiet"
+              onClick={() => {
+                studio.set({ notice: undefined });
+                notice.action?.run();
+              }}
+            >
+              {notice.action.label}
+            </button>
           )}
-          <button type="button" className="quiet icon-only" aria-label="Dismiss" onClick={() => studio.set({ notice: undefined })}><Icon name="close" /></button>
+          <button
+            type="button"
+            className="quiet icon-only"
+            aria-label="Dismiss"
+            onClick={() => studio.set({ notice: undefined })}
+          >
+            <Icon name="close" />
+          </button>
         </div>
       )}
     </div>

@@ -33,7 +33,10 @@ export async function keepForOffline(): Promise<void> {
     const registration = await navigator.serviceWorker.register('./service-worker.js');
     registration.addEventListener('updatefound', () => {
       const { installing } = registration;
-      installing?.addEventListener('statechange', () => installing.state === 'installed' && navigator.serviceWorker.controller && offerUpdate(installing));
+      installing?.addEventListener(
+        'statechange',
+        () => installing.state === 'installed' && navigator.serviceWorker.controller && offerUpdate(installing),
+      );
     });
     await navigator.serviceWorker.ready;
     if (navigator.serviceWorker.controller) isolate();

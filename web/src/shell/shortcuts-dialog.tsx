@@ -11,7 +11,9 @@ export function ShortcutsDialog() {
       <dl className="shortcuts">
         {[...shortcuts.map(({ keys, does }) => [keys, does] as const), ...localShortcuts].map(([keys, does]) => (
           <div key={keys}>
-            <dt><kbd>{keys}</kbd></dt>
+            <dt>
+              <kbd>{keys}</kbd>
+            </dt>
             <dd>{does}</dd>
           </div>
         ))}

@@ -15,7 +15,10 @@ interface Shortcut {
 }
 
 const control = (event: KeyboardEvent): boolean => event.ctrlKey || event.metaKey;
-const plain = (key: string) => (event: KeyboardEvent): boolean => event.key.toLowerCase() === key && !control(event) && !event.altKey;
+const plain =
+  (key: string) =>
+  (event: KeyboardEvent): boolean =>
+    event.key.toLowerCase() === key && !control(event) && !event.altKey;
 
 function focus(id: string): undefined {
   studio.set({ view: 'create' });
@@ -25,7 +28,9 @@ function focus(id: string): undefined {
 }
 
 const toView = (key: string, view: View, label: string): Shortcut => ({
-  keys: key, does: label, matches: plain(key),
+  keys: key,
+  does: label,
+  matches: plain(key),
   run: () => {
     studio.set({ view });
     return undefined;
@@ -34,7 +39,9 @@ const toView = (key: string, view: View, label: string): Shortcut => ({
 
 export const shortcuts: readonly Shortcut[] = [
   {
-    keys: 'Ctrl ↵', does: 'Make pictures', whileTyping: true,
+    keys: 'Ctrl ↵',
+    does: 'Make pictures',
+    whileTyping: true,
     matches: (event) => event.key === 'Enter' && control(event),
     run: () => {
       void studio.make();
@@ -42,7 +49,9 @@ export const shortcuts: readonly Shortcut[] = [
     },
   },
   {
-    keys: 'Esc', does: 'Stop', whileTyping: true,
+    keys: 'Esc',
+    does: 'Stop',
+    whileTyping: true,
     matches: (event) => event.key === 'Escape',
     run: () => {
       if (!studio.isBusy) return false;
@@ -52,7 +61,9 @@ export const shortcuts: readonly Shortcut[] = [
   },
   { keys: '/', does: 'Write the prompt', matches: plain('/'), run: () => focus('prompt') },
   {
-    keys: 'R', does: 'Another seed each time, or the last one again', matches: plain('r'),
+    keys: 'R',
+    does: 'Another seed each time, or the last one again',
+    matches: plain('r'),
     run: () => {
       const last = studio.state.made[0]?.settings.seed;
       studio.change({ seed: studio.state.settings.seed >= 0 || last === undefined ? -1 : last });
@@ -60,9 +71,14 @@ export const shortcuts: readonly Shortcut[] = [
     },
   },
   {
-    keys: 'S', does: 'Save the picture', matches: plain('s'),
+    keys: 'S',
+    does: 'Save the picture',
+    matches: plain('s'),
     run: () => {
-      const { made: [picture], view } = studio.state;
+      const {
+        made: [picture],
+        view,
+      } = studio.state;
       if (!picture || view !== 'create') return false;
       download(picture.file, fileName(picture));
       return undefined;
@@ -73,7 +89,9 @@ export const shortcuts: readonly Shortcut[] = [
   toView('3', 'grid', 'Grid'),
   toView('4', 'compare', 'Compare'),
   {
-    keys: '?', does: 'These shortcuts', matches: plain('?'),
+    keys: '?',
+    does: 'These shortcuts',
+    matches: plain('?'),
     run: () => {
       studio.set({ dialog: 'shortcuts' });
       return undefined;
@@ -83,10 +101,19 @@ export const shortcuts: readonly Shortcut[] = [
 
 /** Those of prompts, the mask painter and the gallery, which listen themselves. */
 export const localShortcuts: readonly (readonly [keys: string, does: string])[] = [
-  ['Ctrl ↑ · ↓', 'Weight of the words selected in a prompt'], ['B · E', 'Brush and eraser'], ['[ · ]', 'Smaller and larger brush'], ['Ctrl Z', 'Undo in the mask'], ['← · →', 'Next picture in the gallery'], ['Del', 'Delete the picture shown'],
+  ['Ctrl ↑ · ↓', 'Weight of the words selected in a prompt'],
+  ['B · E', 'Brush and eraser'],
+  ['[ · ]', 'Smaller and larger brush'],
+  ['Ctrl Z', 'Undo in the mask'],
+  ['← · →', 'Next picture in the gallery'],
+  ['Del', 'Delete the picture shown'],
 ];
 
-const isText = (target: EventTarget | null): boolean => target instanceof HTMLElement && (target.isContentEditable || /^(textarea|select)$/i.test(target.tagName) || (target instanceof HTMLInputElement && !/^(radio|checkbox|range|button)$/.test(target.type)));
+const isText = (target: EventTarget | null): boolean =>
+  target instanceof HTMLElement &&
+  (target.isContentEditable ||
+    /^(textarea|select)$/i.test(target.tagName) ||
+    (target instanceof HTMLInputElement && !/^(radio|checkbox|range|button)$/.test(target.type)));
 
 /** Returns how to stop listening. */
 export function listenForShortcuts(): () => void {

@@ -10,9 +10,17 @@ export function ThemeButton() {
   const [next] = themes[(at + 1) % themes.length] ?? ['system'];
   const label = `Colours: ${themes[at]?.[1] ?? ''}`;
   return (
-    <button type="button" className="quiet icon-only" aria-label={label} title={label} onClick={() => {
-      setTheme(next);
-      rememberTheme(next);
-    }}><Icon name="invert" /></button>
+    <button
+      type="button"
+      className="quiet icon-only"
+      aria-label={label}
+      title={label}
+      onClick={() => {
+        setTheme(next);
+        rememberTheme(next);
+      }}
+    >
+      <Icon name="invert" />
+    </button>
   );
 }

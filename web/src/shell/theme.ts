@@ -2,7 +2,11 @@
 
 export type Theme = 'system' | 'light' | 'dark';
 
-export const themes: readonly (readonly [theme: Theme, label: string])[] = [['system', 'as the system'], ['light', 'light'], ['dark', 'dark']];
+export const themes: readonly (readonly [theme: Theme, label: string])[] = [
+  ['system', 'as the system'],
+  ['light', 'light'],
+  ['dark', 'dark'],
+];
 
 const key = 'theme';
 

@@ -8,11 +8,20 @@ export const loras = defineRoute({
   path: '/sdapi/v1/loras',
   summary: 'LoRAs, for `<lora:NAME:0.8>` in prompts',
   flavour: 'a1111',
-  response: z.array(z.object({ name: z.string(), alias: z.string(), path: z.string(), metadata: z.record(z.string(), z.unknown()) })),
-  handle: async ({ adapters }) => json(adapters.loras().map(({ name, file }) => ({ name, alias: name, path: file, metadata: {} }))),
+  response: z.array(
+    z.object({ name: z.string(), alias: z.string(), path: z.string(), metadata: z.record(z.string(), z.unknown()) }),
+  ),
+  handle: async ({ adapters }) =>
+    json(adapters.loras().map(({ name, file }) => ({ name, alias: name, path: file, metadata: {} }))),
 });
 
-const embedding = z.object({ step: z.null(), sd_checkpoint: z.null(), sd_checkpoint_name: z.null(), shape: z.int(), vectors: z.int() });
+const embedding = z.object({
+  step: z.null(),
+  sd_checkpoint: z.null(),
+  sd_checkpoint_name: z.null(),
+  shape: z.int(),
+  vectors: z.int(),
+});
 
 export const embeddings = defineRoute({
   method: 'GET',
@@ -21,7 +30,12 @@ export const embeddings = defineRoute({
   flavour: 'a1111',
   response: z.object({ loaded: z.record(z.string(), embedding), skipped: z.record(z.string(), embedding) }),
   async handle({ adapters }) {
-    const loaded = adapters.embeddings().map(({ name, vectors, width }) => [name, { step: null, sd_checkpoint: null, sd_checkpoint_name: null, shape: width, vectors }] as const);
+    const loaded = adapters
+      .embeddings()
+      .map(
+        ({ name, vectors, width }) =>
+          [name, { step: null, sd_checkpoint: null, sd_checkpoint_name: null, shape: width, vectors }] as const,
+      );
     return json({ loaded: Object.fromEntries(loaded), skipped: {} });
   },
 });

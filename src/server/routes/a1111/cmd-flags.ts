@@ -9,5 +9,20 @@ export const cmdFlags = defineRoute({
   summary: 'Flags of the command line',
   flavour: 'a1111',
   response: z.record(z.string(), z.unknown()),
-  handle: async () => json({ api: true, nowebui: false, api_log: false, api_server_stop: false, no_half: true, use_cpu: ['all'], listen: false, share: false, ui_settings_file: 'config.json', ckpt: null, lora_dir: null, theme: null, precision: 'full' }),
+  handle: async () =>
+    json({
+      api: true,
+      nowebui: false,
+      api_log: false,
+      api_server_stop: false,
+      no_half: true,
+      use_cpu: ['all'],
+      listen: false,
+      share: false,
+      ui_settings_file: 'config.json',
+      ckpt: null,
+      lora_dir: null,
+      theme: null,
+      precision: 'full',
+    }),
 });

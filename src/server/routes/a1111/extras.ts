@@ -36,21 +36,40 @@ const batchBody = z.object({ ...extrasFields, imageList: z.array(z.object({ data
 type Extras = Omit<z.output<typeof singleBody>, 'image'>;
 
 /** The size that is wanted of a picture. */
-function sizeOf(body: Extras, width: number, height: number): { readonly width: number; readonly height: number; readonly crop: boolean } {
-  if (body.resize_mode !== null && body.resize_mode !== 0 && body.resize_mode !== 1) throw invalidField(['body', 'resize_mode'], 'unexpected value; permitted: 0, 1');
+function sizeOf(
+  body: Extras,
+  width: number,
+  height: number,
+): { readonly width: number; readonly height: number; readonly crop: boolean } {
+  if (body.resize_mode !== null && body.resize_mode !== 0 && body.resize_mode !== 1)
+    throw invalidField(['body', 'resize_mode'], 'unexpected value; permitted: 0, 1');
   if (body.resize_mode === 1) {
     const [w, h] = [body.upscaling_resize_w ?? 512, body.upscaling_resize_h ?? 512];
-    if (w < 1 || h < 1) throw invalidField(['body', w < 1 ? 'upscaling_resize_w' : 'upscaling_resize_h'], 'ensure this value is greater than or equal to 1');
+    if (w < 1 || h < 1)
+      throw invalidField(
+        ['body', w < 1 ? 'upscaling_resize_w' : 'upscaling_resize_h'],
+        'ensure this value is greater than or equal to 1',
+      );
     if (body.upscaling_crop ?? true) return { width: w, height: h, crop: true };
     const scale = Math.max(w / width, h / height);
     return { width: Math.round(width * scale), height: Math.round(height * scale), crop: false };
   }
   const scale = body.upscaling_resize ?? 2;
   if (!(scale > 0)) throw invalidField(['body', 'upscaling_resize'], 'ensure this value is greater than 0');
-  return { width: Math.max(1, Math.floor(width * scale)), height: Math.max(1, Math.floor(height * scale)), crop: false };
+  return {
+    width: Math.max(1, Math.floor(width * scale)),
+    height: Math.max(1, Math.floor(height * scale)),
+    crop: false,
+  };
 }
 
-async function enlarge(context: ServerContext, body: Extras, encoded: string, where: readonly (string | number)[], signal: AbortSignal): Promise<string> {
+async function enlarge(
+  context: ServerContext,
+  body: Extras,
+  encoded: string,
+  where: readonly (string | number)[],
+  signal: AbortSignal,
+): Promise<string> {
   const { limits } = context;
   const bytes = await atField(where, () => readPicture(context, encoded.trim(), signal));
   const image = flatten(await atField(where, () => nodeImageCodec.decode(bytes, { maxPixels: limits.inputPixels })));
@@ -63,15 +82,30 @@ async function enlarge(context: ServerContext, body: Extras, encoded: string, wh
   const [{ name, filter }, other] = [upscaler('upscaler_1'), upscaler('upscaler_2')];
   const visibility = other.name === 'None' ? 0 : (body.extras_upscaler_2_visibility ?? 0);
   // A1111's "None" leaves the picture as it is.
-  const wanted = name === 'None' ? { width: image.width, height: image.height, crop: false } : sizeOf(body, image.width, image.height);
-  if (wanted.width * wanted.height > limits.inputPixels) throw invalidField(['body', 'upscaling_resize'], `the picture would have more than the ${limits.inputPixels} pixels allowed`);
-  const larger = await enlargeOffThread(image, { ...wanted, filter, ...(visibility > 0 ? { second: { filter: other.filter, share: visibility } } : {}) });
+  const wanted =
+    name === 'None'
+      ? { width: image.width, height: image.height, crop: false }
+      : sizeOf(body, image.width, image.height);
+  if (wanted.width * wanted.height > limits.inputPixels)
+    throw invalidField(
+      ['body', 'upscaling_resize'],
+      `the picture would have more than the ${limits.inputPixels} pixels allowed`,
+    );
+  const larger = await enlargeOffThread(image, {
+    ...wanted,
+    filter,
+    ...(visibility > 0 ? { second: { filter: other.filter, share: visibility } } : {}),
+  });
   const { parameters } = readImageMetadata(bytes);
-  const file = await nodeImageCodec.encode(larger, { format: 'png', ...(parameters === undefined ? {} : { metadata: { parameters } }) });
+  const file = await nodeImageCodec.encode(larger, {
+    format: 'png',
+    ...(parameters === undefined ? {} : { metadata: { parameters } }),
+  });
   return Buffer.from(file).toString('base64');
 }
 
-const htmlInfo = (name: string | null): string => `<div class='info'><p>Upscaler: ${upscalerNames[name ?? 'None'] ? (name ?? 'None') : 'None'}</p></div>`;
+const htmlInfo = (name: string | null): string =>
+  `<div class='info'><p>Upscaler: ${upscalerNames[name ?? 'None'] ? (name ?? 'None') : 'None'}</p></div>`;
 
 export const extraSingleImage = defineRoute({
   method: 'POST',
@@ -94,9 +128,14 @@ export const extraBatchImages = defineRoute({
   body: batchBody,
   response: z.object({ html_info: z.string(), images: z.array(z.string()) }),
   async handle(context, { body, signal }) {
-    if (body.imageList.length > context.limits.pictures) throw invalidField(['body', 'imageList'], `ensure that there are no more than ${context.limits.pictures} pictures`);
+    if (body.imageList.length > context.limits.pictures)
+      throw invalidField(
+        ['body', 'imageList'],
+        `ensure that there are no more than ${context.limits.pictures} pictures`,
+      );
     const images: string[] = [];
-    for (const [i, { data }] of body.imageList.entries()) images.push(await enlarge(context, body, data, ['body', 'imageList', i], signal));
+    for (const [i, { data }] of body.imageList.entries())
+      images.push(await enlarge(context, body, data, ['body', 'imageList', i], signal));
     return json({ html_info: htmlInfo(body.upscaler_1), images });
   },
 });

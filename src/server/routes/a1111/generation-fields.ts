@@ -91,18 +91,60 @@ export type ImageToImageFields = z.output<typeof imageToImageFields>;
 /** What both have. */
 export type SharedFields = Pick<TextToImageFields, keyof typeof shared>;
 
-export const generationResponse = z.object({ images: z.array(z.string()), parameters: z.record(z.string(), z.unknown()), info: z.string() });
+export const generationResponse = z.object({
+  images: z.array(z.string()),
+  parameters: z.record(z.string(), z.unknown()),
+  info: z.string(),
+});
 
 /** What A1111 takes for fields that are left out, as its answers tell. */
 const defaults: Readonly<Record<string, unknown>> = {
-  prompt: '', negative_prompt: '', seed: -1, subseed: -1, subseed_strength: 0, seed_resize_from_h: -1, seed_resize_from_w: -1, batch_size: 1, n_iter: 1, steps: 50, cfg_scale: 7, do_not_save_samples: false, do_not_save_grid: false,
-  denoising_strength: 0.75, override_settings_restore_afterwards: true, disable_extra_networks: false, sampler_index: 'Euler', script_args: [], send_images: true, save_images: false, alwayson_scripts: {},
-  enable_hr: false, firstphase_width: 0, firstphase_height: 0, hr_scale: 2, hr_second_pass_steps: 0, hr_resize_x: 0, hr_resize_y: 0, hr_prompt: '', hr_negative_prompt: '',
-  resize_mode: 0, mask_blur_x: 4, mask_blur_y: 4, mask_round: true, inpainting_fill: 0, inpaint_full_res: true, inpaint_full_res_padding: 0, inpainting_mask_invert: 0, include_init_images: false,
+  prompt: '',
+  negative_prompt: '',
+  seed: -1,
+  subseed: -1,
+  subseed_strength: 0,
+  seed_resize_from_h: -1,
+  seed_resize_from_w: -1,
+  batch_size: 1,
+  n_iter: 1,
+  steps: 50,
+  cfg_scale: 7,
+  do_not_save_samples: false,
+  do_not_save_grid: false,
+  denoising_strength: 0.75,
+  override_settings_restore_afterwards: true,
+  disable_extra_networks: false,
+  sampler_index: 'Euler',
+  script_args: [],
+  send_images: true,
+  save_images: false,
+  alwayson_scripts: {},
+  enable_hr: false,
+  firstphase_width: 0,
+  firstphase_height: 0,
+  hr_scale: 2,
+  hr_second_pass_steps: 0,
+  hr_resize_x: 0,
+  hr_resize_y: 0,
+  hr_prompt: '',
+  hr_negative_prompt: '',
+  resize_mode: 0,
+  mask_blur_x: 4,
+  mask_blur_y: 4,
+  mask_round: true,
+  inpainting_fill: 0,
+  inpaint_full_res: true,
+  inpaint_full_res_padding: 0,
+  inpainting_mask_invert: 0,
+  include_init_images: false,
 };
 
 /** A1111's `parameters`: the request with the defaults of what it left out. The initial pictures are not sent back unless it says so. */
-export function parametersOf(body: TextToImageFields | ImageToImageFields, { width, height }: { readonly width: number; readonly height: number }): Record<string, unknown> {
+export function parametersOf(
+  body: TextToImageFields | ImageToImageFields,
+  { width, height }: { readonly width: number; readonly height: number },
+): Record<string, unknown> {
   const all = Object.entries(body).map(([field, value]) => [field, value ?? defaults[field] ?? null] as const);
   const hidden = 'include_init_images' in body && !body.include_init_images ? { init_images: null, mask: null } : {};
   return { ...Object.fromEntries(all), width: body.width ?? width, height: body.height ?? height, ...hidden };

@@ -12,23 +12,41 @@ import { json } from '../../http/route.ts';
 import type { Job, JobResult } from '../../job.ts';
 import { extraSettings } from '../../run/settings-text.ts';
 import { checkOptions, currentModel, optionsOf } from './option-table.ts';
-import { type ImageToImageFields, parametersOf, type SharedFields, type TextToImageFields } from './generation-fields.ts';
+import {
+  type ImageToImageFields,
+  parametersOf,
+  type SharedFields,
+  type TextToImageFields,
+} from './generation-fields.ts';
 import { type SamplerLabels, samplerLabels } from './sampler-labels.ts';
 import { checkScripts } from './scripts.ts';
 
 export const fieldNames: FieldNames = {
-  model: 'override_settings', negativePrompt: 'negative_prompt', subseedStrength: 'subseed_strength', batchSize: 'batch_size', iterations: 'n_iter', sampler: 'sampler_name',
-  schedule: 'scheduler', guidanceScale: 'cfg_scale', strength: 'denoising_strength', hires: 'hr_second_pass_steps',
+  model: 'override_settings',
+  negativePrompt: 'negative_prompt',
+  subseedStrength: 'subseed_strength',
+  batchSize: 'batch_size',
+  iterations: 'n_iter',
+  sampler: 'sampler_name',
+  schedule: 'scheduler',
+  guidanceScale: 'cfg_scale',
+  strength: 'denoising_strength',
+  hires: 'hr_second_pass_steps',
 };
 
 /** A1111's "Automatic" is the same as none. */
-const named = (schedule: string | null): string | undefined => (schedule === null || schedule === '' || /^automatic$/i.test(schedule) ? undefined : schedule);
+const named = (schedule: string | null): string | undefined =>
+  schedule === null || schedule === '' || /^automatic$/i.test(schedule) ? undefined : schedule;
 
 /** `undefined` for null, so that the server's default holds. */
 export const given = <T>(value: T | null): T | undefined => value ?? undefined;
 
 /** A sampler with its schedule, by names that there are. `where` is the field of the schedule. */
-export function samplingOf(name: string, scheduler: string | null | undefined, where: string): { readonly labels: SamplerLabels; readonly schedule: string | undefined } {
+export function samplingOf(
+  name: string,
+  scheduler: string | null | undefined,
+  where: string,
+): { readonly labels: SamplerLabels; readonly schedule: string | undefined } {
   const schedule = named(scheduler ?? null);
   try {
     namedSampling(name, { peer: 'a1111' });
@@ -63,20 +81,47 @@ function promptSettingsOf({ emphasis: name, comma_padding_backtrack }: Options):
   return emphasis === 'Original' && commaBacktrack === 20 ? {} : { promptSettings: { emphasis, commaBacktrack } };
 }
 
-const noises: ReadonlyMap<unknown, NoiseConvention> = new Map([['GPU', 'a1111-gpu'], ['CPU', 'a1111-cpu'], ['NV', 'a1111-nv']]);
-const formats: ReadonlyMap<unknown, 'png' | 'jpeg' | 'webp'> = new Map([['png', 'png'], ['jpg', 'jpeg'], ['jpeg', 'jpeg'], ['webp', 'webp']]);
+const noises: ReadonlyMap<unknown, NoiseConvention> = new Map([
+  ['GPU', 'a1111-gpu'],
+  ['CPU', 'a1111-cpu'],
+  ['NV', 'a1111-nv'],
+]);
+const formats: ReadonlyMap<unknown, 'png' | 'jpeg' | 'webp'> = new Map([
+  ['png', 'png'],
+  ['jpg', 'jpeg'],
+  ['jpeg', 'jpeg'],
+  ['webp', 'webp'],
+]);
 
 /** The part of a job that both routes describe alike. */
-export function sharedDraft(context: ServerContext, owner: string, body: SharedFields, kind: JobDraft['kind']): SharedDraft {
+export function sharedDraft(
+  context: ServerContext,
+  owner: string,
+  body: SharedFields,
+  kind: JobDraft['kind'],
+): SharedDraft {
   checkScripts(body);
   const overrides = body.override_settings ?? {};
   const options = settingsOf(context, owner, overrides);
-  const model = typeof overrides['sd_model_checkpoint'] === 'string' ? overrides['sd_model_checkpoint'] : currentModel(context, owner).name;
-  const { labels, schedule } = samplingOf(body.sampler_name || body.sampler_index || 'Euler', body.scheduler, 'scheduler');
+  const model =
+    typeof overrides['sd_model_checkpoint'] === 'string'
+      ? overrides['sd_model_checkpoint']
+      : currentModel(context, owner).name;
+  const { labels, schedule } = samplingOf(
+    body.sampler_name || body.sampler_index || 'Euler',
+    body.scheduler,
+    'scheduler',
+  );
   const { sampler } = labels;
   const etaOption = Number(/^(ddim|plms)/i.test(sampler) ? options['eta_ddim'] : options['eta_ancestral']);
-  const eta = body.eta ?? (/ddim| a$|sde|dpm fast/i.test(sampler) && etaOption !== (/^ddim/i.test(sampler) ? 0 : 1) ? etaOption : undefined);
-  const churn = { sChurn: body.s_churn ?? Number(options['s_churn']), sTmin: body.s_tmin ?? Number(options['s_tmin']), sNoise: body.s_noise ?? Number(options['s_noise']) };
+  const eta =
+    body.eta ??
+    (/ddim| a$|sde|dpm fast/i.test(sampler) && etaOption !== (/^ddim/i.test(sampler) ? 0 : 1) ? etaOption : undefined);
+  const churn = {
+    sChurn: body.s_churn ?? Number(options['s_churn']),
+    sTmin: body.s_tmin ?? Number(options['s_tmin']),
+    sNoise: body.s_noise ?? Number(options['s_noise']),
+  };
   const sTmax = body.s_tmax ?? Number(options['s_tmax']);
   const resized = (body.seed_resize_from_w ?? 0) > 0 && (body.seed_resize_from_h ?? 0) > 0;
   const seedDelta = Number(options['eta_noise_seed_delta']);
@@ -106,7 +151,9 @@ export function sharedDraft(context: ServerContext, owner: string, body: SharedF
       ...promptSettingsOf(options),
       ...(eta === undefined ? {} : { eta }),
       ...(churn.sChurn > 0 || churn.sNoise !== 1 ? { churn: { ...churn, ...(sTmax > 0 ? { sTmax } : {}) } } : {}),
-      ...(resized ? { seedResizeFrom: { width: body.seed_resize_from_w ?? 0, height: body.seed_resize_from_h ?? 0 } } : {}),
+      ...(resized
+        ? { seedResizeFrom: { width: body.seed_resize_from_w ?? 0, height: body.seed_resize_from_h ?? 0 } }
+        : {}),
       ...(seedDelta === 0 ? {} : { seedDelta }),
     },
   };
@@ -141,7 +188,12 @@ function infoOf(job: Job, result: JobResult, body: SharedFields, modelName: stri
     seed_resize_from_w: request.seedResizeFrom?.width ?? -1,
     seed_resize_from_h: request.seedResizeFrom?.height ?? -1,
     denoising_strength: request.hires?.strength ?? request.strength ?? null,
-    extra_generation_params: { ...(request.scheduler === undefined || request.scheduler === 'Automatic' ? {} : { 'Schedule type': request.scheduler }), ...extraSettings(request, 0) },
+    extra_generation_params: {
+      ...(request.scheduler === undefined || request.scheduler === 'Automatic'
+        ? {}
+        : { 'Schedule type': request.scheduler }),
+      ...extraSettings(request, 0),
+    },
     index_of_first_image: 0,
     infotexts: all((image) => image.infotext),
     styles: body.styles ?? [],
@@ -160,10 +212,21 @@ function infoOf(job: Job, result: JobResult, body: SharedFields, modelName: stri
 export const timestamp = (moment: number): string => new Date(moment).toISOString().replace(/[-:T]/g, '').slice(0, 14);
 
 /** Makes the job and answers as A1111. */
-export async function answerGeneration(context: ServerContext, { owner, signal }: RouteRequest<unknown, unknown, unknown>, draft: JobDraft, body: TextToImageFields | ImageToImageFields): Promise<Answer> {
+export async function answerGeneration(
+  context: ServerContext,
+  { owner, signal }: RouteRequest<unknown, unknown, unknown>,
+  draft: JobDraft,
+  body: TextToImageFields | ImageToImageFields,
+): Promise<Answer> {
   const accepted = await acceptJob(context, { owner, source: 'a1111', priority: 'normal', draft, fields: fieldNames });
   if (body.force_task_id) context.tasks.set(owner, body.force_task_id.slice(0, 200), accepted.id);
   const job = await awaitJob(context, accepted, signal);
-  const images = await Promise.all(job.result.images.map(async ({ id }) => Buffer.from((await context.store.get(id)) ?? []).toString('base64')));
-  return json({ images: body.send_images === false ? [] : images, parameters: parametersOf(body, job.request), info: infoOf(job, job.result, body, context.catalog.find(job.request.model).name) });
+  const images = await Promise.all(
+    job.result.images.map(async ({ id }) => Buffer.from((await context.store.get(id)) ?? []).toString('base64')),
+  );
+  return json({
+    images: body.send_images === false ? [] : images,
+    parameters: parametersOf(body, job.request),
+    info: infoOf(job, job.result, body, context.catalog.find(job.request.model).name),
+  });
 }

@@ -16,7 +16,8 @@ const fills = ['fill', 'original', 'latent noise', 'latent nothing'] as const;
 
 function pick<T>(list: readonly T[], index: number, field: string): T {
   const found = list[index];
-  if (found === undefined) throw invalidField(['body', field], `unexpected value; permitted: ${list.map((_, i) => i).join(', ')}`);
+  if (found === undefined)
+    throw invalidField(['body', field], `unexpected value; permitted: ${list.map((_, i) => i).join(', ')}`);
   return found;
 }
 
@@ -27,7 +28,8 @@ function inpaintOf(body: ImageToImageFields): NonNullable<JobRequest['inpaint']>
     return value;
   };
   const padding = body.inpaint_full_res_padding ?? 0;
-  if (padding < 0 || padding > 4096) throw invalidField(['body', 'inpaint_full_res_padding'], 'ensure this value is from 0 to 4096');
+  if (padding < 0 || padding > 4096)
+    throw invalidField(['body', 'inpaint_full_res_padding'], 'ensure this value is from 0 to 4096');
   return {
     blurX: body.mask_blur === null ? blur(body.mask_blur_x) : blur(body.mask_blur),
     blurY: body.mask_blur === null ? blur(body.mask_blur_y) : blur(body.mask_blur),
@@ -37,10 +39,16 @@ function inpaintOf(body: ImageToImageFields): NonNullable<JobRequest['inpaint']>
   };
 }
 
-async function imageToImageDraft(context: ServerContext, owner: string, body: ImageToImageFields, signal: AbortSignal): Promise<JobDraft> {
+async function imageToImageDraft(
+  context: ServerContext,
+  owner: string,
+  body: ImageToImageFields,
+  signal: AbortSignal,
+): Promise<JobDraft> {
   const [first, ...others] = body.init_images ?? [];
   if (first === undefined) throw new StableDiffusionError('not-found', 'Init image not found');
-  if (others.length > 0) throw invalidField(['body', 'init_images'], 'pictures begin from one picture here; send a request for each');
+  if (others.length > 0)
+    throw invalidField(['body', 'init_images'], 'pictures begin from one picture here; send a request for each');
   const picture = (text: string, where: readonly (string | number)[]): Promise<string> =>
     atField(where, async () => storePicture(context, await readPicture(context, text.trim(), signal)));
   const image = await picture(first, ['body', 'init_images', 0]);
@@ -53,7 +61,12 @@ async function imageToImageDraft(context: ServerContext, owner: string, body: Im
     strength: body.denoising_strength ?? 0.75,
     image,
     ...(mask ? { mask } : {}),
-    rest: { ...draft.rest, resizeMode, ...(mask ? { inpaint: inpaintOf(body) } : {}), ...(body.image_cfg_scale === null ? {} : { imageGuidanceScale: body.image_cfg_scale }) },
+    rest: {
+      ...draft.rest,
+      resizeMode,
+      ...(mask ? { inpaint: inpaintOf(body) } : {}),
+      ...(body.image_cfg_scale === null ? {} : { imageGuidanceScale: body.image_cfg_scale }),
+    },
   };
 }
 

@@ -38,15 +38,31 @@ const labels: Readonly<Record<string, string>> = {
 
 /** Options, which go into `override_settings`. */
 const options: Readonly<Record<string, string>> = {
-  CLIP_stop_at_last_layers: 'Clip skip', eta_noise_seed_delta: 'ENSD', eta_ancestral: 'Eta', eta_ddim: 'Eta DDIM', emphasis: 'Emphasis', s_churn: 'Sigma churn', s_tmin: 'Sigma tmin', s_tmax: 'Sigma tmax', s_noise: 'Sigma noise',
+  CLIP_stop_at_last_layers: 'Clip skip',
+  eta_noise_seed_delta: 'ENSD',
+  eta_ancestral: 'Eta',
+  eta_ddim: 'Eta DDIM',
+  emphasis: 'Emphasis',
+  s_churn: 'Sigma churn',
+  s_tmin: 'Sigma tmin',
+  s_tmax: 'Sigma tmax',
+  s_noise: 'Sigma noise',
 };
 
 /** The options that a text tells; a model or a source of noise that is not here is left out, as there. */
 function overridesOf({ catalog }: ServerContext, told: InfotextFields): Record<string, unknown> {
-  const found = Object.entries(options).flatMap(([name, label]) => (told[label] === undefined ? [] : [[name, told[label]] as const]));
-  const known = catalog.list().find(({ name, sha256 }) => name === told['Model'] || sha256?.startsWith(String(told['Model hash'] ?? 'none')));
+  const found = Object.entries(options).flatMap(([name, label]) =>
+    told[label] === undefined ? [] : [[name, told[label]] as const],
+  );
+  const known = catalog
+    .list()
+    .find(({ name, sha256 }) => name === told['Model'] || sha256?.startsWith(String(told['Model hash'] ?? 'none')));
   const rng = String(told['RNG']);
-  return { ...Object.fromEntries(found), ...(known ? { sd_model_checkpoint: known.name } : {}), ...(['GPU', 'CPU', 'NV'].includes(rng) ? { randn_source: rng } : {}) };
+  return {
+    ...Object.fromEntries(found),
+    ...(known ? { sd_model_checkpoint: known.name } : {}),
+    ...(['GPU', 'CPU', 'NV'].includes(rng) ? { randn_source: rng } : {}),
+  };
 }
 
 /** The body with what its `infotext` tells of the fields that it leaves out. Throws `invalid-argument`. */
@@ -54,7 +70,9 @@ export function withInfotext<T extends Partial<SharedFields>>(context: ServerCon
   if (!body.infotext) return body;
   const told = parseInfotext(body.infotext);
   const all: Record<string, unknown> = { ...body };
-  const isHires = told['Denoising strength'] !== undefined && (told['Hires upscale'] !== undefined || told['Hires upscaler'] !== undefined || Number(told['Hires resize-1']) > 0);
+  const isHires =
+    told['Denoising strength'] !== undefined &&
+    (told['Hires upscale'] !== undefined || told['Hires upscaler'] !== undefined || Number(told['Hires resize-1']) > 0);
   for (const [field, label] of [...Object.entries(labels), ['enable_hr', ''] as const]) {
     const value = field === 'enable_hr' ? isHires : told[label];
     const type = schema.shape[field];

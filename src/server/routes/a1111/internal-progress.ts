@@ -13,14 +13,29 @@ export const internalProgress = defineRoute({
   flavour: 'a1111',
   body: z.object({ id_task: text(), id_live_preview: integer(), live_preview: boolean() }),
   response: z.object({
-    active: z.boolean(), queued: z.boolean(), completed: z.boolean(), progress: z.number().nullable(), eta: z.number().nullable(),
-    live_preview: z.string().nullable(), id_live_preview: z.int().nullable(), textinfo: z.string().nullable(),
+    active: z.boolean(),
+    queued: z.boolean(),
+    completed: z.boolean(),
+    progress: z.number().nullable(),
+    eta: z.number().nullable(),
+    live_preview: z.string().nullable(),
+    id_live_preview: z.int().nullable(),
+    textinfo: z.string().nullable(),
   }),
   async handle(context, { owner, body }) {
     const { queue, tasks, watch, now } = context;
     const id = tasks.get(owner, body.id_task?.slice(0, 200) ?? '');
     const job = id === undefined ? undefined : await queue.get(id);
-    const none = { active: false, queued: false, completed: false, progress: null, eta: null, live_preview: null, id_live_preview: -1, textinfo: 'Waiting...' };
+    const none = {
+      active: false,
+      queued: false,
+      completed: false,
+      progress: null,
+      eta: null,
+      live_preview: null,
+      id_live_preview: -1,
+      textinfo: 'Waiting...',
+    };
     if (!job || isFinished(job)) return json({ ...none, completed: job !== undefined });
     if (job.state === 'queued') return json({ ...none, queued: true, textinfo: 'In queue...' });
     const wanted = showsPreviews(context, owner, job, body.live_preview !== false);

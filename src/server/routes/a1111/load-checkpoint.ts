@@ -3,7 +3,15 @@
 import { z } from 'zod';
 import { defineRoute, json } from '../../http/route.ts';
 
-const accepted = (name: string) => defineRoute({ method: 'POST', path: `/sdapi/v1/${name}`, summary: 'Accepted; the server loads and drops models by itself', flavour: 'a1111', response: z.object({}), handle: async () => json({}) });
+const accepted = (name: string) =>
+  defineRoute({
+    method: 'POST',
+    path: `/sdapi/v1/${name}`,
+    summary: 'Accepted; the server loads and drops models by itself',
+    flavour: 'a1111',
+    response: z.object({}),
+    handle: async () => json({}),
+  });
 
 export const unloadCheckpoint = accepted('unload-checkpoint');
 export const reloadCheckpoint = accepted('reload-checkpoint');

@@ -16,6 +16,24 @@ const lists: readonly (readonly [path: string, summary: string, value: unknown])
 const refreshes = ['refresh-vae'] as const;
 
 export const nothingHere: readonly Route[] = [
-  ...lists.map(([name, summary, value]) => defineRoute({ method: 'GET', path: `/sdapi/v1/${name}`, summary: `${summary}: none`, flavour: 'a1111', response: z.unknown(), handle: async () => json(value) })),
-  ...refreshes.map((name) => defineRoute({ method: 'POST', path: `/sdapi/v1/${name}`, summary: 'Nothing to do', flavour: 'a1111', response: z.unknown(), handle: async () => json(null) })),
+  ...lists.map(([name, summary, value]) =>
+    defineRoute({
+      method: 'GET',
+      path: `/sdapi/v1/${name}`,
+      summary: `${summary}: none`,
+      flavour: 'a1111',
+      response: z.unknown(),
+      handle: async () => json(value),
+    }),
+  ),
+  ...refreshes.map((name) =>
+    defineRoute({
+      method: 'POST',
+      path: `/sdapi/v1/${name}`,
+      summary: 'Nothing to do',
+      flavour: 'a1111',
+      response: z.unknown(),
+      handle: async () => json(null),
+    }),
+  ),
 ];

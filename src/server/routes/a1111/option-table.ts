@@ -17,7 +17,13 @@ const within = (least: number, most: number, value: number): OptionRow => ({ sch
 /** They are kept: none is so long that many would fill the memory. */
 const longest = 10_000;
 const words = (value: string): OptionRow => ({ schema: text().pipe(z.string().max(longest).nullable()), value });
-const several = (value: readonly string[]): OptionRow => ({ schema: list().refine((given) => JSON.stringify(given).length <= longest, `ensure this value has at most ${longest} characters`), value });
+const several = (value: readonly string[]): OptionRow => ({
+  schema: list().refine(
+    (given) => JSON.stringify(given).length <= longest,
+    `ensure this value has at most ${longest} characters`,
+  ),
+  value,
+});
 
 /** Name, and the value it has until somebody sets it (A1111's own, but for the seed source: see docs/server.md). */
 export const optionTable: Readonly<Record<string, OptionRow>> = {
@@ -94,7 +100,13 @@ export function currentModel({ catalog, options }: ServerContext, owner: string)
 }
 
 /** Values that can be set: known names, and values of their kind. Others are left out (unknown) or reported (wrong). */
-export function checkOptions(values: Readonly<Record<string, unknown>>): z.ZodSafeParseResult<Record<string, OptionValue>> {
-  const known = Object.fromEntries(Object.keys(values).flatMap((name) => (Object.hasOwn(optionTable, name) ? [[name, optionTable[name]?.schema as z.ZodType] as const] : [])));
+export function checkOptions(
+  values: Readonly<Record<string, unknown>>,
+): z.ZodSafeParseResult<Record<string, OptionValue>> {
+  const known = Object.fromEntries(
+    Object.keys(values).flatMap((name) =>
+      Object.hasOwn(optionTable, name) ? [[name, optionTable[name]?.schema as z.ZodType] as const] : [],
+    ),
+  );
   return z.object(known).safeParse(values) as z.ZodSafeParseResult<Record<string, OptionValue>>;
 }

@@ -27,9 +27,13 @@ export const setOptions = defineRoute({
     if (!checked.success) throw unfit(['body'], checked.error);
     // What is derived is not kept, null leaves an option as it is, and the model is kept by its name.
     const { sd_checkpoint_hash: _hash, sd_model_checkpoint, ...others } = checked.data;
-    const changes: Record<string, OptionValue> = Object.fromEntries(Object.entries(others).filter(([, value]) => value !== null));
+    const changes: Record<string, OptionValue> = Object.fromEntries(
+      Object.entries(others).filter(([, value]) => value !== null),
+    );
     if (typeof sd_model_checkpoint === 'string' && sd_model_checkpoint !== '') {
-      changes['sd_model_checkpoint'] = (await atField(['body', 'sd_model_checkpoint'], () => context.catalog.find(sd_model_checkpoint))).name;
+      changes['sd_model_checkpoint'] = (
+        await atField(['body', 'sd_model_checkpoint'], () => context.catalog.find(sd_model_checkpoint))
+      ).name;
     }
     await context.options.set(owner, changes);
     return json(null);

@@ -3,4 +3,11 @@
 import { z } from 'zod';
 import { defineRoute, json } from '../../http/route.ts';
 
-export const ping = defineRoute({ method: 'GET', path: '/internal/ping', summary: 'The server is there', flavour: 'a1111', response: z.object({}), handle: async () => json({}) });
+export const ping = defineRoute({
+  method: 'GET',
+  path: '/internal/ping',
+  summary: 'The server is there',
+  flavour: 'a1111',
+  response: z.object({}),
+  handle: async () => json({}),
+});

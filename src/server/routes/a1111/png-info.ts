@@ -14,7 +14,11 @@ export const pngInfo = defineRoute({
   summary: 'Reads the settings that a picture was made with',
   flavour: 'a1111',
   body: z.object({ image: z.string() }),
-  response: z.object({ info: z.string(), items: z.record(z.string(), z.unknown()), parameters: z.record(z.string(), z.unknown()) }),
+  response: z.object({
+    info: z.string(),
+    items: z.record(z.string(), z.unknown()),
+    parameters: z.record(z.string(), z.unknown()),
+  }),
   async handle(context, { body, signal }) {
     const found = await atField(['body', 'image'], async () => {
       const bytes = await readPicture(context, body.image.trim(), signal);
@@ -22,7 +26,10 @@ export const pngInfo = defineRoute({
       return readImageMetadata(bytes);
     });
     const info = found.parameters ?? '';
-    const items = { ...Object.fromEntries(found.texts), ...(found.parameters === undefined ? {} : { parameters: found.parameters }) };
+    const items = {
+      ...Object.fromEntries(found.texts),
+      ...(found.parameters === undefined ? {} : { parameters: found.parameters }),
+    };
     return json({ info, items, parameters: info === '' ? {} : parseInfotext(info) });
   },
 });

@@ -8,7 +8,17 @@ import { optionsOf } from './option-table.ts';
 import { timestamp } from './generation.ts';
 import { boolean } from './pydantic.ts';
 
-const idle = { skipped: false, interrupted: false, stopping_generation: false, job: '', job_count: 0, job_timestamp: '0', job_no: 0, sampling_step: 0, sampling_steps: 0 };
+const idle = {
+  skipped: false,
+  interrupted: false,
+  stopping_generation: false,
+  job: '',
+  job_count: 0,
+  job_timestamp: '0',
+  job_no: 0,
+  sampling_step: 0,
+  sampling_steps: 0,
+};
 
 /** Whether a caller is shown previews of a job, by what it asks for and by its options. While it is, the job makes them. */
 export function showsPreviews(context: ServerContext, owner: string, { id, state }: Job, isAsked: boolean): boolean {
@@ -23,7 +33,13 @@ export const progress = defineRoute({
   summary: 'How far the current job is',
   flavour: 'a1111',
   query: z.object({ skip_current_image: boolean() }),
-  response: z.object({ progress: z.number(), eta_relative: z.number(), state: z.record(z.string(), z.unknown()), current_image: z.string().nullable(), textinfo: z.string().nullable() }),
+  response: z.object({
+    progress: z.number(),
+    eta_relative: z.number(),
+    state: z.record(z.string(), z.unknown()),
+    current_image: z.string().nullable(),
+    textinfo: z.string().nullable(),
+  }),
   async handle(context, { owner, query }) {
     const { watch, now } = context;
     const open = watch.open(owner);

@@ -23,7 +23,8 @@ const asBoolean = (value: unknown): unknown => {
 const asText = (value: unknown): unknown => (typeof value === 'number' ? String(value) : value);
 
 /** An optional field, null where it is left out. */
-const optional = <T extends z.ZodType>(read: (value: unknown) => unknown, schema: T) => z.preprocess((value) => (value === undefined ? null : read(value)), schema.nullable());
+const optional = <T extends z.ZodType>(read: (value: unknown) => unknown, schema: T) =>
+  z.preprocess((value) => (value === undefined ? null : read(value)), schema.nullable());
 
 export const integer = () => optional(asInteger, z.int({ error: notAnInteger }));
 export const float = () => optional(asNumber, z.number());
@@ -33,4 +34,5 @@ export const boolean = () => optional(asBoolean, z.boolean());
 export const text = () => optional(asText, z.string());
 export const list = () => optional((value) => value, z.array(z.unknown()));
 /** Clients in PHP write an empty object as an empty list. */
-export const dict = () => optional((value) => (Array.isArray(value) && value.length === 0 ? {} : value), z.record(z.string(), z.unknown()));
+export const dict = () =>
+  optional((value) => (Array.isArray(value) && value.length === 0 ? {} : value), z.record(z.string(), z.unknown()));

@@ -3,7 +3,13 @@
 import { a1111Samplers } from '../../../diffusion/sampler-names.ts';
 
 /** The schedules of noise (modules/sd_schedulers.py). */
-export const schedulerRows: readonly (readonly [name: string, label: string, defaultRho?: number, needsModel?: boolean, aliases?: readonly string[]])[] = [
+export const schedulerRows: readonly (readonly [
+  name: string,
+  label: string,
+  defaultRho?: number,
+  needsModel?: boolean,
+  aliases?: readonly string[],
+])[] = [
   ['automatic', 'Automatic'],
   ['uniform', 'Uniform', -1, true],
   ['karras', 'Karras', 7],
@@ -19,7 +25,11 @@ export const schedulerRows: readonly (readonly [name: string, label: string, def
 ];
 
 const isSame = (a: string, b: string): boolean => a.toLowerCase() === b.toLowerCase();
-const namesOf = ([name, label, , , aliases = []]: (typeof schedulerRows)[number]): readonly string[] => [label, name, ...aliases];
+const namesOf = ([name, label, , , aliases = []]: (typeof schedulerRows)[number]): readonly string[] => [
+  label,
+  name,
+  ...aliases,
+];
 
 /** "Karras" for "karras"; what is not known stays as it is. */
 export function schedulerLabel(name: string): string {
@@ -36,7 +46,8 @@ export interface SamplerLabels {
 
 /** `get_sampler_and_scheduler` of modules/sd_samplers.py: a sampler's name may end in a schedule, for where none is named beside it. */
 export function samplerLabels(name: string, scheduler: string | undefined): SamplerLabels {
-  const rowOf = (text: string): (typeof a1111Samplers)[number] | undefined => a1111Samplers.find(({ names }) => names.some((known) => isSame(known, text)));
+  const rowOf = (text: string): (typeof a1111Samplers)[number] | undefined =>
+    a1111Samplers.find(({ names }) => names.some((known) => isSame(known, text)));
   let row = rowOf(name);
   let named = scheduler;
   for (const schedule of row ? [] : schedulerRows) {

@@ -9,11 +9,18 @@ export const samplers = defineRoute({
   path: '/sdapi/v1/samplers',
   summary: 'The samplers',
   flavour: 'a1111',
-  response: z.array(z.object({ name: z.string(), aliases: z.array(z.string()), options: z.record(z.string(), z.string()) })),
+  response: z.array(
+    z.object({ name: z.string(), aliases: z.array(z.string()), options: z.record(z.string(), z.string()) }),
+  ),
   handle: async () =>
-    json(a1111Samplers.map(({ names: [name = '', ...aliases], schedule, discard }) => ({
-      name,
-      aliases,
-      options: { ...(['normal', 'a1111', 'time_uniform'].includes(schedule) ? {} : { scheduler: schedule }), ...(discard ? { discard_next_to_last_sigma: 'True' } : {}) },
-    }))),
+    json(
+      a1111Samplers.map(({ names: [name = '', ...aliases], schedule, discard }) => ({
+        name,
+        aliases,
+        options: {
+          ...(['normal', 'a1111', 'time_uniform'].includes(schedule) ? {} : { scheduler: schedule }),
+          ...(discard ? { discard_next_to_last_sigma: 'True' } : {}),
+        },
+      })),
+    ),
 });

@@ -9,6 +9,23 @@ export const schedulers = defineRoute({
   path: '/sdapi/v1/schedulers',
   summary: 'The schedules of noise',
   flavour: 'a1111',
-  response: z.array(z.object({ name: z.string(), label: z.string(), aliases: z.array(z.string()).nullable(), default_rho: z.number(), need_inner_model: z.boolean() })),
-  handle: async () => json(schedulerRows.map(([name, label, defaultRho = -1, needsModel = false, aliases]) => ({ name, label, aliases: aliases ?? null, default_rho: defaultRho, need_inner_model: needsModel }))),
+  response: z.array(
+    z.object({
+      name: z.string(),
+      label: z.string(),
+      aliases: z.array(z.string()).nullable(),
+      default_rho: z.number(),
+      need_inner_model: z.boolean(),
+    }),
+  ),
+  handle: async () =>
+    json(
+      schedulerRows.map(([name, label, defaultRho = -1, needsModel = false, aliases]) => ({
+        name,
+        label,
+        aliases: aliases ?? null,
+        default_rho: defaultRho,
+        need_inner_model: needsModel,
+      })),
+    ),
 });

@@ -11,16 +11,23 @@ import type { SharedFields } from './generation-fields.ts';
 const builtIn = ['comments', 'extra options', 'hypertile', 'refiner', 'sampler', 'seed'] as const;
 
 /** Soft inpainting does something, unless its first argument says that it is off. */
-const isOff = (name: string, given: unknown): boolean => name === 'soft inpainting' && [false, undefined].includes((given as { args?: readonly (boolean | undefined)[] } | null)?.args?.[0]);
+const isOff = (name: string, given: unknown): boolean =>
+  name === 'soft inpainting' &&
+  [false, undefined].includes((given as { args?: readonly (boolean | undefined)[] } | null)?.args?.[0]);
 
-const missing = (field: 'script_name' | 'alwayson_scripts', message: string): StableDiffusionError => new StableDiffusionError('invalid-argument', message, { details: { where: ['body', field] } });
+const missing = (field: 'script_name' | 'alwayson_scripts', message: string): StableDiffusionError =>
+  new StableDiffusionError('invalid-argument', message, { details: { where: ['body', field] } });
 
 /** Throws `invalid-argument` where a script is asked for that is not there. */
-export function checkScripts({ script_name, alwayson_scripts }: Pick<SharedFields, 'script_name' | 'alwayson_scripts'>): void {
+export function checkScripts({
+  script_name,
+  alwayson_scripts,
+}: Pick<SharedFields, 'script_name' | 'alwayson_scripts'>): void {
   if (script_name) throw missing('script_name', `Script '${script_name.slice(0, 100)}' not found`);
   for (const [name, given] of Object.entries(alwayson_scripts ?? {})) {
     const lower = name.toLowerCase();
-    if (!builtIn.some((known) => known === lower) && !isOff(lower, given)) throw missing('alwayson_scripts', `always on script ${name.slice(0, 100)} not found`);
+    if (!builtIn.some((known) => known === lower) && !isOff(lower, given))
+      throw missing('alwayson_scripts', `always on script ${name.slice(0, 100)} not found`);
   }
 }
 

@@ -8,7 +8,25 @@ export const sdModels = defineRoute({
   path: '/sdapi/v1/sd-models',
   summary: 'The models',
   flavour: 'a1111',
-  response: z.array(z.object({ title: z.string(), model_name: z.string(), hash: z.string().nullable(), sha256: z.string().nullable(), filename: z.string(), config: z.null() })),
+  response: z.array(
+    z.object({
+      title: z.string(),
+      model_name: z.string(),
+      hash: z.string().nullable(),
+      sha256: z.string().nullable(),
+      filename: z.string(),
+      config: z.null(),
+    }),
+  ),
   handle: async ({ catalog }) =>
-    json(catalog.list().map(({ title, name, file, sha256 }) => ({ title, model_name: name, hash: sha256?.slice(0, 10) ?? null, sha256, filename: file, config: null }))),
+    json(
+      catalog.list().map(({ title, name, file, sha256 }) => ({
+        title,
+        model_name: name,
+        hash: sha256?.slice(0, 10) ?? null,
+        sha256,
+        filename: file,
+        config: null,
+      })),
+    ),
 });

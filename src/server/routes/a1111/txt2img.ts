@@ -10,16 +10,30 @@ import { generationResponse, type TextToImageFields, textToImageFields } from '.
 import { upscalerNamed } from './upscaler-table.ts';
 
 /** "Hires. fix". What is left out or empty is as in the first pass. */
-async function hiresOf(context: ServerContext, body: TextToImageFields, first: SharedDraft): Promise<JobDraft['hires']> {
+async function hiresOf(
+  context: ServerContext,
+  body: TextToImageFields,
+  first: SharedDraft,
+): Promise<JobDraft['hires']> {
   if (!body.enable_hr) return undefined;
   const [width, height] = [body.hr_resize_x ?? 0, body.hr_resize_y ?? 0];
   const checkpoint = body.hr_checkpoint_name ?? '';
-  const model = checkpoint === '' || checkpoint === 'Use same checkpoint' ? undefined : (await atField(['body', 'hr_checkpoint_name'], () => context.catalog.find(checkpoint))).name;
-  const other = <T>(value: T | null | undefined, same: T): T | undefined => (value === null || value === undefined || value === '' || value === same ? undefined : value);
+  const model =
+    checkpoint === '' || checkpoint === 'Use same checkpoint'
+      ? undefined
+      : (await atField(['body', 'hr_checkpoint_name'], () => context.catalog.find(checkpoint))).name;
+  const other = <T>(value: T | null | undefined, same: T): T | undefined =>
+    value === null || value === undefined || value === '' || value === same ? undefined : value;
   const samplerName = other(body.hr_sampler_name, 'Use same sampler');
   const schedulerName = other(body.hr_scheduler, 'Use same scheduler');
-  const sampling = samplerName === undefined && schedulerName === undefined ? undefined : samplingOf(samplerName ?? first.labels.sampler, schedulerName ?? body.scheduler, 'hr_scheduler');
-  const [prompt, negativePrompt] = [other(body.hr_prompt, first.prompt), other(body.hr_negative_prompt, first.negativePrompt ?? '')];
+  const sampling =
+    samplerName === undefined && schedulerName === undefined
+      ? undefined
+      : samplingOf(samplerName ?? first.labels.sampler, schedulerName ?? body.scheduler, 'hr_scheduler');
+  const [prompt, negativePrompt] = [
+    other(body.hr_prompt, first.prompt),
+    other(body.hr_negative_prompt, first.negativePrompt ?? ''),
+  ];
   return {
     asked: width === 0 && height === 0 ? { scale: body.hr_scale ?? 2 } : { width, height },
     ...(body.hr_second_pass_steps ? { steps: body.hr_second_pass_steps } : {}),
@@ -30,7 +44,9 @@ async function hiresOf(context: ServerContext, body: TextToImageFields, first: S
     ...(negativePrompt === undefined ? {} : { negativePrompt }),
     ...(sampling && sampling.labels.sampler !== first.labels.sampler ? { sampler: sampling.labels.sampler } : {}),
     ...(sampling?.schedule === undefined ? {} : { schedule: sampling.schedule }),
-    ...(sampling?.labels.resolved === undefined || sampling.labels.resolved === first.labels.resolved ? {} : { scheduler: sampling.labels.resolved }),
+    ...(sampling?.labels.resolved === undefined || sampling.labels.resolved === first.labels.resolved
+      ? {}
+      : { scheduler: sampling.labels.resolved }),
     ...(model === undefined || model === context.catalog.find(first.model).name ? {} : { model }),
   };
 }

@@ -3,7 +3,11 @@
 import { invalidField } from '../../http/problem.ts';
 import type { ResizeFilter } from '../../../image/resize.ts';
 
-export const upscalerNames: Readonly<Record<string, 'lanczos' | 'nearest'>> = { None: 'lanczos', Lanczos: 'lanczos', Nearest: 'nearest' };
+export const upscalerNames: Readonly<Record<string, 'lanczos' | 'nearest'>> = {
+  None: 'lanczos',
+  Lanczos: 'lanczos',
+  Nearest: 'nearest',
+};
 
 /** A1111's names for enlarging a latent. Here the picture is enlarged instead, by the filter beside it. */
 export const latentModes: Readonly<Record<string, Extract<ResizeFilter, 'bilinear' | 'bicubic' | 'nearest'>>> = {
@@ -19,6 +23,10 @@ export const latentModes: Readonly<Record<string, Extract<ResizeFilter, 'bilinea
 export function upscalerNamed(name: string, where: readonly string[]): 'lanczos' | 'nearest' | 'bilinear' | 'bicubic' {
   const all = { ...upscalerNames, ...latentModes };
   const found = Object.hasOwn(all, name) ? all[name] : undefined;
-  if (!found) throw invalidField(where, `could not find upscaler named ${name.slice(0, 100)}; there are: ${Object.keys(all).join(', ')}`);
+  if (!found)
+    throw invalidField(
+      where,
+      `could not find upscaler named ${name.slice(0, 100)}; there are: ${Object.keys(all).join(', ')}`,
+    );
   return found;
 }

@@ -9,6 +9,17 @@ export const upscalers = defineRoute({
   path: '/sdapi/v1/upscalers',
   summary: 'Ways to enlarge a picture',
   flavour: 'a1111',
-  response: z.array(z.object({ name: z.string(), model_name: z.null(), model_path: z.null(), model_url: z.null(), scale: z.number() })),
-  handle: async () => json(Object.keys(upscalerNames).map((name) => ({ name, model_name: null, model_path: null, model_url: null, scale: 4 }))),
+  response: z.array(
+    z.object({ name: z.string(), model_name: z.null(), model_path: z.null(), model_url: z.null(), scale: z.number() }),
+  ),
+  handle: async () =>
+    json(
+      Object.keys(upscalerNames).map((name) => ({
+        name,
+        model_name: null,
+        model_path: null,
+        model_url: null,
+        scale: 4,
+      })),
+    ),
 });

@@ -12,11 +12,26 @@ import { jobBody, jobView, viewOf } from './job-body.ts';
 async function draftOf(context: ServerContext, body: z.output<typeof jobBody>, signal: AbortSignal): Promise<JobDraft> {
   const stored = async (field: 'image' | 'mask'): Promise<string | undefined> => {
     const text = body[field];
-    return text === undefined ? undefined : atField(['body', field], async () => storePicture(context, await readPicture(context, text, signal)));
+    return text === undefined
+      ? undefined
+      : atField(['body', field], async () => storePicture(context, await readPicture(context, text, signal)));
   };
-  if (body.kind !== 'txt2img' && body.image === undefined) throw invalidField(['body', 'image'], `A job of kind ${body.kind} needs an image.`);
-  if (body.kind === 'inpaint' && body.mask === undefined) throw invalidField(['body', 'mask'], 'A job of kind inpaint needs a mask.');
-  const { variation, inpaint, eta, clipSkip, resizeMode, imageGuidanceScale, priority: _priority, image: _image, mask: _mask, ...same } = body;
+  if (body.kind !== 'txt2img' && body.image === undefined)
+    throw invalidField(['body', 'image'], `A job of kind ${body.kind} needs an image.`);
+  if (body.kind === 'inpaint' && body.mask === undefined)
+    throw invalidField(['body', 'mask'], 'A job of kind inpaint needs a mask.');
+  const {
+    variation,
+    inpaint,
+    eta,
+    clipSkip,
+    resizeMode,
+    imageGuidanceScale,
+    priority: _priority,
+    image: _image,
+    mask: _mask,
+    ...same
+  } = body;
   const [image, mask] = [await stored('image'), await stored('mask')];
   return {
     ...same,
@@ -29,7 +44,15 @@ async function draftOf(context: ServerContext, body: z.output<typeof jobBody>, s
       ...(resizeMode ? { resizeMode } : {}),
       ...(imageGuidanceScale === undefined ? {} : { imageGuidanceScale }),
       ...(body.kind === 'inpaint'
-        ? { inpaint: { blurX: inpaint?.blur ?? 4, blurY: inpaint?.blur ?? 4, fill: inpaint?.fill ?? 'original', invert: inpaint?.invert ?? false, ...(inpaint?.onlyMaskedPadding === undefined ? {} : { onlyMaskedPadding: inpaint.onlyMaskedPadding }) } }
+        ? {
+            inpaint: {
+              blurX: inpaint?.blur ?? 4,
+              blurY: inpaint?.blur ?? 4,
+              fill: inpaint?.fill ?? 'original',
+              invert: inpaint?.invert ?? false,
+              ...(inpaint?.onlyMaskedPadding === undefined ? {} : { onlyMaskedPadding: inpaint.onlyMaskedPadding }),
+            },
+          }
         : {}),
     },
   };
@@ -44,14 +67,21 @@ function idOf(owner: string, key: unknown): { readonly id?: string } {
 export const createJob = defineRoute({
   method: 'POST',
   path: '/api/v1/jobs',
-  summary: 'Accepts a job. It is kept when this answers, and made even if the server is killed. Send `Idempotency-Key` to be able to ask twice',
+  summary:
+    'Accepts a job. It is kept when this answers, and made even if the server is killed. Send `Idempotency-Key` to be able to ask twice',
   flavour: 'own',
   body: jobBody,
   response: jobView,
   status: 202,
   async handle(context, { body, owner, signal, raw }) {
     const draft = await draftOf(context, body, signal);
-    const job = await acceptJob(context, { owner, source: 'jobs', priority: body.priority, draft, ...idOf(owner, raw.headers['idempotency-key']) });
+    const job = await acceptJob(context, {
+      owner,
+      source: 'jobs',
+      priority: body.priority,
+      draft,
+      ...idOf(owner, raw.headers['idempotency-key']),
+    });
     return { json: viewOf(job), status: 202, headers: { location: `/api/v1/jobs/${job.id}` } };
   },
 });

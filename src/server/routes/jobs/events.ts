@@ -7,7 +7,12 @@ import { isFinished, type Job } from '../../job.ts';
 import { viewOf } from './job-body.ts';
 import { jobParams, ownJob } from './own-job.ts';
 
-async function* eventsOf({ watch, queue }: ServerContext, job: Job, previews: boolean, signal: AbortSignal): AsyncGenerator<ServerEvent, void, void> {
+async function* eventsOf(
+  { watch, queue }: ServerContext,
+  job: Job,
+  previews: boolean,
+  signal: AbortSignal,
+): AsyncGenerator<ServerEvent, void, void> {
   const watching = (): void => {
     if (previews) queue.send(job.id, 'watch');
   };

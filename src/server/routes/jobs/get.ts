@@ -11,5 +11,6 @@ export const getJob = defineRoute({
   flavour: 'own',
   params: jobParams,
   response: jobView,
-  handle: async (context, { owner, params }) => json(viewOf(await ownJob(context, owner, params.id), context.watch.progress(params.id)?.step)),
+  handle: async (context, { owner, params }) =>
+    json(viewOf(await ownJob(context, owner, params.id), context.watch.progress(params.id)?.step)),
 });

@@ -11,7 +11,10 @@ export const jobBody = z.object({
   model: z.string().optional(),
   prompt: z.string().default(''),
   negativePrompt: z.string().optional(),
-  promptSyntax: z.enum(['plain', 'a1111']).default('plain').describe('a1111: (word:1.3), [from:to:0.5], [a|b], AND, BREAK, any length'),
+  promptSyntax: z
+    .enum(['plain', 'a1111'])
+    .default('plain')
+    .describe('a1111: (word:1.3), [from:to:0.5], [a|b], AND, BREAK, any length'),
   seed: z.int().optional(),
   batchSize: z.int().min(1).optional(),
   iterations: z.int().min(1).optional(),
@@ -30,9 +33,23 @@ export const jobBody = z.object({
   strength: z.number().min(0).max(1).optional(),
   resizeMode: z.enum(['stretch', 'crop', 'fill']).optional(),
   imageGuidanceScale: z.number().optional(),
-  inpaint: z.object({ blur: z.number().min(0).max(256).default(4), fill: z.enum(['fill', 'original', 'latent noise', 'latent nothing']).default('original'), onlyMaskedPadding: z.int().min(0).max(4096).optional(), invert: z.boolean().default(false) }).optional(),
-  format: z.object({ type: z.enum(outputFormats).default('png'), quality: z.int().min(1).max(100).default(90) }).optional(),
-  previews: z.int().min(0).max(20).optional().describe('previews to make on the way; more are made while somebody listens to its events'),
+  inpaint: z
+    .object({
+      blur: z.number().min(0).max(256).default(4),
+      fill: z.enum(['fill', 'original', 'latent noise', 'latent nothing']).default('original'),
+      onlyMaskedPadding: z.int().min(0).max(4096).optional(),
+      invert: z.boolean().default(false),
+    })
+    .optional(),
+  format: z
+    .object({ type: z.enum(outputFormats).default('png'), quality: z.int().min(1).max(100).default(90) })
+    .optional(),
+  previews: z
+    .int()
+    .min(0)
+    .max(20)
+    .optional()
+    .describe('previews to make on the way; more are made while somebody listens to its events'),
   priority: z.enum(priorities).default('normal'),
 });
 
@@ -46,16 +63,32 @@ export const jobView = z.object({
   attempt: z.int(),
   request: z.record(z.string(), z.unknown()),
   progress: z.object({ done: z.int(), total: z.int() }).nullable(),
-  result: z.object({ images: z.array(z.record(z.string(), z.unknown())), interrupted: z.boolean(), seconds: z.number(), batch: z.int() }).nullable(),
+  result: z
+    .object({
+      images: z.array(z.record(z.string(), z.unknown())),
+      interrupted: z.boolean(),
+      seconds: z.number(),
+      batch: z.int(),
+    })
+    .nullable(),
   error: z.object({ code: z.string(), message: z.string() }).nullable(),
 });
 
 const moment = (time: number | undefined): string | null => (time === undefined ? null : new Date(time).toISOString());
 
 /** What a caller is shown of its job. */
-export function viewOf(job: Job, progress?: { readonly done: number; readonly total: number }): z.output<typeof jobView> {
+export function viewOf(
+  job: Job,
+  progress?: { readonly done: number; readonly total: number },
+): z.output<typeof jobView> {
   const { request, result } = job;
-  const { prompts: [prompt = ''], seeds: [seed = 0], subseeds: [subseed = 0], subseedStrength, ...others } = request;
+  const {
+    prompts: [prompt = ''],
+    seeds: [seed = 0],
+    subseeds: [subseed = 0],
+    subseedStrength,
+    ...others
+  } = request;
   return {
     id: job.id,
     state: job.state,
@@ -64,9 +97,20 @@ export function viewOf(job: Job, progress?: { readonly done: number; readonly to
     startedAt: moment(job.startedAt),
     finishedAt: moment(job.finishedAt),
     attempt: job.attempt,
-    request: { ...others, prompt, seed, iterations: Math.ceil(request.prompts.length / request.batchSize), ...(subseedStrength > 0 ? { variation: { seed: subseed, strength: subseedStrength } } : {}) },
+    request: {
+      ...others,
+      prompt,
+      seed,
+      iterations: Math.ceil(request.prompts.length / request.batchSize),
+      ...(subseedStrength > 0 ? { variation: { seed: subseed, strength: subseedStrength } } : {}),
+    },
     progress: job.state === 'running' && progress ? { done: progress.done, total: progress.total } : null,
-    result: result ? { ...result, images: result.images.map((image) => ({ ...image, url: `/api/v1/results/${image.id}.${endingOf(image)}` })) } : null,
+    result: result
+      ? {
+          ...result,
+          images: result.images.map((image) => ({ ...image, url: `/api/v1/results/${image.id}.${endingOf(image)}` })),
+        }
+      : null,
     error: job.error ? { code: job.error.code, message: job.error.message } : null,
   };
 }

@@ -10,10 +10,17 @@ export const listJobs = defineRoute({
   path: '/api/v1/jobs',
   summary: "The caller's jobs, the newest first",
   flavour: 'own',
-  query: z.object({ state: z.enum(jobStates).optional(), before: z.string().max(64).optional(), limit: z.coerce.number().int().min(1).max(100).default(20) }),
+  query: z.object({
+    state: z.enum(jobStates).optional(),
+    before: z.string().max(64).optional(),
+    limit: z.coerce.number().int().min(1).max(100).default(20),
+  }),
   response: z.object({ jobs: z.array(jobView), next: z.string().nullable() }),
   async handle({ queue, watch }, { owner, query }) {
     const jobs = await queue.list({ owner, ...query });
-    return json({ jobs: jobs.map((job) => viewOf(job, watch.progress(job.id)?.step)), next: jobs.length === query.limit ? (jobs.at(-1)?.id ?? null) : null });
+    return json({
+      jobs: jobs.map((job) => viewOf(job, watch.progress(job.id)?.step)),
+      next: jobs.length === query.limit ? (jobs.at(-1)?.id ?? null) : null,
+    });
   },
 });

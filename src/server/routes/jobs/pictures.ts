@@ -5,7 +5,9 @@ import { atField, invalidField } from '../../http/problem.ts';
 import { readPicture, storePicture } from '../../http/picture-input.ts';
 import { type FormPart, defineRoute, json } from '../../http/route.ts';
 
-const form = (parts: readonly FormPart[]): unknown => ({ image: parts.flatMap((part) => ('bytes' in part ? [part.bytes] : []))[0] });
+const form = (parts: readonly FormPart[]): unknown => ({
+  image: parts.flatMap((part) => ('bytes' in part ? [part.bytes] : []))[0],
+});
 
 export const storePictureRoute = defineRoute({
   method: 'POST',

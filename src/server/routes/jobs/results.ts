@@ -6,7 +6,9 @@ import { inspectImageFile } from '../../../image/image-file.ts';
 import type { ServerContext } from '../../context.ts';
 import { type Answer, defineRoute } from '../../http/route.ts';
 
-const params = z.object({ name: z.string().regex(/^[0-9a-f]{64}(\.(png|jpg|jpeg|webp))?$/, 'must be the id of a picture') });
+const params = z.object({
+  name: z.string().regex(/^[0-9a-f]{64}(\.(png|jpg|jpeg|webp))?$/, 'must be the id of a picture'),
+});
 
 const linkQuery = z.object({ expires: z.string().optional(), signature: z.string().optional() });
 
@@ -15,7 +17,16 @@ async function answerPicture({ store }: ServerContext, id: string): Promise<Answ
   if (!bytes) throw new StableDiffusionError('not-found', 'There is no picture with this id.');
   const { format } = inspectImageFile(bytes, Number.POSITIVE_INFINITY);
   // The name is the content: it never changes.
-  return { bytes, mediaType: `image/${format}`, headers: { 'cache-control': 'private, max-age=31536000, immutable', etag: `"${id}"`, 'x-content-type-options': 'nosniff', 'content-security-policy': "default-src 'none'" } };
+  return {
+    bytes,
+    mediaType: `image/${format}`,
+    headers: {
+      'cache-control': 'private, max-age=31536000, immutable',
+      etag: `"${id}"`,
+      'x-content-type-options': 'nosniff',
+      'content-security-policy': "default-src 'none'",
+    },
+  };
 }
 
 export const getResult = defineRoute({

@@ -11,7 +11,16 @@ export const serverInfo = defineRoute({
   flavour: 'own',
   response: z.object({
     version: z.string(),
-    models: z.array(z.object({ name: z.string(), sha256: z.string().nullable(), size: z.int(), unit: z.int(), readsPromptSyntax: z.boolean(), isDefault: z.boolean() })),
+    models: z.array(
+      z.object({
+        name: z.string(),
+        sha256: z.string().nullable(),
+        size: z.int(),
+        unit: z.int(),
+        readsPromptSyntax: z.boolean(),
+        isDefault: z.boolean(),
+      }),
+    ),
     samplers: z.array(z.string()),
     limits: z.record(z.string(), z.number()),
     policy: z.record(z.string(), z.boolean()),
@@ -19,15 +28,24 @@ export const serverInfo = defineRoute({
   }),
   async handle({ catalog, models, limits, policy, queue, version, log }) {
     const first = catalog.find(undefined).name;
-    const described = await Promise.all(catalog.list().map(async ({ name, sha256 }) => {
-      try {
-        const { nativeSize, unit, readsPromptSyntax } = await models.facts(name);
-        return [{ name, sha256, size: nativeSize, unit, readsPromptSyntax, isDefault: name === first }];
-      } catch (error) {
-        log.warn({ model: name, err: error }, 'a model in the folder cannot be used');
-        return [];
-      }
-    }));
-    return json({ version, models: described.flat(), samplers: a1111Samplers.map(({ names: [name = ''] }) => name), limits, policy, queue: await queue.counts() });
+    const described = await Promise.all(
+      catalog.list().map(async ({ name, sha256 }) => {
+        try {
+          const { nativeSize, unit, readsPromptSyntax } = await models.facts(name);
+          return [{ name, sha256, size: nativeSize, unit, readsPromptSyntax, isDefault: name === first }];
+        } catch (error) {
+          log.warn({ model: name, err: error }, 'a model in the folder cannot be used');
+          return [];
+        }
+      }),
+    );
+    return json({
+      version,
+      models: described.flat(),
+      samplers: a1111Samplers.map(({ names: [name = ''] }) => name),
+      limits,
+      policy,
+      queue: await queue.counts(),
+    });
   },
 });

@@ -11,21 +11,41 @@ import { endingOf, isFinished, type Job, type ResultImage } from '../../job.ts';
 import type { SharedFields } from './fields.ts';
 import type { StoredPictures } from './picture-files.ts';
 
-const fieldNames: FieldNames = { batchSize: 'n', width: 'size', height: 'size', negativePrompt: 'negative_prompt', guidanceScale: 'guidance_scale' };
+const fieldNames: FieldNames = {
+  batchSize: 'n',
+  width: 'size',
+  height: 'size',
+  negativePrompt: 'negative_prompt',
+  guidanceScale: 'guidance_scale',
+};
 
 /** OpenAI's own models: clients that know no others get the default. */
 const openaiModel = /^(dall-e-\d|gpt-image-[\w.-]+|chatgpt-image-[\w.-]+)$/;
 
 /** What each quality is, and the steps of those that there are. */
-const qualityOf = { auto: 'medium', low: 'low', medium: 'medium', standard: 'medium', high: 'high', hd: 'high' } as const;
+const qualityOf = {
+  auto: 'medium',
+  low: 'low',
+  medium: 'medium',
+  standard: 'medium',
+  high: 'high',
+  hd: 'high',
+} as const;
 const stepsOf = { low: 10, medium: 20, high: 35 } as const;
 
 export type EventPrefix = 'image_generation' | 'image_edit';
 
 /** The part of a job that all three describe alike. Without a size it is that of the picture it begins from. */
-export function sharedDraft(body: SharedFields, kind: JobDraft['kind'], prompt: string, picture?: Pick<StoredPictures, 'width' | 'height'>): JobDraft {
-  if (body.background === 'transparent') throw invalidField(['body', 'background'], 'Transparent backgrounds cannot be made here; use "opaque" or "auto".');
-  const [width, height] = body.size && body.size !== 'auto' ? body.size.split('x').map(Number) : [picture?.width, picture?.height];
+export function sharedDraft(
+  body: SharedFields,
+  kind: JobDraft['kind'],
+  prompt: string,
+  picture?: Pick<StoredPictures, 'width' | 'height'>,
+): JobDraft {
+  if (body.background === 'transparent')
+    throw invalidField(['body', 'background'], 'Transparent backgrounds cannot be made here; use "opaque" or "auto".');
+  const [width, height] =
+    body.size && body.size !== 'auto' ? body.size.split('x').map(Number) : [picture?.width, picture?.height];
   return {
     kind,
     prompt,
@@ -48,7 +68,13 @@ export function sharedDraft(body: SharedFields, kind: JobDraft['kind'], prompt: 
 const sizeOf = ({ request }: Job): string => `${request.width}x${request.height}`;
 
 /** There are no tokens to pay for; clients that add them up find none. */
-const usage = { input_tokens: 0, output_tokens: 0, total_tokens: 0, input_tokens_details: { image_tokens: 0, text_tokens: 0 }, output_tokens_details: { image_tokens: 0, text_tokens: 0 } };
+const usage = {
+  input_tokens: 0,
+  output_tokens: 0,
+  total_tokens: 0,
+  input_tokens_details: { image_tokens: 0, text_tokens: 0 },
+  output_tokens_details: { image_tokens: 0, text_tokens: 0 },
+};
 
 async function encoded({ store }: ServerContext, image: ResultImage): Promise<string> {
   return Buffer.from((await store.get(image.id)) ?? []).toString('base64');
@@ -58,43 +84,79 @@ async function encoded({ store }: ServerContext, image: ResultImage): Promise<st
 async function inFormat(preview: string, { type, quality }: Job['request']['format']): Promise<string> {
   if (type === 'jpeg') return preview;
   const image = await nodeImageCodec.decode(new Uint8Array(Buffer.from(preview, 'base64')));
-  return Buffer.from(await nodeImageCodec.encode(image, type === 'png' ? { format: type } : { format: type, quality })).toString('base64');
+  return Buffer.from(
+    await nodeImageCodec.encode(image, type === 'png' ? { format: type } : { format: type, quality }),
+  ).toString('base64');
 }
 
 /** Fields that every event and answer tells. */
-const facts = (job: Job, body: SharedFields) => ({ size: sizeOf(job), quality: qualityOf[body.quality ?? 'auto'], background: 'opaque', output_format: job.request.format.type });
+const facts = (job: Job, body: SharedFields) => ({
+  size: sizeOf(job),
+  quality: qualityOf[body.quality ?? 'auto'],
+  background: 'opaque',
+  output_format: job.request.format.type,
+});
 
 function refuseFlagged(images: readonly ResultImage[]): void {
   if (images.length > 0 && images.every(({ flagged }) => flagged)) {
-    throw new StableDiffusionError('invalid-argument', 'The safety checker objects to what was made of this request.', { details: { name: 'moderation_blocked' } });
+    throw new StableDiffusionError('invalid-argument', 'The safety checker objects to what was made of this request.', {
+      details: { name: 'moderation_blocked' },
+    });
   }
 }
 
-async function* streamed(context: ServerContext, job: Job, body: SharedFields, prefix: EventPrefix, signal: AbortSignal): AsyncGenerator<ServerEvent, void, void> {
+async function* streamed(
+  context: ServerContext,
+  job: Job,
+  body: SharedFields,
+  prefix: EventPrefix,
+  signal: AbortSignal,
+): AsyncGenerator<ServerEvent, void, void> {
   let partial = 0;
   const created = (): number => Math.floor(context.now() / 1000);
   try {
     for await (const event of context.watch.events(job, signal)) {
       if (event.kind === 'preview' && partial < job.request.previews) {
         const type = `${prefix}.partial_image`;
-        yield { event: type, data: { type, b64_json: await inFormat(event.data, job.request.format), created_at: created(), partial_image_index: partial++, ...facts(job, body) } };
+        yield {
+          event: type,
+          data: {
+            type,
+            b64_json: await inFormat(event.data, job.request.format),
+            created_at: created(),
+            partial_image_index: partial++,
+            ...facts(job, body),
+          },
+        };
       }
       if (event.kind !== 'state' || !isFinished(event.job)) continue;
       const done = await awaitJob(context, event.job, signal);
       refuseFlagged(done.result.images);
       for (const image of done.result.images) {
         const type = `${prefix}.completed`;
-        yield { event: type, data: { type, b64_json: await encoded(context, image), created_at: created(), ...facts(job, body), usage } };
+        yield {
+          event: type,
+          data: { type, b64_json: await encoded(context, image), created_at: created(), ...facts(job, body), usage },
+        };
       }
     }
   } catch (error) {
-    if (!signal.aborted) yield { event: 'error', data: { type: 'error', ...(problemAnswer('openai', problemOf(error, 1)).body as object) } };
+    if (!signal.aborted)
+      yield {
+        event: 'error',
+        data: { type: 'error', ...(problemAnswer('openai', problemOf(error, 1)).body as object) },
+      };
   }
   if (signal.aborted) await context.queue.cancel(job.id);
 }
 
 /** Accepts the job and answers, at once or as it goes. */
-export async function answerImages(context: ServerContext, request: RouteRequest<SharedFields, unknown, unknown>, draft: JobDraft, prefix: EventPrefix): Promise<Answer> {
+export async function answerImages(
+  context: ServerContext,
+  request: RouteRequest<SharedFields, unknown, unknown>,
+  draft: JobDraft,
+  prefix: EventPrefix,
+): Promise<Answer> {
   const { owner, body, signal, origin } = request;
   const accepted = await acceptJob(context, { owner, source: 'openai', priority: 'normal', draft, fields: fieldNames });
   if (body.stream) return { events: streamed(context, accepted, body, prefix, signal) };
@@ -102,7 +164,12 @@ export async function answerImages(context: ServerContext, request: RouteRequest
   refuseFlagged(job.result.images);
   // As there: dall-e answers with URLs unless told otherwise, the later models with the picture itself.
   const asUrl = body.response_format === 'url' || (body.response_format == null && /^dall-e/.test(body.model ?? ''));
-  const data = await Promise.all(job.result.images.map(async (image) => (asUrl ? { url: origin + context.links.sign(image.id, endingOf(image)) } : { b64_json: await encoded(context, image) })));
+  const data = await Promise.all(
+    job.result.images.map(async (image) =>
+      asUrl
+        ? { url: origin + context.links.sign(image.id, endingOf(image)) }
+        : { b64_json: await encoded(context, image) },
+    ),
+  );
   return json({ created: Math.floor(job.createdAt / 1000), data, ...facts(job, body), usage });
 }
-

@@ -16,14 +16,23 @@ export const edits = defineRoute({
   async handle(context, request) {
     const { body, signal } = request;
     const given = body.image ?? body.images?.map(({ image_url }) => image_url) ?? [];
-    const sketch = body.mask && typeof body.mask === 'object' && 'image_url' in body.mask ? body.mask.image_url : body.mask;
+    const sketch =
+      body.mask && typeof body.mask === 'object' && 'image_url' in body.mask ? body.mask.image_url : body.mask;
     const { image, mask, ...size } = await storePictures(context, given, sketch, signal);
-    return answerImages(context, request, {
-      ...sharedDraft(body, mask ? 'inpaint' : 'img2img', body.prompt, size),
-      image,
-      ...(mask ? { mask } : {}),
-      strength: body.strength ?? (mask ? 1 : body.input_fidelity === 'high' ? 0.5 : 0.75),
-      rest: { resizeMode: 'stretch', ...(mask ? { inpaint: { blurX: 4, blurY: 4, fill: 'original', invert: false } } : {}) },
-    }, 'image_edit');
+    return answerImages(
+      context,
+      request,
+      {
+        ...sharedDraft(body, mask ? 'inpaint' : 'img2img', body.prompt, size),
+        image,
+        ...(mask ? { mask } : {}),
+        strength: body.strength ?? (mask ? 1 : body.input_fidelity === 'high' ? 0.5 : 0.75),
+        rest: {
+          resizeMode: 'stretch',
+          ...(mask ? { inpaint: { blurX: 4, blurY: 4, fill: 'original', invert: false } } : {}),
+        },
+      },
+      'image_edit',
+    );
   },
 });

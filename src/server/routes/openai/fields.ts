@@ -4,8 +4,14 @@ import { z } from 'zod';
 import type { FormPart } from '../../http/route.ts';
 
 /** Forms have text alone: numbers and booleans are read from it. */
-const number = z.preprocess((value) => (typeof value === 'string' && value.trim() !== '' ? Number(value) : value), z.number());
-const whole = z.preprocess((value) => (typeof value === 'string' && value.trim() !== '' ? Number(value) : value), z.int());
+const number = z.preprocess(
+  (value) => (typeof value === 'string' && value.trim() !== '' ? Number(value) : value),
+  z.number(),
+);
+const whole = z.preprocess(
+  (value) => (typeof value === 'string' && value.trim() !== '' ? Number(value) : value),
+  z.int(),
+);
 const boolean = z.preprocess((value) => (value === 'true' ? true : value === 'false' ? false : value), z.boolean());
 
 /** A field that may be left out or null. */
@@ -40,7 +46,15 @@ const files = z.union([file, z.array(file)]);
 /** How a picture is told in JSON: a data URL, or a URL where pictures are fetched. */
 const link = z.object({ image_url: z.string() });
 
-export const editFields = z.object({ prompt: z.string().min(1), image: maybe(files), images: maybe(z.array(link)), mask: maybe(z.union([file, link])), input_fidelity: maybe(z.enum(['high', 'low'])), strength: maybe(number), ...sharedFields });
+export const editFields = z.object({
+  prompt: z.string().min(1),
+  image: maybe(files),
+  images: maybe(z.array(link)),
+  mask: maybe(z.union([file, link])),
+  input_fidelity: maybe(z.enum(['high', 'low'])),
+  strength: maybe(number),
+  ...sharedFields,
+});
 
 export const variationFields = z.object({ image: files, strength: maybe(number), ...sharedFields });
 
@@ -60,10 +74,20 @@ const tokens = z.object({ image_tokens: z.int(), text_tokens: z.int() });
 
 export const imagesResponse = z.object({
   created: z.int(),
-  data: z.array(z.object({ b64_json: z.string().optional(), url: z.string().optional(), revised_prompt: z.string().optional() })),
+  data: z.array(
+    z.object({ b64_json: z.string().optional(), url: z.string().optional(), revised_prompt: z.string().optional() }),
+  ),
   background: z.literal('opaque').optional(),
   output_format: z.enum(['png', 'jpeg', 'webp']).optional(),
   size: z.string().optional(),
   quality: z.string().optional(),
-  usage: z.object({ input_tokens: z.int(), output_tokens: z.int(), total_tokens: z.int(), input_tokens_details: tokens, output_tokens_details: tokens }).optional(),
+  usage: z
+    .object({
+      input_tokens: z.int(),
+      output_tokens: z.int(),
+      total_tokens: z.int(),
+      input_tokens_details: tokens,
+      output_tokens_details: tokens,
+    })
+    .optional(),
 });

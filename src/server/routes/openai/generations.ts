@@ -11,5 +11,6 @@ export const generations = defineRoute({
   flavour: 'openai',
   body: generationFields,
   response: imagesResponse,
-  handle: (context, request) => answerImages(context, request, sharedDraft(request.body, 'txt2img', request.body.prompt), 'image_generation'),
+  handle: (context, request) =>
+    answerImages(context, request, sharedDraft(request.body, 'txt2img', request.body.prompt), 'image_generation'),
 });

@@ -16,6 +16,16 @@ export const variations = defineRoute({
   async handle(context, request) {
     const { body, signal } = request;
     const pictures = await storePictures(context, body.image, undefined, signal);
-    return answerImages(context, request, { ...sharedDraft(body, 'img2img', '', pictures), image: pictures.image, strength: body.strength ?? 0.6, rest: { resizeMode: 'crop' } }, 'image_generation');
+    return answerImages(
+      context,
+      request,
+      {
+        ...sharedDraft(body, 'img2img', '', pictures),
+        image: pictures.image,
+        strength: body.strength ?? 0.6,
+        rest: { resizeMode: 'crop' },
+      },
+      'image_generation',
+    );
   },
 });

@@ -3,7 +3,15 @@
 import { z } from 'zod';
 import { defineRoute, json } from '../../http/route.ts';
 
-export const healthz = defineRoute({ method: 'GET', path: '/healthz', summary: 'The server is alive', flavour: 'own', open: true, response: z.object({ status: z.literal('ok') }), handle: async () => json({ status: 'ok' }) });
+export const healthz = defineRoute({
+  method: 'GET',
+  path: '/healthz',
+  summary: 'The server is alive',
+  flavour: 'own',
+  open: true,
+  response: z.object({ status: z.literal('ok') }),
+  handle: async () => json({ status: 'ok' }),
+});
 
 export const readyz = defineRoute({
   method: 'GET',

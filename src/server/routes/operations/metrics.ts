@@ -8,5 +8,8 @@ export const metricsRoute = defineRoute({
   summary: 'Metrics for Prometheus',
   flavour: 'own',
   responseType: 'text/plain',
-  handle: async ({ metrics }) => ({ bytes: new TextEncoder().encode(await metrics.text()), mediaType: metrics.contentType }),
+  handle: async ({ metrics }) => ({
+    bytes: new TextEncoder().encode(await metrics.text()),
+    mediaType: metrics.contentType,
+  }),
 });
