@@ -19,7 +19,7 @@ export function readLora(given: string): LoraWords {
   const path = parts.join(':');
   if (path === '') throw new UsageError('It is a file, and behind a colon its strength: style.safetensors:0.8.');
   const [scale, textScale] = numbers;
-  return { path, ...(scale === undefined ? {} : { scale }), ...(textScale === undefined ? {} : { textScale }) };
+  return { path, scale, textScale };
 }
 
 export interface EmbeddingWords {
@@ -31,5 +31,5 @@ export interface EmbeddingWords {
 export function readEmbedding(given: string): EmbeddingWords {
   const [, path = '', token] = /^(.*?)(?::([^:/\\]+))?$/.exec(given) ?? [];
   if (path === '') throw new UsageError('It is a file, and behind a colon the word for it: style.pt:<my-style>.');
-  return { path, ...(token === undefined ? {} : { token }) };
+  return { path, token };
 }

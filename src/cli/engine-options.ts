@@ -21,7 +21,7 @@ type EngineValues = OptionValues<typeof engineOptions>;
 /** Starts the engine. Dispose of it. */
 export async function startEngine({ device, threads }: EngineValues): Promise<Engine> {
   const { createNodeEngine } = await import('../engine/node.ts');
-  return createNodeEngine({ ...(device ? { provider: device } : {}), ...(threads === undefined ? {} : { threads }) });
+  return createNodeEngine({ ...(device ? { provider: device } : {}), threads });
 }
 
 /** CompVis's `full` is float32; its `autocast` computes in half precision on a GPU, and changes nothing on a CPU. */

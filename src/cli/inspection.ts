@@ -159,7 +159,7 @@ async function inspectCheckpoint(
   options: InspectionOptions,
 ): Promise<Inspection> {
   const checkpoint = await openCheckpointAt(path, {
-    ...(options.config === undefined ? {} : { config: options.config }),
+    config: options.config,
     ...(options.ema ? { ema: true } : {}),
   });
   try {

@@ -75,8 +75,8 @@ export function workOptionsOf(values: WorkValues, { model, environment }: WorkDe
     modelsInMemory: values.modelsInMemory,
     keepSeconds: values.keepDays === undefined ? undefined : Math.round(values.keepDays * 86_400),
     limits: {
-      ...(values.inputPixels === undefined ? {} : { inputPixels: values.inputPixels }),
-      ...(values.attempts === undefined ? {} : { attempts: values.attempts }),
+      inputPixels: values.inputPixels,
+      attempts: values.attempts,
     },
     policy: { safety: !values.noSafety, watermark: !values.noWatermark },
     logLevel: values.logLevel,

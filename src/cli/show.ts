@@ -20,9 +20,7 @@ async function textOf({ out }: CliContext, graphics: TerminalGraphics, images: r
   // The progress bar's line and one above it stay free.
   const rows = out.rows === undefined ? undefined : Math.max(6, Math.floor((out.rows - 2) / images.length));
   const texts = await Promise.all(
-    images.map((image) =>
-      terminalImage(image, { graphics, columns: Math.min(64, out.columns), ...(rows === undefined ? {} : { rows }) }),
-    ),
+    images.map((image) => terminalImage(image, { graphics, columns: Math.min(64, out.columns), rows })),
   );
   return texts.join('');
 }

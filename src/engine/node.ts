@@ -370,7 +370,7 @@ class NodeEngine implements Engine {
     const imageBlock = given.size > 0 ? await this.#imageBlock : undefined;
     // Programs that run on a state have no weights of their own, or some are given.
     const endMark = this.provider === 'cpu' && (given.size > 0 || graph.parameters.length === 0);
-    const form = { precision, fusedAttention, endMark, ...(imageBlock === undefined ? {} : { imageBlock }) };
+    const form = { precision, fusedAttention, endMark, imageBlock };
     if (options.parameters === 'inputs') {
       await this.#runtime.call({ kind: 'compile', program, model: emitOnnx(graph, form), settings: settings() });
       return new NodeProgram(graph, this.#runtime, program, 'inputs');

@@ -262,10 +262,10 @@ export async function* generate(model: Model, options: GenerateOptions, task: Ta
         ...(options.eta === undefined ? {} : { eta: options.eta }),
       },
       sigmaConvention,
-      ...(schedule === undefined ? {} : { schedule }),
-      ...(discardNextToLastSigma === undefined ? {} : { discardNextToLastSigma }),
+      schedule,
+      discardNextToLastSigma,
       ...(prepared.initial ? { initial: prepared.initial } : {}),
-      ...(prepared.startStep === undefined ? {} : { startStep: prepared.startStep }),
+      startStep: prepared.startStep,
       ...(prepared.inpainting ? { inpainting: prepared.inpainting } : {}),
       ...(signal ? { signal } : {}),
     });
@@ -327,8 +327,8 @@ export async function* generate(model: Model, options: GenerateOptions, task: Ta
       watermark: (options.watermark ?? true) && canWatermark({ width, height }),
       program: programName,
       ...(options.classLabels ? { classLabels: [...options.classLabels] } : {}),
-      ...(options.schedule === undefined ? {} : { schedule: options.schedule }),
-      ...(options.eta === undefined ? {} : { eta: options.eta }),
+      schedule: options.schedule,
+      eta: options.eta,
       ...(options.promptSyntax === 'a1111'
         ? {
             promptSyntax: 'a1111' as const,
@@ -336,7 +336,7 @@ export async function* generate(model: Model, options: GenerateOptions, task: Ta
           }
         : {}),
       ...(before.some((size) => size !== batch) ? { earlierBatches: before } : {}),
-      ...(givenNoise === undefined ? {} : { startNoise: givenNoise }),
+      startNoise: givenNoise,
       ...(model.checkpoint.ema === 'used' ? { ema: true } : {}),
       ...(model.adapters.length > 0 ? { adapters: [...model.adapters] } : {}),
       ...task.record,
@@ -348,7 +348,7 @@ export async function* generate(model: Model, options: GenerateOptions, task: Ta
     const pictures = images.map((image, index): GeneratedImage => {
       const marked = (options.watermark ?? true) && canWatermark(image) ? embedWatermark(image) : image;
       const verdict = flagged?.[index];
-      return { image: marked, index, record: record(index), ...(verdict === undefined ? {} : { flagged: verdict }) };
+      return { image: marked, index, record: record(index), flagged: verdict };
     });
     all.push(...pictures);
     yield { kind: 'images', iteration, images: pictures };

@@ -74,7 +74,7 @@ export async function* imageToImage(model: Model, options: ImageToImageOptions):
   const record = {
     strength,
     initialImage: await digest(options.image),
-    ...(imageGuidanceScale === undefined ? {} : { imageGuidanceScale }),
+    imageGuidanceScale,
   };
   yield* generate(model, options, { pipeline: 'img2img', width: columns, height: rows, prepare, record });
 }

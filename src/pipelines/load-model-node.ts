@@ -86,8 +86,8 @@ async function openTokenizer(
       : undefined;
     return createClipTokenizerFromFiles({
       merges: await readText(join(folder, 'merges.txt')),
-      ...(vocab === undefined ? {} : { vocab }),
-      ...(config === undefined ? {} : { config }),
+      vocab,
+      config,
     });
   }
   return stage.kind === 'clip_text'

@@ -76,7 +76,7 @@ export async function loadModel(file: ModelFile, options: LoadModelOptions = {})
       ...(options.config === undefined
         ? {}
         : { config: parseYaml(options.config, `the configuration of ${source.label}`) }),
-      ...(options.ema === undefined ? {} : { ema: options.ema }),
+      ema: options.ema,
     });
     const openAll = <T extends { readonly file: ModelFile }>(files: readonly T[] = []) =>
       Promise.all(

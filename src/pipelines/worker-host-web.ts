@@ -71,18 +71,18 @@ async function loadHere(
   const { file, provider, wasmPath, threads, precision, config, ema, vocabulary, taesd } = options;
   const engine = await createWebEngine({
     ...(provider ? { provider } : {}),
-    ...(wasmPath === undefined ? {} : { wasmPath }),
-    ...(threads === undefined ? {} : { threads }),
+    wasmPath,
+    threads,
   });
   try {
     return await loadModel(file, {
       engine: reporting(engine, onProgress),
       request: { signal },
       ...(precision ? { precision } : {}),
-      ...(config === undefined ? {} : { config }),
-      ...(ema === undefined ? {} : { ema }),
-      ...(vocabulary === undefined ? {} : { vocabulary }),
-      ...(taesd === undefined ? {} : { taesd }),
+      config,
+      ema,
+      vocabulary,
+      taesd,
     });
   } catch (error) {
     await engine.dispose();

@@ -118,7 +118,7 @@ function a1111(options: NoiseOptions): SeededNoise {
           ? {}
           : { subseeds: Array.from({ length: shape[0] ?? 1 }, (_, i) => offsetSeed(subseed, i)), subseedStrength }),
         ...(seedResizeFrom ? { seedResizeFrom } : {}),
-        ...(etaNoiseSeedDelta === undefined ? {} : { etaNoiseSeedDelta }),
+        etaNoiseSeedDelta,
       });
       return draw(shape);
     },

@@ -185,10 +185,10 @@ async function decide(
     clipSkip: draft.rest?.clipSkip ?? 1,
     format: draft.format ?? { type: 'png', quality: 90 },
     previews: within('previews', draft.previews ?? 0, 0, 20),
-    ...(draft.schedule === undefined ? {} : { schedule: draft.schedule }),
+    schedule: draft.schedule,
     ...(draft.strength === undefined ? {} : { strength: finite('strength', draft.strength, 0, 1) }),
-    ...(draft.image === undefined ? {} : { image: draft.image }),
-    ...(draft.mask === undefined ? {} : { mask: draft.mask }),
+    image: draft.image,
+    mask: draft.mask,
     ...(enlarged ? { hires: enlarged } : {}),
     ...draft.rest,
   };

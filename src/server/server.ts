@@ -140,7 +140,7 @@ async function openParts(options: WorkOptions): Promise<Parts> {
       attempts: limits.attempts,
       keepSeconds,
       onError,
-      ...(options.lockMilliseconds === undefined ? {} : { lockMilliseconds: options.lockMilliseconds }),
+      lockMilliseconds: options.lockMilliseconds,
     });
     queue = opened;
     store = openRedisStore({ redis: opened.redis, prefix: redisPrefix, keepSeconds });
@@ -148,7 +148,7 @@ async function openParts(options: WorkOptions): Promise<Parts> {
   }
   const engine = createNodeEngine({
     background: true,
-    ...(options.threads === undefined ? {} : { threads: options.threads }),
+    threads: options.threads,
     ...(options.provider ? { provider: options.provider } : {}),
   });
   const models = createModelPool({

@@ -44,8 +44,8 @@ function modelOptions(
     checkpoint: model.checkpoint,
     tokenizer: model.tokenizer as ClipTokenizer,
     diffusion: {
-      ...(training.loss_type === undefined ? {} : { lossType: training.loss_type }),
-      ...(training.min_snr_gamma === undefined ? {} : { minSnrGamma: training.min_snr_gamma }),
+      lossType: training.loss_type,
+      minSnrGamma: training.min_snr_gamma,
       noiseOffset: training.noise_offset,
       inputPerturbation: training.input_perturbation,
     },
@@ -53,8 +53,8 @@ function modelOptions(
       training.optimizer === 'sgd'
         ? { kind: 'sgd' }
         : { kind: training.optimizer ?? 'adamw', betas: training.betas ?? [0.9, 0.999], epsilon: training.epsilon },
-    ...(training.weight_decay === undefined ? {} : { weightDecay: training.weight_decay }),
-    ...(loop.clipNorm === undefined ? {} : { clipNorm: loop.clipNorm }),
+    weightDecay: training.weight_decay,
+    clipNorm: loop.clipNorm,
     checkpointing: training.checkpointing,
     clipSkip: adapter.clip_skip,
     conditionDropout: adapter.condition_dropout,
@@ -163,7 +163,7 @@ export async function adapterSetUp(context: TraineeContext): Promise<SetUp<Tenso
       ...(adapter.instance_prompt === undefined && adapter.kind !== 'TextualInversion'
         ? {}
         : { missingCaption: { caption: '' } }),
-      output: { name: outputNames[adapter.kind], ...(config === undefined ? {} : { config }) },
+      output: { name: outputNames[adapter.kind], config },
       ...(prior
         ? { prior: { data_root: prior.data_root, make: () => makePriorPictures(prior, model, size, context) } }
         : {}),

@@ -49,8 +49,8 @@ export async function autoencoderSetUp({
       training.optimizer === 'sgd'
         ? { kind: 'sgd' }
         : { kind: training.optimizer ?? 'adam', betas: [beta1, beta2], epsilon: training.epsilon },
-    ...(training.weight_decay === undefined ? {} : { weightDecay: training.weight_decay }),
-    ...(run.loop.clipNorm === undefined ? {} : { clipNorm: run.loop.clipNorm }),
+    weightDecay: training.weight_decay,
+    clipNorm: run.loop.clipNorm,
     ...(config.use_ema ? { average: { decay: training.ema_decay } } : {}),
     size: { batch: run.loop.batchSize, height: size, width: size },
     checkpointing: training.checkpointing,

@@ -310,7 +310,7 @@ export async function createAutoencoderTraining(options: AutoencoderTrainingOpti
     weights,
     state,
     optimiser: options.optimiser ?? ({ kind: 'adam', betas: [0.5, 0.9] } as const),
-    ...(clipNorm === undefined ? {} : { clipNorm }),
+    clipNorm,
     ...(options.checkpointing ? { checkpoint: blockOfModule } : {}),
   };
   const sizes = size ? { size } : {};

@@ -219,8 +219,8 @@ export async function latentDiffusionSetUp(context: TraineeContext): Promise<Set
         config,
         conditioning,
         variants: {
-          ...(training.loss_type === undefined ? {} : { lossType: training.loss_type }),
-          ...(training.min_snr_gamma === undefined ? {} : { minSnrGamma: training.min_snr_gamma }),
+          lossType: training.loss_type,
+          minSnrGamma: training.min_snr_gamma,
           noiseOffset: training.noise_offset,
           inputPerturbation: training.input_perturbation,
         },
@@ -230,8 +230,8 @@ export async function latentDiffusionSetUp(context: TraineeContext): Promise<Set
         training.optimizer === 'sgd'
           ? { kind: 'sgd' }
           : { kind: training.optimizer ?? 'adamw', betas: training.betas ?? [0.9, 0.999], epsilon: training.epsilon },
-      ...(training.weight_decay === undefined ? {} : { weightDecay: training.weight_decay }),
-      ...(run.loop.clipNorm === undefined ? {} : { clipNorm: run.loop.clipNorm }),
+      weightDecay: training.weight_decay,
+      clipNorm: run.loop.clipNorm,
       ...(config.use_ema
         ? { average: { decay: training.ema_decay, condition: training.ema_cond_stage && config.cond_stage_trainable } }
         : {}),

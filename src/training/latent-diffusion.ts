@@ -245,7 +245,7 @@ export async function createLatentDiffusionTraining(
     weights,
     treatment: treatmentOf(objective, options.weightDecay),
     ...(optimiser ? { optimiser } : {}),
-    ...(clipNorm === undefined ? {} : { clipNorm }),
+    clipNorm,
     ...(average
       ? {
           average: {

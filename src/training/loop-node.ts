@@ -263,7 +263,7 @@ async function* steps<Batch>(
           yield {
             kind: 'samples',
             step,
-            path: await run.samples(step, images, { captions, ...(columns === undefined ? {} : { columns }) }),
+            path: await run.samples(step, images, { captions, columns }),
           };
       }
       if (step >= maxSteps || signal?.aborted) break;

@@ -98,7 +98,7 @@ function adam(config: Extract<OptimiserConfig, { kind: 'adamw' | 'adam' }>): Rul
 function sgd({ momentum = 0, nesterov = false }: Extract<OptimiserConfig, { kind: 'sgd' }>): Rule {
   return {
     slots: momentum === 0 ? [] : ['momentum_buffer'],
-    update: (raw, p, slots, settings) => {
+    update: (raw, p, slots, settings): ReturnType<Rule['update']> => {
       const g = add(mul(raw, need(settings, 'scale')), mul(p, need(settings, 'decay')));
       if (momentum === 0) return { p: sub(p, mul(g, need(settings, 'size'))), slots: {} };
       // A buffer of zeros gives the first gradient itself, as PyTorch starts it.

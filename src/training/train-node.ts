@@ -131,7 +131,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
       codec,
       batchSize: loop.batchSize,
       seed: training.seed,
-      ...(setUp.missingCaption === undefined ? {} : { missingCaption: setUp.missingCaption }),
+      missingCaption: setUp.missingCaption,
     };
     const trainOptions = { ...splitOptions, what: `data.params.train of ${label}` };
     const pictures = await openSplit(config.train, trainOptions);

@@ -172,7 +172,7 @@ export function trainingConfig(document: unknown, what: string): TrainingConfig 
       maxSteps: loopValues.max_steps,
       accumulate,
       batchSize: batch_size,
-      ...(loopValues.gradient_clip_val === undefined ? {} : { clipNorm: loopValues.gradient_clip_val }),
+      clipNorm: loopValues.gradient_clip_val,
       learningRate: loopValues.base_learning_rate * (training.scale_lr ? accumulate * batch_size : 1),
       schedule: ldmSchedule(params['scheduler_config'] ?? null),
       checkpointEvery: loopValues.every_n_train_steps,

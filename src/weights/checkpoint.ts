@@ -204,7 +204,7 @@ async function withoutConfig(source: WeightSource): Promise<Opened> {
     unet: condStage?.config.kind === 'class_embedder' ? labelUNet(unet.config) : unet.config,
     firstStage: firstStage.config,
     condStage: condStage?.config ?? null,
-    params: { ...(scale_factor === undefined ? {} : { scale_factor }), ...schedule },
+    params: { scale_factor, ...schedule },
   });
   return {
     config,

@@ -38,8 +38,8 @@ export async function openCheckpointAt(path: string, options: OpenCheckpointOpti
   const pretrained = configPath === undefined ? undefined : await pretrainedBeside(config, configPath);
   return openOwned(await openWeightsAt(path), (source) =>
     openCheckpoint(source, {
-      ...(config === undefined ? {} : { config }),
-      ...(options.ema === undefined ? {} : { ema: options.ema }),
+      config,
+      ema: options.ema,
       ...(pretrained ? { pretrained: () => pretrained } : {}),
     }),
   );

@@ -13,7 +13,7 @@ function terminal(written: string[], rows?: number): CliContext {
     write: (text: string) => void written.push(text),
     isTerminal: true,
     columns: 80,
-    ...(rows === undefined ? {} : { rows }),
+    rows,
   };
   return {
     out: output,

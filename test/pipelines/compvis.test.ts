@@ -59,7 +59,7 @@ for (const { id, settings, tolerance, png } of cases) {
       safety: false,
       iterations: settings.n_iter ?? 1,
       fixedCode: settings.fixed ?? false,
-      ...(settings.eta === undefined ? {} : { eta: settings.eta }),
+      eta: settings.eta,
     };
     const image = settings.mode ? await picture('pipelines/images/init.png') : undefined;
     const mask = settings.mode ? await picture('pipelines/images/mask.png') : undefined;

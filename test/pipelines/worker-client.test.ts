@@ -39,7 +39,7 @@ async function abortedRun(
   try {
     for await (const _ of worker.generate(job, {
       signal: controller.signal,
-      ...(patience === undefined ? {} : { patience }),
+      patience,
     }))
       controller.abort();
   } catch (error) {

@@ -90,7 +90,7 @@ const content = (step: number, score?: number) => {
     state: { step, list: [1, 'é'] },
     entries: Object.entries(tensors).map(([name, { dtype, shape }]) => ({ name, dtype, shape })),
     provide: ({ name }: { readonly name: string }) => tensors[name] as Tensor,
-    ...(score === undefined ? {} : { score }),
+    score,
   };
 };
 const text = (value: bigint | Uint8Array | undefined): string => new TextDecoder().decode(value as Uint8Array);

@@ -304,7 +304,7 @@ class Studio {
         if (event.kind === 'status') {
           const { share: _, ...rest } = run;
           run = rest;
-          show({ status: event.text, ...(event.share === undefined ? {} : { share: event.share }) });
+          show({ status: event.text, share: event.share });
         } else if (event.kind === 'step')
           show({
             status: 'Sampling',
@@ -330,7 +330,7 @@ class Studio {
                 engine: engine.title,
                 seconds,
                 file,
-                ...(flagged === undefined ? {} : { flagged }),
+                flagged,
               }),
             ),
           ];

@@ -47,7 +47,7 @@ async function convertModel(
   const beside = input.replace(/\.[^./\\]+$/, '.yaml');
   const yaml = values.config ?? (!isFolder && beside !== input && existsSync(beside) ? beside : undefined);
   const checkpoint = await openCheckpointAt(input, {
-    ...(yaml === undefined ? {} : { config: yaml }),
+    config: yaml,
     ...(values.ema ? { ema: true } : {}),
   });
   try {

@@ -234,8 +234,8 @@ async function guidance(task: Task): Promise<void> {
   );
   const generate = {
     seed: readSeed(values.seed),
-    ...(values.steps === undefined ? {} : { steps: values.steps }),
-    ...(values.sampler === undefined ? {} : { sampler: values.sampler }),
+    steps: values.steps,
+    sampler: values.sampler,
   };
   const curves: GuidanceCurve[] = [];
   const names = values.models && namesOf(values.models);

@@ -77,8 +77,8 @@ async function openNamedNetwork(
   const source = await openWeightsAt(path);
   try {
     return await openNetwork(source, {
-      ...(config === undefined ? {} : { config }),
-      ...(part === undefined ? {} : { part }),
+      config,
+      part,
       ...(ema ? { ema } : {}),
       ...(pretrained ? { pretrained: () => pretrained } : {}),
     });
@@ -141,7 +141,7 @@ export const forwardCommand = defineCommand({
         inputs,
         precision: precisionOf(values),
         signal: context.signal,
-        ...(taps === undefined ? {} : { taps }),
+        taps,
       });
       watch.end();
       await writeTensorFile(output, results, context.signal);

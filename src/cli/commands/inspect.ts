@@ -97,7 +97,7 @@ export const inspect = defineCommand({
     const { inspectFile } = await import('../inspection.ts');
     const found = await inspectFile(path, {
       signal: context.signal,
-      ...(values.config === undefined ? {} : { config: values.config }),
+      config: values.config,
       ...(values.ema ? { ema: true } : {}),
       ...(values.verify ? { verify: true } : values.quick ? { verify: false } : {}),
     });

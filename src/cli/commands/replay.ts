@@ -125,8 +125,8 @@ async function startAgain(
     ...(record.promptSyntax ? { promptSyntax: record.promptSyntax } : {}),
     ...(record.promptSettings ? { promptSettings: record.promptSettings } : {}),
     ...(record.classLabels ? { classLabels: record.classLabels } : {}),
-    ...(record.schedule === undefined ? {} : { schedule: record.schedule }),
-    ...(record.eta === undefined ? {} : { eta: record.eta }),
+    schedule: record.schedule,
+    eta: record.eta,
     ...(record.startNoise === undefined
       ? {}
       : { startNoise: await recordedNoise(values.initLatents, record.startNoise) }),

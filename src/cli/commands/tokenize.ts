@@ -59,12 +59,11 @@ async function openTokenizer(values: Values): Promise<Tokenizer> {
     throw new UsageError(`--profile ${profile} is one of BERT's tokenizer; CLIP's has ${clipProfiles.join(', ')}.`);
   const { createClipTokenizer } = await import('../../tokenizer/clip-tokenizer.ts');
   const profiled = clipProfile ? { profile: clipProfile } : {};
-  if (model === undefined)
-    return createClipTokenizer({ ...(vocabSize === undefined ? {} : { vocabSize }), ...profiled });
+  if (model === undefined) return createClipTokenizer({ vocabSize, ...profiled });
   const { loadModel } = await import('../../pipelines/load-model-node.ts');
   const { createNodeEngine } = await import('../../engine/node.ts');
   await using engine = createNodeEngine();
-  await using loaded = await loadModel(model, { engine, ...(config === undefined ? {} : { config }) });
+  await using loaded = await loadModel(model, { engine, config });
   const { tokenizer } = loaded;
   if (!tokenizer)
     throw new StableDiffusionError(

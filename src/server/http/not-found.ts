@@ -33,6 +33,7 @@ export function createNotFound(routes: readonly Route[]): (method: string, url: 
       },
       own: { error: { code: other ? 'method-not-allowed' : 'not-found', message } },
     };
-    return { status: other ? 405 : 404, headers: other ? { allow: allowed.join(', ') } : {}, body: bodies[flavour] };
+    const headers: Record<string, string> = other ? { allow: allowed.join(', ') } : {};
+    return { status: other ? 405 : 404, headers, body: bodies[flavour] };
   };
 }

@@ -53,22 +53,22 @@ function optionsOf(pictures: readonly PictureOf[], policy: PicturePolicy): Gener
     ...(perImage ? { seeds } : { batchSize: pictures.length }),
     ...(first.promptSyntax ? { promptSyntax: first.promptSyntax } : {}),
     ...(first.promptSettings ? { promptSettings: first.promptSettings } : {}),
-    ...(first.schedule === undefined ? {} : { schedule: first.schedule }),
-    ...(first.eta === undefined ? {} : { eta: first.eta }),
+    schedule: first.schedule,
+    eta: first.eta,
     ...(first.churn
       ? {
           samplerSettings: {
             sChurn: first.churn.sChurn,
             sTmin: first.churn.sTmin,
             sNoise: first.churn.sNoise,
-            ...(first.churn.sTmax === undefined ? {} : { sTmax: first.churn.sTmax }),
+            sTmax: first.churn.sTmax,
           },
         }
       : {}),
     noiseSettings: {
       ...(first.subseedStrength > 0 ? { subseed, subseedStrength: first.subseedStrength } : {}),
       ...(first.seedResizeFrom ? { seedResizeFrom: first.seedResizeFrom } : {}),
-      ...(first.seedDelta === undefined ? {} : { etaNoiseSeedDelta: first.seedDelta }),
+      etaNoiseSeedDelta: first.seedDelta,
     },
   };
 }

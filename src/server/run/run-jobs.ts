@@ -426,7 +426,7 @@ async function finishPicture(
   if (work.stop === 'cancel') return;
   const { overlay } = work.pictures;
   const whole = overlay && !flagged ? await composeOffThread(overlay, image) : image;
-  await storePicture(picture, whole, { record, ...(flagged === undefined ? {} : { flagged }) }, chunkContext);
+  await storePicture(picture, whole, { record, flagged }, chunkContext);
 }
 
 /** Whether `sd replay` has all that made the picture in its record; A1111's further settings are in the text alone. */
@@ -462,6 +462,6 @@ async function storePicture(
     subseed: request.subseeds[index] ?? 0,
     prompt: request.prompts[index] ?? '',
     infotext,
-    ...(made.flagged === undefined ? {} : { flagged: made.flagged }),
+    flagged: made.flagged,
   };
 }

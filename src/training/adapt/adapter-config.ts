@@ -90,10 +90,10 @@ export function adapterConfig(section: Mapping, what: string): AdapterConfig {
 export function loraSettings(layers: z.output<typeof layersSchema>): LoraSettings {
   const { rank, alpha, convolution_rank, convolution_alpha, targets } = layers;
   return {
-    ...(rank === undefined ? {} : { rank }),
-    ...(alpha === undefined ? {} : { alpha }),
-    ...(convolution_rank === undefined ? {} : { convolutionRank: convolution_rank }),
-    ...(convolution_alpha === undefined ? {} : { convolutionAlpha: convolution_alpha }),
+    rank,
+    alpha,
+    convolutionRank: convolution_rank,
+    convolutionAlpha: convolution_alpha,
     ...(targets === undefined ? {} : { targets: loraTargetGroups.filter((group) => targets.includes(group)) }),
   };
 }

@@ -137,11 +137,11 @@ export async function createLoraTrainee(options: LoraTrainingOptions): Promise<L
     treatment: (name) => {
       if (!added.has(name)) return 'fixed';
       return {
-        ...(weightDecay === undefined ? {} : { weightDecay }),
+        weightDecay,
         ...(name.startsWith(textPrefix) ? { learningRateScale: textLearningRateScale } : {}),
       };
     },
-    ...(seed === undefined ? {} : { seed }),
+    seed,
   });
   return {
     ...common,

@@ -46,14 +46,14 @@ function filterOf({ filter }: DataSplit): SampleFilter | undefined {
     unknown,
   } = filter;
   return {
-    ...(minimum_size === undefined ? {} : { minimumSize: minimum_size }),
-    ...(maximum_aspect === undefined ? {} : { maximumAspect: maximum_aspect }),
-    ...(minimum_aesthetics === undefined ? {} : { minimumAesthetics: minimum_aesthetics }),
-    ...(maximum_watermark === undefined ? {} : { maximumWatermark: maximum_watermark }),
-    ...(maximum_unsafe === undefined ? {} : { maximumUnsafe: maximum_unsafe }),
-    ...(nsfw === undefined ? {} : { nsfw }),
-    ...(minimum_similarity === undefined ? {} : { minimumSimilarity: minimum_similarity }),
-    ...(unknown === undefined ? {} : { unknown }),
+    minimumSize: minimum_size,
+    maximumAspect: maximum_aspect,
+    minimumAesthetics: minimum_aesthetics,
+    maximumWatermark: maximum_watermark,
+    maximumUnsafe: maximum_unsafe,
+    nsfw,
+    minimumSimilarity: minimum_similarity,
+    unknown,
   };
 }
 
@@ -73,7 +73,7 @@ export function splitItems(split: DataSplit, options: SplitOptions): Omit<BatchO
       ...(split.background ? { background: split.background } : {}),
     },
     ...(filter ? { filter } : {}),
-    ...(missingCaption === undefined ? {} : { missingCaption }),
+    missingCaption,
   };
 }
 
@@ -86,8 +86,8 @@ export async function openSplit(split: DataSplit, options: SplitOptions): Promis
     );
   const source = await openData(split.data_root, {
     problems: options.problems,
-    ...(split.caption_key === undefined ? {} : { captionField: split.caption_key }),
-    ...(split.image_key === undefined ? {} : { imageField: split.image_key }),
+    captionField: split.caption_key,
+    imageField: split.image_key,
   });
   return splitOf(source, split, options);
 }

@@ -97,7 +97,7 @@ function laidOver(given: Image<3>, mask: Image): Prepared['finish'] {
     const { parameters, record } = readImageMetadata(png);
     const file = await webImageCodec.encode(keepUnmasked(image, given, mask), {
       format: 'png',
-      metadata: { ...(parameters === undefined ? {} : { parameters }), record },
+      metadata: { parameters, record },
     });
     return new Blob([new Uint8Array(file)], { type: 'image/png' });
   };
@@ -153,7 +153,7 @@ async function jobEvents(
       async (made): Promise<FinishedPicture> => ({
         file: await finish(made),
         seed: made.record.seed,
-        ...(made.flagged === undefined ? {} : { flagged: made.flagged }),
+        flagged: made.flagged,
       }),
     ),
   );
@@ -243,7 +243,7 @@ export class BrowserEngine implements PictureEngine {
           provider: this.provider,
           wasmPath: address('ort/'),
           precision: half ? 'float16' : 'float32',
-          ...(config === undefined ? {} : { config }),
+          config,
         },
         signal ? { signal } : {},
       );
@@ -266,7 +266,7 @@ export class BrowserEngine implements PictureEngine {
     signal?: AbortSignal,
   ): Promise<{ readonly file: Blob; readonly config?: string }> {
     const own = this.#own.get(name);
-    if (own) return { file: own.file, ...(own.config === undefined ? {} : { config: own.config }) };
+    if (own) return { file: own.file, config: own.config };
     const key = name === pocketName ? 'pocket.safetensors' : name;
     const configKey = name === pocketName ? 'pocket.yaml' : `${name}.yaml`;
     const stored = await storedModel(key);
@@ -281,7 +281,7 @@ export class BrowserEngine implements PictureEngine {
         : undefined;
     const isCurrent =
       name !== pocketName || (storedConfig !== undefined && (current === undefined || current === storedConfig));
-    if (stored && isCurrent) return { file: stored, ...(storedConfig === undefined ? {} : { config: storedConfig }) };
+    if (stored && isCurrent) return { file: stored, config: storedConfig };
     if (name !== pocketName)
       throw new Error(`${name} is not kept in this browser any more. Drop the file on this page again.`);
     const get = async (path: string): Promise<Response> => {
@@ -319,8 +319,7 @@ export class BrowserEngine implements PictureEngine {
   }
 
   async #work(model: string, job: PictureJob, signal: AbortSignal, tell: (event: JobEvent) => void): Promise<void> {
-    const say = (text: string, share?: number): void =>
-      tell({ kind: 'status', text, ...(share === undefined ? {} : { share }) });
+    const say = (text: string, share?: number): void => tell({ kind: 'status', text, share });
     const { worker, facts } = await this.#open(model, say, signal);
     // It may not have been open when the job was written.
     const known: PictureJob = facts.readsPromptSyntax

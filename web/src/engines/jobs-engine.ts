@@ -196,7 +196,7 @@ export class JobsEngine implements PictureEngine {
       images.map(async ({ url, seed, flagged }) => ({
         file: await (await ask(this.#server, url, { signal })).blob(),
         seed,
-        ...(flagged === undefined ? {} : { flagged }),
+        flagged,
       })),
     );
   }

@@ -40,8 +40,8 @@ async function hiresOf(
     strength: body.denoising_strength ?? 0.75,
     upscaler: upscalerNamed(body.hr_upscaler ?? 'Latent', ['body', 'hr_upscaler']),
     ...(body.hr_upscaler === null ? {} : { upscalerName: body.hr_upscaler }),
-    ...(prompt === undefined ? {} : { prompt }),
-    ...(negativePrompt === undefined ? {} : { negativePrompt }),
+    prompt,
+    negativePrompt,
     ...(sampling && sampling.labels.sampler !== first.labels.sampler ? { sampler: sampling.labels.sampler } : {}),
     ...(sampling?.schedule === undefined ? {} : { schedule: sampling.schedule }),
     ...(sampling?.labels.resolved === undefined || sampling.labels.resolved === first.labels.resolved

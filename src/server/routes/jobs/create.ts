@@ -39,10 +39,10 @@ async function draftOf(context: ServerContext, body: z.output<typeof jobBody>, s
     ...(mask ? { mask } : {}),
     ...(variation ? { subseed: variation.seed, subseedStrength: variation.strength } : {}),
     rest: {
-      ...(eta === undefined ? {} : { eta }),
-      ...(clipSkip === undefined ? {} : { clipSkip }),
+      eta,
+      clipSkip,
       ...(resizeMode ? { resizeMode } : {}),
-      ...(imageGuidanceScale === undefined ? {} : { imageGuidanceScale }),
+      imageGuidanceScale,
       ...(body.kind === 'inpaint'
         ? {
             inpaint: {
