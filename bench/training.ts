@@ -21,11 +21,11 @@ import { trace } from '../src/graph/trace.ts';
 import { need } from '../src/models/trace-network.ts';
 import { unet } from '../src/models/unet.ts';
 import { TorchGenerator } from '../src/random/torch-generator.ts';
-import { createAutoencoderTraining } from '../src/training/autoencoder.ts';
-import { autoencoderWeights } from '../src/training/autoencoder-weights.ts';
-import { diffusionLoss } from '../src/training/diffusion-loss.ts';
-import { initialWeights } from '../src/training/initial-weights.ts';
-import { createTrainStep } from '../src/training/train-step.ts';
+import { createAutoencoderTraining } from '../src/training/autoencoder/trainee.ts';
+import { autoencoderWeights } from '../src/training/autoencoder/weights.ts';
+import { diffusionLoss } from '../src/training/objective/diffusion.ts';
+import { initialWeights } from '../src/training/step/initial-weights.ts';
+import { createTrainStep } from '../src/training/step/train-step.ts';
 
 const root = join(import.meta.dirname, '..');
 

@@ -7,6 +7,6 @@ export type { GeneratedImage, Pipeline, PipelineEvent } from './pipelines/events
 export type { GenerateOptions } from './pipelines/generate.ts';
 export { imageToImage, type ImageToImageOptions } from './pipelines/image-to-image.ts';
 export { inpaint, type InpaintOptions } from './pipelines/inpaint.ts';
-export { Model, type ModelOptions } from './pipelines/model.ts';
+export { Model, type ModelOptions } from './model/model.ts';
 export { type GenerationRecord, recordInfotext, recordSchema } from './pipelines/record.ts';
 export { textToImage, type TextToImageOptions } from './pipelines/text-to-image.ts';

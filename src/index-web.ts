@@ -10,16 +10,16 @@
 
 export * from './core.ts';
 export { createWebEngine, type WebEngineOptions } from './engine/web.ts';
-export { webImageCodec } from './image/codec-web.ts';
-export { loadModel, type LoadModelOptions, type ModelFile } from './pipelines/load-model-web.ts';
+export { webImageCodec } from './image/codec/codec-web.ts';
+export { loadModel, type LoadModelOptions, type ModelFile } from './model/load-model-web.ts';
 export {
   connectWorker,
   type ModelWorker,
   type WorkerGenerateOptions,
   type WorkerLoadOptions,
   type WorkerPort,
-} from './pipelines/worker-client-web.ts';
-export { serveWorker, type WorkerHostOptions, type WorkerScope } from './pipelines/worker-host-web.ts';
+} from './worker/client-web.ts';
+export { serveWorker, type WorkerHostOptions, type WorkerScope } from './worker/host-web.ts';
 export type {
   LoadProgress,
   ModelFacts,
@@ -27,4 +27,4 @@ export type {
   WorkerImage,
   WorkerJob,
   WorkerModelOptions,
-} from './pipelines/worker-protocol-web.ts';
+} from './worker/protocol-web.ts';

@@ -10,6 +10,6 @@
 
 export * from './core.ts';
 export { createNodeEngine, type NodeEngineOptions } from './engine/node.ts';
-export { nodeImageCodec } from './image/codec-node.ts';
-export { loadModel, type LoadModelOptions, pocketModel } from './pipelines/load-model-node.ts';
+export { nodeImageCodec } from './image/codec/codec-node.ts';
+export { loadModel, type LoadModelOptions, pocketModel } from './model/load-model-node.ts';
 export { openImage, saveImage } from './pipelines/image-files-node.ts';

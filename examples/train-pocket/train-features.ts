@@ -26,7 +26,7 @@ import {
 } from '../../src/graph/functions.ts';
 import { type Sym, trace } from '../../src/graph/trace.ts';
 import { clipImageTensor } from '../../src/image/clip-image.ts';
-import { nodeImageCodec } from '../../src/image/codec-node.ts';
+import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
 import { crop, flatten, type Image } from '../../src/image/image.ts';
 import { resize } from '../../src/image/resize.ts';
 import { clipText } from '../../src/models/clip-text.ts';
@@ -36,13 +36,13 @@ import { float32, int64, type Tensor } from '../../src/tensor/tensor.ts';
 import { createClipTokenizer } from '../../src/tokenizer/clip-tokenizer.ts';
 import { imageFolder } from '../../src/training/data/folder-node.ts';
 import { createProblems } from '../../src/training/data/problems.ts';
-import { initialWeights } from '../../src/training/initial-weights.ts';
-import { warmUpCosine } from '../../src/training/learning-rate.ts';
-import { createTrainStep } from '../../src/training/train-step.ts';
+import { initialWeights } from '../../src/training/step/initial-weights.ts';
+import { warmUpCosine } from '../../src/training/step/learning-rate.ts';
+import { createTrainStep } from '../../src/training/step/train-step.ts';
 import { memoryWeights } from '../../src/weights/memory-weights.ts';
-import { writeSafetensors } from '../../src/weights/safetensors-write.ts';
+import { writeSafetensors } from '../../src/formats/safetensors-write.ts';
 import { joined } from '../../src/weights/view.ts';
-import { writeFileAtomic } from '../../src/weights/write-file-node.ts';
+import { writeFileAtomic } from '../../src/files/write-file-node.ts';
 
 const [folder, out, stepsGiven = '600', threads = '2'] = process.argv.slice(2);
 if (folder === undefined || out === undefined)

@@ -43,6 +43,14 @@ export interface Command<S extends OptionTable = OptionTable> {
   run(context: CliContext, words: readonly string[], values: OptionValues<S>): Promise<number>;
 }
 
+/** A row of the table of commands. */
+export interface CommandEntry {
+  readonly name: string;
+  /** For the list of commands. */
+  readonly summary: string;
+  readonly load: () => Promise<Command>;
+}
+
 /** The options that every command has besides its own. */
 export const commonOptions = { verbose: flag(['--verbose'], 'with an error, also where in the program it came from') };
 

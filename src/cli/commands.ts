@@ -1,13 +1,6 @@
 /** Every command of the CLI: one file in commands/ and one line here. Loaded when it is called, so that each starts as fast as it can. */
 
-import type { Command } from './command.ts';
-
-export interface CommandEntry {
-  readonly name: string;
-  /** For the list of commands. */
-  readonly summary: string;
-  readonly load: () => Promise<Command>;
-}
+import type { CommandEntry } from './command.ts';
 
 export const commands: readonly CommandEntry[] = [
   {
@@ -73,6 +66,6 @@ export const commands: readonly CommandEntry[] = [
   {
     name: 'completion',
     summary: 'print a script that completes commands and options in a shell',
-    load: async () => (await import('./commands/completion.ts')).completion,
+    load: async () => (await import('./commands/completion.ts')).completionOf(commands),
   },
 ];

@@ -18,19 +18,19 @@ import { ldmDocument } from '../config/ldm-documents.ts';
 import type { NetworkConfig } from '../config/network-config.ts';
 import { stringifyYaml } from '../config/yaml.ts';
 import { StableDiffusionError } from '../errors.ts';
-import { nativeLatentSize } from '../pipelines/native-size.ts';
+import { nativeLatentSize } from '../model/native-size.ts';
 import { clipVocabularyFiles } from '../tokenizer/clip-vocabulary-files.ts';
-import { fileError } from '../weights/byte-source-node.ts';
-import type { Checkpoint } from '../weights/checkpoint.ts';
+import { fileError } from '../files/byte-source-node.ts';
+import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import { withDType } from '../weights/convert-dtype.ts';
-import { compVisWeights, diffusersWeights } from '../weights/convert-layout.ts';
-import { autoencoderMap } from '../weights/layouts/autoencoder.ts';
-import { clipTextMap } from '../weights/layouts/clip-text.ts';
-import { unetMap } from '../weights/layouts/unet.ts';
-import { renamed } from '../weights/rename.ts';
-import { writeSafetensors } from '../weights/safetensors-write.ts';
+import { compVisWeights, diffusersWeights } from '../checkpoints/convert-layout.ts';
+import { autoencoderMap } from '../checkpoints/layouts/autoencoder.ts';
+import { clipTextMap } from '../checkpoints/layouts/clip-text.ts';
+import { unetMap } from '../checkpoints/layouts/unet.ts';
+import { renamed } from '../checkpoints/rename.ts';
+import { writeSafetensors } from '../formats/safetensors-write.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
-import { writeFileAtomic } from '../weights/write-file-node.ts';
+import { writeFileAtomic } from '../files/write-file-node.ts';
 
 export interface WriteOptions {
   /** Undefined keeps each tensor's own. */

@@ -3,7 +3,7 @@
 import { throwIfAborted } from '../errors.ts';
 import type { GenerateOptions } from '../pipelines/generate.ts';
 import type { GeneratedImage, Pipeline } from '../pipelines/events.ts';
-import type { Model } from '../pipelines/model.ts';
+import type { Model } from '../model/model.ts';
 import type { CliContext } from './command.ts';
 import { precisionOf, startEngine } from './engine-options.ts';
 import type { GenerationValues, ModelValues, OutputValues } from './generation-options.ts';
@@ -16,7 +16,7 @@ import { createStopwatch, type Stopwatch } from './stopwatch.ts';
 
 /** Loads the model the options name, with its engine. Dispose of it. */
 export async function loadNamedModel(values: ModelValues & { readonly taesd?: string | undefined }): Promise<Model> {
-  const { loadModel } = await import('../pipelines/load-model-node.ts');
+  const { loadModel } = await import('../model/load-model-node.ts');
   const engine = await startEngine(values);
   const { config, ema, vocabulary, taesd, loras, embeddings } = values;
   try {
@@ -263,8 +263,8 @@ async function saveGrid(
   { context, values, progress, columns }: Consumer,
 ): Promise<void> {
   const { imageGrid } = await import('../image/image-grid.ts');
-  const { nodeImageCodec } = await import('../image/codec-node.ts');
-  const { writeFileAtomic } = await import('../weights/write-file-node.ts');
+  const { nodeImageCodec } = await import('../image/codec/codec-node.ts');
+  const { writeFileAtomic } = await import('../files/write-file-node.ts');
   const grid = imageGrid(
     images.map(({ image }) => image),
     { columns },
@@ -280,7 +280,7 @@ async function writePreview(
   signal: AbortSignal,
 ): Promise<void> {
   const { imageGrid } = await import('../image/image-grid.ts');
-  const { encodePng } = await import('../image/png-encode.ts');
-  const { writeFileAtomic } = await import('../weights/write-file-node.ts');
+  const { encodePng } = await import('../image/codec/png-encode.ts');
+  const { writeFileAtomic } = await import('../files/write-file-node.ts');
   await writeFileAtomic(path, [await encodePng(imageGrid(images))], { signal });
 }

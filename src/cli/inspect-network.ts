@@ -7,9 +7,9 @@ import { count } from '../graph/count.ts';
 import { evaluateDim } from '../graph/dim.ts';
 import type { Graph } from '../graph/graph.ts';
 import { networkDefinition, networkParameters } from '../models/index.ts';
-import { nativeLatentSize } from '../pipelines/native-size.ts';
+import { nativeLatentSize } from '../model/native-size.ts';
 import { elementCount } from '../tensor/tensor.ts';
-import { compareParameters, isMatch, type Misshapen } from '../weights/report.ts';
+import { compareParameters, isMatch, type Misshapen } from '../checkpoints/report.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 
 export interface PartReport {

@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import type { NetworkConfig } from '../config/network-config.ts';
 import { StableDiffusionError, throwIfAborted } from '../errors.ts';
 import { elementCount, type Shape } from '../tensor/tensor.ts';
-import { fileError } from '../weights/byte-source-node.ts';
-import { type Checkpoint, isCheckpoint } from '../weights/checkpoint.ts';
-import { detectNetwork } from '../weights/detect.ts';
-import { openCheckpointAt, readConfigFile } from '../weights/open-checkpoint-node.ts';
-import { openWeightsAt } from '../weights/open-weights-node.ts';
+import { fileError } from '../files/byte-source-node.ts';
+import { type Checkpoint, isCheckpoint } from '../checkpoints/checkpoint.ts';
+import { detectNetwork } from '../checkpoints/detect.ts';
+import { openCheckpointAt, readConfigFile } from '../checkpoints/open-checkpoint-node.ts';
+import { openWeightsAt } from '../formats/open-weights-node.ts';
 import type { MetadataValue, WeightSource } from '../weights/weight-source.ts';
 import { inspectNetwork, type PartReport } from './inspect-network.ts';
 
@@ -66,7 +66,7 @@ export async function inspectFile(path: string, options: InspectionOptions): Pro
     }
     const config = options.config ?? (await configBeside(path));
     if (config === undefined) return await inspectAlone(path, format, source, options, recognised(source));
-    const { openNetwork } = await import('../weights/network-weights.ts');
+    const { openNetwork } = await import('../checkpoints/network-weights.ts');
     return await inspectAlone(
       path,
       format,

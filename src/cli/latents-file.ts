@@ -3,7 +3,7 @@
 import { StableDiffusionError } from '../errors.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { openWeightsAt } from '../weights/open-weights-node.ts';
+import { openWeightsAt } from '../formats/open-weights-node.ts';
 import { writeTensorFile } from './tensor-file.ts';
 
 /** Tensors `latents` (final, as the network has them: scaled) and `start_noise` (standard normal), float32 [images, channels, h, w]. */

@@ -2,8 +2,8 @@
 
 import { readdir } from 'node:fs/promises';
 import { dirname, extname, join } from 'node:path';
-import { fileError } from '../weights/byte-source-node.ts';
-import { makeFolder } from '../weights/make-folder-node.ts';
+import { fileError } from '../files/byte-source-node.ts';
+import { makeFolder } from '../files/make-folder-node.ts';
 
 export interface PictureFiles {
   /** The path of the next single picture. */

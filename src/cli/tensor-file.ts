@@ -1,9 +1,9 @@
 /** Tensors to and from a file, whole: the inputs and outputs of a network. */
 
 import type { Tensor } from '../tensor/tensor.ts';
-import { openWeightsAt } from '../weights/open-weights-node.ts';
-import { writeSafetensors } from '../weights/safetensors-write.ts';
-import { writeFileAtomic } from '../weights/write-file-node.ts';
+import { openWeightsAt } from '../formats/open-weights-node.ts';
+import { writeSafetensors } from '../formats/safetensors-write.ts';
+import { writeFileAtomic } from '../files/write-file-node.ts';
 
 /** All tensors of a .safetensors file (or one of torch.save), by name. */
 export async function readTensorFile(path: string, signal: AbortSignal): Promise<Map<string, Tensor>> {

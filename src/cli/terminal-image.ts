@@ -5,7 +5,7 @@
 
 import { zlibSync } from 'fflate';
 import { flatten, type Image } from '../image/image.ts';
-import { encodePng } from '../image/png-encode.ts';
+import { encodePng } from '../image/codec/png-encode.ts';
 import { resize } from '../image/resize.ts';
 
 export type TerminalGraphics = 'kitty' | 'iterm2' | 'sixel' | 'blocks' | 'none';

@@ -1,7 +1,7 @@
 /** The lines of a file or of standard input, as UTF-8. Only LF and CRLF end a line, so that JSON strings stay whole. */
 
 import { createReadStream } from 'node:fs';
-import { fileError } from '../weights/byte-source-node.ts';
+import { fileError } from '../files/byte-source-node.ts';
 
 /** Lines in turn; `-` is `input`. A line break at the very end begins no further line. Throws `file-not-found`, `file-access`. */
 export async function* textLines(path: string, input: AsyncIterable<Uint8Array>): AsyncGenerator<string, void, void> {

@@ -11,11 +11,11 @@ import type { ParameterStorage, StoredParameter } from '../onnx/emitter.ts';
 import { convert } from '../tensor/convert.ts';
 import { byteSize, type DType } from '../tensor/dtype.ts';
 import { bytesOf, fromBytes, type Tensor } from '../tensor/tensor.ts';
-import type { ByteSource } from '../weights/byte-source.ts';
-import { openFile } from '../weights/byte-source-node.ts';
+import type { ByteSource } from '../files/byte-source.ts';
+import { openFile } from '../files/byte-source-node.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
-import { writeAll } from '../weights/write-file-node.ts';
-import { isAlive, startOf } from './living-process-node.ts';
+import { writeAll } from '../files/write-file-node.ts';
+import { isAlive, startOf } from '../files/living-process-node.ts';
 
 const root = '/dev/shm';
 const prefix = 'stable-diffusion-ts-';

@@ -16,8 +16,8 @@ import { traceOpenAiClipImage, traceOpenAiClipText } from '../models/openai-clip
 import { joinBatches } from '../tensor/arithmetic.ts';
 import { expectDType, int64, type Tensor } from '../tensor/tensor.ts';
 import { createClipTokenizer } from '../tokenizer/clip-tokenizer.ts';
-import { canonicalWeights } from '../weights/canonical.ts';
-import { inferClipText, inferClipVision, inferOpenAiClip } from '../weights/infer-clip.ts';
+import { canonicalWeights } from '../checkpoints/canonical.ts';
+import { inferClipText, inferClipVision, inferOpenAiClip } from '../checkpoints/infer/clip.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 import { inceptionTensor } from './inception-image.ts';
 

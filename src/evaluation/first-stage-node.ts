@@ -3,9 +3,9 @@
 import { existsSync } from 'node:fs';
 import type { Engine } from '../engine/engine.ts';
 import { StableDiffusionError } from '../errors.ts';
-import { type FirstStage, firstStage } from '../training/first-stage.ts';
-import { readConfigFile } from '../weights/open-checkpoint-node.ts';
-import { openNetwork } from '../weights/network-weights.ts';
+import { type FirstStage, firstStage } from '../training/latent/first-stage.ts';
+import { readConfigFile } from '../checkpoints/open-checkpoint-node.ts';
+import { openNetwork } from '../checkpoints/network-weights.ts';
 import { withPrefix } from '../weights/view.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 

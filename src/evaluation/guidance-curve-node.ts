@@ -2,9 +2,9 @@
 
 import { join } from 'node:path';
 import sharp from 'sharp';
-import { writeFileAtomic } from '../weights/write-file-node.ts';
+import { writeFileAtomic } from '../files/write-file-node.ts';
 import { type GuidanceCurve, guidanceJson, guidancePlot, type GuidancePlotNotes } from './guidance-curve.ts';
-import type { ChartOptions } from '../image/line-chart.ts';
+import type { ChartOptions } from '../plot/line-chart.ts';
 
 /** PNG of an SVG, `scale` pixels to its unit. */
 export async function rasterise(svg: string, scale = 2): Promise<Uint8Array> {

@@ -4,7 +4,7 @@
  */
 
 import { StableDiffusionError } from '../errors.ts';
-import { type ChartOptions, lineChart } from '../image/line-chart.ts';
+import { type ChartOptions, lineChart } from '../plot/line-chart.ts';
 
 /** The scales of the CompVis model cards. */
 export const guidanceScales: readonly number[] = [1.5, 2, 3, 4, 5, 6, 7, 8];

@@ -5,7 +5,7 @@
 
 import type { Image } from '../image/image.ts';
 import type { GenerateOptions } from '../pipelines/generate.ts';
-import type { Model } from '../pipelines/model.ts';
+import type { Model } from '../model/model.ts';
 import { textToImage } from '../pipelines/text-to-image.ts';
 import { clipScore } from './clip-score.ts';
 import { type FeaturesNetwork, joinFeatures, type PictureFeatures } from './features.ts';

@@ -6,8 +6,8 @@ import { dim } from '../graph/dim.ts';
 import { lpipsFeatures } from '../models/lpips.ts';
 import { need, traceNetwork } from '../models/trace-network.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { canonicalWeights } from '../weights/canonical.ts';
-import { inferLpips, isLpips } from '../weights/infer-losses.ts';
+import { canonicalWeights } from '../checkpoints/canonical.ts';
+import { inferLpips, isLpips } from '../checkpoints/infer/losses.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 import type { PerceptualFeatures } from './perceptual-distance.ts';
 

@@ -4,7 +4,7 @@ import { throwIfAborted } from '../errors.ts';
 import type { Image } from '../image/image.ts';
 import { imagesToTensor, tensorToImages } from '../image/image-tensor.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
-import type { FirstStage } from '../training/first-stage.ts';
+import type { FirstStage } from '../training/latent/first-stage.ts';
 import { lpips } from './perceptual-distance.ts';
 import type { PerceptualNetwork } from './perceptual-network.ts';
 import { psnr } from './psnr.ts';

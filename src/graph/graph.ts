@@ -3,17 +3,11 @@
  * `operations.ts` with one output; inputs, parameters and constants are the leaves. A graph holds no weights and knows no engine.
  */
 
-import type { DType } from '../tensor/dtype.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import type { Dim } from './dim.ts';
 import type { Attributes, OpName } from './operations.ts';
+import type { Value } from './value.ts';
 
-/** One value: a leaf or the output of one node. Ids count up in the order of creation. */
-export interface Value {
-  readonly id: number;
-  readonly dtype: DType;
-  readonly shape: readonly Dim[];
-}
+export type { Value } from './value.ts';
 
 export interface Node<K extends OpName = OpName> {
   readonly op: K;

@@ -18,7 +18,7 @@ import {
   shapeText,
   subtractDims,
 } from './dim.ts';
-import type { Value } from './graph.ts';
+import type { Value } from './value.ts';
 
 type None = Readonly<Record<never, never>>;
 

@@ -2,7 +2,7 @@
 
 import type { DType } from '../tensor/dtype.ts';
 import { bytesOf, type Tensor } from '../tensor/tensor.ts';
-import { ProtoWriter } from './protobuf.ts';
+import { ProtoWriter } from '../formats/protobuf.ts';
 
 /** TensorProto.DataType */
 const dataTypes: { readonly [D in DType]: number } = {

@@ -9,7 +9,7 @@ import { joinBatches, takeBatch } from '../tensor/arithmetic.ts';
 import { type Tensor, tensor } from '../tensor/tensor.ts';
 import type { BatchSettings } from './batch-settings.ts';
 import type { GenerateOptions } from './generate.ts';
-import type { Model } from './model.ts';
+import type { Model } from '../model/model.ts';
 import { promptContexts } from './prompt-contexts.ts';
 
 export interface Conditions {

@@ -8,7 +8,7 @@ import { judgeSafety } from '../models/safety-verdict.ts';
 import { concatenate, takeBatch } from '../tensor/arithmetic.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { GenerateOptions } from './generate.ts';
-import type { Model } from './model.ts';
+import type { Model } from '../model/model.ts';
 
 /** Decodes one image at a time, so that the memory needed does not grow with the batch. */
 export async function decodeBatch(

@@ -22,8 +22,8 @@ import { type Conditions, conditionsOf } from './conditions.ts';
 import { digestBytes } from './digest.ts';
 import type { GeneratedImage, Pipeline } from './events.ts';
 import { checkImages, decodeBatch } from './finish-pictures.ts';
-import type { Model } from './model.ts';
-import { previewImages } from './preview.ts';
+import type { Model } from '../model/model.ts';
+import { previewImages } from '../model/preview.ts';
 import type { PromptSettings } from './prompt-contexts.ts';
 import { type GenerationRecord, programName } from './record.ts';
 

@@ -3,11 +3,11 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, extname } from 'node:path';
 import { StableDiffusionError } from '../errors.ts';
-import { nodeImageCodec } from '../image/codec-node.ts';
+import { nodeImageCodec } from '../image/codec/codec-node.ts';
 import type { Image } from '../image/image.ts';
-import { fileError } from '../weights/byte-source-node.ts';
-import { makeFolder } from '../weights/make-folder-node.ts';
-import { writeFileAtomic } from '../weights/write-file-node.ts';
+import { fileError } from '../files/byte-source-node.ts';
+import { makeFolder } from '../files/make-folder-node.ts';
+import { writeFileAtomic } from '../files/write-file-node.ts';
 import type { GeneratedImage } from './events.ts';
 import { recordInfotext } from './record.ts';
 

@@ -9,7 +9,7 @@ import type { SeededNoise } from '../random/noise-source.ts';
 import type { Pipeline } from './events.ts';
 import { generate, type GenerateOptions, type Prepared } from './generate.ts';
 import { digest } from './digest.ts';
-import type { Model } from './model.ts';
+import type { Model } from '../model/model.ts';
 
 export interface ImageToImageOptions extends GenerateOptions {
   readonly image: Image;

@@ -19,7 +19,7 @@ import { digest } from './digest.ts';
 import type { Pipeline } from './events.ts';
 import { generate, type GenerateOptions, type Prepared } from './generate.ts';
 import { repeated, sampleLatent } from './image-to-image.ts';
-import type { Model } from './model.ts';
+import type { Model } from '../model/model.ts';
 
 export interface InpaintOptions extends GenerateOptions {
   readonly image: Image;

@@ -1,7 +1,7 @@
 /** GenerationRecord: the settings a picture was made with, as they go into its file and come back from it (`sd replay`). */
 
 import { z } from 'zod';
-import { pythonFloat, formatInfotext } from '../image/infotext.ts';
+import { pythonFloat, formatInfotext } from '../image/metadata/infotext.ts';
 import { emphases } from '../prompt/emphasis.ts';
 import { noiseConventions } from '../random/noise-source.ts';
 

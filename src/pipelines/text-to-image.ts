@@ -2,7 +2,7 @@
 
 import type { Pipeline } from './events.ts';
 import { generate, type GenerateOptions } from './generate.ts';
-import type { Model } from './model.ts';
+import type { Model } from '../model/model.ts';
 
 export interface TextToImageOptions extends GenerateOptions {
   /** Pixels; multiples of the model's unit (64 for Stable Diffusion v1). By default the model's own size. */

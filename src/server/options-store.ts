@@ -2,8 +2,8 @@
 
 import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { makeFolder } from '../weights/make-folder-node.ts';
-import { writeFileAtomic } from '../weights/write-file-node.ts';
+import { makeFolder } from '../files/make-folder-node.ts';
+import { writeFileAtomic } from '../files/write-file-node.ts';
 
 export type OptionValue = string | number | boolean | null | readonly unknown[];
 export type OptionValues = Readonly<Record<string, OptionValue>>;

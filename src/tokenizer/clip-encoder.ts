@@ -2,7 +2,6 @@
 
 import { StableDiffusionError } from '../errors.ts';
 import { encodeWord } from './byte-pair-encoding.ts';
-import type { Placeholder } from './clip-placeholders.ts';
 import { CLIP_PROFILES, type ClipProfile, END_OF_TEXT, START_OF_TEXT } from './clip-text.ts';
 import type { ClipVocabulary } from './clip-vocabulary.ts';
 
@@ -20,6 +19,12 @@ export interface TokenizedText {
   readonly count: number;
   /** Whether text was left out. The last token is the end token nevertheless. */
   readonly truncated: boolean;
+}
+
+/** A word that stands for tokens of its own (`withPlaceholders`). */
+export interface Placeholder {
+  readonly token: string;
+  readonly ids: readonly number[];
 }
 
 export interface ClipTokenizer {

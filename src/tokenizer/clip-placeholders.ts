@@ -5,12 +5,7 @@
  */
 
 import { StableDiffusionError } from '../errors.ts';
-import { type ClipTokenizer, textSequence } from './clip-encoder.ts';
-
-export interface Placeholder {
-  readonly token: string;
-  readonly ids: readonly number[];
-}
+import { type ClipTokenizer, type Placeholder, textSequence } from './clip-encoder.ts';
 
 const wordCharacter = '[\\p{L}\\p{N}_]';
 

@@ -6,8 +6,8 @@ export {
   AutoencoderTraining,
   type AutoencoderTrainingOptions,
   createAutoencoderTraining,
-} from './autoencoder.ts';
-export { autoencoderWeights, type AutoencoderWeights, type AutoencoderWeightsOptions } from './autoencoder-weights.ts';
+} from './autoencoder/trainee.ts';
+export { autoencoderWeights, type AutoencoderWeights, type AutoencoderWeightsOptions } from './autoencoder/weights.ts';
 export { type BatchOptions, type TrainingBatch, trainingBatches } from './data/batches.ts';
 export { openData, type OpenDataOptions } from './data/open-data-node.ts';
 export { createProblems, type Problem, type Problems } from './data/problems.ts';
@@ -17,12 +17,12 @@ export {
   type LatentDiffusionBatch,
   LatentDiffusionTraining,
   type LatentDiffusionTrainingOptions,
-} from './latent-diffusion.ts';
+} from './latent/trainee.ts';
 export {
   latentDiffusionWeights,
   type LatentDiffusionWeights,
   type LatentDiffusionWeightsOptions,
-} from './latent-diffusion-weights.ts';
+} from './latent/weights.ts';
 export { type LoopOptions, trainingLoop, type TrainingEvent } from './loop-node.ts';
 export { type Recipe, recipes } from './recipes.ts';
 export { openRun, type Run, type RunOptions } from './run/run-folder-node.ts';

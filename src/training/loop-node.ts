@@ -12,7 +12,7 @@ import type { Problems } from './data/problems.ts';
 import { mixSeed, type OrderState } from './data/sample-order.ts';
 import { type ProgressState, progressLine, progressMeter } from './run/progress.ts';
 import type { Run } from './run/run-folder-node.ts';
-import type { TensorProvider } from '../weights/safetensors-write.ts';
+import type { TensorProvider } from '../formats/safetensors-write.ts';
 import type { Trainee } from './trainee.ts';
 import type { LoopSettings } from './training-config.ts';
 

@@ -1,9 +1,9 @@
 /** What the networks of a run are made from and what the run needs to know of them: one function a kind of training makes one from the other. */
 
 import type { Engine } from '../engine/engine.ts';
-import type { ImageCodec } from '../image/codec.ts';
+import type { ImageCodec } from '../image/codec/codec.ts';
 import type { BatchOptions } from './data/batches.ts';
-import type { FirstStage } from './first-stage.ts';
+import type { FirstStage } from './latent/first-stage.ts';
 import type { TrainingEvent } from './loop-node.ts';
 import type { RunOptions } from './run/run-folder-node.ts';
 import type { Trainee } from './trainee.ts';

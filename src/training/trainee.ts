@@ -1,7 +1,7 @@
 /** Trainee: what the training loop trains. The loop knows data, steps, files and time; a trainee knows a network, its loss and its checkpoint. */
 
 import type { Image } from '../image/image.ts';
-import type { TensorProvider } from '../weights/safetensors-write.ts';
+import type { TensorProvider } from '../formats/safetensors-write.ts';
 import type { WeightEntry, WeightSource } from '../weights/weight-source.ts';
 import type { TrainingItem } from './data/sample.ts';
 

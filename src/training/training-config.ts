@@ -8,7 +8,7 @@
 
 import { z } from 'zod';
 import { isMapping, mapping, type Mapping, validated } from '../config/validate.ts';
-import { ldmSchedule, type LearningRateSchedule } from './learning-rate.ts';
+import { ldmSchedule, type LearningRateSchedule } from './step/learning-rate.ts';
 
 const count = z.int().positive();
 const share = z.number().min(0).max(1);

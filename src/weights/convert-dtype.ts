@@ -4,9 +4,12 @@ import { StableDiffusionError } from '../errors.ts';
 import { convert, toFloat32 } from '../tensor/convert.ts';
 import type { DType } from '../tensor/dtype.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { scheduleBuffers } from './infer-schedule.ts';
 import { weightView } from './view.ts';
 import type { WeightSource } from './weight-source.ts';
+
+/** Buffers of a CompVis checkpoint that `DDPM.register_schedule` computes from the noise schedule. */
+export const scheduleBuffers =
+  /^(betas|alphas_cumprod|alphas_cumprod_prev|(sqrt|log)_one_minus_alphas_cumprod|sqrt_(recip|recipm1)_alphas_cumprod|sqrt_alphas_cumprod|posterior_(variance|log_variance_clipped|mean_coef[12])|lvlb_weights)$/;
 
 const floats: ReadonlySet<DType> = new Set([
   'float64',

@@ -5,12 +5,12 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { readEmbedding, readLora } from '../../src/cli/adapter-options.ts';
-import { nodeImageCodec } from '../../src/image/codec-node.ts';
+import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
 import { TorchGenerator } from '../../src/random/torch-generator.ts';
-import { openCheckpointAt } from '../../src/weights/open-checkpoint-node.ts';
-import { writeLora } from '../../src/weights/lora/write-lora.ts';
-import { writeSafetensors } from '../../src/weights/safetensors-write.ts';
-import { writeFileAtomic } from '../../src/weights/write-file-node.ts';
+import { openCheckpointAt } from '../../src/checkpoints/open-checkpoint-node.ts';
+import { writeLora } from '../../src/adapters/lora/write-lora.ts';
+import { writeSafetensors } from '../../src/formats/safetensors-write.ts';
+import { writeFileAtomic } from '../../src/files/write-file-node.ts';
 import { reference } from '../reference.ts';
 import { sd, temporaryFolder } from './run-cli.ts';
 

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { unzlibSync } from 'fflate';
 import { detectTerminalGraphics, halfBlocks, sixel, terminalImage } from '../../src/cli/terminal-image.ts';
-import { nodeImageCodec } from '../../src/image/codec-node.ts';
+import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
 import { createImage } from '../../src/image/image.ts';
 
 const image = createImage(

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { writeTensorFile } from '../../src/cli/tensor-file.ts';
 import { huggingFaceNetwork } from '../../src/config/hugging-face-network.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
-import type { ExpectedFile } from '../weights/verdicts.ts';
+import type { ExpectedFile } from '../checkpoints/verdicts.ts';
 import { compareTensor, recordParity } from '../parity.ts';
 import { findReference, reference } from '../reference.ts';
 import { pick, readTensors } from '../tensors.ts';

@@ -10,10 +10,10 @@ import { add, linear } from '../../src/graph/functions.ts';
 import { trace } from '../../src/graph/trace.ts';
 import { float32 } from '../../src/tensor/tensor.ts';
 import { memoryWeights } from '../../src/weights/memory-weights.ts';
-import { openWeightsAt } from '../../src/weights/open-weights-node.ts';
-import { writeSafetensors } from '../../src/weights/safetensors-write.ts';
+import { openWeightsAt } from '../../src/formats/open-weights-node.ts';
+import { writeSafetensors } from '../../src/formats/safetensors-write.ts';
 import { joined } from '../../src/weights/view.ts';
-import { writeFileAtomic } from '../../src/weights/write-file-node.ts';
+import { writeFileAtomic } from '../../src/files/write-file-node.ts';
 
 test('a program takes weights from a file and from memory', async (context) => {
   const folder = mkdtempSync(join(tmpdir(), 'sd-weights-'));

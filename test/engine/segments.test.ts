@@ -15,7 +15,7 @@ import { trace } from '../../src/graph/trace.ts';
 import { networkDefinition } from '../../src/models/index.ts';
 import { convert } from '../../src/tensor/convert.ts';
 import { float32, type Tensor } from '../../src/tensor/tensor.ts';
-import { openCheckpointAt } from '../../src/weights/index-node.ts';
+import { openCheckpointAt } from '../../src/checkpoints/index-node.ts';
 import { memoryWeights } from '../../src/weights/memory-weights.ts';
 
 const [width, layers] = [8, 6];

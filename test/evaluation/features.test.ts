@@ -13,7 +13,7 @@ import { TorchGenerator } from '../../src/random/torch-generator.ts';
 import { elementCount, float32, type Tensor, tensor } from '../../src/tensor/tensor.ts';
 import { memoryWeights } from '../../src/weights/memory-weights.ts';
 import type { WeightSource } from '../../src/weights/weight-source.ts';
-import { loadModel } from '../../src/pipelines/load-model-node.ts';
+import { loadModel } from '../../src/model/load-model-node.ts';
 import { compareTensor, maxDifference } from '../parity.ts';
 import { reference } from '../reference.ts';
 import { pick, readTensors } from '../tensors.ts';

@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { type GuidanceCurve, guidanceJson, guidancePlot, guidanceScales } from '../../src/evaluation/guidance-curve.ts';
 import { writeGuidanceCurve } from '../../src/evaluation/guidance-curve-node.ts';
-import { lineChart } from '../../src/image/line-chart.ts';
-import { nodeImageCodec } from '../../src/image/codec-node.ts';
+import { lineChart } from '../../src/plot/line-chart.ts';
+import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
 
 const curve = (name: string, shift: number): GuidanceCurve => ({
   name,

@@ -3,9 +3,9 @@
 import { clipTextConfigSchema, clipVisionConfigSchema } from '../../src/config/network-config.ts';
 import { traceClipText } from '../../src/models/clip-text.ts';
 import { traceClipVision } from '../../src/models/clip-vision.ts';
-import { initialWeights } from '../../src/training/initial-weights.ts';
-import { openAiClipMap } from '../../src/weights/layouts/openai-clip.ts';
-import { renamed } from '../../src/weights/rename.ts';
+import { initialWeights } from '../../src/training/step/initial-weights.ts';
+import { openAiClipMap } from '../../src/checkpoints/layouts/openai-clip.ts';
+import { renamed } from '../../src/checkpoints/rename.ts';
 import type { WeightSource } from '../../src/weights/weight-source.ts';
 
 /** A CLIP with fresh weights under transformers' names, 8 elements an embedding. */

@@ -1,6 +1,6 @@
 /** Runs in a page: the conformance suite on the browser's codec. The page's server has files/images under /images/. */
 
-import { webImageCodec } from '../../src/image/codec-web.ts';
+import { webImageCodec } from '../../src/image/codec/codec-web.ts';
 import { codecConformance, type ExpectedFile } from './codec-conformance.ts';
 
 const load = async (file: string): Promise<Uint8Array> =>

@@ -3,9 +3,9 @@
  * files of files/images, and run the cases.
  */
 
-import type { ImageCodec } from '../../src/image/codec.ts';
+import type { ImageCodec } from '../../src/image/codec/codec.ts';
 import { createImage, flatten, type Image } from '../../src/image/image.ts';
-import { readImageMetadata } from '../../src/image/image-metadata.ts';
+import { readImageMetadata } from '../../src/image/metadata/image-metadata.ts';
 
 export interface ExpectedFile {
   readonly file: string;

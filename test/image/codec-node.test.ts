@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { StableDiffusionError } from '../../src/errors.ts';
-import { nodeImageCodec } from '../../src/image/codec-node.ts';
+import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
 import { recordParity } from '../parity.ts';
 import { reference } from '../reference.ts';
 import { codecConformance, type ExpectedFile } from './codec-conformance.ts';

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type A1111Settings, a1111Infotext } from '../../src/image/a1111-settings.ts';
+import { type A1111Settings, a1111Infotext } from '../../src/image/metadata/a1111-settings.ts';
 import {
   formatInfotext,
   type InfotextValue,
@@ -13,9 +13,9 @@ import {
   pythonFloat,
   quoteInfotext,
   unquoteInfotext,
-} from '../../src/image/infotext.ts';
-import { usesEmphasis } from '../../src/image/infotext-defaults.ts';
-import { comparePythonVersions, parsePythonVersion } from '../../src/image/python-version.ts';
+} from '../../src/image/metadata/infotext.ts';
+import { usesEmphasis } from '../../src/image/metadata/infotext-defaults.ts';
+import { comparePythonVersions, parsePythonVersion } from '../../src/image/metadata/python-version.ts';
 import { recordParity } from '../parity.ts';
 import { reference } from '../reference.ts';
 

@@ -17,7 +17,7 @@ import { createNodeEngine } from '../../src/engine/node.ts';
 import type { StableDiffusionError } from '../../src/errors.ts';
 import { traceBertEmbedder } from '../../src/models/bert-embedder.ts';
 import { forwardNetwork, networkParameters } from '../../src/models/index.ts';
-import { forward } from '../../src/pipelines/forward.ts';
+import { forward } from '../../src/model/forward.ts';
 import { float32, int64, type Tensor, zeros } from '../../src/tensor/tensor.ts';
 import { memoryWeights } from '../../src/weights/memory-weights.ts';
 import { maxDifference } from '../parity.ts';

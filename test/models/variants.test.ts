@@ -10,7 +10,7 @@ import { modelConfig } from '../../src/config/model-config.ts';
 import { type NetworkConfig, networkConfigSchema } from '../../src/config/network-config.ts';
 import { createNodeEngine } from '../../src/engine/node.ts';
 import { networkParameters } from '../../src/models/index.ts';
-import { forward } from '../../src/pipelines/forward.ts';
+import { forward } from '../../src/model/forward.ts';
 import { elementCount, type Shape, type Tensor } from '../../src/tensor/tensor.ts';
 import { memoryWeights } from '../../src/weights/memory-weights.ts';
 import { compareTensor } from '../parity.ts';

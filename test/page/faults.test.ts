@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { pocketModel } from '../../src/pipelines/load-model-node.ts';
+import { pocketModel } from '../../src/model/load-model-node.ts';
 import { dropFiles, makePicture, openPage, servePage, startPage, withoutPage } from './open-page.ts';
 
 test('The page when things fail', { skip: withoutPage }, async (t) => {

@@ -7,10 +7,10 @@ import { tmpdir } from 'node:os';
 import { extname, join, normalize } from 'node:path';
 import type { TestContext } from 'node:test';
 import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright-core';
-import { nodeImageCodec } from '../../src/image/codec-node.ts';
+import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
 import type { Image } from '../../src/image/image.ts';
-import { readImageMetadata } from '../../src/image/image-metadata.ts';
-import { pocketModel } from '../../src/pipelines/load-model-node.ts';
+import { readImageMetadata } from '../../src/image/metadata/image-metadata.ts';
+import { pocketModel } from '../../src/model/load-model-node.ts';
 import { startServer } from '../../src/server/server.ts';
 import { launchBrowser, withoutBrowser } from '../engine/browser.ts';
 

@@ -3,11 +3,11 @@
 import { test } from 'node:test';
 import { readFileSync } from 'node:fs';
 import { createNodeEngine } from '../../src/engine/node.ts';
-import { nodeImageCodec } from '../../src/image/codec-node.ts';
+import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
 import type { Pipeline } from '../../src/pipelines/events.ts';
 import { imageToImage } from '../../src/pipelines/image-to-image.ts';
 import { inpaint } from '../../src/pipelines/inpaint.ts';
-import { loadModel } from '../../src/pipelines/load-model-node.ts';
+import { loadModel } from '../../src/model/load-model-node.ts';
 import { textToImage } from '../../src/pipelines/text-to-image.ts';
 import { compareTensor, recordParity } from '../parity.ts';
 import { reference } from '../reference.ts';

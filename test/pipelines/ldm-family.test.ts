@@ -11,13 +11,13 @@ import { createImage } from '../../src/image/image.ts';
 import { networkParameters } from '../../src/models/index.ts';
 import type { GenerateOptions } from '../../src/pipelines/generate.ts';
 import { inpaint } from '../../src/pipelines/inpaint.ts';
-import { Model } from '../../src/pipelines/model.ts';
+import { Model } from '../../src/model/model.ts';
 import { textToImage } from '../../src/pipelines/text-to-image.ts';
 import { TorchGenerator } from '../../src/random/torch-generator.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
 import { createBertTokenizer } from '../../src/tokenizer/bert-tokenizer.ts';
 import { createClipTokenizer } from '../../src/tokenizer/clip-tokenizer.ts';
-import { openCheckpoint } from '../../src/weights/checkpoint.ts';
+import { openCheckpoint } from '../../src/checkpoints/checkpoint.ts';
 import { memoryWeights } from '../../src/weights/memory-weights.ts';
 
 /** LDM's YAML with the networks' sections put in. */

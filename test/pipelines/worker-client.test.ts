@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { connectWorker, type WorkerPort } from '../../src/pipelines/worker-client-web.ts';
-import type { WorkerReply, WorkerRequest } from '../../src/pipelines/worker-protocol-web.ts';
+import { connectWorker, type WorkerPort } from '../../src/worker/client-web.ts';
+import type { WorkerReply, WorkerRequest } from '../../src/worker/protocol-web.ts';
 
 type Answer = (request: WorkerRequest) => WorkerReply | undefined;
 

@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import test, { after, before } from 'node:test';
-import { readImageMetadata } from '../../src/image/image-metadata.ts';
-import { parseInfotext } from '../../src/image/infotext.ts';
+import { readImageMetadata } from '../../src/image/metadata/image-metadata.ts';
+import { parseInfotext } from '../../src/image/metadata/infotext.ts';
 import { loadModel, textToImage, type TextToImageOptions } from '../../src/index.ts';
 import { base64Png, decode, startTestServer, type TestServer, testImage } from './start.ts';
 

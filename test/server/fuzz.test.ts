@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import test, { after, before } from 'node:test';
 import fc from 'fast-check';
-import { nodeImageCodec } from '../../src/image/codec-node.ts';
-import { readImageMetadata } from '../../src/image/image-metadata.ts';
+import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
+import { readImageMetadata } from '../../src/image/metadata/image-metadata.ts';
 import { routes } from '../../src/server/routes/index.ts';
 import { base64Png, startTestServer, type TestServer, testImage } from './start.ts';
 

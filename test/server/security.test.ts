@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { after, before } from 'node:test';
 import { deflateSync, gzipSync } from 'node:zlib';
-import { encodePngChunk, encodePngFile } from '../../src/image/png-chunks.ts';
+import { encodePngChunk, encodePngFile } from '../../src/image/metadata/png-chunks.ts';
 import { fetchPicture, isPublicAddress } from '../../src/server/http/fetch-picture.ts';
 import { defaultLimits } from '../../src/server/limits.ts';
 import { base64Png, png, startTestServer, type TestServer, testImage } from './start.ts';

@@ -7,7 +7,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { after } from 'node:test';
-import { startOf } from '../../src/engine/living-process-node.ts';
+import { startOf } from '../../src/files/living-process-node.ts';
 import { openSqliteQueue } from '../../src/server/queue/sqlite-queue.ts';
 import { newJob, result, testQueue } from './queue-conformance.ts';
 

@@ -3,9 +3,9 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { nodeImageCodec } from '../../src/image/codec-node.ts';
+import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
 import { createImage, type Image } from '../../src/image/image.ts';
-import { pocketModel } from '../../src/pipelines/load-model-node.ts';
+import { pocketModel } from '../../src/model/load-model-node.ts';
 import { type RunningServer, type ServeOptions, startServer } from '../../src/server/server.ts';
 
 export interface TestServer extends RunningServer {

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import test, { after, before } from 'node:test';
-import { pocketModel } from '../../src/pipelines/load-model-node.ts';
+import { pocketModel } from '../../src/model/load-model-node.ts';
 import { type RunningWorker, startWorker } from '../../src/server/server.ts';
 import { noRedis, startRedis, type TestRedis } from './redis-server.ts';
 import { base64Png, decode, startTestServer, type TestServer, testImage } from './start.ts';

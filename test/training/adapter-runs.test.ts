@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { loadModel } from '../../src/pipelines/load-model-node.ts';
+import { loadModel } from '../../src/model/load-model-node.ts';
 import { textToImage } from '../../src/pipelines/text-to-image.ts';
 import { stringifyYaml } from '../../src/config/yaml.ts';
 import { recipes } from '../../src/training/recipes.ts';

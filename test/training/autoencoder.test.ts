@@ -8,8 +8,8 @@ import { createNodeEngine } from '../../src/engine/node.ts';
 import { createImage } from '../../src/image/image.ts';
 import { TorchGenerator } from '../../src/random/torch-generator.ts';
 import { float32, type Tensor } from '../../src/tensor/tensor.ts';
-import { type AutoencoderTraining, createAutoencoderTraining } from '../../src/training/autoencoder.ts';
-import { autoencoderWeights } from '../../src/training/autoencoder-weights.ts';
+import { type AutoencoderTraining, createAutoencoderTraining } from '../../src/training/autoencoder/trainee.ts';
+import { autoencoderWeights } from '../../src/training/autoencoder/weights.ts';
 import { memoryWeights } from '../../src/weights/memory-weights.ts';
 import type { WeightSource } from '../../src/weights/weight-source.ts';
 

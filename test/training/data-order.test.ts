@@ -5,7 +5,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { nodeImageCodec } from '../../src/image/codec-node.ts';
+import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
 import { createImage } from '../../src/image/image.ts';
 import { TorchGenerator } from '../../src/random/torch-generator.ts';
 import { float32 } from '../../src/tensor/tensor.ts';
@@ -26,7 +26,7 @@ import { rejection } from '../../src/training/data/sample-filter.ts';
 import { mixSeed, orderedSamples, type OrderState } from '../../src/training/data/sample-order.ts';
 import { shardNames } from '../../src/training/data/shard-names-node.ts';
 import { webDataset } from '../../src/training/data/webdataset.ts';
-import { openFile } from '../../src/weights/byte-source-node.ts';
+import { openFile } from '../../src/files/byte-source-node.ts';
 import { reference } from '../reference.ts';
 
 const sample = (name: string): Sample => ({ name, latents: [float32([1], [1])], captions: [name], metadata: {} });

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { test } from 'node:test';
 import { StableDiffusionError } from '../../src/errors.ts';
-import { nodeImageCodec } from '../../src/image/codec-node.ts';
+import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
 import { createImage, type Image } from '../../src/image/image.ts';
 import { imageFolder } from '../../src/training/data/folder-node.ts';
 import { parquetDataset } from '../../src/training/data/parquet.ts';
@@ -16,8 +16,8 @@ import type { EncodedSample, ShardedSource } from '../../src/training/data/sampl
 import { expandBraces, shardNames } from '../../src/training/data/shard-names-node.ts';
 import { readTar } from '../../src/training/data/tar.ts';
 import { tarSamples, webDataset } from '../../src/training/data/webdataset.ts';
-import { memoryBytes } from '../../src/weights/byte-source.ts';
-import { openFile } from '../../src/weights/byte-source-node.ts';
+import { memoryBytes } from '../../src/files/byte-source.ts';
+import { openFile } from '../../src/files/byte-source-node.ts';
 import { recordParity } from '../parity.ts';
 import { reference } from '../reference.ts';
 

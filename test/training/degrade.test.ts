@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { nodeImageCodec } from '../../src/image/codec-node.ts';
+import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
 import { createImage } from '../../src/image/image.ts';
 import { TorchGenerator } from '../../src/random/torch-generator.ts';
 import { type Tensor, tensor } from '../../src/tensor/tensor.ts';

@@ -14,15 +14,15 @@ import { gradients } from '../../src/graph/gradients.ts';
 import type { Sym } from '../../src/graph/trace.ts';
 import { lpips } from '../../src/models/lpips.ts';
 import { elementCount, float32, type Tensor, tensor } from '../../src/tensor/tensor.ts';
-import { adoptWeight, discriminatorLosses, weightedHingeLoss } from '../../src/training/adversarial-losses.ts';
-import { createAutoencoderTraining } from '../../src/training/autoencoder.ts';
+import { adoptWeight, discriminatorLosses, weightedHingeLoss } from '../../src/training/objective/adversarial.ts';
+import { createAutoencoderTraining } from '../../src/training/autoencoder/trainee.ts';
 import {
   type AutoencoderObjective,
   bufferPrefix,
   traceAutoencoderLoss,
   traceDiscriminatorLoss,
-} from '../../src/training/autoencoder-loss.ts';
-import { codebookUsage } from '../../src/training/codebook-usage.ts';
+} from '../../src/training/autoencoder/loss.ts';
+import { codebookUsage } from '../../src/training/objective/codebook-usage.ts';
 import { memoryWeights } from '../../src/weights/memory-weights.ts';
 import { type Inputs, runGraph, traceLike } from '../graph/run-graph.ts';
 import { skipUnless } from '../reference.ts';

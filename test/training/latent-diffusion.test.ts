@@ -4,10 +4,10 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
-import { loadModel } from '../../src/pipelines/load-model-node.ts';
+import { loadModel } from '../../src/model/load-model-node.ts';
 import { textToImage } from '../../src/pipelines/text-to-image.ts';
-import { openSafetensors } from '../../src/weights/safetensors.ts';
-import { openFile } from '../../src/weights/byte-source-node.ts';
+import { openSafetensors } from '../../src/formats/safetensors.ts';
+import { openFile } from '../../src/files/byte-source-node.ts';
 import { autoencoderYaml, ddconfig, diffusionYaml, eventsOf, stoppedAfter, trainingRuns } from './training-runs.ts';
 
 const runs = await trainingRuns();

@@ -22,7 +22,7 @@ import {
   diffusionLoss,
   dropConditions,
   type Parameterization,
-} from '../../src/training/diffusion-loss.ts';
+} from '../../src/training/objective/diffusion.ts';
 import { runGraph, traceLike } from '../graph/run-graph.ts';
 import { compareTensor } from '../parity.ts';
 import { skipUnless } from '../reference.ts';

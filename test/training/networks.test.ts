@@ -19,7 +19,7 @@ import { decodeVq, encodeVq, quantize } from '../../src/models/autoencoder-vq.ts
 import { bertEmbedder } from '../../src/models/bert-embedder.ts';
 import { clipText } from '../../src/models/clip-text.ts';
 import { unet } from '../../src/models/unet.ts';
-import { blockOfModule } from '../../src/training/checkpoint-blocks.ts';
+import { blockOfModule } from '../../src/training/step/checkpoint-blocks.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
 import { type Inputs, type Network, runGraph, traceLike } from '../graph/run-graph.ts';
 import { skipUnless } from '../reference.ts';

@@ -9,15 +9,15 @@ import { transpose } from '../../src/graph/functions.ts';
 import { trace } from '../../src/graph/trace.ts';
 import { encodeKl, samplePosterior } from '../../src/models/autoencoder-kl.ts';
 import { elementCount, float32, type Tensor, zeros } from '../../src/tensor/tensor.ts';
-import { averageRate } from '../../src/training/exponential-average.ts';
+import { averageRate } from '../../src/training/step/exponential-average.ts';
 import {
   cosineCycles,
   type LearningRateSchedule,
   linearCycles,
   warmUpCosine,
-} from '../../src/training/learning-rate.ts';
-import { Optimiser, type OptimiserConfig, stateNames } from '../../src/training/optimiser.ts';
-import { scaleByStd } from '../../src/training/scale-by-std.ts';
+} from '../../src/training/step/learning-rate.ts';
+import { Optimiser, type OptimiserConfig, stateNames } from '../../src/training/step/optimiser.ts';
+import { scaleByStd } from '../../src/training/latent/scale-by-std.ts';
 import { runGraph } from '../graph/run-graph.ts';
 import { recordParity } from '../parity.ts';
 import { reference, skipUnless } from '../reference.ts';

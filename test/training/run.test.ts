@@ -6,11 +6,11 @@ import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncat
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { nodeImageCodec } from '../../src/image/codec-node.ts';
+import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
 import { createImage } from '../../src/image/image.ts';
 import { float32, type Tensor } from '../../src/tensor/tensor.ts';
 import { openCheckpoints } from '../../src/training/run/checkpoints-node.ts';
-import { crc32c, maskedCrc32c } from '../../src/training/run/crc32c.ts';
+import { crc32c, maskedCrc32c } from '../../src/files/crc32c.ts';
 import { openMetricsLog } from '../../src/training/run/metrics-log-node.ts';
 import { duration, progressLine, progressMeter } from '../../src/training/run/progress.ts';
 import { openRun, type RunOptions } from '../../src/training/run/run-folder-node.ts';

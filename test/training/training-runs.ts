@@ -8,7 +8,7 @@ import { withOverrides } from '../../src/config/overrides.ts';
 import { parseYaml } from '../../src/config/yaml.ts';
 import type { Engine } from '../../src/engine/engine.ts';
 import { createNodeEngine } from '../../src/engine/node.ts';
-import { nodeImageCodec } from '../../src/image/codec-node.ts';
+import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
 import { createImage } from '../../src/image/image.ts';
 import type { TrainingEvent } from '../../src/training/loop-node.ts';
 import { train, type TrainOptions } from '../../src/training/train-node.ts';

@@ -1,6 +1,6 @@
 /** `sd completion`: scripts for bash, zsh and fish, made from the tables of commands and options. */
 
-import { commonOptions, defineCommand } from '../command.ts';
+import { type Command, type CommandEntry, commonOptions, defineCommand } from '../command.ts';
 import { flag, type Option, UsageError } from '../options.ts';
 
 interface Described {
@@ -106,8 +106,7 @@ const shells: ReadonlyMap<string, (commands: readonly Described[]) => string> = 
 ]);
 
 /** The commands with the options that the parser adds to each, and `help` over them. */
-async function describe(): Promise<Described[]> {
-  const { commands } = await import('../commands.ts');
+async function describe(commands: readonly CommandEntry[]): Promise<Described[]> {
   const added = [...Object.values(commonOptions), flag(['--help', '-h'], 'help')];
   const described = commands.map(async ({ name, summary, load }) => {
     const { options, wordChoices } = await load();
@@ -119,19 +118,21 @@ async function describe(): Promise<Described[]> {
   ];
 }
 
-export const completion = defineCommand({
-  description: 'Prints a script that completes commands and options in bash, zsh or fish.',
-  words: '<shell>',
-  wordChoices: [...shells.keys()],
-  options: {},
-  examples: ['source <(sd completion bash)', 'source <(sd completion zsh)', 'sd completion fish | source'],
-  async run(context, [shell = '']) {
-    const script = shells.get(shell);
-    if (!script)
-      throw new UsageError(
-        `There is no completion for ${JSON.stringify(shell)}; there is for ${[...shells.keys()].join(', ')}.`,
-      );
-    context.out.write(script(await describe()));
-    return 0;
-  },
-});
+/** The command, over the table of all commands. */
+export const completionOf = (commands: readonly CommandEntry[]): Command =>
+  defineCommand({
+    description: 'Prints a script that completes commands and options in bash, zsh or fish.',
+    words: '<shell>',
+    wordChoices: [...shells.keys()],
+    options: {},
+    examples: ['source <(sd completion bash)', 'source <(sd completion zsh)', 'sd completion fish | source'],
+    async run(context, [shell = '']) {
+      const script = shells.get(shell);
+      if (!script)
+        throw new UsageError(
+          `There is no completion for ${JSON.stringify(shell)}; there is for ${[...shells.keys()].join(', ')}.`,
+        );
+      context.out.write(script(await describe(commands)));
+      return 0;
+    },
+  });

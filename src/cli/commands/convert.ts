@@ -42,7 +42,7 @@ async function convertModel(
   values: Values,
   write: WriteOptions,
 ): Promise<readonly string[]> {
-  const { openCheckpointAt } = await import('../../weights/open-checkpoint-node.ts');
+  const { openCheckpointAt } = await import('../../checkpoints/open-checkpoint-node.ts');
   const { writeCompVis, writeDiffusersFolder } = await import('../convert-files.ts');
   const beside = input.replace(/\.[^./\\]+$/, '.yaml');
   const yaml = values.config ?? (!isFolder && beside !== input && existsSync(beside) ? beside : undefined);
@@ -74,7 +74,7 @@ async function convertNetwork(
   values: Values,
   write: WriteOptions,
 ): Promise<readonly string[]> {
-  const { openWeightsAt } = await import('../../weights/open-weights-node.ts');
+  const { openWeightsAt } = await import('../../formats/open-weights-node.ts');
   const { diffusersNetwork, networkDocument, writeWeights } = await import('../convert-files.ts');
   if (!output.endsWith('.safetensors')) throw new UsageError(`${output} should end in .safetensors.`);
   if (values.ema)
@@ -86,8 +86,8 @@ async function convertNetwork(
       await writeWeights(output, source, write);
       return [output];
     }
-    const { openNetwork } = await import('../../weights/network-weights.ts');
-    const { readConfigFile } = await import('../../weights/open-checkpoint-node.ts');
+    const { openNetwork } = await import('../../checkpoints/network-weights.ts');
+    const { readConfigFile } = await import('../../checkpoints/open-checkpoint-node.ts');
     const beside = join(input, 'config.json');
     const config = values.config ?? (existsSync(beside) ? beside : undefined);
     const network = await openNetwork(source, config === undefined ? {} : { config: await readConfigFile(config) });
@@ -99,7 +99,7 @@ async function convertNetwork(
     const document = networkDocument(network.config);
     const documentPath = join(dirname(output), 'config.json');
     if (!document || existsSync(documentPath)) return [output];
-    const { writeFileAtomic } = await import('../../weights/write-file-node.ts');
+    const { writeFileAtomic } = await import('../../files/write-file-node.ts');
     await writeFileAtomic(documentPath, [new TextEncoder().encode(`${JSON.stringify(document, null, 2)}\n`)]);
     return [output, documentPath];
   } finally {
@@ -109,8 +109,8 @@ async function convertNetwork(
 
 async function isWholeModel(input: string, isFolder: boolean): Promise<boolean> {
   if (isFolder) return existsSync(join(input, 'model_index.json'));
-  const { openWeightsAt } = await import('../../weights/open-weights-node.ts');
-  const { isCheckpoint } = await import('../../weights/checkpoint.ts');
+  const { openWeightsAt } = await import('../../formats/open-weights-node.ts');
+  const { isCheckpoint } = await import('../../checkpoints/checkpoint.ts');
   const source = await openWeightsAt(input);
   const whole = isCheckpoint(source);
   await source.close();

@@ -6,8 +6,8 @@ import type { FeaturesNetwork, PictureFeatures } from '../../evaluation/features
 import type { GuidanceCurve, GuidancePoint } from '../../evaluation/guidance-curve.ts';
 import type { Reconstructed } from '../../evaluation/reconstruction.ts';
 import type { Image } from '../../image/image.ts';
-import type { Model } from '../../pipelines/model.ts';
-import type { FirstStage } from '../../training/first-stage.ts';
+import type { Model } from '../../model/model.ts';
+import type { FirstStage } from '../../training/latent/first-stage.ts';
 import { type CliContext, defineCommand } from '../command.ts';
 import { engineOptions, startEngine } from '../engine-options.ts';
 import { readSeed } from '../generation.ts';
@@ -77,7 +77,7 @@ async function* picturesOf(
 ): AsyncGenerator<readonly Picture[], void, void> {
   const { imageFolder } = await import('../../training/data/folder-node.ts');
   const { createProblems } = await import('../../training/data/problems.ts');
-  const { nodeImageCodec } = await import('../../image/codec-node.ts');
+  const { nodeImageCodec } = await import('../../image/codec/codec-node.ts');
   const { flatten } = await import('../../image/image.ts');
   const problems = createProblems(({ message }) => context.err.write(`warning: ${message}\n`));
   const source = await imageFolder(folder, { problems });
@@ -128,7 +128,7 @@ async function featuresOf(
 
 async function writeGrid(path: string, images: readonly Image[], columns: number): Promise<void> {
   const { imageGrid } = await import('../../image/image-grid.ts');
-  const { nodeImageCodec } = await import('../../image/codec-node.ts');
+  const { nodeImageCodec } = await import('../../image/codec/codec-node.ts');
   await writeFile(path, await nodeImageCodec.encode(imageGrid(images, { columns }), { format: 'png' }));
 }
 
@@ -162,7 +162,7 @@ async function reconstruction(task: Task): Promise<void> {
   const { preparePicture } = await import('../../training/data/prepare-picture.ts');
   const { TorchGenerator } = await import('../../random/torch-generator.ts');
   const autoencoder = await task.openAutoencoder(
-    values.models?.[0] ?? (await import('../../pipelines/load-model-node.ts')).pocketModel,
+    values.models?.[0] ?? (await import('../../model/load-model-node.ts')).pocketModel,
   );
   const perceptual = values.lpips && (await task.openLpips(values.lpips));
   const measured: Omit<Reconstructed, 'image'>[] = [];
@@ -184,7 +184,7 @@ async function reconstruction(task: Task): Promise<void> {
       );
   }
   if (values.output !== undefined) {
-    const { makeFolder } = await import('../../weights/make-folder-node.ts');
+    const { makeFolder } = await import('../../files/make-folder-node.ts');
     await makeFolder(values.output);
     await writeGrid(join(values.output, 'reconstruction.png'), shown.flat(), Math.min(8, shown[0]?.length ?? 1));
   }
@@ -219,7 +219,7 @@ async function guidance(task: Task): Promise<void> {
   const { context, values, progress } = task;
   const { guidanceSweep } = await import('../../evaluation/guidance-sweep.ts');
   const { writeGuidanceCurve } = await import('../../evaluation/guidance-curve-node.ts');
-  const { makeFolder } = await import('../../weights/make-folder-node.ts');
+  const { makeFolder } = await import('../../files/make-folder-node.ts');
   const scales = readScales(values.scales);
   const features = await task.openFeatures(required(values.features, '--features', 'eval'));
   const clip = values.clip === undefined ? features : await task.openFeatures(values.clip);
@@ -289,7 +289,7 @@ export const evalCommand = defineCommand({
     const evaluation = Object.hasOwn(evaluations, word) ? evaluations[word] : undefined;
     if (!evaluation)
       throw new UsageError(`${word} cannot be measured. What can is one of ${Object.keys(evaluations).join(', ')}.`);
-    const { openWeightsAt } = await import('../../weights/open-weights-node.ts');
+    const { openWeightsAt } = await import('../../formats/open-weights-node.ts');
     const { joined } = await import('../../weights/view.ts');
     const progress = createProgress(context.err, context.now, values.quiet || values.json);
     const closing: (() => PromiseLike<void>)[] = [];
@@ -306,7 +306,7 @@ export const evalCommand = defineCommand({
         values,
         progress,
         async loadModel(path) {
-          const { loadModel } = await import('../../pipelines/load-model-node.ts');
+          const { loadModel } = await import('../../model/load-model-node.ts');
           const model = await loadModel(path, { engine });
           closing.push(() => model.dispose());
           return model;

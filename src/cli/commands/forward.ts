@@ -7,8 +7,8 @@ import { defineCommand } from '../command.ts';
 import { engineOptions, precisionOf, startEngine } from '../engine-options.ts';
 import { choice, flag, required, text, UsageError } from '../options.ts';
 import { createStopwatch } from '../stopwatch.ts';
-import type { DetectedNetwork } from '../../weights/detect.ts';
-import type { PartName } from '../../weights/network-weights.ts';
+import type { DetectedNetwork } from '../../checkpoints/detect.ts';
+import type { PartName } from '../../checkpoints/network-weights.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
 
 const options = {
@@ -50,9 +50,11 @@ async function openNamedNetwork(
   part: PartName | undefined,
   ema: boolean,
 ): Promise<DetectedNetwork> {
-  const { openCheckpointAt, pretrainedBeside, readConfigFile } = await import('../../weights/open-checkpoint-node.ts');
-  const { openWeightsAt } = await import('../../weights/open-weights-node.ts');
-  const { openNetwork } = await import('../../weights/network-weights.ts');
+  const { openCheckpointAt, pretrainedBeside, readConfigFile } = await import(
+    '../../checkpoints/open-checkpoint-node.ts'
+  );
+  const { openWeightsAt } = await import('../../formats/open-weights-node.ts');
+  const { openNetwork } = await import('../../checkpoints/network-weights.ts');
   if (await isThere(join(path, 'model_index.json'))) {
     if (part === undefined) throw new UsageError(`${path} is a whole model. Choose one network with --part.`);
     const { parts, config, safety_config, label } = await openCheckpointAt(path);
@@ -121,7 +123,7 @@ export const forwardCommand = defineCommand({
       required(values.output, '--output', 'forward'),
     ];
     const { readTensorFile, writeTensorFile } = await import('../tensor-file.ts');
-    const { forward } = await import('../../pipelines/forward.ts');
+    const { forward } = await import('../../model/forward.ts');
     const inputs = await readTensorFile(inputsPath, context.signal);
     const { config, source, assumed } = await openNamedNetwork(path, values.config, values.part, values.ema);
     try {

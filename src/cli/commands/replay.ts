@@ -7,9 +7,9 @@ import { StableDiffusionError } from '../../errors.ts';
 import type { Image } from '../../image/image.ts';
 import type { GenerateOptions } from '../../pipelines/generate.ts';
 import type { GeneratedImage, Pipeline } from '../../pipelines/events.ts';
-import type { Model } from '../../pipelines/model.ts';
+import type { Model } from '../../model/model.ts';
 import type { GenerationRecord } from '../../pipelines/record.ts';
-import { fileError } from '../../weights/byte-source-node.ts';
+import { fileError } from '../../files/byte-source-node.ts';
 import { type CliContext, defineCommand } from '../command.ts';
 import { loadNamedModel } from '../generation.ts';
 import { modelOptions } from '../generation-options.ts';
@@ -35,7 +35,7 @@ type Values = OptionValues<typeof options>;
 
 /** The record in a picture's file. Throws `invalid-argument` where it has none. */
 async function readRecord(path: string, bytes: Uint8Array): Promise<GenerationRecord> {
-  const { readImageMetadata } = await import('../../image/image-metadata.ts');
+  const { readImageMetadata } = await import('../../image/metadata/image-metadata.ts');
   const { recordSchema } = await import('../../pipelines/record.ts');
   const { record, parameters } = readImageMetadata(bytes);
   const parsed = recordSchema.safeParse(record);
@@ -56,7 +56,7 @@ async function readRecord(path: string, bytes: Uint8Array): Promise<GenerationRe
 async function modelPath(record: GenerationRecord, given: string | undefined): Promise<string> {
   if (given !== undefined) return given;
   if (existsSync(record.model)) return record.model;
-  const { pocketModel } = await import('../../pipelines/load-model-node.ts');
+  const { pocketModel } = await import('../../model/load-model-node.ts');
   if (basename(record.model) === basename(pocketModel)) return pocketModel;
   throw new StableDiffusionError(
     'file-not-found',
@@ -194,7 +194,7 @@ interface Difference {
 
 /** Compares what the file shows with what a file of the same format would show of the new picture. */
 async function compare(path: string, bytes: Uint8Array, image: Image): Promise<Difference> {
-  const { nodeImageCodec } = await import('../../image/codec-node.ts');
+  const { nodeImageCodec } = await import('../../image/codec/codec-node.ts');
   const ending = extname(path).toLowerCase();
   const format = ending === '.jpg' || ending === '.jpeg' ? 'jpeg' : ending === '.webp' ? 'webp' : 'png';
   const was = await nodeImageCodec.decode(bytes);

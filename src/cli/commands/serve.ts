@@ -55,7 +55,7 @@ export const serve = defineCommand({
   async run(context, _words, values) {
     const { startServer } = await import('../../server/server.ts');
     const { parseApiKeys } = await import('../../server/http/api-keys.ts');
-    const { pocketModel } = await import('../../pipelines/load-model-node.ts');
+    const { pocketModel } = await import('../../model/load-model-node.ts');
     const patience = (values.patience ?? 30) * 1000;
     context.setPatience?.(patience + 5000);
     const work = workOptionsOf(values, { model: pocketModel, environment: context.environment });

@@ -3,7 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import type { BertTokenizer } from '../../tokenizer/bert-tokenizer.ts';
 import type { ClipTokenizer } from '../../tokenizer/clip-tokenizer.ts';
-import { fileError } from '../../weights/byte-source-node.ts';
+import { fileError } from '../../files/byte-source-node.ts';
 import { StableDiffusionError } from '../../errors.ts';
 import { defineCommand } from '../command.ts';
 import { choice, flag, integer, type OptionValues, text, UsageError } from '../options.ts';
@@ -60,7 +60,7 @@ async function openTokenizer(values: Values): Promise<Tokenizer> {
   const { createClipTokenizer } = await import('../../tokenizer/clip-tokenizer.ts');
   const profiled = clipProfile ? { profile: clipProfile } : {};
   if (model === undefined) return createClipTokenizer({ vocabSize, ...profiled });
-  const { loadModel } = await import('../../pipelines/load-model-node.ts');
+  const { loadModel } = await import('../../model/load-model-node.ts');
   const { createNodeEngine } = await import('../../engine/node.ts');
   await using engine = createNodeEngine();
   await using loaded = await loadModel(model, { engine, config });

@@ -79,7 +79,7 @@ async function configuration(words: readonly string[], values: Values): Promise<
   if (name !== undefined) return { document: withOverrides(await recipe(name), settings), label: name, folder };
   const path = config ?? join(folder, 'config.yaml');
   const { parseYaml } = await import('../../config/yaml.ts');
-  const { fileError } = await import('../../weights/byte-source-node.ts');
+  const { fileError } = await import('../../files/byte-source-node.ts');
   const content = await readFile(path, 'utf8').catch((cause: unknown) => {
     throw fileError(path, cause);
   });
@@ -89,7 +89,7 @@ async function configuration(words: readonly string[], values: Values): Promise<
 async function run(context: CliContext, words: readonly string[], values: Values): Promise<number> {
   const { document, label, folder } = await configuration(words, values);
   const { train } = await import('../../training/train-node.ts');
-  const { nodeImageCodec } = await import('../../image/codec-node.ts');
+  const { nodeImageCodec } = await import('../../image/codec/codec-node.ts');
   // A step and a checkpoint of a large model take their time.
   context.setPatience?.(15 * 60_000);
   const progress = createTrainingProgress(context, { quiet: values.quiet || values.json });

@@ -4,7 +4,7 @@ import { defineCommand } from '../command.ts';
 import { generationOptions, modelOptions, outputOptions } from '../generation-options.ts';
 import { runGeneration } from '../generation.ts';
 import { integer, number, type OptionValues, UsageError } from '../options.ts';
-import type { Model } from '../../pipelines/model.ts';
+import type { Model } from '../../model/model.ts';
 
 const options = {
   ...generationOptions,

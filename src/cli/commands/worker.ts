@@ -23,7 +23,7 @@ export const worker = defineCommand({
     if (redis === undefined)
       throw new UsageError('A worker takes its jobs from Redis. Say where it is: --redis redis://host:6379');
     const { startWorker } = await import('../../server/server.ts');
-    const { pocketModel } = await import('../../pipelines/load-model-node.ts');
+    const { pocketModel } = await import('../../model/load-model-node.ts');
     const patience = (values.patience ?? 30) * 1000;
     context.setPatience?.(patience + 5000);
     const started = await startWorker({

@@ -8,7 +8,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import fastifyStatic from '@fastify/static';
 import type { FastifyInstance } from 'fastify';
-import { pocketModel } from '../../pipelines/load-model-node.ts';
+import { pocketModel } from '../../model/load-model-node.ts';
 
 /** Address on the page, and the folder of the file. */
 function filesElsewhere(): readonly (readonly [address: string, folder: string])[] {

@@ -1,7 +1,7 @@
 /** Pictures in requests: base64, data URLs, ids of the store, and URLs where the operator allows them. Never a path. */
 
 import { StableDiffusionError } from '../../errors.ts';
-import { nodeImageCodec } from '../../image/codec-node.ts';
+import { nodeImageCodec } from '../../image/codec/codec-node.ts';
 import type { ServerContext } from '../context.ts';
 import { blobIdSchema } from '../store/blob-store.ts';
 import { fetchPicture } from './fetch-picture.ts';

@@ -2,7 +2,7 @@
 
 import type { z } from 'zod';
 import { type ErrorCode, StableDiffusionError } from '../../errors.ts';
-import { withoutFolders } from './without-folders.ts';
+import { withoutFolders } from '../without-folders.ts';
 
 export interface Problem {
   readonly status: number;

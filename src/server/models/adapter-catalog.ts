@@ -1,8 +1,8 @@
 /** AdapterCatalog: the LoRAs and textual inversions in the operator's folders, by their files' names. Callers never see or give a path. */
 
 import { StableDiffusionError } from '../../errors.ts';
-import { openWeightsAt } from '../../weights/open-weights-node.ts';
-import { readEmbeddings } from '../../weights/textual-inversion.ts';
+import { openWeightsAt } from '../../formats/open-weights-node.ts';
+import { readEmbeddings } from '../../adapters/textual-inversion.ts';
 import { type FolderEntry, folderEntries } from './folder-entries.ts';
 
 export interface CatalogLora {

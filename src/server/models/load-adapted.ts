@@ -2,8 +2,8 @@
 
 import type { Engine } from '../../engine/engine.ts';
 import { StableDiffusionError } from '../../errors.ts';
-import { loadModel } from '../../pipelines/load-model-node.ts';
-import type { Model } from '../../pipelines/model.ts';
+import { loadModel } from '../../model/load-model-node.ts';
+import type { Model } from '../../model/model.ts';
 import type { LoraUse } from '../extra-networks.ts';
 import type { AdapterCatalog } from './adapter-catalog.ts';
 

@@ -2,7 +2,7 @@
 
 import { dirname, sep } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
-import type { Model } from '../../pipelines/model.ts';
+import type { Model } from '../../model/model.ts';
 import type { LoraUse } from '../extra-networks.ts';
 import type { CatalogModel, ModelCatalog } from './model-catalog.ts';
 

@@ -4,7 +4,7 @@
  */
 
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { isAlive, startOf } from '../../engine/living-process-node.ts';
+import { isAlive, startOf } from '../../files/living-process-node.ts';
 import { StableDiffusionError } from '../../errors.ts';
 
 /** How long a living holder is waited for, milliseconds. */

@@ -4,8 +4,8 @@ import { Worker } from 'node:worker_threads';
 import { StableDiffusionError } from '../../errors.ts';
 import type { Image } from '../../image/image.ts';
 import type { JobRequest } from '../job.ts';
-import { type Enlargement, enlarge } from './enlarge.ts';
-import { composeInpainted, type Overlay } from './inpaint-region.ts';
+import { type Enlargement, enlarge } from '../../image/enlarge.ts';
+import { composeInpainted, type Overlay } from '../../image/inpaint-region.ts';
 import { type PreparedPictures, preparePictures } from './prepare-pictures.ts';
 
 export type PictureTask =

@@ -1,8 +1,8 @@
 /** The worker thread of picture-thread.ts. */
 
 import { parentPort, workerData } from 'node:worker_threads';
-import { enlarge } from './enlarge.ts';
-import { composeInpainted } from './inpaint-region.ts';
+import { enlarge } from '../../image/enlarge.ts';
+import { composeInpainted } from '../../image/inpaint-region.ts';
 import type { PictureTask } from './picture-thread.ts';
 import { preparePictures } from './prepare-pictures.ts';
 

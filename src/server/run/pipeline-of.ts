@@ -5,7 +5,7 @@ import type { Pipeline } from '../../pipelines/events.ts';
 import type { GenerateOptions } from '../../pipelines/generate.ts';
 import { imageToImage } from '../../pipelines/image-to-image.ts';
 import { inpaint } from '../../pipelines/inpaint.ts';
-import type { Model } from '../../pipelines/model.ts';
+import type { Model } from '../../model/model.ts';
 import { textToImage } from '../../pipelines/text-to-image.ts';
 import { parseExtraNetworks } from '../extra-networks.ts';
 import type { JobRequest } from '../job.ts';

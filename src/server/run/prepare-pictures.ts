@@ -2,8 +2,8 @@
 
 import { flatten, type Image } from '../../image/image.ts';
 import type { JobRequest } from '../job.ts';
-import { fitImage } from './fit-image.ts';
-import { inpaintRegion, type Overlay } from './inpaint-region.ts';
+import { fitImage } from '../../image/fit-image.ts';
+import { inpaintRegion, type Overlay } from '../../image/inpaint-region.ts';
 
 export interface PreparedPictures {
   readonly image: Image<3>;

@@ -4,14 +4,14 @@
  */
 
 import { StableDiffusionError } from '../../errors.ts';
-import { nodeImageCodec } from '../../image/codec-node.ts';
+import { nodeImageCodec } from '../../image/codec/codec-node.ts';
 import type { Image } from '../../image/image.ts';
 import { tensorToImages } from '../../image/image-tensor.ts';
 import type { GeneratedImage, PipelineEvent } from '../../pipelines/events.ts';
-import type { Model } from '../../pipelines/model.ts';
+import type { Model } from '../../model/model.ts';
 import { type GenerationRecord, programName } from '../../pipelines/record.ts';
 import { takeBatch } from '../../tensor/arithmetic.ts';
-import { withoutFolders } from '../http/without-folders.ts';
+import { withoutFolders } from '../without-folders.ts';
 import type { Job, JobError, JobRequest, JobResult, ResultImage } from '../job.ts';
 import type { JobControl } from '../job-event.ts';
 import type { ModelPool } from '../models/model-pool.ts';

@@ -1,7 +1,7 @@
 /** The settings of one picture of a job as A1111 writes them under it. */
 
-import { a1111Infotext } from '../../image/a1111-settings.ts';
-import { type InfotextValue, pythonFloat } from '../../image/infotext.ts';
+import { a1111Infotext } from '../../image/metadata/a1111-settings.ts';
+import { type InfotextValue, pythonFloat } from '../../image/metadata/infotext.ts';
 import type { NoiseConvention } from '../../random/noise-source.ts';
 import type { JobRequest } from '../job.ts';
 

@@ -7,8 +7,8 @@ import { scale } from '../../tensor/arithmetic.ts';
 import { expectDType, float32, type Tensor, tensor } from '../../tensor/tensor.ts';
 import type { ClipTokenizer } from '../../tokenizer/clip-tokenizer.ts';
 import type { TrainingItem } from '../data/sample.ts';
-import type { FirstStage } from '../first-stage.ts';
-import { latentsOf } from '../latents.ts';
+import type { FirstStage } from '../latent/first-stage.ts';
+import { latentsOf } from '../latent/latents.ts';
 
 export interface AdapterBatchOptions {
   readonly firstStage: FirstStage;

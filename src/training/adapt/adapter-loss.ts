@@ -11,7 +11,7 @@ import type { Graph } from '../../graph/graph.ts';
 import { type InputSpec, type Params, type Sym, trace } from '../../graph/trace.ts';
 import { clipText } from '../../models/clip-text.ts';
 import { unet } from '../../models/unet.ts';
-import { type DiffusionLoss, diffusionLoss, type DiffusionLossConfig, elementLoss } from '../diffusion-loss.ts';
+import { type DiffusionLoss, diffusionLoss, type DiffusionLossConfig, elementLoss } from '../objective/diffusion.ts';
 
 /** Where the networks' parameters lie, as in a CompVis checkpoint. */
 export const unetPrefix = 'model.diffusion_model';

@@ -1,7 +1,7 @@
 /** Pictures of a model with an adapter as it stands in training. */
 
 import type { Image } from '../../image/image.ts';
-import { Model, type ModelOptions } from '../../pipelines/model.ts';
+import { Model, type ModelOptions } from '../../model/model.ts';
 import { textToImage } from '../../pipelines/text-to-image.ts';
 import type { TraineeSamples } from '../trainee.ts';
 

@@ -6,15 +6,15 @@
 
 import type { Tensors } from '../../engine/engine.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
-import { partPrefixes } from '../../weights/canonical.ts';
-import type { Checkpoint } from '../../weights/checkpoint.ts';
-import { compVisWeights } from '../../weights/convert-layout.ts';
+import { partPrefixes } from '../../checkpoints/canonical.ts';
+import type { Checkpoint } from '../../checkpoints/checkpoint.ts';
+import { compVisWeights } from '../../checkpoints/convert-layout.ts';
 import { aliased, weightView } from '../../weights/view.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
 import type { TrainingBatch } from '../data/batches.ts';
 import type { OrderState } from '../data/sample-order.ts';
 import type { TrainingItem } from '../data/sample.ts';
-import type { TrainStep } from '../train-step.ts';
+import type { TrainStep } from '../step/train-step.ts';
 import type { Trainee } from '../trainee.ts';
 import { type AdapterModelOptions, createAdapterStep } from './adapter-trainee.ts';
 

@@ -10,12 +10,12 @@ import {
   loraMetadata,
   loraTensors,
   type WriteLoraOptions,
-} from '../../weights/lora/write-lora.ts';
+} from '../../adapters/lora/write-lora.ts';
 import { mixSeed } from '../data/sample-order.ts';
-import { openLora } from '../../weights/lora/lora-file.ts';
-import { checkpointWithLora } from '../../weights/lora/with-lora.ts';
+import { openLora } from '../../adapters/lora/lora-file.ts';
+import { checkpointWithLora } from '../../adapters/lora/with-lora.ts';
 import { memoryWeights } from '../../weights/memory-weights.ts';
-import type { TrainStep } from '../train-step.ts';
+import type { TrainStep } from '../step/train-step.ts';
 import type { Trainee } from '../trainee.ts';
 import { textPrefix, unetPrefix } from './adapter-loss.ts';
 import { type AdapterModelOptions, createAdapterStep, textConfigOf } from './adapter-trainee.ts';

@@ -6,7 +6,7 @@
 import { StableDiffusionError, throwIfAborted } from '../../errors.ts';
 import { mixSeed } from '../data/sample-order.ts';
 import type { TrainingItem } from '../data/sample.ts';
-import { constantRate, type LearningRateSchedule } from '../learning-rate.ts';
+import { constantRate, type LearningRateSchedule } from '../step/learning-rate.ts';
 import type { Trainee, TraineeUpdate } from '../trainee.ts';
 
 export interface TrainAdapterOptions {

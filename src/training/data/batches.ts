@@ -4,7 +4,7 @@
  */
 
 import { StableDiffusionError } from '../../errors.ts';
-import type { ImageCodec } from '../../image/codec.ts';
+import type { ImageCodec } from '../../image/codec/codec.ts';
 import { TorchGenerator } from '../../random/torch-generator.ts';
 import { toFloat32 } from '../../tensor/convert.ts';
 import type { Tensor } from '../../tensor/tensor.ts';

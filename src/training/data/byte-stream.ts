@@ -1,7 +1,7 @@
 /** Bytes of a file in sequence, decompressed if they are gzip: how archives are read, of any size in little memory. */
 
 import { StableDiffusionError, throwIfAborted } from '../../errors.ts';
-import type { ByteSource } from '../../weights/byte-source.ts';
+import type { ByteSource } from '../../files/byte-source.ts';
 
 const pieceSize = 2 ** 18;
 

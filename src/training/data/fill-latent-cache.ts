@@ -4,7 +4,7 @@ import { StableDiffusionError } from '../../errors.ts';
 import { type Image, createImage } from '../../image/image.ts';
 import { imagesToTensor } from '../../image/image-tensor.ts';
 import { float32, type Tensor } from '../../tensor/tensor.ts';
-import type { FirstStage } from '../first-stage.ts';
+import type { FirstStage } from '../latent/first-stage.ts';
 import { type ItemOptions, prepareItem } from './batches.ts';
 import type { LatentCacheWriter } from './latent-cache-node.ts';
 import { prefetch } from './prefetch.ts';

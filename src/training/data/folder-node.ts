@@ -6,7 +6,7 @@
 import { lstat, readdir, readFile, realpath } from 'node:fs/promises';
 import { isAbsolute, join, relative, sep } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
-import { fileError } from '../../weights/byte-source-node.ts';
+import { fileError } from '../../files/byte-source-node.ts';
 import { splitCaptions } from './caption-fields.ts';
 import type { Problems } from './problems.ts';
 import type { IndexedSource, SampleMetadata } from './sample.ts';

@@ -8,12 +8,12 @@ import { join } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
 import { convert } from '../../tensor/convert.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
-import { fileError, openFile } from '../../weights/byte-source-node.ts';
-import { openSafetensors } from '../../weights/safetensors.ts';
-import { writeSafetensors } from '../../weights/safetensors-write.ts';
+import { fileError, openFile } from '../../files/byte-source-node.ts';
+import { openSafetensors } from '../../formats/safetensors.ts';
+import { writeSafetensors } from '../../formats/safetensors-write.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
-import { makeFolder } from '../../weights/make-folder-node.ts';
-import { removeHalfWritten, writeFileAtomic } from '../../weights/write-file-node.ts';
+import { makeFolder } from '../../files/make-folder-node.ts';
+import { removeHalfWritten, writeFileAtomic } from '../../files/write-file-node.ts';
 import type { IndexedSource, LatentSample, SampleMetadata } from './sample.ts';
 
 export interface LatentCacheOptions {

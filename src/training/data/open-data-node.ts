@@ -3,7 +3,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
-import { fileError, openFile } from '../../weights/byte-source-node.ts';
+import { fileError, openFile } from '../../files/byte-source-node.ts';
 import { imageFolder } from './folder-node.ts';
 import { parquetDataset } from './parquet.ts';
 import type { Problems } from './problems.ts';

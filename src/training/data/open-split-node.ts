@@ -1,6 +1,6 @@
 /** A part of a configuration's data (`data.params.train`, `data.params.validation`) as batches. */
 
-import type { ImageCodec } from '../../image/codec.ts';
+import type { ImageCodec } from '../../image/codec/codec.ts';
 import { StableDiffusionError } from '../../errors.ts';
 import type { DataSplit } from '../training-config.ts';
 import { type BatchOptions, type TrainingBatch, trainingBatches } from './batches.ts';

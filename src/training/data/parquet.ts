@@ -6,7 +6,7 @@
 import { parquetMetadataAsync, parquetReadObjects } from 'hyparquet';
 import { compressors } from 'hyparquet-compressors';
 import { StableDiffusionError, throwIfAborted } from '../../errors.ts';
-import type { ByteSource } from '../../weights/byte-source.ts';
+import type { ByteSource } from '../../files/byte-source.ts';
 import { splitCaptions } from './caption-fields.ts';
 import type { Problems } from './problems.ts';
 import type { PlacedSample, Sample, SampleMetadata, ShardedSource } from './sample.ts';

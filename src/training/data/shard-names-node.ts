@@ -3,7 +3,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
-import { fileError } from '../../weights/byte-source-node.ts';
+import { fileError } from '../../files/byte-source-node.ts';
 
 /** Every text that a pattern with braces stands for, in order. Numbers keep the width of the first. Throws `invalid-argument` for more than a million. */
 export function expandBraces(pattern: string): string[] {

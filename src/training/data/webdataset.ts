@@ -5,7 +5,7 @@
  */
 
 import { StableDiffusionError } from '../../errors.ts';
-import type { ByteSource } from '../../weights/byte-source.ts';
+import type { ByteSource } from '../../files/byte-source.ts';
 import { streamBytes } from './byte-stream.ts';
 import type { Problems } from './problems.ts';
 import type { PlacedSample, Sample, SampleMetadata, ShardedSource } from './sample.ts';

@@ -5,7 +5,7 @@
  */
 
 import { StableDiffusionError } from '../../errors.ts';
-import type { ImageCodec } from '../../image/codec.ts';
+import type { ImageCodec } from '../../image/codec/codec.ts';
 import { type Image, toRgb } from '../../image/image.ts';
 import type { TorchGenerator } from '../../random/torch-generator.ts';
 import { convolveKernel } from './blur.ts';

@@ -7,12 +7,12 @@
 import { copyFile, link, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
-import { fileError, openFile } from '../../weights/byte-source-node.ts';
-import { openSafetensors } from '../../weights/safetensors.ts';
-import { type TensorProvider, writeSafetensors } from '../../weights/safetensors-write.ts';
+import { fileError, openFile } from '../../files/byte-source-node.ts';
+import { openSafetensors } from '../../formats/safetensors.ts';
+import { type TensorProvider, writeSafetensors } from '../../formats/safetensors-write.ts';
 import type { WeightEntry, WeightSource } from '../../weights/weight-source.ts';
-import { makeFolder } from '../../weights/make-folder-node.ts';
-import { removeHalfWritten, writeFileAtomic } from '../../weights/write-file-node.ts';
+import { makeFolder } from '../../files/make-folder-node.ts';
+import { removeHalfWritten, writeFileAtomic } from '../../files/write-file-node.ts';
 
 export interface CheckpointOptions {
   /** How many of the best are kept. Default 3. */

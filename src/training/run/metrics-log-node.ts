@@ -4,8 +4,8 @@
  */
 
 import { type FileHandle, open, readFile } from 'node:fs/promises';
-import { fileError } from '../../weights/byte-source-node.ts';
-import { writeFileAtomic } from '../../weights/write-file-node.ts';
+import { fileError } from '../../files/byte-source-node.ts';
+import { writeFileAtomic } from '../../files/write-file-node.ts';
 
 export interface MetricsRow {
   readonly step: number;

@@ -15,13 +15,13 @@
 import { type FileHandle, open, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
-import type { ImageCodec } from '../../image/codec.ts';
+import type { ImageCodec } from '../../image/codec/codec.ts';
 import type { Image } from '../../image/image.ts';
 import { imageGrid } from '../../image/image-grid.ts';
-import { fileError } from '../../weights/byte-source-node.ts';
-import { writeSafetensors } from '../../weights/safetensors-write.ts';
-import { makeFolder } from '../../weights/make-folder-node.ts';
-import { removeHalfWritten, writeFileAtomic } from '../../weights/write-file-node.ts';
+import { fileError } from '../../files/byte-source-node.ts';
+import { writeSafetensors } from '../../formats/safetensors-write.ts';
+import { makeFolder } from '../../files/make-folder-node.ts';
+import { removeHalfWritten, writeFileAtomic } from '../../files/write-file-node.ts';
 import {
   type CheckpointContent,
   type CheckpointOptions,

@@ -1,6 +1,6 @@
 /** The report of a run as one HTML file: curves, sample grids, warnings and configuration, all inside it, so that it opens from disk without a server or a network. While the run goes on the page asks for itself again. */
 
-import { escapeXml, lineChart, type ChartPoint } from '../../image/line-chart.ts';
+import { escapeXml, lineChart, type ChartPoint } from '../../plot/line-chart.ts';
 import type { MetricsRow } from './metrics-log-node.ts';
 
 export interface ReportSample {

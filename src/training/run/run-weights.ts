@@ -2,7 +2,7 @@
 
 import { aliased, weightView } from '../../weights/view.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
-import { stateNames } from '../optimiser.ts';
+import { stateNames } from '../step/optimiser.ts';
 
 /** The model in a file: of a run's checkpoint its averages where it has them, else its weights; any other file as it is. */
 export function lastOrAveraged(source: WeightSource): WeightSource {

@@ -3,8 +3,8 @@
  * framework/summary.proto). Scalars and pictures.
  */
 
-import { ProtoWriter } from '../../onnx/protobuf.ts';
-import { maskedCrc32c } from './crc32c.ts';
+import { ProtoWriter } from '../../formats/protobuf.ts';
+import { maskedCrc32c } from '../../files/crc32c.ts';
 
 export interface EventImage {
   readonly width: number;

@@ -1,15 +1,10 @@
 /** Pictures made in this browser, by the library in a worker. Nothing leaves the machine. */
 
-import { webImageCodec } from 'stable-diffusion-ts/image/codec-web.ts';
+import { webImageCodec } from 'stable-diffusion-ts/image/codec/codec-web.ts';
 import { createImage, type Image } from 'stable-diffusion-ts/image/image.ts';
-import { readImageMetadata } from 'stable-diffusion-ts/image/image-metadata.ts';
-import { connectWorker, type ModelWorker } from 'stable-diffusion-ts/pipelines/worker-client-web.ts';
-import type {
-  ModelFacts,
-  WorkerEvent,
-  WorkerImage,
-  WorkerJob,
-} from 'stable-diffusion-ts/pipelines/worker-protocol-web.ts';
+import { readImageMetadata } from 'stable-diffusion-ts/image/metadata/image-metadata.ts';
+import { connectWorker, type ModelWorker } from 'stable-diffusion-ts/worker/client-web.ts';
+import type { ModelFacts, WorkerEvent, WorkerImage, WorkerJob } from 'stable-diffusion-ts/worker/protocol-web.ts';
 import { promptSyntaxes, samplerLabels, scheduleLabels, syntaxesOf } from '../settings/settings.ts';
 import { EventQueue } from './event-queue.ts';
 import { keepUnmasked } from './keep-unmasked.ts';

@@ -1,5 +1,5 @@
 /** The thread that computes in the browser: the library's host. */
 
-import { serveWorker, type WorkerScope } from 'stable-diffusion-ts/pipelines/worker-host-web.ts';
+import { serveWorker, type WorkerScope } from 'stable-diffusion-ts/worker/host-web.ts';
 
 serveWorker(globalThis as unknown as WorkerScope);

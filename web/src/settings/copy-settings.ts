@@ -1,6 +1,6 @@
 /** A picture's settings as text for the clipboard, as A1111 writes them; pasted into this page (or another's prompt) they are set again. */
 
-import { readImageMetadata } from 'stable-diffusion-ts/image/image-metadata.ts';
+import { readImageMetadata } from 'stable-diffusion-ts/image/metadata/image-metadata.ts';
 import type { Picture } from '../history/picture-database.ts';
 import { settingRows } from './settings.ts';
 

@@ -1,7 +1,7 @@
 /** The settings that a picture carries: A1111's text, as this program and others write it. */
 
-import { readImageMetadata } from 'stable-diffusion-ts/image/image-metadata.ts';
-import { parseInfotext } from 'stable-diffusion-ts/image/infotext.ts';
+import { readImageMetadata } from 'stable-diffusion-ts/image/metadata/image-metadata.ts';
+import { parseInfotext } from 'stable-diffusion-ts/image/metadata/infotext.ts';
 import { checkedSettings, type PromptSyntax, type Settings } from './settings.ts';
 
 export interface FoundSettings {

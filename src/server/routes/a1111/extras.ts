@@ -1,9 +1,9 @@
 /** POST /sdapi/v1/extra-single-image and extra-batch-images: enlarging by plain resampling. */
 
 import { z } from 'zod';
-import { nodeImageCodec } from '../../../image/codec-node.ts';
+import { nodeImageCodec } from '../../../image/codec/codec-node.ts';
 import { flatten } from '../../../image/image.ts';
-import { readImageMetadata } from '../../../image/image-metadata.ts';
+import { readImageMetadata } from '../../../image/metadata/image-metadata.ts';
 import type { ServerContext } from '../../context.ts';
 import { atField, invalidField } from '../../http/problem.ts';
 import { readPicture } from '../../http/picture-input.ts';

@@ -7,7 +7,7 @@ import { atField, invalidField } from '../../http/problem.ts';
 import { readPicture, storePicture } from '../../http/picture-input.ts';
 import { defineRoute } from '../../http/route.ts';
 import type { JobRequest } from '../../job.ts';
-import { resizeModes } from '../../run/fit-image.ts';
+import { resizeModes } from '../../../image/fit-image.ts';
 import { withInfotext } from './infotext-fields.ts';
 import { answerGeneration, sharedDraft } from './generation.ts';
 import { generationResponse, type ImageToImageFields, imageToImageFields } from './generation-fields.ts';

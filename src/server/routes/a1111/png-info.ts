@@ -1,9 +1,9 @@
 /** POST /sdapi/v1/png-info: the settings in a picture. */
 
 import { z } from 'zod';
-import { inspectImageFile } from '../../../image/image-file.ts';
-import { readImageMetadata } from '../../../image/image-metadata.ts';
-import { parseInfotext } from '../../../image/infotext.ts';
+import { inspectImageFile } from '../../../image/codec/image-file.ts';
+import { readImageMetadata } from '../../../image/metadata/image-metadata.ts';
+import { parseInfotext } from '../../../image/metadata/infotext.ts';
 import { atField } from '../../http/problem.ts';
 import { readPicture } from '../../http/picture-input.ts';
 import { defineRoute, json } from '../../http/route.ts';

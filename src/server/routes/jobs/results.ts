@@ -2,7 +2,7 @@
 
 import { z } from 'zod';
 import { StableDiffusionError } from '../../../errors.ts';
-import { inspectImageFile } from '../../../image/image-file.ts';
+import { inspectImageFile } from '../../../image/codec/image-file.ts';
 import type { ServerContext } from '../../context.ts';
 import { type Answer, defineRoute } from '../../http/route.ts';
 

@@ -1,7 +1,7 @@
 /** What OpenAI's three image routes share: fields to a job, and a job to an answer or a stream of partial pictures. */
 
 import { StableDiffusionError } from '../../../errors.ts';
-import { nodeImageCodec } from '../../../image/codec-node.ts';
+import { nodeImageCodec } from '../../../image/codec/codec-node.ts';
 import { acceptJob, awaitJob, type FieldNames, type JobDraft } from '../../accept-job.ts';
 import type { ServerContext } from '../../context.ts';
 import { invalidField, problemOf } from '../../http/problem.ts';

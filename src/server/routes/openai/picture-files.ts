@@ -1,6 +1,6 @@
 /** Pictures of edits and variations: files of a form, or base64 in JSON. */
 
-import { nodeImageCodec } from '../../../image/codec-node.ts';
+import { nodeImageCodec } from '../../../image/codec/codec-node.ts';
 import { alphaOf, createImage } from '../../../image/image.ts';
 import type { ServerContext } from '../../context.ts';
 import { atField, invalidField } from '../../http/problem.ts';

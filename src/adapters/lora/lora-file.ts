@@ -1,0 +1,108 @@
+/** A LoRA file, its tensors gathered by module. Nothing is read but the header. */
+
+import { StableDiffusionError } from '../../errors.ts';
+import type { Tensor } from '../../tensor/tensor.ts';
+import type { MetadataValue, WeightEntry, WeightSource } from '../../weights/weight-source.ts';
+import { type LoraNetwork, type LoraRole, parseLoraKey } from './lora-keys.ts';
+
+/** The tensors that change one layer. */
+export interface LoraModule {
+  readonly network: LoraNetwork | undefined;
+  /** Name with `_` for every `.`, in the file's layout. */
+  readonly name: string;
+  readonly tensors: ReadonlyMap<LoraRole, WeightEntry>;
+}
+
+export interface LoraFile {
+  readonly label: string;
+  readonly modules: readonly LoraModule[];
+  /** Keys that are none of a LoRA. */
+  readonly unknown: readonly string[];
+  readonly metadata: ReadonlyMap<string, MetadataValue>;
+  /** What PEFT says of rank and alpha, where diffusers wrote it into the file. */
+  readonly peft: PeftSettings | undefined;
+  read(name: string, signal?: AbortSignal): Promise<Tensor>;
+  close(): Promise<void>;
+}
+
+/** Fields of `peft.LoraConfig` by network prefix, as in the metadata `lora_adapter_metadata`. */
+export interface PeftSettings {
+  /** alpha / rank of a module, or alpha / √rank; undefined where the settings do not say it. */
+  scale(module: LoraModule, rank: number): number | undefined;
+}
+
+/** The modules of a file. Throws `file-unsupported` where no key is that of a LoRA. */
+export function openLora(source: WeightSource): LoraFile {
+  const modules = new Map<
+    string,
+    { network: LoraNetwork | undefined; name: string; tensors: Map<LoraRole, WeightEntry> }
+  >();
+  const unknown: string[] = [];
+  for (const [key, entry] of source.entries) {
+    const parsed = parseLoraKey(key);
+    if (!parsed) {
+      unknown.push(key);
+      continue;
+    }
+    const id = `${parsed.network ?? ''} ${parsed.module}`;
+    const module = modules.get(id) ?? {
+      network: parsed.network,
+      name: parsed.module,
+      tensors: new Map<LoraRole, WeightEntry>(),
+    };
+    if (module.tensors.has(parsed.role)) {
+      throw new StableDiffusionError(
+        'weights-mismatch',
+        `${source.label}: ${key} and ${module.tensors.get(parsed.role)?.name} are the same tensor in two layouts. Keep one of them.`,
+      );
+    }
+    module.tensors.set(parsed.role, entry);
+    modules.set(id, module);
+  }
+  if (modules.size === 0) {
+    throw new StableDiffusionError(
+      'file-unsupported',
+      `${source.label} is not a LoRA of a known layout (kohya, LyCORIS, PEFT, diffusers); it has ${unknown.slice(0, 3).join(', ')}.`,
+      { details: { unknown } },
+    );
+  }
+  const metadata = source.metadata ?? new Map<string, MetadataValue>();
+  return {
+    label: source.label,
+    modules: [...modules.values()],
+    unknown,
+    metadata,
+    peft: peftSettings(metadata.get('lora_adapter_metadata')),
+    read: (name, signal) => source.read(name, signal),
+    close: () => source.close(),
+  };
+}
+
+function peftSettings(text: MetadataValue | undefined): PeftSettings | undefined {
+  if (typeof text !== 'string') return undefined;
+  let fields: Readonly<Record<string, unknown>>;
+  try {
+    fields = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  return {
+    scale({ network, name }, rank) {
+      const prefix = network === 'text' ? 'text_encoder.' : 'unet.';
+      const pattern = fields[`${prefix}alpha_pattern`];
+      const own =
+        typeof pattern === 'object' && pattern !== null
+          ? Object.entries(pattern).find(([part]) => isPartOf(name, part))?.[1]
+          : undefined;
+      const alpha = own ?? fields[`${prefix}lora_alpha`];
+      if (typeof alpha !== 'number') return undefined;
+      return alpha / (fields[`${prefix}use_rslora`] === true ? Math.sqrt(rank) : rank);
+    },
+  };
+}
+
+/** Whether a pattern of PEFT names a module: its whole name, or its end. */
+function isPartOf(module: string, pattern: string): boolean {
+  const name = pattern.replaceAll('.', '_');
+  return module === name || module.endsWith(`_${name}`);
+}

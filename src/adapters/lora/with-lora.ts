@@ -1,0 +1,206 @@
+/** LoRA files merged into a network's weights, tensor by tensor when each is read: W + Σ strength · scale · delta, in float32. */
+
+import type { NetworkConfig } from '../../config/network-config.ts';
+import { StableDiffusionError } from '../../errors.ts';
+import { toFloat32 } from '../../tensor/convert.ts';
+import { elementCount, type Tensor, tensor } from '../../tensor/tensor.ts';
+import type { Checkpoint } from '../../checkpoints/checkpoint.ts';
+import { aliased, type ViewEntry, weightView } from '../../weights/view.ts';
+import type { WeightSource } from '../../weights/weight-source.ts';
+import { biasDelta, deltaSizes, type LoraDelta, weightDelta } from './lora-delta.ts';
+import type { LoraFile, LoraModule } from './lora-file.ts';
+import type { LoraNetwork } from './lora-keys.ts';
+import { type LoraLayer, type LoraTarget, loraLayers } from './lora-modules.ts';
+import { asMatrix, type Matrix, transposed } from './matrix-product.ts';
+
+/** A LoRA and how strongly it is applied. */
+export interface LoraUse {
+  readonly lora: LoraFile;
+  /** Strength in the UNet; 1 is as it was trained, negative ones take away. Default 1. */
+  readonly scale?: number;
+  /** Strength in the text encoder. Default: as `scale`. */
+  readonly textScale?: number;
+}
+
+/** One change of one tensor. */
+interface Change {
+  readonly target: LoraTarget;
+  readonly strength: number;
+  readonly delta: (weight: () => Matrix, signal?: AbortSignal) => Promise<LoraDelta | undefined>;
+}
+
+/** A module of a file that found no layer, by its keys. */
+const keysOf = (module: LoraModule): string[] => Array.from(module.tensors.values(), ({ name }) => name);
+
+/** Adds a delta into the rows of `out` that are the target's. */
+function addInto(
+  out: Float32Array,
+  rows: number,
+  { part, parts, groups, transposed: turned }: LoraTarget,
+  { matrix, scale }: LoraDelta,
+  strength: number,
+): void {
+  const { data } = turned ? transposed(matrix) : matrix;
+  const factor = strength * scale;
+  const columns = out.length / rows;
+  const block = (rows / (parts * groups)) * columns;
+  for (let group = 0; group < groups; group++) {
+    const at = (group * parts + part) * block;
+    for (let i = 0; i < block; i++)
+      out[at + i] = (out[at + i] as number) + factor * (data[group * block + i] as number);
+  }
+}
+
+/** The matrix of a layer as LoRA layouts have it. */
+function layerOf(tensor: Tensor<'float32'>, { part, parts, groups, transposed: turned }: LoraTarget): Matrix {
+  const whole = asMatrix(tensor);
+  if (parts === 1) return turned ? transposed(whole) : whole;
+  const block = whole.data.length / (parts * groups);
+  const data = new Float32Array(block * groups);
+  for (let group = 0; group < groups; group++)
+    data.set(whole.data.subarray((group * parts + part) * block, (group * parts + part + 1) * block), group * block);
+  return { rows: whole.rows / parts, columns: whole.columns, data };
+}
+
+function changed(source: WeightSource, name: string, changes: readonly Change[]): ViewEntry {
+  const { entry } = aliased(source, name);
+  return {
+    entry: { ...entry, dtype: 'float32' },
+    async read(signal): Promise<Tensor> {
+      const base = toFloat32(await source.read(name, signal));
+      const out = base.data.slice();
+      for (const { target, strength, delta } of changes) {
+        const made = await delta(() => layerOf(base, target), signal);
+        if (made) addInto(out, entry.shape[0] ?? 1, target, made, strength);
+      }
+      return tensor('float32', entry.shape, out);
+    },
+  };
+}
+
+/** What is wrong with a file's modules for a model, gathered over all of them. */
+interface Misfits {
+  readonly unknown: string[];
+  readonly misshapen: string[];
+}
+
+/** The changes a file makes to one network, by tensor. */
+function changesOf(
+  source: WeightSource,
+  layers: ReadonlyMap<string, LoraLayer>,
+  { lora, strength }: { lora: LoraFile; strength: number },
+  modules: readonly LoraModule[],
+  misfits: Misfits,
+): Map<string, Change[]> {
+  const changes = new Map<string, Change[]>();
+  const note = (target: LoraTarget, module: LoraModule, size: number, delta: Change['delta']): void => {
+    const entry = source.entries.get(target.tensor);
+    const expected = elementCount(entry?.shape ?? []) / target.parts;
+    if (!entry) misfits.unknown.push(...keysOf(module));
+    else if (size !== expected)
+      misfits.misshapen.push(`${module.name} changes ${size} values of ${target.tensor} [${entry.shape.join(', ')}]`);
+    else changes.set(target.tensor, [...(changes.get(target.tensor) ?? []), { target, strength, delta }]);
+  };
+  for (const module of modules) {
+    const layer = layers.get(module.name);
+    const { weight, bias } = deltaSizes(lora, module);
+    if (!layer) continue;
+    if (weight)
+      note(layer.weight, module, weight[0] * weight[1], (own, signal) => weightDelta(lora, module, own, signal));
+    if (bias !== undefined && layer.bias)
+      note(layer.bias, module, bias, (_, signal) => biasDelta(lora, module, signal));
+  }
+  return changes;
+}
+
+interface Part {
+  readonly network: LoraNetwork;
+  readonly source: WeightSource;
+  readonly layers: ReadonlyMap<string, LoraLayer>;
+}
+
+/** Each part with the files merged in. */
+function mergeParts(parts: readonly Part[], uses: readonly LoraUse[]): WeightSource[] {
+  const all = parts.map(() => new Map<string, Change[]>());
+  for (const { lora, scale = 1, textScale = scale } of uses) {
+    if (!Number.isFinite(scale) || !Number.isFinite(textScale))
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `The strength of ${lora.label} is ${scale}; it must be a number.`,
+      );
+    const misfits: Misfits = { unknown: [...lora.unknown], misshapen: [] };
+    const homes = new Map(
+      lora.modules.map((module) => [
+        module,
+        parts.find(({ network, layers }) => (module.network ?? network) === network && layers.has(module.name)),
+      ]),
+    );
+    for (const [module, home] of homes) if (!home) misfits.unknown.push(...keysOf(module));
+    for (const [i, part] of parts.entries()) {
+      const own = lora.modules.filter((module) => homes.get(module) === part);
+      const strength = part.network === 'text' ? textScale : scale;
+      const made = changesOf(part.source, part.layers, { lora, strength }, own, misfits);
+      for (const [name, changes] of made) all[i]?.set(name, [...(all[i]?.get(name) ?? []), ...changes]);
+    }
+    reportMisfits(lora, misfits);
+  }
+  return parts.map(({ source }, i) => {
+    const changes = all[i];
+    if (!changes || changes.size === 0) return source;
+    const entries = Array.from(source.entries.keys(), (name) => {
+      const own = changes.get(name);
+      return own ? changed(source, name, own) : aliased(source, name);
+    });
+    return weightView(source.label, entries, [source]);
+  });
+}
+
+function reportMisfits(lora: LoraFile, { unknown, misshapen }: Misfits): void {
+  if (unknown.length === 0 && misshapen.length === 0) return;
+  const some = (list: readonly string[]): string =>
+    `${list.slice(0, 6).join(', ')}${list.length > 6 ? `, and ${list.length - 6} more` : ''}`;
+  const parts = [
+    ...(unknown.length > 0
+      ? [`${unknown.length} of its tensors belong to no layer of this model: ${some(unknown)}.`]
+      : []),
+    ...(misshapen.length > 0 ? [`${misshapen.length} of its modules have another size: ${some(misshapen)}.`] : []),
+  ];
+  throw new StableDiffusionError(
+    'weights-mismatch',
+    `${lora.label} does not fit the model. ${parts.join(' ')} Use it with a model of the architecture it was trained on.`,
+    { details: { unknown, misshapen } },
+  );
+}
+
+/**
+ * One network's weights, under canonical names, with LoRAs merged in. Lazy: nothing is read before a changed tensor is. What a file has
+ * for the other network is passed over.
+ * @throws `weights-mismatch`, naming every key that has no layer in the network, or another size
+ */
+export function withLora(source: WeightSource, config: NetworkConfig, uses: readonly LoraUse[]): WeightSource {
+  const network = config.kind === 'unet' ? 'unet' : 'text';
+  const own = uses.map((use) => ({
+    ...use,
+    lora: { ...use.lora, modules: use.lora.modules.filter((module) => (module.network ?? network) === network) },
+  }));
+  return mergeParts([{ network, source, layers: loraLayers(config) }], own)[0] ?? source;
+}
+
+/** A checkpoint with LoRAs merged into its UNet and its text encoder. As `withLora`; a file may change either or both. */
+export function checkpointWithLora(checkpoint: Checkpoint, uses: readonly LoraUse[]): Checkpoint {
+  if (uses.length === 0) return checkpoint;
+  const { unet_config, cond_stage_config } = checkpoint.config;
+  const text = typeof cond_stage_config === 'object' ? cond_stage_config : null;
+  const parts: Part[] = [
+    { network: 'unet', source: checkpoint.parts.unet, layers: loraLayers(unet_config) },
+    { network: 'text', source: checkpoint.parts.cond_stage, layers: text ? loraLayers(text) : new Map() },
+  ];
+  const [unet, cond_stage] = mergeParts(parts, uses) as [WeightSource, WeightSource];
+  return {
+    ...checkpoint,
+    parts: { ...checkpoint.parts, unet, cond_stage },
+    async close() {
+      await Promise.all([checkpoint.close(), ...uses.map(({ lora }) => lora.close())]);
+    },
+  };
+}

@@ -1,0 +1,119 @@
+/**
+ * Writing LoRAs: factors of a network's layers, by canonical names, as the files that other programs load.
+ *
+ * - `kohya`: sd-scripts, A1111, ComfyUI (`lora_unet_….lora_down.weight`, `.alpha`, metadata `ss_*`).
+ * - `diffusers`: `load_lora_weights` (`unet.….lora.down.weight`, `text_encoder.….lora_linear_layer.down.weight`). It has no alpha; the
+ *   factor alpha / rank is multiplied into `up`.
+ */
+
+import type { ClipTextConfig, UNetConfig } from '../../config/network-config.ts';
+import { StableDiffusionError } from '../../errors.ts';
+import { convert } from '../../tensor/convert.ts';
+import { float32, type Tensor } from '../../tensor/tensor.ts';
+import { clipTextMap } from '../../checkpoints/layouts/clip-text.ts';
+import { unetMap } from '../../checkpoints/layouts/unet.ts';
+import type { NameRow } from '../../checkpoints/rename.ts';
+import { writeSafetensors } from '../../formats/safetensors-write.ts';
+import { type LoraNetwork, underscored } from './lora-keys.ts';
+
+/** The factors of one layer: its weight becomes W + alpha / rank · up · down. */
+export interface LoraFactors {
+  readonly network: LoraNetwork;
+  /** Canonical name of the weight in its network: `middle_block.1.proj_in.weight`. */
+  readonly tensor: string;
+  /** [rank, in] of a linear layer, [rank, in, kh, kw] of a convolution. */
+  readonly down: Tensor<'float32'>;
+  /** [out, rank], or [out, rank, 1, 1]. */
+  readonly up: Tensor<'float32'>;
+  readonly alpha: number;
+}
+
+export type LoraLayout = 'kohya' | 'diffusers';
+
+export interface WriteLoraOptions {
+  readonly layout: LoraLayout;
+  readonly unet: UNetConfig;
+  /** Needed where the text encoder has factors. */
+  readonly text?: ClipTextConfig;
+  /** Default float32. */
+  readonly dtype?: 'float32' | 'float16' | 'bfloat16';
+  /** Added to what the layout has of itself: a title, the training's settings (`ss_learning_rate`, …). */
+  readonly metadata?: Readonly<Record<string, string>>;
+}
+
+/** Names in diffusers and transformers of the layers that are one tensor there, by canonical tensor. */
+function moduleNames(rows: readonly NameRow[]): ReadonlyMap<string, string> {
+  return new Map(rows.flatMap(({ a, b }) => (typeof b === 'string' ? [[a, b.replace(/\.weight$/, '')] as const] : [])));
+}
+
+/** The tensors of a file, by name. Throws `invalid-argument` for a layer that the layout cannot name. */
+export function loraTensors(factors: readonly LoraFactors[], options: WriteLoraOptions): Map<string, Tensor> {
+  const { layout, unet, text, dtype = 'float32' } = options;
+  const names: Readonly<Record<LoraNetwork, ReadonlyMap<string, string>>> = {
+    unet: moduleNames(unetMap(unet).rows),
+    text: moduleNames(text ? clipTextMap(text).rows : []),
+  };
+  const tensors = new Map<string, Tensor>();
+  for (const { network, tensor, down, up, alpha } of factors) {
+    const module = names[network].get(tensor);
+    const rank = down.shape[0] ?? 1;
+    if (layout === 'kohya') {
+      // CompVis's own name, which A1111 and this library read, where diffusers has no such layer.
+      const key = `${network === 'unet' ? 'lora_unet' : 'lora_te'}_${underscored(module ?? tensor.replace(/\.weight$/, ''))}`;
+      tensors.set(`${key}.lora_down.weight`, convert(down, dtype));
+      tensors.set(`${key}.lora_up.weight`, convert(up, dtype));
+      tensors.set(`${key}.alpha`, convert(float32([], [alpha]), dtype));
+      continue;
+    }
+    if (module === undefined)
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `diffusers has no layer for ${tensor}; write the LoRA in the layout kohya.`,
+      );
+    const scaled =
+      alpha === rank
+        ? up
+        : float32(
+            up.shape,
+            up.data.map((value) => (value * alpha) / rank),
+          );
+    const key = network === 'unet' ? `unet.${module}.lora` : `text_encoder.${module}.lora_linear_layer`;
+    tensors.set(`${key}.down.weight`, convert(down, dtype));
+    tensors.set(`${key}.up.weight`, convert(scaled, dtype));
+  }
+  return tensors;
+}
+
+/** What sd-scripts writes into `__metadata__` of the network itself: `ss_network_dim` and `ss_network_alpha` are those of linear layers, `conv_*` those of 3x3 convolutions. */
+export function loraMetadata(
+  factors: readonly LoraFactors[],
+  { layout, metadata = {} }: Pick<WriteLoraOptions, 'layout' | 'metadata'>,
+): Record<string, string> {
+  if (layout !== 'kohya') return { format: 'pt', ...metadata };
+  const isConvolution = ({ down }: LoraFactors): boolean => (down.shape[2] ?? 1) > 1;
+  const linear = factors.find((factor) => !isConvolution(factor));
+  const convolution = factors.find(isConvolution);
+  const rankOf = (factor: LoraFactors | undefined): string => String(factor?.down.shape[0] ?? 0);
+  return {
+    ss_network_module: 'networks.lora',
+    ss_network_dim: rankOf(linear ?? convolution),
+    ss_network_alpha: String((linear ?? convolution)?.alpha ?? 0),
+    ...(convolution
+      ? { ss_network_args: JSON.stringify({ conv_dim: rankOf(convolution), conv_alpha: String(convolution.alpha) }) }
+      : {}),
+    ...metadata,
+  };
+}
+
+/** The bytes of a `.safetensors` file, in chunks, for `writeFileAtomic`. */
+export function writeLora(
+  factors: readonly LoraFactors[],
+  options: WriteLoraOptions & { readonly signal?: AbortSignal },
+): AsyncGenerator<Uint8Array, void, void> {
+  const tensors = loraTensors(factors, options);
+  const entries = Array.from(tensors, ([name, { dtype, shape }]) => ({ name, dtype, shape }));
+  return writeSafetensors(entries, ({ name }) => tensors.get(name) as Tensor, {
+    metadata: loraMetadata(factors, options),
+    ...(options.signal ? { signal: options.signal } : {}),
+  });
+}

@@ -1,0 +1,129 @@
+/**
+ * Textual inversion (Gal et al. 2022): learned rows of a text encoder's token embedding, from the files people share, and a text
+ * encoder with these rows behind its own.
+ *
+ * Forms: A1111's `.pt` (`string_to_param/*`, triggered by the file's name) and `.safetensors` (`emb_params`), diffusers'
+ * `learned_embeds` (the key is the token), and files of two encoders, of which `clip_l` is Stable Diffusion's.
+ */
+
+import type { ClipTextConfig } from '../config/network-config.ts';
+import { StableDiffusionError } from '../errors.ts';
+import { toFloat32 } from '../tensor/convert.ts';
+import { float32, type Tensor, tensor } from '../tensor/tensor.ts';
+import { aliased, weightView } from '../weights/view.ts';
+import { findEntry, type WeightSource } from '../weights/weight-source.ts';
+
+export interface TextEmbedding {
+  /** What stands for it in a prompt: `<my-style>`, or a word. */
+  readonly token: string;
+  /** One row for each token it takes in the sequence, [rows, width]. */
+  readonly vectors: Tensor<'float32'>;
+}
+
+/** Keys under which a file keeps the rows of an embedding that its name, and not a key, calls. */
+const nameless: ReadonlySet<string> = new Set(['emb_params', 'string_to_param/*', 'clip_l', 'tensor', '*']);
+
+/** The last part of a path or a label, without its ending. */
+export function fileStem(label: string): string {
+  return (label.split(/[/\\]/).at(-1) ?? label).replace(/\.(?:pt|pth|bin|ckpt|safetensors)$/i, '');
+}
+
+/** The embeddings of a file, mostly one. `token` replaces the name of the only one. Throws `file-unsupported`, `invalid-argument`. */
+export async function readEmbeddings(
+  source: WeightSource,
+  options: { readonly token?: string; readonly signal?: AbortSignal } = {},
+): Promise<TextEmbedding[]> {
+  const keys = [...source.entries.keys()].filter((key) => key !== 'clip_g');
+  const embeddings: TextEmbedding[] = [];
+  for (const key of keys) {
+    const read = toFloat32(await source.read(key, options.signal));
+    const width = read.shape.at(-1) ?? 0;
+    const batch = read.shape.slice(0, -2).every((size) => size === 1);
+    if (read.shape.length === 0 || width < 2 || !batch) {
+      throw new StableDiffusionError(
+        'file-unsupported',
+        `${source.label} is no textual inversion: its tensor ${key} is [${read.shape.join(', ')}], and [vectors, width] was expected.`,
+      );
+    }
+    const own = key.startsWith('string_to_param/') ? '*' : key;
+    embeddings.push({
+      token: nameless.has(own) ? fileStem(source.label) : own,
+      vectors: float32([read.data.length / width, width], read.data),
+    });
+  }
+  const [first, ...others] = embeddings;
+  if (!first) throw new StableDiffusionError('file-unsupported', `${source.label} holds no embedding.`);
+  if (options.token === undefined) return embeddings;
+  if (others.length > 0)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `${source.label} holds the embeddings ${embeddings.map(({ token }) => token).join(', ')}; one name cannot stand for all of them.`,
+    );
+  return [{ ...first, token: options.token }];
+}
+
+/** What a prompt's placeholder becomes: consecutive rows of the embedding behind those of the vocabulary. */
+export interface PlaceholderIds {
+  readonly token: string;
+  readonly ids: readonly number[];
+}
+
+export interface ExtendedTextEncoder {
+  readonly source: WeightSource;
+  /** With the larger vocabulary. */
+  readonly config: ClipTextConfig;
+  /** For the tokenizer: `withPlaceholders`. */
+  readonly placeholders: readonly PlaceholderIds[];
+}
+
+const table = 'transformer.text_model.embeddings.token_embedding.weight';
+
+/**
+ * A CLIP text encoder, under canonical names, with the embeddings' vectors as further rows of its table.
+ * @throws `weights-mismatch` for vectors of another width, `invalid-argument` for one name twice
+ */
+export function withEmbeddings(
+  source: WeightSource,
+  config: ClipTextConfig,
+  embeddings: readonly TextEmbedding[],
+): ExtendedTextEncoder {
+  const {
+    shape: [rows = 0, width = 0],
+  } = findEntry(source.label, source.entries, table);
+  const placeholders: PlaceholderIds[] = [];
+  let next = rows;
+  for (const { token, vectors } of embeddings) {
+    const [count = 0, own] = vectors.shape;
+    if (own !== width) {
+      throw new StableDiffusionError(
+        'weights-mismatch',
+        `The embedding ${token} has vectors of ${own} numbers, and this model's text encoder has ${width}. It was made for another kind of model (768: Stable Diffusion 1, 1024: 2).`,
+      );
+    }
+    if (placeholders.some((other) => other.token === token))
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `Two embeddings are called ${token}. Give one of them another token.`,
+      );
+    placeholders.push({ token, ids: Array.from({ length: count }, (_, i) => next + i) });
+    next += count;
+  }
+  const tensors = Array.from(source.entries.keys(), (name) => {
+    if (name !== table) return aliased(source, name);
+    const { entry } = aliased(source, name);
+    return {
+      entry: { ...entry, dtype: 'float32' as const, shape: [next, width] },
+      async read(signal?: AbortSignal): Promise<Tensor> {
+        const data = new Float32Array(next * width);
+        data.set(toFloat32(await source.read(name, signal)).data);
+        let at = rows * width;
+        for (const { vectors } of embeddings) {
+          data.set(vectors.data, at);
+          at += vectors.data.length;
+        }
+        return tensor('float32', [next, width], data);
+      },
+    };
+  });
+  return { source: weightView(source.label, tensors, [source]), config: { ...config, vocab_size: next }, placeholders };
+}

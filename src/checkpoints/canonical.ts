@@ -1,0 +1,195 @@
+/**
+ * The weights of one network under its canonical names, from whatever layout and prefix a file has.
+ *
+ * Canonical are the names of a CompVis checkpoint without the part's prefix: `input_blocks.…` (UNet), `encoder.…` (autoencoder),
+ * `transformer.text_model.…` (CLIP text), `visual.…` (OpenAI CLIP); for networks that CompVis does not have, those of diffusers and
+ * transformers (`encoder.layers.…` TAESD, `vision_model.…` CLIP vision and safety checker).
+ */
+
+import type {
+  AutoencoderConfig,
+  ClipTextConfig,
+  NetworkConfig,
+  NetworkKind,
+  OpenAiClipConfig,
+  TaesdConfig,
+  UNetConfig,
+} from '../config/network-config.ts';
+import { isDiffusersAutoencoder, originalTaesdHalf } from './infer/autoencoder.ts';
+import { countOf, hasPrefix } from './infer/shapes.ts';
+import { isDiffusersUNet } from './infer/unet.ts';
+import { autoencoderMap } from './layouts/autoencoder.ts';
+import { clipTextMap } from './layouts/clip-text.ts';
+import { openAiClipMap, openAiTextRows, openAiVisionRows } from './layouts/openai-clip.ts';
+import { taesdDecoderMap, taesdEncoderMap } from './layouts/taesd.ts';
+import { unetMap } from './layouts/unet.ts';
+import { linearAttentionMap, safetyCheckerMap, textModelMap } from './layouts/variants.ts';
+import { lpipsWeights } from './lpips-weights.ts';
+import { renamed } from './rename.ts';
+import { withNames, withoutPrefix } from '../weights/view.ts';
+import type { WeightSource } from '../weights/weight-source.ts';
+
+export type LayoutName = 'compvis' | 'diffusers' | 'transformers' | 'openai-clip' | 'taesd';
+
+export interface CanonicalWeights {
+  readonly layout: LayoutName;
+  /** What stood before every name: `model.diffusion_model.`, …, or nothing. */
+  readonly prefix: string;
+  readonly source: WeightSource;
+}
+
+/** Where each part of a CompVis checkpoint lies. */
+export const partPrefixes = {
+  unet: 'model.diffusion_model.',
+  first_stage: 'first_stage_model.',
+  cond_stage: 'cond_stage_model.',
+} as const;
+
+const { unet, first_stage: firstStage, cond_stage: condStage } = partPrefixes;
+
+const prefixesOf: { readonly [K in NetworkKind]: readonly string[] } = {
+  unet: [unet],
+  encoder_unet: [unet, 'model.'],
+  kl: [firstStage, condStage],
+  vq: [firstStage, condStage],
+  taesd: [],
+  clip_text: [condStage],
+  clip_image_embedder: [condStage],
+  clip_text_embedder: [condStage],
+  bert: [condStage],
+  class_embedder: [condStage],
+  spatial_rescaler: [condStage],
+  openai_clip: ['cond_stage_model.model.', 'module.'],
+  clip_vision: [],
+  safety_checker: ['safety_checker.'],
+  lpips: [`${firstStage}loss.perceptual_loss.`, 'loss.perceptual_loss.'],
+  discriminator: [`${firstStage}loss.discriminator.`, 'loss.discriminator.'],
+  identity: [],
+};
+
+type Parts = { readonly layout: LayoutName; readonly source: WeightSource };
+
+/** The weights of a network of known configuration. Names that no layout knows stay as they are: `report.ts` names them. */
+export function canonicalWeights(source: WeightSource, config: NetworkConfig): CanonicalWeights {
+  const prefix = prefixesOf[config.kind].find((candidate) => hasPrefix(source.entries, candidate)) ?? '';
+  const bare = withoutPrefix(source, prefix);
+  return { prefix, ...translate(bare, config) };
+}
+
+function translate(source: WeightSource, config: NetworkConfig): Parts {
+  switch (config.kind) {
+    case 'unet':
+      return unetWeights(source, config);
+    case 'kl':
+    case 'vq':
+      return autoencoderWeights(source, config);
+    case 'taesd':
+      return taesdWeights(source, config);
+    case 'clip_text':
+      return clipTextWeights(source, config);
+    case 'openai_clip':
+      return openAiWeights(source, config);
+    case 'clip_vision':
+      return clipVisionWeights(source);
+    case 'safety_checker': {
+      const map = safetyCheckerMap(source.entries.keys());
+      return { layout: 'diffusers', source: map ? renamed(source, map, 'b-to-a') : source };
+    }
+    case 'lpips':
+      return { layout: 'compvis', source: lpipsWeights(source) };
+    default:
+      return { layout: 'compvis', source };
+  }
+}
+
+function unetWeights(source: WeightSource, config: UNetConfig): Parts {
+  if (!isDiffusersUNet(source.entries)) return { layout: 'compvis', source };
+  const entries = [...source.entries.values()];
+  const map = unetMap(config, {
+    linearProjection: entries.some(({ name, shape }) => name.endsWith('.proj_in.weight') && shape.length === 2),
+    olderNames: source.entries.has('mid_block.attentions.0.query.weight'),
+  });
+  return { layout: 'diffusers', source: renamed(source, map, 'b-to-a') };
+}
+
+function autoencoderWeights(source: WeightSource, config: AutoencoderConfig): Parts {
+  if (isDiffusersAutoencoder(source.entries)) {
+    const map = autoencoderMap(config, {
+      olderNames: source.entries.has('encoder.mid_block.attentions.0.query.weight'),
+    });
+    return { layout: 'diffusers', source: renamed(source, map, 'b-to-a') };
+  }
+  const map = linearAttentionMap(source.entries);
+  return { layout: 'compvis', source: map ? renamed(source, map, 'b-to-a') : source };
+}
+
+function taesdWeights(source: WeightSource, config: TaesdConfig): Parts {
+  switch (originalTaesdHalf(source.entries)) {
+    case 'encoder':
+      return { layout: 'taesd', source: renamed(source, taesdEncoderMap(config), 'a-to-b') };
+    case 'decoder':
+      return { layout: 'taesd', source: renamed(source, taesdDecoderMap(config), 'a-to-b') };
+    default:
+      return { layout: 'diffusers', source };
+  }
+}
+
+function clipTextWeights(source: WeightSource, config: ClipTextConfig): Parts {
+  const { entries } = source;
+  if (hasPrefix(entries, 'transformer.text_model.'))
+    return { layout: 'compvis', source: withProjection(source, config, 'transformer.') };
+  if (entries.has('transformer.embeddings.token_embedding.weight')) {
+    const map = textModelMap(entries.keys());
+    return {
+      layout: 'compvis',
+      source: withProjection(map ? renamed(source, map, 'b-to-a') : source, config, 'transformer.'),
+    };
+  }
+  if (entries.has('token_embedding.weight') && hasPrefix(entries, 'transformer.resblocks.')) {
+    const rows = openAiTextRows({
+      transformer_layers: countOf(entries, 'transformer.resblocks.', 'CLIP text encoder'),
+    });
+    const half = withNames(source, (name) => (name.startsWith('visual.') || name === 'logit_scale' ? undefined : name));
+    const text = renamed(half, { a: 'openai-clip', b: 'transformers', rows }, 'a-to-b');
+    return {
+      layout: 'openai-clip',
+      source: withProjection(renamed(text, clipTextMap(config), 'b-to-a'), config, 'transformer.'),
+    };
+  }
+  const half = hasPrefix(entries, 'vision_model.')
+    ? withNames(source, (name) => (/^(vision_model\.|visual_projection\.|logit_scale$)/.test(name) ? undefined : name))
+    : source;
+  const map = clipTextMap(config, hasPrefix(entries, 'text_model.') ? 'text_model.' : '');
+  return { layout: 'transformers', source: withProjection(renamed(half, map, 'b-to-a'), config, 'transformer.') };
+}
+
+/** A text encoder that is used without its projection is read without it, as `CLIPTextModel` reads a file that has one. */
+function withProjection(source: WeightSource, config: ClipTextConfig, prefix: string): WeightSource {
+  const name = `${prefix}text_projection.weight`;
+  return config.with_projection || !source.entries.has(name)
+    ? source
+    : withNames(source, (other) => (other === name ? undefined : other));
+}
+
+function openAiWeights(source: WeightSource, config: OpenAiClipConfig): Parts {
+  if (!hasPrefix(source.entries, 'vision_model.')) return { layout: 'openai-clip', source };
+  return { layout: 'transformers', source: renamed(source, openAiClipMap(config), 'b-to-a') };
+}
+
+function clipVisionWeights(source: WeightSource): Parts {
+  const { entries } = source;
+  if (entries.has('visual.conv1.weight')) {
+    const rows = openAiVisionRows({
+      vision_layers: countOf(entries, 'visual.transformer.resblocks.', 'CLIP image encoder'),
+    });
+    const half = withNames(source, (name) => (name.startsWith('visual.') ? name : undefined));
+    return { layout: 'openai-clip', source: renamed(half, { a: 'openai-clip', b: 'transformers', rows }, 'a-to-b') };
+  }
+  const isHalf = !hasPrefix(entries, 'text_model.');
+  return {
+    layout: 'transformers',
+    source: isHalf
+      ? source
+      : withNames(source, (name) => (/^(vision_model|visual_projection)\./.test(name) ? name : undefined)),
+  };
+}

@@ -1,0 +1,318 @@
+/**
+ * A whole checkpoint: one CompVis file (or several joined) → its configuration and the weights of its parts under canonical names.
+ *
+ * With a configuration (LDM's YAML, parsed) that is what is built; without one everything is read from names and shapes, and what leaves
+ * no trace there is taken from Stable Diffusion v1 and listed in `assumed`.
+ */
+
+import type { ConditioningKey, DiffusionParams, LatentDiffusionConfig } from '../config/latent-diffusion-config.ts';
+import { diffusionParamsSchema } from '../config/latent-diffusion-config.ts';
+import { isDiffusionTarget, ldmModel, modelSection } from '../config/ldm-config.ts';
+import type {
+  ClipTextConfig,
+  CondStageConfig,
+  FirstStageConfig,
+  NetworkConfig,
+  SafetyCheckerConfig,
+  UNetConfig,
+} from '../config/network-config.ts';
+import { defaultClipVersion, pretrainedText } from '../config/pretrained-text.ts';
+import { configError, isMapping, type Mapping } from '../config/validate.ts';
+import { StableDiffusionError } from '../errors.ts';
+import { canonicalWeights, type LayoutName, partPrefixes } from './canonical.ts';
+import { type DetectedNetwork, detectNetwork, unknownNetwork } from './detect.ts';
+import { emaCoverage, withEmaWeights } from './ema.ts';
+import { readSchedule } from './infer/schedule.ts';
+import { hasPrefix } from './infer/shapes.ts';
+import { ignoredReason } from './report.ts';
+import { withNames } from '../weights/view.ts';
+import type { MetadataValue, WeightSource } from '../weights/weight-source.ts';
+
+/** What a model makes pictures from. `class`: a class label; `other`: an image (super-resolution, semantic maps, plain inpainting). */
+export type CheckpointKind = 'txt2img' | 'inpaint' | 'ip2p' | 'class' | 'unconditional' | 'other';
+
+export interface CheckpointParts {
+  readonly unet: WeightSource;
+  /** Empty for an identity. */
+  readonly first_stage: WeightSource;
+  /** Empty where the condition has no network of its own. */
+  readonly cond_stage: WeightSource;
+  readonly safety?: WeightSource;
+}
+
+export interface Checkpoint {
+  readonly label: string;
+  readonly config: LatentDiffusionConfig;
+  readonly safety_config?: SafetyCheckerConfig;
+  /** Canonical names without the part's prefix. */
+  readonly parts: CheckpointParts;
+  readonly layout: LayoutName;
+  readonly kind: CheckpointKind;
+  /** Averaged weights: `absent`, `available`, or `used` because they were asked for. */
+  readonly ema: 'absent' | 'available' | 'used';
+  /** What the file does not say, and the value taken. */
+  readonly assumed: readonly string[];
+  /** Names that belong to no part and are not on the list of harmless ones (`report.ts`). */
+  readonly unused: readonly string[];
+  /** `scheduler_config.json` of a diffusers folder. */
+  readonly scheduler?: Mapping;
+  readonly metadata: ReadonlyMap<string, MetadataValue>;
+  close(): Promise<void>;
+}
+
+export interface CheckpointOptions {
+  /** LDM's YAML, parsed (`config/yaml.ts`). */
+  readonly config?: unknown;
+  /** The averaged weights instead of the last ones. Throws `weights-mismatch` where there are none. */
+  readonly ema?: boolean;
+  /** `config.json` of the text encoder that the YAML names by `version`, where it lies beside it. */
+  readonly pretrained?: (version: string) => Mapping | undefined;
+}
+
+/** The parts of a CompVis file. Throws `model-unknown`, `config-invalid` or `weights-mismatch`. Reads at most a few small buffers. */
+export async function openCheckpoint(file: WeightSource, options: CheckpointOptions = {}): Promise<Checkpoint> {
+  const coverage = emaCoverage(file);
+  const source = options.ema ? withEmaWeights(file) : file;
+  const opened =
+    options.config === undefined ? await withoutConfig(source) : await withConfig(source, options.config, options);
+  return {
+    label: file.label,
+    ...opened,
+    kind: checkpointKind(opened.config),
+    ema: options.ema ? 'used' : coverage.averaged > 0 ? 'available' : 'absent',
+    unused: unusedNames(source),
+    metadata: file.metadata ?? new Map(),
+    close: () => file.close(),
+  };
+}
+
+type Opened = Pick<Checkpoint, 'config' | 'parts' | 'layout' | 'assumed'>;
+
+/** The tensors of one part with its prefix; empty where there are none. */
+function partOf(source: WeightSource, prefix: string): WeightSource {
+  return withNames(source, (name) => (name.startsWith(prefix) ? name : undefined));
+}
+
+function none(source: WeightSource): WeightSource {
+  return withNames(source, () => undefined);
+}
+
+async function withConfig(source: WeightSource, document: unknown, options: CheckpointOptions): Promise<Opened> {
+  const what = `the configuration of ${source.label}`;
+  const section = modelSection(document, what);
+  if (!isDiffusionTarget(section['target'])) {
+    throw configError(
+      `${what} is of ${String(section['target'])}, one network; a whole model (LatentDiffusion) is needed here.`,
+    );
+  }
+  const assumed: string[] = [];
+  const stage = partOf(source, partPrefixes.cond_stage);
+  const given = explicitTextFields(section);
+  const config = ldmModel(section, what, {
+    pretrained: (version) => textFields(stage, version, options.pretrained?.(version), assumed),
+  });
+  const schedule = config.scale_by_std ? await readSchedule(source) : {};
+  const part = (name: keyof typeof partPrefixes, network: NetworkConfig): WeightSource =>
+    canonicalWeights(partOf(source, partPrefixes[name]), network).source;
+  const { cond_stage_config: condition } = config;
+  const parts = {
+    unet: part('unet', config.unet_config),
+    first_stage: part('first_stage', config.first_stage_config),
+    cond_stage: isMapping(condition) ? part('cond_stage', condition) : none(source),
+  };
+  if (parts.unet.entries.size === 0) throw unknownNetwork(source);
+  if (parts.first_stage.entries.size === 0 && config.first_stage_config.kind !== 'identity')
+    throw lacksPart(source, 'autoencoder', partPrefixes.first_stage);
+  if (
+    stage.entries.size === 0 &&
+    isMapping(condition) &&
+    (condition.kind === 'clip_text' || condition.kind === 'bert')
+  ) {
+    throw lacksPart(source, 'text encoder', partPrefixes.cond_stage);
+  }
+  const said = (phrase: string): boolean => given.some((name) => phrase.startsWith(`text encoder: ${name} `));
+  return {
+    config: schedule.scale_factor === undefined ? config : { ...config, scale_factor: schedule.scale_factor },
+    parts,
+    layout: 'compvis',
+    assumed: assumed.filter((phrase) => !said(phrase)),
+  };
+}
+
+/** Names of the parameters that the YAML gives the text encoder. */
+function explicitTextFields(section: Mapping): readonly string[] {
+  const params = isMapping(section['params']) ? section['params'] : {};
+  const condition = isMapping(params['cond_stage_config']) ? params['cond_stage_config'] : {};
+  return isMapping(condition['params']) ? Object.keys(condition['params']) : [];
+}
+
+/**
+ * Fields of a text encoder that the YAML names: sizes as the weights have them, the rest from its `config.json`, or from the published
+ * model of that name if that has the same width, or assumed.
+ */
+function textFields(stage: WeightSource, version: string, given: Mapping | undefined, assumed: string[]): Mapping {
+  const fields = given ?? pretrainedText(version) ?? {};
+  const found = stage.entries.size === 0 ? undefined : detectNetwork(stage);
+  if (found?.config.kind !== 'clip_text') return fields;
+  const { config } = found;
+  const sizes = textSizes(config);
+  if (fields['hidden_size'] === config.hidden_size) return { ...known(fields), ...sizes };
+  assumed.push(...found.assumed.map((phrase) => `text encoder: ${phrase}`));
+  const { kind: _, ...others } = config;
+  return others;
+}
+
+function textSizes(config: ClipTextConfig): Mapping {
+  const { vocab_size, hidden_size, intermediate_size, num_hidden_layers, max_position_embeddings } = config;
+  return { vocab_size, hidden_size, intermediate_size, num_hidden_layers, max_position_embeddings };
+}
+
+/** The fields of a `config.json` that describe the network; the others name files and versions. */
+function known(fields: Mapping): Mapping {
+  const names = [
+    'num_attention_heads',
+    'hidden_act',
+    'layer_norm_eps',
+    'projection_dim',
+    'eos_token_id',
+    'bos_token_id',
+    'pad_token_id',
+  ];
+  return Object.fromEntries(
+    names.flatMap((name) => (fields[name] === undefined || fields[name] === null ? [] : [[name, fields[name]]])),
+  );
+}
+
+async function withoutConfig(source: WeightSource): Promise<Opened> {
+  const find = (name: keyof typeof partPrefixes): DetectedNetwork | undefined => {
+    const part = partOf(source, partPrefixes[name]);
+    return part.entries.size === 0 ? undefined : detectNetwork(part);
+  };
+  const unet = find('unet');
+  if (unet?.config.kind !== 'unet') throw unknownNetwork(source);
+  const firstStage = find('first_stage');
+  if (!firstStage) throw lacksPart(source, 'autoencoder', partPrefixes.first_stage);
+  const condStage = find('cond_stage');
+  if (!condStage && unet.config.context_dim !== null) throw lacksPart(source, 'text encoder', partPrefixes.cond_stage);
+  const assumed = [unet, firstStage, ...(condStage ? [condStage] : [])].flatMap((part) =>
+    part.assumed.map((phrase) => `${part.prefix.split('.')[0]}: ${phrase}`),
+  );
+  const { scale_factor, ...schedule } = await readSchedule(source);
+  if (schedule.timesteps === undefined) assumed.push('the noise schedule of Stable Diffusion v1');
+  if (scale_factor === undefined && firstStage.config.kind === 'kl') assumed.push('scale_factor 0.18215');
+  const config = assembledConfig({
+    unet: condStage?.config.kind === 'class_embedder' ? labelUNet(unet.config) : unet.config,
+    firstStage: firstStage.config,
+    condStage: condStage?.config ?? null,
+    params: { scale_factor, ...schedule },
+  });
+  return {
+    config,
+    parts: { unet: unet.source, first_stage: firstStage.source, cond_stage: condStage?.source ?? none(source) },
+    layout: 'compvis',
+    assumed,
+  };
+}
+
+/** Class-conditional latent-diffusion models have heads of 32 channels, not 8 heads. */
+function labelUNet(config: UNetConfig): UNetConfig {
+  return config.model_channels % 32 === 0 ? { ...config, num_heads: -1, num_head_channels: 32 } : config;
+}
+
+function lacksPart(source: WeightSource, what: string, prefix: string): StableDiffusionError {
+  return new StableDiffusionError(
+    'weights-mismatch',
+    `${source.label} has a UNet and no ${what} (${prefix}*). It was saved without it; use a whole checkpoint, or add the part.`,
+  );
+}
+
+/** A whole model's configuration from those of its networks, with the values of Stable Diffusion v1 where `params` says nothing. */
+export function assembledConfig(from: {
+  readonly unet: UNetConfig;
+  readonly firstStage: NetworkConfig;
+  readonly condStage: NetworkConfig | null;
+  readonly params: Partial<DiffusionParams>;
+}): LatentDiffusionConfig {
+  const { unet, firstStage, condStage, params } = from;
+  if (firstStage.kind !== 'kl' && firstStage.kind !== 'vq' && firstStage.kind !== 'identity') {
+    throw configError(`The autoencoder was found to be of kind ${firstStage.kind}.`);
+  }
+  const latent = firstStage.kind === 'identity' ? unet.out_channels : firstStage.embed_dim;
+  const condition = condStage as CondStageConfig | null;
+  return {
+    ...diffusionParamsSchema.parse({
+      timesteps: 1000,
+      linear_start: 0.00085,
+      linear_end: 0.012,
+      scale_factor: firstStage.kind === 'kl' ? 0.18215 : 1,
+      first_stage_key: 'jpg',
+      cond_stage_key: 'txt',
+      image_size: unet.image_size === 32 ? 64 : unet.image_size,
+      use_ema: false,
+      ...params,
+    }),
+    channels: latent,
+    kind: 'latent_diffusion',
+    target: 'LatentDiffusion',
+    conditioning_key: keyFor(unet, latent, condition),
+    unet_config: unet,
+    first_stage_config: firstStage satisfies FirstStageConfig,
+    cond_stage_config: condition,
+    cond_stage_version: condition?.kind === 'clip_text' ? defaultClipVersion : null,
+    cond_stage_max_length:
+      condition?.kind === 'clip_text'
+        ? condition.max_position_embeddings
+        : condition?.kind === 'bert'
+          ? condition.max_seq_len
+          : 77,
+    base_learning_rate: null,
+    scheduler_config: null,
+    other: {},
+  };
+}
+
+/** How the condition reaches the UNet, from what it takes. */
+function keyFor(unet: UNetConfig, latent: number, condition: CondStageConfig | null): ConditioningKey {
+  const concatenates = unet.in_channels > latent;
+  if (unet.context_dim !== null && condition !== null) return concatenates ? 'hybrid' : 'crossattn';
+  if (unet.num_classes !== null) return 'adm';
+  return concatenates ? 'concat' : null;
+}
+
+/** What a model makes pictures from, by its condition and its input channels. */
+export function checkpointKind(config: LatentDiffusionConfig): CheckpointKind {
+  const { cond_stage_config: condition, unet_config: unet, channels } = config;
+  if (condition === null) return unet.num_classes === null && unet.in_channels === channels ? 'unconditional' : 'other';
+  if (condition === 'first_stage') return 'other';
+  if (condition.kind === 'class_embedder') return 'class';
+  const isText =
+    condition.kind === 'clip_text' ||
+    (condition.kind === 'bert' && condition.use_tokenizer) ||
+    condition.kind === 'clip_text_embedder';
+  if (!isText) return 'other';
+  switch (unet.in_channels - channels) {
+    case 0:
+      return 'txt2img';
+    case channels + 1:
+      return 'inpaint';
+    case channels:
+      return 'ip2p';
+    default:
+      return 'other';
+  }
+}
+
+function unusedNames(source: WeightSource): string[] {
+  const prefixes = Object.values(partPrefixes);
+  return [...source.entries.keys()].filter(
+    (name) => !prefixes.some((prefix) => name.startsWith(prefix)) && ignoredReason(name) === undefined,
+  );
+}
+
+/** Whether a file is a whole CompVis checkpoint: a UNet and another part, under their prefixes. */
+export function isCheckpoint(source: WeightSource): boolean {
+  return (
+    hasPrefix(source.entries, partPrefixes.unet) &&
+    (hasPrefix(source.entries, partPrefixes.first_stage) || hasPrefix(source.entries, partPrefixes.cond_stage))
+  );
+}

@@ -1,0 +1,158 @@
+/**
+ * What network a file holds, from its names and shapes alone: its configuration, its layout, and its weights under canonical names.
+ * A new network is one line in `detectors`.
+ */
+
+import { clipImageEmbedderConfigSchema, type NetworkConfig } from '../config/network-config.ts';
+import { StableDiffusionError } from '../errors.ts';
+import { type CanonicalWeights, canonicalWeights, partPrefixes } from './canonical.ts';
+import {
+  inferCompVisAutoencoder,
+  inferDiffusersAutoencoder,
+  inferTaesd,
+  isCompVisAutoencoder,
+  isDiffusersAutoencoder,
+  isTaesd,
+  originalTaesdHalf,
+} from './infer/autoencoder.ts';
+import { inferClipText, inferClipVision, inferOpenAiClip, inferSafetyChecker, isSafetyChecker } from './infer/clip.ts';
+import {
+  inferBertEmbedder,
+  inferClassEmbedder,
+  inferSpatialRescaler,
+  isBertEmbedder,
+  isClassEmbedder,
+  isSpatialRescaler,
+} from './infer/embedders.ts';
+import { inferDiscriminator, inferLpips, isDiscriminator, isLpips } from './infer/losses.ts';
+import { type Entries, hasPrefix, type Inferred, inferred } from './infer/shapes.ts';
+import { inferCompVisUNet, inferDiffusersUNet, isCompVisUNet, isDiffusersUNet } from './infer/unet.ts';
+import { safetyCheckerMap } from './layouts/variants.ts';
+import { renamed } from './rename.ts';
+import { withNames, withoutPrefix } from '../weights/view.ts';
+import type { WeightSource } from '../weights/weight-source.ts';
+
+export interface DetectedNetwork extends CanonicalWeights {
+  readonly config: NetworkConfig;
+  /** What leaves no trace in names and shapes, and the value taken for it. */
+  readonly assumed: readonly string[];
+}
+
+interface Detector {
+  readonly matches: (entries: Entries) => boolean;
+  readonly infer: (source: WeightSource) => Inferred<NetworkConfig>;
+}
+
+/** In order: the first that matches. Each sees the names without the prefix of a part. */
+const detectors: readonly Detector[] = [
+  { matches: isCompVisUNet, infer: ({ entries }) => inferCompVisUNet(entries) },
+  { matches: isDiffusersUNet, infer: ({ entries }) => inferDiffusersUNet(entries) },
+  { matches: isCompVisAutoencoder, infer: ({ entries }) => inferCompVisAutoencoder(entries) },
+  { matches: isDiffusersAutoencoder, infer: ({ entries }) => inferDiffusersAutoencoder(entries) },
+  { matches: isTaesd, infer: ({ entries }) => inferTaesd(entries) },
+  { matches: (entries) => originalTaesdHalf(entries) !== undefined, infer: inferOriginalTaesd },
+  { matches: isSafetyChecker, infer: inferSafety },
+  { matches: (entries) => entries.has('model.visual.conv1.weight'), infer: inferImageEmbedder },
+  {
+    matches: (entries) => entries.has('visual.conv1.weight') || hasPrefix(entries, 'visual.layer1.'),
+    infer: ({ entries }) => inferOpenAiClip(entries),
+  },
+  ...['transformer.text_model.', 'transformer.', 'text_model.', ''].map((prefix) => ({
+    matches: (entries: Entries) => entries.has(`${prefix}embeddings.token_embedding.weight`),
+    infer: ({ entries }: WeightSource) =>
+      inferClipText(
+        entries,
+        prefix,
+        prefix.startsWith('transformer.') ? 'transformer.text_projection.weight' : undefined,
+      ),
+  })),
+  {
+    matches: (entries) => entries.has('vision_model.embeddings.patch_embedding.weight'),
+    infer: ({ entries }) => inferClipVision(entries),
+  },
+  { matches: isBertEmbedder, infer: ({ entries }) => inferBertEmbedder(entries) },
+  { matches: isClassEmbedder, infer: ({ entries }) => inferClassEmbedder(entries) },
+  { matches: isSpatialRescaler, infer: ({ entries }) => inferSpatialRescaler(entries) },
+  ...['', 'loss.perceptual_loss.'].map((prefix) => ({
+    matches: (entries: Entries) => isLpips(without(entries, prefix)),
+    infer: ({ entries }: WeightSource) => inferLpips(without(entries, prefix)),
+  })),
+  ...['', 'loss.discriminator.'].map((prefix) => ({
+    matches: (entries: Entries) => isDiscriminator(without(entries, prefix)),
+    infer: ({ entries }: WeightSource) => inferDiscriminator(without(entries, prefix)),
+  })),
+];
+
+/** The entries whose names begin with a prefix, by the rest of their names. */
+function without(entries: Entries, prefix: string): Entries {
+  return prefix === ''
+    ? entries
+    : new Map(
+        [...entries].flatMap(([name, entry]) =>
+          name.startsWith(prefix) ? [[name.slice(prefix.length), entry] as const] : [],
+        ),
+      );
+}
+
+/** TAESD's original files have one half each, numbered; it is read under the names of diffusers. */
+function inferOriginalTaesd(source: WeightSource): Inferred<NetworkConfig> {
+  const [prefix, shift] =
+    originalTaesdHalf(source.entries) === 'encoder' ? ['encoder.layers.', 0] : ['decoder.layers.', 1];
+  const numbered = withNames(source, (name) => {
+    const [number = '', ...rest] = name.split('.');
+    return `${prefix}${[String(Number(number) - shift), ...rest].join('.')}`;
+  });
+  return inferTaesd(numbered.entries);
+}
+
+function inferSafety(source: WeightSource): Inferred<NetworkConfig> {
+  const map = safetyCheckerMap(source.entries.keys());
+  return inferSafetyChecker((map ? renamed(source, map, 'b-to-a') : source).entries);
+}
+
+function inferImageEmbedder({ entries }: WeightSource): Inferred<NetworkConfig> {
+  const model = inferOpenAiClip(entries, 'model.');
+  const config = inferred(
+    clipImageEmbedderConfigSchema,
+    { kind: 'clip_image_embedder', model: model.config },
+    'CLIP image embedder',
+  );
+  return { config, assumed: model.assumed };
+}
+
+/**
+ * The one network in `source`, with or without the prefix it has in a whole checkpoint. Throws `model-unknown`, naming what was found,
+ * also for a whole checkpoint (`checkpoint.ts` opens those).
+ */
+export function detectNetwork(source: WeightSource): DetectedNetwork {
+  const prefixes = Object.values(partPrefixes).filter((prefix) => hasPrefix(source.entries, prefix));
+  if (prefixes.length > 1) {
+    throw new StableDiffusionError(
+      'model-unknown',
+      `${source.label} holds several networks (${prefixes.join(', ')}); open it as a checkpoint, or choose one part.`,
+    );
+  }
+  const prefix = prefixes[0] ?? (hasPrefix(source.entries, 'safety_checker.') ? 'safety_checker.' : '');
+  const bare = withoutPrefix(source, prefix);
+  const detector = detectors.find(({ matches }) => matches(bare.entries));
+  if (!detector) throw unknownNetwork(source);
+  const { config, assumed } = detector.infer(bare);
+  return { ...canonicalWeights(bare, config), prefix, config, assumed };
+}
+
+/** The error for names that fit no network, with the groups of names that there are. */
+export function unknownNetwork(source: WeightSource): StableDiffusionError {
+  const groups = new Map<string, number>();
+  for (const name of source.entries.keys()) {
+    const group = name.split('.').slice(0, 2).join('.').replace(/\d+/g, 'N');
+    groups.set(group, (groups.get(group) ?? 0) + 1);
+  }
+  const found = Array.from(groups, ([group, count]) => `${group} (${count})`).slice(0, 12);
+  return new StableDiffusionError(
+    'model-unknown',
+    groups.size === 0
+      ? `${source.label} holds no tensors.`
+      : `${source.label} is of no layout that is known (CompVis, diffusers, transformers, OpenAI CLIP, TAESD). Its names begin with ${found.join(', ')}${groups.size > 12 ? ', …' : ''}. Give a configuration, or another file.`,
+    { details: { groups: Object.fromEntries(groups) } },
+  );
+}

@@ -1,0 +1,119 @@
+/** The weights and configuration of one network alone, from a file of that network or from one part of a whole checkpoint. */
+
+import { isDiffusionTarget, ldmModel, modelSection, textEncoderVersion } from '../config/ldm-config.ts';
+import { modelConfig } from '../config/model-config.ts';
+import type { NetworkConfig } from '../config/network-config.ts';
+import { isHuggingFace } from '../config/hugging-face-network.ts';
+import type { Mapping } from '../config/validate.ts';
+import { StableDiffusionError } from '../errors.ts';
+import { canonicalWeights, partPrefixes } from './canonical.ts';
+import { isCheckpoint, openCheckpoint } from './checkpoint.ts';
+import { type DetectedNetwork, detectNetwork } from './detect.ts';
+import { withNames } from '../weights/view.ts';
+import type { WeightSource } from '../weights/weight-source.ts';
+
+export type PartName = 'unet' | 'first_stage' | 'cond_stage' | 'safety';
+
+export interface NetworkOptions {
+  /** A configuration, parsed: of one network (`target` and `params`, or a `config.json`), or LDM's YAML of a whole model with `part`. */
+  readonly config?: unknown;
+  /** Which network of a whole checkpoint, or of a whole model's configuration. */
+  readonly part?: PartName;
+  readonly ema?: boolean;
+  readonly pretrained?: (version: string) => Mapping | undefined;
+}
+
+/** Throws `invalid-argument` where a part has to be chosen, `model-unknown`, `config-invalid` or `weights-mismatch`. */
+export async function openNetwork(source: WeightSource, options: NetworkOptions = {}): Promise<DetectedNetwork> {
+  const { config, part } = options;
+  const section =
+    config === undefined || isHuggingFace(config)
+      ? undefined
+      : modelSection(config, `the configuration of ${source.label}`);
+  const ofWhole = section !== undefined && isDiffusionTarget(section['target']);
+  if ((ofWhole || isCheckpoint(source)) && part === undefined && (config === undefined || ofWhole)) {
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `${source.label} is a whole model; choose one part: unet, first_stage, cond_stage or safety.`,
+    );
+  }
+  if (isCheckpoint(source) && part !== undefined && (config === undefined || ofWhole)) {
+    const { config: model, parts, safety_config, assumed } = await openCheckpoint(source, options);
+    const configs = {
+      unet: model.unet_config,
+      first_stage: model.first_stage_config,
+      cond_stage: model.cond_stage_config,
+      safety: safety_config,
+    };
+    const network = configs[part];
+    const weights = parts[part];
+    if (network === null || network === undefined || network === 'first_stage' || !weights) {
+      throw new StableDiffusionError('invalid-argument', `${source.label} has no network ${part} of its own.`);
+    }
+    return {
+      config: network,
+      source: weights,
+      layout: 'compvis',
+      prefix: part === 'safety' ? '' : partPrefixes[part],
+      assumed,
+    };
+  }
+  if (config === undefined) return detectNetwork(source);
+  if (ofWhole) {
+    const model = ldmModel(
+      section,
+      `the configuration of ${source.label}`,
+      options.pretrained ? { pretrained: options.pretrained } : {},
+    );
+    const network = {
+      unet: model.unet_config,
+      first_stage: model.first_stage_config,
+      cond_stage: model.cond_stage_config,
+      safety: null,
+    }[part ?? 'unet'];
+    if (network === null || network === 'first_stage')
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `The configuration of ${source.label} has no network ${part} of its own.`,
+      );
+    return known(source, network);
+  }
+  // A text encoder that its configuration only names is of the sizes that its weights have.
+  const version = textEncoderVersion(config);
+  const pretrained =
+    version === undefined ? options.pretrained : (name: string) => options.pretrained?.(name) ?? textFieldsOf(source);
+  const network = modelConfig(config, `the configuration of ${source.label}`, pretrained ? { pretrained } : {});
+  if (network.kind === 'latent_diffusion')
+    throw new StableDiffusionError('invalid-argument', `${source.label}: choose one part.`);
+  return known(part === undefined || part === 'safety' ? source : ofPart(source, partPrefixes[part]), network);
+}
+
+/** The tensors of a part where the file is a whole checkpoint; else all. */
+function ofPart(source: WeightSource, prefix: string): WeightSource {
+  return isCheckpoint(source) ? withNames(source, (name) => (name.startsWith(prefix) ? name : undefined)) : source;
+}
+
+function textFieldsOf(source: WeightSource): Mapping | undefined {
+  const { config } = detectNetwork(source);
+  if (config.kind !== 'clip_text') return undefined;
+  const { kind: _, ...fields } = config;
+  return fields;
+}
+
+/** Configurations do not say whether a CLIP tower has its projection (`model_type` alone does not): the file does. */
+function known(source: WeightSource, config: NetworkConfig): DetectedNetwork {
+  const projected = withProjectionAsFound(source, config);
+  return { ...canonicalWeights(source, projected), config: projected, assumed: [] };
+}
+
+function withProjectionAsFound(source: WeightSource, config: NetworkConfig): NetworkConfig {
+  if (config.kind !== 'clip_text' && config.kind !== 'clip_vision') return config;
+  const linear = config.kind === 'clip_text' ? /(^|\.)text_projection\.weight$/ : /^visual_projection\.weight$/;
+  // OpenAI's matrices are transposed.
+  const matrix = config.kind === 'clip_text' ? 'text_projection' : 'visual.proj';
+  for (const { name, shape } of source.entries.values()) {
+    const width = linear.test(name) ? shape[0] : name === matrix ? shape[1] : undefined;
+    if (width !== undefined) return { ...config, with_projection: true, projection_dim: width };
+  }
+  return config;
+}

@@ -1,0 +1,146 @@
+/**
+ * Opens a whole model by path: a CompVis file with or without its YAML, or a diffusers folder.
+ *
+ * A text encoder that the YAML names by `version` is looked for as a folder beside the YAML, whose `config.json` then counts.
+ */
+
+import { readFile, stat } from 'node:fs/promises';
+import { dirname, isAbsolute, join, relative } from 'node:path';
+import { modelSection, textEncoderVersion } from '../config/ldm-config.ts';
+import { isMapping, type Mapping } from '../config/validate.ts';
+import { parseYaml } from '../config/yaml.ts';
+import { StableDiffusionError } from '../errors.ts';
+import { fileError } from '../files/byte-source-node.ts';
+import { type Checkpoint, openCheckpoint } from './checkpoint.ts';
+import { type DiffusersComponent, diffusersCheckpoint } from './diffusers.ts';
+import { openWeightsAt } from '../formats/open-weights-node.ts';
+import type { WeightSource } from '../weights/weight-source.ts';
+
+export interface OpenCheckpointOptions {
+  /** Path of LDM's YAML. By default a `.yaml` of the checkpoint's own name beside it, where there is one. */
+  readonly config?: string;
+  /** The averaged weights instead of the last ones. */
+  readonly ema?: boolean;
+  /** Of a diffusers folder: the variant to open, such as `fp16`. */
+  readonly variant?: string;
+}
+
+const maxConfigBytes = 1 << 20;
+
+/** Throws what `openWeightsAt`, `openCheckpoint` and the configuration readers throw. */
+export async function openCheckpointAt(path: string, options: OpenCheckpointOptions = {}): Promise<Checkpoint> {
+  const status = await stat(path).catch((cause: unknown) => {
+    throw fileError(path, cause);
+  });
+  if (status.isDirectory()) return openDiffusersFolder(path, options);
+  const configPath = options.config ?? (await existing(path.replace(/\.[^./\\]+$/, '.yaml')));
+  const config = configPath === undefined ? undefined : await readConfigFile(configPath);
+  const pretrained = configPath === undefined ? undefined : await pretrainedBeside(config, configPath);
+  return openOwned(await openWeightsAt(path), (source) =>
+    openCheckpoint(source, {
+      config,
+      ema: options.ema,
+      ...(pretrained ? { pretrained: () => pretrained } : {}),
+    }),
+  );
+}
+
+/** Closes the source where opening fails. */
+async function openOwned<T>(source: WeightSource, open: (source: WeightSource) => T | Promise<T>): Promise<T> {
+  try {
+    return await open(source);
+  } catch (error) {
+    await source.close();
+    throw error;
+  }
+}
+
+async function existing(path: string): Promise<string | undefined> {
+  return stat(path).then(
+    (status) => (status.isFile() ? path : undefined),
+    () => undefined,
+  );
+}
+
+/** A YAML or JSON file, parsed. Throws `file-not-found`, `file-access` or `config-invalid`. */
+export async function readConfigFile(path: string): Promise<unknown> {
+  try {
+    const { size } = await stat(path);
+    if (size > maxConfigBytes)
+      throw new StableDiffusionError(
+        'config-invalid',
+        `${path} has ${size} bytes; a configuration of at most ${maxConfigBytes} is read.`,
+      );
+    return parseYaml(await readFile(path, 'utf8'), path);
+  } catch (cause) {
+    throw cause instanceof StableDiffusionError ? cause : fileError(path, cause);
+  }
+}
+
+/** `config.json` of the text encoder that a YAML names, from a folder of that name beside it; names that leave the folder are not followed. */
+export async function pretrainedBeside(config: unknown, configPath: string): Promise<Mapping | undefined> {
+  const version = textEncoderVersion({ model: modelSection(config, configPath) });
+  if (version === undefined || isAbsolute(version)) return undefined;
+  const folder = join(dirname(configPath), version);
+  if (relative(dirname(configPath), folder).startsWith('..')) return undefined;
+  const path = await existing(join(folder, 'config.json'));
+  const json = path === undefined ? undefined : await readConfigFile(path);
+  return isMapping(json) ? json : undefined;
+}
+
+async function openDiffusersFolder(path: string, options: OpenCheckpointOptions): Promise<Checkpoint> {
+  const index = await existing(join(path, 'model_index.json'));
+  if (index === undefined) {
+    throw new StableDiffusionError(
+      'file-not-found',
+      `${path} is a folder without model_index.json, so not a model of diffusers. Name a file, or the folder that holds it.`,
+    );
+  }
+  if (options.config !== undefined)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `${path} is a diffusers folder, which has its own configurations; open it without ${options.config}.`,
+    );
+  if (options.ema)
+    throw new StableDiffusionError(
+      'weights-mismatch',
+      `${path} is a diffusers folder, which holds no averaged weights beside the others. Load it without asking for them.`,
+    );
+  const modelIndex = await readConfigFile(index);
+  const listed = (name: string) =>
+    isMapping(modelIndex) && Array.isArray(modelIndex[name]) && modelIndex[name].some((part: unknown) => part !== null);
+  const opened: WeightSource[] = [];
+  const component = async (name: string): Promise<DiffusersComponent> => {
+    const config = await existing(join(path, name, 'config.json'));
+    const source = await openWeightsAt(
+      join(path, name),
+      options.variant === undefined ? {} : { variant: options.variant },
+    );
+    opened.push(source);
+    return { source, ...(config === undefined ? {} : { config: await readConfigFile(config) }) };
+  };
+  try {
+    const scheduler = await existing(join(path, 'scheduler', 'scheduler_config.json'));
+    return diffusersCheckpoint({
+      label: path,
+      unet: await component('unet'),
+      vae: await component('vae'),
+      ...(listed('text_encoder') ? { text_encoder: await component('text_encoder') } : {}),
+      ...(listed('safety_checker') && (await hasFolder(join(path, 'safety_checker')))
+        ? { safety_checker: await component('safety_checker') }
+        : {}),
+      ...(scheduler === undefined ? {} : { scheduler: await readConfigFile(scheduler) }),
+      model_index: modelIndex,
+    });
+  } catch (error) {
+    await Promise.all(opened.map((source) => source.close()));
+    throw error;
+  }
+}
+
+async function hasFolder(path: string): Promise<boolean> {
+  return stat(path).then(
+    (status) => status.isDirectory(),
+    () => false,
+  );
+}

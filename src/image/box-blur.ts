@@ -1,0 +1,70 @@
+/** Gaussian blurs of byte images by three box blurs in each direction (as Pillow's `GaussianBlur`): the time does not depend on the radius. */
+
+import { createImage, type Image } from './image.ts';
+
+/** What a pass goes over: `count` runs of `length` places, each of `size` values beside each other; it blurs along the places. */
+interface Lines {
+  readonly count: number;
+  readonly length: number;
+  readonly size: number;
+}
+
+/** One pass; the ends are repeated. The radius may have a fraction. */
+function blurLines(values: Float32Array, out: Float32Array, { count, length, size }: Lines, radius: number): void {
+  const whole = Math.floor(radius);
+  const edge = radius - whole;
+  const scale = 1 / (2 * radius + 1);
+  const sums = new Float64Array(size);
+  for (let run = 0; run < count; run++) {
+    const start = run * length * size;
+    const place = (i: number): number => start + Math.min(length - 1, Math.max(0, i)) * size;
+    sums.fill(0);
+    for (let i = -whole; i <= whole; i++) {
+      const at = place(i);
+      for (let j = 0; j < size; j++) sums[j] = (sums[j] as number) + (values[at + j] as number);
+    }
+    for (let i = 0; i < length; i++) {
+      const [here, before, after, last] = [
+        start + i * size,
+        place(i - whole - 1),
+        place(i + whole + 1),
+        place(i - whole),
+      ];
+      for (let j = 0; j < size; j++) {
+        const next = values[after + j] as number;
+        const sum = sums[j] as number;
+        out[here + j] = (sum + edge * ((values[before + j] as number) + next)) * scale;
+        sums[j] = sum + (next - (values[last + j] as number));
+      }
+    }
+  }
+}
+
+/** Radius of each of three boxes, the outermost values weighed in part, whose convolution has this standard deviation (Pillow's `_gaussian_blur_radius`). */
+function boxRadius(sigma: number): number {
+  const variance = (sigma * sigma) / 3;
+  const whole = Math.floor((Math.sqrt(12 * variance + 1) - 1) / 2);
+  return whole + ((2 * whole + 1) * (whole * (whole + 1) - 3 * variance)) / (6 * (variance - (whole + 1) ** 2));
+}
+
+/** Blurs with standard deviations in pixels; all channels alike. */
+export function gaussianBlur<C extends 1 | 3 | 4>(image: Image<C>, sigmaX: number, sigmaY: number): Image<C> {
+  const { width, height, channels } = image;
+  let values = Float32Array.from(image.data);
+  let other = new Float32Array(values.length);
+  const along: Lines = { count: height, length: width, size: channels };
+  const down: Lines = { count: 1, length: height, size: width * channels };
+  for (const [sigma, lines] of [
+    [sigmaX, along],
+    [sigmaY, down],
+  ] as const) {
+    if (!(sigma > 0)) continue;
+    for (let pass = 0; pass < 3; pass++) {
+      blurLines(values, other, lines, boxRadius(sigma));
+      [values, other] = [other, values];
+    }
+  }
+  const data = new Uint8Array(values.length);
+  for (let i = 0; i < data.length; i++) data[i] = Math.min(255, Math.max(0, Math.round(values[i] as number)));
+  return createImage(width, height, channels, data);
+}

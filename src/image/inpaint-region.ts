@@ -1,0 +1,235 @@
+/**
+ * A1111's preparation of inpainting (modules/processing.py `StableDiffusionProcessingImg2Img.init`, modules/masking.py, v1.10.1): the mask is
+ * inverted and blurred, the part around it is cut out, the hole is filled; afterwards what was not masked is laid over the result.
+ */
+
+import { alphaOf, createImage, crop, flatten, type Image, paste, toGrey, toRgb } from './image.ts';
+import { gaussianBlur } from './box-blur.ts';
+import { fitImage, type ResizeMode } from './fit-image.ts';
+
+/** How an inpainting job cuts, blurs and fills what is painted. */
+export interface RegionSettings {
+  /** Size of the picture that is generated. */
+  readonly width: number;
+  readonly height: number;
+  readonly resizeMode?: ResizeMode;
+  /** Of the noise that fills the hole. */
+  readonly seeds: readonly number[];
+  readonly inpaint?: {
+    /** Standard deviation of the blur of the mask's edge, pixels. */
+    readonly blurX: number;
+    readonly blurY: number;
+    readonly fill: 'fill' | 'original' | 'latent noise' | 'latent nothing';
+    /** Paint only the part around the mask, with this margin in pixels; undefined paints the whole picture. */
+    readonly onlyMaskedPadding?: number;
+    /** Paint where the mask is black. */
+    readonly invert: boolean;
+  };
+}
+
+export interface InpaintRegion {
+  /** What is painted on, at the job's size. */
+  readonly image: Image<3>;
+  /** White is painted anew, at the job's size. */
+  readonly mask: Image<1>;
+  readonly overlay: Overlay;
+}
+
+/** What becomes of a picture that was made: it is put into the whole one, and what was not masked is laid over it. */
+export interface Overlay {
+  readonly original: Image<3>;
+  /** White shows what was made. */
+  readonly mask: Image<1>;
+  /** Where the picture goes that was made, if it is a part alone. */
+  readonly region: Rectangle | undefined;
+}
+
+interface Rectangle {
+  readonly left: number;
+  readonly top: number;
+  readonly right: number;
+  readonly bottom: number;
+}
+
+/** Grey of a mask, or its alpha where that says something; black and white alone. */
+function binaryMask(mask: Image): Image<1> {
+  const alpha = mask.channels === 4 ? alphaOf(mask) : undefined;
+  const grey = alpha?.data.some((value) => value !== 255) ? alpha : toGrey(mask);
+  return createImage(
+    grey.width,
+    grey.height,
+    1,
+    grey.data.map((value) => (value > 127 ? 255 : 0)),
+  );
+}
+
+/** The rectangle around what is not black, widened by `padding`; undefined where all is black. */
+function maskRectangle({ width, height, data }: Image<1>, padding: number): Rectangle | undefined {
+  let [left, top, right, bottom] = [width, height, -1, -1];
+  for (let y = 0, i = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, i++) {
+      if (data[i] === 0) continue;
+      if (x < left) left = x;
+      if (x > right) right = x;
+      if (y < top) top = y;
+      bottom = y;
+    }
+  }
+  if (right < 0) return undefined;
+  return {
+    left: Math.max(0, left - padding),
+    top: Math.max(0, top - padding),
+    right: Math.min(width, right + 1 + padding),
+    bottom: Math.min(height, bottom + 1 + padding),
+  };
+}
+
+/** `expand_crop_region`: widened to the proportions of the job, within the picture. */
+function expand(region: Rectangle, width: number, height: number, imageWidth: number, imageHeight: number): Rectangle {
+  const grow = (from: number, to: number, wanted: number, most: number): [number, number] => {
+    const difference = wanted - (to - from);
+    let start = from - Math.floor(difference / 2);
+    let end = start + wanted;
+    if (end >= most) {
+      start -= end - most;
+      end = most;
+    }
+    if (start < 0) {
+      end -= start;
+      start = 0;
+    }
+    return [start, Math.min(end, most)];
+  };
+  const { left, top, right, bottom } = region;
+  if ((right - left) / (bottom - top) > width / height) {
+    const [from, to] = grow(top, bottom, Math.trunc((right - left) / (width / height)), imageHeight);
+    return { left, top: from, right, bottom: to };
+  }
+  const [from, to] = grow(left, right, Math.trunc((bottom - top) * (width / height)), imageWidth);
+  return { left: from, top, right: to, bottom };
+}
+
+/** `masking.fill`: the hole is filled with the colours around it, from far and blurred to near and sharp. */
+function fillHole(image: Image<3>, mask: Image<1>): Image<3> {
+  const { width, height } = image;
+  const around = createImage(width, height, 4);
+  const out = new Float32Array(image.data);
+  for (let i = 0; i < mask.data.length; i++) {
+    const keep = 255 - (mask.data[i] as number);
+    for (let c = 0; c < 3; c++) around.data[4 * i + c] = Math.round(((image.data[3 * i + c] as number) * keep) / 255); // premultiplied
+    around.data[4 * i + 3] = keep;
+    if (keep < 255) for (let c = 0; c < 3; c++) out[3 * i + c] = 0;
+  }
+  for (const [radius, repeats] of [
+    [256, 1],
+    [64, 1],
+    [16, 2],
+    [4, 4],
+    [2, 2],
+    [0, 1],
+  ] as const) {
+    const { data } = gaussianBlur(around, radius, radius);
+    for (let i = 0; i < mask.data.length; i++) {
+      const alpha = (data[4 * i + 3] as number) / 255;
+      for (let n = 0; n < repeats; n++) {
+        for (let c = 0; c < 3; c++)
+          out[3 * i + c] = (data[4 * i + c] as number) + (out[3 * i + c] as number) * (1 - alpha);
+      }
+    }
+  }
+  const filled = new Uint8Array(out.length);
+  for (let i = 0; i < filled.length; i++) filled[i] = Math.min(255, Math.round(out[i] as number));
+  return createImage(width, height, 3, filled);
+}
+
+/** Even noise or mid grey in the hole, which stand for A1111's "latent noise" and "latent nothing". */
+function paintHole(image: Image<3>, mask: Image<1>, value: (position: number) => number): Image<3> {
+  const data = image.data.slice();
+  for (let i = 0; i < data.length; i++) {
+    const share = (mask.data[Math.floor(i / 3)] as number) / 255;
+    data[i] = Math.round((data[i] as number) * (1 - share) + value(i) * share);
+  }
+  return createImage(image.width, image.height, 3, data);
+}
+
+/** A number that looks random and follows from the seed (a linear congruential generator, Numerical Recipes). */
+function noiseBytes(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state >>> 24;
+  };
+}
+
+/** What an inpainting job paints on. `picture` and `sketch` are the caller's image and mask. */
+export function inpaintRegion(picture: Image, sketch: Image, request: RegionSettings): InpaintRegion {
+  const { width, height, resizeMode = 'stretch' } = request;
+  const settings = request.inpaint ?? { blurX: 4, blurY: 4, fill: 'original', invert: false };
+  const whole = picture.channels === 4 ? flatten(picture) : toRgb(picture);
+  let mask = binaryMask(sketch);
+  if (mask.width !== whole.width || mask.height !== whole.height)
+    mask = fitImage(mask, whole.width, whole.height, 'stretch');
+  if (settings.invert)
+    mask = createImage(
+      mask.width,
+      mask.height,
+      1,
+      mask.data.map((value) => 255 - value),
+    );
+  if (settings.blurX > 0 || settings.blurY > 0) mask = gaussianBlur(mask, settings.blurX, settings.blurY);
+
+  const around = settings.onlyMaskedPadding === undefined ? undefined : maskRectangle(mask, settings.onlyMaskedPadding);
+  const region = around && expand(around, width, height, mask.width, mask.height);
+  const cut = <C extends 1 | 3>(image: Image<C>): Image<C> => {
+    if (!region) return fitImage(image, width, height, resizeMode);
+    return fitImage(
+      crop(image, region.left, region.top, region.right - region.left, region.bottom - region.top),
+      width,
+      height,
+      'fill',
+    );
+  };
+  const regionMask = cut(mask);
+  const base = cut(whole);
+  const noise = noiseBytes(request.seeds[0] ?? 0);
+  const fills = {
+    fill: () => fillHole(base, regionMask),
+    original: () => base,
+    'latent noise': () => paintHole(base, regionMask, noise),
+    'latent nothing': () => paintHole(base, regionMask, () => 128),
+  };
+  // Without a cut the overlay is at the job's size, and its edge a little sharper, as there.
+  const overlayMask = region
+    ? mask
+    : createImage(
+        width,
+        height,
+        1,
+        regionMask.data.map((value) => Math.min(255, value * 2)),
+      );
+  return {
+    image: fills[settings.fill](),
+    mask: regionMask,
+    overlay: { original: region ? whole : base, mask: overlayMask, region },
+  };
+}
+
+/** The whole picture with what was made in it. */
+export function composeInpainted({ original, mask, region }: Overlay, made: Image<3>): Image<3> {
+  const { width, height } = original;
+  const below = region ? createImage(width, height, 3) : made;
+  if (region)
+    paste(
+      below,
+      fitImage(made, region.right - region.left, region.bottom - region.top, 'crop'),
+      region.left,
+      region.top,
+    );
+  const data = new Uint8Array(below.data.length);
+  for (let i = 0, at = 0; i < mask.data.length; i++) {
+    const fresh = mask.data[i] as number;
+    for (let c = 0; c < 3; c++, at++)
+      data[at] = Math.round(((below.data[at] as number) * fresh + (original.data[at] as number) * (255 - fresh)) / 255);
+  }
+  return createImage(width, height, 3, data);
+}

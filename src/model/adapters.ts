@@ -1,0 +1,86 @@
+/** Adapters of a model: LoRAs merged into its weights, textual inversions as further tokens of its text encoder and tokenizer. */
+
+import { StableDiffusionError } from '../errors.ts';
+import type { BertTokenizer } from '../tokenizer/bert-tokenizer.ts';
+import { withPlaceholders } from '../tokenizer/clip-placeholders.ts';
+import type { ClipTokenizer } from '../tokenizer/clip-tokenizer.ts';
+import type { Checkpoint } from '../checkpoints/checkpoint.ts';
+import { openLora } from '../adapters/lora/lora-file.ts';
+import { checkpointWithLora } from '../adapters/lora/with-lora.ts';
+import { fileStem, readEmbeddings, withEmbeddings } from '../adapters/textual-inversion.ts';
+import type { WeightSource } from '../weights/weight-source.ts';
+
+/** How strongly a LoRA is applied. */
+export interface LoraStrength {
+  /** In the UNet: 1 is as it was trained. Default 1. */
+  readonly scale?: number;
+  /** In the text encoder. Default: as `scale`. */
+  readonly textScale?: number;
+}
+
+/** How an embedding is called in prompts. */
+export interface EmbeddingName {
+  /** Default: as its file says, or the file's name. */
+  readonly token?: string;
+}
+
+export interface Adapters {
+  readonly loras?: readonly (LoraStrength & { readonly source: WeightSource })[];
+  readonly embeddings?: readonly (EmbeddingName & { readonly source: WeightSource })[];
+}
+
+export interface AdaptedModel {
+  readonly checkpoint: Checkpoint;
+  readonly tokenizer: ClipTokenizer | BertTokenizer | undefined;
+  /** What was applied, for records of pictures: `lora:NAME:0.8`, `embedding:TOKEN`. */
+  readonly adapters: readonly string[];
+}
+
+/** Stands for CLIP's end token in old configurations; the position of the largest id is meant, which is an added token's here. */
+const historicalEos = 2;
+
+/**
+ * A checkpoint and its tokenizer with adapters. Closing the checkpoint closes the LoRAs' files; those of embeddings are read and closed here.
+ * @throws `weights-mismatch` for adapters of another architecture, naming what does not fit; `file-unsupported`, `invalid-argument`
+ */
+export async function withAdapters(
+  { checkpoint, tokenizer }: Pick<AdaptedModel, 'checkpoint' | 'tokenizer'>,
+  { loras = [], embeddings = [] }: Adapters,
+): Promise<AdaptedModel> {
+  const merged = checkpointWithLora(
+    checkpoint,
+    loras.map(({ source, ...strength }) => ({ ...strength, lora: openLora(source) })),
+  );
+  const adapters = loras.map(
+    ({ source, scale = 1, textScale = scale }) =>
+      `lora:${fileStem(source.label)}:${scale}${textScale === scale ? '' : `:${textScale}`}`,
+  );
+  if (embeddings.length === 0) return { checkpoint: merged, tokenizer, adapters };
+  const text = merged.config.cond_stage_config;
+  if (typeof text !== 'object' || text?.kind !== 'clip_text' || !tokenizer || !('profile' in tokenizer)) {
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `${checkpoint.label} has no CLIP text encoder with a token table; textual inversions cannot be used with it.`,
+    );
+  }
+  const read = [];
+  for (const { source, token } of embeddings) {
+    read.push(...(await readEmbeddings(source, token === undefined ? {} : { token })));
+    await source.close();
+  }
+  const extended = withEmbeddings(merged.parts.cond_stage, text, read);
+  const { config } = extended;
+  const cond_stage_config = {
+    ...config,
+    eos_token_id: config.eos_token_id === historicalEos ? tokenizer.endId : config.eos_token_id,
+  };
+  return {
+    checkpoint: {
+      ...merged,
+      config: { ...merged.config, cond_stage_config },
+      parts: { ...merged.parts, cond_stage: extended.source },
+    },
+    tokenizer: withPlaceholders(tokenizer, extended.placeholders),
+    adapters: [...adapters, ...read.map(({ token }) => `embedding:${token}`)],
+  };
+}

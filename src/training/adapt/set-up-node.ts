@@ -1,0 +1,179 @@
+/** A LoRA, DreamBooth or a textual inversion to be trained as a configuration says, from the model it names. */
+
+import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Tensors } from '../../engine/engine.ts';
+import { StableDiffusionError } from '../../errors.ts';
+import { loadModel } from '../../model/load-model-node.ts';
+import type { Model } from '../../model/model.ts';
+import { textToImage } from '../../pipelines/text-to-image.ts';
+import type { ClipTokenizer } from '../../tokenizer/clip-tokenizer.ts';
+import { fileError } from '../../files/byte-source-node.ts';
+import { writeFileAtomic } from '../../files/write-file-node.ts';
+import { type AdapterConfig, adapterConfig, loraSettings, type PriorConfig } from './adapter-config.ts';
+import type { AdapterModelOptions } from './adapter-trainee.ts';
+import { createDreamBoothTrainee } from './dreambooth.ts';
+import { createLoraTrainee } from './lora.ts';
+import { createTextualInversionTrainee } from './textual-inversion.ts';
+import type { TrainingEvent } from '../loop-node.ts';
+import type { SetUp, TraineeContext } from '../set-up.ts';
+import type { Trainee } from '../trainee.ts';
+
+/** What the trained thing is written as. */
+const outputNames: Readonly<Record<AdapterConfig['kind'], string>> = {
+  Lora: 'lora.safetensors',
+  DreamBooth: 'model.safetensors',
+  TextualInversion: 'embedding.safetensors',
+};
+
+function modelOptions(
+  adapter: AdapterConfig,
+  { config: { training, loop }, engine }: TraineeContext,
+  model: Model,
+  size: number,
+): AdapterModelOptions {
+  const { instance_prompt: instance } = adapter;
+  const prior = adapter.kind === 'TextualInversion' ? undefined : adapter.prior;
+  const prompt =
+    instance === undefined
+      ? undefined
+      : (item: { readonly caption: string; readonly metadata: Readonly<Record<string, unknown>> }): string =>
+          item.metadata['prior'] === true ? item.caption : instance;
+  return {
+    engine,
+    checkpoint: model.checkpoint,
+    tokenizer: model.tokenizer as ClipTokenizer,
+    diffusion: {
+      lossType: training.loss_type,
+      minSnrGamma: training.min_snr_gamma,
+      noiseOffset: training.noise_offset,
+      inputPerturbation: training.input_perturbation,
+    },
+    optimiser:
+      training.optimizer === 'sgd'
+        ? { kind: 'sgd' }
+        : { kind: training.optimizer ?? 'adamw', betas: training.betas ?? [0.9, 0.999], epsilon: training.epsilon },
+    weightDecay: training.weight_decay,
+    clipNorm: loop.clipNorm,
+    checkpointing: training.checkpointing,
+    clipSkip: adapter.clip_skip,
+    conditionDropout: adapter.condition_dropout,
+    ...(prompt ? { prompt } : {}),
+    ...(prior ? { prior: { weight: prior.weight } } : {}),
+    ...(training.sample_prompts.length > 0
+      ? {
+          samples: {
+            prompts: training.sample_prompts,
+            steps: training.sample_steps,
+            guidanceScale: training.sample_scale,
+            seed: training.sample_seed,
+            width: size,
+            height: size,
+          },
+        }
+      : {}),
+  };
+}
+
+function create(adapter: AdapterConfig, options: AdapterModelOptions, seed: number): Promise<Trainee<Tensors>> {
+  switch (adapter.kind) {
+    case 'Lora': {
+      const { unet, text, dropout, layout, dtype, text_lr_scale } = adapter;
+      return createLoraTrainee({
+        ...options,
+        unet: unet === false ? false : loraSettings(unet),
+        ...(text === false ? {} : { text: loraSettings(text) }),
+        textLearningRateScale: text_lr_scale,
+        dropout,
+        seed,
+        output: { layout, dtype },
+      });
+    }
+    case 'DreamBooth':
+      return createDreamBoothTrainee({
+        ...options,
+        trainText: adapter.train_text,
+        textLearningRateScale: adapter.text_lr_scale,
+      });
+    case 'TextualInversion': {
+      const { token, initializer, vectors, templates } = adapter;
+      return createTextualInversionTrainee({ ...options, token, initializer, vectors, templates });
+    }
+  }
+}
+
+/** Makes the pictures of the class that the folder lacks; each has a seed of its own, so that a broken-off run makes the others. */
+async function* makePriorPictures(
+  { data_root: folder, prompt, count, steps, scale, seed }: PriorConfig,
+  model: Model,
+  size: number,
+  { codec }: TraineeContext,
+): AsyncGenerator<TrainingEvent, void, void> {
+  await mkdir(folder, { recursive: true });
+  const there = (await readdir(folder)).filter((name) => /\.(?:png|jpe?g|webp)$/i.test(name));
+  const names = new Set(there);
+  let done = there.length;
+  for (let i = 0; done < count; i++) {
+    const name = `class-${String(i).padStart(5, '0')}`;
+    if (names.has(`${name}.png`)) continue;
+    for await (const event of textToImage(model, {
+      prompt,
+      steps,
+      guidanceScale: scale,
+      seed: seed + i,
+      width: size,
+      height: size,
+      watermark: false,
+      safety: false,
+    })) {
+      if (event.kind !== 'result') continue;
+      const [made] = event.images;
+      if (!made) throw new StableDiffusionError('engine-failed', 'The model returned no picture.');
+      await writeFileAtomic(join(folder, `${name}.txt`), [new TextEncoder().encode(prompt)]);
+      await writeFileAtomic(join(folder, `${name}.png`), [await codec.encode(made.image, { format: 'png' })]);
+    }
+    yield { kind: 'class-pictures', done: ++done, total: count };
+  }
+}
+
+/** The YAML of a model, where it lies beside it, for a fine-tuned one. */
+async function yamlBeside(path: string): Promise<string | undefined> {
+  const beside = path.replace(/\.[^./\\]+$/, '.yaml');
+  return readFile(beside, 'utf8').catch((cause: unknown) => {
+    const error = fileError(beside, cause);
+    if (error.code !== 'file-not-found') throw error;
+    return undefined;
+  });
+}
+
+/** Opens the model and compiles the step. */
+export async function adapterSetUp(context: TraineeContext): Promise<SetUp<Tensors>> {
+  const { label, config: run, engine } = context;
+  const adapter = adapterConfig(run.model, `model of ${label}`);
+  const model = await loadModel(adapter.ckpt_path, { engine });
+  try {
+    const size = run.train.size ?? model.nativeSize;
+    const trainee = await create(adapter, modelOptions(adapter, context, model, size), run.training.seed);
+    const config = adapter.kind === 'DreamBooth' ? await yamlBeside(adapter.ckpt_path) : undefined;
+    const prior = adapter.kind === 'TextualInversion' ? undefined : adapter.prior;
+    return {
+      trainee,
+      size,
+      fresh: [],
+      ...(adapter.instance_prompt === undefined && adapter.kind !== 'TextualInversion'
+        ? {}
+        : { missingCaption: { caption: '' } }),
+      output: { name: outputNames[adapter.kind], config },
+      ...(prior
+        ? { prior: { data_root: prior.data_root, make: () => makePriorPictures(prior, model, size, context) } }
+        : {}),
+      async close() {
+        await trainee[Symbol.asyncDispose]();
+        await model.dispose();
+      },
+    };
+  } catch (error) {
+    await model.dispose();
+    throw error;
+  }
+}

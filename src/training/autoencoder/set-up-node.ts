@@ -1,0 +1,71 @@
+/** An autoencoder to be trained as a configuration says: AutoencoderKL and VQModel with their losses. */
+
+import { autoencoderTraining } from '../../config/autoencoder-training.ts';
+import { configError } from '../../config/validate.ts';
+import { joined } from '../../weights/view.ts';
+import { openWeightsAt } from '../../formats/open-weights-node.ts';
+import type { WeightSource } from '../../weights/weight-source.ts';
+import { type AutoencoderBatch, createAutoencoderTraining } from './trainee.ts';
+import { autoencoderWeights } from './weights.ts';
+import { lastOrAveraged } from '../run/run-weights.ts';
+import type { SetUp, TraineeContext } from '../set-up.ts';
+
+/** Opens the files it needs, makes what they lack, and compiles the steps. */
+export async function autoencoderSetUp({
+  document,
+  label,
+  config: run,
+  engine,
+}: TraineeContext): Promise<SetUp<AutoencoderBatch>> {
+  const config = autoencoderTraining(document, label);
+  if (config.batch_resize_range)
+    throw configError(
+      `${label}: batch_resize_range is not supported; give the size of the pictures in data.params.train.params.size.`,
+    );
+  const { training } = run;
+  const size = run.train.size ?? config.autoencoder.ddconfig.resolution;
+  const opened: WeightSource[] = [];
+  const open = async (path: string): Promise<WeightSource> => {
+    const source = await openWeightsAt(path);
+    opened.push(source);
+    return source;
+  };
+  const from = training.init ?? config.ckpt_path;
+  const checkpoint = from === null ? undefined : lastOrAveraged(await open(from));
+  const files = training.lpips === undefined ? [] : await Promise.all([training.lpips].flat().map(open));
+  const { objective, weights, fresh } = autoencoderWeights({
+    config,
+    seed: training.seed,
+    ...(checkpoint ? { checkpoint } : {}),
+    ...(files.length > 0 ? { perceptual: joined(files) } : {}),
+  });
+  const [beta1, beta2] = training.betas ?? [0.5, 0.9];
+  const trainee = await createAutoencoderTraining({
+    engine,
+    objective,
+    weights,
+    autoencoderRate: config.lr_g_factor,
+    optimiser:
+      training.optimizer === 'sgd'
+        ? { kind: 'sgd' }
+        : { kind: training.optimizer ?? 'adam', betas: [beta1, beta2], epsilon: training.epsilon },
+    weightDecay: training.weight_decay,
+    clipNorm: run.loop.clipNorm,
+    ...(config.use_ema ? { average: { decay: training.ema_decay } } : {}),
+    size: { batch: run.loop.batchSize, height: size, width: size },
+    checkpointing: training.checkpointing,
+    earlyDiscriminator: training.early_discriminator,
+    sampleCount: training.sample_count,
+  });
+  return {
+    trainee,
+    size,
+    // Pictures alone are looked at.
+    missingCaption: { caption: '' },
+    fresh,
+    async close() {
+      await trainee[Symbol.asyncDispose]();
+      for (const source of opened) await source.close();
+    },
+  };
+}

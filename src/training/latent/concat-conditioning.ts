@@ -1,0 +1,111 @@
+/**
+ * What is concatenated to the latents in training: of 9-channel inpainting the mask and the latents of the masked picture
+ * (`LatentInpaintDiffusion`, mask and masked picture as runwayml's), of super-resolution the small, worn picture (LDM's `bsr_sr`).
+ */
+
+import { StableDiffusionError } from '../../errors.ts';
+import type { ImageCodec } from '../../image/codec/codec.ts';
+import { imagesToTensor } from '../../image/image-tensor.ts';
+import { inpaintBatch, interpolateMask } from '../../image/inpaint-batch.ts';
+import { resize } from '../../image/resize.ts';
+import type { Image } from '../../image/image.ts';
+import { need } from '../../models/trace-network.ts';
+import { concatenate, joinBatches, scale } from '../../tensor/arithmetic.ts';
+import type { Tensor } from '../../tensor/tensor.ts';
+import type { Conditioning } from './conditioning.ts';
+import type { TrainingItem } from '../data/sample.ts';
+import { degradeBsrgan } from '../degrade/bsrgan.ts';
+import type { FirstStage } from './first-stage.ts';
+import { randomMask } from './inpainting-masks.ts';
+
+const conditioning = (
+  channels: number,
+  side: number,
+  prepare: (
+    items: readonly TrainingItem[],
+    generator: Parameters<Conditioning['prepare']>[1],
+  ) => Promise<Tensor<'float32'>>,
+): Conditioning => ({
+  inputs: (batch) => ({ concat: { dtype: 'float32', shape: [batch, channels, side, side] } }),
+  trace: (_, given) => ({ concat: need(given, 'concat') }),
+  prepare: async (items, generator) => ({ concat: await prepare(items, generator) }),
+});
+
+function pictureOf(item: TrainingItem, what: string): Image<3> {
+  if ('image' in item) return item.image;
+  throw new StableDiffusionError(
+    'invalid-argument',
+    `${what} needs the pictures themselves, and ${item.name} is a cached latent. Train without latent_cache.`,
+  );
+}
+
+export interface InpaintingOptions {
+  readonly firstStage: FirstStage;
+  /** Of the masked picture's latents; asked for at each batch. */
+  readonly scaleFactor: () => number;
+  readonly channels: number;
+  /** Side of the latents. */
+  readonly side: number;
+  /** Share of masks that hide everything. */
+  readonly fullShare: number;
+}
+
+/** Mask [b, 1, h, w], 1 where the picture is to be made anew, then the masked picture's latents. */
+export function inpaintingConditioning({
+  firstStage,
+  scaleFactor,
+  channels,
+  side,
+  fullShare,
+}: InpaintingOptions): Conditioning {
+  return conditioning(channels + 1, side, async (items, generator) => {
+    const parts = items.map((item) => {
+      const picture = pictureOf(item, 'Inpainting');
+      return inpaintBatch(picture, randomMask(picture.width, generator, fullShare), 'stable-diffusion');
+    });
+    const masked = firstStage.sample(
+      await firstStage.encode(joinBatches(parts.map(({ maskedImage }) => maskedImage))),
+      generator,
+    );
+    return concatenate(
+      [interpolateMask(joinBatches(parts.map(({ mask }) => mask)), side, side), scale(masked, scaleFactor())],
+      1,
+    );
+  });
+}
+
+export interface SuperResolutionOptions {
+  readonly degradation: 'bsrgan_light' | 'bsrgan' | 'pil_bicubic';
+  /** How many times smaller the small picture is: as much as the latents, which it is laid beside. */
+  readonly factor: number;
+  /** Side of the latents. */
+  readonly side: number;
+  /** For the JPEG steps of the degradation. */
+  readonly codec: ImageCodec;
+}
+
+/** The small picture [b, 3, h, w] in [-1, 1]. */
+export function superResolutionConditioning({
+  degradation,
+  factor,
+  side,
+  codec,
+}: SuperResolutionOptions): Conditioning {
+  return conditioning(3, side, async (items, generator) => {
+    const small: Image<3>[] = [];
+    for (const item of items) {
+      const picture = pictureOf(item, 'Super-resolution');
+      if (degradation === 'pil_bicubic') small.push(resize(picture, side, side, 'bicubic'));
+      else
+        small.push(
+          await degradeBsrgan(picture, {
+            variant: degradation === 'bsrgan' ? 'bsrgan' : 'bsrgan-light',
+            factor,
+            generator,
+            codec,
+          }),
+        );
+    }
+    return imagesToTensor(small);
+  });
+}

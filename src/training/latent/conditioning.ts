@@ -1,0 +1,170 @@
+/**
+ * The condition of a latent diffusion model in training: from the items of a batch to tensors, and from these, in the graph of the loss, to
+ * what the UNet takes. Text and class embedders are part of the graph, trained or not; what is concatenated is made before.
+ */
+
+import type { LatentDiffusionConfig } from '../../config/latent-diffusion-config.ts';
+import { configError } from '../../config/validate.ts';
+import { StableDiffusionError } from '../../errors.ts';
+import { concat } from '../../graph/functions.ts';
+import type { InputSpec, Params, Sym } from '../../graph/trace.ts';
+import { bertEmbedder } from '../../models/bert-embedder.ts';
+import { classEmbedder } from '../../models/class-embedder.ts';
+import { clipText } from '../../models/clip-text.ts';
+import { need, type NetworkInputs } from '../../models/trace-network.ts';
+import type { TorchGenerator } from '../../random/torch-generator.ts';
+import { type Tensor, tensor } from '../../tensor/tensor.ts';
+import type { TrainingItem } from '../data/sample.ts';
+import type { BatchPurpose } from '../trainee.ts';
+
+/** Where the parameters lie in a checkpoint. */
+const condPrefix = 'cond_stage_model';
+
+/** What the UNet takes besides the noisy latents. */
+export interface TracedCondition {
+  readonly context?: Sym;
+  readonly y?: Sym;
+  readonly concat?: Sym;
+}
+
+export interface Conditioning {
+  /** Inputs of the loss's graph, for a batch of this size. */
+  readonly inputs: (batch: number) => Readonly<Record<string, InputSpec>>;
+  readonly trace: (p: Params, given: NetworkInputs) => TracedCondition;
+  /** Tensors for these inputs. Only for training are conditions dropped. */
+  readonly prepare: (
+    items: readonly TrainingItem[],
+    generator: TorchGenerator,
+    purpose: BatchPurpose,
+  ) => Promise<Readonly<Record<string, Tensor>>>;
+}
+
+/** A share of the conditions that become another: the empty one, for guidance without a classifier (`ucg_training`). */
+export interface ConditionDropout {
+  readonly p: number;
+  readonly val: unknown;
+}
+
+export interface ConditioningOptions {
+  readonly config: LatentDiffusionConfig;
+  /** From a text to ids of a fixed number; for models with a text encoder. */
+  readonly tokenize?: (text: string) => readonly number[];
+  readonly dropout?: ConditionDropout;
+  /** What is concatenated to the latents: inpainting's mask and masked picture, super-resolution's small picture. */
+  readonly concat?: Conditioning;
+}
+
+const ids = (rows: readonly (readonly number[])[]): Tensor<'int64'> =>
+  tensor('int64', [rows.length, rows[0]?.length ?? 0], BigInt64Array.from(rows.flat(), BigInt));
+
+function dropped<T>(
+  values: readonly T[],
+  dropout: ConditionDropout | undefined,
+  generator: TorchGenerator,
+  empty: (val: unknown) => T,
+): readonly T[] {
+  if (!dropout || dropout.p === 0) return values;
+  const other = empty(dropout.val);
+  return values.map((value) => (generator.uniform() < dropout.p ? other : value));
+}
+
+function textConditioning(
+  { config, tokenize, dropout }: ConditioningOptions,
+  encode: (p: Params, tokens: Sym) => Sym,
+): Conditioning {
+  if (!tokenize)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      'A model with a text encoder is trained with its tokenizer, and none was given.',
+    );
+  const length = config.cond_stage_max_length;
+  return {
+    inputs: (batch) => ({ input_ids: { dtype: 'int64', shape: [batch, length] } }),
+    trace: (p, given) => ({ context: encode(p.under(condPrefix), need(given, 'input_ids')) }),
+    async prepare(items, generator, purpose) {
+      const texts = dropped(
+        items.map(({ caption }) => caption),
+        purpose === 'training' ? dropout : undefined,
+        generator,
+        (val) => (typeof val === 'string' ? val : ''),
+      );
+      return { input_ids: ids(texts.map(tokenize)) };
+    },
+  };
+}
+
+/** The class of an item: a number in its metadata under the key, else its caption read as one. */
+function classOf({ metadata, caption, name }: TrainingItem, keys: readonly string[], count: number): number {
+  const found = keys.map((key) => metadata[key]).find((value) => value !== undefined) ?? caption;
+  const label =
+    typeof found === 'bigint'
+      ? Number(found)
+      : typeof found === 'string' && found.trim() !== ''
+        ? Number(found)
+        : found;
+  if (typeof label === 'number' && Number.isInteger(label) && label >= 0 && label < count) return label;
+  throw new StableDiffusionError(
+    'invalid-argument',
+    `${name} has the class ${JSON.stringify(String(found))}; a whole number from 0 to ${count - 1} is wanted, in its metadata as ${keys[0]} or as its caption.`,
+  );
+}
+
+function classConditioning(
+  { config, dropout }: ConditioningOptions,
+  count: number,
+  use: (p: Params, labels: Sym) => TracedCondition,
+): Conditioning {
+  const keys = [config.cond_stage_key, 'class_label', 'class', 'label'];
+  return {
+    inputs: (batch) => ({ class: { dtype: 'int64', shape: [batch] } }),
+    trace: (p, given) => use(p, need(given, 'class')),
+    async prepare(items, generator, purpose) {
+      const labels = dropped(
+        items.map((item) => classOf(item, keys, count)),
+        purpose === 'training' ? dropout : undefined,
+        generator,
+        (val) => (typeof val === 'number' ? val : count - 1),
+      );
+      return { class: tensor('int64', [labels.length], BigInt64Array.from(labels, BigInt)) };
+    },
+  };
+}
+
+const none: Conditioning = { inputs: () => ({}), trace: () => ({}), prepare: async () => ({}) };
+
+function embedded(options: ConditioningOptions): Conditioning {
+  const { cond_stage_config: stage, unet_config: unet } = options.config;
+  const { num_classes } = unet;
+  if (num_classes !== null) return classConditioning(options, num_classes, (_, y) => ({ y }));
+  if (stage === null || stage === 'first_stage' || stage.kind === 'identity') return none;
+  if (stage.kind === 'clip_text')
+    return textConditioning(options, (p, tokens) => clipText(p, stage, tokens).lastHiddenState);
+  if (stage.kind === 'bert') return textConditioning(options, (p, tokens) => bertEmbedder(p, stage, tokens));
+  if (stage.kind === 'class_embedder')
+    return classConditioning(options, stage.n_classes, (p, labels) => ({
+      context: classEmbedder(p.under(condPrefix), stage, labels),
+    }));
+  throw configError(
+    `A model whose condition is a ${stage.kind} cannot be trained here; text (FrozenCLIPEmbedder, BERTEmbedder), classes, masks and small pictures can.`,
+  );
+}
+
+/** The conditioning of a model. Throws `config-invalid` for one that cannot be trained. */
+export function conditioningOf(options: ConditioningOptions): Conditioning {
+  const first = embedded(options);
+  const { concat: second } = options;
+  if (!second) return first;
+  return {
+    inputs: (batch) => ({ ...first.inputs(batch), ...second.inputs(batch) }),
+    trace: (p, given) => ({ ...first.trace(p, given), ...second.trace(p, given) }),
+    prepare: async (items, generator, purpose) => ({
+      ...(await first.prepare(items, generator, purpose)),
+      ...(await second.prepare(items, generator, purpose)),
+    }),
+  };
+}
+
+/** Noisy latents with what is concatenated to them. */
+export function withConcat(x: Sym, { concat: more }: TracedCondition): Sym {
+  return more ? concat([x, more], 1) : x;
+}

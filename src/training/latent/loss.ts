@@ -1,0 +1,93 @@
+/** The loss of a whole latent diffusion model as a graph: the condition's encoder, the UNet, and the diffusion loss (`LatentDiffusion.forward`). */
+
+import type { LatentDiffusionConfig } from '../../config/latent-diffusion-config.ts';
+import { betaSchedule } from '../../diffusion/beta-schedule.ts';
+import { ddpmBuffers } from '../../diffusion/noise-schedule.ts';
+import { constant } from '../../graph/functions.ts';
+import type { Graph } from '../../graph/graph.ts';
+import { dropUnused } from '../../graph/simplify.ts';
+import { type InputSpec, trace } from '../../graph/trace.ts';
+import { need } from '../../models/trace-network.ts';
+import { unet } from '../../models/unet.ts';
+import { float32 } from '../../tensor/tensor.ts';
+import { type Conditioning, withConcat } from './conditioning.ts';
+import { diffusionLoss, type DiffusionLossConfig } from '../objective/diffusion.ts';
+
+/** What the configurations of LDM have no word for. */
+export type LossVariants = Pick<DiffusionLossConfig, 'lossType' | 'minSnrGamma' | 'noiseOffset' | 'inputPerturbation'>;
+
+export interface LatentDiffusionObjective {
+  readonly config: LatentDiffusionConfig;
+  readonly conditioning: Conditioning;
+  readonly variants: LossVariants;
+  /** Of a batch. */
+  readonly size: { readonly batch: number; readonly height: number; readonly width: number };
+}
+
+function lossConfig({ config, variants }: LatentDiffusionObjective): DiffusionLossConfig {
+  const betas = config.given_betas
+    ? Float64Array.from(config.given_betas)
+    : betaSchedule(config.beta_schedule, config.timesteps, {
+        linearStart: config.linear_start,
+        linearEnd: config.linear_end,
+        cosineS: config.cosine_s,
+      });
+  return {
+    schedule: ddpmBuffers(betas, { vPosterior: config.v_posterior, parameterization: config.parameterization }),
+    parameterization: config.parameterization,
+    lossType: config.loss_type,
+    simpleWeight: config.l_simple_weight,
+    elboWeight: config.original_elbo_weight,
+    ...variants,
+  };
+}
+
+/**
+ * Inputs: x0 (scaled latents) and noise [b, c, h, w], t int64 [b], offset [b, c, 1, 1] and perturbation where the loss has them, and those
+ * of the condition. Outputs: loss, loss_simple, loss_vlb and the like, scalars. Parameters have their names in a CompVis checkpoint.
+ */
+export function traceLatentDiffusionLoss(objective: LatentDiffusionObjective): Graph {
+  const { config, conditioning, variants, size } = objective;
+  const { batch, height, width } = size;
+  const channels = config.unet_config.out_channels;
+  const latent: InputSpec = { dtype: 'float32', shape: [batch, channels, height, width] };
+  const inputs: Record<string, InputSpec> = {
+    x0: latent,
+    noise: latent,
+    t: { dtype: 'int64', shape: [batch] },
+    ...(variants.noiseOffset ? { offset: { dtype: 'float32', shape: [batch, channels, 1, 1] } } : {}),
+    ...(variants.inputPerturbation ? { perturbation: latent } : {}),
+    ...conditioning.inputs(batch),
+  };
+  const graph = trace(inputs, (given, p) => {
+    const condition = conditioning.trace(p, given);
+    const table = [config.timesteps];
+    const x0 = need(given, 'x0');
+    const logvar = config.learn_logvar
+      ? p.get('logvar', table)
+      : config.logvar_init === 0
+        ? undefined
+        : constant(x0, float32(table, new Float32Array(config.timesteps).fill(config.logvar_init)));
+    const { offset, perturbation } = given;
+    const { loss, metrics } = diffusionLoss(
+      lossConfig(objective),
+      {
+        x0,
+        noise: need(given, 'noise'),
+        t: need(given, 't'),
+        ...(offset ? { offset } : {}),
+        ...(perturbation ? { perturbation } : {}),
+        ...(logvar ? { logvar } : {}),
+      },
+      (x, timesteps) =>
+        unet(p.under('model.diffusion_model'), config.unet_config, {
+          x: withConcat(x, condition),
+          timesteps,
+          context: condition.context,
+          y: condition.y,
+        }),
+    );
+    return { loss, ...metrics };
+  });
+  return dropUnused(graph);
+}

@@ -1,0 +1,99 @@
+/** Sample grids of a latent diffusion model in training, made with the samplers and pipelines that users have. */
+
+import type { Engine } from '../../engine/engine.ts';
+import type { Image } from '../../image/image.ts';
+import { tensorToImages } from '../../image/image-tensor.ts';
+import { generate, type GenerateOptions } from '../../pipelines/generate.ts';
+import { Model } from '../../model/model.ts';
+import { takeBatch } from '../../tensor/arithmetic.ts';
+import { expectDType, type Tensor } from '../../tensor/tensor.ts';
+import type { BertTokenizer } from '../../tokenizer/bert-tokenizer.ts';
+import type { ClipTokenizer } from '../../tokenizer/clip-tokenizer.ts';
+import type { Checkpoint } from '../../checkpoints/checkpoint.ts';
+import type { LatentDiffusionBatch } from './trainee.ts';
+import type { TraineeSamples } from '../trainee.ts';
+
+export interface LatentDiffusionSampleOptions {
+  readonly engine: Engine;
+  readonly tokenizer?: ClipTokenizer | BertTokenizer;
+  /** One picture each. Without them, and for models that take pictures, captions of the batch. */
+  readonly prompts: readonly string[];
+  /** Of class-conditional models. Without them the classes 0, 1, …. */
+  readonly classes: readonly number[];
+  /** Most pictures. */
+  readonly count: number;
+  readonly steps: number;
+  readonly guidanceScale: number;
+  readonly seed: number;
+  /** Pixels of each side. */
+  readonly size: number;
+}
+
+/** What the pictures are made of: options of the pipeline, captions, and rows that are concatenated to the latents. */
+function wanted(
+  model: Model,
+  { items, inputs }: LatentDiffusionBatch,
+  options: LatentDiffusionSampleOptions,
+): {
+  readonly given: Pick<GenerateOptions, 'prompt' | 'classLabels'>;
+  readonly captions: readonly string[];
+  readonly concat?: Tensor<'float32'>;
+} {
+  const { config } = model.checkpoint;
+  const stage = model.networkConfig('cond_stage');
+  const more = inputs['concat'];
+  if (more) {
+    const count = Math.min(options.count, items.length);
+    const captions = items.slice(0, count).map(({ caption }) => caption);
+    return {
+      given: stage?.kind === 'clip_text' || stage?.kind === 'bert' ? { prompt: captions } : {},
+      captions,
+      concat: takeBatch(expectDType(more, 'float32'), 0, count),
+    };
+  }
+  const classes = stage?.kind === 'class_embedder' ? stage.n_classes : config.unet_config.num_classes;
+  if (classes !== null) {
+    const labels = (options.classes.length > 0 ? options.classes : Array.from({ length: classes }, (_, i) => i)).slice(
+      0,
+      options.count,
+    );
+    return { given: { classLabels: labels }, captions: labels.map((label) => `class ${label}`) };
+  }
+  if (stage?.kind === 'clip_text' || stage?.kind === 'bert') {
+    const prompts = (options.prompts.length > 0 ? options.prompts : items.map(({ caption }) => caption)).slice(
+      0,
+      options.count,
+    );
+    return { given: { prompt: prompts }, captions: prompts };
+  }
+  return { given: {}, captions: Array.from({ length: options.count }, () => '') };
+}
+
+/** Pictures of one size; for models that take a picture, what they were given in a row above. The networks are compiled for it and freed again. */
+export async function latentDiffusionSamples(
+  checkpoint: Checkpoint,
+  batch: LatentDiffusionBatch,
+  options: LatentDiffusionSampleOptions,
+): Promise<TraineeSamples> {
+  const { engine, tokenizer, steps, guidanceScale, seed, size } = options;
+  await using model = new Model({ engine, checkpoint, ownsCheckpoint: false, ...(tokenizer ? { tokenizer } : {}) });
+  const { given, captions, concat } = wanted(model, batch, options);
+  const pipeline = generate(
+    model,
+    { ...given, batchSize: captions.length, steps, guidanceScale, seed, safety: false, watermark: false },
+    { pipeline: 'txt2img', width: size, height: size, ...(concat ? { prepare: async () => ({ concat }) } : {}) },
+  );
+  const images: Image[] = [];
+  for await (const event of pipeline)
+    if (event.kind === 'result') images.push(...event.images.map(({ image }) => image));
+  if (!concat) return { images, captions };
+  const x0 = batch.inputs['x0'];
+  const originals = x0
+    ? tensorToImages(await model.decodeLatent(takeBatch(expectDType(x0, 'float32'), 0, captions.length)))
+    : [];
+  return {
+    images: [...originals, ...images],
+    captions: [...originals.map(() => 'image'), ...captions],
+    columns: captions.length,
+  };
+}

@@ -1,0 +1,260 @@
+/**
+ * Training of latent diffusion models (`ldm.models.diffusion.ddpm.LatentDiffusion`; Rombach et al. 2022): the UNet and on wish the
+ * condition's encoder, over a frozen autoencoder, with averages of the UNet's weights (`LitEma`).
+ */
+
+import type { LatentDiffusionConfig } from '../../config/latent-diffusion-config.ts';
+import type { Engine, Program, Tensors } from '../../engine/engine.ts';
+import { StableDiffusionError } from '../../errors.ts';
+import { TorchGenerator } from '../../random/torch-generator.ts';
+import { scale } from '../../tensor/arithmetic.ts';
+import type { Tensor } from '../../tensor/tensor.ts';
+import { partPrefixes } from '../../checkpoints/canonical.ts';
+import { type Checkpoint, checkpointKind } from '../../checkpoints/checkpoint.ts';
+import { compVisWeights } from '../../checkpoints/convert-layout.ts';
+import { aliased, weightView, withoutPrefix } from '../../weights/view.ts';
+import type { WeightEntry, WeightSource } from '../../weights/weight-source.ts';
+import { blockOfModule } from '../step/checkpoint-blocks.ts';
+import type { TrainingItem } from '../data/sample.ts';
+import type { AverageConfig } from '../step/exponential-average.ts';
+import type { FirstStage } from './first-stage.ts';
+import { type LatentDiffusionObjective, traceLatentDiffusionLoss } from './loss.ts';
+import { latentsOf } from './latents.ts';
+import { type OptimiserConfig, stateNames } from '../step/optimiser.ts';
+import { scaleByStd } from './scale-by-std.ts';
+import { createTrainStep, type TrainingCounts, type TrainStep, type Treatment } from '../step/train-step.ts';
+import type { BatchPurpose, Trainee, TraineeCheckpoint, TraineeSamples, TraineeUpdate } from '../trainee.ts';
+
+export interface LatentDiffusionBatch {
+  /** Of the loss's graph. */
+  readonly inputs: Tensors;
+  readonly items: readonly TrainingItem[];
+}
+
+export interface LatentDiffusionTrainingOptions {
+  readonly engine: Engine;
+  readonly objective: LatentDiffusionObjective;
+  readonly firstStage: FirstStage;
+  /** A whole model's, under the names of a CompVis checkpoint. */
+  readonly weights: WeightSource;
+  /** Default AdamW. */
+  readonly optimiser?: OptimiserConfig;
+  /** Of all trained parameters. Default 0.01 for AdamW, as PyTorch's. */
+  readonly weightDecay?: number;
+  readonly clipNorm?: number;
+  /** Averages of the UNet's weights, and with `condition` of a trained encoder's. */
+  readonly average?: AverageConfig & { readonly condition?: boolean };
+  /** Calculates the activations of each block again in the backward pass. Default false. */
+  readonly checkpointing?: boolean;
+  /** Pictures of the model as it stands. */
+  readonly samples?: (checkpoint: Checkpoint, batch: LatentDiffusionBatch) => Promise<TraineeSamples>;
+}
+
+interface SavedState {
+  readonly counts: TrainingCounts;
+  readonly scaleFactor: number;
+}
+
+const { unet: unetPrefix, first_stage: firstStagePrefix, cond_stage: condPrefix } = partPrefixes;
+
+/** What becomes of a parameter: the UNet and `logvar` are trained, the condition's encoder where the configuration says so. */
+function treatmentOf(
+  { config }: LatentDiffusionObjective,
+  weightDecay: number | undefined,
+): (name: string) => Treatment {
+  const decay = weightDecay === undefined ? {} : { weightDecay };
+  return (name) => (name.startsWith(condPrefix) && !config.cond_stage_trainable ? 'fixed' : decay);
+}
+
+export class LatentDiffusionTraining implements Trainee<LatentDiffusionBatch> {
+  readonly samples?: (batch: LatentDiffusionBatch) => Promise<TraineeSamples>;
+  readonly #options: LatentDiffusionTrainingOptions;
+  readonly #step: TrainStep;
+  #scaleFactor: number;
+  #validation: Promise<Program> | undefined;
+
+  /** Use `createLatentDiffusionTraining`. */
+  constructor(options: LatentDiffusionTrainingOptions, step: TrainStep) {
+    this.#options = options;
+    this.#step = step;
+    this.#scaleFactor = this.#config.scale_factor;
+    const { samples } = options;
+    if (samples) this.samples = (batch) => samples(this.snapshot(), batch);
+  }
+
+  get #config(): LatentDiffusionConfig {
+    return this.#options.objective.config;
+  }
+
+  /** Factor on the latents: the configuration's, or with `scale_by_std` that of the first batch. */
+  get scaleFactor(): number {
+    return this.#scaleFactor;
+  }
+
+  /** `scale_by_std`: the latents of the first batch get a standard deviation of 1. */
+  async begin(items: readonly TrainingItem[], seed: number): Promise<void> {
+    if (!this.#config.scale_by_std) return;
+    this.#scaleFactor = Math.fround(
+      scaleByStd(await latentsOf(items, this.#options.firstStage, new TorchGenerator(seed))),
+    );
+  }
+
+  async prepare(
+    items: readonly TrainingItem[],
+    seed: number,
+    purpose: BatchPurpose = 'training',
+  ): Promise<LatentDiffusionBatch> {
+    const { objective, firstStage } = this.#options;
+    const { config, conditioning, variants } = objective;
+    const generator = new TorchGenerator(seed);
+    const x0 = scale(await latentsOf(items, firstStage, generator), this.#scaleFactor);
+    const [b = 0, c = 0] = x0.shape;
+    const noise = generator.randn(x0.shape);
+    const t = generator.randint(0, config.timesteps, [b]);
+    const inputs = {
+      x0,
+      noise,
+      t,
+      ...(await conditioning.prepare(items, generator, purpose)),
+      ...(variants.noiseOffset ? { offset: generator.randn([b, c, 1, 1]) } : {}),
+      ...(variants.inputPerturbation ? { perturbation: generator.randn(x0.shape) } : {}),
+    };
+    return { inputs, items };
+  }
+
+  async update(
+    batches: readonly LatentDiffusionBatch[],
+    { learningRate }: { readonly learningRate: number },
+  ): Promise<TraineeUpdate> {
+    const { metrics, gradientNorm } = await this.#step.run(
+      batches.map(({ inputs }) => inputs),
+      { learningRate },
+    );
+    return { metrics, gradientNorm };
+  }
+
+  /** The loss and its parts with averaged weights where there are any. */
+  async validate({ inputs }: LatentDiffusionBatch): Promise<Readonly<Record<string, number>>> {
+    const { engine, objective, weights } = this.#options;
+    const graph = traceLatentDiffusionLoss(objective);
+    const names = graph.parameters.map(({ name }) => name).filter((name) => this.#step.state.entries.has(name));
+    this.#validation ??= engine.compile(graph, weights, { parameters: { inputs: new Set(names) } });
+    const averaged = new Set(this.#step.averaged);
+    const [made = {}] = await (await this.#validation).runBound(this.#step.state, [
+      {
+        tensors: inputs,
+        inputs: Object.fromEntries(names.map((name) => [name, averaged.has(name) ? stateNames.average(name) : name])),
+      },
+    ]);
+    return Object.fromEntries(Object.entries(made).map(([name, { data }]) => [name, Number(data[0])]));
+  }
+
+  /** The whole model as it stands, under the names of a CompVis checkpoint, averages in place of the last weights. */
+  #weights(): WeightSource {
+    const { weights } = this.#options;
+    const trained = new Set(this.#step.trained);
+    const averaged = new Set(this.#step.averaged);
+    return weightView(
+      weights.label,
+      Array.from(weights.entries.values(), ({ name, shape }) => {
+        if (!trained.has(name)) return aliased(weights, name);
+        const from = averaged.has(name) ? stateNames.average(name) : name;
+        return {
+          entry: { name, shape, dtype: 'float32' as const },
+          read: async () => (await this.#step.state.read([from]))[from] as Tensor,
+        };
+      }),
+      [],
+    );
+  }
+
+  /** The model as a checkpoint for pipelines; its weights are those of the moment they are read. Closing it is not needed. */
+  snapshot(): Checkpoint {
+    const source = this.#weights();
+    const config = { ...this.#config, scale_factor: this.#scaleFactor };
+    return {
+      label: 'the model in training',
+      config,
+      parts: {
+        unet: withoutPrefix(source, unetPrefix),
+        first_stage: withoutPrefix(source, firstStagePrefix),
+        cond_stage: withoutPrefix(source, condPrefix),
+      },
+      layout: 'compvis',
+      kind: checkpointKind(config),
+      ema: 'absent',
+      assumed: [],
+      unused: [],
+      metadata: new Map(),
+      async close() {},
+    };
+  }
+
+  checkpoint(): TraineeCheckpoint {
+    const { state, checkpointNames, counts } = this.#step;
+    const saved: SavedState = { counts, scaleFactor: this.#scaleFactor };
+    return {
+      entries: checkpointNames.map(
+        (name): WeightEntry => ({ name, dtype: 'float32', shape: state.entries.get(name)?.shape ?? [] }),
+      ),
+      provide: async ({ name }) => (await state.read([name]))[name] as Tensor,
+      state: saved,
+    };
+  }
+
+  async restore(saved: WeightSource, state: unknown): Promise<void> {
+    const { counts, scaleFactor } = state as SavedState;
+    const missing = this.#step.checkpointNames.filter((name) => !saved.entries.has(name));
+    if (missing.length > 0)
+      throw new StableDiffusionError(
+        'weights-mismatch',
+        `${saved.label} lacks ${missing.slice(0, 5).join(', ')}: it is of another model or optimiser.`,
+      );
+    for (const name of this.#step.checkpointNames)
+      await this.#step.restore({ tensors: { [name]: await saved.read(name) } });
+    await this.#step.restore({ counts });
+    this.#scaleFactor = scaleFactor;
+  }
+
+  /** The whole model; with `scale_by_std` its `scale_factor` too, where the original has it. */
+  model(): Omit<TraineeCheckpoint, 'state'> {
+    const source = compVisWeights(this.snapshot());
+    return { entries: [...source.entries.values()], provide: ({ name }) => source.read(name) };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([
+      this.#step.dispose(),
+      this.#validation?.then(
+        (program) => program.dispose(),
+        () => {},
+      ),
+      this.#options.firstStage[Symbol.asyncDispose](),
+    ]);
+  }
+}
+
+/** Compiles the step and puts weights and moments into the engine. Throws `weights-mismatch`, `engine-failed`. */
+export async function createLatentDiffusionTraining(
+  options: LatentDiffusionTrainingOptions,
+): Promise<LatentDiffusionTraining> {
+  const { engine, objective, weights, optimiser, clipNorm, average } = options;
+  const step = await createTrainStep({
+    engine,
+    graph: traceLatentDiffusionLoss(objective),
+    weights,
+    treatment: treatmentOf(objective, options.weightDecay),
+    ...(optimiser ? { optimiser } : {}),
+    clipNorm,
+    ...(average
+      ? {
+          average: {
+            ...average,
+            of: (name) => name.startsWith(unetPrefix) || (average.condition === true && name.startsWith(condPrefix)),
+          },
+        }
+      : {}),
+    ...(options.checkpointing ? { checkpoint: blockOfModule } : {}),
+  });
+  return new LatentDiffusionTraining(options, step);
+}

@@ -1,0 +1,463 @@
+/**
+ * One training step: gradients of a traced loss, clipping, the optimiser's update and exponential averages, all in the engine. Parameters,
+ * moments and averages stay there between steps.
+ *
+ * It knows no data, schedule or files: the learning rate comes with each batch, and the whole state can be read and set, after which
+ * steps are the same to the bit.
+ */
+
+import type { BoundRun, Engine, EngineState, Program, StatePart, Tensors } from '../../engine/engine.ts';
+import { StableDiffusionError } from '../../errors.ts';
+import { dim, multiplyDims } from '../../graph/dim.ts';
+import { add, matmul, reshape } from '../../graph/functions.ts';
+import { gradients } from '../../graph/gradients.ts';
+import type { Graph } from '../../graph/graph.ts';
+import { dropUnused } from '../../graph/simplify.ts';
+import { type Sym, trace } from '../../graph/trace.ts';
+import { convert } from '../../tensor/convert.ts';
+import { elementCount, type Shape, type Tensor } from '../../tensor/tensor.ts';
+import { memoryWeights } from '../../weights/memory-weights.ts';
+import type { WeightSource } from '../../weights/weight-source.ts';
+import { type AverageConfig, averageRate } from './exponential-average.ts';
+import { Optimiser, type OptimiserConfig, partsOf, stateNames, type Update } from './optimiser.ts';
+
+/**
+ * What becomes of a parameter: `fixed` ones are built into the program; `shared` ones are read from the state but not changed here
+ * (another step trains them); the others are trained, with these settings.
+ */
+export type Treatment = 'fixed' | 'shared' | ParameterGroup;
+
+export interface ParameterGroup {
+  /** Factor on the learning rate of the step. Default 1. */
+  readonly learningRateScale?: number;
+  /** Default 0.01 for AdamW, as PyTorch's, else 0. */
+  readonly weightDecay?: number;
+}
+
+export interface TrainStepOptions {
+  readonly engine: Engine;
+  /** A traced loss: its scalar output `loss` is minimised. Other outputs are reported: scalars as metrics, the rest as tensors. */
+  readonly graph: Graph;
+  readonly weights: WeightSource;
+  /** By default every parameter is trained. */
+  readonly treatment?: (name: string) => Treatment;
+  /** Default AdamW. */
+  readonly optimiser?: OptimiserConfig;
+  /** Largest norm of all gradients together; larger ones are scaled down (`clip_grad_norm_`). */
+  readonly clipNorm?: number;
+  /** Exponential averages of the trained parameters, or of those that `of` chooses. */
+  readonly average?: AverageConfig & { readonly of?: (name: string) => boolean };
+  /** Blocks whose activations are calculated again in the backward pass: `blockOfModule`. */
+  readonly checkpoint?: (scope: string) => string | undefined;
+  /** A state to live in, so that steps can share parameters; by default one of its own. */
+  readonly state?: EngineState;
+  /** Outputs of the graph that replace tensors of the state after each batch, e.g. running statistics: output → tensor. */
+  readonly keep?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal;
+}
+
+export interface StepOptions {
+  /** Learning rate of this step, before a group's factor. */
+  readonly learningRate: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface StepResult {
+  readonly loss: number;
+  /** Scalar outputs, the loss among them; means over accumulated batches. */
+  readonly metrics: Readonly<Record<string, number>>;
+  /** The same of each accumulated batch. */
+  readonly batches: readonly Readonly<Record<string, number>>[];
+  /** Outputs that are not scalars, of the last batch. */
+  readonly tensors: Readonly<Record<string, Tensor>>;
+  /** Norm of all gradients, before clipping. */
+  readonly gradientNorm: number;
+}
+
+/** Everything that changes from step to step: tensors by their names in the state, and counts. */
+export interface TrainingState {
+  readonly tensors: Tensors;
+  readonly counts: TrainingCounts;
+}
+
+export interface TrainingCounts {
+  /** Updates made. */
+  readonly steps: number;
+  /** Updates of the averages. */
+  readonly averageUpdates: number;
+}
+
+const flat = { dtype: 'float32', shape: [dim('n')] } as const;
+
+const squareRows = 16;
+
+/** Elements whose squares are summed in one run: in each row few enough for sums in float32. */
+const squaredAtOnce = 2 ** 21;
+
+/** Programs over flat tensors that a step needs beside the optimiser's. */
+async function compileHelpers(engine: Engine): Promise<{ squares: Program; accumulate: Program }> {
+  const none = memoryWeights(new Map());
+  // Rows times themselves: one pass that all threads share. The length of a pack is a multiple of the number of rows.
+  const rows = (g: Sym): Sym => reshape(g, [squareRows, 1, -1]);
+  const squares = await engine.compile(
+    trace({ g: { ...flat, shape: [multiplyDims(squareRows, dim('n'))] } }, ({ g }) => ({
+      sums: matmul(rows(g), rows(g), { transposeB: true }),
+    })),
+    none,
+  );
+  const accumulate = await engine.compile(
+    trace({ total: flat, g: flat }, ({ total, g }) => ({ next: add(total, g) })),
+    none,
+  );
+  return { squares, accumulate };
+}
+
+export class TrainStep implements AsyncDisposable {
+  /** Names of the trained parameters: those that are not fixed or shared and that the loss depends on. */
+  readonly trained: readonly string[];
+  /** Names of the parameters that have an average. */
+  readonly averaged: readonly string[];
+  readonly state: EngineState;
+  readonly #options: TrainStepOptions;
+  readonly #optimiser: Optimiser;
+  readonly #gradient: Program;
+  readonly #helpers: { readonly squares: Program; readonly accumulate: Program };
+  readonly #packs: readonly Pack[];
+  #steps = 0;
+  #averageUpdates = 0;
+  #stateNames: readonly string[] = [];
+
+  /** Use `createTrainStep`. */
+  constructor(
+    options: TrainStepOptions,
+    state: EngineState,
+    gradient: Program,
+    helpers: { readonly squares: Program; readonly accumulate: Program },
+    packs: readonly Pack[],
+    optimiser: Optimiser,
+  ) {
+    this.#options = options;
+    this.state = state;
+    this.#gradient = gradient;
+    this.#helpers = helpers;
+    this.#packs = packs;
+    this.#optimiser = optimiser;
+    this.trained = packs.flatMap(({ members }) => members);
+    this.averaged = packs.flatMap(({ members, averaged }) => (averaged ? members : []));
+    const slots = this.trained.flatMap((name) => optimiser.slots.map((slot) => stateNames.slot(slot, name)));
+    this.#stateNames = [
+      ...this.trained,
+      ...slots,
+      ...this.averaged.map(stateNames.average),
+      ...new Set(Object.values(options.keep ?? {})),
+    ];
+  }
+
+  /** Updates made so far. */
+  get steps(): number {
+    return this.#steps;
+  }
+
+  /**
+   * One update from one batch, or from several whose gradients are averaged (accumulation).
+   * @throws `not-finite` before anything is changed, if the loss or a gradient is NaN or infinite
+   */
+  async run(batches: Tensors | readonly Tensors[], options: StepOptions): Promise<StepResult> {
+    const list: readonly Tensors[] = Array.isArray(batches) ? batches : [batches as Tensors];
+    const results: Record<string, Tensor>[] = [];
+    for (const [i, batch] of list.entries()) {
+      if (i === 1) await this.#prepareFresh();
+      results.push(await this.#differentiate(batch, i === 0, options.signal));
+      if (i > 0) await this.#accumulate();
+    }
+    const gradientNorm = (await this.#norm()) / list.length;
+    const metrics = averageScalars(results);
+    const loss = metrics['loss'] ?? Number.NaN;
+    if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) {
+      throw new StableDiffusionError(
+        'not-finite',
+        `The loss is ${loss} and the norm of its gradients ${gradientNorm} at step ${this.#steps + 1}; no weight was changed. Lower the learning rate, clip gradients, or look at the data of this batch.`,
+        { details: { metrics } },
+      );
+    }
+    await this.#update(list.length, gradientNorm, options.learningRate);
+    const last = results.at(-1) ?? {};
+    const tensors = Object.fromEntries(Object.entries(last).filter(([, value]) => value.shape.length > 0));
+    return { loss, metrics, batches: results.map((result) => averageScalars([result])), tensors, gradientNorm };
+  }
+
+  async #differentiate(
+    batch: Tensors,
+    first: boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<Record<string, Tensor>> {
+    const place = first ? stateNames.gradient : stateNames.fresh;
+    const outputs: Record<string, string> = { ...this.#options.keep };
+    for (const name of this.trained) outputs[`grad.${name}`] = place(name);
+    const [result] = await this.#gradient.runBound(
+      this.state,
+      [{ tensors: batch, inputs: this.#bound(), outputs }],
+      signal ? { signal } : {},
+    );
+    return result ?? {};
+  }
+
+  /** Parameters of the gradient program that come from the state, under their own names. */
+  #bound(): Record<string, string> {
+    const names = this.#gradient.graph.parameters
+      .map(({ name }) => name)
+      .filter((name) => this.state.entries.has(name) && treatmentOf(this.#options, name) !== 'fixed');
+    return Object.fromEntries(names.map((name) => [name, name]));
+  }
+
+  async #prepareFresh(): Promise<void> {
+    for (const { name, members } of this.#packs) {
+      await packLike(this.state, stateNames.fresh(name), members, stateNames.fresh);
+    }
+  }
+
+  /** The parts of all gradients, by what `of` names them. */
+  #gradientParts(of: (name: string) => string, size?: number): StatePart[] {
+    return this.#packs.flatMap(({ name }) =>
+      partsOf(elementCount(this.state.entries.get(name)?.shape ?? []), size).map((part) => ({
+        name: of(name),
+        ...part,
+      })),
+    );
+  }
+
+  async #accumulate(): Promise<void> {
+    const fresh = this.#gradientParts(stateNames.fresh);
+    const runs = this.#gradientParts(stateNames.gradient).map(
+      (total, i): BoundRun => ({ inputs: { total, g: fresh[i] as StatePart }, outputs: { next: total } }),
+    );
+    await this.#helpers.accumulate.runBound(this.state, runs, { inPlace: true });
+  }
+
+  async #norm(): Promise<number> {
+    const results = await this.#helpers.squares.runBound(
+      this.state,
+      this.#gradientParts(stateNames.gradient, squaredAtOnce).map((g) => ({ inputs: { g } })),
+    );
+    return Math.sqrt(
+      results
+        .flatMap(({ sums }) => (sums ? [...sums.data] : []))
+        .reduce<number>((total, square) => total + Number(square), 0),
+    );
+  }
+
+  async #update(batches: number, gradientNorm: number, learningRate: number): Promise<void> {
+    const { clipNorm, average, optimiser } = this.#options;
+    const clip = clipNorm === undefined ? 1 : Math.min(1, clipNorm / (gradientNorm + 1e-6));
+    const rate = average ? averageRate(average, this.#averageUpdates + 1) : undefined;
+    const decay = (optimiser?.kind ?? 'adamw') === 'adamw' ? 0.01 : 0;
+    const updates = this.#packs.map(
+      ({ name, group, averaged }): Update => ({
+        name,
+        step: this.#steps + 1,
+        learningRate: learningRate * (group.learningRateScale ?? 1),
+        weightDecay: group.weightDecay ?? decay,
+        gradientScale: clip / batches,
+        ...(rate !== undefined && averaged ? { averageRate: rate } : {}),
+      }),
+    );
+    await this.#optimiser.apply(this.state, updates);
+    this.#steps++;
+    if (average) this.#averageUpdates++;
+  }
+
+  /** The gradients of the latest step (of its sum over batches, before clipping), by parameter. */
+  async gradients(names: readonly string[] = this.trained): Promise<Record<string, Tensor>> {
+    const read = await this.state.read(names.map(stateNames.gradient));
+    return Object.fromEntries(names.map((name) => [name, read[stateNames.gradient(name)] as Tensor]));
+  }
+
+  /** The trained parameters as they are now. */
+  parameters(names: readonly string[] = this.trained): Promise<Record<string, Tensor>> {
+    return this.state.read(names);
+  }
+
+  /** Their averages, by parameter. */
+  async averages(names: readonly string[] = this.averaged): Promise<Record<string, Tensor>> {
+    const read = await this.state.read(names.map(stateNames.average));
+    return Object.fromEntries(names.map((name) => [name, read[stateNames.average(name)] as Tensor]));
+  }
+
+  /** Names of the tensors that a checkpoint needs; `state.read` gives them a few at a time. */
+  get checkpointNames(): readonly string[] {
+    return this.#stateNames;
+  }
+
+  get counts(): TrainingCounts {
+    return { steps: this.#steps, averageUpdates: this.#averageUpdates };
+  }
+
+  /** Everything a run needs to go on. */
+  async save(): Promise<TrainingState> {
+    return { tensors: await this.state.read(this.#stateNames), counts: this.counts };
+  }
+
+  /** Goes on from a saved state. Tensors may be given in several calls, counts with any. Throws `shape-mismatch` for another network's. */
+  async restore({ tensors, counts }: { readonly tensors?: Tensors; readonly counts?: TrainingCounts }): Promise<void> {
+    const known = new Set(this.#stateNames);
+    const unknown = Object.keys(tensors ?? {}).filter((name) => !known.has(name));
+    if (unknown.length > 0)
+      throw new StableDiffusionError(
+        'shape-mismatch',
+        `This training has no tensors ${unknown.slice(0, 5).join(', ')}: the saved state is of another network or optimiser.`,
+      );
+    if (tensors) await this.state.write(tensors);
+    if (counts) {
+      this.#steps = counts.steps;
+      this.#averageUpdates = counts.averageUpdates;
+    }
+  }
+
+  async dispose(): Promise<void> {
+    await Promise.all([
+      this.#gradient.dispose(),
+      this.#helpers.squares.dispose(),
+      this.#helpers.accumulate.dispose(),
+      this.#optimiser.dispose(),
+    ]);
+    if (!this.#options.state) await this.state.dispose();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+}
+
+const treatmentOf = (options: TrainStepOptions, name: string): Treatment => options.treatment?.(name) ?? {};
+
+/** Names in parts whose tensors have together no more than about 64 MB, so that what passes to the engine at once is bounded. */
+function inParts<T>(items: readonly T[], shapeOf: (item: T) => Shape): T[][] {
+  const parts: T[][] = [];
+  let room = 0;
+  for (const item of items) {
+    const size = elementCount(shapeOf(item));
+    if (size > room) {
+      parts.push([]);
+      room = 2 ** 24;
+    }
+    parts.at(-1)?.push(item);
+    room -= size;
+  }
+  return parts;
+}
+
+/** A pack of tensors of the shapes of others: `nameOf` says how each is called. Another step on the same state may have made it already. */
+async function packLike(
+  state: EngineState,
+  pack: string,
+  members: readonly string[],
+  nameOf: (name: string) => string,
+): Promise<void> {
+  if (state.entries.has(pack)) return;
+  await state.pack(
+    pack,
+    Object.fromEntries(members.map((name) => [nameOf(name), state.entries.get(name)?.shape ?? []])),
+  );
+}
+
+/** Trained parameters with the same settings, which lie one behind the other and are updated together. */
+interface Pack {
+  /** Its gradients, moments and averages lie in packs named after it. */
+  readonly name: string;
+  readonly members: readonly string[];
+  readonly group: ParameterGroup;
+  readonly averaged: boolean;
+}
+
+/** Packs of at most about this many elements, because they are moved as they are made. */
+const packSize = 2 ** 24;
+
+function packsOf(
+  state: EngineState,
+  groups: ReadonlyMap<string, ParameterGroup>,
+  averaged: (name: string) => boolean,
+): Pack[] {
+  const packs: (Omit<Pack, 'members'> & { readonly key: string; readonly members: string[]; room: number })[] = [];
+  for (const [name, group] of groups) {
+    const key = `${group.learningRateScale} ${group.weightDecay} ${averaged(name)}`;
+    const size = elementCount(state.entries.get(name)?.shape ?? []);
+    const open = packs.findLast((pack) => pack.key === key && pack.room >= size);
+    if (open) {
+      open.members.push(name);
+      open.room -= size;
+    } else packs.push({ name, key, members: [name], room: packSize - size, group, averaged: averaged(name) });
+  }
+  // Steps that train the same parameters have the same packs; others would find theirs taken.
+  return packs.map((pack) => ({
+    ...pack,
+    name: `pack of ${pack.members.length} from ${pack.name} to ${pack.members.at(-1)}`,
+  }));
+}
+
+function averageScalars(results: readonly Record<string, Tensor>[]): Record<string, number> {
+  const metrics: Record<string, number> = {};
+  for (const result of results) {
+    for (const [name, value] of Object.entries(result)) {
+      if (value.shape.length === 0) metrics[name] = (metrics[name] ?? 0) + Number(value.data[0]) / results.length;
+    }
+  }
+  return metrics;
+}
+
+/**
+ * Compiles a training step and puts its tensors into the engine.
+ * @throws `weights-mismatch` if a parameter is missing or has another shape, `engine-failed`
+ */
+export async function createTrainStep(options: TrainStepOptions): Promise<TrainStep> {
+  const { engine, graph, weights } = options;
+  const state = options.state ?? engine.createState();
+  const wanted = dropUnused(graph).parameters.map(({ name }) => name);
+  const candidates = wanted.filter((name) => typeof treatmentOf(options, name) === 'object');
+  const differentiated = gradients(
+    graph,
+    'loss',
+    candidates,
+    options.checkpoint ? { checkpoint: options.checkpoint } : {},
+  );
+  const made = new Set(differentiated.outputs.map(({ name }) => name));
+  const groups = new Map(
+    candidates
+      .filter((name) => made.has(`grad.${name}`))
+      .map((name) => [name, treatmentOf(options, name) as ParameterGroup]),
+  );
+  const inputs = new Set(
+    differentiated.parameters.map(({ name }) => name).filter((name) => treatmentOf(options, name) !== 'fixed'),
+  );
+  const fresh = differentiated.parameters.filter(({ name }) => inputs.has(name) && !state.entries.has(name));
+  for (const part of inParts(fresh, ({ value }) => value.shape as Shape)) {
+    const tensors: Record<string, Tensor> = {};
+    for (const { name, value } of part) {
+      const read = await weights.read(name, options.signal);
+      if (read.shape.join() !== value.shape.join())
+        throw new StableDiffusionError(
+          'weights-mismatch',
+          `${weights.label}: ${name} is [${read.shape.join(', ')}], not [${value.shape.join(', ')}].`,
+        );
+      tensors[name] = convert(read, 'float32');
+    }
+    await state.write(tensors);
+  }
+  const optimiser = new Optimiser(engine, options.optimiser ?? { kind: 'adamw' });
+  const { average } = options;
+  const packs = packsOf(state, groups, (name) => average !== undefined && (average.of?.(name) ?? true));
+  for (const { name, members, averaged } of packs) {
+    await packLike(state, name, members, (own) => own);
+    await packLike(state, stateNames.gradient(name), members, stateNames.gradient);
+    for (const slot of optimiser.slots)
+      await packLike(state, stateNames.slot(slot, name), members, (own) => stateNames.slot(slot, own));
+    if (!averaged || state.entries.has(stateNames.average(name))) continue;
+    await packLike(state, stateNames.average(name), members, stateNames.average);
+    const values = await state.read(members);
+    await state.write(Object.fromEntries(members.map((own) => [stateNames.average(own), values[own] as Tensor])));
+  }
+  const program = await engine.compile(differentiated, weights, {
+    parameters: { inputs },
+    ...(options.signal ? { signal: options.signal } : {}),
+  });
+  return new TrainStep(options, state, program, await compileHelpers(engine), packs, optimiser);
+}

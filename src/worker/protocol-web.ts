@@ -1,0 +1,93 @@
+/**
+ * What a page and the worker that computes for it say to each other. All of it is plain data that `postMessage` copies; pixels and
+ * files are transferred. `worker-client-web.ts` and `worker-host-web.ts` are the two ends.
+ */
+
+import type { ErrorCode } from '../errors.ts';
+import type { Image } from '../image/image.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import type { CheckpointKind } from '../checkpoints/checkpoint.ts';
+import type { GeneratedImage, PipelineEvent } from '../pipelines/events.ts';
+import type { ImageToImageOptions } from '../pipelines/image-to-image.ts';
+import type { InpaintOptions } from '../pipelines/inpaint.ts';
+import type { TextToImageOptions } from '../pipelines/text-to-image.ts';
+
+/** What to load and where to compute. */
+export interface WorkerModelOptions {
+  readonly file: Blob | string;
+  /** Default 'wasm'. */
+  readonly provider?: 'wasm' | 'webgpu';
+  /** Where ONNX Runtime's .wasm and .mjs files are served, ending in '/'. */
+  readonly wasmPath?: string;
+  readonly threads?: number;
+  readonly precision?: 'float32' | 'float16';
+  /** The text of LDM's YAML. */
+  readonly config?: string;
+  readonly ema?: boolean;
+  /** The text of BERT's vocab.txt. */
+  readonly vocabulary?: string;
+  readonly taesd?: Blob | string;
+}
+
+/** What a page needs to know of a model to offer the right settings. */
+export interface ModelFacts {
+  readonly label: string;
+  readonly kind: CheckpointKind;
+  /** Side in pixels of the pictures it was made for. */
+  readonly nativeSize: number;
+  /** Sides are multiples of this. */
+  readonly sizeUnit: number;
+  readonly provider: string;
+  readonly precision: 'float32' | 'float16';
+  readonly takesPrompt: boolean;
+  /** Whether `promptSyntax: 'a1111'` is for it: its text encoder is CLIP's. */
+  readonly readsPromptSyntax: boolean;
+  readonly hasSafetyChecker: boolean;
+  /** What the file did not say, and the value taken. */
+  readonly assumed: readonly string[];
+}
+
+/** A pipeline and its options. The signal stays on the page's side. */
+export type WorkerJob =
+  | { readonly pipeline: 'txt2img'; readonly options: Omit<TextToImageOptions, 'signal'> }
+  | { readonly pipeline: 'img2img'; readonly options: Omit<ImageToImageOptions, 'signal'> }
+  | { readonly pipeline: 'inpaint'; readonly options: Omit<InpaintOptions, 'signal'> };
+
+export interface WorkerImage extends GeneratedImage {
+  /** A PNG file with the settings in it. */
+  readonly png: Uint8Array<ArrayBuffer>;
+}
+
+/** A pipeline's events, with previews made and pictures encoded. */
+export type WorkerEvent =
+  | Extract<PipelineEvent, { readonly kind: 'stage' }>
+  | (Omit<Extract<PipelineEvent, { readonly kind: 'step' }>, 'latent' | 'denoised' | 'preview'> & {
+      readonly preview?: readonly Image<3>[];
+    })
+  | { readonly kind: 'images'; readonly iteration: number; readonly images: readonly WorkerImage[] }
+  | { readonly kind: 'result'; readonly latents: Tensor<'float32'>; readonly startNoise: Tensor<'float32'> };
+
+/** A network's weights are being read, `share` of them so far. */
+export interface LoadProgress {
+  readonly share: number;
+}
+
+/** `id` names the call that a message belongs to; the model is that of the last `load`. */
+export type WorkerRequest = { readonly id: number } & (
+  | { readonly kind: 'load'; readonly options: WorkerModelOptions }
+  | { readonly kind: 'generate'; readonly job: WorkerJob; readonly previews: boolean }
+  | { readonly kind: 'abort' }
+  | { readonly kind: 'unload' }
+);
+
+export type WorkerReply = { readonly id: number } & (
+  | { readonly kind: 'progress'; readonly progress: LoadProgress }
+  | { readonly kind: 'event'; readonly event: WorkerEvent }
+  | { readonly kind: 'done'; readonly facts?: ModelFacts }
+  | {
+      readonly kind: 'error';
+      readonly code: ErrorCode;
+      readonly message: string;
+      readonly details: Readonly<Record<string, unknown>>;
+    }
+);

@@ -1,0 +1,301 @@
+/** LoRA files of every layout of the reference set: merged tensors, and what the networks then give. */
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { networkConfigSchema, type NetworkConfig } from '../../src/config/network-config.ts';
+import { parseModelConfig } from '../../src/config/model-config.ts';
+import { createNodeEngine } from '../../src/engine/node.ts';
+import { StableDiffusionError } from '../../src/errors.ts';
+import { forward } from '../../src/model/forward.ts';
+import { float32, type Tensor } from '../../src/tensor/tensor.ts';
+import { canonicalWeights } from '../../src/checkpoints/canonical.ts';
+import type { Checkpoint } from '../../src/checkpoints/checkpoint.ts';
+import { openLora } from '../../src/adapters/lora/lora-file.ts';
+import { checkpointWithLora, withLora } from '../../src/adapters/lora/with-lora.ts';
+import { memoryWeights } from '../../src/weights/memory-weights.ts';
+import { openWeightsAt } from '../../src/formats/open-weights-node.ts';
+import type { WeightSource } from '../../src/weights/weight-source.ts';
+import { compareTensor } from '../parity.ts';
+import { reference } from '../reference.ts';
+import { pick, readTensors } from '../tensors.ts';
+
+interface Case {
+  readonly name: string;
+  readonly exercises: string;
+  readonly reference: string;
+  readonly scale: number;
+  readonly merged: Readonly<Record<string, readonly number[]>>;
+  readonly outputs: Readonly<Record<string, { readonly atol: number }>>;
+}
+
+const index: { readonly cases: readonly Case[] } = JSON.parse(readFileSync(reference('networks/index.json'), 'utf8'));
+const cases = index.cases.filter(({ name }) => name.startsWith('lora_'));
+const engine = createNodeEngine({ threads: 1 });
+after(() => engine.dispose());
+
+function readConfig(folder: string): NetworkConfig {
+  const path = join(reference(`networks/${folder}`), 'config.yaml');
+  return networkConfigSchema.parse(parseModelConfig(readFileSync(path, 'utf8'), path));
+}
+
+const unetConfig = readConfig('unet_sd');
+const textConfig = networkConfigSchema.parse(
+  parseModelConfig(
+    readFileSync(join(reference('networks/clip_text_quick_gelu'), 'config.json'), 'utf8'),
+    'config.json',
+  ),
+);
+const canonical = (name: string, config: NetworkConfig): (() => WeightSource) => {
+  const tensors = readTensors(reference(`networks/${name}/weights.safetensors`));
+  return () => canonicalWeights(memoryWeights(tensors, name), config).source;
+};
+const unetWeights = canonical('unet_sd', unetConfig);
+const textWeights = canonical('clip_text_quick_gelu', textConfig);
+
+/** As much of a checkpoint as a merge looks at. */
+function checkpoint(): Checkpoint {
+  const parts = { unet: unetWeights(), first_stage: memoryWeights(new Map()), cond_stage: textWeights() };
+  return {
+    config: { unet_config: unetConfig, cond_stage_config: textConfig },
+    parts,
+    async close() {},
+  } as unknown as Checkpoint;
+}
+
+const prefixes = { unet: 'model.diffusion_model.', cond_stage: 'cond_stage_model.' } as const;
+
+for (const { name, exercises, reference: original, scale, merged, outputs } of cases) {
+  test(`${name}: ${exercises}`, async () => {
+    const folder = reference(`networks/${name}`);
+    const { parts } = checkpointWithLora(checkpoint(), [
+      { lora: openLora(await openWeightsAt(join(folder, 'lora.safetensors'))), scale },
+    ]);
+    const wanted = readTensors(join(folder, 'merged.safetensors'));
+    assert.deepEqual(Object.keys(merged).sort(), [...wanted.keys()].sort());
+    const seen = new Set<string>();
+    for (const [part, prefix] of Object.entries(prefixes) as [keyof typeof prefixes, string][]) {
+      const base = part === 'unet' ? unetWeights() : textWeights();
+      for (const tensor of parts[part].entries.keys()) {
+        const want = wanted.get(prefix + tensor);
+        const got = await parts[part].read(tensor);
+        if (want) {
+          seen.add(prefix + tensor);
+          // One rounding to float32 of sums of at most some hundred products of numbers near 1.
+          compareTensor(
+            { part: 'networks', case: name, output: `merged ${prefix}${tensor}`, reference: original, tolerance: 1e-6 },
+            got,
+            want,
+          );
+        } else assert.deepEqual(got, await base.read(tensor), `${tensor} should not change`);
+      }
+    }
+    assert.deepEqual([...seen].sort(), [...wanted.keys()].sort());
+    const results = readTensors(join(folder, 'outputs.safetensors'));
+    const [{ out }, { last_hidden_state }] = await Promise.all([
+      forward({
+        engine,
+        config: unetConfig,
+        weights: parts.unet,
+        inputs: readTensors(reference('networks/unet_sd/inputs.safetensors')),
+      }).then((made) => Object.fromEntries(made)),
+      forward({
+        engine,
+        config: textConfig,
+        weights: parts.cond_stage,
+        inputs: readTensors(reference('networks/clip_text_quick_gelu/inputs.safetensors')),
+      }).then((made) => Object.fromEntries(made)),
+    ]);
+    const got: Readonly<Record<string, Tensor | undefined>> = { unet_out: out, last_hidden_state };
+    for (const [output, { atol }] of Object.entries(outputs)) {
+      compareTensor(
+        { part: 'networks', case: name, output, reference: original, tolerance: atol },
+        got[output] as Tensor,
+        pick(results, output),
+      );
+    }
+  });
+}
+
+const q = 'middle_block.1.transformer_blocks.0.attn1.to_q.weight';
+const ones = (shape: readonly number[]): Tensor =>
+  float32(shape, new Float32Array(shape.reduce((a, b) => a * b, 1)).fill(1));
+const rankOne = (keys: readonly [down: string, up: string], others: ReadonlyMap<string, Tensor> = new Map()) =>
+  openLora(memoryWeights(new Map([[keys[0], ones([1, 32])], [keys[1], ones([32, 1])], ...others]), 'a LoRA'));
+
+test('every layout names the same layer', async () => {
+  const diffusers = 'mid_block.attentions.0.transformer_blocks.0.attn1';
+  const layouts: readonly (readonly [string, string])[] = [
+    [
+      'lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q.lora_down.weight',
+      'lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q.lora_up.weight',
+    ],
+    [
+      'lora_unet_middle_block_1_transformer_blocks_0_attn1_to_q.lora_down.weight',
+      'lora_unet_middle_block_1_transformer_blocks_0_attn1_to_q.lora_up.weight',
+    ],
+    [`unet.${diffusers}.to_q.lora_A.weight`, `unet.${diffusers}.to_q.lora_B.weight`],
+    [`unet.${diffusers}.to_q.lora.down.weight`, `unet.${diffusers}.to_q.lora.up.weight`],
+    [`unet.${diffusers}.processor.to_q_lora.down.weight`, `unet.${diffusers}.processor.to_q_lora.up.weight`],
+    [`${diffusers}.processor.to_q_lora.down.weight`, `${diffusers}.processor.to_q_lora.up.weight`],
+    [
+      `base_model.model.${diffusers}.to_q.lora_A.default.weight`,
+      `base_model.model.${diffusers}.to_q.lora_B.default.weight`,
+    ],
+    [
+      'diffusion_model.middle_block.1.transformer_blocks.0.attn1.to_q.lora_down.weight',
+      'diffusion_model.middle_block.1.transformer_blocks.0.attn1.to_q.lora_up.weight',
+    ],
+  ];
+  const base = (await unetWeights().read(q)).data as Float32Array;
+  for (const keys of layouts) {
+    const got = await withLora(unetWeights(), unetConfig, [{ lora: rankOne(keys), scale: 0.5 }]).read(q);
+    assert.deepEqual(
+      got.data,
+      base.map((value) => value + 0.5),
+      keys[0],
+    );
+  }
+});
+
+test('text encoder keys of kohya, PEFT and older diffusers', async () => {
+  const tensor = 'transformer.text_model.encoder.layers.1.self_attn.out_proj.weight';
+  const base = (await textWeights().read(tensor)).data as Float32Array;
+  for (const [module, down, up] of [
+    ['lora_te_text_model_encoder_layers_1_self_attn_out_proj', 'lora_down', 'lora_up'],
+    ['lora_te1_text_model_encoder_layers_1_self_attn_out_proj', 'lora_down', 'lora_up'],
+    ['text_encoder.text_model.encoder.layers.1.self_attn.out_proj', 'lora_A', 'lora_B'],
+    ['text_encoder.encoder.layers.1.self_attn.out_proj', 'lora_A', 'lora_B'],
+    ['text_encoder.text_model.encoder.layers.1.self_attn.out_proj', 'lora_linear_layer.down', 'lora_linear_layer.up'],
+    ['text_encoder.text_model.encoder.layers.1.self_attn', 'to_out_lora.down', 'to_out_lora.up'],
+  ]) {
+    const got = await withLora(textWeights(), textConfig, [
+      { lora: rankOne([`${module}.${down}.weight`, `${module}.${up}.weight`]) },
+    ]).read(tensor);
+    assert.deepEqual(
+      got.data,
+      base.map((value) => value + 1),
+      `${module} ${down}`,
+    );
+  }
+});
+
+test('several LoRAs add up, each with its strength; textScale is for the text encoder alone', async () => {
+  const keys = [
+    'unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_q.lora_A.weight',
+    'unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_q.lora_B.weight',
+  ] as const;
+  const base = (await unetWeights().read(q)).data as Float32Array;
+  const got = await withLora(unetWeights(), unetConfig, [
+    { lora: rankOne(keys), scale: 2, textScale: 100 },
+    { lora: rankOne(keys), scale: -0.5 },
+  ]).read(q);
+  assert.deepEqual(
+    got.data,
+    base.map((value) => Math.fround(Math.fround(value + 2) - 0.5)),
+  );
+});
+
+test('alpha of PEFT from the metadata that diffusers writes', async () => {
+  const module = 'unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_q';
+  const source = memoryWeights(
+    new Map([
+      [`${module}.lora_A.weight`, ones([1, 32])],
+      [`${module}.lora_B.weight`, ones([32, 1])],
+    ]),
+    'a LoRA',
+  );
+  const base = (await unetWeights().read(q)).data as Float32Array;
+  for (const [settings, scale] of [
+    [{ 'unet.r': 1, 'unet.lora_alpha': 4 }, 4],
+    [{ 'unet.lora_alpha': 4, 'unet.alpha_pattern': { 'attn1.to_q': 8 } }, 8],
+  ] as const) {
+    const lora = openLora({ ...source, metadata: new Map([['lora_adapter_metadata', JSON.stringify(settings)]]) });
+    assert.deepEqual(
+      (await withLora(unetWeights(), unetConfig, [{ lora }]).read(q)).data,
+      base.map((value) => value + scale),
+    );
+  }
+});
+
+test('DoRA: magnitudes of PEFT and LyCORIS by output, of older LyCORIS by input', async () => {
+  const keys = [
+    'lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q.lora_down.weight',
+    'lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q.lora_up.weight',
+  ] as const;
+  const module = keys[0].replace(/\.lora_down.*/, '');
+  const base = (await unetWeights().read(q)).data as Float32Array;
+  const magnitude = Float32Array.from({ length: 32 }, (_, i) => 1 + i / 8);
+  for (const [suffix, shape, byInput] of [
+    ['dora_scale', [32, 1], false],
+    ['lora_magnitude_vector', [32], false],
+    ['dora_scale', [1, 32], true],
+  ] as const) {
+    const lora = rankOne(keys, new Map([[`${module}.${suffix}`, float32(shape, magnitude)]]));
+    const got = (await withLora(unetWeights(), unetConfig, [{ lora, scale: 0.5 }]).read(q)).data as Float32Array;
+    const groupOf = (i: number): number => (byInput ? i % 32 : Math.floor(i / 32));
+    const norms = new Float64Array(32);
+    for (const [i, value] of base.entries()) norms[groupOf(i)] = (norms[groupOf(i)] as number) + (value + 1) ** 2;
+    const error = base.reduce((largest, value, i) => {
+      const full = ((value + 1) * (magnitude[groupOf(i)] as number)) / Math.sqrt(norms[groupOf(i)] as number);
+      return Math.max(largest, Math.abs((got[i] as number) - (0.5 * full + 0.5 * value)));
+    }, 0);
+    assert.ok(error < 1e-6, `${suffix} [${shape.join(', ')}]: ${error}`);
+  }
+});
+
+const mismatch =
+  (pattern: RegExp) =>
+  (error: unknown): boolean =>
+    error instanceof StableDiffusionError && error.code === 'weights-mismatch' && pattern.test(error.message);
+
+test('factors that do not fit each other are reported with their module when they are read', async () => {
+  const module = 'unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_q';
+  const lora = openLora(
+    memoryWeights(
+      new Map([
+        [`${module}.lora_A.weight`, ones([2, 32])],
+        [`${module}.lora_B.weight`, ones([32, 3])],
+      ]),
+      'a LoRA',
+    ),
+  );
+  await assert.rejects(
+    withLora(unetWeights(), unetConfig, [{ lora }]).read(q),
+    mismatch(/attn1_to_q do not fit each other/),
+  );
+});
+
+test('keys without a layer, keys that are none, wrong sizes and halves are reported by name', () => {
+  const keys = [
+    'lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q.lora_down.weight',
+    'lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q.lora_up.weight',
+  ] as const;
+  const merge = (lora: ReturnType<typeof openLora>) => () => withLora(unetWeights(), unetConfig, [{ lora }]);
+  assert.throws(
+    merge(
+      rankOne(
+        keys,
+        new Map([
+          ['lora_unet_mid_block_attentions_9_to_q.alpha', float32([], [1])],
+          ['something.else', ones([1])],
+        ]),
+      ),
+    ),
+    mismatch(/something\.else/),
+  );
+  assert.throws(
+    merge(rankOne(['lora_unet_nowhere.lora_down.weight', 'lora_unet_nowhere.lora_up.weight'])),
+    mismatch(/lora_unet_nowhere\.lora_down\.weight/),
+  );
+  assert.throws(
+    merge(rankOne([keys[0].replace('to_q', 'to_q'), 'lora_unet_conv_in.lora_up.weight'])),
+    mismatch(/some are missing/),
+  );
+  assert.throws(
+    merge(rankOne([keys[0].replace('attn1_to_q', 'ff_net_2'), keys[1].replace('attn1_to_q', 'ff_net_2')])),
+    mismatch(/another size.*ff_net_2/),
+  );
+  assert.throws(() => openLora(memoryWeights(new Map([['a.b', ones([1])]]))), { code: 'file-unsupported' });
+});
