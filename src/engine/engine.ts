@@ -8,14 +8,15 @@ import type { Graph } from '../graph/graph.ts';
 import type { DType } from '../tensor/dtype.ts';
 import type { Shape, Tensor } from '../tensor/tensor.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
+import type { Precision, PrecisionName } from './precision.ts';
 
 export type Provider = 'cpu' | 'webgpu' | 'cuda' | 'wasm';
 
 export type Tensors = Readonly<Record<string, Tensor>>;
 
 export interface CompileOptions {
-  /** Element type of weights and activations inside the program. Inputs and outputs stay float32. Default float32. */
-  readonly precision?: 'float32' | 'float16';
+  /** Element types of weights and activations inside the program. Inputs and outputs stay float32. Default float32. */
+  readonly precision?: PrecisionName | Precision | undefined;
   /** Parameters built into the program (fast, fixed), or given anew at each run (training): all, or the named ones. Default 'fixed'. */
   readonly parameters?: 'fixed' | 'inputs' | { readonly inputs: ReadonlySet<string> };
   readonly signal?: AbortSignal;
@@ -93,8 +94,18 @@ export interface Program extends AsyncDisposable {
   dispose(): Promise<void>;
 }
 
+/** What an engine cannot do, so that callers divide their work instead of asking for the engine's name. */
+export interface EngineLimits {
+  /**
+   * The most positions of latents (batch · height · width) in one run of a UNet as large as Stable Diffusion's; Infinity where memory alone
+   * decides.
+   */
+  readonly latentPositions: number;
+}
+
 export interface Engine extends AsyncDisposable {
   readonly provider: Provider;
+  readonly limits: EngineLimits;
   /**
    * @throws `weights-mismatch` if a parameter is missing or has another shape, `engine-failed` if the runtime refuses the graph
    */

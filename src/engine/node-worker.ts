@@ -51,7 +51,8 @@ function sessionOptions(
       session: {
         // Threads would wait for work in a loop, some 50 ms, and take the processor from the next program's.
         force_spinning_stop: '1',
-        model_external_initializers_file_folder_path: folder,
+        // The binding refuses a key without a value.
+        ...(folder === undefined ? {} : { model_external_initializers_file_folder_path: folder }),
         // Weights to the byte, where an arena would round them up.
         ...(segments === 'few' ? { use_device_allocator_for_initializers: '1' } : {}),
       },

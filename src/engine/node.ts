@@ -39,6 +39,7 @@ import type {
   WantedOutput,
   WorkerOptions,
 } from './node-protocol.ts';
+import { precisionOf } from './precision.ts';
 import { planWeights, readBuffers, wantedParameters, type WeightBuffer, type WeightPlan } from './weights.ts';
 
 export interface NodeEngineOptions {
@@ -299,6 +300,7 @@ class NodeProgram implements Program {
 
 class NodeEngine implements Engine {
   readonly provider: 'cpu' | 'webgpu' | 'cuda';
+  readonly limits = { latentPositions: Number.POSITIVE_INFINITY };
   readonly #threads: number;
   readonly #packAtOnce: number;
   readonly #memoryFiles: boolean;
@@ -356,7 +358,7 @@ class NodeEngine implements Engine {
     fusedAttention: boolean,
   ): Promise<Program> {
     throwIfAborted(options.signal);
-    const precision = options.precision ?? 'float32';
+    const precision = precisionOf(options.precision);
     const program = this.#nextProgram++;
     const given = givenParameters(graph, options.parameters);
     const settings = (folder?: string, segments: SessionSettings['segments'] = 'one'): SessionSettings => ({
@@ -370,7 +372,7 @@ class NodeEngine implements Engine {
     const imageBlock = given.size > 0 ? await this.#imageBlock : undefined;
     // Programs that run on a state have no weights of their own, or some are given.
     const endMark = this.provider === 'cpu' && (given.size > 0 || graph.parameters.length === 0);
-    const form = { precision, fusedAttention, endMark, imageBlock };
+    const form = { compute: precision.compute, fusedAttention, endMark, imageBlock };
     if (options.parameters === 'inputs') {
       await this.#runtime.call({ kind: 'compile', program, model: emitOnnx(graph, form), settings: settings() });
       return new NodeProgram(graph, this.#runtime, program, 'inputs');
@@ -435,7 +437,11 @@ class NodeEngine implements Engine {
     const progress = (): void => options.onProgress?.(Math.min(1, ++done / total));
     for (const segment of segments) {
       if (memory) {
-        const file = await memory.write(wantedParameters(segment, options.precision), weights, options.signal);
+        const file = await memory.write(
+          wantedParameters(segment, precisionOf(options.precision)),
+          weights,
+          options.signal,
+        );
         progress();
         yield { segment, buffers: [], file };
         continue;

@@ -16,6 +16,7 @@ import type {
   BoundRun,
   CompileOptions,
   Engine,
+  EngineLimits,
   EngineState,
   Program,
   RunOptions,
@@ -32,6 +33,7 @@ import {
   wantedOutputs,
 } from './feeds.ts';
 import { fromOrt, toOrt } from './ort-tensor.ts';
+import { type Precision, precisionOf } from './precision.ts';
 import { planWeights, readBuffers, type WeightBuffer } from './weights.ts';
 
 export interface WebEngineOptions {
@@ -69,6 +71,12 @@ const widestFusedHead = 64;
 
 /** What weights may take of WASM's 4 GiB, so that something is left to compute with. */
 const mostWasmWeights = 3e9;
+
+/**
+ * Positions of all latents in one run of the UNet on WASM: those of one picture of 512 x 512 pixels. Beside Stable Diffusion's weights its
+ * 4 GiB hold no more.
+ */
+const wasmLatentPositions = 64 * 64;
 
 /** WASM throws bare numbers (addresses of C++ exceptions) as well as errors. */
 function failure(error: unknown): StableDiffusionError {
@@ -244,6 +252,7 @@ class WebProgram implements Program {
 
 class WebEngine implements Engine {
   readonly provider: 'wasm' | 'webgpu';
+  readonly limits: EngineLimits;
   readonly #runtime: Runtime;
   readonly #halveAbove: number;
   readonly #turns = new Turns();
@@ -252,16 +261,17 @@ class WebEngine implements Engine {
 
   constructor(provider: 'wasm' | 'webgpu', runtime: Runtime, halveAbove = 2e9) {
     this.provider = provider;
+    this.limits = { latentPositions: provider === 'wasm' ? wasmLatentPositions : Number.POSITIVE_INFINITY };
     this.#runtime = runtime;
     this.#halveAbove = halveAbove;
   }
 
   /** Whether the weights are kept as float16. Throws `too-large` before any is read. */
-  #isHalved(wanted: readonly NamedValue[], weights: WeightSource, precision: 'float32' | 'float16'): boolean {
+  #isHalved(wanted: readonly NamedValue[], weights: WeightSource, precision: Precision): boolean {
     if (this.provider !== 'wasm') return false;
     const count = wanted.reduce((sum, { value }) => sum + elementCount(value.shape as readonly number[]), 0);
-    const halved = precision === 'float32' && 4 * count > this.#halveAbove;
-    const bytes = count * (halved || precision === 'float16' ? 2 : 4);
+    const halved = precision.storage === 'float32' && 4 * count > this.#halveAbove;
+    const bytes = count * (halved || precision.storage === 'float16' ? 2 : 4);
     if (bytes <= mostWasmWeights) return halved;
     throw new StableDiffusionError(
       'too-large',
@@ -283,16 +293,19 @@ class WebEngine implements Engine {
     fusedAttention: boolean,
   ): Promise<Program> {
     throwIfAborted(options.signal);
-    const precision = options.precision ?? 'float32';
+    const precision = precisionOf(options.precision);
     const given = givenParameters(graph, options.parameters);
     const fixed = options.parameters !== 'inputs';
     const wanted = graph.parameters.filter(({ name }) => fixed && !given.has(name));
     const halved = this.#isHalved(wanted, weights, precision);
     const plan = fixed
-      ? planWeights({ ...graph, parameters: wanted }, weights, { precision, inPlace: false, halved })
+      ? planWeights({ ...graph, parameters: wanted }, weights, {
+          precision: halved ? { ...precision, storage: 'float16' } : precision,
+          inPlace: false,
+        })
       : undefined;
     const model = emitOnnx(graph, {
-      precision,
+      compute: precision.compute,
       fusedAttention,
       convertInRuns: halved,
       ...(plan ? { parameters: plan.storage, given } : {}),

@@ -6,6 +6,7 @@ import type { ParameterStorage, StoredParameter } from '../onnx/emitter.ts';
 import { convert } from '../tensor/convert.ts';
 import { byteSize, type DType } from '../tensor/dtype.ts';
 import { bytesOf, elementCount, type Tensor } from '../tensor/tensor.ts';
+import { type Precision, precisions } from './precision.ts';
 import type { ByteLocation, WeightSource } from '../weights/weight-source.ts';
 
 /** Named parameters that ONNX Runtime reads as "files" in memory. */
@@ -73,22 +74,20 @@ function placeOf(
 /** A graph's parameters with the element types that the runtime computes in. */
 export function wantedParameters(
   graph: Graph,
-  precision: 'float32' | 'float16' = 'float32',
+  { compute }: Precision = precisions.float32,
 ): (NamedValue & { readonly dtype: DType })[] {
   return graph.parameters.map(({ name, value }) => ({
     name,
     value,
-    dtype: value.dtype === 'float32' ? precision : value.dtype,
+    dtype: value.dtype === 'float32' ? compute : value.dtype,
   }));
 }
 
 export interface WeightPlanOptions {
-  /** Element type of the program. Default float32. */
-  readonly precision?: 'float32' | 'float16' | undefined;
+  /** Default float32. */
+  readonly precision?: Precision;
   /** Whether the runtime reads files; in a browser there are none. */
   readonly inPlace: boolean;
-  /** Buffers hold float16 where the program computes in float32. Default false. */
-  readonly halved?: boolean;
 }
 
 /**
@@ -98,7 +97,7 @@ export interface WeightPlanOptions {
 export function planWeights(
   graph: Graph,
   weights: WeightSource,
-  { precision, inPlace, halved = false }: WeightPlanOptions,
+  { precision = precisions.float32, inPlace }: WeightPlanOptions,
 ): WeightPlan {
   checkParameters(graph, weights);
   const wanted = wantedParameters(graph, precision);
@@ -122,7 +121,7 @@ export function planWeights(
       continue;
     }
     const path = `parameter-${index}`;
-    const kept = halved && dtype === 'float32' ? 'float16' : dtype;
+    const kept = value.dtype === 'float32' ? precision.storage : dtype;
     located.set(name, { location: path, offset: 0, length: (length / byteSize(dtype)) * byteSize(kept), dtype: kept });
     buffered.push({ name, path, dtype: kept });
   }

@@ -40,9 +40,6 @@ export interface ModelOptions {
 
 type Network = keyof CheckpointParts | 'preview';
 
-/** Positions of all latents in one run of the UNet on WASM: one of 512 x 512 pixels. Beside Stable Diffusion's weights its 4 GiB hold no more. */
-const wasmPositions = 64 * 64;
-
 export class Model implements AsyncDisposable {
   readonly checkpoint: Checkpoint;
   readonly schedule: NoiseSchedule;
@@ -264,10 +261,7 @@ export class Model implements AsyncDisposable {
   /** The UNet: x [b, channels, h, w] with what is concatenated to it, timesteps [b], and what its configuration asks for besides. */
   async predict(inputs: NetworkInputs, signal?: AbortSignal): Promise<Tensor<'float32'>> {
     const [, , height = 1, width = 1] = inputs.x.shape;
-    const most =
-      this.#options.engine.provider === 'wasm'
-        ? Math.max(1, Math.floor(wasmPositions / (height * width)))
-        : Number.POSITIVE_INFINITY;
+    const most = Math.max(1, Math.floor(this.#options.engine.limits.latentPositions / (height * width)));
     const unet = inBatchesOf(most, ({ x, timesteps, context, y }, stop) =>
       this.#run('unet', 'forward', { x, timesteps, ...(context ? { context } : {}), ...(y ? { y } : {}) }, 'out', stop),
     );

@@ -14,7 +14,7 @@ import { emitLinearPart, linearParts } from './linear-parts.ts';
 
 export interface EmitOptions {
   /** Element type the graph's float32 values have in the model. Inputs and outputs stay float32. */
-  readonly precision?: 'float32' | 'float16';
+  readonly compute?: 'float32' | 'float16';
   /** Where parameters lie. Without it they are inputs of the model, after the graph's own. */
   readonly parameters?: ParameterStorage;
   /** Names of parameters that are inputs of the model although others are not. */
@@ -50,13 +50,13 @@ const castTo = { float32: 1, float16: 10 } as const;
 
 /** Emits a graph as the bytes of an ONNX model. */
 export function emitOnnx(graph: Graph, options: EmitOptions = {}): Uint8Array {
-  const precision = options.precision ?? 'float32';
-  const half = precision === 'float16';
+  const compute = options.compute ?? 'float32';
+  const half = compute === 'float16';
   const isGiven = (name: string): boolean => !options.parameters || (options.given?.has(name) ?? false);
   const stored = graph.parameters.filter(({ name }) => !isGiven(name));
   const emitter = new Emitter(
     { ...graph, parameters: stored },
-    precision,
+    compute,
     options.parameters,
     half ? undefined : options.imageBlock,
   );

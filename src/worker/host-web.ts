@@ -55,6 +55,7 @@ export interface WorkerHostOptions {
 function reporting(engine: Engine, onProgress: (progress: LoadProgress) => void): Engine {
   return {
     provider: engine.provider,
+    limits: engine.limits,
     compile: (graph, weights, options) =>
       engine.compile(graph, weights, { ...options, onProgress: (share) => onProgress({ share }) }),
     createState: () => engine.createState(),
