@@ -6,8 +6,8 @@ import { normalNoise } from 'stable-diffusion-ts/random';
 import { scale } from 'stable-diffusion-ts/tensor';
 
 await using model = await loadModel();
-const condition = { crossattn: await model.encodePrompts(['cat face']) };
-const unconditional = { crossattn: await model.encodePrompts(['']) };
+const condition = { context: await model.encodePrompts(['cat face']) };
+const unconditional = { context: await model.encodePrompts(['']) };
 const { schedule, parameterization } = model;
 const guided = guidedModel({
   network: (inputs) => model.predict(inputs),

@@ -7,16 +7,23 @@
  */
 
 import { StableDiffusionError, throwIfAborted } from '../errors.ts';
-import { concatenate, joinBatches, takeBatch } from '../tensor/arithmetic.ts';
-import type { Tensor } from '../tensor/tensor.ts';
+import { inputsLayout, joinBatches, joinInputs, takeBatch } from '../tensor/batches.ts';
 import type { DiffusionModel, Latent } from './denoiser.ts';
-import { guideByImage, type GuidedModelOptions, type Network, rescaleGuided } from './guidance.ts';
+import {
+  type Condition,
+  type DenoiserInputs,
+  denoiserInputs,
+  guideByImage,
+  type GuidedModelOptions,
+  type Network,
+  rescaleGuided,
+} from './guidance.ts';
 import { inBatchesOf } from './network-batches.ts';
 
-/** What one picture is guided by. Contexts are float32 [1, tokens, width]. */
+/** What one picture is guided by. Each condition is for one picture. */
 export interface ComposedPrompt {
-  readonly parts: readonly { readonly context: Tensor<'float32'>; readonly weight: number }[];
-  readonly unconditional: Tensor<'float32'>;
+  readonly parts: readonly { readonly condition: Condition; readonly weight: number }[];
+  readonly unconditional: Condition;
 }
 
 export interface ComposedModelOptions
@@ -25,38 +32,27 @@ export interface ComposedModelOptions
   readonly promptsAt: (call: number) => readonly ComposedPrompt[];
   /** Put behind x's channels, for every picture. */
   readonly concat?: Latent | undefined;
-  /** InstructPix2Pix: the scale of the image, and what stands for no image. But at scale 1, each picture has one prompt then, whose weight has no effect. */
+  /**
+   * InstructPix2Pix: the scale of the image, and what stands for no image. With a scale other than 1, each picture takes a single prompt
+   * and its weight is ignored.
+   */
   readonly byImage?: { readonly scale: number; readonly blank: Latent } | undefined;
 }
 
-/** One picture with one context. */
-interface Row {
-  readonly x: Latent;
-  readonly context: Tensor<'float32'>;
-}
-
-/** Runs the network on rows, those of one context length as batches of at most `most`; the outputs come in the order of the rows. */
+/** Runs the network on inputs of one picture each, those of one layout as batches of at most `most`; the outputs come in the order of the rows. */
 async function runRows(
   network: Network,
-  rows: readonly Row[],
-  timestep: number,
+  rows: readonly DenoiserInputs[],
   most: number,
   signal: AbortSignal | undefined,
 ): Promise<Latent[]> {
   const outputs: Latent[] = [];
   const limited = inBatchesOf(most, network);
-  const lengths = new Set(rows.map(({ context }) => context.shape[1]));
-  for (const length of lengths) {
+  const layouts = rows.map(inputsLayout);
+  for (const layout of new Set(layouts)) {
     throwIfAborted(signal);
-    const places = rows.flatMap(({ context }, i) => (context.shape[1] === length ? [i] : []));
-    const output = await limited(
-      {
-        x: joinBatches(places.map((i) => (rows[i] as Row).x)),
-        timesteps: { dtype: 'float32', shape: [places.length], data: new Float32Array(places.length).fill(timestep) },
-        context: joinBatches(places.map((i) => (rows[i] as Row).context)),
-      },
-      signal,
-    );
+    const places = layouts.flatMap((found, i) => (found === layout ? [i] : []));
+    const output = await limited(joinInputs(places.map((i) => rows[i] as DenoiserInputs)), signal);
     for (const [at, i] of places.entries()) outputs[i] = takeBatch(output, at, at + 1);
   }
   return outputs;
@@ -109,23 +105,21 @@ export function composedModel(options: ComposedModelOptions): DiffusionModel {
           'Prompts joined by AND cannot be used with a model that is guided by an image too.',
         );
       }
-      const withConcat = concat ? concatenate([x, concat], 1) : x;
-      const row = (image: number, context: Tensor<'float32'>, from = withConcat): Row => ({
-        x: takeBatch(from, image, image + 1),
-        context,
-      });
+      const row = (image: number, condition: Condition, channels = concat): DenoiserInputs =>
+        denoiserInputs(takeBatch(x, image, image + 1), timestep, {
+          ...condition,
+          ...(channels && { concat: channels.shape[0] === 1 ? channels : takeBatch(channels, image, image + 1) }),
+        });
       const conditionalOnly =
         !byImage &&
         scale === 1 &&
         prompts.every(({ parts: [first, ...more] }) => first?.weight === 1 && more.length === 0);
       const unconditional = conditionalOnly ? [] : prompts.map((prompt, image) => row(image, prompt.unconditional));
-      const withoutImage = byImage ? concatenate([x, byImage.blank], 1) : x;
-      const blank = byImage ? prompts.map((prompt, image) => row(image, prompt.unconditional, withoutImage)) : [];
-      const conditional = prompts.flatMap(({ parts }, image) => parts.map(({ context }) => row(image, context)));
+      const blank = byImage ? prompts.map((prompt, image) => row(image, prompt.unconditional, byImage.blank)) : [];
+      const conditional = prompts.flatMap(({ parts }, image) => parts.map(({ condition }) => row(image, condition)));
       const outputs = await runRows(
         network,
         [...unconditional, ...blank, ...conditional],
-        timestep,
         count * (byImage ? 3 : 2),
         signal,
       );

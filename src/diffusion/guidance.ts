@@ -7,35 +7,35 @@
  */
 
 import { StableDiffusionError, throwIfAborted } from '../errors.ts';
-import { concatenate, joinBatches, takeBatch } from '../tensor/arithmetic.ts';
-import type { Tensor } from '../tensor/tensor.ts';
+import { concatenate } from '../tensor/arithmetic.ts';
+import {
+  inputsLayout,
+  joinInputs,
+  type NetworkInputs,
+  repeatBatch,
+  repeatInputs,
+  takeBatch,
+} from '../tensor/batches.ts';
+import { expectDType, float32, type Tensor } from '../tensor/tensor.ts';
 import type { DiffusionModel, Latent } from './denoiser.ts';
 import type { NoiseSchedule } from './noise-schedule.ts';
 import type { Parameterization } from './parameterization.ts';
 
 /**
- * What a network is told besides x and the timestep, by the parts of LDM's `conditioning_key`: `crossattn`, `concat`, `adm`, and
- * `hybrid`, which is concat and crossattn. The first axis of each is the batch; where it is 1 it serves every image.
+ * Inputs of the network besides x and the timestep, by name: `context` float32 [n, tokens, width] for cross-attention, `y` int64 [n] or
+ * float32 [n, width] for labels and vectors, whatever else the network declares. One name is not an input of its own: the channels of
+ * `concat`, float32 [n, channels, h, w], are put behind those of x. A batch of 1 serves every image.
  */
-export interface Condition {
-  /** float32 [n, tokens, width]: the text encoder's output, for cross-attention. */
-  readonly crossattn?: Tensor<'float32'> | undefined;
-  /** float32 [n, channels, h, w]: put behind x's channels (mask and masked image of 9-channel inpainting, the image of InstructPix2Pix). */
-  readonly concat?: Latent | undefined;
-  /** int64 [n] class labels, or float32 [n, width] vectors. */
-  readonly adm?: Tensor<'int64'> | Tensor<'float32'> | undefined;
-}
+export type Condition = NetworkInputs;
 
-/** The inputs of the U-Net by the names of its graph; `x` has the concatenated channels in it, `timesteps` is float32 [n]. */
-export interface NetworkInputs {
+/** A condition with x, which has the channels of `concat` in it, and the timesteps, float32 [n]. */
+export interface DenoiserInputs extends NetworkInputs {
   readonly x: Latent;
   readonly timesteps: Tensor<'float32'>;
-  readonly context?: Tensor<'float32'> | undefined;
-  readonly y?: Tensor<'int64'> | Tensor<'float32'> | undefined;
 }
 
-/** One run of the U-Net: float32 [n, channels, h, w], what the network predicts. */
-export type Network = (inputs: NetworkInputs, signal?: AbortSignal) => Promise<Latent>;
+/** One run of the network: float32 [n, channels, h, w], what it predicts. */
+export type Network = (inputs: DenoiserInputs, signal?: AbortSignal) => Promise<Latent>;
 
 export interface GuidedModelOptions {
   readonly network: Network;
@@ -53,42 +53,25 @@ export interface GuidedModelOptions {
   readonly rescale?: number | undefined;
 }
 
-/** `count` copies of a tensor with one batch item, or the tensor itself. */
-function repeatBatch<T extends Tensor>(value: T, count: number, what: string): T {
-  const items = value.shape[0] ?? 1;
-  if (items === count) return value;
-  if (items === 1) return joinBatches(new Array<T>(count).fill(value));
-  throw new StableDiffusionError(
-    'shape-mismatch',
-    `The ${what} condition is for ${items} images, and there are ${count}; it must be for as many, or one for all.`,
-  );
-}
-
-function inputsOf(x: Latent, timestep: number, { crossattn, concat, adm }: Condition): NetworkInputs {
+/** The inputs of one run: a condition for every image of x, at one timestep. Throws `shape-mismatch` if it is for another number of images. */
+export function denoiserInputs(x: Latent, timestep: number, { concat, ...others }: Condition): DenoiserInputs {
   const count = x.shape[0] as number;
   return {
-    x: concat ? concatenate([x, repeatBatch(concat, count, 'concat')], 1) : x,
-    timesteps: { dtype: 'float32', shape: [count], data: new Float32Array(count).fill(timestep) },
-    ...(crossattn && { context: repeatBatch(crossattn, count, 'crossattn') }),
-    ...(adm && { y: repeatBatch<Tensor<'int64'> | Tensor<'float32'>>(adm, count, 'adm') }),
+    ...repeatInputs(others, count),
+    x: concat ? concatenate([x, repeatBatch(expectDType(concat, 'float32', 'concat'), count, 'concat')], 1) : x,
+    timesteps: float32([count], new Float32Array(count).fill(timestep)),
   };
 }
 
-/** Whether two runs can be one batch: the same inputs, of the same shapes but for the batch. */
-function fitTogether(a: NetworkInputs, b: NetworkInputs): boolean {
-  const same = (p: Tensor | undefined, q: Tensor | undefined) =>
-    p && q ? p.dtype === q.dtype && p.shape.slice(1).join() === q.shape.slice(1).join() : p === q;
-  return same(a.x, b.x) && same(a.context, b.context) && same(a.y, b.y);
-}
-
-/** Runs the network on several inputs, as one batch in their order where that can be. */
+/** Runs the network on several inputs: as one batch in their order if their layouts agree, else one after the other. */
 async function runAll(
   network: Network,
-  all: readonly NetworkInputs[],
+  all: readonly DenoiserInputs[],
   signal: AbortSignal | undefined,
 ): Promise<Latent[]> {
-  const [first] = all as [NetworkInputs];
-  if (!all.every((inputs) => fitTogether(first, inputs))) {
+  const [first] = all as [DenoiserInputs];
+  const layout = inputsLayout(first);
+  if (all.some((inputs) => inputsLayout(inputs) !== layout)) {
     const outputs: Latent[] = [];
     for (const inputs of all) {
       throwIfAborted(signal);
@@ -96,13 +79,7 @@ async function runAll(
     }
     return outputs;
   }
-  const joined: NetworkInputs = {
-    x: joinBatches(all.map((inputs) => inputs.x)),
-    timesteps: joinBatches(all.map((inputs) => inputs.timesteps)),
-    ...(first.context && { context: joinBatches(all.map((inputs) => inputs.context as Tensor<'float32'>)) }),
-    ...(first.y && { y: joinBatches(all.map((inputs) => inputs.y as Tensor<'int64'> | Tensor<'float32'>)) }),
-  };
-  const output = await network(joined, signal);
+  const output = await network(joinInputs(all), signal);
   const items = first.x.shape[0] as number;
   return all.map((_, i) => takeBatch(output, i * items, (i + 1) * items));
 }
@@ -184,16 +161,20 @@ export function guidedModel(options: GuidedModelOptions): DiffusionModel {
     parameterization,
     async predict(x, timestep, signal) {
       throwIfAborted(signal);
-      const conditional = inputsOf(x, timestep, condition);
+      const conditional = denoiserInputs(x, timestep, condition);
       if (imageScale !== undefined && imageUnconditional && unconditional) {
         // The order of the original: text and image, image alone, neither.
-        const all = [conditional, inputsOf(x, timestep, unconditional), inputsOf(x, timestep, imageUnconditional)];
+        const all = [
+          conditional,
+          denoiserInputs(x, timestep, unconditional),
+          denoiserInputs(x, timestep, imageUnconditional),
+        ];
         const [c, m, u] = (await runAll(network, all, signal)) as [Latent, Latent, Latent];
         const guided = guideByImage(u, m, c, scale, imageScale);
         return rescale > 0 ? rescaleGuided(guided, c, rescale) : guided;
       }
       if (!unconditional || scale === 1) return network(conditional, signal);
-      const [u, c] = (await runAll(network, [inputsOf(x, timestep, unconditional), conditional], signal)) as [
+      const [u, c] = (await runAll(network, [denoiserInputs(x, timestep, unconditional), conditional], signal)) as [
         Latent,
         Latent,
       ];

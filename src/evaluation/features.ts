@@ -13,7 +13,7 @@ import { traceClipText } from '../models/clip-text.ts';
 import { traceClipVision } from '../models/clip-vision.ts';
 import { inceptionSide, traceInception } from '../models/inception.ts';
 import { traceOpenAiClipImage, traceOpenAiClipText } from '../models/openai-clip.ts';
-import { joinBatches } from '../tensor/arithmetic.ts';
+import { joinBatches } from '../tensor/batches.ts';
 import { expectDType, int64, type Tensor } from '../tensor/tensor.ts';
 import { createClipTokenizer } from '../tokenizer/clip-tokenizer.ts';
 import { canonicalWeights } from '../checkpoints/canonical.ts';

@@ -3,7 +3,7 @@
  */
 
 import type { ClipTextConfig, NetworkConfig } from '../config/network-config.ts';
-import type { NetworkInputs } from '../diffusion/guidance.ts';
+import type { DenoiserInputs } from '../diffusion/guidance.ts';
 import { inBatchesOf } from '../diffusion/network-batches.ts';
 import { type NoiseSchedule, noiseScheduleOf } from '../diffusion/noise-schedule.ts';
 import type { Parameterization } from '../diffusion/parameterization.ts';
@@ -259,12 +259,10 @@ export class Model implements AsyncDisposable {
   }
 
   /** The UNet: x [b, channels, h, w] with what is concatenated to it, timesteps [b], and what its configuration asks for besides. */
-  async predict(inputs: NetworkInputs, signal?: AbortSignal): Promise<Tensor<'float32'>> {
+  async predict(inputs: DenoiserInputs, signal?: AbortSignal): Promise<Tensor<'float32'>> {
     const [, , height = 1, width = 1] = inputs.x.shape;
     const most = Math.max(1, Math.floor(this.#options.engine.limits.latentPositions / (height * width)));
-    const unet = inBatchesOf(most, ({ x, timesteps, context, y }, stop) =>
-      this.#run('unet', 'forward', { x, timesteps, ...(context ? { context } : {}), ...(y ? { y } : {}) }, 'out', stop),
-    );
+    const unet = inBatchesOf(most, (given, stop) => this.#run('unet', 'forward', given, 'out', stop));
     return unet(inputs, signal);
   }
 

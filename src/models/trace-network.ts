@@ -14,12 +14,12 @@ export interface NetworkTraceOptions {
 }
 
 /** Named inputs of a network; one that the network needs is fetched with `need`. */
-export interface NetworkInputs {
+export interface NetworkSymbols {
   readonly [name: string]: Sym;
 }
 
 /** Throws `invalid-argument` where the network was given no input of this name. */
-export function need(inputs: NetworkInputs, name: string): Sym {
+export function need(inputs: NetworkSymbols, name: string): Sym {
   const found = inputs[name];
   if (!found)
     throw new StableDiffusionError(
@@ -32,7 +32,7 @@ export function need(inputs: NetworkInputs, name: string): Sym {
 /** Traces `network`. Its parameters have their canonical names, those of a CompVis checkpoint without the part's prefix. */
 export function traceNetwork(
   inputs: Readonly<Record<string, InputSpec>>,
-  network: (p: Params, inputs: NetworkInputs) => Readonly<Record<string, Sym>>,
+  network: (p: Params, inputs: NetworkSymbols) => Readonly<Record<string, Sym>>,
   options: NetworkTraceOptions = {},
 ): Graph {
   const graph = trace(inputs, (symbols, p) => network(p, symbols), options);

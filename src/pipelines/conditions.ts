@@ -5,7 +5,7 @@ import type { Condition } from '../diffusion/guidance.ts';
 import type { Sampler } from '../diffusion/sampler.ts';
 import { totalCalls } from '../diffusion/total-calls.ts';
 import { StableDiffusionError } from '../errors.ts';
-import { joinBatches, takeBatch } from '../tensor/arithmetic.ts';
+import { joinBatches, takeBatch } from '../tensor/batches.ts';
 import { type Tensor, tensor } from '../tensor/tensor.ts';
 import type { BatchSettings } from './batch-settings.ts';
 import type { GenerateOptions } from './generate.ts';
@@ -56,28 +56,28 @@ export async function conditionsOf(
     return Array.from({ length: batch }, (_, i) => given[i % given.length] as number);
   };
   if (config.unet_config.num_classes !== null) {
-    const adm = tensor('int64', [batch], BigInt64Array.from(labels(), BigInt));
-    return { condition: { adm }, unconditional: undefined };
+    const y = tensor('int64', [batch], BigInt64Array.from(labels(), BigInt));
+    return { condition: { y }, unconditional: undefined };
   }
   switch (stage?.kind) {
     case 'clip_text':
     case 'bert':
     case 'clip_text_embedder': {
       const { signal } = options;
-      const crossattn = await encodeDistinct(model, settings.prompts, { clipSkip, signal });
-      if (!guided) return { condition: { crossattn }, unconditional: undefined };
+      const context = await encodeDistinct(model, settings.prompts, { clipSkip, signal });
+      if (!guided) return { condition: { context }, unconditional: undefined };
       const negative = await encodeDistinct(model, settings.negatives, { clipSkip, signal });
-      return { condition: { crossattn }, unconditional: { crossattn: negative } };
+      return { condition: { context }, unconditional: { context: negative } };
     }
     case 'class_embedder': {
-      const crossattn = await model.encodeClasses(labels(), options.signal);
-      if (!guided) return { condition: { crossattn }, unconditional: undefined };
+      const context = await model.encodeClasses(labels(), options.signal);
+      if (!guided) return { condition: { context }, unconditional: undefined };
       // CompVis's class-conditional sampling takes the last class as the empty one.
       const empty = await model.encodeClasses(
         Array.from({ length: batch }, () => stage.n_classes - 1),
         options.signal,
       );
-      return { condition: { crossattn }, unconditional: { crossattn: empty } };
+      return { condition: { context }, unconditional: { context: empty } };
     }
     default:
       return { condition: {}, unconditional: undefined };

@@ -15,7 +15,7 @@ import type { ByteConvention } from '../image/image-tensor.ts';
 import { canWatermark, embedWatermark } from '../image/watermark.ts';
 import { createNoise, type NoiseOptions } from '../random/create-noise.ts';
 import type { NoiseConvention, SeededNoise } from '../random/noise-source.ts';
-import { joinBatches, takeBatch } from '../tensor/arithmetic.ts';
+import { joinBatches, takeBatch } from '../tensor/batches.ts';
 import { bytesOf, elementCount, type Tensor, tensor } from '../tensor/tensor.ts';
 import { type BatchSettings, batchesOf, wholeNumber } from './batch-settings.ts';
 import { type Conditions, conditionsOf } from './conditions.ts';

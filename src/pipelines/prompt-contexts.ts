@@ -13,7 +13,8 @@ import { withoutComments } from '../prompt/comments.ts';
 import { promptParts } from '../prompt/conjunction.ts';
 import { applyEmphasis, type Emphasis } from '../prompt/emphasis.ts';
 import { promptSchedule, type ScheduledText, type ScheduleOptions, scheduledIndex } from '../prompt/schedule.ts';
-import { concatenate, joinBatches, takeBatch } from '../tensor/arithmetic.ts';
+import { concatenate } from '../tensor/arithmetic.ts';
+import { joinBatches, takeBatch } from '../tensor/batches.ts';
 import { int64, type Tensor } from '../tensor/tensor.ts';
 import type { ClipTokenizer } from '../tokenizer/clip-tokenizer.ts';
 import type { BatchSettings } from './batch-settings.ts';
@@ -205,9 +206,9 @@ export async function promptContexts(
       return {
         parts: parts.map(({ weight }, i) => ({
           weight,
-          context: lengthened(contexts[i] as Tensor<'float32'>, longest),
+          condition: { context: lengthened(contexts[i] as Tensor<'float32'>, longest) },
         })),
-        unconditional: contextAt(negative, call),
+        unconditional: { context: contextAt(negative, call) },
       };
     });
 }

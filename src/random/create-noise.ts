@@ -1,7 +1,7 @@
 /** createNoise: a seed to the noise that CompVis's scripts, A1111, ComfyUI or diffusers would draw from it. */
 
 import { StableDiffusionError } from '../errors.ts';
-import { joinBatches } from '../tensor/arithmetic.ts';
+import { joinBatches } from '../tensor/batches.ts';
 import type { Shape, Tensor } from '../tensor/tensor.ts';
 import { brownianTreeNoise } from './brownian-tree.ts';
 import { imageNoise } from './image-noise.ts';

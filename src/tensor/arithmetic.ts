@@ -1,5 +1,5 @@
 /**
- * Elementwise arithmetic on float32 tensors, and batches put together: what samplers and guidance need, and no more.
+ * Elementwise arithmetic on float32 tensors, and joining along an axis: what samplers and guidance need, and no more.
  *
  * Every function returns a new tensor. Sums are taken in float64 and rounded once, to float32. Shapes must be equal unless a
  * function says that it broadcasts; otherwise `shape-mismatch` is thrown.
@@ -133,19 +133,6 @@ export function concatenate<T extends Tensor>(values: readonly [T, ...T[]], axis
     }
   }
   return { ...first, shape, data };
-}
-
-/** Batches one behind the other, along the first axis: what `takeBatch` takes apart. Throws `invalid-argument` where there are none. */
-export function joinBatches<T extends Tensor>(values: readonly T[]): T {
-  const [first, ...rest] = values;
-  if (!first) throw new StableDiffusionError('invalid-argument', 'A batch has no items.');
-  return concatenate<T>([first, ...rest], 0);
-}
-
-/** Items [start, end) of the first axis, as a copy. */
-export function takeBatch<T extends Tensor>(x: T, start: number, end: number): T {
-  const inner = elementCount(x.shape.slice(1));
-  return { ...x, shape: [end - start, ...x.shape.slice(1)], data: x.data.slice(start * inner, end * inner) };
 }
 
 /**

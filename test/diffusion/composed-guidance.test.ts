@@ -8,23 +8,23 @@ import {
   composedModel,
 } from '../../src/diffusion/composed-guidance.ts';
 import type { Latent } from '../../src/diffusion/denoiser.ts';
-import type { Network, NetworkInputs } from '../../src/diffusion/guidance.ts';
+import type { Condition, DenoiserInputs, Network } from '../../src/diffusion/guidance.ts';
 import { noiseScheduleOf } from '../../src/diffusion/noise-schedule.ts';
 import { samplers } from '../../src/diffusion/samplers/index.ts';
 import { totalCalls } from '../../src/diffusion/total-calls.ts';
 import { float32, type Tensor } from '../../src/tensor/tensor.ts';
 
-const context = (...values: number[]): Tensor<'float32'> => float32([1, values.length, 1], values);
+const context = (...values: number[]): Condition => ({ context: float32([1, values.length, 1], values) });
 const latent = (...values: number[]): Latent => float32([values.length, 1, 1, 1], values);
 
 /** For each picture its channels and the context, summed: linear, so that results are known. */
-function summing(): { readonly network: Network; readonly seen: NetworkInputs[] } {
-  const seen: NetworkInputs[] = [];
+function summing(): { readonly network: Network; readonly seen: DenoiserInputs[] } {
+  const seen: DenoiserInputs[] = [];
   const network: Network = async (inputs) => {
     seen.push(inputs);
     const count = inputs.x.shape[0] ?? 0;
-    const sum = (value: Tensor<'float32'>, i: number): number =>
-      value.data
+    const sum = (value: Tensor, i: number): number =>
+      (value.data as Float32Array)
         .slice((i * value.data.length) / count, ((i + 1) * value.data.length) / count)
         .reduce((a, b) => a + b, 0);
     return latent(
@@ -42,12 +42,12 @@ test('u + Σ weight · scale · (c - u), for each picture; contexts of one lengt
   const prompts = [
     {
       parts: [
-        { context: context(1), weight: 1 },
-        { context: context(3), weight: -0.5 },
+        { condition: context(1), weight: 1 },
+        { condition: context(3), weight: -0.5 },
       ],
       unconditional: context(0.5),
     },
-    { parts: [{ context: context(1, 1), weight: 1 }], unconditional: context(0) },
+    { parts: [{ condition: context(1, 1), weight: 1 }], unconditional: context(0) },
   ];
   const { data } = await modelOf(network, prompts).predict(latent(10, 20), 4);
   assert.deepEqual([...data], [10.5 + 2 * 0.5 - 2.5, 20 + 2 * 2]);
@@ -63,7 +63,7 @@ test('u + Σ weight · scale · (c - u), for each picture; contexts of one lengt
 
 test('a batch is no larger than twice the pictures, however many prompts there are', async () => {
   const { network, seen } = summing();
-  const parts = Array.from({ length: 5 }, (_, i) => ({ context: context(i), weight: 0.1 }));
+  const parts = Array.from({ length: 5 }, (_, i) => ({ condition: context(i), weight: 0.1 }));
   await modelOf(network, [{ parts, unconditional: context(0) }]).predict(latent(1), 0);
   assert.deepEqual(
     seen.map(({ x }) => x.shape[0]),
@@ -73,13 +73,13 @@ test('a batch is no larger than twice the pictures, however many prompts there a
 
 test('at scale 1 prompts alone are run where each picture has one, of weight 1', async () => {
   const one = summing();
-  const single = [{ parts: [{ context: context(3), weight: 1 }], unconditional: context(9) }];
+  const single = [{ parts: [{ condition: context(3), weight: 1 }], unconditional: context(9) }];
   assert.deepEqual([...(await modelOf(one.network, single, { scale: 1 }).predict(latent(1), 0)).data], [4]);
   assert.deepEqual(
     one.seen.map(({ x }) => x.shape[0]),
     [1],
   );
-  const weighted = [{ parts: [{ context: context(3), weight: 0.5 }], unconditional: context(9) }];
+  const weighted = [{ parts: [{ condition: context(3), weight: 0.5 }], unconditional: context(9) }];
   assert.deepEqual(
     [...(await modelOf(summing().network, weighted, { scale: 1 }).predict(latent(1), 0)).data],
     [10 + 0.5 * -6],
@@ -94,7 +94,7 @@ test('prompts are asked for by the number of the call', async () => {
     parameterization: 'eps',
     promptsAt: (call) => {
       calls.push(call);
-      return [{ parts: [{ context: context(call), weight: 1 }], unconditional: context(0) }];
+      return [{ parts: [{ condition: context(call), weight: 1 }], unconditional: context(0) }];
     },
   });
   const said = [
@@ -110,7 +110,7 @@ test('prompts are asked for by the number of the call', async () => {
 });
 
 test('with guidance by an image: as for one prompt, and AND is refused', async () => {
-  const single = [{ parts: [{ context: context(3), weight: 1 }], unconditional: context(1) }];
+  const single = [{ parts: [{ condition: context(3), weight: 1 }], unconditional: context(1) }];
   const byImage = { scale: 1.5, blank: latent(0) };
   // Neither 1 + 1, image 1 + 1 + 5, both 1 + 3 + 5.
   assert.deepEqual(
@@ -120,8 +120,8 @@ test('with guidance by an image: as for one prompt, and AND is refused', async (
   const two = [
     {
       parts: [
-        { context: context(3), weight: 1 },
-        { context: context(4), weight: 1 },
+        { condition: context(3), weight: 1 },
+        { condition: context(4), weight: 1 },
       ],
       unconditional: context(1),
     },

@@ -9,7 +9,7 @@ import {
   guideByImage,
   guidedModel,
   type Network,
-  type NetworkInputs,
+  type DenoiserInputs,
   rescaleGuided,
 } from '../../src/diffusion/guidance.ts';
 import { inBatchesOf } from '../../src/diffusion/network-batches.ts';
@@ -26,7 +26,7 @@ const x = entry(noiseBank, 0);
 
 /** The analytic model as a network: its context is the number of the condition. Keeps what it was given. */
 function analyticNetwork() {
-  const calls: NetworkInputs[] = [];
+  const calls: DenoiserInputs[] = [];
   const network: Network = async (inputs) => {
     calls.push(inputs);
     return analyticOutput(
@@ -34,15 +34,15 @@ function analyticNetwork() {
       'eps',
       inputs.x,
       inputs.timesteps.data[0] as number,
-      Array.from(inputs.context?.data ?? []),
+      Array.from((inputs['context']?.data ?? []) as ArrayLike<number>),
     );
   };
   return { network, calls };
 }
 
 const common = { schedule: sd, parameterization: 'eps' } as const;
-const condition: Condition = { crossattn: float32([2, 1, 1], [1, 2]) };
-const unconditional: Condition = { crossattn: float32([1, 1, 1], [0]) };
+const condition: Condition = { context: float32([2, 1, 1], [1, 2]) };
+const unconditional: Condition = { context: float32([1, 1, 1], [0]) };
 
 test('one batch [unconditional, conditional], equal to the recorded model', async () => {
   const want = await analyticModel(sd, 'eps', 7.5).predict(x, 481.25);
@@ -92,7 +92,7 @@ test('scale 1, or no unconditional condition: one pass', async () => {
 
 test('conditions of other lengths are run apart; wrong batches and scales are refused', async () => {
   const { network, calls } = analyticNetwork();
-  const long: Condition = { crossattn: float32([2, 2, 1], [0, 0, 0, 0]) };
+  const long: Condition = { context: float32([2, 2, 1], [0, 0, 0, 0]) };
   await guidedModel({ ...common, network, condition, unconditional: long, scale: 2 }).predict(x, 3);
   assert.deepEqual(
     calls.map((call) => call.context?.shape),
@@ -101,13 +101,13 @@ test('conditions of other lengths are run apart; wrong batches and scales are re
       [2, 1, 1],
     ],
   );
-  const three = guidedModel({ ...common, network, condition: { crossattn: float32([3, 1, 1], [0, 0, 0]) } });
+  const three = guidedModel({ ...common, network, condition: { context: float32([3, 1, 1], [0, 0, 0]) } });
   await assert.rejects(three.predict(x, 3), { code: 'shape-mismatch' });
   assert.throws(() => guidedModel({ ...common, network, condition, scale: Number.NaN }), { code: 'invalid-argument' });
 });
 
-test('concat and adm: channels behind x, labels as y (hybrid inpainting, class conditions)', async () => {
-  const calls: NetworkInputs[] = [];
+test('concat and y: channels behind x, labels as y (hybrid inpainting, class conditions)', async () => {
+  const calls: DenoiserInputs[] = [];
   const network: Network = async (inputs) => {
     calls.push(inputs);
     return zeros('float32', [inputs.x.shape[0] as number, 4, 6, 4]);
@@ -116,8 +116,8 @@ test('concat and adm: channels behind x, labels as y (hybrid inpainting, class c
   await guidedModel({
     ...common,
     network,
-    condition: { concat, adm: int64([2], [7, 8]) },
-    unconditional: { concat, adm: int64([1], [1000]) },
+    condition: { concat, y: int64([2], [7, 8]) },
+    unconditional: { concat, y: int64([1], [1000]) },
     scale: 3,
   }).predict(x, 10);
   assert.deepEqual(calls[0]?.x.shape, [4, 9, 6, 4]);
@@ -129,14 +129,14 @@ test('concat and adm: channels behind x, labels as y (hybrid inpainting, class c
 test('InstructPix2Pix: three passes and two scales', async () => {
   const orders: number[][] = [];
   const network: Network = async ({ context }) => {
-    const numbers = Array.from(context?.data ?? []);
+    const numbers = Array.from((context?.data ?? []) as ArrayLike<number>);
     orders.push(numbers);
     return float32(
       [numbers.length, 4, 6, 4],
       numbers.flatMap((value) => new Array<number>(96).fill(value)),
     );
   };
-  const one = (value: number): Condition => ({ crossattn: float32([1, 1, 1], [value]) });
+  const one = (value: number): Condition => ({ context: float32([1, 1, 1], [value]) });
   const model = guidedModel({
     ...common,
     network,

@@ -12,7 +12,7 @@ import { loadModel } from '../../src/model/load-model-node.ts';
 import type { Model } from '../../src/model/model.ts';
 import { promptContexts } from '../../src/pipelines/prompt-contexts.ts';
 import { textToImage, type TextToImageOptions } from '../../src/pipelines/text-to-image.ts';
-import { joinBatches, takeBatch } from '../../src/tensor/arithmetic.ts';
+import { joinBatches, takeBatch } from '../../src/tensor/batches.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
 import { compareTensor, maxDifference } from '../parity.ts';
 import { reference } from '../reference.ts';
@@ -206,7 +206,9 @@ test("contexts are those of A1111's arithmetic in torch (fixtures/prompt/context
       { schedule: { steps: 4 } },
     );
     return joinBatches(
-      calls.flatMap((call) => promptsAt(call).flatMap(({ parts }) => parts.map(({ context }) => context))),
+      calls.flatMap((call) =>
+        promptsAt(call).flatMap(({ parts }) => parts.map(({ condition }) => condition['context'] as Tensor<'float32'>)),
+      ),
     );
   };
   const compare = (output: string, got: Tensor): void =>

@@ -7,11 +7,9 @@ import {
   blend,
   clamp,
   concatenate,
-  joinBatches,
   linearCombination,
   scale,
   subtract,
-  takeBatch,
 } from '../../src/tensor/arithmetic.ts';
 import { float32 } from '../../src/tensor/tensor.ts';
 
@@ -37,7 +35,7 @@ test('blend broadcasts its mask', () => {
   assert.deepEqual([...blend(float32([1, 1], [0]), a, b).data], [...b.data]);
 });
 
-test('concatenate, takeBatch and joinBatches', () => {
+test('concatenate', () => {
   assert.deepEqual([...concatenate([a, b], 0).data], [1, 2, 3, 4, 10, 20, 30, 40]);
   const wide = concatenate([a, float32([2, 1], [7, 8])], 1);
   assert.deepEqual(
@@ -47,16 +45,6 @@ test('concatenate, takeBatch and joinBatches', () => {
       [1, 2, 7, 3, 4, 8],
     ],
   );
-  const second = takeBatch(a, 1, 2);
-  assert.deepEqual(
-    [second.shape, [...second.data]],
-    [
-      [1, 2],
-      [3, 4],
-    ],
-  );
-  assert.deepEqual(joinBatches([takeBatch(a, 0, 1), second]), a);
-  assert.throws(() => joinBatches([]), { code: 'invalid-argument' });
 });
 
 test('shapes that do not agree are refused', () => {

@@ -10,7 +10,7 @@ import { tensorToImages } from '../../image/image-tensor.ts';
 import type { GeneratedImage, PipelineEvent } from '../../pipelines/events.ts';
 import type { Model } from '../../model/model.ts';
 import { type GenerationRecord, programName } from '../../pipelines/record.ts';
-import { takeBatch } from '../../tensor/arithmetic.ts';
+import { takeBatch } from '../../tensor/batches.ts';
 import { withoutFolders } from '../without-folders.ts';
 import type { Job, JobError, JobRequest, JobResult, ResultImage } from '../job.ts';
 import type { JobControl } from '../job-event.ts';

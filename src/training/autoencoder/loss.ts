@@ -23,7 +23,7 @@ import { decodeKl, encodeKl, klDivergence, samplePosterior } from '../../models/
 import { decodeVq, encodeVq, quantize } from '../../models/autoencoder-vq.ts';
 import { type Buffers, discriminator } from '../../models/discriminator.ts';
 import { lpips } from '../../models/lpips.ts';
-import { need, type NetworkInputs } from '../../models/trace-network.ts';
+import { need, type NetworkSymbols } from '../../models/trace-network.ts';
 import { adaptiveWeight, discriminatorLosses } from '../objective/adversarial.ts';
 import { codebookUsage } from '../objective/codebook-usage.ts';
 import { multiscaleLoss } from '../objective/multiscale.ts';
@@ -55,7 +55,7 @@ interface Reconstruction {
   readonly metrics: Readonly<Record<string, Sym>>;
 }
 
-function reconstruct(p: Params, { autoencoder, loss }: AutoencoderObjective, given: NetworkInputs): Reconstruction {
+function reconstruct(p: Params, { autoencoder, loss }: AutoencoderObjective, given: NetworkSymbols): Reconstruction {
   const x = need(given, 'image');
   if (autoencoder.kind === 'kl') {
     const posterior = encodeKl(p, autoencoder, x);

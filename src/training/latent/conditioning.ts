@@ -11,7 +11,7 @@ import type { InputSpec, Params, Sym } from '../../graph/trace.ts';
 import { bertEmbedder } from '../../models/bert-embedder.ts';
 import { classEmbedder } from '../../models/class-embedder.ts';
 import { clipText } from '../../models/clip-text.ts';
-import { need, type NetworkInputs } from '../../models/trace-network.ts';
+import { need, type NetworkSymbols } from '../../models/trace-network.ts';
 import type { TorchGenerator } from '../../random/torch-generator.ts';
 import { type Tensor, tensor } from '../../tensor/tensor.ts';
 import type { TrainingItem } from '../data/sample.ts';
@@ -30,7 +30,7 @@ export interface TracedCondition {
 export interface Conditioning {
   /** Inputs of the loss's graph, for a batch of this size. */
   readonly inputs: (batch: number) => Readonly<Record<string, InputSpec>>;
-  readonly trace: (p: Params, given: NetworkInputs) => TracedCondition;
+  readonly trace: (p: Params, given: NetworkSymbols) => TracedCondition;
   /** Tensors for these inputs. Only for training are conditions dropped. */
   readonly prepare: (
     items: readonly TrainingItem[],

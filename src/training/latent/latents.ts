@@ -3,7 +3,7 @@
 import { StableDiffusionError } from '../../errors.ts';
 import { imagesToTensor } from '../../image/image-tensor.ts';
 import type { TorchGenerator } from '../../random/torch-generator.ts';
-import { joinBatches } from '../../tensor/arithmetic.ts';
+import { joinBatches } from '../../tensor/batches.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import type { TrainingItem } from '../data/sample.ts';
 import type { FirstStage } from './first-stage.ts';

@@ -5,7 +5,7 @@ import type { Image } from '../../image/image.ts';
 import { tensorToImages } from '../../image/image-tensor.ts';
 import { generate, type GenerateOptions } from '../../pipelines/generate.ts';
 import { Model } from '../../model/model.ts';
-import { takeBatch } from '../../tensor/arithmetic.ts';
+import { takeBatch } from '../../tensor/batches.ts';
 import { expectDType, type Tensor } from '../../tensor/tensor.ts';
 import type { BertTokenizer } from '../../tokenizer/bert-tokenizer.ts';
 import type { ClipTokenizer } from '../../tokenizer/clip-tokenizer.ts';
