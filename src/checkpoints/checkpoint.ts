@@ -204,7 +204,8 @@ async function withoutConfig(source: WeightSource): Promise<Opened> {
     unet: condStage?.config.kind === 'class_embedder' ? labelUNet(unet.config) : unet.config,
     firstStage: firstStage.config,
     condStage: condStage?.config ?? null,
-    params: { scale_factor, ...schedule },
+    // Absent, so that the default of the kind of autoencoder holds.
+    params: { ...(scale_factor === undefined ? {} : { scale_factor }), ...schedule },
   });
   return {
     config,

@@ -15,14 +15,15 @@ import { reference } from '../reference.ts';
 import { sd, temporaryFolder } from './run-cli.ts';
 
 test('how adapters are written', () => {
-  assert.deepEqual(readLora('a.safetensors'), { path: 'a.safetensors' });
-  assert.deepEqual(readLora('a.safetensors:0.8'), { path: 'a.safetensors', scale: 0.8 });
+  const unscaled = { scale: undefined, textScale: undefined };
+  assert.deepEqual(readLora('a.safetensors'), { path: 'a.safetensors', ...unscaled });
+  assert.deepEqual(readLora('a.safetensors:0.8'), { ...unscaled, path: 'a.safetensors', scale: 0.8 });
   assert.deepEqual(readLora('C:\\loras\\a.safetensors:-1:.5'), {
     path: 'C:\\loras\\a.safetensors',
     scale: -1,
     textScale: 0.5,
   });
-  assert.deepEqual(readEmbedding('C:\\a.pt'), { path: 'C:\\a.pt' });
+  assert.deepEqual(readEmbedding('C:\\a.pt'), { path: 'C:\\a.pt', token: undefined });
   assert.deepEqual(readEmbedding('a.pt:<my-style>'), { path: 'a.pt', token: '<my-style>' });
 });
 

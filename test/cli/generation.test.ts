@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
 import { readImageMetadata } from '../../src/image/metadata/image-metadata.ts';
 import { compareTensor, recordParity } from '../parity.ts';
-import { findReference, reference, skipUnless } from '../reference.ts';
+import { reference, skipUnless } from '../reference.ts';
 import { pick, readTensors } from '../tensors.ts';
 import { sd, startSd, temporaryFolder } from './run-cli.ts';
 
@@ -141,13 +141,6 @@ const pocketModels = [
     folder: fixture('pocket'),
     model: [],
     reference: 'Stability-AI/stablediffusion',
-  },
-  {
-    part: 'pocket v0',
-    title: 'the first pocket model',
-    folder: findReference('../pocket'),
-    model: ['--model', findReference('../pocket/pocket.safetensors') ?? ''],
-    reference: 'CompVis/stable-diffusion',
   },
 ];
 

@@ -173,7 +173,7 @@ export function deltaSizes(
       `${file.label}: module ${module.name} has the tensors ${[...module.tensors.keys()].join(', ')}, which make no known adapter; some are missing.`,
     );
   }
-  return { ...(kind ? { weight: kind.size(shape) } : {}), bias };
+  return { ...(kind ? { weight: kind.size(shape) } : {}), ...(bias === undefined ? {} : { bias }) };
 }
 
 /** Calculates what a module adds to its layer's weight, which a magnitude depends on: [out, …], as a matrix. */
