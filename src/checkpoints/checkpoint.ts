@@ -50,7 +50,7 @@ export interface Checkpoint {
   readonly kind: CheckpointKind;
   /** Averaged weights: `absent`, `available`, or `used` because they were asked for. */
   readonly ema: 'absent' | 'available' | 'used';
-  /** What the file does not say, and the value taken. */
+  /** Settings that the file does not state, with the assumed value. */
   readonly assumed: readonly string[];
   /** Names that belong to no part and are not on the list of harmless ones (`report.ts`). */
   readonly unused: readonly string[];

@@ -96,7 +96,7 @@ export function assertMatch(report: WeightReport): void {
     listed('missing', report.missing),
     listed('unexpected', report.unexpected),
     listed(
-      'of another shape',
+      'different shape',
       report.misshapen.map(
         ({ name, expected, found }) => `${name} [${found.join(', ')}] instead of [${expected.join(', ')}]`,
       ),

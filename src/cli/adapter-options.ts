@@ -1,4 +1,4 @@
-/** How adapters are written on the command line: a file, and behind a colon its strength or its name in prompts. */
+/** How adapters are written on the command line: a file, then a colon and its strength or its word in prompts. */
 
 import { UsageError } from './options.ts';
 
@@ -10,14 +10,15 @@ export interface LoraWords {
   readonly textScale?: number;
 }
 
-/** `FILE`, `FILE:0.8`, `FILE:0.8:0.5`. What is no number belongs to the path. Throws `UsageError`. */
+/** `FILE`, `FILE:0.8`, `FILE:0.8:0.5`. Parts that are not numbers belong to the path. Throws `UsageError`. */
 export function readLora(given: string): LoraWords {
   const parts = given.split(':');
   const numbers: number[] = [];
   while (numbers.length < 2 && parts.length > 1 && number.test(parts.at(-1) ?? ''))
     numbers.unshift(Number(parts.pop()));
   const path = parts.join(':');
-  if (path === '') throw new UsageError('It is a file, and behind a colon its strength: style.safetensors:0.8.');
+  if (path === '')
+    throw new UsageError('needs a file, optionally followed by its strength, such as style.safetensors:0.8.');
   const [scale, textScale] = numbers;
   return { path, scale, textScale };
 }
@@ -27,9 +28,10 @@ export interface EmbeddingWords {
   readonly token?: string;
 }
 
-/** `FILE`, `FILE:TOKEN`. A colon before a separator of folders belongs to the path (`C:\\…`). Throws `UsageError`. */
+/** `FILE`, `FILE:TOKEN`. A colon before a path separator belongs to the path (`C:\\…`). Throws `UsageError`. */
 export function readEmbedding(given: string): EmbeddingWords {
   const [, path = '', token] = /^(.*?)(?::([^:/\\]+))?$/.exec(given) ?? [];
-  if (path === '') throw new UsageError('It is a file, and behind a colon the word for it: style.pt:<my-style>.');
+  if (path === '')
+    throw new UsageError('needs a file, optionally followed by its word in prompts, such as style.pt:<my-style>.');
   return { path, token };
 }

@@ -1,4 +1,4 @@
-/** The words of a command line with every alias replaced by the option's first flag, which is the one that the parser knows. */
+/** Replaces every alias on a command line by the option's first flag, the only one that the argument parser knows. */
 
 import type { Option, OptionTable } from './options.ts';
 
@@ -7,7 +7,7 @@ export function plainFlag(flag: string): string {
   return flag.startsWith('--') ? `--${flag.slice(2).replaceAll('_', '-')}` : flag;
 }
 
-/** Words as given, flags in their first form. What follows `--`, and an option's value, stays as it is. */
+/** The arguments with flags in their first form. Option values and everything after `--` stay unchanged. */
 export function normalizeArguments(words: readonly string[], options: OptionTable): string[] {
   const byFlag = new Map<string, Option<unknown>>();
   for (const option of Object.values(options)) for (const flag of option.flags) byFlag.set(plainFlag(flag), option);
@@ -27,4 +27,15 @@ export function normalizeArguments(words: readonly string[], options: OptionTabl
     }
   }
   return out;
+}
+
+/** The flag, as written on the command line, that gave an option this value: the alias a person typed, for error messages. */
+export function givenFlag(words: readonly string[], option: Option<unknown>, value: string): string {
+  const [first = ''] = option.flags;
+  const names = new Set(option.flags.map(plainFlag));
+  const given = words.find((word, i) => {
+    const [flag = '', ...rest] = word.startsWith('--') ? word.split('=') : [word];
+    return names.has(plainFlag(flag)) && (rest.length > 0 ? rest.join('=') : words[i + 1]) === value;
+  });
+  return given?.split('=')[0] ?? first;
 }

@@ -1,15 +1,15 @@
-/** What a command is, and what it is given to work with: nothing of the process is reached but through `CliContext`. */
+/** What a command is. A command reaches the process (output, input, environment, signals) only through `CliContext`. */
 
 import { flag, type OptionTable, type OptionValues } from './options.ts';
 
 /** Where text goes: standard output or standard error. */
 export interface TextOutput {
   write(text: string): void;
-  /** Whether a person reads it as it is written. */
+  /** Whether it is an interactive terminal. */
   readonly isTerminal: boolean;
-  /** Characters in a line. */
+  /** Width in characters. */
   readonly columns: number;
-  /** Lines that a terminal shows at a time, where it tells. */
+  /** Height of the terminal in lines, if known. */
   readonly rows?: number;
 }
 
@@ -23,38 +23,38 @@ export interface CliContext {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Fires at Ctrl-C. */
   readonly signal: AbortSignal;
-  /** Milliseconds, from any beginning. */
+  /** A clock in milliseconds with an arbitrary origin. */
   readonly now: () => number;
-  /** How many milliseconds the command may take to end after Ctrl-C; without it little more than a second. */
+  /** Sets how many milliseconds the command may take to end after Ctrl-C (default: 1500). */
   readonly setPatience?: (milliseconds: number) => void;
 }
 
 export interface Command<S extends OptionTable = OptionTable> {
-  /** A sentence or two. */
+  /** One or two sentences. */
   readonly description: string;
-  /** The words besides options: `[prompt...]`, `<file>`. */
+  /** Positional arguments: `[prompt...]`, `<file>`. */
   readonly words?: string;
-  /** What the first of them may be, for completion. */
+  /** Values of the first argument that shell completion offers. */
   readonly wordChoices?: readonly string[];
   readonly options: S;
-  /** Command lines. */
+  /** Example command lines, for help. */
   readonly examples: readonly string[];
-  /** Does the work; resolves to the exit code. Throws `StableDiffusionError` or `UsageError`. */
+  /** Runs the command; resolves to the exit code. Throws `StableDiffusionError` or `UsageError`. */
   run(context: CliContext, words: readonly string[], values: OptionValues<S>): Promise<number>;
 }
 
 /** A row of the table of commands. */
 export interface CommandEntry {
   readonly name: string;
-  /** For the list of commands. */
+  /** One line for the list of commands. */
   readonly summary: string;
   readonly load: () => Promise<Command>;
 }
 
-/** The options that every command has besides its own. */
-export const commonOptions = { verbose: flag(['--verbose'], 'with an error, also where in the program it came from') };
+/** Options that every command has. */
+export const commonOptions = { verbose: flag(['--verbose'], 'print a stack trace on errors') };
 
-/** The command itself; so that its options' types are inferred. */
+/** Returns the command unchanged, with the types of its options inferred. */
 export function defineCommand<S extends OptionTable>(command: Command<S>): Command<S> {
   return command;
 }

@@ -1,41 +1,41 @@
-/** Every command of the CLI: one file in commands/ and one line here. Loaded when it is called, so that each starts as fast as it can. */
+/** The commands of the CLI: one file in commands/ and one row here each. A command is loaded only when it runs, to start fast. */
 
 import type { CommandEntry } from './command.ts';
 
 export const commands: readonly CommandEntry[] = [
   {
     name: 'txt2img',
-    summary: 'make pictures of a prompt',
+    summary: 'generate pictures from a prompt',
     load: async () => (await import('./commands/txt2img.ts')).txt2img,
   },
   {
     name: 'img2img',
-    summary: 'make pictures that begin from one',
+    summary: 'generate pictures from a prompt and a picture',
     load: async () => (await import('./commands/img2img.ts')).img2img,
   },
   {
     name: 'inpaint',
-    summary: 'make a part of a picture anew',
+    summary: 'regenerate a masked part of a picture',
     load: async () => (await import('./commands/inpaint.ts')).inpaintCommand,
   },
   {
     name: 'replay',
-    summary: 'make a picture again from the settings in its file',
+    summary: 'reproduce a picture from the settings in its file, and compare',
     load: async () => (await import('./commands/replay.ts')).replay,
   },
   {
     name: 'inspect',
-    summary: 'say what a file of weights holds and whether it would load',
+    summary: 'show what a weights file contains and whether it would load',
     load: async () => (await import('./commands/inspect.ts')).inspect,
   },
   {
     name: 'convert',
-    summary: 'write weights in another layout or element type',
+    summary: 'convert weights to another layout or element type',
     load: async () => (await import('./commands/convert.ts')).convertCommand,
   },
   {
     name: 'tokenize',
-    summary: 'turn texts into token ids',
+    summary: 'convert texts to token ids',
     load: async () => (await import('./commands/tokenize.ts')).tokenize,
   },
   {
@@ -50,22 +50,22 @@ export const commands: readonly CommandEntry[] = [
   },
   {
     name: 'eval',
-    summary: 'measure pictures, autoencoders and models',
+    summary: 'evaluate pictures, autoencoders and models',
     load: async () => (await import('./commands/eval.ts')).evalCommand,
   },
   {
     name: 'serve',
-    summary: "serve A1111's API, OpenAI's images API and a page",
+    summary: "serve A1111's API, OpenAI's images API, a jobs API and a web page",
     load: async () => (await import('./commands/serve.ts')).serve,
   },
   {
     name: 'worker',
-    summary: 'make pictures for servers, by Redis',
+    summary: 'process jobs from a shared Redis queue',
     load: async () => (await import('./commands/worker.ts')).worker,
   },
   {
     name: 'completion',
-    summary: 'print a script that completes commands and options in a shell',
+    summary: 'print a shell completion script',
     load: async () => (await import('./commands/completion.ts')).completionOf(commands),
   },
 ];

@@ -1,20 +1,20 @@
-/** Exit codes, and how an error is told: one line, or JSON. */
+/** Exit codes, and how an error is printed: one line, or JSON. */
 
 import { StableDiffusionError } from '../errors.ts';
 import { UsageError } from './options.ts';
 
 export const exitCodes = {
   ok: 0,
-  /** The work failed, or a check found what it should not. */
+  /** The command failed; for `inspect`, the file would not load; for `replay`, the picture differs. */
   failure: 1,
-  /** The words on the command line, or the value of an option, cannot work. */
+  /** Invalid command line or option value. */
   usage: 2,
   /** Ctrl-C: 128 + SIGINT. */
   interrupted: 130,
 } as const;
 
 export interface ErrorReport {
-  /** A code of `StableDiffusionError`, `usage`, or `internal` for what should not happen. */
+  /** A code of `StableDiffusionError`, `usage` for an invalid command line, or `internal` for a bug. */
   readonly code: string;
   readonly message: string;
   readonly exitCode: number;

@@ -18,7 +18,7 @@ export const modelOptions = {
     'FILE',
     "the model's YAML (default: FILE.yaml beside FILE.safetensors, else by its names and shapes)",
   ),
-  ema: flag(['--ema'], 'averaged weights instead of the last ones'),
+  ema: flag(['--ema'], 'use the averaged (EMA) weights'),
   loras: list(
     ['--lora'],
     'FILE[:X[:Y]]',

@@ -1,4 +1,4 @@
-/** One network of a file: its configuration, sizes, what it misses, and how much one run of it computes. */
+/** One network of a file: its configuration, sizes, missing parameters, and the cost of one run. */
 
 import type { LatentDiffusionConfig } from '../config/latent-diffusion-config.ts';
 import type { NetworkConfig } from '../config/network-config.ts';
@@ -15,22 +15,22 @@ import type { WeightSource } from '../weights/weight-source.ts';
 export interface PartReport {
   readonly name: string;
   readonly network: NetworkConfig['kind'];
-  /** What the network needs. */
+  /** Parameters that the network needs. */
   readonly parameters: number;
   readonly tensors: number;
   readonly dtypes: Readonly<Record<string, number>>;
-  /** Nothing is missing, unexpected or of another shape. */
+  /** True if no parameter is missing, unexpected or of a different shape. */
   readonly fits: boolean;
   readonly missing: readonly string[];
   readonly unexpected: readonly string[];
   readonly misshapen: readonly Misshapen[];
   readonly ignored: readonly string[];
-  /** Floating-point operations of each of its graphs, for one image of the size the model was made for. */
+  /** Floating-point operations of each of its graphs, for one image of the model's native size. */
   readonly flops: Readonly<Record<string, number>>;
   readonly config: NetworkConfig;
 }
 
-/** Compares and counts. `model` gives the sizes. Reads no weights. */
+/** Compares parameters and counts operations, without reading weights. `model` gives the sizes. */
 export function inspectNetwork(part: {
   readonly name: string;
   readonly config: NetworkConfig;
@@ -59,7 +59,7 @@ export function inspectNetwork(part: {
   };
 }
 
-/** Graphs that run for a picture; the others (taps, other ways in) are left out. */
+/** The graphs that run to make a picture, without taps and other entry points. */
 const counted = new Set(['forward', 'encode', 'decode', 'image', 'text']);
 
 function flopsOf(config: NetworkConfig, model: LatentDiffusionConfig | undefined): Record<string, number> {
@@ -72,7 +72,7 @@ function flopsOf(config: NetworkConfig, model: LatentDiffusionConfig | undefined
   );
 }
 
-/** The symbols of a graph for one image. Heights and widths of a UNet are in units of its deepest level. */
+/** The sizes of a graph's symbols for one image. Heights and widths of a UNet are in units of its deepest level. */
 function sizesFor(
   config: NetworkConfig,
   graph: string,

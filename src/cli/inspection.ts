@@ -1,4 +1,4 @@
-/** What a file or folder of weights holds: parts, sizes, element types, and what its networks miss. For `sd inspect`. */
+/** What a weights file or folder contains: parts, sizes, element types, and missing parameters. For `sd inspect`. */
 
 import { open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -17,41 +17,41 @@ export interface Inspection {
   readonly path: string;
   readonly format: 'safetensors' | 'torch zip' | 'torch legacy' | 'sharded' | 'diffusers folder' | 'folder';
   readonly bytes: number;
-  /** What it is as a whole. */
+  /** The kind of the file or folder as a whole. */
   readonly kind: 'checkpoint' | 'network' | 'lora' | 'embedding' | 'tensors';
   readonly layout?: string;
-  /** Of a checkpoint: what it makes pictures from. */
+  /** For a checkpoint: what it is conditioned on. */
   readonly task?: Checkpoint['kind'];
   readonly ema?: Checkpoint['ema'];
-  /** Whether it would load: everything can be read, and the networks that were recognised lack nothing. */
+  /** Whether it would load: everything is readable, and the recognised networks are complete. */
   readonly loads: boolean;
-  /** Whether every tensor was read, not only the headers. */
+  /** Whether every tensor was read, rather than only the header. */
   readonly verified: boolean;
   readonly tensors: number;
   readonly parameters: number;
   /** Tensors of each element type. */
   readonly dtypes: Readonly<Record<string, number>>;
   readonly parts: readonly PartReport[];
-  /** Names that belong to no part. */
+  /** Names that do not belong to any part. */
   readonly unused: readonly string[];
-  /** What the file does not say, and the value taken. */
+  /** Settings that the file does not state, with the assumed value. */
   readonly assumed: readonly string[];
   readonly metadata: Readonly<Record<string, unknown>>;
-  /** Why no network was recognised, where none was. */
+  /** Why no network was recognised; undefined if one was. */
   readonly note?: string;
 }
 
 export interface InspectionOptions {
   readonly config?: string;
   readonly ema?: boolean;
-  /** Read every tensor: by default where that is quick (512 MiB at most). */
+  /** Read every tensor (default: only for files of at most 512 MiB). */
   readonly verify?: boolean;
   readonly signal: AbortSignal;
 }
 
 const quickBytes = 512 * 2 ** 20;
 
-/** Throws what opening throws: the file cannot be read, or has a configuration that does not fit. */
+/** Throws the errors of opening: the file is unreadable, or its configuration does not match. */
 export async function inspectFile(path: string, options: InspectionOptions): Promise<Inspection> {
   const format = await formatOf(path);
   if (format === 'diffusers folder') return inspectCheckpoint(path, format, options);
@@ -87,7 +87,7 @@ type Found = {
   readonly assumed: readonly string[];
 };
 
-/** The network, or why there is none. */
+/** The network, or the reason why none was recognised. */
 function recognised(source: WeightSource): Found | string {
   try {
     return detectNetwork(source);
@@ -96,12 +96,12 @@ function recognised(source: WeightSource): Found | string {
   }
 }
 
-/** Fewer tensors than any of the larger networks has. */
+/** Fewer tensors than any large network has. */
 const fragment = 32;
 
 /**
- * Why no network was recognised, where that is no fault of the file: names that say nothing to us, or a handful of tensors. A network that
- * is recognised and damaged is an error, thrown on.
+ * Why no network was recognised, if the file is not at fault: unknown names, or a handful of tensors. A network that
+ * is recognised but damaged is rethrown as an error.
  */
 function unrecognised(source: WeightSource, error: unknown): string {
   if (!(error instanceof StableDiffusionError)) throw error;
@@ -267,7 +267,7 @@ async function formatOf(path: string): Promise<Inspection['format']> {
   }
 }
 
-/** Files that change a model and are none: known by their names. */
+/** Files that modify a model without being one (LoRAs, embeddings), recognised by tensor names. */
 function adapterKind(source: WeightSource): 'lora' | 'embedding' | undefined {
   const names = [...source.entries.keys()];
   if (
@@ -293,7 +293,7 @@ function isVectors(shape: Shape): boolean {
   return shape.length === 1 || shape.length === 2;
 }
 
-/** Metadata as plain JSON, long texts cut. */
+/** Metadata as plain JSON, with long texts shortened. */
 function plainMetadata(metadata: ReadonlyMap<string, MetadataValue> | undefined): Record<string, unknown> {
   return Object.fromEntries(Array.from(metadata ?? [], ([name, value]) => [name, plain(value)]));
 }

@@ -1,4 +1,4 @@
-/** Latents in files: what `--save-latents` writes and `--init-latents` reads. */
+/** Latents in files, as `--save-latents` writes and `--init-latents` reads them. */
 
 import { StableDiffusionError } from '../errors.ts';
 import { toFloat32 } from '../tensor/convert.ts';
@@ -6,7 +6,7 @@ import type { Tensor } from '../tensor/tensor.ts';
 import { openWeightsAt } from '../formats/open-weights-node.ts';
 import { writeTensorFile } from './tensor-file.ts';
 
-/** Tensors `latents` (final, as the network has them: scaled) and `start_noise` (standard normal), float32 [images, channels, h, w]. */
+/** Tensors `latents` (final, scaled as the network uses them) and `start_noise` (standard normal), float32 [images, channels, h, w]. */
 export function saveLatents(
   path: string,
   latents: Tensor<'float32'>,
@@ -23,7 +23,7 @@ export function saveLatents(
   );
 }
 
-/** The start noise in a file: its tensor `start_noise`, else the only one there. Throws `invalid-argument` where that is not clear. */
+/** The start noise in a file: its tensor `start_noise`, else its only tensor. Throws `invalid-argument` if that is ambiguous. */
 export async function readStartNoise(path: string): Promise<Tensor<'float32'>> {
   const source = await openWeightsAt(path);
   try {

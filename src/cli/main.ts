@@ -6,7 +6,7 @@ import type { TextOutput } from './command.ts';
 import { exitCodes } from './exit-codes.ts';
 import { runCli } from './program.ts';
 
-/** How long the work may take to end after Ctrl-C before the process ends without it. */
+/** Milliseconds that the command may take to end after Ctrl-C before the process exits. */
 let patience = 1500;
 
 function output(stream: NodeJS.WriteStream): TextOutput {
@@ -24,7 +24,7 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
 const controller = new AbortController();
 let interrupts = 0;
 
-/** Ctrl-C cancels the work, which then cleans up; a kernel that is running cannot be stopped, and is not waited for. */
+/** Ctrl-C cancels the command, which then cleans up. A running kernel cannot be stopped, so we do not wait for it. */
 function interrupt(signal: NodeJS.Signals): void {
   const end = (): void => {
     process.removeAllListeners(signal);
@@ -37,7 +37,7 @@ function interrupt(signal: NodeJS.Signals): void {
 }
 process.on('SIGINT', interrupt);
 process.on('SIGTERM', interrupt);
-// `sd … | head` closes the pipe: there is nobody left to write for.
+// `sd … | head` closes the pipe: nobody reads the output any more.
 process.stdout.on('error', (error: NodeJS.ErrnoException) =>
   process.exit(error.code === 'EPIPE' ? exitCodes.ok : exitCodes.failure),
 );

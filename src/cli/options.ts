@@ -1,21 +1,21 @@
-/** Options of a command as data: their flags, what they take and how it is read. `program.ts` gives them to the argument parser. */
+/** The options of a command as data: flags, value, help, and how the value is parsed. `program.ts` hands them to the argument parser. */
 
-/** The words on the command line cannot be understood. Exit code 2. */
+/** Invalid command line or option value. Exit code 2. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
 export interface Option<T> {
-  /** The first is the one shown first; the others mean the same. `_` and `-` inside a name are the same. */
+  /** Help lists the first flag first; the others are aliases. `_` and `-` inside a name are the same. */
   readonly flags: readonly string[];
-  /** What it takes, for help: `N`, `FILE`; undefined for a switch. */
+  /** Placeholder of the value in help, such as `N` or `FILE`; undefined for a switch. */
   readonly value?: string;
   readonly description: string;
-  /** Its value from the text given. Throws `UsageError`. */
+  /** Reads the value. Throws a `UsageError` whose message continues the flag: `must be a whole number, got "abc".` */
   readonly parse?: (text: string) => T;
-  /** It may be given several times: `parse` gives lists, which are joined. */
+  /** The option can be repeated: `parse` returns lists, which are joined. */
   readonly repeats?: boolean;
-  /** Words it may be, for completion. */
+  /** Values that shell completion offers. */
   readonly choices?: readonly string[];
 }
 
@@ -24,12 +24,12 @@ export type OptionTable = Readonly<Record<string, Option<unknown>>>;
 
 export type OptionValues<S extends OptionTable> = { readonly [K in keyof S]: S[K] extends Option<infer T> ? T : never };
 
-/** A switch: false unless it is there. */
+/** A switch: false unless present. */
 export function flag(flags: readonly string[], description: string): Option<boolean> {
   return { flags, description };
 }
 
-/** Any text. `choices` are words that a shell proposes; others are taken too. */
+/** Any text. Shell completion offers `choices`; other values are allowed too. */
 export function text(
   flags: readonly string[],
   value: string,
@@ -53,7 +53,7 @@ export function integer(flags: readonly string[], description: string, range: Ra
   return { flags, value: 'N', description, parse: (given) => readInteger(given, range) };
 }
 
-/** Whole numbers with commas between them. */
+/** Whole numbers, separated by commas. */
 export function integers(
   flags: readonly string[],
   description: string,
@@ -67,7 +67,7 @@ export function integers(
   };
 }
 
-/** An option that may be given several times. */
+/** An option that can be repeated. */
 export function list<T>(
   flags: readonly string[],
   value: string,
@@ -77,7 +77,7 @@ export function list<T>(
   return { flags, value, description, repeats: true, parse: (given) => [read(given)] };
 }
 
-/** One of a few words; `also` maps further words to them. */
+/** One of a few words; `also` maps synonyms to them. */
 export function choice<T extends string>(
   flags: readonly string[],
   words: readonly T[],
@@ -92,33 +92,34 @@ export function choice<T extends string>(
     choices,
     parse: (given) => {
       const found = words.find((word) => word === given) ?? (Object.hasOwn(also, given) ? also[given] : undefined);
-      if (found === undefined) throw new UsageError(`It is one of ${choices.join(', ')}.`);
+      if (found === undefined)
+        throw new UsageError(`must be one of ${choices.join(', ')}, got ${JSON.stringify(given)}.`);
       return found;
     },
   };
 }
 
-/** An option's text, without which the command cannot work. Throws `UsageError`. */
+/** The value of a required option. Throws `UsageError` if it is missing. */
 export function required(value: string | undefined, flag: string, command: string): string {
-  if (value === undefined) throw new UsageError(`${flag} is missing. See: sd ${command} --help`);
+  if (value === undefined) throw new UsageError(`${flag} is required. See sd ${command} --help.`);
   return value;
 }
 
 function readNumber(given: string, { min = Number.NEGATIVE_INFINITY, max = Number.POSITIVE_INFINITY }: Range): number {
   const value = given.trim() === '' ? Number.NaN : Number(given);
-  if (!Number.isFinite(value)) throw new UsageError('It is a number.');
-  if (value < min || value > max) throw new UsageError(`It is ${rangeText(min, max)}.`);
+  if (!Number.isFinite(value)) throw new UsageError(`must be a number, got ${JSON.stringify(given)}.`);
+  if (value < min || value > max) throw new UsageError(`must be ${rangeText(min, max)}, got ${given}.`);
   return value;
 }
 
 function readInteger(given: string, range: Range): number {
-  if (!/^[+-]?\d+$/.test(given)) throw new UsageError('It is a whole number.');
+  if (!/^[+-]?\d+$/.test(given)) throw new UsageError(`must be a whole number, got ${JSON.stringify(given)}.`);
   const value = readNumber(given, range);
-  if (!Number.isSafeInteger(value)) throw new UsageError(`It is at most ${Number.MAX_SAFE_INTEGER}.`);
+  if (!Number.isSafeInteger(value)) throw new UsageError(`must be at most ${Number.MAX_SAFE_INTEGER}, got ${given}.`);
   return value;
 }
 
 function rangeText(min: number, max: number): string {
   if (max === Number.POSITIVE_INFINITY) return `at least ${min}`;
-  return min === Number.NEGATIVE_INFINITY ? `at most ${max}` : `from ${min} to ${max}`;
+  return min === Number.NEGATIVE_INFINITY ? `at most ${max}` : `between ${min} and ${max}`;
 }

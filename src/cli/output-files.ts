@@ -1,4 +1,4 @@
-/** Where pictures go: CompVis's layout (`samples/00000.png`, `grid-0000.png`, numbers going on), or one file that is named. */
+/** Where pictures are written: CompVis's layout (`samples/00000.png`, `grid-0000.png`, numbering continues), or one named file. */
 
 import { readdir } from 'node:fs/promises';
 import { dirname, extname, join } from 'node:path';
@@ -8,11 +8,11 @@ import { makeFolder } from '../files/make-folder-node.ts';
 export interface PictureFiles {
   /** The path of the next single picture. */
   next(): string;
-  /** The path of the grid; undefined where none is written. */
+  /** The path of the grid; undefined if no grid is written. */
   readonly grid: string | undefined;
 }
 
-/** Makes the folders, so that what cannot be written is known before the work. `count` is how many pictures there will be. */
+/** Creates the folders, so that an unwritable path fails before any work. `count` is the number of pictures. */
 export async function pictureFiles(options: {
   readonly output?: string | undefined;
   readonly outdir: string;
@@ -40,7 +40,7 @@ function numbered(path: string, number: number): string {
   return `${path.slice(0, path.length - ending.length)}-${number}${ending}`;
 }
 
-/** One more than the highest number there is. */
+/** One more than the highest number in use. */
 async function nextNumber(folder: string, pattern: RegExp): Promise<number> {
   const names = await readdir(folder).catch((cause: unknown) => {
     throw fileError(folder, cause);

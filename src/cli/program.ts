@@ -1,15 +1,16 @@
-/** The program `sd`: finds the command, parses its options, runs it, and turns what goes wrong into a line and an exit code. */
+/** The program `sd`: finds the command, parses its options, runs it, and turns errors into one line and an exit code. */
 
-import { Command as Parser, CommanderError, InvalidArgumentError, Option as ParserOption } from 'commander';
+import { Command as Parser, CommanderError, Option as ParserOption } from 'commander';
 import { StableDiffusionError } from '../errors.ts';
-import { normalizeArguments } from './arguments.ts';
+import { givenFlag, normalizeArguments } from './arguments.ts';
 import { type CliContext, type Command, commonOptions } from './command.ts';
 import { commands } from './commands.ts';
 import { errorJson, errorLine, exitCodes, reportError } from './exit-codes.ts';
 import { type Option, type OptionTable, UsageError } from './options.ts';
+import { usageMessage } from './usage-message.ts';
 
 const exitCodeHelp = `
-Exit codes: 0 done; 1 it failed; 2 the command line cannot work; 130 interrupted with Ctrl-C.
+Exit codes: 0 success; 1 failure; 2 invalid command line; 130 interrupted with Ctrl-C.
 `;
 
 /** Runs one command line (without the program's name); resolves to the exit code. Never throws. */
@@ -26,15 +27,8 @@ export async function runCli(words: readonly string[], context: CliContext, vers
 }
 
 function fail(error: unknown, words: readonly string[], context: CliContext): number {
-  if (error instanceof CommanderError) {
-    if (error.exitCode === 0) return exitCodes.ok;
-    // The parser has written its own line for people.
-    if (words.includes('--json'))
-      context.out.write(
-        errorJson({ code: 'usage', message: error.message.replace(/^error: /, ''), exitCode: exitCodes.usage }),
-      );
-    return exitCodes.usage;
-  }
+  // The parser ends help and version by an error too.
+  if (error instanceof CommanderError && error.exitCode === 0) return exitCodes.ok;
   const report = reportError(error);
   if (words.includes('--json')) context.out.write(errorJson(report));
   else context.err.write(errorLine(report));
@@ -42,7 +36,7 @@ function fail(error: unknown, words: readonly string[], context: CliContext): nu
   if (words.includes('--verbose') && error instanceof Error) context.err.write(`${traceOf(error)}\n`);
   else if (unexpected)
     context.err.write(
-      'This is an error in the program. Run the command again with --verbose and report what it prints.\n',
+      'This is a bug in the program. Run the command again with --verbose and report what it prints.\n',
     );
   return report.exitCode;
 }
@@ -57,32 +51,40 @@ async function dispatch(words: readonly string[], context: CliContext, version: 
   const [name, wanted] = first === 'help' && rest[0] !== undefined ? [rest[0], ['--help']] : [first, rest];
   const entry = commands.find((candidate) => candidate.name === name);
   if (entry) return runCommand(entry.name, await entry.load(), wanted, context);
-  await overview(context, version).parseAsync(name === undefined ? ['--help'] : [...words], { from: 'user' });
+  parseWith(overview(context, version), name === undefined ? ['--help'] : words, {});
   return exitCodes.ok;
 }
 
 function parserFor(name: string, context: CliContext): Parser {
-  return new Parser(name)
-    .exitOverride()
-    .configureOutput({
-      writeOut: (text) => context.out.write(text),
-      writeErr: (text) => context.err.write(text),
-      getOutHelpWidth: () => context.out.columns,
-      getErrHelpWidth: () => context.err.columns,
-      outputError: (text, write) => write(text.replace(/^error: /, 'sd: ')),
-    })
-    .showHelpAfterError(name === 'sd' ? 'See: sd --help' : `See: ${name} --help`);
+  return new Parser(name).exitOverride().configureOutput({
+    writeOut: (text) => context.out.write(text),
+    writeErr: (text) => context.err.write(text),
+    getOutHelpWidth: () => context.out.columns,
+    getErrHelpWidth: () => context.err.columns,
+    // `fail` prints errors.
+    outputError: () => {},
+  });
 }
 
-/** The parser without a command: list of commands, version, and what to say to a command that is not there. */
+/** The parser without a command: the list of commands, the version, and the error for an unknown command. */
 function overview(context: CliContext, version: string): Parser {
   const parser = parserFor('sd', context)
-    .description('Stable Diffusion in TypeScript: pictures from text, from pictures, and of missing parts.')
+    .description('Stable Diffusion in TypeScript: text to image, image to image, inpainting, training and a server.')
     .version(version, '-V, --version', 'print the version')
     .usage('COMMAND [options]')
-    .helpOption('-h, --help', 'help; sd COMMAND --help for one command');
+    .helpOption('-h, --help', 'show this help; sd COMMAND --help shows the help of a command');
   for (const { name, summary } of commands) parser.command(name).description(summary);
   return parser.addHelpText('after', `\nExample:\n  $ sd txt2img "a red apple" --steps 20\n${exitCodeHelp}`);
+}
+
+/** Parses; the parser's own errors become usage errors in our words. */
+function parseWith(parser: Parser, words: readonly string[], options: OptionTable): void {
+  try {
+    parser.parse(words, { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError) || error.exitCode === 0) throw error;
+    throw new UsageError(usageMessage(error, parser.name(), options));
+  }
 }
 
 async function runCommand(
@@ -94,18 +96,18 @@ async function runCommand(
   const options: OptionTable = { ...command.options, ...commonOptions };
   const parser = parserFor(`sd ${name}`, context)
     .description(command.description)
-    .helpOption('-h, --help', 'this help');
+    .helpOption('-h, --help', 'show this help');
   if (command.words) parser.arguments(command.words);
   const attributes = new Map<string, string>();
   for (const [key, option] of Object.entries(options)) {
-    const made = parserOption(option);
+    const made = parserOption(option, words);
     attributes.set(key, made.attributeName());
     parser.addOption(made);
   }
   if (command.examples.length > 0)
     parser.addHelpText('after', `\nExamples:\n${command.examples.map((line) => `  $ ${line}\n`).join('')}`);
   parser.addHelpText('after', exitCodeHelp);
-  parser.parse(normalizeArguments(words, options), { from: 'user' });
+  parseWith(parser, normalizeArguments(words, options), options);
   const given: Record<string, unknown> = parser.opts();
   const values = Object.fromEntries(
     Object.entries(command.options).map(([key, option]) => [
@@ -116,7 +118,8 @@ async function runCommand(
   return command.run(context, parser.args, values);
 }
 
-function parserOption({ flags, value, description, parse, repeats }: Option<unknown>): ParserOption {
+function parserOption(option: Option<unknown>, words: readonly string[]): ParserOption {
+  const { flags, value, description, parse, repeats } = option;
   const [first = '', ...others] = flags;
   const short = others.find((other) => /^-[^-]$/.test(other));
   const aliases = others.filter((other) => other !== short);
@@ -131,14 +134,16 @@ function parserOption({ flags, value, description, parse, repeats }: Option<unkn
         const value = parse(text);
         return repeats && Array.isArray(earlier) && Array.isArray(value) ? [...earlier, ...value] : value;
       } catch (error) {
-        throw error instanceof UsageError ? new InvalidArgumentError(error.message) : error;
+        throw error instanceof UsageError
+          ? new UsageError(`${givenFlag(words, option, text)} ${error.message}`)
+          : error;
       }
     });
   }
   return made;
 }
 
-/** A switch is true where it is there; the parser has `--no-…` the other way round. */
+/** A switch is true if present; the parser inverts `--no-…`. */
 function optionValue({ flags, value }: Option<unknown>, given: unknown): unknown {
   if (value !== undefined) return given;
   return flags[0]?.startsWith('--no-') ? given === false : given === true;

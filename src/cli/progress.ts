@@ -1,19 +1,19 @@
-/** The progress bar: one line on the terminal that is written over, with the time of a step and what is left. Silent where nobody watches. */
+/** The progress bar: one line, overwritten in place, with the time per step and the time left. Silent unless on a terminal. */
 
 import type { TextOutput } from './command.ts';
 
 export interface Progress {
-  /** A part of the work of unknown length begins. */
+  /** Starts a stage of unknown length. */
   stage(label: string): void;
   /** `done` of `total` steps of the stage `label`. */
   step(label: string, done: number, total: number): void;
-  /** Takes the line away, before other text is written. */
+  /** Clears the line, before other text is written. */
   clear(): void;
 }
 
 const silent: Progress = { stage: () => {}, step: () => {}, clear: () => {} };
 
-/** A bar on `output`, if it is a terminal and not `quiet`; `now` gives milliseconds. */
+/** Creates a bar on `output` if that is a terminal and `quiet` is false; `now` gives milliseconds. */
 export function createProgress(output: TextOutput, now: () => number, quiet: boolean): Progress {
   if (quiet || !output.isTerminal) return silent;
   let first: { label: string; at: number; done: number } | undefined;
@@ -24,7 +24,7 @@ export function createProgress(output: TextOutput, now: () => number, quiet: boo
       show(`${label} …`);
     },
     step(label, done, total) {
-      // The first step includes the preparation of the network; time is taken from its end.
+      // The first step includes the preparation of the network, so timing starts after it.
       if (!first || first.label !== label || done < first.done) first = { label, at: now(), done };
       show(
         stepLine(label, done, total, done > first.done ? (now() - first.at) / 1000 / (done - first.done) : undefined),
@@ -36,7 +36,7 @@ export function createProgress(output: TextOutput, now: () => number, quiet: boo
   };
 }
 
-/** `sampling  12/20 ██████████████▍········· 0.08 s a step, 1 s left`; `pace` is seconds a step. */
+/** `sampling  12/20 ██████████████▍········· 0.08 s a step, 1 s left`; `pace` is in seconds per step. */
 export function stepLine(label: string, done: number, total: number, pace: number | undefined): string {
   const width = 24;
   const filled = Math.round((done / total) * width);

@@ -1,4 +1,4 @@
-/** Options that `sd serve` and `sd worker` share, and what they mean. */
+/** Options that `sd serve` and `sd worker` share. */
 
 import { homedir } from 'node:os';
 import { join } from 'node:path';
@@ -9,37 +9,41 @@ export const workOptions = {
   model: text(
     ['--model', '--ckpt'],
     'FILE',
-    'the default model: a checkpoint or a diffusers folder (default: the pocket model)',
+    'default model: a checkpoint or a diffusers folder (default: the pocket model)',
   ),
-  models: text(['--models'], 'DIR', 'a folder of further models to choose from'),
-  loras: text(['--loras'], 'DIR', 'a folder of LoRAs, for <lora:NAME:0.8> in prompts'),
-  embeddings: text(['--embeddings'], 'DIR', 'a folder of textual inversions, whose names are words of prompts'),
-  data: text(['--data'], 'DIR', 'where jobs and pictures are kept (default: ~/.local/share/stable-diffusion-ts)'),
-  redis: text(['--redis'], 'URL', 'keep jobs and pictures in Redis, for many servers and workers: redis://host:6379'),
-  redisPrefix: text(['--redis-prefix'], 'NAME', 'begins the keys in Redis (default: sd)'),
-  lock: integer(['--lock-seconds'], 'a worker on Redis not heard of for so long is dead (default: 30)', {
-    min: 1,
-    max: 3600,
-  }),
-  device: choice(['--device'], ['cpu', 'webgpu', 'cuda'], 'what to compute on (default: cpu)'),
-  threads: integer(['--threads'], 'threads of the CPU (default: its cores)', { min: 1, max: 1024 }),
-  maxBatch: integer(['--max-batch'], 'most pictures in one run of the program (default: 8)', { min: 1, max: 256 }),
-  concurrency: integer(['--concurrency'], 'runs at the same time (default: 1)', { min: 1, max: 64 }),
-  modelsInMemory: integer(['--models-in-memory'], 'models kept loaded (default: 2)', { min: 1, max: 64 }),
-  keepDays: number(['--keep-days'], 'how long finished jobs and their pictures are kept (default: 7)', {
+  models: text(['--models'], 'DIR', 'folder of further models to choose from'),
+  loras: text(['--loras'], 'DIR', 'folder of LoRAs, for <lora:NAME:0.8> in prompts'),
+  embeddings: text(['--embeddings'], 'DIR', 'folder of textual inversions; their file names can be used in prompts'),
+  data: text(['--data'], 'DIR', 'folder for jobs and pictures (default: ~/.local/share/stable-diffusion-ts)'),
+  redis: text(['--redis'], 'URL', 'keep jobs and pictures in Redis, shared by servers and workers: redis://host:6379'),
+  redisPrefix: text(['--redis-prefix'], 'NAME', 'prefix for Redis keys (default: sd)'),
+  lock: integer(
+    ['--lock-seconds'],
+    'seconds without a sign of life after which a Redis worker is considered dead (default: 30)',
+    {
+      min: 1,
+      max: 3600,
+    },
+  ),
+  device: choice(['--device'], ['cpu', 'webgpu', 'cuda'], 'device to compute on (default: cpu)'),
+  threads: integer(['--threads'], 'CPU threads (default: number of cores)', { min: 1, max: 1024 }),
+  maxBatch: integer(['--max-batch'], 'maximum pictures per batch (default: 8)', { min: 1, max: 256 }),
+  concurrency: integer(['--concurrency'], 'batches generated at the same time (default: 1)', { min: 1, max: 64 }),
+  modelsInMemory: integer(['--models-in-memory'], 'models kept in memory (default: 2)', { min: 1, max: 64 }),
+  keepDays: number(['--keep-days'], 'days to keep finished jobs and their pictures (default: 7)', {
     min: 0.01,
     max: 3650,
   }),
-  inputPixels: integer(['--max-input-pixels'], 'most pixels of a picture that is sent in (default: 16777216)', {
+  inputPixels: integer(['--max-input-pixels'], 'maximum pixels of an uploaded picture (default: 16777216)', {
     min: 1,
   }),
-  attempts: integer(['--attempts'], 'how often a job is begun before it has failed (default: 5)', { min: 1, max: 100 }),
+  attempts: integer(['--attempts'], 'maximum attempts per job (default: 5)', { min: 1, max: 100 }),
   noSafety: flag(['--no-safety'], 'do not run the safety checker'),
   noWatermark: flag(['--no-watermark'], 'do not write the invisible watermark'),
   logLevel: choice(
     ['--log-level'],
     ['trace', 'debug', 'info', 'warn', 'error', 'silent'],
-    'what is logged, as JSON on standard error (default: info)',
+    'log level; the log is JSON on standard error (default: info)',
   ),
 };
 
@@ -50,10 +54,10 @@ export interface WorkDefaults {
   readonly environment: Readonly<Record<string, string | undefined>>;
 }
 
-/** The values of the command line as the server takes them. Throws `UsageError`. */
+/** Server options from command-line values. Throws `UsageError`. */
 export function workOptionsOf(values: WorkValues, { model, environment }: WorkDefaults): WorkOptions {
   if (values.redis !== undefined && !/^rediss?:\/\//.test(values.redis))
-    throw new UsageError('--redis is a URL: redis://host:6379');
+    throw new UsageError(`--redis must be a URL such as redis://host:6379, got ${JSON.stringify(values.redis)}.`);
   return {
     model: values.model ?? model,
     modelsFolder: values.models,
@@ -83,7 +87,7 @@ export function workOptionsOf(values: WorkValues, { model, environment }: WorkDe
   };
 }
 
-/** Resolves when the process is told to end. */
+/** Resolves when the process is asked to stop. */
 export function untilAborted(signal: AbortSignal): Promise<void> {
   if (signal.aborted) return Promise.resolve();
   // A listener alone does not keep the process alive.

@@ -1,4 +1,4 @@
-/** Pictures in the terminal, where it can show them. */
+/** Shows pictures in the terminal, if it supports them. */
 
 import type { Image } from '../image/image.ts';
 import type { CliContext } from './command.ts';
@@ -6,7 +6,7 @@ import type { OutputValues } from './generation-options.ts';
 import type { Progress } from './progress.ts';
 import { detectTerminalGraphics, terminalImage, type TerminalGraphics } from './terminal-image.ts';
 
-/** What to show pictures by; `none` where output is read by a program or it is not wanted. */
+/** The protocol to show pictures with; `none` if the output is not a terminal or `--no-show` is given. */
 export function terminalGraphics(
   context: CliContext,
   values: Pick<OutputValues, 'json' | 'quiet' | 'noShow'>,
@@ -15,7 +15,7 @@ export function terminalGraphics(
   return detectTerminalGraphics(context.environment, context.out.isTerminal);
 }
 
-/** As text, one below the other, each no higher than its share of the terminal. */
+/** Pictures as text, one below the other, each limited to its share of the terminal's height. */
 async function textOf({ out }: CliContext, graphics: TerminalGraphics, images: readonly Image[]): Promise<string> {
   // The progress bar's line and one above it stay free.
   const rows = out.rows === undefined ? undefined : Math.max(6, Math.floor((out.rows - 2) / images.length));
@@ -25,7 +25,7 @@ async function textOf({ out }: CliContext, graphics: TerminalGraphics, images: r
   return texts.join('');
 }
 
-/** Shows pictures, each whole where the terminal tells its height. */
+/** Shows pictures, each fitted into the terminal's height if that is known. */
 export async function showImages(
   context: CliContext,
   progress: Progress,
@@ -39,11 +39,11 @@ export async function showImages(
 
 export interface Preview {
   show(images: readonly Image[]): Promise<void>;
-  /** Takes away what is shown, before other text is written. */
+  /** Removes the picture, before other text is written. */
   clear(): void;
 }
 
-/** Pictures of which each takes the place of the one before. Where the terminal does not tell its height, or pictures are not made of characters, one comes below the other. */
+/** Shows each picture in place of the one before. If the terminal's height is unknown, or pictures are not made of characters, they appear one below the other. */
 export function createPreview(context: CliContext, progress: Progress, graphics: TerminalGraphics): Preview {
   let lines = 0;
   const clear = (): void => {

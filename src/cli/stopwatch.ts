@@ -1,25 +1,25 @@
-/** Where the time of a run went, in seconds, by its parts. */
+/** Measures the seconds that each stage of a run takes. */
 
 export interface Timings {
   /** Since the command began. */
   readonly total: number;
-  /** One step of sampling, on average, without the first. */
+  /** Mean time of a sampling step, without the first. */
   readonly step?: number;
-  /** The parts: load, text, image, sampling (with the network's preparation), decoding. Of several iterations, the last one's. */
+  /** The stages: load, text, image, sampling (including the network's preparation), decoding. With several iterations, those of the last. */
   readonly [part: string]: number | undefined;
 }
 
 export interface Stopwatch {
-  /** A part begins, and the one before it ends. */
+  /** Starts a stage and ends the one before it. */
   begin(part: string): void;
-  /** The part that runs ends, under this name if one is given. */
+  /** Ends the running stage, under this name if given. */
   end(part?: string): void;
   /** A step of sampling is done. */
   step(): void;
   timings(): Timings;
 }
 
-/** Starts; `now` gives milliseconds. */
+/** Starts the stopwatch; `now` gives milliseconds. */
 export function createStopwatch(now: () => number): Stopwatch {
   const start = now();
   const parts = new Map<string, number>();

@@ -1,11 +1,11 @@
-/** Tensors to and from a file, whole: the inputs and outputs of a network. */
+/** Reads and writes files of tensors: the inputs and outputs of a network. */
 
 import type { Tensor } from '../tensor/tensor.ts';
 import { openWeightsAt } from '../formats/open-weights-node.ts';
 import { writeSafetensors } from '../formats/safetensors-write.ts';
 import { writeFileAtomic } from '../files/write-file-node.ts';
 
-/** All tensors of a .safetensors file (or one of torch.save), by name. */
+/** All tensors of a .safetensors or torch.save file, by name. */
 export async function readTensorFile(path: string, signal: AbortSignal): Promise<Map<string, Tensor>> {
   const source = await openWeightsAt(path);
   try {
@@ -17,7 +17,7 @@ export async function readTensorFile(path: string, signal: AbortSignal): Promise
   }
 }
 
-/** Writes a .safetensors file, whole or not at all. */
+/** Writes a .safetensors file atomically. */
 export async function writeTensorFile(
   path: string,
   tensors: ReadonlyMap<string, Tensor>,

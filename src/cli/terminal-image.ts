@@ -1,6 +1,6 @@
 /**
- * A picture as text for terminals: the kitty graphics protocol, iTerm2's inline images, sixel (DEC STD 070, chapter 7), or half blocks in
- * colour, which any terminal of today shows. Pure functions: what the terminal can do comes in as an argument.
+ * A picture as terminal text: the kitty graphics protocol, iTerm2's inline images, sixel (DEC STD 070, chapter 7), or coloured half blocks,
+ * which every current terminal shows. Pure functions: the terminal's capabilities are an argument.
  */
 
 import { zlibSync } from 'fflate';
@@ -10,7 +10,7 @@ import { resize } from '../image/resize.ts';
 
 export type TerminalGraphics = 'kitty' | 'iterm2' | 'sixel' | 'blocks' | 'none';
 
-/** What a terminal can show, by its environment variables; sixel is not told by them and has to be asked for. `none` where output is no terminal or colour is unwanted. */
+/** The protocol that a terminal supports, according to its environment variables. They do not reveal sixel, which must be requested. `none` if the output is not a terminal or colour is unwanted. */
 export function detectTerminalGraphics(
   environment: Readonly<Record<string, string | undefined>>,
   isTerminal: boolean,
@@ -34,13 +34,13 @@ export function detectTerminalGraphics(
 
 export interface TerminalImageOptions {
   readonly graphics: TerminalGraphics;
-  /** Widest the picture may be, in character cells. Default 64. */
+  /** Maximum width in character cells. Default 64. */
   readonly columns?: number;
-  /** Highest, in character cells. Default no limit. */
+  /** Maximum height in character cells. Default: no limit. */
   readonly rows?: number;
   /** Pixels of one cell, for sixel. Default 10 x 20. */
   readonly cell?: { readonly width: number; readonly height: number };
-  /** Half blocks in 24-bit colour, or in the 256 of older terminals. Default 24. */
+  /** Colour depth of half blocks: 24-bit, or the 256 colours of older terminals. Default 24. */
   readonly colourBits?: 8 | 24;
 }
 
@@ -70,7 +70,7 @@ export async function terminalImage(image: Image, options: TerminalImageOptions)
   }
 }
 
-/** The largest size of the same shape within `width` x `height`; never less than one pixel. */
+/** The largest size of the same aspect ratio within `width` x `height`; at least one pixel. */
 function fit(image: Image<3>, width: number, height: number): Image<3> {
   const scale = Math.min(width / image.width, height / image.height);
   return resize(
@@ -81,7 +81,7 @@ function fit(image: Image<3>, width: number, height: number): Image<3> {
   );
 }
 
-/** Columns for a picture of this shape, with cells twice as high as wide. */
+/** Columns for a picture of this aspect ratio, with cells twice as high as wide. */
 function cellsWide(image: Image<3>, columns: number, rows: number): number {
   return Math.max(1, Math.min(columns, Math.floor((2 * rows * image.width) / image.height)));
 }

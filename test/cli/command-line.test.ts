@@ -129,7 +129,7 @@ test('every command has help, and no two of its options share a flag', async () 
   }
 });
 
-test('what cannot work is told in a line, with exit code 2', async () => {
+test('an invalid command line is one line with a code, and exit code 2', async () => {
   for (const words of [
     ['nope'],
     ['txt2img', 'x', '--stepz', '3'],
@@ -153,8 +153,48 @@ test('what cannot work is told in a line, with exit code 2', async () => {
     ]);
     assert.equal(code, 2, `${words.join(' ')}: ${err}`);
     assert.equal(out, '');
-    assert.match(err, /^sd: [^\n]+\n/, words.join(' '));
+    assert.match(err, /^sd: [^\n]+ \[(usage|invalid-argument)\]\n$/, words.join(' '));
   }
+});
+
+test('a wrong value names its option as it was typed, in every command', async () => {
+  for (const { name, load } of commands) {
+    for (const option of Object.values((await load()).options)) {
+      const wrong = ['', 'nonsense', ':'].find((value) => {
+        try {
+          option.parse?.(value);
+          return false;
+        } catch {
+          return true;
+        }
+      });
+      if (wrong === undefined) continue;
+      for (const flag of option.flags) {
+        const { code, out, err } = await sd([name, flag, wrong]);
+        assert.equal(code, 2, `${name} ${flag}`);
+        assert.equal(out, '');
+        assert.ok(err.startsWith(`sd: ${flag} `) && err.endsWith(' [usage]\n'), `${name} ${flag}: ${err}`);
+        assert.equal(err.match(/\n/g)?.length, 1, err);
+      }
+    }
+  }
+});
+
+test('unknown and incomplete options say what to do', async () => {
+  const err = async (...words: string[]): Promise<string> => (await sd(words)).err;
+  assert.equal(await err('txt2img', 'x', '--steps', 'abc'), 'sd: --steps must be a whole number, got "abc". [usage]\n');
+  assert.equal(await err('txt2img', 'x', '--ddim-steps=0'), 'sd: --ddim-steps must be at least 1, got 0. [usage]\n');
+  assert.equal(
+    await err('txt2img', 'x', '--stepz', '3'),
+    'sd: Unknown option "--stepz". Did you mean --steps? See sd txt2img --help. [usage]\n',
+  );
+  assert.equal(await err('txt2im'), 'sd: Unknown command "txt2im". Did you mean txt2img? See sd --help. [usage]\n');
+  assert.equal(await err('tokenize', 'x', '--length'), 'sd: --length needs a value. See sd tokenize --help. [usage]\n');
+  assert.equal(await err('inspect'), 'sd: The argument <file> is required. See sd inspect --help. [usage]\n');
+  assert.equal(
+    await err('inspect', 'a', 'b'),
+    'sd: Too many arguments: expected 1, got 2. See sd inspect --help. [usage]\n',
+  );
 });
 
 test('with --json an error is an object with code and message', async () => {

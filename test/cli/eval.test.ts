@@ -225,9 +225,9 @@ test('two models with files of one name are told apart by their folders', async 
 
 test('what is missing or unknown is named, with exit code 2', async () => {
   for (const [words, message] of [
-    [['eval'], /missing required argument/],
-    [['eval', 'beauty'], /beauty cannot be measured.*pictures, reconstruction, guidance/],
-    [['eval', 'pictures', '--real', '.'], /--made is missing/],
+    [['eval'], /<pictures\|reconstruction\|guidance> is required/],
+    [['eval', 'beauty'], /Unknown evaluation "beauty"\. Choose pictures, reconstruction or guidance\./],
+    [['eval', 'pictures', '--real', '.'], /--made is required/],
     [['eval', 'guidance', '--scales', 'many'], /--scales/],
   ] as const) {
     const { code, err } = await sd(words);

@@ -1,4 +1,4 @@
-/** `sd completion`: scripts for bash, zsh and fish, made from the tables of commands and options. */
+/** `sd completion`: scripts for bash, zsh and fish, generated from the tables of commands and options. */
 
 import { type Command, type CommandEntry, commonOptions, defineCommand } from '../command.ts';
 import { flag, type Option, UsageError } from '../options.ts';
@@ -7,7 +7,7 @@ interface Described {
   readonly name: string;
   readonly summary: string;
   readonly options: readonly Option<unknown>[];
-  /** What its first word may be; undefined where it is a text or a file. */
+  /** Values of its first argument; undefined if that is free text or a file. */
   readonly words: readonly string[] | undefined;
 }
 
@@ -45,7 +45,7 @@ complete -o default -F _sd sd stable-diffusion
 `;
 }
 
-/** Text inside `[…]` of zsh's _arguments. */
+/** Escapes text for the `[…]` of zsh's _arguments. */
 const zshText = (text: string): string => text.replaceAll(/[[\]:\\]/g, (character) => `\\${character}`);
 
 function zsh(commands: readonly Described[]): string {
@@ -105,7 +105,7 @@ const shells: ReadonlyMap<string, (commands: readonly Described[]) => string> = 
   ['fish', fish],
 ]);
 
-/** The commands with the options that the parser adds to each, and `help` over them. */
+/** The commands with the options that the parser adds to each, and `help`. */
 async function describe(commands: readonly CommandEntry[]): Promise<Described[]> {
   const added = [...Object.values(commonOptions), flag(['--help', '-h'], 'help')];
   const described = commands.map(async ({ name, summary, load }) => {
@@ -118,10 +118,10 @@ async function describe(commands: readonly CommandEntry[]): Promise<Described[]>
   ];
 }
 
-/** The command, over the table of all commands. */
+/** Builds the command from the table of all commands. */
 export const completionOf = (commands: readonly CommandEntry[]): Command =>
   defineCommand({
-    description: 'Prints a script that completes commands and options in bash, zsh or fish.',
+    description: 'Prints a completion script for bash, zsh or fish.',
     words: '<shell>',
     wordChoices: [...shells.keys()],
     options: {},
@@ -129,9 +129,7 @@ export const completionOf = (commands: readonly CommandEntry[]): Command =>
     async run(context, [shell = '']) {
       const script = shells.get(shell);
       if (!script)
-        throw new UsageError(
-          `There is no completion for ${JSON.stringify(shell)}; there is for ${[...shells.keys()].join(', ')}.`,
-        );
+        throw new UsageError(`Unknown shell ${JSON.stringify(shell)}. Choose ${[...shells.keys()].join(', ')}.`);
       context.out.write(script(await describe(commands)));
       return 0;
     },

@@ -13,20 +13,20 @@ const options = {
   layout: choice(
     ['--layout'],
     ['compvis', 'diffusers', 'keep'],
-    'names of the result: a .safetensors file (compvis), a folder (diffusers; for one network a file), or as they are (default: compvis for a .safetensors file of a whole model, diffusers for a folder, else keep)',
+    'layout of the output: one .safetensors file (compvis), a folder (diffusers; a file for a single network), or unchanged (keep). Default: compvis if the output of a complete model is a .safetensors file, diffusers if it is a folder, else keep',
   ),
-  dtype: choice(['--dtype'], ['f16', 'f32', 'bf16'], 'element type (default: as it is)', {
+  dtype: choice(['--dtype'], ['f16', 'f32', 'bf16'], 'element type (default: unchanged)', {
     float16: 'f16',
     fp16: 'f16',
     float32: 'f32',
     fp32: 'f32',
     bfloat16: 'bf16',
   }),
-  ema: flag(['--ema'], 'the averaged weights instead of the last ones'),
+  ema: flag(['--ema'], 'use the averaged (EMA) weights'),
   config: text(
     ['--config'],
     'FILE',
-    'the YAML or config.json (default: FILE.yaml beside FILE.safetensors, else names and shapes)',
+    'YAML or config.json (default: FILE.yaml next to FILE.safetensors, else inferred from names and shapes)',
   ),
   json: flag(['--json'], 'print the paths as JSON'),
   quiet: flag(['--quiet', '-q'], 'no progress'),
@@ -60,7 +60,9 @@ async function convertModel(
         write,
       );
     if (/\.(safetensors|ckpt|pt|bin)$/.test(output))
-      throw new UsageError(`A whole model in the diffusers layout is a folder, and ${output} is the name of a file.`);
+      throw new UsageError(
+        `In the diffusers layout a complete model is a folder, but ${output} is the name of a file.`,
+      );
     await writeDiffusersFolder(output, checkpoint, isFolder ? input : undefined, write);
     return [output];
   } finally {
@@ -76,9 +78,12 @@ async function convertNetwork(
 ): Promise<readonly string[]> {
   const { openWeightsAt } = await import('../../formats/open-weights-node.ts');
   const { diffusersNetwork, networkDocument, writeWeights } = await import('../convert-files.ts');
-  if (!output.endsWith('.safetensors')) throw new UsageError(`${output} should end in .safetensors.`);
+  if (!output.endsWith('.safetensors')) throw new UsageError(`The output must end in .safetensors, got ${output}.`);
   if (values.ema)
-    throw new StableDiffusionError('weights-mismatch', `${input} is not a whole model, so it has no averaged weights.`);
+    throw new StableDiffusionError(
+      'weights-mismatch',
+      `${input} is not a complete model, so it has no averaged weights.`,
+    );
   const source = await openWeightsAt(input);
   try {
     const { layout } = values;
@@ -119,7 +124,7 @@ async function isWholeModel(input: string, isFolder: boolean): Promise<boolean> 
 
 async function run(context: CliContext, [input = '', output = '']: readonly string[], values: Values): Promise<number> {
   if (resolve(input) === resolve(output))
-    throw new UsageError('The result would be written over what it is made from. Name another file.');
+    throw new UsageError('The output would overwrite the input. Choose another output file.');
   const progress = createProgress(context.err, context.now, values.quiet || values.json);
   const write: WriteOptions = {
     dtype: values.dtype && dtypes[values.dtype],
@@ -142,7 +147,7 @@ async function run(context: CliContext, [input = '', output = '']: readonly stri
 
 export const convertCommand = defineCommand({
   description:
-    'Writes weights in another layout or element type. A whole model becomes one CompVis file with its YAML, or a diffusers folder; a single network stays one file.',
+    'Converts weights to another layout or element type. A complete model becomes one CompVis file with its YAML, or a diffusers folder; a single network stays one file.',
   words: '<in> <out>',
   options,
   examples: [

@@ -1,4 +1,4 @@
-/** `sd eval`: how good pictures, autoencoders and models are, in numbers. */
+/** `sd eval`: measures of pictures, autoencoders and models. */
 
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -24,25 +24,34 @@ const options = {
   models: list(
     ['--model', '--ckpt', '-m'],
     'FILE',
-    'the model to measure; several for a plot of several',
+    'the model to measure; repeat it to compare several models in one plot',
     (given) => given,
   ),
-  features: text(['--features'], 'FILE', 'network of features: Inception v3 of pytorch-fid, or a CLIP'),
-  clip: text(['--clip'], 'FILE', 'CLIP for the CLIP score (default: the network of features, if it is one)'),
-  lpips: list(['--lpips'], 'FILE', "LPIPS' network: taming's whole one, or VGG16 and vgg.pth", (given) => given),
+  features: text(['--features'], 'FILE', "feature network: pytorch-fid's Inception v3, or a CLIP"),
+  clip: text(['--clip'], 'FILE', 'CLIP for the CLIP score (default: the feature network, if it is a CLIP)'),
+  lpips: list(
+    ['--lpips'],
+    'FILE',
+    "LPIPS network: taming's complete file, or both VGG16 and vgg.pth",
+    (given) => given,
+  ),
   count: integer(
     ['--count', '-n'],
-    'pictures that are used, the first; for guidance captions, from the whole folder (default: all)',
+    'number of pictures: the first N; for guidance, N captions spread over the folder (default: all)',
     { min: 1 },
   ),
-  size: integer(['--size'], 'side to which pictures are brought for the autoencoder (default: the size of the first)', {
-    min: 8,
-  }),
+  size: integer(
+    ['--size'],
+    'side length to which pictures are resized for the autoencoder (default: that of the first picture)',
+    {
+      min: 8,
+    },
+  ),
   scales: text(['--scales'], 'X,…', 'guidance scales (default: 1.5,2,3,4,5,6,7,8)'),
   steps: integer(['--steps'], 'sampling steps (default: 50)', { min: 1, max: 1000 }),
   sampler: text(['--sampler'], 'NAME', 'sampler (default: ddim)'),
-  seed: text(['--seed'], 'N', 'seed of the pictures and of subsets (default: 42)'),
-  output: text(['--output', '-o'], 'DIR', 'where plot, JSON and grids are written (default: outputs/eval)'),
+  seed: text(['--seed'], 'N', 'seed for pictures and random subsets (default: 42)'),
+  output: text(['--output', '-o'], 'DIR', 'folder for plot, JSON and grids (default: outputs/eval)'),
   device: engineOptions.device,
   threads: engineOptions.threads,
   json: flag(['--json'], 'print the measures as JSON'),
@@ -51,7 +60,7 @@ const options = {
 
 type Values = OptionValues<typeof options>;
 
-/** What one evaluation works with; all of it is closed at its end. */
+/** Inputs and resources of one evaluation; the resources are closed when it ends. */
 interface Task {
   readonly context: CliContext;
   readonly values: Values;
@@ -69,7 +78,7 @@ interface Picture {
   readonly caption: string;
 }
 
-/** The pictures of a folder, in order of their names, each with its first caption; a few at a time, so that sets may be of any size. */
+/** The pictures of a folder, sorted by name, each with its first caption; read a few at a time, so that a set can have any size. */
 async function* picturesOf(
   folder: string,
   count: number | undefined,
@@ -194,18 +203,18 @@ async function reconstruction(task: Task): Promise<void> {
 function readScales(given: string | undefined): readonly number[] | undefined {
   const scales = given?.split(',').map(Number);
   if (scales?.some((scale) => !Number.isFinite(scale) || scale < 0))
-    throw new UsageError(`--scales is ${JSON.stringify(given)}; it is numbers from 0 with commas between them.`);
+    throw new UsageError(`--scales must be numbers of at least 0, separated by commas, got ${JSON.stringify(given)}.`);
   return scales;
 }
 
-/** What a file is called in a plot; what a training gives away, `RUN/model.safetensors`, by its run. */
+/** The name of a file in a plot; `RUN/model.safetensors`, the output of a training run, is named after its run. */
 function nameOf(path: string): string {
   const [folder = '', file = path] = path.split(/[/\\]/).slice(-2);
   const name = file.replace(/\.[^.]+$/, '');
   return name === 'model' && folder !== '' ? folder : name;
 }
 
-/** The models' names in a plot; of two that are called alike, with the folder. */
+/** The names of the models in a plot; models with the same name get their folder in front. */
 function namesOf(paths: readonly string[]): readonly string[] {
   const names = paths.map(nameOf);
   return names.map((name, i) => {
@@ -227,7 +236,7 @@ async function guidance(task: Task): Promise<void> {
   await makeFolder(folder);
   const real = await featuresOf(required(values.real, '--real', 'eval'), undefined, features, task);
   const count = Math.min(values.count ?? real.captions.length, real.captions.length);
-  // From the whole folder, whose order may be by subject.
+  // Spread over the folder, which may be sorted by subject.
   const captions = Array.from(
     { length: count },
     (_, i) => real.captions[Math.floor((i * real.captions.length) / count)] as string,
@@ -277,7 +286,7 @@ const evaluations: Readonly<Record<string, (task: Task) => Promise<void>>> = { p
 
 export const evalCommand = defineCommand({
   description:
-    'Measures. pictures: FID, KID, precision, recall (and the inception score of a classifier) between two folders; reconstruction: PSNR, SSIM and LPIPS of an autoencoder; guidance: FID against CLIP score by guidance scale, as a plot and JSON.',
+    'Measures pictures, autoencoders and models. pictures: FID, KID, precision and recall between two folders (and the inception score, with a classifier); reconstruction: PSNR, SSIM and LPIPS of an autoencoder; guidance: FID against CLIP score over guidance scales, as a plot and JSON.',
   words: '<pictures|reconstruction|guidance>',
   options,
   examples: [
@@ -288,7 +297,7 @@ export const evalCommand = defineCommand({
   async run(context, [word = ''], values) {
     const evaluation = Object.hasOwn(evaluations, word) ? evaluations[word] : undefined;
     if (!evaluation)
-      throw new UsageError(`${word} cannot be measured. What can is one of ${Object.keys(evaluations).join(', ')}.`);
+      throw new UsageError(`Unknown evaluation ${JSON.stringify(word)}. Choose pictures, reconstruction or guidance.`);
     const { openWeightsAt } = await import('../../formats/open-weights-node.ts');
     const { joined } = await import('../../weights/view.ts');
     const progress = createProgress(context.err, context.now, values.quiet || values.json);

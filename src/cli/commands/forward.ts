@@ -1,4 +1,4 @@
-/** `sd forward`: one network on tensors from a file, under the names of the reference set. How parity is checked. */
+/** `sd forward`: runs one network on tensors from a file, with the tensor names of the reference set. Parity is checked with it. */
 
 import { stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -15,14 +15,18 @@ const options = {
   model: text(
     ['--model', '--ckpt', '-m'],
     'PATH',
-    'weights of one network, or a whole checkpoint or diffusers folder with --part',
+    'weights of one network; with --part, a complete checkpoint or diffusers folder',
   ),
   config: text(
     ['--config'],
     'FILE',
     "YAML of a network (target, params) or of a whole model, or Hugging Face's config.json (default: by names and shapes)",
   ),
-  part: choice(['--part'], ['unet', 'first_stage', 'cond_stage', 'safety'], 'which network of a whole checkpoint'),
+  part: choice(
+    ['--part'],
+    ['unet', 'first_stage', 'cond_stage', 'safety'],
+    'the network of a complete checkpoint to run',
+  ),
   inputs: text(
     ['--inputs', '-i'],
     'FILE',
@@ -31,19 +35,19 @@ const options = {
   output: text(
     ['--output', '-o'],
     'FILE',
-    'the results (.safetensors): out; moments, mean, logvar, sample, decoded; last_hidden_state; …',
+    'output file (.safetensors) with out; moments, mean, logvar, sample, decoded; last_hidden_state; …',
   ),
   taps: text(
     ['--taps'],
     'NAMES',
     'modules whose outputs are wanted too, with commas between them, or "all": intermediate.NAME',
   ),
-  ema: flag(['--ema'], 'averaged weights instead of the last ones'),
-  json: flag(['--json'], 'print what was made as JSON'),
+  ema: flag(['--ema'], 'use the averaged (EMA) weights'),
+  json: flag(['--json'], 'print the names and shapes of the outputs as JSON'),
   ...engineOptions,
 };
 
-/** Opens the network that path, configuration and part name. Close its source. */
+/** Opens the network given by path, configuration and part. The caller closes its source. */
 async function openNamedNetwork(
   path: string,
   configPath: string | undefined,
@@ -56,7 +60,7 @@ async function openNamedNetwork(
   const { openWeightsAt } = await import('../../formats/open-weights-node.ts');
   const { openNetwork } = await import('../../checkpoints/network-weights.ts');
   if (await isThere(join(path, 'model_index.json'))) {
-    if (part === undefined) throw new UsageError(`${path} is a whole model. Choose one network with --part.`);
+    if (part === undefined) throw new UsageError(`${path} is a complete model. Choose one network with --part.`);
     const { parts, config, safety_config, label } = await openCheckpointAt(path);
     const source = parts[part];
     await Promise.all(
@@ -71,7 +75,7 @@ async function openNamedNetwork(
     if (source && network !== undefined && network !== null && network !== 'first_stage')
       return { config: network, source, layout: 'diffusers', prefix: '', assumed: [] };
     await source?.close();
-    throw new StableDiffusionError('invalid-argument', `${label} has no network ${part} of its own.`);
+    throw new StableDiffusionError('invalid-argument', `${label} has no separate network ${part}.`);
   }
   const chosen = configPath ?? (await configBeside(path));
   const config = chosen === undefined ? undefined : await readConfigFile(chosen);
@@ -90,7 +94,7 @@ async function openNamedNetwork(
   }
 }
 
-/** The configuration that lies with the weights: NAME.yaml; or config.json, config.yaml in a folder, or beside a file of a name that says nothing. */
+/** The configuration next to the weights: NAME.yaml; or config.json or config.yaml, in a folder or next to a file with a generic name. */
 async function configBeside(path: string): Promise<string | undefined> {
   const candidates = [join(path, 'config.json'), path.replace(/\.[^./\\]+$/, '.yaml')];
   if (/^(diffusion_pytorch_model|model|pytorch_model|weights)\./.test(basename(path)))
@@ -108,7 +112,7 @@ async function isThere(path: string): Promise<boolean> {
 
 export const forwardCommand = defineCommand({
   description:
-    'Runs one network alone on tensors from a file: everything that follows from the inputs is computed, under the names of the reference set.',
+    'Runs one network on tensors from a file and writes every output that can be computed from them, with the tensor names of the reference set.',
   options,
   examples: [
     'sd forward --model sd-v1-4.ckpt --part unet --inputs in.safetensors --output out.safetensors',
@@ -153,7 +157,7 @@ export const forwardCommand = defineCommand({
           `${JSON.stringify({ path: output, network: config.kind, assumed, outputs, timings: watch.timings() })}\n`,
         );
       else {
-        for (const phrase of assumed) context.err.write(`sd: taken for granted: ${phrase}\n`);
+        for (const phrase of assumed) context.err.write(`sd: assumed: ${phrase}\n`);
         for (const { name, dtype, shape } of outputs) context.out.write(`${name}  ${dtype} [${shape.join(', ')}]\n`);
       }
     } finally {

@@ -1,4 +1,4 @@
-/** `sd inspect`: what a file of weights holds and whether it would load. */
+/** `sd inspect`: shows what a weights file contains and whether it would load. */
 
 import { defineCommand, type TextOutput } from '../command.ts';
 import { exitCodes } from '../exit-codes.ts';
@@ -9,12 +9,12 @@ const options = {
   config: text(
     ['--config'],
     'FILE',
-    'the YAML or config.json to compare with (default: FILE.yaml beside FILE.safetensors, else names and shapes)',
+    'YAML or config.json to compare with (default: FILE.yaml next to FILE.safetensors, else inferred from names and shapes)',
   ),
-  ema: flag(['--ema'], 'the averaged weights instead of the last ones'),
-  verify: flag(['--verify'], 'read every tensor, also of files above 512 MiB'),
-  quick: flag(['--quick'], 'read the header only'),
-  json: flag(['--json'], 'print one JSON object: the report, or error with code and message'),
+  ema: flag(['--ema'], 'use the averaged (EMA) weights'),
+  verify: flag(['--verify'], 'read every tensor, even in files above 512 MiB'),
+  quick: flag(['--quick'], 'read only the header'),
+  json: flag(['--json'], 'print one JSON object: the report, or an error with code and message'),
 };
 
 const scaled = (value: number): string => {
@@ -51,7 +51,7 @@ function printPart(out: TextOutput, part: PartReport): void {
   printNames(out, 'unexpected', part.unexpected);
   printNames(
     out,
-    'of another shape',
+    'different shape',
     part.misshapen.map(
       ({ name, found, expected }) => `${name} [${found.join(', ')}] instead of [${expected.join(', ')}]`,
     ),
@@ -73,23 +73,23 @@ function print(out: TextOutput, found: Inspection): void {
   );
   for (const part of found.parts) printPart(out, part);
   if (ema !== undefined) out.write(`  averaged weights: ${ema}${ema === 'available' ? ' (--ema)' : ''}\n`);
-  printNames(out, 'in no part', found.unused);
-  for (const phrase of found.assumed) out.write(`  taken for granted: ${phrase}\n`);
+  printNames(out, 'not part of any network', found.unused);
+  for (const phrase of found.assumed) out.write(`  assumed: ${phrase}\n`);
   for (const [name, value] of Object.entries(found.metadata)) {
     const shown = typeof value === 'string' ? value : JSON.stringify(value);
     out.write(`  ${name}: ${shown.length > 100 ? `${shown.slice(0, 100)}…` : shown}\n`);
   }
-  if (found.note !== undefined) out.write(`  no network was recognised: ${found.note}\n`);
+  if (found.note !== undefined) out.write(`  no known network: ${found.note}\n`);
   out.write(
     found.loads
       ? `  it loads${found.verified ? '' : ' (header read; --verify reads every tensor)'}\n`
-      : '  it does NOT load: its networks differ as listed\n',
+      : '  it does NOT load: the networks differ as listed above\n',
   );
 }
 
 export const inspect = defineCommand({
   description:
-    'Says what a file of weights holds: format, layout, networks, parameters, what is missing. The exit code is 0 only for a file that would load; nothing in it is ever run.',
+    'Shows what a weights file contains: format, layout, networks, parameters, and what is missing. The exit code is 0 only if the file would load. Code in pickled files is never executed.',
   words: '<file>',
   options,
   examples: ['sd inspect sd-v1-4.ckpt', 'sd inspect stable-diffusion-v1-5/', 'sd inspect lora.safetensors --json'],

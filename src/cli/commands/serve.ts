@@ -12,9 +12,9 @@ const options = {
   host: text(
     ['--host'],
     'ADDRESS',
-    'the address to listen on; another than 127.0.0.1 wants an API key (default: 127.0.0.1)',
+    'address to listen on; any address other than 127.0.0.1 requires an API key (default: 127.0.0.1)',
   ),
-  port: integer(['--port', '-p'], 'the port; 0 takes a free one (default: 7860)', { min: 0, max: 65535 }),
+  port: integer(['--port', '-p'], 'port; 0 chooses a free one (default: 7860)', { min: 0, max: 65535 }),
   keys: list(
     ['--api-key'],
     'NAME:KEY',
@@ -24,19 +24,19 @@ const options = {
   cors: list(
     ['--cors-origin'],
     'ORIGIN',
-    'a site whose pages may use the server; may be given several times (default: none)',
+    'website allowed to call the server; can be repeated (default: none)',
     (given) => given,
   ),
-  web: text(['--web'], 'DIR', 'the built page to serve at / (default: the one that comes with the program)'),
-  noWork: flag(['--no-work'], 'make no pictures in this process; workers on Redis do'),
-  fetchUrls: flag(['--fetch-urls'], 'let callers name pictures by URL; never of private addresses'),
-  body: limit('body-bytes', 'most bytes of a request (default: 33554432)'),
-  pixels: limit('pixels', 'most pixels of a picture (default: 4194304)'),
-  steps: limit('steps', 'most steps (default: 150)'),
-  pictures: limit('pictures', 'most pictures of a request (default: 32)'),
-  queueLength: limit('queue', 'most jobs that wait (default: 1000)'),
-  queuePerCaller: limit('queue-per-key', 'most jobs of one caller that wait or run (default: 500)'),
-  patience: integer(['--shutdown-seconds'], 'how long jobs under way may take to end at shutdown (default: 30)', {
+  web: text(['--web'], 'DIR', 'folder of the built web page to serve at / (default: the page of the package)'),
+  noWork: flag(['--no-work'], 'generate no pictures in this process; leave jobs to workers on Redis'),
+  fetchUrls: flag(['--fetch-urls'], 'let callers give pictures by URL; private addresses are always refused'),
+  body: limit('body-bytes', 'maximum size of a request in bytes (default: 33554432)'),
+  pixels: limit('pixels', 'maximum pixels per picture (default: 4194304)'),
+  steps: limit('steps', 'maximum sampling steps (default: 150)'),
+  pictures: limit('pictures', 'maximum pictures per request (default: 32)'),
+  queueLength: limit('queue', 'maximum queued jobs (default: 1000)'),
+  queuePerCaller: limit('queue-per-key', 'maximum queued and running jobs per API key (default: 500)'),
+  patience: integer(['--shutdown-seconds'], 'seconds that running jobs may take to finish at shutdown (default: 30)', {
     min: 0,
     max: 3600,
   }),
@@ -84,7 +84,7 @@ export const serve = defineCommand({
     });
     context.out.write(`Serving at ${server.url}\n`);
     await untilAborted(context.signal);
-    context.err.write('Finishing what is under way. Ctrl-C again ends at once; accepted jobs are kept.\n');
+    context.err.write('Finishing running jobs. Press Ctrl-C again to stop at once; accepted jobs are kept.\n');
     await server.stop(patience);
     return exitCodes.ok;
   },

@@ -1,4 +1,4 @@
-/** `sd tokenize`: texts to the ids that a text encoder gets. */
+/** `sd tokenize`: converts texts to the token ids that a text encoder receives. */
 
 import { readFile } from 'node:fs/promises';
 import type { BertTokenizer } from '../../tokenizer/bert-tokenizer.ts';
@@ -13,26 +13,28 @@ const clipProfiles = ['openai', 'openai_noftfy', 'hf_fast', 'hf_slow_noftfy', 'h
 const bertProfiles = ['fast', 'slow'] as const;
 
 const options = {
-  fromFile: text(['--from-file'], 'FILE', 'texts, one a line, with --json each a JSON string; - is standard input'),
-  model: text(['--model', '--ckpt'], 'PATH', 'the tokenizer of this model'),
+  fromFile: text(
+    ['--from-file'],
+    'FILE',
+    'file with one text per line (with --json, one JSON string per line); - is standard input',
+  ),
+  model: text(['--model', '--ckpt'], 'PATH', 'use the tokenizer of this model'),
   config: text(['--config'], 'FILE', "the model's YAML"),
   vocabSize: integer(
     ['--vocab-size'],
-    "rows of the text encoder's embedding: fewer than 49408 are fewer merges (default: 49408)",
+    "vocabulary size of CLIP's tokenizer; a smaller one has fewer merges (default: 49408)",
     { min: 1 },
   ),
   profile: choice(
     ['--profile'],
     [...clipProfiles, ...bertProfiles],
-    "whose cleaning of text (default: openai; fast for BERT's)",
+    'text normalisation (default: openai; for BERT: fast)',
   ),
-  bert: text(['--bert', '--vocab'], 'FILE', "BERT's tokenizer with this vocab.txt"),
-  length: integer(
-    ['--length'],
-    'exactly so many ids: padded, or cut with the end token last (default: all ids, no padding)',
-    { min: 2 },
-  ),
-  json: flag(['--json'], 'print a JSON object for each text: ids, and with --length truncated'),
+  bert: text(['--bert', '--vocab'], 'FILE', "use BERT's tokenizer with this vocab.txt"),
+  length: integer(['--length'], 'pad or cut to exactly N ids, the end token last (default: all ids, without padding)', {
+    min: 2,
+  }),
+  json: flag(['--json'], 'print one JSON object per text: ids and, with --length, truncated'),
 };
 
 type Values = OptionValues<typeof options>;
@@ -41,14 +43,14 @@ type Tokenizer = ClipTokenizer | BertTokenizer;
 async function openTokenizer(values: Values): Promise<Tokenizer> {
   const { model, bert, vocabSize, profile, config } = values;
   if ([model, bert, vocabSize].filter((value) => value !== undefined).length > 1)
-    throw new UsageError('Of --model, --bert and --vocab-size only one can be given.');
+    throw new UsageError('Give only one of --model, --bert and --vocab-size.');
   const clipProfile = clipProfiles.find((name) => name === profile);
   if (bert !== undefined) {
     const { createBertTokenizer } = await import('../../tokenizer/bert-tokenizer.ts');
     const bertProfile = bertProfiles.find((name) => name === profile);
     if (clipProfile)
       throw new UsageError(
-        `--profile ${clipProfile} is one of CLIP's tokenizer; BERT's has ${bertProfiles.join(' and ')}.`,
+        `--profile ${clipProfile} belongs to CLIP's tokenizer. For BERT choose ${bertProfiles.join(' or ')}.`,
       );
     const vocab = await readFile(bert, 'utf8').catch((cause: unknown) => {
       throw fileError(bert, cause);
@@ -56,7 +58,9 @@ async function openTokenizer(values: Values): Promise<Tokenizer> {
     return createBertTokenizer({ vocab, ...(bertProfile ? { profile: bertProfile } : {}) });
   }
   if (profile !== undefined && !clipProfile)
-    throw new UsageError(`--profile ${profile} is one of BERT's tokenizer; CLIP's has ${clipProfiles.join(', ')}.`);
+    throw new UsageError(
+      `--profile ${profile} belongs to BERT's tokenizer. For CLIP choose ${clipProfiles.join(', ')}.`,
+    );
   const { createClipTokenizer } = await import('../../tokenizer/clip-tokenizer.ts');
   const profiled = clipProfile ? { profile: clipProfile } : {};
   if (model === undefined) return createClipTokenizer({ vocabSize, ...profiled });
@@ -68,7 +72,7 @@ async function openTokenizer(values: Values): Promise<Tokenizer> {
   if (!tokenizer)
     throw new StableDiffusionError(
       'invalid-argument',
-      `${model} has no tokenizer: it takes no text, or its vocab.txt is not beside it (give it with --bert).`,
+      `${model} has no tokenizer: either it takes no text, or its vocab.txt is missing next to it (give it with --bert).`,
     );
   return clipProfile && 'profile' in tokenizer
     ? createClipTokenizer({ vocabSize: tokenizer.vocabSize, profile: clipProfile })
@@ -80,16 +84,17 @@ function readJsonText(line: string, number: number): string {
     const value: unknown = JSON.parse(line);
     if (typeof value === 'string') return value;
   } catch {
-    // told below
+    // Reported below.
   }
   throw new StableDiffusionError(
     'invalid-argument',
-    `Line ${number} is ${line.slice(0, 40)}; with --json each line is a JSON string, such as "a red apple".`,
+    `Line ${number} must be a JSON string such as "a red apple" (because of --json), got ${line.slice(0, 40)}.`,
   );
 }
 
 export const tokenize = defineCommand({
-  description: 'Turns texts into token ids, with start and end: as long as the text is, or padded and cut to --length.',
+  description:
+    'Converts texts to token ids, including start and end tokens; with --length, padded or cut to that length.',
   words: '[text...]',
   options,
   examples: [
@@ -99,7 +104,7 @@ export const tokenize = defineCommand({
   ],
   async run(context, words, values) {
     if (words.length > 0 === (values.fromFile !== undefined))
-      throw new UsageError('Give a text as words, or a file of texts with --from-file.');
+      throw new UsageError('Give either a text as arguments, or a file of texts with --from-file.');
     const tokenizer = await openTokenizer(values);
     const print = (given: string): void => {
       const { length } = values;

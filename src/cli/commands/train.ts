@@ -1,4 +1,4 @@
-/** `sd train` (latent-diffusion's main.py): trains what a YAML describes, into a folder. */
+/** `sd train` (latent-diffusion's main.py): trains the model that a YAML file describes and writes it to a folder. */
 
 import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
@@ -13,25 +13,25 @@ const options = {
   config: text(
     ['--config', '--base', '-b'],
     'FILE',
-    "what to train, on what and how: YAML in LDM's format (default with --resume: that of the run)",
+    "configuration of model, data and training: YAML in LDM's format (default with --resume: that of the run)",
   ),
   run: text(
     ['--run', '--logdir', '-l'],
     'DIR',
-    'the folder of the run (default: runs/ and the name of the configuration)',
+    'folder of the run (default: runs/NAME, after the configuration or recipe)',
   ),
   model: text(
     ['--model', '--ckpt'],
     'FILE',
-    'recipes: the model to train on, a file or a diffusers folder (model.params.ckpt_path)',
+    'for recipes: the model to fine-tune, a file or a diffusers folder (model.params.ckpt_path)',
   ),
   data: text(['--data'], 'DIR', 'pictures with captions, shards or Parquet files (data.params.train.params.data_root)'),
   steps: integer(['--steps'], 'steps to train (lightning.trainer.max_steps)', { min: 1 }),
-  resume: flag(['--resume', '-r'], 'go on with the run in that folder, or start it where there is none'),
-  report: flag(['--report'], 'keep a report with curves and samples in report.html'),
+  resume: flag(['--resume', '-r'], 'resume the run in that folder; with --config, start it if it does not exist'),
+  report: flag(['--report'], 'write a report with curves and samples to report.html'),
   device: engineOptions.device,
   threads: engineOptions.threads,
-  json: flag(['--json'], 'print every event as a line of JSON'),
+  json: flag(['--json'], 'print each event as a line of JSON'),
   quiet: flag(['--quiet', '-q'], 'no progress'),
 };
 
@@ -43,7 +43,7 @@ interface Wanted {
   readonly folder: string;
 }
 
-/** Options that are short for settings. */
+/** The settings that options abbreviate. */
 function settingsOf({ model, data, steps }: Values): string[] {
   return [
     ...(model === undefined ? [] : [`model.params.ckpt_path=${JSON.stringify(model)}`]),
@@ -57,22 +57,22 @@ async function recipe(name: string): Promise<unknown> {
   const found = Object.hasOwn(recipes, name) ? recipes[name] : undefined;
   if (!found)
     throw new UsageError(
-      `${JSON.stringify(name)} is no recipe (${Object.keys(recipes).join(', ')}) and no setting (key=value).`,
+      `${JSON.stringify(name)} is neither a recipe (${Object.keys(recipes).join(', ')}) nor a setting (key=value).`,
     );
   return found.document;
 }
 
-/** A configuration of a file, of a recipe, or of the run to go on with; then the settings on the command line. */
+/** The configuration of a file, a recipe, or the run to resume, with the settings of the command line applied. */
 async function configuration(words: readonly string[], values: Values): Promise<Wanted> {
   const { config, run, resume } = values;
   const [first] = words;
   const name = first !== undefined && !first.includes('=') ? first : undefined;
   const settings = [...settingsOf(values), ...(name === undefined ? words : words.slice(1))];
   if (name !== undefined && config !== undefined)
-    throw new UsageError(`There are a recipe (${name}) and a configuration (${config}). Give one of them.`);
+    throw new UsageError(`Give either a recipe (${name}) or a configuration (--config ${config}), not both.`);
   if (name === undefined && config === undefined && !(resume && run !== undefined))
     throw new UsageError(
-      'There is nothing to train. Give a configuration with --config FILE.yaml, a recipe such as lora, or the folder of a run with --resume --run DIR.',
+      'Nothing to train. Give a configuration with --config FILE.yaml, a recipe such as lora, or the folder of a run with --resume --run DIR.',
     );
   const folder = run ?? join('runs', name ?? basename(config ?? '').replace(/\.ya?ml$/i, ''));
   const { withOverrides } = await import('../../config/overrides.ts');
@@ -90,7 +90,7 @@ async function run(context: CliContext, words: readonly string[], values: Values
   const { document, label, folder } = await configuration(words, values);
   const { train } = await import('../../training/train-node.ts');
   const { nodeImageCodec } = await import('../../image/codec/codec-node.ts');
-  // A step and a checkpoint of a large model take their time.
+  // One step and one checkpoint of a large model can take minutes.
   context.setPatience?.(15 * 60_000);
   const progress = createTrainingProgress(context, { quiet: values.quiet || values.json });
   await using engine = await startEngine({ ...values, precision: undefined });
@@ -98,7 +98,7 @@ async function run(context: CliContext, words: readonly string[], values: Values
   let trained = '';
   const onInterrupt = (): void =>
     progress.note(
-      `Stopping after this step, and saving. Ctrl-C again ends at once, and loses the steps since the last checkpoint.`,
+      'Saving after this step, then stopping. Press Ctrl-C again to stop at once and lose the steps since the last checkpoint.',
     );
   context.signal.addEventListener('abort', onInterrupt);
   try {
@@ -129,7 +129,7 @@ async function run(context: CliContext, words: readonly string[], values: Values
     progress.clear();
   }
   if (status === 'stopped') {
-    context.err.write(`Stopped. Go on with: sd train --resume --run ${folder}\n`);
+    context.err.write(`Stopped. Resume with: sd train --resume --run ${folder}\n`);
     return exitCodes.interrupted;
   }
   if (!values.json) context.out.write(`${trained || folder}\n`);
@@ -138,7 +138,7 @@ async function run(context: CliContext, words: readonly string[], values: Values
 
 export const trainCommand = defineCommand({
   description:
-    "Trains what a configuration in latent-diffusion's YAML or a recipe (lora, dreambooth, textual-inversion) describes, with values changed by key=value. Ctrl-C saves and stops; --resume goes on to the same weights.",
+    "Trains a model described by a configuration in latent-diffusion's YAML or by a recipe (lora, dreambooth, textual-inversion). key=value changes a setting. Ctrl-C saves and stops; a resumed run ends with the same weights.",
   words: '[recipe-or-key=value...]',
   options,
   examples: [

@@ -6,7 +6,7 @@ import { integer, UsageError } from '../options.ts';
 import { untilAborted, workOptions, workOptionsOf } from '../server-options.ts';
 
 const options = {
-  patience: integer(['--shutdown-seconds'], 'how long jobs under way may take to end at shutdown (default: 30)', {
+  patience: integer(['--shutdown-seconds'], 'seconds that running jobs may take to finish at shutdown (default: 30)', {
     min: 0,
     max: 3600,
   }),
@@ -15,13 +15,15 @@ const options = {
 
 export const worker = defineCommand({
   description:
-    'Makes the pictures of jobs that servers keep in Redis. As many workers as you like, on as many machines; a dead one costs no job.',
+    'Generates the pictures of jobs in a shared Redis queue. Run any number of workers on any number of machines; if one dies, another takes over its jobs.',
   options,
   examples: ['sd worker --redis redis://10.0.0.5:6379 --models checkpoints/'],
   async run(context, _words, values) {
     const { redis } = values;
     if (redis === undefined)
-      throw new UsageError('A worker takes its jobs from Redis. Say where it is: --redis redis://host:6379');
+      throw new UsageError(
+        '--redis is required: a worker takes its jobs from Redis. Example: --redis redis://host:6379',
+      );
     const { startWorker } = await import('../../server/server.ts');
     const { pocketModel } = await import('../../model/load-model-node.ts');
     const patience = (values.patience ?? 30) * 1000;
