@@ -4,6 +4,8 @@
  * A message says what was wrong, what was found, what was expected, and what to do. Programs look at `code`, people at `message`.
  */
 
+import { visibleLines } from './visible.ts';
+
 export type ErrorCode =
   /** An argument or option has a value that cannot work. */
   | 'invalid-argument'
@@ -11,6 +13,8 @@ export type ErrorCode =
   | 'file-not-found'
   /** A file exists and could not be read or written (permissions, a full disk, a failing device). */
   | 'file-access'
+  /** A file of that name exists, and nothing said that it may be replaced. */
+  | 'file-exists'
   /** A file ends before its own header says it does. */
   | 'file-truncated'
   /** A file is not of the format it should be of, or breaks that format's rules. */
@@ -58,7 +62,7 @@ export class StableDiffusionError extends Error {
   readonly details: Readonly<Record<string, unknown>>;
 
   constructor(code: ErrorCode, message: string, options: ErrorOptionsWithDetails = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    super(visibleLines(message), options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.details = options.details ?? {};
   }

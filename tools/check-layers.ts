@@ -32,6 +32,7 @@ const layers: readonly (readonly string[])[] = [
   ['tensor'],
   ['distributed'],
   ['errors'],
+  ['visible'],
 ];
 
 /** Imports between folders of one row. */
@@ -46,6 +47,8 @@ const within: Readonly<Record<string, readonly string[]>> = {
 /** Packages that only exist in Node; importing one makes a file platform-specific. */
 const nodePackages = /^(node:|sharp$|onnxruntime-node$|commander$|fastify|@fastify|bullmq|ioredis)/;
 /** Folders whose files are all for Node. */
+/** The base of everything: files that stand alone in src/. */
+const baseFiles = new Set(['errors.ts', 'visible.ts']);
 const nodeFolders = new Set(['cli', 'server']);
 
 const source = join(import.meta.dirname, '../src');
@@ -75,7 +78,7 @@ function checkPackage(file: string, target: string): void {
 /** What is wrong with an import of a file. */
 function checkFile(file: string, path: string, typeOnly: boolean): void {
   const [folder, other] = [folderOf(file), folderOf(path)];
-  const isEntry = !file.includes('/') && file !== 'errors.ts';
+  const isEntry = !file.includes('/') && !baseFiles.has(file);
   if (!isEntry && other !== folder && level(other) <= level(folder) && !within[folder]?.includes(other))
     problems.push(`${file}: imports ${path}, which is not below it`);
   if (isNodeOnly(path) && !isNodeOnly(file) && !typeOnly)
@@ -109,7 +112,7 @@ function circles(): string[][] {
 }
 
 for (const file of files) {
-  const isEntry = !file.includes('/') && file !== 'errors.ts';
+  const isEntry = !file.includes('/') && !baseFiles.has(file);
   if (!isEntry && level(folderOf(file)) < 0) problems.push(`${file}: the folder ${folderOf(file)} is in no layer`);
   for (const match of readFileSync(join(source, file), 'utf8').matchAll(importPattern)) {
     const target = match[1] ?? match[2] ?? '';

@@ -5,11 +5,22 @@
 
 import { StableDiffusionError } from '../errors.ts';
 
+/** What makes a file the same file as before (stat(2)). */
+export interface FileIdentity {
+  readonly device: number;
+  readonly inode: number;
+  readonly size: number;
+  /** Milliseconds since 1970. */
+  readonly modified: number;
+}
+
 export interface ByteSource {
   /** File name or phrase, for messages. */
   readonly label: string;
-  /** Path on this machine, where it is a file there. */
+  /** Real path on this machine, behind all links, where it is a file there. */
   readonly path?: string;
+  /** What to compare the file at `path` with before another program reads it. */
+  readonly identity?: FileIdentity;
   readonly size: number;
   /** Every read is a request over the network: readers keep them few. */
   readonly remote?: boolean;

@@ -1,27 +1,47 @@
-/** Writes a file so that it is there whole or not at all: to a temporary name beside it, to the disk, then renamed over the old one. */
+/**
+ * The one way in which a file is written: to a temporary name beside it, to the disk, then under its own name, so that it is there whole
+ * or not at all. A name that is taken stays as it is, unless the caller says that the file there may be replaced.
+ */
 
-import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
-import { throwIfAborted } from '../errors.ts';
-import { fileError } from './byte-source-node.ts';
+import type { Stats } from 'node:fs';
+import { type FileHandle, link, lstat, open, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { StableDiffusionError, throwIfAborted } from '../errors.ts';
+import type { FileIdentity } from './byte-source.ts';
+import { systemCode, writeError } from './file-error-node.ts';
+import { identityOf, isSameFile } from './open-node.ts';
+import { temporaryName } from './temporary-node.ts';
+
+export { removeHalfWritten } from './temporary-node.ts';
 
 export interface WriteFileOptions {
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Who may read and write a new file, before the umask. Default 0o666. */
-  readonly mode?: number;
+  readonly mode?: number | undefined;
+  /**
+   * What may be replaced: nothing (default), any file (`true`: the program's own files, or `--force`), or the file of this identity, which
+   * the caller has written before.
+   */
+  readonly replace?: boolean | FileIdentity | undefined;
 }
 
+type Chunks = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+
 /**
- * Writes chunks in turn, each before the next is asked for. Where it fails or is cancelled, the old file stays as it was and the
- * temporary one is removed. Throws `file-access`, `aborted`, or what the chunks throw.
+ * Writes a new file, chunk by chunk, each before the next is made. Where it fails or is cancelled, what was there stays and the temporary
+ * file is removed. Throws `file-exists` where the name is taken, `file-access`, `aborted`, or what the chunks throw.
  */
-export async function writeFileAtomic(
+export async function writeNewFile(
   path: string,
-  chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  chunks: Chunks,
   options: WriteFileOptions = {},
-): Promise<void> {
-  const { handle, temporary } = await openTemporary(path, options.mode);
+): Promise<FileIdentity> {
+  const temporary = join(dirname(path), temporaryName());
+  const handle = await open(temporary, 'wx', options.mode).catch((cause: unknown) => {
+    throw writeError(path, cause);
+  });
   try {
+    let identity: FileIdentity;
     try {
       for await (const chunk of chunks) {
         throwIfAborted(options.signal);
@@ -29,33 +49,74 @@ export async function writeFileAtomic(
       }
       throwIfAborted(options.signal);
       await handle.sync();
+      identity = identityOf(await handle.stat());
     } finally {
       await handle.close();
     }
-    await rename(temporary, path);
+    if (await mayReplace(path, options.replace)) await rename(temporary, path);
+    else await takeName(temporary, path);
     await syncFolder(dirname(path));
+    return identity;
   } catch (cause) {
     await rm(temporary, { force: true });
-    throw cause instanceof Error && 'syscall' in cause ? fileError(path, cause) : cause;
+    throw cause instanceof Error && 'syscall' in cause ? writeError(path, cause) : cause;
   }
 }
 
-/** Removes what a crash in the midst of `writeFileAtomic` left in a folder. Only for folders that nobody else is writing to. */
-export async function removeHalfWritten(folder: string): Promise<void> {
-  for (const name of await readdir(folder)) if (/^\..*\.tmp$/.test(name)) await rm(join(folder, name), { force: true });
+/** As `writeNewFile`, in place of the file of that name. For files that belong to this program. */
+export function writeFileAtomic(path: string, chunks: Chunks, options: WriteFileOptions = {}): Promise<FileIdentity> {
+  return writeNewFile(path, chunks, { replace: true, ...options });
 }
 
-/** `wx` never opens a file that is there, so the first free number is ours. */
-async function openTemporary(path: string, mode?: number): Promise<{ handle: FileHandle; temporary: string }> {
-  for (let number = 0; ; number++) {
-    const temporary = join(dirname(path), `.${basename(path)}.${process.pid}-${number}.tmp`);
-    try {
-      return { handle: await open(temporary, 'wx', mode), temporary };
-    } catch (cause) {
-      if (!(cause instanceof Error && 'code' in cause && cause.code === 'EEXIST') || number === 1000)
-        throw fileError(path, cause);
-    }
+/** Throws `file-exists` where a file is written to a name that is taken; to be known before long work. */
+export async function checkFree(path: string, replace: WriteFileOptions['replace'] = false): Promise<void> {
+  const there = await statusOf(path);
+  if (there && !(await mayReplace(path, replace))) throw taken(path);
+}
+
+/** Whether a rename onto `path` replaces only what the caller allows. A folder, pipe or device is never replaced. */
+async function mayReplace(path: string, replace: WriteFileOptions['replace']): Promise<boolean> {
+  if (replace === undefined || replace === false) return false;
+  const there = await statusOf(path);
+  if (!there) return replace === true;
+  if (!there.isFile() && !there.isSymbolicLink())
+    throw new StableDiffusionError('file-access', `${path} is not a regular file, so it is not replaced.`);
+  if (replace === true) return true;
+  // The time counts too: inode numbers are used again.
+  return isSameFile(identityOf(there), replace);
+}
+
+async function statusOf(path: string): Promise<Stats | undefined> {
+  return lstat(path).catch((cause: unknown) => {
+    if (systemCode(cause) === 'ENOENT') return undefined;
+    throw writeError(path, cause);
+  });
+}
+
+/** Gives a file a name that must be free: a hard link fails where it is taken, which a rename does not. */
+export async function takeName(temporary: string, path: string): Promise<void> {
+  try {
+    await link(temporary, path);
+    await rm(temporary, { force: true });
+    return;
+  } catch (cause) {
+    if (systemCode(cause) === 'EEXIST') throw taken(path, cause);
+    if (!['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'].includes(systemCode(cause) ?? '')) throw cause;
   }
+  // A file system without hard links: the name is reserved by an empty file of ours.
+  const reserved = await open(path, 'wx').catch((cause: unknown) => {
+    throw systemCode(cause) === 'EEXIST' ? taken(path, cause) : cause;
+  });
+  await reserved.close();
+  await rename(temporary, path);
+}
+
+function taken(path: string, cause?: unknown): StableDiffusionError {
+  return new StableDiffusionError(
+    'file-exists',
+    `${path} exists already and is not replaced. Choose another name, or give --force.`,
+    { cause },
+  );
 }
 
 /** Writes a chunk whole: at a position, or where the last write ended. Throws `file-access`. */
@@ -66,7 +127,7 @@ export async function writeAll(path: string, handle: FileHandle, chunk: Uint8Arr
     const { bytesWritten } = await handle
       .write(chunk, done, Math.min(chunk.length - done, 2 ** 30), at)
       .catch((cause: unknown) => {
-        throw fileError(path, cause);
+        throw writeError(path, cause);
       });
     done += bytesWritten;
   }

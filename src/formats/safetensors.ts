@@ -80,7 +80,8 @@ export async function openSafetensors(source: ByteSource): Promise<WeightSource>
       const { offset, length } = locate(name);
       return boolsAsBits(fromBytes(dtype, shape, await source.read(offset, length)));
     },
-    locate: (name) => (source.path === undefined ? undefined : { path: source.path, ...locate(name) }),
+    locate: (name) =>
+      source.path === undefined ? undefined : { path: source.path, identity: source.identity, ...locate(name) },
     close: () => source.close(),
   };
 }

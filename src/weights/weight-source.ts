@@ -6,6 +6,7 @@
  */
 
 import { StableDiffusionError } from '../errors.ts';
+import type { FileIdentity } from '../files/byte-source.ts';
 import type { DType } from '../tensor/dtype.ts';
 import type { Shape, Tensor } from '../tensor/tensor.ts';
 
@@ -21,6 +22,8 @@ export interface ByteLocation {
   readonly path: string;
   readonly offset: number;
   readonly length: number;
+  /** The file as it was when it was opened; another one now at `path` is not to be read. */
+  readonly identity?: FileIdentity;
 }
 
 /** What a file says besides its tensors: a training step, a format name, hyper-parameters. */

@@ -1,6 +1,7 @@
 /** A run's folder: event files read back by an independent reader, metrics, checkpoints that survive kill -9, report, progress. */
 
 import assert from 'node:assert/strict';
+import { thisOwner } from '../../src/files/owner-node.ts';
 import { spawn } from 'node:child_process';
 import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -193,7 +194,8 @@ test('checkpoints: last and the best k; damage is told with the way out', () =>
       'best-00000006-0.1.safetensors',
       'last.safetensors',
     ]);
-    writeFileSync(join(folder, '.last.safetensors.1-0.tmp'), 'half');
+    const { host, space } = thisOwner();
+    writeFileSync(join(folder, `.sd-${host}-00000000-${space}-1-1-00000000.tmp`), 'half of a boot before');
     truncateSync(join(folder, 'last.safetensors'), 100);
     await assert.rejects((await openCheckpoints(folder)).last(), { code: 'file-truncated', message: /best-00000006/ });
     assert.ok(!readdirSync(folder).some((name) => name.endsWith('.tmp')));

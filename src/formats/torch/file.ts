@@ -270,7 +270,7 @@ async function torchSource(source: ByteSource, root: PythonValue, bytes: Storage
       const start = bytes.offset(view.storage.key);
       if (path === undefined || start === undefined || !inPlace(view)) return undefined;
       const { offset, length } = viewSpan(view);
-      return { path, offset: start + offset, length };
+      return { path, offset: start + offset, length, identity: source.identity };
     },
     close: () => source.close(),
   };

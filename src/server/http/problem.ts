@@ -29,6 +29,7 @@ const statuses: { readonly [C in ErrorCode]: number } = {
   'invalid-argument': 422,
   'file-not-found': 404,
   'file-access': 503,
+  'file-exists': 409,
   'file-truncated': 422,
   'file-corrupt': 422,
   'file-unsafe': 422,

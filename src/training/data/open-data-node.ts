@@ -28,7 +28,7 @@ export async function openData(path: string, options: OpenDataOptions): Promise<
   const parquet = status.isDirectory()
     ? inFolder.filter((name) => name.endsWith('.parquet')).map((name) => join(path, name))
     : paths.filter((name) => name.endsWith('.parquet'));
-  if (parquet.length > 0) return parquetDataset(await Promise.all(parquet.map(openFile)), options);
+  if (parquet.length > 0) return parquetDataset(await Promise.all(parquet.map((file) => openFile(file))), options);
   if (
     paths.every((name) => /\.(?:tar|tar\.gz|tgz)$/i.test(name)) ||
     inFolder.some((name) => /\.(?:tar|tar\.gz|tgz)$/i.test(name))
