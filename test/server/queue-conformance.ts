@@ -118,11 +118,62 @@ export function testQueue({ name, open, skip = false }: QueueUnderTest): void {
     }
   });
 
-  check('priorities go before', async (queue) => {
+  check("priorities order a caller's own jobs", async (queue) => {
     const [low, normal, high] = [newJob({ priority: 'low' }), newJob(), newJob({ priority: 'high' })];
     for (const job of [low, normal, high]) await queue.add(job, admission);
     const order = [(await takeOne(queue)).id, (await takeOne(queue)).id, (await takeOne(queue)).id];
     assert.deepEqual(order, [high.id, normal.id, low.id]);
+  });
+
+  check("a caller's priorities do not put it before others", async (queue) => {
+    for (let i = 0; i < 4; i++) await queue.add(newJob({ owner: 'loud', priority: 'high' }), admission);
+    for (let i = 0; i < 4; i++) await queue.add(newJob({ owner: 'quiet', priority: 'low' }), admission);
+    const owners: string[] = [];
+    for (let i = 0; i < 4; i++) owners.push((await takeOne(queue)).owner);
+    assert.equal(owners.filter((owner) => owner === 'quiet').length, 2, owners.join());
+  });
+
+  check('a job of many steps at a large size counts for its work', async (queue) => {
+    for (let i = 0; i < 2; i++)
+      await queue.add(newJob({ owner: 'big' }, { steps: 100, width: 512, height: 512 }), admission);
+    for (let i = 0; i < 5; i++) await queue.add(newJob({ owner: 'small' }, { width: 512, height: 512 }), admission);
+    const owners: string[] = [];
+    for (let i = 0; i < 7; i++) owners.push((await takeOne(queue)).owner);
+    assert.deepEqual(owners, ['big', ...Array(5).fill('small'), 'big']);
+  });
+
+  check('jobs of callers that are busy are left', async (queue) => {
+    await queue.add(newJob({ owner: 'busy' }), admission);
+    const { id } = await queue.add(newJob({ owner: 'idle' }), admission);
+    const [taken] = await queue.take({ pictures: 1, signal: AbortSignal.timeout(5000), except: ['busy'] });
+    assert.equal(taken?.id, id);
+    assert.deepEqual(await queue.take({ pictures: 1, signal: AbortSignal.timeout(100), except: ['busy'] }), []);
+    assert.equal((await takeOne(queue)).owner, 'busy');
+  });
+
+  check('the state of a job is known without reading it', async (queue) => {
+    const { id } = await queue.add(newJob(), admission);
+    assert.equal(await queue.stateOf(id), 'queued');
+    await queue.cancel(id);
+    assert.equal(await queue.stateOf(id), 'cancelled');
+    assert.equal(await queue.stateOf('nobody'), undefined);
+  });
+
+  check('a list of large jobs comes in parts of bounded size', async (queue) => {
+    const prompts = Array.from({ length: 32 }, () => 'x'.repeat(10_000));
+    for (let i = 0; i < 6; i++)
+      await queue.add(newJob({}, { prompts, seeds: prompts.map(() => 1), subseeds: prompts.map(() => 1) }), admission);
+    const seen = new Set<string>();
+    let parts = 0;
+    for (let before: string | undefined; ; parts++) {
+      const { jobs, next } = await queue.list({ owner: 'alice', limit: 100, before });
+      assert.ok(jobs.length <= 4, `${jobs.length} jobs of 320 KB in one part`);
+      for (const { id } of jobs) seen.add(id);
+      if (next === null) break;
+      before = next;
+    }
+    assert.equal(seen.size, 6);
+    assert.ok(parts >= 1);
   });
 
   check('callers share alike', async (queue) => {
@@ -286,16 +337,16 @@ export function testQueue({ name, open, skip = false }: QueueUnderTest): void {
     }
     await queue.add(newJob({ owner: 'bob' }), admission);
     assert.deepEqual(
-      (await queue.list({ owner: 'alice', limit: 10 })).map(({ id }) => id),
+      (await queue.list({ owner: 'alice', limit: 10 })).jobs.map(({ id }) => id),
       ids,
     );
     assert.deepEqual(
-      (await queue.list({ owner: 'alice', limit: 2, before: ids[0] })).map(({ id }) => id),
+      (await queue.list({ owner: 'alice', limit: 2, before: ids[0] })).jobs.map(({ id }) => id),
       ids.slice(1, 3),
     );
     await queue.complete(await takeOne(queue), result);
     assert.deepEqual(
-      (await queue.list({ owner: 'alice', state: 'done', limit: 10 })).map(({ id }) => id),
+      (await queue.list({ owner: 'alice', state: 'done', limit: 10 })).jobs.map(({ id }) => id),
       [ids[3]],
     );
   });
@@ -305,14 +356,15 @@ export function testQueue({ name, open, skip = false }: QueueUnderTest): void {
       ({ id }) => id,
     );
     const seen: string[] = [];
-    for (let before: string | undefined; ; before = seen.at(-1)) {
-      const part = await queue.list({ owner: 'alice', limit: 4, before });
-      seen.push(...part.map(({ id }) => id));
-      if (part.length < 4) break;
+    for (let before: string | undefined; ; ) {
+      const { jobs, next } = await queue.list({ owner: 'alice', limit: 4, before });
+      seen.push(...jobs.map(({ id }) => id));
+      if (next === null) break;
+      before = next;
     }
     assert.equal(seen.length, 25);
     assert.deepEqual(new Set(seen), new Set(ids));
-    assert.deepEqual(await queue.list({ owner: 'alice', limit: 4, before: 'nobody' }), []);
+    assert.deepEqual(await queue.list({ owner: 'alice', limit: 4, before: 'nobody' }), { jobs: [], next: null });
   });
 
   check('listeners hear of every change, and of steps', async (queue) => {

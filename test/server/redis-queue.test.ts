@@ -60,3 +60,15 @@ test('redis: pictures are stored by their content', { skip: noRedis }, async () 
   assert.equal(await store.get('../etc/passwd'), undefined);
   await queue.close();
 });
+
+test('redis: messages of other programs on the channel are passed over', { skip: noRedis }, async () => {
+  const queue = await open(1, 'strange');
+  for (const message of ['garbage', '{', 'null', '1', '{"event":null}', '{"event":{"kind":"state","id":"x"}}'])
+    await queue.redis.publish('strange:events', message);
+  const heard = new Promise<string>((resolve) => {
+    queue.subscribe((event) => resolve(event.id));
+  });
+  queue.publish({ kind: 'step', id: 'ours', done: 1, total: 2, step: 1, steps: 2, pictures: 0 });
+  assert.equal(await heard, 'ours');
+  await queue.close();
+});

@@ -3,10 +3,11 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import test, { after } from 'node:test';
+import sqlite from 'node-sqlite3-wasm';
 import { startOf } from '../../src/files/living-process-node.ts';
 import { openSqliteQueue } from '../../src/server/queue/sqlite-queue.ts';
 import { newJob, result, testQueue } from './queue-conformance.ts';
@@ -107,4 +108,65 @@ test('many writes at once share a commit', async () => {
   assert.ok(performance.now() - begun < 3000, '300 jobs in one flush');
   assert.equal((await queue.counts()).queued, 300);
   await queue.close();
+});
+
+test('a damaged entry fails by itself, and the jobs behind it are made', async () => {
+  const path = newPath();
+  const first = openSqliteQueue({ path, attempts: 1 });
+  const broken = await first.add(newJob(), admission);
+  const sound = await first.add(newJob(), admission);
+  await first.close();
+  const database = new sqlite.Database(path);
+  database.get('PRAGMA locking_mode = EXCLUSIVE');
+  database.run('UPDATE jobs SET request = ? WHERE id = ?', ['{oops', broken.id]);
+  database.close();
+  const queue = openSqliteQueue({ path, attempts: 1 });
+  assert.deepEqual(
+    (await queue.list({ owner: 'alice', limit: 10 })).jobs.map(({ id }) => id),
+    [sound.id],
+  );
+  assert.equal((await queue.take({ pictures: 1, signal: soon() }))[0]?.id, sound.id);
+  assert.equal(await queue.stateOf(broken.id), 'failed');
+  await queue.close();
+});
+
+test('a damaged journal is named, and so is what to do', () => {
+  const path = newPath();
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, 'no database at all, but long enough to be read as one'.repeat(100));
+  assert.throws(() => openSqliteQueue({ path, attempts: 1 }), {
+    code: 'file-corrupt',
+    message: new RegExp(`${number - 1}/jobs\\.sqlite.*Move it away`),
+  });
+});
+
+test('a journal that was emptied beside its log is not begun anew', async () => {
+  const path = newPath();
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, '');
+  writeFileSync(`${path}-wal`, 'jobs that are not in the file yet');
+  assert.throws(() => openSqliteQueue({ path, attempts: 1 }), { code: 'file-corrupt' });
+});
+
+test("a caller's oldest finished jobs beyond the limit are removed", async () => {
+  const queue = openSqliteQueue({ path: newPath(), attempts: 1, keptPerCaller: 3 });
+  const ids: string[] = [];
+  for (let i = 0; i < 6; i++) {
+    const { id } = await queue.add(newJob(), admission);
+    ids.push(id);
+    await queue.cancel(id);
+  }
+  const kept = (await queue.list({ owner: 'alice', limit: 10 })).jobs.map(({ id }) => id);
+  assert.deepEqual(kept, ids.slice(3).reverse());
+  await queue.close();
+});
+
+test('a job whose prompts are repeated for its pictures is kept small', async () => {
+  const path = newPath();
+  const queue = openSqliteQueue({ path, attempts: 1 });
+  const prompts = Array.from({ length: 32 }, () => '\u0001'.repeat(10_000));
+  const seeds = prompts.map(() => 1);
+  for (let i = 0; i < 20; i++) await queue.add(newJob({}, { prompts, seeds, subseeds: seeds }), admission);
+  await queue.close();
+  assert.ok(statSync(path).size < 500_000, `${statSync(path).size} bytes for 20 jobs of 2 MB`);
 });

@@ -1,38 +1,34 @@
 /**
- * Start-time fair queueing (Goyal, Vin, Cheng 1996): every job gets a start tag, the later of the queue's virtual time and the end of its
- * owner's last job; jobs are taken by their tags. A caller with a thousand jobs and one with a single job are then served in turn.
+ * Start-time fair queueing (Goyal, Vin, Cheng 1996) over callers: each has received some work, and the one that received least is next. A
+ * caller that comes back starts at the present virtual time, so that nobody saves up turns. Work is steps x pixels x pictures
+ * (admission/work.ts), so a caller with a thousand small jobs and one with a single large job share alike.
  */
 
 export interface FairShare {
-  /** The start tag of a new job of this cost (its pictures). */
-  tag(owner: string, cost: number): number;
-  /** A job with this tag has been taken: virtual time moves on. */
-  taken(tag: number): void;
-  /** Nothing waits: everybody starts anew. */
-  reset(): void;
+  /** The caller that received least work. The first of those with equal work. Undefined for an empty list. */
+  next(owners: Iterable<string>): string | undefined;
+  /** A caller receives work. A negative number gives back what was charged and not done. */
+  charge(owner: string, work: number): void;
+  /** Work that a caller has received, at least the present virtual time. */
+  received(owner: string): number;
 }
 
-export interface FairShareState {
-  readonly time?: number;
-  /** End tag of each owner's last job that waits. */
-  readonly ends?: Iterable<readonly [owner: string, end: number]>;
-}
-
-export function createFairShare(state: FairShareState = {}): FairShare {
-  let time = state.time ?? 0;
-  const ends = new Map(state.ends ?? []);
+export function createFairShare(begun: Iterable<readonly [owner: string, work: number]> = []): FairShare {
+  const ends = new Map(begun);
+  let time = 0;
+  const received = (owner: string): number => Math.max(time, ends.get(owner) ?? 0);
   return {
-    tag(owner, cost) {
-      const start = Math.max(time, ends.get(owner) ?? 0);
-      ends.set(owner, start + cost);
-      return start;
+    received,
+    next(owners) {
+      let best: string | undefined;
+      for (const owner of owners) if (best === undefined || received(owner) < received(best)) best = owner;
+      return best;
     },
-    taken(tag) {
-      time = Math.max(time, tag);
-    },
-    reset() {
-      time = 0;
-      ends.clear();
+    charge(owner, work) {
+      const start = received(owner);
+      // Giving back does not move time.
+      if (work > 0) time = start;
+      ends.set(owner, start + work);
     },
   };
 }

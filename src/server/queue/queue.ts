@@ -2,9 +2,10 @@
  * JobQueue: accepted jobs, in a fair order, each finished once. `sqlite-queue.ts` keeps them in a file for one process, `redis-queue.ts` in
  * Redis for many; both pass test/server/queue-conformance.ts.
  *
- * Order: by priority; within it callers share alike (fair-share.ts); within a caller first come, first served.
+ * Order: callers share alike by the work of their jobs (fair-share.ts); within a caller by priority, then first come, first served.
  */
 
+import { StableDiffusionError } from '../../errors.ts';
 import type { Job, JobError, JobResult, JobState, NewJob } from '../job.ts';
 import type { JobControl, JobControlListener, JobEvent, JobEventListener } from '../job-event.ts';
 
@@ -23,6 +24,29 @@ export interface ListQuery {
   readonly limit: number;
 }
 
+export interface JobList {
+  readonly jobs: readonly Job[];
+  /** Where the next part begins (`before`); null at the end. A part may be shorter than the limit: it is bounded in bytes too. */
+  readonly next: string | null;
+}
+
+export interface TakeOptions {
+  /** Most pictures of the jobs that are taken together; the first is taken whatever its size. */
+  readonly pictures: number;
+  readonly signal: AbortSignal;
+  /** Callers whose jobs are not taken now. */
+  readonly except?: Iterable<string>;
+}
+
+/** Refuses a job: too many wait. `scope` says whose. */
+export function busy(scope: 'queue' | 'caller', waiting: number): StableDiffusionError {
+  const message =
+    scope === 'queue'
+      ? `The queue is full: ${waiting} jobs wait.`
+      : `You have ${waiting} jobs that wait or run; wait until some are finished.`;
+  return new StableDiffusionError('busy', `${message} Try again later.`, { details: { scope } });
+}
+
 export interface QueueCounts {
   readonly queued: number;
   readonly running: number;
@@ -35,15 +59,17 @@ export interface JobQueue {
    */
   add(job: NewJob, admission: Admission): Promise<Job>;
   get(id: string): Promise<Job | undefined>;
-  list(query: ListQuery): Promise<readonly Job[]>;
+  /** The state alone, without reading the job. */
+  stateOf(id: string): Promise<JobState | undefined>;
+  list(query: ListQuery): Promise<JobList>;
   counts(): Promise<QueueCounts>;
   /** A job that waits or runs ends as cancelled; a finished one stays what it is. Gives the job after that. */
   cancel(id: string): Promise<Job | undefined>;
   /**
-   * Waits for work and takes it: the first job in order, and after it others with the same batch key, as long as they are together no more
-   * than `pictures` (the first is taken whatever its size). An empty list when the signal fires.
+   * Waits for work and takes it: the first job in order, and after it others with the same batch key, as long as they fit. An empty list
+   * when the signal fires.
    */
-  take(options: { readonly pictures: number; readonly signal: AbortSignal }): Promise<readonly Job[]>;
+  take(options: TakeOptions): Promise<readonly Job[]>;
   /** Ends a job that was taken. False where it is no longer this taker's: cancelled, or given to another as this one seemed dead. */
   complete(job: Job, result: JobResult): Promise<boolean>;
   /** A job could not be made: it waits again where `retry` is set and attempts are left, else it has failed. False as `complete`. */

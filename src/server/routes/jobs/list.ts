@@ -17,10 +17,10 @@ export const listJobs = defineRoute({
   }),
   response: z.object({ jobs: z.array(jobView), next: z.string().nullable() }),
   async handle({ queue, watch }, { owner, query }) {
-    const jobs = await queue.list({ owner, ...query });
+    const { jobs, next } = await queue.list({ owner, ...query });
     return json({
       jobs: jobs.map((job) => viewOf(job, watch.progress(job.id)?.step)),
-      next: jobs.length === query.limit ? (jobs.at(-1)?.id ?? null) : null,
+      next,
     });
   },
 });

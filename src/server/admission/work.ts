@@ -1,0 +1,23 @@
+/** Work: what a job costs the runner, in pixels of network calls. It is the unit of fair shares and of the limit for one job. */
+
+import type { JobRequest } from '../job.ts';
+
+type Costly = Pick<JobRequest, 'width' | 'height' | 'steps' | 'guidanceScale' | 'prompts'> & {
+  readonly hires?: { readonly width: number; readonly height: number; readonly steps?: number | undefined } | undefined;
+};
+
+/** Guidance calls the network twice a step, with and without the prompt. */
+const calls = (guidanceScale: number): number => (guidanceScale === 1 ? 1 : 2);
+
+/** Work of one step of some pictures. */
+export const workOfStep = (
+  { width, height, guidanceScale }: Pick<Costly, 'width' | 'height' | 'guidanceScale'>,
+  pictures: number,
+): number => width * height * calls(guidanceScale) * pictures;
+
+/** Work of a whole job: steps x pixels x pictures, twice with guidance, and the second pass of "hires. fix". */
+export function workOf(request: Costly): number {
+  const { prompts, steps, guidanceScale, hires } = request;
+  const second = hires ? (hires.steps ?? steps) * workOfStep({ ...hires, guidanceScale }, prompts.length) : 0;
+  return steps * workOfStep(request, prompts.length) + second;
+}

@@ -1,0 +1,85 @@
+/** Jobs as rows of the journal: the table, its indexes, and a row to a job and back. */
+
+import { brotliCompressSync, brotliDecompressSync, constants } from 'node:zlib';
+import { StableDiffusionError } from '../../errors.ts';
+import { type Job, type JobState, priorities } from '../job.ts';
+import type { Journal, Row } from './sqlite-journal.ts';
+
+export const jobTable = `
+CREATE TABLE IF NOT EXISTS jobs (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL, source TEXT NOT NULL, state TEXT NOT NULL,
+  priority INTEGER NOT NULL, work REAL NOT NULL, batch TEXT NOT NULL, pictures INTEGER NOT NULL, attempt INTEGER NOT NULL DEFAULT 0,
+  request TEXT NOT NULL, result TEXT, error TEXT, created INTEGER NOT NULL, started INTEGER, finished INTEGER);
+CREATE INDEX IF NOT EXISTS jobs_open ON jobs (owner, state) WHERE state IN ('queued', 'running');
+CREATE INDEX IF NOT EXISTS jobs_owner ON jobs (owner, seq);
+CREATE INDEX IF NOT EXISTS jobs_finished ON jobs (finished) WHERE finished IS NOT NULL;
+CREATE INDEX IF NOT EXISTS jobs_turn ON jobs (owner, priority, seq) WHERE state = 'queued';
+CREATE INDEX IF NOT EXISTS jobs_batch ON jobs (batch, priority, seq) WHERE state = 'queued';
+`;
+
+/** Journals of versions before fair shares by work have a start tag in place of the work. */
+export function updateTable(journal: Journal): void {
+  if (journal.count(`SELECT count(*) AS n FROM pragma_table_info('jobs') WHERE name = 'tag'`) === 0) return;
+  journal.exec('DROP INDEX IF EXISTS jobs_order; ALTER TABLE jobs RENAME COLUMN tag TO work;');
+  journal.exec('UPDATE jobs SET work = pictures');
+}
+
+/** JSON from this length on is compressed: prompts are repeated for each picture of a job. */
+const longJson = 4096;
+
+export function packed(value: unknown): string | Uint8Array {
+  const json = JSON.stringify(value);
+  if (json.length < longJson) return json;
+  // The window holds several copies of the longest prompt.
+  const params = { [constants.BROTLI_PARAM_QUALITY]: 3, [constants.BROTLI_PARAM_LGWIN]: 22 };
+  return new Uint8Array(brotliCompressSync(json, { params }));
+}
+
+function unpacked(value: unknown): string | undefined {
+  if (typeof value === 'string') return value;
+  return value instanceof Uint8Array ? brotliDecompressSync(value).toString('utf8') : undefined;
+}
+
+export interface ReadJob {
+  readonly job: Job;
+  /** Characters of JSON that were parsed. */
+  readonly size: number;
+}
+
+const text = (value: unknown): string => String(value);
+
+/** Throws `file-corrupt` for a row that holds no job. */
+export function readJob(row: Row): ReadJob {
+  let size = 0;
+  const parsed = <T>(column: string): T | undefined => {
+    const json = unpacked(row[column]);
+    size += json?.length ?? 0;
+    return json === undefined ? undefined : (JSON.parse(json) as T);
+  };
+  try {
+    const request = parsed<Job['request']>('request');
+    if (!Array.isArray(request?.prompts) || !Array.isArray(request.seeds)) throw new Error('it has no prompts');
+    const job: Job = {
+      id: text(row['id']),
+      owner: text(row['owner']),
+      source: text(row['source']) as Job['source'],
+      priority: priorities[Number(row['priority'])] ?? 'normal',
+      request,
+      state: text(row['state']) as JobState,
+      attempt: Number(row['attempt']),
+      createdAt: Number(row['created']),
+      ...(row['started'] === null ? {} : { startedAt: Number(row['started']) }),
+      ...(row['finished'] === null ? {} : { finishedAt: Number(row['finished']) }),
+    };
+    const result = parsed<Job['result']>('result');
+    const error = parsed<Job['error']>('error');
+    return { job: { ...job, ...(result ? { result } : {}), ...(error ? { error } : {}) }, size };
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new StableDiffusionError(
+      'file-corrupt',
+      `The journal's entry of job ${text(row['id']).slice(0, 64)} cannot be read: ${reason}.`,
+      { cause },
+    );
+  }
+}

@@ -1,0 +1,112 @@
+/** RedisTaker: takes jobs from BullMQ in the name of this process, and keeps their locks until they are ended. */
+
+import { randomUUID } from 'node:crypto';
+import { batchKey, type Job } from '../job.ts';
+import { type Bull, jobOf, type RedisConnection, type Taken } from './redis-connection.ts';
+import { notBegunScript, timeScript } from './redis-scripts.ts';
+
+/** Jobs of callers that are not to be taken now, looked at before a taker gives up. */
+const passedOver = 16;
+
+/** BullMQ's words for a job whose lock is another's. */
+const lostLock = ['missing lock', 'missing key', 'not in the active state', 'lock mismatch'];
+
+export class RedisTaker {
+  readonly #connection: RedisConnection;
+  readonly #held = new Map<string, Taken>();
+  readonly #renewal: NodeJS.Timeout;
+
+  constructor(connection: RedisConnection) {
+    this.#connection = connection;
+    this.#renewal = setInterval(() => this.#renew(), connection.options.lockMilliseconds / 3);
+  }
+
+  close(): void {
+    clearInterval(this.#renewal);
+  }
+
+  #renew(): void {
+    if (this.#held.size === 0) return;
+    const tokens = [...this.#held.values()].map(({ token }) => token);
+    const { lockMilliseconds, onError } = this.#connection.options;
+    this.#connection.worker.extendJobLocks([...this.#held.keys()], tokens, lockMilliseconds).catch(onError);
+  }
+
+  /** Ends a job in BullMQ. False if its lock is another's. */
+  async settle(job: Job, end: (taken: Taken) => Promise<unknown>): Promise<boolean> {
+    const mine = this.#held.get(job.id);
+    this.#held.delete(job.id);
+    if (!mine) return false;
+    try {
+      await end(mine);
+      return true;
+    } catch (error) {
+      const message = error instanceof Error ? error.message.toLowerCase() : '';
+      if (lostLock.some((words) => message.includes(words))) return false;
+      throw error;
+    }
+  }
+
+  async putBack({ bull, token }: Taken): Promise<void> {
+    await this.#connection.redis.eval(notBegunScript, '1', this.#connection.bullKey(String(bull.id)));
+    await bull.moveToWait(token);
+  }
+
+  async #next(): Promise<Taken | undefined> {
+    for (;;) {
+      const token = randomUUID();
+      const bull = (await this.#connection.worker.getNextJob(token, { block: false })) as Bull | undefined;
+      if (!bull?.id) return undefined;
+      if (!(await this.#connection.isCancelled(bull.id))) return { bull, token };
+      await bull.moveToFailed(this.#connection.final('cancelled'), token).catch(this.#connection.options.onError);
+    }
+  }
+
+  /** The first job of a caller that is not barred. */
+  async #first(barred: ReadonlySet<string>): Promise<Taken | undefined> {
+    const passed: Taken[] = [];
+    try {
+      while (passed.length < passedOver) {
+        const taken = await this.#next();
+        if (!taken || !barred.has(taken.bull.data.owner)) return taken;
+        passed.push(taken);
+      }
+      return undefined;
+    } finally {
+      for (const taken of passed) await this.putBack(taken);
+    }
+  }
+
+  async takeNow(pictures: number, barred: ReadonlySet<string>): Promise<readonly Job[]> {
+    const first = await this.#first(barred);
+    if (!first) return [];
+    const taken = [first];
+    const wanted = batchKey(first.bull.data);
+    let room = pictures - first.bull.data.request.prompts.length;
+    while (room > 0 && wanted !== first.bull.data.id) {
+      const other = await this.#next();
+      if (!other) break;
+      const size = other.bull.data.request.prompts.length;
+      if (batchKey(other.bull.data) !== wanted || size > room) {
+        await this.putBack(other);
+        this.#connection.channel.tell({ wake: true });
+        break;
+      }
+      room -= size;
+      taken.push(other);
+    }
+    await this.#connection.redis.eval(
+      timeScript,
+      '1',
+      this.#connection.key('time'),
+      String(Math.max(0, first.bull.priority - 1)),
+    );
+    return Promise.all(
+      taken.map(async ({ bull, token }) => {
+        this.#held.set(bull.data.id, { bull, token });
+        await this.#connection.redis.hdel(this.#connection.key('turns', bull.data.owner), bull.data.id);
+        return jobOf(bull, 'running');
+      }),
+    );
+  }
+}
