@@ -5,6 +5,7 @@
  * What a step does depends on the weights, the seed and the step's number, so a resumed run goes on to the same bits.
  */
 
+import { z } from 'zod';
 import { StableDiffusionError } from '../errors.ts';
 import type { TrainingBatch } from './data/batches.ts';
 import { prefetch } from './data/prefetch.ts';
@@ -44,6 +45,8 @@ export type TrainingEvent =
   | { readonly kind: 'validation'; readonly step: number; readonly values: Readonly<Record<string, number>> }
   /** Before the first step: samples whose latents are kept. */
   | { readonly kind: 'latents'; readonly done: number; readonly total: number | undefined }
+  /** Before the first step: where the run begins. `beganAgain`: it was resumed, but ended before its first checkpoint, so nothing is left of it. */
+  | { readonly kind: 'begin'; readonly step: number; readonly beganAgain: boolean }
   /** Before that: DreamBooth's pictures of the class. */
   | { readonly kind: 'class-pictures'; readonly done: number; readonly total: number }
   /** The last event: all steps done, or stopped by the signal. */
@@ -54,10 +57,19 @@ const reportPause = 20_000;
 
 /** What a checkpoint keeps beside the trainee's own state. */
 interface LoopState {
+  /** As the checkpoint's own; checkpoints of earlier versions lack it. */
+  readonly step?: number | undefined;
   readonly seed: number;
   readonly order: OrderState | null;
   readonly trainee: unknown;
 }
+
+const loopStateSchema = z.object({
+  step: z.int().nonnegative().optional(),
+  seed: z.int().nonnegative(),
+  order: z.record(z.string(), z.unknown()).nullable(),
+  trainee: z.unknown(),
+});
 
 /** Sums of metrics since they were last written. */
 class Means {
@@ -100,6 +112,7 @@ export async function* trainingLoop<Batch>(options: LoopOptions<Batch>): AsyncGe
   };
   try {
     const start = await restore(options);
+    yield { kind: 'begin', step: start.step, beganAgain: run.beganAgain };
     const meter = progressMeter({
       total: options.settings.maxSteps,
       batchSize: options.settings.batchSize * options.settings.accumulate,
@@ -136,7 +149,18 @@ async function restore<Batch>({
   const { resumed } = run;
   if (!resumed) return { step: 0, order: undefined };
   try {
-    const state = resumed.state as LoopState;
+    const read = loopStateSchema.safeParse(resumed.state);
+    if (!read.success)
+      throw new StableDiffusionError(
+        'file-corrupt',
+        `${resumed.path} has no state of a training run. Use training.init to start from a model.`,
+      );
+    const state = read.data as LoopState;
+    if (state.step !== undefined && state.step !== resumed.step)
+      throw new StableDiffusionError(
+        'file-corrupt',
+        `${resumed.path} says step ${resumed.step} in one place and step ${state.step} in another.`,
+      );
     if (state.seed !== seed)
       throw new StableDiffusionError(
         'config-invalid',
@@ -150,7 +174,7 @@ async function restore<Batch>({
 }
 
 type BareEvent =
-  | Exclude<TrainingEvent, { kind: 'step' | 'report' | 'latents' | 'class-pictures' }>
+  | Exclude<TrainingEvent, { kind: 'step' | 'report' | 'latents' | 'class-pictures' | 'begin' }>
   | Omit<Extract<TrainingEvent, { kind: 'step' }>, 'progress'>;
 
 interface Prepared<Batch> {
@@ -208,7 +232,7 @@ async function* steps<Batch>(
   };
   const save = async function* (): AsyncGenerator<BareEvent> {
     const { state, ...content } = trainee.checkpoint();
-    const whole: LoopState = { seed: options.seed, order: order ?? null, trainee: state };
+    const whole: LoopState = { step, seed: options.seed, order: order ?? null, trainee: state };
     const path = await run.checkpoints.save({
       ...content,
       provide: finite(content.provide, step, saved),

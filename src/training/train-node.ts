@@ -8,7 +8,7 @@ import type { ImageCodec } from '../image/codec/codec.ts';
 import { type PriorOrderState, withPriorItems } from './adapt/dreambooth.ts';
 import { adapterSetUp } from './adapt/set-up-node.ts';
 import { autoencoderSetUp } from './autoencoder/set-up-node.ts';
-import { fillLatentCache } from './data/fill-latent-cache.ts';
+import { fillLatentCache } from './data/fill-latent-cache-node.ts';
 import { latentCache, writeLatentCache } from './data/latent-cache-node.ts';
 import { openSplit, type Split, type SplitOptions, splitItems, splitOf } from './data/open-split-node.ts';
 import { createProblems, type Problem } from './data/problems.ts';
@@ -76,19 +76,32 @@ async function* cachedLatents(
     );
   const items = splitItems(train, options);
   const { size, filter, background } = items.picture;
-  const fingerprint = JSON.stringify({ autoencoder: await latents.fingerprint(), size, filter, background, flips });
+  // Which samples are left out depends on the filter of the data.
+  const fingerprint = JSON.stringify({
+    autoencoder: await latents.fingerprint(),
+    size,
+    filter,
+    background,
+    flips,
+    samples: items.filter,
+  });
   const writer = await writeLatentCache(folder, { fingerprint, dtype: training.latent_cache_dtype });
-  for await (const state of fillLatentCache({
+  const filling = fillLatentCache({
     source: pictures.source,
     items,
     flips,
     firstStage: latents.firstStage,
     writer,
     batchSize: options.batchSize,
-  }))
-    yield { kind: 'latents', ...state };
-  await pictures.close();
-  return splitOf(await latentCache(folder, { fingerprint }), train, options);
+  });
+  for (let next = await filling.next(); ; next = await filling.next()) {
+    if (!next.done) {
+      yield { kind: 'latents', ...next.value };
+      continue;
+    }
+    await pictures.close();
+    return splitOf(await latentCache(folder, { fingerprint, wanted: next.value }), train, options);
+  }
 }
 
 /** The model's section for its users: without paths of this machine, and without averages, because these are in place of the last weights. */

@@ -10,7 +10,7 @@ import { createImage } from '../../src/image/image.ts';
 import { TorchGenerator } from '../../src/random/torch-generator.ts';
 import { float32 } from '../../src/tensor/tensor.ts';
 import { type BatchOptions, trainingBatches } from '../../src/training/data/batches.ts';
-import { latentCache, writeLatentCache } from '../../src/training/data/latent-cache-node.ts';
+import { cacheKey, latentCache, writeLatentCache } from '../../src/training/data/latent-cache-node.ts';
 import { prefetch } from '../../src/training/data/prefetch.ts';
 import { mirror, preparePicture } from '../../src/training/data/prepare-picture.ts';
 import { createProblems } from '../../src/training/data/problems.ts';
@@ -332,6 +332,7 @@ test('latents on disk: what was written is read, cut-off work goes on, other set
   try {
     const make = (i: number) => ({
       name: `p${i}`,
+      digest: `d${i}`,
       captions: [`caption ${i}`, 'é猫'],
       metadata: { width: i },
       latents: [new TorchGenerator(i).randn([4, 2, 2]), new TorchGenerator(100 + i).randn([4, 2, 2])],
@@ -341,7 +342,7 @@ test('latents on disk: what was written is read, cut-off work goes on, other set
     for (let i = 0; i < 5; i++) await first.add(make(i)); // cut off: two of them were never written
     const second = await writeLatentCache(folder, options);
     assert.deepEqual(
-      [0, 1, 2, 3, 4].map((i) => second.has(`p${i}`)),
+      [0, 1, 2, 3, 4].map((i) => second.has(cacheKey(`p${i}`, `d${i}`))),
       [true, true, true, false, false],
     );
     for (let i = 0; i < 7; i++) await second.add(make(i));
@@ -353,7 +354,16 @@ test('latents on disk: what was written is read, cut-off work goes on, other set
     ]);
     const cache = await latentCache(folder, options);
     assert.equal(cache.count, 7);
-    for (let i = 0; i < 7; i++) assert.deepEqual(await cache.read(i), make(i));
+    for (let i = 0; i < 7; i++) {
+      const { digest: _, ...sample } = make(i);
+      assert.deepEqual(await cache.read(i), sample);
+    }
+    const some = await latentCache(folder, {
+      ...options,
+      wanted: new Set([cacheKey('p2', 'd2'), cacheKey('p3', 'x')]),
+    });
+    assert.deepEqual([some.count, (await some.read(0))?.name], [1, 'p2']);
+    await some.close();
     const problems = createProblems();
     const seen = new Set<string>();
     for await (const { items } of trainingBatches(cache, {

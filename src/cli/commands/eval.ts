@@ -88,6 +88,7 @@ async function* picturesOf(
   const { createProblems } = await import('../../training/data/problems.ts');
   const { nodeImageCodec } = await import('../../image/codec/codec-node.ts');
   const { flatten } = await import('../../image/image.ts');
+  const { decodePicture } = await import('../../training/data/batches.ts');
   const problems = createProblems(({ message }) => context.err.write(`warning: ${message}\n`));
   const source = await imageFolder(folder, { problems });
   const total = Math.min(source.count, count ?? source.count);
@@ -96,7 +97,9 @@ async function* picturesOf(
   for (let i = 0; i < source.count && done < total; i++) {
     const sample = await source.read(i, context.signal);
     if (!sample || !('image' in sample)) continue;
-    waiting.push({ image: flatten(await nodeImageCodec.decode(sample.image)), caption: sample.captions[0] ?? '' });
+    const image = await decodePicture(sample, nodeImageCodec, problems);
+    if (!image) continue;
+    waiting.push({ image: flatten(image), caption: sample.captions[0] ?? '' });
     done++;
     if (waiting.length < atOnce && done < total) continue;
     yield waiting;

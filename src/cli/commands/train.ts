@@ -118,6 +118,8 @@ async function run(context: CliContext, words: readonly string[], values: Values
     for await (const event of events) {
       if (values.json) context.out.write(`${JSON.stringify(event)}\n`);
       progress.event(event);
+      if (event.kind === 'begin' && event.beganAgain)
+        progress.warn(`The run in ${folder} ended before its first checkpoint; it begins again at step 0.`);
       if (event.kind === 'model') trained = event.path;
       if (event.kind === 'end') ({ status } = event);
     }

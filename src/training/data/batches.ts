@@ -5,13 +5,15 @@
 
 import { StableDiffusionError } from '../../errors.ts';
 import type { ImageCodec } from '../../image/codec/codec.ts';
+import type { Image } from '../../image/image.ts';
 import { TorchGenerator } from '../../random/torch-generator.ts';
 import { toFloat32 } from '../../tensor/convert.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import { prefetch } from './prefetch.ts';
 import { type PictureOptions, preparePicture } from './prepare-picture.ts';
 import type { Problems } from './problems.ts';
-import type { Sample, SampleSource, TrainingItem } from './sample.ts';
+import type { EncodedSample, Sample, SampleSource, TrainingItem } from './sample.ts';
+import { captionCharacters } from './sample-text.ts';
 import { rejection, type SampleFilter } from './sample-filter.ts';
 import { type OrderedSample, orderedSamples, type OrderOptions, type OrderState } from './sample-order.ts';
 
@@ -104,23 +106,49 @@ export async function prepareItem(
     );
     if (missingCaption === 'skip') return undefined;
   }
-  const caption = drawn ?? (typeof missingCaption === 'string' ? '' : missingCaption.caption);
+  const caption = shortened(
+    drawn ?? (typeof missingCaption === 'string' ? '' : missingCaption.caption),
+    name,
+    problems,
+  );
   if ('latents' in sample) {
     const { latents } = sample;
     const chosen = latents[latents.length > 1 ? generator.integer(0, latents.length) : 0] as Tensor;
     return { latents: toFloat32(chosen), caption, name, metadata };
   }
+  const picture = await decodePicture(sample, options.codec, problems);
+  if (!picture) return undefined;
+  const late = filter && rejection(filter, metadata, picture);
+  if (late === undefined)
+    return { image: preparePicture(picture, options.picture, generator), caption, name, metadata };
+  problems.report('filtered', name, `${name} is left out: ${late}.`);
+  return undefined;
+}
+
+/** A caption without what is beyond the characters that are used, which is reported. */
+function shortened(caption: string, name: string, problems: Problems): string {
+  if (caption.length <= captionCharacters) return caption;
+  problems.report(
+    'long-caption',
+    name,
+    `The caption of ${name} is cut to its first ${captionCharacters} of ${caption.length} characters.`,
+  );
+  return caption.slice(0, captionCharacters);
+}
+
+/** The picture of a sample, or undefined where its file is damaged, which is reported by name. */
+export async function decodePicture(
+  { name, image }: EncodedSample,
+  codec: ImageCodec,
+  problems: Problems,
+): Promise<Image | undefined> {
   try {
-    const picture = await options.codec.decode(sample.image);
-    const late = filter && rejection(filter, metadata, picture);
-    if (late === undefined)
-      return { image: preparePicture(picture, options.picture, generator), caption, name, metadata };
-    problems.report('filtered', name, `${name} is left out: ${late}.`);
+    return await codec.decode(image);
   } catch (cause) {
     if (!(cause instanceof StableDiffusionError) || !isOfTheFile(cause)) throw cause;
     problems.report('corrupt-image', name, `The picture of ${name} is left out. ${cause.message}`);
+    return undefined;
   }
-  return undefined;
 }
 
 const isOfTheFile = ({ code }: StableDiffusionError): boolean =>

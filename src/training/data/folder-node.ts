@@ -1,15 +1,16 @@
 /**
- * A folder of pictures: each with its caption in a `.txt` of the same name beside it, or all of them in a `metadata.jsonl` as Hugging
+ * A folder of pictures: each with its caption in a `.txt` (or `.caption`) of the same name beside it, or all of them in a `metadata.jsonl` as Hugging
  * Face's `imagefolder` has it, one JSON object a line with `file_name` (a path below the file's folder), a caption and whatever else.
  */
 
 import { lstat, readdir, readFile, realpath } from 'node:fs/promises';
 import { isAbsolute, join, relative, sep } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
-import { fileError } from '../../files/byte-source-node.ts';
+import { fileError, openFile } from '../../files/byte-source-node.ts';
 import { splitCaptions } from './caption-fields.ts';
 import type { Problems } from './problems.ts';
 import type { IndexedSource, SampleMetadata } from './sample.ts';
+import { captionBytes, decodeText, parseObject } from './sample-text.ts';
 
 export interface FolderOptions {
   readonly problems: Problems;
@@ -24,29 +25,38 @@ interface Entry {
   readonly row?: SampleMetadata;
 }
 
-const picture = /\.(?:png|jpe?g|webp|gif)$/i;
+const picture = /\.(?:png|jpe?g|jpe|jfif|webp|gif)$/i;
+const captionFile = /\.(?:txt|caption)$/i;
+const otherPicture = /\.(?:bmp|tiff?|avif|heic|heif|jxl|jp2|svg|ico|psd|tga|ppm|exr|dng|cr2|nef|arw)$/i;
+const otherTable = /(?:^|\/)metadata\.(?:csv|parquet|json)$/i;
+
+/** Made by systems and programs, not by people: as Hugging Face's folder loader, hidden names and the folders of archives and NAS devices. */
+const hidden = (name: string): boolean => name.startsWith('.') || name === '__MACOSX' || name === '@eaDir';
+
+/** The most of a picture's file that is read. */
+const largestPicture = 2 ** 28;
 
 /**
  * Lists the folder and those in it, in order of their names (by code unit). Where there is a `metadata.jsonl`, its rows are the data set
- * and other pictures are ignored.
+ * and other pictures are ignored. Hidden files and folders (`.name`, `__MACOSX`, `@eaDir`) are left out; pictures in other formats and
+ * other tables are reported.
  *
  * Throws `file-not-found` for a folder or a picture of a row that is not there, `file-corrupt` for a broken line, `file-unsafe` for a
  * `file_name` that leads out of the folder, `invalid-argument` for a folder without pictures. Links are never followed.
  */
 export async function imageFolder(path: string, options: FolderOptions): Promise<IndexedSource> {
+  const { problems, captionField } = options;
   const root = await realpath(path).catch((cause: unknown) => {
     throw fileError(path, cause);
   });
-  const files = await listFiles(root, '', options.problems);
-  const tables = files.filter((name) => /(?:^|\/)metadata\.jsonl$/.test(name));
-  const entries: Entry[] = [];
-  for (const table of tables) entries.push(...(await readTable(root, table, files)));
-  if (tables.length === 0) entries.push(...files.filter((name) => picture.test(name)).map((name) => ({ name })));
+  const files = await listFiles(root, '', problems);
+  const entries = await entriesOf(root, files, problems);
   if (entries.length === 0)
     throw new StableDiffusionError(
       'invalid-argument',
-      `${path} holds no pictures (.png, .jpg, .webp, .gif) and no metadata.jsonl.`,
+      `${path} holds no pictures (.png, .jpg, .webp, .gif) and no metadata.jsonl.${passedOver(problems)}`,
     );
+  const captions = new Map(files.filter((name) => captionFile.test(name)).map((name) => [captionKey(name), name]));
   return {
     label: path,
     count: entries.length,
@@ -58,24 +68,71 @@ export async function imageFolder(path: string, options: FolderOptions): Promise
           `There is no picture ${index} in ${path}, which has ${entries.length}.`,
         );
       const { name, row } = entry;
-      const image = await readFile(join(root, name)).catch((cause: unknown) => fileError(name, cause));
-      if (image instanceof StableDiffusionError) {
-        options.problems.report('missing-image', name, image.message);
+      const image = await readOrdinary(join(root, name), largestPicture).catch((cause: unknown) =>
+        fileError(name, cause),
+      );
+      if (image instanceof StableDiffusionError || image.isCut) {
+        const reason =
+          image instanceof StableDiffusionError ? image.message : `${name} has more than ${largestPicture} bytes.`;
+        problems.report('missing-image', name, reason);
         return undefined;
       }
-      if (row) return { name, image: new Uint8Array(image), ...splitCaptions(row, options.captionField) };
-      const caption = await readFile(join(root, name.replace(/\.[^.]*$/, '.txt')), 'utf8').catch((cause: unknown) => {
-        if (fileError(name, cause).code !== 'file-not-found') throw fileError(name, cause);
-      });
+      if (row) return { name, image: image.bytes, ...splitCaptions(row, captionField) };
+      const beside = captions.get(captionKey(name, '.txt')) ?? captions.get(captionKey(name, '.caption'));
       return {
         name,
-        image: new Uint8Array(image),
-        captions: caption === undefined ? [] : [caption.trim()],
+        image: image.bytes,
+        captions: beside === undefined ? [] : await captionOf(root, beside, problems),
         metadata: {},
       };
     },
     async close() {},
   };
+}
+
+/** A file's name with the ending in lower case, or with another ending. */
+const captionKey = (name: string, ending?: string): string =>
+  name.replace(/\.[^./]*$/, (own) => ending ?? own.toLowerCase());
+
+function passedOver(problems: Problems): string {
+  const found = problems.counts().get('unsupported-file');
+  return found ? ` Passed over: ${found.names.join(', ')}${found.count > found.names.length ? ', …' : ''}.` : '';
+}
+
+/** The rows of its tables, or its pictures. */
+async function entriesOf(root: string, files: readonly string[], problems: Problems): Promise<Entry[]> {
+  const tables = files.filter((name) => /(?:^|\/)metadata\.jsonl$/.test(name));
+  const entries: Entry[] = [];
+  for (const table of tables) entries.push(...(await readTable(root, table, files, problems)));
+  for (const name of files) {
+    if (otherTable.test(name))
+      problems.report('unsupported-file', name, `${name} is not read; captions are read from metadata.jsonl and .txt.`);
+    else if (tables.length === 0 && otherPicture.test(name))
+      problems.report('unsupported-file', name, `${name} is left out: convert it to PNG, JPEG, WebP or GIF.`);
+  }
+  if (tables.length === 0) entries.push(...files.filter((name) => picture.test(name)).map((name) => ({ name })));
+  return entries;
+}
+
+/** The first bytes of an ordinary file, at most so many, and whether there are more. */
+async function readOrdinary(
+  path: string,
+  most: number,
+): Promise<{ readonly bytes: Uint8Array; readonly isCut: boolean }> {
+  const source = await openFile(path);
+  try {
+    return { bytes: await source.read(0, Math.min(source.size, most)), isCut: source.size > most };
+  } finally {
+    await source.close();
+  }
+}
+
+async function captionOf(root: string, name: string, problems: Problems): Promise<string[]> {
+  const { bytes, isCut } = await readOrdinary(join(root, name), captionBytes);
+  const text = decodeText(bytes, isCut);
+  if (text !== undefined) return [text.trim()];
+  problems.report('corrupt-caption', name, `The caption ${name} is not used: it is not UTF-8. Save it as UTF-8.`);
+  return [];
 }
 
 /** Ordinary files below a folder. */
@@ -86,39 +143,33 @@ async function listFiles(root: string, below: string, problems: Problems): Promi
   const files: string[] = [];
   for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
     const name = below === '' ? entry.name : `${below}/${entry.name}`;
+    if (hidden(entry.name)) continue;
     if (entry.isSymbolicLink()) problems.report('unsafe-name', name, `${name} is a link and is not followed.`);
-    else if (entry.isDirectory()) files.push(...(await listFiles(root, name, problems)));
+    else if (entry.isDirectory()) for (const file of await listFiles(root, name, problems)) files.push(file);
     else if (entry.isFile()) files.push(name);
   }
   return files;
 }
 
-async function readTable(root: string, table: string, files: readonly string[]): Promise<Entry[]> {
+async function readTable(root: string, table: string, files: readonly string[], problems: Problems): Promise<Entry[]> {
   const there = new Set(files);
   const folder = table.slice(0, table.lastIndexOf('/') + 1);
-  const rows = (await readFile(join(root, table), 'utf8'))
-    .split('\n')
-    .flatMap((line, i) => (line.trim() === '' ? [] : [parseRow(line, `line ${i + 1} of ${table}`)]));
-  const entries = rows.map(({ where, fields: { file_name, ...row } }) => {
-    if (typeof file_name !== 'string')
-      throw new StableDiffusionError(
-        'file-corrupt',
-        `${where} has no file_name. Give it the path of a picture beside the table.`,
-      );
-    if (isAbsolute(file_name) || file_name.split(/[/\\]/).includes('..')) {
-      throw new StableDiffusionError(
-        'file-unsafe',
-        `${where} has the file_name ${JSON.stringify(file_name)}, which leads out of the folder; it must be a path within it.`,
-      );
+  const text = decodeText(new Uint8Array(await readFile(join(root, table))));
+  if (text === undefined) throw new StableDiffusionError('file-corrupt', `${table} is not UTF-8. Save it as UTF-8.`);
+  const entries: (Entry & { readonly where: string })[] = [];
+  for (const [i, line] of text.split('\n').entries()) {
+    if (line.trim() === '') continue;
+    const where = `line ${i + 1} of ${table}`;
+    const fields = parseObject(line);
+    if (typeof fields === 'string') {
+      // A table cut off or of another format is an error; one bad row among good ones is not.
+      if (!fields.startsWith('is nested')) throw new StableDiffusionError('file-corrupt', `${where} ${fields}.`);
+      problems.report('corrupt-metadata', where, `${where} is left out: it ${fields}.`);
+      continue;
     }
-    return {
-      where,
-      name: relative('/', join('/', folder, file_name))
-        .split(sep)
-        .join('/'),
-      row,
-    };
-  });
+    const { file_name, ...row } = fields;
+    entries.push({ where, name: pathWithin(folder, file_name, where), row });
+  }
   for (const { where, name } of entries) {
     if (there.has(name)) continue;
     const status = await lstat(join(root, name)).catch(() => undefined);
@@ -129,13 +180,19 @@ async function readTable(root: string, table: string, files: readonly string[]):
   return entries.map(({ name, row }) => ({ name, row }));
 }
 
-function parseRow(line: string, where: string): { readonly where: string; readonly fields: Record<string, unknown> } {
-  try {
-    const value: unknown = JSON.parse(line);
-    if (typeof value === 'object' && value !== null && !Array.isArray(value))
-      return { where, fields: value as Record<string, unknown> };
-  } catch (cause) {
-    throw new StableDiffusionError('file-corrupt', `${where} is no JSON.`, { cause });
+function pathWithin(folder: string, file: unknown, where: string): string {
+  if (typeof file !== 'string')
+    throw new StableDiffusionError(
+      'file-corrupt',
+      `${where} has no file_name. Give it the path of a picture beside the table.`,
+    );
+  if (isAbsolute(file) || file.split(/[/\\]/).includes('..')) {
+    throw new StableDiffusionError(
+      'file-unsafe',
+      `${where} has the file_name ${JSON.stringify(file)}, which leads out of the folder; it must be a path within it.`,
+    );
   }
-  throw new StableDiffusionError('file-corrupt', `${where} is no JSON object.`);
+  return relative('/', join('/', folder, file))
+    .split(sep)
+    .join('/');
 }

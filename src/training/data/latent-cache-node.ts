@@ -1,10 +1,15 @@
 /**
  * Latents kept on disk, so that the autoencoder sees every picture once: `latents-00000.safetensors` and so on, tensors `<i>.<variant>`,
  * with captions and metadata of the samples in each file's own metadata. A file is there whole or not at all, and needs no other.
+ *
+ * A sample is found by its name and a digest of its picture, captions and metadata, so latents of other data, or of a picture that has
+ * changed, are never used.
  */
 
+import { createHash } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { z } from 'zod';
 import { StableDiffusionError } from '../../errors.ts';
 import { convert } from '../../tensor/convert.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
@@ -14,7 +19,7 @@ import { writeSafetensors } from '../../formats/safetensors-write.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
 import { makeFolder } from '../../files/make-folder-node.ts';
 import { removeHalfWritten, writeFileAtomic } from '../../files/write-file-node.ts';
-import type { IndexedSource, LatentSample, SampleMetadata } from './sample.ts';
+import type { EncodedSample, IndexedSource, LatentSample } from './sample.ts';
 
 export interface LatentCacheOptions {
   /** Says what the latents depend on: autoencoder, size, crop, variants. A cache with another one is refused. */
@@ -28,21 +33,41 @@ export interface LatentCacheWriterOptions extends LatentCacheOptions {
   readonly shardSize?: number;
 }
 
+/** Latents and the digest of what they were made from. */
+export interface CachedSample extends LatentSample {
+  readonly digest: string;
+}
+
+/** Names a sample in the cache. */
+export const cacheKey = (name: string, digest: string): string => `${digest} ${name}`;
+
+/** SHA-256 of a sample's picture, captions and metadata. */
+export async function sampleDigest({ image, captions, metadata }: EncodedSample): Promise<string> {
+  const texts = JSON.stringify([captions, metadata], (_, value: unknown) =>
+    typeof value === 'bigint' ? String(value) : value,
+  );
+  return createHash('sha256').update(image).update(texts).digest('hex').slice(0, 32);
+}
+
 export interface LatentCacheWriter {
-  /** Whether the sample is in the cache already, from this run or one before. */
-  has(name: string): boolean;
+  /** Whether the sample of a `cacheKey` is in the cache already, from this run or one before. */
+  has(key: string): boolean;
   /** Throws `not-finite` for latents that hold NaN or infinity, and `file-access` where a file cannot be written. */
-  add(sample: LatentSample): Promise<void>;
+  add(sample: CachedSample): Promise<void>;
   /** Writes what is left. To be called at the end. */
   finish(): Promise<void>;
 }
 
-interface StoredSample {
-  readonly name: string;
-  readonly captions: readonly string[];
-  readonly metadata: SampleMetadata;
-  readonly variants: number;
-}
+const storedSchema = z.array(
+  z.object({
+    name: z.string(),
+    digest: z.string(),
+    captions: z.array(z.string()),
+    metadata: z.record(z.string(), z.unknown()),
+    variants: z.int().nonnegative(),
+  }),
+);
+type StoredSample = z.output<typeof storedSchema>[number];
 
 const fileName = (number: number): string => `latents-${String(number).padStart(5, '0')}.safetensors`;
 
@@ -51,22 +76,23 @@ export async function writeLatentCache(folder: string, options: LatentCacheWrite
   const { fingerprint, dtype = 'float32', shardSize = 256 } = options;
   await makeFolder(folder);
   await removeHalfWritten(folder);
-  const names = new Set<string>();
+  const keys = new Set<string>();
   const numbers = await shardNumbers(folder);
   for (const number of numbers) {
     const { source, samples } = await openShard(join(folder, fileName(number)), fingerprint);
     await source.close();
-    for (const { name } of samples) names.add(name);
+    for (const { name, digest } of samples) keys.add(cacheKey(name, digest));
   }
   let next = (numbers.at(-1) ?? -1) + 1;
-  let waiting: LatentSample[] = [];
+  let waiting: CachedSample[] = [];
   const flush = async (): Promise<void> => {
     if (waiting.length === 0) return;
     const tensors = new Map<string, Tensor>(
       waiting.flatMap((sample, i) => sample.latents.map((value, variant) => [`${i}.${variant}`, value] as const)),
     );
-    const samples: StoredSample[] = waiting.map(({ name, captions, metadata, latents }) => ({
+    const samples = waiting.map(({ name, digest, captions, metadata, latents }) => ({
       name,
+      digest,
       captions,
       metadata,
       variants: latents.length,
@@ -84,9 +110,10 @@ export async function writeLatentCache(folder: string, options: LatentCacheWrite
     waiting = [];
   };
   return {
-    has: (name) => names.has(name),
+    has: (key) => keys.has(key),
     async add(sample) {
-      if (names.has(sample.name)) return;
+      const key = cacheKey(sample.name, sample.digest);
+      if (keys.has(key)) return;
       const latents = sample.latents.map((value) => {
         const stored = convert(value, dtype);
         if (!convert(stored, 'float32').data.every(Number.isFinite)) {
@@ -97,7 +124,7 @@ export async function writeLatentCache(folder: string, options: LatentCacheWrite
         }
         return stored;
       });
-      names.add(sample.name);
+      keys.add(key);
       waiting.push({ ...sample, latents });
       if (waiting.length >= shardSize) await flush();
     },
@@ -105,8 +132,11 @@ export async function writeLatentCache(folder: string, options: LatentCacheWrite
   };
 }
 
-/** Opens a cache for reading, headers only. Throws `file-not-found` where there is none, `config-invalid` where it has another fingerprint, or what `openSafetensors` throws. */
-export async function latentCache(folder: string, options: LatentCacheOptions): Promise<IndexedSource> {
+/** Opens a cache for reading, headers only: the samples of `wanted` (by `cacheKey`), or all. Throws `file-not-found` where there is none, `config-invalid` where it has another fingerprint, or what `openSafetensors` throws. */
+export async function latentCache(
+  folder: string,
+  options: LatentCacheOptions & { readonly wanted?: ReadonlySet<string> },
+): Promise<IndexedSource> {
   const numbers = await shardNumbers(folder);
   if (numbers.length === 0)
     throw new StableDiffusionError(
@@ -119,7 +149,9 @@ export async function latentCache(folder: string, options: LatentCacheOptions): 
     for (const number of numbers) {
       const shard = await openShard(join(folder, fileName(number)), options.fingerprint);
       sources.push(shard.source);
-      for (const [index, stored] of shard.samples.entries()) samples.push({ source: shard.source, index, stored });
+      for (const [index, stored] of shard.samples.entries())
+        if (options.wanted?.has(cacheKey(stored.name, stored.digest)) ?? true)
+          samples.push({ source: shard.source, index, stored });
     }
   } catch (cause) {
     for (const source of sources) await source.close();
@@ -163,11 +195,10 @@ async function openShard(
 ): Promise<{ readonly source: WeightSource; readonly samples: readonly StoredSample[] }> {
   const source = await openSafetensors(await openFile(path));
   const found = source.metadata?.get('fingerprint');
-  const samples = source.metadata?.get('samples');
-  if (typeof samples === 'string' && found === fingerprint)
-    return { source, samples: JSON.parse(samples) as StoredSample[] };
+  const samples = storedSamples(source.metadata?.get('samples'));
+  if (samples && found === fingerprint) return { source, samples };
   await source.close();
-  if (typeof samples !== 'string')
+  if (!samples)
     throw new StableDiffusionError(
       'file-corrupt',
       `${path} is not a file of cached latents: it does not say whose they are. Move it away.`,
@@ -176,4 +207,13 @@ async function openShard(
     'config-invalid',
     `The latents in ${path} were made with other settings (${JSON.stringify(found)}, and ${JSON.stringify(fingerprint)} is wanted). Use another folder, or delete them.`,
   );
+}
+
+/** The samples that a file's notes list; undefined where they are not such notes. */
+function storedSamples(notes: unknown): readonly StoredSample[] | undefined {
+  try {
+    return storedSchema.parse(JSON.parse(String(notes)));
+  } catch {
+    return undefined;
+  }
 }

@@ -3,6 +3,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
+import type { ByteSource } from '../../files/byte-source.ts';
 import { fileError, openFile } from '../../files/byte-source-node.ts';
 import { imageFolder } from './folder-node.ts';
 import { parquetDataset } from './parquet.ts';
@@ -14,8 +15,20 @@ import { webDataset } from './webdataset.ts';
 export interface OpenDataOptions {
   readonly problems: Problems;
   readonly captionField?: string;
-  /** Column of Parquet files with the pictures. */
+  /** Column of Parquet files, or field of WebDataset's samples, with the pictures. */
   readonly imageField?: string;
+}
+
+/** All of the files, or none open. */
+async function openAll(paths: readonly string[]): Promise<ByteSource[]> {
+  const opened: ByteSource[] = [];
+  try {
+    for (const path of paths) opened.push(await openFile(path));
+    return opened;
+  } catch (cause) {
+    for (const file of opened) await file.close();
+    throw cause;
+  }
 }
 
 /** Throws `file-not-found`, `invalid-argument` for a folder with nothing to train on, or what the kind of data throws. */
@@ -28,12 +41,12 @@ export async function openData(path: string, options: OpenDataOptions): Promise<
   const parquet = status.isDirectory()
     ? inFolder.filter((name) => name.endsWith('.parquet')).map((name) => join(path, name))
     : paths.filter((name) => name.endsWith('.parquet'));
-  if (parquet.length > 0) return parquetDataset(await Promise.all(parquet.map((file) => openFile(file))), options);
+  if (parquet.length > 0) return parquetDataset(await openAll(parquet), options);
   if (
     paths.every((name) => /\.(?:tar|tar\.gz|tgz)$/i.test(name)) ||
     inFolder.some((name) => /\.(?:tar|tar\.gz|tgz)$/i.test(name))
   ) {
-    return webDataset({ label: path, shards: await shardNames(path), open: openFile, problems: options.problems });
+    return webDataset({ label: path, shards: await shardNames(path), open: openFile, ...options });
   }
   if (status.isDirectory()) return imageFolder(path, options);
   throw new StableDiffusionError(

@@ -3,11 +3,12 @@
  * row group of a file, the least that can be read; positions are rows of the file.
  */
 
-import { parquetMetadataAsync, parquetReadObjects } from 'hyparquet';
-import { compressors } from 'hyparquet-compressors';
+import { parquetMetadataAsync, parquetReadObjects, type RowGroup } from 'hyparquet';
+import { compressors as allCompressors } from 'hyparquet-compressors';
 import { StableDiffusionError, throwIfAborted } from '../../errors.ts';
 import type { ByteSource } from '../../files/byte-source.ts';
 import { splitCaptions } from './caption-fields.ts';
+import { rowGroupProblem } from './parquet-limits.ts';
 import type { Problems } from './problems.ts';
 import type { PlacedSample, Sample, SampleMetadata, ShardedSource } from './sample.ts';
 
@@ -19,16 +20,36 @@ export interface ParquetOptions {
   readonly captionField?: string;
 }
 
-interface RowGroup {
+interface Group {
   readonly file: ByteSource;
   readonly start: number;
   readonly end: number;
+  readonly content: RowGroup;
 }
 
-/** Samples of one or more files, which are closed with the source. Throws `file-corrupt` where a file is no Parquet or truncated, or has no image column. */
+/** A page without values has no bytes in LZ4 either, which the decompressor does not expect. */
+const orNothing =
+  (decompress: (input: Uint8Array, length: number) => Uint8Array) =>
+  (input: Uint8Array, length: number): Uint8Array =>
+    length === 0 ? new Uint8Array(0) : decompress(input, length);
+
+const compressors = Object.fromEntries(
+  Object.entries(allCompressors).map(([name, decompress]) => [name, orNothing(decompress)]),
+);
+
+/** Samples of one or more files, which are closed with the source, or at once where it is refused. Throws `file-corrupt` where a file is not Parquet or is truncated, or has no image column. */
 export async function parquetDataset(files: readonly ByteSource[], options: ParquetOptions): Promise<ShardedSource> {
-  const { problems, imageField = 'image' } = options;
-  const groups: RowGroup[] = [];
+  try {
+    return datasetOf(files, await groupsOf(files, options.imageField ?? 'image'), options);
+  } catch (cause) {
+    for (const file of files) await file.close();
+    throw cause;
+  }
+}
+
+/** The row groups of all files. */
+async function groupsOf(files: readonly ByteSource[], imageField: string): Promise<Group[]> {
+  const groups: Group[] = [];
   for (const file of files) {
     const metadata = await parquetMetadataAsync(bufferOf(file)).catch((cause: unknown) => {
       throw corrupt(file, cause);
@@ -43,10 +64,15 @@ export async function parquetDataset(files: readonly ByteSource[], options: Parq
     let start = 0;
     for (const group of metadata.row_groups) {
       const end = start + Number(group.num_rows);
-      if (end > start) groups.push({ file, start, end });
+      if (end > start) groups.push({ file, start, end, content: group });
       start = end;
     }
   }
+  return groups;
+}
+
+function datasetOf(files: readonly ByteSource[], groups: readonly Group[], options: ParquetOptions): ShardedSource {
+  const { problems, imageField = 'image' } = options;
   return {
     label: files.map((file) => file.label).join(', '),
     shards: groups.map(({ file, start, end }) => `${file.label} rows ${start} to ${end - 1}`),
@@ -57,11 +83,13 @@ export async function parquetDataset(files: readonly ByteSource[], options: Parq
           'invalid-argument',
           `There is no row group ${shard}; there are ${groups.length}.`,
         );
-      const { file, start, end } = group;
+      const { file, start, end, content } = group;
       throwIfAborted(signal);
       const from = Math.max(start, position ?? start);
       let rows: Record<string, unknown>[];
       try {
+        const problem = await rowGroupProblem(file, content);
+        if (problem !== undefined) throw new Error(problem);
         rows = await parquetReadObjects({
           file: bufferOf(file),
           rowStart: from,
@@ -154,7 +182,7 @@ function corrupt(file: ByteSource, cause: unknown): StableDiffusionError {
   if (cause instanceof StableDiffusionError) return cause;
   return new StableDiffusionError(
     'file-corrupt',
-    `${file.label} is no Parquet file or is damaged: ${cause instanceof Error ? cause.message : String(cause)}. Get it again.`,
+    `${file.label} is not a Parquet file or is damaged: ${cause instanceof Error ? cause.message : String(cause)}. Get it again.`,
     { cause },
   );
 }

@@ -6,6 +6,12 @@ export type ProblemKind =
   /** A sample without a picture, or whose picture is not where it should be. */
   | 'missing-image'
   | 'missing-caption'
+  /** The caption's bytes are in no encoding that can be told; the sample has no caption then. */
+  | 'corrupt-caption'
+  /** A caption of more characters than are used. */
+  | 'long-caption'
+  /** A file that looks like part of the data and is not read: a picture in another format, a table of another kind. */
+  | 'unsupported-file'
   /** Scores and sizes could not be read; the sample is used without them. */
   | 'corrupt-metadata'
   /** An archive ends early; the samples before the cut are used. */

@@ -10,11 +10,11 @@ export interface SampleFilter {
   readonly minimumSize?: number;
   /** The longer side over the shorter. */
   readonly maximumAspect?: number;
-  /** Predicted rating, 0 to 10. */
+  /** Predicted rating, 0 to 10; kept above this, as the model card of Stable Diffusion v1 says (> 5.0). */
   readonly minimumAesthetics?: number;
-  /** Predicted probability, 0 to 1. */
+  /** Predicted probability, 0 to 1; kept below this (< 0.5). */
   readonly maximumWatermark?: number;
-  /** Predicted probability that it is unsafe, 0 to 1. */
+  /** Predicted probability that it is unsafe, 0 to 1; kept below this. */
   readonly maximumUnsafe?: number;
   /** LAION's words to accept: `UNLIKELY`, `UNSURE`, `NSFW`. */
   readonly nsfw?: readonly string[];
@@ -78,9 +78,9 @@ export function rejection(
       return typeof word === 'string' ? `it is marked ${word}` : 'its nsfw mark is not known';
   }
   return (
-    compare('aesthetics', filter.minimumAesthetics, (value, limit) => value >= limit) ??
-    compare('watermark', filter.maximumWatermark, (value, limit) => value <= limit) ??
-    compare('unsafe', filter.maximumUnsafe, (value, limit) => value <= limit) ??
+    compare('aesthetics', filter.minimumAesthetics, (value, limit) => value > limit) ??
+    compare('watermark', filter.maximumWatermark, (value, limit) => value < limit) ??
+    compare('unsafe', filter.maximumUnsafe, (value, limit) => value < limit) ??
     compare('similarity', filter.minimumSimilarity, (value, limit) => value >= limit)
   );
 }

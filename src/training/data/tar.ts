@@ -19,6 +19,8 @@ export interface TarOptions {
   readonly offset?: number;
   /** Files of more bytes are passed over. Default 2^28. */
   readonly maximumFile?: number;
+  /** Which files are read; of others only the name is given, with no bytes. Default: all. */
+  readonly wanted?: (name: string) => boolean;
   /** Told of links and of files that are too large. */
   readonly onSkip?: (name: string, reason: string) => void;
 }
@@ -34,7 +36,7 @@ export async function* readTar(
   chunks: AsyncIterable<Uint8Array>,
   options: TarOptions,
 ): AsyncGenerator<TarFile, void, void> {
-  const { label, maximumFile = 2 ** 28, onSkip } = options;
+  const { label, maximumFile = 2 ** 28, onSkip, wanted = () => true } = options;
   const input = takeBytes(chunks);
   let position = options.offset ?? 0;
   let start = position;
@@ -71,7 +73,10 @@ export async function* readTar(
       const isExtension = type === 'L' || type === 'K' || type === 'x' || type === 'g';
       const name = extended.get('path') ?? longName ?? nameOf(header);
       const isFile = type === '0' || type === '\0' || type === '7';
-      if ((isFile && size <= maximumFile) || (isExtension && size <= maximumHeader)) {
+      if (isFile && !wanted(name)) {
+        yield { name, data: new Uint8Array(0), offset: start };
+        if (!(await input.skip(padded))) throw cut();
+      } else if ((isFile && size <= maximumFile) || (isExtension && size <= maximumHeader)) {
         const data = await input.take(size);
         // The padding of the last file may be missing.
         if (!data || (!(await input.skip(padded - size)) && isExtension)) throw cut();

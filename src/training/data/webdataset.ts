@@ -9,11 +9,13 @@ import type { ByteSource } from '../../files/byte-source.ts';
 import { streamBytes } from './byte-stream.ts';
 import type { Problems } from './problems.ts';
 import type { PlacedSample, Sample, SampleMetadata, ShardedSource } from './sample.ts';
+import { captionBytes, decodeText, parseObject } from './sample-text.ts';
 import { readTar } from './tar.ts';
 
-/** The files of one sample, by what follows the key, in lower case: `jpg`, `txt`, `json`. */
+/** The files of one sample, by all that follows the key, in lower case: `jpg`, `txt`, `json`, `seg.png`. */
 export interface TarSample {
   readonly key: string;
+  /** Fields that were not wanted have no bytes. */
   readonly fields: ReadonlyMap<string, Uint8Array>;
   /** Where it begins in the archive. */
   readonly position: number;
@@ -28,6 +30,7 @@ export async function* tarSamples(
   problems: Problems,
   position = 0,
   signal?: AbortSignal,
+  wanted: (field: string) => boolean = () => true,
 ): AsyncGenerator<TarSample, void, void> {
   const { label } = source;
   let current: { key: string; fields: Map<string, Uint8Array>; position: number } | undefined;
@@ -35,15 +38,17 @@ export async function* tarSamples(
     const files = readTar(streamBytes(source, position, signal), {
       label,
       offset: position,
+      wanted: (name) => {
+        const field = partsOf(name)?.field;
+        return field !== undefined && wanted(field);
+      },
       onSkip: (name, reason) =>
         problems.report('unsafe-name', `${label}:${name}`, `${name} in ${label} is passed over: ${reason}.`),
     });
     for await (const { name, data, offset } of files) {
-      if (/^__[^/]*__(?:$|\/)/.test(name)) continue; // webdataset's notes about the shard
-      const parts = /^((?:.*\/)?[^/.]+)\.([^/]*)$/s.exec(name);
+      const parts = partsOf(name);
       if (!parts) continue;
-      const key = parts[1] as string;
-      const field = (parts[2] as string).toLowerCase();
+      const { key, field } = parts;
       if (current && current.key !== key) {
         yield current;
         current = undefined;
@@ -65,40 +70,66 @@ export async function* tarSamples(
   if (current) yield current;
 }
 
-const pictureFields = ['jpg', 'jpeg', 'png', 'webp', 'gif', 'jpg.jpeg'];
+/** Key and field of a file's name; undefined for webdataset's notes about the shard and for names without a dot. */
+function partsOf(name: string): { readonly key: string; readonly field: string } | undefined {
+  const parts = /^((?:.*\/)?[^/.]+)\.([^/]*)$/s.exec(name);
+  if (!parts || /^__[^/]*__(?:$|\/)/.test(name)) return undefined;
+  return { key: parts[1] as string, field: (parts[2] as string).toLowerCase() };
+}
+
+/** Fields by their whole names, as the webdataset package has them; the first that is there counts. `seg.png` is another thing than `png`. */
+export interface SampleFields {
+  readonly picture: readonly string[];
+  readonly caption: readonly string[];
+}
+
+const usualFields: SampleFields = {
+  picture: ['jpg', 'jpeg', 'png', 'webp', 'gif', 'jpe', 'jfif'],
+  caption: ['txt', 'caption'],
+};
+
+const fieldsWanted = ({ imageField, captionField }: Pick<WebDatasetOptions, 'imageField' | 'captionField'>) => ({
+  picture: imageField === undefined ? usualFields.picture : [imageField.toLowerCase()],
+  caption: captionField === undefined ? usualFields.caption : [captionField.toLowerCase(), ...usualFields.caption],
+});
 
 /** A sample of the picture and caption of its fields: `txt`, else `caption`, else the caption in `json`. Undefined, and reported, where it has no picture. */
 export function sampleOfFields(
   shard: string,
   { key, fields }: Pick<TarSample, 'key' | 'fields'>,
   problems: Problems,
+  names: SampleFields = usualFields,
 ): Sample | undefined {
   const name = `${shard}:${key}`;
-  const last = (field: string): string => field.slice(field.lastIndexOf('.') + 1);
-  const image = [...fields].find(([field]) => pictureFields.includes(last(field)))?.[1];
+  const first = (wanted: readonly string[]): Uint8Array | undefined =>
+    wanted.map((field) => fields.get(field)).find((bytes) => bytes !== undefined);
+  const image = first(names.picture);
   if (!image) {
-    problems.report('missing-image', name, `The sample ${name} has no picture, only ${[...fields.keys()].join(', ')}.`);
+    problems.report(
+      'missing-image',
+      name,
+      `The sample ${name} has no picture (${names.picture.join(', ')}), only ${[...fields.keys()].join(', ')}. image_key names another field.`,
+    );
     return undefined;
   }
   const metadata = metadataOf(name, fields.get('json'), problems);
-  const caption = [...fields].find(([field]) => last(field) === 'txt' || last(field) === 'caption')?.[1];
-  const text = caption ? new TextDecoder().decode(caption) : metadata['caption'];
-  return { name, image, captions: typeof text === 'string' ? [text] : [], metadata };
+  const caption = first(names.caption);
+  if (!caption) {
+    const text = names.caption.map((field) => metadata[field]).find((value) => typeof value === 'string');
+    return { name, image, captions: typeof text === 'string' ? [text] : [], metadata };
+  }
+  const text = decodeText(caption.subarray(0, captionBytes), caption.length > captionBytes);
+  if (text === undefined)
+    problems.report('corrupt-caption', name, `The caption of ${name} is not used: it is not UTF-8.`);
+  return { name, image, captions: text === undefined ? [] : [text], metadata };
 }
 
 function metadataOf(name: string, json: Uint8Array | undefined, problems: Problems): SampleMetadata {
   if (!json) return {};
-  try {
-    const value: unknown = JSON.parse(new TextDecoder().decode(json));
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as SampleMetadata;
-  } catch {
-    // reported below
-  }
-  problems.report(
-    'corrupt-metadata',
-    name,
-    `The metadata of ${name} is no JSON object; the sample is used without it.`,
-  );
+  const text = decodeText(json);
+  const value = text === undefined ? 'is not UTF-8' : parseObject(text);
+  if (typeof value !== 'string') return value;
+  problems.report('corrupt-metadata', name, `The metadata of ${name} ${value}; the sample is used without it.`);
   return {};
 }
 
@@ -109,11 +140,17 @@ export interface WebDatasetOptions {
   /** Opens a shard; it is closed again after reading. */
   readonly open: (shard: string) => Promise<ByteSource>;
   readonly problems: Problems;
+  /** Field with the picture, such as `seg.png`. Default: the first of `jpg`, `jpeg`, `png`, `webp`, `gif`. */
+  readonly imageField?: string | undefined;
+  /** Field with the caption, or its name in `json`. Default: `txt`, else `caption`. */
+  readonly captionField?: string | undefined;
 }
 
 /** Samples from shards. One that cannot be opened or is damaged is reported, by name, each time its turn comes. */
 export function webDataset(options: WebDatasetOptions): ShardedSource {
   const { shards, problems, label = `${shards.length} shards` } = options;
+  const names = fieldsWanted(options);
+  const wanted = new Set([...names.picture, ...names.caption, 'json']);
   return {
     label,
     shards,
@@ -130,8 +167,8 @@ export function webDataset(options: WebDatasetOptions): ShardedSource {
         return;
       }
       try {
-        for await (const fields of tarSamples(source, problems, position, signal)) {
-          const sample = sampleOfFields(baseName(name), fields, problems);
+        for await (const fields of tarSamples(source, problems, position, signal, (field) => wanted.has(field))) {
+          const sample = sampleOfFields(baseName(name), fields, problems, names);
           if (sample) yield { sample, position: fields.position };
         }
       } finally {

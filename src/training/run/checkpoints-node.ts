@@ -4,12 +4,14 @@
  * score are kept beside it as links to what was `last` then, `best-00001200-0.123456.safetensors`.
  */
 
+import { createHash } from 'node:crypto';
 import { copyFile, link, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
 import { fileError, openFile } from '../../files/byte-source-node.ts';
 import { openSafetensors } from '../../formats/safetensors.ts';
 import { type TensorProvider, writeSafetensors } from '../../formats/safetensors-write.ts';
+import { bytesOf } from '../../tensor/tensor.ts';
 import type { WeightEntry, WeightSource } from '../../weights/weight-source.ts';
 import { makeFolder } from '../../files/make-folder-node.ts';
 import { removeHalfWritten, writeFileAtomic } from '../../files/write-file-node.ts';
@@ -80,7 +82,7 @@ export async function openCheckpoints(folder: string, options: CheckpointOptions
     const worst = others[keepBest - 1];
     if (worst && (better === 'lowest' ? score >= worst.score : score <= worst.score)) return;
     // By way of a temporary name, because a copy, where links are not to be had, is not made at once.
-    const temporary = join(folder, '.best.tmp');
+    const temporary = join(folder, `.best.${process.pid}-0.tmp`);
     await rm(temporary, { force: true });
     await link(join(folder, lastName), temporary).catch(() => copyFile(join(folder, lastName), temporary));
     await rename(
@@ -96,7 +98,12 @@ export async function openCheckpoints(folder: string, options: CheckpointOptions
       const path = join(folder, lastName);
       const notes = { ...metadata, step: String(step), state: JSON.stringify(state) };
       const options = signal ? { signal } : {};
-      await writeFileAtomic(path, writeSafetensors(entries, provide, { metadata: notes, ...options }), options);
+      const sealed = withDigest(entries, provide, notes);
+      await writeFileAtomic(
+        path,
+        writeSafetensors(sealed.entries, sealed.provide, { metadata: notes, ...options }),
+        options,
+      );
       if (score !== undefined && Number.isFinite(score) && keepBest > 0) {
         await keep(step, score).catch((cause: unknown) => {
           throw fileError(folder, cause);
@@ -111,7 +118,7 @@ export async function openCheckpoints(folder: string, options: CheckpointOptions
         () => false,
       );
       return there
-        ? openCheckpoint(path).catch(async (cause: unknown) => {
+        ? verifiedCheckpoint(path).catch(async (cause: unknown) => {
             if (!(cause instanceof StableDiffusionError)) throw cause;
             const others = (await best()).map((checkpoint) => checkpoint.path).join(', ');
             throw new StableDiffusionError(
@@ -129,13 +136,67 @@ export async function openCheckpoints(folder: string, options: CheckpointOptions
 export async function openCheckpoint(path: string): Promise<SavedCheckpoint> {
   const weights = await openSafetensors(await openFile(path));
   const step = Number(weights.metadata?.get('step'));
-  const state = weights.metadata?.get('state');
-  if (!Number.isSafeInteger(step) || typeof state !== 'string') {
+  const state = stateOf(weights.metadata?.get('state'));
+  if (!Number.isSafeInteger(step) || step < 0 || state === undefined) {
     await weights.close();
     throw new StableDiffusionError(
       'file-corrupt',
-      `${path} is no checkpoint of a run: it does not say at which step it was made. A model to start from is given another way.`,
+      `${path} is not a checkpoint of a run: its step or its state is missing or unreadable. Use training.init to start from a model.`,
     );
   }
-  return { path, step, state: JSON.parse(state), weights };
+  return { path, step, state, weights };
+}
+
+/** The state, which is an object; undefined where the note is not one. */
+function stateOf(note: unknown): object | undefined {
+  try {
+    const value: unknown = JSON.parse(String(note));
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The tensor with the digest of all others and of the notes: of the narrowest type, so that it is written last. */
+const digestName = 'checkpoint.sha256';
+
+const noted = ({ step, state }: { readonly step: unknown; readonly state: unknown }): string => `${step} ${state}`;
+
+/** Entries with a digest behind them, made of the tensors as they are written. */
+function withDigest(
+  entries: Iterable<WeightEntry>,
+  provide: TensorProvider,
+  notes: { readonly step: string; readonly state: string },
+): { readonly entries: readonly WeightEntry[]; readonly provide: TensorProvider } {
+  const hash = createHash('sha256').update(noted(notes));
+  const digest: WeightEntry = { name: digestName, dtype: 'uint8', shape: [32] };
+  return {
+    entries: [...entries, digest],
+    async provide(entry) {
+      if (entry.name === digestName)
+        return { dtype: 'uint8', shape: digest.shape, data: new Uint8Array(hash.digest()) };
+      const tensor = await provide(entry);
+      hash.update(entry.name).update(bytesOf(tensor));
+      return tensor;
+    },
+  };
+}
+
+/** `openCheckpoint`, and every byte read and compared with the digest. Throws `file-corrupt` where they differ. */
+async function verifiedCheckpoint(path: string): Promise<SavedCheckpoint> {
+  const checkpoint = await openCheckpoint(path);
+  const { weights } = checkpoint;
+  try {
+    if (!weights.entries.has(digestName)) return checkpoint; // of an earlier version of this program
+    const notes = { step: weights.metadata?.get('step'), state: weights.metadata?.get('state') };
+    const hash = createHash('sha256').update(noted(notes));
+    for (const name of weights.entries.keys())
+      if (name !== digestName) hash.update(name).update(bytesOf(await weights.read(name)));
+    if (!hash.digest().equals(bytesOf(await weights.read(digestName))))
+      throw new StableDiffusionError('file-corrupt', `${path} is damaged: its bytes do not match its digest.`);
+    return checkpoint;
+  } catch (cause) {
+    await weights.close();
+    throw cause;
+  }
 }

@@ -30,6 +30,7 @@ import {
   type SavedCheckpoint,
 } from './checkpoints-node.ts';
 import { type MetricsLog, openMetricsLog } from './metrics-log-node.ts';
+import { lockRun } from './run-lock-node.ts';
 import { type ReportSample, runReport, type RunReport } from './run-report.ts';
 import { imageRecord, restartRecord, scalarRecord, versionRecord } from './tensorboard-events.ts';
 
@@ -66,6 +67,8 @@ export interface Run {
   readonly folder: string;
   /** Where to go on, if the run was resumed and has a checkpoint. To be closed when its tensors have been read. */
   readonly resumed: SavedCheckpoint | undefined;
+  /** A run was here before, which ended before its first checkpoint: its steps are done again. */
+  readonly beganAgain: boolean;
   readonly checkpoints: Checkpoints;
   /** Values by name at a step, to JSONL and TensorBoard. */
   scalars(step: number, values: Readonly<Record<string, number>>): Promise<void>;
@@ -85,16 +88,45 @@ const stepName = (step: number): string => `step-${String(step).padStart(8, '0')
  * `file-corrupt` where its last checkpoint is damaged, `file-access`.
  */
 export async function openRun(folder: string, options: RunOptions): Promise<Run> {
-  const { clock, codec } = options;
-  const sampleFolder = join(folder, 'samples');
-  await makeFolder(sampleFolder);
-  const configPath = join(folder, 'config.yaml');
+  await makeFolder(join(folder, 'samples'));
   const before = await runConfig(folder);
   if (before !== undefined && !options.resume) throw runIsThere(folder);
+  const unlock = await lockRun(folder);
+  try {
+    return await openLockedRun(folder, before, options, unlock);
+  } catch (cause) {
+    await unlock();
+    throw cause;
+  }
+}
+
+/** Where a resumed run goes on. A run whose newest checkpoint is gone is not begun again: that would drop what it has done. */
+async function lastCheckpoint(folder: string, checkpoints: Checkpoints): Promise<SavedCheckpoint | undefined> {
+  const last = await checkpoints.last();
+  if (last) return last;
+  const [best] = await checkpoints.best();
+  if (best)
+    throw new StableDiffusionError(
+      'file-not-found',
+      `${folder} has no checkpoints/last.safetensors to resume from, but others: copy one, such as ${best.path}, to that name, or start in another folder.`,
+    );
+  return undefined;
+}
+
+/** The run of a folder that is locked. */
+async function openLockedRun(
+  folder: string,
+  before: string | undefined,
+  options: RunOptions,
+  unlock: () => Promise<void>,
+): Promise<Run> {
+  const { clock, codec } = options;
+  const sampleFolder = join(folder, 'samples');
+  const configPath = join(folder, 'config.yaml');
   await removeHalfWritten(folder);
   await removeHalfWritten(sampleFolder);
   const checkpoints = await openCheckpoints(join(folder, 'checkpoints'), options.checkpoints);
-  const resumed = options.resume ? await checkpoints.last() : undefined;
+  const resumed = options.resume ? await lastCheckpoint(folder, checkpoints) : undefined;
   const start = resumed?.step ?? 0;
   if (before !== undefined && before !== options.config)
     await writeFileAtomic(join(folder, `config.until-${stepName(start)}.yaml`), [new TextEncoder().encode(before)]);
@@ -114,6 +146,7 @@ export async function openRun(folder: string, options: RunOptions): Promise<Run>
   return {
     folder,
     resumed,
+    beganAgain: before !== undefined && resumed === undefined,
     checkpoints,
     async scalars(step, values) {
       const seconds = clock() / 1000;
@@ -160,6 +193,7 @@ export async function openRun(folder: string, options: RunOptions): Promise<Run>
     async close() {
       await metrics.close();
       await events.close();
+      await unlock();
     },
   };
 }

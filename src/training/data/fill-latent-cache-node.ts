@@ -6,7 +6,7 @@ import { imagesToTensor } from '../../image/image-tensor.ts';
 import { float32, type Tensor } from '../../tensor/tensor.ts';
 import type { FirstStage } from '../latent/first-stage.ts';
 import { type ItemOptions, prepareItem } from './batches.ts';
-import type { LatentCacheWriter } from './latent-cache-node.ts';
+import { cacheKey, type LatentCacheWriter, sampleDigest } from './latent-cache-node.ts';
 import { prefetch } from './prefetch.ts';
 import { mirror } from './prepare-picture.ts';
 import type { EncodedSample, SampleSource } from './sample.ts';
@@ -31,10 +31,10 @@ function rowsOf({ shape, data }: Tensor<'float32'>): Tensor<'float32'>[] {
   return Array.from({ length: count }, (_, i) => float32(rest, data.slice(i * size, (i + 1) * size)));
 }
 
-/** Tells how many samples are in the cache, after each batch. What is there already is not made again. */
+/** Yields how many samples are in the cache, after each batch, and returns the keys of all. What the cache has is not made again. */
 export async function* fillLatentCache(
   options: FillOptions,
-): AsyncGenerator<{ readonly done: number; readonly total: number | undefined }, void, void> {
+): AsyncGenerator<{ readonly done: number; readonly total: number | undefined }, ReadonlySet<string>, void> {
   const { source, flips, firstStage, writer, batchSize } = options;
   const items: ItemOptions = { ...options.items, picture: { ...options.items.picture, flip: 0 } };
   if (items.picture.crop === 'random')
@@ -44,7 +44,8 @@ export async function* fillLatentCache(
     );
   const total = 'count' in source ? source.count : undefined;
   let done = 0;
-  let waiting: { readonly sample: EncodedSample; readonly image: Image<3> }[] = [];
+  let waiting: { readonly sample: EncodedSample; readonly digest: string; readonly image: Image<3> }[] = [];
+  const keys = new Set<string>();
   const encode = async (images: readonly Image<3>[]): Promise<Tensor<'float32'>[]> =>
     rowsOf(await firstStage.encode(imagesToTensor(images)));
   const flush = async (): Promise<void> => {
@@ -54,9 +55,10 @@ export async function* fillLatentCache(
     const images = Array.from({ length: batchSize }, (_, i) => waiting[i]?.image ?? blank);
     const plain = await encode(images);
     const mirrored = flips ? await encode(images.map(mirror)) : [];
-    for (const [i, { sample }] of waiting.entries()) {
+    for (const [i, { sample, digest }] of waiting.entries()) {
       await writer.add({
         name: sample.name,
+        digest,
         captions: sample.captions,
         metadata: sample.metadata,
         latents: [plain[i], mirrored[i]].filter((latents) => latents !== undefined),
@@ -64,13 +66,21 @@ export async function* fillLatentCache(
     }
     waiting = [];
   };
-  const prepare = async (sample: EncodedSample): Promise<{ sample: EncodedSample; image: Image<3> } | undefined> => {
+  const prepare = async (sample: EncodedSample): Promise<(typeof waiting)[number] | undefined> => {
+    const digest = await sampleDigest(sample);
+    const key = cacheKey(sample.name, digest);
+    if (writer.has(key)) {
+      keys.add(key);
+      return undefined;
+    }
     const item = await prepareItem(sample, 0, items);
-    return item && 'image' in item ? { sample, image: item.image } : undefined;
+    if (!item || !('image' in item)) return undefined;
+    keys.add(key);
+    return { sample, digest, image: item.image };
   };
   const samples = prefetch(
     orderedSamples(source, { seed: 0, shuffle: false, repeat: false }),
-    async ({ sample }) => (sample && 'image' in sample && !writer.has(sample.name) ? prepare(sample) : undefined),
+    async ({ sample }) => (sample && 'image' in sample ? prepare(sample) : undefined),
     { ahead: 2 * batchSize },
   );
   for await (const prepared of samples) {
@@ -83,4 +93,5 @@ export async function* fillLatentCache(
   await flush();
   await writer.finish();
   yield { done, total };
+  return keys;
 }

@@ -1,0 +1,66 @@
+/**
+ * Texts of data sets, which strangers wrote: captions in UTF-8 or, with a byte order mark, UTF-16, and JSON as Python writes it, with
+ * byte order marks, `NaN` and `Infinity` (which RFC 8259 does not have).
+ */
+
+/** Bytes of a caption that are read; text encoders take 77 tokens. */
+export const captionBytes = 2 ** 20;
+
+/** Characters of a caption that are used. */
+export const captionCharacters = 2 ** 14;
+
+/** Levels of JSON that are read: deeper values overflow the stack when they are written again. */
+const deepest = 100;
+
+/** The text of a caption's bytes; undefined if they are neither UTF-8 nor, by their byte order mark, UTF-16. `isCut`: it may end within a character. */
+export function decodeText(bytes: Uint8Array, isCut = false): string | undefined {
+  const [a, b] = bytes;
+  const encoding = a === 0xff && b === 0xfe ? 'utf-16le' : a === 0xfe && b === 0xff ? 'utf-16be' : 'utf-8';
+  try {
+    return new TextDecoder(encoding, { fatal: true }).decode(bytes, { stream: isCut });
+  } catch {
+    return undefined;
+  }
+}
+
+/** How many levels of objects and lists a JSON text has, brackets in texts not counted. */
+function depthOf(text: string): number {
+  let depth = 0;
+  let most = 0;
+  let quoted = false;
+  for (let i = 0; i < text.length; i++) {
+    const c = text[i];
+    if (quoted) {
+      if (c === '\\') i++;
+      else if (c === '"') quoted = false;
+    } else if (c === '"') quoted = true;
+    else if (c === '{' || c === '[') most = Math.max(most, ++depth);
+    else if (c === '}' || c === ']') depth--;
+  }
+  return most;
+}
+
+/** Python's numbers that JSON lacks, outside of texts. */
+const pythonNumbers = /"[^"\\]*(?:\\.[^"\\]*)*"|-?\b(?:NaN|Infinity)\b/gs;
+
+/**
+ * The object that a JSON text holds, numbers that are not finite as null; or, as a text, what is wrong: `is not JSON`, `is not a JSON
+ * object`, `is nested too deeply`.
+ */
+export function parseObject(json: string): Readonly<Record<string, unknown>> | string {
+  const text = json.replace(/^\ufeff/, '');
+  if (depthOf(text) > deepest) return `is nested too deeply (more than ${deepest} levels)`;
+  const value = parsed(text) ?? parsed(text.replace(pythonNumbers, (word) => (word.startsWith('"') ? word : 'null')));
+  if (value === undefined) return 'is not JSON';
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? (value as Record<string, unknown>)
+    : 'is not a JSON object';
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
