@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { thisOwner } from '../../src/files/owner-node.ts';
 import { spawn } from 'node:child_process';
 import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
@@ -217,6 +217,40 @@ test('checkpoints: last and the best k; damage is told with the way out', () =>
     const kept = await checkpoints.last();
     assert.equal(kept?.step, 6);
     await kept?.weights.close();
+  }));
+
+test('checkpoints: a flipped bit, a state that is not one and a newest checkpoint that is gone are named, never passed over', () =>
+  inFolder(async (folder) => {
+    const checkpoints = await openCheckpoints(join(folder, 'checkpoints'));
+    await checkpoints.save(content(4, 0.5));
+    const path = join(folder, 'checkpoints', 'last.safetensors');
+    const whole = readFileSync(path);
+    const flipped = Uint8Array.from(whole);
+    flipped[flipped.length - 34] = (flipped[flipped.length - 34] as number) ^ 1;
+    writeFileSync(path, flipped);
+    await assert.rejects(checkpoints.last(), { code: 'file-corrupt', message: /digest/ });
+    for (const state of [null, 3, '{']) {
+      await checkpoints.save({ ...content(4), state });
+      await assert.rejects(checkpoints.last(), { code: 'file-corrupt', message: /state/ });
+    }
+    await checkpoints.save({ ...content(4), step: -5 });
+    await assert.rejects(checkpoints.last(), { code: 'file-corrupt' });
+    rmSync(path);
+    writeFileSync(join(folder, 'config.yaml'), options.config);
+    await assert.rejects(openRun(folder, { ...options, resume: true }), { code: 'file-not-found', message: /best-/ });
+  }));
+
+test('a run that ended before its first checkpoint begins again and says so; two runs at once are refused', () =>
+  inFolder(async (folder) => {
+    const first = await openRun(folder, options);
+    assert.equal(first.beganAgain, false);
+    await assert.rejects(openRun(folder, { ...options, resume: true }), { code: 'file-access', message: /in use/ });
+    await first.close();
+    const again = await openRun(folder, { ...options, resume: true });
+    assert.equal(again.beganAgain, true);
+    await again.close();
+    writeFileSync(join(folder, '.run.lock'), `4194305 1 ${hostname()}\n`); // of no process
+    await (await openRun(folder, { ...options, resume: true })).close();
   }));
 
 test('checkpoints: kill -9 at any moment leaves one that loads whole', () =>

@@ -33,7 +33,7 @@ export async function* tarSamples(
   wanted: (field: string) => boolean = () => true,
 ): AsyncGenerator<TarSample, void, void> {
   const { label } = source;
-  let current: { key: string; fields: Map<string, Uint8Array>; position: number } | undefined;
+  let current: { key: string; fields: Map<string, Uint8Array>; position: number; bytes: number } | undefined;
   try {
     const files = readTar(streamBytes(source, position, signal), {
       label,
@@ -53,9 +53,16 @@ export async function* tarSamples(
         yield current;
         current = undefined;
       }
-      current ??= { key, fields: new Map(), position: offset };
+      current ??= { key, fields: new Map(), position: offset, bytes: 0 };
+      current.bytes += data.length;
       if (current.fields.has(field))
         problems.report('corrupt-metadata', `${label}:${key}`, `${label} has ${name} twice; the first is used.`);
+      else if (current.bytes > largestSample)
+        problems.report(
+          'unsafe-name',
+          `${label}:${name}`,
+          `${name} in ${label} is passed over: its sample is too large.`,
+        );
       else current.fields.set(field, data);
     }
   } catch (cause) {
@@ -70,6 +77,11 @@ export async function* tarSamples(
   if (current) yield current;
 }
 
+/** The most bytes of a sample that are kept. */
+const largestSample = 2 ** 28;
+
+const lastPart = (field: string): string => field.slice(field.lastIndexOf('.') + 1);
+
 /** Key and field of a file's name; undefined for webdataset's notes about the shard and for names without a dot. */
 function partsOf(name: string): { readonly key: string; readonly field: string } | undefined {
   const parts = /^((?:.*\/)?[^/.]+)\.([^/]*)$/s.exec(name);
@@ -77,7 +89,10 @@ function partsOf(name: string): { readonly key: string; readonly field: string }
   return { key: parts[1] as string, field: (parts[2] as string).toLowerCase() };
 }
 
-/** Fields by their whole names, as the webdataset package has them; the first that is there counts. `seg.png` is another thing than `png`. */
+/**
+ * Fields by their whole names, as the webdataset package has them; the first that is there counts. `seg.png` is another thing than `png`:
+ * it is used only where it is the one picture of its sample, as files with dots in their names have it.
+ */
 export interface SampleFields {
   readonly picture: readonly string[];
   readonly caption: readonly string[];
@@ -101,8 +116,11 @@ export function sampleOfFields(
   names: SampleFields = usualFields,
 ): Sample | undefined {
   const name = `${shard}:${key}`;
-  const first = (wanted: readonly string[]): Uint8Array | undefined =>
-    wanted.map((field) => fields.get(field)).find((bytes) => bytes !== undefined);
+  const first = (wanted: readonly string[]): Uint8Array | undefined => {
+    const exact = wanted.map((field) => fields.get(field)).find((bytes) => bytes !== undefined);
+    const others = exact ? [] : [...fields].filter(([field]) => wanted.includes(lastPart(field)));
+    return exact ?? (others.length === 1 ? others[0]?.[1] : undefined);
+  };
   const image = first(names.picture);
   if (!image) {
     problems.report(
@@ -167,7 +185,13 @@ export function webDataset(options: WebDatasetOptions): ShardedSource {
         return;
       }
       try {
-        for await (const fields of tarSamples(source, problems, position, signal, (field) => wanted.has(field))) {
+        for await (const fields of tarSamples(
+          source,
+          problems,
+          position,
+          signal,
+          (field) => wanted.has(field) || wanted.has(lastPart(field)),
+        )) {
           const sample = sampleOfFields(baseName(name), fields, problems, names);
           if (sample) yield { sample, position: fields.position };
         }
