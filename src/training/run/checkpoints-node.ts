@@ -14,6 +14,7 @@ import { type TensorProvider, writeSafetensors } from '../../formats/safetensors
 import { bytesOf } from '../../tensor/tensor.ts';
 import type { WeightEntry, WeightSource } from '../../weights/weight-source.ts';
 import { makeFolder } from '../../files/make-folder-node.ts';
+import { temporaryName } from '../../files/temporary-node.ts';
 import { removeHalfWritten, writeFileAtomic } from '../../files/write-file-node.ts';
 
 export interface CheckpointOptions {
@@ -82,7 +83,7 @@ export async function openCheckpoints(folder: string, options: CheckpointOptions
     const worst = others[keepBest - 1];
     if (worst && (better === 'lowest' ? score >= worst.score : score <= worst.score)) return;
     // By way of a temporary name, because a copy, where links are not to be had, is not made at once.
-    const temporary = join(folder, `.best.${process.pid}-0.tmp`);
+    const temporary = join(folder, temporaryName());
     await rm(temporary, { force: true });
     await link(join(folder, lastName), temporary).catch(() => copyFile(join(folder, lastName), temporary));
     await rename(

@@ -19,6 +19,7 @@ import type { ImageCodec } from '../../image/codec/codec.ts';
 import type { Image } from '../../image/image.ts';
 import { imageGrid } from '../../image/image-grid.ts';
 import { fileError } from '../../files/byte-source-node.ts';
+import { type Lock, takeLock } from '../../files/lock-node.ts';
 import { writeSafetensors } from '../../formats/safetensors-write.ts';
 import { makeFolder } from '../../files/make-folder-node.ts';
 import { removeHalfWritten, writeFileAtomic } from '../../files/write-file-node.ts';
@@ -30,7 +31,6 @@ import {
   type SavedCheckpoint,
 } from './checkpoints-node.ts';
 import { type MetricsLog, openMetricsLog } from './metrics-log-node.ts';
-import { lockRun } from './run-lock-node.ts';
 import { type ReportSample, runReport, type RunReport } from './run-report.ts';
 import { imageRecord, restartRecord, scalarRecord, versionRecord } from './tensorboard-events.ts';
 
@@ -91,11 +91,11 @@ export async function openRun(folder: string, options: RunOptions): Promise<Run>
   await makeFolder(join(folder, 'samples'));
   const before = await runConfig(folder);
   if (before !== undefined && !options.resume) throw runIsThere(folder);
-  const unlock = await lockRun(folder);
+  const lock = await takeLock(join(folder, '.lock'), { what: `the run folder ${folder}` });
   try {
-    return await openLockedRun(folder, before, options, unlock);
+    return await openLockedRun(folder, before, options, lock);
   } catch (cause) {
-    await unlock();
+    await lock.release();
     throw cause;
   }
 }
@@ -118,7 +118,7 @@ async function openLockedRun(
   folder: string,
   before: string | undefined,
   options: RunOptions,
-  unlock: () => Promise<void>,
+  lock: Lock,
 ): Promise<Run> {
   const { clock, codec } = options;
   const sampleFolder = join(folder, 'samples');
@@ -147,7 +147,14 @@ async function openLockedRun(
     folder,
     resumed,
     beganAgain: before !== undefined && resumed === undefined,
-    checkpoints,
+    checkpoints: {
+      ...checkpoints,
+      async save(content) {
+        if (lock.lost.aborted)
+          throw new StableDiffusionError('busy', `${folder} was taken over by another run; nothing more is written.`);
+        return checkpoints.save(content);
+      },
+    },
     async scalars(step, values) {
       const seconds = clock() / 1000;
       await metrics.append({ step, time: seconds, values });
@@ -193,7 +200,7 @@ async function openLockedRun(
     async close() {
       await metrics.close();
       await events.close();
-      await unlock();
+      await lock.release();
     },
   };
 }
