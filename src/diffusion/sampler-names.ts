@@ -7,13 +7,20 @@
  */
 
 import { StableDiffusionError } from '../errors.ts';
+import type { NoiseConvention } from '../random/noise-source.ts';
 import { nearNames } from './near-names.ts';
 import type { Sampler, SamplerSettings } from './sampler.ts';
 import { findSampler, samplers } from './samplers/index.ts';
 import { findSigmaSchedule, type SigmaScheduleName, sigmaSchedules } from './sigma-schedules/index.ts';
 
-/** Whose names and habits. */
+/** Program whose naming and defaults to follow. */
 export type SamplerPeer = 'a1111' | 'comfy';
+
+/** The program whose sampler names a noise convention goes with. */
+export function samplerPeerOf(noise: NoiseConvention): SamplerPeer | undefined {
+  if (noise === 'comfy') return 'comfy';
+  return noise.startsWith('a1111') ? 'a1111' : undefined;
+}
 
 /** Everything a name says; all but `sampler` and `peer` are for the `SamplingRequest`. */
 export interface NamedSampling {

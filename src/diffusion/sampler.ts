@@ -123,5 +123,12 @@ export interface Sampler {
   readonly space: 'timestep' | 'sigma';
   /** Whether it draws noise while it samples (with its default settings). */
   readonly usesStepNoise: boolean;
+  /**
+   * Model calls in a step as A1111 counts them for prompt schedules (`second_order` there is 2). Default 1. Not every sampler that calls the
+   * model twice in a step is of second order there.
+   */
+  readonly callsPerStep?: 1 | 2 | undefined;
+  /** It chooses its own steps, by all pictures of the batch together: a picture is another one in another batch. Default false. */
+  readonly choosesSteps?: boolean | undefined;
   run(request: SamplingRequest): Sampling;
 }

@@ -2,16 +2,6 @@
 
 import type { Sampler } from './sampler.ts';
 
-/** Those that are `second_order` there. (Not all samplers that call the model twice in a step are.) */
-const secondOrder: ReadonlySet<string> = new Set([
-  'heun',
-  'dpm2',
-  'dpm2-ancestral',
-  'dpmpp-2s-ancestral',
-  'dpmpp-sde',
-  'restart',
-]);
-
-export function totalCalls({ name }: Pick<Sampler, 'name'>, steps: number): number {
-  return secondOrder.has(name) ? 2 * steps : steps;
+export function totalCalls({ callsPerStep = 1 }: Pick<Sampler, 'callsPerStep'>, steps: number): number {
+  return callsPerStep * steps;
 }

@@ -18,7 +18,8 @@ import { type Channels, createImage, type Image } from './image.ts';
  *
  * Rounding is half to even; NaN becomes 0.
  */
-export type ByteConvention = 'compvis' | 'compvis-safety-checker' | 'diffusers';
+export const byteConventions = ['compvis', 'compvis-safety-checker', 'diffusers'] as const;
+export type ByteConvention = (typeof byteConventions)[number];
 
 const fround = Math.fround;
 

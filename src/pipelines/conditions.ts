@@ -7,8 +7,8 @@ import { totalCalls } from '../diffusion/total-calls.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { joinBatches, takeBatch } from '../tensor/batches.ts';
 import { type Tensor, tensor } from '../tensor/tensor.ts';
-import type { BatchSettings } from './batch-settings.ts';
-import type { GenerateOptions } from './generate.ts';
+import type { BatchSettings } from '../generation/batches.ts';
+import type { GenerateOptions } from '../generation/inputs.ts';
 import type { Model } from '../model/model.ts';
 import { promptContexts } from './prompt-contexts.ts';
 

@@ -2,7 +2,7 @@
 
 import type { Image } from '../image/image.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import type { GenerationRecord } from './record.ts';
+import type { GenerationRecord } from '../generation/record.ts';
 
 export interface GeneratedImage {
   readonly image: Image<3>;

@@ -1,18 +1,23 @@
-/** From the final latents to pictures: decoding, the safety checker. */
+/** From the final latents of a batch to its pictures: decoding, the safety checker, the watermark, the record. */
 
 import { StableDiffusionError } from '../errors.ts';
+import type { Batch } from '../generation/batches.ts';
+import { programName, type RecordFacts, recordOf } from '../generation/record.ts';
 import { clipImageTensor } from '../image/clip-image.ts';
 import type { Image } from '../image/image.ts';
 import { tensorToImages } from '../image/image-tensor.ts';
+import { canWatermark, embedWatermark } from '../image/watermark.ts';
+import type { Model } from '../model/model.ts';
 import { judgeSafety } from '../models/safety-verdict.ts';
 import { concatenate } from '../tensor/arithmetic.ts';
 import { takeBatch } from '../tensor/batches.ts';
-import type { Tensor } from '../tensor/tensor.ts';
-import type { GenerateOptions } from './generate.ts';
-import type { Model } from '../model/model.ts';
+import { bytesOf, type Tensor } from '../tensor/tensor.ts';
+import { digestBytes } from './digest.ts';
+import type { GeneratedImage } from './events.ts';
+import type { RunPlan } from './plan-run.ts';
 
 /** Decodes one image at a time, so that the memory needed does not grow with the batch. */
-export async function decodeBatch(
+async function decodeBatch(
   model: Model,
   latent: Tensor<'float32'>,
   signal: AbortSignal | undefined,
@@ -25,21 +30,57 @@ export async function decodeBatch(
   return concatenate([first, ...rest], 0);
 }
 
-/** The pictures as bytes, black where the safety checker objects. */
-export async function checkImages(
-  model: Model,
+/** The pictures as bytes, black where the safety checker flags them. */
+async function checkImages(
+  { model, request, inputs }: RunPlan,
   decoded: Tensor<'float32'>,
-  options: GenerateOptions,
 ): Promise<{ images: Image<3>[]; flagged?: boolean[] }> {
-  const pictures = (values: Tensor<'float32'>): Image<3>[] =>
-    tensorToImages(values, options.bytes ?? (options.noise === 'diffusers' ? 'diffusers' : 'compvis')) as Image<3>[];
-  if (options.safety === false || !model.networkConfig('safety')) return { images: pictures(decoded) };
+  const convention = request.bytes ?? (request.noise === 'diffusers' ? 'diffusers' : 'compvis');
+  const images = tensorToImages(decoded, convention) as Image<3>[];
+  if (!request.safety || !model.networkConfig('safety')) return { images };
   const pixels = clipImageTensor(tensorToImages(decoded, 'compvis-safety-checker'), { size: model.safetyImageSize });
-  const margins = await model.safetyMargins(pixels, options.signal);
-  if (!margins) return { images: pictures(decoded) };
+  const margins = await model.safetyMargins(pixels, inputs.signal);
+  if (!margins) return { images };
   const { hasNsfw } = judgeSafety(margins.special, margins.concept);
-  const images = pictures(decoded).map(
-    (image, i): Image<3> => (hasNsfw.data[i] ? { ...image, data: new Uint8Array(image.data.length) } : image),
-  );
-  return { images, flagged: [...hasNsfw.data].map((flag) => flag === 1) };
+  return {
+    images: images.map(
+      (image, i): Image<3> => (hasNsfw.data[i] ? { ...image, data: new Uint8Array(image.data.length) } : image),
+    ),
+    flagged: [...hasNsfw.data].map((flag) => flag === 1),
+  };
+}
+
+async function factsOf({ model, start, inputs: { startNoise } }: RunPlan): Promise<RecordFacts> {
+  return {
+    version: 2,
+    program: programName,
+    model: model.checkpoint.label,
+    ...(model.checkpoint.ema === 'used' ? { ema: true } : {}),
+    ...(model.adapters.length > 0 ? { adapters: [...model.adapters] } : {}),
+    precision: model.precision,
+    digests: { ...start.digests, ...(startNoise ? { startNoise: await digestBytes(bytesOf(startNoise)) } : {}) },
+  };
+}
+
+/** The pictures of one batch. */
+export async function finishPictures(
+  plan: RunPlan,
+  batch: Batch,
+  latent: Tensor<'float32'>,
+): Promise<readonly GeneratedImage[]> {
+  const { model, request, batches, sampling, width, height, start, inputs } = plan;
+  const raw = await decodeBatch(model, latent, inputs.signal);
+  const { images, flagged } = await checkImages(plan, start.revise?.(raw) ?? raw);
+  const facts = await factsOf(plan);
+  const isIndependent = !sampling.sampler.choosesSteps;
+  return images.map((image, index) => ({
+    image: request.watermark && canWatermark(image) ? embedWatermark(image) : image,
+    index,
+    record: recordOf({ request, batches, batch, index, isIndependent }, facts, {
+      width,
+      height,
+      sampler: sampling.label,
+    }),
+    flagged: flagged?.[index],
+  }));
 }

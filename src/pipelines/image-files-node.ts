@@ -9,7 +9,7 @@ import { fileError } from '../files/byte-source-node.ts';
 import { makeFolder } from '../files/make-folder-node.ts';
 import { writeFileAtomic } from '../files/write-file-node.ts';
 import type { GeneratedImage } from './events.ts';
-import { recordInfotext } from './record.ts';
+import { recordInfotext } from '../generation/record.ts';
 
 /** Reads a PNG, JPEG, WebP or GIF file. Throws `file-not-found`, `file-corrupt`, `file-truncated`, `file-unsupported`, `too-large`. */
 export async function openImage(path: string): Promise<Image> {

@@ -17,7 +17,7 @@ import { concatenate } from '../tensor/arithmetic.ts';
 import { joinBatches, takeBatch } from '../tensor/batches.ts';
 import { int64, type Tensor } from '../tensor/tensor.ts';
 import type { ClipTokenizer } from '../tokenizer/clip-tokenizer.ts';
-import type { BatchSettings } from './batch-settings.ts';
+import type { BatchSettings } from '../generation/batches.ts';
 import type { Model } from '../model/model.ts';
 
 /** A1111's options of prompts, with its defaults. */

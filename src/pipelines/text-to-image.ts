@@ -1,14 +1,9 @@
 /** Text to image (CompVis's scripts/txt2img.py). */
 
-import type { Pipeline } from './events.ts';
-import { generate, type GenerateOptions } from './generate.ts';
+import type { TextToImageOptions } from '../generation/inputs.ts';
 import type { Model } from '../model/model.ts';
-
-export interface TextToImageOptions extends GenerateOptions {
-  /** Pixels; multiples of the model's unit (64 for Stable Diffusion v1). By default the model's own size. */
-  readonly width?: number;
-  readonly height?: number;
-}
+import type { Pipeline } from './events.ts';
+import { generate } from './generate.ts';
 
 /**
  * Makes pictures of a prompt.
@@ -20,9 +15,5 @@ export interface TextToImageOptions extends GenerateOptions {
  * @throws `invalid-argument`, `too-large`, `aborted`, `not-finite`, `engine-failed`
  */
 export function textToImage(model: Model, options: TextToImageOptions): Pipeline {
-  return generate(model, options, {
-    pipeline: 'txt2img',
-    width: options.width ?? model.nativeSize,
-    height: options.height ?? model.nativeSize,
-  });
+  return generate(model, { ...options, task: 'txt2img' });
 }

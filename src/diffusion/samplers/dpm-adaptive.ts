@@ -127,6 +127,7 @@ export async function* sampleDpmAdaptive(
 export const dpmAdaptive = sigmaSampler({
   name: 'dpm-adaptive',
   title: 'DPM adaptive',
+  choosesSteps: true,
   aliases: ['dpm_adaptive', 'k_dpm_ad', 'k_dpm_adaptive', 'sample_dpm_adaptive'],
   usesStepNoise: false,
   sample: sampleDpmAdaptive,

@@ -31,6 +31,7 @@ export async function* sampleDpm2Ancestral(
 export const dpm2Ancestral = sigmaSampler({
   name: 'dpm2-ancestral',
   title: 'DPM2 a',
+  callsPerStep: 2,
   aliases: ['dpm_2_ancestral', 'k_dpm_2_a', 'k_dpm_2_ancestral', 'sample_dpm_2_ancestral'],
   usesStepNoise: true,
   schedule: 'karras',

@@ -45,6 +45,7 @@ export async function* sampleDpm2(
 export const dpm2 = sigmaSampler({
   name: 'dpm2',
   title: 'DPM2',
+  callsPerStep: 2,
   aliases: ['dpm_2', 'k_dpm_2', 'sample_dpm_2'],
   usesStepNoise: false,
   schedule: 'karras',

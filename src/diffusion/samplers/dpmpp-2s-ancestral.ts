@@ -36,6 +36,7 @@ export async function* sampleDpmpp2sAncestral(
 export const dpmpp2sAncestral = sigmaSampler({
   name: 'dpmpp-2s-ancestral',
   title: 'DPM++ 2S a',
+  callsPerStep: 2,
   aliases: ['dpmpp_2s_ancestral', 'dpmpp_2s_a', 'k_dpmpp_2s_a', 'sample_dpmpp_2s_ancestral'],
   usesStepNoise: true,
   schedule: 'karras',

@@ -51,6 +51,7 @@ export async function* sampleDpmppSde(
 export const dpmppSde = sigmaSampler({
   name: 'dpmpp-sde',
   title: 'DPM++ SDE',
+  callsPerStep: 2,
   aliases: ['dpmpp_sde', 'dpmpp_sde_gpu', 'k_dpmpp_sde', 'sample_dpmpp_sde'],
   usesStepNoise: true,
   usesIntervalNoise: true,

@@ -46,6 +46,7 @@ export async function* sampleHeun(
 export const heun = sigmaSampler({
   name: 'heun',
   title: 'Heun',
+  callsPerStep: 2,
   aliases: ['k_heun', 'sample_heun'],
   usesStepNoise: false,
   sample: sampleHeun,

@@ -84,6 +84,7 @@ export async function* sampleRestart(
 export const restart = sigmaSampler({
   name: 'restart',
   title: 'Restart',
+  callsPerStep: 2,
   aliases: ['restart_sampler'],
   usesStepNoise: true,
   schedule: 'karras',

@@ -60,12 +60,14 @@ export function startAt(request: SamplingRequest, sigma: number): Latent {
 
 /** Makes the table's row of an algorithm. */
 export function sigmaSampler(row: SigmaSamplerRow): Sampler {
-  const { sample, name, title, aliases, usesStepNoise } = row;
+  const { sample, name, title, aliases, usesStepNoise, callsPerStep, choosesSteps } = row;
   return {
     name,
     title,
     aliases,
     usesStepNoise,
+    callsPerStep,
+    choosesSteps,
     space: 'sigma',
     run(request) {
       checkRequest(request, usesStepNoise);

@@ -1,0 +1,34 @@
+/**
+ * The smallest and the largest value of every number that a request may hold. A request can come from a stranger's picture or from the
+ * network, so each number is checked before it costs time or memory. Plain data: pages import it without the schema.
+ */
+
+export interface Bounds {
+  readonly min: number;
+  readonly max: number;
+}
+
+export const bounds = {
+  /** Characters of one prompt. */
+  promptLength: { min: 0, max: 100_000 },
+  steps: { min: 1, max: 10_000 },
+  /** Pictures in one batch. */
+  batchSize: { min: 1, max: 1024 },
+  iterations: { min: 1, max: 10_000 },
+  /** Pixels of one side. */
+  side: { min: 1, max: 16_384 },
+  clipSkip: { min: 1, max: 100 },
+  classLabel: { min: 0, max: 2 ** 31 - 1 },
+  guidance: { min: -10_000, max: 10_000 },
+  share: { min: 0, max: 1 },
+  eta: { min: -100, max: 100 },
+  factor: { min: -1000, max: 1000 },
+  sigma: { min: 0, max: 1_000_000 },
+  tolerance: { min: 0, max: 1000 },
+  order: { min: 1, max: 4 },
+  restarts: { min: 0, max: 16 },
+  restartSteps: { min: 1, max: 1000 },
+  restartTimes: { min: 0, max: 100 },
+  seedDelta: { min: -(2 ** 31), max: 2 ** 31 - 1 },
+  commaBacktrack: { min: 0, max: 1000 },
+} as const satisfies Readonly<Record<string, Bounds>>;

@@ -1,0 +1,66 @@
+/** Schemas of single values of a request. The message of each says what the value must be, so that errors read alike. */
+
+import { z } from 'zod';
+import type { Seed } from '../random/seed.ts';
+import { type Bounds, bounds } from './bounds.ts';
+
+const rangeText = ({ min, max }: Bounds): string =>
+  `from ${min.toLocaleString('en')} to ${max.toLocaleString('en')}`;
+
+/** A whole number within bounds. */
+export function whole(range: Bounds) {
+  const error = `a whole number ${rangeText(range)}`;
+  return z.int({ error }).min(range.min, { error }).max(range.max, { error });
+}
+
+/** A finite number within bounds. */
+export function real(range: Bounds) {
+  const error = `a number ${rangeText(range)}`;
+  return z.number({ error }).min(range.min, { error }).max(range.max, { error });
+}
+
+export function oneOf<const T extends readonly string[]>(words: T) {
+  return z.enum(words, { error: `one of ${words.join(', ')}` });
+}
+
+export const flag = () => z.boolean({ error: 'true or false' });
+
+/** A text of at most that many characters. */
+export function text(max: number) {
+  const error = `a text of at most ${max.toLocaleString('en')} characters`;
+  return z.string({ error }).max(max, { error });
+}
+
+export function list<T extends z.ZodType>(item: T, what: string, min: number, max: number) {
+  const error = `a list of ${min.toLocaleString('en')} to ${max.toLocaleString('en')} ${what}`;
+  return z.array(item, { error }).min(min, { error }).max(max, { error }).readonly();
+}
+
+const lowestSeed = -(2n ** 63n);
+const highestSeed = 2n ** 64n - 1n;
+const seedText = /^-?\d{1,20}$/;
+
+/** A seed as plain data: a number, or decimal digits where a number does not hold it exactly. */
+export type PlainSeed = number | string;
+
+/** The plain form of a seed. */
+export function plainSeed(seed: Seed | string): PlainSeed {
+  const value = Number(seed);
+  return Number.isSafeInteger(value) ? value : BigInt(seed).toString();
+}
+
+/** A plain seed for a generator. */
+export const seedOf = (seed: PlainSeed): Seed => (typeof seed === 'number' ? seed : BigInt(seed));
+
+const seedError = 'a whole number from -2^63 to 2^64 - 1 (above 2^53 a bigint or its digits)';
+const isInRange = (seed: string): boolean => seedText.test(seed) && BigInt(seed) >= lowestSeed && BigInt(seed) <= highestSeed;
+
+/** A seed of PyTorch's range, -2^63 to 2^64 - 1: a whole number, a bigint, or decimal digits. It becomes its plain form. */
+export const seedSchema = z
+  .union([z.int(), z.bigint().min(lowestSeed).max(highestSeed), z.string().refine(isInRange)], { error: seedError })
+  .transform(plainSeed);
+
+/** A seed in its plain form, as stored. */
+export const plainSeedSchema = z.union([z.int(), z.string().refine(isInRange)], { error: seedError });
+
+export const side = () => whole(bounds.side);

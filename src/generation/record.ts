@@ -1,0 +1,155 @@
+/**
+ * GenerationRecord: what a picture was made with, as it is stored in its file. A request, and the facts of the run that a request does not
+ * hold: the program, the model, digests of the pictures and tensors it started from, and which picture of which batch it is.
+ */
+
+import { z } from 'zod';
+import { formatInfotext, pythonFloat } from '../image/metadata/infotext.ts';
+import { type Batch, type Batches, sizesBefore } from './batches.ts';
+import { bounds } from './bounds.ts';
+import { plainSeed, seedOf, text, whole } from './fields.ts';
+import { type GenerationRequest, requestSchema, requestSchemas } from './request.ts';
+import { upgradeRecord } from './upgrade-record.ts';
+
+/** Written into every picture. */
+export const programName = 'stable-diffusion-ts 0.1.0';
+
+const digest = () => text(64).optional();
+
+/** What a record adds to its request. */
+const factFields = {
+  version: z.literal(2),
+  program: text(200),
+  /** The model's file or folder: its name, or a path below the current directory. */
+  model: text(4096),
+  /** SHA-256 of the model's file. */
+  modelHash: digest(),
+  /** Averaged weights were used. */
+  ema: z.boolean().optional(),
+  /** LoRAs and embeddings: `lora:NAME:0.8`, `embedding:TOKEN`. */
+  adapters: z.array(text(4096)).max(1000).readonly().optional(),
+  /** Precision of the networks. */
+  precision: z.enum(['float32', 'float16']),
+  /** SHA-256 of the pixels of the initial image and the mask, and of the values of a given start noise. */
+  digests: z.strictObject({ image: digest(), mask: digest(), startNoise: digest() }).readonly(),
+  /** Which image of the batch this is, from 0. */
+  index: whole({ min: 0, max: bounds.batchSize.max - 1 }),
+  /** Which iteration it belongs to, from 1. */
+  iteration: whole(bounds.iterations),
+};
+
+const { txt2img, img2img, inpaint } = requestSchemas;
+const sizeFields = { width: whole(bounds.side), height: whole(bounds.side), sampler: text(200) };
+
+const currentSchema = z.discriminatedUnion('task', [
+  txt2img.extend({ ...sizeFields, ...factFields }),
+  img2img.extend({ ...sizeFields, ...factFields }),
+  inpaint.extend({ ...sizeFields, ...factFields }),
+]);
+
+/** Reads a record of this version or an earlier one. */
+export const recordSchema = z.preprocess(upgradeRecord, currentSchema);
+
+export type GenerationRecord = Readonly<z.output<typeof currentSchema>>;
+/** The facts of a run that a record adds to its request. */
+export type RecordFacts = Pick<GenerationRecord, Exclude<keyof typeof factFields, 'index' | 'iteration'>>;
+
+/** The request in a record: what `requestOf` gives is what the record was made from. */
+export function requestOf(record: GenerationRecord): GenerationRequest {
+  const facts: ReadonlySet<string> = new Set(Object.keys(factFields));
+  return requestSchema.parse(Object.fromEntries(Object.entries(record).filter(([name]) => !facts.has(name))));
+}
+
+/** The request that makes a record's batch again, and no other: of those before it only the noise is drawn. */
+export function replayRequest(record: GenerationRecord): GenerationRequest {
+  const { iteration } = record;
+  return { ...requestOf(record), firstIteration: iteration, iterations: iteration };
+}
+
+/** One picture of a run. */
+export interface PicturePlace {
+  readonly request: GenerationRequest;
+  readonly batches: Batches;
+  readonly batch: Batch;
+  readonly index: number;
+  /** Whether the picture comes out the same if it is made alone: not so if the sampler looks at the whole batch. */
+  readonly isIndependent: boolean;
+}
+
+/** The request of one batch of several batches of prompts: it does not hold the prompts of the others. */
+function requestOfBatch(request: GenerationRequest, batches: Batches, batch: Batch): GenerationRequest {
+  if (!request.promptBatches) return request;
+  const before = sizesBefore(batches, batch.iteration);
+  const { promptBatches: _, ...rest } = request;
+  return {
+    ...rest,
+    prompt: batch.prompts,
+    batchSize: batch.batch,
+    iterations: batch.iterations,
+    ...(before.some((size) => size !== batch.batch) ? { earlierBatches: before } : {}),
+    ...(request.fixedCode && batches.largest !== batch.batch ? { largestBatch: batches.largest } : {}),
+  };
+}
+
+/** The request of one picture with its own seed: it does not hold what the others of its batch were made from. */
+function requestOfPicture(request: GenerationRequest, batch: Batch, index: number): GenerationRequest {
+  const { seeds: _, noiseSettings, ...rest } = request;
+  const { subseed } = noiseSettings ?? {};
+  return {
+    ...rest,
+    prompt: batch.prompts[index] ?? '',
+    negativePrompt: batch.negatives[index] ?? '',
+    ...(batch.classLabels ? { classLabels: [batch.classLabels[index] ?? 0] } : {}),
+    ...(noiseSettings
+      ? {
+          noiseSettings: {
+            ...noiseSettings,
+            ...(subseed === undefined ? {} : { subseed: plainSeed(BigInt(seedOf(subseed)) + BigInt(index)) }),
+          },
+        }
+      : {}),
+    seed: batch.seeds?.[index] ?? request.seed,
+    batchSize: 1,
+  };
+}
+
+/** The record of one picture. */
+export function recordOf(
+  { request, batches, batch, index, isIndependent }: PicturePlace,
+  facts: RecordFacts,
+  resolved: { readonly width: number; readonly height: number; readonly sampler: string },
+): GenerationRecord {
+  const place = { iteration: batch.iteration, index };
+  if (batch.seeds && isIndependent)
+    return { ...requestOfPicture(request, batch, index), ...resolved, ...facts, ...place, index: 0 };
+  return { ...requestOfBatch(request, batches, batch), ...resolved, ...facts, ...place };
+}
+
+/** The prompt of the picture that a record belongs to. */
+export function promptOf({ prompt = '', index }: Pick<GenerationRecord, 'prompt' | 'index'>): string {
+  return typeof prompt === 'string' ? prompt : (prompt[index % Math.max(1, prompt.length)] ?? '');
+}
+
+/** The record as A1111 writes settings under a picture. */
+export function recordInfotext(record: GenerationRecord): string {
+  const { index, negativePrompt, batchSize = 1 } = record;
+  return formatInfotext({
+    prompt: promptOf(record),
+    negativePrompt: promptOf({ prompt: negativePrompt, index }),
+    settings: [
+      ['Steps', record.steps],
+      ['Sampler', record.sampler],
+      ['Schedule type', record.schedule],
+      ['CFG scale', pythonFloat(record.guidanceScale)],
+      ['Seed', record.seeds?.[index] ?? record.seed],
+      ['Size', `${record.width}x${record.height}`],
+      ['Model', record.model],
+      ['Adapters', record.adapters?.join(', ')],
+      ['Denoising strength', record.task === 'txt2img' ? undefined : record.strength],
+      ['Clip skip', record.clipSkip === 1 ? undefined : record.clipSkip],
+      ['Batch size', batchSize === 1 ? undefined : batchSize],
+      ['Batch pos', batchSize === 1 ? undefined : index],
+      ['Version', record.program],
+    ],
+  });
+}

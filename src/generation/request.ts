@@ -1,0 +1,247 @@
+/**
+ * What to make: the one description of a run. The library's options, the record in a picture, the options of the command line, jobs of the
+ * server, the worker's messages and the page's settings are derived from it.
+ *
+ * A request is plain JSON. What is not (a sampler object, a signal, tensors and pictures) is beside it, in `inputs.ts`.
+ */
+
+import { z } from 'zod';
+import type { SamplerSettings } from '../diffusion/sampler.ts';
+import { byteConventions } from '../image/image-tensor.ts';
+import { emphases } from '../prompt/emphasis.ts';
+import { noiseConventions } from '../random/noise-source.ts';
+import { bounds } from './bounds.ts';
+import { strengthRules } from './strength-steps.ts';
+import { flag, list, oneOf, real, seedSchema, side, text, whole } from './fields.ts';
+
+export const tasks = ['txt2img', 'img2img', 'inpaint'] as const;
+export type Task = (typeof tasks)[number];
+
+export const promptSyntaxes = ['plain', 'a1111'] as const;
+export type PromptSyntax = (typeof promptSyntaxes)[number];
+
+const { promptLength, batchSize, iterations } = bounds;
+const prompt = () => text(promptLength.max);
+const prompts = () => list(prompt(), 'prompts', 0, batchSize.max);
+const promptOrPrompts = () => z.union([prompt(), prompts()], { error: 'a text, or a list of texts' });
+
+/** A1111's options of prompts. */
+const promptSettingsSchema = z
+  .strictObject(
+    {
+      /** What the weights of words do. Default `Original`. */
+      emphasis: oneOf(emphases).optional(),
+      /** A chunk of 75 tokens ends at a comma that is at most this many tokens back; 0 ends chunks anywhere. Default 20. */
+      commaBacktrack: whole(bounds.commaBacktrack).optional(),
+      /** Steps of the pass before this one: prompt schedules continue from there. */
+      firstPassSteps: whole(bounds.steps).optional(),
+      /** Schedules as before A1111 1.6: a number below 1 is a share of the steps, and a second pass starts the schedule again. Default false. */
+      oldScheduling: flag().optional(),
+    },
+    { error: 'an object of prompt settings' },
+  )
+  .readonly();
+
+const promptFields = {
+  /** One prompt for all images of a batch, or one for each. Class-conditional models take `classLabels` instead. */
+  prompt: promptOrPrompts().optional(),
+  /** Several batches of prompts instead, one after the other (`--from-file` of CompVis's scripts). Each iteration runs all of them and continues the random stream. Each batch counts as an iteration in events and records. */
+  promptBatches: list(list(prompt(), 'prompts', 1, batchSize.max), 'batches', 1, iterations.max).optional(),
+  /** One negative prompt for all images of a batch, or one for each. Default: empty. */
+  negativePrompt: promptOrPrompts().default(''),
+  /**
+   * How prompts are read: `plain`, as CompVis, where brackets are text and tokens beyond the 75th are cut; or `a1111`, with weights
+   * (`(word:1.3)`), schedules (`[from:to:0.5]`, `[a|b]`), `AND`, `BREAK`, comments and any length. Default `plain`.
+   */
+  promptSyntax: oneOf(promptSyntaxes).default('plain'),
+  /** Options of A1111's syntax. */
+  promptSettings: promptSettingsSchema.optional(),
+  /** Classes of a class-conditional model: one for each image, repeated where there are fewer than images. */
+  classLabels: list(whole(bounds.classLabel), 'classes', 1, batchSize.max).optional(),
+  /** Layer of CLIP's text encoder to use: 1 is the last, 2 the one before it. Default 1. */
+  clipSkip: whole(bounds.clipSkip).default(1),
+};
+
+const restartSchema = z
+  .strictObject(
+    {
+      minSigma: real(bounds.sigma),
+      maxSigma: real(bounds.sigma),
+      steps: whole(bounds.restartSteps),
+      times: whole(bounds.restartTimes),
+    },
+    { error: 'an object of minSigma, maxSigma, steps and times' },
+  )
+  .readonly();
+
+/** A sampler's own settings; see `SamplerSettings` for what each does. */
+export const samplerSettingsFields = {
+  eta: real(bounds.eta).optional(),
+  sNoise: real(bounds.factor).optional(),
+  sChurn: real(bounds.factor).optional(),
+  sTmin: real(bounds.sigma).optional(),
+  sTmax: real(bounds.sigma).optional(),
+  order: whole(bounds.order).optional(),
+  solverType: oneOf(['midpoint', 'heun']).optional(),
+  method: oneOf(['multistep', 'singlestep']).optional(),
+  variant: oneOf(['bh1', 'bh2']).optional(),
+  predictX0: flag().optional(),
+  lowerOrderFinal: flag().optional(),
+  temperature: real(bounds.factor).optional(),
+  clipDenoised: flag().optional(),
+  r: real(bounds.factor).optional(),
+  rtol: real(bounds.tolerance).optional(),
+  atol: real(bounds.tolerance).optional(),
+  hInit: real(bounds.factor).optional(),
+  pcoeff: real(bounds.factor).optional(),
+  icoeff: real(bounds.factor).optional(),
+  dcoeff: real(bounds.factor).optional(),
+  acceptSafety: real(bounds.factor).optional(),
+  restarts: list(restartSchema, 'restarts', bounds.restarts.min, bounds.restarts.max).optional(),
+  drawsOnlyUsed: flag().optional(),
+  endsAtDenoised: flag().optional(),
+  exactLevels: flag().optional(),
+} satisfies { [K in keyof Required<SamplerSettings>]: z.ZodType };
+
+const samplingFields = {
+  /** Steps of the whole schedule. Default 50. */
+  steps: whole(bounds.steps).default(50),
+  /**
+   * Name of a sampler: this program's, CompVis's, A1111's or ComfyUI's; or a scheduler class of diffusers (`PNDMScheduler`), with the
+   * settings in the model's folder if it has them. Default `ddim`; for a diffusers folder with `noise: 'diffusers'`, its scheduler.
+   */
+  sampler: text(200).optional(),
+  /** Name of the spacing of the steps. Default: the sampler's own. */
+  schedule: text(200).optional(),
+  /** Amount of fresh noise in each step. Default: the sampler's own. */
+  eta: real(bounds.eta).optional(),
+  /** Further settings of the sampler. */
+  samplerSettings: z.strictObject(samplerSettingsFields, { error: 'an object of sampler settings' }).readonly().optional(),
+};
+
+const guidanceFields = {
+  /** Guidance rescale factor φ, 0 to 1 (Lin et al. 2023, equations 15 and 16). Default 0. */
+  guidanceRescale: real(bounds.share).default(0),
+};
+/** Classifier-free guidance scale; 1 turns guidance off. */
+const guidanceScale = (value: number) => real(bounds.guidance).default(value);
+
+const noiseSettingsSchema = z
+  .strictObject(
+    {
+      /** Seed of the variation; counts up over the batch. */
+      subseed: seedSchema.optional(),
+      /** Share of the variation's noise, 0 to 1. With a share above 0 all images of the batch start from the same `seed`. */
+      subseedStrength: real(bounds.share).optional(),
+      /** Size in pixels whose composition is kept. */
+      seedResizeFrom: z
+        .strictObject({ width: side(), height: side() }, { error: 'an object of width and height' })
+        .readonly()
+        .optional(),
+      /** Added to the seeds for the noise of the steps. */
+      etaNoiseSeedDelta: whole(bounds.seedDelta).optional(),
+    },
+    { error: 'an object of noise settings' },
+  )
+  .readonly();
+
+const noiseFields = {
+  /** Seed of the noise, -2^63 to 2^64 - 1. Default 42, as CompVis's scripts. */
+  seed: seedSchema.default(42),
+  /** A1111's and diffusers' conventions: one seed for each image, so that an image does not depend on the others of its batch. Then there is one iteration. */
+  seeds: list(seedSchema, 'seeds', 1, batchSize.max).optional(),
+  /** Program whose random numbers to reproduce (noise convention). Default `compvis`. */
+  noise: oneOf(noiseConventions).default('compvis'),
+  /** A1111's conventions: variation seed, size of the composition, and other seeds for the steps. */
+  noiseSettings: noiseSettingsSchema.optional(),
+  /** Images generated at once. Default 1, or as many as there are prompts, seeds or classes. */
+  batchSize: whole(batchSize).optional(),
+  /** Number of batches, each with further noise. Default 1. */
+  iterations: whole(iterations).default(1),
+  /** First iteration to generate (1-based). Earlier ones only advance the random stream. Used by `sd replay`. Default 1. */
+  firstIteration: whole(iterations).optional(),
+  /** Sizes of the batches before the first one that is generated, where they differ from `batchSize`. Used by `sd replay`. */
+  earlierBatches: list(whole(batchSize), 'batch sizes', 1, iterations.max).optional(),
+  /** Pictures in the largest batch of the run, for which the fixed start noise is drawn. Used by `sd replay`. Default: the largest that the request names. */
+  largestBatch: whole(batchSize).optional(),
+  /** Use the same start noise in every iteration. Default false. */
+  fixedCode: flag().default(false),
+};
+
+const outputFields = {
+  /** Width in pixels, a multiple of the model's unit (64 for Stable Diffusion v1). Default: the model's own size, or the initial image's. */
+  width: side().optional(),
+  /** Height in pixels. As `width`. */
+  height: side().optional(),
+  /** Black out images that the safety checker flags, if the checkpoint has one. Default true. */
+  safety: flag().default(true),
+  /** Add the invisible watermark to images of at least 256 x 256 pixels. Default true. */
+  watermark: flag().default(true),
+  /** How decoded values become bytes. Default: as the program that `noise` names; `compvis` for all but diffusers. */
+  bytes: oneOf(byteConventions).optional(),
+};
+
+const commonFields = {
+  ...promptFields,
+  ...samplingFields,
+  ...guidanceFields,
+  ...noiseFields,
+  ...outputFields,
+};
+
+const strengthFields = {
+  /**
+   * How `strength` is counted in steps: `compvis` runs int(strength * steps) of the schedule's steps; `a1111` one more with samplers in sigma
+   * space; `all` runs all `steps`, as A1111's second pass. Default: `a1111` with A1111's noise, else `compvis`.
+   */
+  strengthRule: oneOf(strengthRules).optional(),
+};
+
+export const textToImageRequest = z.strictObject({
+  task: z.literal('txt2img'),
+  ...commonFields,
+  /** Classifier-free guidance scale; 1 turns guidance off. Default 7.5. */
+  guidanceScale: guidanceScale(7.5),
+});
+
+export const imageToImageRequest = z.strictObject({
+  task: z.literal('img2img'),
+  ...commonFields,
+  /** Classifier-free guidance scale; 1 turns guidance off. Default 5, as CompVis's img2img.py. */
+  guidanceScale: guidanceScale(5),
+  /** Share of the noise schedule that is run: 0 leaves the image as it is, 1 starts from noise alone. Default 0.75. */
+  strength: real(bounds.share).default(0.75),
+  ...strengthFields,
+  /** InstructPix2Pix models: how closely to follow the image. Default 1.5. */
+  imageGuidanceScale: real(bounds.guidance).default(1.5),
+});
+
+export const inpaintRequest = z.strictObject({
+  task: z.literal('inpaint'),
+  ...commonFields,
+  /** Classifier-free guidance scale; 1 turns guidance off. Default 7.5. */
+  guidanceScale: guidanceScale(7.5),
+  /** Models without inpainting channels: share of the noise schedule that is run. Default 1. */
+  strength: real(bounds.share).default(1),
+  ...strengthFields,
+});
+
+/** Every request, by its task. */
+export const requestSchemas = {
+  txt2img: textToImageRequest,
+  img2img: imageToImageRequest,
+  inpaint: inpaintRequest,
+} as const satisfies { [T in Task]: z.ZodType };
+
+export const requestSchema = z.discriminatedUnion('task', [textToImageRequest, imageToImageRequest, inpaintRequest], {
+  error: `an object whose task is one of ${tasks.join(', ')}`,
+});
+
+/** A complete request: every default is filled in. */
+export type GenerationRequest = Readonly<z.output<typeof requestSchema>>;
+/** A request as a caller writes it. */
+export type GenerationRequestInput = Readonly<z.input<typeof requestSchema>>;
+/** The request of one task. */
+export type RequestOf<T extends Task> = Extract<GenerationRequest, { readonly task: T }>;
+/** The same as a caller writes it. */
+export type RequestInputOf<T extends Task> = Extract<GenerationRequestInput, { readonly task: T }>;

@@ -1,0 +1,59 @@
+/** Sizes in pixels that a model can make. */
+
+import { StableDiffusionError } from '../errors.ts';
+import type { GenerationRequest } from '../generation/request.ts';
+import type { Image } from '../image/image.ts';
+import type { Model } from '../model/model.ts';
+
+/** Most pixels of one batch (16384 x 4096): a larger request is a mistake. */
+const largestBatch = 2 ** 26;
+
+/** Width and height in pixels must be multiples of this. */
+export function sizeUnitOf(model: Model): number {
+  return model.downsampling * model.latentUnit;
+}
+
+export interface PictureSize {
+  readonly width: number;
+  readonly height: number;
+}
+
+/**
+ * The size that a request means: its own, the initial image's, or the model's. With an initial image sides are cut to a multiple of the
+ * model's unit, as CompVis's scripts cut them. Throws `invalid-argument` where nothing is left.
+ */
+export function pictureSize(model: Model, request: GenerationRequest, image: Image | undefined): PictureSize {
+  const { width = image?.width ?? model.nativeSize, height = image?.height ?? model.nativeSize } = request;
+  if (!image) return { width, height };
+  const unit = sizeUnitOf(model);
+  if (width < unit || height < unit) {
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `An image of ${width}x${height} pixels is too small: each side must be at least ${unit}. Give a larger image, or a width and height.`,
+    );
+  }
+  return { width: width - (width % unit), height: height - (height % unit) };
+}
+
+/** Checks a picture's size against the model. Throws `invalid-argument` or `too-large`, before memory is spent. */
+export function checkSize(model: Model, width: number, height: number, batch: number): void {
+  const unit = sizeUnitOf(model);
+  for (const [name, size] of [
+    ['width', width],
+    ['height', height],
+  ] as const) {
+    if (!Number.isInteger(size) || size < unit || size % unit !== 0) {
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `The ${name} is ${size}; this model makes pictures whose sides are multiples of ${unit} pixels.`,
+      );
+    }
+  }
+  if (width * height * batch > largestBatch) {
+    throw new StableDiffusionError(
+      'too-large',
+      `${batch} pictures of ${width} x ${height} pixels are more than the ${largestBatch} pixels allowed at once. Use a smaller size or batch.`,
+    );
+  }
+  model.checkDecodable(height / model.downsampling, width / model.downsampling);
+}

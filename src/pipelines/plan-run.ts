@@ -1,0 +1,47 @@
+/** The plan of a run: its options checked against the model, before anything is computed. */
+
+import type { SplitOptions } from '../generation/split-options.ts';
+import { type Batches, batchesOf } from '../generation/batches.ts';
+import { StableDiffusionError } from '../errors.ts';
+import type { Model } from '../model/model.ts';
+import { type ChosenSampler, chooseSampler } from './choose-sampler.ts';
+import { checkSize, pictureSize } from './picture-size.ts';
+import type { Start } from './start.ts';
+import { startOf } from './starts.ts';
+
+export interface RunPlan extends SplitOptions {
+  readonly model: Model;
+  readonly batches: Batches;
+  readonly sampling: ChosenSampler;
+  readonly start: Start;
+  /** Pixels. */
+  readonly width: number;
+  readonly height: number;
+  /** Shape of a batch's latents. */
+  readonly shapeOf: (batch: number) => readonly [number, number, number, number];
+}
+
+/** Throws `invalid-argument`, `too-large`, `shape-mismatch`. */
+export async function planRun(model: Model, options: SplitOptions, given?: Start): Promise<RunPlan> {
+  const { request, inputs } = options;
+  const batches = batchesOf(request);
+  const { width, height } = pictureSize(model, request, inputs.image);
+  checkSize(model, width, height, batches.largest);
+  const sampling = chooseSampler(model, request, inputs.samplerObject);
+  const shapeOf: RunPlan['shapeOf'] = (batch) => [
+    batch,
+    model.latentChannels,
+    height / model.downsampling,
+    width / model.downsampling,
+  ];
+  const { startNoise } = inputs;
+  const wanted = shapeOf(batches.largest);
+  if (startNoise && startNoise.shape.join() !== wanted.join()) {
+    throw new StableDiffusionError(
+      'shape-mismatch',
+      `The start noise has shape [${startNoise.shape.join(', ')}]; it must be [${wanted.join(', ')}].`,
+    );
+  }
+  const start = given ?? (await startOf(model, request, inputs, { width, height }));
+  return { ...options, model, batches, sampling, start, width, height, shapeOf };
+}

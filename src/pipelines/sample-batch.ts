@@ -1,0 +1,101 @@
+/** One batch through the sampler. */
+
+import type { Sampling } from '../diffusion/sampler.ts';
+import { StableDiffusionError } from '../errors.ts';
+import type { Batch } from '../generation/batches.ts';
+import { previewImages } from '../model/preview.ts';
+import type { SeededNoise } from '../random/noise-source.ts';
+import { elementCount, type Tensor, tensor } from '../tensor/tensor.ts';
+import type { PipelineEvent } from './events.ts';
+import { conditionBatch, type GuideBatch, unguided } from './guided-model.ts';
+import type { NoiseStream } from './noise-stream.ts';
+import type { RunPlan } from './plan-run.ts';
+import type { BatchStart } from './start.ts';
+
+export interface BatchParts {
+  readonly guide: GuideBatch;
+  readonly noise: SeededNoise;
+  readonly startNoise: Tensor<'float32'>;
+  readonly start: BatchStart;
+}
+
+/** The sampler's run. In a rehearsal the network is not run. */
+function startSampling(plan: RunPlan, { guide, noise, startNoise, start }: BatchParts, isRehearsal = false): Sampling {
+  const { model, request, inputs, sampling } = plan;
+  const { sampler, schedule, discardNextToLastSigma, sigmaConvention } = sampling;
+  const { initial, inpainting } = start;
+  const { shape } = startNoise;
+  return sampler.run({
+    model: guide(
+      isRehearsal
+        ? async () => tensor('float32', shape, new Float32Array(elementCount(shape)))
+        : (inputsOfNetwork, signal) => model.predict(inputsOfNetwork, signal),
+      start,
+    ),
+    steps: request.steps,
+    ...start.cut?.(sampler.space),
+    startNoise,
+    stepNoise: noise,
+    intervalNoise: (least, greatest) => noise.interval(shape, least, greatest),
+    settings: {
+      ...sampling.settings,
+      ...request.samplerSettings,
+      ...(request.eta === undefined ? {} : { eta: request.eta }),
+    },
+    sigmaConvention,
+    schedule,
+    discardNextToLastSigma,
+    initial,
+    inpainting,
+    signal: inputs.signal,
+  });
+}
+
+/** Samples a batch and yields its steps. Returns its latent; throws `not-finite` where that is not made of numbers. */
+export async function* sampleBatch(
+  plan: RunPlan,
+  { iteration, iterations }: Batch,
+  parts: BatchParts,
+): AsyncGenerator<PipelineEvent, Tensor<'float32'>, void> {
+  const { model, request, inputs, sampling } = plan;
+  const steps = startSampling(plan, parts);
+  let next = await steps.next();
+  while (!next.done) {
+    const { step, steps: count, sigma, latent, denoised } = next.value;
+    yield {
+      kind: 'step',
+      iteration,
+      iterations,
+      step,
+      steps: count,
+      sigma,
+      latent,
+      denoised,
+      preview: () => previewImages(model, denoised, inputs.signal),
+    };
+    next = await steps.next();
+  }
+  const latent = next.value;
+  if (!latent.data.every(Number.isFinite)) {
+    throw new StableDiffusionError(
+      'not-finite',
+      `The ${sampling.sampler.title} sampler left the range of numbers at ${request.steps} steps with guidance ${request.guidanceScale}. Use more steps, a lower guidance scale or another sampler.`,
+    );
+  }
+  return latent;
+}
+
+/**
+ * Draws the noise of a batch that is not made, so that the random stream is where it was after it. How much noise a step draws does not depend
+ * on what the network says, unless the sampler chooses its steps.
+ */
+export async function rehearseBatch(plan: RunPlan, batch: Batch, stream: NoiseStream): Promise<void> {
+  const { start, sampling } = plan;
+  const { choosesSteps = false } = sampling.sampler;
+  const noise = stream.of(batch);
+  if (!stream.goesOn) return;
+  const guide = choosesSteps ? await conditionBatch(plan, batch) : unguided(plan);
+  const prepared = (await start.prepare?.(noise, batch.batch)) ?? {};
+  const parts = { guide, noise, start: prepared, startNoise: stream.startNoise(batch) };
+  for await (const _ of startSampling(plan, parts, !choosesSteps));
+}

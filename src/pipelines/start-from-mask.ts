@@ -1,0 +1,116 @@
+/**
+ * Inpainting, in three ways, by the model:
+ *
+ * - Stable Diffusion with nine input channels sees mask and masked image (runwayml's scripts/inpaint_st.py).
+ * - LDM's own inpainting model, without text, sees the masked image's latent and the mask (CompVis's scripts/inpaint.py).
+ * - With any other model the kept part is blended in at every step (Rombach et al. 2022, DDIMSampler's `mask` and `x0`).
+ */
+
+import { StableDiffusionError } from '../errors.ts';
+import { seedOf } from '../generation/fields.ts';
+import type { RequestOf } from '../generation/request.ts';
+import { cutOf } from '../generation/strength-steps.ts';
+import type { Image } from '../image/image.ts';
+import { fitInitImage, initImageTensor } from '../image/init-image.ts';
+import { type InpaintBatch, inpaintBatch, interpolateMask } from '../image/inpaint-batch.ts';
+import { resize } from '../image/resize.ts';
+import type { Model } from '../model/model.ts';
+import { NumpyRandomState } from '../random/numpy-random-state.ts';
+import { concatenate, scale } from '../tensor/arithmetic.ts';
+import { type Tensor, tensor } from '../tensor/tensor.ts';
+import { digest } from './digest.ts';
+import { repeated, sampleLatent } from './initial-latent.ts';
+import { sizeUnitOf } from './picture-size.ts';
+import type { Start, StartOf } from './start.ts';
+
+/** An image and its mask at the picture's size. */
+interface Painting {
+  readonly model: Model;
+  readonly request: RequestOf<'inpaint'>;
+  readonly image: Image;
+  readonly mask: Image;
+  readonly width: number;
+  readonly height: number;
+  /** Sides of the latent. */
+  readonly rows: number;
+  readonly columns: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** What one of the three ways adds to the start. */
+type Way = (painting: Painting) => Pick<Start, 'prepare' | 'firstNoise' | 'revise'>;
+
+const nineChannels: Way = ({ model, request, image, mask, rows, columns, signal }) => ({
+  async prepare(noise, batch) {
+    const parts = inpaintBatch(image, mask, 'stable-diffusion');
+    const masked = await sampleLatent(model, repeated(parts.maskedImage, batch), noise, signal);
+    return { concat: concatenate([repeated(interpolateMask(parts.mask, rows, columns), batch), masked], 1) };
+  },
+  // inpaint_st.py draws its start noise from numpy, apart from torch's stream.
+  ...(request.noise === 'compvis'
+    ? { firstNoise: (shape) => new NumpyRandomState(seedOf(request.seed)).randnFloat32(shape) }
+    : {}),
+});
+
+/** The decoded images [b, 3, H, W] where the mask (here -1 or 1) is painted, else the given image. */
+function pasteKnown(decoded: Tensor<'float32'>, { image, mask }: InpaintBatch): Tensor<'float32'> {
+  const plane = mask.data.length;
+  const data = decoded.data.map((value, i) =>
+    (mask.data[i % plane] as number) > 0 ? value : (image.data[i % image.data.length] as number),
+  );
+  return tensor('float32', decoded.shape, data);
+}
+
+const latentDiffusion: Way = ({ model, image, mask, rows, columns, signal }) => {
+  const parts = inpaintBatch(image, mask, 'latent-diffusion');
+  return {
+    async prepare(_noise, batch) {
+      const { mean } = await model.encodeImage(parts.maskedImage, signal);
+      return { concat: repeated(concatenate([mean, interpolateMask(parts.mask, rows, columns)], 1), batch) };
+    },
+    // inpaint.py pastes the known part back in.
+    revise: (decoded) => pasteKnown(decoded, parts),
+  };
+};
+
+const blended: Way = ({ model, request, image, mask, width, height, rows, columns, signal }) => ({
+  async prepare(_noise, batch) {
+    const picture = initImageTensor(image, { width, height, multiple: sizeUnitOf(model) });
+    const { mean } = await model.encodeImage(picture, signal);
+    const latent = repeated(scale(mean, model.checkpoint.config.scale_factor), batch);
+    const painted = interpolateMask(inpaintBatch(image, mask, 'stable-diffusion').mask, rows, columns);
+    const kept = tensor(
+      'float32',
+      painted.shape,
+      painted.data.map((value) => 1 - value),
+    );
+    const inpainting = { mask: repeated(kept, batch), latent };
+    return request.strength === 1 ? { inpainting } : { inpainting, initial: latent, cut: cutOf(request) };
+  },
+});
+
+function wayOf({ checkpoint }: Model): Way {
+  const { conditioning_key, cond_stage_config } = checkpoint.config;
+  if (checkpoint.kind === 'inpaint') return nineChannels;
+  return conditioning_key === 'concat' && cond_stage_config === 'first_stage' ? latentDiffusion : blended;
+}
+
+export const startFromMask: StartOf<'inpaint'> = async (model, request, { image, mask, signal }, size) => {
+  if (!image || !mask) throw new StableDiffusionError('invalid-argument', 'Inpainting needs an image and a mask.');
+  const { width, height } = size;
+  const painting: Painting = {
+    model,
+    request,
+    image: fitInitImage(image, { width, height, multiple: sizeUnitOf(model) }),
+    mask: mask.width === width && mask.height === height ? mask : resize(mask, width, height, 'nearest'),
+    width,
+    height,
+    rows: height / model.downsampling,
+    columns: width / model.downsampling,
+    signal,
+  };
+  return {
+    digests: { image: await digest(image), mask: await digest(mask) },
+    ...wayOf(model)(painting),
+  };
+};

@@ -1,0 +1,42 @@
+/** Start: what differs between the tasks. What a batch begins from, and what is done to its decoded images. */
+
+import type { Inpainting, Sampler } from '../diffusion/sampler.ts';
+import type { AnyInputs } from '../generation/inputs.ts';
+import type { GenerationRecord } from '../generation/record.ts';
+import type { RequestOf, Task } from '../generation/request.ts';
+import type { ScheduleCut } from '../generation/strength-steps.ts';
+import type { Model } from '../model/model.ts';
+import type { SeededNoise } from '../random/noise-source.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import type { PictureSize } from './picture-size.ts';
+
+/** What one batch begins from, beside its noise. */
+export interface BatchStart {
+  /** Scaled latent of the initial image, float32 [b, channels, h, w]. */
+  readonly initial?: Tensor<'float32'>;
+  /** Which part of which schedule is run on `initial`, by the sampler's space. Without it all of it. */
+  readonly cut?: (space: Sampler['space']) => ScheduleCut;
+  readonly inpainting?: Inpainting;
+  /** Appended to the latent's channels, in the unconditional pass too. */
+  readonly concat?: Tensor<'float32'>;
+  /** InstructPix2Pix: scale of the guidance by the image. */
+  readonly imageGuidance?: number;
+}
+
+export interface Start {
+  /** Called at the start of each batch, before the start noise is drawn. */
+  readonly prepare?: (noise: SeededNoise, batch: number) => Promise<BatchStart>;
+  /** Replaces the first draw as start noise. */
+  readonly firstNoise?: (shape: readonly number[]) => Tensor<'float32'>;
+  /** Changes the decoded images, float32 [b, 3, H, W] about [-1, 1]. */
+  readonly revise?: (decoded: Tensor<'float32'>) => Tensor<'float32'>;
+  /** Of the pictures in the inputs. */
+  readonly digests?: Pick<GenerationRecord['digests'], 'image' | 'mask'>;
+}
+
+export type StartOf<T extends Task> = (
+  model: Model,
+  request: RequestOf<T>,
+  inputs: AnyInputs,
+  size: PictureSize,
+) => Start | Promise<Start>;
