@@ -4,9 +4,17 @@ export type { Engine, Program } from './engine/engine.ts';
 export { type ErrorCode, StableDiffusionError } from './errors.ts';
 export type { Image } from './image/image.ts';
 export type { GeneratedImage, Pipeline, PipelineEvent } from './pipelines/events.ts';
-export type { GenerateOptions } from './pipelines/generate.ts';
-export { imageToImage, type ImageToImageOptions } from './pipelines/image-to-image.ts';
-export { inpaint, type InpaintOptions } from './pipelines/inpaint.ts';
+export { generate } from './pipelines/generate.ts';
+export { imageToImage } from './pipelines/image-to-image.ts';
+export { inpaint } from './pipelines/inpaint.ts';
 export { Model, type ModelOptions } from './model/model.ts';
-export { type GenerationRecord, recordInfotext, recordSchema } from './pipelines/record.ts';
-export { textToImage, type TextToImageOptions } from './pipelines/text-to-image.ts';
+export type {
+  GenerateOptions,
+  ImageToImageOptions,
+  InpaintOptions,
+  TaskOptions,
+  TextToImageOptions,
+} from './generation/inputs.ts';
+export { type GenerationRecord, recordInfotext, recordSchema, replayRequest, requestOf } from './generation/record.ts';
+export { type GenerationRequest, type GenerationRequestInput, requestSchema, type Task } from './generation/request.ts';
+export { textToImage } from './pipelines/text-to-image.ts';

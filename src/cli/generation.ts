@@ -1,7 +1,7 @@
 /** One run of a pipeline for the command line: the model is loaded, pictures are saved as they come, progress and previews are shown. */
 
 import { throwIfAborted } from '../errors.ts';
-import type { GenerateOptions } from '../pipelines/generate.ts';
+import type { GenerateOptions } from '../generation/inputs.ts';
 import type { GeneratedImage, Pipeline } from '../pipelines/events.ts';
 import type { Model } from '../model/model.ts';
 import type { CliContext } from './command.ts';

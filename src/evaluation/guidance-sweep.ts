@@ -4,7 +4,7 @@
  */
 
 import type { Image } from '../image/image.ts';
-import type { GenerateOptions } from '../pipelines/generate.ts';
+import type { GenerateOptions } from '../generation/inputs.ts';
 import type { Model } from '../model/model.ts';
 import { textToImage } from '../pipelines/text-to-image.ts';
 import { clipScore } from './clip-score.ts';
@@ -24,7 +24,7 @@ export interface SweepOptions {
   readonly clip: FeaturesNetwork;
   /** Default those of the CompVis model cards, 1.5 to 8. */
   readonly scales?: readonly number[];
-  readonly generate?: Pick<GenerateOptions, 'steps' | 'sampler' | 'seed'>;
+  readonly generate?: Pick<GenerateOptions, 'steps' | 'sampler'> & { readonly seed?: number | undefined };
   /** How many pictures of each scale the point brings with it, the first ones. Default 32. */
   readonly shown?: number;
   /** Pictures made at once; the seed of a batch is the first plus its place. Default 8. */

@@ -111,7 +111,9 @@ export function batchesOf(request: GenerationRequest): Batches {
   const firstMade = request.firstIteration ?? (earlierBatches ? earlierBatches.length + 1 : 1);
   if (firstMade > iterations) refuse(`firstIteration is ${firstMade}, and there are ${iterations} iterations.`);
   if (earlierBatches && earlierBatches.length !== firstMade - 1)
-    refuse(`earlierBatches has ${earlierBatches.length} sizes, and ${firstMade - 1} batches come before the first one.`);
+    refuse(
+      `earlierBatches has ${earlierBatches.length} sizes, and ${firstMade - 1} batches come before the first one.`,
+    );
   return {
     largest: rows.reduce((most, { batch }) => Math.max(most, batch), request.largestBatch ?? 1),
     iterations,

@@ -11,13 +11,17 @@ const shownLength = 60;
 function shown(value: unknown): string {
   if (typeof value === 'bigint' || typeof value === 'number') return String(value);
   if (typeof value === 'function' || typeof value === 'symbol') return `a ${typeof value}`;
-  const whole = value === undefined ? 'undefined' : (JSON.stringify(value, (_, part) => (typeof part === 'bigint' ? `${part}` : part)) ?? 'undefined');
+  const whole =
+    value === undefined
+      ? 'undefined'
+      : (JSON.stringify(value, (_, part) => (typeof part === 'bigint' ? `${part}` : part)) ?? 'undefined');
   return whole.length > shownLength ? `${whole.slice(0, shownLength)}…` : whole;
 }
 
 function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
   return path.reduce<unknown>(
-    (inside, key) => (typeof inside === 'object' && inside !== null ? (inside as Record<PropertyKey, unknown>)[key] : undefined),
+    (inside, key) =>
+      typeof inside === 'object' && inside !== null ? (inside as Record<PropertyKey, unknown>)[key] : undefined,
     value,
   );
 }
@@ -40,7 +44,9 @@ function issueMessage(issue: z.core.$ZodIssue, given: unknown, names: readonly s
 export function refusal(error: z.ZodError, given: unknown, names: readonly string[]): StableDiffusionError {
   const [issue] = error.issues;
   const message = issue ? issueMessage(issue, given, names) : 'The request is not valid.';
-  return new StableDiffusionError('invalid-argument', message, { details: { field: issue?.path.map(String).join('.') } });
+  return new StableDiffusionError('invalid-argument', message, {
+    details: { field: issue?.path.map(String).join('.') },
+  });
 }
 
 /** Throws `invalid-argument`, naming the field, what was found and what was expected. */

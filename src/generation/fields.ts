@@ -4,8 +4,7 @@ import { z } from 'zod';
 import type { Seed } from '../random/seed.ts';
 import { type Bounds, bounds } from './bounds.ts';
 
-const rangeText = ({ min, max }: Bounds): string =>
-  `from ${min.toLocaleString('en')} to ${max.toLocaleString('en')}`;
+const rangeText = ({ min, max }: Bounds): string => `from ${min.toLocaleString('en')} to ${max.toLocaleString('en')}`;
 
 /** A whole number within bounds. */
 export function whole(range: Bounds) {
@@ -53,7 +52,8 @@ export function plainSeed(seed: Seed | string): PlainSeed {
 export const seedOf = (seed: PlainSeed): Seed => (typeof seed === 'number' ? seed : BigInt(seed));
 
 const seedError = 'a whole number from -2^63 to 2^64 - 1 (above 2^53 a bigint or its digits)';
-const isInRange = (seed: string): boolean => seedText.test(seed) && BigInt(seed) >= lowestSeed && BigInt(seed) <= highestSeed;
+const isInRange = (seed: string): boolean =>
+  seedText.test(seed) && BigInt(seed) >= lowestSeed && BigInt(seed) <= highestSeed;
 
 /** A seed of PyTorch's range, -2^63 to 2^64 - 1: a whole number, a bigint, or decimal digits. It becomes its plain form. */
 export const seedSchema = z

@@ -116,7 +116,10 @@ const samplingFields = {
   /** Amount of fresh noise in each step. Default: the sampler's own. */
   eta: real(bounds.eta).optional(),
   /** Further settings of the sampler. */
-  samplerSettings: z.strictObject(samplerSettingsFields, { error: 'an object of sampler settings' }).readonly().optional(),
+  samplerSettings: z
+    .strictObject(samplerSettingsFields, { error: 'an object of sampler settings' })
+    .readonly()
+    .optional(),
 };
 
 const guidanceFields = {

@@ -65,5 +65,8 @@ export function splitOptions(options: TaskOptions, recommended: object = {}): Sp
   });
   if (request.task !== 'txt2img') checkImage('image', image);
   if (request.task === 'inpaint') checkImage('mask', mask);
-  return { request, inputs: { startNoise, signal, image, mask, samplerObject: isSampler(sampler) ? sampler : undefined } };
+  return {
+    request,
+    inputs: { startNoise, signal, image, mask, samplerObject: isSampler(sampler) ? sampler : undefined },
+  };
 }

@@ -15,7 +15,12 @@ const starts: { readonly [T in Task]: StartOf<T> } = {
   inpaint: startFromMask,
 };
 
-export async function startOf(model: Model, request: GenerationRequest, inputs: AnyInputs, size: PictureSize): Promise<Start> {
+export async function startOf(
+  model: Model,
+  request: GenerationRequest,
+  inputs: AnyInputs,
+  size: PictureSize,
+): Promise<Start> {
   // The table's type says that a task's start takes that task's request.
   return (starts[request.task] as StartOf<Task>)(model, request, inputs, size);
 }

@@ -8,7 +8,7 @@ import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import { pino } from 'pino';
 import { createNodeEngine } from '../engine/node.ts';
 import { StableDiffusionError } from '../errors.ts';
-import { programName } from '../pipelines/record.ts';
+import { programName } from '../generation/record.ts';
 import type { ServerPolicy } from './context.ts';
 import { createApp } from './http/app.ts';
 import type { ApiKey } from './http/api-keys.ts';

@@ -4,7 +4,7 @@
  * @example
  * const worker = connectWorker(new Worker(new URL('./worker.ts', import.meta.url), { type: 'module' }));
  * await worker.load({ file: 'models/pocket.safetensors' });
- * for await (const event of worker.generate({ pipeline: 'txt2img', options: { prompt: 'red apple' } })) show(event);
+ * for await (const event of worker.generate({ task: 'txt2img', prompt: 'red apple' })) show(event);
  */
 
 import { StableDiffusionError, throwIfAborted } from '../errors.ts';
@@ -44,7 +44,7 @@ export interface WorkerGenerateOptions {
 export interface ModelWorker {
   /** Loads a model in the place of the one before. Networks are compiled when first used. Errors as `loadModel`. */
   load(options: WorkerModelOptions, more?: WorkerLoadOptions): Promise<ModelFacts>;
-  /** Runs a pipeline. Leaving the loop early cancels it. Errors as the pipeline's. */
+  /** Makes the pictures of a request. Leaving the loop early cancels it. Errors as the pipeline's. */
   generate(job: WorkerJob, more?: WorkerGenerateOptions): AsyncGenerator<WorkerEvent, void, void>;
   /** Calls back as networks' weights are read, on loading and on the first run; returns how to stop that. */
   onProgress(listener: (progress: LoadProgress) => void): () => void;

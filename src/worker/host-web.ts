@@ -14,13 +14,12 @@ import { createWebEngine } from '../engine/web.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { webImageCodec } from '../image/codec/codec-web.ts';
 import type { Image } from '../image/image.ts';
-import type { GeneratedImage, Pipeline, PipelineEvent } from '../pipelines/events.ts';
-import { imageToImage } from '../pipelines/image-to-image.ts';
-import { inpaint } from '../pipelines/inpaint.ts';
+import type { GeneratedImage, PipelineEvent } from '../pipelines/events.ts';
+import { generate as generatePictures } from '../pipelines/generate.ts';
+import { sizeUnitOf } from '../pipelines/picture-size.ts';
 import { loadModel } from '../model/load-model-web.ts';
 import type { Model } from '../model/model.ts';
-import { recordInfotext } from '../pipelines/record.ts';
-import { textToImage } from '../pipelines/text-to-image.ts';
+import { recordInfotext } from '../generation/record.ts';
 import type {
   LoadProgress,
   ModelFacts,
@@ -96,7 +95,7 @@ function factsOf(model: Model, provider: string): ModelFacts {
     label: model.checkpoint.label,
     kind: model.checkpoint.kind,
     nativeSize: model.nativeSize,
-    sizeUnit: model.downsampling * model.latentUnit,
+    sizeUnit: sizeUnitOf(model),
     provider,
     precision: model.precision,
     takesPrompt: model.tokenizer !== undefined,
@@ -104,11 +103,6 @@ function factsOf(model: Model, provider: string): ModelFacts {
     hasSafetyChecker: model.networkConfig('safety') !== undefined,
     assumed: model.checkpoint.assumed,
   };
-}
-
-function start(model: Model, { pipeline, options }: WorkerJob, signal: AbortSignal): Pipeline {
-  if (pipeline === 'txt2img') return textToImage(model, { ...options, signal });
-  return pipeline === 'img2img' ? imageToImage(model, { ...options, signal }) : inpaint(model, { ...options, signal });
 }
 
 async function withFile(generated: GeneratedImage): Promise<WorkerImage> {
@@ -165,7 +159,7 @@ export function serveWorker(
       previewing += now() - at;
       return images;
     };
-    for await (const given of start(model, job, signal)) {
+    for await (const given of generatePictures(model, { ...job, signal })) {
       if (given.kind === 'stage') event(id, given);
       else if (given.kind === 'step') {
         const { latent: _, denoised: __, preview: ___, ...step } = given;

@@ -8,9 +8,7 @@ import type { Image } from '../image/image.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { CheckpointKind } from '../checkpoints/checkpoint.ts';
 import type { GeneratedImage, PipelineEvent } from '../pipelines/events.ts';
-import type { ImageToImageOptions } from '../pipelines/image-to-image.ts';
-import type { InpaintOptions } from '../pipelines/inpaint.ts';
-import type { TextToImageOptions } from '../pipelines/text-to-image.ts';
+import type { TaskOptions } from '../generation/inputs.ts';
 
 /** What to load and where to compute. */
 export interface WorkerModelOptions {
@@ -47,11 +45,12 @@ export interface ModelFacts {
   readonly assumed: readonly string[];
 }
 
-/** A pipeline and its options. The signal stays on the page's side. */
-export type WorkerJob =
-  | { readonly pipeline: 'txt2img'; readonly options: Omit<TextToImageOptions, 'signal'> }
-  | { readonly pipeline: 'img2img'; readonly options: Omit<ImageToImageOptions, 'signal'> }
-  | { readonly pipeline: 'inpaint'; readonly options: Omit<InpaintOptions, 'signal'> };
+type WithoutFunctions<T> = T extends unknown
+  ? Omit<T, 'signal' | 'sampler'> & { readonly sampler?: string | undefined }
+  : never;
+
+/** A task and its options, without those that cannot be copied: the signal stays on the page's side, and a sampler is named. */
+export type WorkerJob = WithoutFunctions<TaskOptions>;
 
 export interface WorkerImage extends GeneratedImage {
   /** A PNG file with the settings in it. */

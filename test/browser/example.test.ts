@@ -9,7 +9,7 @@ import { createNodeEngine } from '../../src/engine/node.ts';
 import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
 import { readImageMetadata } from '../../src/image/metadata/image-metadata.ts';
 import { loadModel, pocketModel } from '../../src/model/load-model-node.ts';
-import { recordSchema } from '../../src/pipelines/record.ts';
+import { recordSchema } from '../../src/generation/record.ts';
 import { textToImage } from '../../src/pipelines/text-to-image.ts';
 import { launchBrowser, withoutBrowser } from '../engine/browser.ts';
 import { recordParity } from '../parity.ts';
@@ -40,8 +40,8 @@ test('examples/browser: a plain page makes the picture that Node makes', { skip:
 
     const record = recordSchema.parse(readImageMetadata(png).record);
     assert.deepEqual(
-      [record.width, record.height, record.steps, record.seed, record.prompts],
-      [128, 128, 6, 42, ['red apple']],
+      [record.width, record.height, record.steps, record.seed, record.prompt],
+      [128, 128, 6, 42, 'red apple'],
     );
     const shown = await nodeImageCodec.decode(png);
     await using engine = createNodeEngine({ threads: 1 });

@@ -37,7 +37,7 @@ async function inWorker(): Promise<unknown> {
   // Ticks of the page's own clock while the worker computes.
   let ticks = 0;
   const timer = setInterval(() => ticks++, 5);
-  for await (const event of worker.generate({ pipeline: 'txt2img', options: pocketRun })) events.push(event);
+  for await (const event of worker.generate({ task: 'txt2img', ...pocketRun })) events.push(event);
   clearInterval(timer);
   const images = events.flatMap((event) => (event.kind === 'images' ? event.images : []));
   const latents = events.flatMap((event) => (event.kind === 'result' ? [...event.latents.data] : []));
@@ -62,7 +62,7 @@ async function cancelled(worker: ModelWorker): Promise<unknown> {
   let code = 'none';
   try {
     for await (const event of worker.generate(
-      { pipeline: 'txt2img', options: { ...smallRun, steps: 500 } },
+      { task: 'txt2img', ...smallRun, steps: 500 },
       { signal: controller.signal, previews: false },
     )) {
       if (event.kind === 'step' && ++steps === 2) controller.abort();
@@ -72,7 +72,7 @@ async function cancelled(worker: ModelWorker): Promise<unknown> {
   }
   // The worker is still of use.
   let again = 0;
-  for await (const event of worker.generate({ pipeline: 'txt2img', options: { ...smallRun, steps: 1 } }))
+  for await (const event of worker.generate({ task: 'txt2img', ...smallRun, steps: 1 }))
     if (event.kind === 'images') again += event.images.length;
   const refused = await worker
     .load({ file: '/missing', ...engineOptions })

@@ -7,8 +7,9 @@ import { createNodeEngine } from '../../src/engine/node.ts';
 import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
 import { readImageMetadata } from '../../src/image/metadata/image-metadata.ts';
 import { loadModel, pocketModel } from '../../src/model/load-model-node.ts';
-import { recordSchema } from '../../src/pipelines/record.ts';
-import { textToImage, type TextToImageOptions } from '../../src/pipelines/text-to-image.ts';
+import { recordSchema } from '../../src/generation/record.ts';
+import type { TextToImageOptions } from '../../src/generation/inputs.ts';
+import { textToImage } from '../../src/pipelines/text-to-image.ts';
 import { type PageResult, runInPage, withoutBrowser } from '../engine/browser.ts';
 import { recordParity } from '../parity.ts';
 import { leastRun, pocketRun, smallRun } from './pocket-run.ts';
@@ -86,7 +87,7 @@ test('WASM: the pocket model makes the same picture as in Node', { skip: without
     );
     const png = Uint8Array.from(got.png);
     assert.equal(largest([...(await nodeImageCodec.decode(png)).data], got.pixels), 0);
-    assert.equal(recordSchema.parse(readImageMetadata(png).record).prompts[0], pocketRun.prompt);
+    assert.equal(recordSchema.parse(readImageMetadata(png).record).prompt, pocketRun.prompt);
   });
 
   await t.test('is cancelled between steps, works afterwards, and refuses what is not there', () => {

@@ -9,7 +9,7 @@ import { createNodeEngine } from '../../src/engine/node.ts';
 import { StableDiffusionError } from '../../src/errors.ts';
 import { createImage } from '../../src/image/image.ts';
 import { networkParameters } from '../../src/models/index.ts';
-import type { GenerateOptions } from '../../src/pipelines/generate.ts';
+import type { GenerateOptions } from '../../src/generation/inputs.ts';
 import { inpaint } from '../../src/pipelines/inpaint.ts';
 import { Model } from '../../src/model/model.ts';
 import { textToImage } from '../../src/pipelines/text-to-image.ts';

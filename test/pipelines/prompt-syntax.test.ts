@@ -11,7 +11,8 @@ import { inpaint } from '../../src/pipelines/inpaint.ts';
 import { loadModel } from '../../src/model/load-model-node.ts';
 import type { Model } from '../../src/model/model.ts';
 import { promptContexts } from '../../src/pipelines/prompt-contexts.ts';
-import { textToImage, type TextToImageOptions } from '../../src/pipelines/text-to-image.ts';
+import type { TextToImageOptions } from '../../src/generation/inputs.ts';
+import { textToImage } from '../../src/pipelines/text-to-image.ts';
 import { joinBatches, takeBatch } from '../../src/tensor/batches.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
 import { compareTensor, maxDifference } from '../parity.ts';
@@ -168,10 +169,10 @@ test('a model with an image beside its latent, and the record of a picture', asy
     promptSettings: { emphasis: 'No norm' },
   })) {
     if (event.kind !== 'result') continue;
-    const { promptSyntax, promptSettings, prompts } = event.images[0]?.record ?? {};
+    const { promptSyntax, promptSettings, prompt } = event.images[0]?.record ?? {};
     assert.deepEqual(
-      { promptSyntax, promptSettings, prompts },
-      { promptSyntax: 'a1111', promptSettings: { emphasis: 'No norm' }, prompts: ['(red:1.6) apple'] },
+      { promptSyntax, promptSettings, prompt },
+      { promptSyntax: 'a1111', promptSettings: { emphasis: 'No norm' }, prompt: '(red:1.6) apple' },
     );
   }
 });
@@ -190,13 +191,10 @@ test("contexts are those of A1111's arithmetic in torch (fixtures/prompt/context
   const settings = {
     prompts: [''],
     negatives: [''],
-    seeds: undefined,
+    classLabels: undefined,
     batch: 1,
-    iterations: 1,
     steps: 4,
     guidanceScale: 5,
-    seed: 1,
-    noise: 'a1111-cpu',
     clipSkip: 1,
   } as const;
   const contextsOf = async (prompt: string, clipSkip = 1, calls = [0]): Promise<Tensor<'float32'>> => {

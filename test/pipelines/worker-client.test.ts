@@ -26,7 +26,7 @@ function portOf(answer: Answer): WorkerPort & { readonly terminated: () => boole
 }
 
 const step: WorkerReply = { id: 1, kind: 'event', event: { kind: 'stage', stage: 'sampling' } };
-const job = { pipeline: 'txt2img', options: { prompt: 'x' } } as const;
+const job = { task: 'txt2img', prompt: 'x' } as const;
 
 async function abortedRun(
   answer: Answer,

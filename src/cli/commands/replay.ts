@@ -5,10 +5,11 @@ import { readFile } from 'node:fs/promises';
 import { basename, extname } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
 import type { Image } from '../../image/image.ts';
-import type { GenerateOptions } from '../../pipelines/generate.ts';
+import type { TaskOptions } from '../../generation/inputs.ts';
+import type { GenerationRecord } from '../../generation/record.ts';
 import type { GeneratedImage, Pipeline } from '../../pipelines/events.ts';
 import type { Model } from '../../model/model.ts';
-import type { GenerationRecord } from '../../pipelines/record.ts';
+import type { Tensor } from '../../tensor/tensor.ts';
 import { fileError } from '../../files/byte-source-node.ts';
 import { type CliContext, defineCommand } from '../command.ts';
 import { loadNamedModel } from '../generation.ts';
@@ -36,7 +37,7 @@ type Values = OptionValues<typeof options>;
 /** The record in a picture's file. Throws `invalid-argument` where it has none. */
 async function readRecord(path: string, bytes: Uint8Array): Promise<GenerationRecord> {
   const { readImageMetadata } = await import('../../image/metadata/image-metadata.ts');
-  const { recordSchema } = await import('../../pipelines/record.ts');
+  const { recordSchema } = await import('../../generation/record.ts');
   const { record, parameters } = readImageMetadata(bytes);
   const parsed = recordSchema.safeParse(record);
   if (parsed.success) return parsed.data;
@@ -78,12 +79,9 @@ async function recordedImage(path: string | undefined, wanted: string, what: str
   return image;
 }
 
-async function recordedNoise(
-  path: string | undefined,
-  wanted: string,
-): Promise<NonNullable<GenerateOptions['startNoise']>> {
+async function recordedNoise(path: string | undefined, wanted: string): Promise<Tensor<'float32'>> {
   if (path === undefined)
-    throw new UsageError('The picture was made from start noise of a file. Give it with --init-latents FILE.');
+    throw new UsageError('The picture was made from a given start noise. Give it with --init-latents FILE.');
   const { readStartNoise } = await import('../latents-file.ts');
   const { digestBytes } = await import('../../pipelines/digest.ts');
   const { bytesOf } = await import('../../tensor/tensor.ts');
@@ -96,58 +94,30 @@ async function recordedNoise(
   return noise;
 }
 
-/** The pipeline that makes the batch of the picture again, and only that; of those before it, the noise. */
+/** Starts the run that makes the batch of the picture again, and only that batch; of those before it only the noise is drawn. */
 async function startAgain(
   model: Model,
   record: GenerationRecord,
   values: Values,
   signal: AbortSignal,
 ): Promise<Pipeline> {
-  const before = record.earlierBatches ?? Array.from({ length: record.iteration - 1 }, () => record.batchSize);
-  const prompts =
-    record.prompts.length === record.batchSize
-      ? record.prompts
-      : Array.from({ length: record.batchSize }, () => record.prompts[0] ?? '');
-  const { sampler, steps, guidanceScale, seed, noise, clipSkip, fixedCode, watermark } = record;
-  const shared: GenerateOptions = {
-    promptBatches: [...before.map((size) => Array.from({ length: size }, () => prompts[0] ?? '')), prompts],
-    firstIteration: record.iteration,
-    sampler,
-    steps,
-    guidanceScale,
-    seed,
-    noise,
-    clipSkip,
-    fixedCode,
-    watermark,
-    signal,
-    negativePrompt: record.negativePrompt,
-    ...(record.promptSyntax ? { promptSyntax: record.promptSyntax } : {}),
-    ...(record.promptSettings ? { promptSettings: record.promptSettings } : {}),
-    ...(record.classLabels ? { classLabels: record.classLabels } : {}),
-    schedule: record.schedule,
-    eta: record.eta,
-    ...(record.startNoise === undefined
-      ? {}
-      : { startNoise: await recordedNoise(values.initLatents, record.startNoise) }),
+  const { digests, task } = record;
+  const { replayRequest } = await import('../../generation/record.ts');
+  const { generate } = await import('../../pipelines/generate.ts');
+  const options = {
+    ...replayRequest(record),
     ...(values.noSafety ? { safety: false } : {}),
+    ...(digests.startNoise === undefined
+      ? {}
+      : { startNoise: await recordedNoise(values.initLatents, digests.startNoise) }),
+    ...(task === 'txt2img'
+      ? {}
+      : { image: await recordedImage(values.init, digests.image ?? '', 'another picture', '--init-img') }),
+    ...(task === 'inpaint' ? { mask: await recordedImage(values.mask, digests.mask ?? '', 'a mask', '--mask') } : {}),
+    signal,
   };
-  const size = { width: record.width, height: record.height };
-  const strength = record.strength === undefined ? {} : { strength: record.strength };
-  const imageScale = record.imageGuidanceScale === undefined ? {} : { imageGuidanceScale: record.imageGuidanceScale };
-  if (record.pipeline === 'txt2img')
-    return (await import('../../pipelines/text-to-image.ts')).textToImage(model, { ...shared, ...size });
-  const image = await recordedImage(values.init, record.initialImage ?? '', 'another picture', '--init-img');
-  if (record.pipeline === 'img2img')
-    return (await import('../../pipelines/image-to-image.ts')).imageToImage(model, {
-      ...shared,
-      ...size,
-      ...strength,
-      ...imageScale,
-      image,
-    });
-  const mask = await recordedImage(values.mask, record.mask ?? '', 'a mask', '--mask');
-  return (await import('../../pipelines/inpaint.ts')).inpaint(model, { ...shared, ...size, ...strength, image, mask });
+  // The task's schema refuses a record without the pictures that the task needs.
+  return generate(model, options as TaskOptions);
 }
 
 /** Throws where the picture was made with other LoRAs or embeddings than those given now. */

@@ -2,11 +2,9 @@
 
 import type { Image } from '../../image/image.ts';
 import type { Pipeline } from '../../pipelines/events.ts';
-import type { GenerateOptions } from '../../pipelines/generate.ts';
-import { imageToImage } from '../../pipelines/image-to-image.ts';
-import { inpaint } from '../../pipelines/inpaint.ts';
+import type { GenerateOptions, TaskOptions } from '../../generation/inputs.ts';
+import { generate } from '../../pipelines/generate.ts';
 import type { Model } from '../../model/model.ts';
-import { textToImage } from '../../pipelines/text-to-image.ts';
 import { parseExtraNetworks } from '../extra-networks.ts';
 import type { JobRequest } from '../job.ts';
 import { enlargeOffThread } from './picture-thread.ts';
@@ -84,15 +82,15 @@ export function pipelineOf(
   const { kind, width, height, strength, imageGuidanceScale } = (pictures[0] as { readonly request: JobRequest })
     .request;
   const options = { ...optionsOf(pictures, policy), width, height, signal };
-  if (kind === 'txt2img' || !image) return textToImage(model, options);
-  const withStrength = strength === undefined ? {} : { strength };
-  if (kind === 'inpaint' && mask) return inpaint(model, { ...options, ...withStrength, image, mask });
-  return imageToImage(model, {
+  const task = {
+    task: kind,
     ...options,
-    ...withStrength,
-    image,
-    ...(imageGuidanceScale === undefined ? {} : { imageGuidanceScale }),
-  });
+    ...(kind === 'txt2img' ? {} : { strength, image }),
+    ...(kind === 'img2img' ? { imageGuidanceScale } : {}),
+    ...(kind === 'inpaint' ? { mask } : {}),
+  };
+  // The schema refuses a task without the pictures that it needs.
+  return generate(model, task as TaskOptions);
 }
 
 /** A1111's "hires. fix": the picture is enlarged and made anew with less noise, by a prompt and a sampler of its own where it has them. */
@@ -126,7 +124,8 @@ export async function secondPass(
   };
   const { promptSyntax, ...options } = optionsOf([{ request: second, index }], policy);
   const promptSettings = { ...options.promptSettings, firstPassSteps: request.steps };
-  return imageToImage(model, {
+  return generate(model, {
+    task: 'img2img',
     ...options,
     ...(promptSyntax && model.clipTokenizer ? { promptSyntax } : {}),
     promptSettings,

@@ -9,7 +9,7 @@ import type { Image } from '../../image/image.ts';
 import { tensorToImages } from '../../image/image-tensor.ts';
 import type { GeneratedImage, PipelineEvent } from '../../pipelines/events.ts';
 import type { Model } from '../../model/model.ts';
-import { type GenerationRecord, programName } from '../../pipelines/record.ts';
+import { type GenerationRecord, programName } from '../../generation/record.ts';
 import { takeBatch } from '../../tensor/batches.ts';
 import { withoutFolders } from '../without-folders.ts';
 import type { Job, JobError, JobRequest, JobResult, ResultImage } from '../job.ts';

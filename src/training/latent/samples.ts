@@ -3,7 +3,8 @@
 import type { Engine } from '../../engine/engine.ts';
 import type { Image } from '../../image/image.ts';
 import { tensorToImages } from '../../image/image-tensor.ts';
-import { generate, type GenerateOptions } from '../../pipelines/generate.ts';
+import type { GenerateOptions } from '../../generation/inputs.ts';
+import { generate } from '../../pipelines/generate.ts';
 import { Model } from '../../model/model.ts';
 import { takeBatch } from '../../tensor/batches.ts';
 import { expectDType, type Tensor } from '../../tensor/tensor.ts';
@@ -80,8 +81,19 @@ export async function latentDiffusionSamples(
   const { given, captions, concat } = wanted(model, batch, options);
   const pipeline = generate(
     model,
-    { ...given, batchSize: captions.length, steps, guidanceScale, seed, safety: false, watermark: false },
-    { pipeline: 'txt2img', width: size, height: size, ...(concat ? { prepare: async () => ({ concat }) } : {}) },
+    {
+      task: 'txt2img',
+      ...given,
+      width: size,
+      height: size,
+      batchSize: captions.length,
+      steps,
+      guidanceScale,
+      seed,
+      safety: false,
+      watermark: false,
+    },
+    concat ? { prepare: async () => ({ concat }) } : {},
   );
   const images: Image[] = [];
   for await (const event of pipeline)

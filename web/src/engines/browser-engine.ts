@@ -103,14 +103,13 @@ async function prepared({ task, settings, image, mask }: PictureJob): Promise<Pr
   // A seed for each picture, so that each can be made again alone.
   const seeds = Array.from({ length: settings.batchSize }, (_, i) => settings.seed + i);
   const options = { ...same, seeds, ...(schedule ? { schedule } : {}), noise: 'a1111-cpu' as const };
-  if (task === 'txt2img' || !image)
-    return { job: { pipeline: 'txt2img', options: { ...options, width, height } }, finish: asPng };
+  if (task === 'txt2img' || !image) return { job: { task: 'txt2img', ...options, width, height }, finish: asPng };
   const picture = await fitted(image, width, height);
   if (task === 'img2img' || !mask)
-    return { job: { pipeline: 'img2img', options: { ...options, image: picture, strength } }, finish: asPng };
+    return { job: { task: 'img2img', ...options, image: picture, strength }, finish: asPng };
   const painted = await decode(mask);
   return {
-    job: { pipeline: 'inpaint', options: { ...options, image: picture, mask: painted, strength } },
+    job: { task: 'inpaint', ...options, image: picture, mask: painted, strength },
     finish: laidOver(picture, painted),
   };
 }
@@ -147,7 +146,7 @@ async function jobEvents(
     event.images.map(
       async (made): Promise<FinishedPicture> => ({
         file: await finish(made),
-        seed: made.record.seed,
+        seed: Number(made.record.seed),
         flagged: made.flagged,
       }),
     ),

@@ -17,7 +17,7 @@ const isOurs = (version: unknown): boolean => typeof version === 'string' && ver
 
 /** Of our record where there is one. Others' prompts are read as A1111 reads them; ours without a record leave it open. */
 function syntaxOf(version: unknown, record: unknown): PromptSyntax | undefined {
-  if (typeof record === 'object' && record !== null && 'prompts' in record)
+  if (typeof record === 'object' && record !== null && 'program' in record)
     return 'promptSyntax' in record && record.promptSyntax === 'a1111' ? 'a1111' : 'plain';
   return isOurs(version) ? undefined : 'a1111';
 }
