@@ -1,16 +1,32 @@
 /** What a command is. A command reaches the process (output, input, environment, signals) only through `CliContext`. */
 
+import { visibleLines } from '../visible.ts';
 import { flag, type OptionTable, type OptionValues } from './options.ts';
 
 /** Where text goes: standard output or standard error. */
-export interface TextOutput {
+export interface RawOutput {
   write(text: string): void;
   /** Whether it is an interactive terminal. */
   readonly isTerminal: boolean;
   /** Width in characters. */
   readonly columns: number;
   /** Height of the terminal in lines, if known. */
-  readonly rows?: number;
+  readonly rows?: number | undefined;
+}
+
+/** Output of a command: `write` shows what a terminal would obey as escapes, since much of what is written comes from files of others. */
+export interface TextOutput extends RawOutput {
+  /** Writes control sequences of our own, and pictures made of them. */
+  control(sequence: string): void;
+}
+
+/** The output that commands get. */
+export function textOutput(output: RawOutput): TextOutput {
+  return {
+    ...output,
+    write: (text) => output.write(visibleLines(text)),
+    control: (sequence) => output.write(sequence),
+  };
 }
 
 export interface CliContext {
@@ -42,6 +58,9 @@ export interface Command<S extends OptionTable = OptionTable> {
   /** Runs the command; resolves to the exit code. Throws `StableDiffusionError` or `UsageError`. */
   run(context: CliContext, words: readonly string[], values: OptionValues<S>): Promise<number>;
 }
+
+/** What a command line is run with: its outputs as the process has them. */
+export type CliProcess = Omit<CliContext, 'out' | 'err'> & { readonly out: RawOutput; readonly err: RawOutput };
 
 /** A row of the table of commands. */
 export interface CommandEntry {

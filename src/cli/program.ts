@@ -3,7 +3,7 @@
 import { Command as Parser, CommanderError, Option as ParserOption } from 'commander';
 import { StableDiffusionError } from '../errors.ts';
 import { givenFlag, normalizeArguments } from './arguments.ts';
-import { type CliContext, type Command, commonOptions } from './command.ts';
+import { type CliContext, type CliProcess, type Command, commonOptions, textOutput } from './command.ts';
 import { commands } from './commands.ts';
 import { errorJson, errorLine, exitCodes, reportError } from './exit-codes.ts';
 import { type Option, type OptionTable, UsageError } from './options.ts';
@@ -14,7 +14,8 @@ Exit codes: 0 success; 1 failure; 2 invalid command line; 130 interrupted with C
 `;
 
 /** Runs one command line (without the program's name); resolves to the exit code. Never throws. */
-export async function runCli(words: readonly string[], context: CliContext, version: string): Promise<number> {
+export async function runCli(words: readonly string[], given: CliProcess, version: string): Promise<number> {
+  const context: CliContext = { ...given, out: textOutput(given.out), err: textOutput(given.err) };
   try {
     return await dispatch(words, context, version);
   } catch (error) {

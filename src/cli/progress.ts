@@ -17,7 +17,11 @@ const silent: Progress = { stage: () => {}, step: () => {}, clear: () => {} };
 export function createProgress(output: TextOutput, now: () => number, quiet: boolean): Progress {
   if (quiet || !output.isTerminal) return silent;
   let first: { label: string; at: number; done: number } | undefined;
-  const show = (line: string): void => output.write(`\r\x1b[K${line.slice(0, output.columns - 1)}`);
+  const wipe = (): void => output.control('\r\x1b[K');
+  const show = (line: string): void => {
+    wipe();
+    output.write(line.slice(0, output.columns - 1));
+  };
   return {
     stage(label) {
       first = undefined;
@@ -30,9 +34,7 @@ export function createProgress(output: TextOutput, now: () => number, quiet: boo
         stepLine(label, done, total, done > first.done ? (now() - first.at) / 1000 / (done - first.done) : undefined),
       );
     },
-    clear() {
-      output.write('\r\x1b[K');
-    },
+    clear: wipe,
   };
 }
 

@@ -34,7 +34,7 @@ export async function showImages(
 ): Promise<void> {
   if (graphics === 'none') return;
   progress.clear();
-  for (const image of images) context.out.write(await textOf(context, graphics, [image]));
+  for (const image of images) context.out.control(await textOf(context, graphics, [image]));
 }
 
 export interface Preview {
@@ -49,7 +49,7 @@ export function createPreview(context: CliContext, progress: Progress, graphics:
   const clear = (): void => {
     if (lines === 0) return;
     progress.clear();
-    context.out.write(`\x1b[${lines}A\x1b[J`);
+    context.out.control(`\x1b[${lines}A\x1b[J`);
     lines = 0;
   };
   return {
@@ -59,7 +59,7 @@ export function createPreview(context: CliContext, progress: Progress, graphics:
       const text = await textOf(context, graphics, images);
       clear();
       progress.clear();
-      context.out.write(text);
+      context.out.control(text);
       const height = text.split('\n').length - 1;
       if (graphics === 'blocks' && context.out.rows !== undefined && height < context.out.rows) lines = height;
     },

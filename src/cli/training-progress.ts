@@ -23,18 +23,24 @@ export function createTrainingProgress(
   { err, now }: Pick<CliContext, 'err' | 'now'>,
   { quiet }: { readonly quiet: boolean },
 ): TrainingProgress {
-  const wipe = err.isTerminal && !quiet ? '\r\x1b[K' : '';
+  const wipe = (): void => {
+    if (err.isTerminal && !quiet) err.control('\r\x1b[K');
+  };
+  const write = (text: string): void => {
+    wipe();
+    err.write(text);
+  };
   let shown = Number.NEGATIVE_INFINITY;
   let warnings = 0;
   const note = (line: string): void => {
-    if (!quiet) err.write(`${wipe}${line}\n`);
+    if (!quiet) write(`${line}\n`);
     shown = Number.NEGATIVE_INFINITY;
   };
   return {
     note,
     warn(line) {
       warnings++;
-      if (warnings <= shownWarnings) err.write(`${wipe}warning: ${line}\n`);
+      if (warnings <= shownWarnings) write(`warning: ${line}\n`);
       if (warnings === shownWarnings) err.write('warning: there may be more, which are counted in the report.\n');
     },
     event(event) {
@@ -49,15 +55,15 @@ export function createTrainingProgress(
         if (event.done !== event.total && now() - shown < (err.isTerminal ? terminalPause : filePause)) return;
         shown = now();
         const line = `${event.kind === 'latents' ? 'latents of pictures' : 'pictures of the class'} ${event.done}${event.total === undefined ? '' : `/${event.total}`}`;
-        err.write(err.isTerminal ? `${wipe}${line}` : `${line}\n`);
+        write(err.isTerminal ? line : `${line}\n`);
       }
       if (event.kind !== 'step' || quiet) return;
       const last = event.step === event.progress.total;
       if (!last && now() - shown < (err.isTerminal ? terminalPause : filePause)) return;
       shown = now();
       const line = progressLine(event.progress, { loss: event.loss }, err.isTerminal ? err.columns - 1 : 100);
-      err.write(err.isTerminal ? `${wipe}${line}` : `${line}\n`);
+      write(err.isTerminal ? line : `${line}\n`);
     },
-    clear: () => err.write(wipe),
+    clear: wipe,
   };
 }

@@ -12,6 +12,7 @@ import { reportError } from '../../src/cli/exit-codes.ts';
 import { generationOptions, outputOptions } from '../../src/cli/generation-options.ts';
 import { chunks, readSeed } from '../../src/cli/generation.ts';
 import { choice, flag, integer, integers, number, UsageError } from '../../src/cli/options.ts';
+import { textOutput } from '../../src/cli/command.ts';
 import { createProgress, seconds, stepLine } from '../../src/cli/progress.ts';
 import { createStopwatch } from '../../src/cli/stopwatch.ts';
 import { textLines } from '../../src/cli/text-lines.ts';
@@ -224,7 +225,7 @@ test('--verbose says where an error came from', async () => {
 test('the progress bar has the time of a step and what is left', () => {
   const written: string[] = [];
   let time = 0;
-  const output = { write: (more: string) => void written.push(more), isTerminal: true, columns: 200 };
+  const output = textOutput({ write: (more: string) => void written.push(more), isTerminal: true, columns: 200 });
   const progress = createProgress(output, () => time, false);
   progress.step('sampling', 1, 20);
   assert.ok(!written.join('').includes('left'), 'the first step includes loading');

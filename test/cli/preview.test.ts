@@ -2,19 +2,19 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { CliContext } from '../../src/cli/command.ts';
+import { type CliContext, textOutput } from '../../src/cli/command.ts';
 import { createPreview } from '../../src/cli/show.ts';
 import { createImage } from '../../src/image/image.ts';
 
 const progress = { stage: () => {}, step: () => {}, clear: () => {} };
 
 function terminal(written: string[], rows?: number): CliContext {
-  const output = {
+  const output = textOutput({
     write: (text: string) => void written.push(text),
     isTerminal: true,
     columns: 80,
     rows,
-  };
+  });
   return {
     out: output,
     err: output,

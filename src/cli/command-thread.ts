@@ -1,0 +1,76 @@
+/** The thread in which a command runs. What it needs of the process goes by messages to `process.ts`. */
+
+import { parentPort, workerData } from 'node:worker_threads';
+import type { RawOutput } from './command.ts';
+import { runCli } from './program.ts';
+
+export type StreamName = 'out' | 'err';
+
+export interface CommandSetting {
+  readonly words: readonly string[];
+  readonly version: string;
+  readonly out: Omit<RawOutput, 'write'>;
+  readonly err: Omit<RawOutput, 'write'>;
+}
+
+export type FromCommand =
+  | { readonly kind: 'write'; readonly stream: StreamName; readonly text: string }
+  | { readonly kind: 'patience'; readonly milliseconds: number }
+  /** Standard input is wanted. */
+  | { readonly kind: 'input' }
+  | { readonly kind: 'exit'; readonly code: number };
+
+export type ToCommand =
+  | { readonly kind: 'abort' }
+  /** A piece of standard input; undefined at its end. */
+  | { readonly kind: 'input'; readonly bytes: Uint8Array | undefined };
+
+/** Standard input, which is read from the first piece that is wanted on. */
+async function* inputOf(ask: () => void, pieces: (Uint8Array | undefined)[], arrival: () => Promise<void>) {
+  ask();
+  for (;;) {
+    if (pieces.length === 0) await arrival();
+    const piece = pieces.shift();
+    if (piece === undefined) return;
+    yield piece;
+  }
+}
+
+async function main(port: NonNullable<typeof parentPort>, setting: CommandSetting): Promise<void> {
+  const send = (message: FromCommand): void => port.postMessage(message);
+  const controller = new AbortController();
+  const pieces: (Uint8Array | undefined)[] = [];
+  let arrived = (): void => {};
+  port.on('message', (message: ToCommand) => {
+    if (message.kind === 'abort') controller.abort();
+    else {
+      pieces.push(message.bytes);
+      arrived();
+    }
+  });
+  const arrival = (): Promise<void> =>
+    new Promise((resolve) => {
+      arrived = resolve;
+    });
+  const output = (stream: StreamName): RawOutput => ({
+    ...setting[stream],
+    write: (text) => send({ kind: 'write', stream, text }),
+  });
+  const code = await runCli(
+    setting.words,
+    {
+      out: output('out'),
+      err: output('err'),
+      input: inputOf(() => send({ kind: 'input' }), pieces, arrival),
+      environment: process.env,
+      signal: controller.signal,
+      now: () => performance.now(),
+      setPatience: (milliseconds) => send({ kind: 'patience', milliseconds }),
+    },
+    setting.version,
+  );
+  send({ kind: 'exit', code });
+  port.close();
+}
+
+if (parentPort) await main(parentPort, workerData as CommandSetting);
