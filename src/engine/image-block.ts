@@ -1,6 +1,6 @@
 /** How many channels of a pixel ONNX Runtime's direct convolutions keep together on this processor: 16 with AVX-512, 8 with AVX, none on others. */
 
-import { nchwcDomain } from '../onnx/emitter.ts';
+import { nchwcDomain } from '../onnx/onnx-builder.ts';
 import { encodeModel } from '../onnx/model.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
 

@@ -7,7 +7,7 @@ import { mkdtempSync, readdirSync, readlinkSync, rmSync, statfsSync } from 'node
 import { open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { throwIfAborted } from '../errors.ts';
-import type { ParameterStorage, StoredParameter } from '../onnx/emitter.ts';
+import type { ParameterStorage, StoredParameter } from '../onnx/stored-parameters.ts';
 import { convert } from '../tensor/convert.ts';
 import { byteSize, type DType } from '../tensor/dtype.ts';
 import { bytesOf, fromBytes, type Tensor } from '../tensor/tensor.ts';

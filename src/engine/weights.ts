@@ -2,7 +2,7 @@
 
 import { StableDiffusionError, throwIfAborted } from '../errors.ts';
 import type { Graph, NamedValue } from '../graph/graph.ts';
-import type { ParameterStorage, StoredParameter } from '../onnx/emitter.ts';
+import type { ParameterStorage, StoredParameter } from '../onnx/stored-parameters.ts';
 import { convert } from '../tensor/convert.ts';
 import { byteSize, type DType } from '../tensor/dtype.ts';
 import { bytesOf, elementCount, type Tensor } from '../tensor/tensor.ts';

@@ -8,7 +8,11 @@
 
 import type { AnyNode, Node, Value } from '../graph/graph.ts';
 import type { OpName } from '../graph/operations.ts';
-import { type Emitter, nchwcDomain as domain } from './emitter.ts';
+import type { Emitter } from './emitter.ts';
+import { kernelOf } from './form.ts';
+import { operationForms } from './forms.ts';
+import type { Lower, Lowering } from './lowering.ts';
+import { nchwcDomain as domain } from './onnx-builder.ts';
 
 const elementwise: ReadonlySet<OpName> = new Set([
   'silu',
@@ -22,50 +26,51 @@ const elementwise: ReadonlySet<OpName> = new Set([
   'mul',
 ]);
 
-/** Emits a node whose result is an image in blocks, where that is possible and of use. */
-export function emitBlocked(e: Emitter, node: AnyNode, emitElementwise: (output: string) => void): boolean {
-  const { imageBlock: block } = e;
-  if (block === undefined) return false;
-  switch (node.op) {
-    case 'conv2d': {
-      const { stride, pads, groups } = node.attributes;
-      return groups === 1 && convolution(e, node, block, stride, pads, false);
-    }
-    case 'convTranspose2d': {
-      // Of stride 1, it is a convolution with the kernel turned by 180° and its two channel axes swapped.
-      const { stride, pads, groups } = node.attributes;
-      const [kh, kw] = kernelOf(node);
-      const around = [kh - 1 - pads[0], kw - 1 - pads[1], kh - 1 - pads[2], kw - 1 - pads[3]];
-      return (
-        stride === 1 &&
-        groups === 1 &&
-        around.every((size) => size >= 0) &&
-        convolution(e, node, block, stride, around, true)
-      );
-    }
-    default: {
-      if (!elementwise.has(node.op)) return false;
-      const images = node.inputs.filter(({ shape }) => shape.length > 0);
-      const same = images.every(
-        ({ shape, dtype }) => dtype === 'float32' && shape.length === 4 && shape.join() === node.output.shape.join(),
-      );
-      // As many conversions as the other way round, at most.
-      const [toBlocks, toOrder] = [
-        images.filter((value) => !e.isBlocked(value)),
-        images.filter((value) => !e.isOrdered(value)),
-      ];
-      if (!same || toOrder.length === 0 || toBlocks.length >= toOrder.length) return false;
-      for (const value of toBlocks) if (Number(value.shape[1]) % block !== 0) return false;
-      const output = e.blockedName(node.output);
-      e.inBlocks(images, () => emitElementwise(output));
-      return true;
-    }
+export const blockedImages: Lowering = (e) => {
+  const { imageBlock: block } = e.options;
+  if (block === undefined) return undefined;
+  const form = operationForms(e);
+  return (node, output) => {
+    // A result that is an output of the graph has its name already.
+    const isNamed = e.values.isOrdered(node.output);
+    const lower: Lower = (inner, name) => form?.(inner, name) ?? false;
+    const emitted = elementwise.has(node.op) ? inPlaceOf(e, node, block, lower) : convolutionOf(e, node, block);
+    if (emitted && isNamed && e.values.isBlocked(node.output)) e.values.order(node.output, output());
+    return emitted;
+  };
+};
+
+function convolutionOf(e: Emitter, node: AnyNode, block: number): boolean {
+  if (node.op === 'conv2d') {
+    const { stride, pads, groups } = node.attributes;
+    return groups === 1 && convolution(e, node, block, stride, pads, false);
   }
+  if (node.op !== 'convTranspose2d' || !node.inputs[1]) return false;
+  // With stride 1 it is a convolution with the kernel turned by 180° and its two channel axes swapped.
+  const { stride, pads, groups } = node.attributes;
+  const [kh, kw] = kernelOf(node.inputs[1]);
+  const around = [kh - 1 - pads[0], kw - 1 - pads[1], kh - 1 - pads[2], kw - 1 - pads[3]];
+  return (
+    stride === 1 &&
+    groups === 1 &&
+    around.every((size) => size >= 0) &&
+    convolution(e, node, block, stride, around, true)
+  );
 }
 
-function kernelOf(node: AnyNode): [number, number] {
-  const [, , kh, kw] = node.inputs[1]?.shape ?? [];
-  return [Number(kh), Number(kw)];
+/** An operation on images that are in blocks, element by element, where that takes at most as many conversions as the other way round. */
+function inPlaceOf(e: Emitter, node: AnyNode, block: number, lower: Lower): boolean {
+  const images = node.inputs.filter(({ shape }) => shape.length > 0);
+  const same = images.every(
+    ({ shape, dtype }) => dtype === 'float32' && shape.length === 4 && shape.join() === node.output.shape.join(),
+  );
+  const toBlocks = images.filter((value) => !e.values.isBlocked(value));
+  const toOrder = images.filter((value) => !e.values.isOrdered(value));
+  if (!same || toOrder.length === 0 || toBlocks.length >= toOrder.length) return false;
+  for (const value of toBlocks) if (Number(value.shape[1]) % block !== 0) return false;
+  const output = e.values.blockedName(node.output);
+  e.values.inBlocks(images, () => lower(node, () => output));
+  return true;
 }
 
 function convolution(
@@ -80,21 +85,25 @@ function convolution(
   const [from, to] = [Number(x.shape[1]), Number(node.output.shape[1])];
   // Fewer channels than a block are read as they are.
   const few = from < block;
-  if (!e.isGiven(weight) || (!few && from % block !== 0) || (to % block !== 0 && to > block)) return false;
+  if (!e.values.isGiven(weight) || (!few && from % block !== 0) || (to % block !== 0 && to > block)) return false;
   const missing = to % block === 0 ? 0 : block - to;
   const filter = filterOf(e, weight, { block, from, to: to + missing, missing, few, turned });
-  const inputs = [few ? e.name(x) : e.blocked(x), filter];
+  const inputs = [few ? e.values.name(x) : e.values.blocked(x), filter];
   if (bias)
-    inputs.push(missing === 0 ? e.name(bias) : e.node('Pad', [e.name(bias), e.integers([0, missing]), e.scalar(0)]));
-  const attributes = { kernel_shape: kernelOf(node), strides: [stride, stride], pads };
-  if (missing > 0)
-    e.node(
-      'ReorderOutput',
-      [e.node('Conv', inputs, attributes, { domain })],
-      { channels: to },
-      { domain, output: e.name(node.output) },
+    inputs.push(
+      missing === 0
+        ? e.values.name(bias)
+        : e.onnx.node('Pad', [e.values.name(bias), e.onnx.integers([0, missing]), e.onnx.scalar(0)]),
     );
-  else e.node('Conv', inputs, attributes, { domain, output: e.blockedName(node.output) });
+  const attributes = { kernel_shape: kernelOf(weight), strides: [stride, stride], pads };
+  if (missing > 0)
+    e.onnx.node(
+      'ReorderOutput',
+      [e.onnx.node('Conv', inputs, attributes, { domain })],
+      { channels: to },
+      { domain, output: e.values.name(node.output) },
+    );
+  else e.onnx.node('Conv', inputs, attributes, { domain, output: e.values.blockedName(node.output) });
   return true;
 }
 
@@ -123,15 +132,16 @@ function filterOf(
 ): string {
   const [kh, kw] = weight.shape.slice(2).map(Number) as [number, number];
   const size = kh * kw;
-  let name = e.name(weight);
+  let name = e.values.name(weight);
   if (missing > 0)
-    name = e.node('Pad', [
+    name = e.onnx.node('Pad', [
       name,
-      e.integers([0, 0, 0, 0, ...(turned ? [0, missing] : [missing, 0]), 0, 0]),
-      e.scalar(0),
+      e.onnx.integers([0, 0, 0, 0, ...(turned ? [0, missing] : [missing, 0]), 0, 0]),
+      e.onnx.scalar(0),
     ]);
-  const reshaped = (value: string, shape: readonly number[]): string => e.node('Reshape', [value, e.integers(shape)]);
-  const inBlocks = (value: string): string => e.node('ReorderInput', [value], {}, { domain });
+  const reshaped = (value: string, shape: readonly number[]): string =>
+    e.onnx.node('Reshape', [value, e.onnx.integers(shape)]);
+  const inBlocks = (value: string): string => e.onnx.node('ReorderInput', [value], {}, { domain });
   const filter = [to, from, kh, kw];
   if (turned) {
     // [from, to, kh, kw]: blocks of `to`, turned by 180°.
@@ -139,14 +149,19 @@ function filterOf(
       inBlocks(name),
       few ? [from, to / block, size, block] : [from / block, block, to / block, size, block],
     );
-    const ordered = e.node('Transpose', [blocks], { perm: few ? [1, 0, 2, 3] : [2, 0, 3, 1, 4] });
+    const ordered = e.onnx.node('Transpose', [blocks], { perm: few ? [1, 0, 2, 3] : [2, 0, 3, 1, 4] });
     const backwards = Array.from({ length: size }, (_, i) => size - 1 - i);
-    return reshaped(size === 1 ? ordered : e.node('Gather', [ordered, e.integers(backwards)], { axis: 2 }), filter);
+    return reshaped(
+      size === 1 ? ordered : e.onnx.node('Gather', [ordered, e.onnx.integers(backwards)], { axis: 2 }),
+      filter,
+    );
   }
   const blocks = inBlocks(reshaped(name, [to / block, block, 1, from * size])); // [to / n, from · kh · kw, n]
   if (few) return reshaped(blocks, filter);
   return reshaped(
-    e.node('Transpose', [reshaped(blocks, [to / block, from / block, block, size, block])], { perm: [0, 1, 3, 2, 4] }),
+    e.onnx.node('Transpose', [reshaped(blocks, [to / block, from / block, block, size, block])], {
+      perm: [0, 1, 3, 2, 4],
+    }),
     filter,
   );
 }

@@ -4,59 +4,39 @@
  */
 
 import { StableDiffusionError } from '../errors.ts';
-import { addDims, multiplyDims, productOfDims, subtractDims } from '../graph/dim.ts';
+import { productOfDims } from '../graph/dim.ts';
 import type { Value } from '../graph/graph.ts';
-import type { Attributes, OpName, Pads } from '../graph/operations.ts';
+import type { OpName } from '../graph/operations.ts';
 import { float32, int64 } from '../tensor/tensor.ts';
-import type { Emitter, NodeOptions } from './emitter.ts';
+import { conv2d, convTranspose2d } from './convolutions.ts';
+import type { Emitter } from './emitter.ts';
+import { type Form, inputAt, namesOf, numberOf } from './form.ts';
+import type { Lowering } from './lowering.ts';
+import { microsoftDomain as microsoft, type NodeOptions, type OnnxAttributes } from './onnx-builder.ts';
+import { linear, matmul } from './products.ts';
 import { weightGradient } from './weight-gradient.ts';
 
-/** Emits the operation and returns the name of its output, which must be `options.output`. */
-export type Form<K extends OpName> = (
-  e: Emitter,
-  inputs: readonly Value[],
-  attributes: Attributes[K],
-  output: Value,
-  options: NodeOptions,
-) => string;
-
-const microsoft = 'com.microsoft';
-
-function at<T>(list: readonly T[], index: number): T {
-  const item = list[index];
-  if (item === undefined) throw new StableDiffusionError('invalid-argument', `An operation lacks its input ${index}.`);
-  return item;
-}
-
-const names = (e: Emitter, inputs: readonly Value[]): string[] => inputs.map((input) => e.name(input));
-
 /** One ONNX node with the operation's inputs as they are. */
-function direct<K extends OpName>(op: string, attributes: Parameters<Emitter['node']>[2] = {}, domain = ''): Form<K> {
-  return (e, inputs, _, __, options) => e.node(op, names(e, inputs), attributes, { ...options, domain });
+function direct<K extends OpName>(op: string, attributes: OnnxAttributes = {}, domain = ''): Form<K> {
+  return (e, inputs, _, __, options) => e.onnx.node(op, namesOf(e, inputs), attributes, { ...options, domain });
 }
 
 function reduce<K extends 'sum' | 'mean' | 'max'>(op: string): Form<K> {
   return (e, inputs, { axes, keepDims }, _, options) =>
-    e.node(op, [e.name(at(inputs, 0)), e.integers(axes)], { keepdims: keepDims ? 1 : 0 }, options);
+    e.onnx.node(
+      op,
+      [e.values.name(inputAt(inputs, 0)), e.onnx.integers(axes)],
+      { keepdims: keepDims ? 1 : 0 },
+      options,
+    );
 }
 
 function argReduce<K extends 'argmax' | 'argmin'>(op: string): Form<K> {
   return (e, inputs, { axis, keepDims }, _, options) =>
-    e.node(op, names(e, inputs), { axis, keepdims: keepDims ? 1 : 0, select_last_index: 0 }, options);
+    e.onnx.node(op, namesOf(e, inputs), { axis, keepdims: keepDims ? 1 : 0, select_last_index: 0 }, options);
 }
 
-const sizes = (pads: Pads): readonly number[] => [...pads];
-
-function numberOf(value: unknown, what: string): number {
-  if (typeof value !== 'number')
-    throw new StableDiffusionError('shape-mismatch', `${what} must be known when the graph is compiled.`);
-  return value;
-}
-
-/** The images of a batch side by side as channels: how a gradient to the weight becomes a convolution. */
-const swapBatchAndChannels = { perm: [1, 0, 2, 3] };
-
-export const forms: { readonly [K in OpName]: Form<K> } = {
+const forms: { readonly [K in OpName]: Form<K> } = {
   neg: direct('Neg'),
   exp: direct('Exp'),
   log: direct('Log'),
@@ -76,14 +56,14 @@ export const forms: { readonly [K in OpName]: Form<K> } = {
   quickGelu: direct('QuickGelu', { alpha: { float: 1.702 } }, microsoft),
   gelu: direct('Gelu', {}, microsoft),
   leakyRelu: (e, inputs, { slope }, _, options) =>
-    e.node('LeakyRelu', names(e, inputs), { alpha: { float: slope } }, options),
+    e.onnx.node('LeakyRelu', namesOf(e, inputs), { alpha: { float: slope } }, options),
   clamp: (e, inputs, { min, max }, _, options) =>
-    e.node('Clip', [e.name(at(inputs, 0)), e.scalar(min), e.scalar(max)], {}, options),
+    e.onnx.node('Clip', [e.values.name(inputAt(inputs, 0)), e.onnx.scalar(min), e.onnx.scalar(max)], {}, options),
   cast: (e, inputs, { dtype }, output, options) => {
     const code = { float32: 1, int32: 6, int64: 7, bool: 9, float16: 10, float64: 11 } as const;
-    const target = e.dtype(output);
+    const target = e.onnx.dtype(output);
     if (!(target in code)) throw new StableDiffusionError('invalid-argument', `A graph cannot cast to ${dtype}.`);
-    return e.node('Cast', names(e, inputs), { to: code[target as keyof typeof code] }, options);
+    return e.onnx.node('Cast', namesOf(e, inputs), { to: code[target as keyof typeof code] }, options);
   },
   add: direct('Add'),
   sub: direct('Sub'),
@@ -95,85 +75,16 @@ export const forms: { readonly [K in OpName]: Form<K> } = {
   less: direct('Less'),
   equal: direct('Equal'),
   where: direct('Where'),
-  matmul: (e, inputs, { transposeA, transposeB }, _, options) => {
-    if (!transposeA && !transposeB) return e.node('MatMul', names(e, inputs), {}, options);
-    const swapped = (value: Value): string => {
-      const rank = value.shape.length;
-      return e.node('Transpose', [e.name(value)], {
-        perm: Array.from({ length: rank }, (_, i) => (i === rank - 2 ? rank - 1 : i === rank - 1 ? rank - 2 : i)),
-      });
-    };
-    const [a, b] = [at(inputs, 0), at(inputs, 1)];
-    // Rows times rows: a row made a column by Transpose would be slow to multiply by. In training, most transposed operands are read as they are, too.
-    const rows = transposeB && !transposeA && b.shape.at(-2) === 1;
-    if ((rows || e.imageBlock !== undefined) && e.float === 'float32') {
-      return e.node(
-        'FusedMatMul',
-        names(e, inputs),
-        { transA: transposeA ? 1 : 0, transB: transposeB ? 1 : 0 },
-        { ...options, domain: microsoft },
-      );
-    }
-    return e.node('MatMul', [transposeA ? swapped(a) : e.name(a), transposeB ? swapped(b) : e.name(b)], {}, options);
-  },
-  linear: (e, inputs, _, output, options) => {
-    const [x, weight, bias] = [at(inputs, 0), at(inputs, 1), inputs[2]];
-    return linearForm(e, x, [e.name(weight), ...(bias ? [e.name(bias)] : [])], output, options);
-  },
-  conv2d: (e, inputs, { stride, pads, groups }, _, options) => {
-    const kernel = at(inputs, 1)
-      .shape.slice(2)
-      .map((size) => numberOf(size, 'A kernel size'));
-    return e.node(
-      'Conv',
-      names(e, inputs),
-      { kernel_shape: kernel, strides: [stride, stride], pads: sizes(pads), group: groups },
-      options,
-    );
-  },
-  convTranspose2d: (e, inputs, { stride, pads, groups, height, width }, _, options) => {
-    const [x, weight] = [at(inputs, 0), at(inputs, 1)];
-    const kernel = weight.shape.slice(2).map((size) => numberOf(size, 'A kernel size'));
-    const [kh, kw] = [kernel[0] ?? 1, kernel[1] ?? 1];
-    if (stride === 1 && groups === 1) {
-      // A convolution with the kernel turned by 180° and its two channel axes swapped: faster, because it needs no scattered sums.
-      const turned =
-        kh * kw === 1
-          ? e.name(weight)
-          : e.node('Slice', [
-              e.name(weight),
-              e.integers([-1, -1]),
-              e.integers([-1 - kh, -1 - kw]),
-              e.integers([2, 3]),
-              e.integers([-1, -1]),
-            ]);
-      const swapped = e.node('Transpose', [turned], swapBatchAndChannels);
-      const around = [kh - 1 - pads[0], kw - 1 - pads[1], kh - 1 - pads[2], kw - 1 - pads[3]];
-      if (around.every((size) => size >= 0))
-        return e.node('Conv', [e.name(x), swapped], { kernel_shape: kernel, pads: around }, options);
-    }
-    const missing = [height, width].map((size, i) => {
-      const covered = addDims(
-        multiplyDims(subtractDims(x.shape[2 + i] ?? 1, 1), stride),
-        (kernel[i] ?? 0) - (pads[i] ?? 0) - (pads[i + 2] ?? 0),
-      );
-      return numberOf(subtractDims(size, covered), 'What a strided convolution leaves over of an image');
-    });
-    const attributes = {
-      kernel_shape: kernel,
-      strides: [stride, stride],
-      pads: sizes(pads),
-      group: groups,
-      output_padding: missing,
-    };
-    return e.node('ConvTranspose', names(e, inputs), attributes, options);
-  },
+  matmul,
+  linear,
+  conv2d,
+  convTranspose2d,
   conv2dWeightGradient: (e, inputs, window, _, options) =>
-    weightGradient(e, at(inputs, 0), at(inputs, 1), window, options),
+    weightGradient(e, inputAt(inputs, 0), inputAt(inputs, 1), window, options),
   attention: (e, inputs, { heads, scale, causal }, _, options) => {
-    const [q, k, v, mask] = names(e, inputs);
+    const [q, k, v, mask] = namesOf(e, inputs);
     const operands = [q, k, v, ...(mask === undefined ? [] : ['', '', mask])].map((name) => name ?? '');
-    return e.node(
+    return e.onnx.node(
       'MultiHeadAttention',
       operands,
       { num_heads: heads, scale: { float: scale }, unidirectional: causal ? 1 : 0 },
@@ -181,116 +92,142 @@ export const forms: { readonly [K in OpName]: Form<K> } = {
     );
   },
   groupNorm: (e, inputs, { groups, epsilon }, output, options) => {
-    const [x, weight, bias] = [at(inputs, 0), at(inputs, 1), at(inputs, 2)];
+    const [x, weight, bias] = [inputAt(inputs, 0), inputAt(inputs, 1), inputAt(inputs, 2)];
     const channels = numberOf(x.shape[1], 'The number of channels');
-    const grouped = e.node('Reshape', [e.name(x), e.integers([0, groups, -1])]);
-    const ones = e.constant(float32([groups], new Float32Array(groups).fill(1)));
-    const none = e.constant(float32([groups], new Float32Array(groups)));
-    const normal = e.node('InstanceNormalization', [grouped, ones, none], { epsilon: { float: epsilon } });
-    const back = e.node('Reshape', [normal, e.shape(output.shape)]);
+    const grouped = e.onnx.node('Reshape', [e.values.name(x), e.onnx.integers([0, groups, -1])]);
+    const ones = e.onnx.constant(float32([groups], new Float32Array(groups).fill(1)));
+    const none = e.onnx.constant(float32([groups], new Float32Array(groups)));
+    const normal = e.onnx.node('InstanceNormalization', [grouped, ones, none], { epsilon: { float: epsilon } });
+    const back = e.onnx.node('Reshape', [normal, e.shapes.vector(output.shape)]);
     const perChannel = [channels, ...x.shape.slice(2).map(() => 1)];
     const column = (value: Value): string =>
-      e.isParameter(value)
-        ? e.parameter(value, perChannel)
-        : e.node('Reshape', [e.name(value), e.integers(perChannel)]);
-    return e.node('Add', [e.node('Mul', [back, column(weight)]), column(bias)], {}, options);
+      e.values.isParameter(value)
+        ? e.values.parameter(value, perChannel)
+        : e.onnx.node('Reshape', [e.values.name(value), e.onnx.integers(perChannel)]);
+    return e.onnx.node('Add', [e.onnx.node('Mul', [back, column(weight)]), column(bias)], {}, options);
   },
   layerNorm: (e, inputs, { epsilon }, _, options) =>
-    e.node('LayerNormalization', names(e, inputs), { axis: -1, epsilon: { float: epsilon } }, options),
-  softmax: (e, inputs, { axis }, _, options) => e.node('Softmax', names(e, inputs), { axis }, options),
+    e.onnx.node('LayerNormalization', namesOf(e, inputs), { axis: -1, epsilon: { float: epsilon } }, options),
+  softmax: (e, inputs, { axis }, _, options) => e.onnx.node('Softmax', namesOf(e, inputs), { axis }, options),
   sum: (e, inputs, attributes, output, options) => {
-    const x = at(inputs, 0);
+    const x = inputAt(inputs, 0);
     const rows = x.shape.slice(0, attributes.axes.length);
     const leading = attributes.axes.length < x.shape.length && attributes.axes.every((axis, i) => axis === i);
     if (
       !leading ||
       attributes.keepDims ||
-      e.imageBlock === undefined ||
+      e.options.imageBlock === undefined ||
       x.dtype !== 'float32' ||
       !x.shape.every((size) => typeof size === 'number')
     )
       return reduce<'sum'>('ReduceSum')(e, inputs, attributes, output, options);
     // Sums of columns: in training, as a product with ones, which takes half the time.
     const count = Number(productOfDims(rows));
-    const product = e.node('MatMul', [
-      e.filled(1, [1, count]),
-      e.node('Reshape', [e.name(x), e.integers([count, -1])]),
+    const product = e.onnx.node('MatMul', [
+      e.shapes.filled(1, [1, count]),
+      e.onnx.node('Reshape', [e.values.name(x), e.onnx.integers([count, -1])]),
     ]);
-    return e.node('Reshape', [product, e.shape(output.shape)], {}, options);
+    return e.onnx.node('Reshape', [product, e.shapes.vector(output.shape)], {}, options);
   },
   mean: reduce('ReduceMean'),
   max: reduce('ReduceMax'),
   argmax: argReduce('ArgMax'),
   argmin: argReduce('ArgMin'),
   reshape: (e, inputs, { shape }, _, options) => {
-    const x = at(inputs, 0);
-    return e.node('Reshape', [e.name(x), e.reshapeTarget(x.shape, shape)], {}, options);
+    const x = inputAt(inputs, 0);
+    return e.onnx.node('Reshape', [e.values.name(x), e.shapes.reshapeTarget(x.shape, shape)], {}, options);
   },
   transpose: (e, inputs, { permutation }, _, options) =>
-    e.node('Transpose', names(e, inputs), { perm: permutation }, options),
-  concat: (e, inputs, { axis }, _, options) => e.node('Concat', names(e, inputs), { axis }, options),
+    e.onnx.node('Transpose', namesOf(e, inputs), { perm: permutation }, options),
+  concat: (e, inputs, { axis }, _, options) => e.onnx.node('Concat', namesOf(e, inputs), { axis }, options),
   slice: (e, inputs, { axis, start, end, step }, _, options) =>
-    e.node(
+    e.onnx.node(
       'Slice',
-      [e.name(at(inputs, 0)), e.shape([start]), e.shape([end]), e.integers([axis]), e.integers([step])],
+      [
+        e.values.name(inputAt(inputs, 0)),
+        e.shapes.vector([start]),
+        e.shapes.vector([end]),
+        e.onnx.integers([axis]),
+        e.onnx.integers([step]),
+      ],
       {},
       options,
     ),
   pad: (e, inputs, { before, after, value }, _, options) =>
-    e.node('Pad', [e.name(at(inputs, 0)), e.shape([...before, ...after]), e.scalar(value)], {}, options),
-  expand: (e, inputs, { shape }, _, options) => e.node('Expand', [e.name(at(inputs, 0)), e.shape(shape)], {}, options),
+    e.onnx.node(
+      'Pad',
+      [e.values.name(inputAt(inputs, 0)), e.shapes.vector([...before, ...after]), e.onnx.scalar(value)],
+      {},
+      options,
+    ),
+  expand: (e, inputs, { shape }, _, options) =>
+    e.onnx.node('Expand', [e.values.name(inputAt(inputs, 0)), e.shapes.vector(shape)], {}, options),
   range: (e, _, { length }, __, options) =>
-    e.node(
+    e.onnx.node(
       'Range',
-      [e.constant(int64([], [0])), e.node('Squeeze', [e.shape([length])]), e.constant(int64([], [1]))],
+      [
+        e.onnx.constant(int64([], [0])),
+        e.onnx.node('Squeeze', [e.shapes.vector([length])]),
+        e.onnx.constant(int64([], [1])),
+      ],
       {},
       options,
     ),
   dimension: (e, _, { size }, __, options) =>
-    e.node('Squeeze', [e.node('Cast', [e.shape([size])], { to: e.float === 'float32' ? 1 : 10 })], {}, options),
+    e.onnx.node(
+      'Squeeze',
+      [e.onnx.node('Cast', [e.shapes.vector([size])], { to: e.onnx.float === 'float32' ? 1 : 10 })],
+      {},
+      options,
+    ),
   stopGradient: direct('Identity'),
   // A reshape to the same shape, whose target depends on an element of the second input: no copy, and nothing the runtime could merge or move.
   barrier: (e, inputs, _, output, options) => {
-    const [x, after] = [at(inputs, 0), at(inputs, 1)];
+    const [x, after] = [inputAt(inputs, 0), inputAt(inputs, 1)];
     const none = after.shape.map(() => 0);
     const first =
       none.length === 0
-        ? e.name(after)
-        : e.node('Slice', [
-            e.name(after),
-            e.integers(none),
-            e.integers(none.map(() => 1)),
-            e.integers(none.map((__, axis) => axis)),
+        ? e.values.name(after)
+        : e.onnx.node('Slice', [
+            e.values.name(after),
+            e.onnx.integers(none),
+            e.onnx.integers(none.map(() => 1)),
+            e.onnx.integers(none.map((__, axis) => axis)),
           ]);
-    const zero = e.node('Mul', [
-      e.node('Cast', [e.node('Reshape', [first, e.integers([1])])], { to: 7 }),
-      e.integers([0]),
+    const zero = e.onnx.node('Mul', [
+      e.onnx.node('Cast', [e.onnx.node('Reshape', [first, e.onnx.integers([1])])], { to: 7 }),
+      e.onnx.integers([0]),
     ]);
-    return e.node('Reshape', [e.name(x), e.node('Add', [e.shape(output.shape), zero])], {}, options);
+    return e.onnx.node(
+      'Reshape',
+      [e.values.name(x), e.onnx.node('Add', [e.shapes.vector(output.shape), zero])],
+      {},
+      options,
+    );
   },
   gather: direct('Gather', { axis: 0 }),
   // ScatterElements adds one element after the other; ScatterND adds in parallel, in an order that changes from run to run.
   scatterAdd: (e, inputs, _, output, options) => {
-    const [ids, rows] = [at(inputs, 0), at(inputs, 1)];
-    const zero = e.node('Expand', [e.scalar(0), e.shape(output.shape)]);
+    const [ids, rows] = [inputAt(inputs, 0), inputAt(inputs, 1)];
+    const zero = e.onnx.node('Expand', [e.onnx.scalar(0), e.shapes.vector(output.shape)]);
     const count = productOfDims(ids.shape);
     const rest = rows.shape.slice(ids.shape.length);
-    const flat = e.node('Reshape', [e.name(rows), e.shape([count, ...rest])]);
-    const column = e.node('Reshape', [e.name(ids), e.shape([count, ...rest.map(() => 1)])]);
-    const index = e.node('Expand', [column, e.shape([count, ...rest])]);
-    return e.node('ScatterElements', [zero, index, flat], { axis: 0, reduction: 'add' }, options);
+    const flat = e.onnx.node('Reshape', [e.values.name(rows), e.shapes.vector([count, ...rest])]);
+    const column = e.onnx.node('Reshape', [e.values.name(ids), e.shapes.vector([count, ...rest.map(() => 1)])]);
+    const index = e.onnx.node('Expand', [column, e.shapes.vector([count, ...rest])]);
+    return e.onnx.node('ScatterElements', [zero, index, flat], { axis: 0, reduction: 'add' }, options);
   },
   oneHot: (e, inputs, { depth }, _, options) =>
-    e.node(
+    e.onnx.node(
       'OneHot',
-      [e.name(at(inputs, 0)), e.integers([depth]), e.constant(float32([2], [0, 1]))],
+      [e.values.name(inputAt(inputs, 0)), e.onnx.integers([depth]), e.onnx.constant(float32([2], [0, 1]))],
       { axis: -1 },
       options,
     ),
   upsampleNearest: (e, inputs, { scale }, _, options) =>
     resample(
       e,
-      at(inputs, 0),
+      inputAt(inputs, 0),
       scale,
       { mode: 'nearest', coordinate_transformation_mode: 'asymmetric', nearest_mode: 'floor' },
       options,
@@ -301,47 +238,34 @@ export const forms: { readonly [K in OpName]: Form<K> } = {
       bilinear: { mode: 'linear', coordinate_transformation_mode: 'half_pixel' },
       bicubic: { mode: 'cubic', coordinate_transformation_mode: 'half_pixel', cubic_coeff_a: { float: -0.75 } },
     } as const;
-    return resample(e, at(inputs, 0), scale, attributes[mode], options);
+    return resample(e, inputAt(inputs, 0), scale, attributes[mode], options);
   },
   avgPool: (e, inputs, { kernel, stride, pads }, _, options) =>
-    e.node(
+    e.onnx.node(
       'AveragePool',
-      names(e, inputs),
-      { kernel_shape: kernel, strides: [stride, stride], pads: sizes(pads), count_include_pad: 1 },
+      namesOf(e, inputs),
+      { kernel_shape: kernel, strides: [stride, stride], pads: pads, count_include_pad: 1 },
       options,
     ),
   maxPool: (e, inputs, { kernel, stride, pads }, _, options) =>
-    e.node(
+    e.onnx.node(
       'MaxPool',
-      names(e, inputs),
-      { kernel_shape: kernel, strides: [stride, stride], pads: sizes(pads) },
+      namesOf(e, inputs),
+      { kernel_shape: kernel, strides: [stride, stride], pads: pads },
       options,
     ),
 };
 
-/** x times a matrix, and its bias, that are in the model under `names`. */
-export function linearForm(
-  e: Emitter,
-  x: Value,
-  names: readonly string[],
-  output: Value,
-  options: NodeOptions,
-): string {
-  if (x.shape.length === 2) return e.node('Gemm', [e.name(x), ...names], { transB: 1 }, options);
-  const width = numberOf(x.shape.at(-1), 'The width of a linear layer');
-  const rows = e.node('Reshape', [e.name(x), e.integers([-1, width])]);
-  return e.node('Reshape', [e.node('Gemm', [rows, ...names], { transB: 1 }), e.shape(output.shape)], {}, options);
+function resample(e: Emitter, x: Value, scale: number, attributes: OnnxAttributes, options: NodeOptions): string {
+  const float = e.onnx.constant(float32([4], [1, 1, scale, scale]));
+  // Resize takes its scales as float32 whatever the image's element type.
+  const scales = e.onnx.float === 'float32' ? float : e.onnx.node('Cast', [float], { to: 1 });
+  return e.onnx.node('Resize', [e.values.name(x), '', scales], attributes, options);
 }
 
-function resample(
-  e: Emitter,
-  x: Value,
-  scale: number,
-  attributes: Parameters<Emitter['node']>[2],
-  options: NodeOptions,
-): string {
-  const float = e.constant(float32([4], [1, 1, scale, scale]));
-  // Resize takes its scales as float32 whatever the image's element type.
-  const scales = e.float === 'float32' ? float : e.node('Cast', [float], { to: 1 });
-  return e.node('Resize', [e.name(x), '', scales], attributes, options);
-}
+/** Every operation by its form. */
+export const operationForms: Lowering = (e) => (node, output) => {
+  const form = forms[node.op] as Form<OpName>;
+  form(e, node.inputs, node.attributes as never, node.output, { output: output() });
+  return true;
+};

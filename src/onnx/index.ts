@@ -1,5 +1,6 @@
 /** Graph to ONNX model. */
 
-export { type EmitOptions, emitOnnx } from './emit.ts';
-export type { ParameterStorage } from './emitter.ts';
+export { emitOnnx } from './emit.ts';
+export type { EmitOptions } from './emitter.ts';
 export type { ExternalData } from './model.ts';
+export type { ParameterStorage } from './stored-parameters.ts';

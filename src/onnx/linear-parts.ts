@@ -4,25 +4,37 @@
  */
 
 import type { AnyNode, Graph, Node, Value } from '../graph/graph.ts';
-import type { Emitter, NodeOptions } from './emitter.ts';
-import { linearForm } from './forms.ts';
+import type { Emitter } from './emitter.ts';
+import type { Lowering } from './lowering.ts';
+import { linearForm } from './products.ts';
 
-export interface LinearPart {
+/** A slice of a linear layer's result. */
+interface LinearPart {
   readonly linear: Node<'linear'>;
   /** First row of the matrix, and the row after the last. */
   readonly start: number;
   readonly end: number;
 }
 
-export interface LinearParts {
+interface LinearParts {
   /** Linear layers that need not be emitted. */
   readonly replaced: ReadonlySet<AnyNode>;
   /** Slices that are linear layers of their own. */
   readonly slices: ReadonlyMap<AnyNode, LinearPart>;
 }
 
+export const linearParts: Lowering = (e) => {
+  const { replaced, slices } = findParts(e.graph, (value) => e.values.isParameter(value));
+  return (node, output) => {
+    if (replaced.has(node)) return true;
+    const part = slices.get(node);
+    if (part) emitPart(e, part, node.output, output());
+    return part !== undefined;
+  };
+};
+
 /** The slices in `graph` that can be calculated alone: all of a linear layer's results go into slices of its last axis, and its parameters are stored. */
-export function linearParts(graph: Graph, isStored: (value: Value) => boolean): LinearParts {
+function findParts(graph: Graph, isStored: (value: Value) => boolean): LinearParts {
   const readers = new Map<number, AnyNode[]>();
   for (const node of graph.nodes) for (const { id } of node.inputs) readers.set(id, [...(readers.get(id) ?? []), node]);
   const outputs = new Set(graph.outputs.map(({ value }) => value.id));
@@ -53,17 +65,12 @@ function partOf(linear: Node<'linear'>, reader: AnyNode): LinearPart | undefined
   return { linear, start, end };
 }
 
-export function emitLinearPart(
-  e: Emitter,
-  { linear, start, end }: LinearPart,
-  output: Value,
-  options: NodeOptions,
-): string {
+function emitPart(e: Emitter, { linear, start, end }: LinearPart, result: Value, output: string): void {
   const [x, ...parameters] = linear.inputs as readonly [Value, ...Value[]];
   // The matrix is [out, in] and the bias [out].
   const names = parameters.map((value) => {
     const row = value.shape.slice(1) as readonly number[];
-    return e.parameter(value, [end - start, ...row], start * row.reduce((product, size) => product * size, 1));
+    return e.values.parameter(value, [end - start, ...row], start * row.reduce((product, size) => product * size, 1));
   });
-  return linearForm(e, x, names, output, options);
+  linearForm(e, x, names, result, { output });
 }

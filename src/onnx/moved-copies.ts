@@ -44,19 +44,19 @@ export function movedInMemory(
   const copiesOf = (value: Value, direction: 1 | -1): MovedCopies['image'] => {
     const [channels, rows, columns] = value.shape.slice(1).map(Number) as [number, number, number];
     const count = rows * pitch;
-    const image = extended(e, e.name(value), value.shape, 3, 0, pitch - columns);
+    const image = extended(e, e.values.name(value), value.shape, 3, 0, pitch - columns);
     /** Without the columns that move out of their row. */
     const within = remembered((move) => {
       const kept = Float32Array.from({ length: pitch }, (_, column) =>
         column >= columns || (column + move >= 0 && column + move < pitch) ? 1 : 0,
       );
       const all = kept.every((factor) => factor === 1);
-      return e.node('Reshape', [
-        all ? image : e.node('Mul', [image, e.constant(float32([pitch], kept))]),
-        e.shape([b, channels, count]),
+      return e.onnx.node('Reshape', [
+        all ? image : e.onnx.node('Mul', [image, e.onnx.constant(float32([pitch], kept))]),
+        e.shapes.vector([b, channels, count]),
       ]);
     }, String);
-    const zeros = (size: number): string[] => (size === 0 ? [] : [e.filled(0, [b, channels, size])]);
+    const zeros = (size: number): string[] => (size === 0 ? [] : [e.shapes.filled(0, [b, channels, size])]);
     return (elements, by) => {
       let end = 0;
       const pieces = elements.flatMap(([i, j], copy) => {
@@ -67,8 +67,8 @@ export function movedInMemory(
         end = start + count;
         return [...gap, within(right)];
       });
-      const joined = e.node('Concat', [...pieces, ...zeros(elements.length * length - end)], { axis: 2 });
-      return e.node('Reshape', [joined, e.shape([b, channels * elements.length, length])]);
+      const joined = e.onnx.node('Concat', [...pieces, ...zeros(elements.length * length - end)], { axis: 2 });
+      return e.onnx.node('Reshape', [joined, e.shapes.vector([b, channels * elements.length, length])]);
     };
   };
   return eachOnce({ gradient: copiesOf(dy, 1), image: copiesOf(x, -1) });
@@ -85,7 +85,7 @@ export function movedInPlane(e: Emitter, x: Value, dy: Value, window: Window, la
   // Where nothing moves, the order of pixels does not matter, and this one is the least work.
   const still = stride === 1 && window.kernel.every((length) => length === 1) && pads.every((count) => count === 0);
   const arranged = (value: string): string =>
-    large ? value : e.node('Transpose', [value], { perm: still ? [1, 0, 2, 3] : [1, 2, 3, 0] });
+    large ? value : e.onnx.node('Transpose', [value], { perm: still ? [1, 0, 2, 3] : [1, 2, 3, 0] });
   const shapeOf = (channels: Dim, area: Area): Dim[] => (large ? [b, channels, ...area] : [channels, ...area, b]);
   const moved = (
     image: string,
@@ -112,19 +112,22 @@ export function movedInPlane(e: Emitter, x: Value, dy: Value, window: Window, la
       subtractDims(subtractDims(to[1], from[1]), right),
     );
     const pixels = multiplyDims(to[0], to[1]);
-    return e.node('Reshape', [inBoth, e.shape(large ? [b, channels, pixels] : [1, channels, multiplyDims(pixels, b)])]);
+    return e.onnx.node('Reshape', [
+      inBoth,
+      e.shapes.vector(large ? [b, channels, pixels] : [1, channels, multiplyDims(pixels, b)]),
+    ]);
   };
   const stacked = (copies: readonly string[], channels: number): string => {
     if (copies.length === 1) return copies[0] ?? '';
-    return e.node('Reshape', [
-      e.node('Concat', copies, { axis: 2 }),
-      e.shape([large ? b : 1, channels * copies.length, -1]),
+    return e.onnx.node('Reshape', [
+      e.onnx.node('Concat', copies, { axis: 2 }),
+      e.shapes.vector([large ? b : 1, channels * copies.length, -1]),
     ]);
   };
   const [inner, outer] = [Number(x.shape[1]), Number(dy.shape[1])];
   const images = splitImage(e, x, size, window);
   const parts = images.parts(arranged, large ? 1 : 0);
-  const gradient = arranged(e.name(dy));
+  const gradient = arranged(e.values.name(dy));
   const [top, left] = stride === 1 ? pads : [0, 0];
   return eachOnce({
     gradient: (elements, by) =>
@@ -178,28 +181,32 @@ function extended(e: Emitter, image: string, shape: readonly Dim[], axis: number
   if (before === 0 && after === 0) return image;
   const along = <T>(value: T, none: T): T[] => shape.map((_, i) => (i === axis ? value : none));
   if (typeof after !== 'number')
-    return e.node('Pad', [image, e.shape([...along<Dim>(before, 0), ...along<Dim>(after, 0)]), e.scalar(0)]);
+    return e.onnx.node('Pad', [
+      image,
+      e.shapes.vector([...along<Dim>(before, 0), ...along<Dim>(after, 0)]),
+      e.onnx.scalar(0),
+    ]);
   const toEnd = 2 ** 31 - 1;
   const cut =
     Math.min(before, after) >= 0
       ? image
-      : e.node('Slice', [
+      : e.onnx.node('Slice', [
           image,
-          e.integers([Math.max(0, -before)]),
-          e.integers([after < 0 ? after : toEnd]),
-          e.integers([axis]),
+          e.onnx.integers([Math.max(0, -before)]),
+          e.onnx.integers([after < 0 ? after : toEnd]),
+          e.onnx.integers([axis]),
         ]);
   const zeros = (count: number): string[] =>
     count > 0
       ? [
-          e.filled(
+          e.shapes.filled(
             0,
             shape.map((size, i) => (i === axis ? count : size)),
           ),
         ]
       : [];
   const pieces = [...zeros(before), cut, ...zeros(after)];
-  return pieces.length === 1 ? cut : e.node('Concat', pieces, { axis });
+  return pieces.length === 1 ? cut : e.onnx.node('Concat', pieces, { axis });
 }
 
 /**
@@ -216,7 +223,7 @@ function splitImage(
   readonly parts: (arranged: (image: string) => string, channelAxis: number) => readonly string[];
 } {
   const [, channels = 1, height = 1, width = 1] = x.shape;
-  if (stride === 1) return { size: [height, width], parts: (arranged) => [arranged(e.name(x))] };
+  if (stride === 1) return { size: [height, width], parts: (arranged) => [arranged(e.values.name(x))] };
   const size: Area = [
     addDims(to[0], Math.floor((kernel[0] - 1) / stride)),
     addDims(to[1], Math.floor((kernel[1] - 1) / stride)),
@@ -224,15 +231,15 @@ function splitImage(
   const wide = size.map((length) => multiplyDims(length, stride));
   const parts = (arranged: (image: string) => string, channelAxis: number): string[] => {
     const after = (axis: 0 | 1): Dim => subtractDims(subtractDims(wide[axis] ?? 1, x.shape[axis + 2] ?? 1), pads[axis]);
-    const inRows = extended(e, e.name(x), x.shape, 2, pads[0], after(0));
+    const inRows = extended(e, e.values.name(x), x.shape, 2, pads[0], after(0));
     const inBoth = extended(e, inRows, [x.shape[0] ?? 1, channels, wide[0] ?? 1, width], 3, pads[1], after(1));
-    const split = arranged(e.node('SpaceToDepth', [inBoth], { blocksize: stride }));
+    const split = arranged(e.onnx.node('SpaceToDepth', [inBoth], { blocksize: stride }));
     return Array.from({ length: stride * stride }, (_, i) =>
-      e.node('Slice', [
+      e.onnx.node('Slice', [
         split,
-        e.shape([multiplyDims(channels, i)]),
-        e.shape([multiplyDims(channels, i + 1)]),
-        e.integers([channelAxis]),
+        e.shapes.vector([multiplyDims(channels, i)]),
+        e.shapes.vector([multiplyDims(channels, i + 1)]),
+        e.onnx.integers([channelAxis]),
       ]),
     );
   };

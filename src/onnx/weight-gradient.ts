@@ -9,7 +9,8 @@ import { StableDiffusionError } from '../errors.ts';
 import { multiplyDims } from '../graph/dim.ts';
 import type { Value } from '../graph/graph.ts';
 import type { Attributes } from '../graph/operations.ts';
-import { type Emitter, nchwcDomain, type NodeOptions } from './emitter.ts';
+import type { Emitter } from './emitter.ts';
+import { microsoftDomain, nchwcDomain, type NodeOptions } from './onnx-builder.ts';
 import { type Element, type MovedCopies, movedInMemory, movedInPlane } from './moved-copies.ts';
 
 /** With at least so many pixels an image, each image of a batch has a product of its own; smaller ones are laid side by side. */
@@ -42,45 +43,21 @@ export function weightGradient(
   const copies: MovedCopies = inMemory
     ? movedInMemory(e, x, dy, attributes)
     : movedInPlane(e, x, dy, attributes, large);
-  const [rows, columns] = [[...Array(kh).keys()], [...Array(kw).keys()]];
-  const elements = rows.flatMap((i) => columns.map((j): Element => [i, j]));
-
-  // Products, and of how many elements of the kernel each has the gradient's and the image's copies.
-  let pairs: readonly (readonly [gradient: string, image: string])[];
-  let [gradientCopies, imageCopies] = [1, 1];
-  const origin: Element = [0, 0];
-  if (inner * kh * kw <= enoughRows) {
-    imageCopies = kh * kw;
-    pairs = [[copies.gradient([origin], 'nothing'), copies.image(elements, 'both')]];
-  } else if (stride > 1)
-    pairs = elements.map((element) => [copies.gradient([element], 'both'), copies.image([element], 'nothing')]);
-  else if (outer * kh * kw <= enoughRows) {
-    gradientCopies = kh * kw;
-    pairs = [[copies.gradient(elements, 'both'), copies.image([origin], 'nothing')]];
-  } else if (inMemory || outer * kw <= enoughRows) {
-    gradientCopies = kw;
-    pairs = rows.map((i) => [
-      copies.gradient(
-        columns.map((j): Element => [0, j]),
-        'columns',
-      ),
-      copies.image([[i, 0]], 'rows'),
-    ]);
-  } else pairs = elements.map(([i, j]) => [copies.gradient([[0, j]], 'columns'), copies.image([[i, 0]], 'rows')]);
+  const { pairs, gradientCopies, imageCopies } = productsOf(copies, attributes, [outer, inner], inMemory);
 
   // Of narrow matrices, the one with more rows comes first: the runtime rearranges the second.
   const [gradientRows, imageRows] = [outer * gradientCopies, inner * imageCopies];
   const imageFirst = gradientRows < imageRows && gradientRows < enoughRows;
   const made = pairs.map(([gradient, image]) =>
-    e.node(
+    e.onnx.node(
       'FusedMatMul',
       imageFirst ? [image, gradient] : [gradient, image],
       { transB: 1 },
-      { domain: 'com.microsoft' },
+      { domain: microsoftDomain },
     ),
   );
-  const products = made.length === 1 ? (made[0] ?? '') : e.node('Concat', made, { axis: 1 });
-  const all = large ? e.node('ReduceSum', [products, e.integers([0])], { keepdims: 0 }) : products;
+  const products = made.length === 1 ? (made[0] ?? '') : e.onnx.node('Concat', made, { axis: 1 });
+  const all = large ? e.onnx.node('ReduceSum', [products, e.onnx.integers([0])], { keepdims: 0 }) : products;
   // [products, rows of the first, rows of the second]; in every matrix the copies for several elements lie within a channel.
   const ofGradient: readonly Axis[] = [
     { length: outer, what: 'out' },
@@ -94,7 +71,7 @@ export function weightGradient(
     { length: pairs.length, what: 'element' },
     ...(imageFirst ? [...ofImage, ...ofGradient] : [...ofGradient, ...ofImage]),
   ];
-  const { imageBlock: block } = e;
+  const { imageBlock: block } = e.options;
   if (kh * kw > 1 && imageCopies === 1 && !imageFirst && block !== undefined && inner % block === 0) {
     return elementsLast(e, all, { block, copies: [pairs.length, gradientCopies] }, [outer, inner, kh, kw], options);
   }
@@ -102,10 +79,56 @@ export function weightGradient(
   const perm = ['out', 'in', 'element'].flatMap((wanted) =>
     long.flatMap(({ what }, axis) => (what === wanted ? [axis] : [])),
   );
-  const ordered = e.node('Transpose', [e.node('Reshape', [all, e.integers(long.map(({ length }) => length))])], {
-    perm,
-  });
-  return e.node('Reshape', [ordered, e.integers([outer, inner, kh, kw])], {}, options);
+  const ordered = e.onnx.node(
+    'Transpose',
+    [e.onnx.node('Reshape', [all, e.onnx.integers(long.map(({ length }) => length))])],
+    {
+      perm,
+    },
+  );
+  return e.onnx.node('Reshape', [ordered, e.onnx.integers([outer, inner, kh, kw])], {}, options);
+}
+
+/** Operands of the products, and how many elements of the kernel each has the gradient's and the image's copies for. */
+interface Products {
+  readonly pairs: readonly (readonly [gradient: string, image: string])[];
+  readonly gradientCopies: number;
+  readonly imageCopies: number;
+}
+
+function productsOf(
+  copies: MovedCopies,
+  { kernel: [kh, kw], stride }: Attributes['conv2dWeightGradient'],
+  [outer, inner]: readonly [outer: number, inner: number],
+  inMemory: boolean,
+): Products {
+  const [rows, columns] = [[...Array(kh).keys()], [...Array(kw).keys()]];
+  const elements = rows.flatMap((i) => columns.map((j): Element => [i, j]));
+  const origin: Element = [0, 0];
+  const one = { gradientCopies: 1, imageCopies: 1 };
+  if (inner * kh * kw <= enoughRows) {
+    const pairs = [[copies.gradient([origin], 'nothing'), copies.image(elements, 'both')]] as const;
+    return { ...one, pairs, imageCopies: kh * kw };
+  }
+  if (stride > 1) {
+    const pairs = elements.map(
+      (element) => [copies.gradient([element], 'both'), copies.image([element], 'nothing')] as const,
+    );
+    return { ...one, pairs };
+  }
+  if (outer * kh * kw <= enoughRows) {
+    const pairs = [[copies.gradient(elements, 'both'), copies.image([origin], 'nothing')]] as const;
+    return { ...one, pairs, gradientCopies: kh * kw };
+  }
+  if (inMemory || outer * kw <= enoughRows) {
+    const along = columns.map((j): Element => [0, j]);
+    const pairs = rows.map((i) => [copies.gradient(along, 'columns'), copies.image([[i, 0]], 'rows')] as const);
+    return { ...one, pairs, gradientCopies: kw };
+  }
+  const pairs = elements.map(
+    ([i, j]) => [copies.gradient([[0, j]], 'columns'), copies.image([[i, 0]], 'rows')] as const,
+  );
+  return { ...one, pairs };
 }
 
 interface Axis {
@@ -125,14 +148,14 @@ function elementsLast(
   options: NodeOptions,
 ): string {
   const [outer, inner] = shape;
-  const blocks = e.node(
+  const blocks = e.onnx.node(
     'Transpose',
-    [e.node('Reshape', [elements, e.integers([products, outer, copies, inner / block, block])])],
+    [e.onnx.node('Reshape', [elements, e.onnx.integers([products, outer, copies, inner / block, block])])],
     { perm: [1, 3, 0, 2, 4] },
   );
-  return e.node(
+  return e.onnx.node(
     'ReorderOutput',
-    [e.node('Reshape', [blocks, e.integers(shape)])],
+    [e.onnx.node('Reshape', [blocks, e.onnx.integers(shape)])],
     { channels: inner },
     { ...options, domain: nchwcDomain },
   );
