@@ -3,6 +3,7 @@
  * (Node 20 cannot strip types itself, and the usual loaders skip worker threads.)
  */
 
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { register } from 'node:module';
 import { fileURLToPath } from 'node:url';
@@ -20,6 +21,14 @@ export async function load(url, context, next) {
     sourcefile: fileURLToPath(url),
   });
   return { format: 'module', source: code, shortCircuit: true };
+}
+
+/** Loader hook: a worker is named as it is when compiled; in the sources it is the TypeScript file of that name. */
+export async function resolve(specifier, context, next) {
+  if (!specifier.startsWith('file:') || !specifier.endsWith('.js')) return next(specifier, context);
+  const source = new URL(specifier.replace(/\.js$/, '.ts'));
+  const isSource = !existsSync(fileURLToPath(specifier)) && existsSync(source);
+  return next(isSource ? source.href : specifier, context);
 }
 
 register(import.meta.url);

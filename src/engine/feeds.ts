@@ -69,13 +69,13 @@ export function givenParameters(graph: Graph, parameters: CompileOptions['parame
 }
 
 /** A place in a state as the runtime uses it: the tensor, and where it is taken flat, which elements. */
-export interface Place {
+export interface StatePlace {
   readonly name: string;
   readonly flat?: { readonly start: number; readonly end: number };
 }
 
 /** Where a bound input or output lies. A program takes tensors of other shapes flat where one dimension is declared. */
-export function placeOf(state: EngineState, bound: string | StatePart, rank: number): Place {
+export function statePlaceOf(state: EngineState, bound: string | StatePart, rank: number): StatePlace {
   const name = typeof bound === 'string' ? bound : bound.name;
   const entry = state.entries.get(name);
   if (!entry) throw new StableDiffusionError('shape-mismatch', `The state has no tensor ${name}.`);
@@ -97,7 +97,7 @@ function boundShape(
   bound: string | StatePart,
   declared: { readonly dtype: string; readonly shape: readonly unknown[] },
 ): Shape {
-  const { name, flat } = placeOf(state, bound, declared.shape.length);
+  const { name, flat } = statePlaceOf(state, bound, declared.shape.length);
   const entry = state.entries.get(name);
   if (entry?.dtype !== declared.dtype)
     throw new StableDiffusionError(

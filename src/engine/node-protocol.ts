@@ -3,13 +3,15 @@
 import type { DType } from '../tensor/dtype.ts';
 import type { Shape, Tensor } from '../tensor/tensor.ts';
 import type { Crossing } from './crossing.ts';
-import type { Place } from './feeds.ts';
+import type { StatePlace } from './feeds.ts';
+import type { ThreadGuard } from './thread-guard.ts';
 import type { WeightBuffer } from './weights.ts';
 
 /** What the worker thread is started with. */
 export interface WorkerOptions {
-  /** Below the priority of other threads. */
+  /** Compute below the priority of other threads. */
   readonly background: boolean;
+  readonly guard: ThreadGuard;
 }
 
 export interface SessionSettings {
@@ -69,8 +71,8 @@ export type Request =
 
 export interface BoundRequest {
   readonly feeds: Readonly<Record<string, Tensor>>;
-  readonly inputs: readonly (readonly [input: string, place: Place])[];
-  readonly outputs: readonly (readonly [output: string, place: Place])[];
+  readonly inputs: readonly (readonly [input: string, place: StatePlace])[];
+  readonly outputs: readonly (readonly [output: string, place: StatePlace])[];
   /** Outputs that are returned, with their shapes where they are known. */
   readonly wanted: readonly WantedOutput[];
 }

@@ -14,12 +14,15 @@ import type {
 } from './node-protocol.ts';
 import { fromOrt, toOrt } from './ort-tensor.ts';
 import type { WeightBuffer } from './weights.ts';
+import { enter, isEnding, leave } from './thread-guard.ts';
 import { endMark, isEndMark } from '../onnx/end-mark.ts';
 import { elementCount, type Tensor, zeros } from '../tensor/tensor.ts';
-import type { Place } from './feeds.ts';
+import type { StatePlace } from './feeds.ts';
+
+const { background, guard } = workerData as WorkerOptions;
 
 // Linux has a priority for each thread, and the runtime's threads inherit this one's.
-if ((workerData as WorkerOptions).background && process.platform === 'linux') setPriority(0, 5);
+if (background && process.platform === 'linux') setPriority(0, 5);
 
 interface Loaded {
   /** In order. Most programs have one. */
@@ -91,7 +94,7 @@ async function run({
     return toOrt(OrtTensor, value);
   };
   for (const [index, session] of segments.entries()) {
-    if (Atomics.load(cancel, 0) === 1) throw new Error('cancelled');
+    if (Atomics.load(cancel, 0) === 1 || isEnding(guard)) throw new Error('cancelled');
     const inputs = Object.fromEntries(session.inputNames.map((name) => [name, found(values, name)]));
     const later = new Set(segments.slice(index + 1).flatMap((other) => other.inputNames));
     const wanted = session.outputNames.filter((name) => later.has(name) || outputs.includes(name));
@@ -115,13 +118,13 @@ function found(values: ReadonlyMap<string, OrtTensor>, name: string): OrtTensor 
 }
 
 /** Elements of a tensor where it lies, in its own shape or flat. */
-function viewOf(value: Tensor, { flat }: Place): Tensor {
+function viewOf(value: Tensor, { flat }: StatePlace): Tensor {
   if (!flat) return value;
   const { start, end } = flat;
   return { ...value, shape: [end - start], data: value.data.subarray(start, end) } as Tensor;
 }
 
-const overlaps = (a: Place, b: Place): boolean =>
+const overlaps = (a: StatePlace, b: StatePlace): boolean =>
   a.name === b.name && (!a.flat || !b.flat || (a.flat.start < b.flat.end && b.flat.start < a.flat.end));
 
 /** One run on tensors of a state. An output is written straight to its place in the state, unless the program reads that place as well; one that is wanted, to new memory where its shape is known. */
@@ -131,7 +134,7 @@ async function runOnState(
   { feeds, inputs, outputs, wanted }: BoundRequest,
   inPlace: boolean,
 ): Promise<Record<string, Tensor>> {
-  const view = (place: Place): Tensor => {
+  const view = (place: StatePlace): Tensor => {
     const value = state.get(place.name);
     if (!value) throw new Error(`the state has no tensor ${place.name}`);
     return viewOf(value, place);
@@ -145,7 +148,7 @@ async function runOnState(
   );
   const fetches: Record<string, OrtTensor | null> = Object.fromEntries(wanted.map(({ name }) => [name, null]));
   for (const [name, value] of fresh) fetches[name] = toOrt(OrtTensor, value);
-  const read = new Map<string, Place[]>();
+  const read = new Map<string, StatePlace[]>();
   for (const [, place] of inputs) read.set(place.name, [...(read.get(place.name) ?? []), place]);
   for (const [output, place] of outputs) {
     const direct = inPlace || !read.get(place.name)?.some((other) => overlaps(place, other));
@@ -186,7 +189,7 @@ async function runBound({
   const tensors = states.get(state) ?? new Map<string, Tensor>();
   const results: Record<string, Tensor>[] = [];
   for (const request of runs) {
-    if (Atomics.load(cancel, 0) === 1) throw new Error('cancelled');
+    if (Atomics.load(cancel, 0) === 1 || isEnding(guard)) throw new Error('cancelled');
     results.push(await runOnState(session, tensors, request, inPlace));
   }
   return results;
@@ -274,7 +277,8 @@ parentPort?.on('message', ({ id, request }: RequestMessage) => {
     let response: ResponseMessage;
     const transfer: ArrayBuffer[] = [];
     try {
-      const results = await handle(request);
+      if (!enter(guard)) throw new Error('the engine is stopping');
+      const results = await handle(request).finally(() => leave(guard));
       for (const outputs of results)
         for (const value of Object.values(outputs)) transfer.push(value.data.buffer as ArrayBuffer);
       response = { id, results };

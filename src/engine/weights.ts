@@ -1,6 +1,7 @@
 /** Brings a graph's parameters from a WeightSource to the runtime: in place from the user's file where the bytes fit, else through buffers. */
 
 import { StableDiffusionError, throwIfAborted } from '../errors.ts';
+import type { FileIdentity } from '../files/byte-source.ts';
 import type { Graph, NamedValue } from '../graph/graph.ts';
 import type { ParameterStorage, StoredParameter } from '../onnx/stored-parameters.ts';
 import { convert } from '../tensor/convert.ts';
@@ -21,6 +22,8 @@ export interface WeightPlan {
   readonly buffered: readonly { readonly name: string; readonly path: string; readonly dtype: DType }[];
   /** The one folder that files used in place lie in. */
   readonly folder: string | undefined;
+  /** The files used in place, by path, as they were when they were opened. */
+  readonly files: ReadonlyMap<string, FileIdentity>;
   /** Bytes of the parameters, by name, that are in memory a second time until the runtime has packed them: read into buffers, or converted. */
   readonly copied: ReadonlyMap<string, number>;
 }
@@ -49,9 +52,12 @@ function checkParameters(graph: Graph, weights: WeightSource): void {
   );
 }
 
-/** Splits a path into its folder and its name. */
+/** A path of Windows begins with a drive or a share; elsewhere a backslash is a letter like any other. */
+const windowsPath = /^(?:[A-Za-z]:|\\\\)/;
+
+/** Splits an absolute path into its folder and its name. */
 function splitPath(path: string): { folder: string; name: string } {
-  const cut = Math.max(path.lastIndexOf('/'), path.lastIndexOf('\\'));
+  const cut = Math.max(path.lastIndexOf('/'), windowsPath.test(path) ? path.lastIndexOf('\\') : -1);
   return { folder: cut < 0 ? '.' : path.slice(0, cut) || '/', name: path.slice(cut + 1) };
 }
 
@@ -59,7 +65,7 @@ function splitPath(path: string): { folder: string; name: string } {
 const convertible: ReadonlySet<DType> = new Set(['float32', 'float16', 'bfloat16']);
 
 /** Where a parameter's bytes can be read by the runtime: in a file, in the program's element type or one that it converts. */
-function placeOf(
+function bytesInFile(
   weights: WeightSource,
   name: string,
   dtype: DType,
@@ -101,17 +107,19 @@ export function planWeights(
 ): WeightPlan {
   checkParameters(graph, weights);
   const wanted = wantedParameters(graph, precision);
-  const places = inPlace ? wanted.map(({ name, dtype }) => placeOf(weights, name, dtype)) : [];
+  const places = inPlace ? wanted.map(({ name, dtype }) => bytesInFile(weights, name, dtype)) : [];
   const folders = new Set(places.map((place) => place && splitPath(place.path).folder));
   const [folder] = folders.size === 1 ? folders : [];
   const located = new Map<string, StoredParameter>();
   const buffered: { name: string; path: string; dtype: DType }[] = [];
   const copied = new Map<string, number>();
+  const files = new Map<string, FileIdentity>();
   for (const [index, { name, value, dtype }] of wanted.entries()) {
     const place = folder === undefined ? undefined : places[index];
     const length = elementCount(value.shape as readonly number[]) * byteSize(dtype);
     if (place?.dtype !== dtype) copied.set(name, length);
     if (place) {
+      if (place.identity) files.set(place.path, place.identity);
       located.set(name, {
         location: splitPath(place.path).name,
         offset: place.offset,
@@ -130,7 +138,7 @@ export function planWeights(
     if (!found) throw new StableDiffusionError('weights-mismatch', `${weights.label} has no parameter ${name}.`);
     return found;
   };
-  return { storage, buffered, folder, copied };
+  return { storage, buffered, folder, files, copied };
 }
 
 /** Reads parameters that are not used in place, converted to the program's element type. */

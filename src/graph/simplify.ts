@@ -11,6 +11,7 @@ import { elementCount, float32, type Tensor } from '../tensor/tensor.ts';
 import { type Dim, equalDims, equalShapes } from './dim.ts';
 import { concat, neg, reshape, transpose } from './functions.ts';
 import type { AnyNode, Graph } from './graph.ts';
+import { neededFor } from './needed.ts';
 import type { OpName } from './operations.ts';
 import { applyNode, replay } from './replay.ts';
 import type { GraphBuilder, Sym } from './trace.ts';
@@ -20,19 +21,8 @@ const smallConstant = 256;
 
 /** Without nodes, parameters and constants that no output needs. */
 export function dropUnused(graph: Graph): Graph {
-  const needed = new Set(graph.outputs.map(({ value }) => value.id));
-  const nodes = graph.nodes.toReversed().filter((node) => {
-    if (!needed.has(node.output.id)) return false;
-    for (const input of node.inputs) needed.add(input.id);
-    return true;
-  });
-  return {
-    inputs: graph.inputs,
-    parameters: graph.parameters.filter(({ value }) => needed.has(value.id)),
-    constants: graph.constants.filter(({ value }) => needed.has(value.id)),
-    nodes: nodes.reverse(),
-    outputs: graph.outputs,
-  };
+  const { nodes, has } = neededFor(graph);
+  return { ...graph, nodes, parameters: graph.parameters.filter(has), constants: graph.constants.filter(has) };
 }
 
 const round = Math.fround;

@@ -1,7 +1,8 @@
 /** Tracing of whole networks: the reference's tensor names as inputs and outputs, and the choice of outputs. */
 
 import { StableDiffusionError } from '../errors.ts';
-import type { Graph, NamedValue } from '../graph/graph.ts';
+import type { Graph } from '../graph/graph.ts';
+import { neededFor } from '../graph/needed.ts';
 import { type InputSpec, type Params, type Sym, trace } from '../graph/trace.ts';
 
 export interface NetworkTraceOptions {
@@ -52,19 +53,12 @@ function prune(graph: Graph, wanted: readonly string[] | undefined): Graph {
   const outputs = wanted
     ? graph.outputs.filter(({ name }) => wanted.includes(name) || name.startsWith('intermediate.'))
     : graph.outputs;
-  const needed = new Set(outputs.map(({ value }) => value.id));
-  const nodes = graph.nodes.toReversed().filter((node) => {
-    if (!needed.has(node.output.id)) return false;
-    for (const input of node.inputs) needed.add(input.id);
-    return true;
-  });
-  const leaves = (values: readonly NamedValue[]): readonly NamedValue[] =>
-    wanted ? values.filter(({ value }) => needed.has(value.id)) : values;
+  const { nodes, has } = neededFor(graph, outputs);
   return {
-    inputs: leaves(graph.inputs),
-    parameters: leaves(graph.parameters),
-    constants: graph.constants.filter(({ value }) => needed.has(value.id)),
-    nodes: nodes.reverse(),
+    inputs: wanted ? graph.inputs.filter(has) : graph.inputs,
+    parameters: wanted ? graph.parameters.filter(has) : graph.parameters,
+    constants: graph.constants.filter(has),
+    nodes,
     outputs,
   };
 }

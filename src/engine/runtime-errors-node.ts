@@ -1,0 +1,36 @@
+/** What ONNX Runtime reports, as the library's errors. */
+
+import { StableDiffusionError } from '../errors.ts';
+
+/** What the runtime says when a provider's libraries or its device are not there. */
+const providerMissing =
+  /get a WebGPU adapter|No supported adapters|load shared library|onnxruntime_providers_|backend not found/i;
+
+/** An error of a request. */
+export function runtimeError(message: string): StableDiffusionError {
+  if (!providerMissing.test(message))
+    return new StableDiffusionError('engine-failed', `ONNX Runtime failed: ${message}`);
+  const needs = /cuda/i.test(message)
+    ? "CUDA needs an NVIDIA GPU with its driver, CUDA 12, cuDNN 9, and ONNX Runtime's libraries for it (npm install onnxruntime-node --onnxruntime-node-install=cuda12)"
+    : 'WebGPU needs a graphics driver: on Linux the Vulkan loader (libvulkan.so.1) and a Vulkan driver that Dawn accepts';
+  return new StableDiffusionError(
+    'engine-unavailable',
+    `This machine lacks what the provider needs. ${needs}. Install that, or compute on the CPU. ONNX Runtime says: ${message}`,
+  );
+}
+
+/** What Node says when the runtime's native library cannot be loaded. */
+const libraryMissing = /onnxruntime_binding|onnxruntime-node|libonnxruntime|ERR_DLOPEN_FAILED|dlopen/i;
+
+/** The reason why the worker thread ended. */
+export function threadError(cause: unknown): StableDiffusionError {
+  const message = cause instanceof Error ? cause.message : String(cause);
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
+  if (!libraryMissing.test(`${code} ${message}`))
+    return new StableDiffusionError('engine-failed', `The engine stopped: ${message}.`, { cause });
+  return new StableDiffusionError(
+    'engine-unavailable',
+    `ONNX Runtime has no native library that loads on this machine (${process.platform} ${process.arch}). It has one for Linux with glibc (x64, arm64), macOS (arm64) and Windows (x64, arm64). Use one of these, or the page in a browser, which needs no native library. Node says: ${message}`,
+    { cause },
+  );
+}
