@@ -5,7 +5,7 @@
  */
 
 import assert from 'node:assert/strict';
-import { appendFileSync, mkdirSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Tensor } from '../src/tensor/tensor.ts';
 
@@ -51,4 +51,11 @@ export function maxDifference(got: Tensor, want: Tensor): number {
 /** Compares a tensor with the recorded one, records the error and asserts the tolerance. */
 export function compareTensor(row: Omit<ParityRow, 'error'>, got: Tensor, want: Tensor): void {
   recordParity({ ...row, error: maxDifference(got, want) });
+}
+
+/** The first of these paths that exists. */
+export function existingFile(paths: readonly string[]): string {
+  const found = paths.find(existsSync);
+  if (found === undefined) throw new Error(`none of ${paths.join(', ')} exists`);
+  return found;
 }

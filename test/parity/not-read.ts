@@ -4,7 +4,7 @@
  * A row names a kind of cases by the set, the part and a word of what the index says that they exercise, not by the case's name.
  */
 
-import type { RecordedCase } from './reader.ts';
+import { originalOf, type RecordedCase } from './reader.ts';
 
 interface NotRead {
   readonly set: string;
@@ -12,17 +12,53 @@ interface NotRead {
   readonly part?: string;
   /** Fits the row's `exercises`. */
   readonly exercises?: RegExp;
+  /** Fits the row's `reference`: repository, version and function of the original. */
+  readonly original?: RegExp;
   readonly reason: string;
 }
 
-export const notRead: readonly NotRead[] = [];
+export const notRead: readonly NotRead[] = [
+  {
+    set: 'diffusion',
+    part: 'samplers',
+    original: /cfg_?pp$/,
+    reason: 'CFG++ needs the unconditional prediction apart from the guided one, which samplers are not given',
+  },
+  {
+    set: 'diffusion',
+    part: 'samplers',
+    original:
+      /ComfyUI .*sample_(heunpp2|ipndm|ipndm_v|res_multistep|res_multistep_ancestral|gradient_estimation|er_sde)$/,
+    reason: 'a sampler of ComfyUI that is not implemented',
+  },
+  {
+    set: 'diffusion',
+    part: 'samplers',
+    original: /ComfyUI .*sample_(seeds_2|seeds_3|exp_heun_2_x0|exp_heun_2_x0_sde|sa_solver|sa_solver_pece)$/,
+    reason: 'a sampler of ComfyUI that is not implemented',
+  },
+  {
+    set: 'diffusion',
+    part: 'samplers',
+    original: /SASolverScheduler$/,
+    reason: 'a scheduler of diffusers that is not implemented',
+  },
+  {
+    set: 'diffusion',
+    part: 'prompts',
+    original: /sd1_clip\.py|encode_token_weights/,
+    reason: "ComfyUI's prompt syntax is not implemented",
+  },
+  { set: 'diffusion', part: 'prompts', original: /PromptParser/, reason: "compel's prompt syntax is not implemented" },
+];
 
 /** Why the case is not read, or undefined where nobody gave a reason. */
 export function reasonNotRead({ set, part, row }: RecordedCase): string | undefined {
   const fits = (one: NotRead): boolean =>
     one.set === set &&
     (one.part === undefined || one.part === part) &&
-    (one.exercises === undefined || one.exercises.test(String(row['exercises'] ?? '')));
+    (one.exercises === undefined || one.exercises.test(String(row['exercises'] ?? ''))) &&
+    (one.original === undefined || one.original.test(originalOf(row)));
   const recorded = row['skipped'];
   return typeof recorded === 'string' ? `not recorded by the reference: ${recorded}` : notRead.find(fits)?.reason;
 }

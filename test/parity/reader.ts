@@ -78,3 +78,17 @@ export function compareExactly(
   const note = same ? undefined : `got ${ours?.slice(0, 200)}, recorded ${theirs?.slice(0, 200)}`;
   return { output, error: same ? 0 : 1, tolerance: 0, note, ...more };
 }
+
+// biome-ignore lint/suspicious/noExplicitAny: recorded settings differ from case to case; a wrong field fails its case
+export type Recorded = any;
+
+/** `settings` of the row, whose fields are the original's. */
+export function settingsOf({ row }: RecordedCase): Recorded {
+  return row['settings'];
+}
+
+/** `reference` of the row as text: the original's repository, version and function. */
+export function originalOf(row: IndexRow): string {
+  const original = row['reference'];
+  return typeof original === 'string' ? original : Object.values(original ?? {}).join(' ');
+}

@@ -7,4 +7,23 @@ interface ReaderRow {
   readonly load: () => Promise<{ readonly reader: Reader }>;
 }
 
-export const readers: readonly ReaderRow[] = [{ set: 'networks', load: () => import('./readers/network-forward.ts') }];
+export const readers: readonly ReaderRow[] = [
+  { set: 'networks', load: () => import('./readers/network-forward.ts') },
+  { set: 'networks', load: () => import('./readers/lora.ts') },
+  { set: 'networks', load: () => import('./readers/textual-inversion.ts') },
+  { set: 'diffusion', load: () => import('./readers/analytic-checks.ts') },
+  { set: 'diffusion', load: () => import('./readers/noise.ts') },
+  { set: 'diffusion', load: () => import('./readers/a1111-prompts.ts') },
+  { set: 'diffusion', load: () => import('./readers/infotext.ts') },
+  { set: 'diffusion', load: () => import('./readers/clip-tokens.ts') },
+  { set: 'diffusion', load: () => import('./readers/pictures.ts') },
+  { set: 'diffusion', load: () => import('./readers/compvis-parts.ts') },
+  { set: 'diffusion', load: () => import('./readers/compvis-pipelines.ts') },
+  { set: 'diffusion', load: () => import('./readers/compvis-schedules.ts') },
+  { set: 'diffusion', load: () => import('./readers/sigma-schedules.ts') },
+  { set: 'diffusion', load: () => import('./readers/diffusers-schedules.ts') },
+  { set: 'diffusion', load: () => import('./readers/compvis-samplers.ts') },
+  { set: 'diffusion', load: () => import('./readers/sigma-samplers.ts') },
+  { set: 'diffusion', load: () => import('./readers/a1111-timestep-samplers.ts') },
+  { set: 'diffusion', load: () => import('./readers/diffusers-samplers.ts') },
+];
