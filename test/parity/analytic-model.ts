@@ -9,7 +9,7 @@ import type { DiffusionModel, Latent } from '../../src/diffusion/denoiser.ts';
 import type { NoiseSchedule } from '../../src/diffusion/noise-schedule.ts';
 import type { Parameterization } from '../../src/diffusion/parameterization.ts';
 import type { NoiseConvention, NoiseSource } from '../../src/random/noise-source.ts';
-import { takeBatch } from '../../src/tensor/arithmetic.ts';
+import { takeBatch } from '../../src/tensor/batches.ts';
 import { expectDType, type Tensor, zeros } from '../../src/tensor/tensor.ts';
 import { pick, readTensors } from '../tensors.ts';
 

@@ -3,7 +3,8 @@
 import { join } from 'node:path';
 import { initImageTensor } from '../../../src/image/init-image.ts';
 import { loadModel } from '../../../src/model/load-model-node.ts';
-import { concatenate, takeBatch } from '../../../src/tensor/arithmetic.ts';
+import { concatenate } from '../../../src/tensor/arithmetic.ts';
+import { takeBatch } from '../../../src/tensor/batches.ts';
 import { toFloat32 } from '../../../src/tensor/convert.ts';
 import { expectDType, type Tensor } from '../../../src/tensor/tensor.ts';
 import { readPng } from '../../image/read-png.ts';
