@@ -6,7 +6,7 @@ import type { EngineState, StatePart, Tensors } from './engine.ts';
 import { checkStateWrite, planPack, statePlaceOf } from './feeds.ts';
 
 export class WebState implements EngineState {
-  readonly entries = new Map<string, Tensor>();
+  readonly entries: Map<string, Tensor> = new Map<string, Tensor>();
   readonly #packed = new Set<string>();
 
   async read(names: readonly string[] = [...this.entries.keys()]): Promise<Record<string, Tensor>> {
