@@ -13,7 +13,7 @@ import { dirname, join, relative, sep } from 'node:path';
 const layers: readonly (readonly string[])[] = [
   ['cli', 'server'],
   ['workflow', 'worker'],
-  ['pipelines', 'training', 'evaluation'],
+  ['pipelines', 'training', 'evaluation', 'upscaling'],
   ['generation'],
   ['model'],
   ['conditioning'],

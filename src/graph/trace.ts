@@ -83,7 +83,8 @@ export class GraphBuilder {
       throw error;
     }
     const output = this.#value(type.dtype, type.shape);
-    const node: Node<K> = { op, inputs, attributes, output, scope: this.scope };
+    // A copy: the caller's list may grow afterwards.
+    const node: Node<K> = { op, inputs: [...inputs], attributes, output, scope: this.scope };
     this.nodes.push(node as Node as AnyNode);
     this.#known.set(key, output);
     return output;

@@ -26,4 +26,6 @@ export const readers: readonly ReaderRow[] = [
   { set: 'diffusion', load: () => import('./readers/sigma-samplers.ts') },
   { set: 'diffusion', load: () => import('./readers/a1111-timestep-samplers.ts') },
   { set: 'diffusion', load: () => import('./readers/diffusers-samplers.ts') },
+  { set: 'control', load: () => import('./readers/upscalers.ts') },
+  { set: 'control', load: () => import('./readers/a1111-upscaling.ts') },
 ];

@@ -1,0 +1,49 @@
+/** The architectures of upscalers, and how a file's is found. A new one is a file and a row here. */
+
+import { hasPrefix } from '../../checkpoints/infer/shapes.ts';
+import { StableDiffusionError } from '../../errors.ts';
+import { withoutPrefix } from '../../weights/view.ts';
+import type { WeightSource } from '../../weights/weight-source.ts';
+import type { ReadOptions, UpscalerArchitecture, UpscalerNetwork } from './architecture.ts';
+import { compact } from './compact.ts';
+import { datArchitecture } from './dat.ts';
+import { esrgan } from './esrgan.ts';
+import { scuNetArchitecture } from './scunet.ts';
+import { swinIrArchitecture } from './swinir.ts';
+
+export type { ImageSize, ReadOptions, UpscalerNetwork } from './architecture.ts';
+
+/** In order: the first that matches. */
+const architectures: readonly UpscalerArchitecture[] = [
+  esrgan,
+  swinIrArchitecture,
+  datArchitecture,
+  scuNetArchitecture,
+  compact,
+];
+
+/** Where training code wraps the weights: the averaged ones before the last. */
+const wrappers = ['params_ema.', 'params-ema.', 'params.', 'state_dict.', 'model_state_dict.', 'module.'];
+
+/** The weights without the wrappers of training code. */
+function unwrapped(source: WeightSource): WeightSource {
+  const wrapper = wrappers.find((prefix) => hasPrefix(source.entries, prefix));
+  return wrapper === undefined ? source : unwrapped(withoutPrefix(source, wrapper));
+}
+
+/** The upscaler in a file, or undefined where its names are those of none. */
+export function detectUpscaler(source: WeightSource, options?: ReadOptions): UpscalerNetwork | undefined {
+  const bare = unwrapped(source);
+  return architectures.find(({ matches }) => matches(bare.entries))?.read(bare, options);
+}
+
+/** As `detectUpscaler`. Throws `model-unknown` where the file is none, or of an unsupported variant. */
+export function readUpscaler(source: WeightSource, options?: ReadOptions): UpscalerNetwork {
+  const found = detectUpscaler(source, options);
+  if (found) return found;
+  const names = architectures.map(({ name }) => name).join(', ');
+  throw new StableDiffusionError(
+    'model-unknown',
+    `${source.label} is not an upscaler of a known architecture (${names}). Its first tensors are ${[...source.entries.keys()].slice(0, 4).join(', ')}.`,
+  );
+}
