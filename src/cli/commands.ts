@@ -24,6 +24,11 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./commands/replay.ts')).replay,
   },
   {
+    name: 'upscale',
+    summary: 'enlarge pictures with an upscaler',
+    load: async () => (await import('./commands/upscale.ts')).upscale,
+  },
+  {
     name: 'inspect',
     summary: 'show what a weights file contains and whether it would load',
     load: async () => (await import('./commands/inspect.ts')).inspect,

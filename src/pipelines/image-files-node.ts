@@ -30,6 +30,16 @@ export async function saveImage(
   await writeFileAtomic(path, [await nodeImageCodec.encode(image, { format: formatOf(path), metadata })], options);
 }
 
+/** Writes a picture alone. Makes its folder. Throws as `saveImage`. */
+export async function saveImageFile(
+  path: string,
+  image: Image,
+  options: { readonly signal?: AbortSignal } = {},
+): Promise<void> {
+  await makeFolder(dirname(path));
+  await writeFileAtomic(path, [await nodeImageCodec.encode(image, { format: formatOf(path) })], options);
+}
+
 function formatOf(path: string): 'png' | 'jpeg' | 'webp' {
   const ending = extname(path).toLowerCase();
   if (ending === '.png') return 'png';

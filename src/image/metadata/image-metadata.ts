@@ -46,7 +46,7 @@ export function readImageMetadata(bytes: Uint8Array): FoundMetadata {
     : undefined;
   return {
     texts,
-    parameters,
+    ...(parameters === undefined ? {} : { parameters }),
     ...parseRecord(texts.get(recordKeyword) ?? description),
   };
 }
