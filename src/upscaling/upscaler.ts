@@ -108,8 +108,8 @@ export function createUpscaler(engine: Engine, network: UpscalerNetwork): Upscal
       const { minimum, multiple } = network.picture;
       const side = (size: number): number => multipleFrom(Math.max(size, minimum), multiple);
       const made = cut(await run(extend(x, side(h), side(w)), signal), h * network.scale, w * network.scale);
-      // A comparison that NaN passes: the caller looks for it.
-      return { ...made, data: made.data.map((value) => (value < 0 ? 0 : value > 1 ? 1 : value)) };
+      // NaN stays NaN: the caller looks for it.
+      return { ...made, data: made.data.map((value) => Math.min(1, Math.max(0, value))) };
     },
     dispose,
     [Symbol.asyncDispose]: dispose,
