@@ -31,13 +31,15 @@ import type { MetadataValue, WeightSource } from '../weights/weight-source.ts';
 /** What a model makes pictures from. `class`: a class label; `other`: an image (super-resolution, semantic maps, plain inpainting). */
 export type CheckpointKind = 'txt2img' | 'inpaint' | 'ip2p' | 'class' | 'unconditional' | 'other';
 
+/** The weights of each part by name. `checkpointNetworks` pairs them with their configurations. */
 export interface CheckpointParts {
   readonly unet: WeightSource;
   /** Empty for an identity. */
   readonly first_stage: WeightSource;
-  /** Empty where the condition has no network of its own. */
+  /** Empty if the condition has no network of its own. */
   readonly cond_stage: WeightSource;
-  readonly safety?: WeightSource;
+  /** Further parts: `safety`, further text encoders. */
+  readonly [part: string]: WeightSource;
 }
 
 export interface Checkpoint {

@@ -3,14 +3,13 @@
 import { existsSync } from 'node:fs';
 import type { Engine } from '../engine/engine.ts';
 import { StableDiffusionError } from '../errors.ts';
-import { type FirstStage, firstStage } from '../training/latent/first-stage.ts';
+import { type OpenAutoencoder, openAutoencoder } from '../model/autoencoder.ts';
 import { readConfigFile } from '../checkpoints/open-checkpoint-node.ts';
 import { openNetwork } from '../checkpoints/network-weights.ts';
-import { withPrefix } from '../weights/view.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 
 /** `weights`, open, are those of `path`. Throws `invalid-argument` for other networks, and what reading a configuration throws. */
-export async function firstStageOf(engine: Engine, weights: WeightSource, path: string): Promise<FirstStage> {
+export async function firstStageOf(engine: Engine, weights: WeightSource, path: string): Promise<OpenAutoencoder> {
   const yaml = path.replace(/\.[^./\\]+$/, '.yaml');
   const beside = yaml !== path && existsSync(yaml) ? { config: await readConfigFile(yaml) } : {};
   const { config, source } = await openNetwork(weights, { ...beside, part: 'first_stage' });
@@ -19,5 +18,5 @@ export async function firstStageOf(engine: Engine, weights: WeightSource, path: 
       'invalid-argument',
       `${path} holds a network of kind ${config.kind}, and no autoencoder.`,
     );
-  return firstStage(config, engine, withPrefix(source, 'first_stage_model.'));
+  return openAutoencoder(config, engine, source);
 }

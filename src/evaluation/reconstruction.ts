@@ -3,8 +3,7 @@
 import { throwIfAborted } from '../errors.ts';
 import type { Image } from '../image/image.ts';
 import { imagesToTensor, tensorToImages } from '../image/image-tensor.ts';
-import { float32, type Tensor } from '../tensor/tensor.ts';
-import type { FirstStage } from '../training/latent/first-stage.ts';
+import type { Autoencoder } from '../model/autoencoder.ts';
 import { lpips } from './perceptual-distance.ts';
 import type { PerceptualNetwork } from './perceptual-network.ts';
 import { psnr } from './psnr.ts';
@@ -26,26 +25,16 @@ export interface Reconstructed {
   readonly lpips?: number;
 }
 
-/** The means [b, c, h, w] of moments [b, 2c, h, w]; latents of other autoencoders as they are. */
-function meanLatents(encoded: Tensor<'float32'>, { config }: FirstStage): Tensor<'float32'> {
-  if (config.kind !== 'kl') return encoded;
-  const [b = 0, doubled = 0, h = 0, w = 0] = encoded.shape;
-  const size = (doubled / 2) * h * w;
-  const means = float32([b, doubled / 2, h, w], new Float32Array(b * size));
-  for (let n = 0; n < b; n++) means.data.set(encoded.data.subarray(2 * n * size, (2 * n + 1) * size), n * size);
-  return means;
-}
-
 /** A few RGB pictures of one size that the autoencoder takes, given back and measured. The convention of SSIM is torchmetrics'. */
 export async function reconstruct(
-  autoencoder: FirstStage,
+  autoencoder: Autoencoder,
   images: readonly Image[],
   options: { readonly perceptual?: PerceptualNetwork; readonly signal?: AbortSignal } = {},
 ): Promise<readonly Reconstructed[]> {
   const { perceptual, signal } = options;
   throwIfAborted(signal);
   const given = imagesToTensor(images);
-  const decoded = await autoencoder.decode(meanLatents(await autoencoder.encode(given), autoencoder));
+  const decoded = await autoencoder.decode(autoencoder.posterior(await autoencoder.encode(given)).mean);
   const distances = perceptual && (await lpips(given, decoded, perceptual.features, perceptual.linear));
   return tensorToImages(decoded, 'diffusers').map((image, i) => {
     const original = images[i] as Image;

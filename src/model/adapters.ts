@@ -1,9 +1,9 @@
 /** Adapters of a model: LoRAs merged into its weights, textual inversions as further tokens of its text encoder and tokenizer. */
 
 import { StableDiffusionError } from '../errors.ts';
-import type { BertTokenizer } from '../tokenizer/bert-tokenizer.ts';
+import { historicalEos } from '../models/clip-text.ts';
+import type { Tokenizer } from '../conditioning/conditioner.ts';
 import { withPlaceholders } from '../tokenizer/clip-placeholders.ts';
-import type { ClipTokenizer } from '../tokenizer/clip-tokenizer.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import { openLora } from '../adapters/lora/lora-file.ts';
 import { checkpointWithLora } from '../adapters/lora/with-lora.ts';
@@ -18,7 +18,7 @@ export interface LoraStrength {
   readonly textScale?: number;
 }
 
-/** How an embedding is called in prompts. */
+/** The name of an embedding in prompts. */
 export interface EmbeddingName {
   /** Default: as its file says, or the file's name. */
   readonly token?: string;
@@ -31,20 +31,17 @@ export interface Adapters {
 
 export interface AdaptedModel {
   readonly checkpoint: Checkpoint;
-  readonly tokenizer: ClipTokenizer | BertTokenizer | undefined;
+  readonly tokenizers: ReadonlyMap<string, Tokenizer>;
   /** What was applied, for records of pictures: `lora:NAME:0.8`, `embedding:TOKEN`. */
   readonly adapters: readonly string[];
 }
 
-/** Stands for CLIP's end token in old configurations; the position of the largest id is meant, which is an added token's here. */
-const historicalEos = 2;
-
 /**
- * A checkpoint and its tokenizer with adapters. Closing the checkpoint closes the LoRAs' files; those of embeddings are read and closed here.
+ * A checkpoint and its tokenizers with adapters. Closing the checkpoint closes the LoRAs' files; those of embeddings are read and closed here.
  * @throws `weights-mismatch` for adapters of another architecture, naming what does not fit; `file-unsupported`, `invalid-argument`
  */
 export async function withAdapters(
-  { checkpoint, tokenizer }: Pick<AdaptedModel, 'checkpoint' | 'tokenizer'>,
+  { checkpoint, tokenizers }: Pick<AdaptedModel, 'checkpoint' | 'tokenizers'>,
   { loras = [], embeddings = [] }: Adapters,
 ): Promise<AdaptedModel> {
   const merged = checkpointWithLora(
@@ -55,8 +52,9 @@ export async function withAdapters(
     ({ source, scale = 1, textScale = scale }) =>
       `lora:${fileStem(source.label)}:${scale}${textScale === scale ? '' : `:${textScale}`}`,
   );
-  if (embeddings.length === 0) return { checkpoint: merged, tokenizer, adapters };
+  if (embeddings.length === 0) return { checkpoint: merged, tokenizers, adapters };
   const text = merged.config.cond_stage_config;
+  const tokenizer = tokenizers.get('cond_stage');
   if (typeof text !== 'object' || text?.kind !== 'clip_text' || !tokenizer || !('profile' in tokenizer)) {
     throw new StableDiffusionError(
       'invalid-argument',
@@ -72,6 +70,7 @@ export async function withAdapters(
   const { config } = extended;
   const cond_stage_config = {
     ...config,
+    // The largest id of a row is now an added token's.
     eos_token_id: config.eos_token_id === historicalEos ? tokenizer.endId : config.eos_token_id,
   };
   return {
@@ -80,7 +79,7 @@ export async function withAdapters(
       config: { ...merged.config, cond_stage_config },
       parts: { ...merged.parts, cond_stage: extended.source },
     },
-    tokenizer: withPlaceholders(tokenizer, extended.placeholders),
+    tokenizers: new Map(tokenizers).set('cond_stage', withPlaceholders(tokenizer, extended.placeholders)),
     adapters: [...adapters, ...read.map(({ token }) => `embedding:${token}`)],
   };
 }

@@ -3,19 +3,16 @@
 import { parseYaml } from '../config/yaml.ts';
 import type { Engine } from '../engine/engine.ts';
 import { createWebEngine } from '../engine/web.ts';
-import type { NetworkConfig } from '../config/network-config.ts';
-import { type BertTokenizer, createBertTokenizer } from '../tokenizer/bert-tokenizer.ts';
-import { type ClipTokenizer, createClipTokenizer } from '../tokenizer/clip-tokenizer.ts';
-import { type ClipTokenizerFiles, createClipTokenizerFromFiles } from '../tokenizer/clip-tokenizer-files.ts';
+import type { ClipTokenizerFiles } from '../tokenizer/clip-tokenizer-files.ts';
 import type { ByteSource } from '../files/byte-source.ts';
 import { chunkedBytes } from '../files/byte-source-chunked.ts';
 import { blobBytes, openUrl, type UrlOptions } from '../files/byte-source-web.ts';
 import { type Checkpoint, openCheckpoint } from '../checkpoints/checkpoint.ts';
-import { detectNetwork } from '../checkpoints/detect.ts';
 import { openWeights } from '../formats/open-weights.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
-import { type EmbeddingName, type LoraStrength, withAdapters } from './adapters.ts';
-import { Model } from './model.ts';
+import type { EmbeddingName, LoraStrength } from './adapters.ts';
+import type { Model } from './model.ts';
+import { openModel } from './open-model.ts';
 
 /** A `Blob` or `File`, or the address of one whose server answers range requests. */
 export type ModelFile = Blob | string | URL;
@@ -50,61 +47,30 @@ async function openFile(file: ModelFile, options: LoadModelOptions): Promise<Wei
   return openWeights(source);
 }
 
-function tokenizerFor(checkpoint: Checkpoint, options: LoadModelOptions): ClipTokenizer | BertTokenizer | undefined {
-  const stage = checkpoint.config.cond_stage_config;
-  if (typeof stage !== 'object' || stage === null) return undefined;
-  if (stage.kind === 'bert')
-    return options.vocabulary === undefined
-      ? undefined
-      : createBertTokenizer({ vocab: options.vocabulary, length: stage.max_seq_len });
-  if (stage.kind !== 'clip_text' && stage.kind !== 'clip_text_embedder') return undefined;
-  if (options.tokenizer) return createClipTokenizerFromFiles(options.tokenizer);
-  return stage.kind === 'clip_text'
-    ? createClipTokenizer({ vocabSize: stage.vocab_size })
-    : createClipTokenizer({ vocabSize: stage.model.vocab_size, pad: 'zero' });
-}
-
 /**
  * Loads a model; its networks are compiled when first used.
  * @throws `network`, `file-not-found`, `file-corrupt`, `file-truncated`, `file-unsafe`, `model-unknown`, `config-invalid`, `weights-mismatch`
  */
 export async function loadModel(file: ModelFile, options: LoadModelOptions = {}): Promise<Model> {
+  const { engine, config, ema, precision, taesd, loras, embeddings } = options;
   const source = await openFile(file, options);
-  let preview: { readonly config: NetworkConfig; readonly weights: WeightSource } | undefined;
+  let checkpoint: Checkpoint;
   try {
-    const opened = await openCheckpoint(source, {
-      ...(options.config === undefined
-        ? {}
-        : { config: parseYaml(options.config, `the configuration of ${source.label}`) }),
-      ema: options.ema,
-    });
-    const openAll = <T extends { readonly file: ModelFile }>(files: readonly T[] = []) =>
-      Promise.all(
-        files.map(async ({ file: adapter, ...settings }) => ({
-          ...settings,
-          source: await openFile(adapter, options),
-        })),
-      );
-    const files = { loras: await openAll(options.loras), embeddings: await openAll(options.embeddings) };
-    const { checkpoint, tokenizer, adapters } = await withAdapters(
-      { checkpoint: opened, tokenizer: tokenizerFor(opened, options) },
-      files,
-    );
-    if (options.taesd !== undefined) {
-      const { config, source: weights } = detectNetwork(await openFile(options.taesd, options));
-      preview = { config, weights };
-    }
-    return new Model({
-      engine: options.engine ?? (await createWebEngine()),
-      ownsEngine: options.engine === undefined,
-      checkpoint,
-      adapters,
-      ...(tokenizer ? { tokenizer } : {}),
-      ...(preview ? { preview } : {}),
-      ...(options.precision ? { precision: options.precision } : {}),
-    });
+    const document = config === undefined ? undefined : parseYaml(config, `the configuration of ${source.label}`);
+    checkpoint = await openCheckpoint(source, { config: document, ema });
   } catch (error) {
-    await Promise.all([source.close(), preview?.weights.close()]);
+    await source.close();
     throw error;
   }
+  return openModel(
+    {
+      checkpoint,
+      tokenizer: { vocabulary: options.vocabulary, clip: options.tokenizer },
+      open: (adapter) => openFile(adapter, options),
+      taesd,
+      loras,
+      embeddings,
+    },
+    { engine: () => engine ?? createWebEngine(), ownsEngine: engine === undefined, precision },
+  );
 }

@@ -28,7 +28,7 @@ export interface ClipTextOutputs {
 }
 
 /** An `eos_token_id` of 2 is what old configurations say; the largest id of the row is meant. */
-const historicalEos = 2;
+export const historicalEos = 2;
 
 /** ids int64 [b, tokens], with at most `max_position_embeddings` tokens. */
 export function clipText(p: Params, config: ClipTextConfig, ids: Sym): ClipTextOutputs {

@@ -37,10 +37,10 @@ async function checkImages(
 ): Promise<{ images: Image<3>[]; flagged?: boolean[] }> {
   const convention = request.bytes ?? (request.noise === 'diffusers' ? 'diffusers' : 'compvis');
   const images = tensorToImages(decoded, convention) as Image<3>[];
-  if (!request.safety || !model.networkConfig('safety')) return { images };
-  const pixels = clipImageTensor(tensorToImages(decoded, 'compvis-safety-checker'), { size: model.safetyImageSize });
-  const margins = await model.safetyMargins(pixels, inputs.signal);
-  if (!margins) return { images };
+  const { safety } = model;
+  if (!request.safety || !safety) return { images };
+  const pixels = clipImageTensor(tensorToImages(decoded, 'compvis-safety-checker'), { size: safety.imageSize });
+  const margins = await safety.margins(pixels, inputs.signal);
   const { hasNsfw } = judgeSafety(margins.special, margins.concept);
   return {
     images: images.map(

@@ -8,11 +8,6 @@ import type { Model } from '../model/model.ts';
 /** Most pixels of one batch (16384 x 4096): a larger request is a mistake. */
 const largestBatch = 2 ** 26;
 
-/** Width and height in pixels must be multiples of this. */
-export function sizeUnitOf(model: Model): number {
-  return model.downsampling * model.latentUnit;
-}
-
 export interface PictureSize {
   readonly width: number;
   readonly height: number;
@@ -25,7 +20,7 @@ export interface PictureSize {
 export function pictureSize(model: Model, request: GenerationRequest, image: Image | undefined): PictureSize {
   const { width = image?.width ?? model.nativeSize, height = image?.height ?? model.nativeSize } = request;
   if (!image) return { width, height };
-  const unit = sizeUnitOf(model);
+  const { unit } = model;
   if (width < unit || height < unit) {
     throw new StableDiffusionError(
       'invalid-argument',
@@ -37,7 +32,7 @@ export function pictureSize(model: Model, request: GenerationRequest, image: Ima
 
 /** Checks a picture's size against the model. Throws `invalid-argument` or `too-large`, before memory is spent. */
 export function checkSize(model: Model, width: number, height: number, batch: number): void {
-  const unit = sizeUnitOf(model);
+  const { unit } = model;
   for (const [name, size] of [
     ['width', width],
     ['height', height],

@@ -8,12 +8,11 @@ import { cutOf } from '../generation/strength-steps.ts';
 import { initImageTensor } from '../image/init-image.ts';
 import { digest } from './digest.ts';
 import { repeated, sampleLatent } from './initial-latent.ts';
-import { sizeUnitOf } from './picture-size.ts';
 import type { StartOf } from './start.ts';
 
 export const startFromImage: StartOf<'img2img'> = async (model, request, { image, signal }, size) => {
   if (!image) throw new StableDiffusionError('invalid-argument', 'Image to image needs an image.');
-  const picture = initImageTensor(image, { ...size, multiple: sizeUnitOf(model) });
+  const picture = initImageTensor(image, { ...size, multiple: model.unit });
   return {
     digests: { image: await digest(image) },
     async prepare(noise, batch) {

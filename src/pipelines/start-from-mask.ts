@@ -20,7 +20,6 @@ import { concatenate, scale } from '../tensor/arithmetic.ts';
 import { type Tensor, tensor } from '../tensor/tensor.ts';
 import { digest } from './digest.ts';
 import { repeated, sampleLatent } from './initial-latent.ts';
-import { sizeUnitOf } from './picture-size.ts';
 import type { Start, StartOf } from './start.ts';
 
 /** An image and its mask at the picture's size. */
@@ -75,7 +74,7 @@ const latentDiffusion: Way = ({ model, image, mask, rows, columns, signal }) => 
 
 const blended: Way = ({ model, request, image, mask, width, height, rows, columns, signal }) => ({
   async prepare(_noise, batch) {
-    const picture = initImageTensor(image, { width, height, multiple: sizeUnitOf(model) });
+    const picture = initImageTensor(image, { width, height, multiple: model.unit });
     const { mean } = await model.encodeImage(picture, signal);
     const latent = repeated(scale(mean, model.checkpoint.config.scale_factor), batch);
     const painted = interpolateMask(inpaintBatch(image, mask, 'stable-diffusion').mask, rows, columns);
@@ -101,7 +100,7 @@ export const startFromMask: StartOf<'inpaint'> = async (model, request, { image,
   const painting: Painting = {
     model,
     request,
-    image: fitInitImage(image, { width, height, multiple: sizeUnitOf(model) }),
+    image: fitInitImage(image, { width, height, multiple: model.unit }),
     mask: mask.width === width && mask.height === height ? mask : resize(mask, width, height, 'nearest'),
     width,
     height,

@@ -3,7 +3,7 @@
 import type { Engine } from '../engine/engine.ts';
 import type { ImageCodec } from '../image/codec/codec.ts';
 import type { BatchOptions } from './data/batches.ts';
-import type { FirstStage } from './latent/first-stage.ts';
+import type { Autoencoder } from '../model/autoencoder.ts';
 import type { TrainingEvent } from './loop-node.ts';
 import type { RunOptions } from './run/run-folder-node.ts';
 import type { Trainee } from './trainee.ts';
@@ -31,7 +31,7 @@ export interface SetUp<Batch> {
   /** Pictures that each batch has as many of beside its own (DreamBooth's class), and what makes them where they are not there. */
   readonly prior?: { readonly data_root: string; readonly make: () => AsyncGenerator<TrainingEvent, void, void> };
   /** Where latents can be kept instead of pictures: what makes them, and a text that changes with it. */
-  readonly latents?: { readonly firstStage: FirstStage; readonly fingerprint: () => Promise<string> };
+  readonly latents?: { readonly firstStage: Autoencoder; readonly fingerprint: () => Promise<string> };
   /** Parameters that no file had, which begin anew. */
   readonly fresh: readonly string[];
   /** Disposes of the trainee and closes the files. */

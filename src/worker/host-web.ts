@@ -16,7 +16,6 @@ import { webImageCodec } from '../image/codec/codec-web.ts';
 import type { Image } from '../image/image.ts';
 import type { GeneratedImage, PipelineEvent } from '../pipelines/events.ts';
 import { generate as generatePictures } from '../pipelines/generate.ts';
-import { sizeUnitOf } from '../pipelines/picture-size.ts';
 import { loadModel } from '../model/load-model-web.ts';
 import type { Model } from '../model/model.ts';
 import { recordInfotext } from '../generation/record.ts';
@@ -95,7 +94,7 @@ function factsOf(model: Model, provider: string): ModelFacts {
     label: model.checkpoint.label,
     kind: model.checkpoint.kind,
     nativeSize: model.nativeSize,
-    sizeUnit: sizeUnitOf(model),
+    sizeUnit: model.unit,
     provider,
     precision: model.precision,
     takesPrompt: model.tokenizer !== undefined,

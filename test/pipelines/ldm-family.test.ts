@@ -81,7 +81,7 @@ async function randomModel(text: string, engine: ReturnType<typeof createNodeEng
       : kind === 'clip_text'
         ? createClipTokenizer({ vocabSize: 600 })
         : undefined;
-  return new Model({ engine, checkpoint, ...(tokenizer ? { tokenizer } : {}) });
+  return new Model({ engine, checkpoint, tokenizers: new Map(tokenizer ? [['cond_stage', tokenizer]] : []) });
 }
 
 const cases: {

@@ -7,7 +7,7 @@ import type { GuidanceCurve, GuidancePoint } from '../../evaluation/guidance-cur
 import type { Reconstructed } from '../../evaluation/reconstruction.ts';
 import type { Image } from '../../image/image.ts';
 import type { Model } from '../../model/model.ts';
-import type { FirstStage } from '../../training/latent/first-stage.ts';
+import type { OpenAutoencoder } from '../../model/autoencoder.ts';
 import { type CliContext, defineCommand } from '../command.ts';
 import { engineOptions, startEngine } from '../engine-options.ts';
 import { readSeed } from '../generation.ts';
@@ -66,7 +66,7 @@ interface Task {
   readonly values: Values;
   readonly progress: Progress;
   readonly loadModel: (path?: string) => Promise<Model>;
-  readonly openAutoencoder: (path: string) => Promise<FirstStage>;
+  readonly openAutoencoder: (path: string) => Promise<OpenAutoencoder>;
   readonly openFeatures: (path: string) => Promise<FeaturesNetwork>;
   readonly openLpips: (
     paths: readonly string[],

@@ -110,7 +110,7 @@ export function createModelPool({ catalog, load, capacity = 2 }: ModelPoolOption
       const { model, release } = await acquire(name);
       const facts = {
         nativeSize: model.nativeSize,
-        unit: model.downsampling * model.latentUnit,
+        unit: model.unit,
         hasSafetyChecker: model.networkConfig('safety') !== undefined,
         readsPromptSyntax: model.clipTokenizer !== undefined,
       };

@@ -7,11 +7,11 @@ import { scale } from '../../tensor/arithmetic.ts';
 import { expectDType, float32, type Tensor, tensor } from '../../tensor/tensor.ts';
 import type { ClipTokenizer } from '../../tokenizer/clip-tokenizer.ts';
 import type { TrainingItem } from '../data/sample.ts';
-import type { FirstStage } from '../latent/first-stage.ts';
+import type { Autoencoder } from '../../model/autoencoder.ts';
 import { latentsOf } from '../latent/latents.ts';
 
 export interface AdapterBatchOptions {
-  readonly firstStage: FirstStage;
+  readonly firstStage: Autoencoder;
   /** Factor on the latents. */
   readonly scaleFactor: number;
   /** Timesteps of the noise schedule. */

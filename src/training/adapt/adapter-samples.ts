@@ -1,6 +1,7 @@
 /** Pictures of a model with an adapter as it stands in training. */
 
 import type { Image } from '../../image/image.ts';
+import type { Tokenizer } from '../../conditioning/conditioner.ts';
 import { Model, type ModelOptions } from '../../model/model.ts';
 import { textToImage } from '../../pipelines/text-to-image.ts';
 import type { TraineeSamples } from '../trainee.ts';
@@ -20,10 +21,14 @@ export interface AdapterSampleOptions {
 
 /** One picture for each prompt. The networks are compiled for it and freed again; the checkpoint stays open. */
 export async function adapterSamples(
-  options: Pick<ModelOptions, 'engine' | 'checkpoint' | 'tokenizer'>,
+  { tokenizer, ...options }: Pick<ModelOptions, 'engine' | 'checkpoint'> & { readonly tokenizer: Tokenizer },
   { prompts, steps = 25, seed = 1, ...settings }: AdapterSampleOptions,
 ): Promise<TraineeSamples> {
-  await using model = new Model({ ...options, ownsCheckpoint: false });
+  await using model = new Model({
+    ...options,
+    tokenizers: new Map([['cond_stage', tokenizer]]),
+    ownsCheckpoint: false,
+  });
   const images: Image[] = [];
   for (const prompt of prompts) {
     for await (const event of textToImage(model, {

@@ -20,7 +20,7 @@ import { blockOfModule } from '../step/checkpoint-blocks.ts';
 import { mixSeed } from '../data/sample-order.ts';
 import type { TrainingItem } from '../data/sample.ts';
 import type { DiffusionLossConfig } from '../objective/diffusion.ts';
-import { firstStage } from '../latent/first-stage.ts';
+import { openAutoencoder } from '../../model/autoencoder.ts';
 import type { OptimiserConfig } from '../step/optimiser.ts';
 import { createTrainStep, type TrainingCounts, type TrainStep, type Treatment } from '../step/train-step.ts';
 import type { Trainee, TraineeCheckpoint } from '../trainee.ts';
@@ -146,7 +146,7 @@ export async function createAdapterStep(options: AdapterModelOptions, parts: Ada
   const lean: Graph = { ...plain, outputs: plain.outputs.filter(({ value }) => value.shape.length === 0) };
   const graph = parts.adapt?.(lean) ?? lean;
   const weights = modelWeights(checkpoint);
-  const stage = firstStage(checkpoint.config.first_stage_config, engine, weights);
+  const stage = openAutoencoder(checkpoint.config.first_stage_config, engine, checkpoint.parts.first_stage);
   const output = `final_norm.${text.num_hidden_layers + 1 - clipSkip}`;
   const encoder = parts.traceText
     ? undefined

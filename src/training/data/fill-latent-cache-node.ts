@@ -4,7 +4,7 @@ import { StableDiffusionError } from '../../errors.ts';
 import { type Image, createImage } from '../../image/image.ts';
 import { imagesToTensor } from '../../image/image-tensor.ts';
 import { float32, type Tensor } from '../../tensor/tensor.ts';
-import type { FirstStage } from '../latent/first-stage.ts';
+import type { Autoencoder } from '../../model/autoencoder.ts';
 import { type ItemOptions, prepareItem } from './batches.ts';
 import { cacheKey, type LatentCacheWriter, sampleDigest } from './latent-cache-node.ts';
 import { prefetch } from './prefetch.ts';
@@ -18,7 +18,7 @@ export interface FillOptions {
   readonly items: ItemOptions;
   /** Keeps the mirrored picture too. */
   readonly flips: boolean;
-  readonly firstStage: FirstStage;
+  readonly firstStage: Autoencoder;
   readonly writer: LatentCacheWriter;
   /** Pictures encoded at once. */
   readonly batchSize: number;

@@ -16,7 +16,7 @@ import type { Tensor } from '../../tensor/tensor.ts';
 import type { Conditioning } from './conditioning.ts';
 import type { TrainingItem } from '../data/sample.ts';
 import { degradeBsrgan } from '../degrade/bsrgan.ts';
-import type { FirstStage } from './first-stage.ts';
+import type { Autoencoder } from '../../model/autoencoder.ts';
 import { randomMask } from './inpainting-masks.ts';
 
 const conditioning = (
@@ -41,7 +41,7 @@ function pictureOf(item: TrainingItem, what: string): Image<3> {
 }
 
 export interface InpaintingOptions {
-  readonly firstStage: FirstStage;
+  readonly firstStage: Autoencoder;
   /** Of the masked picture's latents; asked for at each batch. */
   readonly scaleFactor: () => number;
   readonly channels: number;
@@ -66,7 +66,7 @@ export function inpaintingConditioning({
     });
     const masked = firstStage.sample(
       await firstStage.encode(joinBatches(parts.map(({ maskedImage }) => maskedImage))),
-      generator,
+      (shape) => generator.randn(shape),
     );
     return concatenate(
       [interpolateMask(joinBatches(parts.map(({ mask }) => mask)), side, side), scale(masked, scaleFactor())],

@@ -3,17 +3,16 @@
  * what the UNet takes. Text and class embedders are part of the graph, trained or not; what is concatenated is made before.
  */
 
+import { trainingConditioner } from '../../conditioning/conditioners.ts';
+import { idTensor } from '../../conditioning/text.ts';
 import type { LatentDiffusionConfig } from '../../config/latent-diffusion-config.ts';
 import { configError } from '../../config/validate.ts';
 import { StableDiffusionError } from '../../errors.ts';
 import { concat } from '../../graph/functions.ts';
 import type { InputSpec, Params, Sym } from '../../graph/trace.ts';
-import { bertEmbedder } from '../../models/bert-embedder.ts';
-import { classEmbedder } from '../../models/class-embedder.ts';
-import { clipText } from '../../models/clip-text.ts';
-import { need, type NetworkSymbols } from '../../models/trace-network.ts';
+import type { NetworkSymbols } from '../../models/trace-network.ts';
 import type { TorchGenerator } from '../../random/torch-generator.ts';
-import { type Tensor, tensor } from '../../tensor/tensor.ts';
+import { int64, type Tensor } from '../../tensor/tensor.ts';
 import type { TrainingItem } from '../data/sample.ts';
 import type { BatchPurpose } from '../trainee.ts';
 
@@ -54,9 +53,6 @@ export interface ConditioningOptions {
   readonly concat?: Conditioning;
 }
 
-const ids = (rows: readonly (readonly number[])[]): Tensor<'int64'> =>
-  tensor('int64', [rows.length, rows[0]?.length ?? 0], BigInt64Array.from(rows.flat(), BigInt));
-
 function dropped<T>(
   values: readonly T[],
   dropout: ConditionDropout | undefined,
@@ -70,7 +66,7 @@ function dropped<T>(
 
 function textConditioning(
   { config, tokenize, dropout }: ConditioningOptions,
-  encode: (p: Params, tokens: Sym) => Sym,
+  trace: Conditioning['trace'],
 ): Conditioning {
   if (!tokenize)
     throw new StableDiffusionError(
@@ -80,7 +76,7 @@ function textConditioning(
   const length = config.cond_stage_max_length;
   return {
     inputs: (batch) => ({ input_ids: { dtype: 'int64', shape: [batch, length] } }),
-    trace: (p, given) => ({ context: encode(p.under(condPrefix), need(given, 'input_ids')) }),
+    trace,
     async prepare(items, generator, purpose) {
       const texts = dropped(
         items.map(({ caption }) => caption),
@@ -88,7 +84,7 @@ function textConditioning(
         generator,
         (val) => (typeof val === 'string' ? val : ''),
       );
-      return { input_ids: ids(texts.map(tokenize)) };
+      return { input_ids: idTensor(texts.map(tokenize)) };
     },
   };
 }
@@ -112,12 +108,12 @@ function classOf({ metadata, caption, name }: TrainingItem, keys: readonly strin
 function classConditioning(
   { config, dropout }: ConditioningOptions,
   count: number,
-  use: (p: Params, labels: Sym) => TracedCondition,
+  trace: Conditioning['trace'],
 ): Conditioning {
   const keys = [config.cond_stage_key, 'class_label', 'class', 'label'];
   return {
     inputs: (batch) => ({ class: { dtype: 'int64', shape: [batch] } }),
-    trace: (p, given) => use(p, need(given, 'class')),
+    trace,
     async prepare(items, generator, purpose) {
       const labels = dropped(
         items.map((item) => classOf(item, keys, count)),
@@ -125,7 +121,7 @@ function classConditioning(
         generator,
         (val) => (typeof val === 'number' ? val : count - 1),
       );
-      return { class: tensor('int64', [labels.length], BigInt64Array.from(labels, BigInt)) };
+      return { class: int64([labels.length], labels) };
     },
   };
 }
@@ -133,20 +129,15 @@ function classConditioning(
 const none: Conditioning = { inputs: () => ({}), trace: () => ({}), prepare: async () => ({}) };
 
 function embedded(options: ConditioningOptions): Conditioning {
-  const { cond_stage_config: stage, unet_config: unet } = options.config;
-  const { num_classes } = unet;
-  if (num_classes !== null) return classConditioning(options, num_classes, (_, y) => ({ y }));
-  if (stage === null || stage === 'first_stage' || stage.kind === 'identity') return none;
-  if (stage.kind === 'clip_text')
-    return textConditioning(options, (p, tokens) => clipText(p, stage, tokens).lastHiddenState);
-  if (stage.kind === 'bert') return textConditioning(options, (p, tokens) => bertEmbedder(p, stage, tokens));
-  if (stage.kind === 'class_embedder')
-    return classConditioning(options, stage.n_classes, (p, labels) => ({
-      context: classEmbedder(p.under(condPrefix), stage, labels),
-    }));
-  throw configError(
-    `A model whose condition is a ${stage.kind} cannot be trained here; text (FrozenCLIPEmbedder, BERTEmbedder), classes, masks and small pictures can.`,
-  );
+  const { takes, classes, trace } = trainingConditioner(options.config);
+  const { cond_stage_config: stage } = options.config;
+  if (!trace)
+    throw configError(
+      `A model whose condition is a ${typeof stage === 'object' ? stage?.kind : stage} cannot be trained here; text (FrozenCLIPEmbedder, BERTEmbedder), classes, masks and small pictures can.`,
+    );
+  const inScope: Conditioning['trace'] = (p, given) => trace(p.under(condPrefix), given);
+  if (takes === 'texts') return textConditioning(options, inScope);
+  return takes === 'classes' ? classConditioning(options, classes, inScope) : none;
 }
 
 /** The conditioning of a model. Throws `config-invalid` for one that cannot be trained. */

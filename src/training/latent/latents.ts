@@ -6,7 +6,7 @@ import type { TorchGenerator } from '../../random/torch-generator.ts';
 import { joinBatches } from '../../tensor/batches.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import type { TrainingItem } from '../data/sample.ts';
-import type { FirstStage } from './first-stage.ts';
+import type { Autoencoder } from '../../model/autoencoder.ts';
 
 /** Tensors of one shape as one more axis in front. Throws `shape-mismatch` where they differ. */
 function stacked(values: readonly Tensor<'float32'>[], names: readonly string[]): Tensor<'float32'> {
@@ -23,7 +23,7 @@ function stacked(values: readonly Tensor<'float32'>[], names: readonly string[])
 /** Not scaled, [b, c, h, w]. */
 export async function latentsOf(
   items: readonly TrainingItem[],
-  firstStage: FirstStage,
+  firstStage: Autoencoder,
   generator: TorchGenerator,
 ): Promise<Tensor<'float32'>> {
   const names = items.map(({ name }) => name);
@@ -34,5 +34,5 @@ export async function latentsOf(
   const encoded = images.length > 0 ? await firstStage.encode(imagesToTensor(images)) : stacked(cached, names);
   const { config } = firstStage;
   const channels = config.kind === 'identity' ? undefined : config.embed_dim;
-  return encoded.shape[1] === channels ? encoded : firstStage.sample(encoded, generator);
+  return encoded.shape[1] === channels ? encoded : firstStage.sample(encoded, (shape) => generator.randn(shape));
 }

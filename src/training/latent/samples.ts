@@ -4,6 +4,7 @@ import type { Engine } from '../../engine/engine.ts';
 import type { Image } from '../../image/image.ts';
 import { tensorToImages } from '../../image/image-tensor.ts';
 import type { GenerateOptions } from '../../generation/inputs.ts';
+import { trainingConditioner } from '../../conditioning/conditioners.ts';
 import { generate } from '../../pipelines/generate.ts';
 import { Model } from '../../model/model.ts';
 import { takeBatch } from '../../tensor/batches.ts';
@@ -41,26 +42,25 @@ function wanted(
   readonly concat?: Tensor<'float32'>;
 } {
   const { config } = model.checkpoint;
-  const stage = model.networkConfig('cond_stage');
+  const { takes, classes: count } = trainingConditioner(config);
   const more = inputs['concat'];
   if (more) {
     const count = Math.min(options.count, items.length);
     const captions = items.slice(0, count).map(({ caption }) => caption);
     return {
-      given: stage?.kind === 'clip_text' || stage?.kind === 'bert' ? { prompt: captions } : {},
+      given: takes === 'texts' ? { prompt: captions } : {},
       captions,
       concat: takeBatch(expectDType(more, 'float32'), 0, count),
     };
   }
-  const classes = stage?.kind === 'class_embedder' ? stage.n_classes : config.unet_config.num_classes;
-  if (classes !== null) {
-    const labels = (options.classes.length > 0 ? options.classes : Array.from({ length: classes }, (_, i) => i)).slice(
+  if (takes === 'classes') {
+    const labels = (options.classes.length > 0 ? options.classes : Array.from({ length: count }, (_, i) => i)).slice(
       0,
       options.count,
     );
     return { given: { classLabels: labels }, captions: labels.map((label) => `class ${label}`) };
   }
-  if (stage?.kind === 'clip_text' || stage?.kind === 'bert') {
+  if (takes === 'texts') {
     const prompts = (options.prompts.length > 0 ? options.prompts : items.map(({ caption }) => caption)).slice(
       0,
       options.count,
@@ -77,7 +77,12 @@ export async function latentDiffusionSamples(
   options: LatentDiffusionSampleOptions,
 ): Promise<TraineeSamples> {
   const { engine, tokenizer, steps, guidanceScale, seed, size } = options;
-  await using model = new Model({ engine, checkpoint, ownsCheckpoint: false, ...(tokenizer ? { tokenizer } : {}) });
+  await using model = new Model({
+    engine,
+    checkpoint,
+    ownsCheckpoint: false,
+    tokenizers: new Map(tokenizer ? [['cond_stage', tokenizer]] : []),
+  });
   const { given, captions, concat } = wanted(model, batch, options);
   const pipeline = generate(
     model,

@@ -14,11 +14,11 @@ import { canonicalWeights, partPrefixes } from '../../checkpoints/canonical.ts';
 import { compVisWeights } from '../../checkpoints/convert-layout.ts';
 import { openCheckpointAt } from '../../checkpoints/open-checkpoint-node.ts';
 import { openWeightsAt } from '../../formats/open-weights-node.ts';
-import { joined, withNames, withPrefix } from '../../weights/view.ts';
+import { joined, withNames, withoutPrefix, withPrefix } from '../../weights/view.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
 import { inpaintingConditioning, superResolutionConditioning } from './concat-conditioning.ts';
 import { type Conditioning, conditioningOf } from './conditioning.ts';
-import { type FirstStage, firstStage } from './first-stage.ts';
+import { type Autoencoder, openAutoencoder } from '../../model/autoencoder.ts';
 import { createLatentDiffusionTraining, type LatentDiffusionBatch, type LatentDiffusionTraining } from './trainee.ts';
 import { latentDiffusionSamples } from './samples.ts';
 import { latentDiffusionWeights } from './weights.ts';
@@ -107,7 +107,7 @@ async function tokenizerOf(
 function concatOf(
   config: LatentDiffusionConfig,
   context: TraineeContext,
-  stage: FirstStage,
+  stage: Autoencoder,
   side: number,
   scaleFactor: () => number,
 ): Conditioning | undefined {
@@ -185,7 +185,7 @@ export async function latentDiffusionSetUp(context: TraineeContext): Promise<Set
     if (whole !== undefined) given.push(keep(await openModel(whole, config)));
     const { weights, fresh } = latentDiffusionWeights({ config, given, seed: training.seed });
 
-    const stage = firstStage(stageConfig, engine, weights);
+    const stage = openAutoencoder(stageConfig, engine, withoutPrefix(weights, partPrefixes.first_stage));
     const native =
       (typeof config.image_size === 'number' ? config.image_size : (config.image_size[0] ?? 32)) * stage.downsampling;
     const size = run.train.size ?? native;

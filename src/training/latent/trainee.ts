@@ -17,7 +17,7 @@ import type { WeightEntry, WeightSource } from '../../weights/weight-source.ts';
 import { blockOfModule } from '../step/checkpoint-blocks.ts';
 import type { TrainingItem } from '../data/sample.ts';
 import type { AverageConfig } from '../step/exponential-average.ts';
-import type { FirstStage } from './first-stage.ts';
+import type { OpenAutoencoder } from '../../model/autoencoder.ts';
 import { type LatentDiffusionObjective, traceLatentDiffusionLoss } from './loss.ts';
 import { latentsOf } from './latents.ts';
 import { type OptimiserConfig, stateNames } from '../step/optimiser.ts';
@@ -34,7 +34,7 @@ export interface LatentDiffusionBatch {
 export interface LatentDiffusionTrainingOptions {
   readonly engine: Engine;
   readonly objective: LatentDiffusionObjective;
-  readonly firstStage: FirstStage;
+  readonly firstStage: OpenAutoencoder;
   /** A whole model's, under the names of a CompVis checkpoint. */
   readonly weights: WeightSource;
   /** Default AdamW. */

@@ -1,5 +1,5 @@
 /**
- * Prompts in A1111's syntax as what the UNet is told at each of its calls (`get_multicond_learned_conditioning`, modules/prompt_parser.py, and
+ * Prompts in A1111's syntax as the condition at each call of the network (`get_multicond_learned_conditioning`, modules/prompt_parser.py, and
  * FrozenCLIPEmbedderWithCustomWords, modules/sd_hijack_clip.py, v1.10.1).
  *
  * Every distinct sequence of tokens is encoded once. The texts of one prompt's schedule have contexts of one length, the shorter ones with
@@ -14,11 +14,10 @@ import { promptParts } from '../prompt/conjunction.ts';
 import { applyEmphasis, type Emphasis } from '../prompt/emphasis.ts';
 import { promptSchedule, type ScheduledText, type ScheduleOptions, scheduledIndex } from '../prompt/schedule.ts';
 import { concatenate } from '../tensor/arithmetic.ts';
-import { joinBatches, takeBatch } from '../tensor/batches.ts';
-import { int64, type Tensor } from '../tensor/tensor.ts';
+import { joinBatches, type NetworkInputs, takeBatch, takeInputs } from '../tensor/batches.ts';
+import { expectDType, type Tensor } from '../tensor/tensor.ts';
 import type { ClipTokenizer } from '../tokenizer/clip-tokenizer.ts';
-import type { BatchSettings } from '../generation/batches.ts';
-import type { Model } from '../model/model.ts';
+import type { ConditionedModel, Conditioner, TextEncoding } from './conditioner.ts';
 
 /** A1111's options of prompts, with its defaults. */
 export interface PromptSettings {
@@ -35,6 +34,21 @@ export interface PromptSettings {
 export interface PromptContextOptions extends Omit<PromptSettings, 'firstPassSteps' | 'oldScheduling'> {
   readonly schedule: ScheduleOptions;
   readonly signal?: AbortSignal | undefined;
+}
+
+/** One prompt and one negative prompt for each picture. */
+export interface PromptBatch {
+  readonly prompts: readonly string[];
+  readonly negatives: readonly string[];
+  readonly clipSkip?: number | undefined;
+}
+
+/** A text encoding whose tokenizer is CLIP's and whose result has a vector for each token: A1111's syntax can be used with it. */
+export type SyntaxEncoding = TextEncoding & { readonly tokenizer: ClipTokenizer };
+
+/** The encoding for prompts in A1111's syntax, or undefined if the conditioner cannot take them. */
+export function syntaxEncoding({ text }: Conditioner): SyntaxEncoding | undefined {
+  return text?.perToken && 'profile' in text.tokenizer ? (text as SyntaxEncoding) : undefined;
 }
 
 /** More than these are a slip, or an attack: sequences of one text, prompts of one picture, sequences of a batch of pictures. */
@@ -56,8 +70,14 @@ interface Plan {
   readonly texts: ReadonlyMap<string, readonly PromptChunk[]>;
 }
 
-/** The context of one text, float32 [1, tokens, width], for every text of a schedule. */
-type Contexts = ReadonlyMap<string, Tensor<'float32'>>;
+/** A prompt's schedule, and the inputs of each of its texts. */
+interface Scheduled {
+  readonly schedule: readonly ScheduledText[];
+  readonly inputs: ReadonlyMap<string, NetworkInputs>;
+}
+
+/** What each text encoder makes of a sequence of tokens, by the ids of the sequence. */
+type Encoded = ReadonlyMap<string, readonly NetworkInputs[]>;
 
 function planOf(
   tokenizer: ClipTokenizer,
@@ -86,62 +106,70 @@ function planOf(
   };
 }
 
-/** What the text encoder makes of sequences, by their tokens; each distinct one is encoded once. */
+/** Encodes each distinct sequence once. */
 async function encodeChunks(
-  model: Model,
-  tokenizer: ClipTokenizer,
+  text: TextEncoding,
   chunks: readonly PromptChunk[],
-  clipSkip: number,
+  clipSkip: number | undefined,
   signal: AbortSignal | undefined,
-): Promise<ReadonlyMap<string, Tensor<'float32'>>> {
+): Promise<Encoded> {
   const distinct = [...new Map(chunks.map(({ ids }) => [ids.join(), ids])).entries()];
   checkNumber('sequences of tokens in these prompts and their schedules', distinct.length, most.encoded);
-  const { endId, padId } = tokenizer;
-  // Where padding is another token than the end, all behind the first end is padding.
-  const padded = (ids: readonly number[]): readonly number[] =>
-    padId === endId ? ids : ids.map((id, i) => (i > ids.indexOf(endId) ? padId : id));
-  const encoded = new Map<string, Tensor<'float32'>>();
+  const encoded = new Map<string, readonly NetworkInputs[]>();
   for (let start = 0; start < distinct.length; start += encodedAtOnce) {
     throwIfAborted(signal);
     const batch = distinct.slice(start, start + encodedAtOnce);
-    const shape = [batch.length, batch[0]?.[1].length ?? 0];
-    const output = await model.encodeTokens(
-      int64(
-        shape,
-        batch.flatMap(([, ids]) => padded(ids)),
-      ),
+    const outputs = await text.encodeIds(
+      batch.map(([, ids]) => ids),
       { clipSkip, signal },
     );
-    for (const [i, [key]] of batch.entries()) encoded.set(key, takeBatch(output, i, i + 1));
+    for (const [i, [key]] of batch.entries())
+      encoded.set(
+        key,
+        outputs.map((inputs) => takeInputs(inputs, i, i + 1)),
+      );
   }
   return encoded;
 }
 
-/** The contexts of a schedule's texts. The weights act on each sequence of all texts together, as often as they are in the schedule. */
-function contextsOf(
+const contextOf = (inputs: NetworkInputs | undefined): Tensor<'float32'> =>
+  expectDType(inputs?.['context'] as Tensor, 'float32', 'context');
+
+/**
+ * The inputs of each text of a schedule. The weights act on each sequence of all texts together, as often as they are in the schedule, and
+ * for each text encoder by itself. What is not a vector for each token is that of the first sequence.
+ */
+function inputsOfTexts(
   { schedule, texts }: Plan,
-  encoded: ReadonlyMap<string, Tensor<'float32'>>,
+  encoded: Encoded,
   emphasis: Emphasis,
-): Contexts {
+  { join }: Conditioner,
+): ReadonlyMap<string, NetworkInputs> {
   const all = [...texts];
   const counts = all.map(([text]) => schedule.filter(([, scheduled]) => scheduled === text).length);
+  const encodedOf = (chunk: PromptChunk): readonly NetworkInputs[] => encoded.get(chunk.ids.join()) ?? [];
+  const encoders = encodedOf(all[0]?.[1][0] as PromptChunk).length;
   const columns = (all[0]?.[1] ?? []).map((_, column) => {
     const chunks = all.map(([, row]) => row[column] as PromptChunk);
-    const outputs = joinBatches(chunks.map(({ ids }) => encoded.get(ids.join()) as Tensor<'float32'>));
-    return applyEmphasis(
-      outputs,
-      chunks.map(({ weights }) => weights),
-      emphasis,
-      counts,
+    return Array.from({ length: encoders }, (_unused, encoder) =>
+      applyEmphasis(
+        joinBatches(chunks.map((chunk) => contextOf(encodedOf(chunk)[encoder]))),
+        chunks.map(({ weights }) => weights),
+        emphasis,
+        counts,
+      ),
     );
   });
   return new Map(
-    all.map(([text], i) => {
-      const [first, ...rest] = columns.map((column) => takeBatch(column, i, i + 1)) as [
-        Tensor<'float32'>,
-        ...Tensor<'float32'>[],
-      ];
-      return [text, concatenate([first, ...rest], 1)];
+    all.map(([text, chunks], i) => {
+      const parts = Array.from({ length: encoders }, (_, encoder) => {
+        const [first, ...rest] = columns.map((column) => takeBatch(column[encoder] as Tensor<'float32'>, i, i + 1));
+        return {
+          ...encodedOf(chunks[0] as PromptChunk)[encoder],
+          context: concatenate([first as Tensor<'float32'>, ...rest], 1),
+        };
+      });
+      return [text, join(parts, { texts: [text] })];
     }),
   );
 }
@@ -158,19 +186,19 @@ function lengthened(context: Tensor<'float32'>, length: number): Tensor<'float32
 }
 
 /**
- * Encodes the prompts of a batch; the result says what each picture is told at a model call, counted from 0.
- * @throws `invalid-argument` where the model takes no such prompts, or a prompt has a weight that is no number; `too-large`
+ * Encodes the prompts of a batch; the result gives the condition of each picture at a model call, counted from 0.
+ * @throws `invalid-argument` if the model takes no such prompts, or a prompt has a weight that is no number; `too-large`
  */
 export async function promptContexts(
-  model: Model,
-  { prompts, negatives, clipSkip }: BatchSettings,
+  { label, conditioner }: ConditionedModel,
+  { prompts, negatives, clipSkip }: PromptBatch,
   options: PromptContextOptions,
 ): Promise<(call: number) => readonly ComposedPrompt[]> {
-  const tokenizer = model.clipTokenizer;
-  if (!tokenizer) {
+  const text = syntaxEncoding(conditioner);
+  if (!text) {
     throw new StableDiffusionError(
       'invalid-argument',
-      `${model.checkpoint.label} has no CLIP text encoder with a context of tokens, which A1111's prompt syntax is for. Use the plain syntax.`,
+      `${label} has no CLIP text encoder with a context of tokens, which A1111's prompt syntax is for. Use the plain syntax.`,
     );
   }
   const { emphasis = 'Original', signal } = options;
@@ -179,36 +207,31 @@ export async function promptContexts(
     negative: withoutComments(negatives[i] ?? ''),
   }));
   for (const { parts } of images) checkNumber('prompts joined by AND', parts.length, most.parts);
-  const wanted = new Set(images.flatMap(({ parts, negative }) => [negative, ...parts.map(({ text }) => text)]));
-  const plans = new Map(
-    [...wanted].map((text) => [text, planOf(tokenizer, text, model.checkpoint.config.cond_stage_max_length, options)]),
-  );
+  const wanted = new Set(images.flatMap(({ parts, negative }) => [negative, ...parts.map((part) => part.text)]));
+  const plans = new Map([...wanted].map((prompt) => [prompt, planOf(text.tokenizer, prompt, text.length, options)]));
   const chunks = [...plans.values()].flatMap(({ texts }) => [...texts.values()].flat());
-  const encoded = await encodeChunks(model, tokenizer, chunks, clipSkip, signal);
+  const encoded = await encodeChunks(text, chunks, clipSkip, signal);
   const scheduled = new Map(
-    [...plans].map(([text, plan]) => [
-      text,
-      { schedule: plan.schedule, contexts: contextsOf(plan, encoded, emphasis) },
+    [...plans].map(([prompt, plan]) => [
+      prompt,
+      { schedule: plan.schedule, inputs: inputsOfTexts(plan, encoded, emphasis, conditioner) },
     ]),
   );
-  const contextAt = (text: string, call: number): Tensor<'float32'> => {
-    const { schedule, contexts } = scheduled.get(text) as {
-      readonly schedule: readonly ScheduledText[];
-      readonly contexts: Contexts;
-    };
+  const inputsAt = (prompt: string, call: number): NetworkInputs => {
+    const { schedule, inputs } = scheduled.get(prompt) as Scheduled;
     const [, shown] = schedule[scheduledIndex(schedule, call)] as ScheduledText;
-    return contexts.get(shown) as Tensor<'float32'>;
+    return inputs.get(shown) as NetworkInputs;
   };
   return (call) =>
     images.map(({ parts, negative }) => {
-      const contexts = parts.map(({ text }) => contextAt(text, call));
-      const longest = Math.max(...contexts.map(({ shape }) => shape[1] ?? 0));
+      const inputs = parts.map((part) => inputsAt(part.text, call));
+      const longest = Math.max(...inputs.map((one) => contextOf(one).shape[1] ?? 0));
       return {
         parts: parts.map(({ weight }, i) => ({
           weight,
-          condition: { context: lengthened(contexts[i] as Tensor<'float32'>, longest) },
+          condition: { ...inputs[i], context: lengthened(contextOf(inputs[i]), longest) },
         })),
-        unconditional: { context: contextAt(negative, call) },
+        unconditional: inputsAt(negative, call),
       };
     });
 }

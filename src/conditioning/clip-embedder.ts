@@ -1,0 +1,31 @@
+/** OpenAI's CLIP as a condition: the text's one vector, repeated (`FrozenCLIPTextEmbedder`). */
+
+import type { ClipTextEmbedderConfig } from '../config/network-config.ts';
+import { clipTextEmbedder } from '../models/clip-embedders.ts';
+import { need } from '../models/trace-network.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import { createClipTokenizer } from '../tokenizer/clip-tokenizer.ts';
+import { createClipTokenizerFromFiles } from '../tokenizer/clip-tokenizer-files.ts';
+import type { ConditionerKind } from './conditioner.ts';
+import { textConditioner } from './text.ts';
+
+export const clipEmbedder: ConditionerKind<ClipTextEmbedderConfig> = {
+  takes: 'texts',
+  tokenizer: (config, files) =>
+    files.clip
+      ? createClipTokenizerFromFiles(files.clip)
+      : createClipTokenizer({ vocabSize: config.model.vocab_size, pad: 'zero' }),
+  trace: (p, config, given) => ({ context: clipTextEmbedder(p, config, need(given, 'input_ids')) }),
+  create: (config, part, context) =>
+    textConditioner({
+      part,
+      context,
+      // OpenAI's encoder takes rows of exactly its context.
+      length: config.model.context_length,
+      perToken: false,
+      async encode(tokens, { signal }) {
+        const { embeddings } = await context.run(part, ['embeddings'], { tokens }, signal);
+        return { context: embeddings as Tensor };
+      },
+    }),
+};

@@ -1,0 +1,143 @@
+/**
+ * The condition of a batch: what the caller gives for each picture, encoded once, and from it the guided model that samplers work on.
+ *
+ *     const guided = (await condition(model, batch))({ network, schedule, parameterization, scale: 7.5 });
+ */
+
+import { type ComposedPrompt, composedModel } from '../diffusion/composed-guidance.ts';
+import type { DiffusionModel } from '../diffusion/denoiser.ts';
+import { type Condition, guidedModel, type GuidedModelOptions } from '../diffusion/guidance.ts';
+import { StableDiffusionError } from '../errors.ts';
+import { joinInputs, takeInputs } from '../tensor/batches.ts';
+import { type Tensor, zeros } from '../tensor/tensor.ts';
+import type { ConditionedModel, Conditioner, EncodeOptions, Given } from './conditioner.ts';
+import { promptContexts, type PromptSettings } from './prompt-contexts.ts';
+
+export interface ConditionedBatch {
+  /** Pictures. */
+  readonly batch: number;
+  /** One for each picture. */
+  readonly prompts: readonly string[];
+  /** One for each picture. */
+  readonly negatives: readonly string[];
+  /** For models of classes, which take them in turn. */
+  readonly classLabels?: readonly number[] | undefined;
+  readonly clipSkip?: number | undefined;
+  /** Whether guidance needs the unconditional counterpart. */
+  readonly guided: boolean;
+  /** Default `plain`. */
+  readonly promptSyntax?: 'plain' | 'a1111' | undefined;
+  readonly promptSettings?: PromptSettings | undefined;
+  /** Calls of the network that a number of steps takes, for schedules in prompts. */
+  readonly calls: (steps: number) => number;
+  readonly steps: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface GuideOptions
+  extends Pick<GuidedModelOptions, 'network' | 'schedule' | 'parameterization' | 'scale' | 'rescale'> {
+  /** Channels put behind those of the latent, for every pass. */
+  readonly concat?: Tensor<'float32'> | undefined;
+  /** InstructPix2Pix: how strongly to follow the picture in `concat`. */
+  readonly imageScale?: number | undefined;
+}
+
+/** Makes the guided model of one sampling run. */
+export type Guide = (options: GuideOptions) => DiffusionModel;
+
+/** Encodes the condition of a batch. Throws `invalid-argument` for what the model cannot take, `too-large`, and what the engine throws. */
+export async function condition(model: ConditionedModel, batch: ConditionedBatch): Promise<Guide> {
+  if (batch.promptSyntax === 'a1111') return composedGuide(await contextsOf(model, batch));
+  const { conditioner } = model;
+  const { clipSkip, signal } = batch;
+  const options = { clipSkip, signal };
+  const conditional = await encodeDistinct(conditioner, givenOf(model, batch), batch.batch, options);
+  const without = batch.guided ? emptyOf(conditioner, batch) : undefined;
+  return plainGuide(conditional, without && (await encodeDistinct(conditioner, without, batch.batch, options)));
+}
+
+function contextsOf(
+  model: ConditionedModel,
+  batch: ConditionedBatch,
+): Promise<(call: number) => readonly ComposedPrompt[]> {
+  const { emphasis, commaBacktrack, firstPassSteps, oldScheduling } = batch.promptSettings ?? {};
+  return promptContexts(model, batch, {
+    emphasis,
+    commaBacktrack,
+    schedule: {
+      steps: batch.calls(batch.steps),
+      firstPassSteps: firstPassSteps && batch.calls(firstPassSteps),
+      oldRule: oldScheduling,
+    },
+    signal: batch.signal,
+  });
+}
+
+/** A value for each picture. */
+function givenOf(
+  { label, conditioner }: ConditionedModel,
+  { batch, prompts, classLabels = [] }: ConditionedBatch,
+): Given {
+  if (conditioner.takes !== 'classes') return { texts: prompts };
+  if (classLabels.length === 0)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `${label} makes pictures of classes, and none was given. Give the number of a class.`,
+    );
+  return { classes: Array.from({ length: batch }, (_, i) => classLabels[i % classLabels.length] as number) };
+}
+
+/** The counterpart for guidance: negative prompts, or what the model takes as no condition. */
+function emptyOf({ takes, empty }: Conditioner, { batch, negatives }: ConditionedBatch): Given | undefined {
+  if (!empty || takes === 'texts') return empty && { texts: negatives };
+  const [first] = empty.classes ?? [];
+  return first === undefined ? empty : { classes: Array.from({ length: batch }, () => first) };
+}
+
+/** Encodes each distinct picture's values once; the rows come in the order of the pictures. */
+async function encodeDistinct(
+  conditioner: Conditioner,
+  { texts, classes }: Given,
+  count: number,
+  options: EncodeOptions,
+): Promise<Condition> {
+  const keys = Array.from({ length: count }, (_, i) => JSON.stringify([texts?.[i], classes?.[i]]));
+  const distinct = [...new Set(keys)];
+  const first = distinct.map((key) => keys.indexOf(key));
+  const encoded = await conditioner.encode(
+    {
+      texts: texts && first.map((i) => texts[i] as string),
+      classes: classes && first.map((i) => classes[i] as number),
+    },
+    options,
+  );
+  if (distinct.length === count) return encoded;
+  const rows = keys.map((key) => takeInputs(encoded, distinct.indexOf(key), distinct.indexOf(key) + 1));
+  return joinInputs(rows);
+}
+
+function plainGuide(conditional: Condition, unconditional: Condition | undefined): Guide {
+  return ({ concat, imageScale, ...common }) => {
+    const withImage = (given: Condition): Condition => (concat ? { ...given, concat } : given);
+    return guidedModel({
+      ...common,
+      condition: withImage(conditional),
+      unconditional: unconditional && withImage(unconditional),
+      ...(imageScale !== undefined && concat
+        ? { imageScale, imageUnconditional: { ...unconditional, concat: zeros('float32', concat.shape) } }
+        : {}),
+    });
+  };
+}
+
+function composedGuide(promptsAt: (call: number) => readonly ComposedPrompt[]): Guide {
+  return ({ imageScale, ...common }) =>
+    composedModel({
+      ...common,
+      promptsAt,
+      byImage:
+        imageScale !== undefined && common.concat
+          ? { scale: imageScale, blank: zeros('float32', common.concat.shape) }
+          : undefined,
+    });
+}

@@ -1,0 +1,101 @@
+/**
+ * Conditioners: what a caller gives for each picture (texts, classes, sizes) becomes named inputs of the denoiser.
+ *
+ * One file a kind, one row of the table in `conditioners.ts`. Kinds compose (`composed.ts`): a model with two text encoders has one
+ * conditioner made of several.
+ */
+
+import type { CondStageConfig } from '../config/network-config.ts';
+import type { Params, Sym } from '../graph/trace.ts';
+import type { NetworkSymbols } from '../models/trace-network.ts';
+import type { NetworkInputs } from '../tensor/batches.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import type { BertTokenizer } from '../tokenizer/bert-tokenizer.ts';
+import type { ClipTokenizer } from '../tokenizer/clip-tokenizer.ts';
+import type { ClipTokenizerFiles } from '../tokenizer/clip-tokenizer-files.ts';
+
+/** What the pictures of a batch are made from: one value a picture. A model reads the fields it needs. */
+export interface Given {
+  readonly texts?: readonly string[] | undefined;
+  readonly classes?: readonly number[] | undefined;
+}
+
+export type Tokenizer = ClipTokenizer | BertTokenizer;
+
+/** Contents of the files that stand beside a model. */
+export interface TokenizerFiles {
+  /** `vocab.txt` of a BERT tokenizer. */
+  readonly vocabulary?: string | undefined;
+  /** A CLIP tokenizer's folder. Without it the tokenizer has CLIP's own merges, as far as the embedding's rows reach. */
+  readonly clip?: ClipTokenizerFiles | undefined;
+}
+
+export interface EncodeOptions {
+  /** 1 (default) takes the text encoder's usual layer, 2 the one before it, …. Only CLIP's text encoders have it. */
+  readonly clipSkip?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Runs the network of a part, by its graph's names of inputs and outputs. */
+export type RunPart = (
+  part: string,
+  outputs: readonly string[],
+  inputs: NetworkInputs,
+  signal?: AbortSignal,
+) => Promise<Readonly<Record<string, Tensor>>>;
+
+export interface ConditionerContext {
+  /** Names the model in errors. */
+  readonly label: string;
+  readonly run: RunPart;
+  /** By the part of the text encoder. */
+  readonly tokenizers: ReadonlyMap<string, Tokenizer>;
+  /** Tokens that a text is padded or cut to. */
+  readonly maxLength: number;
+}
+
+/** How texts become inputs, for prompt syntaxes that make their own sequences of tokens. */
+export interface TextEncoding {
+  readonly tokenizer: Tokenizer;
+  /** Tokens of one sequence, with the start and the end. */
+  readonly length: number;
+  /** Whether weights of words can act on the result: it has a vector for each token. */
+  readonly perToken: boolean;
+  /** Rows of token ids, padded as by `tokenizer` → what each text encoder makes of them, a record for each encoder. */
+  encodeIds(rows: readonly (readonly number[])[], options?: EncodeOptions): Promise<readonly NetworkInputs[]>;
+}
+
+export interface Conditioner {
+  /** The field of `Given` that it reads. */
+  readonly takes: 'texts' | 'classes' | 'nothing';
+  /** What stands for no condition, in guidance. Undefined for a model that was trained without one: it cannot be guided. */
+  readonly empty: Given | undefined;
+  readonly text?: TextEncoding | undefined;
+  /** The inputs for a batch. Throws `invalid-argument` for a field that is missing, or a value that the model cannot take. */
+  encode(given: Given, options?: EncodeOptions): Promise<NetworkInputs>;
+  /** The inputs from what each text encoder made, in the order of `text.encodeIds`. */
+  join(parts: readonly NetworkInputs[], given: Given): NetworkInputs;
+}
+
+/** What is read of a model. */
+export interface ConditionedModel {
+  /** Names the model in errors. */
+  readonly label: string;
+  readonly conditioner: Conditioner;
+}
+
+/** A kind of conditioner: a row of the table. */
+export interface ConditionerKind<C> {
+  readonly takes: Conditioner['takes'];
+  /** The condition in a graph, for training: texts as `input_ids` int64 [b, tokens], classes as `class` int64 [b]. Undefined for a kind that cannot be trained with. */
+  readonly trace?: (p: Params, config: C, given: NetworkSymbols) => Readonly<Record<string, Sym>>;
+  /** Number of classes, for kinds that take classes. */
+  readonly classes?: (config: C) => number;
+  /** Tokens of a text, for kinds that take texts. Undefined: as the model's configuration says. */
+  readonly tokenizer?: (config: C, files: TokenizerFiles) => Tokenizer | undefined;
+  readonly create: (config: C, part: string, context: ConditionerContext) => Conditioner;
+}
+
+export type ConditionerKinds = {
+  readonly [K in CondStageConfig['kind']]: ConditionerKind<Extract<CondStageConfig, { readonly kind: K }>>;
+};

@@ -1,0 +1,28 @@
+/** The network that predicts noise (or v, or x0), as guidance and samplers call it: batches no larger than the engine can run. */
+
+import type { UNetConfig } from '../config/network-config.ts';
+import type { Network } from '../diffusion/guidance.ts';
+import { inBatchesOf } from '../diffusion/network-batches.ts';
+import { type NetworkSet, runForOne } from './network-set.ts';
+
+export interface DenoiserNetwork {
+  /** Channels of the latent, without those that a condition appends. */
+  readonly latentChannels: number;
+  /** Width and height of the latent must be multiples of this. */
+  readonly latentUnit: number;
+  readonly predict: Network;
+}
+
+/** The denoiser `network` of a set. */
+export function denoiserNetwork(config: UNetConfig, networks: NetworkSet, network = 'unet'): DenoiserNetwork {
+  return {
+    latentChannels: config.out_channels,
+    latentUnit: 2 ** (config.channel_mult.length - 1),
+    predict(inputs, signal) {
+      const [, , height = 1, width = 1] = inputs.x.shape;
+      const most = Math.max(1, Math.floor(networks.engine.limits.latentPositions / (height * width)));
+      const run: Network = (given, stop) => runForOne(networks, { network, output: 'out' }, given, stop);
+      return inBatchesOf(most, run)(inputs, signal);
+    },
+  };
+}

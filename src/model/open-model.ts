@@ -1,0 +1,69 @@
+/** A model from an opened checkpoint with its tokenizer's files, adapters and preview decoder: what loading from disk and in browsers have in common. */
+
+import type { TokenizerFiles } from '../conditioning/conditioner.ts';
+import { tokenizersOf } from '../conditioning/conditioners.ts';
+import type { Engine } from '../engine/engine.ts';
+import type { Checkpoint } from '../checkpoints/checkpoint.ts';
+import { checkpointNetworks } from '../checkpoints/checkpoint-networks.ts';
+import { detectNetwork } from '../checkpoints/detect.ts';
+import type { WeightSource } from '../weights/weight-source.ts';
+import { type EmbeddingName, type LoraStrength, withAdapters } from './adapters.ts';
+import { Model } from './model.ts';
+import { assertNetworksMatch, type NamedNetwork } from './network-set.ts';
+
+/** An adapter's file, or whatever else says where its weights are, with its settings. */
+type FileWith<F, S> = S & { readonly file: F };
+
+export interface ModelFiles<F> {
+  readonly checkpoint: Checkpoint;
+  readonly tokenizer: TokenizerFiles;
+  readonly open: (file: F) => Promise<WeightSource>;
+  readonly taesd?: F | undefined;
+  readonly loras?: readonly FileWith<F, LoraStrength>[] | undefined;
+  readonly embeddings?: readonly FileWith<F, EmbeddingName>[] | undefined;
+}
+
+export interface OpenModelOptions {
+  /** Makes the engine, once everything else is known to fit. */
+  readonly engine: () => Engine | Promise<Engine>;
+  readonly ownsEngine: boolean;
+  readonly precision?: 'float32' | 'float16' | undefined;
+}
+
+/** Opens adapters and preview, checks that all weights fit, and makes the model. If that fails, all opened files are closed and no engine runs. */
+export async function openModel<F>(files: ModelFiles<F>, options: OpenModelOptions): Promise<Model> {
+  const opened: { close(): Promise<void> }[] = [files.checkpoint];
+  const openAll = async <S extends object>(given: readonly FileWith<F, S>[] = []) => {
+    const sources: (Omit<FileWith<F, S>, 'file'> & { readonly source: WeightSource })[] = [];
+    for (const { file, ...settings } of given) {
+      const source = await files.open(file);
+      opened.push(source);
+      sources.push({ ...settings, source });
+    }
+    return sources;
+  };
+  let engine: Engine | undefined;
+  try {
+    const loras = await openAll<LoraStrength>(files.loras);
+    const embeddings = await openAll<EmbeddingName>(files.embeddings);
+    const { checkpoint, tokenizers, adapters } = await withAdapters(
+      { checkpoint: files.checkpoint, tokenizers: tokenizersOf(files.checkpoint.config, files.tokenizer) },
+      { loras, embeddings },
+    );
+    let preview: NamedNetwork | undefined;
+    if (files.taesd !== undefined) {
+      const source = await files.open(files.taesd);
+      opened.push(source);
+      const { config, source: weights } = detectNetwork(source);
+      preview = { config, weights };
+    }
+    assertNetworksMatch(checkpointNetworks(checkpoint).values());
+    engine = await options.engine();
+    const { ownsEngine, precision } = options;
+    return new Model({ engine, ownsEngine, precision, checkpoint, tokenizers, adapters, preview });
+  } catch (error) {
+    if (options.ownsEngine) await engine?.dispose();
+    await Promise.all(opened.map((file) => file.close()));
+    throw error;
+  }
+}
