@@ -1,9 +1,9 @@
 /**
  * The configuration of a training run: LDM's YAML (`model`, `data`, `lightning`, as `main.py` of latent-diffusion reads them) and a section
- * `training` for what that format has no word for.
+ * `training` for settings that LDM's format lacks. `npm run reference` writes the descriptions into docs/reference/training-config.md.
  *
- * Of `data` and `lightning` what has a meaning here is read and the rest passed over, because these name classes of other programs;
- * `training` is ours, and a word in it that is not known is an error.
+ * Unknown keys of `data` and `lightning` are ignored, because these sections configure classes of other programs. `training` is ours, so
+ * an unknown key in it is an error.
  */
 
 import { z } from 'zod';
@@ -13,82 +13,131 @@ import { ldmSchedule, type LearningRateSchedule } from './step/learning-rate.ts'
 const count = z.int().positive();
 const share = z.number().min(0).max(1);
 
-const filterSchema = z.strictObject({
-  minimum_size: count.optional(),
-  maximum_aspect: z.number().min(1).optional(),
-  minimum_aesthetics: z.number().optional(),
-  maximum_watermark: share.optional(),
-  maximum_unsafe: share.optional(),
-  nsfw: z.array(z.string()).optional(),
-  minimum_similarity: z.number().optional(),
-  unknown: z.enum(['drop', 'keep']).optional(),
+export const filterSchema = z.strictObject({
+  minimum_size: count.optional().describe('minimum of the shorter side, in pixels'),
+  maximum_aspect: z.number().min(1).optional().describe('maximum ratio of the longer to the shorter side'),
+  minimum_aesthetics: z.number().optional().describe('minimum predicted rating, 0 to 10'),
+  maximum_watermark: share.optional().describe('maximum predicted probability of a watermark'),
+  maximum_unsafe: share.optional().describe('maximum predicted probability of unsafe content'),
+  nsfw: z.array(z.string()).optional().describe("LAION's labels to accept: `UNLIKELY`, `UNSURE`, `NSFW`"),
+  minimum_similarity: z.number().optional().describe("minimum similarity (CLIP's cosine) of caption and picture"),
+  unknown: z
+    .enum(['drop', 'keep'])
+    .optional()
+    .describe('what to do with items whose metadata lack a filtered field (default: `drop`)'),
 });
 
-/** `data.params.train.params`; names of LDM's data sets where they have one. */
-const splitSchema = z.object({
-  /** Folder, shards by pattern, Parquet files, or a folder of cached latents. */
-  data_root: z.string().optional(),
-  size: count.optional(),
-  random_crop: z.boolean().default(false),
-  flip_p: share.default(0),
-  interpolation: z.enum(['nearest', 'bilinear', 'bicubic', 'lanczos']).default('bicubic'),
-  /** Colour behind transparent pixels. */
-  background: z.tuple([z.int().min(0).max(255), z.int().min(0).max(255), z.int().min(0).max(255)]).optional(),
-  /** Fields of metadata with the caption and the picture. */
-  caption_key: z.string().optional(),
-  image_key: z.string().optional(),
-  missing_caption: z.string().optional(),
-  shuffle_buffer: count.optional(),
-  filter: filterSchema.optional(),
-  /** Super-resolution: how the small picture is made. */
-  degradation: z.enum(['bsrgan_light', 'bsrgan', 'pil_bicubic']).default('bsrgan_light'),
-  downscale_f: count.default(4),
+/** `data.params.train.params` and `data.params.validation.params`. Keys that LDM's data sets have keep their names. */
+export const splitSchema = z.object({
+  data_root: z
+    .string()
+    .optional()
+    .describe(
+      'pictures: a folder (`NAME.txt` next to `NAME.png`, or `metadata.jsonl`), shards (`laion/{00000..00099}.tar`), Parquet files, or a folder of cached latents',
+    ),
+  size: count.optional().describe("side of the training pictures in pixels (default: the model's native size)"),
+  random_crop: z.boolean().default(false).describe('crop at a random place instead of the centre'),
+  flip_p: share.default(0).describe('probability of a horizontal flip'),
+  interpolation: z
+    .enum(['nearest', 'bilinear', 'bicubic', 'lanczos'])
+    .default('bicubic')
+    .describe('filter used for resizing'),
+  background: z
+    .tuple([z.int().min(0).max(255), z.int().min(0).max(255), z.int().min(0).max(255)])
+    .optional()
+    .describe('colour behind transparent pixels (default: drop the alpha channel)'),
+  caption_key: z.string().optional().describe('field of the caption in `metadata.jsonl` or Parquet files'),
+  image_key: z.string().optional().describe('column of the picture in Parquet files'),
+  missing_caption: z
+    .string()
+    .optional()
+    .describe('caption of pictures without one (default: an empty caption, with a warning)'),
+  shuffle_buffer: count.optional().describe('number of samples in the shuffle buffer of shards'),
+  filter: filterSchema.optional().describe('leaves out items by their metadata; see below'),
+  degradation: z
+    .enum(['bsrgan_light', 'bsrgan', 'pil_bicubic'])
+    .default('bsrgan_light')
+    .describe('super-resolution: how the small picture is made'),
+  downscale_f: count.default(4).describe('super-resolution: the scale factor'),
 });
 export type DataSplit = z.output<typeof splitSchema>;
 
-const dataSchema = z.object({ batch_size: count.default(1) });
+const dataSchema = z.object({ batch_size: count.default(1).describe('pictures per step') });
 
-const trainingSchema = z.strictObject({
-  seed: z.int().nonnegative().default(23),
-  /** Checkpoint to start from: what it lacks is made anew. */
-  init: z.string().optional(),
-  /** The rate is base_learning_rate times batch size times accumulation, as `main.py` has it unless told. */
-  scale_lr: z.boolean().default(true),
-  /** Default: AdamW; Adam of an autoencoder. */
-  optimizer: z.enum(['adamw', 'adam', 'sgd']).optional(),
-  /** Default: 0.9 and 0.999; 0.5 and 0.9 of an autoencoder. */
-  betas: z.tuple([share, share]).optional(),
-  epsilon: z.number().positive().default(1e-8),
-  weight_decay: z.number().nonnegative().optional(),
-  /** Activations of each block are calculated again in the backward pass: less memory, a third more time. */
-  checkpointing: z.boolean().default(false),
-  /** Autoencoders: the files of LPIPS (taming's `vgg.pth`, with or without the VGG16 of torchvision beside it). */
-  lpips: z.union([z.string(), z.array(z.string()).min(1)]).optional(),
-  /** Autoencoders: before `disc_start` the discriminator runs and counts for nothing, as in LDM, or is left out, which is faster. */
-  early_discriminator: z.enum(['run', 'skip']).default('run'),
-  ema_decay: share.default(0.9999),
-  /** Averages of a trained text encoder too; LDM keeps none. */
-  ema_cond_stage: z.boolean().default(false),
-  /** `vocab.txt` of models with BERT's text encoder. */
-  vocabulary: z.string().optional(),
-  noise_offset: z.number().nonnegative().default(0),
-  input_perturbation: z.number().nonnegative().default(0),
-  min_snr_gamma: z.number().positive().optional(),
-  loss_type: z.enum(['l1', 'l2', 'huber']).optional(),
-  /** Latents are kept here, made at the start where they are not. */
-  latent_cache: z.string().optional(),
-  latent_cache_dtype: z.enum(['float32', 'float16']).default('float32'),
-  /** Share of inpainting's masks that hide everything. */
-  full_mask: share.default(0.25),
-  validation_batches: count.default(4),
-  keep_best: z.int().nonnegative().default(3),
-  log_every: count.default(10),
-  sample_prompts: z.array(z.string()).default([]),
-  sample_classes: z.array(z.int().nonnegative()).default([]),
-  sample_count: count.default(8),
-  sample_steps: count.default(25),
-  sample_scale: z.number().default(5),
-  sample_seed: z.int().nonnegative().default(1),
+/** The settings of `lightning` and `model` that the training loop uses. */
+export const loopSchema = z.object({
+  max_steps: count.default(100_000).describe('`lightning.trainer`: number of optimiser steps'),
+  accumulate_grad_batches: count.default(1).describe('`lightning.trainer`: batches per optimiser step'),
+  gradient_clip_val: z.number().positive().optional().describe('`lightning.trainer`: maximum norm of the gradient'),
+  every_n_train_steps: count.default(500).describe('`lightning.modelcheckpoint.params`: steps between checkpoints'),
+  batch_frequency: z
+    .int()
+    .nonnegative()
+    .default(500)
+    .describe('`lightning.callbacks.image_logger.params`: steps between sample grids; 0 turns them off'),
+  val_check_interval: count
+    .optional()
+    .describe('`lightning.trainer`: steps between validations (default: at each checkpoint)'),
+  base_learning_rate: z.number().positive().describe('`model`: learning rate; see `scale_lr`'),
+});
+
+/** The section `training`: settings that LDM's format lacks. */
+export const trainingSchema = z.strictObject({
+  seed: z.int().nonnegative().default(23).describe('seed of noise, timesteps, captions, crops and dropout'),
+  init: z
+    .string()
+    .optional()
+    .describe(
+      'checkpoint or diffusers folder to start from (from a `last.safetensors`, its averaged weights); missing parameters are initialised',
+    ),
+  scale_lr: z
+    .boolean()
+    .default(true)
+    .describe("multiply the learning rate by batch size and accumulation, as LDM's `main.py` does"),
+  optimizer: z
+    .enum(['adamw', 'adam', 'sgd'])
+    .optional()
+    .describe('optimiser (default: `adamw`; for autoencoders `adam`)'),
+  betas: z
+    .tuple([share, share])
+    .optional()
+    .describe('decay rates of the moments (default: 0.9 and 0.999; for autoencoders 0.5 and 0.9)'),
+  epsilon: z.number().positive().default(1e-8).describe("the optimiser's epsilon"),
+  weight_decay: z.number().nonnegative().optional().describe('weight decay (default: 0.01 for `adamw`, else 0)'),
+  checkpointing: z
+    .boolean()
+    .default(false)
+    .describe('recompute the activations of each block in the backward pass: less memory, a third more time'),
+  lpips: z
+    .union([z.string(), z.array(z.string()).min(1)])
+    .optional()
+    .describe("autoencoders: LPIPS weights, taming's complete file, or torchvision's VGG16 and `vgg.pth`"),
+  early_discriminator: z
+    .enum(['run', 'skip'])
+    .default('run')
+    .describe('autoencoders: run the discriminator before `disc_start`, as LDM does, or skip it, which is faster'),
+  ema_decay: share.default(0.9999).describe('decay of the averaged weights (with `model.params.use_ema`)'),
+  ema_cond_stage: z.boolean().default(false).describe('average a trained text encoder too'),
+  vocabulary: z.string().optional().describe("`vocab.txt` of models with BERT's text encoder"),
+  noise_offset: z.number().nonnegative().default(0).describe('strength of a constant added to the noise per channel'),
+  input_perturbation: z.number().nonnegative().default(0).describe('strength of extra noise in the input only'),
+  min_snr_gamma: z.number().positive().optional().describe('gamma of min-SNR loss weights (default: no weights)'),
+  loss_type: z.enum(['l1', 'l2', 'huber']).optional().describe("loss (default: the model's `loss_type`)"),
+  latent_cache: z
+    .string()
+    .optional()
+    .describe('folder of cached latents, computed at the start; needs `flip_p` 0 or 0.5 and no random crops'),
+  latent_cache_dtype: z.enum(['float32', 'float16']).default('float32').describe('element type of cached latents'),
+  full_mask: share.default(0.25).describe('inpainting: share of masks that cover the whole picture'),
+  validation_batches: count.default(4).describe('batches per validation'),
+  keep_best: z.int().nonnegative().default(3).describe('number of best checkpoints to keep'),
+  log_every: count.default(10).describe('steps between logged metrics'),
+  sample_prompts: z.array(z.string()).default([]).describe('prompts of sample grids (default: captions of the batch)'),
+  sample_classes: z.array(z.int().nonnegative()).default([]).describe('classes of sample grids'),
+  sample_count: count.default(8).describe('pictures per sample grid'),
+  sample_steps: count.default(25).describe('sampling steps of sample grids'),
+  sample_scale: z.number().default(5).describe('guidance scale of sample grids'),
+  sample_seed: z.int().nonnegative().default(1).describe('seed of sample grids'),
 });
 export type TrainingSection = z.output<typeof trainingSchema>;
 
@@ -136,15 +185,7 @@ export function trainingConfig(document: unknown, what: string): TrainingConfig 
   const split = (name: string): DataSplit =>
     validated(splitSchema, inside(data, name, 'params'), `data.params.${name} of ${what}`);
   const loopValues = validated(
-    z.object({
-      max_steps: count.default(100_000),
-      accumulate_grad_batches: count.default(1),
-      gradient_clip_val: z.number().positive().optional(),
-      every_n_train_steps: count.default(500),
-      batch_frequency: z.int().nonnegative().default(500),
-      val_check_interval: count.optional(),
-      base_learning_rate: z.number().positive(),
-    }),
+    loopSchema,
     {
       max_steps: trainer['max_steps'],
       accumulate_grad_batches: trainer['accumulate_grad_batches'],

@@ -25,7 +25,7 @@ const several = (value: readonly string[]): OptionRow => ({
   value,
 });
 
-/** Name, and the value it has until somebody sets it (A1111's own, but for the seed source: see docs/server.md). */
+/** Name, and the value it has until somebody sets it (A1111's own, but for the seed source: see docs/reference/server-api.md). */
 export const optionTable: Readonly<Record<string, OptionRow>> = {
   sd_model_checkpoint: words(''),
   sd_checkpoint_hash: words(''),

@@ -1,7 +1,7 @@
 """Holds LoRAs and textual inversions that this program trained and wrote against diffusers, PEFT and transformers.
 
-pip install torch diffusers peft transformers safetensors, then: python docs/checks/adapters.py
-Runs docs/checks/adapters.ts first, which trains a small LoRA (UNet and text encoder, convolutions, alpha other than the rank) and an
+pip install torch diffusers peft transformers safetensors, then: python tools/peers/adapters.py
+Runs tools/peers/adapters.ts first, which trains a small LoRA (UNet and text encoder, convolutions, alpha other than the rank) and an
 embedding, and writes them with what the networks give here. Exit code 0: every output agrees.
 """
 import pathlib
@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 root = pathlib.Path(__file__).resolve().parents[2]
 folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp(prefix="adapters-"))
-subprocess.run(["node", "--import", "./tools/typescript.mjs", "docs/checks/adapters.ts", str(folder)], cwd=root, check=True)
+subprocess.run(["node", "--import", "./tools/typescript.mjs", "tools/peers/adapters.ts", str(folder)], cwd=root, check=True)
 
 results = load_file(folder / "results.safetensors")
 failed = False

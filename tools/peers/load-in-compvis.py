@@ -2,7 +2,7 @@
 
     git clone https://github.com/CompVis/stable-diffusion /tmp/compvis
     pip install torch omegaconf einops safetensors transformers tqdm numpy pillow
-    python docs/checks/load-in-compvis.py runs/micro --compvis /tmp/compvis --prompt "a red circle"
+    python tools/peers/load-in-compvis.py runs/micro --compvis /tmp/compvis --prompt "a red circle"
 
 The folder holds model.safetensors, model.yaml and, for BERT's text encoder, vocab.txt. CompVis's classes do all the work: LatentDiffusion, its
 UNet, BERTEmbedder, DDIMSampler. Packages that those files import and that loading and sampling never call (PyTorch Lightning, taming, clip, kornia)

@@ -2,7 +2,7 @@
 
     git clone https://github.com/Stability-AI/stablediffusion /tmp/stablediffusion
     pip install torch omegaconf einops safetensors transformers tqdm numpy pillow
-    python docs/checks/record-pocket.py models/pocket.safetensors --original /tmp/stablediffusion --merges bpe_simple_vocab_16e6.txt.gz --output fixtures/pocket
+    python tools/peers/record-pocket.py models/pocket.safetensors --original /tmp/stablediffusion --merges bpe_simple_vocab_16e6.txt.gz --output fixtures/pocket
 
 The UNet, the decoder and DDIMSampler are those of Stability AI's continuation of the CompVis repository (which has the velocity prediction), the
 text encoder and tokenizer are those of transformers, all in float32. Reads runs.json in the output folder; writes runs.safetensors (start

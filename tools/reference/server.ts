@@ -1,0 +1,26 @@
+/** Blocks of docs/reference/server-api.md: the routes of each API, and the fields of their bodies. */
+
+import type { Flavour } from '../../src/server/http/problem-shapes.ts';
+import { routes } from '../../src/server/routes/index.ts';
+import { type Block, code, table } from './block.ts';
+import { schemaTable } from './schema-table.ts';
+
+const operations = new Set(['/healthz', '/readyz', '/metrics']);
+
+export const serverBlocks: Readonly<Record<string, Block>> = {
+  routes([which = '']) {
+    const chosen = routes.filter(({ path, flavour }) =>
+      which === 'operations' ? operations.has(path) : flavour === (which as Flavour) && !operations.has(path),
+    );
+    if (chosen.length === 0) throw new Error(`There are no routes ${which}.`);
+    return table(
+      ['route', ''],
+      chosen.map(({ method, path, summary }) => [code(`${method} ${path}`), summary]),
+    );
+  },
+  body([method = '', path = '']) {
+    const body = routes.find((route) => route.method === method && route.path === path)?.body;
+    if (!body) throw new Error(`${method} ${path} takes no body.`);
+    return schemaTable(body);
+  },
+};
