@@ -23,6 +23,7 @@ const layers: readonly (readonly string[])[] = [
   ['engine'],
   ['onnx'],
   ['graph', 'prompt'],
+  ['merging'],
   ['adapters'],
   ['checkpoints'],
   ['formats'],

@@ -39,6 +39,11 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./commands/convert.ts')).convertCommand,
   },
   {
+    name: 'merge',
+    summary: 'merge checkpoints into one',
+    load: async () => (await import('./commands/merge.ts')).merge,
+  },
+  {
     name: 'tokenize',
     summary: 'convert texts to token ids',
     load: async () => (await import('./commands/tokenize.ts')).tokenize,

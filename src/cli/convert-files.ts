@@ -36,15 +36,17 @@ export interface WriteOptions {
   /** Undefined keeps each tensor's own. */
   readonly dtype: 'float32' | 'float16' | 'bfloat16' | undefined;
   readonly signal: AbortSignal;
-  /** Told after each tensor. */
+  /** Called after each tensor. */
   readonly onTensor: (done: number, total: number) => void;
+  /** Whether an existing file may be replaced. Default true. */
+  readonly replace?: boolean;
 }
 
 /** One `.safetensors` file. */
 export async function writeWeights(
   path: string,
   source: WeightSource,
-  { dtype, signal, onTensor }: WriteOptions,
+  { dtype, signal, onTensor, replace = true }: WriteOptions,
 ): Promise<void> {
   const view = dtype ? withDType(source, dtype) : source;
   let done = 0;
@@ -56,7 +58,7 @@ export async function writeWeights(
     },
     { metadata: { format: 'pt' }, signal },
   );
-  await writeFileAtomic(path, chunks, { signal });
+  await writeFileAtomic(path, chunks, { signal, replace });
 }
 
 /** A CompVis file, and beside it the YAML of the same name: `yaml` as it was given, else made from the configuration. */

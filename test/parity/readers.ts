@@ -28,4 +28,5 @@ export const readers: readonly ReaderRow[] = [
   { set: 'diffusion', load: () => import('./readers/diffusers-samplers.ts') },
   { set: 'control', load: () => import('./readers/upscalers.ts') },
   { set: 'control', load: () => import('./readers/a1111-upscaling.ts') },
+  { set: 'control', load: () => import('./readers/a1111-merge.ts') },
 ];

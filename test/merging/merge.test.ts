@@ -1,0 +1,79 @@
+/** sd merge: files, names and refusals. The arithmetic is compared with A1111's in test/parity. */
+
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { openWeightsAt } from '../../src/formats/open-weights-node.ts';
+import { writeSafetensors } from '../../src/formats/safetensors-write.ts';
+import { writeFileAtomic } from '../../src/files/write-file-node.ts';
+import { blockOf, blockRatios } from '../../src/merging/block-ratios.ts';
+import { float32 } from '../../src/tensor/tensor.ts';
+import { sd, temporaryFolder } from '../cli/run-cli.ts';
+
+const inputBlock = 'model.diffusion_model.input_blocks.0.0.weight';
+const outputBlock = 'model.diffusion_model.output_blocks.11.0.weight';
+
+async function write(path: string, tensors: Readonly<Record<string, readonly [number[], number]>>): Promise<void> {
+  const entries = Object.entries(tensors).map(([name, [shape]]) => ({ name, shape, dtype: 'float32' as const }));
+  const chunks = writeSafetensors(entries, ({ name, shape }) => {
+    const length = shape.reduce((product, size) => product * size, 1);
+    return float32(shape, new Float32Array(length).fill(tensors[name]?.[1] ?? 0));
+  });
+  await writeFileAtomic(path, chunks, {});
+}
+
+async function firstValue(path: string, name: string): Promise<number | undefined> {
+  const source = await openWeightsAt(path);
+  const { data } = await source.read(name);
+  await source.close();
+  return Number(data[0]);
+}
+
+test("two files are mixed, block ratios count, and the name is A1111's", async (context) => {
+  const folder = temporaryFolder(context);
+  const [a, b] = [join(folder, 'A.safetensors'), join(folder, 'B.safetensors')];
+  await write(a, { [inputBlock]: [[2, 4, 1, 1], 1], [outputBlock]: [[2], 1], 'other.weight': [[1], 1] });
+  await write(b, { [inputBlock]: [[2, 4, 1, 1], 5], [outputBlock]: [[2], 5], 'other.weight': [[1], 5] });
+  const path = join(folder, 'out.safetensors');
+  const ratios = Array.from({ length: 25 }, (_, i) => (i === 24 ? 1 : 0)).join();
+  const { code, err } = await sd(['merge', a, b, '--ratio', '0.5', '--block-ratios', ratios, '-o', path]);
+  assert.equal(code, 0, err);
+  assert.equal(await firstValue(path, inputBlock), 1);
+  assert.equal(await firstValue(path, outputBlock), 5);
+  assert.equal(await firstValue(path, 'other.weight'), 1, 'names without "model" stay those of A');
+  const again = await sd(['merge', a, b, '-o', path]);
+  assert.equal(again.code, 1, 'an existing file stays');
+  assert.equal(await firstValue(path, outputBlock), 5);
+  assert.equal((await sd(['merge', a, b, '-o', path, '--force'])).code, 0);
+  assert.equal(await firstValue(path, outputBlock), 3);
+});
+
+test('other architectures, too few files and an inpainting model as B are refused in one line', async (context) => {
+  const folder = temporaryFolder(context);
+  const [plain, wide, other] = ['plain', 'inpaint', 'other'].map((name) => join(folder, `${name}.safetensors`)) as [
+    string,
+    string,
+    string,
+  ];
+  await write(plain, { [inputBlock]: [[2, 4, 1, 1], 1] });
+  await write(wide, { [inputBlock]: [[2, 9, 1, 1], 1] });
+  await write(other, { [inputBlock]: [[3, 4, 1, 1], 1] });
+  const path = join(folder, 'out.safetensors');
+  const refused = async (...words: string[]): Promise<string> => {
+    const { code, err } = await sd(['merge', ...words, '-o', path]);
+    assert.notEqual(code, 0);
+    return err;
+  };
+  assert.match(await refused(plain, wide), /make it the first \(A\).*\[weights-mismatch\]\n$/);
+  assert.match(await refused(plain, other), /Merge checkpoints of one architecture\. \[weights-mismatch\]\n$/);
+  assert.match(await refused(plain, '--method', 'weighted-sum'), /needs 2 files, got 1/);
+  assert.match(await refused(plain, wide, '--block-ratios', '1,2'), /25 numbers .* got 2/);
+});
+
+test('blocks of a checkpoint by name', () => {
+  assert.equal(blockOf(inputBlock), 0);
+  assert.equal(blockOf('model.diffusion_model.middle_block.1.norm.weight'), 12);
+  assert.equal(blockOf(outputBlock), 24);
+  assert.equal(blockOf('model.diffusion_model.time_embed.0.weight'), undefined);
+  assert.equal(blockRatios(new Array<number>(25).fill(0.25), 0.75)('first_stage_model.x'), 0.75);
+});
