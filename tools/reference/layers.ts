@@ -26,6 +26,7 @@ const purposes: Readonly<Record<string, string>> = {
   onnx: 'graphs to ONNX',
   graph: 'symbolic tensors, shapes, gradients; no data',
   prompt: "A1111's prompt syntax",
+  merging: 'merging checkpoints',
   adapters: 'LoRA, textual inversion',
   checkpoints: 'names and layouts of checkpoints, detection of networks',
   formats: 'safetensors, torch files, protobuf',
