@@ -4,7 +4,7 @@
  */
 
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 
 const root = join(import.meta.dirname, '..');
@@ -49,6 +49,8 @@ function checkLink(page: string, line: number, target: string): void {
   const file = path === '' ? page : normalize(join(dirname(page), decodeURIComponent(path)));
   used.add(file);
   if (!existsSync(join(root, file))) problems.push(`${page}:${line}: ${target} leads to nothing`);
+  else if (statSync(join(root, file)).isDirectory())
+    problems.push(`${page}:${line}: ${target} is a folder, which the site of "npm run docs" cannot show`);
   else if (anchor !== undefined && file.endsWith('.md') && !anchorsOf(file).has(anchor))
     problems.push(`${page}:${line}: ${file} has no heading #${anchor}`);
 }
