@@ -27,7 +27,10 @@ export const cliBlocks: Readonly<Record<string, Block>> = {
   commands: () => {
     const page = sourceOf('docs/reference/cli.md');
     const missing = commands.find(({ name }) => !page.includes(`<!-- reference: command ${name} -->`));
-    if (missing) throw new Error(`docs/reference/cli.md has no section for sd ${missing.name}.`);
+    if (missing)
+      throw new Error(
+        `docs/reference/cli.md needs a section "## ${missing.name}" with the two lines <!-- reference: command ${missing.name} --> and <!-- /reference -->.`,
+      );
     return table(
       ['command', ''],
       commands.map(({ name, summary }) => [`[${code(name)}](#${name})`, summary]),
