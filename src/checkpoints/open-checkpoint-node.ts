@@ -4,13 +4,14 @@
  * A text encoder that the YAML names by `version` is looked for as a folder beside the YAML, whose `config.json` then counts.
  */
 
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { dirname, isAbsolute, join, relative } from 'node:path';
 import { modelSection, textEncoderVersion } from '../config/ldm-config.ts';
 import { isMapping, type Mapping } from '../config/validate.ts';
 import { parseYaml } from '../config/yaml.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { fileError } from '../files/byte-source-node.ts';
+import { readTextOf } from '../files/open-node.ts';
 import { type Checkpoint, openCheckpoint } from './checkpoint.ts';
 import { type DiffusersComponent, diffusersCheckpoint } from './diffusers.ts';
 import { openWeightsAt } from '../formats/open-weights-node.ts';
@@ -24,8 +25,6 @@ export interface OpenCheckpointOptions {
   /** Of a diffusers folder: the variant to open, such as `fp16`. */
   readonly variant?: string;
 }
-
-const maxConfigBytes = 1 << 20;
 
 /** Throws what `openWeightsAt`, `openCheckpoint` and the configuration readers throw. */
 export async function openCheckpointAt(path: string, options: OpenCheckpointOptions = {}): Promise<Checkpoint> {
@@ -64,17 +63,7 @@ async function existing(path: string): Promise<string | undefined> {
 
 /** A YAML or JSON file, parsed. Throws `file-not-found`, `file-access` or `config-invalid`. */
 export async function readConfigFile(path: string): Promise<unknown> {
-  try {
-    const { size } = await stat(path);
-    if (size > maxConfigBytes)
-      throw new StableDiffusionError(
-        'config-invalid',
-        `${path} has ${size} bytes; a configuration of at most ${maxConfigBytes} is read.`,
-      );
-    return parseYaml(await readFile(path, 'utf8'), path);
-  } catch (cause) {
-    throw cause instanceof StableDiffusionError ? cause : fileError(path, cause);
-  }
+  return parseYaml(await readTextOf('configuration', path), path);
 }
 
 /** `config.json` of the text encoder that a YAML names, from a folder of that name beside it; names that leave the folder are not followed. */

@@ -1,8 +1,7 @@
 /** Writing a model or a network in another layout: one `.safetensors` file, or a diffusers folder, whole or not at all. */
 
-import { existsSync } from 'node:fs';
-import { copyFile, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import {
   autoencoderDocument,
   clipTextDocument,
@@ -19,8 +18,8 @@ import type { NetworkConfig } from '../config/network-config.ts';
 import { stringifyYaml } from '../config/yaml.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { nativeLatentSize } from '../model/native-size.ts';
-import { clipVocabularyFiles } from '../tokenizer/clip-vocabulary-files.ts';
-import { fileError } from '../files/byte-source-node.ts';
+import { makeFolder } from '../files/make-folder-node.ts';
+import { writeNewFolder } from '../files/write-folder-node.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import { withDType } from '../weights/convert-dtype.ts';
 import { compVisWeights, diffusersWeights } from '../checkpoints/convert-layout.ts';
@@ -30,23 +29,24 @@ import { unetMap } from '../checkpoints/layouts/unet.ts';
 import { renamed } from '../checkpoints/rename.ts';
 import { writeSafetensors } from '../formats/safetensors-write.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
-import { writeFileAtomic } from '../files/write-file-node.ts';
+import { checkFree, writeNewFile } from '../files/write-file-node.ts';
+import { writeTokenizer } from './copy-tokenizer.ts';
 
 export interface WriteOptions {
   /** Undefined keeps each tensor's own. */
   readonly dtype: 'float32' | 'float16' | 'bfloat16' | undefined;
   readonly signal: AbortSignal;
+  /** `--force`: files that exist may be replaced. */
+  readonly replace: boolean;
   /** Called after each tensor. */
   readonly onTensor: (done: number, total: number) => void;
-  /** Whether an existing file may be replaced. Default true. */
-  readonly replace?: boolean;
 }
 
 /** One `.safetensors` file. */
 export async function writeWeights(
   path: string,
   source: WeightSource,
-  { dtype, signal, onTensor, replace = true }: WriteOptions,
+  { dtype, signal, replace, onTensor }: WriteOptions,
 ): Promise<void> {
   const view = dtype ? withDType(source, dtype) : source;
   let done = 0;
@@ -58,7 +58,7 @@ export async function writeWeights(
     },
     { metadata: { format: 'pt' }, signal },
   );
-  await writeFileAtomic(path, chunks, { signal, replace });
+  await writeNewFile(path, chunks, { signal, replace });
 }
 
 /** A CompVis file, and beside it the YAML of the same name: `yaml` as it was given, else made from the configuration. */
@@ -68,11 +68,13 @@ export async function writeCompVis(
   yaml: string | undefined,
   options: WriteOptions,
 ): Promise<readonly string[]> {
-  await writeWeights(path, compVisWeights(checkpoint), options);
   const beside = path.replace(/\.[^./\\]+$/, '.yaml');
   const text = yaml ?? yamlOf(checkpoint.config);
-  if (beside === path || text === undefined) return [path];
-  await writeFileAtomic(beside, [new TextEncoder().encode(text)]);
+  const hasYaml = beside !== path && text !== undefined;
+  if (hasYaml) await checkFree(beside, options.replace);
+  await writeWeights(path, compVisWeights(checkpoint), options);
+  if (!hasYaml) return [path];
+  await writeNewFile(beside, [new TextEncoder().encode(text)], { replace: options.replace });
   return [path, beside];
 }
 
@@ -113,90 +115,73 @@ export function networkDocument(config: NetworkConfig): JsonDocument | undefined
   return config.kind === 'clip_text' ? clipTextDocument(config) : undefined;
 }
 
-/** A diffusers folder. `from` is a diffusers folder whose tokenizer and scheduler are taken over. Throws `invalid-argument` where `path` is not empty. */
+/**
+ * A diffusers folder. `from` is a diffusers folder whose tokenizer and scheduler are taken over. Gives the files
+ * of `from` that were not taken over. Throws `file-exists` where `path` is not empty.
+ */
 export async function writeDiffusersFolder(
   path: string,
   checkpoint: Checkpoint,
   from: string | undefined,
   options: WriteOptions,
-): Promise<void> {
-  await writeFolder(path, async (folder) => {
-    const weights = diffusersWeights(checkpoint);
-    const { config, safety_config: safety } = checkpoint;
-    const { first_stage_config: stage, cond_stage_config: text } = config;
-    if (stage.kind === 'identity' || text === null || text === 'first_stage' || text.kind !== 'clip_text') {
-      throw new StableDiffusionError(
-        'config-invalid',
-        'A diffusers folder of Stable Diffusion has an autoencoder and a CLIP text encoder, and this model has not.',
+): Promise<readonly string[]> {
+  let leftOut: readonly string[] = [];
+  await writeNewFolder(
+    path,
+    async (folder) => {
+      const weights = diffusersWeights(checkpoint);
+      const { config, safety_config: safety } = checkpoint;
+      const { first_stage_config: stage, cond_stage_config: text } = config;
+      if (stage.kind === 'identity' || text === null || text === 'first_stage' || text.kind !== 'clip_text') {
+        throw new StableDiffusionError(
+          'config-invalid',
+          'A diffusers folder of Stable Diffusion has an autoencoder and a CLIP text encoder, and this model has not.',
+        );
+      }
+      const side = nativeLatentSize(config);
+      const factor = 2 ** (stage.ddconfig.ch_mult.length - 1);
+      const total = Object.values(weights).reduce((sum, source: WeightSource) => sum + source.entries.size, 0);
+      let done = 0;
+      const part = async (name: string, file: string, source: WeightSource, document: JsonDocument): Promise<void> => {
+        await json(join(folder, name, 'config.json'), document);
+        await writeWeights(join(folder, name, file), source, {
+          ...options,
+          onTensor: () => options.onTensor(done++, total),
+        });
+      };
+      await part('unet', 'diffusion_pytorch_model.safetensors', weights.unet, unetDocument(config.unet_config, side));
+      await part(
+        'vae',
+        'diffusion_pytorch_model.safetensors',
+        weights.vae,
+        autoencoderDocument(stage, side * factor, config.scale_factor),
       );
-    }
-    const side = nativeLatentSize(config);
-    const factor = 2 ** (stage.ddconfig.ch_mult.length - 1);
-    const total = Object.values(weights).reduce((sum, source: WeightSource) => sum + source.entries.size, 0);
-    let done = 0;
-    const part = async (name: string, file: string, source: WeightSource, document: JsonDocument): Promise<void> => {
-      await json(join(folder, name, 'config.json'), document);
-      await writeWeights(join(folder, name, file), source, {
-        ...options,
-        onTensor: () => options.onTensor(done++, total),
+      if (weights.text_encoder)
+        await part('text_encoder', 'model.safetensors', weights.text_encoder, clipTextDocument(text));
+      if (weights.safety_checker && safety) {
+        await part('safety_checker', 'model.safetensors', weights.safety_checker, safetyCheckerDocument(safety));
+        await json(
+          join(folder, 'feature_extractor', 'preprocessor_config.json'),
+          featureExtractorDocument(safety.vision_config.image_size),
+        );
+      }
+      leftOut = await writeTokenizer(join(folder, 'tokenizer'), from, {
+        rows: text.vocab_size,
+        length: config.cond_stage_max_length,
       });
-    };
-    await part('unet', 'diffusion_pytorch_model.safetensors', weights.unet, unetDocument(config.unet_config, side));
-    await part(
-      'vae',
-      'diffusion_pytorch_model.safetensors',
-      weights.vae,
-      autoencoderDocument(stage, side * factor, config.scale_factor),
-    );
-    if (weights.text_encoder)
-      await part('text_encoder', 'model.safetensors', weights.text_encoder, clipTextDocument(text));
-    if (weights.safety_checker && safety) {
-      await part('safety_checker', 'model.safetensors', weights.safety_checker, safetyCheckerDocument(safety));
-      await json(
-        join(folder, 'feature_extractor', 'preprocessor_config.json'),
-        featureExtractorDocument(safety.vision_config.image_size),
-      );
-    }
-    await writeTokenizer(
-      join(folder, 'tokenizer'),
-      from && join(from, 'tokenizer'),
-      text.vocab_size,
-      config.cond_stage_max_length,
-    );
-    await json(join(folder, 'scheduler', 'scheduler_config.json'), checkpoint.scheduler ?? schedulerDocument(config));
-    const scheduler = checkpoint.scheduler?.['_class_name'];
-    await json(join(folder, 'model_index.json'), {
-      ...modelIndexDocument(config, weights.safety_checker !== undefined),
-      ...(typeof scheduler === 'string' ? { scheduler: ['diffusers', scheduler] } : {}),
-    });
-  });
-}
-
-/** Writes into a folder beside `path` that takes its name when all is there. */
-async function writeFolder(path: string, write: (folder: string) => Promise<void>): Promise<void> {
-  if (existsSync(path) && (await readdir(path)).length > 0)
-    throw new StableDiffusionError('invalid-argument', `${path} is not empty. Name another folder, or remove it.`);
-  const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
-  try {
-    await write(temporary);
-    await rm(path, { recursive: true, force: true });
-    await rename(temporary, path);
-  } catch (cause) {
-    await rm(temporary, { recursive: true, force: true });
-    throw cause instanceof Error && 'syscall' in cause ? fileError(path, cause) : cause;
-  }
+      await json(join(folder, 'scheduler', 'scheduler_config.json'), checkpoint.scheduler ?? schedulerDocument(config));
+      const scheduler = checkpoint.scheduler?.['_class_name'];
+      await json(join(folder, 'model_index.json'), {
+        ...modelIndexDocument(config, weights.safety_checker !== undefined),
+        ...(typeof scheduler === 'string' ? { scheduler: ['diffusers', scheduler] } : {}),
+      });
+    },
+    { last: 'model_index.json' },
+  );
+  return leftOut;
 }
 
 async function json(path: string, document: JsonDocument): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
+  await makeFolder(dirname(path));
   await writeFile(path, `${JSON.stringify(document, null, 2)}\n`);
-}
-
-async function writeTokenizer(folder: string, from: string | undefined, rows: number, length: number): Promise<void> {
-  await mkdir(folder, { recursive: true });
-  if (from !== undefined && existsSync(from)) {
-    for (const name of await readdir(from)) await copyFile(join(from, name), join(folder, name));
-    return;
-  }
-  for (const [name, text] of clipVocabularyFiles(rows, length)) await writeFile(join(folder, name), text);
 }

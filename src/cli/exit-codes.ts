@@ -26,7 +26,7 @@ export function reportError(error: unknown): ErrorReport {
     const exitCode =
       error.code === 'aborted'
         ? exitCodes.interrupted
-        : error.code === 'invalid-argument'
+        : error.code === 'invalid-argument' || error.code === 'file-exists'
           ? exitCodes.usage
           : exitCodes.failure;
     return { code: error.code, message: error.message, exitCode };

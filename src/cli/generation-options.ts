@@ -90,6 +90,7 @@ export const outputOptions = {
   preview: flag(['--preview'], 'show the picture while it is made, in terminals that can'),
   previewFile: text(['--preview-file'], 'FILE', 'write the picture here while it is made'),
   taesd: text(['--taesd'], 'FILE', 'TAESD weights, for better previews'),
+  force: flag(['--force'], 'replace files that exist (default: they are left, and it is an error)'),
   noShow: flag(['--no-show'], 'do not show the pictures in the terminal'),
   json: flag(['--json'], 'print one line of JSON for each picture'),
   quiet: flag(['--quiet', '-q'], 'no progress'),

@@ -1,6 +1,8 @@
 /** One run of a pipeline for the command line: the model is loaded, pictures are saved as they come, progress and previews are shown. */
 
 import { throwIfAborted } from '../errors.ts';
+import type { FileIdentity } from '../files/byte-source.ts';
+import type { WriteFileOptions } from '../files/write-file-node.ts';
 import type { GenerateOptions } from '../generation/inputs.ts';
 import type { GeneratedImage, Pipeline } from '../pipelines/events.ts';
 import type { Model } from '../model/model.ts';
@@ -58,7 +60,13 @@ export async function runGeneration(context: CliContext, { values, words, outdir
   const batch = values.samples ?? startNoise?.shape[0] ?? 1;
   const batches = prompts.fromFile ? chunks(prompts.lines, batch) : undefined;
   const count = (batches ? prompts.lines.length : batch) * (values.iterations ?? 1);
-  const files = await pictureFiles({ output: values.output, outdir: values.outdir ?? outdir, count });
+  const files = await pictureFiles({
+    output: values.output,
+    outdir: values.outdir ?? outdir,
+    count,
+    replace: values.force,
+  });
+  await checkOutputs(values);
   const progress = createProgress(context.err, context.now, values.quiet || values.json);
   progress.stage('loading');
   const model = await loadNamedModel(values);
@@ -87,6 +95,14 @@ export async function runGeneration(context: CliContext, { values, words, outdir
     progress.clear();
     await model.dispose();
   }
+}
+
+/** What is known to be impossible to write is told before the work. */
+async function checkOutputs({ saveLatents, previewFile, force }: OutputValues): Promise<void> {
+  const { checkFree } = await import('../files/write-file-node.ts');
+  const { checkTensorFile } = await import('./tensor-file.ts');
+  if (previewFile !== undefined) await checkFree(previewFile, force);
+  if (saveLatents !== undefined) await checkTensorFile(saveLatents, force);
 }
 
 /** Pieces of `size`; the last may be shorter. */
@@ -176,6 +192,7 @@ async function consume(pipeline: Pipeline, consumer: Consumer): Promise<void> {
   const graphics = terminalGraphics(context, values);
   const preview = createPreview(context, progress, graphics);
   let previewed = context.now();
+  let previewWritten: FileIdentity | undefined;
   for await (const event of pipeline) {
     throwIfAborted(context.signal);
     if (event.kind === 'stage') {
@@ -196,7 +213,10 @@ async function consume(pipeline: Pipeline, consumer: Consumer): Promise<void> {
         const images = await event.preview();
         if (values.preview) await preview.show(images);
         if (values.previewFile !== undefined && images[0])
-          await writePreview(values.previewFile, images, context.signal);
+          previewWritten = await writePreview(values.previewFile, images, {
+            signal: context.signal,
+            replace: values.force || previewWritten,
+          });
         previewed = context.now();
       }
     } else if (event.kind === 'images') {
@@ -212,12 +232,10 @@ async function consume(pipeline: Pipeline, consumer: Consumer): Promise<void> {
       );
     } else {
       if (values.saveLatents !== undefined)
-        await (await import('./latents-file.ts')).saveLatents(
-          values.saveLatents,
-          event.latents,
-          event.startNoise,
-          context.signal,
-        );
+        await (await import('./latents-file.ts')).saveLatents(values.saveLatents, event.latents, event.startNoise, {
+          signal: context.signal,
+          replace: values.force,
+        });
       if (files.grid !== undefined && !values.skipGrid && event.images.length > 1)
         await saveGrid(event.images, files.grid, consumer);
     }
@@ -232,8 +250,7 @@ async function savePicture(
   let path: string | null = null;
   if (!values.skipSave) {
     const { saveImage } = await import('../pipelines/image-files-node.ts');
-    path = files.next();
-    await saveImage(path, made, { signal: context.signal });
+    path = await files.picture((name, replace) => saveImage(name, made, { signal: context.signal, replace }));
   }
   progress.clear();
   if (values.json) {
@@ -259,17 +276,18 @@ async function savePicture(
 
 async function saveGrid(
   images: readonly GeneratedImage[],
-  path: string,
+  write: NonNullable<PictureFiles['grid']>,
   { context, values, progress, columns }: Consumer,
 ): Promise<void> {
   const { imageGrid } = await import('../image/image-grid.ts');
   const { nodeImageCodec } = await import('../image/codec/codec-node.ts');
-  const { writeFileAtomic } = await import('../files/write-file-node.ts');
+  const { writeNewFile } = await import('../files/write-file-node.ts');
   const grid = imageGrid(
     images.map(({ image }) => image),
     { columns },
   );
-  await writeFileAtomic(path, [await nodeImageCodec.encode(grid, { format: 'png' })], { signal: context.signal });
+  const bytes = await nodeImageCodec.encode(grid, { format: 'png' });
+  const path = await write((name, replace) => writeNewFile(name, [bytes], { signal: context.signal, replace }));
   progress.clear();
   if (!values.json) context.out.write(`${path}\n`);
 }
@@ -277,10 +295,10 @@ async function saveGrid(
 async function writePreview(
   path: string,
   images: Awaited<ReturnType<Extract<import('../pipelines/events.ts').PipelineEvent, { kind: 'step' }>['preview']>>,
-  signal: AbortSignal,
-): Promise<void> {
+  options: WriteFileOptions,
+): Promise<FileIdentity> {
   const { imageGrid } = await import('../image/image-grid.ts');
   const { encodePng } = await import('../image/codec/png-encode.ts');
-  const { writeFileAtomic } = await import('../files/write-file-node.ts');
-  await writeFileAtomic(path, [await encodePng(imageGrid(images))], { signal });
+  const { writeNewFile } = await import('../files/write-file-node.ts');
+  return writeNewFile(path, [await encodePng(imageGrid(images))], options);
 }

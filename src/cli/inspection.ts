@@ -1,11 +1,12 @@
 /** What a weights file or folder contains: parts, sizes, element types, and missing parameters. For `sd inspect`. */
 
-import { open, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { NetworkConfig } from '../config/network-config.ts';
 import { StableDiffusionError, throwIfAborted } from '../errors.ts';
 import { elementCount, type Shape } from '../tensor/tensor.ts';
 import { fileError } from '../files/byte-source-node.ts';
+import { openRegular } from '../files/open-node.ts';
 import { type Checkpoint, isCheckpoint } from '../checkpoints/checkpoint.ts';
 import { detectNetwork } from '../checkpoints/detect.ts';
 import { openCheckpointAt, readConfigFile } from '../checkpoints/open-checkpoint-node.ts';
@@ -254,9 +255,7 @@ async function formatOf(path: string): Promise<Inspection['format']> {
       ? 'diffusers folder'
       : 'folder';
   if (/\.index(?:\.[^./\\]+)?\.json$/.test(path)) return 'sharded';
-  const handle = await open(path).catch((cause: unknown) => {
-    throw fileError(path, cause);
-  });
+  const { handle } = await openRegular(path);
   try {
     const head = Buffer.alloc(9);
     await handle.read(head, 0, 9, 0);

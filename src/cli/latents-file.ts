@@ -4,6 +4,7 @@ import { StableDiffusionError } from '../errors.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { openWeightsAt } from '../formats/open-weights-node.ts';
+import type { WriteFileOptions } from '../files/write-file-node.ts';
 import { writeTensorFile } from './tensor-file.ts';
 
 /** Tensors `latents` (final, scaled as the network uses them) and `start_noise` (standard normal), float32 [images, channels, h, w]. */
@@ -11,7 +12,7 @@ export function saveLatents(
   path: string,
   latents: Tensor<'float32'>,
   startNoise: Tensor<'float32'>,
-  signal: AbortSignal,
+  options: WriteFileOptions,
 ): Promise<void> {
   return writeTensorFile(
     path,
@@ -19,7 +20,7 @@ export function saveLatents(
       ['latents', latents],
       ['start_noise', startNoise],
     ]),
-    signal,
+    options,
   );
 }
 

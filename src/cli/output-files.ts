@@ -1,36 +1,85 @@
-/** Where pictures are written: CompVis's layout (`samples/00000.png`, `grid-0000.png`, numbering continues), or one named file. */
+/**
+ * Where pictures go: CompVis's layout (`samples/00000.png`, `grid-0000.png`, numbers going on), or one file that is named. Names are taken
+ * as they are written, so two runs in one folder share its numbers, and a file that is there stays unless `--force` is given.
+ */
 
 import { readdir } from 'node:fs/promises';
 import { dirname, extname, join } from 'node:path';
+import { StableDiffusionError } from '../errors.ts';
 import { fileError } from '../files/byte-source-node.ts';
 import { makeFolder } from '../files/make-folder-node.ts';
+import { checkFree, removeHalfWritten } from '../files/write-file-node.ts';
+
+/** Writes a file. Throws `file-exists` where the name is taken and `replace` is false. */
+export type Save = (path: string, replace: boolean) => Promise<unknown>;
 
 export interface PictureFiles {
-  /** The path of the next single picture. */
-  next(): string;
-  /** The path of the grid; undefined if no grid is written. */
-  readonly grid: string | undefined;
+  /** Writes the next single picture; resolves to its path. */
+  picture(save: Save): Promise<string>;
+  /** Writes the grid; undefined where none is written. */
+  readonly grid: ((save: Save) => Promise<string>) | undefined;
 }
 
-/** Creates the folders, so that an unwritable path fails before any work. `count` is the number of pictures. */
+/** Makes the folders, so that what cannot be written is known before the work. `count` is how many pictures there will be. */
 export async function pictureFiles(options: {
   readonly output?: string | undefined;
   readonly outdir: string;
   readonly count: number;
+  /** `--force`. */
+  readonly replace?: boolean | undefined;
 }): Promise<PictureFiles> {
-  const { output, outdir, count } = options;
-  if (output !== undefined) {
-    await makeFolder(dirname(output));
-    let number = 0;
-    return { next: () => (count === 1 ? output : numbered(output, ++number)), grid: undefined };
-  }
+  const { output, outdir, count, replace = false } = options;
+  if (output !== undefined) return namedFiles(output, count, replace);
   const samples = join(outdir, 'samples');
   await makeFolder(samples);
-  let number = await nextNumber(samples, /^(\d+)\.(?:png|jpe?g|webp)$/i);
-  const grid = await nextNumber(outdir, /^grid-(\d+)\.(?:png|jpe?g|webp)$/i);
+  for (const folder of [samples, outdir]) await removeHalfWritten(folder);
   return {
-    next: () => join(samples, `${String(number++).padStart(5, '0')}.png`),
-    grid: join(outdir, `grid-${String(grid).padStart(4, '0')}.png`),
+    picture: await numberedFiles(
+      samples,
+      /^(\d{1,15})\.(?:png|jpe?g|webp)$/i,
+      (number) => `${String(number).padStart(5, '0')}.png`,
+    ),
+    grid: await numberedFiles(
+      outdir,
+      /^grid-(\d{1,15})\.(?:png|jpe?g|webp)$/i,
+      (number) => `grid-${String(number).padStart(4, '0')}.png`,
+    ),
+  };
+}
+
+async function namedFiles(output: string, count: number, replace: boolean): Promise<PictureFiles> {
+  await makeFolder(dirname(output));
+  await removeHalfWritten(dirname(output));
+  const nameOf = (number: number): string => (count === 1 ? output : numbered(output, number));
+  for (let number = 1; number <= count; number++) await checkFree(nameOf(number), replace);
+  let number = 0;
+  return {
+    async picture(save) {
+      const path = nameOf(++number);
+      await save(path, replace);
+      return path;
+    },
+    grid: undefined,
+  };
+}
+
+/** Files with numbers, from one more than the highest there is; a number that another process has taken meanwhile is passed over. */
+async function numberedFiles(
+  folder: string,
+  pattern: RegExp,
+  nameOf: (number: number) => string,
+): Promise<(save: Save) => Promise<string>> {
+  let number = await nextNumber(folder, pattern);
+  return async (save) => {
+    for (;;) {
+      const path = join(folder, nameOf(number++));
+      try {
+        await save(path, false);
+        return path;
+      } catch (error) {
+        if (!(error instanceof StableDiffusionError && error.code === 'file-exists')) throw error;
+      }
+    }
   };
 }
 
@@ -40,7 +89,7 @@ function numbered(path: string, number: number): string {
   return `${path.slice(0, path.length - ending.length)}-${number}${ending}`;
 }
 
-/** One more than the highest number in use. */
+/** One more than the highest number there is. Longer numbers than 15 digits name other people's pictures. */
 async function nextNumber(folder: string, pattern: RegExp): Promise<number> {
   const names = await readdir(folder).catch((cause: unknown) => {
     throw fileError(folder, cause);

@@ -2,7 +2,7 @@
 
 import { join } from 'node:path';
 import sharp from 'sharp';
-import { writeFileAtomic } from '../files/write-file-node.ts';
+import { writeNewFile } from '../files/write-file-node.ts';
 import { type GuidanceCurve, guidanceJson, guidancePlot, type GuidancePlotNotes } from './guidance-curve.ts';
 import type { ChartOptions } from '../plot/line-chart.ts';
 
@@ -19,7 +19,7 @@ export async function rasterise(svg: string, scale = 2): Promise<Uint8Array> {
 export async function writeGuidanceCurve(
   folder: string,
   curves: readonly GuidanceCurve[],
-  options: ChartOptions & GuidancePlotNotes & { readonly name?: string } = {},
+  options: ChartOptions & GuidancePlotNotes & { readonly name?: string; readonly replace?: boolean } = {},
 ): Promise<readonly string[]> {
   const svg = guidancePlot(curves, options);
   const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -31,7 +31,7 @@ export async function writeGuidanceCurve(
   const paths: string[] = [];
   for (const [ending, bytes] of files) {
     const path = join(folder, `${options.name ?? 'fid-clip'}.${ending}`);
-    await writeFileAtomic(path, [bytes]);
+    await writeNewFile(path, [bytes], { replace: options.replace ?? false });
     paths.push(path);
   }
   return paths;

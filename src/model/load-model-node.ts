@@ -1,13 +1,11 @@
 /** Loads a model from this machine's disk: a checkpoint file with or without a YAML beside it, or a diffusers folder. */
 
-import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { TokenizerFiles } from '../conditioning/conditioner.ts';
 import type { Engine } from '../engine/engine.ts';
 import { createNodeEngine } from '../engine/node.ts';
-import { StableDiffusionError } from '../errors.ts';
+import { readTextIfThere, readTextOf } from '../files/open-node.ts';
 import { type OpenCheckpointOptions, openCheckpointAt } from '../checkpoints/open-checkpoint-node.ts';
 import { openWeightsAt } from '../formats/open-weights-node.ts';
 import type { EmbeddingName, LoraStrength } from './adapters.ts';
@@ -33,19 +31,9 @@ export interface LoadModelOptions extends OpenCheckpointOptions {
 /** The model that ships with the package. */
 export const pocketModel = fileURLToPath(new URL('../../models/pocket.safetensors', import.meta.url));
 
-async function readText(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (cause) {
-    throw new StableDiffusionError(existsSync(path) ? 'file-access' : 'file-not-found', `${path} could not be read.`, {
-      cause,
-    });
-  }
-}
+const readText = (path: string): Promise<string> => readTextOf('tokenizer', path);
 
-async function textIfThere(path: string): Promise<string | undefined> {
-  return existsSync(path) ? readText(path) : undefined;
-}
+const textIfThere = (path: string): Promise<string | undefined> => readTextIfThere('tokenizer', path);
 
 /** The tokenizer's files beside a model: `vocab.txt` for BERT, the folder `tokenizer/` for CLIP. */
 async function tokenizerFiles(path: string, vocabulary: string | undefined): Promise<TokenizerFiles> {

@@ -1,43 +1,52 @@
 /** Pictures as files in Node: with the settings they were made with, and written whole or not at all. */
 
-import { readFile } from 'node:fs/promises';
 import { dirname, extname } from 'node:path';
 import { StableDiffusionError } from '../errors.ts';
 import { nodeImageCodec } from '../image/codec/codec-node.ts';
 import type { Image } from '../image/image.ts';
-import { fileError } from '../files/byte-source-node.ts';
 import { makeFolder } from '../files/make-folder-node.ts';
-import { writeFileAtomic } from '../files/write-file-node.ts';
+import { readFileOf } from '../files/open-node.ts';
+import { type WriteFileOptions, writeNewFile } from '../files/write-file-node.ts';
 import type { GeneratedImage } from './events.ts';
 import { recordInfotext } from '../generation/record.ts';
 
 /** Reads a PNG, JPEG, WebP or GIF file. Throws `file-not-found`, `file-corrupt`, `file-truncated`, `file-unsupported`, `too-large`. */
 export async function openImage(path: string): Promise<Image> {
-  const bytes = await readFile(path).catch((cause: unknown) => {
-    throw fileError(path, cause);
-  });
-  return nodeImageCodec.decode(bytes);
+  const bytes = await readFileOf('picture', path);
+  try {
+    return await nodeImageCodec.decode(bytes);
+  } catch (error) {
+    // The codec knows bytes alone; a person has many files.
+    if (!(error instanceof StableDiffusionError) || error.code === 'aborted') throw error;
+    throw new StableDiffusionError(error.code, `${path}: ${error.message}`, { cause: error, details: error.details });
+  }
 }
 
-/** Writes a picture with its settings in it; the name's ending says whether PNG, JPEG or WebP. Makes its folder. Throws `invalid-argument`, `file-access`, `aborted`. */
+/**
+ * Writes a picture with its settings in it; the name's ending says whether PNG, JPEG or WebP. Makes its
+ * folder. A file of that name is replaced, unless `replace` is false.
+ * Throws `invalid-argument`, `file-access`, `file-exists`, `aborted`.
+ */
 export async function saveImage(
   path: string,
   { image, record }: Pick<GeneratedImage, 'image' | 'record'>,
-  options: { readonly signal?: AbortSignal } = {},
+  options: Pick<WriteFileOptions, 'signal' | 'replace'> = {},
 ): Promise<void> {
   await makeFolder(dirname(path));
   const metadata = { parameters: recordInfotext(record), record };
-  await writeFileAtomic(path, [await nodeImageCodec.encode(image, { format: formatOf(path), metadata })], options);
+  const bytes = await nodeImageCodec.encode(image, { format: formatOf(path), metadata });
+  await writeNewFile(path, [bytes], { ...options, replace: options.replace ?? true });
 }
 
 /** Writes a picture alone. Makes its folder. Throws as `saveImage`. */
 export async function saveImageFile(
   path: string,
   image: Image,
-  options: { readonly signal?: AbortSignal } = {},
+  options: Pick<WriteFileOptions, 'signal' | 'replace'> = {},
 ): Promise<void> {
   await makeFolder(dirname(path));
-  await writeFileAtomic(path, [await nodeImageCodec.encode(image, { format: formatOf(path) })], options);
+  const bytes = await nodeImageCodec.encode(image, { format: formatOf(path) });
+  await writeNewFile(path, [bytes], { ...options, replace: options.replace ?? true });
 }
 
 function formatOf(path: string): 'png' | 'jpeg' | 'webp' {

@@ -232,6 +232,7 @@ test('numbers go on, the settings are in the file, and replay makes the same pic
       '--json',
       '--output',
       join(folder, 'again.png'),
+      '--force',
     ]);
     assert.equal(again.code, 0, again.err + again.out);
     assert.deepEqual([JSON.parse(again.out).equal, JSON.parse(again.out).difference], [true, { largest: 0, share: 0 }]);

@@ -154,7 +154,7 @@ test('forward: parts of a whole checkpoint and of a diffusers folder, with and w
           { dtype: 'int64', shape: [1, 77], data: BigInt64Array.from({ length: 77 }, (_, i) => BigInt(i)) },
         ],
       ]),
-      new AbortController().signal,
+      {},
     );
     const output = join(folder, 'out.safetensors');
     assert.equal(
@@ -317,7 +317,7 @@ test('convert: the latent scale that a checkpoint keeps as a buffer is in the re
   // As `sd train` and CompVis leave it: the YAML says only that the scale was measured.
   const scale: Tensor = { dtype: 'float32', shape: [], data: Float32Array.of(0.7654321) };
   const tensors = new Map<string, Tensor>([...readTensors(pocket), ['scale_factor', scale]]);
-  await writeTensorFile(trained, tensors, new AbortController().signal);
+  await writeTensorFile(trained, tensors, {});
   writeFileSync(
     join(folder, 'trained.yaml'),
     readFileSync(pocket.replace('.safetensors', '.yaml'), 'utf8').replace(/scale_factor: .*/, 'scale_by_std: true'),

@@ -1,12 +1,13 @@
 /** `sd convert`: weights in another layout, file format or element type. */
 
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, stat } from 'node:fs/promises';
+import { mkdir, readFile, realpath, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
 import { type CliContext, defineCommand } from '../command.ts';
 import { choice, flag, type OptionValues, text, UsageError } from '../options.ts';
 import { createProgress } from '../progress.ts';
+import type { WeightSource } from '../../weights/weight-source.ts';
 import type { WriteOptions } from '../convert-files.ts';
 
 const options = {
@@ -28,6 +29,7 @@ const options = {
     'FILE',
     'YAML or config.json (default: FILE.yaml next to FILE.safetensors, else inferred from names and shapes)',
   ),
+  force: flag(['--force'], 'replace files that exist (default: they are left, and it is an error)'),
   json: flag(['--json'], 'print the paths as JSON'),
   quiet: flag(['--quiet', '-q'], 'no progress'),
 };
@@ -36,6 +38,7 @@ type Values = OptionValues<typeof options>;
 const dtypes = { f16: 'float16', f32: 'float32', bf16: 'bfloat16' } as const;
 
 async function convertModel(
+  context: CliContext,
   input: string,
   output: string,
   isFolder: boolean,
@@ -63,7 +66,8 @@ async function convertModel(
       throw new UsageError(
         `In the diffusers layout a complete model is a folder, but ${output} is the name of a file.`,
       );
-    await writeDiffusersFolder(output, checkpoint, isFolder ? input : undefined, write);
+    const leftOut = await writeDiffusersFolder(output, checkpoint, isFolder ? input : undefined, write);
+    for (const path of leftOut) context.err.write(`sd: ${path} is not a file of a tokenizer and was not copied.\n`);
     return [output];
   } finally {
     await checkpoint.close();
@@ -104,8 +108,8 @@ async function convertNetwork(
     const document = networkDocument(network.config);
     const documentPath = join(dirname(output), 'config.json');
     if (!document || existsSync(documentPath)) return [output];
-    const { writeFileAtomic } = await import('../../files/write-file-node.ts');
-    await writeFileAtomic(documentPath, [new TextEncoder().encode(`${JSON.stringify(document, null, 2)}\n`)]);
+    const { writeNewFile } = await import('../../files/write-file-node.ts');
+    await writeNewFile(documentPath, [new TextEncoder().encode(`${JSON.stringify(document, null, 2)}\n`)]);
     return [output, documentPath];
   } finally {
     await source.close();
@@ -122,13 +126,52 @@ async function isWholeModel(input: string, isFolder: boolean): Promise<boolean> 
   return whole;
 }
 
+/** What cannot be written is told before the work. Nothing is ever written over a file that the result is made from. */
+async function checkOutput(input: string, output: string, { force }: Values): Promise<void> {
+  if (/\.(ya?ml|json)$/i.test(output))
+    throw new UsageError(`${output} is the name of a configuration. Name a .safetensors file or a folder.`);
+  if (resolve(input) === resolve(output)) throw overInput();
+  const { whatIsAt } = await import('../../files/open-node.ts');
+  if (!output.endsWith('.safetensors') || (await whatIsAt(output)) !== 'file') return;
+  const { checkFree } = await import('../../files/write-file-node.ts');
+  await checkFree(output, force);
+  const real = await realpath(output);
+  if ((await filesOf(input)).has(real)) throw overInput();
+}
+
+const overInput = (): UsageError => new UsageError('The output would overwrite the input. Choose another output file.');
+
+/** The real paths of the files that hold the weights of `input`: its shards, or those of a folder. */
+async function filesOf(input: string): Promise<ReadonlySet<string>> {
+  const { openCheckpointAt } = await import('../../checkpoints/open-checkpoint-node.ts');
+  const { openWeightsAt } = await import('../../formats/open-weights-node.ts');
+  const paths = new Set([await realpath(input)]);
+  if (existsSync(join(input, 'model_index.json'))) {
+    const checkpoint = await openCheckpointAt(input);
+    for (const part of Object.values(checkpoint.parts)) addFiles(part, paths);
+    await checkpoint.close();
+  } else {
+    const source = await openWeightsAt(input);
+    addFiles(source, paths);
+    await source.close();
+  }
+  return paths;
+}
+
+function addFiles(source: WeightSource, paths: Set<string>): void {
+  for (const name of source.entries.keys()) {
+    const path = source.locate?.(name)?.path;
+    if (path !== undefined) paths.add(path);
+  }
+}
+
 async function run(context: CliContext, [input = '', output = '']: readonly string[], values: Values): Promise<number> {
-  if (resolve(input) === resolve(output))
-    throw new UsageError('The output would overwrite the input. Choose another output file.');
+  await checkOutput(input, output, values);
   const progress = createProgress(context.err, context.now, values.quiet || values.json);
   const write: WriteOptions = {
     dtype: values.dtype && dtypes[values.dtype],
     signal: context.signal,
+    replace: values.force,
     onTensor: (done, total) => progress.step('writing', done + 1, total),
   };
   const isFolder = await stat(input).then(
@@ -138,7 +181,7 @@ async function run(context: CliContext, [input = '', output = '']: readonly stri
   await mkdir(dirname(output), { recursive: true });
   const whole = values.layout !== 'keep' && (await isWholeModel(input, isFolder));
   const paths = await (whole
-    ? convertModel(input, output, isFolder, values, write)
+    ? convertModel(context, input, output, isFolder, values, write)
     : convertNetwork(input, output, values, write)
   ).finally(() => progress.clear());
   context.out.write(values.json ? `${JSON.stringify({ paths })}\n` : paths.map((path) => `${path}\n`).join(''));

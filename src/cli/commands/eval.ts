@@ -1,6 +1,6 @@
 /** `sd eval`: measures of pictures, autoencoders and models. */
 
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FeaturesNetwork, PictureFeatures } from '../../evaluation/features.ts';
 import type { GuidanceCurve, GuidancePoint } from '../../evaluation/guidance-curve.ts';
@@ -54,6 +54,7 @@ const options = {
   output: text(['--output', '-o'], 'DIR', 'folder for plot, JSON and grids (default: outputs/eval)'),
   device: engineOptions.device,
   threads: engineOptions.threads,
+  force: flag(['--force'], 'replace files that exist (default: they are left, and it is an error)'),
   json: flag(['--json'], 'print the measures as JSON'),
   quiet: flag(['--quiet', '-q'], 'no progress'),
 };
@@ -138,10 +139,13 @@ async function featuresOf(
   return { features: joinFeatures(parts), captions };
 }
 
-async function writeGrid(path: string, images: readonly Image[], columns: number): Promise<void> {
+async function writeGrid(path: string, images: readonly Image[], columns: number, replace: boolean): Promise<void> {
   const { imageGrid } = await import('../../image/image-grid.ts');
   const { nodeImageCodec } = await import('../../image/codec/codec-node.ts');
-  await writeFile(path, await nodeImageCodec.encode(imageGrid(images, { columns }), { format: 'png' }));
+  const { writeNewFile } = await import('../../files/write-file-node.ts');
+  await writeNewFile(path, [await nodeImageCodec.encode(imageGrid(images, { columns }), { format: 'png' })], {
+    replace,
+  });
 }
 
 const shown = (value: number): string =>
@@ -177,6 +181,10 @@ async function reconstruction(task: Task): Promise<void> {
     values.models?.[0] ?? (await import('../../model/load-model-node.ts')).pocketModel,
   );
   const perceptual = values.lpips && (await task.openLpips(values.lpips));
+  if (values.output !== undefined) {
+    const { checkFree } = await import('../../files/write-file-node.ts');
+    await checkFree(join(values.output, 'reconstruction.png'), values.force);
+  }
   const measured: Omit<Reconstructed, 'image'>[] = [];
   const shown: Image[][] = [];
   let size = values.size;
@@ -198,7 +206,12 @@ async function reconstruction(task: Task): Promise<void> {
   if (values.output !== undefined) {
     const { makeFolder } = await import('../../files/make-folder-node.ts');
     await makeFolder(values.output);
-    await writeGrid(join(values.output, 'reconstruction.png'), shown.flat(), Math.min(8, shown[0]?.length ?? 1));
+    await writeGrid(
+      join(values.output, 'reconstruction.png'),
+      shown.flat(),
+      Math.min(8, shown[0]?.length ?? 1),
+      values.force,
+    );
   }
   print(task, { ...reconstructionMeasures(measured) });
 }
@@ -232,11 +245,13 @@ async function guidance(task: Task): Promise<void> {
   const { guidanceSweep } = await import('../../evaluation/guidance-sweep.ts');
   const { writeGuidanceCurve } = await import('../../evaluation/guidance-curve-node.ts');
   const { makeFolder } = await import('../../files/make-folder-node.ts');
+  const { checkFree } = await import('../../files/write-file-node.ts');
   const scales = readScales(values.scales);
   const features = await task.openFeatures(required(values.features, '--features', 'eval'));
   const clip = values.clip === undefined ? features : await task.openFeatures(values.clip);
   const folder = values.output ?? join('outputs', 'eval');
   await makeFolder(folder);
+  for (const ending of ['svg', 'png', 'json']) await checkFree(join(folder, `fid-clip.${ending}`), values.force);
   const real = await featuresOf(required(values.real, '--real', 'eval'), undefined, features, task);
   const count = Math.min(values.count ?? real.captions.length, real.captions.length);
   // Spread over the folder, which may be sorted by subject.
@@ -273,13 +288,18 @@ async function guidance(task: Task): Promise<void> {
           context.out.write(
             `${name}  guidance ${event.point.scale}  FID ${shown(event.point.fid)}  CLIP score ${shown(event.point.clipScore)}\n`,
           );
-        await writeGrid(join(folder, `${curves.length + 1}-${name}-${event.point.scale}.png`), event.images, 8);
+        await writeGrid(
+          join(folder, `${curves.length + 1}-${name}-${event.point.scale}.png`),
+          event.images,
+          8,
+          values.force,
+        );
       }
     }
     curves.push({ name, points });
   }
   const notes = `${captions.length} captions, ${generate.steps ?? 50} steps of ${values.sampler ?? 'ddim'}, features of ${nameOf(required(values.features, '--features', 'eval'))}`;
-  const paths = await writeGuidanceCurve(folder, curves, { notes });
+  const paths = await writeGuidanceCurve(folder, curves, { notes, replace: values.force });
   if (values.json)
     context.out.write(`${await readFile(paths.find((path) => path.endsWith('.json')) as string, 'utf8')}`);
   else for (const path of paths) context.out.write(`${path}\n`);

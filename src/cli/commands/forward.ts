@@ -43,6 +43,7 @@ const options = {
     'modules whose outputs are wanted too, with commas between them, or "all": intermediate.NAME',
   ),
   ema: flag(['--ema'], 'use the averaged (EMA) weights'),
+  force: flag(['--force'], 'replace the output file, whatever it holds (default: only an earlier result)'),
   json: flag(['--json'], 'print the names and shapes of the outputs as JSON'),
   ...engineOptions,
 };
@@ -126,8 +127,9 @@ export const forwardCommand = defineCommand({
       required(values.inputs, '--inputs', 'forward'),
       required(values.output, '--output', 'forward'),
     ];
-    const { readTensorFile, writeTensorFile } = await import('../tensor-file.ts');
+    const { checkTensorFile, readTensorFile, writeTensorFile } = await import('../tensor-file.ts');
     const { forward } = await import('../../model/forward.ts');
+    await checkTensorFile(output, values.force);
     const inputs = await readTensorFile(inputsPath, context.signal);
     const { config, source, assumed } = await openNamedNetwork(path, values.config, values.part, values.ema);
     try {
@@ -150,7 +152,7 @@ export const forwardCommand = defineCommand({
         taps,
       });
       watch.end();
-      await writeTensorFile(output, results, context.signal);
+      await writeTensorFile(output, results, { signal: context.signal, replace: values.force });
       const outputs = Array.from(results, ([name, { dtype, shape }]) => ({ name, dtype, shape }));
       if (values.json)
         context.out.write(

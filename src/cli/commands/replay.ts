@@ -1,7 +1,6 @@
 /** `sd replay`: a picture again, from the settings in its file, and whether it is the same. */
 
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { basename, extname } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
 import type { Image } from '../../image/image.ts';
@@ -10,7 +9,6 @@ import type { GenerationRecord } from '../../generation/record.ts';
 import type { GeneratedImage, Pipeline } from '../../pipelines/events.ts';
 import type { Model } from '../../model/model.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
-import { fileError } from '../../files/byte-source-node.ts';
 import { type CliContext, defineCommand } from '../command.ts';
 import { loadNamedModel } from '../generation.ts';
 import { modelOptions } from '../generation-options.ts';
@@ -28,6 +26,7 @@ const options = {
   output: text(['--output', '-o'], 'FILE', 'write the picture here instead of --outdir'),
   outdir: text(['--outdir'], 'FOLDER', 'write samples/00000.png, … here (default: outputs/replay-samples)'),
   skipSave: flag(['--skip_save'], 'compare only'),
+  force: flag(['--force'], 'replace the file of --output (default: it is an error where it exists)'),
   json: flag(['--json'], 'print the outcome as a line of JSON'),
   quiet: flag(['--quiet', '-q'], 'no progress'),
 };
@@ -191,11 +190,8 @@ export const replay = defineCommand({
   ],
   async run(context, [path = ''], values) {
     const watch = createStopwatch(context.now);
-    const bytes = new Uint8Array(
-      await readFile(path).catch((cause: unknown) => {
-        throw fileError(path, cause);
-      }),
-    );
+    const { readFileOf } = await import('../../files/open-node.ts');
+    const bytes = await readFileOf('picture', path);
     const record = await readRecord(path, bytes);
     const made = await makeAgain(context, record, values);
     const { largest, share } = await compare(path, bytes, made.image);
@@ -205,10 +201,10 @@ export const replay = defineCommand({
         output: values.output,
         outdir: values.outdir ?? 'outputs/replay-samples',
         count: 1,
+        replace: values.force,
       });
-      written = files.next();
       const { saveImage } = await import('../../pipelines/image-files-node.ts');
-      await saveImage(written, made, { signal: context.signal });
+      written = await files.picture((name, replace) => saveImage(name, made, { signal: context.signal, replace }));
     }
     if (values.json) {
       context.out.write(

@@ -1,9 +1,8 @@
 /** `sd tokenize`: converts texts to the token ids that a text encoder receives. */
 
-import { readFile } from 'node:fs/promises';
 import type { BertTokenizer } from '../../tokenizer/bert-tokenizer.ts';
 import type { ClipTokenizer } from '../../tokenizer/clip-tokenizer.ts';
-import { fileError } from '../../files/byte-source-node.ts';
+import { readTextOf } from '../../files/open-node.ts';
 import { StableDiffusionError } from '../../errors.ts';
 import { defineCommand } from '../command.ts';
 import { choice, flag, integer, type OptionValues, text, UsageError } from '../options.ts';
@@ -52,9 +51,7 @@ async function openTokenizer(values: Values): Promise<Tokenizer> {
       throw new UsageError(
         `--profile ${clipProfile} belongs to CLIP's tokenizer. For BERT choose ${bertProfiles.join(' or ')}.`,
       );
-    const vocab = await readFile(bert, 'utf8').catch((cause: unknown) => {
-      throw fileError(bert, cause);
-    });
+    const vocab = await readTextOf('tokenizer', bert);
     return createBertTokenizer({ vocab, ...(bertProfile ? { profile: bertProfile } : {}) });
   }
   if (profile !== undefined && !clipProfile)

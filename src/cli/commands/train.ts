@@ -1,6 +1,5 @@
 /** `sd train` (latent-diffusion's main.py): trains the model that a YAML file describes and writes it to a folder. */
 
-import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
 import { type CliContext, defineCommand } from '../command.ts';
@@ -79,10 +78,8 @@ async function configuration(words: readonly string[], values: Values): Promise<
   if (name !== undefined) return { document: withOverrides(await recipe(name), settings), label: name, folder };
   const path = config ?? join(folder, 'config.yaml');
   const { parseYaml } = await import('../../config/yaml.ts');
-  const { fileError } = await import('../../files/byte-source-node.ts');
-  const content = await readFile(path, 'utf8').catch((cause: unknown) => {
-    throw fileError(path, cause);
-  });
+  const { readTextOf } = await import('../../files/open-node.ts');
+  const content = await readTextOf('configuration', path);
   return { document: withOverrides(parseYaml(content, path), settings), label: path, folder };
 }
 

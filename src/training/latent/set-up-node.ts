@@ -1,7 +1,7 @@
 /** A latent diffusion model to be trained as a configuration says, from the files it names. */
 
 import { createHash } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { LatentDiffusionConfig } from '../../config/latent-diffusion-config.ts';
 import { ldmModel } from '../../config/ldm-config.ts';
@@ -9,7 +9,7 @@ import { isMapping, configError, type Mapping } from '../../config/validate.ts';
 import { bytesOf } from '../../tensor/tensor.ts';
 import { type BertTokenizer, createBertTokenizer } from '../../tokenizer/bert-tokenizer.ts';
 import { type ClipTokenizer, createClipTokenizer } from '../../tokenizer/clip-tokenizer.ts';
-import { fileError } from '../../files/byte-source-node.ts';
+import { readTextOf } from '../../files/open-node.ts';
 import { canonicalWeights, partPrefixes } from '../../checkpoints/canonical.ts';
 import { compVisWeights } from '../../checkpoints/convert-layout.ts';
 import { openCheckpointAt } from '../../checkpoints/open-checkpoint-node.ts';
@@ -97,9 +97,7 @@ async function tokenizerOf(
   if (stage?.kind !== 'bert') return { files: {} };
   if (vocabulary === undefined)
     throw configError("A model with BERT's text encoder needs training.vocabulary, the path of its vocab.txt.");
-  const vocab = await readFile(vocabulary, 'utf8').catch((cause: unknown) => {
-    throw fileError(vocabulary, cause);
-  });
+  const vocab = await readTextOf('tokenizer', vocabulary);
   // Beside the model, where whoever loads it looks for it.
   return { tokenizer: createBertTokenizer({ vocab, length: stage.max_seq_len }), files: { 'vocab.txt': vocab } };
 }
