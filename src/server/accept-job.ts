@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { namedSampling } from '../diffusion/sampler-names.ts';
 import { StableDiffusionError } from '../errors.ts';
 import type { NoiseConvention } from '../random/noise-source.ts';
+import { workOf } from './admission/work.ts';
 import type { ServerContext } from './context.ts';
 import { parseExtraNetworks } from './extra-networks.ts';
 import { atField, invalidField } from './http/problem.ts';
@@ -182,7 +183,6 @@ async function decide(
     sampler,
     guidanceScale: finite('guidanceScale', draft.guidanceScale ?? 7, -100, 100),
     noise,
-    clipSkip: draft.rest?.clipSkip ?? 1,
     format: draft.format ?? { type: 'png', quality: 90 },
     previews: within('previews', draft.previews ?? 0, 0, 20),
     schedule: draft.schedule,
@@ -191,7 +191,14 @@ async function decide(
     mask: draft.mask,
     ...(enlarged ? { hires: enlarged } : {}),
     ...draft.rest,
+    clipSkip: draft.rest?.clipSkip ?? 1,
   };
+  const work = workOf(request);
+  if (work > limits.jobWork)
+    throw invalidField(
+      at('steps'),
+      `ensure that steps x width x height x pictures (twice with guidance) is at most ${limits.jobWork}; it is ${work}`,
+    );
   return jobRequestSchema.parse(request);
 }
 

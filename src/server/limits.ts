@@ -20,6 +20,12 @@ export interface Limits {
   readonly queuePerCaller: number;
   /** How often a job is begun before it counts as failed: it may be the job that ends the process. */
   readonly attempts: number;
+  /** Work of one job: steps x pixels x pictures, twice with guidance. Beyond it the answer is 422. */
+  readonly jobWork: number;
+  /** Seconds of work on one job, without the time in which it waits for others. Beyond it the job fails. */
+  readonly jobSeconds: number;
+  /** Finished jobs of one caller that are kept; the oldest are removed. */
+  readonly keptPerCaller: number;
 }
 
 export const defaultLimits: Limits = {
@@ -33,4 +39,7 @@ export const defaultLimits: Limits = {
   queueLength: 1000,
   queuePerCaller: 500,
   attempts: 5,
+  jobWork: 2 ** 31,
+  jobSeconds: 2 * 3600,
+  keptPerCaller: 2000,
 };

@@ -129,7 +129,11 @@ async function openParts(options: WorkOptions): Promise<Parts> {
   let store: BlobStore;
   let linkSecret: () => Promise<Uint8Array>;
   if (redis === undefined) {
-    queue = openSqliteQueue({ path: join(options.dataFolder, 'jobs.sqlite'), attempts: limits.attempts });
+    queue = openSqliteQueue({
+      path: join(options.dataFolder, 'jobs.sqlite'),
+      attempts: limits.attempts,
+      keptPerCaller: limits.keptPerCaller,
+    });
     store = openFileStore(join(options.dataFolder, 'pictures'));
     linkSecret = () => readSecret(join(options.dataFolder, 'link-secret'));
   } else {
@@ -139,6 +143,7 @@ async function openParts(options: WorkOptions): Promise<Parts> {
       prefix: redisPrefix,
       attempts: limits.attempts,
       keepSeconds,
+      keptPerCaller: limits.keptPerCaller,
       onError,
       lockMilliseconds: options.lockMilliseconds,
     });
@@ -200,6 +205,7 @@ function startWork(parts: Parts, options: WorkOptions): Runner {
     maxBatch: options.maxBatch ?? 8,
     concurrency: options.concurrency ?? 1,
     inputPixels: limits.inputPixels,
+    jobSeconds: limits.jobSeconds,
     now: Date.now,
     // A large file is not read whole for its hash while somebody waits.
     hashOf: (name) =>

@@ -34,8 +34,8 @@ export interface TakeOptions {
   /** Most pictures of the jobs that are taken together; the first is taken whatever its size. */
   readonly pictures: number;
   readonly signal: AbortSignal;
-  /** Callers whose jobs are not taken now. */
-  readonly except?: Iterable<string>;
+  /** Callers whose jobs are not taken now. It is asked at each look. */
+  readonly except?: () => ReadonlySet<string>;
 }
 
 /** Refuses a job: too many wait. `scope` says whose. */

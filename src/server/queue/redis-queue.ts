@@ -16,6 +16,8 @@ import { RedisTaker } from './redis-taker.ts';
 /** Characters of JSON in one list of jobs. */
 const listSize = 2 ** 20;
 
+const nobody = (): ReadonlySet<string> => new Set();
+
 /** Connects to Redis. Throws `engine-unavailable` if the packages are not installed. */
 export const openRedisQueue = async (options: RedisQueueOptions): Promise<RedisQueue> =>
   new RedisQueue(await connectRedis(options));
@@ -105,14 +107,13 @@ export class RedisQueue implements JobQueue {
     return job;
   }
 
-  async take({ pictures, signal, except = [] }: TakeOptions): Promise<readonly Job[]> {
-    const barred = new Set(except);
+  async take({ pictures, signal, except = nobody }: TakeOptions): Promise<readonly Job[]> {
     if (!this.#isSearching) {
       this.#isSearching = true;
       this.#connection.worker.startStalledCheckTimer().catch(this.#connection.options.onError);
     }
     while (!signal.aborted && !this.#closed) {
-      const jobs = await this.#taker.takeNow(pictures, barred);
+      const jobs = await this.#taker.takeNow(pictures, except());
       if (jobs.length > 0) {
         for (const job of jobs) this.publish({ kind: 'state', id: job.id, job });
         return jobs;

@@ -25,6 +25,8 @@ export interface SqliteQueueOptions {
 /** How often a caller's finished jobs are counted: at each of so many. */
 const countEvery = 50;
 
+const nobody = (): ReadonlySet<string> => new Set();
+
 /** Opens or creates the journal. Throws `file-access` if another process has it open, `file-corrupt`. */
 export const openSqliteQueue = (options: SqliteQueueOptions): JobQueue => new SqliteQueue(options);
 
@@ -82,8 +84,7 @@ class SqliteQueue implements JobQueue {
     return cancelled;
   }
 
-  take({ pictures, signal, except = [] }: TakeOptions): Promise<readonly Job[]> {
-    const barred = new Set(except);
+  take({ pictures, signal, except = nobody }: TakeOptions): Promise<readonly Job[]> {
     return new Promise((resolve, reject) => {
       let isTaking = false;
       const end = (): void => {
@@ -97,11 +98,11 @@ class SqliteQueue implements JobQueue {
           resolve([]);
           return;
         }
-        if (this.#table.nextOwner(barred) === undefined) return;
+        if (this.#table.nextOwner(except()) === undefined) return;
         isTaking = true;
         // If the machine forgets this nothing is lost: the job waits again.
         this.#table.journal
-          .write(() => this.#table.take(pictures, barred), false)
+          .write(() => this.#table.take(pictures, except()), false)
           .then(
             (jobs) => {
               isTaking = false;

@@ -1,0 +1,112 @@
+/** From a picture that a pipeline made to a file in the store: second pass, overlay, settings, encoding. */
+
+import { nodeImageCodec } from '../../image/codec/codec-node.ts';
+import type { Image } from '../../image/image.ts';
+import type { GeneratedImage } from '../../pipelines/events.ts';
+import { type GenerationRecord, programName } from '../../generation/record.ts';
+import { workOfStep } from '../admission/work.ts';
+import type { JobRequest } from '../job.ts';
+import { persist } from './persist.ts';
+import { composeOffThread } from './picture-thread.ts';
+import { secondPass } from './pipeline-of.ts';
+import { settingsText } from './settings-text.ts';
+import { spend } from './spend.ts';
+import { inTurns } from './turns.ts';
+import type { ChunkContext, Picture } from './work.ts';
+
+/** Makes the second pass where there is one, and stores the picture. */
+export async function finishPicture(picture: Picture, made: GeneratedImage, chunkContext: ChunkContext): Promise<void> {
+  const { work } = picture;
+  const { request } = work.job;
+  let [image, { record, flagged }] = [made.image, made];
+  if (request.hires && !flagged) {
+    const better = await makeSecondPass(picture, request.hires, image, chunkContext);
+    if (better) ({ image, record, flagged } = better);
+  }
+  if (work.stop === 'cancel') return;
+  const { overlay } = work.pictures;
+  const whole = overlay && !flagged ? await composeOffThread(overlay, image) : image;
+  await storePicture(picture, whole, { record, flagged }, chunkContext);
+}
+
+/** A1111's "hires. fix". Undefined if it was stopped before its end. */
+async function makeSecondPass(
+  { work, index }: Picture,
+  hires: NonNullable<JobRequest['hires']>,
+  made: Image<3>,
+  { context, model, signal }: ChunkContext,
+): Promise<GeneratedImage | undefined> {
+  const { job } = work;
+  const { request, owner, id } = job;
+  // A1111 changes the model and the LoRAs between the passes where the second has others.
+  const own = hires.model ?? (hires.loras ? request.model : undefined);
+  const loaded = own === undefined ? undefined : await context.models.acquire(own, hires.loras);
+  try {
+    const again = await secondPass(loaded?.model ?? model, { request, index }, hires, made, context.policy, signal);
+    const events = inTurns(again, {
+      turns: context.turns,
+      owner,
+      signal,
+      workOf: ({ kind }) => (kind === 'step' ? [[owner, workOfStep({ ...request, ...hires }, 1)] as const] : []),
+      onSpent: (seconds) => spend([work], seconds, context),
+    });
+    for await (const event of events) {
+      if (event.kind === 'images') return event.images[0];
+      if (event.kind !== 'step') continue;
+      work.stepsDone++;
+      context.queue.publish({
+        kind: 'step',
+        id,
+        done: Math.min(work.stepsDone, work.stepsTotal),
+        total: work.stepsTotal,
+        step: event.step,
+        steps: event.steps,
+        pictures: work.images.filter(Boolean).length,
+      });
+      if (!work.stop) continue;
+      work.interrupted = true;
+      return undefined;
+    }
+    return undefined;
+  } finally {
+    loaded?.release();
+  }
+}
+
+/** Whether `sd replay` has all that made the picture in its record; A1111's further settings are in the text alone. */
+function isReplayable({ kind, hires, subseedStrength, seedResizeFrom, seedDelta, churn }: JobRequest): boolean {
+  return kind !== 'inpaint' && !hires && subseedStrength === 0 && !seedResizeFrom && seedDelta === undefined && !churn;
+}
+
+/** Encodes and stores a picture, and notes it as the job's. */
+export async function storePicture(
+  { work, index }: Picture,
+  image: Image<3>,
+  made: { readonly record?: GenerationRecord; readonly flagged?: boolean },
+  { context, modelHash, modelName, modelFile }: ChunkContext,
+): Promise<void> {
+  const { request } = work.job;
+  const infotext = settingsText({ request, index, model: modelName, modelHash, version: programName });
+  const metadata = {
+    parameters: infotext,
+    ...(made.record && isReplayable(request) ? { record: { ...made.record, model: modelFile } } : {}),
+  };
+  const { type, quality } = request.format;
+  const file = await nodeImageCodec.encode(
+    image,
+    type === 'png' ? { format: 'png', metadata } : { format: type, quality, metadata },
+  );
+  // The queue's entry is not flushed either; after a power loss the picture is made again.
+  const id = await persist(() => context.store.put(file, { flush: 'soon' }), { patient: false });
+  work.images[index] = {
+    id,
+    mediaType: `image/${type}`,
+    width: image.width,
+    height: image.height,
+    seed: request.seeds[index] ?? 0,
+    subseed: request.subseeds[index] ?? 0,
+    prompt: request.prompts[index] ?? '',
+    infotext,
+    flagged: made.flagged,
+  };
+}

@@ -1,0 +1,86 @@
+/** What the files that make jobs share: a job under way, its pictures, and what surrounds them. */
+
+import type { Model } from '../../model/model.ts';
+import type { Job, ResultImage } from '../job.ts';
+import type { ModelPool } from '../models/model-pool.ts';
+import type { JobQueue } from '../queue/queue.ts';
+import type { BlobStore } from '../store/blob-store.ts';
+import type { PicturePolicy } from './pipeline-of.ts';
+import type { PreparedPictures } from './prepare-pictures.ts';
+import type { Turns } from './turns.ts';
+
+export interface RunContext {
+  readonly queue: JobQueue;
+  readonly store: BlobStore;
+  readonly models: ModelPool;
+  readonly policy: PicturePolicy;
+  /** Most pictures in one run of the program. */
+  readonly maxBatch: number;
+  /** Pixels of an initial picture, by its header. */
+  readonly inputPixels: number;
+  /** Seconds of work on one job, without the time in which it waits for others. */
+  readonly jobSeconds: number;
+  readonly turns: Turns;
+  readonly hashOf: (model: string) => Promise<string | null>;
+  readonly now: () => number;
+  readonly onOutcome: (
+    job: Job,
+    outcome: 'done' | 'failed' | 'cancelled' | 'lost',
+    seconds: number,
+    batch: number,
+  ) => void;
+  readonly onError: (job: Job, error: unknown) => void;
+  /** Time in which a pipeline made something: without what the server does with it. */
+  readonly onSampling: (seconds: number) => void;
+}
+
+/** A job under way. */
+export interface Work {
+  readonly job: Job;
+  readonly images: (ResultImage | undefined)[];
+  stop?: 'cancel' | 'interrupt';
+  skip: boolean;
+  /** Until when previews are wanted. */
+  watchedUntil: number;
+  finished: boolean;
+  interrupted: boolean;
+  stepsDone: number;
+  readonly stepsTotal: number;
+  /** Seconds of work so far. */
+  secondsSpent: number;
+  readonly pictures: Partial<PreparedPictures>;
+}
+
+export interface Picture {
+  readonly work: Work;
+  readonly index: number;
+}
+
+/** What a run of the program has for its pictures. */
+export interface ChunkContext {
+  readonly context: RunContext;
+  readonly model: Model;
+  readonly modelHash: string | null;
+  readonly modelName: string;
+  /** What the record in a picture names: never where the file lies. */
+  readonly modelFile: string;
+  readonly signal: AbortSignal;
+  readonly fail: (work: Work, error: unknown) => Promise<void>;
+}
+
+/** A job at its beginning. */
+export function workOn(job: Job): Work {
+  const { prompts, steps, hires } = job.request;
+  return {
+    job,
+    images: prompts.map(() => undefined),
+    skip: false,
+    watchedUntil: 0,
+    finished: false,
+    interrupted: false,
+    stepsDone: 0,
+    stepsTotal: prompts.length * (steps + (hires ? (hires.steps ?? steps) : 0)),
+    secondsSpent: 0,
+    pictures: {},
+  };
+}
