@@ -33,7 +33,7 @@ before(async () => {
       inputPixels: 256 * 256,
       steps: 100,
       pictures: 4,
-      queueLength: 3,
+      queueLength: 2,
       queuePerCaller: 2,
     },
     policy: { fetchUrls: true },
@@ -195,15 +195,18 @@ test('a full queue: 429 for a caller with its share, 503 for all, with Retry-Aft
       assert.ok(wait >= 1 && wait <= 60);
     }
   };
+  const untilRunning = async (headers: Record<string, string>): Promise<void> => {
+    const path = `/api/v1/jobs/${ids.at(-1)?.id}`;
+    while (((await guarded.json('GET', path, undefined, headers)).body as { state: string }).state !== 'running')
+      await new Promise((resolve) => setTimeout(resolve, 5));
+  };
   await accept(bob, 100);
-  while (
-    ((await guarded.json('GET', `/api/v1/jobs/${ids[0]?.id}`, undefined, bob)).body as { state: string }).state !==
-    'running'
-  )
-    await new Promise((resolve) => setTimeout(resolve, 5));
+  await untilRunning(bob);
   await accept(bob, 99);
   await refuse(bob, 429);
+  // Another caller's job takes turns with the first.
   await accept(alice, 98);
+  await untilRunning(alice);
   await accept(alice, 97);
   await refuse(alice, 503);
   assert.match((await raw(guarded.url, bob, '/metrics')).body, /sd_jobs_refused_total\{reason="caller"\} 3/);

@@ -162,7 +162,12 @@ function finder(redis: Redis, queue: BullQueue, noteOf: (id: string) => string) 
 
 /** Connects to Redis. Throws `engine-unavailable` if the packages are not installed. */
 export async function connectRedis(given: RedisQueueOptions): Promise<RedisConnection> {
-  const options = { lockMilliseconds: 30_000, keptPerCaller: 2000, onError: () => {}, ...given };
+  const options = {
+    ...given,
+    lockMilliseconds: given.lockMilliseconds ?? 30_000,
+    keptPerCaller: given.keptPerCaller ?? 2000,
+    onError: given.onError ?? (() => {}),
+  };
   const { prefix, onError } = options;
   const { bullmq, Redis: RedisClient } = await loadBull();
   const connect = (): Redis => {

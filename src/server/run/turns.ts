@@ -46,7 +46,8 @@ export function createTurns(together: number): Turns {
               ended = true;
               under--;
               for (const [name, amount] of work) share.charge(name, amount);
-              next();
+              // The one that had its turn may ask for the next at once, and be the one that received least.
+              setImmediate(next);
             });
           },
         };
