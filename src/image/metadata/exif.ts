@@ -50,24 +50,52 @@ function decodeUtf16(bytes: Uint8Array, little: boolean): string {
   return text;
 }
 
-const utf8 = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
-const withoutNuls = (text: string): string => text.replace(/\0+$/, '');
+/** Bytes of one text that are read: a JPEG holds no more, other files rarely do. */
+const longestText = 2 ** 20;
 
-/** A user comment by its eight-byte character code. UTF-16 is big-endian as piexif writes it; in a little-endian block it may be either, and the bytes that are zero tell. */
-function decodeUserComment(bytes: Uint8Array, littleBlock: boolean): string {
-  const code = withoutNuls(utf8(bytes.subarray(0, 8)));
-  const body = bytes.subarray(8);
-  if (code === 'UNICODE') {
-    let zerosFirst = 0;
-    let zerosSecond = 0;
-    for (let i = 0; i + 1 < body.length; i += 2) {
-      if (body[i] === 0) zerosFirst++;
-      if (body[i + 1] === 0) zerosSecond++;
-    }
-    return withoutNuls(decodeUtf16(body, littleBlock && zerosSecond > zerosFirst));
+const utf8 = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
+
+/** Without the zero bytes at the end, in units of one or two bytes. */
+function withoutNuls(bytes: Uint8Array, unit: 1 | 2 = 1): Uint8Array {
+  let end = bytes.length - (bytes.length % unit);
+  while (end >= unit && bytes[end - 1] === 0 && bytes[end - unit] === 0) end -= unit;
+  return bytes.subarray(0, end);
+}
+
+function asUtf8(bytes: Uint8Array): string | undefined {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    return undefined;
   }
-  if (code === 'ASCII' || code === '') return withoutNuls(utf8(body));
-  return withoutNuls(utf8(bytes));
+}
+
+/**
+ * The text of a "UNICODE" comment. EXIF 2 means UCS-2 in the byte order of the block, but writers differ: piexif writes big-endian always,
+ * others UTF-8. A byte order mark tells, else the bytes that are zero do.
+ */
+function decodeUnicode(bytes: Uint8Array): string {
+  if (bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf) return utf8(withoutNuls(bytes.subarray(3)));
+  const mark = ((bytes[0] ?? 0) << 8) | (bytes[1] ?? 0);
+  if (mark === 0xfeff || mark === 0xfffe) return decodeUtf16(withoutNuls(bytes.subarray(2), 2), mark === 0xfffe);
+  const body = withoutNuls(bytes, 2);
+  let zerosFirst = 0;
+  let zerosSecond = 0;
+  for (let i = 0; i + 1 < body.length; i += 2) {
+    if (body[i] === 0) zerosFirst++;
+    if (body[i + 1] === 0) zerosSecond++;
+  }
+  const plain = zerosFirst + zerosSecond === 0 ? asUtf8(withoutNuls(bytes)) : undefined;
+  return plain ?? decodeUtf16(body, zerosSecond > zerosFirst);
+}
+
+/** A user comment by its eight-byte character code. */
+function decodeUserComment(bytes: Uint8Array): string {
+  const code = utf8(withoutNuls(bytes.subarray(0, 8)));
+  const body = bytes.subarray(8, 8 + longestText);
+  if (code === 'UNICODE') return decodeUnicode(body);
+  if (code === 'ASCII' || code === '') return utf8(withoutNuls(body));
+  return utf8(withoutNuls(bytes.subarray(0, longestText)));
 }
 
 /** Reads an EXIF block (TIFF header first, with or without "Exif\0\0" before it). Damage means absent fields, never an error. */
@@ -92,8 +120,8 @@ export function readExif(bytes: Uint8Array): Exif {
   const description = main.get(tagDescription);
   return {
     ...(turn >= 1 && turn <= 8 ? { orientation: turn } : {}),
-    ...(comment && comment.bytes.length >= 8 ? { userComment: decodeUserComment(comment.bytes, little) } : {}),
-    ...(description ? { imageDescription: withoutNuls(utf8(description.bytes)) } : {}),
+    ...(comment && comment.bytes.length >= 8 ? { userComment: decodeUserComment(comment.bytes) } : {}),
+    ...(description ? { imageDescription: utf8(withoutNuls(description.bytes.subarray(0, longestText))) } : {}),
   };
 }
 

@@ -76,7 +76,7 @@ export function usesEmphasis(prompt: string): boolean {
     else if (token === ')' && round.length > 0) multiply(round.pop(), 1.1);
     else if (token === ']' && square.length > 0) multiply(square.pop(), 1 / 1.1);
     else if (token.startsWith('\\')) weights.push(1);
-    else weights.push(...token.split(/\s*\bBREAK\b\s*/).map(() => 1)); // BREAK itself has no weight
+    else for (const _part of token.split(/\bBREAK\b/)) weights.push(1); // BREAK itself has no weight
   }
   for (const from of round) multiply(from, 1.1);
   for (const from of square) multiply(from, 1 / 1.1);

@@ -3,18 +3,27 @@
 import { z } from 'zod';
 import { notAnInteger } from '../../http/problem.ts';
 
-const asNumber = (value: unknown): unknown => {
-  if (typeof value === 'boolean') return Number(value);
-  return typeof value === 'string' && /^\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*$/i.test(value) ? Number(value) : value;
+/** Texts from this length on are no numbers: they are not even looked at. */
+const longestNumber = 400;
+const floatText = /^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?$/i;
+const integerText = /^[+-]?\d+$/;
+
+/** The number that a text stands for, or the value as it is. */
+const fromText = (value: unknown, pattern: RegExp): unknown => {
+  if (typeof value !== 'string' || value.length > longestNumber) return value;
+  const text = value.trim();
+  return pattern.test(text) ? Number(text) : value;
 };
 
+const asNumber = (value: unknown): unknown => (typeof value === 'boolean' ? Number(value) : fromText(value, floatText));
+
 const asInteger = (value: unknown): unknown => {
-  const number = typeof value === 'string' && !/^\s*[+-]?\d+\s*$/.test(value) ? value : asNumber(value);
+  const number = typeof value === 'boolean' ? Number(value) : fromText(value, integerText);
   return typeof number === 'number' ? Math.trunc(number) : number;
 };
 
 const asBoolean = (value: unknown): unknown => {
-  const text = typeof value === 'string' ? value.toLowerCase() : value;
+  const text = typeof value === 'string' && value.length < 8 ? value.toLowerCase() : value;
   if (text === 1 || ['1', 'true', 'on', 'yes', 'y', 't'].includes(text as string)) return true;
   if (text === 0 || ['0', 'false', 'off', 'no', 'n', 'f'].includes(text as string)) return false;
   return value;
@@ -32,7 +41,35 @@ export const float = () => optional(asNumber, z.number());
 export const floatWithin = (least: number, most: number) => optional(asNumber, z.number().min(least).max(most));
 export const boolean = () => optional(asBoolean, z.boolean());
 export const text = () => optional(asText, z.string());
-export const list = () => optional((value) => value, z.array(z.unknown()));
+
+/** Lists and objects that no route looks into: more elements or characters are refused. */
+const mostElements = 1000;
+const mostCharacters = 100_000;
+
+/** Whether a value is small, found without looking at all of it. */
+function isSmall(value: unknown): boolean {
+  let [elements, characters] = [0, 0];
+  const open: unknown[] = [value];
+  while (open.length > 0) {
+    const next = open.pop();
+    if (++elements > mostElements) return false;
+    if (typeof next === 'string') characters += next.length;
+    if (characters > mostCharacters) return false;
+    if (typeof next !== 'object' || next === null) continue;
+    const inner = Array.isArray(next) ? next : Object.values(next);
+    if (inner.length > mostElements) return false;
+    open.push(...inner);
+  }
+  return true;
+}
+
+const tooMuch = `ensure this value has at most ${mostElements} elements and ${mostCharacters} characters`;
+const small = <T extends z.ZodType>(schema: T) => z.any().refine(isSmall, { error: tooMuch, abort: true }).pipe(schema);
+
+export const list = () => optional((value) => value, small(z.array(z.unknown())));
 /** Clients in PHP write an empty object as an empty list. */
 export const dict = () =>
-  optional((value) => (Array.isArray(value) && value.length === 0 ? {} : value), z.record(z.string(), z.unknown()));
+  optional(
+    (value) => (Array.isArray(value) && value.length === 0 ? {} : value),
+    small(z.record(z.string(), z.unknown())),
+  );
