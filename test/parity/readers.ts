@@ -29,4 +29,10 @@ export const readers: readonly ReaderRow[] = [
   { set: 'control', load: () => import('./readers/upscalers.ts') },
   { set: 'control', load: () => import('./readers/a1111-upscaling.ts') },
   { set: 'control', load: () => import('./readers/a1111-merge.ts') },
+  { set: 'files', load: () => import('./readers/tokenizers.ts') },
+  { set: 'files', load: () => import('./readers/weight-files.ts') },
+  { set: 'files', load: () => import('./readers/diffusers-folder.ts') },
+  { set: 'files', load: () => import('./readers/full-size.ts') },
+  { set: 'files', load: () => import('./readers/data-sets.ts') },
+  { set: 'files', load: () => import('./readers/image-files.ts') },
 ];
