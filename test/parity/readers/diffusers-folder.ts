@@ -86,7 +86,11 @@ async function compareParts(model: Model, folder: string, compare: Comparisons):
   const x = expectDType(pick(want, 'unet.x'), 'float32');
   const timesteps = toFloat32(pick(want, 'unet.timesteps'));
   const context = expectDType(pick(want, 'unet.context'), 'float32');
-  tensor('text.last_hidden_state', await model.encodeTokens(expectDType(pick(want, 'text.ids'), 'int64')));
+  const { last_hidden_state } = await model.networks.run(
+    { network: 'cond_stage', outputs: ['last_hidden_state'] },
+    { input_ids: pick(want, 'text.ids') },
+  );
+  tensor('text.last_hidden_state', last_hidden_state as Tensor);
   tensor('unet.out', await model.predict({ x, timesteps, context }));
   const { mean, std } = await model.encodeImage(expectDType(pick(want, 'vae.image'), 'float32'));
   tensor('vae.moments', concatenate([mean, logVariance(std)], 1));
