@@ -131,6 +131,7 @@ export function schedulerDocument(config: LatentDiffusionConfig): JsonDocument {
     beta_schedule: schedule ?? 'linear',
     trained_betas: config.given_betas,
     num_train_timesteps: config.timesteps,
+    ...(config.rescale_betas_zero_snr ? { rescale_betas_zero_snr: true } : {}),
     prediction_type: predictions[config.parameterization],
     set_alpha_to_one: false,
     skip_prk_steps: true,

@@ -22,7 +22,13 @@ export function schedulerParams(
   what: string,
 ): Pick<
   DiffusionParams,
-  'timesteps' | 'beta_schedule' | 'linear_start' | 'linear_end' | 'given_betas' | 'parameterization'
+  | 'timesteps'
+  | 'beta_schedule'
+  | 'linear_start'
+  | 'linear_end'
+  | 'given_betas'
+  | 'rescale_betas_zero_snr'
+  | 'parameterization'
 > {
   const json: Mapping = mapping(document, what);
   const schedule = schedules.get(json['beta_schedule'] ?? 'linear');
@@ -35,16 +41,24 @@ export function schedulerParams(
     throw configError(
       `${what}: prediction_type ${JSON.stringify(json['prediction_type'])} is not known; ${[...predictions.keys()].join(', ')} are.`,
     );
-  if (json['rescale_betas_zero_snr'] === true) throw configError(`${what}: rescale_betas_zero_snr is not supported.`);
-  const { timesteps, linear_start, linear_end, given_betas } = validated(
+  const { timesteps, linear_start, linear_end, given_betas, rescale_betas_zero_snr } = validated(
     diffusionParamsSchema,
     {
       timesteps: json['num_train_timesteps'] ?? 1000,
       linear_start: json['beta_start'] ?? 1e-4,
       linear_end: json['beta_end'] ?? 2e-2,
       given_betas: json['trained_betas'] ?? null,
+      rescale_betas_zero_snr: json['rescale_betas_zero_snr'] ?? false,
     },
     what,
   );
-  return { timesteps, linear_start, linear_end, given_betas, beta_schedule: schedule, parameterization: prediction };
+  return {
+    timesteps,
+    linear_start,
+    linear_end,
+    given_betas,
+    rescale_betas_zero_snr,
+    beta_schedule: schedule,
+    parameterization: prediction,
+  };
 }

@@ -18,6 +18,8 @@ export const diffusionParamsSchema = z.object({
   linear_end: z.number().nonnegative().default(2e-2),
   cosine_s: z.number().default(8e-3),
   given_betas: z.array(z.number().min(0).max(1)).min(1).max(1_000_000).readonly().nullable().default(null),
+  /** Betas rescaled so that the last timestep has no signal (diffusers' name; Lin et al. 2023, arXiv 2305.08891). */
+  rescale_betas_zero_snr: z.boolean().default(false),
   /** What the UNet predicts. */
   parameterization: z.enum(['eps', 'x0', 'v']).default('eps'),
   /** Latents are multiplied by this after encoding. */

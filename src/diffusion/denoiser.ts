@@ -11,7 +11,8 @@
 import type { Tensor } from '../tensor/tensor.ts';
 import { roundedSum, scale } from '../tensor/arithmetic.ts';
 import type { NoiseSchedule } from './noise-schedule.ts';
-import { type Parameterization, toEps } from './parameterization.ts';
+import { objectiveOf, type Parameterization } from './objective.ts';
+import { toEps } from './parameterization.ts';
 
 /** float32 [batch, channels, height, width] in the model's latent space. */
 export type Latent = Tensor<'float32'>;
@@ -53,13 +54,7 @@ export function denoiser(model: DiffusionModel, options: DenoiserOptions = {}): 
     const variance = Math.fround(Math.fround(sigma * sigma) + 1);
     const deviation = Math.fround(Math.sqrt(variance));
     const output = await model.predict(scale(x, Math.fround(1 / deviation)), timestep, signal);
-    switch (parameterization) {
-      case 'eps':
-        return roundedSum(1, x, -sigma, output);
-      case 'v':
-        return roundedSum(1 / variance, x, -sigma / deviation, output);
-      case 'x0':
-        return output;
-    }
+    const [ofX, ofOutput] = objectiveOf(parameterization).x0OfSigma(sigma, variance, deviation);
+    return ofX === 0 ? output : roundedSum(ofX, x, ofOutput, output);
   };
 }

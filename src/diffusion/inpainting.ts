@@ -9,6 +9,7 @@
 import { blend, linearCombination } from '../tensor/arithmetic.ts';
 import type { Denoiser, DiffusionModel, Latent } from './denoiser.ts';
 import type { NoiseSchedule } from './noise-schedule.ts';
+import { objectiveOf } from './objective.ts';
 import type { Inpainting } from './sampler.ts';
 
 /** x_t = sqrt(a) x_0 + sqrt(1 - a) noise, a = alphas_cumprod[t]: a sample of q(x_t | x_0). */
@@ -44,19 +45,12 @@ export function keepPredicted(model: DiffusionModel, { mask, latent }: Inpaintin
     parameterization,
     async predict(x, timestep, signal) {
       const alphaBar = schedule.alphaBarAt(timestep);
-      const a = Math.sqrt(alphaBar);
-      const s = Math.sqrt(1 - alphaBar);
       const seen = blend(mask, qSample(schedule, latent, timestep, noise), x);
       const output = await model.predict(seen, timestep, signal);
-      switch (parameterization) {
-        case 'x0':
-          return blend(mask, latent, output);
-        case 'eps':
-          return blend(mask, linearCombination([1 / s, x], [-a / s, latent]), output);
-        case 'v':
-          // v = (a x - x_0) / s
-          return blend(mask, linearCombination([a / s, x], [-1 / s, latent]), output);
-      }
+      // What the network would have said if the clean latent were what is kept: x_0 = ofX x + ofOutput output, solved for the output.
+      const [ofX, ofOutput] = objectiveOf(parameterization).x0(Math.sqrt(alphaBar), Math.sqrt(1 - alphaBar));
+      const kept = ofX === 0 ? latent : linearCombination([-ofX / ofOutput, x], [1 / ofOutput, latent]);
+      return blend(mask, kept, output);
     },
   };
 }

@@ -6,6 +6,7 @@
  */
 
 import { StableDiffusionError } from '../errors.ts';
+import type { Parameterization } from './objective.ts';
 import { type BetaOptions, type BetaScheduleName, betaSchedule } from './beta-schedule.ts';
 
 export interface NoiseSchedule {
@@ -15,6 +16,8 @@ export interface NoiseSchedule {
   readonly betas: Float64Array;
   /** float32 [T], descending. The last may be 0 (zero terminal SNR). */
   readonly alphasCumprod: Float32Array;
+  /** Weight of beta against beta-tilde in the posterior variance of ancestral sampling (CompVis's `v_posterior`). Default 0. */
+  readonly vPosterior?: number | undefined;
   /** float32 [T], ascending; and their natural logarithms. */
   readonly sigmas: Float32Array;
   readonly logSigmas: Float32Array;
@@ -131,7 +134,7 @@ export interface DdpmBufferOptions {
   /** Weight of beta against beta-tilde in the posterior variance, 0 … 1. Default 0. */
   readonly vPosterior?: number;
   /** Decides `lvlb_weights`. Default `eps`. */
-  readonly parameterization?: 'eps' | 'v' | 'x0';
+  readonly parameterization?: Parameterization;
 }
 
 /** Computed in float64 and rounded; `lvlb_weights` in float32 from the rounded ones, as there. */
@@ -149,7 +152,7 @@ export function ddpmBuffers(betas: Float64Array, options: DdpmBufferOptions = {}
   const barsFloat32 = table(bar);
   const lvlb = (i: number): number => {
     const rounded = barsFloat32[i] as number;
-    if (parameterization === 'v') return 1;
+    if (parameterization === 'v' || parameterization === 'flow') return 1;
     if (parameterization === 'x0') return (0.5 * Math.fround(Math.sqrt(rounded))) / Math.fround(2 - rounded);
     const betaFloat32 = Math.fround(beta(i));
     const divisor = Math.fround(

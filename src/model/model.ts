@@ -6,7 +6,8 @@ import { conditionerOf } from '../conditioning/conditioners.ts';
 import { syntaxEncoding } from '../conditioning/prompt-contexts.ts';
 import { idTensor } from '../conditioning/text.ts';
 import type { Network } from '../diffusion/guidance.ts';
-import { type NoiseSchedule, noiseScheduleOf } from '../diffusion/noise-schedule.ts';
+import { scheduleOf } from '../diffusion/model-schedule.ts';
+import type { NoiseSchedule } from '../diffusion/noise-schedule.ts';
 import type { Parameterization } from '../diffusion/parameterization.ts';
 import type { Engine } from '../engine/engine.ts';
 import { StableDiffusionError } from '../errors.ts';
@@ -39,20 +40,6 @@ export interface ModelOptions {
   readonly ownsEngine?: boolean | undefined;
 }
 
-function scheduleOf({ config }: Checkpoint): NoiseSchedule {
-  return noiseScheduleOf(
-    config.given_betas
-      ? Float64Array.from(config.given_betas)
-      : {
-          betaSchedule: config.beta_schedule,
-          timesteps: config.timesteps,
-          linearStart: config.linear_start,
-          linearEnd: config.linear_end,
-          cosineS: config.cosine_s,
-        },
-  );
-}
-
 export class Model implements AsyncDisposable, ConditionedModel {
   readonly checkpoint: Checkpoint;
   readonly schedule: NoiseSchedule;
@@ -79,7 +66,7 @@ export class Model implements AsyncDisposable, ConditionedModel {
     this.checkpoint = checkpoint;
     this.tokenizers = tokenizers;
     this.adapters = adapters;
-    this.schedule = scheduleOf(checkpoint);
+    this.schedule = scheduleOf(config);
     this.parameterization = config.parameterization;
     this.networks = new NetworkSet({
       label,

@@ -1,7 +1,8 @@
 /** The sampler of a request: by its name, or the object that the caller gave. */
 
 import { diffusersSampler } from '../diffusion/diffusers/scheduler.ts';
-import { type DiffusersSchedulerConfig, diffusersSchedulerClasses } from '../diffusion/diffusers/scheduler-config.ts';
+import { diffusersSchedulerClasses } from '../diffusion/diffusers/scheduler-classes.ts';
+import type { DiffusersSchedulerConfig } from '../diffusion/diffusers/scheduler-config.ts';
 import { type NamedSampling, namedSampling, samplerPeerOf } from '../diffusion/sampler-names.ts';
 import type { Sampler } from '../diffusion/sampler.ts';
 import type { GenerationRequest } from '../generation/request.ts';

@@ -4,9 +4,9 @@ export * from './adapt/index.ts';
 export {
   type AutoencoderBatch,
   AutoencoderTraining,
-  type AutoencoderTrainingOptions,
   createAutoencoderTraining,
 } from './autoencoder/trainee.ts';
+export type { AutoencoderTrainingOptions } from './autoencoder/steps.ts';
 export { autoencoderWeights, type AutoencoderWeights, type AutoencoderWeightsOptions } from './autoencoder/weights.ts';
 export { type BatchOptions, type TrainingBatch, trainingBatches } from './data/batches.ts';
 export { openData, type OpenDataOptions } from './data/open-data-node.ts';
@@ -25,6 +25,14 @@ export {
 } from './latent/weights.ts';
 export { type LoopOptions, trainingLoop, type TrainingEvent } from './loop-node.ts';
 export { type Recipe, recipes } from './recipes.ts';
+export { adoptWeight, discriminatorLosses, weightedHingeLoss } from './objective/adversarial.ts';
+export {
+  type DiffusionLoss,
+  diffusionLoss,
+  type DiffusionLossConfig,
+  type DiffusionLossInputs,
+  dropConditions,
+} from './objective/diffusion.ts';
 export { openRun, type Run, type RunOptions } from './run/run-folder-node.ts';
 export { train, type TrainOptions } from './train-node.ts';
 export type { Trainee, TraineeCheckpoint, TraineeSamples, TraineeUpdate } from './trainee.ts';

@@ -7,14 +7,12 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { rescaleZeroTerminalSnr } from '../../src/diffusion/beta-schedule.ts';
+import { diffusersSchedulerClasses } from '../../src/diffusion/diffusers/scheduler-classes.ts';
 import {
   type DiffusersSchedulerConfig,
   diffusersParameterization,
-  diffusersSchedule,
-  diffusersSchedulerClasses,
-  wholeConfig,
 } from '../../src/diffusion/diffusers/scheduler-config.ts';
-import { diffusersSampler } from '../../src/diffusion/diffusers/scheduler.ts';
+import { diffusersSampler, schedulerOf } from '../../src/diffusion/diffusers/scheduler.ts';
 import { kSigmaTimes, solverSigmaTimes } from '../../src/diffusion/diffusers/sigma-times.ts';
 import { noiseSchedule, stableDiffusionSchedule } from '../../src/diffusion/noise-schedule.ts';
 import type { SamplerStep, SamplingRequest } from '../../src/diffusion/sampler.ts';
@@ -57,9 +55,9 @@ for (const { id, settings, tolerance, reference: from, skipped } of cases) {
   }
   test(`${id}: ${className}`, async () => {
     const config: DiffusersSchedulerConfig = { ...base, ...settings.config };
-    const whole = wholeConfig(className, config);
+    const { config: whole, schedule: meant } = schedulerOf(className, config);
     // The recorded model is SD's own, or for zero SNR the rescaled one with a last alphas_cumprod of 2^-24.
-    const rescaled = diffusersSchedule(className, whole).alphasCumprod.slice();
+    const rescaled = meant.alphasCumprod.slice();
     rescaled[rescaled.length - 1] = 2 ** -24;
     const model = analyticModel(
       config.rescale_betas_zero_snr ? noiseSchedule(rescaled) : sd,
@@ -134,8 +132,8 @@ const spacingRows: readonly SpacingRow[] = JSON.parse(
 test('diffusers_spacing: timesteps and sigmas of every class, spacing and offset', () => {
   for (const row of spacingRows) {
     if (row.error) continue; // DPMSolverSinglestep takes no spacing
-    const config = wholeConfig(row.class, { ...base, timestep_spacing: row.spacing, steps_offset: row.steps_offset });
-    const schedule = diffusersSchedule(row.class, config);
+    const given = { ...base, timestep_spacing: row.spacing, steps_offset: row.steps_offset };
+    const { config, schedule } = schedulerOf(row.class, given);
     const label = `${row.class} ${row.spacing} offset ${row.steps_offset} n ${row.n}`;
     let timesteps: readonly number[];
     let sigmas: Float32Array | undefined;

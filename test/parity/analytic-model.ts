@@ -72,7 +72,7 @@ export function analyticSet(setFolder: string): AnalyticSet {
         0,
       );
       const eps = (value - Math.sqrt(a) * x0) / Math.sqrt(1 - a);
-      out.data[i] = { x0, eps, v: Math.sqrt(a) * eps - Math.sqrt(1 - a) * x0 }[parameterization];
+      out.data[i] = { x0, eps, v: Math.sqrt(a) * eps - Math.sqrt(1 - a) * x0, flow: eps - x0 }[parameterization];
     }
     return out;
   };

@@ -21,8 +21,8 @@ import {
   type DiffusionLossConfig,
   diffusionLoss,
   dropConditions,
-  type Parameterization,
 } from '../../src/training/objective/diffusion.ts';
+import type { Parameterization } from '../../src/diffusion/objective.ts';
 import { runGraph, traceLike } from '../graph/run-graph.ts';
 import { compareTensor } from '../parity.ts';
 import { skipUnless } from '../reference.ts';

@@ -3,10 +3,13 @@
 import { throwIfAborted } from '../../errors.ts';
 import { addScaled, linearCombination } from '../../tensor/arithmetic.ts';
 import type { Denoiser, Latent } from '../denoiser.ts';
-import type { Parameterization } from '../parameterization.ts';
+import { objectiveOf, type Parameterization } from '../objective.ts';
 import type { Sampling } from '../sampler.ts';
 import type { SigmaSamplerOptions } from '../samplers/sigma-sampler.ts';
 import { sigmaSteps } from '../samplers/sigma-steps.ts';
+
+const factors = (parameterization: Parameterization, sigma: number) =>
+  objectiveOf(parameterization).x0OfSigma(sigma, sigma * sigma + 1, Math.sqrt(sigma * sigma + 1));
 
 export async function* sampleEulerChurnAfter(
   denoise: Denoiser,
@@ -31,15 +34,12 @@ export async function* sampleEulerChurnAfter(
     let denoised = await denoise(latent, sigma, signal);
     if (gamma > 0) {
       const churned = addScaled(latent, sNoise * Math.sqrt(sigmaHat ** 2 - sigma ** 2), noise(sigma, sigmaHat));
-      // What the model said of x, taken for the churned x: its eps at the higher level, its v at the old one, its x_0 as it is.
-      if (parameterization === 'eps')
-        denoised = linearCombination([1, churned], [-sigmaHat / sigma, latent], [sigmaHat / sigma, denoised]);
-      else if (parameterization === 'v')
-        denoised = linearCombination(
-          [1, denoised],
-          [1 / (sigma * sigma + 1), churned],
-          [-1 / (sigma * sigma + 1), latent],
-        );
+      // What the model said of x, taken for the churned x: an eps at the higher level, others at the old one.
+      const level = parameterization === 'eps' ? sigmaHat : sigma;
+      const [ofX, ofOutput] = factors(parameterization, sigma);
+      const [ofChurned, ofSame] = factors(parameterization, level);
+      const ratio = ofSame / ofOutput;
+      denoised = linearCombination([ofChurned, churned], [-ratio * ofX, latent], [ratio, denoised]);
       latent = churned;
     }
     latent = linearCombination([next / sigmaHat, latent], [1 - next / sigmaHat, denoised]);

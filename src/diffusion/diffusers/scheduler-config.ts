@@ -65,70 +65,28 @@ const shared = {
   final_sigmas_type: 'zero',
 } as const satisfies DiffusersSchedulerConfig;
 
-const distilled = {
-  beta_start: 0.00085,
-  beta_end: 0.012,
-  beta_schedule: 'scaled_linear',
-  timestep_spacing: 'leading',
-  set_alpha_to_one: true,
-  original_inference_steps: 50,
-  timestep_scaling: 10,
-} as const;
-const sdRange = { beta_start: 0.00085, beta_end: 0.012 } as const;
-
-const defaults = {
-  DDIMScheduler: { timestep_spacing: 'leading', clip_sample: true, set_alpha_to_one: true },
-  DDIMInverseScheduler: { timestep_spacing: 'leading', clip_sample: true, set_alpha_to_one: true },
-  DDPMScheduler: { timestep_spacing: 'leading', clip_sample: true, variance_type: 'fixed_small' },
-  PNDMScheduler: { timestep_spacing: 'leading', skip_prk_steps: false, set_alpha_to_one: false },
-  LMSDiscreteScheduler: {},
-  EulerDiscreteScheduler: { interpolation_type: 'linear' },
-  EulerAncestralDiscreteScheduler: {},
-  HeunDiscreteScheduler: sdRange,
-  KDPM2DiscreteScheduler: sdRange,
-  KDPM2AncestralDiscreteScheduler: sdRange,
-  DPMSolverMultistepScheduler: { algorithm_type: 'dpmsolver++', solver_type: 'midpoint' },
-  DPMSolverMultistepInverseScheduler: { algorithm_type: 'dpmsolver++', solver_type: 'midpoint' },
-  DPMSolverSinglestepScheduler: { algorithm_type: 'dpmsolver++', solver_type: 'midpoint', lower_order_final: false },
-  UniPCMultistepScheduler: { solver_type: 'bh2', predict_x0: true },
-  DEISMultistepScheduler: { algorithm_type: 'deis' },
-  LCMScheduler: distilled,
-  TCDScheduler: distilled,
-} as const satisfies Record<string, DiffusersSchedulerConfig>;
-
-/** The scheduler classes that there are samplers for. */
-export type DiffusersSchedulerClass = keyof typeof defaults;
-
-export const diffusersSchedulerClasses = Object.keys(defaults) as readonly DiffusersSchedulerClass[];
-
 /** A configuration with every default of its class filled in. */
 export type WholeSchedulerConfig = DiffusersSchedulerConfig &
   Required<Pick<DiffusersSchedulerConfig, keyof typeof shared>>;
 
-/** Throws `config-invalid` for a class that is not known. */
-export function wholeConfig(className: string, config: DiffusersSchedulerConfig): WholeSchedulerConfig {
-  if (!Object.hasOwn(defaults, className)) {
-    throw new StableDiffusionError(
-      'config-invalid',
-      `The diffusers scheduler ${JSON.stringify(className)} is not known; there are ${diffusersSchedulerClasses.join(', ')}.`,
-    );
-  }
+/** The configuration with the defaults of its class where it says nothing. */
+export function wholeConfig(
+  defaults: DiffusersSchedulerConfig,
+  config: DiffusersSchedulerConfig,
+): WholeSchedulerConfig {
   const given = Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined && value !== null));
-  return { ...shared, ...defaults[className as DiffusersSchedulerClass], ...given };
+  return { ...shared, ...defaults, ...given };
 }
 
-/** alphas_cumprod[-1] of a zero-SNR schedule, for the classes that divide by it. */
-const smallestAlphaBar = 2 ** -24;
-
-/** The noise schedule of a scheduler, in float32 as diffusers'. */
-export function diffusersSchedule(className: string, config: WholeSchedulerConfig): NoiseSchedule {
+/** The noise schedule of a scheduler, in float32 as diffusers'. `lastAlphaBar`: alphas_cumprod[-1] of a zero-SNR schedule, for classes that divide by it. */
+export function diffusersSchedule(config: WholeSchedulerConfig, lastAlphaBar?: number): NoiseSchedule {
   let betas = config.trained_betas
     ? Float32Array.from(config.trained_betas)
     : diffusersBetas(config.beta_schedule, config.num_train_timesteps, config.beta_start, config.beta_end);
   if (config.rescale_betas_zero_snr) betas = rescaleZeroTerminalSnr(betas);
   const alphasCumprod = cumulativeProduct(betas);
-  if (config.rescale_betas_zero_snr && /^(Euler|DPMSolver|UniPC)/.test(className))
-    alphasCumprod[alphasCumprod.length - 1] = smallestAlphaBar;
+  if (config.rescale_betas_zero_snr && lastAlphaBar !== undefined)
+    alphasCumprod[alphasCumprod.length - 1] = lastAlphaBar;
   return noiseSchedule(alphasCumprod, Float64Array.from(betas));
 }
 

@@ -102,9 +102,8 @@ export const ddpm: Sampler = {
     checkRequest(request, true);
     const { model, initial, inpainting, startStep = 0 } = request;
     const { schedule } = model;
-    const steps = posteriorSteps(schedule, spacedTimesteps('leading', request.steps, schedule.trainTimesteps)).slice(
-      startStep,
-    );
+    const descending = spacedTimesteps('leading', request.steps, schedule.trainTimesteps);
+    const steps = posteriorSteps(schedule, descending, { vPosterior: schedule.vPosterior ?? 0 }).slice(startStep);
     const first = steps[0];
     const x = initial
       ? first

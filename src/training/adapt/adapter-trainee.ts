@@ -4,7 +4,7 @@
  */
 
 import type { ClipTextConfig } from '../../config/network-config.ts';
-import { betaSchedule } from '../../diffusion/beta-schedule.ts';
+import { betasOf } from '../../diffusion/model-schedule.ts';
 import { ddpmBuffers } from '../../diffusion/noise-schedule.ts';
 import type { Engine, Tensors } from '../../engine/engine.ts';
 import { StableDiffusionError } from '../../errors.ts';
@@ -15,14 +15,15 @@ import type { ClipTokenizer } from '../../tokenizer/clip-tokenizer.ts';
 import type { Checkpoint } from '../../checkpoints/checkpoint.ts';
 import { memoryWeights } from '../../weights/memory-weights.ts';
 import { joined, withPrefix } from '../../weights/view.ts';
-import type { WeightEntry, WeightSource } from '../../weights/weight-source.ts';
+import type { WeightSource } from '../../weights/weight-source.ts';
 import { blockOfModule } from '../step/checkpoint-blocks.ts';
 import { mixSeed } from '../data/sample-order.ts';
 import type { TrainingItem } from '../data/sample.ts';
 import type { DiffusionLossConfig } from '../objective/diffusion.ts';
 import { openAutoencoder } from '../../model/autoencoder.ts';
 import type { OptimiserConfig } from '../step/optimiser.ts';
-import { createTrainStep, type TrainingCounts, type TrainStep, type Treatment } from '../step/train-step.ts';
+import { createTrainStep, type TrainStep, type Treatment } from '../step/train-step.ts';
+import { countsSchema, TrainedState } from '../step/trained-state.ts';
 import type { Trainee, TraineeCheckpoint } from '../trainee.ts';
 import { adapterSamples, type AdapterSampleOptions } from './adapter-samples.ts';
 import { adapterBatch, type AdapterBatchOptions, textEncoder } from './adapter-batch.ts';
@@ -99,14 +100,7 @@ function lossConfig(
   text: ClipTextConfig | undefined,
 ): AdapterLossConfig {
   const { config } = checkpoint;
-  const betas = config.given_betas
-    ? Float64Array.from(config.given_betas)
-    : betaSchedule(config.beta_schedule, config.timesteps, {
-        linearStart: config.linear_start,
-        linearEnd: config.linear_end,
-        cosineS: config.cosine_s,
-      });
-  const { lvlb_weights: _, ...schedule } = ddpmBuffers(betas);
+  const { lvlb_weights: _, ...schedule } = ddpmBuffers(betasOf(config));
   return {
     unet: config.unet_config,
     ...(text ? { text } : {}),
@@ -177,11 +171,8 @@ export async function createAdapterStep(options: AdapterModelOptions, parts: Ada
   const samplesOf = (wanted: AdapterSampleOptions) => async () =>
     adapterSamples({ engine, ...(await parts.adapted(step)) }, wanted);
   const drops = graph.inputs.some(({ name }) => name === dropoutSeedInput);
-  const entry = (name: string): WeightEntry => ({
-    name,
-    dtype: 'float32',
-    shape: step.state.entries.get(name)?.shape ?? [],
-  });
+  const { state, checkpointNames: names, averaged } = step;
+  const trained = new TrainedState({ state, names, averaged, kind: 'adapter, model or optimiser' });
   return {
     step,
     prepare: (items, seed) => adapterBatch(items, seed, batchOptions),
@@ -193,14 +184,9 @@ export async function createAdapterStep(options: AdapterModelOptions, parts: Ada
       const { metrics, gradientNorm } = await step.run(seeded, { learningRate });
       return { metrics, gradientNorm };
     },
-    checkpoint: () => ({
-      entries: step.checkpointNames.map(entry),
-      provide: async ({ name }) => (await step.state.read([name]))[name] as Tensor,
-      state: step.counts,
-    }),
+    checkpoint: () => trained.checkpoint(step.counts),
     async restore(saved, counts) {
-      for (const name of step.checkpointNames) await step.restore({ tensors: { [name]: await saved.read(name) } });
-      await step.restore({ counts: counts as TrainingCounts });
+      await step.restore({ counts: await trained.restore(saved, counts, countsSchema) });
     },
     ...(options.samples ? { samples: samplesOf(options.samples) } : {}),
     async dispose() {

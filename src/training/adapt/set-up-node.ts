@@ -16,6 +16,7 @@ import { createDreamBoothTrainee } from './dreambooth.ts';
 import { createLoraTrainee } from './lora.ts';
 import { createTextualInversionTrainee } from './textual-inversion.ts';
 import type { TrainingEvent } from '../loop-node.ts';
+import { lossVariantsOf, optimiserOf } from '../section-options.ts';
 import type { SetUp, TraineeContext } from '../set-up.ts';
 import type { Trainee } from '../trainee.ts';
 
@@ -43,16 +44,8 @@ function modelOptions(
     engine,
     checkpoint: model.checkpoint,
     tokenizer: model.tokenizer as ClipTokenizer,
-    diffusion: {
-      lossType: training.loss_type,
-      minSnrGamma: training.min_snr_gamma,
-      noiseOffset: training.noise_offset,
-      inputPerturbation: training.input_perturbation,
-    },
-    optimiser:
-      training.optimizer === 'sgd'
-        ? { kind: 'sgd' }
-        : { kind: training.optimizer ?? 'adamw', betas: training.betas ?? [0.9, 0.999], epsilon: training.epsilon },
+    diffusion: lossVariantsOf(training),
+    optimiser: optimiserOf(training),
     weightDecay: training.weight_decay,
     clipNorm: loop.clipNorm,
     checkpointing: training.checkpointing,

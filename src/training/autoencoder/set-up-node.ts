@@ -8,6 +8,7 @@ import type { WeightSource } from '../../weights/weight-source.ts';
 import { type AutoencoderBatch, createAutoencoderTraining } from './trainee.ts';
 import { autoencoderWeights } from './weights.ts';
 import { lastOrAveraged } from '../run/run-weights.ts';
+import { optimiserOf } from '../section-options.ts';
 import type { SetUp, TraineeContext } from '../set-up.ts';
 
 /** Opens the files it needs, makes what they lack, and compiles the steps. */
@@ -39,16 +40,12 @@ export async function autoencoderSetUp({
     ...(checkpoint ? { checkpoint } : {}),
     ...(files.length > 0 ? { perceptual: joined(files) } : {}),
   });
-  const [beta1, beta2] = training.betas ?? [0.5, 0.9];
   const trainee = await createAutoencoderTraining({
     engine,
     objective,
     weights,
     autoencoderRate: config.lr_g_factor,
-    optimiser:
-      training.optimizer === 'sgd'
-        ? { kind: 'sgd' }
-        : { kind: training.optimizer ?? 'adam', betas: [beta1, beta2], epsilon: training.epsilon },
+    optimiser: optimiserOf(training, { kind: 'adam', betas: [0.5, 0.9] }),
     weightDecay: training.weight_decay,
     clipNorm: run.loop.clipNorm,
     ...(config.use_ema ? { average: { decay: training.ema_decay } } : {}),

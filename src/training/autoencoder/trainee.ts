@@ -5,27 +5,26 @@
  * Gradients of several batches are averaged for each of the two in turn, where Lightning takes turns within each batch.
  */
 
-import { discriminatorOf, type KlLossConfig, type VqLossConfig } from '../../config/autoencoder-training.ts';
-import type { BoundRun, Engine, EngineState, Program } from '../../engine/engine.ts';
+import { z } from 'zod';
+import type { BoundRun, EngineState, Program } from '../../engine/engine.ts';
 import { StableDiffusionError } from '../../errors.ts';
 import { imagesToTensor, tensorToImages } from '../../image/image-tensor.ts';
 import { isDiscriminatorBuffer } from '../../models/discriminator.ts';
 import { TorchGenerator } from '../../random/torch-generator.ts';
 import { float32, type Tensor } from '../../tensor/tensor.ts';
-import type { WeightEntry, WeightSource } from '../../weights/weight-source.ts';
+import type { WeightSource } from '../../weights/weight-source.ts';
 import { adoptWeight } from '../objective/adversarial.ts';
+import { traceAutoencoderLoss } from './loss.ts';
 import {
-  type AutoencoderObjective,
-  type AutoencoderTraceOptions,
-  bufferPrefix,
-  traceAutoencoderLoss,
-  traceDiscriminatorLoss,
-} from './loss.ts';
-import { blockOfModule } from '../step/checkpoint-blocks.ts';
+  adversarialOf,
+  type AutoencoderSteps,
+  autoencoderSteps,
+  type AutoencoderTrainingOptions,
+  isLoss,
+  withoutDiscriminator,
+} from './steps.ts';
 import type { TrainingItem } from '../data/sample.ts';
-import type { AverageConfig } from '../step/exponential-average.ts';
-import { type OptimiserConfig, stateNames } from '../step/optimiser.ts';
-import { createTrainStep, type TrainingCounts, type TrainStep, type Treatment } from '../step/train-step.ts';
+import { countsSchema, TrainedState } from '../step/trained-state.ts';
 import type { Trainee, TraineeCheckpoint, TraineeSamples, TraineeUpdate } from '../trainee.ts';
 
 export interface AutoencoderBatch {
@@ -35,84 +34,36 @@ export interface AutoencoderBatch {
   readonly noise?: readonly [autoencoder: Tensor<'float32'>, discriminator: Tensor<'float32'>];
 }
 
-export interface AutoencoderTrainingOptions {
-  readonly engine: Engine;
-  readonly objective: AutoencoderObjective;
-  /** Under the names of LDM's checkpoints, all that the objective needs: `autoencoderWeights`. */
-  readonly weights: WeightSource;
-  /** Factor on the autoencoder's learning rate (`lr_g_factor`). Default 1. */
-  readonly autoencoderRate?: number;
-  /** Of both. Default Adam with betas 0.5 and 0.9. */
-  readonly optimiser?: OptimiserConfig;
-  /** Of the autoencoder's parameters; the discriminator has none. Default 0, as Adam's in LDM. */
-  readonly weightDecay?: number;
-  readonly clipNorm?: number;
-  /** Exponential averages of the autoencoder's weights. */
-  readonly average?: AverageConfig;
-  /** Batch and image size where they are fixed: faster, and for sides that are no multiples of 16. */
-  readonly size?: AutoencoderTraceOptions['size'];
-  /** Calculates the activations of each block again in the backward pass: less memory, a third more time. Default false. */
-  readonly checkpointing?: boolean;
-  /**
-   * Before `disc_start` the discriminator counts for nothing, and LDM runs it all the same (its metrics are logged, its running statistics
-   * move). `skip` leaves it out till then, which saves a good third of the time. Default `run`.
-   */
-  readonly earlyDiscriminator?: 'run' | 'skip';
-  /** Number of images in samples. Default 8. */
-  readonly sampleCount?: number;
-}
-
-interface SavedCounts {
-  readonly steps: number;
-  readonly autoencoder: TrainingCounts;
-  readonly discriminator: TrainingCounts | null;
-}
-
-const discriminatorPrefix = 'loss.discriminator.';
-
-const isLoss = (name: string): boolean => name.startsWith('loss.');
-
-/** What the autoencoder's step does with a parameter. `logvar` is in no optimiser of the original's, so it stays as it is. */
-function autoencoderTreatment(rate: number, weightDecay: number): (name: string) => Treatment {
-  return (name) =>
-    name.startsWith(discriminatorPrefix) ? 'shared' : isLoss(name) ? 'fixed' : { learningRateScale: rate, weightDecay };
-}
-
-/** What the discriminator's step does with a parameter. */
-function discriminatorTreatment(name: string): Treatment {
-  return name.startsWith(discriminatorPrefix) && !isDiscriminatorBuffer(name) ? { weightDecay: 0 } : 'shared';
-}
-
-/** The objective without its adversarial part. */
-function withoutDiscriminator(objective: AutoencoderObjective): AutoencoderObjective {
-  const { loss } = objective;
-  return loss.kind === 'multiscale' ? objective : { ...objective, loss: { ...loss, disc_factor: 0 } };
-}
-
-/** The adversarial settings of a loss, where it has such. */
-function adversarialOf({ loss }: AutoencoderObjective): KlLossConfig | VqLossConfig | undefined {
-  return loss.kind !== 'multiscale' && discriminatorOf(loss) ? loss : undefined;
-}
-
-interface Steps {
-  readonly autoencoder: TrainStep;
-  readonly discriminator: TrainStep | undefined;
-  /** The autoencoder's without the adversarial part, for steps before `disc_start`. */
-  readonly early: TrainStep | undefined;
-}
+const savedSchema = z.object({
+  steps: z.int().nonnegative(),
+  autoencoder: countsSchema,
+  discriminator: countsSchema.nullable(),
+});
 
 export class AutoencoderTraining implements Trainee<AutoencoderBatch> {
   readonly #options: AutoencoderTrainingOptions;
   readonly #state: EngineState;
-  readonly #steps: Steps;
+  readonly #steps: AutoencoderSteps;
+  readonly #trained: TrainedState;
+  /** Tensors that a checkpoint needs. */
+  readonly #names: readonly string[];
   #forward: Promise<Program> | undefined;
   #step = 0;
 
   /** Use `createAutoencoderTraining`. */
-  constructor(options: AutoencoderTrainingOptions, state: EngineState, steps: Steps) {
+  constructor(options: AutoencoderTrainingOptions, state: EngineState, steps: AutoencoderSteps) {
     this.#options = options;
     this.#state = state;
     this.#steps = steps;
+    const { autoencoder, discriminator } = steps;
+    const names = [...new Set([...autoencoder.checkpointNames, ...(discriminator?.checkpointNames ?? [])])];
+    this.#names = names;
+    this.#trained = new TrainedState({
+      state,
+      names,
+      averaged: autoencoder.averaged,
+      kind: 'autoencoder, loss or optimiser',
+    });
   }
 
   /** Updates made. */
@@ -184,10 +135,9 @@ export class AutoencoderTraining implements Trainee<AutoencoderBatch> {
     });
     const names = graph.parameters.map(({ name }) => name).filter((name) => !isLoss(name));
     this.#forward ??= engine.compile(graph, weights, { parameters: { inputs: new Set(names) } });
-    const averaged = new Set(this.#steps.autoencoder.averaged);
     const run: BoundRun = {
       tensors: { image, ...(noise ? { noise: noise[0] } : {}) },
-      inputs: Object.fromEntries(names.map((name) => [name, averaged.has(name) ? stateNames.average(name) : name])),
+      inputs: this.#trained.averagedInputs(names),
     };
     const [made] = await (await this.#forward).runBound(this.#state, [run]);
     return made ?? {};
@@ -210,38 +160,19 @@ export class AutoencoderTraining implements Trainee<AutoencoderBatch> {
     return { images, captions: images.map((_, i) => (i < count ? 'image' : 'reconstruction')), columns: count };
   }
 
-  #names(): string[] {
-    return [
-      ...new Set([...this.#steps.autoencoder.checkpointNames, ...(this.#steps.discriminator?.checkpointNames ?? [])]),
-    ];
-  }
-
   checkpoint(): TraineeCheckpoint {
     const { autoencoder, discriminator, early } = this.#steps;
     const latest = early && early.steps > autoencoder.steps ? early : autoencoder;
-    const state: SavedCounts = {
+    const state: z.output<typeof savedSchema> = {
       steps: this.#step,
       autoencoder: latest.counts,
       discriminator: discriminator?.counts ?? null,
     };
-    return {
-      entries: this.#names().map(
-        (name): WeightEntry => ({ name, dtype: 'float32', shape: this.#state.entries.get(name)?.shape ?? [] }),
-      ),
-      provide: async ({ name }) => (await this.#state.read([name]))[name] as Tensor,
-      state,
-    };
+    return this.#trained.checkpoint(state);
   }
 
   async restore(saved: WeightSource, state: unknown): Promise<void> {
-    const counts = state as SavedCounts;
-    const missing = this.#names().filter((name) => !saved.entries.has(name));
-    if (missing.length > 0)
-      throw new StableDiffusionError(
-        'weights-mismatch',
-        `${saved.label} lacks ${missing.slice(0, 5).join(', ')}: it is of another autoencoder, loss or optimiser.`,
-      );
-    for (const name of this.#names()) await this.#state.write({ [name]: await saved.read(name) });
+    const counts = await this.#trained.restore(saved, state, savedSchema);
     const { autoencoder, discriminator, early } = this.#steps;
     await autoencoder.restore({ counts: counts.autoencoder });
     await early?.restore({ counts: counts.autoencoder });
@@ -252,23 +183,13 @@ export class AutoencoderTraining implements Trainee<AutoencoderBatch> {
   /** The autoencoder, averaged where there are averages, and its discriminator, under the names of LDM's checkpoints. */
   model(): Omit<TraineeCheckpoint, 'state'> {
     const { autoencoder, discriminator } = this.#steps;
-    const averaged = new Set(autoencoder.averaged);
-    const names = [
+    return this.#trained.model([
       ...new Set([
         ...autoencoder.trained,
         ...(discriminator?.trained ?? []),
-        ...this.#names().filter(isDiscriminatorBuffer),
+        ...this.#names.filter(isDiscriminatorBuffer),
       ]),
-    ];
-    return {
-      entries: names.map(
-        (name): WeightEntry => ({ name, dtype: 'float32', shape: this.#state.entries.get(name)?.shape ?? [] }),
-      ),
-      provide: async ({ name }) => {
-        const from = averaged.has(name) ? stateNames.average(name) : name;
-        return (await this.#state.read([from]))[from] as Tensor;
-      },
-    };
+    ]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -286,68 +207,15 @@ export class AutoencoderTraining implements Trainee<AutoencoderBatch> {
   }
 }
 
-/** Outputs of a graph that replace parameters after each pass. */
-function keptBuffers(outputs: readonly { readonly name: string }[]): Record<string, string> {
-  return Object.fromEntries(
-    outputs.flatMap(({ name }) => (name.startsWith(bufferPrefix) ? [[name, name.slice(bufferPrefix.length)]] : [])),
-  );
-}
-
 /**
  * Compiles the steps and puts weights and moments into the engine.
  * @throws `invalid-argument` for dropout and for image sizes that the autoencoder cannot divide, `weights-mismatch`, `engine-failed`
  */
 export async function createAutoencoderTraining(options: AutoencoderTrainingOptions): Promise<AutoencoderTraining> {
-  const { engine, objective, weights, size, clipNorm, average, autoencoderRate = 1 } = options;
-  if (objective.autoencoder.ddconfig.dropout > 0)
-    throw new StableDiffusionError(
-      'invalid-argument',
-      "Autoencoders are trained without dropout (as all of LDM's are); set dropout to 0.",
-    );
-  const state = engine.createState();
-  const shared = {
-    engine,
-    weights,
-    state,
-    optimiser: options.optimiser ?? ({ kind: 'adam', betas: [0.5, 0.9] } as const),
-    clipNorm,
-    ...(options.checkpointing ? { checkpoint: blockOfModule } : {}),
-  };
-  const sizes = size ? { size } : {};
-  const ofAutoencoder = {
-    ...shared,
-    treatment: autoencoderTreatment(autoencoderRate, options.weightDecay ?? 0),
-    ...(average ? { average } : {}),
-  };
-  const adversarial = adversarialOf(objective);
-  const graph = traceAutoencoderLoss(objective, sizes);
-  const judge = adversarial && traceDiscriminatorLoss(objective, sizes);
-  const skipped = adversarial && adversarial.disc_start > 0 && options.earlyDiscriminator === 'skip';
-  const steps: TrainStep[] = [];
+  const state = options.engine.createState();
   try {
-    const add = async (step: Promise<TrainStep>): Promise<TrainStep> => {
-      steps.push(await step);
-      return step;
-    };
-    const autoencoder = await add(createTrainStep({ ...ofAutoencoder, graph, keep: keptBuffers(graph.outputs) }));
-    const discriminator =
-      judge &&
-      (await add(
-        createTrainStep({
-          ...shared,
-          graph: judge,
-          treatment: discriminatorTreatment,
-          keep: keptBuffers(judge.outputs),
-        }),
-      ));
-    const early = skipped
-      ? await add(
-          createTrainStep({ ...ofAutoencoder, graph: traceAutoencoderLoss(withoutDiscriminator(objective), sizes) }),
-        )
-      : undefined;
-    return new AutoencoderTraining(options, state, { autoencoder, discriminator, early });
+    return new AutoencoderTraining(options, state, await autoencoderSteps(options, state));
   } catch (error) {
-    await Promise.all(steps.map((step) => step.dispose()));
     await state.dispose();
     throw error;
   }

@@ -33,7 +33,7 @@ function drawBox(mask: Image<1>, generator: TorchGenerator): void {
 /** A line of several pieces with round ends. */
 function drawStroke(mask: Image<1>, generator: TorchGenerator): void {
   const { width: size } = mask;
-  const radius = Math.max(1, (size * (0.03 + 0.09 * generator.uniform())) / 1);
+  const radius = Math.max(1, size * (0.03 + 0.09 * generator.uniform()));
   let [x, y] = [size * generator.uniform(), size * generator.uniform()];
   let angle = 2 * Math.PI * generator.uniform();
   for (let piece = generator.integer(1, 6); piece > 0; piece--) {

@@ -1,7 +1,7 @@
 /** The loss of a whole latent diffusion model as a graph: the condition's encoder, the UNet, and the diffusion loss (`LatentDiffusion.forward`). */
 
 import type { LatentDiffusionConfig } from '../../config/latent-diffusion-config.ts';
-import { betaSchedule } from '../../diffusion/beta-schedule.ts';
+import { betasOf } from '../../diffusion/model-schedule.ts';
 import { ddpmBuffers } from '../../diffusion/noise-schedule.ts';
 import { constant } from '../../graph/functions.ts';
 import type { Graph } from '../../graph/graph.ts';
@@ -11,10 +11,7 @@ import { need } from '../../models/trace-network.ts';
 import { unet } from '../../models/unet.ts';
 import { float32 } from '../../tensor/tensor.ts';
 import { type Conditioning, withConcat } from './conditioning.ts';
-import { diffusionLoss, type DiffusionLossConfig } from '../objective/diffusion.ts';
-
-/** What the configurations of LDM have no word for. */
-export type LossVariants = Pick<DiffusionLossConfig, 'lossType' | 'minSnrGamma' | 'noiseOffset' | 'inputPerturbation'>;
+import { diffusionLoss, type DiffusionLossConfig, type LossVariants } from '../objective/diffusion.ts';
 
 export interface LatentDiffusionObjective {
   readonly config: LatentDiffusionConfig;
@@ -25,15 +22,11 @@ export interface LatentDiffusionObjective {
 }
 
 function lossConfig({ config, variants }: LatentDiffusionObjective): DiffusionLossConfig {
-  const betas = config.given_betas
-    ? Float64Array.from(config.given_betas)
-    : betaSchedule(config.beta_schedule, config.timesteps, {
-        linearStart: config.linear_start,
-        linearEnd: config.linear_end,
-        cosineS: config.cosine_s,
-      });
   return {
-    schedule: ddpmBuffers(betas, { vPosterior: config.v_posterior, parameterization: config.parameterization }),
+    schedule: ddpmBuffers(betasOf(config), {
+      vPosterior: config.v_posterior,
+      parameterization: config.parameterization,
+    }),
     parameterization: config.parameterization,
     lossType: config.loss_type,
     simpleWeight: config.l_simple_weight,

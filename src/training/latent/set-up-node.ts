@@ -23,6 +23,7 @@ import { createLatentDiffusionTraining, type LatentDiffusionBatch, type LatentDi
 import { latentDiffusionSamples } from './samples.ts';
 import { latentDiffusionWeights } from './weights.ts';
 import { lastOrAveraged } from '../run/run-weights.ts';
+import { lossVariantsOf, optimiserOf } from '../section-options.ts';
 import type { SetUp, TraineeContext } from '../set-up.ts';
 import type { TrainingConfig } from '../training-config.ts';
 
@@ -212,18 +213,10 @@ export async function latentDiffusionSetUp(context: TraineeContext): Promise<Set
       objective: {
         config,
         conditioning,
-        variants: {
-          lossType: training.loss_type,
-          minSnrGamma: training.min_snr_gamma,
-          noiseOffset: training.noise_offset,
-          inputPerturbation: training.input_perturbation,
-        },
+        variants: lossVariantsOf(training),
         size: { batch: run.loop.batchSize, height: side, width: side },
       },
-      optimiser:
-        training.optimizer === 'sgd'
-          ? { kind: 'sgd' }
-          : { kind: training.optimizer ?? 'adamw', betas: training.betas ?? [0.9, 0.999], epsilon: training.epsilon },
+      optimiser: optimiserOf(training),
       weightDecay: training.weight_decay,
       clipNorm: run.loop.clipNorm,
       ...(config.use_ema

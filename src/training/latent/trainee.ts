@@ -3,26 +3,26 @@
  * condition's encoder, over a frozen autoencoder, with averages of the UNet's weights (`LitEma`).
  */
 
+import { z } from 'zod';
 import type { LatentDiffusionConfig } from '../../config/latent-diffusion-config.ts';
 import type { Engine, Program, Tensors } from '../../engine/engine.ts';
-import { StableDiffusionError } from '../../errors.ts';
 import { TorchGenerator } from '../../random/torch-generator.ts';
 import { scale } from '../../tensor/arithmetic.ts';
-import type { Tensor } from '../../tensor/tensor.ts';
 import { partPrefixes } from '../../checkpoints/canonical.ts';
 import { type Checkpoint, checkpointKind } from '../../checkpoints/checkpoint.ts';
 import { compVisWeights } from '../../checkpoints/convert-layout.ts';
 import { aliased, weightView, withoutPrefix } from '../../weights/view.ts';
-import type { WeightEntry, WeightSource } from '../../weights/weight-source.ts';
+import type { WeightSource } from '../../weights/weight-source.ts';
 import { blockOfModule } from '../step/checkpoint-blocks.ts';
 import type { TrainingItem } from '../data/sample.ts';
 import type { AverageConfig } from '../step/exponential-average.ts';
 import type { OpenAutoencoder } from '../../model/autoencoder.ts';
 import { type LatentDiffusionObjective, traceLatentDiffusionLoss } from './loss.ts';
 import { latentsOf } from './latents.ts';
-import { type OptimiserConfig, stateNames } from '../step/optimiser.ts';
+import type { OptimiserConfig } from '../step/optimiser.ts';
 import { scaleByStd } from './scale-by-std.ts';
-import { createTrainStep, type TrainingCounts, type TrainStep, type Treatment } from '../step/train-step.ts';
+import { createTrainStep, type TrainStep, type Treatment } from '../step/train-step.ts';
+import { countsSchema, TrainedState } from '../step/trained-state.ts';
 import type { BatchPurpose, Trainee, TraineeCheckpoint, TraineeSamples, TraineeUpdate } from '../trainee.ts';
 
 export interface LatentDiffusionBatch {
@@ -50,10 +50,7 @@ export interface LatentDiffusionTrainingOptions {
   readonly samples?: (checkpoint: Checkpoint, batch: LatentDiffusionBatch) => Promise<TraineeSamples>;
 }
 
-interface SavedState {
-  readonly counts: TrainingCounts;
-  readonly scaleFactor: number;
-}
+const savedSchema = z.object({ counts: countsSchema, scaleFactor: z.number().positive() });
 
 const { unet: unetPrefix, first_stage: firstStagePrefix, cond_stage: condPrefix } = partPrefixes;
 
@@ -70,6 +67,7 @@ export class LatentDiffusionTraining implements Trainee<LatentDiffusionBatch> {
   readonly samples?: (batch: LatentDiffusionBatch) => Promise<TraineeSamples>;
   readonly #options: LatentDiffusionTrainingOptions;
   readonly #step: TrainStep;
+  readonly #trained: TrainedState;
   #scaleFactor: number;
   #validation: Promise<Program> | undefined;
 
@@ -77,6 +75,8 @@ export class LatentDiffusionTraining implements Trainee<LatentDiffusionBatch> {
   constructor(options: LatentDiffusionTrainingOptions, step: TrainStep) {
     this.#options = options;
     this.#step = step;
+    const { state, checkpointNames: names, averaged } = step;
+    this.#trained = new TrainedState({ state, names, averaged, kind: 'model or optimiser' });
     this.#scaleFactor = this.#config.scale_factor;
     const { samples } = options;
     if (samples) this.samples = (batch) => samples(this.snapshot(), batch);
@@ -139,11 +139,10 @@ export class LatentDiffusionTraining implements Trainee<LatentDiffusionBatch> {
     const graph = traceLatentDiffusionLoss(objective);
     const names = graph.parameters.map(({ name }) => name).filter((name) => this.#step.state.entries.has(name));
     this.#validation ??= engine.compile(graph, weights, { parameters: { inputs: new Set(names) } });
-    const averaged = new Set(this.#step.averaged);
     const [made = {}] = await (await this.#validation).runBound(this.#step.state, [
       {
         tensors: inputs,
-        inputs: Object.fromEntries(names.map((name) => [name, averaged.has(name) ? stateNames.average(name) : name])),
+        inputs: this.#trained.averagedInputs(names),
       },
     ]);
     return Object.fromEntries(Object.entries(made).map(([name, { data }]) => [name, Number(data[0])]));
@@ -153,16 +152,12 @@ export class LatentDiffusionTraining implements Trainee<LatentDiffusionBatch> {
   #weights(): WeightSource {
     const { weights } = this.#options;
     const trained = new Set(this.#step.trained);
-    const averaged = new Set(this.#step.averaged);
     return weightView(
       weights.label,
       Array.from(weights.entries.values(), ({ name, shape }) => {
         if (!trained.has(name)) return aliased(weights, name);
-        const from = averaged.has(name) ? stateNames.average(name) : name;
-        return {
-          entry: { name, shape, dtype: 'float32' as const },
-          read: async () => (await this.#step.state.read([from]))[from] as Tensor,
-        };
+        const from = this.#trained.averageOf(name);
+        return { entry: { name, shape, dtype: 'float32' as const }, read: () => this.#trained.read(from) };
       }),
       [],
     );
@@ -191,27 +186,12 @@ export class LatentDiffusionTraining implements Trainee<LatentDiffusionBatch> {
   }
 
   checkpoint(): TraineeCheckpoint {
-    const { state, checkpointNames, counts } = this.#step;
-    const saved: SavedState = { counts, scaleFactor: this.#scaleFactor };
-    return {
-      entries: checkpointNames.map(
-        (name): WeightEntry => ({ name, dtype: 'float32', shape: state.entries.get(name)?.shape ?? [] }),
-      ),
-      provide: async ({ name }) => (await state.read([name]))[name] as Tensor,
-      state: saved,
-    };
+    const saved: z.output<typeof savedSchema> = { counts: this.#step.counts, scaleFactor: this.#scaleFactor };
+    return this.#trained.checkpoint(saved);
   }
 
   async restore(saved: WeightSource, state: unknown): Promise<void> {
-    const { counts, scaleFactor } = state as SavedState;
-    const missing = this.#step.checkpointNames.filter((name) => !saved.entries.has(name));
-    if (missing.length > 0)
-      throw new StableDiffusionError(
-        'weights-mismatch',
-        `${saved.label} lacks ${missing.slice(0, 5).join(', ')}: it is of another model or optimiser.`,
-      );
-    for (const name of this.#step.checkpointNames)
-      await this.#step.restore({ tensors: { [name]: await saved.read(name) } });
+    const { counts, scaleFactor } = await this.#trained.restore(saved, state, savedSchema);
     await this.#step.restore({ counts });
     this.#scaleFactor = scaleFactor;
   }

@@ -4,6 +4,7 @@
  */
 
 import type { DdpmBuffers } from '../../diffusion/noise-schedule.ts';
+import { type Objective, objectiveOf, type Parameterization } from '../../diffusion/objective.ts';
 import { StableDiffusionError } from '../../errors.ts';
 import {
   abs,
@@ -14,7 +15,6 @@ import {
   exp,
   gather,
   mean,
-  minimum,
   mul,
   reshape,
   sqrt,
@@ -23,9 +23,6 @@ import {
 } from '../../graph/functions.ts';
 import type { Sym } from '../../graph/trace.ts';
 import { float32 } from '../../tensor/tensor.ts';
-
-/** What the network predicts. */
-export type Parameterization = 'eps' | 'v' | 'x0';
 
 export interface DiffusionLossConfig {
   /** float32 [T] tables of the noise schedule. `lvlb_weights` are needed with `elboWeight`. */
@@ -46,6 +43,9 @@ export interface DiffusionLossConfig {
   /** Makes the network's input, not its target, from the noise plus this times `perturbation` (Ning et al. 2023). */
   readonly inputPerturbation?: number;
 }
+
+/** What the configurations of LDM have no word for. */
+export type LossVariants = Pick<DiffusionLossConfig, 'lossType' | 'minSnrGamma' | 'noiseOffset' | 'inputPerturbation'>;
 
 export interface DiffusionLossInputs {
   /** Latents [b, c, h, w], scaled. */
@@ -105,24 +105,41 @@ export function noisyAt(x0: Sym, noise: Sym, t: Sym, schedule: DiffusionLossConf
   );
 }
 
+/** A value of each timestep, [T], from its levels. */
+function tableOf(
+  schedule: DiffusionLossConfig['schedule'],
+  value: (alpha: number, sigma: number) => number,
+): Float32Array {
+  const { sqrt_alphas_cumprod: alphas, sqrt_one_minus_alphas_cumprod: sigmas } = schedule;
+  return alphas.map((alpha, t) => value(alpha, sigmas[t] ?? 0));
+}
+
+/** A symbol times a factor that each timestep has; undefined where it is 0 at all of them. */
+function scaled(value: Sym, table: Float32Array, t: Sym): Sym | undefined {
+  if (table.every((factor) => factor === 0)) return undefined;
+  return table.every((factor) => factor === 1) ? value : mul(value, perSample(atTimesteps(table, t)));
+}
+
+/** What the network should say (`Objective.target`). */
 function targetOf(
-  parameterization: Parameterization,
+  objective: Objective,
   { x0, t }: DiffusionLossInputs,
   noise: Sym,
   schedule: DiffusionLossConfig['schedule'],
 ): Sym {
-  if (parameterization === 'eps') return noise;
-  if (parameterization === 'x0') return x0;
-  return sub(
-    mul(noise, perSample(atTimesteps(schedule.sqrt_alphas_cumprod, t))),
-    mul(x0, perSample(atTimesteps(schedule.sqrt_one_minus_alphas_cumprod, t))),
-  );
-}
-
-function minSnrWeights(snr: Sym, gamma: number, parameterization: Parameterization): Sym {
-  const smaller = minimum(snr, gamma);
-  if (parameterization === 'x0') return smaller;
-  return div(smaller, parameterization === 'v' ? add(snr, 1) : snr);
+  const parts = [
+    scaled(
+      noise,
+      tableOf(schedule, (alpha, sigma) => objective.target(alpha, sigma)[1]),
+      t,
+    ),
+    scaled(
+      x0,
+      tableOf(schedule, (alpha, sigma) => objective.target(alpha, sigma)[0]),
+      t,
+    ),
+  ].filter((part) => part !== undefined);
+  return parts.reduce((sum, part) => add(sum, part));
 }
 
 /** The loss of `predict`, the network as a function of noisy latents and timesteps (float32 [b]). */
@@ -131,7 +148,8 @@ export function diffusionLoss(
   inputs: DiffusionLossInputs,
   predict: (noisy: Sym, timesteps: Sym) => Sym,
 ): DiffusionLoss {
-  const { schedule, parameterization = 'eps', simpleWeight = 1, elboWeight = 0 } = config;
+  const { schedule, parameterization = 'eps', simpleWeight = 1, elboWeight = 0, minSnrGamma } = config;
+  const objective = objectiveOf(parameterization);
   const { x0, t } = inputs;
   const noise = config.noiseOffset
     ? add(inputs.noise, mul(require(inputs.offset, 'offset noise'), config.noiseOffset))
@@ -140,14 +158,20 @@ export function diffusionLoss(
     ? add(noise, mul(require(inputs.perturbation, 'perturbation noise'), config.inputPerturbation))
     : noise;
   const noisy = noisyAt(x0, mixed, t, schedule);
-  const prediction = predict(noisy, cast(t, 'float32'));
-  const target = targetOf(parameterization, inputs, noise, schedule);
+  const seen = scaled(noisy, tableOf(schedule, objective.noising), t) ?? noisy;
+  const prediction = predict(seen, cast(t, 'float32'));
+  const target = targetOf(objective, inputs, noise, schedule);
   const each = mean(elementLoss(prediction, target, config.lossType), [1, 2, 3]); // [b]
 
   const bar = atTimesteps(schedule.alphas_cumprod, t);
   const snr = div(bar, sub(1, bar));
   const weights =
-    config.minSnrGamma === undefined ? undefined : minSnrWeights(snr, config.minSnrGamma, parameterization);
+    minSnrGamma === undefined
+      ? undefined
+      : atTimesteps(
+          schedule.alphas_cumprod.map((alphaBar) => objective.minSnr(alphaBar / (1 - alphaBar), minSnrGamma)),
+          t,
+        );
   const simple = weights ? mul(each, weights) : each;
 
   const metrics: Record<string, Sym> = { loss_simple: mean(simple) };

@@ -1,13 +1,11 @@
 /** diffusers' schedulers on the analytic model: the latent after every step and what `step()` predicts of the clean one. */
 
 import { join } from 'node:path';
-import { diffusersSampler } from '../../../src/diffusion/diffusers/scheduler.ts';
+import { diffusersSampler, schedulerOf } from '../../../src/diffusion/diffusers/scheduler.ts';
+import { diffusersSchedulerClasses } from '../../../src/diffusion/diffusers/scheduler-classes.ts';
 import {
   type DiffusersSchedulerConfig,
   diffusersParameterization,
-  diffusersSchedule,
-  diffusersSchedulerClasses,
-  wholeConfig,
 } from '../../../src/diffusion/diffusers/scheduler-config.ts';
 import { noiseSchedule, stableDiffusionSchedule } from '../../../src/diffusion/noise-schedule.ts';
 import type { SamplerStep, SamplingRequest } from '../../../src/diffusion/sampler.ts';
@@ -47,7 +45,7 @@ export const reader: Reader = {
     const analytic = sets(recorded.setFolder);
     const id = recorded.name.slice(recorded.name.indexOf('/') + 1);
     const config: DiffusersSchedulerConfig = { ...base, ...settings.config };
-    const whole = wholeConfig(className, config);
+    const { config: whole } = schedulerOf(className, config);
     const model = analytic.model(modelSchedule(className, config), diffusersParameterization(whole), settings.scale);
     const { eta, s_churn: sChurn, s_tmin: sTmin, s_tmax: sTmax, s_noise: sNoise } = settings.step_args;
     const request: SamplingRequest = {
@@ -81,7 +79,7 @@ export const reader: Reader = {
 /** The recorded model is SD's own, or for zero SNR the rescaled one with a last alphas_cumprod of 2^-24. */
 function modelSchedule(className: string, config: DiffusersSchedulerConfig) {
   if (!config.rescale_betas_zero_snr) return sd;
-  const rescaled = diffusersSchedule(className, wholeConfig(className, config)).alphasCumprod.slice();
+  const rescaled = schedulerOf(className, config).schedule.alphasCumprod.slice();
   rescaled[rescaled.length - 1] = 2 ** -24;
   return noiseSchedule(rescaled);
 }

@@ -3,11 +3,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { rescaleZeroTerminalSnr } from '../../../src/diffusion/beta-schedule.ts';
-import {
-  type DiffusersSchedulerConfig,
-  diffusersSchedule,
-  wholeConfig,
-} from '../../../src/diffusion/diffusers/scheduler-config.ts';
+import { schedulerOf } from '../../../src/diffusion/diffusers/scheduler.ts';
+import type { DiffusersSchedulerConfig } from '../../../src/diffusion/diffusers/scheduler-config.ts';
 import { kSigmaTimes, solverSigmaTimes } from '../../../src/diffusion/diffusers/sigma-times.ts';
 import { lcmTimesteps } from '../../../src/diffusion/samplers/lcm.ts';
 import { pndmPlan } from '../../../src/diffusion/samplers/pndm.ts';
@@ -70,8 +67,7 @@ interface Times {
 function ourTimes(row: SpacingRow, settings: DiffusersSchedulerConfig): Times {
   const { class: name, n, spacing, steps_offset } = row;
   const train = settings.num_train_timesteps ?? 1000;
-  const config = wholeConfig(name, { ...settings, timestep_spacing: spacing, steps_offset });
-  const schedule = diffusersSchedule(name, config);
+  const { config, schedule } = schedulerOf(name, { ...settings, timestep_spacing: spacing, steps_offset });
   const spaced = (): number[] => spacedTimesteps(spacing, n, train, steps_offset);
   if (/^(DDIM|DDPM)/.test(name)) return { timesteps: spaced() };
   if (name.startsWith('PNDM')) {

@@ -1,0 +1,160 @@
+/** diffusers' schedulers over timesteps, and those of the k-diffusion family: from a configuration to the algorithm in `samplers/`. */
+
+import { scale } from '../../tensor/arithmetic.ts';
+import { denoiser, type DiffusionModel, type Latent } from '../denoiser.ts';
+import { keepDenoised } from '../inpainting.ts';
+import type { Sampling } from '../sampler.ts';
+import { encodeDdim, sampleDdim } from '../samplers/ddim.ts';
+import { posteriorStep, sampleDdpm } from '../samplers/ddpm.ts';
+import { startAtTime } from '../samplers/dpm-solver.ts';
+import { sampleEuler } from '../samplers/euler.ts';
+import { lcmTimesteps, sampleLcm } from '../samplers/lcm.ts';
+import { pndmPlan, samplePndm } from '../samplers/pndm.ts';
+import { type SigmaSampling, startAt } from '../samplers/sigma-sampler.ts';
+import { sampleTcd } from '../samplers/tcd.ts';
+import { type DdimStep, spacedTimesteps } from '../timesteps.ts';
+import { sampleEulerChurnAfter } from './euler-churn.ts';
+import { kSigmaTimes } from './sigma-times.ts';
+import { type Job, revision } from './job.ts';
+
+function startAtBar({ request }: Job, alphaBar: number): Latent {
+  return startAtTime(request, { timestep: 0, alpha: Math.sqrt(alphaBar), sigma: Math.sqrt(1 - alphaBar) });
+}
+
+/** Step of DDIM from a timestep by the stride of the schedule, whatever the next timestep is. */
+function ddimStep({ config, model, request }: Job, timestep: number): DdimStep {
+  const previous = timestep - Math.floor(config.num_train_timesteps / request.steps);
+  const final = config.set_alpha_to_one ? 1 : model.schedule.alphaBarAt(0);
+  return {
+    timestep,
+    alphaBar: model.schedule.alphaBarAt(timestep),
+    alphaBarPrev: previous >= 0 ? model.schedule.alphaBarAt(previous) : final,
+  };
+}
+
+function timestepsOf({ config, request }: Job): number[] {
+  return spacedTimesteps(config.timestep_spacing, request.steps, config.num_train_timesteps, config.steps_offset).slice(
+    request.startStep ?? 0,
+  );
+}
+
+export function ddim(job: Job): Sampling {
+  const steps = timestepsOf(job).map((timestep) => ddimStep(job, timestep));
+  const { eta } = job.request.settings ?? {};
+  const options = {
+    eta,
+    noise: job.noise,
+    drawUnused: (eta ?? 0) > 0,
+    reviseX0: revision(job),
+    epsFromRevised: job.options.useClippedModelOutput,
+    signal: job.request.signal,
+  };
+  return sampleDdim(job.model, startAtBar(job, steps[0]?.alphaBar ?? 1), steps, options);
+}
+
+/** From the initial latent (or, without one, from `startNoise` taken as such) to noise. */
+export function ddimInverse(job: Job): Sampling {
+  const steps = timestepsOf({ ...job, request: { ...job.request, startStep: 0 } }).map((timestep) => {
+    const { alphaBar, alphaBarPrev } = ddimStep(job, timestep);
+    return { timestep, alphaBar, alphaBarPrev };
+  });
+  return encodeDdim(job.model, job.request.initial ?? job.request.startNoise, steps, {
+    signal: job.request.signal,
+    reviseX0: revision(job),
+  });
+}
+
+export function ddpm(job: Job): Sampling {
+  const { schedule } = job.model;
+  const timesteps = timestepsOf(job);
+  const vPosterior = job.config.variance_type?.startsWith('fixed_large') ? 1 : 0;
+  const steps = timesteps.map((timestep, i) => {
+    const next = timesteps[i + 1];
+    return posteriorStep(timestep, schedule.alphaBarAt(timestep), next === undefined ? 1 : schedule.alphaBarAt(next), {
+      vPosterior,
+    });
+  });
+  return sampleDdpm(job.model, startAtBar(job, steps[0]?.alphaBar ?? 1), steps, {
+    noise: job.noise,
+    reviseX0: revision(job),
+    signal: job.request.signal,
+  });
+}
+
+export function pndm(job: Job): Sampling {
+  const { config, model, request } = job;
+  const plan = pndmPlan(
+    timestepsOf(job).reverse(),
+    config.num_train_timesteps,
+    config.set_alpha_to_one ? 1 : model.schedule.alphaBarAt(0),
+    config.skip_prk_steps ?? false,
+  );
+  return samplePndm(
+    model,
+    startAtBar(job, model.schedule.alphaBarAt(plan.calls[0]?.timestep ?? 0)),
+    plan,
+    request.signal,
+  );
+}
+
+/** The k-diffusion family: in the variance-exploding space, told the schedule's own timesteps. */
+export function sigmaSpace(sample: SigmaSampling, roundKarras = false): (job: Job) => Sampling {
+  return (job) => {
+    const { config, request } = job;
+    // Inpainting is the denoiser's here, so that the model without it is wanted.
+    const own: DiffusionModel = {
+      ...job.model,
+      predict: (x, timestep, signal) => request.model.predict(x, timestep, signal),
+    };
+    const { sigmas, timesteps } = kSigmaTimes(config, own.schedule, request.steps, { roundKarras });
+    const kept = sigmas.slice(request.startStep ?? 0);
+    const plain = denoiser(own, {
+      timestepOf: new Map(timesteps.map((timestep, i) => [sigmas[i] as number, timestep])),
+    });
+    const denoise = request.inpainting ? keepDenoised(plain, request.inpainting, request.startNoise) : plain;
+    const first = kept[0] as number;
+    // `leading` begins below the highest level; the start then has the variance that x_0 + sigma noise would have.
+    const x =
+      !request.initial && config.timestep_spacing === 'leading'
+        ? scale(request.startNoise, Math.sqrt(first * first + 1))
+        : startAt(request, first);
+    return sample(denoise, x, kept, { ...request.settings, noise: job.noise, signal: request.signal });
+  };
+}
+
+export function euler(job: Job): Sampling {
+  const { parameterization } = job.model;
+  return sigmaSpace((denoise, x, sigmas, options) =>
+    options.sChurn
+      ? sampleEulerChurnAfter(denoise, x, sigmas, { ...options, parameterization })
+      : sampleEuler(denoise, x, sigmas, options),
+  )(job);
+}
+
+function consistencyTimesteps({ config, request }: Job): number[] {
+  return lcmTimesteps(request.steps, config.num_train_timesteps, config.original_inference_steps).slice(
+    request.startStep ?? 0,
+  );
+}
+
+export function lcm(job: Job): Sampling {
+  const timesteps = consistencyTimesteps(job);
+  const { noise, model, config, request } = job;
+  const x = startAtBar(job, model.schedule.alphaBarAt(timesteps[0] ?? 0));
+  return sampleLcm(model, x, timesteps, {
+    noise,
+    reviseX0: revision(job),
+    timestepScaling: config.timestep_scaling ?? 10,
+    signal: request.signal,
+  });
+}
+
+export function tcd(job: Job): Sampling {
+  const timesteps = consistencyTimesteps(job);
+  const x = startAtBar(job, job.model.schedule.alphaBarAt(timesteps[0] ?? 0));
+  return sampleTcd(job.model, x, timesteps, {
+    noise: job.noise,
+    eta: job.request.settings?.eta ?? 0.3,
+    signal: job.request.signal,
+  });
+}

@@ -1,0 +1,150 @@
+/** The steps that train an autoencoder: one for it and one for its discriminator, over one state, each with an optimiser of its own. */
+
+import { discriminatorOf, type KlLossConfig, type VqLossConfig } from '../../config/autoencoder-training.ts';
+import type { Engine, EngineState } from '../../engine/engine.ts';
+import { StableDiffusionError } from '../../errors.ts';
+import { isDiscriminatorBuffer } from '../../models/discriminator.ts';
+import type { WeightSource } from '../../weights/weight-source.ts';
+import { blockOfModule } from '../step/checkpoint-blocks.ts';
+import type { AverageConfig } from '../step/exponential-average.ts';
+import type { OptimiserConfig } from '../step/optimiser.ts';
+import { createTrainStep, type TrainStep, type TrainStepOptions, type Treatment } from '../step/train-step.ts';
+import {
+  type AutoencoderObjective,
+  type AutoencoderTraceOptions,
+  bufferPrefix,
+  traceAutoencoderLoss,
+  traceDiscriminatorLoss,
+} from './loss.ts';
+
+export interface AutoencoderTrainingOptions {
+  readonly engine: Engine;
+  readonly objective: AutoencoderObjective;
+  /** Under the names of LDM's checkpoints, all that the objective needs: `autoencoderWeights`. */
+  readonly weights: WeightSource;
+  /** Factor on the autoencoder's learning rate (`lr_g_factor`). Default 1. */
+  readonly autoencoderRate?: number;
+  /** Of both. Default Adam with betas 0.5 and 0.9. */
+  readonly optimiser?: OptimiserConfig;
+  /** Of the autoencoder's parameters; the discriminator has none. Default 0, as Adam's in LDM. */
+  readonly weightDecay?: number;
+  readonly clipNorm?: number;
+  /** Exponential averages of the autoencoder's weights. */
+  readonly average?: AverageConfig;
+  /** Batch and image size where they are fixed: faster, and for sides that are no multiples of 16. */
+  readonly size?: AutoencoderTraceOptions['size'];
+  /** Calculates the activations of each block again in the backward pass: less memory, a third more time. Default false. */
+  readonly checkpointing?: boolean;
+  /**
+   * Before `disc_start` the discriminator counts for nothing, and LDM runs it all the same (its metrics are logged, its running statistics
+   * move). `skip` leaves it out till then, which saves a good third of the time. Default `run`.
+   */
+  readonly earlyDiscriminator?: 'run' | 'skip';
+  /** Number of images in samples. Default 8. */
+  readonly sampleCount?: number;
+}
+
+const discriminatorPrefix = 'loss.discriminator.';
+
+export const isLoss = (name: string): boolean => name.startsWith('loss.');
+
+/** What the autoencoder's step does with a parameter. `logvar` is in no optimiser of the original's, so it stays as it is. */
+function autoencoderTreatment(rate: number, weightDecay: number): (name: string) => Treatment {
+  return (name) =>
+    name.startsWith(discriminatorPrefix) ? 'shared' : isLoss(name) ? 'fixed' : { learningRateScale: rate, weightDecay };
+}
+
+/** What the discriminator's step does with a parameter. */
+function discriminatorTreatment(name: string): Treatment {
+  return name.startsWith(discriminatorPrefix) && !isDiscriminatorBuffer(name) ? { weightDecay: 0 } : 'shared';
+}
+
+/** The objective without its adversarial part. */
+export function withoutDiscriminator(objective: AutoencoderObjective): AutoencoderObjective {
+  const { loss } = objective;
+  return loss.kind === 'multiscale' ? objective : { ...objective, loss: { ...loss, disc_factor: 0 } };
+}
+
+/** The adversarial settings of a loss, where it has such. */
+export function adversarialOf({ loss }: AutoencoderObjective): KlLossConfig | VqLossConfig | undefined {
+  return loss.kind !== 'multiscale' && discriminatorOf(loss) ? loss : undefined;
+}
+
+export interface AutoencoderSteps {
+  readonly autoencoder: TrainStep;
+  readonly discriminator: TrainStep | undefined;
+  /** The autoencoder's without the adversarial part, for steps before `disc_start`. */
+  readonly early: TrainStep | undefined;
+}
+
+/** Outputs of a graph that replace parameters after each pass. */
+function keptBuffers(outputs: readonly { readonly name: string }[]): Record<string, string> {
+  return Object.fromEntries(
+    outputs.flatMap(({ name }) => (name.startsWith(bufferPrefix) ? [[name, name.slice(bufferPrefix.length)]] : [])),
+  );
+}
+
+/** The graphs of the steps and how each is trained; undefined for steps that the loss does not need. */
+function plans(options: AutoencoderTrainingOptions, state: EngineState) {
+  const { engine, objective, weights, size, clipNorm, average, autoencoderRate = 1 } = options;
+  const shared = {
+    engine,
+    weights,
+    state,
+    optimiser: options.optimiser ?? ({ kind: 'adam', betas: [0.5, 0.9] } as const),
+    clipNorm,
+    ...(options.checkpointing ? { checkpoint: blockOfModule } : {}),
+  };
+  const sizes = size ? { size } : {};
+  const ofAutoencoder = {
+    ...shared,
+    treatment: autoencoderTreatment(autoencoderRate, options.weightDecay ?? 0),
+    ...(average ? { average } : {}),
+  };
+  const adversarial = adversarialOf(objective);
+  const graph = traceAutoencoderLoss(objective, sizes);
+  const judge = adversarial && traceDiscriminatorLoss(objective, sizes);
+  const skipped = adversarial && adversarial.disc_start > 0 && options.earlyDiscriminator === 'skip';
+  return {
+    autoencoder: { ...ofAutoencoder, graph, keep: keptBuffers(graph.outputs) },
+    discriminator: judge && {
+      ...shared,
+      graph: judge,
+      treatment: discriminatorTreatment,
+      keep: keptBuffers(judge.outputs),
+    },
+    early: skipped
+      ? { ...ofAutoencoder, graph: traceAutoencoderLoss(withoutDiscriminator(objective), sizes) }
+      : undefined,
+  };
+}
+
+/** Compiles the steps. Those that were compiled are disposed of where a later one fails. */
+export async function autoencoderSteps(
+  options: AutoencoderTrainingOptions,
+  state: EngineState,
+): Promise<AutoencoderSteps> {
+  if (options.objective.autoencoder.ddconfig.dropout > 0)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      "Autoencoders are trained without dropout (as all of LDM's are); set dropout to 0.",
+    );
+  const made: TrainStep[] = [];
+  const compile = async (plan: TrainStepOptions | undefined): Promise<TrainStep | undefined> => {
+    if (!plan) return undefined;
+    const step = await createTrainStep(plan);
+    made.push(step);
+    return step;
+  };
+  try {
+    const { autoencoder, discriminator, early } = plans(options, state);
+    return {
+      autoencoder: (await compile(autoencoder)) as TrainStep,
+      discriminator: await compile(discriminator),
+      early: await compile(early),
+    };
+  } catch (error) {
+    await Promise.all(made.map((step) => step.dispose()));
+    throw error;
+  }
+}
