@@ -1,10 +1,10 @@
 /** What the sampling of a diffusers scheduler gets, and what all of them share. */
 
 import { clamp } from '../../tensor/arithmetic.ts';
-import { type DiffusionModel, type Latent } from '../denoiser.ts';
+import type { DiffusionModel, Latent } from '../denoiser.ts';
 import type { SamplingRequest } from '../sampler.ts';
 import { dynamicThreshold } from '../thresholding.ts';
-import { type WholeSchedulerConfig } from './scheduler-config.ts';
+import type { WholeSchedulerConfig } from './scheduler-config.ts';
 
 /** What a class's sampling gets: the request, with the model that the configuration means and inpainting already in it. */
 export interface Job {

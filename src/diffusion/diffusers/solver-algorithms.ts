@@ -5,7 +5,7 @@ import { sampleDeis } from '../samplers/deis.ts';
 import { type DpmSolverOptions, sampleDpmMultistep, sampleDpmSinglestep, startAtTime } from '../samplers/dpm-solver.ts';
 import { sampleUniPc } from '../samplers/unipc.ts';
 import { evaluateModel, type SolverTime, timeOfSigma } from '../solver-time.ts';
-import { type WholeSchedulerConfig } from './scheduler-config.ts';
+import type { WholeSchedulerConfig } from './scheduler-config.ts';
 import { inverseSigmaTimes, type SigmaTimes, type SolverEnd, solverSigmaTimes } from './sigma-times.ts';
 import { type Job, revision } from './job.ts';
 
