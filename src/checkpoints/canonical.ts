@@ -50,6 +50,9 @@ const { unet, first_stage: firstStage, cond_stage: condStage } = partPrefixes;
 const prefixesOf: { readonly [K in NetworkKind]: readonly string[] } = {
   unet: [unet],
   encoder_unet: [unet, 'model.'],
+  controlnet: ['control_model.'],
+  t2i_adapter: ['adapter.'],
+  ip_adapter: [],
   kl: [firstStage, condStage],
   vq: [firstStage, condStage],
   taesd: [],
@@ -95,6 +98,12 @@ function translate(source: WeightSource, config: NetworkConfig): Parts {
       const map = safetyCheckerMap(source.entries.keys());
       return { layout: 'diffusers', source: map ? renamed(source, map, 'b-to-a') : source };
     }
+    case 'ip_adapter':
+      // The rest belongs to the UNet's attentions: `layouts/ip-adapter.ts`.
+      return {
+        layout: 'compvis',
+        source: withNames(source, (name) => (name.startsWith('image_proj.') ? name : undefined)),
+      };
     case 'lpips':
       return { layout: 'compvis', source: lpipsWeights(source) };
     default:

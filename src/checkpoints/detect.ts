@@ -15,6 +15,14 @@ import {
   isTaesd,
   originalTaesdHalf,
 } from './infer/autoencoder.ts';
+import {
+  inferControlNet,
+  inferIpAdapter,
+  inferT2IAdapter,
+  isControlNet,
+  isIpAdapter,
+  isT2IAdapter,
+} from './infer/adapters.ts';
 import { inferClipText, inferClipVision, inferOpenAiClip, inferSafetyChecker, isSafetyChecker } from './infer/clip.ts';
 import {
   inferBertEmbedder,
@@ -47,6 +55,9 @@ interface Detector {
 const detectors: readonly Detector[] = [
   { matches: isCompVisUNet, infer: ({ entries }) => inferCompVisUNet(entries) },
   { matches: isDiffusersUNet, infer: ({ entries }) => inferDiffusersUNet(entries) },
+  { matches: isControlNet, infer: ({ entries }) => inferControlNet(entries) },
+  { matches: isT2IAdapter, infer: ({ entries }) => inferT2IAdapter(entries) },
+  { matches: isIpAdapter, infer: ({ entries }) => inferIpAdapter(entries) },
   { matches: isCompVisAutoencoder, infer: ({ entries }) => inferCompVisAutoencoder(entries) },
   { matches: isDiffusersAutoencoder, infer: ({ entries }) => inferDiffusersAutoencoder(entries) },
   { matches: isTaesd, infer: ({ entries }) => inferTaesd(entries) },
@@ -82,6 +93,9 @@ const detectors: readonly Detector[] = [
     infer: ({ entries }: WeightSource) => inferDiscriminator(without(entries, prefix)),
   })),
 ];
+
+/** Prefixes of networks that are no part of a CompVis checkpoint. */
+const lonePrefixes = ['safety_checker.', 'control_model.', 'adapter.'];
 
 /** The entries whose names begin with a prefix, by the rest of their names. */
 function without(entries: Entries, prefix: string): Entries {
@@ -132,7 +146,7 @@ export function detectNetwork(source: WeightSource): DetectedNetwork {
       `${source.label} holds several networks (${prefixes.join(', ')}); open it as a checkpoint, or choose one part.`,
     );
   }
-  const prefix = prefixes[0] ?? (hasPrefix(source.entries, 'safety_checker.') ? 'safety_checker.' : '');
+  const prefix = prefixes[0] ?? lonePrefixes.find((candidate) => hasPrefix(source.entries, candidate)) ?? '';
   const bare = withoutPrefix(source, prefix);
   const detector = detectors.find(({ matches }) => matches(bare.entries));
   if (!detector) throw unknownNetwork(source);

@@ -9,7 +9,8 @@ import { StableDiffusionError } from '../errors.ts';
 import { canonicalWeights, partPrefixes } from './canonical.ts';
 import { isCheckpoint, openCheckpoint } from './checkpoint.ts';
 import { type DetectedNetwork, detectNetwork } from './detect.ts';
-import { withNames } from '../weights/view.ts';
+import { hintWidths } from './infer/adapters.ts';
+import { withNames, withoutPrefix } from '../weights/view.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 
 export type PartName = 'unet' | 'first_stage' | 'cond_stage' | 'safety';
@@ -100,13 +101,17 @@ function textFieldsOf(source: WeightSource): Mapping | undefined {
   return fields;
 }
 
-/** Configurations do not say whether a CLIP tower has its projection (`model_type` alone does not): the file does. */
+/** Some configurations omit what the file shows: whether a CLIP tower has its projection, how wide a hint's convolutions are. */
 function known(source: WeightSource, config: NetworkConfig): DetectedNetwork {
-  const projected = withProjectionAsFound(source, config);
-  return { ...canonicalWeights(source, projected), config: projected, assumed: [] };
+  const found = asFound(source, config);
+  return { ...canonicalWeights(source, found), config: found, assumed: [] };
 }
 
-function withProjectionAsFound(source: WeightSource, config: NetworkConfig): NetworkConfig {
+function asFound(source: WeightSource, config: NetworkConfig): NetworkConfig {
+  if (config.kind === 'controlnet') {
+    const hint_widths = hintWidths(withoutPrefix(source, 'control_model.').entries);
+    return hint_widths.length > 0 ? { ...config, hint_widths } : config;
+  }
   if (config.kind !== 'clip_text' && config.kind !== 'clip_vision') return config;
   const linear = config.kind === 'clip_text' ? /(^|\.)text_projection\.weight$/ : /^visual_projection\.weight$/;
   // OpenAI's matrices are transposed.

@@ -8,6 +8,7 @@
 import {
   bertEmbedderConfigSchema,
   classEmbedderConfigSchema,
+  controlNetConfigSchema,
   clipImageEmbedderConfigSchema,
   clipTextConfigSchema,
   clipTextEmbedderConfigSchema,
@@ -37,11 +38,9 @@ export interface LdmOptions {
 type Builder = (params: Mapping, what: string, options: LdmOptions) => NetworkConfig;
 
 const builders: ReadonlyMap<string, Builder> = new Map<string, Builder>([
-  ['UNetModel', (params, what) => validated(unetConfigSchema, unetParams(params, 'unet', what), what)],
-  [
-    'EncoderUNetModel',
-    (params, what) => validated(encoderUNetConfigSchema, unetParams(params, 'encoder_unet', what), what),
-  ],
+  ['UNetModel', (params, what) => validated(unetConfigSchema, unetParams(params, 'unet'), what)],
+  ['EncoderUNetModel', (params, what) => validated(encoderUNetConfigSchema, unetParams(params, 'encoder_unet'), what)],
+  ['ControlNet', controlNet],
   ['AutoencoderKL', kl],
   ['VQModel', (params, what) => vq(params, what, false)],
   ['VQModelInterface', (params, what) => vq(params, what, true)],
@@ -109,12 +108,29 @@ function without(params: Mapping, names: readonly string[]): Mapping {
   return Object.fromEntries(Object.entries(params).filter(([name]) => !names.includes(name)));
 }
 
-function unetParams(params: Mapping, kind: string, what: string): Mapping {
-  const { context_dim: context, use_linear_in_transformer: linear, ...rest } = without(params, ['use_fp16']);
-  if (linear === true)
-    throw configError(`${what}: use_linear_in_transformer belongs to Stable Diffusion v2, which is not supported.`);
+/** `num_classes: sequential` (sgm) means a vector of `adm_in_channels` in place of classes. */
+function unetParams(params: Mapping, kind: string): Mapping {
+  const {
+    context_dim: context,
+    num_classes: classes,
+    adm_in_channels: vector,
+    ...rest
+  } = without(params, ['use_fp16']);
   const single = Array.isArray(context) && context.length === 1 ? context[0] : context;
-  return { kind, ...rest, ...(context === undefined ? {} : { context_dim: single }) };
+  return {
+    kind,
+    ...rest,
+    ...(context === undefined ? {} : { context_dim: single }),
+    ...(classes === 'sequential' ? { adm_in_channels: vector } : {}),
+    ...(classes === undefined || classes === 'sequential' ? {} : { num_classes: classes }),
+  };
+}
+
+/** A UNet's arguments without `out_channels`, and the hint's. */
+function controlNet(params: Mapping, what: string): NetworkConfig {
+  const { hint_channels, ...rest } = params;
+  const unet = validated(unetConfigSchema, unetParams({ ...rest, out_channels: rest['in_channels'] }, 'unet'), what);
+  return validated(controlNetConfigSchema, { kind: 'controlnet', unet, hint_channels }, what);
 }
 
 /** `Encoder(**ddconfig)` and `Decoder(**ddconfig)` ignore what they do not know. */

@@ -3,7 +3,7 @@
  *
  * Parameter names and defaults are those of the original constructors (CompVis `ldm` for the diffusion networks, `transformers` for
  * CLIP, `diffusers` for TAESD), so that a reader who knows the YAML or JSON recognises each field. `ldm-config.ts` and
- * `hugging-face-config.ts` translate files into these; `weights/detect.ts` infers them from names and shapes.
+ * `hugging-face-network.ts` translate files into these; `weights/detect.ts` infers them from names and shapes.
  *
  * Two fields have no counterpart in the LDM constructors, which fix them at 32: `norm_num_groups` of the UNet and of the autoencoder
  * (diffusers folders may choose another number of groups).
@@ -34,7 +34,8 @@ const unetShared = {
   /** Downsampling factors (1, 2, 4, …) at which blocks have attention. */
   attention_resolutions: z.array(size).max(16).readonly(),
   dropout: rate.default(0),
-  channel_mult: sizes.default([1, 2, 4, 8]),
+  /** Width of each level in units of `model_channels`; may be a fraction (ADM's 512 x 512 models begin with 0.5). */
+  channel_mult: z.array(z.number().positive().max(1024)).min(1).max(16).readonly().default([1, 2, 4, 8]),
   conv_resample: z.boolean().default(true),
   dims: z.literal(2).default(2),
   use_checkpoint: z.boolean().default(false),
@@ -54,9 +55,16 @@ export const unetConfigSchema = z
     ...unetShared,
     /** Classes of the label embedding; null for none. */
     num_classes: size.nullable().default(null),
+    /** Width of the vector that the label embedding takes in place of classes (`num_classes: sequential`); null for none. */
+    adm_in_channels: size.nullable().default(null),
     num_heads: headCount.default(-1),
     use_spatial_transformer: z.boolean().default(false),
-    transformer_depth: blocks.default(1),
+    /** Transformer blocks of each attention layer; one number for all levels. The middle block has the last level's. */
+    transformer_depth: z.union([blocks, z.array(blocks).min(1).max(16).readonly()]).default(1),
+    /** Projections of the spatial transformers are linear layers, as in SD 2.x and SDXL. */
+    use_linear_in_transformer: z.boolean().default(false),
+    /** Levels whose first attention is over the context too (the x4 upscaler). */
+    disable_self_attentions: z.array(z.boolean()).max(16).readonly().nullable().default(null),
     context_dim: size.nullable().default(null),
     /** Width of the codebook-id predictor; null for the usual output. */
     n_embed: size.nullable().default(null),
@@ -68,8 +76,10 @@ export const unetConfigSchema = z
       issue('context_dim', 'use_spatial_transformer and context_dim go together');
     if (config.num_heads === -1 && config.num_head_channels === -1)
       issue('num_heads', 'either num_heads or num_head_channels has to be set');
-    if (config.channel_mult[0] !== 1)
-      issue('channel_mult', 'the first level has to be 1: the last convolution takes model_channels channels');
+    if (config.num_classes !== null && config.adm_in_channels !== null)
+      issue('adm_in_channels', 'a UNet takes classes or a vector, not both');
+    if (typeof config.transformer_depth !== 'number' && config.transformer_depth.length !== config.channel_mult.length)
+      issue('transformer_depth', 'a list needs one number for each level of channel_mult');
     if (typeof config.num_res_blocks !== 'number' && config.num_res_blocks.length !== config.channel_mult.length) {
       issue('num_res_blocks', 'a list needs one number for each level of channel_mult');
     }
@@ -101,10 +111,48 @@ function checkWidths(
 ): void {
   for (const mult of config.channel_mult) {
     const width = mult * config.model_channels;
+    if (!Number.isInteger(width))
+      issue('channel_mult', `${mult} of ${config.model_channels} channels is not a whole number`);
     if (width % config.norm_num_groups !== 0)
       issue('model_channels', `${width} channels cannot be split into ${config.norm_num_groups} groups`);
   }
 }
+
+/** `cldm.cldm.ControlNet`: the first half of a UNet, and the convolutions of the hint picture. */
+export const controlNetConfigSchema = z
+  .strictObject({
+    kind: z.literal('controlnet'),
+    unet: unetConfigSchema,
+    hint_channels: size.default(3),
+    /** Channels of the hint's convolutions but the last. */
+    hint_widths: z.array(size).min(1).max(15).readonly().default([16, 16, 32, 32, 96, 96, 256]),
+  })
+  .readonly();
+export type ControlNetConfig = z.output<typeof controlNetConfigSchema>;
+
+/** TencentARC's `Adapter` (diffusers `T2IAdapter`, `full_adapter`). */
+export const t2iAdapterConfigSchema = z
+  .strictObject({
+    kind: z.literal('t2i_adapter'),
+    in_channels: size.default(3),
+    /** Channels of each level of the UNet. */
+    channels: sizes.default([320, 640, 1280, 1280]),
+    num_res_blocks: blocks.default(2),
+    downscale_factor: size.default(8),
+  })
+  .readonly();
+export type T2IAdapterConfig = z.output<typeof t2iAdapterConfigSchema>;
+
+/** IP-Adapter's `ImageProjModel`. */
+export const ipAdapterConfigSchema = z
+  .strictObject({
+    kind: z.literal('ip_adapter'),
+    clip_embeddings_dim: size.default(1024),
+    cross_attention_dim: size.default(768),
+    num_tokens: size.default(4),
+  })
+  .readonly();
+export type IpAdapterConfig = z.output<typeof ipAdapterConfigSchema>;
 
 /** `ldm.modules.diffusionmodules.openaimodel.EncoderUNetModel`: the noisy classifier. */
 export const encoderUNetConfigSchema = z
@@ -349,6 +397,9 @@ export type IdentityConfig = z.output<typeof identityConfigSchema>;
 export const networkConfigSchema = z.discriminatedUnion('kind', [
   unetConfigSchema.unwrap(),
   encoderUNetConfigSchema.unwrap(),
+  controlNetConfigSchema.unwrap(),
+  t2iAdapterConfigSchema.unwrap(),
+  ipAdapterConfigSchema.unwrap(),
   klConfigSchema.unwrap(),
   vqConfigSchema.unwrap(),
   clipTextConfigSchema.unwrap(),
@@ -368,6 +419,9 @@ export const networkConfigSchema = z.discriminatedUnion('kind', [
 export type NetworkConfig =
   | UNetConfig
   | EncoderUNetConfig
+  | ControlNetConfig
+  | T2IAdapterConfig
+  | IpAdapterConfig
   | KlConfig
   | VqConfig
   | ClipTextConfig

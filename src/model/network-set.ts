@@ -4,6 +4,7 @@ import type { NetworkConfig } from '../config/network-config.ts';
 import type { Engine, Program } from '../engine/engine.ts';
 import type { Precision, PrecisionName } from '../engine/precision.ts';
 import { StableDiffusionError } from '../errors.ts';
+import type { Extension } from '../extensions/extension.ts';
 import type { Graph } from '../graph/graph.ts';
 import { networkDefinition, networkParameters } from '../models/index.ts';
 import { assertMatch, compareParameters } from '../checkpoints/report.ts';
@@ -15,6 +16,8 @@ export interface NamedNetwork {
   readonly config: NetworkConfig;
   /** Under canonical names. */
   readonly weights: WeightSource;
+  /** Of a UNet. The weights hold their parameters too. */
+  readonly extensions?: readonly Extension[] | undefined;
 }
 
 export interface NetworkSetOptions {
@@ -36,7 +39,8 @@ export interface GraphChoice {
 
 /** Checks names and shapes of all parameters. Throws `weights-mismatch`, naming all that differ. Reads no weights. */
 export function assertNetworksMatch(networks: Iterable<NamedNetwork>): void {
-  for (const { config, weights } of networks) assertMatch(compareParameters(networkParameters(config), weights));
+  for (const { config, weights, extensions } of networks)
+    assertMatch(compareParameters(networkParameters(config, extensions), weights));
 }
 
 export class NetworkSet implements AsyncDisposable {
@@ -71,16 +75,24 @@ export class NetworkSet implements AsyncDisposable {
     const key = `${network} ${graph} ${outputs.join()}`;
     const known = this.#graphs.get(key);
     if (known) return known;
-    const { config } = this.#network(network);
-    const trace = networkDefinition(config).parts(config)[graph];
-    if (!trace)
-      throw new StableDiffusionError(
-        'invalid-argument',
-        `The network ${network} (${config.kind}) has no graph ${graph}.`,
-      );
-    const traced = trace({ outputs });
+    const traced = this.#trace(network, graph, outputs);
     this.#graphs.set(key, traced);
     return traced;
+  }
+
+  /** The names of all outputs of a graph. */
+  outputs({ network, graph = 'forward' }: Omit<GraphChoice, 'outputs'>): readonly string[] {
+    return this.#trace(network, graph, undefined).outputs.map(({ name }) => name);
+  }
+
+  #trace(network: string, graph: string, outputs: readonly string[] | undefined): Graph {
+    const { config, extensions } = this.#network(network);
+    const trace = networkDefinition(config).parts(config)[graph];
+    if (trace) return trace({ outputs, extensions });
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `The network ${network} (${config.kind}) has no graph ${graph}.`,
+    );
   }
 
   /** The compiled program of a graph; compiled once. Throws as `graph`, `weights-mismatch`, `engine-failed` or `aborted`. */

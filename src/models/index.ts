@@ -10,6 +10,7 @@ import type {
 } from '../config/network-config.ts';
 import { StableDiffusionError } from '../errors.ts';
 import type { NamedValue } from '../graph/graph.ts';
+import type { Extension } from '../extensions/extension.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { traceKlDecode, traceKlEncode, traceKlSample } from './autoencoder-kl.ts';
 import { traceVqCodes, traceVqDecode, traceVqEncode, traceVqQuantize } from './autoencoder-vq.ts';
@@ -18,8 +19,10 @@ import { traceClassEmbedder } from './class-embedder.ts';
 import { traceClipImageEmbedder, traceClipTextEmbedder } from './clip-embedders.ts';
 import { traceClipText } from './clip-text.ts';
 import { traceClipVision } from './clip-vision.ts';
+import { traceControlNet } from './control-net.ts';
 import { traceDiscriminator, traceDiscriminatorTraining } from './discriminator.ts';
 import { traceEncoderUNet } from './encoder-unet.ts';
+import { traceIpAdapter } from './ip-adapter.ts';
 import { traceLpips } from './lpips.ts';
 import {
   atMost,
@@ -33,6 +36,7 @@ import { traceOpenAiClipImage, traceOpenAiClipLogits, traceOpenAiClipText } from
 import { blackOut, judgeSafety } from './safety-verdict.ts';
 import { traceSafetyChecker } from './safety-checker.ts';
 import { traceSpatialRescaler } from './spatial-rescaler.ts';
+import { traceT2IAdapter } from './t2i-adapter.ts';
 import { traceTaesdDecode, traceTaesdEncode } from './taesd.ts';
 import { traceUNet } from './unet.ts';
 
@@ -256,6 +260,9 @@ const discriminator: NetworkDefinition<NetworkConfigOf<'discriminator'>> = {
 const networks: { readonly [K in NetworkKind]: NetworkDefinition<NetworkConfigOf<K>> } = {
   unet,
   encoder_unet: singleGraph(['x', 'timesteps'], traceEncoderUNet),
+  controlnet: singleGraph(['x', 'timesteps', 'context', 'hint'], traceControlNet),
+  t2i_adapter: singleGraph(['image'], traceT2IAdapter),
+  ip_adapter: singleGraph(['image_embeds'], traceIpAdapter),
   kl,
   vq,
   clip_text: atMost(singleGraph(['input_ids'], traceClipText), 'input_ids', (config) => config.max_position_embeddings),
@@ -278,13 +285,15 @@ export function networkDefinition<C extends NetworkConfig>(config: C): NetworkDe
   return networks[config.kind] as NetworkDefinition<NetworkConfig> as NetworkDefinition<C>;
 }
 
-/** Every parameter of a network, under canonical names, in the order of its graphs. */
+/** Every parameter of a network with its extensions, under canonical names, in the order of its graphs. */
 export function networkParameters(
   config: NetworkConfig,
+  extensions?: readonly Extension[],
 ): readonly { readonly name: string; readonly shape: readonly number[] }[] {
   const found = new Map<string, NamedValue>();
   for (const trace of Object.values(networkDefinition(config).parts(config))) {
-    for (const parameter of trace().parameters) if (!found.has(parameter.name)) found.set(parameter.name, parameter);
+    for (const parameter of trace({ extensions }).parameters)
+      if (!found.has(parameter.name)) found.set(parameter.name, parameter);
   }
   return Array.from(found.values(), ({ name, value }) => ({ name, shape: value.shape.map(Number) }));
 }

@@ -1,6 +1,7 @@
 /** Tracing of whole networks: the reference's tensor names as inputs and outputs, and the choice of outputs. */
 
 import { StableDiffusionError } from '../errors.ts';
+import type { Extension } from '../extensions/extension.ts';
 import type { Graph } from '../graph/graph.ts';
 import { neededFor } from '../graph/needed.ts';
 import { type InputSpec, type Params, type Sym, trace } from '../graph/trace.ts';
@@ -11,7 +12,9 @@ export interface NetworkTraceOptions {
   /** Module paths to tap, or 'all': outputs `intermediate.PATH`. */
   readonly taps?: readonly string[] | 'all';
   /** Names of the outputs that are wanted; by default all. What only the others need is left out: nodes, inputs and parameters. */
-  readonly outputs?: readonly string[];
+  readonly outputs?: readonly string[] | undefined;
+  /** Only of UNets; other networks refuse them. */
+  readonly extensions?: readonly Extension[] | undefined;
 }
 
 /** Named inputs of a network; one that the network needs is fetched with `need`. */
@@ -36,6 +39,8 @@ export function traceNetwork(
   network: (p: Params, inputs: NetworkSymbols) => Readonly<Record<string, Sym>>,
   options: NetworkTraceOptions = {},
 ): Graph {
+  if (options.extensions && options.extensions.length > 0)
+    throw new StableDiffusionError('invalid-argument', 'This network takes no extensions; only a UNet does.');
   const graph = trace(inputs, (symbols, p) => network(p, symbols), options);
   return prune(graph, options.outputs);
 }

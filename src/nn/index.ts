@@ -7,6 +7,7 @@ export * from './batch-norm.ts';
 export * from './clip-layers.ts';
 export * from './conv.ts';
 export * from './embedding.ts';
+export * from './hooks.ts';
 export * from './linear.ts';
 export * from './norm.ts';
 export * from './res-block.ts';

@@ -4,6 +4,7 @@ import { add, chunk, mul, reshape, silu } from '../graph/functions.ts';
 import type { Params, Sym } from '../graph/trace.ts';
 import { convLayer } from './conv.ts';
 import { fixedSize } from './fixed-size.ts';
+import type { UNetHooks } from './hooks.ts';
 import { linearLayer } from './linear.ts';
 import { groupNormLayer } from './norm.ts';
 import { averageHalf, double } from './resample.ts';
@@ -16,17 +17,18 @@ export interface ResBlockOptions {
   readonly scaleShift: boolean;
   /** Halves or doubles the image, after norm and SiLU and before the convolution, and on the skip path. */
   readonly resample?: 'down' | 'up';
+  readonly pad?: UNetHooks['padding'];
 }
 
 /** x [b, c, h, w], embedding [b, e] → [b, out, h, w] (or half or double the size). */
 export function resBlock(p: Params, x: Sym, embedding: Sym, options: ResBlockOptions): Sym {
-  const { out, groups, scaleShift } = options;
+  const { out, groups, scaleShift, pad } = options;
   const norm = { groups, epsilon: 1e-5 };
   const resample =
     options.resample === 'down' ? averageHalf : options.resample === 'up' ? double : (image: Sym) => image;
   return p.module(() => {
     let h = resample(silu(groupNormLayer(p.at('in_layers.0'), x, norm)));
-    h = convLayer(p.at('in_layers.2'), h, out, { kernel: 3 });
+    h = convLayer(p.at('in_layers.2'), h, out, { kernel: 3, pad });
     const projected = linearLayer(p.at('emb_layers.1'), silu(embedding), scaleShift ? 2 * out : out);
     const [b = 1, width = 1] = projected.shape;
     const condition = reshape(projected, [b, width, 1, 1]);
@@ -34,7 +36,7 @@ export function resBlock(p: Params, x: Sym, embedding: Sym, options: ResBlockOpt
       const [scale, shift] = chunk(condition, 1, 2) as [Sym, Sym];
       h = add(mul(groupNormLayer(p.at('out_layers.0'), h, norm), add(scale, 1)), shift);
     } else h = groupNormLayer(p.at('out_layers.0'), add(h, condition), norm);
-    h = convLayer(p.at('out_layers.3'), silu(h), out, { kernel: 3 });
+    h = convLayer(p.at('out_layers.3'), silu(h), out, { kernel: 3, pad });
     const skip = resample(x);
     return add(fixedSize(x, 1) === out ? skip : convLayer(p.at('skip_connection'), skip, out, { kernel: 1 }), h);
   });

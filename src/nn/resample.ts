@@ -4,6 +4,7 @@ import { avgPool, upsampleNearest } from '../graph/functions.ts';
 import type { Params, Sym } from '../graph/trace.ts';
 import { convLayer } from './conv.ts';
 import { fixedSize } from './fixed-size.ts';
+import type { UNetHooks } from './hooks.ts';
 
 /** Mean of 2x2 pixels; an odd last row or column is dropped. */
 export function averageHalf(x: Sym): Sym {
@@ -16,9 +17,9 @@ export function double(x: Sym): Sym {
 }
 
 /** The UNet's: a 3x3 convolution `op` of stride 2 padded by 1 on all sides, or averaging without parameters. */
-export function unetDownsample(p: Params, x: Sym, learned: boolean): Sym {
+export function unetDownsample(p: Params, x: Sym, learned: boolean, pad?: UNetHooks['padding']): Sym {
   return p.module(() =>
-    learned ? convLayer(p.at('op'), x, fixedSize(x, 1), { kernel: 3, stride: 2 }) : averageHalf(x),
+    learned ? convLayer(p.at('op'), x, fixedSize(x, 1), { kernel: 3, stride: 2, pad }) : averageHalf(x),
   );
 }
 
@@ -32,6 +33,8 @@ export function autoencoderDownsample(p: Params, x: Sym, learned: boolean): Sym 
 }
 
 /** Doubling and then, if learned, a 3x3 convolution `conv`. */
-export function upsample(p: Params, x: Sym, learned: boolean): Sym {
-  return p.module(() => (learned ? convLayer(p.at('conv'), double(x), fixedSize(x, 1), { kernel: 3 }) : double(x)));
+export function upsample(p: Params, x: Sym, learned: boolean, pad?: UNetHooks['padding']): Sym {
+  return p.module(() =>
+    learned ? convLayer(p.at('conv'), double(x), fixedSize(x, 1), { kernel: 3, pad }) : double(x),
+  );
 }

@@ -4,6 +4,7 @@ import { add, attention, chunk, gelu, mul } from '../graph/functions.ts';
 import type { Params, Sym } from '../graph/trace.ts';
 import { convLayer } from './conv.ts';
 import { fixedSize } from './fixed-size.ts';
+import type { UNetHooks } from './hooks.ts';
 import { linearLayer } from './linear.ts';
 import { groupNormLayer, layerNormLayer } from './norm.ts';
 import { toImage, toTokens } from './tokens.ts';
@@ -14,13 +15,21 @@ export interface Heads {
 }
 
 /** `CrossAttention`: queries from x [b, n, c], keys and values from context [b, m, e]; projections without bias, output with. */
-function crossAttention(p: Params, x: Sym, context: Sym, { heads, headWidth }: Heads): Sym {
+function crossAttention(
+  p: Params,
+  x: Sym,
+  context: Sym,
+  { heads, headWidth }: Heads,
+  hook?: UNetHooks['crossAttention'],
+): Sym {
   const inner = heads * headWidth;
   return p.module(() => {
     const q = linearLayer(p.at('to_q'), x, inner, { bias: false });
     const k = linearLayer(p.at('to_k'), context, inner, { bias: false });
     const v = linearLayer(p.at('to_v'), context, inner, { bias: false });
-    return linearLayer(p.at('to_out.0'), attention(q, k, v, { heads }), fixedSize(x, -1));
+    const attended = attention(q, k, v, { heads });
+    const gathered = hook ? hook(attended, { p, query: q, heads }) : attended;
+    return linearLayer(p.at('to_out.0'), gathered, fixedSize(x, -1));
   });
 }
 
@@ -37,12 +46,13 @@ function gatedFeedForward(p: Params, x: Sym): Sym {
 }
 
 /** `BasicTransformerBlock`: self-attention, cross-attention and feed-forward, each on a norm of the sum so far. */
-function transformerBlock(p: Params, tokens: Sym, context: Sym, heads: Heads): Sym {
+function transformerBlock(p: Params, tokens: Sym, context: Sym, options: SpatialTransformerOptions): Sym {
   return p.module(() => {
     let x = tokens;
     const normed = layerNormLayer(p.at('norm1'), x);
-    x = add(crossAttention(p.at('attn1'), normed, normed, heads), x);
-    x = add(crossAttention(p.at('attn2'), layerNormLayer(p.at('norm2'), x), context, heads), x);
+    x = add(crossAttention(p.at('attn1'), normed, options.selfAttention === false ? context : normed, options), x);
+    const second = layerNormLayer(p.at('norm2'), x);
+    x = add(crossAttention(p.at('attn2'), second, context, options, options.crossAttention), x);
     return add(gatedFeedForward(p.at('ff'), layerNormLayer(p.at('norm3'), x)), x);
   });
 }
@@ -51,17 +61,28 @@ export interface SpatialTransformerOptions extends Heads {
   /** Number of transformer blocks. */
   readonly depth: number;
   readonly groups: number;
+  /** Projections before and after are linear layers (`use_linear`), not 1x1 convolutions. Default false. */
+  readonly linear?: boolean;
+  /** Without it the first attention of a block is over the context too (`disable_self_attn`). Default true. */
+  readonly selfAttention?: boolean;
+  readonly crossAttention?: UNetHooks['crossAttention'];
 }
 
 /** x [b, c, h, w], context [b, tokens, width] → [b, c, h, w]. */
 export function spatialTransformer(p: Params, x: Sym, context: Sym, options: SpatialTransformerOptions): Sym {
-  const { depth, groups, heads, headWidth } = options;
+  const { depth, groups, heads, headWidth, linear = false } = options;
   return p.module(() => {
     const normed = groupNormLayer(p.at('norm'), x, { groups, epsilon: 1e-6 });
-    const projected = convLayer(p.at('proj_in'), normed, heads * headWidth, { kernel: 1 });
-    let tokens = toTokens(projected);
+    const inner = heads * headWidth;
+    let tokens = linear
+      ? linearLayer(p.at('proj_in'), toTokens(normed), inner)
+      : toTokens(convLayer(p.at('proj_in'), normed, inner, { kernel: 1 }));
     for (let i = 0; i < depth; i++)
       tokens = transformerBlock(p.at('transformer_blocks').at(i), tokens, context, options);
-    return add(convLayer(p.at('proj_out'), toImage(tokens, x), fixedSize(x, 1), { kernel: 1 }), x);
+    const channels = fixedSize(x, 1);
+    const out = linear
+      ? toImage(linearLayer(p.at('proj_out'), tokens, channels), x)
+      : convLayer(p.at('proj_out'), toImage(tokens, x), channels, { kernel: 1 });
+    return add(out, x);
   });
 }

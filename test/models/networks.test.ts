@@ -24,7 +24,7 @@ interface Case {
   readonly inputs_from?: string;
 }
 
-/** Cases that are not one network's forward pass; other tests have them. */
+/** Cases that are not one network's forward pass: test/extensions and test/adapters have them. */
 const elsewhere = /^(controlnet|t2i_adapter|ip_adapter|lora_|textual_inversion)/;
 
 const index: { readonly cases: readonly Case[] } = JSON.parse(readFileSync(reference('networks/index.json'), 'utf8'));

@@ -9,6 +9,7 @@ interface ReaderRow {
 
 export const readers: readonly ReaderRow[] = [
   { set: 'networks', load: () => import('./readers/network-forward.ts') },
+  { set: 'networks', load: () => import('./readers/network-extensions.ts') },
   { set: 'networks', load: () => import('./readers/lora.ts') },
   { set: 'networks', load: () => import('./readers/textual-inversion.ts') },
   { set: 'diffusion', load: () => import('./readers/analytic-checks.ts') },

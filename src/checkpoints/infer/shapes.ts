@@ -60,9 +60,10 @@ export function hasPrefix(entries: Entries, prefix: string): boolean {
   return false;
 }
 
-/** `width / base` where that is whole; throws `model-unknown` otherwise. */
+/** `width / base`, a whole number or a half; throws `model-unknown` otherwise. */
 export function multiple(width: number, base: number, what: string): number {
-  if (width % base !== 0) throw unknown(what, `a level is ${width} channels wide, which is no multiple of ${base}`);
+  if ((2 * width) % base !== 0)
+    throw unknown(what, `a level is ${width} channels wide, which is not a multiple of half of ${base}`);
   return width / base;
 }
 

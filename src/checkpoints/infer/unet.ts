@@ -16,7 +16,6 @@ import {
   inferred,
   multiple,
   normGroups,
-  shapeOf,
   uniform,
   unknown,
 } from './shapes.ts';
@@ -49,7 +48,9 @@ export function isDiffusersUNet(entries: Entries): boolean {
 
 /** From the names of a CompVis checkpoint without `model.diffusion_model.`. Throws `model-unknown`. */
 export function inferCompVisUNet(entries: Entries): Inferred<UNetConfig> {
-  const [modelChannels = 0, inChannels] = shapeOf(entries, 'input_blocks.0.0.weight', 4, what);
+  const inChannels = axis(entries, 'input_blocks.0.0.weight', 4, 1, what);
+  // The first convolution is as wide as the first level, which may be a fraction of it (ADM's 512 x 512 models).
+  const modelChannels = axis(entries, 'time_embed.0.weight', 2, 1, what);
   const outputs = countOf(entries, 'output_blocks.', what);
   const upBlocks = new Set<number>();
   let resblockUpdown = false;
@@ -76,7 +77,8 @@ export function inferCompVisUNet(entries: Entries): Inferred<UNetConfig> {
   return finish(entries, levels, {
     in_channels: inChannels,
     model_channels: modelChannels,
-    out_channels: axis(entries, 'out.2.weight', 4, 0, what),
+    // A control network has no second half.
+    out_channels: outputs === 0 ? inChannels : axis(entries, 'out.2.weight', 4, 0, what),
     num_classes: entries.get('label_emb.weight')?.shape[0] ?? null,
     n_embed: entries.get('id_predictor.1.weight')?.shape[0] ?? null,
     conv_resample: !pooled,
@@ -94,7 +96,8 @@ export function inferDiffusersUNet(entries: Entries): Inferred<UNetConfig> {
     if (hasPrefix(entries, prefix))
       throw unknown(what, `${prefix}* is there, an extra conditioning that Stable Diffusion v1 does not have`);
   }
-  const [modelChannels = 0, inChannels] = shapeOf(entries, 'conv_in.weight', 4, what);
+  const inChannels = axis(entries, 'conv_in.weight', 4, 1, what);
+  const modelChannels = axis(entries, 'time_embedding.linear_1.weight', 2, 1, what);
   const levels: Block[][] = [];
   const count = countOf(entries, 'down_blocks.', what);
   for (let level = 0; level < count; level++) {
@@ -131,7 +134,7 @@ function block(entries: Entries, convolution: string, attention: string): Block 
 interface Read {
   readonly in_channels: number | undefined;
   readonly model_channels: number;
-  readonly out_channels: number;
+  readonly out_channels: number | undefined;
   readonly num_classes: number | null;
   readonly n_embed: number | null;
   readonly conv_resample: boolean;

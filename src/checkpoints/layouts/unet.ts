@@ -41,6 +41,8 @@ export interface DiffusersUNetOptions {
   readonly linearProjection?: boolean;
   /** Plain attention is named as by older diffusers (query, key, value, proj_attn). */
   readonly olderNames?: boolean;
+  /** The vector's embedding in b: `add_embedding` (default; SDXL) or `class_embedding` (unCLIP). */
+  readonly vectorName?: string;
 }
 
 /** The map of one architecture: exactly the names its networks have. */
@@ -48,7 +50,7 @@ export function unetMap(config: UNetConfig, options: DiffusersUNetOptions = {}):
   const rows: NameRow[] = [
     ...layer('time_embed.0', 'time_embedding.linear_1'),
     ...layer('time_embed.2', 'time_embedding.linear_2'),
-    ...(config.num_classes === null ? [] : [{ a: 'label_emb.weight', b: 'class_embedding.weight' }]),
+    ...labelRows(config, options),
     ...layer('input_blocks.0.0', 'conv_in'),
   ];
   const levels = config.channel_mult.length;
@@ -65,7 +67,7 @@ export function unetMap(config: UNetConfig, options: DiffusersUNetOptions = {}):
       if (hasAttention(config, level)) {
         rows.push(
           ...prefixed(
-            attention(config, width, false, options),
+            attention(config, width, level, false, options),
             `input_blocks.${index}.1.`,
             `down_blocks.${level}.attentions.${j}.`,
           ),
@@ -80,7 +82,7 @@ export function unetMap(config: UNetConfig, options: DiffusersUNetOptions = {}):
   }
   rows.push(
     ...prefixed(resBlock(false), 'middle_block.0.', 'mid_block.resnets.0.'),
-    ...prefixed(attention(config, channels, false, options), 'middle_block.1.', 'mid_block.attentions.0.'),
+    ...prefixed(attention(config, channels, levels - 1, false, options), 'middle_block.1.', 'mid_block.attentions.0.'),
     ...prefixed(resBlock(false), 'middle_block.2.', 'mid_block.resnets.1.'),
   );
   index = 0;
@@ -100,7 +102,11 @@ export function unetMap(config: UNetConfig, options: DiffusersUNetOptions = {}):
       const attends = hasAttention(config, level);
       if (attends)
         rows.push(
-          ...prefixed(attention(config, width, true, options), `output_blocks.${index}.1.`, `${up}.attentions.${j}.`),
+          ...prefixed(
+            attention(config, width, level, true, options),
+            `output_blocks.${index}.1.`,
+            `${up}.attentions.${j}.`,
+          ),
         );
       if (level > 0 && j === last) {
         rows.push(
@@ -111,6 +117,16 @@ export function unetMap(config: UNetConfig, options: DiffusersUNetOptions = {}):
   }
   rows.push(...layer('out.0', 'conv_norm_out'), ...layer('out.2', 'conv_out'));
   return { a: 'compvis', b: 'diffusers', rows };
+}
+
+/** The embedding of labels: a table of classes, or two linear layers over a vector. */
+function labelRows(
+  { num_classes, adm_in_channels }: UNetConfig,
+  { vectorName = 'add_embedding' }: DiffusersUNetOptions,
+): NameRow[] {
+  if (num_classes !== null) return [{ a: 'label_emb.weight', b: 'class_embedding.weight' }];
+  if (adm_in_channels === null) return [];
+  return [...layer('label_emb.0.0', `${vectorName}.linear_1`), ...layer('label_emb.0.2', `${vectorName}.linear_2`)];
 }
 
 /** Residual blocks of one level. */
@@ -133,7 +149,18 @@ function resample(config: UNetConfig, convolution: 'op' | 'conv'): NameRow[] {
   return config.conv_resample ? layer(convolution, 'conv') : [];
 }
 
-function attention(config: UNetConfig, channels: number, decoder: boolean, options: DiffusersUNetOptions): NameRow[] {
+/** Transformer blocks of an attention layer at a level. */
+function depthAt({ transformer_depth: depth }: UNetConfig, level: number): number {
+  return typeof depth === 'number' ? depth : (depth[level] ?? 1);
+}
+
+function attention(
+  config: UNetConfig,
+  channels: number,
+  level: number,
+  decoder: boolean,
+  options: DiffusersUNetOptions,
+): NameRow[] {
   if (!config.use_spatial_transformer) return plainAttention(config, channels, decoder, options);
   const ones = options.linearProjection ? { ones: 2 } : {};
   const rows: NameRow[] = [...layer('norm', 'norm')];
@@ -143,7 +170,7 @@ function attention(config: UNetConfig, channels: number, decoder: boolean, optio
       { a: `${projection}.bias`, b: `${projection}.bias` },
     );
   }
-  for (let depth = 0; depth < config.transformer_depth; depth++) {
+  for (let depth = 0; depth < depthAt(config, level); depth++) {
     const block = `transformer_blocks.${depth}.`;
     for (const name of transformerMatrices) rows.push({ a: `${block}${name}.weight`, b: `${block}${name}.weight` });
     for (const name of transformerLayers) rows.push(...layer(block + name, block + name));

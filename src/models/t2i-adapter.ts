@@ -1,0 +1,54 @@
+/**
+ * T2I-Adapter: a picture becomes features that are added to the UNet after each level (Mou et al. 2023, arXiv 2302.08453; TencentARC's
+ * `Adapter` with `sk=True, use_conv=False`). `extensions/adapter.ts` adds them.
+ */
+
+import type { T2IAdapterConfig } from '../config/network-config.ts';
+import { dim, multiplyDims } from '../graph/dim.ts';
+import { add, relu, reshape, transpose } from '../graph/functions.ts';
+import type { Graph } from '../graph/graph.ts';
+import type { Params, Sym } from '../graph/trace.ts';
+import { convLayer } from '../nn/conv.ts';
+import { fixedSize } from '../nn/fixed-size.ts';
+import { averageHalf } from '../nn/resample.ts';
+import { need, type NetworkTraceOptions, traceNetwork } from './trace-network.ts';
+
+/** Squares of `factor` pixels to channels: [b, c, factor h, factor w] → [b, c · factor², h, w] (`torch.nn.PixelUnshuffle`). */
+function pixelUnshuffle(x: Sym, factor: number, height: Sym['shape'][number], width: Sym['shape'][number]): Sym {
+  const [b = 1] = x.shape;
+  const channels = fixedSize(x, 1);
+  const squares = transpose(reshape(x, [b, channels, height, factor, width, factor]), [0, 1, 3, 5, 2, 4]);
+  return reshape(squares, [b, channels * factor ** 2, height, width]);
+}
+
+function block(p: Params, x: Sym, width: number, halve: boolean): Sym {
+  return p.module(() => {
+    const small = halve ? averageHalf(x) : x;
+    const input = fixedSize(small, 1) === width ? small : convLayer(p.at('in_conv'), small, width, { kernel: 1 });
+    const h = relu(convLayer(p.at('block1'), input, width, { kernel: 3 }));
+    return add(convLayer(p.at('block2'), h, width, { kernel: 1 }), input);
+  });
+}
+
+/** picture [batch, in_channels, height, width] in [0, 1] → adapter.0 …, one for each level of the UNet. */
+export function traceT2IAdapter(config: T2IAdapterConfig, options?: NetworkTraceOptions): Graph {
+  const { channels, num_res_blocks: count, downscale_factor: factor } = config;
+  const levels = 2 ** (channels.length - 1);
+  const [height, width] = [multiplyDims(levels, dim('height')), multiplyDims(levels, dim('width'))];
+  const shape = [dim('batch'), config.in_channels, multiplyDims(factor, height), multiplyDims(factor, width)];
+  return traceNetwork(
+    { image: { dtype: 'float32', shape } },
+    (p, given) => {
+      const pixels = pixelUnshuffle(need(given, 'image'), factor, height, width);
+      let h = convLayer(p.at('conv_in'), pixels, channels[0] ?? 1, { kernel: 3 });
+      const outputs: Record<string, Sym> = {};
+      for (const [level, features] of channels.entries()) {
+        for (let i = 0; i < count; i++)
+          h = block(p.at('body').at(level * count + i), h, features, level > 0 && i === 0);
+        outputs[`adapter.${level}`] = h;
+      }
+      return outputs;
+    },
+    options,
+  );
+}

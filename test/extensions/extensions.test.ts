@@ -1,0 +1,144 @@
+/** Networks that act on a UNet from outside, and the UNet with them as extensions, against the originals. */
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { unetConfigSchema } from '../../src/config/network-config.ts';
+import { createNodeEngine } from '../../src/engine/node.ts';
+import { control } from '../../src/extensions/control.ts';
+import type { Extension } from '../../src/extensions/extension.ts';
+import { addDims, type Dim } from '../../src/graph/dim.ts';
+import { concat, slice } from '../../src/graph/functions.ts';
+import { traceUNet } from '../../src/models/unet.ts';
+import { traceTaesdDecode } from '../../src/models/taesd.ts';
+import { compareTensor } from '../parity.ts';
+import { reference } from '../reference.ts';
+import { pick, readTensors } from '../tensors.ts';
+import { extensionOutputs } from './recorded-extensions.ts';
+import { taesdConfigSchema } from '../../src/config/network-config.ts';
+import { randomWeights } from '../model/random-model.ts';
+import { float32, type Tensor } from '../../src/tensor/tensor.ts';
+import { NetworkSet } from '../../src/model/network-set.ts';
+
+const engine = createNodeEngine({ threads: 1 });
+after(() => engine.dispose());
+
+interface Row {
+  readonly name: string;
+  readonly exercises: string;
+  readonly reference: string;
+  readonly unet_weights?: string;
+  readonly outputs: Readonly<Record<string, { readonly atol: number }>>;
+}
+
+const index: { readonly cases: readonly Row[] } = JSON.parse(readFileSync(reference('networks/index.json'), 'utf8'));
+const rows = index.cases.filter(({ name }) => ['controlnet', 't2i_adapter', 'ip_adapter'].includes(name));
+
+test('the index has a case of each kind', () => assert.equal(rows.length, 3));
+
+for (const { name, exercises, reference: original, outputs } of rows) {
+  test(`${name}: ${exercises}`, async () => {
+    const folder = reference(`networks/${name}`);
+    const got = await extensionOutputs(folder, reference('networks/unet_sd'), Object.keys(outputs), engine);
+    const want = readTensors(join(folder, 'outputs.safetensors'));
+    for (const [output, { atol }] of Object.entries(outputs))
+      compareTensor(
+        { part: 'networks', case: name, output, reference: original, tolerance: atol },
+        pick(got, output),
+        pick(want, output),
+      );
+  });
+}
+
+const unet = unetConfigSchema.parse({
+  kind: 'unet',
+  in_channels: 4,
+  out_channels: 4,
+  model_channels: 32,
+  num_res_blocks: 1,
+  attention_resolutions: [1],
+  channel_mult: [1, 1],
+  num_heads: 4,
+});
+
+/** Pads the width by its other edge, so that the right edge of the output fits its left edge. */
+const wrapped: Extension = {
+  name: 'wrapped',
+  inputs: () => ({}),
+  hooks: () => ({
+    padding: (x, [top, left, bottom, right]) => {
+      const width = x.shape[3] as Dim;
+      const wide = concat([slice(x, 3, addDims(width, -left), width), x, slice(x, 3, 0, right)], 3);
+      const edge = slice(wide, 2, 0, 1);
+      return concat(
+        [...Array.from({ length: top }, () => edge), wide, ...Array.from({ length: bottom }, () => edge)],
+        2,
+      );
+    },
+  }),
+};
+
+test('a padding of the extension takes the place of zeros in every convolution', async () => {
+  const weights = randomWeights(unet);
+  await using set = new NetworkSet({
+    label: 'wrapped',
+    engine,
+    networks: new Map([
+      ['plain', { config: unet, weights }],
+      ['wrapped', { config: unet, weights, extensions: [wrapped] }],
+    ]),
+  });
+  const values = Float32Array.from({ length: 4 * 8 * 8 }, (_, i) => Math.sin(i));
+  const rolled = values.map((_, i) => values[i - (i % 8) + ((i + 2) % 8)] as number);
+  const run = async (network: string, data: Float32Array): Promise<Tensor> => {
+    const { out } = await set.run(
+      { network, outputs: ['out'] },
+      { x: float32([1, 4, 8, 8], data), timesteps: float32([1], [5]) },
+    );
+    return out as Tensor;
+  };
+  const roll = (data: ArrayLike<number>): number[] =>
+    Array.from(data, (_, i) => data[i - (i % 8) + ((i + 2) % 8)] as number);
+  const difference = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
+    Math.max(...Array.from(a, (value, i) => Math.abs(value - (b[i] as number))));
+  const out = (await run('wrapped', values)).data as Float32Array;
+  // A network that wraps commutes with rolling the picture along its width (by a whole number of its coarsest pixels).
+  assert.ok(difference((await run('wrapped', rolled)).data as Float32Array, roll(out)) < 1e-4);
+  assert.ok(difference((await run('plain', values)).data as Float32Array, out) > 1e-3);
+});
+
+test('a block can be wrapped whole', () => {
+  const seen: string[] = [];
+  const watching: Extension = {
+    name: 'watching',
+    inputs: () => ({}),
+    hooks: () => ({
+      block: (path, run) => {
+        seen.push(path);
+        return run();
+      },
+    }),
+  };
+  traceUNet(unet, { extensions: [watching] });
+  assert.deepEqual(seen, [
+    'input_blocks.0',
+    'input_blocks.1',
+    'input_blocks.2',
+    'input_blocks.3',
+    'middle_block',
+    'output_blocks.0',
+    'output_blocks.1',
+    'output_blocks.2',
+    'output_blocks.3',
+  ]);
+});
+
+test('two extensions with one input, and a network that takes none, are refused', () => {
+  assert.throws(() => traceUNet(unet, { extensions: [control, control] }), {
+    code: 'invalid-argument',
+    message: /declare the input control\.0/,
+  });
+  const taesd = taesdConfigSchema.parse({ kind: 'taesd' });
+  assert.throws(() => traceTaesdDecode(taesd, { extensions: [control] }), { code: 'invalid-argument' });
+});
