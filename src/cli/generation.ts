@@ -1,17 +1,20 @@
-/** One run of a pipeline for the command line: the model is loaded, pictures are saved as they come, progress and previews are shown. */
+/** One run for the command line: loads the model, saves pictures as they come, shows progress and previews. */
 
 import { throwIfAborted } from '../errors.ts';
 import type { FileIdentity } from '../files/byte-source.ts';
 import type { WriteFileOptions } from '../files/write-file-node.ts';
-import type { GenerateOptions } from '../generation/inputs.ts';
+import { checkRequestOf } from '../generation/check-request.ts';
+import type { TaskOptions } from '../generation/inputs.ts';
+import type { Task } from '../generation/request.ts';
 import type { GeneratedImage, Pipeline } from '../pipelines/events.ts';
 import type { Model } from '../model/model.ts';
 import type { CliContext } from './command.ts';
 import { precisionOf, startEngine } from './engine-options.ts';
 import type { GenerationValues, ModelValues, OutputValues } from './generation-options.ts';
-import { UsageError } from './options.ts';
+import { type OptionTable, UsageError } from './options.ts';
 import { type PictureFiles, pictureFiles } from './output-files.ts';
 import { createProgress, type Progress } from './progress.ts';
+import { requestValues } from './request-flags.ts';
 import { readPrompts } from './prompts.ts';
 import { createPreview, showImages, terminalGraphics } from './show.ts';
 import { createStopwatch, type Stopwatch } from './stopwatch.ts';
@@ -40,18 +43,24 @@ export async function loadNamedModel(values: ModelValues & { readonly taesd?: st
 }
 
 export interface Run {
+  readonly task: Task;
+  /** The command's options: those that belong to the request say where in it their value goes. */
+  readonly options: OptionTable;
   readonly values: ModelValues & GenerationValues & OutputValues;
   /** The prompt as words. */
   readonly words: readonly string[];
   /** Default folder. */
   readonly outdir: string;
-  /** The pipeline, of options that are complete but for what is its own. */
-  readonly start: (model: Model, options: GenerateOptions) => Promise<Pipeline> | Pipeline;
+  /** Checks the loaded model, and gives what the request cannot hold: the task's pictures. */
+  readonly inputs?: (model: Model) => object;
 }
 
 /** Resolves to the exit code. */
-export async function runGeneration(context: CliContext, { values, words, outdir, start }: Run): Promise<number> {
+export async function runGeneration(context: CliContext, run: Run): Promise<number> {
+  const { values, words, outdir } = run;
   const watch = createStopwatch(context.now);
+  const fields = requestValues(run.options, { ...values, sampler: samplerName(values) });
+  checkRequestOf(run.task, fields);
   const prompts = await readPrompts(values, words, context);
   const startNoise =
     values.initLatents === undefined
@@ -74,15 +83,21 @@ export async function runGeneration(context: CliContext, { values, words, outdir
     watch.end('load');
     checkPrompt(model, prompts.lines, values);
     if (values.promptSyntax !== 'a1111') notePrompts(model, prompts.lines, context, progress);
-    // The weights are read while the text is encoded; what goes wrong is told where the network is first used.
+    // The weights are read while the text is encoded; errors are reported where the network is first used.
     model.prepare(context.signal).catch(() => {});
-    const options: GenerateOptions = {
-      ...generateOptions(values),
-      ...(batches ? { promptBatches: batches } : { prompt: prompts.lines[0] ?? '', batchSize: batch }),
-      ...(startNoise ? { startNoise } : {}),
+    const options = {
+      task: run.task,
+      ...fields,
+      ...(batches
+        ? { promptBatches: batches, batchSize: undefined }
+        : { prompt: prompts.lines[0] ?? '', batchSize: batch }),
+      startNoise,
+      ...run.inputs?.(model),
       signal: context.signal,
     };
-    await consume(await start(model, options), {
+    const { generate } = await import('../pipelines/generate.ts');
+    // The schema checks the options.
+    await consume(generate(model, options as TaskOptions), {
       context,
       values,
       files,
@@ -97,7 +112,7 @@ export async function runGeneration(context: CliContext, { values, words, outdir
   }
 }
 
-/** What is known to be impossible to write is told before the work. */
+/** Refuses output files that cannot be written, before the work. */
 async function checkOutputs({ saveLatents, previewFile, force }: OutputValues): Promise<void> {
   const { checkFree } = await import('../files/write-file-node.ts');
   const { checkTensorFile } = await import('./tensor-file.ts');
@@ -110,52 +125,36 @@ export function chunks<T>(items: readonly T[], size: number): T[][] {
   return Array.from({ length: Math.ceil(items.length / size) }, (_, i) => items.slice(i * size, (i + 1) * size));
 }
 
-/** The seed an option's text says; "random" is one below 2^32. Throws `UsageError`. */
+/** Reads a seed; "random" draws one below 2^32. Throws `UsageError`. */
 export function readSeed(given: string | undefined): number {
   if (given === undefined) return 42;
   if (given === 'random') return crypto.getRandomValues(new Uint32Array(1))[0] as number;
   const seed = /^[+-]?\d+$/.test(given) ? Number(given) : Number.NaN;
   if (!Number.isSafeInteger(seed))
     throw new UsageError(
-      `The seed is ${JSON.stringify(given)}; it is a whole number between -2^53 and 2^53, or "random".`,
+      `--seed must be a whole number between -2^53 and 2^53, or "random", got ${JSON.stringify(given)}.`,
     );
   return seed;
 }
 
-/** What the options say, without prompt, batch and what belongs to one pipeline. */
-function generateOptions(values: GenerationValues & OutputValues): GenerateOptions {
-  const { plms, dpmSolver, sampler, schedule, eta, steps, noise, iterations, classes, negative, clipSkip } = values;
+/** The sampler's name, which two switches of CompVis's scripts say too. Throws `UsageError`. */
+function samplerName({ plms, dpmSolver, sampler }: GenerationValues): string | undefined {
   const named = [sampler, plms ? 'plms' : undefined, dpmSolver ? 'dpm-solver' : undefined].filter(
     (name) => name !== undefined,
   );
-  if (named.length > 1) throw new UsageError('Of --sampler, --plms and --dpm_solver only one can be given.');
-  return {
-    seed: readSeed(values.seed),
-    sampler: named[0],
-    schedule,
-    eta,
-    steps,
-    noise,
-    iterations,
-    classLabels: classes,
-    negativePrompt: negative,
-    clipSkip,
-    promptSyntax: values.promptSyntax,
-    ...(values.fixedCode ? { fixedCode: true } : {}),
-    ...(values.noSafety ? { safety: false } : {}),
-    ...(values.noWatermark ? { watermark: false } : {}),
-  };
+  if (named.length > 1) throw new UsageError('--sampler, --plms and --dpm_solver exclude each other; give one.');
+  return named[0];
 }
 
 function checkPrompt(model: Model, prompts: readonly string[], values: GenerationValues): void {
   const takesText = model.tokenizer !== undefined;
   if (takesText && prompts.length === 0)
-    throw new UsageError('There is no prompt. Give it as words, with --prompt, or in a file with --from-file.');
+    throw new UsageError('A prompt is required. Give it as words, with --prompt, or in a file with --from-file.');
   if (model.checkpoint.kind === 'class' && values.classes === undefined)
     throw new UsageError(`${model.checkpoint.label} makes pictures of classes. Choose one with --class N.`);
 }
 
-/** Tells where a prompt is longer than the text encoder reads. */
+/** Notes prompts that are longer than the text encoder reads. */
 function notePrompts(model: Model, prompts: readonly string[], context: CliContext, progress: Progress): void {
   if (!model.tokenizer || prompts.length === 0) return;
   const long = model.tokenize(prompts).truncated.filter((truncated) => truncated).length;
@@ -163,7 +162,7 @@ function notePrompts(model: Model, prompts: readonly string[], context: CliConte
   progress.clear();
   const most = model.checkpoint.config.cond_stage_max_length - 2;
   context.err.write(
-    `sd: ${long === 1 && prompts.length === 1 ? 'The prompt is' : `${long} of ${prompts.length} prompts are`} longer than ${most} tokens; what comes after them is left out.\n`,
+    `sd: ${long === 1 && prompts.length === 1 ? 'The prompt is' : `${long} of ${prompts.length} prompts are`} longer than ${most} tokens; the rest is ignored.\n`,
   );
 }
 
@@ -173,7 +172,7 @@ interface Consumer {
   readonly files: PictureFiles;
   readonly progress: Progress;
   readonly watch: Stopwatch;
-  /** Of the grid. */
+  /** Pictures in a row of the grid. */
   readonly columns: number;
 }
 
@@ -269,7 +268,7 @@ async function savePicture(
   }
   if (made.flagged)
     context.err.write(
-      'sd: The safety checker objects to this picture; it is black. (--no-safety leaves the checker out.)\n',
+      'sd: The safety checker flagged this picture; it is black. (--no-safety turns the checker off.)\n',
     );
   if (path !== null) context.out.write(`${path}\n`);
 }

@@ -130,5 +130,7 @@ export interface Sampler {
   readonly callsPerStep?: 1 | 2 | undefined;
   /** It chooses its own steps, by all pictures of the batch together: a picture is another one in another batch. Default false. */
   readonly choosesSteps?: boolean | undefined;
+  /** It reads a request's `quantize`. Default false. */
+  readonly quantizes?: boolean | undefined;
   run(request: SamplingRequest): Sampling;
 }

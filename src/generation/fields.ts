@@ -6,16 +6,19 @@ import { type Bounds, bounds } from './bounds.ts';
 
 const rangeText = ({ min, max }: Bounds): string => `from ${min.toLocaleString('en')} to ${max.toLocaleString('en')}`;
 
+/** JSON has no -0. */
+const withoutMinusZero = (value: number): number => value + 0;
+
 /** A whole number within bounds. */
 export function whole(range: Bounds) {
   const error = `a whole number ${rangeText(range)}`;
-  return z.int({ error }).min(range.min, { error }).max(range.max, { error });
+  return z.int({ error }).min(range.min, { error }).max(range.max, { error }).overwrite(withoutMinusZero);
 }
 
 /** A finite number within bounds. */
 export function real(range: Bounds) {
   const error = `a number ${rangeText(range)}`;
-  return z.number({ error }).min(range.min, { error }).max(range.max, { error });
+  return z.number({ error }).min(range.min, { error }).max(range.max, { error }).overwrite(withoutMinusZero);
 }
 
 export function oneOf<const T extends readonly string[]>(words: T) {
@@ -57,10 +60,20 @@ const isInRange = (seed: string): boolean =>
 
 /** A seed of PyTorch's range, -2^63 to 2^64 - 1: a whole number, a bigint, or decimal digits. It becomes its plain form. */
 export const seedSchema = z
-  .union([z.int(), z.bigint().min(lowestSeed).max(highestSeed), z.string().refine(isInRange)], { error: seedError })
+  .union(
+    [
+      z.int({ error: seedError }),
+      z.bigint().min(lowestSeed, { error: seedError }).max(highestSeed, { error: seedError }),
+      z.string().refine(isInRange, { error: seedError }),
+    ],
+    { error: seedError },
+  )
   .transform(plainSeed);
 
 /** A seed in its plain form, as stored. */
-export const plainSeedSchema = z.union([z.int(), z.string().refine(isInRange)], { error: seedError });
+export const plainSeedSchema = z.union(
+  [z.int({ error: seedError }), z.string().refine(isInRange, { error: seedError })],
+  { error: seedError },
+);
 
 export const side = () => whole(bounds.side);

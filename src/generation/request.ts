@@ -115,6 +115,8 @@ const samplingFields = {
   schedule: text(200).optional(),
   /** Amount of fresh noise in each step. Default: the sampler's own. */
   eta: real(bounds.eta).optional(),
+  /** VQ models: quantize each estimate of the clean latent, as CompVis's `quantize_denoised` and `quantize_x0`. Samplers of CompVis only. Default false. */
+  quantizeDenoised: flag().default(false),
   /** Further settings of the sampler. */
   samplerSettings: z
     .strictObject(samplerSettingsFields, { error: 'an object of sampler settings' })

@@ -34,6 +34,8 @@ export interface Autoencoder {
   posterior(encoded: Float32): Posterior;
   /** A draw from the posterior, [b, c, h, w]. Draws noise only if the posterior has a deviation. */
   sample(encoded: Float32, draw: DrawNormal): Float32;
+  /** VQ: each latent pixel [b, c, h, w] replaced by the nearest row of the codebook. Throws `invalid-argument` for other autoencoders. */
+  quantize(latents: Float32, signal?: AbortSignal): Promise<Float32>;
   /** Latents → images [b, 3, H, W], about [-1, 1] and not clamped. */
   decode(latents: Float32, signal?: AbortSignal): Promise<Float32>;
   /** Throws `too-large` for latents [channels, height, width] that cannot be decoded, before they are made. */
@@ -82,6 +84,9 @@ export function autoencoderOf(config: FirstStageConfig, networks: NetworkSet, ne
         mean.shape,
         mean.data.map((value, i) => value + Math.fround((std.data[i] as number) * (noise[i] as number))),
       );
+    },
+    async quantize(z, signal) {
+      return runForOne(networks, { network, graph: 'quantize', output: 'quant' }, { z }, signal);
     },
     async decode(z, signal) {
       if (isIdentity) return z;

@@ -185,6 +185,11 @@ export class Model implements AsyncDisposable, ConditionedModel {
     return this.autoencoder.decode(scale(latent, Math.fround(1 / this.checkpoint.config.scale_factor)), signal);
   }
 
+  /** VQ first stages: each latent pixel [b, c, h, w] replaced by the nearest row of the codebook. Throws `invalid-argument` for other models. */
+  quantizeLatent(latent: Tensor<'float32'>, signal?: AbortSignal): Promise<Tensor<'float32'>> {
+    return this.autoencoder.quantize(latent, signal);
+  }
+
   /** Throws `too-large` for latents of these sides that cannot be decoded, before they are made. */
   checkDecodable(height: number, width: number): void {
     this.autoencoder.checkDecodable(this.latentChannels, height, width);

@@ -1,8 +1,8 @@
 /** Sizes in pixels that a model can make. */
 
 import { StableDiffusionError } from '../errors.ts';
+import type { AnyInputs } from '../generation/inputs.ts';
 import type { GenerationRequest } from '../generation/request.ts';
-import type { Image } from '../image/image.ts';
 import type { Model } from '../model/model.ts';
 
 /** Most pixels of one batch (16384 x 4096): a larger request is a mistake. */
@@ -14,11 +14,15 @@ export interface PictureSize {
 }
 
 /**
- * The size that a request means: its own, the initial image's, or the model's. With an initial image sides are cut to a multiple of the
+ * The size that a request means: its own, the initial image's, that of the start noise, or the model's. With an initial image sides are cut to a multiple of the
  * model's unit, as CompVis's scripts cut them. Throws `invalid-argument` where nothing is left.
  */
-export function pictureSize(model: Model, request: GenerationRequest, image: Image | undefined): PictureSize {
-  const { width = image?.width ?? model.nativeSize, height = image?.height ?? model.nativeSize } = request;
+export function pictureSize(model: Model, request: GenerationRequest, inputs: AnyInputs): PictureSize {
+  const { image, startNoise } = inputs;
+  const { nativeSize, downsampling } = model;
+  const [, , rows, columns] = startNoise?.shape ?? [];
+  const { width = image?.width ?? (columns === undefined ? nativeSize : columns * downsampling) } = request;
+  const { height = image?.height ?? (rows === undefined ? nativeSize : rows * downsampling) } = request;
   if (!image) return { width, height };
   const { unit } = model;
   if (width < unit || height < unit) {

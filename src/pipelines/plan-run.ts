@@ -1,8 +1,10 @@
 /** The plan of a run: its options checked against the model, before anything is computed. */
 
 import type { SplitOptions } from '../generation/split-options.ts';
+import { samplers } from '../diffusion/samplers/index.ts';
 import { type Batches, batchesOf } from '../generation/batches.ts';
 import { StableDiffusionError } from '../errors.ts';
+import type { GenerationRequest } from '../generation/request.ts';
 import type { Model } from '../model/model.ts';
 import { type ChosenSampler, chooseSampler } from './choose-sampler.ts';
 import { checkSize, pictureSize } from './picture-size.ts';
@@ -21,13 +23,30 @@ export interface RunPlan extends SplitOptions {
   readonly shapeOf: (batch: number) => readonly [number, number, number, number];
 }
 
+/** Refuses `quantizeDenoised` where it would have no effect. */
+function checkQuantization({ checkpoint }: Model, request: GenerationRequest, { sampler }: ChosenSampler): void {
+  if (!request.quantizeDenoised) return;
+  const { kind } = checkpoint.config.first_stage_config;
+  if (kind !== 'vq')
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `quantizeDenoised is for models whose first stage is a VQ autoencoder; that of ${checkpoint.label} is ${kind}.`,
+    );
+  if (!sampler.quantizes)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `The ${sampler.title} sampler does not quantize its estimates. With quantizeDenoised use one of ${samplers.flatMap(({ quantizes, name }) => (quantizes ? [name] : [])).join(', ')}.`,
+    );
+}
+
 /** Throws `invalid-argument`, `too-large`, `shape-mismatch`. */
 export async function planRun(model: Model, options: SplitOptions, given?: Start): Promise<RunPlan> {
   const { request, inputs } = options;
   const batches = batchesOf(request);
-  const { width, height } = pictureSize(model, request, inputs.image);
+  const { width, height } = pictureSize(model, request, inputs);
   checkSize(model, width, height, batches.largest);
   const sampling = chooseSampler(model, request, inputs.samplerObject);
+  checkQuantization(model, request, sampling);
   const shapeOf: RunPlan['shapeOf'] = (batch) => [
     batch,
     model.latentChannels,

@@ -1,8 +1,10 @@
 /** One batch through the sampler. */
 
+import type { Latent } from '../diffusion/denoiser.ts';
 import type { Sampling } from '../diffusion/sampler.ts';
 import { StableDiffusionError } from '../errors.ts';
 import type { Batch } from '../generation/batches.ts';
+import type { Model } from '../model/model.ts';
 import { previewImages } from '../model/preview.ts';
 import type { SeededNoise } from '../random/noise-source.ts';
 import { elementCount, type Tensor, tensor } from '../tensor/tensor.ts';
@@ -17,6 +19,11 @@ export interface BatchParts {
   readonly noise: SeededNoise;
   readonly startNoise: Tensor<'float32'>;
   readonly start: BatchStart;
+}
+
+/** In a rehearsal no network is run. */
+async function quantized(model: Model, latent: Latent, isRehearsal: boolean, signal?: AbortSignal): Promise<Latent> {
+  return isRehearsal ? latent : model.quantizeLatent(latent, signal);
 }
 
 /** The sampler's run. In a rehearsal the network is not run. */
@@ -47,6 +54,7 @@ function startSampling(plan: RunPlan, { guide, noise, startNoise, start }: Batch
     discardNextToLastSigma,
     initial,
     inpainting,
+    ...(request.quantizeDenoised ? { quantize: (latent) => quantized(model, latent, isRehearsal, inputs.signal) } : {}),
     signal: inputs.signal,
   });
 }

@@ -1,28 +1,23 @@
 /** `sd img2img` (CompVis's scripts/img2img.py). */
 
 import { defineCommand } from '../command.ts';
-import { generationOptions, modelOptions, outputOptions } from '../generation-options.ts';
 import { runGeneration } from '../generation.ts';
-import { integer, number, text, UsageError } from '../options.ts';
+import { generationOptions, modelOptions, outputOptions } from '../generation-options.ts';
+import { required, text } from '../options.ts';
+import { imageScaleFlag, strengthFlags } from '../request-flags.ts';
 
 const options = {
-  init: text(['--init-img', '-i', '--image'], 'FILE', 'the picture to begin from'),
-  strength: number(['--strength'], 'share of the noise: 0 leaves the picture as it is, 1 forgets it (default: 0.75)', {
-    min: 0,
-    max: 1,
-  }),
+  init: text(['--init-img', '-i', '--image'], 'FILE', 'initial image (required)'),
+  ...strengthFlags,
   ...generationOptions,
-  scale: number(['--scale', '--cfg-scale'], 'guidance: how closely to follow the prompt; 1 is none (default: 5)'),
-  imageScale: number(['--image-scale'], 'InstructPix2Pix models: how closely to follow the picture (default: 1.5)'),
-  height: integer(['--H', '--height', '-H'], "height to resize to (default: the picture's)", { min: 1 }),
-  width: integer(['--W', '--width', '-W'], "width to resize to (default: the picture's)", { min: 1 }),
+  ...imageScaleFlag,
   ...outputOptions,
   ...modelOptions,
 };
 
 export const img2img = defineCommand({
   description:
-    'Makes pictures of a prompt that begin from a picture. With an InstructPix2Pix model the prompt says what to change.',
+    'Makes pictures of a prompt that start from an image. With an InstructPix2Pix model the prompt says what to change.',
   words: '[prompt...]',
   options,
   examples: [
@@ -30,27 +25,16 @@ export const img2img = defineCommand({
     'sd img2img "make it winter" --init-img house.png --ckpt instruct-pix2pix.ckpt',
   ],
   async run(context, words, values) {
-    const { init } = values;
-    if (init === undefined) throw new UsageError('There is no picture to begin from. Give one with --init-img FILE.');
+    const init = required(values.init, '--init-img', 'img2img');
     const { openImage } = await import('../../pipelines/image-files-node.ts');
     const image = await openImage(init);
     return runGeneration(context, {
+      task: 'img2img',
+      options,
       values,
       words,
       outdir: 'outputs/img2img-samples',
-      async start(model, generate) {
-        const { imageToImage } = await import('../../pipelines/image-to-image.ts');
-        const { strength, height, width, imageScale } = values;
-        return imageToImage(model, {
-          ...generate,
-          image,
-          guidanceScale: values.scale ?? 5,
-          ...(strength === undefined ? {} : { strength }),
-          ...(height === undefined ? {} : { height }),
-          ...(width === undefined ? {} : { width }),
-          ...(imageScale === undefined ? {} : { imageGuidanceScale: imageScale }),
-        });
-      },
+      inputs: () => ({ image }),
     });
   },
 });

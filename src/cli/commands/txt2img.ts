@@ -1,28 +1,27 @@
 /** `sd txt2img` (CompVis's scripts/txt2img.py). */
 
-import { defineCommand } from '../command.ts';
-import { generationOptions, modelOptions, outputOptions } from '../generation-options.ts';
-import { runGeneration } from '../generation.ts';
-import { integer, number, type OptionValues, UsageError } from '../options.ts';
 import type { Model } from '../../model/model.ts';
+import { defineCommand } from '../command.ts';
+import { runGeneration } from '../generation.ts';
+import { generationOptions, modelOptions, outputOptions } from '../generation-options.ts';
+import { integer, type OptionValues, UsageError } from '../options.ts';
 
 const options = {
   ...generationOptions,
-  scale: number(['--scale', '--cfg-scale'], 'guidance: how closely to follow the prompt; 1 is none (default: 7.5)'),
-  height: integer(['--H', '--height', '-H'], "height in pixels (default: the model's own)", { min: 1 }),
-  width: integer(['--W', '--width', '-W'], "width in pixels (default: the model's own)", { min: 1 }),
-  channels: integer(['--C'], 'channels of the latent; the model says them, others are refused', { min: 1 }),
-  factor: integer(['--f'], 'pixels for each element of the latent; the model says it, another is refused', { min: 1 }),
+  channels: integer(['--C'], 'latent channels; accepted for compatibility, must match the model', { min: 1 }),
+  factor: integer(['--f'], 'downsampling factor; accepted for compatibility, must match the model', { min: 1 }),
   ...outputOptions,
   ...modelOptions,
 };
 
-/** CompVis's scripts are told what the checkpoint says too. */
+/** CompVis's scripts take these two numbers, which the checkpoint has anyway. */
 function checkLatent(model: Model, { channels, factor }: OptionValues<typeof options>): void {
   if (channels !== undefined && channels !== model.latentChannels)
-    throw new UsageError(`--C is ${channels}, and this model has ${model.latentChannels} channels.`);
+    throw new UsageError(
+      `--C must match the model, which has ${model.latentChannels} latent channels, got ${channels}.`,
+    );
   if (factor !== undefined && factor !== model.downsampling)
-    throw new UsageError(`--f is ${factor}, and this model has a factor of ${model.downsampling}.`);
+    throw new UsageError(`--f must match the model, which has a factor of ${model.downsampling}, got ${factor}.`);
 }
 
 export const txt2img = defineCommand({
@@ -36,21 +35,14 @@ export const txt2img = defineCommand({
   ],
   run: (context, words, values) =>
     runGeneration(context, {
+      task: 'txt2img',
+      options,
       values,
       words,
       outdir: 'outputs/txt2img-samples',
-      async start(model, generate) {
+      inputs(model) {
         checkLatent(model, values);
-        const { textToImage } = await import('../../pipelines/text-to-image.ts');
-        const [, , rows, columns] = generate.startNoise?.shape ?? [];
-        const height = values.height ?? (rows === undefined ? undefined : rows * model.downsampling);
-        const width = values.width ?? (columns === undefined ? undefined : columns * model.downsampling);
-        return textToImage(model, {
-          ...generate,
-          ...(values.scale === undefined ? {} : { guidanceScale: values.scale }),
-          ...(height === undefined ? {} : { height }),
-          ...(width === undefined ? {} : { width }),
-        });
+        return {};
       },
     }),
 });

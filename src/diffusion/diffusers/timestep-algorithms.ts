@@ -81,18 +81,25 @@ export function ddpm(job: Job): Sampling {
   });
 }
 
+/**
+ * An initial image cuts the calls of the whole schedule, as there. The cut part begins with PLMS: diffusers counts Runge-Kutta's calls from the
+ * cut, and takes their timesteps from the start of the schedule.
+ */
 export function pndm(job: Job): Sampling {
   const { config, model, request } = job;
+  const { startStep = 0, steps } = request;
   const plan = pndmPlan(
-    timestepsOf(job).reverse(),
+    timestepsOf({ ...job, request: { ...request, startStep: 0 } }).reverse(),
     config.num_train_timesteps,
     config.set_alpha_to_one ? 1 : model.schedule.alphaBarAt(0),
-    config.skip_prk_steps ?? false,
+    (config.skip_prk_steps ?? false) || startStep > 0,
   );
+  const calls = startStep === steps ? [] : plan.calls.slice(startStep);
+  const [first] = calls;
   return samplePndm(
     model,
-    startAtBar(job, model.schedule.alphaBarAt(plan.calls[0]?.timestep ?? 0)),
-    plan,
+    startAtBar(job, first ? model.schedule.alphaBarAt(first.timestep) : 1),
+    { ...plan, calls },
     request.signal,
   );
 }

@@ -69,6 +69,7 @@ export const ddim: Sampler = {
   title: 'DDIM',
   aliases: ['DDIMSampler', 'DDIMScheduler'],
   space: 'timestep',
+  quantizes: true,
   usesStepNoise: false,
   run(request) {
     checkRequest(request, false);

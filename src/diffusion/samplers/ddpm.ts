@@ -97,6 +97,7 @@ export const ddpm: Sampler = {
   title: 'DDPM',
   aliases: ['DDPMScheduler', 'ancestral'],
   space: 'timestep',
+  quantizes: true,
   usesStepNoise: true,
   run(request) {
     checkRequest(request, true);

@@ -150,6 +150,7 @@ export const dpmSolver: Sampler = {
   title: 'DPM-Solver',
   aliases: ['dpm_solver', 'DPMSolverSampler', 'dpm-solver++'],
   space: 'timestep',
+  quantizes: true,
   usesStepNoise: false,
   run(request) {
     checkRequest(request, false);

@@ -105,6 +105,7 @@ export const lcm: Sampler = {
   title: 'LCM',
   aliases: ['LCMScheduler'],
   space: 'timestep',
+  quantizes: true,
   usesStepNoise: true,
   run(request) {
     checkRequest(request, true);

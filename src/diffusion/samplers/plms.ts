@@ -66,6 +66,7 @@ export const plms: Sampler = {
   title: 'PLMS',
   aliases: ['PLMSSampler'],
   space: 'timestep',
+  quantizes: true,
   usesStepNoise: false,
   run(request) {
     checkRequest(request, false);

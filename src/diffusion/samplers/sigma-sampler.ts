@@ -73,7 +73,7 @@ export function sigmaSampler(row: SigmaSamplerRow): Sampler {
       checkRequest(request, usesStepNoise);
       const sigmas = sigmasOf(row, request);
       const noise =
-        row.usesIntervalNoise && request.intervalNoise
+        row.usesIntervalNoise && request.intervalNoise && sigmas.length > 1
           ? request.intervalNoise(sigmas.findLast((sigma) => sigma > 0) as number, sigmas[0] as number)
           : stepNoiseOf(request, name);
       const plain = denoiser(request.model, { quantize: request.sigmaConvention === 'comfy' });

@@ -58,6 +58,12 @@ export function drawsUnused(request: SamplingRequest): boolean {
   return request.stepNoise?.convention === 'compvis' || (request.stepNoise?.convention.startsWith('a1111') ?? false);
 }
 
+/** Clipping, then quantising, as DDPM.p_mean_variance. */
+function revisionOf(clips: boolean, quantize: SamplingRequest['quantize']): LatentHook | undefined {
+  if (!clips) return quantize;
+  return quantize ? (x0) => quantize(clamp(x0, -1, 1)) : (x0) => clamp(x0, -1, 1);
+}
+
 /** The hooks of a request, for the samplers of this kind. */
 export function optionsOf(request: SamplingRequest, name: string): TimestepSamplerOptions {
   const { inpainting, quantize, settings = {} } = request;
@@ -70,7 +76,7 @@ export function optionsOf(request: SamplingRequest, name: string): TimestepSampl
     temperature: settings.temperature,
     beforeStep:
       inpainting && ((x, timestep) => keepAtTimestep(request.model.schedule, inpainting, x, timestep, noise())),
-    reviseX0: quantize ?? (settings.clipDenoised ? (x0) => clamp(x0, -1, 1) : undefined),
+    reviseX0: revisionOf(settings.clipDenoised ?? false, quantize),
     signal: request.signal,
   };
 }

@@ -1,0 +1,229 @@
+/** A picture made with any setting is made again from its record: byte for byte, and it is another picture than without the setting. */
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import type { Engine } from '../../src/engine/engine.ts';
+import { createNodeEngine } from '../../src/engine/node.ts';
+import { fieldNames } from '../../src/generation/check-request.ts';
+import type { TaskOptions } from '../../src/generation/inputs.ts';
+import { type GenerationRecord, recordSchema, replayRequest } from '../../src/generation/record.ts';
+import { type samplerSettingsFields, tasks } from '../../src/generation/request.ts';
+import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
+import { readImageMetadata } from '../../src/image/metadata/image-metadata.ts';
+import type { Image } from '../../src/image/image.ts';
+import { loadModel } from '../../src/model/load-model-node.ts';
+import type { Model } from '../../src/model/model.ts';
+import type { GeneratedImage } from '../../src/pipelines/events.ts';
+import { generate } from '../../src/pipelines/generate.ts';
+import { TorchGenerator } from '../../src/random/torch-generator.ts';
+import type { Tensor } from '../../src/tensor/tensor.ts';
+import { reference } from '../reference.ts';
+import { randomModel, vqModel, classModel } from '../random-models.ts';
+import type { Field } from './sample-requests.ts';
+
+let engine: Engine;
+let models: { readonly tiny: Model; readonly vq: Model; readonly classes: Model };
+let image: Image;
+let mask: Image;
+before(async () => {
+  engine = createNodeEngine({ threads: 1 });
+  const [tiny, vq, classes] = await Promise.all([
+    loadModel(reference('diffusion/pipelines/tiny.ckpt'), { engine }),
+    randomModel(vqModel, engine),
+    randomModel(classModel, engine),
+  ]);
+  models = { tiny, vq, classes };
+  [image, mask] = (await Promise.all(
+    ['init', 'mask'].map((name) =>
+      nodeImageCodec.decode(readFileSync(reference(`diffusion/pipelines/images/${name}.png`))),
+    ),
+  )) as [Image, Image];
+});
+after(async () => {
+  for (const model of Object.values(models)) await model.dispose();
+  await engine.dispose();
+});
+
+async function pictures(model: Model, options: TaskOptions): Promise<readonly GeneratedImage[]> {
+  for await (const event of generate(model, options)) if (event.kind === 'result') return event.images;
+  throw new Error('there was no result');
+}
+
+/** The record as a reader of the picture's file has it. */
+async function throughFile(made: GeneratedImage): Promise<GenerationRecord> {
+  const file = await nodeImageCodec.encode(made.image, { format: 'png', metadata: { record: made.record } });
+  return recordSchema.parse(readImageMetadata(file).record);
+}
+
+interface Row {
+  readonly options: object;
+  /** The picture without the setting. Default: `options` without the field. */
+  readonly without?: object;
+  readonly model?: keyof typeof models;
+  /** The setting changes nothing in these circumstances: only the replay is compared. */
+  readonly changesNothing?: true;
+}
+
+const noise = 'a1111-cpu';
+const churn = { sampler: 'euler', samplerSettings: { sChurn: 20 } };
+const start = (batch: number): Tensor<'float32'> => new TorchGenerator(9).randn([batch, 4, 8, 8]);
+
+/** One row at least for every field. */
+const rows: { readonly [F in Field]: readonly Row[] } = {
+  prompt: [{ options: { prompt: 'a blue car' } }, { options: { prompt: ['a', 'b'] } }],
+  promptBatches: [{ options: { promptBatches: [['a', 'b'], ['c']], prompt: undefined, fixedCode: true } }],
+  negativePrompt: [{ options: { negativePrompt: 'ugly' } }, { options: { negativePrompt: ['x', 'y'], batchSize: 2 } }],
+  promptSyntax: [{ options: { promptSyntax: 'a1111', prompt: '(red:1.6) apple' } }],
+  promptSettings: [
+    { options: { promptSyntax: 'a1111', prompt: '(red:1.6) apple', promptSettings: { emphasis: 'No norm' } } },
+    { options: { promptSyntax: 'a1111', prompt: '[a:b:1]', promptSettings: { firstPassSteps: 3 } } },
+  ],
+  classLabels: [
+    {
+      model: 'classes',
+      options: { classLabels: [3, 7], width: 16, height: 16 },
+      without: { classLabels: [2], width: 16, height: 16 },
+    },
+  ],
+  clipSkip: [{ options: { clipSkip: 2 } }],
+  steps: [{ options: { steps: 4 } }],
+  sampler: [{ options: { sampler: 'DPM++ 2M SDE Karras' } }, { options: { sampler: 'PNDMScheduler', steps: 4 } }],
+  schedule: [{ options: { sampler: 'euler', schedule: 'karras' } }],
+  eta: [{ options: { eta: 0.7 } }],
+  quantizeDenoised: [
+    { model: 'vq', options: { quantizeDenoised: true, width: 16, height: 16 }, without: { width: 16, height: 16 } },
+  ],
+  samplerSettings: [{ options: churn, without: { sampler: 'euler' } }],
+  guidanceScale: [{ options: { guidanceScale: 2 } }],
+  guidanceRescale: [{ options: { guidanceRescale: 0.7 } }],
+  imageGuidanceScale: [{ options: { task: 'img2img', imageGuidanceScale: 2 }, changesNothing: true }],
+  seed: [{ options: { seed: 2n ** 63n + 5n } }, { options: { noise, seed: -4 } }],
+  seeds: [{ options: { noise, seeds: [3, 2n ** 60n], prompt: ['a', 'b'] } }],
+  noise: [{ options: { noise: 'a1111-nv' } }, { options: { noise: 'comfy', eta: 1 } }],
+  noiseSettings: [
+    { options: { noise, noiseSettings: { subseed: 5, subseedStrength: 0.4 } }, without: { noise } },
+    { options: { noise, noiseSettings: { seedResizeFrom: { width: 32, height: 32 } } }, without: { noise } },
+    {
+      options: { noise, sampler: 'Euler a', noiseSettings: { etaNoiseSeedDelta: 31337 } },
+      without: { noise, sampler: 'Euler a' },
+    },
+  ],
+  batchSize: [{ options: { batchSize: 2 }, changesNothing: true }],
+  iterations: [{ options: { iterations: 3, eta: 1 }, changesNothing: true }, { options: { noise, iterations: 2 } }],
+  firstIteration: [{ options: { iterations: 2, firstIteration: 2 }, without: {} }],
+  earlierBatches: [
+    { options: { iterations: 3, earlierBatches: [2, 1] }, without: { iterations: 3, firstIteration: 3 } },
+  ],
+  largestBatch: [{ options: { largestBatch: 3, fixedCode: true, eta: 1 }, without: { fixedCode: true, eta: 1 } }],
+  fixedCode: [{ options: { fixedCode: true, iterations: 2, eta: 1 }, without: { iterations: 2 } }],
+  width: [{ options: { width: 96 } }],
+  height: [{ options: { height: 96 } }],
+  safety: [{ options: { safety: false }, changesNothing: true }],
+  watermark: [
+    { options: { watermark: true, width: 256, height: 256, steps: 1 }, without: { width: 256, height: 256, steps: 1 } },
+  ],
+  bytes: [{ options: { bytes: 'diffusers' } }],
+  strength: [
+    { options: { task: 'img2img', strength: 0.4 } },
+    { options: { task: 'inpaint', strength: 0.4 } },
+    { options: { task: 'inpaint' }, changesNothing: true },
+  ],
+  strengthRule: [
+    {
+      options: { task: 'img2img', strength: 0.5, strengthRule: 'all', sampler: 'euler' },
+      without: { task: 'img2img', strength: 0.5, sampler: 'euler' },
+    },
+  ],
+};
+
+const base = { task: 'txt2img', prompt: 'red apple', width: 64, height: 64, steps: 3, seed: 5, watermark: false };
+
+const complete = (options: object): TaskOptions => {
+  const task = { ...base, ...options };
+  return {
+    ...task,
+    ...(task.task === 'txt2img' ? {} : { image }),
+    ...(task.task === 'inpaint' ? { mask } : {}),
+  } as TaskOptions;
+};
+
+async function isMadeAgain(model: Model, options: TaskOptions, made: GeneratedImage): Promise<void> {
+  const { image, mask, startNoise } = { image: undefined, mask: undefined, ...options };
+  const record = await throughFile(made);
+  const request = { ...replayRequest(record), ...(image ? { image } : {}), ...(mask ? { mask } : {}), startNoise };
+  const again = (await pictures(model, request as TaskOptions))[record.index];
+  assert.ok(again);
+  assert.deepEqual(again.image.data, made.image.data);
+}
+
+for (const field of new Set(tasks.flatMap((task) => fieldNames(task)))) {
+  if (field === 'task') continue;
+  test(`${field}: the picture is made again`, async () => {
+    assert.ok(Object.hasOwn(rows, field), `${field} has no row here`);
+    for (const { options, without, model: name = 'tiny', changesNothing } of rows[field as Field]) {
+      const model = models[name];
+      const all = await pictures(model, complete(options));
+      // The last is the one that most depends on what was drawn before it.
+      for (const made of new Set([all[0], all.at(-1)])) {
+        assert.ok(made);
+        await isMadeAgain(model, complete(options), made);
+      }
+      if (changesNothing) continue;
+      const plain = await pictures(model, complete(without ?? { ...options, [field]: undefined }));
+      assert.notDeepEqual(all.at(-1)?.image.data, plain.at(-1)?.image.data, `${field} changes nothing`);
+    }
+  });
+}
+
+test('every setting of a sampler is in the record', async () => {
+  const settings: Readonly<Record<keyof typeof samplerSettingsFields, unknown>> = {
+    eta: 0.5,
+    sNoise: 1.1,
+    sChurn: 10,
+    sTmin: 0.1,
+    sTmax: 10,
+    order: 2,
+    solverType: 'heun',
+    method: 'singlestep',
+    variant: 'bh1',
+    predictX0: false,
+    lowerOrderFinal: false,
+    temperature: 0.9,
+    clipDenoised: true,
+    r: 0.4,
+    rtol: 0.1,
+    atol: 0.01,
+    hInit: 0.1,
+    pcoeff: 0.1,
+    icoeff: 0.9,
+    dcoeff: 0.1,
+    acceptSafety: 0.7,
+    restarts: [{ minSigma: 0.1, maxSigma: 1, steps: 3, times: 1 }],
+    drawsOnlyUsed: true,
+    endsAtDenoised: true,
+    exactLevels: true,
+  };
+  for (const sampler of ['euler', 'restart', 'dpm-solver', 'dpm-adaptive']) {
+    const options = complete({ sampler, steps: 4, samplerSettings: settings });
+    const [made] = await pictures(models.tiny, options);
+    assert.ok(made);
+    assert.deepEqual((await throughFile(made)).samplerSettings, settings);
+    await isMadeAgain(models.tiny, options, made);
+  }
+});
+
+test('start noise that was given is asked for by its digest', async () => {
+  const options = { ...complete({ batchSize: 2, width: undefined, height: undefined }), startNoise: start(2) };
+  const [made] = await pictures(models.tiny, options);
+  assert.ok(made);
+  assert.match(made.record.digests.startNoise ?? '', /^[0-9a-f]{64}$/);
+  await isMadeAgain(models.tiny, options, made);
+});
+
+test('a sampler that chooses its steps by the whole batch is replayed with the whole batch', async () => {
+  const options = complete({ sampler: 'dpm-adaptive', noise, seeds: [1, 2], prompt: ['a', 'b'], guidanceScale: 1 });
+  const [, made] = await pictures(models.tiny, options);
+  assert.ok(made);
+  await isMadeAgain(models.tiny, options, made);
+});

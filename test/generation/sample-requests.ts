@@ -1,0 +1,114 @@
+/** For every field of a request: values that it takes, and one with which a small model makes another picture. A new field without a row does not compile. */
+
+import fc from 'fast-check';
+import { bounds, type Bounds } from '../../src/generation/bounds.ts';
+import { promptSyntaxes, type RequestInputOf, samplerSettingsFields } from '../../src/generation/request.ts';
+import { strengthRules } from '../../src/generation/strength-steps.ts';
+import { byteConventions } from '../../src/image/image-tensor.ts';
+import { emphases } from '../../src/prompt/emphasis.ts';
+import { noiseConventions } from '../../src/random/noise-source.ts';
+
+/** All fields of all tasks. */
+export type Field = Exclude<
+  keyof RequestInputOf<'txt2img'> | keyof RequestInputOf<'img2img'> | keyof RequestInputOf<'inpaint'>,
+  'task'
+>;
+
+const whole = ({ min, max }: Bounds) => fc.integer({ min, max });
+const real = ({ min, max }: Bounds) => fc.double({ min, max, noNaN: true, noDefaultInfinity: true });
+const prompt = () => fc.string({ unit: 'grapheme', maxLength: 40 });
+const prompts = () => fc.array(prompt(), { minLength: 1, maxLength: 4 });
+const seed = () =>
+  fc.oneof(fc.maxSafeInteger(), fc.bigInt({ min: -(2n ** 63n), max: 2n ** 64n - 1n }), fc.nat().map(String));
+
+const samplerSettings = fc.record(
+  {
+    eta: real(bounds.eta),
+    sNoise: real(bounds.factor),
+    sChurn: real(bounds.factor),
+    sTmin: real(bounds.sigma),
+    sTmax: real(bounds.sigma),
+    order: whole(bounds.order),
+    solverType: fc.constantFrom('midpoint' as const, 'heun' as const),
+    method: fc.constantFrom('multistep' as const, 'singlestep' as const),
+    variant: fc.constantFrom('bh1' as const, 'bh2' as const),
+    predictX0: fc.boolean(),
+    lowerOrderFinal: fc.boolean(),
+    temperature: real(bounds.factor),
+    clipDenoised: fc.boolean(),
+    r: real(bounds.factor),
+    rtol: real(bounds.tolerance),
+    atol: real(bounds.tolerance),
+    hInit: real(bounds.factor),
+    pcoeff: real(bounds.factor),
+    icoeff: real(bounds.factor),
+    dcoeff: real(bounds.factor),
+    acceptSafety: real(bounds.factor),
+    restarts: fc.array(
+      fc.record({
+        minSigma: real(bounds.sigma),
+        maxSigma: real(bounds.sigma),
+        steps: whole(bounds.restartSteps),
+        times: whole(bounds.restartTimes),
+      }),
+      { maxLength: 3 },
+    ),
+    drawsOnlyUsed: fc.boolean(),
+    endsAtDenoised: fc.boolean(),
+    exactLevels: fc.boolean(),
+  } satisfies { [K in keyof typeof samplerSettingsFields]: fc.Arbitrary<unknown> },
+  { requiredKeys: [] },
+);
+
+/** Values of every field. */
+export const values: { readonly [F in Field]: fc.Arbitrary<unknown> } = {
+  prompt: fc.oneof(prompt(), prompts()),
+  promptBatches: fc.array(prompts(), { minLength: 1, maxLength: 3 }),
+  negativePrompt: fc.oneof(prompt(), prompts()),
+  promptSyntax: fc.constantFrom(...promptSyntaxes),
+  promptSettings: fc.record(
+    {
+      emphasis: fc.constantFrom(...emphases),
+      commaBacktrack: whole(bounds.commaBacktrack),
+      firstPassSteps: whole(bounds.steps),
+      oldScheduling: fc.boolean(),
+    },
+    { requiredKeys: [] },
+  ),
+  classLabels: fc.array(whole(bounds.classLabel), { minLength: 1, maxLength: 4 }),
+  clipSkip: whole(bounds.clipSkip),
+  steps: whole(bounds.steps),
+  sampler: fc.string({ minLength: 1, maxLength: 20 }),
+  schedule: fc.string({ minLength: 1, maxLength: 20 }),
+  eta: real(bounds.eta),
+  quantizeDenoised: fc.boolean(),
+  samplerSettings,
+  guidanceScale: real(bounds.guidance),
+  guidanceRescale: real(bounds.share),
+  imageGuidanceScale: real(bounds.guidance),
+  seed: seed(),
+  seeds: fc.array(seed(), { minLength: 1, maxLength: 4 }),
+  noise: fc.constantFrom(...noiseConventions),
+  noiseSettings: fc.record(
+    {
+      subseed: seed(),
+      subseedStrength: real(bounds.share),
+      seedResizeFrom: fc.record({ width: whole(bounds.side), height: whole(bounds.side) }),
+      etaNoiseSeedDelta: whole(bounds.seedDelta),
+    },
+    { requiredKeys: [] },
+  ),
+  batchSize: whole(bounds.batchSize),
+  iterations: whole(bounds.iterations),
+  firstIteration: whole(bounds.iterations),
+  earlierBatches: fc.array(whole(bounds.batchSize), { minLength: 1, maxLength: 5 }),
+  largestBatch: whole(bounds.batchSize),
+  fixedCode: fc.boolean(),
+  width: whole(bounds.side),
+  height: whole(bounds.side),
+  safety: fc.boolean(),
+  watermark: fc.boolean(),
+  bytes: fc.constantFrom(...byteConventions),
+  strength: real(bounds.share),
+  strengthRule: fc.constantFrom(...strengthRules),
+};
