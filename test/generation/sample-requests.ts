@@ -2,7 +2,7 @@
 
 import fc from 'fast-check';
 import { bounds, type Bounds } from '../../src/generation/bounds.ts';
-import { promptSyntaxes, type RequestInputOf, samplerSettingsFields } from '../../src/generation/request.ts';
+import { promptSyntaxes, type RequestInputOf, type samplerSettingsFields } from '../../src/generation/request.ts';
 import { strengthRules } from '../../src/generation/strength-steps.ts';
 import { byteConventions } from '../../src/image/image-tensor.ts';
 import { emphases } from '../../src/prompt/emphasis.ts';
