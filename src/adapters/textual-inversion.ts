@@ -28,23 +28,59 @@ export function fileStem(label: string): string {
   return (label.split(/[/\\]/).at(-1) ?? label).replace(/\.(?:pt|pth|bin|ckpt|safetensors)$/i, '');
 }
 
+/** Tensors of training state that files hold beside the embedding: the token's number, steps, the optimiser. */
+const stateKeys =
+  /^(?:string_to_token|optimizer_state_dict|optimizer|scheduler)\/|^(?:step|global_step|epoch|iter|clip_g)$/;
+
+/** The keys of a file that are embeddings: in the original's form those of `string_to_param`, and no others. */
+function embeddingKeys({ entries }: WeightSource): string[] {
+  const keys = [...entries.keys()];
+  const original = keys.filter((key) => key.startsWith('string_to_param/'));
+  return original.length > 0 ? original : keys.filter((key) => !stateKeys.test(key));
+}
+
+/** Far above what is shared: 75 vectors fill a prompt. */
+const maximumVectors = 1024;
+const maximumEmbeddings = 128;
+const maximumToken = 256;
+
+/** From the header alone, so that a small file that describes large tensors is refused before they are made. */
+function checkSizes({ label, entries }: WeightSource, keys: readonly string[]): void {
+  if (keys.length > maximumEmbeddings)
+    throw new StableDiffusionError(
+      'too-large',
+      `${label} holds ${keys.length} tensors; a file of at most ${maximumEmbeddings} embeddings is read.`,
+    );
+  for (const key of keys) {
+    const { shape, dtype } = entries.get(key) ?? { shape: [], dtype: 'float32' };
+    const width = shape.at(-1) ?? 0;
+    const vectors = shape.length === 1 ? 1 : (shape.at(-2) ?? 0);
+    const isBatch = shape.slice(0, -2).every((size) => size === 1);
+    const what = `its tensor ${key.slice(0, maximumToken)} is ${dtype} [${shape.join(', ')}]`;
+    if (shape.length === 0 || width < 2 || vectors < 1 || !isBatch || !dtype.includes('float'))
+      throw new StableDiffusionError(
+        'file-unsupported',
+        `${label} is not a textual inversion: ${what}, and [vectors, width] of floating point was expected.`,
+      );
+    if (vectors > maximumVectors || width > 65_536 || key.length > maximumToken)
+      throw new StableDiffusionError(
+        'too-large',
+        `${label} is refused: ${what}. At most ${maximumVectors} vectors of 65536 numbers and names of ${maximumToken} characters are read.`,
+      );
+  }
+}
+
 /** The embeddings of a file, mostly one. `token` replaces the name of the only one. Throws `file-unsupported`, `invalid-argument`. */
 export async function readEmbeddings(
   source: WeightSource,
   options: { readonly token?: string; readonly signal?: AbortSignal } = {},
 ): Promise<TextEmbedding[]> {
-  const keys = [...source.entries.keys()].filter((key) => key !== 'clip_g');
+  const keys = embeddingKeys(source);
+  checkSizes(source, keys);
   const embeddings: TextEmbedding[] = [];
   for (const key of keys) {
     const read = toFloat32(await source.read(key, options.signal));
     const width = read.shape.at(-1) ?? 0;
-    const batch = read.shape.slice(0, -2).every((size) => size === 1);
-    if (read.shape.length === 0 || width < 2 || !batch) {
-      throw new StableDiffusionError(
-        'file-unsupported',
-        `${source.label} is no textual inversion: its tensor ${key} is [${read.shape.join(', ')}], and [vectors, width] was expected.`,
-      );
-    }
     const own = key.startsWith('string_to_param/') ? '*' : key;
     embeddings.push({
       token: nameless.has(own) ? fileStem(source.label) : own,
@@ -100,10 +136,11 @@ export function withEmbeddings(
         `The embedding ${token} has vectors of ${own} numbers, and this model's text encoder has ${width}. It was made for another kind of model (768: Stable Diffusion 1, 1024: 2).`,
       );
     }
-    if (placeholders.some((other) => other.token === token))
+    // Prompts are read whatever the case of their letters.
+    if (placeholders.some((other) => other.token.toLowerCase() === token.toLowerCase()))
       throw new StableDiffusionError(
         'invalid-argument',
-        `Two embeddings are called ${token}. Give one of them another token.`,
+        `Two embeddings are called ${token}, whatever the case of the letters. Give one of them another token.`,
       );
     placeholders.push({ token, ids: Array.from({ length: count }, (_, i) => next + i) });
     next += count;

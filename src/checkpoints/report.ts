@@ -50,6 +50,14 @@ export const ignoredNames: readonly { readonly pattern: RegExp; readonly reason:
     reason: 'numbers that OpenAI’s scripted CLIP keeps as tensors',
   },
   {
+    pattern: /^(cond_stage_model\.)?(transformer\.)?(logit_scale|text_projection(\.weight)?)$/,
+    reason: 'parts of CLIP that compare a text with a picture, which ComfyUI and others save along',
+  },
+  {
+    pattern: /^(embedding_manager|lora_te_text_model|global_step|epoch)(\.|$)/,
+    reason: 'the state of a training of embeddings',
+  },
+  {
     pattern: /(^|\.)to_logits\.(weight|bias)$/,
     reason: 'the output layer of BERTEmbedder, which embedding does not use',
   },

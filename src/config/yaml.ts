@@ -1,16 +1,20 @@
 /**
  * Reading YAML as LDM's configurations use it (OmegaConf over PyYAML's safe loader), from a file that may be hostile.
  *
- * Plain data only: no tags, no merge of anchors beyond a small budget of aliases, no duplicate keys, 1 MiB and 64 levels at most.
+ * Plain data only: no tags, no merge of anchors beyond a small budget of aliases, no duplicate keys, 1 MiB, 64 levels and 20,000 values
+ * at most.
  */
 
-import { parseDocument, stringify, visit } from 'yaml';
+import { isScalar, parseDocument, stringify, visit, type YAMLMap } from 'yaml';
 import { StableDiffusionError } from '../errors.ts';
+import { createBudget } from '../files/budget.ts';
 import { configError } from './validate.ts';
 
 const maxBytes = 1 << 20;
 const maxDepth = 64;
 const maxAliases = 100;
+/** The largest real configuration (class names of ImageNet) has a few thousand. Reading this many takes a fraction of a second. */
+const maxNodes = 20_000;
 
 /** The data of the one document in `text`. Throws `config-invalid`, naming `label`, line and column. */
 export function parseYaml(text: string, label: string): unknown {
@@ -19,19 +23,24 @@ export function parseYaml(text: string, label: string): unknown {
       `${label}: a configuration of ${text.length} characters is too long; at most ${maxBytes} are read.`,
     );
   checkNesting(text, label);
+  checkLength(text, label);
   try {
     const document = parseDocument(text, {
       schema: 'core',
       merge: true,
-      uniqueKeys: true,
+      // Compares each key with all others; `checkKeys` does it in linear time.
+      uniqueKeys: false,
       strict: true,
       prettyErrors: true,
       stringKeys: true,
     });
     const problem = document.errors[0] ?? document.warnings[0];
     if (problem) throw configError(problem.message.split('\n')[0] ?? problem.code);
+    const budget = createBudget(label, { elements: maxNodes });
     visit(document, {
+      Map: (_, node) => checkKeys(node),
       Node(_, node, path) {
+        budget.elements(1, 'the configuration');
         if (node.tag !== undefined && !node.tag.startsWith('tag:yaml.org,2002:'))
           throw configError(`the tag ${node.tag} is not allowed`);
         if (path.length > 2 * maxDepth) throw configError(`it is nested more than ${maxDepth} levels deep`);
@@ -42,6 +51,27 @@ export function parseYaml(text: string, label: string): unknown {
     throw new StableDiffusionError('config-invalid', `${label} is not YAML that can be read: ${messageOf(cause)}`, {
       cause,
     });
+  }
+}
+
+/** Each value takes a line, or a comma or a colon of one: counted before the parser, which needs a microsecond for each of them. */
+function checkLength(text: string, label: string): void {
+  let marks = 0;
+  for (let i = 0; i < text.length; i++) {
+    const character = text.charCodeAt(i);
+    if (character === 0x0a || character === 0x2c || character === 0x3a) marks++;
+  }
+  if (marks > 4 * maxNodes)
+    throw configError(`${label} has more than ${maxNodes} values, which is too many to be read.`);
+}
+
+function checkKeys(map: YAMLMap): void {
+  const keys = new Set<unknown>();
+  for (const { key } of map.items) {
+    const name = isScalar(key) ? key.value : key;
+    if (name === '<<') continue;
+    if (keys.has(name)) throw configError(`Map keys must be unique, and ${JSON.stringify(name)} is there twice`);
+    keys.add(name);
   }
 }
 

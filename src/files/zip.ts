@@ -49,7 +49,7 @@ export async function openZip(source: ByteSource): Promise<ZipArchive> {
   const { label } = source;
   const { start, size, count } = await findDirectory(source);
   const records = parseDirectory(label, await source.read(start, size), count);
-  checkOverlap(label, records, start);
+  const limits = dataLimits(label, records, start);
   const offsets = new Map<string, number>();
 
   async function dataOffset(record: ZipRecord): Promise<number> {
@@ -62,8 +62,8 @@ export async function openZip(source: ByteSource): Promise<ZipArchive> {
     if (view.getUint16(6, true) & 0x2041) throw encrypted(label, record.name);
     const nameLength = view.getUint16(26, true);
     const offset = record.headerOffset + headerSize + nameLength + view.getUint16(28, true);
-    if (offset + record.storedSize > start)
-      throw corrupt(label, `record ${quote(record.name)} reaches into the directory`);
+    if (offset + record.storedSize > (limits.get(record.name) ?? 0))
+      throw corrupt(label, `record ${quote(record.name)} reaches into what follows it`);
     const name = decodeName(label, await source.read(record.headerOffset + headerSize, nameLength));
     if (name !== record.name)
       throw corrupt(
@@ -242,15 +242,26 @@ function checkSizes(label: string, { name, size, storedSize, deflated }: ZipReco
     );
 }
 
-function checkOverlap(label: string, records: ReadonlyMap<string, ZipRecord>, directoryStart: number): void {
+/**
+ * Where the bytes of each record must end: at the header of the next one, or at the directory. The lengths in local headers, which decide
+ * where data begins, are not known yet. Throws where records overlap already.
+ */
+function dataLimits(
+  label: string,
+  records: ReadonlyMap<string, ZipRecord>,
+  directoryStart: number,
+): ReadonlyMap<string, number> {
   const ordered = [...records.values()].sort((a, b) => a.headerOffset - b.headerOffset);
   let free = 0;
-  for (const record of ordered) {
+  const limits = new Map<string, number>();
+  for (const [i, record] of ordered.entries()) {
+    limits.set(record.name, ordered[i + 1]?.headerOffset ?? directoryStart);
     if (record.headerOffset < free) throw corrupt(label, `record ${quote(record.name)} overlaps the one before it`);
     free = record.headerOffset + headerSize + record.storedSize;
     if (free > directoryStart)
       throw corrupt(label, `record ${quote(record.name)} at byte ${record.headerOffset} does not lie within the file`);
   }
+  return limits;
 }
 
 function inflate(label: string, record: ZipRecord, stored: Uint8Array): Uint8Array {

@@ -5,6 +5,7 @@
  */
 
 import { StableDiffusionError, throwIfAborted } from '../errors.ts';
+import { createBudget } from '../files/budget.ts';
 import { byteSize, type DType } from '../tensor/dtype.ts';
 import { fromBytes, type Tensor } from '../tensor/tensor.ts';
 import type { ByteSource } from '../files/byte-source.ts';
@@ -42,7 +43,9 @@ const unsupportedTypes: ReadonlySet<string> = new Set([
 ]);
 
 const maximumHeader = 100_000_000;
-const maximumTensors = 1_000_000;
+/** Sizes and names of a header: the largest models have a few thousand tensors, a collection of adapters some ten thousand. */
+const maximumElements = 400_000;
+const maximumRank = 64;
 const maximumSize = 2n ** 64n - 1n;
 
 interface StoredTensor {
@@ -117,13 +120,18 @@ function parseHeader(label: string, bytes: Uint8Array): Header {
   }
   const tensors = new Map<string, StoredTensor>();
   const metadata = new Map<string, string>();
+  const budget = createBudget(label, { elements: maximumElements });
   try {
     const cursor = jsonCursor(text);
     cursor.object((key) => {
       if (key === '__metadata__') {
-        if (!cursor.skipNull()) cursor.object((name) => metadata.set(name, cursor.string()));
+        if (!cursor.skipNull())
+          cursor.object((name) => {
+            budget.elements(1, 'its metadata');
+            metadata.set(name, cursor.string());
+          });
       } else {
-        if (tensors.size === maximumTensors) throw corrupt(label, `it has more than ${maximumTensors} tensors`);
+        budget.elements(4, 'its header');
         tensors.set(key, parseTensor(label, key, cursor));
       }
     });
@@ -183,6 +191,8 @@ function wholeNumbers(cursor: JsonCursor): bigint[] {
   cursor.array(() => {
     const value = cursor.integer();
     if (value < 0n || value > maximumSize) throw new JsonSyntaxError(`${value} is not a size or an offset`);
+    if (values.length === maximumRank)
+      throw new JsonSyntaxError(`a list of sizes has more than ${maximumRank} numbers`);
     values.push(value);
   });
   return values;

@@ -11,18 +11,22 @@ const wordCharacter = '[\\p{L}\\p{N}_]';
 
 /** The token where it is no part of a longer word. */
 function pattern(token: string): string {
-  const escaped = token.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&');
+  // A space in a name is any white space in the prompt, as A1111 compares tokens.
+  const escaped = token.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&').replace(/\s+/g, '\\s+');
   const starts = new RegExp(`^${wordCharacter}`, 'u').test(token);
   const ends = new RegExp(`${wordCharacter}$`, 'u').test(token);
   return `${starts ? `(?<!${wordCharacter})` : ''}${escaped}${ends ? `(?!${wordCharacter})` : ''}`;
 }
+
+/** What two spellings of a placeholder share. */
+const keyOf = (token: string): string => token.toLowerCase().replace(/\s+/g, ' ');
 
 /** A tokenizer that knows the placeholders too; where several fit, the longest counts. Throws `invalid-argument` for an empty one. */
 export function withPlaceholders(tokenizer: ClipTokenizer, placeholders: readonly Placeholder[]): ClipTokenizer {
   if (placeholders.length === 0) return tokenizer;
   if (placeholders.some(({ token }) => token.trim() === ''))
     throw new StableDiffusionError('invalid-argument', 'A placeholder cannot be empty.');
-  const idsOf = new Map(placeholders.map(({ token, ids }) => [token.toLowerCase(), ids]));
+  const idsOf = new Map(placeholders.map(({ token, ids }) => [keyOf(token), ids]));
   const tokenOf = new Map(placeholders.flatMap(({ token, ids }) => ids.map((id, i) => [id, i === 0 ? token : ''])));
   const longestFirst = placeholders.map(({ token }) => token).sort((a, b) => b.length - a.length);
   const split = new RegExp(`(${longestFirst.map(pattern).join('|')})`, 'giu');
@@ -31,10 +35,13 @@ export function withPlaceholders(tokenizer: ClipTokenizer, placeholders: readonl
   const encode = (text: string): number[] =>
     text
       .split(split)
-      .flatMap((piece, i) => (i % 2 === 1 ? [...(idsOf.get(piece.toLowerCase()) ?? [])] : tokenizer.encode(piece)));
+      .flatMap((piece, i) => (i % 2 === 1 ? [...(idsOf.get(keyOf(piece)) ?? [])] : tokenizer.encode(piece)));
   return {
     ...tokenizer,
-    vocabSize: placeholders.reduce((size, { ids }) => Math.max(size, ...ids.map((id) => id + 1)), tokenizer.vocabSize),
+    vocabSize: placeholders.reduce(
+      (size, { ids }) => ids.reduce((most, id) => Math.max(most, id + 1), size),
+      tokenizer.vocabSize,
+    ),
     placeholders: [...tokenizer.placeholders, ...placeholders],
     encode,
     tokenize: (text, options) => textSequence(encode(text), tokenizer, options),

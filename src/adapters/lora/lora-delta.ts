@@ -13,7 +13,7 @@
 
 import { StableDiffusionError } from '../../errors.ts';
 import { toFloat32 } from '../../tensor/convert.ts';
-import type { Shape, Tensor } from '../../tensor/tensor.ts';
+import { elementCount, type Shape, type Tensor } from '../../tensor/tensor.ts';
 import type { LoraFile, LoraModule } from './lora-file.ts';
 import type { LoraRole } from './lora-keys.ts';
 import { asMatrix, kronecker, type Matrix, product, transposed } from './matrix-product.ts';
@@ -173,7 +173,31 @@ export function deltaSizes(
       `${file.label}: module ${module.name} has the tensors ${[...module.tensors.keys()].join(', ')}, which make no known adapter; some are missing.`,
     );
   }
-  return { ...(kind ? { weight: kind.size(shape) } : {}), ...(bias === undefined ? {} : { bias }) };
+  const weight = kind?.size(shape);
+  if (kind && weight) checkScales(file, module, kind, weight);
+  return { ...(weight ? { weight } : {}), ...(bias === undefined ? {} : { bias }) };
+}
+
+/** Throws where alpha, rank or magnitude have a shape that the layer has no use for: what would be ignored or give NaN. */
+function checkScales(file: LoraFile, module: LoraModule, kind: Kind, [rows, columns]: readonly [number, number]): void {
+  const shape = (role: LoraRole): Shape => module.tensors.get(role)?.shape ?? [];
+  const misfit = (role: string, found: string, expected: string): StableDiffusionError =>
+    new StableDiffusionError(
+      'weights-mismatch',
+      `${file.label}: ${role} of module ${module.name} is ${found}, and ${expected} was expected.`,
+    );
+  const rank = kind.rank(shape, (role) => module.tensors.has(role));
+  if (rank === 0) throw misfit('the rank', '0', 'at least 1');
+  const alpha = module.tensors.get('alpha')?.shape;
+  if (alpha && elementCount(alpha) !== 1) throw misfit('alpha', `[${alpha.join(', ')}]`, 'one number');
+  for (const role of ['dora_scale', 'magnitude'] as const) {
+    const magnitude = module.tensors.get(role)?.shape;
+    if (!magnitude) continue;
+    const count = elementCount(magnitude);
+    const isByInput = role === 'dora_scale' && magnitude.length > 1 && magnitude[0] === 1 && rows > 1;
+    if (isByInput ? count < 1 || columns % count !== 0 : count !== rows)
+      throw misfit(role, `[${magnitude.join(', ')}]`, `one number for each of ${rows} rows`);
+  }
 }
 
 /** Calculates what a module adds to its layer's weight, which a magnitude depends on: [out, …], as a matrix. */

@@ -3,7 +3,7 @@
 import type { NetworkConfig } from '../../config/network-config.ts';
 import { StableDiffusionError } from '../../errors.ts';
 import { toFloat32 } from '../../tensor/convert.ts';
-import { elementCount, type Tensor, tensor } from '../../tensor/tensor.ts';
+import { elementCount, type Shape, type Tensor, tensor } from '../../tensor/tensor.ts';
 import type { Checkpoint } from '../../checkpoints/checkpoint.ts';
 import { aliased, type ViewEntry, weightView } from '../../weights/view.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
@@ -105,12 +105,40 @@ function changesOf(
     const layer = layers.get(module.name);
     const { weight, bias } = deltaSizes(lora, module);
     if (!layer) continue;
-    if (weight)
-      note(layer.weight, module, weight[0] * weight[1], (own, signal) => weightDelta(lora, module, own, signal));
+    if (weight) {
+      const widen = widening(layer.weight.tensor, source.entries.get(layer.weight.tensor)?.shape ?? [], weight);
+      note(layer.weight, module, widen?.size ?? weight[0] * weight[1], async (own, signal) => {
+        const delta = await weightDelta(lora, module, own, signal);
+        return widen ? { ...delta, matrix: widen.matrix(delta.matrix) } : delta;
+      });
+    }
+    if (bias !== undefined && !layer.bias) misfits.unknown.push(...keysOf(module));
     if (bias !== undefined && layer.bias)
       note(layer.bias, module, bias, (_, signal) => biasDelta(lora, module, signal));
   }
   return changes;
+}
+
+/** The convolution that takes the latents: in inpainting models it takes a mask and a picture as well. */
+const inputConvolution = 'input_blocks.0.0.weight';
+
+/** How a change of the first channels of the input convolution becomes one of all of them: zeros for the others, as A1111 1.10 does. */
+function widening(
+  name: string,
+  shape: Shape,
+  [rows, columns]: readonly [number, number],
+): { readonly size: number; readonly matrix: (delta: Matrix) => Matrix } | undefined {
+  const [out = 0, channels = 0, height = 0, width = 0] = shape;
+  const all = channels * height * width;
+  if (name !== inputConvolution || rows !== out || columns >= all || columns % (height * width) !== 0) return undefined;
+  return {
+    size: out * all,
+    matrix(delta) {
+      const data = new Float32Array(out * all);
+      for (let row = 0; row < out; row++) data.set(delta.data.subarray(row * columns, (row + 1) * columns), row * all);
+      return { rows: out, columns: all, data };
+    },
+  };
 }
 
 interface Part {

@@ -12,6 +12,8 @@ import { isKind, storageType, torchHost } from './globals.ts';
 import { nameTensors } from './names.ts';
 import type { TorchStorage, TorchTensor } from './python-value.ts';
 import { isContiguous, materialise, viewSpan, wholeNumber } from './tensor.ts';
+import { createBudget } from '../../files/budget.ts';
+import { elementCount } from '../../tensor/tensor.ts';
 import { findEntry, type WeightEntry, type WeightSource } from '../../weights/weight-source.ts';
 import { openZip, type ZipRecord } from '../../files/zip.ts';
 
@@ -30,6 +32,9 @@ const legacyMagic = 0x1950a86a20f9469cfc6cn;
 const legacyVersion = 1001;
 const maximumPickle = 64 * 2 ** 20;
 const newestVersion = 10;
+/** Tensors may share storages or repeat their elements; all together may be this much more than the file. */
+const freeBytes = 64 * 2 ** 20;
+const maximumGrowth = 16;
 
 /** Opens a file of the zip format. Its pickle is read, its tensors are not. */
 export async function openTorchZip(source: ByteSource): Promise<WeightSource> {
@@ -242,12 +247,14 @@ async function torchSource(source: ByteSource, root: PythonValue, bytes: Storage
   const { tensors, metadata } = nameTensors(label, root);
   const entries = new Map<string, WeightEntry>();
   const keys = new Set<string>();
+  const budget = createBudget(label, { bytes: freeBytes + maximumGrowth * source.size });
   for (const [name, { type, shape, storage }] of tensors) {
     if (!type.dtype)
       throw unsupported(
         label,
         `its tensor ${JSON.stringify(name)} has the element type ${type.name}. Convert it to float32`,
       );
+    budget.bytes(elementCount(shape) * type.size, 'the sum of its tensors');
     entries.set(name, { name, dtype: type.dtype, shape });
     keys.add(storage.key);
   }
