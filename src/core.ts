@@ -1,4 +1,4 @@
-/** What the library offers on every platform. `index.ts` (Node) and `index-web.ts` (browsers) add how models and images are read there. */
+/** The library on every platform. `index.ts` (Node) and `index-web.ts` (browsers) add loading of models and images. */
 
 export type { Engine, Program } from './engine/engine.ts';
 export { type ErrorCode, StableDiffusionError } from './errors.ts';

@@ -7,47 +7,47 @@
 import { visibleLines } from './visible.ts';
 
 export type ErrorCode =
-  /** An argument or option has a value that cannot work. */
+  /** An argument or option has an invalid value. */
   | 'invalid-argument'
-  /** A file or folder is not there. */
+  /** A file or folder does not exist. */
   | 'file-not-found'
-  /** A file exists and could not be read or written (permissions, a full disk, a failing device). */
+  /** A file could not be read or written (permissions, a full disk, a failing device). */
   | 'file-access'
-  /** A file of that name exists, and nothing said that it may be replaced. */
+  /** A file with this name already exists and must not be replaced. */
   | 'file-exists'
-  /** A file ends before its own header says it does. */
+  /** A file is shorter than its header states. */
   | 'file-truncated'
-  /** A file is not of the format it should be of, or breaks that format's rules. */
+  /** A file has the wrong format, or violates the rules of its format. */
   | 'file-corrupt'
-  /** A file asks for code to be run or for a class that is not on the list of harmless ones. */
+  /** A file would run code, or needs a class that is not known to be harmless. */
   | 'file-unsafe'
-  /** A file is of a known format, and uses a part of it that is not supported. */
+  /** A file uses an unsupported part of a known format. */
   | 'file-unsupported'
-  /** A checkpoint lacks parameters, or has others or other shapes than its network needs. */
+  /** A checkpoint has missing, unexpected or misshapen parameters. */
   | 'weights-mismatch'
-  /** The architecture of a checkpoint could not be told from its names and shapes. */
+  /** The architecture of a checkpoint cannot be inferred from its names and shapes. */
   | 'model-unknown'
-  /** A model configuration (YAML, JSON) is not one we can build. */
+  /** A model configuration (YAML, JSON) is invalid or unsupported. */
   | 'config-invalid'
-  /** A tensor has another shape or dtype than the operation or network wants. */
+  /** A tensor has the wrong shape or dtype for an operation or network. */
   | 'shape-mismatch'
-  /** The request needs more memory than is allowed or there. */
+  /** The request needs more memory than is allowed or available. */
   | 'too-large'
-  /** An execution provider or device is not there, or failed. */
+  /** An execution provider or device is missing or failed. */
   | 'engine-unavailable'
-  /** A program failed while it ran. */
+  /** A program failed while running. */
   | 'engine-failed'
-  /** The work was cancelled through its AbortSignal. */
+  /** The operation was cancelled through its AbortSignal. */
   | 'aborted'
-  /** A number became NaN or infinite where that ends the work. */
+  /** A number became NaN or infinite, which stops the operation. */
   | 'not-finite'
   /** A network request failed. */
   | 'network'
-  /** A model, job or picture that was asked for by its name is not there. */
+  /** A model, job or picture with the given name does not exist. */
   | 'not-found'
-  /** A service has no room for more work now; `details.retryAfter` says in how many seconds to ask again. */
+  /** A service cannot accept more work now; `details.retryAfter` is the number of seconds to wait. */
   | 'busy'
-  /** A key is missing or wrong, or what was asked for is not allowed. */
+  /** A key is missing or wrong, or the request is not allowed. */
   | 'forbidden';
 
 export interface ErrorOptionsWithDetails {

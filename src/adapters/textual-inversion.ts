@@ -14,7 +14,7 @@ import { aliased, weightView } from '../weights/view.ts';
 import { findEntry, type WeightSource } from '../weights/weight-source.ts';
 
 export interface TextEmbedding {
-  /** What stands for it in a prompt: `<my-style>`, or a word. */
+  /** Its placeholder in prompts: `<my-style>`, or a word. */
   readonly token: string;
   /** One row for each token it takes in the sequence, [rows, width]. */
   readonly vectors: Tensor<'float32'>;
@@ -93,12 +93,12 @@ export async function readEmbeddings(
   if (others.length > 0)
     throw new StableDiffusionError(
       'invalid-argument',
-      `${source.label} holds the embeddings ${embeddings.map(({ token }) => token).join(', ')}; one name cannot stand for all of them.`,
+      `${source.label} holds the embeddings ${embeddings.map(({ token }) => token).join(', ')}, which cannot share one name.`,
     );
   return [{ ...first, token: options.token }];
 }
 
-/** What a prompt's placeholder becomes: consecutive rows of the embedding behind those of the vocabulary. */
+/** The tokens of a placeholder: consecutive rows of the embedding, after those of the vocabulary. */
 export interface PlaceholderIds {
   readonly token: string;
   readonly ids: readonly number[];
@@ -133,7 +133,7 @@ export function withEmbeddings(
     if (own !== width) {
       throw new StableDiffusionError(
         'weights-mismatch',
-        `The embedding ${token} has vectors of ${own} numbers, and this model's text encoder has ${width}. It was made for another kind of model (768: Stable Diffusion 1, 1024: 2).`,
+        `The embedding ${token} has vectors of width ${own}, but this model's text encoder has width ${width}. It was made for another model family (768: Stable Diffusion 1, 1024: 2).`,
       );
     }
     // Prompts are read whatever the case of their letters.

@@ -33,12 +33,12 @@ export type LayoutName = 'compvis' | 'diffusers' | 'transformers' | 'openai-clip
 
 export interface CanonicalWeights {
   readonly layout: LayoutName;
-  /** What stood before every name: `model.diffusion_model.`, …, or nothing. */
+  /** The prefix that was removed from every name: `model.diffusion_model.`, …, or empty. */
   readonly prefix: string;
   readonly source: WeightSource;
 }
 
-/** Where each part of a CompVis checkpoint lies. */
+/** The prefix of each part of a CompVis checkpoint. */
 export const partPrefixes = {
   unet: 'model.diffusion_model.',
   first_stage: 'first_stage_model.',
@@ -72,7 +72,7 @@ const prefixesOf: { readonly [K in NetworkKind]: readonly string[] } = {
 
 type Parts = { readonly layout: LayoutName; readonly source: WeightSource };
 
-/** The weights of a network of known configuration. Names that no layout knows stay as they are: `report.ts` names them. */
+/** The weights of a network of known configuration. Unknown names stay unchanged: `report.ts` lists them. */
 export function canonicalWeights(source: WeightSource, config: NetworkConfig): CanonicalWeights {
   const prefix = prefixesOf[config.kind].find((candidate) => hasPrefix(source.entries, candidate)) ?? '';
   const bare = withoutPrefix(source, prefix);

@@ -28,7 +28,7 @@ import { ignoredReason } from './report.ts';
 import { withNames } from '../weights/view.ts';
 import type { MetadataValue, WeightSource } from '../weights/weight-source.ts';
 
-/** What a model makes pictures from. `class`: a class label; `other`: an image (super-resolution, semantic maps, plain inpainting). */
+/** The condition of a model. `class`: a class label; `other`: an image (super-resolution, semantic maps, plain inpainting). */
 export type CheckpointKind = 'txt2img' | 'inpaint' | 'ip2p' | 'class' | 'unconditional' | 'other';
 
 /** The weights of each part by name. `checkpointNetworks` pairs them with their configurations. */
@@ -50,7 +50,7 @@ export interface Checkpoint {
   readonly parts: CheckpointParts;
   readonly layout: LayoutName;
   readonly kind: CheckpointKind;
-  /** Averaged weights: `absent`, `available`, or `used` because they were asked for. */
+  /** Averaged weights: `absent`, `available`, or `used` on request. */
   readonly ema: 'absent' | 'available' | 'used';
   /** Settings that the file does not state, with the assumed value. */
   readonly assumed: readonly string[];
@@ -65,9 +65,9 @@ export interface Checkpoint {
 export interface CheckpointOptions {
   /** LDM's YAML, parsed (`config/yaml.ts`). */
   readonly config?: unknown;
-  /** The averaged weights instead of the last ones. Throws `weights-mismatch` where there are none. */
+  /** Use the averaged (EMA) weights. Throws `weights-mismatch` if there are none. */
   readonly ema?: boolean;
-  /** `config.json` of the text encoder that the YAML names by `version`, where it lies beside it. */
+  /** `config.json` of the text encoder that the YAML names by `version`, if it is next to the YAML. */
   readonly pretrained?: (version: string) => Mapping | undefined;
 }
 
@@ -90,7 +90,7 @@ export async function openCheckpoint(file: WeightSource, options: CheckpointOpti
 
 type Opened = Pick<Checkpoint, 'config' | 'parts' | 'layout' | 'assumed'>;
 
-/** The tensors of one part with its prefix; empty where there are none. */
+/** The tensors of one part with its prefix; may be empty. */
 function partOf(source: WeightSource, prefix: string): WeightSource {
   return withNames(source, (name) => (name.startsWith(prefix) ? name : undefined));
 }
@@ -229,7 +229,7 @@ function lacksPart(source: WeightSource, what: string, prefix: string): StableDi
   );
 }
 
-/** A whole model's configuration from those of its networks, with the values of Stable Diffusion v1 where `params` says nothing. */
+/** The configuration of a complete model from those of its networks. Missing `params` default to Stable Diffusion v1's. */
 export function assembledConfig(from: {
   readonly unet: UNetConfig;
   readonly firstStage: NetworkConfig;
@@ -274,7 +274,7 @@ export function assembledConfig(from: {
   };
 }
 
-/** How the condition reaches the UNet, from what it takes. */
+/** How the condition reaches the UNet, inferred from the UNet's inputs. */
 function keyFor(unet: UNetConfig, latent: number, condition: CondStageConfig | null): ConditioningKey {
   const concatenates = unet.in_channels > latent;
   if (unet.context_dim !== null && condition !== null) return concatenates ? 'hybrid' : 'crossattn';
@@ -282,7 +282,7 @@ function keyFor(unet: UNetConfig, latent: number, condition: CondStageConfig | n
   return concatenates ? 'concat' : null;
 }
 
-/** What a model makes pictures from, by its condition and its input channels. */
+/** The condition of a model, inferred from its encoder and its input channels. */
 export function checkpointKind(config: LatentDiffusionConfig): CheckpointKind {
   const { cond_stage_config: condition, unet_config: unet, channels } = config;
   if (condition === null) return unet.num_classes === null && unet.in_channels === channels ? 'unconditional' : 'other';
@@ -312,7 +312,7 @@ function unusedNames(source: WeightSource): string[] {
   );
 }
 
-/** Whether a file is a whole CompVis checkpoint: a UNet and another part, under their prefixes. */
+/** True for a complete CompVis checkpoint: a UNet and another part, under their prefixes. */
 export function isCheckpoint(source: WeightSource): boolean {
   return (
     hasPrefix(source.entries, partPrefixes.unet) &&

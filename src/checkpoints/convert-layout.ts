@@ -13,7 +13,7 @@ import { joined, withPrefix } from '../weights/view.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 
 /**
- * Every part under its CompVis prefix, and with `scale_by_std` the buffer `scale_factor`, which is not in the YAML then. The safety checker is no
+ * Every part under its CompVis prefix, and with `scale_by_std` the buffer `scale_factor`, which is then absent from the YAML. The safety checker is no
  * part of such a file.
  */
 export function compVisWeights({ label, parts, config }: Checkpoint): WeightSource {

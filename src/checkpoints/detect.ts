@@ -1,5 +1,5 @@
 /**
- * What network a file holds, from its names and shapes alone: its configuration, its layout, and its weights under canonical names.
+ * Detects the network in a file from names and shapes alone: its configuration, its layout, and its weights under canonical names.
  * A new network is one line in `detectors`.
  */
 
@@ -42,7 +42,7 @@ import type { WeightSource } from '../weights/weight-source.ts';
 
 export interface DetectedNetwork extends CanonicalWeights {
   readonly config: NetworkConfig;
-  /** What leaves no trace in names and shapes, and the value taken for it. */
+  /** Settings that names and shapes do not reveal, with the assumed value. */
   readonly assumed: readonly string[];
 }
 
@@ -97,7 +97,7 @@ const detectors: readonly Detector[] = [
 /** Prefixes of networks that are no part of a CompVis checkpoint. */
 const lonePrefixes = ['safety_checker.', 'control_model.', 'adapter.'];
 
-/** The entries whose names begin with a prefix, by the rest of their names. */
+/** The entries with a prefix, keyed by the rest of their names. */
 function without(entries: Entries, prefix: string): Entries {
   return prefix === ''
     ? entries
@@ -166,7 +166,7 @@ export function unknownNetwork(source: WeightSource): StableDiffusionError {
     'model-unknown',
     groups.size === 0
       ? `${source.label} holds no tensors.`
-      : `${source.label} is of no layout that is known (CompVis, diffusers, transformers, OpenAI CLIP, TAESD). Its names begin with ${found.join(', ')}${groups.size > 12 ? ', …' : ''}. Give a configuration, or another file.`,
+      : `${source.label} has no known layout (CompVis, diffusers, transformers, OpenAI CLIP, TAESD). Its names start with ${found.join(', ')}${groups.size > 12 ? ', …' : ''}. Give a configuration, or another file.`,
     { details: { groups: Object.fromEntries(groups) } },
   );
 }

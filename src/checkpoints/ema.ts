@@ -1,6 +1,6 @@
 /**
  * Exponential moving averages in a CompVis checkpoint (`ldm.modules.ema.LitEma`): buffers `model_ema.<name>`, where `<name>` is a
- * parameter's name inside `model.` with its dots taken out, beside `model_ema.decay` and `model_ema.num_updates`.
+ * parameter's name inside `model.` without its dots, along with `model_ema.decay` and `model_ema.num_updates`.
  */
 
 import { StableDiffusionError } from '../errors.ts';
@@ -10,12 +10,12 @@ import type { WeightSource } from '../weights/weight-source.ts';
 const emaPrefix = 'model_ema.';
 const modelPrefix = 'model.';
 
-/** Where the average of the parameter `name` (`model.…`) lies. */
+/** The name of the average of the parameter `name` (`model.…`). */
 export function emaName(name: string): string {
   return emaPrefix + name.slice(modelPrefix.length).replaceAll('.', '');
 }
 
-/** How many parameters under `model.` have an average, and how many there are. */
+/** Counts the parameters under `model.`, and those with an average. */
 export function emaCoverage(source: WeightSource): { readonly averaged: number; readonly parameters: number } {
   let averaged = 0;
   let parameters = 0;

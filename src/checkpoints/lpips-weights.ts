@@ -24,7 +24,7 @@ function canonicalName(name: string): string | undefined {
     : name;
 }
 
-/** The same weights under taming's names, with the scaling layer where it is missing. */
+/** The same weights under taming's names, with the scaling layer added if it is missing. */
 export function lpipsWeights(source: WeightSource): WeightSource {
   const tensors = [...source.entries.keys()].flatMap((name): ViewEntry[] => {
     const to = canonicalName(name);

@@ -18,7 +18,7 @@ export type PartName = 'unet' | 'first_stage' | 'cond_stage' | 'safety';
 export interface NetworkOptions {
   /** A configuration, parsed: of one network (`target` and `params`, or a `config.json`), or LDM's YAML of a whole model with `part`. */
   readonly config?: unknown;
-  /** Which network of a whole checkpoint, or of a whole model's configuration. */
+  /** The network to choose from a complete checkpoint, or from a complete model's configuration. */
   readonly part?: PartName;
   readonly ema?: boolean;
   readonly pretrained?: (version: string) => Mapping | undefined;

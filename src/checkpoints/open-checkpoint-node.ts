@@ -1,7 +1,7 @@
 /**
  * Opens a whole model by path: a CompVis file with or without its YAML, or a diffusers folder.
  *
- * A text encoder that the YAML names by `version` is looked for as a folder beside the YAML, whose `config.json` then counts.
+ * A text encoder that the YAML names by `version` may be a folder next to the YAML, whose `config.json` is then used.
  */
 
 import { stat } from 'node:fs/promises';
@@ -18,11 +18,11 @@ import { openWeightsAt } from '../formats/open-weights-node.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 
 export interface OpenCheckpointOptions {
-  /** Path of LDM's YAML. By default a `.yaml` of the checkpoint's own name beside it, where there is one. */
+  /** Path of LDM's YAML. Default: the `.yaml` with the checkpoint's name next to it, if it exists. */
   readonly config?: string;
   /** The averaged weights instead of the last ones. */
   readonly ema?: boolean;
-  /** Of a diffusers folder: the variant to open, such as `fp16`. */
+  /** For a diffusers folder: the variant to open, such as `fp16`. */
   readonly variant?: string;
 }
 
@@ -66,7 +66,7 @@ export async function readConfigFile(path: string): Promise<unknown> {
   return parseYaml(await readTextOf('configuration', path), path);
 }
 
-/** `config.json` of the text encoder that a YAML names, from a folder of that name beside it; names that leave the folder are not followed. */
+/** `config.json` of the text encoder that a YAML names, from a folder of that name next to it; names that leave the folder are ignored. */
 export async function pretrainedBeside(config: unknown, configPath: string): Promise<Mapping | undefined> {
   const version = textEncoderVersion({ model: modelSection(config, configPath) });
   if (version === undefined || isAbsolute(version)) return undefined;
@@ -93,7 +93,7 @@ async function openDiffusersFolder(path: string, options: OpenCheckpointOptions)
   if (options.ema)
     throw new StableDiffusionError(
       'weights-mismatch',
-      `${path} is a diffusers folder, which holds no averaged weights beside the others. Load it without asking for them.`,
+      `${path} is a diffusers folder, which has no separate averaged weights. Load it without --ema.`,
     );
   const modelIndex = await readConfigFile(index);
   const listed = (name: string) =>

@@ -16,11 +16,11 @@ export interface NameRow {
   readonly a: string;
   /** Several names: `a` is these stacked along axis 0. */
   readonly b: string | readonly string[];
-  /** The stacking is repeated that many times along axis 0 (once a head). 1 unless told. */
+  /** Number of repetitions of the stacking along axis 0 (once per head). Default 1. */
   readonly groups?: number;
   /** In `a` the matrix has that many more axes, of size 1, at its end: 2 for a 1x1 Conv2d, 1 for a Conv1d, and a linear layer in `b`. */
   readonly ones?: number;
-  /** The matrix in `b` is that of `a` transposed. */
+  /** The matrix in `b` is the transpose of that in `a`. */
   readonly transposed?: boolean;
 }
 
@@ -50,8 +50,8 @@ export function prefixed(rows: readonly NameRow[], a: string, b: string): NameRo
 }
 
 /**
- * The tensors of `source`, which is in one layout of `map`, in the other. Names that the map does not know stay as they are, and so does
- * a stack of which only some parts are there; a strict report (`report.ts`) then names them. Lazy; `locate` is kept where the bytes are.
+ * Translates `source` from one layout of `map` to the other. Unknown names stay unchanged, and so does
+ * an incomplete stack; a strict report (`report.ts`) then lists them. Lazy; `locate` is kept if the bytes are unchanged.
  */
 export function renamed(source: WeightSource, map: NameMap, direction: Direction): WeightSource {
   const left = new Set(source.entries.keys());

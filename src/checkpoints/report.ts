@@ -29,8 +29,8 @@ export interface WeightReport {
 }
 
 /**
- * What real files hold beside the parameters of a network. Each is passed over only where the network does not declare it.
- * The reason stands beside each, for documentation and for `sd inspect`.
+ * Entries of real files that are not parameters of a network. They are ignored only if the network does not declare them.
+ * Each has a reason, for documentation and for `sd inspect`.
  */
 export const ignoredNames: readonly { readonly pattern: RegExp; readonly reason: string }[] = [
   { pattern: /(^|\.)position_ids$/, reason: 'a buffer of transformers before 4.31: 0, 1, 2, …' },
@@ -63,7 +63,7 @@ export const ignoredNames: readonly { readonly pattern: RegExp; readonly reason:
   },
 ];
 
-/** The reason why a name is passed over, or undefined if it is not. */
+/** The reason to ignore a name; undefined if it must not be ignored. */
 export function ignoredReason(name: string): string | undefined {
   return ignoredNames.find(({ pattern }) => pattern.test(name))?.reason;
 }
@@ -92,7 +92,7 @@ export function compareParameters(declared: Iterable<DeclaredParameter>, source:
   };
 }
 
-/** Whether nothing is missing, unexpected or misshapen. */
+/** True if nothing is missing, unexpected or misshapen. */
 export function isMatch(report: WeightReport): boolean {
   return report.missing.length === 0 && report.unexpected.length === 0 && report.misshapen.length === 0;
 }
@@ -104,7 +104,7 @@ export function assertMatch(report: WeightReport): void {
     listed('missing', report.missing),
     listed('unexpected', report.unexpected),
     listed(
-      'different shape',
+      'misshapen',
       report.misshapen.map(
         ({ name, expected, found }) => `${name} [${found.join(', ')}] instead of [${expected.join(', ')}]`,
       ),

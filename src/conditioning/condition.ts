@@ -20,10 +20,10 @@ export interface ConditionedBatch {
   readonly prompts: readonly string[];
   /** One for each picture. */
   readonly negatives: readonly string[];
-  /** For models of classes, which take them in turn. */
+  /** For class-conditional models, one per picture. */
   readonly classLabels?: readonly number[] | undefined;
   readonly clipSkip?: number | undefined;
-  /** Whether guidance needs the unconditional counterpart. */
+  /** True if guidance needs the unconditional counterpart. */
   readonly guided: boolean;
   /** Default `plain`. */
   readonly promptSyntax?: 'plain' | 'a1111' | undefined;
@@ -36,7 +36,7 @@ export interface ConditionedBatch {
 
 export interface GuideOptions
   extends Pick<GuidedModelOptions, 'network' | 'schedule' | 'parameterization' | 'scale' | 'rescale'> {
-  /** Channels put behind those of the latent, for every pass. */
+  /** Channels appended to those of the latent, for every pass. */
   readonly concat?: Tensor<'float32'> | undefined;
   /** InstructPix2Pix: how strongly to follow the picture in `concat`. */
   readonly imageScale?: number | undefined;

@@ -14,7 +14,7 @@ import type { BertTokenizer } from '../tokenizer/bert-tokenizer.ts';
 import type { ClipTokenizer } from '../tokenizer/clip-tokenizer.ts';
 import type { ClipTokenizerFiles } from '../tokenizer/clip-tokenizer-files.ts';
 
-/** What the pictures of a batch are made from: one value a picture. A model reads the fields it needs. */
+/** The conditions of a batch, one value per picture. A model reads the fields it needs. */
 export interface Given {
   readonly texts?: readonly string[] | undefined;
   readonly classes?: readonly number[] | undefined;
@@ -22,7 +22,7 @@ export interface Given {
 
 export type Tokenizer = ClipTokenizer | BertTokenizer;
 
-/** Contents of the files that stand beside a model. */
+/** Contents of the files next to a model. */
 export interface TokenizerFiles {
   /** `vocab.txt` of a BERT tokenizer. */
   readonly vocabulary?: string | undefined;
@@ -54,12 +54,12 @@ export interface ConditionerContext {
   readonly maxLength: number;
 }
 
-/** How texts become inputs, for prompt syntaxes that make their own sequences of tokens. */
+/** Encodes sequences of tokens, for prompt syntaxes that build their own sequences. */
 export interface TextEncoding {
   readonly tokenizer: Tokenizer;
   /** Tokens of one sequence, with the start and the end. */
   readonly length: number;
-  /** Whether weights of words can act on the result: it has a vector for each token. */
+  /** True if the result has a vector per token, so that weights of words can apply to it. */
   readonly perToken: boolean;
   /** Rows of token ids, padded as by `tokenizer` → what each text encoder makes of them, a record for each encoder. */
   encodeIds(rows: readonly (readonly number[])[], options?: EncodeOptions): Promise<readonly NetworkInputs[]>;
@@ -68,7 +68,7 @@ export interface TextEncoding {
 export interface Conditioner {
   /** The field of `Given` that it reads. */
   readonly takes: 'texts' | 'classes' | 'nothing';
-  /** What stands for no condition, in guidance. Undefined for a model that was trained without one: it cannot be guided. */
+  /** The unconditional input for guidance. Undefined for a model trained without one, which cannot be guided. */
   readonly empty: Given | undefined;
   readonly text?: TextEncoding | undefined;
   /** The inputs for a batch. Throws `invalid-argument` for a field that is missing, or a value that the model cannot take. */
@@ -77,7 +77,7 @@ export interface Conditioner {
   join(parts: readonly NetworkInputs[], given: Given): NetworkInputs;
 }
 
-/** What is read of a model. */
+/** The parts of a model that a conditioner reads. */
 export interface ConditionedModel {
   /** Names the model in errors. */
   readonly label: string;
@@ -91,7 +91,7 @@ export interface ConditionerKind<C> {
   readonly trace?: (p: Params, config: C, given: NetworkSymbols) => Readonly<Record<string, Sym>>;
   /** Number of classes, for kinds that take classes. */
   readonly classes?: (config: C) => number;
-  /** Tokens of a text, for kinds that take texts. Undefined: as the model's configuration says. */
+  /** Number of tokens of a text, for kinds that take texts. Default: from the model's configuration. */
   readonly tokenizer?: (config: C, files: TokenizerFiles) => Tokenizer | undefined;
   readonly create: (config: C, part: string, context: ConditionerContext) => Conditioner;
 }

@@ -58,7 +58,7 @@ export function conditionerOf(
   return kind.create(own, firstPart, { ...context, maxLength: config.cond_stage_max_length });
 }
 
-/** What training needs of a model's conditioner. */
+/** The parts of a model's conditioner that training needs. */
 export interface TrainingConditioner {
   readonly takes: Conditioner['takes'];
   /** Number of classes; 0 if it takes none. */

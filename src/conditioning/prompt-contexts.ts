@@ -3,7 +3,7 @@
  * FrozenCLIPEmbedderWithCustomWords, modules/sd_hijack_clip.py, v1.10.1).
  *
  * Every distinct sequence of tokens is encoded once. The texts of one prompt's schedule have contexts of one length, the shorter ones with
- * empty sequences behind them; the prompts that AND joins are made as long as the longest by repeating their last vector.
+ * empty sequences; prompts joined by AND are extended to the longest by repeating their last vector.
  */
 
 import type { ComposedPrompt } from '../diffusion/composed-guidance.ts';
@@ -21,13 +21,13 @@ import type { ConditionedModel, Conditioner, TextEncoding } from './conditioner.
 
 /** A1111's options of prompts, with its defaults. */
 export interface PromptSettings {
-  /** What the weights of words do. Default `Original`. */
+  /** How weights of words apply. Default `Original`. */
   readonly emphasis?: Emphasis | undefined;
-  /** How far back a comma may be for a sequence of 75 tokens to end behind it; 0 ends them anywhere. Default 20. */
+  /** Maximum distance of a comma for a sequence of 75 tokens to end after it; 0 splits anywhere. Default 20. */
   readonly commaBacktrack?: number | undefined;
   /** Steps of the pass before this one: prompt schedules count on from there. */
   readonly firstPassSteps?: number | undefined;
-  /** Schedules as before A1111 1.6: what is below 1 is a share of the steps, and a second pass begins anew. Default false. */
+  /** Schedules as before A1111 1.6: numbers below 1 are fractions of the steps, and a second pass starts over. Default false. */
   readonly oldScheduling?: boolean | undefined;
 }
 
@@ -76,7 +76,7 @@ interface Scheduled {
   readonly inputs: ReadonlyMap<string, NetworkInputs>;
 }
 
-/** What each text encoder makes of a sequence of tokens, by the ids of the sequence. */
+/** The output of each text encoder for a sequence of tokens, cached by ids. */
 type Encoded = ReadonlyMap<string, readonly NetworkInputs[]>;
 
 function planOf(
@@ -137,7 +137,7 @@ const contextOf = (inputs: NetworkInputs | undefined): Tensor<'float32'> =>
 
 /**
  * The inputs of each text of a schedule. The weights act on each sequence of all texts together, as often as they are in the schedule, and
- * for each text encoder by itself. What is not a vector for each token is that of the first sequence.
+ * for each text encoder by itself. Outputs without a vector per token come from the first sequence.
  */
 function inputsOfTexts(
   { schedule, texts }: Plan,
@@ -187,7 +187,7 @@ function lengthened(context: Tensor<'float32'>, length: number): Tensor<'float32
 
 /**
  * Encodes the prompts of a batch; the result gives the condition of each picture at a model call, counted from 0.
- * @throws `invalid-argument` if the model takes no such prompts, or a prompt has a weight that is no number; `too-large`
+ * @throws `invalid-argument` if the model takes no such prompts, or a prompt has a weight that is not a number; `too-large`
  */
 export async function promptContexts(
   { label, conditioner }: ConditionedModel,

@@ -1,4 +1,4 @@
-/** What conditioners of text have in common: texts to token ids, and ids to the padding that an encoder was trained with. */
+/** Shared parts of text conditioners: texts to token ids, and padding as the encoder was trained with. */
 
 import { StableDiffusionError } from '../errors.ts';
 import type { NetworkInputs } from '../tensor/batches.ts';
@@ -46,7 +46,7 @@ export function textConditioner({ part, context, length, perToken, encode }: Tex
       if (!text)
         throw new StableDiffusionError(
           'invalid-argument',
-          `${context.label} takes prompts, and its tokenizer was not found. Put the tokenizer's files beside the model.`,
+          `${context.label} takes prompts, but has no tokenizer. Put the tokenizer's files next to the model.`,
         );
       if (!texts)
         throw new StableDiffusionError('invalid-argument', `${context.label} takes prompts, and none was given.`);

@@ -60,7 +60,7 @@ export type AutoencoderLossConfig = KlLossConfig | VqLossConfig | MultiscaleLoss
 export interface AutoencoderTrainingConfig {
   readonly autoencoder: AutoencoderConfig;
   readonly loss: AutoencoderLossConfig;
-  /** Learning rate of one image; `main.py` multiplies it by the images of an update. Null: not said. */
+  /** Learning rate per image; `main.py` multiplies it by the images per update. Null if not set. */
   readonly base_learning_rate: number | null;
   /** Factor on the autoencoder's learning rate, not the discriminator's (VQModel). */
   readonly lr_g_factor: number;
@@ -73,7 +73,7 @@ export interface AutoencoderTrainingConfig {
   readonly image_key: string;
   /** Sizes between which each batch is resized (VQModel); null: as it comes. */
   readonly batch_resize_range: readonly [number, number] | null;
-  /** File of weights to begin from. */
+  /** File of initial weights. */
   readonly ckpt_path: string | null;
 }
 
@@ -135,7 +135,7 @@ const optionsSchema = z.object({
 
 /**
  * The whole YAML, parsed: `model.target` AutoencoderKL or VQModel with a `lossconfig`.
- * @throws `config-invalid`, also for the `torch.nn.Identity` that stands in for the loss in configurations for inference
+ * @throws `config-invalid`, also for the `torch.nn.Identity` that replaces the loss in configurations for inference
  */
 export function autoencoderTraining(document: unknown, what: string): AutoencoderTrainingConfig {
   const section = modelSection(document, what);

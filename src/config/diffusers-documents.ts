@@ -30,7 +30,7 @@ export function unetDocument(config: UNetConfig, sampleSize: number): JsonDocume
   return {
     _class_name: 'UNet2DConditionModel',
     act_fn: 'silu',
-    // The number of heads, whatever its name says.
+    // The number of heads, despite its name.
     attention_head_dim: num_head_channels === -1 ? num_heads : widths.map((width) => width / num_head_channels),
     block_out_channels: widths,
     center_input_sample: false,
@@ -162,7 +162,7 @@ export function modelIndexDocument(config: LatentDiffusionConfig, safety: boolea
   };
 }
 
-/** What the safety checker's pictures go through (CLIP's preprocessing). */
+/** Preprocessing of the safety checker's pictures (CLIP's). */
 export function featureExtractorDocument(side: number): JsonDocument {
   return {
     image_processor_type: 'CLIPImageProcessor',

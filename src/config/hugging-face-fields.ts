@@ -2,7 +2,7 @@
 
 import { configError, type Mapping } from './validate.ts';
 
-/** Throws `config-invalid` where a field is there and has none of the values we can build. */
+/** Throws `config-invalid` if a field has an unsupported value. */
 export function refuseOthers(json: Mapping, allowed: Readonly<Record<string, readonly unknown[]>>, what: string): void {
   for (const [name, values] of Object.entries(allowed)) {
     const value = json[name];
@@ -32,6 +32,6 @@ export function multiples(widths: readonly number[], what: string): readonly num
   const first = widths[0] ?? 1;
   const odd = widths.find((width) => width % first !== 0);
   if (odd !== undefined)
-    throw configError(`${what}: block_out_channels has ${odd}, which is no multiple of the first level's ${first}.`);
+    throw configError(`${what}: block_out_channels has ${odd}, which is not a multiple of the first level's ${first}.`);
   return widths.map((width) => width / first);
 }

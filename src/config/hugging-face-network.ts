@@ -34,7 +34,7 @@ const readers: ReadonlyMap<string, (json: Mapping, what: string) => NetworkConfi
   ['AutoencoderTiny', taesd],
 ]);
 
-/** Whether a document is a Hugging Face configuration, not LDM's `target` and `params`. */
+/** True for a Hugging Face configuration, as opposed to LDM's `target` and `params`. */
 export function isHuggingFace(document: unknown): boolean {
   return (
     isMapping(document) &&
@@ -150,7 +150,7 @@ function safetyChecker(json: Mapping, what: string): NetworkConfig {
   );
 }
 
-/** diffusers' AutoencoderKL and VQModel. Attention at a level is said by the block types; LDM says it by resolution. */
+/** diffusers' AutoencoderKL and VQModel. The block types state which levels have attention; LDM states it by resolution. */
 function autoencoder(json: Mapping, what: string): NetworkConfig {
   const isVq = json['_class_name'] === 'VQModel';
   refuseOthers(

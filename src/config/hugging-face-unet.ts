@@ -4,7 +4,7 @@ import { listOf, multiples, refuseOthers } from './hugging-face-fields.ts';
 import { type UNetConfig, unetConfigSchema } from './network-config.ts';
 import { configError, type Mapping, validated } from './validate.ts';
 
-/** What Stable Diffusion v1 has; anything else would be another network. */
+/** The values of Stable Diffusion v1; others would be a different network. */
 const fixed: Readonly<Record<string, readonly unknown[]>> = {
   act_fn: ['silu', 'swish'],
   center_input_sample: [false],
@@ -65,7 +65,7 @@ export function unetFromDiffusers(json: Mapping, what: string): UNetConfig {
       `${what}: down_block_types and up_block_types should mirror each other and have one block for each of ${widths.length} levels.`,
     );
   }
-  // The way down from a level is in its own block, the way up to it in that of the level below.
+  // The downsampler of a level is in its own block, the upsampler to it in the block of the level below.
   const residual = [...down.slice(0, -1), ...up.slice(1)].map((block) => block.residual);
   if (residual.some((value) => value !== residual[0]))
     throw configError(`${what}: blocks with and without residual resampling are mixed.`);

@@ -20,7 +20,7 @@ export const diffusionParamsSchema = z.object({
   given_betas: z.array(z.number().min(0).max(1)).min(1).max(1_000_000).readonly().nullable().default(null),
   /** Betas rescaled so that the last timestep has no signal (diffusers' name; Lin et al. 2023, arXiv 2305.08891). */
   rescale_betas_zero_snr: z.boolean().default(false),
-  /** What the UNet predicts. */
+  /** The UNet's prediction: noise, clean latent or velocity. */
   parameterization: z.enum(['eps', 'x0', 'v']).default('eps'),
   /** Latents are multiplied by this after encoding. */
   scale_factor: z.number().default(1),
@@ -53,7 +53,7 @@ export interface LatentDiffusionConfig extends DiffusionParams {
   readonly conditioning_key: ConditioningKey;
   readonly unet_config: UNetConfig;
   readonly first_stage_config: FirstStageConfig;
-  /** What encodes the condition. `first_stage`: the autoencoder itself (`__is_first_stage__`); null: `__is_unconditional__`. */
+  /** The encoder of the condition. `first_stage`: the autoencoder itself (`__is_first_stage__`); null: `__is_unconditional__`. */
   readonly cond_stage_config: CondStageConfig | 'first_stage' | null;
   /** `version` of a pretrained text encoder (a hub name or a folder), which also names its tokenizer. */
   readonly cond_stage_version: string | null;

@@ -22,7 +22,7 @@ const diffusionTargets: readonly string[] = [
   'Layout2ImgDiffusion',
 ];
 
-/** Whether the class of this `target` is a latent diffusion model, not a single network. */
+/** True if the class of this `target` is a latent diffusion model, as opposed to a single network. */
 export function isDiffusionTarget(target: unknown): boolean {
   return typeof target === 'string' && diffusionTargets.includes(target.split('.').at(-1) ?? '');
 }
@@ -92,7 +92,7 @@ export function ldmModel(section: Mapping, what: string, options: LdmOptions = {
   };
 }
 
-/** As LatentDiffusion's constructor: what is not said follows from `concat_mode`, which is true unless told. */
+/** As LatentDiffusion's constructor: the default follows from `concat_mode`, which defaults to true. */
 function conditioningKey(value: unknown, concatMode: unknown, what: string): ConditioningKey {
   if (value === undefined || value === null) return concatMode === false ? 'crossattn' : 'concat';
   const key = conditioningKeys.find((name) => name === value);

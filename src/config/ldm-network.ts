@@ -1,8 +1,8 @@
 /**
  * `target` and `params` of LDM's YAML, for one network, to its typed configuration.
  *
- * A class is known by the last part of its `target`, whatever module it is in: forks move the modules and keep the classes. Parameters
- * that only training or placement uses are passed over; a parameter that is not known is an error, because it would change the network.
+ * A class is recognised by the last part of its `target`, because forks move the modules and keep the classes. Parameters
+ * that only training or device placement uses are ignored; an unknown parameter is an error, because it would change the network.
  */
 
 import {
@@ -29,8 +29,8 @@ import { configError, type Mapping, mapping, validated } from './validate.ts';
 
 export interface LdmOptions {
   /**
-   * Hugging Face fields of the text encoder that a configuration names by `version`, where the caller knows them (its `config.json`
-   * beside the YAML, or sizes read from the weights). Undefined or a missing field: the published model of that name.
+   * Hugging Face fields of the text encoder that a configuration names by `version`, if the caller knows them (from its `config.json`
+   * next to the YAML, or from the sizes of the weights). Undefined or a missing field: the published model of that name.
    */
   readonly pretrained?: (version: string) => Mapping | undefined;
 }
@@ -168,7 +168,7 @@ function vq(params: Mapping, what: string, isInterface: boolean): NetworkConfig 
   );
 }
 
-/** `version` says which published model; fields of its `config.json` may stand among the parameters and win. */
+/** `version` names a published model; fields of its `config.json` among the parameters take precedence. */
 function clipText(params: Mapping, what: string, options: LdmOptions): NetworkConfig {
   const { version = defaultClipVersion, layer = 'last' } = params;
   if (typeof version !== 'string')

@@ -443,7 +443,7 @@ export type NetworkConfigOf<K extends NetworkKind> = Extract<NetworkConfig, { re
 /** The autoencoder of a latent diffusion model. */
 export type FirstStageConfig = AutoencoderConfig | IdentityConfig;
 
-/** What turns a condition into context, labels or extra channels. */
+/** Configurations of encoders that turn a condition into context, labels or extra channels. */
 export type CondStageConfig =
   | ClipTextConfig
   | ClipImageEmbedderConfig

@@ -5,13 +5,13 @@ import { parseYaml } from './yaml.ts';
 
 type Path = readonly string[];
 
-/** The document with each value set, mappings made where there are none; it is not changed. Values are YAML. Throws `config-invalid`. */
+/** A copy of the document with each value set, creating mappings as needed. Values are YAML. Throws `config-invalid`. */
 export function withOverrides(document: unknown, words: readonly string[]): unknown {
   return words.reduce<unknown>((whole, word) => {
     const cut = word.indexOf('=');
     if (cut < 1)
       throw configError(
-        `${JSON.stringify(word)} is no setting; it should be key=value, such as model.base_learning_rate=1e-4.`,
+        `${JSON.stringify(word)} is not a setting. Settings have the form key=value, such as model.base_learning_rate=1e-4.`,
       );
     const path = word
       .slice(0, cut)
@@ -19,7 +19,7 @@ export function withOverrides(document: unknown, words: readonly string[]): unkn
       .split('.');
     if (path.some((name) => name === '' || name === '__proto__'))
       throw configError(
-        `${JSON.stringify(word.slice(0, cut))} is no name of a setting; names are joined by single dots.`,
+        `${JSON.stringify(word.slice(0, cut))} is not the name of a setting. Names are joined by single dots.`,
       );
     return set(whole, path, parseYaml(word.slice(cut + 1), word), word);
   }, document);
@@ -30,7 +30,7 @@ function set(value: unknown, [name, ...rest]: Path, wanted: unknown, word: strin
   if (Array.isArray(value)) {
     const index = Number(name);
     if (!Number.isInteger(index) || index < 0 || index >= value.length)
-      throw configError(`${word}: ${name} is no place in a list of ${value.length}.`);
+      throw configError(`${word}: ${name} is not an index into a list of ${value.length}.`);
     return value.map((item: unknown, i) => (i === index ? set(item, rest, wanted, word) : item));
   }
   return {

@@ -3,7 +3,7 @@
 import type { z } from 'zod';
 import { type ErrorCode, StableDiffusionError } from '../errors.ts';
 
-/** The parsed value, defaults filled in. Throws `code` (`config-invalid` unless told) with every issue by its path. */
+/** The parsed value, defaults filled in. Throws `code` (default `config-invalid`) with every issue and its path. */
 export function validated<S extends z.ZodType>(
   schema: S,
   value: unknown,

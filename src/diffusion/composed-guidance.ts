@@ -2,7 +2,7 @@
  * Guidance by several prompts at once, each with a weight, that may change from call to call: u + Σ weight · scale · (c - u) for each picture.
  *
  * Liu et al. 2022, "Compositional Visual Generation with Composable Diffusion Models" (arXiv 2206.01714), as A1111's CFGDenoiser
- * (modules/sd_samplers_cfg_denoiser.py, v1.10.1). Contexts may have different lengths: those of one length are run as a batch. A picture
+ * (modules/sd_samplers_cfg_denoiser.py, v1.10.1). Contexts may have different lengths: those of equal length run as a batch. A picture
  * comes out as it would alone.
  */
 
@@ -20,7 +20,7 @@ import {
 } from './guidance.ts';
 import { inBatchesOf } from './network-batches.ts';
 
-/** What one picture is guided by. Each condition is for one picture. */
+/** The conditions of one picture. Each condition has a batch of 1. */
 export interface ComposedPrompt {
   readonly parts: readonly { readonly condition: Condition; readonly weight: number }[];
   readonly unconditional: Condition;
@@ -33,7 +33,7 @@ export interface ComposedModelOptions
   /** Put behind x's channels, for every picture. */
   readonly concat?: Latent | undefined;
   /**
-   * InstructPix2Pix: the scale of the image, and what stands for no image. With a scale other than 1, each picture takes a single prompt
+   * InstructPix2Pix: the scale of the image, and the input for no image. With a scale other than 1, each picture takes a single prompt
    * and its weight is ignored.
    */
   readonly byImage?: { readonly scale: number; readonly blank: Latent } | undefined;

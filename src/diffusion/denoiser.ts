@@ -1,5 +1,5 @@
 /**
- * What samplers see of a diffusion model. None of it knows a network, a prompt or guidance: those are inside.
+ * The interface of a diffusion model for samplers. It hides network, prompt and guidance.
  *
  * - `DiffusionModel`: x_t in the variance-preserving space of DDPM (x_t = sqrt(alphas_cumprod) x_0 + sqrt(1 - alphas_cumprod) eps)
  *   and a timestep, to what the network predicts (eps, v or x_0), with the schedule it was trained on. The base of the two views.
@@ -17,7 +17,7 @@ import { toEps } from './parameterization.ts';
 /** float32 [batch, channels, height, width] in the model's latent space. */
 export type Latent = Tensor<'float32'>;
 
-/** x_t and a timestep in [0, train timesteps - 1], which some samplers ask for between whole numbers, to the network's (guided) output. */
+/** x_t and a timestep in [0, train timesteps - 1], possibly fractional, to the network's (guided) output. */
 export interface DiffusionModel {
   readonly parameterization: Parameterization;
   readonly schedule: NoiseSchedule;
@@ -28,7 +28,7 @@ export type NoisePredictor = (x: Latent, timestep: number, signal?: AbortSignal)
 
 export type Denoiser = (x: Latent, sigma: number, signal?: AbortSignal) => Promise<Latent>;
 
-/** The model as a predictor of eps, whatever it predicts. */
+/** The model as a predictor of eps, for any parameterization. */
 export function noisePredictor(model: DiffusionModel): NoisePredictor {
   const { schedule, parameterization } = model;
   return async (x, timestep, signal) =>

@@ -24,7 +24,7 @@ import type { Parameterization } from './parameterization.ts';
 /**
  * Inputs of the network besides x and the timestep, by name: `context` float32 [n, tokens, width] for cross-attention, `y` int64 [n] or
  * float32 [n, width] for labels and vectors, whatever else the network declares. One name is not an input of its own: the channels of
- * `concat`, float32 [n, channels, h, w], are put behind those of x. A batch of 1 serves every image.
+ * `concat`, float32 [n, channels, h, w], are appended to those of x. A batch of 1 serves every image.
  */
 export type Condition = NetworkInputs;
 
@@ -42,14 +42,14 @@ export interface GuidedModelOptions {
   readonly schedule: NoiseSchedule;
   readonly parameterization: Parameterization;
   readonly condition: Condition;
-  /** The condition of the empty or negative prompt; without it there is no guidance. */
+  /** The condition of the empty or negative prompt; without it guidance is off. */
   readonly unconditional?: Condition | undefined;
   /** Guidance scale; at 1 (default) only the conditional pass is run. */
   readonly scale?: number | undefined;
   /** InstructPix2Pix: the scale of the image, with `imageUnconditional` (no text, no image) as the third condition; `unconditional` then has the image and no text. */
   readonly imageScale?: number | undefined;
   readonly imageUnconditional?: Condition | undefined;
-  /** Share, 0 (default) to 1, by which the guided output's standard deviation is brought back to the conditional one's. */
+  /** Guidance rescale factor φ, 0 (default) to 1: how far the guided output's standard deviation is moved to the conditional one's. */
   readonly rescale?: number | undefined;
 }
 

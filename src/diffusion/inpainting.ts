@@ -1,5 +1,5 @@
 /**
- * Inpainting with any model: the kept part of a latent is put back at every step (masks: 1 keeps, 0 is painted anew).
+ * Inpainting with any model: the kept part of a latent is restored at every step (masks: 1 keeps, 0 regenerates).
  *
  * - Timestep samplers: before each model call x becomes mask · q_sample(x0, t) + (1 - mask) · x (CompVis's DDIMSampler and PLMSSampler).
  * - Sigma samplers: what the model sees is blended so, with one noise for the whole run, and its denoised output is blended with the
@@ -37,7 +37,7 @@ export function keepDenoised(denoise: Denoiser, { mask, latent }: Inpainting, no
   };
 }
 
-/** As `keepDenoised`, for solvers that work on x_t and the model's own prediction: its output means the clean latent where the mask keeps. */
+/** As `keepDenoised`, for solvers that work on x_t and the model's own prediction: its output predicts the known clean latent where the mask keeps. */
 export function keepPredicted(model: DiffusionModel, { mask, latent }: Inpainting, noise: Latent): DiffusionModel {
   const { schedule, parameterization } = model;
   return {

@@ -29,7 +29,7 @@ const epsAt = (kind: Parameterization, output: Latent, x: Latent, alpha: number,
 const x0At = (kind: Parameterization, output: Latent, x: Latent, alpha: number, sigma: number): Latent =>
   mixed(objectiveOf(kind).x0(alpha, sigma), x, output);
 
-/** Both, at levels alpha and sigma with alpha² + sigma² = 1. */
+/** eps and x_0 at levels alpha and sigma with alpha² + sigma² = 1. */
 export function predictionAt(
   kind: Parameterization,
   output: Latent,
@@ -50,12 +50,12 @@ export function toX0(kind: Parameterization, output: Latent, x: Latent, alphaBar
   return x0At(kind, output, x, Math.sqrt(alphaBar), Math.sqrt(1 - alphaBar));
 }
 
-/** Both, at a value of alphas_cumprod. */
+/** eps and x_0 at a value of alphas_cumprod. */
 export function predictionOf(kind: Parameterization, output: Latent, x: Latent, alphaBar: number): Prediction {
   return predictionAt(kind, output, x, Math.sqrt(alphaBar), Math.sqrt(1 - alphaBar));
 }
 
-/** What a network of this parameterisation should have said for x_0 and eps: its training target. */
+/** The training target of a network with this parameterization, for x_0 and eps. */
 export function target(kind: Parameterization, x0: Latent, eps: Latent, alphaBar: number): Latent {
   return mixed(objectiveOf(kind).target(Math.sqrt(alphaBar), Math.sqrt(1 - alphaBar)), x0, eps);
 }

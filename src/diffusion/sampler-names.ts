@@ -1,9 +1,9 @@
 /**
- * The names by which people know a sampler, and what they mean: A1111's labels ("Euler a", "DPM++ 2M Karras", its old `k_…` aliases),
+ * Names of samplers and their meaning: A1111's labels ("Euler a", "DPM++ 2M Karras", its old `k_…` aliases),
  * ComfyUI's names (`dpmpp_2m_sde_gpu`) and our own (`dpmpp-2m`).
  *
- * An A1111 label says more than the algorithm: its "Automatic" scheduler (modules/sd_samplers_kdiffusion.py, v1.10.1), whether the last but
- * one sigma is discarded, and what its scheduler names mean. ComfyUI's names come with its habits. Our own have the defaults of the table.
+ * An A1111 label implies more than the algorithm: its "Automatic" scheduler (modules/sd_samplers_kdiffusion.py, v1.10.1), whether the last but
+ * one sigma is discarded, and the meaning of its scheduler names. ComfyUI's names imply its conventions. Our own have the defaults of the table.
  */
 
 import { StableDiffusionError } from '../errors.ts';
@@ -22,7 +22,7 @@ export function samplerPeerOf(noise: NoiseConvention): SamplerPeer | undefined {
   return noise.startsWith('a1111') ? 'a1111' : undefined;
 }
 
-/** Everything a name says; all but `sampler` and `peer` are for the `SamplingRequest`. */
+/** The meaning of a name; all fields except `sampler` and `peer` go into the `SamplingRequest`. */
 export interface NamedSampling {
   readonly sampler: Sampler;
   /** Name of the schedule for the request; undefined means the sampler's own. */
@@ -80,7 +80,7 @@ function comfyRow(name: string, sampler: string, more: Pick<PeerRow, 'discard'> 
   return { names: [name], sampler, schedule: 'normal', settings: comfyHabits, ...more };
 }
 
-/** ComfyUI's KSAMPLER_NAMES, as far as there is such a sampler here; it names a scheduler always, `normal` stands in for none. */
+/** The supported ones of ComfyUI's KSAMPLER_NAMES. ComfyUI always names a scheduler; `normal` is the default here. */
 const comfySamplers: readonly PeerRow[] = [
   comfyRow('euler', 'euler'),
   comfyRow('euler_ancestral', 'euler-ancestral'),
@@ -130,7 +130,7 @@ const a1111Schedules: Readonly<Record<string, SigmaScheduleName>> = {
 /** Ends of names that A1111 used before it had schedulers: "DPM++ 2M Karras", `k_dpmpp_2m_ka`, `k_dpmpp_2m_sde_exp`. */
 const shortSuffixes: Readonly<Record<string, string>> = { _ka: 'karras', _exp: 'exponential' };
 
-/** Schedules that a name may end in, the longest first, so that "SGM Uniform" is not taken for "Uniform". */
+/** Schedules that a name may end in, the longest first, so that "SGM Uniform" is not read as "Uniform". */
 const suffixes = ['automatic', ...Object.keys(a1111Schedules)].sort((a, b) => b.length - a.length);
 
 interface Split {
@@ -174,7 +174,7 @@ function resolveSchedule(
   space: Sampler['space'],
 ): string | undefined {
   if (name === undefined || name.toLowerCase() === 'automatic') return undefined;
-  if (space === 'timestep') return name; // the sampler knows its own spacings
+  if (space === 'timestep') return name; // the sampler checks its own spacings
   const label = name.toLowerCase();
   const found =
     (peer === 'a1111' && Object.hasOwn(a1111Schedules, label) ? a1111Schedules[label] : undefined) ??
@@ -184,11 +184,11 @@ function resolveSchedule(
   const near = nearNames(name, names);
   throw new StableDiffusionError(
     'invalid-argument',
-    `There is no sigma schedule ${JSON.stringify(name)}. ${near.length > 0 ? `Did you mean ${near.join(', ')}? ` : ''}There are: ${names.join(', ')}.`,
+    `Unknown sigma schedule ${JSON.stringify(name)}. ${near.length > 0 ? `Did you mean ${near.join(', ')}? ` : ''}Available: ${names.join(', ')}.`,
   );
 }
 
-/** Every name that `namedSampling` knows without a schedule at its end, without repetition. */
+/** Every name that `namedSampling` accepts, without schedule suffixes and repetitions. */
 export function samplerNames(): readonly string[] {
   return [
     ...new Set([
@@ -204,15 +204,15 @@ function unknownSampler(name: string): StableDiffusionError {
   const near = nearNames(name, [...samplerNames(), ...withSchedules]);
   return new StableDiffusionError(
     'invalid-argument',
-    `There is no sampler ${JSON.stringify(name)}. ${near.length > 0 ? `Did you mean ${near.join(', ')}? ` : ''}There are: ${samplers.map((sampler) => sampler.name).join(', ')}.`,
+    `Unknown sampler ${JSON.stringify(name)}. ${near.length > 0 ? `Did you mean ${near.join(', ')}? ` : ''}Available: ${samplers.map((sampler) => sampler.name).join(', ')}.`,
     { details: { near } },
   );
 }
 
 /**
- * What a sampler's name means: looked for among our own names, A1111's labels and ComfyUI's names, in any case; then, also without regard
+ * Resolves a sampler's name: first among our own names, A1111's labels and ComfyUI's names, in any case; then, also without regard
  * to spaces, `-` and `_`, among all aliases. With `peer` that program's names come first.
- * Throws `invalid-argument`, with the nearest names, where there is none.
+ * Throws `invalid-argument`, with the nearest names, for an unknown name.
  */
 export function namedSampling(name: string, options: SamplerNameOptions = {}): NamedSampling {
   const wanted = name.trim();

@@ -20,13 +20,13 @@ export type Sampling = AsyncGenerator<SamplerStep, Latent, void>;
 
 /** Keeps a part of a known latent: CompVis's `mask` and `x0`. */
 export interface Inpainting {
-  /** float32 [n or 1, 1 or channels, height, width] in 0…1; 1 keeps `latent`, 0 is painted anew. */
+  /** float32 [n or 1, 1 or channels, height, width] in 0…1; 1 keeps `latent`, 0 is regenerated. */
   readonly mask: Latent;
   /** The clean latent that is kept. */
   readonly latent: Latent;
 }
 
-/** A sampler's own knobs, by the names of its original; each sampler's docstring says which it reads. */
+/** Settings of samplers, with the names of their originals; each sampler's docstring lists those it reads. */
 export interface SamplerSettings {
   /** Amount of fresh noise: 0 deterministic, 1 as DDPM or ancestral sampling. Each sampler has its original's default. */
   readonly eta?: number;
@@ -38,7 +38,7 @@ export interface SamplerSettings {
   readonly order?: number;
   /** How a solver of the DPM family expands its integral: `heun` is CompVis's taylor. */
   readonly solverType?: 'midpoint' | 'heun';
-  /** DPM-Solver: reuse the outputs of earlier steps (default), or begin anew at each step. */
+  /** DPM-Solver: reuse the outputs of earlier steps (default), or start over at each step. */
   readonly method?: 'multistep' | 'singlestep';
   /** UniPC: its B(h), h or e^h - 1. */
   readonly variant?: 'bh1' | 'bh2';
@@ -66,7 +66,7 @@ export interface SamplerSettings {
   readonly drawsOnlyUsed?: boolean;
   /** LMS: a step to 0 takes the denoised latent, as ComfyUI; k-diffusion extrapolates. Default false. */
   readonly endsAtDenoised?: boolean;
-  /** DPM++ SDE: ask for noise at the levels themselves, as ComfyUI; k-diffusion takes them through their logarithm and back. Default false. */
+  /** DPM++ SDE: sample the noise at the exact levels, as ComfyUI; k-diffusion passes them through their logarithm and back. Default false. */
   readonly exactLevels?: boolean;
 }
 
@@ -78,7 +78,7 @@ export interface Restart {
   readonly times: number;
 }
 
-/** Everything a pipeline says to a sampler. The same request works for every sampler. */
+/** The input of a sampler. The same request works for every sampler. */
 export interface SamplingRequest {
   /** The guided model, with its schedule. */
   readonly model: DiffusionModel;
@@ -94,7 +94,7 @@ export interface SamplingRequest {
   readonly schedule?: string;
   /** Its knobs: the range of sigmas, rho, … (samplers in sigma space). */
   readonly scheduleOptions?: SigmaScheduleOptions;
-  /** Whether the last but one sigma is left out, and one more asked for. Without it, the sampler's own habit. */
+  /** Request one more sigma and drop the last but one. Default: as the sampler's original. */
   readonly discardNextToLastSigma?: boolean;
   /**
    * Samplers in sigma space: `comfy` asks the model at whole timesteps only, and a start at the model's highest level is noise times

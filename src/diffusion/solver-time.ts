@@ -11,7 +11,7 @@ import type { NoiseSchedule } from './noise-schedule.ts';
 import { type Prediction, predictionAt } from './parameterization.ts';
 
 export interface SolverTime {
-  /** What the network is told. */
+  /** The timestep that the network gets. */
   readonly timestep: number;
   readonly alpha: number;
   /** 0 only at the end. */
@@ -29,7 +29,7 @@ export function timeOfSigma(sigma: number, timestep: number): SolverTime {
   return { timestep, alpha, sigma: Math.fround(sigma * alpha) };
 }
 
-/** Asks a model what x at a time is made of. */
+/** Evaluates the model at x and a time: its eps and x_0. */
 export type Evaluate = (x: Latent, time: SolverTime) => Promise<Prediction>;
 
 /** Changes the guess of the clean latent; the noise is then worked out from it. */
@@ -76,7 +76,7 @@ export interface ContinuousTime {
 
 /**
  * Continuous time over a trained schedule: log alpha is linear between timesteps (NoiseScheduleVP('discrete') of Lu et al.'s code,
- * which CompVis ships as ldm/models/diffusion/dpm_solver and A1111 has in its UniPC). The original multiplies t by 1000 whatever T is;
+ * which CompVis ships as ldm/models/diffusion/dpm_solver and A1111 has in its UniPC). The original multiplies t by 1000 for any T;
  * here it is T, which is the same for SD.
  */
 export function continuousTime(schedule: NoiseSchedule): ContinuousTime {
@@ -84,7 +84,7 @@ export function continuousTime(schedule: NoiseSchedule): ContinuousTime {
   const times = linspaceFloat32(0, 1, count + 1).slice(1);
   const logAlphas = alphasCumprod.map((alphaBar) => 0.5 * Math.log(alphaBar));
 
-  /** Piecewise linear, going on beyond the ends; `xs` ascend or descend. */
+  /** Piecewise linear interpolation with extrapolation at the ends; `xs` ascend or descend. */
   function interpolate(x: number, xs: Float32Array, ys: Float32Array): number {
     if (count === 1) return ys[0] as number;
     const ascending = (xs[count - 1] as number) > (xs[0] as number);
@@ -125,7 +125,7 @@ export function continuousTime(schedule: NoiseSchedule): ContinuousTime {
         default:
           throw new StableDiffusionError(
             'invalid-argument',
-            `There is no spacing ${JSON.stringify(spacing)}; there are time_uniform, time_quadratic and logSNR.`,
+            `Unknown spacing ${JSON.stringify(spacing)}. Available: time_uniform, time_quadratic, logSNR.`,
           );
       }
     },

@@ -1,5 +1,5 @@
 /**
- * Which of the trained timesteps a sampler visits.
+ * The trained timesteps that a sampler visits.
  *
  * `ddimTimesteps` and `ddimSteps` are make_ddim_timesteps and make_ddim_sampling_parameters of CompVis
  * (ldm/modules/diffusionmodules/util.py); `spacedTimesteps` is diffusers' `timestep_spacing`.
@@ -38,7 +38,7 @@ export function roundHalfToEven(value: number): number {
  *
  * `uniform` strides by floor(T / steps), so there may be more of them than `steps` (7 steps of 1000: 8 timesteps).
  * Where the original runs out of its table and raises (T = 1000: 599 step counts, 3, 9 and 27 among them), because the last multiple
- * plus one is T, that timestep is left out: so 3 gives 1, 334, 667. More steps than T are taken as T.
+ * plus one is T, that timestep is left out: so 3 gives 1, 334, 667. More steps than T become T.
  */
 export function ddimTimesteps(method: DdimSpacing, steps: number, trainTimesteps: number): number[] {
   checkSteps(steps);
@@ -58,7 +58,7 @@ export function ddimTimesteps(method: DdimSpacing, steps: number, trainTimesteps
     default:
       throw new StableDiffusionError(
         'invalid-argument',
-        `There is no spacing of DDIM timesteps ${JSON.stringify(method)}; there are uniform, quad and a1111.`,
+        `Unknown spacing of DDIM timesteps ${JSON.stringify(method)}. Available: uniform, quad, a1111.`,
       );
   }
 }
@@ -74,7 +74,7 @@ export interface DdimStep {
   readonly only?: boolean;
 }
 
-/** The steps of CompVis's DDIM and PLMS, in the order in which they are run; the last ends at alphas_cumprod[0]. */
+/** The steps of CompVis's DDIM and PLMS, in running order; the last ends at alphas_cumprod[0]. */
 export function ddimSteps(schedule: NoiseSchedule, ascendingTimesteps: readonly number[]): DdimStep[] {
   const steps = ascendingTimesteps.map((timestep, i) => ({
     timestep,
@@ -106,7 +106,7 @@ export function spacedTimesteps(
   if (steps > trainTimesteps) {
     throw new StableDiffusionError(
       'invalid-argument',
-      `${steps} steps were asked for, and the model has ${trainTimesteps} timesteps; ask for that many at most.`,
+      `The model has ${trainTimesteps} timesteps, so it takes at most that many steps, got ${steps}.`,
     );
   }
   switch (spacing) {

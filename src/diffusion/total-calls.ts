@@ -1,4 +1,4 @@
-/** How many model calls A1111 expects of a sampler (`SamplerData.total_steps`, modules/sd_samplers_common.py, v1.10.1): what its prompt schedules count in. */
+/** The number of model calls that A1111 expects of a sampler (`SamplerData.total_steps`, modules/sd_samplers_common.py, v1.10.1): the unit of its prompt schedules. */
 
 import type { Sampler } from './sampler.ts';
 

@@ -2,8 +2,8 @@
  * Asks a GPU for an attention whose result is known, before a program relies on it.
  *
  * ONNX Runtime's fused kernel for WebGPU (contrib_ops/webgpu/bert/flash_attention.wgsl.template) goes through the keys in steps of a
- * subgroup, but weighs at least 8 at each: where a subgroup has fewer lanes (SwiftShader's have 4) keys that are not there count with a score
- * of 0, and results are wrong without an error. Node offers no way to ask a device for its subgroups, so the answer is looked at instead.
+ * subgroup, but weighs at least 8 at each: if a subgroup has fewer lanes (SwiftShader's have 4), missing keys count with a score
+ * of 0, and results are wrong without an error. Node cannot query a device's subgroups, so we check a result instead.
  */
 
 import { attention } from '../graph/functions.ts';
@@ -30,7 +30,7 @@ export function hasAttention(graph: Graph): boolean {
 }
 
 /**
- * Whether the fused kernel computes right on the device that `compile` compiles for. The program stays: while one is there, ONNX Runtime
+ * Checks whether the fused kernel is correct on the device of `compile`. The program stays loaded: as long as one exists, ONNX Runtime
  * keeps the device and the shaders compiled on it, from one model to the next.
  */
 export async function fusedAttentionWorks(compile: (graph: Graph) => Promise<Program>): Promise<boolean> {

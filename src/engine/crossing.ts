@@ -9,7 +9,7 @@ import { byteSize, type DType } from '../tensor/dtype.ts';
 import { elementCount, fromBytes, type Shape, type Tensor } from '../tensor/tensor.ts';
 import type { Tensors } from './engine.ts';
 
-/** A value that crosses, as it is in one run. */
+/** A value that crosses segments, in one run. */
 export interface Crossing {
   readonly name: string;
   readonly dtype: DType;

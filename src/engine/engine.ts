@@ -17,7 +17,7 @@ export type Tensors = Readonly<Record<string, Tensor>>;
 export interface CompileOptions {
   /** Element types of weights and activations inside the program. Inputs and outputs stay float32. Default float32. */
   readonly precision?: PrecisionName | Precision | undefined;
-  /** Parameters built into the program (fast, fixed), or given anew at each run (training): all, or the named ones. Default 'fixed'. */
+  /** Parameters are built into the program (fast, fixed) or passed at each run (training): all, or the named ones. Default 'fixed'. */
   readonly parameters?: 'fixed' | 'inputs' | { readonly inputs: ReadonlySet<string> };
   readonly signal?: AbortSignal;
   /** Called as weights are read, with the share that is done, 0 … 1. */
@@ -26,7 +26,7 @@ export interface CompileOptions {
 
 export interface RunOptions {
   readonly signal?: AbortSignal;
-  /** Names of the outputs wanted; all by default. */
+  /** Names of the outputs to return. Default: all. */
   readonly outputs?: readonly string[];
 }
 
@@ -38,10 +38,10 @@ export interface EngineState extends AsyncDisposable {
   readonly entries: ReadonlyMap<string, { readonly dtype: DType; readonly shape: Shape }>;
   /** Copies of the named tensors, by default of all. */
   read(names?: readonly string[]): Promise<Record<string, Tensor>>;
-  /** Sets tensors, new ones or others of the same type and shape as before. What was given may be written to afterwards. */
+  /** Sets new tensors, or replaces tensors with the same type and shape. The caller may reuse the given buffers afterwards. */
   write(tensors: Tensors): Promise<void>;
   /**
-   * Makes one flat float32 tensor, `pack`, in which the members lie one behind the other: those that exist with their values, the others as
+   * Creates one flat float32 tensor, `pack`, of consecutive members: existing ones with their values, the others as
    * zeros, and zeros between. A program that works element by element then runs once over all of them.
    * @throws `invalid-argument` if there is a tensor `pack` already, or a member lies in another pack
    */
@@ -49,7 +49,7 @@ export interface EngineState extends AsyncDisposable {
   dispose(): Promise<void>;
 }
 
-/** Which inputs and parameters of a program come from a state, and which outputs stay there, by name in the program and name in the state. */
+/** The inputs and parameters of a program that come from a state, and the outputs that stay there: names in the program to names in the state. */
 export interface StateBinding {
   readonly inputs?: Readonly<Record<string, string | StatePart>>;
   /** Tensors that exist; they are overwritten. Bound outputs are not returned. */
@@ -78,7 +78,7 @@ export interface BoundOptions {
 }
 
 export interface Program extends AsyncDisposable {
-  /** The graph the program was made from. */
+  /** The graph of the program. */
   readonly graph: Graph;
   /**
    * Runs on tensors by input name. Sizes that are symbols in the graph may differ from run to run.
@@ -94,7 +94,7 @@ export interface Program extends AsyncDisposable {
   dispose(): Promise<void>;
 }
 
-/** What an engine cannot do, so that callers divide their work instead of asking for the engine's name. */
+/** The limits of an engine, so that callers split their work without checking the engine's name. */
 export interface EngineLimits {
   /**
    * The most positions of latents (batch · height · width) in one run of a UNet as large as Stable Diffusion's; Infinity where memory alone

@@ -1,4 +1,4 @@
-/** What both engines do before a run: check the inputs against the graph and bring them to the element types it declares. */
+/** Preparation of a run, for both engines: checks the inputs against the graph and converts them to the declared element types. */
 
 import { StableDiffusionError } from '../errors.ts';
 import { type Bindings, bindShape, evaluateShape } from '../graph/dim.ts';
@@ -7,7 +7,7 @@ import { convert } from '../tensor/convert.ts';
 import { elementCount, type Shape, type Tensor } from '../tensor/tensor.ts';
 import type { CompileOptions, EngineState, StateBinding, StatePart, Tensors } from './engine.ts';
 
-/** No tensor of more elements than this is asked for: beyond it, sizes no longer fit the runtime's 32-bit counts of bytes. */
+/** Maximum number of elements of a tensor: above it, sizes overflow the runtime's 32-bit byte counts. */
 const largestTensor = 2 ** 30;
 
 /**
@@ -74,7 +74,7 @@ export interface StatePlace {
   readonly flat?: { readonly start: number; readonly end: number };
 }
 
-/** Where a bound input or output lies. A program takes tensors of other shapes flat where one dimension is declared. */
+/** Location of a bound input or output. If the program declares one dimension, tensors of other shapes are passed flat. */
 export function statePlaceOf(state: EngineState, bound: string | StatePart, rank: number): StatePlace {
   const name = typeof bound === 'string' ? bound : bound.name;
   const entry = state.entries.get(name);
@@ -91,7 +91,7 @@ export function statePlaceOf(state: EngineState, bound: string | StatePart, rank
   return { name, flat: { start, end } };
 }
 
-/** The shape in which a program takes a tensor of a state. */
+/** The shape in which a tensor of a state is passed to a program. */
 function boundShape(
   state: EngineState,
   bound: string | StatePart,
@@ -107,7 +107,7 @@ function boundShape(
   return flat ? [flat.end - flat.start] : entry.shape;
 }
 
-/** Checks the outputs that stay in a state, and says which of a program's outputs are returned. */
+/** Checks the outputs that stay in a state, and returns the names of the outputs to return. */
 export function unboundOutputs(graph: Graph, state: EngineState, bound: StateBinding['outputs'] = {}): string[] {
   const known = wantedOutputs(graph, undefined);
   const all = new Set(known);
@@ -153,7 +153,7 @@ export function checkStateWrite(entries: EngineState['entries'], tensors: Tensor
 /** Elements between the beginnings of two members of a pack: whole cache lines. */
 const packUnit = 16;
 
-/** Where the members of a new pack begin, and its length. Throws `invalid-argument` for names that cannot be packed. */
+/** Offsets of the members of a new pack, and its length. Throws `invalid-argument` for names that cannot be packed. */
 export function planPack(
   entries: EngineState['entries'],
   packed: ReadonlySet<string>,

@@ -1,4 +1,4 @@
-/** How many channels of a pixel ONNX Runtime's direct convolutions keep together on this processor: 16 with AVX-512, 8 with AVX, none on others. */
+/** Block size in channels of ONNX Runtime's direct convolutions on this processor: 16 with AVX-512, 8 with AVX, none on others. */
 
 import { nchwcDomain } from '../onnx/onnx-builder.ts';
 import { encodeModel } from '../onnx/model.ts';
@@ -28,7 +28,7 @@ export const probeInput = (): Tensor =>
     Array.from({ length: 2 * channels }, (_, i) => i),
   );
 
-/** The size of blocks, from the model's output: the second pixel (element 1) comes after the first block of the first pixel. Undefined where there are none. */
+/** The size of blocks, from the model's output: the second pixel (element 1) follows the first block of the first pixel. Undefined without blocks. */
 export function blockFrom(output: Tensor | undefined): number | undefined {
   const block = output ? [...output.data].map(Number).indexOf(1) : -1;
   return block > 1 ? block : undefined;

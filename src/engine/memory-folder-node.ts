@@ -19,12 +19,12 @@ import { isAlive, startOf } from '../files/living-process-node.ts';
 
 const root = '/dev/shm';
 const prefix = 'stable-diffusion-ts-';
-/** Of memory and of files: a mapped parameter begins where a page does. */
+/** Page size of memory and files: a mapped parameter starts at a page boundary. */
 const page = 4096;
 /** A whole number of elements of every type. */
 const partBytes = 2 ** 22;
 
-/** Containers may share /dev/shm and not their processes: a number says something only where it was given. Undefined where /proc is not of one's own. */
+/** The process namespace: containers may share /dev/shm but not process ids, so an id is valid only in its namespace. Undefined if /proc does not show it. */
 function pidNamespace(): string | undefined {
   try {
     if (readlinkSync('/proc/self') !== String(process.pid)) return undefined;
@@ -34,7 +34,7 @@ function pidNamespace(): string | undefined {
   }
 }
 
-/** Removes what processes of one's own namespace that were killed have left. Folders are named by process, its start, and namespace. */
+/** Removes the folders of killed processes of this namespace. Folder names contain process id, start time and namespace. */
 function removeOrphans(namespace: string): void {
   const pattern = new RegExp(`^${prefix}(\\d+)-(\\d*)-${namespace}-`);
   for (const name of readdirSync(root)) {
@@ -99,7 +99,7 @@ export class MemoryFolder {
         const bytes = bytesOf(convert(part, dtype));
         await writing;
         writing = writeAll(path, file, bytes, end);
-        writing.catch(() => {}); // Looked at before the next part and at the end.
+        writing.catch(() => {}); // Awaited before the next part and at the end.
         end += bytes.length;
       }
       places.set(name, { location, offset, length: end - offset });

@@ -7,7 +7,7 @@ import type { StatePlace } from './feeds.ts';
 import type { ThreadGuard } from './thread-guard.ts';
 import type { WeightBuffer } from './weights.ts';
 
-/** What the worker thread is started with. */
+/** Start options of the worker thread. */
 export interface WorkerOptions {
   /** Compute below the priority of other threads. */
   readonly background: boolean;
@@ -20,7 +20,7 @@ export interface SessionSettings {
   readonly threads: number;
   /** Folder of weight files used in place. */
   readonly folder: string | undefined;
-  /** How many segments the program has. */
+  /** Number of segments of the program. */
   readonly segments: 'one' | 'few' | 'many';
   /** Weights are given at each run, as in training. */
   readonly givenWeights: boolean;
@@ -54,9 +54,9 @@ export type Request =
       readonly cancel: Int32Array;
     }
   | { readonly kind: 'dispose'; readonly program: number }
-  /** Sets tensors of a state, which is made by the first. */
+  /** Sets tensors of a state, creating it if needed. */
   | { readonly kind: 'write-state'; readonly state: number; readonly tensors: Readonly<Record<string, Tensor>> }
-  /** Moves tensors into one flat tensor of `length` elements, each from its start on; those that are not there are zeros. */
+  /** Moves tensors into one flat tensor of `length` elements, each to its offset; missing ones are zeros. */
   | {
       readonly kind: 'pack-state';
       readonly state: number;

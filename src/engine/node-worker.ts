@@ -1,4 +1,4 @@
-/** The worker thread in which ONNX Runtime lives in Node, because its `run` blocks the thread that calls it. */
+/** The worker thread that hosts ONNX Runtime in Node, because its `run` blocks the calling thread. */
 
 import { setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
@@ -48,7 +48,7 @@ function sessionOptions(
     ...(externalData.length > 0 ? { externalData } : {}),
     // An arena keeps its largest working memory for the next run, and many segments would keep it many times.
     ...(segments === 'many' ? { enableCpuMemArena: false } : {}),
-    // After the first run the runtime would lay all its working memory out anew, and keep that of the first run beside it.
+    // After the first run the runtime would plan its working memory again, and keep the first allocation as well.
     ...(givenWeights || segments !== 'one' ? { enableMemPattern: false } : {}),
     extra: {
       session: {
@@ -100,7 +100,7 @@ async function run({
     const wanted = session.outputNames.filter((name) => later.has(name) || outputs.includes(name));
     const results = await session.run(inputs, Object.fromEntries(wanted.map((name) => [name, fetch(name)])));
     for (const name of wanted) values.set(name, found(new Map(Object.entries(results)), name));
-    // What no later segment reads is forgotten.
+    // Drop values that no later segment reads.
     for (const name of values.keys()) {
       if (later.has(name) || outputs.includes(name)) continue;
       values.delete(name);
@@ -127,7 +127,7 @@ function viewOf(value: Tensor, { flat }: StatePlace): Tensor {
 const overlaps = (a: StatePlace, b: StatePlace): boolean =>
   a.name === b.name && (!a.flat || !b.flat || (a.flat.start < b.flat.end && b.flat.start < a.flat.end));
 
-/** One run on tensors of a state. An output is written straight to its place in the state, unless the program reads that place as well; one that is wanted, to new memory where its shape is known. */
+/** One run on tensors of a state. An output is written directly to its place in the state, unless the program also reads that place; a returned output goes to new memory if its shape is known. */
 async function runOnState(
   session: InferenceSession,
   state: Map<string, Tensor>,

@@ -27,11 +27,11 @@ export interface NodeEngineOptions {
   readonly background?: boolean;
   /** Networks with more bytes of weights that must be converted, or pass through buffers, are packed in segments to save memory. Default 512 MiB. */
   readonly packAtOnce?: number;
-  /** Such weights go to the runtime in files in memory (/dev/shm on Linux), where there is room: faster, and in less memory. Default true. */
+  /** Pass such weights to the runtime in in-memory files (/dev/shm on Linux) if there is room, which is faster and uses less memory. Default true. */
   readonly memoryFiles?: boolean;
 }
 
-/** What the segments of a program are compiled from. */
+/** The sources of a program's segments. */
 interface SegmentWork {
   readonly plan: WeightPlan;
   readonly weights: WeightSource;
@@ -162,7 +162,7 @@ class NodeEngine implements Engine {
           settings: { ...settings, folder: memory?.path ?? plan.folder, segments: count },
         })
         .finally(() => file?.remove());
-      compiled.catch(() => {}); // Looked at before the next segment and at the end.
+      compiled.catch(() => {}); // Awaited before the next segment and at the end.
       if (!ahead) await orAborted(compiled, options.signal);
     }
     await orAborted(compiled, options.signal);

@@ -1,7 +1,7 @@
-/** Precision: the element types in which a program keeps its parameters and computes. */
+/** Precision: the element types of a program's stored parameters and of its arithmetic. */
 
 export interface Precision {
-  /** Element type in which parameters are kept in memory while the program exists. */
+  /** Element type of the parameters in memory. */
   readonly storage: 'float32' | 'float16';
   /** Element type of the activations inside the program. Inputs and outputs stay float32. */
   readonly compute: 'float32' | 'float16';

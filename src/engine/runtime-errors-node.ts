@@ -1,8 +1,8 @@
-/** What ONNX Runtime reports, as the library's errors. */
+/** Translates ONNX Runtime's errors to the library's. */
 
 import { StableDiffusionError } from '../errors.ts';
 
-/** What the runtime says when a provider's libraries or its device are not there. */
+/** The runtime's messages if a provider's libraries or its device are missing. */
 const providerMissing =
   /get a WebGPU adapter|No supported adapters|load shared library|onnxruntime_providers_|backend not found/i;
 
@@ -19,7 +19,7 @@ export function runtimeError(message: string): StableDiffusionError {
   );
 }
 
-/** What Node says when the runtime's native library cannot be loaded. */
+/** Node's messages if the runtime's native library cannot be loaded. */
 const libraryMissing = /onnxruntime_binding|onnxruntime-node|libonnxruntime|ERR_DLOPEN_FAILED|dlopen/i;
 
 /** The reason why the worker thread ended. */

@@ -51,7 +51,7 @@ export class RuntimeThread {
     guards.add(this.#guard);
   }
 
-  /** Whoever ends the thread waits until it has left native code. */
+  /** Terminating the thread waits until it has left native code. */
   #endBetweenRequests(): void {
     const worker = this.#worker;
     const terminate = worker.terminate.bind(worker);
@@ -88,7 +88,7 @@ export class RuntimeThread {
   }
 }
 
-/** Settles as `work` does, or as soon as the signal fires; then `cancel` tells the worker, whose kernel goes on to its end. */
+/** Settles as `work` does, or as soon as the signal fires; then `cancel` notifies the worker, whose current kernel still runs to its end. */
 export function orAborted<T>(work: Promise<T>, signal: AbortSignal | undefined, cancel?: Int32Array): Promise<T> {
   if (!signal) return work;
   return new Promise((resolve, reject) => {

@@ -28,17 +28,17 @@ const nextThroughBuffers = (left: number, whole: number): number => Math.max(lef
 export interface SegmentPolicy {
   /** Networks with more bytes of copied weights are packed in segments. */
   readonly packAtOnce: number;
-  /** Whether weights may go to the runtime in files in memory. */
+  /** True if weights may go to the runtime in in-memory files. */
   readonly memoryFiles: boolean;
-  /** Whether the program must be one segment, because its outputs are written where they stay. */
+  /** True if the program must be one segment, because its outputs are written in place. */
   readonly whole: boolean;
 }
 
 export interface SegmentPlan {
   readonly segments: readonly Graph[];
-  /** Where weights are written for the runtime; removed by the caller. */
+  /** Folder in which weights are written for the runtime; the caller removes it. */
   readonly memory: MemoryFolder | undefined;
-  /** Whether the weights of the next segment may be read while the runtime packs those of the one before. */
+  /** True if the weights of the next segment may be read while the runtime packs those of the previous one. */
   readonly ahead: boolean;
 }
 
@@ -54,7 +54,7 @@ export function planSegments(graph: Graph, plan: WeightPlan, policy: SegmentPoli
         (left) => next(left, policy.packAtOnce),
         ({ name }) => plan.copied.get(name) ?? 0,
       );
-  // Of files in memory, only where the machine has memory to spare.
+  // With in-memory files, only if the machine has memory to spare.
   return { segments, memory, ahead: !memory || process.availableMemory() > 2 * copied };
 }
 

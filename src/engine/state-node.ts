@@ -1,4 +1,4 @@
-/** NodeState: tensors that stay in the worker thread from run to run. The main thread knows their names, types and shapes. */
+/** NodeState: tensors that stay in the worker thread between runs. The main thread has their names, types and shapes. */
 
 import type { DType } from '../tensor/dtype.ts';
 import type { Shape, Tensor } from '../tensor/tensor.ts';

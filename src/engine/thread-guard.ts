@@ -1,6 +1,6 @@
 /**
  * Keeps a worker thread from being ended in the middle of native code, which would abort the whole process. Both sides hold the same shared
- * memory: the worker says when it is at work, the other side when no more work may begin.
+ * memory: the worker sets a flag while it works, the other side sets one to prevent further work.
  */
 
 const [working, ending] = [0, 1];
@@ -23,12 +23,12 @@ export function leave(guard: ThreadGuard): void {
   Atomics.notify(guard, working);
 }
 
-/** Whether the thread is to end; long work stops at its next step. */
+/** True if the thread should end; long work stops at its next step. */
 export const isEnding = (guard: ThreadGuard): boolean => Atomics.load(guard, ending) === 1;
 
 export const isWorking = (guard: ThreadGuard): boolean => Atomics.load(guard, working) === 1;
 
-/** Lets no more work begin. */
+/** Prevents further work. */
 export function close(guard: ThreadGuard): void {
   Atomics.store(guard, ending, 1);
 }

@@ -21,7 +21,7 @@ import { planWeights, readBuffers, type WeightBuffer } from './weights.ts';
 export interface WebEngineOptions {
   /** Default 'wasm'. */
   readonly provider?: 'wasm' | 'webgpu';
-  /** Where the runtime's .wasm and .mjs files are served, ending in '/'; by default beside the script. */
+  /** Address of the runtime's .wasm and .mjs files, ending in '/'. Default: next to the script. */
   readonly wasmPath?: string;
   /**
    * Bytes of a network's float32 weights beyond which WASM, which has 4 GiB in all, keeps them as float16 and converts them in each run.
@@ -35,11 +35,11 @@ export interface WebEngineOptions {
 /** The one head of an autoencoder overflows in ONNX Runtime's kernel on pictures of 512 x 512. */
 const widestFusedHead = 64;
 
-/** What weights may take of WASM's 4 GiB, so that something is left to compute with. */
+/** Limit of the weights within WASM's 4 GiB, to leave memory for computing. */
 const mostWasmWeights = 3e9;
 
 /**
- * Positions of all latents in one run of the UNet on WASM: those of one picture of 512 x 512 pixels. Beside Stable Diffusion's weights its
+ * Positions of all latents in one run of the UNet on WASM: those of one picture of 512 x 512 pixels. With Stable Diffusion's weights its
  * 4 GiB hold no more.
  */
 const wasmLatentPositions = 64 * 64;
@@ -60,7 +60,7 @@ class WebEngine implements Engine {
     this.#halveAbove = halveAbove;
   }
 
-  /** Whether the weights are kept as float16. Throws `too-large` before any is read. */
+  /** True if weights are stored as float16. Throws `too-large` before any weight is read. */
   #isHalved(wanted: readonly NamedValue[], weights: WeightSource, precision: Precision): boolean {
     if (this.provider !== 'wasm') return false;
     const count = wanted.reduce((sum, { value }) => sum + elementCount(value.shape as readonly number[]), 0);
@@ -144,12 +144,12 @@ class WebEngine implements Engine {
 
 /**
  * Starts an engine in a browser, in a page or a worker.
- * @throws `engine-unavailable` if WebGPU is asked for and the browser has none
+ * @throws `engine-unavailable` if WebGPU is requested and unavailable
  */
 export async function createWebEngine(options: WebEngineOptions = {}): Promise<Engine> {
   const provider = options.provider ?? 'wasm';
   if (provider === 'webgpu') {
-    // Browsers without WebGPU have no navigator.gpu, whatever the types say.
+    // Browsers without WebGPU have no navigator.gpu, despite the types.
     const gpu = (globalThis.navigator as { readonly gpu?: GPU } | undefined)?.gpu;
     const adapter = await gpu?.requestAdapter();
     if (!adapter) {

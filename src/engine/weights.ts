@@ -22,13 +22,13 @@ export interface WeightPlan {
   readonly buffered: readonly { readonly name: string; readonly path: string; readonly dtype: DType }[];
   /** The one folder that files used in place lie in. */
   readonly folder: string | undefined;
-  /** The files used in place, by path, as they were when they were opened. */
+  /** The files used in place, by path, with their identity when they were opened. */
   readonly files: ReadonlyMap<string, FileIdentity>;
   /** Bytes of the parameters, by name, that are in memory a second time until the runtime has packed them: read into buffers, or converted. */
   readonly copied: ReadonlyMap<string, number>;
 }
 
-/** Checks that every parameter of the graph is there in the declared shape; names all that are not. */
+/** Checks that every parameter of the graph exists in the declared shape; lists all that do not. */
 function checkParameters(graph: Graph, weights: WeightSource): void {
   const missing: string[] = [];
   const misshapen: string[] = [];
@@ -52,7 +52,7 @@ function checkParameters(graph: Graph, weights: WeightSource): void {
   );
 }
 
-/** A path of Windows begins with a drive or a share; elsewhere a backslash is a letter like any other. */
+/** Windows paths start with a drive or a share; elsewhere a backslash is an ordinary character. */
 const windowsPath = /^(?:[A-Za-z]:|\\\\)/;
 
 /** Splits an absolute path into its folder and its name. */
@@ -64,7 +64,7 @@ function splitPath(path: string): { folder: string; name: string } {
 /** Element types that the runtime itself converts, as it loads a model, to the program's. */
 const convertible: ReadonlySet<DType> = new Set(['float32', 'float16', 'bfloat16']);
 
-/** Where a parameter's bytes can be read by the runtime: in a file, in the program's element type or one that it converts. */
+/** Location of a parameter's bytes that the runtime can read: in a file, in the program's element type or one that it converts. */
 function bytesInFile(
   weights: WeightSource,
   name: string,
@@ -92,7 +92,7 @@ export function wantedParameters(
 export interface WeightPlanOptions {
   /** Default float32. */
   readonly precision?: Precision;
-  /** Whether the runtime reads files; in a browser there are none. */
+  /** True if the runtime can read files; false in browsers. */
   readonly inPlace: boolean;
 }
 

@@ -15,7 +15,7 @@ export interface ClipScore {
   readonly clampedMean: number;
 }
 
-/** Of image and text embeddings [n, d], pair by pair. */
+/** CLIP score of image and text embeddings [n, d], pair by pair. */
 export function clipScore(images: Tensor | Matrix, texts: Tensor | Matrix): ClipScore {
   const a = featureMatrix(images, 'image embeddings');
   const b = featureMatrix(texts, 'text embeddings');

@@ -1,6 +1,6 @@
 /**
  * Networks that turn pictures into features: what FID, KID, precision and recall, the inception score and the CLIP score are measured in.
- * Which a file holds its names say; a further kind is one function and one line in `kinds`.
+ * The kind of a file is detected from its tensor names; a new kind is one function and one row in `kinds`.
  */
 
 import type { ClipTextConfig, ClipVisionConfig, OpenAiClipConfig } from '../config/network-config.ts';
@@ -30,9 +30,9 @@ export interface PictureFeatures {
 
 export interface FeaturesNetwork extends AsyncDisposable {
   readonly kind: 'inception' | 'clip';
-  /** Of pictures of any size, a few at a time. */
+  /** Features of pictures of any size, computed a few at a time. */
   pictures(images: readonly Image[], signal?: AbortSignal): Promise<PictureFeatures>;
-  /** CLIP's embeddings of texts, [n, d] as the pictures'; undefined where the network knows none. */
+  /** CLIP's text embeddings, [n, d] like those of pictures; undefined if the network has no text encoder. */
   readonly texts?: (captions: readonly string[], signal?: AbortSignal) => Promise<Tensor<'float32'>>;
 }
 
@@ -140,10 +140,10 @@ const kinds: readonly (readonly [name: string, open: (source: WeightSource) => P
 /** Pictures or captions that go through a network at once. */
 const batch = 16;
 
-/** The features of several sets of pictures, one below the other. Throws `invalid-argument` where there are none. */
+/** Concatenates the features of several sets of pictures. Throws `invalid-argument` if they are empty. */
 export function joinFeatures(parts: readonly PictureFeatures[]): PictureFeatures {
   if (parts.length === 0)
-    throw new StableDiffusionError('invalid-argument', 'There are no pictures to take features of.');
+    throw new StableDiffusionError('invalid-argument', 'There are no pictures to compute features of.');
   const logits = parts.flatMap((part) => part.logits ?? []);
   return {
     features: joinBatches(parts.map((part) => part.features)),
@@ -160,7 +160,7 @@ export function featuresNetwork(engine: Engine, weights: WeightSource): Features
   if (!open) {
     throw new StableDiffusionError(
       'model-unknown',
-      `${weights.label} is no network of features that is known. Give Inception v3 as pytorch-fid has it (pt_inception-2015-12-05-6726825d.pth), or a CLIP of transformers' or OpenAI's layout.`,
+      `${weights.label} is not a recognised feature network. Give Inception v3 in pytorch-fid's form (pt_inception-2015-12-05-6726825d.pth), or a CLIP of transformers' or OpenAI's layout.`,
     );
   }
   const parts = open(weights);

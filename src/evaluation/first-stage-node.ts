@@ -1,4 +1,4 @@
-/** The autoencoder of a file: a whole model's, or one alone, by the YAML beside it or by names and shapes. */
+/** The autoencoder in a file: of a complete model or alone, configured by the YAML next to it or inferred from names and shapes. */
 
 import { existsSync } from 'node:fs';
 import type { Engine } from '../engine/engine.ts';
@@ -8,7 +8,7 @@ import { readConfigFile } from '../checkpoints/open-checkpoint-node.ts';
 import { openNetwork } from '../checkpoints/network-weights.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 
-/** `weights`, open, are those of `path`. Throws `invalid-argument` for other networks, and what reading a configuration throws. */
+/** `weights` are the opened weights of `path`. Throws `invalid-argument` for other networks, and the errors of reading a configuration. */
 export async function firstStageOf(engine: Engine, weights: WeightSource, path: string): Promise<OpenAutoencoder> {
   const yaml = path.replace(/\.[^./\\]+$/, '.yaml');
   const beside = yaml !== path && existsSync(yaml) ? { config: await readConfigFile(yaml) } : {};

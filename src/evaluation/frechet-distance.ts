@@ -2,7 +2,7 @@
  * FID: the Fréchet distance between Gaussians fitted to two sets of features (Heusel et al. 2017, arXiv:1706.08500),
  * |mu1 - mu2|^2 + tr S1 + tr S2 - 2 tr (S1 S2)^(1/2), with covariances divided by n - 1 as in pytorch-fid and clean-fid.
  *
- * The last trace is that of (S1^(1/2) S2 S1^(1/2))^(1/2), a symmetric matrix with the same eigenvalues, so that no complex numbers arise
+ * The last trace is computed from (S1^(1/2) S2 S1^(1/2))^(1/2), a symmetric matrix with the same eigenvalues, so no complex numbers arise
  * and no epsilon is added to a singular covariance. Where covariances are singular, rounding adds some 10^-6 of the distance, as it does in
  * every implementation; the order of the steps is the references', so that it is the same 10^-6.
  */
@@ -40,7 +40,7 @@ export function featureStatistics(features: Tensor | Matrix): FeatureStatistics 
   return { count: n, mean, covariance: { rows: d, columns: d, data: sum } };
 }
 
-/** FID of two sets of features [n, d] and [m, d], or of statistics kept from before. 0 or more, but for rounding. */
+/** FID of two sets of features [n, d] and [m, d], or of stored statistics. At least 0, up to rounding. */
 export function frechetDistance(
   a: Tensor | Matrix | FeatureStatistics,
   b: Tensor | Matrix | FeatureStatistics,

@@ -15,7 +15,7 @@ export async function rasterise(svg: string, scale = 2): Promise<Uint8Array> {
   );
 }
 
-/** `<name>.svg`, `<name>.png` and `<name>.json` in a folder; gives their paths. Each is there whole or not at all. Throws `file-access`. */
+/** `<name>.svg`, `<name>.png` and `<name>.json` in a folder, atomically; returns their paths. Throws `file-access`. */
 export async function writeGuidanceCurve(
   folder: string,
   curves: readonly GuidanceCurve[],

@@ -23,11 +23,11 @@ export interface GuidanceCurve {
 }
 
 export interface GuidancePlotNotes {
-  /** How the numbers were made: sampler, steps, number of pictures, features. Kept in the JSON, and written under the title. */
+  /** How the numbers were measured: sampler, steps, number of pictures, features. Stored in the JSON, and shown below the title. */
   readonly notes?: string;
 }
 
-/** SVG of one or more models' curves, each point with its scale beside it. Throws `not-finite` where a number is not. */
+/** SVG of one or more models' curves, each point labelled with its scale. Throws `not-finite` for a number that is not finite. */
 export function guidancePlot(curves: readonly GuidanceCurve[], options: ChartOptions & GuidancePlotNotes = {}): string {
   for (const { name, points } of curves) {
     for (const point of points) {

@@ -22,10 +22,10 @@ export interface SweepOptions {
   readonly features: FeaturesNetwork;
   /** A CLIP; may be the same network. */
   readonly clip: FeaturesNetwork;
-  /** Default those of the CompVis model cards, 1.5 to 8. */
+  /** Default: the scales of CompVis's model cards, 1.5 to 8. */
   readonly scales?: readonly number[];
   readonly generate?: Pick<GenerateOptions, 'steps' | 'sampler'> & { readonly seed?: number | undefined };
-  /** How many pictures of each scale the point brings with it, the first ones. Default 32. */
+  /** Number of pictures to keep for each scale. Default 32. */
   readonly shown?: number;
   /** Pictures made at once; the seed of a batch is the first plus its place. Default 8. */
   readonly batchSize?: number;
@@ -55,7 +55,7 @@ async function* generated(options: SweepOptions, scale: number): AsyncGenerator<
   }
 }
 
-/** Scale by scale. Throws `invalid-argument` where `clip` knows no texts, and what generation throws. */
+/** Runs scale by scale. Throws `invalid-argument` if `clip` has no text encoder, and the errors of generation. */
 export async function* guidanceSweep(options: SweepOptions): AsyncGenerator<SweepEvent, void, void> {
   const { captions, features, clip, real, scales = guidanceScales, shown = 32, signal } = options;
   if (!clip.texts)

@@ -1,5 +1,5 @@
 /**
- * What Inception sees of a picture: `F.interpolate(mode="bilinear", align_corners=False)` of pytorch-fid, without a filter against aliasing,
+ * The input of Inception for a picture: `F.interpolate(mode="bilinear", align_corners=False)` of pytorch-fid, without a filter against aliasing,
  * in single precision, from [0, 1] to [-1, 1].
  */
 
@@ -13,7 +13,7 @@ interface Tap {
   readonly share: number;
 }
 
-/** Where each output pixel lies between two of the input. */
+/** The two input pixels of each output pixel, and their weights. */
 function taps(from: number, to: number): readonly Tap[] {
   const scale = Math.fround(from / to);
   return Array.from({ length: to }, (_, i) => {

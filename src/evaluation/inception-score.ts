@@ -1,6 +1,6 @@
 /**
  * Inception score: exp of the mean Kullback–Leibler divergence of p(y|x) from p(y) (Salimans et al. 2016, arXiv:1606.03498), by splits in
- * the order given, cut as torch.chunk cuts: pieces of ceil(n / splits), of which the last may be shorter and some may be missing.
+ * the given order, cut as by torch.chunk: pieces of ceil(n / splits); the last may be shorter and some may be missing.
  */
 
 import { StableDiffusionError } from '../errors.ts';
@@ -16,7 +16,7 @@ export interface InceptionScore {
   readonly values: readonly number[];
 }
 
-/** Of a classifier's logits [n, classes]. 1 at least, the number of classes at most. */
+/** Inception score of a classifier's logits [n, classes], between 1 and the number of classes. */
 export function inceptionScore(logits: Tensor | Matrix, splits = 10): InceptionScore {
   const x = featureMatrix(logits, 'logits');
   if (!Number.isInteger(splits) || splits < 1)

@@ -16,7 +16,7 @@ export interface PolynomialKernel {
   readonly coef?: number;
 }
 
-/** Rows of the two sets that one estimate is made of. */
+/** Rows of the two sets used by one estimate. */
 export interface SubsetPair {
   readonly x: ArrayLike<number>;
   readonly y: ArrayLike<number>;
@@ -24,12 +24,12 @@ export interface SubsetPair {
 
 export interface KernelDistance {
   readonly mean: number;
-  /** Of the subsets' values, divided by their number. */
+  /** Standard deviation of the subsets' values, divided by their number. */
   readonly standardDeviation: number;
   readonly values: readonly number[];
 }
 
-/** Of features [n, d] and [m, d]; n and m from 2. May be slightly negative, being unbiased. */
+/** KID of features [n, d] and [m, d]; n and m at least 2. Unbiased, so it can be slightly negative. */
 export function kernelDistance(x: Tensor | Matrix, y: Tensor | Matrix, kernel: PolynomialKernel = {}): number {
   const a = featureMatrix(x);
   const b = featureMatrix(y);
@@ -46,7 +46,7 @@ export function kernelDistance(x: Tensor | Matrix, y: Tensor | Matrix, kernel: P
   return within(a) + within(b) - (2 * cross) / (a.rows * b.rows);
 }
 
-/** KID over the subsets given, such as those of `drawSubsets`. */
+/** KID over given subsets, such as those of `drawSubsets`. */
 export function kernelDistanceOfSubsets(
   x: Tensor | Matrix,
   y: Tensor | Matrix,

@@ -17,7 +17,7 @@ export interface PerceptualNetwork extends AsyncDisposable {
   readonly linear: readonly Tensor[];
 }
 
-/** Of taming's `vgg.pth` with its VGG16, or torchvision's VGG16 joined with `vgg.pth`. Throws `weights-mismatch`. */
+/** LPIPS from taming's `vgg.pth` with its VGG16, or from torchvision's VGG16 joined with `vgg.pth`. Throws `weights-mismatch`. */
 export async function perceptualNetwork(engine: Engine, source: WeightSource): Promise<PerceptualNetwork> {
   const weights = canonicalWeights(source, { kind: 'lpips', chns: [1, 1, 1, 1, 1] }).source;
   if (!isLpips(weights.entries))

@@ -13,14 +13,14 @@ export interface SetMeasures {
   /** Elements of a picture's features. */
   readonly dimensions: number;
   readonly fid: number;
-  /** Mean and deviation over subsets: 100 of 1000 pictures, or of all where there are fewer. */
+  /** Mean and deviation over subsets: 100 of 1000 pictures, or one of all pictures if there are fewer. */
   readonly kid: number;
   readonly kidDeviation: number;
   readonly precision: number;
   readonly recall: number;
   readonly density: number;
   readonly coverage: number;
-  /** Of the generated pictures, in 10 splits; only of networks that classify. */
+  /** Inception score of the generated pictures, in 10 splits; only for classifiers. */
   readonly inceptionScore?: number;
   readonly inceptionScoreDeviation?: number;
 }

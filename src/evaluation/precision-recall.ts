@@ -18,7 +18,7 @@ export interface PrecisionRecall {
   readonly coverage: number;
 }
 
-/** Of features of real [n, d] and generated [m, d] pictures, both of more than `k` rows. Distances are Euclidean, balls closed, a picture is no neighbour of itself. */
+/** Precision and recall from features of real [n, d] and generated [m, d] pictures, each with more than `k` rows. Distances are Euclidean, balls closed, and a picture is not its own neighbour. */
 export function precisionRecall(real: Tensor | Matrix, generated: Tensor | Matrix, k = 3): PrecisionRecall {
   const a = featureMatrix(real);
   const b = featureMatrix(generated);

@@ -22,7 +22,7 @@ export function meanSquaredError(a: Image, b: Image, options: BorderOptions = {}
   return sum / p.data.length;
 }
 
-/** Both pictures without their border. */
+/** Crops the border of both pictures. */
 export function cropped(a: Image, b: Image, { border = 0 }: BorderOptions): [Image, Image] {
   if (a.width !== b.width || a.height !== b.height || a.channels !== b.channels) {
     throw new StableDiffusionError(

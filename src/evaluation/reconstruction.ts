@@ -1,4 +1,4 @@
-/** How well an autoencoder gives pictures back: PSNR, SSIM and LPIPS of reconstructions from the mean of the posterior. */
+/** Reconstruction quality of an autoencoder: PSNR, SSIM and LPIPS of reconstructions from the mean of the posterior. */
 
 import { throwIfAborted } from '../errors.ts';
 import type { Image } from '../image/image.ts';
@@ -14,7 +14,7 @@ export interface ReconstructionMeasures {
   /** Means over the pictures. PSNR in decibels. */
   readonly psnr: number;
   readonly ssim: number;
-  /** Where LPIPS' network was given. */
+  /** Only if an LPIPS network was given. */
   readonly lpips?: number;
 }
 

@@ -24,7 +24,7 @@ interface Window {
   /** Weights along one axis; the window is their outer product. */
   readonly weights: Float64Array;
   readonly edge: 'valid' | 'mirror';
-  /** What variances are multiplied by. */
+  /** Factor on variances. */
   readonly correction: number;
 }
 

@@ -20,7 +20,7 @@ export function symmetricEigenvalues(matrix: Matrix): Float64Array {
   return diagonal.sort();
 }
 
-/** As `symmetricEigenvalues`, with the eigenvectors; some five times the work. */
+/** Like `symmetricEigenvalues`, with the eigenvectors; about five times the work. */
 export function symmetricEigen(matrix: Matrix): SymmetricEigen {
   const n = matrix.rows;
   const { diagonal, below, reflections, sizes } = tridiagonal(matrix);

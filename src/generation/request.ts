@@ -29,7 +29,7 @@ const promptOrPrompts = () => z.union([prompt(), prompts()], { error: 'a text, o
 const promptSettingsSchema = z
   .strictObject(
     {
-      /** What the weights of words do. Default `Original`. */
+      /** How weights of words apply. Default `Original`. */
       emphasis: oneOf(emphases).optional(),
       /** A chunk of 75 tokens ends at a comma that is at most this many tokens back; 0 ends chunks anywhere. Default 20. */
       commaBacktrack: whole(bounds.commaBacktrack).optional(),

@@ -1,4 +1,4 @@
-/** How much a graph is: parameters and floating-point operations, as formulas in its symbolic sizes and as numbers. */
+/** Counts a graph's parameters and floating-point operations, as formulas in its symbolic sizes and as numbers. */
 
 import { addDims, type Bindings, type Dim, evaluateDim, productOfDims } from './dim.ts';
 import type { Graph } from './graph.ts';
@@ -9,7 +9,7 @@ export interface GraphCount {
   readonly parameters: number;
   /** Floating-point operations of one run; a multiplication and an addition count as two. */
   readonly flops: Dim;
-  /** The same by operation, without those that move data only. */
+  /** Counts by operation, without operations that only move data. */
   readonly flopsByOperation: ReadonlyMap<OpName, Dim>;
 }
 

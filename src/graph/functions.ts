@@ -126,7 +126,7 @@ export function linear(x: Sym, weight: Sym, bias?: Sym): Sym {
 
 export interface Conv2dOptions {
   readonly stride?: number;
-  /** The same on all four sides, or [top, left, bottom, right]. */
+  /** One value for all four sides, or [top, left, bottom, right]. */
   readonly padding?: number | Pads;
   readonly groups?: number;
 }

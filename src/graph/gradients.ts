@@ -68,7 +68,7 @@ class Recomputation {
     this.#after = after;
   }
 
-  /** An inner value made again; any other as it is. */
+  /** Recomputes an inner value; returns any other unchanged. */
   value(original: Value): Sym {
     return this.#inner.has(original.id) ? this.#recompute(original) : symOf(this.#builder, original);
   }
@@ -95,7 +95,7 @@ const symOf = (builder: GraphBuilder, value: Value): Sym => ({
   builder,
 });
 
-/** For each block, its nodes whose values only the block itself reads. */
+/** For each block, the nodes whose values only the block itself reads. */
 function innerNodes(
   nodes: readonly AnyNode[],
   blockOf: (node: AnyNode) => string | undefined,
@@ -171,7 +171,7 @@ export function backward(loss: Sym, wrt: readonly Sym[], options: BackwardOption
 }
 
 export interface GradientOptions extends Pick<BackwardOptions, 'checkpoint'> {
-  /** Outputs of the graph to keep beside the gradients; by default all. */
+  /** Outputs of the graph to keep in addition to the gradients. Default: all. */
   readonly outputs?: readonly string[];
 }
 

@@ -1,6 +1,6 @@
 /**
  * Graph: what a network is once it has been traced. Nodes in the order they were made, each an operation of the closed table in
- * `operations.ts` with one output; inputs, parameters and constants are the leaves. A graph holds no weights and knows no engine.
+ * `operations.ts` with one output; inputs, parameters and constants are the leaves. A graph has no weights and is independent of engines.
  */
 
 import type { Tensor } from '../tensor/tensor.ts';
@@ -14,7 +14,7 @@ export interface Node<K extends OpName = OpName> {
   readonly inputs: readonly Value[];
   readonly attributes: Attributes[K];
   readonly output: Value;
-  /** The module the node was made in, e.g. `input_blocks.1.0`; '' at the top. */
+  /** The module of the node, e.g. `input_blocks.1.0`; '' at the top. */
   readonly scope: string;
 }
 
@@ -33,7 +33,7 @@ export interface Constant {
 
 export interface Graph {
   readonly inputs: readonly NamedValue[];
-  /** In the order they were asked for. Shapes are all numbers. */
+  /** In the order of declaration. Shapes consist of numbers. */
   readonly parameters: readonly NamedValue[];
   readonly constants: readonly Constant[];
   readonly nodes: readonly AnyNode[];

@@ -1,4 +1,4 @@
-/** What the outputs of a graph need. */
+/** The nodes and leaves that the outputs of a graph need. */
 
 import type { AnyNode, Graph, NamedValue, Value } from './graph.ts';
 
@@ -8,7 +8,7 @@ export interface Needed {
   readonly has: (leaf: { readonly value: Value }) => boolean;
 }
 
-/** Goes back from the outputs to the nodes and leaves that they are made from. */
+/** Follows the outputs back to the nodes and leaves that they depend on. */
 export function neededFor(graph: Graph, outputs: readonly NamedValue[] = graph.outputs): Needed {
   const ids = new Set(outputs.map(({ value }) => value.id));
   const nodes = graph.nodes.toReversed().filter((node) => {

@@ -24,7 +24,7 @@ export function replay(graph: Graph, rewrite: Rewrite = applyNode): Replay {
   const known = new Map<number, Sym>();
   const sym = (value: Value): Sym => {
     const found = known.get(value.id);
-    if (!found) throw new Error(`value ${value.id} of the graph is used before it is made`);
+    if (!found) throw new Error(`value ${value.id} of the graph is used before it is defined`);
     return found;
   };
   for (const { name, value } of graph.inputs) known.set(value.id, builder.input(name, value.dtype, value.shape));

@@ -1,7 +1,7 @@
 /**
  * Simplification: leaves out what no output needs, undoes operations that cancel, and calculates small constants.
  *
- * Values stay the same to the bit (but for the sign of zeros), and 0 · x for non-finite x is never assumed away; inputs stay, unneeded parameters and
+ * Values stay the same to the bit (except the sign of zeros), and 0 · x for non-finite x is never assumed away; inputs stay, unneeded parameters and
  * constants go. Barriers and stop-gradients stay too: the one because its place in the order is its purpose, the other because a
  * simplified graph may still be differentiated (the runtime drops it).
  */
@@ -39,7 +39,7 @@ const folded: { readonly [K in OpName]?: (a: number, b: number) => number } = {
   reciprocal: (a) => round(1 / a),
 };
 
-/** What is known of the values of the graph being rebuilt. */
+/** Facts about the values of the graph being rebuilt. */
 class Knowledge {
   readonly #nodes = new Map<number, AnyNode>();
   readonly #constants = new Map<number, Tensor>();
@@ -76,7 +76,7 @@ class Knowledge {
     return tensor && tensor.dtype === 'float32' && tensor.data.length <= smallConstant ? toFloat32(tensor) : undefined;
   }
 
-  /** Whether every element of a value is this number. */
+  /** True if every element of a value is this number. */
   is(value: Sym, number: number): boolean {
     const data = this.constant(value)?.data;
     return data?.every((element) => element === number) ?? false;
@@ -102,7 +102,7 @@ function fold(node: AnyNode, inputs: readonly Sym[], known: Knowledge): Tensor |
   );
 }
 
-/** Whether an input can stand for the result: it has the result's type and shape. */
+/** True if an input can replace the result: it has the result's type and shape. */
 const fits = (input: Sym | undefined, node: AnyNode): input is Sym =>
   input !== undefined && input.dtype === node.output.dtype && equalShapes(input.shape, node.output.shape);
 
@@ -192,7 +192,7 @@ function rewrite(node: AnyNode, inputs: readonly Sym[], known: Knowledge): Sym |
   }
 }
 
-/** The simplified graph: the same inputs and outputs, no more nodes than before. */
+/** The simplified graph: same inputs and outputs, at most as many nodes. */
 export function simplify(graph: Graph): Graph {
   let known: Knowledge | undefined;
   const { builder, outputs } = replay(dropUnused(graph), (b, node, inputs) => {

@@ -8,7 +8,7 @@ import type { AnyNode, Graph, Value } from './graph.ts';
 import { applyNode, replay } from './replay.ts';
 import type { Sym } from './trace.ts';
 
-/** `isTrained` says which matrices are worth it: the runtime would take apart those that are fixed when it loads them, and keep both. */
+/** `isTrained` selects the matrices to split: for fixed ones the runtime would do the slicing at load time and keep both copies. */
 export function splitLinears(graph: Graph, isTrained: (matrix: Value) => boolean): Graph {
   const readers = new Map<number, AnyNode[]>();
   for (const node of graph.nodes) for (const { id } of node.inputs) readers.set(id, [...(readers.get(id) ?? []), node]);

@@ -46,7 +46,7 @@ export class GraphBuilder {
       if (known.shape.join() !== shape.join()) {
         throw new StableDiffusionError(
           'shape-mismatch',
-          `Parameter ${name} was asked for as [${known.shape.join(', ')}] and again as [${shape.join(', ')}].`,
+          `Parameter ${name} is declared with two shapes: [${known.shape.join(', ')}] and [${shape.join(', ')}].`,
         );
       }
       return known;
@@ -111,7 +111,7 @@ export function attributesText(attributes: object): string {
 export class Params {
   /** The module's path inside the network, as taps name it. */
   readonly path: string;
-  /** Where the network's parameters lie in a checkpoint, e.g. `first_stage_model`; part of parameter names and not of module paths. */
+  /** Prefix of the network's parameters in a checkpoint, e.g. `first_stage_model`; part of parameter names but not of module paths. */
   readonly prefix: string;
   readonly builder: GraphBuilder;
 
@@ -126,7 +126,7 @@ export class Params {
     return new Params(this.builder, join(this.path, String(name)), this.prefix);
   }
 
-  /** A network whose parameters lie under `name` here, and whose module paths begin anew. */
+  /** A nested network: its parameters are under `name`, and its module paths start over. */
   under(name: string): Params {
     return new Params(this.builder, '', join(this.prefix, join(this.path, name)));
   }

@@ -2,7 +2,7 @@
 
 import { createImage, type Image } from './image.ts';
 
-/** What a pass goes over: `count` runs of `length` places, each of `size` values beside each other; it blurs along the places. */
+/** The layout of a pass: `count` runs of `length` positions with `size` adjacent values each; it blurs along the positions. */
 interface Lines {
   readonly count: number;
   readonly length: number;

@@ -1,5 +1,5 @@
 /**
- * What CLIP's vision model sees of a picture: Hugging Face `CLIPImageProcessor` with the settings of openai/clip-vit-large-patch14, which
+ * Preprocessing for CLIP's vision model: Hugging Face `CLIPImageProcessor` with the settings of openai/clip-vit-large-patch14, which
  * the safety checker uses too. Shortest edge to 224 pixels by Pillow's bicubic, centre crop, mean and standard deviation of CLIP's training set.
  */
 

@@ -6,7 +6,7 @@ import { type ResizeFilter, resize } from './resize.ts';
 export interface Enlargement {
   readonly width: number;
   readonly height: number;
-  /** Keep the proportions and cut what stands over; else it is stretched. */
+  /** Keep the aspect ratio and crop; otherwise stretch. */
   readonly crop: boolean;
   readonly filter: ResizeFilter;
   /** Another filter, and its share of the result: 0 to 1. */

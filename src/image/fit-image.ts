@@ -9,7 +9,7 @@ import { resize } from './resize.ts';
 export const resizeModes = ['stretch', 'crop', 'fill'] as const;
 export type ResizeMode = (typeof resizeModes)[number];
 
-/** Brings a picture to a size, whatever its proportions. */
+/** Resizes a picture of any aspect ratio to a given size. */
 export type Resizer<C extends Channels> = (image: Image<C>, width: number, height: number) => Image<C>;
 
 const lanczos = <C extends Channels>(image: Image<C>, width: number, height: number): Image<C> =>
@@ -41,7 +41,7 @@ export function fitImage<C extends Channels>(
   return placed(resizer(image, w, h), width, height, mode);
 }
 
-/** Where proportions are far apart the whole would be thousands of times as large as what stays: only that is made. */
+/** For very different aspect ratios the complete resized picture would be thousands of times larger than the crop, so only the crop is computed. */
 function croppedFirst<C extends Channels>(
   image: Image<C>,
   width: number,

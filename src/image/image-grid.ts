@@ -13,7 +13,7 @@ export interface GridOptions {
 }
 
 /**
- * torchvision's `make_grid`: padding around and between the cells. One image alone comes back as it is, without padding, as there.
+ * torchvision's `make_grid`: padding around and between the cells. A single image is returned unchanged, without padding, as there.
  *
  * All images must have one size and number of channels (`shape-mismatch`).
  */

@@ -10,7 +10,7 @@ import { type Tensor, tensor } from '../tensor/tensor.ts';
 import { type Channels, createImage, type Image } from './image.ts';
 
 /**
- * How a value in [-1, 1] becomes a byte.
+ * Conversion of a value in [-1, 1] to a byte.
  *
  * - `compvis`: scripts/txt2img.py when saving: `(255. * clamp((x + 1) / 2, 0, 1)).astype(uint8)`, so truncation.
  * - `compvis-safety-checker`: `numpy_to_pil` of the same script: `(255 * clamp((x + 1) / 2, 0, 1)).round()`.
@@ -68,7 +68,7 @@ export function tensorToImages(batch: Tensor, convention: ByteConvention = 'comp
 }
 
 /**
- * How a byte becomes a value in [-1, 1].
+ * Conversion of a byte to a value in [-1, 1].
  *
  * - `compvis`: `2 * (x / 255) - 1` (load_img of img2img.py; diffusers too).
  * - `compvis-inpaint-st`: `x / 127.5 - 1` (make_batch_sd of inpaint_st.py; the training sets).

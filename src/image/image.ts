@@ -56,7 +56,7 @@ export function toRgb(image: Image): Image<3> {
 /**
  * Three channels, with alpha composited over `background` (white by default) and rounded to the nearest level.
  *
- * What a person expects of a transparent picture; `toRgb` is what PIL's `convert("RGB")`, and so CompVis and diffusers, do.
+ * The result a person expects for a transparent picture; `toRgb` does the same as PIL's `convert("RGB")`, and so as CompVis and diffusers.
  */
 export function flatten(image: Image, background: readonly [number, number, number] = [255, 255, 255]): Image<3> {
   if (image.channels !== 4) return toRgb(image);

@@ -11,7 +11,7 @@ export interface InitImageOptions {
   readonly multiple?: number;
   /** Default `lanczos`. */
   readonly filter?: ResizeFilter;
-  /** Wanted size instead of the image's own, before rounding down. */
+  /** Target size instead of the image's own, before rounding down. */
   readonly width?: number;
   readonly height?: number;
 }

@@ -1,5 +1,5 @@
 /**
- * What the 9-channel inpainting models are conditioned on: image, mask and masked image.
+ * The condition of 9-channel inpainting models: image, mask and masked image.
  *
  * `latent-diffusion` is `make_batch` of CompVis scripts/inpaint.py (the mask too is mapped to [-1, 1]); `stable-diffusion` is
  * `make_batch_sd` of runwayml's scripts/inpaint_st.py (the mask stays 0 and 1, and the hole is 0, mid grey, rather than -1, black).
@@ -13,7 +13,7 @@ import { imagesToTensor } from './image-tensor.ts';
 export interface InpaintBatch {
   /** float32 [1, 3, height, width] in [-1, 1]. */
   readonly image: Tensor<'float32'>;
-  /** float32 [1, 1, height, width]: high where the picture is to be made anew. */
+  /** float32 [1, 1, height, width]: 1 where the picture is regenerated. */
   readonly mask: Tensor<'float32'>;
   /** float32 [1, 3, height, width]. */
   readonly maskedImage: Tensor<'float32'>;

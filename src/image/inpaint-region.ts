@@ -7,13 +7,13 @@ import { alphaOf, createImage, crop, flatten, type Image, paste, toGrey, toRgb }
 import { gaussianBlur } from './box-blur.ts';
 import { fitImage, type ResizeMode } from './fit-image.ts';
 
-/** How an inpainting job cuts, blurs and fills what is painted. */
+/** How an inpainting job crops, blurs and fills the masked area. */
 export interface RegionSettings {
   /** Size of the picture that is generated. */
   readonly width: number;
   readonly height: number;
   readonly resizeMode?: ResizeMode;
-  /** Of the noise that fills the hole. */
+  /** Seed of the noise that fills the hole. */
   readonly seeds: readonly number[];
   readonly inpaint?: {
     /** Standard deviation of the blur of the mask's edge, pixels. */
@@ -28,19 +28,19 @@ export interface RegionSettings {
 }
 
 export interface InpaintRegion {
-  /** What is painted on, at the job's size. */
+  /** The initial picture, at the job's size. */
   readonly image: Image<3>;
-  /** White is painted anew, at the job's size. */
+  /** The mask at the job's size; white is regenerated. */
   readonly mask: Image<1>;
   readonly overlay: Overlay;
 }
 
-/** What becomes of a picture that was made: it is put into the whole one, and what was not masked is laid over it. */
+/** Composites a generated picture into the original: the crop is pasted, and unmasked pixels are restored. */
 export interface Overlay {
   readonly original: Image<3>;
-  /** White shows what was made. */
+  /** White shows the generated picture. */
   readonly mask: Image<1>;
-  /** Where the picture goes that was made, if it is a part alone. */
+  /** Position of the generated picture, if it is only a part. */
   readonly region: Rectangle | undefined;
 }
 
@@ -51,7 +51,7 @@ interface Rectangle {
   readonly bottom: number;
 }
 
-/** Grey of a mask, or its alpha where that says something; black and white alone. */
+/** The grey value of a mask, or its alpha if that varies; reduced to black and white. */
 function binaryMask(mask: Image): Image<1> {
   const alpha = mask.channels === 4 ? alphaOf(mask) : undefined;
   const grey = alpha?.data.some((value) => value !== 255) ? alpha : toGrey(mask);
@@ -142,7 +142,7 @@ function fillHole(image: Image<3>, mask: Image<1>): Image<3> {
   return createImage(width, height, 3, filled);
 }
 
-/** Even noise or mid grey in the hole, which stand for A1111's "latent noise" and "latent nothing". */
+/** Uniform noise or mid grey in the hole, in place of A1111's "latent noise" and "latent nothing". */
 function paintHole(image: Image<3>, mask: Image<1>, value: (position: number) => number): Image<3> {
   const data = image.data.slice();
   for (let i = 0; i < data.length; i++) {
@@ -161,7 +161,7 @@ function noiseBytes(seed: number): () => number {
   };
 }
 
-/** What an inpainting job paints on. `picture` and `sketch` are the caller's image and mask. */
+/** Prepares the input of an inpainting job. `picture` and `sketch` are the caller's image and mask. */
 export function inpaintRegion(picture: Image, sketch: Image, request: RegionSettings): InpaintRegion {
   const { width, height, resizeMode = 'stretch' } = request;
   const settings = request.inpaint ?? { blurX: 4, blurY: 4, fill: 'original', invert: false };
@@ -214,7 +214,7 @@ export function inpaintRegion(picture: Image, sketch: Image, request: RegionSett
   };
 }
 
-/** The whole picture with what was made in it. */
+/** The complete picture with the generated part in it. */
 export function composeInpainted({ original, mask, region }: Overlay, made: Image<3>): Image<3> {
   const { width, height } = original;
   const below = region ? createImage(width, height, 3) : made;

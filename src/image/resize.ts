@@ -52,14 +52,14 @@ const precisionBits = 22;
 interface Weights {
   /** First input position of each output position. */
   readonly starts: Int32Array;
-  /** How many follow. */
+  /** Their number. */
   readonly counts: Int32Array;
   /** `size` weights for each output position, in fixed point. */
   readonly weights: Int32Array;
   readonly size: number;
 }
 
-/** The weights of one pass, from `inSize` pixels (of which [from, to) are wanted) to `outSize`. */
+/** The weights of one pass, from the pixels [from, to) of `inSize` to `outSize`. */
 function passWeights(kernel: Kernel, inSize: number, from: number, to: number, outSize: number): Weights {
   const scale = Math.fround(Math.fround(to) - Math.fround(from)) / outSize;
   const filterScale = Math.max(1, scale);

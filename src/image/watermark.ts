@@ -16,7 +16,7 @@ export const stableDiffusionWatermark: Uint8Array = new TextEncoder().encode('St
 /** Images of fewer pixels carry no mark: the original refuses them. */
 export const watermarkMinimumPixels = 256 * 256;
 
-/** Whether an image is large enough to be marked. */
+/** True if an image is large enough for a watermark. */
 export function canWatermark(image: { readonly width: number; readonly height: number }): boolean {
   return image.width * image.height >= watermarkMinimumPixels;
 }

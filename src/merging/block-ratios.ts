@@ -5,7 +5,7 @@
 
 import { StableDiffusionError } from '../errors.ts';
 
-/** How many ratios there are: IN00 to IN11, M00, OUT00 to OUT11. */
+/** Number of ratios: IN00 to IN11, M00, OUT00 to OUT11. */
 export const blockCount = 25;
 
 const unet = 'model.diffusion_model.';

@@ -32,7 +32,7 @@ export interface MergeOptions {
   readonly discard?: RegExp;
 }
 
-/** What kind of model the result is: of A's further input channels. */
+/** The kind of the result, by A's additional input channels. */
 export type MergedKind = 'plain' | 'inpainting' | 'instruct-pix2pix';
 
 export interface MergedCheckpoint {
@@ -43,7 +43,7 @@ export interface MergedCheckpoint {
 /** Never merged: a table of numbers that some files hold. */
 const skipped = 'cond_stage_model.transformer.text_model.embeddings.position_ids';
 
-/** The text tower's names before transformers 4.31, as they are read. */
+/** The text tower's names before transformers 4.31. */
 export function currentNames(source: WeightSource): WeightSource {
   const old = /^cond_stage_model\.transformer\.(embeddings|encoder|final_layer_norm)\./;
   if (![...source.entries.keys()].some((name) => old.test(name))) return source;
@@ -52,7 +52,7 @@ export function currentNames(source: WeightSource): WeightSource {
 
 type Pairing = 'equal' | 'first channels' | 'none';
 
-/** How a tensor of A and its counterpart fit: alike, or A is a convolution with further input channels. Throws `weights-mismatch`. */
+/** How a tensor of A matches its counterpart: same shape, or A is a convolution with additional input channels. Throws `weights-mismatch`. */
 function pairing(a: WeightEntry, b: WeightEntry | undefined): Pairing {
   if (!b) return 'none';
   if (a.shape.join() === b.shape.join()) return 'equal';
@@ -86,7 +86,7 @@ function cast(value: Tensor, dtype: DType): Tensor {
   return value.dtype === dtype ? value : convert(value, dtype);
 }
 
-/** A tensor of the result: its element type, and how it is made. */
+/** A tensor of the result: its element type, and how it is computed. */
 function mergedEntry(options: MergeOptions, entry: WeightEntry, kinds: Set<MergedKind>): ViewEntry {
   const { a, b, c, method, half = false } = options;
   const { name } = entry;
@@ -113,7 +113,7 @@ function mergedEntry(options: MergeOptions, entry: WeightEntry, kinds: Set<Merge
 }
 
 /**
- * The merged checkpoint. Nothing is read until it is asked for.
+ * The merged checkpoint. Tensors are read lazily.
  * @throws `invalid-argument` for a missing checkpoint or a ratio that is not finite, `weights-mismatch` for other architectures
  */
 export function mergeCheckpoints(given: MergeOptions): MergedCheckpoint {

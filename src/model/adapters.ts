@@ -10,9 +10,9 @@ import { checkpointWithLora } from '../adapters/lora/with-lora.ts';
 import { fileStem, readEmbeddings, withEmbeddings } from '../adapters/textual-inversion.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 
-/** How strongly a LoRA is applied. */
+/** Strengths of a LoRA. */
 export interface LoraStrength {
-  /** In the UNet: 1 is as it was trained. Default 1. */
+  /** In the UNet; 1 (default) is the trained strength. */
   readonly scale?: number;
   /** In the text encoder. Default: as `scale`. */
   readonly textScale?: number;
@@ -20,7 +20,7 @@ export interface LoraStrength {
 
 /** The name of an embedding in prompts. */
 export interface EmbeddingName {
-  /** Default: as its file says, or the file's name. */
+  /** Default: the name in the file, else the file's name. */
   readonly token?: string;
 }
 
@@ -32,12 +32,12 @@ export interface Adapters {
 export interface AdaptedModel {
   readonly checkpoint: Checkpoint;
   readonly tokenizers: ReadonlyMap<string, Tokenizer>;
-  /** What was applied, for records of pictures: `lora:NAME:0.8`, `embedding:TOKEN`. */
+  /** The applied adapters, for records of pictures: `lora:NAME:0.8`, `embedding:TOKEN`. */
   readonly adapters: readonly string[];
 }
 
 /**
- * A checkpoint and its tokenizers with adapters. Closing the checkpoint closes the LoRAs' files; those of embeddings are read and closed here.
+ * A checkpoint and its tokenizers with adapters. Closing the checkpoint closes the LoRAs' files; embeddings are read and closed here.
  * @throws `weights-mismatch` for adapters of another architecture, naming what does not fit; `file-unsupported`, `invalid-argument`
  */
 export async function withAdapters(

@@ -1,7 +1,7 @@
 /**
  * The autoencoder of a latent diffusion model: images to a posterior, draws from it, latents to images. Latents are not scaled here.
  *
- * What stands between encoding and drawing is one tensor, which can be kept: the moments [b, 2c, h, w] of a KL autoencoder, and the
+ * Between encoding and sampling there is one tensor, which can be cached: the moments [b, 2c, h, w] of a KL autoencoder, and the
  * latents [b, c, h, w] themselves of a VQ autoencoder or of none.
  */
 
@@ -38,7 +38,7 @@ export interface Autoencoder {
   quantize(latents: Float32, signal?: AbortSignal): Promise<Float32>;
   /** Latents → images [b, 3, H, W], about [-1, 1] and not clamped. */
   decode(latents: Float32, signal?: AbortSignal): Promise<Float32>;
-  /** Throws `too-large` for latents [channels, height, width] that cannot be decoded, before they are made. */
+  /** Throws `too-large` for latents [channels, height, width] that cannot be decoded, before they are computed. */
   checkDecodable(channels: number, height: number, width: number): void;
 }
 

@@ -25,7 +25,7 @@ export interface ForwardOptions {
 
 const tapPrefix = 'intermediate.';
 
-/** Traces a part with those of the wanted taps that it has, and says which these are. */
+/** Traces a part with those requested taps that it has, and returns their names. */
 function traceTapped(trace: TracePart, taps: ForwardOptions['taps']): Graph {
   if (taps === undefined || taps === 'all') return trace(taps ? { taps } : {});
   const all = trace({ taps: 'all' }).outputs.map(({ name }) => name);
@@ -42,7 +42,7 @@ function checkTaps(taps: ForwardOptions['taps'], results: ReadonlyMap<string, Te
   }
 }
 
-/** A CLIP half whose configuration does not say that there is a projection, as old `config.json` files do not, has one where its weights have. */
+/** Old `config.json` files of CLIP do not state whether there is a projection; the weights show it. */
 function withProjection(config: NetworkConfig, weights: WeightSource): NetworkConfig {
   if (config.kind !== 'clip_vision' && config.kind !== 'clip_text') return config;
   const name = config.kind === 'clip_vision' ? 'visual_projection.weight' : 'text_projection.weight';

@@ -1,4 +1,4 @@
-/** Loads a model from this machine's disk: a checkpoint file with or without a YAML beside it, or a diffusers folder. */
+/** Loads a model from disk: a checkpoint file with or without a YAML next to it, or a diffusers folder. */
 
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -18,7 +18,7 @@ export interface LoadModelOptions extends OpenCheckpointOptions {
   /** Stop `engine` too when the model is disposed of. */
   readonly ownsEngine?: boolean;
   readonly precision?: 'float32' | 'float16';
-  /** vocab.txt of the BERT tokenizer, for models with BERT's text encoder. By default `vocab.txt` beside the checkpoint. */
+  /** vocab.txt of the BERT tokenizer, for models with BERT's text encoder. Default: `vocab.txt` next to the checkpoint. */
   readonly vocabulary?: string;
   /** A TAESD file for previews. */
   readonly taesd?: string;
@@ -35,7 +35,7 @@ const readText = (path: string): Promise<string> => readTextOf('tokenizer', path
 
 const textIfThere = (path: string): Promise<string | undefined> => readTextIfThere('tokenizer', path);
 
-/** The tokenizer's files beside a model: `vocab.txt` for BERT, the folder `tokenizer/` for CLIP. */
+/** The tokenizer's files next to a model: `vocab.txt` for BERT, the folder `tokenizer/` for CLIP. */
 async function tokenizerFiles(path: string, vocabulary: string | undefined): Promise<TokenizerFiles> {
   const folder = join(path, 'tokenizer');
   const merges = await textIfThere(join(folder, 'merges.txt'));

@@ -35,7 +35,7 @@ export interface LoadModelOptions {
   readonly loras?: readonly (LoraStrength & { readonly file: ModelFile })[];
   /** Textual inversion files; their tokens can be used in prompts. */
   readonly embeddings?: readonly (EmbeddingName & { readonly file: ModelFile })[];
-  /** How URLs are asked for: headers, a `fetch`, a signal. */
+  /** Options for requests: headers, a `fetch`, a signal. */
   readonly request?: UrlOptions;
 }
 

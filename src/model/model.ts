@@ -28,7 +28,7 @@ export interface ModelOptions {
   readonly checkpoint: Checkpoint;
   /** By the part of the text encoder (`tokenizersOf`). */
   readonly tokenizers?: ReadonlyMap<string, Tokenizer> | undefined;
-  /** What was applied to the checkpoint, for records of pictures (`adapters.ts`). */
+  /** The adapters applied to the checkpoint, for records of pictures (`adapters.ts`). */
   readonly adapters?: readonly string[] | undefined;
   /** A TAESD for previews: its configuration and weights under diffusers names. */
   readonly preview?: NamedNetwork | undefined;
@@ -119,7 +119,7 @@ export class Model implements AsyncDisposable, ConditionedModel {
     return this.denoiser.latentChannels;
   }
 
-  /** Side in pixels of the pictures the model was made for. Stable Diffusion v1's YAML says 256; it was fine-tuned on 512. */
+  /** Native size of the model's pictures in pixels per side. Stable Diffusion v1's YAML states 256, but it was fine-tuned on 512. */
   get nativeSize(): number {
     return nativeLatentSize(this.checkpoint.config) * this.downsampling;
   }
@@ -155,7 +155,7 @@ export class Model implements AsyncDisposable, ConditionedModel {
     return { ids: idTensor(rows.map(({ ids }) => [...ids])), truncated: rows.map((row) => row.truncated) };
   }
 
-  /** The UNet's inputs for what is given for each picture. Throws `invalid-argument` for what the model cannot take. */
+  /** The UNet's inputs for the conditions of each picture. Throws `invalid-argument` for unsupported conditions. */
   encode(given: Given, options?: EncodeOptions): Promise<NetworkInputs> {
     return this.conditioner.encode(given, options);
   }
@@ -190,7 +190,7 @@ export class Model implements AsyncDisposable, ConditionedModel {
     return this.autoencoder.quantize(latent, signal);
   }
 
-  /** Throws `too-large` for latents of these sides that cannot be decoded, before they are made. */
+  /** Throws `too-large` for latents of this size that cannot be decoded, before they are computed. */
   checkDecodable(height: number, width: number): void {
     this.autoencoder.checkDecodable(this.latentChannels, height, width);
   }

@@ -11,7 +11,7 @@ import { type EmbeddingName, type LoraStrength, withAdapters } from './adapters.
 import { Model } from './model.ts';
 import { assertNetworksMatch, type NamedNetwork } from './network-set.ts';
 
-/** An adapter's file, or whatever else says where its weights are, with its settings. */
+/** An adapter's source (a file or similar), with its settings. */
 type FileWith<F, S> = S & { readonly file: F };
 
 export interface ModelFiles<F> {

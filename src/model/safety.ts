@@ -4,7 +4,7 @@ import type { SafetyCheckerConfig } from '../config/network-config.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { NetworkSet } from './network-set.ts';
 
-/** How far an image lies above each concept's threshold. */
+/** The amount by which an image exceeds each concept's threshold. */
 export interface SafetyMargins {
   readonly special: Tensor;
   readonly concept: Tensor;

@@ -80,7 +80,7 @@ export function encodeVq(p: Params, config: VqConfig, image: Sym): Sym {
   });
 }
 
-/** Latents [b, embed_dim, h, w], taken as they are → image [b, out_ch, f · h, f · w]. */
+/** Latents [b, embed_dim, h, w], without quantisation → image [b, out_ch, f · h, f · w]. */
 export function decodeVq(p: Params, config: VqConfig, z: Sym): Sym {
   return decoder(
     p.at('decoder'),

@@ -1,6 +1,6 @@
 /**
  * The text encoder of LDM's first text-to-image models (`ldm.modules.encoders.modules.BERTEmbedder`, `TransformerEmbedder`): an encoder of
- * lucidrains' x-transformers, pre-norm, 8 heads of 64 whatever the width, over BERT's wordpieces.
+ * lucidrains' x-transformers, pre-norm, 8 heads of 64 for any width, over BERT's wordpieces.
  */
 
 import type { BertEmbedderConfig } from '../config/network-config.ts';

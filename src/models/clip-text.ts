@@ -27,7 +27,7 @@ export interface ClipTextOutputs {
   readonly textEmbeds?: Sym;
 }
 
-/** An `eos_token_id` of 2 is what old configurations say; the largest id of the row is meant. */
+/** Old configurations have an `eos_token_id` of 2 but mean the largest id of the row. */
 export const historicalEos = 2;
 
 /** ids int64 [b, tokens], with at most `max_position_embeddings` tokens. */

@@ -14,7 +14,7 @@ import { convLayer } from '../nn/conv.ts';
 import { fixedSize } from '../nn/fixed-size.ts';
 import { need, type NetworkTraceOptions, traceNetwork } from './trace-network.ts';
 
-/** What a forward pass in training changes beside what the optimiser does, by parameter name: running statistics; loc and scale at first. */
+/** Buffers that a forward pass in training updates, by parameter name: running statistics; initially loc and scale. */
 export type Buffers = ReadonlyMap<string, Sym>;
 
 export interface Discriminated {
@@ -27,7 +27,7 @@ export interface Discriminated {
 export interface DiscriminatorOptions {
   /** With the statistics of the batch (`train()`) or with running ones (`eval()`). */
   readonly training: boolean;
-  /** Buffers that an earlier pass in the same graph left, in place of those of the weights. */
+  /** Buffers of an earlier pass in the same graph, which replace those of the weights. */
   readonly buffers?: Buffers;
 }
 
@@ -106,7 +106,7 @@ export function traceDiscriminator(config: DiscriminatorConfig, options?: Networ
   );
 }
 
-/** The same in training: `train.out`, and the buffers after the pass as `train.NAME`. */
+/** Training mode: `train.out`, and the buffers after the pass as `train.NAME`. */
 export function traceDiscriminatorTraining(config: DiscriminatorConfig, options: NetworkTraceOptions = {}): Graph {
   const x = { dtype: 'float32', shape: [dim('batch'), config.input_nc, dim('height'), dim('width')] } as const;
   const prefix = options.prefix ? `${options.prefix}.` : '';

@@ -21,7 +21,7 @@ type Kernel = number | readonly [height: number, width: number];
 
 interface ConvOptions {
   readonly stride?: number;
-  /** Keeps the size, as all but a few do. Default true. */
+  /** Keep the size, as most do. Default true. */
   readonly same?: boolean;
 }
 

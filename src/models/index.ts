@@ -90,7 +90,7 @@ const kl: NetworkDefinition<KlConfig> = {
   },
 };
 
-/** Shape [b, h, w] of codes that may have been given flat: that of the latents they stand for. */
+/** Shape [b, h, w] of codes that may be flat: that of their latents. */
 function codesShape(config: VqConfig, given: GivenInputs): readonly number[] {
   const shape = given.get('codes')?.shape ?? [];
   if (shape.length === 3) return shape;
@@ -141,7 +141,7 @@ const vq: NetworkDefinition<VqConfig> = {
   },
 };
 
-/** Embeddings of `image` and `text`, and their logits where both are there. */
+/** Embeddings of `image` and `text`, and their logits if both are given. */
 const openAiClip: NetworkDefinition<NetworkConfigOf<'openai_clip'>> = {
   inputs: ['image', 'text'],
   parts: (config) => ({
@@ -207,7 +207,7 @@ const safetyChecker: NetworkDefinition<NetworkConfigOf<'safety_checker'>> = {
   },
 };
 
-/** Graphs that are made for the image size they are given. */
+/** Graphs that depend on the image size. */
 const spatialRescaler: NetworkDefinition<NetworkConfigOf<'spatial_rescaler'>> = {
   inputs: ['x'],
   parts: (config) => ({ forward: (options) => traceSpatialRescaler(config, { ...options, size: [64, 64] }) }),

@@ -31,7 +31,7 @@ export interface NetworkDefinition<C> {
   readonly plan: (config: C, given: GivenInputs) => readonly PlanStep[];
   /** The names of the tensors the network takes, for messages. */
   readonly inputs: readonly string[];
-  /** What is left to do on plain tensors: the results from those of the steps. */
+  /** Final computation on plain tensors: from the outputs of the steps to the results. */
   readonly finish?: (results: ReadonlyMap<string, Tensor>, inputs: ReadonlyMap<string, Tensor>) => Map<string, Tensor>;
 }
 
@@ -68,7 +68,7 @@ export function singleGraph<C>(
   };
 }
 
-/** The same network, which refuses rows of more ids than it has positions for. Throws `shape-mismatch`. */
+/** Wraps a network to refuse rows with more ids than it has positions. Throws `shape-mismatch`. */
 export function atMost<C>(
   definition: NetworkDefinition<C>,
   input: string,

@@ -19,7 +19,7 @@ export interface SafetyCheckerOutputs {
   readonly conceptMargin: Sym;
 }
 
-/** pixels [b, 3, image_size, image_size], normalised as CLIP wants them. */
+/** pixels [b, 3, image_size, image_size], normalised for CLIP. */
 export function safetyChecker(p: Params, config: SafetyCheckerConfig, pixels: Sym): SafetyCheckerOutputs {
   const { vision_config: vision, projection_dim, concepts, special_care_concepts } = config;
   const { pooled } = clipVisionTransformer(p.at('vision_model.vision_model'), vision, pixels);

@@ -67,7 +67,7 @@ export function judgeSafety(special: Tensor, concept: Tensor): SafetyVerdict {
   return verdict;
 }
 
-/** A copy of `images` [b, ...] in which flagged ones are 0 throughout. */
+/** A copy of `images` [b, ...] with flagged ones set to 0. */
 export function blackOut<D extends 'float32' | 'uint8'>(images: Tensor<D>, flagged: Tensor<'uint8'>): Tensor<D> {
   const [batch = 0] = images.shape;
   if (flagged.data.length !== batch) {

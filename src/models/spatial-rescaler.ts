@@ -71,7 +71,7 @@ export function traceSpatialRescaler(
   if (n_stages > 0 && !options.size && inverse === undefined && (!Number.isInteger(multiplier) || method === 'area')) {
     throw new StableDiffusionError(
       'invalid-argument',
-      `A SpatialRescaler with multiplier ${multiplier} is made for one image size, and none was given.`,
+      `A SpatialRescaler with multiplier ${multiplier} needs a fixed image size. Give one.`,
     );
   }
   const unit = method === 'area' && inverse !== undefined ? inverse ** n_stages : 1;

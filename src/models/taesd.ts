@@ -24,7 +24,7 @@ function block(p: Params, x: Sym, out: number): Sym {
   });
 }
 
-/** Numbers the layers of a Sequential as they are made. */
+/** Numbers the layers of a Sequential in order of creation. */
 function sequence(
   p: Params,
   start: Sym,

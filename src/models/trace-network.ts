@@ -11,7 +11,7 @@ export interface NetworkTraceOptions {
   readonly prefix?: string;
   /** Module paths to tap, or 'all': outputs `intermediate.PATH`. */
   readonly taps?: readonly string[] | 'all';
-  /** Names of the outputs that are wanted; by default all. What only the others need is left out: nodes, inputs and parameters. */
+  /** Names of the outputs to keep. Default: all. Nodes, inputs and parameters that only other outputs need are removed. */
   readonly outputs?: readonly string[] | undefined;
   /** Only of UNets; other networks refuse them. */
   readonly extensions?: readonly Extension[] | undefined;
@@ -45,7 +45,7 @@ export function traceNetwork(
   return prune(graph, options.outputs);
 }
 
-/** Leaves out nodes that no output needs; with `wanted`, also other outputs (taps stay), inputs and parameters. */
+/** Removes nodes that no output needs; with `wanted`, also other outputs (except taps), inputs and parameters. */
 function prune(graph: Graph, wanted: readonly string[] | undefined): Graph {
   for (const name of wanted ?? []) {
     if (!graph.outputs.some((output) => output.name === name)) {

@@ -39,7 +39,7 @@ function withValue(parameter: Sym, value: Sym): Sym {
 }
 
 /**
- * The same in training: where `initialized` is 0, loc and scale are those that give the batch mean 0 and variance 1 in each channel
+ * Training mode: if `initialized` is 0, loc and scale normalise the batch to mean 0 and variance 1 in each channel
  * (scale is 1 / (std + 1e-6), the standard deviation unbiased). The gradient goes to loc and scale either way.
  */
 export function actNormTraining(x: Sym, state: ActNormState): { readonly y: Sym; readonly updated: ActNormState } {

@@ -13,7 +13,7 @@ function pointwise(p: Params, x: Sym, out: number): Sym {
   return p.module(() => linear(x, reshape(p.get('weight', [out, width, 1]), [out, width]), p.get('bias', [out])));
 }
 
-/** Which way the 3·c channels of q, k and v are laid out: ([q,k,v], head, d), or in the legacy order (head, [q,k,v], d). */
+/** Layout of the 3·c channels of q, k and v: ([q,k,v], head, d), or the legacy order (head, [q,k,v], d). */
 export type QkvOrder = 'new' | 'legacy';
 
 /** Queries, keys and values of tokens [b, n, c], each [b, n, c] with contiguous heads. The legacy order is undone on the weights, which are smaller. */

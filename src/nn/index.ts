@@ -1,4 +1,4 @@
-/** Layers: what networks are made of. Pure functions of a parameter scope and symbolic tensors. */
+/** Layers of networks: pure functions of a parameter scope and symbolic tensors. */
 
 export * from './act-norm.ts';
 export * from './activation.ts';

@@ -28,7 +28,7 @@ export function largestId(ids: Sym): Sym {
   return argmax(cast(ids, 'float32'), 1);
 }
 
-/** Position of the first `id`, 0 where there is none: ids int64 [b, n] → int64 [b]. */
+/** Position of the first `id`, 0 if absent: ids int64 [b, n] → int64 [b]. */
 export function firstId(ids: Sym, id: number): Sym {
   return argmax(cast(equal(ids, id), 'float32'), 1);
 }

@@ -36,7 +36,7 @@ export function roll(x: Sym, shifts: readonly [down: number, right: number]): Sy
   }, x);
 }
 
-/** Which of three bands along an axis a pixel of the shifted image lies in. */
+/** The band (of three along an axis) of a pixel of the shifted image. */
 const band = (position: number, size: number, window: number, shift: number): number =>
   position < size - window ? 0 : position < size - shift ? 1 : 2;
 

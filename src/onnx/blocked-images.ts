@@ -58,7 +58,7 @@ function convolutionOf(e: Emitter, node: AnyNode, block: number): boolean {
   );
 }
 
-/** An operation on images that are in blocks, element by element, where that takes at most as many conversions as the other way round. */
+/** An operation on images that are in blocks, element by element, if that needs no more conversions than the alternative. */
 function inPlaceOf(e: Emitter, node: AnyNode, block: number, lower: Lower): boolean {
   const images = node.inputs.filter(({ shape }) => shape.length > 0);
   const same = images.every(
@@ -83,7 +83,7 @@ function convolution(
 ): boolean {
   const [x, weight, bias] = node.inputs as readonly [Value, Value, Value | undefined];
   const [from, to] = [Number(x.shape[1]), Number(node.output.shape[1])];
-  // Fewer channels than a block are read as they are.
+  // Images with fewer channels than a block are read without blocks.
   const few = from < block;
   if (!e.values.isGiven(weight) || (!few && from % block !== 0) || (to % block !== 0 && to > block)) return false;
   const missing = to % block === 0 ? 0 : block - to;

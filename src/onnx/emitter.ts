@@ -9,7 +9,7 @@ import type { Values } from './values.ts';
 export interface EmitOptions {
   /** Element type the graph's float32 values have in the model. Inputs and outputs stay float32. */
   readonly compute?: 'float32' | 'float16';
-  /** Where parameters lie. Without it they are inputs of the model, after the graph's own. */
+  /** Locations of the parameters. Without it they are inputs of the model, after the graph's own. */
   readonly parameters?: ParameterStorage;
   /** Names of parameters that are inputs of the model although others are not. */
   readonly given?: ReadonlySet<string>;
@@ -21,7 +21,7 @@ export interface EmitOptions {
   readonly imageBlock?: number;
   /** Parameters of another element type than the model's are kept so, and converted in each run; otherwise once, when the model is loaded. */
   readonly convertInRuns?: boolean;
-  /** Whether runs may ask for the end mark, because all their outputs are written where the caller wants them. */
+  /** True if runs may request the end mark, because all their outputs are written to the caller's buffers. */
   readonly endMark?: boolean;
 }
 

@@ -1,7 +1,7 @@
 /**
- * An output that is no tensor, in front of a model's own. onnxruntime-node (1.30) copies every output that a run returns into new memory,
- * also one that was written where the caller wanted it, and gives up at the first that is no tensor: by then all have been written. So a
- * run that asks for this output too ends with `isEndMark(error)` and has copied nothing.
+ * A dummy non-tensor output, before a model's own. onnxruntime-node (1.30) copies every output that a run returns into new memory,
+ * even one written to the caller's buffer, and throws at the first non-tensor; by then all outputs have been written. So a
+ * run that requests this output too ends with `isEndMark(error)` and has copied nothing.
  */
 
 import type { OnnxNode, OnnxValue } from './model.ts';

@@ -1,6 +1,6 @@
 /**
  * The ONNX form of every operation: which node or nodes of ONNX (opset 20) and ONNX Runtime's contrib domain compute it.
- * Where there are several ways, the one that was measured fastest on the CPU provider is here.
+ * If there are several forms, this file has the one measured fastest on the CPU provider.
  */
 
 import { StableDiffusionError } from '../errors.ts';
@@ -16,7 +16,7 @@ import { microsoftDomain as microsoft, type NodeOptions, type OnnxAttributes } f
 import { linear, matmul } from './products.ts';
 import { weightGradient } from './weight-gradient.ts';
 
-/** One ONNX node with the operation's inputs as they are. */
+/** One ONNX node with the operation's inputs unchanged. */
 function direct<K extends OpName>(op: string, attributes: OnnxAttributes = {}, domain = ''): Form<K> {
   return (e, inputs, _, __, options) => e.onnx.node(op, namesOf(e, inputs), attributes, { ...options, domain });
 }
@@ -258,7 +258,7 @@ const forms: { readonly [K in OpName]: Form<K> } = {
 
 function resample(e: Emitter, x: Value, scale: number, attributes: OnnxAttributes, options: NodeOptions): string {
   const float = e.onnx.constant(float32([4], [1, 1, scale, scale]));
-  // Resize takes its scales as float32 whatever the image's element type.
+  // Resize takes its scales as float32 for any element type of the image.
   const scales = e.onnx.float === 'float32' ? float : e.onnx.node('Cast', [float], { to: 1 });
   return e.onnx.node('Resize', [e.values.name(x), '', scales], attributes, options);
 }

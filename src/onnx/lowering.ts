@@ -9,7 +9,7 @@ import type { Emitter } from './emitter.ts';
  */
 export type Lower = (node: AnyNode, output: () => string) => boolean;
 
-/** Looks at the emitter's whole graph and options first; undefined where it has nothing to do there. */
+/** Inspects the emitter's complete graph and options first; undefined if nothing applies. */
 export type Lowering = (e: Emitter) => Lower | undefined;
 
 /** The first of `lowerings` that emits a node. The last one must emit every node. */

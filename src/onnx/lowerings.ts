@@ -1,4 +1,4 @@
-/** The lowerings, in the order in which they are tried for each node. */
+/** The lowerings, in the order of trial for each node. */
 
 import { blockedImages } from './blocked-images.ts';
 import { float32Islands } from './float32-islands.ts';

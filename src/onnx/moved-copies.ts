@@ -15,7 +15,7 @@ import type { Emitter } from './emitter.ts';
 /** Row and column in a kernel. */
 export type Element = readonly [i: number, j: number];
 
-/** By what of an element's place a copy is moved. */
+/** The axis along which a copy is moved. */
 export type By = 'nothing' | 'rows' | 'columns' | 'both';
 
 /** Matrices of rows of pixels [b, channels · elements, pixels], or [1, …] with the pixels of all images of the batch. */
@@ -82,7 +82,7 @@ export function movedInPlane(e: Emitter, x: Value, dy: Value, window: Window, la
   const { stride, pads } = window;
   const b = x.shape[0] ?? 1;
   const size: Area = [dy.shape[2] ?? 1, dy.shape[3] ?? 1];
-  // Where nothing moves, the order of pixels does not matter, and this one is the least work.
+  // If nothing moves, the order of pixels does not matter, and this one is the cheapest.
   const still = stride === 1 && window.kernel.every((length) => length === 1) && pads.every((count) => count === 0);
   const arranged = (value: string): string =>
     large ? value : e.onnx.node('Transpose', [value], { perm: still ? [1, 0, 2, 3] : [1, 2, 3, 0] });
@@ -157,7 +157,7 @@ export function movedInPlane(e: Emitter, x: Value, dy: Value, window: Window, la
   });
 }
 
-/** Remembers what was made for the same arguments. */
+/** Caches the result for the same arguments. */
 function remembered<A extends readonly unknown[]>(
   make: (...given: A) => string,
   keyOf: (...given: A) => string,

@@ -1,4 +1,4 @@
-/** OnnxBuilder: collects the nodes, initialisers and constants of one ONNX model. It knows no graph. */
+/** OnnxBuilder: collects the nodes, initialisers and constants of one ONNX model. It is independent of graphs. */
 
 import { convert } from '../tensor/convert.ts';
 import type { DType } from '../tensor/dtype.ts';

@@ -15,7 +15,7 @@ function headWidth({ inputs, attributes }: AttentionNode): number {
   return typeof width === 'number' ? width / attributes.heads : 0;
 }
 
-/** What is added to the score of a token that is not seen. Not infinite: shaders may take infinities for anything. */
+/** Added to the score of a masked token. Finite, because shaders may mishandle infinities. */
 const unseen = -1e30;
 
 /** [queries, keys]: 0 for a query's own position and those before it. */

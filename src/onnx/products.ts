@@ -14,7 +14,7 @@ export const matmul: Form<'matmul'> = (e, inputs, { transposeA, transposeB }, _,
     });
   };
   const [a, b] = [inputAt(inputs, 0), inputAt(inputs, 1)];
-  // Rows times rows: a row made a column by Transpose would be slow to multiply by. In training, most transposed operands are read as they are, too.
+  // Rows times rows: a row made a column by Transpose would be slow to multiply by. In training, most transposed operands are also read directly.
   const rows = transposeB && !transposeA && b.shape.at(-2) === 1;
   if ((rows || e.options.imageBlock !== undefined) && e.onnx.float === 'float32') {
     return e.onnx.node(

@@ -7,7 +7,7 @@ import { elementCount } from '../tensor/tensor.ts';
 import type { ExternalData, OnnxInitializer } from './model.ts';
 import type { OnnxBuilder } from './onnx-builder.ts';
 
-/** Where a parameter's bytes lie, and their element type if it is not the model's: then the runtime converts them. */
+/** Location of a parameter's bytes, and their element type if it differs from the model's, in which case the runtime converts them. */
 export interface StoredParameter extends ExternalData {
   readonly dtype?: DType;
 }
@@ -31,7 +31,7 @@ export class StoredParameters {
     this.#names = new Map(parameters.map(({ name, value }) => [value.id, name]));
   }
 
-  /** Whether a value is a parameter, stored or not. */
+  /** True if a value is a parameter, stored or not. */
   has(value: Value): boolean {
     return this.#names.has(value.id);
   }

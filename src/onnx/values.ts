@@ -35,12 +35,12 @@ export class Values {
     return name;
   }
 
-  /** Whether a value has a name in the order of its axes. */
+  /** True if a value has a name in the order of its axes. */
   isOrdered(value: Value): boolean {
     return this.#ordered.has(value.id) || this.#parameters.has(value);
   }
 
-  /** Whether an image is there in blocks of channels. */
+  /** True if an image exists in blocks of channels. */
   isBlocked(value: Value): boolean {
     return this.#blocked.has(value.id);
   }
@@ -60,7 +60,7 @@ export class Values {
     return name;
   }
 
-  /** Makes `output` of an image that is there in blocks. */
+  /** Makes `output` from an image in blocks. */
   order(value: Value, output: string): void {
     const channels = Number(value.shape[1]);
     this.#onnx.node('ReorderOutput', [this.blocked(value)], { channels }, { domain: nchwcDomain, output });
@@ -105,12 +105,12 @@ export class Values {
     }
   }
 
-  /** Whether a value is known only when the program runs. */
+  /** True if a value is known only when the program runs. */
   isGiven(value: Value): boolean {
     return !this.#parameters.has(value);
   }
 
-  /** Whether a value is an initialiser that may be read under another shape (`parameter`). */
+  /** True if a value is an initialiser that may be read with another shape (`parameter`). */
   isParameter(value: Value): boolean {
     return !this.#inIsland && this.#parameters.isStored(value);
   }

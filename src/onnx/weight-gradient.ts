@@ -30,7 +30,7 @@ export function weightGradient(
   if (attributes.groups !== 1)
     throw new StableDiffusionError(
       'invalid-argument',
-      'The gradient of a grouped convolution is made from its groups.',
+      'The gradient of a grouped convolution must be computed group by group.',
     );
   const {
     kernel: [kh, kw],
@@ -45,7 +45,7 @@ export function weightGradient(
     : movedInPlane(e, x, dy, attributes, large);
   const { pairs, gradientCopies, imageCopies } = productsOf(copies, attributes, [outer, inner], inMemory);
 
-  // Of narrow matrices, the one with more rows comes first: the runtime rearranges the second.
+  // For narrow matrices, the one with more rows comes first, because the runtime rearranges the second.
   const [gradientRows, imageRows] = [outer * gradientCopies, inner * imageCopies];
   const imageFirst = gradientRows < imageRows && gradientRows < enoughRows;
   const made = pairs.map(([gradient, image]) =>

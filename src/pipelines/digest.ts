@@ -1,4 +1,4 @@
-/** SHA-256 of an image's pixels, and of other bytes: how a record names what it was made from. */
+/** SHA-256 of an image's pixels, and of other bytes: how a record identifies its inputs. */
 
 import type { Image } from '../image/image.ts';
 

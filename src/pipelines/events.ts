@@ -1,4 +1,4 @@
-/** What a pipeline yields while it works, and what it makes. */
+/** The events of a pipeline: progress, and the resulting pictures. */
 
 import type { Image } from '../image/image.ts';
 import type { Tensor } from '../tensor/tensor.ts';

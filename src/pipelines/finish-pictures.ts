@@ -26,7 +26,7 @@ async function decodeBatch(
   const images: Tensor<'float32'>[] = [];
   for (let i = 0; i < batch; i++) images.push(await model.decodeLatent(takeBatch(latent, i, i + 1), signal));
   const [first, ...rest] = images;
-  if (!first) throw new StableDiffusionError('shape-mismatch', 'There is no latent to decode.');
+  if (!first) throw new StableDiffusionError('shape-mismatch', 'Expected at least one latent to decode.');
   return concatenate([first, ...rest], 0);
 }
 

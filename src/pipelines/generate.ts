@@ -15,7 +15,7 @@ import { rehearseBatch, sampleBatch } from './sample-batch.ts';
 import type { Start } from './start.ts';
 
 /**
- * Makes the pictures of a request. `start` replaces what the task begins from.
+ * Generates the pictures of a request. `start` replaces the start of the task.
  * @throws `invalid-argument`, `too-large`, `shape-mismatch`, `aborted`, `not-finite`, `engine-failed`
  */
 export async function* generate(model: Model, options: TaskOptions, start?: Start): Pipeline {

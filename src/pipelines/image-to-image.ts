@@ -6,7 +6,7 @@ import type { Pipeline } from './events.ts';
 import { generate } from './generate.ts';
 
 /**
- * Makes pictures of a prompt that start from an image. With an InstructPix2Pix model the prompt says what to change.
+ * Generates pictures from a prompt and an image. With an InstructPix2Pix model the prompt is an editing instruction.
  * @throws `invalid-argument`, `too-large`, `aborted`, `not-finite`, `engine-failed`
  */
 export function imageToImage(model: Model, options: ImageToImageOptions): Pipeline {

@@ -1,6 +1,6 @@
 /**
  * The random numbers of a run, in the order of CompVis's scripts: what a batch's start draws (the posterior of an initial image), its start
- * noise, its steps. CompVis's stream goes on from batch to batch; the other programs seed each batch by its place.
+ * noise, its steps. CompVis's stream continues from batch to batch; the other programs seed each batch by its index.
  */
 
 import type { Batch } from '../generation/batches.ts';
@@ -13,7 +13,7 @@ import type { Tensor } from '../tensor/tensor.ts';
 import type { RunPlan } from './plan-run.ts';
 
 export interface NoiseStream {
-  /** Whether a batch's noise depends on what was drawn before it. */
+  /** True if a batch's noise depends on earlier draws. */
   readonly goesOn: boolean;
   /** The noise of a batch. */
   of(batch: Batch): SeededNoise;

@@ -36,7 +36,7 @@ interface Painting {
   readonly signal: AbortSignal | undefined;
 }
 
-/** What one of the three ways adds to the start. */
+/** The addition of one of the three methods to the start. */
 type Way = (painting: Painting) => Pick<Start, 'prepare' | 'firstNoise' | 'revise'>;
 
 const nineChannels: Way = ({ model, request, image, mask, rows, columns, signal }) => ({

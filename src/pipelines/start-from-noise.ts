@@ -1,4 +1,4 @@
-/** Text to image: a batch begins from noise alone. */
+/** Text to image: a batch starts from noise alone. */
 
 import type { StartOf } from './start.ts';
 

@@ -1,4 +1,4 @@
-/** Start: what differs between the tasks. What a batch begins from, and what is done to its decoded images. */
+/** Start: the part that differs between tasks, that is, the initial state of a batch and the treatment of its decoded images. */
 
 import type { Inpainting, Sampler } from '../diffusion/sampler.ts';
 import type { AnyInputs } from '../generation/inputs.ts';
@@ -10,11 +10,11 @@ import type { SeededNoise } from '../random/noise-source.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { PictureSize } from './picture-size.ts';
 
-/** What one batch begins from, beside its noise. */
+/** Initial state of one batch, in addition to its noise. */
 export interface BatchStart {
   /** Scaled latent of the initial image, float32 [b, channels, h, w]. */
   readonly initial?: Tensor<'float32'>;
-  /** Which part of which schedule is run on `initial`, by the sampler's space. Without it all of it. */
+  /** The part of the schedule to run on `initial`, by the sampler's space. Default: all of it. */
   readonly cut?: (space: Sampler['space']) => ScheduleCut;
   readonly inpainting?: Inpainting;
   /** Appended to the latent's channels, in the unconditional pass too. */
@@ -30,7 +30,7 @@ export interface Start {
   readonly firstNoise?: (shape: readonly number[]) => Tensor<'float32'>;
   /** Changes the decoded images, float32 [b, 3, H, W] about [-1, 1]. */
   readonly revise?: (decoded: Tensor<'float32'>) => Tensor<'float32'>;
-  /** Of the pictures in the inputs. */
+  /** Digests of the input pictures. */
   readonly digests?: Pick<GenerationRecord['digests'], 'image' | 'mask'>;
 }
 

@@ -1,4 +1,4 @@
-/** The starts by task: the one place where the tasks are told apart. */
+/** The starts by task: the only place that distinguishes tasks. */
 
 import type { AnyInputs } from '../generation/inputs.ts';
 import type { GenerationRequest, Task } from '../generation/request.ts';
@@ -21,6 +21,6 @@ export async function startOf(
   inputs: AnyInputs,
   size: PictureSize,
 ): Promise<Start> {
-  // The table's type says that a task's start takes that task's request.
+  // By the table's type, a task's start takes that task's request.
   return (starts[request.task] as StartOf<Task>)(model, request, inputs, size);
 }

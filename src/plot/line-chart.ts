@@ -1,9 +1,9 @@
-/** A line chart as SVG, drawn here: what loss curves of run reports and the plots of model cards are made of. Self-contained text, no script, no fonts but the reader's. */
+/** A line chart as SVG, for the loss curves of run reports and the plots of model cards. Self-contained, without script or fonts. */
 
 export interface ChartPoint {
   readonly x: number;
   readonly y: number;
-  /** Written beside the point. */
+  /** Label of the point. */
   readonly label?: string;
 }
 
@@ -25,10 +25,10 @@ export interface ChartOptions {
   readonly logarithmicY?: boolean;
 }
 
-/** Okabe and Ito's colours, told apart by colour-blind readers too. */
+/** Okabe and Ito's colours, which colour-blind readers can distinguish. */
 const colours = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#000000', '#999933'];
 
-/** An `<svg>` element. Values that are not finite break the line; a chart without any is an empty frame that says so. */
+/** An `<svg>` element. Values that are not finite break the line; a chart without finite values is an empty frame with a note. */
 export function lineChart(series: readonly ChartSeries[], options: ChartOptions = {}): string {
   const { title, xLabel, yLabel, width = 640, height = 400, logarithmicY = false } = options;
   const y = (value: number): number => (logarithmicY ? (value > 0 ? Math.log10(value) : Number.NaN) : value);
@@ -105,7 +105,7 @@ interface Axis {
   readonly ticks: readonly number[];
 }
 
-/** Ends at round numbers, with about `wanted` steps of 1, 2 or 5 times a power of ten. */
+/** An axis that ends at round numbers, with about `wanted` steps of 1, 2 or 5 times a power of ten. */
 function axis(values: readonly number[], wanted: number, whole: boolean): Axis {
   let low = values.reduce((least, value) => Math.min(least, value), Number.POSITIVE_INFINITY);
   let high = values.reduce((most, value) => Math.max(most, value), Number.NEGATIVE_INFINITY);

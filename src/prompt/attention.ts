@@ -21,7 +21,7 @@ const tokens = new RegExp(
 /**
  * The pieces of a prompt with their weights, neighbours of one weight joined. A bracket that is not closed counts to the end; one that was
  * not opened is text; a backslash makes a bracket text.
- * @throws `invalid-argument` for a weight that is no number, as in `(word:1.2.3)`; `too-large` for too many brackets that are open
+ * @throws `invalid-argument` for a weight that is not a number, as in `(word:1.2.3)`; `too-large` for too many open brackets
  */
 export function parsePromptAttention(prompt: string): WeightedText[] {
   const pieces: [text: string, weight: number][] = [];

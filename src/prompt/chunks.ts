@@ -17,7 +17,7 @@ export interface PromptChunk {
 export interface ChunkOptions {
   /** Tokens of a sequence with its start and end. Default 77. */
   readonly length?: number | undefined;
-  /** How many tokens behind the last comma may be taken over into the next sequence; 0 ends sequences anywhere. Default 20. */
+  /** Maximum number of tokens after the last comma that move to the next sequence; 0 splits anywhere. Default 20. */
   readonly commaBacktrack?: number | undefined;
   /** With `None` brackets and BREAK are text. Default `Original`. */
   readonly emphasis?: Emphasis | undefined;
@@ -33,7 +33,7 @@ export function emptyChunk({ startId, endId }: ClipTokenizer, length = 77): Prom
 
 /**
  * The sequences of a prompt, at least one, and how many tokens of them are in use.
- * @throws `invalid-argument` for a weight that is no number
+ * @throws `invalid-argument` for a weight that is not a number
  */
 export function promptChunks(
   tokenizer: ClipTokenizer,

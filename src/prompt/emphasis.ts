@@ -1,4 +1,4 @@
-/** How the weights of a prompt's tokens act on the text encoder's output (modules/sd_emphasis.py of A1111 v1.10.1). */
+/** Applies the weights of a prompt's tokens to the text encoder's output (modules/sd_emphasis.py of A1111 v1.10.1). */
 
 import { StableDiffusionError } from '../errors.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -23,7 +23,7 @@ function meanOf({ data, shape }: Tensor<'float32'>, counts: readonly number[]): 
 
 /**
  * Contexts float32 [n, tokens, width] with the weights of their tokens, [n][tokens]. `Original` restores the mean over all of them together;
- * `counts` says how often each is there, by default once.
+ * `counts` is the number of repetitions of each, by default 1.
  * @throws `shape-mismatch` for weights of another number
  */
 export function applyEmphasis(

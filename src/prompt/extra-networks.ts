@@ -2,14 +2,14 @@
 
 import { pythonWord } from './words.ts';
 
-/** What one `<…>` says. */
+/** The content of one `<…>`. */
 export interface ExtraNetwork {
   readonly kind: string;
   /** Arguments without a name. */
   readonly positional: readonly string[];
   /** Arguments `name=value`. */
   readonly named: ReadonlyMap<string, string>;
-  /** All, as they were written. */
+  /** All of them, as written. */
   readonly items: readonly string[];
 }
 
@@ -24,7 +24,7 @@ function networkOf(kind: string, written: string): ExtraNetwork {
   };
 }
 
-/** The prompt without its extra networks, and these in their order. Those of a kind that is not wanted stay where they are. */
+/** Splits a prompt into its text and its extra networks, in order. Networks of other kinds stay in the text. */
 export function extraNetworks(
   prompt: string,
   isWanted: (kind: string) => boolean = () => true,

@@ -1,4 +1,4 @@
-/** A1111's prompt syntax: emphasis, prompts that change while a picture is made, several prompts in one, prompts of any length. */
+/** A1111's prompt syntax: emphasis, prompts that change during sampling, several prompts in one, prompts of any length. */
 
 export * from './attention.ts';
 export * from './chunks.ts';

@@ -1,11 +1,11 @@
 /**
- * Prompts that change while a picture is made: `[from:to:0.5]`, `[to:5]`, `[from::5]`, `[a|b|c]`, nested
+ * Prompts that change during sampling: `[from:to:0.5]`, `[to:5]`, `[from::5]`, `[a|b|c]`, nested
  * (`get_learned_conditioning_prompt_schedules`, modules/prompt_parser.py of A1111 v1.10.1).
  *
- * Its grammar is ambiguous and its parser general; what it comes to is this. A bracket belongs to a construct where its partner is there
+ * The grammar is ambiguous and its parser general; the effect is this. A bracket belongs to a construct if it has a partner
  * and all between is well formed, else it is text, and so are all that are open around it. A colon outside of a construct is text. A `|`
- * outside of `[a|b]`, or a backslash with nothing behind it on the line, makes the whole prompt text. (Where a construct has a stray bracket
- * beside it, the original takes it for text in some runs of Python and not in others: its choice follows the order of a set. Here it counts.)
+ * outside of `[a|b]`, or a backslash at the end of a line, makes the whole prompt plain text. (If a construct is next to a stray
+ * bracket, the original reads it as text in some runs of Python and not in others, by the order of a set. Here it is a construct.)
  */
 
 import { StableDiffusionError } from '../errors.ts';
@@ -17,9 +17,9 @@ export type ScheduledText = readonly [endStep: number, text: string];
 export interface ScheduleOptions {
   /** Model calls that A1111 expects, so two for each step of a sampler of second order (`totalCalls`). */
   readonly steps: number;
-  /** The same of the pass before this one: the second pass of A1111's "hires. fix" counts on, whole numbers from there and fractions from 1. */
+  /** Steps of the previous pass: in the second pass of A1111's "hires. fix" whole numbers continue from there, and fractions start at 1. */
   readonly firstPassSteps?: number | undefined;
-  /** A1111's rule before 1.6 ("old prompt editing timelines"): what is below 1 is a fraction, and the second pass begins anew. Default: what has a point is one. */
+  /** A1111's rule before 1.6 ("old prompt editing timelines"): numbers below 1 are fractions, and the second pass starts over. Default: numbers with a decimal point are fractions. */
   readonly oldRule?: boolean | undefined;
 }
 
@@ -30,7 +30,7 @@ interface Scheduled {
   readonly depth: number;
   readonly before: readonly Item[];
   readonly after: readonly Item[];
-  /** As it was written. */
+  /** The text as written. */
   readonly when: string;
 }
 
@@ -83,7 +83,7 @@ function parse(prompt: string): Item[] | undefined {
   return open.some(({ separators }) => separators.some((at) => items[at] === '|')) ? undefined : items;
 }
 
-/** What a bracket's content makes with it: a construct, `text` for emphasis, which stays as it is, or undefined for neither. */
+/** The meaning of a bracket and its content: a construct, `text` for emphasis (unchanged), or undefined for neither. */
 function construct(
   items: readonly Item[],
   { bracket, start, separators }: Frame,
@@ -109,7 +109,7 @@ function construct(
     : { kind: 'scheduled', depth, before: items.slice(start, first), after: items.slice(first + 1, last), when };
 }
 
-/** One more than that of the deepest construct from there on. */
+/** One more than the depth of the deepest construct from there on. */
 const depthOf = (items: readonly Item[], start: number): number =>
   items.slice(start).reduce((most, item) => (typeof item === 'string' ? most : Math.max(most, item.depth + 1)), 1);
 
@@ -153,7 +153,7 @@ function textAt(step: number, items: readonly Item[], options: ScheduleOptions):
  * @throws `too-large` for schedules that are nested too deep
  */
 export function promptSchedule(prompt: string, given: ScheduleOptions): ScheduledText[] {
-  // The old rule knows of no second pass: its steps are those of the first.
+  // The old rule has no second pass: its steps are those of the first.
   const options =
     given.oldRule && given.firstPassSteps !== undefined ? { ...given, steps: given.firstPassSteps } : given;
   const items = parse(prompt);
@@ -164,8 +164,8 @@ export function promptSchedule(prompt: string, given: ScheduleOptions): Schedule
 }
 
 /**
- * Which of a schedule's texts is for a model call, counted from 0 (`reconstruct_cond_batch`). It compares this count with steps that are
- * counted from 1, so the first text is for one call more than it says; behind the last step it goes back to the first text.
+ * The text of a schedule for a model call, counted from 0 (`reconstruct_cond_batch`). It compares this count with steps
+ * counted from 1, so the first text lasts one call longer than stated; after the last step it returns to the first text.
  */
 export function scheduledIndex(schedule: readonly ScheduledText[], call: number): number {
   return Math.max(

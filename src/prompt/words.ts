@@ -21,7 +21,7 @@ export function stripStart(text: string): string {
   return text.slice(start);
 }
 
-/** What is before, between and behind the places where a word stands by itself; with `trim`, without the white space around it. */
+/** The parts before, between and after whole-word occurrences of a word; with `trim`, without surrounding white space. */
 export function splitAtWord(text: string, word: string, { trim = false }: { readonly trim?: boolean } = {}): string[] {
   const parts = text.split(new RegExp(`(?<![${pythonWord}])${word}(?![${pythonWord}])`, 'u'));
   if (!trim) return parts;

@@ -8,7 +8,7 @@
  * nothing but IEEE arithmetic, so that it gives the same bits in every JavaScript engine.
  */
 
-/** Which of PyTorch's two float32 transforms is followed: `avx2` (any x86 of the last decade) or `default` (others). */
+/** PyTorch's float32 transform to follow: `avx2` (any x86 of the last decade) or `default` (others). */
 export type CpuCapability = 'avx2' | 'default';
 
 const f = Math.fround;
@@ -114,7 +114,7 @@ export function normalFill16(
   else fill16Default(data, start, f(mean), f(std));
 }
 
-/** The same in float64, where PyTorch has one form only (libm). */
+/** The float64 transform, of which PyTorch has only one form (libm). */
 export function normalFill16Float64(data: Float64Array, start: number, mean: number, std: number): void {
   for (let i = start; i < start + 8; i++) {
     const radius = Math.sqrt(-2 * Math.log(1 - (data[i] as number)));

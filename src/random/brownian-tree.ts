@@ -1,6 +1,6 @@
 /**
  * Brownian-tree noise: increments of one Brownian path per seed, found by halving [sigmaMin, sigmaMax] (Lévy's construction), so that the
- * path, and with it the picture, does not depend on how many steps look at it.
+ * path, and with it the picture, does not depend on the number of steps.
  *
  * Follows torchsde's BrownianTree (BrownianInterval with `halfway_tree`, tol 1e-6, pool 24) as k-diffusion's and ComfyUI's
  * BrownianTreeNoiseSampler use it, number for number: node seeds from numpy's SeedSequence, normals from a fresh generator per node.
@@ -26,7 +26,7 @@ export interface BrownianTreeOptions {
   readonly sigmaMax: number;
   /** One seed: one path of the whole batch's shape (ComfyUI, diffusers). A list: one path for each image (A1111), which then does not depend on its batch. Not negative. */
   readonly seed: Seed | readonly Seed[];
-  /** First normals of a generator with this seed; PyTorch's CPU generator unless told (A1111 with source NV: Philox). */
+  /** First normals of a generator with this seed. Default: PyTorch's CPU generator (A1111 with source NV: Philox). */
   readonly normals?: (shape: Shape, seed: Seed) => { readonly data: Float32Array };
 }
 

@@ -15,9 +15,9 @@ export interface NoiseOptions {
   readonly seed: Seed;
   /** a1111, diffusers: a seed for each image instead. diffusers without it draws the batch from one generator; a1111 counts up from `seed`. */
   readonly seeds?: readonly Seed[];
-  /** Where the original's generators sit: `cpu` (PyTorch's Mersenne Twister) or `cuda` (Philox). `cuda` for a1111-gpu and `cpu` for others unless told. */
+  /** Device of the original's generators: `cpu` (PyTorch's Mersenne Twister) or `cuda` (Philox). Default: `cuda` for a1111-gpu, `cpu` for others. */
   readonly device?: 'cpu' | 'cuda';
-  /** diffusers on the CPU: element type of the model, which the noise is drawn in; float32 unless told. */
+  /** diffusers on the CPU: element type of the model and of the noise. Default float32. */
   readonly dtype?: NormalDType;
   /** comfy: which images of an imagined larger batch these are ("batch_index" of a latent). */
   readonly batchIndices?: readonly number[];
@@ -32,7 +32,7 @@ export interface NoiseOptions {
 
 type Draw = (shape: Shape) => Tensor<'float32'>;
 
-/** The noise of one batch. Make a new one for the next batch, except under `compvis`, whose stream goes on. Throws `invalid-argument` for an impossible seed. */
+/** The noise source of one batch. Create a new one for each batch, except for `compvis`, whose stream continues. Throws `invalid-argument` for an impossible seed. */
 export function createNoise(options: NoiseOptions): SeededNoise {
   return makers[options.convention](options);
 }
@@ -156,6 +156,6 @@ function expectBatch(shape: Shape, images: number): void {
   if (shape[0] !== images)
     throw new StableDiffusionError(
       'shape-mismatch',
-      `Noise of ${shape[0]} images was asked for, and seeds or indices of ${images} were given.`,
+      `The noise source has seeds or indices for ${images} images, but noise for ${shape[0]} was requested.`,
     );
 }

@@ -19,7 +19,7 @@ export interface ImageNoiseOptions {
   readonly generator: (seed: Seed) => NormalGenerator;
   /** Seeds of the variation, one an image; an image beyond the list has 0. */
   readonly subseeds?: readonly Seed[];
-  /** 0 … 1: how far the start noise is turned towards that of the subseed. */
+  /** 0 to 1: interpolation of the start noise towards that of the subseed. */
   readonly subseedStrength?: number;
   /** Size in pixels whose start noise is pasted into the middle of this one's; both above 0 to have an effect. */
   readonly seedResizeFrom?: { readonly width: number; readonly height: number };
@@ -36,7 +36,7 @@ export function imageNoise(options: ImageNoiseOptions): (shape: Shape) => Tensor
     if (shape[0] !== seeds.length) {
       throw new StableDiffusionError(
         'shape-mismatch',
-        `Noise of ${shape[0]} images was asked for, and there are ${seeds.length} seeds.`,
+        `Noise for ${shape[0]} images was requested with ${seeds.length} seeds. Give one seed per image.`,
       );
     }
     const image = shape.slice(1);

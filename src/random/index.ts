@@ -1,5 +1,5 @@
 /**
- * Random numbers that are those of PyTorch, numpy, Python and CUDA's Philox, and the noise that each Stable Diffusion program makes of a seed.
+ * Random numbers that match PyTorch, numpy, Python and CUDA's Philox, and the noise that each Stable Diffusion program draws from a seed.
  *
  * - Some noise: `normalNoise([1, 4, 64, 64], 42)`.
  * - The noise of a picture: `createNoise({ convention: 'a1111-nv', seed: 42 })`.

@@ -1,8 +1,8 @@
 /**
  * NoiseSource: where a pipeline's and a sampler's random numbers come from.
  *
- * The same seed gives other pictures in CompVis's scripts, A1111, ComfyUI and diffusers, because each draws in another order from
- * another generator. A NoiseSource names whose convention it follows and makes the draws in that order. `createNoise` makes them.
+ * The same seed gives different pictures in CompVis's scripts, A1111, ComfyUI and diffusers, because each draws in a different order from
+ * a different generator. A NoiseSource follows one of these conventions. `createNoise` creates them.
  */
 
 import type { Shape, Tensor } from '../tensor/tensor.ts';

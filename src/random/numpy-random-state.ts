@@ -9,7 +9,7 @@ import { roundedLog } from './rounded-log.ts';
 import { MersenneTwister } from './mersenne-twister.ts';
 import { type Seed, seedToUint32 } from './seed.ts';
 
-/** What numpy's `get_state(legacy=False)` holds, as plain data. */
+/** The content of numpy's `get_state(legacy=False)`, as plain data. */
 export interface NumpyState {
   readonly key: readonly number[];
   readonly pos: number;

@@ -4,7 +4,7 @@
  *
  * - `nv`: A1111's `rng_philox.py` (source "NV"): call number in word 0 of the counter, element in word 2, first of the Box–Muller pair.
  * - `cuda`: `torch.randn` on a CUDA device (ATen `distribution_nullary_kernel` with `curand_normal4`). As long as the device has a thread
- *   for every element, its counters are those of `nv`; beyond that a thread goes on with the second, third and fourth of its normals,
+ *   for every element, its counters are those of `nv`; beyond that a thread continues with the second, third and fourth of its normals,
  *   so that the result depends on the number of multiprocessors. Written from the sources, not compared with a device.
  */
 
@@ -14,7 +14,7 @@ import { type Seed, seedToUint64 } from './seed.ts';
 
 export interface PhiloxOptions {
   readonly layout?: 'nv' | 'cuda';
-  /** Streaming multiprocessors of the device followed by `cuda`, of 2,048 threads each; 128 (GeForce RTX 4090) unless told. */
+  /** Streaming multiprocessors of the device followed by `cuda`, of 2,048 threads each; default 128 (GeForce RTX 4090). */
   readonly multiprocessors?: number;
 }
 

@@ -47,7 +47,10 @@ export class PythonRandom {
   /** `random.getrandbits(count)` for 1 to 53 bits. */
   randomBits(count: number): number {
     if (!(count >= 1 && count <= 53))
-      throw new StableDiffusionError('invalid-argument', `randomBits gives 1 to 53 bits, and ${count} were asked for.`);
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `randomBits returns 1 to 53 bits, got a request for ${count}.`,
+      );
     if (count <= 32) return this.#source.uint32() >>> (32 - count);
     const low = this.#source.uint32();
     return (this.#source.uint32() >>> (64 - count)) * 4294967296 + low;

@@ -1,6 +1,6 @@
 /**
  * The natural logarithm of a double, rounded to nearest: Math.log is some 1 ulp off and differs between JavaScript engines, which
- * would show in draws that are compared bit for bit with those of Python's C library (itself within 0.52 ulp of this).
+ * would show in draws that are compared bit for bit with Python's C library (itself within 0.52 ulp of this).
  *
  * log x = k log 2 + 2 atanh((m - 1) / (m + 1)) with x = 2^k m, the leading terms of the series as sums of two doubles (Dekker 1971).
  */

@@ -1,4 +1,4 @@
-/** seedEverything: pytorch-lightning's `seed_everything(seed)`, which the CompVis scripts begin with: Python, numpy and PyTorch from one seed. */
+/** seedEverything: pytorch-lightning's `seed_everything(seed)`, the first call of CompVis's scripts: seeds Python, numpy and PyTorch. */
 
 import { NumpyRandomState } from './numpy-random-state.ts';
 import { PythonRandom } from './python-random.ts';

@@ -13,7 +13,7 @@ export function seedToUint64(seed: Seed): bigint {
   if (typeof seed === 'number' && !Number.isSafeInteger(seed)) {
     throw new StableDiffusionError(
       'invalid-argument',
-      `A seed must be a whole number, and ${seed} is not one that can be held exactly; give a bigint above 2^53.`,
+      `A seed must be a whole number, got ${seed}, which a number cannot represent exactly. Use a bigint above 2^53.`,
     );
   }
   const value = BigInt(seed);
@@ -48,7 +48,7 @@ export function seedWords(seed: Seed): number[] {
   if (typeof seed === 'number' && !Number.isSafeInteger(seed)) {
     throw new StableDiffusionError(
       'invalid-argument',
-      `A seed must be a whole number, and ${seed} is not one that can be held exactly; give a bigint above 2^53.`,
+      `A seed must be a whole number, got ${seed}, which a number cannot represent exactly. Use a bigint above 2^53.`,
     );
   }
   let rest = BigInt(seed);

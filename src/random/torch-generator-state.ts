@@ -1,7 +1,7 @@
 /**
  * The 5,056 bytes of `torch.get_rng_state()` and of a CPU generator's `get_state()` (ATen `CPUGeneratorImplState`), little-endian:
  * seed u64, left i32, seeded i32, next u64, 624 words u64 each, normal_x, normal_y, normal_rho f64, normal_is_valid i32 (padded to 8),
- * next_float_normal f32, its validity bool (padded to 8). A training run saved by either side goes on exactly in the other.
+ * next_float_normal f32, its validity bool (padded to 8). A training run saved by either side resumes exactly in the other.
  */
 
 import { StableDiffusionError } from '../errors.ts';

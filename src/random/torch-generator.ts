@@ -12,11 +12,11 @@ import { MersenneTwister } from './mersenne-twister.ts';
 import { type Seed, seedToUint64 } from './seed.ts';
 import { decodeTorchState, encodeTorchState } from './torch-generator-state.ts';
 
-/** Element types that normals can be drawn in. Each is a stream of its own: float16 is not float32 rounded where the count is no multiple of 16. */
+/** Element types of normals. Each has a separate stream: float16 differs from rounded float32 if the count is not a multiple of 16. */
 export type NormalDType = 'float64' | 'float32' | 'float16' | 'bfloat16';
 
 export interface TorchGeneratorOptions {
-  /** Which of PyTorch's two float32 normal transforms to follow; `avx2` unless told. */
+  /** PyTorch's float32 normal transform to follow. Default `avx2`. */
   readonly capability?: CpuCapability;
 }
 
@@ -28,7 +28,7 @@ export class TorchGenerator {
   readonly #source = new MersenneTwister();
   readonly #capability: CpuCapability;
   #initialSeed = 0n;
-  /** Second value of the last Box–Muller pair of a draw of fewer than 16 elements; whatever the element type, the next such draw begins with it. */
+  /** Second value of the last Box–Muller pair of a draw of fewer than 16 elements; the next such draw, of any element type, starts with it. */
   #cachedNormal: number | undefined;
 
   /** `torch.Generator().manual_seed(seed)`. Only the low 32 bits of the seed matter, so 5 and 2^32 + 5 give the same numbers. */
@@ -37,7 +37,7 @@ export class TorchGenerator {
     this.manualSeed(seed);
   }
 
-  /** Starts anew from a seed, from -2^63 to 2^64 - 1. */
+  /** Restarts the generator from a seed, -2^63 to 2^64 - 1. */
   manualSeed(seed: Seed): void {
     this.#initialSeed = seedToUint64(seed);
     this.#source.seed(Number(this.#initialSeed & 0xffffffffn));
@@ -68,7 +68,7 @@ export class TorchGenerator {
     this.#cachedNormal = state.cachedNormal;
   }
 
-  /** A second generator that goes on from the same state. */
+  /** A second generator that continues from the same state. */
   clone(): TorchGenerator {
     const copy = new TorchGenerator(0, { capability: this.#capability });
     copy.setState(this.getState());
@@ -208,7 +208,7 @@ export class TorchGenerator {
     if (range <= 0n)
       throw new StableDiffusionError('invalid-argument', `randint needs low < high, and got [${low}, ${high}).`);
     const data = new BigInt64Array(elementCount(shape));
-    // From 2^28 on PyTorch spends 64 bits a number, so that the modulus shows less.
+    // From 2^28 on PyTorch uses 64 bits per number, to reduce the bias of the modulus.
     const wide = range >= 2n ** 28n;
     const narrow = Number(range);
     for (let i = 0; i < data.length; i++)

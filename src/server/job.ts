@@ -31,7 +31,7 @@ const inpaintSchema = z.object({
 const hiresSchema = z.object({
   width: z.int().positive(),
   height: z.int().positive(),
-  /** Keep the proportions and cut what stands over; else it is stretched. */
+  /** Keep the aspect ratio and crop; otherwise stretch. */
   crop: z.boolean().optional(),
   /** What the size was asked for as: a factor, or sides of which one may be 0. */
   asked: z.union([z.object({ scale: z.number() }), z.object({ width: z.int(), height: z.int() })]).optional(),

@@ -1,5 +1,5 @@
 /**
- * Elementwise arithmetic on float32 tensors, and joining along an axis: what samplers and guidance need, and no more.
+ * Elementwise arithmetic on float32 tensors, and concatenation along an axis, as far as samplers and guidance need them.
  *
  * Every function returns a new tensor. Sums are taken in float64 and rounded once, to float32. Shapes must be equal unless a
  * function says that it broadcasts; otherwise `shape-mismatch` is thrown.

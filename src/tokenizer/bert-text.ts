@@ -2,7 +2,7 @@
  * BERT's cleaning and splitting of text, in its two implementations.
  *
  * - `fast`: `BertNormalizer` and `BertPreTokenizer` of Hugging Face's tokenizers (Rust). Its tables of marks, punctuation and format
- *   characters are those of Unicode 8; it knows no later ones. CompVis's latent diffusion uses this one.
+ *   characters are those of Unicode 8. CompVis's latent diffusion uses this one.
  * - `slow`: `BasicTokenizer` of transformers 4 (Python).
  *
  * Both drop control characters, put spaces around CJK ideographs, lower-case, strip accents, and split at white space and punctuation.

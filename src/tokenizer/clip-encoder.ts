@@ -1,4 +1,4 @@
-/** From a vocabulary and a profile to a tokenizer: words are encoded by BPE and remembered, sequences are bounded and padded. */
+/** Builds a tokenizer from a vocabulary and a profile: words are encoded by BPE and cached, sequences are bounded and padded. */
 
 import { StableDiffusionError } from '../errors.ts';
 import { encodeWord } from './byte-pair-encoding.ts';
@@ -15,13 +15,13 @@ export interface TokenizeOptions {
 export interface TokenizedText {
   /** Exactly `length` tokens: start, text, end, padding. */
   readonly ids: number[];
-  /** How many of them come before the padding. */
+  /** Number of ids before the padding. */
   readonly count: number;
-  /** Whether text was left out. The last token is the end token nevertheless. */
+  /** True if text was cut. The last token is still the end token. */
   readonly truncated: boolean;
 }
 
-/** A word that stands for tokens of its own (`withPlaceholders`). */
+/** A word with its own tokens (`withPlaceholders`). */
 export interface Placeholder {
   readonly token: string;
   readonly ids: readonly number[];
@@ -35,7 +35,7 @@ export interface ClipTokenizer {
   /** Default length of `tokenize`. */
   readonly length: number;
   readonly profile: ClipProfile;
-  /** Words that stand for tokens of their own (`withPlaceholders`). */
+  /** Words with their own tokens (`withPlaceholders`). */
   readonly placeholders: readonly Placeholder[];
   /** Tokens of a text of any length, without start and end. Never throws. */
   readonly encode: (text: string) => number[];
@@ -86,7 +86,7 @@ export function buildClipTokenizer({
   if (splitWords === undefined) {
     throw new StableDiffusionError(
       'invalid-argument',
-      `There is no profile ${String(profile)}; there are ${Object.keys(CLIP_PROFILES).join(', ')}.`,
+      `Unknown tokenizer profile ${String(profile)}. Choose ${Object.keys(CLIP_PROFILES).join(', ')}.`,
     );
   }
 

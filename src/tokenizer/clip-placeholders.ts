@@ -1,6 +1,6 @@
 /**
  * Placeholders of textual inversion in a tokenizer: words of a prompt that stand for given ids (added tokens; `maybe_convert_prompt` of
- * diffusers' TextualInversionLoaderMixin). They are found in the text as it was written, whatever the case of their letters, and not
+ * diffusers' TextualInversionLoaderMixin). They are found in the original text, in any case, and not
  * inside of longer words.
  */
 
@@ -9,7 +9,7 @@ import { type ClipTokenizer, type Placeholder, textSequence } from './clip-encod
 
 const wordCharacter = '[\\p{L}\\p{N}_]';
 
-/** The token where it is no part of a longer word. */
+/** Matches the token as a whole word. */
 function pattern(token: string): string {
   // A space in a name is any white space in the prompt, as A1111 compares tokens.
   const escaped = token.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&').replace(/\s+/g, '\\s+');
@@ -21,7 +21,7 @@ function pattern(token: string): string {
 /** What two spellings of a placeholder share. */
 const keyOf = (token: string): string => token.toLowerCase().replace(/\s+/g, ' ');
 
-/** A tokenizer that knows the placeholders too; where several fit, the longest counts. Throws `invalid-argument` for an empty one. */
+/** A tokenizer with placeholders. If several match, the longest wins. Throws `invalid-argument` for an empty one. */
 export function withPlaceholders(tokenizer: ClipTokenizer, placeholders: readonly Placeholder[]): ClipTokenizer {
   if (placeholders.length === 0) return tokenizer;
   if (placeholders.some(({ token }) => token.trim() === ''))

@@ -1,5 +1,5 @@
 /**
- * What the implementations of CLIP's tokenizer do with text before BPE: cleaning, and splitting into words.
+ * Text processing of CLIP's tokenizer before BPE, in its different implementations: normalisation and splitting into words.
  *
  * - `openai`: clip/simple_tokenizer.py. `ftfy.fix_text`, HTML unescaped twice, white space, lower case. What CLIP was trained with.
  * - `openai_noftfy`: the same without ftfy.
@@ -47,7 +47,7 @@ const LATER = characterClass(`
 2b739-2b73f 2cea2-2cead 2ebf0-2ee5d 31350-33479 10d40-10d49 116d0-116e3 11bf0-11bf9 11de0-11de9 11f50-11f59 16130-16139 16d70-16d79
 16ff4-16ff6 1ccf0-1ccf9 1d2c0-1d2d3 1e4f0-1e4f9 1e5f1-1e5fa
 `);
-/** The same, younger than Unicode 16. */
+/** Characters added after Unicode 16. */
 const LATER_17 = characterClass(`
 88f c5c cdc a7ce-a7cf a7d2 a7d4 a7f1 10940-10959 10ec5-10ec7 11db0-11ddb 16ea0-16eb8 16ebb-16ed3 16ff2-16ff3 187f8-187ff 18d09-18d1e
 18d80-18df2 1e6c0-1e6de 1e6e0-1e6e2 1e6e4-1e6e5 1e6e7-1e6ed 1e6f0-1e6f4 1e6fe-1e6ff 2b73a-2b73f 2cea2-2cead 323b0-33479 11de0-11de9

@@ -18,7 +18,7 @@ export interface ClipTokenizerFiles {
 
 /** Merges that the reference reads of a file; later ones it ignores. */
 const MAX_MERGES = 49_152 - 256 - 2;
-/** Larger values of `model_max_length` are its way to say that there is none. */
+/** A larger `model_max_length` means no limit. */
 const MAX_LENGTH = 1_000_000;
 
 /** Throws `file-corrupt` with the name of the file that is not as it should be. */

@@ -15,7 +15,7 @@ export type { ClipProfile } from './clip-text.ts';
 export interface ClipTokenizerOptions {
   /** Rows of the token embedding, at least 514; fewer than 49,408 are a truncated vocabulary. Default 49,408. */
   readonly vocabSize?: number;
-  /** Whose cleaning of text. Default `openai`, which is what CLIP was trained with. */
+  /** Text normalisation. Default `openai`, the one that CLIP was trained with. */
   readonly profile?: ClipProfile;
   /** Padding of `tokenize`: the end token (Stable Diffusion v1, the default), 0 (OpenAI's `clip.tokenize`), or a token. */
   readonly pad?: 'end' | 'zero' | number;

@@ -2,7 +2,7 @@
  * Vocabularies of CLIP's byte-level BPE.
  *
  * Tokens 0 to 255 are the bytes (in the order of `TOKEN_BYTES`), 256 to 511 the bytes at the end of a word, then one token a merge, then start
- * and end. A truncated vocabulary has fewer merges and is otherwise the same, so the rows of an embedding tell how many merges apply.
+ * and end. A truncated vocabulary differs only in having fewer merges, so the number of rows of an embedding gives the number of merges.
  */
 
 import { StableDiffusionError } from '../errors.ts';
@@ -22,7 +22,7 @@ export interface ClipVocabulary extends BytePairMerges {
   readonly endId: number;
   /** Token of a symbol of the merges. */
   readonly tokenOf: (symbol: number) => number;
-  /** What a token stands for; undefined for the special tokens and for numbers that are none. */
+  /** The text of a token; undefined for special tokens and for invalid ids. */
   readonly textOf: (token: number) => TokenText | undefined;
 }
 

@@ -2,7 +2,7 @@
  * The single-byte encodings that text in UTF-8 is most often misread in (mapping tables of unicode.org; `sloppy-windows-*` of ftfy).
  *
  * A table gives the characters of the bytes 0x80 to 0xff, `.` meaning the character of Latin-1. Bytes that Windows leaves unassigned are
- * those of Latin-1 too ("sloppy"); byte 0x1a then stands for U+FFFD, that is, for a byte that was lost.
+ * those of Latin-1 too ("sloppy"); byte 0x1a then represents U+FFFD, that is, a lost byte.
  */
 
 export interface CodePage {

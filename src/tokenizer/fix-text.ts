@@ -1,5 +1,5 @@
 /**
- * The cleaning of text that OpenAI's CLIP begins with: `ftfy.fix_text` of ftfy 6.3.1 (https://ftfy.readthedocs.io) with its defaults.
+ * The first normalisation step of OpenAI's CLIP: `ftfy.fix_text` of ftfy 6.3.1 (https://ftfy.readthedocs.io) with its defaults.
  *
  * Line by line: HTML entities, mojibake, then the table of replacements below and NFC, all repeated until nothing changes.
  */
@@ -44,7 +44,7 @@ const MAX_SEGMENT = 1_000_000;
 
 /**
  * Ordinary text settles in two or three rounds. Text that sheds one layer a round (`&#1&#1&#1;;;`) would take quadratic time, so beyond
- * `MIN_ROUNDS` it is left as it is once the rounds have read `MAX_WORK` characters.
+ * `MIN_ROUNDS` it stays unchanged once the rounds have read `MAX_WORK` characters.
  */
 const MIN_ROUNDS = 32;
 const MAX_WORK = 5_000_000;
@@ -54,7 +54,7 @@ export function fixText(text: string): string {
   let entities = true;
   let fixed = '';
   for (const segment of segments(text)) {
-    // Where a tag may be, entities are meant; from there to the end.
+    // If there may be a tag, the text is taken to contain entities from there to the end.
     if (segment.includes('<')) entities = false;
     fixed += fixSegment(segment, entities);
   }

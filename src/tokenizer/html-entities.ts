@@ -1,6 +1,6 @@
 /**
  * HTML character references: the decoding of Python's `html.unescape` (WHATWG HTML, "Character reference state"), and the stricter one of
- * ftfy's `unescape_html`, which wants the semicolon.
+ * ftfy's `unescape_html`, which requires the semicolon.
  */
 
 import { HTML_ENTITIES_DATA } from './html-entities-data.ts';

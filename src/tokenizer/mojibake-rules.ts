@@ -1,5 +1,5 @@
 /**
- * What mojibake looks like: text in UTF-8 that was read in a single-byte encoding.
+ * Detects mojibake: text in UTF-8 that was read in a single-byte encoding.
  *
  * The rules are those of ftfy 6.3.1 (`ftfy.badness` and `UTF8_DETECTOR_RE` of `ftfy.chardata`, Robyn Speer, Apache License 2.0), written
  * as a table: classes of characters, and sequences of classes that do not occur in intended text.
@@ -94,7 +94,7 @@ const SUSPECT = new RegExp(
   'u',
 );
 
-/** Whether the text holds a sequence that hardly occurs outside mojibake. */
+/** True if the text contains a sequence that hardly occurs outside mojibake. */
 export function isSuspect(text: string): boolean {
   return SUSPECT.test(text);
 }
@@ -109,7 +109,7 @@ const LATIN_LIKE: readonly CodePage[] = [
   WINDOWS_1257,
 ];
 
-/** Class of the characters that the bytes stand for in any encoding akin to Latin-1. */
+/** Class of the characters that the bytes represent in any encoding akin to Latin-1. */
 function lettersOf(...ranges: readonly (readonly [number, number])[]): string {
   const letters = new Set<string>();
   for (const page of LATIN_LIKE) {
@@ -123,7 +123,7 @@ const LEAD_OF_2 = lettersOf([0xc2, 0xdf]);
 const LEAD_OF_3 = lettersOf([0xe0, 0xef]);
 const LEAD_OF_4 = lettersOf([0xf0, 0xf0], [0xf3, 0xf3]);
 const TAIL = lettersOf([0x80, 0xbf]);
-/** Without the punctuation that also stands beside mojibake for itself. */
+/** Without punctuation that also occurs unchanged next to mojibake. */
 const TAIL_ONLY = TAIL.replace(/[–—―‘’‚“”„•…]/g, '');
 
 /** Runs of characters that look like the bytes of UTF-8; a space may be a lost no-break space. */

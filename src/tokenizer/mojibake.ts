@@ -23,7 +23,7 @@ import {
 } from './code-pages.ts';
 import { isSuspect, UTF8_LOOKALIKE } from './mojibake-rules.ts';
 
-/** In the order in which they are tried. */
+/** The encodings, in the order of trial. */
 const CODE_PAGES: readonly CodePage[] = [
   LATIN_1,
   WINDOWS_1252,
@@ -37,7 +37,7 @@ const CODE_PAGES: readonly CodePage[] = [
   CODE_PAGE_437,
 ];
 
-/** Returns the text with its mojibake repaired; text that shows no sign of it is returned as it is. */
+/** Returns the text with its mojibake repaired; other text is returned unchanged. */
 export function repairMojibake(text: string): string {
   for (let current = text; ; ) {
     const repaired = repairOnce(current);
@@ -57,7 +57,7 @@ function repairOnce(text: string): string {
 
   const repaired = repairEmbedded(text);
   if (repaired !== text) return repaired;
-  // What is left of ftfy's rules comes to this: control characters of Latin-1 were meant to be Windows-1252.
+  // The rest of ftfy's rules amounts to this: control characters of Latin-1 were meant to be Windows-1252.
   return replaceLatin1Controls(text);
 }
 
@@ -83,7 +83,7 @@ const SPACED = new RegExp(
   'g',
 );
 
-/** UTF-8 in which bytes were lost: 0x1a, or one question mark. */
+/** UTF-8 with lost bytes, shown as 0x1a or one question mark. */
 const LOSSY = new RegExp(
   [
     '[\xc2-\xdf]\x1a',
@@ -104,7 +104,7 @@ const LOSSY = new RegExp(
 function restoreBytes(bytes: string, page: CodePage): string {
   let restored = bytes;
   if (page !== MAC_ROMAN && restored.search(SPACED) >= 0) {
-    // "à" at the end of a word keeps its space, but for Portuguese "às", "àquele", "àquela", "àquilo".
+    // "à" at the end of a word keeps its space, except in Portuguese "às", "àquele", "àquela", "àquilo".
     restored = restored
       .replace(/\xc3 (?! |quele|quela|quilo|s )/g, '\xc3\xa0 ')
       .replace(SPACED, (sequence) => sequence.replaceAll(' ', '\xa0'));

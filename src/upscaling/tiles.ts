@@ -64,7 +64,7 @@ function fadeIn<C extends Channels>(
   paste(target, crop(source, left, top, w, h), toX, toY);
 }
 
-/** The picture through `make`, tile by tile, which enlarges each by `scale`. `tile` 0 is no tiling. */
+/** The picture through `make`, tile by tile, which enlarges each by `scale`. `tile` 0 turns tiling off. */
 export async function upscaleInGrid(
   image: Image<3>,
   { tile, overlap, scale }: { readonly tile: number; readonly overlap: number; readonly scale: number },

@@ -7,11 +7,11 @@ import { float32, type Tensor } from '../tensor/tensor.ts';
 import { strideStarts, upscaleInGrid } from './tiles.ts';
 import type { Upscaler } from './upscaler.ts';
 
-/** How tiles are put together: blended in 8 bits along their overlap, or the mean of what lies over each other. */
+/** How tiles are joined: blended in 8 bits along their overlap, or the mean of overlapping pixels. */
 export type TileBlending = 'grid' | 'mean';
 
 export interface UpscaleOptions {
-  /** Side of a tile, pixels of the original; 0 is no tiling. Default: A1111's for the architecture. */
+  /** Side of a tile, pixels of the original; 0 turns tiling off. Default: A1111's for the architecture. */
   readonly tile?: number;
   /** Pixels that neighbours share. Default: A1111's, 8. */
   readonly overlap?: number;

@@ -14,12 +14,12 @@ export interface Upscaler extends AsyncDisposable {
    * Throws `shape-mismatch`, `aborted`, `not-finite`, `engine-failed`.
    */
   run(x: Tensor<'float32'>, signal?: AbortSignal): Promise<Tensor<'float32'>>;
-  /** As `run`, with the sides that the architecture wants for pictures, clamped to [0, 1] (spandrel's call of a model). */
+  /** Like `run`, padded to the sides that the architecture needs and clamped to [0, 1] (spandrel's call of a model). */
   runOnPicture(x: Tensor<'float32'>, signal?: AbortSignal): Promise<Tensor<'float32'>>;
   dispose(): Promise<void>;
 }
 
-/** Programs kept for networks that are made for one size: of a tiled picture the tiles, and those at its border. */
+/** Number of cached programs for networks with a fixed size: the sizes of a tiled picture's inner and border tiles. */
 const keptSizes = 2;
 
 /** Position -i and n - 1 + i mirrored into 0 … n - 1, the border not repeated (`reflect` of PyTorch). */

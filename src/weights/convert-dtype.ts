@@ -1,4 +1,4 @@
-/** The same weights in another element type: every tensor of floating-point numbers is rounded as it is read; whole numbers stay, and so do noise schedule and latent scale. */
+/** The same weights in another element type: floating-point tensors are rounded while being read; integers, the noise schedule and the latent scale are unchanged. */
 
 import { StableDiffusionError } from '../errors.ts';
 import { convert, toFloat32 } from '../tensor/convert.ts';

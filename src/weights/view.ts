@@ -1,4 +1,4 @@
-/** Views of a WeightSource: the same tensors under other names, fewer of them, or several sources as one. Nothing is read until asked for. */
+/** Views of a WeightSource: the same tensors under other names, a subset of them, or several sources as one. All views are lazy. */
 
 import { StableDiffusionError } from '../errors.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -64,7 +64,7 @@ export function withNames(source: WeightSource, rename: (name: string) => string
   return weightView(source.label, tensors, [source]);
 }
 
-/** The tensors whose names begin with `prefix`, without it. */
+/** The tensors with the prefix `prefix`, which is removed. */
 export function withoutPrefix(source: WeightSource, prefix: string): WeightSource {
   return prefix === ''
     ? source

@@ -16,17 +16,17 @@ export interface WeightEntry {
   readonly shape: Shape;
 }
 
-/** Where a tensor lies in a file, when its row-major little-endian bytes are there as they are. */
+/** Location of a tensor in a file, if its row-major little-endian bytes are stored there unchanged. */
 export interface ByteLocation {
   /** Path on this machine. */
   readonly path: string;
   readonly offset: number;
   readonly length: number;
-  /** The file as it was when it was opened; another one now at `path` is not to be read. */
+  /** Identity of the file when it was opened; a different file now at `path` must not be read. */
   readonly identity?: FileIdentity;
 }
 
-/** What a file says besides its tensors: a training step, a format name, hyper-parameters. */
+/** Metadata of a file: a training step, a format name, hyper-parameters. */
 export type MetadataValue =
   | null
   | boolean
@@ -36,19 +36,19 @@ export type MetadataValue =
   | ReadonlyMap<string, MetadataValue>;
 
 export interface WeightSource {
-  /** What this is, for messages: a file name, or a phrase. */
+  /** A label for messages: a file name, or a phrase. */
   readonly label: string;
   readonly entries: ReadonlyMap<string, WeightEntry>;
   readonly metadata?: ReadonlyMap<string, MetadataValue>;
   /** The tensor `name`, in its stored element type, contiguous. The caller owns it. Throws `weights-mismatch` if there is none of that name. */
   read(name: string, signal?: AbortSignal): Promise<Tensor>;
-  /** Where its bytes lie, if they can be used in place. */
+  /** Location of the bytes of a tensor, if they can be used in place. */
   locate?(name: string): ByteLocation | undefined;
   /** Releases files. Reading afterwards throws. */
   close(): Promise<void>;
 }
 
-/** What `entries` has for `name`; throws `weights-mismatch`, naming both, if it has nothing. */
+/** The entry `name`; throws `weights-mismatch`, naming tensor and source, if it is missing. */
 export function findEntry<E>(label: string, entries: ReadonlyMap<string, E>, name: string): E {
   const found = entries.get(name);
   if (found === undefined)

@@ -35,7 +35,7 @@ export interface WorkerGenerateOptions {
   /** Pictures of the model's guess while it samples, as often as a fifth of the time allows. Default true. */
   readonly previews?: boolean;
   /**
-   * Milliseconds after the signal in which the worker may end by itself, which it does when the run of a network is over. Then it is
+   * Milliseconds after the signal in which the worker may end by itself, which it does when the current network run is over. Then it is
    * terminated, with the model in it. By default it is waited for.
    */
   readonly patience?: number;
@@ -49,9 +49,9 @@ export interface ModelWorker {
   /** Calls back as networks' weights are read, on loading and on the first run; returns how to stop that. */
   onProgress(listener: (progress: LoadProgress) => void): () => void;
   unload(): Promise<void>;
-  /** The worker was terminated or has failed: it takes no more calls. */
+  /** True if the worker was terminated or has failed and accepts no more calls. */
   readonly isStopped: boolean;
-  /** Stops the worker at once, whatever it is doing, and frees its memory. */
+  /** Stops the worker at once and frees its memory. */
   terminate(): void;
 }
 
@@ -124,7 +124,8 @@ export function connectWorker(port: WorkerPort): ModelWorker {
         () => {},
         signal,
       );
-      if (!facts) throw new StableDiffusionError('engine-failed', 'The worker told nothing about the model it loaded.');
+      if (!facts)
+        throw new StableDiffusionError('engine-failed', 'The worker returned no facts about the model it loaded.');
       return facts;
     },
     async *generate(job, { signal, previews = true, patience } = {}) {

@@ -37,7 +37,7 @@ export interface WorkerScope {
 }
 
 export interface WorkerHostOptions {
-  /** How a model is loaded; replaced in tests. */
+  /** Loads a model; replaced in tests. */
   readonly load?: (
     options: WorkerModelOptions,
     onProgress: (progress: LoadProgress) => void,

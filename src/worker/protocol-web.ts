@@ -1,5 +1,5 @@
 /**
- * What a page and the worker that computes for it say to each other. All of it is plain data that `postMessage` copies; pixels and
+ * The messages between a page and its worker. All are plain data that `postMessage` copies; pixels and
  * files are transferred. `worker-client-web.ts` and `worker-host-web.ts` are the two ends.
  */
 
@@ -10,12 +10,12 @@ import type { CheckpointKind } from '../checkpoints/checkpoint.ts';
 import type { GeneratedImage, PipelineEvent } from '../pipelines/events.ts';
 import type { TaskOptions } from '../generation/inputs.ts';
 
-/** What to load and where to compute. */
+/** The model to load, and the device. */
 export interface WorkerModelOptions {
   readonly file: Blob | string;
   /** Default 'wasm'. */
   readonly provider?: 'wasm' | 'webgpu';
-  /** Where ONNX Runtime's .wasm and .mjs files are served, ending in '/'. */
+  /** Address of ONNX Runtime's .wasm and .mjs files, ending in '/'. */
   readonly wasmPath?: string;
   readonly threads?: number;
   readonly precision?: 'float32' | 'float16';
@@ -27,21 +27,21 @@ export interface WorkerModelOptions {
   readonly taesd?: Blob | string;
 }
 
-/** What a page needs to know of a model to offer the right settings. */
+/** The facts about a model that a page needs to offer the right settings. */
 export interface ModelFacts {
   readonly label: string;
   readonly kind: CheckpointKind;
-  /** Side in pixels of the pictures it was made for. */
+  /** Native size of its pictures in pixels per side. */
   readonly nativeSize: number;
   /** Sides are multiples of this. */
   readonly sizeUnit: number;
   readonly provider: string;
   readonly precision: 'float32' | 'float16';
   readonly takesPrompt: boolean;
-  /** Whether `promptSyntax: 'a1111'` is for it: its text encoder is CLIP's. */
+  /** True if it supports `promptSyntax: 'a1111'`, that is, its text encoder is CLIP's. */
   readonly readsPromptSyntax: boolean;
   readonly hasSafetyChecker: boolean;
-  /** What the file did not say, and the value taken. */
+  /** Settings that the file does not state, with the assumed value. */
   readonly assumed: readonly string[];
 }
 
@@ -71,7 +71,7 @@ export interface LoadProgress {
   readonly share: number;
 }
 
-/** `id` names the call that a message belongs to; the model is that of the last `load`. */
+/** `id` is the call that a message belongs to; the model is that of the last `load`. */
 export type WorkerRequest = { readonly id: number } & (
   | { readonly kind: 'load'; readonly options: WorkerModelOptions }
   | { readonly kind: 'generate'; readonly job: WorkerJob; readonly previews: boolean }

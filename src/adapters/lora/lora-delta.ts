@@ -1,5 +1,5 @@
 /**
- * What an adapter adds to a weight, by its kind. With alpha and rank r, and 1 in place of alpha / r where the file has no alpha:
+ * The change that an adapter makes to a weight, by kind, with alpha and rank r (alpha / r is 1 if the file has no alpha):
  *
  * - LoRA (Hu et al. 2022), LoCon: up · down · alpha / r; with `lora_mid` the CP form Σ mid[n, m] up[·, n] down[m, ·].
  * - LoHa (Hyeon-Woo et al. 2022): (w1a · w1b) ∘ (w2a · w2b) · alpha / r, each product in Tucker form where there are t1, t2.
@@ -8,7 +8,7 @@
  * - with a magnitude (DoRA, Liu et al. 2024) the change W' becomes m · (W + W') / ‖W + W'‖ - W, norms taken by output (PEFT, and
  *   `dora_scale` [out, 1, …]) or by input channel (`dora_scale` [1, in, …], LyCORIS before 3).
  *
- * As A1111's `network_*.py` and ComfyUI have them. A convolution's weight [o, i, kh, kw] is the matrix [o, i · kh · kw] here.
+ * As in A1111's `network_*.py` and ComfyUI. A convolution's weight [o, i, kh, kw] is the matrix [o, i · kh · kw] here.
  */
 
 import { StableDiffusionError } from '../../errors.ts';
@@ -20,7 +20,7 @@ import { asMatrix, kronecker, type Matrix, product, transposed } from './matrix-
 
 export interface LoraDelta {
   readonly matrix: Matrix;
-  /** Factor on the matrix besides the strength the user chose. */
+  /** Factor on the matrix, in addition to the user's strength. */
   readonly scale: number;
 }
 
@@ -28,7 +28,7 @@ interface Kind {
   readonly needs: readonly LoraRole[];
   /** Rows and columns of the matrix, from shapes alone. */
   readonly size: (shape: (role: LoraRole) => Shape) => readonly [rows: number, columns: number];
-  /** Rank that alpha is divided by; undefined where alpha has no say. */
+  /** Divisor of alpha; undefined if alpha has no effect. */
   readonly rank: (shape: (role: LoraRole) => Shape, has: (role: LoraRole) => boolean) => number | undefined;
   readonly matrix: (get: (role: LoraRole) => Matrix, tensors: ReadonlyMap<LoraRole, Tensor<'float32'>>) => Matrix;
 }
@@ -148,7 +148,7 @@ function kroneckerKind(first: 'lokr_w1' | 'lokr_w1_b', second: 'lokr_w2' | 'lokr
   };
 }
 
-/** What a module of any kind may have. */
+/** Options shared by modules of all kinds. */
 const besides: ReadonlySet<LoraRole> = new Set(['alpha', 'diff_b', 'b_norm', 'dora_scale', 'magnitude']);
 
 /** The kind whose tensors a module has, all of them and no other but those. */
@@ -159,7 +159,7 @@ function kindOf({ tensors }: LoraModule): Kind | undefined {
 
 const biasOf = ({ tensors }: LoraModule): string | undefined => (tensors.get('diff_b') ?? tensors.get('b_norm'))?.name;
 
-/** What a module changes, from its shapes alone. `weight` is [rows, columns]. Throws `weights-mismatch` where its tensors make no known adapter. */
+/** The change of a module, determined from its shapes alone. `weight` is [rows, columns]. Throws `weights-mismatch` if its tensors do not form a known adapter. */
 export function deltaSizes(
   file: LoraFile,
   module: LoraModule,
@@ -256,7 +256,7 @@ function withMagnitude(
 ): Matrix {
   const { rows, columns } = weight;
   const sum = Float64Array.from(weight.data, (value, i) => value + scale * (delta.data[i] as number));
-  // Of a convolution the columns of one input channel lie together.
+  // In a convolution the columns of one input channel are adjacent.
   const kernel = byInput ? columns / magnitude.length : 1;
   const groupOf = (i: number): number => (byInput ? Math.floor((i % columns) / kernel) : Math.floor(i / columns));
   const squares = new Float64Array(magnitude.length);
@@ -270,7 +270,7 @@ function withMagnitude(
   return { rows, columns, data };
 }
 
-/** What a module adds to its layer's bias, where it does. */
+/** The change of the layer's bias, if any. */
 export async function biasDelta(
   file: LoraFile,
   module: LoraModule,

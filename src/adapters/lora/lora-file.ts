@@ -16,10 +16,10 @@ export interface LoraModule {
 export interface LoraFile {
   readonly label: string;
   readonly modules: readonly LoraModule[];
-  /** Keys that are none of a LoRA. */
+  /** Keys that do not belong to a LoRA. */
   readonly unknown: readonly string[];
   readonly metadata: ReadonlyMap<string, MetadataValue>;
-  /** What PEFT says of rank and alpha, where diffusers wrote it into the file. */
+  /** PEFT's rank and alpha, if diffusers wrote them into the file. */
   readonly peft: PeftSettings | undefined;
   read(name: string, signal?: AbortSignal): Promise<Tensor>;
   close(): Promise<void>;
@@ -27,11 +27,11 @@ export interface LoraFile {
 
 /** Fields of `peft.LoraConfig` by network prefix, as in the metadata `lora_adapter_metadata`. */
 export interface PeftSettings {
-  /** alpha / rank of a module, or alpha / √rank; undefined where the settings do not say it. */
+  /** alpha / rank of a module, or alpha / √rank; undefined if the settings do not include it. */
   scale(module: LoraModule, rank: number): number | undefined;
 }
 
-/** The modules of a file. Throws `file-unsupported` where no key is that of a LoRA. */
+/** The modules of a file. Throws `file-unsupported` if no key belongs to a LoRA. */
 export function openLora(source: WeightSource): LoraFile {
   const modules = new Map<
     string,
@@ -101,7 +101,7 @@ function peftSettings(text: MetadataValue | undefined): PeftSettings | undefined
   };
 }
 
-/** Whether a pattern of PEFT names a module: its whole name, or its end. */
+/** True if a PEFT pattern matches a module: its complete name, or the end of it. */
 function isPartOf(module: string, pattern: string): boolean {
   const name = pattern.replaceAll('.', '_');
   return module === name || module.endsWith(`_${name}`);

@@ -1,5 +1,5 @@
 /**
- * Names of tensors in LoRA files: which network and module a key belongs to, and what the tensor is there.
+ * Names of tensors in LoRA files: the network and module of a key, and the role of its tensor.
  *
  * Known are the layouts of kohya's sd-scripts (`lora_unet_down_blocks_0_….lora_down.weight`), LyCORIS (`.hada_w1_a`, `.lokr_w1`, `.diff`),
  * PEFT (`unet.….lora_A.weight`, `base_model.model.….lora_A.default.weight`), diffusers before PEFT (`….lora.down.weight`,
@@ -33,11 +33,11 @@ export const loraRoles = [
   'dora_scale',
   'magnitude',
 ] as const;
-/** What a tensor is in its module. */
+/** The role of a tensor in its module. */
 export type LoraRole = (typeof loraRoles)[number];
 
 export interface LoraKey {
-  /** Undefined where the key does not say it. */
+  /** Undefined if the key does not tell. */
   readonly network: LoraNetwork | undefined;
   /** The module's name in the layout of the file, with `_` for every `.`. */
   readonly module: string;
@@ -72,7 +72,7 @@ const direction: Readonly<Record<string, LoraRole>> = {
   up: 'up',
 };
 
-/** How the module and the tensor are written; in order, the first that matches counts. */
+/** Patterns of module and tensor names; the first match wins. */
 const endings: readonly {
   readonly pattern: RegExp;
   readonly read: (match: RegExpExecArray) => readonly [module: string, role: string | undefined];
@@ -113,7 +113,7 @@ export function underscored(module: string): string {
   return module.replaceAll('.', '_');
 }
 
-/** What a key says, or undefined where it is none of a LoRA. */
+/** Parses a key; undefined if it does not belong to a LoRA. */
 export function parseLoraKey(key: string): LoraKey | undefined {
   for (const { pattern, read } of endings) {
     const match = pattern.exec(key);

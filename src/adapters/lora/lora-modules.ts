@@ -1,5 +1,5 @@
 /**
- * The layers of a network that a LoRA can change, by every name they have in the layouts: CompVis's own and that of diffusers or
+ * The layers of a network that a LoRA can change, by all their names in the layouts: CompVis's and that of diffusers or
  * transformers. A layer may be one of several that the canonical tensor stacks (q, k, v in `in_proj` and `qkv`).
  */
 
@@ -10,7 +10,7 @@ import { unetMap } from '../../checkpoints/layouts/unet.ts';
 import { type NameRow, prefixed } from '../../checkpoints/rename.ts';
 import { underscored } from './lora-keys.ts';
 
-/** Which rows of a canonical tensor a layer is: all of them, or blocks of equal height. */
+/** The rows of a canonical tensor that form a layer: all of them, or blocks of equal height. */
 export interface StackPlace {
   readonly part: number;
   readonly parts: number;

@@ -26,7 +26,7 @@ export async function readFactors(
     const target = found?.get(module.name)?.weight;
     const shape = network && target ? shapeOf(network, target.tensor) : undefined;
     if (!network || !target || !shape || target.parts > 1)
-      throw new StableDiffusionError('weights-mismatch', `${file.label}: ${module.name} is no layer of this model.`);
+      throw new StableDiffusionError('weights-mismatch', `${file.label}: ${module.name} is not a layer of this model.`);
     const [down, up] = [await readRole(file, module, 'down'), await readRole(file, module, 'up')];
     const rank = down.shape[0] ?? 1;
     const alphaEntry = module.tensors.get('alpha');

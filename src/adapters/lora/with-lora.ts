@@ -16,7 +16,7 @@ import { asMatrix, type Matrix, transposed } from './matrix-product.ts';
 /** A LoRA and how strongly it is applied. */
 export interface LoraUse {
   readonly lora: LoraFile;
-  /** Strength in the UNet; 1 is as it was trained, negative ones take away. Default 1. */
+  /** Strength in the UNet; 1 (default) is the trained strength, negative values subtract. */
   readonly scale?: number;
   /** Strength in the text encoder. Default: as `scale`. */
   readonly textScale?: number;
@@ -78,7 +78,7 @@ function changed(source: WeightSource, name: string, changes: readonly Change[])
   };
 }
 
-/** What is wrong with a file's modules for a model, gathered over all of them. */
+/** The mismatches of a file's modules with a model, collected over all modules. */
 interface Misfits {
   readonly unknown: string[];
   readonly misshapen: string[];
@@ -202,7 +202,7 @@ function reportMisfits(lora: LoraFile, { unknown, misshapen }: Misfits): void {
 
 /**
  * One network's weights, under canonical names, with LoRAs merged in. Lazy: nothing is read before a changed tensor is. What a file has
- * for the other network is passed over.
+ * for the other network is ignored.
  * @throws `weights-mismatch`, naming every key that has no layer in the network, or another size
  */
 export function withLora(source: WeightSource, config: NetworkConfig, uses: readonly LoraUse[]): WeightSource {

@@ -84,7 +84,7 @@ export function loraTensors(factors: readonly LoraFactors[], options: WriteLoraO
   return tensors;
 }
 
-/** What sd-scripts writes into `__metadata__` of the network itself: `ss_network_dim` and `ss_network_alpha` are those of linear layers, `conv_*` those of 3x3 convolutions. */
+/** The network metadata that sd-scripts writes into `__metadata__`: `ss_network_dim` and `ss_network_alpha` apply to linear layers, `conv_*` to 3x3 convolutions. */
 export function loraMetadata(
   factors: readonly LoraFactors[],
   { layout, metadata = {} }: Pick<WriteLoraOptions, 'layout' | 'metadata'>,

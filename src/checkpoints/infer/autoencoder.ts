@@ -43,7 +43,7 @@ export function isDiffusersAutoencoder(entries: Entries): boolean {
   );
 }
 
-/** Where the two layouts differ in what is read. */
+/** The names that differ between the two layouts. */
 interface Names {
   readonly level: (level: number) => string;
   readonly blocks: string;
@@ -119,19 +119,19 @@ function infer(entries: Entries, names: Names, levels: number): Inferred<Autoenc
   return { config, assumed };
 }
 
-/** Whether these are names of diffusers' AutoencoderTiny. */
+/** True for names of diffusers' AutoencoderTiny. */
 export function isTaesd(entries: Entries): boolean {
   return entries.has('encoder.layers.0.weight') && entries.has('decoder.layers.0.weight');
 }
 
-/** Which half of the original TAESD this is, by its first convolution; undefined for neither. */
+/** The half of the original TAESD, recognised by its first convolution; undefined for neither. */
 export function originalTaesdHalf(entries: Entries): 'encoder' | 'decoder' | undefined {
   if (entries.has('0.weight') && entries.has('1.conv.0.weight')) return 'encoder';
   return !entries.has('0.weight') && entries.has('1.weight') && entries.has('3.conv.0.weight') ? 'decoder' : undefined;
 }
 
 /**
- * From the names of AutoencoderTiny. Where only one half is there, the other is taken to be its mirror image, as in TAESD.
+ * From the names of AutoencoderTiny. If only one half exists, the other is assumed to be its mirror image, as in TAESD.
  * Throws `model-unknown`.
  */
 export function inferTaesd(entries: Entries): Inferred<TaesdConfig> {

@@ -1,7 +1,7 @@
 /**
  * The architecture of CLIP's encoders from names and shapes, under the names of transformers and of OpenAI, and of the safety checker.
  *
- * What leaves no trace: the number of heads (assumed one per 64 channels, as every published CLIP), the activation (quick_gelu) and the
+ * Shapes do not reveal the number of heads (assumed one per 64 channels, as in every published CLIP), the activation (quick_gelu) and the
  * special token ids (the last two of the vocabulary).
  */
 
@@ -87,7 +87,7 @@ export function inferClipVision(
 function gridSide(positions: number, what: string): number {
   const side = Math.sqrt(positions - 1);
   if (!Number.isInteger(side) || side < 1)
-    throw unknown(what, `there are ${positions} positions, which is no square number and one`);
+    throw unknown(what, `it has ${positions} positions, which is not a square number plus one`);
   return side;
 }
 
@@ -111,7 +111,7 @@ export function inferOpenAiClip(entries: Entries, prefix = ''): Inferred<OpenAiC
       context_length: axis(entries, `${prefix}positional_embedding`, 2, 0, what),
       vocab_size: vocabulary,
       transformer_width: width,
-      // As `clip.model.build_model`: heads are not in the file.
+      // As `clip.model.build_model`: the file does not state the heads.
       transformer_heads: Math.max(1, Math.floor(width / 64)),
       transformer_layers: countOf(entries, `${prefix}transformer.resblocks.`, what),
     },

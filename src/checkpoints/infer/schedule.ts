@@ -13,7 +13,7 @@ export type ScheduleParams = Partial<
 
 const maxTimesteps = 1_000_000;
 
-/** What the buffers say; nothing where they are absent or not a schedule. */
+/** The schedule of the buffers; undefined if they are absent or not a schedule. */
 export async function readSchedule(source: WeightSource): Promise<ScheduleParams> {
   return { ...(await readBetas(source)), ...(await readScale(source)) };
 }

@@ -1,4 +1,4 @@
-/** Reading architecture from names and shapes: small questions about a set of entries, and the error when the answer is not there. */
+/** Reading an architecture from names and shapes: small queries on a set of entries, and the error if one has no answer. */
 
 import type { z } from 'zod';
 import { validated } from '../../config/validate.ts';
@@ -8,25 +8,25 @@ import type { WeightEntry } from '../../weights/weight-source.ts';
 
 export type Entries = ReadonlyMap<string, WeightEntry>;
 
-/** An architecture read from shapes, and what had to be assumed because shapes do not tell it. */
+/** An architecture read from shapes, and the settings that had to be assumed. */
 export interface Inferred<C> {
   readonly config: C;
   /** Phrases such as `num_heads 8`, for `sd inspect` and messages. */
   readonly assumed: readonly string[];
 }
 
-/** Throws `model-unknown`: `what` says which network, `found` what was seen. */
+/** A `model-unknown` error: `what` is the network, `found` the problem. */
 export function unknown(what: string, found: string): StableDiffusionError {
   return new StableDiffusionError(
     'model-unknown',
-    `${what}: ${found}. The architecture could not be told from names and shapes; give its configuration (YAML or config.json).`,
+    `${what}: ${found}. The architecture cannot be inferred from names and shapes. Give its configuration (YAML or config.json).`,
   );
 }
 
 /** Shape of a tensor; throws `model-unknown` if it is missing or has another rank than `rank`. */
 export function shapeOf(entries: Entries, name: string, rank: number, what: string): Shape {
   const entry = entries.get(name);
-  if (!entry) throw unknown(what, `there is no ${name}`);
+  if (!entry) throw unknown(what, `${name} is missing`);
   if (entry.shape.length !== rank || entry.shape.some((size) => size < 1)) {
     throw unknown(what, `${name} has shape [${entry.shape.join(', ')}], not ${rank} axes of at least 1`);
   }
@@ -39,7 +39,7 @@ export function axis(entries: Entries, name: string, rank: number, index: number
 }
 
 /**
- * How many consecutive numbers from 0 follow `prefix` in some name: `count('down_blocks.')` is 4 where there are down_blocks.0 … 3.
+ * Counts the consecutive numbers from 0 that follow `prefix` in some name: `count('down_blocks.')` is 4 for down_blocks.0 … 3.
  * Throws `model-unknown` where a number is skipped.
  */
 export function countOf(entries: Entries, prefix: string, what: string, gaps: 'refuse' | 'allow' = 'refuse'): number {

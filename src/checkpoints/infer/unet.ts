@@ -29,14 +29,14 @@ interface Block {
   readonly attention: string | undefined;
 }
 
-/** Whether these are names of a CompVis UNet without its prefix. */
+/** True for names of a CompVis UNet without its prefix. */
 export function isCompVisUNet(entries: Entries): boolean {
   return (
     entries.has('input_blocks.0.0.weight') && entries.has('time_embed.0.weight') && hasPrefix(entries, 'output_blocks.')
   );
 }
 
-/** Whether these are names of diffusers' UNet2DConditionModel or UNet2DModel. */
+/** True for names of diffusers' UNet2DConditionModel or UNet2DModel. */
 export function isDiffusersUNet(entries: Entries): boolean {
   return (
     entries.has('conv_in.weight') &&
@@ -94,7 +94,7 @@ export function inferCompVisUNet(entries: Entries): Inferred<UNetConfig> {
 export function inferDiffusersUNet(entries: Entries): Inferred<UNetConfig> {
   for (const prefix of ['add_embedding.', 'encoder_hid_proj.', 'add_time_proj.']) {
     if (hasPrefix(entries, prefix))
-      throw unknown(what, `${prefix}* is there, an extra conditioning that Stable Diffusion v1 does not have`);
+      throw unknown(what, `it has ${prefix}*, an extra conditioning that Stable Diffusion v1 lacks`);
   }
   const inChannels = axis(entries, 'conv_in.weight', 4, 1, what);
   const modelChannels = axis(entries, 'time_embedding.linear_1.weight', 2, 1, what);

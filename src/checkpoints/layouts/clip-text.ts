@@ -2,7 +2,7 @@
  * The text encoder under `cond_stage_model.` of a CompVis checkpoint (a: `transformer.text_model.*`) ⇄ `transformers.CLIPTextModel` (b).
  *
  * b has the prefix `text_model.` in the published repositories (`CLIPTextModel` until transformers 4), and none as saved by
- * transformers 5. The projection of `CLIPTextModelWithProjection` lies beside `text_model` in both.
+ * transformers 5. The projection of `CLIPTextModelWithProjection` is a sibling of `text_model` in both.
  */
 
 import type { ClipTextConfig } from '../../config/network-config.ts';

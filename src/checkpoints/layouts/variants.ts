@@ -10,7 +10,7 @@ import type { NameMap, NameRow } from '../rename.ts';
 
 const attentionMatrix = /\.attn(_1|\.\d+)\.(q|k|v|proj_out)\.weight$/;
 
-/** For the entries of an autoencoder whose attention matrices have two axes; undefined where all is canonical. */
+/** For the entries of an autoencoder whose attention matrices have two axes; undefined if all names are canonical. */
 export function linearAttentionMap(
   entries: ReadonlyMap<string, { readonly shape: readonly number[] }>,
 ): NameMap | undefined {
@@ -20,7 +20,7 @@ export function linearAttentionMap(
   return rows.length === 0 ? undefined : { a: 'compvis', b: 'compvis-linear', rows };
 }
 
-/** For the names of a text encoder without `cond_stage_model.`; undefined where all is canonical. */
+/** For the names of a text encoder without `cond_stage_model.`; undefined if all names are canonical. */
 export function textModelMap(names: Iterable<string>): NameMap | undefined {
   const rows: NameRow[] = [];
   for (const name of names) {
@@ -30,7 +30,7 @@ export function textModelMap(names: Iterable<string>): NameMap | undefined {
   return rows.length === 0 ? undefined : { a: 'compvis', b: 'compvis-without-text-model', rows };
 }
 
-/** For the names of a safety checker; undefined where all is canonical. */
+/** For the names of a safety checker; undefined if all names are canonical. */
 export function safetyCheckerMap(names: Iterable<string>): NameMap | undefined {
   const rows: NameRow[] = [];
   for (const name of names)

@@ -51,7 +51,7 @@ function printPart(out: TextOutput, part: PartReport): void {
   printNames(out, 'unexpected', part.unexpected);
   printNames(
     out,
-    'different shape',
+    'misshapen',
     part.misshapen.map(
       ({ name, found, expected }) => `${name} [${found.join(', ')}] instead of [${expected.join(', ')}]`,
     ),

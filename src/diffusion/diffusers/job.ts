@@ -6,7 +6,7 @@ import type { SamplingRequest } from '../sampler.ts';
 import { dynamicThreshold } from '../thresholding.ts';
 import type { WholeSchedulerConfig } from './scheduler-config.ts';
 
-/** What a class's sampling gets: the request, with the model that the configuration means and inpainting already in it. */
+/** Input of a class's sampling: the request, with the configured model and inpainting already applied. */
 export interface Job {
   readonly config: WholeSchedulerConfig;
   readonly request: SamplingRequest;
@@ -20,7 +20,7 @@ export interface DiffusersSamplerOptions {
   readonly useClippedModelOutput?: boolean;
 }
 
-/** Clipping or thresholding of the clean latent, where the configuration wants it. */
+/** Clipping or thresholding of the clean latent, if configured. */
 export function revision({ config }: Job): ((x0: Latent) => Latent) | undefined {
   if (config.thresholding)
     return (x0) => dynamicThreshold(x0, config.dynamic_thresholding_ratio, config.sample_max_value);

@@ -1,7 +1,7 @@
 /**
  * diffusers' schedulers as samplers: a scheduler_config.json in, the algorithm it names over the timesteps and noise levels it means.
  *
- * The algorithms are those of `samplers/`; what is diffusers' own are the spacings, the ends, and the defaults.
+ * The algorithms are those of `samplers/`; only the spacings, the ends and the defaults are specific to diffusers.
  */
 
 import { StableDiffusionError, throwIfAborted } from '../../errors.ts';

@@ -1,5 +1,5 @@
 /**
- * The noise levels of diffusers' schedulers and the timesteps that the network is told with them (their `set_timesteps`).
+ * The noise levels of diffusers' schedulers and the timesteps that the network gets with them (their `set_timesteps`).
  *
  * There are two families. The k-diffusion ones (Euler, Heun, LMS, KDPM2) space `n` timesteps, which may lie between whole ones, and end
  * at 0. The solvers (DPM-Solver, UniPC, DEIS) space n + 1 and leave the last one out, and their timesteps are whole.
@@ -38,7 +38,7 @@ function formulaSigmas(config: WholeSchedulerConfig, max: number, min: number, c
   return undefined;
 }
 
-/** `steps` timesteps below `last`, descending: spaced evenly, or for the solvers as one more of which the lowest is left out. */
+/** `steps` timesteps below `last`, descending: spaced evenly; for the solvers one more, without the lowest. */
 function spaced(config: WholeSchedulerConfig, steps: number, last: number, solver: boolean): number[] {
   const { timestep_spacing: spacing, num_train_timesteps: trained, steps_offset: offset } = config;
   const count = solver ? steps + 1 : steps;
@@ -93,7 +93,7 @@ export function kSigmaTimes(
   return { sigmas: Float32Array.from(ended), timesteps: timesteps.map(Math.fround) };
 }
 
-/** What a solver's last sigma is: 0, the schedule's lowest, or once more the last of a formula's. */
+/** A solver's last sigma: 0, the schedule's lowest, or a repetition of the formula's last. */
 export type SolverEnd = 'zero' | 'sigma_min' | 'repeat';
 
 /** For the DPM-Solvers, UniPC and DEIS. */

@@ -21,7 +21,7 @@ function startAtBar({ request }: Job, alphaBar: number): Latent {
   return startAtTime(request, { timestep: 0, alpha: Math.sqrt(alphaBar), sigma: Math.sqrt(1 - alphaBar) });
 }
 
-/** Step of DDIM from a timestep by the stride of the schedule, whatever the next timestep is. */
+/** DDIM step from a timestep by the stride of the schedule, independent of the next timestep. */
 function ddimStep({ config, model, request }: Job, timestep: number): DdimStep {
   const previous = timestep - Math.floor(config.num_train_timesteps / request.steps);
   const final = config.set_alpha_to_one ? 1 : model.schedule.alphaBarAt(0);
@@ -52,7 +52,7 @@ export function ddim(job: Job): Sampling {
   return sampleDdim(job.model, startAtBar(job, steps[0]?.alphaBar ?? 1), steps, options);
 }
 
-/** From the initial latent (or, without one, from `startNoise` taken as such) to noise. */
+/** From the initial latent (or, without one, from `startNoise`) to noise. */
 export function ddimInverse(job: Job): Sampling {
   const steps = timestepsOf({ ...job, request: { ...job.request, startStep: 0 } }).map((timestep) => {
     const { alphaBar, alphaBarPrev } = ddimStep(job, timestep);
@@ -104,11 +104,11 @@ export function pndm(job: Job): Sampling {
   );
 }
 
-/** The k-diffusion family: in the variance-exploding space, told the schedule's own timesteps. */
+/** The k-diffusion family: in the variance-exploding space, with the schedule's own timesteps. */
 export function sigmaSpace(sample: SigmaSampling, roundKarras = false): (job: Job) => Sampling {
   return (job) => {
     const { config, request } = job;
-    // Inpainting is the denoiser's here, so that the model without it is wanted.
+    // The denoiser handles inpainting here, so use the model without it.
     const own: DiffusionModel = {
       ...job.model,
       predict: (x, timestep, signal) => request.model.predict(x, timestep, signal),

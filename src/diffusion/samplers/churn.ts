@@ -4,7 +4,7 @@ import type { Latent } from '../denoiser.ts';
 import type { SigmaSamplerOptions } from './sigma-sampler.ts';
 import { addNoise, type SigmaStep } from './sigma-steps.ts';
 
-/** What Euler, Heun and DPM2 read; noise only where `sChurn` is above 0. */
+/** Settings of Euler, Heun and DPM2; they add noise only if `sChurn` is above 0. */
 export type ChurnOptions = Partial<
   Pick<SigmaSamplerOptions, 'noise' | 'signal' | 'sChurn' | 'sTmin' | 'sTmax' | 'sNoise' | 'drawsOnlyUsed'>
 >;

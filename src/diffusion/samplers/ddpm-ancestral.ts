@@ -1,6 +1,6 @@
 /**
  * DDPM over any sigmas: the ancestral step of Ho et al. 2020, "Denoising Diffusion Probabilistic Models" (arXiv 2006.11239), algorithm 2, with
- * the posterior variance beta-tilde, between two levels of whatever schedule. One model call a step. After ComfyUI's `sample_ddpm`
+ * the posterior variance beta-tilde, between two levels of any schedule. One model call a step. After ComfyUI's `sample_ddpm`
  * (`DDPMSampler_step`). Reads nothing.
  *
  * In the variance-exploding space the posterior's mean moves x towards the denoised latent by 1 - (next / sigma)², and its deviation is

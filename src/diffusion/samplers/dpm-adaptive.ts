@@ -3,7 +3,7 @@
  * every step, and a PID controller (Söderlind 2003) accepts or rejects it and chooses the next length. After k-diffusion's
  * `sample_dpm_adaptive`.
  *
- * Of the sigmas only the highest and the lowest above 0 count; it ends at the lowest, not at 0. Every attempt is yielded, rejected ones too.
+ * Only the highest sigma and the lowest above 0 matter; it ends at the lowest, not at 0. Every attempt is yielded, including rejected ones.
  * Reads order (2 or 3, default 3), rtol (0.05), atol (0.0078), hInit (0.05), pcoeff (0), icoeff (1), dcoeff (0), acceptSafety (0.81),
  * eta (0), sNoise (1).
  */
@@ -26,7 +26,7 @@ import { addNoise, derivative, evaluate, sigmaRange, sigmaSteps } from './sigma-
 
 /** One attempt. `steps` is an estimate from the length of the next attempt, and right at the last one. */
 export interface AdaptiveStep extends SamplerStep {
-  /** Whether the attempt moved the latent; if not, `latent` is as before. */
+  /** True if the attempt changed the latent; otherwise `latent` is unchanged. */
   readonly accepted: boolean;
   /** Its error in units of the tolerance. */
   readonly error: number;
@@ -82,7 +82,7 @@ export async function* sampleDpmAdaptive(
     if (!(tNext > t))
       throw new StableDiffusionError(
         'not-finite',
-        `DPM adaptive cannot go on at sigma ${sigma}: its step became ${pid.length()}. Use larger rtol and atol.`,
+        `DPM adaptive cannot continue at sigma ${sigma}: its step size became ${pid.length()}. Use larger rtol and atol.`,
       );
     const { tDown, up } = ancestralTime(t, tNext, tEnd, eta);
     const denoised = await evaluate(denoise, latent, sigma, signal);

@@ -2,7 +2,7 @@
  * DPM fast: DPM-Solver-fast, Lu et al. 2022 (arXiv 2206.00927), section 3.4: a given number of model calls is shared out over steps of
  * order 3, with one or two of lower order at the end, even in log sigma. After k-diffusion's `sample_dpm_fast`.
  *
- * Of the sigmas only the highest, the lowest above 0 and their number count: n sigmas before the last mean n model calls. It ends at the
+ * Only the highest sigma, the lowest above 0 and their number matter: n sigmas before the last mean n model calls. It ends at the
  * lowest sigma, not at 0. Reads eta (default 0), sNoise (1).
  */
 

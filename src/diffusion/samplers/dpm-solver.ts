@@ -64,7 +64,7 @@ export async function* sampleDpmMultistep(
 }
 
 export interface SinglestepOptions extends DpmSolverOptions {
-  /** Expand the second point of a block of three as `heun` whatever the solver type, as the paper and CompVis do and diffusers does not. Default false. */
+  /** Expand the second point of a block of three as `heun` for any solver type, as in the paper and CompVis but not in diffusers. Default false. */
   readonly heunWithinThree?: boolean;
 }
 
@@ -126,7 +126,7 @@ function blockTimes(time: ContinuousTime, spacing: SolverSpacing, blocks: readon
   return times;
 }
 
-/** x at a time: the initial latent with noise on it, or the noise alone where there is none. */
+/** x at a time: the initial latent plus noise, or the noise alone without one. */
 export function startAtTime({ initial, startNoise }: SamplingRequest, { alpha, sigma }: SolverTime): Latent {
   return initial ? linearCombination([alpha, initial], [sigma, startNoise]) : startNoise;
 }

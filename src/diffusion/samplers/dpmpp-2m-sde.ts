@@ -56,7 +56,7 @@ export const dpmpp2mSde = sigmaSampler({
   sample: sampleDpmpp2mSde,
 });
 
-/** The same with solverType `heun`, which A1111 and ComfyUI list as a sampler of its own. */
+/** `dpmpp-2m-sde` with solverType `heun`, which A1111 and ComfyUI list as a separate sampler. */
 export const dpmpp2mSdeHeun = sigmaSampler({
   name: 'dpmpp-2m-sde-heun',
   title: 'DPM++ 2M SDE Heun',

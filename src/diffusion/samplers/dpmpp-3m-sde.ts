@@ -11,7 +11,7 @@ import { addNoise, evaluate, sigmaSteps } from './sigma-steps.ts';
 
 interface Past {
   readonly denoised: Latent;
-  /** Length of the step that was made from there, in log sigma. */
+  /** Length of the step taken from there, in log sigma. */
   readonly h: number;
 }
 

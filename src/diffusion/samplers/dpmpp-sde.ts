@@ -34,7 +34,7 @@ export async function* sampleDpmppSde(
     const denoised = await evaluate(denoise, latent, sigma, signal);
     if (next === 0) latent = denoised;
     else {
-      // As float32 through t = -log sigma and back, so that the Brownian path is asked at the original's own points.
+      // As float32 through t = -log sigma and back, so that the Brownian path is evaluated at the original's points.
       const t = timeOf(sigma);
       const tNext = timeOf(next);
       const middle = levelOf(t + Math.fround(Math.fround(tNext - t) * r));

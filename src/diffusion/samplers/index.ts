@@ -72,6 +72,6 @@ export function findSampler(name: string): Sampler {
   if (found) return found;
   throw new StableDiffusionError(
     'invalid-argument',
-    `There is no sampler ${JSON.stringify(name)}; there are ${samplers.map((sampler) => sampler.name).join(', ')}.`,
+    `Unknown sampler ${JSON.stringify(name)}. Available: ${samplers.map((sampler) => sampler.name).join(', ')}.`,
   );
 }

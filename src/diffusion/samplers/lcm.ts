@@ -33,7 +33,7 @@ export function lcmTimesteps(
   if (stride < 1 || steps > count) {
     throw new StableDiffusionError(
       'invalid-argument',
-      `A consistency model distilled on ${originalSteps} steps was asked for ${steps} steps${strength < 1 ? ` at strength ${strength}` : ''}; ask for ${count} at most.`,
+      `A consistency model distilled on ${originalSteps} steps takes at most ${count} steps${strength < 1 ? ` at strength ${strength}` : ''}, got ${steps}.`,
     );
   }
   return Array.from({ length: steps }, (_, i) => (count - Math.floor((i * count) / steps)) * stride - 1);

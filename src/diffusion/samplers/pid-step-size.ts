@@ -15,7 +15,7 @@ export interface PidOptions {
 export interface PidStepSize {
   /** Length of the step to try now. */
   length(): number;
-  /** Takes the error of the step tried, sets the next length, and says whether the step is accepted. */
+  /** Takes the error of the attempted step, sets the next length, and returns whether the step is accepted. */
   propose(error: number): boolean;
 }
 

@@ -13,7 +13,7 @@ import { sigmaOf } from './timestep-sampler.ts';
 
 export interface PndmCall {
   readonly timestep: number;
-  /** Which part of the Runge-Kutta step this call is, 0 … 3; undefined in the linear multistep part. */
+  /** The stage of the Runge-Kutta step, 0 … 3; undefined in the linear multistep part. */
   readonly rungeKutta?: 0 | 1 | 2 | 3;
 }
 
@@ -45,7 +45,7 @@ export function pndmPlan(
     if (steps < 4)
       throw new StableDiffusionError(
         'invalid-argument',
-        `PNDM with Runge-Kutta steps needs 4 steps or more, and ${steps} were asked for; set skip_prk_steps.`,
+        `PNDM with Runge-Kutta steps needs at least 4 steps, got ${steps}. Set skip_prk_steps to use fewer.`,
       );
     const half = Math.floor(stride / 2);
     for (const [i, timestep] of last.slice(0, 3).entries()) {

@@ -1,4 +1,4 @@
-/** What every sampler checks and takes from a request before its first step. */
+/** Checks and defaults of a request that all samplers share. */
 
 import { StableDiffusionError } from '../../errors.ts';
 import type { IntervalNoise } from '../../random/noise-source.ts';

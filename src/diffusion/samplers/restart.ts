@@ -29,7 +29,7 @@ function pairs(sigmas: ArrayLike<number>): readonly Move[] {
   );
 }
 
-/** The original's own choice: the steps of the restarts are taken from those asked for, so that the number of steps stays the same. */
+/** The original's choice: the steps of the restarts are part of the requested steps, so their number stays the same. */
 function automatic(sigmas: ArrayLike<number>): {
   readonly sigmas: ArrayLike<number>;
   readonly restarts: readonly Restart[];

@@ -35,7 +35,7 @@ export interface SigmaSamplerRow extends Omit<Sampler, 'space' | 'run'> {
   readonly usesIntervalNoise?: boolean;
 }
 
-/** Descending sigmas for a request; those of the steps left out at the start are gone. */
+/** Descending sigmas for a request, without those of the steps skipped at the start. */
 export function sigmasOf(
   row: Pick<SigmaSamplerRow, 'schedule' | 'discardsNextToLastSigma'>,
   request: SamplingRequest,
@@ -48,7 +48,7 @@ export function sigmasOf(
   return kept.slice(request.startStep ?? 0);
 }
 
-/** Start noise scaled to the first sigma, on top of the initial latent where there is one. */
+/** Start noise scaled to the first sigma, added to the initial latent if there is one. */
 export function startAt(request: SamplingRequest, sigma: number): Latent {
   const highest = request.model.schedule.sigmas.at(-1) as number;
   const isMaximum = request.sigmaConvention === 'comfy' && sigma >= highest * (1 - 1e-5);

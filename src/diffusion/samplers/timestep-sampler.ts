@@ -1,4 +1,4 @@
-/** What CompVis's samplers (DDIM, PLMS) have in common: their steps, their start, their draws of noise and their way of inpainting. */
+/** Shared parts of CompVis's samplers (DDIM, PLMS): steps, start, draws of noise, inpainting. */
 
 import type { IntervalNoise } from '../../random/noise-source.ts';
 import { clamp, linearCombination } from '../../tensor/arithmetic.ts';
@@ -48,7 +48,7 @@ export function startOf(request: SamplingRequest): { readonly steps: readonly Dd
   const whole = startStep === 0 && !initial;
   const count = whole ? timesteps.length : request.steps - startStep;
   const steps = ddimSteps(model.schedule, timesteps.slice(0, count));
-  // A1111 stops at the first timestep instead of going on to alphas_cumprod[0].
+  // A1111 stops at the first timestep instead of continuing to alphas_cumprod[0].
   if (spacing === 'a1111' && steps.length > 1) steps.pop();
   return { steps, x: initial ? stochasticEncode(request, initial, timesteps, count) : request.startNoise };
 }

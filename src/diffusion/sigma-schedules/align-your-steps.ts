@@ -2,7 +2,7 @@
  * `align_your_steps`: levels found by optimisation for Stable Diffusion 1.5 and SDXL. Sabour, Fidler, Kreis 2024, "Align Your Steps";
  * the numbers are those NVIDIA published for ten steps, and for other numbers of steps log sigma is interpolated, as they advise.
  *
- * As A1111 does it, `steps` levels and a 0; asked for eleven it gives the table itself.
+ * As in A1111: `steps` levels and a 0; for eleven steps the table itself.
  */
 
 import { numpyLinspace } from '../timesteps.ts';

@@ -1,7 +1,7 @@
 /**
  * `beta`: timesteps at even quantiles of a beta distribution, dense at both ends. Lee et al. 2024, "Beta Sampling is All You Need".
  *
- * ComfyUI rounds to entries of the model's table and drops repeated ones, so that many steps may become fewer. A1111 knows no table: its
+ * ComfyUI rounds to entries of the model's table and drops repeated ones, so that many steps may become fewer. A1111 has no table: its
  * quantiles lie between sigma_min and sigma_max directly.
  */
 

@@ -1,7 +1,7 @@
 /**
  * `ddim_uniform`: the timesteps 1, 1 + k, 1 + 2k, … with k = floor(T / steps), as DDIM's uniform ones. A1111 calls it `ddim`.
  *
- * Where `steps` does not divide T it has more steps than were asked for. With a model of which level 1 is 0, that is the last one.
+ * If `steps` does not divide T it has more steps than requested. If level 1 of the model is 0, that is the last one.
  */
 
 import { checkSteps, type SigmaSchedule } from './sigma-schedule.ts';

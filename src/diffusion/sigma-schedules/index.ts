@@ -74,17 +74,17 @@ const byName: ReadonlyMap<string, SigmaScheduleName> = new Map([
   ...Object.entries(aliases),
 ]);
 
-/** The schedule's own name for a name people use, such as `Karras`, `SGM Uniform` or `default`; undefined where there is none. */
+/** The schedule's own name for a name people use, such as `Karras`, `SGM Uniform` or `default`; undefined for an unknown name. */
 export function findSigmaSchedule(name: string): SigmaScheduleName | undefined {
   return byName.get(normaliseName(name));
 }
 
-/** The schedule of a name, in any case and spelling of its gaps. Throws `invalid-argument`, and lists the names, where there is none. */
+/** The schedule of a name, ignoring case, spaces, `_` and `-`. Throws `invalid-argument` with the list of names. */
 export function sigmaSchedule(name: string): SigmaSchedule {
   const found = findSigmaSchedule(name);
   if (found) return sigmaSchedules[found];
   throw new StableDiffusionError(
     'invalid-argument',
-    `There is no sigma schedule ${JSON.stringify(name)}. There are: default, ${Object.keys(sigmaSchedules).join(', ')}.`,
+    `Unknown sigma schedule ${JSON.stringify(name)}. Available: default, ${Object.keys(sigmaSchedules).join(', ')}.`,
   );
 }

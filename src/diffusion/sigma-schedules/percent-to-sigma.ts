@@ -1,4 +1,4 @@
-/** Where in a run something begins or ends, as ComfyUI counts it: from 0 (only noise) to 1 (the image), evenly in timesteps. */
+/** A position in a run as ComfyUI counts it: from 0 (only noise) to 1 (the image), even in timesteps. */
 
 import type { NoiseSchedule } from '../noise-schedule.ts';
 

@@ -24,7 +24,7 @@ export interface SigmaScheduleOptions {
 }
 
 /**
- * Returns float32 noise levels, descending, the last one 0 unless the schedule's own text says otherwise: `steps + 1` values, so that
+ * Returns float32 noise levels, descending, the last one 0 unless the schedule's comment states otherwise: `steps + 1` values, so that
  * a sampler makes `steps` steps (some schedules of the table kind make a few more or fewer, as their originals do).
  * Throws `invalid-argument` for a number of steps that is not a whole number from 1.
  */
@@ -39,12 +39,12 @@ export function checkSteps(steps: number): void {
   }
 }
 
-/** The upper end of the range: as asked for, else the model's highest level. */
+/** The upper end of the range: as requested, else the model's highest level. */
 export function highest(model: NoiseSchedule, options: SigmaScheduleOptions): number {
   return options.sigmaMax ?? (model.sigmas.at(-1) as number);
 }
 
-/** The lower end of the range: as asked for, else the model's lowest level. */
+/** The lower end of the range: as requested, else the model's lowest level. */
 export function lowest(model: NoiseSchedule, options: SigmaScheduleOptions): number {
   return options.sigmaMin ?? (model.sigmas[0] as number);
 }

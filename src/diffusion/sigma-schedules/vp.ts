@@ -1,4 +1,4 @@
-/** `vp`: the continuous variance-preserving schedule of Song et al. 2021, in the form of Karras et al. 2022, table 1. Knows no model. */
+/** `vp`: the continuous variance-preserving schedule of Song et al. 2021, in the form of Karras et al. 2022, table 1. Independent of the model. */
 
 import { checkSteps, linspace, type SigmaSchedule, withZero } from './sigma-schedule.ts';
 

@@ -69,11 +69,11 @@ export function attentionInSteps(
   return join(matmul(probabilities(q, k, mask, attributes), split(v, attributes.heads)), attributes.heads);
 }
 
-/** Says of which queries and keys a graph has the probabilities: for them, the steps are there already. */
+/** The queries and keys whose probabilities a graph already computes, so that their steps can be reused. */
 export function probabilitiesMade(nodes: readonly AnyNode[]): (q: Value, k: Value) => boolean {
   const makers = new Map(nodes.map((node) => [node.output.id, node]));
   const key = (q: Value, k: Value): string => `${q.id} ${k.id}`;
-  /** What was split into heads to become `value`. */
+  /** The value before splitting into heads. */
   const whole = (value: Value | undefined): Value | undefined => {
     const node = makers.get(value?.id ?? -1);
     return node && ['mul', 'transpose'].includes(node.op)

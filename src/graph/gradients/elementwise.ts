@@ -39,7 +39,7 @@ function binary<K extends OpName>(
   };
 }
 
-/** Of the two values, the whole gradient goes to the chosen one; equal ones share it. */
+/** The chosen value gets the whole gradient; equal values share it. */
 function choose(g: Sym, chosen: Sym, a: Sym, b: Sym): Sym {
   return where(chosen, g, where(equal(a, b), mul(g, 0.5), 0));
 }
@@ -138,7 +138,7 @@ export const elementwiseGradients: GradientRules<
   ),
   pow: binary(
     (g, a, b) => mul(g, mul(b, pow(a, sub(b, 1)))),
-    // Where the base is 0, so is the gradient of its powers; the logarithm of a negative base is not a number, as in PyTorch.
+    // If the base is 0, so is the gradient of its powers; the logarithm of a negative base is not a number, as in PyTorch.
     (g, a, _, y) => mul(g, where(equal(a, 0), 0, mul(y, log(a)))),
   ),
   maximum: binary(

@@ -9,7 +9,7 @@ import type { Sym } from '../trace.ts';
 import { padAxis, spread } from './layout.ts';
 import { type GradientRule, type GradientRules, inputOf } from './rule.ts';
 
-/** What the elements of x [b, c, h, w] at one place of every window are, [b, c, h', w']; `border` stands for those outside. */
+/** The elements of x [b, c, h, w] at one position of every window, [b, c, h', w']; `border` replaces those outside. */
 function tap(x: Sym, output: Sym, { stride, pads }: Window, place: readonly [number, number], border: number): Sym {
   return [2, 3].reduce((image, axis, i) => {
     const count = output.shape[axis] ?? 1;
@@ -66,7 +66,7 @@ const maxPoolGradient: GradientRule<'maxPool'> = (g, node) => {
   const x = inputOf(node, 0);
   return [
     () => {
-      let free = g; // What no element of the window has taken yet.
+      let free = g; // The part that no element of the window has taken yet.
       const parts: Sym[] = [];
       for (const place of places(node.attributes)) {
         const largest = equal(tap(x, node.output, node.attributes, place, Number.NEGATIVE_INFINITY), node.output);

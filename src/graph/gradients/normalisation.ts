@@ -50,7 +50,7 @@ export function groupNormInSteps(x: Sym, weight: Sym, bias: Sym, { groups, epsil
   );
 }
 
-/** The inputs of group normalisations whose gradients are in a graph: for them, the steps are there already. */
+/** The inputs of group normalisations whose gradients a graph already computes, so that their steps can be reused. */
 export function standardisedInputs(nodes: readonly AnyNode[]): ReadonlySet<number> {
   const made = new Map(nodes.map((node) => [node.output.id, node]));
   const found = new Set<number>();

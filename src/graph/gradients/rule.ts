@@ -1,4 +1,4 @@
-/** What a gradient rule is: from the gradient of a node's output to the gradients of its inputs (reverse-mode differentiation). */
+/** A gradient rule: from the gradient of a node's output to the gradients of its inputs (reverse-mode differentiation). */
 
 import { StableDiffusionError } from '../../errors.ts';
 import { type Dim, equalDims, equalShapes } from '../dim.ts';

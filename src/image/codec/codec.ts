@@ -2,7 +2,7 @@
  * ImageCodec: pictures from files and to files. `codec-node.ts` does it with sharp, `codec-web.ts` with the browser; both pass
  * test/image/codec-conformance.ts.
  *
- * What they have in common is settled here and in image-file.ts: format by content, limits and wholeness before decoding, EXIF orientation,
+ * Shared rules are implemented here and in image-file.ts: format by content, limits and completeness before decoding, EXIF orientation,
  * ICC profiles ignored (the numbers in the file are the picture, as for PIL), the first frame of an animation, and opaque images as RGB.
  */
 

@@ -1,4 +1,4 @@
-/** From a platform's decoded pixels to the images codecs promise: RGB, or RGBA where something is not opaque, and upright. */
+/** From a platform's decoded pixels to the images that codecs return: upright, RGB, or RGBA if not opaque. */
 
 import type { DecodeOptions } from './codec.ts';
 import { readExif } from '../metadata/exif.ts';

@@ -1,5 +1,5 @@
 /**
- * What can be said of an image file from its bytes without decoding it: format (by content, never by name), size, EXIF block, and whether
+ * Facts about an image file from its bytes, without decoding: format (by content, never by name), size, EXIF block, and whether
  * it is whole. Decoders are only given files that pass, so that limits are enforced before memory is spent, on every platform alike.
  */
 
@@ -53,7 +53,7 @@ function inspectPng(bytes: Uint8Array): ImageFile {
       if (type !== 'IHDR' || data.length !== 13)
         throw new StableDiffusionError(
           'file-corrupt',
-          'The PNG does not begin with an IHDR chunk. It is damaged; get it again.',
+          'The PNG does not start with an IHDR chunk. The file is damaged; obtain it again.',
         );
       const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
       size = { width: view.getUint32(0), height: view.getUint32(4) };
@@ -161,7 +161,7 @@ function inspectWebp(bytes: Uint8Array): ImageFile {
 /**
  * Format, size and EXIF of an image file.
  *
- * Throws `file-corrupt` for bytes that are no image or break their format, `file-truncated` for what ends too early, `file-unsupported` for
+ * Throws `file-corrupt` for bytes that are not an image or violate their format, `file-truncated` if they end too early, `file-unsupported` for
  * formats that are not read (TIFF, BMP, SVG, AVIF, …), `too-large` beyond `maxPixels`; nothing is decoded or allocated before.
  */
 export function inspectImageFile(bytes: Uint8Array, maxPixels: number = defaultMaxPixels): ImageFile {
@@ -185,7 +185,7 @@ export function inspectImageFile(bytes: Uint8Array, maxPixels: number = defaultM
   }
   const { width, height, format } = file;
   if (width < 1 || height < 1)
-    throw corrupt(`The ${format.toUpperCase()} image says it is ${width}x${height} pixels, which no image is.`);
+    throw corrupt(`The ${format.toUpperCase()} image claims an impossible size of ${width}x${height} pixels.`);
   if (width * height > maxPixels) {
     throw new StableDiffusionError(
       'too-large',

@@ -8,7 +8,7 @@ export function applyOrientation<C extends Channels>(image: Image<C>, orientatio
   const { width, height, channels, data } = image;
   const turned = orientation >= 5;
   const out = createImage(turned ? height : width, turned ? width : height, channels);
-  // Which way the stored rows and columns run, seen in the upright image.
+  // The direction of the stored rows and columns in the upright image.
   const flipX = orientation === 2 || orientation === 3 || orientation === 7 || orientation === 8;
   const flipY = orientation === 3 || orientation === 4 || orientation === 6 || orientation === 7;
   for (let y = 0, to = 0; y < out.height; y++) {

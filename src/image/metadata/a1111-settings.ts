@@ -2,7 +2,7 @@
 
 import { formatInfotext, type InfotextValue, pythonFloat } from './infotext.ts';
 
-/** A value, or one for each image of the job, of which the image's own is written. */
+/** One value for all images, or one per image of the job. */
 export type PerImage = InfotextValue | readonly InfotextValue[];
 
 export interface A1111Settings {
@@ -41,11 +41,11 @@ export interface A1111Settings {
   /** "GPU" (default, not written), "CPU" or "NV". */
   readonly rng?: string;
   readonly tiling?: boolean;
-  /** What scripts and modes add, such as `Denoising strength` and `Hires upscale`; a list gives one value an image. */
+  /** Settings that scripts and modes add, such as `Denoising strength` and `Hires upscale`; a list has one value per image. */
   readonly extra?: Readonly<Record<string, PerImage>>;
-  /** Which image of the job this is, for lists in `extra`. Default 0. */
+  /** Index of the image in its job, for lists in `extra`. Default 0. */
   readonly index?: number;
-  /** What made the picture: A1111 writes its git tag. */
+  /** The program's version: A1111 writes its git tag. */
   readonly version?: string;
   readonly user?: string;
 }

@@ -1,5 +1,5 @@
 /**
- * What a picture says about its making: A1111's `parameters` text, and our own JSON record under `stable-diffusion-ts`.
+ * The generation settings in a picture file: A1111's `parameters` text, and our own JSON record under `stable-diffusion-ts`.
  *
  * PNG: text chunks of these names. JPEG and WebP: EXIF, the parameters as user comment (as A1111 writes them with piexif), the record as
  * image description. GIF is read by no one and has none.
@@ -35,7 +35,7 @@ function parseRecord(text: string | undefined): { readonly record?: unknown } {
   }
 }
 
-/** Reads what there is; no metadata is no error. Throws as `inspectImageFile` where the file is no image, whatever its size. */
+/** Reads the metadata; a file without any is not an error. Throws like `inspectImageFile` if the file is not an image, but has no size limit. */
 export function readImageMetadata(bytes: Uint8Array): FoundMetadata {
   const file = inspectImageFile(bytes, Number.POSITIVE_INFINITY);
   const texts = file.format === 'png' ? readPngText(bytes).texts : new Map<string, string>();

@@ -1,5 +1,5 @@
 /**
- * What A1111 v1.10.1 adds to a parsed infotext: defaults of fields that are written only when they differ, old hires-fix sizes, and the
+ * The fields that A1111 v1.10.1 adds to a parsed infotext: defaults of fields that are written only when they differ, old hires-fix sizes, and the
  * switches that make pictures of older versions again (modules/infotext_utils.py, infotext_versions.py).
  */
 
@@ -70,7 +70,7 @@ export function usesEmphasis(prompt: string): boolean {
   let brackets = 0;
   for (const [token, weight] of prompt.matchAll(attentionToken)) {
     if (token === '(' || token === '[') {
-      if (++brackets > 4096) return true; // spares quadratic work on what is no prompt
+      if (++brackets > 4096) return true; // avoids quadratic work on text that is not a prompt
       (token === '(' ? round : square).push(weights.length);
     } else if (weight !== undefined && round.length > 0) multiply(round.pop(), Number(weight));
     else if (token === ')' && round.length > 0) multiply(round.pop(), 1.1);

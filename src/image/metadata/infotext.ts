@@ -7,7 +7,7 @@ import { fillInfotextDefaults } from './infotext-defaults.ts';
 
 export type InfotextValue = string | number | boolean | null;
 
-/** What a parsed text gives: strings as written, and the defaults A1111 fills in, which may be numbers and booleans. */
+/** A parsed text: strings as written, plus A1111's defaults, which can be numbers and booleans. */
 export type InfotextFields = Readonly<Record<string, string | number | boolean>>;
 
 /** A number as Python prints a float: 7 is "7.0". A1111 prints such settings as CFG scale this way; whole numbers print as they are. */
@@ -29,13 +29,13 @@ function pythonString(value: InfotextValue): string {
   return typeof value === 'number' && !Number.isSafeInteger(value) ? pythonFloat(value) : String(value);
 }
 
-/** As it is, or as a JSON string where it holds a comma, a colon or a line break. */
+/** Unchanged, or as a JSON string if it contains a comma, a colon or a line break. */
 export function quoteInfotext(value: InfotextValue): string {
   const text = pythonString(value);
   return /[,\n:]/.test(text) ? JSON.stringify(text) : text;
 }
 
-/** The inverse for text in double quotes; what is not a JSON string comes back as it is. */
+/** The inverse for text in double quotes; other text is returned unchanged. */
 export function unquoteInfotext(text: string): string {
   if (!text.startsWith('"') || !text.endsWith('"')) return text;
   try {
@@ -60,7 +60,7 @@ function strip(text: string): string {
   return text.slice(0, end).replace(leadingSpace, '');
 }
 
-/** Where the double-quoted string that begins at `start` ends (after its quote), if it ends and is not empty. */
+/** The end of the double-quoted string at `start` (after its quote), if it ends and is not empty. */
 function quotedEnd(text: string, start: number): number | undefined {
   if (text[start] !== '"') return undefined;
   for (let at = start + 1; at < text.length; at++) {
@@ -134,7 +134,7 @@ export function parseInfotext(text: string, options: ParseInfotextOptions = {}):
 
   const fields = new Map<string, string | number | boolean>();
   for (const [key, raw] of pairs) {
-    if (raw === '') continue; // A1111 fails on these, and goes on
+    if (raw === '') continue; // A1111 fails on these and continues
     const value = raw.startsWith('"') && raw.endsWith('"') ? unquoteInfotext(raw) : raw;
     const size = imageSize.exec(value);
     if (size) fields.set(`${key}-1`, size[1] ?? '').set(`${key}-2`, size[2] ?? '');

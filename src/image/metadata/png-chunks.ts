@@ -34,7 +34,7 @@ function crc32(bytes: Uint8Array): number {
   return ~crc >>> 0;
 }
 
-/** Whether the stored checksum is that of the chunk's name and data. */
+/** True if the stored checksum matches the chunk's name and data. */
 export function isIntact(chunk: PngChunk): boolean {
   return crc32(chunk.checked) === chunk.crc;
 }
@@ -42,15 +42,12 @@ export function isIntact(chunk: PngChunk): boolean {
 /**
  * The chunks in order, up to and with IEND; what follows it is ignored. Checksums are not compared (`isIntact` does that).
  *
- * Throws `file-corrupt` where the bytes are no PNG or a chunk has no proper type, `file-truncated` where the file ends within a chunk or
+ * Throws `file-corrupt` if the bytes are not a PNG or a chunk has an invalid type, `file-truncated` if the file ends within a chunk or
  * before IEND.
  */
 export function* pngChunks(bytes: Uint8Array): Generator<PngChunk> {
   if (!isPng(bytes))
-    throw new StableDiffusionError(
-      'file-corrupt',
-      'The file is not a PNG: it lacks the eight bytes a PNG begins with.',
-    );
+    throw new StableDiffusionError('file-corrupt', 'The file is not a PNG: it lacks the eight-byte signature.');
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let offset = signature.length;
   for (;;) {

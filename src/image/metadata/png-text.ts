@@ -26,7 +26,7 @@ export interface PngText {
   readonly dropped: readonly DroppedText[];
 }
 
-/** Latin-1 as it is: byte n is U+00n, unlike the windows-1252 that `TextDecoder('latin1')` means. */
+/** Real Latin-1: byte n is U+00n, unlike the windows-1252 that `TextDecoder('latin1')` means. */
 function fromLatin1(bytes: Uint8Array): string {
   let text = '';
   for (let i = 0; i < bytes.length; i += 8192) text += String.fromCharCode(...bytes.subarray(i, i + 8192));
@@ -86,7 +86,7 @@ function splitField(type: string, data: Uint8Array): Field | DroppedText {
 /**
  * The texts of a PNG. A chunk that is malformed, fails its checksum or inflates beyond the limits is named in `dropped`, not an error.
  *
- * Throws `file-corrupt` or `file-truncated` where the file itself is no whole PNG.
+ * Throws `file-corrupt` or `file-truncated` if the file is not a complete PNG.
  */
 export function readPngText(bytes: Uint8Array, limits: PngTextLimits = {}): PngText {
   const { maxTextBytes = 2 ** 20, maxTotalBytes = 2 ** 23 } = limits;
@@ -131,7 +131,7 @@ function encodeText(keyword: string, text: string): Uint8Array {
   if (keyword.length < 1 || keyword.length > 79 || !/^[\x20-\x7e\xa1-\xff]+$/.test(keyword)) {
     throw new StableDiffusionError(
       'invalid-argument',
-      `"${keyword}" cannot be the keyword of a PNG text: 1 to 79 printable Latin-1 characters are wanted.`,
+      `"${keyword}" cannot be the keyword of a PNG text. It must have 1 to 79 printable Latin-1 characters.`,
     );
   }
   const clean = text.replaceAll('\0', ' '); // the format has no way to hold it

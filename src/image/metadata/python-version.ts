@@ -3,7 +3,7 @@
 export interface PythonVersion {
   readonly epoch: number;
   readonly release: readonly number[];
-  /** Compared in this order: phase of a pre-release, its number, post-release, development release. Infinities stand for "none". */
+  /** Compared in this order: phase of a pre-release, its number, post-release, development release. Infinities mean "none". */
   readonly key: readonly [phase: number, pre: number, post: number, dev: number];
 }
 
@@ -12,7 +12,7 @@ const pattern =
 
 const phases: Readonly<Record<string, number>> = { a: 0, alpha: 0, b: 1, beta: 1, c: 2, rc: 2, pre: 2, preview: 2 };
 
-/** Undefined for what is no version. A local part ("+cpu") is accepted and not compared. */
+/** Undefined if the text is not a version. A local part ("+cpu") is accepted and ignored. */
 export function parsePythonVersion(text: string): PythonVersion | undefined {
   const match = text.length < 256 ? pattern.exec(text) : null;
   if (!match) return undefined;

@@ -14,7 +14,7 @@ function chunk(type: string, data: Uint8Array): Uint8Array {
 const exifFlag = 0x08;
 const alphaFlag = 0x10;
 
-/** A copy of the file with `block` as its EXIF chunk, in place of one it has. Throws `file-corrupt` for files that are no WebP. */
+/** A copy of the file with `block` as its EXIF chunk, replacing an existing one. Throws `file-corrupt` if the file is not a WebP. */
 export function writeWebpExif(bytes: Uint8Array, block: Uint8Array): Uint8Array {
   const { format, width, height } = inspectImageFile(bytes, Number.POSITIVE_INFINITY);
   if (format !== 'webp') throw new StableDiffusionError('file-corrupt', 'The file is not a WebP image.');

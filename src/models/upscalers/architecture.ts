@@ -1,4 +1,4 @@
-/** What an architecture of upscalers is: how its files are recognised, what shapes tell, and its graph. */
+/** An upscaler architecture: how its files are recognised, its sizes from shapes, and its graph. */
 
 import type { Entries } from '../../checkpoints/infer/shapes.ts';
 import type { Graph } from '../../graph/graph.ts';
@@ -11,7 +11,7 @@ export type ImageSize = readonly [height: number, width: number];
 export interface UpscalerNetwork {
   /** Name of the architecture as spandrel writes it: `ESRGAN`, `Compact`, `SwinIR`, `DAT`, `SCUNet`. */
   readonly architecture: string;
-  /** How many times larger the result is along each side. */
+  /** Scale factor of the result per side. */
   readonly scale: number;
   /** Channels of the picture: 3 for colour, 1 for grey. */
   readonly channels: number;
@@ -22,7 +22,7 @@ export interface UpscalerNetwork {
   readonly picture: { readonly minimum: number; readonly multiple: number };
   /** The graph takes sides that are multiples of this; others are extended by reflection and the result is cropped. */
   readonly multiple: number;
-  /** The graph is made for one picture size. */
+  /** True if the graph depends on the picture size. */
   readonly fixedSize: boolean;
   /** Weights under the names of the graph's parameters. */
   readonly weights: WeightSource;
@@ -31,13 +31,13 @@ export interface UpscalerNetwork {
 }
 
 export interface ReadOptions {
-  /** Side of the pictures that the network was trained on, for architectures whose files do not tell. Default: the published networks'. */
+  /** Side of the pictures that the network was trained on, for architectures whose files do not state it. Default: the published networks'. */
   readonly trainingSize?: number;
 }
 
 export interface UpscalerArchitecture {
   readonly name: string;
-  /** Whether names are those of this architecture. Sees the names without the wrapper of a training checkpoint. */
+  /** True for names of this architecture, given without the wrapper of a training checkpoint. */
   readonly matches: (entries: Entries) => boolean;
   /** Reads sizes from names and shapes. Throws `model-unknown` where they contradict each other. */
   readonly read: (source: WeightSource, options?: ReadOptions) => UpscalerNetwork;

@@ -22,7 +22,7 @@ const architectures: readonly UpscalerArchitecture[] = [
   compact,
 ];
 
-/** Where training code wraps the weights: the averaged ones before the last. */
+/** Keys under which training code stores the weights; averaged ones first. */
 const wrappers = ['params_ema.', 'params-ema.', 'params.', 'state_dict.', 'model_state_dict.', 'module.'];
 
 /** The weights without the wrappers of training code. */
@@ -31,13 +31,13 @@ function unwrapped(source: WeightSource): WeightSource {
   return wrapper === undefined ? source : unwrapped(withoutPrefix(source, wrapper));
 }
 
-/** The upscaler in a file, or undefined where its names are those of none. */
+/** The upscaler in a file, or undefined if it has none. */
 export function detectUpscaler(source: WeightSource, options?: ReadOptions): UpscalerNetwork | undefined {
   const bare = unwrapped(source);
   return architectures.find(({ matches }) => matches(bare.entries))?.read(bare, options);
 }
 
-/** As `detectUpscaler`. Throws `model-unknown` where the file is none, or of an unsupported variant. */
+/** Like `detectUpscaler`, but throws `model-unknown` if the file has no upscaler, or an unsupported variant. */
 export function readUpscaler(source: WeightSource, options?: ReadOptions): UpscalerNetwork {
   const found = detectUpscaler(source, options);
   if (found) return found;

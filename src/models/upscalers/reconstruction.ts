@@ -8,7 +8,7 @@ import { fixedSize } from '../../nn/fixed-size.ts';
 import { pixelShuffle } from '../../nn/pixel-shuffle.ts';
 import { double } from '../../nn/resample.ts';
 
-/** How features become the picture, under the original's names. */
+/** From features to the picture, with the original's names. */
 export type Upsampler =
   | { readonly kind: 'pixelshuffle'; readonly factors: readonly number[]; readonly features: number }
   | { readonly kind: 'pixelshuffledirect'; readonly factor: number }
@@ -39,7 +39,7 @@ function wholeRoot(square: number, what: string): number {
   return root;
 }
 
-/** How many times larger the picture becomes along each side. */
+/** Scale factor of the picture per side. */
 export function scaleOf(upsampler: Upsampler): number {
   if (upsampler.kind === 'pixelshuffle') return upsampler.factors.reduce((product, factor) => product * factor, 1);
   if (upsampler.kind === 'pixelshuffledirect') return upsampler.factor;

@@ -205,7 +205,7 @@ async function openLockedRun(
   };
 }
 
-/** The configuration of the run in a folder, or undefined where there is none. */
+/** The configuration of the run in a folder, or undefined for an unknown name. */
 export function runConfig(folder: string): Promise<string | undefined> {
   const path = join(folder, 'config.yaml');
   return readFile(path, 'utf8').catch((cause: unknown) => {

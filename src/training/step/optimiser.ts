@@ -29,7 +29,7 @@ export interface Update {
   readonly weightDecay: number;
   /** Factor on the gradient: clipping, and the mean over accumulated batches. */
   readonly gradientScale: number;
-  /** 1 - decay of the exponential average after this update; undefined where there is none. */
+  /** 1 - decay of the exponential average after this update; undefined for an unknown name. */
   readonly averageRate?: number;
 }
 
