@@ -17,6 +17,7 @@ import type {
   UNetConfig,
 } from '../config/network-config.ts';
 import { defaultClipVersion, pretrainedText } from '../config/pretrained-text.ts';
+import { parseYaml } from '../config/yaml.ts';
 import { configError, isMapping, type Mapping } from '../config/validate.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { canonicalWeights, type LayoutName, partPrefixes } from './canonical.ts';
@@ -75,8 +76,8 @@ export interface CheckpointOptions {
 export async function openCheckpoint(file: WeightSource, options: CheckpointOptions = {}): Promise<Checkpoint> {
   const coverage = emaCoverage(file);
   const source = options.ema ? withEmaWeights(file) : file;
-  const opened =
-    options.config === undefined ? await withoutConfig(source) : await withConfig(source, options.config, options);
+  const document = options.config ?? configOf(file);
+  const opened = document === undefined ? await withoutConfig(source) : await withConfig(source, document, options);
   return {
     label: file.label,
     ...opened,
@@ -86,6 +87,14 @@ export async function openCheckpoint(file: WeightSource, options: CheckpointOpti
     metadata: file.metadata ?? new Map(),
     close: () => file.close(),
   };
+}
+
+/** The key of a file's metadata under which its configuration stands: LDM's YAML. One file is then enough, also by its address. */
+export const configKey = 'stable_diffusion_config';
+
+function configOf(file: WeightSource): unknown {
+  const text = file.metadata?.get(configKey);
+  return typeof text === 'string' ? parseYaml(text, `the configuration in ${file.label}`) : undefined;
 }
 
 type Opened = Pick<Checkpoint, 'config' | 'parts' | 'layout' | 'assumed'>;

@@ -20,7 +20,7 @@ import { StableDiffusionError } from '../errors.ts';
 import { nativeLatentSize } from '../model/native-size.ts';
 import { makeFolder } from '../files/make-folder-node.ts';
 import { writeNewFolder } from '../files/write-folder-node.ts';
-import type { Checkpoint } from '../checkpoints/checkpoint.ts';
+import { type Checkpoint, configKey } from '../checkpoints/checkpoint.ts';
 import { withDType } from '../weights/convert-dtype.ts';
 import { compVisWeights, diffusersWeights } from '../checkpoints/convert-layout.ts';
 import { autoencoderMap } from '../checkpoints/layouts/autoencoder.ts';
@@ -47,6 +47,7 @@ export async function writeWeights(
   path: string,
   source: WeightSource,
   { dtype, signal, replace, onTensor }: WriteOptions,
+  metadata: Readonly<Record<string, string>> = {},
 ): Promise<void> {
   const view = dtype ? withDType(source, dtype) : source;
   let done = 0;
@@ -56,7 +57,7 @@ export async function writeWeights(
       onTensor(done++, view.entries.size);
       return view.read(name, signal);
     },
-    { metadata: { format: 'pt' }, signal },
+    { metadata: { format: 'pt', ...metadata }, signal },
   );
   await writeNewFile(path, chunks, { signal, replace });
 }
@@ -70,9 +71,10 @@ export async function writeCompVis(
 ): Promise<readonly string[]> {
   const beside = path.replace(/\.[^./\\]+$/, '.yaml');
   const text = yaml ?? yamlOf(checkpoint.config);
+  const metadata = text === undefined ? undefined : { [configKey]: text };
   const hasYaml = beside !== path && text !== undefined;
   if (hasYaml) await checkFree(beside, options.replace);
-  await writeWeights(path, compVisWeights(checkpoint), options);
+  await writeWeights(path, compVisWeights(checkpoint), options, metadata);
   if (!hasYaml) return [path];
   await writeNewFile(beside, [new TextEncoder().encode(text)], { replace: options.replace });
   return [path, beside];

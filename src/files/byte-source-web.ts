@@ -35,7 +35,8 @@ export interface UrlOptions {
 
 /** Opens a URL whose server answers range requests. Throws `network` where it does not, or `file-not-found` for 404. */
 export async function openUrl(url: string, options: UrlOptions = {}): Promise<ByteSource> {
-  const first = await requestRange(url, 0, 1, options);
+  // Eight bytes, which every reader needs; several servers take a range that ends at 0 for none.
+  const first = await requestRange(url, 0, 8, options);
   const { size } = first;
   let closed = false;
   const source: ByteSource = {
@@ -53,7 +54,7 @@ export async function openUrl(url: string, options: UrlOptions = {}): Promise<By
       if (part.bytes.length !== length) {
         throw new StableDiffusionError(
           'network',
-          `${url}: ${length} bytes at offset ${offset} were asked for, and ${part.bytes.length} came.`,
+          `${url}: ${length} bytes at offset ${offset} were requested, and ${part.bytes.length} came.`,
         );
       }
       return part.bytes;
@@ -65,28 +66,22 @@ export async function openUrl(url: string, options: UrlOptions = {}): Promise<By
   return source;
 }
 
-async function requestRange(
-  url: string,
-  offset: number,
-  length: number,
-  options: UrlOptions,
-): Promise<{ bytes: Uint8Array; size: number; tag: string | null }> {
+interface RangeAnswer {
+  readonly bytes: Uint8Array;
+  readonly size: number;
+  readonly tag: string | null;
+}
+
+/** Servers that answer more than was wanted are cut; fewer bytes come only at the end of the file. */
+async function requestRange(url: string, offset: number, length: number, options: UrlOptions): Promise<RangeAnswer> {
   let response: Response;
   try {
     response = await (options.fetch ?? fetch)(url, {
       headers: { ...options.headers, range: `bytes=${offset}-${offset + length - 1}` },
       ...(options.signal && { signal: options.signal }),
     });
-    if (response.status === 206) {
-      const range = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(response.headers.get('content-range') ?? '');
-      if (range && Number(range[1]) === offset && Number(range[2]) === offset + length - 1) {
-        return {
-          bytes: new Uint8Array(await response.arrayBuffer()),
-          size: Number(range[3]),
-          tag: response.headers.get('etag'),
-        };
-      }
-    }
+    const answer = await rangeAnswer(response, offset, length);
+    if (answer) return answer;
     await response.body?.cancel();
   } catch (cause) {
     if (options.signal?.aborted) throw new StableDiffusionError('aborted', 'The work was cancelled.', { cause });
@@ -99,11 +94,51 @@ async function requestRange(
   const { status } = response;
   if (status === 404 || status === 410)
     throw new StableDiffusionError('file-not-found', `${url} is not there (HTTP ${status}).`);
+  if (status === 401 || status === 403)
+    throw new StableDiffusionError(
+      'forbidden',
+      `${url} may not be read (HTTP ${status}). It may need a login or a token.`,
+    );
   if (status === 416)
     throw new StableDiffusionError('file-truncated', `${url} is empty or shorter than expected (HTTP 416).`);
-  const reason =
-    status === 200
-      ? 'the server does not answer range requests; download the file and open it from disk'
-      : `HTTP ${status}`;
-  throw new StableDiffusionError('network', `${url} could not be read by range: ${reason}.`);
+  throw new StableDiffusionError('network', `${url} could not be read by range: ${reasonOf(response)}.`);
+}
+
+async function rangeAnswer(response: Response, offset: number, length: number): Promise<RangeAnswer | undefined> {
+  const [, first, last, total] = rangePattern.exec(response.headers.get('content-range') ?? '') ?? [];
+  if (response.status !== 206 || first === undefined) return undefined;
+  const [start, end, size] = [Number(first), Number(last), Number(total)];
+  const wanted = Math.min(length, size - offset);
+  if (start > offset || end + 1 < offset + wanted) return undefined;
+  return {
+    bytes: await pieceOf(response, offset - start, wanted),
+    size,
+    tag: response.headers.get('etag'),
+  };
+}
+
+const rangePattern = /^bytes (\d{1,16})-(\d{1,16})\/(\d{1,16})$/;
+
+/** `length` bytes of a body from `skip`; what follows is not waited for. */
+async function pieceOf(response: Response, skip: number, length: number): Promise<Uint8Array> {
+  const bytes = new Uint8Array(Math.max(0, length));
+  const reader = response.body?.getReader();
+  let at = -skip;
+  while (reader && at < length) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    const from = Math.max(0, -at);
+    const part = value.subarray(from, Math.min(value.length, length - at));
+    if (part.length > 0) bytes.set(part, at + from);
+    at += value.length;
+  }
+  await reader?.cancel();
+  return at >= length ? bytes : bytes.slice(0, Math.max(0, at));
+}
+
+function reasonOf({ status, headers }: Response): string {
+  if (status === 200) return 'the server does not answer range requests; download the file and open it from disk';
+  return status === 206
+    ? `the server sent ${JSON.stringify(headers.get('content-range'))}, which does not cover the bytes that were requested`
+    : `HTTP ${status}`;
 }

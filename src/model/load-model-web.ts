@@ -7,7 +7,7 @@ import type { ClipTokenizerFiles } from '../tokenizer/clip-tokenizer-files.ts';
 import type { ByteSource } from '../files/byte-source.ts';
 import { chunkedBytes } from '../files/byte-source-chunked.ts';
 import { blobBytes, openUrl, type UrlOptions } from '../files/byte-source-web.ts';
-import { type Checkpoint, openCheckpoint } from '../checkpoints/checkpoint.ts';
+import { type Checkpoint, configKey, openCheckpoint } from '../checkpoints/checkpoint.ts';
 import { openWeights } from '../formats/open-weights.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 import type { EmbeddingName, LoraStrength } from './adapters.ts';
@@ -21,7 +21,7 @@ export interface LoadModelOptions {
   /** By default one on WASM, which is stopped when the model is disposed of. */
   readonly engine?: Engine;
   readonly precision?: 'float32' | 'float16';
-  /** The text of LDM's YAML; without it the architecture is read from names and shapes. */
+  /** The text of LDM's YAML. Default: that in the file's metadata, `NAME.yaml` beside an address, else by names and shapes. */
   readonly config?: string;
   /** The averaged weights instead of the last ones. */
   readonly ema?: boolean;
@@ -47,6 +47,31 @@ async function openFile(file: ModelFile, options: LoadModelOptions): Promise<Wei
   return openWeights(source);
 }
 
+const maximumConfig = 2 ** 20;
+
+/** The text of `NAME.yaml` beside an address, as on disk; undefined where the server has none, or the file brings its own. */
+async function configBeside(
+  file: ModelFile,
+  { metadata }: WeightSource,
+  { request = {} }: LoadModelOptions,
+): Promise<string | undefined> {
+  if (file instanceof Blob || metadata?.has(configKey)) return undefined;
+  const url = new URL(file, globalThis.location?.href);
+  if (!/\.(?:safetensors|ckpt)$/i.test(url.pathname)) return undefined;
+  url.pathname = url.pathname.replace(/\.[^./]+$/, '.yaml');
+  const { fetch: ask = fetch, headers, signal } = request;
+  const response = await ask(url.href, { ...(headers && { headers }), ...(signal && { signal }) }).catch(
+    () => undefined,
+  );
+  // Servers of single-page applications answer every address with their page.
+  const isPage = response?.headers.get('content-type')?.includes('text/html') ?? false;
+  if (!response?.ok || isPage || Number(response.headers.get('content-length') ?? 0) > maximumConfig) {
+    await response?.body?.cancel();
+    return undefined;
+  }
+  return response.text();
+}
+
 /**
  * Loads a model; its networks are compiled when first used.
  * @throws `network`, `file-not-found`, `file-corrupt`, `file-truncated`, `file-unsafe`, `model-unknown`, `config-invalid`, `weights-mismatch`
@@ -56,7 +81,8 @@ export async function loadModel(file: ModelFile, options: LoadModelOptions = {})
   const source = await openFile(file, options);
   let checkpoint: Checkpoint;
   try {
-    const document = config === undefined ? undefined : parseYaml(config, `the configuration of ${source.label}`);
+    const text = config ?? (await configBeside(file, source, options));
+    const document = text === undefined ? undefined : parseYaml(text, `the configuration of ${source.label}`);
     checkpoint = await openCheckpoint(source, { config: document, ema });
   } catch (error) {
     await source.close();

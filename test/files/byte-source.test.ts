@@ -24,11 +24,39 @@ const server: typeof fetch = async (_url, init) => {
   });
 };
 
+/** As Vite's: a range that ends at 0 gets the whole, and every other one four bytes more before and behind. */
+const generous: typeof fetch = async (_url, init) => {
+  const [, from = 0, to = 0] = /^bytes=(\d+)-(\d+)$/.exec(new Headers(init?.headers).get('range') ?? '') ?? [];
+  const [first, last] = to === '0' ? [0, 999] : [Math.max(0, Number(from) - 4), Math.min(999, Number(to) + 4)];
+  return new Response(content.slice(first, last + 1), {
+    status: 206,
+    headers: { 'content-range': `bytes ${first}-${last}/1000`, etag: '"1"' },
+  });
+};
+
+test('an answer that does not cover the range is an error with what came', async () => {
+  const narrow: typeof fetch = async () =>
+    new Response('abc', { status: 206, headers: { 'content-range': 'bytes 5-7/1000' } });
+  await assert.rejects(openUrl('https://example.org/x', { fetch: narrow }), {
+    code: 'network',
+    message: /"bytes 5-7\/1000"/,
+  });
+});
+
+test('a file that is shorter than the first request has its size', async () => {
+  const short: typeof fetch = async () =>
+    new Response('abcde', { status: 206, headers: { 'content-range': 'bytes 0-4/5' } });
+  const source = await openUrl('https://example.org/x', { fetch: short });
+  assert.equal(source.size, 5);
+  assert.equal(new TextDecoder().decode(await source.read(0, 5)), 'abcde');
+});
+
 const adapters: Readonly<Record<string, () => Promise<ByteSource>>> = {
   memory: async () => memoryBytes(content),
   file: () => openFile(path),
   blob: async () => blobBytes(new File([content], 'file.bin')),
   url: () => openUrl('https://example.org/file.bin', { fetch: server }),
+  'url of a server that sends more': () => openUrl('https://example.org/file.bin', { fetch: generous }),
 };
 
 for (const [name, open] of Object.entries(adapters)) {
