@@ -70,6 +70,11 @@ function checkSizes({ label, entries }: WeightSource, keys: readonly string[]): 
   }
 }
 
+/** Throws what `readEmbeddings` would, from the header alone. */
+export function checkEmbeddings(source: WeightSource): void {
+  checkSizes(source, embeddingKeys(source));
+}
+
 /** The embeddings of a file, mostly one. `token` replaces the name of the only one. Throws `file-unsupported`, `invalid-argument`. */
 export async function readEmbeddings(
   source: WeightSource,

@@ -22,6 +22,7 @@ import { configError, isMapping, type Mapping } from '../config/validate.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { canonicalWeights, type LayoutName, partPrefixes } from './canonical.ts';
 import { type DetectedNetwork, detectNetwork, unknownNetwork } from './detect.ts';
+import { notAModel } from './family.ts';
 import { emaCoverage, withEmaWeights } from './ema.ts';
 import { readSchedule } from './infer/schedule.ts';
 import { hasPrefix } from './infer/shapes.ts';
@@ -77,7 +78,11 @@ export async function openCheckpoint(file: WeightSource, options: CheckpointOpti
   const coverage = emaCoverage(file);
   const source = options.ema ? withEmaWeights(file) : file;
   const document = options.config ?? configOf(file);
-  const opened = document === undefined ? await withoutConfig(source) : await withConfig(source, document, options);
+  const opened = await (document === undefined ? withoutConfig(source) : withConfig(source, document, options)).catch(
+    (error: unknown) => {
+      throw whatItIs(file, error);
+    },
+  );
   return {
     label: file.label,
     ...opened,
@@ -87,6 +92,20 @@ export async function openCheckpoint(file: WeightSource, options: CheckpointOpti
     metadata: file.metadata ?? new Map(),
     close: () => file.close(),
   };
+}
+
+/** A person who opens an SDXL checkpoint, a VAE or a LoRA as a model wants to know that, not which names it has. */
+function whatItIs(file: WeightSource, error: unknown): unknown {
+  if (!(error instanceof StableDiffusionError)) return error;
+  if (error.code !== 'model-unknown' && error.code !== 'weights-mismatch') return error;
+  if (hasPrefix(file.entries, partPrefixes.unet)) return notAModel(file, undefined, error) ?? error;
+  let kind: NetworkConfig['kind'] | undefined;
+  try {
+    kind = detectNetwork(file).config.kind;
+  } catch {
+    kind = undefined;
+  }
+  return notAModel(file, kind, error) ?? error;
 }
 
 /** The key of a file's metadata under which its configuration stands: LDM's YAML. One file is then enough, also by its address. */

@@ -9,6 +9,8 @@ export const exitCodes = {
   failure: 1,
   /** Invalid command line or option value. */
   usage: 2,
+  /** `sd inspect`: a file that can be read, of a family that this program does not load. */
+  notAModel: 3,
   /** Ctrl-C: 128 + SIGINT. */
   interrupted: 130,
 } as const;

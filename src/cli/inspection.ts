@@ -8,6 +8,7 @@ import { elementCount, type Shape } from '../tensor/tensor.ts';
 import { fileError } from '../files/byte-source-node.ts';
 import { openRegular } from '../files/open-node.ts';
 import { type Checkpoint, isCheckpoint } from '../checkpoints/checkpoint.ts';
+import { type Family, familyOf } from '../checkpoints/family.ts';
 import { detectNetwork } from '../checkpoints/detect.ts';
 import { openCheckpointAt, readConfigFile } from '../checkpoints/open-checkpoint-node.ts';
 import { openWeightsAt } from '../formats/open-weights-node.ts';
@@ -20,6 +21,8 @@ export interface Inspection {
   readonly bytes: number;
   /** The kind of the file or folder as a whole. */
   readonly kind: 'checkpoint' | 'network' | 'lora' | 'embedding' | 'tensors';
+  /** What kind of file it is, where that is known and it is not a model of this program. */
+  readonly family?: Family;
   readonly layout?: string;
   /** For a checkpoint: what it is conditioned on. */
   readonly task?: Checkpoint['kind'];
@@ -38,6 +41,8 @@ export interface Inspection {
   /** Settings that the file does not state, with the assumed value. */
   readonly assumed: readonly string[];
   readonly metadata: Readonly<Record<string, unknown>>;
+  /** Why it would not load, where no network differs. */
+  readonly problem?: string;
   /** Why no network was recognised; undefined if one was. */
   readonly note?: string;
 }
@@ -58,6 +63,11 @@ export async function inspectFile(path: string, options: InspectionOptions): Pro
   if (format === 'diffusers folder') return inspectCheckpoint(path, format, options);
   const source = await openWeightsAt(path);
   try {
+    const family = familyOf(source.entries);
+    if (family && !family.isSupported) {
+      const common = await inventory(path, format, [source], options);
+      return { ...common, kind: 'tensors', family, loads: false, parts: [], unused: [], assumed: [] };
+    }
     if (isCheckpoint(source)) {
       try {
         return await inspectCheckpoint(path, format, options);
@@ -132,10 +142,12 @@ async function inspectAlone(
   const common = await inventory(path, format, [source], options);
   const adapter = adapterKind(source);
   if (typeof found === 'string' || adapter) {
+    const problem = adapter && (await adapterProblem(source, adapter));
     return {
       ...common,
       kind: adapter ?? 'tensors',
-      loads: true,
+      loads: problem === undefined,
+      ...(problem === undefined ? {} : { problem }),
       parts: [],
       unused: [],
       assumed: [],
@@ -278,6 +290,7 @@ function adapterKind(source: WeightSource): 'lora' | 'embedding' | undefined {
   )
     return 'lora';
   const vectors = [...source.entries.values()].every(({ shape }) => isVectors(shape));
+  if (names.length > 0 && names.some((name) => name.startsWith('string_to_param/'))) return 'embedding';
   if (
     names.length > 0 &&
     names.length <= 2 &&
@@ -286,6 +299,28 @@ function adapterKind(source: WeightSource): 'lora' | 'embedding' | undefined {
   )
     return 'embedding';
   return undefined;
+}
+
+/** Why an adapter would not load, from its names and shapes; whether it fits a model is another question. */
+async function adapterProblem(source: WeightSource, kind: 'lora' | 'embedding'): Promise<string | undefined> {
+  try {
+    if (kind === 'embedding') {
+      const { checkEmbeddings } = await import('../adapters/textual-inversion.ts');
+      checkEmbeddings(source);
+      return undefined;
+    }
+    const { openLora } = await import('../adapters/lora/lora-file.ts');
+    const { deltaSizes } = await import('../adapters/lora/lora-delta.ts');
+    const lora = openLora(source);
+    for (const module of lora.modules) deltaSizes(lora, module);
+    const [first] = lora.unknown;
+    return first === undefined
+      ? undefined
+      : `${lora.unknown.length} of its tensors are not those of a LoRA that this program can apply, such as ${first}.`;
+  } catch (error) {
+    if (error instanceof StableDiffusionError) return error.message;
+    throw error;
+  }
 }
 
 function isVectors(shape: Shape): boolean {

@@ -8,7 +8,10 @@ import type { WeightSource } from '../weights/weight-source.ts';
 
 /** What files that are no checkpoints begin with, and what to call them. */
 const strangers: readonly (readonly [string, string])[] = [
-  ['GGUF', 'a GGUF file, which is not supported; get the weights as .safetensors'],
+  [
+    'GGUF',
+    'a GGUF file (weights of stable-diffusion.cpp or llama.cpp), which is not supported; get the weights as .safetensors',
+  ],
   ['\x89HDF', 'an HDF5 file (Keras), which is not supported; get the weights as .safetensors'],
   ['\x1f\x8b', 'compressed with gzip; unpack it first'],
   ['\x28\xb5\x2f\xfd', 'compressed with zstd; unpack it first'],

@@ -41,7 +41,7 @@ test('each difference by name, with both shapes', () => {
       assert.ok(error instanceof StableDiffusionError && error.code === 'weights-mismatch');
       assert.match(
         error.message,
-        /model\.ckpt.*1 missing: a\.bias\. 1 unexpected: c\. 1 (of another|different) shape: a\.weight \[3, 2\] instead of \[2, 3\]/,
+        /model\.ckpt.*1 missing: a\.bias\. 1 unexpected: c\. 1 (of another shape|misshapen): a\.weight \[3, 2\] instead of \[2, 3\]/,
       );
       assert.deepEqual(error.details['missing'], ['a.bias']);
       return true;

@@ -80,16 +80,28 @@ function print(out: TextOutput, found: Inspection): void {
     out.write(`  ${name}: ${shown.length > 100 ? `${shown.slice(0, 100)}…` : shown}\n`);
   }
   if (found.note !== undefined) out.write(`  no known network: ${found.note}\n`);
-  out.write(
-    found.loads
-      ? `  it loads${found.verified ? '' : ' (header read; --verify reads every tensor)'}\n`
-      : '  it does NOT load: the networks differ as listed above\n',
-  );
+  if (found.family) {
+    out.write(`  This is ${found.family.name}. ${found.family.advice}\n  it does NOT load as a model\n`);
+    return;
+  }
+  if (found.problem !== undefined) out.write(`  it does NOT load: ${found.problem}\n`);
+  else if (found.kind === 'tensors') out.write('  it can be read; it is not a model\n');
+  else
+    out.write(
+      found.loads
+        ? `  it loads${found.verified ? '' : ' (header read; --verify reads every tensor)'}\n`
+        : '  it does NOT load: the networks differ as listed above\n',
+    );
+}
+
+function errorOf(path: string, { family, problem }: Inspection): { readonly code: string; readonly message: string } {
+  if (family) return { code: 'model-unknown', message: `${path} is ${family.name}. ${family.advice}` };
+  return { code: 'weights-mismatch', message: problem ?? `${path} does not fit its networks.` };
 }
 
 export const inspect = defineCommand({
   description:
-    'Shows what a weights file contains: format, layout, networks, parameters, and what is missing. The exit code is 0 only if the file would load. Code in pickled files is never executed.',
+    'Shows what a weights file contains: format, layout, networks, parameters, and what is missing. The exit code is 0 only if the file would load, and 3 for a file that can be read and is of a family that this program does not load, such as SDXL. Code in pickled files is never executed.',
   words: '<file>',
   options,
   examples: ['sd inspect sd-v1-4.ckpt', 'sd inspect stable-diffusion-v1-5/', 'sd inspect lora.safetensors --json'],
@@ -102,11 +114,10 @@ export const inspect = defineCommand({
       ...(values.verify ? { verify: true } : values.quick ? { verify: false } : {}),
     });
     if (values.json) {
-      const error = found.loads
-        ? {}
-        : { error: { code: 'weights-mismatch', message: `${path} does not fit its networks.` } };
+      const error = found.loads ? {} : { error: errorOf(path, found) };
       context.out.write(`${JSON.stringify({ ...error, ...found })}\n`);
     } else print(context.out, found);
+    if (found.family && !found.family.isSupported) return exitCodes.notAModel;
     return found.loads ? exitCodes.ok : exitCodes.failure;
   },
 });

@@ -1,0 +1,209 @@
+/**
+ * What a file of weights is, by a few of its names and shapes: the family of a checkpoint, the kind of a single network or adapter, and
+ * what this program can do with it. Names as in the files themselves; compare `CHECKPOINT_KEY_NAMES` of diffusers
+ * (loaders/single_file_utils.py).
+ */
+
+import type { NetworkConfig } from '../config/network-config.ts';
+import { StableDiffusionError } from '../errors.ts';
+import type { WeightEntry, WeightSource } from '../weights/weight-source.ts';
+
+type Entries = ReadonlyMap<string, WeightEntry>;
+
+export interface Family {
+  /** For programs: stable. */
+  readonly id: string;
+  /** For people, with its article: `an SDXL checkpoint`. */
+  readonly name: string;
+  /** What to do with it, a sentence. */
+  readonly advice: string;
+  /** Whether the rest of the program can use it. */
+  readonly isSupported: boolean;
+}
+
+interface Row extends Family {
+  readonly matches: (names: Names) => boolean;
+}
+
+interface Names {
+  /** Whether a name begins so. */
+  begins(prefix: string): boolean;
+  /** Whether a name holds this. */
+  holds(part: string): boolean;
+  /** The length of an axis of a tensor. */
+  size(name: RegExp, axis: number): number | undefined;
+}
+
+const steers = 'It steers a model and makes no pictures alone.';
+const onlyV1 = 'This program makes pictures with Stable Diffusion v1 and with models of latent diffusion.';
+const other = (id: string, name: string, matches: Row['matches'], advice = onlyV1): Row => ({
+  id,
+  name,
+  advice,
+  matches,
+  isSupported: false,
+});
+
+/** How wide the text is that cross attention reads: 768 in v1, 1024 in v2, 2048 in SDXL. */
+const crossAttention = /(attn2[._]to_k|attn2_to_k).*weight$/;
+const contextWidth = (names: Names): number | undefined => names.size(crossAttention, 1);
+const isLora = (names: Names): boolean =>
+  names.begins('lora_') ||
+  [
+    '.lora_A.',
+    '.lora_B.',
+    '.lora_up.',
+    '.lora_down.',
+    '.lora.up.',
+    '_lora.up.',
+    '.hada_w1_a',
+    '.lokr_w1',
+    '.oft_',
+  ].some(names.holds);
+const loraWidth = (names: Names): number | undefined =>
+  names.size(/attn2_to_k\.(lora_down|lora_A).*weight$/, 1) ??
+  names.size(/attn2\.(processor\.)?to_k(_lora)?\.(lora_A|down|lora\.down).*weight$/, 1);
+
+/** In the order in which they are tried: what is more particular comes first. */
+const families: readonly Row[] = [
+  other(
+    'lora-flux',
+    'a LoRA for Flux',
+    (n) => isLora(n) && (n.holds('double_blocks') || n.holds('single_transformer_blocks')),
+  ),
+  other('lora-sd3', 'a LoRA for Stable Diffusion 3', (n) => isLora(n) && n.holds('joint_blocks')),
+  other(
+    'lora-sdxl',
+    'a LoRA for SDXL',
+    (n) =>
+      isLora(n) &&
+      (n.begins('lora_te2_') ||
+        n.begins('text_encoder_2.') ||
+        loraWidth(n) === 2048 ||
+        n.holds('input_blocks_8_1_transformer_blocks')),
+    'It does not fit models of Stable Diffusion v1: use a LoRA that was trained on one.',
+  ),
+  other(
+    'lora-sd2',
+    'a LoRA for Stable Diffusion 2',
+    (n) => isLora(n) && loraWidth(n) === 1024,
+    'It does not fit models of Stable Diffusion v1: use a LoRA that was trained on one.',
+  ),
+  { id: 'lora', name: 'a LoRA', advice: 'Give it with --lora, beside a model.', isSupported: true, matches: isLora },
+  other(
+    'sdxl-refiner',
+    'the refiner of SDXL',
+    (n) => n.begins('conditioner.embedders.0.model.') && !n.begins('conditioner.embedders.1.'),
+  ),
+  other(
+    'sdxl',
+    'an SDXL checkpoint',
+    (n) =>
+      n.begins('conditioner.embedders.') || (n.begins('model.diffusion_model.label_emb.') && contextWidth(n) === 2048),
+  ),
+  other('sd3', 'a Stable Diffusion 3 model', (n) => n.holds('joint_blocks.')),
+  other('flux', 'a Flux model', (n) => n.holds('double_blocks.') && n.holds('single_blocks.')),
+  other(
+    'sd2',
+    'a Stable Diffusion 2 checkpoint',
+    (n) =>
+      n.begins('cond_stage_model.model.transformer.') ||
+      (n.begins('model.diffusion_model.') && contextWidth(n) === 1024),
+  ),
+  other(
+    'cascade',
+    'a Stable Cascade or Würstchen model',
+    (n) => n.holds('clip_txt_pooled_mapper') || n.holds('effnet_mapper'),
+  ),
+  other('pixart', 'a PixArt or DiT model', (n) => n.holds('scale_shift_table') || n.holds('adaLN_modulation')),
+  other('unclip', 'a model of image variations (unCLIP)', (n) => n.begins('noise_augmentor.')),
+  other(
+    'controlnet',
+    'a ControlNet',
+    (n) => n.begins('control_model.') || n.begins('controlnet_cond_embedding.') || n.begins('input_hint_block.'),
+    steers,
+  ),
+  other(
+    't2i-adapter',
+    'a T2I-Adapter',
+    (n) => n.begins('adapter.') || (n.begins('conv_in.') && n.begins('body.0.resnets.')),
+    steers,
+  ),
+  other('ip-adapter', 'an IP-Adapter', (n) => n.begins('ip_adapter.') || n.begins('image_proj.'), steers),
+  other(
+    'upscaler',
+    'an ESRGAN upscaler',
+    (n) => (n.begins('body.') && n.holds('.rdb1.')) || n.holds('.RDB1.') || n.begins('model.1.sub.'),
+    'Enlarge pictures with it: sd upscale.',
+  ),
+  other(
+    'upscaler-swinir',
+    'a SwinIR, DAT or HAT upscaler',
+    (n) => n.begins('conv_after_body.') || n.holds('.residual_group.blocks.'),
+    'It enlarges pictures and makes none.',
+  ),
+  other(
+    'motion',
+    'a motion module (AnimateDiff)',
+    (n) => n.holds('motion_modules.'),
+    'It moves pictures and makes none alone.',
+  ),
+  other(
+    'hypernetwork',
+    'a hypernetwork',
+    (n) => n.begins('768/') || n.begins('320/'),
+    'Hypernetworks are not supported.',
+  ),
+];
+
+/** What a file is, where it is one of the families above; undefined for models that this program loads, and for what it does not know. */
+export function familyOf(entries: Entries): Family | undefined {
+  const names = namesOf(entries);
+  return families.find(({ matches }) => matches(names));
+}
+
+/** What a single network that was recognised is, where it was given as a whole model. */
+const lone: Readonly<Partial<Record<NetworkConfig['kind'], readonly [name: string, advice: string]>>> = {
+  kl: ['an autoencoder (VAE) alone', 'Give it with --vae, beside a model.'],
+  vq: ['an autoencoder (VQ) alone', 'Give it with --vae, beside a model.'],
+  unet: [
+    'a UNet alone',
+    'It was saved without autoencoder and text encoder: give these with --vae and --text-encoder.',
+  ],
+  clip_text: ["CLIP's text encoder alone", 'Give it with --text-encoder, beside a UNet.'],
+  taesd: ['a TAESD autoencoder', 'Give it with --taesd, for previews.'],
+  safety_checker: ['a safety checker alone', onlyV1],
+  clip_vision: ["CLIP's image encoder alone", onlyV1],
+  controlnet: ['a ControlNet', steers],
+  t2i_adapter: ['a T2I-Adapter', steers],
+  ip_adapter: ['an IP-Adapter', steers],
+};
+
+/** The error for a file that was opened as a whole model and is something else that is known; undefined for what is not known. */
+export function notAModel(
+  source: WeightSource,
+  kind?: NetworkConfig['kind'],
+  cause?: StableDiffusionError,
+): StableDiffusionError | undefined {
+  const family = familyOf(source.entries);
+  const [name, advice] = family ? [family.name, family.advice] : ((kind && lone[kind]) ?? []);
+  if (name === undefined) return undefined;
+  const groups = cause?.details['groups'];
+  const evidence = groups ? ` (it has ${Object.keys(groups).slice(0, 4).join(', ')})` : '';
+  return new StableDiffusionError('model-unknown', `${source.label} is ${name}${evidence}. ${advice}`, {
+    cause,
+    details: { family: family?.id ?? kind },
+  });
+}
+
+function namesOf(entries: Entries): Names {
+  const all = [...entries.keys()];
+  return {
+    begins: (prefix) => all.some((name) => name.startsWith(prefix)),
+    holds: (part) => all.some((name) => name.includes(part)),
+    size(pattern, axis) {
+      const name = all.find((candidate) => pattern.test(candidate));
+      return name === undefined ? undefined : entries.get(name)?.shape[axis];
+    },
+  };
+}
