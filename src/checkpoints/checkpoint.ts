@@ -17,6 +17,7 @@ import type {
   UNetConfig,
 } from '../config/network-config.ts';
 import { defaultClipVersion, pretrainedText } from '../config/pretrained-text.ts';
+import { type Recommendation, recommendationOf } from '../config/recommended-settings.ts';
 import { parseYaml } from '../config/yaml.ts';
 import { configError, isMapping, type Mapping } from '../config/validate.ts';
 import { StableDiffusionError } from '../errors.ts';
@@ -61,6 +62,8 @@ export interface Checkpoint {
   /** `scheduler_config.json` of a diffusers folder. */
   readonly scheduler?: Mapping;
   readonly metadata: ReadonlyMap<string, MetadataValue>;
+  /** Settings that travel with the model. */
+  readonly recommendation?: Recommendation;
   close(): Promise<void>;
 }
 
@@ -85,6 +88,7 @@ export async function openCheckpoint(file: WeightSource, options: CheckpointOpti
   );
   return {
     label: file.label,
+    recommendation: recommendationOf(document, file.metadata?.get('recommended'), file.label),
     ...opened,
     kind: checkpointKind(opened.config),
     ema: options.ema ? 'used' : coverage.averaged > 0 ? 'available' : 'absent',

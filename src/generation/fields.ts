@@ -76,4 +76,18 @@ export const plainSeedSchema = z.union(
   { error: seedError },
 );
 
+/** Fields of which every one may be left out: without their defaults, which somebody else decides. */
+export type OpenFields<T extends Readonly<Record<string, z.ZodType>>> = {
+  [K in keyof T]: z.ZodOptional<T[K] extends z.ZodDefault<infer I extends z.ZodType> ? I : T[K]>;
+};
+
+export function openFields<T extends Readonly<Record<string, z.ZodType>>>(fields: T): OpenFields<T> {
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, field]) => [
+      name,
+      (field instanceof z.ZodDefault ? (field.unwrap() as z.ZodType) : field).optional(),
+    ]),
+  ) as unknown as OpenFields<T>;
+}
+
 export const side = () => whole(bounds.side);

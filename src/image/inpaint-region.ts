@@ -14,7 +14,7 @@ export interface RegionSettings {
   readonly height: number;
   readonly resizeMode?: ResizeMode;
   /** Seed of the noise that fills the hole. */
-  readonly seeds: readonly number[];
+  readonly seeds: readonly (number | string)[];
   readonly inpaint?: {
     /** Standard deviation of the blur of the mask's edge, pixels. */
     readonly blurX: number;
@@ -191,7 +191,7 @@ export function inpaintRegion(picture: Image, sketch: Image, request: RegionSett
   };
   const regionMask = cut(mask);
   const base = cut(whole);
-  const noise = noiseBytes(request.seeds[0] ?? 0);
+  const noise = noiseBytes(Number(BigInt.asUintN(32, BigInt(request.seeds[0] ?? 0))));
   const fills = {
     fill: () => fillHole(base, regionMask),
     original: () => base,

@@ -19,7 +19,7 @@ import type { Start } from './start.ts';
  * @throws `invalid-argument`, `too-large`, `shape-mismatch`, `aborted`, `not-finite`, `engine-failed`
  */
 export async function* generate(model: Model, options: TaskOptions, start?: Start): Pipeline {
-  const plan = await planRun(model, splitOptions(options), start);
+  const plan = await planRun(model, splitOptions(options, model.checkpoint.recommendation?.settings), start);
   const { batches, inputs } = plan;
   const stream = noiseStream(plan);
   const made: GeneratedImage[] = [];

@@ -1,10 +1,14 @@
 /** Job: what a caller wants made, everything decided (seeds, model, size), and what became of it. Plain JSON: it goes into a journal. */
 
 import { z } from 'zod';
-import { emphases } from '../prompt/emphasis.ts';
+import { bounds } from '../generation/bounds.ts';
+import { openFields, plainSeedSchema, real, whole } from '../generation/fields.ts';
+import { type GenerationRequest, requestSchemas, tasks } from '../generation/request.ts';
+import { namedSampling, samplerPeerOf } from '../diffusion/sampler-names.ts';
 import { noiseConventions } from '../random/noise-source.ts';
 import { loraUseSchema } from './extra-networks.ts';
 import { blobIdSchema } from './store/blob-store.ts';
+import { upgradeJobRequest } from './upgrade-job.ts';
 
 export const priorities = ['high', 'normal', 'low'] as const;
 export type Priority = (typeof priorities)[number];
@@ -14,12 +18,12 @@ export type JobState = (typeof jobStates)[number];
 
 export const outputFormats = ['png', 'jpeg', 'webp'] as const;
 
-/** A1111's way of painting a part of a picture anew. */
+/** A1111's inpainting: the mask's edge, what the hole holds, and which part is painted. */
 const inpaintSchema = z.object({
   /** Standard deviation of the blur of the mask's edge, pixels. */
   blurX: z.number().nonnegative(),
   blurY: z.number().nonnegative(),
-  /** What the hole holds before it is painted. */
+  /** Content of the hole before sampling. */
   fill: z.enum(['fill', 'original', 'latent noise', 'latent nothing']),
   /** Paint only the part around the mask, at the size of the job, with this margin in pixels; undefined paints the whole picture. */
   onlyMaskedPadding: z.int().nonnegative().optional(),
@@ -51,8 +55,34 @@ const hiresSchema = z.object({
   loras: z.array(loraUseSchema).optional(),
 });
 
-export const jobRequestSchema = z.object({
-  kind: z.enum(['txt2img', 'img2img', 'inpaint']),
+const { shape } = requestSchemas.img2img;
+
+/** Fields of a request that a job takes over as they are, from any of the three APIs. */
+export const takenFields = {
+  promptSettings: shape.promptSettings,
+  clipSkip: shape.clipSkip,
+  steps: shape.steps,
+  sampler: shape.sampler,
+  schedule: shape.schedule,
+  eta: shape.eta,
+  quantizeDenoised: shape.quantizeDenoised,
+  samplerSettings: shape.samplerSettings,
+  guidanceScale: shape.guidanceScale,
+  guidanceRescale: shape.guidanceRescale,
+  imageGuidanceScale: shape.imageGuidanceScale,
+  noise: shape.noise,
+  width: shape.width,
+  height: shape.height,
+  bytes: shape.bytes,
+  strength: shape.strength,
+  strengthRule: shape.strengthRule,
+};
+const taken = openFields(takenFields);
+
+/** A request as a job holds it: one prompt and one seed for each picture, sizes and sampler decided, and what only a server has. */
+const currentRequest = z.object({
+  ...taken,
+  task: z.enum(tasks),
   /** A name of the catalogue. */
   model: z.string(),
   /** One for each picture. */
@@ -60,33 +90,23 @@ export const jobRequestSchema = z.object({
   negativePrompt: z.string(),
   /** Absent for plain text. */
   promptSyntax: z.literal('a1111').optional(),
-  promptSettings: z.object({ emphasis: z.enum(emphases), commaBacktrack: z.int().min(0).max(1000) }).optional(),
-  /** Those of the prompts that there are. */
+  /** LoRAs of the prompts. */
   loras: z.array(loraUseSchema).optional(),
   /** One for each picture. */
-  seeds: z.array(z.int()).min(1),
-  /** Seed of the variation of each picture, and its share. */
-  subseeds: z.array(z.int()).min(1),
-  subseedStrength: z.number().min(0).max(1),
-  seedResizeFrom: z.object({ width: z.int(), height: z.int() }).optional(),
-  seedDelta: z.int().optional(),
+  seeds: z.array(plainSeedSchema).min(1),
+  /** Seed of the variation of each picture. */
+  subseeds: z.array(plainSeedSchema).min(1),
+  /** Of a request, without the seed of the variation. */
+  noiseSettings: z.custom<GenerationRequest['noiseSettings']>().optional(),
   /** Pictures of one iteration: what `skip` passes over. */
   batchSize: z.int().positive(),
-  width: z.int().positive(),
-  height: z.int().positive(),
-  steps: z.int().positive(),
+  width: whole(bounds.side),
+  height: whole(bounds.side),
+  steps: whole(bounds.steps),
   sampler: z.string(),
-  schedule: z.string().optional(),
-  guidanceScale: z.number(),
-  imageGuidanceScale: z.number().optional(),
-  eta: z.number().optional(),
-  churn: z
-    .object({ sChurn: z.number(), sTmin: z.number(), sTmax: z.number().optional(), sNoise: z.number() })
-    .optional(),
+  guidanceScale: real(bounds.guidance),
   noise: z.enum(noiseConventions),
-  clipSkip: z.int().positive(),
-  /** img2img, inpaint: share of the schedule that is run. */
-  strength: z.number().min(0).max(1).optional(),
+  clipSkip: whole(bounds.clipSkip),
   /** The initial picture and the mask, in the store. */
   image: blobIdSchema.optional(),
   mask: blobIdSchema.optional(),
@@ -96,13 +116,16 @@ export const jobRequestSchema = z.object({
   /** A second pass at a larger size. */
   hires: hiresSchema.optional(),
   format: z.object({ type: z.enum(outputFormats), quality: z.int().min(1).max(100) }),
-  /** How many previews to make on the way; more are made where somebody watches. */
+  /** How many previews to make on the way; more are made while a client watches. */
   previews: z.int().nonnegative(),
-  /** Extra settings of the infotext. */
+  /** A1111's name of the schedule, for the infotext. */
   scheduler: z.string().optional(),
 });
 
-export type JobRequest = z.output<typeof jobRequestSchema>;
+/** Reads requests of this version and of earlier ones. */
+export const jobRequestSchema = z.preprocess(upgradeJobRequest, currentRequest);
+
+export type JobRequest = z.output<typeof currentRequest>;
 
 export const resultImageSchema = z.object({
   /** SHA-256 of the file: its name in the store. */
@@ -110,8 +133,8 @@ export const resultImageSchema = z.object({
   mediaType: z.string(),
   width: z.int(),
   height: z.int(),
-  seed: z.int(),
-  subseed: z.int(),
+  seed: plainSeedSchema,
+  subseed: plainSeedSchema,
   prompt: z.string(),
   /** A1111's settings text. */
   infotext: z.string(),
@@ -169,8 +192,10 @@ export interface Job extends NewJob {
 export const isFinished = (job: Job): boolean =>
   job.state === 'done' || job.state === 'failed' || job.state === 'cancelled';
 
-/** Samplers whose step size depends on all pictures of the batch together. */
-const coupled = /dpm[ _-]?(adaptive|ad)\b/i;
+/** Whether a sampler's steps depend on all pictures of the batch together. */
+function looksAtBatch({ sampler, noise }: JobRequest): boolean {
+  return namedSampling(sampler, { peer: samplerPeerOf(noise) }).sampler.choosesSteps ?? false;
+}
 
 /**
  * Jobs with the same key may be made in one run of the program, each picture being what it would be alone. Two things make that so: noise
@@ -179,29 +204,13 @@ const coupled = /dpm[ _-]?(adaptive|ad)\b/i;
 export function batchKey(job: NewJob): string {
   const { request: r } = job;
   const alone =
-    r.kind !== 'txt2img' ||
-    r.subseedStrength > 0 ||
+    r.task !== 'txt2img' ||
+    (r.noiseSettings?.subseedStrength ?? 0) > 0 ||
     r.hires !== undefined ||
     r.noise === 'compvis' ||
     r.noise === 'comfy' ||
-    coupled.test(r.sampler);
+    looksAtBatch(r);
   if (alone) return job.id;
-  return JSON.stringify([
-    r.model,
-    r.loras,
-    r.width,
-    r.height,
-    r.steps,
-    r.sampler,
-    r.schedule,
-    r.guidanceScale,
-    r.eta,
-    r.churn,
-    r.noise,
-    r.clipSkip,
-    r.seedResizeFrom,
-    r.seedDelta,
-    r.promptSyntax,
-    r.promptSettings,
-  ]);
+  const fields = Object.keys(takenFields) as (keyof typeof takenFields)[];
+  return JSON.stringify([r.model, r.loras, r.noiseSettings, r.promptSyntax, ...fields.map((field) => r[field])]);
 }

@@ -231,7 +231,7 @@ test('no field is a path', async () => {
       ['/sdapi/v1/options', { sd_model_checkpoint: name }],
       ['/sdapi/v1/txt2img', { ...small, override_settings: { sd_model_checkpoint: name } }],
       ['/api/v1/jobs', { ...small, model: name }],
-      ['/api/v1/jobs', { ...small, kind: 'img2img', image: name }],
+      ['/api/v1/jobs', { ...small, task: 'img2img', image: name }],
       ['/api/v1/pictures', { image: name }],
       ['/v1/images/generations', { prompt: 'x', model: name }],
       ['/v1/images/edits', { prompt: 'x', image: name }],

@@ -248,7 +248,7 @@ test('a good body with some strange fields', async () => {
     ],
     [
       '/api/v1/jobs',
-      { kind: 'inpaint', prompt: 'x', ...small, image, mask },
+      { task: 'inpaint', prompt: 'x', ...small, image, mask },
       [
         'kind',
         'model',

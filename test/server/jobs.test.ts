@@ -210,12 +210,12 @@ test('a picture is stored once, as a form or base64, and jobs begin from it by i
     alice,
   );
   assert.equal((again.body as { id: string }).id, id);
-  const { job } = await post({ ...small, width: 96, kind: 'img2img', image: id, strength: 0.5 });
+  const { job } = await post({ ...small, width: 96, task: 'img2img', image: id, strength: 0.5 });
   const mask = await base64Png(testImage(96, 64, 'mask'));
   const painted = await post({
     ...small,
     width: 96,
-    kind: 'inpaint',
+    task: 'inpaint',
     image: id,
     mask,
     inpaint: { blur: 0, onlyMaskedPadding: 8 },
@@ -237,8 +237,8 @@ test('wrong jobs are refused, field by field', async () => {
   await refused({ ...small, width: 16384, height: 16384 }, 422, 'width');
   await refused({ ...small, sampler: 'Magic' }, 422, 'sampler');
   await refused({ ...small, model: 'none' }, 404, 'model');
-  await refused({ ...small, kind: 'img2img' }, 422, 'image');
-  await refused({ ...small, kind: 'img2img', image: '0'.repeat(64) }, 404, 'image');
+  await refused({ ...small, task: 'img2img' }, 422, 'image');
+  await refused({ ...small, task: 'img2img', image: '0'.repeat(64) }, 404, 'image');
   await refused({ ...small, batchSize: 1000 }, 422, 'batchSize');
   await refused({ ...small, prompt: 'x'.repeat(20_000) }, 422, 'prompt');
   await refused([], 422);

@@ -14,7 +14,7 @@ import { jobRequest } from './queue-conformance.ts';
 import { testImage } from './start.ts';
 
 const request = jobRequest({
-  kind: 'inpaint',
+  task: 'inpaint',
   width: 128,
   height: 128,
   inpaint: { blurX: 3, blurY: 3, fill: 'fill', invert: false, onlyMaskedPadding: 8 },
@@ -78,7 +78,7 @@ test('the hole is filled from around it; what was not masked is laid over the re
   for (let i = 0; i < red.data.length; i += 3) red.data.set([200, 0, 0], i);
   const mask = testImage(128, 128, 'mask');
   const whole = jobRequest({
-    kind: 'inpaint',
+    task: 'inpaint',
     width: 128,
     height: 128,
     inpaint: { blurX: 0, blurY: 0, fill: 'fill', invert: false },

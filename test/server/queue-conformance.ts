@@ -15,13 +15,12 @@ export interface QueueUnderTest {
 
 export function jobRequest(changes: Partial<JobRequest> = {}): JobRequest {
   return jobRequestSchema.parse({
-    kind: 'txt2img',
+    task: 'txt2img',
     model: 'pocket',
     prompts: ['a red apple'],
     negativePrompt: '',
     seeds: [1],
     subseeds: [1],
-    subseedStrength: 0,
     batchSize: 1,
     width: 128,
     height: 128,

@@ -259,7 +259,7 @@ test('no field names a file', async () => {
     await refused('/sdapi/v1/img2img', { ...small, init_images: [name] });
     await refused('/sdapi/v1/png-info', { image: name });
     await refused('/api/v1/pictures', { image: name });
-    await refused('/api/v1/jobs', { ...small, kind: 'img2img', image: name });
+    await refused('/api/v1/jobs', { ...small, task: 'img2img', image: name });
     await refused('/sdapi/v1/extra-single-image', { image: name, upscaler_1: 'Lanczos' });
     await refused('/sdapi/v1/txt2img', { ...small, enable_hr: true, hr_upscaler: name });
   }

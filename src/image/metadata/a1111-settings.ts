@@ -16,7 +16,7 @@ export interface A1111Settings {
   /** Written as a float: 7 is "7.0". */
   readonly cfgScale: number;
   readonly imageCfgScale?: number;
-  readonly seed: number | bigint;
+  readonly seed: number | bigint | string;
   /** Name of the face restoration model, where one was used. */
   readonly faceRestoration?: string;
   readonly width: number;
@@ -25,7 +25,7 @@ export interface A1111Settings {
   readonly model?: string | null;
   readonly vaeHash?: string | null;
   readonly vae?: string | null;
-  readonly variationSeed?: number | bigint;
+  readonly variationSeed?: number | bigint | string | undefined;
   /** 0 (default): no variation, and neither is written. */
   readonly variationStrength?: number;
   /** Written where both sides are positive. */

@@ -2,6 +2,7 @@
 
 import { dirname, sep } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
+import type { RecommendedSettings } from '../../config/recommended-settings.ts';
 import type { Model } from '../../model/model.ts';
 import type { LoraUse } from '../extra-networks.ts';
 import type { CatalogModel, ModelCatalog } from './model-catalog.ts';
@@ -15,6 +16,8 @@ export interface ModelFacts {
   readonly hasSafetyChecker: boolean;
   /** Takes prompts in A1111's syntax. */
   readonly readsPromptSyntax: boolean;
+  /** The model's own defaults of a request. */
+  readonly recommended: RecommendedSettings;
 }
 
 export interface LoadedModel {
@@ -113,6 +116,7 @@ export function createModelPool({ catalog, load, capacity = 2 }: ModelPoolOption
         unit: model.unit,
         hasSafetyChecker: model.networkConfig('safety') !== undefined,
         readsPromptSyntax: model.clipTokenizer !== undefined,
+        recommended: model.checkpoint.recommendation?.settings ?? {},
       };
       release();
       known.set(key, facts);

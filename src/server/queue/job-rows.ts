@@ -3,6 +3,7 @@
 import { brotliCompressSync, brotliDecompressSync, constants } from 'node:zlib';
 import { StableDiffusionError } from '../../errors.ts';
 import { type Job, type JobState, priorities } from '../job.ts';
+import { upgradeJobRequest } from '../upgrade-job.ts';
 import type { Journal, Row } from './sqlite-journal.ts';
 
 export const jobTable = `
@@ -57,7 +58,7 @@ export function readJob(row: Row): ReadJob {
     return json === undefined ? undefined : (JSON.parse(json) as T);
   };
   try {
-    const request = parsed<Job['request']>('request');
+    const request = upgradeJobRequest(parsed('request')) as Job['request'] | undefined;
     if (!Array.isArray(request?.prompts) || !Array.isArray(request.seeds)) throw new Error('it has no prompts');
     const job: Job = {
       id: text(row['id']),

@@ -73,9 +73,9 @@ async function makeSecondPass(
   }
 }
 
-/** Whether `sd replay` has all that made the picture in its record; A1111's further settings are in the text alone. */
-function isReplayable({ kind, hires, subseedStrength, seedResizeFrom, seedDelta, churn }: JobRequest): boolean {
-  return kind !== 'inpaint' && !hires && subseedStrength === 0 && !seedResizeFrom && seedDelta === undefined && !churn;
+/** Whether the record in the file makes the picture again: not if the server changes the picture before or after the run. */
+function isReplayable({ task, hires }: JobRequest): boolean {
+  return task !== 'inpaint' && !hires;
 }
 
 /** Encodes and stores a picture, and notes it as the job's. */

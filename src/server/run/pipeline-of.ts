@@ -2,11 +2,11 @@
 
 import type { Image } from '../../image/image.ts';
 import type { Pipeline } from '../../pipelines/events.ts';
-import type { GenerateOptions, TaskOptions } from '../../generation/inputs.ts';
+import type { TaskOptions, TextToImageOptions } from '../../generation/inputs.ts';
 import { generate } from '../../pipelines/generate.ts';
 import type { Model } from '../../model/model.ts';
 import { parseExtraNetworks } from '../extra-networks.ts';
-import type { JobRequest } from '../job.ts';
+import { type JobRequest, takenFields } from '../job.ts';
 import { enlargeOffThread } from './picture-thread.ts';
 
 /** Which picture of which job. */
@@ -29,45 +29,34 @@ export interface JobImages {
   readonly mask?: Image;
 }
 
-function optionsOf(pictures: readonly PictureOf[], policy: PicturePolicy): GenerateOptions {
+/** Fields that the request of a run takes from the first picture's job: a run is of jobs that have them in common. */
+const shared = Object.keys(takenFields) as (keyof typeof takenFields)[];
+
+function optionsOf(pictures: readonly PictureOf[], policy: PicturePolicy): Omit<TextToImageOptions, 'strength'> {
   const first = (pictures[0] as { readonly request: JobRequest }).request;
-  // The noise conventions that draw for a whole batch get the first seed; their jobs are never mixed.
+  // The noise conventions that draw for a whole batch take the first seed; their jobs never share a run.
   const perImage = first.noise !== 'compvis' && first.noise !== 'comfy';
   const seeds = pictures.map(({ request, index }) => request.seeds[index] ?? 0);
   const subseed = first.subseeds[pictures[0]?.index ?? 0] ?? 0;
+  const { noiseSettings } = first;
+  const {
+    strength: _,
+    strengthRule: __,
+    imageGuidanceScale: ___,
+    ...fields
+  } = Object.fromEntries(shared.map((field) => [field, first[field]])) as Pick<JobRequest, keyof typeof takenFields>;
   return {
+    ...fields,
     prompt: pictures.map(
       ({ request, index }) => parseExtraNetworks(request.prompts[index] ?? '', request.promptSyntax).text,
     ),
     negativePrompt: pictures.map(({ request }) => request.negativePrompt),
-    steps: first.steps,
-    sampler: first.sampler,
-    guidanceScale: first.guidanceScale,
+    promptSyntax: first.promptSyntax,
     seed: seeds[0] ?? 0,
-    noise: first.noise,
-    clipSkip: first.clipSkip,
+    ...(perImage ? { seeds } : { batchSize: pictures.length }),
+    noiseSettings: noiseSettings && { ...noiseSettings, ...(noiseSettings.subseedStrength ? { subseed } : {}) },
     safety: policy.safety,
     watermark: policy.watermark,
-    ...(perImage ? { seeds } : { batchSize: pictures.length }),
-    ...(first.promptSyntax ? { promptSyntax: first.promptSyntax } : {}),
-    ...(first.promptSettings ? { promptSettings: first.promptSettings } : {}),
-    schedule: first.schedule,
-    eta: first.eta,
-    ...(first.churn
-      ? {
-          samplerSettings: {
-            sChurn: first.churn.sChurn,
-            sTmin: first.churn.sTmin,
-            sNoise: first.churn.sNoise,
-            sTmax: first.churn.sTmax,
-          },
-        }
-      : {}),
-    noiseSettings: {
-      ...(first.subseedStrength > 0 ? { subseed, subseedStrength: first.subseedStrength } : {}),
-      ...(first.seedResizeFrom ? { seedResizeFrom: first.seedResizeFrom } : {}),
-      etaNoiseSeedDelta: first.seedDelta,
-    },
   };
 }
 
@@ -79,21 +68,24 @@ export function pipelineOf(
   policy: PicturePolicy,
   signal: AbortSignal,
 ): Pipeline {
-  const { kind, width, height, strength, imageGuidanceScale } = (pictures[0] as { readonly request: JobRequest })
-    .request;
-  const options = { ...optionsOf(pictures, policy), width, height, signal };
-  const task = {
-    task: kind,
-    ...options,
-    ...(kind === 'txt2img' ? {} : { strength, image }),
-    ...(kind === 'img2img' ? { imageGuidanceScale } : {}),
-    ...(kind === 'inpaint' ? { mask } : {}),
+  const { task, width, height, strength, strengthRule, imageGuidanceScale } = (
+    pictures[0] as { readonly request: JobRequest }
+  ).request;
+  const options = {
+    ...optionsOf(pictures, policy),
+    task,
+    width,
+    height,
+    signal,
+    ...(task === 'txt2img' ? {} : { strength, strengthRule, image }),
+    ...(task === 'img2img' ? { imageGuidanceScale } : {}),
+    ...(task === 'inpaint' ? { mask } : {}),
   };
   // The schema refuses a task without the pictures that it needs.
-  return generate(model, task as TaskOptions);
+  return generate(model, options as TaskOptions);
 }
 
-/** A1111's "hires. fix": the picture is enlarged and made anew with less noise, by a prompt and a sampler of its own where it has them. */
+/** A1111's "hires. fix": the enlarged picture is the start of a second pass, which may have another prompt and another sampler. */
 export async function secondPass(
   model: Model,
   { request, index }: PictureOf,
@@ -134,6 +126,8 @@ export async function secondPass(
     height,
     steps,
     strength,
+    // As A1111's second pass: all its steps, from the strength's place in a longer schedule.
+    strengthRule: 'all',
     signal,
   });
 }

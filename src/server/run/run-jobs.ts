@@ -50,7 +50,7 @@ async function imagesOf(job: Job, { store, inputPixels }: RunContext): Promise<W
   const image = await open(request.image);
   return prepareOffThread(
     image,
-    request.kind === 'inpaint' && request.mask ? await open(request.mask) : undefined,
+    request.task === 'inpaint' && request.mask ? await open(request.mask) : undefined,
     request,
   );
 }

@@ -71,10 +71,10 @@ export function settingsText({ request, index, model, modelHash, version }: Pict
     modelHash: modelHash?.slice(0, 10) ?? null,
     model,
     variationSeed: request.subseeds[index] ?? 0,
-    variationStrength: request.subseedStrength,
-    ...(request.seedResizeFrom ? { seedResizeFrom: request.seedResizeFrom } : {}),
+    variationStrength: request.noiseSettings?.subseedStrength ?? 0,
+    seedResizeFrom: request.noiseSettings?.seedResizeFrom,
     clipSkip: request.clipSkip,
-    ...(request.seedDelta === undefined ? {} : { ensd: request.seedDelta }),
+    ensd: request.noiseSettings?.etaNoiseSeedDelta,
     rng: rngNames[request.noise] ?? request.noise,
     // Written as floats.
     extra: Object.fromEntries(

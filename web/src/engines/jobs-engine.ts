@@ -149,7 +149,7 @@ export class JobsEngine implements PictureEngine {
     const { schedule, strength, ...same } = settings;
     const body = {
       ...same,
-      kind: task,
+      task,
       // As in the browser: a picture of a seed is the same wherever it is made.
       noise: 'a1111-cpu',
       model,

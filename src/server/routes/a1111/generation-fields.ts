@@ -1,14 +1,14 @@
 /** The fields of txt2img and img2img (modules/api/models.py of A1111 v1.10.1). Every one may be left out or null; others are ignored. */
 
 import { z } from 'zod';
-import { boolean, dict, float, floatWithin, integer, list, text } from './pydantic.ts';
+import { boolean, dict, float, floatWithin, integer, list, seed, text } from './pydantic.ts';
 
 const shared = {
   prompt: text(),
   negative_prompt: text(),
   styles: list(),
-  seed: integer(),
-  subseed: integer(),
+  seed: seed(),
+  subseed: seed(),
   subseed_strength: float(),
   seed_resize_from_h: integer(),
   seed_resize_from_w: integer(),

@@ -2,9 +2,11 @@
 
 import { StableDiffusionError } from '../../../errors.ts';
 import { namedSampling } from '../../../diffusion/sampler-names.ts';
+import type { PlainSeed } from '../../../generation/fields.ts';
 import { emphases } from '../../../prompt/emphasis.ts';
 import type { NoiseConvention } from '../../../random/noise-source.ts';
-import { acceptJob, awaitJob, type FieldNames, type JobDraft } from '../../accept-job.ts';
+import { acceptJob, awaitJob } from '../../accept-job.ts';
+import type { FieldNames, JobDraft } from '../../decide-job.ts';
 import type { ServerContext } from '../../context.ts';
 import { invalidField, unfit } from '../../http/problem.ts';
 import type { Answer, RouteRequest } from '../../http/route.ts';
@@ -32,11 +34,15 @@ export const fieldNames: FieldNames = {
   guidanceScale: 'cfg_scale',
   strength: 'denoising_strength',
   hires: 'hr_second_pass_steps',
+  noiseSettings: 'seed_resize_from_w',
 };
 
 /** A1111's "Automatic" is the same as none. */
 const named = (schedule: string | null): string | undefined =>
   schedule === null || schedule === '' || /^automatic$/i.test(schedule) ? undefined : schedule;
+
+/** A1111 draws a seed only for -1, and takes other negative ones as they are. */
+const seedOf = (seed: PlainSeed | null): PlainSeed | undefined => (seed === null || seed === -1 ? undefined : seed);
 
 /** `undefined` for null, so that the server's default holds. */
 export const given = <T>(value: T | null): T | undefined => value ?? undefined;
@@ -75,7 +81,7 @@ function settingsOf(context: ServerContext, owner: string, overrides: Readonly<R
 }
 
 /** The options of prompts, where they are not A1111's defaults. It takes an emphasis that it does not know for the original one. */
-function promptSettingsOf({ emphasis: name, comma_padding_backtrack }: Options): NonNullable<JobDraft['rest']> {
+function promptSettingsOf({ emphasis: name, comma_padding_backtrack }: Options): Pick<JobDraft, 'promptSettings'> {
   const emphasis = emphases.find((known) => known === name) ?? 'Original';
   const commaBacktrack = Math.max(0, Math.min(1000, Number(comma_padding_backtrack)));
   return emphasis === 'Original' && commaBacktrack === 20 ? {} : { promptSettings: { emphasis, commaBacktrack } };
@@ -98,7 +104,7 @@ export function sharedDraft(
   context: ServerContext,
   owner: string,
   body: SharedFields,
-  kind: JobDraft['kind'],
+  task: JobDraft['task'],
 ): SharedDraft {
   checkScripts(body);
   const overrides = body.override_settings ?? {};
@@ -127,13 +133,13 @@ export function sharedDraft(
   const seedDelta = Number(options['eta_noise_seed_delta']);
   return {
     labels,
-    kind,
+    task,
     model,
     prompt: body.prompt ?? '',
     negativePrompt: body.negative_prompt ?? '',
     promptSyntax: 'a1111',
-    seed: given(body.seed),
-    subseed: given(body.subseed),
+    seed: seedOf(body.seed),
+    subseed: seedOf(body.subseed),
     subseedStrength: given(body.subseed_strength),
     batchSize: given(body.batch_size),
     iterations: given(body.n_iter),
@@ -145,17 +151,21 @@ export function sharedDraft(
     guidanceScale: body.cfg_scale ?? 7,
     noise: noises.get(options['randn_source']) ?? 'a1111-gpu',
     format: { type: formats.get(options['samples_format']) ?? 'png', quality: Number(options['jpeg_quality']) },
-    rest: {
-      clipSkip: Math.max(1, Number(options['CLIP_stop_at_last_layers'])),
-      scheduler: labels.scheduler,
-      ...promptSettingsOf(options),
-      ...(eta === undefined ? {} : { eta }),
-      ...(churn.sChurn > 0 || churn.sNoise !== 1 ? { churn: { ...churn, ...(sTmax > 0 ? { sTmax } : {}) } } : {}),
-      ...(resized
-        ? { seedResizeFrom: { width: body.seed_resize_from_w ?? 0, height: body.seed_resize_from_h ?? 0 } }
-        : {}),
-      ...(seedDelta === 0 ? {} : { seedDelta }),
-    },
+    clipSkip: Math.max(1, Number(options['CLIP_stop_at_last_layers'])),
+    scheduler: labels.scheduler,
+    ...promptSettingsOf(options),
+    eta,
+    samplerSettings:
+      churn.sChurn > 0 || churn.sNoise !== 1 ? { ...churn, sTmax: sTmax > 0 ? sTmax : undefined } : undefined,
+    noiseSettings:
+      resized || seedDelta !== 0
+        ? {
+            seedResizeFrom: resized
+              ? { width: body.seed_resize_from_w ?? 0, height: body.seed_resize_from_h ?? 0 }
+              : undefined,
+            etaNoiseSeedDelta: seedDelta === 0 ? undefined : seedDelta,
+          }
+        : undefined,
   };
 }
 
@@ -172,7 +182,7 @@ function infoOf(job: Job, result: JobResult, body: SharedFields, modelName: stri
     all_seeds: all((image) => image.seed),
     subseed: request.subseeds[0],
     all_subseeds: all((image) => image.subseed),
-    subseed_strength: request.subseedStrength,
+    subseed_strength: request.noiseSettings?.subseedStrength ?? 0,
     width: request.width,
     height: request.height,
     sampler_name: request.sampler,
@@ -185,8 +195,8 @@ function infoOf(job: Job, result: JobResult, body: SharedFields, modelName: stri
     sd_model_hash: result.modelHash?.slice(0, 10) ?? null,
     sd_vae_name: null,
     sd_vae_hash: null,
-    seed_resize_from_w: request.seedResizeFrom?.width ?? -1,
-    seed_resize_from_h: request.seedResizeFrom?.height ?? -1,
+    seed_resize_from_w: request.noiseSettings?.seedResizeFrom?.width ?? -1,
+    seed_resize_from_h: request.noiseSettings?.seedResizeFrom?.height ?? -1,
     denoising_strength: request.hires?.strength ?? request.strength ?? null,
     extra_generation_params: {
       ...(request.scheduler === undefined || request.scheduler === 'Automatic'

@@ -1,7 +1,7 @@
 /** POST /sdapi/v1/img2img: image to image, and inpainting where there is a mask. */
 
 import { StableDiffusionError } from '../../../errors.ts';
-import type { JobDraft } from '../../accept-job.ts';
+import type { JobDraft } from '../../decide-job.ts';
 import type { ServerContext } from '../../context.ts';
 import { atField, invalidField } from '../../http/problem.ts';
 import { readPicture, storePicture } from '../../http/picture-input.ts';
@@ -47,8 +47,7 @@ async function imageToImageDraft(
 ): Promise<JobDraft> {
   const [first, ...others] = body.init_images ?? [];
   if (first === undefined) throw new StableDiffusionError('not-found', 'Init image not found');
-  if (others.length > 0)
-    throw invalidField(['body', 'init_images'], 'pictures begin from one picture here; send a request for each');
+  if (others.length > 0) throw invalidField(['body', 'init_images'], 'only one init image per request is supported');
   const picture = (text: string, where: readonly (string | number)[]): Promise<string> =>
     atField(where, async () => storePicture(context, await readPicture(context, text.trim(), signal)));
   const image = await picture(first, ['body', 'init_images', 0]);
@@ -61,19 +60,16 @@ async function imageToImageDraft(
     strength: body.denoising_strength ?? 0.75,
     image,
     ...(mask ? { mask } : {}),
-    rest: {
-      ...draft.rest,
-      resizeMode,
-      ...(mask ? { inpaint: inpaintOf(body) } : {}),
-      ...(body.image_cfg_scale === null ? {} : { imageGuidanceScale: body.image_cfg_scale }),
-    },
+    resizeMode,
+    ...(mask ? { inpaint: inpaintOf(body) } : {}),
+    imageGuidanceScale: body.image_cfg_scale ?? undefined,
   };
 }
 
 export const img2img = defineRoute({
   method: 'POST',
   path: '/sdapi/v1/img2img',
-  summary: 'Makes pictures that begin from one, or paints a masked part anew',
+  summary: 'Makes pictures that start from an image, or paints the masked part of one',
   flavour: 'a1111',
   body: imageToImageFields,
   response: generationResponse,

@@ -55,7 +55,7 @@ export const progress = defineRoute({
       eta_relative: since / share - since,
       state: {
         ...idle,
-        job: job.request.kind === 'txt2img' ? 'scripts_txt2img' : 'scripts_img2img',
+        job: job.request.task === 'txt2img' ? 'scripts_txt2img' : 'scripts_img2img',
         job_count: iterations,
         job_timestamp: timestamp(job.startedAt ?? job.createdAt),
         job_no: Math.min(iterations - 1, Math.floor((step?.pictures ?? 0) / job.request.batchSize)),

@@ -1,6 +1,7 @@
 /** Fields as pydantic 1 reads them, which A1111 1.10.1 does: null is the default, "20" and 20.0 are the number 20, "true" is true. */
 
 import { z } from 'zod';
+import { plainSeedSchema } from '../../../generation/fields.ts';
 import { notAnInteger } from '../../http/problem.ts';
 
 /** Texts from this length on are no numbers: they are not even looked at. */
@@ -31,11 +32,16 @@ const asBoolean = (value: unknown): unknown => {
 
 const asText = (value: unknown): unknown => (typeof value === 'number' ? String(value) : value);
 
+const isLargeSeed = (value: unknown): value is string =>
+  typeof value === 'string' && /^\s*-?\d{16,20}\s*$/.test(value) && !Number.isSafeInteger(Number(value));
+
 /** An optional field, null where it is left out. */
 const optional = <T extends z.ZodType>(read: (value: unknown) => unknown, schema: T) =>
   z.preprocess((value) => (value === undefined ? null : read(value)), schema.nullable());
 
 export const integer = () => optional(asInteger, z.int({ error: notAnInteger }));
+/** A seed: a whole number, or beyond 2^53 its digits, because a JSON number does not hold it exactly. */
+export const seed = () => optional((value) => (isLargeSeed(value) ? value.trim() : asInteger(value)), plainSeedSchema);
 export const float = () => optional(asNumber, z.number());
 /** A number within bounds. */
 export const floatWithin = (least: number, most: number) => optional(asNumber, z.number().min(least).max(most));

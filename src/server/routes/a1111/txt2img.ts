@@ -1,7 +1,7 @@
 /** POST /sdapi/v1/txt2img */
 
 import type { ServerContext } from '../../context.ts';
-import type { JobDraft } from '../../accept-job.ts';
+import type { JobDraft } from '../../decide-job.ts';
 import { atField } from '../../http/problem.ts';
 import { defineRoute } from '../../http/route.ts';
 import { withInfotext } from './infotext-fields.ts';

@@ -1,7 +1,8 @@
 /** POST /api/v1/jobs */
 
 import { createHash } from 'node:crypto';
-import { acceptJob, type JobDraft } from '../../accept-job.ts';
+import { acceptJob } from '../../accept-job.ts';
+import type { JobDraft } from '../../decide-job.ts';
 import type { ServerContext } from '../../context.ts';
 import { atField, invalidField } from '../../http/problem.ts';
 import { readPicture, storePicture } from '../../http/picture-input.ts';
@@ -16,49 +17,27 @@ async function draftOf(context: ServerContext, body: z.output<typeof jobBody>, s
       ? undefined
       : atField(['body', field], async () => storePicture(context, await readPicture(context, text, signal)));
   };
-  if (body.kind !== 'txt2img' && body.image === undefined)
-    throw invalidField(['body', 'image'], `A job of kind ${body.kind} needs an image.`);
-  if (body.kind === 'inpaint' && body.mask === undefined)
-    throw invalidField(['body', 'mask'], 'A job of kind inpaint needs a mask.');
-  const {
-    variation,
-    inpaint,
-    eta,
-    clipSkip,
-    resizeMode,
-    imageGuidanceScale,
-    priority: _priority,
-    image: _image,
-    mask: _mask,
-    ...same
-  } = body;
+  const { task: named, kind, variation, inpaint, priority: _priority, image: _image, mask: _mask, ...same } = body;
+  if (named !== undefined && kind !== undefined && named !== kind)
+    throw invalidField(['body', 'kind'], 'kind is a deprecated name of task; send task only');
+  const task = named ?? kind ?? 'txt2img';
+  if (task !== 'txt2img' && body.image === undefined)
+    throw invalidField(['body', 'image'], `A job of task ${task} needs an image.`);
+  if (task === 'inpaint' && body.mask === undefined)
+    throw invalidField(['body', 'mask'], 'A job of task inpaint needs a mask.');
   const [image, mask] = [await stored('image'), await stored('mask')];
+  const { blur = 4, fill = 'original', invert = false, onlyMaskedPadding } = inpaint ?? {};
   return {
     ...same,
-    ...(image ? { image } : {}),
-    ...(mask ? { mask } : {}),
+    task,
+    image,
+    mask,
     ...(variation ? { subseed: variation.seed, subseedStrength: variation.strength } : {}),
-    rest: {
-      eta,
-      clipSkip,
-      ...(resizeMode ? { resizeMode } : {}),
-      imageGuidanceScale,
-      ...(body.kind === 'inpaint'
-        ? {
-            inpaint: {
-              blurX: inpaint?.blur ?? 4,
-              blurY: inpaint?.blur ?? 4,
-              fill: inpaint?.fill ?? 'original',
-              invert: inpaint?.invert ?? false,
-              ...(inpaint?.onlyMaskedPadding === undefined ? {} : { onlyMaskedPadding: inpaint.onlyMaskedPadding }),
-            },
-          }
-        : {}),
-    },
+    ...(task === 'inpaint' ? { inpaint: { blurX: blur, blurY: blur, fill, invert, onlyMaskedPadding } } : {}),
   };
 }
 
-/** The same caller with the same Idempotency-Key gets the same job, of which there is one. */
+/** The same caller with the same Idempotency-Key gets the same job. */
 function idOf(owner: string, key: unknown): { readonly id?: string } {
   if (typeof key !== 'string' || key === '') return {};
   return { id: createHash('sha256').update(`${owner}\n${key}`).digest('hex').slice(0, 32) };
@@ -68,7 +47,7 @@ export const createJob = defineRoute({
   method: 'POST',
   path: '/api/v1/jobs',
   summary:
-    'Accepts a job. It is kept when this answers, and made even if the server is killed. Send `Idempotency-Key` to be able to ask twice',
+    'Accepts a job. A 202 response means the job is on disk: it is completed even if the server is killed. With an `Idempotency-Key` the same request can be sent twice',
   flavour: 'own',
   body: jobBody,
   response: jobView,

@@ -1,40 +1,31 @@
 /** A job as the jobs API takes and shows it. */
 
 import { z } from 'zod';
-import { noiseConventions } from '../../../random/noise-source.ts';
+import { plainSeedSchema } from '../../../generation/fields.ts';
+import { tasks } from '../../../generation/request.ts';
+import { draftFields } from '../../decide-job.ts';
 import { endingOf, jobStates, outputFormats, priorities, type Job } from '../../job.ts';
 
+/** Below 2^53 a number, above its digits. */
+const seed = plainSeedSchema;
 const picture = z.string().min(1).describe('base64, a data URL, or the id of a stored picture');
 
-export const jobBody = z.object({
-  kind: z.enum(['txt2img', 'img2img', 'inpaint']).default('txt2img'),
+/** A job as a caller sends it: fields of a request, each of which may be left out, and those that only a server has. */
+export const jobBody = z.strictObject({
+  ...draftFields,
+  task: z.enum(tasks).optional().describe('default: txt2img'),
+  kind: z.enum(tasks).optional().describe('deprecated name of task'),
   model: z.string().optional(),
   prompt: z.string().default(''),
   negativePrompt: z.string().optional(),
-  promptSyntax: z
-    .enum(['plain', 'a1111'])
-    .default('plain')
-    .describe('a1111: (word:1.3), [from:to:0.5], [a|b], AND, BREAK, any length'),
-  seed: z.int().optional(),
-  batchSize: z.int().min(1).optional(),
-  iterations: z.int().min(1).optional(),
-  width: z.int().min(1).optional(),
-  height: z.int().min(1).optional(),
-  steps: z.int().min(1).optional(),
-  sampler: z.string().optional(),
-  schedule: z.string().optional(),
-  guidanceScale: z.number().optional(),
-  eta: z.number().min(0).max(1).optional(),
-  clipSkip: z.int().min(1).max(64).optional(),
-  noise: z.enum(noiseConventions).optional(),
-  variation: z.object({ seed: z.int(), strength: z.number().min(0).max(1) }).optional(),
+  promptSyntax: draftFields.promptSyntax.describe('a1111: (word:1.3), [from:to:0.5], [a|b], AND, BREAK, any length'),
+  seed: seed.optional().describe('default: any'),
+  variation: z.strictObject({ seed, strength: draftFields.strength.unwrap() }).optional(),
   image: picture.optional(),
   mask: picture.optional(),
-  strength: z.number().min(0).max(1).optional(),
   resizeMode: z.enum(['stretch', 'crop', 'fill']).optional(),
-  imageGuidanceScale: z.number().optional(),
   inpaint: z
-    .object({
+    .strictObject({
       blur: z.number().min(0).max(256).default(4),
       fill: z.enum(['fill', 'original', 'latent noise', 'latent nothing']).default('original'),
       onlyMaskedPadding: z.int().min(0).max(4096).optional(),
@@ -42,14 +33,14 @@ export const jobBody = z.object({
     })
     .optional(),
   format: z
-    .object({ type: z.enum(outputFormats).default('png'), quality: z.int().min(1).max(100).default(90) })
+    .strictObject({ type: z.enum(outputFormats).default('png'), quality: z.int().min(1).max(100).default(90) })
     .optional(),
   previews: z
     .int()
     .min(0)
     .max(20)
     .optional()
-    .describe('previews to make on the way; more are made while somebody listens to its events'),
+    .describe('number of previews to make; more are made while a client listens to the events'),
   priority: z.enum(priorities).default('normal'),
 });
 
@@ -86,7 +77,7 @@ export function viewOf(
     prompts: [prompt = ''],
     seeds: [seed = 0],
     subseeds: [subseed = 0],
-    subseedStrength,
+    noiseSettings: { subseedStrength = 0, ...noiseSettings } = {},
     ...others
   } = request;
   return {
@@ -101,6 +92,7 @@ export function viewOf(
       ...others,
       prompt,
       seed,
+      ...(Object.keys(noiseSettings).length > 0 ? { noiseSettings } : {}),
       iterations: Math.ceil(request.prompts.length / request.batchSize),
       ...(subseedStrength > 0 ? { variation: { seed: subseed, strength: subseedStrength } } : {}),
     },

@@ -2,7 +2,8 @@
 
 import { StableDiffusionError } from '../../../errors.ts';
 import { nodeImageCodec } from '../../../image/codec/codec-node.ts';
-import { acceptJob, awaitJob, type FieldNames, type JobDraft } from '../../accept-job.ts';
+import { acceptJob, awaitJob } from '../../accept-job.ts';
+import type { FieldNames, JobDraft } from '../../decide-job.ts';
 import type { ServerContext } from '../../context.ts';
 import { invalidField, problemOf } from '../../http/problem.ts';
 import { problemAnswer } from '../../http/problem-shapes.ts';
@@ -38,7 +39,7 @@ export type EventPrefix = 'image_generation' | 'image_edit';
 /** The part of a job that all three describe alike. Without a size it is that of the picture it begins from. */
 export function sharedDraft(
   body: SharedFields,
-  kind: JobDraft['kind'],
+  task: JobDraft['task'],
   prompt: string,
   picture?: Pick<StoredPictures, 'width' | 'height'>,
 ): JobDraft {
@@ -47,7 +48,7 @@ export function sharedDraft(
   const [width, height] =
     body.size && body.size !== 'auto' ? body.size.split('x').map(Number) : [picture?.width, picture?.height];
   return {
-    kind,
+    task,
     prompt,
     model: body.model && !openaiModel.test(body.model) ? body.model : undefined,
     negativePrompt: body.negative_prompt ?? undefined,
@@ -57,7 +58,7 @@ export function sharedDraft(
     height,
     steps: body.steps ?? stepsOf[qualityOf[body.quality ?? 'auto']],
     sampler: body.sampler ?? 'DPM++ 2M',
-    guidanceScale: body.guidance_scale ?? 7,
+    guidanceScale: body.guidance_scale ?? undefined,
     noise: 'a1111-cpu',
     format: { type: body.output_format ?? 'png', quality: Math.max(1, body.output_compression ?? 100) },
     previews: body.stream ? (body.partial_images ?? 0) : 0,

@@ -27,10 +27,8 @@ export const edits = defineRoute({
         image,
         ...(mask ? { mask } : {}),
         strength: body.strength ?? (mask ? 1 : body.input_fidelity === 'high' ? 0.5 : 0.75),
-        rest: {
-          resizeMode: 'stretch',
-          ...(mask ? { inpaint: { blurX: 4, blurY: 4, fill: 'original', invert: false } } : {}),
-        },
+        resizeMode: 'stretch',
+        ...(mask ? { inpaint: { blurX: 4, blurY: 4, fill: 'original', invert: false } } : {}),
       },
       'image_edit',
     );

@@ -23,7 +23,7 @@ export const variations = defineRoute({
         ...sharedDraft(body, 'img2img', '', pictures),
         image: pictures.image,
         strength: body.strength ?? 0.6,
-        rest: { resizeMode: 'crop' },
+        resizeMode: 'crop',
       },
       'image_generation',
     );
