@@ -8,6 +8,7 @@ import {
   rescaleZeroTerminalSnr,
 } from '../../../src/diffusion/beta-schedule.ts';
 import { ddpmBuffers } from '../../../src/diffusion/noise-schedule.ts';
+import type { Parameterization } from '../../../src/diffusion/parameterization.ts';
 import { concat, constant } from '../../../src/graph/functions.ts';
 import { gradients } from '../../../src/graph/gradients.ts';
 import type { Sym } from '../../../src/graph/trace.ts';
@@ -18,7 +19,6 @@ import {
   type DiffusionLossConfig,
   diffusionLoss,
   dropConditions,
-  type Parameterization,
 } from '../../../src/training/objective/diffusion.ts';
 import { runGraph, traceLike } from '../../graph/run-graph.ts';
 import { collecting, type Comparisons } from '../comparisons.ts';

@@ -137,7 +137,7 @@ async function compareScale(one: TrainingCase, compare: Comparisons): Promise<vo
   const factor = scaleByStd(z as Tensor);
   const scaled = float32(
     z?.shape ?? [],
-    Array.from(z?.data ?? [], (value) => Number(value) * factor),
+    Array.from(z?.data ?? [], Number).map((value) => value * factor),
   );
   const made: Readonly<Record<string, Tensor>> = {
     scale_factor: scalar(factor),
