@@ -22,11 +22,28 @@ export interface DiffusionModel {
   readonly parameterization: Parameterization;
   readonly schedule: NoiseSchedule;
   predict(x: Latent, timestep: number, signal?: AbortSignal): Promise<Latent>;
+  /** The guided output with the unconditional one. Undefined for models without guidance by an empty or negative prompt. */
+  predictParts?: ((x: Latent, timestep: number, signal?: AbortSignal) => Promise<PredictedParts>) | undefined;
+}
+
+export interface PredictedParts {
+  readonly guided: Latent;
+  readonly unconditional: Latent;
 }
 
 export type NoisePredictor = (x: Latent, timestep: number, signal?: AbortSignal) => Promise<Latent>;
 
-export type Denoiser = (x: Latent, sigma: number, signal?: AbortSignal) => Promise<Latent>;
+/** The guided denoised latent, and the one of the empty or negative prompt. */
+export interface DenoisedParts {
+  readonly denoised: Latent;
+  readonly unconditional: Latent;
+}
+
+export interface Denoiser {
+  (x: Latent, sigma: number, signal?: AbortSignal): Promise<Latent>;
+  /** For samplers that use both (CFG++). Undefined where the model has no unconditional prediction of its own. */
+  readonly parts?: ((x: Latent, sigma: number, signal?: AbortSignal) => Promise<DenoisedParts>) | undefined;
+}
 
 /** The model as a predictor of eps, for any parameterization. */
 export function noisePredictor(model: DiffusionModel): NoisePredictor {
@@ -48,13 +65,26 @@ export interface DenoiserOptions {
  */
 export function denoiser(model: DiffusionModel, options: DenoiserOptions = {}): Denoiser {
   const { schedule, parameterization } = model;
-  return async (x, sigma, signal) => {
+  const stateAt = (x: Latent, sigma: number) => {
     const timestep = options.timestepOf?.get(sigma) ?? schedule.timestepOfSigma(sigma, options.quantize);
     // Rounded as the originals' float32 scalars: guidance multiplies differences in the last bit.
     const variance = Math.fround(Math.fround(sigma * sigma) + 1);
     const deviation = Math.fround(Math.sqrt(variance));
-    const output = await model.predict(scale(x, Math.fround(1 / deviation)), timestep, signal);
     const [ofX, ofOutput] = objectiveOf(parameterization).x0OfSigma(sigma, variance, deviation);
-    return ofX === 0 ? output : roundedSum(ofX, x, ofOutput, output);
+    const denoised = (output: Latent): Latent => (ofX === 0 ? output : roundedSum(ofX, x, ofOutput, output));
+    return { timestep, scaled: scale(x, Math.fround(1 / deviation)), denoised };
   };
+  const denoise = async (x: Latent, sigma: number, signal?: AbortSignal): Promise<Latent> => {
+    const { timestep, scaled, denoised } = stateAt(x, sigma);
+    return denoised(await model.predict(scaled, timestep, signal));
+  };
+  const { predictParts } = model;
+  const parts =
+    predictParts &&
+    (async (x: Latent, sigma: number, signal?: AbortSignal): Promise<DenoisedParts> => {
+      const { timestep, scaled, denoised } = stateAt(x, sigma);
+      const { guided, unconditional } = await predictParts(scaled, timestep, signal);
+      return { denoised: denoised(guided), unconditional: denoised(unconditional) };
+    });
+  return Object.assign(denoise, { parts });
 }

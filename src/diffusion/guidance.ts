@@ -17,7 +17,7 @@ import {
   takeBatch,
 } from '../tensor/batches.ts';
 import { expectDType, float32, type Tensor } from '../tensor/tensor.ts';
-import type { DiffusionModel, Latent } from './denoiser.ts';
+import type { DiffusionModel, Latent, PredictedParts } from './denoiser.ts';
 import type { NoiseSchedule } from './noise-schedule.ts';
 import type { Parameterization } from './parameterization.ts';
 
@@ -156,9 +156,20 @@ export function guidedModel(options: GuidedModelOptions): DiffusionModel {
     if (!Number.isFinite(value))
       throw new StableDiffusionError('invalid-argument', `The ${name} is ${value}; it must be a finite number.`);
   }
+  const predictParts =
+    unconditional && imageScale === undefined
+      ? async (x: Latent, timestep: number, signal?: AbortSignal): Promise<PredictedParts> => {
+          throwIfAborted(signal);
+          const all = [denoiserInputs(x, timestep, unconditional), denoiserInputs(x, timestep, condition)];
+          const [u, c] = (await runAll(network, all, signal)) as [Latent, Latent];
+          const guided = guide(u, c, scale);
+          return { guided: rescale > 0 ? rescaleGuided(guided, c, rescale) : guided, unconditional: u };
+        }
+      : undefined;
   return {
     schedule,
     parameterization,
+    predictParts,
     async predict(x, timestep, signal) {
       throwIfAborted(signal);
       const conditional = denoiserInputs(x, timestep, condition);
@@ -173,13 +184,8 @@ export function guidedModel(options: GuidedModelOptions): DiffusionModel {
         const guided = guideByImage(u, m, c, scale, imageScale);
         return rescale > 0 ? rescaleGuided(guided, c, rescale) : guided;
       }
-      if (!unconditional || scale === 1) return network(conditional, signal);
-      const [u, c] = (await runAll(network, [denoiserInputs(x, timestep, unconditional), conditional], signal)) as [
-        Latent,
-        Latent,
-      ];
-      const guided = guide(u, c, scale);
-      return rescale > 0 ? rescaleGuided(guided, c, rescale) : guided;
+      if (!predictParts || scale === 1) return network(conditional, signal);
+      return (await predictParts(x, timestep, signal)).guided;
     },
   };
 }

@@ -31,10 +31,21 @@ export function keepAtTimestep(
 
 /** A denoiser whose kept part is always the clean latent. `noise` is standard normal, of the latent's shape. */
 export function keepDenoised(denoise: Denoiser, { mask, latent }: Inpainting, noise: Latent): Denoiser {
-  return async (x, sigma, signal) => {
-    const seen = blend(mask, linearCombination([1, latent], [sigma, noise]), x);
-    return blend(mask, latent, await denoise(seen, sigma, signal));
-  };
+  const seen = (x: Latent, sigma: number): Latent => blend(mask, linearCombination([1, latent], [sigma, noise]), x);
+  const kept = (denoised: Latent): Latent => blend(mask, latent, denoised);
+  const { parts } = denoise;
+  return Object.assign(
+    async (x: Latent, sigma: number, signal?: AbortSignal) => kept(await denoise(seen(x, sigma), sigma, signal)),
+    {
+      parts:
+        parts &&
+        (async (x: Latent, sigma: number, signal?: AbortSignal) => {
+          const { denoised, unconditional } = await parts(seen(x, sigma), sigma, signal);
+          // Only the guided one is blended, as ComfyUI does.
+          return { denoised: kept(denoised), unconditional };
+        }),
+    },
+  );
 }
 
 /** As `keepDenoised`, for solvers that work on x_t and the model's own prediction: its output predicts the known clean latent where the mask keeps. */

@@ -60,6 +60,8 @@ export interface SamplerSettings {
   readonly icoeff?: number;
   readonly dcoeff?: number;
   readonly acceptSafety?: number;
+  /** Gradient estimation: how far the slope is extrapolated, 1 is not at all. Default 2. */
+  readonly gamma?: number;
   /** Restart: where to go back up, and how often. Without it, the original's own choice. */
   readonly restarts?: readonly Restart[];
   /** Euler, Heun and DPM2 with churn: draw noise only at steps that use it, as ComfyUI; k-diffusion draws at every step. Default false. */
@@ -132,5 +134,7 @@ export interface Sampler {
   readonly choosesSteps?: boolean | undefined;
   /** It reads a request's `quantize`. Default false. */
   readonly quantizes?: boolean | undefined;
+  /** It needs the unconditional prediction, also at guidance scale 1 (CFG++). Default false. */
+  readonly needsUnconditional?: boolean | undefined;
   run(request: SamplingRequest): Sampling;
 }

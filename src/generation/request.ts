@@ -97,6 +97,7 @@ export const samplerSettingsFields = {
   icoeff: real(bounds.factor).optional(),
   dcoeff: real(bounds.factor).optional(),
   acceptSafety: real(bounds.factor).optional(),
+  gamma: real(bounds.factor).optional(),
   restarts: list(restartSchema, 'restarts', bounds.restarts.min, bounds.restarts.max).optional(),
   drawsOnlyUsed: flag().optional(),
   endsAtDenoised: flag().optional(),

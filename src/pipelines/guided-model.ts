@@ -19,7 +19,7 @@ export async function conditionBatch(plan: RunPlan, batch: BatchSettings): Promi
     ...batch,
     promptSyntax,
     promptSettings,
-    guided: guidanceScale !== 1,
+    guided: guidanceScale !== 1 || (sampling.sampler.needsUnconditional ?? false),
     calls: (steps) => totalCalls(sampling.sampler, steps),
     signal: inputs.signal,
   });

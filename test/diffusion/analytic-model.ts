@@ -4,7 +4,7 @@
  */
 
 import { readFileSync } from 'node:fs';
-import type { DiffusionModel, Latent } from '../../src/diffusion/denoiser.ts';
+import type { DiffusionModel, Latent, PredictedParts } from '../../src/diffusion/denoiser.ts';
 import type { NoiseSchedule } from '../../src/diffusion/noise-schedule.ts';
 import type { Parameterization } from '../../src/diffusion/parameterization.ts';
 import type { NoiseConvention, NoiseSource } from '../../src/random/noise-source.ts';
@@ -65,7 +65,7 @@ export interface AnalyticModel extends DiffusionModel {
   readonly seen: Latent[];
 }
 
-/** The guided model; with scale 1 only the conditional prediction is made. */
+/** The guided model; with scale 1 the conditional prediction is the answer. */
 export function analyticModel(
   schedule: NoiseSchedule,
   parameterization: Parameterization = 'eps',
@@ -73,29 +73,26 @@ export function analyticModel(
 ): AnalyticModel {
   const timesteps: number[] = [];
   const seen: Latent[] = [];
+  const predictParts = async (x: Latent, timestep: number): Promise<PredictedParts> => {
+    timesteps.push(timestep);
+    seen.push(x);
+    const own = Array.from({ length: x.shape[0] as number }, (_, i) => i + 1);
+    const conditional = analyticOutput(schedule, parameterization, x, timestep, own);
+    const empty = own.map(() => 0);
+    const unconditional = analyticOutput(schedule, parameterization, x, timestep, empty);
+    if (scale === 1) return { guided: conditional, unconditional };
+    const guided = unconditional.data.map((u, i) =>
+      Math.fround(u + Math.fround(scale * Math.fround((conditional.data[i] as number) - u))),
+    );
+    return { guided: { ...conditional, data: guided }, unconditional };
+  };
   return {
     schedule,
     parameterization,
     timesteps,
     seen,
-    async predict(x, timestep) {
-      timesteps.push(timestep);
-      seen.push(x);
-      const own = Array.from({ length: x.shape[0] as number }, (_, i) => i + 1);
-      const conditional = analyticOutput(schedule, parameterization, x, timestep, own);
-      if (scale === 1) return conditional;
-      const unconditional = analyticOutput(
-        schedule,
-        parameterization,
-        x,
-        timestep,
-        own.map(() => 0),
-      );
-      const guided = unconditional.data.map((u, i) =>
-        Math.fround(u + Math.fround(scale * Math.fround((conditional.data[i] as number) - u))),
-      );
-      return { ...conditional, data: guided };
-    },
+    predictParts,
+    predict: async (x, timestep) => (await predictParts(x, timestep)).guided,
   };
 }
 

@@ -199,6 +199,7 @@ test('every setting of a sampler is in the record', async () => {
     icoeff: 0.9,
     dcoeff: 0.1,
     acceptSafety: 0.7,
+    gamma: 0.7,
     restarts: [{ minSigma: 0.1, maxSigma: 1, steps: 3, times: 1 }],
     drawsOnlyUsed: true,
     endsAtDenoised: true,

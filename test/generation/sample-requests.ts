@@ -44,6 +44,7 @@ const samplerSettings = fc.record(
     icoeff: real(bounds.factor),
     dcoeff: real(bounds.factor),
     acceptSafety: real(bounds.factor),
+    gamma: real(bounds.factor),
     restarts: fc.array(
       fc.record({
         minSigma: real(bounds.sigma),

@@ -21,21 +21,8 @@ export const notRead: readonly NotRead[] = [
   {
     set: 'diffusion',
     part: 'samplers',
-    original: /cfg_?pp$/,
-    reason: 'CFG++ needs the unconditional prediction apart from the guided one, which samplers are not given',
-  },
-  {
-    set: 'diffusion',
-    part: 'samplers',
-    original:
-      /ComfyUI .*sample_(heunpp2|ipndm|ipndm_v|res_multistep|res_multistep_ancestral|gradient_estimation|er_sde)$/,
-    reason: 'a sampler of ComfyUI that is not implemented',
-  },
-  {
-    set: 'diffusion',
-    part: 'samplers',
-    original: /ComfyUI .*sample_(seeds_2|seeds_3|exp_heun_2_x0|exp_heun_2_x0_sde|sa_solver|sa_solver_pece)$/,
-    reason: 'a sampler of ComfyUI that is not implemented',
+    original: /ddim_cfgpp$/,
+    reason: "A1111's DDIM in the form of CFG++ is not implemented",
   },
   {
     set: 'diffusion',

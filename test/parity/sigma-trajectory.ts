@@ -1,6 +1,6 @@
 /** Runs a sampler of sigma space on the analytic model and keeps what it gave the model and what it drew. */
 
-import { type Denoiser, denoiser, type Latent } from '../../src/diffusion/denoiser.ts';
+import { type DenoisedParts, type Denoiser, denoiser, type Latent } from '../../src/diffusion/denoiser.ts';
 import { stableDiffusionSchedule } from '../../src/diffusion/noise-schedule.ts';
 import type { Parameterization } from '../../src/diffusion/parameterization.ts';
 import type { Sampling } from '../../src/diffusion/sampler.ts';
@@ -33,19 +33,20 @@ export function guidedDenoiser(
   const conditional = denoiserOf((item) => item + 1);
   const unconditional = denoiserOf(() => 0);
   let evaluations = 0;
+  const both = async (x: Latent, sigma: number): Promise<DenoisedParts> => {
+    evaluations++;
+    const c = await conditional(x, sigma);
+    const u = await unconditional(x, sigma);
+    if (guidance === 1) return { denoised: c, unconditional: u };
+    const guided = c.data.map((value, i) => {
+      const base = u.data[i] as number;
+      return base + Math.fround(guidance * Math.fround(value - base));
+    });
+    return { denoised: { ...c, data: guided }, unconditional: u };
+  };
   return {
     evaluations: () => evaluations,
-    async denoise(x, sigma) {
-      evaluations++;
-      const c = await conditional(x, sigma);
-      if (guidance === 1) return c;
-      const u = await unconditional(x, sigma);
-      const guided = c.data.map((value, i) => {
-        const base = u.data[i] as number;
-        return base + Math.fround(guidance * Math.fround(value - base));
-      });
-      return { ...c, data: guided };
-    },
+    denoise: Object.assign(async (x: Latent, sigma: number) => (await both(x, sigma)).denoised, { parts: both }),
   };
 }
 
@@ -62,11 +63,20 @@ export async function traceSampler(denoise: Denoiser, run: (denoise: Denoiser) =
   const denoised: Latent[] = [];
   const latents: Latent[] = [];
   let newStep = true;
-  const sampling = run(async (latent, sigma, signal) => {
+  const seen = (latent: Latent): void => {
     if (newStep) x.push(latent);
     newStep = false;
+  };
+  const traced = async (latent: Latent, sigma: number, signal?: AbortSignal): Promise<Latent> => {
+    seen(latent);
     return denoise(latent, sigma, signal);
-  });
+  };
+  const parts = async (latent: Latent, sigma: number, signal?: AbortSignal): Promise<DenoisedParts> => {
+    seen(latent);
+    if (!denoise.parts) throw new Error('the denoiser has no parts');
+    return denoise.parts(latent, sigma, signal);
+  };
+  const sampling = run(Object.assign(traced, { parts }));
   for (;;) {
     const { done, value } = await sampling.next();
     if (done) return { x, denoised, latents, result: value };

@@ -24,6 +24,14 @@ import { restart } from './restart.ts';
 import { lcm, lcmSigma } from './lcm.ts';
 import { plms } from './plms.ts';
 import { tcd } from './tcd.ts';
+import { dpmpp2mCfgPp, dpmpp2sAncestralCfgPp, eulerAncestralCfgPp, eulerCfgPp } from './cfg-pp.ts';
+import { erSde } from './er-sde.ts';
+import { gradientEstimation, gradientEstimationCfgPp } from './gradient-estimation.ts';
+import { heunpp2 } from './heunpp2.ts';
+import { ipndm, ipndmV } from './ipndm.ts';
+import { resMultistep, resMultistepAncestral, resMultistepAncestralCfgPp, resMultistepCfgPp } from './res-multistep.ts';
+import { saSolver, saSolverPece } from './sa-solver.ts';
+import { expHeun2X0, expHeun2X0Sde, seeds2, seeds3 } from './seeds.ts';
 import { uniPc, uniPcBh2Sigma, uniPcSigma } from './unipc.ts';
 
 export const samplers: readonly Sampler[] = [
@@ -54,6 +62,26 @@ export const samplers: readonly Sampler[] = [
   dpmpp3mSde,
   restart,
   ddpmAncestral,
+  heunpp2,
+  ipndm,
+  ipndmV,
+  resMultistep,
+  resMultistepAncestral,
+  gradientEstimation,
+  erSde,
+  seeds2,
+  seeds3,
+  expHeun2X0,
+  expHeun2X0Sde,
+  saSolver,
+  saSolverPece,
+  eulerCfgPp,
+  eulerAncestralCfgPp,
+  dpmpp2sAncestralCfgPp,
+  dpmpp2mCfgPp,
+  resMultistepCfgPp,
+  resMultistepAncestralCfgPp,
+  gradientEstimationCfgPp,
 ];
 
 function normalise(name: string): string {

@@ -60,7 +60,7 @@ export function startAt(request: SamplingRequest, sigma: number): Latent {
 
 /** Makes the table's row of an algorithm. */
 export function sigmaSampler(row: SigmaSamplerRow): Sampler {
-  const { sample, name, title, aliases, usesStepNoise, callsPerStep, choosesSteps } = row;
+  const { sample, name, title, aliases, usesStepNoise, callsPerStep, choosesSteps, needsUnconditional } = row;
   return {
     name,
     title,
@@ -68,6 +68,7 @@ export function sigmaSampler(row: SigmaSamplerRow): Sampler {
     usesStepNoise,
     callsPerStep,
     choosesSteps,
+    needsUnconditional,
     space: 'sigma',
     run(request) {
       checkRequest(request, usesStepNoise);

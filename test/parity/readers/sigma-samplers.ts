@@ -1,6 +1,32 @@
 /** Samplers in sigma space of k-diffusion, A1111 (Restart, LCM) and ComfyUI on the analytic model: the latent at the first call of each step, the denoised latents, the result. */
 
 import { join } from 'node:path';
+import {
+  sampleDpmpp2mCfgPp,
+  sampleDpmpp2sAncestralCfgPp,
+  sampleEulerAncestralCfgPp,
+  sampleEulerCfgPp,
+} from '../../../src/diffusion/samplers/cfg-pp.ts';
+import { sampleErSde } from '../../../src/diffusion/samplers/er-sde.ts';
+import {
+  sampleGradientEstimation,
+  sampleGradientEstimationCfgPp,
+} from '../../../src/diffusion/samplers/gradient-estimation.ts';
+import { sampleHeunpp2 } from '../../../src/diffusion/samplers/heunpp2.ts';
+import { sampleIpndm, sampleIpndmV } from '../../../src/diffusion/samplers/ipndm.ts';
+import {
+  sampleResMultistep,
+  sampleResMultistepAncestral,
+  sampleResMultistepAncestralCfgPp,
+  sampleResMultistepCfgPp,
+} from '../../../src/diffusion/samplers/res-multistep.ts';
+import { sampleSaSolver, sampleSaSolverPece } from '../../../src/diffusion/samplers/sa-solver.ts';
+import {
+  sampleExpHeun2X0,
+  sampleExpHeun2X0Sde,
+  sampleSeeds2,
+  sampleSeeds3,
+} from '../../../src/diffusion/samplers/seeds.ts';
 import { sampleDdpmAncestral } from '../../../src/diffusion/samplers/ddpm-ancestral.ts';
 import { sampleDeisSigma } from '../../../src/diffusion/samplers/deis.ts';
 import { sampleDpm2 } from '../../../src/diffusion/samplers/dpm2.ts';
@@ -15,6 +41,7 @@ import { sampleDpmppSde } from '../../../src/diffusion/samplers/dpmpp-sde.ts';
 import { sampleEuler } from '../../../src/diffusion/samplers/euler.ts';
 import { sampleEulerAncestral } from '../../../src/diffusion/samplers/euler-ancestral.ts';
 import { sampleHeun } from '../../../src/diffusion/samplers/heun.ts';
+import { findSampler } from '../../../src/diffusion/samplers/index.ts';
 import { sampleLcmSigma } from '../../../src/diffusion/samplers/lcm.ts';
 import { sampleLms } from '../../../src/diffusion/samplers/lms.ts';
 import { sampleRestart } from '../../../src/diffusion/samplers/restart.ts';
@@ -54,6 +81,26 @@ export const sigmaSamplers: Readonly<Record<string, SigmaSampling>> = {
   sample_ddpm: sampleDdpmAncestral,
   sample_lcm: sampleLcmSigma,
   sample_deis: sampleDeisSigma,
+  sample_heunpp2: sampleHeunpp2,
+  sample_ipndm: sampleIpndm,
+  sample_ipndm_v: sampleIpndmV,
+  sample_res_multistep: sampleResMultistep,
+  sample_res_multistep_cfg_pp: sampleResMultistepCfgPp,
+  sample_res_multistep_ancestral: sampleResMultistepAncestral,
+  sample_res_multistep_ancestral_cfg_pp: sampleResMultistepAncestralCfgPp,
+  sample_gradient_estimation: sampleGradientEstimation,
+  sample_gradient_estimation_cfg_pp: sampleGradientEstimationCfgPp,
+  sample_er_sde: sampleErSde,
+  sample_seeds_2: sampleSeeds2,
+  sample_seeds_3: sampleSeeds3,
+  sample_exp_heun_2_x0: sampleExpHeun2X0,
+  sample_exp_heun_2_x0_sde: sampleExpHeun2X0Sde,
+  sample_sa_solver: sampleSaSolver,
+  sample_sa_solver_pece: sampleSaSolverPece,
+  sample_euler_cfg_pp: sampleEulerCfgPp,
+  sample_euler_ancestral_cfg_pp: sampleEulerAncestralCfgPp,
+  sample_dpmpp_2s_ancestral_cfg_pp: sampleDpmpp2sAncestralCfgPp,
+  sample_dpmpp_2m_cfg_pp: sampleDpmpp2mCfgPp,
   sample_unipc: sampleUniPcSigma,
   sample_unipc_bh2: (denoise, x, sigmas, options) =>
     sampleUniPcSigma(denoise, x, sigmas, { ...options, variant: 'bh2' }),
@@ -142,9 +189,12 @@ async function compareComfy(recorded: RecordedCase, compare: Comparisons): Promi
     sample(traced, start, sigmas, { noise, drawsOnlyUsed: true, endsAtDenoised: true, exactLevels: true }),
   );
   compare.exact('model evaluations', evaluations(), settings.model_evaluations);
-  compare.exact('draws', queries.length, settings.noise_draws ?? 0);
-  // sample_deis gives its callback the start at every step.
-  const x = functionOf(recorded.row) === 'sample_deis' ? run.x.map(() => start) : run.x;
+  // What a deterministic sampler of ComfyUI draws has the weight 0.
+  const { usesStepNoise } = findSampler(functionOf(recorded.row));
+  compare.exact('draws', queries.length, usesStepNoise ? (settings.noise_draws ?? 0) : 0);
+  // These give their callback the start at every step.
+  const givesStart = /^sample_(deis|ipndm|ipndm_v)$/.test(functionOf(recorded.row));
+  const x = givesStart ? run.x.map(() => start) : run.x;
   compare.tensor('x', stack([...x, run.result]), pick(tensors, `${id}.x`), tolerance.x);
   compareQueries(compare, settings, queries);
 }
