@@ -1,4 +1,4 @@
-/** The thread in which a command runs. What it needs of the process goes by messages to `process.ts`. */
+/** The thread that runs a command. It communicates with the process through messages to `process.ts`. */
 
 import { parentPort, workerData } from 'node:worker_threads';
 import type { RawOutput } from './command.ts';
@@ -16,7 +16,7 @@ export interface CommandSetting {
 export type FromCommand =
   | { readonly kind: 'write'; readonly stream: StreamName; readonly text: string }
   | { readonly kind: 'patience'; readonly milliseconds: number }
-  /** Standard input is wanted. */
+  /** Requests standard input. */
   | { readonly kind: 'input' }
   | { readonly kind: 'exit'; readonly code: number };
 
@@ -25,7 +25,7 @@ export type ToCommand =
   /** A piece of standard input; undefined at its end. */
   | { readonly kind: 'input'; readonly bytes: Uint8Array | undefined };
 
-/** Standard input, which is read from the first piece that is wanted on. */
+/** Standard input, read on demand. */
 async function* inputOf(ask: () => void, pieces: (Uint8Array | undefined)[], arrival: () => Promise<void>) {
   ask();
   for (;;) {

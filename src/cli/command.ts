@@ -59,7 +59,7 @@ export interface Command<S extends OptionTable = OptionTable> {
   run(context: CliContext, words: readonly string[], values: OptionValues<S>): Promise<number>;
 }
 
-/** What a command line is run with: its outputs as the process has them. */
+/** The process's side of a command: its outputs. */
 export type CliProcess = Omit<CliContext, 'out' | 'err'> & { readonly out: RawOutput; readonly err: RawOutput };
 
 /** A row of the table of commands. */

@@ -62,7 +62,7 @@ export async function writeWeights(
   await writeNewFile(path, chunks, { signal, replace });
 }
 
-/** A CompVis file, and beside it the YAML of the same name: `yaml` as it was given, else made from the configuration. */
+/** Writes a CompVis file and the YAML of the same name: `yaml` unchanged, else generated from the configuration. */
 export async function writeCompVis(
   path: string,
   checkpoint: Checkpoint,
@@ -89,7 +89,7 @@ function yamlOf(config: LatentDiffusionConfig): string | undefined {
   }
 }
 
-/** One network's weights under diffusers' or transformers' names. Throws `config-invalid` where there are none. */
+/** One network's weights with diffusers' or transformers' names. Throws `config-invalid` if it has none. */
 export function diffusersNetwork(source: WeightSource, config: NetworkConfig): WeightSource {
   switch (config.kind) {
     case 'unet':

@@ -26,7 +26,7 @@ export const modelOptions = {
   embeddings: list(
     ['--embedding'],
     'FILE[:TOKEN]',
-    'textual inversion, and its word in prompts (default: as its file says); can be repeated',
+    'textual inversion, and its word in prompts (default: the word in its file); can be repeated',
     readEmbedding,
   ),
   vocabulary: text(

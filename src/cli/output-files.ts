@@ -1,6 +1,6 @@
 /**
- * Where pictures go: CompVis's layout (`samples/00000.png`, `grid-0000.png`, numbers going on), or one file that is named. Names are taken
- * as they are written, so two runs in one folder share its numbers, and a file that is there stays unless `--force` is given.
+ * Where pictures go: CompVis's layout (`samples/00000.png`, `grid-0000.png`, continued numbering), or one named file. Names are used
+ * as they are written, so two runs in one folder share its numbering, and an existing file stays unless `--force` is given.
  */
 
 import { readdir } from 'node:fs/promises';
@@ -63,7 +63,7 @@ async function namedFiles(output: string, count: number, replace: boolean): Prom
   };
 }
 
-/** Files with numbers, from one more than the highest there is; a number that another process has taken meanwhile is passed over. */
+/** Files with numbers, from one more than the highest there is; a number that another process takes meanwhile is skipped. */
 async function numberedFiles(
   folder: string,
   pattern: RegExp,

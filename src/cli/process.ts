@@ -10,7 +10,7 @@ import { StableDiffusionError } from '../errors.ts';
 import type { FromCommand, ToCommand, CommandSetting, StreamName } from './command-thread.ts';
 import { errorJson, errorLine, exitCodes, reportError } from './exit-codes.ts';
 
-/** How long a command may take to end after Ctrl-C, unless it asks for more. */
+/** Default milliseconds that a command may take to end after Ctrl-C. */
 const defaultPatience = 900;
 /** npm passes on a Ctrl-C that the terminal has sent already: within this time it is the same one. */
 const samePress = 200;
@@ -123,7 +123,7 @@ function watchSignals(cancel: () => void) {
       failed ??= error;
       if (first === undefined) interrupt('SIGTERM');
     },
-    /** A reader that has gone has all that it wanted, where the work was done. */
+    /** A closed pipe is a success if the work was done: the reader has all that it needs. */
     exitCode(code: number): number {
       const lost = failed !== undefined && failed.code !== 'EPIPE' && failed.code !== 'EIO';
       return lost && code === exitCodes.ok ? exitCodes.failure : code;

@@ -26,7 +26,7 @@ import {
 export interface RequestFlag<T> extends Option<T> {
   /** Where, with dots: `noiseSettings.subseed`. */
   readonly path: string;
-  /** What a switch sets. Default true. */
+  /** The value that a switch sets. Default true. */
   readonly sets?: boolean;
 }
 
@@ -84,7 +84,7 @@ function readSetting(given: string): readonly [name: string, value: unknown] {
   }
 }
 
-/** What a flag's parser checks; the schema checks the rest. A message is shorter with one bound. */
+/** Bounds that a flag's parser checks; the schema checks the rest. A message with one bound is shorter. */
 const within = ({ min, max }: Bounds): Range => (max <= 1 ? { min, max } : min >= 0 ? { min } : {});
 
 export const requestFlags = {
@@ -246,7 +246,7 @@ export const strengthFlags = {
     'strength',
     number(
       ['--strength'],
-      'share of the noise schedule to run: 0 leaves the image as it is, 1 starts from noise alone (default: 0.75, or 1 for inpaint)',
+      'share of the noise schedule to run: 0 keeps the image, 1 starts from noise alone (default: 0.75, or 1 for inpaint)',
       within(bounds.share),
     ),
   ),
@@ -284,7 +284,7 @@ function setAt(target: Record<string, unknown>, path: readonly string[], value: 
   setAt(inside, rest, value);
 }
 
-/** The part of a request that a command's values say. What is not on the command line is left out. */
+/** The part of a request given on the command line; other fields are absent. */
 export function requestValues(
   options: OptionTable,
   values: Readonly<Record<string, unknown>>,

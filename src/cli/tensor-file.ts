@@ -20,7 +20,7 @@ export async function readTensorFile(path: string, signal: AbortSignal): Promise
 /** Marks files of tensors that this program made, which it may replace: they hold results, not models. */
 const mark = { format: 'pt', made_by: 'stable-diffusion-ts' };
 
-/** Whether `path` may be replaced: always with `force`, else where it holds an earlier result. Throws `file-exists`. */
+/** Checks that `path` may be replaced: always with `force`, else only an earlier result. Throws `file-exists`. */
 export async function checkTensorFile(path: string, force: boolean): Promise<boolean> {
   const replace = force || (await isEarlierResult(path));
   await checkFree(path, replace);

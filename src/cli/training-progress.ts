@@ -1,4 +1,4 @@
-/** What a person sees of a training: a line that is written over on a terminal, and a line now and then where the output goes to a file. */
+/** Progress of a training run for people: one line, updated in place on a terminal, printed periodically otherwise. */
 
 import type { TrainingEvent } from '../training/loop-node.ts';
 import { progressLine } from '../training/run/progress.ts';

@@ -14,17 +14,17 @@ export interface BudgetLimits {
 }
 
 export interface Budget {
-  /** What is read, for messages: a file's name. */
+  /** A label for messages: a file's name. */
   readonly label: string;
   /** Charges bytes. Throws `too-large`. */
   bytes(count: number, what: string): void;
-  /** Charges elements, and looks at the clock now and then. Throws `too-large`. */
+  /** Charges elements, and checks the clock periodically. Throws `too-large`. */
   elements(count: number, what: string): void;
   /** Throws `too-large` where the time is over. For long loops that charge nothing else. */
   checkTime(what: string): void;
 }
 
-/** Between two looks at the clock. */
+/** Elements between two checks of the clock. */
 const elementsPerLook = 1024;
 
 /** A budget for `label`. What a limit does not name is unlimited. `now` gives milliseconds. */

@@ -1,4 +1,4 @@
-/** A ByteSource read in large pieces, the last of which are kept: what makes hundreds of small tensors at a URL a few dozen requests. */
+/** A ByteSource that reads large pieces and caches the last ones: hundreds of small tensors at a URL become a few dozen requests. */
 
 import { type ByteSource, checkRange } from './byte-source.ts';
 

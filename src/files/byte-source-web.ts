@@ -3,7 +3,7 @@
 import { StableDiffusionError } from '../errors.ts';
 import { type ByteSource, checkRange } from './byte-source.ts';
 
-/** Random access to a `Blob` or `File`; nothing is read until it is asked for. */
+/** Random access to a `Blob` or `File`; reads lazily. */
 export function blobBytes(
   blob: Blob,
   label = 'name' in blob && typeof blob.name === 'string' ? blob.name : 'a blob',
@@ -93,7 +93,7 @@ async function requestRange(url: string, offset: number, length: number, options
   }
   const { status } = response;
   if (status === 404 || status === 410)
-    throw new StableDiffusionError('file-not-found', `${url} is not there (HTTP ${status}).`);
+    throw new StableDiffusionError('file-not-found', `${url} does not exist (HTTP ${status}).`);
   if (status === 401 || status === 403)
     throw new StableDiffusionError(
       'forbidden',

@@ -5,7 +5,7 @@
 
 import { StableDiffusionError } from '../errors.ts';
 
-/** What makes a file the same file as before (stat(2)). */
+/** Identity of a file (stat(2)). */
 export interface FileIdentity {
   readonly device: number;
   readonly inode: number;
@@ -19,7 +19,7 @@ export interface ByteSource {
   readonly label: string;
   /** Real path on this machine, behind all links, where it is a file there. */
   readonly path?: string;
-  /** What to compare the file at `path` with before another program reads it. */
+  /** Identity to compare the file at `path` with before another program reads it. */
   readonly identity?: FileIdentity;
   readonly size: number;
   /** Every read is a request over the network: readers keep them few. */
@@ -44,7 +44,7 @@ export function checkRange(
   ) {
     throw new StableDiffusionError(
       'file-truncated',
-      `${source.label}: ${length} bytes at offset ${offset} were wanted, and the file has ${source.size} bytes. It is truncated or corrupt; get it again.`,
+      `${source.label}: needs ${length} bytes at offset ${offset}, but the file has ${source.size} bytes. It is truncated or corrupt; obtain it again.`,
     );
   }
 }

@@ -1,4 +1,4 @@
-/** What the system says about a file, as one of our errors. */
+/** Translates system errors about a file to the library's errors. */
 
 import { StableDiffusionError } from '../errors.ts';
 
@@ -29,7 +29,7 @@ export function fileError(path: string, cause: unknown): StableDiffusionError {
   if (cause instanceof StableDiffusionError) return cause;
   const code = systemCode(cause);
   if (code === 'ENOENT' || code === 'ENOTDIR')
-    return new StableDiffusionError('file-not-found', `${path} is not there.`, { cause });
+    return new StableDiffusionError('file-not-found', `${path} does not exist.`, { cause });
   return new StableDiffusionError('file-access', `${path} could not be read or written: ${reasonOf(cause)}.`, {
     cause,
   });
@@ -39,7 +39,7 @@ export function fileError(path: string, cause: unknown): StableDiffusionError {
 export function writeError(path: string, cause: unknown): StableDiffusionError {
   if (cause instanceof StableDiffusionError) return cause;
   if (systemCode(cause) === 'ENOENT')
-    return new StableDiffusionError('file-not-found', `${path} could not be written: its folder is not there.`, {
+    return new StableDiffusionError('file-not-found', `${path} could not be written: its folder does not exist.`, {
       cause,
     });
   const reason = reasonOf(cause);

@@ -1,8 +1,8 @@
-/** Whether a process that left a note of itself still lives. Its number is not enough: numbers are used again. */
+/** Checks whether a process still lives. Its id is not enough, because ids are reused. */
 
 import { readFileSync } from 'node:fs';
 
-/** Linux's account of a process from its state on (proc_pid_stat(5), field 3); empty where there is none. */
+/** Linux's status of a process, from field 3 on (proc_pid_stat(5)); empty if there is none. */
 function statOf(pid: number): readonly string[] {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
@@ -12,13 +12,13 @@ function statOf(pid: number): readonly string[] {
   }
 }
 
-/** When a process began, in the kernel's ticks: a number used again names another process. Undefined where the system does not say. */
+/** Start time of a process in kernel ticks, which distinguishes processes with a reused id. Undefined if the system does not provide it. */
 export const startOf = (pid: number): string | undefined => statOf(pid)[19];
 
-/** Ended, but whoever started it has not asked how: it keeps its number and does nothing. */
+/** A zombie: it ended, but its parent has not waited for it. */
 const isEnded = (pid: number): boolean => ['Z', 'X'].includes(statOf(pid)[0] ?? '');
 
-/** Whether the process of that number that began then lives. Both are of the caller's own pid namespace. */
+/** True if the process with this id and start time lives, in the caller's pid namespace. */
 export function isAlive(pid: number, start: string | undefined): boolean {
   if (pid === process.pid) return startOf(pid) === start;
   try {

@@ -1,7 +1,7 @@
 /**
  * A lock on a folder that holds between processes, containers and hosts: a note of its holder, created exclusively, whose time the holder
  * renews. A holder on this machine counts as gone when its process has ended; one that cannot be seen from here, when the note was not
- * renewed for `patience`. The holder looks at the note at each beat: if it was lost all the same, `lost` fires, and the work must stop.
+ * renewed for `patience`. The holder checks the note at each beat: if it was lost anyway, `lost` fires, and the work must stop.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -15,7 +15,7 @@ import { type Owner, stateOf, thisOwner } from './owner-node.ts';
 import { temporaryName } from './temporary-node.ts';
 
 export interface LockOptions {
-  /** What is locked, for messages: `the run folder runs/x`. */
+  /** A label of the locked thing for messages: `the run folder runs/x`. */
   readonly what: string;
   /** Milliseconds between two beats. Default 2000. */
   readonly beat?: number;
@@ -24,7 +24,7 @@ export interface LockOptions {
 }
 
 export interface Lock {
-  /** Fires when the note is gone or another's: somebody took it away. */
+  /** Fires when the note was removed or replaced. */
   readonly lost: AbortSignal;
   /** Gives the lock back. Never throws. */
   release(): Promise<void>;
@@ -68,7 +68,7 @@ async function create(path: string, note: Note): Promise<boolean> {
   }
 }
 
-/** Undefined where there is none any more. A note that is damaged is nobody's whom one could ask. */
+/** Undefined if the note no longer exists. A damaged note has no owner. */
 async function readNote(path: string): Promise<Note | undefined> {
   const text = await readFile(path, 'utf8').catch((cause: unknown) => {
     if (systemCode(cause) === 'ENOENT') return undefined;
@@ -116,7 +116,7 @@ async function timeOf(path: string): Promise<number | undefined> {
   }
 }
 
-/** Takes away the note of a holder that is gone; puts back one that somebody else has laid there meanwhile. */
+/** Removes the note of a dead holder; restores a note that someone else wrote meanwhile. */
 async function removeNote(path: string, id: string): Promise<void> {
   const aside = join(dirname(path), temporaryName());
   try {

@@ -4,14 +4,14 @@ import { mkdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { systemCode, writeError } from './file-error-node.ts';
 
-/** Where it is there already, nothing happens. Throws `file-access`, which names the folder that could not be made. */
+/** Does nothing if it exists. Throws `file-access`, naming the folder that could not be created. */
 export async function makeFolder(path: string): Promise<void> {
   try {
     await mkdir(path);
   } catch (cause) {
     if (await isFolder(path)) return;
     const above = dirname(path);
-    // Not by `recursive`, which says that a folder "is not there" where the disk is read-only.
+    // Not with `recursive`, which reports ENOENT on a read-only disk.
     if (systemCode(cause) !== 'ENOENT' || above === path) throw writeError(path, cause);
     await makeFolder(above);
     await mkdir(path).catch(async (again: unknown) => {

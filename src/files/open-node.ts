@@ -1,7 +1,7 @@
 /**
- * The one way in which a file of this machine is opened for reading.
+ * Opens a local file for reading. All code uses this.
  *
- * Only regular files: a pipe or a device would block or never end, so a file is opened without blocking and then looked at. Links are
+ * Only regular files: a pipe or a device would block or never end, so a file is opened without blocking and then checked. Links are
  * followed to the real path, which is what is handed on (ONNX Runtime refuses a link that leads out of its folder). `within` is the rule
  * for names that came with a folder of somebody else's. The file's identity is kept, and compared where it is read again.
  */
@@ -85,7 +85,7 @@ export async function readFileOf(kind: FileKind, path: string, options: OpenOpti
         'too-large',
         `${path} has ${identity.size} bytes. A ${kind} of at most ${limit} bytes is read.`,
       );
-    // Files under /proc say 0 bytes and have more.
+    // Files under /proc report 0 bytes but have more.
     const bytes = identity.size === 0 ? await readUpTo(handle, limit) : await readExactly(handle, identity.size, path);
     return bytes;
   } catch (cause) {
@@ -95,12 +95,12 @@ export async function readFileOf(kind: FileKind, path: string, options: OpenOpti
   }
 }
 
-/** As `readFileOf`, as UTF-8 without a byte order mark. */
+/** Like `readFileOf`, as UTF-8 without a byte order mark. */
 export async function readTextOf(kind: FileKind, path: string, options: OpenOptions = {}): Promise<string> {
   return new TextDecoder().decode(await readFileOf(kind, path, options));
 }
 
-/** As `readTextOf`; undefined where no file is there. */
+/** Like `readTextOf`; undefined if the file does not exist. */
 export async function readTextIfThere(
   kind: FileKind,
   path: string,
@@ -112,7 +112,7 @@ export async function readTextIfThere(
   });
 }
 
-/** What is at a path, links followed: `undefined` where nothing is. Throws `file-access`. */
+/** The status of a path, following links; `undefined` if it does not exist. Throws `file-access`. */
 export async function whatIsAt(path: string): Promise<'file' | 'folder' | 'other' | undefined> {
   try {
     const status = await stat(path);

@@ -16,7 +16,7 @@ export interface Owner {
   /** Digest of the process namespace: a container has its own. */
   readonly space: string;
   readonly pid: number;
-  /** When the process began, in the kernel's ticks; empty where the system does not say. */
+  /** Start time of the process in kernel ticks; empty if the system does not provide it. */
   readonly start: string;
 }
 
@@ -44,7 +44,7 @@ export function thisOwner(): Owner {
   return own;
 }
 
-/** Whether an owner lives; `unknown` for one of another machine or container, whose processes cannot be seen from here. */
+/** Whether an owner lives; `unknown` on another machine or in another container, whose processes are not visible here. */
 export function stateOf({ host, boot, space, pid, start }: Owner): 'alive' | 'dead' | 'unknown' {
   const here = thisOwner();
   if (host !== here.host) return 'unknown';

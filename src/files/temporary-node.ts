@@ -1,5 +1,5 @@
 /**
- * Temporary names: `.sd-HOST-BOOT-SPACE-PID-START-N.tmp`, beside what they become. Whoever finds one can tell whether its owner lives, so
+ * Temporary names: `.sd-HOST-BOOT-SPACE-PID-START-N.tmp`, next to their final files. The name shows whether the owner lives, so
  * what a crash left is removed, and nothing else is.
  */
 

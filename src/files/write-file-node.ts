@@ -1,6 +1,6 @@
 /**
- * The one way in which a file is written: to a temporary name beside it, to the disk, then under its own name, so that it is there whole
- * or not at all. A name that is taken stays as it is, unless the caller says that the file there may be replaced.
+ * Writes a file atomically: to a temporary name next to it, flushed to disk, then renamed, so that it exists completely
+ * or not at all. An existing file stays, unless the caller allows replacing it. All code uses this.
  */
 
 import type { Stats } from 'node:fs';
@@ -19,7 +19,7 @@ export interface WriteFileOptions {
   /** Who may read and write a new file, before the umask. Default 0o666. */
   readonly mode?: number | undefined;
   /**
-   * What may be replaced: nothing (default), any file (`true`: the program's own files, or `--force`), or the file of this identity, which
+   * Files that may be replaced: none (default), any (`true`: the program's own files, or `--force`), or the file of this identity, which
    * the caller has written before.
    */
   readonly replace?: boolean | FileIdentity | undefined;
@@ -28,7 +28,7 @@ export interface WriteFileOptions {
 type Chunks = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 
 /**
- * Writes a new file, chunk by chunk, each before the next is made. Where it fails or is cancelled, what was there stays and the temporary
+ * Writes a new file, chunk by chunk, each before the next is produced. If it fails or is cancelled, the old file stays and the temporary
  * file is removed. Throws `file-exists` where the name is taken, `file-access`, `aborted`, or what the chunks throw.
  */
 export async function writeNewFile(
@@ -63,7 +63,7 @@ export async function writeNewFile(
   }
 }
 
-/** As `writeNewFile`, in place of the file of that name. For files that belong to this program. */
+/** Like `writeNewFile`, replacing an existing file. For files that belong to this program. */
 export function writeFileAtomic(path: string, chunks: Chunks, options: WriteFileOptions = {}): Promise<FileIdentity> {
   return writeNewFile(path, chunks, { replace: true, ...options });
 }
@@ -74,7 +74,7 @@ export async function checkFree(path: string, replace: WriteFileOptions['replace
   if (there && !(await mayReplace(path, replace))) throw taken(path);
 }
 
-/** Whether a rename onto `path` replaces only what the caller allows. A folder, pipe or device is never replaced. */
+/** True if renaming onto `path` replaces only what the caller allows. A folder, pipe or device is never replaced. */
 async function mayReplace(path: string, replace: WriteFileOptions['replace']): Promise<boolean> {
   if (replace === undefined || replace === false) return false;
   const there = await statusOf(path);

@@ -1,5 +1,5 @@
 /**
- * Writes a folder of files so that it is whole or not there: into a temporary folder inside it, whose entries are moved up when all are
+ * Writes a folder of files completely or not at all: into a temporary folder inside it, whose entries are moved up when all are
  * there. What others put into the folder meanwhile stays.
  */
 
@@ -27,7 +27,7 @@ export async function checkFreeFolder(path: string): Promise<void> {
     throw new StableDiffusionError('file-exists', `${path} is not empty. Name another folder, or empty it.`);
 }
 
-/** Runs `write` with a temporary folder. Throws `file-exists`, `file-access`, or what `write` throws; then the folder is as it was. */
+/** Runs `write` with a temporary folder. Throws `file-exists`, `file-access`, or the errors of `write`; then the folder is unchanged. */
 export async function writeNewFolder(
   path: string,
   write: (folder: string) => Promise<void>,
@@ -49,7 +49,7 @@ export async function writeNewFolder(
   }
 }
 
-/** Whether the folder was made, and not there before. */
+/** True if the folder was created, false if it existed. */
 async function makeOwnFolder(path: string): Promise<boolean> {
   try {
     await makeFolder(dirname(path));
@@ -69,7 +69,7 @@ async function moveUp(from: string, to: string, last: string | undefined): Promi
       () => false,
     );
     if (taken)
-      throw new StableDiffusionError('file-exists', `${join(to, name)} was made by another program meanwhile.`);
+      throw new StableDiffusionError('file-exists', `${join(to, name)} was created by another program meanwhile.`);
   }
   for (const name of names) await rename(join(from, name), join(to, name));
 }

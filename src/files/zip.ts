@@ -19,14 +19,14 @@ export interface ZipRecord {
   readonly storedSize: number;
   readonly deflated: boolean;
   readonly crc: number;
-  /** Of the local header, from the beginning of the file. */
+  /** Offset of the local header in the file. */
   readonly headerOffset: number;
 }
 
 export interface ZipArchive {
   /** In the order of the directory. */
   readonly records: ReadonlyMap<string, ZipRecord>;
-  /** Where a record's bytes begin. Reads its local header the first time. */
+  /** Offset of a record's bytes. Reads its local header the first time. */
   dataOffset(record: ZipRecord): Promise<number>;
   /** A record's content from `offset`. The checksum is compared where the whole of a small record is read. */
   read(record: ZipRecord, offset?: number, length?: number): Promise<Uint8Array>;
@@ -58,7 +58,10 @@ export async function openZip(source: ByteSource): Promise<ZipArchive> {
     const bytes = await source.read(record.headerOffset, headerSize);
     const view = viewOf(bytes);
     if (view.getUint32(0, true) !== 0x04034b50)
-      throw corrupt(label, `there is no local header of record ${quote(record.name)} at byte ${record.headerOffset}`);
+      throw corrupt(
+        label,
+        `the local header of record ${quote(record.name)} is missing at byte ${record.headerOffset}`,
+      );
     if (view.getUint16(6, true) & 0x2041) throw encrypted(label, record.name);
     const nameLength = view.getUint16(26, true);
     const offset = record.headerOffset + headerSize + nameLength + view.getUint16(28, true);
@@ -106,7 +109,7 @@ async function findDirectory(source: ByteSource): Promise<{ start: number; size:
   if (at < 0) {
     throw new StableDiffusionError(
       'file-truncated',
-      `${label} is truncated: it begins as a zip archive, and the directory at its end is missing. Get it again.`,
+      `${label} is truncated: it starts as a zip archive, but the directory at its end is missing. Obtain it again.`,
     );
   }
   let count = view.getUint16(at + 10, true);
@@ -201,7 +204,7 @@ function parseDirectory(label: string, bytes: Uint8Array, count: number): Map<st
   return records;
 }
 
-/** Fields of 32 bits that are all ones stand in the zip64 extra field (id 1), in this order. */
+/** 32-bit fields with all bits set are stored in the zip64 extra field (id 1), in this order. */
 function wideFields(
   label: string,
   name: string,
@@ -290,7 +293,7 @@ function inflate(label: string, record: ZipRecord, stored: Uint8Array): Uint8Arr
   return bytes;
 }
 
-/** A checksum of 0 is what PyTorch writes where it was told to compute none. */
+/** PyTorch writes a checksum of 0 if checksums are turned off. */
 function checkSum(label: string, record: ZipRecord, bytes: Uint8Array): void {
   if (record.crc !== 0 && crc32(bytes) !== record.crc)
     throw corrupt(label, `record ${quote(record.name)} does not match its checksum`);

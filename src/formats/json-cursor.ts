@@ -2,10 +2,10 @@
  * JsonCursor: a pull reader of JSON text, as strict as RFC 8259 and serde_json, for headers that untrusted files carry.
  *
  * `JSON.parse` will not do there: it keeps the last of two equal keys, rounds integers above 2^53, takes `1.0` for `1` and accepts
- * lone surrogates. This one reads values where they are wanted and skips the rest without building them.
+ * lone surrogates. This one reads the needed values and skips the rest without building them.
  */
 
-/** What a cursor throws; its user turns it into a `StableDiffusionError` that names the file. */
+/** The error of a cursor; its caller turns it into a `StableDiffusionError` that names the file. */
 export class JsonSyntaxError extends Error {}
 
 export interface JsonCursor {
@@ -124,7 +124,7 @@ export function jsonCursor(text: string): JsonCursor {
     const seen = new Set<string>();
     nested('{', '}', 'an object', () => {
       const key = string();
-      if (seen.has(key)) throw new JsonSyntaxError(`the key ${JSON.stringify(key)} is there twice`);
+      if (seen.has(key)) throw new JsonSyntaxError(`the key ${JSON.stringify(key)} appears twice`);
       seen.add(key);
       expect(':');
       member(key);

@@ -9,13 +9,13 @@ import { openSharded, parseShardIndex } from './sharded.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 
 export interface OpenWeightsOptions {
-  /** Of a folder: the variant to open, such as `fp16`. By default the files without one, and a variant if it is the only one there. */
+  /** For a folder: the variant to open, such as `fp16`. Default: the files without a variant, or the only variant. */
   readonly variant?: string;
 }
 
 const maximumIndex = 64 * 2 ** 20;
 
-/** The base names of diffusers, transformers and PyTorch, in the order in which they are looked for, and the endings, best first. */
+/** The base names of diffusers, transformers and PyTorch, in search order, and the file extensions, best first. */
 const baseNames = ['diffusion_pytorch_model', 'model', 'pytorch_model', 'open_clip_model'];
 const endings = ['safetensors', 'bin'];
 

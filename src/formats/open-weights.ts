@@ -1,4 +1,4 @@
-/** Opens a file of weights by what it contains, whatever its name says. For the browser; `open-weights-node.ts` takes paths. */
+/** Opens a weights file by its content, ignoring its name. For browsers; `open-weights-node.ts` takes paths. */
 
 import { StableDiffusionError } from '../errors.ts';
 import type { ByteSource } from '../files/byte-source.ts';
@@ -6,7 +6,7 @@ import { openSafetensors } from './safetensors.ts';
 import { openTorchLegacy, openTorchZip } from './torch/file.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 
-/** What files that are no checkpoints begin with, and what to call them. */
+/** First bytes of files that are not checkpoints, and their descriptions. */
 const strangers: readonly (readonly [string, string])[] = [
   [
     'GGUF',
@@ -54,7 +54,7 @@ async function open(source: ByteSource): Promise<WeightSource> {
   if (/^\s*(?:<!doctype|<html|<\?xml|<head)/i.test(text))
     throw notWeights(
       label,
-      'a web page saved under this name; the download failed, perhaps for want of a login. Get it again',
+      'a web page saved under this name: the download failed, perhaps because it needs a login. Download it again',
     );
   const named = /\.safetensors$/i.test(label);
   if (text.startsWith('PK\x03\x04')) {
@@ -81,7 +81,7 @@ async function open(source: ByteSource): Promise<WeightSource> {
   }
   throw notWeights(
     label,
-    `of no known format (it begins with the bytes ${[...head.subarray(0, 8)].map((byte) => byte.toString(16).padStart(2, '0')).join(' ')}); .safetensors files and those of torch.save can be read`,
+    `not in a known format (it starts with the bytes ${[...head.subarray(0, 8)].map((byte) => byte.toString(16).padStart(2, '0')).join(' ')}). Supported are .safetensors files and those of torch.save`,
   );
 }
 

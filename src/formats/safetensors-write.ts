@@ -1,6 +1,6 @@
 /**
- * Writing `.safetensors` as a stream: the header from the entries, then tensor after tensor from a provider, so that no more than one
- * tensor is held. The order is that of the reference implementation: element types from the widest to the narrowest, then names; the
+ * Writes `.safetensors` as a stream: the header from the entries, then tensor after tensor from a provider, so that at most one
+ * tensor is in memory. The order is that of the reference implementation: element types from the widest to the narrowest, then names; the
  * header is padded with spaces to a multiple of eight bytes, so that every tensor is aligned.
  */
 
@@ -21,7 +21,7 @@ export type TensorProvider = (entry: WeightEntry) => Tensor | Promise<Tensor>;
 const typeNames: ReadonlyMap<DType, string> = new Map([...safetensorsTypes].map(([name, dtype]) => [dtype, name]));
 
 /**
- * The bytes of a file, in chunks that are to be written before the next is asked for. Throws `shape-mismatch` if the provider gives a
+ * The bytes of a file, in chunks; write each before requesting the next. Throws `shape-mismatch` if the provider returns a
  * tensor of another dtype or shape than its entry's, and `aborted`.
  */
 export async function* writeSafetensors(

@@ -1,7 +1,7 @@
 /**
  * Reading `.safetensors`: an 8-byte little-endian header length, a JSON header of names, dtypes, shapes and byte ranges, then the data
  * (https://github.com/huggingface/safetensors#format). As strict as the reference implementation, safetensors 0.8, and stricter where
- * that one departs from its own description: the header must begin with `{`, and no key may be there twice.
+ * that one departs from its own description: the header must start with `{`, and no key may appear twice.
  */
 
 import { StableDiffusionError, throwIfAborted } from '../errors.ts';
@@ -50,7 +50,7 @@ const maximumSize = 2n ** 64n - 1n;
 
 interface StoredTensor {
   readonly entry: WeightEntry;
-  /** From the beginning of the data. */
+  /** Offset from the start of the data. */
   readonly begin: bigint;
   readonly end: bigint;
 }
@@ -65,7 +65,7 @@ export async function openSafetensors(source: ByteSource): Promise<WeightSource>
   const { label } = source;
   const headerLength = await readHeaderLength(source);
   const bytes = await source.read(8, headerLength);
-  if (bytes[0] !== 0x7b) throw corrupt(label, 'its header does not begin with "{"');
+  if (bytes[0] !== 0x7b) throw corrupt(label, 'its header does not start with "{"');
   const { tensors, metadata } = parseHeader(label, bytes);
   checkLayout(source, 8 + headerLength, tensors);
 
@@ -89,7 +89,7 @@ export async function openSafetensors(source: ByteSource): Promise<WeightSource>
   };
 }
 
-/** Any byte but 0 is true, as PyTorch reads it; kernels want 1. Changes the bytes, which the caller has just read. */
+/** PyTorch reads any byte other than 0 as true, but kernels need 1. Changes the bytes in place. */
 export function boolsAsBits(value: Tensor): Tensor {
   if (value.dtype === 'bool') for (let i = 0; i < value.data.length; i++) value.data[i] = value.data[i] ? 1 : 0;
   return value;
@@ -106,7 +106,7 @@ async function readHeaderLength(source: ByteSource): Promise<number> {
       `its header would take ${length} bytes, and ${maximumHeader} is the most that the format allows; it is probably no .safetensors file`,
     );
   }
-  if (length > size - 8) throw truncated(label, `its header should take ${length} bytes, and ${size - 8} are there`);
+  if (length > size - 8) throw truncated(label, `its header should have ${length} bytes, but only ${size - 8} follow`);
   if (length === 0n) throw corrupt(label, 'its header is empty');
   return Number(length);
 }
@@ -207,7 +207,7 @@ function checkLayout(source: ByteSource, dataStart: number, tensors: ReadonlyMap
     if (begin !== position) {
       throw corrupt(
         label,
-        `tensor ${JSON.stringify(entry.name)} begins at byte ${begin} of the data, and the tensor before it ends at ${position}`,
+        `tensor ${JSON.stringify(entry.name)} starts at byte ${begin} of the data, but the tensor before it ends at ${position}`,
       );
     }
     position = end;

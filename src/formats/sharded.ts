@@ -57,8 +57,7 @@ export async function openSharded(
     for (const [name, file] of index) {
       const shard = findEntry(label, shards, file);
       const entry = shard.entries.get(name);
-      if (!entry)
-        throw corrupt(label, `it says that tensor ${JSON.stringify(name)} is in ${file}, and it is not there`);
+      if (!entry) throw corrupt(label, `it lists tensor ${JSON.stringify(name)} in ${file}, which does not contain it`);
       entries.set(name, entry);
       owners.set(name, shard);
     }

@@ -1,11 +1,11 @@
-/** The batches of a request, in the order in which they are generated. Pure: it draws nothing and knows no model. */
+/** The batches of a request, in the order in which they are generated. A pure function: it draws no noise and needs no model. */
 
 import { StableDiffusionError } from '../errors.ts';
 import { bounds } from './bounds.ts';
 import type { PlainSeed } from './fields.ts';
 import type { GenerationRequest } from './request.ts';
 
-/** What a batch is made from: one prompt for each picture. */
+/** A batch: one prompt for each picture. */
 export interface BatchSettings {
   readonly prompts: readonly string[];
   readonly negatives: readonly string[];
@@ -26,7 +26,7 @@ export interface Batch extends BatchSettings {
   readonly seeds: readonly PlainSeed[] | undefined;
   /** Pictures in the batches before this one. */
   readonly picturesBefore: number;
-  /** Whether its pictures are made. Of the others only the noise is drawn. */
+  /** True if its pictures are generated. For other batches only the noise is drawn. */
   readonly isMade: boolean;
 }
 
@@ -93,7 +93,7 @@ export interface Batches extends Iterable<Batch> {
   readonly iterations: number;
   /** The settings of the first batch. */
   readonly first: BatchSettings;
-  /** Whether all batches have the same prompts. */
+  /** True if all batches have the same prompts. */
   readonly areAlike: boolean;
 }
 

@@ -34,7 +34,7 @@ function issueMessage(issue: z.core.$ZodIssue, given: unknown, names: readonly s
   if (issue.code === 'unrecognized_keys') {
     const [key = ''] = issue.keys;
     const [near] = nearNames(key, names, 1);
-    return `There is no option ${shown(pathText([...issue.path, key]))}. ${near === undefined ? `The options are ${names.join(', ')}.` : `Did you mean ${near}?`}`;
+    return `Unknown option ${shown(pathText([...issue.path, key]))}. ${near === undefined ? `The options are ${names.join(', ')}.` : `Did you mean ${near}?`}`;
   }
   if (issue.path.length === 0) return `The request is ${shown(given)}; it must be ${issue.message}.`;
   return `${pathText(issue.path)} is ${shown(valueAt(given, issue.path))}; it must be ${issue.message}.`;
@@ -62,7 +62,7 @@ export function fieldNames(task: Task): readonly string[] {
   return Object.keys(requestSchemas[task].shape);
 }
 
-/** As `checkRequest`, for one task. */
+/** Like `checkRequest`, for one task. */
 export function checkRequestOf<T extends Task>(task: T, request: object): RequestOf<T> {
   return checkRequest({ ...request, task }) as RequestOf<T>;
 }

@@ -1,4 +1,4 @@
-/** Schemas of single values of a request. The message of each says what the value must be, so that errors read alike. */
+/** Schemas of single values of a request. Each message states the allowed values, in one style. */
 
 import { z } from 'zod';
 import type { Seed } from '../random/seed.ts';

@@ -1,4 +1,4 @@
-/** What a request cannot hold because it is not plain data: a sampler object, a signal, tensors and pictures. */
+/** Inputs that are not plain data and so not part of a request: a sampler object, a signal, tensors and pictures. */
 
 import type { Sampler } from '../diffusion/sampler.ts';
 import type { Image } from '../image/image.ts';
@@ -12,7 +12,7 @@ export interface GenerationInputs {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** The options that a library function takes for a task: its request, and the inputs beside it. */
+/** The options that a library function takes for a task: its request, and the other inputs. */
 type Options<T extends Task> = Omit<RequestInputOf<T>, 'task' | 'sampler'> &
   GenerationInputs & {
     /** As in the request, or a sampler object. */
@@ -42,7 +42,7 @@ export type TaskOptions =
   | ({ readonly task: 'img2img' } & ImageToImageOptions)
   | ({ readonly task: 'inpaint' } & InpaintOptions);
 
-/** Inputs beside a request of any task. */
+/** Inputs, other than the request, of any task. */
 export interface AnyInputs extends GenerationInputs {
   readonly samplerObject?: Sampler | undefined;
   readonly image?: Image | undefined;

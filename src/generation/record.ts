@@ -1,6 +1,6 @@
 /**
- * GenerationRecord: what a picture was made with, as it is stored in its file. A request, and the facts of the run that a request does not
- * hold: the program, the model, digests of the pictures and tensors it started from, and which picture of which batch it is.
+ * GenerationRecord: the settings of a picture, as stored in its file: a request, and the facts of the run that a request does not
+ * have: the program, the model, digests of the input pictures and tensors, and the picture's place in its batch.
  */
 
 import { z } from 'zod';
@@ -16,7 +16,7 @@ export const programName = 'stable-diffusion-ts 0.1.0';
 
 const digest = () => text(64).optional();
 
-/** What a record adds to its request. */
+/** The fields that a record adds to its request. */
 const factFields = {
   version: z.literal(2),
   program: text(200),
@@ -32,9 +32,9 @@ const factFields = {
   precision: z.enum(['float32', 'float16']),
   /** SHA-256 of the pixels of the initial image and the mask, and of the values of a given start noise. */
   digests: z.strictObject({ image: digest(), mask: digest(), startNoise: digest() }).readonly(),
-  /** Which image of the batch this is, from 0. */
+  /** Index of the image in its batch, from 0. */
   index: whole({ min: 0, max: bounds.batchSize.max - 1 }),
-  /** Which iteration it belongs to, from 1. */
+  /** Iteration of the image, from 1. */
   iteration: whole(bounds.iterations),
 };
 
@@ -54,7 +54,7 @@ export type GenerationRecord = Readonly<z.output<typeof currentSchema>>;
 /** The facts of a run that a record adds to its request. */
 export type RecordFacts = Pick<GenerationRecord, Exclude<keyof typeof factFields, 'index' | 'iteration'>>;
 
-/** The request in a record: what `requestOf` gives is what the record was made from. */
+/** The request in a record, the inverse of `recordOf`. */
 export function requestOf(record: GenerationRecord): GenerationRequest {
   const facts: ReadonlySet<string> = new Set(Object.keys(factFields));
   return requestSchema.parse(Object.fromEntries(Object.entries(record).filter(([name]) => !facts.has(name))));
@@ -72,7 +72,7 @@ export interface PicturePlace {
   readonly batches: Batches;
   readonly batch: Batch;
   readonly index: number;
-  /** Whether the picture comes out the same if it is made alone: not so if the sampler looks at the whole batch. */
+  /** True if the picture is the same when generated alone; false if the sampler depends on the whole batch. */
   readonly isIndependent: boolean;
 }
 

@@ -1,8 +1,8 @@
 /**
- * What to make: the one description of a run. The library's options, the record in a picture, the options of the command line, jobs of the
+ * The request: the one description of a run. The library's options, the record in a picture, the options of the command line, jobs of the
  * server, the worker's messages and the page's settings are derived from it.
  *
- * A request is plain JSON. What is not (a sampler object, a signal, tensors and pictures) is beside it, in `inputs.ts`.
+ * A request is plain JSON. Other inputs (a sampler object, a signal, tensors and pictures) are in `inputs.ts`.
  */
 
 import { z } from 'zod';
@@ -56,7 +56,7 @@ const promptFields = {
   promptSyntax: oneOf(promptSyntaxes).default('plain'),
   /** Options of A1111's syntax. */
   promptSettings: promptSettingsSchema.optional(),
-  /** Classes of a class-conditional model: one for each image, repeated where there are fewer than images. */
+  /** Classes of a class-conditional model: one for each image, repeated if there are fewer. */
   classLabels: list(whole(bounds.classLabel), 'classes', 1, batchSize.max).optional(),
   /** Layer of CLIP's text encoder to use: 1 is the last, 2 the one before it. Default 1. */
   clipSkip: whole(bounds.clipSkip).default(1),
@@ -183,7 +183,7 @@ const outputFields = {
   safety: flag().default(true),
   /** Add the invisible watermark to images of at least 256 x 256 pixels. Default true. */
   watermark: flag().default(true),
-  /** How decoded values become bytes. Default: as the program that `noise` names; `compvis` for all but diffusers. */
+  /** Conversion of decoded values to bytes. Default: as in the program of `noise`; `compvis` for all except diffusers. */
   bytes: oneOf(byteConventions).optional(),
 };
 
@@ -215,7 +215,7 @@ export const imageToImageRequest = z.strictObject({
   ...commonFields,
   /** Classifier-free guidance scale; 1 turns guidance off. Default 5, as CompVis's img2img.py. */
   guidanceScale: guidanceScale(5),
-  /** Share of the noise schedule that is run: 0 leaves the image as it is, 1 starts from noise alone. Default 0.75. */
+  /** Share of the noise schedule that is run: 0 keeps the image, 1 starts from noise alone. Default 0.75. */
   strength: real(bounds.share).default(0.75),
   ...strengthFields,
   /** InstructPix2Pix models: how closely to follow the image. Default 1.5. */

@@ -1,4 +1,4 @@
-/** A library call's options, split into the request, which is plain data and checked by its schema, and the inputs beside it, checked here. */
+/** Splits a library call's options into the request, which is plain data and checked by its schema, and the other inputs, checked here. */
 
 import type { Sampler } from '../diffusion/sampler.ts';
 import { StableDiffusionError } from '../errors.ts';

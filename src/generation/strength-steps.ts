@@ -1,4 +1,4 @@
-/** How the strength of an initial image becomes steps: which part of which schedule is run. */
+/** Converts the strength of an initial image to steps: the part of the schedule to run. */
 
 import type { Sampler } from '../diffusion/sampler.ts';
 import type { NoiseConvention } from '../random/noise-source.ts';
@@ -45,7 +45,7 @@ export function strengthSteps(
 ): ScheduleCut {
   if (rule === 'compvis') return { steps, startStep: steps - Math.trunc(strength * steps) };
   const capped = Math.min(strength, highest);
-  // Without strength A1111 makes a schedule of no steps, and cannot go on: nothing is run here.
+  // At strength 0 A1111 makes an empty schedule and fails; here nothing is run.
   if (rule === 'all' && strength === 0) return { steps, startStep: steps };
   const whole = rule === 'all' ? Math.trunc(steps / capped) : steps;
   const encoded = rule === 'all' ? steps - 1 : Math.trunc(capped * steps);

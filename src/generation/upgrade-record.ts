@@ -4,7 +4,7 @@ const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /**
- * Version 1 said `pipeline` for the task, listed `prompts`, and had the digests beside the settings. It always counted the steps of an initial image
+ * Version 1 said `pipeline` for the task, listed `prompts`, and had the digests among the settings. It always counted the steps of an initial image
  * as CompVis's scripts do.
  */
 function fromVersion1(record: Readonly<Record<string, unknown>>): unknown {
@@ -22,7 +22,7 @@ function fromVersion1(record: Readonly<Record<string, unknown>>): unknown {
   };
 }
 
-/** Anything that is not a record of an earlier version comes back as it is. */
+/** Returns anything that is not a record of an earlier version unchanged. */
 export function upgradeRecord(record: unknown): unknown {
   return isObject(record) && record['version'] === 1 ? fromVersion1(record) : record;
 }

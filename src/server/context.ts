@@ -13,7 +13,7 @@ import type { BlobStore } from './store/blob-store.ts';
 import type { LinkSigner } from './store/signed-link.ts';
 import type { TaskNames } from './task-names.ts';
 
-/** What the operator decides. */
+/** The operator's policy. */
 export interface ServerPolicy {
   /** Run the safety checker where a checkpoint has one. */
   readonly safety: boolean;
@@ -38,7 +38,7 @@ export interface ServerContext {
   readonly policy: ServerPolicy;
   readonly log: FastifyBaseLogger;
   readonly version: string;
-  /** True once the server is told to stop. */
+  /** True once the server is stopping. */
   readonly isStopping: () => boolean;
   /** Milliseconds since 1970. */
   readonly now: () => number;

@@ -14,7 +14,7 @@ export type LoraUse = z.output<typeof loraUseSchema>;
 const loraKinds = new Set(['lora', 'lyco']);
 const kinds = new Set([...loraKinds, 'hypernet']);
 
-/** `name:TEXT:UNET`, or `name:te=…:unet=…`; what is no number is 1. */
+/** `name:TEXT:UNET`, or `name:te=…:unet=…`; a missing or invalid number is 1. */
 function readLora({ positional, named }: ExtraNetwork): LoraUse {
   const number = (text: string | undefined, otherwise: number): number => {
     const value = text === undefined || text.trim() === '' ? Number.NaN : Number(text);

@@ -1,4 +1,4 @@
-/** The server and its workers, to start from a program of one's own. `sd serve` and `sd worker` are these two functions. */
+/** The server and its workers, to start from your own program. `sd serve` and `sd worker` call these two functions. */
 
 export { defaultLimits, type Limits } from './limits.ts';
 export {

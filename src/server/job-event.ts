@@ -1,4 +1,4 @@
-/** What is told about a job while it is under way. Steps and previews are passing; a change of state is also in the journal. */
+/** Events of a running job. Steps and previews are transient; state changes are also in the journal. */
 
 import type { Job } from './job.ts';
 
@@ -7,7 +7,7 @@ export type JobEvent =
   | {
       readonly kind: 'step';
       readonly id: string;
-      /** Steps done of those of all pictures of the job. */
+      /** Completed steps, over all pictures of the job. */
       readonly done: number;
       readonly total: number;
       /** Within the pictures that are being made: 1 … steps. */
@@ -25,13 +25,13 @@ export type JobEvent =
       readonly data: string;
     };
 
-/** What a caller can tell the worker that makes a job. */
+/** Controls that a caller can send to the worker of a job. */
 export type JobControl =
   /** Give up; the result is thrown away. */
   | 'cancel'
   /** Finish with what there is. */
   | 'interrupt'
-  /** Go on with the next iteration. */
+  /** Continue with the next iteration. */
   | 'skip'
   /** Somebody watches: make previews for the next seconds. */
   | 'watch';

@@ -26,7 +26,7 @@ export interface JobWatch {
   stop(): void;
 }
 
-/** How often a job is looked up beside the events, which may be lost with a connection to Redis. */
+/** Interval of polling a job in addition to its events, which can be lost with a connection to Redis. */
 const lookUp = 2000;
 
 export function createJobWatch(queue: JobQueue): JobWatch {
@@ -124,11 +124,9 @@ export function createJobWatch(queue: JobQueue): JobWatch {
       for await (const event of events(job, signal))
         if (event.kind === 'state' && isFinished(event.job)) return event.job;
       if (signal.aborted) throw new StableDiffusionError('aborted', 'The client has gone.');
-      throw new StableDiffusionError(
-        'busy',
-        `The server is shutting down; job ${job.id} goes on when it is started again.`,
-        { details: { scope: 'shutdown' } },
-      );
+      throw new StableDiffusionError('busy', `The server is shutting down. Job ${job.id} continues when it restarts.`, {
+        details: { scope: 'shutdown' },
+      });
     },
     stop() {
       clearInterval(sweep);

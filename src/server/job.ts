@@ -1,4 +1,4 @@
-/** Job: what a caller wants made, everything decided (seeds, model, size), and what became of it. Plain JSON: it goes into a journal. */
+/** Job: a caller's request with everything decided (seeds, model, size), and its outcome. Plain JSON, because it is stored in a journal. */
 
 import { z } from 'zod';
 import { bounds } from '../generation/bounds.ts';
@@ -37,7 +37,7 @@ const hiresSchema = z.object({
   height: z.int().positive(),
   /** Keep the aspect ratio and crop; otherwise stretch. */
   crop: z.boolean().optional(),
-  /** What the size was asked for as: a factor, or sides of which one may be 0. */
+  /** The requested size: a factor, or sides of which one may be 0. */
   asked: z.union([z.object({ scale: z.number() }), z.object({ width: z.int(), height: z.int() })]).optional(),
   steps: z.int().positive().optional(),
   strength: z.number().min(0).max(1),
@@ -51,7 +51,7 @@ const hiresSchema = z.object({
   scheduler: z.string().optional(),
   /** A name of the catalogue. */
   model: z.string().optional(),
-  /** Those of the second pass, where its prompt or model is another. */
+  /** LoRAs of the second pass, if its prompt or model differs. */
   loras: z.array(loraUseSchema).optional(),
 });
 
@@ -98,7 +98,7 @@ const currentRequest = z.object({
   subseeds: z.array(plainSeedSchema).min(1),
   /** Of a request, without the seed of the variation. */
   noiseSettings: z.custom<GenerationRequest['noiseSettings']>().optional(),
-  /** Pictures of one iteration: what `skip` passes over. */
+  /** Pictures per iteration, which `skip` skips. */
   batchSize: z.int().positive(),
   width: whole(bounds.side),
   height: whole(bounds.side),
@@ -110,7 +110,7 @@ const currentRequest = z.object({
   /** The initial picture and the mask, in the store. */
   image: blobIdSchema.optional(),
   mask: blobIdSchema.optional(),
-  /** How a picture of other proportions is fitted. */
+  /** How a picture with a different aspect ratio is fitted. */
   resizeMode: z.enum(['stretch', 'crop', 'fill']).optional(),
   inpaint: inpaintSchema.optional(),
   /** A second pass at a larger size. */
@@ -167,9 +167,9 @@ export interface JobError {
 }
 
 export interface NewJob {
-  /** Chosen by who adds it: adding the same id again gives the job that is there. */
+  /** Chosen by the submitter: adding the same id again returns the existing job. */
   readonly id: string;
-  /** Whose it is: the name of an API key. */
+  /** Owner: the name of an API key. */
   readonly owner: string;
   /** The surface it came by. */
   readonly source: 'a1111' | 'openai' | 'jobs';
@@ -179,7 +179,7 @@ export interface NewJob {
 
 export interface Job extends NewJob {
   readonly state: JobState;
-  /** How often it was begun. */
+  /** Number of attempts. */
   readonly attempt: number;
   /** Milliseconds since 1970. */
   readonly createdAt: number;
@@ -199,7 +199,7 @@ function looksAtBatch({ sampler, noise }: JobRequest): boolean {
 
 /**
  * Jobs with the same key may be made in one run of the program, each picture being what it would be alone. Two things make that so: noise
- * that is drawn for each picture from its own seed, and a sampler that looks at each picture alone. Others have a key of their own.
+ * that is drawn for each picture from its own seed, and a sampler that treats each picture independently. Others get a unique key.
  */
 export function batchKey(job: NewJob): string {
   const { request: r } = job;

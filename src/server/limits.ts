@@ -1,28 +1,28 @@
-/** What one request, one caller and the whole server may use. Set by the operator; every limit is checked before the memory or time is spent. */
+/** Limits of one request, one caller and the whole server. Set by the operator; every limit is checked before memory or time is spent. */
 
 export interface Limits {
   /** Bytes of a request's body. */
   readonly bodyBytes: number;
-  /** How long a caller may take to send a request; then its connection is ended. */
+  /** Maximum seconds to send a request; then the connection is closed. */
   readonly requestSeconds: number;
-  /** Width times height of one picture that is made. */
+  /** Width times height of one generated picture. */
   readonly pixels: number;
-  /** Width times height of a picture that is sent in, by its header. */
+  /** Width times height of an uploaded picture, by its header. */
   readonly inputPixels: number;
   readonly steps: number;
   /** Pictures of one request: batch size times iterations. */
   readonly pictures: number;
   /** Characters of a prompt. */
   readonly promptLength: number;
-  /** Jobs that wait, of all callers together. Beyond it the answer is 503. */
+  /** Queued jobs of all callers together. Above it the answer is 503. */
   readonly queueLength: number;
-  /** Jobs of one caller that wait or run. Beyond it the answer is 429. */
+  /** Queued and running jobs of one caller. Above it the answer is 429. */
   readonly queuePerCaller: number;
-  /** How often a job is begun before it counts as failed: it may be the job that ends the process. */
+  /** Maximum attempts per job, because the job itself may crash the process. */
   readonly attempts: number;
   /** Work of one job: steps x pixels x pictures, twice with guidance. Beyond it the answer is 422. */
   readonly jobWork: number;
-  /** Seconds of work on one job, without the time in which it waits for others. Beyond it the job fails. */
+  /** Seconds of work on one job, without waiting for others. Above it the job fails. */
   readonly jobSeconds: number;
   /** Finished jobs of one caller that are kept; the oldest are removed. */
   readonly keptPerCaller: number;

@@ -1,4 +1,4 @@
-/** Metrics for Prometheus: what is asked, what waits, what is made, and how long it takes. */
+/** Metrics for Prometheus: requests, queue, generated pictures, and durations. */
 
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 
@@ -9,7 +9,7 @@ export interface Metrics {
   /** Networks and samplers were at work for so long. */
   sampled(seconds: number): void;
   finished(outcome: string, pictures: number, waited: number, seconds: number, batch: number): void;
-  /** Asked for when the metrics are read. */
+  /** Called when the metrics are read. */
   onRead(read: () => Promise<{ readonly queued: number; readonly running: number; readonly models: number }>): void;
   /** Seconds that a job took lately, on average. */
   readonly secondsPerJob: () => number;
@@ -46,7 +46,7 @@ export function createMetrics(): Metrics {
     labelNames: ['outcome'],
     registers,
   });
-  const pictures = new Counter({ name: 'sd_pictures_total', help: 'Pictures made.', registers });
+  const pictures = new Counter({ name: 'sd_pictures_total', help: 'Generated pictures.', registers });
   const waits = new Histogram({
     name: 'sd_job_wait_seconds',
     help: 'Time from acceptance to start.',
@@ -61,12 +61,12 @@ export function createMetrics(): Metrics {
   });
   const sampling = new Counter({
     name: 'sd_sampling_seconds_total',
-    help: 'Time in which networks and samplers made pictures.',
+    help: 'Time spent in networks and samplers.',
     registers,
   });
   const batches = new Histogram({
     name: 'sd_batch_jobs',
-    help: 'Jobs made in the same run.',
+    help: 'Jobs per batch.',
     buckets: [1, 2, 4, 8, 16],
     registers,
   });
@@ -77,7 +77,7 @@ export function createMetrics(): Metrics {
   });
   new Gauge({
     name: 'sd_jobs',
-    help: 'Jobs that wait and run.',
+    help: 'Queued and running jobs.',
     labelNames: ['state'],
     registers,
     async collect() {

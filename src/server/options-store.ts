@@ -1,4 +1,4 @@
-/** OptionsStore: what each caller has set by A1111's `options`. Kept in a file, so that a restart does not change what is made. */
+/** OptionsStore: the settings of each caller from A1111's `options`, stored in a file so that they survive a restart. */
 
 import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -9,12 +9,12 @@ export type OptionValue = string | number | boolean | null | readonly unknown[];
 export type OptionValues = Readonly<Record<string, OptionValue>>;
 
 export interface OptionsStore {
-  /** What the caller has changed. */
+  /** The options that the caller changed. */
   get(owner: string): OptionValues;
   set(owner: string, changes: OptionValues): Promise<void>;
 }
 
-/** Opens or begins the file; one that cannot be read is begun anew. Without a path nothing is kept. */
+/** Opens or creates the file; an unreadable one is replaced. Without a path nothing is stored. */
 export async function openOptionsStore(path?: string): Promise<OptionsStore> {
   const byOwner = new Map<string, OptionValues>();
   const text = path === undefined ? undefined : await readFile(path, 'utf8').catch(() => undefined);
@@ -22,7 +22,7 @@ export async function openOptionsStore(path?: string): Promise<OptionsStore> {
     for (const [owner, values] of Object.entries(JSON.parse(text ?? '{}') as Record<string, OptionValues>))
       byOwner.set(owner, values);
   } catch {
-    // begun anew
+    // Start with an empty store.
   }
   let last: Promise<void> = Promise.resolve();
   const save = async (): Promise<void> => {

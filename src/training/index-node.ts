@@ -1,4 +1,4 @@
-/** Training: whole runs by configuration, the loop they are made of, and the trainees it trains. */
+/** Training: complete runs by configuration, the training loop, and its trainees. */
 
 export * from './adapt/index.ts';
 export {

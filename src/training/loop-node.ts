@@ -2,7 +2,7 @@
  * The training loop: batches in order, updates, metrics, sample grids, checkpoints and the report of a run, until its steps are done or it
  * is asked to stop.
  *
- * What a step does depends on the weights, the seed and the step's number, so a resumed run goes on to the same bits.
+ * A step depends only on the weights, the seed and the step's number, so a resumed run gives the same bits.
  */
 
 import { z } from 'zod';
@@ -19,10 +19,10 @@ import type { LoopSettings } from './training-config.ts';
 
 export interface LoopOptions<Batch> {
   readonly trainee: Trainee<Batch>;
-  /** Opened with `resume` where it may go on; `trainee` need not be restored yet. */
+  /** Opened with `resume` if it may continue; `trainee` need not be restored yet. */
   readonly run: Run;
   readonly settings: LoopSettings;
-  /** Of noise and draws. */
+  /** Seed of noise and draws. */
   readonly seed: number;
   /** Batches from a state on, or from the beginning. */
   readonly batches: (state: OrderState | undefined) => AsyncIterable<TrainingBatch>;
@@ -52,10 +52,10 @@ export type TrainingEvent =
   /** The last event: all steps done, or stopped by the signal. */
   | { readonly kind: 'end'; readonly step: number; readonly status: 'finished' | 'stopped' };
 
-/** Milliseconds between reports where nothing else asks for one. */
+/** Maximum milliseconds between reports. */
 const reportPause = 20_000;
 
-/** What a checkpoint keeps beside the trainee's own state. */
+/** The part of a checkpoint outside the trainee's state. */
 interface LoopState {
   /** As the checkpoint's own; checkpoints of earlier versions lack it. */
   readonly step?: number | undefined;
@@ -140,7 +140,7 @@ export async function* trainingLoop<Batch>(options: LoopOptions<Batch>): AsyncGe
   }
 }
 
-/** Puts the resumed checkpoint into the trainee, and says where to go on. Throws `config-invalid` for a checkpoint made with another seed. */
+/** Restores the trainee from the checkpoint, and returns the state to continue from. Throws `config-invalid` for a checkpoint with another seed. */
 async function restore<Batch>({
   run,
   trainee,
@@ -159,7 +159,7 @@ async function restore<Batch>({
     if (state.step !== undefined && state.step !== resumed.step)
       throw new StableDiffusionError(
         'file-corrupt',
-        `${resumed.path} says step ${resumed.step} in one place and step ${state.step} in another.`,
+        `${resumed.path} is inconsistent: it states both step ${resumed.step} and step ${state.step}.`,
       );
     if (state.seed !== seed)
       throw new StableDiffusionError(
@@ -220,7 +220,7 @@ async function* steps<Batch>(
   let saved = step;
   let waiting: Prepared<Batch>[] = [];
 
-  /** The same pictures each time, where there are such. */
+  /** The same pictures each time, if available. */
   let shown: Batch | undefined;
   const sampleBatch = async (latest: Batch): Promise<Batch> => {
     if (!options.validation || shown) return shown ?? latest;
@@ -299,14 +299,14 @@ async function* steps<Batch>(
   yield { kind: 'end', step, status: step >= maxSteps ? 'finished' : 'stopped' };
 }
 
-/** Weights that are not finite never take the place of those of the checkpoint before. */
+/** Weights that are not finite never replace a checkpoint. */
 function finite(provide: TensorProvider, step: number, saved: number): TensorProvider {
   return async (entry) => {
     const tensor = await provide(entry);
     if (tensor.dtype === 'float32' && !(tensor.data as Float32Array).every(Number.isFinite)) {
       throw new StableDiffusionError(
         'not-finite',
-        `${entry.name} is not finite after step ${step}; the checkpoint of step ${saved} stays. Lower the learning rate, clip gradients, or look at the data.`,
+        `${entry.name} is not finite after step ${step}; the checkpoint of step ${saved} stays. Lower the learning rate, clip gradients, or check the data.`,
       );
     }
     return tensor;

@@ -1,4 +1,4 @@
-/** Configurations to begin with, for `sd train lora` and the like: what people train most, where only the model and the pictures are to be named. */
+/** Ready-made configurations for common kinds of training, such as `sd train lora`: only model and pictures have to be given. */
 
 import type { Mapping } from '../config/validate.ts';
 

@@ -1,4 +1,4 @@
-/** The section `training` of a configuration as the options of steps and losses, whatever is trained. */
+/** Converts the section `training` of a configuration to options of steps and losses, for all kinds of training. */
 
 import type { LossVariants } from './objective/diffusion.ts';
 import type { OptimiserConfig } from './step/optimiser.ts';
@@ -19,7 +19,7 @@ export function optimiserOf(
   return { kind: optimizer ?? defaults.kind, betas: [first, second], epsilon };
 }
 
-/** What the section says of the diffusion loss. */
+/** Options of the diffusion loss in the section. */
 export function lossVariantsOf(training: TrainingSection): LossVariants {
   return {
     lossType: training.loss_type,

@@ -1,4 +1,4 @@
-/** What the networks of a run are made from and what the run needs to know of them: one function a kind of training makes one from the other. */
+/** The set-up of a run: one function per kind of training builds the networks and their facts from the configuration. */
 
 import type { Engine } from '../engine/engine.ts';
 import type { ImageCodec } from '../image/codec/codec.ts';
@@ -21,18 +21,18 @@ export interface TraineeContext {
 
 export interface SetUp<Batch> {
   readonly trainee: Trainee<Batch>;
-  /** Pixels of each side of the pictures, where the data do not say. */
+  /** Default side of the pictures in pixels. */
   readonly size: number;
   readonly missingCaption?: BatchOptions['missingCaption'];
-  /** How what is trained is written. By default `model.safetensors` with the configuration's model. */
+  /** How the result is written. Default: `model.safetensors` with the configuration's model. */
   readonly output?: NonNullable<RunOptions['model']>;
-  /** Further files to lie beside the model, by name. */
+  /** Further files to write next to the model, by name. */
   readonly files?: Readonly<Record<string, string>>;
-  /** Pictures that each batch has as many of beside its own (DreamBooth's class), and what makes them where they are not there. */
+  /** Pictures added to each batch in equal number (DreamBooth's class), and how missing ones are generated. */
   readonly prior?: { readonly data_root: string; readonly make: () => AsyncGenerator<TrainingEvent, void, void> };
-  /** Where latents can be kept instead of pictures: what makes them, and a text that changes with it. */
+  /** Computes latents for caching, with a fingerprint of what they depend on. Undefined if latents cannot be cached. */
   readonly latents?: { readonly firstStage: Autoencoder; readonly fingerprint: () => Promise<string> };
-  /** Parameters that no file had, which begin anew. */
+  /** Parameters that no file has, which are initialised. */
   readonly fresh: readonly string[];
   /** Disposes of the trainee and closes the files. */
   close(): Promise<void>;

@@ -26,13 +26,13 @@ export interface TrainOptions {
   readonly label: string;
   /** The run's folder. */
   readonly folder: string;
-  /** Go on with the run that is there, or start one where there is none. Otherwise a run that is there is an error. */
+  /** Resume the run in the folder, or start one if there is none. Otherwise an existing run is an error. */
   readonly resume: boolean;
   readonly engine: Engine;
   readonly codec: ImageCodec;
   /** Keeps report.html up to date. */
   readonly report?: boolean;
-  /** Bad data, as it is met. */
+  /** Called for each problem of the data. */
   readonly onProblem?: (problem: Problem) => void;
   /** Milliseconds since 1970. */
   readonly clock: () => number;
@@ -76,7 +76,7 @@ async function* cachedLatents(
     );
   const items = splitItems(train, options);
   const { size, filter, background } = items.picture;
-  // Which samples are left out depends on the filter of the data.
+  // The filter of the data determines the dropped samples.
   const fingerprint = JSON.stringify({
     autoencoder: await latents.fingerprint(),
     size,
@@ -119,8 +119,8 @@ function forInference(section: Mapping): Mapping {
 }
 
 /**
- * Trains, and tells of steps, sample grids and checkpoints. Ending the iteration early ends the run without saving; the signal saves.
- * Throws `config-invalid`, `invalid-argument` for a folder with a run and for data with nothing to train on, `file-not-found`, or what
+ * Trains, yielding events for steps, sample grids and checkpoints. Ending the iteration early ends the run without saving; the signal saves.
+ * Throws `config-invalid`, `invalid-argument` for a folder with a run and for unusable data, `file-not-found`, or what
  * `trainingLoop` throws.
  */
 export async function* train(options: TrainOptions): AsyncGenerator<TrainingEvent, void, void> {

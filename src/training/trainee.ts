@@ -1,4 +1,4 @@
-/** Trainee: what the training loop trains. The loop knows data, steps, files and time; a trainee knows a network, its loss and its checkpoint. */
+/** Trainee: the object of the training loop. The loop handles data, steps, files and time; a trainee has a network, its loss and its checkpoint. */
 
 import type { Image } from '../image/image.ts';
 import type { TensorProvider } from '../formats/safetensors-write.ts';
@@ -13,14 +13,14 @@ export interface TraineeUpdate {
 }
 
 export interface TraineeSamples {
-  /** Of one size. */
+  /** Items of equal size. */
   readonly images: readonly Image[];
   readonly captions: readonly string[];
   /** Images in a row of the grid. */
   readonly columns?: number;
 }
 
-/** What is written of a trainee: tensors under the names of the CompVis checkpoint, the optimiser's beside them. */
+/** The saved state of a trainee: tensors with the names of the CompVis checkpoint, and the optimiser's. */
 export interface TraineeCheckpoint {
   readonly entries: Iterable<WeightEntry>;
   readonly provide: TensorProvider;
@@ -34,23 +34,23 @@ export type BatchPurpose = 'training' | 'validation';
 
 /** `Batch`: what becomes of the items of a batch before the step. */
 export interface Trainee<Batch> extends AsyncDisposable {
-  /** Called once before everything else, with the items of the first batch, where a run begins and does not go on. */
+  /** Called once at the start of a new run, with the items of the first batch. Not called for a resumed run. */
   begin?(items: readonly TrainingItem[], seed: number): Promise<void>;
-  /** A batch ready for the step: encoded by frozen networks, noise drawn. It depends on the items and the seed, on nothing else, and is made ahead of the step. */
+  /** A batch ready for the step: encoded by frozen networks, noise drawn. It depends only on the items and the seed, and is computed ahead of the step. */
   prepare(items: readonly TrainingItem[], seed: number, purpose?: BatchPurpose): Promise<Batch>;
   /** One update from the batches' mean gradient. Throws `not-finite` before any weight is changed. */
   update(
     batches: readonly Batch[],
     options: { readonly learningRate: number; readonly step: number },
   ): Promise<TraineeUpdate>;
-  /** Metrics of a batch that is not trained on, with averaged weights where there are any. `loss` is among them. */
+  /** Metrics of a validation batch, including `loss`, with averaged weights if available. */
   validate?(batch: Batch): Promise<Readonly<Record<string, number>>>;
   /** Pictures that show how it stands; the batch is the latest. */
   samples?(batch: Batch): Promise<TraineeSamples>;
-  /** Everything a run needs to go on. */
+  /** Everything a run needs to resume. */
   checkpoint(): TraineeCheckpoint;
-  /** Goes on from a checkpoint. Throws `shape-mismatch` or `weights-mismatch` for one of another network. */
+  /** Restores a checkpoint. Throws `shape-mismatch` or `weights-mismatch` for another network's. */
   restore(weights: WeightSource, state: unknown): Promise<void>;
-  /** The model alone, averaged weights in place of the last ones where there are any: what is given away. */
+  /** The result: the model alone, with averaged weights if available. */
   model(): Omit<TraineeCheckpoint, 'state'>;
 }

@@ -31,7 +31,7 @@ after(() => {
 });
 
 const refusals: readonly (readonly [string, string, RegExp])[] = [
-  ['evil-stack-global-memo.ckpt', 'file-unsafe', /asks for "os\.system"/],
+  ['evil-stack-global-memo.ckpt', 'file-unsafe', /needs "os\.system"/],
   ['evil-build-state.ckpt', 'file-unsafe', /"torch\.nn\.modules\.module\.Module"/],
   ['evil-plain-pickle.ckpt', 'file-unsafe', /"os\.system"/],
   ['evil-second-data-pkl.ckpt', 'file-unsafe', /two records/],

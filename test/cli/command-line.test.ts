@@ -202,7 +202,7 @@ test('with --json an error is an object with code and message', async () => {
   const { code, out } = await sd(['inspect', '--json', '/nowhere/model.ckpt']);
   assert.equal(code, 1);
   assert.deepEqual(JSON.parse(out), {
-    error: { code: 'file-not-found', message: '/nowhere/model.ckpt is not there.' },
+    error: { code: 'file-not-found', message: '/nowhere/model.ckpt does not exist.' },
   });
   const wrong = await sd(['txt2img', 'x', '--steps', 'many', '--json']);
   assert.equal(wrong.code, 2);

@@ -63,7 +63,7 @@ test('Ctrl-C saves and stops; a line says how to go on', async () => {
   });
   const code = await new Promise((resolve) => child.on('close', resolve));
   assert.equal(code, 130, err);
-  assert.match(err, /Stopped\. Go on with: sd train --resume --run/);
+  assert.match(err, /Stopped\. Resume with: sd train --resume --run/);
   assert.ok(existsSync(join(folder, 'checkpoints', 'last.safetensors')));
 });
 

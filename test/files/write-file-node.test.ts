@@ -98,7 +98,7 @@ test('where writing fails, what was there stays and nothing is left', async (t) 
 test('a folder that is not there is named in words of writing', async () =>
   assert.rejects(writeNewFile('/nowhere/x.png', bytes('a')), {
     code: 'file-not-found',
-    message: '/nowhere/x.png could not be written: its folder is not there.',
+    message: '/nowhere/x.png could not be written: its folder does not exist.',
   }));
 
 test('a folder that cannot be made says why', async () =>

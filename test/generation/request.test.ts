@@ -45,8 +45,8 @@ test('a value of another kind, or out of bounds, is refused with what was found 
 
 test('an unknown option is refused, with the one that was meant', () => {
   refused({ stepz: 20 }, 'stepz', /Did you mean steps\?/);
-  refused({ strength: 0.5 }, 'strength', /There is no option/);
-  refused({ image: { width: 1 } }, 'image', /There is no option/);
+  refused({ strength: 0.5 }, 'strength', /Unknown option/);
+  refused({ image: { width: 1 } }, 'image', /Unknown option/);
   refused({ noiseSettings: { subsed: 1 } }, 'noiseSettings.subsed');
 });
 

@@ -39,7 +39,7 @@ test('The page when things fail', { skip: withoutPage }, async (t) => {
     const bytes = readFileSync(pocketModel).subarray(0, 200_000);
     for (const [name, content, says] of [
       ['cut.safetensors', bytes, /cut\.safetensors is truncated/],
-      ['noise.ckpt', Uint8Array.from({ length: 999 }, (_, i) => i * 31), /of no known format/],
+      ['noise.ckpt', Uint8Array.from({ length: 999 }, (_, i) => i * 31), /not in a known format/],
       ['alone.yaml', Uint8Array.of(97), /drop both together/],
     ] as const) {
       await dropFiles(page, [{ name, content }]);

@@ -126,7 +126,7 @@ async function isWholeModel(input: string, isFolder: boolean): Promise<boolean> 
   return whole;
 }
 
-/** What cannot be written is told before the work. Nothing is ever written over a file that the result is made from. */
+/** Checks that the output is writable before the work, and that it does not overwrite an input. */
 async function checkOutput(input: string, output: string, { force }: Values): Promise<void> {
   if (/\.(ya?ml|json)$/i.test(output))
     throw new UsageError(`${output} is the name of a configuration. Name a .safetensors file or a folder.`);
@@ -141,7 +141,7 @@ async function checkOutput(input: string, output: string, { force }: Values): Pr
 
 const overInput = (): UsageError => new UsageError('The output would overwrite the input. Choose another output file.');
 
-/** The real paths of the files that hold the weights of `input`: its shards, or those of a folder. */
+/** The real paths of the weight files of `input`: its shards, or those of a folder. */
 async function filesOf(input: string): Promise<ReadonlySet<string>> {
   const { openCheckpointAt } = await import('../../checkpoints/open-checkpoint-node.ts');
   const { openWeightsAt } = await import('../../formats/open-weights-node.ts');

@@ -40,10 +40,10 @@ const options = {
   taps: text(
     ['--taps'],
     'NAMES',
-    'modules whose outputs are wanted too, with commas between them, or "all": intermediate.NAME',
+    'additional outputs of inner modules, separated by commas, or "all": intermediate.NAME',
   ),
   ema: flag(['--ema'], 'use the averaged (EMA) weights'),
-  force: flag(['--force'], 'replace the output file, whatever it holds (default: only an earlier result)'),
+  force: flag(['--force'], 'replace the output file even if it is not an earlier result'),
   json: flag(['--json'], 'print the names and shapes of the outputs as JSON'),
   ...engineOptions,
 };

@@ -45,7 +45,7 @@ const options = {
 
 export const serve = defineCommand({
   description:
-    "Serves A1111's API, OpenAI's images API, an API of jobs, and a page. Jobs that were accepted are made even if the server is killed.",
+    "Serves A1111's API, OpenAI's images API, a jobs API and a web page. Accepted jobs are completed even if the server is killed.",
   options,
   examples: [
     'sd serve',

@@ -17,17 +17,17 @@ import { elementCount } from '../../tensor/tensor.ts';
 import { findEntry, type WeightEntry, type WeightSource } from '../../weights/weight-source.ts';
 import { openZip, type ZipRecord } from '../../files/zip.ts';
 
-/** Where the bytes of storages are. */
+/** Location of the bytes of storages. */
 interface StorageBytes {
   readonly bigEndian: boolean;
   read(key: string, offset: number, length: number): Promise<Uint8Array>;
-  /** Offset of a storage's first byte in the file, if it is known and the bytes are there as they are. */
+  /** Offset of a storage's first byte in the file, if it is known and the bytes are stored unchanged. */
   offset(key: string): number | undefined;
-  /** Called once with the keys that are wanted, before any is read. */
+  /** Called once with the needed keys, before any is read. */
   prepare(keys: ReadonlySet<string>): Promise<void>;
 }
 
-/** The number that the legacy format begins with, `MAGIC_NUMBER` of torch/serialization.py. */
+/** The first number of the legacy format, `MAGIC_NUMBER` of torch/serialization.py. */
 const legacyMagic = 0x1950a86a20f9469cfc6cn;
 const legacyVersion = 1001;
 const maximumPickle = 64 * 2 ** 20;
@@ -81,7 +81,7 @@ export async function openTorchZip(source: ByteSource): Promise<WeightSource> {
     if (size !== wanted)
       throw corrupt(
         label,
-        `the record data/${storage.key} has ${size} bytes, and its ${storage.count} elements of ${storage.type.name} need ${wanted}`,
+        `the record data/${storage.key} has ${size} bytes, but its ${storage.count} elements of ${storage.type.name} need ${wanted}`,
       );
     return storage;
   };
@@ -103,7 +103,7 @@ export async function openTorchZip(source: ByteSource): Promise<WeightSource> {
   });
 }
 
-/** PyTorch takes the name of the folder from the first record, and wants every record in it. */
+/** PyTorch takes the name of the folder from the first record, and requires every record in it. */
 function topFolder(label: string, names: Iterable<string>): string {
   let folder: string | undefined;
   for (const name of names) {
@@ -117,7 +117,7 @@ function topFolder(label: string, names: Iterable<string>): string {
     ) {
       throw corrupt(
         label,
-        `its record ${JSON.stringify(name.slice(0, 80))} does not lie in one folder with the others, as those of PyTorch do`,
+        `its record ${JSON.stringify(name.slice(0, 80))} is not in the same folder as the others, as in files of PyTorch`,
       );
     }
   }
@@ -140,7 +140,7 @@ export async function openTorchLegacy(source: ByteSource): Promise<WeightSource>
   const next = pickleReader(source, host);
 
   if ((await next()) !== legacyMagic) {
-    throw unsupported(label, 'it is a plain Python pickle, and only those of torch.save can be read');
+    throw unsupported(label, 'it is a plain Python pickle; only those of torch.save are supported');
   }
   const version = await next();
   if (version !== legacyVersion)
@@ -148,7 +148,7 @@ export async function openTorchLegacy(source: ByteSource): Promise<WeightSource>
       label,
       `its protocol version is ${describeValue(version)}, and ${legacyVersion} is the one known`,
     );
-  await next(); // The system that wrote it; storages are little-endian whatever it says.
+  await next(); // The byte order of the writing system; storages are little-endian in any case.
   const value = await next();
   const keys = await next();
   if (!isKind(keys, 'list') || !keys.items.every((key) => typeof key === 'string'))
@@ -215,11 +215,11 @@ function parseStorage(label: string, id: PythonValue): TorchStorage {
   if (tag !== 'storage' || !isKind(type, 'global'))
     throw corrupt(label, `${describeValue(id)} is not the id of a storage`);
   const element = storageType(type);
-  if (!element) throw corrupt(label, `${describeValue(type)} is no class of storages`);
+  if (!element) throw corrupt(label, `${describeValue(type)} is not a storage class`);
   if (element.name.startsWith('q'))
     throw unsupported(label, `a tensor has the quantised element type ${element.name}. Save it dequantised`);
   if (typeof key !== 'string' && typeof key !== 'number')
-    throw corrupt(label, `${describeValue(key ?? null)} is no key of a storage`);
+    throw corrupt(label, `${describeValue(key ?? null)} is not the key of a storage`);
   return {
     kind: 'storage',
     key: String(key),
@@ -234,7 +234,7 @@ function windowOf(label: string, storage: TorchStorage, id: PythonValue): TorchS
   const window = isKind(id, 'tuple') ? id.items[5] : undefined;
   if (window === undefined || window === null) return storage;
   if (!isKind(window, 'tuple') || window.items.length !== 3)
-    throw corrupt(label, `${describeValue(window)} is no part of a storage`);
+    throw corrupt(label, `${describeValue(window)} is not a part of a storage`);
   const start = wholeNumber(label, window.items[1] ?? null, 'storage');
   const count = wholeNumber(label, window.items[2] ?? null, 'storage');
   if (start + count > storage.count) throw corrupt(label, `part of a storage leaves its ${storage.count} elements`);

@@ -1,5 +1,5 @@
 /**
- * The classes and functions that a checkpoint's pickle may name, and the data that each stands for. Everything else is refused by name.
+ * The classes and functions that a checkpoint's pickle may name, and the data that each produces. Everything else is refused by name.
  *
  * The list is that of `torch.load(weights_only=True)` (torch/_weights_only_unpickler.py) and, as inert placeholders, the harmless
  * classes that PyTorch Lightning leaves in real Stable Diffusion checkpoints: its callbacks, omegaconf's containers, numpy's scalars.
@@ -14,7 +14,7 @@ import { torchTypes, torchView, untyped } from './tensor.ts';
 
 type Args = readonly PythonValue[];
 
-/** What a call of the global gives; without a rule it may be named and not called. */
+/** The result of calling the global; without a rule it may be named but not called. */
 type Call = (label: string, args: Args, charge: (bytes: number) => void) => PythonValue;
 
 const storageTypes: ReadonlyMap<string, string> = new Map([
@@ -37,7 +37,7 @@ const storageTypes: ReadonlyMap<string, string> = new Map([
   ['QUInt2x4Storage', 'quint2x4'],
 ]);
 
-/** The element type of a storage class, or undefined if the name is no storage class. */
+/** The element type of a storage class, or undefined for other names. */
 export function storageType({ module, name }: PythonGlobal): TorchType | undefined {
   if (name === 'UntypedStorage' && (module === 'torch.storage' || module === 'torch')) return untyped;
   const type = storageTypes.get(name);
@@ -47,7 +47,7 @@ export function storageType({ module, name }: PythonGlobal): TorchType | undefin
 const copyList =
   (kind: 'list' | 'set' | 'tuple'): Call =>
   (label, args, charge) => {
-    if (args.length > 1) throw corrupt(label, `a ${kind} is made of ${args.length} arguments`);
+    if (args.length > 1) throw corrupt(label, `a ${kind} has ${args.length} arguments`);
     const items = args[0] === undefined ? [] : [...itemsOf(label, args[0], kind)];
     charge(8 * items.length);
     return { kind, items };
@@ -56,7 +56,7 @@ const copyList =
 const dictOf =
   (ordered: boolean): Call =>
   (label, args, charge) => {
-    if (args.length > 1) throw corrupt(label, `a dict is made of ${args.length} arguments`);
+    if (args.length > 1) throw corrupt(label, `a dict has ${args.length} arguments`);
     const dict = pythonDict(ordered);
     const [from] = args;
     if (from === undefined) return dict;
@@ -65,7 +65,7 @@ const dictOf =
       : itemsOf(label, from, 'dict').map((pair) => itemsOf(label, pair, 'dict'));
     charge(64 * pairs.length);
     for (const [key, value] of pairs) {
-      if (key === undefined || value === undefined) throw corrupt(label, 'a dict is made of what are no pairs');
+      if (key === undefined || value === undefined) throw corrupt(label, 'a dict has an item that is not a pair');
       dict.items.set(key, value);
     }
     return dict;
@@ -74,7 +74,7 @@ const dictOf =
 /** `_codecs.encode(text, 'latin1')`: how Python 3 pickles bytes in protocol 2. */
 const encode: Call = (label, [text, encoding], charge) => {
   if (typeof text !== 'string' || (encoding !== undefined && encoding !== 'latin1' && encoding !== 'latin-1')) {
-    throw corrupt(label, '_codecs.encode is given something other than a text and latin1');
+    throw corrupt(label, '_codecs.encode needs a text and latin1, but has other arguments');
   }
   charge(text.length);
   return Uint8Array.from(text, (character) => {
@@ -88,7 +88,7 @@ const byteArray: Call = (label, args, charge) => {
   const [from] = args;
   if (from === undefined) return new Uint8Array(0);
   if (typeof from === 'string') return encode(label, args, charge);
-  if (!(from instanceof Uint8Array)) throw corrupt(label, `bytes are made of ${describeValue(from)}`);
+  if (!(from instanceof Uint8Array)) throw corrupt(label, `bytes cannot be built from ${describeValue(from)}`);
   return from;
 };
 
@@ -102,13 +102,13 @@ const tensorV3: Call = (label, args) => {
   if (args.length < 7 || args.length > 8 || !isKind(type, 'global'))
     throw corrupt(label, '_rebuild_tensor_v3 is not given its arguments');
   const element = type.module === 'torch' ? torchTypes.get(type.name) : undefined;
-  if (!element) throw corrupt(label, `${describeValue(type)} is no element type`);
+  if (!element) throw corrupt(label, `${describeValue(type)} is not an element type`);
   return view(label, args, element);
 };
 
 function view(label: string, args: Args, type?: TorchType): TorchTensor {
   const [storage, offset, shape, strides] = args;
-  // The last argument: bits that say that the values are to be read as negated or conjugated.
+  // The last argument: bits that mark the values as negated or conjugated.
   const bits = args[type ? 7 : 6];
   if (isKind(bits, 'dict') && bits.items.size > 0) {
     throw new StableDiffusionError(
@@ -121,7 +121,7 @@ function view(label: string, args: Args, type?: TorchType): TorchTensor {
 
 const parameter: Call = (label, [data]) => {
   if (!isKind(data, 'tensor'))
-    throw corrupt(label, `a parameter is made of ${data === undefined ? 'nothing' : describeValue(data)}`);
+    throw corrupt(label, `a parameter cannot be built from ${data === undefined ? 'nothing' : describeValue(data)}`);
   return data;
 };
 
@@ -133,7 +133,7 @@ const fromType: Call = (label, [callee, type, args], charge) => {
     throw corrupt(label, '_rebuild_from_type_v2 is not given its arguments');
   }
   const value = rule(label, args.items, charge);
-  if (!isKind(value, 'tensor')) throw corrupt(label, '_rebuild_from_type_v2 makes something other than a tensor');
+  if (!isKind(value, 'tensor')) throw corrupt(label, '_rebuild_from_type_v2 must return a tensor');
   return value;
 };
 
@@ -225,7 +225,7 @@ const namesOnly: ReadonlySet<string> = new Set([
   'pytorch_lightning.utilities.argparse_utils _gpus_arg_default',
 ]);
 
-/** Modules all of whose classes are harmless as placeholders. A class is told from a function by its capital. */
+/** Modules whose classes are all harmless as placeholders. A class is recognised by its capital letter. */
 const classModules =
   /^(?:(?:pytorch_lightning|lightning|lightning_fabric|omegaconf)(?:\.[A-Za-z_][A-Za-z0-9_]*)*|pathlib|typing|numpy\.dtypes)$/;
 const className = /^_?[A-Z][A-Za-z0-9_]*$/;
@@ -254,7 +254,7 @@ export function torchHost(label: string, persistent: PickleHost['persistent']): 
         const shown = JSON.stringify(`${module}.${name}`.slice(0, 120));
         throw new StableDiffusionError(
           'file-unsafe',
-          `${label} asks for ${shown}, which is not on the list of harmless classes. Loading it in Python could run code. It is refused; get the weights as .safetensors.`,
+          `${label} needs ${shown}, which is not on the list of harmless classes. Loading it in Python could run code, so it is refused. Get the weights as .safetensors.`,
           { details: { module, name } },
         );
       }
@@ -289,7 +289,7 @@ export function isKind<K extends string>(
 
 function itemsOf(label: string, value: PythonValue, into: string): readonly PythonValue[] {
   if (isKind(value, 'list') || isKind(value, 'tuple') || isKind(value, 'set')) return value.items;
-  throw corrupt(label, `a ${into} is made of ${describeValue(value)}`);
+  throw corrupt(label, `a ${into} cannot be built from ${describeValue(value)}`);
 }
 
 function corrupt(label: string, reason: string): StableDiffusionError {

@@ -38,7 +38,7 @@ type Children = readonly (readonly [string, PythonValue])[];
 
 /**
  * The tensors below `root`. A `state_dict` that holds tensors is taken alone, its keys are the names; so is a wrapper that holds all
- * tensors there are. Else every tensor is named by its path, joined with "/". Throws `file-corrupt` where there is no tensor.
+ * tensors there are. Otherwise every tensor is named by its path, joined with "/". Throws `file-corrupt` if there is no tensor.
  */
 export function nameTensors(label: string, root: PythonValue): NamedTensors {
   const holders = findHolders(root);
@@ -93,7 +93,7 @@ export function nameTensors(label: string, root: PythonValue): NamedTensors {
   return { tensors, metadata };
 }
 
-/** Which values hold a tensor, directly or below. Every value is looked at once, without recursion, so that depth is no matter. */
+/** The values that contain a tensor, directly or nested. Visits every value once, without recursion, so that depth does not matter. */
 function findHolders(root: PythonValue): (value: PythonValue) => boolean {
   const parents = new Map<PythonValue, PythonValue[]>();
   const holding = new Set<PythonValue>();

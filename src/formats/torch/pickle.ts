@@ -1,6 +1,6 @@
 /**
  * A restricted unpickler: Python's pickle machine, protocols 0 to 5 (Lib/pickletools.py of CPython is its specification), that builds
- * data and nothing else. Names of classes and functions go to a `PickleHost`, which knows a list of harmless ones and refuses the
+ * data and nothing else. Names of classes and functions go to a `PickleHost`, which has a list of harmless ones and refuses the
  * rest by name; nothing is imported, looked up or called.
  *
  * Pickles are untrusted: every length is checked against the bytes that are left before anything is allocated, and what is built is
@@ -31,7 +31,7 @@ const maximumLongBytes = 1024;
 const maximumDigits = 4300;
 
 /**
- * Reads the pickle that begins at `start`. Throws `file-truncated` if the bytes end before it does, `file-corrupt`, `file-unsafe` or
+ * Reads the pickle at `start`. Throws `file-truncated` if the bytes end before it does, `file-corrupt`, `file-unsafe` or
  * `file-unsupported`. `label` names the file in messages.
  */
 export function unpickle(bytes: Uint8Array, label: string, host: PickleHost, start = 0): Unpickled {
@@ -57,7 +57,7 @@ export function unpickle(bytes: Uint8Array, label: string, host: PickleHost, sta
     if (spent > budget)
       throw new StableDiffusionError(
         'file-unsafe',
-        `${label}: its pickle describes more than ${budget / 2 ** 20} MiB of values besides tensors; it is not the pickle of a checkpoint.`,
+        `${label}: its pickle describes more than ${budget / 2 ** 20} MiB of values other than tensors. It is not the pickle of a checkpoint.`,
       );
   }
 
@@ -120,7 +120,7 @@ export function unpickle(bytes: Uint8Array, label: string, host: PickleHost, sta
 
   function popToMark(): PythonValue[] {
     const mark = marks.pop();
-    if (mark === undefined) throw corrupt('there is no mark');
+    if (mark === undefined) throw corrupt('a mark is missing');
     return stack.splice(mark);
   }
 
@@ -147,7 +147,7 @@ export function unpickle(bytes: Uint8Array, label: string, host: PickleHost, sta
   }
 
   function nameOf(value: PythonValue): string {
-    if (typeof value !== 'string') throw corrupt(`${describeValue(value)} is no name`);
+    if (typeof value !== 'string') throw corrupt(`${describeValue(value)} is not a name`);
     return value;
   }
 
@@ -156,7 +156,7 @@ export function unpickle(bytes: Uint8Array, label: string, host: PickleHost, sta
       throw corrupt(`${describeValue(callee)} cannot be called`);
     }
     if (args === null || typeof args !== 'object' || args instanceof Uint8Array || args.kind !== 'tuple') {
-      throw corrupt(`${describeValue(args)} are no arguments`);
+      throw corrupt(`${describeValue(args)} is not a list of arguments`);
     }
     push(host.call(callee, args.items, charge), 200);
   }
@@ -227,7 +227,7 @@ export function unpickle(bytes: Uint8Array, label: string, host: PickleHost, sta
   }
 
   function wholeNumber(digits: string): number | bigint {
-    if (!/^[+-]?[0-9]+$/.test(digits)) throw corrupt(`${JSON.stringify(digits.slice(0, 40))} is no whole number`);
+    if (!/^[+-]?[0-9]+$/.test(digits)) throw corrupt(`${JSON.stringify(digits.slice(0, 40))} is not a whole number`);
     if (digits.length > maximumDigits) throw corrupt(`a whole number has ${digits.length} digits`);
     return narrow(BigInt(digits.replace('+', '')));
   }
@@ -251,7 +251,7 @@ export function unpickle(bytes: Uint8Array, label: string, host: PickleHost, sta
             : -Infinity
           : Number(digits);
     if (digits.trim() === '' || (Number.isNaN(value) && digits !== 'nan'))
-      throw corrupt(`${JSON.stringify(digits.slice(0, 40))} is no number`);
+      throw corrupt(`${JSON.stringify(digits.slice(0, 40))} is not a number`);
     return { kind: 'float', value };
   }
 
@@ -493,7 +493,7 @@ export function unpickle(bytes: Uint8Array, label: string, host: PickleHost, sta
           named.kind !== 'dict' ||
           named.items.size > 0
         ) {
-          throw corrupt('an object is made with named arguments');
+          throw corrupt('an object is built with named arguments');
         }
         call(pop(), args);
         break;
@@ -526,10 +526,10 @@ export function unpickle(bytes: Uint8Array, label: string, host: PickleHost, sta
       case '\x84': // EXT4
         throw new StableDiffusionError(
           'file-unsafe',
-          `${label}: its pickle asks for a class by its number in Python's extension registry, which could be anything. It is refused.`,
+          `${label}: its pickle names a class by its number in Python's extension registry, which could be any class. It is refused.`,
         );
       default:
-        throw corrupt(`0x${opcode.toString(16)} is no operation of a checkpoint`);
+        throw corrupt(`0x${opcode.toString(16)} is not an operation used in checkpoints`);
     }
   }
 }

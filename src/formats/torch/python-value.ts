@@ -35,7 +35,7 @@ export interface TorchStorage {
   readonly key: string;
   readonly type: TorchType;
   readonly count: number;
-  /** Where it begins, in elements, if it is a window of the storage `key` (before PyTorch 0.4). */
+  /** Offset in elements, if it is a window of the storage `key` (before PyTorch 0.4). */
   readonly start: number;
 }
 
@@ -74,7 +74,7 @@ export interface PythonDict {
   readonly kind: 'dict';
   /** An `OrderedDict` has attributes, which are dropped. */
   readonly ordered: boolean;
-  /** Keys that are not primitive are told apart by identity. */
+  /** Keys that are not primitive are compared by identity. */
   readonly items: Map<PythonValue, PythonValue>;
 }
 
@@ -92,7 +92,7 @@ export interface PythonObject {
   readonly type: string;
   readonly args: readonly PythonValue[];
   state: PythonValue;
-  /** What it holds if its class is a kind of dict or list. */
+  /** Its items, if its class is a kind of dict or list. */
   readonly items: Map<PythonValue, PythonValue>;
   readonly list: PythonValue[];
 }
@@ -105,7 +105,7 @@ export function pythonObject(type: string, args: readonly PythonValue[]): Python
   return { kind: 'object', type, args, state: null, items: new Map(), list: [] };
 }
 
-/** What a value is, in a few words, for messages. */
+/** A short description of a value, for messages. */
 export function describeValue(value: PythonValue): string {
   if (value === null) return 'None';
   if (typeof value === 'string') return `the text ${JSON.stringify(value.slice(0, 60))}`;

@@ -1,6 +1,6 @@
 /**
  * Tensors as PyTorch pickles them: a storage (a run of elements in the file), and a view of it by offset, shape and strides
- * (torch/_utils.py, `_rebuild_tensor_v2`). Geometry is checked when a view is made, its bytes are read when it is wanted.
+ * (torch/_utils.py, `_rebuild_tensor_v2`). Geometry is checked when a view is created; its bytes are read on demand.
  */
 
 import { StableDiffusionError } from '../../errors.ts';
@@ -48,7 +48,7 @@ export function torchView(
   type?: TorchType,
 ): TorchTensor {
   if (storage === null || typeof storage !== 'object' || !('kind' in storage) || storage.kind !== 'storage') {
-    throw corrupt(label, `is made of ${describeValue(storage)} where a storage belongs`);
+    throw corrupt(label, `has ${describeValue(storage)} in place of a storage`);
   }
   const element = type ?? storage.type;
   const sizes = wholeNumbers(label, shape, 'shape');
@@ -125,7 +125,7 @@ function gather({ type, shape, strides }: TorchTensor, span: Uint8Array): Uint8A
   return new Uint8Array(target.buffer, target.byteOffset, target.byteLength);
 }
 
-/** Elements as numbers that copy bit by bit. Eight bytes go as BigInt, whose array is typed as if it held numbers. */
+/** Elements as numbers that copy bit by bit. Eight-byte elements are BigInt, although the array's type says number. */
 function elements(bytes: Uint8Array, size: number): Uint8Array | Uint16Array | Uint32Array {
   if (size === 1) return bytes;
   const { buffer, byteOffset, byteLength } = bytes.byteOffset % size === 0 ? bytes : bytes.slice();

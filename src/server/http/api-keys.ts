@@ -46,18 +46,18 @@ export function parseApiKeys(texts: readonly string[]): readonly ApiKey[] {
   return keys;
 }
 
-/** The caller's name. Throws `forbidden` (401) where there are keys and the request has none of them. */
+/** The caller's name. Throws `forbidden` (401) if the server has keys and the request has none of them. */
 export function createAuthenticator(keys: readonly ApiKey[]): (headers: Headers) => string {
   const known = keys.map(({ name, secret }) => ({ name, hash: digest(secret) }));
   return (headers) => {
     if (known.length === 0) return 'local';
     const hash = digest(secretOf(headers) ?? '');
-    // All are compared, so that the time says nothing.
+    // Compare all keys, so that timing reveals nothing.
     const found = known.filter((key) => timingSafeEqual(key.hash, hash));
     if (found[0]) return found[0].name;
     throw new StableDiffusionError(
       'forbidden',
-      'This server wants an API key: send it as "Authorization: Bearer KEY".',
+      'This server requires an API key. Send it as "Authorization: Bearer KEY".',
       { details: { status: 401 } },
     );
   };

@@ -30,12 +30,12 @@ export interface AppOptions {
   readonly keys: readonly ApiKey[];
   /** Origins that CORS allows; none by default. `*` allows all, without credentials. */
   readonly corsOrigins: readonly string[];
-  /** The folder of the web page; served at / where it is there. */
+  /** The folder of the web page, served at / if it exists. */
   readonly webFolder?: string | undefined;
   readonly logger: FastifyBaseLogger;
 }
 
-/** Which API's words an error is told in. */
+/** Error format to use. */
 function flavourOf(url: string): Flavour {
   if (url.startsWith('/sdapi/') || url.startsWith('/controlnet/') || url.startsWith('/internal/')) return 'a1111';
   return url.startsWith('/v1/') ? 'openai' : 'own';
@@ -141,7 +141,7 @@ export async function createApp({
     forceCloseConnections: 'idle',
     return503OnClosing: false,
     exposeHeadRoutes: false,
-    // What fails before there is a route: a path that is malformed or too long.
+    // Failures before routing: a malformed or too long path.
     frameworkErrors: (error, request, reply) => void answerProblem(error, request, reply),
   });
   const context: ServerContext = { ...given, log: app.log };
@@ -160,7 +160,7 @@ export async function createApp({
     const { status, body } = problemAnswer(flavourOf(request.url), problem);
     if (problem.retryAfter !== undefined) reply.header('retry-after', String(await retryAfter()));
     if (status === 401) reply.header('www-authenticate', 'Bearer, Basic realm="stable-diffusion-ts"');
-    // FastAPI answers in JSON whatever was asked.
+    // FastAPI always answers in JSON.
     await reply.code(status).type('application/json; charset=utf-8').send(JSON.stringify(body));
   };
   app.setErrorHandler((error, request, reply) => answerProblem(error, request, reply));

@@ -1,6 +1,6 @@
 /**
  * Fetches a picture from a URL, where the operator allows it. Never from this machine or a private network: the address that a name has is
- * looked at when the connection is made, at every redirect, so that a name cannot point elsewhere between the check and the use.
+ * checked when the connection is made, at every redirect, so that a name cannot point elsewhere between check and use.
  */
 
 import { type LookupAddress, lookup } from 'node:dns';
@@ -33,7 +33,7 @@ for (const [address, prefix] of [
 const publicV6 = new BlockList();
 publicV6.addSubnet('2000::', 3, 'ipv6');
 const specialV6 = new BlockList();
-// 6to4, Teredo, documentation, ORCHID and benchmarking carry or stand for other addresses.
+// 6to4, Teredo, documentation, ORCHID and benchmarking addresses contain or represent other addresses.
 for (const [address, prefix] of [
   ['2002::', 16],
   ['2001::', 23],
@@ -42,7 +42,7 @@ for (const [address, prefix] of [
 ] as const)
   specialV6.addSubnet(address, prefix, 'ipv6');
 
-/** Whether an address belongs to the public internet. */
+/** True if an address belongs to the public internet. */
 export function isPublicAddress(address: string): boolean {
   const kind = isIP(address);
   if (kind === 4) return !special.check(address, 'ipv4');
@@ -62,7 +62,7 @@ export interface FetchPictureOptions {
   readonly signal?: AbortSignal;
   /** Default 10 s, for all together. */
   readonly timeoutMilliseconds?: number;
-  /** For tests: how names become addresses, and which are allowed. */
+  /** For tests: the resolver, and the allowed addresses. */
   readonly resolve?: Resolve;
   readonly isAllowed?: (address: string) => boolean;
 }

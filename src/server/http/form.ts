@@ -18,7 +18,7 @@ export async function readForm(request: FastifyRequest, maxBytes: number): Promi
     for await (const part of request.parts({
       limits: { fileSize: maxBytes, fieldSize: 2 ** 20, fields: 64, files: 16, parts: 80, headerPairs: 50 },
     })) {
-      // The library's type does not tell that a part may be without a name.
+      // The library's type omits that a part may lack a name.
       if (typeof (part.fieldname as unknown) !== 'string')
         throw new StableDiffusionError('invalid-argument', 'A part of the form has no name.', {
           details: { status: 400 },

@@ -2,10 +2,10 @@
 
 import type { FastifyInstance } from 'fastify';
 
-/** How deep lists and objects may lie in each other. Deeper ones can be read, but not written again: `JSON.stringify` calls itself for each. */
+/** Maximum nesting depth of lists and objects. Deeper ones can be parsed but not serialised: `JSON.stringify` recurses. */
 const deepest = 64;
 
-/** Whether a value goes deeper, found without calling itself. */
+/** True if a value is nested deeper; computed without recursion. */
 function isTooDeep(value: unknown): boolean {
   const open: { readonly value: object; readonly depth: number }[] = [];
   const add = (inner: unknown, depth: number): void => {
@@ -47,6 +47,6 @@ export function readJsonBodies(app: FastifyInstance): void {
   app.removeContentTypeParser(['application/json', 'text/plain']);
   add('application/json', parseJson);
   add(/^application\/[\w.-]+\+json\b/, parseJson);
-  // A route that wants no body does not look at what it is called.
+  // A route without a body ignores its type.
   add('*', (text, named) => (named ? text || undefined : parseJson(text)));
 }

@@ -1,4 +1,4 @@
-/** What is answered where no route is: 404, or 405 where the path has another method. */
+/** The answer for an unknown route: 404, or 405 if the path has other methods. */
 
 import type { Flavour } from './problem-shapes.ts';
 import type { Route } from './route.ts';
@@ -18,7 +18,7 @@ export function createNotFound(routes: readonly Route[]): (method: string, url: 
   return (method, url, flavour) => {
     const path = url.split('?', 1)[0] ?? '';
     const allowed = [...new Set(table.flatMap((route) => (route.path.test(path) ? [route.method] : [])))];
-    // A parameter that is too long for its route is no matter of methods.
+    // A parameter that is too long for its route is 404, not 405.
     const other = allowed.length > 0 && !allowed.some((known) => known === method);
     const message = other ? 'Method Not Allowed' : 'There is nothing here.';
     const bodies: { readonly [F in Flavour]: unknown } = {

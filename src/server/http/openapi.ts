@@ -6,7 +6,7 @@ import type { Route } from './route.ts';
 
 type Json = Record<string, unknown>;
 
-/** A file of a form is told as binary. */
+/** File fields are declared as binary. */
 function schemaOf(schema: z.ZodType, io: 'input' | 'output'): Json {
   const made = z.toJSONSchema(schema, {
     io,

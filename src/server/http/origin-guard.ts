@@ -1,15 +1,15 @@
 /**
  * Keeps other web pages out: a page that a user of this machine happens to visit may send requests to servers on loopback. A request whose
- * Origin is another site's is refused, and without API keys so is a Host that is no name of this machine (DNS rebinding).
+ * Origin is another site is refused, and without API keys so is a Host that is not a name of this machine (DNS rebinding).
  */
 
 import type { IncomingHttpHeaders } from 'node:http';
 import { StableDiffusionError } from '../../errors.ts';
 
 export interface OriginGuardOptions {
-  /** Origins whose pages may call: those of CORS. */
+  /** Origins whose pages may call the server (CORS). */
   readonly origins: readonly string[];
-  /** Whether callers prove themselves with a key, which no strange page has. */
+  /** True if callers authenticate with a key, which other websites lack. */
   readonly hasKeys: boolean;
 }
 
@@ -30,7 +30,7 @@ export function checkOrigin(
   try {
     sameHost = new URL(origin).host === host;
   } catch {
-    // "null" and other things that are no URL
+    // "null" and other values that are not URLs
   }
   if (!sameHost)
     throw new StableDiffusionError(

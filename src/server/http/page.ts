@@ -25,7 +25,7 @@ function filesElsewhere(): readonly (readonly [address: string, folder: string])
 const welcome =
   '<!doctype html><title>stable-diffusion-ts</title><p>The server runs. Its APIs are described at <a href="/openapi.json">/openapi.json</a>.</p>';
 
-/** Serves the folder, or a word where there is no page in it. */
+/** Serves the folder, or a short notice if it contains no page. */
 export async function servePage(app: FastifyInstance, folder: string | undefined): Promise<void> {
   if (folder === undefined || !existsSync(join(folder, 'index.html'))) {
     app.get('/', async (_request, reply) => {

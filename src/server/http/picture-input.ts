@@ -6,7 +6,7 @@ import type { ServerContext } from '../context.ts';
 import { blobIdSchema } from '../store/blob-store.ts';
 import { fetchPicture } from './fetch-picture.ts';
 
-/** The bytes that a text stands for. Throws `invalid-argument`, `not-found`, `forbidden`, `too-large`, `network`. */
+/** The bytes of a picture given as text. Throws `invalid-argument`, `not-found`, `forbidden`, `too-large`, `network`. */
 export async function readPicture(context: ServerContext, text: string, signal?: AbortSignal): Promise<Uint8Array> {
   if (/^https?:\/\//i.test(text)) {
     if (!context.policy.fetchUrls)
@@ -18,7 +18,7 @@ export async function readPicture(context: ServerContext, text: string, signal?:
   }
   if (blobIdSchema.safeParse(text).success) {
     const bytes = await context.store.get(text);
-    if (!bytes) throw new StableDiffusionError('not-found', 'There is no picture with this id.');
+    if (!bytes) throw new StableDiffusionError('not-found', 'No picture has this id.');
     return bytes;
   }
   const data = text.startsWith('data:') ? text.slice(text.indexOf(',') + 1) : text;

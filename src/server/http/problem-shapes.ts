@@ -1,4 +1,4 @@
-/** How each API words an error: FastAPI's and A1111's, OpenAI's, and our own. */
+/** The error format of each API: FastAPI's and A1111's, OpenAI's, and our own. */
 
 import type { Problem } from './problem.ts';
 

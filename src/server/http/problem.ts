@@ -8,9 +8,9 @@ export interface Problem {
   readonly status: number;
   readonly code: ErrorCode | 'bad-request' | 'internal';
   readonly message: string;
-  /** Where in the request: ['body', 'steps']. */
+  /** Path in the request: ['body', 'steps']. */
   readonly where?: readonly (string | number)[];
-  /** What is wrong with each field. */
+  /** The problem of each field. */
   readonly issues?: readonly Issue[];
   /** Seconds. */
   readonly retryAfter?: number;
@@ -123,7 +123,7 @@ function issueOf(place: string, issue: z.core.$ZodIssue): Issue {
   return { where, message: issue.message, type: 'value_error' };
 }
 
-/** What is wrong with a value that lies in a field of the request. */
+/** The problem of a value in a field of the request. */
 export function unfit(where: readonly (string | number)[], error: z.ZodError): StableDiffusionError {
   const [issue] = error.issues;
   const told = issue ? issueOf('', issue) : { where: [], message: 'not valid', type: 'value_error' };
@@ -132,7 +132,7 @@ export function unfit(where: readonly (string | number)[], error: z.ZodError): S
   });
 }
 
-/** What is wrong with a request's body, query or path. */
+/** The problems of a request's body, query or path. */
 export function validationProblem(place: 'body' | 'query' | 'path', error: z.ZodError): Problem {
   const issues = error.issues.slice(0, 50).map((issue) => issueOf(place, issue));
   const [first] = issues;
@@ -150,7 +150,7 @@ function isWhere(value: unknown): value is readonly (string | number)[] {
   return Array.isArray(value) && value.every((part) => typeof part === 'string' || typeof part === 'number');
 }
 
-/** Any error as an answer; what is not ours is not told. `retryAfter` is for when there is no room. */
+/** Converts any error to an answer, without details of unexpected errors. `retryAfter` is for a full queue. */
 export function problemOf(error: unknown, retryAfter: number): Problem {
   if (error instanceof StableDiffusionError) {
     const { where, scope, status, name, type } = error.details;
@@ -174,5 +174,5 @@ export function problemOf(error: unknown, retryAfter: number): Problem {
     const message = error instanceof Error ? error.message : 'The request is not valid.';
     return { status, code: status === 413 ? 'too-large' : 'bad-request', message };
   }
-  return { status: 500, code: 'internal', message: 'The server failed. Its log says how.' };
+  return { status: 500, code: 'internal', message: 'Internal server error. The server log has the details.' };
 }

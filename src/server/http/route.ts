@@ -1,4 +1,4 @@
-/** Route: one path of the server with its schemas, from which requests are checked and the OpenAPI document is made. */
+/** Route: one path of the server with its schemas, which validate requests and define the OpenAPI document. */
 
 import type { FastifyRequest } from 'fastify';
 import type { z } from 'zod';
@@ -14,7 +14,7 @@ export interface RouteRequest<B, Q, P> {
   readonly body: B;
   readonly query: Q;
   readonly params: P;
-  /** Whose key it is. */
+  /** The owner of the API key. */
   readonly owner: string;
   /** Fires when the client has gone. */
   readonly signal: AbortSignal;
@@ -44,9 +44,9 @@ export interface RouteDefinition<B extends z.ZodType, Q extends z.ZodType, P ext
   readonly body?: B;
   readonly query?: Q;
   readonly params?: P;
-  /** What it answers, for the document. */
+  /** Schema of the answer, for the OpenAPI document. */
   readonly response?: z.ZodType;
-  /** What it answers that is not JSON. */
+  /** Media type of an answer that is not JSON. */
   readonly responseType?: string;
   readonly status?: number;
   /** The body may be a form, whose fields and files the body schema then sees. */

@@ -6,13 +6,13 @@ import { readEmbeddings } from '../../adapters/textual-inversion.ts';
 import { type FolderEntry, folderEntries } from './folder-entries.ts';
 
 export interface CatalogLora {
-  /** The file's name without its ending: what `<lora:NAME:0.8>` says. */
+  /** The file's name without its extension, as in `<lora:NAME:0.8>`. */
   readonly name: string;
   readonly file: string;
 }
 
 export interface CatalogEmbedding {
-  /** The file's name without its ending: the word that stands for it in prompts. */
+  /** The file's name without its extension: its word in prompts. */
   readonly name: string;
   /** Rows it takes, and their width. */
   readonly vectors: number;
@@ -25,14 +25,14 @@ export interface AdapterCatalog {
   /** For loading only. Throws `not-found`. */
   loraPath(name: string): string;
   embeddingPaths(): readonly { readonly path: string; readonly token: string }[];
-  /** Looks at the folders again. */
+  /** Rescans the folders. */
   refresh(): Promise<void>;
 }
 
 export interface AdapterCatalogOptions {
   readonly lorasFolder?: string | undefined;
   readonly embeddingsFolder?: string | undefined;
-  /** A file that is no textual inversion. */
+  /** A file that is not a textual inversion. */
   readonly onUnusable: (file: string, error: unknown) => void;
 }
 
@@ -51,8 +51,7 @@ export async function openAdapterCatalog({
     embeddings: () => embeddings.map(({ name, vectors, width }) => ({ name, vectors, width })),
     loraPath(name) {
       const found = loras.find((entry) => entry.name === name);
-      if (!found)
-        throw new StableDiffusionError('not-found', `There is no LoRA ${JSON.stringify(name.slice(0, 100))}.`);
+      if (!found) throw new StableDiffusionError('not-found', `Unknown LoRA ${JSON.stringify(name.slice(0, 100))}.`);
       return found.path;
     },
     embeddingPaths: () => embeddings.map(({ path, name }) => ({ path, token: name })),

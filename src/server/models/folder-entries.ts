@@ -1,4 +1,4 @@
-/** What a folder of the operator's holds, in order of names, for the catalogues. Hidden files are passed over. */
+/** The entries of an operator's folder, sorted by name, for the catalogues. Hidden files are ignored. */
 
 import { readdir } from 'node:fs/promises';
 import { basename, extname, join, resolve } from 'node:path';
@@ -12,11 +12,11 @@ export interface FolderEntry {
 }
 
 export interface WantedEntries {
-  /** Of files, in small letters, with the dot. */
+  /** File extensions in lower case, with the dot. */
   readonly endings: ReadonlySet<string>;
-  /** Others that are wanted too, under their whole name. */
+  /** Accepts further entries, under their complete name. */
   readonly also?: (path: string) => Promise<boolean>;
-  /** What they are, for the message. */
+  /** Description of the entries, for messages. */
   readonly what: string;
 }
 

@@ -26,7 +26,7 @@ export async function loadAdapted(
   }
   const fitting: (typeof embeddings)[number][] = [];
   for (const embedding of embeddings) {
-    // Opening reads no weights: its cost is that of the header.
+    // Opening reads only the header, no weights.
     const tried = await loadModel(path, { engine, embeddings: [embedding] }).catch(() => undefined);
     if (tried) fitting.push(embedding);
     await tried?.dispose();

@@ -1,4 +1,4 @@
-/** ModelCatalog: the checkpoints that may be asked for, by name. Callers give names and never paths; paths stay in here. */
+/** ModelCatalog: the available checkpoints by name. Callers use names; paths stay in here. */
 
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
@@ -22,9 +22,9 @@ export interface ModelCatalog {
   list(): readonly CatalogModel[];
   /** By name, file name, title or hash; undefined means the default. Throws `not-found`. */
   find(name: string | undefined): CatalogModel;
-  /** Where it lies: for loading only. */
+  /** Path, for loading only. */
   pathOf(model: CatalogModel): string;
-  /** Looks at the folder again. */
+  /** Rescans the folder. */
   refresh(): Promise<void>;
   /** Reads a file whole to know its hash. */
   hash(model: CatalogModel): Promise<string | null>;
@@ -60,7 +60,7 @@ function sha256Of(path: string): Promise<string> {
 export async function openModelCatalog({ model, folder }: ModelCatalogOptions): Promise<ModelCatalog> {
   const first = resolve(model);
   const found = await stat(first).catch((cause: unknown) => {
-    throw new StableDiffusionError('file-not-found', `The model ${model} is not there.`, { cause });
+    throw new StableDiffusionError('file-not-found', `The model ${model} does not exist.`, { cause });
   });
   const own: FolderEntry = {
     name: found.isFile() ? basename(first, extname(first)) : basename(first),
@@ -88,7 +88,7 @@ export async function openModelCatalog({ model, folder }: ModelCatalogOptions): 
       if (match) return view(match);
       throw new StableDiffusionError(
         'not-found',
-        `There is no model ${JSON.stringify(name.slice(0, 200))}. There are: ${entries.map((entry) => entry.name).join(', ')}.`,
+        `Unknown model ${JSON.stringify(name.slice(0, 200))}. Available: ${entries.map((entry) => entry.name).join(', ')}.`,
       );
     },
     pathOf: (wanted) => entryOf(wanted).path,
@@ -100,7 +100,7 @@ export async function openModelCatalog({ model, folder }: ModelCatalogOptions): 
       });
       const others = listed.filter(({ path }) => path !== first);
       const taken = new Set([own.name]);
-      // Of two with the same name (a.ckpt, a.safetensors) the later goes by its file name.
+      // If two files have the same name (a.ckpt, a.safetensors), the second is listed by its file name.
       entries = [
         own,
         ...others.map((entry): FolderEntry => {

@@ -1,4 +1,4 @@
-/** ModelPool: models that are loaded, each with its LoRAs, at most so many; the one that was used longest ago goes when another is wanted. */
+/** ModelPool: a bounded number of loaded models, each with its LoRAs; the least recently used one is evicted. */
 
 import { dirname, sep } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
@@ -7,9 +7,9 @@ import type { Model } from '../../model/model.ts';
 import type { LoraUse } from '../extra-networks.ts';
 import type { CatalogModel, ModelCatalog } from './model-catalog.ts';
 
-/** What must be known of a model before a job for it is accepted. */
+/** Facts about a model that are needed to accept a job for it. */
 export interface ModelFacts {
-  /** Side of the pictures it was made for, pixels. */
+  /** Native size of its pictures in pixels per side. */
   readonly nativeSize: number;
   /** Sides must be multiples of this. */
   readonly unit: number;
@@ -38,7 +38,7 @@ export interface ModelPool {
 export interface ModelPoolOptions {
   readonly catalog: ModelCatalog;
   readonly load: (path: string, loras: readonly LoraUse[]) => Promise<Model>;
-  /** How many are kept. Default 2. */
+  /** Maximum number of loaded models. Default 2. */
   readonly capacity?: number;
 }
 
@@ -49,7 +49,7 @@ interface Slot {
   lastUse: number;
 }
 
-/** Callers are told a file's name, and not where it lies. */
+/** Callers see a file's name, not its folder. */
 function withoutFolder(error: unknown, folder: string): unknown {
   if (!(error instanceof StableDiffusionError)) return error;
   return new StableDiffusionError(error.code, error.message.replaceAll(folder + sep, ''), {

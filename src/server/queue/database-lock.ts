@@ -1,13 +1,13 @@
 /**
- * One process at a time opens the journal. The SQLite build locks with a folder beside the file, which outlives a killed process; a note
- * of who holds it tells a dead holder from a living one.
+ * One process at a time opens the journal. The SQLite build locks with a folder next to the file, which outlives a killed process; a note
+ * with the holder shows whether it is alive.
  */
 
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { isAlive, startOf } from '../../files/living-process-node.ts';
 import { StableDiffusionError } from '../../errors.ts';
 
-/** How long a living holder is waited for, milliseconds. */
+/** Milliseconds to wait for a living holder. */
 const patience = 1500;
 
 /** Files that this process has open. */

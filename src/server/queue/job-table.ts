@@ -1,4 +1,4 @@
-/** JobTable: what is asked of the journal's table of jobs, and what is changed in it. Nothing here waits or tells anybody. */
+/** JobTable: queries and updates of the journal's table of jobs. Nothing here waits or notifies. */
 
 import type { JSValue } from 'node-sqlite3-wasm';
 import { StableDiffusionError } from '../../errors.ts';
@@ -12,7 +12,7 @@ import { Journal, type Row } from './sqlite-journal.ts';
 /** Characters of JSON in one list of jobs. */
 const listSize = 2 ** 20;
 
-/** How far back work counts for shares when the queue is opened, milliseconds. */
+/** Milliseconds of past work that count for fair shares when the queue is opened. */
 const recent = 10 * 60 * 1000;
 
 export class JobTable {
@@ -33,7 +33,7 @@ export class JobTable {
     this.share = createFairShare(begun.map((row) => [String(row['owner']), Number(row['work'])] as const));
   }
 
-  /** What ran when the process died waits again, or is given up: it may be the job that ends the process. */
+  /** Jobs that ran when the process died are queued again, or given up, because the job itself may crash the process. */
   putBackRunning(attempts: number): void {
     const message = `The server ended ${attempts} times while it made this job.`;
     this.journal.run(
@@ -48,7 +48,7 @@ export class JobTable {
     return row && readJob(row).job;
   }
 
-  /** The job that a statement changed, as it is then; undefined if it found none. */
+  /** The job that a statement changed, after the change; undefined if there was none. */
   changed(sql: string, values: JSValue[]): Job | undefined {
     const row = this.journal.one(`${sql} RETURNING *`, values);
     return row && readJob(row).job;

@@ -26,19 +26,19 @@ export interface ListQuery {
 
 export interface JobList {
   readonly jobs: readonly Job[];
-  /** Where the next part begins (`before`); null at the end. A part may be shorter than the limit: it is bounded in bytes too. */
+  /** Cursor of the next page (`before`); null at the end. A page can be shorter than the limit, because its size in bytes is bounded. */
   readonly next: string | null;
 }
 
 export interface TakeOptions {
-  /** Most pictures of the jobs that are taken together; the first is taken whatever its size. */
+  /** Maximum pictures of jobs taken together; the first job is always taken. */
   readonly pictures: number;
   readonly signal: AbortSignal;
-  /** Callers whose jobs are not taken now. It is asked at each look. */
+  /** Callers whose jobs are not taken now. Called at each poll. */
   readonly except?: () => ReadonlySet<string>;
 }
 
-/** Refuses a job: too many wait. `scope` says whose. */
+/** The error of a full queue. `scope` states whose. */
 export function busy(scope: 'queue' | 'caller', waiting: number): StableDiffusionError {
   const message =
     scope === 'queue'
@@ -54,7 +54,7 @@ export interface QueueCounts {
 
 export interface JobQueue {
   /**
-   * Takes a job in; when it returns the job survives the end of the process. A job whose id is there already is given back as it is.
+   * Adds a job; when it returns, the job survives the end of the process. If the id exists, the existing job is returned.
    * @throws `busy` with `details.scope` 'queue' or 'caller' beyond the admission; `file-access` where it cannot be kept
    */
   add(job: NewJob, admission: Admission): Promise<Job>;
@@ -70,18 +70,18 @@ export interface JobQueue {
    * when the signal fires.
    */
   take(options: TakeOptions): Promise<readonly Job[]>;
-  /** Ends a job that was taken. False where it is no longer this taker's: cancelled, or given to another as this one seemed dead. */
+  /** Ends a taken job. False if it no longer belongs to this taker: cancelled, or given to another because this one seemed dead. */
   complete(job: Job, result: JobResult): Promise<boolean>;
   /** A job could not be made: it waits again where `retry` is set and attempts are left, else it has failed. False as `complete`. */
   fail(job: Job, error: JobError, options: { readonly retry: boolean }): Promise<boolean>;
   /** Puts a job back that was taken and not worked on; it does not count as an attempt. */
   release(job: Job): Promise<void>;
-  /** Tells whoever makes the job. */
+  /** Notifies the worker of the job. */
   send(id: string, control: JobControl): void;
   onControl(listener: JobControlListener): () => void;
-  /** Tells whoever listens. */
+  /** Notifies the listeners. */
   publish(event: JobEvent): void;
-  /** All events of all jobs, those of state included. */
+  /** All events of all jobs, including state changes. */
   subscribe(listener: JobEventListener): () => void;
   /** True while jobs can be taken in and given out. */
   ready(): Promise<boolean>;

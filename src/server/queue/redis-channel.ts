@@ -1,4 +1,4 @@
-/** The channel on Redis by which servers and workers hear of steps, states and controls. Messages of others are passed over. */
+/** The Redis channel through which servers and workers exchange steps, states and controls. Foreign messages are ignored. */
 
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
@@ -10,7 +10,7 @@ export type Message =
   | { readonly control: JobControl; readonly id: string }
   | { readonly wake: true };
 
-/** As much as listeners rely on; another version's or program's messages do not pass. */
+/** The fields that listeners rely on; messages of other versions or programs are rejected. */
 const messageSchema = z.union([
   z.object({
     event: z.discriminatedUnion('kind', [
@@ -50,7 +50,7 @@ export class RedisChannel {
   readonly #name: string;
   readonly #onError: (error: Error) => void;
 
-  /** Listens by one connection, which can do nothing else then, and tells by the other. */
+  /** Listens on one connection, which is then blocked for other commands, and publishes on the other. */
   static async open(
     subscriber: Redis,
     publisher: Redis,

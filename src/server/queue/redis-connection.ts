@@ -12,13 +12,13 @@ export interface RedisQueueOptions {
   /** Begins all keys; servers and workers with the same one work together. */
   readonly prefix: string;
   readonly attempts: number;
-  /** How long finished jobs are kept. */
+  /** Retention of finished jobs. */
   readonly keepSeconds: number;
   /** Jobs of one caller that are kept; the oldest finished ones are removed. Default 2000. */
   readonly keptPerCaller?: number;
   /** A worker that stops reporting for so long is considered dead, and its jobs are given to others. Default 30000 ms. */
   readonly lockMilliseconds?: number;
-  /** What goes wrong in the background: lost connections. */
+  /** Background errors: lost connections. */
   readonly onError?: (error: Error) => void;
 }
 

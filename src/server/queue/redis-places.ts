@@ -24,7 +24,7 @@ export async function placeOf(connection: RedisConnection, job: NewJob, admissio
   return 1 + (await giveTurn(connection, job, Math.min(tag, lastTag)));
 }
 
-/** Removes jobs from the list of a caller's open ones that are not open any more: their worker died before it said so. */
+/** Removes finished jobs from a caller's list of open ones, if their worker died before doing so. */
 async function tidy(connection: RedisConnection, owner: string): Promise<void> {
   for (const id of await connection.redis.zrange(connection.key('open', owner), '0', '-1')) {
     const state = await connection.stateOf(id);

@@ -64,7 +64,7 @@ export class RedisQueue implements JobQueue {
     const jobs: Job[] = [];
     const key = this.#connection.key('owner', owner);
     const rank = before === undefined ? -1 : await this.redis.zrevrank(key, before);
-    if (rank === null) return { jobs, next: null }; // nothing comes after a job that is not there
+    if (rank === null) return { jobs, next: null }; // An unknown job has no successors.
     let size = 0;
     for (let offset = rank + 1; ; offset += 20) {
       const ids = await this.redis.zrevrange(key, offset, offset + 19);

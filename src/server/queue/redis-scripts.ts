@@ -1,4 +1,4 @@
-/** What the queue on Redis does in one step, in Lua. */
+/** Atomic operations of the Redis queue, in Lua. */
 
 /**
  * Admission and start tag. KEYS: wait, prioritized, delayed, open jobs of the owner, ends, time. ARGV: queue length, jobs of one caller,
@@ -21,7 +21,7 @@ local time = tonumber(redis.call('GET', KEYS[1]) or '0')
 if tonumber(ARGV[1]) > time then redis.call('SET', KEYS[1], ARGV[1]) end
 return 0`;
 
-/** A job that is put back was not begun: BullMQ counts beginnings in the field `ats`. KEYS: the job. */
+/** A returned job does not count as an attempt: BullMQ counts attempts in the field `ats`. KEYS: the job. */
 export const notBegunScript = `
 if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HINCRBY', KEYS[1], 'ats', -1) end
 return 0`;

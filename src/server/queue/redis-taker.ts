@@ -5,7 +5,7 @@ import { batchKey, type Job } from '../job.ts';
 import { type Bull, jobOf, type RedisConnection, type Taken } from './redis-connection.ts';
 import { notBegunScript, timeScript } from './redis-scripts.ts';
 
-/** Jobs of callers that are not to be taken now, looked at before a taker gives up. */
+/** Number of jobs of excluded callers to inspect before a taker gives up. */
 const passedOver = 16;
 
 /** BullMQ's words for a job whose lock is another's. */

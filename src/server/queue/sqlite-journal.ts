@@ -16,7 +16,7 @@ type Outcome = { readonly value: unknown } | { readonly error: unknown };
 
 interface Write {
   readonly work: () => unknown;
-  /** Whether the write must survive the end of the machine. */
+  /** True if the write must survive a crash of the machine. */
   readonly durable: boolean;
   readonly settle: (outcome: Outcome) => void;
 }
@@ -149,7 +149,7 @@ export class Journal {
   }
 
   #commit(group: readonly Write[]): readonly Outcome[] {
-    // Without a flush a commit survives the end of the process, and that of the machine once a later one is flushed.
+    // Without a flush a commit survives the end of the process; it survives a crash of the machine once a later one is flushed.
     const synchronous = group.some(({ durable }) => durable) ? 'FULL' : 'NORMAL';
     if (synchronous !== this.#synchronous) this.#db.exec(`PRAGMA synchronous = ${synchronous}`);
     this.#synchronous = synchronous;

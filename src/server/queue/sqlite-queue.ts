@@ -13,16 +13,16 @@ import { JobTable } from './job-table.ts';
 import type { Admission, JobList, JobQueue, ListQuery, QueueCounts, TakeOptions } from './queue.ts';
 
 export interface SqliteQueueOptions {
-  /** The file; its folder is made. */
+  /** The file; its folder is created. */
   readonly path: string;
-  /** How often a job is begun before it has failed. */
+  /** Maximum attempts per job. */
   readonly attempts: number;
   /** Finished jobs of one caller that are kept; the oldest are removed. Default 2000. */
   readonly keptPerCaller?: number;
   readonly now?: () => number;
 }
 
-/** How often a caller's finished jobs are counted: at each of so many. */
+/** Number of finished jobs between two counts of a caller's finished jobs. */
 const countEvery = 50;
 
 const nobody = (): ReadonlySet<string> => new Set();
@@ -178,9 +178,9 @@ class SqliteQueue implements JobQueue {
     for (const taker of [...this.#takers]) taker();
   }
 
-  /** Changes a job that its taker still holds. Says whether it does. */
+  /** Changes a job if its taker still holds it, and returns whether it does. */
   async #finish(job: Job, change: string, values: JSValue[] = []): Promise<boolean> {
-    // If the machine forgets this the job is made again: the same picture, of the same seed.
+    // If a crash loses this, the job runs again and gives the same picture from the same seed.
     const finished = await this.#table.journal.write(
       () =>
         this.#table.changed(`UPDATE jobs SET ${change} WHERE id = ? AND state = 'running' AND attempt = ?`, [

@@ -1,4 +1,4 @@
-/** From a picture that a pipeline made to a file in the store: second pass, overlay, settings, encoding. */
+/** From a generated picture to a file in the store: second pass, overlay, settings, encoding. */
 
 import { nodeImageCodec } from '../../image/codec/codec-node.ts';
 import type { Image } from '../../image/image.ts';
@@ -14,7 +14,7 @@ import { spend } from './spend.ts';
 import { inTurns } from './turns.ts';
 import type { ChunkContext, Picture } from './work.ts';
 
-/** Makes the second pass where there is one, and stores the picture. */
+/** Runs the second pass, if any, and stores the picture. */
 export async function finishPicture(picture: Picture, made: GeneratedImage, chunkContext: ChunkContext): Promise<void> {
   const { work } = picture;
   const { request } = work.job;
@@ -96,7 +96,7 @@ export async function storePicture(
     image,
     type === 'png' ? { format: 'png', metadata } : { format: type, quality, metadata },
   );
-  // The queue's entry is not flushed either; after a power loss the picture is made again.
+  // The queue's entry is not flushed either; after a power loss the picture is generated again.
   const id = await persist(() => context.store.put(file, { flush: 'soon' }), { patient: false });
   work.images[index] = {
     id,

@@ -3,7 +3,7 @@
 import { StableDiffusionError } from '../../errors.ts';
 
 /**
- * Writes what was made, again and again while it cannot be kept: a full disk gets room some day, and without its journal a queue can do
+ * Writes a result, retrying while that fails: a full disk may get space again, and without its journal a queue can do
  * nothing else. Gives up after half a minute where `patient` is not set and the disk is not full.
  */
 export async function persist<T>(write: () => Promise<T>, { patient }: { readonly patient: boolean }): Promise<T> {
@@ -14,7 +14,7 @@ export async function persist<T>(write: () => Promise<T>, { patient }: { readonl
       if (!(error instanceof StableDiffusionError && error.code === 'file-access')) throw error;
       const isFull = (error.cause as NodeJS.ErrnoException | undefined)?.code === 'ENOSPC';
       if (wait === 16_000 && !patient && !isFull) throw error;
-      // A process that is told to end does not wait for room.
+      // A stopping process does not wait for space.
       await new Promise((resolve) => setTimeout(resolve, wait).unref());
     }
   }

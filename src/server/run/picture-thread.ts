@@ -1,4 +1,4 @@
-/** Work on pictures in a worker thread: it takes up to seconds for a large one, in which the server still answers. */
+/** Image processing in a worker thread, so that the server still answers during the seconds that a large picture takes. */
 
 import { Worker } from 'node:worker_threads';
 import { StableDiffusionError } from '../../errors.ts';
@@ -18,7 +18,7 @@ export type PictureTask =
       readonly request: JobRequest;
     };
 
-/** Beside this file, under the name this one has: source or compiled. */
+/** Next to this file, with the same extension: source or compiled. */
 const workerFile = new URL(
   import.meta.url.endsWith('.ts') ? './picture-worker.ts' : './picture-worker.js',
   import.meta.url,
@@ -58,7 +58,7 @@ export async function enlargeOffThread(image: Image<3>, enlargement: Enlargement
     : inThread({ kind: 'enlarge', image, enlargement });
 }
 
-/** `composeInpainted` on a picture that was made. */
+/** `composeInpainted` on a generated picture. */
 export async function composeOffThread(overlay: Overlay, made: Image<3>): Promise<Image<3>> {
   const { width, height } = overlay.original;
   return width * height <= small ? composeInpainted(overlay, made) : inThread({ kind: 'compose', overlay, made });

@@ -9,13 +9,13 @@ import { parseExtraNetworks } from '../extra-networks.ts';
 import { type JobRequest, takenFields } from '../job.ts';
 import { enlargeOffThread } from './picture-thread.ts';
 
-/** Which picture of which job. */
+/** A picture's index in its job. */
 export interface PictureOf {
   readonly request: JobRequest;
   readonly index: number;
 }
 
-/** What an operator decides for all pictures. */
+/** The operator's policy for all pictures. */
 export interface PicturePolicy {
   /** Run the safety checker where a checkpoint has one. */
   readonly safety: boolean;

@@ -1,4 +1,4 @@
-/** What a job begins from: its initial picture at its size, and for inpainting the mask and what is laid over the result. */
+/** Inputs of a job: the initial picture at the job's size and, for inpainting, the mask and the overlay. */
 
 import { flatten, type Image } from '../../image/image.ts';
 import type { JobRequest } from '../job.ts';
@@ -7,7 +7,7 @@ import { inpaintRegion, type Overlay } from '../../image/inpaint-region.ts';
 
 export interface PreparedPictures {
   readonly image: Image<3>;
-  /** White is painted anew. */
+  /** White is regenerated. */
   readonly mask?: Image<1>;
   readonly overlay?: Overlay;
 }

@@ -1,4 +1,4 @@
-/** One run of the program for pictures of one or more jobs: its steps told, its pictures finished, stopped jobs left out. */
+/** One batch for pictures of one or more jobs: reports its steps, finishes its pictures, drops stopped jobs. */
 
 import { StableDiffusionError } from '../../errors.ts';
 import { nodeImageCodec } from '../../image/codec/codec-node.ts';
@@ -36,7 +36,7 @@ export async function runChunk(chunk: readonly Picture[], chunkContext: ChunkCon
     }
   } catch (error) {
     if (signal.aborted) return;
-    // A picture that became NaN is no reason to give up those beside it: they are made alone.
+    // If one picture became NaN, the others of the batch are generated alone.
     if (chunk.length > 1 && error instanceof StableDiffusionError && error.code === 'not-finite') {
       for (const picture of left) await runChunk([picture], chunkContext);
       return;
@@ -70,7 +70,7 @@ async function onStep(
   await giveUp(event, chunk, left, chunkContext);
 }
 
-/** Tells the listeners of each job, with previews for those who watch. */
+/** Notifies the listeners of each job, with previews if requested. */
 async function tellStep(
   event: StepEvent,
   chunk: readonly Picture[],

@@ -20,7 +20,7 @@ export interface AdapterBatchOptions {
   readonly tokens: number;
   /** The frozen text encoder, input_ids → context; undefined where it is part of the trained graph. */
   readonly encodeText?: (ids: Tensor<'int64'>) => Promise<Tensor<'float32'>>;
-  /** What a prompt is made of an item. Default: its caption. */
+  /** The prompt of an item. Default: its caption. */
   readonly prompt?: (item: TrainingItem, generator: TorchGenerator) => string;
   /** Share of prompts that become empty, for classifier-free guidance. Default 0. */
   readonly conditionDropout?: number;

@@ -1,4 +1,4 @@
-/** What a configuration says of an adapter's training: `model.target` Lora, DreamBooth or TextualInversion, with these `model.params`. */
+/** The configuration of an adapter's training: `model.target` Lora, DreamBooth or TextualInversion, with these `model.params`. */
 
 import { z } from 'zod';
 import { className } from '../../config/ldm-network.ts';
@@ -8,10 +8,10 @@ import { type LoraSettings, loraTargetGroups } from './lora-targets.ts';
 const count = z.int().positive();
 
 const common = {
-  /** The model: a file, with a YAML of its name beside it or not, or a diffusers folder. */
+  /** The model: a file, optionally with a YAML of the same name, or a diffusers folder. */
   ckpt_path: z.string(),
   clip_skip: count.default(1),
-  /** What every picture is called, in place of its caption: "a photo of sks dog". */
+  /** Prompt of every picture, replacing its caption: "a photo of sks dog". */
   instance_prompt: z.string().optional(),
   /** Share of prompts that become empty. */
   condition_dropout: z.number().min(0).max(1).default(0),
@@ -24,7 +24,7 @@ const priorSchema = z.strictObject({
   prompt: z.string(),
   count: count.default(100),
   weight: z.number().nonnegative().default(1),
-  /** How they are made. */
+  /** How they are generated. */
   steps: count.default(30),
   scale: z.number().default(7.5),
   seed: z.int().nonnegative().default(0),
@@ -65,7 +65,7 @@ const schemas = {
   TextualInversion: z.strictObject({
     kind: z.literal('TextualInversion'),
     ...common,
-    /** What stands for it in prompts: `<my-cat>`. */
+    /** Its word in prompts: `<my-cat>`. */
     token: z.string().min(1),
     /** Words near it in meaning. */
     initializer: z.string().min(1),

@@ -1,6 +1,6 @@
 /**
  * The loss that adapters of a text-to-image model are trained with, as a graph: the text encoder or its given output, the UNet, and the
- * diffusion loss; with prior preservation (Ruiz et al. 2023, DreamBooth) the loss of the class pictures of a batch beside that of the others.
+ * diffusion loss; with prior preservation (Ruiz et al. 2023, DreamBooth) the loss of the class pictures of a batch is added to that of the others.
  */
 
 import type { ClipTextConfig, UNetConfig } from '../../config/network-config.ts';
@@ -13,7 +13,7 @@ import { clipText } from '../../models/clip-text.ts';
 import { unet } from '../../models/unet.ts';
 import { type DiffusionLoss, diffusionLoss, type DiffusionLossConfig, elementLoss } from '../objective/diffusion.ts';
 
-/** Where the networks' parameters lie, as in a CompVis checkpoint. */
+/** Prefixes of the networks' parameters, as in a CompVis checkpoint. */
 export const unetPrefix = 'model.diffusion_model';
 export const textPrefix = 'cond_stage_model';
 
@@ -22,13 +22,13 @@ export interface AdapterLossConfig {
   /** Traces the text encoder, from `input_ids`; without it its output is given as `context`. */
   readonly text?: ClipTextConfig;
   readonly diffusion: DiffusionLossConfig;
-  /** Prior preservation: the weight of the class pictures' loss. The input `instance` says which rows are none of these. */
+  /** Prior preservation: the weight of the class pictures' loss. The input `instance` marks the rows that are not class pictures. */
   readonly priorWeight?: number;
 }
 
 export type AdapterInput = 'x0' | 'noise' | 't' | 'context' | 'input_ids' | 'offset' | 'perturbation' | 'instance';
 
-/** Inputs of the graph: latents and noise [batch, c, h, w], timesteps, the condition, and what the loss asks for. */
+/** Inputs of the graph: latents and noise [batch, c, h, w], timesteps, the condition, and further inputs of the loss. */
 export function adapterInputs({
   unet: config,
   text,

@@ -1,4 +1,4 @@
-/** Pictures of a model with an adapter as it stands in training. */
+/** Pictures of a model with the adapter in its current state. */
 
 import type { Image } from '../../image/image.ts';
 import type { Tokenizer } from '../../conditioning/conditioner.ts';
@@ -12,9 +12,9 @@ export interface AdapterSampleOptions {
   readonly steps?: number;
   /** Default 7.5. */
   readonly guidanceScale?: number;
-  /** Of the start noise, the same for every prompt. Default 1. */
+  /** Seed of the start noise, the same for every prompt. Default 1. */
   readonly seed?: number;
-  /** Pixels. Default: the size the model was made for. */
+  /** Pixels. Default: the model's native size. */
   readonly width?: number;
   readonly height?: number;
 }

@@ -1,6 +1,6 @@
 /**
- * What training LoRAs, DreamBooth and textual inversion have in common: a Stable Diffusion checkpoint on an engine, its data, its loss,
- * and a step that trains some parameters of the graph and leaves the others as they are.
+ * Shared parts of training LoRAs, DreamBooth and textual inversion: a Stable Diffusion checkpoint on an engine, its data, its loss,
+ * and a step that trains some parameters of the graph and keeps the others fixed.
  */
 
 import type { ClipTextConfig } from '../../config/network-config.ts';
@@ -35,29 +35,29 @@ export interface AdapterModelOptions {
   /** A text-to-image model with CLIP's text encoder. It is only read. */
   readonly checkpoint: Checkpoint;
   readonly tokenizer: ClipTokenizer;
-  /** Of the loss; by default the plain one. */
+  /** Options of the loss. Default: the plain loss. */
   readonly diffusion?: Omit<DiffusionLossConfig, 'schedule' | 'parameterization'>;
   /** Default AdamW. */
   readonly optimiser?: OptimiserConfig;
-  /** Of the trained parameters. Default 0.01. */
+  /** Weight decay of the trained parameters. Default 0.01. */
   readonly weightDecay?: number;
   /** Largest norm of all gradients together. Default 1. */
   readonly clipNorm?: number;
   /** Calculates activations of each block again in the backward pass: less memory, a third more time. Default false. */
   readonly checkpointing?: boolean;
-  /** 2 takes the text encoder's layer before the last, as some models want it. Default 1. */
+  /** 2 uses the text encoder's second-to-last layer, as some models need. Default 1. */
   readonly clipSkip?: number;
   /** Share of prompts that become empty. Default 0. */
   readonly conditionDropout?: number;
-  /** What a prompt is made of an item. Default: its caption. */
+  /** The prompt of an item. Default: its caption. */
   readonly prompt?: AdapterBatchOptions['prompt'];
-  /** Pictures to make where the run wants samples. */
+  /** Pictures for sample grids. */
   readonly samples?: AdapterSampleOptions;
   /** Prior preservation (DreamBooth): weight of the class pictures' loss, and which items are such; by default those with metadata `prior: true`. */
   readonly prior?: { readonly weight: number; readonly isPrior?: (item: TrainingItem) => boolean };
 }
 
-/** What an adapter adds to the common parts. */
+/** The parts specific to an adapter. */
 export interface AdapterParts {
   /** The text encoder is in the graph; otherwise it is run before, and its gradients are none. */
   readonly traceText: boolean;

@@ -1,5 +1,5 @@
 /**
- * DreamBooth (Ruiz et al. 2023): the whole UNet, and on wish the text encoder, fine-tuned on a few pictures of a subject, with pictures of
+ * DreamBooth (Ruiz et al. 2023): the whole UNet, and optionally the text encoder, fine-tuned on a few pictures of a subject, with pictures of
  * its class that the model made before, so that it does not forget the class. A LoRA is trained in the same way with `prior` in
  * `createLoraTrainee`.
  */
@@ -53,7 +53,7 @@ export async function createDreamBoothTrainee(options: DreamBoothOptions): Promi
   };
 }
 
-/** A checkpoint with the tensors that a step trains as they are when read. */
+/** A checkpoint whose trained tensors are read from the step in their current state. */
 function withTrained(checkpoint: Checkpoint, step: TrainStep): Checkpoint {
   const trained = new Set(step.trained);
   const part = (source: WeightSource, prefix: string): WeightSource =>
@@ -87,7 +87,7 @@ export function asPriorItem<T extends TrainingItem>(item: T): T {
   return { ...item, metadata: { ...item.metadata, prior: true } };
 }
 
-/** Where both orders stand: that of the instance items, with that of the class items in it. */
+/** State of both orders: that of the instance items, including that of the class items. */
 export type PriorOrderState = OrderState & { readonly prior?: OrderState };
 
 /** Batches of instance items with as many class items behind them, both without end. */

@@ -28,7 +28,7 @@ export function hashedUniform(like: Sym, seed: Sym): Sym {
 
 /**
  * x with each element zeroed with this probability and the others scaled up. `seed` is a float32 scalar, another one for each run; `salt`
- * tells apart the uses within a run, which share the hash of places.
+ * distinguishes the uses within a run, which share the hash of places.
  */
 export function dropout(x: Sym, probability: number, seed: Sym, salt: number): Sym {
   if (probability === 0) return x;

@@ -1,5 +1,5 @@
 /**
- * LoRA in a traced network (Hu et al. 2022): beside each chosen linear layer or convolution a path of low rank,
+ * LoRA in a traced network (Hu et al. 2022): parallel to each chosen linear layer or convolution a path of low rank,
  * W x + alpha / rank · up(down(dropout(x))), whose factors are parameters of their own. The network itself is not changed by it, and
  * gradients need never have the size of W.
  */
@@ -26,7 +26,7 @@ export interface LoraParameters {
   readonly up: { readonly name: string; readonly shape: Shape };
 }
 
-/** down [rank, in, …kernel], up [out, rank, …1]. Throws `shape-mismatch` for what is no matrix or convolution. */
+/** down [rank, in, …kernel], up [out, rank, …1]. Throws `shape-mismatch` for other layers than matrices and convolutions. */
 export function loraParameters({ weight, rank }: LoraPath, shape: Shape): LoraParameters {
   const [out = 0, ...rest] = shape;
   if (shape.length !== 2 && shape.length !== 4)
@@ -50,7 +50,7 @@ export interface LoraGraphOptions {
 }
 
 /**
- * The graph with paths beside the layers that use the given weights. A weight that is used otherwise (reshaped, gathered) becomes
+ * The graph with paths parallel to the layers that use the given weights. A weight that is used otherwise (reshaped, gathered) becomes
  * W + alpha / rank · up · down, without dropout.
  * @throws `invalid-argument` for a weight that the graph does not have
  */

@@ -1,4 +1,4 @@
-/** Which layers a LoRA is trained for, by groups with the names people use. */
+/** The layers that a LoRA trains, in groups with their usual names. */
 
 import { StableDiffusionError } from '../../errors.ts';
 import type { Shape } from '../../tensor/tensor.ts';
@@ -34,7 +34,7 @@ export interface LoraSettings {
   readonly targets?: readonly LoraTargetGroup[] | ((name: string) => boolean);
 }
 
-/** The paths for a network whose parameters have these canonical names behind `prefix`. Throws `invalid-argument` where there is none. */
+/** The paths for a network whose parameters have these canonical names after `prefix`. Throws `invalid-argument` if there is none. */
 export function loraPaths(
   parameters: Iterable<{ readonly name: string; readonly shape: Shape }>,
   prefix: string,

@@ -1,4 +1,4 @@
-/** Training a LoRA: factors of the UNet's layers, and on wish of the text encoder's (Hu et al. 2022; kohya's train_network.py, diffusers' train_text_to_image_lora.py). */
+/** Trains a LoRA: factors of the UNet's layers, and optionally of the text encoder's (Hu et al. 2022; kohya's train_network.py, diffusers' train_text_to_image_lora.py). */
 
 import type { Tensors } from '../../engine/engine.ts';
 import { networkParameters } from '../../models/index.ts';
@@ -23,24 +23,24 @@ import { type LoraParameters, type LoraPath, loraParameters, withLoraPaths } fro
 import { loraPaths, type LoraSettings } from './lora-targets.ts';
 
 export interface LoraTrainingOptions extends AdapterModelOptions {
-  /** Of the UNet's layers; false trains the text encoder alone. Default: rank 4 on every attention. */
+  /** Factors of the UNet's layers; false trains only the text encoder. Default: rank 4 on every attention. */
   readonly unet?: LoraSettings | false;
-  /** Of the text encoder's layers. Default: none are trained. */
+  /** Factors of the text encoder's layers. Default: none. */
   readonly text?: LoraSettings;
   /** Factor on the text encoder's learning rate. Default 1. */
   readonly textLearningRateScale?: number;
   /** Probability that an element of a layer's input is left out of its path. Default 0. */
   readonly dropout?: number;
-  /** Of the factors' first values and of dropout. Default 0. */
+  /** Seed of the factors' initial values and of dropout. Default 0. */
   readonly seed?: number;
-  /** Factors to go on from; the others begin anew. */
+  /** Initial factors; missing ones are initialised. */
   readonly start?: readonly LoraFactors[];
-  /** How `model()` gives the LoRA. Default kohya, float32. */
+  /** The file layout of `model()`. Default kohya, float32. */
   readonly output?: Pick<WriteLoraOptions, 'dtype' | 'metadata'> & { readonly layout?: LoraLayout };
 }
 
 export interface LoraTrainee extends Trainee<Tensors> {
-  /** The factors as they are now, for `writeLora`. */
+  /** The current factors, for `writeLora`. */
   factors(): Promise<LoraFactors[]>;
 }
 
@@ -75,7 +75,7 @@ function layersOf(options: LoraTrainingOptions): Layer[] {
   });
 }
 
-/** First values: `down` as PyTorch begins a linear layer (uniform within 1 / √in), `up` zero, so that training begins with the model as it is. */
+/** Initial values: `down` as PyTorch initialises a linear layer (uniform within 1 / √in), `up` zero, so that training starts from the unchanged model. */
 function firstValues(layers: readonly Layer[], { start = [], seed = 0 }: LoraTrainingOptions): Map<string, Tensor> {
   const given = new Map(start.map((factor) => [`${factor.network} ${factor.tensor}`, factor]));
   return new Map(

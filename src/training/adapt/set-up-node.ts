@@ -1,4 +1,4 @@
-/** A LoRA, DreamBooth or a textual inversion to be trained as a configuration says, from the model it names. */
+/** Sets up the training of a LoRA, DreamBooth or a textual inversion from a configuration and the model it names. */
 
 import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -20,7 +20,7 @@ import { lossVariantsOf, optimiserOf } from '../section-options.ts';
 import type { SetUp, TraineeContext } from '../set-up.ts';
 import type { Trainee } from '../trainee.ts';
 
-/** What the trained thing is written as. */
+/** The file name of the result. */
 const outputNames: Readonly<Record<AdapterConfig['kind'], string>> = {
   Lora: 'lora.safetensors',
   DreamBooth: 'model.safetensors',
@@ -129,7 +129,7 @@ async function* makePriorPictures(
   }
 }
 
-/** The YAML of a model, where it lies beside it, for a fine-tuned one. */
+/** The YAML next to a model, for the fine-tuned one. */
 async function yamlBeside(path: string): Promise<string | undefined> {
   const beside = path.replace(/\.[^./\\]+$/, '.yaml');
   return readFile(beside, 'utf8').catch((cause: unknown) => {

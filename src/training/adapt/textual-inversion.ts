@@ -1,5 +1,5 @@
 /**
- * Training a textual inversion (Gal et al. 2022; diffusers' textual_inversion.py): a few vectors of the token embedding that stand for a
+ * Training a textual inversion (Gal et al. 2022; diffusers' textual_inversion.py): a few vectors of the token embedding that represent a
  * subject or a style, with everything else frozen.
  */
 
@@ -18,23 +18,23 @@ import { type AdapterModelOptions, createAdapterStep, textConfigOf } from './ada
 import { withTokenRows } from './token-rows.ts';
 
 export interface TextualInversionOptions extends AdapterModelOptions {
-  /** What will stand for it in prompts: `<my-cat>`. */
+  /** Its future word in prompts: `<my-cat>`. */
   readonly token: string;
-  /** Words near it in meaning: the vectors begin as those of their tokens, in turn. */
+  /** Words with a similar meaning: the vectors are initialised with those of their tokens, in turn. */
   readonly initializer: string;
   /** Default 1. */
   readonly vectors?: number;
   /**
-   * How prompts are made: `object` and `style` draw one of the templates of the original, `captions` takes the items' captions (which hold
+   * Source of prompts: `object` and `style` draw one of the original's templates, `captions` uses the items' captions (which contain
    * the token), a list draws one of these, with {} for the token. Default 'object'.
    */
   readonly templates?: 'object' | 'style' | 'captions' | readonly string[];
-  /** Vectors to go on from. */
+  /** Initial vectors. */
   readonly start?: Tensor<'float32'>;
 }
 
 export interface TextualInversionTrainee extends Trainee<Tensors> {
-  /** The vectors as they are now, for `withEmbeddings` and `embeddingFile`. */
+  /** The current vectors, for `withEmbeddings` and `embeddingFile`. */
   embedding(): Promise<TextEmbedding>;
 }
 
@@ -109,7 +109,7 @@ async function firstVectors(options: TextualInversionOptions, count: number): Pr
     if (start.shape.join() !== [count, width].join())
       throw new StableDiffusionError(
         'shape-mismatch',
-        `The vectors to go on from are [${start.shape.join(', ')}], and [${count}, ${width}] were expected.`,
+        `The initial vectors must have shape [${count}, ${width}], got [${start.shape.join(', ')}].`,
       );
     return start;
   }
@@ -139,7 +139,7 @@ export async function createTextualInversionTrainee(
   if (!Number.isInteger(vectors) || vectors < 1)
     throw new StableDiffusionError(
       'invalid-argument',
-      `An embedding has a whole number of vectors from 1, and ${vectors} were asked for.`,
+      `The number of vectors must be a whole number of at least 1, got ${vectors}.`,
     );
   const { vocab_size } = textConfigOf(checkpoint);
   const first = await firstVectors(options, vectors);

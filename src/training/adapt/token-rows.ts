@@ -18,7 +18,7 @@ export interface TokenRows {
   readonly count: number;
 }
 
-/** The graph in which ids vocabulary … vocabulary + count - 1 are looked up in the new rows. Throws `invalid-argument` where the table is not there. */
+/** The graph in which ids vocabulary … vocabulary + count - 1 are looked up in the new rows. Throws `invalid-argument` if the table is missing. */
 export function withTokenRows(graph: Graph, { table, rows, count }: TokenRows): Graph {
   const parameter = graph.parameters.find(({ name }) => name === table)?.value;
   const [size, width] = parameter?.shape ?? [];

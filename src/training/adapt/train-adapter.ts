@@ -18,9 +18,9 @@ export interface TrainAdapterOptions {
   readonly schedule?: LearningRateSchedule;
   /** Batches whose gradients are averaged for one step. Default 1. */
   readonly accumulate?: number;
-  /** Of noise, timesteps and draws. Default 0. */
+  /** Seed of noise, timesteps and draws. Default 0. */
   readonly seed?: number;
-  /** Steps made before, where a run goes on. Default 0. */
+  /** Completed steps of a resumed run. Default 0. */
   readonly firstStep?: number;
   readonly signal?: AbortSignal;
 }
@@ -32,7 +32,7 @@ export interface AdapterUpdate extends TraineeUpdate {
   readonly learningRate: number;
 }
 
-/** Trains, and tells of each step after it. Throws `not-finite`, `aborted`, `invalid-argument` where batches run out. */
+/** Trains, yielding after each step. Throws `not-finite`, `aborted`, or `invalid-argument` if batches run out. */
 export async function* trainAdapter<Batch>(
   trainee: Trainee<Batch>,
   options: TrainAdapterOptions,

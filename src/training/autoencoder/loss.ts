@@ -138,7 +138,7 @@ function reconstructionLoss(
   };
 }
 
-/** What image sides are multiples of where they are not fixed: then every strided layer of every network divides them. */
+/** Divisor of image sides that are not fixed, so that every strided layer of every network divides them. */
 function sizeUnit({ autoencoder, loss, perceptual }: AutoencoderObjective): number {
   const halvings = [
     autoencoder.ddconfig.ch_mult.length - 1,

@@ -1,4 +1,4 @@
-/** An autoencoder to be trained as a configuration says: AutoencoderKL and VQModel with their losses. */
+/** Sets up the training of an autoencoder from a configuration: AutoencoderKL and VQModel with their losses. */
 
 import { autoencoderTraining } from '../../config/autoencoder-training.ts';
 import { configError } from '../../config/validate.ts';
@@ -57,7 +57,7 @@ export async function autoencoderSetUp({
   return {
     trainee,
     size,
-    // Pictures alone are looked at.
+    // Only pictures are used.
     missingCaption: { caption: '' },
     fresh,
     async close() {

@@ -24,14 +24,14 @@ export interface AutoencoderTrainingOptions {
   readonly weights: WeightSource;
   /** Factor on the autoencoder's learning rate (`lr_g_factor`). Default 1. */
   readonly autoencoderRate?: number;
-  /** Of both. Default Adam with betas 0.5 and 0.9. */
+  /** Optimiser of both networks. Default Adam with betas 0.5 and 0.9. */
   readonly optimiser?: OptimiserConfig;
-  /** Of the autoencoder's parameters; the discriminator has none. Default 0, as Adam's in LDM. */
+  /** Weight decay of the autoencoder's parameters; the discriminator has none. Default 0, as Adam's in LDM. */
   readonly weightDecay?: number;
   readonly clipNorm?: number;
   /** Exponential averages of the autoencoder's weights. */
   readonly average?: AverageConfig;
-  /** Batch and image size where they are fixed: faster, and for sides that are no multiples of 16. */
+  /** Fixed batch and image size: faster, and required for sides that are not multiples of 16. */
   readonly size?: AutoencoderTraceOptions['size'];
   /** Calculates the activations of each block again in the backward pass: less memory, a third more time. Default false. */
   readonly checkpointing?: boolean;
@@ -48,13 +48,13 @@ const discriminatorPrefix = 'loss.discriminator.';
 
 export const isLoss = (name: string): boolean => name.startsWith('loss.');
 
-/** What the autoencoder's step does with a parameter. `logvar` is in no optimiser of the original's, so it stays as it is. */
+/** How the autoencoder's step treats a parameter. `logvar` belongs to no optimiser in the original, so it stays fixed. */
 function autoencoderTreatment(rate: number, weightDecay: number): (name: string) => Treatment {
   return (name) =>
     name.startsWith(discriminatorPrefix) ? 'shared' : isLoss(name) ? 'fixed' : { learningRateScale: rate, weightDecay };
 }
 
-/** What the discriminator's step does with a parameter. */
+/** How the discriminator's step treats a parameter. */
 function discriminatorTreatment(name: string): Treatment {
   return name.startsWith(discriminatorPrefix) && !isDiscriminatorBuffer(name) ? { weightDecay: 0 } : 'shared';
 }

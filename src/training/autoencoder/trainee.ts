@@ -71,7 +71,7 @@ export class AutoencoderTraining implements Trainee<AutoencoderBatch> {
     return this.#step;
   }
 
-  /** Tensors as they are: weights, moments, averages, running statistics. */
+  /** Current tensors: weights, moments, averages, running statistics. */
   get state(): EngineState {
     return this.#state;
   }
@@ -126,7 +126,7 @@ export class AutoencoderTraining implements Trainee<AutoencoderBatch> {
     return { metrics, gradientNorm: made.gradientNorm };
   }
 
-  /** The reconstruction and its metrics, with averaged weights where there are any. */
+  /** The reconstruction and its metrics, with averaged weights if available. */
   async #reconstruct({ image, noise }: AutoencoderBatch): Promise<Record<string, Tensor>> {
     const { engine, objective, weights, size } = this.#options;
     const graph = traceAutoencoderLoss(withoutDiscriminator(objective), {
@@ -143,7 +143,7 @@ export class AutoencoderTraining implements Trainee<AutoencoderBatch> {
     return made ?? {};
   }
 
-  /** `loss` (reconstruction and bottleneck) and the metrics of it. The discriminator has no say. */
+  /** `loss` (reconstruction and bottleneck) and its metrics, without the discriminator. */
   async validate(batch: AutoencoderBatch): Promise<Readonly<Record<string, number>>> {
     const made = await this.#reconstruct(batch);
     return Object.fromEntries(
@@ -180,7 +180,7 @@ export class AutoencoderTraining implements Trainee<AutoencoderBatch> {
     this.#step = counts.steps;
   }
 
-  /** The autoencoder, averaged where there are averages, and its discriminator, under the names of LDM's checkpoints. */
+  /** The autoencoder (averaged, if there are averages) and its discriminator, with the names of LDM's checkpoints. */
   model(): Omit<TraineeCheckpoint, 'state'> {
     const { autoencoder, discriminator } = this.#steps;
     return this.#trained.model([

@@ -1,4 +1,4 @@
-/** Where an autoencoder's training begins: weights of files under the names of LDM's checkpoints, and what they lack made anew. */
+/** Initial weights of an autoencoder: those of files with the names of LDM's checkpoints; missing ones are initialised. */
 
 import { type AutoencoderTrainingConfig, needsPerceptual } from '../../config/autoencoder-training.ts';
 import type { LpipsConfig } from '../../config/network-config.ts';
@@ -14,11 +14,11 @@ import { initialWeights } from '../step/initial-weights.ts';
 
 export interface AutoencoderWeightsOptions {
   readonly config: AutoencoderTrainingConfig;
-  /** A checkpoint to go on from: an autoencoder's, or a whole model's; names below `loss` are used where they are there. */
+  /** A checkpoint to start from: an autoencoder's, or a complete model's; names below `loss` are used if present. */
   readonly checkpoint?: WeightSource;
   /** LPIPS: taming's whole network, or VGG16 of torchvision joined with the linear layers of `vgg.pth`. By default the checkpoint's. */
   readonly perceptual?: WeightSource;
-  /** Of the weights that are made anew. */
+  /** Seed of initialised weights. */
   readonly seed: number;
 }
 

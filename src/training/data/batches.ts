@@ -22,20 +22,20 @@ export interface ItemOptions {
   readonly picture: PictureOptions;
   readonly problems: Problems;
   readonly filter?: SampleFilter;
-  /** For a sample without caption: use none (default), this one, or leave the sample out. It is reported in each case but the second. */
+  /** For a sample without caption: use an empty caption (default), use this one, or drop the sample. All except the second are reported. */
   readonly missingCaption?: 'empty' | 'skip' | { readonly caption: string };
 }
 
 export interface BatchOptions extends ItemOptions, OrderOptions {
   readonly batchSize: number;
-  /** Samples that are read and decoded ahead. Default: those of two batches. */
+  /** Number of samples to read and decode ahead. Default: two batches. */
   readonly ahead?: number;
 }
 
 export interface TrainingBatch {
   /** `batchSize` of them; fewer only at the end of a single pass. */
   readonly items: readonly TrainingItem[];
-  /** Of the last item. A batch may have items of two epochs. */
+  /** Epoch of the last item. A batch may have items of two epochs. */
   readonly epoch: number;
   /** Give it as `state` to get the batch after this one next. */
   readonly state: OrderState;

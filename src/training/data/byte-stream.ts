@@ -5,7 +5,7 @@ import type { ByteSource } from '../../files/byte-source.ts';
 
 const pieceSize = 2 ** 18;
 
-/** The bytes from `start` of the file (of what it decompresses to, if it is gzip). Throws `file-truncated` or `file-corrupt` after the bytes that are there. */
+/** The bytes from `start` of the file (of what it decompresses to, if it is gzip). Throws `file-truncated` or `file-corrupt` after the available bytes. */
 export async function* streamBytes(
   source: ByteSource,
   start = 0,

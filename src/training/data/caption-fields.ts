@@ -2,7 +2,7 @@
 
 import type { SampleMetadata } from './sample.ts';
 
-/** Names of caption fields in the order in which they are looked for: Hugging Face's habits, then LAION's. */
+/** Names of caption fields in search order: Hugging Face's, then LAION's. */
 export const captionFields: readonly string[] = [
   'text',
   'caption',
@@ -14,7 +14,7 @@ export const captionFields: readonly string[] = [
   'sentences',
 ];
 
-/** The captions of a row, and the rest of it. A field may hold a text or several, of which one is drawn for each use; `field` names it, else the first known one that is there is taken. */
+/** The captions of a row, and the rest of it. A field may contain several texts, of which one is drawn for each use; `field` names the field, else the first known one is used. */
 export function splitCaptions(
   row: SampleMetadata,
   field?: string,

@@ -1,6 +1,6 @@
 /**
- * A folder of pictures: each with its caption in a `.txt` (or `.caption`) of the same name beside it, or all of them in a `metadata.jsonl` as Hugging
- * Face's `imagefolder` has it, one JSON object a line with `file_name` (a path below the file's folder), a caption and whatever else.
+ * A folder of pictures: each with its caption in a `.txt` (or `.caption`) of the same name, or all of them in a `metadata.jsonl` as Hugging
+ * Face's `imagefolder` has it, one JSON object a line with `file_name` (a path below the file's folder), a caption and further fields.
  */
 
 import { lstat, readdir, readFile, realpath } from 'node:fs/promises';
@@ -21,7 +21,7 @@ export interface FolderOptions {
 interface Entry {
   /** Below the data set's folder, with `/`. */
   readonly name: string;
-  /** From `metadata.jsonl`; undefined where captions are in .txt files. */
+  /** From `metadata.jsonl`; undefined if captions are in .txt files. */
   readonly row?: SampleMetadata;
 }
 
@@ -37,11 +37,11 @@ const hidden = (name: string): boolean => name.startsWith('.') || name === '__MA
 const largestPicture = 2 ** 28;
 
 /**
- * Lists the folder and those in it, in order of their names (by code unit). Where there is a `metadata.jsonl`, its rows are the data set
+ * Lists the folder and those in it, sorted by name (by code unit). If there is a `metadata.jsonl`, its rows are the data set
  * and other pictures are ignored. Hidden files and folders (`.name`, `__MACOSX`, `@eaDir`) are left out; pictures in other formats and
  * other tables are reported.
  *
- * Throws `file-not-found` for a folder or a picture of a row that is not there, `file-corrupt` for a broken line, `file-unsafe` for a
+ * Throws `file-not-found` for a missing folder or picture, `file-corrupt` for a broken line, `file-unsafe` for a
  * `file_name` that leads out of the folder, `invalid-argument` for a folder without pictures. Links are never followed.
  */
 export async function imageFolder(path: string, options: FolderOptions): Promise<IndexedSource> {
@@ -65,7 +65,7 @@ export async function imageFolder(path: string, options: FolderOptions): Promise
       if (!entry)
         throw new StableDiffusionError(
           'invalid-argument',
-          `There is no picture ${index} in ${path}, which has ${entries.length}.`,
+          `${path} has ${entries.length} pictures; ${index} is out of range.`,
         );
       const { name, row } = entry;
       const image = await readOrdinary(join(root, name), largestPicture).catch((cause: unknown) =>
@@ -175,7 +175,7 @@ async function readTable(root: string, table: string, files: readonly string[], 
     const status = await lstat(join(root, name)).catch(() => undefined);
     if (status?.isSymbolicLink())
       throw new StableDiffusionError('file-unsafe', `${where} names ${name}, which is a link; links are not followed.`);
-    throw new StableDiffusionError('file-not-found', `${where} names ${name}, which is not there.`);
+    throw new StableDiffusionError('file-not-found', `${where} names ${name}, which does not exist.`);
   }
   return entries.map(({ name, row }) => ({ name, row }));
 }
@@ -184,7 +184,7 @@ function pathWithin(folder: string, file: unknown, where: string): string {
   if (typeof file !== 'string')
     throw new StableDiffusionError(
       'file-corrupt',
-      `${where} has no file_name. Give it the path of a picture beside the table.`,
+      `${where} has no file_name. Give it the path of a picture, relative to the table.`,
     );
   if (isAbsolute(file) || file.split(/[/\\]/).includes('..')) {
     throw new StableDiffusionError(

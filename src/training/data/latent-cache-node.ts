@@ -1,6 +1,6 @@
 /**
  * Latents kept on disk, so that the autoencoder sees every picture once: `latents-00000.safetensors` and so on, tensors `<i>.<variant>`,
- * with captions and metadata of the samples in each file's own metadata. A file is there whole or not at all, and needs no other.
+ * with captions and metadata of the samples in each file's own metadata. Files are written atomically and are self-contained.
  *
  * A sample is found by its name and a digest of its picture, captions and metadata, so latents of other data, or of a picture that has
  * changed, are never used.
@@ -22,7 +22,7 @@ import { removeHalfWritten, writeFileAtomic } from '../../files/write-file-node.
 import type { EncodedSample, IndexedSource, LatentSample } from './sample.ts';
 
 export interface LatentCacheOptions {
-  /** Says what the latents depend on: autoencoder, size, crop, variants. A cache with another one is refused. */
+  /** Identifies what the latents depend on: autoencoder, size, crop, variants. A cache with a different one is refused. */
   readonly fingerprint: string;
 }
 
@@ -50,7 +50,7 @@ export async function sampleDigest({ image, captions, metadata }: EncodedSample)
 }
 
 export interface LatentCacheWriter {
-  /** Whether the sample of a `cacheKey` is in the cache already, from this run or one before. */
+  /** True if the sample of a `cacheKey` is in the cache, from this or an earlier run. */
   has(key: string): boolean;
   /** Throws `not-finite` for latents that hold NaN or infinity, and `file-access` where a file cannot be written. */
   add(sample: CachedSample): Promise<void>;
@@ -71,7 +71,7 @@ type StoredSample = z.output<typeof storedSchema>[number];
 
 const fileName = (number: number): string => `latents-${String(number).padStart(5, '0')}.safetensors`;
 
-/** Opens a folder to write to, which is made if need be; what is in it stays, and is not made again. Throws `config-invalid` where it has another fingerprint. */
+/** Opens a folder for writing, creating it if needed; existing latents are kept. Throws `config-invalid` for a different fingerprint. */
 export async function writeLatentCache(folder: string, options: LatentCacheWriterOptions): Promise<LatentCacheWriter> {
   const { fingerprint, dtype = 'float32', shardSize = 256 } = options;
   await makeFolder(folder);
@@ -119,7 +119,7 @@ export async function writeLatentCache(folder: string, options: LatentCacheWrite
         if (!convert(stored, 'float32').data.every(Number.isFinite)) {
           throw new StableDiffusionError(
             'not-finite',
-            `The latents of ${sample.name} are not finite${dtype === 'float16' ? ' in float16' : ''}. Look at the picture and the autoencoder${dtype === 'float16' ? ', or keep them in float32' : ''}.`,
+            `The latents of ${sample.name} are not finite${dtype === 'float16' ? ' in float16' : ''}. Check the picture and the autoencoder${dtype === 'float16' ? ', or keep them in float32' : ''}.`,
           );
         }
         return stored;
@@ -132,7 +132,7 @@ export async function writeLatentCache(folder: string, options: LatentCacheWrite
   };
 }
 
-/** Opens a cache for reading, headers only: the samples of `wanted` (by `cacheKey`), or all. Throws `file-not-found` where there is none, `config-invalid` where it has another fingerprint, or what `openSafetensors` throws. */
+/** Opens a cache for reading, headers only: the samples of `wanted` (by `cacheKey`), or all. Throws `file-not-found` if there is none, `config-invalid` for a different fingerprint, or the errors of `openSafetensors`. */
 export async function latentCache(
   folder: string,
   options: LatentCacheOptions & { readonly wanted?: ReadonlySet<string> },
@@ -165,7 +165,7 @@ export async function latentCache(
       if (!found)
         throw new StableDiffusionError(
           'invalid-argument',
-          `There is no sample ${number} in ${folder}, which has ${samples.length}.`,
+          `${folder} has ${samples.length} samples; ${number} is out of range.`,
         );
       const { source, index, stored } = found;
       const latents: Tensor[] = [];
@@ -201,11 +201,11 @@ async function openShard(
   if (!samples)
     throw new StableDiffusionError(
       'file-corrupt',
-      `${path} is not a file of cached latents: it does not say whose they are. Move it away.`,
+      `${path} is not a file of cached latents: it does not name its picture. Move it away.`,
     );
   throw new StableDiffusionError(
     'config-invalid',
-    `The latents in ${path} were made with other settings (${JSON.stringify(found)}, and ${JSON.stringify(fingerprint)} is wanted). Use another folder, or delete them.`,
+    `The latents in ${path} were made with other settings: expected ${JSON.stringify(fingerprint)}, found ${JSON.stringify(found)}. Use another folder, or delete them.`,
   );
 }
 

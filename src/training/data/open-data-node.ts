@@ -31,7 +31,7 @@ async function openAll(paths: readonly string[]): Promise<ByteSource[]> {
   }
 }
 
-/** Throws `file-not-found`, `invalid-argument` for a folder with nothing to train on, or what the kind of data throws. */
+/** Throws `file-not-found`, `invalid-argument` for a folder with nothing to train on, or the errors of the kind of data. */
 export async function openData(path: string, options: OpenDataOptions): Promise<SampleSource> {
   const paths = expandBraces(path);
   const status = await stat(paths[0] as string).catch((cause: unknown) => {
@@ -51,6 +51,6 @@ export async function openData(path: string, options: OpenDataOptions): Promise<
   if (status.isDirectory()) return imageFolder(path, options);
   throw new StableDiffusionError(
     'invalid-argument',
-    `${path} is no data set: give a folder of pictures, .tar shards or .parquet files.`,
+    `${path} is not a data set. Give a folder of pictures, .tar shards or .parquet files.`,
   );
 }

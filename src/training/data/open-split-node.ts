@@ -14,7 +14,7 @@ export interface SplitOptions {
   /** For messages: `data.params.train of a.yaml`. */
   readonly what: string;
   readonly problems: Problems;
-  /** Where the configuration does not say. */
+  /** Defaults of the configuration. */
   readonly size: number;
   readonly batchSize: number;
   readonly codec: ImageCodec;
@@ -28,7 +28,7 @@ export interface Split {
   readonly size: number;
   /** Without end, in an order of its seed. */
   batches(state: OrderState | undefined): AsyncIterable<TrainingBatch>;
-  /** The first so many batches in the data's own order, always the same; they begin anew where the data end. */
+  /** The first batches in the data's own order, always the same; they start over at the end of the data. */
   first(count: number): AsyncIterable<TrainingBatch>;
   close(): Promise<void>;
 }
@@ -57,7 +57,7 @@ function filterOf({ filter }: DataSplit): SampleFilter | undefined {
   };
 }
 
-/** How samples become items, by the configuration. */
+/** Converts samples to items, as configured. */
 export function splitItems(split: DataSplit, options: SplitOptions): Omit<BatchOptions, 'seed' | 'batchSize'> {
   const filter = filterOf(split);
   const missingCaption =
@@ -92,7 +92,7 @@ export async function openSplit(split: DataSplit, options: SplitOptions): Promis
   return splitOf(source, split, options);
 }
 
-/** The same of data that are open: latents that are kept in place of pictures. */
+/** Opened data with cached latents in place of pictures. */
 export function splitOf(source: SampleSource, split: DataSplit, options: SplitOptions): Split {
   const common: BatchOptions = {
     ...splitItems(split, options),

@@ -1,5 +1,5 @@
 /**
- * What a row group of a Parquet file may ask for, found before it is decoded: the sizes that the file states, and the headers of its pages
+ * The resources that a row group of a Parquet file needs, determined before decoding: the sizes that the file states, and the headers of its pages
  * (`parquet.thrift`, PageHeader). Decoding is one synchronous piece of work, so a file that lies about its numbers would never end.
  */
 
@@ -58,7 +58,7 @@ async function pagesOf(
     const page = header.data_page_header ?? header.data_page_header_v2;
     const count = page?.num_values ?? header.dictionary_page_header?.num_values ?? 0;
     if (!(packed >= 0 && unpacked >= 0) || at + length + packed > start + size) return 'has a page of a wrong size';
-    // A page of a dictionary has no more entries than values, those of data have all values together.
+    // A dictionary page has at most as many entries as values; data pages have all values together.
     if (!(count >= 0) || count > (page ? left : values))
       return `has a page of ${count} values, and ${page ? left : values} are left`;
     bytes += unpacked;

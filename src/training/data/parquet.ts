@@ -81,7 +81,7 @@ function datasetOf(files: readonly ByteSource[], groups: readonly Group[], optio
       if (!group)
         throw new StableDiffusionError(
           'invalid-argument',
-          `There is no row group ${shard}; there are ${groups.length}.`,
+          `The file has ${groups.length} row groups; ${shard} is out of range.`,
         );
       const { file, start, end, content } = group;
       throwIfAborted(signal);

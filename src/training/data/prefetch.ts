@@ -1,7 +1,7 @@
 /** Work ahead of its user: a bounded number of values are read and worked on while the one before is used, and come in order. */
 
 export interface PrefetchOptions {
-  /** How many values may be in work or waiting. */
+  /** Maximum number of values in progress or waiting. */
   readonly ahead: number;
 }
 

@@ -1,5 +1,5 @@
 /**
- * Preparing a picture for training: to RGB, the shorter side resized to the wanted size, cropped to a square, flipped. Sizes, positions and
+ * Preparing a picture for training: to RGB, the shorter side resized to the target size, cropped to a square, flipped. Sizes, positions and
  * the draws from the generator are torchvision's (`Resize`, `CenterCrop` or `RandomCrop`, `RandomHorizontalFlip`), pixels are Pillow's.
  */
 
@@ -21,7 +21,7 @@ export interface PictureOptions {
   readonly background?: readonly [number, number, number];
 }
 
-/** A square RGB picture of the wanted size. The generator is drawn from only for random crops and flips. */
+/** A square RGB picture of the target size. The generator is used only for random crops and flips. */
 export function preparePicture(picture: Image, options: PictureOptions, generator: TorchGenerator): Image<3> {
   const { size, flip = 0, filter = 'bicubic' } = options;
   if (!Number.isInteger(size) || size < 1)

@@ -1,4 +1,4 @@
-/** Bad data: counted by kind, with the names of the first few, and told to whoever listens. Training goes on without the sample. */
+/** Bad data: counted by kind, with the names of the first few, and reported. Training continues without the sample. */
 
 export type ProblemKind =
   /** The picture does not decode. */
@@ -6,7 +6,7 @@ export type ProblemKind =
   /** A sample without a picture, or whose picture is not where it should be. */
   | 'missing-image'
   | 'missing-caption'
-  /** The caption's bytes are in no encoding that can be told; the sample has no caption then. */
+  /** The caption has an unknown encoding and is ignored. */
   | 'corrupt-caption'
   /** A caption of more characters than are used. */
   | 'long-caption'

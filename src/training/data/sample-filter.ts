@@ -1,5 +1,5 @@
 /**
- * Filters by what a data set says of its pictures, as Stable Diffusion's training sets were made: v1 used LAION-aesthetics 5+ (aesthetics
+ * Filters by a data set's metadata, as for Stable Diffusion's training sets: v1 used LAION-aesthetics 5+ (aesthetics
  * above 5, original size from 512, watermark below 0.5), v2 LAION-5B with `punsafe` below 0.1.
  */
 
@@ -10,7 +10,7 @@ export interface SampleFilter {
   readonly minimumSize?: number;
   /** The longer side over the shorter. */
   readonly maximumAspect?: number;
-  /** Predicted rating, 0 to 10; kept above this, as the model card of Stable Diffusion v1 says (> 5.0). */
+  /** Predicted rating, 0 to 10; kept above this, as in the model card of Stable Diffusion v1 (> 5.0). */
   readonly minimumAesthetics?: number;
   /** Predicted probability, 0 to 1; kept below this (< 0.5). */
   readonly maximumWatermark?: number;
@@ -20,7 +20,7 @@ export interface SampleFilter {
   readonly nsfw?: readonly string[];
   /** Cosine of picture and caption by CLIP. */
   readonly minimumSimilarity?: number;
-  /** What to do with a sample whose metadata lacks what a filter asks for. Default `drop`, because a filter that sees nothing is none. */
+  /** What to do with a sample whose metadata lacks a filtered field. Default `drop`. */
   readonly unknown?: 'drop' | 'keep';
 }
 

@@ -1,5 +1,5 @@
 /**
- * The order in which samples are used: seeded, and resumed exactly from a small state. An indexed source is permuted anew every epoch;
+ * The order in which samples are used: seeded, and resumed exactly from a small state. An indexed source is permuted again every epoch;
  * a sharded one is read through a buffer from which samples are drawn, its shards permuted every epoch.
  */
 
@@ -7,7 +7,7 @@ import { StableDiffusionError, throwIfAborted } from '../../errors.ts';
 import { TorchGenerator } from '../../random/torch-generator.ts';
 import type { IndexedSource, PlacedSample, Sample, SampleSource, ShardedSource } from './sample.ts';
 
-/** Where the order stands; plain JSON, kept in checkpoints. */
+/** State of the order; plain JSON, stored in checkpoints. */
 export type OrderState =
   | {
       readonly kind: 'indexed';
@@ -18,7 +18,7 @@ export type OrderState =
       readonly kind: 'sharded';
       readonly epoch: number;
       readonly drawn: number;
-      /** How many shards of the epoch's order have been begun; the last of them is being read. */
+      /** Number of opened shards in the epoch's order; the last of them is being read. */
       readonly begun: number;
       /** The last sample read of that shard; null before its first. */
       readonly position: number | null;
@@ -30,11 +30,11 @@ export interface OrderOptions {
   readonly seed: number;
   /** Default true. */
   readonly shuffle?: boolean;
-  /** Samples that a sharded source's order is mixed over. Default 1000; they are held in memory as they lie in files. */
+  /** Size of a sharded source's shuffle buffer. Default 1000 samples, kept in memory in encoded form. */
   readonly buffer?: number;
   /** Epochs without end (default), or one. */
   readonly repeat?: boolean;
-  /** Where to go on. */
+  /** State to resume from. */
   readonly state?: OrderState;
   readonly signal?: AbortSignal;
 }
@@ -45,11 +45,11 @@ export interface OrderedSample {
   readonly epoch: number;
   /** Seed of this use of the sample: of its crop, flip, caption. */
   readonly seed: number;
-  /** Goes on after this sample. */
+  /** State after this sample. */
   readonly state: OrderState;
 }
 
-/** Samples in order, without end unless told. Throws `config-invalid` for a state that is not of this source. */
+/** Samples in order, endless by default. Throws `config-invalid` for a state of another source. */
 export function orderedSamples(source: SampleSource, options: OrderOptions): AsyncGenerator<OrderedSample, void, void> {
   const { state } = options;
   if (state && (state.kind === 'indexed') !== 'read' in source) {
@@ -124,7 +124,7 @@ async function* orderedSharded(
     try {
       for (;;) {
         throwIfAborted(signal);
-        // Two in for one out, until it is full; how many are waiting says how many to read, so that a resumed run does the same.
+        // Two in for one out, until it is full; the fill level determines the number to read, so that a resumed run does the same.
         const wanted = buffer.length < initial ? initial : Math.min(capacity, buffer.length + 2);
         while (buffer.length < wanted) {
           const next = await reader.next();
@@ -158,7 +158,7 @@ async function* orderedSharded(
     if (drawn === 0)
       throw new StableDiffusionError(
         'file-corrupt',
-        `${source.label}: not one sample could be read in a whole pass. Look at the warnings before this.`,
+        `${source.label}: a whole pass gave no readable sample. See the warnings above.`,
       );
   }
 }
@@ -180,7 +180,7 @@ function createReader(
   if (begun > order.length)
     throw new StableDiffusionError(
       'config-invalid',
-      `The run to resume had read ${begun} shards, and ${source.label} has ${order.length}. Resume with the same data.`,
+      `The run to resume had read ${begun} shards, but ${source.label} has only ${order.length}. Resume with the same data.`,
     );
   let samples: AsyncIterator<PlacedSample> | undefined;
   let passed: number | null = null;
@@ -214,7 +214,7 @@ function createReader(
   };
 }
 
-/** What waited in the buffer, in its order, with one pass over each shard. */
+/** Restores the content of the buffer, in order, with one pass over each shard. */
 async function readAgain(
   source: ShardedSource,
   places: readonly (readonly [number, number])[],

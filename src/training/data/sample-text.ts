@@ -23,7 +23,7 @@ export function decodeText(bytes: Uint8Array, isCut = false): string | undefined
   }
 }
 
-/** How many levels of objects and lists a JSON text has, brackets in texts not counted. */
+/** Nesting depth of objects and lists in a JSON text, ignoring brackets in strings. */
 function depthOf(text: string): number {
   let depth = 0;
   let most = 0;

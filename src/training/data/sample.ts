@@ -1,9 +1,9 @@
-/** What data sets are made of: samples as they lie in files, and the items that training gets of them. */
+/** Elements of data sets: samples as stored in files, and the items that training gets from them. */
 
 import type { Image } from '../../image/image.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 
-/** What a data set says of a picture besides its caption: sizes, scores, tags, an address. JSON values; whole numbers beyond 2^53 as bigint. */
+/** Metadata of a picture other than its caption: sizes, scores, tags, an address. JSON values; integers above 2^53 as bigint. */
 export type SampleMetadata = Readonly<Record<string, unknown>>;
 
 /** A picture as a file's bytes, with its captions. */
@@ -34,12 +34,12 @@ interface Item {
   readonly metadata: SampleMetadata;
 }
 
-/** A prepared picture of the wanted size. */
+/** A prepared picture of the target size. */
 export interface ImageItem extends Item {
   readonly image: Image<3>;
 }
 
-/** Latents [c, h, w], or moments [2c, h, w] as the autoencoder's encoder gives them; which of them the cache says. */
+/** Latents [c, h, w], or moments [2c, h, w] of the autoencoder's encoder; the cache states which. */
 export interface LatentItem extends Item {
   readonly latents: Tensor<'float32'>;
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
 import { fileError } from '../../files/byte-source-node.ts';
 
-/** Every text that a pattern with braces stands for, in order. Numbers keep the width of the first. Throws `invalid-argument` for more than a million. */
+/** Expands a pattern with braces, in order. Numbers keep the width of the first. Throws `invalid-argument` for more than a million. */
 export function expandBraces(pattern: string): string[] {
   const found = /\{([^{}]*)\}/.exec(pattern);
   if (!found) return [pattern];
@@ -15,7 +15,7 @@ export function expandBraces(pattern: string): string[] {
   if (range) {
     const [, first = '', last = ''] = range;
     if (Math.abs(Number(last) - Number(first)) >= 1e6)
-      throw new StableDiffusionError('invalid-argument', `${pattern} stands for more than a million files.`);
+      throw new StableDiffusionError('invalid-argument', `${pattern} expands to more than a million files.`);
     for (let i = Number(first); i <= Number(last); i++) parts.push(String(i).padStart(first.length, '0'));
   } else parts.push(...inner.split(','));
   return parts.flatMap((part) =>
@@ -23,7 +23,7 @@ export function expandBraces(pattern: string): string[] {
   );
 }
 
-/** Paths of the shards. Throws `file-not-found` where one of them is not there, `invalid-argument` where a folder has none. */
+/** Paths of the shards. Throws `file-not-found` if one is missing, `invalid-argument` if a folder has none. */
 export async function shardNames(pattern: string): Promise<string[]> {
   const paths: string[] = [];
   for (const path of expandBraces(pattern)) {

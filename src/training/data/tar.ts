@@ -1,6 +1,6 @@
 /**
  * Reading tar archives as a stream (POSIX.1-2017, pax Interchange Format; ustar; GNU long names and base-256 sizes). Ordinary files only:
- * folders, links and devices are passed over, and nothing is ever written, so names may be anything.
+ * folders, links and devices are ignored, and nothing is ever written, so any name is safe.
  */
 
 import { StableDiffusionError } from '../../errors.ts';
@@ -8,20 +8,20 @@ import { StableDiffusionError } from '../../errors.ts';
 export interface TarFile {
   readonly name: string;
   readonly data: Uint8Array;
-  /** Of the first of its header blocks, from the beginning of the archive: reading can begin anew there. */
+  /** Offset of its first header block in the archive: reading can restart there. */
   readonly offset: number;
 }
 
 export interface TarOptions {
   /** For messages. */
   readonly label: string;
-  /** Where in the archive the bytes begin. Default 0. */
+  /** Offset of the bytes in the archive. Default 0. */
   readonly offset?: number;
-  /** Files of more bytes are passed over. Default 2^28. */
+  /** Larger files are ignored. Default 2^28 bytes. */
   readonly maximumFile?: number;
-  /** Which files are read; of others only the name is given, with no bytes. Default: all. */
+  /** Selects the files to read; others are returned without bytes. Default: all. */
   readonly wanted?: (name: string) => boolean;
-  /** Told of links and of files that are too large. */
+  /** Called for links and for files that are too large. */
   readonly onSkip?: (name: string, reason: string) => void;
 }
 
@@ -58,7 +58,7 @@ export async function* readTar(
       if (!checksumIsRight(header)) {
         throw new StableDiffusionError(
           'file-corrupt',
-          `The archive ${label} is damaged: at byte ${position} there is no header of a file. Get it again.`,
+          `The archive ${label} is damaged: the file header at byte ${position} is missing. Obtain it again.`,
         );
       }
       position += block;
@@ -123,7 +123,7 @@ function sizeOf(header: Uint8Array): number {
   return digits === '' ? 0 : /^[0-7]+$/.test(digits) ? Number.parseInt(digits, 8) : Number.NaN;
 }
 
-/** The sum of all bytes with those of the checksum as spaces; some old writers took the bytes as signed. */
+/** The sum of all bytes with those of the checksum as spaces; some old writers used signed bytes. */
 function checksumIsRight(header: Uint8Array): boolean {
   const wanted = Number.parseInt(text(header.subarray(148, 156)).trim(), 8);
   let unsigned = 0;

@@ -15,9 +15,9 @@ import { readTar } from './tar.ts';
 /** The files of one sample, by all that follows the key, in lower case: `jpg`, `txt`, `json`, `seg.png`. */
 export interface TarSample {
   readonly key: string;
-  /** Fields that were not wanted have no bytes. */
+  /** Fields that were not requested have no bytes. */
   readonly fields: ReadonlyMap<string, Uint8Array>;
-  /** Where it begins in the archive. */
+  /** Its offset in the archive. */
   readonly position: number;
 }
 
@@ -43,7 +43,7 @@ export async function* tarSamples(
         return field !== undefined && wanted(field);
       },
       onSkip: (name, reason) =>
-        problems.report('unsafe-name', `${label}:${name}`, `${name} in ${label} is passed over: ${reason}.`),
+        problems.report('unsafe-name', `${label}:${name}`, `${name} in ${label} is ignored: ${reason}.`),
     });
     for await (const { name, data, offset } of files) {
       const parts = partsOf(name);
@@ -58,11 +58,7 @@ export async function* tarSamples(
       if (current.fields.has(field))
         problems.report('corrupt-metadata', `${label}:${key}`, `${label} has ${name} twice; the first is used.`);
       else if (current.bytes > largestSample)
-        problems.report(
-          'unsafe-name',
-          `${label}:${name}`,
-          `${name} in ${label} is passed over: its sample is too large.`,
-        );
+        problems.report('unsafe-name', `${label}:${name}`, `${name} in ${label} is ignored: its sample is too large.`);
       else current.fields.set(field, data);
     }
   } catch (cause) {
@@ -90,7 +86,7 @@ function partsOf(name: string): { readonly key: string; readonly field: string }
 }
 
 /**
- * Fields by their whole names, as the webdataset package has them; the first that is there counts. `seg.png` is another thing than `png`:
+ * Fields by their whole names, as the webdataset package has them; the first match wins. `seg.png` differs from `png`:
  * it is used only where it is the one picture of its sample, as files with dots in their names have it.
  */
 export interface SampleFields {
@@ -174,8 +170,7 @@ export function webDataset(options: WebDatasetOptions): ShardedSource {
     shards,
     async *open(shard, position, signal): AsyncGenerator<PlacedSample, void, void> {
       const name = shards[shard];
-      if (name === undefined)
-        throw new StableDiffusionError('invalid-argument', `There is no shard ${shard} in ${label}.`);
+      if (name === undefined) throw new StableDiffusionError('invalid-argument', `${label} has no shard ${shard}.`);
       let source: ByteSource;
       try {
         source = await options.open(name);

@@ -3,7 +3,7 @@
 import { floatImage, type FloatImage } from './picture.ts';
 import type { Kernel } from './kernel.ts';
 
-/** What lies outside: `mirror` about the centre of the edge pixel (d c b | a b c d | c b a), `wrap` from the other side. */
+/** Padding: `mirror` about the centre of the edge pixel (d c b | a b c d | c b a), `wrap` from the other side. */
 export type Edge = 'mirror' | 'wrap';
 
 const outside: { readonly [E in Edge]: (i: number, length: number) => number } = {

@@ -20,10 +20,10 @@ export type BsrganVariant = 'bsrgan-light' | 'bsrgan';
 export interface BsrganOptions {
   /** Default `bsrgan-light`. */
   readonly variant?: BsrganVariant;
-  /** How many times smaller the result is; a whole number from 1. Default 4. */
+  /** Downscaling factor, a whole number of at least 1. Default 4. */
   readonly factor?: number;
   readonly generator: TorchGenerator;
-  /** For the JPEG steps. */
+  /** Codec for the JPEG steps. */
   readonly codec: ImageCodec;
 }
 
@@ -126,7 +126,7 @@ export async function degradeBsrgan(image: Image, options: BsrganOptions): Promi
   }
   const order = Array.from(generator.randperm(7));
   const [first, second] = [order.indexOf(2), order.indexOf(3)];
-  if (first > second) [order[first], order[second]] = [3, 2]; // the shrinking to the wanted size stays last
+  if (first > second) [order[first], order[second]] = [3, 2]; // the resize to the target size stays last
   for (const step of order) {
     if (step === 0 || (step === 1 && strengths.blurs === 2)) picture = blur(picture, scale);
     else if (step === 2) {

@@ -1,6 +1,6 @@
 /**
  * MATLAB's bicubic `imresize` as KAIR and LDM have it (`imresize_np` of utils_image.py), in single precision. When shrinking the kernel
- * widens, unless told not to; edges are mirrored with their own pixel. Weights' outer columns go away where any of them is 0, a quirk
+ * widens, unless turned off; edges are mirrored with their own pixel. Weights' outer columns go away where any of them is 0, a quirk
  * of the original that is kept.
  */
 

@@ -8,7 +8,7 @@ import { floatImage, type FloatImage } from './picture.ts';
 
 export type OpencvFilter = 'nearest' | 'linear' | 'cubic' | 'area' | 'lanczos4';
 
-/** What an output position is made of: `counts[i]` input positions, repeated at the edges, with their weights. */
+/** The inputs of each output position: `counts[i]` input positions, repeated at the edges, with their weights. */
 interface Taps {
   readonly positions: readonly (readonly number[])[];
   readonly weights: readonly (readonly number[])[];

@@ -1,5 +1,5 @@
 /**
- * What is concatenated to the latents in training: of 9-channel inpainting the mask and the latents of the masked picture
+ * Inputs concatenated to the latents in training: for 9-channel inpainting the mask and the latents of the masked picture
  * (`LatentInpaintDiffusion`, mask and masked picture as runwayml's), of super-resolution the small, worn picture (LDM's `bsr_sr`).
  */
 
@@ -42,7 +42,7 @@ function pictureOf(item: TrainingItem, what: string): Image<3> {
 
 export interface InpaintingOptions {
   readonly firstStage: Autoencoder;
-  /** Of the masked picture's latents; asked for at each batch. */
+  /** Factor on the masked picture's latents, read for each batch. */
   readonly scaleFactor: () => number;
   readonly channels: number;
   /** Side of the latents. */
@@ -51,7 +51,7 @@ export interface InpaintingOptions {
   readonly fullShare: number;
 }
 
-/** Mask [b, 1, h, w], 1 where the picture is to be made anew, then the masked picture's latents. */
+/** Mask [b, 1, h, w], 1 where the picture is regenerated, then the masked picture's latents. */
 export function inpaintingConditioning({
   firstStage,
   scaleFactor,
@@ -77,11 +77,11 @@ export function inpaintingConditioning({
 
 export interface SuperResolutionOptions {
   readonly degradation: 'bsrgan_light' | 'bsrgan' | 'pil_bicubic';
-  /** How many times smaller the small picture is: as much as the latents, which it is laid beside. */
+  /** Downscaling factor of the small picture, equal to that of the latents. */
   readonly factor: number;
   /** Side of the latents. */
   readonly side: number;
-  /** For the JPEG steps of the degradation. */
+  /** Codec for the JPEG steps of the degradation. */
   readonly codec: ImageCodec;
 }
 

@@ -1,6 +1,6 @@
 /**
  * The condition of a latent diffusion model in training: from the items of a batch to tensors, and from these, in the graph of the loss, to
- * what the UNet takes. Text and class embedders are part of the graph, trained or not; what is concatenated is made before.
+ * the UNet's inputs. Text and class embedders are part of the graph, trained or not; concatenated inputs are computed before.
  */
 
 import { trainingConditioner } from '../../conditioning/conditioners.ts';
@@ -16,10 +16,10 @@ import { int64, type Tensor } from '../../tensor/tensor.ts';
 import type { TrainingItem } from '../data/sample.ts';
 import type { BatchPurpose } from '../trainee.ts';
 
-/** Where the parameters lie in a checkpoint. */
+/** Prefix of the parameters in a checkpoint. */
 const condPrefix = 'cond_stage_model';
 
-/** What the UNet takes besides the noisy latents. */
+/** Inputs of the UNet other than the noisy latents. */
 export interface TracedCondition {
   readonly context?: Sym;
   readonly y?: Sym;
@@ -46,10 +46,10 @@ export interface ConditionDropout {
 
 export interface ConditioningOptions {
   readonly config: LatentDiffusionConfig;
-  /** From a text to ids of a fixed number; for models with a text encoder. */
+  /** Converts a text to a fixed number of ids; for models with a text encoder. */
   readonly tokenize?: (text: string) => readonly number[];
   readonly dropout?: ConditionDropout;
-  /** What is concatenated to the latents: inpainting's mask and masked picture, super-resolution's small picture. */
+  /** Inputs concatenated to the latents: inpainting's mask and masked picture, super-resolution's small picture. */
   readonly concat?: Conditioning;
 }
 
@@ -101,7 +101,7 @@ function classOf({ metadata, caption, name }: TrainingItem, keys: readonly strin
   if (typeof label === 'number' && Number.isInteger(label) && label >= 0 && label < count) return label;
   throw new StableDiffusionError(
     'invalid-argument',
-    `${name} has the class ${JSON.stringify(String(found))}; a whole number from 0 to ${count - 1} is wanted, in its metadata as ${keys[0]} or as its caption.`,
+    `${name} needs a class from 0 to ${count - 1}, in its metadata as ${keys[0]} or as its caption, got ${JSON.stringify(String(found))}.`,
   );
 }
 

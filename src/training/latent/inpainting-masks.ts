@@ -6,7 +6,7 @@
 import { createImage, type Image } from '../../image/image.ts';
 import type { TorchGenerator } from '../../random/torch-generator.ts';
 
-/** A grey picture, 255 where the picture is to be made anew. At least one pixel is. */
+/** A grey picture, 255 where the picture is regenerated, in at least one pixel. */
 export function randomMask(size: number, generator: TorchGenerator, fullShare = 0.25): Image<1> {
   const mask = createImage(size, size, 1);
   if (generator.uniform() < fullShare) {

@@ -1,4 +1,4 @@
-/** Latents of a batch's items: pictures encoded, cached moments drawn from, cached latents as they are. */
+/** Latents of a batch's items: encoded pictures, samples from cached moments, or cached latents. */
 
 import { StableDiffusionError } from '../../errors.ts';
 import { imagesToTensor } from '../../image/image-tensor.ts';

@@ -17,7 +17,7 @@ export interface LatentDiffusionObjective {
   readonly config: LatentDiffusionConfig;
   readonly conditioning: Conditioning;
   readonly variants: LossVariants;
-  /** Of a batch. */
+  /** Inputs of the loss for one batch. */
   readonly size: { readonly batch: number; readonly height: number; readonly width: number };
 }
 

@@ -20,7 +20,7 @@ export interface LatentDiffusionSampleOptions {
   readonly tokenizer?: ClipTokenizer | BertTokenizer;
   /** One picture each. Without them, and for models that take pictures, captions of the batch. */
   readonly prompts: readonly string[];
-  /** Of class-conditional models. Without them the classes 0, 1, …. */
+  /** Classes for class-conditional models. Default: 0, 1, …. */
   readonly classes: readonly number[];
   /** Most pictures. */
   readonly count: number;
@@ -31,7 +31,7 @@ export interface LatentDiffusionSampleOptions {
   readonly size: number;
 }
 
-/** What the pictures are made of: options of the pipeline, captions, and rows that are concatenated to the latents. */
+/** Inputs of the pictures: pipeline options, captions, and rows that are concatenated to the latents. */
 function wanted(
   model: Model,
   { items, inputs }: LatentDiffusionBatch,

@@ -1,4 +1,4 @@
-/** A latent diffusion model to be trained as a configuration says, from the files it names. */
+/** Sets up the training of a latent diffusion model from a configuration and the files it names. */
 
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
@@ -99,7 +99,7 @@ async function tokenizerOf(
   if (vocabulary === undefined)
     throw configError("A model with BERT's text encoder needs training.vocabulary, the path of its vocab.txt.");
   const vocab = await readTextOf('tokenizer', vocabulary);
-  // Beside the model, where whoever loads it looks for it.
+  // Next to the model, where loaders look for it.
   return { tokenizer: createBertTokenizer({ vocab, length: stage.max_seq_len }), files: { 'vocab.txt': vocab } };
 }
 
@@ -129,12 +129,12 @@ function concatOf(
     );
   if (factor !== stage.downsampling)
     throw configError(
-      `${label}: the small picture, ${factor} times smaller, is laid beside latents that are ${stage.downsampling} times smaller. Set data.params.train.params.downscale_f to ${stage.downsampling}.`,
+      `${label}: the small picture is ${factor} times smaller, but must have the size of the latents, which are ${stage.downsampling} times smaller. Set data.params.train.params.downscale_f to ${stage.downsampling}.`,
     );
   return superResolutionConditioning({ degradation, factor, side, codec });
 }
 
-/** What the latents of a cache depend on: the autoencoder's weights among it. */
+/** Identifies what cached latents depend on, including the autoencoder's weights. */
 async function fingerprintOf(weights: WeightSource, config: LatentDiffusionConfig): Promise<string> {
   const hash = createHash('sha256').update(JSON.stringify(config.first_stage_config));
   for (const name of [...weights.entries.keys()]

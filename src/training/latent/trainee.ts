@@ -1,5 +1,5 @@
 /**
- * Training of latent diffusion models (`ldm.models.diffusion.ddpm.LatentDiffusion`; Rombach et al. 2022): the UNet and on wish the
+ * Training of latent diffusion models (`ldm.models.diffusion.ddpm.LatentDiffusion`; Rombach et al. 2022): the UNet and optionally the
  * condition's encoder, over a frozen autoencoder, with averages of the UNet's weights (`LitEma`).
  */
 
@@ -26,7 +26,7 @@ import { countsSchema, TrainedState } from '../step/trained-state.ts';
 import type { BatchPurpose, Trainee, TraineeCheckpoint, TraineeSamples, TraineeUpdate } from '../trainee.ts';
 
 export interface LatentDiffusionBatch {
-  /** Of the loss's graph. */
+  /** Inputs of the loss graph. */
   readonly inputs: Tensors;
   readonly items: readonly TrainingItem[];
 }
@@ -39,14 +39,14 @@ export interface LatentDiffusionTrainingOptions {
   readonly weights: WeightSource;
   /** Default AdamW. */
   readonly optimiser?: OptimiserConfig;
-  /** Of all trained parameters. Default 0.01 for AdamW, as PyTorch's. */
+  /** Weight decay of all trained parameters. Default 0.01 for AdamW, as in PyTorch. */
   readonly weightDecay?: number;
   readonly clipNorm?: number;
   /** Averages of the UNet's weights, and with `condition` of a trained encoder's. */
   readonly average?: AverageConfig & { readonly condition?: boolean };
   /** Calculates the activations of each block again in the backward pass. Default false. */
   readonly checkpointing?: boolean;
-  /** Pictures of the model as it stands. */
+  /** Pictures of the model in its current state. */
   readonly samples?: (checkpoint: Checkpoint, batch: LatentDiffusionBatch) => Promise<TraineeSamples>;
 }
 
@@ -54,7 +54,7 @@ const savedSchema = z.object({ counts: countsSchema, scaleFactor: z.number().pos
 
 const { unet: unetPrefix, first_stage: firstStagePrefix, cond_stage: condPrefix } = partPrefixes;
 
-/** What becomes of a parameter: the UNet and `logvar` are trained, the condition's encoder where the configuration says so. */
+/** How a parameter is treated: the UNet and `logvar` are trained, the condition's encoder if configured. */
 function treatmentOf(
   { config }: LatentDiffusionObjective,
   weightDecay: number | undefined,
@@ -133,7 +133,7 @@ export class LatentDiffusionTraining implements Trainee<LatentDiffusionBatch> {
     return { metrics, gradientNorm };
   }
 
-  /** The loss and its parts with averaged weights where there are any. */
+  /** The loss and its parts, with averaged weights if available. */
   async validate({ inputs }: LatentDiffusionBatch): Promise<Readonly<Record<string, number>>> {
     const { engine, objective, weights } = this.#options;
     const graph = traceLatentDiffusionLoss(objective);
@@ -148,7 +148,7 @@ export class LatentDiffusionTraining implements Trainee<LatentDiffusionBatch> {
     return Object.fromEntries(Object.entries(made).map(([name, { data }]) => [name, Number(data[0])]));
   }
 
-  /** The whole model as it stands, under the names of a CompVis checkpoint, averages in place of the last weights. */
+  /** The complete current model with the names of a CompVis checkpoint; averages replace the last weights. */
   #weights(): WeightSource {
     const { weights } = this.#options;
     const trained = new Set(this.#step.trained);
@@ -163,7 +163,7 @@ export class LatentDiffusionTraining implements Trainee<LatentDiffusionBatch> {
     );
   }
 
-  /** The model as a checkpoint for pipelines; its weights are those of the moment they are read. Closing it is not needed. */
+  /** The model as a checkpoint for pipelines; weights are read in their current state. It need not be closed. */
   snapshot(): Checkpoint {
     const source = this.#weights();
     const config = { ...this.#config, scale_factor: this.#scaleFactor };

@@ -1,4 +1,4 @@
-/** Where the training of a latent diffusion model begins: the parts of files under the names of a CompVis checkpoint, and what they lack made anew. */
+/** Initial weights of a latent diffusion model: the parts of files with the names of a CompVis checkpoint; missing ones are initialised. */
 
 import type { LatentDiffusionConfig } from '../../config/latent-diffusion-config.ts';
 import { configError } from '../../config/validate.ts';
@@ -16,7 +16,7 @@ export interface LatentDiffusionWeightsOptions {
   readonly config: LatentDiffusionConfig;
   /** Files under the names of a CompVis checkpoint; the first that has a parameter gives it. */
   readonly given: readonly WeightSource[];
-  /** Of the weights that are made anew. */
+  /** Seed of initialised weights. */
   readonly seed: number;
 }
 
@@ -45,7 +45,7 @@ export function modelParameters({
   ];
 }
 
-/** The first convolution of a UNet for more channels than the file's: the further ones begin with zeros, so that the model begins as it was. */
+/** The first convolution of a UNet with more channels than the file's: additional ones are zero, so that the model is initially unchanged. */
 function widened(source: WeightSource, { name, shape }: WantedParameter): ViewEntry {
   return {
     entry: { name, shape, dtype: 'float32' },
@@ -71,7 +71,7 @@ function entryOf(source: WeightSource, wanted: WantedParameter): ViewEntry {
   if (isWider) return widened(source, wanted);
   throw new StableDiffusionError(
     'weights-mismatch',
-    `${source.label}: ${wanted.name} is [${found.join(', ')}], and the configuration wants [${wanted.shape.join(', ')}].`,
+    `${source.label}: ${wanted.name} is [${found.join(', ')}], but the configuration needs [${wanted.shape.join(', ')}].`,
   );
 }
 
@@ -91,12 +91,12 @@ export function latentDiffusionWeights({ config, given, seed }: LatentDiffusionW
   const [stage] = lacks(partPrefixes.first_stage);
   if (stage !== undefined)
     throw configError(
-      `The autoencoder stays as it is in training, and no file has its weights (${stage}, …). Give first_stage_config.params.ckpt_path, a run's checkpoint or model, or training.init, a whole model.`,
+      `The autoencoder is frozen in training, but no file has its weights (${stage}, …). Give first_stage_config.params.ckpt_path, a run's checkpoint or model, or training.init, a whole model.`,
     );
   const [condition] = config.cond_stage_trainable ? [] : lacks(partPrefixes.cond_stage);
   if (condition !== undefined)
     throw configError(
-      `The encoder of conditions stays as it is in training, and no file has its weights (${condition}, …). Give cond_stage_config.params.ckpt_path or training.init, or train it too: cond_stage_trainable: true.`,
+      `The encoder of conditions is frozen in training, but no file has its weights (${condition}, …). Give cond_stage_config.params.ckpt_path or training.init, or train it too: cond_stage_trainable: true.`,
     );
   const logvar = config.learn_logvar
     ? [

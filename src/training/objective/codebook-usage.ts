@@ -1,4 +1,4 @@
-/** How much of a codebook a batch uses (`measure_perplexity` of `ldm/modules/losses/vqperceptual.py`). */
+/** Codebook usage of a batch (`measure_perplexity` of `ldm/modules/losses/vqperceptual.py`). */
 
 import { productOfDims } from '../../graph/dim.ts';
 import {
@@ -21,13 +21,13 @@ import type { Sym } from '../../graph/trace.ts';
 import { float32 } from '../../tensor/tensor.ts';
 
 export interface CodebookUsage {
-  /** Exponential of the entropy of the codes: `size` where all are used equally, 1 where there is only one. */
+  /** Exponential of the entropy of the codes: `size` if all are used equally, 1 if only one is used. */
   readonly perplexity: Sym;
   /** Codes that occur, as a float32 number. */
   readonly used: Sym;
 }
 
-/** Of indices int64 of any shape, 0 … size - 1. */
+/** Usage of indices, int64 of any shape, 0 … size - 1. */
 export function codebookUsage(indices: Sym, size: number): CodebookUsage {
   const flat = reshape(indices, [-1]);
   const ones = expand(constant(flat, float32([], [1])), flat.shape);

@@ -44,7 +44,7 @@ export interface DiffusionLossConfig {
   readonly inputPerturbation?: number;
 }
 
-/** What the configurations of LDM have no word for. */
+/** Options that LDM's configurations lack. */
 export type LossVariants = Pick<DiffusionLossConfig, 'lossType' | 'minSnrGamma' | 'noiseOffset' | 'inputPerturbation'>;
 
 export interface DiffusionLossInputs {
@@ -120,7 +120,7 @@ function scaled(value: Sym, table: Float32Array, t: Sym): Sym | undefined {
   return table.every((factor) => factor === 1) ? value : mul(value, perSample(atTimesteps(table, t)));
 }
 
-/** What the network should say (`Objective.target`). */
+/** The training target of the network (`Objective.target`). */
 function targetOf(
   objective: Objective,
   { x0, t }: DiffusionLossInputs,

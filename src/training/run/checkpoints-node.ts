@@ -1,7 +1,7 @@
 /**
  * Checkpoints of a run: one .safetensors file with every tensor (network, averages, optimiser) and, in its metadata, the rest of the state.
  * One file is one rename, so a crash at any moment leaves the old one or the new one. `last.safetensors` is the newest; the best k by a
- * score are kept beside it as links to what was `last` then, `best-00001200-0.123456.safetensors`.
+ * score are kept as links to what was `last` then, `best-00001200-0.123456.safetensors`.
  */
 
 import { createHash } from 'node:crypto';
@@ -18,9 +18,9 @@ import { temporaryName } from '../../files/temporary-node.ts';
 import { removeHalfWritten, writeFileAtomic } from '../../files/write-file-node.ts';
 
 export interface CheckpointOptions {
-  /** How many of the best are kept. Default 3. */
+  /** Number of best checkpoints to keep. Default 3. */
   readonly keepBest?: number;
-  /** Which scores are better. Default `lowest`. */
+  /** Whether low or high scores are better. Default `lowest`. */
   readonly better?: 'lowest' | 'highest';
 }
 
@@ -28,11 +28,11 @@ export interface CheckpointContent {
   /** Steps done. */
   readonly step: number;
   readonly entries: Iterable<WeightEntry>;
-  /** Gives the tensor of an entry; asked for one at a time. */
+  /** Returns the tensor of an entry; called for one at a time. */
   readonly provide: TensorProvider;
-  /** Everything else that is needed to go on, as JSON: order of the data, generators, learning rate, epoch. */
+  /** Everything else needed to resume, as JSON: data order, generators, learning rate, epoch. */
   readonly state: unknown;
-  /** For the choice of the best; without one, or NaN, it is not among them. */
+  /** Score for selecting the best; a checkpoint without one, or with NaN, is not considered. */
   readonly score?: number;
   /** Further notes for readers of the file, such as the network's configuration. */
   readonly metadata?: Readonly<Record<string, string>>;
@@ -56,7 +56,7 @@ export interface BestCheckpoint {
 export interface Checkpoints {
   /** Writes `last`, and keeps it among the best if it is one. Where writing fails (a full disk: `file-access`) the one before stays whole. */
   save(content: CheckpointContent): Promise<string>;
-  /** `last`, or undefined where there is none. Throws `file-corrupt` or `file-truncated` where it is damaged, naming the others. */
+  /** `last`, or undefined if there is none. Throws `file-corrupt` or `file-truncated` if it is damaged, naming the other checkpoints. */
   last(): Promise<SavedCheckpoint | undefined>;
   /** The best first. */
   best(): Promise<readonly BestCheckpoint[]>;
@@ -64,7 +64,7 @@ export interface Checkpoints {
 
 const lastName = 'last.safetensors';
 
-/** Opens a folder, which is made if need be, and removes what a crash left half-written there. */
+/** Opens a folder, creating it if needed, and removes partial files of a crash. */
 export async function openCheckpoints(folder: string, options: CheckpointOptions = {}): Promise<Checkpoints> {
   const { keepBest = 3, better = 'lowest' } = options;
   await makeFolder(folder);
@@ -163,7 +163,7 @@ const digestName = 'checkpoint.sha256';
 
 const noted = ({ step, state }: { readonly step: unknown; readonly state: unknown }): string => `${step} ${state}`;
 
-/** Entries with a digest behind them, made of the tensors as they are written. */
+/** Entries followed by a digest, computed while the tensors are written. */
 function withDigest(
   entries: Iterable<WeightEntry>,
   provide: TensorProvider,

@@ -1,4 +1,4 @@
-/** Throughput and time left of a run, and the line that tells them. Times come in as milliseconds of any clock. */
+/** Throughput and remaining time of a run, and their status line. Times are milliseconds of any clock. */
 
 export interface ProgressState {
   readonly step: number;
@@ -62,7 +62,7 @@ export function progressLine(state: ProgressState, values: Readonly<Record<strin
     );
   if (state.itemsPerSecond !== undefined) parts.push(`${shortNumber(state.itemsPerSecond)} img/s`);
   if (state.secondsLeft !== undefined) parts.push(`${duration(state.secondsLeft)} left`);
-  // What does not fit goes, values first.
+  // Drop what does not fit, values first.
   while (parts.length > 1 && parts.join('  ').length > width) parts.splice(parts.length > 4 ? parts.length - 4 : 1, 1);
   return parts.join('  ').slice(0, width);
 }

@@ -1,15 +1,15 @@
 /**
  * The folder of a run:
  *
- *     config.yaml                       what was asked for
+ *     config.yaml                       the configuration
  *     metrics.jsonl                     values by step
  *     events.out.tfevents.…             the same for TensorBoard, with sample grids
  *     samples/step-00001000.png         sample grids
  *     checkpoints/last.safetensors, best-…
- *     model.safetensors, model.yaml     what is given away: the model alone, averaged where there are averages, as of the last checkpoint
- *     report.html                       all of it for people, if wanted
+ *     model.safetensors, model.yaml     the result: the model alone, averaged if there are averages, as of the last checkpoint
+ *     report.html                       a report for people, optional
  *
- * Every file but the two that grow is there whole or not at all, and those two may lose their last line at most.
+ * Every file except the two logs is written atomically; the logs may lose their last line.
  */
 
 import { type FileHandle, open, readdir, readFile } from 'node:fs/promises';
@@ -39,13 +39,13 @@ export interface RunOptions {
   readonly title: string;
   /** Text of the configuration, kept as config.yaml. */
   readonly config: string;
-  /** Whether to go on with what is in the folder. */
+  /** Continue the run in the folder. */
   readonly resume: boolean;
   /** Milliseconds since 1970. */
   readonly clock: () => number;
   readonly codec: ImageCodec;
   readonly checkpoints?: CheckpointOptions;
-  /** What is given away: the file's name (default `model.safetensors`), the text of the YAML that is written beside it, and further files by name. */
+  /** The result: the file's name (default `model.safetensors`), the YAML written next to it, and further files by name. */
   readonly model?: {
     readonly name?: string;
     readonly config?: string;
@@ -65,7 +65,7 @@ export type ModelContent = Pick<CheckpointContent, 'entries' | 'provide' | 'meta
 
 export interface Run {
   readonly folder: string;
-  /** Where to go on, if the run was resumed and has a checkpoint. To be closed when its tensors have been read. */
+  /** The checkpoint of a resumed run, if any. The caller closes it after reading its tensors. */
   readonly resumed: SavedCheckpoint | undefined;
   /** A run was here before, which ended before its first checkpoint: its steps are done again. */
   readonly beganAgain: boolean;
@@ -76,7 +76,7 @@ export interface Run {
   samples(step: number, images: readonly Image[], options?: SampleGridOptions): Promise<string>;
   /** The model alone, for others to load; gives its path. */
   model(content: ModelContent): Promise<string>;
-  /** Writes report.html anew; gives its path. */
+  /** Rewrites report.html; returns its path. */
   report(now: Pick<RunReport, 'status' | 'progress' | 'problems'>): Promise<string>;
   close(): Promise<void>;
 }
@@ -84,7 +84,7 @@ export interface Run {
 const stepName = (step: number): string => `step-${String(step).padStart(8, '0')}`;
 
 /**
- * Opens the folder of a run, which is made if need be. Throws `invalid-argument` where a run is there and `resume` is not set,
+ * Opens the folder of a run, creating it if needed. Throws `invalid-argument` if it has a run and `resume` is not set,
  * `file-corrupt` where its last checkpoint is damaged, `file-access`.
  */
 export async function openRun(folder: string, options: RunOptions): Promise<Run> {
@@ -100,7 +100,7 @@ export async function openRun(folder: string, options: RunOptions): Promise<Run>
   }
 }
 
-/** Where a resumed run goes on. A run whose newest checkpoint is gone is not begun again: that would drop what it has done. */
+/** The checkpoint to resume from. A run whose newest checkpoint is missing does not start over, because that would discard its progress. */
 async function lastCheckpoint(folder: string, checkpoints: Checkpoints): Promise<SavedCheckpoint | undefined> {
   const last = await checkpoints.last();
   if (last) return last;
@@ -223,7 +223,7 @@ export function runIsThere(folder: string): StableDiffusionError {
   );
 }
 
-/** A new file, named as TensorBoard wants it: its time in seconds, then anything. */
+/** A new file with a name that TensorBoard accepts: the time in seconds, then anything. */
 async function openEvents(folder: string, now: number): Promise<FileHandle> {
   for (let number = 0; ; number++) {
     const path = join(

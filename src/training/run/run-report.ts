@@ -1,4 +1,4 @@
-/** The report of a run as one HTML file: curves, sample grids, warnings and configuration, all inside it, so that it opens from disk without a server or a network. While the run goes on the page asks for itself again. */
+/** The report of a run as one HTML file: curves, sample grids, warnings and configuration, all inside it, so that it opens from disk without a server or a network. During the run the page reloads itself. */
 
 import { escapeXml, lineChart, type ChartPoint } from '../../plot/line-chart.ts';
 import type { MetricsRow } from './metrics-log-node.ts';

@@ -1,10 +1,10 @@
-/** Weights to go on from out of another run's checkpoint: the averages in place of the last weights, without what belongs to the optimiser. */
+/** Initial weights from another run's checkpoint: averages replace the last weights; optimiser state is dropped. */
 
 import { aliased, weightView } from '../../weights/view.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
 import { stateNames } from '../step/optimiser.ts';
 
-/** The model in a file: of a run's checkpoint its averages where it has them, else its weights; any other file as it is. */
+/** The model in a file: for a run's checkpoint its averages, if any, else its weights; other files unchanged. */
 export function lastOrAveraged(source: WeightSource): WeightSource {
   if (source.metadata?.get('state') === undefined) return source;
   const names = [...source.entries.keys()].filter((name) => !name.includes('/'));

@@ -19,12 +19,12 @@ export interface EventTime {
   readonly step: number;
 }
 
-/** The record every file begins with. */
+/** The first record of every file. */
 export function versionRecord(seconds: number): Uint8Array {
   return record(new ProtoWriter().double(1, seconds).string(3, 'brain.Event:2'));
 }
 
-/** Says that a run goes on after `step`: TensorBoard drops what earlier files say of later steps. */
+/** Marks a resumed run after `step`: TensorBoard drops later steps of earlier files. */
 export function restartRecord(time: EventTime): Uint8Array {
   return record(event(time).message(7, new ProtoWriter().int(1, 1)));
 }

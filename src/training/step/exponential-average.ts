@@ -3,7 +3,7 @@
 export interface AverageConfig {
   /** Default 0.9999. */
   readonly decay?: number;
-  /** Whether the decay is at most (1 + n) / (10 + n) at the n-th update. Default true. */
+  /** Limit the decay to (1 + n) / (10 + n) at the n-th update. Default true. */
   readonly useNumUpdates?: boolean;
 }
 

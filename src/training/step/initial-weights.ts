@@ -24,7 +24,7 @@ type Distribution =
 const constant = (value: number): Distribution => ({ kind: 'constant', value });
 const normal = (std: number, mean = 0): Distribution => ({ kind: 'normal', std, mean });
 
-/** Layers that begin as zero: the last of each residual branch of the UNet, and its output. */
+/** Layers initialised with zeros: the last of each residual branch of the UNet, and its output. */
 const zeroed =
   /(?:^|\.)(?:out_layers\.3|proj_out|(?:model\.)?diffusion_model\.out\.2)\.(?:weight|bias)$|^out\.2\.(?:weight|bias)$/;
 

@@ -81,7 +81,7 @@ function checkCycles(config: CyclesConfig): void {
   }
 }
 
-/** `LambdaLinearScheduler`: after the warm-up linear to `f_min` at the cycle's end, as if the descent had begun with the cycle (a jump below `f_max`, as in the original). */
+/** `LambdaLinearScheduler`: after the warm-up linear to `f_min` at the cycle's end, as if the descent had started with the cycle (a jump below `f_max`, as in the original). */
 export function linearCycles(config: CyclesConfig): LearningRateSchedule {
   checkCycles(config);
   return (step) => {

@@ -23,7 +23,7 @@ export type OptimiserConfig =
 export interface Update {
   /** Name of the parameter or pack in the state. */
   readonly name: string;
-  /** How many times this parameter has been updated, this time included: from 1. */
+  /** Number of updates of this parameter, including this one, from 1. */
   readonly step: number;
   readonly learningRate: number;
   readonly weightDecay: number;
@@ -33,7 +33,7 @@ export interface Update {
   readonly averageRate?: number;
 }
 
-/** Where what belongs to a parameter lies in the state. */
+/** Names of a parameter's tensors in the state. */
 export const stateNames = {
   gradient: (name: string): string => `gradient/${name}`,
   /** Gradient of one of several accumulated batches. */
@@ -69,7 +69,7 @@ function adam(config: Extract<OptimiserConfig, { kind: 'adamw' | 'adam' }>): Rul
   return {
     slots: ['exp_avg', 'exp_avg_sq'],
     update: (raw, p, slots, settings) => {
-      // As few passes over the tensors as possible: factors that are the same for all elements are multiplied before.
+      // Minimise passes over the tensors: factors common to all elements are multiplied first.
       const decay = need(settings, 'decay');
       const g = decoupled ? raw : add(mul(raw, need(settings, 'scale')), mul(p, decay));
       const decayed = decoupled ? mul(p, decay) : p;

@@ -2,7 +2,7 @@
  * One training step: gradients of a traced loss, clipping, the optimiser's update and exponential averages, all in the engine. Parameters,
  * moments and averages stay there between steps.
  *
- * It knows no data, schedule or files: the learning rate comes with each batch, and the whole state can be read and set, after which
+ * It is independent of data, schedule and files: the learning rate comes with each batch, and the whole state can be read and set, after which
  * steps are the same to the bit.
  */
 
@@ -22,7 +22,7 @@ import { type AverageConfig, averageRate } from './exponential-average.ts';
 import { Optimiser, type OptimiserConfig, partsOf, stateNames, type Update } from './optimiser.ts';
 
 /**
- * What becomes of a parameter: `fixed` ones are built into the program; `shared` ones are read from the state but not changed here
+ * How a parameter is treated: `fixed` ones are built into the program; `shared` ones are read from the state but not changed here
  * (another step trains them); the others are trained, with these settings.
  */
 export type Treatment = 'fixed' | 'shared' | ParameterGroup;
@@ -66,7 +66,7 @@ export interface StepResult {
   readonly loss: number;
   /** Scalar outputs, the loss among them; means over accumulated batches. */
   readonly metrics: Readonly<Record<string, number>>;
-  /** The same of each accumulated batch. */
+  /** Metrics of each accumulated batch. */
   readonly batches: readonly Readonly<Record<string, number>>[];
   /** Outputs that are not scalars, of the last batch. */
   readonly tensors: Readonly<Record<string, Tensor>>;
@@ -94,7 +94,7 @@ const squareRows = 16;
 /** Elements whose squares are summed in one run: in each row few enough for sums in float32. */
 const squaredAtOnce = 2 ** 21;
 
-/** Programs over flat tensors that a step needs beside the optimiser's. */
+/** Programs over flat tensors that a step needs in addition to the optimiser's. */
 async function compileHelpers(engine: Engine): Promise<{ squares: Program; accumulate: Program }> {
   const none = memoryWeights(new Map());
   // Rows times themselves: one pass that all threads share. The length of a pack is a multiple of the number of rows.
@@ -176,7 +176,7 @@ export class TrainStep implements AsyncDisposable {
     if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) {
       throw new StableDiffusionError(
         'not-finite',
-        `The loss is ${loss} and the norm of its gradients ${gradientNorm} at step ${this.#steps + 1}; no weight was changed. Lower the learning rate, clip gradients, or look at the data of this batch.`,
+        `The loss is ${loss} and the norm of its gradients ${gradientNorm} at step ${this.#steps + 1}; no weight was changed. Lower the learning rate, clip gradients, or check the data of this batch.`,
         { details: { metrics } },
       );
     }
@@ -272,7 +272,7 @@ export class TrainStep implements AsyncDisposable {
     return Object.fromEntries(names.map((name) => [name, read[stateNames.gradient(name)] as Tensor]));
   }
 
-  /** The trained parameters as they are now. */
+  /** The current trained parameters. */
   parameters(names: readonly string[] = this.trained): Promise<Record<string, Tensor>> {
     return this.state.read(names);
   }
@@ -292,12 +292,12 @@ export class TrainStep implements AsyncDisposable {
     return { steps: this.#steps, averageUpdates: this.#averageUpdates };
   }
 
-  /** Everything a run needs to go on. */
+  /** Everything a run needs to resume. */
   async save(): Promise<TrainingState> {
     return { tensors: await this.state.read(this.#stateNames), counts: this.counts };
   }
 
-  /** Goes on from a saved state. Tensors may be given in several calls, counts with any. Throws `shape-mismatch` for another network's. */
+  /** Restores a saved state. Tensors may come in several calls, counts with any of them. Throws `shape-mismatch` for another network's state. */
   async restore({ tensors, counts }: { readonly tensors?: Tensors; readonly counts?: TrainingCounts }): Promise<void> {
     const known = new Set(this.#stateNames);
     const unknown = Object.keys(tensors ?? {}).filter((name) => !known.has(name));
@@ -330,7 +330,7 @@ export class TrainStep implements AsyncDisposable {
 
 const treatmentOf = (options: TrainStepOptions, name: string): Treatment => options.treatment?.(name) ?? {};
 
-/** Names in parts whose tensors have together no more than about 64 MB, so that what passes to the engine at once is bounded. */
+/** Splits names into parts of about 64 MB of tensors, to bound the size of a transfer to the engine. */
 function inParts<T>(items: readonly T[], shapeOf: (item: T) => Shape): T[][] {
   const parts: T[][] = [];
   let room = 0;
@@ -346,7 +346,7 @@ function inParts<T>(items: readonly T[], shapeOf: (item: T) => Shape): T[][] {
   return parts;
 }
 
-/** A pack of tensors of the shapes of others: `nameOf` says how each is called. Another step on the same state may have made it already. */
+/** A pack of tensors of the shapes of others: `nameOf` gives the name of each. Another step on the same state may have created it already. */
 async function packLike(
   state: EngineState,
   pack: string,
@@ -369,7 +369,7 @@ interface Pack {
   readonly averaged: boolean;
 }
 
-/** Packs of at most about this many elements, because they are moved as they are made. */
+/** Approximate maximum size of packs in elements, because packing moves them. */
 const packSize = 2 ** 24;
 
 function packsOf(

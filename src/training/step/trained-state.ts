@@ -1,4 +1,4 @@
-/** What training changes, as a trainee writes, restores and gives it away: the tensors of a step's state, read one at a time, and their averages. */
+/** The trained tensors as a trainee saves, restores and exports them: those of a step's state, read one at a time, and their averages. */
 
 import { z } from 'zod';
 import type { EngineState } from '../../engine/engine.ts';
@@ -20,7 +20,7 @@ export interface TrainedStateOptions {
   readonly names: readonly string[];
   /** Parameters with an average. */
   readonly averaged: readonly string[];
-  /** What the checkpoint of another one is of, for messages: `model or optimiser`. */
+  /** The possible mismatch, for messages: `model or optimiser`. */
   readonly kind: string;
 }
 

@@ -1,4 +1,4 @@
-/** GET /sdapi/v1/loras and embeddings, and the requests to look at their folders again. */
+/** GET /sdapi/v1/loras and embeddings, and the requests to rescan their folders. */
 
 import { z } from 'zod';
 import { defineRoute, json } from '../../http/route.ts';
@@ -26,7 +26,7 @@ const embedding = z.object({
 export const embeddings = defineRoute({
   method: 'GET',
   path: '/sdapi/v1/embeddings',
-  summary: 'Textual inversions, whose names are words of prompts',
+  summary: 'Textual inversions; their names are words in prompts',
   flavour: 'a1111',
   response: z.object({ loaded: z.record(z.string(), embedding), skipped: z.record(z.string(), embedding) }),
   async handle({ adapters }) {
@@ -44,7 +44,7 @@ const refresh = (name: string, what: string) =>
   defineRoute({
     method: 'POST',
     path: `/sdapi/v1/${name}`,
-    summary: `Looks at the folder of ${what} again; models that are loaded keep those they have`,
+    summary: `Rescans the folder of ${what}; loaded models are unchanged`,
     flavour: 'a1111',
     response: z.null(),
     async handle({ adapters }) {

@@ -1,4 +1,4 @@
-/** GET /sdapi/v1/cmd-flags: A1111's command line. Only what tells clients something, and no paths. */
+/** GET /sdapi/v1/cmd-flags: A1111's command line: only flags that clients use, without paths. */
 
 import { z } from 'zod';
 import { defineRoute, json } from '../../http/route.ts';
@@ -6,7 +6,7 @@ import { defineRoute, json } from '../../http/route.ts';
 export const cmdFlags = defineRoute({
   method: 'GET',
   path: '/sdapi/v1/cmd-flags',
-  summary: 'Flags of the command line',
+  summary: "Flags of A1111's command line",
   flavour: 'a1111',
   response: z.record(z.string(), z.unknown()),
   handle: async () =>

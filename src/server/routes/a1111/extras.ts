@@ -35,7 +35,7 @@ const singleBody = z.object({ ...extrasFields, image: z.string() });
 const batchBody = z.object({ ...extrasFields, imageList: z.array(z.object({ data: z.string(), name: z.string() })) });
 type Extras = Omit<z.output<typeof singleBody>, 'image'>;
 
-/** The size that is wanted of a picture. */
+/** The requested size of a picture. */
 function sizeOf(
   body: Extras,
   width: number,
@@ -81,7 +81,7 @@ async function enlarge(
   };
   const [{ name, filter }, other] = [upscaler('upscaler_1'), upscaler('upscaler_2')];
   const visibility = other.name === 'None' ? 0 : (body.extras_upscaler_2_visibility ?? 0);
-  // A1111's "None" leaves the picture as it is.
+  // A1111's "None" leaves the picture unchanged.
   const wanted =
     name === 'None'
       ? { width: image.width, height: image.height, crop: false }
@@ -129,10 +129,7 @@ export const extraBatchImages = defineRoute({
   response: z.object({ html_info: z.string(), images: z.array(z.string()) }),
   async handle(context, { body, signal }) {
     if (body.imageList.length > context.limits.pictures)
-      throw invalidField(
-        ['body', 'imageList'],
-        `ensure that there are no more than ${context.limits.pictures} pictures`,
-      );
+      throw invalidField(['body', 'imageList'], `ensure that there are at most ${context.limits.pictures} pictures`);
     const images: string[] = [];
     for (const [i, { data }] of body.imageList.entries())
       images.push(await enlarge(context, body, data, ['body', 'imageList', i], signal));

@@ -88,7 +88,7 @@ export const imageToImageFields = z.object({
 
 export type TextToImageFields = z.output<typeof textToImageFields>;
 export type ImageToImageFields = z.output<typeof imageToImageFields>;
-/** What both have. */
+/** Fields of both routes. */
 export type SharedFields = Pick<TextToImageFields, keyof typeof shared>;
 
 export const generationResponse = z.object({
@@ -97,7 +97,7 @@ export const generationResponse = z.object({
   info: z.string(),
 });
 
-/** What A1111 takes for fields that are left out, as its answers tell. */
+/** A1111's defaults of omitted fields, as its answers show. */
 const defaults: Readonly<Record<string, unknown>> = {
   prompt: '',
   negative_prompt: '',
@@ -140,7 +140,7 @@ const defaults: Readonly<Record<string, unknown>> = {
   include_init_images: false,
 };
 
-/** A1111's `parameters`: the request with the defaults of what it left out. The initial pictures are not sent back unless it says so. */
+/** A1111's `parameters`: the request with defaults filled in. Initial pictures are not returned unless requested. */
 export function parametersOf(
   body: TextToImageFields | ImageToImageFields,
   { width, height }: { readonly width: number; readonly height: number },

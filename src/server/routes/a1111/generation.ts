@@ -169,7 +169,7 @@ export function sharedDraft(
   };
 }
 
-/** A1111's `Processed.js()`: everything about what was made, as JSON in a string. */
+/** A1111's `Processed.js()`: all facts about the result, as JSON in a string. */
 function infoOf(job: Job, result: JobResult, body: SharedFields, modelName: string): string {
   const { request } = job;
   const all = <T>(pick: (image: JobResult['images'][number]) => T): T[] => result.images.map(pick);
@@ -211,7 +211,7 @@ function infoOf(job: Job, result: JobResult, body: SharedFields, modelName: stri
     clip_skip: request.clipSkip,
     is_using_inpainting_conditioning: false,
     version: 'v1.10.1',
-    // What A1111 has not.
+    // Fields that A1111 lacks.
     job_id: job.id,
     interrupted: result.interrupted,
     flagged: all((image) => image.flagged ?? false),

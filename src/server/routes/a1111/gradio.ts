@@ -1,4 +1,4 @@
-/** What A1111's page framework (Gradio) answers beside the API. Clients ask it whether a web UI is there, and its page's lists. */
+/** Routes of A1111's page framework (Gradio). Clients use them to detect a web UI, and read its page's lists. */
 
 import { z } from 'zod';
 import { defineRoute, json, type Route } from '../../http/route.ts';
@@ -6,7 +6,7 @@ import { latentModes, upscalerNames } from './upscaler-table.ts';
 
 const hiresUpscalers = [...Object.keys(latentModes), ...Object.keys(upscalerNames)];
 
-/** Of the page's parts only those that clients look for. */
+/** Only those parts of the page that clients look for. */
 const components = [
   {
     id: 1,
@@ -23,7 +23,7 @@ const answers: readonly (readonly [path: string, summary: string, value: unknown
   ],
   ['/app_id', 'A number for this server', { app_id: 1 }],
   ['/user', "Nobody is logged in to Gradio's page", null],
-  ['/login_check', "Gradio's page wants no log-in", null],
+  ['/login_check', 'Login check of Gradio: none required', null],
 ];
 
 export const gradio: readonly Route[] = answers.map(([path, summary, value]) =>

@@ -1,4 +1,4 @@
-/** POST /sdapi/v1/img2img: image to image, and inpainting where there is a mask. */
+/** POST /sdapi/v1/img2img: image to image, and inpainting with a mask. */
 
 import { StableDiffusionError } from '../../../errors.ts';
 import type { JobDraft } from '../../decide-job.ts';

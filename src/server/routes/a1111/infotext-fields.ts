@@ -49,7 +49,7 @@ const options: Readonly<Record<string, string>> = {
   s_noise: 'Sigma noise',
 };
 
-/** The options that a text tells; a model or a source of noise that is not here is left out, as there. */
+/** The options in a text; an unknown model or noise source is ignored, as in A1111. */
 function overridesOf({ catalog }: ServerContext, told: InfotextFields): Record<string, unknown> {
   const found = Object.entries(options).flatMap(([name, label]) =>
     told[label] === undefined ? [] : [[name, told[label]] as const],
@@ -65,7 +65,7 @@ function overridesOf({ catalog }: ServerContext, told: InfotextFields): Record<s
   };
 }
 
-/** The body with what its `infotext` tells of the fields that it leaves out. Throws `invalid-argument`. */
+/** The body, with omitted fields filled from its `infotext`. Throws `invalid-argument`. */
 export function withInfotext<T extends Partial<SharedFields>>(context: ServerContext, body: T, schema: z.ZodObject): T {
   if (!body.infotext) return body;
   const told = parseInfotext(body.infotext);

@@ -9,7 +9,7 @@ import { boolean, integer, text } from './pydantic.ts';
 export const internalProgress = defineRoute({
   method: 'POST',
   path: '/internal/progress',
-  summary: 'How far the job of a task id is',
+  summary: 'Progress of the job with a task id',
   flavour: 'a1111',
   body: z.object({ id_task: text(), id_live_preview: integer(), live_preview: boolean() }),
   response: z.object({
@@ -42,7 +42,7 @@ export const internalProgress = defineRoute({
     const { step, preview } = watch.progress(job.id) ?? {};
     const share = step ? step.done / step.total : 0;
     const since = (now() - (job.startedAt ?? now())) / 1000;
-    // Each preview has a number, by which the same one is not sent twice.
+    // Each preview has a number, so that none is sent twice.
     const number = preview ? preview.picture * 10_000 + preview.step : -1;
     const isNew = wanted && preview && number !== body.id_live_preview;
     return json({
@@ -60,7 +60,7 @@ export const internalProgress = defineRoute({
 export const pendingTasks = defineRoute({
   method: 'GET',
   path: '/internal/pending-tasks',
-  summary: 'Task ids of the jobs that wait',
+  summary: 'Task ids of queued jobs',
   flavour: 'a1111',
   response: z.object({ size: z.int(), tasks: z.array(z.string()) }),
   async handle({ tasks, watch }, { owner }) {

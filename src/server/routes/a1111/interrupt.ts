@@ -1,4 +1,4 @@
-/** POST /sdapi/v1/interrupt and skip: the caller's jobs that are being made end, or go on with their next iteration. */
+/** POST /sdapi/v1/interrupt and skip: the caller's running jobs end, or continue with their next iteration. */
 
 import { z } from 'zod';
 import type { ServerContext } from '../../context.ts';
@@ -11,7 +11,7 @@ function tellRunning({ watch, queue }: ServerContext, owner: string, control: 'i
 export const interrupt = defineRoute({
   method: 'POST',
   path: '/sdapi/v1/interrupt',
-  summary: 'Ends the current job; it answers with what there is',
+  summary: 'Ends the current job; it returns what is finished',
   flavour: 'a1111',
   response: z.object({}),
   async handle(context, { owner }) {

@@ -20,7 +20,7 @@ export const nothingHere: readonly Route[] = [
     defineRoute({
       method: 'GET',
       path: `/sdapi/v1/${name}`,
-      summary: `${summary}: none`,
+      summary: `${summary} (always empty)`,
       flavour: 'a1111',
       response: z.unknown(),
       handle: async () => json(value),
@@ -30,7 +30,7 @@ export const nothingHere: readonly Route[] = [
     defineRoute({
       method: 'POST',
       path: `/sdapi/v1/${name}`,
-      summary: 'Nothing to do',
+      summary: 'Accepted; has no effect',
       flavour: 'a1111',
       response: z.unknown(),
       handle: async () => json(null),

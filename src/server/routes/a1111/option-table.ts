@@ -25,7 +25,7 @@ const several = (value: readonly string[]): OptionRow => ({
   value,
 });
 
-/** Name, and the value it has until somebody sets it (A1111's own, but for the seed source: see docs/reference/server-api.md). */
+/** Name and default value (A1111's, except for the seed source: see docs/reference/server-api.md). */
 export const optionTable: Readonly<Record<string, OptionRow>> = {
   sd_model_checkpoint: words(''),
   sd_checkpoint_hash: words(''),
@@ -92,7 +92,7 @@ export function optionsOf(context: ServerContext, owner: string): Readonly<Recor
   return { ...all, sd_model_checkpoint: model.title, sd_checkpoint_hash: model.sha256 ?? '' };
 }
 
-/** The model that a caller has chosen; the default where it is not there any more. */
+/** The caller's chosen model; the default if it no longer exists. */
 export function currentModel({ catalog, options }: ServerContext, owner: string): ReturnType<typeof catalog.find> {
   const chosen = options.get(owner)['sd_model_checkpoint'];
   const known = catalog.list().find(({ name }) => name === chosen);

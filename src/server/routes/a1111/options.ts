@@ -18,14 +18,14 @@ export const getOptions = defineRoute({
 export const setOptions = defineRoute({
   method: 'POST',
   path: '/sdapi/v1/options',
-  summary: 'Sets options; those that are not known are ignored',
+  summary: 'Sets options; unknown ones are ignored',
   flavour: 'a1111',
   body: z.record(z.string(), z.unknown()),
   response: z.null(),
   async handle(context, { owner, body }) {
     const checked = checkOptions(body);
     if (!checked.success) throw unfit(['body'], checked.error);
-    // What is derived is not kept, null leaves an option as it is, and the model is kept by its name.
+    // Derived values are not stored, null leaves an option unchanged, and the model is stored by its name.
     const { sd_checkpoint_hash: _hash, sd_model_checkpoint, ...others } = checked.data;
     const changes: Record<string, OptionValue> = Object.fromEntries(
       Object.entries(others).filter(([, value]) => value !== null),

@@ -1,4 +1,4 @@
-/** GET /internal/ping: A1111's sign of life, which older clients ask for. */
+/** GET /internal/ping: A1111's sign of life, which older clients request. */
 
 import { z } from 'zod';
 import { defineRoute, json } from '../../http/route.ts';
@@ -6,7 +6,7 @@ import { defineRoute, json } from '../../http/route.ts';
 export const ping = defineRoute({
   method: 'GET',
   path: '/internal/ping',
-  summary: 'The server is there',
+  summary: 'The server is alive (for older clients)',
   flavour: 'a1111',
   response: z.object({}),
   handle: async () => json({}),

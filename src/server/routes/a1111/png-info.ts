@@ -11,7 +11,7 @@ import { defineRoute, json } from '../../http/route.ts';
 export const pngInfo = defineRoute({
   method: 'POST',
   path: '/sdapi/v1/png-info',
-  summary: 'Reads the settings that a picture was made with',
+  summary: 'Reads the settings from a picture',
   flavour: 'a1111',
   body: z.object({ image: z.string() }),
   response: z.object({

@@ -20,7 +20,7 @@ const idle = {
   sampling_steps: 0,
 };
 
-/** Whether a caller is shown previews of a job, by what it asks for and by its options. While it is, the job makes them. */
+/** True if a caller gets previews of a job, by its request and its options. Meanwhile the job makes them. */
 export function showsPreviews(context: ServerContext, owner: string, { id, state }: Job, isAsked: boolean): boolean {
   const shows = isAsked && optionsOf(context, owner)['live_previews_enable'] === true;
   if (shows && state === 'running') context.queue.send(id, 'watch');
@@ -30,7 +30,7 @@ export function showsPreviews(context: ServerContext, owner: string, { id, state
 export const progress = defineRoute({
   method: 'GET',
   path: '/sdapi/v1/progress',
-  summary: 'How far the current job is',
+  summary: 'Progress of the current job',
   flavour: 'a1111',
   query: z.object({ skip_current_image: boolean() }),
   response: z.object({

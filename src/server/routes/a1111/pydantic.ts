@@ -4,12 +4,12 @@ import { z } from 'zod';
 import { plainSeedSchema } from '../../../generation/fields.ts';
 import { notAnInteger } from '../../http/problem.ts';
 
-/** Texts from this length on are no numbers: they are not even looked at. */
+/** Texts of at least this length are not parsed as numbers. */
 const longestNumber = 400;
 const floatText = /^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?$/i;
 const integerText = /^[+-]?\d+$/;
 
-/** The number that a text stands for, or the value as it is. */
+/** The number in a text, or the value unchanged. */
 const fromText = (value: unknown, pattern: RegExp): unknown => {
   if (typeof value !== 'string' || value.length > longestNumber) return value;
   const text = value.trim();
@@ -52,7 +52,7 @@ export const text = () => optional(asText, z.string());
 const mostElements = 1000;
 const mostCharacters = 100_000;
 
-/** Whether a value is small, found without looking at all of it. */
+/** True if a value is small; stops early for large ones. */
 function isSmall(value: unknown): boolean {
   let [elements, characters] = [0, 0];
   const open: unknown[] = [value];

@@ -6,7 +6,7 @@ import { defineRoute, json } from '../../http/route.ts';
 export const refreshCheckpoints = defineRoute({
   method: 'POST',
   path: '/sdapi/v1/refresh-checkpoints',
-  summary: 'Looks at the folder of models again',
+  summary: 'Rescans the folder of models',
   flavour: 'a1111',
   response: z.null(),
   async handle({ catalog }) {

@@ -31,7 +31,7 @@ const namesOf = ([name, label, , , aliases = []]: (typeof schedulerRows)[number]
   ...aliases,
 ];
 
-/** "Karras" for "karras"; what is not known stays as it is. */
+/** "Karras" for "karras"; unknown names are unchanged. */
 export function schedulerLabel(name: string): string {
   return schedulerRows.find((row) => namesOf(row).some((known) => isSame(known, name)))?.[1] ?? name;
 }
@@ -40,11 +40,11 @@ export interface SamplerLabels {
   readonly sampler: string;
   /** "Automatic" where none is named. */
   readonly scheduler: string;
-  /** What "Automatic" means for the sampler; undefined where that is the spacing of the model's own steps. */
+  /** The meaning of "Automatic" for the sampler; undefined for the spacing of the model's own steps. */
   readonly resolved: string | undefined;
 }
 
-/** `get_sampler_and_scheduler` of modules/sd_samplers.py: a sampler's name may end in a schedule, for where none is named beside it. */
+/** `get_sampler_and_scheduler` of modules/sd_samplers.py: a sampler's name may end in a schedule, which applies if no schedule is given. */
 export function samplerLabels(name: string, scheduler: string | undefined): SamplerLabels {
   const rowOf = (text: string): (typeof a1111Samplers)[number] | undefined =>
     a1111Samplers.find(({ names }) => names.some((known) => isSame(known, text)));

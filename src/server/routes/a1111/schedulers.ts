@@ -7,7 +7,7 @@ import { schedulerRows } from './sampler-labels.ts';
 export const schedulers = defineRoute({
   method: 'GET',
   path: '/sdapi/v1/schedulers',
-  summary: 'The schedules of noise',
+  summary: 'The noise schedules',
   flavour: 'a1111',
   response: z.array(
     z.object({

@@ -10,7 +10,7 @@ import type { SharedFields } from './generation-fields.ts';
 
 const builtIn = ['comments', 'extra options', 'hypertile', 'refiner', 'sampler', 'seed'] as const;
 
-/** Soft inpainting does something, unless its first argument says that it is off. */
+/** Soft inpainting has an effect unless its first argument turns it off. */
 const isOff = (name: string, given: unknown): boolean =>
   name === 'soft inpainting' &&
   [false, undefined].includes((given as { args?: readonly (boolean | undefined)[] } | null)?.args?.[0]);
@@ -18,7 +18,7 @@ const isOff = (name: string, given: unknown): boolean =>
 const missing = (field: 'script_name' | 'alwayson_scripts', message: string): StableDiffusionError =>
   new StableDiffusionError('invalid-argument', message, { details: { where: ['body', field] } });
 
-/** Throws `invalid-argument` where a script is asked for that is not there. */
+/** Throws `invalid-argument` for an unknown script. */
 export function checkScripts({
   script_name,
   alwayson_scripts,
@@ -34,7 +34,7 @@ export function checkScripts({
 export const scripts = defineRoute({
   method: 'GET',
   path: '/sdapi/v1/scripts',
-  summary: 'Scripts that may be sent along',
+  summary: 'Scripts accepted in requests',
   flavour: 'a1111',
   response: z.object({ txt2img: z.array(z.string()), img2img: z.array(z.string()) }),
   handle: async () => json({ txt2img: builtIn, img2img: builtIn }),

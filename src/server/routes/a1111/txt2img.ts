@@ -60,7 +60,7 @@ async function textToImageDraft(context: ServerContext, owner: string, body: Tex
 export const txt2img = defineRoute({
   method: 'POST',
   path: '/sdapi/v1/txt2img',
-  summary: 'Makes pictures of a prompt',
+  summary: 'Generates pictures from a prompt',
   flavour: 'a1111',
   body: textToImageFields,
   response: generationResponse,

@@ -9,7 +9,7 @@ export const upscalerNames: Readonly<Record<string, 'lanczos' | 'nearest'>> = {
   Nearest: 'nearest',
 };
 
-/** A1111's names for enlarging a latent. Here the picture is enlarged instead, by the filter beside it. */
+/** A1111's names for enlarging a latent. Here the picture is enlarged instead, with the given filter. */
 export const latentModes: Readonly<Record<string, Extract<ResizeFilter, 'bilinear' | 'bicubic' | 'nearest'>>> = {
   Latent: 'bilinear',
   'Latent (antialiased)': 'bilinear',

@@ -7,7 +7,7 @@ import { upscalerNames } from './upscaler-table.ts';
 export const upscalers = defineRoute({
   method: 'GET',
   path: '/sdapi/v1/upscalers',
-  summary: 'Ways to enlarge a picture',
+  summary: 'Upscaling methods',
   flavour: 'a1111',
   response: z.array(
     z.object({ name: z.string(), model_name: z.null(), model_path: z.null(), model_url: z.null(), scale: z.number() }),

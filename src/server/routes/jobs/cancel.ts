@@ -7,7 +7,7 @@ import { jobParams, ownJob } from './own-job.ts';
 export const cancelJob = defineRoute({
   method: 'DELETE',
   path: '/api/v1/jobs/:id',
-  summary: 'Cancels a job that waits or runs; a finished one stays as it is',
+  summary: 'Cancels a queued or running job; a finished one is unchanged',
   flavour: 'own',
   params: jobParams,
   response: jobView,
@@ -20,7 +20,7 @@ export const cancelJob = defineRoute({
 export const interruptJob = defineRoute({
   method: 'POST',
   path: '/api/v1/jobs/:id/interrupt',
-  summary: 'Ends a job that runs, with the pictures and the unfinished picture there are',
+  summary: 'Ends a running job and returns its finished pictures and the unfinished one',
   flavour: 'own',
   params: jobParams,
   response: jobView,

@@ -16,7 +16,7 @@ async function* eventsOf(
   const watching = (): void => {
     if (previews) queue.send(job.id, 'watch');
   };
-  // A wish for previews holds for some seconds.
+  // A request for previews is valid for some seconds.
   const timer = setInterval(watching, 2000);
   try {
     for await (const event of watch.events(job, signal)) {
@@ -37,7 +37,7 @@ async function* eventsOf(
 export const jobEvents = defineRoute({
   method: 'GET',
   path: '/api/v1/jobs/:id/events',
-  summary: 'Follows a job: server-sent events state, step, preview, and at the end result or error',
+  summary: 'Streams the events of a job: state, step, preview, and finally result or error',
   flavour: 'own',
   params: jobParams,
   query: z.object({ previews: z.stringbool().default(true) }),

@@ -7,7 +7,7 @@ import { jobParams, ownJob } from './own-job.ts';
 export const getJob = defineRoute({
   method: 'GET',
   path: '/api/v1/jobs/:id',
-  summary: 'A job, with its result once it is done',
+  summary: 'A job, with its result if it is done',
   flavour: 'own',
   params: jobParams,
   response: jobView,

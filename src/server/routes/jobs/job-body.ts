@@ -67,7 +67,7 @@ export const jobView = z.object({
 
 const moment = (time: number | undefined): string | null => (time === undefined ? null : new Date(time).toISOString());
 
-/** What a caller is shown of its job. */
+/** The caller's view of its job. */
 export function viewOf(
   job: Job,
   progress?: { readonly done: number; readonly total: number },

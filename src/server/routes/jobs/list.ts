@@ -8,7 +8,7 @@ import { jobView, viewOf } from './job-body.ts';
 export const listJobs = defineRoute({
   method: 'GET',
   path: '/api/v1/jobs',
-  summary: "The caller's jobs, the newest first",
+  summary: "The caller's jobs, newest first",
   flavour: 'own',
   query: z.object({
     state: z.enum(jobStates).optional(),

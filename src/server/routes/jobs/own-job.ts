@@ -1,4 +1,4 @@
-/** A job by its id, where it is the caller's own; others' are as if they were not there. */
+/** A job by its id, if it belongs to the caller; others are not found. */
 
 import { z } from 'zod';
 import { StableDiffusionError } from '../../../errors.ts';
@@ -10,6 +10,6 @@ export const jobParams = z.object({ id: z.string().min(1).max(64) });
 /** Throws `not-found`. */
 export async function ownJob({ queue }: ServerContext, owner: string, id: string): Promise<Job> {
   const job = await queue.get(id);
-  if (!job || job.owner !== owner) throw new StableDiffusionError('not-found', 'There is no job with this id.');
+  if (!job || job.owner !== owner) throw new StableDiffusionError('not-found', 'No job has this id.');
   return job;
 }

@@ -1,4 +1,4 @@
-/** POST /api/v1/pictures: stores a picture to begin from, for jobs to name by its id. */
+/** POST /api/v1/pictures: stores an initial picture, for jobs to refer to by its id. */
 
 import { z } from 'zod';
 import { atField, invalidField } from '../../http/problem.ts';
@@ -12,7 +12,7 @@ const form = (parts: readonly FormPart[]): unknown => ({
 export const storePictureRoute = defineRoute({
   method: 'POST',
   path: '/api/v1/pictures',
-  summary: 'Stores a picture; jobs may name it by the id that is given back',
+  summary: 'Stores a picture; jobs refer to it by the returned id',
   flavour: 'own',
   body: z.object({ image: z.union([z.string().min(1), z.instanceof(Uint8Array)]) }),
   form,

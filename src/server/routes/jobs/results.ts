@@ -14,7 +14,7 @@ const linkQuery = z.object({ expires: z.string().optional(), signature: z.string
 
 async function answerPicture({ store }: ServerContext, id: string): Promise<Answer> {
   const bytes = await store.get(id);
-  if (!bytes) throw new StableDiffusionError('not-found', 'There is no picture with this id.');
+  if (!bytes) throw new StableDiffusionError('not-found', 'No picture has this id.');
   const { format } = inspectImageFile(bytes, Number.POSITIVE_INFINITY);
   // The name is the content: it never changes.
   return {
@@ -32,7 +32,7 @@ async function answerPicture({ store }: ServerContext, id: string): Promise<Answ
 export const getResult = defineRoute({
   method: 'GET',
   path: '/api/v1/results/:name',
-  summary: 'A picture that was made',
+  summary: 'A generated picture',
   flavour: 'own',
   params,
   query: linkQuery,

@@ -1,4 +1,4 @@
-/** What OpenAI's three image routes share: fields to a job, and a job to an answer or a stream of partial pictures. */
+/** Shared parts of OpenAI's three image routes: fields to a job, and a job to an answer or a stream of partial pictures. */
 
 import { StableDiffusionError } from '../../../errors.ts';
 import { nodeImageCodec } from '../../../image/codec/codec-node.ts';
@@ -23,7 +23,7 @@ const fieldNames: FieldNames = {
 /** OpenAI's own models: clients that know no others get the default. */
 const openaiModel = /^(dall-e-\d|gpt-image-[\w.-]+|chatgpt-image-[\w.-]+)$/;
 
-/** What each quality is, and the steps of those that there are. */
+/** The qualities, and the steps of each. */
 const qualityOf = {
   auto: 'medium',
   low: 'low',
@@ -36,7 +36,7 @@ const stepsOf = { low: 10, medium: 20, high: 35 } as const;
 
 export type EventPrefix = 'image_generation' | 'image_edit';
 
-/** The part of a job that all three describe alike. Without a size it is that of the picture it begins from. */
+/** The part of a job that all three share. The default size is that of the initial picture. */
 export function sharedDraft(
   body: SharedFields,
   task: JobDraft['task'],
@@ -68,7 +68,7 @@ export function sharedDraft(
 /** The sizes OpenAI's clients may name, and others. */
 const sizeOf = ({ request }: Job): string => `${request.width}x${request.height}`;
 
-/** There are no tokens to pay for; clients that add them up find none. */
+/** Token counts are always 0. */
 const usage = {
   input_tokens: 0,
   output_tokens: 0,
@@ -81,7 +81,7 @@ async function encoded({ store }: ServerContext, image: ResultImage): Promise<st
   return Buffer.from((await store.get(image.id)) ?? []).toString('base64');
 }
 
-/** A preview, which is a JPEG, in the format that was asked for. */
+/** A preview, which is a JPEG, in the requested format. */
 async function inFormat(preview: string, { type, quality }: Job['request']['format']): Promise<string> {
   if (type === 'jpeg') return preview;
   const image = await nodeImageCodec.decode(new Uint8Array(Buffer.from(preview, 'base64')));
@@ -90,7 +90,7 @@ async function inFormat(preview: string, { type, quality }: Job['request']['form
   ).toString('base64');
 }
 
-/** Fields that every event and answer tells. */
+/** Fields of every event and answer. */
 const facts = (job: Job, body: SharedFields) => ({
   size: sizeOf(job),
   quality: qualityOf[body.quality ?? 'auto'],
@@ -100,9 +100,13 @@ const facts = (job: Job, body: SharedFields) => ({
 
 function refuseFlagged(images: readonly ResultImage[]): void {
   if (images.length > 0 && images.every(({ flagged }) => flagged)) {
-    throw new StableDiffusionError('invalid-argument', 'The safety checker objects to what was made of this request.', {
-      details: { name: 'moderation_blocked' },
-    });
+    throw new StableDiffusionError(
+      'invalid-argument',
+      'All pictures of this request were blocked by the safety checker.',
+      {
+        details: { name: 'moderation_blocked' },
+      },
+    );
   }
 }
 
@@ -163,7 +167,7 @@ export async function answerImages(
   if (body.stream) return { events: streamed(context, accepted, body, prefix, signal) };
   const job = await awaitJob(context, accepted, signal);
   refuseFlagged(job.result.images);
-  // As there: dall-e answers with URLs unless told otherwise, the later models with the picture itself.
+  // As in OpenAI's API: dall-e answers with URLs by default, later models with the picture itself.
   const asUrl = body.response_format === 'url' || (body.response_format == null && /^dall-e/.test(body.model ?? ''));
   const data = await Promise.all(
     job.result.images.map(async (image) =>

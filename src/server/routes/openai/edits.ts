@@ -1,4 +1,4 @@
-/** POST /v1/images/edits: inpainting where there is a mask or transparency, else image to image. */
+/** POST /v1/images/edits: inpainting with a mask or transparency, else image to image. */
 
 import { defineRoute } from '../../http/route.ts';
 import { answerImages, sharedDraft } from './answer.ts';
@@ -8,7 +8,7 @@ import { storePictures } from './picture-files.ts';
 export const edits = defineRoute({
   method: 'POST',
   path: '/v1/images/edits',
-  summary: 'Paints the transparent part of a picture or mask anew, or a whole picture',
+  summary: 'Regenerates the transparent part of a picture or mask, or a whole picture',
   flavour: 'openai',
   body: editFields,
   form: formFields,

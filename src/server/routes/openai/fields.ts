@@ -1,4 +1,4 @@
-/** The fields of OpenAI's images API. Others are ignored; a few of our own say more about the picture. */
+/** The fields of OpenAI's images API. Others are ignored; a few of our own give more control. */
 
 import { z } from 'zod';
 import type { FormPart } from '../../http/route.ts';
@@ -43,7 +43,7 @@ export const generationFields = z.object({ prompt: z.string().min(1), ...sharedF
 
 const file = z.union([z.instanceof(Uint8Array), z.string()]);
 const files = z.union([file, z.array(file)]);
-/** How a picture is told in JSON: a data URL, or a URL where pictures are fetched. */
+/** A picture in JSON: a data URL, or a URL if the server fetches pictures. */
 const link = z.object({ image_url: z.string() });
 
 export const editFields = z.object({

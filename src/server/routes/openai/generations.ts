@@ -7,7 +7,7 @@ import { generationFields, imagesResponse } from './fields.ts';
 export const generations = defineRoute({
   method: 'POST',
   path: '/v1/images/generations',
-  summary: 'Makes pictures of a prompt',
+  summary: 'Generates pictures from a prompt',
   flavour: 'openai',
   body: generationFields,
   response: imagesResponse,

@@ -15,7 +15,7 @@ export interface StoredPictures {
   readonly height: number;
 }
 
-/** Where a picture is transparent it is to be painted: that as a mask, white where it is painted. Undefined where it is opaque. */
+/** The mask of a picture's transparent part, in white. Undefined if the picture is opaque. */
 async function maskOf(context: ServerContext, bytes: Uint8Array): Promise<string | undefined> {
   const image = await nodeImageCodec.decode(bytes, { maxPixels: context.limits.inputPixels });
   if (image.channels !== 4) return undefined;
@@ -50,7 +50,7 @@ export async function storePictures(
           if (!found)
             throw invalidField(
               ['body', 'mask'],
-              'The mask has no transparent part; what is transparent in it is painted anew.',
+              'The mask has no transparent part. Its transparent part is the area to regenerate.',
             );
           return found;
         })

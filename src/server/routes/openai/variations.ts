@@ -8,7 +8,7 @@ import { storePictures } from './picture-files.ts';
 export const variations = defineRoute({
   method: 'POST',
   path: '/v1/images/variations',
-  summary: 'Makes pictures like one',
+  summary: 'Generates variations of a picture',
   flavour: 'openai',
   body: variationFields,
   form: formFields,

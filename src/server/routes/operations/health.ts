@@ -16,7 +16,7 @@ export const healthz = defineRoute({
 export const readyz = defineRoute({
   method: 'GET',
   path: '/readyz',
-  summary: 'The server takes jobs; 503 while it stops or its queue is not reached',
+  summary: 'The server accepts jobs; 503 while it stops or cannot reach its queue',
   flavour: 'own',
   open: true,
   response: z.object({ status: z.enum(['ready', 'not ready']) }),
