@@ -2,6 +2,7 @@
 
 export * from './beta-schedule.ts';
 export * from './denoiser.ts';
+export * from './gaussian/index.ts';
 export * from './guidance.ts';
 export * from './inpainting.ts';
 export * from './noise-schedule.ts';

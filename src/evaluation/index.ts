@@ -1,5 +1,12 @@
 /** Measures of pictures, autoencoders and models: FID, KID, precision and recall, inception score, CLIP score, PSNR, SSIM, LPIPS. */
 
+export {
+  type AdmPrecisionRecall,
+  admPrecisionRecall,
+  inceptionScoreBySplits,
+  spatialFeatures,
+  spatialFrechetDistance,
+} from './adm-evaluator.ts';
 export { type ClipScore, clipScore } from './clip-score.ts';
 export { type FeaturesNetwork, featuresNetwork, joinFeatures, type PictureFeatures } from './features.ts';
 export { type FeatureStatistics, featureStatistics, frechetDistance } from './frechet-distance.ts';

@@ -14,11 +14,12 @@ import { type Channels, createImage, type Image } from './image.ts';
  *
  * - `compvis`: scripts/txt2img.py when saving: `(255. * clamp((x + 1) / 2, 0, 1)).astype(uint8)`, so truncation.
  * - `compvis-safety-checker`: `numpy_to_pil` of the same script: `(255 * clamp((x + 1) / 2, 0, 1)).round()`.
+ * - `adm`: guided-diffusion's scripts: `((x + 1) * 127.5).clamp(0, 255).to(uint8)`, so truncation.
  * - `diffusers`: `VaeImageProcessor.postprocess`: `(clamp(x * 0.5 + 0.5, 0, 1) * 255).round()`.
  *
  * Rounding is half to even; NaN becomes 0.
  */
-export const byteConventions = ['compvis', 'compvis-safety-checker', 'diffusers'] as const;
+export const byteConventions = ['compvis', 'compvis-safety-checker', 'diffusers', 'adm'] as const;
 export type ByteConvention = (typeof byteConventions)[number];
 
 const fround = Math.fround;
@@ -34,6 +35,7 @@ const clamp01 = (value: number): number => (value > 0 ? Math.min(value, 1) : 0);
 const toByte: { readonly [K in ByteConvention]: (x: number) => number } = {
   compvis: (x) => Math.trunc(fround(255 * clamp01(fround(fround(x + 1) / 2)))),
   'compvis-safety-checker': (x) => roundHalfEven(fround(255 * clamp01(fround(fround(x + 1) / 2)))),
+  adm: (x) => Math.trunc(Math.min(Math.max(fround(fround(x + 1) * 127.5) || 0, 0), 255)),
   diffusers: (x) => roundHalfEven(fround(255 * clamp01(fround(fround(x * 0.5) + 0.5)))),
 };
 
@@ -105,4 +107,17 @@ export function imagesToTensor(
     }
   }
   return tensor('float32', [images.length, channels, height, width], out);
+}
+
+/** Rows of pictures uint8 [n, h, w, c] as float32 [rows, c, h, w]: `x / 127.5 - 1` in single precision. */
+export function bytesToTensor(pictures: Tensor, rows: readonly number[]): Tensor<'float32'> {
+  const [, height = 0, width = 0, channels = 0] = pictures.shape;
+  const plane = height * width;
+  const data = new Float32Array(rows.length * channels * plane);
+  for (const [to, row] of rows.entries())
+    for (let c = 0; c < channels; c++)
+      for (let i = 0; i < plane; i++)
+        data[(to * channels + c) * plane + i] =
+          fround(Number(pictures.data[(row * plane + i) * channels + c]) / 127.5) - 1;
+  return { dtype: 'float32', shape: [rows.length, channels, height, width], data };
 }

@@ -25,6 +25,16 @@ export {
 } from './latent/weights.ts';
 export { type LoopOptions, trainingLoop, type TrainingEvent } from './loop-node.ts';
 export { type Recipe, recipes } from './recipes.ts';
+export { type AdmCrop, admCenterCrop, admClasses, admOrder, admRandomCrop } from './data/adm-pictures.ts';
+export {
+  gaussianLoss,
+  type GaussianLossInputs,
+  type GaussianLossTerms,
+  type GaussianLossType,
+  noisyPictures,
+  toldTimesteps,
+} from './objective/gaussian.ts';
+export { lossResampler, type TimestepResampler, uniformResampler } from './objective/timestep-resampler.ts';
 export { adoptWeight, discriminatorLosses, weightedHingeLoss } from './objective/adversarial.ts';
 export {
   type DiffusionLoss,

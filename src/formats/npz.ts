@@ -1,0 +1,81 @@
+/** NumPy's archives (`.npz`): a zip of `.npy` files, as `numpy.savez` and `savez_compressed` write them; positional arrays are `arr_0`, `arr_1`, … */
+
+import { StableDiffusionError } from '../errors.ts';
+import type { ByteSource } from '../files/byte-source.ts';
+import { crc32 } from '../files/crc32.ts';
+import { openZip } from '../files/zip.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import { readNpy, writeNpy } from './npy.ts';
+
+export interface Npz {
+  readonly names: readonly string[];
+  /** Throws `file-corrupt` where the archive lacks it. */
+  read(name: string): Promise<Tensor>;
+}
+
+/** Opens an archive; the source is the caller's to close. */
+export async function openNpz(source: ByteSource): Promise<Npz> {
+  const { records, read } = await openZip(source);
+  const names = [...records.keys()].flatMap((name) => /^(.*)\.npy$/.exec(name)?.[1] ?? []);
+  return {
+    names,
+    async read(name) {
+      const record = records.get(`${name}.npy`);
+      if (!record)
+        throw new StableDiffusionError(
+          'file-corrupt',
+          `${source.label} has no array ${name}; it has ${names.join(', ') || 'none'}.`,
+        );
+      return readNpy(await read(record), `${name} of ${source.label}`);
+    },
+  };
+}
+
+/** The bytes of an archive of arrays, stored and not compressed; at most 4 GiB. */
+export function writeNpz(arrays: Readonly<Record<string, Tensor>>): Uint8Array {
+  const parts: Uint8Array[] = [];
+  const directory: Uint8Array[] = [];
+  let at = 0;
+  for (const [array, tensor] of Object.entries(arrays)) {
+    const name = new TextEncoder().encode(`${array}.npy`);
+    const data = writeNpy(tensor);
+    const common = (bytes: Uint8Array, from: number): DataView => {
+      const view = new DataView(bytes.buffer);
+      view.setUint16(from, 20, true);
+      view.setUint32(from + 10, crc32(data), true);
+      view.setUint32(from + 14, data.length, true);
+      view.setUint32(from + 18, data.length, true);
+      view.setUint16(from + 22, name.length, true);
+      return view;
+    };
+    const local = new Uint8Array(30 + name.length);
+    common(local, 4).setUint32(0, 0x04034b50, true);
+    local.set(name, 30);
+    const entry = new Uint8Array(46 + name.length);
+    const view = common(entry, 6);
+    view.setUint32(0, 0x02014b50, true);
+    view.setUint16(4, 20, true);
+    view.setUint32(42, at, true);
+    entry.set(name, 46);
+    parts.push(local, data);
+    directory.push(entry);
+    at += local.length + data.length;
+  }
+  const size = directory.reduce((sum, { length }) => sum + length, 0);
+  if (at + size + 22 > 0xffffffff)
+    throw new StableDiffusionError('too-large', 'An .npz of more than 4 GiB cannot be written; split the arrays.');
+  const end = new Uint8Array(22);
+  const view = new DataView(end.buffer);
+  view.setUint32(0, 0x06054b50, true);
+  view.setUint16(8, directory.length, true);
+  view.setUint16(10, directory.length, true);
+  view.setUint32(12, size, true);
+  view.setUint32(16, at, true);
+  const whole = new Uint8Array(at + size + 22);
+  let to = 0;
+  for (const part of [...parts, ...directory, end]) {
+    whole.set(part, to);
+    to += part.length;
+  }
+  return whole;
+}
