@@ -1,4 +1,4 @@
-/** A sampler of one's own: a sampler is an async generator, so writing one needs no base class. Here Euler's method with every second step left out. */
+/** Your own sampler: a sampler is an async generator, so it needs no base class. Here Euler's method with every second step left out. */
 
 import { loadModel } from 'stable-diffusion-ts';
 import { denoiser, guidedModel, sampleEuler, sigmaSchedule } from 'stable-diffusion-ts/diffusion';

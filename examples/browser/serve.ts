@@ -1,5 +1,5 @@
 /**
- * Serves this folder with what the page needs beside it: the library as one script, ONNX Runtime's files, and the pocket model.
+ * Serves this folder with the other files that the page needs: the library as one script, ONNX Runtime's files, and the pocket model.
  *
  *     node --import ./tools/typescript.mjs examples/browser/serve.ts      then open http://localhost:8080
  *

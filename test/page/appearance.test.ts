@@ -90,7 +90,7 @@ async function look(browser: Browser, url: string, device: string, options: Brow
       ),
     },
   ]);
-  await page.getByText('This picture says nothing about how it was made.').waitFor();
+  await page.getByText('This picture contains no settings.').waitFor();
   await check(page, 'dropped', device);
   await page.keyboard.press('Escape');
   await page.getByRole('button', { name: /^Where pictures are made/ }).click();

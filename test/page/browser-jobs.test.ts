@@ -61,7 +61,7 @@ test('The page alone, in the browser (WASM)', { skip: withoutPage }, async (t) =
 
   await t.test('from a picture and inpainting', async () => {
     const { page } = opened;
-    await page.getByRole('button', { name: 'Begin from it' }).click();
+    await page.getByRole('button', { name: 'Start from it' }).click();
     const { parameters } = await makePicture(page, 'red apple');
     assert.match(parameters, /Denoising strength: 0.6/);
     await page.locator('.strip button').last().click();

@@ -55,7 +55,7 @@ test('The page when things fail', { skip: withoutPage }, async (t) => {
     await page.getByRole('button', { name: 'Make' }).click();
     await page.locator('.preview').waitFor();
     await dropFiles(page, [{ name: 'cut.safetensors', content: Uint8Array.of(1) }]);
-    await notice.getByText('A picture is being made.').waitFor();
+    await notice.getByText('A picture is being generated.').waitFor();
     await page.keyboard.press('Escape');
     await page.getByRole('spinbutton', { name: 'Steps, exact' }).fill('3');
     await page.getByRole('button', { name: 'Dismiss' }).click();
@@ -136,7 +136,7 @@ test('The page when things fail', { skip: withoutPage }, async (t) => {
   await t.test('without a network and a model it says what is missing', async () => {
     await context.setOffline(true);
     await page.getByRole('button', { name: 'Make' }).click();
-    await notice.getByText('The model could not be downloaded: there is no network.').waitFor();
+    await notice.getByText('The model could not be downloaded: the network is unavailable.').waitFor();
     await context.setOffline(false);
   });
 

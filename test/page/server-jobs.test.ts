@@ -66,7 +66,7 @@ test('The page with a server', { skip: withoutPage }, async (t) => {
     const { page } = opened;
     await page.getByRole('spinbutton', { name: 'Steps, exact' }).fill('4');
     const first = await makePicture(page, 'red apple');
-    await page.getByRole('button', { name: 'Begin from it' }).click();
+    await page.getByRole('button', { name: 'Start from it' }).click();
     const { image, parameters } = await makePicture(page, 'blue heart');
     assert.match(parameters, /Denoising strength: 0.6/);
     assert.ok(difference(first.image, image) > 1, 'the picture has changed');

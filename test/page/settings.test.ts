@@ -30,8 +30,8 @@ test('numbers of an axis: lists, ranges by steps and by count, as A1111 writes t
   assert.deepEqual(numbersOf('5-1 (-2)'), [5, 3, 1]);
   assert.deepEqual(numbersOf('0-1 [5]'), [0, 0.25, 0.5, 0.75, 1]);
   assert.deepEqual(numbersOf('0.1-0.3 (+0.1), 1'), [0.1, 0.2, 0.3, 1]);
-  assert.throws(() => numbersOf('many'), /is no number/);
-  assert.throws(() => numbersOf('1-9 (+0)'), /is no range/);
+  assert.throws(() => numbersOf('many'), /is not a number/);
+  assert.throws(() => numbersOf('1-9 (+0)'), /is not a range/);
 });
 
 test('values of an axis are settings, names in any case, words of the prompt', () => {

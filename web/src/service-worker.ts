@@ -4,9 +4,9 @@
  */
 
 interface Shell {
-  /** Of the page's files. */
+  /** Cache of the page's files. */
   readonly version: string;
-  /** Of ONNX Runtime's. */
+  /** Cache of ONNX Runtime's files. */
   readonly runtime: string;
   /** Paths of the page's files, relative to the scope. */
   readonly files: readonly string[];

@@ -1,4 +1,4 @@
-/** What the page shows at a moment: plain data, replaced and never changed. */
+/** The state of the page: immutable plain data. */
 
 import type { EngineChoice } from './engines/choose-engine.ts';
 import type { PictureEngine } from './engines/picture-engine.ts';
@@ -32,7 +32,7 @@ export interface StudioState {
   readonly view: View;
   readonly task: Task;
   readonly settings: Settings;
-  /** The picture to begin from, and what of it is made anew (PNG, white). */
+  /** The initial picture, and its mask (PNG, white is regenerated). */
   readonly initial?: Blob;
   readonly mask?: Blob;
   readonly choice: EngineChoice;
@@ -40,17 +40,17 @@ export interface StudioState {
   readonly connecting: boolean;
   readonly model: string;
   readonly run?: Run;
-  /** What the last job made. */
+  /** The pictures of the last job. */
   readonly made: readonly Picture[];
   readonly history: readonly Picture[];
   readonly historyLoaded: boolean;
   readonly compared: readonly [string | undefined, string | undefined];
-  /** What an X/Y grid varies, across and down. */
+  /** The axes of an X/Y grid, across and down. */
   readonly axes: readonly [AxisChoice, AxisChoice];
   /** The last grid. */
   readonly grid?: Grid;
   readonly dialog?: 'engine' | 'shortcuts';
   readonly notice?: Notice;
-  /** A picture that was dropped in, to be asked about. */
+  /** A dropped picture, to ask the user about. */
   readonly dropped?: File;
 }

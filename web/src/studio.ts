@@ -78,12 +78,12 @@ class Studio {
     return this.state.engine?.facts.models.find((model) => model.name === name);
   }
 
-  /** The model chosen, as the engine knows it. */
+  /** The chosen model, as listed by the engine. */
   get model(): ModelChoice | undefined {
     return this.#modelOf(this.state.model);
   }
 
-  /** How prompts are read: as wished, where the model can. */
+  /** The prompt syntax: as chosen, if the model supports it. */
   promptSyntax(model = this.model): PromptSyntax {
     const { promptSyntax } = this.state.settings;
     const { promptSyntaxes = [promptSyntax] } = model ?? {};
@@ -106,7 +106,7 @@ class Studio {
         this.set({
           notice: {
             kind: 'error',
-            text: `${wantsKey ? 'This server wants an API key: give it under "Where pictures are made".' : (error as Error).message} Meanwhile pictures are made in this browser.`,
+            text: `${wantsKey ? 'This server requires an API key. Enter it under "Where pictures are made".' : (error as Error).message} Meanwhile pictures are made in this browser.`,
           },
         });
     }
@@ -156,7 +156,7 @@ class Studio {
     void this.#learn(name, true);
   }
 
-  /** A checkpoint kept in this browser tells what it can do once its header was read. Not while another one computes. */
+  /** Reads the facts of a stored checkpoint from its header, but not while another one computes. */
   async #learn(name: string, takeSize = false): Promise<void> {
     const { engine } = this.state;
     if (!(engine instanceof BrowserEngine) || this.model?.size !== undefined || this.isBusy) return;
@@ -179,7 +179,7 @@ class Studio {
       checkpoints.length === 0
         ? 'A YAML describes a checkpoint: drop both together.'
         : this.isBusy
-          ? 'A picture is being made. Stop it first, or wait until it is there.'
+          ? 'A picture is being generated. Stop it, or wait until it is done.'
           : undefined;
     if (refusal) return this.set({ notice: { kind: 'error', text: refusal } });
     const used = this.state.engine instanceof BrowserEngine ? this.state.engine : undefined;
@@ -198,7 +198,7 @@ class Studio {
         this.set({
           notice: {
             kind: 'info',
-            text: `${file.name} is open (${facts.nativeSize} × ${facts.nativeSize}).${facts.assumed.length > 0 ? ` Taken for granted: ${facts.assumed.join('; ')}.` : ''}`,
+            text: `${file.name} is open (${facts.nativeSize} × ${facts.nativeSize}).${facts.assumed.length > 0 ? ` Assumed: ${facts.assumed.join('; ')}.` : ''}`,
             action: { label: 'Keep it in this browser', run: () => void this.#keep(engine, file.name) },
           },
         });
@@ -207,7 +207,7 @@ class Studio {
         this.set({ notice: { kind: 'error', text: (error as Error).message } });
       }
     }
-    // None of them could be opened: all is as it was.
+    // None of them could be opened; nothing has changed.
     if (this.state.engine !== engine) engine.dispose();
   }
 
@@ -241,8 +241,8 @@ class Studio {
     const model = this.#modelOf(name);
     const { task, initial, mask, settings } = this.state;
     if (task !== 'txt2img' && !initial)
-      throw new Error('Give a picture to begin from first: drop one here, or choose one of yours.');
-    if (task === 'inpaint' && !mask) throw new Error('Paint over the part that should be made anew first.');
+      throw new Error('Choose an initial picture first: drop one here, or select a file.');
+    if (task === 'inpaint' && !mask) throw new Error('First paint over the part to regenerate.');
     const wanted = checkedSettings({ ...settings, ...change }, settings);
     const seed = wanted.seed < 0 ? anySeed() : wanted.seed;
     return {
@@ -264,7 +264,7 @@ class Studio {
     return this.#running !== undefined;
   }
 
-  /** Makes pictures as the form says. */
+  /** Generates pictures with the form's settings. */
   async make(): Promise<void> {
     if (this.#running) return;
     try {

@@ -1,6 +1,6 @@
 /**
- * Runner: takes jobs from the queue and makes them, until it is told to stop. One a process. `concurrency` groups of jobs are at work at a
- * time. Further groups, of other callers, may be begun beside them; all take turns step by step (turns.ts), so that a small job does not
+ * Runner: takes jobs from the queue and runs them until it is stopped. One per process. `concurrency` groups of jobs run at a
+ * time. Further groups, of other callers, may start meanwhile; all take turns step by step (turns.ts), so that a small job does not
  * wait for the end of another caller's large one.
  */
 

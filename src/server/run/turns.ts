@@ -64,7 +64,7 @@ export function createTurns(together: number): Turns {
   };
 }
 
-/** What `inTurns` is told of each event. */
+/** The callback of `inTurns` for each event. */
 export interface TurnUse<T> {
   readonly turns: Turns;
   readonly owner: string;

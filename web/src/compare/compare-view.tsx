@@ -1,4 +1,4 @@
-/** Two pictures beside each other, or one over the other behind a line that is dragged; and in what their settings differ. */
+/** Two pictures side by side, or one over the other with a draggable divider, and the differences of their settings. */
 
 import { useState } from 'react';
 import { type Picture, urlOf } from '../history/picture-database.ts';

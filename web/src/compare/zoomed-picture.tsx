@@ -5,7 +5,7 @@ import { type Picture, urlOf } from '../history/picture-database.ts';
 
 export interface Zoom {
   readonly scale: number;
-  /** Of the picture's middle, in shares of its sides. */
+  /** Position relative to the picture's centre, as fractions of its sides. */
   readonly x: number;
   readonly y: number;
 }

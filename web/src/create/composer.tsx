@@ -113,7 +113,7 @@ export function Composer({ onSettings }: { readonly onSettings: () => void }) {
           aria-expanded={showNegative}
           onClick={() => {
             setNegative(!showNegative);
-            // What was written is put away, and comes back with the field.
+            // Hiding the field keeps its text.
             if (showNegative) put.current = settings.negativePrompt;
             studio.change({ negativePrompt: showNegative ? '' : put.current });
           }}

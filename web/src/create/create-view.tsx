@@ -8,7 +8,7 @@ import { Composer } from './composer.tsx';
 import { SettingsPanel } from './settings-panel.tsx';
 import { Stage } from './stage.tsx';
 
-/** How many of the history the strip shows. */
+/** Number of pictures in the strip. */
 const recent = 24;
 
 function Strip() {

@@ -1,4 +1,4 @@
-/** Where the picture to begin from is given. */
+/** The field for the initial picture. */
 
 import { useRef } from 'react';
 import { urlOf } from '../history/picture-database.ts';
@@ -27,7 +27,7 @@ export function InitialPicture() {
       <div className="invitation">
         {choose}
         <Icon name="picture" />
-        <h2>{task === 'inpaint' ? 'Which picture should be changed?' : 'Which picture should it begin from?'}</h2>
+        <h2>{task === 'inpaint' ? 'Which picture should be changed?' : 'Which picture should it start from?'}</h2>
         <p>Drop one anywhere on this page, or choose one from your gallery.</p>
         <button type="button" onClick={() => input.current?.click()}>
           Choose a file
@@ -38,7 +38,7 @@ export function InitialPicture() {
   return (
     <div className="initial-bar">
       {choose}
-      <img src={urlOf(initial)} alt="Begins from this" />
+      <img src={urlOf(initial)} alt="Starting point" />
       <button type="button" className="quiet small" onClick={() => input.current?.click()}>
         Another picture
       </button>

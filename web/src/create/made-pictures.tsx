@@ -1,4 +1,4 @@
-/** What the last job made: one of its pictures is chosen, and can be opened large, handled, or held against the one it began from. */
+/** The pictures of the last job: one is selected, and can be opened large, used, or compared with its initial picture. */
 
 import { useState } from 'react';
 import { PictureActions } from '../gallery/picture-actions.tsx';

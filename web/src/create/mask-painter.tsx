@@ -1,4 +1,4 @@
-/** Paints over a picture what is to be made anew: brush and eraser, with mouse, pen or finger, and undo. The mask is a PNG, white on black. */
+/** The mask painter: brush and eraser, with mouse, pen or finger, and undo. The mask is a PNG, white on black. */
 
 import { useCallback, useEffect, useRef, useState } from 'react';
 import { urlOf } from '../history/picture-database.ts';
@@ -35,7 +35,7 @@ async function maskFile(canvas: HTMLCanvasElement): Promise<Blob | undefined> {
 
 export interface MaskPainterProps {
   readonly image: Blob;
-  /** Pixels of the mask: those of the picture to be made. */
+  /** Size of the mask in pixels: that of the picture to generate. */
   readonly width: number;
   readonly height: number;
   readonly disabled: boolean;
@@ -46,7 +46,7 @@ export function MaskPainter({ image, width, height, disabled, onMask }: MaskPain
   const canvas = useRef<HTMLCanvasElement>(null);
   const cursor = useRef<HTMLDivElement>(null);
   const last = useRef<Point>(undefined);
-  /** The pointer that paints: a second finger is no brush. */
+  /** The pointer that paints; further fingers are ignored. */
   const painting = useRef<number>(undefined);
   const undone = useRef<ImageData[]>([]);
   const done = useRef<ImageData[]>([]);
@@ -183,7 +183,7 @@ export function MaskPainter({ image, width, height, disabled, onMask }: MaskPain
         className="painter-sheet"
         style={{ aspectRatio: `${width} / ${height}`, '--ratio': width / height } as React.CSSProperties}
       >
-        <img src={urlOf(image)} alt="The part to be made anew is painted over" draggable={false} />
+        <img src={urlOf(image)} alt="The painted part will be regenerated" draggable={false} />
         <canvas
           ref={canvas}
           width={width}

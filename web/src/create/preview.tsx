@@ -6,7 +6,7 @@ export interface PreviewProps {
   readonly bitmap: ImageBitmap | undefined;
   readonly width: number;
   readonly height: number;
-  /** Whether it is being made now. */
+  /** True while it is being generated. */
   readonly active?: boolean;
 }
 

@@ -1,4 +1,4 @@
-/** What a job is doing: a line that fills, and how long it will take. */
+/** Progress of a job: a bar, and the remaining time. */
 
 import type { Run } from '../studio-state.ts';
 

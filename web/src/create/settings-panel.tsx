@@ -1,4 +1,4 @@
-/** The settings beside the picture. */
+/** The settings panel. */
 
 import { useEffect, useId, useRef, useState } from 'react';
 import { Icon } from '../shell/icons.tsx';

@@ -1,4 +1,4 @@
-/** How a number of pictures of one size is set in columns and rows; the style sheet makes them as large as fits. */
+/** Arranges pictures of one size in columns and rows; the style sheet makes them as large as possible. */
 
 import type { CSSProperties } from 'react';
 import type { Settings } from '../settings/settings.ts';

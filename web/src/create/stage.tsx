@@ -1,4 +1,4 @@
-/** The picture: nothing yet, one that is being made, the mask, or what was made. */
+/** The stage: empty, a picture being generated, the mask, or the results. */
 
 import { useCallback } from 'react';
 import { urlOf } from '../history/picture-database.ts';
@@ -44,7 +44,7 @@ export function Stage() {
           <img
             className="beginning"
             src={urlOf(initial)}
-            alt="Begins from this"
+            alt="Starting point"
             style={{ aspectRatio: `${width} / ${height}` }}
           />
         </div>

@@ -2,7 +2,7 @@
 
 export interface Edited {
   readonly text: string;
-  /** What is selected: the words, without their brackets. */
+  /** The selected words, without their brackets. */
   readonly start: number;
   readonly end: number;
 }
@@ -12,7 +12,7 @@ const tenth = 0.1;
 const bracket = 1.1;
 const endOfWord = /[\s.,/!?%^*;:{}=`~()<>[\]|\\]/;
 
-/** The bracket that is open at a place, and where it closes; those within it are passed over. */
+/** The enclosing bracket of a position and its closing bracket; nested ones are skipped. */
 function bracketAround(text: string, at: number): readonly [open: number, close: number] | undefined {
   const find = (step: 1 | -1, from: number, wanted: string, other: string): number => {
     let depth = 0;
@@ -28,7 +28,7 @@ function bracketAround(text: string, at: number): readonly [open: number, close:
   return open < 0 || close < 0 ? undefined : [open, close];
 }
 
-/** What is selected, without spaces around it; where nothing is, the words in the brackets around, else the word. */
+/** The selection without surrounding spaces; without a selection, the words in the enclosing brackets, else the word. */
 function selectionIn(text: string, start: number, end: number): readonly [start: number, end: number] {
   if (start === end) {
     const around = bracketAround(text, start);
@@ -45,7 +45,7 @@ function selectionIn(text: string, start: number, end: number): readonly [start:
   return [start, end];
 }
 
-/** The prompt with the selection's weight a tenth up or down; undefined where there is no word. A weight of 1 needs no brackets. */
+/** The prompt with the selection's weight a tenth up or down; undefined without a word. A weight of 1 needs no brackets. */
 export function weighed(
   text: string,
   selectionStart: number,
@@ -71,7 +71,7 @@ export function weighed(
       ['(', ')', bracket],
       ['[', ']', 1 / bracket],
     ] as const) {
-      // `[from:to:when]` and `[one|other]` are no weights.
+      // `[from:to:when]` and `[one|other]` are not weights.
       if (open === '[' && /[:|]/.test(words)) continue;
       while (text[before - 1] === open && text[after] === close && text[before - 2] !== '\\') {
         before--;
@@ -87,7 +87,7 @@ export function weighed(
   return { text: text.slice(0, before) + written + text.slice(after), start: at, end: at + words.length };
 }
 
-/** Puts the edit into a field as if it had been typed, so that the browser's own undo knows it. */
+/** Applies the edit to a field as if typed, so that the browser's undo covers it. */
 export function typeInto(field: HTMLTextAreaElement, { text, start, end }: Edited): void {
   const { value } = field;
   let same = 0;

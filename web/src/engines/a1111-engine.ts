@@ -1,4 +1,4 @@
-/** Pictures made by any server that speaks A1111's API (`/sdapi/v1`), asked for progress while it works. */
+/** Pictures from any server with A1111's API (`/sdapi/v1`), polled for progress. */
 
 import type { EngineFacts, JobEvent, PictureEngine, PictureJob } from './picture-engine.ts';
 import { ask, base64Of, blobOf, type ServerAddress, ServerError } from './server-request.ts';
@@ -26,12 +26,12 @@ export class A1111Engine implements PictureEngine {
     this.facts = facts;
   }
 
-  /** Throws ServerError where there is no such API. */
+  /** Throws ServerError if the API is missing. */
   static async connect(server: ServerAddress, signal?: AbortSignal): Promise<A1111Engine> {
     const list = async <T>(path: string): Promise<readonly T[]> => {
       const response = await ask(server, `sdapi/v1/${path}`, signal ? { signal } : {});
       if (!response.headers.get('content-type')?.includes('json'))
-        throw new ServerError(404, 'There is no server at this address.');
+        throw new ServerError(404, 'No server answers at this address.');
       return (await response.json()) as T[];
     };
     const models = await list<{ readonly title: string }>('sd-models');
@@ -96,7 +96,7 @@ export class A1111Engine implements PictureEngine {
         await ask(this.#server, `sdapi/v1/progress?skip_current_image=${!previews}`, { signal })
       ).json()) as Progress;
     } catch {
-      return; // the answer itself will tell
+      return; // The answer itself reports the error.
     }
     if (now.progress > 0) yield { kind: 'step', done: Math.round(now.progress * steps), total: steps };
     if (now.current_image)

@@ -20,7 +20,7 @@ import type {
 
 export type Provider = 'wasm' | 'webgpu';
 
-/** A checkpoint that a person chose, with LDM's YAML where there is one. */
+/** A checkpoint chosen by the user, with LDM's YAML if it has one. */
 export interface OwnModel {
   readonly name: string;
   readonly file: File;
@@ -31,7 +31,7 @@ const pocketName = 'pocket';
 
 const address = (path: string): string => new URL(path, document.baseURI).href;
 
-/** Whether this browser has a graphics adapter for WebGPU. */
+/** True if this browser has a graphics adapter for WebGPU. */
 export async function hasWebGpu(): Promise<boolean> {
   try {
     return ((await (navigator as { readonly gpu?: GPU }).gpu?.requestAdapter()) ?? null) !== null;
@@ -86,7 +86,7 @@ interface Prepared {
 
 const asPng = async ({ png }: WorkerImage): Promise<Blob> => new Blob([png], { type: 'image/png' });
 
-/** What was not masked stays as it was; the settings in the file too. */
+/** Restores unmasked pixels, and keeps the settings in the file. */
 function laidOver(given: Image<3>, mask: Image): Prepared['finish'] {
   return async ({ image, png }) => {
     const { parameters, record } = readImageMetadata(png);
@@ -282,7 +282,7 @@ export class BrowserEngine implements PictureEngine {
       const response = await fetch(address(path), signal ? { signal } : {}).catch((cause: unknown) => {
         if (signal?.aborted) throw cause;
         throw new Error(
-          'The model could not be downloaded: there is no network. It is downloaded once, and then kept in this browser.',
+          'The model could not be downloaded: the network is unavailable. It is downloaded once, and then kept in this browser.',
         );
       });
       if (!response.ok) throw new Error(`The model could not be downloaded (HTTP ${response.status}).`);

@@ -1,4 +1,4 @@
-/** Which engine there is: this server where one answers, else this browser. */
+/** Chooses the engine: this server if it answers, else this browser. */
 
 import { A1111Engine } from './a1111-engine.ts';
 import { BrowserEngine, hasWebGpu, type Provider } from './browser-engine.ts';
@@ -9,7 +9,7 @@ import { type ServerAddress, ServerError } from './server-request.ts';
 
 export type Place = 'server' | 'browser';
 
-/** What a person chose, kept from visit to visit. `auto` is WebGPU where there is it. */
+/** The user's choice, stored between visits. `auto` is WebGPU if available. */
 export interface EngineChoice {
   /** Undefined: a server where one answers. */
   readonly place?: Place;

@@ -1,4 +1,4 @@
-/** Events that are told by calling back, as an async iterator: they wait until they are asked for. */
+/** Callback events as an async iterator, queued until they are consumed. */
 
 export class EventQueue<T> {
   readonly #waiting: T[] = [];
@@ -10,7 +10,7 @@ export class EventQueue<T> {
     this.#wake();
   };
 
-  /** Ends with the work that tells them, and throws what it throws. */
+  /** Ends with the producer, and rethrows its error. */
   async *until(work: Promise<void>): AsyncGenerator<T, void, void> {
     work.then(
       () => this.#end({}),

@@ -30,12 +30,12 @@ function titleOf({ base }: ServerAddress): string {
   return new URL('.', document.baseURI).href === base ? 'This server' : new URL(base).host;
 }
 
-/** Milliseconds before the events of a job are asked for again where the connection was lost: a network that changes, a server that starts anew. */
+/** Milliseconds between attempts to reconnect to a job's events, after a network change or a server restart. */
 const patience = [500, 1000, 2000, 4000, 8000, 8000];
 
 const gone = 'The server stopped answering.';
 
-/** Whether the connection broke, and not the job. */
+/** True if the connection failed rather than the job. */
 function isLost(error: unknown): boolean {
   // Streams that break off throw a TypeError.
   return error instanceof TypeError || (error instanceof ServerError && [0, 502, 503, 504].includes(error.status));
@@ -112,7 +112,7 @@ export class JobsEngine implements PictureEngine {
   static async connect(server: ServerAddress, signal?: AbortSignal): Promise<JobsEngine> {
     const response = await ask(server, 'api/v1/server', signal ? { signal } : {});
     if (!response.headers.get('content-type')?.includes('json'))
-      throw new ServerError(404, 'There is no server at this address.');
+      throw new ServerError(404, 'No server answers at this address.');
     return new JobsEngine(server, (await response.json()) as ServerInfo);
   }
 
@@ -150,7 +150,7 @@ export class JobsEngine implements PictureEngine {
     const body = {
       ...same,
       task,
-      // As in the browser: a picture of a seed is the same wherever it is made.
+      // As in the browser, so that a seed gives the same picture everywhere.
       noise: 'a1111-cpu',
       model,
       ...(schedule ? { schedule } : {}),
@@ -160,7 +160,7 @@ export class JobsEngine implements PictureEngine {
     return ((await (await ask(this.#server, 'api/v1/jobs', { body, signal })).json()) as JobView).id;
   }
 
-  /** What happens to a job, to its pictures. Throws `isLost` errors where the connection ends before them. */
+  /** Follows a job until its pictures. Throws `isLost` errors if the connection ends before. */
   async *#follow(path: string, previews: boolean, signal: AbortSignal): AsyncGenerator<JobEvent, void, void> {
     const response = await ask(this.#server, `${path}/events?previews=${previews}`, { signal });
     if (!response.body) throw new ServerError(0, gone);

@@ -1,5 +1,5 @@
 /**
- * Lays what was not masked over an inpainted picture, so that it stays as it was: a model without channels for a mask redraws all of it.
+ * Restores the unmasked pixels of an inpainted picture, because a model without mask channels redraws all of it.
  * The edge is soft, as A1111's: the mask is blurred, and counts double.
  */
 

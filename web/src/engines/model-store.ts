@@ -1,4 +1,4 @@
-/** Models kept in the browser's private file system (OPFS), so that they are there without a network, and read by range from disk. */
+/** Models stored in the browser's private file system (OPFS), available offline and read by range from disk. */
 
 export interface StoredModel {
   readonly name: string;
@@ -41,7 +41,7 @@ export async function removeModel(name: string): Promise<void> {
   await (await folder(false))?.removeEntry(name).catch(() => {});
 }
 
-/** Whether there is no room in this browser's storage. */
+/** True if this browser's storage is full. */
 export function isFull(error: unknown): boolean {
   return error instanceof Error && error.name === 'QuotaExceededError';
 }

@@ -6,16 +6,16 @@ export interface PictureJob {
   readonly task: Task;
   /** With a seed and a size. */
   readonly settings: Settings;
-  /** The picture to begin from: img2img and inpaint. */
+  /** The initial picture, for img2img and inpaint. */
   readonly image?: Blob;
-  /** PNG; white is made anew, black is kept. */
+  /** PNG; white is regenerated, black is kept. */
   readonly mask?: Blob;
   readonly previews: boolean;
-  /** Of a server's job that has been accepted: it is followed, not asked for again. */
+  /** Id of an accepted server job, to follow it rather than submit it again. */
   readonly id?: string;
 }
 
-/** A job that went on while the page was loaded anew. */
+/** A job that continued while the page was reloaded. */
 export interface UnfinishedJob {
   readonly model: string;
   readonly job: PictureJob;
@@ -30,16 +30,16 @@ export interface FinishedPicture {
 }
 
 export type JobEvent =
-  /** What is done where there are no steps. */
+  /** The current activity, outside of sampling steps. */
   | { readonly kind: 'status'; readonly text: string /** 0 … 1, where it is known */; readonly share?: number }
-  /** Of all pictures of the job. */
+  /** Progress over all pictures of the job. */
   | { readonly kind: 'step'; readonly done: number; readonly total: number }
   | { readonly kind: 'preview'; readonly index: number; readonly bitmap: ImageBitmap }
   | { readonly kind: 'pictures'; readonly pictures: readonly FinishedPicture[] };
 
 export interface ModelChoice {
   readonly name: string;
-  /** Side in pixels of the pictures it was made for, and what sides are multiples of; unknown until it is opened. */
+  /** Native size in pixels, and the divisor of sides; unknown until it is opened. */
   readonly size?: number;
   readonly unit?: number;
   /** How it reads prompts; unknown until it is opened. */
@@ -53,17 +53,17 @@ export interface EngineFacts {
 }
 
 export interface PictureEngine {
-  /** Where it computes, for people: "This server", "This browser · WebGPU". */
+  /** Label of where it computes: "This server", "This browser · WebGPU". */
   readonly title: string;
   readonly facts: EngineFacts;
   /** Makes a job's pictures with a model. Throws an Error whose message is for people; an AbortError-like one where it was cancelled. */
   generate(model: string, job: PictureJob, signal: AbortSignal): AsyncGenerator<JobEvent, void, void>;
-  /** What this tab had asked for before it was loaded anew, if that is still to be had. */
+  /** The job of this tab from before a reload, if it still exists. */
   unfinished?(): UnfinishedJob | undefined;
   dispose(): void;
 }
 
-/** Whether an error only says that the person cancelled. */
+/** True if an error only means that the user cancelled. */
 export function isAbort(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   return error.name === 'AbortError' || ('code' in error && error.code === 'aborted');

@@ -1,4 +1,4 @@
-/** Requests to a server: its address, an API key where it wants one, and its errors in words. */
+/** Requests to a server: address, API key if required, and readable errors. */
 
 export interface ServerAddress {
   /** Ending in '/'. */
@@ -6,7 +6,7 @@ export interface ServerAddress {
   readonly apiKey: string;
 }
 
-/** A server's refusal; `status` 401 means that it wants a key. */
+/** A server's refusal; `status` 401 means that it requires a key. */
 export class ServerError extends Error {
   override readonly name = 'ServerError';
   readonly status: number;

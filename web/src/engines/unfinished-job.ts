@@ -1,4 +1,4 @@
-/** The job that a tab waits for, kept in its session: it is on the server, and goes on while the page is loaded anew. */
+/** The job that a tab waits for, stored in its session: it runs on the server and continues while the page is reloaded. */
 
 import { checkedSettings } from '../settings/settings.ts';
 import type { PictureJob, UnfinishedJob } from './picture-engine.ts';

@@ -1,4 +1,4 @@
-/** What can be done with a picture. */
+/** Actions on a picture. */
 
 import { download, fileName, type Picture } from '../history/picture-database.ts';
 import { Icon, type IconName } from '../shell/icons.tsx';
@@ -9,12 +9,12 @@ interface Action {
   readonly label: string;
   readonly icon: IconName;
   readonly run: (picture: Picture) => void;
-  /** The picture stays as it is, and open. */
+  /** The picture is unchanged and stays open. */
   readonly stays?: boolean;
 }
 
 const actions: readonly Action[] = [
-  { label: 'Begin from it', icon: 'picture', run: ({ file }) => studio.begin('img2img', file) },
+  { label: 'Start from it', icon: 'picture', run: ({ file }) => studio.begin('img2img', file) },
   { label: 'Inpaint', icon: 'brush', run: ({ file }) => studio.begin('inpaint', file) },
   { label: 'Use settings', icon: 'settings', run: ({ settings }) => studio.applySettings(settings) },
   {
@@ -32,7 +32,7 @@ const actions: readonly Action[] = [
   { label: 'Delete', icon: 'trash', run: ({ id }) => void studio.remove([id]) },
 ];
 
-/** Icons with their names as titles, or, where there is room, with words. */
+/** Icons with titles, or with labels if there is room. */
 export function PictureActions({
   picture,
   words = false,

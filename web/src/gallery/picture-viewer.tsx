@@ -1,4 +1,4 @@
-/** One picture over the whole page, with its settings; arrows go to those beside it. */
+/** One picture over the whole page, with its settings; arrow keys move to its neighbours. */
 
 import { useEffect } from 'react';
 import { type Picture, urlOf } from '../history/picture-database.ts';

@@ -1,4 +1,4 @@
-/** What an X/Y grid varies, and the texts that say its values: lists with commas, and ranges as A1111 writes them (1-5, 10-30 (+5), 5-9 [5]). */
+/** The axes of an X/Y grid, and the syntax of their values: comma-separated lists, and ranges as in A1111 (1-5, 10-30 (+5), 5-9 [5]). */
 
 import { limits, type Settings, type Task } from '../settings/settings.ts';
 
@@ -22,7 +22,7 @@ export interface AxisValue {
   readonly model?: string;
 }
 
-/** What the values of an axis may be. */
+/** The allowed values of an axis. */
 interface AxisContext {
   readonly settings: Settings;
   readonly samplers: readonly string[];
@@ -33,7 +33,7 @@ interface AxisContext {
 interface Axis {
   readonly label: string;
   readonly hint: string;
-  /** What it is set to when first chosen. */
+  /** Default values. */
   readonly start: (context: AxisContext) => string;
   /** Throws an Error for people. */
   readonly values: (text: string, context: AxisContext) => readonly AxisValue[];
@@ -54,14 +54,14 @@ export function numbersOf(text: string): readonly number[] {
   for (const part of listed(text)) {
     const range = /^(-?[\d.]+)\s*-\s*(-?[\d.]+)(?:\s*\(\s*([+-]?[\d.]+)\s*\)|\s*\[\s*(\d+)\s*\])?$/.exec(part);
     if (!range) {
-      if (!Number.isFinite(Number(part))) throw new Error(`“${part}” is no number. Write 1, 4, 9 or 10-30 (+5).`);
+      if (!Number.isFinite(Number(part))) throw new Error(`“${part}” is not a number. Write 1, 4, 9 or 10-30 (+5).`);
       numbers.push(Number(part));
       continue;
     }
     const [from, to, count] = [Number(range[1]), Number(range[2]), Number(range[4] ?? 0)];
     const step = count > 1 ? (to - from) / (count - 1) : Math.abs(Number(range[3] ?? 1)) * Math.sign(to - from || 1);
     if (![from, to, step].every(Number.isFinite) || step === 0)
-      throw new Error(`“${part}” is no range. Write 10-30 (+5) or 5-9 [5].`);
+      throw new Error(`“${part}” is not a range. Write 10-30 (+5) or 5-9 [5].`);
     // Half a step more, for what floating point leaves out.
     for (
       let i = 0;
@@ -86,7 +86,7 @@ function named(known: readonly string[], text: string, toValue: (name: string) =
     const name = known.find((candidate) => candidate.toLowerCase() === part.toLowerCase());
     if (name === undefined)
       throw new Error(
-        `There is no “${part}”. There is: ${known.slice(0, 12).join(', ')}${known.length > 12 ? ' …' : ''}.`,
+        `Unknown value “${part}”. Choose from ${known.slice(0, 12).join(', ')}${known.length > 12 ? ' …' : ''}.`,
       );
     return toValue(name);
   });
@@ -149,7 +149,7 @@ export const axes: { readonly [K in AxisName]: Axis } = {
   },
 };
 
-/** Those that have a meaning for a task. */
+/** The axes that apply to a task. */
 export function axesFor(task: Task): readonly AxisName[] {
   return axisNames.filter((name) => name !== 'strength' || task !== 'txt2img');
 }

@@ -32,7 +32,7 @@ async function makeCell(change: Partial<Settings>, model: string | undefined): P
   }
 }
 
-/** Makes a grid of the settings of the form; what is made goes into the history too. One seed for all, unless the seed is what varies. */
+/** Generates a grid from the form's settings; its pictures also go into the history. All share one seed, unless the seed varies. */
 export async function makeGrid(x: AxisChoice, y: AxisChoice): Promise<void> {
   const { engine, settings } = studio.state;
   if (studio.isBusy || !engine) return;

@@ -1,4 +1,4 @@
-/** The pictures made in this browser, in IndexedDB: they are there after a reload, and without a network. */
+/** The pictures made in this browser, in IndexedDB: available after a reload and offline. */
 
 import { isFull } from '../engines/model-store.ts';
 import type { Settings, Task } from '../settings/settings.ts';
@@ -8,17 +8,17 @@ export interface Picture {
   /** Milliseconds since 1970. */
   readonly createdAt: number;
   readonly task: Task;
-  /** As this picture was made: its own seed, a batch of one. */
+  /** The settings of this picture: its own seed, a batch of one. */
   readonly settings: Settings;
   readonly model: string;
   readonly engine: string;
-  /** Of its whole batch. */
+  /** The settings of its whole batch. */
   readonly seconds: number;
   readonly file: Blob;
   readonly flagged?: boolean;
 }
 
-/** As it lies in the database. WebKit keeps no Blobs in private windows: their bytes, then. */
+/** The stored form. WebKit cannot store Blobs in private windows, so their bytes are stored. */
 interface KeptPicture extends Omit<Picture, 'file'> {
   readonly file: Blob | { readonly bytes: ArrayBuffer; readonly type: string };
 }
@@ -70,7 +70,7 @@ export async function openPictureDatabase(): Promise<PictureDatabase> {
       const found = (await finished(
         database.transaction(store).objectStore(store).index('createdAt').getAll(),
       )) as KeptPicture[];
-      // Those of the page's first version say nothing of syntax.
+      // Pictures of the page's first version lack the syntax.
       return found.reverse().map((picture) => ({
         ...picture,
         file: fileOf(picture),
@@ -106,7 +106,7 @@ export function urlOf(file: Blob): string {
   return url;
 }
 
-/** What a picture is saved as: the time and the first words of its prompt. */
+/** File name of a saved picture: the time and the first words of its prompt. */
 export function fileName({ createdAt, settings, file }: Picture): string {
   const words = settings.prompt
     .toLowerCase()

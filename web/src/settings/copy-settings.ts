@@ -14,7 +14,7 @@ async function textOf({ file, settings, task }: Picture): Promise<string> {
   );
 }
 
-/** Throws an Error for people where there is no clipboard. */
+/** Throws a readable Error if the clipboard is unavailable. */
 export async function copySettings(picture: Picture): Promise<void> {
   const text = await textOf(picture);
   try {

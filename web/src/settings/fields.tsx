@@ -54,7 +54,7 @@ export function NumberInput({
   );
 }
 
-/** A slider with its number beside the label. */
+/** A slider with its number next to the label. */
 export function SliderField({ label, hint, ...rest }: NumberProps & { readonly hint?: string }) {
   const id = useId();
   const { value, min, max, step, onChange } = rest;

@@ -3,7 +3,7 @@
 import type { ModelChoice } from '../engines/picture-engine.ts';
 import type { Settings } from './settings.ts';
 
-/** The size nearest to the one wanted; 0 is the model's own. */
+/** The allowed size nearest to the requested one; 0 is the native size. */
 export function fittedSize(
   settings: Settings,
   model: ModelChoice | undefined,

@@ -6,16 +6,16 @@ import { checkedSettings, type PromptSyntax, type Settings } from './settings.ts
 
 export interface FoundSettings {
   readonly settings: Settings;
-  /** Name of the model, where it is told. */
+  /** Name of the model, if known. */
   readonly model?: string;
 }
 
-/** Whether a text has the line of settings, beside a prompt. */
+/** True if a text has a line of settings in addition to a prompt. */
 const tellsSettings = (text: string): boolean => /(?:^|\n)Steps: \d+, /.test(text);
 
 const isOurs = (version: unknown): boolean => typeof version === 'string' && version.startsWith('stable-diffusion-ts');
 
-/** Of our record where there is one. Others' prompts are read as A1111 reads them; ours without a record leave it open. */
+/** The prompt syntax of our record, if any. Other programs' prompts are read as in A1111; for ours without a record it is unknown. */
 function syntaxOf(version: unknown, record: unknown): PromptSyntax | undefined {
   if (typeof record === 'object' && record !== null && 'program' in record)
     return 'promptSyntax' in record && record.promptSyntax === 'a1111' ? 'a1111' : 'plain';
@@ -53,7 +53,7 @@ export function settingsOfText(text: string, base: Settings): FoundSettings | un
   return tellsSettings(text) ? fromText(text, base) : undefined;
 }
 
-/** Undefined where the picture says nothing. Throws StableDiffusionError where the file is no picture. */
+/** Undefined if the picture has no settings. Throws StableDiffusionError if the file is not a picture. */
 export async function settingsOfPicture(file: Blob, base: Settings): Promise<FoundSettings | undefined> {
   const { parameters, record } = readImageMetadata(new Uint8Array(await file.arrayBuffer()));
   return parameters === undefined ? undefined : fromText(parameters, base, record);

@@ -1,4 +1,4 @@
-/** What a person chooses before a picture is made. Plain data: kept in the browser, in the history, and read back from pictures. */
+/** The user's settings. Plain data: stored in the browser and in the history, and read back from pictures. */
 
 export type Task = 'txt2img' | 'img2img' | 'inpaint';
 
@@ -41,13 +41,13 @@ export const defaultSettings: Settings = {
 };
 
 export const promptSyntaxes: readonly PromptSyntax[] = ['a1111', 'plain'];
-/** Of a model: A1111's syntax is for those whose text encoder is CLIP's. */
+/** The prompt syntaxes of a model: A1111's needs CLIP's text encoder. */
 export const syntaxesOf = (readsPromptSyntax: boolean): readonly PromptSyntax[] =>
   readsPromptSyntax ? promptSyntaxes : ['plain'];
 
 export const limits = { steps: 150, guidanceScale: 30, batchSize: 16, side: 2048, seed: 2 ** 32 - 1 } as const;
 
-/** Samplers and schedules by the labels that people know from A1111. The library knows more names than these. */
+/** Samplers and schedules by the labels that people know from A1111. The library has more names than these. */
 export const samplerLabels: readonly string[] = [
   'DPM++ 2M',
   'DPM++ SDE',
@@ -108,7 +108,7 @@ export function rememberSettings(settings: Settings): void {
 
 const within = (value: number, least: number, most: number): number => Math.min(most, Math.max(least, value));
 
-/** Settings of any origin, with what is missing or impossible replaced. */
+/** Settings from any source, with missing and invalid values replaced. */
 export function checkedSettings(
   given: Partial<Record<keyof Settings, unknown>>,
   base: Settings = defaultSettings,
@@ -142,7 +142,7 @@ export function anySeed(): number {
   return value;
 }
 
-/** Whether a prompt may say something else by another syntax. */
+/** True if a prompt may mean something else in the other syntax. */
 const dependsOnSyntax = (prompt: string): boolean => /[()[\]\\]|\b(?:AND|BREAK)\b/.test(prompt);
 
 /** Settings as rows for people, in the order of the form. */

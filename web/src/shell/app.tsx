@@ -22,7 +22,7 @@ const views: { readonly [K in View]: () => React.ReactNode } = {
   grid: GridView,
 };
 
-/** What the tab says: how far the picture is. */
+/** The title of the tab: progress of the picture. */
 function useTitle(): void {
   const { run } = useStudio();
   const percent = run && run.total > 0 ? `${Math.round((run.done / run.total) * 100)} % · ` : run ? '… · ' : '';

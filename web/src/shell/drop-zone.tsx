@@ -1,4 +1,4 @@
-/** Files dropped on the page or pasted into it: pictures are asked about, checkpoints are opened. Text of settings that is pasted is taken over. */
+/** Files dropped on the page or pasted: pictures open a dialog, checkpoints are loaded. Pasted settings text is applied. */
 
 import { type ReactNode, useEffect, useState } from 'react';
 import { rasterPicture } from '../history/raster-picture.ts';

@@ -8,7 +8,7 @@ import { SettingsTable } from '../settings/settings-table.tsx';
 import { studio, useStudio } from '../studio.ts';
 import { Modal } from './modal.tsx';
 
-/** As it goes into the gallery. */
+/** The picture as stored in the gallery. */
 async function pictureOf(file: File, found: FoundSettings | undefined): Promise<Picture> {
   const { width, height } = await createImageBitmap(file);
   const settings = found?.settings ?? {
@@ -65,9 +65,7 @@ export function DroppedPicture() {
                   ]}
                 />
               ) : (
-                <p className="muted">
-                  {read ? 'This picture says nothing about how it was made.' : 'Reading its settings …'}
-                </p>
+                <p className="muted">{read ? 'This picture contains no settings.' : 'Reading its settings …'}</p>
               )}
             </div>
           </div>

@@ -1,4 +1,4 @@
-/** Where pictures are made: a server, or this browser; and the checkpoints kept in the browser. */
+/** The dialog that chooses where pictures are made, a server or this browser, and manages the browser's checkpoints. */
 
 import { useEffect, useState } from 'react';
 import { BrowserEngine, type Provider } from '../engines/browser-engine.ts';

@@ -1,4 +1,4 @@
-/** The page's head: the views, and where pictures are made. On phones the views lie at the bottom. */
+/** The page's head: the views, and where pictures are made. On phones the views are at the bottom. */
 
 import { studio, useStudio, type View } from '../studio.ts';
 import { Icon, type IconName, Mark } from './icons.tsx';

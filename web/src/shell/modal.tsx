@@ -1,4 +1,4 @@
-/** A dialog over the page, by the platform's own element: it holds the focus, Escape closes it, and so does a click beside it. */
+/** A dialog over the page, by the platform's own element: it traps the focus; Escape or a click outside closes it. */
 
 import { type ReactNode, useEffect, useRef } from 'react';
 import { Icon } from './icons.tsx';

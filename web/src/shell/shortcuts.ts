@@ -1,4 +1,4 @@
-/** What keys do, in one table: the page listens by it, and the dialog shows it. The mask painter has keys of its own. */
+/** The table of keyboard shortcuts, used by the page and shown in the dialog. The mask painter has its own keys. */
 
 import { download, fileName } from '../history/picture-database.ts';
 import { studio, type View } from '../studio.ts';
@@ -22,7 +22,7 @@ const plain =
 
 function focus(id: string): undefined {
   studio.set({ view: 'create' });
-  // The view is there once it has been drawn.
+  // The view exists only after rendering.
   requestAnimationFrame(() => document.getElementById(id)?.focus());
   return undefined;
 }
@@ -99,7 +99,7 @@ export const shortcuts: readonly Shortcut[] = [
   },
 ];
 
-/** Those of prompts, the mask painter and the gallery, which listen themselves. */
+/** Shortcuts of prompts, the mask painter and the gallery, which handle their own keys. */
 export const localShortcuts: readonly (readonly [keys: string, does: string])[] = [
   ['Ctrl ↑ · ↓', 'Weight of the words selected in a prompt'],
   ['B · E', 'Brush and eraser'],
