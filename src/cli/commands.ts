@@ -29,6 +29,21 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./commands/upscale.ts')).upscale,
   },
   {
+    name: 'pull',
+    summary: 'download a model by its name',
+    load: async () => (await import('./commands/pull.ts')).pull,
+  },
+  {
+    name: 'models',
+    summary: 'list the models that are kept',
+    load: async () => (await import('./commands/models.ts')).models,
+  },
+  {
+    name: 'rm',
+    summary: 'remove a model that is kept',
+    load: async () => (await import('./commands/rm.ts')).rm,
+  },
+  {
     name: 'inspect',
     summary: 'show what a weights file contains and whether it would load',
     load: async () => (await import('./commands/inspect.ts')).inspect,

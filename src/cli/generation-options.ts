@@ -8,8 +8,8 @@ import { requestFlags } from './request-flags.ts';
 export const modelOptions = {
   model: text(
     ['--model', '--ckpt'],
-    'PATH',
-    'checkpoint (.safetensors, .ckpt) or diffusers folder (default: the bundled model)',
+    'MODEL',
+    'checkpoint (.safetensors, .ckpt), diffusers folder, or a name: ORG/NAME, hf:…, https://…, civitai:…, sd-v1-5 (default: the bundled model)',
   ),
   config: text(
     ['--config'],

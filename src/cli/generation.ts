@@ -20,8 +20,13 @@ import { createPreview, showImages, terminalGraphics } from './show.ts';
 import { createStopwatch, type Stopwatch } from './stopwatch.ts';
 
 /** Loads the model the options name, with its engine. Dispose of it. */
-export async function loadNamedModel(values: ModelValues & { readonly taesd?: string | undefined }): Promise<Model> {
+export async function loadNamedModel(
+  context: CliContext,
+  values: ModelValues & { readonly taesd?: string | undefined; readonly quiet: boolean; readonly json: boolean },
+): Promise<Model> {
   const { loadModel } = await import('../model/load-model-node.ts');
+  const { pullOptions } = await import('./download-progress.ts');
+  const hub = await pullOptions(context, { quiet: values.quiet || values.json });
   const engine = await startEngine(values);
   const { config, ema, vocabulary, taesd, loras, embeddings } = values;
   try {
@@ -30,6 +35,7 @@ export async function loadNamedModel(values: ModelValues & { readonly taesd?: st
       ownsEngine: true,
       precision: precisionOf(values),
       config,
+      hub,
       ...(ema ? { ema } : {}),
       vocabulary,
       taesd,
@@ -78,7 +84,7 @@ export async function runGeneration(context: CliContext, run: Run): Promise<numb
   await checkOutputs(values);
   const progress = createProgress(context.err, context.now, values.quiet || values.json);
   progress.stage('loading');
-  const model = await loadNamedModel(values);
+  const model = await loadNamedModel(context, values);
   try {
     watch.end('load');
     checkPrompt(model, prompts.lines, values);

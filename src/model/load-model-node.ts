@@ -8,6 +8,7 @@ import { createNodeEngine } from '../engine/node.ts';
 import { readTextIfThere, readTextOf } from '../files/open-node.ts';
 import { type OpenCheckpointOptions, openCheckpointAt } from '../checkpoints/open-checkpoint-node.ts';
 import { openWeightsAt } from '../formats/open-weights-node.ts';
+import { modelPath, type PullOptions } from '../hub/pull-node.ts';
 import type { EmbeddingName, LoraStrength } from './adapters.ts';
 import type { Model } from './model.ts';
 import { openModel } from './open-model.ts';
@@ -26,6 +27,8 @@ export interface LoadModelOptions extends OpenCheckpointOptions {
   readonly loras?: readonly (string | (LoraStrength & { readonly path: string }))[];
   /** Textual inversion files; their tokens can be used in prompts. */
   readonly embeddings?: readonly (string | (EmbeddingName & { readonly path: string }))[];
+  /** How models that are given by name are downloaded: settings, progress, a signal. Default: as the environment says. */
+  readonly hub?: PullOptions;
 }
 
 /** The model that ships with the package. */
@@ -64,18 +67,21 @@ function withFile<T extends { readonly path: string }>(
 }
 
 /**
- * Loads a model; its networks are compiled when first used.
- * @throws `file-not-found`, `file-corrupt`, `file-truncated`, `file-unsafe`, `model-unknown`, `config-invalid`, `weights-mismatch`
+ * Loads a model, by its path or its name (`hf:ORG/NAME`, `ORG/NAME`, `https://…`, `civitai:VERSION`, a short name), which is then downloaded
+ * and kept. Its networks are compiled when first used.
+ * @throws `not-found`, `forbidden`, `network`, `file-not-found`, `file-corrupt`, `file-truncated`, `file-unsafe`, `model-unknown`, `config-invalid`, `weights-mismatch`
  */
-export async function loadModel(path: string = pocketModel, options: LoadModelOptions = {}): Promise<Model> {
+export async function loadModel(model: string = pocketModel, options: LoadModelOptions = {}): Promise<Model> {
   const { engine, vocabulary, taesd, precision } = options;
+  const hub: PullOptions = { variant: options.variant, ...options.hub };
+  const path = await modelPath(model, hub);
   const tokenizer = await tokenizerFiles(path, vocabulary);
   const checkpoint = await openCheckpointAt(path, options);
   return openModel(
     {
       checkpoint,
       tokenizer,
-      open: openWeightsAt,
+      open: async (file) => openWeightsAt(await modelPath(file, hub)),
       taesd,
       loras: withFile(options.loras),
       embeddings: withFile(options.embeddings),

@@ -131,7 +131,7 @@ function checkAdapters({ adapters = [] }: GenerationRecord, model: Model): void 
 async function makeAgain(context: CliContext, record: GenerationRecord, values: Values): Promise<GeneratedImage> {
   const progress = createProgress(context.err, context.now, values.quiet || values.json);
   progress.stage('loading');
-  const model = await loadNamedModel({
+  const model = await loadNamedModel(context, {
     ...values,
     model: await modelPath(record, values.model),
     ema: values.ema || record.ema === true,

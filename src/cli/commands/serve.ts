@@ -2,6 +2,7 @@
 
 import { fileURLToPath } from 'node:url';
 import { defineCommand } from '../command.ts';
+import { namedModelPath } from '../download-progress.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { flag, integer, list, text } from '../options.ts';
 import { untilAborted, workOptions, workOptionsOf } from '../server-options.ts';
@@ -58,7 +59,8 @@ export const serve = defineCommand({
     const { pocketModel } = await import('../../model/load-model-node.ts');
     const patience = (values.patience ?? 30) * 1000;
     context.setPatience?.(patience + 5000);
-    const work = workOptionsOf(values, { model: pocketModel, environment: context.environment });
+    const model = await namedModelPath(context, values.model);
+    const work = workOptionsOf({ ...values, model }, { model: pocketModel, environment: context.environment });
     const texts = [...(values.keys ?? []), ...(context.environment['SD_API_KEYS'] ?? '').split(',').filter(Boolean)];
     const limits = {
       bodyBytes: values.body,

@@ -1,6 +1,7 @@
 /** `sd worker` */
 
 import { defineCommand } from '../command.ts';
+import { namedModelPath } from '../download-progress.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { integer, UsageError } from '../options.ts';
 import { untilAborted, workOptions, workOptionsOf } from '../server-options.ts';
@@ -28,8 +29,9 @@ export const worker = defineCommand({
     const { pocketModel } = await import('../../model/load-model-node.ts');
     const patience = (values.patience ?? 30) * 1000;
     context.setPatience?.(patience + 5000);
+    const model = await namedModelPath(context, values.model);
     const started = await startWorker({
-      ...workOptionsOf(values, { model: pocketModel, environment: context.environment }),
+      ...workOptionsOf({ ...values, model }, { model: pocketModel, environment: context.environment }),
       redis,
     });
     context.out.write(`Working for ${redis.replace(/\/\/[^@/]*@/, '//')}\n`);

@@ -1,0 +1,72 @@
+/**
+ * Names of models on the internet, as people write them: `hf:ORG/NAME[@REV][/FILE]`, `ORG/NAME`, addresses, `civitai:VERSION`,
+ * `civitai:MODEL@VERSION`, AIR (`urn:air:sd1:checkpoint:civitai:4384@128713`) and the short names of `short-names.ts`.
+ */
+
+import { StableDiffusionError } from '../errors.ts';
+import { shortNames } from './short-names.ts';
+
+export type ModelName =
+  | {
+      readonly kind: 'hub';
+      /** `ORG/NAME`. */
+      readonly repository: string;
+      /** A branch, tag or commit. */
+      readonly revision: string;
+      /** A file or a folder of the repository; undefined for the model as a whole. */
+      readonly file: string | undefined;
+    }
+  | { readonly kind: 'civitai'; readonly version: number }
+  | { readonly kind: 'address'; readonly url: string };
+
+const part = '[A-Za-z0-9][A-Za-z0-9._-]{0,95}';
+const repositoryPattern = new RegExp(`^(${part}/${part})$`);
+const hubPattern = new RegExp(`^(${part}/${part})(?:@([^/@\\s]{1,200}))?(?:/(.{1,1000}))?$`);
+const hubAddress = new RegExp(
+  `^https://(?:huggingface\\.co|hf\\.co)/(${part}/${part})(?:/(?:resolve|blob|tree)/([^/]{1,200})(?:/([^?#]{1,1000}))?)?(?:[?#].*)?$`,
+);
+const weightFile = /\.(?:safetensors|ckpt|pt|pth|bin|gguf|json|yaml|yml)$/i;
+
+/** What a text names; undefined for what can only be a path of this machine. Throws `invalid-argument` for a name that is malformed. */
+export function parseModelName(text: string): ModelName | undefined {
+  const short = Object.hasOwn(shortNames, text) ? shortNames[text] : undefined;
+  if (short) return parseModelName(short.name);
+  if (text.startsWith('hf:')) return hubName(text.slice(3), text);
+  if (text.startsWith('civitai:') || text.startsWith('urn:air:')) return civitaiName(text);
+  if (/^https?:\/\//.test(text)) {
+    const [, repository, revision, file] = hubAddress.exec(text) ?? [];
+    if (repository === undefined) return { kind: 'address', url: text };
+    return hub(repository, revision && decodeURIComponent(revision), file && decodeURIComponent(file), text);
+  }
+  // A path that is not there must not become a request.
+  if (repositoryPattern.test(text) && !weightFile.test(text)) return hub(text, undefined, undefined, text);
+  return undefined;
+}
+
+function hubName(name: string, text: string): ModelName {
+  const [, repository, revision, file] = hubPattern.exec(name) ?? [];
+  if (repository === undefined)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `${text} is not a name of a model on Hugging Face. It is written hf:ORG/NAME, hf:ORG/NAME@REVISION or hf:ORG/NAME/FILE.`,
+    );
+  return hub(repository, revision, file, text);
+}
+
+function hub(repository: string, revision: string | undefined, file: string | undefined, text: string): ModelName {
+  for (const piece of [...(revision ?? '').split('/'), ...(file ?? '').split('/'), ...repository.split('/')])
+    if (piece === '..' || piece === '.' || piece.includes('\\') || piece.includes('\0'))
+      throw new StableDiffusionError('invalid-argument', `${text} has "${piece}" in it, which no model's name has.`);
+  return { kind: 'hub', repository, revision: revision ?? 'main', file: file?.replace(/\/$/, '') };
+}
+
+function civitaiName(text: string): ModelName {
+  const [, id] =
+    /^(?:civitai:|urn:air:[a-z0-9_-]{1,40}:[a-z0-9_-]{1,40}:civitai:)(?:\d{1,12}@)?(\d{1,12})$/i.exec(text) ?? [];
+  if (id === undefined)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `${text} is not a name of a model on Civitai. It is written civitai:VERSION or civitai:MODEL@VERSION.`,
+    );
+  return { kind: 'civitai', version: Number(id) };
+}
