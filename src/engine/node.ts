@@ -16,6 +16,7 @@ import { NodeProgram } from './program-node.ts';
 import { orAborted, RuntimeThread } from './runtime-thread-node.ts';
 import { planSegments, readSegments, type SegmentPlan } from './segments-node.ts';
 import { NodeState } from './state-node.ts';
+import { prepared } from './quantised.ts';
 import { planWeights, type WeightPlan } from './weights.ts';
 
 export interface NodeEngineOptions {
@@ -60,7 +61,8 @@ class NodeEngine implements Engine {
     this.#memoryFiles = (options.memoryFiles ?? true) && this.provider === 'cpu';
   }
 
-  async compile(graph: Graph, weights: WeightSource, options: CompileOptions = {}): Promise<Program> {
+  async compile(given: Graph, source: WeightSource, options: CompileOptions = {}): Promise<Program> {
+    const { graph, weights } = prepared(this.provider, given, source, options);
     if (this.provider !== 'webgpu' || !hasAttention(graph)) return this.#compile(graph, weights, options, true);
     throwIfAborted(options.signal);
     this.#fusedAttention ??= fusedAttentionWorks((small) => this.#compile(small, weights, {}, true));

@@ -7,6 +7,7 @@
 import { StableDiffusionError, throwIfAborted } from '../errors.ts';
 import type { Graph, NamedValue } from '../graph/graph.ts';
 import { emitOnnx } from '../onnx/emit.ts';
+import { byteSize } from '../tensor/dtype.ts';
 import { elementCount } from '../tensor/tensor.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 import { fusedAttentionWorks, hasAttention } from './attention-check.ts';
@@ -16,6 +17,7 @@ import { type Precision, precisionOf } from './precision.ts';
 import { WebProgram } from './program-web.ts';
 import { loadRuntime, type Runtime, Turns, webFailure } from './runtime-web.ts';
 import { WebState } from './state-web.ts';
+import { prepared } from './quantised.ts';
 import { planWeights, readBuffers, type WeightBuffer } from './weights.ts';
 
 export interface WebEngineOptions {
@@ -63,9 +65,13 @@ class WebEngine implements Engine {
   /** True if weights are stored as float16. Throws `too-large` before any weight is read. */
   #isHalved(wanted: readonly NamedValue[], weights: WeightSource, precision: Precision): boolean {
     if (this.provider !== 'wasm') return false;
-    const count = wanted.reduce((sum, { value }) => sum + elementCount(value.shape as readonly number[]), 0);
-    const halved = precision.storage === 'float32' && 4 * count > this.#halveAbove;
-    const bytes = count * (halved || precision.storage === 'float16' ? 2 : 4);
+    const bytesOf = (float: number): number =>
+      wanted.reduce((sum, { value: { dtype, shape } }) => {
+        const size = dtype === 'float32' ? float : byteSize(dtype);
+        return sum + size * elementCount(shape as readonly number[]);
+      }, 0);
+    const halved = precision.storage === 'float32' && bytesOf(4) > this.#halveAbove;
+    const bytes = bytesOf(halved || precision.storage === 'float16' ? 2 : 4);
     if (bytes <= mostWasmWeights) return halved;
     throw new StableDiffusionError(
       'too-large',
@@ -73,7 +79,8 @@ class WebEngine implements Engine {
     );
   }
 
-  async compile(graph: Graph, weights: WeightSource, options: CompileOptions = {}): Promise<Program> {
+  async compile(given: Graph, source: WeightSource, options: CompileOptions = {}): Promise<Program> {
+    const { graph, weights } = prepared(this.provider, given, source, options);
     if (this.provider !== 'webgpu' || !hasAttention(graph)) return this.#compile(graph, weights, options, true);
     throwIfAborted(options.signal);
     this.#fusedAttention ??= fusedAttentionWorks((small) => this.#compile(small, weights, {}, true));

@@ -29,7 +29,7 @@ export interface WeightPlan {
 }
 
 /** Checks that every parameter of the graph exists in the declared shape; lists all that do not. */
-function checkParameters(graph: Graph, weights: WeightSource): void {
+export function checkParameters(graph: Graph, weights: WeightSource): void {
   const missing: string[] = [];
   const misshapen: string[] = [];
   for (const { name, value } of graph.parameters) {
@@ -129,7 +129,7 @@ export function planWeights(
       continue;
     }
     const path = `parameter-${index}`;
-    const kept = value.dtype === 'float32' ? precision.storage : dtype;
+    const kept = value.dtype === 'float32' && precision.storage === 'float16' ? 'float16' : dtype;
     located.set(name, { location: path, offset: 0, length: (length / byteSize(dtype)) * byteSize(kept), dtype: kept });
     buffered.push({ name, path, dtype: kept });
   }

@@ -124,6 +124,20 @@ export function linear(x: Sym, weight: Sym, bias?: Sym): Sym {
   return apply('linear', bias ? [x, weight, bias] : [x, weight], {});
 }
 
+/** A linear layer in 8 bits: weight int8 [in, out], scale float32 [out]. */
+export function int8Linear(x: Sym, weight: Sym, scale: Sym, bias?: Sym): Sym {
+  return apply('int8Linear', bias ? [x, weight, scale, bias] : [x, weight, scale], {});
+}
+
+/** A convolution in 8 bits: weight int8 [kh · kw · in, out], scale float32 [out]. */
+export function int8Conv2d(
+  x: Sym,
+  { weight, scale, bias }: { readonly weight: Sym; readonly scale: Sym; readonly bias?: Sym | undefined },
+  window: Attributes['int8Conv2d'],
+): Sym {
+  return apply('int8Conv2d', bias ? [x, weight, scale, bias] : [x, weight, scale], window);
+}
+
 export interface Conv2dOptions {
   readonly stride?: number;
   /** One value for all four sides, or [top, left, bottom, right]. */

@@ -76,6 +76,10 @@ export interface Attributes {
   matmul: { readonly transposeA: boolean; readonly transposeB: boolean };
   /** x [..., in] · weightᵀ + bias; weight [out, in]. */
   linear: None;
+  /** x [..., in] · weight · diag(scale) + bias, where x is rounded to 8 bits over its own range; weight int8 [in, out], scale [out]. */
+  int8Linear: None;
+  /** Cross-correlation in the same arithmetic, x [b, in, h, w]; weight int8 [kh · kw · in, out], scale [out]. */
+  int8Conv2d: Window;
   /** Cross-correlation, x [b, in, h, w], weight [out, in / groups, kh, kw]. */
   conv2d: { readonly stride: number; readonly pads: Pads; readonly groups: number };
   /** The transpose of conv2d: x [b, out, h, w], weight [out, in / groups, kh, kw] to [b, in, height, width]. */
@@ -344,6 +348,28 @@ export const operations: { readonly [K in OpName]: Operation<K> } = {
       return { dtype: x.dtype, shape: [...x.shape.slice(0, -1), out] };
     },
     flops: (inputs, _, output) => multiplyDims(multiplyDims(2, size(output)), at(at(inputs, 0).shape, -1)),
+  },
+  int8Linear: {
+    infer: (inputs) => {
+      const [x, weight] = [at(inputs, 0), at(inputs, 1)];
+      if (!equalDims(at(x.shape, -1), at(weight.shape, 0)))
+        mismatch('int8Linear', `the last axis of ${shapeText(x.shape)} must be ${dimText(at(weight.shape, 0))}.`);
+      return { dtype: 'float32', shape: [...x.shape.slice(0, -1), at(weight.shape, 1)] };
+    },
+    flops: (inputs, _, output) => multiplyDims(multiplyDims(2, size(output)), at(at(inputs, 1).shape, 0)),
+  },
+  int8Conv2d: {
+    infer: (inputs, { kernel, stride, pads }) => {
+      const [x, weight] = [at(inputs, 0), at(inputs, 1)];
+      const [b, c, h, w] = imageShape('int8Conv2d', x);
+      const rows = multiplyDims(c, kernel[0] * kernel[1]);
+      if (!equalDims(rows, at(weight.shape, 0)))
+        mismatch('int8Conv2d', `a weight of ${dimText(rows)} rows was expected, not ${shapeText(weight.shape)}.`);
+      const height = windowSize(h, kernel[0], stride, pads[0], pads[2]);
+      const width = windowSize(w, kernel[1], stride, pads[1], pads[3]);
+      return { dtype: 'float32', shape: [b, at(weight.shape, 1), height, width] };
+    },
+    flops: (inputs, _, output) => multiplyDims(multiplyDims(2, size(output)), at(at(inputs, 1).shape, 0)),
   },
   conv2d: {
     infer: (inputs, { stride, pads, groups }) => {

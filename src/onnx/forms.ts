@@ -11,6 +11,7 @@ import { float32, int64 } from '../tensor/tensor.ts';
 import { conv2d, convTranspose2d } from './convolutions.ts';
 import type { Emitter } from './emitter.ts';
 import { type Form, inputAt, namesOf, numberOf } from './form.ts';
+import { int8Conv2d, int8Linear } from './int8.ts';
 import type { Lowering } from './lowering.ts';
 import { microsoftDomain as microsoft, type NodeOptions, type OnnxAttributes } from './onnx-builder.ts';
 import { linear, matmul } from './products.ts';
@@ -77,6 +78,8 @@ const forms: { readonly [K in OpName]: Form<K> } = {
   where: direct('Where'),
   matmul,
   linear,
+  int8Linear,
+  int8Conv2d,
   conv2d,
   convTranspose2d,
   conv2dWeightGradient: (e, inputs, window, _, options) =>

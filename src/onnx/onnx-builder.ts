@@ -73,6 +73,13 @@ export class OnnxBuilder {
     return output;
   }
 
+  /** Adds a node with several outputs and returns their names. */
+  nodeOf<const N extends readonly string[]>(op: string, inputs: readonly string[], outputs: N): N {
+    const name = `${this.scope}/${op}_${this.nodes.length}`;
+    this.nodes.push({ op, domain: '', name, inputs, outputs, attributes: {} });
+    return outputs;
+  }
+
   /** A constant as an initialiser; small equal ones are shared. */
   constant(value: Tensor): string {
     const add = (): string => {

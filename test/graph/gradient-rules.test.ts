@@ -123,6 +123,9 @@ const samples: { readonly [K in OpName]: readonly Sample<K>[] } = {
     },
     { inputs: [noise([3, 4], 16), noise([5, 4], 17)], attributes: {} },
   ],
+  // Not differentiable.
+  int8Linear: [],
+  int8Conv2d: [],
   conv2d: [
     { inputs: [image, noise([3, 4, 3, 3], 18), noise([3], 19)], attributes: conv },
     {

@@ -1,0 +1,108 @@
+/**
+ * Quantising: the layers of a graph that hold nearly all of its work are replaced by layers in 8 bits. The others stay as they are: layers on
+ * few rows (embeddings of the time), whose work is small, and the first and last convolution, which work on the latent or image itself.
+ */
+
+import { int8Conv2d, int8Linear, slice } from './functions.ts';
+import type { AnyNode, Graph, Node, Value } from './graph.ts';
+import { applyNode, replay } from './replay.ts';
+import { dropUnused } from './simplify.ts';
+import type { GraphBuilder, Sym } from './trace.ts';
+
+/** An int8 parameter of the new graph, as it is made from one of the old graph. */
+export interface Int8Part {
+  /** The parameter of the old graph: [out, in] or [out, in, kh, kw]. */
+  readonly source: string;
+  /** Rows start … end - 1 of it. */
+  readonly start: number;
+  readonly end: number;
+  /** Name of the parameter [in, out] or [kh · kw · in, out]. */
+  readonly weight: string;
+  /** Name of the parameter [out]: what one step of a weight is worth in each output channel. */
+  readonly scale: string;
+  readonly shape: readonly number[];
+}
+
+export interface Quantised {
+  readonly graph: Graph;
+  readonly parts: readonly Int8Part[];
+}
+
+/** Fewer input or output channels than this are not worth it. */
+const fewestChannels = 32;
+
+/** Whether a node is a layer with stored weights that is worth it. */
+function isQuantised(node: AnyNode, parameters: ReadonlyMap<number, string>): node is Node<'linear'> | Node<'conv2d'> {
+  if (node.op !== 'linear' && node.op !== 'conv2d') return false;
+  if (node.op === 'conv2d' && node.attributes.groups !== 1) return false;
+  const [x, weight] = node.inputs;
+  if (!x || !weight || !parameters.has(weight.id) || x.dtype !== 'float32' || x.shape.length < 3) return false;
+  return weight.shape.slice(0, 2).every((size) => Number(size) >= fewestChannels);
+}
+
+/** The slices of a layer's result, where only slices of its last axis are used. */
+function slicesOf(node: AnyNode, readers: readonly AnyNode[], isOutput: boolean): readonly Node<'slice'>[] {
+  if (node.op !== 'linear' || isOutput || readers.length === 0) return [];
+  const slices = readers.filter(
+    (reader): reader is AnyNode & Node<'slice'> =>
+      reader.op === 'slice' &&
+      reader.attributes.axis === node.output.shape.length - 1 &&
+      reader.attributes.step === 1 &&
+      typeof reader.attributes.start === 'number' &&
+      typeof reader.attributes.end === 'number',
+  );
+  return slices.length === readers.length ? slices : [];
+}
+
+export function quantise(graph: Graph): Quantised {
+  const names = new Map(graph.parameters.map(({ name, value }) => [value.id, name]));
+  const readers = new Map<number, AnyNode[]>();
+  for (const node of graph.nodes) for (const { id } of node.inputs) readers.set(id, [...(readers.get(id) ?? []), node]);
+  const outputs = new Set(graph.outputs.map(({ value }) => value.id));
+  const parts = new Map<string, Int8Part>();
+  /** Layers that are replaced slice by slice, by their slices. */
+  const sliced = new Map<AnyNode, { readonly layer: AnyNode; readonly inputs: readonly Sym[] }>();
+
+  const layer = (b: GraphBuilder, node: AnyNode, inputs: readonly Sym[], start: number, end: number): Sym => {
+    const [x, , bias] = inputs as readonly [Sym, Sym, Sym | undefined];
+    const weight = node.inputs[1] as Value;
+    const part = partOf(names.get(weight.id) ?? '', weight.shape.map(Number), start, end);
+    parts.set(part.weight, part);
+    const stored = b.parameter(part.weight, part.shape, 'int8');
+    const scale = b.parameter(part.scale, [end - start], 'float32');
+    const whole = end - start === Number(weight.shape[0]);
+    const added = bias && !whole ? slice(bias, 0, start, end) : bias;
+    if (node.op !== 'conv2d') return int8Linear(x, stored, scale, added);
+    const [, , kh = 1, kw = 1] = weight.shape.map(Number);
+    const { stride, pads } = node.attributes;
+    return int8Conv2d(x, { weight: stored, scale, bias: added }, { kernel: [kh, kw], stride, pads });
+  };
+
+  const replayed = replay(graph, (b, node, inputs) => {
+    const from = sliced.get(node);
+    if (from) {
+      const { start, end } = (node as Node<'slice'>).attributes;
+      return layer(b, from.layer, from.inputs, Number(start), Number(end));
+    }
+    if (!isQuantised(node as AnyNode, names)) return applyNode(b, node, inputs);
+    const slices = slicesOf(node, readers.get(node.output.id) ?? [], outputs.has(node.output.id));
+    for (const part of slices) sliced.set(part as AnyNode, { layer: node, inputs });
+    // A layer of which only slices are used is left out with the rest that nothing needs.
+    if (slices.length > 0) return applyNode(b, node, inputs);
+    return layer(b, node, inputs, 0, Number(node.inputs[1]?.shape[0]));
+  });
+  return { graph: dropUnused(replayed.builder.graph(replayed.outputs)), parts: [...parts.values()] };
+}
+
+function partOf(source: string, shape: readonly number[], start: number, end: number): Int8Part {
+  const [out = 0, inner = 0, kh = 1, kw = 1] = shape;
+  const rows = start === 0 && end === out ? '' : `[${start}:${end}]`;
+  return {
+    source,
+    start,
+    end,
+    weight: `${source}${rows} int8`,
+    scale: `${source}${rows} scale`,
+    shape: [kh * kw * inner, end - start],
+  };
+}
