@@ -3,9 +3,13 @@
  * prints one line of JSON as the peers (bench/peers/sd_v1.py) do: seconds to load, seconds and processor seconds of each run, peak memory of the
  * process, a fingerprint of the output. Plain JavaScript, so that no loader is in the measured process.
  *
- *     node bench/full-size-network.mjs unet|vae|text CHECKPOINT.safetensors [runs] [size] [threads]
+ *     node bench/full-size-network.mjs unet|vae|text CHECKPOINT.safetensors [runs] [size] [threads] [precision] [OUTPUT.f32]
+ *
+ * With a file for the output, another run's output can be compared with it: `output.error` is then the root mean square of the difference
+ * over that of the values in the file; the file is written where it does not exist.
  */
 
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createNodeEngine } from 'stable-diffusion-ts/engine/node';
 import { networkDefinition } from 'stable-diffusion-ts/models';
 import { float32, tensor } from 'stable-diffusion-ts/tensor';
@@ -20,7 +24,8 @@ function wave(shape, frequency) {
   );
 }
 
-const [part = '', file = '', runs = '3', size = '512', threads = '2'] = process.argv.slice(2);
+const [part = '', file = '', runs = '3', size = '512', threads = '2', precision = 'float32', compared = ''] =
+  process.argv.slice(2);
 const side = Number(size) / 8;
 
 /** With guidance the UNet and the text encoder see two samples. */
@@ -67,6 +72,7 @@ async function load({ of, stage, graph, output }) {
       .parts(config)
       [graph]({ outputs: [output] }),
     checkpoint.parts[of],
+    { precision },
   );
   await checkpoint.close();
   return { engine, program };
@@ -76,7 +82,7 @@ const network = networks[part];
 if (!network) throw new Error(`There is no network ${part} to measure.`);
 let start = performance.now();
 const { engine, program } = await load(network);
-const result = { side: 'stable-diffusion-ts', load: (performance.now() - start) / 1000, runs: [], cpu: [] };
+const result = { side: 'stable-diffusion-ts', precision, load: (performance.now() - start) / 1000, runs: [], cpu: [] };
 let data = new Float32Array();
 for (let i = 0; i < Number(runs); i++) {
   const before = process.cpuUsage();
@@ -92,6 +98,12 @@ result.output = {
   rms: Math.sqrt(mean((value) => value * value)),
   first: [...data.subarray(0, 4)],
 };
+if (compared && existsSync(compared)) {
+  const bytes = readFileSync(compared);
+  const want = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
+  const square = (values) => values.reduce((total, value) => total + value * value, 0);
+  result.output.error = Math.sqrt(square(data.map((value, i) => value - want[i])) / square(want));
+} else if (compared) writeFileSync(compared, data);
 result.peak_bytes = process.resourceUsage().maxRSS * 1024;
 console.log(JSON.stringify(result));
 await engine.dispose();
