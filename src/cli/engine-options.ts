@@ -1,18 +1,17 @@
 /** Options for device, threads and precision, and the engine they create. */
 
 import type { Engine } from '../engine/engine.ts';
+import { type PrecisionName, precisionNames } from '../engine/precision.ts';
 import { choice, integer, type OptionValues } from './options.ts';
-
-export type Precision = 'float32' | 'float16';
 
 export const engineOptions = {
   device: choice(['--device'], ['cpu', 'webgpu', 'cuda'], 'device to compute on (default: cpu)'),
   threads: integer(['--threads'], 'CPU threads (default: number of cores)', { min: 1, max: 1024 }),
   precision: choice(
     ['--precision'],
-    ['full', 'autocast', 'float32', 'float16'],
-    'floating-point precision (default: float32; autocast: float16 on a GPU)',
-    { f32: 'float32', f16: 'float16' },
+    ['full', 'autocast', ...precisionNames],
+    'precision of the networks (default: float32; autocast: float16 on a GPU; int8: less time and memory on a CPU)',
+    { f32: 'float32', f16: 'float16', i8: 'int8' },
   ),
 };
 
@@ -25,7 +24,7 @@ export async function startEngine({ device, threads }: EngineValues): Promise<En
 }
 
 /** CompVis's `full` is float32. Its `autocast` computes in half precision on a GPU and has no effect on a CPU. */
-export function precisionOf({ precision, device }: EngineValues): Precision {
+export function precisionOf({ precision, device }: EngineValues): PrecisionName {
   if (precision === 'autocast') return device === undefined || device === 'cpu' ? 'float32' : 'float16';
-  return precision === 'float16' ? 'float16' : 'float32';
+  return precision === undefined || precision === 'full' ? 'float32' : precision;
 }

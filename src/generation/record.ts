@@ -3,6 +3,7 @@
  * have: the program, the model, digests of the input pictures and tensors, and the picture's place in its batch.
  */
 
+import { precisionNames } from '../engine/precision.ts';
 import { z } from 'zod';
 import { formatInfotext, pythonFloat } from '../image/metadata/infotext.ts';
 import { type Batch, type Batches, sizesBefore } from './batches.ts';
@@ -29,7 +30,7 @@ const factFields = {
   /** LoRAs and embeddings: `lora:NAME:0.8`, `embedding:TOKEN`. */
   adapters: z.array(text(4096)).max(1000).readonly().optional(),
   /** Precision of the networks. */
-  precision: z.enum(['float32', 'float16']),
+  precision: z.enum(precisionNames),
   /** SHA-256 of the pixels of the initial image and the mask, and of the values of a given start noise. */
   digests: z.strictObject({ image: digest(), mask: digest(), startNoise: digest() }).readonly(),
   /** Index of the image in its batch, from 0. */

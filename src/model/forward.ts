@@ -2,6 +2,7 @@
 
 import type { NetworkConfig } from '../config/network-config.ts';
 import type { Engine, Program } from '../engine/engine.ts';
+import type { PrecisionName } from '../engine/precision.ts';
 import { StableDiffusionError, throwIfAborted } from '../errors.ts';
 import type { Graph } from '../graph/graph.ts';
 import { forwardNetwork, networkDefinition } from '../models/index.ts';
@@ -19,7 +20,7 @@ export interface ForwardOptions {
   readonly inputs: ReadonlyMap<string, Tensor>;
   /** Module paths whose outputs come back as `intermediate.PATH`, or 'all'. */
   readonly taps?: readonly string[] | 'all';
-  readonly precision?: 'float32' | 'float16';
+  readonly precision?: PrecisionName;
   readonly signal?: AbortSignal;
 }
 

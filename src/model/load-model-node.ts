@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { TokenizerFiles } from '../conditioning/conditioner.ts';
 import type { Engine } from '../engine/engine.ts';
+import type { PrecisionName } from '../engine/precision.ts';
 import { createNodeEngine } from '../engine/node.ts';
 import { readTextIfThere, readTextOf } from '../files/open-node.ts';
 import { type OpenCheckpointOptions, openCheckpointAt } from '../checkpoints/open-checkpoint-node.ts';
@@ -18,7 +19,7 @@ export interface LoadModelOptions extends OpenCheckpointOptions {
   readonly engine?: Engine;
   /** Stop `engine` too when the model is disposed of. */
   readonly ownsEngine?: boolean;
-  readonly precision?: 'float32' | 'float16';
+  readonly precision?: PrecisionName;
   /** vocab.txt of the BERT tokenizer, for models with BERT's text encoder. Default: `vocab.txt` next to the checkpoint. */
   readonly vocabulary?: string;
   /** A TAESD file for previews. */

@@ -2,6 +2,7 @@
 
 import { parseYaml } from '../config/yaml.ts';
 import type { Engine } from '../engine/engine.ts';
+import type { PrecisionName } from '../engine/precision.ts';
 import { createWebEngine } from '../engine/web.ts';
 import type { ClipTokenizerFiles } from '../tokenizer/clip-tokenizer-files.ts';
 import type { ByteSource } from '../files/byte-source.ts';
@@ -20,7 +21,7 @@ export type ModelFile = Blob | string | URL;
 export interface LoadModelOptions {
   /** By default one on WASM, which is stopped when the model is disposed of. */
   readonly engine?: Engine;
-  readonly precision?: 'float32' | 'float16';
+  readonly precision?: PrecisionName;
   /** The text of LDM's YAML. Default: that in the file's metadata, `NAME.yaml` beside an address, else by names and shapes. */
   readonly config?: string;
   /** The averaged weights instead of the last ones. */

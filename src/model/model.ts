@@ -10,6 +10,7 @@ import { scheduleOf } from '../diffusion/model-schedule.ts';
 import type { NoiseSchedule } from '../diffusion/noise-schedule.ts';
 import type { Parameterization } from '../diffusion/parameterization.ts';
 import type { Engine } from '../engine/engine.ts';
+import type { PrecisionName } from '../engine/precision.ts';
 import { StableDiffusionError } from '../errors.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import { checkpointNetworks } from '../checkpoints/checkpoint-networks.ts';
@@ -33,7 +34,7 @@ export interface ModelOptions {
   /** A TAESD for previews: its configuration and weights under diffusers names. */
   readonly preview?: NamedNetwork | undefined;
   /** Default float32. */
-  readonly precision?: 'float32' | 'float16' | undefined;
+  readonly precision?: PrecisionName | undefined;
   /** Close the checkpoint's files when the model is disposed of. Default true. */
   readonly ownsCheckpoint?: boolean | undefined;
   /** Stop the engine when the model is disposed of. Default false. */
@@ -90,7 +91,7 @@ export class Model implements AsyncDisposable, ConditionedModel {
   }
 
   /** Element type the networks compute in. */
-  get precision(): 'float32' | 'float16' {
+  get precision(): PrecisionName {
     return this.#options.precision ?? 'float32';
   }
 

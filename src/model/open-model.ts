@@ -3,6 +3,7 @@
 import type { TokenizerFiles } from '../conditioning/conditioner.ts';
 import { tokenizersOf } from '../conditioning/conditioners.ts';
 import type { Engine } from '../engine/engine.ts';
+import type { PrecisionName } from '../engine/precision.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import { checkpointNetworks } from '../checkpoints/checkpoint-networks.ts';
 import { detectNetwork } from '../checkpoints/detect.ts';
@@ -27,7 +28,7 @@ export interface OpenModelOptions {
   /** Makes the engine, once everything else is known to fit. */
   readonly engine: () => Engine | Promise<Engine>;
   readonly ownsEngine: boolean;
-  readonly precision?: 'float32' | 'float16' | undefined;
+  readonly precision?: PrecisionName | undefined;
 }
 
 /** Opens adapters and preview, checks that all weights fit, and makes the model. If that fails, all opened files are closed and no engine runs. */

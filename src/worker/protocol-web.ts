@@ -3,6 +3,7 @@
  * files are transferred. `worker-client-web.ts` and `worker-host-web.ts` are the two ends.
  */
 
+import type { PrecisionName } from '../engine/precision.ts';
 import type { ErrorCode } from '../errors.ts';
 import type { Image } from '../image/image.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -18,7 +19,7 @@ export interface WorkerModelOptions {
   /** Address of ONNX Runtime's .wasm and .mjs files, ending in '/'. */
   readonly wasmPath?: string;
   readonly threads?: number;
-  readonly precision?: 'float32' | 'float16';
+  readonly precision?: PrecisionName;
   /** The text of LDM's YAML. */
   readonly config?: string;
   readonly ema?: boolean;
@@ -36,7 +37,7 @@ export interface ModelFacts {
   /** Sides are multiples of this. */
   readonly sizeUnit: number;
   readonly provider: string;
-  readonly precision: 'float32' | 'float16';
+  readonly precision: PrecisionName;
   readonly takesPrompt: boolean;
   /** True if it supports `promptSyntax: 'a1111'`, that is, its text encoder is CLIP's. */
   readonly readsPromptSyntax: boolean;
