@@ -1,6 +1,9 @@
 /**
- * Quantising: the layers of a graph that hold nearly all of its work are replaced by layers in 8 bits. The others stay as they are: layers on
- * few rows (embeddings of the time), whose work is small, and the first and last convolution, which work on the latent or image itself.
+ * Quantising: the layers of a graph that hold nearly all of its work are replaced by layers in 8 bits.
+ *
+ * The others stay as they are, because little work and much error is in them (docs/notes/int8.md): layers on few rows (embeddings of the
+ * time); the first and last convolution, on the latent or image itself; 1x1 and strided convolutions, which read the residual stream as it
+ * is, with its few large channels, and write to it.
  */
 
 import { int8Conv2d, int8Linear, slice } from './functions.ts';
@@ -34,8 +37,9 @@ const fewestChannels = 32;
 /** Whether a node is a layer with stored weights that is worth it. */
 function isQuantised(node: AnyNode, parameters: ReadonlyMap<number, string>): node is Node<'linear'> | Node<'conv2d'> {
   if (node.op !== 'linear' && node.op !== 'conv2d') return false;
-  if (node.op === 'conv2d' && node.attributes.groups !== 1) return false;
   const [x, weight] = node.inputs;
+  if (node.op === 'conv2d' && (node.attributes.groups !== 1 || node.attributes.stride !== 1)) return false;
+  if (node.op === 'conv2d' && weight?.shape.slice(2).every((size) => size === 1)) return false;
   if (!x || !weight || !parameters.has(weight.id) || x.dtype !== 'float32' || x.shape.length < 3) return false;
   return weight.shape.slice(0, 2).every((size) => Number(size) >= fewestChannels);
 }
@@ -54,7 +58,12 @@ function slicesOf(node: AnyNode, readers: readonly AnyNode[], isOutput: boolean)
   return slices.length === readers.length ? slices : [];
 }
 
-export function quantise(graph: Graph): Quantised {
+export interface QuantiseOptions {
+  /** Parameters whose layers stay as they are. */
+  readonly keep?: (name: string) => boolean;
+}
+
+export function quantise(graph: Graph, { keep }: QuantiseOptions = {}): Quantised {
   const names = new Map(graph.parameters.map(({ name, value }) => [value.id, name]));
   const readers = new Map<number, AnyNode[]>();
   for (const node of graph.nodes) for (const { id } of node.inputs) readers.set(id, [...(readers.get(id) ?? []), node]);
@@ -84,7 +93,8 @@ export function quantise(graph: Graph): Quantised {
       const { start, end } = (node as Node<'slice'>).attributes;
       return layer(b, from.layer, from.inputs, Number(start), Number(end));
     }
-    if (!isQuantised(node as AnyNode, names)) return applyNode(b, node, inputs);
+    if (!isQuantised(node as AnyNode, names) || keep?.(names.get(node.inputs[1]?.id ?? -1) ?? ''))
+      return applyNode(b, node, inputs);
     const slices = slicesOf(node, readers.get(node.output.id) ?? [], outputs.has(node.output.id));
     for (const part of slices) sliced.set(part as AnyNode, { layer: node, inputs });
     // A layer of which only slices are used is left out with the rest that nothing needs.

@@ -5,7 +5,7 @@
  * A convolution is a matrix product over its window: the image with channels last, moved by each element of the kernel, side by side.
  */
 
-import { addDims, multiplyDims, subtractDims } from '../graph/dim.ts';
+import { addDims, type Dim, divideDim, exactQuotient, multiplyDims, subtractDims } from '../graph/dim.ts';
 import type { Value } from '../graph/graph.ts';
 import type { Emitter } from './emitter.ts';
 import { type Form, inputAt } from './form.ts';
@@ -41,10 +41,22 @@ function product(e: Emitter, rows: Rounded, inputs: readonly Value[], options: N
 export const int8Linear: Form<'int8Linear'> = (e, inputs, _, __, options) =>
   product(e, rounded(e, inputAt(inputs, 0)), inputs, options);
 
+/** Windows are made for a strip of the image at a time where it is larger than the network's input, so that memory stays small. */
+const mostStrips = 8;
+
+/** Into how many strips of equal height the result can be cut, whatever the symbols are. */
+function stripsOf(height: Dim): number {
+  if (typeof height === 'number') return 1;
+  for (let count = mostStrips; count > 1; count--) if (exactQuotient(height, count) !== undefined) return count;
+  return 1;
+}
+
+/** First row, and number of rows. */
+type Strip = readonly [first: Dim, rows: Dim];
+
 export const int8Conv2d: Form<'int8Conv2d'> = (e, inputs, { kernel, stride, pads }, output, options) => {
   const { onnx, shapes } = e;
   const x = rounded(e, inputAt(inputs, 0));
-  // Once for the whole module: the shortcut of a residual block reads the same image.
   const last = `${x.values} channels last`;
   onnx.once(last, () => onnx.node('Transpose', [x.values], { perm: [0, 2, 3, 1] }, { output: last }));
   const [top, left, bottom, right] = pads;
@@ -52,28 +64,25 @@ export const int8Conv2d: Form<'int8Conv2d'> = (e, inputs, { kernel, stride, pads
     ? last
     : onnx.node('Pad', [last, onnx.integers([0, top, left, 0, 0, bottom, right, 0]), x.zero]);
   const [kh, kw] = kernel;
-  /** Rows and columns of the window's element, for each pixel of the result. */
-  const moved = (i: number, j: number): string => {
-    const ends = [i, j].map((start, axis) =>
-      addDims(start, addDims(1, multiplyDims(stride, subtractDims(output.shape[2 + axis] ?? 1, 1)))),
+  const [height = 1, width = 1] = output.shape.slice(2);
+  /** The pixel that an element of the window meets, for each pixel of a strip. */
+  const moved = ([first, rows]: Strip, i: number, j: number): string => {
+    const starts = [addDims(multiplyDims(first, stride), i), j];
+    const ends = [rows, width].map((size, axis) =>
+      addDims(starts[axis] ?? 0, addDims(1, multiplyDims(stride, subtractDims(size, 1)))),
     );
-    return onnx.node('Slice', [
-      padded,
-      onnx.integers([i, j]),
-      shapes.vector(ends),
-      onnx.integers([1, 2]),
-      onnx.integers([stride, stride]),
-    ]);
+    const steps = onnx.integers([stride, stride]);
+    return onnx.node('Slice', [padded, shapes.vector(starts), shapes.vector(ends), onnx.integers([1, 2]), steps]);
   };
   const elements = Array.from({ length: kh * kw }, (_, k): [number, number] => [Math.floor(k / kw), k % kw]);
-  const single = kh * kw === 1 && stride === 1;
-  const window = single
-    ? padded
-    : onnx.node(
-        'Concat',
-        elements.map(([i, j]) => moved(i, j)),
-        { axis: 3 },
-      );
-  const result = product(e, { ...x, values: window }, inputs, {});
-  return onnx.node('Transpose', [result], { perm: [0, 3, 1, 2] }, options);
+  const inOrder = (strip: Strip, named: NodeOptions): string => {
+    const moves = elements.map(([i, j]) => moved(strip, i, j));
+    const window = onnx.node('Concat', moves, { axis: 3 });
+    return onnx.node('Transpose', [product(e, { ...x, values: window }, inputs, {})], { perm: [0, 3, 1, 2] }, named);
+  };
+  const count = stripsOf(height);
+  if (count === 1) return inOrder([0, height], options);
+  const rows = divideDim(height, count);
+  const strips = Array.from({ length: count }, (_, k) => inOrder([multiplyDims(rows, k), rows], {}));
+  return onnx.node('Concat', strips, { axis: 2 }, options);
 };
