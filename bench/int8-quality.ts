@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util';
 import { createNodeEngine } from '../src/engine/node.ts';
 import type { PrecisionName } from '../src/engine/precision.ts';
 import { loadModel, pocketModel } from '../src/model/load-model-node.ts';
-import { textToImage } from '../src/pipelines/index.ts';
+import { textToImage } from '../src/pipelines/text-to-image.ts';
 
 const { values } = parseArgs({
   options: {

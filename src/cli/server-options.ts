@@ -2,6 +2,7 @@
 
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { precisionNames } from '../engine/precision.ts';
 import type { WorkOptions } from '../server/server.ts';
 import { choice, flag, integer, number, type OptionValues, text, UsageError } from './options.ts';
 
@@ -26,6 +27,7 @@ export const workOptions = {
     },
   ),
   device: choice(['--device'], ['cpu', 'webgpu', 'cuda'], 'device to compute on (default: cpu)'),
+  precision: choice(['--precision'], precisionNames, 'precision of the networks (default: float32)'),
   threads: integer(['--threads'], 'CPU threads (default: number of cores)', { min: 1, max: 1024 }),
   maxBatch: integer(['--max-batch'], 'maximum pictures per batch (default: 8)', { min: 1, max: 256 }),
   concurrency: integer(['--concurrency'], 'batches generated at the same time (default: 1)', { min: 1, max: 64 }),
@@ -73,6 +75,7 @@ export function workOptionsOf(values: WorkValues, { model, environment }: WorkDe
     redisPrefix: values.redisPrefix,
     lockMilliseconds: values.lock === undefined ? undefined : values.lock * 1000,
     provider: values.device,
+    precision: values.precision,
     threads: values.threads,
     maxBatch: values.maxBatch,
     concurrency: values.concurrency,

@@ -19,7 +19,7 @@ export interface LoadModelOptions extends OpenCheckpointOptions {
   readonly engine?: Engine;
   /** Stop `engine` too when the model is disposed of. */
   readonly ownsEngine?: boolean;
-  readonly precision?: PrecisionName;
+  readonly precision?: PrecisionName | undefined;
   /** vocab.txt of the BERT tokenizer, for models with BERT's text encoder. Default: `vocab.txt` next to the checkpoint. */
   readonly vocabulary?: string;
   /** A TAESD file for previews. */

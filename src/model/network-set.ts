@@ -2,7 +2,7 @@
 
 import type { NetworkConfig } from '../config/network-config.ts';
 import type { Engine, Program } from '../engine/engine.ts';
-import type { Precision, PrecisionName } from '../engine/precision.ts';
+import { type Precision, type PrecisionName, precisionOf } from '../engine/precision.ts';
 import { StableDiffusionError } from '../errors.ts';
 import type { Extension } from '../extensions/extension.ts';
 import type { Graph } from '../graph/graph.ts';
@@ -43,11 +43,26 @@ export function assertNetworksMatch(networks: Iterable<NamedNetwork>): void {
     assertMatch(compareParameters(networkParameters(config, extensions), weights));
 }
 
+const keyOf = ({ network, graph = 'forward', outputs }: GraphChoice): string => `${network} ${graph} ${outputs.join()}`;
+
+function allFinite(value: Tensor | undefined): boolean {
+  return value?.dtype !== 'float32' || (value.data as Float32Array).every(Number.isFinite);
+}
+
+function notFinite(label: string, network: string, output: string): StableDiffusionError {
+  return new StableDiffusionError(
+    'not-finite',
+    `The network ${network} of ${label} returned ${output} with NaN or infinite values. Its weights may be damaged; check the file with sd inspect.`,
+  );
+}
+
 export class NetworkSet implements AsyncDisposable {
   readonly engine: Engine;
   readonly #options: NetworkSetOptions;
   readonly #graphs = new Map<string, Graph>();
   readonly #programs = new Map<string, Promise<Program>>();
+  /** Networks that run in float32 although the set's precision is lower. */
+  readonly #full = new Set<string>();
   #disposed = false;
 
   constructor(options: NetworkSetOptions) {
@@ -72,7 +87,7 @@ export class NetworkSet implements AsyncDisposable {
 
   /** The graph with these outputs; traced once. Throws `invalid-argument` if there is no such network, graph or output. */
   graph({ network, graph = 'forward', outputs }: GraphChoice): Graph {
-    const key = `${network} ${graph} ${outputs.join()}`;
+    const key = keyOf({ network, graph, outputs });
     const known = this.#graphs.get(key);
     if (known) return known;
     const traced = this.#trace(network, graph, outputs);
@@ -99,11 +114,11 @@ export class NetworkSet implements AsyncDisposable {
   compile(choice: GraphChoice, signal?: AbortSignal): Promise<Program> {
     const { label, engine, precision } = this.#options;
     if (this.#disposed) throw new StableDiffusionError('invalid-argument', `${label} has been disposed of.`);
-    const key = `${choice.network} ${choice.graph ?? 'forward'} ${choice.outputs.join()}`;
+    const key = keyOf(choice);
     const known = this.#programs.get(key);
     if (known) return known;
     const program = engine.compile(this.graph(choice), this.#network(choice.network).weights, {
-      ...(precision ? { precision } : {}),
+      precision: this.#full.has(choice.network) ? 'float32' : precision,
       ...(signal ? { signal } : {}),
     });
     this.#programs.set(key, program);
@@ -117,12 +132,31 @@ export class NetworkSet implements AsyncDisposable {
     inputs: NetworkInputs,
     signal?: AbortSignal,
   ): Promise<Readonly<Record<string, Tensor>>> {
+    const full = this.#isFull(choice);
     const program = await this.compile(choice, signal);
     const results = await program.run(inputs, signal ? { signal } : {});
     const missing = choice.outputs.find((name) => results[name] === undefined);
     if (missing !== undefined)
       throw new StableDiffusionError('engine-failed', `The network ${choice.network} returned no ${missing}.`);
-    return results;
+    const wrong = choice.outputs.find((name) => !allFinite(results[name]));
+    // What leaves the range elsewhere is that part's error.
+    if (wrong === undefined || !Object.values(inputs).every(allFinite)) return results;
+    if (full) throw notFinite(this.#options.label, choice.network, wrong);
+    // Out of the range of the reduced precision, as autoencoders are in float16: from now on in float32.
+    await this.#useFloat32(choice, program);
+    return this.run(choice, inputs, signal);
+  }
+
+  #isFull({ network }: GraphChoice): boolean {
+    return this.#full.has(network) || precisionOf(this.#options.precision).compute === 'float32';
+  }
+
+  /** Compiles the graph again in float32 at its next run. */
+  async #useFloat32(choice: GraphChoice, program: Program): Promise<void> {
+    if (this.#full.has(choice.network)) return;
+    this.#full.add(choice.network);
+    this.#programs.delete(keyOf(choice));
+    await program.dispose();
   }
 
   /** Frees the memory of all compiled networks. The engine and the weights stay open. */

@@ -6,6 +6,7 @@ import { isIPv4 } from 'node:net';
 import { join } from 'node:path';
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import { pino } from 'pino';
+import type { PrecisionName } from '../engine/precision.ts';
 import { createNodeEngine } from '../engine/node.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { programName } from '../generation/record.ts';
@@ -49,6 +50,8 @@ export interface WorkOptions {
   readonly lockMilliseconds?: number | undefined;
   readonly threads?: number | undefined;
   readonly provider?: 'cpu' | 'webgpu' | 'cuda' | undefined;
+  /** Of all models. Default float32. */
+  readonly precision?: PrecisionName | undefined;
   /** Most pictures in one run of the program. Default 8. */
   readonly maxBatch?: number | undefined;
   /** Runs at the same time. Default 1. */
@@ -158,7 +161,7 @@ async function openParts(options: WorkOptions): Promise<Parts> {
   });
   const models = createModelPool({
     catalog,
-    load: (path, loras) => loadAdapted(path, loras, adapters, engine),
+    load: (path, loras) => loadAdapted(path, loras, adapters, { engine, precision: options.precision }),
     capacity: options.modelsInMemory ?? 2,
   });
   const metrics = createMetrics();

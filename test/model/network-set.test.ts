@@ -82,3 +82,55 @@ test('a model that is refused starts no engine and closes its files', async () =
   await assert.rejects(opening, { code: 'weights-mismatch' });
   assert.deepEqual({ closed, engines }, { closed: 1, engines: 0 });
 });
+
+/** An engine whose programs return infinities in the given precisions. */
+function overflowing(precisions: readonly string[], compiled: string[]): Engine {
+  return {
+    ...engine,
+    limits: engine.limits,
+    async compile(graph, weights, options) {
+      const precision = String(options?.precision ?? 'float32');
+      compiled.push(precision);
+      const program = await engine.compile(graph, weights);
+      return {
+        graph,
+        async run(inputs) {
+          const results = await program.run(inputs);
+          if (precisions.includes(precision)) results['pooled']?.data.fill(Number.POSITIVE_INFINITY as never);
+          return results;
+        },
+        runBound: program.runBound.bind(program),
+        dispose: () => program.dispose(),
+        [Symbol.asyncDispose]: () => program.dispose(),
+      };
+    },
+  };
+}
+
+const oneText = (over: Engine, precision?: 'float16') =>
+  new NetworkSet({
+    label: 'one.safetensors',
+    engine: over,
+    networks: new Map([['cond_stage', { config: text, weights: randomWeights(text, 1) }]]),
+    precision,
+  });
+const pooled = { network: 'cond_stage', outputs: ['pooled'] };
+const threeTokens = { input_ids: int64([1, 3], [1, 2, 599]) };
+
+test('a network that leaves the range of float16 runs in float32 from then on', async () => {
+  const compiled: string[] = [];
+  await using networks = oneText(overflowing(['float16'], compiled), 'float16');
+  await using exact = oneText(engine);
+  const want = await exact.run(pooled, threeTokens);
+  assert.deepEqual(await networks.run(pooled, threeTokens), want);
+  assert.deepEqual(await networks.run(pooled, threeTokens), want);
+  assert.deepEqual(compiled, ['float16', 'float32']);
+});
+
+test('a network that is not finite in float32 either is named in the error', async () => {
+  await using networks = oneText(overflowing(['float16', 'float32'], []), 'float16');
+  await assert.rejects(networks.run(pooled, threeTokens), {
+    code: 'not-finite',
+    message: /network cond_stage of one\.safetensors returned pooled with NaN or infinite values/,
+  });
+});

@@ -1,6 +1,7 @@
 /** Loads a model with LoRAs and with those textual inversions of the catalogue that fit it: a folder holds them for models of several kinds. */
 
 import type { Engine } from '../../engine/engine.ts';
+import type { PrecisionName } from '../../engine/precision.ts';
 import { StableDiffusionError } from '../../errors.ts';
 import { loadModel } from '../../model/load-model-node.ts';
 import type { Model } from '../../model/model.ts';
@@ -12,10 +13,10 @@ export async function loadAdapted(
   path: string,
   loras: readonly LoraUse[],
   adapters: AdapterCatalog,
-  engine: Engine,
+  how: { readonly engine: Engine; readonly precision?: PrecisionName | undefined },
 ): Promise<Model> {
   const options = {
-    engine,
+    ...how,
     loras: loras.map(({ name, scale, textScale }) => ({ path: adapters.loraPath(name), scale, textScale })),
   };
   const embeddings = adapters.embeddingPaths();
@@ -27,7 +28,7 @@ export async function loadAdapted(
   const fitting: (typeof embeddings)[number][] = [];
   for (const embedding of embeddings) {
     // Opening reads only the header, no weights.
-    const tried = await loadModel(path, { engine, embeddings: [embedding] }).catch(() => undefined);
+    const tried = await loadModel(path, { ...how, embeddings: [embedding] }).catch(() => undefined);
     if (tried) fitting.push(embedding);
     await tried?.dispose();
   }
