@@ -15,6 +15,7 @@ export type {
   TaskOptions,
   TextToImageOptions,
 } from './generation/inputs.ts';
-export { type GenerationRecord, recordInfotext, recordSchema, replayRequest, requestOf } from './generation/record.ts';
+export { type GenerationRecord, recordSchema, replayRequest, requestOf } from './generation/record.ts';
+export { recordInfotext } from './generation/record-infotext.ts';
 export { type GenerationRequest, type GenerationRequestInput, requestSchema, type Task } from './generation/request.ts';
 export { textToImage } from './pipelines/text-to-image.ts';

@@ -1,5 +1,6 @@
 /** One run for the command line: loads the model, saves pictures as they come, shows progress and previews. */
 
+import { isAbsolute, relative } from 'node:path';
 import { throwIfAborted } from '../errors.ts';
 import type { FileIdentity } from '../files/byte-source.ts';
 import type { WriteFileOptions } from '../files/write-file-node.ts';
@@ -101,6 +102,7 @@ export async function runGeneration(context: CliContext, run: Run): Promise<numb
       ...run.inputs?.(model),
       signal: context.signal,
     };
+    const hash = values.skipSave ? undefined : modelHash(values.model);
     const { generate } = await import('../pipelines/generate.ts');
     // The schema checks the options.
     await consume(generate(model, options as TaskOptions), {
@@ -110,6 +112,7 @@ export async function runGeneration(context: CliContext, run: Run): Promise<numb
       progress,
       watch,
       columns: values.rows || batch,
+      hash,
     });
     return 0;
   } finally {
@@ -143,6 +146,28 @@ export function readSeed(given: string | undefined): number {
   return seed;
 }
 
+/** SHA-256 of the model's file. Undefined for a folder. */
+async function modelHash(model: string | undefined): Promise<string | undefined> {
+  const { pocketModel } = await import('../model/load-model-node.ts');
+  const { sha256OfFile } = await import('../files/sha256-node.ts');
+  return sha256OfFile(model ?? pocketModel).catch(() => undefined);
+}
+
+/** The path below the current directory, for `sd replay` to find the model; undefined for models elsewhere. */
+function recordedPath(model: string | undefined): string | undefined {
+  if (model === undefined) return undefined;
+  const path = relative(process.cwd(), model);
+  return path === '' || path.startsWith('..') || isAbsolute(path) ? undefined : path;
+}
+
+/** The hash if it is there, or is soon: a picture does not wait for a large file. */
+function soon(hash: Promise<string | undefined> | undefined): Promise<string | undefined> {
+  return Promise.race([
+    Promise.resolve(hash),
+    new Promise<undefined>((resolve) => setTimeout(resolve, hashPatience, undefined).unref()),
+  ]);
+}
+
 /** The sampler's name, which two switches of CompVis's scripts say too. Throws `UsageError`. */
 function samplerName({ plms, dpmSolver, sampler }: GenerationValues): string | undefined {
   const named = [sampler, plms ? 'plms' : undefined, dpmSolver ? 'dpm-solver' : undefined].filter(
@@ -174,12 +199,14 @@ function notePrompts(model: Model, prompts: readonly string[], context: CliConte
 
 interface Consumer {
   readonly context: CliContext;
-  readonly values: OutputValues;
+  readonly values: ModelValues & OutputValues;
   readonly files: PictureFiles;
   readonly progress: Progress;
   readonly watch: Stopwatch;
   /** Pictures in a row of the grid. */
   readonly columns: number;
+  /** SHA-256 of the model's file, which is read while the pictures are made. */
+  readonly hash: Promise<string | undefined> | undefined;
 }
 
 const stageNames = {
@@ -189,6 +216,8 @@ const stageNames = {
   decoding: 'decoding',
   checking: 'checking',
 } as const;
+/** Milliseconds to wait for the model's hash. */
+const hashPatience = 2000;
 /** Milliseconds between two previews. */
 const previewPause = 1000;
 
@@ -248,11 +277,13 @@ async function consume(pipeline: Pipeline, consumer: Consumer): Promise<void> {
 }
 
 async function savePicture(
-  made: GeneratedImage,
+  generated: GeneratedImage,
   iteration: number,
-  { context, values, files, progress, watch }: Consumer,
+  { context, values, files, progress, watch, hash }: Consumer,
 ): Promise<void> {
   let path: string | null = null;
+  const named = { model: recordedPath(values.model) ?? generated.record.model, modelHash: await soon(hash) };
+  const made = { ...generated, record: { ...generated.record, ...named } };
   if (!values.skipSave) {
     const { saveImage } = await import('../pipelines/image-files-node.ts');
     path = await files.picture((name, replace) => saveImage(name, made, { signal: context.signal, replace }));

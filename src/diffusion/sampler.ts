@@ -132,6 +132,8 @@ export interface Sampler {
   readonly callsPerStep?: 1 | 2 | undefined;
   /** It chooses its own steps, by all pictures of the batch together: a picture is another one in another batch. Default false. */
   readonly choosesSteps?: boolean | undefined;
+  /** Samplers in sigma space: name of the schedule if a request names none. */
+  readonly schedule?: string | undefined;
   /** It reads a request's `quantize`. Default false. */
   readonly quantizes?: boolean | undefined;
   /** It needs the unconditional prediction, also at guidance scale 1 (CFG++). Default false. */

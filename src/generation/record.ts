@@ -5,7 +5,6 @@
 
 import { precisionNames } from '../engine/precision.ts';
 import { z } from 'zod';
-import { formatInfotext, pythonFloat } from '../image/metadata/infotext.ts';
 import { type Batch, type Batches, sizesBefore } from './batches.ts';
 import { bounds } from './bounds.ts';
 import { plainSeed, seedOf, text, whole } from './fields.ts';
@@ -129,28 +128,4 @@ export function recordOf(
 /** The prompt of the picture that a record belongs to. */
 export function promptOf({ prompt = '', index }: Pick<GenerationRecord, 'prompt' | 'index'>): string {
   return typeof prompt === 'string' ? prompt : (prompt[index % Math.max(1, prompt.length)] ?? '');
-}
-
-/** The record as A1111 writes settings under a picture. */
-export function recordInfotext(record: GenerationRecord): string {
-  const { index, negativePrompt, batchSize = 1 } = record;
-  return formatInfotext({
-    prompt: promptOf(record),
-    negativePrompt: promptOf({ prompt: negativePrompt, index }),
-    settings: [
-      ['Steps', record.steps],
-      ['Sampler', record.sampler],
-      ['Schedule type', record.schedule],
-      ['CFG scale', pythonFloat(record.guidanceScale)],
-      ['Seed', record.seeds?.[index] ?? record.seed],
-      ['Size', `${record.width}x${record.height}`],
-      ['Model', record.model],
-      ['Adapters', record.adapters?.join(', ')],
-      ['Denoising strength', record.task === 'txt2img' ? undefined : record.strength],
-      ['Clip skip', record.clipSkip === 1 ? undefined : record.clipSkip],
-      ['Batch size', batchSize === 1 ? undefined : batchSize],
-      ['Batch pos', batchSize === 1 ? undefined : index],
-      ['Version', record.program],
-    ],
-  });
 }

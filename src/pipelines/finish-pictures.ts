@@ -2,6 +2,7 @@
 
 import { StableDiffusionError } from '../errors.ts';
 import type { Batch } from '../generation/batches.ts';
+import { recordedModel } from '../generation/model-name.ts';
 import { programName, type RecordFacts, recordOf } from '../generation/record.ts';
 import { clipImageTensor } from '../image/clip-image.ts';
 import type { Image } from '../image/image.ts';
@@ -54,7 +55,7 @@ async function factsOf({ model, start, inputs: { startNoise } }: RunPlan): Promi
   return {
     version: 2,
     program: programName,
-    model: model.checkpoint.label,
+    model: recordedModel(model.checkpoint.label),
     ...(model.checkpoint.ema === 'used' ? { ema: true } : {}),
     ...(model.adapters.length > 0 ? { adapters: [...model.adapters] } : {}),
     precision: model.precision,

@@ -8,7 +8,7 @@ import { makeFolder } from '../files/make-folder-node.ts';
 import { readFileOf } from '../files/open-node.ts';
 import { type WriteFileOptions, writeNewFile } from '../files/write-file-node.ts';
 import type { GeneratedImage } from './events.ts';
-import { recordInfotext } from '../generation/record.ts';
+import { recordInfotext } from '../generation/record-infotext.ts';
 
 /** Reads a PNG, JPEG, WebP or GIF file. Throws `file-not-found`, `file-corrupt`, `file-truncated`, `file-unsupported`, `too-large`. */
 export async function openImage(path: string): Promise<Image> {

@@ -18,7 +18,7 @@ import type { GeneratedImage, PipelineEvent } from '../pipelines/events.ts';
 import { generate as generatePictures } from '../pipelines/generate.ts';
 import { loadModel } from '../model/load-model-web.ts';
 import type { Model } from '../model/model.ts';
-import { recordInfotext } from '../generation/record.ts';
+import { recordInfotext } from '../generation/record-infotext.ts';
 import type {
   LoadProgress,
   ModelFacts,

@@ -221,7 +221,7 @@ test('numbers go on, the settings are in the file, and replay makes the same pic
   // The third prompt is alone in the second batch: its noise comes after that of the first.
   const third = join(folder, 'samples/00002.png');
   const { parameters, record } = readImageMetadata(new Uint8Array(readFileSync(third)));
-  assert.match(parameters ?? '', /^blue sky\nSteps: 4, Sampler: ddim/);
+  assert.match(parameters ?? '', /^blue sky\nSteps: 4, Sampler: DDIM/);
   assert.deepEqual((record as { earlierBatches: number[] }).earlierBatches, [2]);
   for (const name of ['00001.png', '00002.png']) {
     const again = await sd([

@@ -25,7 +25,7 @@ export type SigmaSampling = (
   options: SigmaSamplerOptions,
 ) => Sampling;
 
-export interface SigmaSamplerRow extends Omit<Sampler, 'space' | 'run'> {
+export interface SigmaSamplerRow extends Omit<Sampler, 'space' | 'run' | 'schedule'> {
   readonly sample: SigmaSampling;
   /** Sigma schedule where a request names none. Default `normal`, the model's own levels at even timesteps. */
   readonly schedule?: SigmaScheduleName;
@@ -69,6 +69,7 @@ export function sigmaSampler(row: SigmaSamplerRow): Sampler {
     callsPerStep,
     choosesSteps,
     needsUnconditional,
+    schedule: row.schedule ?? 'normal',
     space: 'sigma',
     run(request) {
       checkRequest(request, usesStepNoise);

@@ -1,10 +1,9 @@
 /** ModelCatalog: the available checkpoints by name. Callers use names; paths stay in here. */
 
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { basename, extname, join, resolve } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
+import { sha256OfFile } from '../../files/sha256-node.ts';
 import { type FolderEntry, folderEntries } from './folder-entries.ts';
 
 export interface CatalogModel {
@@ -44,16 +43,6 @@ async function isFolderModel(path: string): Promise<boolean> {
     (found) => found.isFile(),
     () => false,
   );
-}
-
-function sha256Of(path: string): Promise<string> {
-  return new Promise((resolveHash, reject) => {
-    const hash = createHash('sha256');
-    createReadStream(path, { highWaterMark: 2 ** 20 })
-      .on('data', (chunk) => hash.update(chunk))
-      .on('error', reject)
-      .on('end', () => resolveHash(hash.digest('hex')));
-  });
 }
 
 /** Throws `file-not-found`. */
@@ -116,7 +105,7 @@ export async function openModelCatalog({ model, folder }: ModelCatalogOptions): 
       if (pending) return pending;
       const work = stat(path).then(async (file) => {
         if (!file.isFile()) return null;
-        const sha256 = await sha256Of(path);
+        const sha256 = await sha256OfFile(path);
         known.set(path, sha256);
         return sha256;
       });

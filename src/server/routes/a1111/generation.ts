@@ -20,7 +20,7 @@ import {
   type SharedFields,
   type TextToImageFields,
 } from './generation-fields.ts';
-import { type SamplerLabels, samplerLabels } from './sampler-labels.ts';
+import { type SamplerLabels, samplerLabels } from '../../../diffusion/sampler-labels.ts';
 import { checkScripts } from './scripts.ts';
 
 export const fieldNames: FieldNames = {

@@ -2,7 +2,7 @@
 
 import { z } from 'zod';
 import { defineRoute, json } from '../../http/route.ts';
-import { schedulerRows } from './sampler-labels.ts';
+import { schedulerRows } from '../../../diffusion/sampler-labels.ts';
 
 export const schedulers = defineRoute({
   method: 'GET',

@@ -11,7 +11,7 @@ const seed = plainSeedSchema;
 const picture = z.string().min(1).describe('base64, a data URL, or the id of a stored picture');
 
 /** A job as a caller sends it: fields of a request, each of which may be left out, and those that only a server has. */
-export const jobBody = z.strictObject({
+export const jobBody = z.object({
   ...draftFields,
   task: z.enum(tasks).optional().describe('default: txt2img'),
   kind: z.enum(tasks).optional().describe('deprecated name of task'),

@@ -1,6 +1,6 @@
 /** The names that A1111 v1.10.1 gives a sampler and a schedule of noise in settings and infotexts, whichever of them a client used. */
 
-import { a1111Samplers } from '../../../diffusion/sampler-names.ts';
+import { a1111Samplers } from './sampler-names.ts';
 
 /** The schedules of noise (modules/sd_schedulers.py). */
 export const schedulerRows: readonly (readonly [
@@ -59,4 +59,22 @@ export function samplerLabels(name: string, scheduler: string | undefined): Samp
   const label = named === undefined ? 'Automatic' : schedulerLabel(named);
   const resolved = label === 'Automatic' ? own : label;
   return { sampler: row?.names[0] ?? name, scheduler: resolved ?? 'Automatic', resolved };
+}
+
+/** A1111's label of a sampler by its name in the table of samplers; undefined if A1111 has no such sampler. */
+export function a1111SamplerLabel(name: string): string | undefined {
+  return a1111Samplers.find(({ sampler }) => sampler === name)?.names[0];
+}
+
+/** Sigma schedules by the names of the table that A1111 calls otherwise. */
+const ownSchedules: Readonly<Record<string, string>> = {
+  normal: 'uniform',
+  ddim_uniform: 'ddim',
+  kl_optimal_to_min: 'kl_optimal',
+  beta_continuous: 'beta',
+};
+
+/** A1111's label of a sigma schedule by its name in the table of schedules. */
+export function schedulerLabelOf(schedule: string | undefined): string | undefined {
+  return schedule === undefined ? undefined : schedulerLabel(ownSchedules[schedule] ?? schedule);
 }
