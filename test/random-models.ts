@@ -1,6 +1,7 @@
 /** Models of the LDM family with random weights, for tests: small, and of every kind of condition and first stage. */
 
 import { openCheckpoint } from '../src/checkpoints/checkpoint.ts';
+import { conditionerParts } from '../src/config/conditioner-parts.ts';
 import { ldmModel, modelSection } from '../src/config/ldm-config.ts';
 import type { NetworkConfig } from '../src/config/network-config.ts';
 import { parseYaml } from '../src/config/yaml.ts';
@@ -64,7 +65,9 @@ export async function randomModel(text: string, engine: Engine): Promise<Model> 
   const tensors = new Map<string, Tensor>([
     ...randomWeights(config.unet_config, 'model.diffusion_model.', generator),
     ...randomWeights(config.first_stage_config, 'first_stage_model.', generator),
-    ...(typeof stage === 'object' && stage ? randomWeights(stage, 'cond_stage_model.', generator) : []),
+    ...[...conditionerParts(stage).values()].flatMap((network) =>
+      randomWeights(network, 'cond_stage_model.', generator),
+    ),
   ]);
   const checkpoint = await openCheckpoint(memoryWeights(tensors, 'random.ckpt'), { config: document });
   const kind = typeof stage === 'object' ? stage?.kind : undefined;

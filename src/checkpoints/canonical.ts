@@ -23,7 +23,7 @@ import { clipTextMap } from './layouts/clip-text.ts';
 import { openAiClipMap, openAiTextRows, openAiVisionRows } from './layouts/openai-clip.ts';
 import { taesdDecoderMap, taesdEncoderMap } from './layouts/taesd.ts';
 import { unetMap } from './layouts/unet.ts';
-import { linearAttentionMap, safetyCheckerMap, textModelMap } from './layouts/variants.ts';
+import { linearAttentionMap, projectionMap, safetyCheckerMap, textModelMap } from './layouts/variants.ts';
 import { lpipsWeights } from './lpips-weights.ts';
 import { renamed } from './rename.ts';
 import { withNames, withoutPrefix } from '../weights/view.ts';
@@ -112,13 +112,18 @@ function translate(source: WeightSource, config: NetworkConfig): Parts {
 }
 
 function unetWeights(source: WeightSource, config: UNetConfig): Parts {
-  if (!isDiffusersUNet(source.entries)) return { layout: 'compvis', source };
-  const entries = [...source.entries.values()];
+  if (!isDiffusersUNet(source.entries)) return { layout: 'compvis', source: projected(source, config) };
   const map = unetMap(config, {
-    linearProjection: entries.some(({ name, shape }) => name.endsWith('.proj_in.weight') && shape.length === 2),
     olderNames: source.entries.has('mid_block.attentions.0.query.weight'),
+    vectorName: hasPrefix(source.entries, 'class_embedding.linear_1.') ? 'class_embedding' : 'add_embedding',
   });
-  return { layout: 'diffusers', source: renamed(source, map, 'b-to-a') };
+  return { layout: 'diffusers', source: projected(renamed(source, map, 'b-to-a'), config) };
+}
+
+/** Projections of the transformers in the form that the network has: files hold either, whatever their configuration says. */
+function projected(source: WeightSource, { use_linear_in_transformer: linear }: UNetConfig): WeightSource {
+  const map = projectionMap(source.entries, linear);
+  return map ? renamed(source, map, linear ? 'a-to-b' : 'b-to-a') : source;
 }
 
 function autoencoderWeights(source: WeightSource, config: AutoencoderConfig): Parts {
@@ -143,7 +148,9 @@ function taesdWeights(source: WeightSource, config: TaesdConfig): Parts {
   }
 }
 
-function clipTextWeights(source: WeightSource, config: ClipTextConfig): Parts {
+function clipTextWeights(found: WeightSource, config: ClipTextConfig): Parts {
+  // OpenCLIP's tower inside of a model.
+  const source = found.entries.has('model.token_embedding.weight') ? withoutPrefix(found, 'model.') : found;
   const { entries } = source;
   if (hasPrefix(entries, 'transformer.text_model.'))
     return { layout: 'compvis', source: withProjection(source, config, 'transformer.') };
@@ -158,7 +165,7 @@ function clipTextWeights(source: WeightSource, config: ClipTextConfig): Parts {
     const rows = openAiTextRows({
       transformer_layers: countOf(entries, 'transformer.resblocks.', 'CLIP text encoder'),
     });
-    const half = withNames(source, (name) => (name.startsWith('visual.') || name === 'logit_scale' ? undefined : name));
+    const half = withNames(source, (name) => (/^(visual\.|logit_scale$|attn_mask$)/.test(name) ? undefined : name));
     const text = renamed(half, { a: 'openai-clip', b: 'transformers', rows }, 'a-to-b');
     return {
       layout: 'openai-clip',

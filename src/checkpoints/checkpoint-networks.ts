@@ -1,5 +1,6 @@
 /** The networks of a checkpoint by the name of their part: each configuration with the weights that belong to it. */
 
+import { conditionerParts } from '../config/conditioner-parts.ts';
 import type { LatentDiffusionConfig } from '../config/latent-diffusion-config.ts';
 import type { NetworkConfig } from '../config/network-config.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
@@ -11,14 +12,6 @@ export interface CheckpointNetwork {
   readonly weights: WeightSource;
 }
 
-/** The networks that encode the condition, by the name of their part. */
-export function conditionerNetworks(
-  condition: LatentDiffusionConfig['cond_stage_config'],
-): ReadonlyMap<string, NetworkConfig> {
-  const isNetwork = condition !== null && condition !== 'first_stage' && condition.kind !== 'identity';
-  return new Map(isNetwork ? [['cond_stage', condition]] : []);
-}
-
 /** The network configurations of a model by the name of their part. Parts without a network are absent. */
 export function networkConfigs(
   config: LatentDiffusionConfig,
@@ -27,7 +20,7 @@ export function networkConfigs(
   const { unet_config, first_stage_config, cond_stage_config } = config;
   const found = new Map<string, NetworkConfig>([['unet', unet_config]]);
   if (first_stage_config.kind !== 'identity') found.set('first_stage', first_stage_config);
-  for (const [part, network] of conditionerNetworks(cond_stage_config)) found.set(part, network);
+  for (const [part, network] of conditionerParts(cond_stage_config)) found.set(part, network);
   if (safety) found.set('safety', safety);
   return found;
 }

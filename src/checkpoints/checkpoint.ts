@@ -7,10 +7,13 @@
 
 import type { ConditioningKey, DiffusionParams, LatentDiffusionConfig } from '../config/latent-diffusion-config.ts';
 import { diffusionParamsSchema } from '../config/latent-diffusion-config.ts';
-import { isDiffusionTarget, ldmModel, modelSection } from '../config/ldm-config.ts';
+import type { ComposedConfig } from '../config/composed-conditioner.ts';
+import { conditionerParts } from '../config/conditioner-parts.ts';
+import { isDiffusionTarget, modelSection } from '../config/ldm-config.ts';
+import { wholeModel } from '../config/whole-model.ts';
+import type { CondStageConfig } from '../config/latent-diffusion-config.ts';
 import type {
   ClipTextConfig,
-  CondStageConfig,
   FirstStageConfig,
   NetworkConfig,
   SafetyCheckerConfig,
@@ -26,6 +29,8 @@ import { type DetectedNetwork, detectNetwork, unknownNetwork } from './detect.ts
 import { notAModel } from './family.ts';
 import { emaCoverage, withEmaWeights } from './ema.ts';
 import { readSchedule } from './infer/schedule.ts';
+import { conditionerPrefix, encoderSources, inferCondition } from './infer/condition.ts';
+import { familyParams } from './infer/family.ts';
 import { hasPrefix } from './infer/shapes.ts';
 import { ignoredReason } from './report.ts';
 import { withNames } from '../weights/view.ts';
@@ -140,19 +145,25 @@ async function withConfig(source: WeightSource, document: unknown, options: Chec
     );
   }
   const assumed: string[] = [];
-  const stage = partOf(source, partPrefixes.cond_stage);
+  const encoders = encoderSources(source);
+  const [stage = none(source)] = encoders;
   const given = explicitTextFields(section);
-  const config = ldmModel(section, what, {
-    pretrained: (version) => textFields(stage, version, options.pretrained?.(version), assumed),
+  const config = wholeModel(section, what, {
+    pretrained: (version, index = 0) =>
+      textFields(encoders[index] ?? none(source), version, options.pretrained?.(version), assumed),
   });
   const schedule = config.scale_by_std ? await readSchedule(source) : {};
   const part = (name: keyof typeof partPrefixes, network: NetworkConfig): WeightSource =>
     canonicalWeights(partOf(source, partPrefixes[name]), network).source;
   const { cond_stage_config: condition } = config;
+  const conditions = [...conditionerParts(condition)].map(
+    ([name, network], i) => [name, canonicalWeights(encoders[i] ?? none(source), network).source] as const,
+  );
   const parts = {
     unet: part('unet', config.unet_config),
     first_stage: part('first_stage', config.first_stage_config),
-    cond_stage: isMapping(condition) ? part('cond_stage', condition) : none(source),
+    cond_stage: none(source),
+    ...Object.fromEntries(conditions),
   };
   if (parts.unet.entries.size === 0) throw unknownNetwork(source);
   if (parts.first_stage.entries.size === 0 && config.first_stage_config.kind !== 'identity')
@@ -160,7 +171,7 @@ async function withConfig(source: WeightSource, document: unknown, options: Chec
   if (
     stage.entries.size === 0 &&
     isMapping(condition) &&
-    (condition.kind === 'clip_text' || condition.kind === 'bert')
+    (condition.kind === 'clip_text' || condition.kind === 'bert' || condition.kind === 'composed')
   ) {
     throw lacksPart(source, 'text encoder', partPrefixes.cond_stage);
   }
@@ -226,24 +237,29 @@ async function withoutConfig(source: WeightSource): Promise<Opened> {
   if (unet?.config.kind !== 'unet') throw unknownNetwork(source);
   const firstStage = find('first_stage');
   if (!firstStage) throw lacksPart(source, 'autoencoder', partPrefixes.first_stage);
-  const condStage = find('cond_stage');
-  if (!condStage && unet.config.context_dim !== null) throw lacksPart(source, 'text encoder', partPrefixes.cond_stage);
-  const assumed = [unet, firstStage, ...(condStage ? [condStage] : [])].flatMap((part) =>
-    part.assumed.map((phrase) => `${part.prefix.split('.')[0]}: ${phrase}`),
-  );
+  const condition = inferCondition(source, unet.config);
+  if (!condition.config && unet.config.context_dim !== null)
+    throw lacksPart(source, 'text encoder', partPrefixes.cond_stage);
+  const assumed = [
+    ...[unet, firstStage].flatMap((part) => part.assumed.map((phrase) => `${part.prefix.split('.')[0]}: ${phrase}`)),
+    ...condition.assumed,
+  ];
   const { scale_factor, ...schedule } = await readSchedule(source);
+  const family = await familyParams(source, unet.config, condition.config);
   if (schedule.timesteps === undefined) assumed.push('the noise schedule of Stable Diffusion v1');
-  if (scale_factor === undefined && firstStage.config.kind === 'kl') assumed.push('scale_factor 0.18215');
+  if (scale_factor === undefined && firstStage.config.kind === 'kl')
+    assumed.push(`scale_factor ${family.params.scale_factor ?? 0.18215}`);
+  assumed.push(...family.assumed);
   const config = assembledConfig({
-    unet: condStage?.config.kind === 'class_embedder' ? labelUNet(unet.config) : unet.config,
+    unet: condition.config?.kind === 'class_embedder' ? labelUNet(unet.config) : unet.config,
     firstStage: firstStage.config,
-    condStage: condStage?.config ?? null,
+    condStage: condition.config,
     // Absent, so that the default of the kind of autoencoder holds.
-    params: { ...(scale_factor === undefined ? {} : { scale_factor }), ...schedule },
+    params: { ...family.params, ...(scale_factor === undefined ? {} : { scale_factor }), ...schedule },
   });
   return {
     config,
-    parts: { unet: unet.source, first_stage: firstStage.source, cond_stage: condStage?.source ?? none(source) },
+    parts: { unet: unet.source, first_stage: firstStage.source, cond_stage: none(source), ...condition.parts },
     layout: 'compvis',
     assumed,
   };
@@ -265,7 +281,7 @@ function lacksPart(source: WeightSource, what: string, prefix: string): StableDi
 export function assembledConfig(from: {
   readonly unet: UNetConfig;
   readonly firstStage: NetworkConfig;
-  readonly condStage: NetworkConfig | null;
+  readonly condStage: NetworkConfig | ComposedConfig | null;
   readonly params: Partial<DiffusionParams>;
 }): LatentDiffusionConfig {
   const { unet, firstStage, condStage, params } = from;
@@ -294,19 +310,20 @@ export function assembledConfig(from: {
     first_stage_config: firstStage satisfies FirstStageConfig,
     cond_stage_config: condition,
     cond_stage_version: condition?.kind === 'clip_text' ? defaultClipVersion : null,
-    cond_stage_max_length:
-      condition?.kind === 'clip_text'
-        ? condition.max_position_embeddings
-        : condition?.kind === 'bert'
-          ? condition.max_seq_len
-          : 77,
+    cond_stage_max_length: longestText(condition),
     base_learning_rate: null,
     scheduler_config: null,
     other: {},
   };
 }
 
-/** How the condition reaches the UNet, inferred from the UNet's inputs. */
+/** Tokens of a text, from the positions of its encoder. */
+function longestText(condition: CondStageConfig | null): number {
+  if (condition?.kind === 'clip_text') return condition.max_position_embeddings;
+  return condition?.kind === 'bert' ? condition.max_seq_len : 77;
+}
+
+/** How the condition reaches the UNet, from what it takes. */
 function keyFor(unet: UNetConfig, latent: number, condition: CondStageConfig | null): ConditioningKey {
   const concatenates = unet.in_channels > latent;
   if (unet.context_dim !== null && condition !== null) return concatenates ? 'hybrid' : 'crossattn';
@@ -322,6 +339,7 @@ export function checkpointKind(config: LatentDiffusionConfig): CheckpointKind {
   if (condition.kind === 'class_embedder') return 'class';
   const isText =
     condition.kind === 'clip_text' ||
+    condition.kind === 'composed' ||
     (condition.kind === 'bert' && condition.use_tokenizer) ||
     condition.kind === 'clip_text_embedder';
   if (!isText) return 'other';
@@ -338,7 +356,7 @@ export function checkpointKind(config: LatentDiffusionConfig): CheckpointKind {
 }
 
 function unusedNames(source: WeightSource): string[] {
-  const prefixes = Object.values(partPrefixes);
+  const prefixes = [...Object.values(partPrefixes), conditionerPrefix];
   return [...source.entries.keys()].filter(
     (name) => !prefixes.some((prefix) => name.startsWith(prefix)) && ignoredReason(name) === undefined,
   );
@@ -348,6 +366,8 @@ function unusedNames(source: WeightSource): string[] {
 export function isCheckpoint(source: WeightSource): boolean {
   return (
     hasPrefix(source.entries, partPrefixes.unet) &&
-    (hasPrefix(source.entries, partPrefixes.first_stage) || hasPrefix(source.entries, partPrefixes.cond_stage))
+    [partPrefixes.first_stage, partPrefixes.cond_stage, conditionerPrefix].some((prefix) =>
+      hasPrefix(source.entries, prefix),
+    )
   );
 }

@@ -9,6 +9,7 @@ import { configError } from '../config/validate.ts';
 import { float32 } from '../tensor/tensor.ts';
 import { memoryWeights } from '../weights/memory-weights.ts';
 import { renamed } from './rename.ts';
+import { singleCondition } from '../config/conditioner-parts.ts';
 import { joined, withPrefix } from '../weights/view.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 
@@ -17,6 +18,7 @@ import type { WeightSource } from '../weights/weight-source.ts';
  * part of such a file.
  */
 export function compVisWeights({ label, parts, config }: Checkpoint): WeightSource {
+  singleCondition(config.cond_stage_config, 'Writing a single file');
   const whole = joined(
     [
       withPrefix(parts.unet, partPrefixes.unet),

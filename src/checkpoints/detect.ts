@@ -23,7 +23,15 @@ import {
   isIpAdapter,
   isT2IAdapter,
 } from './infer/adapters.ts';
-import { inferClipText, inferClipVision, inferOpenAiClip, inferSafetyChecker, isSafetyChecker } from './infer/clip.ts';
+import {
+  inferClipText,
+  inferClipVision,
+  inferOpenAiClip,
+  inferOpenClipText,
+  inferSafetyChecker,
+  isOpenClipText,
+  isSafetyChecker,
+} from './infer/clip.ts';
 import {
   inferBertEmbedder,
   inferClassEmbedder,
@@ -63,6 +71,7 @@ const detectors: readonly Detector[] = [
   { matches: isTaesd, infer: ({ entries }) => inferTaesd(entries) },
   { matches: (entries) => originalTaesdHalf(entries) !== undefined, infer: inferOriginalTaesd },
   { matches: isSafetyChecker, infer: inferSafety },
+  { matches: isOpenClipText, infer: ({ entries }) => inferOpenClipText(entries) },
   { matches: (entries) => entries.has('model.visual.conv1.weight'), infer: inferImageEmbedder },
   {
     matches: (entries) => entries.has('visual.conv1.weight') || hasPrefix(entries, 'visual.layer1.'),

@@ -2,12 +2,15 @@
 
 import { schedulerParams } from '../config/diffusers-scheduler.ts';
 import { huggingFaceNetwork } from '../config/hugging-face-network.ts';
-import type { SafetyCheckerConfig } from '../config/network-config.ts';
+import type { ComposedConfig } from '../config/composed-conditioner.ts';
+import { conditionerPart } from '../config/conditioner-parts.ts';
+import type { NetworkConfig, SafetyCheckerConfig, UNetConfig } from '../config/network-config.ts';
 import { configError, isMapping, type Mapping } from '../config/validate.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { canonicalWeights } from './canonical.ts';
 import { assembledConfig, type Checkpoint, checkpointKind } from './checkpoint.ts';
 import { type DetectedNetwork, detectNetwork } from './detect.ts';
+import { sdxlCondition } from './infer/condition.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 
 /** One component: its weights, and its `config.json`, parsed, where it has one. */
@@ -21,6 +24,8 @@ export interface DiffusersFolder {
   readonly unet: DiffusersComponent;
   readonly vae: DiffusersComponent;
   readonly text_encoder?: DiffusersComponent;
+  /** SDXL's second. */
+  readonly text_encoder_2?: DiffusersComponent;
   readonly safety_checker?: DiffusersComponent;
   /** `scheduler/scheduler_config.json`, parsed. */
   readonly scheduler?: unknown;
@@ -38,10 +43,12 @@ export function diffusersCheckpoint(folder: DiffusersFolder): Checkpoint {
   const unet = open('unet', folder.unet);
   const vae = open('vae', folder.vae);
   const text = folder.text_encoder && open('text_encoder', folder.text_encoder);
+  const second = folder.text_encoder_2 && open('text_encoder_2', folder.text_encoder_2);
   const safety = folder.safety_checker && open('safety_checker', folder.safety_checker);
   if (unet.config.kind !== 'unet')
     throw configError(`${folder.label}/unet holds a network of kind ${unet.config.kind}.`);
-  if (!text && unet.config.context_dim !== null) {
+  const encoders = [...(text ? [text] : []), ...(second ? [second] : [])];
+  if (encoders.length === 0 && unet.config.context_dim !== null) {
     throw new StableDiffusionError('weights-mismatch', `${folder.label} has no text_encoder, and its UNet needs one.`);
   }
   if (safety && safety.config.kind !== 'safety_checker')
@@ -51,22 +58,23 @@ export function diffusersCheckpoint(folder: DiffusersFolder): Checkpoint {
   const config = assembledConfig({
     unet: unet.config,
     firstStage: vae.config,
-    condStage: text?.config ?? null,
+    condStage: conditionOf(encoders, unet.config, folder),
     params: {
       ...(scheduler ? schedulerParams(scheduler, `${folder.label}/scheduler`) : {}),
       ...(typeof scale === 'number' && scale > 0 ? { scale_factor: scale } : {}),
       image_size: unet.config.image_size,
     },
   });
-  const parts = [unet, vae, ...(text ? [text] : []), ...(safety ? [safety] : [])];
+  const parts = [unet, vae, ...encoders, ...(safety ? [safety] : [])];
   return {
     label: folder.label,
-    config: { ...config, cond_stage_version: text ? `${folder.label}/tokenizer` : null },
+    config: { ...config, cond_stage_version: encoders.length > 0 ? `${folder.label}/tokenizer` : null },
     ...(safety ? { safety_config: safety.config as SafetyCheckerConfig } : {}),
     parts: {
       unet: unet.source,
       first_stage: vae.source,
-      cond_stage: text?.source ?? emptyWeights(folder.label),
+      cond_stage: emptyWeights(folder.label),
+      ...Object.fromEntries(encoders.map(({ source }, i) => [conditionerPart(i), source])),
       ...(safety ? { safety: safety.source } : {}),
     },
     layout: 'diffusers',
@@ -80,6 +88,22 @@ export function diffusersCheckpoint(folder: DiffusersFolder): Checkpoint {
       await Promise.all(parts.map((part) => part.source.close()));
     },
   };
+}
+
+/** One text encoder as it is, with its last state through the final norm; SDXL's one or two with the sizes. */
+function conditionOf(
+  encoders: readonly DetectedNetwork[],
+  unet: UNetConfig,
+  { label, model_index: index }: DiffusersFolder,
+): NetworkConfig | ComposedConfig | null {
+  const texts = encoders.flatMap(({ config }) => (config.kind === 'clip_text' ? [config] : []));
+  if (unet.adm_in_channels === null || texts.length < encoders.length) {
+    if (encoders.length > 1)
+      throw configError(`${label} has two text encoders, and its UNet takes no vector of the second one.`);
+    return encoders[0]?.config ?? null;
+  }
+  const zeros = isMapping(index) ? index['force_zeros_for_empty_prompt'] : undefined;
+  return sdxlCondition(texts, unet, { zeroEmpty: zeros !== false });
 }
 
 function emptyWeights(label: string): WeightSource {

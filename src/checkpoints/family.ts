@@ -35,7 +35,7 @@ interface Names {
 }
 
 const steers = 'It steers a model and makes no pictures alone.';
-const onlyV1 = 'This program makes pictures with Stable Diffusion v1 and with models of latent diffusion.';
+const onlyV1 = 'This program makes pictures with Stable Diffusion v1 and v2, SDXL and models of latent diffusion.';
 const other = (id: string, name: string, matches: Row['matches'], advice = onlyV1): Row => ({
   id,
   name,
@@ -44,9 +44,6 @@ const other = (id: string, name: string, matches: Row['matches'], advice = onlyV
   isSupported: false,
 });
 
-/** How wide the text is that cross attention reads: 768 in v1, 1024 in v2, 2048 in SDXL. */
-const crossAttention = /(attn2[._]to_k|attn2_to_k).*weight$/;
-const contextWidth = (names: Names): number | undefined => names.size(crossAttention, 1);
 const isLora = (names: Names): boolean =>
   names.begins('lora_') ||
   [
@@ -81,35 +78,17 @@ const families: readonly Row[] = [
         n.begins('text_encoder_2.') ||
         loraWidth(n) === 2048 ||
         n.holds('input_blocks_8_1_transformer_blocks')),
-    'It does not fit models of Stable Diffusion v1: use a LoRA that was trained on one.',
+    'LoRAs are supported for models of Stable Diffusion v1 only.',
   ),
   other(
     'lora-sd2',
     'a LoRA for Stable Diffusion 2',
     (n) => isLora(n) && loraWidth(n) === 1024,
-    'It does not fit models of Stable Diffusion v1: use a LoRA that was trained on one.',
+    'LoRAs are supported for models of Stable Diffusion v1 only.',
   ),
   { id: 'lora', name: 'a LoRA', advice: 'Give it with --lora, beside a model.', isSupported: true, matches: isLora },
-  other(
-    'sdxl-refiner',
-    'the refiner of SDXL',
-    (n) => n.begins('conditioner.embedders.0.model.') && !n.begins('conditioner.embedders.1.'),
-  ),
-  other(
-    'sdxl',
-    'an SDXL checkpoint',
-    (n) =>
-      n.begins('conditioner.embedders.') || (n.begins('model.diffusion_model.label_emb.') && contextWidth(n) === 2048),
-  ),
   other('sd3', 'a Stable Diffusion 3 model', (n) => n.holds('joint_blocks.')),
   other('flux', 'a Flux model', (n) => n.holds('double_blocks.') && n.holds('single_blocks.')),
-  other(
-    'sd2',
-    'a Stable Diffusion 2 checkpoint',
-    (n) =>
-      n.begins('cond_stage_model.model.transformer.') ||
-      (n.begins('model.diffusion_model.') && contextWidth(n) === 1024),
-  ),
   other(
     'cascade',
     'a Stable Cascade or Würstchen model',

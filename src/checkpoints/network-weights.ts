@@ -8,12 +8,13 @@ import type { Mapping } from '../config/validate.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { canonicalWeights, partPrefixes } from './canonical.ts';
 import { isCheckpoint, openCheckpoint } from './checkpoint.ts';
+import { checkpointNetworks, networkConfigs } from './checkpoint-networks.ts';
 import { type DetectedNetwork, detectNetwork } from './detect.ts';
 import { hintWidths } from './infer/adapters.ts';
 import { withNames, withoutPrefix } from '../weights/view.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 
-export type PartName = 'unet' | 'first_stage' | 'cond_stage' | 'safety';
+export type PartName = 'unet' | 'first_stage' | 'cond_stage' | 'cond_stage_2' | 'safety';
 
 export interface NetworkOptions {
   /** A configuration, parsed: of one network (`target` and `params`, or a `config.json`), or LDM's YAML of a whole model with `part`. */
@@ -39,24 +40,16 @@ export async function openNetwork(source: WeightSource, options: NetworkOptions 
     );
   }
   if (isCheckpoint(source) && part !== undefined && (config === undefined || ofWhole)) {
-    const { config: model, parts, safety_config, assumed } = await openCheckpoint(source, options);
-    const configs = {
-      unet: model.unet_config,
-      first_stage: model.first_stage_config,
-      cond_stage: model.cond_stage_config,
-      safety: safety_config,
-    };
-    const network = configs[part];
-    const weights = parts[part];
-    if (network === null || network === undefined || network === 'first_stage' || !weights) {
+    const checkpoint = await openCheckpoint(source, options);
+    const network = checkpointNetworks(checkpoint).get(part);
+    if (!network || network.weights.entries.size === 0)
       throw new StableDiffusionError('invalid-argument', `${source.label} has no network ${part} of its own.`);
-    }
     return {
-      config: network,
-      source: weights,
+      config: network.config,
+      source: network.weights,
       layout: 'compvis',
-      prefix: part === 'safety' ? '' : partPrefixes[part],
-      assumed,
+      prefix: part in partPrefixes ? partPrefixes[part as keyof typeof partPrefixes] : '',
+      assumed: checkpoint.assumed,
     };
   }
   if (config === undefined) return detectNetwork(source);
@@ -66,13 +59,8 @@ export async function openNetwork(source: WeightSource, options: NetworkOptions 
       `the configuration of ${source.label}`,
       options.pretrained ? { pretrained: options.pretrained } : {},
     );
-    const network = {
-      unet: model.unet_config,
-      first_stage: model.first_stage_config,
-      cond_stage: model.cond_stage_config,
-      safety: null,
-    }[part ?? 'unet'];
-    if (network === null || network === 'first_stage')
+    const network = networkConfigs(model).get(part ?? 'unet');
+    if (!network)
       throw new StableDiffusionError(
         'invalid-argument',
         `The configuration of ${source.label} has no network ${part} of its own.`,
@@ -86,7 +74,12 @@ export async function openNetwork(source: WeightSource, options: NetworkOptions 
   const network = modelConfig(config, `the configuration of ${source.label}`, pretrained ? { pretrained } : {});
   if (network.kind === 'latent_diffusion')
     throw new StableDiffusionError('invalid-argument', `${source.label}: choose one part.`);
-  return known(part === undefined || part === 'safety' ? source : ofPart(source, partPrefixes[part]), network);
+  return known(
+    part !== undefined && part in partPrefixes
+      ? ofPart(source, partPrefixes[part as keyof typeof partPrefixes])
+      : source,
+    network,
+  );
 }
 
 /** The tensors of a part where the file is a whole checkpoint; else all. */

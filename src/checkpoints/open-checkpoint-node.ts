@@ -115,6 +115,7 @@ async function openDiffusersFolder(path: string, options: OpenCheckpointOptions)
       unet: await component('unet'),
       vae: await component('vae'),
       ...(listed('text_encoder') ? { text_encoder: await component('text_encoder') } : {}),
+      ...(listed('text_encoder_2') ? { text_encoder_2: await component('text_encoder_2') } : {}),
       ...(listed('safety_checker') && (await hasFolder(join(path, 'safety_checker')))
         ? { safety_checker: await component('safety_checker') }
         : {}),

@@ -44,6 +44,11 @@ export const ignoredNames: readonly { readonly pattern: RegExp; readonly reason:
     pattern: /^(first_stage_model\.|cond_stage_model\.)?(loss|colorize|model_ema)(\.|$)/,
     reason: 'losses, discriminator and averages of the autoencoder’s training',
   },
+  {
+    pattern: /^(v_pred|denoiser\.sigmas)$|(^|\.)(logit_scale|attn_mask)$/,
+    reason:
+      'markers and buffers of SD 2.x and SDXL files: the kind of prediction, the table of noise, CLIP’s temperature',
+  },
   { pattern: /(^|\.)num_batches_tracked$/, reason: 'a count that BatchNorm keeps and does not use' },
   {
     pattern: /(^|\.)(input_resolution|context_length|vocab_size)$/,

@@ -7,6 +7,7 @@ import { StableDiffusionError, throwIfAborted } from '../errors.ts';
 import { elementCount, type Shape } from '../tensor/tensor.ts';
 import { fileError } from '../files/byte-source-node.ts';
 import { openRegular } from '../files/open-node.ts';
+import { networkConfigs } from '../checkpoints/checkpoint-networks.ts';
 import { type Checkpoint, isCheckpoint } from '../checkpoints/checkpoint.ts';
 import { type Family, familyOf } from '../checkpoints/family.ts';
 import { detectNetwork } from '../checkpoints/detect.ts';
@@ -177,18 +178,9 @@ async function inspectCheckpoint(
   });
   try {
     const { config, parts, safety_config } = checkpoint;
-    const networks = (
-      [
-        ['unet', config.unet_config],
-        ['first_stage', config.first_stage_config],
-        ['cond_stage', config.cond_stage_config],
-        ['safety', safety_config],
-      ] as const
-    ).flatMap(([name, network]) => {
+    const networks = [...networkConfigs(config, safety_config)].flatMap(([name, network]) => {
       const source = parts[name];
-      return network && network !== 'first_stage' && source
-        ? [inspectNetwork({ name, config: network, source, model: config })]
-        : [];
+      return source ? [inspectNetwork({ name, config: network, source, model: config })] : [];
     });
     const whole =
       format === 'diffusers folder'

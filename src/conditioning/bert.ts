@@ -10,8 +10,10 @@ import { textConditioner } from './text.ts';
 
 export const bert: ConditionerKind<BertEmbedderConfig> = {
   takes: 'texts',
-  tokenizer: (config, { vocabulary }) =>
-    vocabulary === undefined ? undefined : createBertTokenizer({ vocab: vocabulary, length: config.max_seq_len }),
+  tokenizers: (config, { vocabulary }, part) =>
+    new Map(
+      vocabulary === undefined ? [] : [[part, createBertTokenizer({ vocab: vocabulary, length: config.max_seq_len })]],
+    ),
   trace: (p, config, given) => ({ context: bertEmbedder(p, config, need(given, 'input_ids')) }),
   create: (_, part, context) =>
     textConditioner({

@@ -11,10 +11,13 @@ import { textConditioner } from './text.ts';
 
 export const clipEmbedder: ConditionerKind<ClipTextEmbedderConfig> = {
   takes: 'texts',
-  tokenizer: (config, files) =>
-    files.clip
-      ? createClipTokenizerFromFiles(files.clip)
-      : createClipTokenizer({ vocabSize: config.model.vocab_size, pad: 'zero' }),
+  tokenizers(config, files, part) {
+    const own = files.clip?.[part];
+    const tokenizer = own
+      ? createClipTokenizerFromFiles(own)
+      : createClipTokenizer({ vocabSize: config.model.vocab_size, pad: 'zero' });
+    return new Map([[part, tokenizer]]);
+  },
   trace: (p, config, given) => ({ context: clipTextEmbedder(p, config, need(given, 'input_ids')) }),
   create: (config, part, context) =>
     textConditioner({

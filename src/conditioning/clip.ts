@@ -10,23 +10,35 @@ import { createClipTokenizerFromFiles } from '../tokenizer/clip-tokenizer-files.
 import type { ConditionerKind } from './conditioner.ts';
 import { textConditioner } from './text.ts';
 
-/** The output that clip skip means: the state of an earlier layer goes through the final norm. */
+/** The output that clip skip means: an earlier state than the usual one. */
 function outputOf(config: ClipTextConfig, clipSkip: number): string {
-  const layer = config.num_hidden_layers + 1 - clipSkip;
+  const usual = config.num_hidden_layers - config.layers_skipped;
+  const layer = usual + 1 - clipSkip;
   if (!Number.isInteger(clipSkip) || clipSkip < 1 || layer < 0) {
     throw new StableDiffusionError(
       'invalid-argument',
-      `Clip skip is ${clipSkip}; this text encoder of ${config.num_hidden_layers} layers takes 1 to ${config.num_hidden_layers + 1}.`,
+      `Clip skip is ${clipSkip}; this text encoder of ${config.num_hidden_layers} layers takes 1 to ${usual + 1}.`,
     );
   }
-  return clipSkip === 1 ? 'last_hidden_state' : `final_norm.${layer}`;
+  if (!config.output_norm) return `hidden_states.${layer}`;
+  return layer === config.num_hidden_layers ? 'last_hidden_state' : `final_norm.${layer}`;
 }
 
 export const clip: ConditionerKind<ClipTextConfig> = {
   takes: 'texts',
-  tokenizer: (config, files) =>
-    files.clip ? createClipTokenizerFromFiles(files.clip) : createClipTokenizer({ vocabSize: config.vocab_size }),
-  trace: (p, config, given) => ({ context: clipText(p, config, need(given, 'input_ids')).lastHiddenState }),
+  tokenizers(config, files, part) {
+    const own = files.clip?.[part];
+    // OpenCLIP's encoders were trained with 0 as padding, CLIP's with the end token.
+    const pad = config.pad_token_id === 0 ? 'zero' : 'end';
+    return new Map([
+      [part, own ? createClipTokenizerFromFiles(own) : createClipTokenizer({ vocabSize: config.vocab_size, pad })],
+    ]);
+  },
+  trace(p, config, given) {
+    const { hiddenStates, finalNorms } = clipText(p, config, need(given, 'input_ids'));
+    const states = config.output_norm ? finalNorms : hiddenStates;
+    return { context: states[config.num_hidden_layers - config.layers_skipped] ?? states[0] };
+  },
   create: (config, part, context) =>
     textConditioner({
       part,
@@ -35,8 +47,9 @@ export const clip: ConditionerKind<ClipTextConfig> = {
       perToken: true,
       async encode(ids, { clipSkip = 1, signal }) {
         const output = outputOf(config, clipSkip);
-        const results = await context.run(part, [output], { input_ids: ids }, signal);
-        return { context: results[output] as Tensor };
+        const outputs = config.pooled_output ? [output, 'text_embeds'] : [output];
+        const { [output]: tokens, text_embeds: pooled } = await context.run(part, outputs, { input_ids: ids }, signal);
+        return { context: tokens as Tensor, ...(pooled && { y: pooled }) };
       },
     }),
 };

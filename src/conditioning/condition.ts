@@ -10,7 +10,7 @@ import { type Condition, guidedModel, type GuidedModelOptions } from '../diffusi
 import { StableDiffusionError } from '../errors.ts';
 import { joinInputs, takeInputs } from '../tensor/batches.ts';
 import { type Tensor, zeros } from '../tensor/tensor.ts';
-import type { ConditionedModel, Conditioner, EncodeOptions, Given } from './conditioner.ts';
+import type { ConditionedModel, Conditioner, EncodeOptions, Given, PictureSizes } from './conditioner.ts';
 import { promptContexts, type PromptSettings } from './prompt-contexts.ts';
 
 export interface ConditionedBatch {
@@ -23,7 +23,10 @@ export interface ConditionedBatch {
   /** For class-conditional models, one per picture. */
   readonly classLabels?: readonly number[] | undefined;
   readonly clipSkip?: number | undefined;
-  /** True if guidance needs the unconditional counterpart. */
+  /** Pixels of the pictures, for models that take them; `sizes` may say more. */
+  readonly size?: { readonly width: number; readonly height: number } | undefined;
+  readonly sizes?: Partial<PictureSizes> | undefined;
+  /** Whether guidance needs the unconditional counterpart. */
   readonly guided: boolean;
   /** Default `plain`. */
   readonly promptSyntax?: 'plain' | 'a1111' | undefined;
@@ -51,9 +54,29 @@ export async function condition(model: ConditionedModel, batch: ConditionedBatch
   const { conditioner } = model;
   const { clipSkip, signal } = batch;
   const options = { clipSkip, signal };
-  const conditional = await encodeDistinct(conditioner, givenOf(model, batch), batch.batch, options);
+  const sizes = sizesOf(batch);
+  const conditional = await encodeDistinct(
+    conditioner,
+    { ...givenOf(model, batch), sizes: [sizes] },
+    batch.batch,
+    options,
+  );
   const without = batch.guided ? emptyOf(conditioner, batch) : undefined;
-  return plainGuide(conditional, without && (await encodeDistinct(conditioner, without, batch.batch, options)));
+  if (!without) return plainGuide(conditional, undefined);
+  const negative = { ...without, sizes: [{ ...sizes, aesthetic: negativeAesthetic }] };
+  const encoded = await encodeDistinct(conditioner, negative, batch.batch, options);
+  const isEmpty = batch.negatives.map((text) => text === '');
+  const { zeroEmpty } = conditioner;
+  return plainGuide(conditional, zeroEmpty && isEmpty.includes(true) ? zeroEmpty(encoded, isEmpty) : encoded);
+}
+
+/** The aesthetic score of the refiner that stands for a bad picture. */
+const negativeAesthetic = 2.5;
+
+/** A whole picture of its own size, where nothing else is said. */
+function sizesOf({ size = { width: 1024, height: 1024 }, sizes }: ConditionedBatch): PictureSizes {
+  const own = [size.height, size.width] as const;
+  return { original: own, crop: [0, 0], target: own, ...sizes };
 }
 
 function contextsOf(
@@ -61,16 +84,20 @@ function contextsOf(
   batch: ConditionedBatch,
 ): Promise<(call: number) => readonly ComposedPrompt[]> {
   const { emphasis, commaBacktrack, firstPassSteps, oldScheduling } = batch.promptSettings ?? {};
-  return promptContexts(model, batch, {
-    emphasis,
-    commaBacktrack,
-    schedule: {
-      steps: batch.calls(batch.steps),
-      firstPassSteps: firstPassSteps && batch.calls(firstPassSteps),
-      oldRule: oldScheduling,
+  return promptContexts(
+    model,
+    { ...batch, sizes: sizesOf(batch) },
+    {
+      emphasis,
+      commaBacktrack,
+      schedule: {
+        steps: batch.calls(batch.steps),
+        firstPassSteps: firstPassSteps && batch.calls(firstPassSteps),
+        oldRule: oldScheduling,
+      },
+      signal: batch.signal,
     },
-    signal: batch.signal,
-  });
+  );
 }
 
 /** A value for each picture. */
@@ -97,7 +124,7 @@ function emptyOf({ takes, empty }: Conditioner, { batch, negatives }: Conditione
 /** Encodes each distinct picture's values once; the rows come in the order of the pictures. */
 async function encodeDistinct(
   conditioner: Conditioner,
-  { texts, classes }: Given,
+  { texts, classes, sizes }: Given,
   count: number,
   options: EncodeOptions,
 ): Promise<Condition> {
@@ -108,6 +135,7 @@ async function encodeDistinct(
     {
       texts: texts && first.map((i) => texts[i] as string),
       classes: classes && first.map((i) => classes[i] as number),
+      sizes: sizes && first.map(() => sizes[0] as PictureSizes),
     },
     options,
   );

@@ -5,7 +5,7 @@
  * conditioner made of several.
  */
 
-import type { CondStageConfig } from '../config/network-config.ts';
+import type { CondStageConfig } from '../config/latent-diffusion-config.ts';
 import type { Params, Sym } from '../graph/trace.ts';
 import type { NetworkSymbols } from '../models/trace-network.ts';
 import type { NetworkInputs } from '../tensor/batches.ts';
@@ -18,6 +18,17 @@ import type { ClipTokenizerFiles } from '../tokenizer/clip-tokenizer-files.ts';
 export interface Given {
   readonly texts?: readonly string[] | undefined;
   readonly classes?: readonly number[] | undefined;
+  readonly sizes?: readonly PictureSizes[] | undefined;
+}
+
+/** What SDXL is told of a picture's sizes, in pixels. */
+export interface PictureSizes {
+  /** Height and width before it was cropped and resized. */
+  readonly original: readonly [height: number, width: number];
+  readonly crop: readonly [top: number, left: number];
+  readonly target: readonly [height: number, width: number];
+  /** Of the refiner. Default 6. */
+  readonly aesthetic?: number | undefined;
 }
 
 export type Tokenizer = ClipTokenizer | BertTokenizer;
@@ -26,8 +37,8 @@ export type Tokenizer = ClipTokenizer | BertTokenizer;
 export interface TokenizerFiles {
   /** `vocab.txt` of a BERT tokenizer. */
   readonly vocabulary?: string | undefined;
-  /** A CLIP tokenizer's folder. Without it the tokenizer has CLIP's own merges, as far as the embedding's rows reach. */
-  readonly clip?: ClipTokenizerFiles | undefined;
+  /** CLIP tokenizers' folders by the part of their text encoder. Without one the tokenizer has CLIP's own merges, as far as the embedding's rows reach. */
+  readonly clip?: Readonly<Record<string, ClipTokenizerFiles | undefined>> | undefined;
 }
 
 export interface EncodeOptions {
@@ -74,7 +85,9 @@ export interface Conditioner {
   /** The inputs for a batch. Throws `invalid-argument` for a field that is missing, or a value that the model cannot take. */
   encode(given: Given, options?: EncodeOptions): Promise<NetworkInputs>;
   /** The inputs from what each text encoder made, in the order of `text.encodeIds`. */
-  join(parts: readonly NetworkInputs[], given: Given): NetworkInputs;
+  join(parts: readonly NetworkInputs[], given: Given): NetworkInputs | Promise<NetworkInputs>;
+  /** Zeros in place of the encoded text for these rows: what a model takes for an empty negative prompt. Undefined if it takes the encoded empty text. */
+  readonly zeroEmpty?: ((inputs: NetworkInputs, rows: readonly boolean[]) => NetworkInputs) | undefined;
 }
 
 /** The parts of a model that a conditioner reads. */
@@ -91,8 +104,8 @@ export interface ConditionerKind<C> {
   readonly trace?: (p: Params, config: C, given: NetworkSymbols) => Readonly<Record<string, Sym>>;
   /** Number of classes, for kinds that take classes. */
   readonly classes?: (config: C) => number;
-  /** Number of tokens of a text, for kinds that take texts. Default: from the model's configuration. */
-  readonly tokenizer?: (config: C, files: TokenizerFiles) => Tokenizer | undefined;
+  /** The tokenizers by the part of their text encoder; none where the files do not suffice. */
+  readonly tokenizers?: (config: C, files: TokenizerFiles, part: string) => ReadonlyMap<string, Tokenizer>;
   readonly create: (config: C, part: string, context: ConditionerContext) => Conditioner;
 }
 

@@ -1,7 +1,8 @@
 /** The table of conditioners by kind, and the conditioner of a model. */
 
+import { conditionerPart } from '../config/conditioner-parts.ts';
 import type { LatentDiffusionConfig } from '../config/latent-diffusion-config.ts';
-import type { CondStageConfig } from '../config/network-config.ts';
+import type { CondStageConfig } from '../config/latent-diffusion-config.ts';
 import type { Params, Sym } from '../graph/trace.ts';
 import type { NetworkSymbols } from '../models/trace-network.ts';
 import { bert } from './bert.ts';
@@ -16,12 +17,14 @@ import type {
   Tokenizer,
   TokenizerFiles,
 } from './conditioner.ts';
+import { composed } from './composed.ts';
 import { none, picture } from './none.ts';
 
 const kinds: ConditionerKinds = {
   clip_text: clip,
   bert,
   clip_text_embedder: clipEmbedder,
+  composed,
   class_embedder: classes,
   clip_image_embedder: picture,
   spatial_rescaler: picture,
@@ -31,7 +34,7 @@ const kinds: ConditionerKinds = {
 };
 
 /** Part of the conditioner's first network. */
-const firstPart = 'cond_stage';
+const firstPart = conditionerPart(0);
 
 interface Chosen {
   readonly kind: ConditionerKind<unknown>;
@@ -80,6 +83,5 @@ export function trainingConditioner(config: LatentDiffusionConfig): TrainingCond
 /** The tokenizers of a model by the part of their text encoder. Empty if the model takes no text or the files do not suffice. */
 export function tokenizersOf(config: LatentDiffusionConfig, files: TokenizerFiles): ReadonlyMap<string, Tokenizer> {
   const { kind, config: own } = chosen(config);
-  const tokenizer = kind.tokenizer?.(own, files);
-  return new Map(tokenizer ? [[firstPart, tokenizer]] : []);
+  return kind.tokenizers?.(own, files, firstPart) ?? new Map();
 }

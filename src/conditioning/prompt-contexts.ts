@@ -17,7 +17,7 @@ import { concatenate } from '../tensor/arithmetic.ts';
 import { joinBatches, type NetworkInputs, takeBatch, takeInputs } from '../tensor/batches.ts';
 import { expectDType, type Tensor } from '../tensor/tensor.ts';
 import type { ClipTokenizer } from '../tokenizer/clip-tokenizer.ts';
-import type { ConditionedModel, Conditioner, TextEncoding } from './conditioner.ts';
+import type { ConditionedModel, Conditioner, PictureSizes, TextEncoding } from './conditioner.ts';
 
 /** A1111's options of prompts, with its defaults. */
 export interface PromptSettings {
@@ -41,6 +41,8 @@ export interface PromptBatch {
   readonly prompts: readonly string[];
   readonly negatives: readonly string[];
   readonly clipSkip?: number | undefined;
+  /** Of every picture, for models that take them. */
+  readonly sizes?: PictureSizes | undefined;
 }
 
 /** A text encoding whose tokenizer is CLIP's and whose result has a vector for each token: A1111's syntax can be used with it. */
@@ -139,12 +141,13 @@ const contextOf = (inputs: NetworkInputs | undefined): Tensor<'float32'> =>
  * The inputs of each text of a schedule. The weights act on each sequence of all texts together, as often as they are in the schedule, and
  * for each text encoder by itself. Outputs without a vector per token come from the first sequence.
  */
-function inputsOfTexts(
+async function inputsOfTexts(
   { schedule, texts }: Plan,
   encoded: Encoded,
   emphasis: Emphasis,
   { join }: Conditioner,
-): ReadonlyMap<string, NetworkInputs> {
+  sizes: readonly PictureSizes[] | undefined,
+): Promise<ReadonlyMap<string, NetworkInputs>> {
   const all = [...texts];
   const counts = all.map(([text]) => schedule.filter(([, scheduled]) => scheduled === text).length);
   const encodedOf = (chunk: PromptChunk): readonly NetworkInputs[] => encoded.get(chunk.ids.join()) ?? [];
@@ -160,8 +163,8 @@ function inputsOfTexts(
       ),
     );
   });
-  return new Map(
-    all.map(([text, chunks], i) => {
+  const rows = await Promise.all(
+    all.map(async ([text, chunks], i) => {
       const parts = Array.from({ length: encoders }, (_, encoder) => {
         const [first, ...rest] = columns.map((column) => takeBatch(column[encoder] as Tensor<'float32'>, i, i + 1));
         return {
@@ -169,9 +172,10 @@ function inputsOfTexts(
           context: concatenate([first as Tensor<'float32'>, ...rest], 1),
         };
       });
-      return [text, join(parts, { texts: [text] })];
+      return [text, await join(parts, { texts: [text], sizes })] as const;
     }),
   );
+  return new Map(rows);
 }
 
 /** The context with its last vector repeated up to a length. */
@@ -191,7 +195,7 @@ function lengthened(context: Tensor<'float32'>, length: number): Tensor<'float32
  */
 export async function promptContexts(
   { label, conditioner }: ConditionedModel,
-  { prompts, negatives, clipSkip }: PromptBatch,
+  { prompts, negatives, clipSkip, sizes }: PromptBatch,
   options: PromptContextOptions,
 ): Promise<(call: number) => readonly ComposedPrompt[]> {
   const text = syntaxEncoding(conditioner);
@@ -211,16 +215,20 @@ export async function promptContexts(
   const plans = new Map([...wanted].map((prompt) => [prompt, planOf(text.tokenizer, prompt, text.length, options)]));
   const chunks = [...plans.values()].flatMap(({ texts }) => [...texts.values()].flat());
   const encoded = await encodeChunks(text, chunks, clipSkip, signal);
-  const scheduled = new Map(
-    [...plans].map(([prompt, plan]) => [
-      prompt,
-      { schedule: plan.schedule, inputs: inputsOfTexts(plan, encoded, emphasis, conditioner) },
-    ]),
-  );
+  const scheduled = new Map<string, Scheduled>();
+  for (const [prompt, plan] of plans) {
+    const inputs = await inputsOfTexts(plan, encoded, emphasis, conditioner, sizes && [sizes]);
+    scheduled.set(prompt, { schedule: plan.schedule, inputs });
+  }
   const inputsAt = (prompt: string, call: number): NetworkInputs => {
     const { schedule, inputs } = scheduled.get(prompt) as Scheduled;
     const [, shown] = schedule[scheduledIndex(schedule, call)] as ScheduledText;
     return inputs.get(shown) as NetworkInputs;
+  };
+  const { zeroEmpty } = conditioner;
+  const negativeAt = (prompt: string, call: number): NetworkInputs => {
+    const inputs = inputsAt(prompt, call);
+    return prompt === '' && zeroEmpty ? zeroEmpty(inputs, [true]) : inputs;
   };
   return (call) =>
     images.map(({ parts, negative }) => {
@@ -231,7 +239,7 @@ export async function promptContexts(
           weight,
           condition: { ...inputs[i], context: lengthened(contextOf(inputs[i]), longest) },
         })),
-        unconditional: inputsAt(negative, call),
+        unconditional: negativeAt(negative, call),
       };
     });
 }

@@ -50,9 +50,10 @@ export function unetDocument(config: UNetConfig, sampleSize: number): JsonDocume
     out_channels: config.out_channels,
     resnet_time_scale_shift: config.use_scale_shift_norm ? 'scale_shift' : 'default',
     sample_size: sampleSize,
-    transformer_layers_per_block: config.transformer_depth,
+    transformer_layers_per_block:
+      typeof config.transformer_depth === 'number' ? config.transformer_depth : [...config.transformer_depth],
     up_block_types: attends.toReversed().map((attention) => (attention ? 'CrossAttnUpBlock2D' : 'UpBlock2D')),
-    use_linear_projection: false,
+    use_linear_projection: config.use_linear_in_transformer,
   };
 }
 

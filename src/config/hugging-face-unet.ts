@@ -17,8 +17,8 @@ const fixed: Readonly<Record<string, readonly unknown[]>> = {
   dual_cross_attention: [false],
   encoder_hid_dim: [],
   encoder_hid_dim_type: [],
-  class_embed_type: [],
-  addition_embed_type: [],
+  class_embed_type: ['projection'],
+  addition_embed_type: ['text_time'],
   resnet_skip_time_act: [false],
   resnet_out_scale_factor: [1],
   time_embedding_type: ['positional'],
@@ -71,6 +71,9 @@ export function unetFromDiffusers(json: Mapping, what: string): UNetConfig {
     throw configError(`${what}: blocks with and without residual resampling are mixed.`);
   if (down.some((block) => block.attends && block.cross !== conditional))
     throw configError(`${what}: ${String(json['down_block_types'])} mix cross attention and plain attention.`);
+  const takesVector = json['addition_embed_type'] === 'text_time' || json['class_embed_type'] === 'projection';
+  if (takesVector && typeof json['projection_class_embeddings_input_dim'] !== 'number')
+    throw configError(`${what}: projection_class_embeddings_input_dim, the width of the vector, should be a number.`);
   const crossDim = json['cross_attention_dim'] ?? 1280;
   return validated(
     unetConfigSchema,
@@ -85,10 +88,12 @@ export function unetFromDiffusers(json: Mapping, what: string): UNetConfig {
       dropout: json['dropout'] ?? 0,
       channel_mult: multiples(widths, what),
       num_classes: json['num_class_embeds'] ?? null,
+      adm_in_channels: takesVector ? (json['projection_class_embeddings_input_dim'] ?? null) : null,
+      use_linear_in_transformer: conditional && json['use_linear_projection'] === true,
       use_scale_shift_norm: json['resnet_time_scale_shift'] === 'scale_shift',
       resblock_updown: residual[0] === true,
       use_spatial_transformer: conditional,
-      transformer_depth: single(json, 'transformer_layers_per_block', 1, what),
+      transformer_depth: depths(json, what),
       context_dim: conditional
         ? Array.isArray(crossDim)
           ? single(json, 'cross_attention_dim', 1280, what)
@@ -120,6 +125,17 @@ function heads(json: Mapping, widths: readonly number[], what: string): Mapping 
   throw configError(
     `${what}: attention_head_dim ${JSON.stringify(value)} is neither one number of heads nor one width of heads.`,
   );
+}
+
+/** One number of transformer blocks, or a list with one for each level. */
+function depths(json: Mapping, what: string): unknown {
+  const value = json['transformer_layers_per_block'] ?? 1;
+  if (!Array.isArray(value)) return value;
+  if (value.some((item) => typeof item !== 'number'))
+    throw configError(
+      `${what}: transformer_layers_per_block ${JSON.stringify(value)} differs inside of levels, which is not supported.`,
+    );
+  return value.every((item) => item === value[0]) ? value[0] : value;
 }
 
 /** One number, or a list of equal ones. */

@@ -4,7 +4,11 @@
  */
 
 import { z } from 'zod';
-import type { CondStageConfig, FirstStageConfig, UNetConfig } from './network-config.ts';
+import type { ComposedConfig } from './composed-conditioner.ts';
+import type { ConditionNetworkConfig, FirstStageConfig, UNetConfig } from './network-config.ts';
+
+/** What turns a condition into inputs of the UNet. */
+export type CondStageConfig = ConditionNetworkConfig | ComposedConfig;
 
 export const conditioningKeys = ['concat', 'crossattn', 'hybrid', 'adm'] as const;
 /** How the UNet receives its condition: extra input channels, cross attention, both, class labels; null for none. */

@@ -10,7 +10,7 @@ import {
   type LatentDiffusionConfig,
 } from './latent-diffusion-config.ts';
 import { className, type LdmOptions, ldmNetwork } from './ldm-network.ts';
-import type { CondStageConfig, FirstStageConfig, NetworkConfig, NetworkKind } from './network-config.ts';
+import type { ConditionNetworkConfig, FirstStageConfig, NetworkConfig, NetworkKind } from './network-config.ts';
 import { defaultClipVersion } from './pretrained-text.ts';
 import { configError, isMapping, type Mapping, mapping, validated } from './validate.ts';
 
@@ -20,6 +20,7 @@ const diffusionTargets: readonly string[] = [
   'LatentInpaintDiffusion',
   'LatentUpscaleDiffusion',
   'Layout2ImgDiffusion',
+  'DiffusionEngine',
 ];
 
 /** True if the class of this `target` is a latent diffusion model, as opposed to a single network. */
@@ -109,7 +110,7 @@ function firstStage(config: NetworkConfig): FirstStageConfig {
 }
 
 /** Networks that can encode a condition. */
-const condStageKinds: { readonly [K in CondStageConfig['kind']]: true } = {
+const condStageKinds: { readonly [K in ConditionNetworkConfig['kind']]: true } = {
   clip_text: true,
   clip_image_embedder: true,
   clip_text_embedder: true,
@@ -121,11 +122,11 @@ const condStageKinds: { readonly [K in CondStageConfig['kind']]: true } = {
   identity: true,
 };
 
-function isCondStage(config: NetworkConfig): config is CondStageConfig {
+function isCondStage(config: NetworkConfig): config is ConditionNetworkConfig {
   return Object.hasOwn(condStageKinds, config.kind satisfies NetworkKind);
 }
 
-function condStage(value: unknown, options: LdmOptions): CondStageConfig | 'first_stage' | null {
+function condStage(value: unknown, options: LdmOptions): ConditionNetworkConfig | 'first_stage' | null {
   if (value === '__is_first_stage__') return 'first_stage';
   if (value === '__is_unconditional__') return null;
   const config = ldmNetwork(value, 'cond_stage_config', options);

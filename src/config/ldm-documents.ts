@@ -1,5 +1,6 @@
 /** A whole model's configuration as LDM's YAML has it: `model.target` and `model.params`. The inverse of `ldm-config.ts`. */
 
+import { singleCondition } from './conditioner-parts.ts';
 import type { LatentDiffusionConfig } from './latent-diffusion-config.ts';
 import type { FirstStageConfig, NetworkConfig } from './network-config.ts';
 import { configError } from './validate.ts';
@@ -22,6 +23,7 @@ export function ldmDocument(config: LatentDiffusionConfig): { readonly model: Se
     other,
     ...params
   } = config;
+  const stage = singleCondition(cond_stage_config, 'Writing a configuration');
   return {
     model: {
       target: `ldm.models.diffusion.ddpm.${target}`,
@@ -32,11 +34,11 @@ export function ldmDocument(config: LatentDiffusionConfig): { readonly model: Se
         unet_config: network(unet_config),
         first_stage_config: firstStage(first_stage_config),
         cond_stage_config:
-          cond_stage_config === null
+          stage === null
             ? '__is_unconditional__'
-            : cond_stage_config === 'first_stage'
+            : stage === 'first_stage'
               ? '__is_first_stage__'
-              : condition(cond_stage_config, cond_stage_version, cond_stage_max_length),
+              : condition(stage, cond_stage_version, cond_stage_max_length),
       },
     },
   };
@@ -72,7 +74,16 @@ function firstStage(config: FirstStageConfig): Section {
 
 function condition(config: NetworkConfig, version: string | null, maxLength: number): Section {
   if (config.kind !== 'clip_text') return network(config);
-  const { kind: _, with_projection: _projected, ...params } = config;
+  if (config.layers_skipped > 0 || !config.output_norm || config.pooled_output)
+    throw configError('Writing a configuration is not supported for models with an OpenCLIP text encoder (SD 2.x).');
+  const {
+    kind: _,
+    with_projection: _projected,
+    layers_skipped: _skipped,
+    output_norm: _norm,
+    pooled_output: _pooled,
+    ...params
+  } = config;
   const named =
     version !== null && version.split('/').length === 2 && !version.includes('tokenizer') ? { version } : {};
   return {

@@ -32,7 +32,7 @@ export interface LdmOptions {
    * Hugging Face fields of the text encoder that a configuration names by `version`, if the caller knows them (from its `config.json`
    * next to the YAML, or from the sizes of the weights). Undefined or a missing field: the published model of that name.
    */
-  readonly pretrained?: (version: string) => Mapping | undefined;
+  readonly pretrained?: (version: string, encoder?: number) => Mapping | undefined;
 }
 
 type Builder = (params: Mapping, what: string, options: LdmOptions) => NetworkConfig;
@@ -47,6 +47,8 @@ const builders: ReadonlyMap<string, Builder> = new Map<string, Builder>([
   ['IdentityFirstStage', () => ({ kind: 'identity' })],
   ['Identity', () => ({ kind: 'identity' })],
   ['FrozenCLIPEmbedder', clipText],
+  ['FrozenOpenCLIPEmbedder', openClipText],
+  ['FrozenOpenCLIPEmbedder2', openClipText],
   ['FrozenCLIPTextEmbedder', clipTextEmbedder],
   ['FrozenClipImageEmbedder', clipImageEmbedder],
   ['CLIP', (params, what) => validated(openAiClipConfigSchema, { kind: 'openai_clip', ...params }, what)],
@@ -110,16 +112,21 @@ function without(params: Mapping, names: readonly string[]): Mapping {
 
 /** `num_classes: sequential` (sgm) means a vector of `adm_in_channels` in place of classes. */
 function unetParams(params: Mapping, kind: string): Mapping {
+  // `softmax` and `softmax-xformers` compute the same.
+  const isSoftmax = /^softmax/.test(String(params['spatial_transformer_attn_type']));
   const {
     context_dim: context,
     num_classes: classes,
     adm_in_channels: vector,
     ...rest
-  } = without(params, ['use_fp16']);
-  const single = Array.isArray(context) && context.length === 1 ? context[0] : context;
+  } = without(params, ['use_fp16', 'use_bf16', ...(isSoftmax ? ['spatial_transformer_attn_type'] : [])]);
+  // One width for each transformer block; all are the same.
+  const single = Array.isArray(context) && context.every((width) => width === context[0]) ? context[0] : context;
   return {
     kind,
-    ...rest,
+    // sgm's UNet has spatial transformers wherever it has a context.
+    ...(context === undefined || context === null ? {} : { use_spatial_transformer: true }),
+    ...(rest['disable_middle_self_attn'] === false ? without(rest, ['disable_middle_self_attn']) : rest),
     ...(context === undefined ? {} : { context_dim: single }),
     ...(classes === 'sequential' ? { adm_in_channels: vector } : {}),
     ...(classes === undefined || classes === 'sequential' ? {} : { num_classes: classes }),
@@ -170,19 +177,65 @@ function vq(params: Mapping, what: string, isInterface: boolean): NetworkConfig 
 
 /** `version` names a published model; fields of its `config.json` among the parameters take precedence. */
 function clipText(params: Mapping, what: string, options: LdmOptions): NetworkConfig {
-  const { version = defaultClipVersion, layer = 'last' } = params;
+  const { version = defaultClipVersion, layer = 'last', layer_idx: index } = params;
   if (typeof version !== 'string')
     throw configError(`${what}: version should be a name, and is ${JSON.stringify(version)}.`);
-  if (layer !== 'last')
-    throw configError(`${what}: layer ${JSON.stringify(layer)} is not supported; the last one is used.`);
-  const explicit = without(params, ['version', 'device', 'max_length', 'freeze', 'layer', 'layer_idx']);
+  if (layer !== 'last' && layer !== 'hidden')
+    throw configError(`${what}: layer ${JSON.stringify(layer)} is not supported; last and hidden are.`);
+  const explicit = without(params, [
+    'version',
+    'device',
+    'max_length',
+    'freeze',
+    'layer',
+    'layer_idx',
+    'always_return_pooled',
+  ]);
   const known = { ...pretrainedText(version), ...options.pretrained?.(version) };
   if (Object.keys(known).length === 0 && explicit['hidden_size'] === undefined) {
     throw configError(
       `${what}: the sizes of the text encoder ${version} are not known. Put hidden_size and the other fields of its config.json among the params.`,
     );
   }
-  return validated(clipTextConfigSchema, { kind: 'clip_text', ...known, ...explicit }, what);
+  const config = validated(clipTextConfigSchema, { kind: 'clip_text', ...known, ...explicit }, what);
+  if (layer === 'last') return config;
+  // hidden_states[layer_idx], as it is; a negative index counts from the end.
+  const state = typeof index === 'number' ? (index < 0 ? config.num_hidden_layers + 1 + index : index) : -1;
+  if (!Number.isInteger(state) || state < 0 || state > config.num_hidden_layers)
+    throw configError(
+      `${what}: layer_idx ${JSON.stringify(index)} is not one of the ${config.num_hidden_layers + 1} states.`,
+    );
+  return { ...config, layers_skipped: config.num_hidden_layers - state, output_norm: false };
+}
+
+/** OpenCLIP's text encoder; `arch` says its sizes. SDXL's (`…Embedder2`) skips the final norm unless `legacy` and may give the pooled text. */
+function openClipText(params: Mapping, what: string, options: LdmOptions): NetworkConfig {
+  const { arch = 'ViT-H-14', layer = 'last', always_return_pooled: pooled = false, legacy = true } = params;
+  if (typeof arch !== 'string' || (layer !== 'last' && layer !== 'penultimate'))
+    throw configError(
+      `${what}: arch ${JSON.stringify(arch)} with layer ${JSON.stringify(layer)} is not supported; the layers are last and penultimate.`,
+    );
+  const names = ['arch', 'version', 'device', 'max_length', 'freeze', 'layer', 'always_return_pooled', 'legacy'];
+  const known = { ...pretrainedText(arch), ...options.pretrained?.(arch) };
+  if (Object.keys(known).length === 0)
+    throw configError(
+      `${what}: the sizes of the text encoder ${arch} are not known, and the file has none of this name.`,
+    );
+  return validated(
+    clipTextConfigSchema,
+    {
+      kind: 'clip_text',
+      ...known,
+      hidden_act: 'gelu',
+      pad_token_id: 0,
+      layers_skipped: layer === 'penultimate' ? 1 : 0,
+      output_norm: layer === 'last' || legacy === true,
+      pooled_output: pooled === true,
+      with_projection: pooled === true,
+      ...without(params, names),
+    },
+    what,
+  );
 }
 
 function openAi(name: unknown, what: string): OpenAiClipConfig {

@@ -234,6 +234,12 @@ export const clipTextConfigSchema = z
     pad_token_id: z.int().nonnegative().default(1),
     /** CLIPTextModelWithProjection: has `text_projection.weight`. */
     with_projection: z.boolean().default(false),
+    /** Blocks at the end that the condition leaves out: 1 takes the state of the last block but one (SD 2.x, SDXL). */
+    layers_skipped: z.int().nonnegative().max(511).default(0),
+    /** Whether that state goes through the final norm (SDXL: it does not). */
+    output_norm: z.boolean().default(true),
+    /** The projected end token of the last block is part of the condition too, as a vector (SDXL's second encoder). */
+    pooled_output: z.boolean().default(false),
   })
   .readonly();
 export type ClipTextConfig = z.output<typeof clipTextConfigSchema>;
@@ -443,8 +449,8 @@ export type NetworkConfigOf<K extends NetworkKind> = Extract<NetworkConfig, { re
 /** The autoencoder of a latent diffusion model. */
 export type FirstStageConfig = AutoencoderConfig | IdentityConfig;
 
-/** Configurations of encoders that turn a condition into context, labels or extra channels. */
-export type CondStageConfig =
+/** A network that turns a condition into context, labels or extra channels. `CondStageConfig` adds those made of several. */
+export type ConditionNetworkConfig =
   | ClipTextConfig
   | ClipImageEmbedderConfig
   | ClipTextEmbedderConfig

@@ -5,8 +5,29 @@
 
 import type { OpenAiClipConfig } from './network-config.ts';
 
+/** OpenCLIP's text towers by `arch`: heads of 64 channels, four times the width inside. */
+const openClipText: readonly (readonly [string, Readonly<Record<string, unknown>>])[] = [
+  ['ViT-H-14', 1024, 24] as const,
+  ['ViT-bigG-14', 1280, 32] as const,
+].map(([arch, width, blocks]) => [
+  arch,
+  {
+    hidden_size: width,
+    intermediate_size: 4 * width,
+    num_hidden_layers: blocks,
+    num_attention_heads: width / 64,
+    projection_dim: width,
+    bos_token_id: 49406,
+    eos_token_id: 49407,
+  },
+]);
+
 /** Hugging Face fields by hub name (their `config.json`, text half). */
-const transformersText: ReadonlyMap<string, Readonly<Record<string, unknown>>> = new Map([
+const transformersText: ReadonlyMap<string, Readonly<Record<string, unknown>>> = new Map<
+  string,
+  Readonly<Record<string, unknown>>
+>([
+  ...openClipText,
   [
     'openai/clip-vit-large-patch14',
     {

@@ -2,12 +2,14 @@
 
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { conditionerPart } from '../config/conditioner-parts.ts';
 import type { TokenizerFiles } from '../conditioning/conditioner.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { PrecisionName } from '../engine/precision.ts';
 import { createNodeEngine } from '../engine/node.ts';
 import { readTextIfThere, readTextOf } from '../files/open-node.ts';
 import { type OpenCheckpointOptions, openCheckpointAt } from '../checkpoints/open-checkpoint-node.ts';
+import type { ClipTokenizerFiles } from '../tokenizer/clip-tokenizer-files.ts';
 import { openWeightsAt } from '../formats/open-weights-node.ts';
 import { modelPath, type PullOptions } from '../hub/pull-node.ts';
 import type { EmbeddingName, LoraStrength } from './adapters.ts';
@@ -39,21 +41,25 @@ const readText = (path: string): Promise<string> => readTextOf('tokenizer', path
 
 const textIfThere = (path: string): Promise<string | undefined> => readTextIfThere('tokenizer', path);
 
-/** The tokenizer's files next to a model: `vocab.txt` for BERT, the folder `tokenizer/` for CLIP. */
-async function tokenizerFiles(path: string, vocabulary: string | undefined): Promise<TokenizerFiles> {
-  const folder = join(path, 'tokenizer');
+async function clipFiles(folder: string): Promise<ClipTokenizerFiles | undefined> {
   const merges = await textIfThere(join(folder, 'merges.txt'));
+  if (merges === undefined) return undefined;
+  return {
+    merges,
+    vocab: await textIfThere(join(folder, 'vocab.json')),
+    config: await textIfThere(join(folder, 'tokenizer_config.json')),
+  };
+}
+
+/** The tokenizer's files beside a model: `vocab.txt` for BERT, the folders `tokenizer/` and `tokenizer_2/` for CLIP. */
+async function tokenizerFiles(path: string, vocabulary: string | undefined): Promise<TokenizerFiles> {
   return {
     vocabulary:
       vocabulary === undefined ? await textIfThere(join(dirname(path), 'vocab.txt')) : await readText(vocabulary),
-    clip:
-      merges === undefined
-        ? undefined
-        : {
-            merges,
-            vocab: await textIfThere(join(folder, 'vocab.json')),
-            config: await textIfThere(join(folder, 'tokenizer_config.json')),
-          },
+    clip: {
+      [conditionerPart(0)]: await clipFiles(join(path, 'tokenizer')),
+      [conditionerPart(1)]: await clipFiles(join(path, 'tokenizer_2')),
+    },
   };
 }
 

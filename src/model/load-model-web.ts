@@ -30,6 +30,8 @@ export interface LoadModelOptions {
   readonly vocabulary?: string;
   /** The texts of a CLIP tokenizer's files; by default CLIP's own as far as the embedding's rows reach. */
   readonly tokenizer?: ClipTokenizerFiles;
+  /** The same for the second text encoder of SDXL. */
+  readonly tokenizer2?: ClipTokenizerFiles;
   /** A TAESD file for previews. */
   readonly taesd?: ModelFile;
   /** LoRA files (kohya, LyCORIS, PEFT, diffusers), merged as the weights are read. */
@@ -92,7 +94,10 @@ export async function loadModel(file: ModelFile, options: LoadModelOptions = {})
   return openModel(
     {
       checkpoint,
-      tokenizer: { vocabulary: options.vocabulary, clip: options.tokenizer },
+      tokenizer: {
+        vocabulary: options.vocabulary,
+        clip: { cond_stage: options.tokenizer, cond_stage_2: options.tokenizer2 },
+      },
       open: (adapter) => openFile(adapter, options),
       taesd,
       loras,

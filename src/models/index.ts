@@ -47,7 +47,7 @@ function planUNet(config: UNetConfig, given: GivenInputs): readonly PlanStep[] {
     trace: unet.parts(config)['forward'] ?? ((options) => traceUNet(config, options)),
   } satisfies Partial<PlanStep>;
   const inputs: Record<string, string> = { x: 'x', timesteps: 'timesteps' };
-  if (config.num_classes !== null) inputs['y'] = 'y';
+  if (config.num_classes !== null || config.adm_in_channels !== null) inputs['y'] = 'y';
   if (!Object.values(inputs).every((name) => given.has(name))) return [];
   if (!config.use_spatial_transformer) return [{ ...step, inputs }];
   const contexts = [...given.keys()].filter((name) => name === 'context' || name.startsWith('context.')).sort();

@@ -17,6 +17,7 @@ export async function conditionBatch(plan: RunPlan, batch: BatchSettings): Promi
   const { promptSyntax, promptSettings, guidanceScale, guidanceRescale } = request;
   const guide = await condition(model, {
     ...batch,
+    size: { width: plan.width, height: plan.height },
     promptSyntax,
     promptSettings,
     guided: guidanceScale !== 1 || (sampling.sampler.needsUnconditional ?? false),

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { checkpointNetworks } from '../../src/checkpoints/checkpoint-networks.ts';
 import { networkParameters } from '../../src/models/index.ts';
 import type { Shape } from '../../src/tensor/tensor.ts';
 import { type Checkpoint, openCheckpoint } from '../../src/checkpoints/checkpoint.ts';
@@ -29,15 +30,9 @@ function sdV1(change: Readonly<Record<string, Shape>> = {}): Map<string, Shape> 
 
 /** Every part holds exactly the parameters of the network that its configuration says. */
 function assertStrict({ config, parts, safety_config: safety }: Checkpoint): void {
-  const condition = config.cond_stage_config;
-  const networks = [
-    [config.unet_config, parts.unet],
-    [config.first_stage_config, parts.first_stage],
-    ...(condition !== null && condition !== 'first_stage' ? [[condition, parts.cond_stage] as const] : []),
-    ...(safety && parts.safety ? [[safety, parts.safety] as const] : []),
-  ] as const;
-  for (const [network, source] of networks) {
-    const report = compareParameters(networkParameters(network), source);
+  const networks = checkpointNetworks({ config, parts, safety_config: safety });
+  for (const { config: network, weights } of networks.values()) {
+    const report = compareParameters(networkParameters(network), weights);
     assert.ok(isMatch(report), JSON.stringify(report).slice(0, 500));
   }
 }

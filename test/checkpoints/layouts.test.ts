@@ -216,31 +216,37 @@ const unets = fc
     scaleShift: fc.boolean(),
     newOrder: fc.boolean(),
     inChannels: fc.constantFrom(3, 4, 8, 9),
+    linear: fc.boolean(),
+    vector: fc.constantFrom(null, 20),
   })
-  .map(({ levels, transformer, depth, classes, updown, resample, scaleShift, newOrder, inChannels }) => {
-    const mults = [1, ...levels.slice(1).map((level) => level.mult)];
-    const blocks = levels.map((level) => level.blocks);
-    return unetConfigSchema.parse({
-      kind: 'unet',
-      in_channels: inChannels,
-      out_channels: 4,
-      model_channels: 32,
-      num_res_blocks: blocks.every((count) => count === blocks[0]) ? blocks[0] : blocks,
-      channel_mult: mults,
-      attention_resolutions: levels.flatMap((level, index) => (level.attends ? [2 ** index] : [])),
-      num_classes: classes,
-      use_spatial_transformer: transformer,
-      transformer_depth: transformer ? depth : 1,
-      context_dim: transformer ? 12 : null,
-      ...(transformer ? { num_heads: 8 } : { num_head_channels: 32 }),
-      // Of one level there is no sign, and pooling inside residual blocks has no parameters of its own.
-      resblock_updown: updown && levels.length > 1,
-      conv_resample: resample || updown || levels.length === 1,
-      use_scale_shift_norm: scaleShift,
-      use_new_attention_order: newOrder && !transformer,
-      legacy: false,
-    });
-  });
+  .map(
+    ({ levels, transformer, depth, classes, updown, resample, scaleShift, newOrder, inChannels, linear, vector }) => {
+      const mults = [1, ...levels.slice(1).map((level) => level.mult)];
+      const blocks = levels.map((level) => level.blocks);
+      return unetConfigSchema.parse({
+        kind: 'unet',
+        in_channels: inChannels,
+        out_channels: 4,
+        model_channels: 32,
+        num_res_blocks: blocks.every((count) => count === blocks[0]) ? blocks[0] : blocks,
+        channel_mult: mults,
+        attention_resolutions: levels.flatMap((level, index) => (level.attends ? [2 ** index] : [])),
+        num_classes: classes,
+        adm_in_channels: classes === null ? vector : null,
+        use_linear_in_transformer: transformer && linear,
+        use_spatial_transformer: transformer,
+        transformer_depth: transformer ? depth : 1,
+        context_dim: transformer ? 12 : null,
+        ...(transformer && !linear ? { num_heads: 8 } : { num_head_channels: 32 }),
+        // Of one level there is no sign, and pooling inside residual blocks has no parameters of its own.
+        resblock_updown: updown && levels.length > 1,
+        conv_resample: resample || updown || levels.length === 1,
+        use_scale_shift_norm: scaleShift,
+        use_new_attention_order: newOrder && !transformer,
+        legacy: false,
+      });
+    },
+  );
 
 function parametersOf(trace: {
   readonly parameters: readonly { readonly name: string; readonly value: { readonly shape: readonly unknown[] } }[];
@@ -250,9 +256,9 @@ function parametersOf(trace: {
 
 test('any UNet: its names to diffusers and back, every value; its architecture from either layout', async () => {
   await fc.assert(
-    fc.asyncProperty(unets, fc.boolean(), async (config, linearProjection) => {
+    fc.asyncProperty(unets, async (config) => {
       const declared = parametersOf(traceUNet(config, { prefix: '' }));
-      const map = unetMap(config, { linearProjection });
+      const map = unetMap(config);
       assert.deepEqual(map.rows.map((row) => row.a).sort(), declared.map(([name]) => name).sort());
       const file = shapedSource(declared);
       const there = renamed(file, map, 'a-to-b');

@@ -3,11 +3,8 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { tokenizersOf } from '../../src/conditioning/conditioners.ts';
-import {
-  type CondStageConfig,
-  classEmbedderConfigSchema,
-  clipTextEmbedderConfigSchema,
-} from '../../src/config/network-config.ts';
+import type { CondStageConfig } from '../../src/config/latent-diffusion-config.ts';
+import { classEmbedderConfigSchema, clipTextEmbedderConfigSchema } from '../../src/config/network-config.ts';
 import { createNodeEngine } from '../../src/engine/node.ts';
 import { Model } from '../../src/model/model.ts';
 import { textToImage } from '../../src/pipelines/text-to-image.ts';

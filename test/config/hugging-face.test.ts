@@ -67,11 +67,12 @@ test('fields that would change the computation are refused by name', () => {
   const refused = (change: Record<string, unknown>, message: RegExp) =>
     assert.throws(() => modelConfig({ ...unet, ...change }, 'unet/config.json'), { code: 'config-invalid', message });
   refused({ time_cond_proj_dim: 256 }, /time_cond_proj_dim/);
-  refused({ addition_embed_type: 'text_time' }, /addition_embed_type/);
+  refused({ addition_embed_type: 'image' }, /addition_embed_type/);
+  refused({ addition_embed_type: 'text_time' }, /projection_class_embeddings_input_dim/);
   refused({ act_fn: 'gelu' }, /act_fn/);
   refused({ down_block_types: ['DownBlock2D', 'DownBlock2D', 'DownBlock2D', 'CrossAttnDownBlock2D'] }, /mirror/);
   refused({ down_block_types: 'all' }, /list/);
-  refused({ transformer_layers_per_block: [1, 2, 10, 1] }, /transformer_layers_per_block/);
+  refused({ transformer_layers_per_block: [[1, 2], 2, 10, 1] }, /transformer_layers_per_block/);
   refused({ block_out_channels: [320, 500, 1280, 1280] }, /500/);
   refused({ attention_head_dim: [5, 7, 9, 11] }, /attention_head_dim/);
   refused({ _class_name: 'FluxTransformer2DModel' }, /FluxTransformer2DModel is not one we can build/);

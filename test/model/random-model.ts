@@ -1,14 +1,10 @@
 /** A small latent diffusion model of random weights, with any condition. */
 
 import { assembledConfig, type Checkpoint } from '../../src/checkpoints/checkpoint.ts';
-import { conditionerNetworks } from '../../src/checkpoints/checkpoint-networks.ts';
+import { conditionerParts } from '../../src/config/conditioner-parts.ts';
 import type { LatentDiffusionConfig } from '../../src/config/latent-diffusion-config.ts';
-import {
-  type CondStageConfig,
-  klConfigSchema,
-  type NetworkConfig,
-  unetConfigSchema,
-} from '../../src/config/network-config.ts';
+import type { CondStageConfig } from '../../src/config/latent-diffusion-config.ts';
+import { klConfigSchema, type NetworkConfig, unetConfigSchema } from '../../src/config/network-config.ts';
 import { networkParameters } from '../../src/models/index.ts';
 import { TorchGenerator } from '../../src/random/torch-generator.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
@@ -68,7 +64,7 @@ export function randomCheckpoint(
     ...assembledConfig({ unet, firstStage, condStage: condition, params: { image_size: 8 } }),
     ...options.config,
   };
-  const conditioners = [...conditionerNetworks(config.cond_stage_config)].map(([part, network], i) => [
+  const conditioners = [...conditionerParts(config.cond_stage_config)].map(([part, network], i) => [
     part,
     randomWeights(network, 7 + i),
   ]);

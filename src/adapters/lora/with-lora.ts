@@ -1,5 +1,6 @@
 /** LoRA files merged into a network's weights, tensor by tensor when each is read: W + Σ strength · scale · delta, in float32. */
 
+import { singleCondition } from '../../config/conditioner-parts.ts';
 import type { NetworkConfig } from '../../config/network-config.ts';
 import { StableDiffusionError } from '../../errors.ts';
 import { toFloat32 } from '../../tensor/convert.ts';
@@ -218,7 +219,8 @@ export function withLora(source: WeightSource, config: NetworkConfig, uses: read
 export function checkpointWithLora(checkpoint: Checkpoint, uses: readonly LoraUse[]): Checkpoint {
   if (uses.length === 0) return checkpoint;
   const { unet_config, cond_stage_config } = checkpoint.config;
-  const text = typeof cond_stage_config === 'object' ? cond_stage_config : null;
+  const condition = singleCondition(cond_stage_config, 'Applying a LoRA');
+  const text = typeof condition === 'object' ? condition : null;
   const parts: Part[] = [
     { network: 'unet', source: checkpoint.parts.unet, layers: loraLayers(unet_config) },
     { network: 'text', source: checkpoint.parts.cond_stage, layers: text ? loraLayers(text) : new Map() },

@@ -54,6 +54,48 @@ export function inferClipText(
   return { config, assumed: [...assumed, `hidden_act ${config.hidden_act}`] };
 }
 
+/** A text tower under OpenCLIP's names, with `model.` before them: the whole tower of SD 2.x and SDXL without its image half. */
+export function isOpenClipText(entries: Entries): boolean {
+  return (
+    entries.has('model.token_embedding.weight') &&
+    entries.has('model.ln_final.weight') &&
+    !entries.has('model.visual.conv1.weight')
+  );
+}
+
+/** Blocks of the published tower of SD 2.x after some tools have cut off the last, which is not used. */
+const cutBlocks = { width: 1024, blocks: 23 };
+
+/** GELU, heads of 64 channels, padding 0. SD 2.x takes the state of the last block but one. Throws `model-unknown`. */
+export function inferOpenClipText(entries: Entries): Inferred<ClipTextConfig> {
+  const what = 'OpenCLIP text encoder';
+  const [vocabulary = 0, width = 0] = shapeOf(entries, 'model.token_embedding.weight', 2, what);
+  const blocks = countOf(entries, 'model.transformer.resblocks.', what);
+  const isCut = width === cutBlocks.width && blocks === cutBlocks.blocks;
+  const projection = entries.get('model.text_projection')?.shape[1];
+  const heads = Math.max(1, Math.floor(width / 64));
+  const config = inferred(
+    clipTextConfigSchema,
+    {
+      kind: 'clip_text',
+      vocab_size: vocabulary,
+      hidden_size: width,
+      intermediate_size: axis(entries, 'model.transformer.resblocks.0.mlp.c_fc.weight', 2, 0, what),
+      num_hidden_layers: blocks,
+      num_attention_heads: heads,
+      max_position_embeddings: axis(entries, 'model.positional_embedding', 2, 0, what),
+      hidden_act: 'gelu',
+      projection_dim: projection ?? width,
+      eos_token_id: vocabulary - 1,
+      bos_token_id: Math.max(0, vocabulary - 2),
+      pad_token_id: 0,
+      layers_skipped: isCut ? 0 : 1,
+    },
+    what,
+  );
+  return { config, assumed: [`num_attention_heads ${heads}`, `layers_skipped ${config.layers_skipped}`] };
+}
+
 /** `prefix` is what stands before `embeddings.`. Throws `model-unknown`. */
 export function inferClipVision(
   entries: Entries,

@@ -22,6 +22,9 @@ import {
 
 const what = 'UNet';
 
+/** Width of the context of Stable Diffusion v1. */
+const v1Context = 768;
+
 /** One residual block as seen in the file. */
 interface Block {
   readonly width: number;
@@ -80,6 +83,7 @@ export function inferCompVisUNet(entries: Entries): Inferred<UNetConfig> {
     // A control network has no second half.
     out_channels: outputs === 0 ? inChannels : axis(entries, 'out.2.weight', 4, 0, what),
     num_classes: entries.get('label_emb.weight')?.shape[0] ?? null,
+    adm_in_channels: entries.get('label_emb.0.0.weight')?.shape[1] ?? null,
     n_embed: entries.get('id_predictor.1.weight')?.shape[0] ?? null,
     conv_resample: !pooled,
     resblock_updown: resblockUpdown,
@@ -90,11 +94,11 @@ export function inferCompVisUNet(entries: Entries): Inferred<UNetConfig> {
   });
 }
 
-/** From the names of diffusers' UNet. Throws `model-unknown`, also for the conditionings of later families (SDXL). */
+/** From the names of diffusers' UNet. Throws `model-unknown`, also for conditionings that are not supported. */
 export function inferDiffusersUNet(entries: Entries): Inferred<UNetConfig> {
-  for (const prefix of ['add_embedding.', 'encoder_hid_proj.', 'add_time_proj.']) {
+  for (const prefix of ['encoder_hid_proj.', 'add_time_proj.']) {
     if (hasPrefix(entries, prefix))
-      throw unknown(what, `it has ${prefix}*, an extra conditioning that Stable Diffusion v1 lacks`);
+      throw unknown(what, `it has ${prefix}*, an extra conditioning that is not supported`);
   }
   const inChannels = axis(entries, 'conv_in.weight', 4, 1, what);
   const modelChannels = axis(entries, 'time_embedding.linear_1.weight', 2, 1, what);
@@ -114,6 +118,9 @@ export function inferDiffusersUNet(entries: Entries): Inferred<UNetConfig> {
     model_channels: modelChannels,
     out_channels: axis(entries, 'conv_out.weight', 4, 0, what),
     num_classes: entries.get('class_embedding.weight')?.shape[0] ?? null,
+    adm_in_channels:
+      (entries.get('add_embedding.linear_1.weight') ?? entries.get('class_embedding.linear_1.weight'))?.shape[1] ??
+      null,
     n_embed: null,
     conv_resample: levels.length === 1 || resblockUpdown || entries.has('down_blocks.0.downsamplers.0.conv.weight'),
     resblock_updown: resblockUpdown,
@@ -136,6 +143,7 @@ interface Read {
   readonly model_channels: number;
   readonly out_channels: number | undefined;
   readonly num_classes: number | null;
+  readonly adm_in_channels: number | null;
   readonly n_embed: number | null;
   readonly conv_resample: boolean;
   readonly resblock_updown: boolean;
@@ -163,15 +171,16 @@ function finish(
     if (blocks[0]?.attention !== undefined) attentionResolutions.push(2 ** level);
   }
   const useTransformer = hasPrefix(entries, `${middle}transformer_blocks.`);
-  const depth = useTransformer ? countOf(entries, `${middle}transformer_blocks.`, what) : 1;
-  for (const { attention } of levels.flat()) {
-    if (attention === undefined || !useTransformer) continue;
-    const other = countOf(entries, `${attention}transformer_blocks.`, what);
-    if (other !== depth)
-      throw unknown(what, `transformers have ${depth} blocks in the middle and ${other} at ${attention}`);
-  }
+  const context = useTransformer ? axis(entries, `${middle}transformer_blocks.0.attn2.to_k.weight`, 2, 1, what) : null;
+  // Some files of Stable Diffusion v1 hold its 1x1 convolutions as linear layers; SD 2.x and SDXL have linear layers.
+  const linear = entries.get(`${middle}proj_in.weight`)?.shape.length === 2 && context !== v1Context;
+  const depths = useTransformer ? transformerDepths(entries, levels, middle) : [1];
   const widths = mults.map((mult) => mult * read.model_channels);
-  const heads = useTransformer ? { num_heads: headsFor(widths) } : { num_head_channels: headChannelsFor(widths) };
+  const heads = !useTransformer
+    ? { num_head_channels: headChannelsFor(widths) }
+    : linear
+      ? { num_head_channels: headChannelsFor(widths, 64) }
+      : { num_heads: headsFor(widths) };
   assumed.push(...Object.entries(heads).map(([name, value]) => `${name} ${value}`));
   const config = inferred(
     unetConfigSchema,
@@ -184,14 +193,39 @@ function finish(
       channel_mult: mults,
       use_scale_shift_norm: scaleShift,
       use_spatial_transformer: useTransformer,
-      transformer_depth: depth,
-      context_dim: useTransformer ? axis(entries, `${middle}transformer_blocks.0.attn2.to_k.weight`, 2, 1, what) : null,
+      transformer_depth: uniform(depths),
+      use_linear_in_transformer: useTransformer && linear,
+      context_dim: context,
       legacy: false,
       norm_num_groups: normGroups(widths, assumed),
     },
     what,
   );
   return { config, assumed };
+}
+
+/** Transformer blocks of each level; the last is that of the middle too, and a level without attention counts as 1. */
+function transformerDepths(entries: Entries, levels: readonly Block[][], middle: string): number[] {
+  const last = countOf(entries, `${middle}transformer_blocks.`, what);
+  const depths = levels.map((blocks, level) => {
+    const found = new Set(
+      blocks.flatMap(({ attention }) =>
+        attention === undefined ? [] : [countOf(entries, `${attention}transformer_blocks.`, what)],
+      ),
+    );
+    if (found.size > 1)
+      throw unknown(what, `the transformers of level ${level} have ${[...found].join(' and ')} blocks`);
+    const [depth = level === levels.length - 1 ? last : 1] = found;
+    return depth;
+  });
+  if (depths.at(-1) !== last)
+    throw unknown(what, `transformers have ${last} blocks in the middle and ${depths.at(-1)} in the last level`);
+  // Without attention in between, one number says it.
+  return depths.every(
+    (depth, level) => depth === last || levels[level]?.every(({ attention }) => attention === undefined),
+  )
+    ? [last]
+    : depths;
 }
 
 /** 8, as Stable Diffusion v1, halved until it divides every width. */
@@ -201,9 +235,9 @@ function headsFor(widths: readonly number[]): number {
   return heads;
 }
 
-/** 32 channels a head, as the latent-diffusion models, halved until it divides every width. */
-function headChannelsFor(widths: readonly number[]): number {
-  let channels = 32;
+/** 32 channels a head, as the latent-diffusion models (SD 2.x and SDXL: 64), halved until it divides every width. */
+function headChannelsFor(widths: readonly number[], most = 32): number {
+  let channels = most;
   while (widths.some((width) => width % channels !== 0)) channels /= 2;
   return channels;
 }

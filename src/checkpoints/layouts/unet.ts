@@ -37,8 +37,6 @@ const transformerMatrices = [
 ] as const;
 
 export interface DiffusersUNetOptions {
-  /** `use_linear_projection`: proj_in and proj_out are linear layers in b. */
-  readonly linearProjection?: boolean;
   /** Plain attention is named as by older diffusers (query, key, value, proj_attn). */
   readonly olderNames?: boolean;
   /** The vector's embedding in b: `add_embedding` (default; SDXL) or `class_embedding` (unCLIP). */
@@ -162,11 +160,10 @@ function attention(
   options: DiffusersUNetOptions,
 ): NameRow[] {
   if (!config.use_spatial_transformer) return plainAttention(config, channels, decoder, options);
-  const ones = options.linearProjection ? { ones: 2 } : {};
   const rows: NameRow[] = [...layer('norm', 'norm')];
   for (const projection of ['proj_in', 'proj_out']) {
     rows.push(
-      { a: `${projection}.weight`, b: `${projection}.weight`, ...ones },
+      { a: `${projection}.weight`, b: `${projection}.weight` },
       { a: `${projection}.bias`, b: `${projection}.bias` },
     );
   }

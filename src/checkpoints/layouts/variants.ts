@@ -20,7 +20,20 @@ export function linearAttentionMap(
   return rows.length === 0 ? undefined : { a: 'compvis', b: 'compvis-linear', rows };
 }
 
-/** For the names of a text encoder without `cond_stage_model.`; undefined if all names are canonical. */
+const projection = /\.proj_(in|out)\.weight$/;
+
+/** For the entries of a UNet whose transformers' projections have another form than wanted: 1x1 convolutions (a) ⇄ linear layers (b). */
+export function projectionMap(
+  entries: ReadonlyMap<string, { readonly shape: readonly number[] }>,
+  linear: boolean,
+): NameMap | undefined {
+  const rows: NameRow[] = [];
+  for (const [name, { shape }] of entries)
+    if (projection.test(name) && shape.length === (linear ? 4 : 2)) rows.push({ a: name, b: name, ones: 2 });
+  return rows.length === 0 ? undefined : { a: 'convolutions', b: 'linear', rows };
+}
+
+/** For the names of a text encoder without `cond_stage_model.`; undefined where all is canonical. */
 export function textModelMap(names: Iterable<string>): NameMap | undefined {
   const rows: NameRow[] = [];
   for (const name of names) {

@@ -24,7 +24,7 @@ const options = {
   ),
   part: choice(
     ['--part'],
-    ['unet', 'first_stage', 'cond_stage', 'safety'],
+    ['unet', 'first_stage', 'cond_stage', 'cond_stage_2', 'safety'],
     'the network of a complete checkpoint to run',
   ),
   inputs: text(
@@ -58,6 +58,7 @@ async function openNamedNetwork(
   const { openCheckpointAt, pretrainedBeside, readConfigFile } = await import(
     '../../checkpoints/open-checkpoint-node.ts'
   );
+  const { networkConfigs } = await import('../../checkpoints/checkpoint-networks.ts');
   const { openWeightsAt } = await import('../../formats/open-weights-node.ts');
   const { openNetwork } = await import('../../checkpoints/network-weights.ts');
   if (await isThere(join(path, 'model_index.json'))) {
@@ -67,14 +68,8 @@ async function openNamedNetwork(
     await Promise.all(
       Object.values<WeightSource>({ ...parts }).map((other) => (other === source ? undefined : other.close())),
     );
-    const network = {
-      unet: config.unet_config,
-      first_stage: config.first_stage_config,
-      cond_stage: config.cond_stage_config,
-      safety: safety_config,
-    }[part];
-    if (source && network !== undefined && network !== null && network !== 'first_stage')
-      return { config: network, source, layout: 'diffusers', prefix: '', assumed: [] };
+    const network = networkConfigs(config, safety_config).get(part);
+    if (source && network) return { config: network, source, layout: 'diffusers', prefix: '', assumed: [] };
     await source?.close();
     throw new StableDiffusionError('invalid-argument', `${label} has no separate network ${part}.`);
   }

@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { singleCondition } from '../../config/conditioner-parts.ts';
 import type { LatentDiffusionConfig } from '../../config/latent-diffusion-config.ts';
 import { ldmModel } from '../../config/ldm-config.ts';
 import { isMapping, configError, type Mapping } from '../../config/validate.ts';
@@ -74,7 +75,7 @@ async function openModel(path: string, config: LatentDiffusionConfig): Promise<W
   const networks = [
     ['unet', config.unet_config],
     ['first_stage', config.first_stage_config],
-    ['cond_stage', config.cond_stage_config],
+    ['cond_stage', singleCondition(config.cond_stage_config, 'Training')],
   ] as const;
   const parts = networks.flatMap(([part, network]) => {
     const prefix = partPrefixes[part];
@@ -164,7 +165,8 @@ export async function latentDiffusionSetUp(context: TraineeContext): Promise<Set
       return source;
     };
     const given: WeightSource[] = [];
-    const { first_stage_config: stageConfig, cond_stage_config: condConfig } = config;
+    const { first_stage_config: stageConfig } = config;
+    const condConfig = singleCondition(config.cond_stage_config, 'Training');
     // A part's own file comes before the whole model's.
     if (paths.first_stage !== undefined && stageConfig.kind !== 'identity')
       given.push(

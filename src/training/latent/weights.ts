@@ -1,5 +1,6 @@
 /** Initial weights of a latent diffusion model: the parts of files with the names of a CompVis checkpoint; missing ones are initialised. */
 
+import { singleCondition } from '../../config/conditioner-parts.ts';
 import type { LatentDiffusionConfig } from '../../config/latent-diffusion-config.ts';
 import { configError } from '../../config/validate.ts';
 import { StableDiffusionError } from '../../errors.ts';
@@ -32,8 +33,9 @@ const firstConvolution = `${partPrefixes.unet}input_blocks.0.0.weight`;
 export function modelParameters({
   unet_config,
   first_stage_config,
-  cond_stage_config,
+  cond_stage_config: condition,
 }: LatentDiffusionConfig): readonly WantedParameter[] {
+  const cond_stage_config = singleCondition(condition, 'Training');
   const of = (prefix: string, network: Parameters<typeof networkParameters>[0]): WantedParameter[] =>
     networkParameters(network).map(({ name, shape }) => ({ name: prefix + name, shape }));
   return [
