@@ -101,7 +101,7 @@ function errorOf(path: string, { family, problem }: Inspection): { readonly code
 
 export const inspect = defineCommand({
   description:
-    'Shows what a weights file contains: format, layout, networks, parameters, and what is missing. The exit code is 0 only if the file would load, and 3 for a file that can be read and is of a family that this program does not load, such as SDXL. Code in pickled files is never executed.',
+    'Shows what a weights file contains: format, layout, networks, parameters, and what is missing. The exit code is 0 only if the file would load, and 3 for a file that can be read and is of a family that this program does not load, such as Flux. Code in pickled files is never executed.',
   words: '<file>',
   options,
   examples: ['sd inspect sd-v1-4.ckpt', 'sd inspect stable-diffusion-v1-5/', 'sd inspect lora.safetensors --json'],
