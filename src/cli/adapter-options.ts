@@ -2,7 +2,7 @@
 
 import { UsageError } from './options.ts';
 
-const number = /^[+-]?(?:\d+\.?\d*|\.\d+)$/;
+const number = /^[+-]?(?:\d+(?:\.\d*)?|\.\d+)$/;
 
 export interface LoraWords {
   readonly path: string;

@@ -39,7 +39,10 @@ export function reportError(error: unknown): ErrorReport {
 
 /** One line for people. */
 export function errorLine({ code, message }: ErrorReport): string {
-  return `sd: ${message.replaceAll(/\s*\n\s*/g, ' ')} [${code}]\n`;
+  return `sd: ${message
+    .split('\n')
+    .map((line) => line.trim())
+    .join(' ')} [${code}]\n`;
 }
 
 /** One line for machines. */

@@ -3,8 +3,16 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { precisionNames } from '../engine/precision.ts';
+import { type LimitRow, type Limits, limitTable } from '../server/limits.ts';
 import type { WorkOptions } from '../server/server.ts';
 import { choice, flag, integer, number, type OptionValues, text, UsageError } from './options.ts';
+
+/** An option for each limit of the table that has one. */
+const limitOptions = Object.fromEntries(
+  Object.entries(limitTable).flatMap(([name, { flag: word, help, value }]: readonly [string, LimitRow]) =>
+    word ? [[name, integer([word], `${help} (default: ${value})`, { min: 1 })]] : [],
+  ),
+) as { readonly [K in keyof Limits]: ReturnType<typeof integer> };
 
 export const workOptions = {
   model: text(
@@ -36,10 +44,7 @@ export const workOptions = {
     min: 0.01,
     max: 3650,
   }),
-  inputPixels: integer(['--max-input-pixels'], 'maximum pixels of an uploaded picture (default: 16777216)', {
-    min: 1,
-  }),
-  attempts: integer(['--attempts'], 'maximum attempts per job (default: 5)', { min: 1, max: 100 }),
+  ...limitOptions,
   noSafety: flag(['--no-safety'], 'do not run the safety checker'),
   noWatermark: flag(['--no-watermark'], 'do not write the invisible watermark'),
   logLevel: choice(
@@ -81,10 +86,7 @@ export function workOptionsOf(values: WorkValues, { model, environment }: WorkDe
     concurrency: values.concurrency,
     modelsInMemory: values.modelsInMemory,
     keepSeconds: values.keepDays === undefined ? undefined : Math.round(values.keepDays * 86_400),
-    limits: {
-      inputPixels: values.inputPixels,
-      attempts: values.attempts,
-    },
+    limits: Object.fromEntries(Object.keys(limitTable).map((name) => [name, values[name as keyof Limits]])),
     policy: { safety: !values.noSafety, watermark: !values.noWatermark },
     logLevel: values.logLevel,
   };

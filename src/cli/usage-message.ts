@@ -8,13 +8,13 @@ const quoted = (message: string): string => /'([^']*)'/.exec(message)?.[1] ?? ''
 
 /** The parser's suggestion, such as `Did you mean --steps? `; empty without one. */
 function suggestion(message: string): string {
-  const found = /\((Did you mean [^)]*\?)\)/.exec(message)?.[1];
+  const found = /\((Did you mean [^()?]*\?)\)/.exec(message)?.[1];
   return found === undefined ? '' : ` ${found}`;
 }
 
 /** The parser knows an option by its first flag; people know it by any. */
 function optionNames(shown: string, options: OptionTable): string {
-  const flag = shown.replace(/ .*$/, '').replace(/,$/, '');
+  const flag = (shown.split(' ', 1)[0] ?? '').replace(/,$/, '');
   const option = Object.values(options).find(({ flags }) => flags.includes(flag));
   return option ? option.flags.join(' or ') : flag;
 }

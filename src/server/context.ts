@@ -1,6 +1,7 @@
 /** ServerContext: what every route is given. */
 
 import type { FastifyBaseLogger } from 'fastify';
+import type { StorageQuota } from './admission/storage-quota.ts';
 import type { JobWatch } from './job-watch.ts';
 import type { Limits } from './limits.ts';
 import type { Metrics } from './metrics.ts';
@@ -9,6 +10,7 @@ import type { ModelCatalog } from './models/model-catalog.ts';
 import type { ModelPool } from './models/model-pool.ts';
 import type { OptionsStore } from './options-store.ts';
 import type { JobQueue } from './queue/queue.ts';
+import type { PicturePool } from './pictures/picture-pool.ts';
 import type { BlobStore } from './store/blob-store.ts';
 import type { LinkSigner } from './store/signed-link.ts';
 import type { TaskNames } from './task-names.ts';
@@ -29,6 +31,10 @@ export interface ServerContext {
   readonly catalog: ModelCatalog;
   readonly adapters: AdapterCatalog;
   readonly models: ModelPool;
+  /** Bytes that callers store. */
+  readonly quota: StorageQuota;
+  /** Work on pictures of callers. */
+  readonly pictures: PicturePool;
   readonly watch: JobWatch;
   readonly options: OptionsStore;
   readonly tasks: TaskNames;

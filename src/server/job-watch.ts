@@ -53,33 +53,32 @@ export function createJobWatch(queue: JobQueue): JobWatch {
       if (own.size === 0 && listeners.get(id) === own) listeners.delete(id);
     };
   };
+  /** Whether a job is finished is asked once for all who listen to it; the job itself is read when it is. */
+  const look = async (id: string): Promise<void> => {
+    const state = await queue.stateOf(id);
+    if (state === 'queued' || state === 'running') return;
+    const job = await queue.get(id);
+    if (job) onEvent({ kind: 'state', id, job });
+  };
+  const looking = setInterval(() => {
+    for (const id of listeners.keys()) look(id).catch(() => {});
+  }, lookUp);
+  looking.unref();
   async function* events(job: Job, signal: AbortSignal): AsyncGenerator<JobEvent, void, void> {
     const waiting: JobEvent[] = [];
     let wake = (): void => {};
     const unlisten = listen(job.id, (event) => {
       // A slow client gets the newest step and preview, not a growing heap of old ones.
-      const last = waiting.at(-1);
-      if (last && last.kind === event.kind && event.kind !== 'state') waiting.pop();
+      const older = event.kind === 'state' ? -1 : waiting.findIndex(({ kind }) => kind === event.kind);
+      if (older >= 0) waiting.splice(older, 1);
       waiting.push(event);
       wake();
     });
     const poke = (): void => wake();
     signal.addEventListener('abort', poke);
     stopping.signal.addEventListener('abort', poke);
-    const timer = setInterval(() => {
-      queue.get(job.id).then(
-        (found) => {
-          if (found && isFinished(found)) {
-            if (!waiting.some((event) => event.kind === 'state' && isFinished(event.job)))
-              waiting.push({ kind: 'state', id: job.id, job: found });
-            wake();
-          }
-        },
-        () => {},
-      );
-    }, lookUp);
     try {
-      const now = (await queue.get(job.id)) ?? job;
+      const now = tracked.get(job.id)?.job ?? (await queue.get(job.id)) ?? job;
       waiting.unshift({ kind: 'state', id: job.id, job: now });
       for (;;) {
         const event = waiting.shift();
@@ -97,7 +96,6 @@ export function createJobWatch(queue: JobQueue): JobWatch {
         });
       }
     } finally {
-      clearInterval(timer);
       signal.removeEventListener('abort', poke);
       stopping.signal.removeEventListener('abort', poke);
       unlisten();
@@ -106,8 +104,8 @@ export function createJobWatch(queue: JobQueue): JobWatch {
   // The news that a job is finished may have been lost.
   const sweep = setInterval(() => {
     for (const id of tracked.keys())
-      queue.get(id).then(
-        (found) => (!found || isFinished(found)) && tracked.delete(id),
+      queue.stateOf(id).then(
+        (state) => state !== 'queued' && state !== 'running' && tracked.delete(id),
         () => {},
       );
   }, 15_000);
@@ -130,6 +128,7 @@ export function createJobWatch(queue: JobQueue): JobWatch {
     },
     stop() {
       clearInterval(sweep);
+      clearInterval(looking);
       stopping.abort();
     },
   };

@@ -1,45 +1,167 @@
-/** Limits of one request, one caller and the whole server. Set by the operator; every limit is checked before memory or time is spent. */
+/**
+ * What one request, one caller and the whole server may use. The operator sets it; every limit is checked before the memory or the time is
+ * spent. One table: `sd serve --help` and docs/guides/server.md show it.
+ */
 
-export interface Limits {
-  /** Bytes of a request's body. */
-  readonly bodyBytes: number;
-  /** Maximum seconds to send a request; then the connection is closed. */
-  readonly requestSeconds: number;
-  /** Width times height of one generated picture. */
-  readonly pixels: number;
-  /** Width times height of an uploaded picture, by its header. */
-  readonly inputPixels: number;
-  readonly steps: number;
-  /** Pictures of one request: batch size times iterations. */
-  readonly pictures: number;
-  /** Characters of a prompt. */
-  readonly promptLength: number;
-  /** Queued jobs of all callers together. Above it the answer is 503. */
-  readonly queueLength: number;
-  /** Queued and running jobs of one caller. Above it the answer is 429. */
-  readonly queuePerCaller: number;
-  /** Maximum attempts per job, because the job itself may crash the process. */
-  readonly attempts: number;
-  /** Work of one job: steps x pixels x pictures, twice with guidance. Beyond it the answer is 422. */
-  readonly jobWork: number;
-  /** Seconds of work on one job, without waiting for others. Above it the job fails. */
-  readonly jobSeconds: number;
-  /** Finished jobs of one caller that are kept; the oldest are removed. */
-  readonly keptPerCaller: number;
+export interface LimitRow {
+  /** The default. */
+  readonly value: number;
+  /** The option of `sd serve`. Limits without one are fixed. */
+  readonly flag?: `--${string}`;
+  readonly help: string;
+  /** Why there is such a limit, and why it has this value. */
+  readonly reason: string;
 }
 
-export const defaultLimits: Limits = {
-  bodyBytes: 32 * 2 ** 20,
-  requestSeconds: 60,
-  pixels: 2048 * 2048,
-  inputPixels: 4096 * 4096,
-  steps: 150,
-  pictures: 32,
-  promptLength: 10_000,
-  queueLength: 1000,
-  queuePerCaller: 500,
-  attempts: 5,
-  jobWork: 2 ** 31,
-  jobSeconds: 2 * 3600,
-  keptPerCaller: 2000,
-};
+const row = (value: number, flag: LimitRow['flag'], help: string, reason: string): LimitRow => ({
+  value,
+  ...(flag ? { flag } : {}),
+  help,
+  reason,
+});
+
+const mebi = 2 ** 20;
+
+export const limitTable = {
+  bodyBytes: row(
+    32 * mebi,
+    '--max-body-bytes',
+    'maximum bytes of a request',
+    'A picture of 4096 x 4096 as base64 fits.',
+  ),
+  smallBodyBytes: row(
+    mebi,
+    undefined,
+    'maximum bytes of a request that carries no picture',
+    'The longest prompts fit many times.',
+  ),
+  bodyElements: row(
+    10_000,
+    '--max-body-elements',
+    'maximum values in a JSON body',
+    'They are counted before the body is parsed; A1111 has about 500 options.',
+  ),
+  requestSeconds: row(
+    60,
+    undefined,
+    'seconds in which a request must have arrived',
+    'A slow sender holds a connection no longer.',
+  ),
+  bytesInFlight: row(
+    256 * mebi,
+    '--max-bytes-in-flight',
+    'maximum bytes of all bodies held at the same time (503)',
+    'Bodies and what is parsed of them stay below 1 GB.',
+  ),
+  bytesInFlightPerCaller: row(
+    96 * mebi,
+    '--max-bytes-in-flight-per-key',
+    'maximum bytes of bodies held for one caller (429)',
+    'Three of the largest requests at a time.',
+  ),
+  requestsUnderWay: row(8000, undefined, 'requests under way at the same time (503)', 'Each holds a few kilobytes.'),
+  requestsUnderWayPerCaller: row(
+    2000,
+    undefined,
+    'requests under way for one caller (429)',
+    'More than the jobs that may wait.',
+  ),
+  requestsPerMinute: row(
+    12_000,
+    '--max-requests-per-minute',
+    'maximum requests of one caller a minute (429)',
+    '200 a second: a page that polls makes two.',
+  ),
+  failedKeysPerMinute: row(
+    60,
+    undefined,
+    'wrong API keys from one address a minute (429)',
+    'Guessing a key is slowed down; a wrong setting is not.',
+  ),
+  connections: row(
+    10_000,
+    undefined,
+    'open connections',
+    'Beyond it new ones are closed; system limits are often near.',
+  ),
+  pipelined: row(
+    64,
+    undefined,
+    'requests on one connection that wait for the one before',
+    'No known client sends more; the connection is closed.',
+  ),
+  eventStreams: row(4000, undefined, 'event streams at the same time (503)', 'Each costs little while its job waits.'),
+  eventStreamsPerCaller: row(
+    200,
+    '--max-event-streams-per-key',
+    'maximum event streams of one caller (429)',
+    'A page has one for each job that it shows.',
+  ),
+  pixels: row(
+    2048 * 2048,
+    '--max-pixels',
+    'maximum pixels of a picture that is made',
+    'Memory of the network grows with them.',
+  ),
+  inputPixels: row(
+    4096 * 4096,
+    '--max-input-pixels',
+    'maximum pixels of an uploaded picture, by its header',
+    'Decoded it takes 64 MB.',
+  ),
+  pictureSeconds: row(20, undefined, 'seconds of work on one uploaded picture', 'The largest allowed takes about two.'),
+  picturesAtOnce: row(
+    2,
+    undefined,
+    'uploaded pictures at work at the same time, one for a caller',
+    'Each has a process of its own; others wait undecoded.',
+  ),
+  steps: row(150, '--max-steps', 'maximum steps', "A1111's limit."),
+  pictures: row(32, '--max-pictures', 'maximum pictures of a request', 'Batch size times iterations.'),
+  promptLength: row(10_000, undefined, 'maximum characters of a prompt', 'Some 2,500 tokens.'),
+  infotextLength: row(65_536, undefined, 'maximum characters of a settings text', 'Four prompts of the longest kind.'),
+  jobWork: row(
+    2 ** 31,
+    '--max-work',
+    'maximum work of a job: steps x pixels x pictures, twice with guidance',
+    '32 pictures of 512 x 512 in 128 steps.',
+  ),
+  jobSeconds: row(
+    2 * 3600,
+    '--max-job-seconds',
+    'maximum seconds of work on a job',
+    'What a sampler that adapts its steps may take.',
+  ),
+  queueLength: row(1000, '--max-queue', 'maximum jobs that wait (503)', 'Minutes to hours of work.'),
+  queuePerCaller: row(
+    500,
+    '--max-queue-per-key',
+    'maximum jobs of one caller that wait or run (429)',
+    'Half the queue.',
+  ),
+  keptPerCaller: row(
+    2000,
+    '--keep-jobs-per-key',
+    'finished jobs kept for one caller; the oldest are removed',
+    'The journal stays small.',
+  ),
+  storedBytesPerCaller: row(
+    4096 * mebi,
+    '--max-stored-bytes-per-key',
+    'maximum bytes of pictures that one caller uploads within a day (429)',
+    'One caller does not fill the disk.',
+  ),
+  attempts: row(5, '--attempts', 'maximum attempts per job', 'A job may be what ends the process.'),
+} satisfies Readonly<Record<string, LimitRow>>;
+
+export type Limits = { readonly [K in keyof typeof limitTable]: number };
+
+export const defaultLimits: Limits = Object.fromEntries(
+  Object.entries(limitTable).map(([name, { value }]) => [name, value]),
+) as Limits;
+
+/** The defaults with the operator's values over them. */
+export const limitsOf = (given: Partial<Limits> = {}): Limits => ({
+  ...defaultLimits,
+  ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
+});

@@ -731,5 +731,5 @@ test("what Gradio answers: the page's hires. upscalers, and that somebody is the
     [405, 'POST', { detail: 'Method Not Allowed' }],
   );
   const { status, headers } = await server.json('POST', '/api/v1/jobs/x');
-  assert.deepEqual([status, headers.get('allow')], [405, 'GET, DELETE']);
+  assert.deepEqual([status, headers.get('allow')], [405, 'GET, HEAD, DELETE']);
 });

@@ -8,10 +8,11 @@ import { gaussianBlur } from '../../src/image/box-blur.ts';
 import { enlarge } from '../../src/image/enlarge.ts';
 import { fitImage } from '../../src/image/fit-image.ts';
 import { composeInpainted, inpaintRegion } from '../../src/image/inpaint-region.ts';
-import { composeOffThread, enlargeOffThread, prepareOffThread } from '../../src/server/run/picture-thread.ts';
+import { createPicturePool } from '../../src/server/pictures/picture-pool.ts';
+import { composeOffThread, enlargeOffThread } from '../../src/server/run/picture-thread.ts';
 import { preparePictures } from '../../src/server/run/prepare-pictures.ts';
 import { jobRequest } from './queue-conformance.ts';
-import { testImage } from './start.ts';
+import { png, testImage } from './start.ts';
 
 const request = jobRequest({
   task: 'inpaint',
@@ -20,9 +21,30 @@ const request = jobRequest({
   inpaint: { blurX: 3, blurY: 3, fill: 'fill', invert: false, onlyMaskedPadding: 8 },
 });
 
-test('large pictures are prepared in a thread, as small ones are here', async () => {
+const limits = { maxPixels: 2 ** 24, infotextLength: 65_536, together: 2 };
+const alice = { owner: 'alice', signal: new AbortController().signal };
+
+test('pictures of callers are prepared in a process, as they would be here', async () => {
   const [picture, sketch] = [testImage(300, 280), testImage(300, 280, 'mask')];
-  assert.deepEqual(await prepareOffThread(picture, sketch, request), preparePictures(picture, sketch, request));
+  const pool = createPicturePool({ ...limits, seconds: 60 });
+  const given = { picture: await png(picture), sketch: await png(sketch), request };
+  assert.deepEqual(await pool.run('prepare', given, alice), preparePictures(picture, sketch, request));
+  await assert.rejects(pool.run('check', { bytes: new Uint8Array(10) }, alice), { code: 'file-corrupt' });
+  await pool.close();
+});
+
+test('a picture that takes too long is refused, and the next one is done', async () => {
+  const pool = createPicturePool({ ...limits, seconds: 0.001 });
+  const bytes = await png(testImage(300, 280));
+  await assert.rejects(pool.run('check', { bytes }, alice), {
+    code: 'too-large',
+    message: /longer than 0.001 seconds/,
+  });
+  await pool.close();
+});
+
+test('large pictures that were made are worked on in a thread, as small ones are here', async () => {
+  const [picture, sketch] = [testImage(300, 280), testImage(300, 280, 'mask')];
   const larger = { width: 500, height: 300, crop: true, filter: 'lanczos' } as const;
   assert.deepEqual(await enlargeOffThread(picture, larger), enlarge(picture, larger));
   const { overlay } = inpaintRegion(picture, sketch, request);

@@ -166,7 +166,7 @@ export function testQueue({ name, open, skip = false }: QueueUnderTest): void {
   });
 
   check('a list of large jobs comes in parts of bounded size', async (queue) => {
-    const prompts = Array.from({ length: 32 }, () => 'x'.repeat(10_000));
+    const prompts = Array.from({ length: 32 }, (_, i) => 'x'.repeat(10_000 + i));
     for (let i = 0; i < 6; i++)
       await queue.add(newJob({}, { prompts, seeds: prompts.map(() => 1), subseeds: prompts.map(() => 1) }), admission);
     const seen = new Set<string>();

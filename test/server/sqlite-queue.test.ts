@@ -1,14 +1,11 @@
 /** The queue with a journal in a file: the conformance suite, and what only a journal has. */
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import test, { after } from 'node:test';
 import sqlite from 'node-sqlite3-wasm';
-import { startOf } from '../../src/files/living-process-node.ts';
 import { openSqliteQueue } from '../../src/server/queue/sqlite-queue.ts';
 import { newJob, result, testQueue } from './queue-conformance.ts';
 
@@ -50,38 +47,6 @@ test('a job that ran when the process ended waits again, and is given up after t
   assert.equal(job?.state, 'failed');
   assert.match(job?.error?.message ?? '', /ended 2 times/);
   await queue.close();
-});
-
-test('a journal is opened by one at a time', async () => {
-  const path = newPath();
-  const queue = openSqliteQueue({ path, attempts: 1 });
-  assert.throws(() => openSqliteQueue({ path, attempts: 1 }), { code: 'file-access' });
-  await queue.close();
-  await openSqliteQueue({ path, attempts: 1 }).close();
-  assert.equal(existsSync(`${path}.lock`), false);
-});
-
-test('a journal that a living process holds is refused; one of a process that was killed is not, even where nobody has asked how it ended', {
-  skip: process.platform !== 'linux',
-}, async () => {
-  // The shell starts a process and becomes another that never asks after it: killed, it keeps its number as a zombie.
-  const parent = spawn('sh', ['-c', 'sleep 60 & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'ignore'] });
-  try {
-    const [told] = (await once(parent.stdout, 'data')) as [Buffer];
-    const pid = Number(told.toString());
-    const path = newPath();
-    await openSqliteQueue({ path, attempts: 1 }).close();
-    const note = `${pid} ${startOf(pid) ?? ''}\n`;
-    writeFileSync(`${path}.pid`, note);
-    assert.throws(() => openSqliteQueue({ path, attempts: 1 }), { code: 'file-access' });
-    process.kill(pid, 'SIGKILL');
-    const state = (): string => readFileSync(`/proc/${pid}/stat`, 'utf8').split(' ')[2] ?? '';
-    while (state() !== 'Z') await new Promise((resolve) => setTimeout(resolve, 5));
-    assert.equal(readFileSync(`${path}.pid`, 'utf8'), note);
-    await openSqliteQueue({ path, attempts: 1 }).close();
-  } finally {
-    parent.kill('SIGKILL');
-  }
 });
 
 test('finished jobs are removed by age, others never', async () => {

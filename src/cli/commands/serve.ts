@@ -7,8 +7,6 @@ import { exitCodes } from '../exit-codes.ts';
 import { flag, integer, list, text } from '../options.ts';
 import { untilAborted, workOptions, workOptionsOf } from '../server-options.ts';
 
-const limit = (name: string, what: string) => integer([`--max-${name}`], what, { min: 1 });
-
 const options = {
   host: text(
     ['--host'],
@@ -31,12 +29,6 @@ const options = {
   web: text(['--web'], 'DIR', 'folder of the built web page to serve at / (default: the page of the package)'),
   noWork: flag(['--no-work'], 'generate no pictures in this process; leave jobs to workers on Redis'),
   fetchUrls: flag(['--fetch-urls'], 'let callers give pictures by URL; private addresses are always refused'),
-  body: limit('body-bytes', 'maximum size of a request in bytes (default: 33554432)'),
-  pixels: limit('pixels', 'maximum pixels per picture (default: 4194304)'),
-  steps: limit('steps', 'maximum sampling steps (default: 150)'),
-  pictures: limit('pictures', 'maximum pictures per request (default: 32)'),
-  queueLength: limit('queue', 'maximum queued jobs (default: 1000)'),
-  queuePerCaller: limit('queue-per-key', 'maximum queued and running jobs per API key (default: 500)'),
   patience: integer(['--shutdown-seconds'], 'seconds that running jobs may take to finish at shutdown (default: 30)', {
     min: 0,
     max: 3600,
@@ -62,14 +54,6 @@ export const serve = defineCommand({
     const model = await namedModelPath(context, values.model);
     const work = workOptionsOf({ ...values, model }, { model: pocketModel, environment: context.environment });
     const texts = [...(values.keys ?? []), ...(context.environment['SD_API_KEYS'] ?? '').split(',').filter(Boolean)];
-    const limits = {
-      bodyBytes: values.body,
-      pixels: values.pixels,
-      steps: values.steps,
-      pictures: values.pictures,
-      queueLength: values.queueLength,
-      queuePerCaller: values.queuePerCaller,
-    };
     const server = await startServer({
       ...work,
       host: values.host,
@@ -78,10 +62,6 @@ export const serve = defineCommand({
       corsOrigins: values.cors,
       webFolder: values.web ?? fileURLToPath(new URL('../../../web/dist', import.meta.url)),
       work: !values.noWork,
-      limits: {
-        ...work.limits,
-        ...Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined)),
-      },
       policy: { ...work.policy, fetchUrls: values.fetchUrls },
     });
     context.out.write(`Serving at ${server.url}\n`);

@@ -114,13 +114,39 @@ function inspectJpeg(bytes: Uint8Array): ImageFile {
       'file-corrupt',
       'The JPEG has image data before its size. It is damaged; get it again.',
     );
-  // The last scan ends at EOI. Within scans, 0xff is followed by 0 or a restart marker, so 0xffd9 can be nothing else.
-  for (let at = offset; ; at++) {
-    at = bytes.indexOf(0xff, at);
-    if (at < 0 || at + 1 >= bytes.length) throw cut('JPEG');
-    if (bytes[at + 1] === 0xd9) break;
-  }
+  checkScans(bytes, view, offset);
   return { format: 'jpeg', ...size, ...(exif ? { exif } : {}) };
+}
+
+/** Scans of one JPEG. Encoders write up to some ten; each costs a decoder a walk over all blocks (libjpeg-turbo's `-maxscans`). */
+const mostScans = 100;
+
+/**
+ * Walks from the first scan to EOI. Within scans 0xff is followed by 0 or a restart marker, so any other marker ends one. Throws
+ * `file-truncated`, `too-large`.
+ */
+function checkScans(bytes: Uint8Array, view: DataView, start: number): void {
+  let scans = 1;
+  for (let at = bytes.indexOf(0xff, start); at >= 0 && at + 1 < bytes.length; at = bytes.indexOf(0xff, at)) {
+    const marker = bytes[at + 1] as number;
+    if (marker === 0xd9) return;
+    if (marker === 0xff) {
+      at++;
+      continue;
+    }
+    if (marker === 0 || marker === 0x01 || (marker >= 0xd0 && marker <= 0xd8)) {
+      at += 2;
+      continue;
+    }
+    if (marker === 0xda && ++scans > mostScans)
+      throw new StableDiffusionError(
+        'too-large',
+        `The JPEG has more than ${mostScans} scans. Save it again with another program.`,
+      );
+    if (at + 4 > bytes.length) break;
+    at += 2 + Math.max(2, view.getUint16(at + 2));
+  }
+  throw cut('JPEG');
 }
 
 function inspectWebp(bytes: Uint8Array): ImageFile {
@@ -158,6 +184,14 @@ function inspectWebp(bytes: Uint8Array): ImageFile {
   return { format: 'webp', ...size, ...(exif ? { exif } : {}) };
 }
 
+/** The format of an image file by its first bytes. */
+export function imageFormatOf(bytes: Uint8Array): ImageFormat | undefined {
+  if (isPng(bytes)) return 'png';
+  if (bytes[0] === 0xff && bytes[1] === 0xd8 && bytes[2] === 0xff) return 'jpeg';
+  if (bytes.length >= 16 && ascii(bytes, 0, 4) === 'RIFF' && ascii(bytes, 8, 4) === 'WEBP') return 'webp';
+  return bytes.length >= 10 && /^GIF8[79]a$/.test(ascii(bytes, 0, 6)) ? 'gif' : undefined;
+}
+
 /**
  * Format, size and EXIF of an image file.
  *
@@ -167,11 +201,11 @@ function inspectWebp(bytes: Uint8Array): ImageFile {
 export function inspectImageFile(bytes: Uint8Array, maxPixels: number = defaultMaxPixels): ImageFile {
   if (bytes.length === 0) throw corrupt('The image file is empty.');
   let file: ImageFile;
-  if (isPng(bytes)) file = inspectPng(bytes);
-  else if (bytes[0] === 0xff && bytes[1] === 0xd8 && bytes[2] === 0xff) file = inspectJpeg(bytes);
-  else if (bytes.length >= 16 && ascii(bytes, 0, 4) === 'RIFF' && ascii(bytes, 8, 4) === 'WEBP')
-    file = inspectWebp(bytes);
-  else if (bytes.length >= 10 && /^GIF8[79]a$/.test(ascii(bytes, 0, 6))) {
+  const format = imageFormatOf(bytes);
+  if (format === 'png') file = inspectPng(bytes);
+  else if (format === 'jpeg') file = inspectJpeg(bytes);
+  else if (format === 'webp') file = inspectWebp(bytes);
+  else if (format === 'gif') {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     file = { format: 'gif', width: view.getUint16(6, true), height: view.getUint16(8, true) };
   } else {
@@ -183,9 +217,9 @@ export function inspectImageFile(bytes: Uint8Array, maxPixels: number = defaultM
       );
     throw corrupt('The file is not an image.');
   }
-  const { width, height, format } = file;
+  const { width, height } = file;
   if (width < 1 || height < 1)
-    throw corrupt(`The ${format.toUpperCase()} image claims an impossible size of ${width}x${height} pixels.`);
+    throw corrupt(`The ${file.format.toUpperCase()} image claims an impossible size of ${width}x${height} pixels.`);
   if (width * height > maxPixels) {
     throw new StableDiffusionError(
       'too-large',

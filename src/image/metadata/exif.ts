@@ -62,9 +62,12 @@ function withoutNuls(bytes: Uint8Array, unit: 1 | 2 = 1): Uint8Array {
   return bytes.subarray(0, end);
 }
 
+/** Text in UTF-8 where UTF-16 is meant: an odd length, or words with what follows words. A few letters may be both. */
 function asUtf8(bytes: Uint8Array): string | undefined {
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    if (/[\0-\x08\x0b\x0c\x0e-\x1f]/.test(text)) return undefined;
+    return bytes.length % 2 === 1 || /[A-Za-z]{3}[ ,:]/.test(text) ? text : undefined;
   } catch {
     return undefined;
   }

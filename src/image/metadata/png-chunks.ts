@@ -4,6 +4,9 @@ import { StableDiffusionError } from '../../errors.ts';
 
 const signature = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a] as const;
 
+/** Chunks of one file. Pixels of 8192 x 8192 in chunks of 8 KB take a third of them. */
+const mostChunks = 2 ** 16;
+
 export interface PngChunk {
   /** Four letters: IHDR, IDAT, tEXt, … */
   readonly type: string;
@@ -43,14 +46,19 @@ export function isIntact(chunk: PngChunk): boolean {
  * The chunks in order, up to and with IEND; what follows it is ignored. Checksums are not compared (`isIntact` does that).
  *
  * Throws `file-corrupt` if the bytes are not a PNG or a chunk has an invalid type, `file-truncated` if the file ends within a chunk or
- * before IEND.
+ * before IEND, `too-large` for very many chunks.
  */
 export function* pngChunks(bytes: Uint8Array): Generator<PngChunk> {
   if (!isPng(bytes))
     throw new StableDiffusionError('file-corrupt', 'The file is not a PNG: it lacks the eight-byte signature.');
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let offset = signature.length;
-  for (;;) {
+  for (let count = 1; ; count++) {
+    if (count > mostChunks)
+      throw new StableDiffusionError(
+        'too-large',
+        `The PNG has more than ${mostChunks} chunks. Save it again with another program.`,
+      );
     if (offset + 12 > bytes.length) throw truncated(bytes.length);
     const length = view.getUint32(offset);
     const type = String.fromCharCode(...bytes.subarray(offset + 4, offset + 8));

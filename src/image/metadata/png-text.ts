@@ -10,7 +10,7 @@ import { encodePngChunk, encodePngFile, isIntact, pngChunks } from './png-chunks
 export interface PngTextLimits {
   /** Bytes of one text, inflated. Default 1 MiB, as Pillow's MAX_TEXT_CHUNK. */
   readonly maxTextBytes?: number;
-  /** Bytes of all texts together. Default 8 MiB. */
+  /** Bytes inflated or kept, of all texts together. Default 8 MiB. */
   readonly maxTotalBytes?: number;
 }
 
@@ -36,12 +36,16 @@ function fromLatin1(bytes: Uint8Array): string {
 const isLatin1 = (text: string): boolean => !/[^\0-\xff]/.test(text);
 const toLatin1 = (text: string): Uint8Array => Uint8Array.from(text, (letter) => letter.charCodeAt(0));
 
-/** Inflates a zlib stream, in pieces so that a small one cannot become a large one; undefined when `limit` is exceeded. Throws what fflate throws on damage. */
-function inflateWithin(deflated: Uint8Array, limit: number): Uint8Array | undefined {
+/**
+ * Inflates a zlib stream, in pieces so that a small one cannot become a large one; undefined when `limit` is exceeded. `spend` is told of all
+ * that was inflated, kept or not. Throws what fflate throws on damage.
+ */
+function inflateWithin(deflated: Uint8Array, limit: number, spend: (bytes: number) => void): Uint8Array | undefined {
   const parts: Uint8Array[] = [];
   let total = 0;
   const stream = new Unzlib((part) => {
     total += part.length;
+    spend(part.length);
     if (total <= limit) parts.push(part);
   });
   const step = 1024; // at most about a megabyte inflated
@@ -92,7 +96,8 @@ export function readPngText(bytes: Uint8Array, limits: PngTextLimits = {}): PngT
   const { maxTextBytes = 2 ** 20, maxTotalBytes = 2 ** 23 } = limits;
   const texts = new Map<string, string>();
   const dropped: DroppedText[] = [];
-  let total = 0;
+  /** Charged for what is inflated or kept: texts that are dropped cost time too. */
+  let spent = 0;
   for (const chunk of pngChunks(bytes)) {
     const { type, data } = chunk;
     if (type !== 'tEXt' && type !== 'zTXt' && type !== 'iTXt') continue;
@@ -107,10 +112,14 @@ export function readPngText(bytes: Uint8Array, limits: PngTextLimits = {}): PngT
       drop('its checksum is wrong');
       continue;
     }
-    const room = Math.min(maxTextBytes, maxTotalBytes - total);
+    const room = Math.max(0, Math.min(maxTextBytes, maxTotalBytes - spent));
     let body: Uint8Array | undefined = field.body;
     try {
-      if (field.compressed) body = inflateWithin(body, room);
+      const spend = (bytes: number): void => {
+        spent += bytes;
+      };
+      if (field.compressed) body = room > 0 ? inflateWithin(body, room, spend) : undefined;
+      else spent += body.length;
       if (!body || body.length > room) {
         drop(`it is longer than the limit of ${room} bytes`);
         continue;
@@ -119,7 +128,6 @@ export function readPngText(bytes: Uint8Array, limits: PngTextLimits = {}): PngT
         keyword,
         field.utf8 ? new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body) : fromLatin1(body),
       );
-      total += body.length;
     } catch {
       drop(field.utf8 ? 'it cannot be inflated, or is not UTF-8' : 'it cannot be inflated');
     }

@@ -1,6 +1,7 @@
 /** The HTTP server: Fastify with the table of routes. What a request may do is settled here; what it does, in its route. */
 
-import cors from '@fastify/cors';
+import { createHash } from 'node:crypto';
+import { createServer, type RequestListener, type ServerOptions } from 'node:http';
 import multipart from '@fastify/multipart';
 import {
   fastify,
@@ -10,27 +11,28 @@ import {
   type FastifyReply,
   type FastifyRequest,
 } from 'fastify';
-import type { z } from 'zod';
+import { createInFlight, type InFlight, type Ticket } from '../admission/in-flight.ts';
 import type { ServerContext } from '../context.ts';
+import type { Limits } from '../limits.ts';
 import { routes } from '../routes/index.ts';
+import { checkPart, clientSignal, problemIn, sendAnswer } from './answers.ts';
 import { type ApiKey, createAuthenticator } from './api-keys.ts';
-import { eventStream } from './event-stream.ts';
+import { boundConnections, gateConnections } from './connection-gate.ts';
 import { readForm } from './form.ts';
 import { readJsonBodies } from './json-body.ts';
 import { createNotFound } from './not-found.ts';
 import { openapiDocument } from './openapi.ts';
-import { checkOrigin } from './origin-guard.ts';
 import { servePage } from './page.ts';
-import { type Problem, problemOf, validationProblem } from './problem.ts';
 import { type Flavour, problemAnswer } from './problem-shapes.ts';
-import type { Answer, Route } from './route.ts';
+import type { Route } from './route.ts';
+import { addSafeguards, guardKeys } from './safeguards.ts';
 
 export interface AppOptions {
   readonly context: Omit<ServerContext, 'log'>;
   readonly keys: readonly ApiKey[];
   /** Origins that CORS allows; none by default. `*` allows all, without credentials. */
   readonly corsOrigins: readonly string[];
-  /** The folder of the web page, served at / if it exists. */
+  /** The folder of the web page; served at / if it exists. */
   readonly webFolder?: string | undefined;
   readonly logger: FastifyBaseLogger;
 }
@@ -41,120 +43,112 @@ function flavourOf(url: string): Flavour {
   return url.startsWith('/v1/') ? 'openai' : 'own';
 }
 
-/** Fires when the client has gone before it was answered. */
-function clientSignal(request: FastifyRequest, reply: FastifyReply): AbortSignal {
-  const controller = new AbortController();
-  const gone = (): void => {
-    if (!reply.raw.writableFinished) controller.abort();
-  };
-  // It may have gone while its body was read. `inject` of tests has no socket.
-  if (request.raw.socket?.destroyed) gone();
-  // On the answer alone: a connection lives on, and so would its listeners.
-  reply.raw.once('close', gone);
-  return controller.signal;
+/** Who sends a request, and what it holds. */
+interface Admitted {
+  readonly owner: string;
+  readonly ticket: Ticket;
 }
 
-function send(reply: FastifyReply, answer: Answer): FastifyReply {
-  if ('json' in answer) {
-    // The bytes, as Fastify sends neither null nor text as JSON by itself.
-    return reply
-      .code(answer.status ?? 200)
-      .headers(answer.headers ?? {})
-      .type('application/json; charset=utf-8')
-      .send(JSON.stringify(answer.json ?? null));
-  }
-  if ('bytes' in answer)
-    return reply
-      .headers(answer.headers ?? {})
-      .type(answer.mediaType)
-      .send(Buffer.from(answer.bytes.buffer, answer.bytes.byteOffset, answer.bytes.byteLength));
-  return reply
-    .headers({ 'cache-control': 'no-cache', 'x-accel-buffering': 'no' })
-    .type('text/event-stream')
-    .send(eventStream(answer.events));
+interface Doors {
+  readonly admitted: WeakMap<FastifyRequest, Admitted>;
+  readonly inFlight: InFlight;
+  readonly authenticate: (request: FastifyRequest) => Promise<string>;
 }
 
-class Invalid extends Error {
-  readonly problem: Problem;
-  constructor(problem: Problem) {
-    super(problem.message);
-    this.problem = problem;
-  }
+const bodyLimitOf = ({ takesPictures }: Route, { bodyBytes, smallBodyBytes }: Limits): number =>
+  takesPictures ? bodyBytes : Math.min(bodyBytes, smallBodyBytes);
+
+/** Bytes that a request may bring, before it is read: what it says, or all that it may. */
+function bytesOf({ headers }: FastifyRequest, limit: number): number {
+  if (headers['transfer-encoding'] !== undefined) return limit;
+  return Math.min(limit, Number(headers['content-length'] ?? 0) || 0);
 }
 
-function check(place: 'body' | 'query' | 'path', schema: z.ZodType | undefined, value: unknown): unknown {
-  if (!schema) return undefined;
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  throw new Invalid(validationProblem(place, result.error));
-}
-
-function register(
-  app: FastifyInstance,
-  context: ServerContext,
-  route: Route,
-  ownerOf: (request: FastifyRequest) => string,
-): void {
+function register(app: FastifyInstance, context: ServerContext, route: Route, doors: Doors): void {
+  const bodyLimit = bodyLimitOf(route, context.limits);
   app.route({
     method: route.method,
     url: route.path,
+    bodyLimit,
+    // A stream of events has no end that a HEAD could wait for.
+    exposeHeadRoute: route.method === 'GET' && route.responseType !== 'text/event-stream',
     // Before the body is read: strangers cannot make the server parse anything.
-    onRequest: async (request) => void (route.open || ownerOf(request)),
+    async onRequest(request, reply) {
+      const owner = route.open ? '' : await doors.authenticate(request);
+      const ticket = doors.inFlight.enter(owner || `address ${request.ip}`, bytesOf(request, bodyLimit));
+      reply.raw.once('close', () => ticket.leave());
+      doors.admitted.set(request, { owner, ticket });
+    },
     async handler(request, reply) {
-      const owner = route.open ? '' : ownerOf(request);
+      const admitted = doors.admitted.get(request);
+      if (!admitted) throw new Error('A request came past the door.');
       const signal = clientSignal(request, reply);
-      const given =
-        route.form && request.isMultipart()
-          ? route.form(await readForm(request, context.limits.bodyBytes))
-          : request.body;
+      const given = route.form && request.isMultipart() ? route.form(await readForm(request, bodyLimit)) : request.body;
       const answer = await route.handle(context, {
-        body: check('body', route.body, given),
-        query: check('query', route.query, request.query),
-        params: check('path', route.params, request.params),
-        owner,
+        body: checkPart('body', route.body, given),
+        query: checkPart('query', route.query, request.query),
+        params: checkPart('path', route.params, request.params),
+        ...admitted,
         signal,
         origin: `${request.protocol}://${request.host}`,
         raw: request,
       });
-      return send(reply, answer);
+      return sendAnswer(reply, answer);
     },
   });
 }
 
-/** Builds the server; `app.inject` and `app.listen` work on it. */
-export async function createApp({
-  context: given,
-  keys,
-  corsOrigins,
-  webFolder,
-  logger,
-}: AppOptions): Promise<FastifyInstance> {
-  const requestTimeout = given.limits.requestSeconds * 1000;
-  const app: FastifyInstance = fastify({
+/** The document is made once: it is much larger than a request for it. */
+function serveDocument(app: FastifyInstance, version: string): void {
+  const document = Buffer.from(JSON.stringify(openapiDocument(routes, version)));
+  const etag = `"${createHash('sha256').update(document).digest('hex').slice(0, 32)}"`;
+  app.get('/openapi.json', async (request, reply) => {
+    reply.headers({ etag, 'cache-control': 'no-cache' });
+    if (request.headers['if-none-match'] === etag) return reply.code(304).send();
+    return reply.type('application/json; charset=utf-8').send(document);
+  });
+}
+
+type AnswerError = (error: unknown, request: FastifyRequest, reply: FastifyReply) => Promise<void>;
+
+function openFastify(limits: Limits, logger: FastifyBaseLogger, onError: AnswerError): FastifyInstance {
+  const requestTimeout = limits.requestSeconds * 1000;
+  const http: ServerOptions = {
+    requestTimeout,
+    headersTimeout: requestTimeout,
+    keepAliveTimeout: 75_000,
+    connectionsCheckingInterval: Math.min(30_000, requestTimeout / 2),
+    requireHostHeader: true,
+  };
+  return fastify({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
-    bodyLimit: given.limits.bodyBytes,
-    requestTimeout,
-    http: { headersTimeout: requestTimeout, connectionsCheckingInterval: Math.min(30_000, requestTimeout / 2) },
-    keepAliveTimeout: 75_000,
+    bodyLimit: limits.bodyBytes,
+    serverFactory(listener) {
+      const server = createServer(http, gateConnections(listener as RequestListener, limits.pipelined));
+      boundConnections(server, limits.connections);
+      return server;
+    },
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 300 },
     forceCloseConnections: 'idle',
     return503OnClosing: false,
-    exposeHeadRoutes: false,
-    // Failures before routing: a malformed or too long path.
-    frameworkErrors: (error, request, reply) => void answerProblem(error, request, reply),
-  });
-  const context: ServerContext = { ...given, log: app.log };
-  const authenticate = createAuthenticator(keys);
-  const guard = { origins: corsOrigins, hasKeys: keys.length > 0 };
+    exposeHeadRoutes: true,
+    // What fails before there is a route: a path that is malformed or too long.
+    frameworkErrors: (error, request, reply) => void onError(error, request, reply),
+  }) as unknown as FastifyInstance;
+}
 
+/** Builds the server; `app.inject` and `app.listen` work on it. */
+export async function createApp(options: AppOptions): Promise<FastifyInstance> {
+  const { context: given, keys, corsOrigins, webFolder, logger } = options;
+  const { limits } = given;
   /** Seconds until there will be room: as long as the jobs that wait take, between one second and a minute. */
   const retryAfter = async (): Promise<number> => {
-    const { queued } = await context.queue.counts().catch(() => ({ queued: 0 }));
-    return Math.min(60, Math.max(1, Math.ceil(queued * context.metrics.secondsPerJob())));
+    const { queued } = await given.queue.counts().catch(() => ({ queued: 0 }));
+    return Math.min(60, Math.max(1, Math.ceil(queued * given.metrics.secondsPerJob())));
   };
   const answerProblem = async (error: unknown, request: FastifyRequest, reply: FastifyReply): Promise<void> => {
-    const problem = error instanceof Invalid ? error.problem : problemOf(error, 1);
+    const problem = problemIn(error);
     if (problem.status >= 500 && problem.code !== 'busy')
       request.log.error({ err: error, url: request.url.split('?')[0] }, 'a request failed');
     const { status, body } = problemAnswer(flavourOf(request.url), problem);
@@ -163,13 +157,16 @@ export async function createApp({
     // FastAPI always answers in JSON.
     await reply.code(status).type('application/json; charset=utf-8').send(JSON.stringify(body));
   };
+  const app = openFastify(limits, logger, answerProblem);
+  const context: ServerContext = { ...given, log: app.log };
   app.setErrorHandler((error, request, reply) => answerProblem(error, request, reply));
   const notFound = createNotFound(routes);
   app.setNotFoundHandler(async (request, reply) => {
     const { status, headers, body } = notFound(request.method, request.url, flavourOf(request.url));
     await reply.code(status).headers(headers).type('application/json; charset=utf-8').send(JSON.stringify(body));
   });
-  app.addHook('onRequest', async (request) => checkOrigin(request.headers, guard));
+  const ownerOf = ownerReader(context, keys);
+  await addSafeguards(app, { limits, corsOrigins, hasKeys: keys.length > 0, ownerOf });
   app.addHook('onResponse', async (request, reply) => {
     const route = request.routeOptions.url ?? 'none';
     context.metrics.request(request.method, route, reply.statusCode, reply.elapsedTime / 1000);
@@ -178,27 +175,27 @@ export async function createApp({
       'request',
     );
   });
-
-  readJsonBodies(app);
+  readJsonBodies(app, limits.bodyElements);
   await app.register(multipart);
-  if (corsOrigins.length > 0)
-    await app.register(cors, {
-      origin: corsOrigins.includes('*') ? '*' : [...corsOrigins],
-      maxAge: 600,
-      methods: ['GET', 'POST', 'DELETE'],
-      exposedHeaders: ['location', 'retry-after'],
-    });
-
-  const ownerOf = (request: FastifyRequest): string => {
-    const link = /^\/api\/v1\/results\/([0-9a-f]{64})\.\w+\?/.exec(request.url)?.[1];
-    const { expires, signature } = (request.query ?? {}) as Record<string, string | undefined>;
-    if (link && context.links.isValid(link, expires, signature)) return '';
-    return authenticate(request.headers);
+  const guarded = guardKeys(app, limits);
+  const doors: Doors = {
+    admitted: new WeakMap(),
+    inFlight: createInFlight(limits),
+    authenticate: (request) => guarded(request, () => ownerOf(request)),
   };
-  for (const route of routes) register(app, context, route, ownerOf);
-  const document = openapiDocument(routes, context.version);
-  app.get('/openapi.json', async () => document);
-
+  for (const route of routes) register(app, context, route, doors);
+  serveDocument(app, context.version);
   await servePage(app, webFolder);
   return app;
+}
+
+/** The caller's name, by its key or a signed link, which is nobody's. Throws `forbidden`. */
+function ownerReader({ links }: ServerContext, keys: readonly ApiKey[]): (request: FastifyRequest) => string {
+  const authenticate = createAuthenticator(keys);
+  return (request) => {
+    const link = /^\/api\/v1\/results\/([0-9a-f]{64})\.\w{1,8}\?/.exec(request.url)?.[1];
+    const { expires, signature } = (request.query ?? {}) as Record<string, string | undefined>;
+    if (link && links.isValid(link, expires, signature)) return '';
+    return authenticate(request.headers);
+  };
 }

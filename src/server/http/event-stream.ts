@@ -7,18 +7,31 @@ function eventText({ event, id, data }: ServerEvent): string {
   return `${event ? `event: ${event}\n` : ''}${id ? `id: ${id}\n` : ''}data: ${JSON.stringify(data)}\n\n`;
 }
 
+/** The events as text. A client that does not read holds the events back, not the server's memory. */
 export function eventStream(events: AsyncIterable<ServerEvent>): Readable {
-  const stream = new Readable({ read() {} });
-  const timer = setInterval(() => stream.push(': still here\n\n'), 15_000);
+  let wanted = (): void => {};
+  const stream = new Readable({
+    highWaterMark: 2 ** 16,
+    read() {
+      wanted();
+    },
+  });
+  const timer = setInterval(() => {
+    if (stream.readableLength === 0) stream.push(': still here\n\n');
+  }, 15_000);
   const send = async (): Promise<void> => {
     for await (const event of events) {
       if (stream.destroyed) return;
-      // A client that does not read holds the events back, not the server's memory.
-      if (!stream.push(eventText(event)) && stream.readableLength > 2 ** 20)
-        await new Promise((resolve) => setTimeout(resolve, 100));
+      if (stream.push(eventText(event))) continue;
+      await new Promise<void>((resolve) => {
+        wanted = resolve;
+      });
     }
   };
-  stream.on('close', () => clearInterval(timer));
+  stream.on('close', () => {
+    clearInterval(timer);
+    wanted();
+  });
   stream.push(': hello\n\n');
   send().then(
     () => stream.push(null),

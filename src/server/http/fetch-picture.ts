@@ -124,6 +124,13 @@ function get(url: URL, options: FetchPictureOptions, signal: AbortSignal): Promi
       },
     );
     request.on('error', reject);
+    // "101 Switching Protocols" hands the socket over, and nothing would be heard of it any more.
+    request.on('upgrade', () => {
+      request.destroy();
+      reject(new StableDiffusionError('network', 'The server of this URL does not answer with a picture.'));
+    });
+    request.on('close', () => reject(new StableDiffusionError('network', 'The connection was closed too early.')));
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
     request.end();
   });
 }

@@ -1,6 +1,7 @@
 /** Bodies of requests as FastAPI reads them: JSON by its name or without any name; what goes by another name is text, which no route takes for fields. */
 
 import type { FastifyInstance } from 'fastify';
+import { hasMoreValues } from '../admission/count-values.ts';
 
 /** Maximum nesting depth of lists and objects. Deeper ones can be parsed but not serialised: `JSON.stringify` recurses. */
 const deepest = 64;
@@ -19,14 +20,21 @@ function isTooDeep(value: unknown): boolean {
   return false;
 }
 
-const refusal = (message: string): Error => Object.assign(new Error(message), { statusCode: 400 });
+const refusal = (message: string, statusCode = 400): Error => Object.assign(new Error(message), { statusCode });
+
+/** Bodies from some clients begin with a byte order mark, which Python's JSON takes. */
+const withoutMark = (body: Buffer): Buffer =>
+  body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf ? body.subarray(3) : body;
 
 /** A body without content is none: clients post `interrupt` with a JSON content type and nothing in it. */
-function parseJson(text: string): unknown {
-  if (text === '') return undefined;
+function parseJson(given: Buffer, mostValues: number): unknown {
+  const body = withoutMark(given);
+  if (body.length === 0) return undefined;
+  if (hasMoreValues(body, mostValues))
+    throw refusal(`The body has more than ${mostValues} values. Only lists that no route reads are so long.`, 413);
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = JSON.parse(body.toString('utf8'));
   } catch (cause) {
     throw refusal(`The body is not JSON: ${cause instanceof Error ? cause.message.slice(0, 200) : ''}`);
   }
@@ -34,19 +42,21 @@ function parseJson(text: string): unknown {
   return value;
 }
 
-export function readJsonBodies(app: FastifyInstance): void {
-  const add = (type: string | RegExp, parse: (text: string, named: boolean) => unknown): void => {
-    app.addContentTypeParser(type, { parseAs: 'string' }, (request, body, done) => {
+/** `mostValues`: values in one body, counted before it is parsed. */
+export function readJsonBodies(app: FastifyInstance, mostValues: number): void {
+  const add = (type: string | RegExp, parse: (body: Buffer, named: boolean) => unknown): void => {
+    app.addContentTypeParser(type, { parseAs: 'buffer' }, (request, body, done) => {
       try {
-        done(null, parse(String(body), request.headers['content-type'] !== undefined));
+        done(null, parse(body as Buffer, request.headers['content-type'] !== undefined));
       } catch (error) {
         done(error as Error);
       }
     });
   };
+  const json = (body: Buffer): unknown => parseJson(body, mostValues);
   app.removeContentTypeParser(['application/json', 'text/plain']);
-  add('application/json', parseJson);
-  add(/^application\/[\w.-]+\+json\b/, parseJson);
-  // A route without a body ignores its type.
-  add('*', (text, named) => (named ? text || undefined : parseJson(text)));
+  add('application/json', json);
+  add(/^application\/[\w.-]+\+json\b/, json);
+  // A route that wants no body does not look at what it is called.
+  add('*', (body, named) => (named ? body.toString('utf8') || undefined : json(body)));
 }

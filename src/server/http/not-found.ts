@@ -33,7 +33,8 @@ export function createNotFound(routes: readonly Route[]): (method: string, url: 
       },
       own: { error: { code: other ? 'method-not-allowed' : 'not-found', message } },
     };
-    const headers: Record<string, string> = other ? { allow: allowed.join(', ') } : {};
+    const methods = allowed.flatMap((known) => (known === 'GET' ? ['GET', 'HEAD'] : [known]));
+    const headers: Record<string, string> = other ? { allow: methods.join(', ') } : {};
     return { status: other ? 405 : 404, headers, body: bodies[flavour] };
   };
 }

@@ -1,7 +1,6 @@
 /** Pictures in requests: base64, data URLs, ids of the store, and URLs where the operator allows them. Never a path. */
 
 import { StableDiffusionError } from '../../errors.ts';
-import { nodeImageCodec } from '../../image/codec/codec-node.ts';
 import type { ServerContext } from '../context.ts';
 import { blobIdSchema } from '../store/blob-store.ts';
 import { fetchPicture } from './fetch-picture.ts';
@@ -31,8 +30,26 @@ export async function readPicture(context: ServerContext, text: string, signal?:
   return bytes;
 }
 
-/** Checks that bytes are a picture within the limits, which decodes, and stores them. Gives the id. Throws `file-corrupt`, `file-unsupported`, `too-large`. */
-export async function storePicture(context: ServerContext, bytes: Uint8Array): Promise<string> {
-  await nodeImageCodec.decode(bytes, { maxPixels: context.limits.inputPixels });
-  return context.store.put(bytes);
+/** Who sends a picture: work on pictures is done in turn. */
+export interface Caller {
+  readonly owner: string;
+  readonly signal: AbortSignal;
+}
+
+export interface StoredPicture {
+  readonly id: string;
+  /** Upright. */
+  readonly width: number;
+  readonly height: number;
+}
+
+/** Checks that bytes are a picture within the limits, which decodes, and stores them. Throws `file-corrupt`, `file-unsupported`, `too-large`, `busy`. */
+export async function storePicture(
+  { pictures, quota, store }: ServerContext,
+  bytes: Uint8Array,
+  caller: Caller,
+): Promise<StoredPicture> {
+  const size = await pictures.run('check', { bytes }, caller);
+  quota.charge(caller.owner, bytes.length);
+  return { id: await store.put(bytes), ...size };
 }

@@ -2,6 +2,7 @@
 
 import type { FastifyRequest } from 'fastify';
 import type { z } from 'zod';
+import type { Ticket } from '../admission/in-flight.ts';
 import type { ServerContext } from '../context.ts';
 import type { Flavour } from './problem-shapes.ts';
 
@@ -16,6 +17,8 @@ export interface RouteRequest<B, Q, P> {
   readonly params: P;
   /** The owner of the API key. */
   readonly owner: string;
+  /** What the request holds while it is under way. */
+  readonly ticket: Ticket;
   /** Fires when the client has gone. */
   readonly signal: AbortSignal;
   /** `http://host:port` as the client sees it. */
@@ -51,6 +54,8 @@ export interface RouteDefinition<B extends z.ZodType, Q extends z.ZodType, P ext
   readonly status?: number;
   /** The body may be a form, whose fields and files the body schema then sees. */
   readonly form?: (parts: readonly FormPart[]) => unknown;
+  /** The body may carry pictures; others are small. */
+  readonly takesPictures?: boolean;
   /** Answered without a key. */
   readonly open?: boolean;
   readonly handle: (

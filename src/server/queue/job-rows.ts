@@ -36,6 +36,22 @@ export function packed(value: unknown): string | Uint8Array {
   return new Uint8Array(brotliCompressSync(json, { params }));
 }
 
+/** A request in which prompts that are all the same are written once. */
+export function packedRequest(request: Job['request']): string | Uint8Array {
+  const { prompts } = request;
+  const [first] = prompts;
+  const same = prompts.length > 1 && prompts.every((prompt) => prompt === first);
+  return packed(same ? { ...request, prompts: [first], copies: prompts.length } : request);
+}
+
+type StoredRequest = Job['request'] & { readonly copies?: number };
+
+function unpackedRequest({ copies, ...request }: StoredRequest): Job['request'] {
+  return copies === undefined
+    ? request
+    : { ...request, prompts: Array.from({ length: copies }, () => request.prompts[0] ?? '') };
+}
+
 function unpacked(value: unknown): string | undefined {
   if (typeof value === 'string') return value;
   return value instanceof Uint8Array ? brotliDecompressSync(value).toString('utf8') : undefined;
@@ -58,8 +74,9 @@ export function readJob(row: Row): ReadJob {
     return json === undefined ? undefined : (JSON.parse(json) as T);
   };
   try {
-    const request = upgradeJobRequest(parsed('request')) as Job['request'] | undefined;
-    if (!Array.isArray(request?.prompts) || !Array.isArray(request.seeds)) throw new Error('it has no prompts');
+    const stored = upgradeJobRequest(parsed('request')) as StoredRequest | undefined;
+    if (!Array.isArray(stored?.prompts) || !Array.isArray(stored.seeds)) throw new Error('it has no prompts');
+    const request = unpackedRequest(stored);
     const job: Job = {
       id: text(row['id']),
       owner: text(row['owner']),

@@ -5,7 +5,7 @@ import { StableDiffusionError } from '../../errors.ts';
 import { workOf } from '../admission/work.ts';
 import { batchKey, type Job, type JobState, type NewJob, priorities } from '../job.ts';
 import { createFairShare, type FairShare } from './fair-share.ts';
-import { jobTable, packed, readJob, updateTable } from './job-rows.ts';
+import { jobTable, packedRequest, readJob, updateTable } from './job-rows.ts';
 import { type Admission, busy, type JobList, type ListQuery } from './queue.ts';
 import { Journal, type Row } from './sqlite-journal.ts';
 
@@ -20,7 +20,7 @@ export class JobTable {
   readonly share: FairShare;
   readonly #now: () => number;
 
-  /** Opens the journal. Throws `file-access`, `file-corrupt`. */
+  /** Opens the journal. Throws `file-corrupt`. */
   constructor(path: string, now: () => number) {
     this.journal = new Journal(path, `${jobTable.split(';', 1)[0]};`);
     this.#now = now;
@@ -79,7 +79,7 @@ export class JobTable {
         workOf(job.request),
         batchKey(job),
         job.request.prompts.length,
-        packed(job.request),
+        packedRequest(job.request),
         this.#now(),
       ],
     ) as Job;

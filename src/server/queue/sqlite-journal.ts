@@ -3,12 +3,11 @@
  * event loop are one transaction, and so one flush to the disk.
  */
 
-import { existsSync, mkdirSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import sqlite from 'node-sqlite3-wasm';
 import type { Database as SqliteDatabase, JSValue, NormalQueryResult, Statement } from 'node-sqlite3-wasm';
 import { StableDiffusionError } from '../../errors.ts';
-import { lockDatabase } from './database-lock.ts';
 
 export type Row = NormalQueryResult;
 
@@ -55,22 +54,17 @@ function openDatabase(path: string, schema: string): SqliteDatabase {
 
 export class Journal {
   readonly #db: SqliteDatabase;
-  readonly #unlock: () => void;
   readonly #statements = new Map<string, Statement>();
   #waiting: Write[] = [];
   #synchronous: 'FULL' | 'NORMAL' = 'FULL';
   #closed = false;
 
-  /** Opens or creates the file and its folder. Throws `file-access` if another process has it open, `file-corrupt`. */
+  /** Opens or creates the file and its folder, which must be this process's own (files/lock-node.ts). Throws `file-corrupt`. */
   constructor(path: string, schema: string) {
     mkdirSync(dirname(path), { recursive: true });
-    this.#unlock = lockDatabase(path);
-    try {
-      this.#db = openDatabase(path, schema);
-    } catch (error) {
-      this.#unlock();
-      throw error;
-    }
+    // This build locks with a folder beside the file, which outlives a killed process. Who opens the journal has its folder to itself.
+    rmSync(`${path}.lock`, { recursive: true, force: true });
+    this.#db = openDatabase(path, schema);
   }
 
   get isOpen(): boolean {
@@ -122,7 +116,6 @@ export class Journal {
     this.#closed = true;
     for (const [sql, statement] of this.#statements) this.#drop(sql, statement);
     this.#db.close();
-    this.#unlock();
   }
 
   #flush(): void {

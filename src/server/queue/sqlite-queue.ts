@@ -19,6 +19,8 @@ export interface SqliteQueueOptions {
   readonly attempts: number;
   /** Finished jobs of one caller that are kept; the oldest are removed. Default 2000. */
   readonly keptPerCaller?: number;
+  /** Fires when another process took the folder away: nothing is written any more. */
+  readonly lost?: AbortSignal;
   readonly now?: () => number;
 }
 
@@ -27,7 +29,7 @@ const countEvery = 50;
 
 const nobody = (): ReadonlySet<string> => new Set();
 
-/** Opens or creates the journal. Throws `file-access` if another process has it open, `file-corrupt`. */
+/** Opens or creates the journal. Its folder must be this process's own. Throws `file-corrupt`. */
 export const openSqliteQueue = (options: SqliteQueueOptions): JobQueue => new SqliteQueue(options);
 
 class SqliteQueue implements JobQueue {
@@ -40,12 +42,13 @@ class SqliteQueue implements JobQueue {
   readonly #takers = new Set<() => void>();
   #finishedJobs = 0;
 
-  constructor({ path, attempts, keptPerCaller = 2000, now = Date.now }: SqliteQueueOptions) {
+  constructor({ path, attempts, keptPerCaller = 2000, lost, now = Date.now }: SqliteQueueOptions) {
     this.#table = new JobTable(path, now);
     this.#attempts = attempts;
     this.#keptPerCaller = keptPerCaller;
     this.#now = now;
     this.#table.putBackRunning(attempts);
+    lost?.addEventListener('abort', () => void this.close());
   }
 
   async add(job: NewJob, admission: Admission): Promise<Job> {

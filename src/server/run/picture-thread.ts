@@ -3,20 +3,12 @@
 import { Worker } from 'node:worker_threads';
 import { StableDiffusionError } from '../../errors.ts';
 import type { Image } from '../../image/image.ts';
-import type { JobRequest } from '../job.ts';
 import { type Enlargement, enlarge } from '../../image/enlarge.ts';
 import { composeInpainted, type Overlay } from '../../image/inpaint-region.ts';
-import { type PreparedPictures, preparePictures } from './prepare-pictures.ts';
 
 export type PictureTask =
   | { readonly kind: 'enlarge'; readonly image: Image<3>; readonly enlargement: Enlargement }
-  | { readonly kind: 'compose'; readonly overlay: Overlay; readonly made: Image<3> }
-  | {
-      readonly kind: 'prepare';
-      readonly picture: Image;
-      readonly sketch: Image | undefined;
-      readonly request: JobRequest;
-    };
+  | { readonly kind: 'compose'; readonly overlay: Overlay; readonly made: Image<3> };
 
 /** Next to this file, with the same extension: source or compiled. */
 const workerFile = new URL(
@@ -41,7 +33,7 @@ async function inThread<T>(task: PictureTask): Promise<T> {
       worker.once('message', resolve);
       worker.once('error', reject);
       worker.once('exit', () =>
-        reject(new StableDiffusionError('engine-failed', 'The work on a picture ended before its time.')),
+        reject(new StableDiffusionError('engine-failed', 'The image worker exited before it finished.')),
       );
     });
   } finally {
@@ -62,16 +54,4 @@ export async function enlargeOffThread(image: Image<3>, enlargement: Enlargement
 export async function composeOffThread(overlay: Overlay, made: Image<3>): Promise<Image<3>> {
   const { width, height } = overlay.original;
   return width * height <= small ? composeInpainted(overlay, made) : inThread({ kind: 'compose', overlay, made });
-}
-
-/** `preparePictures` on the pictures of a job. */
-export async function prepareOffThread(
-  picture: Image,
-  sketch: Image | undefined,
-  request: JobRequest,
-): Promise<PreparedPictures> {
-  const pixels = Math.max(picture.width * picture.height, request.width * request.height);
-  return pixels <= small
-    ? preparePictures(picture, sketch, request)
-    : inThread({ kind: 'prepare', picture, sketch, request });
 }

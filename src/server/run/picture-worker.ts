@@ -4,13 +4,8 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { enlarge } from '../../image/enlarge.ts';
 import { composeInpainted } from '../../image/inpaint-region.ts';
 import type { PictureTask } from './picture-thread.ts';
-import { preparePictures } from './prepare-pictures.ts';
 
 const task = workerData as PictureTask;
 const done =
-  task.kind === 'enlarge'
-    ? enlarge(task.image, task.enlargement)
-    : task.kind === 'compose'
-      ? composeInpainted(task.overlay, task.made)
-      : preparePictures(task.picture, task.sketch, task.request);
+  task.kind === 'enlarge' ? enlarge(task.image, task.enlargement) : composeInpainted(task.overlay, task.made);
 parentPort?.postMessage(done);

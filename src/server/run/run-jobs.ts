@@ -4,14 +4,11 @@
  */
 
 import { StableDiffusionError } from '../../errors.ts';
-import { nodeImageCodec } from '../../image/codec/codec-node.ts';
-import type { Image } from '../../image/image.ts';
 import type { Job, JobError, JobRequest, JobResult } from '../job.ts';
 import type { JobControl } from '../job-event.ts';
 import type { LoadedModel } from '../models/model-pool.ts';
 import { withoutFolders } from '../without-folders.ts';
 import { persist } from './persist.ts';
-import { prepareOffThread } from './picture-thread.ts';
 import { runChunk } from './run-chunk.ts';
 import { type ChunkContext, type Picture, type RunContext, type Work, workOn } from './work.ts';
 
@@ -38,21 +35,18 @@ export interface RunningJobs {
   readonly done: Promise<void>;
 }
 
-async function imagesOf(job: Job, { store, inputPixels }: RunContext): Promise<Work['pictures']> {
-  const { request } = job;
+async function imagesOf(job: Job, { store, pictures }: RunContext, signal: AbortSignal): Promise<Work['pictures']> {
+  const { request, owner } = job;
   if (!request.image) return {};
-  const open = async (id: string): Promise<Image> => {
+  const open = async (id: string): Promise<Uint8Array> => {
     const bytes = await store.get(id);
     if (!bytes)
       throw new StableDiffusionError('not-found', 'The initial picture or the mask is not in the store any more.');
-    return nodeImageCodec.decode(bytes, { maxPixels: inputPixels });
+    return bytes;
   };
-  const image = await open(request.image);
-  return prepareOffThread(
-    image,
-    request.task === 'inpaint' && request.mask ? await open(request.mask) : undefined,
-    request,
-  );
+  const picture = await open(request.image);
+  const sketch = request.task === 'inpaint' && request.mask ? await open(request.mask) : undefined;
+  return pictures.run('prepare', { picture, sketch, request }, { owner, signal });
 }
 
 /** Starts making jobs that share a batch key. Never throws: what goes wrong ends the jobs. */
@@ -88,7 +82,7 @@ class JobGroup implements RunningJobs {
   async #run(): Promise<void> {
     for (const work of this.#works) {
       try {
-        Object.assign(work.pictures, await imagesOf(work.job, this.#context));
+        Object.assign(work.pictures, await imagesOf(work.job, this.#context, this.#abort.signal));
       } catch (error) {
         await this.#fail(work, error);
       }

@@ -18,18 +18,26 @@ interface Waiting {
   readonly go: () => void;
 }
 
-/** `together`: how many have a turn at the same time. */
-export function createTurns(together: number): Turns {
+/** `together`: how many have a turn at the same time; `each`: how many of one caller. */
+export function createTurns(together: number, each = together): Turns {
   const share = createFairShare();
   const waiting = new Set<Waiting>();
   let under = 0;
+  const underOf = new Map<string, number>();
+  const count = (owner: string, change: 1 | -1): void => {
+    under += change;
+    const own = (underOf.get(owner) ?? 0) + change;
+    if (own === 0) underOf.delete(owner);
+    else underOf.set(owner, own);
+  };
   const next = (): void => {
-    while (under < together && waiting.size > 0) {
-      const owner = share.next([...waiting].map((entry) => entry.owner));
-      const entry = [...waiting].find((found) => found.owner === owner);
+    while (under < together) {
+      const free = [...waiting].filter(({ owner }) => (underOf.get(owner) ?? 0) < each);
+      const owner = share.next(free.map((entry) => entry.owner));
+      const entry = free.find((found) => found.owner === owner);
       if (!entry) return;
       waiting.delete(entry);
-      under++;
+      count(entry.owner, 1);
       entry.go();
     }
   };
@@ -44,7 +52,7 @@ export function createTurns(together: number): Turns {
             resolve((work) => {
               if (ended) return;
               ended = true;
-              under--;
+              count(owner, -1);
               for (const [name, amount] of work) share.charge(name, amount);
               // The one that had its turn may ask for the next at once, and be the one that received least.
               setImmediate(next);

@@ -3,6 +3,7 @@
 import type { Model } from '../../model/model.ts';
 import type { Job, ResultImage } from '../job.ts';
 import type { ModelPool } from '../models/model-pool.ts';
+import type { PicturePool } from '../pictures/picture-pool.ts';
 import type { JobQueue } from '../queue/queue.ts';
 import type { BlobStore } from '../store/blob-store.ts';
 import type { PicturePolicy } from './pipeline-of.ts';
@@ -16,8 +17,8 @@ export interface RunContext {
   readonly policy: PicturePolicy;
   /** Most pictures in one run of the program. */
   readonly maxBatch: number;
-  /** Pixels of an initial picture, by its header. */
-  readonly inputPixels: number;
+  /** Work on pictures of callers. */
+  readonly pictures: PicturePool;
   /** Seconds of work on one job, without the time in which it waits for others. */
   readonly jobSeconds: number;
   readonly turns: Turns;

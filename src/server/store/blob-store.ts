@@ -1,6 +1,6 @@
 /** BlobStore: files named by the SHA-256 of their bytes. What is there is never changed, and storing it again costs nothing. */
 
-import { createHash } from 'node:crypto';
+import { createHash, webcrypto } from 'node:crypto';
 import { z } from 'zod';
 
 /** Lower-case hexadecimal SHA-256: no other string is ever made part of a path or key. */
@@ -9,6 +9,10 @@ export const blobIdSchema = z
   .regex(/^[0-9a-f]{64}$/, 'must be the SHA-256 of a stored file: 64 hexadecimal digits');
 
 export const blobId = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+
+/** The same, in a thread for large files. */
+export const blobIdOf = async (bytes: Uint8Array<ArrayBuffer>): Promise<string> =>
+  bytes.length < 2 ** 18 ? blobId(bytes) : Buffer.from(await webcrypto.subtle.digest('SHA-256', bytes)).toString('hex');
 
 export interface BlobStore {
   /**

@@ -4,7 +4,7 @@ import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat, utim
 import { join } from 'node:path';
 import { randomUUID } from 'node:crypto';
 import { StableDiffusionError } from '../../errors.ts';
-import { type BlobStore, blobId, blobIdSchema } from './blob-store.ts';
+import { type BlobStore, blobId, blobIdOf, blobIdSchema } from './blob-store.ts';
 
 /** A new file; its folder is made where it is the first there. */
 async function create(folder: string, path: string): Promise<FileHandle> {
@@ -77,7 +77,7 @@ export function openFileStore(folder: string, now: () => number = Date.now): Blo
       if (held) return held.bytes.slice();
       if (!(await has(id))) return undefined;
       const bytes = await readFile(pathOf(id)).catch(() => undefined);
-      return bytes && blobId(bytes) === id ? new Uint8Array(bytes) : undefined;
+      return bytes && (await blobIdOf(bytes)) === id ? new Uint8Array(bytes) : undefined;
     },
     has,
     async prune(before) {

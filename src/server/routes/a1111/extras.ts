@@ -1,14 +1,13 @@
 /** POST /sdapi/v1/extra-single-image and extra-batch-images: enlarging by plain resampling. */
 
 import { z } from 'zod';
-import { nodeImageCodec } from '../../../image/codec/codec-node.ts';
-import { flatten } from '../../../image/image.ts';
-import { readImageMetadata } from '../../../image/metadata/image-metadata.ts';
+import { inspectImageFile } from '../../../image/codec/image-file.ts';
+import { readExif } from '../../../image/metadata/exif.ts';
+import { boundedList } from '../../admission/bounded-list.ts';
 import type { ServerContext } from '../../context.ts';
 import { atField, invalidField } from '../../http/problem.ts';
-import { readPicture } from '../../http/picture-input.ts';
+import { type Caller, readPicture } from '../../http/picture-input.ts';
 import { defineRoute, json } from '../../http/route.ts';
-import { enlargeOffThread } from '../../run/picture-thread.ts';
 import { boolean, float, floatWithin, integer, text } from './pydantic.ts';
 import { upscalerNames } from './upscaler-table.ts';
 
@@ -32,7 +31,10 @@ const extrasFields = {
 };
 
 const singleBody = z.object({ ...extrasFields, image: z.string() });
-const batchBody = z.object({ ...extrasFields, imageList: z.array(z.object({ data: z.string(), name: z.string() })) });
+const batchBody = z.object({
+  ...extrasFields,
+  imageList: boundedList(z.object({ data: z.string(), name: z.string() }), 64),
+});
 type Extras = Omit<z.output<typeof singleBody>, 'image'>;
 
 /** The requested size of a picture. */
@@ -68,11 +70,11 @@ async function enlarge(
   body: Extras,
   encoded: string,
   where: readonly (string | number)[],
-  signal: AbortSignal,
+  caller: Caller,
 ): Promise<string> {
   const { limits } = context;
-  const bytes = await atField(where, () => readPicture(context, encoded.trim(), signal));
-  const image = flatten(await atField(where, () => nodeImageCodec.decode(bytes, { maxPixels: limits.inputPixels })));
+  const bytes = await atField(where, () => readPicture(context, encoded.trim(), caller.signal));
+  const image = await atField(where, () => uprightSize(bytes, limits.inputPixels));
   const upscaler = (field: 'upscaler_1' | 'upscaler_2') => {
     const name = body[field] ?? 'None';
     const filter = Object.hasOwn(upscalerNames, name) ? upscalerNames[name] : undefined;
@@ -91,17 +93,20 @@ async function enlarge(
       ['body', 'upscaling_resize'],
       `the picture would have more than the ${limits.inputPixels} pixels allowed`,
     );
-  const larger = await enlargeOffThread(image, {
+  const enlargement = {
     ...wanted,
     filter,
     ...(visibility > 0 ? { second: { filter: other.filter, share: visibility } } : {}),
-  });
-  const { parameters } = readImageMetadata(bytes);
-  const file = await nodeImageCodec.encode(larger, {
-    format: 'png',
-    ...(parameters === undefined ? {} : { metadata: { parameters } }),
-  });
-  return Buffer.from(file).toString('base64');
+  };
+  const file = await atField(where, () => context.pictures.run('enlarge', { bytes, enlargement }, caller));
+  return Buffer.from(file.buffer, file.byteOffset, file.byteLength).toString('base64');
+}
+
+/** The size of a picture by its header, turned as its EXIF orientation says. */
+function uprightSize(bytes: Uint8Array, maxPixels: number): { readonly width: number; readonly height: number } {
+  const { width, height, exif } = inspectImageFile(bytes, maxPixels);
+  const { orientation = 1 } = exif ? readExif(exif) : {};
+  return orientation >= 5 ? { width: height, height: width } : { width, height };
 }
 
 const htmlInfo = (name: string | null): string =>
@@ -113,9 +118,10 @@ export const extraSingleImage = defineRoute({
   summary: 'Enlarges a picture',
   flavour: 'a1111',
   body: singleBody,
+  takesPictures: true,
   response: z.object({ html_info: z.string(), image: z.string() }),
-  async handle(context, { body, signal }) {
-    const image = await enlarge(context, body, body.image, ['body', 'image'], signal);
+  async handle(context, { body, owner, signal }) {
+    const image = await enlarge(context, body, body.image, ['body', 'image'], { owner, signal });
     return json({ html_info: htmlInfo(body.upscaler_1), image });
   },
 });
@@ -126,13 +132,14 @@ export const extraBatchImages = defineRoute({
   summary: 'Enlarges several pictures',
   flavour: 'a1111',
   body: batchBody,
+  takesPictures: true,
   response: z.object({ html_info: z.string(), images: z.array(z.string()) }),
-  async handle(context, { body, signal }) {
+  async handle(context, { body, owner, signal }) {
     if (body.imageList.length > context.limits.pictures)
       throw invalidField(['body', 'imageList'], `ensure that there are at most ${context.limits.pictures} pictures`);
     const images: string[] = [];
     for (const [i, { data }] of body.imageList.entries())
-      images.push(await enlarge(context, body, data, ['body', 'imageList', i], signal));
+      images.push(await enlarge(context, body, data, ['body', 'imageList', i], { owner, signal }));
     return json({ html_info: htmlInfo(body.upscaler_1), images });
   },
 });

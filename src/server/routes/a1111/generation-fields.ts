@@ -1,6 +1,7 @@
 /** The fields of txt2img and img2img (modules/api/models.py of A1111 v1.10.1). Every one may be left out or null; others are ignored. */
 
 import { z } from 'zod';
+import { boundedList } from '../../admission/bounded-list.ts';
 import { boolean, dict, float, floatWithin, integer, list, seed, text } from './pydantic.ts';
 
 const shared = {
@@ -69,7 +70,7 @@ const maskFile = text();
 
 export const imageToImageFields = z.object({
   ...shared,
-  init_images: z.preprocess((value) => value ?? null, z.array(z.string()).nullable()),
+  init_images: z.preprocess((value) => value ?? null, boundedList(z.string(), 64).nullable()),
   resize_mode: integer(),
   image_cfg_scale: float(),
   mask: maskFile,

@@ -221,13 +221,21 @@ function infoOf(job: Job, result: JobResult, body: SharedFields, modelName: stri
 /** A1111's form of a moment: 20240131235959. */
 export const timestamp = (moment: number): string => new Date(moment).toISOString().replace(/[-:T]/g, '').slice(0, 14);
 
+/** The body without pictures that are not sent back: it is held until the job is done. */
+function withoutPictures<T extends TextToImageFields | ImageToImageFields>(body: T): T {
+  if (!('include_init_images' in body) || body.include_init_images) return body;
+  return { ...body, init_images: null, mask: null, latent_mask: null, firstpass_image: null, infotext: null };
+}
+
 /** Makes the job and answers as A1111. */
 export async function answerGeneration(
   context: ServerContext,
-  { owner, signal }: RouteRequest<unknown, unknown, unknown>,
+  { owner, signal, ticket }: RouteRequest<unknown, unknown, unknown>,
   draft: JobDraft,
-  body: TextToImageFields | ImageToImageFields,
+  given: TextToImageFields | ImageToImageFields,
 ): Promise<Answer> {
+  const body = withoutPictures(given);
+  ticket.hold(Buffer.byteLength(JSON.stringify(body)));
   const accepted = await acceptJob(context, { owner, source: 'a1111', priority: 'normal', draft, fields: fieldNames });
   if (body.force_task_id) context.tasks.set(owner, body.force_task_id.slice(0, 200), accepted.id);
   const job = await awaitJob(context, accepted, signal);

@@ -4,7 +4,7 @@ import { StableDiffusionError } from '../../../errors.ts';
 import type { JobDraft } from '../../decide-job.ts';
 import type { ServerContext } from '../../context.ts';
 import { atField, invalidField } from '../../http/problem.ts';
-import { readPicture, storePicture } from '../../http/picture-input.ts';
+import { type Caller, readPicture, storePicture } from '../../http/picture-input.ts';
 import { defineRoute } from '../../http/route.ts';
 import type { JobRequest } from '../../job.ts';
 import { resizeModes } from '../../../image/fit-image.ts';
@@ -39,20 +39,18 @@ function inpaintOf(body: ImageToImageFields): NonNullable<JobRequest['inpaint']>
   };
 }
 
-async function imageToImageDraft(
-  context: ServerContext,
-  owner: string,
-  body: ImageToImageFields,
-  signal: AbortSignal,
-): Promise<JobDraft> {
+async function imageToImageDraft(context: ServerContext, caller: Caller, body: ImageToImageFields): Promise<JobDraft> {
   const [first, ...others] = body.init_images ?? [];
   if (first === undefined) throw new StableDiffusionError('not-found', 'Init image not found');
   if (others.length > 0) throw invalidField(['body', 'init_images'], 'only one init image per request is supported');
   const picture = (text: string, where: readonly (string | number)[]): Promise<string> =>
-    atField(where, async () => storePicture(context, await readPicture(context, text.trim(), signal)));
+    atField(
+      where,
+      async () => (await storePicture(context, await readPicture(context, text.trim(), caller.signal), caller)).id,
+    );
   const image = await picture(first, ['body', 'init_images', 0]);
   const mask = body.mask ? await picture(body.mask, ['body', 'mask']) : undefined;
-  const draft = sharedDraft(context, owner, body, mask ? 'inpaint' : 'img2img');
+  const draft = sharedDraft(context, caller.owner, body, mask ? 'inpaint' : 'img2img');
   // Mode 3 enlarges the latent instead of the picture.
   const resizeMode = body.resize_mode === 3 ? 'stretch' : pick(resizeModes, body.resize_mode ?? 0, 'resize_mode');
   return {
@@ -72,10 +70,11 @@ export const img2img = defineRoute({
   summary: 'Makes pictures that start from an image, or paints the masked part of one',
   flavour: 'a1111',
   body: imageToImageFields,
+  takesPictures: true,
   response: generationResponse,
   async handle(context, request) {
     const body = withInfotext(context, request.body, imageToImageFields);
-    const draft = await imageToImageDraft(context, request.owner, body, request.signal);
+    const draft = await imageToImageDraft(context, request, body);
     return answerGeneration(context, request, draft, body);
   },
 });

@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import { type InfotextFields, parseInfotext } from '../../../image/metadata/infotext.ts';
 import type { ServerContext } from '../../context.ts';
-import { unfit } from '../../http/problem.ts';
+import { invalidField, unfit } from '../../http/problem.ts';
 import type { SharedFields } from './generation-fields.ts';
 
 /** Field of the request, and its name in the text. */
@@ -68,6 +68,9 @@ function overridesOf({ catalog }: ServerContext, told: InfotextFields): Record<s
 /** The body, with omitted fields filled from its `infotext`. Throws `invalid-argument`. */
 export function withInfotext<T extends Partial<SharedFields>>(context: ServerContext, body: T, schema: z.ZodObject): T {
   if (!body.infotext) return body;
+  const { infotextLength } = context.limits;
+  if (body.infotext.length > infotextLength)
+    throw invalidField(['body', 'infotext'], `ensure this value has at most ${infotextLength} characters`);
   const told = parseInfotext(body.infotext);
   const all: Record<string, unknown> = { ...body };
   const isHires =

@@ -5,17 +5,20 @@ import { acceptJob } from '../../accept-job.ts';
 import type { JobDraft } from '../../decide-job.ts';
 import type { ServerContext } from '../../context.ts';
 import { atField, invalidField } from '../../http/problem.ts';
-import { readPicture, storePicture } from '../../http/picture-input.ts';
+import { type Caller, readPicture, storePicture } from '../../http/picture-input.ts';
 import { defineRoute } from '../../http/route.ts';
 import type { z } from 'zod';
 import { jobBody, jobView, viewOf } from './job-body.ts';
 
-async function draftOf(context: ServerContext, body: z.output<typeof jobBody>, signal: AbortSignal): Promise<JobDraft> {
+async function draftOf(context: ServerContext, body: z.output<typeof jobBody>, caller: Caller): Promise<JobDraft> {
   const stored = async (field: 'image' | 'mask'): Promise<string | undefined> => {
     const text = body[field];
     return text === undefined
       ? undefined
-      : atField(['body', field], async () => storePicture(context, await readPicture(context, text, signal)));
+      : atField(
+          ['body', field],
+          async () => (await storePicture(context, await readPicture(context, text, caller.signal), caller)).id,
+        );
   };
   const { task: named, kind, variation, inpaint, priority: _priority, image: _image, mask: _mask, ...same } = body;
   if (named !== undefined && kind !== undefined && named !== kind)
@@ -50,10 +53,11 @@ export const createJob = defineRoute({
     'Accepts a job. A 202 response means the job is on disk: it is completed even if the server is killed. With an `Idempotency-Key` the same request can be sent twice',
   flavour: 'own',
   body: jobBody,
+  takesPictures: true,
   response: jobView,
   status: 202,
   async handle(context, { body, owner, signal, raw }) {
-    const draft = await draftOf(context, body, signal);
+    const draft = await draftOf(context, body, { owner, signal });
     const job = await acceptJob(context, {
       owner,
       source: 'jobs',

@@ -42,7 +42,8 @@ export const jobEvents = defineRoute({
   params: jobParams,
   query: z.object({ previews: z.stringbool().default(true) }),
   responseType: 'text/event-stream',
-  async handle(context, { owner, params, query, signal }) {
+  async handle(context, { owner, params, query, signal, ticket }) {
+    ticket.stream();
     const job = await ownJob(context, owner, params.id);
     return { events: eventsOf(context, job, query.previews, signal) };
   },

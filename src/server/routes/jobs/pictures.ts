@@ -14,15 +14,16 @@ export const storePictureRoute = defineRoute({
   path: '/api/v1/pictures',
   summary: 'Stores a picture; jobs refer to it by the returned id',
   flavour: 'own',
+  takesPictures: true,
   body: z.object({ image: z.union([z.string().min(1), z.instanceof(Uint8Array)]) }),
   form,
   response: z.object({ id: z.string() }),
   status: 201,
-  async handle(context, { body, signal }) {
+  async handle(context, { body, owner, signal }) {
     const id = await atField(['body', 'image'], async () => {
       const bytes = typeof body.image === 'string' ? await readPicture(context, body.image, signal) : body.image;
       if (bytes.length === 0) throw invalidField(['body', 'image'], 'The file is empty.');
-      return storePicture(context, bytes);
+      return (await storePicture(context, bytes, { owner, signal })).id;
     });
     return json({ id }, 201);
   },

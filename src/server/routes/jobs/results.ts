@@ -2,7 +2,7 @@
 
 import { z } from 'zod';
 import { StableDiffusionError } from '../../../errors.ts';
-import { inspectImageFile } from '../../../image/codec/image-file.ts';
+import { imageFormatOf } from '../../../image/codec/image-file.ts';
 import type { ServerContext } from '../../context.ts';
 import { type Answer, defineRoute } from '../../http/route.ts';
 
@@ -15,7 +15,7 @@ const linkQuery = z.object({ expires: z.string().optional(), signature: z.string
 async function answerPicture({ store }: ServerContext, id: string): Promise<Answer> {
   const bytes = await store.get(id);
   if (!bytes) throw new StableDiffusionError('not-found', 'No picture has this id.');
-  const { format } = inspectImageFile(bytes, Number.POSITIVE_INFINITY);
+  const format = imageFormatOf(bytes) ?? 'png';
   // The name is the content: it never changes.
   return {
     bytes,

@@ -155,6 +155,9 @@ async function* streamed(
   if (signal.aborted) await context.queue.cancel(job.id);
 }
 
+/** Bytes that a request holds once its pictures are stored. */
+const smallHold = 2 ** 16;
+
 /** Accepts the job and answers, at once or as it goes. */
 export async function answerImages(
   context: ServerContext,
@@ -162,7 +165,9 @@ export async function answerImages(
   draft: JobDraft,
   prefix: EventPrefix,
 ): Promise<Answer> {
-  const { owner, body, signal, origin } = request;
+  const { owner, body, signal, origin, ticket } = request;
+  if (body.stream) ticket.stream();
+  ticket.hold(smallHold);
   const accepted = await acceptJob(context, { owner, source: 'openai', priority: 'normal', draft, fields: fieldNames });
   if (body.stream) return { events: streamed(context, accepted, body, prefix, signal) };
   const job = await awaitJob(context, accepted, signal);

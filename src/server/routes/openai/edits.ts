@@ -11,14 +11,15 @@ export const edits = defineRoute({
   summary: 'Regenerates the transparent part of a picture or mask, or a whole picture',
   flavour: 'openai',
   body: editFields,
+  takesPictures: true,
   form: formFields,
   response: imagesResponse,
   async handle(context, request) {
-    const { body, signal } = request;
+    const { body } = request;
     const given = body.image ?? body.images?.map(({ image_url }) => image_url) ?? [];
     const sketch =
       body.mask && typeof body.mask === 'object' && 'image_url' in body.mask ? body.mask.image_url : body.mask;
-    const { image, mask, ...size } = await storePictures(context, given, sketch, signal);
+    const { image, mask, ...size } = await storePictures(context, given, sketch, request);
     return answerImages(
       context,
       request,

@@ -1,6 +1,7 @@
 /** The fields of OpenAI's images API. Others are ignored; a few of our own give more control. */
 
 import { z } from 'zod';
+import { boundedList } from '../../admission/bounded-list.ts';
 import type { FormPart } from '../../http/route.ts';
 
 /** Forms have text alone: numbers and booleans are read from it. */
@@ -42,14 +43,14 @@ export const sharedFields = {
 export const generationFields = z.object({ prompt: z.string().min(1), ...sharedFields });
 
 const file = z.union([z.instanceof(Uint8Array), z.string()]);
-const files = z.union([file, z.array(file)]);
+const files = z.union([file, boundedList(file, 16)]);
 /** A picture in JSON: a data URL, or a URL if the server fetches pictures. */
 const link = z.object({ image_url: z.string() });
 
 export const editFields = z.object({
   prompt: z.string().min(1),
   image: maybe(files),
-  images: maybe(z.array(link)),
+  images: maybe(boundedList(link, 16)),
   mask: maybe(z.union([file, link])),
   input_fidelity: maybe(z.enum(['high', 'low'])),
   strength: maybe(number),

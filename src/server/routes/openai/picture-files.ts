@@ -1,10 +1,8 @@
 /** Pictures of edits and variations: files of a form, or base64 in JSON. */
 
-import { nodeImageCodec } from '../../../image/codec/codec-node.ts';
-import { alphaOf, createImage } from '../../../image/image.ts';
 import type { ServerContext } from '../../context.ts';
 import { atField, invalidField } from '../../http/problem.ts';
-import { readPicture, storePicture } from '../../http/picture-input.ts';
+import { type Caller, readPicture, storePicture } from '../../http/picture-input.ts';
 
 type File = Uint8Array | string;
 
@@ -16,17 +14,13 @@ export interface StoredPictures {
 }
 
 /** The mask of a picture's transparent part, in white. Undefined if the picture is opaque. */
-async function maskOf(context: ServerContext, bytes: Uint8Array): Promise<string | undefined> {
-  const image = await nodeImageCodec.decode(bytes, { maxPixels: context.limits.inputPixels });
-  if (image.channels !== 4) return undefined;
-  const alpha = alphaOf(image);
-  const mask = createImage(
-    image.width,
-    image.height,
-    1,
-    alpha.data.map((value) => 255 - value),
-  );
-  return context.store.put(await nodeImageCodec.encode(mask, { format: 'png' }));
+async function maskOf(
+  { pictures, store }: ServerContext,
+  bytes: Uint8Array,
+  caller: Caller,
+): Promise<string | undefined> {
+  const mask = await pictures.run('transparency', { bytes }, caller);
+  return mask && store.put(mask);
 }
 
 /** Checks and stores the first picture and the mask, which is the given one's transparency or else the picture's own. */
@@ -34,19 +28,18 @@ export async function storePictures(
   context: ServerContext,
   images: File | readonly File[],
   given: File | null | undefined,
-  signal: AbortSignal,
+  caller: Caller,
 ): Promise<StoredPictures> {
   const bytesOf = async (file: File): Promise<Uint8Array> =>
-    typeof file === 'string' ? readPicture(context, file, signal) : file;
+    typeof file === 'string' ? readPicture(context, file, caller.signal) : file;
   const first = images instanceof Uint8Array || typeof images === 'string' ? images : images[0];
   if (first === undefined) throw invalidField(['body', 'image'], 'Give a picture.');
   return atField(['body', 'image'], async () => {
     const bytes = await bytesOf(first);
-    const { width, height } = await nodeImageCodec.decode(bytes, { maxPixels: context.limits.inputPixels });
-    const image = await storePicture(context, bytes);
+    const { id: image, width, height } = await storePicture(context, bytes, caller);
     const mask = given
       ? await atField(['body', 'mask'], async () => {
-          const found = await maskOf(context, await bytesOf(given));
+          const found = await maskOf(context, await bytesOf(given), caller);
           if (!found)
             throw invalidField(
               ['body', 'mask'],
@@ -54,7 +47,7 @@ export async function storePictures(
             );
           return found;
         })
-      : await maskOf(context, bytes);
+      : await maskOf(context, bytes, caller);
     return { image, width, height, ...(mask ? { mask } : {}) };
   });
 }

@@ -11,11 +11,12 @@ export const variations = defineRoute({
   summary: 'Generates variations of a picture',
   flavour: 'openai',
   body: variationFields,
+  takesPictures: true,
   form: formFields,
   response: imagesResponse,
   async handle(context, request) {
-    const { body, signal } = request;
-    const pictures = await storePictures(context, body.image, undefined, signal);
+    const { body } = request;
+    const pictures = await storePictures(context, body.image, undefined, request);
     return answerImages(
       context,
       request,

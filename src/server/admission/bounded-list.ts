@@ -1,0 +1,11 @@
+/** A list whose length is looked at before its elements: a schema of each element makes an issue of every wrong one. */
+
+import { z } from 'zod';
+
+export const boundedList = <T extends z.ZodType>(element: T, most: number) =>
+  z
+    .custom<unknown[]>((value) => !Array.isArray(value) || value.length <= most, {
+      error: `ensure this value has at most ${most} elements`,
+      abort: true,
+    })
+    .pipe(z.array(element).max(most));

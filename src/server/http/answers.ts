@@ -1,0 +1,60 @@
+/** What becomes of a request and its answer around a route: its fields checked, its client watched, its answer sent. */
+
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { z } from 'zod';
+import { eventStream } from './event-stream.ts';
+import { type Problem, problemOf, validationProblem } from './problem.ts';
+import type { Answer } from './route.ts';
+
+/** Fires when the client has gone before it was answered. */
+export function clientSignal(request: FastifyRequest, reply: FastifyReply): AbortSignal {
+  const controller = new AbortController();
+  const gone = (): void => {
+    if (!reply.raw.writableFinished) controller.abort();
+  };
+  // It may have gone while its body was read. `inject` of tests has no socket.
+  if (request.raw.socket?.destroyed) gone();
+  // On the answer alone: a connection lives on, and so would its listeners.
+  reply.raw.once('close', gone);
+  return controller.signal;
+}
+
+/** Answers are their caller's: no cache on the way keeps them. */
+const unshared = { 'cache-control': 'no-store' };
+
+export function sendAnswer(reply: FastifyReply, answer: Answer): FastifyReply {
+  if ('json' in answer) {
+    // The bytes, as Fastify sends neither null nor text as JSON by itself.
+    return reply
+      .code(answer.status ?? 200)
+      .headers({ ...unshared, ...answer.headers })
+      .type('application/json; charset=utf-8')
+      .send(JSON.stringify(answer.json ?? null));
+  }
+  if ('bytes' in answer)
+    return reply
+      .headers(answer.headers ?? {})
+      .type(answer.mediaType)
+      .send(Buffer.from(answer.bytes.buffer, answer.bytes.byteOffset, answer.bytes.byteLength));
+  return reply
+    .headers({ ...unshared, 'x-accel-buffering': 'no' })
+    .type('text/event-stream')
+    .send(eventStream(answer.events));
+}
+
+class Invalid extends Error {
+  readonly problem: Problem;
+  constructor(problem: Problem) {
+    super(problem.message);
+    this.problem = problem;
+  }
+}
+
+export function checkPart(place: 'body' | 'query' | 'path', schema: z.ZodType | undefined, value: unknown): unknown {
+  if (!schema) return undefined;
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  throw new Invalid(validationProblem(place, result.error));
+}
+
+export const problemIn = (error: unknown): Problem => (error instanceof Invalid ? error.problem : problemOf(error, 1));

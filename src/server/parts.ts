@@ -1,0 +1,241 @@
+/** The parts of a server or worker: queue, store, models, engine, picture processes; opened and closed together. */
+
+import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import type { FastifyBaseLogger } from 'fastify';
+import { pino } from 'pino';
+import type { PrecisionName } from '../engine/precision.ts';
+import { createNodeEngine } from '../engine/node.ts';
+import { StableDiffusionError } from '../errors.ts';
+import { type Lock, takeLock } from '../files/lock-node.ts';
+import type { ServerPolicy } from './context.ts';
+import { type Limits, limitsOf } from './limits.ts';
+import { withoutSecrets } from './log-secrets.ts';
+import { createMetrics, type Metrics } from './metrics.ts';
+import { type AdapterCatalog, openAdapterCatalog } from './models/adapter-catalog.ts';
+import { loadAdapted } from './models/load-adapted.ts';
+import { type ModelCatalog, openModelCatalog } from './models/model-catalog.ts';
+import { createModelPool, type ModelPool } from './models/model-pool.ts';
+import { createPicturePool, type PicturePool } from './pictures/picture-pool.ts';
+import type { JobQueue } from './queue/queue.ts';
+import { openRedisQueue } from './queue/redis-queue.ts';
+import { openSqliteQueue } from './queue/sqlite-queue.ts';
+import { type Runner, startRunner } from './run/runner.ts';
+import type { BlobStore } from './store/blob-store.ts';
+import { openFileStore } from './store/file-store.ts';
+import { openRedisStore } from './store/redis-store.ts';
+import { readSecret, sharedSecret } from './store/signed-link.ts';
+
+/** What servers and workers have in common. */
+export interface WorkOptions {
+  /** The default model; a file or a diffusers folder. */
+  readonly model: string;
+  /** A folder of further models. */
+  readonly modelsFolder?: string | undefined;
+  /** Folders of LoRAs and of textual inversions. */
+  readonly lorasFolder?: string | undefined;
+  readonly embeddingsFolder?: string | undefined;
+  /** Where jobs and pictures are kept. */
+  readonly dataFolder: string;
+  /** `redis://…`: jobs and pictures are kept there instead, for many servers and workers. */
+  readonly redis?: string | undefined;
+  /** Begins the keys in Redis. Default `sd`. */
+  readonly redisPrefix?: string | undefined;
+  /** A worker on Redis not heard of for so long is dead. Default 30000. */
+  readonly lockMilliseconds?: number | undefined;
+  readonly threads?: number | undefined;
+  readonly provider?: 'cpu' | 'webgpu' | 'cuda' | undefined;
+  /** Precision of all models. Default float32. */
+  readonly precision?: PrecisionName | undefined;
+  /** Most pictures in one run of the program. Default 8. */
+  readonly maxBatch?: number | undefined;
+  /** Runs at the same time. Default 1. */
+  readonly concurrency?: number | undefined;
+  readonly limits?: Partial<Limits>;
+  readonly policy?: Partial<ServerPolicy>;
+  /** Models kept in memory. Default 2. */
+  readonly modelsInMemory?: number | undefined;
+  /** How long finished jobs and their pictures are kept. Default a week. */
+  readonly keepSeconds?: number | undefined;
+  readonly logger?: FastifyBaseLogger | undefined;
+  readonly logLevel?: string | undefined;
+}
+
+const week = 7 * 24 * 3600;
+
+export interface Parts {
+  readonly queue: JobQueue;
+  readonly store: BlobStore;
+  readonly catalog: ModelCatalog;
+  readonly adapters: AdapterCatalog;
+  readonly models: ModelPool;
+  readonly pictures: PicturePool;
+  readonly limits: Limits;
+  readonly policy: ServerPolicy;
+  readonly metrics: Metrics;
+  readonly log: FastifyBaseLogger;
+  readonly linkSecret: () => Promise<Uint8Array>;
+  readonly close: () => Promise<void>;
+}
+
+export function createLogger(level = 'info'): FastifyBaseLogger {
+  const formatters = { log: (entry: object) => withoutSecrets(entry) as Record<string, unknown> };
+  return pino({ level, formatters }, pino.destination(2));
+}
+
+/** What keeps jobs and pictures. */
+interface Keeping {
+  readonly queue: JobQueue;
+  readonly store: BlobStore;
+  readonly linkSecret: () => Promise<Uint8Array>;
+  /** Gives the data folder back. */
+  readonly release: () => Promise<void>;
+}
+
+/** How long a server that is just ending is waited for, milliseconds. */
+const patience = 1500;
+
+/** Takes the data folder. Throws `busy` with who has it. */
+async function lockFolder(folder: string, log: FastifyBaseLogger): Promise<Lock> {
+  const take = (): Promise<Lock> => takeLock(join(folder, 'server.lock'), { what: `The data folder ${folder}` });
+  let lock: Lock | undefined;
+  for (let waited = 0; !lock; waited += 100) {
+    lock = await take().catch(async (error: unknown) => {
+      const isHeld = error instanceof StableDiffusionError && error.code === 'busy';
+      if (!isHeld || waited >= patience) throw error;
+      await wait(100);
+      return undefined;
+    });
+  }
+  lock.lost.addEventListener('abort', () => log.fatal({ folder }, 'another process took the data folder away'));
+  return lock;
+}
+
+async function openKeeping(options: WorkOptions, limits: Limits, log: FastifyBaseLogger): Promise<Keeping> {
+  const { redis, redisPrefix = 'sd', dataFolder, keepSeconds = week, lockMilliseconds } = options;
+  const { attempts, keptPerCaller } = limits;
+  if (redis !== undefined) {
+    const onError = (error: Error): void => log.warn({ err: error }, 'Redis');
+    const queue = await openRedisQueue({
+      url: redis,
+      prefix: redisPrefix,
+      attempts,
+      keepSeconds,
+      keptPerCaller,
+      onError,
+      lockMilliseconds,
+    });
+    return {
+      queue,
+      store: openRedisStore({ redis: queue.redis, prefix: redisPrefix, keepSeconds }),
+      linkSecret: () => sharedSecret(queue.redis, redisPrefix),
+      release: async () => {},
+    };
+  }
+  const lock = await lockFolder(dataFolder, log);
+  try {
+    return {
+      queue: openSqliteQueue({ path: join(dataFolder, 'jobs.sqlite'), attempts, keptPerCaller, lost: lock.lost }),
+      store: openFileStore(join(dataFolder, 'pictures')),
+      linkSecret: () => readSecret(join(dataFolder, 'link-secret')),
+      release: () => lock.release(),
+    };
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
+}
+
+export async function openParts(options: WorkOptions): Promise<Parts> {
+  const limits = limitsOf(options.limits);
+  const policy: ServerPolicy = { safety: true, watermark: true, fetchUrls: false, ...options.policy };
+  const keepSeconds = options.keepSeconds ?? week;
+  const log = options.logger ?? createLogger(options.logLevel);
+  const catalog = await openModelCatalog({ model: options.model, folder: options.modelsFolder });
+  const adapters = await openAdapterCatalog({
+    lorasFolder: options.lorasFolder,
+    embeddingsFolder: options.embeddingsFolder,
+    onUnusable: (file, err) => log.warn({ file, err }, 'a file in the folder of embeddings cannot be used'),
+  });
+  const { queue, store, linkSecret, release } = await openKeeping(options, limits, log);
+  const engine = createNodeEngine({
+    background: true,
+    threads: options.threads,
+    ...(options.provider ? { provider: options.provider } : {}),
+  });
+  const models = createModelPool({
+    catalog,
+    load: (path, loras) => loadAdapted(path, loras, adapters, { engine, precision: options.precision }),
+    capacity: options.modelsInMemory ?? 2,
+  });
+  const pictures = createPicturePool({
+    together: limits.picturesAtOnce,
+    seconds: limits.pictureSeconds,
+    maxPixels: limits.inputPixels,
+    infotextLength: limits.infotextLength,
+  });
+  const metrics = createMetrics();
+  metrics.onRead(async () => ({ ...(await queue.counts()), models: models.loaded().length }));
+  const prune = async (): Promise<void> => {
+    const before = Date.now() - keepSeconds * 1000;
+    await queue.prune(before);
+    // A job may begin with a picture that was sent long before it.
+    await store.prune(before - 24 * 3600 * 1000);
+  };
+  const pruning = setInterval(
+    () => prune().catch((error: unknown) => log.warn({ err: error }, 'old jobs could not be removed')),
+    3600 * 1000,
+  );
+  pruning.unref();
+  return {
+    queue,
+    store,
+    catalog,
+    adapters,
+    models,
+    pictures,
+    limits,
+    policy,
+    metrics,
+    log,
+    linkSecret,
+    async close() {
+      clearInterval(pruning);
+      await queue.close();
+      await store.close();
+      await release();
+      await pictures.close();
+      await models.close();
+      await engine.dispose();
+    },
+  };
+}
+
+export function startWork(parts: Parts, options: WorkOptions): Runner {
+  const { queue, store, models, pictures, policy, limits, metrics, catalog, log } = parts;
+  return startRunner({
+    queue,
+    store,
+    models,
+    pictures,
+    policy,
+    maxBatch: options.maxBatch ?? 8,
+    concurrency: options.concurrency ?? 1,
+    jobSeconds: limits.jobSeconds,
+    now: Date.now,
+    // A large file is not read whole for its hash while somebody waits.
+    hashOf: (name) =>
+      Promise.race([
+        catalog.hash(catalog.find(name)),
+        new Promise<null>((resolve) => setTimeout(resolve, 2000, null).unref()),
+      ]),
+    onOutcome(job, outcome, seconds, batch) {
+      const waited = ((job.startedAt ?? job.createdAt) - job.createdAt) / 1000;
+      metrics.finished(outcome, job.request.prompts.length, waited, seconds, batch);
+      log.info({ job: job.id, owner: job.owner, outcome, waited, seconds, batch, attempt: job.attempt }, 'job');
+    },
+    onSampling: metrics.sampled,
+    onError: (job, error) => log.error({ job: job.id, attempt: job.attempt, err: error }, 'a job failed'),
+    onTrouble: (error) => log.error({ err: error }, 'the queue could not be read'),
+  });
+}

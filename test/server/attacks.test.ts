@@ -1,0 +1,322 @@
+/** What a hostile caller sends: each is refused in a moment, before work is spent on it, and others are answered meanwhile. */
+
+import assert from 'node:assert/strict';
+import { request } from 'node:http';
+import { connect } from 'node:net';
+import test, { after, before } from 'node:test';
+import { deflateSync } from 'node:zlib';
+import { inspectImageFile } from '../../src/image/codec/image-file.ts';
+import { readExif } from '../../src/image/metadata/exif.ts';
+import { usesEmphasis } from '../../src/image/metadata/infotext-defaults.ts';
+import { encodePngChunk, encodePngFile } from '../../src/image/metadata/png-chunks.ts';
+import { readPngText } from '../../src/image/metadata/png-text.ts';
+import { hasMoreValues } from '../../src/server/admission/count-values.ts';
+import { createInFlight } from '../../src/server/admission/in-flight.ts';
+import { createStorageQuota } from '../../src/server/admission/storage-quota.ts';
+import { defaultLimits } from '../../src/server/limits.ts';
+import { withoutSecrets } from '../../src/server/log-secrets.ts';
+import { startTestServer, type TestServer } from './start.ts';
+
+const keys = [
+  { name: 'alice', secret: 'a-secret-of-alice' },
+  { name: 'bob', secret: 'a-secret-of-bob' },
+];
+const alice = { 'x-api-key': 'a-secret-of-alice' };
+const bob = { 'x-api-key': 'a-secret-of-bob' };
+let server: TestServer;
+before(async () => {
+  server = await startTestServer({
+    keys,
+    limits: { bytesInFlightPerCaller: 3_000_000, eventStreamsPerCaller: 2, jobWork: 2 ** 30, pipelined: 16 },
+  });
+});
+after(() => server.stop());
+
+const text = (value: string): Uint8Array => new TextEncoder().encode(value);
+const pngOf = (...chunks: Uint8Array[]): Uint8Array => {
+  const header = new Uint8Array([0, 0, 0, 8, 0, 0, 0, 8, 8, 2, 0, 0, 0]);
+  return encodePngFile([
+    encodePngChunk('IHDR', header),
+    ...chunks,
+    encodePngChunk('IDAT', new Uint8Array(deflateSync(new Uint8Array(8 * 25)))),
+    encodePngChunk('IEND', new Uint8Array(0)),
+  ]);
+};
+
+test('a million digits and a letter are no number', async () => {
+  const { status, body } = await server.json(
+    'POST',
+    '/sdapi/v1/txt2img',
+    { cfg_scale: `${'1'.repeat(900_000)}x` },
+    alice,
+  );
+  assert.equal(status, 422);
+  assert.match(JSON.stringify(body), /cfg_scale/);
+});
+
+test('numbers are read from text as Python reads them', async () => {
+  for (const [value, expected] of [
+    [' 7.5 ', 200],
+    ['7.', 200],
+    ['.5', 200],
+    ['1e1', 200],
+    ['7.5x', 422],
+    ['', 422],
+    ['e5', 422],
+  ] as const) {
+    const body = { cfg_scale: value, steps: 1, width: 64, height: 64, seed: 1 };
+    assert.equal((await server.json('POST', '/sdapi/v1/txt2img', body, alice)).status, expected, value);
+  }
+});
+
+test('a text of zero bytes in EXIF is read in linear time', () => {
+  const block = new Uint8Array(26 + 1_000_000);
+  block.set([0x4d, 0x4d, 0, 42, 0, 0, 0, 8, 0, 1, 0x01, 0x0e, 0, 2]);
+  new DataView(block.buffer).setUint32(14, 1_000_000);
+  new DataView(block.buffer).setUint32(18, 26);
+  block[block.length - 1] = 0x41;
+  assert.equal(readExif(block).imageDescription?.length, 1_000_000);
+});
+
+test('settings of white space, and of very many BREAKs, are read in linear time', () => {
+  assert.equal(usesEmphasis(`x${' '.repeat(500_000)}x`), false);
+  assert.equal(usesEmphasis('BREAK '.repeat(300_000)), false);
+});
+
+test('a settings text that is too long is refused', async () => {
+  const { status, body } = await server.json('POST', '/sdapi/v1/txt2img', { infotext: ' '.repeat(70_000) }, alice);
+  assert.equal(status, 422);
+  assert.match(JSON.stringify(body), /at most 65536 characters/);
+});
+
+test('texts that inflate beyond the limit are charged for what they spent', () => {
+  const bomb = encodePngChunk('zTXt', new Uint8Array([...text('k\0\0'), ...deflateSync(new Uint8Array(2 ** 20 + 2))]));
+  const { dropped } = readPngText(pngOf(...Array.from({ length: 2000 }, () => bomb)));
+  assert.equal(dropped.length, 2000);
+  // Those after the budget is spent are not inflated at all.
+  assert.ok(dropped.filter(({ reason }) => reason.includes('limit of 0 bytes')).length > 1900);
+});
+
+test('a PNG of very many chunks is refused', () => {
+  const empty = encodePngChunk('abCd', new Uint8Array(0));
+  assert.throws(() => inspectImageFile(pngOf(...Array.from({ length: 70_000 }, () => empty))), { code: 'too-large' });
+});
+
+test('a JPEG of very many scans is refused before it is decoded', () => {
+  const segment = (marker: number, data: readonly number[]): number[] => [
+    0xff,
+    marker,
+    (data.length + 2) >> 8,
+    (data.length + 2) & 255,
+    ...data,
+  ];
+  const scan = [...segment(0xda, [1, 1, 0, 1, 63, 0]), 0x7f];
+  const jpeg = (scans: number): Uint8Array =>
+    new Uint8Array([
+      0xff,
+      0xd8,
+      ...segment(0xc2, [8, 0, 8, 0, 8, 1, 1, 0x11, 0]),
+      ...Array.from({ length: scans }, () => scan).flat(),
+      0xff,
+      0xd9,
+    ]);
+  assert.equal(inspectImageFile(jpeg(10)).format, 'jpeg');
+  assert.throws(() => inspectImageFile(jpeg(101)), { code: 'too-large', message: /100 scans/ });
+});
+
+test('values of a body are counted before it is parsed', async () => {
+  const count = (json: string): number => {
+    let most = 0;
+    while (hasMoreValues(Buffer.from(json), most)) most++;
+    return most;
+  };
+  assert.equal(count('[1,2,3]'), 4);
+  assert.equal(count('{"a,b":"\\",,,","c":[]}'), 4);
+  assert.equal(count('"\\\\\\\\",1'), 2);
+  const list = `{"init_images":[${'1,'.repeat(400_000)}1]}`;
+  const response = await fetch(`${server.url}/sdapi/v1/img2img`, {
+    method: 'POST',
+    headers: { ...alice, 'content-type': 'application/json' },
+    body: list,
+  });
+  assert.equal(response.status, 413);
+});
+
+test('a list is measured before its elements are looked at', async () => {
+  const { status, body } = await server.json('POST', '/sdapi/v1/img2img', { init_images: Array(5000).fill(1) }, alice);
+  assert.equal(status, 422);
+  const { detail } = body as { detail: readonly unknown[] };
+  assert.equal(detail.length, 1);
+});
+
+test('requests that take no picture are small', async () => {
+  const { status } = await server.json(
+    'POST',
+    '/sdapi/v1/txt2img',
+    { prompt: 'x', script_name: 'x'.repeat(2 ** 21) },
+    alice,
+  );
+  assert.equal(status, 413);
+});
+
+test('bytes under way are counted for each caller, before they are read, and given back', async () => {
+  const hold = (): { readonly answer: Promise<number>; readonly end: () => void } => {
+    const call = request(`${server.url}/sdapi/v1/png-info`, {
+      method: 'POST',
+      headers: { ...alice, 'content-type': 'application/json', 'content-length': '2000000' },
+    });
+    const answer = new Promise<number>((resolve) => {
+      call.on('response', (response) => resolve(response.statusCode ?? 0));
+      call.on('error', () => resolve(0));
+    });
+    call.write('{');
+    return { answer, end: () => call.destroy() };
+  };
+  const first = hold();
+  // The first is under way once a second is refused.
+  let second = hold();
+  while ((await Promise.race([second.answer, first.answer])) !== 429) second = hold();
+  assert.equal(
+    (await server.json('POST', '/sdapi/v1/png-info', { image: 'eA==' }, bob)).status,
+    422,
+    'bob is not held up',
+  );
+  first.end();
+  second.end();
+  let status = 429;
+  while (status === 429)
+    ({ status } = await server.json('POST', '/sdapi/v1/png-info', { image: 'A'.repeat(2_000_000) }, alice));
+  assert.equal(status, 422);
+});
+
+test('what is held is given back, and never twice', () => {
+  const flight = createInFlight({ ...defaultLimits, bytesInFlightPerCaller: 100, bytesInFlight: 150 });
+  const first = flight.enter('alice', 80);
+  assert.throws(() => flight.enter('alice', 30), { code: 'busy', details: { scope: 'caller' } });
+  assert.throws(() => flight.enter('bob', 80), { code: 'busy', details: { scope: 'server' } });
+  first.hold(10);
+  const second = flight.enter('alice', 90);
+  first.leave();
+  first.leave();
+  assert.throws(() => flight.enter('alice', 30), { code: 'busy' });
+  second.leave();
+  flight.enter('alice', 100).leave();
+});
+
+test('one caller does not fill the disk', () => {
+  let time = 0;
+  const quota = createStorageQuota(100, () => time);
+  quota.charge('alice', 90);
+  assert.throws(() => quota.charge('alice', 20), { code: 'busy', details: { scope: 'caller' } });
+  quota.charge('bob', 90);
+  time = 25 * 3600 * 1000;
+  quota.charge('alice', 90);
+});
+
+test('pipelined requests are answered one after another, and a flood of them ends its connection', async () => {
+  const flood = (count: number): Promise<string> =>
+    new Promise((resolve) => {
+      const { hostname, port } = new URL(server.url);
+      const socket = connect(Number(port), hostname);
+      let received = '';
+      socket.on('data', (data) => {
+        received += data.toString('latin1');
+        if (received.split('HTTP/1.1 200').length > count) socket.destroy();
+      });
+      socket.on('error', () => {});
+      socket.on('close', () => resolve(received));
+      socket.write('GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(count));
+    });
+  assert.equal((await flood(5)).split('HTTP/1.1 200').length, 6);
+  assert.ok((await flood(5000)).split('HTTP/1.1 200').length < 18);
+});
+
+test('the document of the APIs is known by its tag', async () => {
+  const first = await fetch(`${server.url}/openapi.json`);
+  const etag = first.headers.get('etag') ?? '';
+  assert.match(etag, /^"[0-9a-f]{32}"$/);
+  assert.equal((await fetch(`${server.url}/openapi.json`, { headers: { 'if-none-match': etag } })).status, 304);
+});
+
+test('a job has a limit of work', async () => {
+  const job = { steps: 150, width: 2048, height: 2048, batchSize: 4 };
+  const { status, body } = await server.json('POST', '/api/v1/jobs', job, alice);
+  assert.equal(status, 422);
+  assert.match(JSON.stringify(body), /steps x width x height x pictures/);
+});
+
+test("a small job is done while another caller's large one is under way", async () => {
+  const large = { steps: 150, width: 512, height: 512, guidanceScale: 7 };
+  const { body: first } = await server.json('POST', '/api/v1/jobs', large, alice);
+  const { id } = first as { id: string };
+  const state = async (): Promise<string> =>
+    ((await server.json('GET', `/api/v1/jobs/${id}`, undefined, alice)).body as { state: string }).state;
+  while ((await state()) === 'queued') await new Promise((resolve) => setTimeout(resolve, 5));
+  const small = { steps: 1, width: 64, height: 64, seed: 1 };
+  assert.equal((await server.json('POST', '/sdapi/v1/txt2img', small, bob)).status, 200);
+  assert.equal(await state(), 'running');
+  await server.json('DELETE', `/api/v1/jobs/${id}`, undefined, alice);
+});
+
+test('event streams of one caller are bounded', async () => {
+  const { body } = await server.json('POST', '/api/v1/jobs', { steps: 150, width: 512, height: 512 }, alice);
+  const { id } = body as { id: string };
+  const abort = new AbortController();
+  const open = async (): Promise<number> =>
+    (await fetch(`${server.url}/api/v1/jobs/${id}/events`, { headers: alice, signal: abort.signal })).status;
+  assert.deepEqual([await open(), await open(), await open()], [200, 200, 429]);
+  abort.abort();
+  await server.json('DELETE', `/api/v1/jobs/${id}`, undefined, alice);
+});
+
+test('secrets are left out of log entries by their names, wherever they lie', () => {
+  const entry = {
+    busboyOptions: { headers: { authorization: 'Bearer x', 'X-API-Key': 'y', host: 'z' } },
+    a: [{ cookie: 1 }],
+  };
+  assert.deepEqual(withoutSecrets(entry), {
+    busboyOptions: { headers: { authorization: '[secret]', 'X-API-Key': '[secret]', host: 'z' } },
+    a: [{ cookie: '[secret]' }],
+  });
+});
+
+test('answers say that no other site shows them, nobody keeps them, and what they are', async () => {
+  const page = await fetch(`${server.url}/`);
+  assert.match(page.headers.get('content-security-policy') ?? '', /frame-ancestors 'none'/);
+  const answer = await fetch(`${server.url}/sdapi/v1/options`, { headers: alice });
+  assert.equal(answer.headers.get('x-content-type-options'), 'nosniff');
+  assert.equal(answer.headers.get('cache-control'), 'no-store');
+});
+
+test('HEAD is answered wherever GET is', async () => {
+  for (const path of ['/', '/healthz', '/openapi.json']) {
+    const response = await fetch(server.url + path, { method: 'HEAD' });
+    assert.equal(response.status, 200, path);
+    assert.equal(await response.text(), '');
+  }
+});
+
+test('a body may begin with a byte order mark', async () => {
+  const response = await fetch(`${server.url}/sdapi/v1/options`, {
+    method: 'POST',
+    headers: { ...alice, 'content-type': 'application/json' },
+    body: '\ufeff{"eta_ddim":0.5}',
+  });
+  assert.equal(response.status, 200);
+});
+
+test('an address that sends many wrong keys is refused for a while', async () => {
+  const guarded = await startTestServer({ keys, limits: { failedKeysPerMinute: 3 } });
+  const statuses: number[] = [];
+  for (let i = 0; i < 5; i++)
+    statuses.push((await guarded.json('GET', '/sdapi/v1/options', undefined, { 'x-api-key': `wrong-${i}` })).status);
+  await guarded.stop();
+  assert.deepEqual(statuses, [401, 401, 401, 429, 429]);
+});
+
+test('two servers do not share a data folder', async () => {
+  await assert.rejects(startTestServer({ dataFolder: server.folder }), {
+    code: 'busy',
+    message: new RegExp(`process ${process.pid}`),
+  });
+});
