@@ -283,3 +283,42 @@ test('mutated and cut files end in a value or one of our errors (fuzzing, seeded
     { numRuns: 3000, seed: 20_231 },
   );
 });
+
+test('EXIF user comments in the encodings that writers use', () => {
+  const words = 'a red house, café, 红色的房子\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 42, Size: 64x64';
+  const utf16 = (little: boolean, mark: boolean): Uint8Array => {
+    const units = [...(mark ? '\ufeff' : ''), ...words].map((letter) => letter.charCodeAt(0));
+    return new Uint8Array(units.flatMap((unit) => (little ? [unit & 255, unit >> 8] : [unit >> 8, unit & 255])));
+  };
+  const utf8 = new TextEncoder().encode(words);
+  const withMark = new Uint8Array([0xef, 0xbb, 0xbf, ...utf8]);
+  const block = (comment: Uint8Array, little: boolean): Uint8Array => {
+    const bytes = new Uint8Array(44 + 8 + comment.length);
+    const view = new DataView(bytes.buffer);
+    view.setUint16(0, little ? 0x4949 : 0x4d4d);
+    view.setUint16(2, 42, little);
+    view.setUint32(4, 8, little);
+    const entry = (at: number, tag: number, type: number, count: number, value: number): void => {
+      view.setUint16(at, 1, little);
+      view.setUint16(at + 2, tag, little);
+      view.setUint16(at + 4, type, little);
+      view.setUint32(at + 6, count, little);
+      view.setUint32(at + 10, value, little);
+    };
+    entry(8, 0x8769, 4, 1, 26);
+    entry(26, 0x9286, 7, 8 + comment.length, 44);
+    bytes.set(new TextEncoder().encode('UNICODE'), 44);
+    bytes.set(comment, 52);
+    return bytes;
+  };
+  for (const little of [false, true])
+    for (const comment of [
+      utf16(false, false),
+      utf16(true, false),
+      utf16(false, true),
+      utf16(true, true),
+      utf8,
+      withMark,
+    ])
+      assert.equal(readExif(block(comment, little)).userComment, words);
+});

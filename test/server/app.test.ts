@@ -180,7 +180,12 @@ test('metrics: what was made, and how much of the time the networks were at work
 test('a full queue: 429 for a caller with its share, 503 for all, with Retry-After', async () => {
   const alice = { 'x-api-key': 'a-secret-of-alice' };
   const post = (headers: Record<string, string>, steps: number, path = '/api/v1/jobs') =>
-    guarded.json('POST', path, { ...small, n: 4, iterations: 4, steps }, headers);
+    guarded.json(
+      'POST',
+      path,
+      { ...small, ...(path.startsWith('/v1/') ? { n: 4 } : { iterations: 4 }), steps },
+      headers,
+    );
   const ids: { readonly id: string; readonly headers: Record<string, string> }[] = [];
   const accept = async (headers: Record<string, string>, steps: number): Promise<void> => {
     const { status, body } = await post(headers, steps);

@@ -62,12 +62,15 @@ function withoutNuls(bytes: Uint8Array, unit: 1 | 2 = 1): Uint8Array {
   return bytes.subarray(0, end);
 }
 
+/** Letters and what follows words: what is read in a wrong encoding rarely has them. */
+const words = /[A-Za-z]{3}[ ,:]/;
+
 /** Text in UTF-8 where UTF-16 is meant: an odd length, or words with what follows words. A few letters may be both. */
 function asUtf8(bytes: Uint8Array): string | undefined {
   try {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
     if (/[\0-\x08\x0b\x0c\x0e-\x1f]/.test(text)) return undefined;
-    return bytes.length % 2 === 1 || /[A-Za-z]{3}[ ,:]/.test(text) ? text : undefined;
+    return bytes.length % 2 === 1 || words.test(text) ? text : undefined;
   } catch {
     return undefined;
   }
@@ -77,7 +80,7 @@ function asUtf8(bytes: Uint8Array): string | undefined {
  * The text of a "UNICODE" comment. EXIF 2 means UCS-2 in the byte order of the block, but writers differ: piexif writes big-endian always,
  * others UTF-8. A byte order mark tells, else the bytes that are zero do.
  */
-function decodeUnicode(bytes: Uint8Array): string {
+function decodeUnicode(bytes: Uint8Array, littleBlock: boolean): string {
   if (bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf) return utf8(withoutNuls(bytes.subarray(3)));
   const mark = ((bytes[0] ?? 0) << 8) | (bytes[1] ?? 0);
   if (mark === 0xfeff || mark === 0xfffe) return decodeUtf16(withoutNuls(bytes.subarray(2), 2), mark === 0xfffe);
@@ -89,14 +92,17 @@ function decodeUnicode(bytes: Uint8Array): string {
     if (body[i + 1] === 0) zerosSecond++;
   }
   const plain = zerosFirst + zerosSecond === 0 ? asUtf8(withoutNuls(bytes)) : undefined;
-  return plain ?? decodeUtf16(body, zerosSecond > zerosFirst);
+  if (plain !== undefined) return plain;
+  const asLittle = zerosSecond > zerosFirst ? decodeUtf16(body, true) : undefined;
+  // In a big-endian block it takes words to tell that the text is not.
+  return asLittle !== undefined && (littleBlock || words.test(asLittle)) ? asLittle : decodeUtf16(body, false);
 }
 
 /** A user comment by its eight-byte character code. */
-function decodeUserComment(bytes: Uint8Array): string {
+function decodeUserComment(bytes: Uint8Array, littleBlock: boolean): string {
   const code = utf8(withoutNuls(bytes.subarray(0, 8)));
   const body = bytes.subarray(8, 8 + longestText);
-  if (code === 'UNICODE') return decodeUnicode(body);
+  if (code === 'UNICODE') return decodeUnicode(body, littleBlock);
   if (code === 'ASCII' || code === '') return utf8(withoutNuls(body));
   return utf8(withoutNuls(bytes.subarray(0, longestText)));
 }
@@ -123,7 +129,7 @@ export function readExif(bytes: Uint8Array): Exif {
   const description = main.get(tagDescription);
   return {
     ...(turn >= 1 && turn <= 8 ? { orientation: turn } : {}),
-    ...(comment && comment.bytes.length >= 8 ? { userComment: decodeUserComment(comment.bytes) } : {}),
+    ...(comment && comment.bytes.length >= 8 ? { userComment: decodeUserComment(comment.bytes, little) } : {}),
     ...(description ? { imageDescription: utf8(withoutNuls(description.bytes.subarray(0, longestText))) } : {}),
   };
 }
