@@ -273,7 +273,7 @@ function labelUNet(config: UNetConfig): UNetConfig {
 function lacksPart(source: WeightSource, what: string, prefix: string): StableDiffusionError {
   return new StableDiffusionError(
     'weights-mismatch',
-    `${source.label} has a UNet and no ${what} (${prefix}*). It was saved without it; use a whole checkpoint, or add the part.`,
+    `${source.label} has a UNet and no ${what} (${prefix}*). It was saved without it. Give one with ${what === 'autoencoder' ? '--vae' : '--text-encoder'} FILE, or use a whole checkpoint.`,
   );
 }
 

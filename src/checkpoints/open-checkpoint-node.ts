@@ -16,6 +16,7 @@ import { type Checkpoint, openCheckpoint } from './checkpoint.ts';
 import { type DiffusersComponent, diffusersCheckpoint } from './diffusers.ts';
 import { openWeightsAt } from '../formats/open-weights-node.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
+import { partNetwork, putTogether } from './put-together.ts';
 
 export interface OpenCheckpointOptions {
   /** Path of LDM's YAML. Default: the `.yaml` with the checkpoint's name next to it, if it exists. */
@@ -24,6 +25,10 @@ export interface OpenCheckpointOptions {
   readonly ema?: boolean;
   /** For a diffusers folder: the variant to open, such as `fp16`. */
   readonly variant?: string;
+  /** Path of an autoencoder (VAE) to use instead of the model's own. Default: `NAME.vae.safetensors` or `NAME.vae.pt` next to it, if it exists. */
+  readonly vae?: string;
+  /** Path of a text encoder to use instead of the model's own, or for a file that has none. */
+  readonly textEncoder?: string;
 }
 
 /** Throws what `openWeightsAt`, `openCheckpoint` and the configuration readers throw. */
@@ -35,13 +40,49 @@ export async function openCheckpointAt(path: string, options: OpenCheckpointOpti
   const configPath = options.config ?? (await existing(path.replace(/\.[^./\\]+$/, '.yaml')));
   const config = configPath === undefined ? undefined : await readConfigFile(configPath);
   const pretrained = configPath === undefined ? undefined : await pretrainedBeside(config, configPath);
-  return openOwned(await openWeightsAt(path), (source) =>
+  const vae = options.vae ?? (await vaeBeside(path));
+  const checkpoint = await openOwned(await withParts(path, { ...options, vae }), (source) =>
     openCheckpoint(source, {
       config,
       ema: options.ema,
       ...(pretrained ? { pretrained: () => pretrained } : {}),
     }),
   );
+  return vae === undefined || options.vae !== undefined
+    ? checkpoint
+    : { ...checkpoint, assumed: [...checkpoint.assumed, `the autoencoder of ${vae}, which lies next to the model`] };
+}
+
+/** A1111's habit: an autoencoder of the model's name next to it. */
+async function vaeBeside(path: string): Promise<string | undefined> {
+  const stem = path.replace(/\.[^./\\]+$/, '');
+  for (const ending of ['.vae.safetensors', '.vae.pt', '.vae.ckpt']) {
+    const beside = stem === path ? undefined : await existing(stem + ending);
+    if (beside !== undefined && beside !== path) return beside;
+  }
+  return undefined;
+}
+
+/** The weights of a file with the parts that lie in files of their own. */
+async function withParts(
+  path: string,
+  { vae, textEncoder }: { readonly vae?: string | undefined; readonly textEncoder?: string | undefined },
+): Promise<WeightSource> {
+  const opened: WeightSource[] = [];
+  const open = async (file: string): Promise<WeightSource> => {
+    const source = await openWeightsAt(file);
+    opened.push(source);
+    return source;
+  };
+  try {
+    return putTogether(await open(path), {
+      vae: vae === undefined ? undefined : await open(vae),
+      textEncoder: textEncoder === undefined ? undefined : await open(textEncoder),
+    });
+  } catch (error) {
+    await Promise.all(opened.map((source) => source.close()));
+    throw error;
+  }
 }
 
 /** Closes the source where opening fails. */
@@ -108,13 +149,27 @@ async function openDiffusersFolder(path: string, options: OpenCheckpointOptions)
     opened.push(source);
     return { source, ...(config === undefined ? {} : { config: await readConfigFile(config) }) };
   };
+  const separate = async (
+    file: string | undefined,
+    part: 'first_stage' | 'cond_stage',
+    name: string,
+  ): Promise<DiffusersComponent> => {
+    if (file === undefined) return component(name);
+    const source = await openWeightsAt(file);
+    opened.push(source);
+    return { source: partNetwork(source, part).source };
+  };
   try {
     const scheduler = await existing(join(path, 'scheduler', 'scheduler_config.json'));
     return diffusersCheckpoint({
       label: path,
       unet: await component('unet'),
-      vae: await component('vae'),
-      ...(listed('text_encoder') ? { text_encoder: await component('text_encoder') } : {}),
+      vae: await separate(options.vae, 'first_stage', 'vae'),
+      ...(options.textEncoder !== undefined
+        ? { text_encoder: await separate(options.textEncoder, 'cond_stage', 'text_encoder') }
+        : listed('text_encoder')
+          ? { text_encoder: await component('text_encoder') }
+          : {}),
       ...(listed('text_encoder_2') ? { text_encoder_2: await component('text_encoder_2') } : {}),
       ...(listed('safety_checker') && (await hasFolder(join(path, 'safety_checker')))
         ? { safety_checker: await component('safety_checker') }

@@ -16,6 +16,12 @@ export const modelOptions = {
     'FILE',
     "the model's YAML (default: FILE.yaml next to FILE.safetensors, else inferred from names and shapes)",
   ),
+  vae: text(
+    ['--vae'],
+    'FILE',
+    "autoencoder (VAE) to use instead of the model's own; a file, a diffusers folder or a name",
+  ),
+  textEncoder: text(['--text-encoder'], 'FILE', 'CLIP text encoder, for a model that was saved without one'),
   ema: flag(['--ema'], 'use the averaged (EMA) weights'),
   loras: list(
     ['--lora'],

@@ -29,7 +29,7 @@ export async function loadNamedModel(
   const { pullOptions } = await import('./download-progress.ts');
   const hub = await pullOptions(context, { quiet: values.quiet || values.json });
   const engine = await startEngine(values);
-  const { config, ema, vocabulary, taesd, loras, embeddings } = values;
+  const { config, ema, vocabulary, taesd, loras, embeddings, vae, textEncoder } = values;
   try {
     return await loadModel(values.model, {
       engine,
@@ -37,6 +37,8 @@ export async function loadNamedModel(
       precision: precisionOf(values),
       config,
       hub,
+      vae,
+      textEncoder,
       ...(ema ? { ema } : {}),
       vocabulary,
       taesd,

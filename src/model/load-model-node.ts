@@ -83,7 +83,9 @@ export async function loadModel(model: string = pocketModel, options: LoadModelO
   const hub: PullOptions = { variant: options.variant, ...options.hub };
   const path = await modelPath(model, hub);
   const tokenizer = await tokenizerFiles(path, vocabulary);
-  const checkpoint = await openCheckpointAt(path, options);
+  const separate = (file: string | undefined) => (file === undefined ? undefined : modelPath(file, hub));
+  const [vae, textEncoder] = [await separate(options.vae), await separate(options.textEncoder)];
+  const checkpoint = await openCheckpointAt(path, { ...options, vae, textEncoder });
   return openModel(
     {
       checkpoint,
