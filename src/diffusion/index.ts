@@ -1,15 +1,19 @@
 /** Diffusion: noise schedules, guidance, samplers and sigma schedules, over functions that need not be networks. */
 
 export * from './beta-schedule.ts';
+export * from './continuous-time.ts';
 export * from './denoiser.ts';
+export * from './elucidated.ts';
 export * from './gaussian/index.ts';
 export * from './guidance.ts';
+export * from './guidance-directions.ts';
 export * from './inpainting.ts';
 export * from './noise-schedule.ts';
 export * from './objective.ts';
 export { predictionAt, predictionOf, type Prediction, target, toEps, toX0 } from './parameterization.ts';
 export * from './sampler.ts';
 export * from './sampler-names.ts';
+export * from './lucid-schedules.ts';
 export * from './model-schedule.ts';
 export { sampleDdim } from './samplers/ddim.ts';
 export { sampleEuler } from './samplers/euler.ts';

@@ -28,12 +28,14 @@ export { type Recipe, recipes } from './recipes.ts';
 export { type AdmCrop, admCenterCrop, admClasses, admOrder, admRandomCrop } from './data/adm-pictures.ts';
 export {
   gaussianLoss,
+  type GaussianLossOptions,
   type GaussianLossInputs,
   type GaussianLossTerms,
   type GaussianLossType,
   noisyPictures,
   toldTimesteps,
 } from './objective/gaussian.ts';
+export { immiscibleAssignment } from './objective/immiscible.ts';
 export { lossResampler, type TimestepResampler, uniformResampler } from './objective/timestep-resampler.ts';
 export { adoptWeight, discriminatorLosses, weightedHingeLoss } from './objective/adversarial.ts';
 export {

@@ -10,7 +10,7 @@ import { admBetas, type GaussianTables, spacedTables } from './gaussian-tables.t
 export type Pixels = Tensor<'float32'>;
 
 /** What the network says of the mean. */
-export type MeanType = 'epsilon' | 'start_x' | 'previous_x';
+export type MeanType = 'epsilon' | 'start_x' | 'previous_x' | 'velocity';
 
 /** The variance of a step: the posterior's, the process's, or what further channels of the network say: its logarithm, or where it lies between the two. */
 export type VarianceType = 'fixed_small' | 'fixed_large' | 'learned' | 'learned_range';
@@ -28,6 +28,8 @@ export interface GaussianProcessOptions {
   readonly timesteps?: number;
   /** Default `linear`. */
   readonly schedule?: 'linear' | 'cosine';
+  /** Floor of the posterior's variance in its logarithm, as denoising-diffusion-pytorch has it (1e-20). Default: the first is that of the second. */
+  readonly smallestVariance?: number | undefined;
   /** Betas in place of a schedule. */
   readonly betas?: Float64Array;
   /** Which timesteps are kept: `spacedSections`, or a list. Default all. */
@@ -43,7 +45,7 @@ export interface GaussianProcessOptions {
 export function gaussianProcess(options: GaussianProcessOptions = {}): GaussianProcess {
   const { timesteps = 1000, schedule = 'linear', respacing = '', rescaleTimesteps = false } = options;
   const betas = options.betas ?? admBetas(schedule, timesteps);
-  const { tables, timestepMap } = spacedTables(betas, respacing);
+  const { tables, timestepMap } = spacedTables(betas, respacing, options.smallestVariance);
   return {
     tables,
     told: timestepMap.map((t) => (rescaleTimesteps ? Math.fround(t * (1000 / betas.length)) : t)),
@@ -128,6 +130,16 @@ export const epsFromX0 = ({ tables }: GaussianProcess, x: Pixels, x0: Pixels, t:
       (recip(tables, t[item] ?? 0) * (x.data[i] as number) - (x0.data[i] as number)) / recipM1(tables, t[item] ?? 0),
   );
 
+/** v = sqrt(alpha_bar) eps - sqrt(1 - alpha_bar) x_0 (Salimans and Ho 2022). */
+export const x0FromVelocity = ({ tables }: GaussianProcess, x: Pixels, velocity: Pixels, t: Steps): Pixels =>
+  mapPixels(x, (i, item) => {
+    const bar = tables.alphasCumprod[t[item] ?? 0] as number;
+    return (
+      Math.fround(Math.sqrt(bar)) * (x.data[i] as number) -
+      Math.fround(Math.sqrt(1 - bar)) * (velocity.data[i] as number)
+    );
+  });
+
 export const x0FromPrevious = ({ tables }: GaussianProcess, x: Pixels, previous: Pixels, t: Steps): Pixels =>
   mapPixels(x, (i, item) => {
     const step = t[item] ?? 0;
@@ -182,6 +194,7 @@ export function meanVariance(
   const guess = {
     epsilon: () => x0FromEps(process, x, split.mean, t),
     start_x: () => split.mean,
+    velocity: () => x0FromVelocity(process, x, split.mean, t),
     previous_x: () => x0FromPrevious(process, x, split.mean, t),
   }[process.mean]();
   const revised = options.denoised?.(guess) ?? guess;

@@ -33,7 +33,8 @@ export function admBetas(schedule: 'linear' | 'cosine', timesteps: number): Floa
   );
 }
 
-export function gaussianTables(betas: Float64Array): GaussianTables {
+/** `smallestVariance`: a floor of the posterior's variance in its logarithm, in place of the second's for the first. */
+export function gaussianTables(betas: Float64Array, smallestVariance?: number): GaussianTables {
   if (betas.length < 1 || !betas.every((beta) => beta > 0 && beta <= 1))
     throw new StableDiffusionError('config-invalid', 'The betas of a diffusion process lie above 0 and at most at 1.');
   const bars = alphasCumprodOf(betas);
@@ -47,7 +48,9 @@ export function gaussianTables(betas: Float64Array): GaussianTables {
     alphasCumprodPrev: table((i) => at(i - 1)),
     alphasCumprodNext: table((i) => at(i + 1)),
     posteriorVariance,
-    posteriorLogVarianceClipped: posteriorVariance.map((variance, i) => Math.log(i === 0 ? second : variance)),
+    posteriorLogVarianceClipped: posteriorVariance.map((variance, i) =>
+      Math.log(smallestVariance === undefined ? (i === 0 ? second : variance) : Math.max(variance, smallestVariance)),
+    ),
     posteriorMeanCoef1: table((i, beta) => (beta * Math.sqrt(at(i - 1))) / (1 - at(i))),
     posteriorMeanCoef2: table((i, beta) => ((1 - at(i - 1)) * Math.sqrt(1 - beta)) / (1 - at(i))),
     fixedLargeVariance: table((i, beta) => (i === 0 ? second : beta)),
@@ -61,7 +64,11 @@ export interface SpacedTables {
 }
 
 /** The process over some of the timesteps: its betas are those between the kept values of alphas_cumprod. */
-export function spacedTables(betas: Float64Array, respacing: string | readonly number[]): SpacedTables {
+export function spacedTables(
+  betas: Float64Array,
+  respacing: string | readonly number[],
+  smallestVariance?: number,
+): SpacedTables {
   const timestepMap =
     typeof respacing === 'string'
       ? spacedSections(betas.length, respacing)
@@ -75,7 +82,10 @@ export function spacedTables(betas: Float64Array, respacing: string | readonly n
   const bars = alphasCumprodOf(betas);
   const kept = timestepMap.map((t) => bars[t] as number);
   return {
-    tables: gaussianTables(Float64Array.from(kept, (bar, i) => 1 - bar / (i === 0 ? 1 : (kept[i - 1] as number)))),
+    tables: gaussianTables(
+      Float64Array.from(kept, (bar, i) => 1 - bar / (i === 0 ? 1 : (kept[i - 1] as number))),
+      smallestVariance,
+    ),
     timestepMap,
   };
 }

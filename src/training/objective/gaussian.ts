@@ -76,6 +76,13 @@ function at(table: Float64Array, t: Sym): Sym {
 const meanFlat = (value: Sym): Sym => mean(value, [1, 2, 3]);
 const square = (value: Sym): Sym => mul(value, value);
 
+export interface GaussianLossOptions {
+  /** Weight of the bound beside the error. Default 1. */
+  readonly boundWeight?: number;
+  /** Smallest probability of a pixel. Default 1e-12; denoising-diffusion-pytorch has 1e-15. */
+  readonly floor?: number;
+}
+
 /** The terms for what the network said of the noisy pictures: `output` has twice the channels where the variance is learned. */
 export function gaussianLoss(
   process: GaussianProcess,
@@ -83,7 +90,9 @@ export function gaussianLoss(
   inputs: GaussianLossInputs,
   noisy: Sym,
   output: Sym,
+  options: GaussianLossOptions = {},
 ): GaussianLossTerms {
+  const { boundWeight = 1, floor = 1e-12 } = options;
   const steps = process.tables.betas.length;
   const channels = inputs.x0.shape[1];
   if (typeof channels !== 'number')
@@ -92,21 +101,32 @@ export function gaussianLoss(
   const said = isLearned ? slice(output, 1, 0, channels) : output;
   const variance = isLearned ? slice(output, 1, channels, 2 * channels) : undefined;
   if (type === 'kl' || type === 'rescaled_kl') {
-    const bound = boundOf(process, inputs, noisy, said, variance);
+    const bound = boundOf(process, inputs, noisy, said, variance, floor);
     return { loss: type === 'rescaled_kl' ? mul(bound, steps) : bound };
   }
   const target = {
     epsilon: () => inputs.noise,
     start_x: () => inputs.x0,
     previous_x: () => posteriorMean(process, inputs.x0, noisy, inputs.t),
+    velocity: () => velocityOf(process, inputs),
   }[process.mean]();
   const mse = meanFlat(square(sub(target, said)));
   if (!variance) return { loss: mse, mse };
   // The bound teaches the variance alone: the mean is a constant to it.
-  const bound = boundOf(process, inputs, noisy, stopGradient(said), variance);
-  const vb = type === 'rescaled_mse' ? mul(bound, steps / 1000) : bound;
+  const bound = boundOf(process, inputs, noisy, stopGradient(said), variance, floor);
+  const weight = boundWeight * (type === 'rescaled_mse' ? steps / 1000 : 1);
+  const vb = weight === 1 ? bound : mul(bound, weight);
   return { loss: add(mse, vb), mse, vb };
 }
+
+const rootBar = ({ tables }: GaussianProcess): Float64Array => tables.alphasCumprod.map(Math.sqrt);
+const rootRest = ({ tables }: GaussianProcess): Float64Array => tables.alphasCumprod.map((bar) => Math.sqrt(1 - bar));
+
+const velocityOf = (process: GaussianProcess, { x0, noise, t }: GaussianLossInputs): Sym =>
+  sub(mul(noise, at(rootBar(process), t)), mul(x0, at(rootRest(process), t)));
+
+const x0OfVelocity = (process: GaussianProcess, x: Sym, said: Sym, t: Sym): Sym =>
+  sub(mul(x, at(rootBar(process), t)), mul(said, at(rootRest(process), t)));
 
 function posteriorMean({ tables }: GaussianProcess, x0: Sym, x: Sym, t: Sym): Sym {
   return add(mul(x0, at(tables.posteriorMeanCoef1, t)), mul(x, at(tables.posteriorMeanCoef2, t)));
@@ -127,6 +147,7 @@ function stepOf(
     epsilon: () => posteriorMean(process, sub(mul(noisy, at(recip, t)), mul(said, at(recipM1, t))), noisy, t),
     start_x: () => posteriorMean(process, said, noisy, t),
     previous_x: () => said,
+    velocity: () => posteriorMean(process, x0OfVelocity(process, noisy, said, t), noisy, t),
   }[process.mean]();
   const least = at(tables.posteriorLogVarianceClipped, t);
   if (process.variance === 'fixed_large')
@@ -152,6 +173,7 @@ function meanError(process: GaussianProcess, { x0, noise, t }: GaussianLossInput
       ),
     start_x: () => mul(sub(x0, said), at(coefficient, t)),
     previous_x: () => sub(posteriorMean(process, x0, noisy, t), said),
+    velocity: () => mul(sub(x0, x0OfVelocity(process, noisy, said, t)), at(coefficient, t)),
   }[process.mean]();
 }
 
@@ -162,6 +184,7 @@ function boundOf(
   noisy: Sym,
   said: Sym,
   variance: Sym | undefined,
+  floor: number,
 ): Sym {
   const made = stepOf(process, noisy, said, variance, t);
   const difference = meanError(process, { x0, noise, t }, noisy, said);
@@ -175,18 +198,18 @@ function boundOf(
       0.5,
     ),
   );
-  const likelihood = meanFlat(mul(discretizedLogLikelihood(x0, made.mean, mul(made.logVariance, 0.5)), -1));
+  const likelihood = meanFlat(mul(discretizedLogLikelihood(x0, made.mean, mul(made.logVariance, 0.5), floor), -1));
   const isFirst = equal(t, constant(t, { dtype: 'int64', shape: [], data: BigInt64Array.of(0n) }));
   return div(where(isFirst, likelihood, divergence), Math.LN2);
 }
 
 /** As `discretizedLogLikelihood` of the diffusion's, element by element. */
-function discretizedLogLikelihood(x: Sym, center: Sym, logScale: Sym): Sym {
+function discretizedLogLikelihood(x: Sym, center: Sym, logScale: Sym, least: number): Sym {
   const inverse = exp(mul(logScale, -1));
   const offset = sub(x, center);
   const above = mul(inverse, add(offset, 1 / 255));
   const below = mul(inverse, sub(offset, 1 / 255));
-  const floor = (probability: Sym): Sym => log(maximum(probability, scalar(probability, 1e-12)));
+  const floor = (probability: Sym): Sym => log(maximum(probability, scalar(probability, least)));
   // On the side where the probabilities are small, because differences of numbers near 1 have no digits left.
   const inside = where(
     less(scalar(offset, 0), offset),
