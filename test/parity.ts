@@ -1,16 +1,11 @@
-/**
- * Comparison with the reference, and the record from which docs/parity.md is made.
- *
- * `recordParity` asserts that the measured error is within the tolerance and appends one row to build/parity/, one file a process.
- */
+/** Comparison of tensors and measures with given values, within a tolerance. Recorded cases of whole sets have readers (test/parity). */
 
 import assert from 'node:assert/strict';
-import { appendFileSync, existsSync, mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
 import type { Tensor } from '../src/tensor/tensor.ts';
 
-export interface ParityRow {
-  /** Folder of the reference set: networks, diffusion/samplers, files/ckpt, … */
+export interface MeasuredError {
+  /** What the test is about: a folder of fixtures, a command, … */
   readonly part: string;
   readonly case: string;
   /** What was compared, e.g. the tensor's name. */
@@ -19,19 +14,12 @@ export interface ParityRow {
   /** Largest absolute difference, or the number of rows that differ. */
   readonly error: number;
   readonly tolerance: number;
-  /** A reason, for a case that is skipped or known to differ. */
-  readonly note?: string;
+  readonly note?: string | undefined;
 }
 
-const folder = join(import.meta.dirname, '../build/parity');
-
-export function recordParity(row: ParityRow): void {
-  mkdirSync(folder, { recursive: true });
-  appendFileSync(join(folder, `${process.pid}.jsonl`), `${JSON.stringify(row)}\n`);
-  assert.ok(
-    row.error <= row.tolerance,
-    `${row.part} ${row.case} ${row.output}: error ${row.error} is above the tolerance ${row.tolerance}`,
-  );
+export function assertWithin(row: MeasuredError): void {
+  const { part, case: name, output, error, tolerance } = row;
+  assert.ok(error <= tolerance, `${part} ${name} ${output}: error ${error} is above the tolerance ${tolerance}`);
 }
 
 /** Largest absolute difference of two tensors of numbers; Infinity where shapes differ or exactly one of two values is NaN. */
@@ -48,9 +36,9 @@ export function maxDifference(got: Tensor, want: Tensor): number {
   return largest;
 }
 
-/** Compares a tensor with the recorded one, records the error and asserts the tolerance. */
-export function compareTensor(row: Omit<ParityRow, 'error'>, got: Tensor, want: Tensor): void {
-  recordParity({ ...row, error: maxDifference(got, want) });
+/** Compares a tensor with the wanted one and asserts the tolerance. */
+export function compareTensor(row: Omit<MeasuredError, 'error'>, got: Tensor, want: Tensor): void {
+  assertWithin({ ...row, error: maxDifference(got, want) });
 }
 
 /** The first of these paths that exists. */

@@ -6,7 +6,7 @@
  */
 
 import { spawnSync } from 'node:child_process';
-import { readdirSync, rmSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join, sep } from 'node:path';
 
 const root = join(import.meta.dirname, '..');
@@ -18,8 +18,6 @@ const files = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8
   .sort();
 if (files.length === 0) throw new Error(`No test file matches ${words.join(', ')}.`);
 
-// Rows of the parity table are made anew by a whole run.
-if (words.length === 0) rmSync(join(root, 'build/parity'), { recursive: true, force: true });
 const { status } = spawnSync(
   process.execPath,
   ['--import', './tools/typescript.mjs', '--test', '--test-concurrency=2', ...files],

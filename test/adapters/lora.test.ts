@@ -1,39 +1,20 @@
-/** LoRA files of every layout of the reference set: merged tensors, and what the networks then give. */
+/** LoRA files: names of layers in every layout, strengths, alpha, DoRA, and what is wrong with a file. Merged tensors are recorded cases (test/parity). */
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { networkConfigSchema, type NetworkConfig } from '../../src/config/network-config.ts';
 import { parseModelConfig } from '../../src/config/model-config.ts';
-import { createNodeEngine } from '../../src/engine/node.ts';
 import { StableDiffusionError } from '../../src/errors.ts';
-import { forward } from '../../src/model/forward.ts';
 import { float32, type Tensor } from '../../src/tensor/tensor.ts';
 import { canonicalWeights } from '../../src/checkpoints/canonical.ts';
-import type { Checkpoint } from '../../src/checkpoints/checkpoint.ts';
 import { openLora } from '../../src/adapters/lora/lora-file.ts';
-import { checkpointWithLora, withLora } from '../../src/adapters/lora/with-lora.ts';
+import { withLora } from '../../src/adapters/lora/with-lora.ts';
 import { memoryWeights } from '../../src/weights/memory-weights.ts';
-import { openWeightsAt } from '../../src/formats/open-weights-node.ts';
 import type { WeightSource } from '../../src/weights/weight-source.ts';
-import { compareTensor } from '../parity.ts';
 import { reference } from '../reference.ts';
-import { pick, readTensors } from '../tensors.ts';
-
-interface Case {
-  readonly name: string;
-  readonly exercises: string;
-  readonly reference: string;
-  readonly scale: number;
-  readonly merged: Readonly<Record<string, readonly number[]>>;
-  readonly outputs: Readonly<Record<string, { readonly atol: number }>>;
-}
-
-const index: { readonly cases: readonly Case[] } = JSON.parse(readFileSync(reference('networks/index.json'), 'utf8'));
-const cases = index.cases.filter(({ name }) => name.startsWith('lora_'));
-const engine = createNodeEngine({ threads: 1 });
-after(() => engine.dispose());
+import { readTensors } from '../tensors.ts';
 
 function readConfig(folder: string): NetworkConfig {
   const path = join(reference(`networks/${folder}`), 'config.yaml');
@@ -53,70 +34,6 @@ const canonical = (name: string, config: NetworkConfig): (() => WeightSource) =>
 };
 const unetWeights = canonical('unet_sd', unetConfig);
 const textWeights = canonical('clip_text_quick_gelu', textConfig);
-
-/** As much of a checkpoint as a merge looks at. */
-function checkpoint(): Checkpoint {
-  const parts = { unet: unetWeights(), first_stage: memoryWeights(new Map()), cond_stage: textWeights() };
-  return {
-    config: { unet_config: unetConfig, cond_stage_config: textConfig },
-    parts,
-    async close() {},
-  } as unknown as Checkpoint;
-}
-
-const prefixes = { unet: 'model.diffusion_model.', cond_stage: 'cond_stage_model.' } as const;
-
-for (const { name, exercises, reference: original, scale, merged, outputs } of cases) {
-  test(`${name}: ${exercises}`, async () => {
-    const folder = reference(`networks/${name}`);
-    const { parts } = checkpointWithLora(checkpoint(), [
-      { lora: openLora(await openWeightsAt(join(folder, 'lora.safetensors'))), scale },
-    ]);
-    const wanted = readTensors(join(folder, 'merged.safetensors'));
-    assert.deepEqual(Object.keys(merged).sort(), [...wanted.keys()].sort());
-    const seen = new Set<string>();
-    for (const [part, prefix] of Object.entries(prefixes) as [keyof typeof prefixes, string][]) {
-      const base = part === 'unet' ? unetWeights() : textWeights();
-      for (const tensor of parts[part].entries.keys()) {
-        const want = wanted.get(prefix + tensor);
-        const got = await parts[part].read(tensor);
-        if (want) {
-          seen.add(prefix + tensor);
-          // One rounding to float32 of sums of at most some hundred products of numbers near 1.
-          compareTensor(
-            { part: 'networks', case: name, output: `merged ${prefix}${tensor}`, reference: original, tolerance: 1e-6 },
-            got,
-            want,
-          );
-        } else assert.deepEqual(got, await base.read(tensor), `${tensor} should not change`);
-      }
-    }
-    assert.deepEqual([...seen].sort(), [...wanted.keys()].sort());
-    const results = readTensors(join(folder, 'outputs.safetensors'));
-    const [{ out }, { last_hidden_state }] = await Promise.all([
-      forward({
-        engine,
-        config: unetConfig,
-        weights: parts.unet,
-        inputs: readTensors(reference('networks/unet_sd/inputs.safetensors')),
-      }).then((made) => Object.fromEntries(made)),
-      forward({
-        engine,
-        config: textConfig,
-        weights: parts.cond_stage,
-        inputs: readTensors(reference('networks/clip_text_quick_gelu/inputs.safetensors')),
-      }).then((made) => Object.fromEntries(made)),
-    ]);
-    const got: Readonly<Record<string, Tensor | undefined>> = { unet_out: out, last_hidden_state };
-    for (const [output, { atol }] of Object.entries(outputs)) {
-      compareTensor(
-        { part: 'networks', case: name, output, reference: original, tolerance: atol },
-        got[output] as Tensor,
-        pick(results, output),
-      );
-    }
-  });
-}
 
 const q = 'middle_block.1.transformer_blocks.0.attn1.to_q.weight';
 const ones = (shape: readonly number[]): Tensor =>

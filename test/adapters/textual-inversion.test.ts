@@ -1,38 +1,20 @@
-/** Textual inversion files of every form of the reference set, and the text encoder with their vectors. */
+/** Textual inversion: vectors that do not fit, and placeholders in prompts. Files of every form are recorded cases (test/parity). */
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { parseModelConfig } from '../../src/config/model-config.ts';
 import { type ClipTextConfig, networkConfigSchema } from '../../src/config/network-config.ts';
-import { createNodeEngine } from '../../src/engine/node.ts';
-import { forward } from '../../src/model/forward.ts';
-import { convert } from '../../src/tensor/convert.ts';
-import { float32, type Tensor } from '../../src/tensor/tensor.ts';
+import { float32 } from '../../src/tensor/tensor.ts';
 import { withPlaceholders } from '../../src/tokenizer/clip-placeholders.ts';
 import { createClipTokenizer } from '../../src/tokenizer/clip-tokenizer.ts';
 import { canonicalWeights } from '../../src/checkpoints/canonical.ts';
 import { memoryWeights } from '../../src/weights/memory-weights.ts';
-import { openWeightsAt } from '../../src/formats/open-weights-node.ts';
-import { readEmbeddings, withEmbeddings } from '../../src/adapters/textual-inversion.ts';
-import { compareTensor } from '../parity.ts';
+import { withEmbeddings } from '../../src/adapters/textual-inversion.ts';
 import { reference } from '../reference.ts';
-import { pick, readTensors } from '../tensors.ts';
+import { readTensors } from '../tensors.ts';
 
-const engine = createNodeEngine({ threads: 1 });
-after(() => engine.dispose());
-
-const folder = reference('networks/textual_inversion');
-const index: {
-  readonly cases: readonly {
-    readonly name: string;
-    readonly outputs: Readonly<Record<string, { readonly atol: number }>>;
-  }[];
-} = JSON.parse(readFileSync(reference('networks/index.json'), 'utf8'));
-const { outputs } = index.cases.find(({ name }) => name === 'textual_inversion') ?? assert.fail();
-const wanted = readTensors(join(folder, 'outputs.safetensors'));
-const embedding = pick(wanted, 'embedding');
 const config = networkConfigSchema.parse(
   parseModelConfig(
     readFileSync(join(reference('networks/clip_text_quick_gelu'), 'config.json'), 'utf8'),
@@ -42,70 +24,6 @@ const config = networkConfigSchema.parse(
 const encoder = () =>
   canonicalWeights(memoryWeights(readTensors(reference('networks/clip_text_quick_gelu/weights.safetensors'))), config)
     .source;
-const row = {
-  part: 'networks',
-  case: 'textual_inversion',
-  reference: 'torch.save / safetensors; transformers.CLIPTextModel',
-};
-
-const forms: readonly { readonly file: string; readonly token: string; readonly want?: Tensor }[] = [
-  { file: 'a1111.pt', token: 'a1111' },
-  { file: 'a1111_parameterdict.pt', token: 'a1111_parameterdict' },
-  {
-    file: 'a1111_legacy_format_half.pt',
-    token: 'a1111_legacy_format_half',
-    want: convert(convert(embedding, 'float16'), 'float32'),
-  },
-  {
-    file: 'learned_embeds.bin',
-    token: '<my-style>',
-    want: float32([1, 32], (embedding.data as Float32Array).subarray(0, 32)),
-  },
-  { file: 'learned_embeds.safetensors', token: '<my-style>' },
-  { file: 'emb_params.safetensors', token: 'emb_params' },
-];
-
-for (const { file, token, want = embedding } of forms) {
-  test(`textual_inversion: ${file}`, async () => {
-    const [found, ...others] = await readEmbeddings(await openWeightsAt(join(folder, file)));
-    assert.ok(found && others.length === 0);
-    assert.equal(found.token, token);
-    compareTensor({ ...row, output: `embedding of ${file}`, tolerance: 0 }, found.vectors, want);
-    assert.equal(
-      (await readEmbeddings(await openWeightsAt(join(folder, file)), { token: 'other' }))[0]?.token,
-      'other',
-    );
-  });
-}
-
-test('textual_inversion: the text encoder with three further tokens', async () => {
-  const {
-    source,
-    config: extended,
-    placeholders,
-  } = withEmbeddings(
-    encoder(),
-    config,
-    await readEmbeddings(await openWeightsAt(join(folder, 'a1111.pt')), { token: '<my-style>' }),
-  );
-  assert.deepEqual(placeholders, [{ token: '<my-style>', ids: [200, 201, 202] }]);
-  const got = await forward({
-    engine,
-    config: extended,
-    weights: source,
-    inputs: readTensors(join(folder, 'inputs.safetensors')),
-  });
-  compareTensor(
-    { ...row, output: 'embedding', tolerance: outputs['embedding']?.atol ?? 0 },
-    (await readEmbeddings(await openWeightsAt(join(folder, 'a1111.pt'))))[0]?.vectors as Tensor,
-    embedding,
-  );
-  compareTensor(
-    { ...row, output: 'last_hidden_state', tolerance: outputs['last_hidden_state']?.atol ?? 0 },
-    got.get('last_hidden_state') as Tensor,
-    pick(wanted, 'last_hidden_state'),
-  );
-});
 
 test('vectors of another width and one name twice are refused', () => {
   const vectors = (width: number) => float32([1, width], new Float32Array(width));

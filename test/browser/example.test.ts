@@ -11,8 +11,9 @@ import { readImageMetadata } from '../../src/image/metadata/image-metadata.ts';
 import { loadModel, pocketModel } from '../../src/model/load-model-node.ts';
 import { recordSchema } from '../../src/generation/record.ts';
 import { textToImage } from '../../src/pipelines/text-to-image.ts';
+import { resultOf } from '../pipelines/result.ts';
 import { launchBrowser, withoutBrowser } from '../engine/browser.ts';
-import { recordParity } from '../parity.ts';
+import { assertWithin } from '../parity.ts';
 
 test('examples/browser: a plain page makes the picture that Node makes', { skip: withoutBrowser }, async () => {
   const server = await serveExample(0, join(import.meta.dirname, '../../src/index-web.ts'));
@@ -46,20 +47,20 @@ test('examples/browser: a plain page makes the picture that Node makes', { skip:
     const shown = await nodeImageCodec.decode(png);
     await using engine = createNodeEngine({ threads: 1 });
     await using model = await loadModel(pocketModel, { engine });
-    for await (const event of textToImage(model, { prompt: 'red apple', steps: 6, guidanceScale: 5, seed: 42 })) {
-      if (event.kind !== 'result') continue;
-      const node = event.images[0]?.image.data ?? new Uint8Array();
-      assert.equal(shown.data.length, node.length);
-      const error = node.reduce((most, level, i) => Math.max(most, Math.abs(level - (shown.data[i] ?? Number.NaN))), 0);
-      recordParity({
-        part: 'browser',
-        case: "the example page's picture, pocket model, 6 steps, WASM",
-        reference: "this program in Node (ONNX Runtime's CPU provider)",
-        output: 'PNG: levels',
-        error,
-        tolerance: 1,
-      });
-    }
+    const { images } = await resultOf(
+      textToImage(model, { prompt: 'red apple', steps: 6, guidanceScale: 5, seed: 42 }),
+    );
+    const node = images[0]?.image.data ?? new Uint8Array();
+    assert.equal(shown.data.length, node.length);
+    const error = node.reduce((most, level, i) => Math.max(most, Math.abs(level - (shown.data[i] ?? Number.NaN))), 0);
+    assertWithin({
+      part: 'browser',
+      case: "the example page's picture, pocket model, 6 steps, WASM",
+      reference: "this program in Node (ONNX Runtime's CPU provider)",
+      output: 'PNG: levels',
+      error,
+      tolerance: 1,
+    });
   } finally {
     await browser.close();
     server.close();

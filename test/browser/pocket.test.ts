@@ -10,8 +10,9 @@ import { loadModel, pocketModel } from '../../src/model/load-model-node.ts';
 import { recordSchema } from '../../src/generation/record.ts';
 import type { TextToImageOptions } from '../../src/generation/inputs.ts';
 import { textToImage } from '../../src/pipelines/text-to-image.ts';
+import { resultOf } from '../pipelines/result.ts';
 import { type PageResult, runInPage, withoutBrowser } from '../engine/browser.ts';
-import { recordParity } from '../parity.ts';
+import { assertWithin } from '../parity.ts';
 import { leastRun, pocketRun, smallRun } from './pocket-run.ts';
 
 interface Picture {
@@ -36,11 +37,8 @@ const options = { files, scripts: { '/worker.js': 'test/browser/worker.ts' } };
 const model = loadModel(pocketModel, { engine: createNodeEngine({ threads: 1 }) });
 
 async function inNode(run: TextToImageOptions): Promise<Picture> {
-  for await (const event of textToImage(await model, run)) {
-    if (event.kind === 'result')
-      return { latents: [...event.latents.data], pixels: [...(event.images[0]?.image.data ?? [])] };
-  }
-  return { latents: [], pixels: [] };
+  const { latents, images } = await resultOf(textToImage(await model, run));
+  return { latents: [...latents.data], pixels: [...(images[0]?.image.data ?? [])] };
 }
 
 const largest = (a: readonly number[], b: readonly number[]): number =>
@@ -55,8 +53,8 @@ async function compare(where: string, run: TextToImageOptions, got: Picture, tol
     case: `pocket model, ${run.width ?? 128} x ${run.height ?? 128}, ${run.steps} steps, ${where}`,
     reference: "this program in Node (ONNX Runtime's CPU provider)",
   };
-  recordParity({ ...row, output: 'latents', error: largest(got.latents, node.latents), tolerance });
-  recordParity({ ...row, output: 'PNG: levels', error: largest(got.pixels, node.pixels), tolerance: 1 });
+  assertWithin({ ...row, output: 'latents', error: largest(got.latents, node.latents), tolerance });
+  assertWithin({ ...row, output: 'PNG: levels', error: largest(got.pixels, node.pixels), tolerance: 1 });
 }
 
 function value<T>(results: readonly PageResult[], name: string): T {

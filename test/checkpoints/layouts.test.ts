@@ -28,7 +28,7 @@ import { memoryWeights } from '../../src/weights/memory-weights.ts';
 import { type NameMap, renamed } from '../../src/checkpoints/rename.ts';
 import { joined, withoutPrefix } from '../../src/weights/view.ts';
 import type { WeightSource } from '../../src/weights/weight-source.ts';
-import { maxDifference, recordParity } from '../parity.ts';
+import { maxDifference, assertWithin } from '../parity.ts';
 import { findReference, reference, skipUnless } from '../reference.ts';
 import { readTensors } from '../tensors.ts';
 import { numberedSource, readAll, shapedSource, shapesOf } from './shaped-source.ts';
@@ -63,7 +63,7 @@ function assertBijective(map: NameMap, a: WeightSource, b: WeightSource, name: s
   ];
   const forward = differing(shapesOf(renamed(a, map, 'a-to-b')), shapesOf(b));
   const backward = differing(shapesOf(renamed(b, map, 'b-to-a')), shapesOf(a));
-  recordParity({
+  assertWithin({
     part: 'networks',
     case: name,
     output: `${a.entries.size} names, to ${map.b} and back`,
@@ -130,7 +130,7 @@ for (const [name, other, prefix] of [
       for (const key of tensors.keys()) if (key.endsWith('position_ids')) tensors.delete(key);
     assert.deepEqual([...got.keys()], [...want.keys()]);
     const largest = Math.max(...Array.from(want, ([key, tensor]) => maxDifference(got.get(key) as Tensor, tensor)));
-    recordParity({
+    assertWithin({
       part: 'networks',
       case: name,
       output: 'weights under canonical names',
@@ -143,7 +143,7 @@ for (const [name, other, prefix] of [
       const row = map.rows.find(({ a }) => prefix + a === compvis);
       if (row?.b !== (typeof value === 'string' ? value : value.diffusers)) wrong++;
     }
-    recordParity({ part: 'networks', case: name, output: 'keymap.json', error: wrong, tolerance: 0 });
+    assertWithin({ part: 'networks', case: name, output: 'keymap.json', error: wrong, tolerance: 0 });
   });
 }
 

@@ -14,7 +14,7 @@ import { writeSafetensors } from '../../src/formats/safetensors-write.ts';
 import type { WeightSource } from '../../src/weights/weight-source.ts';
 import { writeFileAtomic } from '../../src/files/write-file-node.ts';
 import { smallClip, smallClipTwice } from '../evaluation/small-clip.ts';
-import { recordParity } from '../parity.ts';
+import { assertWithin } from '../parity.ts';
 import { reference } from '../reference.ts';
 import { readTensors } from '../tensors.ts';
 import { sd, temporaryFolder } from './run-cli.ts';
@@ -77,8 +77,8 @@ test("reconstruction with LPIPS from its file: PyTorch's number (fixtures/evalua
   const want = JSON.parse(readFileSync(reference('evaluation/reconstruction.json'), 'utf8'));
   // Float32 through 30 layers against float64; levels that are rounded the other way.
   const row = { part: 'evaluation', case: 'reconstruction', reference: 'diffusers AutoencoderKL, taming LPIPS' };
-  recordParity({ ...row, output: 'lpips', error: Math.abs(lpips - want.lpips), tolerance: 1e-5 });
-  recordParity({ ...row, output: 'psnr', error: Math.abs(measures.psnr - want.psnr), tolerance: 1e-3 });
+  assertWithin({ ...row, output: 'lpips', error: Math.abs(lpips - want.lpips), tolerance: 1e-5 });
+  assertWithin({ ...row, output: 'psnr', error: Math.abs(measures.psnr - want.psnr), tolerance: 1e-3 });
 
   // torchvision's names, with a classifier that is not used; the linear layers are a file of their own, and the scaling layer in neither.
   const vgg = new Map<string, Tensor>([['classifier.0.weight', float32([1, 1], [0])]]);

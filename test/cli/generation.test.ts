@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
 import { readImageMetadata } from '../../src/image/metadata/image-metadata.ts';
-import { compareTensor, recordParity } from '../parity.ts';
+import { compareTensor, assertWithin } from '../parity.ts';
 import { reference, skipUnless } from '../reference.ts';
 import { pick, readTensors } from '../tensors.ts';
 import { sd, startSd, temporaryFolder } from './run-cli.ts';
@@ -122,7 +122,7 @@ for (const { id, settings, tolerance, png } of index.cases.filter(({ id }) =>
     assert.equal(lines.length, png.length);
     for (const [i, path] of png.entries()) {
       const error = await sharePastOneLevel(lines[i]?.path ?? '', reference(`diffusion/${path}`));
-      recordParity({ ...row, output: `PNG ${i}: share of values off by more than 1 level`, error, tolerance: 0.001 });
+      assertWithin({ ...row, output: `PNG ${i}: share of values off by more than 1 level`, error, tolerance: 0.001 });
     }
     assert.ok(lines.every(({ seed: said, timings }) => said === seed && timings.total > 0));
     assert.deepEqual(
@@ -185,7 +185,7 @@ for (const { part, title, folder: recordedIn, model, reference: original } of po
         pick(saved, 'latents'),
         pick(recorded, `${name}.latent`),
       );
-      recordParity({
+      assertWithin({
         ...row,
         output: 'PNG: share of values off by more than 1 level',
         error: await sharePastOneLevel(picture, join(recordedIn ?? '', `${name}.png`)),

@@ -7,8 +7,8 @@ import { test } from 'node:test';
 import { writeTensorFile } from '../../src/cli/tensor-file.ts';
 import { huggingFaceNetwork } from '../../src/config/hugging-face-network.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
-import type { ExpectedFile } from '../checkpoints/verdicts.ts';
-import { compareTensor, recordParity } from '../parity.ts';
+import type { ExpectedFile } from '../parity/readers/weight-files.ts';
+import { compareTensor, assertWithin } from '../parity.ts';
 import { findReference, reference } from '../reference.ts';
 import { pick, readTensors } from '../tensors.ts';
 import { sd, temporaryFolder } from './run-cli.ts';
@@ -30,7 +30,7 @@ for (const part of ['ckpt', 'safetensors']) {
       const report = JSON.parse(out);
       const verdict = code === 0 ? 'accept' : 'reject';
       const fits = entry.expected.startsWith(verdict) || entry.expected === 'accept or clear error';
-      recordParity({ part: 'cli', case: `inspect files/${part}`, output: name, error: fits ? 0 : 1, tolerance: 0 });
+      assertWithin({ part: 'cli', case: `inspect files/${part}`, output: name, error: fits ? 0 : 1, tolerance: 0 });
       if (code !== 0) {
         assert.match(report.error.code, /^file-/, name);
         assert.ok(report.error.message.includes(name), `${name}: ${report.error.message}`);
@@ -229,7 +229,7 @@ for (const [name, flags, column] of [
       .map((line) => (JSON.parse(line) as { ids: number[] }).ids);
     assert.equal(got.length, wanted.length);
     const differing = wanted.filter((row, i) => String(row[column] ?? row.ids) !== got[i]?.join());
-    recordParity({ part: 'cli', case: `tokenize ${name}`, output: column, error: differing.length, tolerance: 0 });
+    assertWithin({ part: 'cli', case: `tokenize ${name}`, output: column, error: differing.length, tolerance: 0 });
   });
 }
 

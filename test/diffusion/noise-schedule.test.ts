@@ -1,78 +1,12 @@
-/** Noise schedules and DDIM timesteps against CompVis's (reference diffusion/schedules: betas, ddpm_buffers, ddim). */
+/** Noise schedules and DDIM timesteps: between timesteps, where the original raises, refused settings. The values are recorded cases (test/parity). */
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { betaSchedule, diffusersBetas } from '../../src/diffusion/beta-schedule.ts';
-import {
-  alphasCumprodOf,
-  ddpmBuffers,
-  noiseSchedule,
-  noiseScheduleOf,
-  stableDiffusionSchedule,
-} from '../../src/diffusion/noise-schedule.ts';
-import { ddimSigma, ddimSteps, ddimTimesteps } from '../../src/diffusion/timesteps.ts';
-import { recordParity } from '../parity.ts';
+import { noiseSchedule, noiseScheduleOf, stableDiffusionSchedule } from '../../src/diffusion/noise-schedule.ts';
+import { ddimTimesteps } from '../../src/diffusion/timesteps.ts';
 import { reference } from '../reference.ts';
-import { pick, readTensors } from '../tensors.ts';
-import { type RecordedCase, recordedCases } from './analytic-model.ts';
-
-const part = 'diffusion/schedules';
-const caseOf = (id: string) => recordedCases.find((row) => row.part === 'schedules' && row.id === id) as RecordedCase;
-
-/** Largest difference in units of the tolerance: |got - want| / (absolute + relative |want|). */
-function excess(got: ArrayLike<number>, want: ArrayLike<number | bigint>, absolute: number, relative: number): number {
-  assert.equal(got.length, want.length);
-  return Math.max(
-    ...Array.from(
-      got,
-      (value, i) => Math.abs(value - Number(want[i])) / (absolute + relative * Math.abs(Number(want[i]))),
-    ),
-  );
-}
-
-test('betas: make_beta_schedule and its cumulative product', () => {
-  const stored = readTensors(reference('diffusion/schedules/betas.safetensors'));
-  const { settings, tolerance } = caseOf('betas');
-  for (const { index, schedule, n_timestep, linear_start, linear_end, cosine_s } of settings) {
-    const betas = betaSchedule(schedule, n_timestep, {
-      linearStart: linear_start,
-      linearEnd: linear_end,
-      cosineS: cosine_s,
-    });
-    for (const [name, got] of [
-      ['betas', betas],
-      ['alphas_cumprod', alphasCumprodOf(betas)],
-    ] as const) {
-      const error = excess(
-        got,
-        pick(stored, `${index}.${name}`).data,
-        tolerance['abs'] as number,
-        tolerance['rel'] as number,
-      );
-      recordParity({
-        part,
-        case: 'betas',
-        output: `${index} ${schedule} ${name} (of the tolerance)`,
-        error,
-        tolerance: 1,
-      });
-    }
-  }
-});
-
-test('ddpm_buffers: DDPM.register_schedule', () => {
-  const stored = readTensors(reference('diffusion/schedules/ddpm_buffers.safetensors'));
-  const { settings, tolerance } = caseOf('ddpm_buffers');
-  for (const { index, beta_schedule, timesteps, linear_start, linear_end, v_posterior } of settings) {
-    const betas = betaSchedule(beta_schedule, timesteps, { linearStart: linear_start, linearEnd: linear_end });
-    for (const [name, got] of Object.entries(ddpmBuffers(betas, { vPosterior: v_posterior }))) {
-      const relative = (name === 'lvlb_weights' ? tolerance['lvlb_weights_rel'] : tolerance['rel']) as number;
-      const error = excess(got, pick(stored, `${index}.${name}`).data, 1e-30, relative);
-      recordParity({ part, case: 'ddpm_buffers', output: `${index} ${name} (of the tolerance)`, error, tolerance: 1 });
-    }
-  }
-});
 
 interface DdimRow {
   readonly method: 'uniform' | 'quad';
@@ -82,47 +16,6 @@ interface DdimRow {
 }
 const ddim: { rows: readonly DdimRow[]; uniform_S_whose_last_timestep_is_1000_and_raises: readonly number[] } =
   JSON.parse(readFileSync(reference('diffusion/schedules/ddim.json'), 'utf8'));
-
-test('ddim_parameters: make_ddim_timesteps and make_ddim_sampling_parameters', () => {
-  const stored = readTensors(reference('diffusion/schedules/ddim.safetensors'));
-  const sd = stableDiffusionSchedule();
-  const tolerance = caseOf('ddim_parameters').tolerance['abs'] as number;
-  for (const { method, S, timesteps, error } of ddim.rows) {
-    const got = ddimTimesteps(method, S, 1000);
-    // Where the original raises, the timestep beyond its table is left out.
-    const wrong =
-      got.filter((t, i) => t !== timesteps[i]).length + Math.abs(got.length - timesteps.filter((t) => t < 1000).length);
-    recordParity({
-      part,
-      case: 'ddim_parameters',
-      output: `${method} ${S} timesteps (wrong ones)`,
-      error: wrong,
-      tolerance: 0,
-      ...(error && { note: `the original raises: ${error}` }),
-    });
-    if (error) continue;
-    const steps = ddimSteps(sd, got).reverse();
-    const compare = (name: string, values: number[]) => {
-      const want = pick(stored, `${method}.${S}.${name}`).data;
-      recordParity({
-        part,
-        case: 'ddim_parameters',
-        output: `${method} ${S} ${name}`,
-        error: excess(values, want, 1, 0),
-        tolerance,
-      });
-    };
-    compare(
-      'alphas_prev',
-      steps.map((step) => step.alphaBarPrev),
-    );
-    for (const eta of [0, 0.5, 1])
-      compare(
-        `eta${eta}.sigmas`,
-        steps.map((step) => ddimSigma(step, eta)),
-      );
-  }
-});
 
 test('DDIM timesteps: where the original raises there are steps, all of them trained ones', () => {
   for (const steps of ddim.uniform_S_whose_last_timestep_is_1000_and_raises) {

@@ -1,188 +1,16 @@
-/** Every schedule of k-diffusion, A1111 and ComfyUI at the Stable Diffusion v1 range, against the recorded values. */
+/** Schedules of sigmas: bits of k-diffusion's, beta quantiles, models of another length, names. The values are recorded cases (test/parity). */
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import type { StableDiffusionError } from '../../src/errors.ts';
 import { noiseScheduleOf, stableDiffusionSchedule } from '../../src/diffusion/noise-schedule.ts';
-import { ancestralStep } from '../../src/diffusion/samplers/ancestral-step.ts';
 import { betaQuantile } from '../../src/diffusion/sigma-schedules/beta-distribution.ts';
-import {
-  findSigmaSchedule,
-  type SigmaScheduleName,
-  sigmaSchedule,
-  sigmaSchedules,
-} from '../../src/diffusion/sigma-schedules/index.ts';
-import { allSigmas } from '../../src/diffusion/sigma-schedules/normal.ts';
-import { percentToSigma } from '../../src/diffusion/sigma-schedules/percent-to-sigma.ts';
-import type { SigmaScheduleOptions } from '../../src/diffusion/sigma-schedules/sigma-schedule.ts';
-import { zeroTerminalSnr } from '../../src/diffusion/sigma-schedules/zero-terminal-snr.ts';
-import { type ParityRow, recordParity } from '../parity.ts';
+import { findSigmaSchedule, sigmaSchedule, sigmaSchedules } from '../../src/diffusion/sigma-schedules/index.ts';
 import { reference } from '../reference.ts';
 import { pick, readTensors } from '../tensors.ts';
 
 const model = stableDiffusionSchedule();
 const counts = [1, 2, 5, 10, 20, 37];
-
-/** The largest difference, each divided by how much larger than `abs` the relative tolerance allows it to be. */
-function scaledError(got: ArrayLike<number>, want: ArrayLike<number>, abs: number, rel: number): number {
-  if (got.length !== want.length) return Number.POSITIVE_INFINITY;
-  let largest = 0;
-  for (let i = 0; i < want.length; i++) {
-    const value = want[i] as number;
-    const difference =
-      Math.abs((got[i] as number) - value) * (rel * Math.abs(value) > abs ? abs / (rel * Math.abs(value)) : 1);
-    if (!(difference <= largest)) largest = Number.isNaN(difference) ? Number.POSITIVE_INFINITY : difference;
-  }
-  return largest;
-}
-
-function reader(file: string, abs: number, rel: number, row: Pick<ParityRow, 'case' | 'reference'>) {
-  const tensors = readTensors(reference(`diffusion/schedules/${file}`));
-  const compared = new Set<string>();
-  return {
-    values: (name: string) => pick(tensors, name).data as Float32Array,
-    compare(name: string, got: ArrayLike<number>, tolerance = abs, relative = rel, note?: string): void {
-      compared.add(name);
-      const error = scaledError(got, pick(tensors, name).data as Float32Array, tolerance, relative);
-      recordParity({ part: 'diffusion/schedules', ...row, output: name, error, tolerance, ...(note && { note }) });
-    },
-    left: () => [...tensors.keys()].filter((name) => !compared.has(name)),
-    seen(...names: string[]): void {
-      for (const name of names) compared.add(name);
-    },
-  };
-}
-
-test('k-diffusion: the discrete schedule and its formulas', () => {
-  const { compare, values, left, seen } = reader('kdiffusion.safetensors', 5e-5, 5e-6, {
-    case: 'kdiffusion_sigmas',
-    reference: 'k-diffusion',
-  });
-  const ranges: Record<string, SigmaScheduleOptions> = {
-    sd: { sigmaMin: 0.02916753478348255, sigmaMax: 14.614642143249512 },
-    other: { sigmaMin: 0.1, sigmaMax: 10 },
-  };
-  compare('sigmas', model.sigmas);
-  compare('log_sigmas', model.logSigmas);
-  compare('get_sigmas.None', allSigmas(model));
-  for (const n of counts) {
-    compare(`get_sigmas.${n}`, sigmaSchedules.normal(n, model));
-    for (const [range, options] of Object.entries(ranges)) {
-      compare(`exponential.${range}.${n}`, sigmaSchedules.exponential(n, model, options));
-      for (const rho of [5, 7])
-        compare(`karras.${range}.rho${rho}.${n}`, sigmaSchedules.karras(n, model, { ...options, rho }));
-      for (const rho of [1, 2])
-        compare(
-          `polyexponential.${range}.rho${rho}.${n}`,
-          sigmaSchedules.polyexponential(n, model, { ...options, rho }),
-        );
-    }
-    compare(`vp.${n}`, sigmaSchedules.vp(n, model));
-    compare(`vp.other.${n}`, sigmaSchedules.vp(n, model, vpOther));
-  }
-  seen('sigma', 't');
-  compare(
-    't_to_sigma',
-    values('t').map((t) => model.sigmaOfTimestep(t)),
-    1e-12,
-    5e-6,
-  );
-  compare(
-    'sigma_to_t',
-    values('sigma').map((sigma) => model.timestepOfSigma(sigma)),
-    0.02,
-    0,
-  );
-  compare(
-    'sigma_to_t_quantized',
-    values('sigma').map((sigma) => model.timestepOfSigma(sigma, true)),
-    0,
-    0,
-  );
-  assert.deepEqual(left(), []);
-});
-
-const vpOther: SigmaScheduleOptions = { betaD: 15, betaMin: 0.2, epsS: 0.002 };
-
-test('A1111: every scheduler', () => {
-  const { compare, left } = reader('a1111.safetensors', 2e-4, 2e-5, { case: 'a1111_schedulers', reference: 'A1111' });
-  const range = { sigmaMin: 0.02916753478348255, sigmaMax: 14.614642143249512 };
-  const names: Record<string, SigmaScheduleName> = {
-    uniform: 'normal',
-    normal: 'normal',
-    karras: 'karras',
-    exponential: 'exponential',
-    polyexponential: 'polyexponential',
-    sgm_uniform: 'sgm_uniform',
-    normal_sgm: 'sgm_uniform',
-    kl_optimal: 'kl_optimal_to_min',
-    align_your_steps: 'align_your_steps',
-    align_your_steps_sdxl: 'align_your_steps_xl',
-    simple: 'simple',
-    ddim: 'ddim_uniform',
-    beta: 'beta_continuous',
-  };
-  for (const [name, ours] of Object.entries(names))
-    for (const n of counts) compare(`${name}.${n}`, sigmaSchedules[ours](n, model, range));
-  assert.deepEqual(left(), []);
-});
-
-test('ComfyUI: every scheduler, the way between sigma and timestep, zero terminal SNR, SD-Turbo', () => {
-  const { compare, values, left, seen } = reader('comfy.safetensors', 2e-4, 2e-5, {
-    case: 'comfy_schedulers',
-    reference: 'ComfyUI',
-  });
-  const kDiffusion = readTensors(reference('diffusion/schedules/kdiffusion.safetensors'));
-  const names = [
-    'simple',
-    'sgm_uniform',
-    'karras',
-    'exponential',
-    'ddim_uniform',
-    'beta',
-    'normal',
-    'linear_quadratic',
-    'kl_optimal',
-  ] as const;
-  for (const name of names)
-    for (const n of counts)
-      if (`${name}.${n}` !== 'kl_optimal.1') compare(`${name}.${n}`, sigmaSchedules[name](n, model));
-  // ComfyUI divides 0 by 0 here; a run would be of NaN only. We start at the highest level, as its other schedules of one step do.
-  assert.ok(Number.isNaN(values('kl_optimal.1')[0]));
-  const [first = 0, last] = sigmaSchedules.kl_optimal(1, model);
-  assert.ok(Math.abs(first - (model.sigmas[999] as number)) < 1e-4 && last === 0);
-  recordParity({
-    part: 'diffusion/schedules',
-    case: 'comfy_schedulers',
-    output: 'kl_optimal.1',
-    reference: 'ComfyUI',
-    error: 0,
-    tolerance: 0,
-    note: 'differs on purpose: ComfyUI gives [NaN, 0], we give [sigma_max, 0]',
-  });
-  seen('kl_optimal.1');
-  compare('sigmas', model.sigmas);
-  compare('zsnr.sigmas', zeroTerminalSnr(model).sigmas);
-  compare('turbo.1.denoise1', sigmaSchedules.turbo(1, model));
-  compare('turbo.4.denoise1', sigmaSchedules.turbo(4, model));
-  compare('turbo.4.denoise0.6', sigmaSchedules.turbo(4, model, { denoise: 0.6 }));
-  compare(
-    'percent_to_sigma',
-    [0, 0.1, 0.37, 0.5, 0.9, 1].map((percent) => percentToSigma(model, percent)),
-  );
-  compare(
-    'timestep',
-    (pick(kDiffusion, 'sigma').data as Float32Array).map((sigma) => model.timestepOfSigma(sigma, true)),
-    0,
-    0,
-  );
-  compare(
-    'sigma_of_t',
-    (pick(kDiffusion, 't').data as Float32Array).map((t) => model.sigmaOfTimestep(t)),
-  );
-  assert.deepEqual(left(), []);
-});
 
 test("levels are the same to the bit as k-diffusion's, but for the last bit of a few powers and logarithms", () => {
   const tensors = readTensors(reference('diffusion/schedules/kdiffusion.safetensors'));
@@ -193,26 +21,6 @@ test("levels are the same to the bit as k-diffusion's, but for the last bit of a
       [...schedule(n, model, range)].filter((sigma, i) => sigma !== pick(tensors, `${name}.${n}`).data[i]),
     );
     assert.ok(differing.length <= 4, `${name}: ${differing.length} of ${counts.reduce((sum, n) => sum + n, 0)} differ`);
-  }
-});
-
-test('get_ancestral_step', () => {
-  const index = JSON.parse(readFileSync(reference('diffusion/index.json'), 'utf8')) as {
-    cases: { id: string; settings: { ancestral: [number, number, number, [number, number]][] } }[];
-  };
-  const rows = index.cases.find(({ id }) => id === 'kdiffusion_sigmas')?.settings.ancestral ?? [];
-  assert.equal(rows.length, 7);
-  for (const [from, to, eta, [down, up]] of rows) {
-    const step = ancestralStep(from, to, eta, (value) => value);
-    const error = Math.max(Math.abs(step.down - down), Math.abs(step.up - up));
-    recordParity({
-      part: 'diffusion/schedules',
-      case: 'kdiffusion_sigmas',
-      output: `ancestral ${from} ${to} ${eta}`,
-      reference: 'k-diffusion',
-      error,
-      tolerance: 1e-12,
-    });
   }
 });
 

@@ -1,59 +1,17 @@
-/** PSNR and SSIM of picture pairs in their conventions, and LPIPS of given features, against training/eval and training/gan. */
+/** Pictures that cannot be compared, and LPIPS by a given feature function. PSNR and SSIM are recorded cases (test/parity). */
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { lpips } from '../../src/evaluation/perceptual-distance.ts';
-import { meanSquaredError, psnr } from '../../src/evaluation/psnr.ts';
+import { psnr } from '../../src/evaluation/psnr.ts';
 import { ssim } from '../../src/evaluation/ssim.ts';
-import { createImage, type Image } from '../../src/image/image.ts';
+import { createImage } from '../../src/image/image.ts';
 import { toFloat32 } from '../../src/tensor/convert.ts';
 import { tensor, type Tensor } from '../../src/tensor/tensor.ts';
-import { compareTensor, recordParity } from '../parity.ts';
+import { compareTensor } from '../parity.ts';
 import { reference } from '../reference.ts';
 import { pick, readTensors } from '../tensors.ts';
-
-const tensors = readTensors(reference('training/eval/psnr_ssim.safetensors'));
-const image = (name: string): Image => {
-  const { shape, data } = pick(tensors, `in.${name}`);
-  return createImage(shape[1] as number, shape[0] as number, 3, data as Uint8Array);
-};
-
-test('PSNR and SSIM in every convention', () => {
-  const measures: Readonly<Record<string, (x: Image, y: Image) => number>> = {
-    mse_255: (x, y) => meanSquaredError(x, y),
-    psnr_ldm_255: (x, y) => psnr(x, y),
-    psnr_skimage: (x, y) => psnr(x, y),
-    psnr_torchmetrics: (x, y) => psnr(x, y),
-    psnr_border4: (x, y) => psnr(x, y, { border: 4 }),
-    ssim_ldm: (x, y) => ssim(x, y),
-    ssim_ldm_border4: (x, y) => ssim(x, y, { border: 4 }),
-    ssim_skimage_default: (x, y) => ssim(x, y, { convention: 'skimage' }),
-    ssim_skimage_gaussian: (x, y) => ssim(x, y, { convention: 'skimage-gaussian' }),
-    ssim_torchmetrics: (x, y) => ssim(x, y, { convention: 'torchmetrics' }),
-  };
-  const want: Readonly<Record<string, Readonly<Record<string, number | null>>>> = JSON.parse(
-    readFileSync(reference('training/eval/psnr_ssim.json'), 'utf8'),
-  );
-  for (const [pair, other] of [
-    ['noise', 'b'],
-    ['contrast', 'c'],
-    ['same', 'a'],
-  ] as const) {
-    for (const [name, value] of Object.entries(want[pair] ?? {})) {
-      const got = (measures[name] as (x: Image, y: Image) => number)(image('a'), image(other));
-      const error = value === null ? (got === Number.POSITIVE_INFINITY ? 0 : 1) : Math.abs(got - value);
-      recordParity({
-        part: 'training/eval',
-        case: 'psnr_ssim',
-        output: `${pair}.${name}`,
-        reference: 'ldm, skimage, torchmetrics',
-        error,
-        tolerance: name === 'psnr_torchmetrics' ? 1e-5 : 1e-6,
-      });
-    }
-  }
-});
 
 test('pictures that cannot be compared are refused', () => {
   assert.throws(() => psnr(createImage(4, 4, 3), createImage(4, 5, 3)), { code: 'shape-mismatch' });

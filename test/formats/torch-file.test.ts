@@ -13,33 +13,9 @@ import { openWeights } from '../../src/formats/open-weights.ts';
 import { openWeightsAt } from '../../src/formats/open-weights-node.ts';
 import { compareTensor } from '../parity.ts';
 import { findReference, reference, skipUnless } from '../reference.ts';
-import { pick, readTensors } from '../tensors.ts';
 
 const temporary = mkdtempSync(join(tmpdir(), 'sd-torch-'));
 after(() => rmSync(temporary, { recursive: true }));
-
-const embeddings = [
-  ['a1111.pt', 'string_to_param/*'],
-  ['a1111_parameterdict.pt', 'string_to_param/*'],
-  ['a1111_legacy_format_half.pt', 'string_to_param/*'],
-  ['learned_embeds.bin', '<my-style>'],
-] as const;
-
-for (const [file, name] of embeddings) {
-  test(`textual inversion ${file}`, async () => {
-    const want = pick(readTensors(reference('networks/textual_inversion/outputs.safetensors')), 'embedding');
-    const source = await openWeightsAt(reference(`networks/textual_inversion/${file}`));
-    const got = await source.read(name);
-    await source.close();
-    const row = file === 'learned_embeds.bin' ? { ...want, shape: [32], data: want.data.slice(0, 32) } : want;
-    const rounded = got.dtype === 'float16' ? convert(convert(row, 'float16'), 'float32') : row;
-    compareTensor(
-      { part: 'networks', case: 'textual_inversion', output: file, tolerance: 0 },
-      convert(got, 'float32'),
-      rounded,
-    );
-  });
-}
 
 test('the stored tensors of a checkpoint can be used in place', async () => {
   const path = reference('files/ckpt/views.ckpt');

@@ -5,7 +5,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { runInPage, withoutBrowser } from '../engine/browser.ts';
-import { recordParity } from '../parity.ts';
+import { assertWithin } from '../parity.ts';
 import { reference } from '../reference.ts';
 import type { Measured } from './codec-conformance.ts';
 
@@ -17,7 +17,7 @@ test('web codec: conformance', { skip: withoutBrowser }, async () => {
   for (const { name, error, value } of results) {
     assert.equal(error, undefined, name);
     for (const row of value as readonly Measured[])
-      recordParity({
+      assertWithin({
         part: 'files/images',
         case: `${name.split(':')[0]} (browser)`,
         reference: 'Pillow 13.0.0',

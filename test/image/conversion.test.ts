@@ -1,66 +1,13 @@
-/** Bytes from decoded values, inpainting batches, grids: against the recorded CompVis and diffusers arithmetic. */
+/** Masks, grids, alpha, CLIP's preprocessing. Bytes of decoded values and inpainting batches are recorded cases (test/parity). */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { alphaOf, createImage, flatten, toRgb } from '../../src/image/image.ts';
 import { imageGrid } from '../../src/image/image-grid.ts';
 import { floatsToBytes, imagesToTensor, tensorToImages } from '../../src/image/image-tensor.ts';
-import { inpaintBatch, interpolateMask } from '../../src/image/inpaint-batch.ts';
+import { inpaintBatch } from '../../src/image/inpaint-batch.ts';
 import { clipImageTensor } from '../../src/image/clip-image.ts';
-import { float32, tensor } from '../../src/tensor/tensor.ts';
-import { compareTensor } from '../parity.ts';
-import { reference } from '../reference.ts';
-import { pick, readTensors } from '../tensors.ts';
-import { readPng } from './read-png.ts';
-
-test('to_uint8: each convention, byte for byte', () => {
-  const wanted = readTensors(reference('diffusion/post/bytes.safetensors'));
-  const x = pick(wanted, 'x').data as Float32Array;
-  for (const [name, convention] of [
-    ['compvis', 'compvis'],
-    ['compvis_safety_checker_input', 'compvis-safety-checker'],
-    ['diffusers', 'diffusers'],
-  ] as const) {
-    const got = tensor('uint8', [x.length], floatsToBytes(x, convention));
-    compareTensor(
-      {
-        part: 'diffusion/post',
-        case: 'to_uint8',
-        output: name,
-        reference: 'CompVis txt2img.py; diffusers VaeImageProcessor',
-        tolerance: 0,
-      },
-      got,
-      pick(wanted, name),
-    );
-  }
-});
-
-test('make_batch of inpaint.py, and nearest interpolation of the mask', async () => {
-  const wanted = readTensors(reference('diffusion/post/inpaint_batch.safetensors'));
-  const image = await readPng(reference('diffusion/post/inpaint.png'));
-  const mask = await readPng(reference('diffusion/post/inpaint_mask.png'));
-  const batch = inpaintBatch(image, mask, 'latent-diffusion');
-  const row = {
-    part: 'diffusion/post',
-    case: 'make_batch',
-    reference: 'CompVis scripts/inpaint.py make_batch',
-    tolerance: 0,
-  };
-  compareTensor({ ...row, output: 'image' }, batch.image, pick(wanted, 'image'));
-  compareTensor({ ...row, output: 'mask' }, batch.mask, pick(wanted, 'mask'));
-  compareTensor({ ...row, output: 'masked_image' }, batch.maskedImage, pick(wanted, 'masked_image'));
-  compareTensor(
-    { ...row, output: 'mask_nearest_8th' },
-    interpolateMask(batch.mask, 5, 6),
-    pick(wanted, 'mask_nearest_8th'),
-  );
-  compareTensor(
-    { ...row, output: 'mask_nearest_odd' },
-    interpolateMask(batch.mask, 7, 9),
-    pick(wanted, 'mask_nearest_odd'),
-  );
-});
+import { float32 } from '../../src/tensor/tensor.ts';
 
 test('make_batch_sd of inpaint_st.py: mask of 0 and 1, the hole is mid grey', () => {
   const image = createImage(2, 1, 3, Uint8Array.of(0, 255, 51, 10, 20, 30));

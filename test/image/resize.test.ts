@@ -1,65 +1,11 @@
-/** Resampling against Pillow 13 (diffusion/post resize, load_img), level by level. */
+/** Resampling: same size, impossible sizes, premultiplied alpha. Pillow's levels are recorded cases (test/parity). */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createImage, toGrey, toRgb } from '../../src/image/image.ts';
+import { createImage } from '../../src/image/image.ts';
 import { imagesToTensor } from '../../src/image/image-tensor.ts';
-import { fitInitImage, initImageTensor } from '../../src/image/init-image.ts';
-import { type ResizeFilter, resize } from '../../src/image/resize.ts';
-import { tensor } from '../../src/tensor/tensor.ts';
-import { compareTensor } from '../parity.ts';
-import { reference } from '../reference.ts';
-import { pick, readTensors } from '../tensors.ts';
-import { readPng } from './read-png.ts';
-
-test("resize is Pillow's, for every filter and size", async () => {
-  const source = toRgb(await readPng(reference('diffusion/post/resize.png')));
-  const wanted = readTensors(reference('diffusion/post/resize.safetensors'));
-  const row = { part: 'diffusion/post', case: 'resize', reference: 'Pillow 13.0.0 Image.resize', tolerance: 0 };
-  for (const [name, want] of wanted) {
-    const [, filter, grey, width = '', height = ''] = /^([A-Z]+?)\.(L\.)?(\d+)x(\d+)$/.exec(name) ?? [];
-    if (!filter) {
-      assert.equal(name, 'L');
-      compareTensor(
-        { ...row, output: name },
-        tensor('uint8', [source.height, source.width], toGrey(source).data),
-        want,
-      );
-      continue;
-    }
-    const input = grey ? toGrey(source) : source;
-    const got = resize(input, Number(width), Number(height), filter.toLowerCase() as ResizeFilter);
-    compareTensor({ ...row, output: name }, tensor('uint8', want.shape, got.data), want);
-  }
-});
-
-test('load_img of img2img.py: bytes and tensor', async () => {
-  const wanted = readTensors(reference('diffusion/post/load_img.safetensors'));
-  const row = {
-    part: 'diffusion/post',
-    case: 'load_img',
-    reference: 'CompVis scripts/img2img.py load_img, Pillow 13.0.0',
-    tolerance: 0,
-  };
-  for (const i of [0, 1]) {
-    const image = await readPng(reference(`diffusion/post/load${i}.png`));
-    const fitted = fitInitImage(image);
-    const want = pick(wanted, `${i}.u8`);
-    const { width, height } = fitted;
-    const planar = new Uint8Array(3 * width * height);
-    for (let p = 0; p < width * height; p++)
-      for (let c = 0; c < 3; c++) planar[c * width * height + p] = fitted.data[3 * p + c] as number;
-    compareTensor({ ...row, output: `${i}.u8` }, tensor('uint8', [1, 3, height, width], planar), want);
-    const got = initImageTensor(image);
-    const first = new Float32Array(3 * width);
-    for (let c = 0; c < 3; c++) first.set(got.data.subarray(c * width * height, c * width * height + width), c * width);
-    compareTensor(
-      { ...row, output: `${i}.first_row` },
-      tensor('float32', [1, 3, width], first),
-      pick(wanted, `${i}.first_row`),
-    );
-  }
-});
+import { initImageTensor } from '../../src/image/init-image.ts';
+import { resize } from '../../src/image/resize.ts';
 
 test('resize keeps an image of the same size, and refuses impossible sizes by code', () => {
   const image = createImage(

@@ -5,7 +5,7 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { DiffusionModel, Latent } from '../../src/diffusion/denoiser.ts';
+import type { DiffusionModel, Latent, PredictedParts } from '../../src/diffusion/denoiser.ts';
 import type { NoiseSchedule } from '../../src/diffusion/noise-schedule.ts';
 import type { Parameterization } from '../../src/diffusion/parameterization.ts';
 import type { NoiseConvention, NoiseSource } from '../../src/random/noise-source.ts';
@@ -33,7 +33,7 @@ export interface AnalyticSet {
     timestep: number,
     conditions: readonly number[],
   ): Latent;
-  /** The guided model; with scale 1 only the conditional prediction is made. */
+  /** The guided model; with scale 1 the conditional prediction is the answer. */
   model(schedule: NoiseSchedule, parameterization?: Parameterization, scale?: number): AnalyticModel;
   /** [draw, ...latent]; entry 0 is the start noise. */
   readonly noiseBank: Tensor<'float32'>;
@@ -80,20 +80,21 @@ export function analyticSet(setFolder: string): AnalyticSet {
   const model: AnalyticSet['model'] = (schedule, parameterization = 'eps', scale = 1) => {
     const timesteps: number[] = [];
     const seen: Latent[] = [];
-    const predict = async (x: Latent, timestep: number): Promise<Latent> => {
+    const predictParts = async (x: Latent, timestep: number): Promise<PredictedParts> => {
       timesteps.push(timestep);
       seen.push(x);
       const own = Array.from({ length: x.shape[0] as number }, (_, i) => i + 1);
       const conditional = output(schedule, parameterization, x, timestep, own);
-      if (scale === 1) return conditional;
       const none = own.map(() => 0);
       const unconditional = output(schedule, parameterization, x, timestep, none);
+      if (scale === 1) return { guided: conditional, unconditional };
       const guided = unconditional.data.map((u, i) =>
         Math.fround(u + Math.fround(scale * Math.fround((conditional.data[i] as number) - u))),
       );
-      return { ...conditional, data: guided };
+      return { guided: { ...conditional, data: guided }, unconditional };
     };
-    return { schedule, parameterization, timesteps, seen, predict };
+    const predict = async (x: Latent, timestep: number): Promise<Latent> => (await predictParts(x, timestep)).guided;
+    return { schedule, parameterization, timesteps, seen, predictParts, predict };
   };
 
   const bankNoise: AnalyticSet['bankNoise'] = (convention = 'compvis', first = 1) => {

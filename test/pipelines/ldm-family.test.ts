@@ -7,6 +7,7 @@ import { StableDiffusionError } from '../../src/errors.ts';
 import { createImage } from '../../src/image/image.ts';
 import type { GenerateOptions } from '../../src/generation/inputs.ts';
 import { inpaint } from '../../src/pipelines/inpaint.ts';
+import { resultOf } from './result.ts';
 import { classModel, kl, randomModel, vq, vqModel, yaml } from '../random-models.ts';
 import { textToImage } from '../../src/pipelines/text-to-image.ts';
 
@@ -59,19 +60,11 @@ for (const { name, yaml: text, options, size } of cases) {
       await using engine = createNodeEngine({ threads: 1 });
       await using model = await randomModel(text, engine);
       assert.equal(model.nativeSize, size);
-      for await (const event of textToImage(model, {
-        ...options,
-        sampler,
-        steps: 4,
-        width: size,
-        height: 2 * size,
-        seed: 3,
-      })) {
-        if (event.kind !== 'result') continue;
-        assert.equal(event.images.length, options.classLabels?.length ?? 1);
-        assert.deepEqual([event.images[0]?.image.width, event.images[0]?.image.height], [size, 2 * size]);
-        assert.ok(event.latents.data.every(Number.isFinite));
-      }
+      const request = { ...options, sampler, steps: 4, width: size, height: 2 * size, seed: 3 };
+      const { images, latents } = await resultOf(textToImage(model, request));
+      assert.equal(images.length, options.classLabels?.length ?? 1);
+      assert.deepEqual([images[0]?.image.width, images[0]?.image.height], [size, 2 * size]);
+      assert.ok(latents.data.every(Number.isFinite));
     });
   }
 }
@@ -111,18 +104,16 @@ test("LDM's inpainting model: masked latent and mask as extra channels, the know
     1,
     Uint8Array.from({ length: 256 }, (_, i) => (i % 16 < 8 ? 255 : 0)),
   );
-  for await (const event of inpaint(model, { image, mask, steps: 3, watermark: false })) {
-    if (event.kind !== 'result') continue;
-    const made = event.images[0]?.image.data ?? new Uint8Array();
-    const changed = Array.from({ length: 256 }, (_, i) =>
-      [0, 1, 2].some((c) => Math.abs((made[3 * i + c] ?? 0) - (image.data[3 * i + c] ?? 0)) > 1),
-    );
-    assert.ok(
-      changed.every((value, i) => i % 16 < 8 || !value),
-      'the known half is as it was',
-    );
-    assert.ok(changed.some(Boolean), 'the other half is new');
-  }
+  const { images } = await resultOf(inpaint(model, { image, mask, steps: 3, watermark: false }));
+  const made = images[0]?.image.data ?? new Uint8Array();
+  const changed = Array.from({ length: 256 }, (_, i) =>
+    [0, 1, 2].some((c) => Math.abs((made[3 * i + c] ?? 0) - (image.data[3 * i + c] ?? 0)) > 1),
+  );
+  assert.ok(
+    changed.every((value, i) => i % 16 < 8 || !value),
+    'the known half is as it was',
+  );
+  assert.ok(changed.some(Boolean), 'the other half is new');
 });
 
 test("A1111's prompt syntax is refused where there is no CLIP text encoder", async () => {

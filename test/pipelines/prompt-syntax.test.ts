@@ -15,6 +15,7 @@ import type { TextToImageOptions } from '../../src/generation/inputs.ts';
 import { textToImage } from '../../src/pipelines/text-to-image.ts';
 import { joinBatches, takeBatch } from '../../src/tensor/batches.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
+import { resultOf } from './result.ts';
 import { compareTensor, maxDifference } from '../parity.ts';
 import { reference } from '../reference.ts';
 import { pick, readTensors } from '../tensors.ts';
@@ -30,10 +31,7 @@ after(async () => {
   await engine.dispose();
 });
 
-async function latentsOf(pipeline: Pipeline): Promise<Tensor<'float32'>> {
-  for await (const event of pipeline) if (event.kind === 'result') return event.latents;
-  throw new Error('there was no result');
-}
+const latentsOf = async (pipeline: Pipeline): Promise<Tensor<'float32'>> => (await resultOf(pipeline)).latents;
 
 const small: TextToImageOptions = {
   width: 64,
@@ -163,18 +161,10 @@ test('a model with an image beside its latent, and the record of a picture', asy
   const plain = await latentsOf(paint('red apple', 'plain'));
   assert.ok(maxDifference(await latentsOf(paint('(red:1.0) apple', 'a1111')), plain) < close);
   assert.ok(maxDifference(await latentsOf(paint('(red:1.5) apple AND a car', 'a1111')), plain) > 1e-3);
-  for await (const event of textToImage(model, {
-    ...small,
-    prompt: '(red:1.6) apple',
-    promptSettings: { emphasis: 'No norm' },
-  })) {
-    if (event.kind !== 'result') continue;
-    const { promptSyntax, promptSettings, prompt } = event.images[0]?.record ?? {};
-    assert.deepEqual(
-      { promptSyntax, promptSettings, prompt },
-      { promptSyntax: 'a1111', promptSettings: { emphasis: 'No norm' }, prompt: '(red:1.6) apple' },
-    );
-  }
+  const settings = { prompt: '(red:1.6) apple', promptSettings: { emphasis: 'No norm' } } as const;
+  const { images } = await resultOf(textToImage(model, { ...small, ...settings }));
+  const { promptSyntax, promptSettings, prompt } = images[0]?.record ?? {};
+  assert.deepEqual({ promptSyntax, promptSettings, prompt }, { promptSyntax: 'a1111', ...settings });
 });
 
 test('what cannot be is refused', async () => {

@@ -1,6 +1,7 @@
 /** The A1111 API as its clients use it, against the pocket model. */
 
 import assert from 'node:assert/strict';
+import { resultOf } from '../pipelines/result.ts';
 import test, { after, before } from 'node:test';
 import { readImageMetadata } from '../../src/image/metadata/image-metadata.ts';
 import { parseInfotext } from '../../src/image/metadata/infotext.ts';
@@ -89,17 +90,10 @@ test('the picture is the one the library makes of the same settings', async () =
     override_settings: { randn_source: 'CPU' },
   });
   await using model = await loadModel();
-  let made: Uint8Array | undefined;
-  for await (const event of textToImage(model, {
-    ...small,
-    sampler: 'Euler a',
-    noise: 'a1111-cpu',
-    guidanceScale: 7,
-  })) {
-    if (event.kind === 'result') made = event.images[0]?.image.data;
-  }
-  assert.ok(made);
-  assert.deepEqual((await decode((body as Generation).images[0] ?? '')).data, made);
+  const { images } = await resultOf(
+    textToImage(model, { ...small, sampler: 'Euler a', noise: 'a1111-cpu', guidanceScale: 7 }),
+  );
+  assert.deepEqual((await decode((body as Generation).images[0] ?? '')).data, images[0]?.image.data);
 });
 
 test("prompts are read in A1111's syntax; the settings keep them as they were written", async () => {
@@ -117,13 +111,9 @@ test("prompts are read in A1111's syntax; the settings keep them as they were wr
   } as const;
   await using model = await loadModel();
   const expected = async (options: TextToImageOptions): Promise<Uint8Array | undefined> => {
-    for await (const event of textToImage(model, {
-      ...settings,
-      prompt: '(red:1.5) apple  AND a [blue|green] car :0.6',
-      ...options,
-    }))
-      if (event.kind === 'result') return event.images[0]?.image.data;
-    return undefined;
+    const plain = '(red:1.5) apple  AND a [blue|green] car :0.6';
+    const { images } = await resultOf(textToImage(model, { ...settings, prompt: plain, ...options }));
+    return images[0]?.image.data;
   };
   const pictureOf = async (more: object): Promise<{ readonly data: Uint8Array; readonly infotext: string }> => {
     const { body } = await server.json('POST', api('txt2img'), { ...common, ...more });

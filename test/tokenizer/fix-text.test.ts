@@ -12,7 +12,7 @@ import { test } from 'node:test';
 import { gunzipSync } from 'fflate';
 import { fixText } from '../../src/tokenizer/fix-text.ts';
 import { unescapeHtml, unescapeTerminatedHtml } from '../../src/tokenizer/html-entities.ts';
-import { recordParity } from '../parity.ts';
+import { assertWithin } from '../parity.ts';
 import { reference } from '../reference.ts';
 
 test('the recorded texts', () => {
@@ -20,7 +20,7 @@ test('the recorded texts', () => {
     new TextDecoder().decode(gunzipSync(readFileSync(reference('tokenizer/ftfy-6.3.1.json.gz')))),
   ) as [string, string][];
   const differing = rows.filter(([text, fixed]) => fixText(text) !== fixed);
-  recordParity({
+  assertWithin({
     part: 'tokenizer',
     case: 'ftfy-6.3.1',
     output: 'text',

@@ -8,6 +8,7 @@ import { loadModel } from '../../src/model/load-model-node.ts';
 import { textToImage } from '../../src/pipelines/text-to-image.ts';
 import { stringifyYaml } from '../../src/config/yaml.ts';
 import { recipes } from '../../src/training/recipes.ts';
+import { resultOf } from '../pipelines/result.ts';
 import { reference, skipUnless } from '../reference.ts';
 import { eventsOf, stoppedAfter, trainingRuns } from './training-runs.ts';
 
@@ -33,9 +34,8 @@ const pixels = async (
   path = reference('diffusion/pipelines/tiny.ckpt'),
 ): Promise<Uint8Array> => {
   await using model = await loadModel(path, { engine: runs.engine, ...options });
-  for await (const event of textToImage(model, { prompt, steps: 2, width: 32, height: 32, safety: false }))
-    if (event.kind === 'result') return event.images[0]?.image.data as Uint8Array;
-  throw new Error('no picture');
+  const { images } = await resultOf(textToImage(model, { prompt, steps: 2, width: 32, height: 32, safety: false }));
+  return images[0]?.image.data as Uint8Array;
 };
 
 async function sameAfterResume(recipe: string, name: string, overrides: readonly string[]): Promise<void> {

@@ -1,6 +1,7 @@
 /** Latent diffusion models trained from a YAML: over a trained autoencoder, with text, classes or nothing as the condition, in all parameterizations. */
 
 import assert from 'node:assert/strict';
+import { resultOf } from '../pipelines/result.ts';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
@@ -38,8 +39,8 @@ test('text: stopped and resumed to the same weights and scale, with samples, and
   await source.close();
   await using model = await loadModel(path, { engine: runs.engine });
   assert.equal(model.checkpoint.config.scale_factor, scale);
-  for await (const event of textToImage(model, { prompt: 'a red square', steps: 2, safety: false }))
-    if (event.kind === 'result') assert.equal(event.images[0]?.image.width, 16);
+  const { images } = await resultOf(textToImage(model, { prompt: 'a red square', steps: 2, safety: false }));
+  assert.equal(images[0]?.image.width, 16);
 });
 
 test('latents kept on disk, and the two phases: the second begins with the weights of the first at another size', async () => {

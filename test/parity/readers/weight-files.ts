@@ -21,7 +21,7 @@ interface ExpectedTensor {
   readonly values_of_codes_0_to_255?: readonly (number | 'nan' | 'inf' | '-inf')[];
 }
 
-interface ExpectedFile {
+export interface ExpectedFile {
   readonly expected: 'accept' | 'reject' | 'accept or clear error' | 'reject or report';
   readonly tensors?: Readonly<Record<string, ExpectedTensor>> | null;
   readonly metadata?: Readonly<Record<string, string>>;
