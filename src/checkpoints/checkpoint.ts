@@ -323,7 +323,7 @@ function longestText(condition: CondStageConfig | null): number {
   return condition?.kind === 'bert' ? condition.max_seq_len : 77;
 }
 
-/** How the condition reaches the UNet, from what it takes. */
+/** How the condition reaches the UNet, inferred from the UNet's inputs. */
 function keyFor(unet: UNetConfig, latent: number, condition: CondStageConfig | null): ConditioningKey {
   const concatenates = unet.in_channels > latent;
   if (unet.context_dim !== null && condition !== null) return concatenates ? 'hybrid' : 'crossattn';

@@ -26,7 +26,7 @@ export interface ConditionedBatch {
   /** Pixels of the pictures, for models that take them; `sizes` may say more. */
   readonly size?: { readonly width: number; readonly height: number } | undefined;
   readonly sizes?: Partial<PictureSizes> | undefined;
-  /** Whether guidance needs the unconditional counterpart. */
+  /** True if guidance needs the unconditional counterpart. */
   readonly guided: boolean;
   /** Default `plain`. */
   readonly promptSyntax?: 'plain' | 'a1111' | undefined;

@@ -54,7 +54,7 @@ export function syntaxEncoding({ text }: Conditioner): SyntaxEncoding | undefine
 }
 
 /** More than these are a slip, or an attack: sequences of one text, prompts of one picture, sequences of a batch of pictures. */
-const most = { chunks: 32, parts: 32, encoded: 1024 } as const;
+const limits = { chunks: 32, parts: 32, encoded: 1024 } as const;
 /** Sequences that are encoded at once. */
 const encodedAtOnce = 32;
 
@@ -95,7 +95,7 @@ function planOf(
     ]),
   );
   const longest = Math.max(...[...given.values()].map(({ length: count }) => count));
-  checkNumber(`sequences of ${length - 2} tokens in a prompt`, longest, most.chunks);
+  checkNumber(`sequences of ${length - 2} tokens in a prompt`, longest, limits.chunks);
   const empty = emptyChunk(tokenizer, length);
   return {
     schedule,
@@ -116,7 +116,7 @@ async function encodeChunks(
   signal: AbortSignal | undefined,
 ): Promise<Encoded> {
   const distinct = [...new Map(chunks.map(({ ids }) => [ids.join(), ids])).entries()];
-  checkNumber('sequences of tokens in these prompts and their schedules', distinct.length, most.encoded);
+  checkNumber('sequences of tokens in these prompts and their schedules', distinct.length, limits.encoded);
   const encoded = new Map<string, readonly NetworkInputs[]>();
   for (let start = 0; start < distinct.length; start += encodedAtOnce) {
     throwIfAborted(signal);
@@ -210,7 +210,7 @@ export async function promptContexts(
     parts: promptParts(withoutComments(prompt)),
     negative: withoutComments(negatives[i] ?? ''),
   }));
-  for (const { parts } of images) checkNumber('prompts joined by AND', parts.length, most.parts);
+  for (const { parts } of images) checkNumber('prompts joined by AND', parts.length, limits.parts);
   const wanted = new Set(images.flatMap(({ parts, negative }) => [negative, ...parts.map((part) => part.text)]));
   const plans = new Map([...wanted].map((prompt) => [prompt, planOf(text.tokenizer, prompt, text.length, options)]));
   const chunks = [...plans.values()].flatMap(({ texts }) => [...texts.values()].flat());

@@ -9,7 +9,7 @@ export interface TaskNames {
 }
 
 /** Names kept for all callers together. */
-const most = 1000;
+const maximumNames = 1000;
 
 export function createTaskNames(): TaskNames {
   const names = new Map<string, { readonly owner: string; readonly task: string; readonly job: string }>();
@@ -19,7 +19,7 @@ export function createTaskNames(): TaskNames {
       const key = keyOf(owner, task);
       names.delete(key);
       names.set(key, { owner, task, job });
-      for (const oldest of [...names.keys()].slice(0, Math.max(0, names.size - most))) names.delete(oldest);
+      for (const oldest of [...names.keys()].slice(0, Math.max(0, names.size - maximumNames))) names.delete(oldest);
     },
     get: (owner, task) => names.get(keyOf(owner, task))?.job,
     of: (owner) =>

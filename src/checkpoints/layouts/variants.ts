@@ -33,7 +33,7 @@ export function projectionMap(
   return rows.length === 0 ? undefined : { a: 'convolutions', b: 'linear', rows };
 }
 
-/** For the names of a text encoder without `cond_stage_model.`; undefined where all is canonical. */
+/** For the names of a text encoder without `cond_stage_model.`; undefined if all names are canonical. */
 export function textModelMap(names: Iterable<string>): NameMap | undefined {
   const rows: NameRow[] = [];
   for (const name of names) {

@@ -133,7 +133,7 @@ function openFastify(limits: Limits, logger: FastifyBaseLogger, onError: AnswerE
     forceCloseConnections: 'idle',
     return503OnClosing: false,
     exposeHeadRoutes: true,
-    // What fails before there is a route: a path that is malformed or too long.
+    // Failures before routing: a malformed or too long path.
     frameworkErrors: (error, request, reply) => void onError(error, request, reply),
   }) as unknown as FastifyInstance;
 }

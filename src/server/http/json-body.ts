@@ -57,6 +57,6 @@ export function readJsonBodies(app: FastifyInstance, mostValues: number): void {
   app.removeContentTypeParser(['application/json', 'text/plain']);
   add('application/json', json);
   add(/^application\/[\w.-]+\+json\b/, json);
-  // A route that wants no body does not look at what it is called.
+  // A route without a body ignores its type.
   add('*', (body, named) => (named ? body.toString('utf8') || undefined : json(body)));
 }

@@ -23,7 +23,7 @@ function filesElsewhere(): readonly (readonly [address: string, folder: string])
 }
 
 const welcome =
-  '<!doctype html><title>stable-diffusion-ts</title><p>The server runs. Its APIs are described at <a href="/openapi.json">/openapi.json</a>.</p>';
+  '<!doctype html><title>stable-diffusion-ts</title><p>The server runs, but its web page is not built. In a clone of the repository run <code>npm run page</code>, then start it again.</p><p>The APIs are described at <a href="/openapi.json">/openapi.json</a>.</p>';
 
 /** Serves the folder, or a short notice if it contains no page. */
 export async function servePage(app: FastifyInstance, folder: string | undefined): Promise<void> {

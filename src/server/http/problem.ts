@@ -126,9 +126,9 @@ function issueOf(place: string, issue: z.core.$ZodIssue): Issue {
 /** The problem of a value in a field of the request. */
 export function unfit(where: readonly (string | number)[], error: z.ZodError): StableDiffusionError {
   const [issue] = error.issues;
-  const told = issue ? issueOf('', issue) : { where: [], message: 'not valid', type: 'value_error' };
-  return new StableDiffusionError('invalid-argument', told.message, {
-    details: { where: [...where, ...told.where.slice(1)], type: told.type },
+  const problem = issue ? issueOf('', issue) : { where: [], message: 'not valid', type: 'value_error' };
+  return new StableDiffusionError('invalid-argument', problem.message, {
+    details: { where: [...where, ...problem.where.slice(1)], type: problem.type },
   });
 }
 

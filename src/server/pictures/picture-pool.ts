@@ -27,7 +27,7 @@ export interface PicturePool {
   close(): Promise<void>;
 }
 
-/** Beside this file, under the name this one has: source or compiled. */
+/** Next to this file, with the same extension: source or compiled. */
 const processFile = fileURLToPath(
   new URL(import.meta.url.endsWith('.ts') ? './picture-process.ts' : './picture-process.js', import.meta.url),
 );

@@ -20,12 +20,12 @@ const workerFile = new URL(
 const small = 256 * 256;
 
 /** Threads at work; more pictures wait their turn. */
-const most = 2;
+const maximumThreads = 2;
 let working = 0;
 const waiting: (() => void)[] = [];
 
 async function inThread<T>(task: PictureTask): Promise<T> {
-  if (working >= most) await new Promise<void>((resolve) => waiting.push(resolve));
+  if (working >= maximumThreads) await new Promise<void>((resolve) => waiting.push(resolve));
   working++;
   try {
     const worker = new Worker(workerFile, { workerData: task });

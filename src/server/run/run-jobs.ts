@@ -143,11 +143,11 @@ class JobGroup implements RunningJobs {
       }
       onError(work.job, error);
       const known = error instanceof StableDiffusionError;
-      const told: JobError = known
+      const failure: JobError = known
         ? { code: error.code, message: withoutFolders(error.message) }
         : { code: 'engine-failed', message: 'The server failed while it made this job; its log says how.' };
       const retry = !(known && permanent.has(error.code));
-      return (await persist(() => queue.fail(work.job, told, { retry }), { patient: true })) ? 'failed' : 'lost';
+      return (await persist(() => queue.fail(work.job, failure, { retry }), { patient: true })) ? 'failed' : 'lost';
     });
   }
 
