@@ -91,6 +91,7 @@ export async function openCheckpoint(file: WeightSource, options: CheckpointOpti
       throw whatItIs(file, error);
     },
   );
+  assertPredictsLatents(opened.config, file.label);
   return {
     label: file.label,
     recommendation: recommendationOf(document, file.metadata?.get('recommended'), file.label),
@@ -315,6 +316,18 @@ export function assembledConfig(from: {
     scheduler_config: null,
     other: {},
   };
+}
+
+/** Throws `config-invalid` for a UNet whose output is more than a prediction for the latents: a variance that it learned is not supported. */
+export function assertPredictsLatents(
+  { unet_config, first_stage_config: stage }: LatentDiffusionConfig,
+  label: string,
+): void {
+  const latent = stage.kind === 'identity' ? undefined : stage.embed_dim;
+  if (latent !== undefined && unet_config.out_channels === 2 * latent)
+    throw configError(
+      `${label}: the UNet returns ${unet_config.out_channels} channels for latents of ${latent}. A learned variance is not supported; use a model that was trained with a fixed one.`,
+    );
 }
 
 /** Tokens of a text, from the positions of its encoder. */

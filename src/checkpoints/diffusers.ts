@@ -8,7 +8,7 @@ import type { NetworkConfig, SafetyCheckerConfig, UNetConfig } from '../config/n
 import { configError, isMapping, type Mapping } from '../config/validate.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { canonicalWeights } from './canonical.ts';
-import { assembledConfig, type Checkpoint, checkpointKind } from './checkpoint.ts';
+import { assembledConfig, assertPredictsLatents, type Checkpoint, checkpointKind } from './checkpoint.ts';
 import { type DetectedNetwork, detectNetwork } from './detect.ts';
 import { sdxlCondition } from './infer/condition.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
@@ -65,6 +65,7 @@ export function diffusersCheckpoint(folder: DiffusersFolder): Checkpoint {
       image_size: unet.config.image_size,
     },
   });
+  assertPredictsLatents(config, folder.label);
   const parts = [unet, vae, ...encoders, ...(safety ? [safety] : [])];
   return {
     label: folder.label,

@@ -1,5 +1,6 @@
 /** diffusers' schedulers over timesteps, and those of the k-diffusion family: from a configuration to the algorithm in `samplers/`. */
 
+import { StableDiffusionError } from '../../errors.ts';
 import { scale } from '../../tensor/arithmetic.ts';
 import { denoiser, type DiffusionModel, type Latent } from '../denoiser.ts';
 import { keepDenoised } from '../inpainting.ts';
@@ -67,6 +68,11 @@ export function ddimInverse(job: Job): Sampling {
 export function ddpm(job: Job): Sampling {
   const { schedule } = job.model;
   const timesteps = timestepsOf(job);
+  if (job.config.variance_type?.startsWith('learned'))
+    throw new StableDiffusionError(
+      'config-invalid',
+      `The variance_type ${JSON.stringify(job.config.variance_type)} is not supported; fixed_small, fixed_small_log, fixed_large and fixed_large_log are.`,
+    );
   const vPosterior = job.config.variance_type?.startsWith('fixed_large') ? 1 : 0;
   const steps = timesteps.map((timestep, i) => {
     const next = timesteps[i + 1];
