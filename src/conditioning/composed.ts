@@ -52,8 +52,8 @@ export const composed: ConditionerKind<ComposedConfig> = {
     const embedders = config.embedders.map((embedder) =>
       embedderOf(embedder, embedder.kind === 'sizes' ? '' : (parts.shift() ?? ''), context),
     );
-    const texts = embedders.flatMap(({ text }) => text ?? []);
-    const [first] = texts;
+    const encodings = embedders.flatMap(({ text }) => text ?? []);
+    const [first] = encodings;
     const vectors = embedders.filter(({ takes }) => takes === 'nothing');
     const vectorWidth = config.embedders.reduce(
       (sum, one) => sum + (one.kind === 'clip_text' && one.pooled_output ? one.projection_dim : 0),
@@ -61,7 +61,8 @@ export const composed: ConditionerKind<ComposedConfig> = {
     );
     const text: TextEncoding | undefined = first && {
       ...first,
-      encodeIds: async (rows, options) => (await Promise.all(texts.map((one) => one.encodeIds(rows, options)))).flat(),
+      encodeIds: async (rows, options) =>
+        (await Promise.all(encodings.map((one) => one.encodeIds(rows, options)))).flat(),
     };
     return {
       takes: 'texts',
@@ -69,7 +70,11 @@ export const composed: ConditionerKind<ComposedConfig> = {
       text,
       async encode(given, options) {
         const all: NetworkInputs[] = [];
-        for (const one of embedders) all.push(await one.encode(given, options));
+        for (const one of embedders) {
+          const isSecond = one.text !== undefined && one.text !== first;
+          const texts = isSecond ? (given.secondTexts ?? given.texts) : given.texts;
+          all.push(await one.encode({ ...given, texts }, options));
+        }
         return joinedInputs(all);
       },
       async join(encoded, given) {

@@ -17,6 +17,8 @@ import type { ClipTokenizerFiles } from '../tokenizer/clip-tokenizer-files.ts';
 /** The conditions of a batch, one value per picture. A model reads the fields it needs. */
 export interface Given {
   readonly texts?: readonly string[] | undefined;
+  /** Of a model with two text encoders: texts for the second one. Default: the same. */
+  readonly secondTexts?: readonly string[] | undefined;
   readonly classes?: readonly number[] | undefined;
   readonly sizes?: readonly PictureSizes[] | undefined;
 }

@@ -29,6 +29,7 @@ export const readers: readonly ReaderRow[] = [
   { set: 'diffusion', load: () => import('./readers/diffusers-samplers.ts') },
   { set: 'families', load: () => import('./readers/family-networks.ts') },
   { set: 'families', load: () => import('./readers/family-conditioners.ts') },
+  { set: 'families', load: () => import('./readers/family-runs.ts') },
   { set: 'control', load: () => import('./readers/upscalers.ts') },
   { set: 'control', load: () => import('./readers/a1111-upscaling.ts') },
   { set: 'control', load: () => import('./readers/a1111-merge.ts') },
