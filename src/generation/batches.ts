@@ -2,7 +2,7 @@
 
 import { StableDiffusionError } from '../errors.ts';
 import { bounds } from './bounds.ts';
-import type { PlainSeed } from './fields.ts';
+import type { PlainSeed } from '../random/plain-seed.ts';
 import type { GenerationRequest } from './request.ts';
 
 /** A batch: one prompt for each picture. */

@@ -1,7 +1,7 @@
 /** Schemas of single values of a request. Each message states the allowed values, in one style. */
 
 import { z } from 'zod';
-import type { Seed } from '../random/seed.ts';
+import { isSeedText, plainSeed } from '../random/plain-seed.ts';
 import { type Bounds, bounds } from './bounds.ts';
 
 const rangeText = ({ min, max }: Bounds): string => `from ${min.toLocaleString('en')} to ${max.toLocaleString('en')}`;
@@ -40,31 +40,14 @@ export function list<T extends z.ZodType>(item: T, what: string, min: number, ma
 
 const lowestSeed = -(2n ** 63n);
 const highestSeed = 2n ** 64n - 1n;
-const seedText = /^-?\d{1,20}$/;
-
-/** A seed as plain data: a number, or decimal digits where a number does not hold it exactly. */
-export type PlainSeed = number | string;
-
-/** The plain form of a seed. */
-export function plainSeed(seed: Seed | string): PlainSeed {
-  const value = Number(seed);
-  return Number.isSafeInteger(value) ? value : BigInt(seed).toString();
-}
-
-/** A plain seed for a generator. */
-export const seedOf = (seed: PlainSeed): Seed => (typeof seed === 'number' ? seed : BigInt(seed));
-
 const seedError = 'a whole number from -2^63 to 2^64 - 1 (above 2^53 a bigint or its digits)';
-const isInRange = (seed: string): boolean =>
-  seedText.test(seed) && BigInt(seed) >= lowestSeed && BigInt(seed) <= highestSeed;
-
 /** A seed of PyTorch's range, -2^63 to 2^64 - 1: a whole number, a bigint, or decimal digits. It becomes its plain form. */
 export const seedSchema = z
   .union(
     [
       z.int({ error: seedError }),
       z.bigint().min(lowestSeed, { error: seedError }).max(highestSeed, { error: seedError }),
-      z.string().refine(isInRange, { error: seedError }),
+      z.string().refine(isSeedText, { error: seedError }),
     ],
     { error: seedError },
   )
@@ -72,7 +55,7 @@ export const seedSchema = z
 
 /** A seed in its plain form, as stored. */
 export const plainSeedSchema = z.union(
-  [z.int({ error: seedError }), z.string().refine(isInRange, { error: seedError })],
+  [z.int({ error: seedError }), z.string().refine(isSeedText, { error: seedError })],
   { error: seedError },
 );
 

@@ -7,7 +7,8 @@ import { precisionNames } from '../engine/precision.ts';
 import { z } from 'zod';
 import { type Batch, type Batches, sizesBefore } from './batches.ts';
 import { bounds } from './bounds.ts';
-import { plainSeed, seedOf, text, whole } from './fields.ts';
+import { text, whole } from './fields.ts';
+import { plainSeed, seedOf } from '../random/plain-seed.ts';
 import { type GenerationRequest, requestSchema, requestSchemas } from './request.ts';
 import { upgradeRecord } from './upgrade-record.ts';
 

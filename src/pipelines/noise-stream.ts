@@ -4,7 +4,7 @@
  */
 
 import type { Batch } from '../generation/batches.ts';
-import { seedOf } from '../generation/fields.ts';
+import { seedOf } from '../random/plain-seed.ts';
 import { createNoise } from '../random/create-noise.ts';
 import type { SeededNoise } from '../random/noise-source.ts';
 import { offsetSeed } from '../random/seed.ts';

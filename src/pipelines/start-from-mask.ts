@@ -7,7 +7,7 @@
  */
 
 import { StableDiffusionError } from '../errors.ts';
-import { seedOf } from '../generation/fields.ts';
+import { seedOf } from '../random/plain-seed.ts';
 import type { RequestOf } from '../generation/request.ts';
 import { cutOf } from '../generation/strength-steps.ts';
 import type { Image } from '../image/image.ts';

@@ -3,7 +3,8 @@
 import { z } from 'zod';
 import { namedSampling, samplerPeerOf } from '../diffusion/sampler-names.ts';
 import { bounds } from '../generation/bounds.ts';
-import { openFields, type PlainSeed, plainSeed, seedOf } from '../generation/fields.ts';
+import { openFields } from '../generation/fields.ts';
+import { type PlainSeed, plainSeed, seedOf } from '../random/plain-seed.ts';
 import { requestSchemas } from '../generation/request.ts';
 import { workOf } from './admission/work.ts';
 import type { ServerContext } from './context.ts';

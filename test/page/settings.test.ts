@@ -9,6 +9,7 @@ import {
   checkedSettings,
   defaultSettings,
   hasOwnSpacing,
+  isAnySeed,
   samplerLabels,
   scheduleLabels,
   settingRows,
@@ -125,4 +126,12 @@ test('words weigh more and less by Ctrl and the arrows, as in A1111', () => {
   assert.equal(press('a \\(r_ed\\) apple', 1), 'a \\((_red_:1.1)\\) apple', 'brackets behind a backslash are text');
   assert.equal(press('red,_ _', 1), undefined);
   assert.equal(press('red (a:b:_1.2.3)', 1), undefined);
+});
+
+test('a seed beyond 2^53 is kept to its last digit; -1 is another one each time, and other negative seeds are seeds', () => {
+  assert.equal(checkedSettings({ seed: '18446744073709551615' }).seed, '18446744073709551615');
+  assert.equal(checkedSettings({ seed: '42' }).seed, 42);
+  assert.equal(checkedSettings({ seed: -7 }).seed, -7);
+  assert.equal(checkedSettings({ seed: '18446744073709551616' }).seed, -1);
+  assert.deepEqual([isAnySeed({ seed: -1 }), isAnySeed({ seed: -7 })], [true, false]);
 });

@@ -23,6 +23,7 @@ import {
   rememberedSettings,
   rememberSettings,
   type Settings,
+  isAnySeed,
 } from './settings/settings.ts';
 import type { Run, StudioState } from './studio-state.ts';
 
@@ -244,7 +245,7 @@ class Studio {
       throw new Error('Choose an initial picture first: drop one here, or select a file.');
     if (task === 'inpaint' && !mask) throw new Error('First paint over the part to regenerate.');
     const wanted = checkedSettings({ ...settings, ...change }, settings);
-    const seed = wanted.seed < 0 ? anySeed() : wanted.seed;
+    const seed = isAnySeed(wanted) ? anySeed() : wanted.seed;
     return {
       task,
       settings: {

@@ -2,8 +2,8 @@
 
 import { useEffect, useId, useRef, useState } from 'react';
 import { Icon } from '../shell/icons.tsx';
-import { NumberInput, SelectField, SliderField } from '../settings/fields.tsx';
-import { hasOwnSpacing, limits, type PromptSyntax, promptSyntaxes } from '../settings/settings.ts';
+import { NumberInput, SeedInput, SelectField, SliderField } from '../settings/fields.tsx';
+import { hasOwnSpacing, limits, type PromptSyntax, promptSyntaxes, isAnySeed } from '../settings/settings.ts';
 import { studio, useStudio } from '../studio.ts';
 
 /** Shapes by their proportions, width to height. */
@@ -218,22 +218,13 @@ export function SettingsPanel() {
             </button>
           </div>
           <span className="with-button">
-            <NumberInput
-              id={seed}
-              label="Seed"
-              value={settings.seed}
-              min={-1}
-              max={limits.seed}
-              step={1}
-              placeholder="any"
-              onChange={(seed) => studio.change({ seed: Math.round(seed) })}
-            />
+            <SeedInput id={seed} value={settings.seed} onChange={(value) => studio.change({ seed: value })} />
             <button
               type="button"
               className="icon-only"
               aria-label="Another seed each time"
               title="Another seed each time"
-              aria-pressed={settings.seed < 0}
+              aria-pressed={isAnySeed(settings)}
               onClick={() => studio.change({ seed: -1 })}
             >
               <Icon name="dice" />

@@ -1,5 +1,6 @@
 /** Pictures from any server with A1111's API (`/sdapi/v1`), polled for progress. */
 
+import { laterSeed, type PlainSeed } from 'stable-diffusion-ts/random/plain-seed.ts';
 import type { EngineFacts, JobEvent, PictureEngine, PictureJob } from './picture-engine.ts';
 import { ask, base64Of, blobOf, type ServerAddress, ServerError } from './server-request.ts';
 
@@ -83,10 +84,13 @@ export class A1111Engine implements PictureEngine {
     if (signal.aborted) await ask(this.#server, 'sdapi/v1/interrupt', { method: 'POST' }).catch(() => {});
     if (failed) throw failed.error;
     if (!answer) return;
-    const { all_seeds } = JSON.parse(answer.info) as { readonly all_seeds?: readonly number[] };
+    const { all_seeds } = JSON.parse(answer.info) as { readonly all_seeds?: readonly PlainSeed[] };
     // A grid of all pictures may come first.
     const files = answer.images.slice(-settings.batchSize).map((text) => blobOf(text));
-    yield { kind: 'pictures', pictures: files.map((file, i) => ({ file, seed: all_seeds?.[i] ?? settings.seed + i })) };
+    yield {
+      kind: 'pictures',
+      pictures: files.map((file, i) => ({ file, seed: all_seeds?.[i] ?? laterSeed(settings.seed, i) })),
+    };
   }
 
   async *#progress(steps: number, previews: boolean, signal: AbortSignal): AsyncGenerator<JobEvent, void, void> {

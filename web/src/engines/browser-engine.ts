@@ -1,5 +1,6 @@
 /** Pictures made in this browser, by the library in a worker. Nothing leaves the machine. */
 
+import { laterSeed } from 'stable-diffusion-ts/random/plain-seed.ts';
 import { webImageCodec } from 'stable-diffusion-ts/image/codec/codec-web.ts';
 import { createImage, type Image } from 'stable-diffusion-ts/image/image.ts';
 import { readImageMetadata } from 'stable-diffusion-ts/image/metadata/image-metadata.ts';
@@ -101,7 +102,7 @@ function laidOver(given: Image<3>, mask: Image): Prepared['finish'] {
 async function prepared({ task, settings, image, mask }: PictureJob): Promise<Prepared> {
   const { width, height, strength, schedule, ...same } = settings;
   // A seed for each picture, so that each can be made again alone.
-  const seeds = Array.from({ length: settings.batchSize }, (_, i) => settings.seed + i);
+  const seeds = Array.from({ length: settings.batchSize }, (_, i) => laterSeed(settings.seed, i));
   const options = { ...same, seeds, ...(schedule ? { schedule } : {}), noise: 'a1111-cpu' as const };
   if (task === 'txt2img' || !image) return { job: { task: 'txt2img', ...options, width, height }, finish: asPng };
   const picture = await fitted(image, width, height);
@@ -146,7 +147,7 @@ async function jobEvents(
     event.images.map(
       async (made): Promise<FinishedPicture> => ({
         file: await finish(made),
-        seed: Number(made.record.seed),
+        seed: made.record.seed,
         flagged: made.flagged,
       }),
     ),

@@ -1,5 +1,6 @@
 /** Pictures made by a server of this program, through its jobs API (`/api/v1`). */
 
+import type { PlainSeed } from 'stable-diffusion-ts/random/plain-seed.ts';
 import { scheduleLabels, syntaxesOf } from '../settings/settings.ts';
 import type { EngineFacts, JobEvent, PictureEngine, PictureJob, UnfinishedJob } from './picture-engine.ts';
 import { ask, base64Of, blobOf, type ServerAddress, ServerError } from './server-request.ts';
@@ -20,7 +21,7 @@ interface JobView {
   readonly id: string;
   readonly state: string;
   readonly result: {
-    readonly images: readonly { readonly url: string; readonly seed: number; readonly flagged?: boolean }[];
+    readonly images: readonly { readonly url: string; readonly seed: PlainSeed; readonly flagged?: boolean }[];
   } | null;
   readonly error: { readonly message: string } | null;
 }
@@ -190,7 +191,7 @@ export class JobsEngine implements PictureEngine {
   async #pictures(
     { result }: JobView,
     signal: AbortSignal,
-  ): Promise<readonly { file: Blob; seed: number; flagged?: boolean }[]> {
+  ): Promise<readonly { file: Blob; seed: PlainSeed; flagged?: boolean }[]> {
     const images = result?.images ?? [];
     return Promise.all(
       images.map(async ({ url, seed, flagged }) => ({

@@ -1,5 +1,6 @@
 /** PictureEngine: what makes the pictures. Three implementations: this browser, a server's jobs API, and a server that speaks A1111's. */
 
+import type { PlainSeed } from 'stable-diffusion-ts/random/plain-seed.ts';
 import type { PromptSyntax, Settings, Task } from '../settings/settings.ts';
 
 export interface PictureJob {
@@ -24,7 +25,7 @@ export interface UnfinishedJob {
 export interface FinishedPicture {
   /** With its settings inside. */
   readonly file: Blob;
-  readonly seed: number;
+  readonly seed: PlainSeed;
   /** The safety checker has objected, and the picture is black. */
   readonly flagged?: boolean;
 }

@@ -1,6 +1,7 @@
 /** The axes of an X/Y grid, and the syntax of their values: comma-separated lists, and ranges as in A1111 (1-5, 10-30 (+5), 5-9 [5]). */
 
-import { limits, type Settings, type Task } from '../settings/settings.ts';
+import { laterSeed } from '../../../src/random/plain-seed.ts';
+import { limits, type Settings, type Task, isAnySeed } from '../settings/settings.ts';
 
 const axisNames = [
   'none',
@@ -97,7 +98,7 @@ export const axes: { readonly [K in AxisName]: Axis } = {
   seed: {
     label: 'Seed',
     hint: '1-4 or 7, 42, 99',
-    start: ({ settings: { seed } }) => (seed < 0 ? '1-4' : `${seed}-${seed + 3}`),
+    start: ({ settings: { seed } }) => (isAnySeed({ seed }) ? '1-4' : `${seed}-${laterSeed(seed, 3)}`),
     values: numeric('seed', 0, Number.MAX_SAFE_INTEGER),
   },
   steps: {

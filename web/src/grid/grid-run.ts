@@ -1,6 +1,6 @@
 /** A grid of pictures that differ in one or two settings, made cell by cell. */
 
-import { anySeed, type Settings } from '../settings/settings.ts';
+import { anySeed, type Settings, isAnySeed } from '../settings/settings.ts';
 import type { Picture } from '../history/picture-database.ts';
 import { studio } from '../studio.ts';
 import { type AxisName, type AxisValue, axes, axisValues } from './axes.ts';
@@ -43,7 +43,7 @@ export async function makeGrid(x: AxisChoice, y: AxisChoice): Promise<void> {
       throw new Error(`Both axes vary ${axes[x.name].label.toLowerCase()}. Choose another for one of them.`);
     const columns = axisValues(x.name, x.text, context);
     const rows = axisValues(y.name, y.text, context);
-    const seed = settings.seed < 0 ? anySeed() : settings.seed;
+    const seed = isAnySeed(settings) ? anySeed() : settings.seed;
     const first = studio.job({ seed, batchSize: 1 });
     let grid: Grid = {
       columns,

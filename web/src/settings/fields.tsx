@@ -1,5 +1,6 @@
 /** Form fields of the settings: each a label and a native control. */
 
+import { isSeedText, type PlainSeed, plainSeed } from 'stable-diffusion-ts/random/plain-seed.ts';
 import { type ReactNode, useId, useState } from 'react';
 
 interface NumberProps {
@@ -50,6 +51,38 @@ export function NumberInput({
       }}
       onBlur={settle}
       onKeyDown={(event) => event.key === 'Enter' && settle()}
+    />
+  );
+}
+
+/** A seed, to its last digit; empty for another one each time. */
+export function SeedInput({
+  id,
+  value,
+  onChange,
+}: {
+  readonly id: string;
+  readonly value: PlainSeed;
+  readonly onChange: (seed: PlainSeed) => void;
+}) {
+  const [draft, setDraft] = useState<string>();
+  return (
+    <input
+      id={id}
+      className="number"
+      type="number"
+      inputMode="numeric"
+      aria-label="Seed"
+      step={1}
+      value={draft ?? (value === -1 ? '' : String(value))}
+      placeholder="any"
+      onChange={(event) => {
+        const text = event.target.value.trim();
+        setDraft(text);
+        if (text === '') onChange(-1);
+        else if (isSeedText(text)) onChange(plainSeed(text));
+      }}
+      onBlur={() => setDraft(undefined)}
     />
   );
 }

@@ -1,29 +1,30 @@
 /** The user's settings. Plain data: stored in the browser and in the history, and read back from pictures. */
 
-export type Task = 'txt2img' | 'img2img' | 'inpaint';
+import type { PromptSyntax, RequestOf, Task } from '../../../src/generation/request.ts';
+import { isSeedText, type PlainSeed, plainSeed } from '../../../src/random/plain-seed.ts';
 
-/** How a prompt is read. Without brackets, AND and BREAK, and up to 75 tokens, it is the same by both. */
-export type PromptSyntax = 'plain' | 'a1111';
+export type { PromptSyntax, Task };
 
-export interface Settings {
+/** Fields that are a request's own. */
+type Shared = Pick<RequestOf<'img2img'>, 'promptSyntax' | 'steps' | 'guidanceScale' | 'strength'>;
+
+export interface Settings extends Shared {
   readonly prompt: string;
   readonly negativePrompt: string;
-  readonly promptSyntax: PromptSyntax;
   /** Pixels; 0 means the model's own size. */
   readonly width: number;
   readonly height: number;
-  readonly steps: number;
   /** A1111's label, which the library and servers know. */
   readonly sampler: string;
   /** Spacing of the steps; empty for the sampler's own. */
   readonly schedule: string;
-  readonly guidanceScale: number;
-  /** -1: another one each time. */
-  readonly seed: number;
+  /** -1: another one each time. Beyond 2^53 its digits. */
+  readonly seed: PlainSeed;
   readonly batchSize: number;
-  /** Share of the schedule that is run on a picture given. */
-  readonly strength: number;
 }
+
+/** Whether each run takes another seed. */
+export const isAnySeed = ({ seed }: Pick<Settings, 'seed'>): boolean => seed === -1;
 
 export const defaultSettings: Settings = {
   prompt: '',
@@ -45,7 +46,7 @@ export const promptSyntaxes: readonly PromptSyntax[] = ['a1111', 'plain'];
 export const syntaxesOf = (readsPromptSyntax: boolean): readonly PromptSyntax[] =>
   readsPromptSyntax ? promptSyntaxes : ['plain'];
 
-export const limits = { steps: 150, guidanceScale: 30, batchSize: 16, side: 2048, seed: 2 ** 32 - 1 } as const;
+export const limits = { steps: 150, guidanceScale: 30, batchSize: 16, side: 2048 } as const;
 
 /** Samplers and schedules by the labels that people know from A1111. The library has more names than these. */
 export const samplerLabels: readonly string[] = [
@@ -108,6 +109,12 @@ export function rememberSettings(settings: Settings): void {
 
 const within = (value: number, least: number, most: number): number => Math.min(most, Math.max(least, value));
 
+/** A seed of any origin, to its last digit. */
+function seedFrom(given: unknown): PlainSeed | undefined {
+  const text = typeof given === 'number' ? String(Math.round(given)) : String(given).trim();
+  return isSeedText(text) ? plainSeed(text) : undefined;
+}
+
 /** Settings from any source, with missing and invalid values replaced. */
 export function checkedSettings(
   given: Partial<Record<keyof Settings, unknown>>,
@@ -130,7 +137,7 @@ export function checkedSettings(
     sampler: text('sampler') || base.sampler,
     schedule: text('schedule'),
     guidanceScale: number('guidanceScale', 1, limits.guidanceScale, false),
-    seed: number('seed', -1, Number.MAX_SAFE_INTEGER, true),
+    seed: seedFrom(given.seed) ?? base.seed,
     batchSize: number('batchSize', 1, limits.batchSize, true),
     strength: number('strength', 0, 1, false),
   };

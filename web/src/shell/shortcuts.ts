@@ -1,5 +1,6 @@
 /** The table of keyboard shortcuts, used by the page and shown in the dialog. The mask painter has its own keys. */
 
+import { isAnySeed } from '../settings/settings.ts';
 import { download, fileName } from '../history/picture-database.ts';
 import { studio, type View } from '../studio.ts';
 
@@ -66,7 +67,7 @@ export const shortcuts: readonly Shortcut[] = [
     matches: plain('r'),
     run: () => {
       const last = studio.state.made[0]?.settings.seed;
-      studio.change({ seed: studio.state.settings.seed >= 0 || last === undefined ? -1 : last });
+      studio.change({ seed: !isAnySeed(studio.state.settings) || last === undefined ? -1 : last });
       return undefined;
     },
   },

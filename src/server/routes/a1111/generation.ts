@@ -2,7 +2,7 @@
 
 import { StableDiffusionError } from '../../../errors.ts';
 import { namedSampling } from '../../../diffusion/sampler-names.ts';
-import type { PlainSeed } from '../../../generation/fields.ts';
+import type { PlainSeed } from '../../../random/plain-seed.ts';
 import { emphases } from '../../../prompt/emphasis.ts';
 import type { NoiseConvention } from '../../../random/noise-source.ts';
 import { acceptJob, awaitJob } from '../../accept-job.ts';
