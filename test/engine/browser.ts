@@ -82,6 +82,8 @@ export interface PageOptions {
   readonly query?: string;
   /** Ask Chromium for WebGPU through its software driver. */
   readonly webgpu?: boolean;
+  /** Names that lead to this machine: `MAP sd.lan 127.0.0.1`. */
+  readonly hosts?: string;
 }
 
 /** Milliseconds for a browser to start and a page to load: minutes on a machine that has much other work. */
@@ -104,11 +106,15 @@ const softwareGpu = [
 ];
 
 /** Starts Chromium. */
-export function launchBrowser(options: Pick<PageOptions, 'webgpu'> = {}): Promise<Browser> {
+export function launchBrowser(options: Pick<PageOptions, 'webgpu' | 'hosts'> = {}): Promise<Browser> {
   return chromium.launch({
     timeout: patience,
     ...(executable ? { executablePath: executable } : {}),
-    args: [...quiet, ...(options.webgpu ? softwareGpu : ['--disable-gpu'])],
+    args: [
+      ...quiet,
+      ...(options.webgpu ? softwareGpu : ['--disable-gpu']),
+      ...(options.hosts ? [`--host-resolver-rules=${options.hosts}`] : []),
+    ],
   });
 }
 

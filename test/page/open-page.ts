@@ -11,6 +11,7 @@ import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
 import type { Image } from '../../src/image/image.ts';
 import { readImageMetadata } from '../../src/image/metadata/image-metadata.ts';
 import { pocketModel } from '../../src/model/load-model-node.ts';
+import type { ApiKey } from '../../src/server/http/api-keys.ts';
 import { startServer } from '../../src/server/server.ts';
 import { launchBrowser, withoutBrowser } from '../engine/browser.ts';
 
@@ -62,7 +63,7 @@ export async function serveFiles(): Promise<PageHost> {
 }
 
 /** `sd serve` with the pocket model and the page, in this process. */
-export async function servePage(): Promise<PageHost> {
+export async function servePage(keys: readonly ApiKey[] = []): Promise<PageHost> {
   const folder = mkdtempSync(join(tmpdir(), 'sd-page-'));
   const server = await startServer({
     model: pocketModel,
@@ -70,6 +71,7 @@ export async function servePage(): Promise<PageHost> {
     logLevel: 'silent',
     dataFolder: folder,
     webFolder: built,
+    keys,
   });
   return {
     url: `${server.url}/`,
@@ -118,6 +120,7 @@ export interface Visit {
   readonly place?: 'server' | 'browser';
   readonly provider?: 'wasm' | 'webgpu';
   readonly settings?: Readonly<Record<string, unknown>>;
+  readonly apiKey?: string;
 }
 
 export async function openPage(
@@ -136,19 +139,19 @@ export async function openPage(
     engine: {
       provider: visit.provider ?? 'wasm',
       server: '',
-      apiKey: '',
+      apiKey: visit.apiKey ?? '',
       ...(visit.place ? { place: visit.place } : {}),
     },
   };
   await context.addInitScript((given: Readonly<Record<string, unknown>>) => {
     // Firefox asks the person, who does not answer here.
-    StorageManager.prototype.persist = () => new Promise(() => {});
+    if (isSecureContext) StorageManager.prototype.persist = () => new Promise(() => {});
     for (const [key, value] of Object.entries(given))
       if (localStorage.getItem(key) === null) localStorage.setItem(key, JSON.stringify(value));
   }, remembered);
   await page.goto(url);
   // A host without the headers is helped by the service worker, and one reload.
-  await page.waitForFunction(() => crossOriginIsolated);
+  await page.waitForFunction(() => crossOriginIsolated || !isSecureContext);
   await page.locator('.dot[data-state=ready]').waitFor();
   return { page, context, problems };
 }

@@ -723,3 +723,16 @@ test("what Gradio answers: the page's hires. upscalers, and that somebody is the
   const { status, headers } = await server.json('POST', '/api/v1/jobs/x');
   assert.deepEqual([status, headers.get('allow')], [405, 'GET, HEAD, DELETE']);
 });
+
+test('settings without effect are named in the answer', async () => {
+  const { status, body } = await server.json('POST', '/sdapi/v1/txt2img', {
+    ...{ prompt: 'x', steps: 1, width: 64, height: 64, seed: 1 },
+    ...{ tiling: true, restore_faces: true, styles: ['x'], override_settings: { sd_vae: 'x.safetensors' } },
+  });
+  assert.equal(status, 200);
+  const { warnings } = JSON.parse((body as { info: string }).info) as { warnings: readonly string[] };
+  assert.deepEqual(
+    warnings.map((line) => line.split(' ', 1)[0]),
+    ['tiling', 'restore_faces', 'styles', 'override_settings.sd_vae'],
+  );
+});

@@ -13,6 +13,7 @@ import { isAbort, type ModelChoice, type PictureEngine, type PictureJob } from '
 import { ServerError } from './engines/server-request.ts';
 import { isFull } from './engines/model-store.ts';
 import { rememberedModel, rememberModel } from './engines/model-choice.ts';
+import { newId } from './history/new-id.ts';
 import { openPictureDatabase, type Picture, type PictureDatabase } from './history/picture-database.ts';
 import { fittedSize } from './settings/fitted-size.ts';
 import {
@@ -323,7 +324,7 @@ class Studio {
             ...made,
             ...event.pictures.map(
               ({ file, seed, flagged }): Picture => ({
-                id: crypto.randomUUID(),
+                id: newId(),
                 createdAt: Date.now(),
                 task: job.task,
                 settings: { ...job.settings, seed, batchSize: 1 },

@@ -47,6 +47,7 @@ export const serve = defineCommand({
   ],
   async run(context, _words, values) {
     const { startServer } = await import('../../server/server.ts');
+    const { hasPage } = await import('../../server/http/page.ts');
     const { parseApiKeys } = await import('../../server/http/api-keys.ts');
     const { pocketModel } = await import('../../model/load-model-node.ts');
     const patience = (values.patience ?? 30) * 1000;
@@ -54,17 +55,19 @@ export const serve = defineCommand({
     const model = await namedModelPath(context, values.model);
     const work = workOptionsOf({ ...values, model }, { model: pocketModel, environment: context.environment });
     const texts = [...(values.keys ?? []), ...(context.environment['SD_API_KEYS'] ?? '').split(',').filter(Boolean)];
+    const webFolder = values.web ?? fileURLToPath(new URL('../../../web/dist', import.meta.url));
     const server = await startServer({
       ...work,
       host: values.host,
       port: values.port,
       keys: parseApiKeys(texts),
       corsOrigins: values.cors,
-      webFolder: values.web ?? fileURLToPath(new URL('../../../web/dist', import.meta.url)),
+      webFolder,
       work: !values.noWork,
       policy: { ...work.policy, fetchUrls: values.fetchUrls },
     });
     context.out.write(`Serving at ${server.url}\n`);
+    if (!hasPage(webFolder)) context.err.write('The page is not built. To build it, run: npm run page\n');
     await untilAborted(context.signal);
     context.err.write('Finishing running jobs. Press Ctrl-C again to stop at once; accepted jobs are kept.\n');
     await server.stop(patience);

@@ -25,9 +25,13 @@ function filesElsewhere(): readonly (readonly [address: string, folder: string])
 const welcome =
   '<!doctype html><title>stable-diffusion-ts</title><p>The server runs, but its web page is not built. In a clone of the repository run <code>npm run page</code>, then start it again.</p><p>The APIs are described at <a href="/openapi.json">/openapi.json</a>.</p>';
 
+/** Whether a folder holds the built page. */
+export const hasPage = (folder: string | undefined): folder is string =>
+  folder !== undefined && existsSync(join(folder, 'index.html'));
+
 /** Serves the folder, or a short notice if it contains no page. */
 export async function servePage(app: FastifyInstance, folder: string | undefined): Promise<void> {
-  if (folder === undefined || !existsSync(join(folder, 'index.html'))) {
+  if (!hasPage(folder)) {
     app.get('/', async (_request, reply) => {
       await reply.type('text/html; charset=utf-8').send(welcome);
     });

@@ -14,12 +14,31 @@ async function textOf({ file, settings, task }: Picture): Promise<string> {
   );
 }
 
+/** The old way, which works on http too: a selected text field. Says whether it did. */
+function copyBySelection(text: string): boolean {
+  const field = document.createElement('textarea');
+  field.value = text;
+  field.setAttribute('readonly', '');
+  field.style.position = 'fixed';
+  field.style.opacity = '0';
+  document.body.append(field);
+  field.select();
+  try {
+    return document.execCommand('copy');
+  } finally {
+    field.remove();
+  }
+}
+
 /** Throws a readable Error if the clipboard is unavailable. */
 export async function copySettings(picture: Picture): Promise<void> {
   const text = await textOf(picture);
   try {
-    await navigator.clipboard.writeText(text);
+    // On http there is no `navigator.clipboard`, whatever its type says.
+    const clipboard = navigator.clipboard as Clipboard | undefined;
+    if (clipboard) await clipboard.writeText(text);
+    else if (!copyBySelection(text)) throw new Error('refused');
   } catch {
-    throw new Error('This browser gives no clipboard here: it needs an https address, and to be allowed.');
+    throw new Error('This browser did not allow copying. Allow the clipboard for this page, or use https.');
   }
 }

@@ -1,6 +1,7 @@
 /** A picture that was dropped in: its settings, and what may be done with it. */
 
 import { useEffect, useState } from 'react';
+import { newId } from '../history/new-id.ts';
 import { type Picture, urlOf } from '../history/picture-database.ts';
 import { type FoundSettings, settingsOfPicture } from '../settings/from-picture.ts';
 import { settingRows } from '../settings/settings.ts';
@@ -18,7 +19,7 @@ async function pictureOf(file: File, found: FoundSettings | undefined): Promise<
     seed: 0,
   };
   return {
-    id: crypto.randomUUID(),
+    id: newId(),
     createdAt: Date.now(),
     task: 'txt2img',
     settings: { ...settings, width, height, batchSize: 1 },

@@ -13,6 +13,7 @@ import type { Answer, RouteRequest } from '../../http/route.ts';
 import { json } from '../../http/route.ts';
 import type { Job, JobResult } from '../../job.ts';
 import { extraSettings } from '../../run/settings-text.ts';
+import { droppedSettings } from './dropped-settings.ts';
 import { checkOptions, currentModel, optionsOf } from './option-table.ts';
 import {
   type ImageToImageFields,
@@ -170,7 +171,13 @@ export function sharedDraft(
 }
 
 /** A1111's `Processed.js()`: all facts about the result, as JSON in a string. */
-function infoOf(job: Job, result: JobResult, body: SharedFields, modelName: string): string {
+function infoOf(
+  job: Job,
+  result: JobResult,
+  body: SharedFields,
+  modelName: string,
+  warnings: readonly string[],
+): string {
   const { request } = job;
   const all = <T>(pick: (image: JobResult['images'][number]) => T): T[] => result.images.map(pick);
   return JSON.stringify({
@@ -213,6 +220,7 @@ function infoOf(job: Job, result: JobResult, body: SharedFields, modelName: stri
     version: 'v1.10.1',
     // Fields that A1111 lacks.
     job_id: job.id,
+    warnings,
     interrupted: result.interrupted,
     flagged: all((image) => image.flagged ?? false),
   });
@@ -235,6 +243,8 @@ export async function answerGeneration(
   given: TextToImageFields | ImageToImageFields,
 ): Promise<Answer> {
   const body = withoutPictures(given);
+  const warnings = droppedSettings(given);
+  if (warnings.length > 0) context.log.warn({ owner, warnings }, 'settings without effect');
   ticket.hold(Buffer.byteLength(JSON.stringify(body)));
   const accepted = await acceptJob(context, { owner, source: 'a1111', priority: 'normal', draft, fields: fieldNames });
   if (body.force_task_id) context.tasks.set(owner, body.force_task_id.slice(0, 200), accepted.id);
@@ -245,6 +255,6 @@ export async function answerGeneration(
   return json({
     images: body.send_images === false ? [] : images,
     parameters: parametersOf(body, job.request),
-    info: infoOf(job, job.result, body, context.catalog.find(job.request.model).name),
+    info: infoOf(job, job.result, body, context.catalog.find(job.request.model).name, warnings),
   });
 }

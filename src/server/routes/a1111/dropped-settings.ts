@@ -1,0 +1,25 @@
+/** Settings of A1111 that have no effect here. The caller hears of each in `info.warnings`, the operator in the log. */
+
+import type { ImageToImageFields, TextToImageFields } from './generation-fields.ts';
+
+/** Values by which A1111 names its own default of an option. */
+const noChoice: ReadonlySet<unknown> = new Set([undefined, null, '', 'None', 'Automatic', 'none']);
+
+/** One line for each setting that a request makes and that is left out. */
+export function droppedSettings(body: TextToImageFields | ImageToImageFields): readonly string[] {
+  const overrides = body.override_settings ?? {};
+  const rows: readonly (readonly [name: string, isSet: boolean])[] = [
+    ['tiling', body.tiling === true],
+    ['restore_faces', body.restore_faces === true],
+    ['styles', (body.styles ?? []).length > 0],
+    ['refiner_checkpoint', !noChoice.has(body.refiner_checkpoint)],
+    ['s_min_uncond', (body.s_min_uncond ?? 0) > 0],
+    ['firstpass_image', !noChoice.has(body.firstpass_image)],
+    ['latent_mask', 'latent_mask' in body && !noChoice.has(body.latent_mask)],
+    ['override_settings.sd_vae', !noChoice.has(overrides['sd_vae'])],
+    ['override_settings.tiling', overrides['tiling'] === true],
+    ['override_settings.token_merging_ratio', Number(overrides['token_merging_ratio'] ?? 0) > 0],
+    ['override_settings.img2img_color_correction', overrides['img2img_color_correction'] === true],
+  ];
+  return rows.flatMap(([name, isSet]) => (isSet ? [`${name} is not supported by this server and was left out.`] : []));
+}
