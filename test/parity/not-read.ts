@@ -1,5 +1,5 @@
 /**
- * Recorded cases that no reader reads, with the reason. The parity program fails on every other unread case, and on a row here that fits no unread case.
+ * Recorded cases that no reader reads, with the reason. The parity program fails on every other unread case.
  *
  * A row names a kind of cases by the set, the part and a word of what the index says that they exercise, not by the case's name.
  */
