@@ -23,3 +23,4 @@ export * from './sigma-schedules/index.ts';
 export { percentToSigma } from './sigma-schedules/percent-to-sigma.ts';
 export { zeroTerminalSnr } from './sigma-schedules/zero-terminal-snr.ts';
 export * from './timesteps.ts';
+export { type VpOptions, vpTime } from './vp-schedules.ts';

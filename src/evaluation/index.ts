@@ -1,5 +1,6 @@
 /** Measures of pictures, autoencoders and models: FID, KID, precision and recall, inception score, CLIP score, PSNR, SSIM, LPIPS. */
 
+export { type AestheticHead, aestheticHead, normalisedRows } from './aesthetic.ts';
 export {
   type AdmPrecisionRecall,
   admPrecisionRecall,

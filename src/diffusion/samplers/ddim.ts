@@ -6,7 +6,7 @@
 import { throwIfAborted } from '../../errors.ts';
 import { linearCombination } from '../../tensor/arithmetic.ts';
 import type { DiffusionModel, Latent } from '../denoiser.ts';
-import { predictionOf } from '../parameterization.ts';
+import { predictionOf, toX0 } from '../parameterization.ts';
 import type { Sampler, Sampling } from '../sampler.ts';
 import { type DdimStep, ddimSigma } from '../timesteps.ts';
 import { checkRequest } from './request.ts';
@@ -15,6 +15,10 @@ import { ddimUpdate, optionsOf, sigmaOf, startOf, type TimestepSamplerOptions } 
 export interface DdimOptions extends TimestepSamplerOptions {
   /** Work the noise out again from the revised clean latent (diffusers' `use_clipped_model_output`). */
   readonly epsFromRevised?: boolean | undefined;
+  /** Changes the predicted noise before it is used (CompVis's `score_corrector`): x, the timestep, alphas_cumprod there. */
+  readonly correctEps?: ((eps: Latent, x: Latent, timestep: number, alphaBar: number) => Latent) | undefined;
+  /** Changes the step's noise after it is scaled (CompVis's `noise_dropout`). */
+  readonly reviseNoise?: ((noise: Latent) => Latent) | undefined;
 }
 
 /** Runs the steps from x, which is at the first one's noise level. `eta` 0 (default) is deterministic, 1 is DDPM's variance. */
@@ -32,6 +36,10 @@ export async function* sampleDdim(
     if (beforeStep) latent = await beforeStep(latent, timestep);
     const output = await model.predict(latent, timestep, signal);
     let { x0, eps } = predictionOf(model.parameterization, output, latent, alphaBar);
+    if (options.correctEps) {
+      eps = options.correctEps(eps, latent, timestep, alphaBar);
+      x0 = toX0('eps', eps, latent, alphaBar);
+    }
     if (reviseX0) {
       x0 = await reviseX0(x0, timestep);
       if (options.epsFromRevised) {
@@ -40,7 +48,8 @@ export async function* sampleDdim(
       }
     }
     const sigma = ddimSigma(step, eta);
-    const draw = sigma > 0 || drawUnused ? noise?.() : undefined;
+    const drawn = sigma > 0 || drawUnused ? noise?.() : undefined;
+    const draw = drawn && (options.reviseNoise?.(drawn) ?? drawn);
     latent = ddimUpdate(x0, eps, alphaBarPrev, sigma, draw, temperature);
     yield { step: i + 1, steps: steps.length, sigma: sigmaOf(alphaBar), latent, denoised: x0 };
   }
