@@ -28,8 +28,6 @@ export interface PullOptions {
   readonly pause?: number | undefined;
 }
 
-export type NamedModel = Exclude<ModelName, never>;
-
 /** The settings of this process. */
 export function ownHubSettings(environment: Readonly<Record<string, string | undefined>> = process.env): HubSettings {
   return hubSettings(environment, homedir(), (path) => {
