@@ -120,7 +120,7 @@ function unetWeights(source: WeightSource, config: UNetConfig): Parts {
   return { layout: 'diffusers', source: projected(renamed(source, map, 'b-to-a'), config) };
 }
 
-/** Projections of the transformers in the form that the network has: files hold either, whatever their configuration says. */
+/** Converts the transformers' projections to the network's form; files may have either, independent of their configuration. */
 function projected(source: WeightSource, { use_linear_in_transformer: linear }: UNetConfig): WeightSource {
   const map = projectionMap(source.entries, linear);
   return map ? renamed(source, map, linear ? 'a-to-b' : 'b-to-a') : source;

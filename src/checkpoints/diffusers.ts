@@ -91,7 +91,7 @@ export function diffusersCheckpoint(folder: DiffusersFolder): Checkpoint {
   };
 }
 
-/** One text encoder as it is, with its last state through the final norm; SDXL's one or two with the sizes. */
+/** One text encoder unchanged, its last state normalised; or SDXL's one or two, with the sizes. */
 function conditionOf(
   encoders: readonly DetectedNetwork[],
   unet: UNetConfig,

@@ -14,11 +14,11 @@ export interface SeparateParts {
   readonly textEncoder?: WeightSource | undefined;
 }
 
-/** Kinds of networks that may stand for a part. */
+/** Kinds of networks that can serve as a part. */
 const kindsOf = { first_stage: ['kl', 'vq'], cond_stage: ['clip_text', 'bert', 'clip_text_embedder'] } as const;
 const words = { first_stage: 'an autoencoder (VAE)', cond_stage: 'a text encoder' } as const;
 
-/** `model` with these parts under the names of a CompVis checkpoint; as it is where there are none. Closes them all. Throws `model-unknown`. */
+/** `model` with these parts under the names of a CompVis checkpoint; unchanged without any. Closes them all. Throws `model-unknown`. */
 export function putTogether(model: WeightSource, { vae, textEncoder }: SeparateParts): WeightSource {
   if (!vae && !textEncoder) return model;
   const replaced = [...(vae ? [partPrefixes.first_stage] : []), ...(textEncoder ? [partPrefixes.cond_stage] : [])];
@@ -34,10 +34,10 @@ export function putTogether(model: WeightSource, { vae, textEncoder }: SeparateP
   return model.metadata ? { ...whole, metadata: model.metadata } : whole;
 }
 
-/** The network of a file that stands for a part. Throws `model-unknown` where it holds another one. */
+/** The network of a file that serves as a part. Throws `model-unknown` if it is another one. */
 export function partNetwork(source: WeightSource, part: keyof typeof kindsOf): DetectedNetwork {
   const prefix = partPrefixes[part];
-  // Of a whole checkpoint its part is taken.
+  // From a complete checkpoint its part is used.
   const alone = hasPrefix(source.entries, prefix)
     ? withNames(source, (name) => (name.startsWith(prefix) ? name : undefined))
     : source;

@@ -18,7 +18,7 @@ export async function namedModelPath(context: CliContext, given: string | undefi
   return modelPath(given, await pullOptions(context, { quiet: false }));
 }
 
-/** For `modelPath` and `loadModel`: says what begins, shows how far it is, and stops at Ctrl-C. */
+/** Download options for `modelPath` and `loadModel`: announces a download, shows its progress, and stops at Ctrl-C. */
 export async function pullOptions(
   { err, now, signal, environment }: CliContext,
   { quiet, variant }: { readonly quiet: boolean; readonly variant?: string | undefined },

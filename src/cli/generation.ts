@@ -162,7 +162,7 @@ function recordedPath(model: string | undefined): string | undefined {
   return path === '' || path.startsWith('..') || isAbsolute(path) ? undefined : path;
 }
 
-/** The hash if it is there, or is soon: a picture does not wait for a large file. */
+/** The hash if it is available soon; a picture does not wait for a large file. */
 function soon(hash: Promise<string | undefined> | undefined): Promise<string | undefined> {
   return Promise.race([
     Promise.resolve(hash),
@@ -207,7 +207,7 @@ interface Consumer {
   readonly watch: Stopwatch;
   /** Pictures in a row of the grid. */
   readonly columns: number;
-  /** SHA-256 of the model's file, which is read while the pictures are made. */
+  /** SHA-256 of the model's file, computed while the pictures are generated. */
   readonly hash: Promise<string | undefined> | undefined;
 }
 

@@ -30,7 +30,7 @@ function joinedInputs(parts: readonly NetworkInputs[]): NetworkInputs {
   );
 }
 
-/** Rows of zeros where `rows` says so, in the first `width` elements of each item. */
+/** Zeroes the rows selected by `rows`, in the first `width` elements of each item. */
 function zeroed(value: Tensor, rows: readonly boolean[], width = Number.POSITIVE_INFINITY): Tensor<'float32'> {
   const { shape, data } = expectDType(value, 'float32');
   const size = data.length / (shape[0] ?? 1);

@@ -23,7 +23,7 @@ export interface ConditionedBatch {
   /** For class-conditional models, one per picture. */
   readonly classLabels?: readonly number[] | undefined;
   readonly clipSkip?: number | undefined;
-  /** Pixels of the pictures, for models that take them; `sizes` may say more. */
+  /** Pixels of the pictures, for models that take them; `sizes` can add to them. */
   readonly size?: { readonly width: number; readonly height: number } | undefined;
   readonly sizes?: Partial<PictureSizes> | undefined;
   /** True if guidance needs the unconditional counterpart. */
@@ -70,10 +70,10 @@ export async function condition(model: ConditionedModel, batch: ConditionedBatch
   return plainGuide(conditional, zeroEmpty && isEmpty.includes(true) ? zeroEmpty(encoded, isEmpty) : encoded);
 }
 
-/** The aesthetic score of the refiner that stands for a bad picture. */
+/** The refiner's aesthetic score for the negative prompt. */
 const negativeAesthetic = 2.5;
 
-/** A whole picture of its own size, where nothing else is said. */
+/** The default: a complete picture of its own size. */
 function sizesOf({ size = { width: 1024, height: 1024 }, sizes }: ConditionedBatch): PictureSizes {
   const own = [size.height, size.width] as const;
   return { original: own, crop: [0, 0], target: own, ...sizes };

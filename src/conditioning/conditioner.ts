@@ -23,13 +23,13 @@ export interface Given {
   readonly sizes?: readonly PictureSizes[] | undefined;
 }
 
-/** What SDXL is told of a picture's sizes, in pixels. */
+/** SDXL's size conditions of a picture, in pixels. */
 export interface PictureSizes {
   /** Height and width before it was cropped and resized. */
   readonly original: readonly [height: number, width: number];
   readonly crop: readonly [top: number, left: number];
   readonly target: readonly [height: number, width: number];
-  /** Of the refiner. Default 6. */
+  /** Aesthetic score, for the refiner. Default 6. */
   readonly aesthetic?: number | undefined;
 }
 

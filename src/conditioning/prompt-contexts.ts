@@ -41,7 +41,7 @@ export interface PromptBatch {
   readonly prompts: readonly string[];
   readonly negatives: readonly string[];
   readonly clipSkip?: number | undefined;
-  /** Of every picture, for models that take them. */
+  /** Size conditions of every picture, for models that take them. */
   readonly sizes?: PictureSizes | undefined;
 }
 

@@ -18,7 +18,7 @@ function sinusoids(value: number, width: number): number[] {
   return width % 2 === 0 ? waves : [...waves, 0];
 }
 
-/** The aesthetic score of the refiner that stands for a good picture. */
+/** The refiner's aesthetic score for the prompt. */
 const defaultAesthetic = 6;
 
 function numbersOf(

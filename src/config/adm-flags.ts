@@ -72,7 +72,7 @@ function multiplesOf(given: string, side: number, known: typeof multiples): read
   const found = known[side];
   if (!found)
     throw configError(
-      `There is no channel_mult for pictures of ${side} pixels; there is for ${Object.keys(known).join(', ')}. Give channel_mult, such as 1,2,3,4.`,
+      `No default channel_mult is known for ${side} pixels (only for ${Object.keys(known).join(', ')}). Give channel_mult, such as 1,2,3,4.`,
     );
   return found;
 }

@@ -6,7 +6,7 @@
 import { z } from 'zod';
 import { clipTextConfigSchema } from './network-config.ts';
 
-/** What a picture's sizes are embedded from: each pair is (height, width) or (top, left), the aesthetic score is one number. */
+/** The embedded sizes of a picture: each pair is (height, width) or (top, left), the aesthetic score is one number. */
 export const sizeFields = ['original', 'crop', 'target', 'aesthetic'] as const;
 export type SizeField = (typeof sizeFields)[number];
 

@@ -4,7 +4,7 @@ import type { LatentDiffusionConfig } from './latent-diffusion-config.ts';
 import type { ConditionNetworkConfig, NetworkConfig } from './network-config.ts';
 import { configError } from './validate.ts';
 
-/** The condition of a model that has one encoder at most. Throws `config-invalid` for one made of several: `what` says what cannot be done with it. */
+/** The condition of a model with at most one encoder. Throws `config-invalid` for several encoders; `what` names the unsupported operation. */
 export function singleCondition(
   condition: LatentDiffusionConfig['cond_stage_config'],
   what: string,

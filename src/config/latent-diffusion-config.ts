@@ -7,7 +7,7 @@ import { z } from 'zod';
 import type { ComposedConfig } from './composed-conditioner.ts';
 import type { ConditionNetworkConfig, FirstStageConfig, UNetConfig } from './network-config.ts';
 
-/** What turns a condition into inputs of the UNet. */
+/** The encoder of a condition to inputs of the UNet. */
 export type CondStageConfig = ConditionNetworkConfig | ComposedConfig;
 
 export const conditioningKeys = ['concat', 'crossattn', 'hybrid', 'adm'] as const;

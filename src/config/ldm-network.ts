@@ -199,7 +199,7 @@ function clipText(params: Mapping, what: string, options: LdmOptions): NetworkCo
   }
   const config = validated(clipTextConfigSchema, { kind: 'clip_text', ...known, ...explicit }, what);
   if (layer === 'last') return config;
-  // hidden_states[layer_idx], as it is; a negative index counts from the end.
+  // hidden_states[layer_idx], unchanged; a negative index counts from the end.
   const state = typeof index === 'number' ? (index < 0 ? config.num_hidden_layers + 1 + index : index) : -1;
   if (!Number.isInteger(state) || state < 0 || state > config.num_hidden_layers)
     throw configError(
@@ -208,7 +208,7 @@ function clipText(params: Mapping, what: string, options: LdmOptions): NetworkCo
   return { ...config, layers_skipped: config.num_hidden_layers - state, output_norm: false };
 }
 
-/** OpenCLIP's text encoder; `arch` says its sizes. SDXL's (`…Embedder2`) skips the final norm unless `legacy` and may give the pooled text. */
+/** OpenCLIP's text encoder; `arch` determines its sizes. SDXL's (`…Embedder2`) skips the final norm unless `legacy` and may return the pooled text. */
 function openClipText(params: Mapping, what: string, options: LdmOptions): NetworkConfig {
   const { arch = 'ViT-H-14', layer = 'last', always_return_pooled: pooled = false, legacy = true } = params;
   if (typeof arch !== 'string' || (layer !== 'last' && layer !== 'penultimate'))

@@ -236,7 +236,7 @@ export const clipTextConfigSchema = z
     with_projection: z.boolean().default(false),
     /** Blocks at the end that the condition leaves out: 1 takes the state of the last block but one (SD 2.x, SDXL). */
     layers_skipped: z.int().nonnegative().max(511).default(0),
-    /** Whether that state goes through the final norm (SDXL: it does not). */
+    /** Apply the final norm to that state (SDXL: false). */
     output_norm: z.boolean().default(true),
     /** The projected end token of the last block is part of the condition too, as a vector (SDXL's second encoder). */
     pooled_output: z.boolean().default(false),

@@ -9,7 +9,7 @@ import { className, type LdmOptions, ldmNetwork } from './ldm-network.ts';
 import type { ClipTextConfig, FirstStageConfig } from './network-config.ts';
 import { configError, isMapping, type Mapping, mapping, validated } from './validate.ts';
 
-/** Whether the class of this `target` is sgm's whole model. */
+/** True if the class of this `target` is sgm's complete model. */
 export function isSgmTarget(target: unknown): boolean {
   return typeof target === 'string' && target.split('.').at(-1) === 'DiffusionEngine';
 }
@@ -19,7 +19,7 @@ const scalings: ReadonlyMap<string, 'eps' | 'v'> = new Map([
   ['VScaling', 'v'],
 ]);
 
-/** What the network predicts; only the discrete noise of DDPM is supported. */
+/** The network's parameterization; only DDPM's discrete noise is supported. */
 function parameterization(denoiser: unknown, what: string): 'eps' | 'v' {
   const params = isMapping(denoiser) && isMapping(denoiser['params']) ? denoiser['params'] : {};
   const name = (key: string, fallback: string): string =>
@@ -70,7 +70,7 @@ function conditioner(value: unknown, what: string, options: LdmOptions): Compose
       ...(pretrained ? { pretrained: (version: string) => pretrained(version, index) } : {}),
     });
     if (network.kind !== 'clip_text')
-      throw configError(`${what}: an embedder of kind ${network.kind} is not supported beside others.`);
+      throw configError(`${what}: an embedder of kind ${network.kind} is not supported together with others.`);
     texts.push(network);
   }
   if (fields.length === 0 && texts.length === 1 && texts[0]) return texts[0];
@@ -78,7 +78,7 @@ function conditioner(value: unknown, what: string, options: LdmOptions): Compose
   return validated(composedConfigSchema, { kind: 'composed', embedders: [...texts, ...sizes] }, what);
 }
 
-/** sgm's whole model. Its noise schedule is that of Stable Diffusion. Throws `config-invalid`. */
+/** sgm's complete model. Its noise schedule is that of Stable Diffusion. Throws `config-invalid`. */
 export function sgmModel(section: Mapping, what: string, options: LdmOptions = {}): LatentDiffusionConfig {
   const params = mapping(section['params'], `params of ${what}`);
   const unet = ldmNetwork(params['network_config'], `network_config of ${what}`, options);

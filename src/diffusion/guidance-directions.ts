@@ -27,7 +27,7 @@ export interface DirectionOptions {
   readonly scale: number;
   /** Share of the parallel part that is kept. Default 0; 1 is plain guidance. */
   readonly keepParallel?: number;
-  /** Share by which the standard deviation is brought back to the conditional output's. Default 0. */
+  /** Guidance rescale factor φ, 0 to 1. Default 0. */
   readonly rescale?: number;
 }
 

@@ -1,4 +1,4 @@
-/** What both engines do for a program in int8: the graph's large layers and their weights in 8 bits. */
+/** int8 programs of both engines: the graph's large layers and their weights in 8 bits. */
 
 import { StableDiffusionError } from '../errors.ts';
 import type { Graph } from '../graph/graph.ts';

@@ -1,5 +1,5 @@
 /**
- * Measures by guided-diffusion's arithmetic (`evaluations/evaluator.py`), for numbers beside those of its papers: the spatial FID, the inception
+ * Measures by guided-diffusion's arithmetic (`evaluations/evaluator.py`), for comparison with the numbers of its papers: the spatial FID, the inception
  * score by splits of rows, precision and recall with distances in float16 where these are finite.
  */
 
@@ -25,7 +25,7 @@ export function spatialFeatures(maps: Tensor, channels = 7): Matrix {
 export const spatialFrechetDistance = (a: Tensor, b: Tensor, channels = 7): number =>
   frechetDistance(spatialFeatures(a, channels), spatialFeatures(b, channels));
 
-/** exp of the mean divergence of p(y|x) from p(y), by splits of `split` rows, of which the last may be shorter; the mean of the splits. `probabilities` [n, classes]. */
+/** exp of the mean divergence of p(y|x) from p(y), over splits of `split` rows (the last may be shorter); the mean of the splits. `probabilities` [n, classes]. */
 export function inceptionScoreBySplits(probabilities: Tensor | Matrix, split = 5000): number {
   const { rows, columns, data } = featureMatrix(probabilities, 'probabilities');
   const scores: number[] = [];

@@ -27,13 +27,13 @@ interface Header {
   readonly type: string;
   readonly fortran: boolean;
   readonly shape: readonly number[];
-  /** Where the numbers begin. */
+  /** Offset of the numbers. */
   readonly start: number;
 }
 
 function headerOf(bytes: Uint8Array, label: string): Header {
   const magic = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59];
-  if (!magic.every((byte, i) => bytes[i] === byte)) throw broken(label, 'it does not begin with \\x93NUMPY');
+  if (!magic.every((byte, i) => bytes[i] === byte)) throw broken(label, 'it does not start with \\x93NUMPY');
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const isLong = (bytes[6] ?? 0) > 1;
   const from = isLong ? 12 : 10;

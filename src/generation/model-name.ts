@@ -1,4 +1,4 @@
-/** How a record and an infotext name a model: never by a path that says where on somebody's machine it lies. */
+/** The name of a model in records and infotexts: never a path that reveals folders of the user's machine. */
 
 const ending = /\.(safetensors|ckpt|pt|pth|bin)$/i;
 
@@ -7,7 +7,7 @@ function lastPart(path: string): string {
   return parts.at(-1) ?? path;
 }
 
-/** For records: a path below the current directory as it is; of any other path, and of an address, the last part. */
+/** For records: a path below the current directory unchanged; for any other path or address its last part. */
 export function recordedModel(label: string): string {
   const isAddress = /^[a-z][a-z0-9+.-]+:\/\//i.test(label);
   if (isAddress) return lastPart(label.replace(/[?#].*$/, ''));
@@ -15,7 +15,7 @@ export function recordedModel(label: string): string {
   return leavesFolder ? lastPart(label) : label;
 }
 
-/** For infotexts, as A1111: the file's name without its ending. */
+/** For infotexts, as in A1111: the file's name without its extension. */
 export function modelName(label: string): string {
   return lastPart(label).replace(ending, '');
 }

@@ -1,7 +1,7 @@
 /**
  * Quantising: the layers of a graph that hold nearly all of its work are replaced by layers in 8 bits.
  *
- * The others stay as they are, because little work and much error is in them (docs/notes/int8.md): layers on few rows (embeddings of the
+ * The others stay unchanged, because they have little work and cause much error (docs/notes/int8.md): layers on few rows (embeddings of the
  * time); the first and last convolution, on the latent or image itself; 1x1 and strided convolutions, which read the residual stream as it
  * is, with its few large channels, and write to it.
  */
@@ -12,7 +12,7 @@ import { applyNode, replay } from './replay.ts';
 import { dropUnused } from './simplify.ts';
 import type { GraphBuilder, Sym } from './trace.ts';
 
-/** An int8 parameter of the new graph, as it is made from one of the old graph. */
+/** An int8 parameter of the new graph, and the old parameter that it is computed from. */
 export interface Int8Part {
   /** The parameter of the old graph: [out, in] or [out, in, kh, kw]. */
   readonly source: string;
@@ -34,7 +34,7 @@ export interface Quantised {
 /** Fewer input or output channels than this are not worth it. */
 const fewestChannels = 32;
 
-/** Whether a node is a layer with stored weights that is worth it. */
+/** True for layers with stored weights that are worth quantising. */
 function isQuantised(node: AnyNode, parameters: ReadonlyMap<number, string>): node is Node<'linear'> | Node<'conv2d'> {
   if (node.op !== 'linear' && node.op !== 'conv2d') return false;
   const [x, weight] = node.inputs;
@@ -59,7 +59,7 @@ function slicesOf(node: AnyNode, readers: readonly AnyNode[], isOutput: boolean)
 }
 
 export interface QuantiseOptions {
-  /** Parameters whose layers stay as they are. */
+  /** Parameters of layers that are not quantised. */
   readonly keep?: (name: string) => boolean;
 }
 
@@ -97,7 +97,7 @@ export function quantise(graph: Graph, { keep }: QuantiseOptions = {}): Quantise
       return applyNode(b, node, inputs);
     const slices = slicesOf(node, readers.get(node.output.id) ?? [], outputs.has(node.output.id));
     for (const part of slices) sliced.set(part as AnyNode, { layer: node, inputs });
-    // A layer of which only slices are used is left out with the rest that nothing needs.
+    // A layer of which only slices are used is removed with other unneeded nodes.
     if (slices.length > 0) return applyNode(b, node, inputs);
     return layer(b, node, inputs, 0, Number(node.inputs[1]?.shape[0]));
   });

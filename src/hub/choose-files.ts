@@ -1,5 +1,5 @@
 /**
- * Which files of a repository make the model: by `model_index.json` the parts of a diffusers folder, each in one form, `.safetensors`
+ * The files of a repository that form the model: by `model_index.json` the parts of a diffusers folder, each in one form, `.safetensors`
  * before pickled ones; else the one checkpoint at the top. Repositories hold the same weights several times over.
  */
 
@@ -13,19 +13,19 @@ export interface Choice {
 }
 
 export interface ChooseOptions {
-  /** The part of the repository that is wanted. */
+  /** The requested part of the repository. */
   readonly file?: string | undefined;
   /** `fp16`: files of this variant where a part has them. */
   readonly variant?: string | undefined;
 }
 
-/** The parts that are used, whatever else `model_index.json` lists. */
+/** The used parts; others in `model_index.json` are ignored. */
 const parts = ['unet', 'vae', 'text_encoder', 'safety_checker'];
 const plainFolders = ['tokenizer', 'scheduler', 'feature_extractor'];
 const bases = ['diffusion_pytorch_model', 'model', 'pytorch_model', 'open_clip_model'];
 const weights = /\.(?:safetensors|ckpt|pt|pth|bin)$/i;
 
-/** Throws `not-found` where a file is not there, and `invalid-argument` where several could be meant. */
+/** Throws `not-found` if a file is missing, and `invalid-argument` if the choice is ambiguous. */
 export function chooseFiles(repository: string, all: readonly HubFile[], options: ChooseOptions = {}): Choice {
   const { file, variant } = options;
   if (file !== undefined) {
@@ -58,7 +58,7 @@ function folderFiles(files: readonly HubFile[], folder: string, variant: string 
   return form.length > 0 ? [...config, ...form] : others;
 }
 
-/** The weights of a folder: the variant if it is there, one file before shards, `.safetensors` before `.bin`. */
+/** The weights of a folder: the variant if it exists, one file before shards, `.safetensors` before `.bin`. */
 function formOf(files: readonly HubFile[], folder: string, variant: string | undefined): HubFile[] {
   const at = (name: string): HubFile | undefined => files.find(({ path }) => path === join(folder, name));
   const variants = variant === undefined ? [''] : [`.${variant}`, ''];
@@ -95,7 +95,7 @@ function single(repository: string, all: readonly HubFile[]): Choice {
   throw missing(repository, all, undefined);
 }
 
-/** `NAME.yaml` beside a checkpoint. */
+/** `NAME.yaml` next to a checkpoint. */
 function besides(all: readonly HubFile[], file: string): readonly HubFile[] {
   const yaml = file.replace(/\.[^./]+$/, '.yaml');
   return yaml === file || !weights.test(file) ? [] : all.filter(({ path }) => path === yaml);

@@ -47,10 +47,10 @@ export async function civitaiFile(version: number, settings: HubSettings, signal
   }
   if (response.status === 404) throw new StableDiffusionError('not-found', `Civitai has no model version ${version}.`);
   if (response.status === 401 || response.status === 403)
-    throw new StableDiffusionError('forbidden', `Civitai wants a key for version ${version}: set CIVITAI_TOKEN.`);
+    throw new StableDiffusionError('forbidden', `Civitai requires a key for version ${version}. Set CIVITAI_TOKEN.`);
   const parsed = response.ok ? versionSchema.safeParse(await response.json().catch(() => undefined)) : undefined;
   if (!parsed?.success)
-    throw new StableDiffusionError('network', `${url} answered HTTP ${response.status} with nothing that can be read.`);
+    throw new StableDiffusionError('network', `${url} answered HTTP ${response.status} with an unreadable body.`);
   const { files, model, name, baseModel } = parsed.data;
   const models = files.filter(({ type, name: file }) => (type ?? 'Model') === 'Model' && isPlainName(file));
   const best =

@@ -1,5 +1,5 @@
 /**
- * Downloads one file: resumed where it was left, its digest compared, under its name only when it is whole. Several processes that want
+ * Downloads one file: resumes a partial download, checks the digest, and renames the file only when it is complete. Several processes that need
  * the same file take turns, and the later ones find it done.
  */
 
@@ -19,11 +19,11 @@ import { reasonOf } from './hub-api.ts';
 export interface Download {
   readonly url: string;
   readonly headers?: Readonly<Record<string, string>>;
-  /** Where the file goes. */
+  /** Path of the file. */
   readonly path: string;
-  /** Where its lock goes. */
+  /** Path of its lock. */
   readonly lock: string;
-  /** What it is, for messages and progress. */
+  /** A label for messages and progress. */
   readonly label: string;
   /** Bytes, where they are known. */
   readonly size?: number | undefined;
@@ -34,7 +34,7 @@ export interface Download {
 export interface DownloadOptions {
   readonly fetch: typeof fetch;
   readonly signal?: AbortSignal | undefined;
-  /** Told as bytes arrive; `total` where it is known. */
+  /** Called as bytes arrive; `total` if it is known. */
   readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
   /** Milliseconds before the first of the further tries; doubled for each. Default 500. */
   readonly pause?: number | undefined;
@@ -50,7 +50,7 @@ const tries = 6;
 /** Without a byte for so long, the connection counts as broken. */
 const patience = 60_000;
 
-/** Resolves when the file is there, whole. Throws `network`, `forbidden`, `not-found`, `file-corrupt`, `file-access`, `aborted`. */
+/** Resolves when the file is complete. Throws `network`, `forbidden`, `not-found`, `file-corrupt`, `file-access`, `aborted`. */
 export async function download(file: Download, options: DownloadOptions): Promise<void> {
   if ((await whatIsAt(file.path)) === 'file') return;
   await makeFolder(dirname(file.path));
@@ -151,7 +151,7 @@ async function fetchRest(file: Download, partial: string, options: DownloadOptio
   }
 }
 
-/** Where the body begins: where it was left, or at 0 for servers that send all again. */
+/** Offset of the body: the end of the partial file, or 0 for servers that ignore ranges. */
 async function startOf(response: Response, from: number, { label, size }: Download): Promise<number> {
   const { status } = response;
   if (status === 200) return 0;
@@ -164,7 +164,7 @@ async function startOf(response: Response, from: number, { label, size }: Downlo
       `${label} may not be downloaded (HTTP ${status}). It may need a token (HF_TOKEN, CIVITAI_TOKEN), or its terms accepted on its page.`,
     );
   if (status === 404 || status === 410)
-    throw new StableDiffusionError('not-found', `${label} is not there (HTTP ${status}).`);
+    throw new StableDiffusionError('not-found', `${label} does not exist (HTTP ${status}).`);
   const final = status < 500 && status !== 429 && status !== 408 && status !== 416 && status !== 206;
   throw new StableDiffusionError('network', `${label} could not be downloaded: HTTP ${status}.`, {
     details: { final, size },

@@ -95,13 +95,13 @@ async function json(
   throw hubError(response.status, repository, revision, endpoint, token !== undefined);
 }
 
-/** `fetch` says "fetch failed", and the reason in its cause. */
+/** `fetch` only reports "fetch failed"; the reason is in its cause. */
 export function reasonOf(error: unknown): string {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   return cause instanceof Error ? cause.message || cause.name : String(cause);
 }
 
-/** What an HTTP status of the hub means for a person. */
+/** Readable messages for HTTP statuses of the hub. */
 export function hubError(
   status: number,
   repository: string,

@@ -33,7 +33,7 @@ export function repositoryCache(cache: string, repository: string): RepositoryCa
 
 const commitPattern = /^[0-9a-f]{40}$/;
 
-/** The commit that a revision was when it was last asked for; undefined where nothing of it is kept. */
+/** The commit of a revision at its last request; undefined if nothing of it is cached. */
 export async function knownCommit({ folder }: RepositoryCache, revision: string): Promise<string | undefined> {
   if (commitPattern.test(revision)) return revision;
   const text = await readTextIfThere('note', join(folder, 'refs', ...revision.split('/')));
@@ -78,7 +78,7 @@ export interface KeptModel {
   }[];
 }
 
-/** The models that are kept, whoever downloaded them. */
+/** The cached models, including downloads of other programs. */
 export async function keptModels(cache: string): Promise<KeptModel[]> {
   const kept: KeptModel[] = [];
   for (const name of (await namesIn(cache)).sort()) {

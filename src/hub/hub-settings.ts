@@ -1,4 +1,4 @@
-/** Where models come from and where they are kept: the settings of Python's `huggingface_hub`, by the same environment variables. */
+/** Sources and cache of models: the settings of Python's `huggingface_hub`, by the same environment variables. */
 
 export interface HubSettings {
   /** `HF_ENDPOINT`. */
@@ -7,7 +7,7 @@ export interface HubSettings {
   readonly token: string | undefined;
   /** `HF_HUB_CACHE`: the folder of `models--ORG--NAME`. */
   readonly cache: string;
-  /** Where models of other addresses are kept. */
+  /** Cache folder for models from other addresses. */
   readonly ownCache: string;
   /** `HF_HUB_OFFLINE`: nothing is requested. */
   readonly offline: boolean;

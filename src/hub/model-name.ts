@@ -27,7 +27,7 @@ const hubAddress = new RegExp(
 );
 const weightFile = /\.(?:safetensors|ckpt|pt|pth|bin|gguf|json|yaml|yml)$/i;
 
-/** What a text names; undefined for what can only be a path of this machine. Throws `invalid-argument` for a name that is malformed. */
+/** Parses a model name; undefined for a local path. Throws `invalid-argument` for a malformed name. */
 export function parseModelName(text: string): ModelName | undefined {
   const short = Object.hasOwn(shortNames, text) ? shortNames[text] : undefined;
   if (short) return parseModelName(short.name);
@@ -38,7 +38,7 @@ export function parseModelName(text: string): ModelName | undefined {
     if (repository === undefined) return { kind: 'address', url: text };
     return hub(repository, revision && decodeURIComponent(revision), file && decodeURIComponent(file), text);
   }
-  // A path that is not there must not become a request.
+  // A missing local path must not become a request.
   if (repositoryPattern.test(text) && !weightFile.test(text)) return hub(text, undefined, undefined, text);
   return undefined;
 }

@@ -16,13 +16,13 @@ import { type HubSettings, hubSettings } from './hub-settings.ts';
 import { type ModelName, parseModelName } from './model-name.ts';
 
 export interface PullOptions {
-  /** By default those of the process's environment. */
+  /** Default: those of the process's environment. */
   readonly settings?: HubSettings | undefined;
-  /** Of a diffusers repository: `fp16`. */
+  /** Variant of a diffusers repository, such as `fp16`. */
   readonly variant?: string | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
-  /** Told once, before bytes are downloaded. */
+  /** Called once, before bytes are downloaded. */
   readonly onBegin?: ((what: { readonly name: string; readonly bytes: number | undefined }) => void) | undefined;
   /** Milliseconds before a further try. */
   readonly pause?: number | undefined;
@@ -88,7 +88,7 @@ async function pullFromHub(
   return join(cache.snapshot(found.commit), choice.open);
 }
 
-/** The path of a model in the cache, where all that belongs to it is there. */
+/** The path of a model in the cache, if it is complete. */
 async function keptPath(
   cache: RepositoryCache,
   repository: string,
@@ -188,7 +188,7 @@ async function nameIn(path: string): Promise<string | undefined> {
   return name === undefined || name === '' || /[/\\\0]/.test(name) ? undefined : name;
 }
 
-/** A file of any address, kept under a digest of it; `NAME.yaml` beside it is taken along. */
+/** A file from any address, cached under the address's digest, along with `NAME.yaml` next to it. */
 async function pullAddress(url: string, settings: HubSettings, options: PullOptions): Promise<string> {
   const { pathname } = new URL(url);
   const name = basename(decodeURIComponent(pathname)).replace(/[\0\\/:]/g, '_') || 'model.safetensors';

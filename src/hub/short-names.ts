@@ -1,4 +1,4 @@
-/** Short names of models to begin with: what each is, its licence, and about how much is downloaded. */
+/** Short names of well-known models: description, licence, and approximate download size. */
 
 export interface ShortName {
   /** The full name (`model-name.ts`). */

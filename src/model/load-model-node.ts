@@ -30,7 +30,7 @@ export interface LoadModelOptions extends OpenCheckpointOptions {
   readonly loras?: readonly (string | (LoraStrength & { readonly path: string }))[];
   /** Textual inversion files; their tokens can be used in prompts. */
   readonly embeddings?: readonly (string | (EmbeddingName & { readonly path: string }))[];
-  /** How models that are given by name are downloaded: settings, progress, a signal. Default: as the environment says. */
+  /** Download options for models given by name: settings, progress, a signal. Default: settings of the environment. */
   readonly hub?: PullOptions;
 }
 
@@ -51,7 +51,7 @@ async function clipFiles(folder: string): Promise<ClipTokenizerFiles | undefined
   };
 }
 
-/** The tokenizer's files beside a model: `vocab.txt` for BERT, the folders `tokenizer/` and `tokenizer_2/` for CLIP. */
+/** The tokenizer's files next to a model: `vocab.txt` for BERT, the folders `tokenizer/` and `tokenizer_2/` for CLIP. */
 async function tokenizerFiles(path: string, vocabulary: string | undefined): Promise<TokenizerFiles> {
   return {
     vocabulary:

@@ -30,7 +30,7 @@ export interface LoadModelOptions {
   readonly vocabulary?: string;
   /** The texts of a CLIP tokenizer's files; by default CLIP's own as far as the embedding's rows reach. */
   readonly tokenizer?: ClipTokenizerFiles;
-  /** The same for the second text encoder of SDXL. */
+  /** Files for SDXL's second text encoder. */
   readonly tokenizer2?: ClipTokenizerFiles;
   /** A TAESD file for previews. */
   readonly taesd?: ModelFile;

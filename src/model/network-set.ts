@@ -139,7 +139,7 @@ export class NetworkSet implements AsyncDisposable {
     if (missing !== undefined)
       throw new StableDiffusionError('engine-failed', `The network ${choice.network} returned no ${missing}.`);
     const wrong = choice.outputs.find((name) => !allFinite(results[name]));
-    // What leaves the range elsewhere is that part's error.
+    // Values outside the range elsewhere are that part's error.
     if (wrong === undefined || !Object.values(inputs).every(allFinite)) return results;
     if (full) throw notFinite(this.#options.label, choice.network, wrong);
     // Out of the range of the reduced precision, as autoencoders are in float16: from now on in float32.

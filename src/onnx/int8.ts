@@ -41,10 +41,10 @@ function product(e: Emitter, rows: Rounded, inputs: readonly Value[], options: N
 export const int8Linear: Form<'int8Linear'> = (e, inputs, _, __, options) =>
   product(e, rounded(e, inputAt(inputs, 0)), inputs, options);
 
-/** Windows are made for a strip of the image at a time where it is larger than the network's input, so that memory stays small. */
+/** Processes the windows strip by strip if the image is larger than the network's input, to save memory. */
 const mostStrips = 8;
 
-/** Into how many strips of equal height the result can be cut, whatever the symbols are. */
+/** Number of equal strips that the result can be cut into, for any symbols. */
 function stripsOf(height: Dim): number {
   if (typeof height === 'number') return 1;
   for (let count = mostStrips; count > 1; count--) if (exactQuotient(height, count) !== undefined) return count;

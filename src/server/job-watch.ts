@@ -53,7 +53,7 @@ export function createJobWatch(queue: JobQueue): JobWatch {
       if (own.size === 0 && listeners.get(id) === own) listeners.delete(id);
     };
   };
-  /** Whether a job is finished is asked once for all who listen to it; the job itself is read when it is. */
+  /** One poll per job serves all its listeners; the job itself is read when it is finished. */
   const look = async (id: string): Promise<void> => {
     const state = await queue.stateOf(id);
     if (state === 'queued' || state === 'running') return;

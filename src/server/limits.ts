@@ -1,5 +1,5 @@
 /**
- * What one request, one caller and the whole server may use. The operator sets it; every limit is checked before the memory or the time is
+ * Limits of one request, one caller and the whole server. The operator sets them; every limit is checked before memory or time is
  * spent. One table: `sd serve --help` and docs/guides/server.md show it.
  */
 
@@ -44,19 +44,19 @@ export const limitTable = {
   requestSeconds: row(
     60,
     undefined,
-    'seconds in which a request must have arrived',
+    'maximum seconds to receive a request',
     'A slow sender holds a connection no longer.',
   ),
   bytesInFlight: row(
     256 * mebi,
     '--max-bytes-in-flight',
-    'maximum bytes of all bodies held at the same time (503)',
+    'maximum bytes of all request bodies at the same time (503)',
     'Bodies and what is parsed of them stay below 1 GB.',
   ),
   bytesInFlightPerCaller: row(
     96 * mebi,
     '--max-bytes-in-flight-per-key',
-    'maximum bytes of bodies held for one caller (429)',
+    'maximum bytes of request bodies per caller (429)',
     'Three of the largest requests at a time.',
   ),
   requestsUnderWay: row(8000, undefined, 'requests under way at the same time (503)', 'Each holds a few kilobytes.'),
@@ -100,7 +100,7 @@ export const limitTable = {
   pixels: row(
     2048 * 2048,
     '--max-pixels',
-    'maximum pixels of a picture that is made',
+    'maximum pixels per generated picture',
     'Memory of the network grows with them.',
   ),
   inputPixels: row(

@@ -3,7 +3,7 @@
 const secretName =
   /^(?:authorization|proxy-authorization|cookie|set-cookie|x-api-key|api[-_]?key|secret|password|signature)$/i;
 
-/** How deep entries are looked through. */
+/** Maximum depth of folders to scan. */
 const deepest = 8;
 
 /** A copy of a log entry with `[secret]` for each field of such a name. */

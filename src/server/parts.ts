@@ -26,7 +26,7 @@ import { openFileStore } from './store/file-store.ts';
 import { openRedisStore } from './store/redis-store.ts';
 import { readSecret, sharedSecret } from './store/signed-link.ts';
 
-/** What servers and workers have in common. */
+/** Options shared by servers and workers. */
 export interface WorkOptions {
   /** The default model; a file or a diffusers folder. */
   readonly model: string;
@@ -35,7 +35,7 @@ export interface WorkOptions {
   /** Folders of LoRAs and of textual inversions. */
   readonly lorasFolder?: string | undefined;
   readonly embeddingsFolder?: string | undefined;
-  /** Where jobs and pictures are kept. */
+  /** Folder of jobs and pictures. */
   readonly dataFolder: string;
   /** `redis://…`: jobs and pictures are kept there instead, for many servers and workers. */
   readonly redis?: string | undefined;
@@ -55,7 +55,7 @@ export interface WorkOptions {
   readonly policy?: Partial<ServerPolicy>;
   /** Models kept in memory. Default 2. */
   readonly modelsInMemory?: number | undefined;
-  /** How long finished jobs and their pictures are kept. Default a week. */
+  /** Retention of finished jobs and their pictures. Default: one week. */
   readonly keepSeconds?: number | undefined;
   readonly logger?: FastifyBaseLogger | undefined;
   readonly logLevel?: string | undefined;
@@ -83,7 +83,7 @@ export function createLogger(level = 'info'): FastifyBaseLogger {
   return pino({ level, formatters }, pino.destination(2));
 }
 
-/** What keeps jobs and pictures. */
+/** The stores of jobs and pictures. */
 interface Keeping {
   readonly queue: JobQueue;
   readonly store: BlobStore;
@@ -92,7 +92,7 @@ interface Keeping {
   readonly release: () => Promise<void>;
 }
 
-/** How long a server that is just ending is waited for, milliseconds. */
+/** Milliseconds to wait for a server that is shutting down. */
 const patience = 1500;
 
 /** Takes the data folder. Throws `busy` with who has it. */
@@ -179,7 +179,7 @@ export async function openParts(options: WorkOptions): Promise<Parts> {
   const prune = async (): Promise<void> => {
     const before = Date.now() - keepSeconds * 1000;
     await queue.prune(before);
-    // A job may begin with a picture that was sent long before it.
+    // A job may use a picture that was uploaded long before.
     await store.prune(before - 24 * 3600 * 1000);
   };
   const pruning = setInterval(

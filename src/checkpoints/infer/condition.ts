@@ -1,4 +1,4 @@
-/** What encodes the condition of a whole checkpoint, from names and shapes: one network under `cond_stage_model.`, or sgm's `conditioner.embedders.N.`. */
+/** The encoders of the condition of a complete checkpoint, inferred from names and shapes: one network under `cond_stage_model.`, or sgm's `conditioner.embedders.N.`. */
 
 import { type ComposedConfig, composedConfigSchema, type SizesConfig } from '../../config/composed-conditioner.ts';
 import { conditionerPart, conditionerParts } from '../../config/conditioner-parts.ts';

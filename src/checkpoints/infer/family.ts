@@ -1,9 +1,9 @@
 /**
- * What names and shapes say of the family of a whole checkpoint, beyond its networks: what the UNet predicts, the scale of the latents, the
- * size the model was made for.
+ * The family of a complete checkpoint, from names and shapes: the UNet's parameterization, the scale of the latents, the
+ * native size.
  *
  * Marker tensors: `v_pred` means v-prediction. SD 2.x at 768 (v) and 512 (eps) have the same names and shapes; as ComfyUI, the spread of
- * one norm's bias tells them apart.
+ * one norm's bias distinguishes them.
  */
 
 import type { ComposedConfig } from '../../config/composed-conditioner.ts';
@@ -18,7 +18,7 @@ interface Family {
   readonly assumed: readonly string[];
 }
 
-/** Markers of models whose noise is another than DDPM's. */
+/** Markers of models with other noise than DDPM's. */
 const unsupported: ReadonlyMap<string, string> = new Map([
   ['edm_mean', 'an EDM model with a mean and deviation for each channel (Playground v2.5)'],
   ['edm_vpred.sigma_max', 'an EDM model with v-prediction (CosXL)'],

@@ -204,7 +204,7 @@ function finish(
   return { config, assumed };
 }
 
-/** Transformer blocks of each level; the last is that of the middle too, and a level without attention counts as 1. */
+/** Transformer blocks of each level; the last also applies to the middle; a level without attention counts as 1. */
 function transformerDepths(entries: Entries, levels: readonly Block[][], middle: string): number[] {
   const last = countOf(entries, `${middle}transformer_blocks.`, what);
   const depths = levels.map((blocks, level) => {
@@ -220,7 +220,7 @@ function transformerDepths(entries: Entries, levels: readonly Block[][], middle:
   });
   if (depths.at(-1) !== last)
     throw unknown(what, `transformers have ${last} blocks in the middle and ${depths.at(-1)} in the last level`);
-  // Without attention in between, one number says it.
+  // Without attention in between, one number is enough.
   return depths.every(
     (depth, level) => depth === last || levels[level]?.every(({ attention }) => attention === undefined),
   )

@@ -22,7 +22,7 @@ export function linearAttentionMap(
 
 const projection = /\.proj_(in|out)\.weight$/;
 
-/** For the entries of a UNet whose transformers' projections have another form than wanted: 1x1 convolutions (a) ⇄ linear layers (b). */
+/** For the entries of a UNet whose transformers' projections have the other form: 1x1 convolutions (a) ⇄ linear layers (b). */
 export function projectionMap(
   entries: ReadonlyMap<string, { readonly shape: readonly number[] }>,
   linear: boolean,

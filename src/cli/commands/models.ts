@@ -10,7 +10,7 @@ const options = {
 
 export const models = defineCommand({
   description:
-    "Lists the models in the cache of Hugging Face's programs, whoever downloaded them, with their size; with --known the short names that sd pull and --model understand.",
+    "Lists the models in Hugging Face's cache with their size, including downloads of other programs; with --known the short names that sd pull and --model understand.",
   options,
   examples: ['sd models', 'sd models --known'],
   async run({ out, environment }, _words, values) {

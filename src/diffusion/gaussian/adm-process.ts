@@ -14,6 +14,6 @@ export function admProcess(flags: AdmFlags): GaussianProcess {
   });
 }
 
-/** A bound alone, or an error beside the bound of learned variances. */
+/** A bound alone, or an error plus the bound of learned variances. */
 export const admLossType = (flags: AdmFlags): 'mse' | 'rescaled_mse' | 'rescaled_kl' =>
   flags.use_kl ? 'rescaled_kl' : flags.rescale_learned_sigmas ? 'rescaled_mse' : 'mse';

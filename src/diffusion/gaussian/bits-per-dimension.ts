@@ -1,4 +1,4 @@
-/** How well a model predicts pictures: the variational bound in bits for each pixel and channel, term by term (guided-diffusion's `calc_bpd_loop`, `scripts/image_nll.py`). */
+/** The variational bound of pictures under a model, in bits per pixel and channel, term by term (guided-diffusion's `calc_bpd_loop`, `scripts/image_nll.py`). */
 
 import { throwIfAborted } from '../../errors.ts';
 import { discretizedLogLikelihood, normalKl } from './likelihood.ts';
@@ -18,7 +18,7 @@ import {
 export interface BitsPerDimension {
   /** The whole bound of each picture. */
   readonly total: readonly number[];
-  /** Of the noise that the process ends in. */
+  /** The term of the final noise. */
   readonly prior: readonly number[];
   /** By picture, and of each its steps from the noisiest: the bound's terms, the errors of the clean picture and of the noise. */
   readonly vb: readonly (readonly number[])[];

@@ -1,6 +1,6 @@
 /**
  * A Gaussian diffusion process with a network: what it predicts of the mean and the variance of a step (guided-diffusion's GaussianDiffusion,
- * `p_mean_variance` and what it is made of). Batches may hold a timestep for each picture.
+ * `p_mean_variance` and its parts). Batches may have one timestep per picture.
  */
 
 import type { Tensor } from '../../tensor/tensor.ts';
@@ -9,15 +9,15 @@ import { admBetas, type GaussianTables, spacedTables } from './gaussian-tables.t
 
 export type Pixels = Tensor<'float32'>;
 
-/** What the network says of the mean. */
+/** The network's prediction of the mean. */
 export type MeanType = 'epsilon' | 'start_x' | 'previous_x' | 'velocity';
 
-/** The variance of a step: the posterior's, the process's, or what further channels of the network say: its logarithm, or where it lies between the two. */
+/** The variance of a step: the posterior's, the process's, or predicted by additional channels of the network: its logarithm, or an interpolation between the two. */
 export type VarianceType = 'fixed_small' | 'fixed_large' | 'learned' | 'learned_range';
 
 export interface GaussianProcess {
   readonly tables: GaussianTables;
-  /** What the network is given at each step, ascending. */
+  /** The timestep that the network gets at each step, ascending. */
   readonly told: readonly number[];
   readonly mean: MeanType;
   readonly variance: VarianceType;
@@ -28,13 +28,13 @@ export interface GaussianProcessOptions {
   readonly timesteps?: number;
   /** Default `linear`. */
   readonly schedule?: 'linear' | 'cosine';
-  /** Floor of the posterior's variance in its logarithm, as denoising-diffusion-pytorch has it (1e-20). Default: the first is that of the second. */
+  /** Floor of the posterior's variance in its logarithm, as denoising-diffusion-pytorch has it (1e-20). Default: the first equals the second. */
   readonly smallestVariance?: number | undefined;
   /** Betas in place of a schedule. */
   readonly betas?: Float64Array;
-  /** Which timesteps are kept: `spacedSections`, or a list. Default all. */
+  /** The timesteps to keep: `spacedSections`, or a list. Default: all. */
   readonly respacing?: string | readonly number[];
-  /** Timesteps as the network is given them run to 1000 whatever T is. Default false. */
+  /** Scale the network's timesteps to 1000 for any T. Default false. */
   readonly rescaleTimesteps?: boolean;
   /** Default `epsilon`. */
   readonly mean?: MeanType;
@@ -57,7 +57,7 @@ export function gaussianProcess(options: GaussianProcessOptions = {}): GaussianP
 /** Steps of the process. */
 export const stepsOf = ({ tables }: GaussianProcess): number => tables.betas.length;
 
-/** A network: x_t and what it is told of the timestep of each picture, to its output of as many channels, or twice as many with a learned variance. */
+/** A network: x_t and the timestep of each picture to an output with as many channels, or twice as many with a learned variance. */
 export type GaussianNetwork = (x: Pixels, told: readonly number[], signal?: AbortSignal) => Promise<Pixels>;
 
 /** A new tensor from each element of others of the same shape; `item` is its picture in the batch. */
@@ -181,7 +181,7 @@ export interface MeanVariance {
   readonly x0: Pixels;
 }
 
-/** What a network's output at x means of x_{t-1}. */
+/** The distribution of x_{t-1} given a network's output at x. */
 export function meanVariance(
   process: GaussianProcess,
   output: Pixels,

@@ -17,7 +17,7 @@ import {
   x0FromEps,
 } from './gaussian-process.ts';
 
-/** The gradient of what pictures are drawn to, at x_t, times its scale; told the same timesteps as the network. */
+/** The scaled gradient of the guide at x_t; it gets the same timesteps as the network. */
 export type GuideGradient = (x: Pixels, told: readonly number[], signal?: AbortSignal) => Promise<Pixels>;
 
 export interface GaussianSamplingOptions extends MeanVarianceOptions {

@@ -16,7 +16,7 @@ export interface GaussianTables {
   /** One step nearer to the noise; 0 after the last. */
   readonly alphasCumprodNext: Float64Array;
   readonly posteriorVariance: Float64Array;
-  /** The first is that of the second: the posterior's variance is 0 at the beginning. */
+  /** The first value is copied from the second, because the posterior's variance is 0 at the start. */
   readonly posteriorLogVarianceClipped: Float64Array;
   readonly posteriorMeanCoef1: Float64Array;
   readonly posteriorMeanCoef2: Float64Array;
@@ -77,7 +77,7 @@ export function spacedTables(
   if (outside !== undefined)
     throw new StableDiffusionError(
       'invalid-argument',
-      `There is no timestep ${outside}; the model was trained with 0 to ${betas.length - 1}.`,
+      `Timesteps must be between 0 and ${betas.length - 1}, got ${outside}.`,
     );
   const bars = alphasCumprodOf(betas);
   const kept = timestepMap.map((t) => bars[t] as number);

@@ -1,4 +1,4 @@
-/** Which timesteps a shorter process keeps, by a text such as `250`, `10,10,10` or `ddim25` (guided-diffusion's `--timestep_respacing`, `space_timesteps`). */
+/** The timesteps of a shorter process, from a text such as `250`, `10,10,10` or `ddim25` (guided-diffusion's `--timestep_respacing`, `space_timesteps`). */
 
 import { StableDiffusionError } from '../../errors.ts';
 import { roundHalfToEven } from '../timesteps.ts';

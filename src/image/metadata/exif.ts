@@ -94,7 +94,7 @@ function decodeUnicode(bytes: Uint8Array, littleBlock: boolean): string {
   const plain = zerosFirst + zerosSecond === 0 ? asUtf8(withoutNuls(bytes)) : undefined;
   if (plain !== undefined) return plain;
   const asLittle = zerosSecond > zerosFirst ? decodeUtf16(body, true) : undefined;
-  // In a big-endian block it takes words to tell that the text is not.
+  // In a big-endian block only plausible words show that the text is little-endian.
   return asLittle !== undefined && (littleBlock || words.test(asLittle)) ? asLittle : decodeUtf16(body, false);
 }
 

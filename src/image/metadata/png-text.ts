@@ -37,7 +37,7 @@ const isLatin1 = (text: string): boolean => !/[^\0-\xff]/.test(text);
 const toLatin1 = (text: string): Uint8Array => Uint8Array.from(text, (letter) => letter.charCodeAt(0));
 
 /**
- * Inflates a zlib stream, in pieces so that a small one cannot become a large one; undefined when `limit` is exceeded. `spend` is told of all
+ * Inflates a zlib stream, in pieces so that a small one cannot expand without bound; undefined when `limit` is exceeded. `spend` is called with all
  * that was inflated, kept or not. Throws what fflate throws on damage.
  */
 function inflateWithin(deflated: Uint8Array, limit: number, spend: (bytes: number) => void): Uint8Array | undefined {

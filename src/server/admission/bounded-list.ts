@@ -1,4 +1,4 @@
-/** A list whose length is looked at before its elements: a schema of each element makes an issue of every wrong one. */
+/** A list whose length is checked before its elements, because each wrong element would add an issue. */
 
 import { z } from 'zod';
 

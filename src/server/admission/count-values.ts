@@ -1,8 +1,8 @@
-/** How many values a JSON text holds, counted on its bytes before anything is parsed: commas and openings outside of strings. */
+/** Counts the values of a JSON text on its bytes, before parsing: commas and openings outside of strings. */
 
 const [quote, backslash, comma, list, object] = [0x22, 0x5c, 0x2c, 0x5b, 0x7b] as const;
 
-/** Whether there are more than `most` values. Takes linear time; long strings are skipped at the speed of memory. */
+/** True if there are more than `most` values. Linear time; long strings are skipped at memory speed. */
 export function hasMoreValues(json: Buffer, most: number): boolean {
   let values = 1;
   for (let at = 0; at < json.length; at++) {
@@ -13,7 +13,7 @@ export function hasMoreValues(json: Buffer, most: number): boolean {
   return false;
 }
 
-/** Where the string ends that begins at `start`: its closing quote, or the end of the text. */
+/** The end of the string at `start`: its closing quote, or the end of the text. */
 function endOfString(json: Buffer, start: number): number {
   for (let at = json.indexOf(quote, start + 1); at >= 0; at = json.indexOf(quote, at + 1)) {
     // Each run of backslashes is counted once: by the quote after it.

@@ -1,5 +1,5 @@
 /**
- * What requests hold while they are under way: themselves, the bytes of their bodies, and event streams. It is counted for each caller and
+ * Resources of requests in progress: the requests, the bytes of their bodies, and event streams. They are counted for each caller and
  * for all before the body is read, and given back when the answer is out.
  */
 
@@ -7,7 +7,7 @@ import { StableDiffusionError } from '../../errors.ts';
 import type { Limits } from '../limits.ts';
 
 export interface Ticket {
-  /** From now on the request holds so many bytes: fewer than its body once pictures are stored. */
+  /** Sets the number of bytes that the request holds: fewer than its body once pictures are stored. */
   hold(bytes: number): void;
   /** An event stream is open until the ticket is given back. Throws `busy`. */
   stream(): void;

@@ -1,4 +1,4 @@
-/** What becomes of a request and its answer around a route: its fields checked, its client watched, its answer sent. */
+/** Handles a request around its route: validates fields, watches the client, sends the answer. */
 
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';

@@ -58,7 +58,7 @@ interface Doors {
 const bodyLimitOf = ({ takesPictures }: Route, { bodyBytes, smallBodyBytes }: Limits): number =>
   takesPictures ? bodyBytes : Math.min(bodyBytes, smallBodyBytes);
 
-/** Bytes that a request may bring, before it is read: what it says, or all that it may. */
+/** Bytes reserved for a request before it is read: its stated length, else the maximum. */
 function bytesOf({ headers }: FastifyRequest, limit: number): number {
   if (headers['transfer-encoding'] !== undefined) return limit;
   return Math.min(limit, Number(headers['content-length'] ?? 0) || 0);
@@ -98,7 +98,7 @@ function register(app: FastifyInstance, context: ServerContext, route: Route, do
   });
 }
 
-/** The document is made once: it is much larger than a request for it. */
+/** The document is built once, because it is much larger than a request for it. */
 function serveDocument(app: FastifyInstance, version: string): void {
   const document = Buffer.from(JSON.stringify(openapiDocument(routes, version)));
   const etag = `"${createHash('sha256').update(document).digest('hex').slice(0, 32)}"`;

@@ -22,7 +22,7 @@ function isTooDeep(value: unknown): boolean {
 
 const refusal = (message: string, statusCode = 400): Error => Object.assign(new Error(message), { statusCode });
 
-/** Bodies from some clients begin with a byte order mark, which Python's JSON takes. */
+/** Some clients send a byte order mark, which Python's JSON accepts. */
 const withoutMark = (body: Buffer): Buffer =>
   body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf ? body.subarray(3) : body;
 

@@ -17,7 +17,7 @@ export interface RouteRequest<B, Q, P> {
   readonly params: P;
   /** The owner of the API key. */
   readonly owner: string;
-  /** What the request holds while it is under way. */
+  /** Resources of the request while it is in progress. */
   readonly ticket: Ticket;
   /** Fires when the client has gone. */
   readonly signal: AbortSignal;

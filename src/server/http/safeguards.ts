@@ -1,4 +1,4 @@
-/** What stands before every route: security headers, requests a minute, memory, other sites' pages, CORS. */
+/** Checks before every route: security headers, rate limit, memory, foreign origins, CORS. */
 
 import { getHeapStatistics } from 'node:v8';
 import cors from '@fastify/cors';
@@ -50,7 +50,7 @@ export async function addSafeguards(app: FastifyInstance, options: SafeguardOpti
     crossOriginEmbedderPolicy: false,
     crossOriginOpenerPolicy: false,
     crossOriginResourcePolicy: { policy: 'cross-origin' },
-    // A proxy that speaks TLS says so itself.
+    // A TLS proxy sets this header itself.
     strictTransportSecurity: false,
     frameguard: { action: 'deny' },
   });

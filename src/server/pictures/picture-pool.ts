@@ -1,6 +1,6 @@
 /**
- * Pictures of callers are decoded and worked on in a few processes of their own (workerpool). Whatever a file does to a decoder, the server
- * goes on: a piece of work has a time limit, a process that ends is replaced, and callers take turns, one piece of each at a time.
+ * Callers' pictures are decoded and processed in a few separate processes (workerpool). If a file crashes a decoder, the server
+ * continues: a task has a time limit, a process that ends is replaced, and callers take turns, one task of each at a time.
  */
 
 import { fileURLToPath } from 'node:url';

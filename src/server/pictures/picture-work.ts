@@ -1,4 +1,4 @@
-/** Work on pictures of callers, as it is done in a process of its own. */
+/** The tasks of the image process. */
 
 import { nodeImageCodec } from '../../image/codec/codec-node.ts';
 import { inspectImageFile } from '../../image/codec/image-file.ts';
@@ -14,7 +14,7 @@ export interface Size {
   readonly height: number;
 }
 
-/** What a picture says of its making, as A1111's `png-info` tells it. */
+/** The settings in a picture, as A1111's `png-info` returns them. */
 export interface PictureSettings {
   readonly info: string;
   readonly items: Readonly<Record<string, string>>;
@@ -33,7 +33,7 @@ export interface PictureWorks {
     made: Uint8Array,
   ];
   readonly settings: readonly [given: { readonly bytes: Uint8Array }, made: PictureSettings];
-  /** What a job begins from. */
+  /** Inputs of a job. */
   readonly prepare: readonly [
     given: { readonly picture: Uint8Array; readonly sketch: Uint8Array | undefined; readonly request: JobRequest },
     made: PreparedPictures,

@@ -36,7 +36,7 @@ export function packed(value: unknown): string | Uint8Array {
   return new Uint8Array(brotliCompressSync(json, { params }));
 }
 
-/** A request in which prompts that are all the same are written once. */
+/** A request with identical prompts merged into one. */
 export function packedRequest(request: Job['request']): string | Uint8Array {
   const { prompts } = request;
   const [first] = prompts;

@@ -62,7 +62,7 @@ export class Journal {
   /** Opens or creates the file and its folder, which must be this process's own (files/lock-node.ts). Throws `file-corrupt`. */
   constructor(path: string, schema: string) {
     mkdirSync(dirname(path), { recursive: true });
-    // This build locks with a folder beside the file, which outlives a killed process. Who opens the journal has its folder to itself.
+    // This build locks with a folder next to the file, which outlives a killed process. The opener of the journal owns its folder exclusively.
     rmSync(`${path}.lock`, { recursive: true, force: true });
     this.#db = openDatabase(path, schema);
   }

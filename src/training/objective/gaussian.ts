@@ -62,7 +62,7 @@ export function noisyPictures(process: GaussianProcess, { x0, noise, t }: Gaussi
   );
 }
 
-/** What the network is told at each step, float32 [b]. */
+/** The network's timesteps at each step, float32 [b]. */
 export function toldTimesteps({ told }: GaussianProcess, t: Sym): Sym {
   return gather(constant(t, float32([told.length], Float32Array.from(told))), t);
 }

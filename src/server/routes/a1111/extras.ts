@@ -102,7 +102,7 @@ async function enlarge(
   return Buffer.from(file.buffer, file.byteOffset, file.byteLength).toString('base64');
 }
 
-/** The size of a picture by its header, turned as its EXIF orientation says. */
+/** The size of a picture from its header, with its EXIF orientation applied. */
 function uprightSize(bytes: Uint8Array, maxPixels: number): { readonly width: number; readonly height: number } {
   const { width, height, exif } = inspectImageFile(bytes, maxPixels);
   const { orientation = 1 } = exif ? readExif(exif) : {};

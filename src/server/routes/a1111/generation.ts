@@ -229,7 +229,7 @@ function infoOf(
 /** A1111's form of a moment: 20240131235959. */
 export const timestamp = (moment: number): string => new Date(moment).toISOString().replace(/[-:T]/g, '').slice(0, 14);
 
-/** The body without pictures that are not sent back: it is held until the job is done. */
+/** The body without pictures that are not returned, because it is kept until the job is done. */
 function withoutPictures<T extends TextToImageFields | ImageToImageFields>(body: T): T {
   if (!('include_init_images' in body) || body.include_init_images) return body;
   return { ...body, init_images: null, mask: null, latent_mask: null, firstpass_image: null, infotext: null };
