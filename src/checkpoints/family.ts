@@ -69,23 +69,25 @@ const families: readonly Row[] = [
     (n) => isLora(n) && (n.holds('double_blocks') || n.holds('single_transformer_blocks')),
   ),
   other('lora-sd3', 'a LoRA for Stable Diffusion 3', (n) => isLora(n) && n.holds('joint_blocks')),
-  other(
-    'lora-sdxl',
-    'a LoRA for SDXL',
-    (n) =>
+  {
+    id: 'lora-sdxl',
+    name: 'a LoRA for SDXL',
+    advice: 'Give it with --lora, beside an SDXL model.',
+    isSupported: true,
+    matches: (n) =>
       isLora(n) &&
       (n.begins('lora_te2_') ||
         n.begins('text_encoder_2.') ||
         loraWidth(n) === 2048 ||
         n.holds('input_blocks_8_1_transformer_blocks')),
-    'LoRAs are supported for models of Stable Diffusion v1 only.',
-  ),
-  other(
-    'lora-sd2',
-    'a LoRA for Stable Diffusion 2',
-    (n) => isLora(n) && loraWidth(n) === 1024,
-    'LoRAs are supported for models of Stable Diffusion v1 only.',
-  ),
+  },
+  {
+    id: 'lora-sd2',
+    name: 'a LoRA for Stable Diffusion 2',
+    advice: 'Give it with --lora, beside a Stable Diffusion 2 model.',
+    isSupported: true,
+    matches: (n) => isLora(n) && loraWidth(n) === 1024,
+  },
   { id: 'lora', name: 'a LoRA', advice: 'Give it with --lora, beside a model.', isSupported: true, matches: isLora },
   other('sd3', 'a Stable Diffusion 3 model', (n) => n.holds('joint_blocks.')),
   other('flux', 'a Flux model', (n) => n.holds('double_blocks.') && n.holds('single_blocks.')),

@@ -78,6 +78,13 @@ export function openLora(source: WeightSource): LoraFile {
   };
 }
 
+/** In front of the settings of each network in `lora_adapter_metadata`. */
+const networkPrefixes: Readonly<Record<LoraNetwork, string>> = {
+  unet: 'unet.',
+  text: 'text_encoder.',
+  text_2: 'text_encoder_2.',
+};
+
 function peftSettings(text: MetadataValue | undefined): PeftSettings | undefined {
   if (typeof text !== 'string') return undefined;
   let fields: Readonly<Record<string, unknown>>;
@@ -88,7 +95,7 @@ function peftSettings(text: MetadataValue | undefined): PeftSettings | undefined
   }
   return {
     scale({ network, name }, rank) {
-      const prefix = network === 'text' ? 'text_encoder.' : 'unet.';
+      const prefix = network === undefined ? 'unet.' : networkPrefixes[network];
       const pattern = fields[`${prefix}alpha_pattern`];
       const own =
         typeof pattern === 'object' && pattern !== null

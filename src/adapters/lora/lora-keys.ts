@@ -6,7 +6,8 @@
  * `….processor.to_q_lora.down.weight`) and ComfyUI (`diffusion_model.….lora_down.weight`).
  */
 
-export type LoraNetwork = 'unet' | 'text';
+/** `text_2` is the second text encoder of SDXL. */
+export type LoraNetwork = 'unet' | 'text' | 'text_2';
 
 export const loraRoles = [
   'down',
@@ -49,13 +50,17 @@ const prefixes: readonly (readonly [prefix: string, network: LoraNetwork | undef
   ['lora_unet_', 'unet'],
   ['lora_te_', 'text'],
   ['lora_te1_', 'text'],
+  ['lora_te2_', 'text_2'],
   ['lycoris_', undefined],
   ['base_model.model.unet.', 'unet'],
   ['base_model.model.text_encoder.', 'text'],
+  ['base_model.model.text_encoder_2.', 'text_2'],
   ['base_model.model.', undefined],
   ['unet.', 'unet'],
   ['text_encoder.', 'text'],
+  ['text_encoder_2.', 'text_2'],
   ['text_encoders.clip_l.transformer.', 'text'],
+  ['text_encoders.clip_g.transformer.', 'text_2'],
   ['model.diffusion_model.', 'unet'],
   ['diffusion_model.', 'unet'],
   ['cond_stage_model.', 'text'],

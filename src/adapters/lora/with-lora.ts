@@ -1,6 +1,6 @@
 /** LoRA files merged into a network's weights, tensor by tensor when each is read: W + Σ strength · scale · delta, in float32. */
 
-import { singleCondition } from '../../config/conditioner-parts.ts';
+import { conditionerParts } from '../../config/conditioner-parts.ts';
 import type { NetworkConfig } from '../../config/network-config.ts';
 import { StableDiffusionError } from '../../errors.ts';
 import { toFloat32 } from '../../tensor/convert.ts';
@@ -167,7 +167,7 @@ function mergeParts(parts: readonly Part[], uses: readonly LoraUse[]): WeightSou
     for (const [module, home] of homes) if (!home) misfits.unknown.push(...keysOf(module));
     for (const [i, part] of parts.entries()) {
       const own = lora.modules.filter((module) => homes.get(module) === part);
-      const strength = part.network === 'text' ? textScale : scale;
+      const strength = part.network === 'unet' ? scale : textScale;
       const made = changesOf(part.source, part.layers, { lora, strength }, own, misfits);
       for (const [name, changes] of made) all[i]?.set(name, [...(all[i]?.get(name) ?? []), ...changes]);
     }
@@ -215,20 +215,28 @@ export function withLora(source: WeightSource, config: NetworkConfig, uses: read
   return mergeParts([{ network, source, layers: loraLayers(config) }], own)[0] ?? source;
 }
 
-/** A checkpoint with LoRAs merged into its UNet and its text encoder. As `withLora`; a file may change either or both. */
+/** The networks of a LoRA's text modules, by the order of a model's text encoders. */
+const textNetworks = ['text', 'text_2'] as const satisfies readonly LoraNetwork[];
+
+/** A checkpoint with LoRAs merged into its UNet and its text encoders. As `withLora`; a file may change any of them. */
 export function checkpointWithLora(checkpoint: Checkpoint, uses: readonly LoraUse[]): Checkpoint {
   if (uses.length === 0) return checkpoint;
   const { unet_config, cond_stage_config } = checkpoint.config;
-  const condition = singleCondition(cond_stage_config, 'Applying a LoRA');
-  const text = typeof condition === 'object' ? condition : null;
-  const parts: Part[] = [
-    { network: 'unet', source: checkpoint.parts.unet, layers: loraLayers(unet_config) },
-    { network: 'text', source: checkpoint.parts.cond_stage, layers: text ? loraLayers(text) : new Map() },
+  const encoders = [...conditionerParts(cond_stage_config)].flatMap(([name, config], i) => {
+    const [network, source] = [textNetworks[i], checkpoint.parts[name]];
+    return network && source ? [{ name, network, source, layers: loraLayers(config) }] : [];
+  });
+  const parts = [
+    { name: 'unet', network: 'unet' as const, source: checkpoint.parts.unet, layers: loraLayers(unet_config) },
+    ...encoders,
   ];
-  const [unet, cond_stage] = mergeParts(parts, uses) as [WeightSource, WeightSource];
+  const merged = mergeParts(parts, uses);
   return {
     ...checkpoint,
-    parts: { ...checkpoint.parts, unet, cond_stage },
+    parts: {
+      ...checkpoint.parts,
+      ...Object.fromEntries(parts.map(({ name, source }, i) => [name, merged[i] ?? source])),
+    },
     async close() {
       await Promise.all([checkpoint.close(), ...uses.map(({ lora }) => lora.close())]);
     },

@@ -52,6 +52,8 @@ export function loraTensors(factors: readonly LoraFactors[], options: WriteLoraO
   const names: Readonly<Record<LoraNetwork, ReadonlyMap<string, string>>> = {
     unet: moduleNames(unetMap(unet).rows),
     text: moduleNames(text ? clipTextMap(text).rows : []),
+    // LoRAs of models with two text encoders are read and not trained.
+    text_2: new Map(),
   };
   const tensors = new Map<string, Tensor>();
   for (const { network, tensor, down, up, alpha } of factors) {
