@@ -41,3 +41,4 @@ export {
   reconstructionMeasures,
 } from './reconstruction.ts';
 export { ssim, type SsimConvention, type SsimOptions } from './ssim.ts';
+export { type Npz, openNpz, writeNpz } from '../formats/npz.ts';

@@ -40,6 +40,10 @@ import { traceT2IAdapter } from './t2i-adapter.ts';
 import { traceTaesdDecode, traceTaesdEncode } from './taesd.ts';
 import { traceUNet } from './unet.ts';
 
+export { admClassifier, type AdmFlags, admFlags, admUNet } from '../config/adm-flags.ts';
+export { logSoftmax, traceClassifierGuide } from './classifier-guide.ts';
+export { traceUNet } from './unet.ts';
+
 /** One run for each context: `context` gives `out`, `context.NAME` gives `out.context.NAME`. */
 function planUNet(config: UNetConfig, given: GivenInputs): readonly PlanStep[] {
   const step = {

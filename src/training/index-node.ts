@@ -36,6 +36,7 @@ export {
   toldTimesteps,
 } from './objective/gaussian.ts';
 export { immiscibleAssignment } from './objective/immiscible.ts';
+export { accuracyAt, traceNoisyClassifierLoss } from './objective/noisy-classifier.ts';
 export { lossResampler, type TimestepResampler, uniformResampler } from './objective/timestep-resampler.ts';
 export { adoptWeight, discriminatorLosses, weightedHingeLoss } from './objective/adversarial.ts';
 export {

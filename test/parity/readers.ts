@@ -40,6 +40,7 @@ export const readers: readonly ReaderRow[] = [
   { set: 'lineage', load: () => import('./readers/adm-data.ts') },
   { set: 'lineage', load: () => import('./readers/lucid.ts') },
   { set: 'lineage', load: () => import('./readers/lineage-parts.ts') },
+  { set: 'lineage', load: () => import('./readers/ldm-zoo.ts') },
   { set: 'files', load: () => import('./readers/tokenizers.ts') },
   { set: 'files', load: () => import('./readers/weight-files.ts') },
   { set: 'files', load: () => import('./readers/diffusers-folder.ts') },
