@@ -95,6 +95,7 @@ function factsOf(model: Model, provider: string): ModelFacts {
     kind: model.checkpoint.kind,
     nativeSize: model.nativeSize,
     sizeUnit: model.unit,
+    recommendation: model.checkpoint.recommendation ?? { settings: {}, prompts: [] },
     provider,
     precision: model.precision,
     takesPrompt: model.tokenizer !== undefined,

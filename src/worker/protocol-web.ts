@@ -4,6 +4,7 @@
  */
 
 import type { PrecisionName } from '../engine/precision.ts';
+import type { Recommendation } from '../config/recommended-settings.ts';
 import type { ErrorCode } from '../errors.ts';
 import type { Image } from '../image/image.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -38,6 +39,8 @@ export interface ModelFacts {
   readonly sizeUnit: number;
   readonly provider: string;
   readonly precision: PrecisionName;
+  /** The model's own defaults of a request, and examples of prompts. */
+  readonly recommendation: Recommendation;
   readonly takesPrompt: boolean;
   /** True if it supports `promptSyntax: 'a1111'`, that is, its text encoder is CLIP's. */
   readonly readsPromptSyntax: boolean;

@@ -736,3 +736,21 @@ test('settings without effect are named in the answer', async () => {
     ['tiling', 'restore_faces', 'styles', 'override_settings.sd_vae'],
   );
 });
+
+test('seeds as in A1111: only -1 draws one; other negative seeds and those beyond 2^53 are kept', async () => {
+  const seedsOf = async (seed: unknown): Promise<readonly unknown[]> => {
+    const { status, body } = await server.json('POST', '/sdapi/v1/txt2img', {
+      prompt: 'x',
+      steps: 1,
+      width: 64,
+      height: 64,
+      batch_size: 2,
+      seed,
+    });
+    assert.equal(status, 200);
+    return (JSON.parse((body as { info: string }).info) as { all_seeds: unknown[] }).all_seeds;
+  };
+  assert.deepEqual(await seedsOf(-5), [-5, -4]);
+  assert.deepEqual(await seedsOf('18446744073709551610'), ['18446744073709551610', '18446744073709551611']);
+  assert.notDeepEqual(await seedsOf(-1), await seedsOf(-1));
+});

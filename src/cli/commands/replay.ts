@@ -19,10 +19,11 @@ import { createStopwatch } from '../stopwatch.ts';
 
 const options = {
   ...modelOptions,
-  init: text(['--init-img', '-i', '--image'], 'FILE', 'the picture it began from, for img2img and inpaint'),
+  init: text(['--init-img', '-i', '--image'], 'FILE', 'initial image, for img2img and inpaint'),
   mask: text(['--mask', '-m'], 'FILE', 'the mask, for inpaint'),
-  initLatents: text(['--init-latents'], 'FILE', 'the start noise, where it was given'),
-  noSafety: flag(['--no-safety'], 'do not run the safety checker'),
+  initLatents: text(['--init-latents'], 'FILE', 'start noise, if the picture was made with one'),
+  noSafety: flag(['--no-safety'], 'turn the safety checker off'),
+  large: flag(['--large'], 'allow a picture that takes very long to make'),
   output: text(['--output', '-o'], 'FILE', 'write the picture here instead of --outdir'),
   outdir: text(['--outdir'], 'FOLDER', 'write samples/00000.png, … here (default: outputs/replay-samples)'),
   skipSave: flag(['--skip_save'], 'compare only'),
@@ -128,7 +129,23 @@ function checkAdapters({ adapters = [] }: GenerationRecord, model: Model): void 
   );
 }
 
+/** Most steps x pixels of a replay that was not allowed more: 100 steps of eight pictures of 1024 x 1024 pixels. */
+const mostWork = 100 * 8 * 1024 * 1024;
+
+/** A picture of a stranger may not order hours of work unasked. */
+function checkWork(record: GenerationRecord, isAllowed: boolean): void {
+  const { width, height, steps, batchSize = 1, iteration, noise } = record;
+  // Of earlier batches only the noise is drawn, which is little work but not none.
+  const batches = noise === 'compvis' ? 1 + (iteration - 1) / 100 : 1;
+  if (isAllowed || width * height * steps * batchSize * batches <= mostWork) return;
+  throw new StableDiffusionError(
+    'too-large',
+    `The picture was made with ${steps} steps of ${batchSize} pictures of ${width} x ${height} pixels, in iteration ${iteration}. That takes long; allow it with --large.`,
+  );
+}
+
 async function makeAgain(context: CliContext, record: GenerationRecord, values: Values): Promise<GeneratedImage> {
+  checkWork(record, values.large);
   const progress = createProgress(context.err, context.now, values.quiet || values.json);
   progress.stage('loading');
   const model = await loadNamedModel(context, {

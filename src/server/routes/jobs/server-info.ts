@@ -18,6 +18,7 @@ export const serverInfo = defineRoute({
         size: z.int(),
         unit: z.int(),
         readsPromptSyntax: z.boolean(),
+        recommended: z.record(z.string(), z.unknown()),
         isDefault: z.boolean(),
       }),
     ),
@@ -31,8 +32,8 @@ export const serverInfo = defineRoute({
     const described = await Promise.all(
       catalog.list().map(async ({ name, sha256 }) => {
         try {
-          const { nativeSize, unit, readsPromptSyntax } = await models.facts(name);
-          return [{ name, sha256, size: nativeSize, unit, readsPromptSyntax, isDefault: name === first }];
+          const { nativeSize, unit, readsPromptSyntax, recommended } = await models.facts(name);
+          return [{ name, sha256, size: nativeSize, unit, readsPromptSyntax, recommended, isDefault: name === first }];
         } catch (error) {
           log.warn({ model: name, err: error }, 'a model in the folder cannot be used');
           return [];
