@@ -1,5 +1,6 @@
 /** Options that `sd serve` and `sd worker` share. */
 
+import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { precisionNames } from '../engine/precision.ts';
@@ -23,6 +24,12 @@ export const workOptions = {
   models: text(['--models'], 'DIR', 'folder of further models to choose from'),
   loras: text(['--loras'], 'DIR', 'folder of LoRAs, for <lora:NAME:0.8> in prompts'),
   embeddings: text(['--embeddings'], 'DIR', 'folder of textual inversions; their file names can be used in prompts'),
+  a1111: text(
+    ['--a1111'],
+    'DIR',
+    "folder of A1111's program: its models, LoRAs and embeddings, where --models, --loras, --embeddings are not given",
+  ),
+  comfyui: text(['--comfyui'], 'DIR', 'folder of ComfyUI: the same of its folders'),
   data: text(['--data'], 'DIR', 'folder for jobs and pictures (default: ~/.local/share/stable-diffusion-ts)'),
   redis: text(['--redis'], 'URL', 'keep jobs and pictures in Redis, shared by servers and workers: redis://host:6379'),
   redisPrefix: text(['--redis-prefix'], 'NAME', 'prefix for Redis keys (default: sd)'),
@@ -67,9 +74,7 @@ export function workOptionsOf(values: WorkValues, { model, environment }: WorkDe
     throw new UsageError(`--redis must be a URL such as redis://host:6379, got ${JSON.stringify(values.redis)}.`);
   return {
     model: values.model ?? model,
-    modelsFolder: values.models,
-    lorasFolder: values.loras,
-    embeddingsFolder: values.embeddings,
+    ...modelFolders(values),
     dataFolder:
       values.data ??
       join(
@@ -89,6 +94,39 @@ export function workOptionsOf(values: WorkValues, { model, environment }: WorkDe
     limits: Object.fromEntries(Object.keys(limitTable).map((name) => [name, values[name as keyof Limits]])),
     policy: { safety: !values.noSafety, watermark: !values.noWatermark },
     logLevel: values.logLevel,
+  };
+}
+
+/** Where each program keeps what. */
+const trees = {
+  a1111: { models: 'models/Stable-diffusion', loras: 'models/Lora', embeddings: 'embeddings' },
+  comfyui: { models: 'models/checkpoints', loras: 'models/loras', embeddings: 'models/embeddings' },
+} as const;
+
+type Folders = Pick<WorkOptions, 'modelsFolder' | 'lorasFolder' | 'embeddingsFolder'>;
+
+/** The folders that are named, else those of another program's tree that are there. Throws `UsageError`. */
+export function modelFolders({
+  models,
+  loras,
+  embeddings,
+  a1111,
+  comfyui,
+}: Pick<WorkValues, 'models' | 'loras' | 'embeddings' | 'a1111' | 'comfyui'>): Folders {
+  if (a1111 !== undefined && comfyui !== undefined)
+    throw new UsageError('Give --a1111 or --comfyui, and single folders with --models, --loras and --embeddings.');
+  const root = a1111 ?? comfyui;
+  const tree = trees[a1111 === undefined ? 'comfyui' : 'a1111'];
+  const inTree = (part: keyof typeof tree): string | undefined => {
+    const path = root === undefined ? undefined : join(root, tree[part]);
+    return path !== undefined && existsSync(path) ? path : undefined;
+  };
+  if (root !== undefined && !inTree('models'))
+    throw new UsageError(`${root} has no folder ${tree.models}. Give the folder of the program itself.`);
+  return {
+    modelsFolder: models ?? inTree('models'),
+    lorasFolder: loras ?? inTree('loras'),
+    embeddingsFolder: embeddings ?? inTree('embeddings'),
   };
 }
 

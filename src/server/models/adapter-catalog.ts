@@ -38,6 +38,31 @@ export interface AdapterCatalogOptions {
 
 const endings = new Set(['.safetensors', '.pt', '.pth', '.bin', '.ckpt']);
 
+/** Prompts name adapters by the file's name alone, as A1111's do; of two with one name the second keeps its folder. */
+function shortNamed(entries: readonly FolderEntry[]): FolderEntry[] {
+  const taken = new Set<string>();
+  return entries.map((entry) => {
+    const short = entry.name.split('/').at(-1) ?? entry.name;
+    const name = taken.has(short) ? entry.name : short;
+    taken.add(name);
+    return { ...entry, name };
+  });
+}
+
+/** The name under which a LoRA was trained (`ss_output_name`), by path: A1111 lets prompts use it too. */
+async function aliasesOf(entries: readonly FolderEntry[]): Promise<ReadonlyMap<string, string>> {
+  const aliases = new Map<string, string>();
+  for (const { path } of entries) {
+    if (!/\.safetensors$/i.test(path)) continue;
+    // What cannot be read says so when it is used.
+    const source = await openWeightsAt(path).catch(() => undefined);
+    const alias = source?.metadata?.get('ss_output_name');
+    await source?.close();
+    if (typeof alias === 'string' && alias !== '' && alias !== 'None') aliases.set(path, alias);
+  }
+  return aliases;
+}
+
 /** Throws `file-not-found`. */
 export async function openAdapterCatalog({
   lorasFolder,
@@ -45,20 +70,26 @@ export async function openAdapterCatalog({
   onUnusable,
 }: AdapterCatalogOptions): Promise<AdapterCatalog> {
   let loras: readonly FolderEntry[] = [];
+  let aliases: ReadonlyMap<string, string> = new Map();
   let embeddings: readonly (CatalogEmbedding & { readonly path: string })[] = [];
   const catalog: AdapterCatalog = {
     loras: () => loras.map(({ name, file }) => ({ name, file })),
     embeddings: () => embeddings.map(({ name, vectors, width }) => ({ name, vectors, width })),
     loraPath(name) {
-      const found = loras.find((entry) => entry.name === name);
+      const wanted = name.replaceAll('\\', '/');
+      const found =
+        loras.find((entry) => entry.name === wanted) ?? loras.find(({ path }) => aliases.get(path) === name);
       if (!found) throw new StableDiffusionError('not-found', `Unknown LoRA ${JSON.stringify(name.slice(0, 100))}.`);
       return found.path;
     },
     embeddingPaths: () => embeddings.map(({ path, name }) => ({ path, token: name })),
     async refresh() {
-      loras = await folderEntries(lorasFolder, { endings, what: 'LoRAs' });
+      loras = shortNamed(await folderEntries(lorasFolder, { endings, what: 'LoRAs' }));
+      aliases = await aliasesOf(loras);
       const read: (CatalogEmbedding & { readonly path: string })[] = [];
-      for (const { name, file, path } of await folderEntries(embeddingsFolder, { endings, what: 'embeddings' })) {
+      for (const { name, file, path } of shortNamed(
+        await folderEntries(embeddingsFolder, { endings, what: 'embeddings' }),
+      )) {
         try {
           const source = await openWeightsAt(path);
           const [embedding] = await readEmbeddings(source, { token: name }).finally(() => source.close());
