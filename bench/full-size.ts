@@ -61,7 +61,7 @@ const ours = (part: string, dtype: 'f32' | 'f16'): readonly string[] => [
 
 const sides: Readonly<Record<string, (part: string) => readonly string[]>> = {
   'stable-diffusion-ts, f32 file': (part) => ours(part, 'f32'),
-  'OpenVINO f32': (part) => peer('openvino_f32.py', part, '--cache', cache),
+  'OpenVINO f32': (part) => peer('openvino_cpu.py', part, '--cache', cache),
   'stable-diffusion-ts, f16 file': (part) => ours(part, 'f16'),
   'PyTorch/diffusers f32': (part) => peer('torch_diffusers.py', part),
 };

@@ -3,7 +3,7 @@
  *
  * The others stay unchanged, because they have little work and cause much error (docs/notes/int8.md): layers on few rows (embeddings of the
  * time); the first and last convolution, on the latent or image itself; 1x1 and strided convolutions, which read the residual stream as it
- * is, with its few large channels, and write to it.
+ * is, with its few large channels, and write to it; layers on products (GEGLU), whose few large values leave few steps to the others.
  */
 
 import { int8Conv2d, int8Linear, slice } from './functions.ts';
@@ -34,13 +34,18 @@ export interface Quantised {
 /** Fewer input or output channels than this are not worth it. */
 const fewestChannels = 32;
 
-/** True for layers with stored weights that are worth quantising. */
-function isQuantised(node: AnyNode, parameters: ReadonlyMap<number, string>): node is Node<'linear'> | Node<'conv2d'> {
+/** True for layers with stored weights that are worth quantising. `products` are results of multiplications. */
+function isQuantised(
+  node: AnyNode,
+  parameters: ReadonlyMap<number, string>,
+  products: ReadonlySet<number>,
+): node is Node<'linear'> | Node<'conv2d'> {
   if (node.op !== 'linear' && node.op !== 'conv2d') return false;
   const [x, weight] = node.inputs;
   if (node.op === 'conv2d' && (node.attributes.groups !== 1 || node.attributes.stride !== 1)) return false;
   if (node.op === 'conv2d' && weight?.shape.slice(2).every((size) => size === 1)) return false;
   if (!x || !weight || !parameters.has(weight.id) || x.dtype !== 'float32' || x.shape.length < 3) return false;
+  if (products.has(x.id)) return false;
   return weight.shape.slice(0, 2).every((size) => Number(size) >= fewestChannels);
 }
 
@@ -68,6 +73,7 @@ export function quantise(graph: Graph, { keep }: QuantiseOptions = {}): Quantise
   const readers = new Map<number, AnyNode[]>();
   for (const node of graph.nodes) for (const { id } of node.inputs) readers.set(id, [...(readers.get(id) ?? []), node]);
   const outputs = new Set(graph.outputs.map(({ value }) => value.id));
+  const products = new Set(graph.nodes.filter(({ op }) => op === 'mul').map(({ output }) => output.id));
   const parts = new Map<string, Int8Part>();
   /** Layers that are replaced slice by slice, by their slices. */
   const sliced = new Map<AnyNode, { readonly layer: AnyNode; readonly inputs: readonly Sym[] }>();
@@ -93,7 +99,7 @@ export function quantise(graph: Graph, { keep }: QuantiseOptions = {}): Quantise
       const { start, end } = (node as Node<'slice'>).attributes;
       return layer(b, from.layer, from.inputs, Number(start), Number(end));
     }
-    if (!isQuantised(node as AnyNode, names) || keep?.(names.get(node.inputs[1]?.id ?? -1) ?? ''))
+    if (!isQuantised(node as AnyNode, names, products) || keep?.(names.get(node.inputs[1]?.id ?? -1) ?? ''))
       return applyNode(b, node, inputs);
     const slices = slicesOf(node, readers.get(node.output.id) ?? [], outputs.has(node.output.id));
     for (const part of slices) sliced.set(part as AnyNode, { layer: node, inputs });

@@ -90,6 +90,12 @@ const cases: Readonly<Record<string, Case>> = {
     network: (x, p) =>
       conv2d(conv2d(x, p.get('w', [64, 64, 3, 3]), undefined, { stride: 2, padding: 1 }), p.get('s', [64, 64, 1, 1])),
   },
+  'a layer on a product stays in float32': {
+    inputs: tokens,
+    size: [2, 9, 64],
+    layers: 0,
+    network: (x, p) => linear(mul(x, x), p.get('w', [96, 64])),
+  },
   'few channels stay in float32': {
     inputs: { x: { dtype: 'float32', shape: [1, 4, dim('height'), dim('width')] } },
     size: [1, 4, 8, 6],
