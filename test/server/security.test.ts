@@ -381,7 +381,9 @@ test('forms of too many parts, broken forms, deep and strange JSON', async () =>
     '{"steps":1e400}',
     '{"seed":99999999999999999999999}',
   ]) {
-    assert.equal((await post(body)).status, 422, body.slice(0, 60));
+    // More values than a body may have are counted before it is parsed.
+    const expected = body.length > 10_000 ? 413 : 422;
+    assert.equal((await post(body)).status, expected, body.slice(0, 60));
   }
   assert.equal(({} as Record<string, unknown>)['steps'], undefined);
   assert.equal(
@@ -398,7 +400,7 @@ test('forms of too many parts, broken forms, deep and strange JSON', async () =>
 });
 
 test('what is kept or sent back is neither deep nor long; a nameless part, and a field that would be cut, are refused', async () => {
-  const deep = `${'['.repeat(20_000)}${']'.repeat(20_000)}`;
+  const deep = `${'['.repeat(8_000)}${']'.repeat(8_000)}`;
   const post = async (path: string, body: string): Promise<number> =>
     (await fetch(`${server.url}${path}`, { method: 'POST', headers: { 'content-type': 'application/json' }, body }))
       .status;

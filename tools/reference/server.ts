@@ -1,13 +1,25 @@
 /** Blocks of docs/reference/server-api.md: the routes of each API, and the fields of their bodies. */
 
 import type { Flavour } from '../../src/server/http/problem-shapes.ts';
+import { type LimitRow, limitTable } from '../../src/server/limits.ts';
 import { routes } from '../../src/server/routes/index.ts';
 import { type Block, code, table } from './block.ts';
 import { schemaTable } from './schema-table.ts';
 
 const operations = new Set(['/healthz', '/readyz', '/metrics']);
 
+/** The table of limits. */
+const limits: Block = () =>
+  [
+    '| limit | default | option | reason |',
+    '|---|---|---|---|',
+    ...Object.values(limitTable).map(
+      ({ help, value, flag, reason }: LimitRow) => `| ${help} | ${value} | ${flag ? `\`${flag}\`` : ''} | ${reason} |`,
+    ),
+  ].join('\n');
+
 export const serverBlocks: Readonly<Record<string, Block>> = {
+  limits,
   routes([which = '']) {
     const chosen = routes.filter(({ path, flavour }) =>
       which === 'operations' ? operations.has(path) : flavour === (which as Flavour) && !operations.has(path),

@@ -1,0 +1,179 @@
+/**
+ * `npm run attack`: hostile requests against a real `sd serve`, one scene after another. For each: the longest wait of another caller for
+ * `/healthz`, the peak memory of the server, and whether it still answers. Exits 1 beyond 250 ms, 2.5 GB, or when the server has ended.
+ * `npm run attack -- WORD` runs the scenes whose name contains the word.
+ */
+
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
+import { deflateSync } from 'node:zlib';
+import { encodePngChunk, encodePngFile } from '../src/image/metadata/png-chunks.ts';
+
+const key = 'a-secret-of-alice';
+const limits = { wait: 250, bytes: 2.5e9 };
+
+const text = (value: string): Uint8Array => new TextEncoder().encode(value);
+const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64');
+
+/** A black PNG with further chunks. */
+function png(width: number, height: number, chunks: readonly Uint8Array[] = []): Uint8Array {
+  const header = new Uint8Array(13);
+  new DataView(header.buffer).setUint32(0, width);
+  new DataView(header.buffer).setUint32(4, height);
+  header.set([8, 2], 8);
+  const pixels = deflateSync(Buffer.alloc((width * 3 + 1) * height), { level: 9 });
+  return encodePngFile([
+    encodePngChunk('IHDR', header),
+    ...chunks,
+    encodePngChunk('IDAT', new Uint8Array(pixels)),
+    encodePngChunk('IEND', new Uint8Array(0)),
+  ]);
+}
+
+type Post = (path: string, body: unknown) => Promise<unknown>;
+
+/** Sends one raw text on several connections and reads nothing. */
+async function flood(port: number, message: string, connections: number): Promise<void> {
+  const sockets = Array.from({ length: connections }, () => {
+    const socket = connect(port, '127.0.0.1');
+    socket.on('error', () => {});
+    socket.pause();
+    socket.write(message);
+    return socket;
+  });
+  await wait(3000);
+  for (const socket of sockets) socket.destroy();
+}
+
+const many = (count: number, work: () => Promise<unknown>): Promise<unknown> =>
+  Promise.all(Array.from({ length: count }, work));
+
+const scenes: Readonly<Record<string, (post: Post, port: number) => Promise<unknown>>> = {
+  'pipelined documents': (_post, port) =>
+    flood(port, 'GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(5000), 20),
+  'digits in a number': (post) => post('/sdapi/v1/txt2img', { cfg_scale: `${'1'.repeat(1_000_000)}x` }),
+  'zero bytes in EXIF': (post) => {
+    const block = new Uint8Array(26 + 1_000_000);
+    block.set([0x4d, 0x4d, 0, 42, 0, 0, 0, 8, 0, 1, 0x01, 0x0e, 0, 2]);
+    new DataView(block.buffer).setUint32(14, 1_000_000);
+    new DataView(block.buffer).setUint32(18, 26);
+    block[block.length - 1] = 0x41;
+    return post('/sdapi/v1/png-info', { image: base64(png(8, 8, [encodePngChunk('eXIf', block)])) });
+  },
+  'settings of white space': (post) =>
+    post('/sdapi/v1/txt2img', { infotext: `x${' '.repeat(500_000)}x\nSteps: 1, Sampler: Euler, Seed: 1, Size: 64x64` }),
+  'a list of wrong elements': (post) => post('/sdapi/v1/img2img', { init_images: Array(10_000_000).fill(1) }),
+  'bodies that wait': (post) => many(30, () => post('/sdapi/v1/png-info', { image: 'A'.repeat(29_000_000) })),
+  'priority for all': (post) =>
+    many(300, () => post('/api/v1/jobs', { steps: 20, width: 128, height: 128, priority: 'high' })),
+  'the largest job': (post) => post('/api/v1/jobs', { steps: 150, width: 2048, height: 2048, iterations: 32 }),
+  'compressed texts': (post) => {
+    const bomb = new Uint8Array([...text('k\0\0'), ...deflateSync(Buffer.alloc(2 ** 20 + 2), { level: 9 })]);
+    const chunk = encodePngChunk('zTXt', bomb);
+    return post('/sdapi/v1/png-info', { image: base64(png(8, 8, Array(20_000).fill(chunk) as Uint8Array[])) });
+  },
+  'long prompts, cancelled': (post) =>
+    many(100, () =>
+      post('/api/v1/jobs', { batchSize: 32, steps: 1, width: 64, height: 64, prompt: '\u0001'.repeat(10_000) }),
+    ),
+  'large pictures to enlarge': (post) => {
+    const image = base64(png(4096, 4096));
+    return many(200, () =>
+      post('/sdapi/v1/extra-single-image', { image, upscaler_1: 'Lanczos', upscaling_resize: 0.999 }),
+    );
+  },
+};
+
+/** Another caller, in a thread of its own: sending large bodies keeps this one busy. */
+const watcher = `
+const { parentPort, workerData } = require('node:worker_threads');
+let [longest, stopped] = [0, false];
+parentPort.once('message', () => { stopped = true; });
+(async () => {
+  while (!stopped) {
+    const begun = performance.now();
+    await fetch(workerData + '/healthz').then((response) => response.text(), () => {});
+    longest = Math.max(longest, performance.now() - begun);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  parentPort.postMessage(longest);
+})();`;
+
+interface Measured {
+  readonly wait: number;
+  readonly bytes: number;
+  readonly alive: boolean;
+}
+
+const peakOf = (pid: number): number =>
+  1024 * Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0);
+
+async function measure(scene: (post: Post, port: number) => Promise<unknown>): Promise<Measured> {
+  const data = mkdtempSync(join(tmpdir(), 'sd-attack-'));
+  const words = [
+    'dist/cli/main.js',
+    'serve',
+    '--port',
+    '0',
+    '--data',
+    data,
+    '--api-key',
+    `alice:${key}`,
+    '--log-level',
+    'error',
+  ];
+  const server = spawn(process.execPath, words, { stdio: ['ignore', 'pipe', 'inherit'] });
+  let ended = false;
+  server.on('exit', () => {
+    ended = true;
+  });
+  try {
+    const url = await new Promise<string>((resolve) => {
+      server.stdout.on('data', (bytes: Buffer) => {
+        const found = /Serving at (\S+)/.exec(bytes.toString())?.[1];
+        if (found) resolve(found);
+      });
+    });
+    const post: Post = (path, body) =>
+      fetch(url + path, {
+        method: 'POST',
+        headers: { 'x-api-key': key, 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+        signal: AbortSignal.timeout(60_000),
+      })
+        .then((response) => response.arrayBuffer())
+        .catch(() => undefined);
+    const watch = new Worker(watcher, { eval: true, workerData: url });
+    await scene(post, Number(new URL(url).port));
+    await wait(500);
+    const told = new Promise<number>((resolve) => {
+      watch.once('message', resolve);
+    });
+    watch.postMessage('stop');
+    const longest = await told;
+    await watch.terminate();
+    return { wait: Math.round(longest), bytes: ended ? 0 : peakOf(server.pid ?? 0), alive: !ended };
+  } finally {
+    server.kill('SIGKILL');
+    await wait(200);
+    rmSync(data, { recursive: true, force: true });
+  }
+}
+
+const wanted = process.argv[2] ?? '';
+for (const [name, scene] of Object.entries(scenes)) {
+  if (!name.includes(wanted)) continue;
+  const { wait: longest, bytes, alive } = await measure(scene);
+  const held = alive && longest <= limits.wait && bytes <= limits.bytes;
+  if (!held) process.exitCode = 1;
+  const megabytes = Math.round(bytes / 1e6);
+  console.log(
+    `${held ? 'held ' : 'FAILS'}  ${name.padEnd(28)} others waited ${longest} ms, peak ${megabytes} MB, ${alive ? 'alive' : 'ended'}`,
+  );
+}
+process.exit();
