@@ -46,7 +46,17 @@ export function ownHubSettings(environment: Readonly<Record<string, string | und
 export async function modelPath(given: string, options: PullOptions = {}): Promise<string> {
   if ((await whatIsAt(given)) !== undefined) return given;
   const name = parseModelName(given);
-  return name === undefined ? given : pullModel(name, given, options);
+  if (name === undefined) return given;
+  if (name.kind !== 'hub' || given !== name.repository) return pullModel(name, given, options);
+  return pullModel(name, given, options).catch((error: unknown) => {
+    // `a/b` may have been meant as a path.
+    if (!(error instanceof StableDiffusionError) || !['not-found', 'forbidden', 'network'].includes(error.code))
+      throw error;
+    throw new StableDiffusionError(error.code, `${given} is not a file or folder here. ${error.message}`, {
+      cause: error,
+      details: error.details,
+    });
+  });
 }
 
 /** Downloads what is not kept yet; resolves to the path of the model's file or folder. */

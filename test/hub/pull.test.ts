@@ -130,7 +130,7 @@ test('a single checkpoint: safetensors before ckpt, with its YAML; several must 
     message: /a\.safetensors.*b\.safetensors.*hf:org\/two\/a/,
   });
   await assert.rejects(pull('hf:org/single/no.safetensors'), { code: 'not-found' });
-  await assert.rejects(pull('org/nothing'), { code: 'not-found' });
+  await assert.rejects(pull('org/nothing'), { code: 'not-found', message: /not a file or folder here/ });
 });
 
 test('a connection that breaks is resumed from where it was', async (t) => {
