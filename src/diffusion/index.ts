@@ -19,6 +19,7 @@ export { sampleDdim } from './samplers/ddim.ts';
 export { sampleEuler } from './samplers/euler.ts';
 export { findSampler, samplers } from './samplers/index.ts';
 export { lcmDenoiser } from './samplers/lcm.ts';
+export { type RepaintOptions, type RepaintStep, repaintTimesteps, sampleRepaint } from './samplers/repaint.ts';
 export * from './sigma-schedules/index.ts';
 export { percentToSigma } from './sigma-schedules/percent-to-sigma.ts';
 export { zeroTerminalSnr } from './sigma-schedules/zero-terminal-snr.ts';

@@ -41,6 +41,7 @@ export const readers: readonly ReaderRow[] = [
   { set: 'lineage', load: () => import('./readers/lucid.ts') },
   { set: 'lineage', load: () => import('./readers/lineage-parts.ts') },
   { set: 'lineage', load: () => import('./readers/ldm-zoo.ts') },
+  { set: 'lineage', load: () => import('./readers/repaint.ts') },
   { set: 'files', load: () => import('./readers/tokenizers.ts') },
   { set: 'files', load: () => import('./readers/weight-files.ts') },
   { set: 'files', load: () => import('./readers/diffusers-folder.ts') },
