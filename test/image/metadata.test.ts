@@ -301,3 +301,22 @@ test('EXIF user comments in the encodings that writers use', () => {
     ])
       assert.equal(readExif(block(comment, little)).userComment, words);
 });
+
+test("NovelAI's settings are read as A1111's text", async () => {
+  const plain = await nodeImageCodec.encode(createImage(64, 32, 3), { format: 'png' });
+  const comment = JSON.stringify({ steps: 28, sampler: 'k_dpmpp_2m', scale: 11.5, seed: 123, uc: 'blurry' });
+  const read = (software: string, told: string) =>
+    readImageMetadata(
+      writePngText(plain, [
+        ['Software', software],
+        ['Description', 'a red house'],
+        ['Comment', told],
+      ]),
+    ).parameters;
+  assert.equal(
+    read('NovelAI', comment),
+    'a red house\nNegative prompt: blurry\nSteps: 28, Sampler: DPM++ 2M, CFG scale: 11.5, Seed: 123, Size: 64x32, Clip skip: 2, ENSD: 31337',
+  );
+  assert.equal(read('another program', comment), undefined);
+  assert.equal(read('NovelAI', '{'), undefined);
+});

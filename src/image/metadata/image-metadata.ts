@@ -8,6 +8,7 @@
 import { StableDiffusionError } from '../../errors.ts';
 import { readExif, writeExif } from './exif.ts';
 import { inspectImageFile } from '../codec/image-file.ts';
+import { novelAiParameters } from './novelai.ts';
 import { readPngText, writePngText } from './png-text.ts';
 import { writeWebpExif } from './webp-chunks.ts';
 
@@ -40,7 +41,7 @@ export function readImageMetadata(bytes: Uint8Array): FoundMetadata {
   const file = inspectImageFile(bytes, Number.POSITIVE_INFINITY);
   const texts = file.format === 'png' ? readPngText(bytes).texts : new Map<string, string>();
   const exif = file.exif ? readExif(file.exif) : {};
-  const parameters = texts.get(parametersKeyword) ?? exif.userComment;
+  const parameters = texts.get(parametersKeyword) ?? exif.userComment ?? novelAiParameters(texts, file);
   const description = exif.imageDescription?.startsWith(`${recordKeyword}:`)
     ? exif.imageDescription.slice(recordKeyword.length + 1)
     : undefined;
