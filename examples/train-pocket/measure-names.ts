@@ -1,5 +1,5 @@
 /**
- * How often the model draws what it is asked for: of names of the training set, one picture each, and whether the picture of that name is the
+ * Measures how well the model follows prompts: one picture for each name of the training set, and whether the picture of that name is the
  * nearest of all training pictures, or among the three nearest, by the distance of Lab colours at 32 x 32.
  *
  *     node --import ./tools/typescript.mjs examples/train-pocket/measure-names.ts MODEL DATA [COUNT [GRID.png]]

@@ -43,7 +43,7 @@ export interface VpOptions {
   readonly betaHigh?: number;
 }
 
-/** The schedule as the solvers take it. The network is told 1000 (t - 1/1000), as one of a discrete schedule of 1000 steps. */
+/** The schedule for the solvers. The network gets 1000 (t - 1/1000), as in a discrete schedule of 1000 steps. */
 export function vpTime(
   kind: 'linear' | 'cosine',
   { betaLow = 0.1, betaHigh = 20 }: VpOptions = {},
