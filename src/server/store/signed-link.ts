@@ -3,7 +3,6 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import type { Redis } from 'ioredis';
 
 export interface LinkSigner {
   /** The path and query of a picture, good for an hour. */
@@ -36,8 +35,14 @@ export function createLinkSigner(secret: Uint8Array, now: () => number): LinkSig
   };
 }
 
+/** What is used of ioredis, which is an optional peer: public types must not need it. */
+export interface KeyStore {
+  get(key: string): Promise<string | null>;
+  set(key: string, value: string, condition: 'NX'): Promise<unknown>;
+}
+
 /** The secret of servers that share a Redis, so that each honours the others' links; the first makes it. */
-export async function sharedSecret(redis: Redis, prefix: string): Promise<Uint8Array> {
+export async function sharedSecret(redis: KeyStore, prefix: string): Promise<Uint8Array> {
   const key = `${prefix}:link-secret`;
   await redis.set(key, randomBytes(32).toString('hex'), 'NX');
   return Buffer.from((await redis.get(key)) ?? '', 'hex');
