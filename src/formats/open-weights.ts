@@ -2,16 +2,13 @@
 
 import { StableDiffusionError } from '../errors.ts';
 import type { ByteSource } from '../files/byte-source.ts';
+import { openGguf } from './gguf.ts';
 import { openSafetensors } from './safetensors.ts';
 import { openTorchLegacy, openTorchZip } from './torch/file.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 
 /** First bytes of files that are not checkpoints, and their descriptions. */
 const strangers: readonly (readonly [string, string])[] = [
-  [
-    'GGUF',
-    'a GGUF file (weights of stable-diffusion.cpp or llama.cpp), which is not supported; get the weights as .safetensors',
-  ],
   ['\x89HDF', 'an HDF5 file (Keras), which is not supported; get the weights as .safetensors'],
   ['\x1f\x8b', 'compressed with gzip; unpack it first'],
   ['\x28\xb5\x2f\xfd', 'compressed with zstd; unpack it first'],
@@ -25,7 +22,7 @@ const strangers: readonly (readonly [string, string])[] = [
 ];
 
 /**
- * Opens `.safetensors` and both formats of `torch.save`. Reads headers only. The source is closed with what is returned, and at once
+ * Opens `.safetensors`, GGUF and both formats of `torch.save`. Reads headers only. The source is closed with what is returned, and at once
  * where opening fails. Throws `file-truncated`, `file-corrupt`, `file-unsafe` or `file-unsupported`, naming the file and the reason.
  */
 export async function openWeights(source: ByteSource): Promise<WeightSource> {
@@ -76,12 +73,13 @@ async function open(source: ByteSource): Promise<WeightSource> {
     );
   if (head[0] === 0x80 || /^(?:[IL][0-9]+L?\n|\(?c[\w.]+\n[\w.]+\n|\([dlt]p?[0-9]*\n)/.test(text))
     return openTorchLegacy(source);
+  if (text.startsWith('GGUF')) return openGguf(source);
   for (const [signature, what] of strangers) {
     if (text.startsWith(signature)) throw notWeights(label, what, 'file-unsupported');
   }
   throw notWeights(
     label,
-    `not in a known format (it starts with the bytes ${[...head.subarray(0, 8)].map((byte) => byte.toString(16).padStart(2, '0')).join(' ')}). Supported are .safetensors files and those of torch.save`,
+    `not in a known format (it starts with the bytes ${[...head.subarray(0, 8)].map((byte) => byte.toString(16).padStart(2, '0')).join(' ')}). Supported are .safetensors and GGUF files and those of torch.save`,
   );
 }
 

@@ -31,6 +31,7 @@ export const readers: readonly ReaderRow[] = [
   { set: 'families', load: () => import('./readers/family-conditioners.ts') },
   { set: 'families', load: () => import('./readers/family-runs.ts') },
   { set: 'families', load: () => import('./readers/family-lora.ts') },
+  { set: 'families', load: () => import('./readers/gguf.ts') },
   { set: 'control', load: () => import('./readers/upscalers.ts') },
   { set: 'control', load: () => import('./readers/a1111-upscaling.ts') },
   { set: 'control', load: () => import('./readers/a1111-merge.ts') },
