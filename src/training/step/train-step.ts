@@ -8,31 +8,23 @@
 
 import type { BoundRun, Engine, EngineState, Program, StatePart, Tensors } from '../../engine/engine.ts';
 import { StableDiffusionError } from '../../errors.ts';
-import { dim, multiplyDims } from '../../graph/dim.ts';
-import { add, matmul, reshape } from '../../graph/functions.ts';
 import { gradients } from '../../graph/gradients.ts';
 import type { Graph } from '../../graph/graph.ts';
 import { dropUnused } from '../../graph/simplify.ts';
-import { type Sym, trace } from '../../graph/trace.ts';
 import { convert } from '../../tensor/convert.ts';
 import { elementCount, type Shape, type Tensor } from '../../tensor/tensor.ts';
-import { memoryWeights } from '../../weights/memory-weights.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
 import { type AverageConfig, averageRate } from './exponential-average.ts';
 import { Optimiser, type OptimiserConfig, partsOf, stateNames, type Update } from './optimiser.ts';
+import { compileHelpers, squaredAtOnce } from './flat-programs.ts';
+import { inParts, type Pack, packLike, packsOf } from './packs.ts';
+import type { ParameterGroup } from './parameter-group.ts';
 
 /**
  * How a parameter is treated: `fixed` ones are built into the program; `shared` ones are read from the state but not changed here
  * (another step trains them); the others are trained, with these settings.
  */
 export type Treatment = 'fixed' | 'shared' | ParameterGroup;
-
-export interface ParameterGroup {
-  /** Factor on the learning rate of the step. Default 1. */
-  readonly learningRateScale?: number;
-  /** Default 0.01 for AdamW, as PyTorch's, else 0. */
-  readonly weightDecay?: number;
-}
 
 export interface TrainStepOptions {
   readonly engine: Engine;
@@ -85,31 +77,6 @@ export interface TrainingCounts {
   readonly steps: number;
   /** Updates of the averages. */
   readonly averageUpdates: number;
-}
-
-const flat = { dtype: 'float32', shape: [dim('n')] } as const;
-
-const squareRows = 16;
-
-/** Elements whose squares are summed in one run: in each row few enough for sums in float32. */
-const squaredAtOnce = 2 ** 21;
-
-/** Programs over flat tensors that a step needs in addition to the optimiser's. */
-async function compileHelpers(engine: Engine): Promise<{ squares: Program; accumulate: Program }> {
-  const none = memoryWeights(new Map());
-  // Rows times themselves: one pass that all threads share. The length of a pack is a multiple of the number of rows.
-  const rows = (g: Sym): Sym => reshape(g, [squareRows, 1, -1]);
-  const squares = await engine.compile(
-    trace({ g: { ...flat, shape: [multiplyDims(squareRows, dim('n'))] } }, ({ g }) => ({
-      sums: matmul(rows(g), rows(g), { transposeB: true }),
-    })),
-    none,
-  );
-  const accumulate = await engine.compile(
-    trace({ total: flat, g: flat }, ({ total, g }) => ({ next: add(total, g) })),
-    none,
-  );
-  return { squares, accumulate };
 }
 
 export class TrainStep implements AsyncDisposable {
@@ -329,70 +296,6 @@ export class TrainStep implements AsyncDisposable {
 }
 
 const treatmentOf = (options: TrainStepOptions, name: string): Treatment => options.treatment?.(name) ?? {};
-
-/** Splits names into parts of about 64 MB of tensors, to bound the size of a transfer to the engine. */
-function inParts<T>(items: readonly T[], shapeOf: (item: T) => Shape): T[][] {
-  const parts: T[][] = [];
-  let room = 0;
-  for (const item of items) {
-    const size = elementCount(shapeOf(item));
-    if (size > room) {
-      parts.push([]);
-      room = 2 ** 24;
-    }
-    parts.at(-1)?.push(item);
-    room -= size;
-  }
-  return parts;
-}
-
-/** A pack of tensors of the shapes of others: `nameOf` gives the name of each. Another step on the same state may have created it already. */
-async function packLike(
-  state: EngineState,
-  pack: string,
-  members: readonly string[],
-  nameOf: (name: string) => string,
-): Promise<void> {
-  if (state.entries.has(pack)) return;
-  await state.pack(
-    pack,
-    Object.fromEntries(members.map((name) => [nameOf(name), state.entries.get(name)?.shape ?? []])),
-  );
-}
-
-/** Trained parameters with the same settings, which lie one behind the other and are updated together. */
-interface Pack {
-  /** Its gradients, moments and averages lie in packs named after it. */
-  readonly name: string;
-  readonly members: readonly string[];
-  readonly group: ParameterGroup;
-  readonly averaged: boolean;
-}
-
-/** Approximate maximum size of packs in elements, because packing moves them. */
-const packSize = 2 ** 24;
-
-function packsOf(
-  state: EngineState,
-  groups: ReadonlyMap<string, ParameterGroup>,
-  averaged: (name: string) => boolean,
-): Pack[] {
-  const packs: (Omit<Pack, 'members'> & { readonly key: string; readonly members: string[]; room: number })[] = [];
-  for (const [name, group] of groups) {
-    const key = `${group.learningRateScale} ${group.weightDecay} ${averaged(name)}`;
-    const size = elementCount(state.entries.get(name)?.shape ?? []);
-    const open = packs.findLast((pack) => pack.key === key && pack.room >= size);
-    if (open) {
-      open.members.push(name);
-      open.room -= size;
-    } else packs.push({ name, key, members: [name], room: packSize - size, group, averaged: averaged(name) });
-  }
-  // Steps that train the same parameters have the same packs; others would find theirs taken.
-  return packs.map((pack) => ({
-    ...pack,
-    name: `pack of ${pack.members.length} from ${pack.name} to ${pack.members.at(-1)}`,
-  }));
-}
 
 function averageScalars(results: readonly Record<string, Tensor>[]): Record<string, number> {
   const metrics: Record<string, number> = {};
