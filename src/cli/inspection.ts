@@ -18,7 +18,7 @@ import { inspectNetwork, type PartReport } from './inspect-network.ts';
 
 export interface Inspection {
   readonly path: string;
-  readonly format: 'safetensors' | 'torch zip' | 'torch legacy' | 'sharded' | 'diffusers folder' | 'folder';
+  readonly format: 'safetensors' | 'gguf' | 'torch zip' | 'torch legacy' | 'sharded' | 'diffusers folder' | 'folder';
   readonly bytes: number;
   /** The kind of the file or folder as a whole. */
   readonly kind: 'checkpoint' | 'network' | 'lora' | 'embedding' | 'tensors';
@@ -264,6 +264,7 @@ async function formatOf(path: string): Promise<Inspection['format']> {
     const head = Buffer.alloc(9);
     await handle.read(head, 0, 9, 0);
     if (head.toString('latin1', 0, 2) === 'PK') return 'torch zip';
+    if (head.toString('latin1', 0, 4) === 'GGUF') return 'gguf';
     return /\.safetensors$/i.test(path) || head[8] === 0x7b ? 'safetensors' : 'torch legacy';
   } finally {
     await handle.close();
