@@ -22,7 +22,7 @@ import type { WeightSource } from '../weights/weight-source.ts';
 import { inceptionTensor } from './inception-image.ts';
 
 export interface PictureFeatures {
-  /** [n, d]: Inception's last averages, or CLIP's image embeddings. */
+  /** Shape [n, d]. Inception's last averages, or CLIP's image embeddings. */
   readonly features: Tensor<'float32'>;
   /** [n, classes] of a classifier, for the inception score. */
   readonly logits?: Tensor<'float32'>;
