@@ -38,6 +38,7 @@ const toShorten: readonly string[] = [
   'src/worker/client-web.ts',
   'src/worker/host-web.ts',
   'test/checkpoints/layouts.test.ts',
+  'test/parity/readers/lineage-parts.ts',
   'test/cli/generation.test.ts',
   'test/cli/weights.test.ts',
   'test/engine/conformance.ts',

@@ -58,8 +58,8 @@ const isLora = (names: Names): boolean =>
     '.oft_',
   ].some(names.holds);
 const loraWidth = (names: Names): number | undefined =>
-  names.size(/attn2_to_k\.(lora_down|lora_A).*weight$/, 1) ??
-  names.size(/attn2\.(processor\.)?to_k(_lora)?\.(lora_A|down|lora\.down).*weight$/, 1);
+  names.size(/attn2_to_k\.(?:lora_down|lora_A)[.\w]{0,40}weight$/, 1) ??
+  names.size(/attn2\.(?:processor\.)?to_k(?:_lora)?\.(?:lora_A|down|lora\.down)[.\w]{0,40}weight$/, 1);
 
 /** In the order in which they are tried: what is more particular comes first. */
 const families: readonly Row[] = [

@@ -10,7 +10,7 @@ function lastPart(path: string): string {
 /** For records: a path below the current directory unchanged; for any other path or address its last part. */
 export function recordedModel(label: string): string {
   const isAddress = /^[a-z][a-z0-9+.-]+:\/\//i.test(label);
-  if (isAddress) return lastPart(label.replace(/[?#].*$/, ''));
+  if (isAddress) return lastPart(label.split(/[?#]/, 1)[0] ?? label);
   const leavesFolder = /^[\\/~]|^[a-z]:/i.test(label) || label.split(/[\\/]/).includes('..');
   return leavesFolder ? lastPart(label) : label;
 }

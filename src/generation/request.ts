@@ -18,6 +18,7 @@ export const tasks = ['txt2img', 'img2img', 'inpaint'] as const;
 export type Task = (typeof tasks)[number];
 
 export const promptSyntaxes = ['plain', 'a1111'] as const;
+/** @public The page uses it. */
 export type PromptSyntax = (typeof promptSyntaxes)[number];
 
 const { promptLength, batchSize, iterations } = bounds;

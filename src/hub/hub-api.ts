@@ -85,7 +85,7 @@ async function json(
       signal: signal ? AbortSignal.any([signal, limit]) : limit,
     });
     if (response.ok) {
-      const [, next] = /<([^>]{1,2000})>;\s{0,4}rel="next"/.exec(response.headers.get('link') ?? '') ?? [];
+      const next = nextPage(response.headers.get('link') ?? '');
       return { value: await response.json(), next: next?.startsWith(endpoint) ? next : undefined };
     }
   } catch (cause) {
@@ -126,4 +126,11 @@ function checked<T extends z.ZodType>(schema: T, value: unknown, what: string): 
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   throw new StableDiffusionError('network', `The answer of ${what} is not what the hub's API promises.`);
+}
+
+/** The address of `rel="next"` in a `Link` header (RFC 8288). */
+function nextPage(header: string): string | undefined {
+  const link = header.split(',').find((part) => part.includes('rel="next"'));
+  const [from, to] = [link?.indexOf('<') ?? -1, link?.indexOf('>') ?? -1];
+  return link !== undefined && from >= 0 && to > from ? link.slice(from + 1, to) : undefined;
 }

@@ -82,7 +82,7 @@ export interface KeptModel {
 export async function keptModels(cache: string): Promise<KeptModel[]> {
   const kept: KeptModel[] = [];
   for (const name of (await namesIn(cache)).sort()) {
-    const [, org, model] = /^models--(.+?)--(.+)$/.exec(name) ?? [];
+    const [, org, model] = name.startsWith('models--') ? name.split('--') : [];
     if (org === undefined || model === undefined) continue;
     const folder = join(cache, name);
     const refs = await refsIn(join(folder, 'refs'));

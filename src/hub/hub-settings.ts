@@ -33,13 +33,20 @@ export function hubSettings(
     environment['HUGGING_FACE_HUB_TOKEN'] ||
     (isSet('HF_HUB_DISABLE_IMPLICIT_TOKEN') ? undefined : savedToken?.(`${expanded(huggingFace)}/token`));
   return {
-    endpoint: (environment['HF_ENDPOINT'] || 'https://huggingface.co').replace(/\/+$/, ''),
+    endpoint: withoutSlashes(environment['HF_ENDPOINT'] || 'https://huggingface.co'),
     token: token?.trim() || undefined,
     cache: expanded(environment['HF_HUB_CACHE'] || environment['HUGGINGFACE_HUB_CACHE'] || `${huggingFace}/hub`),
     ownCache: `${expanded(caches)}/stable-diffusion-ts`,
     offline: isSet('HF_HUB_OFFLINE') || isSet('TRANSFORMERS_OFFLINE'),
-    civitaiEndpoint: (environment['CIVITAI_ENDPOINT'] || 'https://civitai.com').replace(/\/+$/, ''),
+    civitaiEndpoint: withoutSlashes(environment['CIVITAI_ENDPOINT'] || 'https://civitai.com'),
     civitaiToken: environment['CIVITAI_TOKEN'] || environment['CIVITAI_API_KEY'] || undefined,
     fetch,
   };
+}
+
+/** An address without slashes at its end. */
+function withoutSlashes(address: string): string {
+  let end = address.length;
+  while (address[end - 1] === '/') end--;
+  return address.slice(0, end);
 }

@@ -23,7 +23,7 @@ const part = '[A-Za-z0-9][A-Za-z0-9._-]{0,95}';
 const repositoryPattern = new RegExp(`^(${part}/${part})$`);
 const hubPattern = new RegExp(`^(${part}/${part})(?:@([^/@\\s]{1,200}))?(?:/(.{1,1000}))?$`);
 const hubAddress = new RegExp(
-  `^https://(?:huggingface\\.co|hf\\.co)/(${part}/${part})(?:/(?:resolve|blob|tree)/([^/]{1,200})(?:/([^?#]{1,1000}))?)?(?:[?#].*)?$`,
+  `^https://(?:huggingface\\.co|hf\\.co)/(${part}/${part})(?:/(?:resolve|blob|tree)/([^/]{1,200})(?:/([^?#]{1,1000}))?)?$`,
 );
 const weightFile = /\.(?:safetensors|ckpt|pt|pth|bin|gguf|json|yaml|yml)$/i;
 
@@ -34,7 +34,7 @@ export function parseModelName(text: string): ModelName | undefined {
   if (text.startsWith('hf:')) return hubName(text.slice(3), text);
   if (text.startsWith('civitai:') || text.startsWith('urn:air:')) return civitaiName(text);
   if (/^https?:\/\//.test(text)) {
-    const [, repository, revision, file] = hubAddress.exec(text) ?? [];
+    const [, repository, revision, file] = hubAddress.exec(text.split(/[?#]/, 1)[0] ?? text) ?? [];
     if (repository === undefined) return { kind: 'address', url: text };
     return hub(repository, revision && decodeURIComponent(revision), file && decodeURIComponent(file), text);
   }
