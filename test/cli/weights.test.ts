@@ -102,7 +102,7 @@ for (const name of [
   test(`forward: ${name}`, { skip: found ? false : `networks/${name} is not here` }, async (context) => {
     const folder = reference(`networks/${name}`);
     const output = join(temporaryFolder(context), 'out.safetensors');
-    const { cases } = JSON.parse(readFileSync(reference('networks/index.json'), 'utf8')) as {
+    const { cases } = JSON.parse(readFileSync(join(folder, '../index.json'), 'utf8')) as {
       cases: { name: string; inputs_from?: string; outputs: Record<string, { atol?: number }> }[];
     };
     const recorded = cases.find((entry) => entry.name === name);

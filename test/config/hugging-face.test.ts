@@ -173,6 +173,7 @@ test('schedulers: scaled_linear is what LDM calls linear', () => {
     given_betas: null,
     beta_schedule: 'linear',
     parameterization: 'v',
+    rescale_betas_zero_snr: false,
   });
   assert.throws(() => schedulerParams({ beta_schedule: 'sigmoid' }, 'x'), {
     code: 'config-invalid',

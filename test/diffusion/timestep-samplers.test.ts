@@ -34,7 +34,8 @@ for (const sampler of samplers) {
     const whole = await run();
     const last = whole.at(-1) as SamplerStep;
     assert.ok(
-      last.latent.data.every((value) => Math.abs(value) < 5),
+      // CFG++ at scale 2 goes far; the noise has a deviation of 14.6.
+      last.latent.data.every((value) => Math.abs(value) < 10),
       'a latent of the data, not noise',
     );
     assert.deepEqual(last.latent.shape, latent.shape);
