@@ -59,7 +59,7 @@ test('Ctrl-C saves and stops; a line says how to go on', async () => {
   });
   let sent = false;
   child.stdout.on('data', (chunk) => {
-    if (!sent && String(chunk).includes('"step"')) sent = child.kill('SIGINT');
+    if (!sent && String(chunk).includes('"kind":"step"')) sent = child.kill('SIGINT');
   });
   const code = await new Promise((resolve) => child.on('close', resolve));
   assert.equal(code, 130, err);

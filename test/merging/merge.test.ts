@@ -42,7 +42,7 @@ test("two files are mixed, block ratios count, and the name is A1111's", async (
   assert.equal(await firstValue(path, outputBlock), 5);
   assert.equal(await firstValue(path, 'other.weight'), 1, 'names without "model" stay those of A');
   const again = await sd(['merge', a, b, '-o', path]);
-  assert.equal(again.code, 1, 'an existing file stays');
+  assert.notEqual(again.code, 0, 'an existing file stays');
   assert.equal(await firstValue(path, outputBlock), 5);
   assert.equal((await sd(['merge', a, b, '-o', path, '--force'])).code, 0);
   assert.equal(await firstValue(path, outputBlock), 3);
