@@ -68,7 +68,7 @@ async function convertModel(
       );
     const leftOut = await writeDiffusersFolder(output, checkpoint, isFolder ? input : undefined, write);
     for (const path of leftOut) context.err.write(`sd: ${path} is not a file of a tokenizer and was not copied.\n`);
-    if (Object.keys(checkpoint.recommendation.settings).length > 0)
+    if (Object.keys(checkpoint.recommendation?.settings ?? {}).length > 0)
       context.err.write('sd: a diffusers folder does not keep the settings that the model recommends.\n');
     return [output];
   } finally {
