@@ -262,7 +262,7 @@ test('The page with a server', { skip: withoutPage }, async (t) => {
     await page.unroute('**/api/v1/jobs');
     await page.getByRole('textbox', { name: 'Values of down' }).fill('Oiler');
     await page.getByRole('button', { name: 'Make the grid' }).click();
-    await page.getByText('There is no “Oiler”').waitFor();
+    await page.getByText('Unknown value “Oiler”').waitFor();
   });
 
   await t.test('keys: views, prompt, making and the list of keys', async () => {
