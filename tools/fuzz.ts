@@ -142,7 +142,13 @@ async function fuzz(target: string, seconds: number, seed: number): Promise<numb
   return findings;
 }
 
-const wanted = positionals.length > 0 ? positionals : Object.keys(targets);
+/** Targets with a fault that is open: they run only by name. */
+const open: Readonly<Record<string, string>> = {
+  parquet: 'hyparquet never ends on a bit-packed run of negative length; Ctrl-C ends the command',
+};
+for (const [target, reason] of Object.entries(open))
+  if (positionals.length === 0) console.log(`${target.padEnd(12)} left out: ${reason}`);
+const wanted = positionals.length > 0 ? positionals : Object.keys(targets).filter((target) => !(target in open));
 for (const target of wanted)
   if (!Object.hasOwn(targets, target))
     throw new Error(`There is no target ${target}. There are ${Object.keys(targets).join(', ')}.`);
