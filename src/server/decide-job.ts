@@ -250,7 +250,7 @@ export async function decideJob(
   const noiseSettings = noiseSettingsOf(decision);
   const { hires: _h, prompt, seed: _s, subseed: _u, subseedStrength: _t, iterations: _i, ...rest } = draft;
   const loras = lorasOf(decision, prompt);
-  const request = jobRequestSchema.parse({
+  const parsed = jobRequestSchema.safeParse({
     ...rest,
     ...size,
     ...seedsOf(decision, count, noiseSettings?.subseedStrength ?? 0),
@@ -265,6 +265,12 @@ export async function decideJob(
     previews: checks.whole('previews', draft.previews, 0, 20),
     hires: await hiresOf(decision, entry.name, size),
   });
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    const [field = 'prompt'] = issue?.path ?? [];
+    throw invalidField(checks.at(field as keyof JobDraft), issue?.message ?? 'this value is invalid');
+  }
+  const request = parsed.data;
   const work = workOf(request);
   if (work > limits.jobWork)
     throw invalidField(

@@ -129,6 +129,12 @@ test('any JSON as the body of any route', async () => {
   }
 });
 
+test("a number beyond the bounds of the request is the caller's error", async () => {
+  const init_images = [await base64Png(testImage(64, 64))];
+  const body = { prompt: 'x', init_images, steps: 1, image_cfg_scale: 1e308 };
+  assert.equal(await reasoned('POST', '/sdapi/v1/img2img', body), 422);
+});
+
 test('a good body with some strange fields', async () => {
   const image = await base64Png(testImage(64, 64));
   const mask = await base64Png(testImage(64, 64, 'mask'));

@@ -33,6 +33,7 @@ export const fieldNames: FieldNames = {
   sampler: 'sampler_name',
   schedule: 'scheduler',
   guidanceScale: 'cfg_scale',
+  imageGuidanceScale: 'image_cfg_scale',
   strength: 'denoising_strength',
   hires: 'hr_second_pass_steps',
   noiseSettings: 'seed_resize_from_w',
