@@ -1,8 +1,8 @@
 /**
  * Values of GGUF's quantised blocks (ggml's quants.c, as the Python package gguf 0.19 computes them in float32).
  *
- * A block is a run of elements of the fastest axis with its scales beside it: d and dmin in float16, then the quants. "K" types have blocks of 256
- * elements with 6-bit or 4-bit scales for each sub-block.
+ * A block is a run of elements along the fastest axis. It stores its scales, d and dmin in float16, and then the quants. The "K" types have blocks
+ * of 256 elements, and each sub-block has its own 6-bit or 4-bit scale.
  */
 
 import { float16ToNumber } from '../tensor/convert.ts';

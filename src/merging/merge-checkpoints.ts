@@ -4,6 +4,7 @@
  */
 
 import { StableDiffusionError } from '../errors.ts';
+import { pythonFloat } from '../image/metadata/infotext.ts';
 import type { DType } from '../tensor/dtype.ts';
 import { convert } from '../tensor/convert.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -145,10 +146,7 @@ export function mergeCheckpoints(given: MergeOptions): MergedCheckpoint {
 }
 
 /** Python's `round(x, 2)` as text: `0.7`, `1.0`. */
-function rounded(value: number): string {
-  const text = String(Number(value.toFixed(2)));
-  return text.includes('.') || text.includes('e') ? text : `${text}.0`;
-}
+const rounded = (value: number): string => pythonFloat(Number(value.toFixed(2)));
 
 /** The file name that A1111 gives the result, without an ending: `0.7(A) + 0.3(B)`. */
 export function mergedName(

@@ -3,9 +3,9 @@
  * apart what the shift brought together. Sizes are fixed numbers, because the mask is a constant of the size.
  */
 
-import { concat, reshape, slice, transpose } from '../graph/functions.ts';
+import { concat, constant, gather, reshape, slice, transpose } from '../graph/functions.ts';
 import type { Sym } from '../graph/trace.ts';
-import { float32, type Tensor } from '../tensor/tensor.ts';
+import { float32, type Tensor, tensor } from '../tensor/tensor.ts';
 import { fixedSize } from './fixed-size.ts';
 
 /** Height and width, pixels. */
@@ -66,8 +66,15 @@ export function shiftMask(
   return float32([windows, 1, n, n], data);
 }
 
+/** The learned bias of each pair of pixels of a window: table [(2·wh - 1)(2·ww - 1), heads] → [1, heads, n, n], n pixels in a window. */
+export function pairBias(table: Sym, window: WindowSize, heads: number): Sym {
+  const n = window[0] * window[1];
+  const rows = tensor('int64', [n * n], BigInt64Array.from(relativePositions(window), BigInt));
+  return reshape(transpose(gather(table, constant(table, rows)), [1, 0]), [1, heads, n, n]);
+}
+
 /** Row of a table of (2·wh - 1)(2·ww - 1) relative positions for each pair of pixels of a window, [n · n]. */
-export function relativePositions([wh, ww]: WindowSize): number[] {
+function relativePositions([wh, ww]: WindowSize): number[] {
   const n = wh * ww;
   const rows: number[] = [];
   for (let i = 0; i < n; i++)

@@ -9,6 +9,7 @@ import { withNames } from '../../weights/view.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
 import { defineCommand } from '../command.ts';
 import { writeWeights } from '../convert-files.ts';
+import { createProgress } from '../progress.ts';
 import { choice, flag, number, text, UsageError } from '../options.ts';
 
 const options = {
@@ -104,12 +105,11 @@ export const merge = defineCommand({
       });
       const [nameA = '', nameB, nameC] = files.map(fileStem);
       const named = mergedName({ a: nameA, b: nameB, c: nameC }, { method, ratio: base, kind: merged.kind });
-      const onTensor = (done: number, total: number): void => {
-        if (context.err.isTerminal) context.err.write(`\r${done} of ${total} tensors`);
-      };
+      const progress = createProgress(context.err, context.now, false);
+      const onTensor = (done: number, total: number): void => progress.step('tensors', done, total);
       const path = values.output ?? join('.', `${named}.safetensors`);
       await writeWeights(path, merged.weights, { dtype: undefined, signal, onTensor, replace: values.force });
-      if (context.err.isTerminal) context.err.write('\r\x1b[K');
+      progress.clear();
       context.out.write(`${path}\n`);
     } finally {
       await Promise.all(opened.map((source) => source.close()));

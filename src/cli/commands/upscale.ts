@@ -9,6 +9,7 @@ import { upscaleBy, upscaleOnce } from '../../upscaling/upscale-image.ts';
 import { createUpscaler } from '../../upscaling/upscaler.ts';
 import { defineCommand } from '../command.ts';
 import { engineOptions, startEngine } from '../engine-options.ts';
+import { createProgress } from '../progress.ts';
 import { flag, integer, number, text, UsageError } from '../options.ts';
 
 const options = {
@@ -46,15 +47,14 @@ export const upscale = defineCommand({
     const weights = await openWeightsAt(model);
     await using engine = await startEngine({ device: values.device, threads: values.threads, precision: undefined });
     await using upscaler = createUpscaler(engine, readUpscaler(weights));
+    const progress = createProgress(context.err, context.now, false);
     for (const picture of pictures) {
       const image = flatten(await openImage(picture));
       const path = output ?? join(outdir, `${parse(picture).name}.png`);
-      const onTile = (done: number, count: number): void => {
-        if (context.err.isTerminal && count > 1) context.err.write(`\r${picture}: tile ${done} of ${count}`);
-      };
+      const onTile = (done: number, count: number): void => progress.step(picture, done, count);
       const once = (from: typeof image) => upscaleOnce(from, upscaler, { tile, overlap, signal, onTile });
       const made = scale === undefined ? await once(image) : await upscaleBy(image, scale, once);
-      if (context.err.isTerminal) context.err.write('\r\x1b[K');
+      progress.clear();
       await saveImageFile(path, made, { signal });
       const { width, height } = made;
       const { architecture } = upscaler.network;

@@ -10,7 +10,7 @@ import type { DenoisedParts, Denoiser, Latent } from '../denoiser.ts';
 import type { Sampling } from '../sampler.ts';
 import { ancestralStep } from './ancestral-step.ts';
 import { type SigmaSamplerOptions, sigmaSampler } from './sigma-sampler.ts';
-import { addNoise, derivative, exponentialStep, sigmaSteps } from './sigma-steps.ts';
+import { addNoise, derivative, evaluate, exponentialStep, sigmaSteps } from './sigma-steps.ts';
 
 /** One evaluation that gives the guided and the unconditional denoised latent. Throws `invalid-argument` for a model that has not both. */
 export async function evaluateParts(
@@ -25,6 +25,19 @@ export async function evaluateParts(
     'invalid-argument',
     'CFG++ samplers need the unconditional prediction, and this model or prompt syntax does not give it. Use another sampler.',
   );
+}
+
+/** One evaluation of a sampler that has both forms: without CFG++ the guided prediction stands for both. */
+export async function evaluateForm(
+  denoise: Denoiser,
+  x: Latent,
+  sigma: number,
+  cfgPp: boolean,
+  signal: AbortSignal | undefined,
+): Promise<DenoisedParts> {
+  if (cfgPp) return evaluateParts(denoise, x, sigma, signal);
+  const denoised = await evaluate(denoise, x, sigma, signal);
+  return { denoised, unconditional: denoised };
 }
 
 export async function* sampleEulerAncestralCfgPp(

@@ -7,9 +7,9 @@
 import { addScaled, linearCombination } from '../../tensor/arithmetic.ts';
 import type { Denoiser, Latent } from '../denoiser.ts';
 import type { Sampling } from '../sampler.ts';
-import { evaluateParts } from './cfg-pp.ts';
+import { evaluateForm } from './cfg-pp.ts';
 import { type SigmaSamplerOptions, sigmaSampler } from './sigma-sampler.ts';
-import { alongSlope, derivative, evaluate, sigmaSteps } from './sigma-steps.ts';
+import { alongSlope, derivative, sigmaSteps } from './sigma-steps.ts';
 
 type Options = Partial<Pick<SigmaSamplerOptions, 'gamma' | 'signal'>>;
 
@@ -23,9 +23,7 @@ function sampleWith(isCfgPp: boolean) {
     let latent = x;
     let last: Latent | undefined;
     for (const { step, steps, sigma, next } of sigmaSteps(sigmas)) {
-      const { denoised, unconditional } = isCfgPp
-        ? await evaluateParts(denoise, latent, sigma, signal)
-        : await evaluate(denoise, latent, sigma, signal).then((value) => ({ denoised: value, unconditional: value }));
+      const { denoised, unconditional } = await evaluateForm(denoise, latent, sigma, isCfgPp, signal);
       const slope = derivative(latent, sigma, unconditional);
       if (next === 0) latent = denoised;
       else {

@@ -5,12 +5,12 @@
  */
 
 import { addScaled, linearCombination } from '../../tensor/arithmetic.ts';
-import type { Denoiser, Latent } from '../denoiser.ts';
+import type { Latent } from '../denoiser.ts';
 import type { Sampling } from '../sampler.ts';
 import { ancestralStep } from './ancestral-step.ts';
-import { evaluateParts } from './cfg-pp.ts';
+import { evaluateForm } from './cfg-pp.ts';
 import { type SigmaSamplerOptions, type SigmaSampling, sigmaSampler } from './sigma-sampler.ts';
-import { addNoise, derivative, eulerStep, evaluate, sigmaSteps } from './sigma-steps.ts';
+import { addNoise, derivative, eulerStep, sigmaSteps } from './sigma-steps.ts';
 
 interface Form {
   readonly ancestral: boolean;
@@ -63,19 +63,6 @@ function sampleForm({ ancestral, cfgPp }: Form): SigmaSampling {
     }
     return latent;
   };
-}
-
-/** Without CFG++ the guided prediction stands for both. */
-async function evaluateForm(
-  denoise: Denoiser,
-  x: Latent,
-  sigma: number,
-  cfgPp: boolean,
-  signal: AbortSignal | undefined,
-): Promise<{ readonly denoised: Latent; readonly unconditional: Latent }> {
-  if (cfgPp) return evaluateParts(denoise, x, sigma, signal);
-  const denoised = await evaluate(denoise, x, sigma, signal);
-  return { denoised, unconditional: denoised };
 }
 
 export const sampleResMultistep = sampleForm({ ancestral: false, cfgPp: false });

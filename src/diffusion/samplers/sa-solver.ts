@@ -8,6 +8,7 @@ import { linearCombination } from '../../tensor/arithmetic.ts';
 import type { Latent } from '../denoiser.ts';
 import { stableDiffusionSchedule } from '../noise-schedule.ts';
 import type { Sampling } from '../sampler.ts';
+import { percentToSigma } from '../sigma-schedules/percent-to-sigma.ts';
 import { type SigmaSampling, sigmaSampler } from './sigma-sampler.ts';
 import { evaluate, sigmaSteps } from './sigma-steps.ts';
 
@@ -16,16 +17,8 @@ const correctorOrder = 4;
 
 /** Noise is added while the level lies between those of 20 % and 80 % of the trained timesteps. */
 function stochasticRange(): readonly [low: number, high: number] {
-  const { sigmas } = stableDiffusionSchedule();
-  const last = sigmas.length - 1;
-  const at = (share: number): number => {
-    const timestep = (1 - share) * last;
-    const low = Math.floor(timestep);
-    const high = Math.min(last, low + 1);
-    const [a, b] = [sigmas[low] as number, sigmas[high] as number];
-    return Math.exp((1 - (timestep - low)) * Math.log(a) + (timestep - low) * Math.log(b));
-  };
-  return [at(0.8), at(0.2)];
+  const schedule = stableDiffusionSchedule();
+  return [percentToSigma(schedule, 0.8), percentToSigma(schedule, 0.2)];
 }
 
 /** (1 + tau²) times the integrals of exp((1 + tau²)(x - to)) x^p over [from, to], p below `order`, by parts. */
@@ -63,8 +56,8 @@ function weights(nodes: readonly number[], from: number, to: number, tau: number
 }
 
 function sampleForm(isPece: boolean): SigmaSampling {
-  const [low, high] = stochasticRange();
   return async function* (denoise, x, sigmas, { noise, sNoise = 1, signal }): Sampling {
+    const [low, high] = stochasticRange();
     const all = sigmaSteps(sigmas);
     const lambda = (i: number): number => -Math.log(sigmas[i] as number);
     const endsAtZero = sigmas[sigmas.length - 1] === 0;

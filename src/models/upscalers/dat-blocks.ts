@@ -6,7 +6,6 @@ import {
   concat,
   constant,
   conv2d,
-  gather,
   gelu,
   matmul,
   maximum,
@@ -31,8 +30,8 @@ import { fixedSize } from '../../nn/fixed-size.ts';
 import { linearLayer } from '../../nn/linear.ts';
 import { layerNormLayer } from '../../nn/norm.ts';
 import { toImage, toTokens } from '../../nn/tokens.ts';
-import { fromWindows, relativePositions, roll, shiftMask, toWindows, type WindowSize } from '../../nn/windows.ts';
-import { float32, tensor } from '../../tensor/tensor.ts';
+import { fromWindows, pairBias, roll, shiftMask, toWindows, type WindowSize } from '../../nn/windows.ts';
+import { float32 } from '../../tensor/tensor.ts';
 
 export interface BlockShape {
   /** A value of the picture's height and width, [1, c, h, w]. */
@@ -90,9 +89,7 @@ function dynamicBias(p: Params, like: Sym, [wh, ww]: WindowSize, heads: number, 
     const layer = p.at(`pos${i + 1}`);
     h = linearLayer(layer.at(2), relu(layerNormLayer(layer.at(0), h)), out);
   }
-  const n = wh * ww;
-  const rows = tensor('int64', [n * n], BigInt64Array.from(relativePositions([wh, ww]), BigInt));
-  return reshape(transpose(gather(h, constant(like, rows)), [1, 0]), [1, heads, n, n]);
+  return pairBias(h, [wh, ww], heads);
 }
 
 /** One branch: q, k, v of half of the channels, each [1, h, w, c], attended in windows. */

@@ -10,7 +10,6 @@ import {
   concat,
   constant,
   convTranspose2d,
-  gather,
   gelu,
   relu,
   reshape,
@@ -22,8 +21,7 @@ import { convLayer } from '../../nn/conv.ts';
 import { fixedSize } from '../../nn/fixed-size.ts';
 import { linearLayer } from '../../nn/linear.ts';
 import { layerNormLayer } from '../../nn/norm.ts';
-import { fromWindows, relativePositions, roll, shiftMask, toWindows, type WindowSize } from '../../nn/windows.ts';
-import { tensor } from '../../tensor/tensor.ts';
+import { fromWindows, pairBias, roll, shiftMask, toWindows, type WindowSize } from '../../nn/windows.ts';
 import { need, traceNetwork } from '../trace-network.ts';
 import type { UpscalerArchitecture } from './architecture.ts';
 
@@ -38,13 +36,11 @@ const publishedSize = 256;
 /** The learned bias [heads, 15, 15] of each pair of pixels of a window, [1, heads, 64, 64]. */
 function positionBias(p: Params, heads: number): Sym {
   const across = 2 * side - 1;
-  const n = side * side;
   const table = transpose(
     reshape(p.get('relative_position_params', [heads, across, across]), [heads, across ** 2]),
     [1, 0],
   );
-  const rows = tensor('int64', [n * n], BigInt64Array.from(relativePositions(window), BigInt));
-  return reshape(transpose(gather(table, constant(table, rows)), [1, 0]), [1, heads, n, n]);
+  return pairBias(table, window, heads);
 }
 
 /** x [1, h, w, c] → the same shape. */

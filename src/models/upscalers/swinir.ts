@@ -1,19 +1,7 @@
 /** SwinIR (Liang et al. 2021): residual groups of Swin blocks, windows shifted in every second block. */
 
 import { axis, countOf, type Entries } from '../../checkpoints/infer/shapes.ts';
-import {
-  add,
-  attention,
-  constant,
-  div,
-  gather,
-  gelu,
-  mul,
-  reshape,
-  split,
-  sub,
-  transpose,
-} from '../../graph/functions.ts';
+import { add, attention, constant, div, gelu, mul, reshape, split, sub } from '../../graph/functions.ts';
 import type { Params, Sym } from '../../graph/trace.ts';
 import { convLayer } from '../../nn/conv.ts';
 import { fixedSize } from '../../nn/fixed-size.ts';
@@ -21,8 +9,8 @@ import { linearLayer } from '../../nn/linear.ts';
 import { layerNormLayer } from '../../nn/norm.ts';
 import { pixelUnshuffle } from '../../nn/pixel-shuffle.ts';
 import { toImage, toTokens } from '../../nn/tokens.ts';
-import { fromWindows, relativePositions, roll, shiftMask, toWindows, type WindowSize } from '../../nn/windows.ts';
-import { float32, tensor } from '../../tensor/tensor.ts';
+import { fromWindows, pairBias, roll, shiftMask, toWindows, type WindowSize } from '../../nn/windows.ts';
+import { float32 } from '../../tensor/tensor.ts';
 import { withNames } from '../../weights/view.ts';
 import { need, traceNetwork } from '../trace-network.ts';
 import { type ImageSize, purposeOf, type UpscalerArchitecture } from './architecture.ts';
@@ -48,10 +36,8 @@ interface SwinIrConfig {
 
 /** Bias of each pair of pixels of a window, [1, heads, n, n]. */
 function positionBias(p: Params, window: WindowSize, heads: number): Sym {
-  const n = window[0] * window[1];
   const table = p.get('relative_position_bias_table', [(2 * window[0] - 1) * (2 * window[1] - 1), heads]);
-  const rows = tensor('int64', [n * n], BigInt64Array.from(relativePositions(window), BigInt));
-  return reshape(transpose(gather(table, constant(table, rows)), [1, 0]), [1, heads, n, n]);
+  return pairBias(table, window, heads);
 }
 
 interface SwinBlock {
