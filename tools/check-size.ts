@@ -26,7 +26,6 @@ const toShorten: readonly string[] = [
   'src/cli/inspection.ts',
   'src/files/zip.ts',
   'src/formats/json-cursor.ts',
-  'src/formats/torch/pickle.ts',
   'src/onnx/moved-copies.ts',
   'src/random/torch-generator.ts',
   'src/server/job-watch.ts',

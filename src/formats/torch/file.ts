@@ -6,7 +6,8 @@
 
 import { StableDiffusionError, throwIfAborted } from '../../errors.ts';
 import type { ByteSource } from '../../files/byte-source.ts';
-import { type PickleHost, type Unpickled, unpickle } from './pickle.ts';
+import { type Unpickled, unpickle } from './pickle.ts';
+import type { PickleHost } from './pickle-machine.ts';
 import { describeValue, type PythonValue } from './python-value.ts';
 import { isKind, storageType, torchHost } from './globals.ts';
 import { nameTensors } from './names.ts';

@@ -7,7 +7,7 @@
  */
 
 import { StableDiffusionError } from '../../errors.ts';
-import type { PickleHost } from './pickle.ts';
+import type { PickleHost } from './pickle-machine.ts';
 import { describeValue, type PythonGlobal, type PythonValue, pythonDict, pythonObject } from './python-value.ts';
 import type { TorchTensor, TorchType } from './python-value.ts';
 import { torchTypes, torchView, untyped } from './tensor.ts';
