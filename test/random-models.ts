@@ -1,9 +1,11 @@
 /** Models of the LDM family with random weights, for tests: small, and of every kind of condition and first stage. */
 
 import { openCheckpoint } from '../src/checkpoints/checkpoint.ts';
+import type { Tokenizer } from '../src/conditioning/conditioner.ts';
 import { conditionerParts } from '../src/config/conditioner-parts.ts';
-import { ldmModel, modelSection } from '../src/config/ldm-config.ts';
+import { modelSection } from '../src/config/ldm-config.ts';
 import type { NetworkConfig } from '../src/config/network-config.ts';
+import { wholeModel } from '../src/config/whole-model.ts';
 import { parseYaml } from '../src/config/yaml.ts';
 import type { Engine } from '../src/engine/engine.ts';
 import { Model } from '../src/model/model.ts';
@@ -57,28 +59,64 @@ function randomWeights(network: NetworkConfig, prefix: string, generator: TorchG
   });
 }
 
-export async function randomModel(text: string, engine: Engine): Promise<Model> {
-  const document = parseYaml(text, 'test.yaml');
-  const config = ldmModel(modelSection(document, 'test'), 'test');
+/** The tensors of a whole file, by the configuration. */
+export function randomTensors(text: string): ReadonlyMap<string, Tensor> {
+  const config = wholeModel(modelSection(parseYaml(text, 'test.yaml'), 'test'), 'test');
   const generator = new TorchGenerator(5);
-  const stage = config.cond_stage_config;
-  const tensors = new Map<string, Tensor>([
+  const isComposed = typeof config.cond_stage_config === 'object' && config.cond_stage_config?.kind === 'composed';
+  return new Map<string, Tensor>([
     ...randomWeights(config.unet_config, 'model.diffusion_model.', generator),
     ...randomWeights(config.first_stage_config, 'first_stage_model.', generator),
-    ...[...conditionerParts(stage).values()].flatMap((network) =>
-      randomWeights(network, 'cond_stage_model.', generator),
+    ...[...conditionerParts(config.cond_stage_config).values()].flatMap((network, i) =>
+      randomWeights(network, isComposed ? `conditioner.embedders.${i}.` : 'cond_stage_model.', generator),
     ),
   ]);
-  const checkpoint = await openCheckpoint(memoryWeights(tensors, 'random.ckpt'), { config: document });
-  const kind = typeof stage === 'object' ? stage?.kind : undefined;
-  const tokenizer =
-    kind === 'bert'
-      ? createBertTokenizer({ vocab: vocabulary })
-      : kind === 'clip_text'
-        ? createClipTokenizer({ vocabSize: 600 })
-        : undefined;
-  return new Model({ engine, checkpoint, tokenizers: new Map(tokenizer ? [['cond_stage', tokenizer]] : []) });
 }
+
+function tokenizerOf(kind: string): Tokenizer | undefined {
+  if (kind === 'bert') return createBertTokenizer({ vocab: vocabulary });
+  return kind === 'clip_text' ? createClipTokenizer({ vocabSize: 600 }) : undefined;
+}
+
+export async function randomModel(text: string, engine: Engine, name = 'random.ckpt'): Promise<Model> {
+  const document = parseYaml(text, 'test.yaml');
+  const checkpoint = await openCheckpoint(memoryWeights(randomTensors(text), name), { config: document });
+  const tokenizers = [...conditionerParts(checkpoint.config.cond_stage_config)].flatMap(([part, { kind }]) => {
+    const tokenizer = tokenizerOf(kind);
+    return tokenizer ? [[part, tokenizer] as const] : [];
+  });
+  return new Model({ engine, checkpoint, tokenizers: new Map(tokenizers) });
+}
+
+const sgmText = (name: string, params: string): string =>
+  `{input_key: txt, target: sgm.modules.encoders.modules.${name}, params: {vocab_size: 600, hidden_size: 32, intermediate_size: 64, num_hidden_layers: 2, num_attention_heads: 2, projection_dim: 32, eos_token_id: 2, ${params}}}`;
+const sgmSize = (key: string): string =>
+  `{input_key: ${key}, target: sgm.modules.encoders.modules.ConcatTimestepEmbedderND, params: {outdim: 16}}`;
+const bigG = sgmText(
+  'FrozenOpenCLIPEmbedder2',
+  'arch: ViT-H-14, layer: penultimate, always_return_pooled: true, legacy: false',
+);
+
+/** sgm's YAML of a small SDXL. */
+function sdxlYaml(embedders: readonly string[], unet: string): string {
+  return `model:
+  target: sgm.models.diffusion.DiffusionEngine
+  params: {scale_factor: 0.13025, denoiser_config: {target: sgm.modules.diffusionmodules.denoiser.DiscreteDenoiser, params: {scaling_config: {target: sgm.modules.diffusionmodules.denoiser_scaling.EpsScaling}}}, network_config: {target: sgm.modules.diffusionmodules.openaimodel.UNetModel, params: {num_classes: sequential, in_channels: 4, out_channels: 4, model_channels: 32, attention_resolutions: [2], num_res_blocks: 1, channel_mult: [1, 2], num_head_channels: 16, use_linear_in_transformer: true, transformer_depth: 1, ${unet}}}, conditioner_config: {target: sgm.modules.GeneralConditioner, params: {emb_models: [${embedders.join(', ')}]}}, first_stage_config: ${kl}}`;
+}
+
+/** SDXL with two text encoders, and its refiner with one and an aesthetic score. */
+export const sdxlModel = sdxlYaml(
+  [
+    sgmText('FrozenCLIPEmbedder', 'layer: hidden, layer_idx: 1'),
+    bigG,
+    ...['original_size_as_tuple', 'crop_coords_top_left', 'target_size_as_tuple'].map(sgmSize),
+  ],
+  'adm_in_channels: 128, context_dim: 64',
+);
+export const refinerModel = sdxlYaml(
+  [bigG, ...['original_size_as_tuple', 'crop_coords_top_left', 'aesthetic_score'].map(sgmSize)],
+  'adm_in_channels: 112, context_dim: 32',
+);
 
 /** Unconditional, with a VQ first stage (as ldm-celebahq). */
 export const vqModel = yaml({

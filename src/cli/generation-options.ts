@@ -43,8 +43,14 @@ export const modelOptions = {
   ...engineOptions,
 };
 
+/** The model that ends a run. */
+export const refinerOption = {
+  refiner: text(['--refiner'], 'MODEL', "model that ends the run, such as SDXL's refiner; --switch-at says where"),
+};
+
 /** Options of a run that are not fields of its request. */
 export const runOptions = {
+  ...refinerOption,
   prompt: text(['--prompt'], 'TEXT', 'the prompt, if it is not given as words'),
   fromFile: text(
     ['--from-file'],

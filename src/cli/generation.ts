@@ -51,6 +51,20 @@ export async function loadNamedModel(
   }
 }
 
+/** Loads a run's second model on the engine of the first. Dispose of it. */
+export async function loadRefiner(
+  context: CliContext,
+  name: string | undefined,
+  model: Model,
+  values: { readonly quiet: boolean; readonly json: boolean },
+): Promise<Model | undefined> {
+  if (name === undefined) return undefined;
+  const { loadModel } = await import('../model/load-model-node.ts');
+  const { pullOptions } = await import('./download-progress.ts');
+  const hub = await pullOptions(context, { quiet: values.quiet || values.json });
+  return loadModel(name, { engine: model.networks.engine, precision: model.precision, hub });
+}
+
 export interface Run {
   readonly task: Task;
   /** The command's options: those that belong to the request say where in it their value goes. */
@@ -88,7 +102,9 @@ export async function runGeneration(context: CliContext, run: Run): Promise<numb
   const progress = createProgress(context.err, context.now, values.quiet || values.json);
   progress.stage('loading');
   const model = await loadNamedModel(context, values);
+  let refiner: Model | undefined;
   try {
+    refiner = await loadRefiner(context, values.refiner, model, values);
     watch.end('load');
     checkPrompt(model, prompts.lines, values);
     if (values.promptSyntax !== 'a1111') notePrompts(model, prompts.lines, context, progress);
@@ -101,6 +117,7 @@ export async function runGeneration(context: CliContext, run: Run): Promise<numb
         ? { promptBatches: batches, batchSize: undefined }
         : { prompt: prompts.lines[0] ?? '', batchSize: batch }),
       startNoise,
+      refiner,
       ...run.inputs?.(model),
       signal: context.signal,
     };
@@ -119,6 +136,7 @@ export async function runGeneration(context: CliContext, run: Run): Promise<numb
     return 0;
   } finally {
     progress.clear();
+    await refiner?.dispose();
     await model.dispose();
   }
 }
@@ -201,7 +219,7 @@ function notePrompts(model: Model, prompts: readonly string[], context: CliConte
 
 interface Consumer {
   readonly context: CliContext;
-  readonly values: ModelValues & OutputValues;
+  readonly values: ModelValues & OutputValues & Pick<GenerationValues, 'refiner'>;
   readonly files: PictureFiles;
   readonly progress: Progress;
   readonly watch: Stopwatch;
@@ -284,7 +302,12 @@ async function savePicture(
   { context, values, files, progress, watch, hash }: Consumer,
 ): Promise<void> {
   let path: string | null = null;
-  const named = { model: recordedPath(values.model) ?? generated.record.model, modelHash: await soon(hash) };
+  const refiner = recordedPath(values.refiner) ?? generated.record.refiner;
+  const named = {
+    model: recordedPath(values.model) ?? generated.record.model,
+    modelHash: await soon(hash),
+    ...(refiner === undefined ? {} : { refiner }),
+  };
   const made = { ...generated, record: { ...generated.record, ...named } };
   if (!values.skipSave) {
     const { saveImage } = await import('../pipelines/image-files-node.ts');

@@ -2,12 +2,13 @@
 
 import { samplers } from '../diffusion/samplers/index.ts';
 import { sigmaSchedules } from '../diffusion/sigma-schedules/index.ts';
-import { type Bounds, bounds } from '../generation/bounds.ts';
+import { bounds } from '../generation/bounds.ts';
 import { promptSyntaxes, samplerSettingsFields } from '../generation/request.ts';
 import { strengthRules } from '../generation/strength-steps.ts';
 import { byteConventions } from '../image/image-tensor.ts';
 import { emphases } from '../prompt/emphasis.ts';
 import { noiseConventions } from '../random/noise-source.ts';
+import { conditionFlags } from './condition-flags.ts';
 import {
   choice,
   flag,
@@ -17,22 +18,10 @@ import {
   number,
   type Option,
   type OptionTable,
-  type Range,
   text,
   UsageError,
 } from './options.ts';
-
-/** An option whose value goes into the request. */
-export interface RequestFlag<T> extends Option<T> {
-  /** Where, with dots: `noiseSettings.subseed`. */
-  readonly path: string;
-  /** The value that a switch sets. Default true. */
-  readonly sets?: boolean;
-}
-
-function at<T>(path: string, option: Option<T>, sets?: boolean): RequestFlag<T> {
-  return { ...option, path, ...(sets === undefined ? {} : { sets }) };
-}
+import { at, type RequestFlag, sizeFlag, within } from './request-flag.ts';
 
 /** A seed as digits, because a number does not hold the largest ones. */
 function readSeed(given: string): string {
@@ -52,23 +41,6 @@ function seed(
 const seedOrRandom = (given: string): string =>
   given === 'random' ? String(crypto.getRandomValues(new Uint32Array(1))[0]) : readSeed(given);
 
-function size(
-  flags: readonly string[],
-  help: string,
-): Option<{ readonly width: number; readonly height: number } | undefined> {
-  return {
-    flags,
-    value: 'WxH',
-    description: help,
-    parse: (given) => {
-      const [, width, height] = /^(\d{1,5})x(\d{1,5})$/i.exec(given) ?? [];
-      if (width === undefined || height === undefined)
-        throw new UsageError(`must be a size such as 512x768, got ${JSON.stringify(given)}.`);
-      return { width: Number(width), height: Number(height) };
-    },
-  };
-}
-
 /** `NAME=VALUE` pairs of a sampler's settings; the schema checks them. */
 function readSetting(given: string): readonly [name: string, value: unknown] {
   const equals = given.indexOf('=');
@@ -84,10 +56,8 @@ function readSetting(given: string): readonly [name: string, value: unknown] {
   }
 }
 
-/** Bounds that a flag's parser checks; the schema checks the rest. A message with one bound is shorter. */
-const within = ({ min, max }: Bounds): Range => (max <= 1 ? { min, max } : min >= 0 ? { min } : {});
-
 export const requestFlags = {
+  ...conditionFlags,
   negative: at('negativePrompt', text(['--negative', '--negative-prompt'], 'TEXT', 'negative prompt')),
   promptSyntax: at(
     'promptSyntax',
@@ -204,7 +174,7 @@ export const requestFlags = {
   ),
   seedResizeFrom: at(
     'noiseSettings.seedResizeFrom',
-    size(['--seed-resize-from'], 'a1111 noise: size in pixels whose composition to keep'),
+    sizeFlag(['--seed-resize-from'], 'a1111 noise: size in pixels whose composition to keep'),
   ),
   seedDelta: at(
     'noiseSettings.etaNoiseSeedDelta',

@@ -68,6 +68,7 @@ export const composed: ConditionerKind<ComposedConfig> = {
       takes: 'texts',
       empty: { texts: [''] },
       text,
+      readsSecondTexts: encodings.length > 1,
       async encode(given, options) {
         const all: NetworkInputs[] = [];
         for (const one of embedders) {

@@ -20,12 +20,17 @@ export interface ConditionedBatch {
   readonly prompts: readonly string[];
   /** One for each picture. */
   readonly negatives: readonly string[];
+  /** For a second text encoder, one for each picture. Default: as the first. */
+  readonly secondPrompts?: readonly string[] | undefined;
+  readonly secondNegatives?: readonly string[] | undefined;
   /** For class-conditional models, one per picture. */
   readonly classLabels?: readonly number[] | undefined;
   readonly clipSkip?: number | undefined;
   /** Pixels of the pictures, for models that take them; `sizes` can add to them. */
   readonly size?: { readonly width: number; readonly height: number } | undefined;
   readonly sizes?: Partial<PictureSizes> | undefined;
+  /** Of the negative prompt, where they differ. */
+  readonly negativeSizes?: Partial<PictureSizes> | undefined;
   /** True if guidance needs the unconditional counterpart. */
   readonly guided: boolean;
   /** Default `plain`. */
@@ -43,6 +48,8 @@ export interface GuideOptions
   readonly concat?: Tensor<'float32'> | undefined;
   /** InstructPix2Pix: how strongly to follow the picture in `concat`. */
   readonly imageScale?: number | undefined;
+  /** Calls that another model answered before this one, for schedules in prompts. Default 0. */
+  readonly firstCall?: number | undefined;
 }
 
 /** Makes the guided model of one sampling run. */
@@ -50,11 +57,12 @@ export type Guide = (options: GuideOptions) => DiffusionModel;
 
 /** Encodes the condition of a batch. Throws `invalid-argument` for what the model cannot take, `too-large`, and what the engine throws. */
 export async function condition(model: ConditionedModel, batch: ConditionedBatch): Promise<Guide> {
-  if (batch.promptSyntax === 'a1111') return composedGuide(await contextsOf(model, batch));
   const { conditioner } = model;
+  checkSecondTexts(model, batch);
+  if (batch.promptSyntax === 'a1111') return composedGuide(await contextsOf(model, batch));
   const { clipSkip, signal } = batch;
   const options = { clipSkip, signal };
-  const sizes = sizesOf(batch);
+  const { sizes, negativeSizes } = sizesOf(batch);
   const conditional = await encodeDistinct(
     conditioner,
     { ...givenOf(model, batch), sizes: [sizes] },
@@ -63,9 +71,9 @@ export async function condition(model: ConditionedModel, batch: ConditionedBatch
   );
   const without = batch.guided ? emptyOf(conditioner, batch) : undefined;
   if (!without) return plainGuide(conditional, undefined);
-  const negative = { ...without, sizes: [{ ...sizes, aesthetic: negativeAesthetic }] };
+  const negative = { ...without, secondTexts: batch.secondNegatives, sizes: [negativeSizes] };
   const encoded = await encodeDistinct(conditioner, negative, batch.batch, options);
-  const isEmpty = batch.negatives.map((text) => text === '');
+  const isEmpty = batch.negatives.map((text, i) => text === '' && (batch.secondNegatives?.[i] ?? '') === '');
   const { zeroEmpty } = conditioner;
   return plainGuide(conditional, zeroEmpty && isEmpty.includes(true) ? zeroEmpty(encoded, isEmpty) : encoded);
 }
@@ -73,10 +81,32 @@ export async function condition(model: ConditionedModel, batch: ConditionedBatch
 /** The refiner's aesthetic score for the negative prompt. */
 const negativeAesthetic = 2.5;
 
-/** The default: a complete picture of its own size. */
-function sizesOf({ size = { width: 1024, height: 1024 }, sizes }: ConditionedBatch): PictureSizes {
+/** Throws `invalid-argument` where texts for a second encoder would be dropped. */
+function checkSecondTexts(
+  { label, conditioner }: ConditionedModel,
+  { secondPrompts, secondNegatives, promptSyntax }: ConditionedBatch,
+): void {
+  if (!secondPrompts && !secondNegatives) return;
+  if (!conditioner.readsSecondTexts)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `${label} has no second text encoder, and a second prompt was given. Leave it out.`,
+    );
+  if (promptSyntax === 'a1111')
+    throw new StableDiffusionError(
+      'invalid-argument',
+      "A second prompt is read in the plain syntax only, and A1111's was asked for. Leave one of them out.",
+    );
+}
+
+/** The default: a complete picture of its own size; and those of the negative prompt. */
+function sizesOf({ size = { width: 1024, height: 1024 }, sizes, negativeSizes }: ConditionedBatch): {
+  readonly sizes: PictureSizes;
+  readonly negativeSizes: PictureSizes;
+} {
   const own = [size.height, size.width] as const;
-  return { original: own, crop: [0, 0], target: own, ...sizes };
+  const positive: PictureSizes = { original: own, crop: [0, 0], target: own, ...sizes };
+  return { sizes: positive, negativeSizes: { ...positive, aesthetic: negativeAesthetic, ...negativeSizes } };
 }
 
 function contextsOf(
@@ -86,7 +116,7 @@ function contextsOf(
   const { emphasis, commaBacktrack, firstPassSteps, oldScheduling } = batch.promptSettings ?? {};
   return promptContexts(
     model,
-    { ...batch, sizes: sizesOf(batch) },
+    { ...batch, ...sizesOf(batch) },
     {
       emphasis,
       commaBacktrack,
@@ -103,9 +133,9 @@ function contextsOf(
 /** A value for each picture. */
 function givenOf(
   { label, conditioner }: ConditionedModel,
-  { batch, prompts, classLabels = [] }: ConditionedBatch,
+  { batch, prompts, secondPrompts, classLabels = [] }: ConditionedBatch,
 ): Given {
-  if (conditioner.takes !== 'classes') return { texts: prompts };
+  if (conditioner.takes !== 'classes') return { texts: prompts, secondTexts: secondPrompts };
   if (classLabels.length === 0)
     throw new StableDiffusionError(
       'invalid-argument',
@@ -124,16 +154,17 @@ function emptyOf({ takes, empty }: Conditioner, { batch, negatives }: Conditione
 /** Encodes each distinct picture's values once; the rows come in the order of the pictures. */
 async function encodeDistinct(
   conditioner: Conditioner,
-  { texts, classes, sizes }: Given,
+  { texts, secondTexts, classes, sizes }: Given,
   count: number,
   options: EncodeOptions,
 ): Promise<Condition> {
-  const keys = Array.from({ length: count }, (_, i) => JSON.stringify([texts?.[i], classes?.[i]]));
+  const keys = Array.from({ length: count }, (_, i) => JSON.stringify([texts?.[i], secondTexts?.[i], classes?.[i]]));
   const distinct = [...new Set(keys)];
   const first = distinct.map((key) => keys.indexOf(key));
   const encoded = await conditioner.encode(
     {
       texts: texts && first.map((i) => texts[i] as string),
+      secondTexts: secondTexts && first.map((i) => secondTexts[i] as string),
       classes: classes && first.map((i) => classes[i] as number),
       sizes: sizes && first.map(() => sizes[0] as PictureSizes),
     },
@@ -145,7 +176,7 @@ async function encodeDistinct(
 }
 
 function plainGuide(conditional: Condition, unconditional: Condition | undefined): Guide {
-  return ({ concat, imageScale, ...common }) => {
+  return ({ concat, imageScale, firstCall: _, ...common }) => {
     const withImage = (given: Condition): Condition => (concat ? { ...given, concat } : given);
     return guidedModel({
       ...common,

@@ -84,6 +84,8 @@ export interface Conditioner {
   /** The unconditional input for guidance. Undefined for a model trained without one, which cannot be guided. */
   readonly empty: Given | undefined;
   readonly text?: TextEncoding | undefined;
+  /** It has a second text encoder, which reads `secondTexts`. Default false. */
+  readonly readsSecondTexts?: boolean | undefined;
   /** The inputs for a batch. Throws `invalid-argument` for a field that is missing, or a value that the model cannot take. */
   encode(given: Given, options?: EncodeOptions): Promise<NetworkInputs>;
   /** The inputs from what each text encoder made, in the order of `text.encodeIds`. */

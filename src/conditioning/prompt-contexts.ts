@@ -43,6 +43,8 @@ export interface PromptBatch {
   readonly clipSkip?: number | undefined;
   /** Size conditions of every picture, for models that take them. */
   readonly sizes?: PictureSizes | undefined;
+  /** Those of the negative prompts. Default: the same. */
+  readonly negativeSizes?: PictureSizes | undefined;
 }
 
 /** A text encoding whose tokenizer is CLIP's and whose result has a vector for each token: A1111's syntax can be used with it. */
@@ -195,7 +197,7 @@ function lengthened(context: Tensor<'float32'>, length: number): Tensor<'float32
  */
 export async function promptContexts(
   { label, conditioner }: ConditionedModel,
-  { prompts, negatives, clipSkip, sizes }: PromptBatch,
+  { prompts, negatives, clipSkip, sizes, negativeSizes = sizes }: PromptBatch,
   options: PromptContextOptions,
 ): Promise<(call: number) => readonly ComposedPrompt[]> {
   const text = syntaxEncoding(conditioner);
@@ -215,24 +217,39 @@ export async function promptContexts(
   const plans = new Map([...wanted].map((prompt) => [prompt, planOf(text.tokenizer, prompt, text.length, options)]));
   const chunks = [...plans.values()].flatMap(({ texts }) => [...texts.values()].flat());
   const encoded = await encodeChunks(text, chunks, clipSkip, signal);
-  const scheduled = new Map<string, Scheduled>();
-  for (const [prompt, plan] of plans) {
-    const inputs = await inputsOfTexts(plan, encoded, emphasis, conditioner, sizes && [sizes]);
-    scheduled.set(prompt, { schedule: plan.schedule, inputs });
-  }
-  const inputsAt = (prompt: string, call: number): NetworkInputs => {
-    const { schedule, inputs } = scheduled.get(prompt) as Scheduled;
+  const scheduledOf = async (
+    wantedHere: readonly string[],
+    given: PictureSizes | undefined,
+  ): Promise<ReadonlyMap<string, Scheduled>> => {
+    const scheduled = new Map<string, Scheduled>();
+    for (const prompt of new Set(wantedHere)) {
+      const plan = plans.get(prompt) as Plan;
+      const inputs = await inputsOfTexts(plan, encoded, emphasis, conditioner, given && [given]);
+      scheduled.set(prompt, { schedule: plan.schedule, inputs });
+    }
+    return scheduled;
+  };
+  const positive = await scheduledOf(
+    images.flatMap(({ parts }) => parts.map((part) => part.text)),
+    sizes,
+  );
+  const opposite = await scheduledOf(
+    images.map(({ negative }) => negative),
+    negativeSizes,
+  );
+  const inputsAt = (all: ReadonlyMap<string, Scheduled>, prompt: string, call: number): NetworkInputs => {
+    const { schedule, inputs } = all.get(prompt) as Scheduled;
     const [, shown] = schedule[scheduledIndex(schedule, call)] as ScheduledText;
     return inputs.get(shown) as NetworkInputs;
   };
   const { zeroEmpty } = conditioner;
   const negativeAt = (prompt: string, call: number): NetworkInputs => {
-    const inputs = inputsAt(prompt, call);
+    const inputs = inputsAt(opposite, prompt, call);
     return prompt === '' && zeroEmpty ? zeroEmpty(inputs, [true]) : inputs;
   };
   return (call) =>
     images.map(({ parts, negative }) => {
-      const inputs = parts.map((part) => inputsAt(part.text, call));
+      const inputs = parts.map((part) => inputsAt(positive, part.text, call));
       const longest = Math.max(...inputs.map((one) => contextOf(one).shape[1] ?? 0));
       return {
         parts: parts.map(({ weight }, i) => ({

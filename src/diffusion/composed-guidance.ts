@@ -32,6 +32,8 @@ export interface ComposedModelOptions
   readonly promptsAt: (call: number) => readonly ComposedPrompt[];
   /** Put behind x's channels, for every picture. */
   readonly concat?: Latent | undefined;
+  /** Number of the first call. Default 0. */
+  readonly firstCall?: number | undefined;
   /**
    * InstructPix2Pix: the scale of the image, and the input for no image. With a scale other than 1, each picture takes a single prompt
    * and its weight is ignored.
@@ -80,7 +82,7 @@ function compose(
  * @throws `invalid-argument` for a scale that is not a number, and for several prompts with guidance by an image
  */
 export function composedModel(options: ComposedModelOptions): DiffusionModel {
-  const { network, schedule, parameterization, promptsAt, scale = 1, rescale = 0, concat } = options;
+  const { network, schedule, parameterization, promptsAt, scale = 1, rescale = 0, concat, firstCall = 0 } = options;
   // At 1 the picture without the image cancels out.
   const byImage = options.byImage?.scale === 1 ? undefined : options.byImage;
   for (const [name, value] of [
@@ -91,7 +93,7 @@ export function composedModel(options: ComposedModelOptions): DiffusionModel {
     if (!Number.isFinite(value))
       throw new StableDiffusionError('invalid-argument', `The ${name} is ${value}; it must be a finite number.`);
   }
-  let call = 0;
+  let call = firstCall;
   return {
     schedule,
     parameterization,

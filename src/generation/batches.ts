@@ -9,6 +9,9 @@ import type { GenerationRequest } from './request.ts';
 export interface BatchSettings {
   readonly prompts: readonly string[];
   readonly negatives: readonly string[];
+  /** For the second text encoder; undefined where the request names none. */
+  readonly secondPrompts?: readonly string[] | undefined;
+  readonly secondNegatives?: readonly string[] | undefined;
   /** One class for each picture; undefined where the request names none. */
   readonly classLabels: readonly number[] | undefined;
   /** Pictures in the batch. */
@@ -58,10 +61,13 @@ function checkSeeds({ seeds, noise, iterations, promptBatches }: GenerationReque
 }
 
 function settingsOf(request: GenerationRequest, prompt: string | readonly string[], batch: number): BatchSettings {
-  const { classLabels } = request;
+  const { classLabels, secondPrompt, secondNegativePrompt } = request;
   return {
     prompts: forEach('prompts', prompt, batch),
     negatives: forEach('negative prompts', request.negativePrompt, batch),
+    secondPrompts: secondPrompt === undefined ? undefined : forEach('second prompts', secondPrompt, batch),
+    secondNegatives:
+      secondNegativePrompt === undefined ? undefined : forEach('second negative prompts', secondNegativePrompt, batch),
     classLabels: classLabels && Array.from({ length: batch }, (_, i) => classLabels[i % classLabels.length] ?? 0),
     batch,
     steps: request.steps,
@@ -125,7 +131,14 @@ export function batchesOf(request: GenerationRequest): Batches {
         const row = rows[(iteration - 1) % rows.length] ?? first;
         const size = earlierBatches?.[iteration - 1] ?? row.batch;
         const isMade = iteration >= firstMade;
-        const settings = size === row.batch ? row : settingsOf({ ...request, negativePrompt: '' }, '', size);
+        const settings =
+          size === row.batch
+            ? row
+            : settingsOf(
+                { ...request, negativePrompt: '', secondPrompt: undefined, secondNegativePrompt: undefined },
+                '',
+                size,
+              );
         yield { ...settings, iteration, iterations, picturesBefore, isMade, seeds: request.seeds };
         picturesBefore += size;
       }

@@ -31,4 +31,7 @@ export const bounds = {
   restartTimes: { min: 0, max: 100 },
   seedDelta: { min: -(2 ** 31), max: 2 ** 31 - 1 },
   commaBacktrack: { min: 0, max: 1000 },
+  /** Pixels from an edge at which a picture was cropped. */
+  crop: { min: 0, max: 16_384 },
+  aestheticScore: { min: 0, max: 10 },
 } as const satisfies Readonly<Record<string, Bounds>>;

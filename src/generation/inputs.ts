@@ -2,6 +2,7 @@
 
 import type { Sampler } from '../diffusion/sampler.ts';
 import type { Image } from '../image/image.ts';
+import type { Model } from '../model/model.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { RequestInputOf, Task } from './request.ts';
 
@@ -13,10 +14,12 @@ export interface GenerationInputs {
 }
 
 /** The options that a library function takes for a task: its request, and the other inputs. */
-type Options<T extends Task> = Omit<RequestInputOf<T>, 'task' | 'sampler'> &
+type Options<T extends Task> = Omit<RequestInputOf<T>, 'task' | 'sampler' | 'refiner'> &
   GenerationInputs & {
     /** As in the request, or a sampler object. */
     readonly sampler?: string | Sampler | undefined;
+    /** The loaded model that ends the run, such as SDXL's refiner; it stays the caller's. */
+    readonly refiner?: Model | undefined;
   };
 
 export interface TextToImageOptions extends Options<'txt2img'> {}
@@ -45,6 +48,7 @@ export type TaskOptions =
 /** Inputs, other than the request, of any task. */
 export interface AnyInputs extends GenerationInputs {
   readonly samplerObject?: Sampler | undefined;
+  readonly refiner?: Model | undefined;
   readonly image?: Image | undefined;
   readonly mask?: Image | undefined;
 }

@@ -7,6 +7,7 @@ import { pythonFloat } from '../image/metadata/infotext.ts';
 import type { NoiseConvention } from '../random/noise-source.ts';
 import { modelName } from './model-name.ts';
 import { type GenerationRecord, promptOf } from './record.ts';
+import { defaultRefinerSwitch } from './second-model.ts';
 
 /** A1111's source of random numbers. Other programs draw their start noise from PyTorch's CPU generator. */
 const rngOf = (noise: NoiseConvention): string => (noise === 'a1111-gpu' ? 'GPU' : noise === 'a1111-nv' ? 'NV' : 'CPU');
@@ -64,6 +65,12 @@ export function recordInfotext(record: GenerationRecord): string {
       ...(record.eta === undefined
         ? {}
         : { [/^(DDIM|PLMS|UniPC)$/.test(sampler) ? 'Eta DDIM' : 'Eta']: pythonFloat(record.eta) }),
+      ...(record.refiner === undefined
+        ? {}
+        : {
+            Refiner: modelName(record.refiner),
+            'Refiner switch at': pythonFloat(record.refinerSwitchAt ?? defaultRefinerSwitch),
+          }),
       ...(promptSettings?.emphasis === undefined ? {} : { Emphasis: promptSettings.emphasis }),
       ...(batchSize === 1 ? {} : { 'Batch size': batchSize, 'Batch pos': index }),
     },

@@ -100,6 +100,8 @@ function requestOfPicture(request: GenerationRequest, batch: Batch, index: numbe
     ...rest,
     prompt: batch.prompts[index] ?? '',
     negativePrompt: batch.negatives[index] ?? '',
+    ...(batch.secondPrompts ? { secondPrompt: batch.secondPrompts[index] ?? '' } : {}),
+    ...(batch.secondNegatives ? { secondNegativePrompt: batch.secondNegatives[index] ?? '' } : {}),
     ...(batch.classLabels ? { classLabels: [batch.classLabels[index] ?? 0] } : {}),
     ...(noiseSettings
       ? {

@@ -13,6 +13,7 @@ import { noiseConventions } from '../random/noise-source.ts';
 import { bounds } from './bounds.ts';
 import { strengthRules } from './strength-steps.ts';
 import { flag, list, oneOf, real, seedSchema, side, text, whole } from './fields.ts';
+import { secondModelFields } from './second-model.ts';
 
 export const tasks = ['txt2img', 'img2img', 'inpaint'] as const;
 export type Task = (typeof tasks)[number];
@@ -190,6 +191,7 @@ const outputFields = {
 
 const commonFields = {
   ...promptFields,
+  ...secondModelFields,
   ...samplingFields,
   ...guidanceFields,
   ...noiseFields,

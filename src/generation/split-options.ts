@@ -3,6 +3,7 @@
 import type { Sampler } from '../diffusion/sampler.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { checkRequest } from './check-request.ts';
+import { recordedModel } from './model-name.ts';
 import type { AnyInputs, TaskOptions } from './inputs.ts';
 import type { GenerationRequest } from './request.ts';
 
@@ -49,16 +50,19 @@ function checkNoise(value: unknown): void {
  * @throws `invalid-argument`, naming the option
  */
 export function splitOptions(options: TaskOptions, recommended: object = {}): SplitOptions {
-  const { startNoise, signal, sampler, ...rest } = options;
+  const { startNoise, signal, sampler, refiner, ...rest } = options;
   const { image, mask, ...plain } = { image: undefined, mask: undefined, ...rest };
   if (sampler !== undefined && typeof sampler !== 'string' && !isSampler(sampler))
     refuse('sampler', 'the name of a sampler, or an object with name and run');
+  if (refiner !== undefined && typeof refiner.predict !== 'function')
+    refuse('refiner', 'a loaded model; load the file or the name first');
   if (startNoise !== undefined) checkNoise(startNoise);
   if (signal !== undefined && !(signal instanceof AbortSignal)) refuse('signal', 'an AbortSignal');
   const request = checkRequest({
     ...recommended,
     ...defined(plain),
     ...(sampler === undefined ? {} : { sampler: typeof sampler === 'string' ? sampler : sampler.name }),
+    ...(refiner === undefined ? {} : { refiner: recordedModel(refiner.label) }),
     // A picture that the task does not take is an unknown option.
     ...(options.task === 'txt2img' ? defined({ image }) : {}),
     ...(options.task === 'inpaint' ? {} : defined({ mask })),
@@ -67,6 +71,6 @@ export function splitOptions(options: TaskOptions, recommended: object = {}): Sp
   if (request.task === 'inpaint') checkImage('mask', mask);
   return {
     request,
-    inputs: { startNoise, signal, image, mask, samplerObject: isSampler(sampler) ? sampler : undefined },
+    inputs: { startNoise, signal, image, mask, refiner, samplerObject: isSampler(sampler) ? sampler : undefined },
   };
 }

@@ -1,40 +1,65 @@
-/** The guided model of a batch: its condition, the guidance scales and the guidance by an image, over a network. */
+/** The guided model of a batch: its condition, the guidance scales and the guidance by an image, over a network; handed over to a refiner where there is one. */
 
-import { condition } from '../conditioning/condition.ts';
+import { condition, type Guide } from '../conditioning/condition.ts';
+import type { PictureSizes } from '../conditioning/conditioner.ts';
 import type { DiffusionModel } from '../diffusion/denoiser.ts';
 import { guidedModel, type Network } from '../diffusion/guidance.ts';
+import { handOver } from '../diffusion/hand-over.ts';
 import { totalCalls } from '../diffusion/total-calls.ts';
 import type { BatchSettings } from '../generation/batches.ts';
+import type { GenerationRequest } from '../generation/request.ts';
+import type { Model } from '../model/model.ts';
 import type { RunPlan } from './plan-run.ts';
 import type { BatchStart } from './start.ts';
 
 /** A batch's guidance over a network. The model counts its calls, so each is for one sampling. */
 export type GuideBatch = (network: Network, start: BatchStart) => DiffusionModel;
 
-/** Encodes the condition of a batch. Throws `invalid-argument` for conditions that the model does not take. */
-export async function conditionBatch(plan: RunPlan, batch: BatchSettings): Promise<GuideBatch> {
-  const { model, request, inputs, sampling } = plan;
-  const { promptSyntax, promptSettings, guidanceScale, guidanceRescale } = request;
-  const guide = await condition(model, {
+type SizeConditions = NonNullable<GenerationRequest['sizeConditions']>;
+
+/** A request's sizes as the conditioner has them: (height, width), (top, left). */
+function sizesOf({ original, crop, target, aestheticScore }: SizeConditions): Partial<PictureSizes> {
+  return {
+    ...(original ? { original: [original.height, original.width] } : {}),
+    ...(crop ? { crop: [crop.top, crop.left] } : {}),
+    ...(target ? { target: [target.height, target.width] } : {}),
+    ...(aestheticScore === undefined ? {} : { aesthetic: aestheticScore }),
+  };
+}
+
+/** Encodes the condition of a batch for one of the run's models. */
+function conditionFor(model: Model, plan: RunPlan, batch: BatchSettings): Promise<Guide> {
+  const { request, inputs, sampling } = plan;
+  const { promptSyntax, promptSettings, guidanceScale, sizeConditions } = request;
+  const isSecond = model !== plan.model && !model.conditioner.readsSecondTexts;
+  return condition(model, {
     ...batch,
+    ...(isSecond ? { secondPrompts: undefined, secondNegatives: undefined } : {}),
     size: { width: plan.width, height: plan.height },
+    sizes: sizeConditions && sizesOf(sizeConditions),
+    negativeSizes: sizeConditions?.negative && sizesOf(sizeConditions.negative),
     promptSyntax,
     promptSettings,
     guided: guidanceScale !== 1 || (sampling.sampler.needsUnconditional ?? false),
     calls: (steps) => totalCalls(sampling.sampler, steps),
     signal: inputs.signal,
   });
+}
+
+/** Encodes the condition of a batch. Throws `invalid-argument` for conditions that the model does not take. */
+export async function conditionBatch(plan: RunPlan, batch: BatchSettings): Promise<GuideBatch> {
+  const { model, refiner, request } = plan;
+  const { guidanceScale: scale, guidanceRescale: rescale } = request;
   const { schedule, parameterization } = model;
-  return (network, { concat, imageGuidance }) =>
-    guide({
-      network,
-      schedule,
-      parameterization,
-      scale: guidanceScale,
-      rescale: guidanceRescale,
-      concat,
-      imageScale: imageGuidance,
-    });
+  const own = await conditionFor(model, plan, batch);
+  const second = refiner && (await conditionFor(refiner.model, plan, batch));
+  const common = { schedule, parameterization, scale, rescale };
+  return (network, { concat, imageGuidance }) => {
+    const first = own({ ...common, network, concat, imageScale: imageGuidance });
+    if (!refiner || !second) return first;
+    const refining: Network = (inputs, signal) => refiner.model.predict(inputs, signal);
+    return handOver(first, (firstCall) => second({ ...common, network: refining, firstCall }), refiner);
+  };
 }
 
 /** The model without conditions, for rehearsals: the network's answers do not count there. */

@@ -8,6 +8,7 @@ import type { GenerationRequest } from '../generation/request.ts';
 import type { Model } from '../model/model.ts';
 import { type ChosenSampler, chooseSampler } from './choose-sampler.ts';
 import { checkSize, pictureSize } from './picture-size.ts';
+import { type Refiner, refinerOf } from './refiner.ts';
 import type { Start } from './start.ts';
 import { startOf } from './starts.ts';
 
@@ -16,6 +17,8 @@ export interface RunPlan extends SplitOptions {
   readonly batches: Batches;
   readonly sampling: ChosenSampler;
   readonly start: Start;
+  /** The model that ends the run. */
+  readonly refiner: Refiner | undefined;
   /** Pixels. */
   readonly width: number;
   readonly height: number;
@@ -47,6 +50,7 @@ export async function planRun(model: Model, options: SplitOptions, given?: Start
   checkSize(model, width, height, batches.largest);
   const sampling = chooseSampler(model, request, inputs.samplerObject);
   checkQuantization(model, request, sampling);
+  const refiner = refinerOf(model, options, sampling);
   const shapeOf: RunPlan['shapeOf'] = (batch) => [
     batch,
     model.latentChannels,
@@ -62,5 +66,5 @@ export async function planRun(model: Model, options: SplitOptions, given?: Start
     );
   }
   const start = given ?? (await startOf(model, request, inputs, { width, height }));
-  return { ...options, model, batches, sampling, start, width, height, shapeOf };
+  return { ...options, model, batches, sampling, start, refiner, width, height, shapeOf };
 }

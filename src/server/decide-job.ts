@@ -233,6 +233,8 @@ export async function decideJob(
   const checks = checksOf(fields);
   const entry = await atField(checks.at('model'), () => catalog.find(given.model));
   const facts = await models.facts(entry.name);
+  const refiner =
+    given.refiner === undefined ? undefined : await atField(checks.at('refiner'), () => catalog.find(given.refiner));
   const draft = { ...serverDefaults, ...facts.recommended, ...defined(given) };
   const promptSyntax = syntaxOf(draft, facts, source, checks);
   const decision: Decision = { context, draft, checks, facts, promptSyntax };
@@ -255,6 +257,7 @@ export async function decideJob(
     ...size,
     ...seedsOf(decision, count, noiseSettings?.subseedStrength ?? 0),
     model: entry.name,
+    refiner: refiner?.name,
     prompts: Array.from({ length: count }, () => prompt),
     negativePrompt: draft.negativePrompt ?? '',
     promptSyntax: promptSyntax === 'a1111' ? promptSyntax : undefined,

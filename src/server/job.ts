@@ -61,6 +61,13 @@ const { shape } = requestSchemas.img2img;
 export const takenFields = {
   promptSettings: shape.promptSettings,
   clipSkip: shape.clipSkip,
+  secondPrompt: shape.secondPrompt,
+  secondNegativePrompt: shape.secondNegativePrompt,
+  sizeConditions: shape.sizeConditions,
+  /** A name of the catalogue. */
+  refiner: shape.refiner,
+  refinerSwitchAt: shape.refinerSwitchAt,
+  refinerSwitchBySteps: shape.refinerSwitchBySteps,
   steps: shape.steps,
   sampler: shape.sampler,
   schedule: shape.schedule,

@@ -19,21 +19,24 @@ import { generate } from '../../src/pipelines/generate.ts';
 import { TorchGenerator } from '../../src/random/torch-generator.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
 import { reference } from '../reference.ts';
-import { randomModel, vqModel, classModel } from '../random-models.ts';
+import { classModel, randomModel, refinerModel, sdxlModel, vqModel } from '../random-models.ts';
 import type { Field } from './sample-requests.ts';
 
 let engine: Engine;
-let models: { readonly tiny: Model; readonly vq: Model; readonly classes: Model };
+let models: { readonly tiny: Model; readonly vq: Model; readonly classes: Model; readonly xl: Model };
+let refiner: Model;
 let image: Image;
 let mask: Image;
 before(async () => {
   engine = createNodeEngine({ threads: 1 });
-  const [tiny, vq, classes] = await Promise.all([
+  const [tiny, vq, classes, xl] = await Promise.all([
     loadModel(reference('diffusion/pipelines/tiny.ckpt'), { engine }),
     randomModel(vqModel, engine),
     randomModel(classModel, engine),
+    randomModel(sdxlModel, engine),
   ]);
-  models = { tiny, vq, classes };
+  models = { tiny, vq, classes, xl };
+  refiner = await randomModel(refinerModel, engine, 'refiner.safetensors');
   [image, mask] = (await Promise.all(
     ['init', 'mask'].map((name) =>
       nodeImageCodec.decode(readFileSync(reference(`diffusion/pipelines/images/${name}.png`))),
@@ -41,7 +44,7 @@ before(async () => {
   )) as [Image, Image];
 });
 after(async () => {
-  for (const model of Object.values(models)) await model.dispose();
+  for (const model of [...Object.values(models), refiner]) await model.dispose();
   await engine.dispose();
 });
 
@@ -66,6 +69,7 @@ interface Row {
 }
 
 const noise = 'a1111-cpu';
+const small = { width: 32, height: 32, steps: 4 };
 const churn = { sampler: 'euler', samplerSettings: { sChurn: 20 } };
 const start = (batch: number): Tensor<'float32'> => new TorchGenerator(9).randn([batch, 4, 8, 8]);
 
@@ -78,6 +82,28 @@ const rows: { readonly [F in Field]: readonly Row[] } = {
   promptSettings: [
     { options: { promptSyntax: 'a1111', prompt: '(red:1.6) apple', promptSettings: { emphasis: 'No norm' } } },
     { options: { promptSyntax: 'a1111', prompt: '[a:b:1]', promptSettings: { firstPassSteps: 3 } } },
+  ],
+  secondPrompt: [{ model: 'xl', options: { ...small, secondPrompt: ['a', 'b'], batchSize: 2 } }],
+  secondNegativePrompt: [{ model: 'xl', options: { ...small, secondNegativePrompt: 'ugly' } }],
+  sizeConditions: [
+    { model: 'xl', options: { ...small, sizeConditions: { crop: { top: 64, left: 0 } } } },
+    { model: 'xl', options: { ...small, sizeConditions: { negative: { original: { width: 64, height: 32 } } } } },
+    {
+      model: 'xl',
+      options: {
+        ...small,
+        promptSyntax: 'a1111',
+        sizeConditions: { negative: { target: { width: 64, height: 32 } } },
+      },
+    },
+  ],
+  refiner: [
+    { model: 'xl', options: { ...small, refined: true }, without: small },
+    { model: 'xl', options: { ...small, refined: true, promptSyntax: 'a1111', prompt: '[a:b:2] car' }, without: small },
+  ],
+  refinerSwitchAt: [{ model: 'xl', options: { ...small, refined: true, refinerSwitchAt: 0.3 } }],
+  refinerSwitchBySteps: [
+    { model: 'xl', options: { ...small, refined: true, refinerSwitchAt: 0.6, refinerSwitchBySteps: true } },
   ],
   classLabels: [
     {
@@ -139,19 +165,28 @@ const rows: { readonly [F in Field]: readonly Row[] } = {
 
 const base = { task: 'txt2img', prompt: 'red apple', width: 64, height: 64, steps: 3, seed: 5, watermark: false };
 
-const complete = (options: object): TaskOptions => {
+const complete = (given: object): TaskOptions => {
+  const { refined, ...options } = { refined: false, ...given };
   const task = { ...base, ...options };
   return {
     ...task,
+    ...(refined ? { refiner } : {}),
     ...(task.task === 'txt2img' ? {} : { image }),
     ...(task.task === 'inpaint' ? { mask } : {}),
   } as TaskOptions;
 };
 
 async function isMadeAgain(model: Model, options: TaskOptions, made: GeneratedImage): Promise<void> {
-  const { image, mask, startNoise } = { image: undefined, mask: undefined, ...options };
+  const { image, mask, startNoise, refiner: second } = { image: undefined, mask: undefined, ...options };
   const record = await throughFile(made);
-  const request = { ...replayRequest(record), ...(image ? { image } : {}), ...(mask ? { mask } : {}), startNoise };
+  assert.equal(record.refiner, second?.label);
+  const request = {
+    ...replayRequest(record),
+    refiner: second,
+    ...(image ? { image } : {}),
+    ...(mask ? { mask } : {}),
+    startNoise,
+  };
   const again = (await pictures(model, request as TaskOptions))[record.index];
   assert.ok(again);
   assert.deepEqual(again.image.data, made.image.data);

@@ -61,6 +61,14 @@ const samplerSettings = fc.record(
   { requiredKeys: [] },
 );
 
+const size = () => fc.record({ width: whole(bounds.side), height: whole(bounds.side) });
+const sizes = {
+  original: size(),
+  crop: fc.record({ top: whole(bounds.crop), left: whole(bounds.crop) }),
+  target: size(),
+  aestheticScore: real(bounds.aestheticScore),
+};
+
 /** Values of every field. */
 export const values: { readonly [F in Field]: fc.Arbitrary<unknown> } = {
   prompt: fc.oneof(prompt(), prompts()),
@@ -76,6 +84,12 @@ export const values: { readonly [F in Field]: fc.Arbitrary<unknown> } = {
     },
     { requiredKeys: [] },
   ),
+  secondPrompt: fc.oneof(prompt(), prompts()),
+  secondNegativePrompt: fc.oneof(prompt(), prompts()),
+  sizeConditions: fc.record({ ...sizes, negative: fc.record(sizes, { requiredKeys: [] }) }, { requiredKeys: [] }),
+  refiner: fc.string({ minLength: 1, maxLength: 20 }),
+  refinerSwitchAt: real(bounds.share),
+  refinerSwitchBySteps: fc.boolean(),
   classLabels: fc.array(whole(bounds.classLabel), { minLength: 1, maxLength: 4 }),
   clipSkip: whole(bounds.clipSkip),
   steps: whole(bounds.steps),

@@ -10,8 +10,8 @@ import type { GeneratedImage, Pipeline } from '../../pipelines/events.ts';
 import type { Model } from '../../model/model.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import { type CliContext, defineCommand } from '../command.ts';
-import { loadNamedModel } from '../generation.ts';
-import { modelOptions } from '../generation-options.ts';
+import { loadNamedModel, loadRefiner } from '../generation.ts';
+import { modelOptions, refinerOption } from '../generation-options.ts';
 import { flag, type OptionValues, text, UsageError } from '../options.ts';
 import { pictureFiles } from '../output-files.ts';
 import { createProgress } from '../progress.ts';
@@ -19,6 +19,7 @@ import { createStopwatch } from '../stopwatch.ts';
 
 const options = {
   ...modelOptions,
+  ...refinerOption,
   init: text(['--init-img', '-i', '--image'], 'FILE', 'initial image, for img2img and inpaint'),
   mask: text(['--mask', '-m'], 'FILE', 'the mask, for inpaint'),
   initLatents: text(['--init-latents'], 'FILE', 'start noise, if the picture was made with one'),
@@ -53,15 +54,15 @@ async function readRecord(path: string, bytes: Uint8Array): Promise<GenerationRe
   );
 }
 
-/** Where the model of a record is: as given, else the path it was loaded from, else the one that comes with the program. */
-async function modelPath(record: GenerationRecord, given: string | undefined): Promise<string> {
+/** Where a model of a record is: as given, else the path it was loaded from, else the one that comes with the program. */
+async function modelPath(recorded: string, given: string | undefined, option = '--model'): Promise<string> {
   if (given !== undefined) return given;
-  if (existsSync(record.model)) return record.model;
+  if (existsSync(recorded)) return recorded;
   const { pocketModel } = await import('../../model/load-model-node.ts');
-  if (basename(record.model) === basename(pocketModel)) return pocketModel;
+  if (basename(recorded) === basename(pocketModel)) return pocketModel;
   throw new StableDiffusionError(
     'file-not-found',
-    `The picture was made with ${record.model}, which is not there. Name the model with --model.`,
+    `The picture was made with ${recorded}, which is not there. Name the model with ${option}.`,
   );
 }
 
@@ -96,7 +97,7 @@ async function recordedNoise(path: string | undefined, wanted: string): Promise<
 
 /** Starts the run that makes the batch of the picture again, and only that batch; of those before it only the noise is drawn. */
 async function startAgain(
-  model: Model,
+  { model, refiner }: { readonly model: Model; readonly refiner: Model | undefined },
   record: GenerationRecord,
   values: Values,
   signal: AbortSignal,
@@ -106,6 +107,7 @@ async function startAgain(
   const { generate } = await import('../../pipelines/generate.ts');
   const options = {
     ...replayRequest(record),
+    refiner,
     ...(values.noSafety ? { safety: false } : {}),
     ...(digests.startNoise === undefined
       ? {}
@@ -150,19 +152,23 @@ async function makeAgain(context: CliContext, record: GenerationRecord, values: 
   progress.stage('loading');
   const model = await loadNamedModel(context, {
     ...values,
-    model: await modelPath(record, values.model),
+    model: await modelPath(record.model, values.model),
     ema: values.ema || record.ema === true,
     precision: values.precision ?? record.precision,
   });
+  let refiner: Model | undefined;
   try {
     checkAdapters(record, model);
-    for await (const event of await startAgain(model, record, values, context.signal)) {
+    if (record.refiner !== undefined)
+      refiner = await loadRefiner(context, await modelPath(record.refiner, values.refiner, '--refiner'), model, values);
+    for await (const event of await startAgain({ model, refiner }, record, values, context.signal)) {
       if (event.kind === 'step') progress.step('sampling', event.step, event.steps);
       const made = event.kind === 'result' ? event.images[record.index] : undefined;
       if (made) return { ...made, record };
     }
   } finally {
     progress.clear();
+    await refiner?.dispose();
     await model.dispose();
   }
   throw new StableDiffusionError(

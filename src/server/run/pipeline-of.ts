@@ -23,6 +23,12 @@ export interface PicturePolicy {
   readonly watermark: boolean;
 }
 
+/** The loaded models of a run: the job's, and the one that ends it. */
+export interface RunModels {
+  readonly model: Model;
+  readonly refiner?: Model | undefined;
+}
+
 /** A job's own pictures: the initial one at the job's size, and the mask. */
 export interface JobImages {
   readonly image?: Image;
@@ -43,6 +49,7 @@ function optionsOf(pictures: readonly PictureOf[], policy: PicturePolicy): Omit<
     strength: _,
     strengthRule: __,
     imageGuidanceScale: ___,
+    refiner: ____,
     ...fields
   } = Object.fromEntries(shared.map((field) => [field, first[field]])) as Pick<JobRequest, keyof typeof takenFields>;
   return {
@@ -62,7 +69,7 @@ function optionsOf(pictures: readonly PictureOf[], policy: PicturePolicy): Omit<
 
 /** Starts the run. Pictures come in the order given. */
 export function pipelineOf(
-  model: Model,
+  { model, refiner }: RunModels,
   pictures: readonly PictureOf[],
   { image, mask }: JobImages,
   policy: PicturePolicy,
@@ -76,6 +83,7 @@ export function pipelineOf(
     task,
     width,
     height,
+    refiner,
     signal,
     ...(task === 'txt2img' ? {} : { strength, strengthRule, image }),
     ...(task === 'img2img' ? { imageGuidanceScale } : {}),

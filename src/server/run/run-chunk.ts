@@ -15,12 +15,12 @@ import type { ChunkContext, Picture, RunContext } from './work.ts';
 
 /** Makes some pictures in one run of the program. Never throws: what goes wrong ends their jobs. */
 export async function runChunk(chunk: readonly Picture[], chunkContext: ChunkContext): Promise<void> {
-  const { context, model, signal } = chunkContext;
+  const { context, signal } = chunkContext;
   const [first] = chunk;
   if (!first) return;
   const left = new Set(chunk);
   const pictures = chunk.map(({ work, index }) => ({ request: work.job.request, index }));
-  const pipeline = pipelineOf(model, pictures, first.work.pictures, context.policy, signal);
+  const pipeline = pipelineOf(chunkContext, pictures, first.work.pictures, context.policy, signal);
   for (const work of new Set(chunk.map((picture) => picture.work))) work.skip = false;
   try {
     for await (const event of inTurns(pipeline, useOf(chunk, first.work.job.owner, chunkContext))) {

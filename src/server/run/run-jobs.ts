@@ -89,12 +89,15 @@ class JobGroup implements RunningJobs {
     }
     const first = this.#works.find((work) => !work.finished);
     if (!first) return;
-    const { model, loras } = first.job.request;
+    const { model, loras, refiner: second } = first.job.request;
     try {
       const loaded = await this.#context.models.acquire(model, loras);
+      let refiner: LoadedModel | undefined;
       try {
-        await this.#runAll(loaded, await this.#context.hashOf(model));
+        refiner = second === undefined ? undefined : await this.#context.models.acquire(second);
+        await this.#runAll({ ...loaded, refiner: refiner?.model }, await this.#context.hashOf(model));
       } finally {
+        refiner?.release();
         loaded.release();
       }
     } catch (error) {
@@ -102,10 +105,14 @@ class JobGroup implements RunningJobs {
     }
   }
 
-  async #runAll({ model, entry }: LoadedModel, modelHash: string | null): Promise<void> {
+  async #runAll(
+    { model, refiner, entry }: LoadedModel & Pick<ChunkContext, 'refiner'>,
+    modelHash: string | null,
+  ): Promise<void> {
     const chunkContext: ChunkContext = {
       context: this.#context,
       model,
+      refiner,
       modelHash,
       modelName: entry.name,
       modelFile: entry.file,

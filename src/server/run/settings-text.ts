@@ -3,12 +3,13 @@
 import { a1111Infotext } from '../../image/metadata/a1111-settings.ts';
 import { type InfotextValue, pythonFloat } from '../../image/metadata/infotext.ts';
 import type { NoiseConvention } from '../../random/noise-source.ts';
+import { defaultRefinerSwitch } from '../../generation/second-model.ts';
 import type { JobRequest } from '../job.ts';
 
 /** A1111's names of where noise comes from; our other conventions go by their own. */
 const rngNames: Partial<Record<NoiseConvention, string>> = { 'a1111-gpu': 'GPU', 'a1111-cpu': 'CPU', 'a1111-nv': 'NV' };
 
-const floats = new Set(['Denoising strength', 'Hires upscale']);
+const floats = new Set(['Denoising strength', 'Hires upscale', 'Refiner switch at']);
 
 export interface PictureSettings {
   readonly request: JobRequest;
@@ -46,6 +47,9 @@ export function extraSettings(request: JobRequest, index: number): Record<string
       ? {}
       : { Emphasis: emphasis }),
     ...(denoising === undefined ? {} : { 'Denoising strength': denoising }),
+    ...(request.refiner === undefined
+      ? {}
+      : { Refiner: request.refiner, 'Refiner switch at': request.refinerSwitchAt ?? defaultRefinerSwitch }),
     ...(inpaint ? { 'Mask blur': inpaint.blurX } : {}),
     ...(inpaint?.onlyMaskedPadding === undefined
       ? {}

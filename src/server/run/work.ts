@@ -61,6 +61,8 @@ export interface Picture {
 export interface ChunkContext {
   readonly context: RunContext;
   readonly model: Model;
+  /** The model that ends a run. */
+  readonly refiner?: Model | undefined;
   readonly modelHash: string | null;
   readonly modelName: string;
   /** What the record in a picture names: never where the file lies. */

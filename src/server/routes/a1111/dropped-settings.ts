@@ -3,7 +3,7 @@
 import type { ImageToImageFields, TextToImageFields } from './generation-fields.ts';
 
 /** Values by which A1111 names its own default of an option. */
-const noChoice: ReadonlySet<unknown> = new Set([undefined, null, '', 'None', 'Automatic', 'none']);
+export const noChoice: ReadonlySet<unknown> = new Set([undefined, null, '', 'None', 'Automatic', 'none']);
 
 /** One line for each setting that a request makes and that is left out. */
 export function droppedSettings(body: TextToImageFields | ImageToImageFields): readonly string[] {
@@ -12,7 +12,6 @@ export function droppedSettings(body: TextToImageFields | ImageToImageFields): r
     ['tiling', body.tiling === true],
     ['restore_faces', body.restore_faces === true],
     ['styles', (body.styles ?? []).length > 0],
-    ['refiner_checkpoint', !noChoice.has(body.refiner_checkpoint)],
     ['s_min_uncond', (body.s_min_uncond ?? 0) > 0],
     ['firstpass_image', !noChoice.has(body.firstpass_image)],
     ['latent_mask', 'latent_mask' in body && !noChoice.has(body.latent_mask)],

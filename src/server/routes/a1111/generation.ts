@@ -13,7 +13,7 @@ import type { Answer, RouteRequest } from '../../http/route.ts';
 import { json } from '../../http/route.ts';
 import type { Job, JobResult } from '../../job.ts';
 import { extraSettings } from '../../run/settings-text.ts';
-import { droppedSettings } from './dropped-settings.ts';
+import { droppedSettings, noChoice } from './dropped-settings.ts';
 import { checkOptions, currentModel, optionsOf } from './option-table.ts';
 import {
   type ImageToImageFields,
@@ -36,6 +36,8 @@ export const fieldNames: FieldNames = {
   imageGuidanceScale: 'image_cfg_scale',
   strength: 'denoising_strength',
   hires: 'hr_second_pass_steps',
+  refiner: 'refiner_checkpoint',
+  refinerSwitchAt: 'refiner_switch_at',
   noiseSettings: 'seed_resize_from_w',
 };
 
@@ -101,6 +103,15 @@ const formats: ReadonlyMap<unknown, 'png' | 'jpeg' | 'webp'> = new Map([
   ['webp', 'webp'],
 ]);
 
+/** The model that ends the run, where the caller names one. */
+function refinerOf({
+  refiner_checkpoint: refiner,
+  refiner_switch_at: at,
+}: SharedFields): Pick<JobDraft, 'refiner' | 'refinerSwitchAt'> {
+  if (noChoice.has(refiner) || typeof refiner !== 'string') return {};
+  return { refiner, ...(at === null || at === undefined ? {} : { refinerSwitchAt: at }) };
+}
+
 /** The part of a job that both routes describe alike. */
 export function sharedDraft(
   context: ServerContext,
@@ -151,6 +162,7 @@ export function sharedDraft(
     sampler,
     schedule,
     guidanceScale: body.cfg_scale ?? 7,
+    ...refinerOf(body),
     noise: noises.get(options['randn_source']) ?? 'a1111-gpu',
     format: { type: formats.get(options['samples_format']) ?? 'png', quality: Number(options['jpeg_quality']) },
     clipSkip: Math.max(1, Number(options['CLIP_stop_at_last_layers'])),
