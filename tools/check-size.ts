@@ -24,8 +24,6 @@ const toShorten: readonly string[] = [
   'src/cli/commands/eval.ts',
   'src/cli/generation.ts',
   'src/cli/inspection.ts',
-  'src/files/zip.ts',
-  'src/formats/json-cursor.ts',
   'src/onnx/moved-copies.ts',
   'src/random/torch-generator.ts',
   'src/server/job-watch.ts',

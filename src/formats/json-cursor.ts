@@ -36,128 +36,143 @@ const escapes: ReadonlyMap<string, string> = new Map([
 ]);
 
 export function jsonCursor(text: string): JsonCursor {
-  let at = 0;
-  let depth = 0;
+  return new TextCursor(text);
+}
 
-  function fail(expected: string): never {
-    const found = at < text.length ? JSON.stringify(text.slice(at, at + 12)) : 'the end of the text';
-    throw new JsonSyntaxError(`${expected} was expected at character ${at}, and ${found} was found`);
+class TextCursor implements JsonCursor {
+  readonly #text: string;
+  #at = 0;
+  #depth = 0;
+
+  constructor(text: string) {
+    this.#text = text;
   }
 
-  function peek(): string {
-    while (at < text.length && ' \t\n\r'.includes(text.charAt(at))) at++;
-    return text.charAt(at);
-  }
-
-  function expect(character: string, what = `"${character}"`): void {
-    if (peek() !== character) fail(what);
-    at++;
-  }
-
-  function nested(open: string, close: string, what: string, item: () => void): void {
-    expect(open, what);
-    if (++depth > maximumDepth) throw new JsonSyntaxError(`it is nested more than ${maximumDepth} deep`);
-    if (peek() === close) at++;
-    else {
-      for (;;) {
-        item();
-        const next = peek();
-        if (next !== ',' && next !== close) fail(`"," or "${close}"`);
-        at++;
-        if (next === close) break;
-      }
-    }
-    depth--;
-  }
-
-  function codeUnit(): number {
-    const digits = text.slice(at, at + 4);
-    if (!/^[0-9a-fA-F]{4}$/.test(digits)) fail('four hexadecimal digits');
-    at += 4;
-    return Number.parseInt(digits, 16);
-  }
-
-  function escaped(): string {
-    const character = text.charAt(at++);
-    if (character !== 'u') return escapes.get(character) ?? fail('an escape');
-    const unit = codeUnit();
-    if (unit < 0xd800 || unit > 0xdfff) return String.fromCharCode(unit);
-    if (unit > 0xdbff || text.slice(at, at + 2) !== '\\u')
-      throw new JsonSyntaxError(`it has half of a surrogate pair at character ${at}`);
-    at += 2;
-    const low = codeUnit();
-    if (low < 0xdc00 || low > 0xdfff) throw new JsonSyntaxError(`it has half of a surrogate pair at character ${at}`);
-    return String.fromCharCode(unit, low);
-  }
-
-  function string(): string {
-    expect('"', 'a string');
-    let value = '';
-    for (;;) {
-      const from = at;
-      while (at < text.length && isPlain(text.charCodeAt(at))) at++;
-      value += text.slice(from, at);
-      const character = text.charAt(at);
-      if (character !== '"' && character !== '\\') fail('the end of a string');
-      at++;
-      if (character === '"') return value;
-      value += escaped();
-    }
-  }
-
-  function number(): string {
-    peek();
-    numberPattern.lastIndex = at;
-    const digits = numberPattern.exec(text)?.[0] ?? fail('a number');
-    at += digits.length;
-    return digits;
-  }
-
-  function word(value: string): boolean {
-    peek();
-    if (!text.startsWith(value, at)) return false;
-    at += value.length;
-    return true;
-  }
-
-  function object(member: (key: string) => void): void {
+  object(member: (key: string) => void): void {
     const seen = new Set<string>();
-    nested('{', '}', 'an object', () => {
-      const key = string();
+    this.#nested('{', '}', 'an object', () => {
+      const key = this.string();
       if (seen.has(key)) throw new JsonSyntaxError(`the key ${JSON.stringify(key)} appears twice`);
       seen.add(key);
-      expect(':');
+      this.#expect(':');
       member(key);
     });
   }
 
-  function skip(): void {
-    const next = peek();
-    if (next === '{') object(skip);
-    else if (next === '[') nested('[', ']', 'an array', skip);
-    else if (next === '"') string();
-    else if (!word('true') && !word('false') && !word('null')) number();
+  array(element: () => void): void {
+    this.#nested('[', ']', 'an array', element);
   }
 
-  return {
-    object,
-    array: (element) => nested('[', ']', 'an array', element),
-    string,
-    integer() {
-      const start = at;
-      const digits = number();
-      if (!/^(?:0|-?[1-9][0-9]*)$/.test(digits) || digits.length > 40) {
-        at = start;
-        fail('a whole number');
+  string(): string {
+    this.#expect('"', 'a string');
+    let value = '';
+    for (;;) {
+      const from = this.#at;
+      while (this.#at < this.#text.length && isPlain(this.#text.charCodeAt(this.#at))) this.#at++;
+      value += this.#text.slice(from, this.#at);
+      const character = this.#text.charAt(this.#at);
+      if (character !== '"' && character !== '\\') this.#fail('the end of a string');
+      this.#at++;
+      if (character === '"') return value;
+      value += this.#escaped();
+    }
+  }
+
+  integer(): bigint {
+    const start = this.#at;
+    const digits = this.#number();
+    if (!/^(?:0|-?[1-9][0-9]*)$/.test(digits) || digits.length > 40) {
+      this.#at = start;
+      this.#fail('a whole number');
+    }
+    return BigInt(digits);
+  }
+
+  skipNull(): boolean {
+    return this.#word('null');
+  }
+
+  skip(): void {
+    const next = this.#peek();
+    if (next === '{') this.object(() => this.skip());
+    else if (next === '[') this.array(() => this.skip());
+    else if (next === '"') this.string();
+    else if (!this.#word('true') && !this.#word('false') && !this.#word('null')) this.#number();
+  }
+
+  end(): void {
+    if (this.#peek() !== '') this.#fail('the end');
+  }
+
+  #fail(expected: string): never {
+    const { length } = this.#text;
+    const found = this.#at < length ? JSON.stringify(this.#text.slice(this.#at, this.#at + 12)) : 'the end of the text';
+    throw new JsonSyntaxError(`${expected} was expected at character ${this.#at}, and ${found} was found`);
+  }
+
+  #peek(): string {
+    while (this.#at < this.#text.length && ' \t\n\r'.includes(this.#text.charAt(this.#at))) this.#at++;
+    return this.#text.charAt(this.#at);
+  }
+
+  #expect(character: string, what = `"${character}"`): void {
+    if (this.#peek() !== character) this.#fail(what);
+    this.#at++;
+  }
+
+  #nested(open: string, close: string, what: string, item: () => void): void {
+    this.#expect(open, what);
+    if (++this.#depth > maximumDepth) throw new JsonSyntaxError(`it is nested more than ${maximumDepth} deep`);
+    if (this.#peek() === close) this.#at++;
+    else {
+      for (;;) {
+        item();
+        const next = this.#peek();
+        if (next !== ',' && next !== close) this.#fail(`"," or "${close}"`);
+        this.#at++;
+        if (next === close) break;
       }
-      return BigInt(digits);
-    },
-    skipNull: () => word('null'),
-    skip,
-    end() {
-      if (peek() !== '') fail('the end');
-    },
-  };
+    }
+    this.#depth--;
+  }
+
+  #codeUnit(): number {
+    const digits = this.#text.slice(this.#at, this.#at + 4);
+    if (!/^[0-9a-fA-F]{4}$/.test(digits)) this.#fail('four hexadecimal digits');
+    this.#at += 4;
+    return Number.parseInt(digits, 16);
+  }
+
+  #escaped(): string {
+    const character = this.#text.charAt(this.#at++);
+    if (character !== 'u') return escapes.get(character) ?? this.#fail('an escape');
+    const unit = this.#codeUnit();
+    if (unit < 0xd800 || unit > 0xdfff) return String.fromCharCode(unit);
+    if (unit > 0xdbff || this.#text.slice(this.#at, this.#at + 2) !== '\\u') this.#halfPair();
+    this.#at += 2;
+    const low = this.#codeUnit();
+    if (low < 0xdc00 || low > 0xdfff) this.#halfPair();
+    return String.fromCharCode(unit, low);
+  }
+
+  #halfPair(): never {
+    throw new JsonSyntaxError(`it has half of a surrogate pair at character ${this.#at}`);
+  }
+
+  #number(): string {
+    this.#peek();
+    numberPattern.lastIndex = this.#at;
+    const digits = numberPattern.exec(this.#text)?.[0] ?? this.#fail('a number');
+    this.#at += digits.length;
+    return digits;
+  }
+
+  #word(value: string): boolean {
+    this.#peek();
+    if (!this.#text.startsWith(value, this.#at)) return false;
+    this.#at += value.length;
+    return true;
+  }
 }
 
 /** Neither a control character, which strings may not hold, nor a quotation mark, nor a backslash. */

@@ -16,7 +16,8 @@ import { isContiguous, materialise, viewSpan, wholeNumber } from './tensor.ts';
 import { createBudget } from '../../files/budget.ts';
 import { elementCount } from '../../tensor/tensor.ts';
 import { findEntry, type WeightEntry, type WeightSource } from '../../weights/weight-source.ts';
-import { openZip, type ZipRecord } from '../../files/zip.ts';
+import { openZip } from '../../files/zip.ts';
+import type { ZipRecord } from '../../files/zip-record.ts';
 
 /** Location of the bytes of storages. */
 interface StorageBytes {
