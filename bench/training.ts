@@ -25,7 +25,7 @@ import { createAutoencoderTraining } from '../src/training/autoencoder/trainee.t
 import { autoencoderWeights } from '../src/training/autoencoder/weights.ts';
 import { diffusionLoss } from '../src/training/objective/diffusion.ts';
 import { initialWeights } from '../src/training/step/initial-weights.ts';
-import { createTrainStep } from '../src/training/step/train-step.ts';
+import { createTrainStep } from '../src/training/step/create-train-step.ts';
 
 const root = join(import.meta.dirname, '..');
 

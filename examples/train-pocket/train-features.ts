@@ -38,7 +38,7 @@ import { imageFolder } from '../../src/training/data/folder-node.ts';
 import { createProblems } from '../../src/training/data/problems.ts';
 import { initialWeights } from '../../src/training/step/initial-weights.ts';
 import { warmUpCosine } from '../../src/training/step/learning-rate.ts';
-import { createTrainStep } from '../../src/training/step/train-step.ts';
+import { createTrainStep } from '../../src/training/step/create-train-step.ts';
 import { memoryWeights } from '../../src/weights/memory-weights.ts';
 import { writeSafetensors } from '../../src/formats/safetensors-write.ts';
 import { joined } from '../../src/weights/view.ts';

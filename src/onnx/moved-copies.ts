@@ -60,8 +60,8 @@ export function movedInMemory(
     return (elements, by) => {
       let end = 0;
       const pieces = elements.flatMap(([i, j], copy) => {
-        const down = by === 'rows' || by === 'both' ? direction * (i - top) : 0;
-        const right = by === 'columns' || by === 'both' ? direction * (j - left) : 0;
+        const down = movesDown(by) ? direction * (i - top) : 0;
+        const right = movesRight(by) ? direction * (j - left) : 0;
         const start = copy * length + before + down * pitch + right;
         const gap = zeros(start - end);
         end = start + count;
@@ -72,6 +72,14 @@ export function movedInMemory(
     };
   };
   return eachOnce({ gradient: copiesOf(dy, 1), image: copiesOf(x, -1) });
+}
+
+const movesDown = (by: By): boolean => by === 'rows' || by === 'both';
+const movesRight = (by: By): boolean => by === 'columns' || by === 'both';
+
+/** The area `moved` in the directions that move, and `still` in the others. */
+function areaOf(by: By, moved: Area, still: Area): Area {
+  return [movesDown(by) ? moved[0] : still[0], movesRight(by) ? moved[1] : still[1]];
 }
 
 /**
@@ -129,28 +137,21 @@ export function movedInPlane(e: Emitter, x: Value, dy: Value, window: Window, la
   const parts = images.parts(arranged, large ? 1 : 0);
   const gradient = arranged(e.values.name(dy));
   const [top, left] = stride === 1 ? pads : [0, 0];
+  const shift = ([i, j]: Element, by: By, direction: 1 | -1): readonly [number, number] => [
+    movesDown(by) ? direction * (Math.floor(i / stride) - top) : 0,
+    movesRight(by) ? direction * (Math.floor(j / stride) - left) : 0,
+  ];
   return eachOnce({
     gradient: (elements, by) =>
       stacked(
-        elements.map(([i, j]) => {
-          const [rows, columns] = [by === 'rows' || by === 'both', by === 'columns' || by === 'both'];
-          const to: Area = [rows ? images.size[0] : size[0], columns ? images.size[1] : size[1]];
-          return moved(gradient, outer, size, to, [
-            rows ? Math.floor(i / stride) - top : 0,
-            columns ? Math.floor(j / stride) - left : 0,
-          ]);
-        }),
+        elements.map((element) => moved(gradient, outer, size, areaOf(by, images.size, size), shift(element, by, 1))),
         outer,
       ),
     image: (elements, by) =>
       stacked(
-        elements.map(([i, j]) => {
-          const [rows, columns] = [by === 'rows' || by === 'both', by === 'columns' || by === 'both'];
-          const to: Area = [rows ? size[0] : images.size[0], columns ? size[1] : images.size[1]];
-          return moved(parts[(i % stride) * stride + (j % stride)] ?? '', inner, images.size, to, [
-            rows ? top - Math.floor(i / stride) : 0,
-            columns ? left - Math.floor(j / stride) : 0,
-          ]);
+        elements.map((element) => {
+          const part = parts[(element[0] % stride) * stride + (element[1] % stride)] ?? '';
+          return moved(part, inner, images.size, areaOf(by, size, images.size), shift(element, by, -1));
         }),
         inner,
       ),

@@ -8,6 +8,7 @@ import { convert, numberToBfloat16, numberToFloat16 } from '../tensor/convert.ts
 import { StableDiffusionError } from '../errors.ts';
 import { elementCount, type Shape, type Tensor, tensor } from '../tensor/tensor.ts';
 import { type CpuCapability, normalFill16, normalFill16Float64 } from './box-muller.ts';
+import { inRowMajorOrder } from './memory-order.ts';
 import { MersenneTwister } from './mersenne-twister.ts';
 import { type Seed, seedToUint64 } from './seed.ts';
 import { decodeTorchState, encodeTorchState } from './torch-generator-state.ts';
@@ -172,33 +173,12 @@ export class TorchGenerator {
         `The order [${order.join(', ')}] does not name each of the ${shape.length} dimensions once.`,
       );
     }
-    const count = elementCount(shape);
     // A dimension of size 1 does not make a tensor non-contiguous.
     const real = order.filter((dimension) => shape[dimension] !== 1);
     if (real.every((dimension, i) => i === 0 || dimension > (real[i - 1] as number))) return this.randn(shape);
-    const drawn = new Float32Array(count);
+    const drawn = new Float32Array(elementCount(shape));
     this.#fillSerially(drawn, 0, 1);
-    const strides = new Array<number>(shape.length).fill(1);
-    for (let i = shape.length - 2; i >= 0; i--) strides[i] = (strides[i + 1] as number) * (shape[i + 1] as number);
-    const data = new Float32Array(count);
-    const index = new Array<number>(shape.length).fill(0);
-    let offset = 0;
-    for (let i = 0; i < count; i++) {
-      data[offset] = drawn[i] as number;
-      for (let k = order.length - 1; k >= 0; k--) {
-        const dimension = order[k] as number;
-        const stride = strides[dimension] as number;
-        const next = (index[dimension] as number) + 1;
-        if (next < (shape[dimension] as number)) {
-          index[dimension] = next;
-          offset += stride;
-          break;
-        }
-        offset -= stride * (next - 1);
-        index[dimension] = 0;
-      }
-    }
-    return tensor('float32', shape, data);
+    return tensor('float32', shape, inRowMajorOrder(drawn, shape, order));
   }
 
   /** `torch.randint(low, high, shape)`: whole numbers in [low, high). Throws `invalid-argument` for an empty range. */

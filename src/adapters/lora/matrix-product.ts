@@ -39,72 +39,81 @@ export function product(a: Matrix, b: Matrix): Matrix {
   left.set(a.data);
   const right = new Float64Array(width * k);
   right.set(transposed(b).data);
-  for (let i = 0; i < m; i += 4) {
-    const [a0, a1, a2, a3] = [i * k, (i + 1) * k, (i + 2) * k, (i + 3) * k];
-    for (let j = 0; j < n; j += 4) {
-      const [b0, b1, b2, b3] = [j * k, (j + 1) * k, (j + 2) * k, (j + 3) * k];
-      let s00 = 0,
-        s01 = 0,
-        s02 = 0,
-        s03 = 0,
-        s10 = 0,
-        s11 = 0,
-        s12 = 0,
-        s13 = 0;
-      let s20 = 0,
-        s21 = 0,
-        s22 = 0,
-        s23 = 0,
-        s30 = 0,
-        s31 = 0,
-        s32 = 0,
-        s33 = 0;
-      for (let l = 0; l < k; l++) {
-        const x0 = left[a0 + l] as number,
-          x1 = left[a1 + l] as number,
-          x2 = left[a2 + l] as number,
-          x3 = left[a3 + l] as number;
-        const y0 = right[b0 + l] as number,
-          y1 = right[b1 + l] as number,
-          y2 = right[b2 + l] as number,
-          y3 = right[b3 + l] as number;
-        s00 += x0 * y0;
-        s01 += x0 * y1;
-        s02 += x0 * y2;
-        s03 += x0 * y3;
-        s10 += x1 * y0;
-        s11 += x1 * y1;
-        s12 += x1 * y2;
-        s13 += x1 * y3;
-        s20 += x2 * y0;
-        s21 += x2 * y1;
-        s22 += x2 * y2;
-        s23 += x2 * y3;
-        s30 += x3 * y0;
-        s31 += x3 * y1;
-        s32 += x3 * y2;
-        s33 += x3 * y3;
-      }
-      const [r0, r1, r2, r3] = [i * width + j, (i + 1) * width + j, (i + 2) * width + j, (i + 3) * width + j];
-      out[r0] = s00;
-      out[r0 + 1] = s01;
-      out[r0 + 2] = s02;
-      out[r0 + 3] = s03;
-      out[r1] = s10;
-      out[r1 + 1] = s11;
-      out[r1 + 2] = s12;
-      out[r1 + 3] = s13;
-      out[r2] = s20;
-      out[r2 + 1] = s21;
-      out[r2 + 2] = s22;
-      out[r2 + 3] = s23;
-      out[r3] = s30;
-      out[r3 + 1] = s31;
-      out[r3 + 2] = s32;
-      out[r3 + 3] = s33;
-    }
-  }
+  for (let i = 0; i < m; i += 4) for (let j = 0; j < n; j += 4) writeTile({ left, right, k, i, j }, out, width);
   return { rows: m, columns: n, data: width === n ? out.subarray(0, m * n) : withoutPadding(out, m, n, width) };
+}
+
+/** A tile of the product: rows i to i + 3 of `left` with rows j to j + 3 of `right`, each of k values. */
+interface Tile {
+  readonly left: Float64Array;
+  readonly right: Float64Array;
+  readonly k: number;
+  readonly i: number;
+  readonly j: number;
+}
+
+function writeTile({ left, right, k, i, j }: Tile, out: Float32Array, width: number): void {
+  const [a0, a1, a2, a3] = [i * k, (i + 1) * k, (i + 2) * k, (i + 3) * k];
+  const [b0, b1, b2, b3] = [j * k, (j + 1) * k, (j + 2) * k, (j + 3) * k];
+  let s00 = 0,
+    s01 = 0,
+    s02 = 0,
+    s03 = 0,
+    s10 = 0,
+    s11 = 0,
+    s12 = 0,
+    s13 = 0;
+  let s20 = 0,
+    s21 = 0,
+    s22 = 0,
+    s23 = 0,
+    s30 = 0,
+    s31 = 0,
+    s32 = 0,
+    s33 = 0;
+  for (let l = 0; l < k; l++) {
+    const x0 = left[a0 + l] as number,
+      x1 = left[a1 + l] as number,
+      x2 = left[a2 + l] as number,
+      x3 = left[a3 + l] as number;
+    const y0 = right[b0 + l] as number,
+      y1 = right[b1 + l] as number,
+      y2 = right[b2 + l] as number,
+      y3 = right[b3 + l] as number;
+    s00 += x0 * y0;
+    s01 += x0 * y1;
+    s02 += x0 * y2;
+    s03 += x0 * y3;
+    s10 += x1 * y0;
+    s11 += x1 * y1;
+    s12 += x1 * y2;
+    s13 += x1 * y3;
+    s20 += x2 * y0;
+    s21 += x2 * y1;
+    s22 += x2 * y2;
+    s23 += x2 * y3;
+    s30 += x3 * y0;
+    s31 += x3 * y1;
+    s32 += x3 * y2;
+    s33 += x3 * y3;
+  }
+  const [r0, r1, r2, r3] = [i * width + j, (i + 1) * width + j, (i + 2) * width + j, (i + 3) * width + j];
+  out[r0] = s00;
+  out[r0 + 1] = s01;
+  out[r0 + 2] = s02;
+  out[r0 + 3] = s03;
+  out[r1] = s10;
+  out[r1 + 1] = s11;
+  out[r1 + 2] = s12;
+  out[r1 + 3] = s13;
+  out[r2] = s20;
+  out[r2 + 1] = s21;
+  out[r2 + 2] = s22;
+  out[r2 + 3] = s23;
+  out[r3] = s30;
+  out[r3 + 1] = s31;
+  out[r3 + 2] = s32;
+  out[r3 + 3] = s33;
 }
 
 function withoutPadding(padded: Float32Array, rows: number, columns: number, width: number): Float32Array {

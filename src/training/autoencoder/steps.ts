@@ -8,7 +8,8 @@ import type { WeightSource } from '../../weights/weight-source.ts';
 import { blockOfModule } from '../step/checkpoint-blocks.ts';
 import type { AverageConfig } from '../step/exponential-average.ts';
 import type { OptimiserConfig } from '../step/optimiser.ts';
-import { createTrainStep, type TrainStep, type TrainStepOptions, type Treatment } from '../step/train-step.ts';
+import { createTrainStep } from '../step/create-train-step.ts';
+import type { TrainStep, TrainStepOptions, Treatment } from '../step/train-step.ts';
 import {
   type AutoencoderObjective,
   type AutoencoderTraceOptions,

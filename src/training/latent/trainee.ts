@@ -21,7 +21,8 @@ import { type LatentDiffusionObjective, traceLatentDiffusionLoss } from './loss.
 import { latentsOf } from './latents.ts';
 import type { OptimiserConfig } from '../step/optimiser.ts';
 import { scaleByStd } from './scale-by-std.ts';
-import { createTrainStep, type TrainStep, type Treatment } from '../step/train-step.ts';
+import { createTrainStep } from '../step/create-train-step.ts';
+import type { TrainStep, Treatment } from '../step/train-step.ts';
 import { countsSchema, TrainedState } from '../step/trained-state.ts';
 import type { BatchPurpose, Trainee, TraineeCheckpoint, TraineeSamples, TraineeUpdate } from '../trainee.ts';
 

@@ -113,6 +113,23 @@ async function lastCheckpoint(folder: string, checkpoints: Checkpoints): Promise
   return undefined;
 }
 
+/** Writes the finished model, and beside it its configuration and files. Returns its path. */
+async function writeModel(
+  folder: string,
+  { entries, provide, metadata }: Parameters<Run['model']>[0],
+  { name = 'model.safetensors', config, files = {} }: NonNullable<RunOptions['model']> = {},
+): Promise<string> {
+  const path = join(folder, name);
+  await writeFileAtomic(path, writeSafetensors(entries, provide, metadata ? { metadata } : {}));
+  const beside = {
+    ...files,
+    ...(config === undefined ? {} : { [name.replace(/\.safetensors$/, '.yaml')]: config }),
+  };
+  for (const [other, text] of Object.entries(beside))
+    await writeFileAtomic(join(folder, other), [new TextEncoder().encode(text)]);
+  return path;
+}
+
 /** The run of a folder that is locked. */
 async function openLockedRun(
   folder: string,
@@ -172,18 +189,7 @@ async function openLockedRun(
       if (shown.length > (options.reportSamples ?? 24)) shown.shift();
       return path;
     },
-    async model({ entries, provide, metadata }) {
-      const { name = 'model.safetensors', config, files = {} } = options.model ?? {};
-      const path = join(folder, name);
-      await writeFileAtomic(path, writeSafetensors(entries, provide, metadata ? { metadata } : {}));
-      const beside = {
-        ...files,
-        ...(config === undefined ? {} : { [name.replace(/\.safetensors$/, '.yaml')]: config }),
-      };
-      for (const [other, text] of Object.entries(beside))
-        await writeFileAtomic(join(folder, other), [new TextEncoder().encode(text)]);
-      return path;
-    },
+    model: (content) => writeModel(folder, content, options.model),
     async report(now) {
       const path = join(folder, 'report.html');
       const page = runReport({

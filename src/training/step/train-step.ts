@@ -8,16 +8,13 @@
 
 import type { BoundRun, Engine, EngineState, Program, StatePart, Tensors } from '../../engine/engine.ts';
 import { StableDiffusionError } from '../../errors.ts';
-import { gradients } from '../../graph/gradients.ts';
 import type { Graph } from '../../graph/graph.ts';
-import { dropUnused } from '../../graph/simplify.ts';
-import { convert } from '../../tensor/convert.ts';
-import { elementCount, type Shape, type Tensor } from '../../tensor/tensor.ts';
+import { elementCount, type Tensor } from '../../tensor/tensor.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
 import { type AverageConfig, averageRate } from './exponential-average.ts';
-import { Optimiser, type OptimiserConfig, partsOf, stateNames, type Update } from './optimiser.ts';
-import { compileHelpers, squaredAtOnce } from './flat-programs.ts';
-import { inParts, type Pack, packLike, packsOf } from './packs.ts';
+import { type Optimiser, type OptimiserConfig, partsOf, stateNames, type Update } from './optimiser.ts';
+import { squaredAtOnce } from './flat-programs.ts';
+import { type Pack, packLike } from './packs.ts';
 import type { ParameterGroup } from './parameter-group.ts';
 
 /**
@@ -295,7 +292,10 @@ export class TrainStep implements AsyncDisposable {
   }
 }
 
-const treatmentOf = (options: TrainStepOptions, name: string): Treatment => options.treatment?.(name) ?? {};
+/** How a parameter is treated: by default trained, with the settings of the optimiser. */
+export function treatmentOf(options: TrainStepOptions, name: string): Treatment {
+  return options.treatment?.(name) ?? {};
+}
 
 function averageScalars(results: readonly Record<string, Tensor>[]): Record<string, number> {
   const metrics: Record<string, number> = {};
@@ -305,62 +305,4 @@ function averageScalars(results: readonly Record<string, Tensor>[]): Record<stri
     }
   }
   return metrics;
-}
-
-/**
- * Compiles a training step and puts its tensors into the engine.
- * @throws `weights-mismatch` if a parameter is missing or has another shape, `engine-failed`
- */
-export async function createTrainStep(options: TrainStepOptions): Promise<TrainStep> {
-  const { engine, graph, weights } = options;
-  const state = options.state ?? engine.createState();
-  const wanted = dropUnused(graph).parameters.map(({ name }) => name);
-  const candidates = wanted.filter((name) => typeof treatmentOf(options, name) === 'object');
-  const differentiated = gradients(
-    graph,
-    'loss',
-    candidates,
-    options.checkpoint ? { checkpoint: options.checkpoint } : {},
-  );
-  const made = new Set(differentiated.outputs.map(({ name }) => name));
-  const groups = new Map(
-    candidates
-      .filter((name) => made.has(`grad.${name}`))
-      .map((name) => [name, treatmentOf(options, name) as ParameterGroup]),
-  );
-  const inputs = new Set(
-    differentiated.parameters.map(({ name }) => name).filter((name) => treatmentOf(options, name) !== 'fixed'),
-  );
-  const fresh = differentiated.parameters.filter(({ name }) => inputs.has(name) && !state.entries.has(name));
-  for (const part of inParts(fresh, ({ value }) => value.shape as Shape)) {
-    const tensors: Record<string, Tensor> = {};
-    for (const { name, value } of part) {
-      const read = await weights.read(name, options.signal);
-      if (read.shape.join() !== value.shape.join())
-        throw new StableDiffusionError(
-          'weights-mismatch',
-          `${weights.label}: ${name} is [${read.shape.join(', ')}], not [${value.shape.join(', ')}].`,
-        );
-      tensors[name] = convert(read, 'float32');
-    }
-    await state.write(tensors);
-  }
-  const optimiser = new Optimiser(engine, options.optimiser ?? { kind: 'adamw' });
-  const { average } = options;
-  const packs = packsOf(state, groups, (name) => average !== undefined && (average.of?.(name) ?? true));
-  for (const { name, members, averaged } of packs) {
-    await packLike(state, name, members, (own) => own);
-    await packLike(state, stateNames.gradient(name), members, stateNames.gradient);
-    for (const slot of optimiser.slots)
-      await packLike(state, stateNames.slot(slot, name), members, (own) => stateNames.slot(slot, own));
-    if (!averaged || state.entries.has(stateNames.average(name))) continue;
-    await packLike(state, stateNames.average(name), members, stateNames.average);
-    const values = await state.read(members);
-    await state.write(Object.fromEntries(members.map((own) => [stateNames.average(own), values[own] as Tensor])));
-  }
-  const program = await engine.compile(differentiated, weights, {
-    parameters: { inputs },
-    ...(options.signal ? { signal: options.signal } : {}),
-  });
-  return new TrainStep(options, state, program, await compileHelpers(engine), packs, optimiser);
 }

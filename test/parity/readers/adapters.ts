@@ -14,7 +14,7 @@ import { textPrefix, traceAdapterLoss, unetPrefix } from '../../../src/training/
 import { withLoraPaths } from '../../../src/training/adapt/lora-graph.ts';
 import { loraPaths } from '../../../src/training/adapt/lora-targets.ts';
 import { withTokenRows } from '../../../src/training/adapt/token-rows.ts';
-import { createTrainStep } from '../../../src/training/step/train-step.ts';
+import { createTrainStep } from '../../../src/training/step/create-train-step.ts';
 import { memoryWeights } from '../../../src/weights/memory-weights.ts';
 import { joined, withPrefix } from '../../../src/weights/view.ts';
 import type { WeightSource } from '../../../src/weights/weight-source.ts';

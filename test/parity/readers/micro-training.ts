@@ -15,7 +15,7 @@ import { TorchGenerator } from '../../../src/random/torch-generator.ts';
 import { float32, int64, type Tensor } from '../../../src/tensor/tensor.ts';
 import { diffusionLoss } from '../../../src/training/objective/diffusion.ts';
 import { initialWeights } from '../../../src/training/step/initial-weights.ts';
-import { createTrainStep } from '../../../src/training/step/train-step.ts';
+import { createTrainStep } from '../../../src/training/step/create-train-step.ts';
 import { pick, type Tensors } from '../../tensors.ts';
 import { collecting } from '../comparisons.ts';
 import { parityEngine } from '../engine.ts';
