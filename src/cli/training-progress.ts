@@ -1,6 +1,6 @@
 /** Progress of a training run for people: one line, updated in place on a terminal, printed periodically otherwise. */
 
-import type { TrainingEvent } from '../training/loop-node.ts';
+import type { TrainingEvent } from '../training/loop-options.ts';
 import { progressLine } from '../training/run/progress.ts';
 import type { CliContext } from './command.ts';
 

@@ -21,6 +21,56 @@ export function createMetrics(): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const registers = [registry];
+  const { requests, accepted, refused, finished, pictures, waits, times, sampling, batches } = instruments(registers);
+  let read = async (): Promise<{ queued: number; running: number; models: number }> => ({
+    queued: 0,
+    running: 0,
+    models: 0,
+  });
+  new Gauge({
+    name: 'sd_jobs',
+    help: 'Queued and running jobs.',
+    labelNames: ['state'],
+    registers,
+    async collect() {
+      const { queued, running } = await read();
+      this.set({ state: 'queued' }, queued);
+      this.set({ state: 'running' }, running);
+    },
+  });
+  new Gauge({
+    name: 'sd_models_loaded',
+    help: 'Models in memory.',
+    registers,
+    async collect() {
+      this.set((await read()).models);
+    },
+  });
+  let average = 2;
+  return {
+    request: (method, route, status, seconds) => requests.observe({ method, route, status: String(status) }, seconds),
+    accepted: (source) => accepted.inc({ source }),
+    refused: (reason) => refused.inc({ reason }),
+    sampled: (seconds) => sampling.inc(seconds),
+    finished(outcome, count, waited, seconds, batch) {
+      finished.inc({ outcome });
+      if (outcome === 'done') pictures.inc(count);
+      waits.observe(waited);
+      times.observe(seconds);
+      batches.observe(batch);
+      average += 0.1 * (seconds / batch - average);
+    },
+    onRead(given) {
+      read = given;
+    },
+    secondsPerJob: () => average,
+    text: () => registry.metrics(),
+    contentType: registry.contentType,
+  };
+}
+
+/** The counters and histograms of `Metrics`. */
+function instruments(registers: Registry[]) {
   const requests = new Histogram({
     name: 'sd_http_request_seconds',
     help: 'Time to answer a request.',
@@ -70,49 +120,5 @@ export function createMetrics(): Metrics {
     buckets: [1, 2, 4, 8, 16],
     registers,
   });
-  let read = async (): Promise<{ queued: number; running: number; models: number }> => ({
-    queued: 0,
-    running: 0,
-    models: 0,
-  });
-  new Gauge({
-    name: 'sd_jobs',
-    help: 'Queued and running jobs.',
-    labelNames: ['state'],
-    registers,
-    async collect() {
-      const { queued, running } = await read();
-      this.set({ state: 'queued' }, queued);
-      this.set({ state: 'running' }, running);
-    },
-  });
-  new Gauge({
-    name: 'sd_models_loaded',
-    help: 'Models in memory.',
-    registers,
-    async collect() {
-      this.set((await read()).models);
-    },
-  });
-  let average = 2;
-  return {
-    request: (method, route, status, seconds) => requests.observe({ method, route, status: String(status) }, seconds),
-    accepted: (source) => accepted.inc({ source }),
-    refused: (reason) => refused.inc({ reason }),
-    sampled: (seconds) => sampling.inc(seconds),
-    finished(outcome, count, waited, seconds, batch) {
-      finished.inc({ outcome });
-      if (outcome === 'done') pictures.inc(count);
-      waits.observe(waited);
-      times.observe(seconds);
-      batches.observe(batch);
-      average += 0.1 * (seconds / batch - average);
-    },
-    onRead(given) {
-      read = given;
-    },
-    secondsPerJob: () => average,
-    text: () => registry.metrics(),
-    contentType: registry.contentType,
-  };
+  return { requests, accepted, refused, finished, pictures, waits, times, sampling, batches };
 }

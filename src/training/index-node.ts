@@ -23,7 +23,8 @@ export {
   type LatentDiffusionWeights,
   type LatentDiffusionWeightsOptions,
 } from './latent/weights.ts';
-export { type LoopOptions, trainingLoop, type TrainingEvent } from './loop-node.ts';
+export { trainingLoop } from './loop-node.ts';
+export type { LoopOptions, TrainingEvent } from './loop-options.ts';
 export { type Recipe, recipes } from './recipes.ts';
 export { type AdmCrop, admCenterCrop, admClasses, admOrder, admRandomCrop } from './data/adm-pictures.ts';
 export {

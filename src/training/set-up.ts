@@ -4,7 +4,7 @@ import type { Engine } from '../engine/engine.ts';
 import type { ImageCodec } from '../image/codec/codec.ts';
 import type { BatchOptions } from './data/batches.ts';
 import type { Autoencoder } from '../model/autoencoder.ts';
-import type { TrainingEvent } from './loop-node.ts';
+import type { TrainingEvent } from './loop-options.ts';
 import type { RunOptions } from './run/run-folder-node.ts';
 import type { Trainee } from './trainee.ts';
 import type { TrainingConfig } from './training-config.ts';

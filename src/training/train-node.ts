@@ -14,7 +14,8 @@ import { openSplit, type Split, type SplitOptions, splitItems, splitOf } from '.
 import { createProblems, type Problem } from './data/problems.ts';
 import { mixSeed } from './data/sample-order.ts';
 import { latentDiffusionSetUp } from './latent/set-up-node.ts';
-import { trainingLoop, type TrainingEvent } from './loop-node.ts';
+import { trainingLoop } from './loop-node.ts';
+import type { TrainingEvent } from './loop-options.ts';
 import { openRun, runConfig, runIsThere } from './run/run-folder-node.ts';
 import type { SetUp, TraineeContext } from './set-up.ts';
 import { type TrainingConfig, trainingConfig } from './training-config.ts';

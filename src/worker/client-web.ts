@@ -61,124 +61,144 @@ interface Call {
   readonly reject: (error: StableDiffusionError) => void;
 }
 
+/** A model in the worker behind `port`. */
 export function connectWorker(port: WorkerPort): ModelWorker {
-  const calls = new Map<number, Call>();
-  const listeners = new Set<(progress: LoadProgress) => void>();
-  let count = 0;
-  let stopped: StableDiffusionError | undefined;
+  return new WorkerConnection(port);
+}
 
-  const stop = (error: StableDiffusionError): void => {
-    stopped = error;
-    for (const call of calls.values()) call.reject(error);
-    calls.clear();
-  };
+class WorkerConnection implements ModelWorker {
+  readonly #port: WorkerPort;
+  readonly #calls = new Map<number, Call>();
+  readonly #listeners = new Set<(progress: LoadProgress) => void>();
+  #count = 0;
+  #stopped: StableDiffusionError | undefined;
 
-  port.addEventListener('message', ({ data: reply }) => {
-    if (reply.kind === 'progress') {
-      for (const listener of listeners) listener(reply.progress);
-      return;
+  constructor(port: WorkerPort) {
+    this.#port = port;
+    port.addEventListener('message', ({ data }) => this.#receive(data));
+    port.addEventListener('error', (event) => {
+      port.terminate();
+      this.#stop(
+        new StableDiffusionError(
+          'engine-failed',
+          `The worker stopped: ${event.message || 'its script could not be loaded, or it ran out of memory'}.`,
+        ),
+      );
+    });
+  }
+
+  async load(options: WorkerModelOptions, { signal }: WorkerLoadOptions = {}): Promise<ModelFacts> {
+    const facts = await this.#call((id) => ({ id, kind: 'load', options }), signal);
+    if (!facts)
+      throw new StableDiffusionError('engine-failed', 'The worker returned no facts about the model it loaded.');
+    return facts;
+  }
+
+  async *generate(
+    job: WorkerJob,
+    { signal, previews = true, patience }: WorkerGenerateOptions = {},
+  ): AsyncGenerator<WorkerEvent, void, void> {
+    const waiting: WorkerEvent[] = [];
+    let wake = (): void => {};
+    let ended: { readonly error?: unknown } | undefined;
+    const leaving = new AbortController();
+    const either = signal ? AbortSignal.any([signal, leaving.signal]) : leaving.signal;
+    const stopHurrying = this.#hurry(signal, patience);
+    const onEvent = (event: WorkerEvent): void => {
+      waiting.push(event);
+      wake();
+    };
+    this.#call((id) => ({ id, kind: 'generate', job, previews }), either, onEvent)
+      .then(
+        () => (ended = {}),
+        (error: unknown) => (ended = { error }),
+      )
+      .finally(() => {
+        stopHurrying();
+        wake();
+      });
+    try {
+      for (;;) {
+        const next = waiting.shift();
+        if (next) yield next;
+        else if (ended) break;
+        else await new Promise<void>((resolve) => (wake = resolve));
+      }
+      if (ended && 'error' in ended) throw ended.error;
+    } finally {
+      if (!ended) leaving.abort();
     }
-    const call = calls.get(reply.id);
-    if (!call) return;
-    if (reply.kind === 'event') return call.onEvent(reply.event);
-    calls.delete(reply.id);
-    if (reply.kind === 'done') call.resolve(reply.facts);
-    else call.reject(new StableDiffusionError(reply.code, reply.message, { details: reply.details }));
-  });
-  port.addEventListener('error', (event) => {
-    port.terminate();
-    stop(
-      new StableDiffusionError(
-        'engine-failed',
-        `The worker stopped: ${event.message || 'its script could not be loaded, or it ran out of memory'}.`,
-      ),
-    );
-  });
+  }
 
-  const terminate = (): void => {
-    port.terminate();
-    stop(new StableDiffusionError('aborted', 'The worker was stopped.'));
-  };
+  onProgress(listener: (progress: LoadProgress) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
 
-  const call = (
+  async unload(): Promise<void> {
+    await this.#call((id) => ({ id, kind: 'unload' }), undefined);
+  }
+
+  get isStopped(): boolean {
+    return this.#stopped !== undefined;
+  }
+
+  terminate(): void {
+    this.#port.terminate();
+    this.#stop(new StableDiffusionError('aborted', 'The worker was stopped.'));
+  }
+
+  /** Sends a request. Resolves with the worker's answer, and cancels the work when the signal fires. */
+  async #call(
     request: (id: number) => WorkerRequest,
-    onEvent: (event: WorkerEvent) => void,
     signal: AbortSignal | undefined,
-  ): Promise<ModelFacts | undefined> => {
+    onEvent: (event: WorkerEvent) => void = () => {},
+  ): Promise<ModelFacts | undefined> {
     throwIfAborted(signal);
-    if (stopped) throw stopped;
-    const id = ++count;
-    const abort = (): void => port.postMessage({ id, kind: 'abort' });
+    if (this.#stopped) throw this.#stopped;
+    const id = ++this.#count;
+    const abort = (): void => this.#port.postMessage({ id, kind: 'abort' });
     const answer = new Promise<ModelFacts | undefined>((resolve, reject) =>
-      calls.set(id, { onEvent, resolve, reject }),
+      this.#calls.set(id, { onEvent, resolve, reject }),
     );
     signal?.addEventListener('abort', abort, { once: true });
-    port.postMessage(request(id));
+    this.#port.postMessage(request(id));
     return answer.finally(() => signal?.removeEventListener('abort', abort));
-  };
+  }
 
-  return {
-    async load(options, { signal } = {}) {
-      const facts = await call(
-        (id) => ({ id, kind: 'load', options }),
-        () => {},
-        signal,
-      );
-      if (!facts)
-        throw new StableDiffusionError('engine-failed', 'The worker returned no facts about the model it loaded.');
-      return facts;
-    },
-    async *generate(job, { signal, previews = true, patience } = {}) {
-      const waiting: WorkerEvent[] = [];
-      let wake = (): void => {};
-      let ended: { readonly error?: unknown } | undefined;
-      const leaving = new AbortController();
-      const either = signal ? AbortSignal.any([signal, leaving.signal]) : leaving.signal;
-      let impatient: ReturnType<typeof setTimeout> | undefined;
-      const hurry = (): void => {
-        if (patience !== undefined) impatient = setTimeout(terminate, patience);
-      };
-      signal?.addEventListener('abort', hurry, { once: true });
-      const onEvent = (event: WorkerEvent): void => {
-        waiting.push(event);
-        wake();
-      };
-      call((id) => ({ id, kind: 'generate', job, previews }), onEvent, either)
-        .then(
-          () => (ended = {}),
-          (error: unknown) => (ended = { error }),
-        )
-        .finally(() => {
-          signal?.removeEventListener('abort', hurry);
-          clearTimeout(impatient);
-          wake();
-        });
-      try {
-        for (;;) {
-          const next = waiting.shift();
-          if (next) yield next;
-          else if (ended) break;
-          else await new Promise<void>((resolve) => (wake = resolve));
-        }
-        if (ended && 'error' in ended) throw ended.error;
-      } finally {
-        if (!ended) leaving.abort();
-      }
-    },
-    onProgress(listener) {
-      listeners.add(listener);
-      return () => listeners.delete(listener);
-    },
-    async unload() {
-      await call(
-        (id) => ({ id, kind: 'unload' }),
-        () => {},
-        undefined,
-      );
-    },
-    get isStopped() {
-      return stopped !== undefined;
-    },
-    terminate,
-  };
+  #receive(reply: WorkerReply): void {
+    if (reply.kind === 'progress') {
+      for (const listener of this.#listeners) listener(reply.progress);
+      return;
+    }
+    const call = this.#calls.get(reply.id);
+    if (!call) return;
+    if (reply.kind === 'event') {
+      call.onEvent(reply.event);
+      return;
+    }
+    this.#calls.delete(reply.id);
+    if (reply.kind === 'done') call.resolve(reply.facts);
+    else call.reject(new StableDiffusionError(reply.code, reply.message, { details: reply.details }));
+  }
+
+  /** Terminates the worker `patience` milliseconds after the signal. Returns how to call that off. */
+  #hurry(signal: AbortSignal | undefined, patience: number | undefined): () => void {
+    if (signal === undefined || patience === undefined) return () => {};
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const begin = (): void => {
+      timer = setTimeout(() => this.terminate(), patience);
+    };
+    signal.addEventListener('abort', begin, { once: true });
+    return () => {
+      signal.removeEventListener('abort', begin);
+      clearTimeout(timer);
+    };
+  }
+
+  #stop(error: StableDiffusionError): void {
+    this.#stopped = error;
+    for (const call of this.#calls.values()) call.reject(error);
+    this.#calls.clear();
+  }
 }

@@ -24,7 +24,6 @@ import type {
   ModelFacts,
   WorkerEvent,
   WorkerImage,
-  WorkerJob,
   WorkerModelOptions,
   WorkerReply,
   WorkerRequest,
@@ -126,6 +125,42 @@ function macrotask(): Promise<void> {
   });
 }
 
+type StepEvent = Extract<PipelineEvent, { readonly kind: 'step' }>;
+type Preview = (step: StepEvent) => Promise<Image<3>[] | undefined>;
+
+/** Previews of steps, as many as take no more than this share of the time. */
+function previewer(share: number, now: () => number): Preview {
+  const began = now();
+  let previewing = 0;
+  return async (step) => {
+    const at = now();
+    // The first is always made; it also shows what one costs.
+    if (share === 0 || step.step === step.steps || (previewing > 0 && previewing > (at - began) * share))
+      return undefined;
+    const images = await step.preview();
+    previewing += now() - at;
+    return images;
+  };
+}
+
+/** A pipeline's event as a message: what cannot be copied to a page is left out, and pictures come with their file. */
+async function workerEvent(
+  given: PipelineEvent,
+  preview: Preview,
+): Promise<{ readonly event: WorkerEvent; readonly transfer?: Transferable[] }> {
+  if (given.kind === 'stage') return { event: given };
+  if (given.kind === 'step') {
+    const { latent: _, denoised: __, preview: ___, ...step } = given;
+    const images = await preview(given);
+    return { event: { ...step, ...(images ? { preview: images } : {}) } };
+  }
+  if (given.kind === 'images') {
+    const images = await Promise.all(given.images.map(withFile));
+    return { event: { ...given, images }, transfer: images.map(({ png }) => png.buffer) };
+  }
+  return { event: { kind: 'result', latents: given.latents, startNoise: given.startNoise } };
+}
+
 /** Answers a page's requests; jobs are done one after the other. */
 export function serveWorker(
   scope: WorkerScope,
@@ -144,39 +179,6 @@ export function serveWorker(
   const event = (id: number, value: WorkerEvent, transfer: Transferable[] = []): void =>
     scope.postMessage({ id, kind: 'event', event: value }, { transfer });
 
-  const generate = async (id: number, job: WorkerJob, previews: boolean, signal: AbortSignal): Promise<void> => {
-    if (!model) throw new StableDiffusionError('invalid-argument', 'No model has been loaded. Load one first.');
-    const began = now();
-    let previewing = 0;
-    const preview = async (
-      step: Extract<PipelineEvent, { readonly kind: 'step' }>,
-    ): Promise<Image<3>[] | undefined> => {
-      const at = now();
-      // The first is always made; it also shows what one costs.
-      if (!previews || step.step === step.steps || (previewing > 0 && previewing > (at - began) * previewShare))
-        return undefined;
-      const images = await step.preview();
-      previewing += now() - at;
-      return images;
-    };
-    for await (const given of generatePictures(model, { ...job, signal })) {
-      if (given.kind === 'stage') event(id, given);
-      else if (given.kind === 'step') {
-        const { latent: _, denoised: __, preview: ___, ...step } = given;
-        const images = await preview(given);
-        event(id, { ...step, ...(images ? { preview: images } : {}) });
-      } else if (given.kind === 'images') {
-        const images = await Promise.all(given.images.map(withFile));
-        event(
-          id,
-          { ...given, images },
-          images.map(({ png }) => png.buffer),
-        );
-      } else event(id, { kind: 'result', latents: given.latents, startNoise: given.startNoise });
-      await macrotask();
-    }
-  };
-
   const answer = async (request: WorkerRequest, signal: AbortSignal): Promise<ModelFacts | undefined> => {
     const { id } = request;
     if (request.kind === 'load') {
@@ -188,7 +190,15 @@ export function serveWorker(
       );
       return factsOf(model, request.options.provider ?? 'wasm');
     }
-    if (request.kind === 'generate') await generate(id, request.job, request.previews, signal);
+    if (request.kind === 'generate') {
+      if (!model) throw new StableDiffusionError('invalid-argument', 'No model has been loaded. Load one first.');
+      const preview = previewer(request.previews ? previewShare : 0, now);
+      for await (const given of generatePictures(model, { ...request.job, signal })) {
+        const { event: value, transfer } = await workerEvent(given, preview);
+        event(id, value, transfer);
+        await macrotask();
+      }
+    }
     if (request.kind === 'unload') await unload();
     return undefined;
   };

@@ -10,7 +10,7 @@ import type { Engine } from '../../src/engine/engine.ts';
 import { createNodeEngine } from '../../src/engine/node.ts';
 import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
 import { createImage } from '../../src/image/image.ts';
-import type { TrainingEvent } from '../../src/training/loop-node.ts';
+import type { TrainingEvent } from '../../src/training/loop-options.ts';
 import { train, type TrainOptions } from '../../src/training/train-node.ts';
 
 export interface TrainingRuns {

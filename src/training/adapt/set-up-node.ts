@@ -15,7 +15,7 @@ import type { AdapterModelOptions } from './adapter-trainee.ts';
 import { createDreamBoothTrainee } from './dreambooth.ts';
 import { createLoraTrainee } from './lora.ts';
 import { createTextualInversionTrainee } from './textual-inversion.ts';
-import type { TrainingEvent } from '../loop-node.ts';
+import type { TrainingEvent } from '../loop-options.ts';
 import { lossVariantsOf, optimiserOf } from '../section-options.ts';
 import type { SetUp, TraineeContext } from '../set-up.ts';
 import type { Trainee } from '../trainee.ts';

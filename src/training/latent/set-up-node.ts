@@ -168,6 +168,59 @@ function checkDropout(config: LatentDiffusionConfig, label: string): void {
     );
 }
 
+/** Opens the weights that a run starts from. A part's own file comes before the whole model's. */
+async function openGiven({
+  config,
+  paths,
+  init,
+  keep,
+}: {
+  readonly config: LatentDiffusionConfig;
+  readonly paths: ReturnType<typeof withoutPaths>['paths'];
+  readonly init: string | undefined;
+  readonly keep: (source: WeightSource) => WeightSource;
+}): Promise<WeightSource[]> {
+  const given: WeightSource[] = [];
+  const { first_stage_config: stageConfig } = config;
+  const condConfig = singleCondition(config.cond_stage_config, 'Training');
+  if (paths.first_stage !== undefined && stageConfig.kind !== 'identity')
+    given.push(
+      withPrefix(
+        canonicalWeights(lastOrAveraged(keep(await openWeightsAt(paths.first_stage))), stageConfig).source,
+        partPrefixes.first_stage,
+      ),
+    );
+  if (paths.cond_stage !== undefined && condConfig !== null && condConfig !== 'first_stage')
+    given.push(
+      withPrefix(
+        canonicalWeights(lastOrAveraged(keep(await openWeightsAt(paths.cond_stage))), condConfig).source,
+        partPrefixes.cond_stage,
+      ),
+    );
+  const whole = init ?? paths.model;
+  if (whole !== undefined) given.push(keep(await openModel(whole, config)));
+  return given;
+}
+
+/** Side of the training pictures in pixels, and of their latents. Throws `config-invalid` for a side that the UNet cannot halve often enough. */
+function trainedSize(
+  asked: number | undefined,
+  config: LatentDiffusionConfig,
+  downsampling: number,
+  label: string,
+): { readonly size: number; readonly side: number } {
+  const native =
+    (typeof config.image_size === 'number' ? config.image_size : (config.image_size[0] ?? 32)) * downsampling;
+  const size = asked ?? native;
+  const side = size / downsampling;
+  const unit = 2 ** (config.unet_config.channel_mult.length - 1);
+  if (!Number.isInteger(side) || side % unit !== 0)
+    throw configError(
+      `${label}: pictures of ${size} pixels cannot be trained on: this model needs multiples of ${downsampling * unit}.`,
+    );
+  return { size, side };
+}
+
 /** Opens the files, makes what they lack, and compiles the step. */
 export async function latentDiffusionSetUp(context: TraineeContext): Promise<SetUp<LatentDiffusionBatch>> {
   const { label, config: run, engine } = context;
@@ -181,40 +234,23 @@ export async function latentDiffusionSetUp(context: TraineeContext): Promise<Set
       opened.push(source);
       return source;
     };
-    const given: WeightSource[] = [];
-    const { first_stage_config: stageConfig } = config;
-    const condConfig = singleCondition(config.cond_stage_config, 'Training');
-    // A part's own file comes before the whole model's.
-    if (paths.first_stage !== undefined && stageConfig.kind !== 'identity')
-      given.push(
-        withPrefix(
-          canonicalWeights(lastOrAveraged(keep(await openWeightsAt(paths.first_stage))), stageConfig).source,
-          partPrefixes.first_stage,
-        ),
-      );
-    if (paths.cond_stage !== undefined && condConfig !== null && condConfig !== 'first_stage')
-      given.push(
-        withPrefix(
-          canonicalWeights(lastOrAveraged(keep(await openWeightsAt(paths.cond_stage))), condConfig).source,
-          partPrefixes.cond_stage,
-        ),
-      );
-    const whole = training.init ?? paths.model;
-    if (whole !== undefined) given.push(keep(await openModel(whole, config)));
+    const given = await openGiven({ config, paths, init: training.init, keep });
     const { weights, fresh } = latentDiffusionWeights({ config, given, seed: training.seed });
 
-    const stage = openAutoencoder(stageConfig, engine, withoutPrefix(weights, partPrefixes.first_stage));
-    const native =
-      (typeof config.image_size === 'number' ? config.image_size : (config.image_size[0] ?? 32)) * stage.downsampling;
-    const size = run.train.size ?? native;
-    const side = size / stage.downsampling;
-    const unit = 2 ** (config.unet_config.channel_mult.length - 1);
-    if (!Number.isInteger(side) || side % unit !== 0)
-      throw configError(
-        `${label}: pictures of ${size} pixels cannot be trained on: this model needs multiples of ${stage.downsampling * unit}.`,
-      );
+    const stage = openAutoencoder(config.first_stage_config, engine, withoutPrefix(weights, partPrefixes.first_stage));
+    const { size, side } = trainedSize(run.train.size, config, stage.downsampling, label);
     const { tokenizer, files } = await tokenizerOf(config, training.vocabulary);
     const dropout = dropoutOf(run, config.cond_stage_key);
+    const sampling = {
+      engine,
+      ...(tokenizer ? { tokenizer } : {}),
+      prompts: training.sample_prompts,
+      classes: training.sample_classes,
+      count: training.sample_count,
+      steps: training.sample_steps,
+      guidanceScale: training.sample_scale,
+      seed: training.sample_seed,
+    };
     let trainee: LatentDiffusionTraining | undefined;
     const concat = concatOf(config, context, stage, side, () => trainee?.scaleFactor ?? config.scale_factor);
     const conditioning = conditioningOf({
@@ -242,18 +278,7 @@ export async function latentDiffusionSetUp(context: TraineeContext): Promise<Set
         ? { average: { decay: training.ema_decay, condition: training.ema_cond_stage && config.cond_stage_trainable } }
         : {}),
       checkpointing: training.checkpointing || config.unet_config.use_checkpoint,
-      samples: (checkpoint, batch) =>
-        latentDiffusionSamples(checkpoint, batch, {
-          engine,
-          ...(tokenizer ? { tokenizer } : {}),
-          prompts: training.sample_prompts,
-          classes: training.sample_classes,
-          count: training.sample_count,
-          steps: training.sample_steps,
-          guidanceScale: training.sample_scale,
-          seed: training.sample_seed,
-          size,
-        }),
+      samples: (checkpoint, batch) => latentDiffusionSamples(checkpoint, batch, { ...sampling, size }),
     });
     trainee = created;
     return {

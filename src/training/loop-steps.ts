@@ -1,0 +1,213 @@
+/** The steps of a training loop: batches in order, updates, and after each what is due. */
+
+import { StableDiffusionError } from '../errors.ts';
+import type { TensorProvider } from '../formats/safetensors-write.ts';
+import type { TrainingBatch } from './data/batches.ts';
+import { prefetch } from './data/prefetch.ts';
+import { mixSeed, type OrderState } from './data/sample-order.ts';
+import type { LoopOptions, TrainingEvent } from './loop-options.ts';
+import type { LoopStart, LoopState } from './loop-state.ts';
+
+/** An event of the steps alone, without progress. */
+export type BareEvent =
+  | Exclude<TrainingEvent, { kind: 'step' | 'report' | 'latents' | 'class-pictures' | 'begin' }>
+  | Omit<Extract<TrainingEvent, { kind: 'step' }>, 'progress'>;
+
+interface Prepared<Batch> {
+  readonly batch: Batch;
+  readonly epoch: number;
+  readonly order: OrderState;
+}
+
+/** Batches made ready ahead of their step, each with the seed of its number. */
+async function* prepared<Batch>(
+  { trainee, seed, settings, batches }: LoopOptions<Batch>,
+  start: LoopStart,
+): AsyncGenerator<Prepared<Batch>, void, void> {
+  let number = start.step * settings.accumulate;
+  const numbered = async function* (): AsyncGenerator<TrainingBatch & { readonly number: number }> {
+    for await (const batch of batches(start.order)) {
+      if (number === 0) await trainee.begin?.(batch.items, mixSeed(seed, 0, 7));
+      yield { ...batch, number: number++ };
+    }
+  };
+  yield* prefetch(
+    numbered(),
+    async (batch) => ({
+      batch: await trainee.prepare(batch.items, mixSeed(seed, batch.number, 3)),
+      epoch: batch.epoch,
+      order: batch.state,
+    }),
+    { ahead: 2 },
+  );
+}
+
+/** The steps from `start` to the end of the settings or the signal. */
+export async function* trainingSteps<Batch>(
+  options: LoopOptions<Batch>,
+  start: LoopStart,
+): AsyncGenerator<BareEvent, void, void> {
+  const { settings, signal } = options;
+  const { maxSteps, accumulate } = settings;
+  const work = new StepWork(options, start);
+  let waiting: Prepared<Batch>[] = [];
+  if (start.step < maxSteps) {
+    for await (const next of prepared(options, start)) {
+      if (signal?.aborted) break;
+      waiting.push(next);
+      if (waiting.length < accumulate) continue;
+      yield* work.step(waiting);
+      waiting = [];
+      if (work.done >= maxSteps || signal?.aborted) break;
+    }
+  }
+  if (work.done > work.saved) yield* work.save();
+  if (work.done < maxSteps && !signal?.aborted)
+    throw new StableDiffusionError('invalid-argument', `The data ended after ${work.done} of ${maxSteps} steps.`);
+  yield { kind: 'end', step: work.done, status: work.done >= maxSteps ? 'finished' : 'stopped' };
+}
+
+/** One step after the other: the update, then what is due after it (metrics, validation, checkpoint, samples). */
+class StepWork<Batch> {
+  /** Steps done, and steps done when the last checkpoint was saved. */
+  done: number;
+  saved: number;
+  readonly #options: LoopOptions<Batch>;
+  readonly #logged = new Means();
+  readonly #scored = new Means();
+  #order: OrderState | undefined;
+  #score: number | undefined;
+  /** The pictures of sample grids: the same each time, if there are validation data. */
+  #shown: Batch | undefined;
+
+  constructor(options: LoopOptions<Batch>, start: LoopStart) {
+    this.#options = options;
+    this.done = start.step;
+    this.saved = start.step;
+    this.#order = start.order;
+  }
+
+  /** One update from these batches, and what is due after it. */
+  async *step(batches: readonly Prepared<Batch>[]): AsyncGenerator<BareEvent> {
+    const { run, settings, validation } = this.#options;
+    const [first, last] = [batches[0], batches.at(-1)];
+    if (!first || !last) return;
+    const step = this.done + 1;
+    const loss = await this.#update(batches, last);
+    yield { kind: 'step', step, loss };
+    const saves = step % settings.checkpointEvery === 0 || step === settings.maxSteps;
+    this.#score = undefined;
+    if (validation && (step % settings.validateEvery === 0 || saves)) {
+      const values = await validate(this.#options);
+      this.#score = values[settings.monitor ?? 'val/loss'] ?? values['val/loss'];
+      await run.scalars(step, values);
+      yield { kind: 'validation', step, values };
+    }
+    if (saves && !validation) this.#score = this.#scored.take()['loss'];
+    if (saves) yield* this.save();
+    if (settings.sampleEvery > 0 && (step % settings.sampleEvery === 0 || step === settings.maxSteps))
+      yield* this.#samples(first.batch);
+  }
+
+  /** Saves a checkpoint and the model. */
+  async *save(): AsyncGenerator<BareEvent> {
+    const { trainee, run, seed, metadata } = this.#options;
+    const { state, ...content } = trainee.checkpoint();
+    const step = this.done;
+    const whole: LoopState = { step, seed, order: this.#order ?? null, trainee: state };
+    const path = await run.checkpoints.save({
+      ...content,
+      provide: finite(content.provide, step, this.saved),
+      step,
+      state: whole,
+      metadata: { ...metadata, ...content.metadata },
+      ...(this.#score === undefined ? {} : { score: this.#score }),
+    });
+    this.saved = step;
+    yield { kind: 'checkpoint', step, path };
+    yield { kind: 'model', step, path: await run.model(trainee.model()) };
+  }
+
+  /** Returns the loss. */
+  async #update(batches: readonly Prepared<Batch>[], last: Prepared<Batch>): Promise<number> {
+    const { trainee, run, settings } = this.#options;
+    const learningRate = settings.learningRate * settings.schedule(this.done);
+    const { metrics, gradientNorm } = await trainee.update(
+      batches.map(({ batch }) => batch),
+      { learningRate, step: this.done },
+    );
+    this.done++;
+    this.#order = last.order;
+    const loss = metrics['loss'] ?? Number.NaN;
+    this.#logged.add({
+      ...Object.fromEntries(Object.entries(metrics).map(([name, value]) => [`train/${name}`, value])),
+      'train/grad_norm': gradientNorm,
+    });
+    this.#scored.add({ loss });
+    if (this.done % settings.logEvery === 0 || this.done === settings.maxSteps)
+      await run.scalars(this.done, { ...this.#logged.take(), 'train/lr': learningRate, epoch: last.epoch });
+    return loss;
+  }
+
+  async *#samples(latest: Batch): AsyncGenerator<BareEvent> {
+    const { trainee, run } = this.#options;
+    if (!trainee.samples) return;
+    const { images, captions, columns } = await trainee.samples(await this.#sampleBatch(latest));
+    if (images.length === 0) return;
+    yield { kind: 'samples', step: this.done, path: await run.samples(this.done, images, { captions, columns }) };
+  }
+
+  async #sampleBatch(latest: Batch): Promise<Batch> {
+    const { trainee, validation, seed } = this.#options;
+    if (!validation || this.#shown) return this.#shown ?? latest;
+    for await (const { items } of validation()) {
+      this.#shown = await trainee.prepare(items, mixSeed(seed, 0, 5), 'validation');
+      break;
+    }
+    return this.#shown ?? latest;
+  }
+}
+
+/** Sums of metrics since they were last written. */
+class Means {
+  #sums: Record<string, number> = {};
+  #count = 0;
+
+  add(values: Readonly<Record<string, number>>): void {
+    for (const [name, value] of Object.entries(values)) this.#sums[name] = (this.#sums[name] ?? 0) + value;
+    this.#count++;
+  }
+
+  take(): Record<string, number> {
+    const means = Object.fromEntries(Object.entries(this.#sums).map(([name, sum]) => [name, sum / this.#count]));
+    this.#sums = {};
+    this.#count = 0;
+    return means;
+  }
+}
+
+/** Weights that are not finite never replace a checkpoint. */
+function finite(provide: TensorProvider, step: number, saved: number): TensorProvider {
+  return async (entry) => {
+    const tensor = await provide(entry);
+    if (tensor.dtype === 'float32' && !(tensor.data as Float32Array).every(Number.isFinite)) {
+      throw new StableDiffusionError(
+        'not-finite',
+        `${entry.name} is not finite after step ${step}; the checkpoint of step ${saved} stays. Lower the learning rate, clip gradients, or check the data.`,
+      );
+    }
+    return tensor;
+  };
+}
+
+/** Means over the validation batches, which have the same draws each time. */
+async function validate<Batch>({ trainee, validation, seed }: LoopOptions<Batch>): Promise<Record<string, number>> {
+  if (!validation || !trainee.validate) return {};
+  const means = new Means();
+  let number = 0;
+  for await (const { items } of validation()) {
+    const values = await trainee.validate(await trainee.prepare(items, mixSeed(seed, number++, 5), 'validation'));
+    means.add(Object.fromEntries(Object.entries(values).map(([name, value]) => [`val/${name}`, value])));
+  }
+  return means.take();
+}
