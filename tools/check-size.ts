@@ -19,10 +19,6 @@ const tables: Readonly<Record<string, string>> = {
 /** Files that are to be split, or that hold functions that are. */
 const toShorten: readonly string[] = [
   'bench/server-load.ts',
-  'src/checkpoints/checkpoint.ts',
-  'src/cli/commands/eval.ts',
-  'src/cli/generation.ts',
-  'src/cli/inspection.ts',
   'test/checkpoints/layouts.test.ts',
   'test/parity/readers/lineage-parts.ts',
   'test/cli/generation.test.ts',

@@ -5,25 +5,17 @@
  * no trace there is taken from Stable Diffusion v1 and listed in `assumed`.
  */
 
-import type { ConditioningKey, DiffusionParams, LatentDiffusionConfig } from '../config/latent-diffusion-config.ts';
-import { diffusionParamsSchema } from '../config/latent-diffusion-config.ts';
-import type { ComposedConfig } from '../config/composed-conditioner.ts';
+import type { LatentDiffusionConfig } from '../config/latent-diffusion-config.ts';
 import { conditionerParts } from '../config/conditioner-parts.ts';
 import { isDiffusionTarget, modelSection } from '../config/ldm-config.ts';
 import { wholeModel } from '../config/whole-model.ts';
-import type { CondStageConfig } from '../config/latent-diffusion-config.ts';
-import type {
-  ClipTextConfig,
-  FirstStageConfig,
-  NetworkConfig,
-  SafetyCheckerConfig,
-  UNetConfig,
-} from '../config/network-config.ts';
-import { defaultClipVersion, pretrainedText } from '../config/pretrained-text.ts';
+import type { NetworkConfig, SafetyCheckerConfig, UNetConfig } from '../config/network-config.ts';
 import { type Recommendation, recommendationOf } from '../config/recommended-settings.ts';
 import { parseYaml } from '../config/yaml.ts';
 import { configError, isMapping, type Mapping } from '../config/validate.ts';
 import { StableDiffusionError } from '../errors.ts';
+import { assembledConfig, assertPredictsLatents, type CheckpointKind, checkpointKind } from './assembled-config.ts';
+import { explicitTextFields, textFields } from './text-fields.ts';
 import { canonicalWeights, type LayoutName, partPrefixes } from './canonical.ts';
 import { type DetectedNetwork, detectNetwork, unknownNetwork } from './detect.ts';
 import { notAModel } from './family.ts';
@@ -35,9 +27,6 @@ import { hasPrefix } from './infer/shapes.ts';
 import { ignoredReason } from './report.ts';
 import { withNames } from '../weights/view.ts';
 import type { MetadataValue, WeightSource } from '../weights/weight-source.ts';
-
-/** The condition of a model. `class`: a class label; `other`: an image (super-resolution, semantic maps, plain inpainting). */
-export type CheckpointKind = 'txt2img' | 'inpaint' | 'ip2p' | 'class' | 'unconditional' | 'other';
 
 /** The weights of each part by name. `checkpointNetworks` pairs them with their configurations. */
 export interface CheckpointParts {
@@ -185,50 +174,6 @@ async function withConfig(source: WeightSource, document: unknown, options: Chec
   };
 }
 
-/** Names of the parameters that the YAML gives the text encoder. */
-function explicitTextFields(section: Mapping): readonly string[] {
-  const params = isMapping(section['params']) ? section['params'] : {};
-  const condition = isMapping(params['cond_stage_config']) ? params['cond_stage_config'] : {};
-  return isMapping(condition['params']) ? Object.keys(condition['params']) : [];
-}
-
-/**
- * Fields of a text encoder that the YAML names: sizes as the weights have them, the rest from its `config.json`, or from the published
- * model of that name if that has the same width, or assumed.
- */
-function textFields(stage: WeightSource, version: string, given: Mapping | undefined, assumed: string[]): Mapping {
-  const fields = given ?? pretrainedText(version) ?? {};
-  const found = stage.entries.size === 0 ? undefined : detectNetwork(stage);
-  if (found?.config.kind !== 'clip_text') return fields;
-  const { config } = found;
-  const sizes = textSizes(config);
-  if (fields['hidden_size'] === config.hidden_size) return { ...known(fields), ...sizes };
-  assumed.push(...found.assumed.map((phrase) => `text encoder: ${phrase}`));
-  const { kind: _, ...others } = config;
-  return others;
-}
-
-function textSizes(config: ClipTextConfig): Mapping {
-  const { vocab_size, hidden_size, intermediate_size, num_hidden_layers, max_position_embeddings } = config;
-  return { vocab_size, hidden_size, intermediate_size, num_hidden_layers, max_position_embeddings };
-}
-
-/** The fields of a `config.json` that describe the network; the others name files and versions. */
-function known(fields: Mapping): Mapping {
-  const names = [
-    'num_attention_heads',
-    'hidden_act',
-    'layer_norm_eps',
-    'projection_dim',
-    'eos_token_id',
-    'bos_token_id',
-    'pad_token_id',
-  ];
-  return Object.fromEntries(
-    names.flatMap((name) => (fields[name] === undefined || fields[name] === null ? [] : [[name, fields[name]]])),
-  );
-}
-
 async function withoutConfig(source: WeightSource): Promise<Opened> {
   const find = (name: keyof typeof partPrefixes): DetectedNetwork | undefined => {
     const part = partOf(source, partPrefixes[name]);
@@ -276,96 +221,6 @@ function lacksPart(source: WeightSource, what: string, prefix: string): StableDi
     'weights-mismatch',
     `${source.label} has a UNet and no ${what} (${prefix}*). It was saved without it. Give one with ${what === 'autoencoder' ? '--vae' : '--text-encoder'} FILE, or use a whole checkpoint.`,
   );
-}
-
-/** The configuration of a complete model from those of its networks. Missing `params` default to Stable Diffusion v1's. */
-export function assembledConfig(from: {
-  readonly unet: UNetConfig;
-  readonly firstStage: NetworkConfig;
-  readonly condStage: NetworkConfig | ComposedConfig | null;
-  readonly params: Partial<DiffusionParams>;
-}): LatentDiffusionConfig {
-  const { unet, firstStage, condStage, params } = from;
-  if (firstStage.kind !== 'kl' && firstStage.kind !== 'vq' && firstStage.kind !== 'identity') {
-    throw configError(`The autoencoder was found to be of kind ${firstStage.kind}.`);
-  }
-  const latent = firstStage.kind === 'identity' ? unet.out_channels : firstStage.embed_dim;
-  const condition = condStage as CondStageConfig | null;
-  return {
-    ...diffusionParamsSchema.parse({
-      timesteps: 1000,
-      linear_start: 0.00085,
-      linear_end: 0.012,
-      scale_factor: firstStage.kind === 'kl' ? 0.18215 : 1,
-      first_stage_key: 'jpg',
-      cond_stage_key: 'txt',
-      image_size: unet.image_size === 32 ? 64 : unet.image_size,
-      use_ema: false,
-      ...params,
-    }),
-    channels: latent,
-    kind: 'latent_diffusion',
-    target: 'LatentDiffusion',
-    conditioning_key: keyFor(unet, latent, condition),
-    unet_config: unet,
-    first_stage_config: firstStage satisfies FirstStageConfig,
-    cond_stage_config: condition,
-    cond_stage_version: condition?.kind === 'clip_text' ? defaultClipVersion : null,
-    cond_stage_max_length: longestText(condition),
-    base_learning_rate: null,
-    scheduler_config: null,
-    other: {},
-  };
-}
-
-/** Throws `config-invalid` for a UNet whose output is more than a prediction for the latents: a variance that it learned is not supported. */
-export function assertPredictsLatents(
-  { unet_config, first_stage_config: stage }: LatentDiffusionConfig,
-  label: string,
-): void {
-  const latent = stage.kind === 'identity' ? undefined : stage.embed_dim;
-  if (latent !== undefined && unet_config.out_channels === 2 * latent)
-    throw configError(
-      `${label}: the UNet returns ${unet_config.out_channels} channels for latents of ${latent}. A learned variance is not supported; use a model that was trained with a fixed one.`,
-    );
-}
-
-/** Tokens of a text, from the positions of its encoder. */
-function longestText(condition: CondStageConfig | null): number {
-  if (condition?.kind === 'clip_text') return condition.max_position_embeddings;
-  return condition?.kind === 'bert' ? condition.max_seq_len : 77;
-}
-
-/** How the condition reaches the UNet, inferred from the UNet's inputs. */
-function keyFor(unet: UNetConfig, latent: number, condition: CondStageConfig | null): ConditioningKey {
-  const concatenates = unet.in_channels > latent;
-  if (unet.context_dim !== null && condition !== null) return concatenates ? 'hybrid' : 'crossattn';
-  if (unet.num_classes !== null) return 'adm';
-  return concatenates ? 'concat' : null;
-}
-
-/** The condition of a model, inferred from its encoder and its input channels. */
-export function checkpointKind(config: LatentDiffusionConfig): CheckpointKind {
-  const { cond_stage_config: condition, unet_config: unet, channels } = config;
-  if (condition === null) return unet.num_classes === null && unet.in_channels === channels ? 'unconditional' : 'other';
-  if (condition === 'first_stage') return 'other';
-  if (condition.kind === 'class_embedder') return 'class';
-  const isText =
-    condition.kind === 'clip_text' ||
-    condition.kind === 'composed' ||
-    (condition.kind === 'bert' && condition.use_tokenizer) ||
-    condition.kind === 'clip_text_embedder';
-  if (!isText) return 'other';
-  switch (unet.in_channels - channels) {
-    case 0:
-      return 'txt2img';
-    case channels + 1:
-      return 'inpaint';
-    case channels:
-      return 'ip2p';
-    default:
-      return 'other';
-  }
 }
 
 function unusedNames(source: WeightSource): string[] {

@@ -8,7 +8,8 @@ import type { NetworkConfig, SafetyCheckerConfig, UNetConfig } from '../config/n
 import { configError, isMapping, type Mapping } from '../config/validate.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { canonicalWeights } from './canonical.ts';
-import { assembledConfig, assertPredictsLatents, type Checkpoint, checkpointKind } from './checkpoint.ts';
+import { assembledConfig, assertPredictsLatents, checkpointKind } from './assembled-config.ts';
+import type { Checkpoint } from './checkpoint.ts';
 import { type DetectedNetwork, detectNetwork } from './detect.ts';
 import { sdxlCondition } from './infer/condition.ts';
 import type { WeightSource } from '../weights/weight-source.ts';

@@ -3,6 +3,7 @@
 export * from '../files/byte-source.ts';
 export * from '../files/byte-source-web.ts';
 export * from './canonical.ts';
+export * from './assembled-config.ts';
 export * from './checkpoint.ts';
 export * from './detect.ts';
 export * from './diffusers.ts';

@@ -4,7 +4,7 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { NetworkConfig } from '../config/network-config.ts';
 import { StableDiffusionError, throwIfAborted } from '../errors.ts';
-import { elementCount, type Shape } from '../tensor/tensor.ts';
+import { elementCount } from '../tensor/tensor.ts';
 import { fileError } from '../files/byte-source-node.ts';
 import { openRegular } from '../files/open-node.ts';
 import { networkConfigs } from '../checkpoints/checkpoint-networks.ts';
@@ -13,8 +13,10 @@ import { type Family, familyOf } from '../checkpoints/family.ts';
 import { detectNetwork } from '../checkpoints/detect.ts';
 import { openCheckpointAt, readConfigFile } from '../checkpoints/open-checkpoint-node.ts';
 import { openWeightsAt } from '../formats/open-weights-node.ts';
-import type { MetadataValue, WeightSource } from '../weights/weight-source.ts';
+import type { WeightSource } from '../weights/weight-source.ts';
+import { adapterKind, adapterProblem } from './inspect-adapter.ts';
 import { inspectNetwork, type PartReport } from './inspect-network.ts';
+import { plainMetadata } from './plain-metadata.ts';
 
 export interface Inspection {
   readonly path: string;
@@ -269,69 +271,6 @@ async function formatOf(path: string): Promise<Inspection['format']> {
   } finally {
     await handle.close();
   }
-}
-
-/** Files that modify a model without being one (LoRAs, embeddings), recognised by tensor names. */
-function adapterKind(source: WeightSource): 'lora' | 'embedding' | undefined {
-  const names = [...source.entries.keys()];
-  if (
-    names.some((name) =>
-      /\.(lora_(up|down|A|B|mid)(\.|$)|hada_w[12]_[ab]$|lokr_w[12](_[ab])?$)|_lora\.(up|down)\.|\.oft_|\.diff(_b)?$/.test(
-        name,
-      ),
-    )
-  )
-    return 'lora';
-  const vectors = [...source.entries.values()].every(({ shape }) => isVectors(shape));
-  if (names.length > 0 && names.some((name) => name.startsWith('string_to_param/'))) return 'embedding';
-  if (
-    names.length > 0 &&
-    names.length <= 2 &&
-    vectors &&
-    names.every((name) => /^(emb_params|string_to_param[./].*|clip_[lg]|<.*>|\*)$/.test(name))
-  )
-    return 'embedding';
-  return undefined;
-}
-
-/** Why an adapter would not load, from its names and shapes; whether it fits a model is another question. */
-async function adapterProblem(source: WeightSource, kind: 'lora' | 'embedding'): Promise<string | undefined> {
-  try {
-    if (kind === 'embedding') {
-      const { checkEmbeddings } = await import('../adapters/textual-inversion.ts');
-      checkEmbeddings(source);
-      return undefined;
-    }
-    const { openLora } = await import('../adapters/lora/lora-file.ts');
-    const { deltaSizes } = await import('../adapters/lora/lora-delta.ts');
-    const lora = openLora(source);
-    for (const module of lora.modules) deltaSizes(lora, module);
-    const [first] = lora.unknown;
-    return first === undefined
-      ? undefined
-      : `${lora.unknown.length} of its tensors are not those of a LoRA that this program can apply, such as ${first}.`;
-  } catch (error) {
-    if (error instanceof StableDiffusionError) return error.message;
-    throw error;
-  }
-}
-
-function isVectors(shape: Shape): boolean {
-  return shape.length === 1 || shape.length === 2;
-}
-
-/** Metadata as plain JSON, with long texts shortened. */
-function plainMetadata(metadata: ReadonlyMap<string, MetadataValue> | undefined): Record<string, unknown> {
-  return Object.fromEntries(Array.from(metadata ?? [], ([name, value]) => [name, plain(value)]));
-}
-
-function plain(value: MetadataValue): unknown {
-  if (value instanceof Map)
-    return Object.fromEntries(
-      Array.from(value as ReadonlyMap<string, MetadataValue>, ([name, item]) => [name, plain(item)]),
-    );
-  if (Array.isArray(value)) return (value as readonly MetadataValue[]).slice(0, 100).map(plain);
-  return typeof value === 'string' && value.length > 2000 ? `${value.slice(0, 2000)}…` : value;
 }
 
 export type { PartReport };

@@ -8,7 +8,7 @@ import type { Recommendation } from '../config/recommended-settings.ts';
 import type { ErrorCode } from '../errors.ts';
 import type { Image } from '../image/image.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import type { CheckpointKind } from '../checkpoints/checkpoint.ts';
+import type { CheckpointKind } from '../checkpoints/assembled-config.ts';
 import type { GeneratedImage, PipelineEvent } from '../pipelines/events.ts';
 import type { TaskOptions } from '../generation/inputs.ts';
 

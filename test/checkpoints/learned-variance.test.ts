@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { assertPredictsLatents } from '../../src/checkpoints/checkpoint.ts';
+import { assertPredictsLatents } from '../../src/checkpoints/assembled-config.ts';
 import type { Latent } from '../../src/diffusion/denoiser.ts';
 import { diffusersSampler } from '../../src/diffusion/diffusers/scheduler.ts';
 import { randomCheckpoint } from '../model/random-model.ts';

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { LatentDiffusionConfig } from '../../src/config/latent-diffusion-config.ts';
 import { parseModelConfig } from '../../src/config/model-config.ts';
-import { checkpointKind } from '../../src/checkpoints/checkpoint.ts';
+import { checkpointKind } from '../../src/checkpoints/assembled-config.ts';
 
 /** A whole model in block style, with the parts that vary. */
 function model(parts: { target?: string; params?: string; unet?: string; first?: string; cond?: string }): string {

@@ -1,6 +1,7 @@
 /** A small latent diffusion model of random weights, with any condition. */
 
-import { assembledConfig, type Checkpoint } from '../../src/checkpoints/checkpoint.ts';
+import { assembledConfig } from '../../src/checkpoints/assembled-config.ts';
+import type { Checkpoint } from '../../src/checkpoints/checkpoint.ts';
 import { conditionerParts } from '../../src/config/conditioner-parts.ts';
 import type { LatentDiffusionConfig } from '../../src/config/latent-diffusion-config.ts';
 import type { CondStageConfig } from '../../src/config/latent-diffusion-config.ts';

@@ -1,0 +1,106 @@
+/** The configuration of a whole model, put together from those of its networks, and what kind of model it is. */
+
+import type { ComposedConfig } from '../config/composed-conditioner.ts';
+import {
+  type CondStageConfig,
+  type ConditioningKey,
+  type DiffusionParams,
+  diffusionParamsSchema,
+  type LatentDiffusionConfig,
+} from '../config/latent-diffusion-config.ts';
+import type { FirstStageConfig, NetworkConfig, UNetConfig } from '../config/network-config.ts';
+import { defaultClipVersion } from '../config/pretrained-text.ts';
+import { configError } from '../config/validate.ts';
+
+/** The condition of a model. `class`: a class label; `other`: an image (super-resolution, semantic maps, plain inpainting). */
+export type CheckpointKind = 'txt2img' | 'inpaint' | 'ip2p' | 'class' | 'unconditional' | 'other';
+
+/** The configuration of a complete model from those of its networks. Missing `params` default to Stable Diffusion v1's. */
+export function assembledConfig(from: {
+  readonly unet: UNetConfig;
+  readonly firstStage: NetworkConfig;
+  readonly condStage: NetworkConfig | ComposedConfig | null;
+  readonly params: Partial<DiffusionParams>;
+}): LatentDiffusionConfig {
+  const { unet, firstStage, condStage, params } = from;
+  if (firstStage.kind !== 'kl' && firstStage.kind !== 'vq' && firstStage.kind !== 'identity') {
+    throw configError(`The autoencoder was found to be of kind ${firstStage.kind}.`);
+  }
+  const latent = firstStage.kind === 'identity' ? unet.out_channels : firstStage.embed_dim;
+  const condition = condStage as CondStageConfig | null;
+  return {
+    ...diffusionParamsSchema.parse({
+      timesteps: 1000,
+      linear_start: 0.00085,
+      linear_end: 0.012,
+      scale_factor: firstStage.kind === 'kl' ? 0.18215 : 1,
+      first_stage_key: 'jpg',
+      cond_stage_key: 'txt',
+      image_size: unet.image_size === 32 ? 64 : unet.image_size,
+      use_ema: false,
+      ...params,
+    }),
+    channels: latent,
+    kind: 'latent_diffusion',
+    target: 'LatentDiffusion',
+    conditioning_key: keyFor(unet, latent, condition),
+    unet_config: unet,
+    first_stage_config: firstStage satisfies FirstStageConfig,
+    cond_stage_config: condition,
+    cond_stage_version: condition?.kind === 'clip_text' ? defaultClipVersion : null,
+    cond_stage_max_length: longestText(condition),
+    base_learning_rate: null,
+    scheduler_config: null,
+    other: {},
+  };
+}
+
+/** Throws `config-invalid` for a UNet whose output is more than a prediction for the latents: a variance that it learned is not supported. */
+export function assertPredictsLatents(
+  { unet_config, first_stage_config: stage }: LatentDiffusionConfig,
+  label: string,
+): void {
+  const latent = stage.kind === 'identity' ? undefined : stage.embed_dim;
+  if (latent !== undefined && unet_config.out_channels === 2 * latent)
+    throw configError(
+      `${label}: the UNet returns ${unet_config.out_channels} channels for latents of ${latent}. A learned variance is not supported; use a model that was trained with a fixed one.`,
+    );
+}
+
+/** Tokens of a text, from the positions of its encoder. */
+function longestText(condition: CondStageConfig | null): number {
+  if (condition?.kind === 'clip_text') return condition.max_position_embeddings;
+  return condition?.kind === 'bert' ? condition.max_seq_len : 77;
+}
+
+/** How the condition reaches the UNet, inferred from the UNet's inputs. */
+function keyFor(unet: UNetConfig, latent: number, condition: CondStageConfig | null): ConditioningKey {
+  const concatenates = unet.in_channels > latent;
+  if (unet.context_dim !== null && condition !== null) return concatenates ? 'hybrid' : 'crossattn';
+  if (unet.num_classes !== null) return 'adm';
+  return concatenates ? 'concat' : null;
+}
+
+/** The condition of a model, inferred from its encoder and its input channels. */
+export function checkpointKind(config: LatentDiffusionConfig): CheckpointKind {
+  const { cond_stage_config: condition, unet_config: unet, channels } = config;
+  if (condition === null) return unet.num_classes === null && unet.in_channels === channels ? 'unconditional' : 'other';
+  if (condition === 'first_stage') return 'other';
+  if (condition.kind === 'class_embedder') return 'class';
+  const isText =
+    condition.kind === 'clip_text' ||
+    condition.kind === 'composed' ||
+    (condition.kind === 'bert' && condition.use_tokenizer) ||
+    condition.kind === 'clip_text_embedder';
+  if (!isText) return 'other';
+  switch (unet.in_channels - channels) {
+    case 0:
+      return 'txt2img';
+    case channels + 1:
+      return 'inpaint';
+    case channels:
+      return 'ip2p';
+    default:
+      return 'other';
+  }
+}

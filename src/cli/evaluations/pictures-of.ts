@@ -1,0 +1,97 @@
+/** Pictures of a folder and their features, a few in memory at a time; grids and measures as `sd eval` writes them. */
+
+import type { FeaturesNetwork, PictureFeatures } from '../../evaluation/features.ts';
+import type { Image } from '../../image/image.ts';
+import type { Task } from './task.ts';
+
+interface Picture {
+  readonly image: Image<3>;
+  readonly caption: string;
+}
+
+/** The pictures of a folder, sorted by name, each with its first caption; read a few at a time, so that a set can have any size. */
+export async function* picturesOf(
+  folder: string,
+  count: number | undefined,
+  { context, progress }: Pick<Task, 'context' | 'progress'>,
+): AsyncGenerator<readonly Picture[], void, void> {
+  const { imageFolder } = await import('../../training/data/folder-node.ts');
+  const { createProblems } = await import('../../training/data/problems.ts');
+  const { nodeImageCodec } = await import('../../image/codec/codec-node.ts');
+  const { flatten } = await import('../../image/image.ts');
+  const { decodePicture } = await import('../../training/data/batches.ts');
+  const problems = createProblems(({ message }) => context.err.write(`warning: ${message}\n`));
+  const source = await imageFolder(folder, { problems });
+  const total = Math.min(source.count, count ?? source.count);
+  let waiting: Picture[] = [];
+  let done = 0;
+  for (let i = 0; i < source.count && done < total; i++) {
+    const sample = await source.read(i, context.signal);
+    if (!sample || !('image' in sample)) continue;
+    const image = await decodePicture(sample, nodeImageCodec, problems);
+    if (!image) continue;
+    waiting.push({ image: flatten(image), caption: sample.captions[0] ?? '' });
+    done++;
+    if (waiting.length < atOnce && done < total) continue;
+    yield waiting;
+    waiting = [];
+    progress.step(folder, done, total);
+  }
+  if (waiting.length > 0) yield waiting;
+}
+
+/** Pictures in memory at a time. */
+const atOnce = 16;
+
+interface MeasuredFolder {
+  readonly features: PictureFeatures;
+  readonly captions: readonly string[];
+}
+
+/** The features and captions of the pictures in a folder. */
+export async function featuresOf(
+  folder: string,
+  count: number | undefined,
+  network: FeaturesNetwork,
+  task: Task,
+): Promise<MeasuredFolder> {
+  const { joinFeatures } = await import('../../evaluation/features.ts');
+  const parts: PictureFeatures[] = [];
+  const captions: string[] = [];
+  for await (const some of picturesOf(folder, count, task)) {
+    parts.push(
+      await network.pictures(
+        some.map(({ image }) => image),
+        task.context.signal,
+      ),
+    );
+    captions.push(...some.map(({ caption }) => caption));
+  }
+  return { features: joinFeatures(parts), captions };
+}
+
+/** Writes pictures as one, in rows of `columns`. */
+export async function writeGrid(
+  path: string,
+  images: readonly Image[],
+  columns: number,
+  replace: boolean,
+): Promise<void> {
+  const { imageGrid } = await import('../../image/image-grid.ts');
+  const { nodeImageCodec } = await import('../../image/codec/codec-node.ts');
+  const { writeNewFile } = await import('../../files/write-file-node.ts');
+  await writeNewFile(path, [await nodeImageCodec.encode(imageGrid(images, { columns }), { format: 'png' })], {
+    replace,
+  });
+}
+
+/** A measure in four digits. */
+export const shown = (value: number): string =>
+  Math.abs(value) >= 100 ? value.toFixed(1) : String(Number(value.toPrecision(4)));
+
+/** Prints measures, a line each or as JSON. */
+export function print({ context, values, progress }: Task, measures: Readonly<Record<string, number>>): void {
+  progress.clear();
+  if (values.json) context.out.write(`${JSON.stringify(measures)}\n`);
+  else for (const [name, value] of Object.entries(measures)) context.out.write(`${name.padEnd(24)}${shown(value)}\n`);
+}

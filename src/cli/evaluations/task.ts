@@ -1,0 +1,68 @@
+/** One run of `sd eval`: its options, and what it opens. */
+
+import type { FeaturesNetwork } from '../../evaluation/features.ts';
+import type { PerceptualNetwork } from '../../evaluation/perceptual-network.ts';
+import type { OpenAutoencoder } from '../../model/autoencoder.ts';
+import type { Model } from '../../model/model.ts';
+import type { CliContext } from '../command.ts';
+import { engineOptions } from '../engine-options.ts';
+import { flag, integer, list, type OptionValues, text } from '../options.ts';
+import type { Progress } from '../progress.ts';
+
+export const evalOptions = {
+  real: text(
+    ['--real', '--data', '-r'],
+    'DIR',
+    'real pictures: a folder, with captions in .txt files or metadata.jsonl for guidance',
+  ),
+  made: text(['--made', '--generated', '-g'], 'DIR', 'generated pictures'),
+  models: list(
+    ['--model', '--ckpt', '-m'],
+    'FILE',
+    'the model to measure; repeat it to compare several models in one plot',
+    (given) => given,
+  ),
+  features: text(['--features'], 'FILE', "feature network: pytorch-fid's Inception v3, or a CLIP"),
+  clip: text(['--clip'], 'FILE', 'CLIP for the CLIP score (default: the feature network, if it is a CLIP)'),
+  lpips: list(
+    ['--lpips'],
+    'FILE',
+    "LPIPS network: taming's complete file, or both VGG16 and vgg.pth",
+    (given) => given,
+  ),
+  count: integer(
+    ['--count', '-n'],
+    'number of pictures: the first N; for guidance, N captions spread over the folder (default: all)',
+    { min: 1 },
+  ),
+  size: integer(
+    ['--size'],
+    'side length to which pictures are resized for the autoencoder (default: that of the first picture)',
+    {
+      min: 8,
+    },
+  ),
+  scales: text(['--scales'], 'X,…', 'guidance scales (default: 1.5,2,3,4,5,6,7,8)'),
+  steps: integer(['--steps'], 'sampling steps (default: 50)', { min: 1, max: 1000 }),
+  sampler: text(['--sampler'], 'NAME', 'sampler (default: ddim)'),
+  seed: text(['--seed'], 'N', 'seed for pictures and random subsets (default: 42)'),
+  output: text(['--output', '-o'], 'DIR', 'folder for plot, JSON and grids (default: outputs/eval)'),
+  device: engineOptions.device,
+  threads: engineOptions.threads,
+  force: flag(['--force'], 'replace files that exist (default: they are left, and it is an error)'),
+  json: flag(['--json'], 'print the measures as JSON'),
+  quiet: flag(['--quiet', '-q'], 'no progress'),
+};
+
+type Values = OptionValues<typeof evalOptions>;
+
+/** Inputs and resources of one evaluation; the resources are closed when it ends. */
+export interface Task {
+  readonly context: CliContext;
+  readonly values: Values;
+  readonly progress: Progress;
+  readonly loadModel: (path?: string) => Promise<Model>;
+  readonly openAutoencoder: (path: string) => Promise<OpenAutoencoder>;
+  readonly openFeatures: (path: string) => Promise<FeaturesNetwork>;
+  readonly openLpips: (paths: readonly string[]) => Promise<PerceptualNetwork>;
+}

@@ -1,0 +1,54 @@
+/** LoRAs and embeddings as `sd inspect` sees them: recognised by the names of their tensors, and whether they would load. */
+
+import { StableDiffusionError } from '../errors.ts';
+import type { Shape } from '../tensor/tensor.ts';
+import type { WeightSource } from '../weights/weight-source.ts';
+
+/** Files that modify a model without being one (LoRAs, embeddings), recognised by tensor names. */
+export function adapterKind(source: WeightSource): 'lora' | 'embedding' | undefined {
+  const names = [...source.entries.keys()];
+  if (
+    names.some((name) =>
+      /\.(lora_(up|down|A|B|mid)(\.|$)|hada_w[12]_[ab]$|lokr_w[12](_[ab])?$)|_lora\.(up|down)\.|\.oft_|\.diff(_b)?$/.test(
+        name,
+      ),
+    )
+  )
+    return 'lora';
+  const vectors = [...source.entries.values()].every(({ shape }) => isVectors(shape));
+  if (names.length > 0 && names.some((name) => name.startsWith('string_to_param/'))) return 'embedding';
+  if (
+    names.length > 0 &&
+    names.length <= 2 &&
+    vectors &&
+    names.every((name) => /^(emb_params|string_to_param[./].*|clip_[lg]|<.*>|\*)$/.test(name))
+  )
+    return 'embedding';
+  return undefined;
+}
+
+/** Why an adapter would not load, from its names and shapes; whether it fits a model is another question. */
+export async function adapterProblem(source: WeightSource, kind: 'lora' | 'embedding'): Promise<string | undefined> {
+  try {
+    if (kind === 'embedding') {
+      const { checkEmbeddings } = await import('../adapters/textual-inversion.ts');
+      checkEmbeddings(source);
+      return undefined;
+    }
+    const { openLora } = await import('../adapters/lora/lora-file.ts');
+    const { deltaSizes } = await import('../adapters/lora/lora-delta.ts');
+    const lora = openLora(source);
+    for (const module of lora.modules) deltaSizes(lora, module);
+    const [first] = lora.unknown;
+    return first === undefined
+      ? undefined
+      : `${lora.unknown.length} of its tensors are not those of a LoRA that this program can apply, such as ${first}.`;
+  } catch (error) {
+    if (error instanceof StableDiffusionError) return error.message;
+    throw error;
+  }
+}
+
+function isVectors(shape: Shape): boolean {
+  return shape.length === 1 || shape.length === 2;
+}
