@@ -13,7 +13,7 @@ import { dirname, join, relative, sep } from 'node:path';
 const layers: readonly (readonly string[])[] = [
   ['cli', 'server'],
   ['workflow', 'worker'],
-  ['pipelines', 'training', 'evaluation', 'upscaling'],
+  ['pipelines', 'training', 'evaluation', 'upscaling', 'preprocessors'],
   ['generation'],
   ['model'],
   ['conditioning'],

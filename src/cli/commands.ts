@@ -29,6 +29,11 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./commands/upscale.ts')).upscale,
   },
   {
+    name: 'preprocess',
+    summary: 'draw edges, lines, depth or a pose for a control network',
+    load: async () => (await import('./commands/preprocess.ts')).preprocess,
+  },
+  {
     name: 'pull',
     summary: 'download a model by its name',
     load: async () => (await import('./commands/pull.ts')).pull,

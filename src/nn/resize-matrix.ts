@@ -78,3 +78,31 @@ export function resizeBy(x: Sym, rows: ResizeMatrix, columns: ResizeMatrix): Sym
     constant(x, float32([values.length, values[0]?.length ?? 0], values.flat()));
   return matmul(tensor(rows), matmul(x, tensor(columns), { transposeB: true }));
 }
+
+/** Bilinear interpolation with aligned corners. */
+export function bilinearAlignedMatrix(from: number, to: number): ResizeMatrix {
+  const scale = to === 1 ? 0 : Math.fround((from - 1) / (to - 1));
+  return matrix(to, from, (row) => {
+    const position = Math.fround(scale * row); // in float32, as PyTorch has it
+    const base = Math.min(Math.floor(position), from - 1);
+    const t = position - base;
+    return [
+      [base, 1 - t],
+      [Math.min(base + 1, from - 1), t],
+    ];
+  });
+}
+
+/** Bilinear interpolation of pixel centres at halves, edges repeated. */
+export function bilinearMatrix(from: number, to: number): ResizeMatrix {
+  const scale = from / to;
+  return matrix(to, from, (row) => {
+    const position = Math.max(0, scale * (row + 0.5) - 0.5);
+    const base = Math.min(Math.floor(position), from - 1);
+    const t = position - base;
+    return [
+      [base, 1 - t],
+      [Math.min(base + 1, from - 1), t],
+    ];
+  });
+}

@@ -11,6 +11,7 @@ const purposes: Readonly<Record<string, string>> = {
   server: 'the HTTP server: APIs, queue, workers',
   workflow: 'graphs of nodes over the pipelines',
   upscaling: 'enlarging pictures with ESRGAN and its kind',
+  preprocessors: 'maps of pictures for control networks: edges, lines, depth, poses',
   worker: 'running pipelines in a web worker',
   pipelines: 'a whole run: text to image, image to image, inpainting',
   training: 'training loop, losses, data sets',

@@ -1,6 +1,6 @@
 /** Convolution of pictures with blur kernels: `scipy.ndimage.convolve`, and OpenCV's Gaussian blur for sharpening. */
 
-import { floatImage, type FloatImage } from './picture.ts';
+import { floatImage, type FloatImage } from '../../image/float-image.ts';
 import type { Kernel } from './kernel.ts';
 
 /** Padding: `mirror` about the centre of the edge pixel (d c b | a b c d | c b a), `wrap` from the other side. */

@@ -11,9 +11,11 @@ import type { TorchGenerator } from '../../random/torch-generator.ts';
 import { convolveKernel } from './blur.ts';
 import { anisotropicKernel, gaussianKernel, shiftedKernel } from './kernel.ts';
 import { addRandomNoise } from './noise.ts';
-import { clip, type FloatImage, modcrop, subsample, toByteImage, toFloatImage } from './picture.ts';
+import type { FloatImage } from '../../image/float-image.ts';
+import { resizeOpencv } from '../../image/opencv/resize-floats.ts';
+import type { OpencvFilter } from '../../image/opencv/resize-bytes.ts';
+import { clip, modcrop, subsample, toByteImage, toFloatImage } from './picture.ts';
 import { resizeMatlab } from './resize-matlab.ts';
-import { type OpencvFilter, resizeOpencv } from './resize-opencv.ts';
 
 export type BsrganVariant = 'bsrgan-light' | 'bsrgan';
 

@@ -2,7 +2,8 @@
 
 import { convolveKernel } from './blur.ts';
 import type { Kernel } from './kernel.ts';
-import { type FloatImage, subsample } from './picture.ts';
+import type { FloatImage } from '../../image/float-image.ts';
+import { subsample } from './picture.ts';
 import { resizeMatlab } from './resize-matlab.ts';
 
 /** Bicubic shrinking alone. */

@@ -1,6 +1,6 @@
 /** MATLAB's `rgb2ycbcr` (ITU-R BT.601, studio range) as in utils_image.py: the Y channel is what super-resolution is measured on. */
 
-import { floatImage, type FloatImage } from './picture.ts';
+import { floatImage, type FloatImage } from '../../image/float-image.ts';
 
 const rows: readonly (readonly [number, number, number, number])[] = [
   [65.481, 128.553, 24.966, 16],

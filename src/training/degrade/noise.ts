@@ -1,7 +1,8 @@
 /** Camera noise of BSRGAN: Gaussian noise by colour channel, equal in all of them, or correlated between them. */
 
 import type { TorchGenerator } from '../../random/torch-generator.ts';
-import { clip, type FloatImage } from './picture.ts';
+import type { FloatImage } from '../../image/float-image.ts';
+import { clip } from './picture.ts';
 
 /** image + sigma z, clipped to [0, 1]. `z`: standard normal, one a sample or one a pixel (grey noise). `sigma` in units of the range, so level / 255. */
 export function addGaussianNoise(image: FloatImage, z: ArrayLike<number>, sigma: number): FloatImage {

@@ -1,33 +1,9 @@
-/** FloatImage: pictures of float32 samples, mostly in [0, 1], in rows from the top left with channels interleaved, as image degradation works on them. */
+/** Between pictures of bytes and of floats, as image degradation has it. */
 
-import { StableDiffusionError } from '../../errors.ts';
+import { floatImage, type FloatImage } from '../../image/float-image.ts';
 import { createImage, type Image, toRgb } from '../../image/image.ts';
 
-export interface FloatImage {
-  readonly width: number;
-  readonly height: number;
-  readonly channels: number;
-  /** `height * width * channels` samples. */
-  readonly data: Float32Array;
-}
-
 const fround = Math.fround;
-
-/** Over `data`, which is not copied. Throws `shape-mismatch` where it has another length. */
-export function floatImage(
-  width: number,
-  height: number,
-  channels: number,
-  data = new Float32Array(width * height * channels),
-): FloatImage {
-  if (data.length !== width * height * channels) {
-    throw new StableDiffusionError(
-      'shape-mismatch',
-      `A picture of ${width}x${height} with ${channels} channels has ${width * height * channels} samples, and ${data.length} were given.`,
-    );
-  }
-  return { width, height, channels, data };
-}
 
 /** `uint2single`: levels over 255. */
 export function toFloatImage(image: Image): FloatImage {

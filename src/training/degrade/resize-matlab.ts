@@ -5,7 +5,7 @@
  */
 
 import { StableDiffusionError } from '../../errors.ts';
-import { floatImage, type FloatImage } from './picture.ts';
+import { floatImage, type FloatImage } from '../../image/float-image.ts';
 
 const fround = Math.fround;
 

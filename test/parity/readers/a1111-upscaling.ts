@@ -112,6 +112,7 @@ const kinds: Readonly<Record<string, (recorded: RecordedCase) => Iterable<Compar
 
 /** The part of A1111 that a row names last decides. */
 const kindOf = (reference: unknown): string | undefined => {
+  if (!String(reference).startsWith('AUTOMATIC1111/')) return undefined;
   const named = functionsOf(reference);
   return ['combine_grid', 'resize_image', 'split_grid'].find((name) => named.includes(name));
 };

@@ -1,5 +1,8 @@
 /** Image degradation: kernels, blurs, resizes, degradations, conversions and noise (ldm image_degradation, OpenCV 4.11, scipy 1.17). */
 
+import { type FloatImage, floatImage } from '../../../src/image/float-image.ts';
+import type { OpencvFilter } from '../../../src/image/opencv/resize-bytes.ts';
+import { resizeOpencv } from '../../../src/image/opencv/resize-floats.ts';
 import { type Tensor, tensor } from '../../../src/tensor/tensor.ts';
 import { convolveKernel, sharpen } from '../../../src/training/degrade/blur.ts';
 import {
@@ -18,16 +21,8 @@ import {
 } from '../../../src/training/degrade/kernel.ts';
 import { rgbToLuma, rgbToYcbcr } from '../../../src/training/degrade/luma.ts';
 import { addGaussianNoise } from '../../../src/training/degrade/noise.ts';
-import {
-  clip,
-  type FloatImage,
-  floatImage,
-  modcrop,
-  subsample,
-  toByteImage,
-} from '../../../src/training/degrade/picture.ts';
+import { clip, modcrop, subsample, toByteImage } from '../../../src/training/degrade/picture.ts';
 import { resizeMatlab } from '../../../src/training/degrade/resize-matlab.ts';
-import { type OpencvFilter, resizeOpencv } from '../../../src/training/degrade/resize-opencv.ts';
 import { pick, type Tensors } from '../../tensors.ts';
 import { collecting } from '../comparisons.ts';
 import type { Reader, Recorded } from '../reader.ts';

@@ -1,12 +1,11 @@
 /**
- * Resampling as OpenCV's `cv2.resize` does it (modules/imgproc/src/resize.cpp, 4.11): no antialiasing but in `area`, pixel centres at
+ * Resampling of float32 pictures as OpenCV's `cv2.resize` does it (modules/imgproc/src/resize.cpp, 4.11): no antialiasing but in `area`, pixel centres at
  * halves, edges repeated. Unlike Pillow's (image/resize.ts), which super-resolution must not be trained on alone.
  */
 
 import { StableDiffusionError } from '../../errors.ts';
-import { floatImage, type FloatImage } from './picture.ts';
-
-export type OpencvFilter = 'nearest' | 'linear' | 'cubic' | 'area' | 'lanczos4';
+import { floatImage, type FloatImage } from '../float-image.ts';
+import { interpolationTaps, type OpencvFilter } from './resize-bytes.ts';
 
 /** The inputs of each output position: `counts[i]` input positions, repeated at the edges, with their weights. */
 interface Taps {
@@ -113,6 +112,34 @@ export function resizeOpencv(image: FloatImage, width: number, height: number, f
     channels,
     applyTaps(rows, 1, image.height, width * channels, tapsOf(filter, image.height, height, shrinking)),
   );
+}
+
+interface Sides {
+  readonly width: number;
+  readonly height: number;
+}
+
+/** `cv2.resize` of one channel of float64 samples by INTER_CUBIC: [from height, from width] to [to height, to width]. */
+export function resizeDoubles(data: Float64Array, from: Sides, to: Sides): Float64Array {
+  const [columns, rows] = [
+    interpolationTaps('cubic', from.width, to.width),
+    interpolationTaps('cubic', from.height, to.height),
+  ];
+  const middle = new Float64Array(from.height * to.width);
+  for (let y = 0, i = 0; y < from.height; y++)
+    for (let x = 0; x < to.width; x++, i++)
+      for (let k = x * 4; k < x * 4 + 4; k++)
+        middle[i] =
+          (middle[i] as number) +
+          (data[y * from.width + (columns.positions[k] as number)] as number) * (columns.weights[k] as number);
+  const out = new Float64Array(to.height * to.width);
+  for (let y = 0, i = 0; y < to.height; y++)
+    for (let x = 0; x < to.width; x++, i++)
+      for (let k = y * 4; k < y * 4 + 4; k++)
+        out[i] =
+          (out[i] as number) +
+          (middle[(rows.positions[k] as number) * to.width + x] as number) * (rows.weights[k] as number);
+  return out;
 }
 
 /** Along the middle axis of [outer, length, inner]. */

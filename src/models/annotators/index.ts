@@ -1,0 +1,31 @@
+/** The annotators, and how a file's is found. A new one is a file and a row here. */
+
+import { StableDiffusionError } from '../../errors.ts';
+import type { WeightSource } from '../../weights/weight-source.ts';
+import type { AnnotatorArchitecture, AnnotatorNetwork } from './annotator.ts';
+import { dpt } from './dpt.ts';
+import { hed } from './hed.ts';
+import { lineart } from './lineart.ts';
+import { lineartAnime } from './lineart-anime.ts';
+import { mlsd } from './mlsd.ts';
+import { openposeBody } from './openpose-body.ts';
+
+export type { AnnotatorNetwork } from './annotator.ts';
+
+export const annotators: readonly AnnotatorArchitecture[] = [hed, lineart, lineartAnime, openposeBody, mlsd, dpt];
+
+/** The annotator in a file, or undefined if it has none. */
+export function detectAnnotator(source: WeightSource): AnnotatorNetwork | undefined {
+  return annotators.find(({ matches }) => matches(source.entries))?.read(source);
+}
+
+/** Like `detectAnnotator`, but throws `model-unknown` if the file has none. */
+export function readAnnotator(source: WeightSource): AnnotatorNetwork {
+  const found = detectAnnotator(source);
+  if (found) return found;
+  const names = annotators.map(({ title }) => title).join(', ');
+  throw new StableDiffusionError(
+    'model-unknown',
+    `${source.label} is not a network of a preprocessor (${names}). Its first tensors are ${[...source.entries.keys()].slice(0, 4).join(', ')}.`,
+  );
+}
