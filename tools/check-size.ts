@@ -44,10 +44,6 @@ const toShorten: readonly string[] = [
   'test/training/adapt-training.test.ts',
   'test/training/data-order.test.ts',
   'test/training/run.test.ts',
-  'web/src/create/mask-painter.tsx',
-  'web/src/create/settings-panel.tsx',
-  'web/src/engines/browser-engine.ts',
-  'web/src/studio.ts',
 ];
 
 interface Diagnostic {

@@ -1,23 +1,13 @@
 /** Pictures made in this browser, by the library in a worker. Nothing leaves the machine. */
 
-import { laterSeed } from 'stable-diffusion-ts/random/plain-seed.ts';
-import { webImageCodec } from 'stable-diffusion-ts/image/codec/codec-web.ts';
-import { createImage, type Image } from 'stable-diffusion-ts/image/image.ts';
-import { readImageMetadata } from 'stable-diffusion-ts/image/metadata/image-metadata.ts';
 import { connectWorker, type ModelWorker } from 'stable-diffusion-ts/worker/client-web.ts';
-import type { ModelFacts, WorkerEvent, WorkerImage, WorkerJob } from 'stable-diffusion-ts/worker/protocol-web.ts';
+import type { ModelFacts } from 'stable-diffusion-ts/worker/protocol-web.ts';
 import { promptSyntaxes, samplerLabels, scheduleLabels, syntaxesOf } from '../settings/settings.ts';
 import { EventQueue } from './event-queue.ts';
-import { keepUnmasked } from './keep-unmasked.ts';
 import { isFull, storedModel, storeModel } from './model-store.ts';
-import type {
-  EngineFacts,
-  FinishedPicture,
-  JobEvent,
-  ModelChoice,
-  PictureEngine,
-  PictureJob,
-} from './picture-engine.ts';
+import type { EngineFacts, JobEvent, ModelChoice, PictureEngine, PictureJob } from './picture-engine.ts';
+
+import { jobEvents, prepared } from './worker-job.ts';
 
 export type Provider = 'wasm' | 'webgpu';
 
@@ -49,111 +39,8 @@ async function hasHalfPrecision(): Promise<boolean> {
 /** Networks of models beyond this size are computed in float16, where the graphics adapter can. */
 const largeModel = 1e9;
 
-function bitmapOf({ width, height, data }: Image<3>): Promise<ImageBitmap> {
-  const pixels = new ImageData(width, height);
-  for (let i = 0; i < width * height; i++) {
-    for (let c = 0; c < 3; c++) pixels.data[4 * i + c] = data[3 * i + c] as number;
-    pixels.data[4 * i + 3] = 255;
-  }
-  return createImageBitmap(pixels);
-}
-
-const decode = async (file: Blob): Promise<Image> => webImageCodec.decode(new Uint8Array(await file.arrayBuffer()));
-
-/** The picture at the size of the job, cut to its proportions, as a server's "crop and resize" does it. */
-async function fitted(file: Blob, width: number, height: number): Promise<Image<3>> {
-  const bitmap = await createImageBitmap(file);
-  const scale = Math.max(width / bitmap.width, height / bitmap.height);
-  const canvas = new OffscreenCanvas(width, height);
-  const context = canvas.getContext('2d');
-  if (!context) throw new Error('This browser gave no canvas to fit the picture with.');
-  context.imageSmoothingQuality = 'high';
-  const [w, h] = [bitmap.width * scale, bitmap.height * scale];
-  context.fillStyle = '#fff';
-  context.fillRect(0, 0, width, height);
-  context.drawImage(bitmap, (width - w) / 2, (height - h) / 2, w, h);
-  bitmap.close();
-  const { data } = context.getImageData(0, 0, width, height);
-  const rgb = new Uint8Array(width * height * 3);
-  for (let i = 0; i < width * height; i++) for (let c = 0; c < 3; c++) rgb[3 * i + c] = data[4 * i + c] as number;
-  return createImage(width, height, 3, rgb);
-}
-
-/** A job for the worker, and what becomes of its pictures afterwards. */
-interface Prepared {
-  readonly job: WorkerJob;
-  readonly finish: (made: WorkerImage) => Promise<Blob>;
-}
-
-const asPng = async ({ png }: WorkerImage): Promise<Blob> => new Blob([png], { type: 'image/png' });
-
-/** Restores unmasked pixels, and keeps the settings in the file. */
-function laidOver(given: Image<3>, mask: Image): Prepared['finish'] {
-  return async ({ image, png }) => {
-    const { parameters, record } = readImageMetadata(png);
-    const file = await webImageCodec.encode(keepUnmasked(image, given, mask), {
-      format: 'png',
-      metadata: { parameters, record },
-    });
-    return new Blob([new Uint8Array(file)], { type: 'image/png' });
-  };
-}
-
-async function prepared({ task, settings, image, mask }: PictureJob): Promise<Prepared> {
-  const { width, height, strength, schedule, ...same } = settings;
-  // A seed for each picture, so that each can be made again alone.
-  const seeds = Array.from({ length: settings.batchSize }, (_, i) => laterSeed(settings.seed, i));
-  const options = { ...same, seeds, ...(schedule ? { schedule } : {}), noise: 'a1111-cpu' as const };
-  if (task === 'txt2img' || !image) return { job: { task: 'txt2img', ...options, width, height }, finish: asPng };
-  const picture = await fitted(image, width, height);
-  if (task === 'img2img' || !mask)
-    return { job: { task: 'img2img', ...options, image: picture, strength }, finish: asPng };
-  const painted = await decode(mask);
-  return {
-    job: { task: 'inpaint', ...options, image: picture, mask: painted, strength },
-    finish: laidOver(picture, painted),
-  };
-}
-
 /** Milliseconds for the step under way when a job is stopped; a step of a large model would take minutes, and its model is read again sooner. */
 const stopPatience = 2000;
-
-const stages = {
-  text: 'Reading the prompt',
-  image: 'Looking at the picture',
-  sampling: 'Starting',
-  decoding: 'Developing',
-  checking: 'Checking',
-} as const;
-
-async function jobEvents(
-  event: WorkerEvent,
-  batchSize: number,
-  finish: Prepared['finish'],
-): Promise<readonly JobEvent[]> {
-  if (event.kind === 'stage') return [{ kind: 'status', text: stages[event.stage] }];
-  if (event.kind === 'step') {
-    const previews = await Promise.all(
-      (event.preview ?? []).map(async (image, index) => ({
-        kind: 'preview' as const,
-        index,
-        bitmap: await bitmapOf(image),
-      })),
-    );
-    return [{ kind: 'step', done: event.step * batchSize, total: event.steps * batchSize }, ...previews];
-  }
-  if (event.kind !== 'images') return [];
-  const pictures = await Promise.all(
-    event.images.map(
-      async (made): Promise<FinishedPicture> => ({
-        file: await finish(made),
-        seed: made.record.seed,
-        flagged: made.flagged,
-      }),
-    ),
-  );
-  return [{ kind: 'pictures', pictures }];
-}
 
 interface Loaded {
   readonly name: string;

@@ -93,7 +93,7 @@ function MarkedBar({ pictures, onClear }: { readonly pictures: readonly Picture[
         type="button"
         className="quiet"
         onClick={() => {
-          void studio.remove(pictures.map(({ id }) => id));
+          void studio.pictures.remove(pictures.map(({ id }) => id));
           onClear();
         }}
       >

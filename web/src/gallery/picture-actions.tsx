@@ -27,9 +27,9 @@ const actions: readonly Action[] = [
         (error: Error) => studio.set({ notice: { kind: 'error', text: error.message } }),
       ),
   },
-  { label: 'Compare', icon: 'compare', run: ({ id }) => studio.compare(id) },
+  { label: 'Compare', icon: 'compare', run: ({ id }) => studio.pictures.compare(id) },
   { label: 'Save', icon: 'download', stays: true, run: (picture) => download(picture.file, fileName(picture)) },
-  { label: 'Delete', icon: 'trash', run: ({ id }) => void studio.remove([id]) },
+  { label: 'Delete', icon: 'trash', run: ({ id }) => void studio.pictures.remove([id]) },
 ];
 
 /** Icons with titles, or with labels if there is room. */

@@ -45,7 +45,7 @@ export function PictureViewer({ pictures, opened, onOpen }: PictureViewerProps) 
       if (key === 'ArrowLeft' && before) onOpen(before);
       else if (key === 'ArrowRight' && after) onOpen(after);
       else if (key === 'Delete') {
-        void studio.remove([picture.id]);
+        void studio.pictures.remove([picture.id]);
         onOpen(after ?? before);
       }
     };

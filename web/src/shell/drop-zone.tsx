@@ -3,6 +3,7 @@
 import { type ReactNode, useEffect, useState } from 'react';
 import { rasterPicture } from '../history/raster-picture.ts';
 import { settingsOfText } from '../settings/from-picture.ts';
+import { addModels } from '../engines/own-models.ts';
 import { studio } from '../studio.ts';
 
 const isModel = ({ name }: File): boolean => /\.(safetensors|ckpt|pt|ya?ml)$/i.test(name);
@@ -11,7 +12,7 @@ async function takeFiles(files: readonly File[]): Promise<void> {
   const models = files.filter(isModel);
   const picture = files.find(({ type }) => type.startsWith('image/'));
   try {
-    if (models.length > 0) await studio.addModels(models);
+    if (models.length > 0) await addModels(models);
     else if (picture) studio.set({ dropped: await rasterPicture(picture) });
     else throw new Error(`${files[0]?.name ?? 'This'} is neither a picture nor a checkpoint (.safetensors, .ckpt).`);
   } catch (error) {

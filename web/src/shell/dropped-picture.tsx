@@ -76,7 +76,7 @@ export function DroppedPicture() {
               className="quiet"
               onClick={async () => {
                 close();
-                await studio.keep([await pictureOf(dropped, found)]);
+                await studio.pictures.keep([await pictureOf(dropped, found)]);
                 studio.set({ notice: { kind: 'info', text: 'The picture is in your gallery.' } });
               }}
             >
