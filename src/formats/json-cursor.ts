@@ -15,6 +15,12 @@ export interface JsonCursor {
   string(): string;
   /** A whole number without fraction or exponent. */
   integer(): bigint;
+  /** The text of a number. */
+  number(): string;
+  /** True, and past it, if the value is this word. */
+  word(value: 'null' | 'true' | 'false'): boolean;
+  /** The next character that is not white space; empty at the end. */
+  peek(): string;
   /** True, and past it, if the value is `null`. */
   skipNull(): boolean;
   skip(): void;
@@ -80,7 +86,7 @@ class TextCursor implements JsonCursor {
 
   integer(): bigint {
     const start = this.#at;
-    const digits = this.#number();
+    const digits = this.number();
     if (!/^(?:0|-?[1-9][0-9]*)$/.test(digits) || digits.length > 40) {
       this.#at = start;
       this.#fail('a whole number');
@@ -89,19 +95,19 @@ class TextCursor implements JsonCursor {
   }
 
   skipNull(): boolean {
-    return this.#word('null');
+    return this.word('null');
   }
 
   skip(): void {
-    const next = this.#peek();
+    const next = this.peek();
     if (next === '{') this.object(() => this.skip());
     else if (next === '[') this.array(() => this.skip());
     else if (next === '"') this.string();
-    else if (!this.#word('true') && !this.#word('false') && !this.#word('null')) this.#number();
+    else if (!this.word('true') && !this.word('false') && !this.word('null')) this.number();
   }
 
   end(): void {
-    if (this.#peek() !== '') this.#fail('the end');
+    if (this.peek() !== '') this.#fail('the end');
   }
 
   #fail(expected: string): never {
@@ -110,24 +116,24 @@ class TextCursor implements JsonCursor {
     throw new JsonSyntaxError(`${expected} was expected at character ${this.#at}, and ${found} was found`);
   }
 
-  #peek(): string {
+  peek(): string {
     while (this.#at < this.#text.length && ' \t\n\r'.includes(this.#text.charAt(this.#at))) this.#at++;
     return this.#text.charAt(this.#at);
   }
 
   #expect(character: string, what = `"${character}"`): void {
-    if (this.#peek() !== character) this.#fail(what);
+    if (this.peek() !== character) this.#fail(what);
     this.#at++;
   }
 
   #nested(open: string, close: string, what: string, item: () => void): void {
     this.#expect(open, what);
     if (++this.#depth > maximumDepth) throw new JsonSyntaxError(`it is nested more than ${maximumDepth} deep`);
-    if (this.#peek() === close) this.#at++;
+    if (this.peek() === close) this.#at++;
     else {
       for (;;) {
         item();
-        const next = this.#peek();
+        const next = this.peek();
         if (next !== ',' && next !== close) this.#fail(`"," or "${close}"`);
         this.#at++;
         if (next === close) break;
@@ -159,16 +165,16 @@ class TextCursor implements JsonCursor {
     throw new JsonSyntaxError(`it has half of a surrogate pair at character ${this.#at}`);
   }
 
-  #number(): string {
-    this.#peek();
+  number(): string {
+    this.peek();
     numberPattern.lastIndex = this.#at;
     const digits = numberPattern.exec(this.#text)?.[0] ?? this.#fail('a number');
     this.#at += digits.length;
     return digits;
   }
 
-  #word(value: string): boolean {
-    this.#peek();
+  word(value: 'null' | 'true' | 'false'): boolean {
+    this.peek();
     if (!this.#text.startsWith(value, this.#at)) return false;
     this.#at += value.length;
     return true;

@@ -1,0 +1,124 @@
+/**
+ * JSON whose whole numbers beyond 2^53 stay exact, as bigints, and whose objects remember the order of their keys: JavaScript puts keys
+ * that are numbers first. Strict as `jsonCursor`.
+ */
+
+import { StableDiffusionError } from '../errors.ts';
+import { type JsonCursor, JsonSyntaxError, jsonCursor } from './json-cursor.ts';
+
+export type ExactJson =
+  | null
+  | boolean
+  | number
+  | bigint
+  | string
+  | readonly ExactJson[]
+  | { readonly [key: string]: ExactJson };
+export type ExactObject = { readonly [key: string]: ExactJson };
+
+const orders = new WeakMap<object, readonly string[]>();
+
+/** The keys of an object in the order of its text. */
+export function orderedKeys(object: object): readonly string[] {
+  return orders.get(object) ?? Object.keys(object);
+}
+
+/** An object whose keys keep this order. */
+export function orderedObject(entries: Iterable<readonly [string, unknown]>): Readonly<Record<string, unknown>> {
+  const list = [...entries];
+  const object = Object.fromEntries(list);
+  orders.set(
+    object,
+    list.map(([key]) => key),
+  );
+  return object;
+}
+
+/** True for an object that is neither null nor a list. */
+export function isExactObject(value: unknown): value is ExactObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function readValue(cursor: JsonCursor): ExactJson {
+  const next = cursor.peek();
+  if (next === '{') {
+    const object: Record<string, ExactJson> = {};
+    const keys: string[] = [];
+    cursor.object((key) => {
+      keys.push(key);
+      // A key `__proto__` is a key like any other.
+      Object.defineProperty(object, key, {
+        value: readValue(cursor),
+        enumerable: true,
+        writable: true,
+        configurable: true,
+      });
+    });
+    orders.set(object, keys);
+    return object;
+  }
+  if (next === '[') {
+    const list: ExactJson[] = [];
+    cursor.array(() => void list.push(readValue(cursor)));
+    return list;
+  }
+  if (next === '"') return cursor.string();
+  if (cursor.word('null')) return null;
+  if (cursor.word('true')) return true;
+  if (cursor.word('false')) return false;
+  const digits = cursor.number();
+  const number = Number(digits);
+  return Number.isSafeInteger(number) || !/^-?[0-9]{16,40}$/.test(digits) ? number : BigInt(digits);
+}
+
+/** Parses a text; `what` names it in the error. Throws `file-corrupt`. */
+export function parseExactJson(text: string, what: string): ExactJson {
+  try {
+    const cursor = jsonCursor(text);
+    const value = readValue(cursor);
+    cursor.end();
+    return value;
+  } catch (error) {
+    if (!(error instanceof JsonSyntaxError)) throw error;
+    throw new StableDiffusionError('file-corrupt', `${what} is not JSON: ${error.message}.`);
+  }
+}
+
+export interface PrintOptions {
+  /** Python's separators `, ` and `: `, and escapes for all but ASCII. */
+  readonly like?: 'javascript' | 'python';
+  /** Numbers that are floats in Python although they are whole. */
+  readonly isFloat?: (path: readonly string[]) => boolean;
+}
+
+const escapeUnicode = (text: string): string =>
+  text.replace(/[\u007f-\uffff]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
+
+/** Prints a value with its whole numbers exact and its keys in their order. */
+export function printExactJson(value: unknown, options: PrintOptions = {}, path: readonly string[] = []): string {
+  const python = options.like === 'python';
+  const [comma, colon] = python ? [', ', ': '] : [',', ':'];
+  if (typeof value === 'bigint') return value.toString();
+  if (typeof value === 'number' && python) return pythonNumber(value, options.isFloat?.(path) ?? false);
+  if (typeof value === 'string') return python ? escapeUnicode(JSON.stringify(value)) : JSON.stringify(value);
+  if (Array.isArray(value))
+    return `[${value.map((one, i) => printExactJson(one, options, [...path, String(i)])).join(comma)}]`;
+  if (!isExactObject(value)) return JSON.stringify(value) ?? 'null';
+  const members = orderedKeys(value).filter((key) => value[key] !== undefined);
+  return `{${members.map((key) => `${printExactJson(key, options)}${colon}${printExactJson(value[key], options, [...path, key])}`).join(comma)}}`;
+}
+
+/** A number as Python prints it: `1.0`, `1e-07`, `1e+16`. */
+export function pythonNumber(value: number, isFloat: boolean): string {
+  if (Number.isNaN(value)) return 'NaN';
+  if (!Number.isFinite(value)) return value > 0 ? 'Infinity' : '-Infinity';
+  if (Number.isInteger(value) && !isFloat && !Object.is(value, -0)) return String(value);
+  const size = Math.abs(value);
+  if (value !== 0 && (size < 1e-4 || size >= 1e16)) {
+    const [digits = '', exponent = '0'] = value.toExponential().split('e');
+    const power = Number(exponent);
+    return `${digits}e${power < 0 ? '-' : '+'}${String(Math.abs(power)).padStart(2, '0')}`;
+  }
+  const text = Object.is(value, -0) ? '-0' : String(value);
+  return text.includes('.') ? text : `${text}.0`;
+}
