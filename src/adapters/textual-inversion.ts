@@ -169,3 +169,20 @@ export function withEmbeddings(
   });
   return { source: weightView(source.label, tensors, [source]), config: { ...config, vocab_size: next }, placeholders };
 }
+
+/**
+ * The vectors of a file for one text encoder, [rows, width], as ComfyUI takes them: `key` (`clip_l`, `clip_g`) where the file has it, else
+ * the original's `string_to_param`, else the first tensor. Throws `file-unsupported`, `too-large`.
+ */
+export async function embeddingVectors(
+  source: WeightSource,
+  key: string,
+  signal?: AbortSignal,
+): Promise<Tensor<'float32'>> {
+  const [chosen] = source.entries.has(key) ? [key] : embeddingKeys(source);
+  if (chosen === undefined) throw new StableDiffusionError('file-unsupported', `${source.label} holds no embedding.`);
+  checkSizes(source, [chosen]);
+  const read = toFloat32(await source.read(chosen, signal));
+  const width = read.shape.at(-1) ?? 0;
+  return float32([read.data.length / width, width], read.data);
+}

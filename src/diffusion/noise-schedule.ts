@@ -29,10 +29,16 @@ export interface NoiseSchedule {
   timestepOfSigma(sigma: number, quantize?: boolean): number;
 }
 
-/** The schedule of a table of alphas_cumprod: float32 [T], descending, in [0, 1). `betas` are worked out from it where they are not given. */
-export function noiseSchedule(alphasCumprod: Float32Array, betas?: Float64Array): NoiseSchedule {
+/**
+ * The schedule of a table of alphas_cumprod: float32 [T], descending, in [0, 1). `betas` and `sigmas` are worked out from it where they are
+ * not given.
+ */
+export function noiseSchedule(
+  alphasCumprod: Float32Array,
+  betas?: Float64Array,
+  sigmas: Float32Array = alphasCumprod.map((alphaBar) => Math.sqrt(Math.fround(Math.fround(1 - alphaBar) / alphaBar))),
+): NoiseSchedule {
   const count = alphasCumprod.length;
-  const sigmas = alphasCumprod.map((alphaBar) => Math.sqrt(Math.fround(Math.fround(1 - alphaBar) / alphaBar)));
   const logSigmas = sigmas.map(Math.log);
   const at = (table: Float32Array, index: number) => table[index] as number;
 

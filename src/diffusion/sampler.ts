@@ -1,7 +1,7 @@
 /** Sampler: an async generator that turns noise into a latent and yields after every step. One file each in `samplers/`. */
 
 import type { IntervalNoise, NoiseSource } from '../random/noise-source.ts';
-import type { DiffusionModel, Latent } from './denoiser.ts';
+import type { Denoiser, DiffusionModel, Latent } from './denoiser.ts';
 import type { SigmaScheduleOptions } from './sigma-schedules/sigma-schedule.ts';
 
 export interface SamplerStep {
@@ -80,6 +80,20 @@ export interface Restart {
   readonly times: number;
 }
 
+export interface SigmaSamplerOptions extends SamplerSettings {
+  /** Noise of unit variance for the step from one sigma to the next. */
+  readonly noise: IntervalNoise;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** An algorithm in sigma space. `x` is at noise level `sigmas[0]`; `sigmas` descend, usually to 0, one more than there are steps. */
+export type SigmaSampling = (
+  denoise: Denoiser,
+  x: Latent,
+  sigmas: ArrayLike<number>,
+  options: SigmaSamplerOptions,
+) => Sampling;
+
 /** The input of a sampler. The same request works for every sampler. */
 export interface SamplingRequest {
   /** The guided model, with its schedule. */
@@ -138,5 +152,9 @@ export interface Sampler {
   readonly quantizes?: boolean | undefined;
   /** It needs the unconditional prediction, also at guidance scale 1 (CFG++). Default false. */
   readonly needsUnconditional?: boolean | undefined;
+  /** Samplers in sigma space: the algorithm alone, over sigmas that the caller made. */
+  readonly sample?: SigmaSampling | undefined;
+  /** It takes noise from a Brownian tree where there is one. Default false. */
+  readonly usesIntervalNoise?: boolean | undefined;
   run(request: SamplingRequest): Sampling;
 }

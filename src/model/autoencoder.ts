@@ -63,8 +63,15 @@ function gaussian(moments: Float32): Posterior {
 /** An autoencoder with networks of its own. */
 export interface OpenAutoencoder extends Autoencoder, AsyncDisposable {}
 
+/** What runs the autoencoder's graphs. */
+export type FirstStageNetworks = Pick<NetworkSet, 'run' | 'graph'>;
+
 /** The autoencoder `network` of a set; an identity has no network there. */
-export function autoencoderOf(config: FirstStageConfig, networks: NetworkSet, network = 'first_stage'): Autoencoder {
+export function autoencoderOf(
+  config: FirstStageConfig,
+  networks: FirstStageNetworks,
+  network = 'first_stage',
+): Autoencoder {
   const isIdentity = config.kind === 'identity';
   const posterior = (encoded: Float32): Posterior => (config.kind === 'kl' ? gaussian(encoded) : { mean: encoded });
   return {

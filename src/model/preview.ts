@@ -18,7 +18,7 @@ const v1Colours = [
 ] as const;
 
 /** One pixel for each latent element. */
-function linearPreview(latent: Tensor<'float32'>): Image<3>[] {
+export function linearPreview(latent: Tensor<'float32'>): Image<3>[] {
   const [batch = 0, channels = 0, height = 0, width = 0] = latent.shape;
   const plane = height * width;
   return Array.from({ length: batch }, (_, n) => {

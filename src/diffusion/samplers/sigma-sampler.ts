@@ -3,27 +3,14 @@
  * sigmas, the start, the denoiser and inpainting, so that a sampler's own file is its algorithm only.
  */
 
-import type { IntervalNoise } from '../../random/noise-source.ts';
 import { addScaled, scale } from '../../tensor/arithmetic.ts';
-import { type Denoiser, denoiser, type Latent } from '../denoiser.ts';
+import { denoiser, type Latent } from '../denoiser.ts';
 import { keepDenoised } from '../inpainting.ts';
-import type { Sampler, SamplerSettings, Sampling, SamplingRequest } from '../sampler.ts';
+import type { Sampler, SamplingRequest, SigmaSampling } from '../sampler.ts';
 import { type SigmaScheduleName, sigmaSchedule } from '../sigma-schedules/index.ts';
 import { checkRequest, stepNoiseOf } from './request.ts';
 
-export interface SigmaSamplerOptions extends SamplerSettings {
-  /** Noise of unit variance for the step from one sigma to the next. */
-  readonly noise: IntervalNoise;
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** An algorithm in sigma space. `x` is at noise level `sigmas[0]`; `sigmas` descend, usually to 0, one more than there are steps. */
-export type SigmaSampling = (
-  denoise: Denoiser,
-  x: Latent,
-  sigmas: ArrayLike<number>,
-  options: SigmaSamplerOptions,
-) => Sampling;
+export type { SigmaSamplerOptions, SigmaSampling } from '../sampler.ts';
 
 export interface SigmaSamplerRow extends Omit<Sampler, 'space' | 'run' | 'schedule'> {
   readonly sample: SigmaSampling;
@@ -69,6 +56,8 @@ export function sigmaSampler(row: SigmaSamplerRow): Sampler {
     callsPerStep,
     choosesSteps,
     needsUnconditional,
+    sample,
+    usesIntervalNoise: row.usesIntervalNoise,
     schedule: row.schedule ?? 'normal',
     space: 'sigma',
     run(request) {
