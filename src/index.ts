@@ -13,3 +13,18 @@ export { createNodeEngine, type NodeEngineOptions } from './engine/node.ts';
 export { nodeImageCodec } from './image/codec/codec-node.ts';
 export { loadModel, type LoadModelOptions, pocketModel } from './model/load-model-node.ts';
 export { openImage, saveImage } from './pipelines/image-files-node.ts';
+export {
+  openWorkflowContext,
+  type WorkflowContextOptions,
+  type WorkflowFolders,
+  workflowFolders,
+} from './workflow/context-node.ts';
+export { WorkflowCache } from './workflow/cache.ts';
+export type { WorkflowEvent } from './workflow/events.ts';
+export { executeWorkflow, type ExecuteOptions, type WorkflowResult } from './workflow/execute.ts';
+export { type ApiGraph, parseApiGraph } from './workflow/graph.ts';
+export { defineListNode, defineNode, type NodeTable, nodeTable, type NodeType } from './workflow/definition.ts';
+export { nodes as workflowNodes } from './workflow/nodes/index.ts';
+export { objectInfo } from './workflow/object-info.ts';
+export { type RunWorkflowOptions, runWorkflow } from './workflow/run-workflow-node.ts';
+export { validateWorkflow, type ValidationResult } from './workflow/validate.ts';

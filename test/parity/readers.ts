@@ -37,6 +37,7 @@ export const readers: readonly ReaderRow[] = [
   { set: 'control', load: () => import('./readers/a1111-merge.ts') },
   { set: 'control', load: () => import('./readers/plain-preprocessors.ts') },
   { set: 'control', load: () => import('./readers/annotators.ts') },
+  { set: 'comfyui', load: () => import('./readers/comfyui-nodes.ts') },
   { set: 'lineage', load: () => import('./readers/adm-tables.ts') },
   { set: 'lineage', load: () => import('./readers/adm-networks.ts') },
   { set: 'lineage', load: () => import('./readers/adm-losses.ts') },

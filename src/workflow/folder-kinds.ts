@@ -1,0 +1,26 @@
+/** Kinds of model files by the names of ComfyUI's folders, and the pictures and latents of its input folder. */
+export const folderKinds = [
+  'checkpoints',
+  'configs',
+  'loras',
+  'vae',
+  'text_encoders',
+  'diffusion_models',
+  'clip_vision',
+  'style_models',
+  'embeddings',
+  'diffusers',
+  'vae_approx',
+  'controlnet',
+  'gligen',
+  'upscale_models',
+  'hypernetworks',
+  'photomaker',
+  'classifiers',
+  'model_patches',
+  'audio_encoders',
+  'input_images',
+  'input_latents',
+  'output_images',
+] as const;
+export type FolderKind = (typeof folderKinds)[number];

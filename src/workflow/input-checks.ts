@@ -1,0 +1,265 @@
+/** The checks of one node's inputs and of the nodes before it, in ComfyUI's kinds and words of errors. */
+
+import { isExactObject } from '../formats/exact-json.ts';
+import type { ApiGraph, ApiNode } from './graph.ts';
+import { type InputSpec, type NameLists, namesOf } from './input-spec.ts';
+import { type NodeTable, type NodeType, outputsOf } from './definition.ts';
+import { inputConfig } from './object-info.ts';
+import { ConversionError, pythonBool, pythonFloat, pythonInt, pythonRepr, pythonStr } from './python-text.ts';
+import { pythonNumber } from '../formats/exact-json.ts';
+import type { ValidationError } from './validation-error.ts';
+
+export interface Checked {
+  readonly valid: boolean;
+  readonly errors: readonly ValidationError[];
+}
+
+/** Longer chains of nodes are refused: ComfyUI ends them by Python's limit of recursion. */
+const deepest = 950;
+
+/** What ComfyUI's check ends at with an exception. */
+class CheckFailed extends Error {
+  readonly exception: string;
+
+  constructor(exception: string, message: string) {
+    super(message);
+    this.exception = exception;
+  }
+}
+
+/** More names than these are not listed in a message. */
+const longestList = 20;
+
+const converters: Readonly<Record<string, (value: unknown) => unknown>> = {
+  INT: pythonInt,
+  FLOAT: pythonFloat,
+  STRING: pythonStr,
+  BOOLEAN: pythonBool,
+};
+
+/** Whether what an output gives can be an input's value: equal types, `*`, or one of several in common. */
+export function typesFit(received: string | readonly string[], wanted: unknown): boolean {
+  if (typeof received !== 'string' || typeof wanted !== 'string') return received === wanted;
+  const split = (types: string): string[] => types.split(',').map((type) => type.trim());
+  const [from, to] = [split(received), split(wanted)];
+  return from.includes('*') || to.includes('*') || from.some((type) => to.includes(type));
+}
+
+export class NodeValidation {
+  /** The result for each node that was looked at. */
+  readonly checked = new Map<string, Checked>();
+  /** Converted values by node and input. */
+  readonly values = new Map<string, Record<string, unknown>>();
+  readonly #graph: ApiGraph;
+  readonly #nodes: NodeTable;
+  readonly #lists: NameLists;
+  readonly #open = new Set<string>();
+
+  constructor(graph: ApiGraph, nodes: NodeTable, lists: NameLists) {
+    this.#graph = graph;
+    this.#nodes = nodes;
+    this.#lists = lists;
+  }
+
+  /** An output node with all before it. */
+  output(id: string): Checked {
+    try {
+      return this.#check(id);
+    } catch (error) {
+      if (!(error instanceof CheckFailed)) throw error;
+      const failed = { valid: false, errors: [exceptionError('exception_during_validation', error)] };
+      this.checked.set(id, failed);
+      return failed;
+    }
+  }
+
+  #check(id: string): Checked {
+    const known = this.checked.get(id);
+    if (known) return known;
+    if (this.#open.has(id) || this.#open.size > deepest)
+      throw new CheckFailed(
+        'RecursionError',
+        this.#open.has(id)
+          ? `maximum recursion depth exceeded: node ${id} depends on itself`
+          : 'maximum recursion depth exceeded',
+      );
+    const node = this.#graph.get(id) as ApiNode;
+    const type = this.#nodes.get(node.class_type ?? '') as NodeType;
+    this.#open.add(id);
+    try {
+      const { errors, valid } = this.#inputs(id, node, type);
+      // In a circle its own check failed inside it.
+      errors.push(...(this.checked.get(id)?.errors ?? []));
+      const result = { valid: valid && errors.length === 0, errors };
+      this.checked.set(id, result);
+      return result;
+    } finally {
+      this.#open.delete(id);
+    }
+  }
+
+  #inputs(id: string, node: ApiNode, type: NodeType): { readonly errors: ValidationError[]; readonly valid: boolean } {
+    const errors: ValidationError[] = [];
+    let valid = true;
+    for (const [name, spec] of Object.entries({ ...type.required, ...type.optional })) {
+      const value = node.inputs[name];
+      if (value === undefined) {
+        if (type.required?.[name])
+          errors.push(error('required_input_missing', 'Required input is missing', name, { input_name: name }));
+      } else if (Array.isArray(value)) {
+        const found = this.#link(name, spec, value);
+        if (found === false) valid = false;
+        else if (found) errors.push(found);
+      } else {
+        const found = this.#value(id, type, { name, spec, value });
+        if (found) errors.push(found);
+      }
+    }
+    errors.push(...this.#custom(id, node, type));
+    return { errors, valid };
+  }
+
+  /** What is wrong with a link, false where the node before it is. */
+  #link(name: string, spec: InputSpec, link: readonly unknown[]): ValidationError | false | undefined {
+    const info = { input_name: name, input_config: inputConfig(spec, this.#lists) };
+    if (link.length !== 2)
+      return error('bad_linked_input', 'Bad linked input, must be a length-2 list of [node_id, slot_index]', name, {
+        ...info,
+        received_value: link,
+      });
+    const source = this.#graph.get(String(link[0]));
+    const sourceType = source && this.#nodes.get(source.class_type ?? '');
+    if (!sourceType || typeof link[0] !== 'string') throw new CheckFailed('KeyError', pythonRepr(link[0]));
+    const outputs = outputsOf(sourceType);
+    const slot = link[1];
+    if (typeof slot !== 'number' || !Number.isInteger(slot))
+      throw new CheckFailed(
+        'TypeError',
+        `tuple indices must be integers or slices, not ${typeof slot === 'string' ? 'str' : 'float'}`,
+      );
+    const received = outputs.at(slot)?.type;
+    if (received === undefined) throw new CheckFailed('IndexError', 'tuple index out of range');
+    if (!typesFit(received, spec[0]))
+      return error(
+        'return_type_mismatch',
+        'Return type mismatch between linked nodes',
+        `${name}, received_type(${pythonStr(received)}) mismatch input_type(${pythonStr(namesOf(spec, this.#lists) ?? spec[0])})`,
+        { ...info, received_type: received, linked_node: link },
+      );
+    return this.#source(link[0], info, link);
+  }
+
+  #source(
+    id: string,
+    info: Readonly<Record<string, unknown>>,
+    link: readonly unknown[],
+  ): ValidationError | false | undefined {
+    try {
+      return this.#check(id).valid ? undefined : false;
+    } catch (failure) {
+      if (!(failure instanceof CheckFailed)) throw failure;
+      const inner = exceptionError('exception_during_inner_validation', failure);
+      const extra_info = { ...info, exception_message: failure.message, ...inner.extra_info, linked_node: link };
+      this.checked.set(id, { valid: false, errors: [{ ...inner, extra_info }] });
+      return false;
+    }
+  }
+
+  /** Converts a value and says what is wrong with it. */
+  #value(
+    id: string,
+    type: NodeType,
+    { name, spec, value: given }: { readonly name: string; readonly spec: InputSpec; readonly value: unknown },
+  ): ValidationError | undefined {
+    const [kind, settings = {}] = spec;
+    const info = { input_name: name, input_config: inputConfig(spec, this.#lists) };
+    let value = isExactObject(given) && '__value__' in given ? given['__value__'] : given;
+    try {
+      if (typeof kind === 'string') value = converters[kind]?.(value) ?? value;
+    } catch (cause) {
+      if (!(cause instanceof ConversionError)) throw cause;
+      return error(
+        'invalid_input_type',
+        `Failed to convert an input value to a ${kind} value`,
+        `${name}, ${pythonStr(value)}, ${cause.message}`,
+        { ...info, received_value: value, exception_message: cause.message },
+      );
+    }
+    this.values.set(id, Object.assign(this.values.get(id) ?? {}, { [name]: value }));
+    if (type.validates?.includes(name)) return undefined;
+    return this.#range(spec, settings, value, info) ?? this.#listed(spec, value, info);
+  }
+
+  #range(
+    [kind]: InputSpec,
+    settings: Readonly<Record<string, unknown>>,
+    value: unknown,
+    info: Readonly<Record<string, unknown>>,
+  ): ValidationError | undefined {
+    if (typeof value !== 'number' && typeof value !== 'bigint') return undefined;
+    const print = (number: unknown): string =>
+      typeof number === 'bigint' ? String(number) : pythonNumber(number as number, kind === 'FLOAT');
+    const [min, max] = [settings['min'], settings['max']] as (number | bigint | undefined)[];
+    const name = String(info['input_name']);
+    if (min !== undefined && value < min)
+      return error('value_smaller_than_min', `Value ${print(value)} smaller than min of ${print(min)}`, name, {
+        ...info,
+        received_value: value,
+      });
+    if (max !== undefined && value > max)
+      return error('value_bigger_than_max', `Value ${print(value)} bigger than max of ${print(max)}`, name, {
+        ...info,
+        received_value: value,
+      });
+    return undefined;
+  }
+
+  #listed(spec: InputSpec, value: unknown, info: Readonly<Record<string, unknown>>): ValidationError | undefined {
+    const names = namesOf(spec, this.#lists);
+    if (!names || names.includes(value as string)) return undefined;
+    const isLong = names.length > longestList;
+    const shown = isLong ? `(list of length ${names.length})` : pythonRepr(names);
+    return error(
+      'value_not_in_list',
+      'Value not in list',
+      `${info['input_name']}: '${pythonStr(value)}' not in ${shown}`,
+      {
+        ...info,
+        input_config: isLong ? null : info['input_config'],
+        received_value: value,
+      },
+    );
+  }
+
+  /** What the node itself says of its inputs. */
+  #custom(id: string, node: ApiNode, { validateInputs, validates = [] }: NodeType): ValidationError[] {
+    if (!validateInputs) return [];
+    const inputs: Record<string, unknown> = { ...node.inputs, ...this.values.get(id) };
+    const answer = validateInputs(inputs, this.#lists);
+    if (answer === true) return [];
+    return validates.flatMap((name) =>
+      name in inputs
+        ? [
+            error('custom_validation_failed', 'Custom validation failed for node', `${name} - ${answer}`, {
+              input_name: name,
+            }),
+          ]
+        : [],
+    );
+  }
+}
+
+function error(
+  type: string,
+  message: string,
+  details: string,
+  extra_info: Readonly<Record<string, unknown>>,
+): ValidationError {
+  return { type, message, details, extra_info };
+}
+
+function exceptionError(type: string, { exception, message }: CheckFailed): ValidationError {
+  const what =
+    type === 'exception_during_validation' ? 'Exception when validating node' : 'Exception when validating inner node';
+  return error(type, what, message, { exception_type: exception, traceback: [] });
+}

@@ -1,0 +1,131 @@
+/** Nodes that load models: whole checkpoints, and their parts from files of their own. */
+
+import { defineNode, type NodeType } from '../definition.ts';
+import { StableDiffusionError } from '../../errors.ts';
+import { clipOfNetworks, modelOfNetwork, vaeOf, valuesOf } from '../load-model.ts';
+
+export const checkpointLoaderSimple = defineNode({
+  name: 'CheckpointLoaderSimple',
+  displayName: 'Load Checkpoint',
+  category: 'loaders',
+  module: 'nodes',
+  required: {
+    ckpt_name: [{ folder: 'checkpoints' }, {}],
+  },
+  outputs: ['MODEL', 'CLIP', 'VAE'],
+  async run({ ckpt_name }, { files, fullTextEncoder }) {
+    const { model, clip, vae } = valuesOf(await files.checkpoint('checkpoints', ckpt_name), { fullTextEncoder });
+    return [model, clip, vae];
+  },
+});
+
+export const vaeLoader = defineNode({
+  name: 'VAELoader',
+  displayName: 'Load VAE',
+  category: 'loaders',
+  module: 'nodes',
+  required: {
+    vae_name: [{ folder: 'vae', last: ['pixel_space'] }],
+  },
+  outputs: ['VAE'],
+  async run({ vae_name }, { files }) {
+    if (vae_name === 'pixel_space')
+      throw new StableDiffusionError(
+        'file-unsupported',
+        'The VAE pixel_space is not supported: latents here are never pixels.',
+      );
+    const { config, source } = await files.network('vae', vae_name);
+    return [vaeOf(source.label, { config, weights: source })];
+  },
+});
+
+export const clipLoader = defineNode({
+  name: 'CLIPLoader',
+  displayName: 'Load CLIP',
+  category: 'advanced/loaders',
+  module: 'nodes',
+  required: {
+    clip_name: [{ folder: 'text_encoders' }],
+    type: [
+      [
+        'stable_diffusion',
+        'stable_cascade',
+        'sd3',
+        'stable_audio',
+        'mochi',
+        'ltxv',
+        'pixart',
+        'cosmos',
+        'lumina2',
+        'wan',
+        'hidream',
+        'chroma',
+        'ace',
+        'omnigen2',
+        'qwen_image',
+        'hunyuan_image',
+      ],
+    ],
+  },
+  optional: {
+    device: [['default', 'cpu'], { advanced: true }],
+  },
+  outputs: ['CLIP'],
+  async run({ clip_name }, { files, fullTextEncoder }) {
+    return [clipOfNetworks([await files.network('text_encoders', clip_name)], { fullTextEncoder })];
+  },
+});
+
+export const dualCLIPLoader = defineNode({
+  name: 'DualCLIPLoader',
+  displayName: 'DualCLIPLoader',
+  category: 'advanced/loaders',
+  module: 'nodes',
+  required: {
+    clip_name1: [{ folder: 'text_encoders' }],
+    clip_name2: [{ folder: 'text_encoders' }],
+    type: [['sdxl', 'sd3', 'flux', 'hunyuan_video', 'hidream', 'hunyuan_image']],
+  },
+  optional: {
+    device: [['default', 'cpu'], { advanced: true }],
+  },
+  outputs: ['CLIP'],
+  async run({ clip_name1, clip_name2, type }, { files, fullTextEncoder }) {
+    if (type !== 'sdxl')
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `Two text encoders are of the type sdxl here; ${type} is not supported.`,
+      );
+    const found = [await files.network('text_encoders', clip_name1), await files.network('text_encoders', clip_name2)];
+    // The encoder without a projection is CLIP's, whichever input it is given at.
+    found.sort(
+      (a, b) =>
+        Number('with_projection' in a.config && a.config.with_projection) -
+        Number('with_projection' in b.config && b.config.with_projection),
+    );
+    return [clipOfNetworks(found, { fullTextEncoder })];
+  },
+});
+
+export const unetLoader = defineNode({
+  name: 'UNETLoader',
+  displayName: 'Load Diffusion Model',
+  category: 'advanced/loaders',
+  module: 'nodes',
+  required: {
+    unet_name: [{ folder: 'diffusion_models' }],
+    weight_dtype: [['default', 'fp8_e4m3fn', 'fp8_e4m3fn_fast', 'fp8_e5m2']],
+  },
+  outputs: ['MODEL'],
+  async run({ unet_name }, { files }) {
+    return [modelOfNetwork(await files.network('diffusion_models', unet_name))];
+  },
+});
+
+export const loaderNodes: readonly NodeType[] = [
+  checkpointLoaderSimple,
+  vaeLoader,
+  clipLoader,
+  dualCLIPLoader,
+  unetLoader,
+];

@@ -1,0 +1,125 @@
+/** The network's inputs of one entry of a conditioning: its context, SDXL's vector of pooled text and sizes, and inpainting's channels. */
+
+import { sizes } from '../../conditioning/sizes.ts';
+import { resizeBilinear } from '../../tensor/resize-bilinear.ts';
+import { concatenate, scale } from '../../tensor/arithmetic.ts';
+import { repeatBatch, type NetworkInputs } from '../../tensor/batches.ts';
+import { float32, type Tensor } from '../../tensor/tensor.ts';
+import { StableDiffusionError } from '../../errors.ts';
+import type { ConditioningEntry } from '../values/conditioning.ts';
+import type { ModelValue } from '../values/model.ts';
+
+type Float32 = Tensor<'float32'>;
+
+/** What a run knows besides the entries. */
+export interface RunShape {
+  /** [b, channels, h, w] of the latent. */
+  readonly shape: readonly number[];
+  /** The latent of the start, scaled. */
+  readonly latent: Float32;
+  /** [b, 1, h, w]; 1 is made anew. */
+  readonly mask?: Float32 | undefined;
+}
+
+/** Pixels along each axis of one latent element, as SDXL's sizes count them. */
+const pixels = 8;
+/** SDXL's sizes: numbers of 256 values each. */
+const sizeWidth = 256;
+/** What an inpainting model takes for "nothing is kept". */
+const blankLatent = [0.8223, -0.6876, 0.6364, 0.138] as const;
+
+/** SDXL's vector: the pooled text, and the picture's sizes. */
+async function vectorOf(
+  model: ModelValue,
+  entry: ConditioningEntry,
+  { shape }: RunShape,
+): Promise<Float32 | undefined> {
+  const width = model.network.config.adm_in_channels;
+  if (typeof width !== 'number') return undefined;
+  const pooled = entry.pooled_output;
+  if (!pooled)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `${model.label} takes a pooled text, and this conditioning has none. Encode the text with this model's CLIP.`,
+    );
+  const numbers = (width - (pooled.shape[1] ?? 0)) / sizeWidth;
+  const { width: w = (shape[3] ?? 0) * pixels, height: h = (shape[2] ?? 0) * pixels } = entry;
+  const isRefiner = numbers === 5;
+  const own = sizes.create(
+    { kind: 'sizes', fields: ['original', 'crop', isRefiner ? 'aesthetic' : 'target'], width: sizeWidth },
+    '',
+    {
+      label: model.label,
+      run: () => Promise.reject(new Error('sizes run no network')),
+      tokenizers: new Map(),
+      maxLength: 0,
+    },
+  );
+  const { y } = await own.encode({
+    sizes: [
+      {
+        original: [h, w],
+        crop: [entry.crop_h ?? 0, entry.crop_w ?? 0],
+        target: [entry.target_height ?? h, entry.target_width ?? w],
+        aesthetic: entry.aesthetic_score ?? 6,
+      },
+    ],
+  });
+  return concatenate([pooled, y as Float32], 1);
+}
+
+/** Items of a batch repeated or cut to a number. */
+export function toBatch(value: Float32, count: number): Float32 {
+  const [own = 1, ...rest] = value.shape;
+  if (own === count) return value;
+  const size = value.data.length / own;
+  const data = new Float32Array(size * count);
+  for (let i = 0; i < count; i++) data.set(value.data.subarray((i % own) * size, ((i % own) + 1) * size), i * size);
+  return { ...value, shape: [count, ...rest], data };
+}
+
+/** A mask or latent in the size of another. */
+export function fitSize(value: Float32, height: number, width: number): Float32 {
+  return value.shape[2] === height && value.shape[3] === width ? value : resizeBilinear(value, height, width);
+}
+
+/** The channels behind the latent's: a mask and the latent of what is kept. */
+function concatOf(model: ModelValue, entry: ConditioningEntry, run: RunShape): Float32 | undefined {
+  const { in_channels, out_channels } = model.network.config;
+  if (in_channels !== out_channels + 5) return undefined;
+  const [batch = 1, , height = 1, width = 1] = run.shape;
+  const plane = height * width;
+  const mask = entry.concat_mask ?? run.mask;
+  if (!mask) {
+    const data = new Float32Array(batch * 5 * plane);
+    for (let b = 0; b < batch; b++) {
+      data.fill(1, b * 5 * plane, (b * 5 + 1) * plane);
+      for (const [c, value] of blankLatent.entries())
+        data.fill(value, (b * 5 + 1 + c) * plane, (b * 5 + 2 + c) * plane);
+    }
+    return float32([batch, 5, height, width], data);
+  }
+  const four = mask.shape.length === 3 ? { ...mask, shape: [mask.shape[0] ?? 1, 1, ...mask.shape.slice(1)] } : mask;
+  const sized = fitSize(four, height, width);
+  const rounded = toBatch({ ...sized, data: sized.data.map((value) => roundHalfEven(value)) }, batch);
+  const kept = entry.concat_latent_image ? scale(entry.concat_latent_image, model.config.scale_factor) : run.latent;
+  return concatenate([rounded, toBatch(fitSize(kept, height, width), batch)], 1);
+}
+
+/** As torch.round. */
+export function roundHalfEven(value: number): number {
+  const floor = Math.floor(value);
+  const rest = value - floor;
+  return rest > 0.5 || (rest === 0.5 && floor % 2 !== 0) ? floor + 1 : floor;
+}
+
+/** The inputs of an entry for the whole latent, a batch of 1 or of the run. */
+export async function entryInputs(model: ModelValue, entry: ConditioningEntry, run: RunShape): Promise<NetworkInputs> {
+  const y = await vectorOf(model, entry, run);
+  const concat = concatOf(model, entry, run);
+  return {
+    context: repeatBatch(entry.cond, entry.cond.shape[0] ?? 1, 'context'),
+    ...(y && { y }),
+    ...(concat && { concat }),
+  };
+}

@@ -1,0 +1,148 @@
+/**
+ * The denoised predictions of several prompts at one level: each entry predicts on its part of the latent, and the parts are averaged by
+ * their weights. Entries whose inputs have one layout run as one batch. After ComfyUI's `calc_cond_batch` (samplers.py).
+ */
+
+import { throwIfAborted } from '../../errors.ts';
+import { concatenate, scale } from '../../tensor/arithmetic.ts';
+import { inputsLayout, joinInputs, type NetworkInputs, takeBatch } from '../../tensor/batches.ts';
+import { expectDType, float32, type Tensor } from '../../tensor/tensor.ts';
+import type { NamedNetwork } from '../../model/network-set.ts';
+import type { NetworkPool } from '../network-pool.ts';
+import type { ModelValue } from '../values/model.ts';
+import { type ControlRun, controlInputs } from './control-inputs.ts';
+import { toBatch } from './entry-inputs.ts';
+import { type Area, croppedArea, isActive, type Region, weightsOf } from './regions.ts';
+
+type Latent = Tensor<'float32'>;
+
+export interface PredictOptions {
+  readonly model: ModelValue;
+  readonly networks: NetworkPool;
+  /** In place of the model's own. */
+  readonly network?: NamedNetwork | undefined;
+  readonly controls: ControlRun;
+  readonly signal?: AbortSignal | undefined;
+}
+
+interface Task {
+  readonly prompt: number;
+  readonly region: Region;
+  readonly area: Area;
+  readonly x: Latent;
+  readonly network: NamedNetwork;
+  readonly inputs: NetworkInputs;
+}
+
+/** A part of a tensor [b, c, h, w]. */
+export function cropArea(x: Latent, { height, width, top, left }: Area): Latent {
+  const [batch = 1, channels = 1, h = 1, w = 1] = x.shape;
+  if (height === h && width === w) return x;
+  const data = new Float32Array(batch * channels * height * width);
+  for (let plane = 0; plane < batch * channels; plane++)
+    for (let y = 0; y < height; y++) {
+      const from = (plane * h + top + y) * w + left;
+      data.set(x.data.subarray(from, from + width), (plane * height + y) * width);
+    }
+  return float32([batch, channels, height, width], data);
+}
+
+async function taskOf(
+  options: PredictOptions,
+  x: Latent,
+  sigma: number,
+  prompt: number,
+  region: Region,
+): Promise<Task> {
+  const { model } = options;
+  const [batch = 1, , height = 1, width = 1] = x.shape;
+  const area = croppedArea(region, height, width);
+  const part = cropArea(x, area);
+  const { concat, ...others } = region.inputs;
+  const seen = scale(part, Math.fround(model.sampling.inputScale(sigma)));
+  const withConcat = concat
+    ? concatenate([seen, cropArea(toBatch(expectDType(concat, 'float32'), batch), area)], 1)
+    : seen;
+  const own: NetworkInputs = {
+    ...Object.fromEntries(
+      Object.entries(others).map(([name, value]) => [name, toBatch(expectDType(value, 'float32', name), batch)]),
+    ),
+    x: withConcat,
+    timesteps: float32([batch], new Float32Array(batch).fill(model.sampling.timestep(sigma))),
+  };
+  const network = options.network ?? model.network;
+  const controlled = await controlInputs(options, region.control, {
+    network,
+    inputs: own,
+    sigma,
+    area,
+    shape: x.shape,
+  });
+  return { prompt, region, area, x: part, ...controlled };
+}
+
+/** Runs tasks of one network and layout together. */
+async function runTasks(options: PredictOptions, tasks: readonly Task[]): Promise<Latent[]> {
+  const outputs: Latent[] = [];
+  const keys = tasks.map(({ inputs }) => inputsLayout(inputs));
+  for (const [i, first] of tasks.entries()) {
+    if (outputs[i]) continue;
+    throwIfAborted(options.signal);
+    const places = tasks.flatMap(({ network }, j) => (network === first.network && keys[j] === keys[i] ? [j] : []));
+    const joined = joinInputs(places.map((j) => (tasks[j] as Task).inputs));
+    const output = await options.networks.runForOne(first.network, { output: 'out' }, joined, options.signal);
+    const count = first.x.shape[0] ?? 1;
+    for (const [at, j] of places.entries()) outputs[j] = takeBatch(output, at * count, (at + 1) * count);
+  }
+  return outputs;
+}
+
+/** Sums of weighted predictions and of the weights. */
+function accumulate(
+  sum: Float32Array,
+  weight: Float32Array,
+  shape: readonly number[],
+  { area, region }: Task,
+  denoised: Latent,
+): void {
+  const [batch = 1, channels = 1, height = 1, width = 1] = shape;
+  const weights = weightsOf(region, area, height, width);
+  const size = area.height * area.width;
+  const own = weights.shape[0] ?? 1;
+  for (let b = 0; b < batch; b++)
+    for (let c = 0; c < channels; c++)
+      for (let y = 0; y < area.height; y++)
+        for (let x = 0; x < area.width; x++) {
+          const from = y * area.width + x;
+          const to = ((b * channels + c) * height + area.top + y) * width + area.left + x;
+          const factor = weights.data[(b % own) * size + from] as number;
+          const value = denoised.data[(b * channels + c) * size + from] as number;
+          sum[to] = (sum[to] as number) + Math.fround(value * factor);
+          weight[to] = (weight[to] as number) + factor;
+        }
+}
+
+/** The denoised prediction of each prompt, in their order; one of no entry, or of none that is active, is 0. */
+export async function predictPrompts(
+  options: PredictOptions,
+  prompts: readonly (readonly Region[])[],
+  x: Latent,
+  sigma: number,
+): Promise<Latent[]> {
+  const tasks: Task[] = [];
+  // The negative prompt runs first, as in the original.
+  for (const [prompt, regions] of [...prompts.entries()].reverse())
+    for (const region of regions)
+      if (isActive(region, sigma)) tasks.push(await taskOf(options, x, sigma, prompt, region));
+  const outputs = await runTasks(options, tasks);
+  const sums = prompts.map(() => new Float32Array(x.data.length));
+  const weights = prompts.map(() => new Float32Array(x.data.length).fill(1e-37));
+  for (const [i, task] of tasks.entries()) {
+    const denoised = options.model.sampling.denoised(task.x, outputs[i] as Latent, sigma);
+    accumulate(sums[task.prompt] as Float32Array, weights[task.prompt] as Float32Array, x.shape, task, denoised);
+  }
+  return sums.map((sum, i) => ({
+    ...x,
+    data: sum.map((value, at) => value / (weights[i]?.[at] as number)),
+  }));
+}

@@ -1,0 +1,21 @@
+/** A control network applied to a conditioning, with its picture, strength and the part of the run it holds for; several form a chain. */
+
+import type { ControlNetConfig } from '../../config/network-config.ts';
+import type { NamedNetwork } from '../../model/network-set.ts';
+import type { Tensor } from '../../tensor/tensor.ts';
+
+export interface ControlNetValue {
+  readonly holdsNetworks: true;
+  readonly label: string;
+  readonly network: NamedNetwork & { readonly config: ControlNetConfig };
+}
+
+export interface ControlValue extends ControlNetValue {
+  /** float32 [b, 3, h, w] in 0…1. */
+  readonly hint: Tensor<'float32'>;
+  readonly strength: number;
+  readonly startPercent: number;
+  readonly endPercent: number;
+  /** Its outputs are added to this one's. */
+  readonly previous?: ControlValue | undefined;
+}
