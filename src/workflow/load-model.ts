@@ -1,6 +1,7 @@
 /** MODEL, CLIP and VAE of a checkpoint, and of networks in files of their own. */
 
-import { assembledConfig, type Checkpoint } from '../checkpoints/checkpoint.ts';
+import { assembledConfig } from '../checkpoints/assembled-config.ts';
+import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import type { DetectedNetwork } from '../checkpoints/detect.ts';
 import { conditionerParts } from '../config/conditioner-parts.ts';
 import {

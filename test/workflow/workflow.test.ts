@@ -109,7 +109,9 @@ test('ids of nodes do not count for what is kept', async () => {
 
 test('an error names its node and ends the run', async () => {
   const failing = nodeTable([
-    defineNode({ ...(sum as object), run: () => assert.fail('no sum today') } as Parameters<typeof defineNode>[0]),
+    defineNode({ ...(sum as object), run: () => assert.fail('no sum today') } as unknown as Parameters<
+      typeof defineNode
+    >[0]),
     number,
     show,
   ]);
