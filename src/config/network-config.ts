@@ -84,6 +84,7 @@ export const unetConfigSchema = z
       issue('num_res_blocks', 'a list needs one number for each level of channel_mult');
     }
     checkWidths(config, issue);
+    checkDepth(config, issue);
     for (const [level, mult] of config.channel_mult.entries()) {
       const width = mult * config.model_channels;
       const attends = level === config.channel_mult.length - 1 || config.attention_resolutions.includes(2 ** level);
@@ -116,6 +117,27 @@ function checkWidths(
     if (width % config.norm_num_groups !== 0)
       issue('model_channels', `${width} channels cannot be split into ${config.norm_num_groups} groups`);
   }
+}
+
+/** Transformer blocks on the way down. SDXL has 24; each costs time before a weight is read. */
+const mostTransformerBlocks = 512;
+
+function checkDepth(
+  config: {
+    readonly channel_mult: readonly number[];
+    readonly num_res_blocks: number | readonly number[];
+    readonly transformer_depth: number | readonly number[];
+  },
+  issue: (path: string, message: string) => void,
+): void {
+  const at = (value: number | readonly number[], level: number): number =>
+    typeof value === 'number' ? value : (value[level] ?? 0);
+  const total = config.channel_mult.reduce(
+    (sum, _, level) => sum + at(config.num_res_blocks, level) * at(config.transformer_depth, level),
+    0,
+  );
+  if (total > mostTransformerBlocks)
+    issue('transformer_depth', `${total} transformer blocks are too many; at most ${mostTransformerBlocks} are built`);
 }
 
 /** `cldm.cldm.ControlNet`: the first half of a UNet, and the convolutions of the hint picture. */

@@ -101,6 +101,8 @@ export interface EngineLimits {
    * decides.
    */
   readonly latentPositions: number;
+  /** Bytes of memory that a run may still take now. Undefined where the system does not tell. */
+  readonly availableMemory?: (() => number) | undefined;
 }
 
 export interface Engine extends AsyncDisposable {

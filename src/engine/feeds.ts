@@ -1,7 +1,7 @@
 /** Preparation of a run, for both engines: checks the inputs against the graph and converts them to the declared element types. */
 
 import { StableDiffusionError } from '../errors.ts';
-import { type Bindings, bindShape, evaluateShape } from '../graph/dim.ts';
+import { bindShape, evaluateShape } from '../graph/dim.ts';
 import type { Graph } from '../graph/graph.ts';
 import { convert } from '../tensor/convert.ts';
 import { elementCount, type Shape, type Tensor } from '../tensor/tensor.ts';
@@ -47,7 +47,7 @@ export function prepareFeeds(
 const lastPossible = new WeakMap<Graph, string>();
 
 /** Throws `too-large` where a graph would make a tensor that is larger than is possible. All of its symbols are bound. */
-export function checkSizes(graph: Graph, bindings: Bindings): void {
+export function checkSizes(graph: Graph, bindings: ReadonlyMap<string, number>): void {
   const sizes = [...bindings].join(' ');
   if (lastPossible.get(graph) === sizes) return;
   for (const node of graph.nodes) {

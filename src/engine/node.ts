@@ -7,7 +7,7 @@ import { emitOnnx } from '../onnx/emit.ts';
 import type { EmitOptions } from '../onnx/emitter.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 import { fusedAttentionWorks, hasAttention } from './attention-check.ts';
-import type { CompileOptions, Engine, EngineState, Program } from './engine.ts';
+import type { CompileOptions, Engine, EngineLimits, EngineState, Program } from './engine.ts';
 import { givenParameters } from './feeds.ts';
 import { blockFrom, blockProbe, probeInput } from './image-block.ts';
 import type { SessionSettings } from './node-protocol.ts';
@@ -43,7 +43,7 @@ interface SegmentWork {
 
 class NodeEngine implements Engine {
   readonly provider: 'cpu' | 'webgpu' | 'cuda';
-  readonly limits = { latentPositions: Number.POSITIVE_INFINITY };
+  readonly limits: EngineLimits;
   readonly #threads: number;
   readonly #packAtOnce: number;
   readonly #memoryFiles: boolean;
@@ -55,6 +55,9 @@ class NodeEngine implements Engine {
 
   constructor(options: NodeEngineOptions) {
     this.provider = options.provider ?? 'cpu';
+    // A graphics card has memory of its own.
+    const availableMemory = this.provider === 'cpu' ? () => process.availableMemory() : undefined;
+    this.limits = { latentPositions: Number.POSITIVE_INFINITY, availableMemory };
     this.#thread = new RuntimeThread({ background: options.background ?? false });
     this.#threads = options.threads ?? 0;
     this.#packAtOnce = options.packAtOnce ?? 2 ** 29;

@@ -15,7 +15,7 @@ export interface SymbolicDim {
 export type Dim = number | SymbolicDim;
 
 /** Values of symbols by name. */
-export type Bindings = ReadonlyMap<string, number>;
+export type Bindings = Pick<ReadonlyMap<string, number>, 'get'>;
 
 /** A rounded-down quotient that did not come out even is an atom of its own, written `⌊(terms)/divisor⌋`. */
 const quotient = /^⌊\((.*)\)\/(\d+)⌋$/;

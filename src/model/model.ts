@@ -20,6 +20,7 @@ import { expectDType, type Tensor } from '../tensor/tensor.ts';
 import type { ClipTokenizer } from '../tokenizer/clip-tokenizer.ts';
 import { type Autoencoder, autoencoderOf, type Posterior } from './autoencoder.ts';
 import { type DenoiserNetwork, denoiserNetwork } from './denoiser-network.ts';
+import { checkMemory } from './memory-need.ts';
 import { nativeLatentSize } from './native-size.ts';
 import { assertNetworksMatch, type NamedNetwork, NetworkSet, runForOne } from './network-set.ts';
 import { type SafetyNetwork, safetyNetwork } from './safety.ts';
@@ -194,6 +195,20 @@ export class Model implements AsyncDisposable, ConditionedModel {
   /** Throws `too-large` for latents of this size that cannot be decoded, before they are computed. */
   checkDecodable(height: number, width: number): void {
     this.autoencoder.checkDecodable(this.latentChannels, height, width);
+  }
+
+  /** Throws `too-large` with the figures where memory does not suffice for so many latents of this size, before they are computed. */
+  checkMemory(batch: number, height: number, width: number): void {
+    const { in_channels: channels } = this.checkpoint.config.unet_config;
+    const denoise = { network: 'unet', outputs: ['out'], shapes: { x: [batch, channels, height, width] } };
+    const decode = {
+      network: 'first_stage',
+      graph: 'decode',
+      outputs: ['decoded'],
+      shapes: { z: [1, this.latentChannels, height, width] },
+    };
+    const uses = this.networks.config('first_stage')?.kind === 'identity' ? [denoise] : [denoise, decode];
+    checkMemory(this.networks, this.#options.engine, uses);
   }
 
   /** A quick picture of a latent through the TAESD of `preview`. Throws `invalid-argument` without one. */

@@ -70,6 +70,11 @@ export class NetworkSet implements AsyncDisposable {
     this.engine = options.engine;
   }
 
+  /** Of all networks but those that needed float32. */
+  get precision(): PrecisionName | Precision | undefined {
+    return this.#options.precision;
+  }
+
   /** The configuration of a network, or undefined if the set has none of this name. */
   config(network: string): NetworkConfig | undefined {
     return this.#options.networks.get(network)?.config;

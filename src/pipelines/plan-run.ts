@@ -57,6 +57,9 @@ export async function planRun(model: Model, options: SplitOptions, given?: Start
     height / model.downsampling,
     width / model.downsampling,
   ];
+  const calls = request.guidanceScale === 1 && !sampling.sampler.needsUnconditional ? 1 : 2;
+  const [, , rows, columns] = shapeOf(1);
+  model.checkMemory(batches.largest * calls, rows, columns);
   const { startNoise } = inputs;
   const wanted = shapeOf(batches.largest);
   if (startNoise && startNoise.shape.join() !== wanted.join()) {

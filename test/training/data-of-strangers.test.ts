@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
+import { gzipSync } from 'node:zlib';
 import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { openFile } from '../../src/files/byte-source-node.ts';
@@ -12,7 +13,7 @@ import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
 import { createImage } from '../../src/image/image.ts';
 import { prepareItem } from '../../src/training/data/batches.ts';
 import { imageFolder } from '../../src/training/data/folder-node.ts';
-import { parquetDataset } from '../../src/training/data/parquet.ts';
+import { parquetDataset } from '../../src/training/data/parquet-node.ts';
 import { createProblems, type Problems } from '../../src/training/data/problems.ts';
 import type { IndexedSource, Sample, ShardedSource } from '../../src/training/data/sample.ts';
 import { rejection } from '../../src/training/data/sample-filter.ts';
@@ -178,6 +179,21 @@ test('WebDataset: fields that nobody wants are not kept in memory', async () => 
   assert.ok(sample && 'image' in sample && sample.image.length === png.length);
 });
 
+test('WebDataset: gzip that unpacks to far more than its size is reported; the samples before stay', async () => {
+  const problems = createProblems();
+  const zeros = new Uint8Array(2 ** 27);
+  const tar = gzipSync(
+    tarOf([
+      ['000.jpg', png],
+      ['000.npy', zeros],
+      ['001.jpg', png],
+    ]),
+  );
+  const source = webDataset({ shards: ['s.tar.gz'], open: async () => memoryBytes(tar, 's.tar.gz'), problems });
+  await samplesOf(source);
+  assert.match(problems.summary(), /corrupt-shard: 1/);
+});
+
 test('Parquet: an LZ4 column of nulls only; a page that lies about its values is refused before it is decoded', async () => {
   const open = async (name: string) => [await openFile(reference(`files/strangers/${name}`))];
   const problems = createProblems();
@@ -189,6 +205,26 @@ test('Parquet: an LZ4 column of nulls only; a page that lies about its values is
   const wrong = await samplesOf(await parquetDataset(await open('wrong-value-count.parquet'), { problems }));
   assert.equal(wrong.length, 10); // of the other row group
   assert.match(problems.summary(), /corrupt-shard: 1/);
+});
+
+test('Parquet: a page on which the decoder never ends is ended; the work stops, and Ctrl-C is heard meanwhile', async () => {
+  const open = async (milliseconds: number) =>
+    parquetDataset([await openFile(reference('files/strangers/run-without-end.parquet'))], {
+      problems: createProblems(),
+      limits: { milliseconds },
+    });
+  await assert.rejects(samplesOf(await open(300)), {
+    code: 'too-large',
+    message: /run-without-end\.parquet takes far longer/,
+  });
+  const source = await open(1e9);
+  const controller = new AbortController();
+  const reading = (async () => {
+    for await (const _ of source.open(0, undefined, controller.signal)) assert.fail('it has no samples');
+  })();
+  setImmediate(() => controller.abort());
+  await assert.rejects(reading, { code: 'aborted' });
+  await source.close();
 });
 
 test('Parquet: files of a refused data set are closed', async () => {

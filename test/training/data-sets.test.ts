@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
 import { createImage } from '../../src/image/image.ts';
 import { imageFolder } from '../../src/training/data/folder-node.ts';
-import { parquetDataset } from '../../src/training/data/parquet.ts';
+import { parquetDataset } from '../../src/training/data/parquet-node.ts';
 import { createProblems, type Problem } from '../../src/training/data/problems.ts';
 import type { EncodedSample, ShardedSource } from '../../src/training/data/sample.ts';
 import { expandBraces, shardNames } from '../../src/training/data/shard-names-node.ts';

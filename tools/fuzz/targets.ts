@@ -18,7 +18,7 @@ import { readImageMetadata } from '../../src/image/metadata/image-metadata.ts';
 import { parseInfotext } from '../../src/image/metadata/infotext.ts';
 import { parsePromptAttention } from '../../src/prompt/attention.ts';
 import { createClipTokenizer } from '../../src/tokenizer/clip-tokenizer.ts';
-import { parquetDataset } from '../../src/training/data/parquet.ts';
+import { parquetDataset } from '../../src/training/data/parquet-node.ts';
 import { createProblems } from '../../src/training/data/problems.ts';
 import { readTar } from '../../src/training/data/tar.ts';
 
@@ -111,7 +111,10 @@ export const targets: Readonly<Record<string, FuzzTarget>> = {
   },
   parquet: {
     async run(bytes) {
-      const data = await parquetDataset([memoryBytes(bytes, 'x.parquet')], { problems: createProblems() });
+      const data = await parquetDataset([memoryBytes(bytes, 'x.parquet')], {
+        problems: createProblems(),
+        limits: { milliseconds: 500 },
+      });
       for (const shard of data.shards.keys()) for await (const sample of data.open(shard)) void sample;
       await data.close();
     },

@@ -36,14 +36,17 @@ export async function runChunk(chunk: readonly Picture[], chunkContext: ChunkCon
     }
   } catch (error) {
     if (signal.aborted) return;
-    // If one picture became NaN, the others of the batch are generated alone.
-    if (chunk.length > 1 && error instanceof StableDiffusionError && error.code === 'not-finite') {
+    // If one picture became NaN, the others of the batch are generated alone; so are those that do not fit into memory together.
+    if (chunk.length > 1 && error instanceof StableDiffusionError && alone.has(error.code)) {
       for (const picture of left) await runChunk([picture], chunkContext);
       return;
     }
     for (const work of new Set(chunk.map((picture) => picture.work))) await chunkContext.fail(work, error);
   }
 }
+
+/** Errors that a single picture of the chunk may not meet. */
+const alone: ReadonlySet<string> = new Set(['not-finite', 'too-large']);
 
 /** The work of a run is charged to the callers of its pictures. */
 function useOf(chunk: readonly Picture[], owner: string, { context, signal }: ChunkContext): TurnUse<PipelineEvent> {

@@ -6,7 +6,7 @@ import { StableDiffusionError } from '../../errors.ts';
 import type { ByteSource } from '../../files/byte-source.ts';
 import { fileError, openFile } from '../../files/byte-source-node.ts';
 import { imageFolder } from './folder-node.ts';
-import { parquetDataset } from './parquet.ts';
+import { parquetDataset } from './parquet-node.ts';
 import type { Problems } from './problems.ts';
 import type { SampleSource } from './sample.ts';
 import { expandBraces, shardNames } from './shard-names-node.ts';

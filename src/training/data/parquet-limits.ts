@@ -1,6 +1,6 @@
 /**
  * The resources that a row group of a Parquet file needs, determined before decoding: the sizes that the file states, and the headers of its pages
- * (`parquet.thrift`, PageHeader). Decoding is one synchronous piece of work, so a file that lies about its numbers would never end.
+ * (`parquet.thrift`, PageHeader). Most files that lie about their numbers are refused here; `parquet-thread-node.ts` bounds the rest.
  */
 
 import type { RowGroup } from 'hyparquet';
@@ -10,11 +10,15 @@ import type { ByteSource } from '../../files/byte-source.ts';
 /** Rows of a row group: what Hugging Face writes has 100 to 1000, pyarrow's default is 2^20. */
 const mostRows = 2 ** 20;
 
+/** Values of a column: a row may hold a list of numbers. */
+const mostValues = 8 * mostRows;
+
 /** Bytes of a row group after decompression. */
 const mostBytes = 2 ** 30;
 
-/** Pictures do not shrink, and texts shrink some 10 times. */
-const mostExpansion = 1000;
+/** Pictures do not shrink, and texts shrink some 10 times; what is small may shrink more. */
+const mostExpansion = 16;
+const freeBytes = 2 ** 26;
 
 /** Bytes that are read at once for a page's header, and the longest that is accepted. */
 const headerWindow = 2 ** 13;
@@ -32,11 +36,11 @@ export async function rowGroupProblem(file: ByteSource, group: RowGroup): Promis
     const size = Number(column.total_compressed_size);
     const name = column.path_in_schema.join('.');
     if (!(start >= 0 && size >= 0 && start + size <= file.size)) return `column ${name} lies outside of the file`;
-    if (!(values >= 0) || values > mostRows * 64) return `column ${name} has ${values} values`;
+    if (!(values >= 0) || values > mostValues) return `column ${name} has ${values} values`;
     const pages = await pagesOf(file, start, size, values);
     if (typeof pages === 'string') return `column ${name} ${pages}`;
     total += pages.bytes;
-    if (pages.bytes > mostExpansion * size + 2 ** 20)
+    if (pages.bytes > mostExpansion * size + freeBytes)
       return `column ${name} has ${size} bytes and would become ${pages.bytes}`;
     if (total > mostBytes) return `a row group would take more than ${mostBytes} bytes`;
   }
