@@ -234,10 +234,7 @@ test('what would be another network than was meant is refused, by the name of th
   refused(bare('channel_mult: [1], num_heads: 8, use_spatial_transformer: true'), /context_dim/);
   refused(bare('channel_mult: [0.3], num_heads: 8'), /0\.3 of 64 channels is not a whole number/);
   refused(bare('channel_mult: [1], num_heads: 7'), /64 channels cannot be split by 7/);
-  refused(
-    bare('channel_mult: [1, 1, 1, 1, 1, 1, 1, 1, 1], num_heads: 8, transformer_depth: 64'),
-    /transformer_depth/,
-  );
+  refused(bare('channel_mult: [1, 1, 1, 1, 1, 1, 1, 1, 1], num_heads: 8, transformer_depth: 64'), /transformer_depth/);
   refused(bare('channel_mult: [1], num_heads: 8, num_res_blocks_: 1'), /num_res_blocks_/);
   refused(bare('channel_mult: [1], num_heads: yes'), /num_heads/);
   refused(bare('channel_mult: [1], num_heads: 8').replace('64', '1e300'), /model_channels/);
