@@ -131,17 +131,20 @@ function checkAdapters({ adapters = [] }: GenerationRecord, model: Model): void 
   );
 }
 
-/** Most steps x pixels of a replay that was not allowed more: 100 steps of eight pictures of 1024 x 1024 pixels. */
-const mostWork = 100 * 8 * 1024 * 1024;
+/** Most steps x pixels of a replay that was not allowed more: 100 steps of 1024 x 1024 pixels. */
+const mostWork = 100 * 1024 * 1024;
+/** Most pixels at once: their memory is not asked for either. */
+const mostPixels = 3 * 1024 * 1024;
 /** A step of a smaller picture does not cost less. */
 const leastPixels = 256 * 256;
 
 /** A picture of a stranger may not order hours of work unasked. */
 function checkWork(record: GenerationRecord, isAllowed: boolean): void {
   const { width, height, steps, batchSize = 1, iteration, noise } = record;
+  const pixels = width * height * batchSize;
   // Of earlier batches only the noise is drawn, which is little work but not none.
-  const batches = noise === 'compvis' ? 1 + (iteration - 1) / 100 : 1;
-  if (isAllowed || Math.max(width * height * batchSize, leastPixels) * steps * batches <= mostWork) return;
+  const earlier = noise === 'compvis' ? ((iteration - 1) * leastPixels) / 2 : 0;
+  if (isAllowed || (pixels <= mostPixels && Math.max(pixels, leastPixels) * steps + earlier <= mostWork)) return;
   throw new StableDiffusionError(
     'too-large',
     `The picture was made with ${steps} steps of ${batchSize} pictures of ${width} x ${height} pixels, in iteration ${iteration}. That takes long; allow it with --large.`,

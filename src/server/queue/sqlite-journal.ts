@@ -29,7 +29,25 @@ function damaged(path: string, cause?: unknown): StableDiffusionError {
   );
 }
 
-/** Opens the file. Throws `file-corrupt`. */
+/** What SQLite says where the disk is at fault, and not what is on it. */
+const diskMessages = /disk I\/O error|database or disk is full|unable to open|readonly database/;
+
+/** Nothing is wrong with the file: it must not be moved away. */
+function notWritten(path: string, cause: unknown): StableDiffusionError {
+  return new StableDiffusionError(
+    'file-access',
+    `The journal of jobs ${path} cannot be written. Check that its disk has room and its folder may be written, and start again.`,
+    { cause },
+  );
+}
+
+/** What went wrong while a journal was opened, in words of ours. */
+export function openingError(path: string, cause: unknown): StableDiffusionError {
+  if (cause instanceof StableDiffusionError) return cause;
+  return cause instanceof Error && diskMessages.test(cause.message) ? notWritten(path, cause) : damaged(path, cause);
+}
+
+/** Opens the file. Throws `file-corrupt`, or `file-access` where the disk is full. */
 function openDatabase(path: string, schema: string): SqliteDatabase {
   const size = existsSync(path) ? statSync(path).size : 0;
   // SQLite would begin an empty file, and the jobs in the write-ahead log would be lost without a word.
@@ -48,7 +66,7 @@ function openDatabase(path: string, schema: string): SqliteDatabase {
     } catch {
       // it fails again with what it failed with
     }
-    throw damaged(path, cause);
+    throw openingError(path, cause);
   }
 }
 

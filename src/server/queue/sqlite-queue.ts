@@ -10,6 +10,7 @@ import type { Job, JobError, JobResult, JobState, NewJob } from '../job.ts';
 import type { JobControl, JobControlListener, JobEvent, JobEventListener } from '../job-event.ts';
 import { packed } from './job-rows.ts';
 import { JobTable } from './job-table.ts';
+import { openingError } from './sqlite-journal.ts';
 import type { Admission, JobList, JobQueue, ListQuery, QueueCounts, TakeOptions } from './queue.ts';
 
 export interface SqliteQueueOptions {
@@ -29,8 +30,14 @@ const countEvery = 50;
 
 const nobody = (): ReadonlySet<string> => new Set();
 
-/** Opens or creates the journal. Its folder must be this process's own. Throws `file-corrupt`. */
-export const openSqliteQueue = (options: SqliteQueueOptions): JobQueue => new SqliteQueue(options);
+/** Opens or creates the journal. Its folder must be this process's own. Throws `file-corrupt`, or `file-access` where the disk is full. */
+export function openSqliteQueue(options: SqliteQueueOptions): JobQueue {
+  try {
+    return new SqliteQueue(options);
+  } catch (cause) {
+    throw openingError(options.path, cause);
+  }
+}
 
 class SqliteQueue implements JobQueue {
   readonly #table: JobTable;
