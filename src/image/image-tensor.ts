@@ -8,6 +8,7 @@
 import { StableDiffusionError } from '../errors.ts';
 import { type Tensor, tensor } from '../tensor/tensor.ts';
 import { type Channels, createImage, type Image } from './image.ts';
+import { roundHalfEven } from '../tensor/round-half-even.ts';
 
 /**
  * Conversion of a value in [-1, 1] to a byte.
@@ -23,12 +24,6 @@ export const byteConventions = ['compvis', 'compvis-safety-checker', 'diffusers'
 export type ByteConvention = (typeof byteConventions)[number];
 
 const fround = Math.fround;
-
-function roundHalfEven(value: number): number {
-  const floor = Math.floor(value);
-  const rest = value - floor;
-  return rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? floor + 1 : floor;
-}
 
 const clamp01 = (value: number): number => (value > 0 ? Math.min(value, 1) : 0); // NaN is 0
 

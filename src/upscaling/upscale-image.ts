@@ -6,6 +6,8 @@ import { resize } from '../image/resize.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
 import { strideStarts, upscaleInGrid } from './tiles.ts';
 import type { Upscaler } from './upscaler.ts';
+import { roundHalfEven } from '../tensor/round-half-even.ts';
+import { cropPlanes } from '../tensor/crop-planes.ts';
 
 /** How tiles are joined: blended in 8 bits along their overlap, or the mean of overlapping pixels. */
 export type TileBlending = 'grid' | 'mean';
@@ -38,13 +40,6 @@ function toPlanes({ width, height, data }: Image<3>, channels: number): Tensor<'
     else for (const [plane, value] of [b, g, r].entries()) planes[plane * n + i] = Math.fround(value / 255);
   }
   return float32([1, channels, height, width], planes);
-}
-
-/** To the nearest whole number, halves to the even one. */
-function roundHalfEven(value: number): number {
-  const low = Math.floor(value);
-  const rest = value - low;
-  return rest > 0.5 || (rest === 0.5 && low % 2 === 1) ? low + 1 : low;
 }
 
 function fromPlanes({ shape, data }: Tensor<'float32'>): Image<3> {
@@ -88,7 +83,10 @@ async function upscaleByMean(
   for (const top of rows)
     for (const left of columns) {
       throwIfAborted(signal);
-      const out = checkFinite(await upscaler.runOnPicture(patch(x, top, left, side), signal), upscaler);
+      const out = checkFinite(
+        await upscaler.runOnPicture(cropPlanes(x, { top, left, height: side, width: side }), signal),
+        upscaler,
+      );
       const made = side * scale;
       for (let row = 0; row < made; row++)
         for (let column = 0; column < made; column++) {
@@ -102,18 +100,6 @@ async function upscaleByMean(
     }
   const mean = sums.map((sum, i) => sum / (counts[i % (width * height)] as number));
   return fromPlanes(float32([1, channels, height, width], mean));
-}
-
-/** A square of x [1, c, h, w]. */
-function patch({ shape, data }: Tensor<'float32'>, top: number, left: number, side: number): Tensor<'float32'> {
-  const [, c = 1, h = 1, w = 1] = shape;
-  const out = new Float32Array(c * side * side);
-  for (let plane = 0; plane < c; plane++)
-    for (let row = 0; row < side; row++) {
-      const from = (plane * h + top + row) * w + left;
-      out.set(data.subarray(from, from + side), (plane * side + row) * side);
-    }
-  return float32([1, c, side, side], out);
 }
 
 /** One pass of the network: the picture `scale` times as large. Throws `aborted`, `not-finite`, `engine-failed`. */

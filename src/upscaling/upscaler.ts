@@ -4,6 +4,7 @@ import type { Engine, Program } from '../engine/engine.ts';
 import { StableDiffusionError, throwIfAborted } from '../errors.ts';
 import type { ImageSize, UpscalerNetwork } from '../models/upscalers/index.ts';
 import { expectDType, float32, type Tensor } from '../tensor/tensor.ts';
+import { cropPlanes } from '../tensor/crop-planes.ts';
 
 export interface Upscaler extends AsyncDisposable {
   readonly network: UpscalerNetwork;
@@ -40,19 +41,6 @@ function extend(x: Tensor<'float32'>, height: number, width: number): Tensor<'fl
     for (let row = 0; row < height; row++) {
       const from = (plane * h + reflected(row, h)) * w;
       for (let column = 0; column < width; column++) data[to++] = x.data[from + reflected(column, w)] as number;
-    }
-  return float32([b, c, height, width], data);
-}
-
-/** The top left `height` x `width` of x [b, c, h, w]. */
-function cut(x: Tensor<'float32'>, height: number, width: number): Tensor<'float32'> {
-  const [b = 1, c = 1, h = 1, w = 1] = x.shape;
-  if (h === height && w === width) return x;
-  const data = new Float32Array(b * c * height * width);
-  for (let plane = 0; plane < b * c; plane++)
-    for (let row = 0; row < height; row++) {
-      const from = (plane * h + row) * w;
-      data.set(x.data.subarray(from, from + width), (plane * height + row) * width);
     }
   return float32([b, c, height, width], data);
 }
@@ -96,7 +84,7 @@ export function createUpscaler(engine: Engine, network: UpscalerNetwork): Upscal
     const program = await programFor(size, signal);
     const { out } = await program.run({ x: extend(x, ...size) }, { signal });
     if (!out) throw new StableDiffusionError('engine-failed', `${network.architecture} returned no picture.`);
-    return cut(expectDType(out, 'float32', 'out'), h * network.scale, w * network.scale);
+    return cropPlanes(expectDType(out, 'float32', 'out'), { height: h * network.scale, width: w * network.scale });
   };
   return {
     network,
@@ -107,7 +95,10 @@ export function createUpscaler(engine: Engine, network: UpscalerNetwork): Upscal
       const [, , h = 1, w = 1] = x.shape;
       const { minimum, multiple } = network.picture;
       const side = (size: number): number => multipleFrom(Math.max(size, minimum), multiple);
-      const made = cut(await run(extend(x, side(h), side(w)), signal), h * network.scale, w * network.scale);
+      const made = cropPlanes(await run(extend(x, side(h), side(w)), signal), {
+        height: h * network.scale,
+        width: w * network.scale,
+      });
       // NaN stays NaN: the caller looks for it.
       return { ...made, data: made.data.map((value) => Math.min(1, Math.max(0, value))) };
     },

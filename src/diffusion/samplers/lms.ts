@@ -10,24 +10,16 @@ import type { Denoiser, Latent } from '../denoiser.ts';
 import type { Sampling } from '../sampler.ts';
 import { type SigmaSamplerOptions, sigmaSampler } from './sigma-sampler.ts';
 import { derivative, evaluate, sigmaSteps } from './sigma-steps.ts';
+import { lagrangePolynomial } from '../lagrange.ts';
 
 export type LmsOptions = Partial<Pick<SigmaSamplerOptions, 'order' | 'endsAtDenoised' | 'signal'>>;
 
 /** The integral over [from, to] of the Lagrange polynomial that is 1 at nodes[j] and 0 at the others. */
 function lagrangeIntegral(nodes: readonly number[], j: number, from: number, to: number): number {
-  // Coefficients by rising power of (tau - from), so that the integral is a polynomial in to - from without cancellation of large powers.
-  let polynomial = [1];
-  const pivot = nodes[j] as number;
-  for (const [k, node] of nodes.entries()) {
-    if (k === j) continue;
-    const constant = (from - node) / (pivot - node);
-    const slope = 1 / (pivot - node);
-    polynomial = [...polynomial, 0].map(
-      (c, power) => c * constant + (power > 0 ? (polynomial[power - 1] as number) * slope : 0),
-    );
-  }
+  // In powers of (tau - from), so that the integral is a polynomial in to - from without cancellation of large powers.
+  const near = nodes.map((node) => node - from);
   const width = to - from;
-  return polynomial.reduce((sum, c, power) => sum + (c * width ** (power + 1)) / (power + 1), 0);
+  return lagrangePolynomial(near, j).reduce((sum, c, power) => sum + (c * width ** (power + 1)) / (power + 1), 0);
 }
 
 export async function* sampleLms(

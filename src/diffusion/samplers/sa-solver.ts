@@ -11,6 +11,7 @@ import type { Sampling } from '../sampler.ts';
 import { percentToSigma } from '../sigma-schedules/percent-to-sigma.ts';
 import { type SigmaSampling, sigmaSampler } from './sigma-sampler.ts';
 import { evaluate, sigmaSteps } from './sigma-steps.ts';
+import { lagrangePolynomial } from '../lagrange.ts';
 
 const predictorOrder = 3;
 const correctorOrder = 4;
@@ -32,19 +33,6 @@ function exponentialIntegrals(from: number, to: number, order: number, tau: numb
   return integrals;
 }
 
-/** Coefficients by rising power of the Lagrange polynomial that is 1 at nodes[j] and 0 at the others. */
-function lagrange(nodes: readonly number[], j: number): number[] {
-  let polynomial = [1];
-  for (const [k, node] of nodes.entries()) {
-    if (k === j) continue;
-    const scale = 1 / ((nodes[j] as number) - node);
-    polynomial = [...polynomial, 0].map(
-      (c, power) => scale * ((power > 0 ? (polynomial[power - 1] as number) : 0) - node * c),
-    );
-  }
-  return polynomial;
-}
-
 /**
  * Weights of the denoised latents at `nodes`, in log SNR, for the step from `from` to `to` (equations 15 and 18). All are taken from `to`,
  * where the polynomials are small numbers.
@@ -52,7 +40,7 @@ function lagrange(nodes: readonly number[], j: number): number[] {
 function weights(nodes: readonly number[], from: number, to: number, tau: number): number[] {
   const near = nodes.map((node) => node - to);
   const integrals = exponentialIntegrals(from - to, 0, nodes.length, tau);
-  return near.map((_, j) => lagrange(near, j).reduce((sum, c, p) => sum + c * (integrals[p] as number), 0));
+  return near.map((_, j) => lagrangePolynomial(near, j).reduce((sum, c, p) => sum + c * (integrals[p] as number), 0));
 }
 
 function sampleForm(isPece: boolean): SigmaSampling {

@@ -7,6 +7,7 @@ import { StableDiffusionError } from '../../errors.ts';
 import { crop, createImage, flatten, type Image, toRgb } from '../../image/image.ts';
 import { resize, type ResizeFilter } from '../../image/resize.ts';
 import type { TorchGenerator } from '../../random/torch-generator.ts';
+import { roundHalfEven } from '../../tensor/round-half-even.ts';
 
 export interface PictureOptions {
   /** Pixels of each side: 512 for Stable Diffusion v1, 256 in its first phase. */
@@ -42,11 +43,6 @@ export function preparePicture(picture: Image, options: PictureOptions, generato
   }
   const square = spareX + spareY > 0 ? crop(resized, left, top, size, size) : resized;
   return flip > 0 && generator.uniform() < flip ? mirror(square) : square;
-}
-
-function roundHalfEven(value: number): number {
-  const floor = Math.floor(value);
-  return value - floor === 0.5 ? floor + (floor % 2) : Math.round(value);
 }
 
 /** Left and right exchanged. */
