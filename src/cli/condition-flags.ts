@@ -1,7 +1,8 @@
 /** Flags for models with two text encoders and size conditions (SDXL), and for the refiner that ends a run. */
 
 import { bounds } from '../generation/bounds.ts';
-import { flag, number, type Option, text, UsageError } from './options.ts';
+import { emptyNegatives } from '../generation/second-model.ts';
+import { choice, flag, number, type Option, text, UsageError } from './options.ts';
 import { at, sizeFlag, within } from './request-flag.ts';
 
 function cropFlag(
@@ -29,6 +30,14 @@ export const conditionFlags = {
   secondNegative: at(
     'secondNegativePrompt',
     text(['--negative-2'], 'TEXT', 'SDXL: negative prompt of the second text encoder (default: the same)'),
+  ),
+  emptyNegative: at(
+    'emptyNegative',
+    choice(
+      ['--empty-negative'],
+      emptyNegatives,
+      'SDXL: what stands for an empty negative prompt (default: zeros, but as ComfyUI with its noise)',
+    ),
   ),
   originalSize: at(
     'sizeConditions.original',

@@ -26,11 +26,15 @@ export interface ConditionedBatch {
   /** For class-conditional models, one per picture. */
   readonly classLabels?: readonly number[] | undefined;
   readonly clipSkip?: number | undefined;
+  /** Of the negative prompt in the plain syntax. Default: the same. */
+  readonly negativeClipSkip?: number | undefined;
   /** Pixels of the pictures, for models that take them; `sizes` can add to them. */
   readonly size?: { readonly width: number; readonly height: number } | undefined;
   readonly sizes?: Partial<PictureSizes> | undefined;
   /** Of the negative prompt, where they differ. */
   readonly negativeSizes?: Partial<PictureSizes> | undefined;
+  /** Encode an empty negative prompt, for models that take zeros in its place. Default false. */
+  readonly encodesEmpty?: boolean | undefined;
   /** True if guidance needs the unconditional counterpart. */
   readonly guided: boolean;
   /** Default `plain`. */
@@ -46,6 +50,9 @@ export interface GuideOptions
   extends Pick<GuidedModelOptions, 'network' | 'schedule' | 'parameterization' | 'scale' | 'rescale'> {
   /** Channels appended to those of the latent, for every pass. */
   readonly concat?: Tensor<'float32'> | undefined;
+  /** Further inputs for every picture, and those of the unconditional pass where they differ. */
+  readonly inputs?: Condition | undefined;
+  readonly unconditionalInputs?: Condition | undefined;
   /** InstructPix2Pix: how strongly to follow the picture in `concat`. */
   readonly imageScale?: number | undefined;
   /** Calls that another model answered before this one, for schedules in prompts. Default 0. */
@@ -72,10 +79,16 @@ export async function condition(model: ConditionedModel, batch: ConditionedBatch
   const without = batch.guided ? emptyOf(conditioner, batch) : undefined;
   if (!without) return plainGuide(conditional, undefined);
   const negative = { ...without, secondTexts: batch.secondNegatives, sizes: [negativeSizes] };
-  const encoded = await encodeDistinct(conditioner, negative, batch.batch, options);
+  const encoded = await encodeDistinct(conditioner, negative, batch.batch, {
+    clipSkip: batch.negativeClipSkip ?? clipSkip,
+    signal,
+  });
   const isEmpty = batch.negatives.map((text, i) => text === '' && (batch.secondNegatives?.[i] ?? '') === '');
   const { zeroEmpty } = conditioner;
-  return plainGuide(conditional, zeroEmpty && isEmpty.includes(true) ? zeroEmpty(encoded, isEmpty) : encoded);
+  return plainGuide(
+    conditional,
+    zeroEmpty && !batch.encodesEmpty && isEmpty.includes(true) ? zeroEmpty(encoded, isEmpty) : encoded,
+  );
 }
 
 /** The refiner's aesthetic score for the negative prompt. */
@@ -176,12 +189,12 @@ async function encodeDistinct(
 }
 
 function plainGuide(conditional: Condition, unconditional: Condition | undefined): Guide {
-  return ({ concat, imageScale, firstCall: _, ...common }) => {
+  return ({ concat, inputs, unconditionalInputs = inputs, imageScale, firstCall: _, ...common }) => {
     const withImage = (given: Condition): Condition => (concat ? { ...given, concat } : given);
     return guidedModel({
       ...common,
-      condition: withImage(conditional),
-      unconditional: unconditional && withImage(unconditional),
+      condition: withImage({ ...conditional, ...inputs }),
+      unconditional: unconditional && withImage({ ...unconditional, ...unconditionalInputs }),
       ...(imageScale !== undefined && concat
         ? { imageScale, imageUnconditional: { ...unconditional, concat: zeros('float32', concat.shape) } }
         : {}),

@@ -45,6 +45,8 @@ export interface PromptBatch {
   readonly sizes?: PictureSizes | undefined;
   /** Those of the negative prompts. Default: the same. */
   readonly negativeSizes?: PictureSizes | undefined;
+  /** Encode an empty negative prompt, for models that take zeros in its place. Default false. */
+  readonly encodesEmpty?: boolean | undefined;
 }
 
 /** A text encoding whose tokenizer is CLIP's and whose result has a vector for each token: A1111's syntax can be used with it. */
@@ -197,7 +199,7 @@ function lengthened(context: Tensor<'float32'>, length: number): Tensor<'float32
  */
 export async function promptContexts(
   { label, conditioner }: ConditionedModel,
-  { prompts, negatives, clipSkip, sizes, negativeSizes = sizes }: PromptBatch,
+  { prompts, negatives, clipSkip, sizes, negativeSizes = sizes, encodesEmpty = false }: PromptBatch,
   options: PromptContextOptions,
 ): Promise<(call: number) => readonly ComposedPrompt[]> {
   const text = syntaxEncoding(conditioner);
@@ -245,7 +247,7 @@ export async function promptContexts(
   const { zeroEmpty } = conditioner;
   const negativeAt = (prompt: string, call: number): NetworkInputs => {
     const inputs = inputsAt(opposite, prompt, call);
-    return prompt === '' && zeroEmpty ? zeroEmpty(inputs, [true]) : inputs;
+    return prompt === '' && zeroEmpty && !encodesEmpty ? zeroEmpty(inputs, [true]) : inputs;
   };
   return (call) =>
     images.map(({ parts, negative }) => {

@@ -32,6 +32,9 @@ export interface ComposedModelOptions
   readonly promptsAt: (call: number) => readonly ComposedPrompt[];
   /** Put behind x's channels, for every picture. */
   readonly concat?: Latent | undefined;
+  /** Further inputs for every picture, and those of the unconditional pass where they differ. */
+  readonly inputs?: Condition | undefined;
+  readonly unconditionalInputs?: Condition | undefined;
   /** Number of the first call. Default 0. */
   readonly firstCall?: number | undefined;
   /**
@@ -60,6 +63,16 @@ async function runRows(
   return outputs;
 }
 
+/** The inputs of one picture; a batch of 1 serves every one. */
+function takeItem(inputs: Condition, item: number): Condition {
+  return Object.fromEntries(
+    Object.entries(inputs).map(([name, value]) => [
+      name,
+      value.shape[0] === 1 ? value : takeBatch(value, item, item + 1),
+    ]),
+  );
+}
+
 /** u + Σ weight · scale · (c - u), rounded at every operation as in float32 PyTorch. */
 function compose(
   unconditional: Latent,
@@ -83,6 +96,7 @@ function compose(
  */
 export function composedModel(options: ComposedModelOptions): DiffusionModel {
   const { network, schedule, parameterization, promptsAt, scale = 1, rescale = 0, concat, firstCall = 0 } = options;
+  const { inputs, unconditionalInputs = inputs } = options;
   // At 1 the picture without the image cancels out.
   const byImage = options.byImage?.scale === 1 ? undefined : options.byImage;
   for (const [name, value] of [
@@ -107,16 +121,19 @@ export function composedModel(options: ComposedModelOptions): DiffusionModel {
           'Prompts joined by AND cannot be used with a model that is guided by an image too.',
         );
       }
-      const row = (image: number, condition: Condition, channels = concat): DenoiserInputs =>
+      const row = (image: number, condition: Condition, channels = concat, more = inputs): DenoiserInputs =>
         denoiserInputs(takeBatch(x, image, image + 1), timestep, {
           ...condition,
+          ...(more && takeItem(more, image)),
           ...(channels && { concat: channels.shape[0] === 1 ? channels : takeBatch(channels, image, image + 1) }),
         });
       const conditionalOnly =
         !byImage &&
         scale === 1 &&
         prompts.every(({ parts: [first, ...more] }) => first?.weight === 1 && more.length === 0);
-      const unconditional = conditionalOnly ? [] : prompts.map((prompt, image) => row(image, prompt.unconditional));
+      const unconditional = conditionalOnly
+        ? []
+        : prompts.map((prompt, image) => row(image, prompt.unconditional, concat, unconditionalInputs));
       const blank = byImage ? prompts.map((prompt, image) => row(image, prompt.unconditional, byImage.blank)) : [];
       const conditional = prompts.flatMap(({ parts }, image) => parts.map(({ condition }) => row(image, condition)));
       const outputs = await runRows(

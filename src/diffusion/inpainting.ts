@@ -10,7 +10,7 @@ import { blend, linearCombination } from '../tensor/arithmetic.ts';
 import type { Denoiser, DiffusionModel, Latent } from './denoiser.ts';
 import type { NoiseSchedule } from './noise-schedule.ts';
 import { objectiveOf } from './objective.ts';
-import type { Inpainting } from './sampler.ts';
+import type { Inpainting, Sampling } from './sampler.ts';
 
 /** x_t = sqrt(a) x_0 + sqrt(1 - a) noise, a = alphas_cumprod[t]: a sample of q(x_t | x_0). */
 export function qSample(schedule: NoiseSchedule, x0: Latent, timestep: number, noise: Latent): Latent {
@@ -29,9 +29,24 @@ export function keepAtTimestep(
   return blend(mask, qSample(schedule, latent, timestep, noise), x);
 }
 
+export interface KeepOptions {
+  /** The model sees the very first x as it is: pure noise, where diffusers' pipelines start so. Default false. */
+  readonly firstAsItIs?: boolean;
+}
+
 /** A denoiser whose kept part is always the clean latent. `noise` is standard normal, of the latent's shape. */
-export function keepDenoised(denoise: Denoiser, { mask, latent }: Inpainting, noise: Latent): Denoiser {
-  const seen = (x: Latent, sigma: number): Latent => blend(mask, linearCombination([1, latent], [sigma, noise]), x);
+export function keepDenoised(
+  denoise: Denoiser,
+  { mask, latent }: Inpainting,
+  noise: Latent,
+  options: KeepOptions = {},
+): Denoiser {
+  let isFirst = options.firstAsItIs ?? false;
+  const seen = (x: Latent, sigma: number): Latent => {
+    const blended = isFirst ? x : blend(mask, linearCombination([1, latent], [sigma, noise]), x);
+    isFirst = false;
+    return blended;
+  };
   const kept = (denoised: Latent): Latent => blend(mask, latent, denoised);
   const { parts } = denoise;
   return Object.assign(
@@ -49,14 +64,21 @@ export function keepDenoised(denoise: Denoiser, { mask, latent }: Inpainting, no
 }
 
 /** As `keepDenoised`, for solvers that work on x_t and the model's own prediction: its output predicts the known clean latent where the mask keeps. */
-export function keepPredicted(model: DiffusionModel, { mask, latent }: Inpainting, noise: Latent): DiffusionModel {
+export function keepPredicted(
+  model: DiffusionModel,
+  { mask, latent }: Inpainting,
+  noise: Latent,
+  options: KeepOptions = {},
+): DiffusionModel {
   const { schedule, parameterization } = model;
+  let isFirst = options.firstAsItIs ?? false;
   return {
     schedule,
     parameterization,
     async predict(x, timestep, signal) {
       const alphaBar = schedule.alphaBarAt(timestep);
-      const seen = blend(mask, qSample(schedule, latent, timestep, noise), x);
+      const seen = isFirst ? x : blend(mask, qSample(schedule, latent, timestep, noise), x);
+      isFirst = false;
       const output = await model.predict(seen, timestep, signal);
       // What the network would have said if the clean latent were what is kept: x_0 = ofX x + ofOutput output, solved for the output.
       const [ofX, ofOutput] = objectiveOf(parameterization).x0(Math.sqrt(alphaBar), Math.sqrt(1 - alphaBar));
@@ -64,4 +86,16 @@ export function keepPredicted(model: DiffusionModel, { mask, latent }: Inpaintin
       return blend(mask, kept, output);
     },
   };
+}
+
+/** A run whose last latent has the known part clean, as diffusers' pipelines leave it, whatever level the sampler ends at. */
+export async function* keepAtEnd(sampling: Sampling, { mask, latent: known }: Inpainting): Sampling {
+  const kept = (x: Latent): Latent => blend(mask, known, x);
+  let next = await sampling.next();
+  while (!next.done) {
+    const { step, steps, latent } = next.value;
+    yield step === steps ? { ...next.value, latent: kept(latent) } : next.value;
+    next = await sampling.next();
+  }
+  return kept(next.value);
 }

@@ -3,6 +3,7 @@
 import type { Sampler } from '../diffusion/sampler.ts';
 import type { Image } from '../image/image.ts';
 import type { Model } from '../model/model.ts';
+import type { NoiseSource, SeededNoise } from '../random/noise-source.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { RequestInputOf, Task } from './request.ts';
 
@@ -10,8 +11,16 @@ import type { RequestInputOf, Task } from './request.ts';
 export interface GenerationInputs {
   /** Start noise instead of that of the seed: float32 [b, channels, h, w], standard normal. */
   readonly startNoise?: Tensor<'float32'> | undefined;
+  /**
+   * Where the run's random numbers come from, instead of the seed: each batch's draws in the order of the request's noise convention, without
+   * the start noise where `startNoise` is given. A record does not hold them.
+   */
+  readonly noiseSource?: GivenNoise | undefined;
   readonly signal?: AbortSignal | undefined;
 }
+
+/** A caller's own source of noise. Without `interval`, SDE samplers draw from `normal`. */
+export type GivenNoise = NoiseSource & Partial<SeededNoise>;
 
 /** The options that a library function takes for a task: its request, and the other inputs. */
 type Options<T extends Task> = Omit<RequestInputOf<T>, 'task' | 'sampler' | 'refiner'> &
@@ -25,8 +34,10 @@ type Options<T extends Task> = Omit<RequestInputOf<T>, 'task' | 'sampler' | 'ref
 export interface TextToImageOptions extends Options<'txt2img'> {}
 
 export interface ImageToImageOptions extends Options<'img2img'> {
-  /** The image to start from. */
-  readonly image: Image;
+  /** The image to start from. One of `image` and `latent` is needed. */
+  readonly image?: Image | undefined;
+  /** The latent to start from instead, as the network has it: float32 [1 or b, channels, h, w]; such as `latents` of another run's result. */
+  readonly latent?: Tensor<'float32'> | undefined;
 }
 
 export interface InpaintOptions extends Options<'inpaint'> {
@@ -51,4 +62,5 @@ export interface AnyInputs extends GenerationInputs {
   readonly refiner?: Model | undefined;
   readonly image?: Image | undefined;
   readonly mask?: Image | undefined;
+  readonly latent?: Tensor<'float32'> | undefined;
 }

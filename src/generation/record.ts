@@ -31,8 +31,8 @@ const factFields = {
   adapters: z.array(text(4096)).max(1000).readonly().optional(),
   /** Precision of the networks. */
   precision: z.enum(precisionNames),
-  /** SHA-256 of the pixels of the initial image and the mask, and of the values of a given start noise. */
-  digests: z.strictObject({ image: digest(), mask: digest(), startNoise: digest() }).readonly(),
+  /** SHA-256 of the pixels of the initial image and the mask, and of the values of tensors that were given: start noise, initial latent. */
+  digests: z.strictObject({ image: digest(), mask: digest(), startNoise: digest(), latent: digest() }).readonly(),
   /** Index of the image in its batch, from 0. */
   index: whole({ min: 0, max: bounds.batchSize.max - 1 }),
   /** Iteration of the image, from 1. */

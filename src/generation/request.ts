@@ -230,7 +230,7 @@ export const inpaintRequest = z.strictObject({
   ...commonFields,
   /** Classifier-free guidance scale; 1 turns guidance off. Default 7.5. */
   guidanceScale: guidanceScale(7.5),
-  /** Models without inpainting channels: share of the noise schedule that is run. Default 1. */
+  /** Share of the noise schedule that is run: below 1 the painted part starts from what is there. Default 1. */
   strength: real(bounds.share).default(1),
   ...strengthFields,
 });

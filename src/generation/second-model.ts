@@ -2,7 +2,9 @@
 
 import { z } from 'zod';
 import { bounds } from './bounds.ts';
-import { flag, list, real, side, text, whole } from './fields.ts';
+import { flag, list, oneOf, real, side, text, whole } from './fields.ts';
+
+export const emptyNegatives = ['zeros', 'encoded'] as const;
 
 /** Where the refiner takes over if a request does not say. */
 export const defaultRefinerSwitch = 0.8;
@@ -46,6 +48,11 @@ export const secondModelFields = {
   secondPrompt: promptOrPrompts().optional(),
   /** SDXL: the negative prompt of the second text encoder. Default: the same. */
   secondNegativePrompt: promptOrPrompts().optional(),
+  /**
+   * SDXL: what stands for an empty negative prompt: `zeros` (sgm, A1111, diffusers where none is given) or the `encoded` empty text (ComfyUI,
+   * diffusers where an empty one is given). Default: `encoded` with ComfyUI's noise, else `zeros`.
+   */
+  emptyNegative: oneOf(emptyNegatives).optional(),
   /** SDXL: what the model is told of the picture's size and quality (micro-conditions; Podell et al. 2023, arXiv 2307.01952). */
   sizeConditions: sizeConditionsSchema.optional(),
   /** The model that ends the run, such as SDXL's refiner: its file or its name. The library takes the loaded model. */

@@ -36,13 +36,13 @@ function checkImage(field: string, value: unknown): void {
   if (!(Number.isSafeInteger(size) && size > 0 && isObject(data) && data['length'] === size)) refuse(field, expected);
 }
 
-function checkNoise(value: unknown): void {
+function checkLatents(field: string, value: unknown): void {
   const expected = 'a float32 tensor of shape [images, channels, height, width] with as many values';
-  if (!isObject(value)) refuse('startNoise', expected);
+  if (!isObject(value)) refuse(field, expected);
   const { dtype, shape, data } = value;
   if (dtype !== 'float32' || !Array.isArray(shape) || shape.length !== 4 || !(data instanceof Float32Array))
-    refuse('startNoise', expected);
-  if (shape.reduce<number>((count, size) => count * Number(size), 1) !== data.length) refuse('startNoise', expected);
+    refuse(field, expected);
+  if (shape.reduce<number>((count, size) => count * Number(size), 1) !== data.length) refuse(field, expected);
 }
 
 /**
@@ -50,13 +50,15 @@ function checkNoise(value: unknown): void {
  * @throws `invalid-argument`, naming the option
  */
 export function splitOptions(options: TaskOptions, recommended: object = {}): SplitOptions {
-  const { startNoise, signal, sampler, refiner, ...rest } = options;
-  const { image, mask, ...plain } = { image: undefined, mask: undefined, ...rest };
+  const { startNoise, noiseSource, signal, sampler, refiner, ...rest } = options;
+  const { image, mask, latent, ...plain } = { image: undefined, mask: undefined, latent: undefined, ...rest };
   if (sampler !== undefined && typeof sampler !== 'string' && !isSampler(sampler))
     refuse('sampler', 'the name of a sampler, or an object with name and run');
   if (refiner !== undefined && typeof refiner.predict !== 'function')
     refuse('refiner', 'a loaded model; load the file or the name first');
-  if (startNoise !== undefined) checkNoise(startNoise);
+  if (startNoise !== undefined) checkLatents('startNoise', startNoise);
+  if (noiseSource !== undefined && typeof noiseSource.normal !== 'function')
+    refuse('noiseSource', 'an object with convention and normal');
   if (signal !== undefined && !(signal instanceof AbortSignal)) refuse('signal', 'an AbortSignal');
   const request = checkRequest({
     ...recommended,
@@ -66,11 +68,24 @@ export function splitOptions(options: TaskOptions, recommended: object = {}): Sp
     // A picture that the task does not take is an unknown option.
     ...(options.task === 'txt2img' ? defined({ image }) : {}),
     ...(options.task === 'inpaint' ? {} : defined({ mask })),
+    ...(options.task === 'img2img' ? {} : defined({ latent })),
   });
-  if (request.task !== 'txt2img') checkImage('image', image);
+  if (latent !== undefined) {
+    checkLatents('latent', latent);
+    if (image !== undefined) refuse('latent', 'given without an image, or left out');
+  } else if (request.task !== 'txt2img') checkImage('image', image);
   if (request.task === 'inpaint') checkImage('mask', mask);
   return {
     request,
-    inputs: { startNoise, signal, image, mask, refiner, samplerObject: isSampler(sampler) ? sampler : undefined },
+    inputs: {
+      startNoise,
+      noiseSource,
+      signal,
+      image,
+      mask,
+      latent,
+      refiner,
+      samplerObject: isSampler(sampler) ? sampler : undefined,
+    },
   };
 }

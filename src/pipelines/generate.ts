@@ -38,8 +38,9 @@ export async function* generate(model: Model, options: TaskOptions, start?: Star
     }
     const noise = stream.of(batch);
     if (plan.start.prepare) yield { kind: 'stage', stage: 'image' };
-    const prepared = (await plan.start.prepare?.(noise, batch.batch)) ?? {};
-    const startNoise = stream.startNoise(batch);
+    const drawStart = stream.startNoise(batch);
+    const prepared = (await plan.start.prepare?.(noise, batch.batch, drawStart)) ?? {};
+    const startNoise = drawStart();
     firstNoise ??= startNoise;
     yield { kind: 'stage', stage: 'sampling' };
     const latent = yield* sampleBatch(plan, batch, { guide, noise, startNoise, start: prepared });

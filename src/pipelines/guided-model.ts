@@ -38,8 +38,11 @@ function conditionFor(model: Model, plan: RunPlan, batch: BatchSettings): Promis
     size: { width: plan.width, height: plan.height },
     sizes: sizeConditions && sizesOf(sizeConditions),
     negativeSizes: sizeConditions?.negative && sizesOf(sizeConditions.negative),
+    encodesEmpty: (request.emptyNegative ?? (request.noise === 'comfy' ? 'encoded' : 'zeros')) === 'encoded',
     promptSyntax,
     promptSettings,
+    // diffusers takes the negative prompt from the usual layer.
+    ...(request.noise === 'diffusers' ? { negativeClipSkip: 1 } : {}),
     guided: guidanceScale !== 1 || (sampling.sampler.needsUnconditional ?? false),
     calls: (steps) => totalCalls(sampling.sampler, steps),
     signal: inputs.signal,
@@ -54,8 +57,9 @@ export async function conditionBatch(plan: RunPlan, batch: BatchSettings): Promi
   const own = await conditionFor(model, plan, batch);
   const second = refiner && (await conditionFor(refiner.model, plan, batch));
   const common = { schedule, parameterization, scale, rescale };
-  return (network, { concat, imageGuidance }) => {
-    const first = own({ ...common, network, concat, imageScale: imageGuidance });
+  return (network, { concat, inputs, unconditionalInputs, imageGuidance }) => {
+    const image = { concat, inputs, unconditionalInputs, imageScale: imageGuidance };
+    const first = own({ ...common, ...image, network });
     if (!refiner || !second) return first;
     const refining: Network = (inputs, signal) => refiner.model.predict(inputs, signal);
     return handOver(first, (firstCall) => second({ ...common, network: refining, firstCall }), refiner);

@@ -5,8 +5,9 @@ import type { SeededNoise } from '../random/noise-source.ts';
 import { addScaled, concatenate, scale } from '../tensor/arithmetic.ts';
 import { type Tensor, tensor } from '../tensor/tensor.ts';
 
-/** n copies of a batch of one. */
+/** n copies of a batch of one; a batch of n as it is. */
 export function repeated(value: Tensor<'float32'>, count: number): Tensor<'float32'> {
+  if (value.shape[0] === count) return value;
   return concatenate([value, ...Array.from({ length: count - 1 }, () => value)], 0);
 }
 

@@ -6,6 +6,7 @@
 import type { Batch } from '../generation/batches.ts';
 import { seedOf } from '../random/plain-seed.ts';
 import { createNoise } from '../random/create-noise.ts';
+import type { GivenNoise } from '../generation/inputs.ts';
 import type { SeededNoise } from '../random/noise-source.ts';
 import { offsetSeed } from '../random/seed.ts';
 import { takeBatch } from '../tensor/batches.ts';
@@ -17,8 +18,19 @@ export interface NoiseStream {
   readonly goesOn: boolean;
   /** The noise of a batch. */
   of(batch: Batch): SeededNoise;
-  /** The start noise of a batch, drawn after all that its start draws. */
-  startNoise(batch: Batch): Tensor<'float32'>;
+  /** The start noise of a batch: drawn at the first call of what is returned. */
+  startNoise(batch: Batch): () => Tensor<'float32'>;
+}
+
+/** A caller's source as a seeded one: noise over an interval is drawn like any other. */
+function asSeeded(given: GivenNoise): SeededNoise {
+  const { convention } = given;
+  return {
+    convention,
+    normal: (shape) => given.normal(shape),
+    interval: (shape, least, greatest) =>
+      given.interval ? given.interval(shape, least, greatest) : () => given.normal(shape),
+  };
 }
 
 export function noiseStream({ request, inputs, batches, start, shapeOf }: RunPlan): NoiseStream {
@@ -32,19 +44,24 @@ export function noiseStream({ request, inputs, batches, start, shapeOf }: RunPla
       seed: offset === 0 ? seedOf(seed) : offsetSeed(seedOf(seed), offset),
       ...(seeds ? { seeds: seeds.map(seedOf) } : {}),
     });
-  let noise = create(0);
+  const given = inputs.noiseSource && asSeeded(inputs.noiseSource);
+  let noise = given ?? create(0);
   const code = inputs.startNoise ?? (fixedCode ? noise.normal(shapeOf(batches.largest)) : undefined);
   const goesOn = convention === 'compvis';
   return {
     goesOn,
     of({ iteration, picturesBefore }) {
-      if (iteration > 1 && !goesOn) noise = create(picturesBefore);
+      if (iteration > 1 && !goesOn && !given) noise = create(picturesBefore);
       return noise;
     },
     startNoise({ batch }) {
-      const shape = shapeOf(batch);
-      const whole = code ?? start.firstNoise?.(shape) ?? noise.normal(shape);
-      return whole.shape[0] === batch ? whole : takeBatch(whole, 0, batch);
+      let drawn: Tensor<'float32'> | undefined;
+      return () => {
+        const shape = shapeOf(batch);
+        const whole = code ?? drawn ?? start.firstNoise?.(shape) ?? noise.normal(shape);
+        drawn = whole;
+        return whole.shape[0] === batch ? whole : takeBatch(whole, 0, batch);
+      };
     },
   };
 }

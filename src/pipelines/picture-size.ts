@@ -18,9 +18,9 @@ export interface PictureSize {
  * model's unit, as CompVis's scripts cut them. Throws `invalid-argument` where nothing is left.
  */
 export function pictureSize(model: Model, request: GenerationRequest, inputs: AnyInputs): PictureSize {
-  const { image, startNoise } = inputs;
+  const { image, startNoise, latent } = inputs;
   const { nativeSize, downsampling } = model;
-  const [, , rows, columns] = startNoise?.shape ?? [];
+  const [, , rows, columns] = (latent ?? startNoise)?.shape ?? [];
   const { width = image?.width ?? (columns === undefined ? nativeSize : columns * downsampling) } = request;
   const { height = image?.height ?? (rows === undefined ? nativeSize : rows * downsampling) } = request;
   if (!image) return { width, height };

@@ -103,7 +103,8 @@ export async function rehearseBatch(plan: RunPlan, batch: Batch, stream: NoiseSt
   const noise = stream.of(batch);
   if (!stream.goesOn) return;
   const guide = choosesSteps ? await conditionBatch(plan, batch) : unguided(plan);
-  const prepared = (await start.prepare?.(noise, batch.batch)) ?? {};
-  const parts = { guide, noise, start: prepared, startNoise: stream.startNoise(batch) };
+  const drawStart = stream.startNoise(batch);
+  const prepared = (await start.prepare?.(noise, batch.batch, drawStart)) ?? {};
+  const parts = { guide, noise, start: prepared, startNoise: drawStart() };
   for await (const _ of startSampling(plan, parts, !choosesSteps));
 }

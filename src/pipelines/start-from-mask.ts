@@ -15,6 +15,7 @@ import { fitInitImage, initImageTensor } from '../image/init-image.ts';
 import { type InpaintBatch, inpaintBatch, interpolateMask } from '../image/inpaint-batch.ts';
 import { resize } from '../image/resize.ts';
 import type { Model } from '../model/model.ts';
+import type { SeededNoise } from '../random/noise-source.ts';
 import { NumpyRandomState } from '../random/numpy-random-state.ts';
 import { concatenate, scale } from '../tensor/arithmetic.ts';
 import { type Tensor, tensor } from '../tensor/tensor.ts';
@@ -33,21 +34,37 @@ interface Painting {
   /** Sides of the latent. */
   readonly rows: number;
   readonly columns: number;
+  /** The caller gave a source of noise. */
+  readonly hasOwnNoise: boolean;
   readonly signal: AbortSignal | undefined;
 }
 
 /** The addition of one of the three methods to the start. */
 type Way = (painting: Painting) => Pick<Start, 'prepare' | 'firstNoise' | 'revise'>;
 
-const nineChannels: Way = ({ model, request, image, mask, rows, columns, signal }) => ({
-  async prepare(noise, batch) {
+/** The scaled latent of the image: diffusers draws it from the posterior, the others take the mean. */
+async function knownLatent(painting: Painting, noise: SeededNoise, batch: number): Promise<Tensor<'float32'>> {
+  const { model, request, image, width, height, signal } = painting;
+  const picture = initImageTensor(image, { width, height, multiple: model.unit });
+  if (request.noise === 'diffusers') return sampleLatent(model, repeated(picture, batch), noise, signal);
+  const { mean } = await model.encodeImage(picture, signal);
+  return repeated(scale(mean, model.checkpoint.config.scale_factor), batch);
+}
+
+const nineChannels: Way = (painting) => ({
+  async prepare(noise, batch, drawStart) {
+    const { model, request, image, mask, rows, columns, signal } = painting;
     const parts = inpaintBatch(image, mask, 'stable-diffusion');
+    const start =
+      request.strength === 1 ? {} : { initial: await knownLatent(painting, noise, batch), cut: cutOf(request) };
+    // diffusers draws the start noise before the posterior of the masked image.
+    if (request.noise === 'diffusers') drawStart();
     const masked = await sampleLatent(model, repeated(parts.maskedImage, batch), noise, signal);
-    return { concat: concatenate([repeated(interpolateMask(parts.mask, rows, columns), batch), masked], 1) };
+    return { ...start, concat: concatenate([repeated(interpolateMask(parts.mask, rows, columns), batch), masked], 1) };
   },
   // inpaint_st.py draws its start noise from numpy, apart from torch's stream.
-  ...(request.noise === 'compvis'
-    ? { firstNoise: (shape) => new NumpyRandomState(seedOf(request.seed)).randnFloat32(shape) }
+  ...(painting.request.noise === 'compvis' && !painting.hasOwnNoise
+    ? { firstNoise: (shape) => new NumpyRandomState(seedOf(painting.request.seed)).randnFloat32(shape) }
     : {}),
 });
 
@@ -72,12 +89,17 @@ const latentDiffusion: Way = ({ model, image, mask, rows, columns, signal }) => 
   };
 };
 
-const blended: Way = ({ model, request, image, mask, width, height, rows, columns, signal }) => ({
-  async prepare(_noise, batch) {
-    const picture = initImageTensor(image, { width, height, multiple: model.unit });
-    const { mean } = await model.encodeImage(picture, signal);
-    const latent = repeated(scale(mean, model.checkpoint.config.scale_factor), batch);
-    const painted = interpolateMask(inpaintBatch(image, mask, 'stable-diffusion').mask, rows, columns);
+const blended: Way = (painting) => ({
+  async prepare(noise, batch, drawStart) {
+    const { model, request, image, mask, rows, columns } = painting;
+    const latent = await knownLatent(painting, noise, batch);
+    const parts = inpaintBatch(image, mask, 'stable-diffusion');
+    if (request.noise === 'diffusers') {
+      drawStart();
+      // diffusers encodes the masked image for these models too, and draws from its posterior without using it.
+      if (model.checkpoint.config.first_stage_config.kind === 'kl') noise.normal(latent.shape);
+    }
+    const painted = interpolateMask(parts.mask, rows, columns);
     const kept = tensor(
       'float32',
       painted.shape,
@@ -94,7 +116,7 @@ function wayOf({ checkpoint }: Model): Way {
   return conditioning_key === 'concat' && cond_stage_config === 'first_stage' ? latentDiffusion : blended;
 }
 
-export const startFromMask: StartOf<'inpaint'> = async (model, request, { image, mask, signal }, size) => {
+export const startFromMask: StartOf<'inpaint'> = async (model, request, { image, mask, noiseSource, signal }, size) => {
   if (!image || !mask) throw new StableDiffusionError('invalid-argument', 'Inpainting needs an image and a mask.');
   const { width, height } = size;
   const painting: Painting = {
@@ -106,6 +128,7 @@ export const startFromMask: StartOf<'inpaint'> = async (model, request, { image,
     height,
     rows: height / model.downsampling,
     columns: width / model.downsampling,
+    hasOwnNoise: noiseSource !== undefined,
     signal,
   };
   return {

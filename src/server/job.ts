@@ -63,6 +63,7 @@ export const takenFields = {
   clipSkip: shape.clipSkip,
   secondPrompt: shape.secondPrompt,
   secondNegativePrompt: shape.secondNegativePrompt,
+  emptyNegative: shape.emptyNegative,
   sizeConditions: shape.sizeConditions,
   /** A name of the catalogue. */
   refiner: shape.refiner,

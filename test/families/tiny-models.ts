@@ -3,6 +3,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Checkpoint, openCheckpoint } from '../../src/checkpoints/checkpoint.ts';
+import { schedulerParams } from '../../src/config/diffusers-scheduler.ts';
 import { tokenizersOf } from '../../src/conditioning/conditioners.ts';
 import { parseYaml } from '../../src/config/yaml.ts';
 import type { Engine } from '../../src/engine/engine.ts';
@@ -45,7 +46,13 @@ function clipFiles(folder: string): ClipTokenizerFiles {
 }
 
 /** The model of a configuration, such as `models/sd2/sd2-v.yaml`. `changes` are made to the parsed configuration. */
-export async function familyModel(folder: string, yaml: string, engine: Engine): Promise<Model> {
+export async function familyModel(
+  folder: string,
+  yaml: string,
+  engine: Engine,
+  /** `scheduler_config.json`, as of a diffusers folder. */
+  scheduler?: Readonly<Record<string, unknown>>,
+): Promise<Model> {
   const family = yaml.split('/')[1] ?? '';
   const tensors =
     family === 'refiner'
@@ -58,13 +65,16 @@ export async function familyModel(folder: string, yaml: string, engine: Engine):
               existsSync(join(folder, file)),
             ),
           );
-  const checkpoint: Checkpoint = await openCheckpoint(memoryWeights(tensors, family), {
+  const opened: Checkpoint = await openCheckpoint(memoryWeights(tensors, family), {
     config: parseYaml(readFileSync(join(folder, yaml), 'utf8'), yaml),
     pretrained(version) {
       const path = join(folder, version, 'config.json');
       return existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : undefined;
     },
   });
+  const checkpoint: Checkpoint = scheduler
+    ? { ...opened, scheduler, config: { ...opened.config, ...schedulerParams(scheduler, 'the scheduler') } }
+    : opened;
   const [first, second] =
     family === 'sdxl'
       ? ['models/sdxl/diffusers/tokenizer', 'models/sdxl/diffusers/tokenizer_2']

@@ -85,6 +85,7 @@ const rows: { readonly [F in Field]: readonly Row[] } = {
   ],
   secondPrompt: [{ model: 'xl', options: { ...small, secondPrompt: ['a', 'b'], batchSize: 2 } }],
   secondNegativePrompt: [{ model: 'xl', options: { ...small, secondNegativePrompt: 'ugly' } }],
+  emptyNegative: [{ model: 'xl', options: { ...small, emptyNegative: 'encoded' } }],
   sizeConditions: [
     { model: 'xl', options: { ...small, sizeConditions: { crop: { top: 64, left: 0 } } } },
     { model: 'xl', options: { ...small, sizeConditions: { negative: { original: { width: 64, height: 32 } } } } },

@@ -86,6 +86,7 @@ export const values: { readonly [F in Field]: fc.Arbitrary<unknown> } = {
   ),
   secondPrompt: fc.oneof(prompt(), prompts()),
   secondNegativePrompt: fc.oneof(prompt(), prompts()),
+  emptyNegative: fc.constantFrom('zeros' as const, 'encoded' as const),
   sizeConditions: fc.record({ ...sizes, negative: fc.record(sizes, { requiredKeys: [] }) }, { requiredKeys: [] }),
   refiner: fc.string({ minLength: 1, maxLength: 20 }),
   refinerSwitchAt: real(bounds.share),

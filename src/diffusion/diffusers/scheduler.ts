@@ -6,7 +6,7 @@
 
 import { StableDiffusionError, throwIfAborted } from '../../errors.ts';
 import type { DiffusionModel } from '../denoiser.ts';
-import { keepPredicted } from '../inpainting.ts';
+import { keepAtEnd, keepPredicted } from '../inpainting.ts';
 import type { Sampler } from '../sampler.ts';
 import { checkRequest, stepNoiseOf } from '../samplers/request.ts';
 import type { DiffusersSamplerOptions } from './job.ts';
@@ -60,9 +60,12 @@ export function diffusersSampler(
         parameterization,
         predict: (x, timestep, signal) => request.model.predict(x, timestep, signal),
       };
-      const model = request.inpainting ? keepPredicted(own, request.inpainting, request.startNoise) : own;
+      const model = request.inpainting
+        ? keepPredicted(own, request.inpainting, request.startNoise, { firstAsItIs: !request.initial })
+        : own;
       const draw = stepNoiseOf(request, className);
-      return row.run({ config, request, model, noise: () => draw(0, 0), options });
+      const sampling = row.run({ config, request, model, noise: () => draw(0, 0), options });
+      return request.inpainting ? keepAtEnd(sampling, request.inpainting) : sampling;
     },
   };
 }

@@ -124,7 +124,9 @@ export function sigmaSpace(sample: SigmaSampling, roundKarras = false): (job: Jo
     const plain = denoiser(own, {
       timestepOf: new Map(timesteps.map((timestep, i) => [sigmas[i] as number, timestep])),
     });
-    const denoise = request.inpainting ? keepDenoised(plain, request.inpainting, request.startNoise) : plain;
+    const denoise = request.inpainting
+      ? keepDenoised(plain, request.inpainting, request.startNoise, { firstAsItIs: !request.initial })
+      : plain;
     const first = kept[0] as number;
     // `leading` begins below the highest level; the start then has the variance that x_0 + sigma noise would have.
     const x =

@@ -1,29 +1,26 @@
-/** Whole runs of SD 2.x and SDXL from text at latent level: diffusers' pipelines with their schedulers, and the original samplers of SD 2.x. */
+/** Whole runs of diffusers' pipelines with SD 2.x and SDXL, through the public pipeline: the latents of the run and of its steps, its noise levels. */
 
 import { join } from 'node:path';
 import * as z from 'zod';
-import type { Given, PictureSizes } from '../../../src/conditioning/conditioner.ts';
-import { diffusersSampler, schedulerOf } from '../../../src/diffusion/diffusers/scheduler.ts';
+import { schedulerOf } from '../../../src/diffusion/diffusers/scheduler.ts';
 import { diffusersSchedulerClasses } from '../../../src/diffusion/diffusers/scheduler-classes.ts';
-import { diffusersParameterization } from '../../../src/diffusion/diffusers/scheduler-config.ts';
-import { type Condition, guidedModel } from '../../../src/diffusion/guidance.ts';
-import type { Sampler, SamplerStep } from '../../../src/diffusion/sampler.ts';
-import { findSampler } from '../../../src/diffusion/samplers/index.ts';
+import type { NoiseSchedule } from '../../../src/diffusion/noise-schedule.ts';
 import type { Model } from '../../../src/model/model.ts';
-import { takeBatch } from '../../../src/tensor/batches.ts';
-import { expectDType, float32, type Tensor } from '../../../src/tensor/tensor.ts';
+import { expectDType, type Tensor } from '../../../src/tensor/tensor.ts';
+import { recordedPictures } from '../../families/recorded-pictures.ts';
+import { type MadePictures, runPictures } from '../../families/run-pictures.ts';
 import { familyModel } from '../../families/tiny-models.ts';
-import { pick, readTensors } from '../../tensors.ts';
-import { collecting } from '../comparisons.ts';
+import { pick, readTensors, type Tensors } from '../../tensors.ts';
+import { collecting, type Comparisons, listDifference } from '../comparisons.ts';
 import { parityEngine } from '../engine.ts';
-import { type IndexRow, originalOf, type Reader } from '../reader.ts';
+import { originalOf, type Reader } from '../reader.ts';
 
 const texts = z
   .union([z.string(), z.array(z.string())])
   .transform((value) => (typeof value === 'string' ? [value] : value));
 const pair = z.tuple([z.number(), z.number()]);
 /** Settings of diffusers' pipelines that this reader knows; a run with others is not read. */
-const pipelineSchema = z.strictObject({
+const settingsSchema = z.strictObject({
   steps: z.number(),
   guidance_scale: z.number(),
   guidance_rescale: z.number().optional(),
@@ -34,182 +31,203 @@ const pipelineSchema = z.strictObject({
   negative_prompt_2: texts.optional(),
   clip_skip: z.number().optional(),
   eta: z.number().optional(),
+  strength: z.number().optional(),
+  height: z.number().optional(),
+  width: z.number().optional(),
   original_size: pair.optional(),
   target_size: pair.optional(),
   crops_coords_top_left: pair.optional(),
   negative_original_size: pair.optional(),
   negative_target_size: pair.optional(),
   negative_crops_coords_top_left: pair.optional(),
-  scheduler: z.enum(diffusersSchedulerClasses as unknown as [string, ...string[]]),
-  scheduler_config: z.record(z.string(), z.unknown()),
+  aesthetic_score: z.number().optional(),
+  negative_aesthetic_score: z.number().optional(),
+  fraction: z.number().optional(),
+  noise_level: z.number().optional(),
+  depth_map: z.string().optional(),
+  low_res_scheduler: z.string().optional(),
+  image_noising_scheduler: z.string().optional(),
+  scheduler: z.string(),
+  scheduler_config: z.record(z.string(), z.unknown()).optional(),
 });
-const originalSchema = z.strictObject({
-  S: z.number(),
-  scale: z.number(),
-  eta: z.number(),
-  prompts: z.array(z.string()),
-  negative: z.string(),
-});
+type Settings = z.output<typeof settingsSchema>;
 const rowSchema = z.looseObject({
   dir: z.string(),
   model: z.string(),
-  outputs: z.record(z.string(), z.looseObject({ atol: z.number().optional() })),
+  outputs: z.record(z.string(), z.looseObject({ atol: z.number().optional(), same_as: z.string().optional() })),
   draw_shapes: z.array(z.array(z.number())),
 });
 type Row = z.output<typeof rowSchema>;
 
-interface Run {
-  readonly condition: Condition;
-  readonly unconditional: Condition | undefined;
-  readonly sampler: Sampler;
-  readonly steps: number;
-  readonly scale: number;
-  readonly rescale?: number | undefined;
-  readonly eta?: number | undefined;
-}
-
 /** Schedulers that call the network twice a step; the originals count both as steps. */
 const twoCalls = /^(Heun|KDPM2)/;
 
-/** The original samplers by class. */
-const originals: ReadonlyMap<RegExp, string> = new Map([
-  [/DDIMSampler/, 'ddim'],
-  [/PLMSSampler/, 'plms'],
-  [/DPMSolverSampler/, 'dpm-solver'],
-]);
-const originalSampler = (row: IndexRow): string | undefined =>
-  [...originals].find(([pattern]) => pattern.test(originalOf(row)))?.[1];
-
-async function pipelineRun(model: Model, settings: unknown, latent: Tensor): Promise<Run> {
-  const given = pipelineSchema.parse(settings);
-  const [batch = 1, , height = 1, width = 1] = latent.shape;
-  const own = [height * model.downsampling, width * model.downsampling] as const;
-  const each = <T>(value: T): T[] => Array.from({ length: batch }, () => value);
-  const all = (values: readonly string[]): readonly string[] =>
-    values.length === batch ? values : each(values[0] ?? '');
-  const positive: PictureSizes = {
-    original: given.original_size ?? own,
-    crop: given.crops_coords_top_left ?? [0, 0],
-    target: given.target_size ?? own,
-  };
-  const negative: PictureSizes = given.negative_original_size
-    ? {
-        original: given.negative_original_size,
-        crop: given.negative_crops_coords_top_left ?? [0, 0],
-        target: given.negative_target_size ?? own,
-      }
-    : positive;
-  const encode = (one: Given, clipSkip?: number): Promise<Condition> => model.encode(one, { clipSkip });
-  const condition = await encode(
-    { texts: all(given.prompt), secondTexts: given.prompt_2 && all(given.prompt_2), sizes: each(positive) },
-    given.clip_skip === undefined ? undefined : given.clip_skip + 1,
+/** The scheduler's class and configuration; some rows describe them in words. */
+function schedulerOfRun({ scheduler, scheduler_config: config }: Settings) {
+  if (config) return { name: scheduler, config };
+  const [, word = ''] = /^(\w+)/.exec(scheduler) ?? [];
+  const name = diffusersSchedulerClasses.find(
+    (one) => one.startsWith(`${word}Scheduler`) || one.startsWith(`${word}Discrete`),
   );
-  const negatives = given.negative ?? given.negative_prompt;
-  const empty = await encode({
-    texts: all(negatives ?? ['']),
-    secondTexts: given.negative_prompt_2 && all(given.negative_prompt_2),
-    sizes: each(negative),
-  });
-  const { zeroEmpty } = model.conditioner;
-  const isGuided = given.guidance_scale > 1;
+  const [, start = '0.00085', end = '0.012'] = /betas ([\d.]+)\.\.([\d.]+)/.exec(scheduler) ?? [];
   return {
-    condition,
-    // diffusers zeros an absent negative prompt, and encodes an empty one.
-    unconditional: isGuided ? (negatives === undefined && zeroEmpty ? zeroEmpty(empty, each(true)) : empty) : undefined,
-    sampler: diffusersSampler(given.scheduler, given.scheduler_config as never),
-    steps: given.steps,
-    scale: isGuided ? given.guidance_scale : 1,
-    rescale: given.guidance_rescale,
-    eta: given.eta,
-  };
-}
-
-async function originalRun(model: Model, settings: unknown, row: IndexRow): Promise<Run> {
-  const { S, scale, eta, prompts, negative } = originalSchema.parse(settings);
-  return {
-    condition: await model.encode({ texts: prompts }),
-    unconditional: await model.encode({ texts: prompts.map(() => negative) }),
-    sampler: findSampler(originalSampler(row) ?? '') as Sampler,
-    steps: S,
-    scale,
-    eta,
-  };
-}
-
-/** The recorded draws in their order. */
-function drawsOf(values: Tensor | undefined) {
-  let at = 0;
-  return {
-    convention: 'compvis',
-    normal(shape: readonly number[]) {
-      const size = shape.reduce((product, one) => product * one, 1);
-      const data = (values?.data as Float32Array | undefined)?.slice(at, at + size);
-      if (data?.length !== size) throw new Error('The run draws more noise than was recorded.');
-      at += size;
-      return float32([...shape], data);
+    name: name ?? word,
+    config: {
+      beta_start: Number(start),
+      beta_end: Number(end),
+      beta_schedule: 'scaled_linear',
+      clip_sample: false,
+      set_alpha_to_one: false,
+      steps_offset: 1,
+      timestep_spacing: 'leading',
+      prediction_type: scheduler.includes('v_prediction') ? 'v_prediction' : 'epsilon',
     },
   };
 }
 
-/** The configuration that a row's `model` names: a family, perhaps with its YAML. */
-function yamlOf({ model }: Row): string {
-  const [family = '', file] = /^(\w+)(?: \((.*\.yaml)\))?/.exec(model)?.slice(1) ?? [];
-  return `models/${family}/${file ?? (family === 'sd2' ? 'sd2-v.yaml' : `${family}.yaml`)}`;
+/** The configurations that a row's `model` names, in their order: a family, perhaps with its YAML. */
+function yamlsOf({ model }: Pick<Row, 'model'>): string[] {
+  return model.split(', ').map((one) => {
+    const [family = '', file] = /^(\w+)(?: \((.*\.yaml)\))?/.exec(one)?.slice(1) ?? [];
+    return `models/${family}/${file ?? (family === 'sd2' ? 'sd2-v.yaml' : family === 'sdxl' ? 'sdxl.yaml' : 'model.yaml')}`;
+  });
 }
 
-const isPipeline = (settings: unknown): boolean => pipelineSchema.safeParse(settings).success;
+const size = (given: readonly [number, number] | undefined) => given && { height: given[0], width: given[1] };
+const crop = (given: readonly [number, number] | undefined) => given && { top: given[0], left: given[1] };
+const defined = (fields: object): object =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
+
+/** The request of one picture, but for its pictures and tensors. */
+function requestOf(given: Settings, sampler: string, picture: number, height: number, width: number): object {
+  const at = (values: readonly string[] | undefined) => values && (values[picture] ?? values[0]);
+  const isGuided = given.guidance_scale > 1;
+  const sizes = {
+    original: size(given.original_size),
+    target: size(given.target_size),
+    crop: crop(given.crops_coords_top_left),
+    aestheticScore: given.aesthetic_score,
+  };
+  const negative = {
+    original: size(given.negative_original_size),
+    target: size(given.negative_target_size),
+    crop: crop(given.negative_crops_coords_top_left),
+    aestheticScore: given.negative_aesthetic_score,
+  };
+  return defined({
+    prompt: at(given.prompt),
+    secondPrompt: at(given.prompt_2),
+    negativePrompt: at(given.negative ?? given.negative_prompt) ?? '',
+    secondNegativePrompt: at(given.negative_prompt_2),
+    emptyNegative: (given.negative ?? given.negative_prompt) === undefined ? undefined : 'encoded',
+    clipSkip: given.clip_skip === undefined ? undefined : given.clip_skip + 1,
+    steps: given.steps,
+    sampler,
+    eta: given.eta,
+    guidanceScale: isGuided ? given.guidance_scale : 1,
+    guidanceRescale: given.guidance_rescale,
+    strength: given.strength,
+    sizeConditions: defined({ ...defined(sizes), negative: defined(negative) }),
+    height,
+    width,
+  });
+}
+
+/** Pipelines by their class, and what of a run's inputs each takes. */
+function taskOf(original: string): 'txt2img' | 'img2img' | 'inpaint' {
+  if (/Inpaint/.test(original)) return 'inpaint';
+  return /^(?!.*\+).*(Img2Img|Upscale)/.test(original) ? 'img2img' : 'txt2img';
+}
+
+const isTable = /^(timesteps|sigmas|visited.*)$/;
+
+/** Noise levels in the row's tables, from the steps. */
+function compareTables(
+  { outputs }: Row,
+  want: Tensors,
+  { steps }: MadePictures,
+  schedule: NoiseSchedule,
+  compare: Comparisons,
+  perStep: number,
+): void {
+  const sigmas = steps.map(({ sigma }) => sigma);
+  const timesteps = sigmas.map((sigma) => schedule.timestepOfSigma(sigma));
+  const split = want.get('visited.base')?.shape[0] ?? 0;
+  const tables: Readonly<Record<string, readonly number[]>> = {
+    visited: timesteps,
+    timesteps,
+    sigmas: [...sigmas, 0],
+    'visited.base': timesteps.slice(0, split),
+    'visited.refiner': timesteps.slice(split),
+  };
+  for (const [output, { atol = 0 }] of Object.entries(outputs)) {
+    const made = tables[output];
+    if (!made) continue;
+    const recorded = Array.from(pick(want, output).data as Float32Array);
+    // Of the whole schedule the end is run; a step of two calls visits its second timestep again.
+    const kept = output === 'timesteps' || output === 'sigmas' ? recorded.slice(-made.length) : recorded;
+    const whole = recorded.every(Number.isInteger);
+    if (perStep === 2) compare.skip(output, 'a scheduler of two calls a step repeats its timesteps');
+    else compare.error(output, listDifference(whole ? made.map(Math.round) : made, kept), Math.max(atol, 1e-3));
+  }
+}
+
+function inputsOf(settings: Settings, task: string, folder: string, want: Tensors): object {
+  if (task === 'txt2img') return {};
+  const { image, mask } = recordedPictures(folder);
+  return {
+    image,
+    ...(task === 'inpaint' ? { mask } : {}),
+    ...(settings.depth_map ? { depth: want.get('depth') } : {}),
+  };
+}
 
 export const reader: Reader = {
   set: 'families',
   reads: (row, part) =>
-    part === 'runs' &&
-    row['skipped'] === undefined &&
-    /^(sd2|sdxl)\b/.test(String(row['model'])) &&
-    (isPipeline(row['settings']) ||
-      (originalSampler(row) !== undefined && originalSchema.safeParse(row['settings']).success)),
+    part === 'runs' && row['skipped'] === undefined && settingsSchema.safeParse(row['settings']).success,
   compare: collecting(async ({ row: raw, setFolder: folder }, compare) => {
     const row = rowSchema.parse(raw);
-    const { settings } = raw;
+    const settings = settingsSchema.parse(raw['settings']);
     const want = readTensors(join(folder, row.dir, 'outputs.safetensors'));
-    const start = expectDType(pick(want, 'start'), 'float32');
-    await using model = await familyModel(folder, yamlOf(row), parityEngine());
-    const isDiffusers = isPipeline(settings);
-    const run = isDiffusers ? await pipelineRun(model, settings, start) : await originalRun(model, settings, raw);
-    const { scheduler, scheduler_config: config } = settings as { scheduler: string; scheduler_config: never };
-    const whole = isDiffusers ? schedulerOf(scheduler, config) : undefined;
-    const guided = guidedModel({
-      network: (inputs, signal) => model.predict(inputs, signal),
-      schedule: whole?.schedule ?? model.schedule,
-      parameterization: whole ? diffusersParameterization(whole.config) : model.parameterization,
-      condition: run.condition,
-      unconditional: run.unconditional,
-      scale: run.scale,
-      rescale: run.rescale,
+    const latent = expectDType(pick(want, 'latent'), 'float32');
+    const { name, config } = schedulerOfRun(settings);
+    const [yaml = '', second] = yamlsOf(row);
+    await using model: Model = await familyModel(folder, yaml, parityEngine(), config);
+    const refiner = second === undefined ? undefined : await familyModel(folder, second, parityEngine(), config);
+    const [count = 1, , rows = 1, columns = 1] = latent.shape;
+    const task = taskOf(originalOf(raw));
+    const inputs = inputsOf(settings, task, folder, want);
+    const { schedule } = schedulerOf(name, config as never);
+    const made = await runPictures(model, {
+      count,
+      start: want.get('start') as Tensor<'float32'> | undefined,
+      noise: { draws: want.get('draws'), shapes: row.draw_shapes },
+      convention: 'diffusers',
+      options: (picture) => ({
+        task,
+        ...requestOf(settings, name, picture, rows * model.downsampling, columns * model.downsampling),
+        ...inputs,
+        ...(refiner ? { refiner, refinerSwitchAt: settings.fraction } : {}),
+      }),
     });
-    const steps: SamplerStep[] = [];
-    const sampling = run.sampler.run({
-      model: guided,
-      steps: run.steps,
-      startNoise: start,
-      stepNoise: drawsOf(want.get('draws')),
-      settings: run.eta === undefined ? {} : { eta: run.eta },
-    } as never);
-    for await (const step of sampling) steps.push(step);
-    const perStep = isDiffusers && twoCalls.test(scheduler) ? 2 : 1;
-    for (const [output, { atol = 0 }] of Object.entries(row.outputs)) {
-      const number = Number(/^step\.(\d+)$/.exec(output)?.[1] ?? Number.NaN);
-      const index = (number + 1) / perStep - 1;
-      if (output === 'latent') compare.tensor(output, steps.at(-1)?.latent, pick(want, output), atol);
-      else if (output === 'c') compare.tensor(output, run.condition['context'], pick(want, output), atol);
-      else if (output === 'uc' || output === 'image') {
-        const made =
-          output === 'uc' ? run.unconditional?.['context'] : await model.decodeLatent(steps.at(-1)?.latent ?? start);
-        // Only the first rows were kept.
-        const recorded = pick(want, output);
-        compare.tensor(output, made && takeBatch(made, 0, recorded.shape[0] ?? 1), recorded, atol);
-      } else if (Number.isInteger(index) && number >= 0 && want.has(output))
-        compare.tensor(output, steps[index]?.latent, pick(want, output), atol);
-      else compare.skip(output, 'an input of the run, or the table of its scheduler, which the latents follow from');
+    await refiner?.dispose();
+    const perStep = twoCalls.test(name) ? 2 : 1;
+    compareTables(row, want, made, schedule, compare, perStep);
+    for (const [output, { atol, same_as: recorded = output }] of Object.entries(row.outputs)) {
+      const tolerance = atol ?? row.outputs[recorded]?.atol ?? 0;
+      const index = (Number(/^step\.(\d+)$/.exec(output)?.[1] ?? Number.NaN) + 1) / perStep - 1;
+      if (output === 'latent') compare.tensor(output, made.latents, latent, tolerance);
+      else if (output === 'base_latent')
+        compare.tensor(
+          output,
+          made.steps[(want.get('visited.base')?.shape[0] ?? 0) - 1]?.latent,
+          pick(want, output),
+          tolerance,
+        );
+      else if (Number.isInteger(index) && index >= 0)
+        compare.tensor(output, made.steps[index]?.latent, pick(want, recorded), tolerance);
+      else if (!isTable.test(output)) compare.skip(output, 'an input of the run');
     }
   }),
 };
