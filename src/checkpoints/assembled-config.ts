@@ -1,6 +1,7 @@
 /** The configuration of a whole model, put together from those of its networks, and what kind of model it is. */
 
 import type { ComposedConfig } from '../config/composed-conditioner.ts';
+import type { ImageConditionConfig } from '../config/image-condition.ts';
 import {
   type CondStageConfig,
   type ConditioningKey,
@@ -12,14 +13,24 @@ import type { FirstStageConfig, NetworkConfig, UNetConfig } from '../config/netw
 import { defaultClipVersion } from '../config/pretrained-text.ts';
 import { configError } from '../config/validate.ts';
 
-/** The condition of a model. `class`: a class label; `other`: an image (super-resolution, semantic maps, plain inpainting). */
-export type CheckpointKind = 'txt2img' | 'inpaint' | 'ip2p' | 'class' | 'unconditional' | 'other';
+/** The condition of a model. `depth`, `upscale`, `variation`: an image beside the text; `class`: a class label; `other`: an image (super-resolution, semantic maps, plain inpainting). */
+export type CheckpointKind =
+  | 'txt2img'
+  | 'inpaint'
+  | 'ip2p'
+  | 'depth'
+  | 'upscale'
+  | 'variation'
+  | 'class'
+  | 'unconditional'
+  | 'other';
 
 /** The configuration of a complete model from those of its networks. Missing `params` default to Stable Diffusion v1's. */
 export function assembledConfig(from: {
   readonly unet: UNetConfig;
   readonly firstStage: NetworkConfig;
   readonly condStage: NetworkConfig | ComposedConfig | null;
+  readonly imageCondition?: ImageConditionConfig | null | undefined;
   readonly params: Partial<DiffusionParams>;
 }): LatentDiffusionConfig {
   const { unet, firstStage, condStage, params } = from;
@@ -47,6 +58,7 @@ export function assembledConfig(from: {
     unet_config: unet,
     first_stage_config: firstStage satisfies FirstStageConfig,
     cond_stage_config: condition,
+    image_condition: from.imageCondition ?? null,
     cond_stage_version: condition?.kind === 'clip_text' ? defaultClipVersion : null,
     cond_stage_max_length: longestText(condition),
     base_learning_rate: null,
@@ -81,9 +93,12 @@ function keyFor(unet: UNetConfig, latent: number, condition: CondStageConfig | n
   return concatenates ? 'concat' : null;
 }
 
+const imageKinds = { depth: 'depth', low_scale: 'upscale', image_embedding: 'variation' } as const;
+
 /** The condition of a model, inferred from its encoder and its input channels. */
 export function checkpointKind(config: LatentDiffusionConfig): CheckpointKind {
-  const { cond_stage_config: condition, unet_config: unet, channels } = config;
+  const { cond_stage_config: condition, image_condition: image, unet_config: unet, channels } = config;
+  if (image) return imageKinds[image.kind];
   if (condition === null) return unet.num_classes === null && unet.in_channels === channels ? 'unconditional' : 'other';
   if (condition === 'first_stage') return 'other';
   if (condition.kind === 'class_embedder') return 'class';

@@ -5,6 +5,7 @@ import type { LatentDiffusionConfig } from '../config/latent-diffusion-config.ts
 import type { NetworkConfig } from '../config/network-config.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 import type { Checkpoint } from './checkpoint.ts';
+import { imageConditionPart } from './infer/image-condition.ts';
 
 export interface CheckpointNetwork {
   readonly config: NetworkConfig;
@@ -21,6 +22,8 @@ export function networkConfigs(
   const found = new Map<string, NetworkConfig>([['unet', unet_config]]);
   if (first_stage_config.kind !== 'identity') found.set('first_stage', first_stage_config);
   for (const [part, network] of conditionerParts(cond_stage_config)) found.set(part, network);
+  if (config.image_condition && 'network' in config.image_condition && config.image_condition.network)
+    found.set(imageConditionPart, config.image_condition.network);
   if (safety) found.set('safety', safety);
   return found;
 }

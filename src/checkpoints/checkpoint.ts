@@ -22,6 +22,12 @@ import { notAModel } from './family.ts';
 import { emaCoverage, withEmaWeights } from './ema.ts';
 import { readSchedule } from './infer/schedule.ts';
 import { conditionerPrefix, encoderSources, inferCondition } from './infer/condition.ts';
+import {
+  imageConditionNetwork,
+  imageConditionPart,
+  imageConditionPrefixes,
+  inferImageCondition,
+} from './infer/image-condition.ts';
 import { familyParams } from './infer/family.ts';
 import { hasPrefix } from './infer/shapes.ts';
 import { ignoredReason } from './report.ts';
@@ -138,7 +144,9 @@ async function withConfig(source: WeightSource, document: unknown, options: Chec
   const encoders = encoderSources(source);
   const [stage = none(source)] = encoders;
   const given = explicitTextFields(section);
+  const image = imageConditionNetwork(source);
   const config = wholeModel(section, what, {
+    imageNetwork: image?.config,
     pretrained: (version, index = 0) =>
       textFields(encoders[index] ?? none(source), version, options.pretrained?.(version), assumed),
   });
@@ -154,6 +162,7 @@ async function withConfig(source: WeightSource, document: unknown, options: Chec
     first_stage: part('first_stage', config.first_stage_config),
     cond_stage: none(source),
     ...Object.fromEntries(conditions),
+    ...(image && config.image_condition ? { [imageConditionPart]: image.source } : {}),
   };
   if (parts.unet.entries.size === 0) throw unknownNetwork(source);
   if (parts.first_stage.entries.size === 0 && config.first_stage_config.kind !== 'identity')
@@ -190,6 +199,7 @@ async function withoutConfig(source: WeightSource): Promise<Opened> {
     ...[unet, firstStage].flatMap((part) => part.assumed.map((phrase) => `${part.prefix.split('.')[0]}: ${phrase}`)),
     ...condition.assumed,
   ];
+  const image = inferImageCondition(source, unet.config);
   const { scale_factor, ...schedule } = await readSchedule(source);
   const family = await familyParams(source, unet.config, condition.config);
   if (schedule.timesteps === undefined) assumed.push('the noise schedule of Stable Diffusion v1');
@@ -200,12 +210,19 @@ async function withoutConfig(source: WeightSource): Promise<Opened> {
     unet: condition.config?.kind === 'class_embedder' ? labelUNet(unet.config) : unet.config,
     firstStage: firstStage.config,
     condStage: condition.config,
+    imageCondition: image?.config,
     // Absent, so that the default of the kind of autoencoder holds.
     params: { ...family.params, ...(scale_factor === undefined ? {} : { scale_factor }), ...schedule },
   });
   return {
     config,
-    parts: { unet: unet.source, first_stage: firstStage.source, cond_stage: none(source), ...condition.parts },
+    parts: {
+      unet: unet.source,
+      first_stage: firstStage.source,
+      cond_stage: none(source),
+      ...condition.parts,
+      ...image?.parts,
+    },
     layout: 'compvis',
     assumed,
   };
@@ -224,7 +241,7 @@ function lacksPart(source: WeightSource, what: string, prefix: string): StableDi
 }
 
 function unusedNames(source: WeightSource): string[] {
-  const prefixes = [...Object.values(partPrefixes), conditionerPrefix];
+  const prefixes = [...Object.values(partPrefixes), conditionerPrefix, ...imageConditionPrefixes];
   return [...source.entries.keys()].filter(
     (name) => !prefixes.some((prefix) => name.startsWith(prefix)) && ignoredReason(name) === undefined,
   );

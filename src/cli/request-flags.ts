@@ -231,6 +231,14 @@ export const strengthFlags = {
 };
 
 export const imageScaleFlag = {
+  noiseLevel: at(
+    'noiseLevel',
+    integer(
+      ['--noise-level'],
+      'upscaling and variation models: noise on the image that they look at (default: 20 and 0)',
+      within(bounds.noiseLevel),
+    ),
+  ),
   imageScale: at(
     'imageGuidanceScale',
     number(

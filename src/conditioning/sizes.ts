@@ -8,7 +8,7 @@ import type { ConditionerKind, PictureSizes } from './conditioner.ts';
 const maxPeriod = 10000;
 
 /** cos and then sin of value · exp(-ln(10000) i / half), in float32 as PyTorch computes it. */
-function sinusoids(value: number, width: number): number[] {
+export function sinusoids(value: number, width: number): number[] {
   const half = width >> 1;
   const rate = Math.fround(-Math.log(maxPeriod));
   const angles = Array.from({ length: half }, (_, i) =>

@@ -5,13 +5,14 @@
 
 import { z } from 'zod';
 import type { ComposedConfig } from './composed-conditioner.ts';
+import type { ImageConditionConfig } from './image-condition.ts';
 import type { ConditionNetworkConfig, FirstStageConfig, UNetConfig } from './network-config.ts';
 
 /** The encoder of a condition to inputs of the UNet. */
 export type CondStageConfig = ConditionNetworkConfig | ComposedConfig;
 
-export const conditioningKeys = ['concat', 'crossattn', 'hybrid', 'adm'] as const;
-/** How the UNet receives its condition: extra input channels, cross attention, both, class labels; null for none. */
+export const conditioningKeys = ['concat', 'crossattn', 'hybrid', 'adm', 'hybrid-adm', 'crossattn-adm'] as const;
+/** How the UNet receives its condition: extra input channels, cross attention, both, class labels or a vector, and these together; null for none. */
 export type ConditioningKey = (typeof conditioningKeys)[number] | null;
 
 /** The parameters of DDPM and LatentDiffusion that are numbers and words. */
@@ -59,6 +60,8 @@ export interface LatentDiffusionConfig extends DiffusionParams {
   readonly first_stage_config: FirstStageConfig;
   /** The encoder of the condition. `first_stage`: the autoencoder itself (`__is_first_stage__`); null: `__is_unconditional__`. */
   readonly cond_stage_config: CondStageConfig | 'first_stage' | null;
+  /** A further condition on an image: depth, a small picture, an image's embedding. */
+  readonly image_condition: ImageConditionConfig | null;
   /** `version` of a pretrained text encoder (a hub name or a folder), which also names its tokenizer. */
   readonly cond_stage_version: string | null;
   /** Tokens that a prompt is padded or cut to. */

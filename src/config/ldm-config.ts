@@ -9,6 +9,7 @@ import {
   diffusionParamsSchema,
   type LatentDiffusionConfig,
 } from './latent-diffusion-config.ts';
+import { ldmImageCondition } from './image-condition.ts';
 import { className, type LdmOptions, ldmNetwork } from './ldm-network.ts';
 import type { ConditionNetworkConfig, FirstStageConfig, NetworkConfig, NetworkKind } from './network-config.ts';
 import { defaultClipVersion } from './pretrained-text.ts';
@@ -19,6 +20,8 @@ const diffusionTargets: readonly string[] = [
   'LatentFinetuneDiffusion',
   'LatentInpaintDiffusion',
   'LatentUpscaleDiffusion',
+  'LatentDepth2ImageDiffusion',
+  'ImageEmbeddingConditionedLatentDiffusion',
   'Layout2ImgDiffusion',
   'DiffusionEngine',
 ];
@@ -84,6 +87,7 @@ export function ldmModel(section: Mapping, what: string, options: LdmOptions = {
     unet_config: unet,
     first_stage_config: firstStage(ldmNetwork(first_stage_config, 'first_stage_config', options)),
     cond_stage_config: condition,
+    image_condition: ldmImageCondition(params, what, options),
     cond_stage_version: textEncoderVersion({ params }) ?? null,
     cond_stage_max_length:
       typeof maxLength === 'number' && Number.isInteger(maxLength) && maxLength > 0 ? maxLength : 77,

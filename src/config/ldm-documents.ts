@@ -15,6 +15,7 @@ export function ldmDocument(config: LatentDiffusionConfig): { readonly model: Se
     unet_config,
     first_stage_config,
     cond_stage_config,
+    image_condition,
     cond_stage_version,
     cond_stage_max_length,
     base_learning_rate: _rate,
@@ -23,6 +24,8 @@ export function ldmDocument(config: LatentDiffusionConfig): { readonly model: Se
     other,
     ...params
   } = config;
+  if (image_condition)
+    throw configError(`Writing a configuration is not supported for models with a condition on an image (${image_condition.kind}).`);
   const stage = singleCondition(cond_stage_config, 'Writing a configuration');
   return {
     model: {

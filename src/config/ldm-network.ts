@@ -33,6 +33,8 @@ export interface LdmOptions {
    * next to the YAML, or from the sizes of the weights). Undefined or a missing field: the published model of that name.
    */
   readonly pretrained?: (version: string, encoder?: number) => Mapping | undefined;
+  /** The network of the image condition, as the weights show it. */
+  readonly imageNetwork?: NetworkConfig | undefined;
 }
 
 type Builder = (params: Mapping, what: string, options: LdmOptions) => NetworkConfig;

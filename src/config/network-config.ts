@@ -417,6 +417,27 @@ export const discriminatorConfigSchema = z
   .readonly();
 export type DiscriminatorConfig = z.output<typeof discriminatorConfigSchema>;
 
+/** MiDaS's depth network `dpt_hybrid`: a ResNet and a vision transformer, read at four places (SD 2.x's depth model). */
+export const dptHybridConfigSchema = z
+  .strictObject({
+    kind: z.literal('dpt_hybrid'),
+    /** Channels of the ResNet's stem, and of its three stages with their blocks. */
+    stem: size.default(64),
+    stage_widths: z.array(size).length(3).readonly().default([256, 512, 1024]),
+    stage_blocks: z.array(size).length(3).readonly().default([3, 4, 9]),
+    hidden_size: size.default(768),
+    num_hidden_layers: layers.default(12),
+    num_attention_heads: size.default(12),
+    intermediate_size: size.default(3072),
+    /** Side of the grid of patches in training. */
+    grid: size.default(24),
+    /** Numbers of the two blocks that are read. */
+    hooks: z.tuple([count, count]).readonly().default([8, 11]),
+    features: size.default(256),
+  })
+  .readonly();
+export type DptHybridConfig = z.output<typeof dptHybridConfigSchema>;
+
 /** `torch.nn.Identity` and `IdentityFirstStage`: nothing to run and no parameters. */
 export const identityConfigSchema = z.strictObject({ kind: z.literal('identity') }).readonly();
 export type IdentityConfig = z.output<typeof identityConfigSchema>;
@@ -440,6 +461,7 @@ export const networkConfigSchema = z.discriminatedUnion('kind', [
   spatialRescalerConfigSchema.unwrap(),
   safetyCheckerConfigSchema.unwrap(),
   taesdConfigSchema.unwrap(),
+  dptHybridConfigSchema.unwrap(),
   lpipsConfigSchema.unwrap(),
   discriminatorConfigSchema.unwrap(),
   identityConfigSchema.unwrap(),
@@ -462,6 +484,7 @@ export type NetworkConfig =
   | SpatialRescalerConfig
   | SafetyCheckerConfig
   | TaesdConfig
+  | DptHybridConfig
   | LpipsConfig
   | DiscriminatorConfig
   | IdentityConfig;

@@ -110,6 +110,7 @@ export function sgmModel(section: Mapping, what: string, options: LdmOptions = {
     unet_config: unet,
     first_stage_config: firstStage satisfies FirstStageConfig,
     cond_stage_config: condition,
+    image_condition: null,
     cond_stage_version: null,
     cond_stage_max_length: 77,
     base_learning_rate: null,

@@ -34,10 +34,16 @@ type Options<T extends Task> = Omit<RequestInputOf<T>, 'task' | 'sampler' | 'ref
 export interface TextToImageOptions extends Options<'txt2img'> {}
 
 export interface ImageToImageOptions extends Options<'img2img'> {
-  /** The image to start from. One of `image` and `latent` is needed. */
+  /** The image to start from. One of `image`, `pixels`, `latent` and `imageEmbedding` is needed. */
   readonly image?: Image | undefined;
   /** The latent to start from instead, as the network has it: float32 [1 or b, channels, h, w]; such as `latents` of another run's result. */
   readonly latent?: Tensor<'float32'> | undefined;
+  /** The image as a tensor instead, not rounded to bytes: float32 [1, 3, h, w] in [-1, 1]. */
+  readonly pixels?: Tensor<'float32'> | undefined;
+  /** Depth models: the image's depth, near is large: float32 [1, 1, h, w] of any size. Default: what the model's own depth network sees. */
+  readonly depth?: Tensor<'float32'> | undefined;
+  /** Models of image variations: the embedding of the image instead of the image, float32 [1, width]. */
+  readonly imageEmbedding?: Tensor<'float32'> | undefined;
 }
 
 export interface InpaintOptions extends Options<'inpaint'> {
@@ -46,6 +52,10 @@ export interface InpaintOptions extends Options<'inpaint'> {
   /** White (from 128) is painted, black is kept. Resized to the image if its size differs. */
   readonly mask: Image;
 }
+
+/** Names of the tensors that a caller can give for an image, with their number of axes. */
+export const tensorAxes = { latent: 4, pixels: 4, depth: 4, imageEmbedding: 2 } as const;
+export type GivenTensors = { readonly [K in keyof typeof tensorAxes]?: Tensor<'float32'> | undefined };
 
 /** The options that every task has. */
 export type GenerateOptions = TextToImageOptions;
@@ -62,5 +72,6 @@ export interface AnyInputs extends GenerationInputs {
   readonly refiner?: Model | undefined;
   readonly image?: Image | undefined;
   readonly mask?: Image | undefined;
-  readonly latent?: Tensor<'float32'> | undefined;
+  /** By their names in `ImageToImageOptions`. */
+  readonly tensors: GivenTensors;
 }

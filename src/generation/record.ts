@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { type Batch, type Batches, sizesBefore } from './batches.ts';
 import { bounds } from './bounds.ts';
 import { text, whole } from './fields.ts';
+import type { tensorAxes } from './inputs.ts';
 import { plainSeed, seedOf } from '../random/plain-seed.ts';
 import { type GenerationRequest, requestSchema, requestSchemas } from './request.ts';
 import { upgradeRecord } from './upgrade-record.ts';
@@ -16,6 +17,13 @@ import { upgradeRecord } from './upgrade-record.ts';
 export const programName = 'stable-diffusion-ts 0.1.0';
 
 const digest = () => text(64).optional();
+
+const tensorDigests = {
+  latent: digest(),
+  pixels: digest(),
+  depth: digest(),
+  imageEmbedding: digest(),
+} satisfies { [K in keyof typeof tensorAxes]: z.ZodType };
 
 /** The fields that a record adds to its request. */
 const factFields = {
@@ -31,8 +39,8 @@ const factFields = {
   adapters: z.array(text(4096)).max(1000).readonly().optional(),
   /** Precision of the networks. */
   precision: z.enum(precisionNames),
-  /** SHA-256 of the pixels of the initial image and the mask, and of the values of tensors that were given: start noise, initial latent. */
-  digests: z.strictObject({ image: digest(), mask: digest(), startNoise: digest(), latent: digest() }).readonly(),
+  /** SHA-256 of the pixels of the initial image and the mask, and of the values of tensors that were given. */
+  digests: z.strictObject({ image: digest(), mask: digest(), startNoise: digest(), ...tensorDigests }).readonly(),
   /** Index of the image in its batch, from 0. */
   index: whole({ min: 0, max: bounds.batchSize.max - 1 }),
   /** Iteration of the image, from 1. */

@@ -221,6 +221,8 @@ export const imageToImageRequest = z.strictObject({
   /** Share of the noise schedule that is run: 0 keeps the image, 1 starts from noise alone. Default 0.75. */
   strength: real(bounds.share).default(0.75),
   ...strengthFields,
+  /** Upscaling and variation models of SD 2.x: how much noise is put on the image that they look at. Default 20 for upscaling, 0 for variations. */
+  noiseLevel: whole(bounds.noiseLevel).optional(),
   /** InstructPix2Pix models: how closely to follow the image. Default 1.5. */
   imageGuidanceScale: real(bounds.guidance).default(1.5),
 });

@@ -4,7 +4,7 @@ import type { Sampler } from '../diffusion/sampler.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { checkRequest } from './check-request.ts';
 import { recordedModel } from './model-name.ts';
-import type { AnyInputs, TaskOptions } from './inputs.ts';
+import { type AnyInputs, type GivenTensors, type TaskOptions, tensorAxes } from './inputs.ts';
 import type { GenerationRequest } from './request.ts';
 
 export interface SplitOptions {
@@ -36,13 +36,25 @@ function checkImage(field: string, value: unknown): void {
   if (!(Number.isSafeInteger(size) && size > 0 && isObject(data) && data['length'] === size)) refuse(field, expected);
 }
 
-function checkLatents(field: string, value: unknown): void {
-  const expected = 'a float32 tensor of shape [images, channels, height, width] with as many values';
+function checkTensor(field: string, value: unknown, axes: number): void {
+  const expected = `a float32 tensor of ${axes} axes with as many values as its shape says`;
   if (!isObject(value)) refuse(field, expected);
   const { dtype, shape, data } = value;
-  if (dtype !== 'float32' || !Array.isArray(shape) || shape.length !== 4 || !(data instanceof Float32Array))
+  if (dtype !== 'float32' || !Array.isArray(shape) || shape.length !== axes || !(data instanceof Float32Array))
     refuse(field, expected);
   if (shape.reduce<number>((count, size) => count * Number(size), 1) !== data.length) refuse(field, expected);
+}
+
+/** The tensors among the options, checked, and the options without them. */
+function splitTensors(options: object): { readonly tensors: GivenTensors; readonly rest: object } {
+  const entries = Object.entries(options);
+  const isTensor = (name: string): name is keyof typeof tensorAxes => Object.hasOwn(tensorAxes, name);
+  const tensors = entries.filter(([name, value]) => isTensor(name) && value !== undefined);
+  for (const [name, value] of tensors) checkTensor(name, value, tensorAxes[name as keyof typeof tensorAxes]);
+  return {
+    tensors: Object.fromEntries(tensors) as GivenTensors,
+    rest: Object.fromEntries(entries.filter(([name]) => !isTensor(name))),
+  };
 }
 
 /**
@@ -50,13 +62,14 @@ function checkLatents(field: string, value: unknown): void {
  * @throws `invalid-argument`, naming the option
  */
 export function splitOptions(options: TaskOptions, recommended: object = {}): SplitOptions {
-  const { startNoise, noiseSource, signal, sampler, refiner, ...rest } = options;
-  const { image, mask, latent, ...plain } = { image: undefined, mask: undefined, latent: undefined, ...rest };
+  const { startNoise, noiseSource, signal, sampler, refiner, ...given } = options;
+  const { tensors, rest } = splitTensors(given);
+  const { image, mask, ...plain } = { image: undefined, mask: undefined, ...rest };
   if (sampler !== undefined && typeof sampler !== 'string' && !isSampler(sampler))
     refuse('sampler', 'the name of a sampler, or an object with name and run');
   if (refiner !== undefined && typeof refiner.predict !== 'function')
     refuse('refiner', 'a loaded model; load the file or the name first');
-  if (startNoise !== undefined) checkLatents('startNoise', startNoise);
+  if (startNoise !== undefined) checkTensor('startNoise', startNoise, 4);
   if (noiseSource !== undefined && typeof noiseSource.normal !== 'function')
     refuse('noiseSource', 'an object with convention and normal');
   if (signal !== undefined && !(signal instanceof AbortSignal)) refuse('signal', 'an AbortSignal');
@@ -68,12 +81,13 @@ export function splitOptions(options: TaskOptions, recommended: object = {}): Sp
     // A picture that the task does not take is an unknown option.
     ...(options.task === 'txt2img' ? defined({ image }) : {}),
     ...(options.task === 'inpaint' ? {} : defined({ mask })),
-    ...(options.task === 'img2img' ? {} : defined({ latent })),
+    ...(options.task === 'img2img' ? {} : tensors),
   });
-  if (latent !== undefined) {
-    checkLatents('latent', latent);
-    if (image !== undefined) refuse('latent', 'given without an image, or left out');
-  } else if (request.task !== 'txt2img') checkImage('image', image);
+  const { latent, pixels, imageEmbedding } = tensors;
+  const instead = [latent, pixels, imageEmbedding].filter((one) => one !== undefined);
+  if (instead.length + (image === undefined ? 0 : 1) > 1)
+    refuse('image', 'the only one of image, pixels, latent and imageEmbedding');
+  if (request.task !== 'txt2img' && instead.length === 0) checkImage('image', image);
   if (request.task === 'inpaint') checkImage('mask', mask);
   return {
     request,
@@ -83,7 +97,7 @@ export function splitOptions(options: TaskOptions, recommended: object = {}): Sp
       signal,
       image,
       mask,
-      latent,
+      tensors,
       refiner,
       samplerObject: isSampler(sampler) ? sampler : undefined,
     },

@@ -31,19 +31,30 @@ export function areaMatrix(from: number, to: number): ResizeMatrix {
   });
 }
 
-/** Bicubic interpolation with aligned corners (Keys 1981, a = -0.75, as PyTorch); beyond the border its pixel repeats. */
-export function bicubicAlignedMatrix(from: number, to: number): ResizeMatrix {
+/** Keys 1981 with a = -0.75, as PyTorch; beyond the border its pixel repeats. `positionOf`: where an output pixel lies among the input's. */
+function bicubic(from: number, to: number, positionOf: (row: number) => number): ResizeMatrix {
   const a = -0.75;
   const near = (x: number): number => ((a + 2) * x - (a + 3)) * x * x + 1;
   const far = (x: number): number => ((a * x - 5 * a) * x + 8 * a) * x - 4 * a;
-  const scale = to === 1 ? 0 : Math.fround((from - 1) / (to - 1));
   return matrix(to, from, (row) => {
-    const position = Math.fround(scale * row); // in float32, as PyTorch has it
+    const position = positionOf(row);
     const base = Math.floor(position);
     const t = position - base;
     const weights = [far(t + 1), near(t), near(1 - t), far(2 - t)];
     return weights.map((weight, i) => [Math.min(Math.max(base - 1 + i, 0), from - 1), weight] as const);
   });
+}
+
+/** Bicubic interpolation with aligned corners. */
+export function bicubicAlignedMatrix(from: number, to: number): ResizeMatrix {
+  const scale = to === 1 ? 0 : Math.fround((from - 1) / (to - 1));
+  return bicubic(from, to, (row) => Math.fround(scale * row)); // in float32, as PyTorch has it
+}
+
+/** Bicubic interpolation between the centres of pixels, without a blur before: `interpolate(mode='bicubic', align_corners=False)`. */
+export function bicubicMatrix(from: number, to: number): ResizeMatrix {
+  const scale = Math.fround(from / to);
+  return bicubic(from, to, (row) => Math.fround(scale * Math.fround(row + 0.5) - 0.5));
 }
 
 /** Gaussian blur of kornia's `resize(antialias=True)`: sigma (factor - 1) / 2 for downsampling by `factor`, borders reflected. */

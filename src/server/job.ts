@@ -77,6 +77,7 @@ export const takenFields = {
   samplerSettings: shape.samplerSettings,
   guidanceScale: shape.guidanceScale,
   guidanceRescale: shape.guidanceRescale,
+  noiseLevel: shape.noiseLevel,
   imageGuidanceScale: shape.imageGuidanceScale,
   noise: shape.noise,
   width: shape.width,

@@ -101,6 +101,7 @@ export const values: { readonly [F in Field]: fc.Arbitrary<unknown> } = {
   samplerSettings,
   guidanceScale: real(bounds.guidance),
   guidanceRescale: real(bounds.share),
+  noiseLevel: whole(bounds.noiseLevel),
   imageGuidanceScale: real(bounds.guidance),
   seed: seed(),
   seeds: fc.array(seed(), { minLength: 1, maxLength: 4 }),

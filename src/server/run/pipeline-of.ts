@@ -50,6 +50,7 @@ function optionsOf(pictures: readonly PictureOf[], policy: PicturePolicy): Omit<
     strengthRule: __,
     imageGuidanceScale: ___,
     refiner: ____,
+    noiseLevel: _____,
     ...fields
   } = Object.fromEntries(shared.map((field) => [field, first[field]])) as Pick<JobRequest, keyof typeof takenFields>;
   return {
@@ -75,7 +76,7 @@ export function pipelineOf(
   policy: PicturePolicy,
   signal: AbortSignal,
 ): Pipeline {
-  const { task, width, height, strength, strengthRule, imageGuidanceScale } = (
+  const { task, width, height, strength, strengthRule, imageGuidanceScale, noiseLevel } = (
     pictures[0] as { readonly request: JobRequest }
   ).request;
   const options = {
@@ -86,7 +87,7 @@ export function pipelineOf(
     refiner,
     signal,
     ...(task === 'txt2img' ? {} : { strength, strengthRule, image }),
-    ...(task === 'img2img' ? { imageGuidanceScale } : {}),
+    ...(task === 'img2img' ? { imageGuidanceScale, noiseLevel } : {}),
     ...(task === 'inpaint' ? { mask } : {}),
   };
   // The schema refuses a task without the pictures that it needs.
