@@ -56,6 +56,7 @@ const prefixesOf: { readonly [K in NetworkKind]: readonly string[] } = {
   kl: [firstStage, condStage],
   vq: [firstStage, condStage],
   taesd: [],
+  dpt_hybrid: ['depth_model.model.'],
   clip_text: [condStage],
   clip_image_embedder: [condStage],
   clip_text_embedder: [condStage],
@@ -103,6 +104,14 @@ function translate(source: WeightSource, config: NetworkConfig): Parts {
       return {
         layout: 'compvis',
         source: withNames(source, (name) => (name.startsWith('image_proj.') ? name : undefined)),
+      };
+    case 'dpt_hybrid':
+      // The head that classified ImageNet's pictures, and the residual unit that the deepest level does not have.
+      return {
+        layout: 'compvis',
+        source: withNames(source, (name) =>
+          /^pretrained\.model\.(norm|head)\.|^scratch\.refinenet4\.resConfUnit1\./.test(name) ? undefined : name,
+        ),
       };
     case 'lpips':
       return { layout: 'compvis', source: lpipsWeights(source) };

@@ -192,14 +192,14 @@ async function withoutConfig(source: WeightSource): Promise<Opened> {
   if (unet?.config.kind !== 'unet') throw unknownNetwork(source);
   const firstStage = find('first_stage');
   if (!firstStage) throw lacksPart(source, 'autoencoder', partPrefixes.first_stage);
-  const condition = inferCondition(source, unet.config);
+  const image = inferImageCondition(source, unet.config);
+  const condition = inferCondition(source, unet.config, image !== undefined);
   if (!condition.config && unet.config.context_dim !== null)
     throw lacksPart(source, 'text encoder', partPrefixes.cond_stage);
   const assumed = [
     ...[unet, firstStage].flatMap((part) => part.assumed.map((phrase) => `${part.prefix.split('.')[0]}: ${phrase}`)),
     ...condition.assumed,
   ];
-  const image = inferImageCondition(source, unet.config);
   const { scale_factor, ...schedule } = await readSchedule(source);
   const family = await familyParams(source, unet.config, condition.config);
   if (schedule.timesteps === undefined) assumed.push('the noise schedule of Stable Diffusion v1');

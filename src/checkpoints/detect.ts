@@ -3,6 +3,7 @@
  * A new network is one line in `detectors`.
  */
 
+import { inferDptHybrid, isDptHybrid } from './infer/dpt-hybrid.ts';
 import { clipImageEmbedderConfigSchema, type NetworkConfig } from '../config/network-config.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { type CanonicalWeights, canonicalWeights, partPrefixes } from './canonical.ts';
@@ -90,6 +91,7 @@ const detectors: readonly Detector[] = [
     matches: (entries) => entries.has('vision_model.embeddings.patch_embedding.weight'),
     infer: ({ entries }) => inferClipVision(entries),
   },
+  { matches: isDptHybrid, infer: ({ entries }) => inferDptHybrid(entries) },
   { matches: isBertEmbedder, infer: ({ entries }) => inferBertEmbedder(entries) },
   { matches: isClassEmbedder, infer: ({ entries }) => inferClassEmbedder(entries) },
   { matches: isSpatialRescaler, infer: ({ entries }) => inferSpatialRescaler(entries) },

@@ -12,6 +12,7 @@ import { assembledConfig, assertPredictsLatents, checkpointKind } from './assemb
 import type { Checkpoint } from './checkpoint.ts';
 import { type DetectedNetwork, detectNetwork } from './detect.ts';
 import { sdxlCondition } from './infer/condition.ts';
+import { folderImageCondition, imageConditionPart, imageStatisticsPart } from './infer/image-condition.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 
 /** One component: its weights, and its `config.json`, parsed, where it has one. */
@@ -27,9 +28,14 @@ export interface DiffusersFolder {
   readonly text_encoder?: DiffusersComponent;
   /** SDXL's second. */
   readonly text_encoder_2?: DiffusersComponent;
+  /** Of a model of image variations: its image encoder, and the statistics of its embeddings. */
+  readonly image_encoder?: DiffusersComponent;
+  readonly image_normalizer?: DiffusersComponent;
   readonly safety_checker?: DiffusersComponent;
   /** `scheduler/scheduler_config.json`, parsed. */
   readonly scheduler?: unknown;
+  /** `scheduler_config.json` of the noise on the image: `low_res_scheduler` or `image_noising_scheduler`. */
+  readonly image_scheduler?: unknown;
   /** `model_index.json`, parsed. */
   readonly model_index?: unknown;
 }
@@ -45,6 +51,7 @@ export function diffusersCheckpoint(folder: DiffusersFolder): Checkpoint {
   const vae = open('vae', folder.vae);
   const text = folder.text_encoder && open('text_encoder', folder.text_encoder);
   const second = folder.text_encoder_2 && open('text_encoder_2', folder.text_encoder_2);
+  const image = folder.image_encoder && open('image_encoder', folder.image_encoder);
   const safety = folder.safety_checker && open('safety_checker', folder.safety_checker);
   if (unet.config.kind !== 'unet')
     throw configError(`${folder.label}/unet holds a network of kind ${unet.config.kind}.`);
@@ -56,10 +63,12 @@ export function diffusersCheckpoint(folder: DiffusersFolder): Checkpoint {
     throw configError(`${folder.label}/safety_checker holds a network of kind ${safety.config.kind}.`);
   const scheduler = isMapping(folder.scheduler) ? folder.scheduler : undefined;
   const scale = isMapping(folder.vae.config) ? folder.vae.config['scaling_factor'] : undefined;
+  const imageCondition = folderImageCondition(unet.config, image?.config, folder.image_scheduler);
   const config = assembledConfig({
     unet: unet.config,
     firstStage: vae.config,
-    condStage: conditionOf(encoders, unet.config, folder),
+    condStage: imageCondition ? (encoders[0]?.config ?? null) : conditionOf(encoders, unet.config, folder),
+    imageCondition,
     params: {
       ...(scheduler ? schedulerParams(scheduler, `${folder.label}/scheduler`) : {}),
       ...(typeof scale === 'number' && scale > 0 ? { scale_factor: scale } : {}),
@@ -67,7 +76,7 @@ export function diffusersCheckpoint(folder: DiffusersFolder): Checkpoint {
     },
   });
   assertPredictsLatents(config, folder.label);
-  const parts = [unet, vae, ...encoders, ...(safety ? [safety] : [])];
+  const parts = [unet, vae, ...encoders, ...(image ? [image] : []), ...(safety ? [safety] : [])];
   return {
     label: folder.label,
     config: { ...config, cond_stage_version: encoders.length > 0 ? `${folder.label}/tokenizer` : null },
@@ -76,6 +85,8 @@ export function diffusersCheckpoint(folder: DiffusersFolder): Checkpoint {
       unet: unet.source,
       first_stage: vae.source,
       cond_stage: emptyWeights(folder.label),
+      ...(image ? { [imageConditionPart]: image.source } : {}),
+      ...(folder.image_normalizer ? { [imageStatisticsPart]: folder.image_normalizer.source } : {}),
       ...Object.fromEntries(encoders.map(({ source }, i) => [conditionerPart(i), source])),
       ...(safety ? { safety: safety.source } : {}),
     },

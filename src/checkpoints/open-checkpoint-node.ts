@@ -161,6 +161,9 @@ async function openDiffusersFolder(path: string, options: OpenCheckpointOptions)
   };
   try {
     const scheduler = await existing(join(path, 'scheduler', 'scheduler_config.json'));
+    const imageScheduler =
+      (await existing(join(path, 'low_res_scheduler', 'scheduler_config.json'))) ??
+      (await existing(join(path, 'image_noising_scheduler', 'scheduler_config.json')));
     return diffusersCheckpoint({
       label: path,
       unet: await component('unet'),
@@ -171,10 +174,14 @@ async function openDiffusersFolder(path: string, options: OpenCheckpointOptions)
           ? { text_encoder: await component('text_encoder') }
           : {}),
       ...(listed('text_encoder_2') ? { text_encoder_2: await component('text_encoder_2') } : {}),
+      ...(listed('image_encoder') && listed('image_normalizer')
+        ? { image_encoder: await component('image_encoder'), image_normalizer: await component('image_normalizer') }
+        : {}),
       ...(listed('safety_checker') && (await hasFolder(join(path, 'safety_checker')))
         ? { safety_checker: await component('safety_checker') }
         : {}),
       ...(scheduler === undefined ? {} : { scheduler: await readConfigFile(scheduler) }),
+      ...(imageScheduler === undefined ? {} : { image_scheduler: await readConfigFile(imageScheduler) }),
       model_index: modelIndex,
     });
   } catch (error) {

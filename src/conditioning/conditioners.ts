@@ -42,8 +42,10 @@ interface Chosen {
 }
 
 /** The row of a model, with the configuration that it is for. */
-function chosen({ unet_config, cond_stage_config }: LatentDiffusionConfig): Chosen {
-  if (unet_config.num_classes !== null) return { kind: labelKind as ConditionerKind<unknown>, config: unet_config };
+function chosen({ unet_config, cond_stage_config, image_condition }: LatentDiffusionConfig): Chosen {
+  // An upscaler's class is its noise level, which comes with the image.
+  if (unet_config.num_classes !== null && !image_condition)
+    return { kind: labelKind as ConditionerKind<unknown>, config: unet_config };
   if (cond_stage_config === null || cond_stage_config === 'first_stage') return { kind: none, config: undefined };
   return { kind: kindOf(cond_stage_config), config: cond_stage_config };
 }

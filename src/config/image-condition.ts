@@ -41,7 +41,10 @@ export const imageConditionSchema = z.discriminatedUnion('kind', [
   }),
 ]);
 export type ImageConditionConfig = Readonly<z.output<typeof imageConditionSchema>>;
-export type ImageConditionOf<K extends ImageConditionConfig['kind']> = Extract<ImageConditionConfig, { readonly kind: K }>;
+export type ImageConditionOf<K extends ImageConditionConfig['kind']> = Extract<
+  ImageConditionConfig,
+  { readonly kind: K }
+>;
 
 const paramsOf = (section: unknown): Mapping =>
   isMapping(section) && isMapping(section['params']) ? section['params'] : {};
@@ -65,11 +68,17 @@ export function ldmImageCondition(params: Mapping, what: string, options: ImageN
   if (isMapping(lowScale)) {
     const name = className(lowScale['target'], `low_scale_config of ${what}`);
     if (name !== 'ImageConcatWithNoiseAugmentation')
-      throw configError(`${what}: a low_scale_config of ${name} is not supported; ImageConcatWithNoiseAugmentation is.`);
+      throw configError(
+        `${what}: a low_scale_config of ${name} is not supported; ImageConcatWithNoiseAugmentation is.`,
+      );
     const own = paramsOf(lowScale);
     return validated(
       imageConditionSchema,
-      { kind: 'low_scale', ...scheduleOf(own), ...(own['max_noise_level'] === undefined ? {} : { max_noise_level: own['max_noise_level'] }) },
+      {
+        kind: 'low_scale',
+        ...scheduleOf(own),
+        ...(own['max_noise_level'] === undefined ? {} : { max_noise_level: own['max_noise_level'] }),
+      },
       `low_scale_config of ${what}`,
     );
   }
@@ -81,4 +90,3 @@ export function ldmImageCondition(params: Mapping, what: string, options: ImageN
     `noise_aug_config of ${what}`,
   );
 }
-

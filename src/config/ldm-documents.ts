@@ -25,7 +25,9 @@ export function ldmDocument(config: LatentDiffusionConfig): { readonly model: Se
     ...params
   } = config;
   if (image_condition)
-    throw configError(`Writing a configuration is not supported for models with a condition on an image (${image_condition.kind}).`);
+    throw configError(
+      `Writing a configuration is not supported for models with a condition on an image (${image_condition.kind}).`,
+    );
   const stage = singleCondition(cond_stage_config, 'Writing a configuration');
   return {
     model: {

@@ -20,6 +20,7 @@ import { expectDType, type Tensor } from '../tensor/tensor.ts';
 import type { ClipTokenizer } from '../tokenizer/clip-tokenizer.ts';
 import { type Autoencoder, autoencoderOf, type Posterior } from './autoencoder.ts';
 import { type DenoiserNetwork, denoiserNetwork } from './denoiser-network.ts';
+import { type ImageCondition, imageConditionOf } from './image-condition.ts';
 import { checkMemory } from './memory-need.ts';
 import { nativeLatentSize } from './native-size.ts';
 import { assertNetworksMatch, type NamedNetwork, NetworkSet, runForOne } from './network-set.ts';
@@ -50,6 +51,8 @@ export class Model implements AsyncDisposable, ConditionedModel {
   readonly conditioner: Conditioner;
   readonly autoencoder: Autoencoder;
   readonly denoiser: DenoiserNetwork;
+  /** A condition on an image beside the text. Undefined for most models. */
+  readonly imageCondition: ImageCondition | undefined;
   /** Undefined for a model without a safety checker. */
   readonly safety: SafetyNetwork | undefined;
   readonly tokenizers: ReadonlyMap<string, Tokenizer>;
@@ -83,6 +86,12 @@ export class Model implements AsyncDisposable, ConditionedModel {
     });
     this.autoencoder = autoencoderOf(config.first_stage_config, this.networks);
     this.denoiser = denoiserNetwork(config.unet_config, this.networks);
+    this.imageCondition = imageConditionOf({
+      label,
+      config: config.image_condition,
+      networks: this.networks,
+      parts: checkpoint.parts,
+    });
     this.safety = safety_config && safetyNetwork(safety_config, this.networks);
   }
 

@@ -20,6 +20,7 @@ import { traceClipImageEmbedder, traceClipTextEmbedder } from './clip-embedders.
 import { traceClipText } from './clip-text.ts';
 import { traceClipVision } from './clip-vision.ts';
 import { traceControlNet } from './control-net.ts';
+import { traceDptHybrid } from './dpt-hybrid.ts';
 import { traceDiscriminator, traceDiscriminatorTraining } from './discriminator.ts';
 import { traceEncoderUNet } from './encoder-unet.ts';
 import { traceIpAdapter } from './ip-adapter.ts';
@@ -261,6 +262,18 @@ const discriminator: NetworkDefinition<NetworkConfigOf<'discriminator'>> = {
   },
 };
 
+/** For pictures of one size, that of `x`. */
+const dptHybrid: NetworkDefinition<NetworkConfigOf<'dpt_hybrid'>> = {
+  inputs: ['x'],
+  parts: (config) => ({ forward: (options) => traceDptHybrid(config, options) }),
+  plan: (config, given) => {
+    if (!given.has('x')) return [];
+    const [, , height = 1, width = 1] = givenShape(given, 'x', 4);
+    const size = [height, width] as const;
+    return [{ part: 'forward', trace: (options) => traceDptHybrid(config, { ...options, size }), inputs: { x: 'x' } }];
+  },
+};
+
 const networks: { readonly [K in NetworkKind]: NetworkDefinition<NetworkConfigOf<K>> } = {
   unet,
   encoder_unet: singleGraph(['x', 'timesteps'], traceEncoderUNet),
@@ -279,6 +292,7 @@ const networks: { readonly [K in NetworkKind]: NetworkDefinition<NetworkConfigOf
   spatial_rescaler: spatialRescaler,
   safety_checker: safetyChecker,
   taesd,
+  dpt_hybrid: dptHybrid,
   lpips: singleGraph(['a', 'b'], traceLpips),
   discriminator,
   identity: { inputs: [], parts: () => ({}), plan: () => [] },

@@ -13,14 +13,24 @@ export interface PictureSize {
   readonly height: number;
 }
 
+/** The size that an image to start from asks for: its own, of an upscaler what it becomes; none of an image that is only looked at. */
+function startSize({ checkpoint, downsampling }: Model, { image, tensors }: AnyInputs): PictureSize | undefined {
+  const [, , rows = 0, columns = 0] = tensors.pixels?.shape ?? [];
+  const own = image ?? (tensors.pixels && { width: columns, height: rows });
+  if (!own || checkpoint.kind === 'variation') return undefined;
+  const factor = checkpoint.kind === 'upscale' ? downsampling : 1;
+  return { width: factor * own.width, height: factor * own.height };
+}
+
 /**
  * The size that a request means: its own, the initial image's, that of the start noise, or the model's. With an initial image sides are cut to a multiple of the
  * model's unit, as CompVis's scripts cut them. Throws `invalid-argument` where nothing is left.
  */
 export function pictureSize(model: Model, request: GenerationRequest, inputs: AnyInputs): PictureSize {
-  const { image, startNoise, latent } = inputs;
+  const { startNoise, tensors } = inputs;
   const { nativeSize, downsampling } = model;
-  const [, , rows, columns] = (latent ?? startNoise)?.shape ?? [];
+  const [, , rows, columns] = (tensors.latent ?? startNoise)?.shape ?? [];
+  const image = startSize(model, inputs);
   const { width = image?.width ?? (columns === undefined ? nativeSize : columns * downsampling) } = request;
   const { height = image?.height ?? (rows === undefined ? nativeSize : rows * downsampling) } = request;
   if (!image) return { width, height };

@@ -3,37 +3,35 @@
  * latent of the image (SDEdit, Meng et al. 2022, arXiv 2108.01073; CompVis's scripts/img2img.py).
  */
 
-import type { CheckpointKind } from '../checkpoints/checkpoint.ts';
+import type { CheckpointKind } from '../checkpoints/assembled-config.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { cutOf } from '../generation/strength-steps.ts';
 import { initImageTensor } from '../image/init-image.ts';
 import { bytesOf } from '../tensor/tensor.ts';
 import { digest, digestBytes } from './digest.ts';
+import { givenPixels } from './given-pixels.ts';
 import type { ImageUse, ImageWay } from './image-way.ts';
+import { depthWay, upscaleWay, variationWay } from './image-ways.ts';
 import { repeated, sampleLatent } from './initial-latent.ts';
 import type { Start, StartOf } from './start.ts';
 
 /** From the noised latent of the image, or from a given latent. */
 const noised: ImageWay = ({ model, request, inputs, size }) => {
-  const { image, latent, signal } = inputs;
+  const { image, tensors, signal } = inputs;
+  const { latent } = tensors;
+  const picture = image ? initImageTensor(image, { ...size, multiple: model.unit }) : givenPixels(inputs, size);
+  if (!picture && !latent) throw needsImage(model.label);
   return async (noise, batch) => {
-    const initial =
-      latent ??
-      (image &&
-        (await sampleLatent(
-          model,
-          repeated(initImageTensor(image, { ...size, multiple: model.unit }), batch),
-          noise,
-          signal,
-        )));
+    const initial = latent ?? (picture && (await sampleLatent(model, repeated(picture, batch), noise, signal)));
     return { initial: initial && repeated(initial, batch), cut: cutOf(request) };
   };
 };
 
 /** InstructPix2Pix: the image's latent is further input channels, and the run starts from noise. */
-const edited: ImageWay = ({ model, request, inputs: { image, signal }, size }) => {
-  if (!image) throw needsImage(model.label);
-  const picture = initImageTensor(image, { ...size, multiple: model.unit });
+const edited: ImageWay = ({ model, request, inputs, size }) => {
+  const { image, signal } = inputs;
+  const picture = image ? initImageTensor(image, { ...size, multiple: model.unit }) : givenPixels(inputs, size);
+  if (!picture) throw needsImage(model.label);
   return async (_, batch) => {
     const { mean } = await model.encodeImage(picture, signal);
     return { concat: repeated(mean, batch), imageGuidance: request.imageGuidanceScale };
@@ -41,16 +39,19 @@ const edited: ImageWay = ({ model, request, inputs: { image, signal }, size }) =
 };
 
 /** Kinds of models with a way of their own. */
-const ways: { readonly [K in CheckpointKind]?: ImageWay } = { ip2p: edited };
+const ways: { readonly [K in CheckpointKind]?: ImageWay } = {
+  ip2p: edited,
+  depth: depthWay(noised),
+  upscale: upscaleWay,
+  variation: variationWay,
+};
 
 function needsImage(label: string): StableDiffusionError {
-  return new StableDiffusionError(
-    'invalid-argument',
-    `${label} works on an image, and a latent was given. Give an image.`,
-  );
+  return new StableDiffusionError('invalid-argument', `${label} works on an image, and none was given. Give an image.`);
 }
 
-function checkLatent({ model, inputs: { latent }, size }: ImageUse): void {
+function checkLatent({ model, inputs: { tensors }, size }: ImageUse): void {
+  const { latent } = tensors;
   if (!latent) return;
   const [, channels, rows, columns] = latent.shape;
   const wanted = [model.latentChannels, size.height / model.downsampling, size.width / model.downsampling];
@@ -61,17 +62,31 @@ function checkLatent({ model, inputs: { latent }, size }: ImageUse): void {
     );
 }
 
+/** A tensor that only some kinds of models look at. */
+function checkUsed({ model, inputs: { tensors } }: ImageUse): void {
+  const { kind } = model.checkpoint;
+  for (const [name, wanted] of [
+    ['depth', 'depth'],
+    ['imageEmbedding', 'variation'],
+  ] as const)
+    if (tensors[name] && kind !== wanted)
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `${model.label} is not a model that looks at ${name === 'depth' ? 'the depth of an image' : 'the embedding of an image'}. Leave ${name} out.`,
+      );
+}
+
 export const startFromImage: StartOf<'img2img'> = async (model, request, inputs, size): Promise<Start> => {
-  const { image, latent } = inputs;
-  if (!image && !latent) throw new StableDiffusionError('invalid-argument', 'Image to image needs an image.');
+  const { image, tensors } = inputs;
   const use: ImageUse = { model, request, inputs, size };
   checkLatent(use);
+  checkUsed(use);
   const way = ways[model.checkpoint.kind] ?? noised;
+  const digests = Object.entries(tensors).map(
+    async ([name, tensor]) => [name, await digestBytes(bytesOf(tensor))] as const,
+  );
   return {
-    digests: {
-      ...(image ? { image: await digest(image) } : {}),
-      ...(latent ? { latent: await digestBytes(bytesOf(latent)) } : {}),
-    },
+    digests: { ...(image ? { image: await digest(image) } : {}), ...Object.fromEntries(await Promise.all(digests)) },
     prepare: way(use),
   };
 };

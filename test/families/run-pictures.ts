@@ -2,6 +2,9 @@
 
 import type { TaskOptions } from '../../src/generation/inputs.ts';
 import type { Model } from '../../src/model/model.ts';
+import { splitOptions } from '../../src/generation/split-options.ts';
+import { planRun } from '../../src/pipelines/plan-run.ts';
+import type { BatchStart } from '../../src/pipelines/start.ts';
 import { generate } from '../../src/pipelines/generate.ts';
 import type { NoiseConvention } from '../../src/random/noise-source.ts';
 import { joinBatches, takeBatch } from '../../src/tensor/batches.ts';
@@ -58,11 +61,22 @@ export interface Pictures {
   readonly options: (picture: number) => object;
 }
 
+/** What a picture's start is made of: `concat`, further inputs, the initial latent. */
+export async function startOfPicture(model: Model, { noise, convention, options }: Pictures): Promise<BatchStart> {
+  const source = drawsOf(noise, 0, convention);
+  const request = { ...smallest, noise: convention, noiseSource: source, ...options(0) };
+  const plan = await planRun(model, splitOptions(request as unknown as TaskOptions));
+  const seeded = { ...source, interval: () => () => source.normal(plan.shapeOf(1)) };
+  return (await plan.start.prepare?.(seeded, 1, () => source.normal(plan.shapeOf(1)))) ?? {};
+}
+
 const smallest = { watermark: false, safety: false } as const;
 
 export async function runPictures(
   model: Model,
   { count, start, noise, convention, options }: Pictures,
+  /** Stop after so many steps; the latents are then those of the last one. */
+  most = Number.POSITIVE_INFINITY,
 ): Promise<MadePictures> {
   const steps: MadeStep[][] = [];
   const latents: Float32[] = [];
@@ -78,7 +92,12 @@ export async function runPictures(
       ...options(picture),
     };
     for await (const event of generate(model, request as unknown as TaskOptions)) {
-      if (event.kind === 'step') own.push({ sigma: event.sigma, latent: event.latent });
+      if (event.kind === 'step') {
+        own.push({ sigma: event.sigma, latent: event.latent });
+        if (own.length < most) continue;
+        latents.push(event.latent);
+        break;
+      }
       if (event.kind === 'result') latents.push(event.latents);
     }
     steps.push(own);

@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Checkpoint, openCheckpoint } from '../../src/checkpoints/checkpoint.ts';
 import { schedulerParams } from '../../src/config/diffusers-scheduler.ts';
+import { imageStatisticsPart } from '../../src/checkpoints/infer/image-condition.ts';
 import { tokenizersOf } from '../../src/conditioning/conditioners.ts';
 import { parseYaml } from '../../src/config/yaml.ts';
 import type { Engine } from '../../src/engine/engine.ts';
@@ -45,6 +46,12 @@ function clipFiles(folder: string): ClipTokenizerFiles {
   return { merges: text('merges.txt'), vocab: text('vocab.json'), config: text('tokenizer_config.json') };
 }
 
+/** The configuration that an index row's `model` names: a family, perhaps with its YAML. */
+export function familyYaml(model: string): string {
+  const [family = '', file] = /^(\w+)(?: \((.*\.yaml)\))?/.exec(model)?.slice(1) ?? [];
+  return `models/${family}/${file ?? (family === 'sd2' ? 'sd2-v.yaml' : family === 'sdxl' ? 'sdxl.yaml' : 'model.yaml')}`;
+}
+
 /** The model of a configuration, such as `models/sd2/sd2-v.yaml`. `changes` are made to the parsed configuration. */
 export async function familyModel(
   folder: string,
@@ -72,9 +79,13 @@ export async function familyModel(
       return existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : undefined;
     },
   });
+  const statistics = join(folder, `models/${family}/stats.safetensors`);
+  const parts = existsSync(statistics)
+    ? { ...opened.parts, [imageStatisticsPart]: memoryWeights(readTensors(statistics), 'statistics') }
+    : opened.parts;
   const checkpoint: Checkpoint = scheduler
-    ? { ...opened, scheduler, config: { ...opened.config, ...schedulerParams(scheduler, 'the scheduler') } }
-    : opened;
+    ? { ...opened, parts, scheduler, config: { ...opened.config, ...schedulerParams(scheduler, 'the scheduler') } }
+    : { ...opened, parts };
   const [first, second] =
     family === 'sdxl'
       ? ['models/sdxl/diffusers/tokenizer', 'models/sdxl/diffusers/tokenizer_2']

@@ -124,6 +124,7 @@ const rows: { readonly [F in Field]: readonly Row[] } = {
   samplerSettings: [{ options: churn, without: { sampler: 'euler' } }],
   guidanceScale: [{ options: { guidanceScale: 2 } }],
   guidanceRescale: [{ options: { guidanceRescale: 0.7 } }],
+  noiseLevel: [{ options: { task: 'img2img', noiseLevel: 3 }, changesNothing: true }],
   imageGuidanceScale: [{ options: { task: 'img2img', imageGuidanceScale: 2 }, changesNothing: true }],
   seed: [{ options: { seed: 2n ** 63n + 5n } }, { options: { noise, seed: -4 } }],
   seeds: [{ options: { noise, seeds: [3, 2n ** 60n], prompt: ['a', 'b'] } }],

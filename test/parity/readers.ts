@@ -30,6 +30,7 @@ export const readers: readonly ReaderRow[] = [
   { set: 'families', load: () => import('./readers/family-networks.ts') },
   { set: 'families', load: () => import('./readers/family-conditioners.ts') },
   { set: 'families', load: () => import('./readers/family-runs.ts') },
+  { set: 'families', load: () => import('./readers/family-originals.ts') },
   { set: 'families', load: () => import('./readers/family-lora.ts') },
   { set: 'families', load: () => import('./readers/gguf.ts') },
   { set: 'control', load: () => import('./readers/upscalers.ts') },

@@ -71,7 +71,12 @@ export function sdxlCondition(
 }
 
 /** The condition of a whole checkpoint. Throws `model-unknown`. */
-export function inferCondition(source: WeightSource, unet: UNetConfig): InferredCondition {
+export function inferCondition(
+  source: WeightSource,
+  unet: UNetConfig,
+  /** The UNet's vector is that of an image, not of texts. */
+  hasImageVector = false,
+): InferredCondition {
   const encoders = encoderSources(source).map((encoder) => detectNetwork(encoder));
   const assumed = encoders.flatMap(({ assumed: phrases }, i) =>
     phrases.map((phrase) => `${i === 0 ? 'cond_stage_model' : conditionerPart(i)}: ${phrase}`),
@@ -79,7 +84,7 @@ export function inferCondition(source: WeightSource, unet: UNetConfig): Inferred
   const parts = Object.fromEntries(encoders.map((encoder, i) => [conditionerPart(i), encoder.source]));
   const [first] = encoders;
   if (!first) return { config: null, parts, assumed };
-  if (unet.adm_in_channels === null || first.config.kind !== 'clip_text')
+  if (unet.adm_in_channels === null || hasImageVector || first.config.kind !== 'clip_text')
     return { config: first.config, parts, assumed };
   const texts = encoders.flatMap(({ config }) => (config.kind === 'clip_text' ? [config] : []));
   if (texts.length !== encoders.length) throw unknown('SDXL conditioner', 'an embedder is not a CLIP text encoder');

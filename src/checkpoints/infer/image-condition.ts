@@ -4,7 +4,8 @@
  */
 
 import { type ImageConditionConfig, imageConditionSchema } from '../../config/image-condition.ts';
-import type { UNetConfig } from '../../config/network-config.ts';
+import type { NetworkConfig, UNetConfig } from '../../config/network-config.ts';
+import { isMapping } from '../../config/validate.ts';
 import { withNames, withoutPrefix } from '../../weights/view.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
 import { type DetectedNetwork, detectNetwork } from '../detect.ts';
@@ -12,6 +13,9 @@ import { hasPrefix, inferred } from './shapes.ts';
 
 /** The network of the condition among a checkpoint's parts. */
 export const imageConditionPart = 'image_condition';
+
+/** Part with the tensors `mean` and `std` of embeddings (diffusers' `image_normalizer`). */
+export const imageStatisticsPart = 'image_statistics';
 
 const depth = 'depth_model.model.';
 const embedder = 'embedder.model.';
@@ -52,4 +56,35 @@ export function inferImageCondition(source: WeightSource, unet: UNetConfig): Inf
       imageConditionNetwork(source),
     );
   return own === 1 && unet.context_dim !== null ? of({ kind: 'depth' }, imageConditionNetwork(source)) : undefined;
+}
+
+const schedules: ReadonlyMap<unknown, string> = new Map([
+  ['scaled_linear', 'linear'],
+  ['squaredcos_cap_v2', 'squaredcos_cap_v2'],
+]);
+
+/** The condition of a diffusers folder: by the UNet's inputs, its image encoder, and the scheduler of the noise on the image. */
+export function folderImageCondition(
+  unet: UNetConfig,
+  encoder: NetworkConfig | undefined,
+  scheduler: unknown,
+): ImageConditionConfig | null {
+  const own = unet.in_channels - unet.out_channels;
+  const given = isMapping(scheduler) ? scheduler : {};
+  const noise = {
+    timesteps: given['num_train_timesteps'] ?? 1000,
+    beta_schedule: schedules.get(given['beta_schedule'] ?? (encoder ? 'squaredcos_cap_v2' : 'scaled_linear')),
+    linear_start: given['beta_start'] ?? 1e-4,
+    linear_end: given['beta_end'] ?? 2e-2,
+  };
+  if (encoder && unet.adm_in_channels !== null)
+    return inferred(
+      imageConditionSchema,
+      { kind: 'image_embedding', width: unet.adm_in_channels / 2, network: encoder, ...noise },
+      what,
+    );
+  if (own === 3 && unet.num_classes !== null)
+    return inferred(imageConditionSchema, { kind: 'low_scale', max_noise_level: 350, ...noise }, what);
+  // Its depth network has the names of transformers, which are not read: the depth is given.
+  return own === 1 && unet.context_dim !== null ? inferred(imageConditionSchema, { kind: 'depth' }, what) : null;
 }
