@@ -25,15 +25,21 @@ export function saveLatents(
 }
 
 /** The start noise in a file: its tensor `start_noise`, else its only tensor. Throws `invalid-argument` if that is ambiguous. */
-export async function readStartNoise(path: string): Promise<Tensor<'float32'>> {
+export const readStartNoise = (path: string): Promise<Tensor<'float32'>> =>
+  readTensor(path, 'start_noise', 'start noise');
+
+/** The final latents in a file: its tensor `latents`, else its only tensor. Throws `invalid-argument` if that is ambiguous. */
+export const readLatents = (path: string): Promise<Tensor<'float32'>> => readTensor(path, 'latents', 'a latent');
+
+async function readTensor(path: string, wanted: string, what: string): Promise<Tensor<'float32'>> {
   const source = await openWeightsAt(path);
   try {
     const names = [...source.entries.keys()];
-    const name = names.includes('start_noise') ? 'start_noise' : names.length === 1 ? names[0] : undefined;
+    const name = names.includes(wanted) ? wanted : names.length === 1 ? names[0] : undefined;
     if (name === undefined)
       throw new StableDiffusionError(
         'invalid-argument',
-        `${path} holds ${names.slice(0, 8).join(', ') || 'nothing'}; start noise is its only tensor, or called start_noise.`,
+        `${path} holds ${names.slice(0, 8).join(', ') || 'nothing'}; ${what} is its only tensor, or called ${wanted}.`,
       );
     const noise = toFloat32(await source.read(name));
     if (noise.shape.length !== 4)

@@ -5,11 +5,13 @@ import { basename, extname } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
 import type { Image } from '../../image/image.ts';
 import type { TaskOptions } from '../../generation/inputs.ts';
+import type { GivenTensors } from '../../generation/inputs.ts';
 import type { GenerationRecord } from '../../generation/record.ts';
 import type { GeneratedImage, Pipeline } from '../../pipelines/events.ts';
 import type { Model } from '../../model/model.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import { type CliContext, defineCommand } from '../command.ts';
+import { imageTensorFlags, readImageTensors } from '../image-tensors.ts';
 import { loadNamedModel, loadRefiner } from '../generation.ts';
 import { modelOptions, refinerOption } from '../generation-options.ts';
 import { flag, type OptionValues, text, UsageError } from '../options.ts';
@@ -20,6 +22,7 @@ import { createStopwatch } from '../stopwatch.ts';
 const options = {
   ...modelOptions,
   ...refinerOption,
+  ...imageTensorFlags,
   init: text(['--init-img', '-i', '--image'], 'FILE', 'initial image, for img2img and inpaint'),
   mask: text(['--mask', '-m'], 'FILE', 'the mask, for inpaint'),
   initLatents: text(['--init-latents'], 'FILE', 'start noise, if the picture was made with one'),
@@ -95,6 +98,37 @@ async function recordedNoise(path: string | undefined, wanted: string): Promise<
   return noise;
 }
 
+/** Flags of tensors that a record names by their digest; pixels and embeddings are given by programs only. */
+const tensorFlags = {
+  latent: '--from-latents FILE',
+  depth: '--depth-map FILE',
+  pixels: null,
+  imageEmbedding: null,
+} as const;
+
+async function recordedTensors(values: Values, digests: GenerationRecord['digests']): Promise<GivenTensors> {
+  const { digestBytes } = await import('../../pipelines/digest.ts');
+  const { bytesOf } = await import('../../tensor/tensor.ts');
+  const given: GivenTensors = await readImageTensors(values);
+  for (const [name, flag] of Object.entries(tensorFlags) as [keyof typeof tensorFlags, string | null][]) {
+    const wanted = digests[name];
+    if (wanted === undefined) continue;
+    const tensor = given[name];
+    if (!tensor)
+      throw new UsageError(
+        flag === null
+          ? `The picture was made from a tensor (${name}) that only a program can give.`
+          : `The picture was made with a given ${name}. Give it with ${flag}.`,
+      );
+    if ((await digestBytes(bytesOf(tensor))) !== wanted)
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `The given ${name} is not the one that the picture was made with.`,
+      );
+  }
+  return given;
+}
+
 /** Starts the run that makes the batch of the picture again, and only that batch; of those before it only the noise is drawn. */
 async function startAgain(
   { model, refiner }: { readonly model: Model; readonly refiner: Model | undefined },
@@ -112,10 +146,11 @@ async function startAgain(
     ...(digests.startNoise === undefined
       ? {}
       : { startNoise: await recordedNoise(values.initLatents, digests.startNoise) }),
-    ...(task === 'txt2img'
+    ...(task === 'txt2img' || digests.image === undefined
       ? {}
       : { image: await recordedImage(values.init, digests.image ?? '', 'another picture', '--init-img') }),
     ...(task === 'inpaint' ? { mask: await recordedImage(values.mask, digests.mask ?? '', 'a mask', '--mask') } : {}),
+    ...(await recordedTensors(values, digests)),
     signal,
   };
   // The task's schema refuses a record without the pictures that the task needs.
