@@ -6,6 +6,7 @@ import { bounds } from '../generation/bounds.ts';
 import { promptSyntaxes, samplerSettingsFields } from '../generation/request.ts';
 import { strengthRules } from '../generation/strength-steps.ts';
 import { byteConventions } from '../image/image-tensor.ts';
+import { maskRules } from '../image/inpaint-batch.ts';
 import { emphases } from '../prompt/emphasis.ts';
 import { noiseConventions } from '../random/noise-source.ts';
 import { conditionFlags } from './condition-flags.ts';
@@ -226,6 +227,17 @@ export const strengthFlags = {
       ['--strength-rule'],
       strengthRules,
       "how strength is counted in steps; all runs every step (default: a1111 with A1111's noise, else compvis)",
+    ),
+  ),
+};
+
+export const maskFlags = {
+  maskRule: at(
+    'maskRule',
+    choice(
+      ['--mask-rule'],
+      maskRules,
+      "how a grey mask counts: cut at 128, as CompVis; or resampled and rounded, or in part, as A1111's mask_round (default: threshold)",
     ),
   ),
 };

@@ -9,6 +9,7 @@ import { StableDiffusionError } from '../errors.ts';
 import { type Tensor, tensor } from '../tensor/tensor.ts';
 import { type Image, toGrey, toRgb } from './image.ts';
 import { imagesToTensor } from './image-tensor.ts';
+import { resize } from './resize.ts';
 
 export interface InpaintBatch {
   /** float32 [1, 3, height, width] in [-1, 1]. */
@@ -21,8 +22,16 @@ export interface InpaintBatch {
 
 export type InpaintConvention = 'latent-diffusion' | 'stable-diffusion';
 
-/** Throws `shape-mismatch` where mask and image have different sizes. The mask counts as 1 from a luma of 128 (0.5 of x/255) on. */
-export function inpaintBatch(picture: Image, maskPicture: Image, convention: InpaintConvention): InpaintBatch {
+/**
+ * The mask counts as 1 from a luma of 128 (0.5 of x/255) on; with `soft`, as A1111's `mask_round: false`, it is luma / 255 and the image is
+ * darkened by it. Throws `shape-mismatch` where mask and image have different sizes.
+ */
+export function inpaintBatch(
+  picture: Image,
+  maskPicture: Image,
+  convention: InpaintConvention,
+  { soft = false }: { readonly soft?: boolean } = {},
+): InpaintBatch {
   const { width, height } = picture;
   if (maskPicture.width !== width || maskPicture.height !== height) {
     throw new StableDiffusionError(
@@ -35,14 +44,29 @@ export function inpaintBatch(picture: Image, maskPicture: Image, convention: Inp
   const grey = toGrey(maskPicture).data;
   const image = imagesToTensor([rgb], ldm ? 'compvis' : 'compvis-inpaint-st');
   const plane = width * height;
-  const mask = Float32Array.from(grey, (value) => (value >= 128 ? 1 : ldm ? -1 : 0));
+  const isSoft = soft && !ldm;
+  const mask = Float32Array.from(grey, (value) => (isSoft ? value / 255 : value >= 128 ? 1 : ldm ? -1 : 0));
   const maskedImage = image.data.slice();
-  for (let i = 0; i < maskedImage.length; i++) if ((grey[i % plane] as number) >= 128) maskedImage[i] = ldm ? -1 : 0;
+  for (let i = 0; i < maskedImage.length; i++) {
+    if (isSoft) maskedImage[i] = (maskedImage[i] as number) * (1 - (mask[i % plane] as number));
+    else if ((grey[i % plane] as number) >= 128) maskedImage[i] = ldm ? -1 : 0;
+  }
   return {
     image,
     mask: tensor('float32', [1, 1, height, width], mask),
     maskedImage: tensor('float32', [1, 3, height, width], maskedImage),
   };
+}
+
+/** The rules by which a mask is brought to the latent's size. */
+export const maskRules = ['threshold', 'round', 'soft'] as const;
+export type MaskRule = (typeof maskRules)[number];
+
+/** A1111's mask of the latent, [1, 1, height, width]: resampled by Pillow's bicubic filter, then 0 or 1 (`round`), or as it is (`soft`). */
+export function latentMask(mask: Image, height: number, width: number, rule: 'round' | 'soft'): Tensor<'float32'> {
+  const small = resize(toGrey(mask), width, height, 'bicubic').data;
+  const values = Float32Array.from(small, (value) => (rule === 'soft' ? value / 255 : value >= 128 ? 1 : 0));
+  return tensor('float32', [1, 1, height, width], values);
 }
 
 /** `torch.nn.functional.interpolate(mask, size=[height, width])` (nearest): source index `floor(i * in / out)` in single precision. */

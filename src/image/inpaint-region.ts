@@ -6,6 +6,7 @@
 import { alphaOf, createImage, crop, flatten, type Image, paste, toGrey, toRgb } from './image.ts';
 import { gaussianBlur } from './box-blur.ts';
 import { fitImage, type ResizeMode } from './fit-image.ts';
+import { blurMask } from './mask-blur.ts';
 
 /** How an inpainting job crops, blurs and fills the masked area. */
 export interface RegionSettings {
@@ -24,6 +25,8 @@ export interface RegionSettings {
     readonly onlyMaskedPadding?: number;
     /** Paint where the mask is black. */
     readonly invert: boolean;
+    /** A mask in the alpha channel counts as black or white; grey masks stay grey. Default true. */
+    readonly round?: boolean;
   };
 }
 
@@ -51,16 +54,12 @@ interface Rectangle {
   readonly bottom: number;
 }
 
-/** The grey value of a mask, or its alpha if that varies; reduced to black and white. */
-function binaryMask(mask: Image): Image<1> {
+/** `create_binary_mask`: the alpha of a mask where that varies, with `round` white from 129 on; else its grey value as it is. */
+function greyMask(mask: Image, round: boolean): Image<1> {
   const alpha = mask.channels === 4 ? alphaOf(mask) : undefined;
-  const grey = alpha?.data.some((value) => value !== 255) ? alpha : toGrey(mask);
-  return createImage(
-    grey.width,
-    grey.height,
-    1,
-    grey.data.map((value) => (value > 127 ? 255 : 0)),
-  );
+  if (!alpha?.data.some((value) => value !== 255)) return toGrey(mask);
+  const { width, height, data } = alpha;
+  return createImage(width, height, 1, round ? data.map((value) => (value > 128 ? 255 : 0)) : data);
 }
 
 /** The rectangle around what is not black, widened by `padding`; undefined where all is black. */
@@ -164,9 +163,14 @@ function noiseBytes(seed: number): () => number {
 /** Prepares the input of an inpainting job. `picture` and `sketch` are the caller's image and mask. */
 export function inpaintRegion(picture: Image, sketch: Image, request: RegionSettings): InpaintRegion {
   const { width, height, resizeMode = 'stretch' } = request;
-  const settings = request.inpaint ?? { blurX: 4, blurY: 4, fill: 'original', invert: false };
+  const settings: NonNullable<RegionSettings['inpaint']> = request.inpaint ?? {
+    blurX: 4,
+    blurY: 4,
+    fill: 'original',
+    invert: false,
+  };
   const whole = picture.channels === 4 ? flatten(picture) : toRgb(picture);
-  let mask = binaryMask(sketch);
+  let mask = greyMask(sketch, settings.round ?? true);
   if (mask.width !== whole.width || mask.height !== whole.height)
     mask = fitImage(mask, whole.width, whole.height, 'stretch');
   if (settings.invert)
@@ -176,7 +180,7 @@ export function inpaintRegion(picture: Image, sketch: Image, request: RegionSett
       1,
       mask.data.map((value) => 255 - value),
     );
-  if (settings.blurX > 0 || settings.blurY > 0) mask = gaussianBlur(mask, settings.blurX, settings.blurY);
+  if (settings.blurX > 0 || settings.blurY > 0) mask = blurMask(mask, settings.blurX, settings.blurY);
 
   const around = settings.onlyMaskedPadding === undefined ? undefined : maskRectangle(mask, settings.onlyMaskedPadding);
   const region = around && expand(around, width, height, mask.width, mask.height);

@@ -12,7 +12,7 @@ import type { RequestOf } from '../generation/request.ts';
 import { cutOf } from '../generation/strength-steps.ts';
 import type { Image } from '../image/image.ts';
 import { fitInitImage, initImageTensor } from '../image/init-image.ts';
-import { type InpaintBatch, inpaintBatch, interpolateMask } from '../image/inpaint-batch.ts';
+import { type InpaintBatch, inpaintBatch, interpolateMask, latentMask } from '../image/inpaint-batch.ts';
 import { resize } from '../image/resize.ts';
 import type { Model } from '../model/model.ts';
 import type { SeededNoise } from '../random/noise-source.ts';
@@ -54,7 +54,7 @@ async function knownLatent(painting: Painting, noise: SeededNoise, batch: number
 const nineChannels: Way = (painting) => ({
   async prepare(noise, batch, drawStart) {
     const { model, request, image, mask, rows, columns, signal } = painting;
-    const parts = inpaintBatch(image, mask, 'stable-diffusion');
+    const parts = inpaintBatch(image, mask, 'stable-diffusion', { soft: request.maskRule === 'soft' });
     const start =
       request.strength === 1 ? {} : { initial: await knownLatent(painting, noise, batch), cut: cutOf(request) };
     // diffusers draws the start noise before the posterior of the masked image.
@@ -99,7 +99,9 @@ const blended: Way = (painting) => ({
       // diffusers encodes the masked image for these models too, and draws from its posterior without using it.
       if (model.checkpoint.config.first_stage_config.kind === 'kl') noise.normal(latent.shape);
     }
-    const painted = interpolateMask(parts.mask, rows, columns);
+    const { maskRule: rule = 'threshold' } = request;
+    const painted =
+      rule === 'threshold' ? interpolateMask(parts.mask, rows, columns) : latentMask(mask, rows, columns, rule);
     const kept = tensor(
       'float32',
       painted.shape,

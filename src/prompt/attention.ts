@@ -2,6 +2,7 @@
 
 import { StableDiffusionError } from '../errors.ts';
 import { PYTHON_SPACE } from '../tokenizer/unicode-text.ts';
+import { pythonFloat } from './python-number.ts';
 import { splitAtWord } from './words.ts';
 
 /** A piece of a prompt and how much its tokens count; a BREAK is the text `BREAK` with the weight -1. */
@@ -14,8 +15,8 @@ const deepest = 500;
 
 const space = `[${PYTHON_SPACE}]*`;
 const tokens = new RegExp(
-  `\\\\[()[\\]\\\\]|\\\\|\\(|\\[|:${space}([+-]?[.\\d]+)${space}\\)|\\)|\\]|[^\\\\()[\\]:]+|:`,
-  'g',
+  `\\\\[()[\\]\\\\]|\\\\|\\(|\\[|:${space}([+-]?[.\\p{Nd}]+)${space}\\)|\\)|\\]|[^\\\\()[\\]:]+|:`,
+  'gu',
 );
 
 /**
@@ -55,7 +56,7 @@ export function parsePromptAttention(prompt: string): WeightedText[] {
 }
 
 function numberOf(weight: string): number {
-  const value = Number(weight);
+  const value = pythonFloat(weight);
   if (Number.isNaN(value))
     throw new StableDiffusionError('invalid-argument', `The prompt has the weight ${weight}, which is not a number.`);
   return value;

@@ -4,6 +4,7 @@
  */
 
 import { PYTHON_SPACE } from '../tokenizer/unicode-text.ts';
+import { pythonFloat } from './python-number.ts';
 import { splitAtWord, stripEnd } from './words.ts';
 
 export interface PromptPart {
@@ -12,7 +13,7 @@ export interface PromptPart {
   readonly weight: number;
 }
 
-const number = new RegExp(`^[${PYTHON_SPACE}]*([-+]?(?:\\d+\\.?|\\d*\\.\\d+))$`);
+const number = new RegExp(`^[${PYTHON_SPACE}]*([-+]?(?:\\p{Nd}+\\.?|\\p{Nd}*\\.\\p{Nd}+))$`, 'u');
 
 /** The parts of a prompt; one without AND has one. */
 export function promptParts(prompt: string): PromptPart[] {
@@ -22,6 +23,6 @@ export function promptParts(prompt: string): PromptPart[] {
     const weight = colon < 0 ? undefined : number.exec(text.slice(colon + 1))?.[1];
     return weight === undefined
       ? { text, weight: 1 }
-      : { text: stripEnd(text.slice(0, colon)), weight: Number(weight) };
+      : { text: stripEnd(text.slice(0, colon)), weight: pythonFloat(weight) };
   });
 }

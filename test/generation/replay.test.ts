@@ -163,6 +163,7 @@ const rows: { readonly [F in Field]: readonly Row[] } = {
       without: { task: 'img2img', strength: 0.5, sampler: 'euler' },
     },
   ],
+  maskRule: [{ options: { task: 'inpaint', maskRule: 'soft' }, without: { task: 'inpaint' } }],
 };
 
 const base = { task: 'txt2img', prompt: 'red apple', width: 64, height: 64, steps: 3, seed: 5, watermark: false };

@@ -5,6 +5,7 @@ import { bounds, type Bounds } from '../../src/generation/bounds.ts';
 import { promptSyntaxes, type RequestInputOf, type samplerSettingsFields } from '../../src/generation/request.ts';
 import { strengthRules } from '../../src/generation/strength-steps.ts';
 import { byteConventions } from '../../src/image/image-tensor.ts';
+import { maskRules } from '../../src/image/inpaint-batch.ts';
 import { emphases } from '../../src/prompt/emphasis.ts';
 import { noiseConventions } from '../../src/random/noise-source.ts';
 
@@ -128,4 +129,5 @@ export const values: { readonly [F in Field]: fc.Arbitrary<unknown> } = {
   bytes: fc.constantFrom(...byteConventions),
   strength: real(bounds.share),
   strengthRule: fc.constantFrom(...strengthRules),
+  maskRule: fc.constantFrom(...maskRules),
 };

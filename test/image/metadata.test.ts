@@ -320,3 +320,41 @@ test("NovelAI's settings are read as A1111's text", async () => {
   assert.equal(read('another program', comment), undefined);
   assert.equal(read('NovelAI', '{'), undefined);
 });
+
+const settings = 'a 猫\nSteps: 20, Sampler: Euler, CFG scale: 7, Seed: 1, Size: 8x8';
+
+test("a JPEG's comment holds settings where there is no EXIF; the last one counts", async () => {
+  const jpeg = await nodeImageCodec.encode(createImage(8, 8, 3), { format: 'jpeg', quality: 90 });
+  const segment = (text: string): Uint8Array => {
+    const body = new TextEncoder().encode(text);
+    return Uint8Array.of(0xff, 0xfe, (body.length + 2) >> 8, (body.length + 2) & 0xff, ...body);
+  };
+  const withComments = (...texts: string[]): Uint8Array =>
+    Uint8Array.of(...jpeg.subarray(0, 2), ...texts.flatMap((text) => [...segment(text)]), ...jpeg.subarray(2));
+  const found = readImageMetadata(withComments('first', settings));
+  assert.equal(found.parameters, settings);
+  assert.equal(found.texts.get('comment'), settings);
+  const both = writeImageMetadata(withComments('other'), { parameters: settings });
+  assert.equal(readImageMetadata(both).parameters, settings, 'EXIF before the comment');
+  assert.equal(readImageMetadata(jpeg).parameters, undefined);
+});
+
+test("a GIF's comments before its first picture hold settings", () => {
+  const blocks = (text: string): number[] => {
+    const bytes = [...new TextEncoder().encode(text)];
+    const parts: number[] = [];
+    for (let at = 0; at < bytes.length; at += 20) {
+      const part = bytes.slice(at, at + 20);
+      parts.push(part.length, ...part);
+    }
+    return [0x21, 0xfe, ...parts, 0];
+  };
+  const head = [...ascii('GIF89a'), 1, 0, 1, 0, 0x80, 0, 0, 0, 0, 0, 255, 255, 255];
+  const control = [0x21, 0xf9, 4, 0, 0, 0, 0, 0];
+  const picture = [0x2c, 0, 0, 0, 0, 1, 0, 1, 0, 0, 2, 2, 0x44, 1, 0];
+  const gif = (...parts: number[][]): Uint8Array => Uint8Array.of(...head, ...parts.flat(), ...picture, 0x3b);
+  assert.equal(readImageMetadata(gif(control, blocks(settings))).parameters, settings);
+  assert.equal(readImageMetadata(gif(blocks('one'), control, blocks('two'))).parameters, 'one\ntwo');
+  assert.equal(readImageMetadata(gif(control)).parameters, undefined);
+  assert.equal(readImageMetadata(Uint8Array.of(...head, 0x21, 0xfe, 200, 65)).parameters, 'A', 'cut off');
+});

@@ -9,6 +9,7 @@ import { withoutComments } from '../../src/prompt/comments.ts';
 import { promptParts } from '../../src/prompt/conjunction.ts';
 import { applyEmphasis } from '../../src/prompt/emphasis.ts';
 import { extraNetworks } from '../../src/prompt/extra-networks.ts';
+import { pythonFloat } from '../../src/prompt/python-number.ts';
 import { promptSchedule, scheduledIndex } from '../../src/prompt/schedule.ts';
 import { float32 } from '../../src/tensor/tensor.ts';
 import { withPlaceholders } from '../../src/tokenizer/clip-placeholders.ts';
@@ -143,4 +144,25 @@ test('prompts of 30,000 characters that nest, repeat and never end are read at o
     [2, 'a'],
   ]);
   assert.throws(() => promptSchedule(nested(5000), { steps: 2 }), { code: 'too-large' });
+});
+
+test("weights in digits of other scripts, as Python's float reads them", () => {
+  assert.deepEqual(parsePromptAttention('(猫:１.３)'), [['猫', 1.3]]);
+  assert.deepEqual(parsePromptAttention('(a:-٠.٥)'), [['a', -0.5]]);
+  assert.deepEqual(parsePromptAttention('(a:𝟏.𝟓)'), [['a', 1.5]]);
+  assert.deepEqual(promptParts('a :٣ AND b : -２.５'), [
+    { text: 'a', weight: 3 },
+    { text: ' b', weight: -2.5 },
+  ]);
+});
+
+test('pythonFloat', () => {
+  for (const [text, value] of [
+    ['1', 1],
+    [' -.5 ', -0.5],
+    ['2e-1', 0.2],
+    ['१२', 12],
+  ] as const)
+    assert.equal(pythonFloat(text), value, text);
+  for (const text of ['', 'abc', '1.2.3', '½', '²', '0x10']) assert.ok(Number.isNaN(pythonFloat(text)), text);
 });

@@ -4,12 +4,13 @@ import { defineCommand } from '../command.ts';
 import { runGeneration } from '../generation.ts';
 import { generationOptions, modelOptions, outputOptions } from '../generation-options.ts';
 import { required, text } from '../options.ts';
-import { strengthFlags } from '../request-flags.ts';
+import { maskFlags, strengthFlags } from '../request-flags.ts';
 
 const options = {
   init: text(['--init-img', '-i', '--image'], 'FILE', 'image to paint in (required)'),
   mask: text(['--mask', '-m'], 'FILE', 'mask (required): white is painted, black is kept'),
   ...strengthFlags,
+  ...maskFlags,
   ...generationOptions,
   ...outputOptions,
   ...modelOptions,

@@ -2,12 +2,13 @@
  * The generation settings in a picture file: A1111's `parameters` text, and our own JSON record under `stable-diffusion-ts`.
  *
  * PNG: text chunks of these names. JPEG and WebP: EXIF, the parameters as user comment (as A1111 writes them with piexif), the record as
- * image description. GIF is read by no one and has none.
+ * image description. Without EXIF, the comment of a JPEG or GIF, as A1111 reads it (`read_info_from_image`, modules/images.py, v1.10.1).
  */
 
 import { StableDiffusionError } from '../../errors.ts';
 import { readExif, writeExif } from './exif.ts';
 import { inspectImageFile } from '../codec/image-file.ts';
+import { readFileComment } from './file-comment.ts';
 import { novelAiParameters } from './novelai.ts';
 import { readPngText, writePngText } from './png-text.ts';
 import { writeWebpExif } from './webp-chunks.ts';
@@ -23,7 +24,7 @@ export interface ImageMetadata {
 }
 
 export interface FoundMetadata extends ImageMetadata {
-  /** Every text of a PNG by keyword, those above included. */
+  /** Every text of a PNG by keyword, those above included; of a JPEG or GIF its comment, as `comment`. */
   readonly texts: ReadonlyMap<string, string>;
 }
 
@@ -39,9 +40,12 @@ function parseRecord(text: string | undefined): { readonly record?: unknown } {
 /** Reads the metadata; a file without any is not an error. Throws like `inspectImageFile` if the file is not an image, but has no size limit. */
 export function readImageMetadata(bytes: Uint8Array): FoundMetadata {
   const file = inspectImageFile(bytes, Number.POSITIVE_INFINITY);
-  const texts = file.format === 'png' ? readPngText(bytes).texts : new Map<string, string>();
+  const chunks = file.format === 'png' ? readPngText(bytes).texts : new Map<string, string>();
   const exif = file.exif ? readExif(file.exif) : {};
-  const parameters = texts.get(parametersKeyword) ?? exif.userComment ?? novelAiParameters(texts, file);
+  // Pillow reads a comment only where there is no EXIF.
+  const comment = file.exif ? undefined : readFileComment(bytes, file.format);
+  const texts = comment === undefined ? chunks : new Map([...chunks, ['comment', comment]]);
+  const parameters = chunks.get(parametersKeyword) ?? exif.userComment ?? comment ?? novelAiParameters(chunks, file);
   const description = exif.imageDescription?.startsWith(`${recordKeyword}:`)
     ? exif.imageDescription.slice(recordKeyword.length + 1)
     : undefined;

@@ -1,0 +1,71 @@
+/**
+ * The LoRAs that a prompt names, `<lora:name:0.8>` or `<lora:name:te=0.5:unet=1>` (`ExtraNetworkLora.activate` and `load_networks`,
+ * extensions-builtin/Lora of A1111 v1.10.1).
+ */
+
+import { type ExtraNetwork, extraNetworks } from './extra-networks.ts';
+import { pythonFloat } from './python-number.ts';
+
+export interface LoraMention {
+  readonly name: string;
+  /** In the UNet. */
+  readonly scale: number;
+  /** In the text encoder. */
+  readonly textScale: number;
+}
+
+export interface PromptNetworks {
+  /** The prompt without its networks. */
+  readonly text: string;
+  /** In order; what is named twice is applied twice. */
+  readonly loras: readonly LoraMention[];
+  /** What was left out, in words. */
+  readonly warnings: readonly string[];
+}
+
+const loraKinds = new Set(['lora', 'lyco']);
+/** Kinds that are taken out of prompts in the plain syntax too. */
+export const networkKinds: ReadonlySet<string> = new Set([...loraKinds, 'hypernet']);
+
+/** More makes no picture of anything. */
+const strongest = 100;
+
+/** `name:TEXT:UNET`, or `name:te=…:unet=…`; a missing number is 1. Undefined where one is no number. */
+function readLora({ positional, named }: ExtraNetwork): LoraMention | undefined {
+  const number = (text: string | undefined, otherwise: number): number =>
+    text === undefined ? otherwise : Math.max(-strongest, Math.min(strongest, pythonFloat(text)));
+  const textScale = number(named.get('te'), number(positional[1], 1));
+  const scale = number(named.get('unet'), number(positional[2], textScale));
+  return Number.isNaN(textScale) || Number.isNaN(scale)
+    ? undefined
+    : { name: (positional[0] ?? '').trim(), textScale, scale };
+}
+
+const written = ({ kind, items }: ExtraNetwork): string => `<${kind}:${items.join(':')}>`.slice(0, 100);
+
+/**
+ * Takes the networks out of a prompt. As in A1111 a LoRA that is named twice is applied twice, both times with the last strengths, and one
+ * strength that is no number leaves all LoRAs of the prompt out.
+ */
+export function promptNetworks(prompt: string, isWanted: (kind: string) => boolean = () => true): PromptNetworks {
+  const { text, networks } = extraNetworks(prompt, isWanted);
+  const warnings = networks.flatMap((network) =>
+    loraKinds.has(network.kind) ? [] : [`${written(network)} is not supported and was left out.`],
+  );
+  const named = networks
+    .filter(({ kind }) => loraKinds.has(kind))
+    .map((network) => ({ network, use: readLora(network) }));
+  const bad = named.find(({ use }) => use === undefined);
+  if (bad)
+    return {
+      text,
+      loras: [],
+      warnings: [
+        ...warnings,
+        `${written(bad.network)} has a strength that is not a number; the LoRAs of this prompt were left out.`,
+      ],
+    };
+  const uses = named.flatMap(({ use }) => (use ? [use] : []));
+  const last = new Map(uses.map((use) => [use.name, use]));
+  return { text, loras: uses.map((use) => last.get(use.name) ?? use), warnings };
+}
