@@ -29,6 +29,11 @@ export const modelOptions = {
     'LoRA, with its strength in the UNet and in the text encoder (default: 1); can be repeated',
     readLora,
   ),
+  loraFolder: text(
+    ['--lora-dir', '--lora-model-dir'],
+    'DIR',
+    "folder of LoRAs, for <lora:NAME:0.8> in prompts of A1111's syntax",
+  ),
   embeddings: list(
     ['--embedding'],
     'FILE[:TOKEN]',

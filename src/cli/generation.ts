@@ -12,7 +12,7 @@ import { pictureFiles } from './output-files.ts';
 import { createProgress, type Progress } from './progress.ts';
 import { requestValues } from './request-flags.ts';
 import { consume } from './consume-run.ts';
-import { readPrompts } from './prompts.ts';
+import { type Prompts, readPrompts } from './prompts.ts';
 import { createStopwatch } from './stopwatch.ts';
 
 /** Loads the model the options name, with its engine. Dispose of it. */
@@ -79,7 +79,8 @@ export async function runGeneration(context: CliContext, run: Run): Promise<numb
   const watch = createStopwatch(context.now);
   const fields = requestValues(run.options, { ...values, sampler: samplerName(values) });
   checkRequestOf(run.task, fields);
-  const prompts = await readPrompts(values, words, context);
+  const given = await readPrompts(values, words, context);
+  const { prompts, loras } = await takeLoras(given, values, context);
   const startNoise =
     values.initLatents === undefined
       ? undefined
@@ -96,7 +97,7 @@ export async function runGeneration(context: CliContext, run: Run): Promise<numb
   await checkOutputs(values);
   const progress = createProgress(context.err, context.now, values.quiet || values.json);
   progress.stage('loading');
-  const model = await loadNamedModel(context, values);
+  const model = await loadNamedModel(context, { ...values, loras });
   let refiner: Model | undefined;
   try {
     refiner = await loadRefiner(context, values.refiner, model, values);
@@ -134,6 +135,20 @@ export async function runGeneration(context: CliContext, run: Run): Promise<numb
     await refiner?.dispose();
     await model.dispose();
   }
+}
+
+/** In A1111's syntax: the prompts without their extra networks, and the LoRAs of the options and of the prompts. */
+async function takeLoras(
+  given: Prompts,
+  { promptSyntax, loras: named, loraFolder }: ModelValues & GenerationValues,
+  { err }: CliContext,
+): Promise<{ readonly prompts: Prompts; readonly loras: ModelValues['loras'] }> {
+  if (promptSyntax !== 'a1111' || !given.lines.some((line) => line.includes('<')))
+    return { prompts: given, loras: named };
+  const { promptLoras } = await import('./prompt-loras.ts');
+  const { prompts: lines, loras, warnings } = await promptLoras(given.lines, loraFolder);
+  for (const warning of warnings) err.write(`sd: ${warning}\n`);
+  return { prompts: { ...given, lines }, loras: [...(named ?? []), ...loras] };
 }
 
 /** Refuses output files that cannot be written, before the work. */

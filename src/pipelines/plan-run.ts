@@ -8,6 +8,7 @@ import type { GenerationRequest } from '../generation/request.ts';
 import type { Model } from '../model/model.ts';
 import { type ChosenSampler, chooseSampler } from './choose-sampler.ts';
 import { checkSize, pictureSize } from './picture-size.ts';
+import { withoutNetworks } from './prompt-networks.ts';
 import { type Refiner, refinerOf } from './refiner.ts';
 import type { Start } from './start.ts';
 import { startOf } from './starts.ts';
@@ -44,7 +45,8 @@ function checkQuantization({ checkpoint }: Model, request: GenerationRequest, { 
 
 /** Throws `invalid-argument`, `too-large`, `shape-mismatch`. */
 export async function planRun(model: Model, options: SplitOptions, given?: Start): Promise<RunPlan> {
-  const { request, inputs } = options;
+  const { inputs } = options;
+  const request = withoutNetworks(model, options.request);
   const batches = batchesOf(request);
   const { width, height } = pictureSize(model, request, inputs);
   checkSize(model, width, height, batches.largest);
@@ -69,5 +71,5 @@ export async function planRun(model: Model, options: SplitOptions, given?: Start
     );
   }
   const start = given ?? (await startOf(model, request, inputs, { width, height }));
-  return { ...options, model, batches, sampling, start, refiner, width, height, shapeOf };
+  return { ...options, request, model, batches, sampling, start, refiner, width, height, shapeOf };
 }

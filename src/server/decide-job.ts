@@ -141,12 +141,17 @@ function seedsOf({ context: { random }, draft, checks }: Decision, count: number
   return { seeds: listed('seed', strength === 0 ? 1 : 0), subseeds: listed('subseed', 1) };
 }
 
-/** LoRAs that a prompt names. As in A1111, unknown ones and those without effect are left out. */
-function lorasOf({ context: { adapters }, promptSyntax }: Decision, prompt: string): LoraUse[] {
-  const known = new Set(adapters.loras().map(({ name }) => name));
-  return parseExtraNetworks(prompt, promptSyntax).loras.filter(
-    ({ name, scale, textScale }) => known.has(name) && (scale !== 0 || textScale !== 0),
-  );
+/** LoRAs that a prompt names, and what was left out of it. As in A1111, unknown ones and those without effect are left out. */
+function lorasOf(
+  { context: { adapters }, promptSyntax }: Decision,
+  prompt: string,
+): { readonly loras: readonly LoraUse[]; readonly warnings: readonly string[] } {
+  const { loras, warnings } = parseExtraNetworks(prompt, promptSyntax);
+  const unknown = [...new Set(loras.map(({ name }) => name).filter((name) => !adapters.findLora(name)))];
+  return {
+    loras: loras.filter(({ name, scale, textScale }) => adapters.findLora(name) && (scale !== 0 || textScale !== 0)),
+    warnings: [...warnings, ...unknown.map((name) => `Lora not found: ${name.slice(0, 100)}`)],
+  };
 }
 
 /** A1111's `calculate_target_resolution`: the size of the second pass; two sides are filled, and the rest is cut off. */
@@ -190,7 +195,7 @@ async function hiresOf(
     loras:
       hires.prompt === undefined && hires.model === undefined
         ? undefined
-        : lorasOf(decision, hires.prompt ?? draft.prompt),
+        : [...lorasOf(decision, hires.prompt ?? draft.prompt).loras],
   };
 }
 
@@ -251,7 +256,7 @@ export async function decideJob(
   if (draft.strength !== undefined) checks.real('strength', draft.strength, 0, 1);
   const noiseSettings = noiseSettingsOf(decision);
   const { hires: _h, prompt, seed: _s, subseed: _u, subseedStrength: _t, iterations: _i, ...rest } = draft;
-  const loras = lorasOf(decision, prompt);
+  const { loras, warnings } = lorasOf(decision, prompt);
   const parsed = jobRequestSchema.safeParse({
     ...rest,
     ...size,
@@ -262,6 +267,7 @@ export async function decideJob(
     negativePrompt: draft.negativePrompt ?? '',
     promptSyntax: promptSyntax === 'a1111' ? promptSyntax : undefined,
     loras: loras.length > 0 ? loras : undefined,
+    warnings: warnings.length > 0 ? warnings : undefined,
     noiseSettings,
     batchSize,
     format: draft.format ?? { type: 'png', quality: 90 },

@@ -29,6 +29,8 @@ const inpaintSchema = z.object({
   onlyMaskedPadding: z.int().nonnegative().optional(),
   /** Paint where the mask is black. */
   invert: z.boolean(),
+  /** A1111's `mask_round`: false paints grey in part. Default true. */
+  round: z.boolean().optional(),
 });
 
 /** A second pass at a larger size. What is left out is as in the first. */
@@ -101,6 +103,8 @@ const currentRequest = z.object({
   promptSyntax: z.literal('a1111').optional(),
   /** LoRAs of the prompts. */
   loras: z.array(loraUseSchema).optional(),
+  /** What was asked for and left out, in words. */
+  warnings: z.array(z.string()).optional(),
   /** One for each picture. */
   seeds: z.array(plainSeedSchema).min(1),
   /** Seed of the variation of each picture. */

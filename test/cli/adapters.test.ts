@@ -12,6 +12,7 @@ import { writeLora } from '../../src/adapters/lora/write-lora.ts';
 import { writeSafetensors } from '../../src/formats/safetensors-write.ts';
 import { writeFileAtomic } from '../../src/files/write-file-node.ts';
 import { reference } from '../reference.ts';
+import { writeStyleLora } from '../style-lora.ts';
 import { sd, temporaryFolder } from './run-cli.ts';
 
 test('how adapters are written', () => {
@@ -140,4 +141,36 @@ test('a file that is no LoRA, and one of another model, are named', async () => 
     reference('training/adapt/lora_final.kohya.safetensors'),
   ]);
   assert.match(other.out, /weights-mismatch|does not fit/);
+});
+
+test("A1111's syntax: LoRAs of prompts are looked for in --lora-dir, and a prompt's text is without them", async (context) => {
+  const folder = temporaryFolder(context);
+  await writeStyleLora(join(folder, 'style.safetensors'));
+  const run = [
+    '--steps',
+    '1',
+    '--prompt-syntax',
+    'a1111',
+    '--no-watermark',
+    '--threads',
+    '1',
+    '--W',
+    '64',
+    '--H',
+    '64',
+  ];
+  const make = async (name: string, prompt: string, words: readonly string[] = []) => {
+    const output = join(folder, name);
+    const { code, err } = await sd(['txt2img', prompt, ...run, ...words, '--output', output]);
+    assert.equal(code, 0, err);
+    return { pixels: await pixels(output), err };
+  };
+  const plain = await make('plain.png', 'face');
+  const lost = await make('lost.png', 'face<lora:nosuch:1>');
+  assert.deepEqual(lost.pixels, plain.pixels);
+  assert.match(lost.err, /Lora not found: nosuch/);
+  const named = await make('named.png', 'face<lora:style:0.5>', ['--lora-dir', folder]);
+  const given = await make('given.png', 'face', ['--lora', `${join(folder, 'style.safetensors')}:0.5`]);
+  assert.deepEqual(named.pixels, given.pixels);
+  assert.notDeepEqual(named.pixels, plain.pixels);
 });

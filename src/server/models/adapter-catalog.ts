@@ -4,14 +4,19 @@ import { StableDiffusionError } from '../../errors.ts';
 import { openWeightsAt } from '../../formats/open-weights-node.ts';
 import { readEmbeddings } from '../../adapters/textual-inversion.ts';
 import { type FolderEntry, folderEntries } from './folder-entries.ts';
+import { readSidecar, type Sidecar } from './sidecars.ts';
 
-export interface CatalogLora {
+export interface CatalogLora extends Sidecar {
   /** The file's name without its extension, as in `<lora:NAME:0.8>`. */
   readonly name: string;
   readonly file: string;
+  /** The name under which it was trained (`ss_output_name`): A1111 lets prompts use it too. */
+  readonly alias: string | undefined;
+  /** The texts in the file's header. */
+  readonly metadata: Readonly<Record<string, string>>;
 }
 
-export interface CatalogEmbedding {
+export interface CatalogEmbedding extends Sidecar {
   /** The file's name without its extension: its word in prompts. */
   readonly name: string;
   /** Rows it takes, and their width. */
@@ -22,6 +27,8 @@ export interface CatalogEmbedding {
 export interface AdapterCatalog {
   loras(): readonly CatalogLora[];
   embeddings(): readonly CatalogEmbedding[];
+  /** The LoRA that a prompt means, by its name or alias. */
+  findLora(name: string): CatalogLora | undefined;
   /** For loading only. Throws `not-found`. */
   loraPath(name: string): string;
   embeddingPaths(): readonly { readonly path: string; readonly token: string }[];
@@ -49,19 +56,41 @@ function shortNamed(entries: readonly FolderEntry[]): FolderEntry[] {
   });
 }
 
-/** The name under which a LoRA was trained (`ss_output_name`), by path: A1111 lets prompts use it too. */
-async function aliasesOf(entries: readonly FolderEntry[]): Promise<ReadonlyMap<string, string>> {
-  const aliases = new Map<string, string>();
-  for (const { path } of entries) {
-    if (!/\.safetensors$/i.test(path)) continue;
-    // What cannot be read says so when it is used.
-    const source = await openWeightsAt(path).catch(() => undefined);
-    const alias = source?.metadata?.get('ss_output_name');
-    await source?.close();
-    if (typeof alias === 'string' && alias !== '' && alias !== 'None') aliases.set(path, alias);
+/** Characters of a file's texts that are shown. */
+const metadataLength = 2 ** 16;
+
+/** The texts in the header of a LoRA, as far as they are short. */
+async function headerOf(path: string): Promise<Readonly<Record<string, string>>> {
+  if (!/\.safetensors$/i.test(path)) return {};
+  // What cannot be read says so when it is used.
+  const source = await openWeightsAt(path).catch(() => undefined);
+  const texts: Record<string, string> = {};
+  let left = metadataLength;
+  for (const [name, value] of source?.metadata ?? []) {
+    if (typeof value !== 'string' || name.length + value.length > left) continue;
+    left -= name.length + value.length;
+    texts[name] = value;
   }
-  return aliases;
+  await source?.close();
+  return texts;
 }
+
+type Found<T> = T & { readonly path: string };
+
+async function catalogLora({ name, file, path }: FolderEntry): Promise<Found<CatalogLora>> {
+  const metadata = await headerOf(path);
+  const { ss_output_name: trained = 'None' } = metadata;
+  return {
+    name,
+    file,
+    path,
+    alias: trained === '' || trained === 'None' ? undefined : trained,
+    metadata,
+    ...(await readSidecar(path)),
+  };
+}
+
+const withoutPath = <T>({ path: _path, ...shown }: Found<T>) => shown;
 
 /** Throws `file-not-found`. */
 export async function openAdapterCatalog({
@@ -69,24 +98,28 @@ export async function openAdapterCatalog({
   embeddingsFolder,
   onUnusable,
 }: AdapterCatalogOptions): Promise<AdapterCatalog> {
-  let loras: readonly FolderEntry[] = [];
-  let aliases: ReadonlyMap<string, string> = new Map();
-  let embeddings: readonly (CatalogEmbedding & { readonly path: string })[] = [];
+  let loras: readonly Found<CatalogLora>[] = [];
+  let embeddings: readonly Found<CatalogEmbedding>[] = [];
+  const find = (name: string): Found<CatalogLora> | undefined => {
+    const wanted = name.replaceAll('\\', '/');
+    return loras.find((entry) => entry.name === wanted) ?? loras.find(({ alias }) => alias === name);
+  };
   const catalog: AdapterCatalog = {
-    loras: () => loras.map(({ name, file }) => ({ name, file })),
-    embeddings: () => embeddings.map(({ name, vectors, width }) => ({ name, vectors, width })),
+    loras: () => loras.map(withoutPath),
+    embeddings: () => embeddings.map(withoutPath),
+    findLora: find,
     loraPath(name) {
-      const wanted = name.replaceAll('\\', '/');
-      const found =
-        loras.find((entry) => entry.name === wanted) ?? loras.find(({ path }) => aliases.get(path) === name);
+      const found = find(name);
       if (!found) throw new StableDiffusionError('not-found', `Unknown LoRA ${JSON.stringify(name.slice(0, 100))}.`);
       return found.path;
     },
     embeddingPaths: () => embeddings.map(({ path, name }) => ({ path, token: name })),
     async refresh() {
-      loras = shortNamed(await folderEntries(lorasFolder, { endings, what: 'LoRAs' }));
-      aliases = await aliasesOf(loras);
-      const read: (CatalogEmbedding & { readonly path: string })[] = [];
+      const listed: Found<CatalogLora>[] = [];
+      for (const entry of shortNamed(await folderEntries(lorasFolder, { endings, what: 'LoRAs' })))
+        listed.push(await catalogLora(entry));
+      loras = listed;
+      const read: Found<CatalogEmbedding>[] = [];
       for (const { name, file, path } of shortNamed(
         await folderEntries(embeddingsFolder, { endings, what: 'embeddings' }),
       )) {
@@ -94,7 +127,7 @@ export async function openAdapterCatalog({
           const source = await openWeightsAt(path);
           const [embedding] = await readEmbeddings(source, { token: name }).finally(() => source.close());
           const [vectors = 0, width = 0] = embedding?.vectors.shape ?? [];
-          read.push({ name, vectors, width, path });
+          read.push({ name, vectors, width, path, ...(await readSidecar(path)) });
         } catch (error) {
           onUnusable(file, error);
         }

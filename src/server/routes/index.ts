@@ -23,6 +23,7 @@ import { sdModels } from './a1111/sd-models.ts';
 import { scripts } from './a1111/scripts.ts';
 import { txt2img } from './a1111/txt2img.ts';
 import { upscalers } from './a1111/upscalers.ts';
+import { adapterPreview, listAdapters } from './jobs/adapters.ts';
 import { cancelJob, interruptJob } from './jobs/cancel.ts';
 import { createJob } from './jobs/create.ts';
 import { jobEvents } from './jobs/events.ts';
@@ -82,6 +83,8 @@ export const routes: readonly Route[] = [
   jobEvents,
   getResult,
   storePictureRoute,
+  listAdapters,
+  adapterPreview,
   serverInfo,
   healthz,
   readyz,

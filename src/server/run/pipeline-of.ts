@@ -76,7 +76,7 @@ export function pipelineOf(
   policy: PicturePolicy,
   signal: AbortSignal,
 ): Pipeline {
-  const { task, width, height, strength, strengthRule, imageGuidanceScale, noiseLevel } = (
+  const { task, width, height, strength, strengthRule, imageGuidanceScale, noiseLevel, inpaint } = (
     pictures[0] as { readonly request: JobRequest }
   ).request;
   const options = {
@@ -88,7 +88,7 @@ export function pipelineOf(
     signal,
     ...(task === 'txt2img' ? {} : { strength, strengthRule, image }),
     ...(task === 'img2img' ? { imageGuidanceScale, noiseLevel } : {}),
-    ...(task === 'inpaint' ? { mask } : {}),
+    ...(task === 'inpaint' ? { mask, maskRule: inpaint?.round === false ? 'soft' : 'round' } : {}),
   };
   // The schema refuses a task without the pictures that it needs.
   return generate(model, options as TaskOptions);

@@ -12,7 +12,9 @@ export const loras = defineRoute({
     z.object({ name: z.string(), alias: z.string(), path: z.string(), metadata: z.record(z.string(), z.unknown()) }),
   ),
   handle: async ({ adapters }) =>
-    json(adapters.loras().map(({ name, file }) => ({ name, alias: name, path: file, metadata: {} }))),
+    json(
+      adapters.loras().map(({ name, file, alias, metadata }) => ({ name, alias: alias ?? name, path: file, metadata })),
+    ),
 });
 
 const embedding = z.object({

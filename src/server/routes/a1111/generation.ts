@@ -268,6 +268,9 @@ export async function answerGeneration(
   return json({
     images: body.send_images === false ? [] : images,
     parameters: parametersOf(body, job.request),
-    info: infoOf(job, job.result, body, context.catalog.find(job.request.model).name, warnings),
+    info: infoOf(job, job.result, body, context.catalog.find(job.request.model).name, [
+      ...warnings,
+      ...(job.request.warnings ?? []),
+    ]),
   });
 }

@@ -35,6 +35,7 @@ function inpaintOf(body: ImageToImageFields): NonNullable<JobRequest['inpaint']>
     blurY: body.mask_blur === null ? blur(body.mask_blur_y) : blur(body.mask_blur),
     fill: pick(fills, body.inpainting_fill ?? 0, 'inpainting_fill'),
     invert: (body.inpainting_mask_invert ?? 0) !== 0,
+    round: body.mask_round ?? true,
     ...((body.inpaint_full_res ?? true) ? { onlyMaskedPadding: padding } : {}),
   };
 }

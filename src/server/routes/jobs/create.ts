@@ -29,14 +29,14 @@ async function draftOf(context: ServerContext, body: z.output<typeof jobBody>, c
   if (task === 'inpaint' && body.mask === undefined)
     throw invalidField(['body', 'mask'], 'A job of task inpaint needs a mask.');
   const [image, mask] = [await stored('image'), await stored('mask')];
-  const { blur = 4, fill = 'original', invert = false, onlyMaskedPadding } = inpaint ?? {};
+  const { blur = 4, fill = 'original', invert = false, onlyMaskedPadding, round } = inpaint ?? {};
   return {
     ...same,
     task,
     image,
     mask,
     ...(variation ? { subseed: variation.seed, subseedStrength: variation.strength } : {}),
-    ...(task === 'inpaint' ? { inpaint: { blurX: blur, blurY: blur, fill, invert, onlyMaskedPadding } } : {}),
+    ...(task === 'inpaint' ? { inpaint: { blurX: blur, blurY: blur, fill, invert, onlyMaskedPadding, round } } : {}),
   };
 }
 

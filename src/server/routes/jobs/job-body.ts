@@ -30,6 +30,7 @@ export const jobBody = z.object({
       fill: z.enum(['fill', 'original', 'latent noise', 'latent nothing']).default('original'),
       onlyMaskedPadding: z.int().min(0).max(4096).optional(),
       invert: z.boolean().default(false),
+      round: z.boolean().optional().describe('false paints grey parts of the mask in part; default: true'),
     })
     .optional(),
   format: z
@@ -53,6 +54,7 @@ export const jobView = z.object({
   finishedAt: z.string().nullable(),
   attempt: z.int(),
   request: z.record(z.string(), z.unknown()),
+  warnings: z.array(z.string()).describe('what was asked for and left out'),
   progress: z.object({ done: z.int(), total: z.int() }).nullable(),
   result: z
     .object({
@@ -78,6 +80,7 @@ export function viewOf(
     seeds: [seed = 0],
     subseeds: [subseed = 0],
     noiseSettings: { subseedStrength = 0, ...noiseSettings } = {},
+    warnings = [],
     ...others
   } = request;
   return {
@@ -96,6 +99,7 @@ export function viewOf(
       iterations: Math.ceil(request.prompts.length / request.batchSize),
       ...(subseedStrength > 0 ? { variation: { seed: subseed, strength: subseedStrength } } : {}),
     },
+    warnings,
     progress: job.state === 'running' && progress ? { done: progress.done, total: progress.total } : null,
     result: result
       ? {
