@@ -4,7 +4,7 @@
  * A text encoder that the YAML names by `version` may be a folder next to the YAML, whose `config.json` is then used.
  */
 
-import { stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { dirname, isAbsolute, join, relative } from 'node:path';
 import { modelSection, textEncoderVersion } from '../config/ldm-config.ts';
 import { isMapping, type Mapping } from '../config/validate.ts';
@@ -118,12 +118,20 @@ export async function pretrainedBeside(config: unknown, configPath: string): Pro
   return isMapping(json) ? json : undefined;
 }
 
+/** What to name instead of a folder: the checkpoints in it. */
+async function checkpointsIn(path: string): Promise<string> {
+  const names = await readdir(path).catch(() => []);
+  const files = names.filter((name) => /\.(safetensors|ckpt|gguf)$/i.test(name)).sort();
+  if (files.length === 0) return 'Name a file, or the folder that holds it.';
+  return `Name one of its files: ${files.slice(0, 8).join(', ')}${files.length > 8 ? `, and ${files.length - 8} more` : ''}.`;
+}
+
 async function openDiffusersFolder(path: string, options: OpenCheckpointOptions): Promise<Checkpoint> {
   const index = await existing(join(path, 'model_index.json'));
   if (index === undefined) {
     throw new StableDiffusionError(
       'file-not-found',
-      `${path} is a folder without model_index.json, so not a model of diffusers. Name a file, or the folder that holds it.`,
+      `${path} is a folder without model_index.json, so not a model of diffusers. ${await checkpointsIn(path)}`,
     );
   }
   if (options.config !== undefined)

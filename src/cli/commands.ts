@@ -50,8 +50,13 @@ export const commands: readonly CommandEntry[] = [
   },
   {
     name: 'inspect',
-    summary: 'show what a weights file contains and whether it would load',
+    summary: 'show what a weights file contains and whether it would load, and the settings in a picture',
     load: async () => (await import('./commands/inspect.ts')).inspect,
+  },
+  {
+    name: 'samplers',
+    summary: 'list samplers and spacings of steps',
+    load: async () => (await import('./commands/samplers.ts')).samplers,
   },
   {
     name: 'convert',

@@ -1,11 +1,13 @@
 /** Options for device, threads and precision, and the engine they create. */
 
+import { devices } from '../engine/device-names.ts';
 import type { Engine } from '../engine/engine.ts';
 import { type PrecisionName, precisionNames } from '../engine/precision.ts';
+import type { CliContext } from './command.ts';
 import { choice, integer, type OptionValues } from './options.ts';
 
 export const engineOptions = {
-  device: choice(['--device'], ['cpu', 'webgpu', 'cuda'], 'device to compute on (default: cpu)'),
+  device: choice(['--device'], devices, 'device to compute on; auto takes a GPU that works and says so (default: cpu)'),
   threads: integer(['--threads'], 'CPU threads (default: number of cores)', { min: 1, max: 1024 }),
   precision: choice(
     ['--precision'],
@@ -17,14 +19,20 @@ export const engineOptions = {
 
 type EngineValues = OptionValues<typeof engineOptions>;
 
-/** Starts the engine. The caller disposes of it. */
-export async function startEngine({ device, threads }: EngineValues): Promise<Engine> {
+/** Starts the engine, and tells which device it took where that was not the caller's choice. The caller disposes of it. */
+export async function startEngine(
+  { device, threads }: Pick<EngineValues, 'device' | 'threads'>,
+  { err }: Pick<CliContext, 'err'>,
+): Promise<Engine> {
   const { createNodeEngine } = await import('../engine/node.ts');
-  return createNodeEngine({ ...(device ? { provider: device } : {}), threads });
+  const { chooseDevice } = await import('../engine/devices-node.ts');
+  const { provider, note } = await chooseDevice(device);
+  if (note !== undefined) err.write(`${note}\n`);
+  return createNodeEngine({ provider, ...(threads === undefined ? {} : { threads }) });
 }
 
 /** CompVis's `full` is float32. Its `autocast` computes in half precision on a GPU and has no effect on a CPU. */
-export function precisionOf({ precision, device }: EngineValues): PrecisionName {
-  if (precision === 'autocast') return device === undefined || device === 'cpu' ? 'float32' : 'float16';
+export function precisionOf({ precision }: Pick<EngineValues, 'precision'>, { provider }: Pick<Engine, 'provider'>): PrecisionName {
+  if (precision === 'autocast') return provider === 'cpu' || provider === 'wasm' ? 'float32' : 'float16';
   return precision === undefined || precision === 'full' ? 'float32' : precision;
 }

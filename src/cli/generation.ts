@@ -23,13 +23,13 @@ export async function loadNamedModel(
   const { loadModel } = await import('../model/load-model-node.ts');
   const { pullOptions } = await import('./download-progress.ts');
   const hub = await pullOptions(context, { quiet: values.quiet || values.json });
-  const engine = await startEngine(values);
+  const engine = await startEngine(values, context);
   const { config, ema, vocabulary, taesd, loras, embeddings, vae, textEncoder } = values;
   try {
     return await loadModel(values.model, {
       engine,
       ownsEngine: true,
-      precision: precisionOf(values),
+      precision: precisionOf(values, engine),
       config,
       hub,
       vae,

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { precisionNames } from '../engine/precision.ts';
 import { type LimitRow, type Limits, limitTable } from '../server/limits.ts';
 import type { WorkOptions } from '../server/server.ts';
+import { engineOptions } from './engine-options.ts';
 import { choice, flag, integer, number, type OptionValues, text, UsageError } from './options.ts';
 
 /** An option for each limit of the table that has one. */
@@ -41,7 +42,7 @@ export const workOptions = {
       max: 3600,
     },
   ),
-  device: choice(['--device'], ['cpu', 'webgpu', 'cuda'], 'device to compute on (default: cpu)'),
+  device: engineOptions.device,
   precision: choice(['--precision'], precisionNames, 'precision of the networks (default: float32)'),
   threads: integer(['--threads'], 'CPU threads (default: number of cores)', { min: 1, max: 1024 }),
   maxBatch: integer(['--max-batch'], 'maximum pictures per batch (default: 8)', { min: 1, max: 256 }),
@@ -84,7 +85,7 @@ export function workOptionsOf(values: WorkValues, { model, environment }: WorkDe
     redis: values.redis,
     redisPrefix: values.redisPrefix,
     lockMilliseconds: values.lock === undefined ? undefined : values.lock * 1000,
-    provider: values.device,
+    device: values.device,
     precision: values.precision,
     threads: values.threads,
     maxBatch: values.maxBatch,

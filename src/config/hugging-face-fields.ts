@@ -8,7 +8,7 @@ export function refuseOthers(json: Mapping, allowed: Readonly<Record<string, rea
     const value = json[name];
     if (value === undefined || value === null || values.includes(value)) continue;
     throw configError(
-      `${what}: ${name} is ${JSON.stringify(value)}, which is not supported; it should be ${values.map((item) => JSON.stringify(item)).join(' or ')}.`,
+      `${what}: ${name} is ${JSON.stringify(value)}, which is not supported; it should be ${values.length > 0 ? values.map((item) => JSON.stringify(item)).join(' or ') : 'null'}.`,
     );
   }
 }

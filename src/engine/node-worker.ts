@@ -2,7 +2,7 @@
 
 import { setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
-import { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
+import { env, InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
 import { CrossingBuffers } from './crossing.ts';
 import type {
   BoundRequest,
@@ -20,6 +20,9 @@ import { elementCount, type Tensor, zeros } from '../tensor/tensor.ts';
 import type { StatePlace } from './feeds.ts';
 
 const { background, guard } = workerData as WorkerOptions;
+
+// What it logs it also throws, in words of ours.
+env.logLevel = 'fatal';
 
 // Linux has a priority for each thread, and the runtime's threads inherit this one's.
 if (background && process.platform === 'linux') setPriority(0, 5);

@@ -17,11 +17,12 @@ import { orAborted, RuntimeThread } from './runtime-thread-node.ts';
 import { planSegments, readSegments, type SegmentPlan } from './segments-node.ts';
 import { NodeState } from './state-node.ts';
 import { prepared } from './quantised.ts';
+import { createWasmEngine, nativeRuntimeFault } from './wasm-node.ts';
 import { planWeights, type WeightPlan } from './weights.ts';
 
 export interface NodeEngineOptions {
-  /** Default 'cpu'. */
-  readonly provider?: 'cpu' | 'webgpu' | 'cuda';
+  /** Default 'cpu'. 'wasm' needs no native library; it also stands in for 'cpu' where ONNX Runtime has none for this machine. */
+  readonly provider?: 'cpu' | 'webgpu' | 'cuda' | 'wasm';
   /** Threads within one operation; by default as many as the machine has cores. */
   readonly threads?: number;
   /** Compute below the priority of the process's other threads, so that a server answers at once while it computes. On Linux; elsewhere priorities are whole processes'. */
@@ -41,8 +42,10 @@ interface SegmentWork {
   readonly settings: Omit<SessionSettings, 'folder' | 'segments'>;
 }
 
+type NativeProvider = 'cpu' | 'webgpu' | 'cuda';
+
 class NodeEngine implements Engine {
-  readonly provider: 'cpu' | 'webgpu' | 'cuda';
+  readonly provider: NativeProvider;
   readonly limits: EngineLimits;
   readonly #threads: number;
   readonly #packAtOnce: number;
@@ -53,8 +56,8 @@ class NodeEngine implements Engine {
   #fusedAttention: Promise<boolean> | undefined;
   #imageBlock: Promise<number | undefined> | undefined;
 
-  constructor(options: NodeEngineOptions) {
-    this.provider = options.provider ?? 'cpu';
+  constructor(options: NodeEngineOptions & { readonly provider: NativeProvider }) {
+    this.provider = options.provider;
     // A graphics card has memory of its own.
     const availableMemory = this.provider === 'cpu' ? () => process.availableMemory() : undefined;
     this.limits = { latentPositions: Number.POSITIVE_INFINITY, availableMemory };
@@ -188,5 +191,8 @@ class NodeEngine implements Engine {
 
 /** Starts an engine in Node. Stop it with `dispose`; an idle one does not keep the process alive. */
 export function createNodeEngine(options: NodeEngineOptions = {}): Engine {
-  return new NodeEngine(options);
+  const { provider = 'cpu' } = options;
+  if (provider === 'wasm' || (provider === 'cpu' && nativeRuntimeFault() !== undefined))
+    return createWasmEngine(options);
+  return new NodeEngine({ ...options, provider });
 }

@@ -11,7 +11,7 @@ export function runtimeError(message: string): StableDiffusionError {
   if (!providerMissing.test(message))
     return new StableDiffusionError('engine-failed', `ONNX Runtime failed: ${message}`);
   const needs = /cuda/i.test(message)
-    ? "CUDA needs an NVIDIA GPU with its driver, CUDA 12, cuDNN 9, and ONNX Runtime's libraries for it (npm install onnxruntime-node --onnxruntime-node-install=cuda12)"
+    ? "CUDA needs an NVIDIA GPU with its driver, CUDA 12, cuDNN 9, and ONNX Runtime's libraries for it (npm_config_onnxruntime_node_install=cuda12 npm rebuild onnxruntime-node)"
     : 'WebGPU needs a graphics driver: on Linux the Vulkan loader (libvulkan.so.1) and a Vulkan driver that Dawn accepts';
   return new StableDiffusionError(
     'engine-unavailable',
@@ -30,7 +30,7 @@ export function threadError(cause: unknown): StableDiffusionError {
     return new StableDiffusionError('engine-failed', `The engine stopped: ${message}.`, { cause });
   return new StableDiffusionError(
     'engine-unavailable',
-    `ONNX Runtime has no native library that loads on this machine (${process.platform} ${process.arch}). It has one for Linux with glibc (x64, arm64), macOS (arm64) and Windows (x64, arm64). Use one of these, or the page in a browser, which needs no native library. Node says: ${message}`,
+    `ONNX Runtime has no native library that loads on this machine (${process.platform} ${process.arch}). It has one for Linux with glibc (x64, arm64), macOS (arm64) and Windows (x64, arm64). Elsewhere WebAssembly stands in for it (--device wasm). Node says: ${message}`,
     { cause },
   );
 }

@@ -46,19 +46,21 @@ const mostWasmWeights = 3e9;
  */
 const wasmLatentPositions = 64 * 64;
 
-class WebEngine implements Engine {
+/** An engine on onnxruntime-web, which `load` gives once. */
+export class WebEngine implements Engine {
   readonly provider: 'wasm' | 'webgpu';
   readonly limits: EngineLimits;
-  readonly #runtime: Runtime;
+  readonly #load: () => Promise<Runtime>;
+  #loaded: Promise<Runtime> | undefined;
   readonly #halveAbove: number;
   readonly #turns = new Turns();
   readonly #programs = new Set<Program>();
   #fusedAttention: Promise<boolean> | undefined;
 
-  constructor(provider: 'wasm' | 'webgpu', runtime: Runtime, halveAbove = 2e9) {
+  constructor(provider: 'wasm' | 'webgpu', load: () => Promise<Runtime>, halveAbove = 2e9) {
     this.provider = provider;
     this.limits = { latentPositions: provider === 'wasm' ? wasmLatentPositions : Number.POSITIVE_INFINITY };
-    this.#runtime = runtime;
+    this.#load = load;
     this.#halveAbove = halveAbove;
   }
 
@@ -118,9 +120,11 @@ class WebEngine implements Engine {
       options.onProgress?.(externalData.length / (plan?.buffered.length ?? 1));
     }
     throwIfAborted(options.signal);
+    this.#loaded ??= this.#load();
+    const runtime = await this.#loaded;
     const session = await this.#turns.take(async () => {
       try {
-        return await this.#runtime.InferenceSession.create(model, {
+        return await runtime.InferenceSession.create(model, {
           executionProviders: [this.provider],
           graphOptimizationLevel: 'all',
           logSeverityLevel: 3,
@@ -130,7 +134,7 @@ class WebEngine implements Engine {
         throw webFailure(error);
       }
     });
-    const program = new WebProgram(graph, session, this.#runtime, this.#turns, options.parameters ?? 'fixed');
+    const program = new WebProgram(graph, session, runtime, this.#turns, options.parameters ?? 'fixed');
     this.#programs.add(program);
     return program;
   }
@@ -166,5 +170,6 @@ export async function createWebEngine(options: WebEngineOptions = {}): Promise<E
       );
     }
   }
-  return new WebEngine(provider, await loadRuntime(options), options.halveAbove);
+  const runtime = await loadRuntime(options);
+  return new WebEngine(provider, async () => runtime, options.halveAbove);
 }

@@ -5,6 +5,8 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { FastifyBaseLogger } from 'fastify';
 import { pino } from 'pino';
 import type { PrecisionName } from '../engine/precision.ts';
+import type { Device } from '../engine/device-names.ts';
+import { chooseDevice } from '../engine/devices-node.ts';
 import { createNodeEngine } from '../engine/node.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { type Lock, takeLock } from '../files/lock-node.ts';
@@ -44,7 +46,8 @@ export interface WorkOptions {
   /** A worker on Redis not heard of for so long is dead. Default 30000. */
   readonly lockMilliseconds?: number | undefined;
   readonly threads?: number | undefined;
-  readonly provider?: 'cpu' | 'webgpu' | 'cuda' | undefined;
+  /** Device to compute on; `auto` takes a GPU that works. Default: cpu. */
+  readonly device?: Device | undefined;
   /** Precision of all models. Default float32. */
   readonly precision?: PrecisionName | undefined;
   /** Most pictures in one run of the program. Default 8. */
@@ -158,10 +161,12 @@ export async function openParts(options: WorkOptions): Promise<Parts> {
     onUnusable: (file, err) => log.warn({ file, err }, 'a file in the folder of embeddings cannot be used'),
   });
   const { queue, store, linkSecret, release } = await openKeeping(options, limits, log);
+  const { provider, note } = await chooseDevice(options.device);
+  if (note !== undefined) log.info(note);
   const engine = createNodeEngine({
     background: true,
-    threads: options.threads,
-    ...(options.provider ? { provider: options.provider } : {}),
+    provider,
+    ...(options.threads === undefined ? {} : { threads: options.threads }),
   });
   const models = createModelPool({
     catalog,

@@ -68,12 +68,8 @@ test('options read their values or say what they are', () => {
 });
 
 test('precision: CompVis words and ours', () => {
-  const of = (given: string | undefined, device?: 'cpu' | 'cuda') =>
-    precisionOf({
-      device,
-      threads: undefined,
-      precision: given === undefined ? undefined : engineOptions.precision.parse?.(given),
-    });
+  const of = (given: string | undefined, provider: 'cpu' | 'cuda' = 'cpu') =>
+    precisionOf({ precision: given === undefined ? undefined : engineOptions.precision.parse?.(given) }, { provider });
   assert.equal(of(undefined), 'float32');
   assert.equal(of('full'), 'float32');
   assert.equal(of('autocast'), 'float32');

@@ -29,7 +29,7 @@ export const evalCommand = defineCommand({
     const { joined } = await import('../../weights/view.ts');
     const progress = createProgress(context.err, context.now, values.quiet || values.json);
     const closing: (() => PromiseLike<void>)[] = [];
-    const engine = await startEngine({ ...values, precision: undefined });
+    const engine = await startEngine(values, context);
     closing.push(() => engine.dispose());
     const open = async (path: string) => {
       const source = await openWeightsAt(path);

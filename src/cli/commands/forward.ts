@@ -128,7 +128,7 @@ export const forwardCommand = defineCommand({
     const inputs = await readTensorFile(inputsPath, context.signal);
     const { config, source, assumed } = await openNamedNetwork(path, values.config, values.part, values.ema);
     try {
-      await using engine = await startEngine(values);
+      await using engine = await startEngine(values, context);
       const taps =
         values.taps === undefined
           ? undefined
@@ -142,7 +142,7 @@ export const forwardCommand = defineCommand({
         config,
         weights: source,
         inputs,
-        precision: precisionOf(values),
+        precision: precisionOf(values, engine),
         signal: context.signal,
         taps,
       });

@@ -1,9 +1,10 @@
-/** `sd inspect`: shows what a weights file contains and whether it would load. */
+/** `sd inspect`: shows what a weights file contains and whether it would load, and the settings in a picture. */
 
 import { defineCommand, type TextOutput } from '../command.ts';
 import { exitCodes } from '../exit-codes.ts';
 import type { Inspection, PartReport } from '../inspection.ts';
 import { flag, text } from '../options.ts';
+import type { PictureInfo } from '../picture-info.ts';
 
 const options = {
   config: text(
@@ -94,6 +95,16 @@ function print(out: TextOutput, found: Inspection): void {
     );
 }
 
+function printPicture(out: TextOutput, { path, format, width, height, parameters, record, texts }: PictureInfo): void {
+  out.write(`${path}\n  ${format.toUpperCase()} picture, ${width} x ${height} pixels\n`);
+  if (parameters !== undefined) out.write(`${parameters.replace(/^/gm, '  ')}\n`);
+  for (const [name, value] of Object.entries(texts))
+    out.write(`  ${name}: ${value.length > 300 ? `${value.slice(0, 300)}…` : value}\n`);
+  if (record !== undefined) out.write(`  To make it again: sd replay ${path}\n`);
+  if (parameters === undefined && record === undefined && Object.keys(texts).length === 0)
+    out.write('  it holds no settings\n');
+}
+
 function errorOf(path: string, { family, problem }: Inspection): { readonly code: string; readonly message: string } {
   if (family) return { code: 'model-unknown', message: `${path} is ${family.name}. ${family.advice}` };
   return { code: 'weights-mismatch', message: problem ?? `${path} does not fit its networks.` };
@@ -101,11 +112,17 @@ function errorOf(path: string, { family, problem }: Inspection): { readonly code
 
 export const inspect = defineCommand({
   description:
-    'Shows what a weights file contains: format, layout, networks, parameters, and what is missing. The exit code is 0 only if the file would load, and 3 for a file that can be read and is of a family that this program does not load, such as Flux. Code in pickled files is never executed.',
+    'Shows what a weights file contains: format, layout, networks, parameters, and what is missing; of a picture, the settings in it. The exit code is 0 only if the file would load, and 3 for a file that can be read and is of a family that this program does not load, such as Flux. Code in pickled files is never executed.',
   words: '<file>',
   options,
-  examples: ['sd inspect sd-v1-4.ckpt', 'sd inspect stable-diffusion-v1-5/', 'sd inspect lora.safetensors --json'],
+  examples: ['sd inspect sd-v1-4.ckpt', 'sd inspect stable-diffusion-v1-5/', 'sd inspect lora.safetensors --json', 'sd inspect picture.png'],
   async run(context, [path = ''], values) {
+    const picture = await (await import('../picture-info.ts')).pictureInfo(path).catch(() => undefined);
+    if (picture) {
+      if (values.json) context.out.write(`${JSON.stringify(picture)}\n`);
+      else printPicture(context.out, picture);
+      return exitCodes.ok;
+    }
     const { inspectFile } = await import('../inspection.ts');
     const found = await inspectFile(path, {
       signal: context.signal,

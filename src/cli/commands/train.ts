@@ -61,6 +61,13 @@ async function recipe(name: string): Promise<unknown> {
   return found.document;
 }
 
+/** Recipes fine-tune a model that the caller names. */
+function needsModel(name: string, document: unknown, { resume, run }: Values): void {
+  const { model } = document as { readonly model?: { readonly params?: { readonly ckpt_path?: unknown } } };
+  if (model?.params?.ckpt_path === undefined && !(resume && run !== undefined))
+    throw new UsageError(`--model is required: the recipe ${name} fine-tunes a model. Example: --model v1-5.safetensors`);
+}
+
 /** The configuration of a file, a recipe, or the run to resume, with the settings of the command line applied. */
 async function configuration(words: readonly string[], values: Values): Promise<Wanted> {
   const { config, run, resume } = values;
@@ -75,7 +82,11 @@ async function configuration(words: readonly string[], values: Values): Promise<
     );
   const folder = run ?? join('runs', name ?? basename(config ?? '').replace(/\.ya?ml$/i, ''));
   const { withOverrides } = await import('../../config/overrides.ts');
-  if (name !== undefined) return { document: withOverrides(await recipe(name), settings), label: name, folder };
+  if (name !== undefined) {
+    const document = withOverrides(await recipe(name), settings);
+    needsModel(name, document, values);
+    return { document, label: name, folder };
+  }
   const path = config ?? join(folder, 'config.yaml');
   const { parseYaml } = await import('../../config/yaml.ts');
   const { readTextOf } = await import('../../files/open-node.ts');
@@ -90,7 +101,7 @@ async function run(context: CliContext, words: readonly string[], values: Values
   // One step and one checkpoint of a large model can take minutes.
   context.setPatience?.(15 * 60_000);
   const progress = createTrainingProgress(context, { quiet: values.quiet || values.json });
-  await using engine = await startEngine({ ...values, precision: undefined });
+  await using engine = await startEngine(values, context);
   let status: 'finished' | 'stopped' = 'finished';
   let trained = '';
   const onInterrupt = (): void =>

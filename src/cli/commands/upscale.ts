@@ -45,7 +45,7 @@ export const upscale = defineCommand({
     if (output !== undefined && pictures.length > 1) throw new UsageError('--output takes one picture; use --outdir.');
     const { signal } = context;
     const weights = await openWeightsAt(model);
-    await using engine = await startEngine({ device: values.device, threads: values.threads, precision: undefined });
+    await using engine = await startEngine(values, context);
     await using upscaler = createUpscaler(engine, readUpscaler(weights));
     const progress = createProgress(context.err, context.now, false);
     for (const picture of pictures) {

@@ -1,0 +1,47 @@
+/** The settings in a picture, for `sd inspect`: A1111's text, our own record, and what else the file says. */
+
+import { inspectImageFile, imageFormatOf } from '../image/codec/image-file.ts';
+import { readImageMetadata } from '../image/metadata/image-metadata.ts';
+import { parseInfotext } from '../image/metadata/infotext.ts';
+import { openRegular, readFileOf } from '../files/open-node.ts';
+
+export interface PictureInfo {
+  readonly path: string;
+  readonly format: string;
+  readonly width: number;
+  readonly height: number;
+  /** A1111's text; undefined without one. */
+  readonly parameters: string | undefined;
+  /** The text, taken apart. */
+  readonly settings: Readonly<Record<string, unknown>> | undefined;
+  /** The record by which `sd replay` makes the picture again. */
+  readonly record: unknown;
+  /** Further texts of a PNG, such as ComfyUI's `prompt` and `workflow`. */
+  readonly texts: Readonly<Record<string, string>>;
+}
+
+/** Undefined where the file is not a picture by its first bytes. Throws as opening and reading a picture do. */
+export async function pictureInfo(path: string): Promise<PictureInfo | undefined> {
+  const { handle } = await openRegular(path);
+  const head = new Uint8Array(32);
+  try {
+    await handle.read(head, 0, head.length, 0);
+  } finally {
+    await handle.close();
+  }
+  if (imageFormatOf(head) === undefined) return undefined;
+  const bytes = await readFileOf('picture', path);
+  const { format, width, height } = inspectImageFile(bytes);
+  const { parameters, record, texts } = readImageMetadata(bytes);
+  const others = [...texts].filter(([name]) => name !== 'parameters' && name !== 'stable-diffusion-ts');
+  return {
+    path,
+    format,
+    width,
+    height,
+    parameters,
+    settings: parameters === undefined ? undefined : parseInfotext(parameters),
+    record,
+    texts: Object.fromEntries(others),
+  };
+}
