@@ -32,7 +32,10 @@ export async function startEngine(
 }
 
 /** CompVis's `full` is float32. Its `autocast` computes in half precision on a GPU and has no effect on a CPU. */
-export function precisionOf({ precision }: Pick<EngineValues, 'precision'>, { provider }: Pick<Engine, 'provider'>): PrecisionName {
+export function precisionOf(
+  { precision }: Pick<EngineValues, 'precision'>,
+  { provider }: Pick<Engine, 'provider'>,
+): PrecisionName {
   if (precision === 'autocast') return provider === 'cpu' || provider === 'wasm' ? 'float32' : 'float16';
   return precision === undefined || precision === 'full' ? 'float32' : precision;
 }

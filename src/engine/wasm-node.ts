@@ -18,7 +18,10 @@ const isMusl = (): boolean =>
   !existsSync('/lib/ld-linux-aarch64.so.1');
 
 /** Why onnxruntime-node has no native library for a machine, by default this one; undefined if it has one. */
-export function nativeRuntimeFault(platform: string = process.platform, arch: string = process.arch): string | undefined {
+export function nativeRuntimeFault(
+  platform: string = process.platform,
+  arch: string = process.arch,
+): string | undefined {
   const here = `${platform} ${arch}`;
   if (isMusl()) return `${here} with musl`;
   try {

@@ -73,9 +73,11 @@ test('what is left out is told', async () => {
 });
 
 test('the list of LoRAs: alias, texts of the file, trigger words, advised strength, preview', async () => {
-  const [row] = (await server.json('GET', '/sdapi/v1/loras')).body as { alias: string; metadata: object }[];
-  assert.equal(row?.alias, 'my-style');
-  assert.equal((row?.metadata as { ss_output_name: string }).ss_output_name, 'my-style');
+  const rows = (await server.json('GET', '/sdapi/v1/loras')).body as { alias: string; metadata: object }[];
+  assert.deepEqual(
+    rows.map(({ alias, metadata }) => [alias, 'ss_output_name' in metadata && metadata.ss_output_name]),
+    [['my-style', 'my-style']],
+  );
   const { loras } = (await server.json('GET', '/api/v1/adapters')).body as { loras: { preview: string }[] };
   const [{ preview, ...lora } = { preview: '' }] = loras;
   assert.deepEqual(lora, {

@@ -115,7 +115,12 @@ export const inspect = defineCommand({
     'Shows what a weights file contains: format, layout, networks, parameters, and what is missing; of a picture, the settings in it. The exit code is 0 only if the file would load, and 3 for a file that can be read and is of a family that this program does not load, such as Flux. Code in pickled files is never executed.',
   words: '<file>',
   options,
-  examples: ['sd inspect sd-v1-4.ckpt', 'sd inspect stable-diffusion-v1-5/', 'sd inspect lora.safetensors --json', 'sd inspect picture.png'],
+  examples: [
+    'sd inspect sd-v1-4.ckpt',
+    'sd inspect stable-diffusion-v1-5/',
+    'sd inspect lora.safetensors --json',
+    'sd inspect picture.png',
+  ],
   async run(context, [path = ''], values) {
     const picture = await (await import('../picture-info.ts')).pictureInfo(path).catch(() => undefined);
     if (picture) {

@@ -65,7 +65,9 @@ async function recipe(name: string): Promise<unknown> {
 function needsModel(name: string, document: unknown, { resume, run }: Values): void {
   const { model } = document as { readonly model?: { readonly params?: { readonly ckpt_path?: unknown } } };
   if (model?.params?.ckpt_path === undefined && !(resume && run !== undefined))
-    throw new UsageError(`--model is required: the recipe ${name} fine-tunes a model. Example: --model v1-5.safetensors`);
+    throw new UsageError(
+      `--model is required: the recipe ${name} fine-tunes a model. Example: --model v1-5.safetensors`,
+    );
 }
 
 /** The configuration of a file, a recipe, or the run to resume, with the settings of the command line applied. */
