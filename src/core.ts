@@ -1,5 +1,6 @@
 /** The library on every platform. `index.ts` (Node) and `index-web.ts` (browsers) add loading of models and images. */
 
+export type { SamplerName, ScheduleName } from './diffusion/name-literals.ts';
 export type { Engine, Program } from './engine/engine.ts';
 export { type ErrorCode, StableDiffusionError } from './errors.ts';
 export type { Image } from './image/image.ts';
@@ -7,6 +8,7 @@ export type { GeneratedImage, Pipeline, PipelineEvent } from './pipelines/events
 export { generate } from './pipelines/generate.ts';
 export { imageToImage } from './pipelines/image-to-image.ts';
 export { inpaint } from './pipelines/inpaint.ts';
+export { pictures, type PicturesOptions } from './pipelines/pictures.ts';
 export { Model, type ModelOptions } from './model/model.ts';
 export type {
   GenerateOptions,

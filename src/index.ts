@@ -3,16 +3,16 @@
  *
  * @example
  * const model = await loadModel('model.safetensors');
- * for await (const event of textToImage(model, { prompt: 'a red apple' })) {
- *   if (event.kind === 'result') await saveImage('apple.png', event.images[0]);
- * }
+ * const [picture] = await pictures(textToImage(model, { prompt: 'a red apple' }));
+ * await saveImage('apple.png', picture);
+ * await model.dispose();
  */
 
 export * from './core.ts';
 export { createNodeEngine, type NodeEngineOptions } from './engine/node.ts';
 export { nodeImageCodec } from './image/codec/codec-node.ts';
 export { loadModel, type LoadModelOptions, pocketModel } from './model/load-model-node.ts';
-export { openImage, saveImage } from './pipelines/image-files-node.ts';
+export { encodeImage, type EncodeOptions, openImage, saveImage } from './pipelines/image-files-node.ts';
 export {
   openWorkflowContext,
   type WorkflowContextOptions,

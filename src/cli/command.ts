@@ -53,6 +53,8 @@ export interface Command<S extends OptionTable = OptionTable> {
   /** Values of the first argument that shell completion offers. */
   readonly wordChoices?: readonly string[];
   readonly options: S;
+  /** Options may also come from the environment and from a file that the option `settings` names (outside-settings.ts). */
+  readonly takesSettings?: boolean;
   /** Example command lines, for help. */
   readonly examples: readonly string[];
   /** Runs the command; resolves to the exit code. Throws `StableDiffusionError` or `UsageError`. */

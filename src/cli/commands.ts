@@ -99,6 +99,11 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./commands/worker.ts')).worker,
   },
   {
+    name: 'mcp',
+    summary: 'tools for assistants (Model Context Protocol)',
+    load: async () => (await import('./commands/mcp.ts')).mcp,
+  },
+  {
     name: 'completion',
     summary: 'print a shell completion script',
     load: async () => (await import('./commands/completion.ts')).completionOf(commands),

@@ -116,7 +116,24 @@ async function runCommand(
       optionValue(option, given[attributes.get(key) ?? key]),
     ]),
   );
-  return command.run(context, parser.args, values);
+  return command.run(
+    context,
+    parser.args,
+    command.takesSettings ? await withSettings(command, values, context) : values,
+  );
+}
+
+/** The values with those of the environment and of the settings file where the command line has none. */
+async function withSettings(
+  { options }: Command,
+  values: Readonly<Record<string, unknown>>,
+  { environment }: CliContext,
+): Promise<Record<string, unknown>> {
+  const { outsideSettings } = await import('./outside-settings.ts');
+  const file = values['settings'] ?? environment['SD_CONFIG'];
+  const outside = await outsideSettings(options, environment, typeof file === 'string' ? file : undefined);
+  const isGiven = (value: unknown): boolean => value !== undefined && value !== false;
+  return { ...values, ...Object.fromEntries(Object.entries(outside).filter(([key]) => !isGiven(values[key]))) };
 }
 
 function parserOption(option: Option<unknown>, words: readonly string[]): ParserOption {

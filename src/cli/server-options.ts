@@ -3,8 +3,10 @@
 import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import envPaths from 'env-paths';
 import { precisionNames } from '../engine/precision.ts';
 import { type LimitRow, type Limits, limitTable } from '../server/limits.ts';
+import { logFormats } from '../server/log.ts';
 import type { WorkOptions } from '../server/server.ts';
 import { engineOptions } from './engine-options.ts';
 import { choice, flag, integer, number, type OptionValues, text, UsageError } from './options.ts';
@@ -17,6 +19,11 @@ const limitOptions = Object.fromEntries(
 ) as { readonly [K in keyof Limits]: ReturnType<typeof integer> };
 
 export const workOptions = {
+  settings: text(
+    ['--config'],
+    'FILE',
+    'YAML file of options by their names (port: 8080); each option is also an environment variable, such as SD_MAX_QUEUE, and SD_CONFIG names the file',
+  ),
   model: text(
     ['--model', '--ckpt'],
     'FILE',
@@ -31,7 +38,24 @@ export const workOptions = {
     "folder of A1111's program: its models, LoRAs and embeddings, where --models, --loras, --embeddings are not given",
   ),
   comfyui: text(['--comfyui'], 'DIR', 'folder of ComfyUI: the same of its folders'),
-  data: text(['--data'], 'DIR', 'folder for jobs and pictures (default: ~/.local/share/stable-diffusion-ts)'),
+  data: text(['--data'], 'DIR', "folder for jobs and pictures (default: that of the system for programs' data)"),
+  outdir: text(
+    ['--outdir'],
+    'DIR',
+    'folder where finished pictures are written as well, DIR/2026-11-30/00001-SEED.png; with keys, one folder for each (default: outputs, without keys; --outdir "" for none)',
+  ),
+  s3: text(['--s3'], 'URL', 'keep pictures in a bucket, s3://BUCKET/PREFIX; needs the package @aws-sdk/client-s3'),
+  s3Endpoint: text(['--s3-endpoint'], 'URL', "address of a storage of S3's kind (MinIO, R2)"),
+  webhooks: choice(
+    ['--webhooks'],
+    ['off', 'public', 'private'],
+    'call the webhook of a job when it ends: public addresses alone, or private ones too (default: off)',
+  ),
+  webhookSecret: text(
+    ['--webhook-secret'],
+    'KEY',
+    'key that signs webhooks (default: the link-secret in --data, or in Redis)',
+  ),
   redis: text(['--redis'], 'URL', 'keep jobs and pictures in Redis, shared by servers and workers: redis://host:6379'),
   redisPrefix: text(['--redis-prefix'], 'NAME', 'prefix for Redis keys (default: sd)'),
   lock: integer(
@@ -58,8 +82,9 @@ export const workOptions = {
   logLevel: choice(
     ['--log-level'],
     ['trace', 'debug', 'info', 'warn', 'error', 'silent'],
-    'log level; the log is JSON on standard error (default: info)',
+    'log level; the log is on standard error (default: info)',
   ),
+  logFormat: choice(['--log-format'], logFormats, 'form of the log (default: pretty on a terminal, else json)'),
 };
 
 export type WorkValues = OptionValues<typeof workOptions>;
@@ -67,21 +92,32 @@ export type WorkValues = OptionValues<typeof workOptions>;
 export interface WorkDefaults {
   readonly model: string;
   readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Whether people read the log as it is written. */
+  readonly isTerminal?: boolean;
+}
+
+/** The folder for data where each system has it; earlier versions used that of Linux everywhere, and one that is there stays in use. */
+function dataFolder(environment: WorkDefaults['environment']): string {
+  const home = environment['HOME'] ?? homedir();
+  const linux = join(environment['XDG_DATA_HOME'] ?? join(home, '.local/share'), 'stable-diffusion-ts');
+  const own = envPaths('stable-diffusion-ts', { suffix: '' }).data;
+  return process.platform === 'linux' || existsSync(linux) ? linux : own;
 }
 
 /** Server options from command-line values. Throws `UsageError`. */
-export function workOptionsOf(values: WorkValues, { model, environment }: WorkDefaults): WorkOptions {
+export function workOptionsOf(
+  values: WorkValues,
+  { model, environment, isTerminal = false }: WorkDefaults,
+): WorkOptions {
   if (values.redis !== undefined && !/^rediss?:\/\//.test(values.redis))
     throw new UsageError(`--redis must be a URL such as redis://host:6379, got ${JSON.stringify(values.redis)}.`);
   return {
     model: values.model ?? model,
     ...modelFolders(values),
-    dataFolder:
-      values.data ??
-      join(
-        environment['XDG_DATA_HOME'] ?? join(environment['HOME'] ?? homedir(), '.local/share'),
-        'stable-diffusion-ts',
-      ),
+    dataFolder: values.data ?? dataFolder(environment),
+    ...(values.s3 === undefined ? {} : { s3: { address: values.s3, endpoint: values.s3Endpoint } }),
+    outputFolder: values.outdir === '' ? undefined : values.outdir,
+    webhookSecret: values.webhookSecret,
     redis: values.redis,
     redisPrefix: values.redisPrefix,
     lockMilliseconds: values.lock === undefined ? undefined : values.lock * 1000,
@@ -93,8 +129,9 @@ export function workOptionsOf(values: WorkValues, { model, environment }: WorkDe
     modelsInMemory: values.modelsInMemory,
     keepSeconds: values.keepDays === undefined ? undefined : Math.round(values.keepDays * 86_400),
     limits: Object.fromEntries(Object.keys(limitTable).map((name) => [name, values[name as keyof Limits]])),
-    policy: { safety: !values.noSafety, watermark: !values.noWatermark },
+    policy: { safety: !values.noSafety, watermark: !values.noWatermark, webhooks: values.webhooks ?? 'off' },
     logLevel: values.logLevel,
+    logFormat: values.logFormat ?? (isTerminal ? 'pretty' : 'json'),
   };
 }
 

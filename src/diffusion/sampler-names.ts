@@ -81,7 +81,7 @@ function comfyRow(name: string, sampler: string, more: Pick<PeerRow, 'discard'> 
 }
 
 /** The supported ones of ComfyUI's KSAMPLER_NAMES. ComfyUI always names a scheduler; `normal` is the default here. */
-const comfySamplers: readonly PeerRow[] = [
+export const comfySamplers: readonly PeerRow[] = [
   comfyRow('euler', 'euler'),
   comfyRow('euler_ancestral', 'euler-ancestral'),
   comfyRow('heun', 'heun'),

@@ -1,5 +1,6 @@
 /** Inputs that are not plain data and so not part of a request: a sampler object, a signal, tensors and pictures. */
 
+import type { SamplerName, ScheduleName } from '../diffusion/name-literals.ts';
 import type { Sampler } from '../diffusion/sampler.ts';
 import type { Image } from '../image/image.ts';
 import type { Model } from '../model/model.ts';
@@ -23,10 +24,12 @@ export interface GenerationInputs {
 export type GivenNoise = NoiseSource & Partial<SeededNoise>;
 
 /** The options that a library function takes for a task: its request, and the other inputs. */
-type Options<T extends Task> = Omit<RequestInputOf<T>, 'task' | 'sampler' | 'refiner'> &
+type Options<T extends Task> = Omit<RequestInputOf<T>, 'task' | 'sampler' | 'schedule' | 'refiner'> &
   GenerationInputs & {
     /** As in the request, or a sampler object. */
-    readonly sampler?: string | Sampler | undefined;
+    readonly sampler?: SamplerName | Sampler | undefined;
+    /** As in the request. */
+    readonly schedule?: ScheduleName | undefined;
     /** The loaded model that ends the run, such as SDXL's refiner; it stays the caller's. */
     readonly refiner?: Model | undefined;
   };

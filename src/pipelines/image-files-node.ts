@@ -22,6 +22,23 @@ export async function openImage(path: string): Promise<Image> {
   }
 }
 
+export interface EncodeOptions {
+  /** Default `png`. */
+  readonly format?: 'png' | 'jpeg' | 'webp';
+  /** Of JPEG and WebP, 1 to 100. Default: the codec's. */
+  readonly quality?: number;
+}
+
+/** The bytes of a picture file with its settings in it, for an answer over HTTP. Throws `too-large` where a JPEG cannot hold the settings. */
+export async function encodeImage(
+  { image, record }: Pick<GeneratedImage, 'image' | 'record'>,
+  { format = 'png', quality }: EncodeOptions = {},
+): Promise<Uint8Array> {
+  const metadata = { parameters: recordInfotext(record), record };
+  const lossy = quality === undefined ? {} : { quality };
+  return nodeImageCodec.encode(image, format === 'png' ? { format, metadata } : { format, ...lossy, metadata });
+}
+
 /**
  * Writes a picture with its settings in it; the name's ending says whether PNG, JPEG or WebP. Makes its
  * folder. A file of that name is replaced, unless `replace` is false.
@@ -32,9 +49,9 @@ export async function saveImage(
   { image, record }: Pick<GeneratedImage, 'image' | 'record'>,
   options: Pick<WriteFileOptions, 'signal' | 'replace'> = {},
 ): Promise<void> {
+  const format = formatOf(path);
   await makeFolder(dirname(path));
-  const metadata = { parameters: recordInfotext(record), record };
-  const bytes = await nodeImageCodec.encode(image, { format: formatOf(path), metadata });
+  const bytes = await encodeImage({ image, record }, { format });
   await writeNewFile(path, [bytes], { ...options, replace: options.replace ?? true });
 }
 

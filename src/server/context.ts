@@ -12,8 +12,10 @@ import type { OptionsStore } from './options-store.ts';
 import type { JobQueue } from './queue/queue.ts';
 import type { PicturePool } from './pictures/picture-pool.ts';
 import type { BlobStore } from './store/blob-store.ts';
+import type { PictureFolder } from './store/picture-folder.ts';
 import type { LinkSigner } from './store/signed-link.ts';
 import type { TaskNames } from './task-names.ts';
+import type { Webhooks } from './webhook.ts';
 
 /** The operator's policy. */
 export interface ServerPolicy {
@@ -23,6 +25,8 @@ export interface ServerPolicy {
   readonly watermark: boolean;
   /** Fetch initial pictures from URLs of the public internet. */
   readonly fetchUrls: boolean;
+  /** Tell a job's end to the address that its caller names: never, in the public internet, or in private networks too. */
+  readonly webhooks: 'off' | 'public' | 'private';
 }
 
 export interface ServerContext {
@@ -35,6 +39,10 @@ export interface ServerContext {
   readonly quota: StorageQuota;
   /** Work on pictures of callers. */
   readonly pictures: PicturePool;
+  /** Where people find their pictures; undefined for nowhere. */
+  readonly outputs: PictureFolder | undefined;
+  /** Undefined where the server calls none. */
+  readonly webhooks: Webhooks | undefined;
   readonly watch: JobWatch;
   readonly options: OptionsStore;
   readonly tasks: TaskNames;
@@ -44,6 +52,8 @@ export interface ServerContext {
   readonly policy: ServerPolicy;
   readonly log: FastifyBaseLogger;
   readonly version: string;
+  /** Prefix of all paths, such as `/pictures`; empty where the routes are at the root. */
+  readonly base: string;
   /** True once the server is stopping. */
   readonly isStopping: () => boolean;
   /** Milliseconds since 1970. */

@@ -51,6 +51,8 @@ export interface JobDraft extends z.output<typeof draftSchema> {
   readonly format?: JobRequest['format'] | undefined;
   readonly previews?: number | undefined;
   readonly scheduler?: string | undefined;
+  /** Where the end of the job is told. */
+  readonly webhook?: string | undefined;
 }
 
 /** Names of the fields in the caller's API, for errors. */

@@ -1,5 +1,6 @@
-/** The server and its workers, to start from your own program. `sd serve` and `sd worker` call these two functions. */
+/** The server and its workers, to start from your own program, and its routes as a plugin for your own Fastify application. */
 
+export { sdRoutes, type SdRoutesOptions } from './plugin.ts';
 export { defaultLimits, type Limits } from './limits.ts';
 export {
   createLogger,

@@ -105,6 +105,8 @@ const currentRequest = z.object({
   loras: z.array(loraUseSchema).optional(),
   /** What was asked for and left out, in words. */
   warnings: z.array(z.string()).optional(),
+  /** Where the end of the job is told. */
+  webhook: z.string().max(2000).optional(),
   /** One for each picture. */
   seeds: z.array(plainSeedSchema).min(1),
   /** Seed of the variation of each picture. */
@@ -185,7 +187,7 @@ export interface NewJob {
   /** Owner: the name of an API key. */
   readonly owner: string;
   /** The surface it came by. */
-  readonly source: 'a1111' | 'openai' | 'jobs';
+  readonly source: 'a1111' | 'openai' | 'gemini' | 'jobs';
   readonly priority: Priority;
   readonly request: JobRequest;
 }

@@ -1,7 +1,7 @@
 /** Secrets in log entries, found by the names of their fields wherever they lie: libraries log whole sets of headers at `trace`. */
 
 const secretName =
-  /^(?:authorization|proxy-authorization|cookie|set-cookie|x-api-key|api[-_]?key|secret|password|signature)$/i;
+  /^(?:authorization|proxy-authorization|cookie|set-cookie|x-api-key|x-goog-api-key|api[-_]?key|secret|password|signature)$/i;
 
 /** Maximum depth of folders to scan. */
 const deepest = 8;

@@ -3,7 +3,6 @@
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { FastifyBaseLogger } from 'fastify';
-import { pino } from 'pino';
 import type { PrecisionName } from '../engine/precision.ts';
 import type { Device } from '../engine/device-names.ts';
 import { chooseDevice } from '../engine/devices-node.ts';
@@ -12,21 +11,26 @@ import { StableDiffusionError } from '../errors.ts';
 import { type Lock, takeLock } from '../files/lock-node.ts';
 import type { ServerPolicy } from './context.ts';
 import { type Limits, limitsOf } from './limits.ts';
-import { withoutSecrets } from './log-secrets.ts';
+import { createLogger, type LogFormat } from './log.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { type AdapterCatalog, openAdapterCatalog } from './models/adapter-catalog.ts';
 import { loadAdapted } from './models/load-adapted.ts';
 import { type ModelCatalog, openModelCatalog } from './models/model-catalog.ts';
 import { createModelPool, type ModelPool } from './models/model-pool.ts';
 import { createPicturePool, type PicturePool } from './pictures/picture-pool.ts';
+import type { Job } from './job.ts';
 import type { JobQueue } from './queue/queue.ts';
 import { openRedisQueue } from './queue/redis-queue.ts';
 import { openSqliteQueue } from './queue/sqlite-queue.ts';
+import { viewOf } from './routes/jobs/job-body.ts';
 import { type Runner, startRunner } from './run/runner.ts';
 import type { BlobStore } from './store/blob-store.ts';
 import { openFileStore } from './store/file-store.ts';
+import { openPictureFolder, type PictureFolder } from './store/picture-folder.ts';
 import { openRedisStore } from './store/redis-store.ts';
+import type { S3Options } from './store/s3-store.ts';
 import { readSecret, sharedSecret } from './store/signed-link.ts';
+import { createWebhooks, type Webhooks } from './webhook.ts';
 
 /** Options shared by servers and workers. */
 export interface WorkOptions {
@@ -62,6 +66,18 @@ export interface WorkOptions {
   readonly keepSeconds?: number | undefined;
   readonly logger?: FastifyBaseLogger | undefined;
   readonly logLevel?: string | undefined;
+  /** Lines of JSON (default), or short lines for people. */
+  readonly logFormat?: LogFormat | undefined;
+  /** Folder where people find their pictures, under readable names; undefined keeps them in the data folder alone. */
+  readonly outputFolder?: string | undefined;
+  /** Each caller has its own folder there. */
+  readonly byOwner?: boolean | undefined;
+  /** `s3://bucket/prefix`: pictures are kept there instead of in the data folder or Redis. */
+  readonly s3?: S3Options | undefined;
+  /** Key that signs webhooks. Default: the server's own secret. */
+  readonly webhookSecret?: string | undefined;
+  /** Prefix of the addresses in webhooks. */
+  readonly linkBase?: string | undefined;
 }
 
 const week = 7 * 24 * 3600;
@@ -77,13 +93,11 @@ export interface Parts {
   readonly policy: ServerPolicy;
   readonly metrics: Metrics;
   readonly log: FastifyBaseLogger;
+  /** Where people find their pictures. */
+  readonly outputs: PictureFolder | undefined;
+  readonly webhooks: Webhooks | undefined;
   readonly linkSecret: () => Promise<Uint8Array>;
   readonly close: () => Promise<void>;
-}
-
-export function createLogger(level = 'info'): FastifyBaseLogger {
-  const formatters = { log: (entry: object) => withoutSecrets(entry) as Record<string, unknown> };
-  return pino({ level, formatters }, pino.destination(2));
 }
 
 /** The stores of jobs and pictures. */
@@ -149,18 +163,56 @@ async function openKeeping(options: WorkOptions, limits: Limits, log: FastifyBas
   }
 }
 
+/** The store of pictures: a bucket, else that of the queue. */
+async function pictureStore({ s3 }: WorkOptions, kept: BlobStore): Promise<BlobStore> {
+  if (s3 === undefined) return kept;
+  const { openS3Store } = await import('./store/s3-store.ts');
+  const store = await openS3Store(s3);
+  await kept.close();
+  return store;
+}
+
+/** Tells the end of a job to its caller's webhook. */
+async function callWebhook({ queue, webhooks }: Parts, { id, request }: Job, base: string): Promise<void> {
+  if (!webhooks || request.webhook === undefined) return;
+  const job = await queue.get(id);
+  if (job)
+    webhooks.send({
+      url: request.webhook,
+      id: `job-${id}`,
+      body: { type: `job.${job.state}`, job: viewOf({ base }, job) },
+    });
+}
+
 export async function openParts(options: WorkOptions): Promise<Parts> {
   const limits = limitsOf(options.limits);
-  const policy: ServerPolicy = { safety: true, watermark: true, fetchUrls: false, ...options.policy };
+  const policy: ServerPolicy = { safety: true, watermark: true, fetchUrls: false, webhooks: 'off', ...options.policy };
   const keepSeconds = options.keepSeconds ?? week;
-  const log = options.logger ?? createLogger(options.logLevel);
+  const log = options.logger ?? createLogger(options.logLevel, options.logFormat);
   const catalog = await openModelCatalog({ model: options.model, folder: options.modelsFolder });
   const adapters = await openAdapterCatalog({
     lorasFolder: options.lorasFolder,
     embeddingsFolder: options.embeddingsFolder,
     onUnusable: (file, err) => log.warn({ file, err }, 'a file in the folder of embeddings cannot be used'),
   });
-  const { queue, store, linkSecret, release } = await openKeeping(options, limits, log);
+  const { queue, store: kept, linkSecret, release } = await openKeeping(options, limits, log);
+  const store = await pictureStore(options, kept).catch(async (error: unknown) => {
+    await queue.close();
+    await release();
+    throw error;
+  });
+  const webhooks =
+    policy.webhooks === 'off'
+      ? undefined
+      : createWebhooks({
+          secret: options.webhookSecret ?? (await linkSecret()),
+          allowsPrivate: policy.webhooks === 'private',
+          onFailure: ({ url, id }, err) => log.warn({ url, id, err }, 'a webhook could not be delivered'),
+        });
+  const outputs =
+    options.outputFolder === undefined
+      ? undefined
+      : openPictureFolder({ folder: options.outputFolder, byOwner: options.byOwner ?? false, now: Date.now });
   const { provider, note } = await chooseDevice(options.device);
   if (note !== undefined) log.info(note);
   const engine = createNodeEngine({
@@ -203,9 +255,12 @@ export async function openParts(options: WorkOptions): Promise<Parts> {
     policy,
     metrics,
     log,
+    outputs,
+    webhooks,
     linkSecret,
     async close() {
       clearInterval(pruning);
+      await webhooks?.stop();
       await queue.close();
       await store.close();
       await release();
@@ -217,7 +272,7 @@ export async function openParts(options: WorkOptions): Promise<Parts> {
 }
 
 export function startWork(parts: Parts, options: WorkOptions): Runner {
-  const { queue, store, models, pictures, policy, limits, metrics, catalog, log } = parts;
+  const { queue, store, models, pictures, policy, limits, metrics, catalog, log, outputs } = parts;
   return startRunner({
     queue,
     store,
@@ -226,6 +281,7 @@ export function startWork(parts: Parts, options: WorkOptions): Runner {
     policy,
     maxBatch: options.maxBatch ?? 8,
     concurrency: options.concurrency ?? 1,
+    outputs,
     jobSeconds: limits.jobSeconds,
     now: Date.now,
     // A large file is not read whole for its hash while somebody waits.
@@ -238,7 +294,11 @@ export function startWork(parts: Parts, options: WorkOptions): Runner {
       const waited = ((job.startedAt ?? job.createdAt) - job.createdAt) / 1000;
       metrics.finished(outcome, job.request.prompts.length, waited, seconds, batch);
       log.info({ job: job.id, owner: job.owner, outcome, waited, seconds, batch, attempt: job.attempt }, 'job');
+      callWebhook(parts, job, options.linkBase ?? '').catch((err: unknown) =>
+        log.warn({ err }, 'a webhook could not be sent'),
+      );
     },
+    onTroubleSaving: (error) => log.warn({ err: error }, 'a picture could not be written to the output folder'),
     onSampling: metrics.sampled,
     onError: (job, error) => log.error({ job: job.id, attempt: job.attempt, err: error }, 'a job failed'),
     onTrouble: (error) => log.error({ err: error }, 'the queue could not be read'),

@@ -1,24 +1,17 @@
-/** `sd serve` and `sd worker`: the parts put together, started and stopped. */
+/** `sd serve` and `sd worker`: started and stopped. */
 
-import { randomInt } from 'node:crypto';
-import { access, constants, mkdir } from 'node:fs/promises';
 import { isIPv4 } from 'node:net';
-import { join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import { StableDiffusionError } from '../errors.ts';
-import { programName } from '../generation/record.ts';
-import { createStorageQuota } from './admission/storage-quota.ts';
-import { createApp } from './http/app.ts';
+import { createApp, type TlsFiles } from './http/app.ts';
 import type { ApiKey } from './http/api-keys.ts';
-import { createJobWatch } from './job-watch.ts';
-import { openOptionsStore } from './options-store.ts';
-import { createLogger, openParts, startWork, type WorkOptions } from './parts.ts';
-import { createLinkSigner } from './store/signed-link.ts';
-import { createTaskNames } from './task-names.ts';
+import { createLogger } from './log.ts';
+import { openParts, startWork, type WorkOptions } from './parts.ts';
+import { openService, type ServiceOptions } from './service.ts';
 
-export { createLogger, type WorkOptions };
+export { createLogger, type TlsFiles, type WorkOptions };
 
-export interface ServeOptions extends WorkOptions {
+export interface ServeOptions extends ServiceOptions {
   /** Default 127.0.0.1; another wants API keys. */
   readonly host?: string | undefined;
   /** Default 7860, as A1111. 0 takes a free one. */
@@ -27,22 +20,8 @@ export interface ServeOptions extends WorkOptions {
   readonly corsOrigins?: readonly string[] | undefined;
   /** The built web page. */
   readonly webFolder?: string | undefined;
-  /** Make jobs in this process too; false leaves them to workers on Redis. Default true. */
-  readonly work?: boolean | undefined;
-}
-
-/** Throws `file-access`. */
-async function makeFolder(folder: string): Promise<void> {
-  try {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    await access(folder, constants.W_OK);
-  } catch (cause) {
-    throw new StableDiffusionError(
-      'file-access',
-      `Jobs and pictures cannot be kept in ${folder}: it cannot be made or written. Give another folder with --data.`,
-      { cause },
-    );
-  }
+  /** Certificate and key: the server then answers https. */
+  readonly tls?: TlsFiles | undefined;
 }
 
 /** How long answers under way may take to be sent when the server stops, milliseconds. */
@@ -59,65 +38,60 @@ export interface RunningServer {
 const isLoopback = (host: string): boolean =>
   host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
 
+async function listen(
+  app: FastifyInstance,
+  { host, port, tls }: Pick<ServeOptions, 'tls'> & { host: string; port: number },
+): Promise<string> {
+  try {
+    const url = await app.listen({ host, port });
+    // Fastify does not know how the server that it is given answers.
+    return tls ? url.replace(/^http:/, 'https:') : url;
+  } catch (cause) {
+    const isTaken = (cause as NodeJS.ErrnoException).code === 'EADDRINUSE';
+    throw new StableDiffusionError(
+      'invalid-argument',
+      isTaken ? `Port ${port} is in use. Give another with --port.` : `The server cannot listen on ${host}:${port}.`,
+      { cause },
+    );
+  }
+}
+
 /** Starts a server. Throws `invalid-argument` where others could reach it without a key, `file-not-found`, `file-access`. */
 export async function startServer(options: ServeOptions): Promise<RunningServer> {
-  const { host = '127.0.0.1', port = 7860, keys = [], corsOrigins = [], work = true } = options;
+  const { host = '127.0.0.1', port = 7860, keys = [], corsOrigins = [], webFolder, tls } = options;
   if (!isLoopback(host) && keys.length === 0) {
     throw new StableDiffusionError(
       'invalid-argument',
       `The server would answer everybody who reaches ${host}. Give it API keys with --api-key, or leave it at 127.0.0.1.`,
     );
   }
-  if (!work && options.redis === undefined)
-    throw new StableDiffusionError(
-      'invalid-argument',
-      'A server that makes no pictures itself needs --redis, for workers to take its jobs.',
-    );
-  await makeFolder(options.dataFolder);
-  const parts = await openParts(options);
-  const { queue, catalog, log } = parts;
-  let stopping = false;
-  const watch = createJobWatch(queue);
-  const context = {
-    ...parts,
-    watch,
-    quota: createStorageQuota(parts.limits.storedBytesPerCaller, Date.now),
-    options: await openOptionsStore(join(options.dataFolder, 'options.json')),
-    tasks: createTaskNames(),
-    links: createLinkSigner(await parts.linkSecret(), Date.now),
-    version: programName.split(' ')[1] ?? '',
-    isStopping: () => stopping,
-    now: Date.now,
-    random: (limit: number) => randomInt(limit),
-  };
-  const app = await createApp({ context, keys, corsOrigins, webFolder: options.webFolder, logger: log });
-  const url = await app.listen({ host, port }).catch(async (cause: unknown) => {
-    await parts.close();
-    const code = (cause as NodeJS.ErrnoException).code;
-    throw new StableDiffusionError(
-      'invalid-argument',
-      code === 'EADDRINUSE'
-        ? `Port ${port} is in use. Give another with --port.`
-        : `The server cannot listen on ${host}:${port}.`,
-      { cause },
-    );
-  });
-  // A1111 tells hashes; the default model's is soon known.
-  catalog.hash(catalog.find(undefined)).catch(() => {});
-  const runner = work ? startWork(parts, options) : undefined;
+  const service = await openService({ ...options, byOwner: keys.length > 0 });
+  const logReads = options.logFormat !== 'pretty';
+  const { context, parts } = service;
+  let app: FastifyInstance;
+  let url: string;
+  try {
+    app = await createApp({ context, keys, corsOrigins, webFolder, logReads, logger: parts.log, tls });
+    url = await listen(app, { host, port, tls });
+  } catch (error) {
+    await service.stop(0);
+    await service.close();
+    throw error;
+  }
+  service.start();
+  let stopped = false;
   return {
     app,
     url,
     async stop(patience = 30_000) {
-      if (stopping) return;
-      stopping = true;
-      await runner?.stop(patience);
-      watch.stop();
+      if (stopped) return;
+      stopped = true;
+      await service.stop(patience);
       // Browsers open connections ahead, which count as busy until their first request: they would hold up the end.
       const cut = setTimeout(() => app.server.closeAllConnections(), answerGrace);
       await app.close();
       clearTimeout(cut);
-      await parts.close();
+      await service.close();
     },
   };
 }

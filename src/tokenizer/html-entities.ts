@@ -3,27 +3,20 @@
  * ftfy's `unescape_html`, which requires the semicolon.
  */
 
-import { HTML_ENTITIES_DATA } from './html-entities-data.ts';
+import { decodeHTML, decodeHTMLStrict } from 'entities/decode';
 import { decodeByte, WINDOWS_1252 } from './code-pages.ts';
 
-/** References that may lack their semicolon, e.g. `amp`. */
-const LEGACY = new Map<string, string>();
-/** All names, without `&` and `;`. */
-const NAMED = new Map<string, string>();
-for (const entry of HTML_ENTITIES_DATA.trim().split(/\s+/)) {
-  const [label = '', codes = ''] = entry.split(':');
-  const characters = String.fromCodePoint(...codes.split('+').map((code) => Number.parseInt(code, 16)));
-  const name = label.replace('!', '');
-  NAMED.set(name, characters);
-  if (name !== label) LEGACY.set(name, characters);
+/** The characters of a name that ends in a semicolon. */
+function strictReference(name: string): string | undefined {
+  const reference = `&${name};`;
+  const decoded = decodeHTMLStrict(reference);
+  return decoded === reference ? undefined : decoded;
 }
 
 /** All-caps spellings such as `&NTILDE;` of lower-case names, where HTML itself gives them no meaning. */
-const SHOUTED = new Map<string, string>();
-for (const [name, characters] of NAMED) {
-  const shouted = name.toUpperCase();
-  if (name === name.toLowerCase() && namedReference(`${shouted};`) === undefined)
-    SHOUTED.set(shouted, characters.toUpperCase());
+function shoutedReference(name: string): string | undefined {
+  if (name !== name.toUpperCase() || namedReference(`${name};`) !== undefined) return undefined;
+  return strictReference(name.toLowerCase())?.toUpperCase();
 }
 
 /** Decodes every reference as a browser would, also those without a semicolon (`&notit;` is `¬it;`). As Python's `html.unescape`. */
@@ -42,7 +35,7 @@ export function unescapeHtml(text: string): string {
 export function unescapeTerminatedHtml(text: string): string {
   if (!text.includes('&')) return text;
   return text.replace(/&(#?[0-9A-Za-z]{1,24});/g, (reference: string, body: string) => {
-    if (!body.startsWith('#')) return NAMED.get(body) ?? SHOUTED.get(body) ?? reference;
+    if (!body.startsWith('#')) return strictReference(body) ?? shoutedReference(body) ?? reference;
     const decoded = unescapeHtml(reference);
     return decoded.includes(';') ? reference : decoded;
   });
@@ -50,13 +43,8 @@ export function unescapeTerminatedHtml(text: string): string {
 
 /** `name` may end in a semicolon; without one, its longest prefix that is a legacy name is decoded and the rest kept. */
 function namedReference(name: string): string | undefined {
-  const whole = name.endsWith(';') ? NAMED.get(name.slice(0, -1)) : LEGACY.get(name);
-  if (whole !== undefined) return whole;
-  for (let length = name.length - 1; length > 1; length--) {
-    const prefix = LEGACY.get(name.slice(0, length));
-    if (prefix !== undefined) return prefix + name.slice(length);
-  }
-  return undefined;
+  const decoded = decodeHTML(`&${name}`);
+  return decoded === `&${name}` ? undefined : decoded;
 }
 
 function numericReference(decimal: string | undefined, hexadecimal: string | undefined): string {

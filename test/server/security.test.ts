@@ -9,7 +9,8 @@ import { join } from 'node:path';
 import test, { after, before } from 'node:test';
 import { deflateSync, gzipSync } from 'node:zlib';
 import { encodePngChunk, encodePngFile } from '../../src/image/metadata/png-chunks.ts';
-import { fetchPicture, isPublicAddress } from '../../src/server/http/fetch-picture.ts';
+import { fetchPicture } from '../../src/server/http/fetch-picture.ts';
+import { isPublicAddress } from '../../src/server/http/public-address.ts';
 import { defaultLimits } from '../../src/server/limits.ts';
 import { base64Png, png, startTestServer, type TestServer, testImage } from './start.ts';
 

@@ -4,7 +4,8 @@ import { fileURLToPath } from 'node:url';
 import { defineCommand } from '../command.ts';
 import { namedModelPath } from '../download-progress.ts';
 import { exitCodes } from '../exit-codes.ts';
-import { flag, integer, list, text } from '../options.ts';
+import type { TlsFiles } from '../../server/server.ts';
+import { flag, integer, list, text, UsageError } from '../options.ts';
 import { untilAborted, workOptions, workOptionsOf } from '../server-options.ts';
 
 const options = {
@@ -27,6 +28,13 @@ const options = {
     (given) => given,
   ),
   web: text(['--web'], 'DIR', 'folder of the built web page to serve at / (default: the page of the package)'),
+  tlsCert: text(
+    ['--tls-cert'],
+    'FILE',
+    'certificate (PEM): the server answers https, which phones need for all of the page',
+  ),
+  tlsKey: text(['--tls-key'], 'FILE', 'key of the certificate (PEM)'),
+  open: flag(['--open'], 'open the page in the browser'),
   noWork: flag(['--no-work'], 'generate no pictures in this process; leave jobs to workers on Redis'),
   fetchUrls: flag(['--fetch-urls'], 'let callers give pictures by URL; private addresses are always refused'),
   patience: integer(['--shutdown-seconds'], 'seconds that running jobs may take to finish at shutdown (default: 30)', {
@@ -36,12 +44,28 @@ const options = {
   ...workOptions,
 };
 
+/** Certificate and key. Throws `UsageError` where one is missing. */
+async function readTls(cert: string | undefined, key: string | undefined): Promise<TlsFiles | undefined> {
+  if (cert === undefined && key === undefined) return undefined;
+  if (cert === undefined || key === undefined) throw new UsageError('Give --tls-cert and --tls-key together.');
+  const { readTextOf } = await import('../../files/open-node.ts');
+  return { cert: await readTextOf('configuration', cert), key: await readTextOf('configuration', key) };
+}
+
+/** A failure is not worth an error: the address is on the terminal. */
+async function openBrowser(url: string): Promise<void> {
+  const { default: open } = await import('open');
+  await open(url).catch(() => {});
+}
+
 export const serve = defineCommand({
   description:
-    "Serves A1111's API, OpenAI's images API, a jobs API and a web page. Accepted jobs are completed even if the server is killed.",
+    "Serves A1111's API, OpenAI's and Gemini's images APIs, a jobs API and a web page. Accepted jobs are completed even if the server is killed.",
   options,
+  takesSettings: true,
   examples: [
     'sd serve',
+    'sd serve --config serve.yaml --open',
     'sd serve --model v1-5-pruned-emaonly.safetensors --port 8080',
     'sd serve --host 0.0.0.0 --api-key alice:a-long-secret --models checkpoints/',
   ],
@@ -53,14 +77,20 @@ export const serve = defineCommand({
     const patience = (values.patience ?? 30) * 1000;
     context.setPatience?.(patience + 5000);
     const model = await namedModelPath(context, values.model);
-    const work = workOptionsOf({ ...values, model }, { model: pocketModel, environment: context.environment });
+    const { environment, err } = context;
+    const work = workOptionsOf({ ...values, model }, { model: pocketModel, environment, isTerminal: err.isTerminal });
     const texts = [...(values.keys ?? []), ...(context.environment['SD_API_KEYS'] ?? '').split(',').filter(Boolean)];
     const webFolder = values.web ?? fileURLToPath(new URL('../../../web/dist', import.meta.url));
+    const keys = parseApiKeys(texts);
     const server = await startServer({
       ...work,
+      // Without keys all callers are the person at this machine, who looks for pictures here.
+      outputFolder:
+        values.outdir === undefined && keys.length === 0 && values.redis === undefined ? 'outputs' : work.outputFolder,
+      tls: await readTls(values.tlsCert, values.tlsKey),
       host: values.host,
       port: values.port,
-      keys: parseApiKeys(texts),
+      keys,
       corsOrigins: values.cors,
       webFolder,
       work: !values.noWork,
@@ -68,6 +98,7 @@ export const serve = defineCommand({
     });
     context.out.write(`Serving at ${server.url}\n`);
     if (!hasPage(webFolder)) context.err.write('The page is not built. To build it, run: npm run page\n');
+    if (values.open) await openBrowser(server.url);
     await untilAborted(context.signal);
     context.err.write('Finishing running jobs. Press Ctrl-C again to stop at once; accepted jobs are kept.\n');
     await server.stop(patience);

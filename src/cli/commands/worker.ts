@@ -18,6 +18,7 @@ export const worker = defineCommand({
   description:
     'Generates the pictures of jobs in a shared Redis queue. Run any number of workers on any number of machines; if one dies, another takes over its jobs.',
   options,
+  takesSettings: true,
   examples: ['sd worker --redis redis://10.0.0.5:6379 --models checkpoints/'],
   async run(context, _words, values) {
     const { redis } = values;
@@ -31,7 +32,14 @@ export const worker = defineCommand({
     context.setPatience?.(patience + 5000);
     const model = await namedModelPath(context, values.model);
     const started = await startWorker({
-      ...workOptionsOf({ ...values, model }, { model: pocketModel, environment: context.environment }),
+      ...workOptionsOf(
+        { ...values, model },
+        {
+          model: pocketModel,
+          environment: context.environment,
+          isTerminal: context.err.isTerminal,
+        },
+      ),
       redis,
     });
     context.out.write(`Working for ${redis.replace(/\/\/[^@/]*@/, '//')}\n`);

@@ -15,7 +15,8 @@ const digest = (text: string): Buffer => createHash('sha256').update(text).diges
 
 /** The key that a request carries. */
 function secretOf(headers: Headers): string | undefined {
-  const own = headers['x-api-key'];
+  // Google's clients name theirs.
+  const own = headers['x-api-key'] ?? headers['x-goog-api-key'];
   if (typeof own === 'string') return own;
   const { authorization } = headers;
   if (typeof authorization !== 'string') return undefined;

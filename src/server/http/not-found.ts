@@ -31,6 +31,7 @@ export function createNotFound(routes: readonly Route[]): (method: string, url: 
           code: other ? 'method_not_supported' : 'unknown_url',
         },
       },
+      gemini: { error: { code: other ? 405 : 404, message, status: other ? 'UNIMPLEMENTED' : 'NOT_FOUND' } },
       own: { error: { code: other ? 'method-not-allowed' : 'not-found', message } },
     };
     const methods = allowed.flatMap((known) => (known === 'GET' ? ['GET', 'HEAD'] : [known]));

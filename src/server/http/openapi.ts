@@ -19,7 +19,7 @@ function schemaOf(schema: z.ZodType, io: 'input' | 'output'): Json {
   return rest;
 }
 
-const tags: { readonly [F in Flavour]: string } = { a1111: 'A1111', openai: 'OpenAI', own: 'Jobs' };
+const tags: { readonly [F in Flavour]: string } = { a1111: 'A1111', openai: 'OpenAI', gemini: 'Gemini', own: 'Jobs' };
 
 const errorSchemas: { readonly [F in Flavour]: Json } = {
   a1111: {
@@ -39,6 +39,17 @@ const errorSchemas: { readonly [F in Flavour]: Json } = {
           param: { type: ['string', 'null'] },
           code: { type: ['string', 'null'] },
         },
+      },
+    },
+  },
+  gemini: {
+    type: 'object',
+    required: ['error'],
+    properties: {
+      error: {
+        type: 'object',
+        required: ['code', 'message', 'status'],
+        properties: { code: { type: 'integer' }, message: { type: 'string' }, status: { type: 'string' } },
       },
     },
   },
@@ -108,14 +119,15 @@ function operationOf(route: Route): Json {
       ...(route.path === '/readyz'
         ? { 503: { description: 'Not ready', content } }
         : { default: error('Refused or failed') }),
-      ...(flavour === 'openai'
+      ...(flavour === 'openai' || flavour === 'gemini'
         ? { 400: error('The request is not valid') }
         : { 422: error('The request is not valid') }),
     },
   };
 }
 
-export function openapiDocument(routes: readonly Route[], version: string): Json {
+/** `base` is the prefix of all paths. */
+export function openapiDocument(routes: readonly Route[], version: string, base = ''): Json {
   const paths: Record<string, Json> = {};
   for (const route of routes) {
     const path = route.path.replace(/:(\w+)/g, '{$1}');
@@ -129,6 +141,7 @@ export function openapiDocument(routes: readonly Route[], version: string): Json
       description: "A1111's API, OpenAI's images API and the server's own jobs API over the same models.",
       license: { name: 'MIT', identifier: 'MIT' },
     },
+    ...(base === '' ? {} : { servers: [{ url: base }] }),
     security: [{ bearer: [] }, { basic: [] }, { key: [] }, {}],
     components: {
       securitySchemes: {

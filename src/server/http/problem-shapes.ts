@@ -1,8 +1,8 @@
-/** The error format of each API: FastAPI's and A1111's, OpenAI's, and our own. */
+/** The error format of each API: FastAPI's and A1111's, OpenAI's, Google's, and our own. */
 
 import type { Problem } from './problem.ts';
 
-export type Flavour = 'a1111' | 'openai' | 'own';
+export type Flavour = 'a1111' | 'openai' | 'gemini' | 'own';
 
 /** Wrong fields as FastAPI's 422 (pydantic 1, as A1111 1.10.1 has it), others as A1111's HTTPException. */
 function a1111Shape({ status, code, message, issues }: Problem): unknown {
@@ -57,18 +57,35 @@ function ownShape({ code, message, issues }: Problem): unknown {
   };
 }
 
+/** Google's codes (google.rpc.Code) of statuses. */
+const googleCodes: Partial<Record<number, string>> = {
+  400: 'INVALID_ARGUMENT',
+  401: 'UNAUTHENTICATED',
+  403: 'PERMISSION_DENIED',
+  404: 'NOT_FOUND',
+  429: 'RESOURCE_EXHAUSTED',
+  503: 'UNAVAILABLE',
+};
+
+function geminiShape({ status, message }: Problem): unknown {
+  const code = status === 422 ? 400 : status;
+  const name = googleCodes[code] ?? (code >= 500 ? 'INTERNAL' : 'INVALID_ARGUMENT');
+  return { error: { code, message, status: name } };
+}
+
 const shapes: { readonly [F in Flavour]: (problem: Problem) => unknown } = {
   a1111: a1111Shape,
   openai: openaiShape,
+  gemini: geminiShape,
   own: ownShape,
 };
 
-/** Status and body of an answer. OpenAI has 400 where FastAPI has 422. */
+/** Status and body of an answer. OpenAI and Google have 400 where FastAPI has 422. */
 export function problemAnswer(flavour: Flavour, problem: Problem): { readonly status: number; readonly body: unknown } {
   const status =
     flavour === 'a1111' && problem.code === 'bad-request' && problem.status === 400
       ? 422
-      : flavour === 'openai' && problem.status === 422
+      : (flavour === 'openai' || flavour === 'gemini') && problem.status === 422
         ? 400
         : problem.status;
   return { status, body: shapes[flavour](problem) };

@@ -3,6 +3,7 @@
 import { nodeImageCodec } from '../../image/codec/codec-node.ts';
 import { inspectImageFile } from '../../image/codec/image-file.ts';
 import { type Enlargement, enlarge } from '../../image/enlarge.ts';
+import { resize } from '../../image/resize.ts';
 import { alphaOf, createImage, flatten, type Image } from '../../image/image.ts';
 import { readImageMetadata } from '../../image/metadata/image-metadata.ts';
 import { parseInfotext } from '../../image/metadata/infotext.ts';
@@ -32,6 +33,8 @@ export interface PictureWorks {
     given: { readonly bytes: Uint8Array; readonly enlargement: Enlargement },
     made: Uint8Array,
   ];
+  /** A JPEG of at most 320 pixels a side. */
+  readonly thumbnail: readonly [given: { readonly bytes: Uint8Array }, made: Uint8Array];
   readonly settings: readonly [given: { readonly bytes: Uint8Array }, made: PictureSettings];
   /** Inputs of a job. */
   readonly prepare: readonly [
@@ -48,6 +51,9 @@ export interface PictureLimits {
   /** Characters of a settings text that is taken apart. */
   readonly infotextLength: number;
 }
+
+/** Pixels. */
+const thumbnailSide = 320;
 
 const decode = (bytes: Uint8Array, { maxPixels }: PictureLimits): Promise<Image<3 | 4>> =>
   nodeImageCodec.decode(bytes, { maxPixels });
@@ -71,6 +77,13 @@ export const pictureWorks: {
     const larger = enlarge(flatten(await decode(bytes, limits)), enlargement);
     const { parameters } = readImageMetadata(bytes);
     return nodeImageCodec.encode(larger, { format: 'png', ...(parameters ? { metadata: { parameters } } : {}) });
+  },
+  async thumbnail({ bytes }, limits) {
+    const image = flatten(await decode(bytes, limits));
+    const scale = Math.min(1, thumbnailSide / Math.max(image.width, image.height));
+    const side = (length: number): number => Math.max(1, Math.round(length * scale));
+    const small = resize(image, side(image.width), side(image.height), 'lanczos');
+    return nodeImageCodec.encode(small, { format: 'jpeg', quality: 85 });
   },
   async settings({ bytes }, { maxPixels, infotextLength }) {
     inspectImageFile(bytes, maxPixels);

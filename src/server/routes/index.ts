@@ -27,6 +27,8 @@ import { adapterPreview, listAdapters } from './jobs/adapters.ts';
 import { cancelJob, interruptJob } from './jobs/cancel.ts';
 import { createJob } from './jobs/create.ts';
 import { jobEvents } from './jobs/events.ts';
+import { geminiImages, geminiModels } from './gemini/images.ts';
+import { gallery, galleryPicture } from './jobs/gallery.ts';
 import { getJob } from './jobs/get.ts';
 import { listJobs } from './jobs/list.ts';
 import { storePictureRoute } from './jobs/pictures.ts';
@@ -75,6 +77,8 @@ export const routes: readonly Route[] = [
   variations,
   listModels,
   getModel,
+  geminiImages,
+  geminiModels,
   createJob,
   listJobs,
   getJob,
@@ -83,6 +87,8 @@ export const routes: readonly Route[] = [
   jobEvents,
   getResult,
   storePictureRoute,
+  gallery,
+  galleryPicture,
   listAdapters,
   adapterPreview,
   serverInfo,

@@ -98,12 +98,18 @@ export async function storePicture(
   );
   // The queue's entry is not flushed either; after a power loss the picture is generated again.
   const id = await persist(() => context.store.put(file, { flush: 'soon' }), { patient: false });
+  const { outputs } = context;
+  const seed = request.seeds[index] ?? 0;
+  if (outputs && !made.flagged)
+    await outputs
+      .save({ owner: work.job.owner, seed, ending: type === 'jpeg' ? 'jpg' : type, bytes: file })
+      .catch(context.onTroubleSaving);
   work.images[index] = {
     id,
     mediaType: `image/${type}`,
     width: image.width,
     height: image.height,
-    seed: request.seeds[index] ?? 0,
+    seed,
     subseed: request.subseeds[index] ?? 0,
     prompt: request.prompts[index] ?? '',
     infotext,

@@ -6,6 +6,7 @@ import type { ModelPool } from '../models/model-pool.ts';
 import type { PicturePool } from '../pictures/picture-pool.ts';
 import type { JobQueue } from '../queue/queue.ts';
 import type { BlobStore } from '../store/blob-store.ts';
+import type { PictureFolder } from '../store/picture-folder.ts';
 import type { PicturePolicy } from './pipeline-of.ts';
 import type { PreparedPictures } from './prepare-pictures.ts';
 import type { Turns } from './turns.ts';
@@ -15,6 +16,9 @@ export interface RunContext {
   readonly store: BlobStore;
   readonly models: ModelPool;
   readonly policy: PicturePolicy;
+  /** Where people find their pictures; undefined for nowhere but the store. */
+  readonly outputs: PictureFolder | undefined;
+  readonly onTroubleSaving: (error: unknown) => void;
   /** Most pictures in one run of the program. */
   readonly maxBatch: number;
   /** Work on pictures of callers. */

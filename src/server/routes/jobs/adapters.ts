@@ -17,8 +17,8 @@ const shown = {
   preview: z.string().nullable(),
 };
 
-const previewOf = (kind: Kind, name: string, { preview }: Sidecar): string | null =>
-  preview === undefined ? null : `/api/v1/adapters/preview?kind=${kind}&name=${encodeURIComponent(name)}`;
+const previewOf = (base: string, kind: Kind, { name, preview }: Sidecar & { readonly name: string }): string | null =>
+  preview === undefined ? null : `${base}/api/v1/adapters/preview?kind=${kind}&name=${encodeURIComponent(name)}`;
 
 export const listAdapters = defineRoute({
   method: 'GET',
@@ -29,20 +29,20 @@ export const listAdapters = defineRoute({
     loras: z.array(z.object({ ...shown, alias: z.string().nullable(), preferredWeight: z.number().nullable() })),
     embeddings: z.array(z.object({ ...shown, vectors: z.int() })),
   }),
-  handle: async ({ adapters }) =>
+  handle: async ({ adapters, base }) =>
     json({
       loras: adapters.loras().map((lora) => ({
         name: lora.name,
         alias: lora.alias ?? null,
         triggerWords: lora.triggerWords,
         preferredWeight: lora.preferredWeight ?? null,
-        preview: previewOf('lora', lora.name, lora),
+        preview: previewOf(base, 'lora', lora),
       })),
       embeddings: adapters.embeddings().map((embedding) => ({
         name: embedding.name,
         vectors: embedding.vectors,
         triggerWords: embedding.triggerWords,
-        preview: previewOf('embedding', embedding.name, embedding),
+        preview: previewOf(base, 'embedding', embedding),
       })),
     }),
 });

@@ -13,7 +13,7 @@ export const cancelJob = defineRoute({
   response: jobView,
   async handle(context, { owner, params }) {
     const job = await ownJob(context, owner, params.id);
-    return json(viewOf((await context.queue.cancel(job.id)) ?? job));
+    return json(viewOf(context, (await context.queue.cancel(job.id)) ?? job));
   },
 });
 
@@ -27,6 +27,6 @@ export const interruptJob = defineRoute({
   async handle(context, { owner, params }) {
     const job = await ownJob(context, owner, params.id);
     context.queue.send(job.id, 'interrupt');
-    return json(viewOf(job));
+    return json(viewOf(context, job));
   },
 });

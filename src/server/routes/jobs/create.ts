@@ -7,6 +7,8 @@ import type { ServerContext } from '../../context.ts';
 import { atField, invalidField } from '../../http/problem.ts';
 import { type Caller, readPicture, storePicture } from '../../http/picture-input.ts';
 import { defineRoute } from '../../http/route.ts';
+import { StableDiffusionError } from '../../../errors.ts';
+import { checkWebhook } from '../../webhook.ts';
 import type { z } from 'zod';
 import { jobBody, jobView, viewOf } from './job-body.ts';
 
@@ -28,6 +30,15 @@ async function draftOf(context: ServerContext, body: z.output<typeof jobBody>, c
     throw invalidField(['body', 'image'], `A job of task ${task} needs an image.`);
   if (task === 'inpaint' && body.mask === undefined)
     throw invalidField(['body', 'mask'], 'A job of task inpaint needs a mask.');
+  const { webhook } = body;
+  if (webhook !== undefined) {
+    if (!context.webhooks)
+      throw new StableDiffusionError(
+        'forbidden',
+        'This server calls no webhooks. Its operator can allow them with --webhooks.',
+      );
+    await atField(['body', 'webhook'], () => checkWebhook(webhook));
+  }
   const [image, mask] = [await stored('image'), await stored('mask')];
   const { blur = 4, fill = 'original', invert = false, onlyMaskedPadding, round } = inpaint ?? {};
   return {
@@ -65,6 +76,6 @@ export const createJob = defineRoute({
       draft,
       ...idOf(owner, raw.headers['idempotency-key']),
     });
-    return { json: viewOf(job), status: 202, headers: { location: `/api/v1/jobs/${job.id}` } };
+    return { json: viewOf(context, job), status: 202, headers: { location: `${context.base}/api/v1/jobs/${job.id}` } };
   },
 });

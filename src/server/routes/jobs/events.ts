@@ -8,11 +8,12 @@ import { viewOf } from './job-body.ts';
 import { jobParams, ownJob } from './own-job.ts';
 
 async function* eventsOf(
-  { watch, queue }: ServerContext,
+  context: ServerContext,
   job: Job,
   previews: boolean,
   signal: AbortSignal,
 ): AsyncGenerator<ServerEvent, void, void> {
+  const { watch, queue } = context;
   const watching = (): void => {
     if (previews) queue.send(job.id, 'watch');
   };
@@ -22,8 +23,8 @@ async function* eventsOf(
     for await (const event of watch.events(job, signal)) {
       if (event.kind === 'state') {
         watching();
-        if (!isFinished(event.job)) yield { event: 'state', data: viewOf(event.job) };
-        else yield { event: event.job.state === 'done' ? 'result' : 'error', data: viewOf(event.job) };
+        if (!isFinished(event.job)) yield { event: 'state', data: viewOf(context, event.job) };
+        else yield { event: event.job.state === 'done' ? 'result' : 'error', data: viewOf(context, event.job) };
       } else {
         const { id: _id, kind, ...data } = event;
         if (kind === 'step' || previews) yield { event: kind, data };

@@ -12,5 +12,5 @@ export const getJob = defineRoute({
   params: jobParams,
   response: jobView,
   handle: async (context, { owner, params }) =>
-    json(viewOf(await ownJob(context, owner, params.id), context.watch.progress(params.id)?.step)),
+    json(viewOf(context, await ownJob(context, owner, params.id), context.watch.progress(params.id)?.step)),
 });

@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import { plainSeedSchema } from '../../../generation/fields.ts';
 import { tasks } from '../../../generation/request.ts';
+import type { ServerContext } from '../../context.ts';
 import { draftFields } from '../../decide-job.ts';
 import { endingOf, jobStates, outputFormats, priorities, type Job } from '../../job.ts';
 
@@ -43,6 +44,7 @@ export const jobBody = z.object({
     .optional()
     .describe('number of previews to make; more are made while a client listens to the events'),
   priority: z.enum(priorities).default('normal'),
+  webhook: z.string().max(2000).optional().describe('URL to which the job is posted when it has ended'),
 });
 
 export const jobView = z.object({
@@ -71,6 +73,7 @@ const moment = (time: number | undefined): string | null => (time === undefined 
 
 /** The caller's view of its job. */
 export function viewOf(
+  { base }: Pick<ServerContext, 'base'>,
   job: Job,
   progress?: { readonly done: number; readonly total: number },
 ): z.output<typeof jobView> {
@@ -104,7 +107,10 @@ export function viewOf(
     result: result
       ? {
           ...result,
-          images: result.images.map((image) => ({ ...image, url: `/api/v1/results/${image.id}.${endingOf(image)}` })),
+          images: result.images.map((image) => ({
+            ...image,
+            url: `${base}/api/v1/results/${image.id}.${endingOf(image)}`,
+          })),
         }
       : null,
     error: job.error ? { code: job.error.code, message: job.error.message } : null,

@@ -16,10 +16,11 @@ export const listJobs = defineRoute({
     limit: z.coerce.number().int().min(1).max(100).default(20),
   }),
   response: z.object({ jobs: z.array(jobView), next: z.string().nullable() }),
-  async handle({ queue, watch }, { owner, query }) {
+  async handle(context, { owner, query }) {
+    const { queue, watch } = context;
     const { jobs, next } = await queue.list({ owner, ...query });
     return json({
-      jobs: jobs.map((job) => viewOf(job, watch.progress(job.id)?.step)),
+      jobs: jobs.map((job) => viewOf(context, job, watch.progress(job.id)?.step)),
       next,
     });
   },

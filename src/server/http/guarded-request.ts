@@ -1,0 +1,115 @@
+/**
+ * Requests to addresses that callers name. Never to this machine or a private network, unless the operator allows it: the address that a
+ * name has is checked when the connection is made, so that a name cannot point elsewhere between check and use.
+ */
+
+import { type LookupAddress, lookup } from 'node:dns';
+import { request as httpRequest } from 'node:http';
+import { request as httpsRequest } from 'node:https';
+import { isIP, type LookupFunction } from 'node:net';
+import { StableDiffusionError } from '../../errors.ts';
+import { isPublicAddress } from './public-address.ts';
+
+export type Resolve = (host: string) => Promise<readonly LookupAddress[]>;
+
+const systemResolve: Resolve = (host) =>
+  new Promise((resolve, reject) =>
+    lookup(host, { all: true }, (error, addresses) => (error ? reject(error) : resolve(addresses))),
+  );
+
+export interface GuardedRequest {
+  readonly method?: 'GET' | 'POST';
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string;
+  /** Bytes of an answer that are read. */
+  readonly maxBytes: number;
+  /** What is asked for, for messages: `picture`. */
+  readonly what: string;
+  /** For tests: the resolver, and the allowed addresses. */
+  readonly resolve?: Resolve | undefined;
+  readonly isAllowed?: ((address: string) => boolean) | undefined;
+}
+
+export interface GuardedReply {
+  readonly status: number;
+  readonly location: string | undefined;
+  readonly bytes: Uint8Array;
+}
+
+/** Checks an address that a caller names, without looking anything up. Throws `forbidden`. */
+export function checkUrl(url: URL): void {
+  const refuse = (message: string): StableDiffusionError => new StableDiffusionError('forbidden', message);
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') throw refuse('Only http and https URLs are called.');
+  if (url.username || url.password) throw refuse('URLs with a user name are not called.');
+}
+
+/** One request, without following redirects. Throws `forbidden` for private addresses, `too-large`, `network`, and errors of the connection. */
+export function guardedRequest(url: URL, options: GuardedRequest, signal: AbortSignal): Promise<GuardedReply> {
+  const {
+    method = 'GET',
+    headers = {},
+    body,
+    maxBytes,
+    what,
+    resolve = systemResolve,
+    isAllowed = isPublicAddress,
+  } = options;
+  const isPrivate = (): StableDiffusionError =>
+    new StableDiffusionError('forbidden', `Private addresses are not called for a ${what}.`);
+  const host = url.hostname.replace(/^\[|\]$/g, '');
+  if (isIP(host) && !isAllowed(host)) return Promise.reject(isPrivate());
+  const guarded: LookupFunction = (name, wanted, callback) => {
+    resolve(name).then(
+      (addresses) => {
+        // One bad address among good ones is enough: the name cannot be trusted.
+        if (addresses.length === 0 || !addresses.every(({ address }) => isAllowed(address)))
+          callback(isPrivate(), '', 4);
+        else if (wanted.all)
+          (callback as unknown as (error: null, found: LookupAddress[]) => void)(null, [...addresses]);
+        else callback(null, addresses[0]?.address ?? '', addresses[0]?.family ?? 4);
+      },
+      (error: NodeJS.ErrnoException) => callback(error, '', 4),
+    );
+  };
+  return new Promise((settle, reject) => {
+    const request = (url.protocol === 'https:' ? httpsRequest : httpRequest)(
+      url,
+      { method, lookup: guarded, signal, agent: false, headers: { 'user-agent': 'stable-diffusion-ts', ...headers } },
+      (response) => {
+        const chunks: Buffer[] = [];
+        let size = 0;
+        response.on('data', (chunk: Buffer) => {
+          size += chunk.length;
+          if (size <= maxBytes) {
+            chunks.push(chunk);
+            return;
+          }
+          reject(
+            new StableDiffusionError(
+              'too-large',
+              `The ${what} at this URL has more than the ${maxBytes} bytes allowed.`,
+            ),
+          );
+          request.destroy();
+        });
+        response.on('end', () =>
+          settle({
+            status: response.statusCode ?? 0,
+            location: response.headers.location,
+            bytes: new Uint8Array(Buffer.concat(chunks)),
+          }),
+        );
+        response.on('error', reject);
+      },
+    );
+    request.on('error', reject);
+    // "101 Switching Protocols" hands the socket over, and nothing would be heard of it any more.
+    request.on('upgrade', () => {
+      request.destroy();
+      reject(new StableDiffusionError('network', `The server of this URL does not answer with a ${what}.`));
+    });
+    request.on('close', () => reject(new StableDiffusionError('network', 'The connection was closed too early.')));
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+    request.end(body);
+  });
+}

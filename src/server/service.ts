@@ -1,0 +1,89 @@
+/** The service behind the routes: parts, runner and what the routes are given; for the program's own server and for the Fastify plugin. */
+
+import { randomInt } from 'node:crypto';
+import { access, constants, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { StableDiffusionError } from '../errors.ts';
+import { programName } from '../generation/record.ts';
+import { createStorageQuota } from './admission/storage-quota.ts';
+import type { ServerContext } from './context.ts';
+import { createJobWatch } from './job-watch.ts';
+import { openOptionsStore } from './options-store.ts';
+import { openParts, type Parts, startWork, type WorkOptions } from './parts.ts';
+import { createLinkSigner } from './store/signed-link.ts';
+import { createTaskNames } from './task-names.ts';
+
+export interface ServiceOptions extends WorkOptions {
+  /** Make jobs in this process too; false leaves them to workers on Redis. Default true. */
+  readonly work?: boolean | undefined;
+}
+
+export interface Service {
+  readonly parts: Parts;
+  readonly context: Omit<ServerContext, 'log'>;
+  /** Begins to make jobs. */
+  start(): void;
+  /** Takes no more jobs and finishes those under way for at most `patience` milliseconds. */
+  stop(patience: number): Promise<void>;
+  /** Closes what is open, after `stop`. */
+  close(): Promise<void>;
+}
+
+/** Throws `file-access`. */
+async function makeDataFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await access(folder, constants.W_OK);
+  } catch (cause) {
+    throw new StableDiffusionError(
+      'file-access',
+      `Jobs and pictures cannot be kept in ${folder}: it cannot be made or written. Give another folder with --data.`,
+      { cause },
+    );
+  }
+}
+
+/** Opens everything; `base` is the prefix of the routes. Throws `invalid-argument`, `file-access`, `file-not-found`. */
+export async function openService(options: ServiceOptions, base = ''): Promise<Service> {
+  const { work = true } = options;
+  if (!work && options.redis === undefined)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      'A server that makes no pictures itself needs --redis, for workers to take its jobs.',
+    );
+  await makeDataFolder(options.dataFolder);
+  const parts = await openParts({ ...options, linkBase: base });
+  let stopping = false;
+  const watch = createJobWatch(parts.queue);
+  const context = {
+    ...parts,
+    base,
+    watch,
+    quota: createStorageQuota(parts.limits.storedBytesPerCaller, Date.now),
+    options: await openOptionsStore(join(options.dataFolder, 'options.json')),
+    tasks: createTaskNames(),
+    links: createLinkSigner(await parts.linkSecret(), Date.now),
+    version: programName.split(' ')[1] ?? '',
+    isStopping: () => stopping,
+    now: Date.now,
+    random: (limit: number) => randomInt(limit),
+  };
+  let runner: ReturnType<typeof startWork> | undefined;
+  return {
+    parts,
+    context,
+    start() {
+      const { catalog } = parts;
+      // A1111 tells hashes; the default model's is soon known.
+      catalog.hash(catalog.find(undefined)).catch(() => {});
+      if (work) runner ??= startWork(parts, options);
+    },
+    async stop(patience) {
+      if (stopping) return;
+      stopping = true;
+      await runner?.stop(patience);
+      watch.stop();
+    },
+    close: () => parts.close(),
+  };
+}

@@ -1,0 +1,126 @@
+/**
+ * Webhooks: when a job ends, its view is posted to the address that its caller gave, signed as the Standard Webhooks specification
+ * (standardwebhooks.com, 1.0.0) says. Bounded in every way: tries, time, answers read, calls at once, calls that wait.
+ */
+
+import { createHmac } from 'node:crypto';
+import { setTimeout as wait } from 'node:timers/promises';
+import { StableDiffusionError } from '../errors.ts';
+import { checkUrl, guardedRequest, type Resolve } from './http/guarded-request.ts';
+
+export interface WebhookCall {
+  readonly url: string;
+  /** The same for every try of one event. */
+  readonly id: string;
+  readonly body: unknown;
+}
+
+export interface WebhookOptions {
+  readonly secret: string | Uint8Array;
+  /** Calls to private networks and to this machine too. */
+  readonly allowsPrivate: boolean;
+  readonly onFailure: (call: WebhookCall, error: unknown) => void;
+  readonly now?: () => number;
+  /** For tests. */
+  readonly resolve?: Resolve;
+  readonly pauses?: readonly number[];
+}
+
+export interface Webhooks {
+  /** Posts in the background. */
+  send(call: WebhookCall): void;
+  /** Gives calls under way up. */
+  stop(): Promise<void>;
+}
+
+/** Milliseconds between tries: about two hours in all. */
+const usualPauses = [5_000, 60_000, 600_000, 3_600_000];
+const timeout = 10_000;
+const mostAtOnce = 8;
+const mostWaiting = 1000;
+
+/** Checks an address before a job is accepted. Throws `forbidden`, `invalid-argument`. */
+export function checkWebhook(text: string): void {
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch (cause) {
+    throw new StableDiffusionError('invalid-argument', 'A webhook is a URL such as https://example.org/done.', {
+      cause,
+    });
+  }
+  checkUrl(url);
+}
+
+/** `v1,` and the HMAC-SHA256 of id, time and body in base64. */
+export function webhookSignature(secret: string | Uint8Array, id: string, seconds: number, body: string): string {
+  return `v1,${createHmac('sha256', secret).update(`${id}.${seconds}.${body}`).digest('base64')}`;
+}
+
+export function createWebhooks(options: WebhookOptions): Webhooks {
+  const { secret, allowsPrivate, onFailure, now = Date.now, resolve, pauses = usualPauses } = options;
+  const stopping = new AbortController();
+  const waiting: WebhookCall[] = [];
+  const active = new Set<Promise<void>>();
+
+  const post = async ({ url, id, body }: WebhookCall): Promise<void> => {
+    const text = JSON.stringify(body);
+    const seconds = Math.floor(now() / 1000);
+    const { status } = await guardedRequest(
+      new URL(url),
+      {
+        method: 'POST',
+        body: text,
+        headers: {
+          'content-type': 'application/json',
+          'content-length': String(Buffer.byteLength(text)),
+          'webhook-id': id,
+          'webhook-timestamp': String(seconds),
+          'webhook-signature': webhookSignature(secret, id, seconds, text),
+        },
+        maxBytes: 65_536,
+        what: 'webhook',
+        resolve,
+        ...(allowsPrivate ? { isAllowed: () => true } : {}),
+      },
+      AbortSignal.any([stopping.signal, AbortSignal.timeout(timeout)]),
+    );
+    // Redirects are not followed: the caller gives the address itself.
+    if (status < 200 || status > 299)
+      throw new StableDiffusionError('network', `The webhook answered with status ${status}.`);
+  };
+  const deliver = async (call: WebhookCall): Promise<void> => {
+    for (let tries = 0; ; tries++) {
+      try {
+        return await post(call);
+      } catch (error) {
+        const pause = pauses[tries];
+        const isRefused = error instanceof StableDiffusionError && error.code === 'forbidden';
+        if (pause === undefined || isRefused || stopping.signal.aborted) return onFailure(call, error);
+        await wait(pause, undefined, { signal: stopping.signal, ref: false }).catch(() => {});
+      }
+    }
+  };
+  const next = (): void => {
+    if (active.size >= mostAtOnce || stopping.signal.aborted) return;
+    const call = waiting.shift();
+    if (!call) return;
+    const work = deliver(call).finally(() => {
+      active.delete(work);
+      next();
+    });
+    active.add(work);
+  };
+  return {
+    send(call) {
+      if (waiting.length >= mostWaiting)
+        return onFailure(call, new StableDiffusionError('busy', `More than ${mostWaiting} webhooks wait.`));
+      waiting.push(call);
+      next();
+    },
+    async stop() {
+      stopping.abort();
+      await Promise.all(active);
+    },
+  };
+}
