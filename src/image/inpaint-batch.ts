@@ -60,10 +60,14 @@ export function inpaintBatch(
 
 /** The rules by which a mask is brought to the latent's size. */
 export const maskRules = ['threshold', 'round', 'soft'] as const;
-export type MaskRule = (typeof maskRules)[number];
 
 /** A1111's mask of the latent, [1, 1, height, width]: resampled by Pillow's bicubic filter, then 0 or 1 (`round`), or as it is (`soft`). */
-export function latentMask(mask: Image, height: number, width: number, rule: 'round' | 'soft'): Tensor<'float32'> {
+export function latentMask(
+  mask: Image,
+  height: number,
+  width: number,
+  rule: (typeof maskRules)[1 | 2],
+): Tensor<'float32'> {
   const small = resize(toGrey(mask), width, height, 'bicubic').data;
   const values = Float32Array.from(small, (value) => (rule === 'soft' ? value / 255 : value >= 128 ? 1 : 0));
   return tensor('float32', [1, 1, height, width], values);

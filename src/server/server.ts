@@ -6,7 +6,8 @@ import { StableDiffusionError } from '../errors.ts';
 import { createApp, type TlsFiles } from './http/app.ts';
 import type { ApiKey } from './http/api-keys.ts';
 import { createLogger } from './log.ts';
-import { openParts, startWork, type WorkOptions } from './parts.ts';
+import { openParts, startWork } from './parts.ts';
+import type { WorkOptions } from './work-options.ts';
 import { openService, type ServiceOptions } from './service.ts';
 
 export { createLogger, type TlsFiles, type WorkOptions };

@@ -9,7 +9,8 @@ import { createStorageQuota } from './admission/storage-quota.ts';
 import type { ServerContext } from './context.ts';
 import { createJobWatch } from './job-watch.ts';
 import { openOptionsStore } from './options-store.ts';
-import { openParts, type Parts, startWork, type WorkOptions } from './parts.ts';
+import { openParts, type Parts, startWork } from './parts.ts';
+import type { WorkOptions } from './work-options.ts';
 import { createLinkSigner } from './store/signed-link.ts';
 import { createTaskNames } from './task-names.ts';
 

@@ -88,62 +88,77 @@ const failed = (error: unknown): CallToolResult => ({
 /** A multiple of the model's unit. */
 const fitting = (side: number, unit: number): number => Math.max(unit, Math.round(side / unit) * unit);
 
-export function createMcpServer(options: McpOptions): McpServer {
-  const { catalog, models, outputs, version, random } = options;
-  const server = new McpServer({ name: 'stable-diffusion-ts', version });
-
-  /** Runs a request and tells the client of each step. */
-  const run = async (
-    model: Model,
-    request: object,
-    { signal, _meta, sendNotification }: Extra,
-  ): Promise<readonly GeneratedImage[]> => {
-    const token = _meta?.progressToken;
-    // The schema checks the options.
-    return pictures(generate(model, { ...request, signal } as TaskOptions), {
-      onStep({ step, steps }) {
-        if (token === undefined) return;
-        const params = { progressToken: token, progress: step, total: steps };
-        sendNotification({ method: 'notifications/progress', params }).catch(() => {});
-      },
-    });
-  };
-  const requestOf = (given: Shared): object => ({
-    prompt: given.prompt,
-    negativePrompt: given.negative_prompt,
-    steps: given.steps,
-    guidanceScale: given.guidance_scale,
-    sampler: given.sampler,
-    seed: given.seed ?? random(2 ** 32),
-    batchSize: given.count,
-  });
-  const resultOf = async (made: readonly GeneratedImage[]): Promise<CallToolResult> => {
-    const content: CallToolResult['content'] = [];
-    for (const picture of made) {
-      const bytes = await encodeImage(picture);
-      const { seed } = picture.record;
-      const name = await outputs.save({ owner, seed, ending: 'png', bytes });
-      content.push({ type: 'image', mimeType: 'image/png', data: Buffer.from(bytes).toString('base64') });
-      content.push({ type: 'text', text: `${name} (seed ${seed}, ${picture.image.width} x ${picture.image.height})` });
-    }
-    return { content };
-  };
-  const withModel = async (
-    name: string | undefined,
-    work: (model: Model) => Promise<CallToolResult>,
-  ): Promise<CallToolResult> => {
-    try {
-      const loaded = await models.acquire(catalog.find(name).name);
-      try {
-        return await work(loaded.model);
-      } finally {
-        loaded.release();
+/** What the tools share. */
+function createStudio({ models, catalog, outputs, random }: McpOptions) {
+  return {
+    /** Runs a request and tells the client of each step. */
+    async run(
+      model: Model,
+      request: object,
+      { signal, _meta, sendNotification }: Extra,
+    ): Promise<readonly GeneratedImage[]> {
+      const token = _meta?.progressToken;
+      // The schema checks the options.
+      return pictures(generate(model, { ...request, signal } as TaskOptions), {
+        onStep({ step, steps }) {
+          if (token === undefined) return;
+          const params = { progressToken: token, progress: step, total: steps };
+          sendNotification({ method: 'notifications/progress', params }).catch(() => {});
+        },
+      });
+    },
+    requestOf: (given: Shared): object => ({
+      prompt: given.prompt,
+      negativePrompt: given.negative_prompt,
+      steps: given.steps,
+      guidanceScale: given.guidance_scale,
+      sampler: given.sampler,
+      seed: given.seed ?? random(2 ** 32),
+      batchSize: given.count,
+    }),
+    /** Keeps the pictures, and gives them with their names. */
+    async resultOf(made: readonly GeneratedImage[]): Promise<CallToolResult> {
+      const content: CallToolResult['content'] = [];
+      for (const picture of made) {
+        const bytes = await encodeImage(picture);
+        const { seed } = picture.record;
+        const name = await outputs.save({ owner, seed, ending: 'png', bytes });
+        content.push({ type: 'image', mimeType: 'image/png', data: Buffer.from(bytes).toString('base64') });
+        content.push({
+          type: 'text',
+          text: `${name} (seed ${seed}, ${picture.image.width} x ${picture.image.height})`,
+        });
       }
-    } catch (error) {
-      return failed(error);
-    }
+      return { content };
+    },
+    async withModel(
+      name: string | undefined,
+      work: (model: Model) => Promise<CallToolResult>,
+    ): Promise<CallToolResult> {
+      try {
+        const loaded = await models.acquire(catalog.find(name).name);
+        try {
+          return await work(loaded.model);
+        } finally {
+          loaded.release();
+        }
+      } catch (error) {
+        return failed(error);
+      }
+    },
+    /** A picture by the name it was kept under, or as base64. */
+    async pictureOf(text: string): Promise<Image<3>> {
+      const kept = await outputs.read(owner, text);
+      const bytes = kept ?? new Uint8Array(Buffer.from(text.replace(/^data:[^,]{0,100},/, ''), 'base64'));
+      if (bytes.length > limits.inputBytes)
+        throw new StableDiffusionError('too-large', `The picture has more than ${limits.inputBytes} bytes.`);
+      return flatten(await nodeImageCodec.decode(bytes, { maxPixels: 2 ** 24 }));
+    },
   };
+}
+type Studio = ReturnType<typeof createStudio>;
 
+function addGenerate(server: McpServer, { withModel, run, requestOf, resultOf }: Studio): void {
   server.registerTool(
     'generate_image',
     {
@@ -158,15 +173,9 @@ export function createMcpServer(options: McpOptions): McpServer {
         return resultOf(await run(model, { task: 'txt2img', ...requestOf(given), ...sides }, extra));
       }),
   );
+}
 
-  /** A picture by the name it was kept under, or as base64. */
-  const pictureOf = async (text: string): Promise<Image> => {
-    const kept = await outputs.read(owner, text);
-    const bytes = kept ?? new Uint8Array(Buffer.from(text.replace(/^data:[^,]{0,100},/, ''), 'base64'));
-    if (bytes.length > limits.inputBytes)
-      throw new StableDiffusionError('too-large', `The picture has more than ${limits.inputBytes} bytes.`);
-    return nodeImageCodec.decode(bytes, { maxPixels: 2 ** 24 });
-  };
+function addEdit(server: McpServer, { withModel, run, requestOf, resultOf, pictureOf }: Studio): void {
   server.registerTool(
     'edit_image',
     {
@@ -186,20 +195,20 @@ export function createMcpServer(options: McpOptions): McpServer {
     },
     ({ model: name, image: picture, mask: sketch, strength, ...given }, extra) =>
       withModel(name, async (model) => {
-        const whole = flatten(await pictureOf(picture));
+        const whole = await pictureOf(picture);
         const scale = Math.min(1, limits.side / Math.max(whole.width, whole.height));
-        const sides = {
-          width: fitting(whole.width * scale, model.unit),
-          height: fitting(whole.height * scale, model.unit),
-        };
-        const image = fitImage(whole, sides.width, sides.height, 'stretch');
-        const request = { ...requestOf(given), ...sides, strength, image };
+        const width = fitting(whole.width * scale, model.unit);
+        const height = fitting(whole.height * scale, model.unit);
+        const sized = (image: Image<3>): Image<3> => fitImage(image, width, height, 'stretch');
+        const request = { ...requestOf(given), width, height, strength, image: sized(whole) };
         if (sketch === undefined) return resultOf(await run(model, { task: 'img2img', ...request }, extra));
-        const mask = fitImage(flatten(await pictureOf(sketch)), sides.width, sides.height, 'stretch');
+        const mask = sized(await pictureOf(sketch));
         return resultOf(await run(model, { task: 'inpaint', ...request, mask }, extra));
       }),
   );
+}
 
+function addModels(server: McpServer, catalog: ModelCatalog): void {
   server.registerTool(
     'list_models',
     {
@@ -209,18 +218,17 @@ export function createMcpServer(options: McpOptions): McpServer {
     },
     async () => {
       await catalog.refresh();
-      return {
-        content: [
-          {
-            type: 'text',
-            text: catalog
-              .list()
-              .map(({ name }) => name)
-              .join('\n'),
-          },
-        ],
-      };
+      const names = catalog.list().map(({ name }) => name);
+      return { content: [{ type: 'text', text: names.join('\n') }] };
     },
   );
+}
+
+export function createMcpServer(options: McpOptions): McpServer {
+  const server = new McpServer({ name: 'stable-diffusion-ts', version: options.version });
+  const studio = createStudio(options);
+  addGenerate(server, studio);
+  addEdit(server, studio);
+  addModels(server, options.catalog);
   return server;
 }
