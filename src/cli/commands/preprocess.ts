@@ -68,8 +68,7 @@ export const preprocess = defineCommand({
     }
     const { signal } = context;
     const weights = model === undefined ? undefined : readAnnotator(await openWeightsAt(model));
-    await using engine =
-      weights && (await startEngine({ device: values.device, threads: values.threads, precision: undefined }));
+    await using engine = weights && (await startEngine(values, context));
     await using annotator: OpenAnnotator | undefined = weights && engine && createAnnotator(engine, weights);
     for (const picture of pictures) {
       const image = await openImage(picture);
