@@ -50,7 +50,7 @@ export const commands: readonly CommandEntry[] = [
   },
   {
     name: 'inspect',
-    summary: 'show what is in a weights file, whether it would load, or the settings in a picture',
+    summary: 'show what a weights file contains, and the settings in a picture',
     load: async () => (await import('./commands/inspect.ts')).inspect,
   },
   {

@@ -35,7 +35,8 @@ export interface LoadModelOptions extends OpenCheckpointOptions {
 }
 
 /** The model that ships with the package. */
-export const pocketModel = fileURLToPath(new URL('../../models/pocket.safetensors', import.meta.url));
+// Not as `new URL(…, import.meta.url)`, which bundlers take for a file of their own.
+export const pocketModel = join(dirname(fileURLToPath(import.meta.url)), '../../models/pocket.safetensors');
 
 const readText = (path: string): Promise<string> => readTextOf('tokenizer', path);
 

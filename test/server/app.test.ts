@@ -35,6 +35,8 @@ before(async () => {
       pictures: 4,
       queueLength: 2,
       queuePerCaller: 2,
+      // Every route is asked without a key.
+      failedKeysPerMinute: 1000,
     },
     policy: { fetchUrls: true },
   });

@@ -3,6 +3,7 @@
  * continues: a task has a time limit, a process that ends is replaced, and callers take turns, one task of each at a time.
  */
 
+import { dirname, extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import workerpool from 'workerpool';
 import { StableDiffusionError } from '../../errors.ts';
@@ -28,9 +29,8 @@ export interface PicturePool {
 }
 
 /** Next to this file, with the same extension: source or compiled. */
-const processFile = fileURLToPath(
-  new URL(import.meta.url.endsWith('.ts') ? './picture-process.ts' : './picture-process.js', import.meta.url),
-);
+const ownFile = fileURLToPath(import.meta.url);
+const processFile = join(dirname(ownFile), `picture-process${extname(ownFile)}`);
 
 /** Megabytes of JavaScript in one process. Pixels lie outside of it, and are bounded by their number. */
 const heapMegabytes = 512;
