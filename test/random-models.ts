@@ -73,16 +73,17 @@ export function randomTensors(text: string): ReadonlyMap<string, Tensor> {
   ]);
 }
 
-function tokenizerOf(kind: string): Tokenizer | undefined {
-  if (kind === 'bert') return createBertTokenizer({ vocab: vocabulary });
+function tokenizerOf({ kind, ...config }: NetworkConfig): Tokenizer | undefined {
+  if (kind === 'bert' && (!('use_tokenizer' in config) || config.use_tokenizer))
+    return createBertTokenizer({ vocab: vocabulary });
   return kind === 'clip_text' ? createClipTokenizer({ vocabSize: 600 }) : undefined;
 }
 
 export async function randomModel(text: string, engine: Engine, name = 'random.ckpt'): Promise<Model> {
   const document = parseYaml(text, 'test.yaml');
   const checkpoint = await openCheckpoint(memoryWeights(randomTensors(text), name), { config: document });
-  const tokenizers = [...conditionerParts(checkpoint.config.cond_stage_config)].flatMap(([part, { kind }]) => {
-    const tokenizer = tokenizerOf(kind);
+  const tokenizers = [...conditionerParts(checkpoint.config.cond_stage_config)].flatMap(([part, network]) => {
+    const tokenizer = tokenizerOf(network);
     return tokenizer ? [[part, tokenizer] as const] : [];
   });
   return new Model({ engine, checkpoint, tokenizers: new Map(tokenizers) });
@@ -133,4 +134,30 @@ export const classModel = yaml({
   stage: vq,
   condition:
     '{target: ldm.modules.encoders.modules.ClassEmbedder, params: {embed_dim: 32, n_classes: 11, key: class_label}}',
+});
+
+/** Enlarges pictures four times by the sides of its first stage, here two (as bsr_sr). */
+export const superResolutionModel = yaml({
+  params: 'channels: 3, concat_mode: true, cond_stage_key: LR_image',
+  unet: 'in_channels: 6, out_channels: 3, num_head_channels: 16',
+  stage: vq,
+  condition: '{target: torch.nn.Identity}',
+});
+
+/** Pictures of maps of five classes (as semantic_synthesis256). */
+export const semanticModel = yaml({
+  params: 'channels: 3, concat_mode: true, cond_stage_key: segmentation',
+  unet: 'in_channels: 6, out_channels: 3, num_head_channels: 16',
+  stage: vq,
+  condition:
+    '{target: ldm.modules.encoders.modules.SpatialRescaler, params: {n_stages: 1, in_channels: 5, out_channels: 3}}',
+});
+
+/** Pictures of up to three boxes (as layout2img-openimages256). */
+export const layoutModel = yaml({
+  params: 'channels: 3, conditioning_key: crossattn, cond_stage_key: coordinates_bbox',
+  unet: 'in_channels: 3, out_channels: 3, num_heads: 1, use_spatial_transformer: true, transformer_depth: 1, context_dim: 32',
+  stage: vq,
+  condition:
+    '{target: ldm.modules.encoders.modules.BERTEmbedder, params: {n_embed: 32, n_layer: 1, vocab_size: 64, max_seq_len: 11, use_tokenizer: false}}',
 });

@@ -13,7 +13,7 @@ import type { FirstStageConfig, NetworkConfig, UNetConfig } from '../config/netw
 import { defaultClipVersion } from '../config/pretrained-text.ts';
 import { configError } from '../config/validate.ts';
 
-/** The condition of a model. `depth`, `upscale`, `variation`: an image beside the text; `class`: a class label; `other`: an image (super-resolution, semantic maps, plain inpainting). */
+/** The condition of a model. `depth`, `upscale`, `variation`: an image beside the text; `class`: a class label; `layout`: boxes of objects; `retrieval`: a text and its neighbours in a database; `other`: plain inpainting and what has no pipeline. */
 export type CheckpointKind =
   | 'txt2img'
   | 'inpaint'
@@ -23,6 +23,10 @@ export type CheckpointKind =
   | 'variation'
   | 'class'
   | 'unconditional'
+  | 'super-resolution'
+  | 'semantic-map'
+  | 'layout'
+  | 'retrieval'
   | 'other';
 
 /** The configuration of a complete model from those of its networks. Missing `params` default to Stable Diffusion v1's. */
@@ -99,9 +103,17 @@ const imageKinds = { depth: 'depth', low_scale: 'upscale', image_embedding: 'var
 export function checkpointKind(config: LatentDiffusionConfig): CheckpointKind {
   const { cond_stage_config: condition, image_condition: image, unet_config: unet, channels } = config;
   if (image) return imageKinds[image.kind];
-  if (condition === null) return unet.num_classes === null && unet.in_channels === channels ? 'unconditional' : 'other';
+  const isSuperResolution = unet.in_channels === channels + 3 && unet.num_classes === null && unet.context_dim === null;
+  if (condition === null) {
+    if (isSuperResolution) return 'super-resolution';
+    return unet.num_classes === null && unet.in_channels === channels ? 'unconditional' : 'other';
+  }
   if (condition === 'first_stage') return 'other';
   if (condition.kind === 'class_embedder') return 'class';
+  if (condition.kind === 'spatial_rescaler' && unet.in_channels > channels) return 'semantic-map';
+  if (condition.kind === 'bert' && !condition.use_tokenizer) return 'layout';
+  if (condition.kind === 'identity' && isSuperResolution) return 'super-resolution';
+  if (condition.kind === 'identity' && unet.context_dim !== null) return 'retrieval';
   const isText =
     condition.kind === 'clip_text' ||
     condition.kind === 'composed' ||

@@ -198,6 +198,10 @@ function checkPrompt(model: Model, prompts: readonly string[], values: Generatio
     throw new UsageError('A prompt is required. Give it as words, with --prompt, or in a file with --from-file.');
   if (model.checkpoint.kind === 'class' && values.classes === undefined)
     throw new UsageError(`${model.checkpoint.label} makes pictures of classes. Choose one with --class N.`);
+  if (model.checkpoint.kind === 'layout' && values.boxes === undefined)
+    throw new UsageError(
+      `${model.checkpoint.label} makes pictures of boxes. Give each object with --box CLASS,X,Y,W,H, such as --box 12,0.1,0.2,0.5,0.5.`,
+    );
 }
 
 /** Notes prompts that are longer than the text encoder reads. */

@@ -10,6 +10,7 @@ import { maskRules } from '../image/inpaint-batch.ts';
 import { emphases } from '../prompt/emphasis.ts';
 import { noiseConventions } from '../random/noise-source.ts';
 import { conditionFlags } from './condition-flags.ts';
+import { layoutFlags } from './layout-flags.ts';
 import {
   choice,
   flag,
@@ -59,6 +60,7 @@ function readSetting(given: string): readonly [name: string, value: unknown] {
 
 export const requestFlags = {
   ...conditionFlags,
+  ...layoutFlags,
   negative: at('negativePrompt', text(['--negative', '--negative-prompt'], 'TEXT', 'negative prompt')),
   promptSyntax: at(
     'promptSyntax',
@@ -206,6 +208,18 @@ export const requestFlags = {
       "width in pixels (default: the initial image's, else the model's own)",
       within(bounds.side),
     ),
+  ),
+  patchSize: at(
+    'patches.size',
+    integer(
+      ['--patch-size'],
+      'run the networks on overlapping patches of N latent elements a side, for large pictures (default with --patch-stride: 128)',
+      within(bounds.patch),
+    ),
+  ),
+  patchStride: at(
+    'patches.stride',
+    integer(['--patch-stride'], 'from one patch to the next (default with --patch-size: 64)', within(bounds.patch)),
   ),
   noSafety: at('safety', flag(['--no-safety'], 'turn the safety checker off'), false),
   noWatermark: at('watermark', flag(['--no-watermark'], 'leave the invisible watermark out'), false),

@@ -10,7 +10,7 @@ import { type Condition, guidedModel, type GuidedModelOptions } from '../diffusi
 import { StableDiffusionError } from '../errors.ts';
 import { joinInputs, takeInputs } from '../tensor/batches.ts';
 import { type Tensor, zeros } from '../tensor/tensor.ts';
-import type { ConditionedModel, Conditioner, EncodeOptions, Given, PictureSizes } from './conditioner.ts';
+import type { ConditionedModel, Conditioner, EncodeOptions, Given, Layout, PictureSizes } from './conditioner.ts';
 import { promptContexts, type PromptSettings } from './prompt-contexts.ts';
 
 export interface ConditionedBatch {
@@ -25,6 +25,8 @@ export interface ConditionedBatch {
   readonly secondNegatives?: readonly string[] | undefined;
   /** For class-conditional models, one per picture. */
   readonly classLabels?: readonly number[] | undefined;
+  /** For models of boxes: those of every picture. */
+  readonly layout?: Layout | undefined;
   readonly clipSkip?: number | undefined;
   /** Of the negative prompt in the plain syntax. Default: the same. */
   readonly negativeClipSkip?: number | undefined;
@@ -146,8 +148,9 @@ function contextsOf(
 /** A value for each picture. */
 function givenOf(
   { label, conditioner }: ConditionedModel,
-  { batch, prompts, secondPrompts, classLabels = [] }: ConditionedBatch,
+  { batch, prompts, secondPrompts, classLabels = [], layout }: ConditionedBatch,
 ): Given {
+  if (conditioner.takes === 'layouts') return { layouts: layout && new Array<Layout>(batch).fill(layout) };
   if (conditioner.takes !== 'classes') return { texts: prompts, secondTexts: secondPrompts };
   if (classLabels.length === 0)
     throw new StableDiffusionError(
@@ -167,11 +170,13 @@ function emptyOf({ takes, empty }: Conditioner, { batch, negatives }: Conditione
 /** Encodes each distinct picture's values once; the rows come in the order of the pictures. */
 async function encodeDistinct(
   conditioner: Conditioner,
-  { texts, secondTexts, classes, sizes }: Given,
+  { texts, secondTexts, classes, sizes, layouts }: Given,
   count: number,
   options: EncodeOptions,
 ): Promise<Condition> {
-  const keys = Array.from({ length: count }, (_, i) => JSON.stringify([texts?.[i], secondTexts?.[i], classes?.[i]]));
+  const keys = Array.from({ length: count }, (_, i) =>
+    JSON.stringify([texts?.[i], secondTexts?.[i], classes?.[i], layouts?.[i]]),
+  );
   const distinct = [...new Set(keys)];
   const first = distinct.map((key) => keys.indexOf(key));
   const encoded = await conditioner.encode(
@@ -180,6 +185,7 @@ async function encodeDistinct(
       secondTexts: secondTexts && first.map((i) => secondTexts[i] as string),
       classes: classes && first.map((i) => classes[i] as number),
       sizes: sizes && first.map(() => sizes[0] as PictureSizes),
+      layouts: layouts && first.map((i) => layouts[i] as Layout),
     },
     options,
   );

@@ -13,6 +13,7 @@ import type { Tensor } from '../tensor/tensor.ts';
 import type { BertTokenizer } from '../tokenizer/bert-tokenizer.ts';
 import type { ClipTokenizer } from '../tokenizer/clip-tokenizer.ts';
 import type { ClipTokenizerFiles } from '../tokenizer/clip-tokenizer-files.ts';
+import type { Box, LayoutObject } from './box-tokens.ts';
 
 /** The conditions of a batch, one value per picture. A model reads the fields it needs. */
 export interface Given {
@@ -21,6 +22,16 @@ export interface Given {
   readonly secondTexts?: readonly string[] | undefined;
   readonly classes?: readonly number[] | undefined;
   readonly sizes?: readonly PictureSizes[] | undefined;
+  readonly layouts?: readonly Layout[] | undefined;
+}
+
+/** The objects of a picture. */
+export interface Layout {
+  readonly objects: readonly LayoutObject[];
+  /** Number of classes, for the tokens of groups and modified objects, and to refuse classes that do not exist. */
+  readonly objectClasses?: number | undefined;
+  /** The part of the picture to make, left, top, width, height as shares. Default: all of it. */
+  readonly window?: Box | undefined;
 }
 
 /** SDXL's size conditions of a picture, in pixels. */
@@ -80,7 +91,7 @@ export interface TextEncoding {
 
 export interface Conditioner {
   /** The field of `Given` that it reads. */
-  readonly takes: 'texts' | 'classes' | 'nothing';
+  readonly takes: 'texts' | 'classes' | 'layouts' | 'maps' | 'nothing';
   /** The unconditional input for guidance. Undefined for a model trained without one, which cannot be guided. */
   readonly empty: Given | undefined;
   readonly text?: TextEncoding | undefined;
@@ -104,7 +115,7 @@ export interface ConditionedModel {
 /** A kind of conditioner: a row of the table. */
 export interface ConditionerKind<C> {
   readonly takes: Conditioner['takes'];
-  /** The condition in a graph, for training: texts as `input_ids` int64 [b, tokens], classes as `class` int64 [b]. Undefined for a kind that cannot be trained with. */
+  /** The condition in a graph, for training: texts and layouts as `input_ids` int64 [b, tokens], classes as `class` int64 [b], maps as `map` float32 [b, classes, h, w]. Undefined for a kind that cannot be trained with. */
   readonly trace?: (p: Params, config: C, given: NetworkSymbols) => Readonly<Record<string, Sym>>;
   /** Number of classes, for kinds that take classes. */
   readonly classes?: (config: C) => number;

@@ -18,6 +18,8 @@ import type {
   TokenizerFiles,
 } from './conditioner.ts';
 import { composed } from './composed.ts';
+import { layout } from './layout.ts';
+import { semanticMap } from './semantic-map.ts';
 import { none, picture } from './none.ts';
 
 const kinds: ConditionerKinds = {
@@ -27,7 +29,7 @@ const kinds: ConditionerKinds = {
   composed,
   class_embedder: classes,
   clip_image_embedder: picture,
-  spatial_rescaler: picture,
+  spatial_rescaler: semanticMap,
   kl: picture,
   vq: picture,
   identity: none,
@@ -51,6 +53,7 @@ function chosen({ unet_config, cond_stage_config, image_condition }: LatentDiffu
 }
 
 function kindOf(config: CondStageConfig): ConditionerKind<unknown> {
+  if (config.kind === 'bert' && !config.use_tokenizer) return layout as ConditionerKind<unknown>;
   return kinds[config.kind] as ConditionerKind<unknown>;
 }
 

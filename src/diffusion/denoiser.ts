@@ -24,6 +24,8 @@ export interface DiffusionModel {
   predict(x: Latent, timestep: number, signal?: AbortSignal): Promise<Latent>;
   /** The guided output with the unconditional one. Undefined for models without guidance by an empty or negative prompt. */
   predictParts?: ((x: Latent, timestep: number, signal?: AbortSignal) => Promise<PredictedParts>) | undefined;
+  /** Models whose condition is noised too: does so before a step of ancestral sampling. */
+  noiseCondition?: ((timestep: number, draw: (shape: readonly number[]) => Latent) => void) | undefined;
 }
 
 export interface PredictedParts {

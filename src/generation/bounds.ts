@@ -19,6 +19,10 @@ export const bounds = {
   side: { min: 1, max: 16_384 },
   clipSkip: { min: 1, max: 100 },
   classLabel: { min: 0, max: 2 ** 31 - 1 },
+  /** Boxes of a layout. */
+  boxes: { min: 1, max: 1000 },
+  /** Elements of a patch's side. */
+  patch: { min: 1, max: 4096 },
   guidance: { min: -10_000, max: 10_000 },
   share: { min: 0, max: 1 },
   eta: { min: -100, max: 100 },

@@ -45,6 +45,39 @@ const promptSettingsSchema = z
   )
   .readonly();
 
+const boxSchema = z
+  .strictObject(
+    {
+      /** Number of its class, from 0. */
+      class: whole(bounds.classLabel),
+      /** Left, top, width and height as shares of the picture. */
+      box: z.tuple([real(bounds.share), real(bounds.share), real(bounds.share), real(bounds.share)]).readonly(),
+      isGroup: flag().optional(),
+      isOccluded: flag().optional(),
+      isDepiction: flag().optional(),
+      isInside: flag().optional(),
+    },
+    { error: 'an object of class and box' },
+  )
+  .readonly();
+
+/** Boxes of a layout. */
+export const boxesSchema = list(boxSchema, 'boxes', bounds.boxes.min, bounds.boxes.max);
+
+const patchesSchema = z
+  .strictObject(
+    {
+      /** Side of a patch, in elements of the latent. Default 128. */
+      size: whole(bounds.patch).default(128),
+      /** From one patch to the next. Default 64. */
+      stride: whole(bounds.patch).default(64),
+      /** Patches in the middle of the picture count more. Default false. */
+      tieBreaker: flag().default(false),
+    },
+    { error: 'an object of size and stride' },
+  )
+  .readonly();
+
 const promptFields = {
   /** One prompt for all images of a batch, or one for each. Class-conditional models take `classLabels` instead. */
   prompt: promptOrPrompts().optional(),
@@ -61,6 +94,10 @@ const promptFields = {
   promptSettings: promptSettingsSchema.optional(),
   /** Classes of a class-conditional model: one for each image, repeated if there are fewer. */
   classLabels: list(whole(bounds.classLabel), 'classes', 1, batchSize.max).optional(),
+  /** Models of layouts: the objects of the pictures. */
+  boxes: boxesSchema.optional(),
+  /** Models of layouts: the number of classes that the model was trained with. Needed for boxes of groups and of occluded, depicted or inner objects. */
+  boxClasses: whole({ min: 1, max: bounds.classLabel.max }).optional(),
   /** Layer of CLIP's text encoder to use: 1 is the last, 2 the one before it. Default 1. */
   clipSkip: whole(bounds.clipSkip).default(1),
 };
@@ -182,6 +219,8 @@ const outputFields = {
   width: side().optional(),
   /** Height in pixels. As `width`. */
   height: side().optional(),
+  /** Run the networks on overlapping patches of large pictures, blended (latent-diffusion's `split_input_params`). Default: whole pictures. */
+  patches: patchesSchema.optional(),
   /** Black out images that the safety checker flags, if the checkpoint has one. Default true. */
   safety: flag().default(true),
   /** Add the invisible watermark to images of at least 256 x 256 pixels. Default true. */

@@ -6,6 +6,7 @@ import { conditionerOf } from '../conditioning/conditioners.ts';
 import { syntaxEncoding } from '../conditioning/prompt-contexts.ts';
 import { idTensor } from '../conditioning/text.ts';
 import type { Network } from '../diffusion/guidance.ts';
+import type { PatchOptions } from '../diffusion/patches.ts';
 import { scheduleOf } from '../diffusion/model-schedule.ts';
 import type { NoiseSchedule } from '../diffusion/noise-schedule.ts';
 import type { Parameterization } from '../diffusion/parameterization.ts';
@@ -23,6 +24,7 @@ import { type DenoiserNetwork, denoiserNetwork } from './denoiser-network.ts';
 import { type ImageCondition, imageConditionOf } from './image-condition.ts';
 import { checkMemory } from './memory-need.ts';
 import { nativeLatentSize } from './native-size.ts';
+import { patchedAutoencoder } from './patched-autoencoder.ts';
 import { assertNetworksMatch, type NamedNetwork, NetworkSet, runForOne } from './network-set.ts';
 import { type SafetyNetwork, safetyNetwork } from './safety.ts';
 
@@ -186,14 +188,25 @@ export class Model implements AsyncDisposable, ConditionedModel {
     return this.denoiser.predict(inputs, signal);
   }
 
+  #autoencoderIn(patches: PatchOptions | undefined): Autoencoder {
+    return patches ? patchedAutoencoder(this.autoencoder, patches) : this.autoencoder;
+  }
+
   /** The autoencoder's posterior of images [b, 3, H, W] in [-1, 1]: mean and standard deviation, not scaled. A VQ or identity stage has no deviation. */
-  async encodeImage(image: Tensor<'float32'>, signal?: AbortSignal): Promise<Posterior> {
-    return this.autoencoder.posterior(await this.autoencoder.encode(image, signal));
+  async encodeImage(image: Tensor<'float32'>, signal?: AbortSignal, patches?: PatchOptions): Promise<Posterior> {
+    return this.autoencoder.posterior(await this.#autoencoderIn(patches).encode(image, signal));
   }
 
   /** Images [b, 3, H, W], about [-1, 1] and not clamped, of latents as the UNet has them (scaled by scale_factor). */
-  async decodeLatent(latent: Tensor<'float32'>, signal?: AbortSignal): Promise<Tensor<'float32'>> {
-    return this.autoencoder.decode(scale(latent, Math.fround(1 / this.checkpoint.config.scale_factor)), signal);
+  async decodeLatent(
+    latent: Tensor<'float32'>,
+    signal?: AbortSignal,
+    patches?: PatchOptions,
+  ): Promise<Tensor<'float32'>> {
+    return this.#autoencoderIn(patches).decode(
+      scale(latent, Math.fround(1 / this.checkpoint.config.scale_factor)),
+      signal,
+    );
   }
 
   /** VQ first stages: each latent pixel [b, c, h, w] replaced by the nearest row of the codebook. Throws `invalid-argument` for other models. */
@@ -202,12 +215,14 @@ export class Model implements AsyncDisposable, ConditionedModel {
   }
 
   /** Throws `too-large` for latents of this size that cannot be decoded, before they are computed. */
-  checkDecodable(height: number, width: number): void {
-    this.autoencoder.checkDecodable(this.latentChannels, height, width);
+  checkDecodable(height: number, width: number, patches?: PatchOptions): void {
+    this.#autoencoderIn(patches).checkDecodable(this.latentChannels, height, width);
   }
 
   /** Throws `too-large` with the figures where memory does not suffice for so many latents of this size, before they are computed. */
-  checkMemory(batch: number, height: number, width: number): void {
+  checkMemory(batch: number, wholeHeight: number, wholeWidth: number, patches?: PatchOptions): void {
+    const largest = patches?.size ?? Number.POSITIVE_INFINITY;
+    const [height, width] = [Math.min(wholeHeight, largest), Math.min(wholeWidth, largest)];
     const { in_channels: channels } = this.checkpoint.config.unet_config;
     const denoise = { network: 'unet', outputs: ['out'], shapes: { x: [batch, channels, height, width] } };
     const decode = {
@@ -216,7 +231,7 @@ export class Model implements AsyncDisposable, ConditionedModel {
       outputs: ['decoded'],
       shapes: { z: [1, this.latentChannels, height, width] },
     };
-    const uses = this.networks.config('first_stage')?.kind === 'identity' ? [denoise] : [denoise, decode];
+    const uses = this.checkpoint.config.first_stage_config.kind === 'identity' ? [denoise] : [denoise, decode];
     checkMemory(this.networks, this.#options.engine, uses);
   }
 

@@ -212,10 +212,13 @@ const safetyChecker: NetworkDefinition<NetworkConfigOf<'safety_checker'>> = {
   },
 };
 
-/** Graphs that depend on the image size. */
+/** One graph for every size where the sizes are whole multiples; else graphs depend on the image's size. */
 const spatialRescaler: NetworkDefinition<NetworkConfigOf<'spatial_rescaler'>> = {
   inputs: ['x'],
-  parts: (config) => ({ forward: (options) => traceSpatialRescaler(config, { ...options, size: [64, 64] }) }),
+  parts: (config) => ({
+    forward: (options) =>
+      traceSpatialRescaler(config, Number.isInteger(1 / config.multiplier) ? options : { ...options, size: [64, 64] }),
+  }),
   plan: (config, given) => {
     if (!given.has('x')) return [];
     const [, channels = 1, height = 1, width = 1] = givenShape(given, 'x', 4);

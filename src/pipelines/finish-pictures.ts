@@ -8,7 +8,6 @@ import { clipImageTensor } from '../image/clip-image.ts';
 import type { Image } from '../image/image.ts';
 import { tensorToImages } from '../image/image-tensor.ts';
 import { canWatermark, embedWatermark } from '../image/watermark.ts';
-import type { Model } from '../model/model.ts';
 import { judgeSafety } from '../models/safety-verdict.ts';
 import { concatenate } from '../tensor/arithmetic.ts';
 import { takeBatch } from '../tensor/batches.ts';
@@ -19,13 +18,12 @@ import type { RunPlan } from './plan-run.ts';
 
 /** Decodes one image at a time, so that the memory needed does not grow with the batch. */
 async function decodeBatch(
-  model: Model,
+  { model, request: { patches }, inputs: { signal } }: RunPlan,
   latent: Tensor<'float32'>,
-  signal: AbortSignal | undefined,
 ): Promise<Tensor<'float32'>> {
   const [batch = 1] = latent.shape;
   const images: Tensor<'float32'>[] = [];
-  for (let i = 0; i < batch; i++) images.push(await model.decodeLatent(takeBatch(latent, i, i + 1), signal));
+  for (let i = 0; i < batch; i++) images.push(await model.decodeLatent(takeBatch(latent, i, i + 1), signal, patches));
   const [first, ...rest] = images;
   if (!first) throw new StableDiffusionError('shape-mismatch', 'Expected at least one latent to decode.');
   return concatenate([first, ...rest], 0);
@@ -69,8 +67,8 @@ export async function finishPictures(
   batch: Batch,
   latent: Tensor<'float32'>,
 ): Promise<readonly GeneratedImage[]> {
-  const { model, request, batches, sampling, width, height, start, inputs } = plan;
-  const raw = await decodeBatch(model, latent, inputs.signal);
+  const { request, batches, sampling, width, height, start } = plan;
+  const raw = await decodeBatch(plan, latent);
   const { images, flagged } = await checkImages(plan, start.revise?.(raw) ?? raw);
   const facts = await factsOf(plan);
   const isIndependent = !sampling.sampler.choosesSteps;

@@ -5,10 +5,12 @@ import type { PictureSizes } from '../conditioning/conditioner.ts';
 import type { DiffusionModel } from '../diffusion/denoiser.ts';
 import { guidedModel, type Network } from '../diffusion/guidance.ts';
 import { handOver } from '../diffusion/hand-over.ts';
+import { withNoisedCondition } from '../diffusion/noised-condition.ts';
 import { totalCalls } from '../diffusion/total-calls.ts';
 import type { BatchSettings } from '../generation/batches.ts';
 import type { GenerationRequest } from '../generation/request.ts';
 import type { Model } from '../model/model.ts';
+import { layoutOf, patchedBy } from './patched-run.ts';
 import type { RunPlan } from './plan-run.ts';
 import type { BatchStart } from './start.ts';
 
@@ -35,6 +37,7 @@ function conditionFor(model: Model, plan: RunPlan, batch: BatchSettings): Promis
   return condition(model, {
     ...batch,
     ...(isSecond ? { secondPrompts: undefined, secondNegatives: undefined } : {}),
+    layout: layoutOf(plan),
     size: { width: plan.width, height: plan.height },
     sizes: sizeConditions && sizesOf(sizeConditions),
     negativeSizes: sizeConditions?.negative && sizesOf(sizeConditions.negative),
@@ -58,10 +61,16 @@ export async function conditionBatch(plan: RunPlan, batch: BatchSettings): Promi
   const second = refiner && (await conditionFor(refiner.model, plan, batch));
   const common = { schedule, parameterization, scale, rescale };
   return (network, { concat, inputs, unconditionalInputs, imageGuidance }) => {
-    const image = { concat, inputs, unconditionalInputs, imageScale: imageGuidance };
-    const first = own({ ...common, ...image, network });
+    const image = { inputs, unconditionalInputs, imageScale: imageGuidance };
+    const options = { ...common, ...image, network: patchedBy(plan, model, batch, network) };
+    const { num_timesteps_cond: count } = model.checkpoint.config;
+    const first =
+      concat && count > 1
+        ? withNoisedCondition((noised) => own({ ...options, concat: noised }), concat, schedule, count)
+        : own({ ...options, concat });
     if (!refiner || !second) return first;
-    const refining: Network = (inputs, signal) => refiner.model.predict(inputs, signal);
+    const predict: Network = (inputs, signal) => refiner.model.predict(inputs, signal);
+    const refining = patchedBy(plan, refiner.model, batch, predict);
     return handOver(first, (firstCall) => second({ ...common, network: refining, firstCall }), refiner);
   };
 }

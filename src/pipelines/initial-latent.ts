@@ -1,5 +1,6 @@
 /** Latents of initial images. */
 
+import type { PatchOptions } from '../diffusion/patches.ts';
 import type { Model } from '../model/model.ts';
 import type { SeededNoise } from '../random/noise-source.ts';
 import { addScaled, concatenate, scale } from '../tensor/arithmetic.ts';
@@ -17,8 +18,9 @@ export async function sampleLatent(
   images: Tensor<'float32'>,
   noise: SeededNoise,
   signal?: AbortSignal,
+  patches?: PatchOptions,
 ): Promise<Tensor<'float32'>> {
-  const { mean, std } = await model.encodeImage(images, signal);
+  const { mean, std } = await model.encodeImage(images, signal, patches);
   const sample = std
     ? addScaled(mean, 1, tensor('float32', std.shape, multiply(std.data, noise.normal(mean.shape).data)))
     : mean;

@@ -1,9 +1,11 @@
 /** Sizes in pixels that a model can make. */
 
+import type { PatchOptions } from '../diffusion/patches.ts';
 import { StableDiffusionError } from '../errors.ts';
 import type { AnyInputs } from '../generation/inputs.ts';
 import type { GenerationRequest } from '../generation/request.ts';
 import type { Model } from '../model/model.ts';
+import { pictureConditions } from './picture-conditions.ts';
 
 /** Most pixels of one batch (16384 x 4096): a larger request is a mistake. */
 const largestBatch = 2 ** 26;
@@ -29,6 +31,8 @@ function startSize({ checkpoint, downsampling }: Model, { image, tensors }: AnyI
 export function pictureSize(model: Model, request: GenerationRequest, inputs: AnyInputs): PictureSize {
   const { startNoise, tensors } = inputs;
   const { nativeSize, downsampling } = model;
+  const condition = inputs.image && pictureConditions[model.checkpoint.kind];
+  if (inputs.image && condition) return { ...condition.size(model, inputs.image), ...sidesOf(request) };
   const [, , rows, columns] = (tensors.latent ?? startNoise)?.shape ?? [];
   const image = startSize(model, inputs);
   const { width = image?.width ?? (columns === undefined ? nativeSize : columns * downsampling) } = request;
@@ -44,8 +48,13 @@ export function pictureSize(model: Model, request: GenerationRequest, inputs: An
   return { width: width - (width % unit), height: height - (height % unit) };
 }
 
+/** The sides that a request names. */
+function sidesOf({ width, height }: GenerationRequest): Partial<PictureSize> {
+  return { ...(width === undefined ? {} : { width }), ...(height === undefined ? {} : { height }) };
+}
+
 /** Checks a picture's size against the model. Throws `invalid-argument` or `too-large`, before memory is spent. */
-export function checkSize(model: Model, width: number, height: number, batch: number): void {
+export function checkSize(model: Model, width: number, height: number, batch: number, patches?: PatchOptions): void {
   const { unit } = model;
   for (const [name, size] of [
     ['width', width],
@@ -64,5 +73,5 @@ export function checkSize(model: Model, width: number, height: number, batch: nu
       `${batch} pictures of ${width} x ${height} pixels are more than the ${largestBatch} pixels allowed at once. Use a smaller size or batch.`,
     );
   }
-  model.checkDecodable(height / model.downsampling, width / model.downsampling);
+  model.checkDecodable(height / model.downsampling, width / model.downsampling, patches);
 }

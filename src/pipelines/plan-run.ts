@@ -49,7 +49,7 @@ export async function planRun(model: Model, options: SplitOptions, given?: Start
   const request = withoutNetworks(model, options.request);
   const batches = batchesOf(request);
   const { width, height } = pictureSize(model, request, inputs);
-  checkSize(model, width, height, batches.largest);
+  checkSize(model, width, height, batches.largest, request.patches);
   const sampling = chooseSampler(model, request, inputs.samplerObject);
   checkQuantization(model, request, sampling);
   const refiner = refinerOf(model, options, sampling);
@@ -61,7 +61,7 @@ export async function planRun(model: Model, options: SplitOptions, given?: Start
   ];
   const calls = request.guidanceScale === 1 && !sampling.sampler.needsUnconditional ? 1 : 2;
   const [, , rows, columns] = shapeOf(1);
-  model.checkMemory(batches.largest * calls, rows, columns);
+  model.checkMemory(batches.largest * calls, rows, columns, request.patches);
   const { startNoise } = inputs;
   const wanted = shapeOf(batches.largest);
   if (startNoise && startNoise.shape.join() !== wanted.join()) {

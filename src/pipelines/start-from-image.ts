@@ -13,6 +13,7 @@ import { givenPixels } from './given-pixels.ts';
 import type { ImageUse, ImageWay } from './image-way.ts';
 import { depthWay, upscaleWay, variationWay } from './image-ways.ts';
 import { repeated, sampleLatent } from './initial-latent.ts';
+import { type PictureCondition, pictureConditions } from './picture-conditions.ts';
 import type { Start, StartOf } from './start.ts';
 
 /** From the noised latent of the image, or from a given latent. */
@@ -22,7 +23,8 @@ const noised: ImageWay = ({ model, request, inputs, size }) => {
   const picture = image ? initImageTensor(image, { ...size, multiple: model.unit }) : givenPixels(inputs, size);
   if (!picture && !latent) throw needsImage(model.label);
   return async (noise, batch) => {
-    const initial = latent ?? (picture && (await sampleLatent(model, repeated(picture, batch), noise, signal)));
+    const initial =
+      latent ?? (picture && (await sampleLatent(model, repeated(picture, batch), noise, signal, request.patches)));
     return { initial: initial && repeated(initial, batch), cut: cutOf(request) };
   };
 };
@@ -33,10 +35,19 @@ const edited: ImageWay = ({ model, request, inputs, size }) => {
   const picture = image ? initImageTensor(image, { ...size, multiple: model.unit }) : givenPixels(inputs, size);
   if (!picture) throw needsImage(model.label);
   return async (_, batch) => {
-    const { mean } = await model.encodeImage(picture, signal);
+    const { mean } = await model.encodeImage(picture, signal, request.patches);
     return { concat: repeated(mean, batch), imageGuidance: request.imageGuidanceScale };
   };
 };
+
+/** The image itself is the condition, at the latent's size. */
+const pictured =
+  (condition: PictureCondition): ImageWay =>
+  ({ model, inputs, size }) => {
+    const { image, signal } = inputs;
+    if (!image) throw needsImage(model.label);
+    return async (_, batch) => ({ concat: repeated(await condition.encode(model, image, size, signal), batch) });
+  };
 
 /** Kinds of models with a way of their own. */
 const ways: { readonly [K in CheckpointKind]?: ImageWay } = {
@@ -81,7 +92,8 @@ export const startFromImage: StartOf<'img2img'> = async (model, request, inputs,
   const use: ImageUse = { model, request, inputs, size };
   checkLatent(use);
   checkUsed(use);
-  const way = ways[model.checkpoint.kind] ?? noised;
+  const condition = pictureConditions[model.checkpoint.kind];
+  const way = condition ? pictured(condition) : (ways[model.checkpoint.kind] ?? noised);
   const digests = Object.entries(tensors).map(
     async ([name, tensor]) => [name, await digestBytes(bytesOf(tensor))] as const,
   );

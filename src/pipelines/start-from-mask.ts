@@ -46,8 +46,9 @@ type Way = (painting: Painting) => Pick<Start, 'prepare' | 'firstNoise' | 'revis
 async function knownLatent(painting: Painting, noise: SeededNoise, batch: number): Promise<Tensor<'float32'>> {
   const { model, request, image, width, height, signal } = painting;
   const picture = initImageTensor(image, { width, height, multiple: model.unit });
-  if (request.noise === 'diffusers') return sampleLatent(model, repeated(picture, batch), noise, signal);
-  const { mean } = await model.encodeImage(picture, signal);
+  if (request.noise === 'diffusers')
+    return sampleLatent(model, repeated(picture, batch), noise, signal, request.patches);
+  const { mean } = await model.encodeImage(picture, signal, request.patches);
   return repeated(scale(mean, model.checkpoint.config.scale_factor), batch);
 }
 
@@ -59,7 +60,7 @@ const nineChannels: Way = (painting) => ({
       request.strength === 1 ? {} : { initial: await knownLatent(painting, noise, batch), cut: cutOf(request) };
     // diffusers draws the start noise before the posterior of the masked image.
     if (request.noise === 'diffusers') drawStart();
-    const masked = await sampleLatent(model, repeated(parts.maskedImage, batch), noise, signal);
+    const masked = await sampleLatent(model, repeated(parts.maskedImage, batch), noise, signal, request.patches);
     return { ...start, concat: concatenate([repeated(interpolateMask(parts.mask, rows, columns), batch), masked], 1) };
   },
   // inpaint_st.py draws its start noise from numpy, apart from torch's stream.
@@ -77,11 +78,11 @@ function pasteKnown(decoded: Tensor<'float32'>, { image, mask }: InpaintBatch): 
   return tensor('float32', decoded.shape, data);
 }
 
-const latentDiffusion: Way = ({ model, image, mask, rows, columns, signal }) => {
+const latentDiffusion: Way = ({ model, request, image, mask, rows, columns, signal }) => {
   const parts = inpaintBatch(image, mask, 'latent-diffusion');
   return {
     async prepare(_noise, batch) {
-      const { mean } = await model.encodeImage(parts.maskedImage, signal);
+      const { mean } = await model.encodeImage(parts.maskedImage, signal, request.patches);
       return { concat: repeated(concatenate([mean, interpolateMask(parts.mask, rows, columns)], 1), batch) };
     },
     // inpaint.py pastes the known part back in.

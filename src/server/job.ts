@@ -62,6 +62,9 @@ const { shape } = requestSchemas.img2img;
 /** Fields of a request that a job takes over as they are, from any of the three APIs. */
 export const takenFields = {
   promptSettings: shape.promptSettings,
+  classLabels: shape.classLabels,
+  boxes: shape.boxes,
+  boxClasses: shape.boxClasses,
   clipSkip: shape.clipSkip,
   secondPrompt: shape.secondPrompt,
   secondNegativePrompt: shape.secondNegativePrompt,
@@ -85,6 +88,7 @@ export const takenFields = {
   width: shape.width,
   height: shape.height,
   bytes: shape.bytes,
+  patches: shape.patches,
   strength: shape.strength,
   strengthRule: shape.strengthRule,
 };

@@ -19,23 +19,30 @@ import { generate } from '../../src/pipelines/generate.ts';
 import { TorchGenerator } from '../../src/random/torch-generator.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
 import { reference } from '../reference.ts';
-import { classModel, randomModel, refinerModel, sdxlModel, vqModel } from '../random-models.ts';
+import { classModel, layoutModel, randomModel, refinerModel, sdxlModel, vqModel } from '../random-models.ts';
 import type { Field } from './sample-requests.ts';
 
 let engine: Engine;
-let models: { readonly tiny: Model; readonly vq: Model; readonly classes: Model; readonly xl: Model };
+let models: {
+  readonly tiny: Model;
+  readonly vq: Model;
+  readonly classes: Model;
+  readonly xl: Model;
+  readonly layout: Model;
+};
 let refiner: Model;
 let image: Image;
 let mask: Image;
 before(async () => {
   engine = createNodeEngine({ threads: 1 });
-  const [tiny, vq, classes, xl] = await Promise.all([
+  const [tiny, vq, classes, xl, layout] = await Promise.all([
     loadModel(reference('diffusion/pipelines/tiny.ckpt'), { engine }),
     randomModel(vqModel, engine),
     randomModel(classModel, engine),
     randomModel(sdxlModel, engine),
+    randomModel(layoutModel, engine),
   ]);
-  models = { tiny, vq, classes, xl };
+  models = { tiny, vq, classes, xl, layout };
   refiner = await randomModel(refinerModel, engine, 'refiner.safetensors');
   [image, mask] = (await Promise.all(
     ['init', 'mask'].map((name) =>
@@ -71,6 +78,7 @@ interface Row {
 const noise = 'a1111-cpu';
 const small = { width: 32, height: 32, steps: 4 };
 const churn = { sampler: 'euler', samplerSettings: { sChurn: 20 } };
+const box = { class: 3, box: [0.1, 0.2, 0.5, 0.5] } as const;
 const start = (batch: number): Tensor<'float32'> => new TorchGenerator(9).randn([batch, 4, 8, 8]);
 
 /** One row at least for every field. */
@@ -113,6 +121,20 @@ const rows: { readonly [F in Field]: readonly Row[] } = {
       without: { classLabels: [2], width: 16, height: 16 },
     },
   ],
+  boxes: [
+    {
+      model: 'layout',
+      options: { boxes: [box, { ...box, class: 5 }], width: 16, height: 16 },
+      without: { boxes: [box], width: 16, height: 16 },
+    },
+  ],
+  boxClasses: [
+    {
+      model: 'layout',
+      options: { boxes: [{ ...box, isOccluded: true }], boxClasses: 9, width: 16, height: 16 },
+      without: { boxes: [{ ...box, isOccluded: true }], boxClasses: 11, width: 16, height: 16 },
+    },
+  ],
   clipSkip: [{ options: { clipSkip: 2 } }],
   steps: [{ options: { steps: 4 } }],
   sampler: [{ options: { sampler: 'DPM++ 2M SDE Karras' } }, { options: { sampler: 'PNDMScheduler', steps: 4 } }],
@@ -152,6 +174,7 @@ const rows: { readonly [F in Field]: readonly Row[] } = {
     { options: { watermark: true, width: 256, height: 256, steps: 1 }, without: { width: 256, height: 256, steps: 1 } },
   ],
   bytes: [{ options: { bytes: 'diffusers' } }],
+  patches: [{ options: { patches: { size: 8, stride: 8 }, width: 96 } }],
   strength: [
     { options: { task: 'img2img', strength: 0.4 } },
     { options: { task: 'inpaint', strength: 0.4 } },

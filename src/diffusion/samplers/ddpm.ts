@@ -113,8 +113,15 @@ export const ddpm: Sampler = {
       : request.startNoise;
     const { beforeStep: _, ...options } = optionsOf(request, 'ddpm');
     const noise = options.noise as () => Latent;
+    const draw = (shape: readonly number[]): Latent => request.stepNoise?.normal(shape) ?? noise();
+    const beforeStep: LatentHook | undefined =
+      model.noiseCondition &&
+      ((latent, timestep) => {
+        model.noiseCondition?.(timestep, draw);
+        return latent;
+      });
     const afterStep: LatentHook | undefined =
       inpainting && ((latent, timestep) => keepAtTimestep(schedule, inpainting, latent, timestep, noise()));
-    return sampleDdpm(model, x, steps, { ...options, afterStep });
+    return sampleDdpm(model, x, steps, { ...options, beforeStep, afterStep });
   },
 };

@@ -6,6 +6,7 @@
 import { StableDiffusionError } from '../../errors.ts';
 import type { ImageCodec } from '../../image/codec/codec.ts';
 import type { Image } from '../../image/image.ts';
+import { resize } from '../../image/resize.ts';
 import { TorchGenerator } from '../../random/torch-generator.ts';
 import { toFloat32 } from '../../tensor/convert.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
@@ -119,10 +120,23 @@ export async function prepareItem(
   const picture = await decodePicture(sample, options.codec, problems);
   if (!picture) return undefined;
   const late = filter && rejection(filter, metadata, picture);
-  if (late === undefined)
-    return { image: preparePicture(picture, options.picture, generator), caption, name, metadata };
+  if (late === undefined) {
+    const same = generator.clone();
+    const image = preparePicture(picture, options.picture, generator);
+    const map = sample.map && (await decodePicture({ ...sample, image: sample.map }, options.codec, problems));
+    if (sample.map && !map) return undefined;
+    const more = map
+      ? { map: preparePicture(mapLike(map, picture), { ...options.picture, filter: 'nearest' }, same) }
+      : {};
+    return { image, caption, name, metadata, ...more };
+  }
   problems.report('filtered', name, `${name} is left out: ${late}.`);
   return undefined;
+}
+
+/** A map at its picture's size, so that both are cut alike. */
+function mapLike(map: Image, { width, height }: Image): Image {
+  return map.width === width && map.height === height ? map : resize(map, width, height, 'nearest');
 }
 
 /** A caption without what is beyond the characters that are used, which is reported. */

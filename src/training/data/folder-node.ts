@@ -1,6 +1,7 @@
 /**
  * A folder of pictures: each with its caption in a `.txt` (or `.caption`) of the same name, or all of them in a `metadata.jsonl` as Hugging
- * Face's `imagefolder` has it, one JSON object a line with `file_name` (a path below the file's folder), a caption and further fields.
+ * Face's `imagefolder` has it, one JSON object a line with `file_name` (a path below the file's folder), a caption and further fields; a
+ * `conditioning_image` is the picture's map of classes.
  */
 
 import { lstat, readdir, readFile, realpath } from 'node:fs/promises';
@@ -77,7 +78,11 @@ export async function imageFolder(path: string, options: FolderOptions): Promise
         problems.report('missing-image', name, reason);
         return undefined;
       }
-      if (row) return { name, image: image.bytes, ...splitCaptions(row, captionField) };
+      if (row) {
+        const { conditioning_image: given, ...fields } = row;
+        const map = given === undefined ? {} : { map: await mapOf(root, name, given, problems) };
+        return { name, image: image.bytes, ...splitCaptions(fields, captionField), ...map };
+      }
       const beside = captions.get(captionKey(name, '.txt')) ?? captions.get(captionKey(name, '.caption'));
       return {
         name,
@@ -88,6 +93,16 @@ export async function imageFolder(path: string, options: FolderOptions): Promise
     },
     async close() {},
   };
+}
+
+/** The bytes of the map that a row names as its `conditioning_image`, a path below the picture's folder. */
+async function mapOf(root: string, name: string, given: unknown, problems: Problems): Promise<Uint8Array | undefined> {
+  const path = pathWithin(name.slice(0, name.lastIndexOf('/') + 1), given, `the conditioning_image of ${name}`);
+  const file = await readOrdinary(join(root, path), largestPicture).catch((cause: unknown) => fileError(path, cause));
+  if (!(file instanceof StableDiffusionError) && !file.isCut) return file.bytes;
+  const reason = file instanceof StableDiffusionError ? file.message : `${path} has more than ${largestPicture} bytes.`;
+  problems.report('missing-image', path, reason);
+  return undefined;
 }
 
 /** A file's name with the ending in lower case, or with another ending. */

@@ -12,6 +12,8 @@ export interface EncodedSample {
   readonly name: string;
   /** PNG, JPEG, WebP or GIF. */
   readonly image: Uint8Array;
+  /** A picture whose values are the classes of the pixels, for models of semantic maps; a file's bytes. */
+  readonly map?: Uint8Array | undefined;
   /** None if the data set has none for it; one of them is drawn each time if there are several. */
   readonly captions: readonly string[];
   readonly metadata: SampleMetadata;
@@ -37,6 +39,8 @@ interface Item {
 /** A prepared picture of the target size. */
 export interface ImageItem extends Item {
   readonly image: Image<3>;
+  /** The map of the same part of the picture. */
+  readonly map?: Image<3> | undefined;
 }
 
 /** Latents [c, h, w], or moments [2c, h, w] of the autoencoder's encoder; the cache states which. */

@@ -127,15 +127,17 @@ export function sampleOfFields(
     return undefined;
   }
   const metadata = metadataOf(name, fields.get('json'), problems);
+  const map = fields.get('map.png') ?? fields.get('seg.png');
+  const own = map === undefined ? {} : { map };
   const caption = first(names.caption);
   if (!caption) {
     const text = names.caption.map((field) => metadata[field]).find((value) => typeof value === 'string');
-    return { name, image, captions: typeof text === 'string' ? [text] : [], metadata };
+    return { name, image, captions: typeof text === 'string' ? [text] : [], metadata, ...own };
   }
   const text = decodeText(caption.subarray(0, captionBytes), caption.length > captionBytes);
   if (text === undefined)
     problems.report('corrupt-caption', name, `The caption of ${name} is not used: it is not UTF-8.`);
-  return { name, image, captions: text === undefined ? [] : [text], metadata };
+  return { name, image, captions: text === undefined ? [] : [text], metadata, ...own };
 }
 
 function metadataOf(name: string, json: Uint8Array | undefined, problems: Problems): SampleMetadata {

@@ -4,6 +4,7 @@
  */
 
 import { trainingConditioner } from '../../conditioning/conditioners.ts';
+import { layoutIds } from '../../conditioning/layout.ts';
 import { idTensor } from '../../conditioning/text.ts';
 import type { LatentDiffusionConfig } from '../../config/latent-diffusion-config.ts';
 import { configError } from '../../config/validate.ts';
@@ -12,7 +13,10 @@ import { concat } from '../../graph/functions.ts';
 import type { InputSpec, Params, Sym } from '../../graph/trace.ts';
 import type { NetworkSymbols } from '../../models/trace-network.ts';
 import type { TorchGenerator } from '../../random/torch-generator.ts';
+import { mapTensor } from '../../image/map-tensor.ts';
+import { joinBatches } from '../../tensor/batches.ts';
 import { int64, type Tensor } from '../../tensor/tensor.ts';
+import { layoutOf } from '../data/layouts.ts';
 import type { TrainingItem } from '../data/sample.ts';
 import type { BatchPurpose } from '../trainee.ts';
 
@@ -51,6 +55,8 @@ export interface ConditioningOptions {
   readonly dropout?: ConditionDropout;
   /** Inputs concatenated to the latents: inpainting's mask and masked picture, super-resolution's small picture. */
   readonly concat?: Conditioning;
+  /** Of the pictures, in pixels; for models of maps. */
+  readonly size?: { readonly height: number; readonly width: number };
 }
 
 function dropped<T>(
@@ -126,6 +132,38 @@ function classConditioning(
   };
 }
 
+/** Layouts in the metadata of items: `boxes`, a list of objects as in a request, and `boxClasses`. */
+function layoutConditioning({ config }: ConditioningOptions, trace: Conditioning['trace']): Conditioning {
+  const { cond_stage_config: stage } = config;
+  if (typeof stage !== 'object' || stage?.kind !== 'bert') throw configError('Layouts need an encoder of token ids.');
+  return {
+    inputs: (batch) => ({ input_ids: { dtype: 'int64', shape: [batch, stage.max_seq_len] } }),
+    trace,
+    prepare: async (items) => ({
+      input_ids: idTensor(items.map((item) => layoutIds(layoutOf(item), stage, item.name))),
+    }),
+  };
+}
+
+/** Maps of the items, one-hot [b, classes, h, w]. */
+function mapConditioning(classes: number, { size }: ConditioningOptions, trace: Conditioning['trace']): Conditioning {
+  const { height, width } = size ?? { height: 0, width: 0 };
+  return {
+    inputs: (batch) => ({ map: { dtype: 'float32', shape: [batch, classes, height, width] } }),
+    trace,
+    async prepare(items) {
+      const maps = items.map((item) => {
+        if ('image' in item && item.map) return mapTensor(item.map, classes);
+        throw new StableDiffusionError(
+          'invalid-argument',
+          `${item.name} has no map of classes. Name it as conditioning_image in metadata.jsonl, or put it into the shard as map.png.`,
+        );
+      });
+      return { map: joinBatches(maps) };
+    },
+  };
+}
+
 const none: Conditioning = { inputs: () => ({}), trace: () => ({}), prepare: async () => ({}) };
 
 function embedded(options: ConditioningOptions): Conditioning {
@@ -133,10 +171,12 @@ function embedded(options: ConditioningOptions): Conditioning {
   const { cond_stage_config: stage } = options.config;
   if (!trace)
     throw configError(
-      `A model whose condition is a ${typeof stage === 'object' ? stage?.kind : stage} cannot be trained here; text (FrozenCLIPEmbedder, BERTEmbedder), classes, masks and small pictures can.`,
+      `A model whose condition is a ${typeof stage === 'object' ? stage?.kind : stage} cannot be trained here; text (FrozenCLIPEmbedder, BERTEmbedder), classes, boxes, maps of classes, masks and small pictures can.`,
     );
   const inScope: Conditioning['trace'] = (p, given) => trace(p.under(condPrefix), given);
   if (takes === 'texts') return textConditioning(options, inScope);
+  if (takes === 'layouts') return layoutConditioning(options, inScope);
+  if (takes === 'maps') return mapConditioning(classes, options, inScope);
   return takes === 'classes' ? classConditioning(options, classes, inScope) : none;
 }
 

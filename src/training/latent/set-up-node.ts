@@ -17,9 +17,9 @@ import { openCheckpointAt } from '../../checkpoints/open-checkpoint-node.ts';
 import { openWeightsAt } from '../../formats/open-weights-node.ts';
 import { joined, withNames, withoutPrefix, withPrefix } from '../../weights/view.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
-import { inpaintingConditioning, superResolutionConditioning } from './concat-conditioning.ts';
-import { type Conditioning, conditioningOf } from './conditioning.ts';
-import { type Autoencoder, openAutoencoder } from '../../model/autoencoder.ts';
+import { concatOf } from './concat-of-model.ts';
+import { conditioningOf } from './conditioning.ts';
+import { openAutoencoder } from '../../model/autoencoder.ts';
 import { createLatentDiffusionTraining, type LatentDiffusionBatch, type LatentDiffusionTraining } from './trainee.ts';
 import { latentDiffusionSamples } from './samples.ts';
 import { latentDiffusionWeights } from './weights.ts';
@@ -104,37 +104,6 @@ async function tokenizerOf(
   return { tokenizer: createBertTokenizer({ vocab, length: stage.max_seq_len }), files: { 'vocab.txt': vocab } };
 }
 
-function concatOf(
-  config: LatentDiffusionConfig,
-  context: TraineeContext,
-  stage: Autoencoder,
-  side: number,
-  scaleFactor: () => number,
-): Conditioning | undefined {
-  const { label, config: run, codec } = context;
-  const { channels, unet_config: unet, target } = config;
-  const more = unet.in_channels - channels;
-  if (more === 0) return undefined;
-  if (more === channels + 1)
-    return inpaintingConditioning({
-      firstStage: stage,
-      scaleFactor,
-      channels,
-      side,
-      fullShare: run.training.full_mask,
-    });
-  const { degradation, downscale_f: factor } = run.train;
-  if (more !== 3 || target === 'LatentInpaintDiffusion')
-    throw configError(
-      `${label}: the UNet takes ${unet.in_channels} channels, and the latents have ${channels}. With ${2 * channels + 1} it can be trained for inpainting, with ${channels + 3} for super-resolution.`,
-    );
-  if (factor !== stage.downsampling)
-    throw configError(
-      `${label}: the small picture is ${factor} times smaller, but must have the size of the latents, which are ${stage.downsampling} times smaller. Set data.params.train.params.downscale_f to ${stage.downsampling}.`,
-    );
-  return superResolutionConditioning({ degradation, factor, side, codec });
-}
-
 /** Identifies what cached latents depend on, including the autoencoder's weights. */
 async function fingerprintOf(weights: WeightSource, config: LatentDiffusionConfig): Promise<string> {
   const hash = createHash('sha256').update(JSON.stringify(config.first_stage_config));
@@ -181,12 +150,12 @@ async function openGiven({
   readonly keep: (source: WeightSource) => WeightSource;
 }): Promise<WeightSource[]> {
   const given: WeightSource[] = [];
-  const { first_stage_config: stageConfig } = config;
   const condConfig = singleCondition(config.cond_stage_config, 'Training');
-  if (paths.first_stage !== undefined && stageConfig.kind !== 'identity')
+  if (paths.first_stage !== undefined && config.first_stage_config.kind !== 'identity')
     given.push(
       withPrefix(
-        canonicalWeights(lastOrAveraged(keep(await openWeightsAt(paths.first_stage))), stageConfig).source,
+        canonicalWeights(lastOrAveraged(keep(await openWeightsAt(paths.first_stage))), config.first_stage_config)
+          .source,
         partPrefixes.first_stage,
       ),
     );
@@ -255,6 +224,7 @@ export async function latentDiffusionSetUp(context: TraineeContext): Promise<Set
     const concat = concatOf(config, context, stage, side, () => trainee?.scaleFactor ?? config.scale_factor);
     const conditioning = conditioningOf({
       config,
+      size: { height: size, width: size },
       ...(tokenizer
         ? { tokenize: (text: string) => tokenizer.tokenize(text, { length: config.cond_stage_max_length }).ids }
         : {}),
