@@ -13,6 +13,7 @@ import { modelBlocks } from './reference/models.ts';
 import { samplerBlocks } from './reference/samplers.ts';
 import { serverBlocks } from './reference/server.ts';
 import { trainingBlocks } from './reference/training.ts';
+import { workflowBlocks } from './reference/workflow-nodes.ts';
 
 const blocks: Readonly<Record<string, Block>> = {
   ...cliBlocks,
@@ -21,6 +22,7 @@ const blocks: Readonly<Record<string, Block>> = {
   ...trainingBlocks,
   ...modelBlocks,
   ...layerBlocks,
+  ...workflowBlocks,
 };
 
 const marked = /<!-- reference: ([^\n]*?) -->\n[\s\S]*?<!-- \/reference -->/g;

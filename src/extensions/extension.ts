@@ -14,6 +14,8 @@ export interface Extension {
   readonly name: string;
   /** Inputs that the graph gets besides the network's own. The first axis of each is `batch`. */
   readonly inputs: (config: UNetConfig) => Readonly<Record<string, InputSpec>>;
+  /** Height and width of the latent that the graph is for alone: those that are no multiples of the UNet's unit need it. */
+  readonly latentSize?: readonly [height: number, width: number] | undefined;
   /** Where they enter. `given` holds all inputs of the graph. */
   readonly hooks: (config: UNetConfig, given: Readonly<Record<string, Sym>>) => UNetHooks;
 }

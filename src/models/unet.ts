@@ -135,7 +135,7 @@ function upPath(
         if (level === 0 || i < count - 1) return x;
         return resblock_updown
           ? resBlock(scope.at(layer), x, emb, { ...options, resample: 'up' })
-          : upsample(scope.at(layer), x, conv_resample, hooks.padding);
+          : upsample(scope.at(layer), x, conv_resample, { pad: hooks.padding, like: skips[stack.length - 1] });
       };
       h = around(`output_blocks.${index++}`, () => scope.module(body));
     }
@@ -189,13 +189,17 @@ export function unet(p: Params, config: UNetConfig, inputs: UNetInputs, hooks: U
 }
 
 /** Inputs of a UNet's graph: x [batch, in_channels, height, width], timesteps float32 [batch], context [batch, tokens, context_dim], y int64 [batch] or float32 [batch, width]. */
-export function unetInputs(config: UNetConfig): Record<string, InputSpec> {
+export function unetInputs(
+  config: UNetConfig,
+  size?: readonly [height: number, width: number],
+): Record<string, InputSpec> {
   const unit = 2 ** (config.channel_mult.length - 1);
   const batch = dim('batch');
+  const [height, width] = size ?? [multiplyDims(unit, dim('height')), multiplyDims(unit, dim('width'))];
   const inputs: Record<string, InputSpec> = {
     x: {
       dtype: 'float32',
-      shape: [batch, config.in_channels, multiplyDims(unit, dim('height')), multiplyDims(unit, dim('width'))],
+      shape: [batch, config.in_channels, height, width],
     },
     timesteps: { dtype: 'float32', shape: [batch] },
   };
@@ -217,7 +221,10 @@ export function givenUNetInputs(given: NetworkSymbols): UNetInputs {
 /** The UNet's graph, with extensions: the inputs of `unetInputs` and those that extensions declare → out. */
 export function traceUNet(config: UNetConfig, { extensions = [], ...options }: NetworkTraceOptions = {}): Graph {
   return traceNetwork(
-    { ...unetInputs(config), ...extensionInputs(extensions, config) },
+    {
+      ...unetInputs(config, extensions.find(({ latentSize }) => latentSize)?.latentSize),
+      ...extensionInputs(extensions, config),
+    },
     (p, given) => ({ out: unet(p, config, givenUNetInputs(given), extensionHooks(extensions, config, given)) }),
     options,
   );

@@ -1,6 +1,7 @@
 /** A workflow's context over folders on disk: models by kind, and the folders input, output and temp. */
 
 import { mkdirSync, realpathSync, statSync } from 'node:fs';
+import { createHash } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, normalize, relative, resolve, sep } from 'node:path';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
@@ -13,6 +14,7 @@ import { readFileOf } from '../files/open-node.ts';
 import { writeNewFile } from '../files/write-file-node.ts';
 import { openWeightsAt } from '../formats/open-weights-node.ts';
 import { nodeImageCodec } from '../image/codec/codec-node.ts';
+import { decodeFrames } from '../image/codec/frames-node.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 import type { FilePlace, PictureFolder, WorkflowContext, WorkflowFiles } from './context.ts';
 import type { FolderKind } from './folder-kinds.ts';
@@ -159,6 +161,12 @@ class DiskFiles implements WorkflowFiles {
     return readFileOf('picture', pathIn(own, name), { within: own });
   }
 
+  async digest(name: string): Promise<string> {
+    return createHash('sha256')
+      .update(await this.read(name))
+      .digest('hex');
+  }
+
   async place(
     folder: PictureFolder,
     prefix: string,
@@ -220,6 +228,7 @@ export function openWorkflowContext(options: WorkflowContextOptions): WorkflowCo
     files: new DiskFiles(folders, now),
     networks: new NetworkPool(engine, networkMemory),
     codec: nodeImageCodec,
+    decodeFrames,
     fullTextEncoder,
     withoutMetadata,
     now,

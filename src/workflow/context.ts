@@ -5,6 +5,7 @@
 
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import type { DetectedNetwork } from '../checkpoints/detect.ts';
+import type { Frames } from '../image/codec/frames.ts';
 import type { ImageCodec } from '../image/codec/codec.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 import type { FolderKind } from './folder-kinds.ts';
@@ -42,6 +43,8 @@ export interface WorkflowFiles {
   network(kind: FolderKind, name: string): Promise<DetectedNetwork>;
   /** Reads a picture or latent of that name. Throws `file-not-found`, `file-unsafe` for a name that leaves its folder. */
   read(name: string): Promise<Uint8Array>;
+  /** A text that differs where the file's bytes do. */
+  digest(name: string): Promise<string>;
   /** The place of the next file. `%width%`, `%height%`, `%year%` … in the prefix are replaced. Throws `forbidden` for a prefix that leaves the folder. */
   place(
     folder: PictureFolder,
@@ -56,6 +59,8 @@ export interface WorkflowContext {
   readonly files: WorkflowFiles;
   readonly networks: NetworkPool;
   readonly codec: ImageCodec;
+  /** Every frame of a picture, with its transparency. */
+  readonly decodeFrames: (bytes: Uint8Array) => Promise<Frames>;
   /** Weights of text encoders stay as they are; by default they are rounded to float16, as ComfyUI keeps them. */
   readonly fullTextEncoder?: boolean | undefined;
   /** Leave the workflow out of pictures. Default false. */

@@ -39,7 +39,7 @@ function starts(length: number, tile: number, overlap: number): number[] {
 }
 
 /** One tiling of one item [1, c, h, w]. */
-async function tiled(
+export async function tiled(
   x: Float32,
   tiling: Tiling,
   run: (tile: Float32) => Promise<Float32>,

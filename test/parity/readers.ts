@@ -39,6 +39,7 @@ export const readers: readonly ReaderRow[] = [
   { set: 'control', load: () => import('./readers/plain-preprocessors.ts') },
   { set: 'control', load: () => import('./readers/annotators.ts') },
   { set: 'comfyui', load: () => import('./readers/comfyui-nodes.ts') },
+  { set: 'comfyui', load: () => import('./readers/comfyui-checks.ts') },
   { set: 'lineage', load: () => import('./readers/adm-tables.ts') },
   { set: 'lineage', load: () => import('./readers/adm-networks.ts') },
   { set: 'lineage', load: () => import('./readers/adm-losses.ts') },

@@ -118,6 +118,7 @@ export function recordedFiles(folder: string): WorkflowFiles & { readonly writte
       return { ...found, config: adapted(found.config) };
     },
     read: async (name) => new Uint8Array(readFileSync(join(folder, 'input', name))),
+    digest: async (name) => name,
     place: async (_, prefix) => ({ subfolder: '', name: prefix.split('/').at(-1) ?? '', counter: written.length + 1 }),
     async write(type, subfolder, filename, bytes) {
       written.push({ folder: type, filename, bytes });

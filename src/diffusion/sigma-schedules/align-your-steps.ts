@@ -30,5 +30,27 @@ function schedule(table: readonly number[]): SigmaSchedule {
   };
 }
 
+/** ComfyUI's tables, with more digits: as many levels as steps and one, of which the last becomes 0. */
+const comfyTables = {
+  SD1: [
+    14.6146412293, 6.4745760956, 3.8636745985, 2.694615152, 1.8841921177, 1.3943805092, 0.9642583904, 0.6523686016,
+    0.3977456272, 0.1515232662, 0.0291671582,
+  ],
+  SDXL: [
+    14.6146412293, 6.3184485287, 3.7681790315, 2.1811480769, 1.3405244945, 0.8620721141, 0.5550693289, 0.3798540708,
+    0.2332364134, 0.1114188177, 0.0291671582,
+  ],
+  SVD: [700, 54.5, 15.886, 7.977, 4.248, 1.789, 0.981, 0.403, 0.173, 0.034, 0.002],
+} as const;
+
+/** The levels of ComfyUI's AlignYourStepsScheduler; `steps` from 1. */
+export function comfyAlignedSteps(model: keyof typeof comfyTables, steps: number): Float32Array {
+  checkSteps(steps);
+  const table = comfyTables[model];
+  const sigmas = Float32Array.from(steps + 1 === table.length ? table : logLinear(table, steps + 1));
+  sigmas[steps] = 0;
+  return sigmas;
+}
+
 export const alignYourSteps: SigmaSchedule = schedule(stableDiffusion);
 export const alignYourStepsXl: SigmaSchedule = schedule(stableDiffusionXl);

@@ -4,7 +4,7 @@ import { defineNode, type NodeType } from '../definition.ts';
 import { joinTokens, mixed } from '../text/mix.ts';
 import { withFields } from '../values/conditioning.ts';
 
-export const conditioningAverage = defineNode({
+const conditioningAverageNode = defineNode({
   name: 'ConditioningAverage',
   displayName: 'ConditioningAverage',
   category: 'conditioning',
@@ -20,7 +20,7 @@ export const conditioningAverage = defineNode({
   ],
 });
 
-export const conditioningCombine = defineNode({
+const conditioningCombineNode = defineNode({
   name: 'ConditioningCombine',
   displayName: 'Conditioning (Combine)',
   category: 'conditioning',
@@ -33,7 +33,7 @@ export const conditioningCombine = defineNode({
   run: ({ conditioning_1, conditioning_2 }) => [[...conditioning_1, ...conditioning_2]],
 });
 
-export const conditioningConcat = defineNode({
+const conditioningConcatNode = defineNode({
   name: 'ConditioningConcat',
   displayName: 'Conditioning (Concat)',
   category: 'conditioning',
@@ -46,7 +46,7 @@ export const conditioningConcat = defineNode({
   run: ({ conditioning_to, conditioning_from }) => [joinTokens(conditioning_to, conditioning_from)],
 });
 
-export const conditioningSetArea = defineNode({
+const conditioningSetAreaNode = defineNode({
   name: 'ConditioningSetArea',
   displayName: 'Conditioning (Set Area)',
   category: 'conditioning',
@@ -69,7 +69,7 @@ export const conditioningSetArea = defineNode({
   ],
 });
 
-export const conditioningSetAreaPercentage = defineNode({
+const conditioningSetAreaPercentageNode = defineNode({
   name: 'ConditioningSetAreaPercentage',
   displayName: 'Conditioning (Set Area with Percentage)',
   category: 'conditioning',
@@ -88,7 +88,7 @@ export const conditioningSetAreaPercentage = defineNode({
   ],
 });
 
-export const conditioningSetAreaStrength = defineNode({
+const conditioningSetAreaStrengthNode = defineNode({
   name: 'ConditioningSetAreaStrength',
   displayName: 'ConditioningSetAreaStrength',
   category: 'conditioning',
@@ -101,7 +101,7 @@ export const conditioningSetAreaStrength = defineNode({
   run: ({ conditioning, strength }) => [withFields(conditioning, { strength })],
 });
 
-export const conditioningSetMask = defineNode({
+const conditioningSetMaskNode = defineNode({
   name: 'ConditioningSetMask',
   displayName: 'Conditioning (Set Mask)',
   category: 'conditioning',
@@ -122,7 +122,7 @@ export const conditioningSetMask = defineNode({
   ],
 });
 
-export const conditioningZeroOut = defineNode({
+const conditioningZeroOutNode = defineNode({
   name: 'ConditioningZeroOut',
   displayName: 'ConditioningZeroOut',
   category: 'advanced/conditioning',
@@ -142,7 +142,7 @@ export const conditioningZeroOut = defineNode({
   ],
 });
 
-export const conditioningSetTimestepRange = defineNode({
+const conditioningSetTimestepRangeNode = defineNode({
   name: 'ConditioningSetTimestepRange',
   displayName: 'ConditioningSetTimestepRange',
   category: 'advanced/conditioning',
@@ -157,13 +157,13 @@ export const conditioningSetTimestepRange = defineNode({
 });
 
 export const conditioningNodes: readonly NodeType[] = [
-  conditioningAverage,
-  conditioningCombine,
-  conditioningConcat,
-  conditioningSetArea,
-  conditioningSetAreaPercentage,
-  conditioningSetAreaStrength,
-  conditioningSetMask,
-  conditioningZeroOut,
-  conditioningSetTimestepRange,
+  conditioningAverageNode,
+  conditioningCombineNode,
+  conditioningConcatNode,
+  conditioningSetAreaNode,
+  conditioningSetAreaPercentageNode,
+  conditioningSetAreaStrengthNode,
+  conditioningSetMaskNode,
+  conditioningZeroOutNode,
+  conditioningSetTimestepRangeNode,
 ];

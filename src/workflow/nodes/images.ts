@@ -1,41 +1,227 @@
-/** Nodes that write pictures. */
+/** Nodes that make pictures, and change their size, place and batch. */
 
-import { defineNode, type NodeType } from '../definition.ts';
-import { savePictures } from '../pictures.ts';
-import { temporaryPrefix } from '../temporary-prefix.ts';
+import { defineNode, type NodeType, plainFlags } from '../definition.ts';
+import { float32 } from '../../tensor/tensor.ts';
+import { flipped, joined, mapped, part, repeated, rotated, slice, withChannels } from '../grids.ts';
+import { padded } from '../picture-effects.ts';
+import { roundHalfEven } from '../sampling/entry-inputs.ts';
+import { upscaleImage } from '../upscale.ts';
 
-export const saveImage = defineNode({
-  name: 'SaveImage',
-  displayName: 'Save Image',
-  category: 'image',
+const imageScaleNode = defineNode({
+  name: 'ImageScale',
+  displayName: 'Upscale Image',
+  category: 'image/upscaling',
   module: 'nodes',
   required: {
-    images: ['IMAGE', {}],
-    filename_prefix: ['STRING', { default: 'ComfyUI' }],
+    image: ['IMAGE'],
+    upscale_method: [['nearest-exact', 'bilinear', 'area', 'bicubic', 'lanczos']],
+    width: ['INT', { default: 512, min: 0, max: 16384, step: 1 }],
+    height: ['INT', { default: 512, min: 0, max: 16384, step: 1 }],
+    crop: [['disabled', 'center']],
   },
-  hidden: { prompt: 'PROMPT', extra_pnginfo: 'EXTRA_PNGINFO' },
-  outputs: [],
-  outputNode: true,
-  async run({ images, filename_prefix }, context) {
-    return { ui: { images: await savePictures(images, { folder: 'output', prefix: filename_prefix }, context) } };
+  outputs: ['IMAGE'],
+  run({ image, upscale_method: method, width, height, crop }) {
+    const [, h = 1, w = 1] = image.shape;
+    if (width === 0 && height === 0) return [image];
+    const size = {
+      width: width || Math.max(1, roundHalfEven((w * height) / h)),
+      height: height || Math.max(1, roundHalfEven((h * width) / w)),
+    };
+    return [upscaleImage(image, { ...size, method, crop })];
   },
 });
 
-export const previewImage = defineNode({
-  name: 'PreviewImage',
-  displayName: 'Preview Image',
-  category: 'image',
+const imageScaleByNode = defineNode({
+  name: 'ImageScaleBy',
+  displayName: 'Upscale Image By',
+  category: 'image/upscaling',
   module: 'nodes',
   required: {
-    images: ['IMAGE'],
+    image: ['IMAGE'],
+    upscale_method: [['nearest-exact', 'bilinear', 'area', 'bicubic', 'lanczos']],
+    scale_by: ['FLOAT', { default: 1, min: 0.01, max: 8, step: 0.01 }],
   },
-  hidden: { prompt: 'PROMPT', extra_pnginfo: 'EXTRA_PNGINFO' },
-  outputs: [],
-  outputNode: true,
-  async run({ images }, context) {
-    const prefix = `ComfyUI${temporaryPrefix(context)}`;
-    return { ui: { images: await savePictures(images, { folder: 'temp', prefix }, context) } };
+  outputs: ['IMAGE'],
+  run({ image, upscale_method: method, scale_by }) {
+    const [, h = 1, w = 1] = image.shape;
+    return [upscaleImage(image, { width: roundHalfEven(w * scale_by), height: roundHalfEven(h * scale_by), method })];
   },
 });
 
-export const imageFileNodes: readonly NodeType[] = [saveImage, previewImage];
+const imageScaleToTotalPixelsNode = defineNode({
+  name: 'ImageScaleToTotalPixels',
+  displayName: null,
+  category: 'image/upscaling',
+  module: 'comfy_extras.nodes_post_processing',
+  required: {
+    image: ['IMAGE', {}],
+    upscale_method: [
+      'COMBO',
+      { multiselect: false, options: ['nearest-exact', 'bilinear', 'area', 'bicubic', 'lanczos'] },
+    ],
+    megapixels: ['FLOAT', { default: 1, min: 0.01, max: 16, step: 0.01 }],
+  },
+  outputs: ['IMAGE'],
+  flags: plainFlags,
+  run({ image, upscale_method: method, megapixels }) {
+    const [, h = 1, w = 1] = image.shape;
+    const scale = Math.sqrt(Math.trunc(megapixels * 1024 * 1024) / (w * h));
+    return [upscaleImage(image, { width: roundHalfEven(w * scale), height: roundHalfEven(h * scale), method })];
+  },
+});
+
+const imageInvertNode = defineNode({
+  name: 'ImageInvert',
+  displayName: 'Invert Image',
+  category: 'image',
+  module: 'nodes',
+  required: {
+    image: ['IMAGE'],
+  },
+  outputs: ['IMAGE'],
+  run: ({ image }) => [mapped(image, (value) => 1 - value)],
+});
+
+const imageBatchNode = defineNode({
+  name: 'ImageBatch',
+  displayName: 'Batch Images',
+  category: 'image',
+  module: 'nodes',
+  required: {
+    image1: ['IMAGE'],
+    image2: ['IMAGE'],
+  },
+  outputs: ['IMAGE'],
+  run({ image1, image2 }) {
+    const channels = Math.max(image1.shape[3] ?? 3, image2.shape[3] ?? 3);
+    const [first, second] = [withChannels(image1, channels), withChannels(image2, channels)];
+    const [, height = 1, width = 1] = first.shape;
+    const isSame = second.shape[1] === height && second.shape[2] === width;
+    return [
+      joined(first, isSame ? second : upscaleImage(second, { width, height, method: 'bilinear', crop: 'center' })),
+    ];
+  },
+});
+
+const imagePadForOutpaintNode = defineNode({
+  name: 'ImagePadForOutpaint',
+  displayName: 'Pad Image for Outpainting',
+  category: 'image',
+  module: 'nodes',
+  required: {
+    image: ['IMAGE'],
+    left: ['INT', { default: 0, min: 0, max: 16384, step: 8 }],
+    top: ['INT', { default: 0, min: 0, max: 16384, step: 8 }],
+    right: ['INT', { default: 0, min: 0, max: 16384, step: 8 }],
+    bottom: ['INT', { default: 0, min: 0, max: 16384, step: 8 }],
+    feathering: ['INT', { default: 40, min: 0, max: 16384, step: 1 }],
+  },
+  outputs: ['IMAGE', 'MASK'],
+  run: ({ image, ...borders }) => padded(image, borders),
+});
+
+const emptyImageNode = defineNode({
+  name: 'EmptyImage',
+  displayName: 'EmptyImage',
+  category: 'image',
+  module: 'nodes',
+  required: {
+    width: ['INT', { default: 512, min: 1, max: 16384, step: 1 }],
+    height: ['INT', { default: 512, min: 1, max: 16384, step: 1 }],
+    batch_size: ['INT', { default: 1, min: 1, max: 4096 }],
+    color: ['INT', { default: 0, min: 0, max: 16777215, step: 1, display: 'color' }],
+  },
+  outputs: ['IMAGE'],
+  run({ width, height, batch_size, color }) {
+    const rgb = [color >> 16, color >> 8, color].map((value) => (value & 255) / 255);
+    const data = Float32Array.from({ length: batch_size * height * width * 3 }, (_, i) => rgb[i % 3] as number);
+    return [float32([batch_size, height, width, 3], data)];
+  },
+});
+
+const imageCropNode = defineNode({
+  name: 'ImageCrop',
+  displayName: 'Image Crop',
+  category: 'image/transform',
+  module: 'comfy_extras.nodes_images',
+  required: {
+    image: ['IMAGE'],
+    width: ['INT', { default: 512, min: 1, max: 16384, step: 1 }],
+    height: ['INT', { default: 512, min: 1, max: 16384, step: 1 }],
+    x: ['INT', { default: 0, min: 0, max: 16384, step: 1 }],
+    y: ['INT', { default: 0, min: 0, max: 16384, step: 1 }],
+  },
+  outputs: ['IMAGE'],
+  run({ image, width, height, x, y }) {
+    const [, h = 1, w = 1] = image.shape;
+    return [part(image, true, { x: Math.min(x, w - 1), y: Math.min(y, h - 1), width, height })];
+  },
+});
+
+const repeatImageBatchNode = defineNode({
+  name: 'RepeatImageBatch',
+  displayName: 'RepeatImageBatch',
+  category: 'image/batch',
+  module: 'comfy_extras.nodes_images',
+  required: {
+    image: ['IMAGE'],
+    amount: ['INT', { default: 1, min: 1, max: 4096 }],
+  },
+  outputs: ['IMAGE'],
+  run: ({ image, amount }) => [repeated(image, amount)],
+});
+
+const imageFromBatchNode = defineNode({
+  name: 'ImageFromBatch',
+  displayName: 'ImageFromBatch',
+  category: 'image/batch',
+  module: 'comfy_extras.nodes_images',
+  required: {
+    image: ['IMAGE'],
+    batch_index: ['INT', { default: 0, min: 0, max: 4095 }],
+    length: ['INT', { default: 1, min: 1, max: 4096 }],
+  },
+  outputs: ['IMAGE'],
+  run: ({ image, batch_index, length }) => [slice(image, batch_index, length)],
+});
+
+const imageFlipNode = defineNode({
+  name: 'ImageFlip',
+  displayName: 'ImageFlip',
+  category: 'image/transform',
+  module: 'comfy_extras.nodes_images',
+  required: {
+    image: ['IMAGE'],
+    flip_method: [['x-axis: vertically', 'y-axis: horizontally']],
+  },
+  outputs: ['IMAGE'],
+  run: ({ image, flip_method }) => [flipped(image, flip_method, true)],
+});
+
+const imageRotateNode = defineNode({
+  name: 'ImageRotate',
+  displayName: 'ImageRotate',
+  category: 'image/transform',
+  module: 'comfy_extras.nodes_images',
+  required: {
+    image: ['IMAGE'],
+    rotation: [['none', '90 degrees', '180 degrees', '270 degrees']],
+  },
+  outputs: ['IMAGE'],
+  run: ({ image, rotation }) => [rotated(image, rotation, true)],
+});
+
+export const imageNodes: readonly NodeType[] = [
+  imageScaleNode,
+  imageScaleByNode,
+  imageScaleToTotalPixelsNode,
+  imageInvertNode,
+  imageBatchNode,
+  imagePadForOutpaintNode,
+  emptyImageNode,
+  imageCropNode,
+  repeatImageBatchNode,
+  imageFromBatchNode,
+  imageFlipNode,
+  imageRotateNode,
+];

@@ -1,12 +1,24 @@
 /** The table of nodes: a new one is one row in a file of this folder. */
 
 import { type NodeTable, nodeTable } from '../definition.ts';
+import { batchNodes } from './batches.ts';
 import { conditioningNodes } from './conditioning.ts';
-import { imageFileNodes } from './images.ts';
+import { customSamplingNodes } from './custom-sampling.ts';
+import { guidancePatchNodes } from './guidance-patches.ts';
+import { imageFileNodes } from './image-files.ts';
+import { imageNodes } from './images.ts';
+import { latentMixingNodes } from './latent-mixing.ts';
 import { latentNodes } from './latents.ts';
 import { loaderNodes } from './loaders.ts';
+import { maskNodes } from './masks.ts';
+import { mergingNodes } from './merging.ts';
+import { modelSamplingNodes } from './model-sampling.ts';
+import { pictureEffectNodes } from './picture-effects.ts';
+import { samplerNodes } from './samplers.ts';
 import { samplingNodes } from './sampling.ts';
+import { schedulerNodes } from './schedulers.ts';
 import { textNodes } from './text.ts';
+import { upscaleNodes } from './upscale.ts';
 import { vaeNodes } from './vae.ts';
 
 /** Every node by its name. */
@@ -15,7 +27,19 @@ export const nodes: NodeTable = nodeTable([
   ...textNodes,
   ...conditioningNodes,
   ...latentNodes,
+  ...latentMixingNodes,
+  ...batchNodes,
   ...vaeNodes,
   ...samplingNodes,
+  ...customSamplingNodes,
+  ...samplerNodes,
+  ...schedulerNodes,
+  ...modelSamplingNodes,
+  ...guidancePatchNodes,
+  ...mergingNodes,
   ...imageFileNodes,
+  ...imageNodes,
+  ...pictureEffectNodes,
+  ...maskNodes,
+  ...upscaleNodes,
 ]);

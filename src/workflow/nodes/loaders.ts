@@ -4,7 +4,7 @@ import { defineNode, type NodeType } from '../definition.ts';
 import { StableDiffusionError } from '../../errors.ts';
 import { clipOfNetworks, modelOfNetwork, vaeOf, valuesOf } from '../load-model.ts';
 
-export const checkpointLoaderSimple = defineNode({
+const checkpointLoaderSimpleNode = defineNode({
   name: 'CheckpointLoaderSimple',
   displayName: 'Load Checkpoint',
   category: 'loaders',
@@ -19,7 +19,7 @@ export const checkpointLoaderSimple = defineNode({
   },
 });
 
-export const vaeLoader = defineNode({
+const vaeLoaderNode = defineNode({
   name: 'VAELoader',
   displayName: 'Load VAE',
   category: 'loaders',
@@ -39,7 +39,7 @@ export const vaeLoader = defineNode({
   },
 });
 
-export const clipLoader = defineNode({
+const clipLoaderNode = defineNode({
   name: 'CLIPLoader',
   displayName: 'Load CLIP',
   category: 'advanced/loaders',
@@ -76,7 +76,7 @@ export const clipLoader = defineNode({
   },
 });
 
-export const dualCLIPLoader = defineNode({
+const dualCLIPLoaderNode = defineNode({
   name: 'DualCLIPLoader',
   displayName: 'DualCLIPLoader',
   category: 'advanced/loaders',
@@ -107,7 +107,7 @@ export const dualCLIPLoader = defineNode({
   },
 });
 
-export const unetLoader = defineNode({
+const unetLoaderNode = defineNode({
   name: 'UNETLoader',
   displayName: 'Load Diffusion Model',
   category: 'advanced/loaders',
@@ -123,9 +123,9 @@ export const unetLoader = defineNode({
 });
 
 export const loaderNodes: readonly NodeType[] = [
-  checkpointLoaderSimple,
-  vaeLoader,
-  clipLoader,
-  dualCLIPLoader,
-  unetLoader,
+  checkpointLoaderSimpleNode,
+  vaeLoaderNode,
+  clipLoaderNode,
+  dualCLIPLoaderNode,
+  unetLoaderNode,
 ];

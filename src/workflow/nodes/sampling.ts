@@ -5,7 +5,7 @@ import { defineNode, type NodeType } from '../definition.ts';
 import { samplerNames, schedulerNames } from '../sampling/names.ts';
 import { kSample } from '../sampling/k-sample.ts';
 
-export const kSampler = defineNode({
+const kSamplerNode = defineNode({
   name: 'KSampler',
   displayName: 'KSampler',
   category: 'sampling',
@@ -44,7 +44,7 @@ export const kSampler = defineNode({
   },
 });
 
-export const kSamplerAdvanced = defineNode({
+const kSamplerAdvancedNode = defineNode({
   name: 'KSamplerAdvanced',
   displayName: 'KSampler (Advanced)',
   category: 'sampling',
@@ -91,4 +91,4 @@ export const kSamplerAdvanced = defineNode({
   },
 });
 
-export const samplingNodes: readonly NodeType[] = [kSampler, kSamplerAdvanced];
+export const samplingNodes: readonly NodeType[] = [kSamplerNode, kSamplerAdvancedNode];

@@ -6,7 +6,7 @@ import { decodeLatent, encodePixels } from '../first-stage.ts';
 import { decodeTiled, encodeTiled } from '../first-stage-tiles.ts';
 import { inpaintLatent, inpaintConditioning } from '../inpaint-latents.ts';
 
-export const vaeDecode = defineNode({
+const vaeDecodeNode = defineNode({
   name: 'VAEDecode',
   displayName: 'VAE Decode',
   category: 'latent',
@@ -21,7 +21,7 @@ export const vaeDecode = defineNode({
   },
 });
 
-export const vaeEncode = defineNode({
+const vaeEncodeNode = defineNode({
   name: 'VAEEncode',
   displayName: 'VAE Encode',
   category: 'latent',
@@ -36,7 +36,7 @@ export const vaeEncode = defineNode({
   },
 });
 
-export const vaeEncodeForInpaint = defineNode({
+const vaeEncodeForInpaintNode = defineNode({
   name: 'VAEEncodeForInpaint',
   displayName: 'VAE Encode (for Inpainting)',
   category: 'latent/inpaint',
@@ -53,7 +53,7 @@ export const vaeEncodeForInpaint = defineNode({
   },
 });
 
-export const inpaintModelConditioning = defineNode({
+const inpaintModelConditioningNode = defineNode({
   name: 'InpaintModelConditioning',
   displayName: 'InpaintModelConditioning',
   category: 'conditioning/inpaint',
@@ -76,7 +76,7 @@ export const inpaintModelConditioning = defineNode({
   },
 });
 
-export const vaeDecodeTiled = defineNode({
+const vaeDecodeTiledNode = defineNode({
   name: 'VAEDecodeTiled',
   displayName: 'VAE Decode (Tiled)',
   category: '_for_testing',
@@ -95,7 +95,7 @@ export const vaeDecodeTiled = defineNode({
   },
 });
 
-export const vaeEncodeTiled = defineNode({
+const vaeEncodeTiledNode = defineNode({
   name: 'VAEEncodeTiled',
   displayName: 'VAE Encode (Tiled)',
   category: '_for_testing',
@@ -115,10 +115,10 @@ export const vaeEncodeTiled = defineNode({
 });
 
 export const vaeNodes: readonly NodeType[] = [
-  vaeDecode,
-  vaeEncode,
-  vaeEncodeForInpaint,
-  inpaintModelConditioning,
-  vaeDecodeTiled,
-  vaeEncodeTiled,
+  vaeDecodeNode,
+  vaeEncodeNode,
+  vaeEncodeForInpaintNode,
+  inpaintModelConditioningNode,
+  vaeDecodeTiledNode,
+  vaeEncodeTiledNode,
 ];

@@ -66,3 +66,101 @@ export function discreteSampling(schedule: NoiseSchedule, objective: Parameteriz
 export function samplingOf(params: ScheduleParams & { readonly parameterization: Parameterization }): ModelSampling {
   return discreteSampling(scheduleOfBetas(betasOf(params)), params.parameterization);
 }
+
+/** Steps of training that a distilled model kept. */
+const distilledSteps = 50;
+
+/** LCM: levels of 50 of the timesteps, and the boundary conditions of consistency models (Luo et al. 2023, arXiv 2310.04378). */
+export function distilledSampling(original: NoiseSchedule): ModelSampling {
+  const skip = Math.floor(original.trainTimesteps / distilledSteps);
+  const sigmas = Float32Array.from(
+    { length: distilledSteps },
+    (_, i) => original.sigmas[original.trainTimesteps - 1 - (distilledSteps - 1 - i) * skip] as number,
+  );
+  const table = noiseSchedule(
+    sigmas.map((sigma) => 1 / (1 + sigma ** 2)),
+    undefined,
+    sigmas,
+  );
+  const schedule: NoiseSchedule = {
+    ...table,
+    trainTimesteps: original.trainTimesteps,
+    timestepOfSigma: (sigma) => table.timestepOfSigma(sigma, true) * skip + skip - 1,
+    sigmaOfTimestep: (timestep) => table.sigmaOfTimestep((timestep - (skip - 1)) / skip),
+  };
+  const plain = discreteSampling(schedule, 'eps');
+  const data = 0.5;
+  return {
+    ...plain,
+    denoised(x, output, sigma) {
+      const scaled = plain.timestep(sigma) * 10;
+      const variance = scaled ** 2 + data ** 2;
+      return roundedSum(scaled / Math.sqrt(variance), plain.denoised(x, output, sigma), data ** 2 / variance, x);
+    },
+  };
+}
+
+/** A model that is given x as it is and answers with the denoised latent. */
+export function imageToImageSampling(schedule: NoiseSchedule): ModelSampling {
+  return { ...discreteSampling(schedule, 'x0'), inputScale: () => 1 };
+}
+
+/** Levels between two ends, even in their logarithms. */
+function continuous(
+  [min, max]: readonly [number, number],
+  {
+    timestep,
+    sigma,
+    data,
+    objective,
+  }: {
+    readonly timestep: (sigma: number) => number;
+    readonly sigma: (timestep: number) => number;
+    readonly data: number;
+    readonly objective: 'eps' | 'v' | 'edm';
+  },
+): ModelSampling {
+  const [low, high] = [Math.log(min), Math.log(max)];
+  const sigmas = Float32Array.from({ length: 1000 }, (_, i) => Math.exp(low + ((high - low) * i) / 999));
+  const table = noiseSchedule(
+    sigmas.map((one) => 1 / (1 + one ** 2)),
+    undefined,
+    sigmas,
+  );
+  return {
+    schedule: { ...table, timestepOfSigma: timestep, sigmaOfTimestep: sigma },
+    timestep,
+    inputScale: (level) => 1 / Math.sqrt(level ** 2 + data ** 2),
+    denoised(x, output, level) {
+      if (objective === 'eps') return roundedSum(1, x, -level, output);
+      const variance = level ** 2 + data ** 2;
+      const sign = objective === 'edm' ? 1 : -1;
+      return roundedSum(data ** 2 / variance, x, (sign * level * data) / Math.sqrt(variance), output);
+    },
+    percentToSigma(percent) {
+      if (percent <= 0) return 999999999.9;
+      return percent >= 1 ? 0 : Math.exp((high - low) * (1 - percent) + low);
+    },
+    objective: objective === 'edm' ? 'v' : objective,
+    sigmaMin: sigmas[0] as number,
+    sigmaMax: sigmas.at(-1) as number,
+  };
+}
+
+/** EDM's levels: timesteps are a quarter of log sigma (Karras et al. 2022). */
+export const continuousEdm = (objective: 'eps' | 'v' | 'edm', min: number, max: number): ModelSampling =>
+  continuous([min, max], {
+    timestep: (sigma) => 0.25 * Math.log(sigma),
+    sigma: (timestep) => Math.exp(timestep / 0.25),
+    data: objective === 'edm' ? 0.5 : 1,
+    objective,
+  });
+
+/** v-prediction over the angle of a level. */
+export const continuousV = (min: number, max: number): ModelSampling =>
+  continuous([min, max], {
+    timestep: (sigma) => (Math.atan(sigma) / Math.PI) * 2,
+    sigma: (timestep) => Math.tan((timestep * Math.PI) / 2),
+    data: 1,
+    objective: 'v',
+  });

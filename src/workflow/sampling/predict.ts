@@ -12,6 +12,7 @@ import type { NetworkPool } from '../network-pool.ts';
 import type { ModelValue } from '../values/model.ts';
 import { type ControlRun, controlInputs } from './control-inputs.ts';
 import { toBatch } from './entry-inputs.ts';
+import { sizedNetwork } from './sized-network.ts';
 import { type Area, croppedArea, isActive, type Region, weightsOf } from './regions.ts';
 
 type Latent = Tensor<'float32'>;
@@ -70,7 +71,7 @@ async function taskOf(
     x: withConcat,
     timesteps: float32([batch], new Float32Array(batch).fill(model.sampling.timestep(sigma))),
   };
-  const network = options.network ?? model.network;
+  const network = sizedNetwork(options.network ?? model.network, area.height, area.width);
   const controlled = await controlInputs(options, region.control, {
     network,
     inputs: own,

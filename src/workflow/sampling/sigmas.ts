@@ -2,8 +2,13 @@
 
 import { StableDiffusionError } from '../../errors.ts';
 import { namedSampling } from '../../diffusion/sampler-names.ts';
-import { sigmaSchedule } from '../../diffusion/sigma-schedules/index.ts';
+import { stableDiffusionSchedule } from '../../diffusion/noise-schedule.ts';
+import type { SamplerSettings } from '../../diffusion/sampler.ts';
+import { comfyAlignedSteps } from '../../diffusion/sigma-schedules/align-your-steps.ts';
+import { sigmaSchedule, type SigmaScheduleName, sigmaSchedules } from '../../diffusion/sigma-schedules/index.ts';
+import type { SigmaScheduleOptions } from '../../diffusion/sigma-schedules/sigma-schedule.ts';
 import type { SamplerValue } from '../values.ts';
+import { roundHalfEven } from './entry-inputs.ts';
 import type { ModelSampling } from './model-sampling.ts';
 
 /** The levels of a scheduler. */
@@ -51,4 +56,27 @@ export function samplerOf(name: string): SamplerValue {
     needsUnconditional: sampler.needsUnconditional ?? false,
     drawsKeptNoise: name === 'ddim',
   };
+}
+
+/** A sampler by ComfyUI's name, with settings over its own. */
+export function samplerWith(name: string, settings: SamplerSettings): SamplerValue {
+  const sampler = samplerOf(name);
+  return { ...sampler, settings: { ...sampler.settings, ...settings } };
+}
+
+/** A schedule that is a formula and does not depend on a model. */
+export const formula = (name: SigmaScheduleName, steps: number, options: SigmaScheduleOptions): Float32Array =>
+  sigmaSchedules[name](steps, stableDiffusionSchedule(), options);
+
+/** BasicScheduler: as KSampler's, without regard to the sampler. */
+export function basicSigmas(sampling: ModelSampling, scheduler: string, steps: number, denoise: number): Float32Array {
+  if (denoise <= 0) return new Float32Array();
+  const all = denoise < 1 ? Math.floor(steps / denoise) : steps;
+  return sigmasOf(sampling, scheduler, all).slice(-(steps + 1));
+}
+
+/** Align Your Steps: the end of the schedule that `denoise` leaves. */
+export function alignedSigmas(model: 'SD1' | 'SDXL' | 'SVD', steps: number, denoise: number): Float32Array {
+  const left = denoise < 1 ? roundHalfEven(steps * denoise) : steps;
+  return left <= 0 ? new Float32Array() : comfyAlignedSteps(model, steps).slice(-(left + 1));
 }
