@@ -45,7 +45,8 @@ export const ignoredNames: readonly { readonly pattern: RegExp; readonly reason:
     reason: 'losses, discriminator and averages of the autoencoder’s training',
   },
   {
-    pattern: /^(v_pred|denoiser\.sigmas)$|(^|\.)(logit_scale|attn_mask)$/,
+    pattern:
+      /^(v_pred|ztsnr|edm_mean|edm_std|edm_vpred\.sigma_(min|max)|denoiser\.sigmas)$|(^|\.)(logit_scale|attn_mask)$/,
     reason:
       'markers and buffers of SD 2.x and SDXL files: the kind of prediction, the table of noise, CLIP’s temperature',
   },

@@ -132,6 +132,18 @@ export const requestFlags = {
       Object.keys(sigmaSchedules),
     ),
   ),
+  sigmaMin: at(
+    'scheduleSettings.sigmaMin',
+    number(['--sigma-min'], 'lowest noise level of the spacing', within(bounds.sigma)),
+  ),
+  sigmaMax: at(
+    'scheduleSettings.sigmaMax',
+    number(['--sigma-max'], 'highest noise level of the spacing', within(bounds.sigma)),
+  ),
+  rho: at(
+    'scheduleSettings.rho',
+    number(['--rho'], 'exponent of the spacing, for karras and polyexponential', within(bounds.rho)),
+  ),
   eta: at(
     'eta',
     number(

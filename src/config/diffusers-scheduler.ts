@@ -16,6 +16,18 @@ const predictions: ReadonlyMap<unknown, DiffusionParams['parameterization']> = n
   ['v_prediction', 'v'],
 ]);
 
+/** Levels of the EDM schedulers (`EDMEulerScheduler`, `EDMDPMSolverMultistepScheduler`), which have a deviation of the data. */
+function edmLevels(json: Mapping): DiffusionParams['noise_levels'] {
+  const { sigma_data: data, sigma_min: min = 0.002, sigma_max: max = 80 } = json;
+  if (typeof data !== 'number') return null;
+  return {
+    scaling: json['prediction_type'] === 'v_prediction' ? 'VScalingWithEDMcNoise' : 'EDMScaling',
+    sigma_min: Number(min),
+    sigma_max: Number(max),
+    sigma_data: data,
+  };
+}
+
 /** The fields of DDPM that a scheduler fixes; defaults are those of diffusers' schedulers. Throws `config-invalid`. */
 export function schedulerParams(
   document: unknown,
@@ -29,8 +41,10 @@ export function schedulerParams(
   | 'given_betas'
   | 'rescale_betas_zero_snr'
   | 'parameterization'
+  | 'noise_levels'
 > {
   const json: Mapping = mapping(document, what);
+  const noise_levels = edmLevels(json);
   const schedule = schedules.get(json['beta_schedule'] ?? 'linear');
   const prediction = predictions.get(json['prediction_type'] ?? 'epsilon');
   if (!schedule)
@@ -60,5 +74,6 @@ export function schedulerParams(
     rescale_betas_zero_snr,
     beta_schedule: schedule,
     parameterization: prediction,
+    noise_levels,
   };
 }

@@ -27,6 +27,22 @@ export const diffusionParamsSchema = z.object({
   rescale_betas_zero_snr: z.boolean().default(false),
   /** The UNet's prediction: noise, clean latent or velocity. */
   parameterization: z.enum(['eps', 'x0', 'v']).default('eps'),
+  /** EDM's continuous noise levels in place of DDPM's (Playground v2.5, CosXL): sgm's scaling, the ends, the deviation of the data. */
+  noise_levels: z
+    .strictObject({
+      scaling: z.enum(['EDMScaling', 'VScalingWithEDMcNoise']),
+      sigma_min: z.number().positive(),
+      sigma_max: z.number().positive(),
+      sigma_data: z.number().positive(),
+    })
+    .readonly()
+    .nullable()
+    .default(null),
+  /** The network is told sigma, not its number in the table (sgm's `quantize_c_noise: false`). */
+  time_is_sigma: z.boolean().default(false),
+  /** Mean and deviation of each channel of the autoencoder's latents, taken out before scaling. */
+  latent_mean: z.array(z.number()).min(1).max(1024).readonly().nullable().default(null),
+  latent_std: z.array(z.number().positive()).min(1).max(1024).readonly().nullable().default(null),
   /** Latents are multiplied by this after encoding. */
   scale_factor: z.number().default(1),
   scale_by_std: z.boolean().default(false),

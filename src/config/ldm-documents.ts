@@ -21,9 +21,15 @@ export function ldmDocument(config: LatentDiffusionConfig): { readonly model: Se
     base_learning_rate: _rate,
     scheduler_config: _scheduler,
     given_betas,
+    noise_levels,
+    time_is_sigma,
+    latent_mean,
+    latent_std,
     other,
     ...params
   } = config;
+  if (noise_levels || time_is_sigma || latent_mean || latent_std)
+    throw configError("Writing a configuration is not supported for models with EDM's noise levels.");
   if (image_condition)
     throw configError(
       `Writing a configuration is not supported for models with a condition on an image (${image_condition.kind}).`,

@@ -4,7 +4,7 @@
  */
 
 import { type ComposedConfig, composedConfigSchema, type SizeField } from './composed-conditioner.ts';
-import { diffusionParamsSchema, type LatentDiffusionConfig } from './latent-diffusion-config.ts';
+import { type DiffusionParams, diffusionParamsSchema, type LatentDiffusionConfig } from './latent-diffusion-config.ts';
 import { className, type LdmOptions, ldmNetwork } from './ldm-network.ts';
 import type { ClipTextConfig, FirstStageConfig } from './network-config.ts';
 import { configError, isMapping, type Mapping, mapping, validated } from './validate.ts';
@@ -18,6 +18,27 @@ const scalings: ReadonlyMap<string, 'eps' | 'v'> = new Map([
   ['EpsScaling', 'eps'],
   ['VScaling', 'v'],
 ]);
+
+/** Levels of the scalings of continuous noise; sgm's configurations name the ends in their discretization. */
+function continuousLevels(denoiser: unknown): DiffusionParams['noise_levels'] {
+  const params = isMapping(denoiser) && isMapping(denoiser['params']) ? denoiser['params'] : {};
+  const scaling = isMapping(params['scaling_config']) ? params['scaling_config'] : {};
+  const name = String(scaling['target']).split('.').at(-1);
+  if (name !== 'EDMScaling' && name !== 'VScalingWithEDMcNoise') return null;
+  const own = isMapping(scaling['params']) ? scaling['params'] : {};
+  return {
+    scaling: name,
+    sigma_min: 0.002,
+    sigma_max: name === 'EDMScaling' ? 80 : 700,
+    sigma_data: typeof own['sigma_data'] === 'number' ? own['sigma_data'] : name === 'EDMScaling' ? 0.5 : 1,
+  };
+}
+
+/** sgm gives the network sigma itself where its denoiser says so. */
+function isToldSigma(denoiser: unknown): boolean {
+  const params = isMapping(denoiser) && isMapping(denoiser['params']) ? denoiser['params'] : {};
+  return params['quantize_c_noise'] === false;
+}
 
 /** The network's parameterization; only DDPM's discrete noise is supported. */
 function parameterization(denoiser: unknown, what: string): 'eps' | 'v' {
@@ -87,6 +108,7 @@ export function sgmModel(section: Mapping, what: string, options: LdmOptions = {
     throw configError(`${what}: network_config should be a UNetModel, and is of kind ${unet.kind}.`);
   if (firstStage.kind !== 'kl' && firstStage.kind !== 'vq' && firstStage.kind !== 'identity')
     throw configError(`${what}: first_stage_config should be an autoencoder, and is of kind ${firstStage.kind}.`);
+  const levels = continuousLevels(params['denoiser_config']);
   const condition = conditioner(params['conditioner_config'], what, options);
   return {
     ...validated(
@@ -95,7 +117,9 @@ export function sgmModel(section: Mapping, what: string, options: LdmOptions = {
         linear_start: 0.00085,
         linear_end: 0.012,
         scale_factor: params['scale_factor'],
-        parameterization: parameterization(params['denoiser_config'], what),
+        parameterization: levels ? 'eps' : parameterization(params['denoiser_config'], what),
+        noise_levels: levels,
+        time_is_sigma: levels === null && isToldSigma(params['denoiser_config']),
         image_size: condition.kind === 'composed' ? 128 : 64,
         channels: firstStage.kind === 'identity' ? unet.out_channels : firstStage.embed_dim,
         first_stage_key: 'jpg',

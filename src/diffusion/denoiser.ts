@@ -10,7 +10,7 @@
 
 import type { Tensor } from '../tensor/tensor.ts';
 import { roundedSum, scale } from '../tensor/arithmetic.ts';
-import type { NoiseSchedule } from './noise-schedule.ts';
+import { type NoiseSchedule, tableLevel } from './noise-schedule.ts';
 import { objectiveOf, type Parameterization } from './objective.ts';
 import { toEps } from './parameterization.ts';
 
@@ -57,6 +57,8 @@ export function noisePredictor(model: DiffusionModel): NoisePredictor {
 export interface DenoiserOptions {
   /** Round to the nearest trained timestep (A1111's `quantize`, and ComfyUI always) instead of interpolating in log sigma. Default false. */
   readonly quantize?: boolean;
+  /** Move each sigma to the nearest of the table first, as sgm's `DiscreteDenoiser`. Default false. */
+  readonly onTable?: boolean;
   /** Timesteps to use for given sigmas in place of the schedule's own, as diffusers' sigma-space schedulers do. Others are interpolated. */
   readonly timestepOf?: ReadonlyMap<number, number>;
 }
@@ -67,8 +69,11 @@ export interface DenoiserOptions {
  */
 export function denoiser(model: DiffusionModel, options: DenoiserOptions = {}): Denoiser {
   const { schedule, parameterization } = model;
-  const stateAt = (x: Latent, sigma: number) => {
-    const timestep = options.timestepOf?.get(sigma) ?? schedule.timestepOfSigma(sigma, options.quantize);
+  const stateAt = (x: Latent, given: number) => {
+    const level = options.onTable ? tableLevel(schedule, given) : undefined;
+    const { sigma } = level ?? { sigma: given };
+    const timestep =
+      level?.timestep ?? options.timestepOf?.get(sigma) ?? schedule.timestepOfSigma(sigma, options.quantize);
     // Rounded as the originals' float32 scalars: guidance multiplies differences in the last bit.
     const variance = Math.fround(Math.fround(sigma * sigma) + 1);
     const deviation = Math.fround(Math.sqrt(variance));

@@ -1,6 +1,7 @@
 /** The noise schedule that a model's configuration means, for sampling and training alike. */
 
 import { type BetaScheduleName, betaSchedule } from './beta-schedule.ts';
+import { type ContinuousLevels, continuousSchedule } from './continuous-levels.ts';
 import { type NoiseSchedule, noiseScheduleOf } from './noise-schedule.ts';
 import { zeroTerminalSnr } from './sigma-schedules/zero-terminal-snr.ts';
 
@@ -14,6 +15,7 @@ export interface ScheduleParams {
   readonly cosine_s: number;
   readonly rescale_betas_zero_snr: boolean;
   readonly v_posterior: number;
+  readonly noise_levels: ContinuousLevels | null;
 }
 
 /** float64 [T]: its betas. With zero terminal SNR the last level keeps a trace of signal, so that sigma space stays finite. */
@@ -29,5 +31,6 @@ export function betasOf(params: ScheduleParams): Float64Array {
 }
 
 export function scheduleOf(params: ScheduleParams): NoiseSchedule {
+  if (params.noise_levels) return continuousSchedule(params.noise_levels);
   return { ...noiseScheduleOf(betasOf(params)), vPosterior: params.v_posterior };
 }

@@ -89,6 +89,26 @@ export function noiseSchedule(
   };
 }
 
+/** The schedule of a table of sigmas, float32 [T], ascending: for levels so low that alphas_cumprod would not hold them. */
+export function noiseScheduleOfSigmas(sigmas: Float32Array): NoiseSchedule {
+  return noiseSchedule(
+    sigmas.map((sigma) => 1 / (1 + sigma * sigma)),
+    undefined,
+    sigmas,
+  );
+}
+
+/** The nearest level of the table to a sigma, by their difference, and its timestep (sgm's `possibly_quantize_sigma`). */
+export function tableLevel(
+  { sigmas }: NoiseSchedule,
+  sigma: number,
+): { readonly sigma: number; readonly timestep: number } {
+  let timestep = 0;
+  for (const [i, level] of sigmas.entries())
+    if (Math.abs(level - sigma) < Math.abs((sigmas[timestep] as number) - sigma)) timestep = i;
+  return { sigma: sigmas[timestep] as number, timestep };
+}
+
 export interface NoiseScheduleConfig extends BetaOptions {
   /** Default `linear`. */
   readonly betaSchedule?: BetaScheduleName;

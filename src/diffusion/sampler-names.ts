@@ -14,7 +14,7 @@ import { findSampler, samplers } from './samplers/index.ts';
 import { findSigmaSchedule, type SigmaScheduleName, sigmaSchedules } from './sigma-schedules/index.ts';
 
 /** Program whose naming and defaults to follow. */
-export type SamplerPeer = 'a1111' | 'comfy';
+export type SamplerPeer = 'a1111' | 'comfy' | 'sgm';
 
 /** The program whose sampler names a noise convention goes with. */
 export function samplerPeerOf(noise: NoiseConvention): SamplerPeer | undefined {
@@ -29,7 +29,7 @@ export interface NamedSampling {
   readonly schedule: string | undefined;
   readonly discardNextToLastSigma: boolean | undefined;
   readonly settings: SamplerSettings;
-  readonly sigmaConvention: 'k-diffusion' | 'comfy';
+  readonly sigmaConvention: 'k-diffusion' | 'comfy' | 'sgm';
   /** Undefined for our own names. */
   readonly peer: SamplerPeer | undefined;
 }
@@ -128,6 +128,24 @@ export const comfySamplers: readonly PeerRow[] = [
   comfyRow('uni_pc_bh2', 'k-unipc-bh2', { discard: true }),
 ];
 
+/** The samplers of Stability's sgm by class; its turbo demo's takes the first levels of a hundred steps each. */
+const sgmSamplers: readonly PeerRow[] = (
+  [
+    ['EulerEDMSampler', 'euler'],
+    ['HeunEDMSampler', 'heun'],
+    ['EulerAncestralSampler', 'euler-ancestral'],
+    ['DPMPP2SAncestralSampler', 'dpmpp-2s-ancestral'],
+    ['DPMPP2MSampler', 'dpmpp-2m'],
+    ['LinearMultistepSampler', 'lms'],
+    ['SubstepSampler', 'euler-ancestral', 'turbo'],
+  ] as const
+).map(([name, sampler, schedule = 'legacy_ddpm']) => ({
+  names: [name],
+  sampler,
+  schedule,
+  settings: { drawsOnlyUsed: true },
+}));
+
 /** A1111's scheduler labels, names and aliases. Its `beta` and `kl_optimal` are not ComfyUI's. */
 const a1111Schedules: Readonly<Record<string, SigmaScheduleName>> = {
   uniform: 'normal',
@@ -180,7 +198,7 @@ function peerSampling(
   peer: SamplerPeer,
   name: string,
 ): { readonly row: PeerRow; readonly schedule: string | undefined } | undefined {
-  const rows = peer === 'a1111' ? a1111Samplers : comfySamplers;
+  const rows = { a1111: a1111Samplers, comfy: comfySamplers, sgm: sgmSamplers }[peer];
   const whole = findRow(rows, name);
   if (whole) return { row: whole, schedule: undefined };
   const split = splitSchedule(name);
@@ -215,6 +233,7 @@ export function samplerNames(): readonly string[] {
       ...samplers.flatMap(({ name, title, aliases }) => [name, title, ...aliases]),
       ...a1111Samplers.flatMap(({ names }) => names),
       ...comfySamplers.flatMap(({ names }) => names),
+      ...sgmSamplers.flatMap(({ names }) => names),
     ]),
   ];
 }
@@ -237,7 +256,7 @@ function unknownSampler(name: string): StableDiffusionError {
 export function namedSampling(name: string, options: SamplerNameOptions = {}): NamedSampling {
   const wanted = name.trim();
   const own = samplers.find((sampler) => sampler.name === wanted);
-  const peers: readonly SamplerPeer[] = options.peer ? [options.peer] : own ? [] : ['a1111', 'comfy'];
+  const peers: readonly SamplerPeer[] = options.peer ? [options.peer] : own ? [] : ['a1111', 'comfy', 'sgm'];
   for (const peer of peers) {
     const found = peerSampling(peer, wanted);
     if (!found) continue;
@@ -251,7 +270,7 @@ export function namedSampling(name: string, options: SamplerNameOptions = {}): N
         row.schedule,
       discardNextToLastSigma: row.discard ?? false,
       settings: row.settings ?? {},
-      sigmaConvention: peer === 'comfy' ? 'comfy' : 'k-diffusion',
+      sigmaConvention: peer === 'a1111' ? 'k-diffusion' : peer,
       peer,
     };
   }

@@ -114,9 +114,9 @@ export interface SamplingRequest {
   readonly discardNextToLastSigma?: boolean;
   /**
    * Samplers in sigma space: `comfy` asks the model at whole timesteps only, and a start at the model's highest level is noise times
-   * sqrt(1 + sigma²) ("max denoise"). Default `k-diffusion`: timesteps between whole ones, noise times sigma.
+   * sqrt(1 + sigma²) ("max denoise"). `sgm` moves each sigma to the nearest of the table, and every start is noise times sqrt(1 + sigma²). Default `k-diffusion`: timesteps between whole ones, noise times sigma.
    */
-  readonly sigmaConvention?: 'k-diffusion' | 'comfy';
+  readonly sigmaConvention?: 'k-diffusion' | 'comfy' | 'sgm';
   /** Image-to-image: the clean latent to start from, noised to the level of the step that is run first. */
   readonly initial?: Latent;
   /** Number of steps left out at the start, for image-to-image: steps - int(strength · steps). */

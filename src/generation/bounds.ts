@@ -28,6 +28,7 @@ export const bounds = {
   eta: { min: -100, max: 100 },
   factor: { min: -1000, max: 1000 },
   sigma: { min: 0, max: 1_000_000 },
+  rho: { min: 0.01, max: 100 },
   tolerance: { min: 0, max: 1000 },
   order: { min: 1, max: 4 },
   restarts: { min: 0, max: 16 },

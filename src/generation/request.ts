@@ -154,6 +154,18 @@ const samplingFields = {
   sampler: text(200).optional(),
   /** Name of the spacing of the steps. Default: the sampler's own. */
   schedule: text(200).optional(),
+  /** Ends and exponent of the spacing, for those that are formulas (karras, exponential, polyexponential, …). Default: the model's own levels. */
+  scheduleSettings: z
+    .strictObject(
+      {
+        sigmaMin: real(bounds.sigma).optional(),
+        sigmaMax: real(bounds.sigma).optional(),
+        rho: real(bounds.rho).optional(),
+      },
+      { error: 'an object of sigmaMin, sigmaMax and rho' },
+    )
+    .readonly()
+    .optional(),
   /** Amount of fresh noise in each step. Default: the sampler's own. */
   eta: real(bounds.eta).optional(),
   /** VQ models: quantize each estimate of the clean latent, as CompVis's `quantize_denoised` and `quantize_x0`. Samplers of CompVis only. Default false. */

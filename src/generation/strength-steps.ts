@@ -11,8 +11,9 @@ import type { NoiseConvention } from '../random/noise-source.ts';
  *   space, whose schedule is cut at `steps - t_enc - 1`; for DDIM, PLMS and UniPC int(strength * steps).
  * - `all`: the same function with a given number of steps, as for A1111's second pass ("hires. fix"): as many steps as requested are run, the
  *   last of a schedule of int(steps / strength); for DDIM, PLMS and UniPC one fewer.
+ * - `sgm`: the last int(strength · (steps + 1)) levels of the schedule, the final 0 counted (sgm's `Img2ImgDiscretizationWrapper`).
  */
-export const strengthRules = ['compvis', 'a1111', 'all'] as const;
+export const strengthRules = ['compvis', 'a1111', 'all', 'sgm'] as const;
 export type StrengthRule = (typeof strengthRules)[number];
 
 export interface ScheduleCut {
@@ -44,6 +45,7 @@ export function strengthSteps(
   space: Sampler['space'],
 ): ScheduleCut {
   if (rule === 'compvis') return { steps, startStep: steps - Math.trunc(strength * steps) };
+  if (rule === 'sgm') return { steps, startStep: steps + 1 - Math.max(Math.trunc(strength * (steps + 1)), 1) };
   const capped = Math.min(strength, highest);
   // At strength 0 A1111 makes an empty schedule and fails; here nothing is run.
   if (rule === 'all' && strength === 0) return { steps, startStep: steps };

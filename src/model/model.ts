@@ -6,6 +6,7 @@ import { conditionerOf } from '../conditioning/conditioners.ts';
 import { syntaxEncoding } from '../conditioning/prompt-contexts.ts';
 import { idTensor } from '../conditioning/text.ts';
 import type { Network } from '../diffusion/guidance.ts';
+import { preconditionedNetwork, toldSigma } from '../diffusion/continuous-levels.ts';
 import type { PatchOptions } from '../diffusion/patches.ts';
 import { scheduleOf } from '../diffusion/model-schedule.ts';
 import type { NoiseSchedule } from '../diffusion/noise-schedule.ts';
@@ -15,7 +16,6 @@ import type { PrecisionName } from '../engine/precision.ts';
 import { StableDiffusionError } from '../errors.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import { checkpointNetworks } from '../checkpoints/checkpoint-networks.ts';
-import { scale } from '../tensor/arithmetic.ts';
 import type { NetworkInputs } from '../tensor/batches.ts';
 import { expectDType, type Tensor } from '../tensor/tensor.ts';
 import type { ClipTokenizer } from '../tokenizer/clip-tokenizer.ts';
@@ -23,6 +23,7 @@ import { type Autoencoder, autoencoderOf, type Posterior } from './autoencoder.t
 import { type DenoiserNetwork, denoiserNetwork } from './denoiser-network.ts';
 import { type ImageCondition, imageConditionOf } from './image-condition.ts';
 import { checkMemory } from './memory-need.ts';
+import { scaledLatent, unscaledLatent } from './latent-scale.ts';
 import { nativeLatentSize } from './native-size.ts';
 import { patchedAutoencoder } from './patched-autoencoder.ts';
 import { assertNetworksMatch, type NamedNetwork, NetworkSet, runForOne } from './network-set.ts';
@@ -61,6 +62,7 @@ export class Model implements AsyncDisposable, ConditionedModel {
   /** LoRAs and embeddings in it, as records of pictures name them. */
   readonly adapters: readonly string[];
   readonly #options: ModelOptions;
+  readonly #predict: Network;
   #disposed = false;
 
   /** Checks names and shapes of all parameters. Throws `weights-mismatch`, naming all that differ. Reads no weights. */
@@ -74,7 +76,7 @@ export class Model implements AsyncDisposable, ConditionedModel {
     this.tokenizers = tokenizers;
     this.adapters = adapters;
     this.schedule = scheduleOf(config);
-    this.parameterization = config.parameterization;
+    this.parameterization = config.noise_levels ? 'x0' : config.parameterization;
     this.networks = new NetworkSet({
       label,
       engine,
@@ -88,6 +90,7 @@ export class Model implements AsyncDisposable, ConditionedModel {
     });
     this.autoencoder = autoencoderOf(config.first_stage_config, this.networks);
     this.denoiser = denoiserNetwork(config.unet_config, this.networks);
+    this.#predict = this.#networkOfLevels();
     this.imageCondition = imageConditionOf({
       label,
       config: config.image_condition,
@@ -95,6 +98,19 @@ export class Model implements AsyncDisposable, ConditionedModel {
       parts: checkpoint.parts,
     });
     this.safety = safety_config && safetyNetwork(safety_config, this.networks);
+  }
+
+  /** The network as samplers call it: by timestep, whatever it is told of the noise. */
+  #networkOfLevels(): Network {
+    const { noise_levels: levels, time_is_sigma: isToldSigma } = this.checkpoint.config;
+    const { predict, latentChannels } = this.denoiser;
+    if (levels) return preconditionedNetwork(predict, levels, this.schedule, latentChannels);
+    return isToldSigma ? toldSigma(predict, this.schedule) : predict;
+  }
+
+  /** Latents of the autoencoder as the network has them: less their mean, over their deviation, scaled. */
+  scaleLatent(latent: Tensor<'float32'>): Tensor<'float32'> {
+    return scaledLatent(latent, this.checkpoint.config);
   }
 
   /** The file or folder it was loaded from. */
@@ -185,7 +201,7 @@ export class Model implements AsyncDisposable, ConditionedModel {
 
   /** The UNet: x [b, channels, h, w] with what is concatenated to it, timesteps [b], and the inputs of its condition. */
   predict(...[inputs, signal]: Parameters<Network>): Promise<Tensor<'float32'>> {
-    return this.denoiser.predict(inputs, signal);
+    return this.#predict(inputs, signal);
   }
 
   #autoencoderIn(patches: PatchOptions | undefined): Autoencoder {
@@ -203,10 +219,7 @@ export class Model implements AsyncDisposable, ConditionedModel {
     signal?: AbortSignal,
     patches?: PatchOptions,
   ): Promise<Tensor<'float32'>> {
-    return this.#autoencoderIn(patches).decode(
-      scale(latent, Math.fround(1 / this.checkpoint.config.scale_factor)),
-      signal,
-    );
+    return this.#autoencoderIn(patches).decode(unscaledLatent(latent, this.checkpoint.config), signal);
   }
 
   /** VQ first stages: each latent pixel [b, c, h, w] replaced by the nearest row of the codebook. Throws `invalid-argument` for other models. */

@@ -3,7 +3,7 @@
 import type { PatchOptions } from '../diffusion/patches.ts';
 import type { Model } from '../model/model.ts';
 import type { SeededNoise } from '../random/noise-source.ts';
-import { addScaled, concatenate, scale } from '../tensor/arithmetic.ts';
+import { addScaled, concatenate } from '../tensor/arithmetic.ts';
 import { type Tensor, tensor } from '../tensor/tensor.ts';
 
 /** n copies of a batch of one; a batch of n as it is. */
@@ -24,7 +24,7 @@ export async function sampleLatent(
   const sample = std
     ? addScaled(mean, 1, tensor('float32', std.shape, multiply(std.data, noise.normal(mean.shape).data)))
     : mean;
-  return scale(sample, model.checkpoint.config.scale_factor);
+  return model.scaleLatent(sample);
 }
 
 function multiply(a: Float32Array, b: Float32Array): Float32Array {

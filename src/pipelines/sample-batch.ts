@@ -51,6 +51,7 @@ function startSampling(plan: RunPlan, { guide, noise, startNoise, start }: Batch
     },
     sigmaConvention,
     schedule,
+    scheduleOptions: request.scheduleSettings,
     discardNextToLastSigma,
     initial,
     inpainting,

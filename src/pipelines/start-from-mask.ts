@@ -17,7 +17,7 @@ import { resize } from '../image/resize.ts';
 import type { Model } from '../model/model.ts';
 import type { SeededNoise } from '../random/noise-source.ts';
 import { NumpyRandomState } from '../random/numpy-random-state.ts';
-import { concatenate, scale } from '../tensor/arithmetic.ts';
+import { concatenate } from '../tensor/arithmetic.ts';
 import { type Tensor, tensor } from '../tensor/tensor.ts';
 import { digest } from './digest.ts';
 import { repeated, sampleLatent } from './initial-latent.ts';
@@ -49,7 +49,7 @@ async function knownLatent(painting: Painting, noise: SeededNoise, batch: number
   if (request.noise === 'diffusers')
     return sampleLatent(model, repeated(picture, batch), noise, signal, request.patches);
   const { mean } = await model.encodeImage(picture, signal, request.patches);
-  return repeated(scale(mean, model.checkpoint.config.scale_factor), batch);
+  return repeated(model.scaleLatent(mean), batch);
 }
 
 const nineChannels: Way = (painting) => ({

@@ -77,6 +77,7 @@ export const takenFields = {
   steps: shape.steps,
   sampler: shape.sampler,
   schedule: shape.schedule,
+  scheduleSettings: shape.scheduleSettings,
   eta: shape.eta,
   quantizeDenoised: shape.quantizeDenoised,
   samplerSettings: shape.samplerSettings,

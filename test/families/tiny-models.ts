@@ -6,6 +6,7 @@ import { type Checkpoint, openCheckpoint } from '../../src/checkpoints/checkpoin
 import { schedulerParams } from '../../src/config/diffusers-scheduler.ts';
 import { imageStatisticsPart } from '../../src/checkpoints/infer/image-condition.ts';
 import { tokenizersOf } from '../../src/conditioning/conditioners.ts';
+import type { LatentDiffusionConfig } from '../../src/config/latent-diffusion-config.ts';
 import { parseYaml } from '../../src/config/yaml.ts';
 import type { Engine } from '../../src/engine/engine.ts';
 import { Model } from '../../src/model/model.ts';
@@ -59,6 +60,8 @@ export async function familyModel(
   engine: Engine,
   /** `scheduler_config.json`, as of a diffusers folder. */
   scheduler?: Readonly<Record<string, unknown>>,
+  /** Further fields of the configuration. */
+  more: Partial<LatentDiffusionConfig> = {},
 ): Promise<Model> {
   const family = yaml.split('/')[1] ?? '';
   const tensors =
@@ -84,8 +87,13 @@ export async function familyModel(
     ? { ...opened.parts, [imageStatisticsPart]: memoryWeights(readTensors(statistics), 'statistics') }
     : opened.parts;
   const checkpoint: Checkpoint = scheduler
-    ? { ...opened, parts, scheduler, config: { ...opened.config, ...schedulerParams(scheduler, 'the scheduler') } }
-    : { ...opened, parts };
+    ? {
+        ...opened,
+        parts,
+        scheduler,
+        config: { ...opened.config, ...more, ...schedulerParams(scheduler, 'the scheduler') },
+      }
+    : { ...opened, parts, config: { ...opened.config, ...more } };
   const [first, second] =
     family === 'sdxl'
       ? ['models/sdxl/diffusers/tokenizer', 'models/sdxl/diffusers/tokenizer_2']

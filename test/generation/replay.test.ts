@@ -139,6 +139,12 @@ const rows: { readonly [F in Field]: readonly Row[] } = {
   steps: [{ options: { steps: 4 } }],
   sampler: [{ options: { sampler: 'DPM++ 2M SDE Karras' } }, { options: { sampler: 'PNDMScheduler', steps: 4 } }],
   schedule: [{ options: { sampler: 'euler', schedule: 'karras' } }],
+  scheduleSettings: [
+    {
+      options: { sampler: 'euler', schedule: 'karras', scheduleSettings: { rho: 3, sigmaMax: 10 } },
+      without: { sampler: 'euler', schedule: 'karras' },
+    },
+  ],
   eta: [{ options: { eta: 0.7 } }],
   quantizeDenoised: [
     { model: 'vq', options: { quantizeDenoised: true, width: 16, height: 16 }, without: { width: 16, height: 16 } },

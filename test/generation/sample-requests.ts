@@ -112,6 +112,10 @@ export const values: { readonly [F in Field]: fc.Arbitrary<unknown> } = {
   steps: whole(bounds.steps),
   sampler: fc.string({ minLength: 1, maxLength: 20 }),
   schedule: fc.string({ minLength: 1, maxLength: 20 }),
+  scheduleSettings: fc.record(
+    { sigmaMin: real(bounds.sigma), sigmaMax: real(bounds.sigma), rho: real(bounds.rho) },
+    { requiredKeys: [] },
+  ),
   eta: real(bounds.eta),
   quantizeDenoised: fc.boolean(),
   samplerSettings,

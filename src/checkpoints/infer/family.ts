@@ -11,19 +11,39 @@ import type { DiffusionParams } from '../../config/latent-diffusion-config.ts';
 import type { NetworkConfig, UNetConfig } from '../../config/network-config.ts';
 import { toFloat32 } from '../../tensor/convert.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
-import { unknown } from './shapes.ts';
 
 interface Family {
   readonly params: Partial<DiffusionParams>;
   readonly assumed: readonly string[];
 }
 
-/** Markers of models with other noise than DDPM's. */
-const unsupported: ReadonlyMap<string, string> = new Map([
-  ['edm_mean', 'an EDM model with a mean and deviation for each channel (Playground v2.5)'],
-  ['edm_vpred.sigma_max', 'an EDM model with v-prediction (CosXL)'],
-  ['ztsnr', 'a schedule with zero terminal signal-to-noise ratio'],
-]);
+/** The numbers of a small tensor. */
+async function numbersOf(source: WeightSource, name: string): Promise<number[]> {
+  return Array.from(toFloat32(await source.read(name)).data);
+}
+
+/** What marker tensors say: v-prediction, zero terminal signal, the noise of Playground v2.5 and of CosXL. */
+async function marks(source: WeightSource): Promise<Partial<DiffusionParams>> {
+  const has = (name: string): boolean => source.entries.has(name);
+  if (has('edm_mean') && has('edm_std'))
+    return {
+      noise_levels: { scaling: 'EDMScaling', sigma_min: 0.002, sigma_max: 80, sigma_data: 0.5 },
+      latent_mean: await numbersOf(source, 'edm_mean'),
+      latent_std: await numbersOf(source, 'edm_std'),
+      scale_factor: 0.5,
+    };
+  if (has('edm_vpred.sigma_max') && has('edm_vpred.sigma_min')) {
+    const [[max = 120], [min = 0.002]] = [
+      await numbersOf(source, 'edm_vpred.sigma_max'),
+      await numbersOf(source, 'edm_vpred.sigma_min'),
+    ];
+    return { noise_levels: { scaling: 'VScalingWithEDMcNoise', sigma_min: min, sigma_max: max, sigma_data: 1 } };
+  }
+  return {
+    ...(has('v_pred') ? { parameterization: 'v' as const } : {}),
+    ...(has('ztsnr') ? { rescale_betas_zero_snr: true } : {}),
+  };
+}
 
 const spreadName = 'model.diffusion_model.output_blocks.11.1.transformer_blocks.0.norm1.bias';
 /** Population standard deviation above which SD 2.x predicts v. */
@@ -36,16 +56,13 @@ async function predictsV(source: WeightSource): Promise<boolean | undefined> {
   return Math.sqrt(data.reduce((sum, value) => sum + (value - mean) ** 2, 0) / data.length) > vSpread;
 }
 
-/** Throws `model-unknown` for models whose sampling is not supported. */
+/** The parameters that tell a family. Reads a few small tensors. */
 export async function familyParams(
   source: WeightSource,
   unet: UNetConfig,
   condition: NetworkConfig | ComposedConfig | null,
 ): Promise<Family> {
-  for (const [name, what] of unsupported)
-    if (source.entries.has(name))
-      throw unknown(source.label, `the tensor ${name} marks ${what}, which is not supported`);
-  const marked = source.entries.has('v_pred') ? { parameterization: 'v' as const } : {};
+  const marked = await marks(source);
   if (condition?.kind === 'composed')
     return { params: { scale_factor: 0.13025, image_size: 128, ...marked }, assumed: ['image_size 128'] };
   const isV2 = condition?.kind === 'clip_text' && condition.layers_skipped > 0 && unet.use_linear_in_transformer;

@@ -12,7 +12,7 @@ import type { Sampling } from '../sampler.ts';
 import type { Job } from './job.ts';
 import type { DiffusersSchedulerConfig } from './scheduler-config.ts';
 import { deis, dpmMultistep, dpmMultistepInverse, dpmSinglestep, uniPc } from './solver-algorithms.ts';
-import { ddim, ddimInverse, ddpm, euler, lcm, pndm, sigmaSpace, tcd } from './timestep-algorithms.ts';
+import { ddim, ddimInverse, ddpm, edmEuler, euler, lcm, pndm, sigmaSpace, tcd } from './timestep-algorithms.ts';
 
 export interface SchedulerClass {
   readonly run: (job: Job) => Sampling;
@@ -23,6 +23,8 @@ export interface SchedulerClass {
   /** alphas_cumprod[-1] of a zero-SNR schedule, where it divides by it. */
   readonly lastAlphaBar?: number;
   readonly defaults: DiffusersSchedulerConfig;
+  /** Its noise levels are EDM's, and the model says the clean latent. Default false. */
+  readonly isContinuous?: boolean;
 }
 
 const distilled: DiffusersSchedulerConfig = {
@@ -57,6 +59,12 @@ const classes = {
   },
   LMSDiscreteScheduler: { run: sigmaSpace(sampleLms), space: 'sigma', defaults: {} },
   EulerDiscreteScheduler: { run: euler, space: 'sigma', lastAlphaBar, defaults: { interpolation_type: 'linear' } },
+  EDMEulerScheduler: {
+    run: edmEuler,
+    space: 'sigma',
+    isContinuous: true,
+    defaults: { sigma_min: 0.002, sigma_max: 80, sigma_data: 0.5, rho: 7 },
+  },
   EulerAncestralDiscreteScheduler: {
     run: sigmaSpace(sampleEulerAncestral),
     space: 'sigma',

@@ -41,6 +41,8 @@ export interface DiffusersSchedulerConfig {
   readonly interpolation_type?: 'linear' | 'log_linear';
   readonly sigma_min?: number | null;
   readonly sigma_max?: number | null;
+  readonly sigma_data?: number;
+  readonly rho?: number;
   readonly lambda_min_clipped?: number | string;
   readonly predict_x0?: boolean;
   readonly disable_corrector?: readonly number[];

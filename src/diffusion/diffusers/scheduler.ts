@@ -5,8 +5,10 @@
  */
 
 import { StableDiffusionError, throwIfAborted } from '../../errors.ts';
+import { continuousSchedule } from '../continuous-levels.ts';
 import type { DiffusionModel } from '../denoiser.ts';
 import { keepAtEnd, keepPredicted } from '../inpainting.ts';
+import type { NoiseSchedule } from '../noise-schedule.ts';
 import type { Sampler } from '../sampler.ts';
 import { checkRequest, stepNoiseOf } from '../samplers/request.ts';
 import type { DiffusersSamplerOptions } from './job.ts';
@@ -17,6 +19,14 @@ import {
   diffusersSchedule,
   wholeConfig,
 } from './scheduler-config.ts';
+
+function edmSchedule({
+  sigma_min: min,
+  sigma_max: max,
+  sigma_data: data = 0.5,
+}: DiffusersSchedulerConfig): NoiseSchedule {
+  return continuousSchedule({ scaling: 'EDMScaling', sigma_min: min ?? 0.002, sigma_max: max ?? 80, sigma_data: data });
+}
 
 /** What a class and a configuration mean. Throws `config-invalid` for an unknown class or value. */
 export function schedulerOf(className: string, given: DiffusersSchedulerConfig = {}) {
@@ -30,8 +40,8 @@ export function schedulerOf(className: string, given: DiffusersSchedulerConfig =
   return {
     row,
     config,
-    schedule: diffusersSchedule(config, row.lastAlphaBar),
-    parameterization: diffusersParameterization(config),
+    schedule: row.isContinuous ? edmSchedule(config) : diffusersSchedule(config, row.lastAlphaBar),
+    parameterization: row.isContinuous ? ('x0' as const) : diffusersParameterization(config),
   };
 }
 

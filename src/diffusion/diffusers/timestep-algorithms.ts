@@ -12,6 +12,7 @@ import { sampleEuler } from '../samplers/euler.ts';
 import { lcmTimesteps, sampleLcm } from '../samplers/lcm.ts';
 import { pndmPlan, samplePndm } from '../samplers/pndm.ts';
 import { type SigmaSampling, startAt } from '../samplers/sigma-sampler.ts';
+import { karrasSigmas } from '../sigma-schedules/karras.ts';
 import { sampleTcd } from '../samplers/tcd.ts';
 import { type DdimStep, spacedTimesteps } from '../timesteps.ts';
 import { sampleEulerChurnAfter } from './euler-churn.ts';
@@ -144,6 +145,16 @@ export function euler(job: Job): Sampling {
       ? sampleEulerChurnAfter(denoise, x, sigmas, { ...options, parameterization })
       : sampleEuler(denoise, x, sigmas, options),
   )(job);
+}
+
+/** EDM's Euler: Karras's levels, and a start of noise times sqrt(1 + sigma²) (`EDMEulerScheduler`). */
+export function edmEuler({ config, model, request, noise }: Job): Sampling {
+  const { sigma_min: min, sigma_max: max, rho } = config;
+  const all = karrasSigmas(request.steps, min ?? 0.002, max ?? 80, rho);
+  const sigmas = all.slice(request.startStep ?? 0);
+  const first = sigmas[0] as number;
+  const x = request.initial ? startAt(request, first) : scale(request.startNoise, Math.sqrt(first * first + 1));
+  return sampleEuler(denoiser(model), x, sigmas, { ...request.settings, noise, signal: request.signal });
 }
 
 function consistencyTimesteps({ config, request }: Job): number[] {

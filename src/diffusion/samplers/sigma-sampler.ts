@@ -39,7 +39,8 @@ export function sigmasOf(
 export function startAt(request: SamplingRequest, sigma: number): Latent {
   const highest = request.model.schedule.sigmas.at(-1) as number;
   const isMaximum = request.sigmaConvention === 'comfy' && sigma >= highest * (1 - 1e-5);
-  const deviation = isMaximum ? Math.sqrt(1 + sigma ** 2) : sigma;
+  const isWhole = isMaximum || (request.sigmaConvention === 'sgm' && !request.initial);
+  const deviation = isWhole ? Math.sqrt(1 + sigma ** 2) : sigma;
   return request.initial
     ? addScaled(request.initial, deviation, request.startNoise)
     : scale(request.startNoise, deviation);
@@ -67,7 +68,10 @@ export function sigmaSampler(row: SigmaSamplerRow): Sampler {
         row.usesIntervalNoise && request.intervalNoise && sigmas.length > 1
           ? request.intervalNoise(sigmas.findLast((sigma) => sigma > 0) as number, sigmas[0] as number)
           : stepNoiseOf(request, name);
-      const plain = denoiser(request.model, { quantize: request.sigmaConvention === 'comfy' });
+      const plain = denoiser(request.model, {
+        quantize: request.sigmaConvention === 'comfy',
+        onTable: request.sigmaConvention === 'sgm',
+      });
       const denoise = request.inpainting ? keepDenoised(plain, request.inpainting, request.startNoise) : plain;
       return sample(denoise, startAt(request, sigmas[0] as number), sigmas, {
         ...request.settings,

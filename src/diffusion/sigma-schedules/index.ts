@@ -7,6 +7,7 @@ import { ddimUniform } from './ddim-uniform.ts';
 import { exponential } from './exponential.ts';
 import { karras } from './karras.ts';
 import { klOptimal, klOptimalToMin } from './kl-optimal.ts';
+import { legacyDdpm } from './legacy-ddpm.ts';
 import { linearQuadratic } from './linear-quadratic.ts';
 import { normal } from './normal.ts';
 import { polyexponential } from './polyexponential.ts';
@@ -32,7 +33,8 @@ export type SigmaScheduleName =
   | 'align_your_steps'
   | 'align_your_steps_xl'
   | 'vp'
-  | 'turbo';
+  | 'turbo'
+  | 'legacy_ddpm';
 
 export const sigmaSchedules: { readonly [Name in SigmaScheduleName]: SigmaSchedule } = {
   normal,
@@ -51,6 +53,7 @@ export const sigmaSchedules: { readonly [Name in SigmaScheduleName]: SigmaSchedu
   align_your_steps_xl: alignYourStepsXl,
   vp,
   turbo,
+  legacy_ddpm: legacyDdpm,
 };
 
 /** Other names of the same schedules, normalised as `normaliseName` does. */

@@ -142,9 +142,11 @@ function compareTables(
   schedule: NoiseSchedule,
   compare: Comparisons,
   perStep: number,
+  /** The network is told the logarithm of the level (EDM). */
+  isContinuous: boolean,
 ): void {
   const sigmas = steps.map(({ sigma }) => sigma);
-  const timesteps = sigmas.map((sigma) => schedule.timestepOfSigma(sigma));
+  const timesteps = sigmas.map((sigma) => (isContinuous ? 0.25 * Math.log(sigma) : schedule.timestepOfSigma(sigma)));
   const split = want.get('visited.base')?.shape[0] ?? 0;
   const tables: Readonly<Record<string, readonly number[]>> = {
     visited: timesteps,
@@ -239,7 +241,7 @@ export const reader: Reader = {
     const made = await runPictures(model, options(begin));
     await refiner?.dispose();
     const perStep = twoCalls.test(name) ? 2 : 1;
-    compareTables(row, want, made, schedule, compare, perStep);
+    compareTables(row, want, made, schedule, compare, perStep, 'sigma_data' in config);
     for (const [output, { atol, same_as: recorded = output }] of Object.entries(row.outputs)) {
       const tolerance = atol ?? row.outputs[recorded]?.atol ?? 0;
       const index = (Number(/^step\.(\d+)$/.exec(output)?.[1] ?? Number.NaN) + 1) / perStep - 1;
