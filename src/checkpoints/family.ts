@@ -97,7 +97,6 @@ const families: readonly Row[] = [
     (n) => n.holds('clip_txt_pooled_mapper') || n.holds('effnet_mapper'),
   ),
   other('pixart', 'a PixArt or DiT model', (n) => n.holds('scale_shift_table') || n.holds('adaLN_modulation')),
-  other('unclip', 'a model of image variations (unCLIP)', (n) => n.begins('noise_augmentor.')),
   other(
     'controlnet',
     'a ControlNet',

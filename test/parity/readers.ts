@@ -34,6 +34,7 @@ export const readers: readonly ReaderRow[] = [
   { set: 'families', load: () => import('./readers/family-image-conditions.ts') },
   { set: 'families', load: () => import('./readers/family-sgm.ts') },
   { set: 'families', load: () => import('./readers/family-tables.ts') },
+  { set: 'families', load: () => import('./readers/family-keys.ts') },
   { set: 'families', load: () => import('./readers/family-lora.ts') },
   { set: 'families', load: () => import('./readers/gguf.ts') },
   { set: 'control', load: () => import('./readers/upscalers.ts') },

@@ -67,6 +67,12 @@ export async function familyParams(
     return { params: { scale_factor: 0.13025, image_size: 128, ...marked }, assumed: ['image_size 128'] };
   const isV2 = condition?.kind === 'clip_text' && condition.layers_skipped > 0 && unet.use_linear_in_transformer;
   if (!isV2) return { params: marked, assumed: [] };
+  // The published upscaler (7 channels and a noise level) predicts v, and has a scale of its own.
+  if (unet.num_classes !== null && unet.in_channels === 7)
+    return {
+      params: { parameterization: 'v', scale_factor: 0.08333, image_size: 64, ...marked },
+      assumed: ['parameterization v'],
+    };
   const isV = unet.in_channels === 4 ? await predictsV(source) : false;
   const params = isV ? { parameterization: 'v' as const, image_size: 96 } : { image_size: 64 };
   return {

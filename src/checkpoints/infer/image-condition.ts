@@ -4,11 +4,13 @@
  */
 
 import { type ImageConditionConfig, imageConditionSchema } from '../../config/image-condition.ts';
-import type { NetworkConfig, UNetConfig } from '../../config/network-config.ts';
+import { clipVisionConfigSchema, type NetworkConfig, type UNetConfig } from '../../config/network-config.ts';
 import { isMapping } from '../../config/validate.ts';
 import { withNames, withoutPrefix } from '../../weights/view.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
+import { canonicalWeights } from '../canonical.ts';
 import { type DetectedNetwork, detectNetwork } from '../detect.ts';
+import { inferClipVision } from './clip.ts';
 import { hasPrefix, inferred } from './shapes.ts';
 
 /** The network of the condition among a checkpoint's parts. */
@@ -29,7 +31,14 @@ export function imageConditionNetwork(source: WeightSource): DetectedNetwork | u
   const visual = withNames(source, (name) =>
     name.startsWith(`${embedder}visual.`) ? name.slice(embedder.length) : undefined,
   );
-  return detectNetwork(visual);
+  const bare = canonicalWeights(visual, clipVisionConfigSchema.parse({ kind: 'clip_vision' }));
+  const { config, assumed } = inferClipVision(bare.source.entries);
+  // ViT-L is OpenAI's, with quick GELU; the larger ones are OpenCLIP's, with heads of 80 channels in ViT-H.
+  const isOpenAi = config.hidden_size === 1024;
+  const own = isOpenAi
+    ? config
+    : { ...config, hidden_act: 'gelu' as const, num_attention_heads: Math.max(1, Math.floor(config.hidden_size / 80)) };
+  return { ...bare, config: own, assumed };
 }
 
 interface InferredImageCondition {

@@ -196,12 +196,27 @@ function finish(
       transformer_depth: uniform(depths),
       use_linear_in_transformer: useTransformer && linear,
       context_dim: context,
+      ...crossedLevels(entries, levels, context),
       legacy: false,
       norm_num_groups: normGroups(widths, assumed),
     },
     what,
   );
   return { config, assumed };
+}
+
+/** Levels whose first attention looks at the context too (SD 2.x's upscaler): its keys have the context's width, not the level's. */
+function crossedLevels(
+  entries: Entries,
+  levels: readonly Block[][],
+  context: number | null,
+): { readonly disable_self_attentions?: readonly boolean[] } {
+  const crossed = levels.map((blocks) => {
+    const [{ attention, width } = { attention: undefined, width: 0 }] = blocks;
+    const keys = entries.get(`${attention}transformer_blocks.0.attn1.to_k.weight`)?.shape[1];
+    return context !== null && keys === context && keys !== width;
+  });
+  return crossed.includes(true) ? { disable_self_attentions: crossed } : {};
 }
 
 /** Transformer blocks of each level; the last also applies to the middle; a level without attention counts as 1. */
