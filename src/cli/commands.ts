@@ -24,6 +24,16 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./commands/replay.ts')).replay,
   },
   {
+    name: 'run',
+    summary: "run a workflow of ComfyUI's",
+    load: async () => (await import('./commands/run.ts')).run,
+  },
+  {
+    name: 'workflow',
+    summary: "check a workflow of ComfyUI's, or write one from a picture",
+    load: async () => (await import('./commands/workflow.ts')).workflow,
+  },
+  {
     name: 'upscale',
     summary: 'enlarge pictures with an upscaler',
     load: async () => (await import('./commands/upscale.ts')).upscale,

@@ -226,6 +226,11 @@ function resolveSchedule(
   );
 }
 
+/** ComfyUI's name of a sampler of the table; undefined where it has none. */
+export function comfySamplerName(sampler: string): string | undefined {
+  return comfySamplers.find((row) => row.sampler === sampler)?.names[0];
+}
+
 /** Every name that `namedSampling` accepts, without schedule suffixes and repetitions. */
 export function samplerNames(): readonly string[] {
   return [

@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { StableDiffusionError } from '../errors.ts';
 import type { ServerContext } from './context.ts';
 import { decideJob, type FieldNames, type JobDraft } from './decide-job.ts';
-import type { Job, NewJob } from './job.ts';
+import { isPictureJob, type NewJob, type PictureJob } from './job.ts';
 
 export interface Submission extends Pick<NewJob, 'owner' | 'source' | 'priority'> {
   readonly draft: JobDraft;
@@ -17,13 +17,14 @@ export interface Submission extends Pick<NewJob, 'owner' | 'source' | 'priority'
 export async function acceptJob(
   context: ServerContext,
   { owner, source, priority, draft, fields = {}, id = randomUUID() }: Submission,
-): Promise<Job> {
+): Promise<PictureJob> {
   const { queue, limits, metrics, watch } = context;
   if (context.isStopping())
     throw new StableDiffusionError('busy', 'The server is shutting down.', { details: { scope: 'shutdown' } });
   const request = await decideJob(context, draft, fields, source);
   try {
     const job = await queue.add({ id, owner, source, priority, request }, limits);
+    if (!isPictureJob(job)) throw new StableDiffusionError('invalid-argument', `${id} is the id of a workflow.`);
     metrics.accepted(source);
     watch.track(job);
     return job;
@@ -36,11 +37,11 @@ export async function acceptJob(
 /** Waits for a job's pictures. A client that goes takes its job with it. Throws what the job failed with. */
 export async function awaitJob(
   context: ServerContext,
-  job: Job,
+  job: PictureJob,
   signal: AbortSignal,
-): Promise<Job & { readonly result: NonNullable<Job['result']> }> {
+): Promise<PictureJob & { readonly result: NonNullable<PictureJob['result']> }> {
   const { watch, queue } = context;
-  let ended: Job;
+  let ended: Awaited<ReturnType<typeof watch.finished>>;
   try {
     ended = await watch.finished(job, signal);
   } catch (error) {
@@ -48,7 +49,7 @@ export async function awaitJob(
     throw error;
   }
   const { result, error, state } = ended;
-  if (state === 'done' && result) return { ...ended, result };
+  if (state === 'done' && result) return { ...ended, request: job.request, result };
   if (state === 'cancelled') throw new StableDiffusionError('aborted', 'The job was cancelled.');
   const code = (error?.code ?? 'engine-failed') as StableDiffusionError['code'];
   throw new StableDiffusionError(code, error?.message ?? 'The job failed.');

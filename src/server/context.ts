@@ -2,6 +2,7 @@
 
 import type { FastifyBaseLogger } from 'fastify';
 import type { StorageQuota } from './admission/storage-quota.ts';
+import type { ComfyService } from './comfyui/service.ts';
 import type { JobWatch } from './job-watch.ts';
 import type { Limits } from './limits.ts';
 import type { Metrics } from './metrics.ts';
@@ -33,6 +34,8 @@ export interface ServerContext {
   readonly queue: JobQueue;
   readonly store: BlobStore;
   readonly catalog: ModelCatalog;
+  /** ComfyUI's API. */
+  readonly comfyui: ComfyService;
   readonly adapters: AdapterCatalog;
   readonly models: ModelPool;
   /** Bytes that callers store. */

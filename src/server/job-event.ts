@@ -1,6 +1,7 @@
 /** Events of a running job. Steps and previews are transient; state changes are also in the journal. */
 
 import type { Job } from './job.ts';
+import type { WorkflowMessage } from './run/workflow-message.ts';
 
 export type JobEvent =
   | { readonly kind: 'state'; readonly id: string; readonly job: Job }
@@ -23,7 +24,9 @@ export type JobEvent =
       readonly step: number;
       readonly mediaType: string /** base64 */;
       readonly data: string;
-    };
+    }
+  /** A workflow's own. */
+  | { readonly kind: 'workflow'; readonly id: string; readonly message: WorkflowMessage };
 
 /** Controls that a caller can send to the worker of a job. */
 export type JobControl =
@@ -34,7 +37,9 @@ export type JobControl =
   /** Continue with the next iteration. */
   | 'skip'
   /** Somebody watches: make previews for the next seconds. */
-  | 'watch';
+  | 'watch'
+  /** Forget what is kept in memory for a caller, whose name is in place of the job's id. */
+  | 'free';
 
 export type JobEventListener = (event: JobEvent) => void;
 export type JobControlListener = (id: string, control: JobControl) => void;

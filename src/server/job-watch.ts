@@ -122,7 +122,7 @@ class QueueWatch implements JobWatch {
     if (event.kind === 'state') {
       if (isFinished(event.job)) this.#tracked.delete(id);
       else this.#tracked.set(id, { ...(event.job.state === 'queued' ? {} : known), job: event.job });
-    } else if (known)
+    } else if (known && event.kind !== 'workflow')
       this.#tracked.set(id, event.kind === 'step' ? { ...known, step: event } : { ...known, preview: event });
     for (const listener of [...(this.#listeners.get(id) ?? [])]) listener(event);
   }

@@ -32,7 +32,7 @@ export async function callWebhook(
   { id, request }: Job,
   base: string,
 ): Promise<void> {
-  if (!webhooks || request.webhook === undefined) return;
+  if (!webhooks || request.task === 'workflow' || request.webhook === undefined) return;
   const job = await queue.get(id);
   if (job)
     webhooks.send({

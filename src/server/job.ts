@@ -147,6 +147,29 @@ export const jobRequestSchema = z.preprocess(upgradeJobRequest, currentRequest);
 
 export type JobRequest = z.output<typeof currentRequest>;
 
+/** A workflow in ComfyUI's API format. Texts of JSON stay texts: their whole numbers go up to 2^64. */
+export const workflowRequestSchema = z.object({
+  task: z.literal('workflow'),
+  /** The caller's name of it, which its messages and its history have. */
+  promptId: z.string(),
+  /** ComfyUI's place in the queue. */
+  number: z.number(),
+  /** Whose socket gets its messages; undefined: everybody's of the caller. */
+  clientId: z.string().optional(),
+  /** The nodes. */
+  prompt: z.string(),
+  /** `extra_data`: what pictures keep besides the nodes. */
+  extra: z.string(),
+  /** Output nodes to run. */
+  outputs: z.array(z.string()),
+  /** Intermediate pictures: made by the latent's colours alone. */
+  previews: z.boolean(),
+  /** Work for fair shares, estimated from the nodes. */
+  work: z.number().nonnegative(),
+});
+
+export type WorkflowRequest = z.output<typeof workflowRequestSchema>;
+
 export const resultImageSchema = z.object({
   /** SHA-256 of the file: its name in the store. */
   id: blobIdSchema,
@@ -162,6 +185,17 @@ export const resultImageSchema = z.object({
   flagged: z.boolean().optional(),
 });
 
+/** How a workflow ended, as ComfyUI's history tells it. */
+export const workflowResultSchema = z.object({
+  status: z.enum(['success', 'error']),
+  /** What output nodes show, by node. */
+  outputs: z.record(z.string(), z.unknown()),
+  /** Messages of its start and end, with their times. */
+  messages: z.array(z.tuple([z.string(), z.record(z.string(), z.unknown())])),
+});
+
+export type WorkflowOutcome = z.output<typeof workflowResultSchema>;
+
 export const jobResultSchema = z.object({
   images: z.array(resultImageSchema),
   /** Stopped before its end: pictures are unfinished or missing. */
@@ -171,6 +205,8 @@ export const jobResultSchema = z.object({
   seconds: z.number(),
   /** Pictures of all jobs that were made in the same run. */
   batch: z.int(),
+  /** Of a workflow, which has no `images` of its own: its files lie in the caller's folders. */
+  workflow: workflowResultSchema.optional(),
 });
 
 export type ResultImage = z.output<typeof resultImageSchema>;
@@ -184,6 +220,8 @@ export const endingOf = ({ mediaType }: ResultImage): string => endings[mediaTyp
 export interface JobError {
   readonly code: string;
   readonly message: string;
+  /** How far a workflow came. */
+  readonly workflow?: WorkflowOutcome;
 }
 
 export interface NewJob {
@@ -192,9 +230,11 @@ export interface NewJob {
   /** Owner: the name of an API key. */
   readonly owner: string;
   /** The surface it came by. */
-  readonly source: 'a1111' | 'openai' | 'gemini' | 'jobs';
+  readonly source: 'a1111' | 'openai' | 'gemini' | 'comfyui' | 'jobs';
   readonly priority: Priority;
-  readonly request: JobRequest;
+  readonly request: JobRequest | WorkflowRequest;
+  /** Id of a waiting job of the same caller and priority that this one goes ahead of. */
+  readonly before?: string | undefined;
 }
 
 export interface Job extends NewJob {
@@ -208,6 +248,17 @@ export interface Job extends NewJob {
   readonly result?: JobResult;
   readonly error?: JobError;
 }
+
+/** A job that makes pictures of a request; others run a workflow. */
+export type PictureJob = Job & { readonly request: JobRequest };
+export type WorkflowJob = Job & { readonly request: WorkflowRequest };
+
+export const isWorkflowJob = (job: Job): job is WorkflowJob => job.request.task === 'workflow';
+export const isPictureJob = (job: Job): job is PictureJob => !isWorkflowJob(job);
+
+/** How many pictures a job counts for where jobs are taken together. A workflow always runs alone. */
+export const pictureCount = ({ request }: Pick<NewJob, 'request'>): number =>
+  request.task === 'workflow' ? 1 : request.prompts.length;
 
 export const isFinished = (job: Job): boolean =>
   job.state === 'done' || job.state === 'failed' || job.state === 'cancelled';
@@ -223,6 +274,7 @@ function looksAtBatch({ sampler, noise }: JobRequest): boolean {
  */
 export function batchKey(job: NewJob): string {
   const { request: r } = job;
+  if (r.task === 'workflow') return job.id;
   const alone =
     r.task !== 'txt2img' ||
     (r.noiseSettings?.subseedStrength ?? 0) > 0 ||

@@ -41,6 +41,12 @@ export const limitTable = {
     'maximum values in a JSON body',
     'They are counted before the body is parsed; A1111 has about 500 options.',
   ),
+  workflowElements: row(
+    500_000,
+    undefined,
+    'maximum values in a workflow, counted before it is parsed',
+    'Ten thousand nodes, with what a page keeps of their places.',
+  ),
   requestSeconds: row(
     60,
     undefined,

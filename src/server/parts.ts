@@ -2,8 +2,16 @@
 
 import type { FastifyBaseLogger } from 'fastify';
 import { chooseDevice } from '../engine/devices-node.ts';
+import type { Engine } from '../engine/engine.ts';
 import { createNodeEngine } from '../engine/node.ts';
+import { nodeImageCodec } from '../image/codec/codec-node.ts';
+import type { NodeTable } from '../workflow/definition.ts';
+import { nodes as ownNodes } from '../workflow/nodes/index.ts';
+import { nodesWith } from './comfyui/node-folder.ts';
+import { comfyFilesFolder } from './comfyui/service.ts';
+import { workflowFilesOf } from './comfyui/workflow-files.ts';
 import type { ServerPolicy } from './context.ts';
+import { pictureCount } from './job.ts';
 import { type Limits, limitsOf } from './limits.ts';
 import { callWebhook, openWebhooks } from './job-webhook.ts';
 import { openKeeping } from './keeping.ts';
@@ -15,6 +23,7 @@ import { type ModelCatalog, openModelCatalog } from './models/model-catalog.ts';
 import { createModelPool, type ModelPool } from './models/model-pool.ts';
 import { createPicturePool, type PicturePool } from './pictures/picture-pool.ts';
 import type { JobQueue } from './queue/queue.ts';
+import { createWorkflowMaker } from './run/workflow-maker.ts';
 import { type Runner, startRunner } from './run/runner.ts';
 import type { BlobStore } from './store/blob-store.ts';
 import { openPictureFolder, type PictureFolder } from './store/picture-folder.ts';
@@ -28,6 +37,9 @@ export interface Parts {
   readonly adapters: AdapterCatalog;
   readonly models: ModelPool;
   readonly pictures: PicturePool;
+  readonly engine: Engine;
+  /** Nodes of workflows. */
+  readonly nodes: NodeTable;
   readonly limits: Limits;
   readonly policy: ServerPolicy;
   readonly metrics: Metrics;
@@ -50,6 +62,7 @@ export async function openParts(options: WorkOptions): Promise<Parts> {
     embeddingsFolder: options.embeddingsFolder,
     onUnusable: (file, err) => log.warn({ file, err }, 'a file in the folder of embeddings cannot be used'),
   });
+  const nodes = await nodesWith(options.nodesFolder, ownNodes);
   const { queue, store, linkSecret, release } = await openKeeping(options, limits, log);
   const webhooks = await openWebhooks(options, { policy, linkSecret, log });
   const outputs =
@@ -58,11 +71,13 @@ export async function openParts(options: WorkOptions): Promise<Parts> {
       : openPictureFolder({ folder: options.outputFolder, byOwner: options.byOwner ?? false, now: Date.now });
   const { provider, note } = await chooseDevice(options.device);
   if (note !== undefined) log.info(note);
-  const engine = createNodeEngine({
-    background: true,
-    provider,
-    ...(options.threads === undefined ? {} : { threads: options.threads }),
-  });
+  const engine =
+    options.engine ??
+    createNodeEngine({
+      background: true,
+      provider,
+      ...(options.threads === undefined ? {} : { threads: options.threads }),
+    });
   const models = createModelPool({
     catalog,
     load: (path, loras) => loadAdapted(path, loras, adapters, { engine, precision: options.precision }),
@@ -94,6 +109,8 @@ export async function openParts(options: WorkOptions): Promise<Parts> {
     adapters,
     models,
     pictures,
+    engine,
+    nodes,
     limits,
     policy,
     metrics,
@@ -115,8 +132,17 @@ export async function openParts(options: WorkOptions): Promise<Parts> {
 }
 
 export function startWork(parts: Parts, options: WorkOptions): Runner {
-  const { queue, store, models, pictures, policy, limits, metrics, catalog, log, outputs } = parts;
+  const { queue, store, models, pictures, policy, limits, metrics, catalog, log, outputs, engine, nodes } = parts;
+  const { comfyuiModels: root, lorasFolder, embeddingsFolder } = options;
+  const filesFolder = comfyFilesFolder(options);
+  const workflows = createWorkflowMaker({
+    engine,
+    nodes,
+    filesOf: (owner) => workflowFilesOf(owner, { catalog, root, lorasFolder, embeddingsFolder, filesFolder }),
+    codecOf: () => nodeImageCodec,
+  });
   return startRunner({
+    workflows,
     queue,
     store,
     models,
@@ -135,7 +161,7 @@ export function startWork(parts: Parts, options: WorkOptions): Runner {
       ]),
     onOutcome(job, outcome, seconds, batch) {
       const waited = ((job.startedAt ?? job.createdAt) - job.createdAt) / 1000;
-      metrics.finished(outcome, job.request.prompts.length, waited, seconds, batch);
+      metrics.finished(outcome, pictureCount(job), waited, seconds, batch);
       log.info({ job: job.id, owner: job.owner, outcome, waited, seconds, batch, attempt: job.attempt }, 'job');
       callWebhook(parts, job, options.linkBase ?? '').catch((err: unknown) =>
         log.warn({ err }, 'a webhook could not be sent'),

@@ -66,7 +66,7 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
       `The server would answer everybody who reaches ${host}. Give it API keys with --api-key, or leave it at 127.0.0.1.`,
     );
   }
-  const service = await openService({ ...options, byOwner: keys.length > 0 });
+  const service = await openService({ ...options, byOwner: keys.length > 0, owners: keys.map(({ name }) => name) });
   const logReads = options.logFormat !== 'pretty';
   const { context, parts } = service;
   let app: FastifyInstance;

@@ -6,17 +6,26 @@ import { join } from 'node:path';
 import { StableDiffusionError } from '../errors.ts';
 import { programName } from '../generation/record.ts';
 import { createStorageQuota } from './admission/storage-quota.ts';
+import { openComfyService } from './comfyui/service.ts';
 import type { ServerContext } from './context.ts';
+import { checkComfyuiPage } from './http/comfyui-page.ts';
 import { createJobWatch } from './job-watch.ts';
 import { openOptionsStore } from './options-store.ts';
 import { openParts, type Parts, startWork } from './parts.ts';
 import type { WorkOptions } from './work-options.ts';
+import { serverFeatures } from './routes/comfyui/server-facts.ts';
 import { createLinkSigner } from './store/signed-link.ts';
 import { createTaskNames } from './task-names.ts';
 
 export interface ServiceOptions extends WorkOptions {
   /** Make jobs in this process too; false leaves them to workers on Redis. Default true. */
   readonly work?: boolean | undefined;
+  /** Names of the callers, whose workflows may wait from before. */
+  readonly owners?: readonly string[] | undefined;
+  /** Make intermediate pictures of workflows whose clients do not say whether. Default false, as ComfyUI. */
+  readonly comfyuiPreviews?: boolean | undefined;
+  /** The folder of ComfyUI's official page, to be served at / instead. */
+  readonly comfyuiPage?: string | undefined;
 }
 
 export interface Service {
@@ -52,6 +61,7 @@ export async function openService(options: ServiceOptions, base = ''): Promise<S
       'invalid-argument',
       'A server that makes no pictures itself needs --redis, for workers to take its jobs.',
     );
+  if (options.comfyuiPage !== undefined) checkComfyuiPage(options.comfyuiPage);
   await makeDataFolder(options.dataFolder);
   const parts = await openParts({ ...options, linkBase: base });
   let stopping = false;
@@ -60,6 +70,14 @@ export async function openService(options: ServiceOptions, base = ''): Promise<S
     ...parts,
     base,
     watch,
+    comfyui: await openComfyService({
+      ...options,
+      catalog: parts.catalog,
+      queue: parts.queue,
+      nodes: parts.nodes,
+      features: serverFeatures(parts),
+      owners: ['local', ...(options.owners ?? [])],
+    }),
     quota: createStorageQuota(parts.limits.storedBytesPerCaller, Date.now),
     options: await openOptionsStore(join(options.dataFolder, 'options.json')),
     tasks: createTaskNames(),

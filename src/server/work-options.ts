@@ -2,6 +2,7 @@
 
 import type { FastifyBaseLogger } from 'fastify';
 import type { Device } from '../engine/device-names.ts';
+import type { Engine } from '../engine/engine.ts';
 import type { PrecisionName } from '../engine/precision.ts';
 import type { ServerPolicy } from './context.ts';
 import type { Limits } from './limits.ts';
@@ -17,6 +18,14 @@ export interface WorkOptions {
   /** Folders of LoRAs and of textual inversions. */
   readonly lorasFolder?: string | undefined;
   readonly embeddingsFolder?: string | undefined;
+  /** ComfyUI's folder `models`: what workflows may use beside the models, LoRAs and embeddings above. */
+  readonly comfyuiModels?: string | undefined;
+  /** Folder of what ComfyUI's API reads and writes. Default: in the folder of jobs and pictures. */
+  readonly comfyuiFiles?: string | undefined;
+  /** A folder of modules with further nodes for workflows. */
+  readonly nodesFolder?: string | undefined;
+  /** An engine to work with, which is disposed of at the end. Default: a new one. */
+  readonly engine?: Engine | undefined;
   /** Folder of jobs and pictures. */
   readonly dataFolder: string;
   /** `redis://…`: jobs and pictures are kept there instead, for many servers and workers. */

@@ -234,3 +234,8 @@ export function openWorkflowContext(options: WorkflowContextOptions): WorkflowCo
     now,
   };
 }
+
+/** The files of these folders, without an engine. */
+export function openWorkflowFiles(folders: WorkflowFolders, now: () => Date = () => new Date()): WorkflowFiles {
+  return new DiskFiles(folders, now);
+}

@@ -72,4 +72,9 @@ export const readers: readonly ReaderRow[] = [
   { set: 'training', load: () => import('./readers/evaluation.ts') },
   { set: 'training', load: () => import('./readers/degradation.ts') },
   { set: 'training', load: () => import('./readers/micro-training.ts') },
+  { set: 'comfyui', load: () => import('./readers/comfyui-requests.ts') },
+  { set: 'comfyui', load: () => import('./readers/comfyui-socket.ts') },
+  { set: 'comfyui', load: () => import('./readers/comfyui-queue.ts') },
+  { set: 'comfyui', load: () => import('./readers/comfyui-files.ts') },
+  { set: 'comfyui', load: () => import('./readers/comfyui-page.ts') },
 ];

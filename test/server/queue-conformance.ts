@@ -101,7 +101,7 @@ export function testQueue({ name, open, skip = false }: QueueUnderTest): void {
     const job = newJob();
     await queue.add(job, admission);
     const again = await queue.add({ ...job, request: jobRequest({ steps: 9 }) }, admission);
-    assert.equal(again.request.steps, 2);
+    assert.equal((again.request as JobRequest).steps, 2);
     assert.deepEqual(await queue.counts(), { queued: 1, running: 0 });
     await queue.complete(await takeOne(queue), result);
     assert.equal((await queue.add(job, admission)).state, 'done');

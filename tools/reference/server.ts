@@ -21,8 +21,10 @@ const limits: Block = () =>
 export const serverBlocks: Readonly<Record<string, Block>> = {
   limits,
   routes([which = '']) {
-    const chosen = routes.filter(({ path, flavour }) =>
-      which === 'operations' ? operations.has(path) : flavour === (which as Flavour) && !operations.has(path),
+    const chosen = routes.filter(
+      ({ path, flavour, alias }) =>
+        !alias &&
+        (which === 'operations' ? operations.has(path) : flavour === (which as Flavour) && !operations.has(path)),
     );
     if (chosen.length === 0) throw new Error(`There are no routes ${which}.`);
     return table(

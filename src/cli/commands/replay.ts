@@ -26,6 +26,8 @@ const options = {
   init: text(['--init-img', '-i', '--image'], 'FILE', 'initial image, for img2img and inpaint'),
   mask: text(['--mask', '-m'], 'FILE', 'the mask, for inpaint'),
   initLatents: text(['--init-latents'], 'FILE', 'start noise, if the picture was made with one'),
+  models: text(['--models'], 'DIR', "folder of checkpoints, for a picture of ComfyUI's"),
+  comfyui: text(['--comfyui'], 'DIR', "ComfyUI's folder, for a picture of ComfyUI's"),
   noSafety: flag(['--no-safety'], 'turn the safety checker off'),
   large: flag(['--large'], 'allow a picture that takes very long to make'),
   output: text(['--output', '-o'], 'FILE', 'write the picture here instead of --outdir'),
@@ -242,9 +244,56 @@ async function compare(path: string, bytes: Uint8Array, image: Image): Promise<D
   return { largest, share: different / was.data.length };
 }
 
+/** A picture of ComfyUI's, which has no record of ours. */
+async function carriesWorkflow(bytes: Uint8Array): Promise<boolean> {
+  const { readImageMetadata } = await import('../../image/metadata/image-metadata.ts');
+  const { record, texts } = readImageMetadata(bytes);
+  return record === undefined && texts.has('prompt');
+}
+
+/** Runs the picture's workflow, and compares the picture with the one that is nearest of those it writes. */
+async function replayWorkflow(context: CliContext, path: string, bytes: Uint8Array, values: Values): Promise<number> {
+  const { remakePictures } = await import('../replay-workflow.ts');
+  const quiet = values.quiet || values.json;
+  const { model, models, comfyui, device, threads, large } = values;
+  const made = await remakePictures(context, path, { model, models, comfyui, device, threads, large, quiet });
+  const compared = await Promise.all(
+    made.map(async (picture) => ({ ...picture, ...(await compare(path, bytes, picture.image)) })),
+  );
+  const [nearest] = compared.sort((a, b) => a.largest - b.largest || a.share - b.share);
+  if (!nearest) return 1;
+  const { largest, share } = nearest;
+  let written: string | null = null;
+  if (!values.skipSave) {
+    const files = await pictureFiles({
+      output: values.output,
+      outdir: values.outdir ?? 'outputs/replay-samples',
+      count: 1,
+      replace: values.force,
+    });
+    const { writeNewFile } = await import('../../files/write-file-node.ts');
+    written = await files.picture((name, replace) => writeNewFile(name, [nearest.bytes], { replace }));
+  }
+  if (values.json)
+    context.out.write(`${JSON.stringify({ path: written, equal: largest === 0, difference: { largest, share } })}\n`);
+  else report(context, path, written, { largest, share });
+  return largest <= 1 ? 0 : 1;
+}
+
+/** Says where the picture was written and how it differs. */
+function report(context: CliContext, path: string, written: string | null, { largest, share }: Difference): void {
+  if (written !== null) context.out.write(`${written}\n`);
+  const percent = (share * 100).toPrecision(2);
+  context.out.write(
+    largest === 0
+      ? `The picture is equal to ${path}.\n`
+      : `The picture differs from ${path} by at most ${largest} of 255 levels, in ${percent} % of the values.\n`,
+  );
+}
+
 export const replay = defineCommand({
   description:
-    'Makes a picture again from the settings in its file, and says whether it is the same. The exit code is 0 where it is, to within one level, and 1 where it is not.',
+    'Makes a picture again from the settings in its file, or from the workflow that a picture of ComfyUI carries, and says whether it is the same. The exit code is 0 where it is, to within one level, and 1 where it is not.',
   words: '<image>',
   options,
   examples: [
@@ -255,6 +304,7 @@ export const replay = defineCommand({
     const watch = createStopwatch(context.now);
     const { readFileOf } = await import('../../files/open-node.ts');
     const bytes = await readFileOf('picture', path);
+    if (await carriesWorkflow(bytes)) return replayWorkflow(context, path, bytes, values);
     const record = await readRecord(path, bytes);
     const made = await makeAgain(context, record, values);
     const { largest, share } = await compare(path, bytes, made.image);
@@ -273,15 +323,7 @@ export const replay = defineCommand({
       context.out.write(
         `${JSON.stringify({ path: written, equal: largest === 0, difference: { largest, share }, record, timings: watch.timings() })}\n`,
       );
-    } else {
-      if (written !== null) context.out.write(`${written}\n`);
-      const percent = (share * 100).toPrecision(2);
-      context.out.write(
-        largest === 0
-          ? `The picture is equal to ${path}.\n`
-          : `The picture differs from ${path} by at most ${largest} of 255 levels, in ${percent} % of the values.\n`,
-      );
-    }
+    } else report(context, path, written, { largest, share });
     return largest <= 1 ? 0 : 1;
   },
 });

@@ -35,6 +35,15 @@ const options = {
   ),
   tlsKey: text(['--tls-key'], 'FILE', 'key of the certificate (PEM)'),
   open: flag(['--open'], 'open the page in the browser'),
+  comfyuiPage: text(
+    ['--comfyui-page'],
+    'DIR',
+    "folder of ComfyUI's official page (static of comfyui-frontend-package), served at / in place of this program's",
+  ),
+  comfyuiPreviews: flag(
+    ['--comfyui-previews'],
+    'send intermediate pictures of workflows to clients that do not say whether they want them',
+  ),
   noWork: flag(['--no-work'], 'generate no pictures in this process; leave jobs to workers on Redis'),
   fetchUrls: flag(['--fetch-urls'], 'let callers give pictures by URL; private addresses are always refused'),
   patience: integer(['--shutdown-seconds'], 'seconds that running jobs may take to finish at shutdown (default: 30)', {
@@ -60,7 +69,7 @@ async function openBrowser(url: string): Promise<void> {
 
 export const serve = defineCommand({
   description:
-    "Serves A1111's API, OpenAI's and Gemini's images APIs, a jobs API and a web page. Accepted jobs are completed even if the server is killed.",
+    "Serves A1111's API, OpenAI's and Gemini's images APIs, ComfyUI's API, a jobs API and a web page. Accepted jobs are completed even if the server is killed.",
   options,
   takesSettings: true,
   examples: [
@@ -93,12 +102,16 @@ export const serve = defineCommand({
       keys,
       corsOrigins: values.cors,
       webFolder,
+      comfyuiPage: values.comfyuiPage,
+      comfyuiPreviews: values.comfyuiPreviews,
       work: !values.noWork,
       policy: { ...work.policy, fetchUrls: values.fetchUrls },
     });
     context.out.write(`Serving at ${server.url}\n`);
     if (!hasPage(webFolder)) context.err.write('The page is not built. To build it, run: npm run page\n');
     if (values.open) await openBrowser(server.url);
+    if (values.comfyuiPage === undefined && !hasPage(webFolder))
+      context.err.write('The page is not built. To build it, run: npm run page\n');
     await untilAborted(context.signal);
     context.err.write('Finishing running jobs. Press Ctrl-C again to stop at once; accepted jobs are kept.\n');
     await server.stop(patience);

@@ -1,6 +1,6 @@
 /** Work: what a job costs the runner, in pixels of network calls. It is the unit of fair shares and of the limit for one job. */
 
-import type { JobRequest } from '../job.ts';
+import type { JobRequest, NewJob } from '../job.ts';
 
 type Costly = Pick<JobRequest, 'width' | 'height' | 'steps' | 'guidanceScale' | 'prompts'> & {
   readonly hires?: { readonly width: number; readonly height: number; readonly steps?: number | undefined } | undefined;
@@ -15,7 +15,11 @@ export const workOfStep = (
   pictures: number,
 ): number => width * height * calls(guidanceScale) * pictures;
 
-/** Work of a whole job: steps x pixels x pictures, twice with guidance, and the second pass of "hires. fix". */
+/** Work of a whole job of any kind. */
+export const workOfJob = ({ request }: Pick<NewJob, 'request'>): number =>
+  request.task === 'workflow' ? request.work : workOf(request);
+
+/** Work of a job that makes pictures: steps x pixels x pictures, twice with guidance, and the second pass of "hires. fix". */
 export function workOf(request: Costly): number {
   const { prompts, steps, guidanceScale, hires } = request;
   const second = hires ? (hires.steps ?? steps) * workOfStep({ ...hires, guidanceScale }, prompts.length) : 0;

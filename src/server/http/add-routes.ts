@@ -10,6 +10,7 @@ import { routes } from '../routes/index.ts';
 import { checkPart, clientSignal, problemIn, sendAnswer } from './answers.ts';
 import { type ApiKey, createAuthenticator } from './api-keys.ts';
 import { serveApiPage } from './api-page.ts';
+import { serveComfyuiPage } from './comfyui-page.ts';
 import { readForm } from './form.ts';
 import { readJsonBodies } from './json-body.ts';
 import { createNotFound } from './not-found.ts';
@@ -17,6 +18,7 @@ import { openapiDocument } from './openapi.ts';
 import { servePage } from './page.ts';
 import { type Flavour, problemAnswer } from './problem-shapes.ts';
 import type { Route } from './route.ts';
+import { serveSocket } from './socket.ts';
 import { addSafeguards, guardKeys } from './safeguards.ts';
 
 export interface RouteOptions {
@@ -35,8 +37,10 @@ export interface RouteOptions {
 /** A request's path and query below the prefix of the routes. */
 const withoutBase = (url: string, base: string): string => (url.startsWith(base) ? url.slice(base.length) : url);
 
-/** Error format to use. */
-function flavourOf(url: string): Flavour {
+/** Error format to use, by the path; ComfyUI's have nothing in common. */
+function flavourOf(url: string, { routeOptions }: FastifyRequest): Flavour {
+  const { flavour } = (routeOptions?.config ?? {}) as { readonly flavour?: Flavour };
+  if (flavour === 'comfyui') return flavour;
   if (url.startsWith('/sdapi/') || url.startsWith('/controlnet/') || url.startsWith('/internal/')) return 'a1111';
   if (url.startsWith('/v1beta/')) return 'gemini';
   return url.startsWith('/v1/') ? 'openai' : 'own';
@@ -69,6 +73,7 @@ function register(app: FastifyInstance, context: ServerContext, route: Route, do
     method: route.method,
     url: route.path,
     bodyLimit,
+    config: { flavour: route.flavour, rawBody: route.rawBody ?? false },
     // A stream of events has no end that a HEAD could wait for.
     exposeHeadRoute: route.method === 'GET' && route.responseType !== 'text/event-stream',
     // Before the body is read: strangers cannot make the server parse anything.
@@ -121,7 +126,7 @@ export function createProblemAnswer({ queue, metrics, base }: RouteOptions['cont
     const problem = problemIn(error);
     if (problem.status >= 500 && problem.code !== 'busy')
       request.log.error({ err: error, url: request.url.split('?')[0] }, 'a request failed');
-    const { status, body } = problemAnswer(flavourOf(withoutBase(request.url, base)), problem);
+    const { status, body } = problemAnswer(flavourOf(withoutBase(request.url, base), request), problem);
     if (problem.retryAfter !== undefined) reply.header('retry-after', String(await retryAfter()));
     if (status === 401) reply.header('www-authenticate', 'Bearer, Basic realm="stable-diffusion-ts"');
     // FastAPI always answers in JSON.
@@ -152,7 +157,7 @@ export async function addRoutes(app: FastifyInstance, options: RouteOptions): Pr
   const notFound = createNotFound(routes);
   app.setNotFoundHandler(async (request, reply) => {
     const path = withoutBase(request.url, base);
-    const { status, headers, body } = notFound(request.method, path, flavourOf(path));
+    const { status, headers, body } = notFound(request.method, path, flavourOf(path, request));
     await reply.code(status).headers(headers).type('application/json; charset=utf-8').send(JSON.stringify(body));
   });
   const ownerOf = ownerReader(context, keys, authenticate);
@@ -167,9 +172,11 @@ export async function addRoutes(app: FastifyInstance, options: RouteOptions): Pr
     authenticate: (request) => guarded(request, () => ownerOf(request)),
   };
   for (const route of routes) register(app, context, route, doors);
+  await serveSocket(app, context, doors.authenticate);
   serveDocument(app, context);
   serveApiPage(app, routes, context);
-  await servePage(app, webFolder);
+  if (context.comfyui.pageFolder !== undefined) await serveComfyuiPage(app, context.comfyui.pageFolder);
+  else await servePage(app, webFolder);
 }
 
 /** The caller's name, by its key or a signed link, which is nobody's. Throws `forbidden`. */

@@ -31,8 +31,14 @@ export function sendAnswer(reply: FastifyReply, answer: Answer): FastifyReply {
       .type('application/json; charset=utf-8')
       .send(JSON.stringify(answer.json ?? null));
   }
+  if ('text' in answer) {
+    const { text, status, headers = {} } = answer;
+    reply.code(status).headers({ ...unshared, ...headers });
+    return text === '' ? reply.send() : reply.type('text/plain; charset=utf-8').send(text);
+  }
   if ('bytes' in answer)
     return reply
+      .code(answer.status ?? 200)
       .headers(answer.headers ?? {})
       .type(answer.mediaType)
       .send(Buffer.from(answer.bytes.buffer, answer.bytes.byteOffset, answer.bytes.byteLength));

@@ -13,6 +13,7 @@ const titles: { readonly [F in Flavour]: string } = {
   own: 'Jobs',
   openai: "OpenAI's images API",
   a1111: "A1111's API",
+  comfyui: "ComfyUI's API",
   gemini: "Gemini's images",
 };
 

@@ -29,7 +29,7 @@ export async function readForm(request: FastifyRequest, maxBytes: number): Promi
           add((chunk as Buffer).length);
           chunks.push(chunk as Buffer);
         }
-        parts.push({ name: part.fieldname, bytes: new Uint8Array(Buffer.concat(chunks)) });
+        parts.push({ name: part.fieldname, bytes: new Uint8Array(Buffer.concat(chunks)), fileName: part.filename });
       } else {
         if (part.valueTruncated || part.fieldnameTruncated)
           throw new StableDiffusionError(

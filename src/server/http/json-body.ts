@@ -47,7 +47,9 @@ export function readJsonBodies(app: FastifyInstance, mostValues: number): void {
   const add = (type: string | RegExp, parse: (body: Buffer, named: boolean) => unknown): void => {
     app.addContentTypeParser(type, { parseAs: 'buffer' }, (request, body, done) => {
       try {
-        done(null, parse(body as Buffer, request.headers['content-type'] !== undefined));
+        const { rawBody } = request.routeOptions.config as { readonly rawBody?: boolean };
+        if (rawBody) done(null, (body as Buffer).length > 0 ? body : undefined);
+        else done(null, parse(body as Buffer, request.headers['content-type'] !== undefined));
       } catch (error) {
         done(error as Error);
       }

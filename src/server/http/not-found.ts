@@ -32,6 +32,7 @@ export function createNotFound(routes: readonly Route[]): (method: string, url: 
         },
       },
       gemini: { error: { code: other ? 405 : 404, message, status: other ? 'UNIMPLEMENTED' : 'NOT_FOUND' } },
+      comfyui: { error: { type: 'not-found', message, details: '', extra_info: {} }, node_errors: {} },
       own: { error: { code: other ? 'method-not-allowed' : 'not-found', message } },
     };
     const methods = allowed.flatMap((known) => (known === 'GET' ? ['GET', 'HEAD'] : [known]));

@@ -19,7 +19,13 @@ function schemaOf(schema: z.ZodType, io: 'input' | 'output'): Json {
   return rest;
 }
 
-const tags: { readonly [F in Flavour]: string } = { a1111: 'A1111', openai: 'OpenAI', gemini: 'Gemini', own: 'Jobs' };
+const tags: { readonly [F in Flavour]: string } = {
+  a1111: 'A1111',
+  openai: 'OpenAI',
+  gemini: 'Gemini',
+  comfyui: 'ComfyUI',
+  own: 'Jobs',
+};
 
 const errorSchemas: { readonly [F in Flavour]: Json } = {
   a1111: {
@@ -51,6 +57,23 @@ const errorSchemas: { readonly [F in Flavour]: Json } = {
         required: ['code', 'message', 'status'],
         properties: { code: { type: 'integer' }, message: { type: 'string' }, status: { type: 'string' } },
       },
+    },
+  },
+  comfyui: {
+    type: 'object',
+    required: ['error', 'node_errors'],
+    properties: {
+      error: {
+        type: 'object',
+        required: ['type', 'message'],
+        properties: {
+          type: { type: 'string' },
+          message: { type: 'string' },
+          details: { type: 'string' },
+          extra_info: {},
+        },
+      },
+      node_errors: {},
     },
   },
   own: {
@@ -130,6 +153,7 @@ function operationOf(route: Route): Json {
 export function openapiDocument(routes: readonly Route[], version: string, base = ''): Json {
   const paths: Record<string, Json> = {};
   for (const route of routes) {
+    if (route.alias) continue;
     const path = route.path.replace(/:(\w+)/g, '{$1}');
     paths[path] = { ...paths[path], [route.method.toLowerCase()]: operationOf(route) };
   }
@@ -138,7 +162,8 @@ export function openapiDocument(routes: readonly Route[], version: string, base 
     info: {
       title: 'stable-diffusion-ts',
       version,
-      description: "A1111's API, OpenAI's images API and the server's own jobs API over the same models.",
+      description:
+        "A1111's API, OpenAI's images API, ComfyUI's API and the server's own jobs API over the same models.",
       license: { name: 'MIT', identifier: 'MIT' },
     },
     ...(base === '' ? {} : { servers: [{ url: base }] }),

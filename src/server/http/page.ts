@@ -49,7 +49,8 @@ export async function servePage(app: FastifyInstance, folder: string | undefined
       }),
   });
   for (const [address, elsewhere] of filesElsewhere()) {
-    if (existsSync(join(folder, address))) continue;
-    app.get(`/${address}`, (_request, reply) => reply.sendFile(address.slice(address.indexOf('/') + 1), elsewhere));
+    // Routes of their own, because ComfyUI's API has `/models/NAME`.
+    const name = existsSync(join(folder, address)) ? address : address.slice(address.indexOf('/') + 1);
+    app.get(`/${address}`, (_request, reply) => reply.sendFile(name, name === address ? folder : elsewhere));
   }
 }

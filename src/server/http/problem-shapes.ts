@@ -1,8 +1,8 @@
-/** The error format of each API: FastAPI's and A1111's, OpenAI's, Google's, and our own. */
+/** The error format of each API: FastAPI's and A1111's, OpenAI's, Google's, ComfyUI's, and our own. */
 
 import type { Problem } from './problem.ts';
 
-export type Flavour = 'a1111' | 'openai' | 'gemini' | 'own';
+export type Flavour = 'a1111' | 'openai' | 'gemini' | 'comfyui' | 'own';
 
 /** Wrong fields as FastAPI's 422 (pydantic 1, as A1111 1.10.1 has it), others as A1111's HTTPException. */
 function a1111Shape({ status, code, message, issues }: Problem): unknown {
@@ -72,11 +72,17 @@ function geminiShape({ status, message }: Problem): unknown {
   const name = googleCodes[code] ?? (code >= 500 ? 'INTERNAL' : 'INVALID_ARGUMENT');
   return { error: { code, message, status: name } };
 }
+/** As ComfyUI refuses a prompt: its pages and clients show `error.message`. */
+const comfyuiShape = ({ code, message, where = [] }: Problem): unknown => ({
+  error: { type: code, message, details: where.slice(1).join('.'), extra_info: {} },
+  node_errors: {},
+});
 
 const shapes: { readonly [F in Flavour]: (problem: Problem) => unknown } = {
   a1111: a1111Shape,
   openai: openaiShape,
   gemini: geminiShape,
+  comfyui: comfyuiShape,
   own: ownShape,
 };
 

@@ -9,7 +9,7 @@ import type { Flavour } from './problem-shapes.ts';
 /** A part of a form: a field's text, or a file. */
 export type FormPart =
   | { readonly name: string; readonly text: string }
-  | { readonly name: string; readonly bytes: Uint8Array };
+  | { readonly name: string; readonly bytes: Uint8Array; readonly fileName?: string | undefined };
 
 export interface RouteRequest<B, Q, P> {
   readonly body: B;
@@ -34,7 +34,14 @@ export interface ServerEvent {
 
 export type Answer =
   | { readonly json: unknown; readonly status?: number; readonly headers?: Readonly<Record<string, string>> }
-  | { readonly bytes: Uint8Array; readonly mediaType: string; readonly headers?: Readonly<Record<string, string>> }
+  | {
+      readonly bytes: Uint8Array;
+      readonly mediaType: string;
+      readonly status?: number;
+      readonly headers?: Readonly<Record<string, string>>;
+    }
+  /** Plain text, or nothing. */
+  | { readonly text: string; readonly status: number; readonly headers?: Readonly<Record<string, string>> }
   /** Server-sent events, until the iterator ends or the client goes. */
   | { readonly events: AsyncIterable<ServerEvent> };
 
@@ -54,10 +61,14 @@ export interface RouteDefinition<B extends z.ZodType, Q extends z.ZodType, P ext
   readonly status?: number;
   /** The body may be a form, whose fields and files the body schema then sees. */
   readonly form?: (parts: readonly FormPart[]) => unknown;
+  /** The body is given as its bytes, whatever its type; undefined where there is none. */
+  readonly rawBody?: boolean;
   /** The body may carry pictures; others are small. */
   readonly takesPictures?: boolean;
   /** Answered without a key. */
   readonly open?: boolean;
+  /** The same as another route under a second address: the OpenAPI document leaves it out. */
+  readonly alias?: boolean;
   readonly handle: (
     context: ServerContext,
     request: RouteRequest<z.output<B>, z.output<Q>, z.output<P>>,
@@ -77,5 +88,12 @@ export function defineRoute<
   // The handler is only ever called with what its own schemas gave out.
   return route as unknown as Route;
 }
+
+/** An answer without a body. */
+export const empty = (status = 200, headers: Readonly<Record<string, string>> = {}): Answer => ({
+  text: '',
+  status,
+  headers,
+});
 
 export const json = (value: unknown, status = 200): Answer => ({ json: value, status });

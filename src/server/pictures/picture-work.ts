@@ -1,11 +1,13 @@
 /** The tasks of the image process. */
 
+import { StableDiffusionError } from '../../errors.ts';
 import { nodeImageCodec } from '../../image/codec/codec-node.ts';
 import { inspectImageFile } from '../../image/codec/image-file.ts';
 import { type Enlargement, enlarge } from '../../image/enlarge.ts';
 import { resize } from '../../image/resize.ts';
 import { alphaOf, createImage, flatten, type Image } from '../../image/image.ts';
 import { readImageMetadata } from '../../image/metadata/image-metadata.ts';
+import { writePngText } from '../../image/metadata/png-text.ts';
 import { parseInfotext } from '../../image/metadata/infotext.ts';
 import type { JobRequest } from '../job.ts';
 import { type PreparedPictures, preparePictures } from '../run/prepare-pictures.ts';
@@ -22,6 +24,14 @@ export interface PictureSettings {
   readonly parameters: Readonly<Record<string, unknown>>;
 }
 
+/** A picture as somebody wants to look at it. JPEG never has an alpha channel. */
+export interface ViewForm {
+  readonly format: 'png' | 'webp' | 'jpeg';
+  readonly quality: number;
+  /** `a`: black, with the alpha channel alone. */
+  readonly channels: 'all' | 'rgb' | 'a';
+}
+
 /** Each kind of work: what it is given, and what comes back. */
 export interface PictureWorks {
   /** Decodes the picture and gives its size, upright. */
@@ -35,6 +45,10 @@ export interface PictureWorks {
   ];
   /** A JPEG of at most 320 pixels a side. */
   readonly thumbnail: readonly [given: { readonly bytes: Uint8Array }, made: Uint8Array];
+  /** A picture with the alpha channel of another of the same size, as PNG with the texts it had. */
+  readonly masked: readonly [given: { readonly picture: Uint8Array; readonly mask: Uint8Array }, made: Uint8Array];
+  /** A picture in another format or with other channels. */
+  readonly view: readonly [given: { readonly bytes: Uint8Array; readonly form: ViewForm }, made: Uint8Array];
   readonly settings: readonly [given: { readonly bytes: Uint8Array }, made: PictureSettings];
   /** Inputs of a job. */
   readonly prepare: readonly [
@@ -54,6 +68,47 @@ export interface PictureLimits {
 
 /** Pixels. */
 const thumbnailSide = 320;
+/** Pixels with four channels; what has no alpha is opaque. */
+function withAlpha(image: Image<3 | 4>, alpha?: Image<3 | 4>): Image<4> {
+  const made = createImage(image.width, image.height, 4);
+  for (let i = 0; i < image.width * image.height; i++) {
+    for (let c = 0; c < 3; c++) made.data[4 * i + c] = image.data[image.channels * i + c] ?? 0;
+    const from = alpha ?? image;
+    made.data[4 * i + 3] = from.channels === 4 ? (from.data[4 * i + 3] ?? 0) : 255;
+  }
+  return made;
+}
+
+/** Without the alpha channel, and not blended with anything. */
+function withoutAlpha(image: Image<3 | 4>): Image<3> {
+  if (image.channels === 3) return image as Image<3>;
+  const made = createImage(image.width, image.height, 3);
+  for (let i = 0; i < image.width * image.height; i++) made.data.set(image.data.subarray(4 * i, 4 * i + 3), 3 * i);
+  return made;
+}
+
+async function maskedPicture(picture: Uint8Array, mask: Uint8Array, limits: PictureLimits): Promise<Uint8Array> {
+  const [image, alpha] = [await decode(picture, limits), await decode(mask, limits)];
+  if (image.width !== alpha.width || image.height !== alpha.height)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `The mask has ${alpha.width}x${alpha.height} pixels, and the picture that it belongs to ${image.width}x${image.height}. Send a mask of the same size.`,
+    );
+  const { texts } = readImageMetadata(picture);
+  return writePngText(await nodeImageCodec.encode(withAlpha(image, alpha), { format: 'png' }), [...texts]);
+}
+
+async function viewedPicture(
+  bytes: Uint8Array,
+  { format, quality, channels }: ViewForm,
+  limits: PictureLimits,
+): Promise<Uint8Array> {
+  const image = await decode(bytes, limits);
+  const opaque = channels === 'rgb' || format === 'jpeg';
+  const shown = channels === 'a' ? withAlpha(createImage(image.width, image.height, 3), withAlpha(image)) : image;
+  const made = opaque ? withoutAlpha(image) : shown;
+  return nodeImageCodec.encode(made, format === 'png' ? { format } : { format, quality });
+}
 
 const decode = (bytes: Uint8Array, { maxPixels }: PictureLimits): Promise<Image<3 | 4>> =>
   nodeImageCodec.decode(bytes, { maxPixels });
@@ -85,6 +140,8 @@ export const pictureWorks: {
     const small = resize(image, side(image.width), side(image.height), 'lanczos');
     return nodeImageCodec.encode(small, { format: 'jpeg', quality: 85 });
   },
+  masked: ({ picture, mask }, limits) => maskedPicture(picture, mask, limits),
+  view: ({ bytes, form }, limits) => viewedPicture(bytes, form, limits),
   async settings({ bytes }, { maxPixels, infotextLength }) {
     inspectImageFile(bytes, maxPixels);
     const { parameters: info = '', texts } = readImageMetadata(bytes);

@@ -2,7 +2,7 @@
 
 import { brotliCompressSync, brotliDecompressSync, constants } from 'node:zlib';
 import { StableDiffusionError } from '../../errors.ts';
-import { type Job, type JobState, priorities } from '../job.ts';
+import { type Job, type JobRequest, type JobState, priorities, type WorkflowRequest } from '../job.ts';
 import { upgradeJobRequest } from '../upgrade-job.ts';
 import type { Journal, Row } from './sqlite-journal.ts';
 
@@ -10,16 +10,22 @@ export const jobTable = `
 CREATE TABLE IF NOT EXISTS jobs (
   seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL, source TEXT NOT NULL, state TEXT NOT NULL,
   priority INTEGER NOT NULL, work REAL NOT NULL, batch TEXT NOT NULL, pictures INTEGER NOT NULL, attempt INTEGER NOT NULL DEFAULT 0,
-  request TEXT NOT NULL, result TEXT, error TEXT, created INTEGER NOT NULL, started INTEGER, finished INTEGER);
+  request TEXT NOT NULL, result TEXT, error TEXT, created INTEGER NOT NULL, started INTEGER, finished INTEGER,
+  place REAL);
 CREATE INDEX IF NOT EXISTS jobs_open ON jobs (owner, state) WHERE state IN ('queued', 'running');
 CREATE INDEX IF NOT EXISTS jobs_owner ON jobs (owner, seq);
 CREATE INDEX IF NOT EXISTS jobs_finished ON jobs (finished) WHERE finished IS NOT NULL;
-CREATE INDEX IF NOT EXISTS jobs_turn ON jobs (owner, priority, seq) WHERE state = 'queued';
+CREATE INDEX IF NOT EXISTS jobs_place ON jobs (owner, priority, coalesce(place, seq), seq) WHERE state = 'queued';
 CREATE INDEX IF NOT EXISTS jobs_batch ON jobs (batch, priority, seq) WHERE state = 'queued';
 `;
 
-/** Journals of versions before fair shares by work have a start tag in place of the work. */
+/** Brings the table of an earlier version up to date. A new file has none. */
 export function updateTable(journal: Journal): void {
+  const isThere = journal.count(`SELECT count(*) AS n FROM pragma_table_info('jobs')`) > 0;
+  const hasPlace = journal.count(`SELECT count(*) AS n FROM pragma_table_info('jobs') WHERE name = 'place'`) > 0;
+  // Jobs once had no place but the order in which they came.
+  if (isThere && !hasPlace) journal.exec('DROP INDEX IF EXISTS jobs_turn; ALTER TABLE jobs ADD COLUMN place REAL;');
+  // Before fair shares by work they had a start tag in place of the work.
   if (journal.count(`SELECT count(*) AS n FROM pragma_table_info('jobs') WHERE name = 'tag'`) === 0) return;
   journal.exec('DROP INDEX IF EXISTS jobs_order; ALTER TABLE jobs RENAME COLUMN tag TO work;');
   journal.exec('UPDATE jobs SET work = pictures');
@@ -38,15 +44,18 @@ export function packed(value: unknown): string | Uint8Array {
 
 /** A request with identical prompts merged into one. */
 export function packedRequest(request: Job['request']): string | Uint8Array {
+  if (request.task === 'workflow') return packed(request);
   const { prompts } = request;
   const [first] = prompts;
   const same = prompts.length > 1 && prompts.every((prompt) => prompt === first);
   return packed(same ? { ...request, prompts: [first], copies: prompts.length } : request);
 }
 
-type StoredRequest = Job['request'] & { readonly copies?: number };
+type StoredRequest = (JobRequest & { readonly copies?: number }) | WorkflowRequest;
 
-function unpackedRequest({ copies, ...request }: StoredRequest): Job['request'] {
+function unpackedRequest(stored: StoredRequest): Job['request'] {
+  if (stored.task === 'workflow') return stored;
+  const { copies, ...request } = stored;
   return copies === undefined
     ? request
     : { ...request, prompts: Array.from({ length: copies }, () => request.prompts[0] ?? '') };
@@ -63,6 +72,11 @@ export interface ReadJob {
   readonly size: number;
 }
 
+const isWhole = (stored: StoredRequest): boolean =>
+  stored.task === 'workflow'
+    ? typeof stored.prompt === 'string'
+    : Array.isArray(stored.prompts) && Array.isArray(stored.seeds);
+
 const text = (value: unknown): string => String(value);
 
 /** Throws `file-corrupt` for a row that holds no job. */
@@ -75,7 +89,7 @@ export function readJob(row: Row): ReadJob {
   };
   try {
     const stored = upgradeJobRequest(parsed('request')) as StoredRequest | undefined;
-    if (!Array.isArray(stored?.prompts) || !Array.isArray(stored.seeds)) throw new Error('it has no prompts');
+    if (!stored || !isWhole(stored)) throw new Error('it has no prompts');
     const request = unpackedRequest(stored);
     const job: Job = {
       id: text(row['id']),

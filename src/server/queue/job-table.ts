@@ -2,8 +2,8 @@
 
 import type { JSValue } from 'node-sqlite3-wasm';
 import { StableDiffusionError } from '../../errors.ts';
-import { workOf } from '../admission/work.ts';
-import { batchKey, type Job, type JobState, type NewJob, priorities } from '../job.ts';
+import { workOfJob } from '../admission/work.ts';
+import { batchKey, type Job, type JobState, type NewJob, pictureCount, priorities } from '../job.ts';
 import { createFairShare, type FairShare } from './fair-share.ts';
 import { jobTable, packedRequest, readJob, updateTable } from './job-rows.ts';
 import { type Admission, busy, type JobList, type ListQuery } from './queue.ts';
@@ -69,20 +69,36 @@ export class JobTable {
     );
     if (open >= admission.queuePerCaller) throw busy('caller', open);
     return this.changed(
-      'INSERT INTO jobs (id, owner, source, state, priority, work, batch, pictures, request, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
+      'INSERT INTO jobs (id, owner, source, state, priority, work, batch, pictures, request, created, place) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
       [
         job.id,
         job.owner,
         job.source,
         'queued',
         priorities.indexOf(job.priority),
-        workOf(job.request),
+        workOfJob(job),
         batchKey(job),
-        job.request.prompts.length,
+        pictureCount(job),
         packedRequest(job.request),
         this.#now(),
+        this.#placeOf(job),
       ],
     ) as Job;
+  }
+
+  /** The place just ahead of the job that this one goes before; null for the last. */
+  #placeOf({ owner, priority, before }: NewJob): number | null {
+    if (before === undefined) return null;
+    const waiting = `FROM jobs WHERE state = 'queued' AND owner = ? AND priority = ?`;
+    const who = [owner, priorities.indexOf(priority)];
+    const target = this.journal.one(`SELECT coalesce(place, seq) AS place ${waiting} AND id = ?`, [...who, before]);
+    if (!target) return null;
+    const at = Number(target['place']);
+    const ahead = this.journal.one(
+      `SELECT max(coalesce(place, seq)) AS place ${waiting} AND coalesce(place, seq) < ?`,
+      [...who, at],
+    )?.['place'];
+    return ahead === null || ahead === undefined ? at - 1 : (Number(ahead) + at) / 2;
   }
 
   /** The caller whose turn it is, of those that have jobs and are not barred; of equal ones, the one that has waited longest. */
@@ -97,12 +113,12 @@ export class JobTable {
     const owner = this.nextOwner(barred);
     if (owner === undefined) return [];
     const first = this.journal.one(
-      `SELECT * FROM jobs WHERE state = 'queued' AND owner = ? ORDER BY priority, seq LIMIT 1`,
+      `SELECT * FROM jobs WHERE state = 'queued' AND owner = ? ORDER BY priority, coalesce(place, seq), seq LIMIT 1`,
       [owner],
     );
     if (!first) return [];
     const others = this.journal.all(
-      `SELECT * FROM jobs WHERE state = 'queued' AND batch = ? AND id <> ? ORDER BY priority, seq LIMIT ?`,
+      `SELECT * FROM jobs WHERE state = 'queued' AND batch = ? AND id <> ? ORDER BY priority, coalesce(place, seq), seq LIMIT ?`,
       [String(first['batch']), String(first['id']), pictures],
     );
     let room = pictures - Number(first['pictures']);
@@ -134,23 +150,15 @@ export class JobTable {
     ]);
   }
 
-  list({ owner, state, before, limit }: ListQuery): JobList {
+  list({ owner, state, source, before, limit }: ListQuery): JobList {
     const seq =
       before === undefined
         ? Number.MAX_SAFE_INTEGER
         : Number(this.journal.one('SELECT seq FROM jobs WHERE id = ?', [before])?.['seq'] ?? 0);
-    const rows = state
-      ? this.journal.all('SELECT * FROM jobs WHERE owner = ? AND seq < ? AND state = ? ORDER BY seq DESC LIMIT ?', [
-          owner,
-          seq,
-          state,
-          limit,
-        ])
-      : this.journal.all('SELECT * FROM jobs WHERE owner = ? AND seq < ? ORDER BY seq DESC LIMIT ?', [
-          owner,
-          seq,
-          limit,
-        ]);
+    const rows = this.journal.all(
+      `SELECT * FROM jobs WHERE owner = ? AND seq < ?${state ? ' AND state = ?' : ''}${source ? ' AND source = ?' : ''} ORDER BY seq DESC LIMIT ?`,
+      [owner, seq, ...(state ? [state] : []), ...(source ? [source] : []), limit],
+    );
     const jobs: Job[] = [];
     let size = 0;
     for (const [i, row] of rows.entries()) {

@@ -19,6 +19,8 @@ export interface Admission {
 export interface ListQuery {
   readonly owner: string;
   readonly state?: JobState | undefined;
+  /** Jobs that came by this surface alone. */
+  readonly source?: NewJob['source'] | undefined;
   /** Jobs made before this one, the newest first. */
   readonly before?: string | undefined;
   readonly limit: number;
@@ -85,6 +87,8 @@ export interface JobQueue {
   subscribe(listener: JobEventListener): () => void;
   /** True while jobs can be taken in and given out. */
   ready(): Promise<boolean>;
+  /** Removes a job that is finished. */
+  remove(id: string): Promise<void>;
   /** Removes finished jobs that ended before a moment (milliseconds since 1970). */
   prune(before: number): Promise<number>;
   close(): Promise<void>;

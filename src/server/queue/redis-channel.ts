@@ -22,14 +22,18 @@ const messageSchema = z.union([
           owner: z.string(),
           state: z.enum(jobStates),
           createdAt: z.number(),
-          request: z.looseObject({ prompts: z.array(z.string()) }),
+          request: z.union([
+            z.looseObject({ prompts: z.array(z.string()) }),
+            z.looseObject({ task: z.literal('workflow'), prompt: z.string() }),
+          ]),
         }),
       }),
       z.looseObject({ kind: z.literal('step'), id: z.string(), done: z.number(), total: z.number() }),
       z.looseObject({ kind: z.literal('preview'), id: z.string(), data: z.string() }),
+      z.looseObject({ kind: z.literal('workflow'), id: z.string(), message: z.looseObject({ kind: z.string() }) }),
     ]),
   }),
-  z.object({ control: z.enum(['cancel', 'interrupt', 'skip', 'watch']), id: z.string() }),
+  z.object({ control: z.enum(['cancel', 'interrupt', 'skip', 'watch', 'free']), id: z.string() }),
   z.object({ wake: z.literal(true) }),
 ]);
 

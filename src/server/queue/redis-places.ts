@@ -3,7 +3,7 @@
  * Cheng 1996), which becomes BullMQ's priority.
  */
 
-import { workOf } from '../admission/work.ts';
+import { workOfJob } from '../admission/work.ts';
 import { isFinished, type NewJob } from '../job.ts';
 import { type Admission, busy } from './queue.ts';
 import type { Bull, RedisConnection } from './redis-connection.ts';
@@ -18,7 +18,7 @@ const lastTag = 2 ** 21 - 2;
 
 /** Takes a job in and gives its priority for BullMQ. Throws `busy`. */
 export async function placeOf(connection: RedisConnection, job: NewJob, admission: Admission): Promise<number> {
-  const cost = Math.max(1, Math.round(workOf(job.request) / workPerTag));
+  const cost = Math.max(1, Math.round(workOfJob(job) / workPerTag));
   const start = await admit(connection, job, cost, admission);
   const tag = start > lastTag ? start - (await rebase(connection)) : start;
   return 1 + (await giveTurn(connection, job, Math.min(tag, lastTag)));
@@ -48,9 +48,22 @@ export async function trim(connection: RedisConnection, owner: string): Promise<
   for (const id of await connection.redis.zrange(key, '0', String(Math.min(excess, 50) - 1))) {
     const found = await connection.find(id);
     if (found && !isFinished(found.job)) continue;
-    await found?.bull?.remove().catch(() => {});
-    await Promise.all([connection.redis.del(connection.key('cancelled', id)), connection.redis.zrem(key, id)]);
+    await removeJob(connection, owner, id, found?.bull);
   }
+}
+
+/** Removes a finished job, and what is noted of it. */
+export async function removeJob(
+  connection: RedisConnection,
+  owner: string,
+  id: string,
+  bull: Bull | undefined,
+): Promise<void> {
+  await bull?.remove().catch(() => {});
+  await Promise.all([
+    connection.redis.del(connection.key('cancelled', id)),
+    connection.redis.zrem(connection.key('owner', owner), id),
+  ]);
 }
 
 /** The start tag of a job that is taken in. Throws `busy`. */
@@ -94,7 +107,7 @@ async function rebase(connection: RedisConnection): Promise<number> {
 async function giveTurn(connection: RedisConnection, job: NewJob, tag: number): Promise<number> {
   const key = connection.key('turns', job.owner);
   const waiting = readTurns(await connection.redis.hgetall(key));
-  const { own, moved } = withJob(waiting, { id: job.id, priority: job.priority, tag });
+  const { own, moved } = withJob(waiting, { id: job.id, priority: job.priority, tag }, job.before);
   const save = (turn: Turn): Promise<unknown> => connection.redis.hset(key, turn.id, JSON.stringify(turn));
   await Promise.all([own, ...moved].map(save));
   await Promise.all(

@@ -10,7 +10,7 @@ import { isFinished, type Job, type JobError, type JobResult, type JobState, typ
 import type { JobControl, JobControlListener, JobEvent, JobEventListener } from '../job-event.ts';
 import type { Admission, JobList, JobQueue, ListQuery, QueueCounts, TakeOptions } from './queue.ts';
 import { type Bull, connectRedis, jobOf, type RedisConnection, type RedisQueueOptions } from './redis-connection.ts';
-import { forget, placeOf, trim } from './redis-places.ts';
+import { forget, placeOf, removeJob, trim } from './redis-places.ts';
 import { RedisTaker } from './redis-taker.ts';
 
 /** Characters of JSON in one list of jobs. */
@@ -60,7 +60,7 @@ export class RedisQueue implements JobQueue {
     return this.#connection.stateOf(id);
   }
 
-  async list({ owner, state, before, limit }: ListQuery): Promise<JobList> {
+  async list({ owner, state, source, before, limit }: ListQuery): Promise<JobList> {
     const jobs: Job[] = [];
     const key = this.#connection.key('owner', owner);
     const rank = before === undefined ? -1 : await this.redis.zrevrank(key, before);
@@ -69,7 +69,7 @@ export class RedisQueue implements JobQueue {
     for (let offset = rank + 1; ; offset += 20) {
       const ids = await this.redis.zrevrange(key, offset, offset + 19);
       for (const found of await Promise.all(ids.map((id) => this.#connection.find(id)))) {
-        if (!found || (state && found.job.state !== state)) continue;
+        if (!found || (state && found.job.state !== state) || (source && found.job.source !== source)) continue;
         jobs.push(found.job);
         size += JSON.stringify(found.job).length;
         if (jobs.length >= limit || size > listSize) return { jobs, next: found.job.id };
@@ -175,6 +175,11 @@ export class RedisQueue implements JobQueue {
 
   async ready(): Promise<boolean> {
     return this.redis.status === 'ready' && !this.#closed;
+  }
+
+  async remove(id: string): Promise<void> {
+    const found = await this.#connection.find(id);
+    if (found && isFinished(found.job)) await removeJob(this.#connection, found.job.owner, id, found.bull);
   }
 
   async prune(): Promise<number> {

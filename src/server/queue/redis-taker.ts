@@ -1,7 +1,7 @@
 /** RedisTaker: takes jobs from BullMQ in the name of this process, and keeps their locks until they are ended. */
 
 import { randomUUID } from 'node:crypto';
-import { batchKey, type Job } from '../job.ts';
+import { batchKey, type Job, pictureCount } from '../job.ts';
 import { type Bull, jobOf, type RedisConnection, type Taken } from './redis-connection.ts';
 import { notBegunScript, timeScript } from './redis-scripts.ts';
 
@@ -82,11 +82,11 @@ export class RedisTaker {
     if (!first) return [];
     const taken = [first];
     const wanted = batchKey(first.bull.data);
-    let room = pictures - first.bull.data.request.prompts.length;
+    let room = pictures - pictureCount(first.bull.data);
     while (room > 0 && wanted !== first.bull.data.id) {
       const other = await this.#next();
       if (!other) break;
-      const size = other.bull.data.request.prompts.length;
+      const size = pictureCount(other.bull.data);
       if (batchKey(other.bull.data) !== wanted || size > room) {
         await this.putBack(other);
         this.#connection.channel.tell({ wake: true });

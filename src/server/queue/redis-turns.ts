@@ -21,10 +21,20 @@ export function readTurns(hash: Readonly<Record<string, string>>): readonly Turn
   });
 }
 
-/** A new job with the last place, put before the caller's jobs of lower priority. Each of those takes the next one's place. */
-export function withJob(waiting: readonly Turn[], job: Turn): { readonly own: Turn; readonly moved: readonly Turn[] } {
+/**
+ * A new job with the last place, put before the caller's jobs of lower priority, and before the job `before` and those behind it. Each of
+ * these takes the next one's place.
+ */
+export function withJob(
+  waiting: readonly Turn[],
+  job: Turn,
+  before?: string,
+): { readonly own: Turn; readonly moved: readonly Turn[] } {
   const rank = ({ priority }: Turn): number => priorities.indexOf(priority);
-  const behind = waiting.filter((turn) => rank(turn) > rank(job)).sort((a, b) => a.tag - b.tag);
+  const target = before === undefined ? undefined : waiting.find(({ id }) => id === before);
+  const isBehind = (turn: Turn): boolean =>
+    rank(turn) > rank(job) || (target !== undefined && rank(turn) === rank(job) && turn.tag >= target.tag);
+  const behind = waiting.filter(isBehind).sort((a, b) => a.tag - b.tag);
   const places = [...behind.map(({ tag }) => tag), job.tag];
   return {
     own: { ...job, tag: places[0] ?? job.tag },

@@ -5,7 +5,7 @@
  */
 
 import type { JSValue } from 'node-sqlite3-wasm';
-import { workOf } from '../admission/work.ts';
+import { workOfJob } from '../admission/work.ts';
 import type { Job, JobError, JobResult, JobState, NewJob } from '../job.ts';
 import type { JobControl, JobControlListener, JobEvent, JobEventListener } from '../job-event.ts';
 import { packed } from './job-rows.ts';
@@ -171,6 +171,12 @@ class SqliteQueue implements JobQueue {
     return this.#table.journal.isOpen;
   }
 
+  async remove(id: string): Promise<void> {
+    await this.#table.journal.write(() =>
+      this.#table.journal.run('DELETE FROM jobs WHERE finished IS NOT NULL AND id = ?', [id]),
+    );
+  }
+
   prune(before: number): Promise<number> {
     return this.#table.journal.write(() => this.#table.journal.run('DELETE FROM jobs WHERE finished < ?', [before]));
   }
@@ -203,7 +209,7 @@ class SqliteQueue implements JobQueue {
     if (!finished) return false;
     this.#emitState(finished);
     if (finished.state === 'queued') {
-      this.#table.share.charge(job.owner, -workOf(job.request));
+      this.#table.share.charge(job.owner, -workOfJob(job));
       this.#wake();
     } else await this.#trim(job.owner);
     return true;

@@ -25,6 +25,7 @@ import { txt2img } from './a1111/txt2img.ts';
 import { upscalers } from './a1111/upscalers.ts';
 import { adapterPreview, listAdapters } from './jobs/adapters.ts';
 import { cancelJob, interruptJob } from './jobs/cancel.ts';
+import { comfyRoutes } from './comfyui/index.ts';
 import { createJob } from './jobs/create.ts';
 import { jobEvents } from './jobs/events.ts';
 import { geminiImages, geminiModels } from './gemini/images.ts';
@@ -79,6 +80,7 @@ export const routes: readonly Route[] = [
   getModel,
   geminiImages,
   geminiModels,
+  ...comfyRoutes,
   createJob,
   listJobs,
   getJob,

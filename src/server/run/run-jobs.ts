@@ -4,12 +4,22 @@
  */
 
 import { StableDiffusionError } from '../../errors.ts';
-import type { Job, JobError, JobRequest, JobResult } from '../job.ts';
+import {
+  isPictureJob,
+  isWorkflowJob,
+  type Job,
+  type JobError,
+  type JobRequest,
+  type JobResult,
+  type PictureJob,
+} from '../job.ts';
 import type { JobControl } from '../job-event.ts';
 import type { LoadedModel } from '../models/model-pool.ts';
 import { withoutFolders } from '../without-folders.ts';
 import { persist } from './persist.ts';
 import { runChunk } from './run-chunk.ts';
+import { runWorkflowJob } from './run-workflow.ts';
+import type { RunningJobs } from './running-jobs.ts';
 import { type ChunkContext, type Picture, type RunContext, type Work, workOn } from './work.ts';
 
 /** Errors that a further attempt would meet again. */
@@ -28,14 +38,11 @@ const permanent = new Set([
   'config-invalid',
 ]);
 
-export interface RunningJobs {
-  readonly jobs: readonly Job[];
-  control(id: string, control: JobControl): void;
-  /** Resolves when all jobs have been ended in the queue. */
-  readonly done: Promise<void>;
-}
-
-async function imagesOf(job: Job, { store, pictures }: RunContext, signal: AbortSignal): Promise<Work['pictures']> {
+async function imagesOf(
+  job: PictureJob,
+  { store, pictures }: RunContext,
+  signal: AbortSignal,
+): Promise<Work['pictures']> {
   const { request, owner } = job;
   if (!request.image) return {};
   const open = async (id: string): Promise<Uint8Array> => {
@@ -50,19 +57,24 @@ async function imagesOf(job: Job, { store, pictures }: RunContext, signal: Abort
 }
 
 /** Starts making jobs that share a batch key. Never throws: what goes wrong ends the jobs. */
-export const runJobs = (jobs: readonly Job[], context: RunContext): RunningJobs => new JobGroup(jobs, context);
+export function runJobs(jobs: readonly Job[], context: RunContext): RunningJobs {
+  const [first] = jobs;
+  // A workflow is never taken together with other jobs.
+  if (first && isWorkflowJob(first)) return runWorkflowJob(first, context);
+  return new JobGroup(jobs.filter(isPictureJob), context);
+}
 
 type Outcome = 'done' | 'failed' | 'cancelled' | 'lost';
 
 class JobGroup implements RunningJobs {
-  readonly jobs: readonly Job[];
+  readonly jobs: readonly PictureJob[];
   readonly done: Promise<void>;
   readonly #context: RunContext;
   readonly #begun: number;
   readonly #works: readonly Work[];
   readonly #abort = new AbortController();
 
-  constructor(jobs: readonly Job[], context: RunContext) {
+  constructor(jobs: readonly PictureJob[], context: RunContext) {
     this.jobs = jobs;
     this.#context = context;
     this.#begun = context.now();
@@ -75,7 +87,7 @@ class JobGroup implements RunningJobs {
     if (!work) return;
     if (control === 'watch') work.watchedUntil = this.#context.now() + 5000;
     else if (control === 'skip') work.skip = true;
-    else if (work.stop !== 'cancel') work.stop = control;
+    else if (control !== 'free' && work.stop !== 'cancel') work.stop = control;
     if (this.#works.every(({ stop, finished }) => finished || stop === 'cancel')) this.#abort.abort();
   }
 

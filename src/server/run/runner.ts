@@ -5,7 +5,8 @@
  */
 
 import type { Job } from '../job.ts';
-import { type RunningJobs, runJobs } from './run-jobs.ts';
+import { runJobs } from './run-jobs.ts';
+import type { RunningJobs } from './running-jobs.ts';
 import { createTurns } from './turns.ts';
 import type { RunContext } from './work.ts';
 
@@ -32,7 +33,8 @@ export function startRunner(options: RunnerOptions): Runner {
   const stopping = new AbortController();
   const active = new Set<RunningJobs>();
   const unlisten = queue.onControl((id, control) => {
-    for (const group of active) group.control(id, control);
+    if (control === 'free') options.workflows.free(id).catch(options.onTrouble);
+    else for (const group of active) group.control(id, control);
   });
   /** While as many groups are at work as may be, only other callers' jobs are begun. */
   const barred = (): ReadonlySet<string> =>

@@ -1,7 +1,7 @@
 /** What the files that make jobs share: a job under way, its pictures, and what surrounds them. */
 
 import type { Model } from '../../model/model.ts';
-import type { Job, ResultImage } from '../job.ts';
+import type { Job, PictureJob, ResultImage } from '../job.ts';
 import type { ModelPool } from '../models/model-pool.ts';
 import type { PicturePool } from '../pictures/picture-pool.ts';
 import type { JobQueue } from '../queue/queue.ts';
@@ -10,6 +10,7 @@ import type { PictureFolder } from '../store/picture-folder.ts';
 import type { PicturePolicy } from './pipeline-of.ts';
 import type { PreparedPictures } from './prepare-pictures.ts';
 import type { Turns } from './turns.ts';
+import type { WorkflowMaker } from './workflow-maker.ts';
 
 export interface RunContext {
   readonly queue: JobQueue;
@@ -26,6 +27,7 @@ export interface RunContext {
   /** Seconds of work on one job, without the time in which it waits for others. */
   readonly jobSeconds: number;
   readonly turns: Turns;
+  readonly workflows: WorkflowMaker;
   readonly hashOf: (model: string) => Promise<string | null>;
   readonly now: () => number;
   readonly onOutcome: (
@@ -41,7 +43,7 @@ export interface RunContext {
 
 /** A job under way. */
 export interface Work {
-  readonly job: Job;
+  readonly job: PictureJob;
   readonly images: (ResultImage | undefined)[];
   stop?: 'cancel' | 'interrupt';
   skip: boolean;
@@ -76,7 +78,7 @@ export interface ChunkContext {
 }
 
 /** A job at its beginning. */
-export function workOn(job: Job): Work {
+export function workOn(job: PictureJob): Work {
   const { prompts, steps, hires } = job.request;
   return {
     job,

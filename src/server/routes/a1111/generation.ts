@@ -11,7 +11,7 @@ import type { ServerContext } from '../../context.ts';
 import { invalidField, unfit } from '../../http/problem.ts';
 import type { Answer, RouteRequest } from '../../http/route.ts';
 import { json } from '../../http/route.ts';
-import type { Job, JobResult } from '../../job.ts';
+import type { PictureJob, JobResult } from '../../job.ts';
 import { extraSettings } from '../../run/settings-text.ts';
 import { droppedSettings, noChoice } from './dropped-settings.ts';
 import { checkOptions, currentModel, optionsOf } from './option-table.ts';
@@ -185,7 +185,7 @@ export function sharedDraft(
 
 /** A1111's `Processed.js()`: all facts about the result, as JSON in a string. */
 function infoOf(
-  job: Job,
+  job: PictureJob,
   result: JobResult,
   body: SharedFields,
   modelName: string,

@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import type { ServerContext } from '../../context.ts';
 import { defineRoute, json } from '../../http/route.ts';
-import type { Job } from '../../job.ts';
+import { isPictureJob, type Job } from '../../job.ts';
 import { optionsOf } from './option-table.ts';
 import { timestamp } from './generation.ts';
 import { boolean } from './pydantic.ts';
@@ -42,7 +42,7 @@ export const progress = defineRoute({
   }),
   async handle(context, { owner, query }) {
     const { watch, now } = context;
-    const open = watch.open(owner);
+    const open = watch.open(owner).flatMap(({ job, ...rest }) => (isPictureJob(job) ? [{ job, ...rest }] : []));
     const current = open.find(({ job }) => job.state === 'running') ?? open[0];
     if (!current) return json({ progress: 0, eta_relative: 0, state: idle, current_image: null, textinfo: null });
     const { job, step, preview } = current;

@@ -5,7 +5,15 @@ import { plainSeedSchema } from '../../../generation/fields.ts';
 import { tasks } from '../../../generation/request.ts';
 import type { ServerContext } from '../../context.ts';
 import { draftFields } from '../../decide-job.ts';
-import { endingOf, jobStates, outputFormats, priorities, type Job } from '../../job.ts';
+import {
+  endingOf,
+  jobStates,
+  outputFormats,
+  type Job,
+  type JobRequest,
+  priorities,
+  type WorkflowRequest,
+} from '../../job.ts';
 
 /** Below 2^53 a number, above its digits. */
 const seed = plainSeedSchema;
@@ -64,6 +72,7 @@ export const jobView = z.object({
       interrupted: z.boolean(),
       seconds: z.number(),
       batch: z.int(),
+      workflow: z.unknown().optional(),
     })
     .nullable(),
   error: z.object({ code: z.string(), message: z.string() }).nullable(),
@@ -78,14 +87,6 @@ export function viewOf(
   progress?: { readonly done: number; readonly total: number },
 ): z.output<typeof jobView> {
   const { request, result } = job;
-  const {
-    prompts: [prompt = ''],
-    seeds: [seed = 0],
-    subseeds: [subseed = 0],
-    noiseSettings: { subseedStrength = 0, ...noiseSettings } = {},
-    warnings = [],
-    ...others
-  } = request;
   return {
     id: job.id,
     state: job.state,
@@ -94,15 +95,8 @@ export function viewOf(
     startedAt: moment(job.startedAt),
     finishedAt: moment(job.finishedAt),
     attempt: job.attempt,
-    request: {
-      ...others,
-      prompt,
-      seed,
-      ...(Object.keys(noiseSettings).length > 0 ? { noiseSettings } : {}),
-      iterations: Math.ceil(request.prompts.length / request.batchSize),
-      ...(subseedStrength > 0 ? { variation: { seed: subseed, strength: subseedStrength } } : {}),
-    },
-    warnings,
+    request: request.task === 'workflow' ? workflowView(request) : pictureView(request),
+    warnings: request.task === 'workflow' ? [] : (request.warnings ?? []),
     progress: job.state === 'running' && progress ? { done: progress.done, total: progress.total } : null,
     result: result
       ? {
@@ -114,5 +108,32 @@ export function viewOf(
         }
       : null,
     error: job.error ? { code: job.error.code, message: job.error.message } : null,
+  };
+}
+
+/** A workflow's own API tells the rest. */
+const workflowView = ({ task, promptId, number, outputs }: WorkflowRequest): Record<string, unknown> => ({
+  task,
+  promptId,
+  number,
+  outputs,
+});
+
+function pictureView(request: JobRequest): Record<string, unknown> {
+  const {
+    prompts: [prompt = ''],
+    seeds: [seed = 0],
+    subseeds: [subseed = 0],
+    noiseSettings: { subseedStrength = 0, ...noiseSettings } = {},
+    warnings: _,
+    ...others
+  } = request;
+  return {
+    ...others,
+    prompt,
+    seed,
+    ...(Object.keys(noiseSettings).length > 0 ? { noiseSettings } : {}),
+    iterations: Math.ceil(request.prompts.length / request.batchSize),
+    ...(subseedStrength > 0 ? { variation: { seed: subseed, strength: subseedStrength } } : {}),
   };
 }

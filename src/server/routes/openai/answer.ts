@@ -8,7 +8,7 @@ import type { ServerContext } from '../../context.ts';
 import { invalidField, problemOf } from '../../http/problem.ts';
 import { problemAnswer } from '../../http/problem-shapes.ts';
 import { type Answer, json, type RouteRequest, type ServerEvent } from '../../http/route.ts';
-import { endingOf, isFinished, type Job, type ResultImage } from '../../job.ts';
+import { endingOf, isFinished, isPictureJob, type PictureJob, type ResultImage } from '../../job.ts';
 import type { SharedFields } from './fields.ts';
 import type { StoredPictures } from './picture-files.ts';
 
@@ -66,7 +66,7 @@ export function sharedDraft(
 }
 
 /** The sizes OpenAI's clients may name, and others. */
-const sizeOf = ({ request }: Job): string => `${request.width}x${request.height}`;
+const sizeOf = ({ request }: PictureJob): string => `${request.width}x${request.height}`;
 
 /** Token counts are always 0. */
 const usage = {
@@ -82,7 +82,7 @@ async function encoded({ store }: ServerContext, image: ResultImage): Promise<st
 }
 
 /** A preview, which is a JPEG, in the requested format. */
-async function inFormat(preview: string, { type, quality }: Job['request']['format']): Promise<string> {
+async function inFormat(preview: string, { type, quality }: PictureJob['request']['format']): Promise<string> {
   if (type === 'jpeg') return preview;
   const image = await nodeImageCodec.decode(new Uint8Array(Buffer.from(preview, 'base64')));
   return Buffer.from(
@@ -91,7 +91,7 @@ async function inFormat(preview: string, { type, quality }: Job['request']['form
 }
 
 /** Fields of every event and answer. */
-const facts = (job: Job, body: SharedFields) => ({
+const facts = (job: PictureJob, body: SharedFields) => ({
   size: sizeOf(job),
   quality: qualityOf[body.quality ?? 'auto'],
   background: 'opaque',
@@ -112,7 +112,7 @@ function refuseFlagged(images: readonly ResultImage[]): void {
 
 async function* streamed(
   context: ServerContext,
-  job: Job,
+  job: PictureJob,
   body: SharedFields,
   prefix: EventPrefix,
   signal: AbortSignal,
@@ -134,7 +134,7 @@ async function* streamed(
           },
         };
       }
-      if (event.kind !== 'state' || !isFinished(event.job)) continue;
+      if (event.kind !== 'state' || !isFinished(event.job) || !isPictureJob(event.job)) continue;
       const done = await awaitJob(context, event.job, signal);
       refuseFlagged(done.result.images);
       for (const image of done.result.images) {

@@ -1,0 +1,98 @@
+/** The history of a caller's workflows, from the finished jobs in the queue. Texts of JSON are put together as they are: seeds stay exact. */
+
+import type { ServerContext } from '../context.ts';
+import { isWorkflowJob, type WorkflowJob, type WorkflowOutcome } from '../job.ts';
+import { jobIdOf } from './submit-prompt.ts';
+
+/** Characters of one answer; older workflows are left out beyond it. */
+const longestAnswer = 32 * 2 ** 20;
+
+const pageSize = 100;
+
+export interface HistoryQuery {
+  /** How many of the newest; undefined for all. */
+  readonly maxItems?: number | undefined;
+  /** The first, counted from the oldest; below zero for the newest. */
+  readonly offset?: number | undefined;
+}
+
+const outcomeOf = ({ result, error }: WorkflowJob): WorkflowOutcome | undefined => result?.workflow ?? error?.workflow;
+
+/** A workflow as ComfyUI's queue lists it: number, id, nodes, extra data, output nodes. */
+export const queueItem = ({ request }: WorkflowJob): string =>
+  `[${JSON.stringify(request.number)},${JSON.stringify(request.promptId)},${request.prompt},${request.extra},${JSON.stringify(request.outputs)}]`;
+
+/** How a job ended that tells nothing of its nodes: its worker ended, or it was given up. */
+function unknownOutcome({ request, error, finishedAt }: WorkflowJob): WorkflowOutcome {
+  const data = {
+    prompt_id: request.promptId,
+    node_id: '',
+    node_type: '',
+    executed: [],
+    exception_message: error?.message ?? 'The workflow failed.',
+    exception_type: error?.code ?? 'engine-failed',
+    traceback: [],
+    current_inputs: {},
+    current_outputs: [],
+    timestamp: finishedAt,
+  };
+  return { status: 'error', outputs: {}, messages: [['execution_error', data]] };
+}
+
+function historyItem(job: WorkflowJob): string {
+  const { status, outputs, messages } = outcomeOf(job) ?? unknownOutcome(job);
+  const meta = Object.fromEntries(
+    Object.keys(outputs).map((id) => [id, { node_id: id, display_node: id, parent_node: null, real_node_id: id }]),
+  );
+  const rest = { outputs, status: { status_str: status, completed: status === 'success', messages }, meta };
+  return `${JSON.stringify(job.request.promptId)}:{"prompt":${queueItem(job)},${JSON.stringify(rest).slice(1)}`;
+}
+
+/** Finished workflows, the newest first. What was taken out of the queue before it ran is not among them. */
+async function* finished({ queue }: ServerContext, owner: string): AsyncGenerator<WorkflowJob, void, void> {
+  for (let before: string | null | undefined; before !== null; ) {
+    const page = await queue.list({ owner, source: 'comfyui', before: before ?? undefined, limit: pageSize });
+    for (const job of page.jobs) if (isWorkflowJob(job) && (job.state === 'done' || job.state === 'failed')) yield job;
+    before = page.next;
+  }
+}
+
+/** The history as JSON. The oldest workflow is the first. */
+export async function historyJson(context: ServerContext, owner: string, query: HistoryQuery = {}): Promise<string> {
+  const { maxItems, offset = -1 } = query;
+  const jobs: { readonly at: number; readonly text: string }[] = [];
+  let size = 0;
+  const enough = offset < 0 ? maxItems : undefined;
+  for await (const job of finished(context, owner)) {
+    if (enough !== undefined && jobs.length >= enough) break;
+    const text = historyItem(job);
+    size += text.length;
+    if (size > longestAnswer) break;
+    jobs.push({ at: job.finishedAt ?? 0, text });
+  }
+  jobs.sort((a, b) => a.at - b.at);
+  const shown = offset < 0 ? jobs : jobs.slice(offset, maxItems === undefined ? undefined : offset + maxItems);
+  return `{${shown.map(({ text }) => text).join(',')}}`;
+}
+
+/** One workflow of the history as JSON; empty for one that is not there. */
+export async function historyOf(context: ServerContext, owner: string, promptId: string): Promise<string> {
+  const job = await context.queue.get(jobIdOf(owner, promptId));
+  const isThere = job && isWorkflowJob(job) && (job.state === 'done' || job.state === 'failed');
+  return isThere ? `{${historyItem(job)}}` : '{}';
+}
+
+/** Forgets workflows; all of them without ids. */
+export async function forgetHistory(
+  context: ServerContext,
+  owner: string,
+  promptIds: readonly string[] | undefined,
+): Promise<void> {
+  if (promptIds) {
+    for (const promptId of promptIds) await context.queue.remove(jobIdOf(owner, promptId));
+    return;
+  }
+  const ids: string[] = [];
+  for await (const { id } of finished(context, owner)) ids.push(id);
+  for (const id of ids) await context.queue.remove(id);
+}

@@ -1,0 +1,154 @@
+/** POST /prompt: a workflow is read exactly, checked as ComfyUI checks it, and becomes a job (ComfyUI server.py). */
+
+import { createHash, randomUUID } from 'node:crypto';
+import { StableDiffusionError } from '../../errors.ts';
+import {
+  type ExactObject,
+  isExactObject,
+  orderedKeys,
+  orderedObject,
+  parseExactJson,
+  printExactJson,
+} from '../../formats/exact-json.ts';
+import { apiGraph, graphObject } from '../../workflow/graph.ts';
+import { type NodeErrors, type ValidationError, validateWorkflow } from '../../workflow/validate.ts';
+import { hasMoreValues } from '../admission/count-values.ts';
+import type { ServerContext } from '../context.ts';
+import { isFinished, isWorkflowJob, type WorkflowRequest } from '../job.ts';
+import { workOfGraph } from './prompt-work.ts';
+
+export type Submitted =
+  | { readonly promptId: string; readonly number: number; readonly nodeErrors: Readonly<Record<string, NodeErrors>> }
+  | { readonly refused: ValidationError; readonly nodeErrors: Readonly<Record<string, NodeErrors>> };
+
+const refusal = (type: string, message: string, details = message): ValidationError => ({
+  type,
+  message,
+  details,
+  extra_info: {},
+});
+
+/** Secrets that clients of paid services send along; they are never kept. */
+const secrets = new Set(['auth_token_comfy_org', 'api_key_comfy_org', 'comfy_usage_source']);
+
+/** The id of a job: of its own, or the same for the same name of the same caller. */
+export const jobIdOf = (owner: string, promptId: string): string =>
+  `w${createHash('sha256')
+    .update(JSON.stringify([owner, promptId]))
+    .digest('hex')
+    .slice(0, 40)}`;
+
+function bodyOf(body: Uint8Array | undefined, mostValues: number): ExactObject {
+  const bytes = Buffer.from(body ?? new Uint8Array());
+  if (hasMoreValues(bytes, mostValues))
+    throw new StableDiffusionError('too-large', `The workflow has more than ${mostValues} values.`);
+  try {
+    const value = parseExactJson(bytes.toString('utf8'), 'The body');
+    if (isExactObject(value)) return value;
+  } catch (cause) {
+    if (!(cause instanceof StableDiffusionError)) throw cause;
+    throw new StableDiffusionError('invalid-argument', cause.message, { cause, details: { status: 400 } });
+  }
+  throw new StableDiffusionError('invalid-argument', 'The body is not an object with a prompt.', {
+    details: { status: 400 },
+  });
+}
+
+/** The place in the queue: counted up, unless the client says which. */
+function numberOf({ number, front }: ExactObject, next: () => number): number {
+  if (number !== undefined && number !== null) {
+    const given = Number(number);
+    if (!Number.isFinite(given))
+      throw new StableDiffusionError('invalid-argument', 'The number of the prompt is not a number.', {
+        details: { status: 400 },
+      });
+    return given;
+  }
+  const own = next();
+  return front ? -own : own;
+}
+
+function extraOf(body: ExactObject): Readonly<Record<string, unknown>> {
+  const given = isExactObject(body['extra_data']) ? body['extra_data'] : {};
+  const entries = orderedKeys(given)
+    .filter((key) => !secrets.has(key))
+    .map((key): [string, unknown] => [key, given[key]]);
+  if (body['client_id'] !== undefined) entries.push(['client_id', body['client_id']]);
+  return orderedObject(new Map(entries));
+}
+
+function targetsOf(body: ExactObject): readonly string[] | undefined {
+  const given = body['partial_execution_targets'];
+  return Array.isArray(given) ? given.map(String) : undefined;
+}
+
+const textOf = (value: unknown): string | undefined =>
+  typeof value === 'string' && value.length > 0 && value.length <= 200 ? value : undefined;
+
+/** Whether intermediate pictures are wanted: the client's word, else the operator's. */
+function wantsPreviews(extra: Readonly<Record<string, unknown>>, byDefault: boolean): boolean {
+  const method = extra['preview_method'];
+  return typeof method === 'string' && method !== 'default' ? method !== 'none' : byDefault;
+}
+
+/** Takes a workflow in. Throws `too-large`, `busy`, `invalid-argument` for a body that is not JSON. */
+export async function submitPrompt(
+  context: ServerContext,
+  owner: string,
+  bytes: Uint8Array | undefined,
+): Promise<Submitted> {
+  const { comfyui, limits, isStopping } = context;
+  if (isStopping())
+    throw new StableDiffusionError('busy', 'The server is shutting down.', { details: { scope: 'shutdown' } });
+  const body = bodyOf(bytes, limits.workflowElements);
+  const number = numberOf(body, comfyui.nextNumber);
+  if (body['prompt'] === undefined) return { refused: refusal('no_prompt', 'No prompt provided'), nodeErrors: {} };
+  const given = apiGraph(body['prompt']);
+  const lists = await comfyui.listsOf(owner);
+  const checked = validateWorkflow(given, comfyui.nodes, lists, targetsOf(body));
+  if (checked.error || !checked.valid)
+    return {
+      refused: checked.error ?? refusal('prompt_outputs_failed_validation', 'Prompt outputs failed validation', ''),
+      nodeErrors: checked.nodeErrors,
+    };
+  const extra = extraOf(body);
+  const promptId = textOf(body['prompt_id']) ?? randomUUID();
+  const clientId = textOf(extra['client_id']);
+  await addJob(context, owner, {
+    task: 'workflow',
+    promptId,
+    number,
+    ...(clientId === undefined ? {} : { clientId }),
+    prompt: printExactJson(graphObject(checked.graph)),
+    extra: printExactJson(extra),
+    outputs: [...checked.outputs],
+    previews: wantsPreviews(extra, comfyui.previews),
+    work: workOfGraph(checked.graph, limits),
+  });
+  return { promptId, number, nodeErrors: checked.nodeErrors };
+}
+
+async function addJob(context: ServerContext, owner: string, request: WorkflowRequest): Promise<void> {
+  const { queue, limits, metrics, watch, comfyui } = context;
+  const id = jobIdOf(owner, request.promptId);
+  const known = await queue.get(id);
+  // A client that uses a name again means a new run.
+  if (known && isFinished(known)) await queue.remove(id);
+  const behind = comfyui.hub
+    .open(owner)
+    .filter(({ state, request: other }) => state === 'queued' && other.number > request.number)
+    .sort((a, b) => a.request.number - b.request.number);
+  try {
+    const job = await queue.add(
+      { id, owner, source: 'comfyui', priority: 'normal', request, before: behind[0]?.id },
+      limits,
+    );
+    metrics.accepted('comfyui');
+    watch.track(job);
+    // Sockets of all servers are told.
+    if (isWorkflowJob(job)) queue.publish({ kind: 'state', id, job: { ...job, state: 'queued' } });
+  } catch (error) {
+    if (error instanceof StableDiffusionError && error.code === 'busy') metrics.refused(String(error.details['scope']));
+    throw error;
+  }
+}

@@ -1,0 +1,141 @@
+/** UserFiles: what a caller's page keeps on the server: its settings, saved workflows and the like (ComfyUI's `user` folder). */
+
+import { readdir, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { StableDiffusionError } from '../../errors.ts';
+import { makeFolder } from '../../files/make-folder-node.ts';
+import { openRegular, readFileOf } from '../../files/open-node.ts';
+import { writeNewFile } from '../../files/write-file-node.ts';
+import { callerFolder } from './folder-path.ts';
+
+export interface UserFile {
+  /** From the folder that was listed, with `/`. */
+  readonly path: string;
+  readonly isFolder: boolean;
+  readonly size: number;
+  /** Milliseconds since 1970. */
+  readonly modified: number;
+  readonly created: number;
+}
+
+/** Files of one listing, and folders in folders. */
+const most = { files: 10_000, depth: 8 };
+
+const settingsFile = 'comfy.settings.json';
+
+/** All paths come from `pathInside`. */
+export class UserFiles {
+  readonly #root: string;
+
+  /** `root`: the folder of all callers. */
+  constructor(root: string) {
+    this.#root = root;
+  }
+
+  #folder(owner: string): string {
+    return join(this.#root, callerFolder(owner), 'default');
+  }
+
+  #path(owner: string, path: string): string {
+    return join(this.#folder(owner), path);
+  }
+
+  /** Whether the caller has ever kept anything. */
+  async exists(owner: string): Promise<boolean> {
+    return isThere(this.#folder(owner));
+  }
+
+  /** Files of a folder, and of those in it; with folders where `folders` is set. Undefined where there is no such folder. */
+  async list(
+    owner: string,
+    folder: string,
+    { recurse, folders = false }: { readonly recurse: boolean; readonly folders?: boolean },
+  ): Promise<readonly UserFile[] | undefined> {
+    const root = this.#path(owner, folder);
+    const status = await stat(root).catch(() => undefined);
+    if (!status?.isDirectory()) return undefined;
+    const found: UserFile[] = [];
+    const walk = async (inside: string, depth: number): Promise<void> => {
+      const entries = await readdir(join(root, inside), { withFileTypes: true }).catch(() => []);
+      for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
+        if (entry.name.startsWith('.') || found.length >= most.files) continue;
+        const path = inside === '' ? entry.name : `${inside}/${entry.name}`;
+        if (entry.isDirectory()) {
+          if (folders) found.push(await noteOf(root, path, true));
+          if (recurse && depth < most.depth) await walk(path, depth + 1);
+        } else if (entry.isFile()) found.push(await noteOf(root, path, false));
+      }
+    };
+    await walk('', 0);
+    return found;
+  }
+
+  /** Undefined where there is no such file. Throws `too-large`, `file-unsafe`. */
+  async read(owner: string, path: string): Promise<Uint8Array | undefined> {
+    try {
+      return await readFileOf('text', this.#path(owner, path), { within: this.#folder(owner) });
+    } catch (error) {
+      if (error instanceof StableDiffusionError && error.code !== 'too-large' && error.code !== 'file-unsafe')
+        return undefined;
+      throw error;
+    }
+  }
+
+  async info(owner: string, path: string): Promise<UserFile | undefined> {
+    try {
+      await (await openRegular(this.#path(owner, path), { within: this.#folder(owner) })).handle.close();
+      return await noteOf(this.#folder(owner), path, false);
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Throws `file-exists` where it is there and must not be replaced, `file-access`. */
+  async write(owner: string, path: string, bytes: Uint8Array, replace: boolean): Promise<void> {
+    const file = this.#path(owner, path);
+    await makeFolder(dirname(file));
+    await writeNewFile(file, [bytes], { replace });
+  }
+
+  /** False where there is no such file. */
+  async remove(owner: string, path: string): Promise<boolean> {
+    if (!(await this.info(owner, path))) return false;
+    await rm(this.#path(owner, path), { force: true });
+    return true;
+  }
+
+  async move(owner: string, from: string, to: string): Promise<void> {
+    const file = this.#path(owner, to);
+    await makeFolder(dirname(file));
+    await rename(this.#path(owner, from), file);
+  }
+
+  /** The settings as the page posted them. What cannot be read counts as none. */
+  async settings(owner: string): Promise<Record<string, unknown>> {
+    try {
+      const bytes = await this.read(owner, settingsFile);
+      const value: unknown = bytes && JSON.parse(new TextDecoder().decode(bytes));
+      return typeof value === 'object' && value !== null && !Array.isArray(value)
+        ? (value as Record<string, unknown>)
+        : {};
+    } catch {
+      return {};
+    }
+  }
+
+  async changeSettings(owner: string, changes: Readonly<Record<string, unknown>>): Promise<void> {
+    const settings = { ...(await this.settings(owner)), ...changes };
+    await this.write(owner, settingsFile, new TextEncoder().encode(JSON.stringify(settings, null, 4)), true);
+  }
+}
+
+const isThere = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
+
+async function noteOf(root: string, path: string, isFolder: boolean): Promise<UserFile> {
+  const { size, mtimeMs, birthtimeMs } = await stat(join(root, path));
+  return { path, isFolder, size, modified: Math.trunc(mtimeMs), created: Math.trunc(birthtimeMs || mtimeMs) };
+}
