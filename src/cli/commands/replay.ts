@@ -1,7 +1,7 @@
 /** `sd replay`: a picture again, from the settings in its file, and whether it is the same. */
 
 import { existsSync } from 'node:fs';
-import { basename, extname } from 'node:path';
+import { basename } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
 import type { Image } from '../../image/image.ts';
 import type { TaskOptions } from '../../generation/inputs.ts';
@@ -16,6 +16,7 @@ import { loadNamedModel, loadRefiner } from '../generation.ts';
 import { modelOptions, refinerOption } from '../generation-options.ts';
 import { flag, type OptionValues, text, UsageError } from '../options.ts';
 import { pictureFiles } from '../output-files.ts';
+import { comparePicture, reportDifference } from '../compare-picture.ts';
 import { createProgress } from '../progress.ts';
 import { createStopwatch } from '../stopwatch.ts';
 
@@ -219,31 +220,6 @@ async function makeAgain(context: CliContext, record: GenerationRecord, values: 
   );
 }
 
-interface Difference {
-  /** Largest, in levels of 255. */
-  readonly largest: number;
-  /** Share of the values that differ. */
-  readonly share: number;
-}
-
-/** Compares what the file shows with what a file of the same format would show of the new picture. */
-async function compare(path: string, bytes: Uint8Array, image: Image): Promise<Difference> {
-  const { nodeImageCodec } = await import('../../image/codec/codec-node.ts');
-  const ending = extname(path).toLowerCase();
-  const format = ending === '.jpg' || ending === '.jpeg' ? 'jpeg' : ending === '.webp' ? 'webp' : 'png';
-  const was = await nodeImageCodec.decode(bytes);
-  const is = await nodeImageCodec.decode(await nodeImageCodec.encode(image, { format }));
-  if (was.data.length !== is.data.length || was.width !== is.width) return { largest: 255, share: 1 };
-  let largest = 0;
-  let different = 0;
-  for (let i = 0; i < was.data.length; i++) {
-    const difference = Math.abs((was.data[i] as number) - (is.data[i] as number));
-    if (difference > 0) different++;
-    if (difference > largest) largest = difference;
-  }
-  return { largest, share: different / was.data.length };
-}
-
 /** A picture of ComfyUI's, which has no record of ours. */
 async function carriesWorkflow(bytes: Uint8Array): Promise<boolean> {
   const { readImageMetadata } = await import('../../image/metadata/image-metadata.ts');
@@ -258,7 +234,7 @@ async function replayWorkflow(context: CliContext, path: string, bytes: Uint8Arr
   const { model, models, comfyui, device, threads, large } = values;
   const made = await remakePictures(context, path, { model, models, comfyui, device, threads, large, quiet });
   const compared = await Promise.all(
-    made.map(async (picture) => ({ ...picture, ...(await compare(path, bytes, picture.image)) })),
+    made.map(async (picture) => ({ ...picture, ...(await comparePicture(path, bytes, picture.image)) })),
   );
   const [nearest] = compared.sort((a, b) => a.largest - b.largest || a.share - b.share);
   if (!nearest) return 1;
@@ -276,19 +252,8 @@ async function replayWorkflow(context: CliContext, path: string, bytes: Uint8Arr
   }
   if (values.json)
     context.out.write(`${JSON.stringify({ path: written, equal: largest === 0, difference: { largest, share } })}\n`);
-  else report(context, path, written, { largest, share });
+  else reportDifference(context, path, written, { largest, share });
   return largest <= 1 ? 0 : 1;
-}
-
-/** Says where the picture was written and how it differs. */
-function report(context: CliContext, path: string, written: string | null, { largest, share }: Difference): void {
-  if (written !== null) context.out.write(`${written}\n`);
-  const percent = (share * 100).toPrecision(2);
-  context.out.write(
-    largest === 0
-      ? `The picture is equal to ${path}.\n`
-      : `The picture differs from ${path} by at most ${largest} of 255 levels, in ${percent} % of the values.\n`,
-  );
 }
 
 export const replay = defineCommand({
@@ -307,7 +272,7 @@ export const replay = defineCommand({
     if (await carriesWorkflow(bytes)) return replayWorkflow(context, path, bytes, values);
     const record = await readRecord(path, bytes);
     const made = await makeAgain(context, record, values);
-    const { largest, share } = await compare(path, bytes, made.image);
+    const { largest, share } = await comparePicture(path, bytes, made.image);
     let written: string | null = null;
     if (!values.skipSave) {
       const files = await pictureFiles({
@@ -323,7 +288,7 @@ export const replay = defineCommand({
       context.out.write(
         `${JSON.stringify({ path: written, equal: largest === 0, difference: { largest, share }, record, timings: watch.timings() })}\n`,
       );
-    } else report(context, path, written, { largest, share });
+    } else reportDifference(context, path, written, { largest, share });
     return largest <= 1 ? 0 : 1;
   },
 });
