@@ -28,8 +28,6 @@ before(async () => {
     ],
     corsOrigins: ['https://page.example'],
     limits: {
-      // Each route is asked once without a key.
-      failedKeysPerMinute: 1000,
       bodyBytes: 200_000,
       pixels: 128 * 128,
       inputPixels: 256 * 256,
