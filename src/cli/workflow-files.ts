@@ -81,5 +81,6 @@ export async function workflowFiles(values: WorkflowFolderValues, outdir: string
 export async function workflowContext(files: WorkflowFiles, engine: Engine): Promise<WorkflowContext> {
   const { NetworkPool } = await import('../workflow/network-pool.ts');
   const { nodeImageCodec } = await import('../image/codec/codec-node.ts');
-  return { files, networks: new NetworkPool(engine), codec: nodeImageCodec, now: () => new Date() };
+  const { decodeFrames } = await import('../image/codec/frames-node.ts');
+  return { files, networks: new NetworkPool(engine), codec: nodeImageCodec, decodeFrames, now: () => new Date() };
 }

@@ -4,7 +4,6 @@ import type { FastifyBaseLogger } from 'fastify';
 import { chooseDevice } from '../engine/devices-node.ts';
 import type { Engine } from '../engine/engine.ts';
 import { createNodeEngine } from '../engine/node.ts';
-import { nodeImageCodec } from '../image/codec/codec-node.ts';
 import type { NodeTable } from '../workflow/definition.ts';
 import { nodes as ownNodes } from '../workflow/nodes/index.ts';
 import { nodesWith } from './comfyui/node-folder.ts';
@@ -139,7 +138,6 @@ export function startWork(parts: Parts, options: WorkOptions): Runner {
     engine,
     nodes,
     filesOf: (owner) => workflowFilesOf(owner, { catalog, root, lorasFolder, embeddingsFolder, filesFolder }),
-    codecOf: () => nodeImageCodec,
   });
   return startRunner({
     workflows,

@@ -54,6 +54,7 @@ function withCatalog(files: WorkflowFiles, catalog: ModelCatalog): WorkflowFiles
     weights: (kind, name) => files.weights(kind, name),
     network: (kind, name) => files.network(kind, name),
     read: (name) => files.read(name),
+    digest: (name) => files.digest(name),
     place: (folder, prefix, size) => files.place(folder, prefix, size),
     write: (folder, subfolder, filename, bytes) => files.write(folder, subfolder, filename, bytes),
   };

@@ -2,6 +2,8 @@
 
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Engine } from '../../engine/engine.ts';
+import { nodeImageCodec } from '../../image/codec/codec-node.ts';
+import { decodeFrames } from '../../image/codec/frames-node.ts';
 import type { NamedNetwork } from '../../model/network-set.ts';
 import type { NetworkInputs } from '../../tensor/batches.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
@@ -29,7 +31,6 @@ export interface WorkflowMakerOptions {
   readonly engine: Engine;
   readonly nodes: NodeTable;
   readonly filesOf: (owner: string) => WorkflowFiles;
-  readonly codecOf: (owner: string) => WorkflowContext['codec'];
 }
 
 /** Callers whose values are kept, and bytes of each. */
@@ -59,14 +60,20 @@ class TurnedNetworks extends NetworkPool {
   }
 }
 
-export function createWorkflowMaker({ engine, nodes, filesOf, codecOf }: WorkflowMakerOptions): WorkflowMaker {
+export function createWorkflowMaker({ engine, nodes, filesOf }: WorkflowMakerOptions): WorkflowMaker {
   const turns = new AsyncLocalStorage<EngineTurn>();
   const networks = new TurnedNetworks(engine, turns);
   const caches = new Map<string, WorkflowCache>();
   const inUse = new Set<string>();
   return {
     nodes,
-    contextOf: (owner) => ({ files: filesOf(owner), networks, codec: codecOf(owner), now: () => new Date() }),
+    contextOf: (owner) => ({
+      files: filesOf(owner),
+      networks,
+      codec: nodeImageCodec,
+      decodeFrames,
+      now: () => new Date(),
+    }),
     takeCache(owner) {
       if (inUse.has(owner)) return { cache: new WorkflowCache(kept.bytes), release: () => {} };
       const cache = caches.get(owner) ?? new WorkflowCache(kept.bytes);
