@@ -30,6 +30,8 @@ export const fileLimits = {
   /** Before decoding; the number of pixels has a limit of its own. */
   picture: 512 * 2 ** 20,
   caption: 2 ** 16,
+  /** `metadata.jsonl` of a folder of pictures: some million rows. */
+  'table of pictures': 256 * 2 ** 20,
   /** Lists of prompts, logs of a run. */
   text: 64 * 2 ** 20,
   /** Notes this program writes for itself: locks, states, options. */

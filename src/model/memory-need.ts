@@ -1,8 +1,8 @@
 /** Whether a run fits into memory, estimated from the graphs before anything is computed. */
 
+import { checkAvailable } from '../engine/available-memory.ts';
 import type { Engine } from '../engine/engine.ts';
 import { precisionOf } from '../engine/precision.ts';
-import { StableDiffusionError } from '../errors.ts';
 import { bindShape } from '../graph/dim.ts';
 import type { Graph } from '../graph/graph.ts';
 import { peakMemory } from '../graph/peak-memory.ts';
@@ -40,22 +40,10 @@ function needOf(graph: Graph, use: PlannedUse, bytesPerElement: number): number 
   return bytes;
 }
 
-const gigabytes = (bytes: number): string => (bytes / 1e9).toPrecision(3);
-
-/**
- * Throws `too-large` with the figures where one of the networks needs more than the machine has left. The kernels need some more than is
- * estimated, so what is refused could not have been made.
- */
+/** Throws `too-large` with the figures where one of the networks needs more than the machine has left. */
 export function checkMemory(networks: NetworkSet, engine: Engine, uses: readonly PlannedUse[]): void {
-  const available = engine.limits.availableMemory?.();
-  if (available === undefined) return;
   const element = precisionOf(networks.precision).compute === 'float16' ? 2 : 4;
   const needs = uses.map((use) => ({ use, needed: needOf(networks.graph(use), use, element) }));
   const [largest] = needs.sort((a, b) => b.needed - a.needed);
-  if (largest && largest.needed > available)
-    throw new StableDiffusionError(
-      'too-large',
-      `The network ${largest.use.network} needs at least ${gigabytes(largest.needed)} GB of memory for this size, and ${gigabytes(available)} GB are free. Use a smaller size or batch.`,
-      { details: { needed: largest.needed, available } },
-    );
+  if (largest) checkAvailable(engine, largest.use.network, largest.needed);
 }

@@ -1,7 +1,9 @@
 /** A preprocessor's network on an engine. */
 
+import { checkAvailable } from '../engine/available-memory.ts';
 import type { Engine, Program } from '../engine/engine.ts';
 import { StableDiffusionError, throwIfAborted } from '../errors.ts';
+import { peakMemory } from '../graph/peak-memory.ts';
 import type { Annotator, AnnotatorNetwork } from '../models/annotators/annotator.ts';
 import { expectDType, type Tensor } from '../tensor/tensor.ts';
 
@@ -27,7 +29,13 @@ export function createAnnotator(engine: Engine, network: AnnotatorNetwork): Open
       const size = `${height}x${width}`;
       if (compiled?.size !== size) {
         await release();
-        compiled = { size, program: engine.compile(network.trace([height, width]), network.weights, { signal }) };
+        const graph = network.trace([height, width]);
+        checkAvailable(
+          engine,
+          network.kind,
+          peakMemory(graph, new Map(), () => 4),
+        );
+        compiled = { size, program: engine.compile(graph, network.weights, { signal }) };
       }
       const results = await (await compiled.program).run({ x }, { signal });
       const outputs: Record<string, Tensor<'float32'>> = {};

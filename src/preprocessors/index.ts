@@ -7,7 +7,7 @@ import { greyToRgb } from './line-drawing.ts';
 import { networkPreprocessors } from './network-preprocessors.ts';
 import { plainPreprocessors } from './plain-preprocessors.ts';
 import type { Preprocessor, PreprocessOptions, PreprocessSettings, PreprocessorSetting } from './preprocessor.ts';
-import { overWhite } from './working-size.ts';
+import { checkWorkingSize, overWhite } from './working-size.ts';
 
 export { type AnnotatorNetwork, annotators, detectAnnotator, readAnnotator } from '../models/annotators/index.ts';
 export { createAnnotator, type OpenAnnotator } from './annotate.ts';
@@ -40,7 +40,7 @@ function within({ min, max, default: standard }: PreprocessorSetting, given: num
 
 /**
  * The map of a picture, RGB. Numbers beyond a setting's bounds count as the bound.
- * @throws `invalid-argument` for a resolution beyond 64 to 4096, and where the preprocessor needs a network that was not given
+ * @throws `too-large` for a picture that is much longer than it is wide, `invalid-argument` for a resolution beyond 64 to 4096, and where the preprocessor needs a network that was not given
  */
 export async function preprocess(
   preprocessor: Preprocessor,
@@ -54,6 +54,7 @@ export async function preprocess(
       'invalid-argument',
       `The resolution of a preprocessor is a whole number from ${resolutions.min} to ${resolutions.max}, got ${resolution}.`,
     );
+  if (preprocessor.usesResolution) checkWorkingSize(image, resolution);
   const settings: PreprocessSettings = {
     resolution,
     a: preprocessor.a ? within(preprocessor.a, options.a) : 0,

@@ -1,7 +1,22 @@
 /** The sizes at which preprocessors work: the resolution of the extension (`resize_image_with_pad`), and that of controlnet_aux (`resize_image`). */
 
+import { StableDiffusionError } from '../errors.ts';
 import { type Channels, createImage, crop, type Image } from '../image/image.ts';
 import { resizeBytes, roundHalfToEven } from '../image/opencv/resize-bytes.ts';
+
+/** Most pixels at which a preprocessor works: 8192 x 4096. */
+const mostPixels = 2 ** 25;
+
+/** Throws `too-large` for a picture whose longer side would become too long with the shorter at `resolution`. */
+export function checkWorkingSize({ width, height }: Image, resolution: number): void {
+  const k = resolution / Math.min(width, height);
+  const pixels = Math.ceil(width * k) * Math.ceil(height * k);
+  if (pixels > mostPixels)
+    throw new StableDiffusionError(
+      'too-large',
+      `A picture of ${width} x ${height} pixels with its shorter side at ${resolution} has ${pixels} pixels, and at most ${mostPixels} are worked on. Give a smaller resolution, or a picture that is less long.`,
+    );
+}
 
 /** RGB; alpha lies over white, cut to whole levels (`HWC3`). */
 export function overWhite(image: Image): Image<3> {

@@ -1,9 +1,10 @@
 /** `sd convert`: weights in another layout, file format or element type. */
 
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, realpath, stat } from 'node:fs/promises';
+import { mkdir, realpath, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
+import { readTextOf } from '../../files/open-node.ts';
 import { type CliContext, defineCommand } from '../command.ts';
 import { choice, flag, type OptionValues, text, UsageError } from '../options.ts';
 import { createProgress } from '../progress.ts';
@@ -59,7 +60,7 @@ async function convertModel(
       return await writeCompVis(
         output,
         checkpoint,
-        yaml === undefined ? undefined : await readFile(yaml, 'utf8'),
+        yaml === undefined ? undefined : await readTextOf('configuration', yaml),
         write,
       );
     if (/\.(safetensors|ckpt|pt|bin)$/.test(output))

@@ -1,6 +1,6 @@
 /** Sets up the training of a LoRA, DreamBooth or a textual inversion from a configuration and the model it names. */
 
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Tensors } from '../../engine/engine.ts';
 import { StableDiffusionError } from '../../errors.ts';
@@ -8,7 +8,7 @@ import { loadModel } from '../../model/load-model-node.ts';
 import type { Model } from '../../model/model.ts';
 import { textToImage } from '../../pipelines/text-to-image.ts';
 import type { ClipTokenizer } from '../../tokenizer/clip-tokenizer.ts';
-import { fileError } from '../../files/byte-source-node.ts';
+import { readTextIfThere } from '../../files/open-node.ts';
 import { writeFileAtomic } from '../../files/write-file-node.ts';
 import { type AdapterConfig, adapterConfig, loraSettings, type PriorConfig } from './adapter-config.ts';
 import type { AdapterModelOptions } from './adapter-trainee.ts';
@@ -130,14 +130,8 @@ async function* makePriorPictures(
 }
 
 /** The YAML next to a model, for the fine-tuned one. */
-async function yamlBeside(path: string): Promise<string | undefined> {
-  const beside = path.replace(/\.[^./\\]+$/, '.yaml');
-  return readFile(beside, 'utf8').catch((cause: unknown) => {
-    const error = fileError(beside, cause);
-    if (error.code !== 'file-not-found') throw error;
-    return undefined;
-  });
-}
+const yamlBeside = (path: string): Promise<string | undefined> =>
+  readTextIfThere('configuration', path.replace(/\.[^./\\]+$/, '.yaml'));
 
 /** Opens the model and compiles the step. */
 export async function adapterSetUp(context: TraineeContext): Promise<SetUp<Tensors>> {

@@ -4,10 +4,11 @@
  * `conditioning_image` is the picture's map of classes.
  */
 
-import { lstat, readdir, readFile, realpath } from 'node:fs/promises';
+import { lstat, readdir, realpath } from 'node:fs/promises';
 import { isAbsolute, join, relative, sep } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
 import { fileError, openFile } from '../../files/byte-source-node.ts';
+import { readFileOf } from '../../files/open-node.ts';
 import { splitCaptions } from './caption-fields.ts';
 import type { Problems } from './problems.ts';
 import type { IndexedSource, SampleMetadata } from './sample.ts';
@@ -169,7 +170,7 @@ async function listFiles(root: string, below: string, problems: Problems): Promi
 async function readTable(root: string, table: string, files: readonly string[], problems: Problems): Promise<Entry[]> {
   const there = new Set(files);
   const folder = table.slice(0, table.lastIndexOf('/') + 1);
-  const text = decodeText(new Uint8Array(await readFile(join(root, table))));
+  const text = decodeText(await readFileOf('table of pictures', join(root, table), { within: root }));
   if (text === undefined) throw new StableDiffusionError('file-corrupt', `${table} is not UTF-8. Save it as UTF-8.`);
   const entries: (Entry & { readonly where: string })[] = [];
   for (const [i, line] of text.split('\n').entries()) {

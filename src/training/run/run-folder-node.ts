@@ -19,6 +19,7 @@ import type { ImageCodec } from '../../image/codec/codec.ts';
 import type { Image } from '../../image/image.ts';
 import { imageGrid } from '../../image/image-grid.ts';
 import { fileError } from '../../files/byte-source-node.ts';
+import { readTextIfThere } from '../../files/open-node.ts';
 import { type Lock, takeLock } from '../../files/lock-node.ts';
 import { writeSafetensors } from '../../formats/safetensors-write.ts';
 import { makeFolder } from '../../files/make-folder-node.ts';
@@ -212,14 +213,8 @@ async function openLockedRun(
 }
 
 /** The configuration of the run in a folder, or undefined for an unknown name. */
-export function runConfig(folder: string): Promise<string | undefined> {
-  const path = join(folder, 'config.yaml');
-  return readFile(path, 'utf8').catch((cause: unknown) => {
-    const error = fileError(path, cause);
-    if (error.code !== 'file-not-found') throw error;
-    return undefined;
-  });
-}
+export const runConfig = (folder: string): Promise<string | undefined> =>
+  readTextIfThere('configuration', join(folder, 'config.yaml'));
 
 /** The error of a run that would be started over another. */
 export function runIsThere(folder: string): StableDiffusionError {
