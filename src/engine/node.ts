@@ -8,6 +8,7 @@ import type { EmitOptions } from '../onnx/emitter.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 import { fusedAttentionWorks, hasAttention } from './attention-check.ts';
 import type { CompileOptions, Engine, EngineLimits, EngineState, Program } from './engine.ts';
+import { freeMemory } from './free-memory-node.ts';
 import { givenParameters } from './feeds.ts';
 import { blockFrom, blockProbe, probeInput } from './image-block.ts';
 import type { SessionSettings } from './node-protocol.ts';
@@ -59,7 +60,7 @@ class NodeEngine implements Engine {
   constructor(options: NodeEngineOptions & { readonly provider: NativeProvider }) {
     this.provider = options.provider;
     // A graphics card has memory of its own.
-    const availableMemory = this.provider === 'cpu' ? () => process.availableMemory() : undefined;
+    const availableMemory = this.provider === 'cpu' ? freeMemory : undefined;
     this.limits = { latentPositions: Number.POSITIVE_INFINITY, availableMemory };
     this.#thread = new RuntimeThread({ background: options.background ?? false });
     this.#threads = options.threads ?? 0;

@@ -22,7 +22,6 @@ import type { ClipTokenizer } from '../tokenizer/clip-tokenizer.ts';
 import { type Autoencoder, autoencoderOf, type Posterior } from './autoencoder.ts';
 import { type DenoiserNetwork, denoiserNetwork } from './denoiser-network.ts';
 import { type ImageCondition, imageConditionOf } from './image-condition.ts';
-import { checkMemory } from './memory-need.ts';
 import { scaledLatent, unscaledLatent } from './latent-scale.ts';
 import { nativeLatentSize } from './native-size.ts';
 import { patchedAutoencoder } from './patched-autoencoder.ts';
@@ -245,7 +244,7 @@ export class Model implements AsyncDisposable, ConditionedModel {
       shapes: { z: [1, this.latentChannels, height, width] },
     };
     const uses = this.checkpoint.config.first_stage_config.kind === 'identity' ? [denoise] : [denoise, decode];
-    checkMemory(this.networks, this.#options.engine, uses);
+    this.networks.checkMemory(uses);
   }
 
   /** A quick picture of a latent through the TAESD of `preview`. Throws `invalid-argument` without one. */

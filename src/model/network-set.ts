@@ -1,6 +1,7 @@
 /** A set of named networks on one engine: each is traced and compiled when first used, and all are disposed of together. */
 
 import type { NetworkConfig } from '../config/network-config.ts';
+import { checkAvailable } from '../engine/available-memory.ts';
 import type { Engine, Program } from '../engine/engine.ts';
 import { type Precision, type PrecisionName, precisionOf } from '../engine/precision.ts';
 import { StableDiffusionError } from '../errors.ts';
@@ -10,6 +11,7 @@ import { networkDefinition, networkParameters } from '../models/index.ts';
 import { assertMatch, compareParameters } from '../checkpoints/report.ts';
 import type { NetworkInputs } from '../tensor/batches.ts';
 import { expectDType, type Tensor } from '../tensor/tensor.ts';
+import { bytesOfRun, type InputShapes } from './memory-need.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 
 export interface NamedNetwork {
@@ -63,16 +65,13 @@ export class NetworkSet implements AsyncDisposable {
   readonly #programs = new Map<string, Promise<Program>>();
   /** Networks that run in float32 although the set's precision is lower. */
   readonly #full = new Set<string>();
+  /** Bytes of values of the largest run of each program: the runtime keeps them for the next. */
+  readonly #held = new Map<string, number>();
   #disposed = false;
 
   constructor(options: NetworkSetOptions) {
     this.#options = options;
     this.engine = options.engine;
-  }
-
-  /** Of all networks but those that needed float32. */
-  get precision(): PrecisionName | Precision | undefined {
-    return this.#options.precision;
   }
 
   /** The configuration of a network, or undefined if the set has none of this name. */
@@ -131,6 +130,16 @@ export class NetworkSet implements AsyncDisposable {
     return program;
   }
 
+  /** Throws `too-large` with the figures where one of some runs needs more memory than there is. Gives the bytes of the largest. */
+  checkMemory(uses: readonly (GraphChoice & { readonly shapes: InputShapes })[]): number {
+    const element = precisionOf(this.#options.precision).compute === 'float16' ? 2 : 4;
+    const needs = uses.map((use) => ({ use, needed: bytesOfRun(this.graph(use), use.shapes, element) }));
+    const [largest] = needs.sort((a, b) => b.needed - a.needed);
+    if (!largest) return 0;
+    checkAvailable(this.engine, largest.use.network, largest.needed, this.#held.get(keyOf(largest.use)));
+    return largest.needed;
+  }
+
   /** Runs a graph on tensors by input name. Throws as `compile`, and `shape-mismatch`. */
   async run(
     choice: GraphChoice,
@@ -138,8 +147,12 @@ export class NetworkSet implements AsyncDisposable {
     signal?: AbortSignal,
   ): Promise<Readonly<Record<string, Tensor>>> {
     const full = this.#isFull(choice);
+    const shapes = Object.fromEntries(Object.entries(inputs).map(([name, { shape }]) => [name, shape]));
+    const needed = this.checkMemory([{ ...choice, shapes }]);
     const program = await this.compile(choice, signal);
     const results = await program.run(inputs, signal ? { signal } : {});
+    const key = keyOf(choice);
+    this.#held.set(key, Math.max(needed, this.#held.get(key) ?? 0));
     const missing = choice.outputs.find((name) => results[name] === undefined);
     if (missing !== undefined)
       throw new StableDiffusionError('engine-failed', `The network ${choice.network} returned no ${missing}.`);

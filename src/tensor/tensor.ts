@@ -29,8 +29,17 @@ export function tensor<D extends DType>(dtype: D, shape: Shape, data: DataOf<D>)
   return { dtype, shape, data };
 }
 
-/** A tensor of zeros. */
+/** Elements of a tensor that is made anew: 8 GB of float32. */
+const mostElements = 2 ** 31;
+
+/** A tensor of zeros. Throws `too-large` for more elements than can be. */
 export function zeros<D extends DType>(dtype: D, shape: Shape): Tensor<D> {
+  const count = elementCount(shape);
+  if (!(count <= mostElements))
+    throw new StableDiffusionError(
+      'too-large',
+      `A tensor [${shape.join(', ')}] has ${count} elements, and at most ${mostElements} are possible. Use a smaller size or batch.`,
+    );
   return { dtype, shape, data: new (arrayType(dtype))(elementCount(shape)) };
 }
 

@@ -193,12 +193,23 @@ class DiskFiles implements WorkflowFiles {
   async write(folder: PictureFolder, subfolder: string, filename: string, bytes: Uint8Array) {
     const root = this.#folders[folder];
     const path = pathIn(root, join(subfolder, filename));
-    await makeFolder(dirname(path));
-    // A link in the folder must not lead out of it.
-    if (!isInside(realpathSync(dirname(path)), realpathSync(root)))
+    // A link in the folder must not lead out of it, not for a new folder either.
+    if (!isInside(nearestFolder(dirname(path)), realpathSync(root)))
       throw new StableDiffusionError('forbidden', 'Saving image outside the output folder is not allowed.');
+    await makeFolder(dirname(path));
     await writeNewFile(path, [bytes], { replace: folder === 'temp' });
     return { filename, subfolder, type: folder };
+  }
+}
+
+/** The real path of a folder, or of the nearest above it that is there. */
+function nearestFolder(path: string): string {
+  for (let folder = path; ; folder = dirname(folder)) {
+    try {
+      return realpathSync(folder);
+    } catch (cause) {
+      if (dirname(folder) === folder) throw cause;
+    }
   }
 }
 

@@ -9,6 +9,7 @@ import { add, reshape } from '../../src/graph/functions.ts';
 import { peakMemory } from '../../src/graph/peak-memory.ts';
 import { trace } from '../../src/graph/trace.ts';
 import { loadModel, pocketModel } from '../../src/model/load-model-node.ts';
+import { float32 } from '../../src/tensor/tensor.ts';
 import { textToImage } from '../../src/pipelines/text-to-image.ts';
 
 const engine = createNodeEngine({ threads: 1 });
@@ -58,5 +59,17 @@ test('a picture that cannot fit is refused with the figures before anything is c
 test('a batch counts: each picture takes its share of the denoiser', async () => {
   await using model = await loadModel(pocketModel, { engine: engineWith(30e6), ownsEngine: false });
   model.checkMemory(2, 32, 32);
-  assert.throws(() => model.checkMemory(64, 32, 32), { code: 'too-large', message: /The network unet needs/ });
+  assert.throws(() => model.checkMemory(64, 128, 128), { code: 'too-large', message: /The network unet needs/ });
+});
+
+test('what the runtime keeps from a run counts for the next of the same network', async () => {
+  let free = 10e9;
+  const engine = { ...engineWith(0), limits: { latentPositions: 1e9, availableMemory: () => free } };
+  await using model = await loadModel(pocketModel, { engine, ownsEngine: false });
+  const latent = float32([1, 4, 64, 64], new Float32Array(4 * 64 * 64));
+  await model.decodeLatent(latent);
+  free = 0;
+  await model.decodeLatent(latent);
+  const larger = float32([1, 4, 96, 96], new Float32Array(4 * 96 * 96));
+  await assert.rejects(model.decodeLatent(larger), { code: 'too-large', message: /0\.101 GB are free/ });
 });

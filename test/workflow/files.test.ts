@@ -1,7 +1,7 @@
 /** A workflow from its text to a PNG on disk with the model that ships: names, numbering, what pictures carry, names that leave the folder. */
 
 import assert from 'node:assert/strict';
-import { copyFile, mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -72,3 +72,23 @@ for (const prefix of ['../out', '/tmp/x', 'a/../../x', 'a\u0000b'])
   test(`a prefix that leaves the folder is refused: ${JSON.stringify(prefix)}`, async () => {
     await assert.rejects(runWorkflow(workflow(prefix), { context }), { code: 'forbidden' });
   });
+
+test('a link in the folder leads to no new folder outside of it', async () => {
+  const outside = await mkdtemp(join(tmpdir(), 'sd-outside-'));
+  await symlink(outside, join(folders.output, 'link'));
+  const { files } = context;
+  await assert.rejects(files.write('output', 'link/new', 'x.png', new Uint8Array(1)), { code: 'forbidden' });
+  assert.deepEqual(await readdir(outside), []);
+  await rm(outside, { recursive: true });
+});
+
+test('a latent that no machine holds is refused in one line', async () => {
+  const huge = workflow('huge').replace(
+    '"width":64,"height":64,"batch_size":2',
+    '"width":16384,"height":16384,"batch_size":4096',
+  );
+  await assert.rejects(runWorkflow(huge, { context }), {
+    code: 'too-large',
+    message: /Node 5 \(EmptyLatentImage\): .* elements/,
+  });
+});
