@@ -10,6 +10,8 @@ export { imageToImage } from './pipelines/image-to-image.ts';
 export { inpaint } from './pipelines/inpaint.ts';
 export { pictures, type PicturesOptions } from './pipelines/pictures.ts';
 export { Model, type ModelOptions } from './model/model.ts';
+export type { ControlOption, ImagePromptOption } from './generation/control-inputs.ts';
+export type { ControlModel } from './model/control-model.ts';
 export type {
   GenerateOptions,
   ImageToImageOptions,

@@ -43,6 +43,8 @@ const within: Readonly<Record<string, readonly string[]>> = {
   // `sd serve` starts the server.
   cli: ['server'],
   // Sample grids and measures during training are made by the pipelines; evaluation measures what they and training make.
+  // A control's picture becomes its map as a part of the run.
+  pipelines: ['preprocessors'],
   training: ['pipelines'],
   evaluation: ['pipelines', 'training'],
 };

@@ -9,18 +9,23 @@
 import type {
   AutoencoderConfig,
   ClipTextConfig,
+  ControlNetConfig,
   NetworkConfig,
   NetworkKind,
   OpenAiClipConfig,
+  T2IAdapterConfig,
   TaesdConfig,
   UNetConfig,
 } from '../config/network-config.ts';
 import { isDiffusersAutoencoder, originalTaesdHalf } from './infer/autoencoder.ts';
 import { countOf, hasPrefix } from './infer/shapes.ts';
+import { isDiffusersControlNet } from './infer/adapters.ts';
 import { isDiffusersUNet } from './infer/unet.ts';
 import { autoencoderMap } from './layouts/autoencoder.ts';
 import { clipTextMap } from './layouts/clip-text.ts';
+import { controlNetMap } from './layouts/control-net.ts';
 import { openAiClipMap, openAiTextRows, openAiVisionRows } from './layouts/openai-clip.ts';
+import { t2iAdapterMap } from './layouts/t2i-adapter.ts';
 import { taesdDecoderMap, taesdEncoderMap } from './layouts/taesd.ts';
 import { unetMap } from './layouts/unet.ts';
 import { linearAttentionMap, projectionMap, safetyCheckerMap, textModelMap } from './layouts/variants.ts';
@@ -52,6 +57,7 @@ const prefixesOf: { readonly [K in NetworkKind]: readonly string[] } = {
   encoder_unet: [unet, 'model.'],
   controlnet: ['control_model.'],
   t2i_adapter: ['adapter.'],
+  t2i_style: [],
   ip_adapter: [],
   kl: [firstStage, condStage],
   vq: [firstStage, condStage],
@@ -84,6 +90,10 @@ function translate(source: WeightSource, config: NetworkConfig): Parts {
   switch (config.kind) {
     case 'unet':
       return unetWeights(source, config);
+    case 'controlnet':
+      return controlNetWeights(source, config);
+    case 't2i_adapter':
+      return t2iAdapterWeights(source, config);
     case 'kl':
     case 'vq':
       return autoencoderWeights(source, config);
@@ -127,6 +137,18 @@ function unetWeights(source: WeightSource, config: UNetConfig): Parts {
     vectorName: hasPrefix(source.entries, 'class_embedding.linear_1.') ? 'class_embedding' : 'add_embedding',
   });
   return { layout: 'diffusers', source: projected(renamed(source, map, 'b-to-a'), config) };
+}
+
+function controlNetWeights(source: WeightSource, config: ControlNetConfig): Parts {
+  const isDiffusers = isDiffusersControlNet(source.entries);
+  const named = isDiffusers ? renamed(source, controlNetMap(config), 'b-to-a') : source;
+  return { layout: isDiffusers ? 'diffusers' : 'compvis', source: projected(named, config.unet) };
+}
+
+function t2iAdapterWeights(source: WeightSource, config: T2IAdapterConfig): Parts {
+  const isDiffusers = hasPrefix(source.entries, 'body.0.resnets.');
+  const named = isDiffusers ? renamed(source, t2iAdapterMap(config), 'b-to-a') : source;
+  return { layout: isDiffusers ? 'diffusers' : 'compvis', source: named };
 }
 
 /** Converts the transformers' projections to the network's form; files may have either, independent of their configuration. */

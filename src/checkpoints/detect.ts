@@ -18,11 +18,17 @@ import {
 } from './infer/autoencoder.ts';
 import {
   inferControlNet,
+  inferDiffusersControlNet,
   inferIpAdapter,
+  inferLightT2IAdapter,
   inferT2IAdapter,
+  inferT2IStyle,
   isControlNet,
+  isDiffusersControlNet,
   isIpAdapter,
+  isLightT2IAdapter,
   isT2IAdapter,
+  isT2IStyle,
 } from './infer/adapters.ts';
 import {
   inferClipText,
@@ -65,6 +71,9 @@ const detectors: readonly Detector[] = [
   { matches: isCompVisUNet, infer: ({ entries }) => inferCompVisUNet(entries) },
   { matches: isDiffusersUNet, infer: ({ entries }) => inferDiffusersUNet(entries) },
   { matches: isControlNet, infer: ({ entries }) => inferControlNet(entries) },
+  { matches: isDiffusersControlNet, infer: ({ entries }) => inferDiffusersControlNet(entries) },
+  { matches: isT2IStyle, infer: ({ entries }) => inferT2IStyle(entries) },
+  { matches: isLightT2IAdapter, infer: ({ entries }) => inferLightT2IAdapter(entries) },
   { matches: isT2IAdapter, infer: ({ entries }) => inferT2IAdapter(entries) },
   { matches: isIpAdapter, infer: ({ entries }) => inferIpAdapter(entries) },
   { matches: isCompVisAutoencoder, infer: ({ entries }) => inferCompVisAutoencoder(entries) },
@@ -158,11 +167,18 @@ export function detectNetwork(source: WeightSource): DetectedNetwork {
     );
   }
   const prefix = prefixes[0] ?? lonePrefixes.find((candidate) => hasPrefix(source.entries, candidate)) ?? '';
-  const bare = withoutPrefix(source, prefix);
+  const bare = unnested(withoutPrefix(source, prefix));
   const detector = detectors.find(({ matches }) => matches(bare.entries));
   if (!detector) throw unknownNetwork(source);
   const { config, assumed } = detector.infer(bare);
   return { ...canonicalWeights(bare, config), prefix, config, assumed };
+}
+
+/** IP-Adapter's `.bin` nests two dictionaries; the reader of torch files joins their names by a slash. */
+function unnested(source: WeightSource): WeightSource {
+  return hasPrefix(source.entries, 'image_proj/')
+    ? withNames(source, (name) => name.replace(/^(image_proj|ip_adapter)\//, '$1.'))
+    : source;
 }
 
 /** The error for names that fit no network, with the groups of names that there are. */

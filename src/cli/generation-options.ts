@@ -1,5 +1,6 @@
 /** The options that txt2img, img2img and inpaint share, named as in CompVis's scripts where these have them. */
 
+import { controlOptions } from './control-options.ts';
 import { engineOptions } from './engine-options.ts';
 import { readEmbedding, readLora } from './adapter-options.ts';
 import { flag, integer, list, type OptionValues, text } from './options.ts';
@@ -71,7 +72,7 @@ export const runOptions = {
   ),
 };
 
-export const generationOptions = { ...runOptions, ...requestFlags };
+export const generationOptions = { ...runOptions, ...requestFlags, ...controlOptions };
 
 export const outputOptions = {
   output: text(['--output', '-o'], 'FILE', 'file for the picture (.png, .jpg, .webp), instead of --outdir'),

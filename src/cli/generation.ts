@@ -1,10 +1,12 @@
 /** One run for the command line: loads the model, saves pictures as they come, shows progress and previews. */
 
 import { checkRequestOf } from '../generation/check-request.ts';
+import { type ControlInputs, joinControls } from '../generation/control-inputs.ts';
 import type { TaskOptions } from '../generation/inputs.ts';
 import type { Task } from '../generation/request.ts';
 import type { Model } from '../model/model.ts';
 import type { CliContext } from './command.ts';
+import { closeControls, controlFieldsOf, openControls } from './control-options.ts';
 import { precisionOf, startEngine } from './engine-options.ts';
 import type { GenerationValues, ModelValues, OutputValues } from './generation-options.ts';
 import { type OptionTable, UsageError } from './options.ts';
@@ -78,7 +80,7 @@ export async function runGeneration(context: CliContext, run: Run): Promise<numb
   const { values, words, outdir } = run;
   const watch = createStopwatch(context.now);
   const fields = requestValues(run.options, { ...values, sampler: samplerName(values) });
-  checkRequestOf(run.task, fields);
+  checkRequestOf(run.task, { ...fields, ...controlFieldsOf(values) });
   const given = await readPrompts(values, words, context);
   const { prompts, loras } = await takeLoras(given, values, context);
   const startNoise =
@@ -99,13 +101,15 @@ export async function runGeneration(context: CliContext, run: Run): Promise<numb
   progress.stage('loading');
   const model = await loadNamedModel(context, { ...values, loras });
   let refiner: Model | undefined;
+  let controls: ControlInputs | undefined;
   try {
     refiner = await loadRefiner(context, values.refiner, model, values);
+    controls = await openControls(model, values);
     watch.end('load');
     checkPrompt(model, prompts.lines, values);
     if (values.promptSyntax !== 'a1111') notePrompts(model, prompts.lines, context, progress);
     // The weights are read while the text is encoded; errors are reported where the network is first used.
-    model.prepare(context.signal).catch(() => {});
+    if (controls.control.length + controls.imagePrompts.length === 0) model.prepare(context.signal).catch(() => {});
     const options = {
       task: run.task,
       ...fields,
@@ -114,6 +118,8 @@ export async function runGeneration(context: CliContext, run: Run): Promise<numb
         : { prompt: prompts.lines[0] ?? '', batchSize: batch }),
       startNoise,
       refiner,
+      ...controlFieldsOf(values),
+      ...joinControls(controlFieldsOf(values), controls),
       ...run.inputs?.(model),
       signal: context.signal,
     };
@@ -133,6 +139,7 @@ export async function runGeneration(context: CliContext, run: Run): Promise<numb
   } finally {
     progress.clear();
     await refiner?.dispose();
+    if (controls) await closeControls(controls);
     await model.dispose();
   }
 }

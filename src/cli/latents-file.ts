@@ -31,7 +31,16 @@ export const readStartNoise = (path: string): Promise<Tensor<'float32'>> =>
 /** The final latents in a file: its tensor `latents`, else its only tensor. Throws `invalid-argument` if that is ambiguous. */
 export const readLatents = (path: string): Promise<Tensor<'float32'>> => readTensor(path, 'latents', 'a latent');
 
-async function readTensor(path: string, wanted: string, what: string): Promise<Tensor<'float32'>> {
+/** What an image encoder or a recogniser of faces made: its tensor `image_embeds`, else the file's only tensor. */
+export const readEmbeddings = (path: string): Promise<Tensor<'float32'>> =>
+  readTensor(path, 'image_embeds', 'an embedding', [2, 3]);
+
+async function readTensor(
+  path: string,
+  wanted: string,
+  what: string,
+  ranks: readonly number[] = [4],
+): Promise<Tensor<'float32'>> {
   const source = await openWeightsAt(path);
   try {
     const names = [...source.entries.keys()];
@@ -42,10 +51,10 @@ async function readTensor(path: string, wanted: string, what: string): Promise<T
         `${path} holds ${names.slice(0, 8).join(', ') || 'nothing'}; ${what} is its only tensor, or called ${wanted}.`,
       );
     const noise = toFloat32(await source.read(name));
-    if (noise.shape.length !== 4)
+    if (!ranks.includes(noise.shape.length))
       throw new StableDiffusionError(
         'shape-mismatch',
-        `${path}: ${name} has shape [${noise.shape.join(', ')}], and [images, channels, height, width] is needed.`,
+        `${path}: ${name} has shape [${noise.shape.join(', ')}], and ${ranks.includes(4) ? '[images, channels, height, width]' : '[images, width] or [images, states, width]'} is needed.`,
       );
     return noise;
   } finally {

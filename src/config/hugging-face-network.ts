@@ -7,6 +7,7 @@
  */
 
 import { listOf, multiples, refuseOthers } from './hugging-face-fields.ts';
+import { controlNetFromDiffusers, t2iAdapterFromDiffusers } from './hugging-face-control.ts';
 import { unetFromDiffusers } from './hugging-face-unet.ts';
 import {
   clipTextConfigSchema,
@@ -29,6 +30,8 @@ const readers: ReadonlyMap<string, (json: Mapping, what: string) => NetworkConfi
   ['StableDiffusionSafetyChecker', safetyChecker],
   ['UNet2DConditionModel', unetFromDiffusers],
   ['UNet2DModel', unetFromDiffusers],
+  ['ControlNetModel', controlNetFromDiffusers],
+  ['T2IAdapter', t2iAdapterFromDiffusers],
   ['AutoencoderKL', autoencoder],
   ['VQModel', autoencoder],
   ['AutoencoderTiny', taesd],

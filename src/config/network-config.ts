@@ -152,10 +152,11 @@ export const controlNetConfigSchema = z
   .readonly();
 export type ControlNetConfig = z.output<typeof controlNetConfigSchema>;
 
-/** TencentARC's `Adapter` (diffusers `T2IAdapter`, `full_adapter`). */
+/** TencentARC's `Adapter` and `Adapter_light` (diffusers `T2IAdapter`, `full_adapter` and `light_adapter`). */
 export const t2iAdapterConfigSchema = z
   .strictObject({
     kind: z.literal('t2i_adapter'),
+    adapter_type: z.enum(['full', 'light']).default('full'),
     in_channels: size.default(3),
     /** Channels of each level of the UNet. */
     channels: sizes.default([320, 640, 1280, 1280]),
@@ -165,13 +166,37 @@ export const t2iAdapterConfigSchema = z
   .readonly();
 export type T2IAdapterConfig = z.output<typeof t2iAdapterConfigSchema>;
 
-/** IP-Adapter's `ImageProjModel`. */
+/** TencentARC's `StyleAdapter`: tokens of context from the last hidden state of CLIP's image encoder. */
+export const t2iStyleConfigSchema = z
+  .strictObject({
+    kind: z.literal('t2i_style'),
+    width: size.default(1024),
+    context_dim: size.default(768),
+    num_heads: size.default(8),
+    num_layers: blocks.default(3),
+    num_tokens: size.default(8),
+  })
+  .readonly();
+export type T2IStyleConfig = z.output<typeof t2iStyleConfigSchema>;
+
+/**
+ * IP-Adapter's image projections: `linear` is `ImageProjModel`, `resampler` the `Resampler` of the plus models, `mlp` the `MLPProjModel` of
+ * the full ones, `face` that of FaceID.
+ */
 export const ipAdapterConfigSchema = z
   .strictObject({
     kind: z.literal('ip_adapter'),
+    projection: z.enum(['linear', 'resampler', 'mlp', 'face']).default('linear'),
+    /** Width of the image embedding; of `resampler` and `mlp`, of the hidden states. */
     clip_embeddings_dim: size.default(1024),
     cross_attention_dim: size.default(768),
+    /** Tokens of one image. `mlp` makes one for each hidden state. */
     num_tokens: size.default(4),
+    /** Of `resampler`: width, blocks, heads and their width. */
+    width: size.default(768),
+    depth: blocks.default(4),
+    heads: size.default(12),
+    dim_head: size.default(64),
   })
   .readonly();
 export type IpAdapterConfig = z.output<typeof ipAdapterConfigSchema>;
@@ -448,6 +473,7 @@ export const networkConfigSchema = z.discriminatedUnion('kind', [
   encoderUNetConfigSchema.unwrap(),
   controlNetConfigSchema.unwrap(),
   t2iAdapterConfigSchema.unwrap(),
+  t2iStyleConfigSchema.unwrap(),
   ipAdapterConfigSchema.unwrap(),
   klConfigSchema.unwrap(),
   vqConfigSchema.unwrap(),
@@ -471,6 +497,7 @@ export type NetworkConfig =
   | EncoderUNetConfig
   | ControlNetConfig
   | T2IAdapterConfig
+  | T2IStyleConfig
   | IpAdapterConfig
   | KlConfig
   | VqConfig

@@ -35,6 +35,11 @@ export const bounds = {
   restartSteps: { min: 1, max: 1000 },
   restartTimes: { min: 0, max: 100 },
   seedDelta: { min: -(2 ** 31), max: 2 ** 31 - 1 },
+  /** Controls of one kind in a run. */
+  controls: { min: 0, max: 16 },
+  controlWeight: { min: -10, max: 10 },
+  controlResolution: { min: 64, max: 4096 },
+  controlThreshold: { min: -1000, max: 1000 },
   commaBacktrack: { min: 0, max: 1000 },
   /** Pixels from an edge at which a picture was cropped. */
   crop: { min: 0, max: 16_384 },

@@ -6,6 +6,7 @@ import type { Image } from '../image/image.ts';
 import type { Model } from '../model/model.ts';
 import type { NoiseSource, SeededNoise } from '../random/noise-source.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import type { ControlInputs, ControlOptions } from './control-inputs.ts';
 import type { RequestInputOf, Task } from './request.ts';
 
 /** Inputs of every task. */
@@ -24,8 +25,12 @@ export interface GenerationInputs {
 export type GivenNoise = NoiseSource & Partial<SeededNoise>;
 
 /** The options that a library function takes for a task: its request, and the other inputs. */
-type Options<T extends Task> = Omit<RequestInputOf<T>, 'task' | 'sampler' | 'schedule' | 'refiner'> &
-  GenerationInputs & {
+type Options<T extends Task> = Omit<
+  RequestInputOf<T>,
+  'task' | 'sampler' | 'schedule' | 'refiner' | keyof ControlOptions
+> &
+  GenerationInputs &
+  ControlOptions & {
     /** As in the request, or a sampler object. */
     readonly sampler?: SamplerName | Sampler | undefined;
     /** As in the request. */
@@ -77,4 +82,5 @@ export interface AnyInputs extends GenerationInputs {
   readonly mask?: Image | undefined;
   /** By their names in `ImageToImageOptions`. */
   readonly tensors: GivenTensors;
+  readonly controls?: ControlInputs | undefined;
 }

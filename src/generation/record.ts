@@ -24,6 +24,15 @@ const tensorDigests = {
   depth: digest(),
   imageEmbedding: digest(),
 } satisfies { [K in keyof typeof tensorAxes]: z.ZodType };
+/** SHA-256 of the pixels of a control's pictures, or of given embeddings. */
+const pictureDigests = z
+  .strictObject({
+    pictures: z.array(text(64)).max(64).readonly(),
+    mask: digest(),
+    region: digest(),
+  })
+  .readonly();
+export type PictureDigests = z.output<typeof pictureDigests>;
 
 /** The fields that a record adds to its request. */
 const factFields = {
@@ -40,7 +49,17 @@ const factFields = {
   /** Precision of the networks. */
   precision: z.enum(precisionNames),
   /** SHA-256 of the pixels of the initial image and the mask, and of the values of tensors that were given. */
-  digests: z.strictObject({ image: digest(), mask: digest(), startNoise: digest(), ...tensorDigests }).readonly(),
+  digests: z
+    .strictObject({
+      image: digest(),
+      mask: digest(),
+      startNoise: digest(),
+      ...tensorDigests,
+      /** Of each control and each image prompt of the request, in their order. */
+      control: z.array(pictureDigests).max(bounds.controls.max).readonly().optional(),
+      imagePrompts: z.array(pictureDigests).max(bounds.controls.max).readonly().optional(),
+    })
+    .readonly(),
   /** Index of the image in its batch, from 0. */
   index: whole({ min: 0, max: bounds.batchSize.max - 1 }),
   /** Iteration of the image, from 1. */

@@ -12,6 +12,7 @@ import { maskRules } from '../image/inpaint-batch.ts';
 import { emphases } from '../prompt/emphasis.ts';
 import { noiseConventions } from '../random/noise-source.ts';
 import { bounds } from './bounds.ts';
+import { controlFields } from './control-fields.ts';
 import { strengthRules } from './strength-steps.ts';
 import { flag, list, oneOf, real, seedSchema, side, text, whole } from './fields.ts';
 import { secondModelFields } from './second-model.ts';
@@ -248,6 +249,7 @@ const commonFields = {
   ...guidanceFields,
   ...noiseFields,
   ...outputFields,
+  ...controlFields,
 };
 
 const strengthFields = {

@@ -3,6 +3,7 @@
 import type { Sampler } from '../diffusion/sampler.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { checkRequest } from './check-request.ts';
+import { type ControlInputs, splitControls } from './control-inputs.ts';
 import { recordedModel } from './model-name.ts';
 import { type AnyInputs, type GivenTensors, type TaskOptions, tensorAxes } from './inputs.ts';
 import type { GenerationRequest } from './request.ts';
@@ -57,12 +58,20 @@ function splitTensors(options: object): { readonly tensors: GivenTensors; readon
   };
 }
 
+function checkControlImages({ control, imagePrompts }: ControlInputs): void {
+  for (const [i, { picture, mask, region }] of control.entries())
+    for (const [name, value] of Object.entries({ picture, mask, region }))
+      if (value !== undefined) checkImage(`control[${i}].${name}`, value);
+  for (const [i, { pictures = [], region }] of imagePrompts.entries())
+    for (const value of [...pictures, ...(region ? [region] : [])]) checkImage(`imagePrompts[${i}].pictures`, value);
+}
+
 /**
  * Checks and completes options. `recommended` are the model's own defaults: they replace the request's, and the caller's replace them.
  * @throws `invalid-argument`, naming the option
  */
 export function splitOptions(options: TaskOptions, recommended: object = {}): SplitOptions {
-  const { startNoise, noiseSource, signal, sampler, refiner, ...given } = options;
+  const { startNoise, noiseSource, signal, sampler, refiner, control, imagePrompts, ...given } = options;
   const { tensors, rest } = splitTensors(given);
   const { image, mask, ...plain } = { image: undefined, mask: undefined, ...rest };
   if (sampler !== undefined && typeof sampler !== 'string' && !isSampler(sampler))
@@ -73,9 +82,11 @@ export function splitOptions(options: TaskOptions, recommended: object = {}): Sp
   if (noiseSource !== undefined && typeof noiseSource.normal !== 'function')
     refuse('noiseSource', 'an object with convention and normal');
   if (signal !== undefined && !(signal instanceof AbortSignal)) refuse('signal', 'an AbortSignal');
+  const controls = splitControls({ control, imagePrompts });
   const request = checkRequest({
     ...recommended,
     ...defined(plain),
+    ...controls.fields,
     ...(sampler === undefined ? {} : { sampler: typeof sampler === 'string' ? sampler : sampler.name }),
     ...(refiner === undefined ? {} : { refiner: recordedModel(refiner.label) }),
     // A picture that the task does not take is an unknown option.
@@ -87,6 +98,7 @@ export function splitOptions(options: TaskOptions, recommended: object = {}): Sp
   const instead = [latent, pixels, imageEmbedding].filter((one) => one !== undefined);
   if (instead.length + (image === undefined ? 0 : 1) > 1)
     refuse('image', 'the only one of image, pixels, latent and imageEmbedding');
+  checkControlImages(controls.inputs);
   if (request.task !== 'txt2img' && instead.length === 0) checkImage('image', image);
   if (request.task === 'inpaint') checkImage('mask', mask);
   return {
@@ -100,6 +112,7 @@ export function splitOptions(options: TaskOptions, recommended: object = {}): Sp
       tensors,
       refiner,
       samplerObject: isSampler(sampler) ? sampler : undefined,
+      controls: controls.inputs,
     },
   };
 }

@@ -21,6 +21,7 @@ import { expectDType, type Tensor } from '../tensor/tensor.ts';
 import type { ClipTokenizer } from '../tokenizer/clip-tokenizer.ts';
 import { type Autoencoder, autoencoderOf, type Posterior } from './autoencoder.ts';
 import { type DenoiserNetwork, denoiserNetwork } from './denoiser-network.ts';
+import { releaseExtended } from './extended-denoiser.ts';
 import { type ImageCondition, imageConditionOf } from './image-condition.ts';
 import { scaledLatent, unscaledLatent } from './latent-scale.ts';
 import { nativeLatentSize } from './native-size.ts';
@@ -256,6 +257,7 @@ export class Model implements AsyncDisposable, ConditionedModel {
   async dispose(): Promise<void> {
     if (this.#disposed) return;
     this.#disposed = true;
+    await releaseExtended(this);
     await this.networks.dispose();
     if (this.#options.ownsCheckpoint ?? true) await this.checkpoint.close();
     if (this.#options.ownsEngine) await this.#options.engine.dispose();

@@ -79,7 +79,8 @@ export class NetworkSet implements AsyncDisposable {
     return this.#options.networks.get(network)?.config;
   }
 
-  #network(name: string): NamedNetwork {
+  /** A network of the set. Throws `invalid-argument` if there is none of this name. */
+  named(name: string): NamedNetwork {
     const { label, networks } = this.#options;
     const found = networks.get(name);
     if (found) return found;
@@ -105,7 +106,7 @@ export class NetworkSet implements AsyncDisposable {
   }
 
   #trace(network: string, graph: string, outputs: readonly string[] | undefined): Graph {
-    const { config, extensions } = this.#network(network);
+    const { config, extensions } = this.named(network);
     const trace = networkDefinition(config).parts(config)[graph];
     if (trace) return trace({ outputs, extensions });
     throw new StableDiffusionError(
@@ -121,7 +122,7 @@ export class NetworkSet implements AsyncDisposable {
     const key = keyOf(choice);
     const known = this.#programs.get(key);
     if (known) return known;
-    const program = engine.compile(this.graph(choice), this.#network(choice.network).weights, {
+    const program = engine.compile(this.graph(choice), this.named(choice.network).weights, {
       precision: this.#full.has(choice.network) ? 'float32' : precision,
       ...(signal ? { signal } : {}),
     });
@@ -175,6 +176,18 @@ export class NetworkSet implements AsyncDisposable {
     this.#full.add(choice.network);
     this.#programs.delete(keyOf(choice));
     await program.dispose();
+  }
+
+  /** Frees the programs of one network; they are compiled again when next used. */
+  async release(network: string): Promise<void> {
+    for (const [key, program] of [...this.#programs]) {
+      if (!key.startsWith(`${network} `)) continue;
+      this.#programs.delete(key);
+      await program.then(
+        (compiled) => compiled.dispose(),
+        () => {},
+      );
+    }
   }
 
   /** Frees the memory of all compiled networks. The engine and the weights stay open. */

@@ -38,6 +38,7 @@ import { blackOut, judgeSafety } from './safety-verdict.ts';
 import { traceSafetyChecker } from './safety-checker.ts';
 import { traceSpatialRescaler } from './spatial-rescaler.ts';
 import { traceT2IAdapter } from './t2i-adapter.ts';
+import { traceT2IStyle } from './t2i-style.ts';
 import { traceTaesdDecode, traceTaesdEncode } from './taesd.ts';
 import { traceUNet } from './unet.ts';
 
@@ -282,6 +283,7 @@ const networks: { readonly [K in NetworkKind]: NetworkDefinition<NetworkConfigOf
   encoder_unet: singleGraph(['x', 'timesteps'], traceEncoderUNet),
   controlnet: singleGraph(['x', 'timesteps', 'context', 'hint'], traceControlNet),
   t2i_adapter: singleGraph(['image'], traceT2IAdapter),
+  t2i_style: singleGraph(['hidden_states'], traceT2IStyle),
   ip_adapter: singleGraph(['image_embeds'], traceIpAdapter),
   kl,
   vq,

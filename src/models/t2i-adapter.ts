@@ -1,6 +1,6 @@
 /**
  * T2I-Adapter: a picture becomes features that are added to the UNet after each level (Mou et al. 2023, arXiv 2302.08453; TencentARC's
- * `Adapter` with `sk=True, use_conv=False`). `extensions/adapter.ts` adds them.
+ * `Adapter` with `sk=True, use_conv=False`, and `Adapter_light`). `extensions/adapter.ts` adds them.
  */
 
 import type { T2IAdapterConfig } from '../config/network-config.ts';
@@ -30,9 +30,43 @@ function block(p: Params, x: Sym, width: number, halve: boolean): Sym {
   });
 }
 
+/** The features of every level, from the unshuffled pixels. */
+function fullLevels(p: Params, { channels, num_res_blocks: count }: T2IAdapterConfig, pixels: Sym): Sym[] {
+  let h = convLayer(p.at('conv_in'), pixels, channels[0] ?? 1, { kernel: 3 });
+  return channels.map((features, level) => {
+    for (let i = 0; i < count; i++) h = block(p.at('body').at(level * count + i), h, features, level > 0 && i === 0);
+    return h;
+  });
+}
+
+/** `extractor`: a quarter of the width inside, two 3x3 convolutions a block. */
+function lightLevel(p: Params, x: Sym, width: number, count: number): Sym {
+  return p.module(() => {
+    const inner = Math.floor(width / 4);
+    let h = convLayer(p.at('in_conv'), x, inner, { kernel: 1 });
+    for (let i = 0; i < count; i++) {
+      const input = h;
+      const scope = p.at('body').at(i);
+      h = scope.module(() => {
+        const first = relu(convLayer(scope.at('block1'), input, inner, { kernel: 3 }));
+        return add(convLayer(scope.at('block2'), first, inner, { kernel: 3 }), input);
+      });
+    }
+    return convLayer(p.at('out_conv'), h, width, { kernel: 1 });
+  });
+}
+
+function lightLevels(p: Params, { channels, num_res_blocks: count }: T2IAdapterConfig, pixels: Sym): Sym[] {
+  let h = pixels;
+  return channels.map((features, level) => {
+    h = lightLevel(p.at('body').at(level), level > 0 ? averageHalf(h) : h, features, count);
+    return h;
+  });
+}
+
 /** picture [batch, in_channels, height, width] in [0, 1] → adapter.0 …, one for each level of the UNet. */
 export function traceT2IAdapter(config: T2IAdapterConfig, options?: NetworkTraceOptions): Graph {
-  const { channels, num_res_blocks: count, downscale_factor: factor } = config;
+  const { channels, downscale_factor: factor } = config;
   const levels = 2 ** (channels.length - 1);
   const [height, width] = [multiplyDims(levels, dim('height')), multiplyDims(levels, dim('width'))];
   const shape = [dim('batch'), config.in_channels, multiplyDims(factor, height), multiplyDims(factor, width)];
@@ -40,14 +74,8 @@ export function traceT2IAdapter(config: T2IAdapterConfig, options?: NetworkTrace
     { image: { dtype: 'float32', shape } },
     (p, given) => {
       const pixels = pixelUnshuffle(need(given, 'image'), factor, height, width);
-      let h = convLayer(p.at('conv_in'), pixels, channels[0] ?? 1, { kernel: 3 });
-      const outputs: Record<string, Sym> = {};
-      for (const [level, features] of channels.entries()) {
-        for (let i = 0; i < count; i++)
-          h = block(p.at('body').at(level * count + i), h, features, level > 0 && i === 0);
-        outputs[`adapter.${level}`] = h;
-      }
-      return outputs;
+      const features = config.adapter_type === 'light' ? lightLevels(p, config, pixels) : fullLevels(p, config, pixels);
+      return Object.fromEntries(features.map((value, level) => [`adapter.${level}`, value]));
     },
     options,
   );

@@ -73,6 +73,7 @@ function attentionOf(
   hooks: UNetHooks,
   part: 'down' | 'middle' | 'up',
 ): AttentionLayer {
+  const { crossAttention } = hooks;
   return (p, x, level) => {
     const channels = fixedSize(x, 1);
     if (!config.use_spatial_transformer) {
@@ -93,7 +94,7 @@ function attentionOf(
       groups: config.norm_num_groups,
       linear: config.use_linear_in_transformer,
       selfAttention: part === 'middle' || config.disable_self_attentions?.[level] !== true,
-      crossAttention: hooks.crossAttention,
+      crossAttention: crossAttention && ((attended, site) => crossAttention(attended, { ...site, level })),
     });
   };
 }

@@ -13,6 +13,8 @@ export interface CrossAttentionSite {
   /** Queries [b, n, heads · width]. */
   readonly query: Sym;
   readonly heads: number;
+  /** Level of the network, from 0; the middle block is of the last one. */
+  readonly level: number;
 }
 
 export interface UNetHooks {

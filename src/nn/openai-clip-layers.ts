@@ -6,7 +6,8 @@ import { fixedSize } from './fixed-size.ts';
 import { linearLayer } from './linear.ts';
 import { layerNormLayer } from './norm.ts';
 
-function residualAttentionBlock(p: Params, x: Sym, heads: number, causal: boolean): Sym {
+/** `ResidualAttentionBlock`: x [b, tokens, width] → the same shape. */
+export function residualAttentionBlock(p: Params, x: Sym, heads: number, causal: boolean): Sym {
   const width = fixedSize(x, -1);
   return p.module(() => {
     const attn = p.at('attn');

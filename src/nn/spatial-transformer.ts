@@ -4,7 +4,7 @@ import { add, attention, chunk, gelu, mul } from '../graph/functions.ts';
 import type { Params, Sym } from '../graph/trace.ts';
 import { convLayer } from './conv.ts';
 import { fixedSize } from './fixed-size.ts';
-import type { UNetHooks } from './hooks.ts';
+import type { CrossAttentionSite } from './hooks.ts';
 import { linearLayer } from './linear.ts';
 import { groupNormLayer, layerNormLayer } from './norm.ts';
 import { toImage, toTokens } from './tokens.ts';
@@ -20,7 +20,7 @@ function crossAttention(
   x: Sym,
   context: Sym,
   { heads, headWidth }: Heads,
-  hook?: UNetHooks['crossAttention'],
+  hook?: SpatialTransformerOptions['crossAttention'],
 ): Sym {
   const inner = heads * headWidth;
   return p.module(() => {
@@ -65,7 +65,7 @@ export interface SpatialTransformerOptions extends Heads {
   readonly linear?: boolean;
   /** Without it the first attention of a block is over the context too (`disable_self_attn`). Default true. */
   readonly selfAttention?: boolean;
-  readonly crossAttention?: UNetHooks['crossAttention'];
+  readonly crossAttention?: ((attended: Sym, site: Omit<CrossAttentionSite, 'level'>) => Sym) | undefined;
 }
 
 /** x [b, c, h, w], context [b, tokens, width] → [b, c, h, w]. */

@@ -49,7 +49,7 @@ async function checkImages(
   };
 }
 
-async function factsOf({ model, start, inputs: { startNoise } }: RunPlan): Promise<RecordFacts> {
+async function factsOf({ model, start, controls, inputs: { startNoise } }: RunPlan): Promise<RecordFacts> {
   return {
     version: 2,
     program: programName,
@@ -57,7 +57,11 @@ async function factsOf({ model, start, inputs: { startNoise } }: RunPlan): Promi
     ...(model.checkpoint.ema === 'used' ? { ema: true } : {}),
     ...(model.adapters.length > 0 ? { adapters: [...model.adapters] } : {}),
     precision: model.precision,
-    digests: { ...start.digests, ...(startNoise ? { startNoise: await digestBytes(bytesOf(startNoise)) } : {}) },
+    digests: {
+      ...start.digests,
+      ...controls?.digests,
+      ...(startNoise ? { startNoise: await digestBytes(bytesOf(startNoise)) } : {}),
+    },
   };
 }
 

@@ -2,6 +2,7 @@
 
 import { condition, type Guide } from '../conditioning/condition.ts';
 import type { PictureSizes } from '../conditioning/conditioner.ts';
+import { halfMark } from '../diffusion/control/control-unit.ts';
 import type { DiffusionModel } from '../diffusion/denoiser.ts';
 import { guidedModel, type Network } from '../diffusion/guidance.ts';
 import { handOver } from '../diffusion/hand-over.ts';
@@ -10,6 +11,7 @@ import { totalCalls } from '../diffusion/total-calls.ts';
 import type { BatchSettings } from '../generation/batches.ts';
 import type { GenerationRequest } from '../generation/request.ts';
 import type { Model } from '../model/model.ts';
+import type { NetworkInputs } from '../tensor/batches.ts';
 import { layoutOf, patchedBy } from './patched-run.ts';
 import type { RunPlan } from './plan-run.ts';
 import type { BatchStart } from './start.ts';
@@ -60,8 +62,16 @@ export async function conditionBatch(plan: RunPlan, batch: BatchSettings): Promi
   const own = await conditionFor(model, plan, batch);
   const second = refiner && (await conditionFor(refiner.model, plan, batch));
   const common = { schedule, parameterization, scale, rescale };
-  return (network, { concat, inputs, unconditionalInputs, imageGuidance }) => {
-    const image = { inputs, unconditionalInputs, imageScale: imageGuidance };
+  const marked = plan.controls !== undefined;
+  // Controls tell the halves of guidance apart.
+  const marks = (isConditional: boolean, given: NetworkInputs | undefined): NetworkInputs | undefined =>
+    marked ? { ...given, ...halfMark(isConditional) } : given;
+  return (network, { concat, inputs, unconditionalInputs = inputs, imageGuidance }) => {
+    const image = {
+      inputs: marks(true, inputs),
+      unconditionalInputs: marks(false, unconditionalInputs),
+      imageScale: imageGuidance,
+    };
     const options = { ...common, ...image, network: patchedBy(plan, model, batch, network) };
     const { num_timesteps_cond: count } = model.checkpoint.config;
     const first =

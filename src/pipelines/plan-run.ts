@@ -10,6 +10,7 @@ import { type ChosenSampler, chooseSampler } from './choose-sampler.ts';
 import { checkSize, pictureSize } from './picture-size.ts';
 import { withoutNetworks } from './prompt-networks.ts';
 import { type Refiner, refinerOf } from './refiner.ts';
+import { type RunControls, runControls } from './run-controls.ts';
 import type { Start } from './start.ts';
 import { startOf } from './starts.ts';
 
@@ -20,6 +21,8 @@ export interface RunPlan extends SplitOptions {
   readonly start: Start;
   /** The model that ends the run. */
   readonly refiner: Refiner | undefined;
+  /** Undefined for a run without controls. */
+  readonly controls: RunControls | undefined;
   /** Pixels. */
   readonly width: number;
   readonly height: number;
@@ -71,5 +74,6 @@ export async function planRun(model: Model, options: SplitOptions, given?: Start
     );
   }
   const start = given ?? (await startOf(model, request, inputs, { width, height }));
-  return { ...options, request, model, batches, sampling, start, refiner, width, height, shapeOf };
+  const controls = await runControls({ model, request, inputs, size: { width, height } });
+  return { ...options, request, model, batches, sampling, start, refiner, controls, width, height, shapeOf };
 }

@@ -1,9 +1,12 @@
 /** One batch through the sampler. */
 
+import type { ControlProgress } from '../diffusion/control/control-window.ts';
 import type { Latent } from '../diffusion/denoiser.ts';
+import type { Network } from '../diffusion/guidance.ts';
 import type { Sampling } from '../diffusion/sampler.ts';
 import { StableDiffusionError } from '../errors.ts';
 import type { Batch } from '../generation/batches.ts';
+import { extendedDenoiser } from '../model/extended-denoiser.ts';
 import type { Model } from '../model/model.ts';
 import { previewImages } from '../model/preview.ts';
 import type { SeededNoise } from '../random/noise-source.ts';
@@ -27,16 +30,19 @@ async function quantized(model: Model, latent: Latent, isRehearsal: boolean, sig
 }
 
 /** The sampler's run. In a rehearsal the network is not run. */
-function startSampling(plan: RunPlan, { guide, noise, startNoise, start }: BatchParts, isRehearsal = false): Sampling {
+function startSampling(
+  plan: RunPlan,
+  { guide, noise, startNoise, start }: BatchParts,
+  network: Network,
+  isRehearsal = false,
+): Sampling {
   const { model, request, inputs, sampling } = plan;
   const { sampler, schedule, discardNextToLastSigma, sigmaConvention } = sampling;
   const { initial, inpainting } = start;
   const { shape } = startNoise;
   return sampler.run({
     model: guide(
-      isRehearsal
-        ? async () => tensor('float32', shape, new Float32Array(elementCount(shape)))
-        : (inputsOfNetwork, signal) => model.predict(inputsOfNetwork, signal),
+      isRehearsal ? async () => tensor('float32', shape, new Float32Array(elementCount(shape))) : network,
       start,
     ),
     steps: request.steps,
@@ -60,6 +66,16 @@ function startSampling(plan: RunPlan, { guide, noise, startNoise, start }: Batch
   });
 }
 
+/** The model's denoiser, under the controls of the run if it has any. */
+async function denoiserOf(
+  { model, request, sampling, controls }: RunPlan,
+  start: BatchStart,
+): Promise<{ readonly network: Network; readonly progress?: ControlProgress }> {
+  if (!controls) return { network: (await extendedDenoiser(model, { extensions: [] })).predict };
+  const { steps, startStep } = start.cut?.(sampling.sampler.space) ?? { steps: request.steps, startStep: 0 };
+  return controls.denoiser(steps - startStep);
+}
+
 /** Samples a batch and yields its steps. Returns its latent; throws `not-finite` where that is not made of numbers. */
 export async function* sampleBatch(
   plan: RunPlan,
@@ -67,10 +83,12 @@ export async function* sampleBatch(
   parts: BatchParts,
 ): AsyncGenerator<PipelineEvent, Tensor<'float32'>, void> {
   const { model, request, inputs, sampling } = plan;
-  const steps = startSampling(plan, parts);
+  const { network, progress } = await denoiserOf(plan, parts.start);
+  const steps = startSampling(plan, parts, network);
   let next = await steps.next();
   while (!next.done) {
     const { step, steps: count, sigma, latent, denoised } = next.value;
+    if (progress) Object.assign(progress, { finished: step, steps: count });
     yield {
       kind: 'step',
       iteration,
@@ -107,5 +125,6 @@ export async function rehearseBatch(plan: RunPlan, batch: Batch, stream: NoiseSt
   const drawStart = stream.startNoise(batch);
   const prepared = (await start.prepare?.(noise, batch.batch, drawStart)) ?? {};
   const parts = { guide, noise, start: prepared, startNoise: drawStart() };
-  for await (const _ of startSampling(plan, parts, !choosesSteps));
+  const { network } = await denoiserOf(plan, prepared);
+  for await (const _ of startSampling(plan, parts, network, !choosesSteps));
 }

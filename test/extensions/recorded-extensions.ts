@@ -13,12 +13,12 @@ import type { Engine } from '../../src/engine/engine.ts';
 import { adapter } from '../../src/extensions/adapter.ts';
 import { control, scaledControl } from '../../src/extensions/control.ts';
 import type { Extension } from '../../src/extensions/extension.ts';
-import { imagePrompt } from '../../src/extensions/image-prompt.ts';
+import { imagePrompts } from '../../src/extensions/image-prompt.ts';
 import { assertNetworksMatch, type NamedNetwork, NetworkSet } from '../../src/model/network-set.ts';
 import { scale } from '../../src/tensor/arithmetic.ts';
 import type { NetworkInputs } from '../../src/tensor/batches.ts';
 import { toFloat32 } from '../../src/tensor/convert.ts';
-import { expectDType, float32, type Tensor } from '../../src/tensor/tensor.ts';
+import { elementCount, expectDType, float32, type Tensor } from '../../src/tensor/tensor.ts';
 import { memoryWeights } from '../../src/weights/memory-weights.ts';
 import { joined, withNames } from '../../src/weights/view.ts';
 import type { WeightSource } from '../../src/weights/weight-source.ts';
@@ -102,16 +102,21 @@ async function imagePromptOutputs(recorded: Case): Promise<Outputs> {
   const { image_tokens } = await alone(recorded, ['image_embeds']);
   const tokens = image_tokens as Tensor;
   const batch = tokens.shape[0] ?? 1;
+  const [, , height = 1, width = 1] = pick(recorded.inputs, 'x').shape;
   const further = Object.fromEntries(
     recorded.outputs.flatMap((output) => {
       const found = /^unet_out(?:\.scale_(.*))?$/.exec(output);
-      const image_scale = float32([batch], new Float32Array(batch).fill(Number(found?.[1] ?? 1)));
-      return found ? [[output, { image_tokens: tokens, image_scale }] as const] : [];
+      const scales = recorded.unetConfig.channel_mult.map((_, level) => {
+        const shape = [batch, height / 2 ** level, width / 2 ** level];
+        const values = new Float32Array(elementCount(shape)).fill(Number(found?.[1] ?? 1));
+        return [`image_scale.0.${level}`, float32(shape, values)] as const;
+      });
+      return found ? [[output, { 'image_tokens.0': tokens, ...Object.fromEntries(scales) }] as const] : [];
     }),
   );
   const keys = withNames(recorded.file, (name) => (name.startsWith('ip_adapter.') ? name : undefined));
   const parameters = renamed(keys, ipAdapterMap(recorded.unetConfig), 'b-to-a');
-  const found = await withExtension(recorded, imagePrompt, further, parameters);
+  const found = await withExtension(recorded, imagePrompts(1), further, parameters);
   return found.set('image_tokens', tokens);
 }
 

@@ -6,18 +6,21 @@ import { after, before, test } from 'node:test';
 import type { Engine } from '../../src/engine/engine.ts';
 import { createNodeEngine } from '../../src/engine/node.ts';
 import { fieldNames } from '../../src/generation/check-request.ts';
+import { joinControls, splitControls } from '../../src/generation/control-inputs.ts';
 import type { TaskOptions } from '../../src/generation/inputs.ts';
 import { type GenerationRecord, recordSchema, replayRequest } from '../../src/generation/record.ts';
 import { type samplerSettingsFields, tasks } from '../../src/generation/request.ts';
 import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
 import { readImageMetadata } from '../../src/image/metadata/image-metadata.ts';
 import type { Image } from '../../src/image/image.ts';
+import type { ControlModel } from '../../src/model/control-model.ts';
 import { loadModel } from '../../src/model/load-model-node.ts';
 import type { Model } from '../../src/model/model.ts';
 import type { GeneratedImage } from '../../src/pipelines/events.ts';
 import { generate } from '../../src/pipelines/generate.ts';
 import { TorchGenerator } from '../../src/random/torch-generator.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
+import { randomControlNet, randomImagePrompt, randomT2IAdapter } from '../control-models.ts';
 import { reference } from '../reference.ts';
 import { classModel, layoutModel, randomModel, refinerModel, sdxlModel, vqModel } from '../random-models.ts';
 import type { Field } from './sample-requests.ts';
@@ -31,6 +34,7 @@ let models: {
   readonly layout: Model;
 };
 let refiner: Model;
+let controls: Readonly<Record<'net' | 'adapter' | 'prompt', ControlModel>>;
 let image: Image;
 let mask: Image;
 before(async () => {
@@ -44,6 +48,7 @@ before(async () => {
   ]);
   models = { tiny, vq, classes, xl, layout };
   refiner = await randomModel(refinerModel, engine, 'refiner.safetensors');
+  controls = { net: randomControlNet(tiny), adapter: randomT2IAdapter(tiny), prompt: randomImagePrompt(tiny) };
   [image, mask] = (await Promise.all(
     ['init', 'mask'].map((name) =>
       nodeImageCodec.decode(readFileSync(reference(`diffusion/pipelines/images/${name}.png`))),
@@ -51,6 +56,7 @@ before(async () => {
   )) as [Image, Image];
 });
 after(async () => {
+  for (const control of Object.values(controls ?? {})) await control.dispose();
   for (const model of [...Object.values(models), refiner]) await model.dispose();
   await engine.dispose();
 });
@@ -181,6 +187,14 @@ const rows: { readonly [F in Field]: readonly Row[] } = {
   ],
   bytes: [{ options: { bytes: 'diffusers' } }],
   patches: [{ options: { patches: { size: 8, stride: 8 }, width: 96 } }],
+  control: [
+    { options: { control: ['net'] } },
+    { options: { control: ['net', 'adapter'], noise: 'diffusers' }, without: { control: ['net'], noise: 'diffusers' } },
+    { options: { task: 'img2img', control: ['net'] } },
+    { options: { task: 'inpaint', control: ['net'], promptSyntax: 'a1111' } },
+  ],
+  imagePrompts: [{ options: { imagePrompts: ['prompt'] } }],
+  controlRule: [{ options: { control: ['late'], controlRule: 'diffusers' }, without: { control: ['late'] } }],
   strength: [
     { options: { task: 'img2img', strength: 0.4 } },
     { options: { task: 'inpaint', strength: 0.4 } },
@@ -197,12 +211,27 @@ const rows: { readonly [F in Field]: readonly Row[] } = {
 
 const base = { task: 'txt2img', prompt: 'red apple', width: 64, height: 64, steps: 3, seed: 5, watermark: false };
 
+/** Controls by their names in the rows. */
+function opened(name: string): object {
+  const { net, adapter, prompt } = controls;
+  const embeddings = new TorchGenerator(4).randn([1, 20]);
+  const found: Readonly<Record<string, object>> = {
+    net: { model: net, picture: image, mode: 'control', weight: 2 },
+    adapter: { model: adapter, picture: image, resize: 'fill' },
+    late: { model: net, picture: image, weight: 2, end: 0.34 },
+    prompt: { model: prompt, embeddings },
+  };
+  return found[name] ?? {};
+}
+
 const complete = (given: object): TaskOptions => {
   const { refined, ...options } = { refined: false, ...given };
-  const task = { ...base, ...options };
+  const task: { task: string; control?: string[]; imagePrompts?: string[] } = { ...base, ...options };
   return {
     ...task,
     ...(refined ? { refiner } : {}),
+    ...(task.control ? { control: task.control.map(opened) } : {}),
+    ...(task.imagePrompts ? { imagePrompts: task.imagePrompts.map(opened) } : {}),
     ...(task.task === 'txt2img' ? {} : { image }),
     ...(task.task === 'inpaint' ? { mask } : {}),
   } as TaskOptions;
@@ -212,9 +241,12 @@ async function isMadeAgain(model: Model, options: TaskOptions, made: GeneratedIm
   const { image, mask, startNoise, refiner: second } = { image: undefined, mask: undefined, ...options };
   const record = await throughFile(made);
   assert.equal(record.refiner, second?.label);
+  const { inputs: controlInputs } = splitControls(options);
+  const replayed = replayRequest(record);
   const request = {
-    ...replayRequest(record),
+    ...replayed,
     refiner: second,
+    ...joinControls(replayed, controlInputs),
     ...(image ? { image } : {}),
     ...(mask ? { mask } : {}),
     startNoise,

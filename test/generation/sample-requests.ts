@@ -1,9 +1,12 @@
 /** For every field of a request: values that it takes, and one with which a small model makes another picture. A new field without a row does not compile. */
 
 import fc from 'fast-check';
+import { controlWindowRules } from '../../src/diffusion/control/control-window.ts';
+import { controlModes } from '../../src/diffusion/control/layer-weights.ts';
 import { bounds, type Bounds } from '../../src/generation/bounds.ts';
 import { promptSyntaxes, type RequestInputOf, type samplerSettingsFields } from '../../src/generation/request.ts';
 import { strengthRules } from '../../src/generation/strength-steps.ts';
+import { resizeModes } from '../../src/image/fit-image.ts';
 import { byteConventions } from '../../src/image/image-tensor.ts';
 import { maskRules } from '../../src/image/inpaint-batch.ts';
 import { emphases } from '../../src/prompt/emphasis.ts';
@@ -147,6 +150,40 @@ export const values: { readonly [F in Field]: fc.Arbitrary<unknown> } = {
   safety: fc.boolean(),
   watermark: fc.boolean(),
   bytes: fc.constantFrom(...byteConventions),
+  control: fc.array(
+    fc.record(
+      {
+        model: fc.string({ maxLength: 20 }),
+        weight: real(bounds.controlWeight),
+        start: real(bounds.share),
+        end: real(bounds.share),
+        mode: fc.constantFrom(...controlModes),
+        passes: fc.constantFrom('both', 'first', 'second'),
+        resize: fc.constantFrom(...resizeModes),
+        preprocessor: fc.string({ maxLength: 20 }),
+        resolution: whole(bounds.controlResolution),
+        pixelPerfect: fc.boolean(),
+        thresholdA: real(bounds.controlThreshold),
+        thresholdB: real(bounds.controlThreshold),
+        layerWeights: fc.array(real(bounds.controlWeight), { minLength: 1, maxLength: 13 }),
+      },
+      { requiredKeys: ['model'] },
+    ),
+    { minLength: 1, maxLength: 3 },
+  ),
+  imagePrompts: fc.array(
+    fc.record(
+      {
+        model: fc.string({ maxLength: 20 }),
+        weight: real(bounds.controlWeight),
+        start: real(bounds.share),
+        end: real(bounds.share),
+      },
+      { requiredKeys: ['model'] },
+    ),
+    { minLength: 1, maxLength: 3 },
+  ),
+  controlRule: fc.constantFrom(...controlWindowRules),
   strength: real(bounds.share),
   strengthRule: fc.constantFrom(...strengthRules),
   maskRule: fc.constantFrom(...maskRules),

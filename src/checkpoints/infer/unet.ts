@@ -116,7 +116,8 @@ export function inferDiffusersUNet(entries: Entries): Inferred<UNetConfig> {
   return finish(entries, levels, {
     in_channels: inChannels,
     model_channels: modelChannels,
-    out_channels: axis(entries, 'conv_out.weight', 4, 0, what),
+    // A control network has no second half.
+    out_channels: hasPrefix(entries, 'up_blocks.') ? axis(entries, 'conv_out.weight', 4, 0, what) : inChannels,
     num_classes: entries.get('class_embedding.weight')?.shape[0] ?? null,
     adm_in_channels:
       (entries.get('add_embedding.linear_1.weight') ?? entries.get('class_embedding.linear_1.weight'))?.shape[1] ??

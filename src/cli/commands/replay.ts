@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
 import type { Image } from '../../image/image.ts';
+import { type ControlInputs, joinControls } from '../../generation/control-inputs.ts';
 import type { TaskOptions } from '../../generation/inputs.ts';
 import type { GivenTensors } from '../../generation/inputs.ts';
 import type { GenerationRecord } from '../../generation/record.ts';
@@ -11,6 +12,7 @@ import type { GeneratedImage, Pipeline } from '../../pipelines/events.ts';
 import type { Model } from '../../model/model.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import { type CliContext, defineCommand } from '../command.ts';
+import { checkControls, closeControls, controlOptions, openControls } from '../control-options.ts';
 import { imageTensorFlags, readImageTensors } from '../image-tensors.ts';
 import { loadNamedModel, loadRefiner } from '../generation.ts';
 import { modelOptions, refinerOption } from '../generation-options.ts';
@@ -24,6 +26,7 @@ const options = {
   ...modelOptions,
   ...refinerOption,
   ...imageTensorFlags,
+  ...controlOptions,
   init: text(['--init-img', '-i', '--image'], 'FILE', 'initial image, for img2img and inpaint'),
   mask: text(['--mask', '-m'], 'FILE', 'the mask, for inpaint'),
   initLatents: text(['--init-latents'], 'FILE', 'start noise, if the picture was made with one'),
@@ -137,6 +140,7 @@ async function startAgain(
   { model, refiner }: { readonly model: Model; readonly refiner: Model | undefined },
   record: GenerationRecord,
   values: Values,
+  controls: ControlInputs,
   signal: AbortSignal,
 ): Promise<Pipeline> {
   const { digests, task } = record;
@@ -145,6 +149,7 @@ async function startAgain(
   const options = {
     ...replayRequest(record),
     refiner,
+    ...joinControls(record, controls),
     ...(values.noSafety ? { safety: false } : {}),
     ...(digests.startNoise === undefined
       ? {}
@@ -200,11 +205,14 @@ async function makeAgain(context: CliContext, record: GenerationRecord, values: 
     precision: values.precision ?? record.precision,
   });
   let refiner: Model | undefined;
+  let controls: ControlInputs | undefined;
   try {
     checkAdapters(record, model);
     if (record.refiner !== undefined)
       refiner = await loadRefiner(context, await modelPath(record.refiner, values.refiner, '--refiner'), model, values);
-    for await (const event of await startAgain({ model, refiner }, record, values, context.signal)) {
+    controls = await openControls(model, values);
+    await checkControls(record, controls);
+    for await (const event of await startAgain({ model, refiner }, record, values, controls, context.signal)) {
       if (event.kind === 'step') progress.step('sampling', event.step, event.steps);
       const made = event.kind === 'result' ? event.images[record.index] : undefined;
       if (made) return { ...made, record };
@@ -212,6 +220,7 @@ async function makeAgain(context: CliContext, record: GenerationRecord, values: 
   } finally {
     progress.clear();
     await refiner?.dispose();
+    if (controls) await closeControls(controls);
     await model.dispose();
   }
   throw new StableDiffusionError(

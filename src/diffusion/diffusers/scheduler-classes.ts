@@ -22,6 +22,8 @@ export interface SchedulerClass {
   readonly usesStepNoise?: boolean;
   /** alphas_cumprod[-1] of a zero-SNR schedule, where it divides by it. */
   readonly lastAlphaBar?: number;
+  /** It restores the kept part of inpainting itself. Default: the model's prediction does. */
+  readonly keepsItself?: boolean;
   readonly defaults: DiffusersSchedulerConfig;
   /** Its noise levels are EDM's, and the model says the clean latent. Default false. */
   readonly isContinuous?: boolean;
@@ -46,7 +48,7 @@ const dpmDefaults: DiffusersSchedulerConfig = { algorithm_type: 'dpmsolver++', s
 const lastAlphaBar = 2 ** -24;
 
 const classes = {
-  DDIMScheduler: { run: ddim, defaults: ddimDefaults },
+  DDIMScheduler: { run: ddim, keepsItself: true, defaults: ddimDefaults },
   DDIMInverseScheduler: { run: ddimInverse, defaults: ddimDefaults },
   DDPMScheduler: {
     run: ddpm,

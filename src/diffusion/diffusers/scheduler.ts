@@ -70,12 +70,12 @@ export function diffusersSampler(
         parameterization,
         predict: (x, timestep, signal) => request.model.predict(x, timestep, signal),
       };
-      const model = request.inpainting
-        ? keepPredicted(own, request.inpainting, request.startNoise, { firstAsItIs: !request.initial })
-        : own;
+      // A class that restores the kept part itself is given the model as it is.
+      const kept = row.keepsItself ? undefined : request.inpainting;
+      const model = kept ? keepPredicted(own, kept, request.startNoise, { firstAsItIs: !request.initial }) : own;
       const draw = stepNoiseOf(request, className);
       const sampling = row.run({ config, request, model, noise: () => draw(0, 0), options });
-      return request.inpainting ? keepAtEnd(sampling, request.inpainting) : sampling;
+      return kept ? keepAtEnd(sampling, kept) : sampling;
     },
   };
 }

@@ -1,9 +1,9 @@
 /** diffusers' schedulers over timesteps, and those of the k-diffusion family: from a configuration to the algorithm in `samplers/`. */
 
 import { StableDiffusionError } from '../../errors.ts';
-import { scale } from '../../tensor/arithmetic.ts';
+import { blend, scale } from '../../tensor/arithmetic.ts';
 import { denoiser, type DiffusionModel, type Latent } from '../denoiser.ts';
-import { keepDenoised } from '../inpainting.ts';
+import { keepAtTimestep, keepDenoised } from '../inpainting.ts';
 import type { Sampling } from '../sampler.ts';
 import { encodeDdim, sampleDdim } from '../samplers/ddim.ts';
 import { posteriorStep, sampleDdpm } from '../samplers/ddpm.ts';
@@ -42,9 +42,18 @@ function timestepsOf({ config, request }: Job): number[] {
 
 export function ddim(job: Job): Sampling {
   const steps = timestepsOf(job).map((timestep) => ddimStep(job, timestep));
-  const { eta } = job.request.settings ?? {};
+  const { settings, inpainting, startNoise } = job.request;
+  const { eta } = settings ?? {};
+  const { schedule } = job.model;
   const options = {
     eta,
+    // As StableDiffusionInpaintPipeline with four channels.
+    afterStep:
+      inpainting &&
+      ((x: Latent, next: number | undefined) =>
+        next === undefined
+          ? blend(inpainting.mask, inpainting.latent, x)
+          : keepAtTimestep(schedule, inpainting, x, next, startNoise)),
     noise: job.noise,
     drawUnused: (eta ?? 0) > 0,
     reviseX0: revision(job),

@@ -17,6 +17,8 @@ export interface DdimOptions extends TimestepSamplerOptions {
   readonly epsFromRevised?: boolean | undefined;
   /** Changes the predicted noise before it is used (CompVis's `score_corrector`): x, the timestep, alphas_cumprod there. */
   readonly correctEps?: ((eps: Latent, x: Latent, timestep: number, alphaBar: number) => Latent) | undefined;
+  /** Changes the latent after a step; `next` is the timestep of the step that follows, undefined after the last (diffusers' inpainting). */
+  readonly afterStep?: ((x: Latent, next: number | undefined) => Latent) | undefined;
   /** Changes the step's noise after it is scaled (CompVis's `noise_dropout`). */
   readonly reviseNoise?: ((noise: Latent) => Latent) | undefined;
 }
@@ -51,6 +53,7 @@ export async function* sampleDdim(
     const drawn = sigma > 0 || drawUnused ? noise?.() : undefined;
     const draw = drawn && (options.reviseNoise?.(drawn) ?? drawn);
     latent = ddimUpdate(x0, eps, alphaBarPrev, sigma, draw, temperature);
+    if (options.afterStep) latent = options.afterStep(latent, steps[i + 1]?.timestep);
     yield { step: i + 1, steps: steps.length, sigma: sigmaOf(alphaBar), latent, denoised: x0 };
   }
   return latent;

@@ -1,0 +1,173 @@
+/**
+ * Files of networks that act on a UNet, for the UNet that they are to act on: ControlNets in every layout (alone, behind `control_model.`, in
+ * a whole `control_sd15` checkpoint, as differences from the UNet, as diffusers has them), T2I-Adapters, style adapters, IP-Adapters.
+ */
+
+import type {
+  ControlNetConfig,
+  IpAdapterConfig,
+  T2IAdapterConfig,
+  T2IStyleConfig,
+  UNetConfig,
+} from '../config/network-config.ts';
+import { StableDiffusionError } from '../errors.ts';
+import { toFloat32 } from '../tensor/convert.ts';
+import { tensor } from '../tensor/tensor.ts';
+import { aliased, type ViewEntry, weightView, withNames, withoutPrefix } from '../weights/view.ts';
+import type { WeightSource } from '../weights/weight-source.ts';
+import { partPrefixes } from './canonical.ts';
+import { detectNetwork } from './detect.ts';
+import { hasPrefix } from './infer/shapes.ts';
+import { ipAdapterMap } from './layouts/ip-adapter.ts';
+import { renamed } from './rename.ts';
+
+export type ControlConfig = ControlNetConfig | T2IAdapterConfig | T2IStyleConfig | IpAdapterConfig;
+
+/** The UNet that is controlled: its configuration, and its weights under canonical names. */
+export interface ControlledUNet {
+  readonly label: string;
+  readonly config: UNetConfig;
+  readonly weights: WeightSource;
+}
+
+export interface ControlFile {
+  readonly config: ControlConfig;
+  /** Under canonical names. */
+  readonly weights: WeightSource;
+  /** IP-Adapter: its keys and values for the UNet's attentions, under the UNet's names, as adapter number `index`. */
+  readonly attention?: (index: number) => WeightSource;
+}
+
+const controlPrefix = 'control_model.';
+
+const names: Readonly<Record<ControlConfig['kind'], string>> = {
+  controlnet: 'ControlNet',
+  t2i_adapter: 'T2I-Adapter',
+  t2i_style: 'style adapter',
+  ip_adapter: 'IP-Adapter',
+};
+
+/** What people call a kind of control file. */
+export function controlKindName({ kind }: ControlConfig): string {
+  return names[kind];
+}
+
+/** The part of a whole checkpoint that controls, or the source itself. */
+function controlPart(source: WeightSource): WeightSource {
+  const isWhole = Object.values(partPrefixes).some((prefix) => hasPrefix(source.entries, prefix));
+  return isWhole && hasPrefix(source.entries, controlPrefix)
+    ? withNames(source, (name) => (name.startsWith(controlPrefix) ? name : undefined))
+    : source;
+}
+
+/** A file with the key `difference` holds, of tensors that the UNet has too, what is to be added to the UNet's. */
+function withoutDifference(source: WeightSource, unet: ControlledUNet): WeightSource {
+  if (!source.entries.has('difference')) return source;
+  const bare = withoutPrefix(source, hasPrefix(source.entries, controlPrefix) ? controlPrefix : '');
+  const tensors = [...bare.entries.keys()].flatMap((name): ViewEntry[] => {
+    if (name === 'difference') return [];
+    const own = aliased(bare, name);
+    const other = unet.weights.entries.get(name);
+    if (!other || other.shape.join() !== own.entry.shape.join()) return [own];
+    return [
+      {
+        entry: { ...own.entry, dtype: 'float32' },
+        async read(signal) {
+          const added = toFloat32(await bare.read(name, signal));
+          const base = toFloat32(await unet.weights.read(name, signal));
+          return tensor(
+            'float32',
+            added.shape,
+            added.data.map((value, i) => value + (base.data[i] as number)),
+          );
+        },
+      },
+    ];
+  });
+  return weightView(source.label, tensors, [source]);
+}
+
+function refuse(source: WeightSource, reason: string): never {
+  throw new StableDiffusionError('weights-mismatch', `${source.label} cannot be used: ${reason}`, {
+    details: { file: source.label },
+  });
+}
+
+/** Refuses a network whose sizes are those of another family. */
+function checkFamily(source: WeightSource, config: ControlConfig, { label, config: unet }: ControlledUNet): void {
+  const what = names[config.kind];
+  const compare = (field: string, found: unknown, wanted: unknown): void => {
+    if (JSON.stringify(found) !== JSON.stringify(wanted))
+      refuse(
+        source,
+        `it is a ${what} for another family of models: its ${field} is ${JSON.stringify(found)}, that of ${label} is ${JSON.stringify(wanted)}. Use one made for that family.`,
+      );
+  };
+  if (config.kind === 'controlnet') {
+    compare('context width', config.unet.context_dim, unet.context_dim);
+    compare('model_channels', config.unet.model_channels, unet.model_channels);
+    compare('channel_mult', config.unet.channel_mult, unet.channel_mult);
+    const blocksOf = ({ num_res_blocks: count, channel_mult }: UNetConfig): readonly number[] =>
+      typeof count === 'number' ? channel_mult.map(() => count) : count;
+    compare('num_res_blocks', blocksOf(config.unet), blocksOf(unet));
+    const levelsOf = ({ attention_resolutions }: UNetConfig): readonly number[] =>
+      [...attention_resolutions].sort((a, b) => a - b);
+    compare('attention_resolutions', levelsOf(config.unet), levelsOf(unet));
+  } else if (config.kind === 't2i_adapter') {
+    compare(
+      'list of channels',
+      config.channels,
+      unet.channel_mult.map((mult) => mult * unet.model_channels),
+    );
+  } else
+    compare(
+      'context width',
+      config.kind === 't2i_style' ? config.context_dim : config.cross_attention_dim,
+      unet.context_dim,
+    );
+}
+
+/** A control network's heads, which its file does not show, are those of the UNet that it is a copy of. */
+function withHeads(config: ControlConfig, unet: UNetConfig): ControlConfig {
+  if (config.kind !== 'controlnet') return config;
+  const { num_heads, num_head_channels, legacy, norm_num_groups } = unet;
+  const own = { num_heads, num_head_channels, legacy, norm_num_groups };
+  return { ...config, unet: { ...config.unet, ...own } };
+}
+
+/** FaceID's files hold a LoRA beside the projection: keys of it are no part of the projection. */
+function attentionOf(source: WeightSource, unet: UNetConfig, index: number): WeightSource {
+  const keys = withNames(source, (name) => {
+    const found = /^ip_adapter[./](\d+\.to_[kv]_ip\.weight)$/.exec(name)?.[1];
+    return found === undefined ? undefined : `ip_adapter.${found}`;
+  });
+  return renamed(keys, ipAdapterMap(unet, index), 'b-to-a');
+}
+
+export interface ControlFileOptions {
+  /** Heads of a style adapter, which its file does not show. Default 8. */
+  readonly styleHeads?: number | undefined;
+}
+
+/** Throws `model-unknown` for a file that holds no such network, `weights-mismatch` for one of another family. */
+export function openControlFile(
+  source: WeightSource,
+  unet: ControlledUNet,
+  { styleHeads = 8 }: ControlFileOptions = {},
+): ControlFile {
+  const part = withoutDifference(controlPart(source), unet);
+  const { config, source: weights } = detectNetwork(part);
+  if (!(config.kind in names))
+    throw new StableDiffusionError(
+      'model-unknown',
+      `${source.label} cannot be used: it holds a network of the kind ${config.kind}, not a ControlNet, T2I-Adapter or IP-Adapter.`,
+    );
+  const own: ControlConfig =
+    config.kind === 't2i_style' ? { ...config, num_heads: styleHeads } : (config as ControlConfig);
+  checkFamily(source, own, unet);
+  if (own.kind !== 'ip_adapter') return { config: withHeads(own, unet.config), weights };
+  const lora = [...part.entries.keys()].find((name) => /_lora\./.test(name));
+  if (lora !== undefined)
+    refuse(source, `it holds a LoRA beside its projection (${lora}), which is not supported in an IP-Adapter's file.`);
+  return { config: own, weights, attention: (index) => attentionOf(part, unet.config, index) };
+}

@@ -1,0 +1,64 @@
+/** A network under controls: their inputs are made and added up at every call, and its prediction goes through those that change it. */
+
+import { StableDiffusionError } from '../../errors.ts';
+import { concatenate } from '../../tensor/arithmetic.ts';
+import type { NetworkInputs } from '../../tensor/batches.ts';
+import { expectDType, type Tensor } from '../../tensor/tensor.ts';
+import type { DenoiserInputs, Network } from '../guidance.ts';
+import type { NoiseSchedule } from '../noise-schedule.ts';
+import type { Parameterization } from '../parameterization.ts';
+import { type ControlCall, type ControlUnit, halfInput, sumInto } from './control-unit.ts';
+import { type ControlProgress, type ControlWindowRule, isInWindow } from './control-window.ts';
+
+export interface ControlledNetworkOptions {
+  /** The denoiser with the extensions of the units. */
+  readonly network: Network;
+  readonly units: readonly ControlUnit[];
+  /** Inputs of the extensions that leave the denoiser as it is, for a batch: of units that do not act. */
+  readonly neutral: (inputs: DenoiserInputs) => NetworkInputs;
+  readonly schedule: NoiseSchedule;
+  readonly parameterization: Parameterization;
+  readonly rule: ControlWindowRule;
+  /** Read at every call. */
+  readonly progress: ControlProgress;
+}
+
+function marksOf(half: Tensor | undefined, count: number): readonly boolean[] {
+  return half
+    ? Array.from(expectDType(half, 'float32').data, (mark) => mark > 0.5)
+    : new Array<boolean>(count).fill(true);
+}
+
+/** The calls are those of the network without controls: conditions marked by `halfMark`, all of them conditional without it. */
+export function controlledNetwork(options: ControlledNetworkOptions): Network {
+  const { network, units, neutral, schedule, parameterization, rule, progress } = options;
+  return async (given, signal) => {
+    const { [halfInput]: half, ...rest } = given;
+    const inputs = rest as DenoiserInputs;
+    const timestep = inputs.timesteps.data[0] ?? 0;
+    const alphaBar = schedule.alphaBarAt(timestep);
+    const sigma = Math.sqrt((1 - alphaBar) / alphaBar);
+    const isConditional = marksOf(half, inputs.x.shape[0] ?? 1);
+    const calls = units.map((unit): ControlCall => {
+      const isActive = isInWindow(rule, unit.window, progress, sigma, schedule);
+      return { inputs, isConditional, isActive, schedule, parameterization, signal };
+    });
+    const added = new Map<string, Tensor<'float32'>>();
+    let { context } = inputs;
+    for (const [i, unit] of units.entries()) {
+      const call = calls[i] as ControlCall;
+      for (const [name, value] of Object.entries((await unit.before?.(call)) ?? {}))
+        added.set(name, sumInto(added.get(name), value));
+      const tokens = unit.tokens?.(call);
+      if (!tokens) continue;
+      if (!context)
+        throw new StableDiffusionError('invalid-argument', 'A style adapter needs a model that takes a prompt.');
+      context = concatenate([expectDType(context, 'float32', 'context'), tokens], 1);
+    }
+    const prediction = await network(
+      { ...inputs, ...(context && { context }), ...neutral(inputs), ...Object.fromEntries(added) } as DenoiserInputs,
+      signal,
+    );
+    return units.reduce((value, unit, i) => unit.after?.(value, calls[i] as ControlCall) ?? value, prediction);
+  };
+}

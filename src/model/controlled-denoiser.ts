@@ -1,0 +1,27 @@
+/** A model's denoiser under controls, as guidance calls it. */
+
+import { controlledNetwork } from '../diffusion/control/controlled-network.ts';
+import type { ControlProgress, ControlWindowRule } from '../diffusion/control/control-window.ts';
+import type { Network } from '../diffusion/guidance.ts';
+import type { NoiseSchedule } from '../diffusion/noise-schedule.ts';
+import type { Parameterization } from '../diffusion/parameterization.ts';
+import type { ControlPlan } from './control-units.ts';
+import { type DenoisingModel, extendedDenoiser } from './extended-denoiser.ts';
+
+export interface ControlRun {
+  readonly schedule: NoiseSchedule;
+  readonly parameterization: Parameterization;
+  readonly rule: ControlWindowRule;
+  /** Counted up by the caller after every step. */
+  readonly progress: ControlProgress;
+}
+
+/** Throws `weights-mismatch` where an adapter does not fit the denoiser. */
+export async function controlledDenoiser(
+  model: DenoisingModel,
+  { units, additions }: ControlPlan,
+  run: ControlRun,
+): Promise<Network> {
+  const { predict, neutral } = await extendedDenoiser(model, additions);
+  return units.length === 0 ? predict : controlledNetwork({ network: predict, neutral, units, ...run });
+}

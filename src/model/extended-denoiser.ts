@@ -1,0 +1,116 @@
+/**
+ * A model's denoiser with extensions: control networks' outputs, adapters' features and image tokens enter it as further inputs.
+ *
+ * A network in memory is large, so a model keeps one form of its denoiser at a time: another form frees the one before it.
+ */
+
+import type { UNetConfig } from '../config/network-config.ts';
+import type { DenoiserInputs, Network } from '../diffusion/guidance.ts';
+import type { PrecisionName } from '../engine/precision.ts';
+import { StableDiffusionError } from '../errors.ts';
+import { type Extension, extensionInputs } from '../extensions/extension.ts';
+import { evaluateShape } from '../graph/dim.ts';
+import type { NetworkInputs } from '../tensor/batches.ts';
+import { zeros } from '../tensor/tensor.ts';
+import { joined } from '../weights/view.ts';
+import type { WeightSource } from '../weights/weight-source.ts';
+import { denoiserNetwork } from './denoiser-network.ts';
+import { assertNetworksMatch, type NamedNetwork, NetworkSet } from './network-set.ts';
+
+/** What of a model its denoiser's forms are made of. */
+export interface DenoisingModel {
+  readonly label: string;
+  readonly networks: NetworkSet;
+  readonly precision: PrecisionName;
+  readonly predict: Network;
+}
+
+export interface DenoiserAdditions {
+  readonly extensions: readonly Extension[];
+  /** Parameters of the extensions, under the denoiser's names. */
+  readonly weights?: readonly WeightSource[];
+}
+
+export interface ExtendedDenoiser {
+  readonly predict: Network;
+  /** Zeros for the inputs of the extensions: what leaves the denoiser as it is. Tokens are one of zeros. */
+  readonly neutral: (inputs: DenoiserInputs) => NetworkInputs;
+}
+
+const current = new WeakMap<DenoisingModel, { readonly key: string; readonly networks: NetworkSet }>();
+
+/** The model's own UNet. Throws `invalid-argument` for a model without one. */
+export function unetOf({ label, networks }: DenoisingModel): NamedNetwork & { readonly config: UNetConfig } {
+  const found = networks.named('unet');
+  if (found.config.kind !== 'unet')
+    throw new StableDiffusionError('invalid-argument', `${label} has no UNet that can be controlled.`);
+  return { ...found, config: found.config };
+}
+
+/** Frees the extended form of a model's denoiser, if there is one. */
+export async function releaseExtended(model: DenoisingModel): Promise<void> {
+  const known = current.get(model);
+  current.delete(model);
+  await known?.networks.dispose();
+}
+
+function networksFor(model: DenoisingModel, { extensions, weights = [] }: DenoiserAdditions): NetworkSet {
+  const { config, weights: own } = unetOf(model);
+  const unet: NamedNetwork = {
+    config,
+    weights: weights.length > 0 ? joined([own, ...weights], model.label) : own,
+    extensions,
+  };
+  assertNetworksMatch([unet]);
+  const { engine } = model.networks;
+  return new NetworkSet({
+    label: model.label,
+    engine,
+    precision: model.precision,
+    networks: new Map([['unet', unet]]),
+  });
+}
+
+/** Zeros of every input of the extensions, for a batch. */
+export function neutralInputs(
+  extensions: readonly Extension[],
+  config: UNetConfig,
+): (inputs: DenoiserInputs) => NetworkInputs {
+  const specs = Object.entries(extensionInputs(extensions, config));
+  const unit = 2 ** (config.channel_mult.length - 1);
+  return ({ x }) => {
+    const [batch = 1, , height = 1, width = 1] = x.shape;
+    const bindings = new Map([
+      ['batch', batch],
+      ['height', height / unit],
+      ['width', width / unit],
+    ]);
+    return Object.fromEntries(
+      specs.flatMap(([name, { dtype, shape }]) =>
+        name.startsWith('image_tokens.') ? [] : [[name, zeros(dtype, evaluateShape(shape, bindings))]],
+      ),
+    );
+  };
+}
+
+/** The model's denoiser with extensions; without any, its own. Throws `weights-mismatch` if the extensions' parameters do not fit it. */
+export async function extendedDenoiser(model: DenoisingModel, additions: DenoiserAdditions): Promise<ExtendedDenoiser> {
+  const { extensions, weights = [] } = additions;
+  if (extensions.length === 0) {
+    await releaseExtended(model);
+    return { predict: (inputs, signal) => model.predict(inputs, signal), neutral: () => ({}) };
+  }
+  const key = [...extensions.map(({ name }) => name), ...weights.map(({ label }) => label)].join('\n');
+  let known = current.get(model);
+  if (known?.key !== key) {
+    await releaseExtended(model);
+    await model.networks.release('unet');
+    known = { key, networks: networksFor(model, additions) };
+    current.set(model, known);
+  }
+  const { config } = unetOf(model);
+  return {
+    predict: denoiserNetwork(config, known.networks).predict,
+    neutral: neutralInputs(extensions, config),
+  };
+}

@@ -1,0 +1,161 @@
+/** The controls of a run: its pictures become maps and tokens once; each batch gets the denoiser under them. */
+
+import { controlKindName } from '../checkpoints/control-file.ts';
+import type { ControlProgress, ControlWindowRule } from '../diffusion/control/control-window.ts';
+import type { Network } from '../diffusion/guidance.ts';
+import { StableDiffusionError } from '../errors.ts';
+import type { ControlInputs, ControlPictures, ImagePromptPictures } from '../generation/control-inputs.ts';
+import type { ControlFields, ImagePromptFields } from '../generation/control-fields.ts';
+import type { AnyInputs } from '../generation/inputs.ts';
+import type { PictureDigests } from '../generation/record.ts';
+import type { GenerationRequest } from '../generation/request.ts';
+import type { Image } from '../image/image.ts';
+import { controlledDenoiser } from '../model/controlled-denoiser.ts';
+import { embeddedTokens, imageTokens } from '../model/control-model.ts';
+import { type ControlInput, type ControlPlan, planControls } from '../model/control-units.ts';
+import type { Model } from '../model/model.ts';
+import { scale } from '../tensor/arithmetic.ts';
+import { bytesOf, type Tensor, tensor } from '../tensor/tensor.ts';
+import { controlMap, holdsToPicture, planeOf, takesMask } from './control-maps.ts';
+import { digest, digestBytes } from './digest.ts';
+import type { PictureSize } from './picture-size.ts';
+
+export interface RunControls {
+  readonly digests: { readonly control?: readonly PictureDigests[]; readonly imagePrompts?: readonly PictureDigests[] };
+  /** The denoiser under the controls, and the count of steps to keep up to date. */
+  denoiser(steps: number): Promise<{ readonly network: Network; readonly progress: ControlProgress }>;
+}
+
+interface ControlledRun {
+  readonly model: Model;
+  readonly request: GenerationRequest;
+  readonly inputs: AnyInputs;
+  readonly size: PictureSize;
+}
+
+function ruleOf({ controlRule, noise }: GenerationRequest): ControlWindowRule {
+  return controlRule ?? (noise === 'diffusers' || noise === 'comfy' ? noise : 'a1111');
+}
+
+function missing({ model: { label, config } }: ControlPictures): never {
+  throw new StableDiffusionError(
+    'invalid-argument',
+    `${label}: this ${controlKindName(config)} needs a picture, and the run has none either.`,
+  );
+}
+
+/** The scaled latent of colours in [0, 1]: the mean of the first stage. */
+async function latentOf({ model, inputs }: ControlledRun, colours: Tensor<'float32'>): Promise<Tensor<'float32'>> {
+  const signed = colours.data.map((value) => 2 * value - 1);
+  const { mean } = await model.encodeImage(tensor('float32', colours.shape, signed), inputs.signal);
+  return scale(mean, model.checkpoint.config.scale_factor);
+}
+
+/** A control with its tensors. A control without a picture of its own takes the run's. */
+async function controlInput(run: ControlledRun, fields: ControlFields, given: ControlPictures): Promise<ControlInput> {
+  const { inputs, size } = run;
+  const { model: control, region } = given;
+  const { weight, mode, start, end, layerWeights } = fields;
+  const picture = given.picture ?? inputs.image ?? missing(given);
+  const common = {
+    control,
+    weight,
+    mode,
+    window: { start, end },
+    layerWeights,
+    region: region && planeOf(region, size),
+  };
+  if (control.config.kind === 't2i_style') {
+    const seen = await control.see(control.pixelsOf([picture]), 'last_hidden_state', inputs.signal);
+    return { ...common, hiddenStates: seen };
+  }
+  const { preprocessor, thresholdA, thresholdB } = fields;
+  const { hint, colours, mask } = await controlMap({
+    fields,
+    given,
+    picture,
+    mask: takesMask(fields) ? (given.mask ?? inputs.mask) : undefined,
+    size,
+    seed: Number(BigInt.asUintN(32, BigInt(run.request.seed))),
+    byContent: ruleOf(run.request) === 'a1111',
+  });
+  if (!holdsToPicture(fields)) return { ...common, hint };
+  const latent = await latentOf(run, colours);
+  return { ...common, hint, known: { latent, mask, preprocessor, thresholdA, thresholdB } };
+}
+
+async function imagePromptInput(
+  run: ControlledRun,
+  fields: ImagePromptFields,
+  given: ImagePromptPictures,
+): Promise<ControlInput> {
+  const { model: control, pictures = [], embeddings, region } = given;
+  const { weight, start, end } = fields;
+  const { signal } = run.inputs;
+  return {
+    control,
+    weight,
+    mode: 'balanced',
+    window: { start, end },
+    tokens: embeddings
+      ? await embeddedTokens(control, embeddings, undefined, signal)
+      : await imageTokens(control, pictures, signal),
+    region: region && planeOf(region, run.size),
+  };
+}
+
+async function planOf(run: ControlledRun, { control, imagePrompts }: ControlInputs): Promise<ControlPlan> {
+  const { request, model, inputs } = run;
+  const given: ControlInput[] = [];
+  for (const [i, one] of control.entries())
+    given.push(await controlInput(run, request.control?.[i] as ControlFields, one));
+  for (const [i, one] of imagePrompts.entries())
+    given.push(await imagePromptInput(run, request.imagePrompts?.[i] as ImagePromptFields, one));
+  return planControls(model, given, inputs.signal);
+}
+
+const digestOf = async (image: Image | undefined): Promise<string | undefined> => image && digest(image);
+
+async function digestsOf({ control, imagePrompts }: ControlInputs): Promise<RunControls['digests']> {
+  const ofControls = control.map(async ({ picture, mask, region }) => ({
+    pictures: picture ? [await digest(picture)] : [],
+    mask: await digestOf(mask),
+    region: await digestOf(region),
+  }));
+  const ofPrompts = imagePrompts.map(async ({ pictures = [], embeddings, region }) => ({
+    pictures: embeddings ? [await digestBytes(bytesOf(embeddings))] : await Promise.all(pictures.map(digest)),
+    region: await digestOf(region),
+  }));
+  return {
+    ...(control.length > 0 ? { control: await Promise.all(ofControls) } : {}),
+    ...(imagePrompts.length > 0 ? { imagePrompts: await Promise.all(ofPrompts) } : {}),
+  };
+}
+
+/** Undefined for a run without controls. Throws `invalid-argument` for a control without its picture, `weights-mismatch` for one that does not fit. */
+export async function runControls(run: ControlledRun): Promise<RunControls | undefined> {
+  const { model, request, inputs } = run;
+  const { controls } = inputs;
+  if (!controls || controls.control.length + controls.imagePrompts.length === 0) return undefined;
+  if (request.patches)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      'Controls and patches cannot be used together. Leave out control and imagePrompts, or patches.',
+    );
+  let plan: Promise<ControlPlan> | undefined;
+  return {
+    digests: await digestsOf(controls),
+    async denoiser(steps) {
+      plan ??= planOf(run, controls);
+      const progress: ControlProgress = { finished: 0, steps };
+      const { schedule, parameterization } = model;
+      const network = await controlledDenoiser(model, await plan, {
+        schedule,
+        parameterization,
+        rule: ruleOf(request),
+        progress,
+      });
+      return { network, progress };
+    },
+  };
+}

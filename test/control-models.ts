@@ -1,0 +1,61 @@
+/** Control models of random weights for a model's UNet. */
+
+import {
+  type ControlNetConfig,
+  type IpAdapterConfig,
+  ipAdapterConfigSchema,
+  type T2IAdapterConfig,
+} from '../src/config/network-config.ts';
+import { ipAdapterMap } from '../src/checkpoints/layouts/ip-adapter.ts';
+import { type ControlModel, openControlModel } from '../src/model/control-model.ts';
+import { type DenoisingModel, unetOf } from '../src/model/extended-denoiser.ts';
+import { TorchGenerator } from '../src/random/torch-generator.ts';
+import type { Tensor } from '../src/tensor/tensor.ts';
+import { memoryWeights } from '../src/weights/memory-weights.ts';
+import { joined } from '../src/weights/view.ts';
+import type { WeightSource } from '../src/weights/weight-source.ts';
+import { randomWeights } from './model/random-model.ts';
+
+export function controlNetConfig(model: DenoisingModel): ControlNetConfig {
+  const { config: unet } = unetOf(model);
+  return { kind: 'controlnet', unet, hint_channels: 3, hint_widths: [4, 4, 8, 8, 12, 12, 16] };
+}
+
+export function randomControlNet(model: DenoisingModel, seed = 7): ControlModel {
+  return openControlModel(model, randomWeights(controlNetConfig(model), seed));
+}
+
+export function randomT2IAdapter(model: DenoisingModel): ControlModel {
+  const { config: unet } = unetOf(model);
+  const channels = unet.channel_mult.map((mult) => mult * unet.model_channels);
+  const config: T2IAdapterConfig = {
+    kind: 't2i_adapter',
+    adapter_type: 'full',
+    in_channels: 3,
+    channels,
+    num_res_blocks: 2,
+    downscale_factor: 8,
+  };
+  return openControlModel(model, randomWeights(config));
+}
+
+/** The file of an IP-Adapter for image embeddings of 20 values. */
+export function randomImagePromptWeights(model: DenoisingModel): WeightSource {
+  const { config: unet } = unetOf(model);
+  const config: IpAdapterConfig = ipAdapterConfigSchema.parse({
+    kind: 'ip_adapter',
+    clip_embeddings_dim: 20,
+    cross_attention_dim: unet.context_dim,
+  });
+  const generator = new TorchGenerator(11);
+  const shapes = unetOf(model).weights.entries;
+  const keys = ipAdapterMap(unet).rows.map((row): [string, Tensor] => {
+    const own = shapes.get(row.a.replace(/\.to_([kv])_ip\.0\./, '.to_$1.'))?.shape ?? [1, 1];
+    return [String(row.b), generator.randn(own)];
+  });
+  return joined([randomWeights(config), memoryWeights(new Map(keys), 'keys')], 'image-prompt.safetensors');
+}
+
+export function randomImagePrompt(model: DenoisingModel): ControlModel {
+  return openControlModel(model, randomImagePromptWeights(model));
+}
