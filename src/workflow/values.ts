@@ -5,6 +5,7 @@ import type { Tensor } from '../tensor/tensor.ts';
 import type { FolderList, InputSpec, InputSpecs } from './input-spec.ts';
 import type { ClipValue } from './values/clip.ts';
 import type { ConditioningValue } from './values/conditioning.ts';
+import type { ControlNetValue } from './values/control.ts';
 import type { ModelValue } from './values/model.ts';
 import type { VaeValue } from './values/vae.ts';
 
@@ -51,6 +52,7 @@ interface ValueTypes {
   readonly MODEL: ModelValue;
   readonly CLIP: ClipValue;
   readonly VAE: VaeValue;
+  readonly CONTROL_NET: ControlNetValue;
   /** Descending, float32. */
   readonly SIGMAS: Float32Array;
   readonly NOISE: NoiseValue;

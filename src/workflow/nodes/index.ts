@@ -3,6 +3,7 @@
 import { type NodeTable, nodeTable } from '../definition.ts';
 import { batchNodes } from './batches.ts';
 import { conditioningNodes } from './conditioning.ts';
+import { controlNodes } from './control.ts';
 import { customSamplingNodes } from './custom-sampling.ts';
 import { guidancePatchNodes } from './guidance-patches.ts';
 import { imageFileNodes } from './image-files.ts';
@@ -26,6 +27,7 @@ export const nodes: NodeTable = nodeTable([
   ...loaderNodes,
   ...textNodes,
   ...conditioningNodes,
+  ...controlNodes,
   ...latentNodes,
   ...latentMixingNodes,
   ...batchNodes,

@@ -77,7 +77,6 @@ async function taskOf(
     inputs: own,
     sigma,
     area,
-    shape: x.shape,
   });
   return { prompt, region, area, x: part, ...controlled };
 }

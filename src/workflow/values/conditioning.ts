@@ -46,3 +46,16 @@ export type ConditioningValue = readonly ConditioningEntry[];
 export function withFields(conditioning: ConditioningValue, fields: Partial<ConditioningEntry>): ConditioningValue {
   return conditioning.map((entry) => ({ ...entry, ...fields }));
 }
+
+/** Every entry with a control network, behind those that it has. */
+export function withControl(
+  conditioning: ConditioningValue,
+  applied: ControlValue,
+  appliesToNegative: boolean,
+): ConditioningValue {
+  return conditioning.map((entry) => ({
+    ...entry,
+    control: { ...applied, previous: entry.control },
+    control_apply_to_uncond: appliesToNegative,
+  }));
+}

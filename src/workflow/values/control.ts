@@ -14,6 +14,7 @@ export interface ControlValue extends ControlNetValue {
   /** float32 [b, 3, h, w] in 0…1. */
   readonly hint: Tensor<'float32'>;
   readonly strength: number;
+  /** Shares of the run between which it holds, from 0 (noise) to 1 (picture). */
   readonly startPercent: number;
   readonly endPercent: number;
   /** Its outputs are added to this one's. */
