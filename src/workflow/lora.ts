@@ -44,13 +44,24 @@ function forEncoder(lora: LoraFile, index: number): LoraFile {
   return { ...lora, modules };
 }
 
+/** An attention of the UNet by PEFT's name, which ComfyUI does not know: it leaves these modules out. */
+const peftAttention = /^unet\..*\.attn[12]\.to_(q|k|v|out\.0)\.lora_/;
+
+/** A file as ComfyUI takes it: without PEFT's attentions, and DoRA's rows by the norms of the weight as it was. */
+function asTaken(lora: LoraFile): LoraFile {
+  const modules = lora.modules.filter(
+    ({ tensors }) => ![...tensors.values()].some(({ name }) => peftAttention.test(name)),
+  );
+  return { ...lora, modules, rowNorms: 'original' };
+}
+
 /** MODEL and CLIP with a LoRA; as they were at strength 0. Throws what opening the file throws. */
 export async function loraApplied(
   { model, clip, name, strength, clipStrength }: LoraOptions,
   { files, fullTextEncoder }: NodeContext,
 ): Promise<readonly [ModelValue, ClipValue | undefined]> {
   if (strength === 0 && clipStrength === 0) return [model, clip];
-  const lora = openLora(await files.weights('loras', name));
+  const lora = asTaken(openLora(await files.weights('loras', name)));
   const { network } = model;
   const changed: ModelValue =
     strength === 0

@@ -227,10 +227,9 @@ export async function weightDelta(
   const magnitude = module.tensors.get('dora_scale') ?? module.tensors.get('magnitude');
   if (!magnitude) return { matrix, scale };
   const byInput = module.tensors.has('dora_scale') && magnitude.shape[0] === 1 && matrix.rows > 1;
-  return {
-    matrix: withMagnitude(weight(), matrix, scale, toFloat32(await file.read(magnitude.name, signal)).data, byInput),
-    scale: 1,
-  };
+  const values = toFloat32(await file.read(magnitude.name, signal)).data;
+  const normed = byInput ? 'input' : file.rowNorms === 'original' ? 'original' : 'output';
+  return { matrix: withMagnitude(weight(), { ...matrix, scale }, values, normed), scale: 1 };
 }
 
 function calculate(file: LoraFile, module: LoraModule, make: () => Matrix): Matrix {
@@ -246,21 +245,25 @@ function calculate(file: LoraFile, module: LoraModule, make: () => Matrix): Matr
   }
 }
 
-/** m · (W + scale · Δ) / ‖W + scale · Δ‖ - W, with one norm for each output, or for each input channel. */
+/**
+ * m · (W + scale · Δ) / ‖W + scale · Δ‖ - W, with one norm for each output, or for each input channel. With `original` the norm of each output
+ * is ‖W‖.
+ */
 function withMagnitude(
   weight: Matrix,
-  delta: Matrix,
-  scale: number,
+  delta: Matrix & { readonly scale: number },
   magnitude: Float32Array,
-  byInput: boolean,
+  norms: 'output' | 'input' | 'original',
 ): Matrix {
   const { rows, columns } = weight;
-  const sum = Float64Array.from(weight.data, (value, i) => value + scale * (delta.data[i] as number));
+  const sum = Float64Array.from(weight.data, (value, i) => value + delta.scale * (delta.data[i] as number));
+  const byInput = norms === 'input';
   // In a convolution the columns of one input channel are adjacent.
   const kernel = byInput ? columns / magnitude.length : 1;
   const groupOf = (i: number): number => (byInput ? Math.floor((i % columns) / kernel) : Math.floor(i / columns));
   const squares = new Float64Array(magnitude.length);
-  for (const [i, value] of sum.entries()) squares[groupOf(i)] = (squares[groupOf(i)] ?? 0) + value * value;
+  for (const [i, value] of (norms === 'original' ? weight.data : sum).entries())
+    squares[groupOf(i)] = (squares[groupOf(i)] ?? 0) + value * value;
   const data = Float32Array.from(
     sum,
     (value, i) =>

@@ -21,6 +21,8 @@ export interface LoraFile {
   readonly metadata: ReadonlyMap<string, MetadataValue>;
   /** PEFT's rank and alpha, if diffusers wrote them into the file. */
   readonly peft: PeftSettings | undefined;
+  /** DoRA's norms of rows: of the changed weight (default, as the paper), or of the weight as it was, as ComfyUI takes them. */
+  readonly rowNorms?: 'changed' | 'original';
   read(name: string, signal?: AbortSignal): Promise<Tensor>;
   close(): Promise<void>;
 }
