@@ -26,7 +26,9 @@ export async function decodeFrames(bytes: Uint8Array): Promise<Frames> {
         `The picture has ${pages} frames, and at most ${mostFrames} are read.`,
       );
     if (depth === 'ushort' && space === 'grey16')
-      return wideGrey(await source.raw({ depth: 'ushort' }).toBuffer({ resolveWithObject: true }));
+      return wideGrey(
+        await source.toColourspace('grey16').raw({ depth: 'ushort' }).toBuffer({ resolveWithObject: true }),
+      );
     const upright = pages === 1 ? source.autoOrient() : source;
     const { data, info } = await upright
       .toColourspace('srgb')
