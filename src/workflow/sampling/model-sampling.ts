@@ -48,8 +48,40 @@ function denoisedBy(objective: Parameterization, data = 1): ModelSampling['denoi
   };
 }
 
+/**
+ * A table whose levels between two entries, and the entries nearest to a level, are those that float32 gives: schedules of whole numbers of
+ * steps ask for levels halfway between two entries, and there the last bit decides which timestep the network sees.
+ */
+function inFloat32(table: NoiseSchedule): NoiseSchedule {
+  const { logSigmas, trainTimesteps: count } = table;
+  const at = (index: number): number => logSigmas[index] as number;
+  return {
+    ...table,
+    sigmaOfTimestep(timestep) {
+      const low = Math.floor(Math.min(Math.max(timestep, 0), count - 1));
+      const weight = Math.fround(timestep - low);
+      if (!(weight > 0 && low < count - 1)) return table.sigmaOfTimestep(timestep);
+      const below = Math.fround(Math.fround(1 - weight) * at(low));
+      return Math.fround(Math.exp(Math.fround(below + Math.fround(weight * at(low + 1)))));
+    },
+    timestepOfSigma(sigma, quantize = false) {
+      const nearest = table.timestepOfSigma(sigma, quantize);
+      if (!quantize) return nearest;
+      const level = Math.fround(Math.log(sigma));
+      const distance = (index: number): number => Math.abs(Math.fround(level - at(index)));
+      return [nearest - 1, nearest, nearest + 1]
+        .filter((index) => index >= 0 && index < count)
+        .reduce((best, index) => (distance(index) < distance(best) ? index : best));
+    },
+  };
+}
+
 /** Sampling over a table of levels, asked at whole timesteps. */
-export function discreteSampling(schedule: NoiseSchedule, objective: Parameterization): ModelSampling {
+export function discreteSampling(table: NoiseSchedule, objective: Parameterization): ModelSampling {
+  return tableSampling(inFloat32(table), objective);
+}
+
+function tableSampling(schedule: NoiseSchedule, objective: Parameterization): ModelSampling {
   return {
     schedule,
     timestep: (sigma) => schedule.timestepOfSigma(sigma, true),
@@ -77,10 +109,12 @@ export function distilledSampling(original: NoiseSchedule): ModelSampling {
     { length: distilledSteps },
     (_, i) => original.sigmas[original.trainTimesteps - 1 - (distilledSteps - 1 - i) * skip] as number,
   );
-  const table = noiseSchedule(
-    sigmas.map((sigma) => 1 / (1 + sigma ** 2)),
-    undefined,
-    sigmas,
+  const table = inFloat32(
+    noiseSchedule(
+      sigmas.map((sigma) => 1 / (1 + sigma ** 2)),
+      undefined,
+      sigmas,
+    ),
   );
   const schedule: NoiseSchedule = {
     ...table,
@@ -88,7 +122,7 @@ export function distilledSampling(original: NoiseSchedule): ModelSampling {
     timestepOfSigma: (sigma) => table.timestepOfSigma(sigma, true) * skip + skip - 1,
     sigmaOfTimestep: (timestep) => table.sigmaOfTimestep((timestep - (skip - 1)) / skip),
   };
-  const plain = discreteSampling(schedule, 'eps');
+  const plain = tableSampling(schedule, 'eps');
   const data = 0.5;
   return {
     ...plain,
