@@ -7,12 +7,11 @@ import { type ExactJson, parseExactJson, type ExactObject } from '../../../src/f
 import { nodeImageCodec } from '../../../src/image/codec/codec-node.ts';
 import { decodeFrames } from '../../../src/image/codec/frames-node.ts';
 import { toRgb } from '../../../src/image/image.ts';
-import { takeBatch } from '../../../src/tensor/batches.ts';
 import { float32, type Tensor } from '../../../src/tensor/tensor.ts';
 import { WorkflowCache } from '../../../src/workflow/cache.ts';
 import type { WorkflowContext } from '../../../src/workflow/context.ts';
 import { executeWorkflow } from '../../../src/workflow/execute.ts';
-import { type ApiGraph, apiGraph, isLink } from '../../../src/workflow/graph.ts';
+import { type ApiGraph, apiGraph } from '../../../src/workflow/graph.ts';
 import { NetworkPool } from '../../../src/workflow/network-pool.ts';
 import { nodes } from '../../../src/workflow/nodes/index.ts';
 import { promptTokens } from '../../../src/workflow/text/encode-text.ts';
@@ -133,42 +132,12 @@ async function outputsOfVariant(
     for (const [own, value] of named) for (const [key, tensor] of flat(own, value)) made.set(key, tensor);
   }
   let png = 0;
-  const savers = [...checked.graph.values()].flatMap(({ class_type, inputs }) => {
-    const link = inputs['images'];
-    if (class_type !== 'SaveImage' || !isLink(link)) return [];
-    const batches = (result.values(link[0])?.[link[1]] ?? []) as readonly Tensor<'float32'>[];
-    const items = batches.flatMap((batch) =>
-      Array.from({ length: batch.shape[0] ?? 0 }, (_, i) => takeBatch(batch, i, i + 1)),
-    );
-    return [items];
-  });
   for (const { filename, bytes } of files.written) {
     if (!filename.endsWith('.png')) continue;
     const { width, height, data } = toRgb(await nodeImageCodec.decode(bytes));
-    const before = savers.length === 1 ? savers[0]?.[png] : undefined;
-    if (before) made.set(`before png.${png}`, before);
     made.set(`png.${png++}`, { dtype: 'uint8', shape: [height, width, 3], data });
   }
   return made;
-}
-
-/** The tolerance of a picture before it is cut to 8 bits, in levels. */
-const nearLevel = 255 * 1e-4;
-
-/**
- * Pixels cut to 8 bits: one level off does not count where the picture before it lies within its own tolerance of the border between two
- * levels, for there float32 falls on either side.
- */
-function pixelError(got: Tensor, want: Tensor, before: Tensor | undefined): number {
-  if (!before || before.data.length !== got.data.length) return maxDifference(got, want);
-  let worst = 0;
-  for (let i = 0; i < got.data.length; i++) {
-    const difference = Math.abs(Number(got.data[i]) - Number(want.data[i]));
-    const value = 255 * Number(before.data[i]);
-    const isBorder = difference === 1 && Math.abs(value - Math.round(value)) <= nearLevel;
-    if (!isBorder) worst = Math.max(worst, difference);
-  }
-  return worst;
 }
 
 function compareOne(
@@ -177,7 +146,6 @@ function compareOne(
   got: Tensor | undefined,
   want: Tensor,
   given: Row['outputs'][string],
-  before?: Tensor | undefined,
 ): void {
   const wrong = !got
     ? 'the run does not give it'
@@ -186,8 +154,7 @@ function compareOne(
       : `[${got.shape}] in place of [${want.shape}]`;
   if (!got || wrong) compare.error(name, Number.POSITIVE_INFINITY, 0, { note: wrong });
   else {
-    const error = name.startsWith('png.') ? pixelError(got, want, before) : maxDifference(got, want);
-    compare.error(name, error, given.exact ? 0 : (given.atol ?? 0));
+    compare.error(name, maxDifference(got, want), given.exact ? 0 : (given.atol ?? 0));
   }
 }
 
@@ -276,7 +243,6 @@ export const reader: Reader = {
             made.get(name.slice(0, name.length - ending.length)),
             expected,
             outputs[source] ?? given,
-            made.get(`before ${name.slice(0, name.length - ending.length)}`),
           );
       }
     }
