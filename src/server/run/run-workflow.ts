@@ -35,6 +35,7 @@ class WorkflowRun implements RunningJobs {
   /** Messages in their order, while previews are encoded. */
   #told: Promise<void> = Promise.resolve();
   #previews = 0;
+  #nodes: readonly string[] = [];
   #seconds = 0;
   #stop: 'cancel' | 'interrupt' | 'time' | undefined;
 
@@ -67,6 +68,7 @@ class WorkflowRun implements RunningJobs {
     const { workflows } = this.#context;
     const { owner, request } = this.#job;
     const graph = parseApiGraph(request.prompt);
+    this.#nodes = [...graph.keys()];
     const extra = parseExactJson(request.extra, 'The extra data of the workflow');
     const pngInfo = isExactObject(extra) ? extra['extra_pnginfo'] : undefined;
     const { cache, release } = workflows.takeCache(owner);
@@ -148,7 +150,7 @@ class WorkflowRun implements RunningJobs {
       case 'cached':
         return { ...event, timestamp };
       case 'error':
-        return { kind: 'error', timestamp, error: failureOf(event) };
+        return { kind: 'error', timestamp, error: failureOf(event, this.#nodes) };
       case 'interrupted':
         return { ...event, timestamp };
       default:
@@ -211,7 +213,8 @@ class WorkflowRun implements RunningJobs {
   }
 }
 
-function failureOf(event: Extract<WorkflowEvent, { kind: 'error' }>): WorkflowFailure {
+/** ComfyUI tells all nodes of the graph in place of those whose values are there. */
+function failureOf(event: Extract<WorkflowEvent, { kind: 'error' }>, nodes: readonly string[]): WorkflowFailure {
   return {
     node_id: event.node,
     node_type: event.nodeType,
@@ -220,6 +223,6 @@ function failureOf(event: Extract<WorkflowEvent, { kind: 'error' }>): WorkflowFa
     exception_type: event.exceptionType,
     traceback: event.traceback,
     current_inputs: event.currentInputs,
-    current_outputs: event.currentOutputs,
+    current_outputs: nodes,
   };
 }

@@ -51,7 +51,12 @@ function promptsOf(
     ['other text', defaultGraph({ seed: 6, steps, text: 'a harbour' })],
     [
       'other prefix only',
-      defaultGraph({ seed: 6, steps, text: 'a harbour', prefix: prefixIn(messagesOf(want, 'other prefix only')) }),
+      defaultGraph({
+        seed: 6,
+        steps,
+        text: 'a harbour',
+        prefix: prefixIn(messagesOf(want, 'other prefix only'), 'other'),
+      }),
     ],
     ['the first again (only the last prompt is kept)', first],
     ['execution error', graphs.broken ?? brokenGraph(steps)],
@@ -64,9 +69,9 @@ function promptsOf(
       {
         1: {
           class_type: 'SaveLatent',
-          inputs: { samples: ['2', 0], filename_prefix: prefixIn(messagesOf(want, 'SaveLatent')) },
+          inputs: { samples: ['2', 0], filename_prefix: prefixIn(messagesOf(want, 'SaveLatent'), 'latents/x') },
         },
-        2: { class_type: 'EmptyLatentImage', inputs: { width: 64, height: 64, batch_size: 1 } },
+        2: { class_type: 'EmptyLatentImage', inputs: { width: 64, height: 64, batch_size: 2 } },
       },
     ],
     ['after /free with free_memory', first],

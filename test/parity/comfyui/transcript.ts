@@ -20,6 +20,10 @@ function withoutWords(message: SocketMessage): unknown {
   };
 }
 
+/** Pictures that are only shown have five random letters in their names. */
+const withoutLetters = <T>(value: T): T =>
+  JSON.parse(JSON.stringify(value).replace(/(ComfyUI_temp_)[a-z]{5}/g, '$1letters')) as T;
+
 export function compareTranscript(
   name: string,
   got: readonly SocketMessage[],
@@ -33,7 +37,9 @@ export function compareTranscript(
   for (const [i, message] of want.entries()) {
     const ours = got[i];
     const difference =
-      ours === undefined ? 'missing' : differenceFrom(withoutWords(ours), withoutWords(message), masks);
+      ours === undefined
+        ? 'missing'
+        : differenceFrom(withoutLetters(withoutWords(ours)), withoutLetters(withoutWords(message)), masks);
     compare.exact(`${name}: message ${i}`, difference, undefined);
   }
 }
@@ -46,12 +52,12 @@ export const stepsIn = (messages: readonly SocketMessage[]): number =>
   Number(dataOf(messages, 'progress')?.['max'] ?? 3);
 
 /** The prefix of the pictures' names, with its folder. */
-export function prefixIn(messages: readonly SocketMessage[]): string {
+export function prefixIn(messages: readonly SocketMessage[], otherwise: string): string {
   const output = (dataOf(messages, 'executed')?.['output'] ?? {}) as Record<
     string,
     { filename: string; subfolder: string }[]
   >;
   const file = Object.values(output)[0]?.[0];
-  const name = file?.filename.replace(/_\d{5}_\.\w+$/, '') ?? 'ComfyUI';
+  const name = file?.filename.replace(/_\d{5}_\.\w+$/, '') ?? otherwise;
   return file?.subfolder ? `${file.subfolder}/${name}` : name;
 }

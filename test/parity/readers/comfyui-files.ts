@@ -38,7 +38,7 @@ async function compareFiles(recorded: RecordedCase, compare: Comparisons): Promi
     const more = { extra_data: { extra_pnginfo: { workflow: values['workflow sent'] } } };
     const entries = Object.entries(values).filter(([name]) => /^\d+: /.test(name));
     for (const [name, want] of entries) {
-      const { messages } = await session.run(withPrefix(base, name.replace(/^\d+: /, '')), more);
+      const { messages } = await session.run(withPrefix(base, name), more);
       compareOutput(name, messages, want, compare);
       if (name === entries[0]?.[0]) await compareTexts(server.url, messages, values, compare);
     }
@@ -51,11 +51,17 @@ async function compareFiles(recorded: RecordedCase, compare: Comparisons): Promi
   }
 }
 
-function withPrefix(base: Graph, prefix: string): Graph {
+/** The graph for an entry `1: num`: its prefix, and from the second on a picture of its own, so that nothing is kept from before. */
+function withPrefix(base: Graph, entry: string): Graph {
+  const [, number = '0', prefix = ''] = /^(\d+): (.*)$/.exec(entry) ?? [];
   return Object.fromEntries(
     Object.entries(base).map(([id, node]) => [
       id,
-      node.class_type === 'SaveImage' ? { ...node, inputs: { ...node.inputs, filename_prefix: prefix } } : node,
+      node.class_type === 'SaveImage'
+        ? { ...node, inputs: { ...node.inputs, filename_prefix: prefix } }
+        : 'color' in node.inputs && number !== '0'
+          ? { ...node, inputs: { ...node.inputs, color: Number(number) } }
+          : node,
     ]),
   );
 }

@@ -100,6 +100,10 @@ function special({
       modified: typeof file.modified,
       created: typeof file.modified,
     }));
+  // Words for people are this program's own.
+  const wordless = (value: unknown): unknown =>
+    JSON.parse(JSON.stringify(value), (key, inner: unknown) => (key === 'description' ? '' : inner));
+  if (request.path.startsWith('/object_info')) return { ours: wordless, theirs: wordless(response.json) };
   if (request.path === '/system_stats') return { ours: kindsOf, theirs: kindsOf(response.json) };
   if (request.path === '/extensions') return { ours: Array.isArray, theirs: true };
   if (request.path === '/internal/files/input') return { ours: sorted, theirs: sorted(response.json) };
