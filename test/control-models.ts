@@ -7,6 +7,7 @@ import {
   type T2IAdapterConfig,
 } from '../src/config/network-config.ts';
 import { ipAdapterMap } from '../src/checkpoints/layouts/ip-adapter.ts';
+import type { Image } from '../src/image/image.ts';
 import { type ControlModel, openControlModel } from '../src/model/control-model.ts';
 import { type DenoisingModel, unetOf } from '../src/model/extended-denoiser.ts';
 import { TorchGenerator } from '../src/random/torch-generator.ts';
@@ -21,11 +22,11 @@ export function controlNetConfig(model: DenoisingModel): ControlNetConfig {
   return { kind: 'controlnet', unet, hint_channels: 3, hint_widths: [4, 4, 8, 8, 12, 12, 16] };
 }
 
-export function randomControlNet(model: DenoisingModel, seed = 7): ControlModel {
+function randomControlNet(model: DenoisingModel, seed = 7): ControlModel {
   return openControlModel(model, randomWeights(controlNetConfig(model), seed));
 }
 
-export function randomT2IAdapter(model: DenoisingModel): ControlModel {
+function randomT2IAdapter(model: DenoisingModel): ControlModel {
   const { config: unet } = unetOf(model);
   const channels = unet.channel_mult.map((mult) => mult * unet.model_channels);
   const config: T2IAdapterConfig = {
@@ -56,6 +57,29 @@ export function randomImagePromptWeights(model: DenoisingModel): WeightSource {
   return joined([randomWeights(config), memoryWeights(new Map(keys), 'keys')], 'image-prompt.safetensors');
 }
 
-export function randomImagePrompt(model: DenoisingModel): ControlModel {
+function randomImagePrompt(model: DenoisingModel): ControlModel {
   return openControlModel(model, randomImagePromptWeights(model));
+}
+
+export interface SampleControls {
+  /** A control, or an image prompt, as the library takes it. */
+  readonly option: (name: string) => object;
+  readonly dispose: () => Promise<void>;
+}
+
+/** Controls by name: `net`, `late` (the same for the first steps), `adapter`, and the image prompt `prompt`. */
+export function sampleControls(model: DenoisingModel, picture: Image): SampleControls {
+  const [net, adapter, prompt] = [randomControlNet(model), randomT2IAdapter(model), randomImagePrompt(model)];
+  const options: Readonly<Record<string, object>> = {
+    net: { model: net, picture, mode: 'control', weight: 2 },
+    adapter: { model: adapter, picture, resize: 'fill' },
+    late: { model: net, picture, weight: 2, end: 0.34 },
+    prompt: { model: prompt, embeddings: new TorchGenerator(4).randn([1, 20]) },
+  };
+  return {
+    option: (name) => options[name] ?? {},
+    async dispose() {
+      for (const one of [net, adapter, prompt]) await one.dispose();
+    },
+  };
 }

@@ -9,21 +9,20 @@ import { fieldNames } from '../../src/generation/check-request.ts';
 import { joinControls, splitControls } from '../../src/generation/control-inputs.ts';
 import type { TaskOptions } from '../../src/generation/inputs.ts';
 import { type GenerationRecord, recordSchema, replayRequest } from '../../src/generation/record.ts';
-import { type samplerSettingsFields, tasks } from '../../src/generation/request.ts';
+import { tasks } from '../../src/generation/request.ts';
 import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
 import { readImageMetadata } from '../../src/image/metadata/image-metadata.ts';
 import type { Image } from '../../src/image/image.ts';
-import type { ControlModel } from '../../src/model/control-model.ts';
 import { loadModel } from '../../src/model/load-model-node.ts';
 import type { Model } from '../../src/model/model.ts';
 import type { GeneratedImage } from '../../src/pipelines/events.ts';
 import { generate } from '../../src/pipelines/generate.ts';
 import { TorchGenerator } from '../../src/random/torch-generator.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
-import { randomControlNet, randomImagePrompt, randomT2IAdapter } from '../control-models.ts';
+import { type SampleControls, sampleControls } from '../control-models.ts';
 import { reference } from '../reference.ts';
 import { classModel, layoutModel, randomModel, refinerModel, sdxlModel, vqModel } from '../random-models.ts';
-import type { Field } from './sample-requests.ts';
+import { everySamplerSetting, type Field } from './sample-requests.ts';
 
 let engine: Engine;
 let models: {
@@ -34,7 +33,7 @@ let models: {
   readonly layout: Model;
 };
 let refiner: Model;
-let controls: Readonly<Record<'net' | 'adapter' | 'prompt', ControlModel>>;
+let controls: SampleControls;
 let image: Image;
 let mask: Image;
 before(async () => {
@@ -48,15 +47,15 @@ before(async () => {
   ]);
   models = { tiny, vq, classes, xl, layout };
   refiner = await randomModel(refinerModel, engine, 'refiner.safetensors');
-  controls = { net: randomControlNet(tiny), adapter: randomT2IAdapter(tiny), prompt: randomImagePrompt(tiny) };
   [image, mask] = (await Promise.all(
     ['init', 'mask'].map((name) =>
       nodeImageCodec.decode(readFileSync(reference(`diffusion/pipelines/images/${name}.png`))),
     ),
   )) as [Image, Image];
+  controls = sampleControls(tiny, image);
 });
 after(async () => {
-  for (const control of Object.values(controls ?? {})) await control.dispose();
+  await controls?.dispose();
   for (const model of [...Object.values(models), refiner]) await model.dispose();
   await engine.dispose();
 });
@@ -211,27 +210,14 @@ const rows: { readonly [F in Field]: readonly Row[] } = {
 
 const base = { task: 'txt2img', prompt: 'red apple', width: 64, height: 64, steps: 3, seed: 5, watermark: false };
 
-/** Controls by their names in the rows. */
-function opened(name: string): object {
-  const { net, adapter, prompt } = controls;
-  const embeddings = new TorchGenerator(4).randn([1, 20]);
-  const found: Readonly<Record<string, object>> = {
-    net: { model: net, picture: image, mode: 'control', weight: 2 },
-    adapter: { model: adapter, picture: image, resize: 'fill' },
-    late: { model: net, picture: image, weight: 2, end: 0.34 },
-    prompt: { model: prompt, embeddings },
-  };
-  return found[name] ?? {};
-}
-
 const complete = (given: object): TaskOptions => {
   const { refined, ...options } = { refined: false, ...given };
   const task: { task: string; control?: string[]; imagePrompts?: string[] } = { ...base, ...options };
   return {
     ...task,
     ...(refined ? { refiner } : {}),
-    ...(task.control ? { control: task.control.map(opened) } : {}),
-    ...(task.imagePrompts ? { imagePrompts: task.imagePrompts.map(opened) } : {}),
+    ...(task.control ? { control: task.control.map(controls.option) } : {}),
+    ...(task.imagePrompts ? { imagePrompts: task.imagePrompts.map(controls.option) } : {}),
     ...(task.task === 'txt2img' ? {} : { image }),
     ...(task.task === 'inpaint' ? { mask } : {}),
   } as TaskOptions;
@@ -276,39 +262,11 @@ for (const field of new Set(tasks.flatMap((task) => fieldNames(task)))) {
 }
 
 test('every setting of a sampler is in the record', async () => {
-  const settings: Readonly<Record<keyof typeof samplerSettingsFields, unknown>> = {
-    eta: 0.5,
-    sNoise: 1.1,
-    sChurn: 10,
-    sTmin: 0.1,
-    sTmax: 10,
-    order: 2,
-    solverType: 'heun',
-    method: 'singlestep',
-    variant: 'bh1',
-    predictX0: false,
-    lowerOrderFinal: false,
-    temperature: 0.9,
-    clipDenoised: true,
-    r: 0.4,
-    rtol: 0.1,
-    atol: 0.01,
-    hInit: 0.1,
-    pcoeff: 0.1,
-    icoeff: 0.9,
-    dcoeff: 0.1,
-    acceptSafety: 0.7,
-    gamma: 0.7,
-    restarts: [{ minSigma: 0.1, maxSigma: 1, steps: 3, times: 1 }],
-    drawsOnlyUsed: true,
-    endsAtDenoised: true,
-    exactLevels: true,
-  };
   for (const sampler of ['euler', 'restart', 'dpm-solver', 'dpm-adaptive']) {
-    const options = complete({ sampler, steps: 4, samplerSettings: settings });
+    const options = complete({ sampler, steps: 4, samplerSettings: everySamplerSetting });
     const [made] = await pictures(models.tiny, options);
     assert.ok(made);
-    assert.deepEqual((await throughFile(made)).samplerSettings, settings);
+    assert.deepEqual((await throughFile(made)).samplerSettings, everySamplerSetting);
     await isMadeAgain(models.tiny, options, made);
   }
 });

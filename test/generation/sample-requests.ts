@@ -188,3 +188,33 @@ export const values: { readonly [F in Field]: fc.Arbitrary<unknown> } = {
   strengthRule: fc.constantFrom(...strengthRules),
   maskRule: fc.constantFrom(...maskRules),
 };
+
+/** Every setting of a sampler, none at its default. */
+export const everySamplerSetting: Readonly<Record<keyof typeof samplerSettingsFields, unknown>> = {
+  eta: 0.5,
+  sNoise: 1.1,
+  sChurn: 10,
+  sTmin: 0.1,
+  sTmax: 10,
+  order: 2,
+  solverType: 'heun',
+  method: 'singlestep',
+  variant: 'bh1',
+  predictX0: false,
+  lowerOrderFinal: false,
+  temperature: 0.9,
+  clipDenoised: true,
+  r: 0.4,
+  rtol: 0.1,
+  atol: 0.01,
+  hInit: 0.1,
+  pcoeff: 0.1,
+  icoeff: 0.9,
+  dcoeff: 0.1,
+  acceptSafety: 0.7,
+  gamma: 0.7,
+  restarts: [{ minSigma: 0.1, maxSigma: 1, steps: 3, times: 1 }],
+  drawsOnlyUsed: true,
+  endsAtDenoised: true,
+  exactLevels: true,
+};
