@@ -1,5 +1,7 @@
 /** How adapters are written on the command line: a file, then a colon and its strength or its word in prompts. */
 
+import type { GenerationRecord } from '../generation/record.ts';
+import type { Model } from '../model/model.ts';
 import { UsageError } from './options.ts';
 
 const number = /^[+-]?(?:\d+(?:\.\d*)?|\.\d+)$/;
@@ -34,4 +36,13 @@ export function readEmbedding(given: string): EmbeddingWords {
   if (path === '')
     throw new UsageError('needs a file, optionally followed by its word in prompts, such as style.pt:<my-style>.');
   return { path, token };
+}
+
+/** Throws where the picture was made with other LoRAs or embeddings than those given now. */
+export function checkAdapters({ adapters = [] }: GenerationRecord, model: Model): void {
+  if (adapters.join() === model.adapters.join()) return;
+  const named = (list: readonly string[]): string => (list.length === 0 ? 'none' : list.join(', '));
+  throw new UsageError(
+    `The picture was made with these LoRAs and embeddings: ${named(adapters)}; given were ${named(model.adapters)}. Give them with --lora FILE:X and --embedding FILE.`,
+  );
 }

@@ -10,6 +10,7 @@ import type { GenerationRecord } from '../../generation/record.ts';
 import type { GeneratedImage, Pipeline } from '../../pipelines/events.ts';
 import type { Model } from '../../model/model.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
+import { checkAdapters } from '../adapter-options.ts';
 import { type CliContext, defineCommand } from '../command.ts';
 import { checkControls, closeControls, controlOptions, openControls } from '../control-options.ts';
 import { imageTensorFlags, readImageTensors } from '../image-tensors.ts';
@@ -162,15 +163,6 @@ async function startAgain(
   };
   // The task's schema refuses a record without the pictures that the task needs.
   return generate(model, options as TaskOptions);
-}
-
-/** Throws where the picture was made with other LoRAs or embeddings than those given now. */
-function checkAdapters({ adapters = [] }: GenerationRecord, model: Model): void {
-  if (adapters.join() === model.adapters.join()) return;
-  const named = (list: readonly string[]): string => (list.length === 0 ? 'none' : list.join(', '));
-  throw new UsageError(
-    `The picture was made with these LoRAs and embeddings: ${named(adapters)}; given were ${named(model.adapters)}. Give them with --lora FILE:X and --embedding FILE.`,
-  );
 }
 
 /** Most steps x pixels of a replay that was not allowed more: 100 steps of 1024 x 1024 pixels. */
