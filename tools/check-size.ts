@@ -19,8 +19,6 @@ const tables: Readonly<Record<string, string>> = {
 /** Files that are to be split, or that hold functions that are. */
 const toShorten: readonly string[] = [
   'bench/server-load.ts',
-  'src/cli/commands/replay.ts',
-  'test/generation/replay.test.ts',
   'test/checkpoints/layouts.test.ts',
   'test/parity/readers/lineage-parts.ts',
   'test/cli/generation.test.ts',
