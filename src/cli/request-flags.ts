@@ -9,6 +9,7 @@ import { byteConventions } from '../image/image-tensor.ts';
 import { maskRules } from '../image/inpaint-batch.ts';
 import { emphases } from '../prompt/emphasis.ts';
 import { noiseConventions } from '../random/noise-source.ts';
+import { additionFlags } from './addition-flags.ts';
 import { conditionFlags } from './condition-flags.ts';
 import { layoutFlags } from './layout-flags.ts';
 import {
@@ -61,6 +62,7 @@ function readSetting(given: string): readonly [name: string, value: unknown] {
 export const requestFlags = {
   ...conditionFlags,
   ...layoutFlags,
+  ...additionFlags,
   negative: at('negativePrompt', text(['--negative', '--negative-prompt'], 'TEXT', 'negative prompt')),
   promptSyntax: at(
     'promptSyntax',

@@ -49,7 +49,7 @@ export interface ConditionedBatch {
 }
 
 export interface GuideOptions
-  extends Pick<GuidedModelOptions, 'network' | 'schedule' | 'parameterization' | 'scale' | 'rescale'> {
+  extends Pick<GuidedModelOptions, 'network' | 'schedule' | 'parameterization' | 'scale' | 'rescale' | 'terms'> {
   /** Channels appended to those of the latent, for every pass. */
   readonly concat?: Tensor<'float32'> | undefined;
   /** Further inputs for every picture, and those of the unconditional pass where they differ. */
@@ -209,7 +209,7 @@ function plainGuide(conditional: Condition, unconditional: Condition | undefined
 }
 
 function composedGuide(promptsAt: (call: number) => readonly ComposedPrompt[]): Guide {
-  return ({ imageScale, ...common }) =>
+  return ({ imageScale, terms: _, ...common }) =>
     composedModel({
       ...common,
       promptsAt,

@@ -37,6 +37,26 @@ export interface DenoiserInputs extends NetworkInputs {
 /** One run of the network: float32 [n, channels, h, w], what it predicts. */
 export type Network = (inputs: DenoiserInputs, signal?: AbortSignal) => Promise<Latent>;
 
+/** One call of the model, after the network's passes for guidance. */
+export interface GuidanceCall {
+  /** The sampler's state, without channels that a condition appends. */
+  readonly x: Latent;
+  readonly timestep: number;
+  readonly network: Network;
+  readonly schedule: NoiseSchedule;
+  readonly parameterization: Parameterization;
+  /** Inputs and output of the pass with the prompt. */
+  readonly conditional: DenoiserInputs;
+  readonly prompted: Latent;
+  /** Those of the pass with the negative prompt; undefined without guidance. */
+  readonly unconditional?: DenoiserInputs | undefined;
+  readonly negative?: Latent | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The guided prediction of a call, changed. */
+export type GuidanceTerm = (guided: Latent, call: GuidanceCall) => Promise<Latent>;
+
 export interface GuidedModelOptions {
   readonly network: Network;
   readonly schedule: NoiseSchedule;
@@ -51,6 +71,8 @@ export interface GuidedModelOptions {
   readonly imageUnconditional?: Condition | undefined;
   /** Guidance rescale factor φ, 0 (default) to 1: how far the guided output's standard deviation is moved to the conditional one's. */
   readonly rescale?: number | undefined;
+  /** Further terms of guidance, one after another. Not with guidance by an image. */
+  readonly terms?: readonly GuidanceTerm[] | undefined;
 }
 
 /** The inputs of one run: a condition for every image of x, at one timestep. Throws `shape-mismatch` if it is for another number of images. */
@@ -147,7 +169,13 @@ export function guidedModel(options: GuidedModelOptions): DiffusionModel {
     imageScale,
     imageUnconditional,
     rescale = 0,
+    terms = [],
   } = options;
+  const withTerms = async (guided: Latent, call: Omit<GuidanceCall, 'network' | 'schedule' | 'parameterization'>) => {
+    let value = guided;
+    for (const term of terms) value = await term(value, { network, schedule, parameterization, ...call });
+    return value;
+  };
   for (const [name, value] of [
     ['guidance scale', scale],
     ['image guidance scale', imageScale ?? 1],
@@ -162,7 +190,15 @@ export function guidedModel(options: GuidedModelOptions): DiffusionModel {
           throwIfAborted(signal);
           const all = [denoiserInputs(x, timestep, unconditional), denoiserInputs(x, timestep, condition)];
           const [u, c] = (await runAll(network, all, signal)) as [Latent, Latent];
-          const guided = guide(u, c, scale);
+          const guided = await withTerms(guide(u, c, scale), {
+            x,
+            timestep,
+            conditional: all[1] as DenoiserInputs,
+            prompted: c,
+            unconditional: all[0],
+            negative: u,
+            signal,
+          });
           return { guided: rescale > 0 ? rescaleGuided(guided, c, rescale) : guided, unconditional: u };
         }
       : undefined;
@@ -184,7 +220,10 @@ export function guidedModel(options: GuidedModelOptions): DiffusionModel {
         const guided = guideByImage(u, m, c, scale, imageScale);
         return rescale > 0 ? rescaleGuided(guided, c, rescale) : guided;
       }
-      if (!predictParts || scale === 1) return network(conditional, signal);
+      if (!predictParts || scale === 1) {
+        const prompted = await network(conditional, signal);
+        return withTerms(prompted, { x, timestep, conditional, prompted, signal });
+      }
       return (await predictParts(x, timestep, signal)).guided;
     },
   };

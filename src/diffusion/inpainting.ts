@@ -11,6 +11,7 @@ import type { Denoiser, DiffusionModel, Latent } from './denoiser.ts';
 import type { NoiseSchedule } from './noise-schedule.ts';
 import { objectiveOf } from './objective.ts';
 import type { Inpainting, Sampling } from './sampler.ts';
+import { blendKeepingMagnitude, softMask } from './soft-inpainting.ts';
 
 /** x_t = sqrt(a) x_0 + sqrt(1 - a) noise, a = alphas_cumprod[t]: a sample of q(x_t | x_0). */
 export function qSample(schedule: NoiseSchedule, x0: Latent, timestep: number, noise: Latent): Latent {
@@ -34,30 +35,37 @@ export interface KeepOptions {
   readonly firstAsItIs?: boolean;
 }
 
+/** What is painted, where `mask` says what is kept. */
+const paintedShare = (mask: Latent): Latent => ({ ...mask, data: mask.data.map((value) => 1 - value) });
+
 /** A denoiser whose kept part is always the clean latent. `noise` is standard normal, of the latent's shape. */
 export function keepDenoised(
   denoise: Denoiser,
-  { mask, latent }: Inpainting,
+  { mask, latent, rule, soft }: Inpainting,
   noise: Latent,
   options: KeepOptions = {},
 ): Denoiser {
   let isFirst = options.firstAsItIs ?? false;
+  const painted = soft && paintedShare(mask);
   const seen = (x: Latent, sigma: number): Latent => {
-    const blended = isFirst ? x : blend(mask, linearCombination([1, latent], [sigma, noise]), x);
+    const asItIs = isFirst || rule === 'after';
     isFirst = false;
-    return blended;
+    return asItIs ? x : blend(mask, linearCombination([1, latent], [sigma, noise]), x);
   };
-  const kept = (denoised: Latent): Latent => blend(mask, latent, denoised);
+  const keep = (denoised: Latent, sigma: number): Latent =>
+    soft && painted
+      ? blendKeepingMagnitude(latent, denoised, softMask(painted, sigma, soft), soft)
+      : blend(mask, latent, denoised);
   const { parts } = denoise;
   return Object.assign(
-    async (x: Latent, sigma: number, signal?: AbortSignal) => kept(await denoise(seen(x, sigma), sigma, signal)),
+    async (x: Latent, sigma: number, signal?: AbortSignal) => keep(await denoise(seen(x, sigma), sigma, signal), sigma),
     {
       parts:
         parts &&
         (async (x: Latent, sigma: number, signal?: AbortSignal) => {
           const { denoised, unconditional } = await parts(seen(x, sigma), sigma, signal);
           // Only the guided one is blended, as ComfyUI does.
-          return { denoised: kept(denoised), unconditional };
+          return { denoised: keep(denoised, sigma), unconditional };
         }),
     },
   );

@@ -2,6 +2,7 @@
 
 import type { IntervalNoise, NoiseSource } from '../random/noise-source.ts';
 import type { Denoiser, DiffusionModel, Latent } from './denoiser.ts';
+import type { SoftInpainting } from './soft-inpainting.ts';
 import type { SigmaScheduleOptions } from './sigma-schedules/sigma-schedule.ts';
 
 export interface SamplerStep {
@@ -24,6 +25,13 @@ export interface Inpainting {
   readonly mask: Latent;
   /** The clean latent that is kept. */
   readonly latent: Latent;
+  /**
+   * Samplers in sigma space: `seen` (default) also shows the model the kept part at each level (ComfyUI); `after` only restores it in each guess of the
+   * clean latent, and in the result (A1111).
+   */
+  readonly rule?: 'seen' | 'after';
+  /** With `after`: the mask is soft, and the result is left as it is (A1111's soft inpainting). */
+  readonly soft?: SoftInpainting;
 }
 
 /** Settings of samplers, with the names of their originals; each sampler's docstring lists those it reads. */

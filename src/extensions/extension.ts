@@ -16,6 +16,8 @@ export interface Extension {
   readonly inputs: (config: UNetConfig) => Readonly<Record<string, InputSpec>>;
   /** Height and width of the latent that the graph is for alone: those that are no multiples of the UNet's unit need it. */
   readonly latentSize?: readonly [height: number, width: number] | undefined;
+  /** The graph must be traced for one size of the latent (`NetworkTraceOptions.size`). Default false. */
+  readonly needsSize?: boolean;
   /** Where they enter. `given` holds all inputs of the graph. */
   readonly hooks: (config: UNetConfig, given: Readonly<Record<string, Sym>>) => UNetHooks;
 }

@@ -40,6 +40,11 @@ export const bounds = {
   controlWeight: { min: -10, max: 10 },
   controlResolution: { min: 64, max: 4096 },
   controlThreshold: { min: -1000, max: 1000 },
+  freeU: { min: -10, max: 10 },
+  /** Steps of DeepCache between whole ones, counted with them. */
+  cacheInterval: { min: 1, max: 1000 },
+  cacheBranch: { min: 0, max: 30 },
+  softMask: { min: 0, max: 8 },
   commaBacktrack: { min: 0, max: 1000 },
   /** Pixels from an edge at which a picture was cropped. */
   crop: { min: 0, max: 16_384 },

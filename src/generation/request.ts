@@ -8,11 +8,12 @@
 import { z } from 'zod';
 import type { SamplerSettings } from '../diffusion/sampler.ts';
 import { byteConventions } from '../image/image-tensor.ts';
-import { maskRules } from '../image/inpaint-batch.ts';
 import { emphases } from '../prompt/emphasis.ts';
 import { noiseConventions } from '../random/noise-source.ts';
+import { additionFields } from './addition-fields.ts';
 import { bounds } from './bounds.ts';
 import { controlFields } from './control-fields.ts';
+import { maskFields } from './mask-fields.ts';
 import { strengthRules } from './strength-steps.ts';
 import { flag, list, oneOf, real, seedSchema, side, text, whole } from './fields.ts';
 import { secondModelFields } from './second-model.ts';
@@ -247,6 +248,7 @@ const commonFields = {
   ...secondModelFields,
   ...samplingFields,
   ...guidanceFields,
+  ...additionFields,
   ...noiseFields,
   ...outputFields,
   ...controlFields,
@@ -289,11 +291,7 @@ export const inpaintRequest = z.strictObject({
   /** Share of the noise schedule that is run: below 1 the painted part starts from what is there. Default 1. */
   strength: real(bounds.share).default(1),
   ...strengthFields,
-  /**
-   * How the mask is brought to the latent's size: `threshold`, as CompVis, cuts it at 128 and takes the nearest pixel; `round` and `soft`, as
-   * A1111's `mask_round`, resample it and round it, or paint grey in part. Default `threshold`.
-   */
-  maskRule: oneOf(maskRules).optional(),
+  ...maskFields,
 });
 
 /** Every request, by its task. */

@@ -1,4 +1,4 @@
-/** Gaussian blurs of byte images by three box blurs in each direction (as Pillow's `GaussianBlur`): the time does not depend on the radius. */
+/** Gaussian blurs of byte images by three box blurs in each direction, exactly as Pillow's `GaussianBlur` (libImaging/BoxBlur.c): the time does not depend on the radius. */
 
 import { createImage, type Image } from './image.ts';
 
@@ -9,11 +9,13 @@ interface Lines {
   readonly size: number;
 }
 
-/** One pass; the ends are repeated. The radius may have a fraction. */
-function blurLines(values: Float32Array, out: Float32Array, { count, length, size }: Lines, radius: number): void {
+const { fround } = Math;
+
+/** One pass in fixed point of 24 bits, rounded to bytes; the ends are repeated. The radius may have a fraction. */
+function blurLines(values: Uint8Array, out: Uint8Array, { count, length, size }: Lines, radius: number): void {
   const whole = Math.floor(radius);
-  const edge = radius - whole;
-  const scale = 1 / (2 * radius + 1);
+  const weight = Math.trunc(fround(2 ** 24 / fround(fround(radius * 2) + 1)));
+  const edge = Math.floor((2 ** 24 - (whole * 2 + 1) * weight) / 2);
   const sums = new Float64Array(size);
   for (let run = 0; run < count; run++) {
     const start = run * length * size;
@@ -33,25 +35,26 @@ function blurLines(values: Float32Array, out: Float32Array, { count, length, siz
       for (let j = 0; j < size; j++) {
         const next = values[after + j] as number;
         const sum = sums[j] as number;
-        out[here + j] = (sum + edge * ((values[before + j] as number) + next)) * scale;
+        out[here + j] = Math.floor((sum * weight + ((values[before + j] as number) + next) * edge + 2 ** 23) / 2 ** 24);
         sums[j] = sum + (next - (values[last + j] as number));
       }
     }
   }
 }
 
-/** Radius of each of three boxes, the outermost values weighed in part, whose convolution has this standard deviation (Pillow's `_gaussian_blur_radius`). */
+/** Radius of each of three boxes, the outermost values weighed in part, whose convolution has this standard deviation (Pillow's `_gaussian_blur_radius`, in float32). */
 function boxRadius(sigma: number): number {
-  const variance = (sigma * sigma) / 3;
-  const whole = Math.floor((Math.sqrt(12 * variance + 1) - 1) / 2);
-  return whole + ((2 * whole + 1) * (whole * (whole + 1) - 3 * variance)) / (6 * (variance - (whole + 1) ** 2));
+  const variance = fround(fround(fround(sigma) * fround(sigma)) / 3);
+  const whole = Math.floor((fround(Math.sqrt(12 * variance + 1)) - 1) / 2);
+  const part = fround((2 * whole + 1) * fround(whole * (whole + 1) - fround(3 * variance)));
+  return fround(whole + fround(part / fround(6 * fround(variance - (whole + 1) * (whole + 1)))));
 }
 
 /** Blurs with standard deviations in pixels; all channels alike. */
 export function gaussianBlur<C extends 1 | 3 | 4>(image: Image<C>, sigmaX: number, sigmaY: number): Image<C> {
   const { width, height, channels } = image;
-  let values = Float32Array.from(image.data);
-  let other = new Float32Array(values.length);
+  let values = image.data.slice();
+  let other = new Uint8Array(values.length);
   const along: Lines = { count: height, length: width, size: channels };
   const down: Lines = { count: 1, length: height, size: width * channels };
   for (const [sigma, lines] of [
@@ -64,7 +67,5 @@ export function gaussianBlur<C extends 1 | 3 | 4>(image: Image<C>, sigmaX: numbe
       [values, other] = [other, values];
     }
   }
-  const data = new Uint8Array(values.length);
-  for (let i = 0; i < data.length; i++) data[i] = Math.min(255, Math.max(0, Math.round(values[i] as number)));
-  return createImage(width, height, channels, data);
+  return createImage(width, height, channels, values);
 }

@@ -4,7 +4,7 @@
  */
 
 import { alphaOf, createImage, crop, flatten, type Image, paste, toGrey, toRgb } from './image.ts';
-import { gaussianBlur } from './box-blur.ts';
+import { fillHole } from './mask-fill.ts';
 import { fitImage, type ResizeMode } from './fit-image.ts';
 import { blurMask } from './mask-blur.ts';
 
@@ -47,7 +47,7 @@ export interface Overlay {
   readonly region: Rectangle | undefined;
 }
 
-interface Rectangle {
+export interface Rectangle {
   readonly left: number;
   readonly top: number;
   readonly right: number;
@@ -63,7 +63,7 @@ function greyMask(mask: Image, round: boolean): Image<1> {
 }
 
 /** The rectangle around what is not black, widened by `padding`; undefined where all is black. */
-function maskRectangle({ width, height, data }: Image<1>, padding: number): Rectangle | undefined {
+export function maskRectangle({ width, height, data }: Image<1>, padding: number): Rectangle | undefined {
   let [left, top, right, bottom] = [width, height, -1, -1];
   for (let y = 0, i = 0; y < height; y++) {
     for (let x = 0; x < width; x++, i++) {
@@ -84,7 +84,13 @@ function maskRectangle({ width, height, data }: Image<1>, padding: number): Rect
 }
 
 /** `expand_crop_region`: widened to the proportions of the job, within the picture. */
-function expand(region: Rectangle, width: number, height: number, imageWidth: number, imageHeight: number): Rectangle {
+export function expandRectangle(
+  region: Rectangle,
+  width: number,
+  height: number,
+  imageWidth: number,
+  imageHeight: number,
+): Rectangle {
   const grow = (from: number, to: number, wanted: number, most: number): [number, number] => {
     const difference = wanted - (to - from);
     let start = from - Math.floor(difference / 2);
@@ -106,58 +112,6 @@ function expand(region: Rectangle, width: number, height: number, imageWidth: nu
   }
   const [from, to] = grow(left, right, Math.trunc((bottom - top) * (width / height)), imageWidth);
   return { left: from, top, right: to, bottom };
-}
-
-/** `masking.fill`: the hole is filled with the colours around it, from far and blurred to near and sharp. */
-function fillHole(image: Image<3>, mask: Image<1>): Image<3> {
-  const { width, height } = image;
-  const around = createImage(width, height, 4);
-  const out = new Float32Array(image.data);
-  for (let i = 0; i < mask.data.length; i++) {
-    const keep = 255 - (mask.data[i] as number);
-    for (let c = 0; c < 3; c++) around.data[4 * i + c] = Math.round(((image.data[3 * i + c] as number) * keep) / 255); // premultiplied
-    around.data[4 * i + 3] = keep;
-    if (keep < 255) for (let c = 0; c < 3; c++) out[3 * i + c] = 0;
-  }
-  for (const [radius, repeats] of [
-    [256, 1],
-    [64, 1],
-    [16, 2],
-    [4, 4],
-    [2, 2],
-    [0, 1],
-  ] as const) {
-    const { data } = gaussianBlur(around, radius, radius);
-    for (let i = 0; i < mask.data.length; i++) {
-      const alpha = (data[4 * i + 3] as number) / 255;
-      for (let n = 0; n < repeats; n++) {
-        for (let c = 0; c < 3; c++)
-          out[3 * i + c] = (data[4 * i + c] as number) + (out[3 * i + c] as number) * (1 - alpha);
-      }
-    }
-  }
-  const filled = new Uint8Array(out.length);
-  for (let i = 0; i < filled.length; i++) filled[i] = Math.min(255, Math.round(out[i] as number));
-  return createImage(width, height, 3, filled);
-}
-
-/** Uniform noise or mid grey in the hole, in place of A1111's "latent noise" and "latent nothing". */
-function paintHole(image: Image<3>, mask: Image<1>, value: (position: number) => number): Image<3> {
-  const data = image.data.slice();
-  for (let i = 0; i < data.length; i++) {
-    const share = (mask.data[Math.floor(i / 3)] as number) / 255;
-    data[i] = Math.round((data[i] as number) * (1 - share) + value(i) * share);
-  }
-  return createImage(image.width, image.height, 3, data);
-}
-
-/** A number that looks random and follows from the seed (a linear congruential generator, Numerical Recipes). */
-function noiseBytes(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state >>> 24;
-  };
 }
 
 /** Prepares the input of an inpainting job. `picture` and `sketch` are the caller's image and mask. */
@@ -183,7 +137,7 @@ export function inpaintRegion(picture: Image, sketch: Image, request: RegionSett
   if (settings.blurX > 0 || settings.blurY > 0) mask = blurMask(mask, settings.blurX, settings.blurY);
 
   const around = settings.onlyMaskedPadding === undefined ? undefined : maskRectangle(mask, settings.onlyMaskedPadding);
-  const region = around && expand(around, width, height, mask.width, mask.height);
+  const region = around && expandRectangle(around, width, height, mask.width, mask.height);
   const cut = <C extends 1 | 3>(image: Image<C>): Image<C> => {
     if (!region) return fitImage(image, width, height, resizeMode);
     return fitImage(
@@ -195,13 +149,6 @@ export function inpaintRegion(picture: Image, sketch: Image, request: RegionSett
   };
   const regionMask = cut(mask);
   const base = cut(whole);
-  const noise = noiseBytes(Number(BigInt.asUintN(32, BigInt(request.seeds[0] ?? 0))));
-  const fills = {
-    fill: () => fillHole(base, regionMask),
-    original: () => base,
-    'latent noise': () => paintHole(base, regionMask, noise),
-    'latent nothing': () => paintHole(base, regionMask, () => 128),
-  };
   // Without a cut the overlay is at the job's size, and its edge a little sharper, as there.
   const overlayMask = region
     ? mask
@@ -212,7 +159,7 @@ export function inpaintRegion(picture: Image, sketch: Image, request: RegionSett
         regionMask.data.map((value) => Math.min(255, value * 2)),
       );
   return {
-    image: fills[settings.fill](),
+    image: settings.fill === 'fill' ? fillHole(base, regionMask) : base,
     mask: regionMask,
     overlay: { original: region ? whole : base, mask: overlayMask, region },
   };

@@ -5,6 +5,7 @@ import { historicalEos } from '../models/clip-text.ts';
 import type { Tokenizer } from '../conditioning/conditioner.ts';
 import { withPlaceholders } from '../tokenizer/clip-placeholders.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
+import { type LoraBlockWeights, parseBlockWeights } from '../adapters/lora/block-weights.ts';
 import { openLora } from '../adapters/lora/lora-file.ts';
 import { checkpointWithLora } from '../adapters/lora/with-lora.ts';
 import { fileStem, readEmbeddings, withEmbeddings } from '../adapters/textual-inversion.ts';
@@ -16,6 +17,8 @@ export interface LoraStrength {
   readonly scale?: number;
   /** In the text encoder. Default: as `scale`. */
   readonly textScale?: number;
+  /** A factor for each block: a preset, or 17 or 26 numbers with commas; after `;` exceptions (`adapters/lora/block-weights.ts`). */
+  readonly blocks?: string;
 }
 
 /** The name of an embedding in prompts. */
@@ -36,6 +39,12 @@ export interface AdaptedModel {
   readonly adapters: readonly string[];
 }
 
+/** `WEIGHTS` or `WEIGHTS;EXCEPTIONS`. */
+function readBlocks(text: string): LoraBlockWeights {
+  const [weights = '', exceptions = ''] = text.split(';', 2);
+  return parseBlockWeights(weights, exceptions);
+}
+
 /**
  * A checkpoint and its tokenizers with adapters. Closing the checkpoint closes the LoRAs' files; embeddings are read and closed here.
  * @throws `weights-mismatch` for adapters of another architecture, naming what does not fit; `file-unsupported`, `invalid-argument`
@@ -46,11 +55,15 @@ export async function withAdapters(
 ): Promise<AdaptedModel> {
   const merged = checkpointWithLora(
     checkpoint,
-    loras.map(({ source, ...strength }) => ({ ...strength, lora: openLora(source) })),
+    loras.map(({ source, blocks, ...strength }) => ({
+      ...strength,
+      lora: openLora(source),
+      ...(blocks === undefined ? {} : { blocks: readBlocks(blocks) }),
+    })),
   );
   const adapters = loras.map(
-    ({ source, scale = 1, textScale = scale }) =>
-      `lora:${fileStem(source.label)}:${scale}${textScale === scale ? '' : `:${textScale}`}`,
+    ({ source, scale = 1, textScale = scale, blocks }) =>
+      `lora:${fileStem(source.label)}:${scale}${textScale === scale ? '' : `:${textScale}`}${blocks === undefined ? '' : `:lbw=${blocks}`}`,
   );
   if (embeddings.length === 0) return { checkpoint: merged, tokenizers, adapters };
   const text = merged.config.cond_stage_config;

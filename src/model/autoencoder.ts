@@ -5,6 +5,8 @@
  * latents [b, c, h, w] themselves of a VQ autoencoder or of none.
  */
 
+import type { PatchOptions } from '../diffusion/patches.ts';
+import type { SeamlessAxes } from '../extensions/seamless.ts';
 import type { FirstStageConfig } from '../config/network-config.ts';
 import { checkSizes } from '../engine/feeds.ts';
 import type { Engine } from '../engine/engine.ts';
@@ -22,6 +24,14 @@ export type DrawNormal = (shape: readonly number[]) => Float32;
 export interface Posterior {
   readonly mean: Float32;
   readonly std?: Float32;
+}
+
+/** How the first stage works on a picture. */
+export interface StageOptions {
+  /** In overlapping patches, with bounded memory. */
+  readonly patches?: PatchOptions | undefined;
+  /** Axes along which the picture has no seam. */
+  readonly seamless?: SeamlessAxes | undefined;
 }
 
 export interface Autoencoder {

@@ -19,7 +19,9 @@ import { checkpointNetworks } from '../checkpoints/checkpoint-networks.ts';
 import type { NetworkInputs } from '../tensor/batches.ts';
 import { expectDType, type Tensor } from '../tensor/tensor.ts';
 import type { ClipTokenizer } from '../tokenizer/clip-tokenizer.ts';
-import { type Autoencoder, autoencoderOf, type Posterior } from './autoencoder.ts';
+import { type Autoencoder, autoencoderOf, type Posterior, type StageOptions } from './autoencoder.ts';
+import type { DenoiserForms } from './denoiser-forms.ts';
+import { createModelForms, type FormsRequest, type ModelForms } from './model-forms.ts';
 import { type DenoiserNetwork, denoiserNetwork } from './denoiser-network.ts';
 import { releaseExtended } from './extended-denoiser.ts';
 import { type ImageCondition, imageConditionOf } from './image-condition.ts';
@@ -63,6 +65,7 @@ export class Model implements AsyncDisposable, ConditionedModel {
   readonly adapters: readonly string[];
   readonly #options: ModelOptions;
   readonly #predict: Network;
+  readonly #forms: ModelForms = createModelForms(this);
   #disposed = false;
 
   /** Checks names and shapes of all parameters. Throws `weights-mismatch`, naming all that differ. Reads no weights. */
@@ -204,22 +207,24 @@ export class Model implements AsyncDisposable, ConditionedModel {
     return this.#predict(inputs, signal);
   }
 
-  #autoencoderIn(patches: PatchOptions | undefined): Autoencoder {
-    return patches ? patchedAutoencoder(this.autoencoder, patches) : this.autoencoder;
+  /** The denoiser in a form with extensions. One form is kept at a time; another frees it. Throws as `openDenoiserForms`. */
+  denoiserForms(options: FormsRequest): Promise<DenoiserForms> {
+    return this.#forms.denoiser(options);
   }
 
   /** The autoencoder's posterior of images [b, 3, H, W] in [-1, 1]: mean and standard deviation, not scaled. A VQ or identity stage has no deviation. */
-  async encodeImage(image: Tensor<'float32'>, signal?: AbortSignal, patches?: PatchOptions): Promise<Posterior> {
-    return this.autoencoder.posterior(await this.#autoencoderIn(patches).encode(image, signal));
+  async encodeImage(image: Tensor<'float32'>, signal?: AbortSignal, options: StageOptions = {}): Promise<Posterior> {
+    return this.autoencoder.posterior(await (await this.#forms.autoencoder(options)).encode(image, signal));
   }
 
   /** Images [b, 3, H, W], about [-1, 1] and not clamped, of latents as the UNet has them (scaled by scale_factor). */
   async decodeLatent(
     latent: Tensor<'float32'>,
     signal?: AbortSignal,
-    patches?: PatchOptions,
+    options: StageOptions = {},
   ): Promise<Tensor<'float32'>> {
-    return this.#autoencoderIn(patches).decode(unscaledLatent(latent, this.checkpoint.config), signal);
+    const autoencoder = await this.#forms.autoencoder(options);
+    return autoencoder.decode(unscaledLatent(latent, this.checkpoint.config), signal);
   }
 
   /** VQ first stages: each latent pixel [b, c, h, w] replaced by the nearest row of the codebook. Throws `invalid-argument` for other models. */
@@ -229,7 +234,11 @@ export class Model implements AsyncDisposable, ConditionedModel {
 
   /** Throws `too-large` for latents of this size that cannot be decoded, before they are computed. */
   checkDecodable(height: number, width: number, patches?: PatchOptions): void {
-    this.#autoencoderIn(patches).checkDecodable(this.latentChannels, height, width);
+    (patches ? patchedAutoencoder(this.autoencoder, patches) : this.autoencoder).checkDecodable(
+      this.latentChannels,
+      height,
+      width,
+    );
   }
 
   /** Throws `too-large` with the figures where memory does not suffice for so many latents of this size, before they are computed. */
@@ -258,6 +267,7 @@ export class Model implements AsyncDisposable, ConditionedModel {
     if (this.#disposed) return;
     this.#disposed = true;
     await releaseExtended(this);
+    await this.#forms.dispose();
     await this.networks.dispose();
     if (this.#options.ownsCheckpoint ?? true) await this.checkpoint.close();
     if (this.#options.ownsEngine) await this.#options.engine.dispose();

@@ -6,6 +6,7 @@ import type { Engine, Program } from '../engine/engine.ts';
 import { type Precision, type PrecisionName, precisionOf } from '../engine/precision.ts';
 import { StableDiffusionError } from '../errors.ts';
 import type { Extension } from '../extensions/extension.ts';
+import type { SeamlessAxes } from '../extensions/seamless.ts';
 import type { Graph } from '../graph/graph.ts';
 import { networkDefinition, networkParameters } from '../models/index.ts';
 import { assertMatch, compareParameters } from '../checkpoints/report.ts';
@@ -20,6 +21,10 @@ export interface NamedNetwork {
   readonly weights: WeightSource;
   /** Of a UNet. The weights hold their parameters too. */
   readonly extensions?: readonly Extension[] | undefined;
+  /** Of a UNet: the latent's sides, where an extension needs them. */
+  readonly size?: readonly [height: number, width: number] | undefined;
+  /** Of an autoencoder: the axes along which pictures have no seam. */
+  readonly seamless?: SeamlessAxes | undefined;
 }
 
 export interface NetworkSetOptions {
@@ -41,8 +46,8 @@ export interface GraphChoice {
 
 /** Checks names and shapes of all parameters. Throws `weights-mismatch`, naming all that differ. Reads no weights. */
 export function assertNetworksMatch(networks: Iterable<NamedNetwork>): void {
-  for (const { config, weights, extensions } of networks)
-    assertMatch(compareParameters(networkParameters(config, extensions), weights));
+  for (const { config, weights, extensions, size } of networks)
+    assertMatch(compareParameters(networkParameters(config, extensions, size), weights));
 }
 
 const keyOf = ({ network, graph = 'forward', outputs }: GraphChoice): string => `${network} ${graph} ${outputs.join()}`;
@@ -106,9 +111,9 @@ export class NetworkSet implements AsyncDisposable {
   }
 
   #trace(network: string, graph: string, outputs: readonly string[] | undefined): Graph {
-    const { config, extensions } = this.named(network);
+    const { config, extensions, size, seamless } = this.named(network);
     const trace = networkDefinition(config).parts(config)[graph];
-    if (trace) return trace({ outputs, extensions });
+    if (trace) return trace({ outputs, extensions, size, seamless });
     throw new StableDiffusionError(
       'invalid-argument',
       `The network ${network} (${config.kind}) has no graph ${graph}.`,

@@ -12,6 +12,8 @@ import type { Graph } from '../graph/graph.ts';
 import type { InputSpec, Params, Sym } from '../graph/trace.ts';
 import { convLayer } from '../nn/conv.ts';
 import { decoder, encoder } from './autoencoder-layers.ts';
+import { circularPadding } from '../extensions/seamless.ts';
+import type { UNetHooks } from '../nn/hooks.ts';
 import { need, type NetworkTraceOptions, traceNetwork } from './trace-network.ts';
 
 /** A diagonal Gaussian over latents [b, embed_dim, h, w] (`DiagonalGaussianDistribution`). */
@@ -24,12 +26,12 @@ export interface Posterior {
 }
 
 /** Image in [-1, 1] [b, in_channels, h, w] → the posterior of its latents. */
-export function encodeKl(p: Params, config: KlConfig, image: Sym): Posterior {
+export function encodeKl(p: Params, config: KlConfig, image: Sym, pad?: UNetHooks['padding']): Posterior {
   if (!config.ddconfig.double_z)
     throw new StableDiffusionError('config-invalid', 'AutoencoderKL needs double_z: true in its ddconfig.');
   const moments = convLayer(
     p.at('quant_conv'),
-    encoder(p.at('encoder'), config.ddconfig, image),
+    encoder(p.at('encoder'), { ...config.ddconfig, pad }, image),
     2 * config.embed_dim,
     { kernel: 1 },
   );
@@ -48,13 +50,17 @@ export function klDivergence({ mean, logvar }: Pick<Posterior, 'mean' | 'logvar'
 }
 
 /** Latents [b, embed_dim, h, w] → image [b, out_ch, f · h, f · w], about in [-1, 1] and not clamped. */
-export function decodeKl(p: Params, config: KlConfig, z: Sym): Sym {
+export function decodeKl(p: Params, config: KlConfig, z: Sym, pad?: UNetHooks['padding']): Sym {
   return decoder(
     p.at('decoder'),
-    config.ddconfig,
+    { ...config.ddconfig, pad },
     convLayer(p.at('post_quant_conv'), z, config.ddconfig.z_channels, { kernel: 1 }),
   );
 }
+
+/** The padding of a seamless picture. */
+const paddingOf = (options?: NetworkTraceOptions): UNetHooks['padding'] =>
+  options?.seamless && circularPadding(options.seamless);
 
 /** image [batch, in_channels, height, width] → moments, mean, logvar, kl. */
 export function traceKlEncode(config: KlConfig, options?: NetworkTraceOptions): Graph {
@@ -65,7 +71,7 @@ export function traceKlEncode(config: KlConfig, options?: NetworkTraceOptions): 
   return traceNetwork(
     { image },
     (p, given) => {
-      const posterior = encodeKl(p, config, need(given, 'image'));
+      const posterior = encodeKl(p, config, need(given, 'image'), paddingOf(options));
       return { ...posterior, kl: klDivergence(posterior) };
     },
     options,
@@ -88,5 +94,9 @@ export function traceKlSample(config: KlConfig, options?: NetworkTraceOptions): 
 /** z [batch, embed_dim, height, width] → decoded [batch, out_ch, f · height, f · width]. */
 export function traceKlDecode(config: KlConfig, options?: NetworkTraceOptions): Graph {
   const z: InputSpec = { dtype: 'float32', shape: [dim('batch'), config.embed_dim, dim('height'), dim('width')] };
-  return traceNetwork({ z }, (p, given) => ({ decoded: decodeKl(p, config, need(given, 'z')) }), options);
+  return traceNetwork(
+    { z },
+    (p, given) => ({ decoded: decodeKl(p, config, need(given, 'z'), paddingOf(options)) }),
+    options,
+  );
 }

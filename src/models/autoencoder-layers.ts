@@ -6,26 +6,32 @@ import { add, attention, chunk, matmul, reshape, silu, softmax, tanh } from '../
 import type { Params, Sym } from '../graph/trace.ts';
 import { convLayer } from '../nn/conv.ts';
 import { fixedSize } from '../nn/fixed-size.ts';
+import type { UNetHooks } from '../nn/hooks.ts';
 import { groupNormLayer } from '../nn/norm.ts';
 import { autoencoderDownsample, upsample } from '../nn/resample.ts';
 import { toImage, toTokens } from '../nn/tokens.ts';
 
+/** The sizes of the first stage, and what its convolutions are padded with in place of zeros. */
+export interface StageConfig extends DDConfig {
+  readonly pad?: UNetHooks['padding'];
+}
+
 /** `Normalize`: the first stage's epsilon is 1e-6 everywhere. */
-function norm(p: Params, x: Sym, config: DDConfig): Sym {
+function norm(p: Params, x: Sym, config: StageConfig): Sym {
   return groupNormLayer(p, x, { groups: config.norm_num_groups, epsilon: 1e-6 });
 }
 
 /** `ResnetBlock` without a timestep: x [b, c, h, w] → [b, out, h, w]. */
-function resnetBlock(p: Params, x: Sym, out: number, config: DDConfig): Sym {
+function resnetBlock(p: Params, x: Sym, out: number, config: StageConfig): Sym {
   return p.module(() => {
-    let h = convLayer(p.at('conv1'), silu(norm(p.at('norm1'), x, config)), out, { kernel: 3 });
-    h = convLayer(p.at('conv2'), silu(norm(p.at('norm2'), h, config)), out, { kernel: 3 });
+    let h = convLayer(p.at('conv1'), silu(norm(p.at('norm1'), x, config)), out, { kernel: 3, pad: config.pad });
+    h = convLayer(p.at('conv2'), silu(norm(p.at('norm2'), h, config)), out, { kernel: 3, pad: config.pad });
     return add(fixedSize(x, 1) === out ? x : convLayer(p.at('nin_shortcut'), x, out, { kernel: 1 }), h);
   });
 }
 
 /** `AttnBlock`: one head over all pixels, 1x1 convolutions around it, added to x. */
-function vanillaAttention(p: Params, x: Sym, config: DDConfig): Sym {
+function vanillaAttention(p: Params, x: Sym, config: StageConfig): Sym {
   const channels = fixedSize(x, 1);
   const normed = norm(p.at('norm'), x, config);
   const [q, k, v] = ['q', 'k', 'v'].map((name) => toTokens(convLayer(p.at(name), normed, channels, { kernel: 1 }))) as [
@@ -47,20 +53,20 @@ function linearAttention(p: Params, x: Sym): Sym {
   return convLayer(p.at('to_out'), reshape(attended, [b, channels, h, w]), channels, { kernel: 1 });
 }
 
-function attentionLayer(p: Params, x: Sym, config: DDConfig): Sym {
+function attentionLayer(p: Params, x: Sym, config: StageConfig): Sym {
   if (config.attn_type === 'none') return p.mark(x);
   return p.module(() => (config.attn_type === 'linear' ? linearAttention(p, x) : vanillaAttention(p, x, config)));
 }
 
 /** `mid`: residual block, attention, residual block. */
-function middle(p: Params, x: Sym, config: DDConfig): Sym {
+function middle(p: Params, x: Sym, config: StageConfig): Sym {
   const channels = fixedSize(x, 1);
   const h = attentionLayer(p.at('attn_1'), resnetBlock(p.at('block_1'), x, channels, config), config);
   return resnetBlock(p.at('block_2'), h, channels, config);
 }
 
 /** The nominal resolution of each level, which `attn_resolutions` names; the image itself may have any size. */
-function resolutions(config: DDConfig): number[] {
+function resolutions(config: StageConfig): number[] {
   const sides: number[] = [];
   for (let side = config.resolution; sides.length < config.ch_mult.length; side = Math.floor(side / 2))
     sides.push(side);
@@ -68,10 +74,10 @@ function resolutions(config: DDConfig): number[] {
 }
 
 /** Image [b, in_channels, h, w] → [b, z_channels (twice with double_z), h / f, w / f] with f = 2^(levels - 1), rounded down at each level. */
-export function encoder(p: Params, config: DDConfig, image: Sym): Sym {
+export function encoder(p: Params, config: StageConfig, image: Sym): Sym {
   const sides = resolutions(config);
   return p.module(() => {
-    let h = convLayer(p.at('conv_in'), image, config.ch, { kernel: 3 });
+    let h = convLayer(p.at('conv_in'), image, config.ch, { kernel: 3, pad: config.pad });
     for (const [level, multiplier] of config.ch_mult.entries()) {
       const scope = p.at('down').at(level);
       for (let i = 0; i < config.num_res_blocks; i++) {
@@ -82,16 +88,19 @@ export function encoder(p: Params, config: DDConfig, image: Sym): Sym {
         h = autoencoderDownsample(scope.at('downsample'), h, config.resamp_with_conv);
     }
     h = silu(norm(p.at('norm_out'), middle(p.at('mid'), h, config), config));
-    return convLayer(p.at('conv_out'), h, config.double_z ? 2 * config.z_channels : config.z_channels, { kernel: 3 });
+    return convLayer(p.at('conv_out'), h, config.double_z ? 2 * config.z_channels : config.z_channels, {
+      kernel: 3,
+      pad: config.pad,
+    });
   });
 }
 
 /** z [b, z_channels, h, w] → image [b, out_ch, f · h, f · w]. */
-export function decoder(p: Params, config: DDConfig, z: Sym): Sym {
+export function decoder(p: Params, config: StageConfig, z: Sym): Sym {
   // The decoder counts its resolutions up from the lowest one.
   const lowest = Math.floor(config.resolution / 2 ** (config.ch_mult.length - 1));
   return p.module(() => {
-    let h = convLayer(p.at('conv_in'), z, config.ch * (config.ch_mult.at(-1) ?? 1), { kernel: 3 });
+    let h = convLayer(p.at('conv_in'), z, config.ch * (config.ch_mult.at(-1) ?? 1), { kernel: 3, pad: config.pad });
     h = middle(p.at('mid'), h, config);
     for (let level = config.ch_mult.length - 1; level >= 0; level--) {
       const scope = p.at('up').at(level);
@@ -100,10 +109,13 @@ export function decoder(p: Params, config: DDConfig, z: Sym): Sym {
         h = resnetBlock(scope.at('block').at(i), h, config.ch * (config.ch_mult[level] ?? 1), config);
         if (config.attn_resolutions.includes(side)) h = attentionLayer(scope.at('attn').at(i), h, config);
       }
-      if (level > 0) h = upsample(scope.at('upsample'), h, config.resamp_with_conv);
+      if (level > 0) h = upsample(scope.at('upsample'), h, config.resamp_with_conv, { pad: config.pad });
     }
     if (config.give_pre_end) return h;
-    h = convLayer(p.at('conv_out'), silu(norm(p.at('norm_out'), h, config)), config.out_ch, { kernel: 3 });
+    h = convLayer(p.at('conv_out'), silu(norm(p.at('norm_out'), h, config)), config.out_ch, {
+      kernel: 3,
+      pad: config.pad,
+    });
     return config.tanh_out ? tanh(h) : h;
   });
 }

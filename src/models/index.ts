@@ -312,10 +312,11 @@ export function networkDefinition<C extends NetworkConfig>(config: C): NetworkDe
 export function networkParameters(
   config: NetworkConfig,
   extensions?: readonly Extension[],
+  size?: readonly [height: number, width: number],
 ): readonly { readonly name: string; readonly shape: readonly number[] }[] {
   const found = new Map<string, NamedValue>();
   for (const trace of Object.values(networkDefinition(config).parts(config))) {
-    for (const parameter of trace({ extensions }).parameters)
+    for (const parameter of trace({ extensions, size }).parameters)
       if (!found.has(parameter.name)) found.set(parameter.name, parameter);
   }
   return Array.from(found.values(), ({ name, value }) => ({ name, shape: value.shape.map(Number) }));

@@ -2,6 +2,7 @@
 
 import { StableDiffusionError } from '../errors.ts';
 import type { Extension } from '../extensions/extension.ts';
+import type { SeamlessAxes } from '../extensions/seamless.ts';
 import type { Graph } from '../graph/graph.ts';
 import { neededFor } from '../graph/needed.ts';
 import { type InputSpec, type Params, type Sym, trace } from '../graph/trace.ts';
@@ -15,6 +16,10 @@ export interface NetworkTraceOptions {
   readonly outputs?: readonly string[] | undefined;
   /** Only of UNets; other networks refuse them. */
   readonly extensions?: readonly Extension[] | undefined;
+  /** UNets: height and width of the latent, for a graph of that size alone. Default: any size. */
+  readonly size?: readonly [height: number, width: number] | undefined;
+  /** Autoencoders: axes along which convolutions wrap around (`extensions/seamless.ts`). Default none. */
+  readonly seamless?: SeamlessAxes | undefined;
 }
 
 /** Named inputs of a network; one that the network needs is fetched with `need`. */

@@ -7,7 +7,7 @@
 
 import type { UNetConfig } from '../config/network-config.ts';
 import { StableDiffusionError } from '../errors.ts';
-import { dim, multiplyDims } from '../graph/dim.ts';
+import { bindDim, dim, multiplyDims } from '../graph/dim.ts';
 import { add, concat, silu } from '../graph/functions.ts';
 import type { Graph } from '../graph/graph.ts';
 import type { InputSpec, Params, Sym } from '../graph/trace.ts';
@@ -73,7 +73,6 @@ function attentionOf(
   hooks: UNetHooks,
   part: 'down' | 'middle' | 'up',
 ): AttentionLayer {
-  const { crossAttention } = hooks;
   return (p, x, level) => {
     const channels = fixedSize(x, 1);
     if (!config.use_spatial_transformer) {
@@ -94,7 +93,9 @@ function attentionOf(
       groups: config.norm_num_groups,
       linear: config.use_linear_in_transformer,
       selfAttention: part === 'middle' || config.disable_self_attentions?.[level] !== true,
-      crossAttention: crossAttention && ((attended, site) => crossAttention(attended, { ...site, level })),
+      crossAttention: hooks.crossAttention,
+      hooks,
+      place: { level, part },
     });
   };
 }
@@ -130,7 +131,8 @@ function upPath(
       const scope = blocks.at(index);
       const skip = stack.pop()?.();
       const body = (): Sym => {
-        let x = resBlock(scope.at(0), skip ? concat([h, skip], 1) : h, emb, options);
+        const [own, side] = skip && hooks.join ? hooks.join(h, skip, level) : [h, skip];
+        let x = resBlock(scope.at(0), side ? concat([own, side], 1) : own, emb, options);
         let layer = 1;
         if (attention_resolutions.includes(2 ** level)) x = attention(scope.at(layer++), x, level);
         if (level === 0 || i < count - 1) return x;
@@ -219,14 +221,44 @@ export function givenUNetInputs(given: NetworkSymbols): UNetInputs {
   return { x: need(given, 'x'), timesteps: need(given, 'timesteps'), context: given['context'], y: given['y'] };
 }
 
+/** Inputs with the sides of one latent in place of symbols; the batch stays one. Throws `shape-mismatch` for sides that are no multiples of `unit`. */
+function atSize(
+  inputs: Readonly<Record<string, InputSpec>>,
+  size: readonly [height: number, width: number],
+  unit: number,
+): Record<string, InputSpec> {
+  const [height, width] = size.map((side) => side / unit);
+  if (!Number.isInteger(height) || !Number.isInteger(width))
+    throw new StableDiffusionError(
+      'shape-mismatch',
+      `A latent of ${size.join('x')} has sides that are no multiples of ${unit}.`,
+    );
+  const values = new Map([
+    ['height', height as number],
+    ['width', width as number],
+  ]);
+  return Object.fromEntries(
+    Object.entries(inputs).map(([name, spec]) => [
+      name,
+      { ...spec, shape: spec.shape.map((one) => bindDim(one, values)) },
+    ]),
+  );
+}
+
 /** The UNet's graph, with extensions: the inputs of `unetInputs` and those that extensions declare → out. */
-export function traceUNet(config: UNetConfig, { extensions = [], ...options }: NetworkTraceOptions = {}): Graph {
+export function traceUNet(config: UNetConfig, { extensions = [], size, ...options }: NetworkTraceOptions = {}): Graph {
+  const needs = extensions.find(({ needsSize }) => needsSize);
+  if (needs && !size)
+    throw new StableDiffusionError('invalid-argument', `The extension ${needs.name} needs the size of the latent.`);
+  const latentSize = extensions.find((one) => one.latentSize)?.latentSize;
+  const inputs = { ...unetInputs(config, latentSize), ...extensionInputs(extensions, config) };
   return traceNetwork(
-    {
-      ...unetInputs(config, extensions.find(({ latentSize }) => latentSize)?.latentSize),
-      ...extensionInputs(extensions, config),
+    size ? atSize(inputs, size, 2 ** (config.channel_mult.length - 1)) : inputs,
+    (p, given) => {
+      const hooks = extensionHooks(extensions, config, given);
+      const out = unet(p, config, givenUNetInputs(given), hooks);
+      return { out, ...hooks.outputs?.() };
     },
-    (p, given) => ({ out: unet(p, config, givenUNetInputs(given), extensionHooks(extensions, config, given)) }),
     options,
   );
 }

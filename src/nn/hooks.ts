@@ -17,6 +17,30 @@ export interface CrossAttentionSite {
   readonly level: number;
 }
 
+/** One attention of a transformer block. */
+export interface AttentionSite {
+  readonly kind: 'self' | 'cross';
+  /** The attention's own parameters, `….attn1` or `….attn2`. */
+  readonly p: Params;
+  readonly heads: number;
+  /** Where the block lies: level of the network from 0 (the largest image), and which half. The middle is of the last level. */
+  readonly level: number;
+  readonly part: 'down' | 'middle' | 'up';
+}
+
+/** One of the three parts of a transformer block: self-attention, cross-attention, feed-forward. */
+export interface TokensSite {
+  readonly kind: 'self' | 'cross' | 'feed-forward';
+  /** The input of the block [b, h·w, c], before its norm. */
+  readonly block: Sym;
+  /** The image that the tokens are, [b, c, h, w]. */
+  readonly image: Sym;
+  readonly level: number;
+}
+
+/** Queries, keys and values of an attention to what it gathers. */
+export type Attend = (q: Sym, k: Sym, v: Sym) => Sym;
+
 export interface UNetHooks {
   /** The output of the input convolution, [b, c, h, w]; also the first skip connection. */
   readonly afterInput?: ((h: Sym) => Sym) | undefined;
@@ -28,6 +52,16 @@ export interface UNetHooks {
   readonly skip?: ((h: Sym, index: number) => Sym) | undefined;
   /** What cross-attention gathered, [b, n, heads · width], before the output projection. */
   readonly crossAttention?: ((attended: Sym, site: CrossAttentionSite) => Sym) | undefined;
+  /** The context that an attention makes its keys or its values from, [b, m, width]. */
+  readonly attentionContext?: ((context: Sym, role: 'key' | 'value', site: AttentionSite) => Sym) | undefined;
+  /** Around an attention: `attend` gathers. */
+  readonly attend?: ((attend: Attend, site: AttentionSite) => Attend) | undefined;
+  /** Around a part of a transformer block: normed tokens [b, n, c] to what is added to them; `run` makes it. */
+  readonly tokens?: ((normed: Sym, run: (tokens: Sym) => Sym, site: TokensSite) => Sym) | undefined;
+  /** The two values that an output block joins, from level `level`. */
+  readonly join?: ((h: Sym, skip: Sym, level: number) => readonly [h: Sym, skip: Sym]) | undefined;
+  /** Further outputs of the graph, asked for once the network has been traced. */
+  readonly outputs?: (() => Readonly<Record<string, Sym>>) | undefined;
   /** The padding of a convolution: x and pads → x padded. By default with zeros. */
   readonly padding?: ((x: Sym, pads: Pads) => Sym) | undefined;
   /** Around a whole block, `input_blocks.N`, `middle_block` or `output_blocks.N`: `run` makes its output. */
@@ -43,6 +77,11 @@ export function joinHooks(all: readonly UNetHooks[]): UNetHooks {
     return some.length === 0 ? undefined : (h, more) => some.reduce((value, hook) => hook(value, more), h);
   };
   const blocks = all.flatMap(({ block }) => block ?? []);
+  const attends = all.flatMap(({ attend }) => attend ?? []);
+  const around = all.flatMap(({ tokens }) => tokens ?? []);
+  const joins = all.flatMap(({ join }) => join ?? []);
+  const contexts = all.flatMap(({ attentionContext }) => attentionContext ?? []);
+  const outputs = all.flatMap(({ outputs: further }) => further ?? []);
   const paddings = all.flatMap(({ padding }) => padding ?? []);
   return {
     afterInput: through<void>(({ afterInput }) => afterInput),
@@ -50,6 +89,28 @@ export function joinHooks(all: readonly UNetHooks[]): UNetHooks {
     middle: through<void>(({ middle }) => middle),
     skip: through<number>(({ skip }) => skip),
     crossAttention: through<CrossAttentionSite>(({ crossAttention }) => crossAttention),
+    attentionContext:
+      contexts.length === 0
+        ? undefined
+        : (context, role, site) => contexts.reduce((value, hook) => hook(value, role, site), context),
+    attend:
+      attends.length === 0
+        ? undefined
+        : (attend, site) => attends.reduceRight((inner, hook) => hook(inner, site), attend),
+    tokens:
+      around.length === 0
+        ? undefined
+        : (normed, run, site) =>
+            around.reduceRight<(tokens: Sym) => Sym>(
+              (inner, hook) => (tokens) => hook(tokens, inner, site),
+              run,
+            )(normed),
+    join:
+      joins.length === 0
+        ? undefined
+        : (h, skip, level) =>
+            joins.reduce<readonly [Sym, Sym]>(([value, side], hook) => hook(value, side, level), [h, skip]),
+    outputs: outputs.length === 0 ? undefined : () => Object.assign({}, ...outputs.map((further) => further())),
     padding: paddings[0],
     block:
       blocks.length === 0

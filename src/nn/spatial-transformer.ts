@@ -4,7 +4,7 @@ import { add, attention, chunk, gelu, mul } from '../graph/functions.ts';
 import type { Params, Sym } from '../graph/trace.ts';
 import { convLayer } from './conv.ts';
 import { fixedSize } from './fixed-size.ts';
-import type { CrossAttentionSite } from './hooks.ts';
+import type { Attend, AttentionSite, TokensSite, UNetHooks } from './hooks.ts';
 import { linearLayer } from './linear.ts';
 import { groupNormLayer, layerNormLayer } from './norm.ts';
 import { toImage, toTokens } from './tokens.ts';
@@ -19,16 +19,20 @@ function crossAttention(
   p: Params,
   x: Sym,
   context: Sym,
-  { heads, headWidth }: Heads,
-  hook?: SpatialTransformerOptions['crossAttention'],
+  { heads, headWidth, hooks = {}, place }: SpatialTransformerOptions,
+  kind: AttentionSite['kind'],
+  hook?: UNetHooks['crossAttention'],
 ): Sym {
   const inner = heads * headWidth;
   return p.module(() => {
+    const site: AttentionSite = { kind, p, heads, ...(place ?? { level: 0, part: 'down' }) };
+    const { attentionContext: from = (value) => value, attend: around = (inside) => inside } = hooks;
     const q = linearLayer(p.at('to_q'), x, inner, { bias: false });
-    const k = linearLayer(p.at('to_k'), context, inner, { bias: false });
-    const v = linearLayer(p.at('to_v'), context, inner, { bias: false });
-    const attended = attention(q, k, v, { heads });
-    const gathered = hook ? hook(attended, { p, query: q, heads }) : attended;
+    const k = linearLayer(p.at('to_k'), from(context, 'key', site), inner, { bias: false });
+    const v = linearLayer(p.at('to_v'), from(context, 'value', site), inner, { bias: false });
+    const attend: Attend = (queries, keys, values) => attention(queries, keys, values, { heads });
+    const attended = around(attend, site)(q, k, v);
+    const gathered = hook ? hook(attended, { p, query: q, heads, level: site.level }) : attended;
     return linearLayer(p.at('to_out.0'), gathered, fixedSize(x, -1));
   });
 }
@@ -46,14 +50,20 @@ function gatedFeedForward(p: Params, x: Sym): Sym {
 }
 
 /** `BasicTransformerBlock`: self-attention, cross-attention and feed-forward, each on a norm of the sum so far. */
-function transformerBlock(p: Params, tokens: Sym, context: Sym, options: SpatialTransformerOptions): Sym {
+function transformerBlock(p: Params, tokens: Sym, context: Sym, image: Sym, options: SpatialTransformerOptions): Sym {
+  const { hooks, place, selfAttention = true } = options;
+  const part = (kind: TokensSite['kind'], normed: Sym, run: (tokens: Sym) => Sym): Sym =>
+    hooks?.tokens ? hooks.tokens(normed, run, { kind, block: tokens, image, level: place?.level ?? 0 }) : run(normed);
   return p.module(() => {
     let x = tokens;
-    const normed = layerNormLayer(p.at('norm1'), x);
-    x = add(crossAttention(p.at('attn1'), normed, options.selfAttention === false ? context : normed, options), x);
-    const second = layerNormLayer(p.at('norm2'), x);
-    x = add(crossAttention(p.at('attn2'), second, context, options, options.crossAttention), x);
-    return add(gatedFeedForward(p.at('ff'), layerNormLayer(p.at('norm3'), x)), x);
+    const own = (h: Sym): Sym => crossAttention(p.at('attn1'), h, selfAttention ? h : context, options, 'self');
+    x = add(part('self', layerNormLayer(p.at('norm1'), x), own), x);
+    const other = (h: Sym): Sym => crossAttention(p.at('attn2'), h, context, options, 'cross', options.crossAttention);
+    x = add(part('cross', layerNormLayer(p.at('norm2'), x), other), x);
+    return add(
+      part('feed-forward', layerNormLayer(p.at('norm3'), x), (h) => gatedFeedForward(p.at('ff'), h)),
+      x,
+    );
   });
 }
 
@@ -65,7 +75,10 @@ export interface SpatialTransformerOptions extends Heads {
   readonly linear?: boolean;
   /** Without it the first attention of a block is over the context too (`disable_self_attn`). Default true. */
   readonly selfAttention?: boolean;
-  readonly crossAttention?: ((attended: Sym, site: Omit<CrossAttentionSite, 'level'>) => Sym) | undefined;
+  readonly crossAttention?: UNetHooks['crossAttention'];
+  /** Hooks around attentions and parts of a block, and where the block lies for them. */
+  readonly hooks?: Pick<UNetHooks, 'attentionContext' | 'attend' | 'tokens'> | undefined;
+  readonly place?: Pick<AttentionSite, 'level' | 'part'> | undefined;
 }
 
 /** x [b, c, h, w], context [b, tokens, width] → [b, c, h, w]. */
@@ -78,7 +91,7 @@ export function spatialTransformer(p: Params, x: Sym, context: Sym, options: Spa
       ? linearLayer(p.at('proj_in'), toTokens(normed), inner)
       : toTokens(convLayer(p.at('proj_in'), normed, inner, { kernel: 1 }));
     for (let i = 0; i < depth; i++)
-      tokens = transformerBlock(p.at('transformer_blocks').at(i), tokens, context, options);
+      tokens = transformerBlock(p.at('transformer_blocks').at(i), tokens, context, x, options);
     const channels = fixedSize(x, 1);
     const out = linear
       ? toImage(linearLayer(p.at('proj_out'), tokens, channels), x)

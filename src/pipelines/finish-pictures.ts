@@ -18,12 +18,12 @@ import type { RunPlan } from './plan-run.ts';
 
 /** Decodes one image at a time, so that the memory needed does not grow with the batch. */
 async function decodeBatch(
-  { model, request: { patches }, inputs: { signal } }: RunPlan,
+  { model, request, inputs: { signal } }: RunPlan,
   latent: Tensor<'float32'>,
 ): Promise<Tensor<'float32'>> {
   const [batch = 1] = latent.shape;
   const images: Tensor<'float32'>[] = [];
-  for (let i = 0; i < batch; i++) images.push(await model.decodeLatent(takeBatch(latent, i, i + 1), signal, patches));
+  for (let i = 0; i < batch; i++) images.push(await model.decodeLatent(takeBatch(latent, i, i + 1), signal, request));
   const [first, ...rest] = images;
   if (!first) throw new StableDiffusionError('shape-mismatch', 'Expected at least one latent to decode.');
   return concatenate([first, ...rest], 0);

@@ -4,7 +4,7 @@ import { condition, type Guide } from '../conditioning/condition.ts';
 import type { PictureSizes } from '../conditioning/conditioner.ts';
 import { halfMark } from '../diffusion/control/control-unit.ts';
 import type { DiffusionModel } from '../diffusion/denoiser.ts';
-import { guidedModel, type Network } from '../diffusion/guidance.ts';
+import { type GuidanceTerm, guidedModel, type Network } from '../diffusion/guidance.ts';
 import { handOver } from '../diffusion/hand-over.ts';
 import { withNoisedCondition } from '../diffusion/noised-condition.ts';
 import { totalCalls } from '../diffusion/total-calls.ts';
@@ -17,7 +17,7 @@ import type { RunPlan } from './plan-run.ts';
 import type { BatchStart } from './start.ts';
 
 /** A batch's guidance over a network. The model counts its calls, so each is for one sampling. */
-export type GuideBatch = (network: Network, start: BatchStart) => DiffusionModel;
+export type GuideBatch = (network: Network, start: BatchStart, terms?: readonly GuidanceTerm[]) => DiffusionModel;
 
 type SizeConditions = NonNullable<GenerationRequest['sizeConditions']>;
 
@@ -66,11 +66,12 @@ export async function conditionBatch(plan: RunPlan, batch: BatchSettings): Promi
   // Controls tell the halves of guidance apart.
   const marks = (isConditional: boolean, given: NetworkInputs | undefined): NetworkInputs | undefined =>
     marked ? { ...given, ...halfMark(isConditional) } : given;
-  return (network, { concat, inputs, unconditionalInputs = inputs, imageGuidance }) => {
+  return (network, { concat, inputs, unconditionalInputs = inputs, imageGuidance }, terms) => {
     const image = {
       inputs: marks(true, inputs),
       unconditionalInputs: marks(false, unconditionalInputs),
       imageScale: imageGuidance,
+      terms,
     };
     const options = { ...common, ...image, network: patchedBy(plan, model, batch, network) };
     const { num_timesteps_cond: count } = model.checkpoint.config;

@@ -1,6 +1,6 @@
 /** Latents of initial images. */
 
-import type { PatchOptions } from '../diffusion/patches.ts';
+import type { StageOptions } from '../model/autoencoder.ts';
 import type { Model } from '../model/model.ts';
 import type { SeededNoise } from '../random/noise-source.ts';
 import { addScaled, concatenate } from '../tensor/arithmetic.ts';
@@ -18,9 +18,9 @@ export async function sampleLatent(
   images: Tensor<'float32'>,
   noise: SeededNoise,
   signal?: AbortSignal,
-  patches?: PatchOptions,
+  options?: StageOptions,
 ): Promise<Tensor<'float32'>> {
-  const { mean, std } = await model.encodeImage(images, signal, patches);
+  const { mean, std } = await model.encodeImage(images, signal, options);
   const sample = std
     ? addScaled(mean, 1, tensor('float32', std.shape, multiply(std.data, noise.normal(mean.shape).data)))
     : mean;

@@ -11,6 +11,7 @@ import { checkSize, pictureSize } from './picture-size.ts';
 import { withoutNetworks } from './prompt-networks.ts';
 import { type Refiner, refinerOf } from './refiner.ts';
 import { type RunControls, runControls } from './run-controls.ts';
+import { checkAdditions } from './run-denoiser.ts';
 import type { Start } from './start.ts';
 import { startOf } from './starts.ts';
 
@@ -75,5 +76,6 @@ export async function planRun(model: Model, options: SplitOptions, given?: Start
   }
   const start = given ?? (await startOf(model, request, inputs, { width, height }));
   const controls = await runControls({ model, request, inputs, size: { width, height } });
+  checkAdditions(model, request, { hasRefiner: inputs.refiner !== undefined, hasControls: controls !== undefined });
   return { ...options, request, model, batches, sampling, start, refiner, controls, width, height, shapeOf };
 }

@@ -2,11 +2,9 @@
 
 import type { ControlProgress } from '../diffusion/control/control-window.ts';
 import type { Latent } from '../diffusion/denoiser.ts';
-import type { Network } from '../diffusion/guidance.ts';
 import type { Sampling } from '../diffusion/sampler.ts';
 import { StableDiffusionError } from '../errors.ts';
 import type { Batch } from '../generation/batches.ts';
-import { extendedDenoiser } from '../model/extended-denoiser.ts';
 import type { Model } from '../model/model.ts';
 import { previewImages } from '../model/preview.ts';
 import type { SeededNoise } from '../random/noise-source.ts';
@@ -15,6 +13,7 @@ import type { PipelineEvent } from './events.ts';
 import { conditionBatch, type GuideBatch, unguided } from './guided-model.ts';
 import type { NoiseStream } from './noise-stream.ts';
 import type { RunPlan } from './plan-run.ts';
+import { denoiserOf, type RunDenoiser } from './run-denoiser.ts';
 import type { BatchStart } from './start.ts';
 
 export interface BatchParts {
@@ -33,17 +32,18 @@ async function quantized(model: Model, latent: Latent, isRehearsal: boolean, sig
 function startSampling(
   plan: RunPlan,
   { guide, noise, startNoise, start }: BatchParts,
-  network: Network,
-  isRehearsal = false,
+  denoiser?: RunDenoiser,
 ): Sampling {
+  const isRehearsal = denoiser === undefined;
   const { model, request, inputs, sampling } = plan;
   const { sampler, schedule, discardNextToLastSigma, sigmaConvention } = sampling;
   const { initial, inpainting } = start;
   const { shape } = startNoise;
   return sampler.run({
     model: guide(
-      isRehearsal ? async () => tensor('float32', shape, new Float32Array(elementCount(shape))) : network,
+      denoiser?.network ?? (async () => tensor('float32', shape, new Float32Array(elementCount(shape)))),
       start,
+      denoiser?.terms,
     ),
     steps: request.steps,
     ...start.cut?.(sampler.space),
@@ -66,14 +66,14 @@ function startSampling(
   });
 }
 
-/** The model's denoiser, under the controls of the run if it has any. */
-async function denoiserOf(
+/** The model's denoiser with what the request adds to it, or under the controls of the run. */
+async function batchDenoiser(
   { model, request, sampling, controls }: RunPlan,
-  start: BatchStart,
-): Promise<{ readonly network: Network; readonly progress?: ControlProgress }> {
-  if (!controls) return { network: (await extendedDenoiser(model, { extensions: [] })).predict };
+  { start, startNoise }: BatchParts,
+): Promise<RunDenoiser & { readonly progress?: ControlProgress }> {
+  if (!controls) return denoiserOf(model, request, startNoise.shape);
   const { steps, startStep } = start.cut?.(sampling.sampler.space) ?? { steps: request.steps, startStep: 0 };
-  return controls.denoiser(steps - startStep);
+  return { terms: [], ...(await controls.denoiser(steps - startStep)) };
 }
 
 /** Samples a batch and yields its steps. Returns its latent; throws `not-finite` where that is not made of numbers. */
@@ -83,8 +83,8 @@ export async function* sampleBatch(
   parts: BatchParts,
 ): AsyncGenerator<PipelineEvent, Tensor<'float32'>, void> {
   const { model, request, inputs, sampling } = plan;
-  const { network, progress } = await denoiserOf(plan, parts.start);
-  const steps = startSampling(plan, parts, network);
+  const { progress, ...denoiser } = await batchDenoiser(plan, parts);
+  const steps = startSampling(plan, parts, denoiser);
   let next = await steps.next();
   while (!next.done) {
     const { step, steps: count, sigma, latent, denoised } = next.value;
@@ -125,6 +125,6 @@ export async function rehearseBatch(plan: RunPlan, batch: Batch, stream: NoiseSt
   const drawStart = stream.startNoise(batch);
   const prepared = (await start.prepare?.(noise, batch.batch, drawStart)) ?? {};
   const parts = { guide, noise, start: prepared, startNoise: drawStart() };
-  const { network } = await denoiserOf(plan, prepared);
-  for await (const _ of startSampling(plan, parts, network, !choosesSteps));
+  const denoiser = choosesSteps ? await batchDenoiser(plan, parts) : undefined;
+  for await (const _ of startSampling(plan, parts, denoiser));
 }

@@ -24,7 +24,7 @@ const noised: ImageWay = ({ model, request, inputs, size }) => {
   if (!picture && !latent) throw needsImage(model.label);
   return async (noise, batch) => {
     const initial =
-      latent ?? (picture && (await sampleLatent(model, repeated(picture, batch), noise, signal, request.patches)));
+      latent ?? (picture && (await sampleLatent(model, repeated(picture, batch), noise, signal, request)));
     return { initial: initial && repeated(initial, batch), cut: cutOf(request) };
   };
 };
@@ -35,7 +35,7 @@ const edited: ImageWay = ({ model, request, inputs, size }) => {
   const picture = image ? initImageTensor(image, { ...size, multiple: model.unit }) : givenPixels(inputs, size);
   if (!picture) throw needsImage(model.label);
   return async (_, batch) => {
-    const { mean } = await model.encodeImage(picture, signal, request.patches);
+    const { mean } = await model.encodeImage(picture, signal, request);
     return { concat: repeated(mean, batch), imageGuidance: request.imageGuidanceScale };
   };
 };

@@ -19,6 +19,10 @@ import type { SeededNoise } from '../random/noise-source.ts';
 import { NumpyRandomState } from '../random/numpy-random-state.ts';
 import { concatenate } from '../tensor/arithmetic.ts';
 import { type Tensor, tensor } from '../tensor/tensor.ts';
+import type { Inpainting } from '../diffusion/sampler.ts';
+import { filledLatent } from '../diffusion/latent-fill.ts';
+import { softInpaintingDefaults } from '../diffusion/soft-inpainting.ts';
+import { createNoise } from '../random/create-noise.ts';
 import { digest } from './digest.ts';
 import { repeated, sampleLatent } from './initial-latent.ts';
 import type { Start, StartOf } from './start.ts';
@@ -46,9 +50,8 @@ type Way = (painting: Painting) => Pick<Start, 'prepare' | 'firstNoise' | 'revis
 async function knownLatent(painting: Painting, noise: SeededNoise, batch: number): Promise<Tensor<'float32'>> {
   const { model, request, image, width, height, signal } = painting;
   const picture = initImageTensor(image, { width, height, multiple: model.unit });
-  if (request.noise === 'diffusers')
-    return sampleLatent(model, repeated(picture, batch), noise, signal, request.patches);
-  const { mean } = await model.encodeImage(picture, signal, request.patches);
+  if (request.noise === 'diffusers') return sampleLatent(model, repeated(picture, batch), noise, signal, request);
+  const { mean } = await model.encodeImage(picture, signal, request);
   return repeated(model.scaleLatent(mean), batch);
 }
 
@@ -60,7 +63,7 @@ const nineChannels: Way = (painting) => ({
       request.strength === 1 ? {} : { initial: await knownLatent(painting, noise, batch), cut: cutOf(request) };
     // diffusers draws the start noise before the posterior of the masked image.
     if (request.noise === 'diffusers') drawStart();
-    const masked = await sampleLatent(model, repeated(parts.maskedImage, batch), noise, signal, request.patches);
+    const masked = await sampleLatent(model, repeated(parts.maskedImage, batch), noise, signal, request);
     return { ...start, concat: concatenate([repeated(interpolateMask(parts.mask, rows, columns), batch), masked], 1) };
   },
   // inpaint_st.py draws its start noise from numpy, apart from torch's stream.
@@ -82,7 +85,7 @@ const latentDiffusion: Way = ({ model, request, image, mask, rows, columns, sign
   const parts = inpaintBatch(image, mask, 'latent-diffusion');
   return {
     async prepare(_noise, batch) {
-      const { mean } = await model.encodeImage(parts.maskedImage, signal, request.patches);
+      const { mean } = await model.encodeImage(parts.maskedImage, signal, request);
       return { concat: repeated(concatenate([mean, interpolateMask(parts.mask, rows, columns)], 1), batch) };
     },
     // inpaint.py pastes the known part back in.
@@ -93,25 +96,43 @@ const latentDiffusion: Way = ({ model, request, image, mask, rows, columns, sign
 const blended: Way = (painting) => ({
   async prepare(noise, batch, drawStart) {
     const { model, request, image, mask, rows, columns } = painting;
-    const latent = await knownLatent(painting, noise, batch);
+    const { maskedContent = 'original', softInpainting: soft, keepRule } = request;
+    const known = await knownLatent(painting, noise, batch);
     const parts = inpaintBatch(image, mask, 'stable-diffusion');
     if (request.noise === 'diffusers') {
       drawStart();
       // diffusers encodes the masked image for these models too, and draws from its posterior without using it.
-      if (model.checkpoint.config.first_stage_config.kind === 'kl') noise.normal(latent.shape);
+      if (model.checkpoint.config.first_stage_config.kind === 'kl') noise.normal(known.shape);
     }
-    const { maskRule: rule = 'threshold' } = request;
+    const { maskRule = 'threshold' } = request;
+    const rule = soft ? 'soft' : maskRule;
     const painted =
       rule === 'threshold' ? interpolateMask(parts.mask, rows, columns) : latentMask(mask, rows, columns, rule);
+    const latent = filledLatent(known, painted, maskedContent, () => fillNoise(request, noise).normal(known.shape));
     const kept = tensor(
       'float32',
       painted.shape,
       painted.data.map((value) => 1 - value),
     );
-    const inpainting = { mask: repeated(kept, batch), latent };
+    const inpainting: Inpainting = {
+      mask: repeated(kept, batch),
+      latent,
+      rule: soft ? 'after' : (keepRule ?? 'seen'),
+      ...(soft ? { soft: { ...softInpaintingDefaults, ...defined(soft) } } : {}),
+    };
     return request.strength === 1 ? { inpainting } : { inpainting, initial: latent, cut: cutOf(request) };
   },
 });
+
+/** Programs that seed each picture draw the fill as they draw the start; CompVis's stream goes on. */
+function fillNoise({ noise: convention, seed, seeds }: RequestOf<'inpaint'>, stream: SeededNoise): SeededNoise {
+  if (convention === 'compvis') return stream;
+  return createNoise({ convention, seed: seedOf(seed), ...(seeds ? { seeds: seeds.map(seedOf) } : {}) });
+}
+
+/** Fields that were given. */
+const defined = <T extends object>(given: T): Partial<T> =>
+  Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as Partial<T>;
 
 function wayOf({ checkpoint }: Model): Way {
   const { conditioning_key, cond_stage_config } = checkpoint.config;
@@ -119,9 +140,23 @@ function wayOf({ checkpoint }: Model): Way {
   return conditioning_key === 'concat' && cond_stage_config === 'first_stage' ? latentDiffusion : blended;
 }
 
+/** Throws `invalid-argument` for settings of the mask that only models without inpainting channels have. */
+function checkMaskSettings(
+  way: Way,
+  { maskedContent, keepRule, softInpainting }: RequestOf<'inpaint'>,
+  label: string,
+): void {
+  if (way !== blended && (maskedContent || keepRule || softInpainting))
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `${label} is an inpainting model, which sees the mask itself: maskedContent, keepRule and softInpainting are for other models. Leave them out.`,
+    );
+}
+
 export const startFromMask: StartOf<'inpaint'> = async (model, request, { image, mask, noiseSource, signal }, size) => {
   if (!image || !mask) throw new StableDiffusionError('invalid-argument', 'Inpainting needs an image and a mask.');
   const { width, height } = size;
+  checkMaskSettings(wayOf(model), request, model.label);
   const painting: Painting = {
     model,
     request,

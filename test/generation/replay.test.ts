@@ -82,6 +82,8 @@ interface Row {
 
 const noise = 'a1111-cpu';
 const small = { width: 32, height: 32, steps: 4 };
+const wide = { width: 64, height: 32 };
+const weighted = { promptSyntax: 'a1111' } as const;
 const churn = { sampler: 'euler', samplerSettings: { sChurn: 20 } };
 const box = { class: 3, box: [0.1, 0.2, 0.5, 0.5] } as const;
 const start = (batch: number): Tensor<'float32'> => new TorchGenerator(9).randn([batch, 4, 8, 8]);
@@ -101,15 +103,8 @@ const rows: { readonly [F in Field]: readonly Row[] } = {
   emptyNegative: [{ model: 'xl', options: { ...small, emptyNegative: 'encoded' } }],
   sizeConditions: [
     { model: 'xl', options: { ...small, sizeConditions: { crop: { top: 64, left: 0 } } } },
-    { model: 'xl', options: { ...small, sizeConditions: { negative: { original: { width: 64, height: 32 } } } } },
-    {
-      model: 'xl',
-      options: {
-        ...small,
-        promptSyntax: 'a1111',
-        sizeConditions: { negative: { target: { width: 64, height: 32 } } },
-      },
-    },
+    { model: 'xl', options: { ...small, sizeConditions: { negative: { original: wide } } } },
+    { model: 'xl', options: { ...small, ...weighted, sizeConditions: { negative: { target: wide } } } },
   ],
   refiner: [
     { model: 'xl', options: { ...small, refined: true }, without: small },
@@ -158,6 +153,15 @@ const rows: { readonly [F in Field]: readonly Row[] } = {
   guidanceScale: [{ options: { guidanceScale: 2 } }],
   guidanceRescale: [{ options: { guidanceRescale: 0.7 } }],
   noiseLevel: [{ options: { task: 'img2img', noiseLevel: 3 }, changesNothing: true }],
+  freeU: [{ options: { freeU: { b1: 1.5, b2: 1.6, s1: 0.9, s2: 0.2 } } }],
+  selfAttentionGuidance: [{ options: { selfAttentionGuidance: 0.75 } }],
+  perturbedAttention: [{ options: { perturbedAttention: { scale: 3, layers: ['mid', 'up.0'] } } }],
+  tokenMerging: [{ options: { tokenMerging: 0.5 } }],
+  deepCache: [{ options: { deepCache: { interval: 2 }, steps: 4 } }],
+  seamless: [{ options: { seamless: 'both' } }, { options: { seamless: 'x', promptSyntax: 'a1111' } }],
+  maskedContent: [{ options: { task: 'inpaint', noise, maskedContent: 'latent noise', strength: 0.5 } }],
+  keepRule: [{ options: { task: 'inpaint', sampler: 'euler', keepRule: 'after' } }],
+  softInpainting: [{ options: { task: 'inpaint', sampler: 'euler', softInpainting: { blendScale: 2 } } }],
   imageGuidanceScale: [{ options: { task: 'img2img', imageGuidanceScale: 2 }, changesNothing: true }],
   seed: [{ options: { seed: 2n ** 63n + 5n } }, { options: { noise, seed: -4 } }],
   seeds: [{ options: { noise, seeds: [3, 2n ** 60n], prompt: ['a', 'b'] } }],

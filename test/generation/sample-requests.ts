@@ -3,6 +3,8 @@
 import fc from 'fast-check';
 import { controlWindowRules } from '../../src/diffusion/control/control-window.ts';
 import { controlModes } from '../../src/diffusion/control/layer-weights.ts';
+import { latentFills } from '../../src/diffusion/latent-fill.ts';
+import { seamlessAxes } from '../../src/extensions/seamless.ts';
 import { bounds, type Bounds } from '../../src/generation/bounds.ts';
 import { promptSyntaxes, type RequestInputOf, type samplerSettingsFields } from '../../src/generation/request.ts';
 import { strengthRules } from '../../src/generation/strength-steps.ts';
@@ -187,6 +189,41 @@ export const values: { readonly [F in Field]: fc.Arbitrary<unknown> } = {
   strength: real(bounds.share),
   strengthRule: fc.constantFrom(...strengthRules),
   maskRule: fc.constantFrom(...maskRules),
+  freeU: fc.record(
+    {
+      b1: real(bounds.freeU),
+      b2: real(bounds.freeU),
+      s1: real(bounds.freeU),
+      s2: real(bounds.freeU),
+      version: fc.constantFrom(1, 2),
+    },
+    { requiredKeys: ['b1', 'b2', 's1', 's2'] },
+  ),
+  selfAttentionGuidance: real(bounds.guidance),
+  perturbedAttention: fc.record(
+    {
+      scale: real(bounds.guidance),
+      layers: fc.array(fc.constantFrom('mid', 'down.0', 'up.1'), { minLength: 1, maxLength: 3 }),
+      adaptive: real(bounds.share),
+    },
+    { requiredKeys: ['scale'] },
+  ),
+  tokenMerging: real(bounds.share),
+  deepCache: fc.record(
+    { interval: whole(bounds.cacheInterval), branch: whole(bounds.cacheBranch) },
+    { requiredKeys: ['interval'] },
+  ),
+  seamless: fc.constantFrom(...seamlessAxes),
+  maskedContent: fc.constantFrom(...latentFills),
+  keepRule: fc.constantFrom('seen', 'after'),
+  softInpainting: fc.record(
+    {
+      blendPower: real(bounds.softMask),
+      blendScale: real(bounds.softMask),
+      detailPreservation: real({ min: 1, max: 32 }),
+    },
+    { requiredKeys: [] },
+  ),
 };
 
 /** Every setting of a sampler, none at its default. */

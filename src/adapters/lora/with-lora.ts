@@ -8,6 +8,7 @@ import { elementCount, type Shape, type Tensor, tensor } from '../../tensor/tens
 import type { Checkpoint } from '../../checkpoints/checkpoint.ts';
 import { aliased, type ViewEntry, weightView } from '../../weights/view.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
+import { blockFactor, blockModuleName, type LoraBlockWeights } from './block-weights.ts';
 import { biasDelta, deltaSizes, type LoraDelta, weightDelta } from './lora-delta.ts';
 import type { LoraFile, LoraModule } from './lora-file.ts';
 import type { LoraNetwork } from './lora-keys.ts';
@@ -21,6 +22,8 @@ export interface LoraUse {
   readonly scale?: number;
   /** Strength in the text encoder. Default: as `scale`. */
   readonly textScale?: number;
+  /** A factor for each block. Default: none. */
+  readonly blocks?: LoraBlockWeights | undefined;
 }
 
 /** One change of one tensor. */
@@ -89,7 +92,7 @@ interface Misfits {
 function changesOf(
   source: WeightSource,
   layers: ReadonlyMap<string, LoraLayer>,
-  { lora, strength }: { lora: LoraFile; strength: number },
+  { lora, strengthOf }: { lora: LoraFile; strengthOf: (module: LoraModule, target: LoraTarget) => number },
   modules: readonly LoraModule[],
   misfits: Misfits,
 ): Map<string, Change[]> {
@@ -100,7 +103,11 @@ function changesOf(
     if (!entry) misfits.unknown.push(...keysOf(module));
     else if (size !== expected)
       misfits.misshapen.push(`${module.name} changes ${size} values of ${target.tensor} [${entry.shape.join(', ')}]`);
-    else changes.set(target.tensor, [...(changes.get(target.tensor) ?? []), { target, strength, delta }]);
+    else
+      changes.set(target.tensor, [
+        ...(changes.get(target.tensor) ?? []),
+        { target, strength: strengthOf(module, target), delta },
+      ]);
   };
   for (const module of modules) {
     const layer = layers.get(module.name);
@@ -151,7 +158,7 @@ interface Part {
 /** Each part with the files merged in. */
 function mergeParts(parts: readonly Part[], uses: readonly LoraUse[]): WeightSource[] {
   const all = parts.map(() => new Map<string, Change[]>());
-  for (const { lora, scale = 1, textScale = scale } of uses) {
+  for (const { lora, scale = 1, textScale = scale, blocks } of uses) {
     if (!Number.isFinite(scale) || !Number.isFinite(textScale))
       throw new StableDiffusionError(
         'invalid-argument',
@@ -167,8 +174,13 @@ function mergeParts(parts: readonly Part[], uses: readonly LoraUse[]): WeightSou
     for (const [module, home] of homes) if (!home) misfits.unknown.push(...keysOf(module));
     for (const [i, part] of parts.entries()) {
       const own = lora.modules.filter((module) => homes.get(module) === part);
-      const strength = part.network === 'unet' ? scale : textScale;
-      const made = changesOf(part.source, part.layers, { lora, strength }, own, misfits);
+      const isUNet = part.network === 'unet';
+      const strength = isUNet ? scale : textScale;
+      const strengthOf = (module: LoraModule, { tensor: name }: LoraTarget): number => {
+        const of = isUNet ? blockModuleName('unet', name) : blockModuleName('text', module.name);
+        return blocks ? strength * blockFactor(blocks, of) : strength;
+      };
+      const made = changesOf(part.source, part.layers, { lora, strengthOf }, own, misfits);
       for (const [name, changes] of made) all[i]?.set(name, [...(all[i]?.get(name) ?? []), ...changes]);
     }
     reportMisfits(lora, misfits);

@@ -5,7 +5,7 @@
 
 import { addScaled, scale } from '../../tensor/arithmetic.ts';
 import { denoiser, type Latent } from '../denoiser.ts';
-import { keepDenoised } from '../inpainting.ts';
+import { keepAtEnd, keepDenoised } from '../inpainting.ts';
 import type { Sampler, SamplingRequest, SigmaSampling } from '../sampler.ts';
 import { type SigmaScheduleName, sigmaSchedule } from '../sigma-schedules/index.ts';
 import { checkRequest, stepNoiseOf } from './request.ts';
@@ -73,11 +73,13 @@ export function sigmaSampler(row: SigmaSamplerRow): Sampler {
         onTable: request.sigmaConvention === 'sgm',
       });
       const denoise = request.inpainting ? keepDenoised(plain, request.inpainting, request.startNoise) : plain;
-      return sample(denoise, startAt(request, sigmas[0] as number), sigmas, {
+      const sampling = sample(denoise, startAt(request, sigmas[0] as number), sigmas, {
         ...request.settings,
         noise,
         signal: request.signal,
       });
+      const { inpainting } = request;
+      return inpainting?.rule === 'after' && !inpainting.soft ? keepAtEnd(sampling, inpainting) : sampling;
     },
   };
 }

@@ -2,7 +2,7 @@
 
 import type { Image } from '../../image/image.ts';
 import type { Pipeline } from '../../pipelines/events.ts';
-import type { TaskOptions, TextToImageOptions } from '../../generation/inputs.ts';
+import type { InpaintOptions, TaskOptions, TextToImageOptions } from '../../generation/inputs.ts';
 import { generate } from '../../pipelines/generate.ts';
 import type { Model } from '../../model/model.ts';
 import { parseExtraNetworks } from '../extra-networks.ts';
@@ -68,6 +68,22 @@ function optionsOf(pictures: readonly PictureOf[], policy: PicturePolicy): Omit<
   };
 }
 
+/** A1111's treatment of a mask, for models that do not see it themselves. */
+function maskSettings(
+  { checkpoint }: Model,
+  { noise, inpaint }: JobRequest,
+): Pick<InpaintOptions, 'maskedContent' | 'keepRule'> {
+  const { conditioning_key, cond_stage_config } = checkpoint.config;
+  const seesMask =
+    checkpoint.kind === 'inpaint' || (conditioning_key === 'concat' && cond_stage_config === 'first_stage');
+  if (!inpaint || seesMask || !noise.startsWith('a1111')) return {};
+  const { fill } = inpaint;
+  return {
+    keepRule: 'after',
+    ...(fill === 'latent noise' || fill === 'latent nothing' ? { maskedContent: fill } : {}),
+  };
+}
+
 /** Starts the run. Pictures come in the order given. */
 export function pipelineOf(
   { model, refiner }: RunModels,
@@ -76,9 +92,8 @@ export function pipelineOf(
   policy: PicturePolicy,
   signal: AbortSignal,
 ): Pipeline {
-  const { task, width, height, strength, strengthRule, imageGuidanceScale, noiseLevel, inpaint } = (
-    pictures[0] as { readonly request: JobRequest }
-  ).request;
+  const first = (pictures[0] as { readonly request: JobRequest }).request;
+  const { task, width, height, strength, strengthRule, imageGuidanceScale, noiseLevel, inpaint } = first;
   const options = {
     ...optionsOf(pictures, policy),
     task,
@@ -88,7 +103,9 @@ export function pipelineOf(
     signal,
     ...(task === 'txt2img' ? {} : { strength, strengthRule, image }),
     ...(task === 'img2img' ? { imageGuidanceScale, noiseLevel } : {}),
-    ...(task === 'inpaint' ? { mask, maskRule: inpaint?.round === false ? 'soft' : 'round' } : {}),
+    ...(task === 'inpaint'
+      ? { mask, maskRule: inpaint?.round === false ? 'soft' : 'round', ...maskSettings(model, first) }
+      : {}),
   };
   // The schema refuses a task without the pictures that it needs.
   return generate(model, options as TaskOptions);

@@ -9,15 +9,12 @@ export const noChoice: ReadonlySet<unknown> = new Set([undefined, null, '', 'Non
 export function droppedSettings(body: TextToImageFields | ImageToImageFields): readonly string[] {
   const overrides = body.override_settings ?? {};
   const rows: readonly (readonly [name: string, isSet: boolean])[] = [
-    ['tiling', body.tiling === true],
     ['restore_faces', body.restore_faces === true],
     ['styles', (body.styles ?? []).length > 0],
     ['s_min_uncond', (body.s_min_uncond ?? 0) > 0],
     ['firstpass_image', !noChoice.has(body.firstpass_image)],
     ['latent_mask', 'latent_mask' in body && !noChoice.has(body.latent_mask)],
     ['override_settings.sd_vae', !noChoice.has(overrides['sd_vae'])],
-    ['override_settings.tiling', overrides['tiling'] === true],
-    ['override_settings.token_merging_ratio', Number(overrides['token_merging_ratio'] ?? 0) > 0],
     ['override_settings.img2img_color_correction', overrides['img2img_color_correction'] === true],
   ];
   return rows.flatMap(([name, isSet]) => (isSet ? [`${name} is not supported by this server and was left out.`] : []));

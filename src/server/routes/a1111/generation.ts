@@ -162,6 +162,8 @@ export function sharedDraft(
     sampler,
     schedule,
     guidanceScale: body.cfg_scale ?? 7,
+    seamless: body.tiling === true || overrides['tiling'] === true ? 'both' : undefined,
+    tokenMerging: tokenMergingOf(overrides),
     ...refinerOf(body),
     noise: noises.get(options['randn_source']) ?? 'a1111-gpu',
     format: { type: formats.get(options['samples_format']) ?? 'png', quality: Number(options['jpeg_quality']) },
@@ -181,6 +183,14 @@ export function sharedDraft(
           }
         : undefined,
   };
+}
+
+/** A1111's option `token_merging_ratio`; 0 is off. Throws `invalid-argument` beyond 0 to 0.9, A1111's own bounds. */
+function tokenMergingOf(overrides: Readonly<Record<string, unknown>>): number | undefined {
+  const ratio = Number(overrides['token_merging_ratio'] ?? 0);
+  if (!(ratio >= 0 && ratio <= 0.9))
+    throw invalidField(['body', 'override_settings', 'token_merging_ratio'], 'ensure this value is from 0 to 0.9');
+  return ratio === 0 ? undefined : ratio;
 }
 
 /** A1111's `Processed.js()`: all facts about the result, as JSON in a string. */

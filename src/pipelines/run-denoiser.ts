@@ -1,0 +1,105 @@
+/** What a run calls as its network: the model's own, or a form with what the request adds to it, and the terms that follow guidance. */
+
+import type { GuidanceTerm, Network } from '../diffusion/guidance.ts';
+import { perturbedGuidance } from '../diffusion/perturbed-guidance.ts';
+import { StableDiffusionError } from '../errors.ts';
+import type { Extension } from '../extensions/extension.ts';
+import { freeU } from '../extensions/free-u.ts';
+import { perturbedAttention } from '../extensions/perturbed-attention.ts';
+import { seamless } from '../extensions/seamless.ts';
+import { tokenMerging } from '../extensions/token-merging.ts';
+import { perturbedLayers } from '../generation/addition-fields.ts';
+import type { GenerationRequest } from '../generation/request.ts';
+import type { Model } from '../model/model.ts';
+
+export interface RunDenoiser {
+  readonly network: Network;
+  readonly terms: readonly GuidanceTerm[];
+}
+
+/** The extensions of a request, in a fixed order. */
+function extensionsOf({
+  freeU: factors,
+  perturbedAttention: pag,
+  tokenMerging: ratio,
+  seamless: axes,
+}: GenerationRequest): Extension[] {
+  const { version, ...own } = factors ?? {};
+  return [
+    ...(factors ? [freeU({ b1: 1, b2: 1, s1: 1, s2: 1, ...own }, { version: version ?? 1 })] : []),
+    ...(axes ? [seamless(axes)] : []),
+    ...(ratio ? [tokenMerging({ ratio })] : []),
+    ...(pag ? [perturbedAttention(perturbedLayers(pag.layers))] : []),
+  ];
+}
+
+/** Throws `invalid-argument` for additions that cannot act together. */
+export function checkAdditions(
+  { checkpoint }: Model,
+  request: GenerationRequest,
+  { hasRefiner, hasControls }: { readonly hasRefiner: boolean; readonly hasControls: boolean },
+): void {
+  const {
+    freeU: factors,
+    perturbedAttention: pag,
+    selfAttentionGuidance: sag,
+    deepCache,
+    tokenMerging: ratio,
+    promptSyntax,
+    patches,
+    seamless: axes,
+  } = request;
+  const refuse = (message: string): never => {
+    throw new StableDiffusionError('invalid-argument', message);
+  };
+  const { noise_levels, time_is_sigma } = checkpoint.config;
+  if ((noise_levels || time_is_sigma) && (factors || axes || pag || sag || deepCache || ratio))
+    refuse(
+      'freeU, seamless, selfAttentionGuidance, perturbedAttention, tokenMerging and deepCache work with models that are told a timestep only. Leave them out.',
+    );
+  if ((pag || sag) && promptSyntax === 'a1111')
+    refuse(
+      "selfAttentionGuidance and perturbedAttention work with the plain prompt syntax only. Leave them out, or A1111's syntax.",
+    );
+  if ((pag || sag) && checkpoint.kind === 'ip2p')
+    refuse(
+      'selfAttentionGuidance and perturbedAttention do not work with models that are guided by a picture. Leave them out.',
+    );
+  if (patches && (ratio || axes || deepCache || sag))
+    refuse(
+      'tokenMerging, seamless, deepCache and selfAttentionGuidance need the whole latent, and patches cut it. Leave them or the patches out.',
+    );
+  if (sag && deepCache)
+    refuse(
+      'selfAttentionGuidance needs the whole network at every step, and deepCache leaves it out. Use one of them.',
+    );
+  if (hasControls && (factors || axes || pag || sag || deepCache || ratio))
+    refuse(
+      'freeU, seamless, selfAttentionGuidance, perturbedAttention, tokenMerging and deepCache do not work with controls yet. Leave them or the controls out.',
+    );
+  if (hasRefiner && (factors || pag || sag || deepCache || ratio))
+    refuse(
+      'freeU, selfAttentionGuidance, perturbedAttention, tokenMerging and deepCache do not go on in a refiner. Leave them or the refiner out.',
+    );
+}
+
+/** The network of one sampling run on latents [b, c, h, w]. */
+export async function denoiserOf(
+  model: Model,
+  request: GenerationRequest,
+  [, , height = 1, width = 1]: readonly number[],
+): Promise<RunDenoiser> {
+  const { selfAttentionGuidance: sag, perturbedAttention: pag, deepCache } = request;
+  const extensions = extensionsOf(request);
+  if (extensions.length === 0 && !sag && !deepCache)
+    return { network: (inputs, signal) => model.predict(inputs, signal), terms: [] };
+  const forms = await model.denoiserForms({
+    extensions,
+    size: extensions.some(({ needsSize }) => needsSize) ? [height, width] : undefined,
+    deepCache: deepCache && { interval: deepCache.interval, branch: deepCache.branch ?? 0 },
+  });
+  const pagTerms = pag ? [perturbedGuidance(pag)] : [];
+  if (!sag) return { network: forms.network(), terms: pagTerms };
+  const watched = forms.selfAttentionGuided(sag);
+  return { network: watched.network, terms: [watched.term, ...pagTerms] };
+}
