@@ -83,7 +83,6 @@ interface Row {
 const noise = 'a1111-cpu';
 const small = { width: 32, height: 32, steps: 4 };
 const wide = { width: 64, height: 32 };
-const weighted = { promptSyntax: 'a1111' } as const;
 const churn = { sampler: 'euler', samplerSettings: { sChurn: 20 } };
 const box = { class: 3, box: [0.1, 0.2, 0.5, 0.5] } as const;
 const start = (batch: number): Tensor<'float32'> => new TorchGenerator(9).randn([batch, 4, 8, 8]);
@@ -104,7 +103,7 @@ const rows: { readonly [F in Field]: readonly Row[] } = {
   sizeConditions: [
     { model: 'xl', options: { ...small, sizeConditions: { crop: { top: 64, left: 0 } } } },
     { model: 'xl', options: { ...small, sizeConditions: { negative: { original: wide } } } },
-    { model: 'xl', options: { ...small, ...weighted, sizeConditions: { negative: { target: wide } } } },
+    { model: 'xl', options: { ...small, promptSyntax: 'a1111', sizeConditions: { negative: { target: wide } } } },
   ],
   refiner: [
     { model: 'xl', options: { ...small, refined: true }, without: small },
