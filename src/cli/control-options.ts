@@ -35,7 +35,7 @@ export interface ControlWords {
 /** A number or true or false where it is one, else the text: the request's schema checks it. */
 function settingValue(given: string): unknown {
   if (given === 'true' || given === 'false') return given === 'true';
-  return /^[+-]?(\d+\.?\d*|\.\d+)$/.test(given) ? Number(given) : given;
+  return /^[+-]?(?:\d+(?:\.\d*)?|\.\d+)$/.test(given) ? Number(given) : given;
 }
 
 function reader(fields: readonly string[], example: string): (given: string) => ControlWords {

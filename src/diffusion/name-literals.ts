@@ -143,6 +143,7 @@ export const scheduleNames = [
   'align_your_steps_xl',
   'vp',
   'turbo',
+  'legacy_ddpm',
   'uniform',
   'quad',
 ] as const;

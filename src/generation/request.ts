@@ -1,7 +1,6 @@
 /**
  * The request: the one description of a run. The library's options, the record in a picture, the options of the command line, jobs of the
  * server, the worker's messages and the page's settings are derived from it.
- *
  * A request is plain JSON. Other inputs (a sampler object, a signal, tensors and pictures) are in `inputs.ts`.
  */
 
@@ -87,10 +86,7 @@ const promptFields = {
   promptBatches: list(list(prompt(), 'prompts', 1, batchSize.max), 'batches', 1, iterations.max).optional(),
   /** One negative prompt for all images of a batch, or one for each. Default: empty. */
   negativePrompt: promptOrPrompts().default(''),
-  /**
-   * How prompts are read: `plain`, as CompVis, where brackets are text and tokens beyond the 75th are cut; or `a1111`, with weights
-   * (`(word:1.3)`), schedules (`[from:to:0.5]`, `[a|b]`), `AND`, `BREAK`, comments and any length. Default `plain`.
-   */
+  /** How prompts are read: `plain`, as CompVis, where brackets are text and tokens beyond the 75th are cut; or `a1111`, with weights (`(word:1.3)`), schedules (`[from:to:0.5]`, `[a|b]`), `AND`, `BREAK`, comments and any length. Default `plain`. */
   promptSyntax: oneOf(promptSyntaxes).default('plain'),
   /** Options of A1111's syntax. */
   promptSettings: promptSettingsSchema.optional(),

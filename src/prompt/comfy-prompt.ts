@@ -43,7 +43,7 @@ function outermost(text: string): string[] {
 /** A number as Python's `float` takes it, or undefined. */
 function floatOf(text: string): number | undefined {
   const trimmed = text.trim();
-  return /^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$/.test(trimmed) ? Number(trimmed) : undefined;
+  return /^[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$/.test(trimmed) ? Number(trimmed) : undefined;
 }
 
 function weighted(text: string, weight: number, depth: number): ComfyPiece[] {

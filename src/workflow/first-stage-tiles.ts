@@ -9,8 +9,8 @@ import { float32, type Tensor } from '../tensor/tensor.ts';
 import type { NodeContext } from './context-in-run.ts';
 import { autoencoder, croppedToUnits } from './first-stage.ts';
 import { channelsFirst } from './pictures.ts';
-import { cropArea } from './sampling/predict.ts';
 import type { VaeValue } from './values/vae.ts';
+import { cropPlanes } from '../tensor/crop-planes.ts';
 
 type Float32 = Tensor<'float32'>;
 
@@ -56,7 +56,7 @@ export async function tiled(
     for (const left of starts(w, width, overlap)) {
       throwIfAborted(context.signal);
       const area = { top, left, height: Math.min(height, h - top), width: Math.min(width, w - left) };
-      const made = await run(cropArea(x, area));
+      const made = await run(cropPlanes(x, area));
       const [, , mh = 1, mw = 1] = made.shape;
       const [y0, x0] = [Math.round(top * scale), Math.round(left * scale)];
       const ramp = (i: number, length: number): number => {

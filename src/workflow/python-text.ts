@@ -73,7 +73,7 @@ export function pythonFloat(value: unknown): number {
     const named: Readonly<Record<string, number>> = { inf: Infinity, infinity: Infinity, nan: Number.NaN };
     const word = named[text.replace(/^[+-]/, '').toLowerCase()];
     if (word !== undefined) return text.startsWith('-') ? -word : word;
-    if (!/^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$/.test(text))
+    if (!/^[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$/.test(text))
       throw new ConversionError(`could not convert string to float: ${quoted(value)}`);
     return Number(text);
   }

@@ -9,7 +9,7 @@ import { resizeTensor } from '../tensor/resize-tensor.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { byteOf, channelsFirst, channelsLast } from './pictures.ts';
 import { roundHalfEven, toBatch } from './sampling/entry-inputs.ts';
-import { cropArea } from './sampling/predict.ts';
+import { cropPlanes } from '../tensor/crop-planes.ts';
 
 type Float32 = Tensor<'float32'>;
 
@@ -48,7 +48,7 @@ function middle(x: Float32, height: number, width: number): Float32 {
   const [before, after] = [w / h, width / height];
   const left = before > after ? roundHalfEven((w - w * (after / before)) / 2) : 0;
   const top = before < after ? roundHalfEven((h - h * (before / after)) / 2) : 0;
-  return cropArea(x, { left, top, width: w - 2 * left, height: h - 2 * top });
+  return cropPlanes(x, { left, top, width: w - 2 * left, height: h - 2 * top });
 }
 
 /** Throws `invalid-argument` for a size of 0, `too-large`. */

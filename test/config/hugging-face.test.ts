@@ -171,6 +171,7 @@ test('schedulers: scaled_linear is what LDM calls linear', () => {
     linear_start: 0.00085,
     linear_end: 0.012,
     given_betas: null,
+    noise_levels: null,
     beta_schedule: 'linear',
     parameterization: 'v',
     rescale_betas_zero_snr: false,

@@ -150,7 +150,7 @@ test('unconditional, class, super-resolution, semantic, layout and inpainting mo
       params: 'conditioning_key: crossattn',
     }),
   );
-  assert.deepEqual([layout.cond_stage_max_length, checkpointKind(layout)], [92, 'other']);
+  assert.deepEqual([layout.cond_stage_max_length, checkpointKind(layout)], [92, 'layout']);
   const inpainting = whole(
     model({
       first: vq4,

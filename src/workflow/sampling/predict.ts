@@ -14,6 +14,7 @@ import { type ControlRun, controlInputs } from './control-inputs.ts';
 import { toBatch } from './entry-inputs.ts';
 import { sizedNetwork } from './sized-network.ts';
 import { type Area, croppedArea, isActive, type Region, weightsOf } from './regions.ts';
+import { cropPlanes } from '../../tensor/crop-planes.ts';
 
 type Latent = Tensor<'float32'>;
 
@@ -35,19 +36,6 @@ interface Task {
   readonly inputs: NetworkInputs;
 }
 
-/** A part of a tensor [b, c, h, w]. */
-export function cropArea(x: Latent, { height, width, top, left }: Area): Latent {
-  const [batch = 1, channels = 1, h = 1, w = 1] = x.shape;
-  if (height === h && width === w) return x;
-  const data = new Float32Array(batch * channels * height * width);
-  for (let plane = 0; plane < batch * channels; plane++)
-    for (let y = 0; y < height; y++) {
-      const from = (plane * h + top + y) * w + left;
-      data.set(x.data.subarray(from, from + width), (plane * height + y) * width);
-    }
-  return float32([batch, channels, height, width], data);
-}
-
 async function taskOf(
   options: PredictOptions,
   x: Latent,
@@ -58,11 +46,11 @@ async function taskOf(
   const { model } = options;
   const [batch = 1, , height = 1, width = 1] = x.shape;
   const area = croppedArea(region, height, width);
-  const part = cropArea(x, area);
+  const part = cropPlanes(x, area);
   const { concat, ...others } = region.inputs;
   const seen = scale(part, Math.fround(model.sampling.inputScale(sigma)));
   const withConcat = concat
-    ? concatenate([seen, cropArea(toBatch(expectDType(concat, 'float32'), batch), area)], 1)
+    ? concatenate([seen, cropPlanes(toBatch(expectDType(concat, 'float32'), batch), area)], 1)
     : seen;
   const own: NetworkInputs = {
     ...Object.fromEntries(

@@ -38,7 +38,9 @@ export async function findEmbedding(
 ): Promise<{ readonly found: FoundEmbedding | undefined; readonly rest: string }> {
   const found = await load(name, encoder, context);
   if (found) return { found, rest: '' };
-  const bare = name.replace(/^,+/, '').replace(/,+$/, '');
+  let end = name.length;
+  while (end > 0 && name[end - 1] === ',') end--;
+  const bare = name.slice(0, end).replace(/^,+/, '');
   if (bare.length === name.length) return { found, rest: '' };
   return { found: await load(bare, encoder, context), rest: name.slice(bare.length) };
 }
