@@ -63,7 +63,7 @@ export const workOptions = {
   comfyuiFiles: text(
     ['--comfyui-files'],
     'DIR',
-    "folder of input, output and temp of ComfyUI's API; nothing in it is removed (default: in --data, with old results removed)",
+    "folder of input, output and temp of ComfyUI's API; no file in it is removed (default: in --data)",
   ),
   nodes: text(
     ['--nodes'],

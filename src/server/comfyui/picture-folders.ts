@@ -1,6 +1,6 @@
 /** PictureFolders: the files of each caller that workflows read and write, as ComfyUI has them: `input`, `output` and `temp`. */
 
-import { mkdir, readdir, rm, stat } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
 import { makeFolder } from '../../files/make-folder-node.ts';
@@ -28,8 +28,6 @@ export interface PictureFolders {
   ): Promise<boolean>;
   /** Paths of all files, from the folder. */
   list(owner: string, folder: PictureFolderName): Promise<readonly string[]>;
-  /** Removes files of `output` and `temp` that were written before a moment (milliseconds since 1970). */
-  prune(before: number): Promise<number>;
 }
 
 /** Files and depth of one listing. */
@@ -80,22 +78,5 @@ export function openDiskFolders(root: string): PictureFolders {
       }
     },
     list: (owner, folder) => filesIn(folderOf(owner, folder)),
-    async prune(before) {
-      await mkdir(root, { recursive: true, mode: 0o700 });
-      const callers = await readdir(join(root, 'callers')).catch(() => []);
-      let removed = 0;
-      for (const caller of ['', ...callers.map((name) => join('callers', name))]) {
-        for (const folder of ['output', 'temp']) {
-          const within = join(root, caller, folder);
-          for (const path of await filesIn(within)) {
-            const status = await stat(join(within, path)).catch(() => undefined);
-            if (!status || status.mtimeMs >= before) continue;
-            await rm(join(within, path), { force: true });
-            removed++;
-          }
-        }
-      }
-      return removed;
-    },
   };
 }
