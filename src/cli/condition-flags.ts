@@ -36,31 +36,24 @@ export const conditionFlags = {
     choice(
       ['--empty-negative'],
       emptyNegatives,
-      'SDXL: what stands for an empty negative prompt (default: zeros, but as ComfyUI with its noise)',
+      'SDXL: encoding of an empty negative prompt (default: encoded with --noise comfy, else zeros)',
     ),
   ),
   originalSize: at(
     'sizeConditions.original',
-    sizeFlag(
-      ['--original-size'],
-      "SDXL: size that the model is told the picture had before cropping (default: the picture's)",
-    ),
+    sizeFlag(['--original-size'], "SDXL: original size before cropping, as a condition (default: the picture's)"),
   ),
   targetSize: at(
     'sizeConditions.target',
-    sizeFlag(['--target-size'], "SDXL: size that the model is told to aim at (default: the picture's)"),
+    sizeFlag(['--target-size'], "SDXL: target size, as a condition (default: the picture's)"),
   ),
   crop: at(
     'sizeConditions.crop',
-    cropFlag(['--crop'], 'SDXL: where the model is told the picture was cropped (default: 0,0)'),
+    cropFlag(['--crop'], 'SDXL: top left corner of the crop, as a condition (default: 0,0)'),
   ),
   aestheticScore: at(
     'sizeConditions.aestheticScore',
-    number(
-      ['--aesthetic-score'],
-      'SDXL refiner: how beautiful the picture is to be, 0 to 10 (default: 6)',
-      within(bounds.aestheticScore),
-    ),
+    number(['--aesthetic-score'], 'SDXL refiner: aesthetic score, 0 to 10 (default: 6)', within(bounds.aestheticScore)),
   ),
   negativeOriginalSize: at(
     'sizeConditions.negative.original',

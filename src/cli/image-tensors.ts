@@ -1,4 +1,4 @@
-/** What stands for an image, or beside it, on the command line: latents of another run, a depth map. */
+/** Command-line options that replace an image or accompany it: latents of another run, a depth map. */
 
 import type { GivenTensors } from '../generation/inputs.ts';
 import { text } from './options.ts';

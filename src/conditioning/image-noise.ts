@@ -1,6 +1,6 @@
 /**
  * Noise on the image that a model looks at (Ho et al. 2021, "Cascaded Diffusion Models", arXiv 2106.15282): SD 2.x's upscaler noises the small
- * picture, its variation models the image's embedding, and both are told how much. As `ImageConcatWithNoiseAugmentation` and
+ * picture, its variation models the image's embedding, and both receive the noise level as an input. As `ImageConcatWithNoiseAugmentation` and
  * `CLIPEmbeddingNoiseAugmentation` of Stability-AI/stablediffusion.
  */
 

@@ -38,7 +38,7 @@ export const diffusionParamsSchema = z.object({
     .readonly()
     .nullable()
     .default(null),
-  /** The network is told sigma, not its number in the table (sgm's `quantize_c_noise: false`). */
+  /** The network receives sigma itself, not its index in the table (sgm's `quantize_c_noise: false`). */
   time_is_sigma: z.boolean().default(false),
   /** Mean and deviation of each channel of the autoencoder's latents, taken out before scaling. */
   latent_mean: z.array(z.number()).min(1).max(1024).readonly().nullable().default(null),

@@ -78,8 +78,8 @@ export function preconditionedNetwork(
   };
 }
 
-/** A network of DDPM's levels that is told sigma itself, not its number (sgm's `quantize_c_noise: false`). */
-export function toldSigma(network: Network, schedule: NoiseSchedule): Network {
+/** Wraps a network with DDPM's levels that receives sigma itself, not its index (sgm's `quantize_c_noise: false`). */
+export function withSigma(network: Network, schedule: NoiseSchedule): Network {
   return (inputs, signal) =>
     network(
       {

@@ -148,7 +148,7 @@ export const scheduleNames = [
   'quad',
 ] as const;
 
-/** Any text, without hiding the literals beside it in a union. */
+/** Any other text. In a union with literals, editors still complete the literals. */
 type OtherText = string & Readonly<Record<never, never>>;
 
 /** The name of a sampler, such as `ddim`, `DPM++ 2M Karras` or `dpmpp_2m`. */

@@ -162,7 +162,7 @@ export interface Sampler {
   readonly needsUnconditional?: boolean | undefined;
   /** Samplers in sigma space: the algorithm alone, over sigmas that the caller made. */
   readonly sample?: SigmaSampling | undefined;
-  /** It takes noise from a Brownian tree where there is one. Default false. */
+  /** It takes step noise from a Brownian tree if the run has one. Default false. */
   readonly usesIntervalNoise?: boolean | undefined;
   run(request: SamplingRequest): Sampling;
 }

@@ -1,6 +1,6 @@
 /**
  * sgm's scalings: the factors around a network at a noise level (sgm.modules.diffusionmodules.denoiser_scaling): D(x) = c_skip x + c_out F(c_in x,
- * c_noise). The first two are those of every model with DDPM's levels; with the other two the network is told the logarithm of the level, as EDM
+ * c_noise). The first two are those of every model with DDPM's levels; with the other two the network receives the logarithm of the level, as EDM
  * (Karras et al. 2022, arXiv 2206.00364, table 1): Playground v2.5 and CosXL.
  */
 

@@ -49,11 +49,11 @@ export const secondModelFields = {
   /** SDXL: the negative prompt of the second text encoder. Default: the same. */
   secondNegativePrompt: promptOrPrompts().optional(),
   /**
-   * SDXL: what stands for an empty negative prompt: `zeros` (sgm, A1111, diffusers where none is given) or the `encoded` empty text (ComfyUI,
+   * SDXL: encoding of an empty negative prompt: `zeros` (sgm, A1111, diffusers where none is given) or the `encoded` empty text (ComfyUI,
    * diffusers where an empty one is given). Default: `encoded` with ComfyUI's noise, else `zeros`.
    */
   emptyNegative: oneOf(emptyNegatives).optional(),
-  /** SDXL: what the model is told of the picture's size and quality (micro-conditions; Podell et al. 2023, arXiv 2307.01952). */
+  /** SDXL: size and quality conditions (micro-conditioning; Podell et al. 2023, arXiv 2307.01952). */
   sizeConditions: sizeConditionsSchema.optional(),
   /** The model that ends the run, such as SDXL's refiner: its file or its name. The library takes the loaded model. */
   refiner: text(4096).optional(),

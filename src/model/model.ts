@@ -6,7 +6,7 @@ import { conditionerOf } from '../conditioning/conditioners.ts';
 import { syntaxEncoding } from '../conditioning/prompt-contexts.ts';
 import { idTensor } from '../conditioning/text.ts';
 import type { Network } from '../diffusion/guidance.ts';
-import { preconditionedNetwork, toldSigma } from '../diffusion/continuous-levels.ts';
+import { preconditionedNetwork, withSigma } from '../diffusion/continuous-levels.ts';
 import type { PatchOptions } from '../diffusion/patches.ts';
 import { scheduleOf } from '../diffusion/model-schedule.ts';
 import type { NoiseSchedule } from '../diffusion/noise-schedule.ts';
@@ -103,12 +103,12 @@ export class Model implements AsyncDisposable, ConditionedModel {
     this.safety = safety_config && safetyNetwork(safety_config, this.networks);
   }
 
-  /** The network as samplers call it: by timestep, whatever it is told of the noise. */
+  /** The network as samplers call it: by timestep, whatever number it takes for the noise level. */
   #networkOfLevels(): Network {
-    const { noise_levels: levels, time_is_sigma: isToldSigma } = this.checkpoint.config;
+    const { noise_levels: levels, time_is_sigma: takesSigma } = this.checkpoint.config;
     const { predict, latentChannels } = this.denoiser;
     if (levels) return preconditionedNetwork(predict, levels, this.schedule, latentChannels);
-    return isToldSigma ? toldSigma(predict, this.schedule) : predict;
+    return takesSigma ? withSigma(predict, this.schedule) : predict;
   }
 
   /** Latents of the autoencoder as the network has them: less their mean, over their deviation, scaled. */

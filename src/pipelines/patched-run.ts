@@ -1,4 +1,4 @@
-/** The boxes of a run, and its network in patches where the request has them: each patch of a model of boxes is told which part of the picture it is. */
+/** The boxes of a run, and its network in patches where the request has them: a model of boxes also receives the place of each patch in the picture. */
 
 import type { Layout } from '../conditioning/conditioner.ts';
 import type { Network } from '../diffusion/guidance.ts';

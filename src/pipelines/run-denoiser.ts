@@ -55,7 +55,7 @@ export function checkAdditions(
   const { noise_levels, time_is_sigma } = checkpoint.config;
   if ((noise_levels || time_is_sigma) && (factors || axes || pag || sag || deepCache || ratio))
     refuse(
-      'freeU, seamless, selfAttentionGuidance, perturbedAttention, tokenMerging and deepCache work with models that are told a timestep only. Leave them out.',
+      'freeU, seamless, selfAttentionGuidance, perturbedAttention, tokenMerging and deepCache need a model that takes a timestep. This model takes a noise level; leave them out.',
     );
   if ((pag || sag) && promptSyntax === 'a1111')
     refuse(

@@ -51,7 +51,7 @@ export interface JobDraft extends z.output<typeof draftSchema> {
   readonly format?: JobRequest['format'] | undefined;
   readonly previews?: number | undefined;
   readonly scheduler?: string | undefined;
-  /** Where the end of the job is told. */
+  /** Address of the webhook that hears of the job's end. */
   readonly webhook?: string | undefined;
 }
 

@@ -116,7 +116,7 @@ const currentRequest = z.object({
   loras: z.array(loraUseSchema).optional(),
   /** What was asked for and left out, in words. */
   warnings: z.array(z.string()).optional(),
-  /** Where the end of the job is told. */
+  /** Address of the webhook that hears of the job's end. */
   webhook: z.string().max(2000).optional(),
   /** One for each picture. */
   seeds: z.array(plainSeedSchema).min(1),

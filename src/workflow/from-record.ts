@@ -1,6 +1,6 @@
 /**
- * workflowFromRecord: the settings of a picture as a workflow in ComfyUI's API format: checkpoint, LoRAs, prompts, sampler, first stage. What
- * the workflow cannot say is told by name, and so is noise of another convention, with which the picture is not the same.
+ * workflowFromRecord: the settings of a picture as a workflow in ComfyUI's API format: checkpoint, LoRAs, prompts, sampler, first stage. It
+ * names what a workflow cannot hold, and noise of another convention, which gives another picture.
  */
 
 import { comfySamplerName, namedSampling, samplerPeerOf } from '../diffusion/sampler-names.ts';

@@ -1,6 +1,6 @@
 /**
  * Checks a graph as ComfyUI's server does before it is queued: from the output nodes upwards, all errors at once, in its kinds and words.
- * A graph may run where one of its output nodes is right; the errors of the others are told all the same.
+ * A graph may run where one of its output nodes is right; it still reports the errors of the others.
  *
  *     const { valid, error, nodeErrors, outputs, graph } = validateWorkflow(given, nodes, lists);
  */

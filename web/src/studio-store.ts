@@ -1,4 +1,4 @@
-/** The store behind the page: its state, and who is told of changes. */
+/** The store behind the page: its state, and the listeners to its changes. */
 
 import { rememberedChoice } from './engines/choose-engine.ts';
 import { rememberedModel } from './engines/model-choice.ts';

@@ -145,7 +145,7 @@ async function addJob(context: ServerContext, owner: string, request: WorkflowRe
     );
     metrics.accepted('comfyui');
     watch.track(job);
-    // Sockets of all servers are told.
+    // The sockets of all servers hear of it.
     if (isWorkflowJob(job)) queue.publish({ kind: 'state', id, job: { ...job, state: 'queued' } });
   } catch (error) {
     if (error instanceof StableDiffusionError && error.code === 'busy') metrics.refused(String(error.details['scope']));

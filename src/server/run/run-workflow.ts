@@ -1,4 +1,4 @@
-/** Runs the workflow of a job: its events are told as they come, networks run in turns with other callers' jobs, and its end is the job's. */
+/** Runs the workflow of a job: it reports events as they come, networks run in turns with other callers' jobs, and its end is the job's. */
 
 import { StableDiffusionError } from '../../errors.ts';
 import { nodeImageCodec } from '../../image/codec/codec-node.ts';

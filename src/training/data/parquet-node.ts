@@ -68,7 +68,7 @@ async function groupsOf(opened: readonly Opened[], imageField: string): Promise<
   return groups;
 }
 
-/** A file that was cut is told before a thread is started for it. */
+/** Reports a truncated file before it starts a thread. */
 async function checkMagic(file: ByteSource): Promise<void> {
   const words = file.size < 12 ? '' : new TextDecoder('latin1').decode(await file.read(file.size - 4, 4));
   if (words !== 'PAR1') throw corrupt(file, new Error('it does not end with PAR1'));

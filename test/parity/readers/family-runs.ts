@@ -142,7 +142,7 @@ function compareTables(
   schedule: NoiseSchedule,
   compare: Comparisons,
   perStep: number,
-  /** The network is told the logarithm of the level (EDM). */
+  /** The network receives the logarithm of the level (EDM). */
   isContinuous: boolean,
 ): void {
   const sigmas = steps.map(({ sigma }) => sigma);

@@ -1,4 +1,4 @@
-/** `/settings` and `/users`: settings that a page keeps on the server. Callers are told apart by their API keys, not by ComfyUI's users. */
+/** `/settings` and `/users`: settings that a page keeps on the server. API keys identify callers; ComfyUI's users are not used. */
 
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
@@ -80,7 +80,7 @@ const users = comfyRoute({
 const addUser = comfyRoute({
   method: 'POST',
   path: '/users',
-  summary: 'A name for a user; it keeps nothing, because callers are told apart by API keys',
+  summary: 'Returns a name for a user. The server stores none: API keys identify callers',
   body: z.object({ username: z.string().trim().min(1).max(100) }),
   response: z.string(),
   handle: async (_context, { body: { username } }) => json(`${username.replace(/[^\w-]/g, '')}_${randomUUID()}`),
