@@ -18,6 +18,9 @@ before(async () => {
 after(() => server.stop(0));
 const small = { steps: 1, width: 64, height: 64 };
 
+/** Routes of ComfyUI, whose refusals may be empty, as ComfyUI's own are. */
+const mayBeSilent = new Set(routes.filter(({ flavour }) => flavour === 'comfyui').map(({ path }) => path));
+
 /** 4xx says what was wrong; 5xx never happens; 2xx is fine. */
 async function reasoned(method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown): Promise<number> {
   const response = await fetch(server.url + path, {
@@ -29,7 +32,7 @@ async function reasoned(method: 'GET' | 'POST' | 'DELETE', path: string, body?: 
     response.status < 500,
     `${method} ${path} ${JSON.stringify(body)?.slice(0, 500)}: ${response.status} ${text}`,
   );
-  if (response.status >= 400) assert.ok(text.length > 10, 'it says why');
+  if (response.status >= 400 && !mayBeSilent.has(path)) assert.ok(text.length > 10, 'it says why');
   return response.status;
 }
 

@@ -27,7 +27,7 @@ const tags: { readonly [F in Flavour]: string } = {
   own: 'Jobs',
 };
 
-const errorSchemas: { readonly [F in Flavour]: Json } = {
+const errorSchemas: { readonly [F in Exclude<Flavour, 'comfyui'>]: Json } = {
   a1111: {
     type: 'object',
     properties: { detail: {}, error: { type: 'string' }, body: { type: 'string' }, errors: { type: 'string' } },
@@ -57,23 +57,6 @@ const errorSchemas: { readonly [F in Flavour]: Json } = {
         required: ['code', 'message', 'status'],
         properties: { code: { type: 'integer' }, message: { type: 'string' }, status: { type: 'string' } },
       },
-    },
-  },
-  comfyui: {
-    type: 'object',
-    required: ['error', 'node_errors'],
-    properties: {
-      error: {
-        type: 'object',
-        required: ['type', 'message'],
-        properties: {
-          type: { type: 'string' },
-          message: { type: 'string' },
-          details: { type: 'string' },
-          extra_info: {},
-        },
-      },
-      node_errors: {},
     },
   },
   own: {
@@ -109,16 +92,20 @@ function parametersOf(route: Route): Json[] {
   });
 }
 
+function contentOf({ response, responseType }: Route): Json {
+  if (responseType) return { [responseType]: { schema: { type: 'string' } } };
+  return { 'application/json': { schema: response ? schemaOf(response, 'output') : {} } };
+}
+
 function operationOf(route: Route): Json {
-  const { flavour, body, response, responseType, status = 200, form, open } = route;
-  const error = (description: string): Json => ({
-    description,
-    content: { 'application/json': { schema: errorSchemas[flavour] } },
-  });
+  const { flavour, body, responseType, status = 200, form, open } = route;
+  // ComfyUI refuses in three forms: JSON of the error, a line of text, or nothing.
+  const error = (description: string): Json =>
+    flavour === 'comfyui'
+      ? { description }
+      : { description, content: { 'application/json': { schema: errorSchemas[flavour] } } };
   const parameters = parametersOf(route);
-  const content = responseType
-    ? { [responseType]: { schema: { type: 'string' } } }
-    : { 'application/json': { schema: response ? schemaOf(response, 'output') : {} } };
+  const done: Json = { description: 'Done', ...(responseType === 'none' ? {} : { content: contentOf(route) }) };
   const bodySchema = body && schemaOf(body, 'input');
   return {
     tags: [tags[flavour]],
@@ -138,9 +125,9 @@ function operationOf(route: Route): Json {
       : {}),
     ...(open ? { security: [] } : {}),
     responses: {
-      [status]: { description: 'Done', content },
+      [status]: done,
       ...(route.path === '/readyz'
-        ? { 503: { description: 'Not ready', content } }
+        ? { 503: { ...done, description: 'Not ready' } }
         : { default: error('Refused or failed') }),
       ...(flavour === 'openai' || flavour === 'gemini'
         ? { 400: error('The request is not valid') }

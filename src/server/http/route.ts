@@ -56,7 +56,7 @@ export interface RouteDefinition<B extends z.ZodType, Q extends z.ZodType, P ext
   readonly params?: P;
   /** Schema of the answer, for the OpenAPI document. */
   readonly response?: z.ZodType;
-  /** Media type of an answer that is not JSON. */
+  /** Media type of an answer that is not JSON; `none` for an answer without a body. */
   readonly responseType?: string;
   readonly status?: number;
   /** The body may be a form, whose fields and files the body schema then sees. */

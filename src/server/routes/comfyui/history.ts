@@ -37,7 +37,7 @@ const forgetting = comfyRoute({
   summary: 'Forgets finished workflows: clear for all, delete for a list of ids',
   body: z.custom<Uint8Array>().optional(),
   rawBody: true,
-  responseType: 'text/plain',
+  responseType: 'none',
   async handle(context, { owner, body }) {
     const { clear, delete: ids } = objectOf(body);
     if (clear) await forgetHistory(context, owner, undefined);

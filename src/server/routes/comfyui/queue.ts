@@ -40,7 +40,7 @@ const listing = comfyRoute({
 });
 
 const body = z.custom<Uint8Array>().optional();
-const change = { method: 'POST', body, rawBody: true, responseType: 'text/plain' } as const;
+const change = { method: 'POST', body, rawBody: true, responseType: 'none' } as const;
 
 const changing = comfyRoute({
   ...change,

@@ -43,7 +43,7 @@ const changeAll = comfyRoute({
   summary: 'Changes settings of the page',
   body,
   rawBody: true,
-  responseType: 'text/plain',
+  responseType: 'none',
   async handle({ comfyui }, { owner, body: bytes }) {
     const changes = z.record(z.string(), z.unknown()).safeParse(parsed(bytes));
     if (!changes.success)
@@ -62,7 +62,7 @@ const changeOne = comfyRoute({
   params: z.object({ id: z.string() }),
   body,
   rawBody: true,
-  responseType: 'text/plain',
+  responseType: 'none',
   async handle({ comfyui }, { owner, params: { id }, body: bytes }) {
     await comfyui.users.changeSettings(owner, { [id]: parsed(bytes) });
     return empty();

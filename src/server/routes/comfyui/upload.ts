@@ -18,11 +18,21 @@ interface Upload {
   readonly texts: ReadonlyMap<string, string>;
 }
 
-/** The form, or undefined where it lacks a file, or names a place that is not the caller's. */
-function uploadOf(parts: readonly FormPart[] | undefined): Upload | undefined {
+/** A form that was sent as one: JSON of the same shape is not. */
+class SentForm {
+  readonly parts: readonly FormPart[];
+
+  constructor(parts: readonly FormPart[]) {
+    this.parts = parts;
+  }
+}
+
+/** The picture of the form; undefined where the body is no form, lacks a file, or names a place that is not the caller's. */
+function uploadOf(body: unknown): Upload | undefined {
+  if (!(body instanceof SentForm)) return undefined;
   const texts = new Map<string, string>();
-  for (const part of parts ?? []) if ('text' in part) texts.set(part.name, part.text);
-  const file = parts?.find((part) => part.name === 'image');
+  for (const part of body.parts) if ('text' in part) texts.set(part.name, part.text);
+  const file = body.parts.find((part) => part.name === 'image');
   if (!file || !('bytes' in file) || !file.fileName) return undefined;
   const folder = texts.get('type') ?? 'input';
   const given = texts.get('subfolder') ?? '';
@@ -70,8 +80,8 @@ async function store(
 }
 
 const form = {
-  body: z.custom<readonly FormPart[]>().optional(),
-  form: (parts: readonly FormPart[]) => parts,
+  body: z.custom<unknown>().optional(),
+  form: (parts: readonly FormPart[]) => new SentForm(parts),
   takesPictures: true,
   response: z.object({ name: z.string(), subfolder: z.string(), type: z.string() }),
 };
@@ -82,7 +92,7 @@ const image = comfyRoute({
   summary: 'Stores a picture for workflows: a form with image, and type, subfolder, overwrite',
   ...form,
   async handle(context, { owner, body }) {
-    const upload = uploadOf(Array.isArray(body) ? body : undefined);
+    const upload = uploadOf(body);
     if (!upload) return empty(400);
     context.quota.charge(owner, upload.bytes.length);
     return store(context, owner, upload);
@@ -112,7 +122,7 @@ const mask = comfyRoute({
     'Stores a stored picture again, with the alpha channel of the one sent: a form with image and original_ref, a JSON text',
   ...form,
   async handle(context, { owner, body, signal }) {
-    const upload = uploadOf(Array.isArray(body) ? body : undefined);
+    const upload = uploadOf(body);
     const original = referenceOf(upload?.texts.get('original_ref'));
     const path = original && pathInside(original.subfolder, original.filename);
     if (!upload || !original || !path) return empty(400);

@@ -138,7 +138,8 @@ const removing = comfyRoute({
   path: '/userdata/:file',
   summary: "Removes a file of the caller's",
   params: z.object({ file: z.string() }),
-  response: z.unknown(),
+  responseType: 'none',
+  status: 204,
   async handle({ comfyui }, { owner, params }) {
     const path = pathInside(params.file);
     if (path === undefined || baseName(path) === '') return empty(403);

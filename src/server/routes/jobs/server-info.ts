@@ -24,7 +24,12 @@ export const serverInfo = defineRoute({
     ),
     samplers: z.array(z.string()),
     limits: z.record(z.string(), z.number()),
-    policy: z.record(z.string(), z.boolean()),
+    policy: z.object({
+      safety: z.boolean(),
+      watermark: z.boolean(),
+      fetchUrls: z.boolean(),
+      webhooks: z.enum(['off', 'public', 'private']),
+    }),
     queue: z.object({ queued: z.int(), running: z.int() }),
   }),
   async handle({ catalog, models, limits, policy, queue, version, log }) {
