@@ -16,12 +16,21 @@ export interface ControlRun {
   readonly progress: ControlProgress;
 }
 
+/** A model's denoiser under controls, until it is disposed of. */
+export interface ControlledDenoiser extends AsyncDisposable {
+  readonly network: Network;
+}
+
 /** Throws `weights-mismatch` where an adapter does not fit the denoiser. */
 export async function controlledDenoiser(
   model: DenoisingModel,
   { units, additions }: ControlPlan,
   run: ControlRun,
-): Promise<Network> {
-  const { predict, neutral } = await extendedDenoiser(model, additions);
-  return units.length === 0 ? predict : controlledNetwork({ network: predict, neutral, units, ...run });
+): Promise<ControlledDenoiser> {
+  const denoiser = await extendedDenoiser(model, additions);
+  const { predict, neutral } = denoiser;
+  return {
+    network: units.length === 0 ? predict : controlledNetwork({ network: predict, neutral, units, ...run }),
+    [Symbol.asyncDispose]: () => denoiser[Symbol.asyncDispose](),
+  };
 }

@@ -1,7 +1,7 @@
 /**
  * A model's denoiser with extensions: control networks' outputs, adapters' features and image tokens enter it as further inputs.
  *
- * A network in memory is large, so a model keeps one form of its denoiser at a time: another form frees the one before it.
+ * The model keeps one such form (kept-form.ts).
  */
 
 import type { UNetConfig } from '../config/network-config.ts';
@@ -15,6 +15,7 @@ import { zeros } from '../tensor/tensor.ts';
 import { joined } from '../weights/view.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 import { denoiserNetwork } from './denoiser-network.ts';
+import { type KeptForm, noLease } from './kept-form.ts';
 import { assertNetworksMatch, type NamedNetwork, NetworkSet } from './network-set.ts';
 
 /** What of a model its denoiser's forms are made of. */
@@ -23,6 +24,7 @@ export interface DenoisingModel {
   readonly networks: NetworkSet;
   readonly precision: PrecisionName;
   readonly predict: Network;
+  readonly keptForm: KeptForm;
 }
 
 export interface DenoiserAdditions {
@@ -31,13 +33,12 @@ export interface DenoiserAdditions {
   readonly weights?: readonly WeightSource[];
 }
 
-export interface ExtendedDenoiser {
+/** A run has it until it is disposed of. */
+export interface ExtendedDenoiser extends AsyncDisposable {
   readonly predict: Network;
   /** Zeros for the inputs of the extensions: what leaves the denoiser as it is. Tokens are one of zeros. */
   readonly neutral: (inputs: DenoiserInputs) => NetworkInputs;
 }
-
-const current = new WeakMap<DenoisingModel, { readonly key: string; readonly networks: NetworkSet }>();
 
 /** The model's own UNet. Throws `invalid-argument` for a model without one. */
 export function unetOf({ label, networks }: DenoisingModel): NamedNetwork & { readonly config: UNetConfig } {
@@ -45,13 +46,6 @@ export function unetOf({ label, networks }: DenoisingModel): NamedNetwork & { re
   if (found.config.kind !== 'unet')
     throw new StableDiffusionError('invalid-argument', `${label} has no UNet that can be controlled.`);
   return { ...found, config: found.config };
-}
-
-/** Frees the extended form of a model's denoiser, if there is one. */
-export async function releaseExtended(model: DenoisingModel): Promise<void> {
-  const known = current.get(model);
-  current.delete(model);
-  await known?.networks.dispose();
 }
 
 function networksFor(model: DenoisingModel, { extensions, weights = [] }: DenoiserAdditions): NetworkSet {
@@ -97,20 +91,18 @@ export function neutralInputs(
 export async function extendedDenoiser(model: DenoisingModel, additions: DenoiserAdditions): Promise<ExtendedDenoiser> {
   const { extensions, weights = [] } = additions;
   if (extensions.length === 0) {
-    await releaseExtended(model);
-    return { predict: (inputs, signal) => model.predict(inputs, signal), neutral: () => ({}) };
+    await model.keptForm.free();
+    return { ...noLease, predict: (inputs, signal) => model.predict(inputs, signal), neutral: () => ({}) };
   }
-  const key = [...extensions.map(({ name }) => name), ...weights.map(({ label }) => label)].join('\n');
-  let known = current.get(model);
-  if (known?.key !== key) {
-    await releaseExtended(model);
+  const names = [extensions.map(({ name }) => name), weights.map(({ label }) => label)];
+  const lease = await model.keptForm.lease(JSON.stringify(['extended', ...names]), async () => {
     await model.networks.release('unet');
-    known = { key, networks: networksFor(model, additions) };
-    current.set(model, known);
-  }
+    return networksFor(model, additions);
+  });
   const { config } = unetOf(model);
   return {
-    predict: denoiserNetwork(config, known.networks).predict,
+    predict: denoiserNetwork(config, lease.form).predict,
     neutral: neutralInputs(extensions, config),
+    [Symbol.asyncDispose]: () => lease[Symbol.asyncDispose](),
   };
 }

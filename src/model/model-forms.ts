@@ -6,6 +6,7 @@ import { StableDiffusionError } from '../errors.ts';
 import type { SeamlessAxes } from '../extensions/seamless.ts';
 import { type Autoencoder, autoencoderOf, type StageOptions } from './autoencoder.ts';
 import { type DenoiserForms, type DenoiserFormsOptions, openDenoiserForms } from './denoiser-forms.ts';
+import type { FormLease, KeptForm } from './kept-form.ts';
 import { NetworkSet } from './network-set.ts';
 import { patchedAutoencoder } from './patched-autoencoder.ts';
 
@@ -18,17 +19,17 @@ interface FormedModel {
   readonly checkpoint: Checkpoint;
   readonly networks: NetworkSet;
   readonly autoencoder: Autoencoder;
+  readonly keptForm: KeptForm;
 }
 
 export interface ModelForms {
-  readonly denoiser: (request: FormsRequest) => Promise<DenoiserForms>;
+  readonly denoiser: (request: FormsRequest) => Promise<FormLease<DenoiserForms>>;
   /** The autoencoder of pictures without a seam, or that works in patches; else the model's own. */
   readonly autoencoder: (options: StageOptions) => Promise<Autoencoder>;
   readonly dispose: () => Promise<void>;
 }
 
 export function createModelForms(model: FormedModel): ModelForms {
-  let denoiser: { readonly key: string; readonly forms: DenoiserForms } | undefined;
   let stage: { readonly axes: SeamlessAxes; readonly networks: NetworkSet } | undefined;
   const seamlessAutoencoder = async (axes: SeamlessAxes | undefined): Promise<Autoencoder> => {
     if (!axes) return model.autoencoder;
@@ -52,29 +53,25 @@ export function createModelForms(model: FormedModel): ModelForms {
     return autoencoderOf(config, stage.networks);
   };
   return {
-    async denoiser(request) {
-      const key = JSON.stringify([request.extensions.map(({ name }) => name), request.size, request.deepCache]);
-      if (denoiser?.key === key) return denoiser.forms;
-      await denoiser?.forms[Symbol.asyncDispose]();
-      denoiser = undefined;
+    denoiser(request) {
       const { label, precision, checkpoint } = model;
-      const forms = openDenoiserForms({
-        ...request,
-        label,
-        engine: model.networks.engine,
-        precision,
-        config: checkpoint.config.unet_config,
-        weights: [checkpoint.parts.unet],
-      });
-      denoiser = { key, forms };
-      return forms;
+      const names = request.extensions.map(({ name }) => name);
+      return model.keptForm.lease(JSON.stringify(['forms', names, request.size, request.deepCache]), () =>
+        openDenoiserForms({
+          ...request,
+          label,
+          engine: model.networks.engine,
+          precision,
+          config: checkpoint.config.unet_config,
+          weights: [checkpoint.parts.unet],
+        }),
+      );
     },
     async autoencoder({ seamless: axes, patches }) {
       const own = await seamlessAutoencoder(axes);
       return patches ? patchedAutoencoder(own, patches) : own;
     },
     async dispose() {
-      await denoiser?.forms[Symbol.asyncDispose]();
       await stage?.networks.dispose();
     },
   };

@@ -23,7 +23,7 @@ import { type Autoencoder, autoencoderOf, type Posterior, type StageOptions } fr
 import type { DenoiserForms } from './denoiser-forms.ts';
 import { createModelForms, type FormsRequest, type ModelForms } from './model-forms.ts';
 import { type DenoiserNetwork, denoiserNetwork } from './denoiser-network.ts';
-import { releaseExtended } from './extended-denoiser.ts';
+import { type FormLease, KeptForm } from './kept-form.ts';
 import { type ImageCondition, imageConditionOf } from './image-condition.ts';
 import { scaledLatent, unscaledLatent } from './latent-scale.ts';
 import { nativeLatentSize } from './native-size.ts';
@@ -65,6 +65,8 @@ export class Model implements AsyncDisposable, ConditionedModel {
   readonly adapters: readonly string[];
   readonly #options: ModelOptions;
   readonly #predict: Network;
+  /** The form of its denoiser for the extensions or controls of a run. */
+  readonly keptForm = new KeptForm();
   readonly #forms: ModelForms = createModelForms(this);
   #disposed = false;
 
@@ -207,8 +209,8 @@ export class Model implements AsyncDisposable, ConditionedModel {
     return this.#predict(inputs, signal);
   }
 
-  /** The denoiser in a form with extensions. One form is kept at a time; another frees it. Throws as `openDenoiserForms`. */
-  denoiserForms(options: FormsRequest): Promise<DenoiserForms> {
+  /** The denoiser in a form with extensions, for one run. Throws as `openDenoiserForms`. */
+  denoiserForms(options: FormsRequest): Promise<FormLease<DenoiserForms>> {
     return this.#forms.denoiser(options);
   }
 
@@ -266,7 +268,7 @@ export class Model implements AsyncDisposable, ConditionedModel {
   async dispose(): Promise<void> {
     if (this.#disposed) return;
     this.#disposed = true;
-    await releaseExtended(this);
+    await this.keptForm[Symbol.asyncDispose]();
     await this.#forms.dispose();
     await this.networks.dispose();
     if (this.#options.ownsCheckpoint ?? true) await this.checkpoint.close();

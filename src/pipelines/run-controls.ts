@@ -2,7 +2,6 @@
 
 import { controlKindName } from '../checkpoints/control-file.ts';
 import type { ControlProgress, ControlWindowRule } from '../diffusion/control/control-window.ts';
-import type { Network } from '../diffusion/guidance.ts';
 import { StableDiffusionError } from '../errors.ts';
 import type { ControlInputs, ControlPictures, ImagePromptPictures } from '../generation/control-inputs.ts';
 import type { ControlFields, ImagePromptFields } from '../generation/control-fields.ts';
@@ -10,7 +9,7 @@ import type { AnyInputs } from '../generation/inputs.ts';
 import type { PictureDigests } from '../generation/record.ts';
 import type { GenerationRequest } from '../generation/request.ts';
 import type { Image } from '../image/image.ts';
-import { controlledDenoiser } from '../model/controlled-denoiser.ts';
+import { type ControlledDenoiser, controlledDenoiser } from '../model/controlled-denoiser.ts';
 import { embeddedTokens, imageTokens } from '../model/control-model.ts';
 import { type ControlInput, type ControlPlan, planControls } from '../model/control-units.ts';
 import type { Model } from '../model/model.ts';
@@ -23,7 +22,7 @@ import type { PictureSize } from './picture-size.ts';
 export interface RunControls {
   readonly digests: { readonly control?: readonly PictureDigests[]; readonly imagePrompts?: readonly PictureDigests[] };
   /** The denoiser under the controls, and the count of steps to keep up to date. */
-  denoiser(steps: number): Promise<{ readonly network: Network; readonly progress: ControlProgress }>;
+  denoiser(steps: number): Promise<ControlledDenoiser & { readonly progress: ControlProgress }>;
 }
 
 interface ControlledRun {
@@ -149,13 +148,13 @@ export async function runControls(run: ControlledRun): Promise<RunControls | und
       plan ??= planOf(run, controls);
       const progress: ControlProgress = { finished: 0, steps };
       const { schedule, parameterization } = model;
-      const network = await controlledDenoiser(model, await plan, {
+      const denoiser = await controlledDenoiser(model, await plan, {
         schedule,
         parameterization,
         rule: ruleOf(request),
         progress,
       });
-      return { network, progress };
+      return { ...denoiser, progress };
     },
   };
 }

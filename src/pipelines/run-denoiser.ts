@@ -10,9 +10,11 @@ import { seamless } from '../extensions/seamless.ts';
 import { tokenMerging } from '../extensions/token-merging.ts';
 import { perturbedLayers } from '../generation/addition-fields.ts';
 import type { GenerationRequest } from '../generation/request.ts';
+import { noLease } from '../model/kept-form.ts';
 import type { Model } from '../model/model.ts';
 
-export interface RunDenoiser {
+/** A run has it until it is disposed of. */
+export interface RunDenoiser extends AsyncDisposable {
   readonly network: Network;
   readonly terms: readonly GuidanceTerm[];
 }
@@ -83,6 +85,12 @@ export function checkAdditions(
     );
 }
 
+/** The model's own network. The form that another run left is freed. */
+async function plainDenoiser(model: Model): Promise<RunDenoiser> {
+  await model.keptForm.free();
+  return { ...noLease, network: (inputs, signal) => model.predict(inputs, signal), terms: [] };
+}
+
 /** The network of one sampling run on latents [b, c, h, w]. */
 export async function denoiserOf(
   model: Model,
@@ -91,15 +99,15 @@ export async function denoiserOf(
 ): Promise<RunDenoiser> {
   const { selfAttentionGuidance: sag, perturbedAttention: pag, deepCache } = request;
   const extensions = extensionsOf(request);
-  if (extensions.length === 0 && !sag && !deepCache)
-    return { network: (inputs, signal) => model.predict(inputs, signal), terms: [] };
-  const forms = await model.denoiserForms({
+  if (extensions.length === 0 && !sag && !deepCache) return plainDenoiser(model);
+  const lease = await model.denoiserForms({
     extensions,
     size: extensions.some(({ needsSize }) => needsSize) ? [height, width] : undefined,
     deepCache: deepCache && { interval: deepCache.interval, branch: deepCache.branch ?? 0 },
   });
+  const free = { [Symbol.asyncDispose]: () => lease[Symbol.asyncDispose]() };
   const pagTerms = pag ? [perturbedGuidance(pag)] : [];
-  if (!sag) return { network: forms.network(), terms: pagTerms };
-  const watched = forms.selfAttentionGuided(sag);
-  return { network: watched.network, terms: [watched.term, ...pagTerms] };
+  if (!sag) return { ...free, network: lease.form.network(), terms: pagTerms };
+  const watched = lease.form.selfAttentionGuided(sag);
+  return { ...free, network: watched.network, terms: [watched.term, ...pagTerms] };
 }

@@ -83,7 +83,8 @@ export async function* sampleBatch(
   parts: BatchParts,
 ): AsyncGenerator<PipelineEvent, Tensor<'float32'>, void> {
   const { model, request, inputs, sampling } = plan;
-  const { progress, ...denoiser } = await batchDenoiser(plan, parts);
+  await using denoiser = await batchDenoiser(plan, parts);
+  const { progress } = denoiser;
   const steps = startSampling(plan, parts, denoiser);
   let next = await steps.next();
   while (!next.done) {
@@ -125,6 +126,6 @@ export async function rehearseBatch(plan: RunPlan, batch: Batch, stream: NoiseSt
   const drawStart = stream.startNoise(batch);
   const prepared = (await start.prepare?.(noise, batch.batch, drawStart)) ?? {};
   const parts = { guide, noise, start: prepared, startNoise: drawStart() };
-  const denoiser = choosesSteps ? await batchDenoiser(plan, parts) : undefined;
+  await using denoiser = choosesSteps ? await batchDenoiser(plan, parts) : undefined;
   for await (const _ of startSampling(plan, parts, denoiser));
 }

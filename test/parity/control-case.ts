@@ -9,6 +9,7 @@ import type { ControlInput } from '../../src/model/control-units.ts';
 import { type ControlModel, openControlModel, type ControlModelOptions } from '../../src/model/control-model.ts';
 import { denoiserNetwork } from '../../src/model/denoiser-network.ts';
 import type { DenoisingModel } from '../../src/model/extended-denoiser.ts';
+import { KeptForm } from '../../src/model/kept-form.ts';
 import { NetworkSet } from '../../src/model/network-set.ts';
 import { toFloat32 } from '../../src/tensor/convert.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
@@ -23,6 +24,7 @@ export function unetModel(folder: string, given?: WeightSource): DenoisingModel 
   const config = networkConfigSchema.parse(parseModelConfig(readFileSync(yaml, 'utf8'), yaml)) as UNetConfig;
   const source = given ?? memoryWeights(readTensors(join(folder, 'weights.safetensors')), folder);
   const weights = canonicalWeights(source, config).source;
+  const keptForm = new KeptForm();
   const networks = new NetworkSet({
     label: folder,
     engine: parityEngine(),
@@ -33,7 +35,11 @@ export function unetModel(folder: string, given?: WeightSource): DenoisingModel 
     networks,
     precision: 'float32',
     predict: denoiserNetwork(config, networks).predict,
-    [Symbol.asyncDispose]: () => networks.dispose(),
+    keptForm,
+    async [Symbol.asyncDispose]() {
+      await keptForm[Symbol.asyncDispose]();
+      await networks.dispose();
+    },
   };
 }
 

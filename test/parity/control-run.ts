@@ -58,9 +58,9 @@ export async function compareRun({ model, inputs, wanted, recorded, compare }: C
       : { schedule: stableDiffusionSchedule(), parameterization: 'eps' as const };
   const progress = { finished: 0, steps: steps - (request.startStep ?? 0) };
   const plan = await planControls(model, controls);
-  const network = await controlledDenoiser(model, plan, { schedule, parameterization, rule, progress });
+  await using denoiser = await controlledDenoiser(model, plan, { schedule, parameterization, rule, progress });
   const guided = guidedModel({
-    network,
+    network: denoiser.network,
     schedule,
     parameterization,
     condition: { context: floats(inputs, 'prompt_embeds'), ...halfMark(true) },

@@ -140,14 +140,14 @@ async function compareCalls(recorded: RecordedCase, compare: Comparisons): Promi
     }
     const plan = await planControls(model, controls);
     const progress = { finished: 0, steps: 1 };
-    const network = await controlledDenoiser(model, plan, {
+    await using denoiser = await controlledDenoiser(model, plan, {
       schedule,
       parameterization: 'eps',
       rule: 'a1111',
       progress,
     });
     const marks: Record<string, Tensor> = controls.length > 0 ? { [halfInput]: float32([2], [1, 0]) } : {};
-    const got = await network({
+    const got = await denoiser.network({
       x: floats(inputs, isHires ? 'x_hires' : 'x'),
       timesteps: floats(inputs, 'timesteps'),
       context: floats(inputs, 'context'),
