@@ -50,7 +50,7 @@ const within: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Packages that only exist in Node; importing one makes a file platform-specific. */
-const nodePackages = /^(node:|sharp$|onnxruntime-node$|commander$|fastify|@fastify|bullmq|ioredis)/;
+const nodePackages = /^(node:|sharp$|onnxruntime-node$|commander$|fastify|@fastify|bullmq|ioredis|koffi)/;
 /** Folders whose files are all for Node. */
 /** The base of everything: files that stand alone in src/. */
 const baseFiles = new Set(['errors.ts', 'visible.ts']);

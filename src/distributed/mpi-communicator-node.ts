@@ -1,0 +1,220 @@
+/**
+ * Communicators over MPI's library.
+ *
+ * Small operations, and the wait for slower ranks before large ones, ask from time to time whether they are done (`MPI_Test`), because
+ * MPI's own waiting keeps a core busy. Large ones run in a thread of Node's pool.
+ */
+
+import { StableDiffusionError } from '../errors.ts';
+import type { Communicator, Moved, Numbers, Reduction } from './communicator.ts';
+import type { Argument, Handle, MpiFunction, MpiLibrary } from './mpi-library-node.ts';
+
+/** Most bytes of an operation that is polled. */
+const smallBytes = 2 ** 14;
+/** Milliseconds between questions: at first and at most. */
+const [firstPause, longestPause] = [0.25, 4];
+/** Bytes of an MPI_Status, at least. */
+const statusBytes = 128;
+
+const pause = (milliseconds: number): Promise<void> =>
+  new Promise((resolve) => {
+    if (milliseconds < 1) setImmediate(resolve);
+    else setTimeout(resolve, milliseconds);
+  });
+
+function check(code: number, what: string): void {
+  if (code !== 0)
+    throw new StableDiffusionError(
+      'engine-failed',
+      `${what} of MPI failed with code ${code}. See the lines of MPI above.`,
+    );
+}
+
+/** Where the parts of these lengths begin. */
+function placesOf(counts: readonly number[]): {
+  readonly counts: Int32Array;
+  readonly starts: Int32Array;
+  readonly total: number;
+} {
+  const starts = new Int32Array(counts.length);
+  let total = 0;
+  for (const [i, count] of counts.entries()) {
+    starts[i] = total;
+    total += count;
+  }
+  if (total >= 2 ** 31)
+    throw new StableDiffusionError(
+      'too-large',
+      `An operation of MPI moves fewer than 2^31 elements, and this has ${total}.`,
+    );
+  return { counts: Int32Array.from(counts), starts, total };
+}
+
+class MpiCommunicator implements Communicator {
+  readonly rank: number;
+  readonly size: number;
+  readonly #mpi: MpiLibrary;
+  readonly #handle: Handle;
+  readonly #close: () => void;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(mpi: MpiLibrary, handle: Handle, close: () => void) {
+    this.#mpi = mpi;
+    this.#handle = handle;
+    this.#close = close;
+    const number = (ask: MpiFunction): number => {
+      const value = new Int32Array(1);
+      check(ask(handle, value), 'MPI_Comm');
+      return value[0] ?? 0;
+    };
+    this.rank = number(mpi.call.MPI_Comm_rank);
+    this.size = number(mpi.call.MPI_Comm_size);
+  }
+
+  /** After the operations before it. */
+  #next<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#last.then(work);
+    this.#last = result.catch(() => undefined);
+    return result;
+  }
+
+  /** Starts an operation and asks until it is done. Its buffers are off V8's heap once `buffer` was read, so that they do not move. */
+  async #poll(start: MpiFunction, values: readonly Argument[], what: string): Promise<void> {
+    const [request, done, status] = [new BigInt64Array(1), new Int32Array(1), new Uint8Array(statusBytes)];
+    const held = [...values, request, done, status];
+    for (const value of held) if (ArrayBuffer.isView(value)) void value.buffer;
+    check(start(...values, request), what);
+    for (let milliseconds = firstPause; ; milliseconds = Math.min(longestPause, milliseconds * 2)) {
+      check(this.#mpi.call.MPI_Test(request, done, status), what);
+      if (done[0] !== 0) return;
+      await pause(milliseconds);
+    }
+  }
+
+  /** A large operation, when all ranks have come to it. */
+  async #long(work: MpiFunction, values: readonly Argument[], what: string): Promise<void> {
+    await this.#poll(this.#mpi.call.MPI_Ibarrier, [this.#handle], 'MPI_Ibarrier');
+    const code = await new Promise<number>((resolve, reject) => {
+      work.async(...values, (error: unknown, result: number) => (error ? reject(error) : resolve(result)));
+    });
+    check(code, what);
+  }
+
+  #type(values: Moved): { readonly type: Handle; readonly bytes: number } {
+    const { float, double, byte } = this.#mpi.handles;
+    if (values instanceof Float32Array) return { type: float, bytes: 1 };
+    return values instanceof Float64Array
+      ? { type: double, bytes: 1 }
+      : { type: byte, bytes: values.BYTES_PER_ELEMENT };
+  }
+
+  allReduce<T extends Numbers>(values: T, reduction: Reduction = 'sum'): Promise<T> {
+    return this.#next(async () => {
+      const out = new (values.constructor as new (length: number) => T)(values.length);
+      const { type } = this.#type(values);
+      const { call, handles } = this.#mpi;
+      const given = [values, out, values.length, type, handles[reduction], this.#handle];
+      if (values.byteLength <= smallBytes) await this.#poll(call.MPI_Iallreduce, given, 'MPI_Iallreduce');
+      else await this.#long(call.MPI_Allreduce, given, 'MPI_Allreduce');
+      return out;
+    });
+  }
+
+  reduceScatter(values: Float32Array<ArrayBuffer>, counts: readonly number[]): Promise<Float32Array<ArrayBuffer>> {
+    return this.#next(async () => {
+      const places = this.#places(counts, values.length);
+      const out = new Float32Array(counts[this.rank] ?? 0);
+      const { call, handles } = this.#mpi;
+      const given = [values, out, places.counts, handles.float, handles.sum, this.#handle];
+      await this.#long(call.MPI_Reduce_scatter, given, 'MPI_Reduce_scatter');
+      return out;
+    });
+  }
+
+  allGather<T extends Moved>(part: T, counts: readonly number[] = Array(this.size).fill(part.length)): Promise<T> {
+    return this.#next(async () => {
+      const { type, bytes } = this.#type(part);
+      const places = placesOf(counts.map((count) => count * bytes));
+      const out = new (part.constructor as new (length: number) => T)(places.total / bytes);
+      const { call } = this.#mpi;
+      const given = [part, part.length * bytes, type, out, places.counts, places.starts, type, this.#handle];
+      if (out.byteLength <= smallBytes) await this.#poll(call.MPI_Iallgatherv, given, 'MPI_Iallgatherv');
+      else await this.#long(call.MPI_Allgatherv, given, 'MPI_Allgatherv');
+      return out;
+    });
+  }
+
+  allToAll(values: Uint16Array<ArrayBuffer>, counts: readonly number[]): Promise<Uint16Array<ArrayBuffer>> {
+    return this.#next(async () => {
+      this.#places(counts, values.length);
+      const { byte } = this.#mpi.handles;
+      const own = counts[this.rank] ?? 0;
+      const sent = placesOf(counts.map((count) => 2 * count));
+      const got = placesOf(Array(this.size).fill(2 * own));
+      const out = new Uint16Array(own * this.size);
+      const given = [values, sent.counts, sent.starts, byte, out, got.counts, got.starts, byte, this.#handle];
+      await this.#long(this.#mpi.call.MPI_Alltoallv, given, 'MPI_Alltoallv');
+      return out;
+    });
+  }
+
+  broadcast<T extends Moved>(values: T, root = 0): Promise<T> {
+    return this.#next(async () => {
+      const { type, bytes } = this.#type(values);
+      const { call } = this.#mpi;
+      const given = [values, placesOf([values.length * bytes]).total, type, root, this.#handle];
+      if (values.byteLength <= smallBytes) await this.#poll(call.MPI_Ibcast, given, 'MPI_Ibcast');
+      else await this.#long(call.MPI_Bcast, given, 'MPI_Bcast');
+      return values;
+    });
+  }
+
+  barrier(): Promise<void> {
+    return this.#next(() => this.#poll(this.#mpi.call.MPI_Ibarrier, [this.#handle], 'MPI_Ibarrier'));
+  }
+
+  duplicate(): Promise<Communicator> {
+    return this.#next(async () => {
+      const made = new BigInt64Array(1);
+      check(this.#mpi.call.MPI_Comm_dup(this.#handle, made), 'MPI_Comm_dup');
+      const handle = this.#mpi.kind.handle === 'int' ? (new Int32Array(made.buffer)[0] ?? 0) : (made[0] ?? 0n);
+      return new MpiCommunicator(this.#mpi, handle, () => check(this.#mpi.call.MPI_Comm_free(made), 'MPI_Comm_free'));
+    });
+  }
+
+  abort(exitCode = 1): void {
+    this.#mpi.call.MPI_Abort(this.#handle, exitCode);
+  }
+
+  /** All ranks close together. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.barrier();
+    this.#close();
+  }
+
+  /** The lengths, checked against that of the whole. */
+  #places(counts: readonly number[], length: number): ReturnType<typeof placesOf> {
+    const places = placesOf(counts);
+    if (counts.length === this.size && places.total === length) return places;
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `${counts.length} parts of ${places.total} elements do not make ${length} elements over ${this.size} ranks.`,
+    );
+  }
+}
+
+/** Starts MPI and gives the communicator of all ranks; disposing of it ends MPI. Once in a process. */
+export function startMpi(mpi: MpiLibrary): Communicator {
+  const { call, kind, handles } = mpi;
+  const level = new Int32Array(1);
+  check(call.MPI_Init_thread(null, null, kind.threadMultiple, level), 'MPI_Init_thread');
+  const all = new MpiCommunicator(mpi, handles.world, () => check(call.MPI_Finalize(), 'MPI_Finalize'));
+  if (level[0] !== kind.threadMultiple) {
+    call.MPI_Finalize();
+    throw new StableDiffusionError(
+      'engine-unavailable',
+      `${mpi.path} was built without MPI_THREAD_MULTIPLE (it gives ${level[0]}), which is needed. Use another build of it.`,
+    );
+  }
+  return all;
+}
