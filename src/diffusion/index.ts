@@ -16,6 +16,7 @@ export * from './sampler-names.ts';
 export * from './lucid-schedules.ts';
 export * from './model-schedule.ts';
 export { sampleDdim } from './samplers/ddim.ts';
+export { type DpmMethod, type DpmRunOptions, runDpmSolver } from './samplers/dpm-solver-run.ts';
 export { sampleEuler } from './samplers/euler.ts';
 export { findSampler, samplers } from './samplers/index.ts';
 export { lcmDenoiser } from './samplers/lcm.ts';
@@ -25,3 +26,15 @@ export { percentToSigma } from './sigma-schedules/percent-to-sigma.ts';
 export { zeroTerminalSnr } from './sigma-schedules/zero-terminal-snr.ts';
 export * from './timesteps.ts';
 export { type VpOptions, vpTime } from './vp-schedules.ts';
+export {
+  type ContinuousTime,
+  continuousTime,
+  type Evaluate,
+  evaluateModel,
+  type GuidanceGradient,
+  guidedEvaluation,
+  revisedEvaluation,
+  type SolverSpacing,
+  type SolverTime,
+} from './solver-time.ts';
+export { dynamicThreshold, thresholdedAt } from './thresholding.ts';

@@ -46,8 +46,12 @@ export interface SamplerSettings {
   readonly order?: number;
   /** How a solver of the DPM family expands its integral: `heun` is CompVis's taylor. */
   readonly solverType?: 'midpoint' | 'heun';
-  /** DPM-Solver: reuse the outputs of earlier steps (default), or start over at each step. */
-  readonly method?: 'multistep' | 'singlestep';
+  /** DPM-Solver: reuse the outputs of earlier steps (default), or start over at each step, with blocks of several orders or of one. */
+  readonly method?: 'multistep' | 'singlestep' | 'singlestep_fixed';
+  /** DPM-Solver: one more call at the end, whose clean latent is the result. Default false. */
+  readonly denoiseToZero?: boolean;
+  /** DPM-Solver: dynamic thresholding of each guess of the clean latent, by its 0.995 quantile but at least this (`max_val`). Default: none. */
+  readonly thresholdAt?: number;
   /** UniPC: its B(h), h or e^h - 1. */
   readonly variant?: 'bh1' | 'bh2';
   /** DPM-Solver and UniPC: integrate the clean latent (default) or the noise. */

@@ -39,19 +39,37 @@ function epsOf(x: Latent, x0: Latent, { alpha, sigma }: SolverTime): Latent {
   return linearCombination([1 / sigma, x], [-alpha / sigma, x0]);
 }
 
+/** The gradient of a guide's log-probability with respect to x, times the scale, at a timestep as the network gets it. */
+export type GuidanceGradient = (x: Latent, timestep: number, signal?: AbortSignal) => Promise<Latent>;
+
+/** An evaluation guided by a gradient (DPM-Solver's `guidance_type` classifier): eps - sigma · gradient. */
+export function guidedEvaluation(evaluate: Evaluate, gradient: GuidanceGradient, signal?: AbortSignal): Evaluate {
+  return async (x, time) => {
+    const { eps } = await evaluate(x, time);
+    const turned = linearCombination([1, eps], [-time.sigma, await gradient(x, time.timestep, signal)]);
+    return predictionAt('eps', turned, x, time.alpha, time.sigma);
+  };
+}
+
+/** An evaluation whose guess of the clean latent is changed. */
+export function revisedEvaluation(evaluate: Evaluate, reviseX0: ReviseX0): Evaluate {
+  return async (x, time) => {
+    const x0 = await reviseX0((await evaluate(x, time)).x0);
+    return { x0, eps: epsOf(x, x0, time) };
+  };
+}
+
 /** Evaluation of a network. */
 export function evaluateModel(
   model: DiffusionModel,
   options: { readonly reviseX0?: ReviseX0 | undefined; readonly signal?: AbortSignal | undefined } = {},
 ): Evaluate {
   const { reviseX0, signal } = options;
-  return async (x, time) => {
+  const evaluate: Evaluate = async (x, time) => {
     const output = await model.predict(x, time.timestep, signal);
-    const prediction = predictionAt(model.parameterization, output, x, time.alpha, time.sigma);
-    if (!reviseX0) return prediction;
-    const x0 = await reviseX0(prediction.x0);
-    return { x0, eps: epsOf(x, x0, time) };
+    return predictionAt(model.parameterization, output, x, time.alpha, time.sigma);
   };
+  return reviseX0 ? revisedEvaluation(evaluate, reviseX0) : evaluate;
 }
 
 /** Evaluation of a denoiser of the variance-exploding space. */

@@ -10,16 +10,20 @@ function quantile(sorted: Float32Array, q: number): number {
   return a + (b - a) * (at - low);
 }
 
+/** As DPM-Solver's `thresholding`: the 0.995 quantile, at least `least`, without an upper bound. */
+export const thresholdedAt = (x0: Tensor<'float32'>, least: number): Tensor<'float32'> =>
+  dynamicThreshold(x0, 0.995, Number.POSITIVE_INFINITY, least);
+
 /**
- * Clips each item of the batch to the `ratio` quantile of its absolute values, which is put into [1, maximum], and divides by it.
+ * Clips each item of the batch to the `ratio` quantile of its absolute values, which is put into [least, maximum], and divides by it.
  */
-export function dynamicThreshold(x0: Tensor<'float32'>, ratio: number, maximum: number): Tensor<'float32'> {
+export function dynamicThreshold(x0: Tensor<'float32'>, ratio: number, maximum: number, least = 1): Tensor<'float32'> {
   const items = x0.shape[0] ?? 1;
   const size = x0.data.length / items;
   const data = new Float32Array(x0.data.length);
   for (let item = 0; item < items; item++) {
     const values = x0.data.subarray(item * size, (item + 1) * size);
-    const limit = Math.min(Math.max(quantile(values.map(Math.abs).sort(), ratio), 1), maximum);
+    const limit = Math.min(Math.max(quantile(values.map(Math.abs).sort(), ratio), least), maximum);
     for (let i = 0; i < size; i++)
       data[item * size + i] = Math.min(Math.max(values[i] as number, -limit), limit) / limit;
   }

@@ -43,7 +43,7 @@ export interface VpOptions {
   readonly betaHigh?: number;
 }
 
-/** The schedule for the solvers. The network gets 1000 (t - 1/1000), as in a discrete schedule of 1000 steps. */
+/** The schedule for the solvers. The network gets t itself. */
 export function vpTime(
   kind: 'linear' | 'cosine',
   { betaLow = 0.1, betaHigh = 20 }: VpOptions = {},
@@ -54,7 +54,7 @@ export function vpTime(
   const at = (t: number): SolverTime => {
     const logAlpha = schedule.logAlpha(t);
     return {
-      timestep: Math.max(0, (t - 1 / 1000) * 1000),
+      timestep: t,
       alpha: Math.exp(logAlpha),
       sigma: Math.sqrt(-Math.expm1(2 * logAlpha)),
     };

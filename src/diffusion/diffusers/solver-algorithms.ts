@@ -2,7 +2,8 @@
 
 import type { Sampling } from '../sampler.ts';
 import { sampleDeis } from '../samplers/deis.ts';
-import { type DpmSolverOptions, sampleDpmMultistep, sampleDpmSinglestep, startAtTime } from '../samplers/dpm-solver.ts';
+import { startAtTime } from '../samplers/dpm-solver.ts';
+import { type DpmSolverOptions, sampleDpmMultistep, sampleDpmSinglestep } from '../samplers/dpm-solver-steps.ts';
 import { sampleUniPc } from '../samplers/unipc.ts';
 import { evaluateModel, type SolverTime, timeOfSigma } from '../solver-time.ts';
 import type { WholeSchedulerConfig } from './scheduler-config.ts';

@@ -3,128 +3,13 @@
  * As the DPM_Solver class of CompVis (ldm/models/diffusion/dpm_solver); diffusers' schedulers of the name are the same over other times.
  */
 
-import { throwIfAborted } from '../../errors.ts';
 import { linearCombination } from '../../tensor/arithmetic.ts';
 import type { Latent } from '../denoiser.ts';
 import { keepPredicted } from '../inpainting.ts';
-import type { Sampler, Sampling, SamplingRequest } from '../sampler.ts';
-import {
-  type ContinuousTime,
-  continuousTime,
-  type Evaluate,
-  evaluateModel,
-  type SolverSpacing,
-  type SolverTime,
-} from '../solver-time.ts';
-import { type DpmStepForm, type Evaluation, multistepDpm, predictsData, singlestepDpm } from './dpm-solver-step.ts';
+import type { Sampler, SamplingRequest } from '../sampler.ts';
+import { continuousTime, type Evaluate, evaluateModel, type SolverSpacing, type SolverTime } from '../solver-time.ts';
+import { runDpmSolver } from './dpm-solver-run.ts';
 import { checkRequest } from './request.ts';
-
-export interface DpmSolverOptions extends Partial<DpmStepForm> {
-  /** 1, 2 (default) or 3. */
-  readonly order?: number;
-  /** Multistep with fewer than 15 steps: lower orders at the end. Default true. */
-  readonly lowerOrderFinal?: boolean;
-  /** Order 1 for the last step, as it always is where the last time has no noise. */
-  readonly firstOrderFinal?: boolean;
-  /** Noise of the steps; needed for the SDE forms. */
-  readonly noise?: (() => Latent) | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
-
-function formOf({ algorithm = 'dpmsolver++', solverType = 'midpoint' }: DpmSolverOptions): DpmStepForm {
-  return { algorithm, solverType };
-}
-
-/** Runs from x at the first time to the last one; `times` has one more than there are steps. */
-export async function* sampleDpmMultistep(
-  evaluate: Evaluate,
-  x: Latent,
-  times: readonly SolverTime[],
-  options: DpmSolverOptions = {},
-): Sampling {
-  const { order = 2, lowerOrderFinal = true, firstOrderFinal = false, noise, signal } = options;
-  const form = formOf(options);
-  const steps = times.length - 1;
-  const evaluations: Evaluation[] = []; // the newest first
-  let latent = x;
-  for (let i = 0; i < steps; i++) {
-    throwIfAborted(signal);
-    const [time, to] = [times[i], times[i + 1]] as [SolverTime, SolverTime];
-    const { x0, eps } = await evaluate(latent, time);
-    evaluations.unshift({ time, output: predictsData(form.algorithm) ? x0 : eps });
-    evaluations.length = Math.min(evaluations.length, order);
-    const draw = form.algorithm.startsWith('sde') ? noise?.() : undefined;
-    const left = lowerOrderFinal && steps < 15 ? steps - i : order;
-    const last = i === steps - 1 && (firstOrderFinal || to.sigma === 0);
-    const stepOrder = last ? 1 : Math.min(order, i + 1, left);
-    latent = multistepDpm(form, latent, evaluations, to, stepOrder, draw);
-    yield { step: i + 1, steps, sigma: time.sigma / time.alpha, latent, denoised: x0 };
-  }
-  return latent;
-}
-
-export interface SinglestepOptions extends DpmSolverOptions {
-  /** Expand the second point of a block of three as `heun` for any solver type, as in the paper and CompVis but not in diffusers. Default false. */
-  readonly heunWithinThree?: boolean;
-}
-
-/**
- * Runs blocks of one to three model calls, and yields after each call. `times` are those of the calls and the end; `blocks` are the
- * numbers of calls: [3, 2] is a step of order 3 and one of order 2, five calls in all.
- */
-export async function* sampleDpmSinglestep(
-  evaluate: Evaluate,
-  x: Latent,
-  times: readonly SolverTime[],
-  blocks: readonly number[],
-  options: SinglestepOptions = {},
-): Sampling {
-  const { heunWithinThree = false, noise, signal } = options;
-  const form = formOf(options);
-  const steps = times.length - 1;
-  let latent = x;
-  let i = 0;
-  for (const size of blocks) {
-    const start = latent;
-    const block: Evaluation[] = [];
-    for (let place = 1; place <= size && i < steps; place++, i++) {
-      throwIfAborted(signal);
-      const [time, to] = [times[i], times[i + 1]] as [SolverTime, SolverTime];
-      const { x0, eps } = await evaluate(latent, time);
-      block.push({ time, output: predictsData(form.algorithm) ? x0 : eps });
-      const draw = form.algorithm.startsWith('sde') ? noise?.() : undefined;
-      const stepForm = heunWithinThree && size === 3 && place === 2 ? { ...form, solverType: 'heun' as const } : form;
-      latent = singlestepDpm(stepForm, start, block, to, draw);
-      yield { step: i + 1, steps, sigma: time.sigma / time.alpha, latent, denoised: x0 };
-    }
-  }
-  return latent;
-}
-
-/** Calls of each block for `steps` model calls in all (get_orders_and_timesteps_for_singlestep_solver). */
-export function singlestepBlocks(steps: number, order: number): number[] {
-  if (order === 1) return new Array(steps).fill(1);
-  const whole = Math.floor(steps / order);
-  const rest = steps % order;
-  if (order === 3 && rest === 0) return [...new Array(whole - 1).fill(3), 2, 1];
-  return rest === 0 ? new Array(whole).fill(order) : [...new Array(whole).fill(order), rest];
-}
-
-/** Times of the calls of singlestep blocks, and the end. */
-function blockTimes(time: ContinuousTime, spacing: SolverSpacing, blocks: readonly number[]): SolverTime[] {
-  const all = time.spread(spacing, spacing === 'logSNR' ? blocks.length : blocks.reduce((sum, size) => sum + size, 0));
-  /** Places in `all` where the blocks begin, and the end. */
-  const ends = [0];
-  for (const size of blocks) ends.push((ends.at(-1) as number) + (spacing === 'logSNR' ? 1 : size));
-  const times: SolverTime[] = [];
-  for (const [i, size] of blocks.entries()) {
-    const [from, to] = [all[ends[i] as number], all[ends[i + 1] as number]] as [number, number];
-    const inner = time.spread(spacing, size, from, to);
-    times.push(...inner.slice(0, -1).map(time.at));
-    if (i === blocks.length - 1) times.push(time.at(inner.at(-1) as number));
-  }
-  return times;
-}
 
 /** x at a time: the initial latent plus noise, or the noise alone without one. */
 export function startAtTime({ initial, startNoise }: SamplingRequest, { alpha, sigma }: SolverTime): Latent {
@@ -133,17 +18,33 @@ export function startAtTime({ initial, startNoise }: SamplingRequest, { alpha, s
 
 /** The evaluation of a request's model, inpainting included. */
 export function evaluateRequest(request: SamplingRequest): Evaluate {
-  const { model, inpainting, startNoise, signal } = request;
+  const { model, inpainting, startNoise, signal, quantize } = request;
   return evaluateModel(inpainting ? keepPredicted(model, inpainting, startNoise) : model, {
     signal,
-    reviseX0: request.quantize,
+    reviseX0: quantize,
   });
 }
 
+/** The algorithm and the form that a request's settings mean. */
+function runOptions({ settings = {}, schedule, signal }: SamplingRequest) {
+  const { order = 2, predictX0 = true, solverType = 'midpoint', lowerOrderFinal = true } = settings;
+  return {
+    algorithm: predictX0 ? 'dpmsolver++' : 'dpmsolver',
+    spacing: (schedule ?? 'time_uniform') as SolverSpacing,
+    order,
+    solverType,
+    lowerOrderFinal,
+    denoiseToZero: settings.denoiseToZero,
+    thresholdAt: settings.thresholdAt,
+    signal,
+  } as const;
+}
+
 /**
- * Schedules: `time_uniform` (default), `time_quadratic`, `logSNR`. Settings: `order` (default 2), `method` (`multistep`, default, or
- * `singlestep`), `predictX0` (default true: DPM-Solver++), `solverType`, `lowerOrderFinal`. The defaults are those of CompVis's
- * DPMSolverSampler, which is DPM-Solver++ 2M. The original cannot do order 3 in fewer than 15 steps with `lowerOrderFinal`; this can.
+ * Schedules: `time_uniform` (default), `time_quadratic`, `logSNR`. Settings: `order` (default 2), `method` (`multistep`, default,
+ * `singlestep`, or `singlestep_fixed`, whose blocks are all of the same order), `predictX0` (default true: DPM-Solver++), `solverType`,
+ * `lowerOrderFinal`, `denoiseToZero`, `thresholdAt`. The defaults are those of CompVis's DPMSolverSampler, which is DPM-Solver++ 2M. The original cannot do order 3 in fewer
+ * than 15 steps with `lowerOrderFinal`; this can.
  */
 export const dpmSolver: Sampler = {
   name: 'dpm-solver',
@@ -154,39 +55,38 @@ export const dpmSolver: Sampler = {
   usesStepNoise: false,
   run(request) {
     checkRequest(request, false);
-    const { steps, startStep = 0, settings = {}, signal } = request;
-    const {
-      order = 2,
-      method = 'multistep',
-      predictX0 = true,
-      solverType = 'midpoint',
-      lowerOrderFinal = true,
-    } = settings;
-    const spacing = (request.schedule ?? 'time_uniform') as SolverSpacing;
-    const time = continuousTime(request.model.schedule);
-    const options = {
-      algorithm: predictX0 ? 'dpmsolver++' : 'dpmsolver',
-      order,
-      solverType,
-      lowerOrderFinal,
-      heunWithinThree: true,
-      signal,
-    } as const;
-    const evaluate = evaluateRequest(request);
-    if (method === 'multistep') {
-      const times = time.spread(spacing, steps).map(time.at).slice(startStep);
-      return sampleDpmMultistep(evaluate, startAtTime(request, times[0] as SolverTime), times, options);
-    }
-    const blocks = singlestepBlocks(steps, order);
-    let skipped = 0;
-    while (startStep > 0 && skipped < startStep) skipped += blocks.shift() ?? startStep;
-    const times = blockTimes(time, spacing, singlestepBlocks(steps, order)).slice(skipped);
-    return sampleDpmSinglestep(
-      evaluate,
-      startAtTime(request, times[0] ?? time.at(1 / request.model.schedule.trainTimesteps)),
-      times,
-      blocks,
-      options,
+    const { steps, startStep, settings: { method = 'multistep' } = {}, model } = request;
+    return runDpmSolver(
+      evaluateRequest(request),
+      (time) => startAtTime(request, time),
+      continuousTime(model.schedule),
+      { ...runOptions(request), method, steps, startStep },
     );
+  },
+};
+
+/** Settings: `order` (2, default, or 3), `predictX0`, `solverType`, `rtol`, `atol`, `hInit`, `denoiseToZero`, `thresholdAt`. The number of steps counts for image-to-image only. */
+export const dpmSolverAdaptive: Sampler = {
+  name: 'dpm-solver-adaptive',
+  title: 'DPM-Solver adaptive',
+  aliases: ['dpm_solver_adaptive'],
+  space: 'timestep',
+  quantizes: true,
+  usesStepNoise: false,
+  choosesSteps: true,
+  run(request) {
+    checkRequest(request, false);
+    const { steps, startStep = 0, settings: { rtol, atol, hInit } = {}, model } = request;
+    const time = continuousTime(model.schedule);
+    const start = time.spread('time_uniform', steps)[startStep];
+    return runDpmSolver(evaluateRequest(request), (at) => startAtTime(request, at), time, {
+      ...runOptions(request),
+      method: 'adaptive',
+      steps,
+      start,
+      rtol,
+      atol,
+      hInit,
+    });
   },
 };

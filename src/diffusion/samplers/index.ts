@@ -5,7 +5,7 @@ import type { Sampler } from '../sampler.ts';
 import { ddim } from './ddim.ts';
 import { deis } from './deis.ts';
 import { ddpm } from './ddpm.ts';
-import { dpmSolver } from './dpm-solver.ts';
+import { dpmSolver, dpmSolverAdaptive } from './dpm-solver.ts';
 import { ddpmAncestral } from './ddpm-ancestral.ts';
 import { dpm2 } from './dpm2.ts';
 import { dpm2Ancestral } from './dpm2-ancestral.ts';
@@ -39,6 +39,7 @@ export const samplers: readonly Sampler[] = [
   plms,
   ddpm,
   dpmSolver,
+  dpmSolverAdaptive,
   uniPc,
   uniPcSigma,
   uniPcBh2Sigma,
