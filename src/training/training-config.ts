@@ -8,6 +8,7 @@
 
 import { z } from 'zod';
 import { isMapping, mapping, type Mapping, validated } from '../config/validate.ts';
+import { degradations } from './degrade/super-resolution-picture.ts';
 import { ldmSchedule, type LearningRateSchedule } from './step/learning-rate.ts';
 
 const count = z.int().positive();
@@ -54,10 +55,13 @@ export const splitSchema = z.object({
     .describe('caption of pictures without one (default: an empty caption, with a warning)'),
   shuffle_buffer: count.optional().describe('number of samples in the shuffle buffer of shards'),
   filter: filterSchema.optional().describe('leaves out items by their metadata; see below'),
-  degradation: z
-    .enum(['bsrgan_light', 'bsrgan', 'pil_bicubic'])
-    .default('bsrgan_light')
-    .describe('super-resolution: how the small picture is made'),
+  degradation: z.enum(degradations).default('bsrgan_light').describe('super-resolution: how the small picture is made'),
+  min_crop_f: share
+    .optional()
+    .describe(
+      'crop a square of a random share of the shorter side, from this one to `max_crop_f`, and resize it by areas (`ImageNetSR`; default: no such crop)',
+    ),
+  max_crop_f: share.default(1).describe('see `min_crop_f`'),
   downscale_f: count.default(4).describe('super-resolution: the scale factor'),
 });
 export type DataSplit = z.output<typeof splitSchema>;

@@ -6,6 +6,7 @@ import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
 import { createImage } from '../../src/image/image.ts';
 import { TorchGenerator } from '../../src/random/torch-generator.ts';
 import { degradeBsrgan } from '../../src/training/degrade/bsrgan.ts';
+import { generatorDraws } from '../../src/training/degrade/draws.ts';
 import { toByteImage, toFloatImage } from '../../src/training/degrade/picture.ts';
 
 test('BSRGAN: sizes by the factor, repeatable from a seed, different from another, both variants', async () => {
@@ -18,17 +19,27 @@ test('BSRGAN: sizes by the factor, repeatable from a seed, different from anothe
   for (const variant of ['bsrgan-light', 'bsrgan'] as const) {
     for (const factor of [1, 2, 4]) {
       const run = (seed: number) =>
-        degradeBsrgan(source, { variant, factor, generator: new TorchGenerator(seed), codec: nodeImageCodec });
+        degradeBsrgan(source, {
+          variant,
+          factor,
+          draws: generatorDraws(new TorchGenerator(seed)),
+          codec: nodeImageCodec,
+        });
       const [first, again, other] = [await run(1), await run(1), await run(2)];
       assert.deepEqual([first.width, first.height], [48 / factor, 64 / factor]);
       assert.deepEqual(first, again);
       assert.notDeepEqual(first.data, other.data);
     }
     for (let seed = 10; seed < 30; seed++)
-      await degradeBsrgan(source, { variant, factor: 4, generator: new TorchGenerator(seed), codec: nodeImageCodec });
+      await degradeBsrgan(source, {
+        variant,
+        factor: 4,
+        draws: generatorDraws(new TorchGenerator(seed)),
+        codec: nodeImageCodec,
+      });
   }
   await assert.rejects(
-    degradeBsrgan(createImage(6, 20, 3), { generator: new TorchGenerator(1), codec: nodeImageCodec }),
+    degradeBsrgan(createImage(6, 20, 3), { draws: generatorDraws(new TorchGenerator(1)), codec: nodeImageCodec }),
     { code: 'invalid-argument' },
   );
 });

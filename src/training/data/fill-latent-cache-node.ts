@@ -37,10 +37,10 @@ export async function* fillLatentCache(
 ): AsyncGenerator<{ readonly done: number; readonly total: number | undefined }, ReadonlySet<string>, void> {
   const { source, flips, firstStage, writer, batchSize } = options;
   const items: ItemOptions = { ...options.items, picture: { ...options.items.picture, flip: 0 } };
-  if (items.picture.crop === 'random')
+  if (items.picture.crop === 'random' || items.picture.share)
     throw new StableDiffusionError(
       'config-invalid',
-      'Latents of random crops cannot be kept, because each is another. Set random_crop to false, or leave latent_cache out.',
+      'Latents of random crops cannot be kept, because each is another. Set random_crop to false and leave min_crop_f out, or leave latent_cache out.',
     );
   const total = 'count' in source ? source.count : undefined;
   let done = 0;

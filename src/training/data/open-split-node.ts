@@ -70,6 +70,7 @@ export function splitItems(split: DataSplit, options: SplitOptions): Omit<BatchO
       crop: split.random_crop ? 'random' : 'center',
       flip: split.flip_p,
       filter: split.interpolation,
+      ...(split.min_crop_f ? { share: { least: split.min_crop_f, greatest: split.max_crop_f } } : {}),
       ...(split.background ? { background: split.background } : {}),
     },
     ...(filter ? { filter } : {}),

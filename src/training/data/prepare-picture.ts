@@ -6,6 +6,8 @@
 import { StableDiffusionError } from '../../errors.ts';
 import { crop, createImage, flatten, type Image, toRgb } from '../../image/image.ts';
 import { resize, type ResizeFilter } from '../../image/resize.ts';
+import { generatorDraws } from '../degrade/draws.ts';
+import { shareCrop } from '../degrade/super-resolution-picture.ts';
 import type { TorchGenerator } from '../../random/torch-generator.ts';
 import { roundHalfEven } from '../../tensor/round-half-even.ts';
 
@@ -14,6 +16,8 @@ export interface PictureOptions {
   readonly size: number;
   /** Default `center`. */
   readonly crop?: 'center' | 'random';
+  /** A square crop of a share of the shorter side, drawn between these two, and resized by areas, in place of the other crops (`ImageNetSR`). */
+  readonly share?: { readonly least: number; readonly greatest: number };
   /** Probability of mirroring left and right. Default 0. */
   readonly flip?: number;
   /** Default `bicubic`, as the configurations of Stable Diffusion. */
@@ -31,6 +35,11 @@ export function preparePicture(picture: Image, options: PictureOptions, generato
       `The size of training pictures is a whole number of pixels, and ${size} was given.`,
     );
   const rgb = options.background ? flatten(picture, options.background) : toRgb(picture);
+  if (options.share) {
+    const center = options.crop !== 'random';
+    const square = shareCrop(rgb, { size, ...options.share, center }, generatorDraws(generator));
+    return flip > 0 && generator.uniform() < flip ? mirror(square) : square;
+  }
   const { width, height } = rgb;
   const longer = Math.trunc((size * Math.max(width, height)) / Math.min(width, height));
   const [newWidth, newHeight] = width <= height ? [size, longer] : [longer, size];

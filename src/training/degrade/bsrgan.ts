@@ -1,14 +1,14 @@
 /**
  * BSRGAN's degradation (Zhang et al. 2021, arXiv:2103.14006; `degradation_bsrgan_variant`): blur, two shrinkings, noise and JPEG in random
- * order, then JPEG. `bsrgan-light` is what LDM's super-resolution is trained on. The draws have the original's distributions; their
- * numbers come from one generator instead of the original's three.
+ * order, then JPEG. `bsrgan-light` is what LDM's super-resolution is trained on. With `pythonDraws`
+ * they are the original's own numbers, but for the signs of noise that is correlated between colours.
  */
 
 import { StableDiffusionError } from '../../errors.ts';
 import type { ImageCodec } from '../../image/codec/codec.ts';
 import { type Image, toRgb } from '../../image/image.ts';
-import type { TorchGenerator } from '../../random/torch-generator.ts';
 import { convolveKernel } from './blur.ts';
+import { type DegradationDraws, uniformOf } from './draws.ts';
 import { anisotropicKernel, gaussianKernel, shiftedKernel } from './kernel.ts';
 import { addRandomNoise } from './noise.ts';
 import type { FloatImage } from '../../image/float-image.ts';
@@ -24,7 +24,7 @@ export interface BsrganOptions {
   readonly variant?: BsrganVariant;
   /** Downscaling factor, a whole number of at least 1. Default 4. */
   readonly factor?: number;
-  readonly generator: TorchGenerator;
+  readonly draws: DegradationDraws;
   /** Codec for the JPEG steps. */
   readonly codec: ImageCodec;
 }
@@ -66,7 +66,7 @@ const filters: readonly OpencvFilter[] = ['linear', 'cubic', 'area'];
 
 /** The small, worn picture of a good one, whose sides are first cut to multiples of the factor. Alpha is dropped. */
 export async function degradeBsrgan(image: Image, options: BsrganOptions): Promise<Image<3>> {
-  const { factor = 4, generator, codec } = options;
+  const { factor = 4, draws, codec } = options;
   const strengths = variants[options.variant ?? 'bsrgan-light'];
   if (!Number.isInteger(factor) || factor < 1 || Math.min(image.width, image.height) < 2 * factor) {
     throw new StableDiffusionError(
@@ -74,15 +74,15 @@ export async function degradeBsrgan(image: Image, options: BsrganOptions): Promi
       `A picture of ${image.width}x${image.height} cannot be degraded by ${factor}: the factor is a whole number, and both sides are at least twice as long.`,
     );
   }
-  const uniform = (low: number, high: number): number => low + (high - low) * generator.uniformFloat64();
-  const whole = (low: number, high: number): number => generator.integer(low, high + 1);
+  const uniform = (low: number, high: number): number => uniformOf(draws, low, high);
+  const whole = (low: number, high: number): number => draws.whole(low, high);
   const resample = (picture: FloatImage, width: number, height: number): FloatImage =>
     clip(
       resizeOpencv(
         picture,
         Math.max(1, Math.trunc(width)),
         Math.max(1, Math.trunc(height)),
-        filters[generator.integer(0, 3)] as OpencvFilter,
+        filters[draws.whole(0, 2)] as OpencvFilter,
       ),
     );
   const jpeg = async (picture: FloatImage): Promise<FloatImage> => {
@@ -90,7 +90,7 @@ export async function degradeBsrgan(image: Image, options: BsrganOptions): Promi
     return toFloatImage(await codec.decode(file));
   };
   const blur = (picture: FloatImage, scale: number): FloatImage => {
-    if (generator.uniformFloat64() < 0.5) {
+    if (draws.share() < 0.5) {
       const [l1, l2] = [
         uniform(0, (4 + scale) / strengths.blurDivisor),
         uniform(0, (4 + scale) / strengths.blurDivisor),
@@ -119,20 +119,20 @@ export async function degradeBsrgan(image: Image, options: BsrganOptions): Promi
   let picture = modcrop(toFloatImage(toRgb(image)), factor);
   const wanted = { width: picture.width / factor, height: picture.height / factor };
   let scale = factor;
-  if (factor === 4 && generator.uniformFloat64() < 0.25) {
+  if (factor === 4 && draws.share() < 0.25) {
     picture =
-      generator.uniformFloat64() < 0.5
+      draws.otherShare() < 0.5
         ? resample(picture, picture.width / 2, picture.height / 2)
         : clip(resizeMatlab(picture, 0.5));
     scale = 2;
   }
-  const order = Array.from(generator.randperm(7));
+  const order = draws.order(7);
   const [first, second] = [order.indexOf(2), order.indexOf(3)];
   if (first > second) [order[first], order[second]] = [3, 2]; // the resize to the target size stays last
   for (const step of order) {
     if (step === 0 || (step === 1 && strengths.blurs === 2)) picture = blur(picture, scale);
     else if (step === 2) {
-      if (generator.uniformFloat64() < strengths.resampling) {
+      if (draws.share() < strengths.resampling) {
         const by = uniform(1, 2 * scale);
         picture = resample(picture, picture.width / by, picture.height / by);
       } else {
@@ -140,8 +140,8 @@ export async function degradeBsrgan(image: Image, options: BsrganOptions): Promi
         picture = clip(subsample(convolveKernel(picture, kernel, 'mirror'), scale));
       }
     } else if (step === 3) picture = resample(picture, wanted.width, wanted.height);
-    else if (step === 4) picture = addRandomNoise(picture, strengths.noise, generator);
-    else if (step === 5 && generator.uniformFloat64() < 0.9) picture = await jpeg(picture);
+    else if (step === 4) picture = addRandomNoise(picture, strengths.noise, draws);
+    else if (step === 5 && draws.share() < 0.9) picture = await jpeg(picture);
   }
   return toByteImage(await jpeg(picture));
 }

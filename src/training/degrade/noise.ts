@@ -1,7 +1,7 @@
 /** Camera noise of BSRGAN: Gaussian noise by colour channel, equal in all of them, or correlated between them. */
 
-import type { TorchGenerator } from '../../random/torch-generator.ts';
 import type { FloatImage } from '../../image/float-image.ts';
+import type { DegradationDraws } from './draws.ts';
 import { clip } from './picture.ts';
 
 /** image + sigma z, clipped to [0, 1]. `z`: standard normal, one a sample or one a pixel (grey noise). `sigma` in units of the range, so level / 255. */
@@ -17,15 +17,15 @@ export function addGaussianNoise(image: FloatImage, z: ArrayLike<number>, sigma:
 export function addRandomNoise(
   image: FloatImage,
   levels: readonly [number, number],
-  generator: TorchGenerator,
+  draws: DegradationDraws,
 ): FloatImage {
-  const sigma = generator.integer(levels[0], levels[1] + 1) / 255;
-  const kind = generator.uniformFloat64();
+  const sigma = draws.whole(...levels) / 255;
+  const kind = draws.otherShare();
   const pixels = image.width * image.height;
-  if (kind > 0.6) return addGaussianNoise(image, generator.randn([pixels, 3]).data, sigma);
-  if (kind < 0.4) return addGaussianNoise(image, generator.randn([pixels]).data, sigma);
-  const factor = correlationFactor(generator);
-  const z = generator.randn([pixels, 3]).data;
+  if (kind > 0.6) return addGaussianNoise(image, draws.normals(pixels * 3), sigma);
+  if (kind < 0.4) return addGaussianNoise(image, draws.normals(pixels), sigma);
+  const factor = correlationFactor(draws);
+  const z = draws.normals(pixels * 3);
   const noise = new Float64Array(z.length);
   for (let i = 0; i < z.length; i += 3) {
     for (let r = 0; r < 3; r++)
@@ -36,9 +36,9 @@ export function addRandomNoise(
 }
 
 /** Cholesky's factor of |U^T D U|, with D random in [0, 1) and U a random rotation. */
-function correlationFactor(generator: TorchGenerator): Float64Array {
-  const d = generator.randFloat64([3]).data;
-  const u = generator.randFloat64([3, 3]).data;
+function correlationFactor(draws: DegradationDraws): Float64Array {
+  const d = draws.otherShares(3);
+  const u = draws.otherShares(9);
   for (let r = 0; r < 3; r++) {
     const row = u.subarray(r * 3, r * 3 + 3);
     for (let before = 0; before < r; before++) {

@@ -7,7 +7,6 @@ import { StableDiffusionError } from '../../errors.ts';
 import type { ImageCodec } from '../../image/codec/codec.ts';
 import { imagesToTensor } from '../../image/image-tensor.ts';
 import { inpaintBatch, interpolateMask } from '../../image/inpaint-batch.ts';
-import { resize } from '../../image/resize.ts';
 import type { Image } from '../../image/image.ts';
 import { need } from '../../models/trace-network.ts';
 import { concatenate, scale } from '../../tensor/arithmetic.ts';
@@ -15,7 +14,8 @@ import { joinBatches } from '../../tensor/batches.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import type { Conditioning } from './conditioning.ts';
 import type { TrainingItem } from '../data/sample.ts';
-import { degradeBsrgan } from '../degrade/bsrgan.ts';
+import { generatorDraws } from '../degrade/draws.ts';
+import { type Degradation, smallPicture } from '../degrade/super-resolution-picture.ts';
 import type { Autoencoder } from '../../model/autoencoder.ts';
 import { randomMask } from './inpainting-masks.ts';
 
@@ -76,7 +76,7 @@ export function inpaintingConditioning({
 }
 
 export interface SuperResolutionOptions {
-  readonly degradation: 'bsrgan_light' | 'bsrgan' | 'pil_bicubic';
+  readonly degradation: Degradation;
   /** Downscaling factor of the small picture, equal to that of the latents. */
   readonly factor: number;
   /** Side of the latents. */
@@ -93,20 +93,10 @@ export function superResolutionConditioning({
   codec,
 }: SuperResolutionOptions): Conditioning {
   return conditioning(3, side, async (items, generator) => {
+    const draws = generatorDraws(generator);
     const small: Image<3>[] = [];
-    for (const item of items) {
-      const picture = pictureOf(item, 'Super-resolution');
-      if (degradation === 'pil_bicubic') small.push(resize(picture, side, side, 'bicubic'));
-      else
-        small.push(
-          await degradeBsrgan(picture, {
-            variant: degradation === 'bsrgan' ? 'bsrgan' : 'bsrgan-light',
-            factor,
-            generator,
-            codec,
-          }),
-        );
-    }
+    for (const item of items)
+      small.push(await smallPicture(pictureOf(item, 'Super-resolution'), { degradation, factor, codec }, draws));
     return imagesToTensor(small);
   });
 }
