@@ -55,6 +55,8 @@ const { unet, first_stage: firstStage, cond_stage: condStage } = partPrefixes;
 const prefixesOf: { readonly [K in NetworkKind]: readonly string[] } = {
   unet: [unet],
   encoder_unet: [unet, 'model.'],
+  ddpm_unet: [unet, 'model.'],
+  lucid_unet: ['ema_model.model.', 'model.model.', 'model.'],
   controlnet: ['control_model.'],
   t2i_adapter: ['adapter.'],
   t2i_style: [],

@@ -48,6 +48,7 @@ import {
   isSpatialRescaler,
 } from './infer/embedders.ts';
 import { inferDiscriminator, inferLpips, isDiscriminator, isLpips } from './infer/losses.ts';
+import { inferDdpmUNet, inferLucidUNet, isDdpmUNet, isLucidUNet } from './infer/pixel-unets.ts';
 import { type Entries, hasPrefix, type Inferred, inferred } from './infer/shapes.ts';
 import { inferCompVisUNet, inferDiffusersUNet, isCompVisUNet, isDiffusersUNet } from './infer/unet.ts';
 import { safetyCheckerMap } from './layouts/variants.ts';
@@ -70,6 +71,8 @@ interface Detector {
 const detectors: readonly Detector[] = [
   { matches: isCompVisUNet, infer: ({ entries }) => inferCompVisUNet(entries) },
   { matches: isDiffusersUNet, infer: ({ entries }) => inferDiffusersUNet(entries) },
+  { matches: isDdpmUNet, infer: ({ entries }) => inferDdpmUNet(entries) },
+  { matches: isLucidUNet, infer: ({ entries }) => inferLucidUNet(entries) },
   { matches: isControlNet, infer: ({ entries }) => inferControlNet(entries) },
   { matches: isDiffusersControlNet, infer: ({ entries }) => inferDiffusersControlNet(entries) },
   { matches: isT2IStyle, infer: ({ entries }) => inferT2IStyle(entries) },

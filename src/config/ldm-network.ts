@@ -13,10 +13,12 @@ import {
   clipTextConfigSchema,
   clipTextEmbedderConfigSchema,
   ddconfigSchema,
+  ddpmUNetConfigSchema,
   discriminatorConfigSchema,
   encoderUNetConfigSchema,
   klConfigSchema,
   lpipsConfigSchema,
+  lucidUNetConfigSchema,
   type NetworkConfig,
   openAiClipConfigSchema,
   type OpenAiClipConfig,
@@ -42,6 +44,8 @@ type Builder = (params: Mapping, what: string, options: LdmOptions) => NetworkCo
 const builders: ReadonlyMap<string, Builder> = new Map<string, Builder>([
   ['UNetModel', (params, what) => validated(unetConfigSchema, unetParams(params, 'unet'), what)],
   ['EncoderUNetModel', (params, what) => validated(encoderUNetConfigSchema, unetParams(params, 'encoder_unet'), what)],
+  ['Model', ddpmUNet],
+  ['Unet', (params, what) => validated(lucidUNetConfigSchema, { kind: 'lucid_unet', ...params }, what)],
   ['ControlNet', controlNet],
   ['AutoencoderKL', kl],
   ['VQModel', (params, what) => vq(params, what, false)],
@@ -133,6 +137,16 @@ function unetParams(params: Mapping, kind: string): Mapping {
     ...(classes === 'sequential' ? { adm_in_channels: vector } : {}),
     ...(classes === undefined || classes === 'sequential' ? {} : { num_classes: classes }),
   };
+}
+
+/** `use_linear_attn` is an older name of `attn_type: linear`. */
+function ddpmUNet(params: Mapping, what: string): NetworkConfig {
+  const { use_linear_attn: linear, ...rest } = params;
+  return validated(
+    ddpmUNetConfigSchema,
+    { kind: 'ddpm_unet', ...rest, ...(linear === true ? { attn_type: 'linear' } : {}) },
+    what,
+  );
 }
 
 /** A UNet's arguments without `out_channels`, and the hint's. */

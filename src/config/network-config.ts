@@ -212,6 +212,63 @@ export const encoderUNetConfigSchema = z
   .readonly();
 export type EncoderUNetConfig = z.output<typeof encoderUNetConfigSchema>;
 
+/** `ldm.modules.diffusionmodules.model.Model`: DDPM's own UNet over pixels. */
+export const ddpmUNetConfigSchema = z
+  .strictObject({
+    kind: z.literal('ddpm_unet'),
+    ch: size,
+    out_ch: size,
+    ch_mult: sizes.default([1, 2, 4, 8]),
+    num_res_blocks: blocks,
+    /** Sides of the picture at which blocks have attention. */
+    attn_resolutions: z.array(size).max(16).readonly(),
+    dropout: rate.default(0),
+    resamp_with_conv: z.boolean().default(true),
+    in_channels: size,
+    /** Nominal side; only `attn_resolutions` is compared with it. */
+    resolution: size,
+    use_timestep: z.boolean().default(true),
+    attn_type: z.enum(['vanilla', 'linear', 'none']).default('vanilla'),
+    /** Groups of every GroupNorm. Always 32 in LDM. */
+    norm_num_groups: size.default(32),
+  })
+  .readonly();
+export type DdpmUNetConfig = z.output<typeof ddpmUNetConfigSchema>;
+
+const perStage = <T extends z.ZodType>(value: T) => z.union([value, z.array(value).min(1).max(16).readonly()]);
+
+/** `denoising_diffusion_pytorch.Unet` of lucidrains. */
+export const lucidUNetConfigSchema = z
+  .strictObject({
+    kind: z.literal('lucid_unet'),
+    dim: size,
+    init_dim: size.nullable().default(null),
+    out_dim: size.nullable().default(null),
+    dim_mults: sizes.default([1, 2, 4, 8]),
+    channels: size.default(3),
+    self_condition: z.boolean().default(false),
+    learned_variance: z.boolean().default(false),
+    learned_sinusoidal_cond: z.boolean().default(false),
+    random_fourier_features: z.boolean().default(false),
+    learned_sinusoidal_dim: size.multipleOf(2).default(16),
+    sinusoidal_pos_emb_theta: z.number().positive().default(10000),
+    dropout: rate.default(0),
+    attn_dim_head: perStage(size).default(32),
+    attn_heads: perStage(size).default(4),
+    /** Which levels have softmax attention in place of linear; null: the last. */
+    full_attn: perStage(z.boolean()).nullable().default(null),
+    flash_attn: z.boolean().default(false),
+  })
+  .superRefine((config, context) => {
+    for (const name of ['attn_dim_head', 'attn_heads', 'full_attn'] as const) {
+      const value = config[name];
+      if (Array.isArray(value) && value.length !== config.dim_mults.length)
+        context.addIssue({ code: 'custom', path: [name], message: 'a list needs one value for each of dim_mults' });
+    }
+  })
+  .readonly();
+export type LucidUNetConfig = z.output<typeof lucidUNetConfigSchema>;
+
 /** `ddconfig`: the arguments of `ldm.modules.diffusionmodules.model.Encoder` and `Decoder`. */
 export const ddconfigSchema = z
   .strictObject({
@@ -471,6 +528,8 @@ export type IdentityConfig = z.output<typeof identityConfigSchema>;
 export const networkConfigSchema = z.discriminatedUnion('kind', [
   unetConfigSchema.unwrap(),
   encoderUNetConfigSchema.unwrap(),
+  ddpmUNetConfigSchema.unwrap(),
+  lucidUNetConfigSchema.unwrap(),
   controlNetConfigSchema.unwrap(),
   t2iAdapterConfigSchema.unwrap(),
   t2iStyleConfigSchema.unwrap(),
@@ -495,6 +554,8 @@ export const networkConfigSchema = z.discriminatedUnion('kind', [
 export type NetworkConfig =
   | UNetConfig
   | EncoderUNetConfig
+  | DdpmUNetConfig
+  | LucidUNetConfig
   | ControlNetConfig
   | T2IAdapterConfig
   | T2IStyleConfig

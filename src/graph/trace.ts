@@ -16,6 +16,14 @@ export interface Sym extends Value {
   readonly builder: GraphBuilder;
 }
 
+/** A place where elements are left out in training: its mask is an input of the graph of this name. */
+export interface DropoutSite {
+  readonly name: string;
+  readonly shape: readonly Dim[];
+  /** Probability that an element is left out. */
+  readonly rate: number;
+}
+
 /** Collects nodes. The same operation on the same values with the same attributes is recorded once. */
 export class GraphBuilder {
   readonly nodes: AnyNode[] = [];
@@ -26,6 +34,8 @@ export class GraphBuilder {
   readonly marks = new Map<string, Sym>();
   /** The module nodes are being made in. */
   scope = '';
+  /** Called for every dropout of a graph for training; undefined elsewhere, where dropout does nothing. */
+  onDropout: ((site: DropoutSite) => void) | undefined;
   readonly #known = new Map<string, Sym>();
   #nextId = 0;
 
@@ -168,6 +178,8 @@ export interface TraceOptions {
   readonly taps?: readonly string[] | 'all';
   /** Put in front of every parameter's name, with a dot: where the network lies in a checkpoint. */
   readonly prefix?: string;
+  /** Traces for training: dropout takes effect, and each is reported here. Default: dropout does nothing. */
+  readonly onDropout?: ((site: DropoutSite) => void) | undefined;
 }
 
 /**
@@ -181,6 +193,7 @@ export function trace<I extends string>(
   options: TraceOptions = {},
 ): Graph {
   const builder = new GraphBuilder();
+  builder.onDropout = options.onDropout;
   const symbols = {} as Record<I, Sym>;
   for (const name of Object.keys(inputs) as I[])
     symbols[name] = builder.input(name, inputs[name].dtype, inputs[name].shape);

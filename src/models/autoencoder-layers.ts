@@ -5,8 +5,10 @@ import { multiplyDims } from '../graph/dim.ts';
 import { add, attention, chunk, matmul, reshape, silu, softmax, tanh } from '../graph/functions.ts';
 import type { Params, Sym } from '../graph/trace.ts';
 import { convLayer } from '../nn/conv.ts';
+import { dropout } from '../nn/dropout.ts';
 import { fixedSize } from '../nn/fixed-size.ts';
 import type { UNetHooks } from '../nn/hooks.ts';
+import { linearLayer } from '../nn/linear.ts';
 import { groupNormLayer } from '../nn/norm.ts';
 import { autoencoderDownsample, upsample } from '../nn/resample.ts';
 import { toImage, toTokens } from '../nn/tokens.ts';
@@ -17,21 +19,29 @@ export interface StageConfig extends DDConfig {
 }
 
 /** `Normalize`: the first stage's epsilon is 1e-6 everywhere. */
-function norm(p: Params, x: Sym, config: StageConfig): Sym {
+export function norm(p: Params, x: Sym, config: Pick<BlockConfig, 'norm_num_groups'>): Sym {
   return groupNormLayer(p, x, { groups: config.norm_num_groups, epsilon: 1e-6 });
 }
 
-/** `ResnetBlock` without a timestep: x [b, c, h, w] → [b, out, h, w]. */
-function resnetBlock(p: Params, x: Sym, out: number, config: StageConfig): Sym {
+/** What the blocks read of a configuration. */
+export type BlockConfig = Pick<StageConfig, 'norm_num_groups' | 'dropout' | 'attn_type' | 'pad'>;
+
+/** `ResnetBlock`: x [b, c, h, w] → [b, out, h, w]. `embedding` [b, e] of the timestep, in DDPM's network. */
+export function resnetBlock(p: Params, x: Sym, out: number, config: BlockConfig, embedding?: Sym): Sym {
   return p.module(() => {
     let h = convLayer(p.at('conv1'), silu(norm(p.at('norm1'), x, config)), out, { kernel: 3, pad: config.pad });
-    h = convLayer(p.at('conv2'), silu(norm(p.at('norm2'), h, config)), out, { kernel: 3, pad: config.pad });
+    if (embedding) {
+      const projected = linearLayer(p.at('temb_proj'), silu(embedding), out);
+      h = add(h, reshape(projected, [projected.shape[0] ?? 1, out, 1, 1]));
+    }
+    h = dropout(p.at('dropout'), silu(norm(p.at('norm2'), h, config)), config.dropout);
+    h = convLayer(p.at('conv2'), h, out, { kernel: 3, pad: config.pad });
     return add(fixedSize(x, 1) === out ? x : convLayer(p.at('nin_shortcut'), x, out, { kernel: 1 }), h);
   });
 }
 
 /** `AttnBlock`: one head over all pixels, 1x1 convolutions around it, added to x. */
-function vanillaAttention(p: Params, x: Sym, config: StageConfig): Sym {
+function vanillaAttention(p: Params, x: Sym, config: BlockConfig): Sym {
   const channels = fixedSize(x, 1);
   const normed = norm(p.at('norm'), x, config);
   const [q, k, v] = ['q', 'k', 'v'].map((name) => toTokens(convLayer(p.at(name), normed, channels, { kernel: 1 }))) as [
@@ -53,7 +63,7 @@ function linearAttention(p: Params, x: Sym): Sym {
   return convLayer(p.at('to_out'), reshape(attended, [b, channels, h, w]), channels, { kernel: 1 });
 }
 
-function attentionLayer(p: Params, x: Sym, config: StageConfig): Sym {
+export function attentionLayer(p: Params, x: Sym, config: BlockConfig): Sym {
   if (config.attn_type === 'none') return p.mark(x);
   return p.module(() => (config.attn_type === 'linear' ? linearAttention(p, x) : vanillaAttention(p, x, config)));
 }

@@ -8,6 +8,7 @@ import { dim } from '../graph/dim.ts';
 import { add, attention, gelu, slice } from '../graph/functions.ts';
 import type { Graph } from '../graph/graph.ts';
 import type { Params, Sym } from '../graph/trace.ts';
+import { dropout } from '../nn/dropout.ts';
 import { embedding } from '../nn/embedding.ts';
 import { fixedSize } from '../nn/fixed-size.ts';
 import { linearLayer } from '../nn/linear.ts';
@@ -37,7 +38,11 @@ export function bertEmbedder(p: Params, config: BertEmbedderConfig, tokens: Sym)
   const transformer = p.at('transformer');
   const [, count = 1] = tokens.shape;
   const positions = transformer.at('pos_emb.emb').get('weight', [max_seq_len, n_embed]);
-  let x = add(embedding(transformer.at('token_emb'), tokens, vocab_size, n_embed), slice(positions, 0, 0, count));
+  const embedded = add(
+    embedding(transformer.at('token_emb'), tokens, vocab_size, n_embed),
+    slice(positions, 0, 0, count),
+  );
+  let x = dropout(transformer.at('emb_dropout'), embedded, config.embedding_dropout);
   for (let i = 0; i < 2 * n_layer; i++) {
     // Each layer is a list of a norm, the attention or feed-forward (in turns), and the residual sum.
     const layer = transformer.at('attn_layers.layers').at(i);

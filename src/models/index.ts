@@ -20,6 +20,7 @@ import { traceClipImageEmbedder, traceClipTextEmbedder } from './clip-embedders.
 import { traceClipText } from './clip-text.ts';
 import { traceClipVision } from './clip-vision.ts';
 import { traceControlNet } from './control-net.ts';
+import { traceDdpmUNet } from './ddpm-unet.ts';
 import { traceDptHybrid } from './dpt-hybrid.ts';
 import { traceDiscriminator, traceDiscriminatorTraining } from './discriminator.ts';
 import { traceEncoderUNet } from './encoder-unet.ts';
@@ -33,6 +34,7 @@ import {
   type PlanStep,
   singleGraph,
 } from './network-plan.ts';
+import { traceLucidUNet } from './lucid-unet.ts';
 import { traceOpenAiClipImage, traceOpenAiClipLogits, traceOpenAiClipText } from './openai-clip.ts';
 import { blackOut, judgeSafety } from './safety-verdict.ts';
 import { traceSafetyChecker } from './safety-checker.ts';
@@ -40,6 +42,7 @@ import { traceSpatialRescaler } from './spatial-rescaler.ts';
 import { traceT2IAdapter } from './t2i-adapter.ts';
 import { traceT2IStyle } from './t2i-style.ts';
 import { traceTaesdDecode, traceTaesdEncode } from './taesd.ts';
+import type { NetworkTraceOptions } from './trace-network.ts';
 import { traceUNet } from './unet.ts';
 
 export { admClassifier, type AdmFlags, admFlags, admUNet } from '../config/adm-flags.ts';
@@ -144,6 +147,29 @@ const vq: NetworkDefinition<VqConfig> = {
         step('codes', { codes: { tensor: 'codes', shape: codesShape(config, given) } }, { entry: 'codes.entry' }),
       );
     return steps;
+  },
+};
+
+/** `guessed` has the last guess of the clean picture as an input, which models with `self_condition` take. */
+const lucidUNet: NetworkDefinition<NetworkConfigOf<'lucid_unet'>> = {
+  inputs: ['x', 'timesteps', 'x_self_cond'],
+  parts: (config) => ({
+    forward: (options) => traceLucidUNet(config, options),
+    ...(config.self_condition
+      ? { guessed: (options: NetworkTraceOptions | undefined) => traceLucidUNet(config, options, true) }
+      : {}),
+  }),
+  plan: (config, given) => {
+    if (!given.has('x') || !given.has('timesteps')) return [];
+    const part = config.self_condition && given.has('x_self_cond') ? 'guessed' : 'forward';
+    const inputs = ['x', 'timesteps', ...(part === 'guessed' ? ['x_self_cond'] : [])];
+    return [
+      {
+        part,
+        trace: (options) => traceLucidUNet(config, options, part === 'guessed'),
+        inputs: Object.fromEntries(inputs.map((name) => [name, name])),
+      },
+    ];
   },
 };
 
@@ -281,6 +307,8 @@ const dptHybrid: NetworkDefinition<NetworkConfigOf<'dpt_hybrid'>> = {
 const networks: { readonly [K in NetworkKind]: NetworkDefinition<NetworkConfigOf<K>> } = {
   unet,
   encoder_unet: singleGraph(['x', 'timesteps'], traceEncoderUNet),
+  ddpm_unet: singleGraph(['x', 'timesteps'], traceDdpmUNet),
+  lucid_unet: lucidUNet,
   controlnet: singleGraph(['x', 'timesteps', 'context', 'hint'], traceControlNet),
   t2i_adapter: singleGraph(['image'], traceT2IAdapter),
   t2i_style: singleGraph(['hidden_states'], traceT2IStyle),

@@ -17,6 +17,7 @@ export type DownPathConfig = Pick<
   | 'use_scale_shift_norm'
   | 'resblock_updown'
   | 'norm_num_groups'
+  | 'dropout'
 >;
 
 /** The attention layer of a block at a level, if the network has one there: [b, c, h, w] → the same shape. */
@@ -34,7 +35,13 @@ export function resBlocksAt(config: DownPathConfig, level: number): number {
 }
 
 export function resBlockOptions(config: DownPathConfig, out: number, { padding }: UNetHooks): ResBlockOptions {
-  return { out, groups: config.norm_num_groups, scaleShift: config.use_scale_shift_norm, pad: padding };
+  return {
+    out,
+    groups: config.norm_num_groups,
+    scaleShift: config.use_scale_shift_norm,
+    pad: padding,
+    dropout: config.dropout,
+  };
 }
 
 /** The outputs of `input_blocks`, first to last: what the second half takes as skip connections. x [b, c, h, w], embedding [b, e]. */

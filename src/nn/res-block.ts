@@ -3,6 +3,7 @@
 import { add, chunk, mul, reshape, silu } from '../graph/functions.ts';
 import type { Params, Sym } from '../graph/trace.ts';
 import { convLayer } from './conv.ts';
+import { dropout } from './dropout.ts';
 import { fixedSize } from './fixed-size.ts';
 import type { UNetHooks } from './hooks.ts';
 import { linearLayer } from './linear.ts';
@@ -18,6 +19,8 @@ export interface ResBlockOptions {
   /** Halves or doubles the image, after norm and SiLU and before the convolution, and on the skip path. */
   readonly resample?: 'down' | 'up';
   readonly pad?: UNetHooks['padding'];
+  /** Of the second convolution's input, in training. Default 0. */
+  readonly dropout?: number;
 }
 
 /** x [b, c, h, w], embedding [b, e] → [b, out, h, w] (or half or double the size). */
@@ -36,7 +39,8 @@ export function resBlock(p: Params, x: Sym, embedding: Sym, options: ResBlockOpt
       const [scale, shift] = chunk(condition, 1, 2) as [Sym, Sym];
       h = add(mul(groupNormLayer(p.at('out_layers.0'), h, norm), add(scale, 1)), shift);
     } else h = groupNormLayer(p.at('out_layers.0'), add(h, condition), norm);
-    h = convLayer(p.at('out_layers.3'), silu(h), out, { kernel: 3, pad });
+    h = dropout(p.at('out_layers.2'), silu(h), options.dropout ?? 0);
+    h = convLayer(p.at('out_layers.3'), h, out, { kernel: 3, pad });
     const skip = resample(x);
     return add(fixedSize(x, 1) === out ? skip : convLayer(p.at('skip_connection'), skip, out, { kernel: 1 }), h);
   });

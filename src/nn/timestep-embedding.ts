@@ -22,6 +22,20 @@ export function timestepEmbedding(timesteps: Sym, width: number): Sym {
   return width % 2 === 0 ? waves : pad(waves, [0, 0], [0, 1]);
 }
 
+/**
+ * The same as DDPM's own network and denoising-diffusion-pytorch have it: sines first, then cosines, frequencies over half - 1; a zero at the
+ * end where the width is odd.
+ */
+export function sinesFirstEmbedding(timesteps: Sym, width: number, theta = 10000): Sym {
+  const half = width >> 1;
+  const [batch] = timesteps.shape;
+  const rate = Math.log(theta) / (half - 1);
+  const waves = Array.from({ length: half }, (_, i) => Math.exp(Math.fround(i * Math.fround(-rate))));
+  const angles = mul(reshape(timesteps, [batch ?? 1, 1]), constant(timesteps, float32([1, half], waves)));
+  const joined = concat([sin(angles), cos(angles)], 1);
+  return width % 2 === 0 ? joined : pad(joined, [0, 0], [0, 1]);
+}
+
 /** `time_embed`: the sinusoids of width `channels` through two linear layers: [b] → [b, 4 · channels]. */
 export function timeEmbed(p: Params, timesteps: Sym, channels: number): Sym {
   return p.module(() => {
