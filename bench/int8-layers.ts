@@ -7,6 +7,7 @@
  */
 
 import { openCheckpointAt } from '../src/checkpoints/open-checkpoint-node.ts';
+import { ldmUNet } from '../src/config/network-config.ts';
 import { createNodeEngine } from '../src/engine/node.ts';
 import type { Graph } from '../src/graph/graph.ts';
 import { quantise } from '../src/graph/quantise.ts';
@@ -39,7 +40,7 @@ const side = Number(size) / 8;
 const inputs = {
   x: wave([1, config.in_channels, side, side], 12.9898),
   timesteps: float32([1], [500]),
-  context: wave([1, 77, config.context_dim ?? 768], 78.233),
+  context: wave([1, 77, ldmUNet(config).context_dim ?? 768], 78.233),
 };
 
 async function output(compiled: Graph, source: WeightSource): Promise<readonly number[]> {

@@ -1,5 +1,6 @@
 /** A LoRA of the bundled model that changes its pictures, for tests. */
 
+import { ldmUNet } from '../src/config/network-config.ts';
 import { writeLora } from '../src/adapters/lora/write-lora.ts';
 import { openCheckpointAt } from '../src/checkpoints/open-checkpoint-node.ts';
 import { writeNewFile } from '../src/files/write-file-node.ts';
@@ -15,7 +16,7 @@ export async function writeStyleLora(path: string, trainedAs?: string): Promise<
   const [down, up] = [generator.randn([4, into]), generator.randn([out, 4])];
   const bytes = writeLora([{ network: 'unet', tensor, down, up, alpha: 4 }], {
     layout: 'kohya',
-    unet: checkpoint.config.unet_config,
+    unet: ldmUNet(checkpoint.config.unet_config),
     ...(trainedAs === undefined ? {} : { metadata: { ss_output_name: trainedAs } }),
   });
   await writeNewFile(path, bytes);

@@ -9,7 +9,12 @@ import {
   diffusionParamsSchema,
   type LatentDiffusionConfig,
 } from '../config/latent-diffusion-config.ts';
-import type { FirstStageConfig, NetworkConfig, UNetConfig } from '../config/network-config.ts';
+import {
+  type FirstStageConfig,
+  type NetworkConfig,
+  type UNetConfig,
+  denoiserChannels,
+} from '../config/network-config.ts';
 import { defaultClipVersion } from '../config/pretrained-text.ts';
 import { configError } from '../config/validate.ts';
 
@@ -77,9 +82,10 @@ export function assertPredictsLatents(
   label: string,
 ): void {
   const latent = stage.kind === 'identity' ? undefined : stage.embed_dim;
-  if (latent !== undefined && unet_config.out_channels === 2 * latent)
+  const channels = denoiserChannels(unet_config);
+  if (latent !== undefined && channels === 2 * latent)
     throw configError(
-      `${label}: the UNet returns ${unet_config.out_channels} channels for latents of ${latent}. A learned variance is not supported; use a model that was trained with a fixed one.`,
+      `${label}: the UNet returns ${channels} channels for latents of ${latent}. A learned variance is not supported; use a model that was trained with a fixed one.`,
     );
 }
 
@@ -103,6 +109,7 @@ const imageKinds = { depth: 'depth', low_scale: 'upscale', image_embedding: 'var
 export function checkpointKind(config: LatentDiffusionConfig): CheckpointKind {
   const { cond_stage_config: condition, image_condition: image, unet_config: unet, channels } = config;
   if (image) return imageKinds[image.kind];
+  if (unet.kind !== 'unet') return condition === null && unet.in_channels === channels ? 'unconditional' : 'other';
   const isSuperResolution = unet.in_channels === channels + 3 && unet.num_classes === null && unet.context_dim === null;
   if (condition === null) {
     if (isSuperResolution) return 'super-resolution';

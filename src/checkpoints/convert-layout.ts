@@ -1,5 +1,6 @@
 /** The weights of an opened checkpoint in either layout, for writing: one CompVis file, or the components of a diffusers folder. */
 
+import { ldmUNet } from '../config/network-config.ts';
 import { partPrefixes } from './canonical.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { autoencoderMap } from './layouts/autoencoder.ts';
@@ -49,7 +50,7 @@ export function diffusersWeights({ config, parts }: Checkpoint): DiffusersWeight
     );
   }
   return {
-    unet: renamed(parts.unet, unetMap(unet), 'a-to-b'),
+    unet: renamed(parts.unet, unetMap(ldmUNet(unet)), 'a-to-b'),
     vae: renamed(parts.first_stage, autoencoderMap(vae), 'a-to-b'),
     ...(text === null ? {} : { text_encoder: renamed(parts.cond_stage, clipTextMap(text), 'a-to-b') }),
     ...(parts.safety ? { safety_checker: parts.safety } : {}),

@@ -14,7 +14,7 @@ import {
 } from '../config/diffusers-documents.ts';
 import type { LatentDiffusionConfig } from '../config/latent-diffusion-config.ts';
 import { ldmDocument } from '../config/ldm-documents.ts';
-import type { NetworkConfig } from '../config/network-config.ts';
+import { type NetworkConfig, ldmUNet } from '../config/network-config.ts';
 import { stringifyYaml } from '../config/yaml.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { nativeLatentSize } from '../model/native-size.ts';
@@ -151,7 +151,12 @@ export async function writeDiffusersFolder(
           onTensor: () => options.onTensor(done++, total),
         });
       };
-      await part('unet', 'diffusion_pytorch_model.safetensors', weights.unet, unetDocument(config.unet_config, side));
+      await part(
+        'unet',
+        'diffusion_pytorch_model.safetensors',
+        weights.unet,
+        unetDocument(ldmUNet(config.unet_config), side),
+      );
       await part(
         'vae',
         'diffusion_pytorch_model.safetensors',

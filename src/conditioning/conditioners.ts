@@ -46,7 +46,7 @@ interface Chosen {
 /** The row of a model, with the configuration that it is for. */
 function chosen({ unet_config, cond_stage_config, image_condition }: LatentDiffusionConfig): Chosen {
   // An upscaler's class is its noise level, which comes with the image.
-  if (unet_config.num_classes !== null && !image_condition)
+  if (unet_config.kind === 'unet' && unet_config.num_classes !== null && !image_condition)
     return { kind: labelKind as ConditionerKind<unknown>, config: unet_config };
   if (cond_stage_config === null || cond_stage_config === 'first_stage') return { kind: none, config: undefined };
   return { kind: kindOf(cond_stage_config), config: cond_stage_config };

@@ -6,7 +6,7 @@
 import { z } from 'zod';
 import type { ComposedConfig } from './composed-conditioner.ts';
 import type { ImageConditionConfig } from './image-condition.ts';
-import type { ConditionNetworkConfig, FirstStageConfig, UNetConfig } from './network-config.ts';
+import type { ConditionNetworkConfig, DenoiserConfig, FirstStageConfig } from './network-config.ts';
 
 /** The encoder of a condition to inputs of the UNet. */
 export type CondStageConfig = ConditionNetworkConfig | ComposedConfig;
@@ -72,7 +72,7 @@ export interface LatentDiffusionConfig extends DiffusionParams {
   /** Class name, without its module: LatentDiffusion, LatentInpaintDiffusion, LatentUpscaleDiffusion, … */
   readonly target: string;
   readonly conditioning_key: ConditioningKey;
-  readonly unet_config: UNetConfig;
+  readonly unet_config: DenoiserConfig;
   readonly first_stage_config: FirstStageConfig;
   /** The encoder of the condition. `first_stage`: the autoencoder itself (`__is_first_stage__`); null: `__is_unconditional__`. */
   readonly cond_stage_config: CondStageConfig | 'first_stage' | null;

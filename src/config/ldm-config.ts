@@ -16,6 +16,7 @@ import { defaultClipVersion } from './pretrained-text.ts';
 import { configError, isMapping, type Mapping, mapping, validated } from './validate.ts';
 
 const diffusionTargets: readonly string[] = [
+  'DDPM',
   'LatentDiffusion',
   'LatentFinetuneDiffusion',
   'LatentInpaintDiffusion',
@@ -73,9 +74,11 @@ export function ldmModel(section: Mapping, what: string, options: LdmOptions = {
   const known = Object.keys(diffusionParamsSchema.shape);
   const isKnown = ([name]: [string, unknown]) => known.includes(name);
   const unet = ldmNetwork(unet_config, 'unet_config', options);
-  if (unet.kind !== 'unet')
-    throw configError(`${what}: unet_config should be a UNetModel, and is of kind ${unet.kind}.`);
-  const condition = condStage(cond_stage_config, options);
+  if (unet.kind !== 'unet' && unet.kind !== 'ddpm_unet')
+    throw configError(`${what}: unet_config should be a UNetModel or a Model, and is of kind ${unet.kind}.`);
+  // DDPM is over pixels and has no condition.
+  const isPixels = target === 'DDPM';
+  const condition = isPixels ? null : condStage(cond_stage_config, options);
   const conditionParams =
     isMapping(cond_stage_config) && isMapping(cond_stage_config['params']) ? cond_stage_config['params'] : {};
   const maxLength = conditionParams['max_length'] ?? conditionParams['max_seq_len'] ?? 77;
@@ -85,7 +88,9 @@ export function ldmModel(section: Mapping, what: string, options: LdmOptions = {
     target,
     conditioning_key: condition === null ? null : conditioningKey(conditioning_key, concat_mode, what),
     unet_config: unet,
-    first_stage_config: firstStage(ldmNetwork(first_stage_config, 'first_stage_config', options)),
+    first_stage_config: isPixels
+      ? { kind: 'identity' }
+      : firstStage(ldmNetwork(first_stage_config, 'first_stage_config', options)),
     cond_stage_config: condition,
     image_condition: ldmImageCondition(params, what, options),
     cond_stage_version: textEncoderVersion({ params }) ?? null,

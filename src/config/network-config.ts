@@ -10,6 +10,7 @@
  */
 
 import { z } from 'zod';
+import { StableDiffusionError } from '../errors.ts';
 
 const size = z
   .int()
@@ -592,3 +593,23 @@ export type ConditionNetworkConfig =
   | SpatialRescalerConfig
   | AutoencoderConfig
   | IdentityConfig;
+
+/** The network that a diffusion model trains: LDM's UNet, or DDPM's own. */
+export type DenoiserConfig = UNetConfig | DdpmUNetConfig;
+
+/** LDM's UNet. Throws `invalid-argument` for DDPM's own, which has no attention over a condition and takes no additions. */
+export function ldmUNet(config: DenoiserConfig): UNetConfig {
+  if (config.kind === 'unet') return config;
+  throw new StableDiffusionError(
+    'invalid-argument',
+    "This needs LDM's UNet (openaimodel.UNetModel), and the model has DDPM's own network (model.Model).",
+  );
+}
+
+/** The side that latents must be multiples of. */
+export const denoiserUnit = (config: DenoiserConfig): number =>
+  2 ** ((config.kind === 'unet' ? config.channel_mult : config.ch_mult).length - 1);
+
+/** Channels of what it predicts. */
+export const denoiserChannels = (config: DenoiserConfig): number =>
+  config.kind === 'unet' ? config.out_channels : config.out_ch;

@@ -1,6 +1,6 @@
 /** The network that predicts noise (or v, or x0), as guidance and samplers call it: batches no larger than the engine can run. */
 
-import type { UNetConfig } from '../config/network-config.ts';
+import { denoiserChannels, type DenoiserConfig, denoiserUnit } from '../config/network-config.ts';
 import type { Network } from '../diffusion/guidance.ts';
 import { inBatchesOf } from '../diffusion/network-batches.ts';
 import { type NetworkSet, runForOne } from './network-set.ts';
@@ -14,10 +14,10 @@ export interface DenoiserNetwork {
 }
 
 /** The denoiser `network` of a set. */
-export function denoiserNetwork(config: UNetConfig, networks: NetworkSet, network = 'unet'): DenoiserNetwork {
+export function denoiserNetwork(config: DenoiserConfig, networks: NetworkSet, network = 'unet'): DenoiserNetwork {
   return {
-    latentChannels: config.out_channels,
-    latentUnit: 2 ** (config.channel_mult.length - 1),
+    latentChannels: denoiserChannels(config),
+    latentUnit: denoiserUnit(config),
     predict(inputs, signal) {
       const [, , height = 1, width = 1] = inputs.x.shape;
       const most = Math.max(1, Math.floor(networks.engine.limits.latentPositions / (height * width)));

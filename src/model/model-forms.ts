@@ -1,5 +1,6 @@
 /** Forms of a model's networks that a request asks for: the denoiser with extensions, the autoencoder without a seam. One of each is kept. */
 
+import { ldmUNet } from '../config/network-config.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import type { PrecisionName } from '../engine/precision.ts';
 import { StableDiffusionError } from '../errors.ts';
@@ -62,7 +63,7 @@ export function createModelForms(model: FormedModel): ModelForms {
           label,
           engine: model.networks.engine,
           precision,
-          config: checkpoint.config.unet_config,
+          config: ldmUNet(checkpoint.config.unet_config),
           weights: [checkpoint.parts.unet],
         }),
       );

@@ -1,5 +1,6 @@
 /** Pictures of a latent while it is sampled: through TAESD where the model has one, by a linear map for Stable Diffusion v1, else decoded whole. */
 
+import { denoiserChannels } from '../config/network-config.ts';
 import type { Image } from '../image/image.ts';
 import { createImage } from '../image/image.ts';
 import { tensorToImages } from '../image/image-tensor.ts';
@@ -43,6 +44,6 @@ export async function previewImages(
 ): Promise<Image<3>[]> {
   if (model.hasPreviewDecoder) return tensorToImages(await model.decodePreview(denoised, signal)) as Image<3>[];
   const { scale_factor, unet_config } = model.checkpoint.config;
-  if (scale_factor === 0.18215 && unet_config.out_channels === 4) return linearPreview(denoised);
+  if (scale_factor === 0.18215 && denoiserChannels(unet_config) === 4) return linearPreview(denoised);
   return tensorToImages(await model.decodeLatent(denoised, signal)) as Image<3>[];
 }

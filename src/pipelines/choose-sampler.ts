@@ -27,5 +27,9 @@ export function chooseSampler(
     sampler ?? (noise === 'diffusers' && typeof config._class_name === 'string' ? config._class_name : 'ddim');
   const scheduler = diffusersSchedulerClasses.find((className) => className === label);
   if (scheduler) return { ...plain, schedule, sampler: diffusersSampler(scheduler, config), label };
-  return { ...namedSampling(label, { schedule, peer: samplerPeerOf(noise) }), label };
+  const named = namedSampling(label, { schedule, peer: samplerPeerOf(noise) });
+  // DDPM clips its guesses of pixels in ancestral sampling; LatentDiffusion never does.
+  const { target, clip_denoised } = model.checkpoint.config;
+  const clips = target === 'DDPM' && clip_denoised && named.sampler.name === 'ddpm';
+  return { ...named, settings: { ...named.settings, ...(clips ? { clipDenoised: true } : {}) }, label };
 }

@@ -9,6 +9,7 @@ import {
   type FirstStageConfig,
   identityConfigSchema,
   type NetworkConfig,
+  ldmUNet,
 } from '../config/network-config.ts';
 import type { LatentDiffusionConfig } from '../config/latent-diffusion-config.ts';
 import { StableDiffusionError } from '../errors.ts';
@@ -129,7 +130,7 @@ export function valuesOf(
 ): { readonly model: ModelValue; readonly clip: ClipValue; readonly vae: VaeValue } {
   const { config, label, parts } = checkpoint;
   return {
-    model: modelValue(label, { config: config.unet_config, weights: parts.unet }, config),
+    model: modelValue(label, { config: ldmUNet(config.unet_config), weights: parts.unet }, config),
     clip: clipOf(checkpoint, options),
     vae: vaeOf(label, { config: config.first_stage_config, weights: parts.first_stage }),
   };

@@ -1,5 +1,6 @@
 /** Whole checkpoints: SD v1 and its kin from names and shapes alone, with LDM's YAML, as a diffusers folder; averaged weights. */
 
+import { ldmUNet } from '../../src/config/network-config.ts';
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -58,7 +59,8 @@ test('a bare SD v1 file: the values of v1-inference.yaml, and each of its 1,131 
     ],
     [1000, 'linear', 0.00085, 0.012, 0.18215, 4, 64, 'crossattn', 'eps'],
   );
-  const { unet_config: unet, first_stage_config: vae, cond_stage_config: text } = config;
+  const { first_stage_config: vae, cond_stage_config: text } = config;
+  const unet = ldmUNet(config.unet_config);
   assert.deepEqual(
     [unet.model_channels, unet.channel_mult, unet.num_res_blocks, unet.attention_resolutions],
     [320, [1, 2, 4, 4], 2, [1, 2, 4]],
@@ -241,10 +243,8 @@ test('a diffusers folder: 16 groups, its scheduler, every part under canonical n
         [opened.layout, opened.kind, config.linear_start, config.linear_end, config.beta_schedule, config.scale_factor],
         ['diffusers', 'txt2img', 0.00085, 0.012, 'linear', 0.18215],
       );
-      assert.deepEqual(
-        [config.unet_config.norm_num_groups, config.unet_config.num_heads, config.unet_config.channel_mult],
-        [16, 4, [1, 2, 2, 2]],
-      );
+      const unet = ldmUNet(config.unet_config);
+      assert.deepEqual([unet.norm_num_groups, unet.num_heads, unet.channel_mult], [16, 4, [1, 2, 2, 2]]);
       assert.equal(opened.scheduler?.['_class_name'], 'PNDMScheduler');
       assertStrict(opened);
     } finally {

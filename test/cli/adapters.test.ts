@@ -1,5 +1,6 @@
 /** LoRAs and textual inversions on the command line. */
 
+import { ldmUNet } from '../../src/config/network-config.ts';
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -63,8 +64,8 @@ test('--lora and --embedding change the picture, are recorded, and replay asks f
     },
   ];
   const lora = join(folder, 'style.safetensors');
-  await writeFileAtomic(lora, writeLora(factors, { layout: 'kohya', unet: checkpoint.config.unet_config }));
-  const width = checkpoint.config.unet_config.context_dim ?? 0;
+  await writeFileAtomic(lora, writeLora(factors, { layout: 'kohya', unet: ldmUNet(checkpoint.config.unet_config) }));
+  const width = ldmUNet(checkpoint.config.unet_config).context_dim ?? 0;
   const embedding = join(folder, 'mine.safetensors');
   const vectors = generator.randn([2, width]);
   await writeFileAtomic(

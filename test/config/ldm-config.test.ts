@@ -1,5 +1,6 @@
 /** LDM's YAML: the forms that the configurations of CompVis/stable-diffusion and CompVis/latent-diffusion use, and their errors. */
 
+import { ldmUNet } from '../../src/config/network-config.ts';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { LatentDiffusionConfig } from '../../src/config/latent-diffusion-config.ts';
@@ -159,7 +160,7 @@ test('unconditional, class, super-resolution, semantic, layout and inpainting mo
     }),
   );
   assert.deepEqual(
-    [inpainting.cond_stage_config, inpainting.conditioning_key, inpainting.unet_config.resblock_updown],
+    [inpainting.cond_stage_config, inpainting.conditioning_key, ldmUNet(inpainting.unet_config).resblock_updown],
     ['first_stage', 'concat', true],
   );
 });

@@ -1,5 +1,6 @@
 /** Whole files of SD 2.x and SDXL, by the key lists of the full-size models: which model each is, and that every name has its place. */
 
+import { ldmUNet } from '../../src/config/network-config.ts';
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -38,7 +39,8 @@ const expected = [
 for (const { list, condition, context, vector, depth, scale } of expected) {
   test(list, { skip }, async () => {
     const checkpoint = await openCheckpoint(source(list));
-    const { unet_config: unet, cond_stage_config: stage, scale_factor } = checkpoint.config;
+    const { cond_stage_config: stage, scale_factor } = checkpoint.config;
+    const unet = ldmUNet(checkpoint.config.unet_config);
     assert.equal(typeof stage === 'object' ? stage?.kind : stage, condition);
     assert.deepEqual(
       [unet.context_dim, unet.adm_in_channels, unet.transformer_depth, unet.num_head_channels, scale_factor],

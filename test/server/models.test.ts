@@ -1,5 +1,6 @@
 /** Several checkpoints in a folder, chosen by name in each API; models that cannot be used; URLs of pictures. */
 
+import { ldmUNet } from '../../src/config/network-config.ts';
 import assert from 'node:assert/strict';
 import { copyFileSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -131,9 +132,9 @@ test("LoRAs and textual inversions of the operator's folders, as A1111 names the
   ];
   await writeFileAtomic(
     join(adapters, 'style.safetensors'),
-    writeLora(factors, { layout: 'kohya', unet: checkpoint.config.unet_config }),
+    writeLora(factors, { layout: 'kohya', unet: ldmUNet(checkpoint.config.unet_config) }),
   );
-  const width = checkpoint.config.unet_config.context_dim ?? 0;
+  const width = ldmUNet(checkpoint.config.unet_config).context_dim ?? 0;
   await checkpoint.close();
   for (const [file, of] of [
     ['mine', width],

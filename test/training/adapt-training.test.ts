@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import type { ClipTextConfig } from '../../src/config/network-config.ts';
+import { type ClipTextConfig, ldmUNet } from '../../src/config/network-config.ts';
 import { createNodeEngine } from '../../src/engine/node.ts';
 import { trace } from '../../src/graph/trace.ts';
 import { createImage } from '../../src/image/image.ts';
@@ -48,7 +48,7 @@ after(async () => {
   rmSync(folder, { recursive: true });
 });
 
-const size = (): number => 2 ** (checkpoint.config.unet_config.channel_mult.length + 1);
+const size = (): number => 2 ** (ldmUNet(checkpoint.config.unet_config).channel_mult.length + 1);
 const item = (i: number, caption: string): TrainingItem => ({
   name: `${i}`,
   caption,
@@ -124,7 +124,7 @@ test('a LoRA of all kinds of layers, written as kohya and as diffusers, gives in
   const plain = await lossOf({ engine, checkpoint, tokenizer, ...least });
   assert.ok(Math.abs(inTraining - plain) > 1e-4, 'the LoRA matters');
   const { unet_config: unet, cond_stage_config: text } = checkpoint.config;
-  const written = loraTensors(factors, { layout: 'diffusers', unet, text: text as ClipTextConfig });
+  const written = loraTensors(factors, { layout: 'diffusers', unet: ldmUNet(unet), text: text as ClipTextConfig });
   for (const source of [await openWeightsAt(path), memoryWeights(written)]) {
     const merged = checkpointWithLora(checkpoint, [{ lora: openLora(source) }]);
     const afterwards = await lossOf({ engine, checkpoint: merged, tokenizer, ...least });
@@ -247,7 +247,7 @@ test('textual inversion: vectors start at the initializer, move, and make anothe
     vectors: 2,
   });
   const start = await trainee.embedding();
-  assert.deepEqual(start.vectors.shape, [2, checkpoint.config.unet_config.context_dim]);
+  assert.deepEqual(start.vectors.shape, [2, ldmUNet(checkpoint.config.unet_config).context_dim]);
   await losses(trainee, 3);
   const path = await writeModel(trainee, 'cat.safetensors');
   const source = await openWeightsAt(path);

@@ -5,6 +5,7 @@
  * node --import ./tools/typescript.mjs tools/peers/adapters.ts FOLDER
  */
 
+import { ldmUNet } from '../../src/config/network-config.ts';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { runCli } from '../../src/cli/program.ts';
@@ -74,7 +75,10 @@ const factors = await lora.factors();
 const { unet_config: unet, cond_stage_config: text } = checkpoint.config;
 if (typeof text !== 'object' || text?.kind !== 'clip_text') throw new Error('the small model has CLIP’s text encoder');
 for (const layout of ['kohya', 'diffusers'] as const)
-  await writeFileAtomic(join(folder, `lora.${layout}.safetensors`), writeLora(factors, { layout, unet, text }));
+  await writeFileAtomic(
+    join(folder, `lora.${layout}.safetensors`),
+    writeLora(factors, { layout, unet: ldmUNet(unet), text }),
+  );
 
 const inversion = await createTextualInversionTrainee({
   engine,

@@ -3,7 +3,7 @@
  * and a step that trains some parameters of the graph and keeps the others fixed.
  */
 
-import type { ClipTextConfig } from '../../config/network-config.ts';
+import { type ClipTextConfig, ldmUNet } from '../../config/network-config.ts';
 import { betasOf } from '../../diffusion/model-schedule.ts';
 import { ddpmBuffers } from '../../diffusion/noise-schedule.ts';
 import type { Engine, Tensors } from '../../engine/engine.ts';
@@ -103,7 +103,7 @@ function lossConfig(
   const { config } = checkpoint;
   const { lvlb_weights: _, ...schedule } = ddpmBuffers(betasOf(config));
   return {
-    unet: config.unet_config,
+    unet: ldmUNet(config.unet_config),
     ...(text ? { text } : {}),
     diffusion: { ...diffusion, schedule, parameterization: config.parameterization },
     ...(prior ? { priorWeight: prior.weight } : {}),

@@ -1,5 +1,6 @@
 /** Trains a LoRA: factors of the UNet's layers, and optionally of the text encoder's (Hu et al. 2022; kohya's train_network.py, diffusers' train_text_to_image_lora.py). */
 
+import { ldmUNet } from '../../config/network-config.ts';
 import type { Tensors } from '../../engine/engine.ts';
 import { networkParameters } from '../../models/index.ts';
 import { TorchGenerator } from '../../random/torch-generator.ts';
@@ -116,7 +117,7 @@ export async function createLoraTrainee(options: LoraTrainingOptions): Promise<L
   const write: WriteLoraOptions = {
     layout: 'kohya',
     ...options.output,
-    unet: options.checkpoint.config.unet_config,
+    unet: ldmUNet(options.checkpoint.config.unet_config),
     text: textConfigOf(options.checkpoint),
   };
   const common = await createAdapterStep(options, {

@@ -3,12 +3,14 @@
 import type { LatentDiffusionConfig } from '../../config/latent-diffusion-config.ts';
 import { betasOf } from '../../diffusion/model-schedule.ts';
 import { ddpmBuffers } from '../../diffusion/noise-schedule.ts';
+import { denoiserChannels, type DenoiserConfig } from '../../config/network-config.ts';
 import { constant } from '../../graph/functions.ts';
 import type { Graph } from '../../graph/graph.ts';
 import { dropUnused } from '../../graph/simplify.ts';
-import { type InputSpec, trace } from '../../graph/trace.ts';
+import { type InputSpec, type Params, type Sym, trace } from '../../graph/trace.ts';
 import { need } from '../../models/trace-network.ts';
-import { unet } from '../../models/unet.ts';
+import { ddpmUNet } from '../../models/ddpm-unet.ts';
+import { unet, type UNetInputs } from '../../models/unet.ts';
 import { float32 } from '../../tensor/tensor.ts';
 import { type Conditioning, withConcat } from './conditioning.ts';
 import { diffusionLoss, type DiffusionLossConfig, type LossVariants } from '../objective/diffusion.ts';
@@ -35,6 +37,11 @@ function lossConfig({ config, variants }: LatentDiffusionObjective): DiffusionLo
   };
 }
 
+/** The network of either kind. */
+function denoise(p: Params, config: DenoiserConfig, { x, timesteps, context, y }: UNetInputs): Sym {
+  return config.kind === 'unet' ? unet(p, config, { x, timesteps, context, y }) : ddpmUNet(p, config, { x, timesteps });
+}
+
 /**
  * Inputs: x0 (scaled latents) and noise [b, c, h, w], t int64 [b], offset [b, c, 1, 1] and perturbation where the loss has them, and those
  * of the condition. Outputs: loss, loss_simple, loss_vlb and the like, scalars. Parameters have their names in a CompVis checkpoint.
@@ -42,7 +49,7 @@ function lossConfig({ config, variants }: LatentDiffusionObjective): DiffusionLo
 export function traceLatentDiffusionLoss(objective: LatentDiffusionObjective): Graph {
   const { config, conditioning, variants, size } = objective;
   const { batch, height, width } = size;
-  const channels = config.unet_config.out_channels;
+  const channels = denoiserChannels(config.unet_config);
   const latent: InputSpec = { dtype: 'float32', shape: [batch, channels, height, width] };
   const inputs: Record<string, InputSpec> = {
     x0: latent,
@@ -73,7 +80,7 @@ export function traceLatentDiffusionLoss(objective: LatentDiffusionObjective): G
         ...(logvar ? { logvar } : {}),
       },
       (x, timesteps) =>
-        unet(p.under('model.diffusion_model'), config.unet_config, {
+        denoise(p.under('model.diffusion_model'), config.unet_config, {
           x: withConcat(x, condition),
           timesteps,
           context: condition.context,

@@ -1,5 +1,6 @@
 /** Sets up the training of a latent diffusion model from a configuration and the files it names. */
 
+import { denoiserUnit } from '../../config/network-config.ts';
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -182,7 +183,7 @@ function trainedSize(
     (typeof config.image_size === 'number' ? config.image_size : (config.image_size[0] ?? 32)) * downsampling;
   const size = asked ?? native;
   const side = size / downsampling;
-  const unit = 2 ** (config.unet_config.channel_mult.length - 1);
+  const unit = denoiserUnit(config.unet_config);
   if (!Number.isInteger(side) || side % unit !== 0)
     throw configError(
       `${label}: pictures of ${size} pixels cannot be trained on: this model needs multiples of ${downsampling * unit}.`,
@@ -247,7 +248,8 @@ export async function latentDiffusionSetUp(context: TraineeContext): Promise<Set
       ...(config.use_ema
         ? { average: { decay: training.ema_decay, condition: training.ema_cond_stage && config.cond_stage_trainable } }
         : {}),
-      checkpointing: training.checkpointing || config.unet_config.use_checkpoint,
+      checkpointing:
+        training.checkpointing || ('use_checkpoint' in config.unet_config && config.unet_config.use_checkpoint),
       samples: (checkpoint, batch) => latentDiffusionSamples(checkpoint, batch, { ...sampling, size }),
     });
     trainee = created;

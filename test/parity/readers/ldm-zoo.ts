@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ldmModel } from '../../../src/config/ldm-config.ts';
-import { encoderUNetConfigSchema, type VqConfig } from '../../../src/config/network-config.ts';
+import { encoderUNetConfigSchema, ldmUNet, type VqConfig } from '../../../src/config/network-config.ts';
 import { mapping } from '../../../src/config/validate.ts';
 import { parseYaml } from '../../../src/config/yaml.ts';
 import type { DiffusionModel, Latent } from '../../../src/diffusion/denoiser.ts';
@@ -48,7 +48,7 @@ async function modelOf(recorded: LineageCase, weights: WeightSource) {
     programs.push(program);
     return program;
   };
-  const unet = await compiled(traceUNet(config.unet_config), withoutPrefix(weights, 'model.diffusion_model.'));
+  const unet = await compiled(traceUNet(ldmUNet(config.unet_config)), withoutPrefix(weights, 'model.diffusion_model.'));
   const stage = withoutPrefix(weights, 'first_stage_model.');
   const vq = config.first_stage_config as VqConfig;
   const run =
