@@ -29,6 +29,7 @@ import { t2iAdapterMap } from './layouts/t2i-adapter.ts';
 import { taesdDecoderMap, taesdEncoderMap } from './layouts/taesd.ts';
 import { unetMap } from './layouts/unet.ts';
 import { linearAttentionMap, projectionMap, safetyCheckerMap, textModelMap } from './layouts/variants.ts';
+import { t5EncoderWeights } from './layouts/t5-encoder.ts';
 import { lpipsWeights } from './lpips-weights.ts';
 import { renamed } from './rename.ts';
 import { withNames, withoutPrefix } from '../weights/view.ts';
@@ -69,6 +70,7 @@ const prefixesOf: { readonly [K in NetworkKind]: readonly string[] } = {
   clip_image_embedder: [condStage],
   clip_text_embedder: [condStage],
   bert: [condStage],
+  t5_encoder: [condStage],
   class_embedder: [condStage],
   spatial_rescaler: [condStage],
   openai_clip: ['cond_stage_model.model.', 'module.'],
@@ -125,6 +127,8 @@ function translate(source: WeightSource, config: NetworkConfig): Parts {
           /^pretrained\.model\.(norm|head)\.|^scratch\.refinenet4\.resConfUnit1\./.test(name) ? undefined : name,
         ),
       };
+    case 't5_encoder':
+      return { layout: 'transformers', source: t5EncoderWeights(source) };
     case 'lpips':
       return { layout: 'compvis', source: lpipsWeights(source) };
     default:

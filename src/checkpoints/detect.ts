@@ -50,6 +50,7 @@ import {
 import { inferDiscriminator, inferLpips, isDiscriminator, isLpips } from './infer/losses.ts';
 import { inferDdpmUNet, inferLucidUNet, isDdpmUNet, isLucidUNet } from './infer/pixel-unets.ts';
 import { type Entries, hasPrefix, type Inferred, inferred } from './infer/shapes.ts';
+import { inferT5Encoder, isT5Encoder } from './infer/t5-encoder.ts';
 import { inferCompVisUNet, inferDiffusersUNet, isCompVisUNet, isDiffusersUNet } from './infer/unet.ts';
 import { safetyCheckerMap } from './layouts/variants.ts';
 import { renamed } from './rename.ts';
@@ -104,6 +105,7 @@ const detectors: readonly Detector[] = [
     infer: ({ entries }) => inferClipVision(entries),
   },
   { matches: isDptHybrid, infer: ({ entries }) => inferDptHybrid(entries) },
+  { matches: isT5Encoder, infer: ({ entries }) => inferT5Encoder(entries) },
   { matches: isBertEmbedder, infer: ({ entries }) => inferBertEmbedder(entries) },
   { matches: isClassEmbedder, infer: ({ entries }) => inferClassEmbedder(entries) },
   { matches: isSpatialRescaler, infer: ({ entries }) => inferSpatialRescaler(entries) },

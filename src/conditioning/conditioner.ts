@@ -13,6 +13,7 @@ import type { Tensor } from '../tensor/tensor.ts';
 import type { BertTokenizer } from '../tokenizer/bert-tokenizer.ts';
 import type { ClipTokenizer } from '../tokenizer/clip-tokenizer.ts';
 import type { ClipTokenizerFiles } from '../tokenizer/clip-tokenizer-files.ts';
+import type { SentencePieceTokenizer } from '../tokenizer/sentencepiece/tokenizer.ts';
 import type { Box, LayoutObject } from './box-tokens.ts';
 
 /** The conditions of a batch, one value per picture. A model reads the fields it needs. */
@@ -44,7 +45,7 @@ export interface PictureSizes {
   readonly aesthetic?: number | undefined;
 }
 
-export type Tokenizer = ClipTokenizer | BertTokenizer;
+export type Tokenizer = ClipTokenizer | BertTokenizer | SentencePieceTokenizer;
 
 /** Contents of the files next to a model. */
 export interface TokenizerFiles {
@@ -52,9 +53,21 @@ export interface TokenizerFiles {
   readonly vocabulary?: string | undefined;
   /** CLIP tokenizers' folders by the part of their text encoder. Without one the tokenizer has CLIP's own merges, as far as the embedding's rows reach. */
   readonly clip?: Readonly<Record<string, ClipTokenizerFiles | undefined>> | undefined;
+  /** SentencePiece's files in the model's folder `tokenizer/`. */
+  readonly sentencePiece?: SentencePieceFiles | undefined;
+}
+
+/** One of the two forms; the first is taken where there are both. */
+export interface SentencePieceFiles {
+  /** `spiece.model`. */
+  readonly model?: Uint8Array | undefined;
+  /** `tokenizer.json`. */
+  readonly json?: string | undefined;
 }
 
 export interface EncodeOptions {
+  /** T5: prompts are cleaned as captions (`clean-caption.ts`); false puts them in lower case only. Default true. */
+  readonly cleanCaption?: boolean | undefined;
   /** 1 (default) takes the text encoder's usual layer, 2 the one before it, …. Only CLIP's text encoders have it. */
   readonly clipSkip?: number | undefined;
   readonly signal?: AbortSignal | undefined;

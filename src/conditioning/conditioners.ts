@@ -21,10 +21,12 @@ import { composed } from './composed.ts';
 import { layout } from './layout.ts';
 import { semanticMap } from './semantic-map.ts';
 import { none, picture } from './none.ts';
+import { t5 } from './t5.ts';
 
 const kinds: ConditionerKinds = {
   clip_text: clip,
   bert,
+  t5_encoder: t5,
   clip_text_embedder: clipEmbedder,
   composed,
   class_embedder: classes,

@@ -23,12 +23,15 @@ export interface TextConditionerOptions {
   /** Tokens of one sequence. */
   readonly length: number;
   readonly perToken: boolean;
+  /** What becomes of a text before it is tokenized. Default: nothing. */
+  readonly prepare?: (text: string, options: EncodeOptions) => string;
   /** Ids int64 [n, tokens] → the inputs. */
   readonly encode: (ids: Tensor<'int64'>, options: EncodeOptions) => Promise<NetworkInputs>;
 }
 
 /** A conditioner with one text encoder. */
-export function textConditioner({ part, context, length, perToken, encode }: TextConditionerOptions): Conditioner {
+export function textConditioner(options: TextConditionerOptions): Conditioner {
+  const { part, context, length, perToken, prepare = (text) => text, encode } = options;
   const tokenizer = context.tokenizers.get(part);
   const text: TextEncoding | undefined = tokenizer && {
     tokenizer,
@@ -42,7 +45,7 @@ export function textConditioner({ part, context, length, perToken, encode }: Tex
     takes: 'texts',
     empty: { texts: [''] },
     text,
-    async encode({ texts }, options = {}) {
+    async encode({ texts }, settings = {}) {
       if (!text)
         throw new StableDiffusionError(
           'invalid-argument',
@@ -50,8 +53,8 @@ export function textConditioner({ part, context, length, perToken, encode }: Tex
         );
       if (!texts)
         throw new StableDiffusionError('invalid-argument', `${context.label} takes prompts, and none was given.`);
-      const rows = texts.map((prompt) => [...text.tokenizer.tokenize(prompt, { length }).ids]);
-      return encode(idTensor(rows), options);
+      const rows = texts.map((prompt) => [...text.tokenizer.tokenize(prepare(prompt, settings), { length }).ids]);
+      return encode(idTensor(rows), settings);
     },
     join: ([inputs = {}]) => inputs,
   };

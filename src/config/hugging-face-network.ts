@@ -16,6 +16,7 @@ import {
   type NetworkConfig,
   openAiClipConfigSchema,
   safetyCheckerConfigSchema,
+  t5EncoderConfigSchema,
   taesdConfigSchema,
   vqConfigSchema,
 } from './network-config.ts';
@@ -27,6 +28,8 @@ const readers: ReadonlyMap<string, (json: Mapping, what: string) => NetworkConfi
   ['CLIPVisionModel', (json: Mapping, what: string) => clipVision(json, what, false)],
   ['CLIPVisionModelWithProjection', (json: Mapping, what: string) => clipVision(json, what, true)],
   ['CLIPModel', clip],
+  ['T5EncoderModel', t5Encoder],
+  ['T5ForConditionalGeneration', t5Encoder],
   ['StableDiffusionSafetyChecker', safetyChecker],
   ['UNet2DConditionModel', unetFromDiffusers],
   ['UNet2DModel', unetFromDiffusers],
@@ -69,6 +72,8 @@ function className(json: Mapping): string | undefined {
       return 'CLIPTextModel';
     case 'clip_vision_model':
       return 'CLIPVisionModel';
+    case 't5':
+      return 'T5EncoderModel';
     case 'clip':
       return json['text_config'] === undefined || json['text_config'] === null
         ? 'StableDiffusionSafetyChecker'
@@ -136,6 +141,15 @@ function clip(json: Mapping, what: string): NetworkConfig {
       transformer_heads: text.num_attention_heads,
       transformer_layers: text.num_hidden_layers,
     },
+    what,
+  );
+}
+
+/** The decoder of a whole T5 is left out: models read the encoder alone. */
+function t5Encoder(json: Mapping, what: string): NetworkConfig {
+  return validated(
+    t5EncoderConfigSchema,
+    { ...known(t5EncoderConfigSchema.unwrap(), { feed_forward_proj: 'relu', ...json }), kind: 't5_encoder' },
     what,
   );
 }

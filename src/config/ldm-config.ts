@@ -124,6 +124,7 @@ const condStageKinds: { readonly [K in ConditionNetworkConfig['kind']]: true } =
   clip_image_embedder: true,
   clip_text_embedder: true,
   bert: true,
+  t5_encoder: true,
   class_embedder: true,
   spatial_rescaler: true,
   kl: true,

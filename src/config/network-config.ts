@@ -423,6 +423,27 @@ export const bertEmbedderConfigSchema = z
   .readonly();
 export type BertEmbedderConfig = z.output<typeof bertEmbedderConfigSchema>;
 
+/** `transformers.T5EncoderModel`: the encoder of T5 (v1.1's gated GELU, or the first version's ReLU), over SentencePiece's tokens. */
+export const t5EncoderConfigSchema = z
+  .strictObject({
+    kind: z.literal('t5_encoder'),
+    d_model: size.default(512),
+    /** Width of a head; the heads together need not be as wide as the model. */
+    d_kv: size.default(64),
+    num_heads: size.default(6),
+    num_layers: layers.default(8),
+    d_ff: size.default(1024),
+    vocab_size: size.default(32128),
+    /** Rows of the table of relative positions; half of them for keys in front. */
+    relative_attention_num_buckets: z.int().min(4).max(65_536).default(32),
+    /** Keys that are further away share a row. */
+    relative_attention_max_distance: z.int().min(2).max(65_536).default(128),
+    feed_forward_proj: z.enum(['gated-gelu', 'relu']).default('gated-gelu'),
+    layer_norm_epsilon: z.number().positive().default(1e-6),
+  })
+  .readonly();
+export type T5EncoderConfig = z.output<typeof t5EncoderConfigSchema>;
+
 /** `ldm.modules.encoders.modules.ClassEmbedder`. */
 export const classEmbedderConfigSchema = z
   .strictObject({
@@ -543,6 +564,7 @@ export const networkConfigSchema = z.discriminatedUnion('kind', [
   clipImageEmbedderConfigSchema.unwrap(),
   clipTextEmbedderConfigSchema.unwrap(),
   bertEmbedderConfigSchema.unwrap(),
+  t5EncoderConfigSchema.unwrap(),
   classEmbedderConfigSchema.unwrap(),
   spatialRescalerConfigSchema.unwrap(),
   safetyCheckerConfigSchema.unwrap(),
@@ -569,6 +591,7 @@ export type NetworkConfig =
   | ClipImageEmbedderConfig
   | ClipTextEmbedderConfig
   | BertEmbedderConfig
+  | T5EncoderConfig
   | ClassEmbedderConfig
   | SpatialRescalerConfig
   | SafetyCheckerConfig
@@ -589,6 +612,7 @@ export type ConditionNetworkConfig =
   | ClipImageEmbedderConfig
   | ClipTextEmbedderConfig
   | BertEmbedderConfig
+  | T5EncoderConfig
   | ClassEmbedderConfig
   | SpatialRescalerConfig
   | AutoencoderConfig

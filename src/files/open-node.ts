@@ -102,16 +102,26 @@ export async function readTextOf(kind: FileKind, path: string, options: OpenOpti
   return new TextDecoder().decode(await readFileOf(kind, path, options));
 }
 
+/** Like `readFileOf`; undefined if the file does not exist. */
+export async function readFileIfThere(
+  kind: FileKind,
+  path: string,
+  options: OpenOptions = {},
+): Promise<Uint8Array | undefined> {
+  return readFileOf(kind, path, options).catch((error: unknown) => {
+    if (error instanceof StableDiffusionError && error.code === 'file-not-found') return undefined;
+    throw error;
+  });
+}
+
 /** Like `readTextOf`; undefined if the file does not exist. */
 export async function readTextIfThere(
   kind: FileKind,
   path: string,
   options: OpenOptions = {},
 ): Promise<string | undefined> {
-  return readTextOf(kind, path, options).catch((error: unknown) => {
-    if (error instanceof StableDiffusionError && error.code === 'file-not-found') return undefined;
-    throw error;
-  });
+  const bytes = await readFileIfThere(kind, path, options);
+  return bytes && new TextDecoder().decode(bytes);
 }
 
 /** The status of a path, following links; `undefined` if it does not exist. Throws `file-access`. */

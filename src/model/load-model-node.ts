@@ -3,11 +3,11 @@
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { conditionerPart } from '../config/conditioner-parts.ts';
-import type { TokenizerFiles } from '../conditioning/conditioner.ts';
+import type { SentencePieceFiles, TokenizerFiles } from '../conditioning/conditioner.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { PrecisionName } from '../engine/precision.ts';
 import { createNodeEngine } from '../engine/node.ts';
-import { readTextIfThere, readTextOf } from '../files/open-node.ts';
+import { readFileIfThere, readTextIfThere, readTextOf, whatIsAt } from '../files/open-node.ts';
 import { type OpenCheckpointOptions, openCheckpointAt } from '../checkpoints/open-checkpoint-node.ts';
 import type { ClipTokenizerFiles } from '../tokenizer/clip-tokenizer-files.ts';
 import { openWeightsAt } from '../formats/open-weights-node.ts';
@@ -52,7 +52,15 @@ async function clipFiles(folder: string): Promise<ClipTokenizerFiles | undefined
   };
 }
 
-/** The tokenizer's files next to a model: `vocab.txt` for BERT, the folders `tokenizer/` and `tokenizer_2/` for CLIP. */
+/** T5's files in `tokenizer/`. CLIP's folders have a `tokenizer.json` too, with merges beside it. */
+async function sentencePieceFiles(folder: string): Promise<SentencePieceFiles | undefined> {
+  if ((await whatIsAt(join(folder, 'merges.txt'))) !== undefined) return undefined;
+  const model = await readFileIfThere('tokenizer', join(folder, 'spiece.model'));
+  const json = model ? undefined : await textIfThere(join(folder, 'tokenizer.json'));
+  return model || json !== undefined ? { model, json } : undefined;
+}
+
+/** The tokenizer's files next to a model: `vocab.txt` for BERT, the folders `tokenizer/` and `tokenizer_2/` for CLIP and T5. */
 async function tokenizerFiles(path: string, vocabulary: string | undefined): Promise<TokenizerFiles> {
   return {
     vocabulary:
@@ -61,6 +69,7 @@ async function tokenizerFiles(path: string, vocabulary: string | undefined): Pro
       [conditionerPart(0)]: await clipFiles(join(path, 'tokenizer')),
       [conditionerPart(1)]: await clipFiles(join(path, 'tokenizer_2')),
     },
+    sentencePiece: await sentencePieceFiles(join(path, 'tokenizer')),
   };
 }
 

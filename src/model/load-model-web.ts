@@ -4,6 +4,7 @@ import { parseYaml } from '../config/yaml.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { PrecisionName } from '../engine/precision.ts';
 import { createWebEngine } from '../engine/web.ts';
+import type { SentencePieceFiles } from '../conditioning/conditioner.ts';
 import type { ClipTokenizerFiles } from '../tokenizer/clip-tokenizer-files.ts';
 import type { ByteSource } from '../files/byte-source.ts';
 import { chunkedBytes } from '../files/byte-source-chunked.ts';
@@ -32,6 +33,8 @@ export interface LoadModelOptions {
   readonly tokenizer?: ClipTokenizerFiles;
   /** Files for SDXL's second text encoder. */
   readonly tokenizer2?: ClipTokenizerFiles;
+  /** T5's tokenizer, for models with its text encoder. */
+  readonly sentencePiece?: SentencePieceFiles;
   /** A TAESD file for previews. */
   readonly taesd?: ModelFile;
   /** LoRA files (kohya, LyCORIS, PEFT, diffusers), merged as the weights are read. */
@@ -97,6 +100,7 @@ export async function loadModel(file: ModelFile, options: LoadModelOptions = {})
       tokenizer: {
         vocabulary: options.vocabulary,
         clip: { cond_stage: options.tokenizer, cond_stage_2: options.tokenizer2 },
+        sentencePiece: options.sentencePiece,
       },
       open: (adapter) => openFile(adapter, options),
       taesd,

@@ -41,6 +41,7 @@ import { traceSafetyChecker } from './safety-checker.ts';
 import { traceSpatialRescaler } from './spatial-rescaler.ts';
 import { traceT2IAdapter } from './t2i-adapter.ts';
 import { traceT2IStyle } from './t2i-style.ts';
+import { traceT5Encoder } from './t5-encoder.ts';
 import { traceTaesdDecode, traceTaesdEncode } from './taesd.ts';
 import type { NetworkTraceOptions } from './trace-network.ts';
 import { traceUNet } from './unet.ts';
@@ -275,6 +276,27 @@ const clipImageEmbedder: NetworkDefinition<NetworkConfigOf<'clip_image_embedder'
   },
 };
 
+/** Without an `attention_mask` every token counts. */
+const t5Encoder: NetworkDefinition<NetworkConfigOf<'t5_encoder'>> = {
+  inputs: ['input_ids', 'attention_mask'],
+  parts: (config) => ({
+    forward: (options) => traceT5Encoder(config, options),
+    unmasked: (options) => traceT5Encoder(config, { ...options, masked: false }),
+  }),
+  plan: (config, given) => {
+    if (!given.has('input_ids')) return [];
+    const masked = given.has('attention_mask');
+    const names = masked ? ['input_ids', 'attention_mask'] : ['input_ids'];
+    return [
+      {
+        part: masked ? 'forward' : 'unmasked',
+        trace: (options) => traceT5Encoder(config, { ...options, masked }),
+        inputs: Object.fromEntries(names.map((name) => [name, name])),
+      },
+    ];
+  },
+};
+
 /** `out` in evaluation, and `train.out` with the buffers that a pass in training changes. */
 const discriminator: NetworkDefinition<NetworkConfigOf<'discriminator'>> = {
   inputs: ['x'],
@@ -321,6 +343,7 @@ const networks: { readonly [K in NetworkKind]: NetworkDefinition<NetworkConfigOf
   clip_image_embedder: clipImageEmbedder,
   clip_text_embedder: singleGraph(['tokens'], traceClipTextEmbedder),
   bert: atMost(singleGraph(['tokens'], traceBertEmbedder), 'tokens', (config) => config.max_seq_len),
+  t5_encoder: t5Encoder,
   class_embedder: singleGraph(['class'], traceClassEmbedder),
   spatial_rescaler: spatialRescaler,
   safety_checker: safetyChecker,

@@ -19,6 +19,11 @@ function shoutedReference(name: string): string | undefined {
   return strictReference(name.toLowerCase())?.toUpperCase();
 }
 
+/** The character of a name, without the ampersand and the semicolon. Undefined for a name that HTML does not have. */
+export function characterOfName(name: string): string | undefined {
+  return strictReference(name);
+}
+
 /** Decodes every reference as a browser would, also those without a semicolon (`&notit;` is `¬it;`). As Python's `html.unescape`. */
 export function unescapeHtml(text: string): string {
   if (!text.includes('&')) return text;

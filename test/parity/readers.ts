@@ -67,6 +67,7 @@ export const readers: readonly ReaderRow[] = [
   { set: 'lineage', load: () => import('./readers/ldm-ddpm.ts') },
   { set: 'lineage', load: () => import('./readers/pixel-unets.ts') },
   { set: 'lineage', load: () => import('./readers/imagenet-sr.ts') },
+  { set: 'lineage', load: () => import('./readers/t5.ts') },
   { set: 'files', load: () => import('./readers/tokenizers.ts') },
   { set: 'files', load: () => import('./readers/weight-files.ts') },
   { set: 'files', load: () => import('./readers/diffusers-folder.ts') },

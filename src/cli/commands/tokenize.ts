@@ -1,8 +1,7 @@
 /** `sd tokenize`: converts texts to the token ids that a text encoder receives. */
 
-import type { BertTokenizer } from '../../tokenizer/bert-tokenizer.ts';
-import type { ClipTokenizer } from '../../tokenizer/clip-tokenizer.ts';
-import { readTextOf } from '../../files/open-node.ts';
+import type { Tokenizer } from '../../conditioning/conditioner.ts';
+import { readFileOf, readTextOf } from '../../files/open-node.ts';
 import { StableDiffusionError } from '../../errors.ts';
 import { defineCommand } from '../command.ts';
 import { choice, flag, integer, type OptionValues, text, UsageError } from '../options.ts';
@@ -30,6 +29,7 @@ const options = {
     'text normalisation (default: openai; for BERT: fast)',
   ),
   bert: text(['--bert', '--vocab'], 'FILE', "use BERT's tokenizer with this vocab.txt"),
+  sentencePiece: text(['--sentencepiece'], 'FILE', "use T5's tokenizer with this spiece.model or tokenizer.json"),
   length: integer(['--length'], 'pad or cut to exactly N ids, the end token last (default: all ids, without padding)', {
     min: 2,
   }),
@@ -37,12 +37,25 @@ const options = {
 };
 
 type Values = OptionValues<typeof options>;
-type Tokenizer = ClipTokenizer | BertTokenizer;
+
+async function openSentencePiece(path: string): Promise<Tokenizer> {
+  const { createSentencePieceTokenizer, sentencePieceTokenizer } = await import(
+    '../../tokenizer/sentencepiece/tokenizer.ts'
+  );
+  const bytes = await readFileOf('tokenizer', path);
+  if (!path.endsWith('.json')) return createSentencePieceTokenizer(bytes);
+  const { readTokenizerJson } = await import('../../tokenizer/sentencepiece/tokenizer-json.ts');
+  return sentencePieceTokenizer(readTokenizerJson(new TextDecoder().decode(bytes), path));
+}
 
 async function openTokenizer(values: Values): Promise<Tokenizer> {
-  const { model, bert, vocabSize, profile, config } = values;
-  if ([model, bert, vocabSize].filter((value) => value !== undefined).length > 1)
-    throw new UsageError('Give only one of --model, --bert and --vocab-size.');
+  const { model, bert, sentencePiece, vocabSize, profile, config } = values;
+  if ([model, bert, sentencePiece, vocabSize].filter((value) => value !== undefined).length > 1)
+    throw new UsageError('Give only one of --model, --bert, --sentencepiece and --vocab-size.');
+  if (sentencePiece !== undefined) {
+    if (profile !== undefined) throw new UsageError('--profile belongs to the tokenizers of CLIP and BERT.');
+    return openSentencePiece(sentencePiece);
+  }
   const clipProfile = clipProfiles.find((name) => name === profile);
   if (bert !== undefined) {
     const { createBertTokenizer } = await import('../../tokenizer/bert-tokenizer.ts');
@@ -98,16 +111,18 @@ export const tokenize = defineCommand({
     'sd tokenize "a red apple"',
     `printf '%s\\n' '"a red apple"' | sd tokenize --json --from-file -`,
     'sd tokenize --bert vocab.txt --length 77 "a red apple"',
+    'sd tokenize --sentencepiece spiece.model "a red apple"',
   ],
   async run(context, words, values) {
     if (words.length > 0 === (values.fromFile !== undefined))
       throw new UsageError('Give either a text as arguments, or a file of texts with --from-file.');
     const tokenizer = await openTokenizer(values);
+    const start = 'startId' in tokenizer ? [tokenizer.startId] : [];
     const print = (given: string): void => {
       const { length } = values;
       const result =
         length === undefined
-          ? { ids: [tokenizer.startId, ...tokenizer.encode(given), tokenizer.endId] }
+          ? { ids: [...start, ...tokenizer.encode(given), tokenizer.endId] }
           : tokenizer.tokenize(given, { length });
       const { ids } = result;
       context.out.write(
