@@ -20,13 +20,9 @@ const tables: Readonly<Record<string, string>> = {
 const toShorten: readonly string[] = [
   'bench/server-load.ts',
   'src/generation/request.ts',
-  'test/checkpoints/layouts.test.ts',
   'test/parity/readers/lineage-parts.ts',
-  'test/cli/generation.test.ts',
-  'test/cli/weights.test.ts',
   'test/engine/conformance.ts',
   'test/graph/gradient-rules.test.ts',
-  'test/image/metadata.test.ts',
   'test/page/browser-jobs.test.ts',
   'test/page/faults.test.ts',
   'test/page/layout.test.ts',
@@ -42,8 +38,6 @@ const toShorten: readonly string[] = [
   'test/server/fuzz.test.ts',
   'test/server/queue-conformance.ts',
   'test/server/security.test.ts',
-  'test/training/adapt-training.test.ts',
-  'test/training/data-order.test.ts',
   'test/training/run.test.ts',
 ];
 

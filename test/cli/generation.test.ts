@@ -1,30 +1,16 @@
-/** Pictures by the command line: the recorded runs of CompVis's scripts and of the pocket model, output files, replay, Ctrl-C. */
+/** Pictures by the command line: the recorded runs of CompVis's scripts and of the pocket model, output files, Ctrl-C. */
 
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
-import { readImageMetadata } from '../../src/image/metadata/image-metadata.ts';
 import { compareTensor, assertWithin } from '../parity.ts';
 import { reference, skipUnless } from '../reference.ts';
 import { pick, readTensors } from '../tensors.ts';
 import { sd, startSd, temporaryFolder } from './run-cli.ts';
+import { fast, sharePastOneLevel } from './cli-files.ts';
 
 const fixture = (path: string): string => join(import.meta.dirname, '../../fixtures', path);
-const tiny = reference('diffusion/pipelines/tiny.ckpt');
-const fast = ['--ckpt', tiny, '--threads', '1', '--H', '64', '--W', '64', '--no-watermark', '--no-safety'];
-
-async function pixels(path: string): Promise<Uint8Array> {
-  return (await nodeImageCodec.decode(new Uint8Array(readFileSync(path)))).data;
-}
-
-/** Share of the values that differ by more than one level. */
-async function sharePastOneLevel(got: string, want: string): Promise<number> {
-  const [a, b] = [await pixels(got), await pixels(want)];
-  assert.equal(a.length, b.length);
-  return a.reduce((count, value, i) => count + (Math.abs(value - (b[i] as number)) > 1 ? 1 : 0), 0) / a.length;
-}
 
 interface Case {
   readonly part: string;
@@ -50,6 +36,7 @@ interface Case {
 }
 
 const index = JSON.parse(readFileSync(reference('diffusion/index.json'), 'utf8')) as { cases: Case[] };
+
 /** One of each way to say it; test/pipelines runs all. */
 const chosen = [
   'ddim_eta',
@@ -195,153 +182,6 @@ for (const { part, title, folder: recordedIn, model, reference: original } of po
     });
   }
 }
-
-test('numbers go on, the settings are in the file, and replay makes the same picture again', async (context) => {
-  const folder = temporaryFolder(context);
-  const words = [
-    'txt2img',
-    ...fast,
-    '--from-file',
-    '-',
-    '--n_samples',
-    '2',
-    '--steps',
-    '4',
-    '--eta',
-    '0.7',
-    '--seed',
-    '9',
-    '--outdir',
-    folder,
-  ];
-  for (let i = 0; i < 2; i++) assert.equal((await sd(words, { input: 'a cat\nred house\nblue sky' })).code, 0);
-  const names = readdirSync(join(folder, 'samples')).sort();
-  assert.deepEqual(names, ['00000.png', '00001.png', '00002.png', '00003.png', '00004.png', '00005.png']);
-  assert.deepEqual(readdirSync(folder).sort(), ['grid-0000.png', 'grid-0001.png', 'samples']);
-  // The third prompt is alone in the second batch: its noise comes after that of the first.
-  const third = join(folder, 'samples/00002.png');
-  const { parameters, record } = readImageMetadata(new Uint8Array(readFileSync(third)));
-  assert.match(parameters ?? '', /^blue sky\nSteps: 4, Sampler: DDIM/);
-  assert.deepEqual((record as { earlierBatches: number[] }).earlierBatches, [2]);
-  for (const name of ['00001.png', '00002.png']) {
-    const again = await sd([
-      'replay',
-      join(folder, 'samples', name),
-      '--threads',
-      '1',
-      '--json',
-      '--output',
-      join(folder, 'again.png'),
-      '--force',
-    ]);
-    assert.equal(again.code, 0, again.err + again.out);
-    assert.deepEqual([JSON.parse(again.out).equal, JSON.parse(again.out).difference], [true, { largest: 0, share: 0 }]);
-    assert.deepEqual(await pixels(join(folder, 'again.png')), await pixels(join(folder, 'samples', name)));
-  }
-});
-
-test('--prompt-syntax a1111: weights count, a long prompt is not cut, and replay knows', async (context) => {
-  const folder = temporaryFolder(context);
-  const make = async (name: string, prompt: string, ...more: string[]) => {
-    const file = join(folder, name);
-    const { code, err } = await sd([
-      'txt2img',
-      '--prompt',
-      prompt,
-      ...fast,
-      '--steps',
-      '2',
-      '--quiet',
-      '--output',
-      file,
-      ...more,
-    ]);
-    assert.equal(code, 0, err);
-    return { file, err };
-  };
-  const plain = await make('plain.png', `(red:1.6) apple ${'a '.repeat(90)}`);
-  const read = await make('read.png', `(red:1.6) apple ${'a '.repeat(90)}`, '--prompt-syntax', 'a1111');
-  assert.match(plain.err, /longer than 75 tokens/);
-  assert.equal(read.err, '');
-  assert.ok((await sharePastOneLevel(plain.file, read.file)) > 0);
-  const again = await sd(['replay', read.file, '--threads', '1', '--skip_save', '--json']);
-  assert.equal(again.code, 0, again.err);
-});
-
-test('replay of a picture that began from one, and of one made from given noise', async (context) => {
-  const folder = temporaryFolder(context);
-  const [init, mask] = [
-    reference('diffusion/pipelines/images/init.png'),
-    reference('diffusion/pipelines/images/mask.png'),
-  ];
-  const painted = join(folder, 'painted.webp');
-  assert.equal(
-    (
-      await sd([
-        'inpaint',
-        'a cat',
-        '--ckpt',
-        tiny,
-        '--threads',
-        '1',
-        '--init-img',
-        init,
-        '--mask',
-        mask,
-        '--steps',
-        '3',
-        '--output',
-        painted,
-      ])
-    ).code,
-    0,
-  );
-  assert.equal((await sd(['replay', painted, '--skip_save', '--threads', '1'])).code, 2, 'the pictures are missing');
-  assert.equal(
-    (await sd(['replay', painted, '--skip_save', '--threads', '1', '--init-img', mask, '--mask', mask])).code,
-    2,
-    'another picture',
-  );
-  const again = await sd(['replay', painted, '--skip_save', '--threads', '1', '--init-img', init, '--mask', mask]);
-  assert.equal(again.code, 0, again.err);
-  assert.match(again.out, /is equal to/);
-
-  const [latents, first, second] = [join(folder, 'l.safetensors'), join(folder, 'a.png'), join(folder, 'b.png')];
-  assert.equal(
-    (await sd(['txt2img', 'x', ...fast, '--steps', '3', '--seed', '5', '--output', first, '--save-latents', latents]))
-      .code,
-    0,
-  );
-  assert.equal(
-    (
-      await sd([
-        'txt2img',
-        'x',
-        '--ckpt',
-        tiny,
-        '--threads',
-        '1',
-        '--no-watermark',
-        '--steps',
-        '3',
-        '--init-latents',
-        latents,
-        '--output',
-        second,
-      ])
-    ).code,
-    0,
-  );
-  assert.deepEqual(await pixels(second), await pixels(first), 'size and noise are those of the file');
-  assert.equal((await sd(['replay', second, '--skip_save', '--threads', '1'])).code, 2, 'the noise is missing');
-  assert.equal((await sd(['replay', second, '--skip_save', '--threads', '1', '--init-latents', latents])).code, 0);
-});
-
-test('a picture without our settings is not replayed', async () => {
-  const { code, err } = await sd(['replay', reference('diffusion/pipelines/images/init.png')]);
-  assert.equal(code, 2);
-  assert.match(err, /no settings/);
-});
 
 test('in a terminal: a progress bar, and the picture', async (context) => {
   const folder = temporaryFolder(context);
