@@ -12,6 +12,7 @@ export * from './core.ts';
 export { createNodeEngine, type NodeEngineOptions } from './engine/node.ts';
 export { nodeImageCodec } from './image/codec/codec-node.ts';
 export { loadControl, type LoadControlOptions } from './model/load-control-node.ts';
+export { loadRetrievalModel, openRetrievalDatabase, type RetrievalModelOptions } from './model/load-retrieval-node.ts';
 export { loadModel, type LoadModelOptions, pocketModel } from './model/load-model-node.ts';
 export { encodeImage, type EncodeOptions, openImage, saveImage } from './pipelines/image-files-node.ts';
 export {

@@ -19,6 +19,11 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./commands/inpaint.ts')).inpaintCommand,
   },
   {
+    name: 'knn2img',
+    summary: 'generate pictures from a prompt and its neighbours in a database',
+    load: async () => (await import('./commands/knn2img.ts')).knn2img,
+  },
+  {
     name: 'replay',
     summary: 'reproduce a picture from the settings in its file, and compare',
     load: async () => (await import('./commands/replay.ts')).replay,

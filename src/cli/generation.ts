@@ -71,6 +71,8 @@ export interface Run {
   readonly words: readonly string[];
   /** Default folder. */
   readonly outdir: string;
+  /** Loads the model. Default: the one that the options name. */
+  readonly load?: () => Promise<Model>;
   /** Checks the loaded model, and gives what the request cannot hold: the task's pictures. */
   readonly inputs?: (model: Model) => object;
 }
@@ -99,7 +101,7 @@ export async function runGeneration(context: CliContext, run: Run): Promise<numb
   await checkOutputs(values);
   const progress = createProgress(context.err, context.now, values.quiet || values.json);
   progress.stage('loading');
-  const model = await loadNamedModel(context, { ...values, loras });
+  const model = await (run.load?.() ?? loadNamedModel(context, { ...values, loras }));
   let refiner: Model | undefined;
   let controls: ControlInputs | undefined;
   try {

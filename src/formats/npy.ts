@@ -63,6 +63,28 @@ export function readNpy(bytes: Uint8Array, label: string): Tensor {
   return tensor;
 }
 
+/** Texts of one axis: NumPy's `U` (UTF-32), `S` (Latin-1), or whole numbers as their digits. Throws `file-corrupt`. */
+export function readNpyTexts(bytes: Uint8Array, label: string): string[] {
+  const { type, shape, start } = headerOf(bytes, label);
+  const [, order = '', kind = '', digits = ''] = /^([<>|=])([US])(\d+)$/.exec(type) ?? [];
+  if (kind === '') return Array.from(readNpy(bytes, label).data as ArrayLike<number | bigint>, String);
+  const count = elementCount(shape);
+  const length = Number(digits);
+  const size = length * (kind === 'U' ? 4 : 1);
+  if (bytes.length - start < count * size) throw broken(label, 'it is cut off');
+  const view = new DataView(bytes.buffer, bytes.byteOffset + start, count * size);
+  const codeAt = (at: number): number => (kind === 'U' ? view.getUint32(4 * at, order !== '>') : view.getUint8(at));
+  return Array.from({ length: count }, (_, row) => {
+    let text = '';
+    for (let i = 0; i < length; i++) {
+      const code = codeAt(row * length + i);
+      if (code === 0) break;
+      text += code > 0x10ffff ? '\ufffd' : String.fromCodePoint(code);
+    }
+    return text;
+  });
+}
+
 /** Elements whose first axis runs fastest, in C order. */
 function fromFortran(data: Uint8Array, shape: readonly number[], size: number): Uint8Array {
   const out = new Uint8Array(data.length);

@@ -5,29 +5,33 @@ import type { ByteSource } from '../files/byte-source.ts';
 import { crc32 } from '../files/crc32.ts';
 import { openZip } from '../files/zip.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { readNpy, writeNpy } from './npy.ts';
+import { readNpy, readNpyTexts, writeNpy } from './npy.ts';
 
 export interface Npz {
   readonly names: readonly string[];
   /** Throws `file-corrupt` where the archive lacks it. */
   read(name: string): Promise<Tensor>;
+  /** An array of texts, or of whole numbers as their digits. */
+  readTexts(name: string): Promise<string[]>;
 }
 
 /** Opens an archive; the source is the caller's to close. */
 export async function openNpz(source: ByteSource): Promise<Npz> {
   const { records, read } = await openZip(source);
   const names = [...records.keys()].flatMap((name) => /^(.*)\.npy$/.exec(name)?.[1] ?? []);
+  const bytesOf = (name: string): Promise<Uint8Array> => {
+    const record = records.get(`${name}.npy`);
+    if (!record)
+      throw new StableDiffusionError(
+        'file-corrupt',
+        `${source.label} has no array ${name}; it has ${names.join(', ') || 'none'}.`,
+      );
+    return read(record);
+  };
   return {
     names,
-    async read(name) {
-      const record = records.get(`${name}.npy`);
-      if (!record)
-        throw new StableDiffusionError(
-          'file-corrupt',
-          `${source.label} has no array ${name}; it has ${names.join(', ') || 'none'}.`,
-        );
-      return readNpy(await read(record), `${name} of ${source.label}`);
-    },
+    read: async (name) => readNpy(await bytesOf(name), `${name} of ${source.label}`),
+    readTexts: async (name) => readNpyTexts(await bytesOf(name), `${name} of ${source.label}`),
   };
 }
 

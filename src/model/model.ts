@@ -40,6 +40,8 @@ export interface ModelOptions {
   readonly adapters?: readonly string[] | undefined;
   /** A TAESD for previews: its configuration and weights under diffusers names. */
   readonly preview?: NamedNetwork | undefined;
+  /** Changes the conditioner: retrieval puts neighbours behind its condition. */
+  readonly conditioner?: ((own: Conditioner) => Conditioner) | undefined;
   /** Default float32. */
   readonly precision?: PrecisionName | undefined;
   /** Close the checkpoint's files when the model is disposed of. Default true. */
@@ -88,11 +90,12 @@ export class Model implements AsyncDisposable, ConditionedModel {
       precision,
       networks: new Map<string, NamedNetwork>([...own, ...(preview ? [['preview', preview] as const] : [])]),
     });
-    this.conditioner = conditionerOf(config, {
+    const conditioner = conditionerOf(config, {
       label,
       tokenizers,
       run: (network, outputs, inputs, signal) => this.networks.run({ network, outputs }, inputs, signal),
     });
+    this.conditioner = options.conditioner?.(conditioner) ?? conditioner;
     this.autoencoder = autoencoderOf(config.first_stage_config, this.networks);
     this.denoiser = denoiserNetwork(config.unet_config, this.networks);
     this.#predict = this.#networkOfLevels();
