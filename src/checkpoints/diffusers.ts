@@ -24,7 +24,8 @@ export interface DiffusersComponent {
 export interface DiffusersFolder {
   readonly label: string;
   readonly unet: DiffusersComponent;
-  readonly vae: DiffusersComponent;
+  /** `vae` or `vqvae`; none for models of pixels. */
+  readonly vae?: DiffusersComponent | undefined;
   readonly text_encoder?: DiffusersComponent;
   /** SDXL's second. */
   readonly text_encoder_2?: DiffusersComponent;
@@ -48,7 +49,7 @@ export function diffusersCheckpoint(folder: DiffusersFolder): Checkpoint {
     return { ...canonicalWeights(component.source, config), config, assumed: [] };
   };
   const unet = open('unet', folder.unet);
-  const vae = open('vae', folder.vae);
+  const vae = folder.vae && open('vae', folder.vae);
   const text = folder.text_encoder && open('text_encoder', folder.text_encoder);
   const second = folder.text_encoder_2 && open('text_encoder_2', folder.text_encoder_2);
   const image = folder.image_encoder && open('image_encoder', folder.image_encoder);
@@ -62,28 +63,28 @@ export function diffusersCheckpoint(folder: DiffusersFolder): Checkpoint {
   if (safety && safety.config.kind !== 'safety_checker')
     throw configError(`${folder.label}/safety_checker holds a network of kind ${safety.config.kind}.`);
   const scheduler = isMapping(folder.scheduler) ? folder.scheduler : undefined;
-  const scale = isMapping(folder.vae.config) ? folder.vae.config['scaling_factor'] : undefined;
+  const scale = scaleOf(folder, vae?.config);
   const imageCondition = folderImageCondition(unet.config, image?.config, folder.image_scheduler);
   const config = assembledConfig({
     unet: unet.config,
-    firstStage: vae.config,
+    firstStage: vae?.config ?? { kind: 'identity' },
     condStage: imageCondition ? (encoders[0]?.config ?? null) : conditionOf(encoders, unet.config, folder),
     imageCondition,
     params: {
       ...(scheduler ? schedulerParams(scheduler, `${folder.label}/scheduler`) : {}),
-      ...(typeof scale === 'number' && scale > 0 ? { scale_factor: scale } : {}),
+      ...(scale === undefined ? {} : { scale_factor: scale }),
       image_size: unet.config.image_size,
     },
   });
   assertPredictsLatents(config, folder.label);
-  const parts = [unet, vae, ...encoders, ...(image ? [image] : []), ...(safety ? [safety] : [])];
+  const parts = [unet, ...(vae ? [vae] : []), ...encoders, ...(image ? [image] : []), ...(safety ? [safety] : [])];
   return {
     label: folder.label,
     config: { ...config, cond_stage_version: encoders.length > 0 ? `${folder.label}/tokenizer` : null },
     ...(safety ? { safety_config: safety.config as SafetyCheckerConfig } : {}),
     parts: {
       unet: unet.source,
-      first_stage: vae.source,
+      first_stage: vae?.source ?? emptyWeights(folder.label),
       cond_stage: emptyWeights(folder.label),
       ...(image ? { [imageConditionPart]: image.source } : {}),
       ...(folder.image_normalizer ? { [imageStatisticsPart]: folder.image_normalizer.source } : {}),
@@ -101,6 +102,14 @@ export function diffusersCheckpoint(folder: DiffusersFolder): Checkpoint {
       await Promise.all(parts.map((part) => part.source.close()));
     },
   };
+}
+
+/** The factor on latents: diffusers' pipeline for super-resolution has none, and VQModel's default is 0.18215. */
+function scaleOf({ vae, model_index: index }: DiffusersFolder, config: NetworkConfig | undefined): number | undefined {
+  if (isMapping(index) && index['_class_name'] === 'LDMSuperResolutionPipeline') return 1;
+  const stated = isMapping(vae?.config) ? vae.config['scaling_factor'] : undefined;
+  if (typeof stated === 'number' && stated > 0) return stated;
+  return config?.kind === 'vq' && isMapping(vae?.config) ? 0.18215 : undefined;
 }
 
 /** One text encoder unchanged, its last state normalised; or SDXL's one or two, with the sizes. */

@@ -147,6 +147,8 @@ async function openDiffusersFolder(path: string, options: OpenCheckpointOptions)
   const modelIndex = await readConfigFile(index);
   const listed = (name: string) =>
     isMapping(modelIndex) && Array.isArray(modelIndex[name]) && modelIndex[name].some((part: unknown) => part !== null);
+  // Pipelines of pixels (DDPMPipeline, DDIMPipeline) list a UNet and a scheduler only.
+  const hasStage = listed('vae') || listed('vqvae') || options.vae !== undefined || !listed('scheduler');
   const opened: WeightSource[] = [];
   const component = async (name: string): Promise<DiffusersComponent> => {
     const config = await existing(join(path, name, 'config.json'));
@@ -175,7 +177,7 @@ async function openDiffusersFolder(path: string, options: OpenCheckpointOptions)
     return diffusersCheckpoint({
       label: path,
       unet: await component('unet'),
-      vae: await separate(options.vae, 'first_stage', 'vae'),
+      vae: hasStage ? await separate(options.vae, 'first_stage', listed('vqvae') ? 'vqvae' : 'vae') : undefined,
       ...(options.textEncoder !== undefined
         ? { text_encoder: await separate(options.textEncoder, 'cond_stage', 'text_encoder') }
         : listed('text_encoder')

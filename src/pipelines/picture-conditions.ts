@@ -21,6 +21,8 @@ interface PictureSize {
 export interface PictureCondition {
   /** Size of what the model makes of this picture. */
   readonly size: (model: Model, image: Image) => PictureSize;
+  /** The condition of a picture given as a tensor [1, 3, h, w], not rounded to bytes; undefined where it must be an image. */
+  readonly sizeOfPixels?: (model: Model, pixels: Tensor<'float32'>) => PictureSize;
   /** The condition's channels [1, c, h, w] at the latent's size. */
   readonly encode: (model: Model, image: Image, size: PictureSize, signal?: AbortSignal) => Promise<Tensor<'float32'>>;
 }
@@ -44,6 +46,11 @@ const superResolution: PictureCondition = {
     const { width, height } = cutSize(image, smallUnit(model));
     return { width: width * model.downsampling, height: height * model.downsampling };
   },
+  // A tensor is taken as it is, as by diffusers' pipeline.
+  sizeOfPixels: ({ downsampling }, { shape: [, , height = 0, width = 0] }) => ({
+    width: width * downsampling,
+    height: height * downsampling,
+  }),
   async encode(model, image, { width, height }) {
     return initImageTensor(image, {
       width: width / model.downsampling,

@@ -32,6 +32,8 @@ export function pictureSize(model: Model, request: GenerationRequest, inputs: An
   const { startNoise, tensors } = inputs;
   const { nativeSize, downsampling } = model;
   const condition = inputs.image && pictureConditions[model.checkpoint.kind];
+  const ofPixels = tensors.pixels && pictureConditions[model.checkpoint.kind]?.sizeOfPixels;
+  if (tensors.pixels && ofPixels) return ofPixels(model, tensors.pixels);
   if (inputs.image && condition) return { ...condition.size(model, inputs.image), ...sidesOf(request) };
   const [, , rows, columns] = (tensors.latent ?? startNoise)?.shape ?? [];
   const image = startSize(model, inputs);

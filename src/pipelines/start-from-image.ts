@@ -44,7 +44,12 @@ const edited: ImageWay = ({ model, request, inputs, size }) => {
 const pictured =
   (condition: PictureCondition): ImageWay =>
   ({ model, inputs, size }) => {
-    const { image, signal } = inputs;
+    const {
+      image,
+      signal,
+      tensors: { pixels },
+    } = inputs;
+    if (pixels && condition.sizeOfPixels) return async (_, batch) => ({ concat: repeated(pixels, batch) });
     if (!image) throw needsImage(model.label);
     return async (_, batch) => ({ concat: repeated(await condition.encode(model, image, size, signal), batch) });
   };

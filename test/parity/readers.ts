@@ -64,6 +64,7 @@ export const readers: readonly ReaderRow[] = [
   { set: 'lineage', load: () => import('./readers/ldm-patches.ts') },
   { set: 'lineage', load: () => import('./readers/repaint.ts') },
   { set: 'lineage', load: () => import('./readers/dpm-solver-runs.ts') },
+  { set: 'lineage', load: () => import('./readers/diffusers-pixels.ts') },
   { set: 'lineage', load: () => import('./readers/ldm-rdm.ts') },
   { set: 'lineage', load: () => import('./readers/ldm-ddpm.ts') },
   { set: 'lineage', load: () => import('./readers/pixel-unets.ts') },
