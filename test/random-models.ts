@@ -44,7 +44,7 @@ const vocabulary = [
 ].join('\n');
 
 /** Weights from a fixed seed: small, and norms near one. */
-function randomWeights(network: NetworkConfig, prefix: string, generator: TorchGenerator): [string, Tensor][] {
+export function randomWeights(network: NetworkConfig, prefix: string, generator: TorchGenerator): [string, Tensor][] {
   return networkParameters(network).map(({ name, shape }) => {
     const values = generator.randn(shape);
     const fan = Math.max(
