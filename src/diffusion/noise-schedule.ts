@@ -30,16 +30,19 @@ export interface NoiseSchedule {
 }
 
 /**
- * The schedule of a table of alphas_cumprod: float32 [T], descending, in [0, 1). `betas` and `sigmas` are worked out from it where they are
- * not given.
+ * The schedule of a table of alphas_cumprod: float32 [T], descending, in [0, 1). `betas` and the levels are worked out from it where they are
+ * not given; logarithms are those of the levels before they are rounded to float32.
  */
 export function noiseSchedule(
   alphasCumprod: Float32Array,
   betas?: Float64Array,
-  sigmas: Float32Array = alphasCumprod.map((alphaBar) => Math.sqrt(Math.fround(Math.fround(1 - alphaBar) / alphaBar))),
+  levels: Float32Array | Float64Array = alphasCumprod.map((alphaBar) =>
+    Math.sqrt(Math.fround(Math.fround(1 - alphaBar) / alphaBar)),
+  ),
 ): NoiseSchedule {
   const count = alphasCumprod.length;
-  const logSigmas = sigmas.map(Math.log);
+  const sigmas = Float32Array.from(levels);
+  const logSigmas = Float32Array.from(levels, Math.log);
   const at = (table: Float32Array, index: number) => table[index] as number;
 
   /** The last entry of logSigmas that is at most `value`, or 0; never the very last one, so that there is one above it. */

@@ -11,13 +11,15 @@ import { addDifference } from './guidance-term.ts';
 import { toEps, toX0 } from './parameterization.ts';
 
 const reach = 4;
-const window = ((): number[] => {
-  const raw = Array.from({ length: 2 * reach + 1 }, (_, i) => Math.exp(-((i - reach) ** 2) / 2));
+
+/** Weights of a Gaussian of 9 elements. */
+function gaussian(sigma: number): number[] {
+  const raw = Array.from({ length: 2 * reach + 1 }, (_, i) => Math.exp(-(((i - reach) / sigma) ** 2) / 2));
   const total = raw.reduce((sum, weight) => sum + weight, 0);
   return raw.map((weight) => weight / total);
-})();
+}
 
-function blurAlong(data: Float32Array, length: number, inner: number): Float32Array {
+function blurAlong(data: Float32Array, window: readonly number[], length: number, inner: number): Float32Array {
   const place = (i: number): number => (i < 0 ? -i : i >= length ? 2 * (length - 1) - i : i);
   return Float32Array.from(data, (_, i) => {
     const position = Math.floor(i / inner) % length;
@@ -29,31 +31,41 @@ function blurAlong(data: Float32Array, length: number, inner: number): Float32Ar
   });
 }
 
-/** Gaussian of 9 elements and sigma 1 over [n, c, h, w], edges reflected. Throws `invalid-argument` for sides below 5. */
-export function blurLatent(latent: Latent): Latent {
+/** Gaussian of 9 elements over [n, c, h, w], edges reflected. Throws `invalid-argument` for sides below 5. */
+export function blurLatent(latent: Latent, sigma = 1): Latent {
   const [, , height = 0, width = 0] = latent.shape;
   if (Math.min(height, width) <= reach)
     throw new StableDiffusionError(
       'invalid-argument',
       `Self-attention guidance needs latents of at least ${reach + 1}x${reach + 1}, got ${width}x${height}. Use a larger picture.`,
     );
-  const rows = blurAlong(latent.data as Float32Array, width, 1);
-  return { ...latent, data: blurAlong(rows, height, width) as Latent['data'] };
+  const window = gaussian(sigma);
+  const rows = blurAlong(latent.data as Float32Array, window, width, 1);
+  return { ...latent, data: blurAlong(rows, window, height, width) as Latent['data'] };
 }
 
-/** a where the attention [n, tokens] that a place receives is above 1, else b; the map's image is 2^k times smaller than the latent. */
-function whereAttended(attention: Tensor<'float32'>, a: Latent, b: Latent): Latent {
-  const [, c = 1, height = 1, width = 1] = b.shape;
+/**
+ * The latent blurred at the places that receive an attention [n, tokens] above 1. The image of the tokens is a power of two times smaller than
+ * the latent. Throws `invalid-argument` where it is not.
+ */
+export function blurAttended(latent: Latent, attention: Tensor<'float32'>, sigma?: number): Latent {
+  const [, c = 1, height = 1, width = 1] = latent.shape;
   const [, tokens = 1] = attention.shape;
-  const factor = Math.ceil(Math.sqrt((height * width) / tokens));
+  const factor = 2 ** Math.ceil(Math.log2(Math.ceil(Math.sqrt((height * width) / tokens))));
   const [rows, columns] = [Math.ceil(height / factor), Math.ceil(width / factor)];
+  if (rows * columns !== tokens)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `Self-attention guidance needs the attention of the whole picture: ${width}x${height} latents do not have ${tokens} places. Leave areas of prompts out.`,
+    );
+  const blurred = blurLatent(latent, sigma);
   const plane = height * width;
-  const data = b.data.map((value, i) => {
+  const data = latent.data.map((value, i) => {
     const [item, y, x] = [Math.floor(i / (c * plane)), Math.floor((i % plane) / width), i % width];
     const place = Math.floor((y * rows) / height) * columns + Math.floor((x * columns) / width);
-    return (attention.data[item * tokens + place] as number) > 1 ? (a.data[i] as number) : value;
+    return (attention.data[item * tokens + place] as number) > 1 ? (blurred.data[i] as number) : value;
   });
-  return { ...b, data };
+  return { ...latent, data };
 }
 
 /**
@@ -74,7 +86,7 @@ export function selfAttentionGuidance(
     const level = schedule.alphaBarAt(timestep);
     const clean = toX0(parameterization, own, x, level);
     const eps = toEps(parameterization, own, x, level);
-    const degraded = whereAttended(attention(negative !== undefined), blurLatent(clean), clean);
+    const degraded = blurAttended(clean, attention(negative !== undefined));
     const [keep, add] = [Math.fround(Math.sqrt(level)), Math.fround(Math.sqrt(1 - level))];
     const noised = float32(
       x.shape,

@@ -7,7 +7,7 @@ import type { InputSpec, Sym } from '../graph/trace.ts';
 import { scale } from '../tensor/arithmetic.ts';
 import type { NetworkInputs } from '../tensor/batches.ts';
 import { expectDType } from '../tensor/tensor.ts';
-import { type Extension, latentSides } from './extension.ts';
+import type { Extension } from './extension.ts';
 
 type SkipShape = readonly [channels: number, halvings: number];
 
@@ -27,10 +27,10 @@ function skipShapes({ channel_mult, model_channels, num_res_blocks }: UNetConfig
 /** Inputs `control.0` …, `control.middle`: float32 of the shapes of what they are added to. */
 export const control: Extension = {
   name: 'control',
-  inputs(config) {
+  inputs(config, sides) {
     const input = ([channels, halvings]: SkipShape): InputSpec => ({
       dtype: 'float32',
-      shape: [dim('batch'), channels, ...latentSides(config, halvings)],
+      shape: [dim('batch'), channels, ...sides(halvings)],
     });
     const shapes = skipShapes(config);
     return {

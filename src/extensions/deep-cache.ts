@@ -7,7 +7,7 @@ import type { UNetConfig } from '../config/network-config.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { dim } from '../graph/dim.ts';
 import type { Sym } from '../graph/trace.ts';
-import { type Extension, latentSides } from './extension.ts';
+import type { Extension } from './extension.ts';
 
 /** Name of the full graph's further output, and of the shallow graph's further input. */
 export const cachedFeatures = 'cached_features';
@@ -74,9 +74,9 @@ export function deepCacheFull(branch: number): Extension {
 export function deepCacheShallow(branch: number): Extension {
   return {
     name: `deep-cache shallow ${branch}`,
-    inputs(config) {
+    inputs(config, sides) {
       const { channels, level } = depthOf(config, branch);
-      return { [cachedFeatures]: { dtype: 'float32', shape: [dim('batch'), channels, ...latentSides(config, level)] } };
+      return { [cachedFeatures]: { dtype: 'float32', shape: [dim('batch'), channels, ...sides(level)] } };
     },
     hooks: (config, given) => ({
       block: (path, run) => (path === depthOf(config, branch).path ? (given[cachedFeatures] as Sym) : run()),

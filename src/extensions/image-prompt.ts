@@ -9,7 +9,7 @@ import { StableDiffusionError } from '../errors.ts';
 import { dim, multiplyDims } from '../graph/dim.ts';
 import { add, attention, linear, mul, reshape } from '../graph/functions.ts';
 import type { InputSpec, Sym } from '../graph/trace.ts';
-import { type Extension, latentSides } from './extension.ts';
+import type { Extension } from './extension.ts';
 
 /**
  * Inputs of adapter N: `image_tokens.N` float32 [batch, tokens, context_dim], and `image_scale.N.LEVEL` float32 [batch, h, w] for each level:
@@ -19,7 +19,7 @@ export function imagePrompts(count: number): Extension {
   const adapters = Array.from({ length: count }, (_, n) => n);
   return {
     name: `image-prompts-${count}`,
-    inputs(config) {
+    inputs(config, sides) {
       const { context_dim, channel_mult } = config;
       if (context_dim === null)
         throw new StableDiffusionError('invalid-argument', 'An IP-Adapter needs a UNet with cross-attention.');
@@ -30,7 +30,7 @@ export function imagePrompts(count: number): Extension {
         for (const level of channel_mult.keys())
           inputs[`image_scale.${n}.${level}`] = {
             dtype: 'float32',
-            shape: [dim('batch'), ...latentSides(config, level)],
+            shape: [dim('batch'), ...sides(level)],
           };
       }
       return inputs;

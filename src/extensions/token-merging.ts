@@ -58,6 +58,12 @@ export function tokenFields(
   return { destinations, sources: Array.from({ length: height * width }, (_, i) => i).filter((i) => !chosen.has(i)) };
 }
 
+/** All token numbers in an order that the graph is given, int64 [n]: first the `count` that others merge into. */
+export interface TokenOrder {
+  readonly order: Sym;
+  readonly count: number;
+}
+
 export interface TokenMatch {
   /** [b, n, c] → [b, n - merged, c]: tokens that stay alone, by falling likeness, then destinations with the mean of all that merged into them. */
   readonly merge: (tokens: Sym) => Sym;
@@ -68,9 +74,33 @@ export interface TokenMatch {
 const ids = (like: Sym, values: readonly number[]): Sym =>
   constant(like, { dtype: 'int64', shape: [values.length], data: BigInt64Array.from(values, BigInt) } as Tensor);
 
-/** Tokens of the numbers `which` from [b, n, c]. */
-function pickTokens(x: Sym, which: readonly number[]): Sym {
-  return transpose(gather(transpose(x, [1, 0, 2]), ids(x, which)), [1, 0, 2]);
+/** Tokens of the numbers `which`, int64 [m], from [b, n, c]. */
+function pickTokens(x: Sym, which: Sym): Sym {
+  return transpose(gather(transpose(x, [1, 0, 2]), which), [1, 0, 2]);
+}
+
+/** The two kinds of tokens as values of the graph, and where each token lies among destinations and then sources: int64. */
+interface Places {
+  readonly destinations: Sym;
+  readonly sources: Sym;
+  readonly back: Sym;
+}
+
+function placesOf(like: Sym, fields: TokenFields | TokenOrder): Places {
+  if ('destinations' in fields) {
+    const { destinations, sources } = fields;
+    const back = new Array<number>(sources.length + destinations.length).fill(0);
+    for (const [i, token] of [...destinations, ...sources].entries()) back[token] = i;
+    return { destinations: ids(like, destinations), sources: ids(like, sources), back: ids(like, back) };
+  }
+  const { order, count } = fields;
+  const length = fixedSize(order, 0);
+  const positions = reshape(cast(range(like, length), 'float32'), [length, 1]);
+  return {
+    destinations: slice(order, 0, 0, count),
+    sources: slice(order, 0, count, length),
+    back: cast(reshape(scatterAdd(order, positions, length), [length]), 'int64'),
+  };
 }
 
 /** Sources are compared with each other in pieces of so many, to bound the memory. */
@@ -114,9 +144,10 @@ function sumInto(rows: Sym, numbers: Sym, count: number): Sym {
 }
 
 /** Matches the `merged` sources that are most like a destination, by the cosine of [b, n, c] (`bipartite_soft_matching_random2d`). */
-export function matchTokens(metric: Sym, { destinations, sources }: TokenFields, merged: number): TokenMatch {
+export function matchTokens(metric: Sym, fields: TokenFields | TokenOrder, merged: number): TokenMatch {
   const [b = 1] = metric.shape;
-  const [s, d] = [sources.length, destinations.length];
+  const { destinations, sources, back } = placesOf(metric, fields);
+  const [s, d] = [fixedSize(sources, 0), fixedSize(destinations, 0)];
   const alone = s - merged;
   const unit = div(metric, sqrt(sum(mul(metric, metric), [2], { keepDims: true })));
   const scores = matmul(pickTokens(unit, sources), pickTokens(unit, destinations), { transposeB: true });
@@ -133,8 +164,6 @@ export function matchTokens(metric: Sym, { destinations, sources }: TokenFields,
   const byRank = reshape(sumInto(expand(numbers, [b, s, 1]), rank, s), [b, s]);
   const share = reshape(cast(isMerged, 'float32'), [b, s, 1]);
   const counts = add(sumInto(share, target, d), 1);
-  const back = new Array<number>(s + d).fill(0);
-  for (const [i, token] of [...destinations, ...sources].entries()) back[token] = i;
   return {
     merge(tokens) {
       const own = pickTokens(tokens, sources);

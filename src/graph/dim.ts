@@ -181,17 +181,6 @@ function readAtom(atom: string): DimAtom {
   return match ? { numerator: parseDim(match[1] as string), divisor: Number(match[2]) } : { symbol: atom };
 }
 
-/** A dimension with the symbols of `bindings` replaced, if they are all of its symbols; else as it is. */
-export function bindDim(value: Dim, bindings: Bindings): Dim {
-  const isBound = ({ atoms: factors }: DimTerm): boolean =>
-    factors.every((atom) =>
-      'symbol' in atom
-        ? bindings.get(atom.symbol) !== undefined
-        : typeof bindDim(atom.numerator, bindings) === 'number',
-    );
-  return dimTerms(value).every(isBound) ? evaluateDim(value, bindings) : value;
-}
-
 /** The number a dimension is, given its symbols. Throws `shape-mismatch` for a symbol without a value. */
 export function evaluateDim(value: Dim, bindings: Bindings): number {
   if (typeof value === 'number') return value;

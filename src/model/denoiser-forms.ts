@@ -12,9 +12,9 @@ import type { Engine } from '../engine/engine.ts';
 import type { PrecisionName } from '../engine/precision.ts';
 import { attentionMap, attentionMapOutput } from '../extensions/attention-map.ts';
 import { cachedFeatures, deepCacheFull, deepCacheShallow } from '../extensions/deep-cache.ts';
-import { type Extension, extensionInputs } from '../extensions/extension.ts';
-import { joinBatches, takeBatch, type NetworkInputs } from '../tensor/batches.ts';
-import { expectDType, float32, type Tensor } from '../tensor/tensor.ts';
+import { type Extension, neutralInputs } from '../extensions/extension.ts';
+import { joinBatches, takeBatch } from '../tensor/batches.ts';
+import { expectDType, type Tensor } from '../tensor/tensor.ts';
 import { joined } from '../weights/view.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 import { assertNetworksMatch, type NamedNetwork, NetworkSet, runForOne } from './network-set.ts';
@@ -37,19 +37,6 @@ export interface DenoiserForms extends AsyncDisposable {
   readonly network: () => Network;
   /** The network of one run, and the term of self-attention guidance that follows what it looks at. */
   readonly selfAttentionGuided: (scale: number) => { readonly network: Network; readonly term: GuidanceTerm };
-}
-
-/** Inputs that extensions add and a call leaves out are zeros: they change nothing. */
-function withNeutral(extensions: readonly Extension[], config: UNetConfig): (inputs: DenoiserInputs) => DenoiserInputs {
-  const perImage = Object.entries(extensionInputs(extensions, config)).filter(([, { shape }]) => shape.length === 1);
-  return (inputs) => {
-    const count = inputs.x.shape[0] ?? 1;
-    const missing = perImage.filter(([name]) => inputs[name] === undefined);
-    const zeros: NetworkInputs = Object.fromEntries(
-      missing.map(([name]) => [name, float32([count], new Float32Array(count))]),
-    );
-    return { ...zeros, ...inputs };
-  };
 }
 
 /** Throws `invalid-argument` where a branch of DeepCache is deeper than the network, `weights-mismatch` where weights do not fit. */
@@ -75,7 +62,10 @@ export function openDenoiserForms(options: DenoiserFormsOptions): DenoiserForms 
   ]);
   assertNetworksMatch([named([])]);
   const set = new NetworkSet({ label, engine, precision, networks });
-  const neutral = withNeutral(extensions, config);
+  const neutral = (inputs: DenoiserInputs): DenoiserInputs => ({
+    ...neutralInputs(extensions, config, inputs.x.shape[0] ?? 1),
+    ...inputs,
+  });
   /** A network in batches that the engine can run. */
   const batched =
     (network: Network): Network =>

@@ -54,7 +54,7 @@ export function downPath(
   hooks: UNetHooks = {},
 ): readonly [Sym, ...Sym[]] {
   const { channel_mult, attention_resolutions, conv_resample, resblock_updown } = config;
-  const { padding: pad, afterInput, afterLevel, block: around = (_, run) => run() } = hooks;
+  const { padding: pad, afterInput, afterLevel, afterSkip, block: around = (_, run) => run() } = hooks;
   const blocks = p.at('input_blocks');
   const first = around('input_blocks.0', () =>
     blocks.at(0).module(() => convLayer(blocks.at('0.0'), x, levelWidth(config, 0), { kernel: 3, pad })),
@@ -63,6 +63,7 @@ export function downPath(
   const outputs: [Sym, ...Sym[]] = [h];
   const block = (body: (block: Params) => Sym): void => {
     const scope = blocks.at(outputs.length);
+    if (afterSkip) h = afterSkip(h, outputs.length - 1);
     h = around(`input_blocks.${outputs.length}`, () => scope.module(() => body(scope)));
     outputs.push(h);
   };

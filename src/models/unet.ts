@@ -7,7 +7,7 @@
 
 import type { UNetConfig } from '../config/network-config.ts';
 import { StableDiffusionError } from '../errors.ts';
-import { bindDim, dim, multiplyDims } from '../graph/dim.ts';
+import { dim, multiplyDims } from '../graph/dim.ts';
 import { add, concat, silu } from '../graph/functions.ts';
 import type { Graph } from '../graph/graph.ts';
 import type { InputSpec, Params, Sym } from '../graph/trace.ts';
@@ -170,7 +170,8 @@ export function unetEncoder(
   const time = timeEmbed(p.at('time_embed'), timesteps, config.model_channels);
   const emb = y ? add(time, labelEmbedding(p, config, y)) : time;
   const skips = downPath(p, config, x, emb, attentionOf(config, context, hooks, 'down'), hooks);
-  const last = skips.at(-1) ?? skips[0];
+  const skipped = skips.at(-1) ?? skips[0];
+  const last = hooks.afterSkip ? hooks.afterSkip(skipped, skips.length - 1) : skipped;
   const middle = middleBlock(p, config, last, emb, attentionOf(config, context, hooks, 'middle'), hooks);
   return { skips, middle, emb };
 }
@@ -191,7 +192,7 @@ export function unet(p: Params, config: UNetConfig, inputs: UNetInputs, hooks: U
   return ids.module(() => convLayer(ids.at(1), groupNormLayer(ids.at(0), h, norm), config.n_embed ?? 1, { kernel: 1 }));
 }
 
-/** Inputs of a UNet's graph: x [batch, in_channels, height, width], timesteps float32 [batch], context [batch, tokens, context_dim], y int64 [batch] or float32 [batch, width]. */
+/** Inputs of a UNet's graph, for any size that is a multiple of its unit, or for one size: x [batch, in_channels, height, width], timesteps float32 [batch], context [batch, tokens, context_dim], y int64 [batch] or float32 [batch, width]. */
 export function unetInputs(
   config: UNetConfig,
   size?: readonly [height: number, width: number],
@@ -221,39 +222,13 @@ export function givenUNetInputs(given: NetworkSymbols): UNetInputs {
   return { x: need(given, 'x'), timesteps: need(given, 'timesteps'), context: given['context'], y: given['y'] };
 }
 
-/** Inputs with the sides of one latent in place of symbols; the batch stays one. Throws `shape-mismatch` for sides that are no multiples of `unit`. */
-function atSize(
-  inputs: Readonly<Record<string, InputSpec>>,
-  size: readonly [height: number, width: number],
-  unit: number,
-): Record<string, InputSpec> {
-  const [height, width] = size.map((side) => side / unit);
-  if (!Number.isInteger(height) || !Number.isInteger(width))
-    throw new StableDiffusionError(
-      'shape-mismatch',
-      `A latent of ${size.join('x')} has sides that are no multiples of ${unit}.`,
-    );
-  const values = new Map([
-    ['height', height as number],
-    ['width', width as number],
-  ]);
-  return Object.fromEntries(
-    Object.entries(inputs).map(([name, spec]) => [
-      name,
-      { ...spec, shape: spec.shape.map((one) => bindDim(one, values)) },
-    ]),
-  );
-}
-
 /** The UNet's graph, with extensions: the inputs of `unetInputs` and those that extensions declare → out. */
 export function traceUNet(config: UNetConfig, { extensions = [], size, ...options }: NetworkTraceOptions = {}): Graph {
   const needs = extensions.find(({ needsSize }) => needsSize);
   if (needs && !size)
     throw new StableDiffusionError('invalid-argument', `The extension ${needs.name} needs the size of the latent.`);
-  const latentSize = extensions.find((one) => one.latentSize)?.latentSize;
-  const inputs = { ...unetInputs(config, latentSize), ...extensionInputs(extensions, config) };
   return traceNetwork(
-    size ? atSize(inputs, size, 2 ** (config.channel_mult.length - 1)) : inputs,
+    { ...unetInputs(config, size), ...extensionInputs(extensions, config, size) },
     (p, given) => {
       const hooks = extensionHooks(extensions, config, given);
       const out = unet(p, config, givenUNetInputs(given), hooks);

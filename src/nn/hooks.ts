@@ -58,6 +58,10 @@ export interface UNetHooks {
   readonly attend?: ((attend: Attend, site: AttentionSite) => Attend) | undefined;
   /** Around a part of a transformer block: normed tokens [b, n, c] to what is added to them; `run` makes it. */
   readonly tokens?: ((normed: Sym, run: (tokens: Sym) => Sym, site: TokensSite) => Sym) | undefined;
+  /** Around the queries of a self-attention: normed tokens [b, n, c] to what it gives them; `run` takes other tokens in place of the queries alone. */
+  readonly queries?: ((normed: Sym, run: (queries: Sym) => Sym, site: TokensSite) => Sym) | undefined;
+  /** What goes on from input block `index`, while its output stays the skip connection. */
+  readonly afterSkip?: ((h: Sym, index: number) => Sym) | undefined;
   /** The two values that an output block joins, from level `level`. */
   readonly join?: ((h: Sym, skip: Sym, level: number) => readonly [h: Sym, skip: Sym]) | undefined;
   /** Further outputs of the graph, asked for once the network has been traced. */
@@ -66,6 +70,15 @@ export interface UNetHooks {
   readonly padding?: ((x: Sym, pads: Pads) => Sym) | undefined;
   /** Around a whole block, `input_blocks.N`, `middle_block` or `output_blocks.N`: `run` makes its output. */
   readonly block?: ((path: string, run: () => Sym) => Sym) | undefined;
+}
+
+type AroundTokens = NonNullable<UNetHooks['tokens']>;
+
+/** Hooks around a part, the first outermost. */
+function wrapped(all: readonly AroundTokens[]): AroundTokens | undefined {
+  if (all.length === 0) return undefined;
+  return (normed, run, site) =>
+    all.reduceRight<(tokens: Sym) => Sym>((inner, hook) => (tokens) => hook(tokens, inner, site), run)(normed);
 }
 
 /** Several hooks as one: each acts on what the one before it returned; the first wraps a block outermost. */
@@ -79,6 +92,7 @@ export function joinHooks(all: readonly UNetHooks[]): UNetHooks {
   const blocks = all.flatMap(({ block }) => block ?? []);
   const attends = all.flatMap(({ attend }) => attend ?? []);
   const around = all.flatMap(({ tokens }) => tokens ?? []);
+  const asking = all.flatMap(({ queries }) => queries ?? []);
   const joins = all.flatMap(({ join }) => join ?? []);
   const contexts = all.flatMap(({ attentionContext }) => attentionContext ?? []);
   const outputs = all.flatMap(({ outputs: further }) => further ?? []);
@@ -97,14 +111,9 @@ export function joinHooks(all: readonly UNetHooks[]): UNetHooks {
       attends.length === 0
         ? undefined
         : (attend, site) => attends.reduceRight((inner, hook) => hook(inner, site), attend),
-    tokens:
-      around.length === 0
-        ? undefined
-        : (normed, run, site) =>
-            around.reduceRight<(tokens: Sym) => Sym>(
-              (inner, hook) => (tokens) => hook(tokens, inner, site),
-              run,
-            )(normed),
+    tokens: wrapped(around),
+    queries: wrapped(asking),
+    afterSkip: through<number>(({ afterSkip }) => afterSkip),
     join:
       joins.length === 0
         ? undefined

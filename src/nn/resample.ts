@@ -5,6 +5,7 @@ import type { Params, Sym } from '../graph/trace.ts';
 import { convLayer } from './conv.ts';
 import { fixedSize } from './fixed-size.ts';
 import type { UNetHooks } from './hooks.ts';
+import { nearestMatrix, resizeBy } from './resize-matrix.ts';
 
 /** Mean of 2x2 pixels; an odd last row or column is dropped. */
 export function averageHalf(x: Sym): Sym {
@@ -34,24 +35,27 @@ export function autoencoderDownsample(p: Params, x: Sym, learned: boolean): Sym 
 
 export interface UpsampleOptions {
   readonly pad?: UNetHooks['padding'];
-  /** A tensor whose height and width the result has: of an odd side one less than the double. */
+  /** A tensor whose height and width the result has, where they are known. */
   readonly like?: Sym | undefined;
 }
 
-/** x without its last row and column where those of `like` are fewer. */
-function cutLike(x: Sym, like: Sym | undefined): Sym {
-  return [2, 3].reduce((value, axis) => {
-    const [own, wanted] = [value.shape[axis], like?.shape[axis]];
-    return typeof own === 'number' && typeof wanted === 'number' && wanted < own
-      ? slice(value, axis, 0, wanted)
-      : value;
-  }, x);
+/** Nearest-neighbour doubling, or to the sides of `like` where those are known and others. */
+function doubledLike(x: Sym, like: Sym | undefined): Sym {
+  const [from, to] = [x.shape.slice(2), like?.shape.slice(2) ?? []].map((sides) =>
+    sides.every((side) => typeof side === 'number') ? sides : [],
+  ) as [number[], number[]];
+  const [height = 0, width = 0] = from;
+  const [rows = 0, columns = 0] = to;
+  if (from.length === 0 || to.length === 0 || (rows === 2 * height && columns === 2 * width)) return double(x);
+  if (rows <= 2 * height && columns <= 2 * width && rows >= 2 * height - 1 && columns >= 2 * width - 1)
+    return slice(slice(double(x), 2, 0, rows), 3, 0, columns);
+  return resizeBy(x, nearestMatrix(height, rows), nearestMatrix(width, columns));
 }
 
 /** Doubling and then, if learned, a 3x3 convolution `conv`. */
 export function upsample(p: Params, x: Sym, learned: boolean, { pad, like }: UpsampleOptions = {}): Sym {
   return p.module(() => {
-    const doubled = cutLike(double(x), like);
+    const doubled = doubledLike(x, like);
     return learned ? convLayer(p.at('conv'), doubled, fixedSize(x, 1), { kernel: 3, pad }) : doubled;
   });
 }

@@ -31,6 +31,18 @@ export function areaMatrix(from: number, to: number): ResizeMatrix {
   });
 }
 
+/** The pixel at the place where an output pixel begins (mode `nearest`). */
+export function nearestMatrix(from: number, to: number): ResizeMatrix {
+  const scale = Math.fround(from / to);
+  return matrix(to, from, (row) => [[Math.min(from - 1, Math.floor(Math.fround(row * scale))), 1]]);
+}
+
+/** The pixel at the middle of an output pixel (mode `nearest-exact`). */
+export function nearestExactMatrix(from: number, to: number): ResizeMatrix {
+  const scale = Math.fround(from / to);
+  return matrix(to, from, (row) => [[Math.min(from - 1, Math.floor(Math.fround((row + 0.5) * scale))), 1]]);
+}
+
 /** Keys 1981 with a = -0.75, as PyTorch; beyond the border its pixel repeats. `positionOf`: where an output pixel lies among the input's. */
 function bicubic(from: number, to: number, positionOf: (row: number) => number): ResizeMatrix {
   const a = -0.75;

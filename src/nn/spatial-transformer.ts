@@ -52,11 +52,16 @@ function gatedFeedForward(p: Params, x: Sym): Sym {
 /** `BasicTransformerBlock`: self-attention, cross-attention and feed-forward, each on a norm of the sum so far. */
 function transformerBlock(p: Params, tokens: Sym, context: Sym, image: Sym, options: SpatialTransformerOptions): Sym {
   const { hooks, place, selfAttention = true } = options;
+  const site = (kind: TokensSite['kind']): TokensSite => ({ kind, block: tokens, image, level: place?.level ?? 0 });
   const part = (kind: TokensSite['kind'], normed: Sym, run: (tokens: Sym) => Sym): Sym =>
-    hooks?.tokens ? hooks.tokens(normed, run, { kind, block: tokens, image, level: place?.level ?? 0 }) : run(normed);
+    hooks?.tokens ? hooks.tokens(normed, run, site(kind)) : run(normed);
   return p.module(() => {
     let x = tokens;
-    const own = (h: Sym): Sym => crossAttention(p.at('attn1'), h, selfAttention ? h : context, options, 'self');
+    const own = (h: Sym): Sym => {
+      const ask = (queries: Sym): Sym =>
+        crossAttention(p.at('attn1'), queries, selfAttention ? h : context, options, 'self');
+      return hooks?.queries ? hooks.queries(h, ask, site('self')) : ask(h);
+    };
     x = add(part('self', layerNormLayer(p.at('norm1'), x), own), x);
     const other = (h: Sym): Sym => crossAttention(p.at('attn2'), h, context, options, 'cross', options.crossAttention);
     x = add(part('cross', layerNormLayer(p.at('norm2'), x), other), x);
@@ -77,7 +82,7 @@ export interface SpatialTransformerOptions extends Heads {
   readonly selfAttention?: boolean;
   readonly crossAttention?: UNetHooks['crossAttention'];
   /** Hooks around attentions and parts of a block, and where the block lies for them. */
-  readonly hooks?: Pick<UNetHooks, 'attentionContext' | 'attend' | 'tokens'> | undefined;
+  readonly hooks?: Pick<UNetHooks, 'attentionContext' | 'attend' | 'tokens' | 'queries'> | undefined;
   readonly place?: Pick<AttentionSite, 'level' | 'part'> | undefined;
 }
 

@@ -3,7 +3,8 @@
 import { float32, type Tensor } from '../tensor/tensor.ts';
 import type { NodeContext } from './context-in-run.ts';
 import { croppedToUnits, encodePixels } from './first-stage.ts';
-import { fitSize, roundHalfEven } from './sampling/entry-inputs.ts';
+import { fitSize } from './sampling/entry-inputs.ts';
+import { roundHalfEven } from '../tensor/round-half-even.ts';
 import type { LatentValue } from './values.ts';
 import { type ConditioningValue, withFields } from './values/conditioning.ts';
 import type { VaeValue } from './values/vae.ts';

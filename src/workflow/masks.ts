@@ -1,7 +1,7 @@
 /** Masks [b, h, w] in 0…1: joined by an operation, with soft edges, grown by steps. */
 
 import { clamped, type Float32, mapped } from './grids.ts';
-import { roundHalfEven } from './sampling/entry-inputs.ts';
+import { roundHalfEven } from '../tensor/round-half-even.ts';
 
 const bit = (value: number): boolean => roundHalfEven(value) !== 0;
 

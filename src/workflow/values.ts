@@ -1,6 +1,7 @@
 /** What flows along the links of a workflow, by ComfyUI's names of types. Values are not changed once a node has returned them: they are kept. */
 
 import type { SamplerSettings, SigmaSampling } from '../diffusion/sampler.ts';
+import type { TorchGenerator } from '../random/torch-generator.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { FolderList, InputSpec, InputSpecs } from './input-spec.ts';
 import type { ClipValue } from './values/clip.ts';
@@ -32,6 +33,8 @@ export interface SamplerValue {
   readonly settings: SamplerSettings;
   /** Draws the noise of what a mask keeps anew from the next seed, as ComfyUI's DDIM. */
   readonly drawsKeptNoise: boolean;
+  /** In place of `sample`, with a generator that goes on where the start noise ended; other samplers begin anew with the seed. */
+  readonly begin?: ((random: TorchGenerator) => SigmaSampling) | undefined;
   /** Takes noise from a Brownian tree. */
   readonly usesIntervalNoise: boolean;
   readonly needsUnconditional: boolean;

@@ -69,6 +69,23 @@ export function sampleEulerCfgPp(
   return sampleEulerAncestralCfgPp(denoise, x, sigmas, { ...options, eta: 0 });
 }
 
+/** ComfyUI's alternative form of Euler: the slope of x moved by the guidance. */
+export async function* sampleEulerAlternativeCfgPp(
+  denoise: Denoiser,
+  x: Latent,
+  sigmas: ArrayLike<number>,
+  { signal }: Partial<SigmaSamplerOptions>,
+): Sampling {
+  let latent = x;
+  for (const { step, steps, sigma, next } of sigmaSteps(sigmas)) {
+    const { denoised, unconditional } = await evaluateParts(denoise, latent, sigma, signal);
+    const moved = linearCombination([1, latent], [-1, denoised], [1, unconditional]);
+    latent = addScaled(latent, next - sigma, derivative(moved, sigma, denoised));
+    yield { step, steps, sigma, latent, denoised };
+  }
+  return latent;
+}
+
 export async function* sampleDpmpp2sAncestralCfgPp(
   denoise: Denoiser,
   x: Latent,

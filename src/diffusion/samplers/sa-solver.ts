@@ -13,13 +13,22 @@ import { type SigmaSampling, sigmaSampler } from './sigma-sampler.ts';
 import { evaluate, sigmaSteps } from './sigma-steps.ts';
 import { lagrangePolynomial } from '../lagrange.ts';
 
-const predictorOrder = 3;
-const correctorOrder = 4;
+export interface SaSolverForm {
+  /** Evaluates the corrected latent again. Default false. */
+  readonly isPece?: boolean;
+  /** 1 to 6, and 0 (no corrector) to 6. Defaults 3 and 4. */
+  readonly predictorOrder?: number;
+  readonly correctorOrder?: number;
+  /** How much noise the step to a level adds, 0 none. Default 1 between the levels of 20 % and 80 % of the trained timesteps of Stable Diffusion. */
+  readonly tau?: (sigma: number) => number;
+  /** Simpler weights of order 2. Default false. */
+  readonly simpleOrder2?: boolean;
+}
 
-/** Noise is added while the level lies between those of 20 % and 80 % of the trained timesteps. */
-function stochasticRange(): readonly [low: number, high: number] {
+function standardTau(): (sigma: number) => number {
   const schedule = stableDiffusionSchedule();
-  return [percentToSigma(schedule, 0.8), percentToSigma(schedule, 0.2)];
+  const [low, high] = [percentToSigma(schedule, 0.8), percentToSigma(schedule, 0.2)];
+  return (sigma) => (sigma >= low && sigma <= high ? 1 : 0);
 }
 
 /** (1 + tau²) times the integrals of exp((1 + tau²)(x - to)) x^p over [from, to], p below `order`, by parts. */
@@ -43,9 +52,28 @@ function weights(nodes: readonly number[], from: number, to: number, tau: number
   return near.map((_, j) => lagrangePolynomial(near, j).reduce((sum, c, p) => sum + c * (integrals[p] as number), 0));
 }
 
-function sampleForm(isPece: boolean): SigmaSampling {
+/** The weights of two denoised latents, the newer at `from` (predictor) or `to` (corrector), in their simpler form. */
+function simpleWeights(
+  nodes: readonly number[],
+  from: number,
+  to: number,
+  tau: number,
+  isCorrector: boolean,
+): number[] {
+  const [speed, h] = [1 + tau ** 2, to - from];
+  const whole = -Math.expm1(-h * speed);
+  if (isCorrector) return [whole - 0.5 * speed * h, 0.5 * speed * h];
+  const older = (0.5 * speed * h ** 2) / ((nodes[0] as number) - from);
+  return [older, whole - older];
+}
+
+/** A form of the solver. */
+export function saSolverSampling(form: SaSolverForm = {}): SigmaSampling {
+  const { isPece = false, predictorOrder = 3, correctorOrder = 4, simpleOrder2 = false } = form;
+  const tauAt = form.tau ?? standardTau();
+  const weightsOf = (nodes: readonly number[], from: number, to: number, by: number, isCorrector: boolean): number[] =>
+    simpleOrder2 && nodes.length === 2 ? simpleWeights(nodes, from, to, by, isCorrector) : weights(nodes, from, to, by);
   return async function* (denoise, x, sigmas, { noise, sNoise = 1, signal }): Sampling {
-    const [low, high] = stochasticRange();
     const all = sigmaSteps(sigmas);
     const lambda = (i: number): number => -Math.log(sigmas[i] as number);
     const endsAtZero = sigmas[sigmas.length - 1] === 0;
@@ -69,7 +97,7 @@ function sampleForm(isPece: boolean): SigmaSampling {
       const used = skipsCorrector ? 0 : Math.min(correctorOrder, past.length, left);
       if (used === 0) corrected = predicted;
       else {
-        const factors = weights(nodesOf(i, used), lambda(i - 1), lambda(i), tau);
+        const factors = weightsOf(nodesOf(i, used), lambda(i - 1), lambda(i), tau, true);
         const before = sigmas[i - 1] as number;
         const decay = (sigma / before) * Math.exp(-(tau ** 2) * Math.log(before / sigma));
         const noisy = added && tau > 0 ? [[1, added] as const] : [];
@@ -81,10 +109,10 @@ function sampleForm(isPece: boolean): SigmaSampling {
       }
       if (next === 0) predicted = denoised;
       else {
-        tau = next >= low && next <= high ? 1 : 0;
+        tau = tauAt(next);
         const order = Math.min(predictorOrder, past.length, left - 1);
         const h = Math.log(sigma / next);
-        const factors = weights(nodesOf(i, order), lambda(i), lambda(i + 1), tau);
+        const factors = weightsOf(nodesOf(i, order), lambda(i), lambda(i + 1), tau, false);
         const decay = (next / sigma) * Math.exp(-(tau ** 2) * h);
         predicted = linearCombination([decay, corrected], ...terms(order, factors));
         added = undefined;
@@ -100,8 +128,8 @@ function sampleForm(isPece: boolean): SigmaSampling {
   };
 }
 
-export const sampleSaSolver = sampleForm(false);
-export const sampleSaSolverPece = sampleForm(true);
+export const sampleSaSolver = saSolverSampling();
+export const sampleSaSolverPece = saSolverSampling({ isPece: true });
 
 export const saSolver = sigmaSampler({
   name: 'sa-solver',

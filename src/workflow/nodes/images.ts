@@ -4,7 +4,7 @@ import { defineNode, type NodeType, plainFlags } from '../definition.ts';
 import { float32 } from '../../tensor/tensor.ts';
 import { flipped, joined, mapped, part, repeated, rotated, slice, withChannels } from '../grids.ts';
 import { padded } from '../picture-effects.ts';
-import { roundHalfEven } from '../sampling/entry-inputs.ts';
+import { roundHalfEven } from '../../tensor/round-half-even.ts';
 import { upscaleImage } from '../upscale.ts';
 
 const imageScaleNode = defineNode({

@@ -14,6 +14,7 @@ import { loaderNodes } from './loaders.ts';
 import { maskNodes } from './masks.ts';
 import { mergingNodes } from './merging.ts';
 import { modelSamplingNodes } from './model-sampling.ts';
+import { networkPatchNodes } from './network-patches.ts';
 import { pictureEffectNodes } from './picture-effects.ts';
 import { samplerNodes } from './samplers.ts';
 import { samplingNodes } from './sampling.ts';
@@ -38,6 +39,7 @@ export const nodes: NodeTable = nodeTable([
   ...schedulerNodes,
   ...modelSamplingNodes,
   ...guidancePatchNodes,
+  ...networkPatchNodes,
   ...mergingNodes,
   ...imageFileNodes,
   ...imageNodes,

@@ -5,7 +5,7 @@ import { zeros } from '../../tensor/tensor.ts';
 import { fourAxes } from '../composite.ts';
 import { flipped, joined, part, repeated, rotated, slice } from '../grids.ts';
 import { maskSlice, maskRepeated } from '../latent-parts.ts';
-import { roundHalfEven } from '../sampling/entry-inputs.ts';
+import { roundHalfEven } from '../../tensor/round-half-even.ts';
 import { likeShape, upscale } from '../upscale.ts';
 
 const emptyLatentImageNode = defineNode({

@@ -6,7 +6,7 @@ import { float32 } from '../../tensor/tensor.ts';
 import { mapped, part } from '../grids.ts';
 import { feathered, grown, maskComposite } from '../masks.ts';
 import { savePictures } from '../pictures.ts';
-import { roundHalfEven } from '../sampling/entry-inputs.ts';
+import { roundHalfEven } from '../../tensor/round-half-even.ts';
 import { temporaryPrefix } from '../temporary-prefix.ts';
 import { maskPicture } from '../mask-picture.ts';
 

@@ -34,6 +34,13 @@ const modelSamplingDiscreteNode = defineNode({
   },
 });
 
+/** The scale of Playground v2.5's latents (its autoencoder's configuration, https://huggingface.co/playgroundai/playground-v2.5-1024px-aesthetic). */
+const playgroundLatents = {
+  scale_factor: 0.5,
+  latent_mean: [-1.6574, 1.886, -1.383, 2.5155],
+  latent_std: [8.4927, 5.9022, 6.5498, 5.2299],
+} as const;
+
 const modelSamplingContinuousEDMNode = defineNode({
   name: 'ModelSamplingContinuousEDM',
   displayName: 'ModelSamplingContinuousEDM',
@@ -47,10 +54,11 @@ const modelSamplingContinuousEDMNode = defineNode({
   },
   outputs: ['MODEL'],
   run({ model, sampling, sigma_max, sigma_min }) {
-    if (sampling === 'cosmos_rflow' || sampling === 'edm_playground_v2.5')
+    if (sampling === 'cosmos_rflow')
       refuseSetting('ModelSamplingContinuousEDM', 'sampling', sampling, ['v_prediction', 'edm', 'eps']);
     const kind = sampling === 'v_prediction' ? 'v' : sampling === 'eps' ? 'eps' : 'edm';
-    return [{ ...model, sampling: continuousEdm(kind, sigma_min, sigma_max) }];
+    const config = sampling === 'edm_playground_v2.5' ? { ...model.config, ...playgroundLatents } : model.config;
+    return [{ ...model, config, sampling: continuousEdm(kind, sigma_min, sigma_max) }];
   },
 });
 

@@ -1,9 +1,13 @@
 /** Samplers with settings of their own. */
 
-import { defineNode, type NodeType } from '../definition.ts';
+import { sampleEulerAlternativeCfgPp } from '../../diffusion/samplers/cfg-pp.ts';
+import { erSdeSampling } from '../../diffusion/samplers/er-sde.ts';
+import { saSolverSampling } from '../../diffusion/samplers/sa-solver.ts';
+import type { TorchGenerator } from '../../random/torch-generator.ts';
+import { defineNode, type NodeType, plainFlags } from '../definition.ts';
+import { upscalingLcm } from '../sampling/lcm-upscale.ts';
 import { samplerNames } from '../sampling/names.ts';
 import { samplerOf, samplerWith } from '../sampling/sigmas.ts';
-import { refuseSetting } from '../sampling/refuse-setting.ts';
 
 const kSamplerSelectNode = defineNode({
   name: 'KSamplerSelect',
@@ -159,8 +163,80 @@ const samplerEulerCFGppNode = defineNode({
   outputs: ['SAMPLER'],
   flags: { deprecated: false, experimental: true, api_node: false },
   run({ version }) {
-    if (version === 'alternative') refuseSetting('SamplerEulerCFGpp', 'version', version, ['regular']);
-    return [samplerOf('euler_cfg_pp')];
+    const regular = samplerOf('euler_cfg_pp');
+    return [version === 'alternative' ? { ...regular, sample: sampleEulerAlternativeCfgPp } : regular];
+  },
+});
+
+const samplerLCMUpscaleNode = defineNode({
+  name: 'SamplerLCMUpscale',
+  displayName: null,
+  category: 'sampling/custom_sampling/samplers',
+  module: 'comfy_extras.nodes_advanced_samplers',
+  required: {
+    scale_ratio: ['FLOAT', { default: 1, min: 0.1, max: 20, step: 0.01 }],
+    scale_steps: ['INT', { default: -1, min: -1, max: 1000, step: 1 }],
+    upscale_method: [
+      'COMBO',
+      { multiselect: false, options: ['bislerp', 'nearest-exact', 'bilinear', 'area', 'bicubic'] },
+    ],
+  },
+  outputs: ['SAMPLER'],
+  flags: plainFlags,
+  run({ scale_ratio: ratio, scale_steps, upscale_method: method }) {
+    const settings = { ratio, method, ...(scale_steps >= 0 && { steps: scale_steps }) };
+    return [{ ...samplerOf('lcm'), begin: (random: TorchGenerator) => upscalingLcm(settings, random) }];
+  },
+});
+
+const samplerErSdeNode = defineNode({
+  name: 'SamplerER_SDE',
+  displayName: 'SamplerER_SDE',
+  category: 'sampling/custom_sampling/samplers',
+  module: 'comfy_extras.nodes_custom_sampler',
+  required: {
+    solver_type: ['COMBO', { options: ['ER-SDE', 'Reverse-time SDE', 'ODE'] }],
+    max_stage: ['INT', { default: 3, min: 1, max: 3 }],
+    eta: ['FLOAT', { default: 1, min: 0, max: 100, step: 0.01, round: false }],
+    s_noise: ['FLOAT', { default: 1, min: 0, max: 100, step: 0.01, round: false }],
+  },
+  outputs: ['SAMPLER'],
+  run({ solver_type, max_stage: order, eta, s_noise: sNoise }) {
+    if (solver_type === 'ER-SDE') return [samplerWith('er_sde', { order, sNoise })];
+    const power = solver_type === 'ODE' ? 0 : eta;
+    const sampler = samplerWith('er_sde', { order, sNoise: power === 0 ? 0 : sNoise });
+    return [{ ...sampler, sample: erSdeSampling((sigma) => sigma ** (power + 1)) }];
+  },
+});
+
+const samplerSaSolverNode = defineNode({
+  name: 'SamplerSASolver',
+  displayName: 'SamplerSASolver',
+  category: 'sampling/custom_sampling/samplers',
+  module: 'comfy_extras.nodes_custom_sampler',
+  required: {
+    model: ['MODEL', {}],
+    eta: ['FLOAT', { default: 1, min: 0, max: 10, step: 0.01, round: false }],
+    sde_start_percent: ['FLOAT', { default: 0.2, min: 0, max: 1, step: 0.001 }],
+    sde_end_percent: ['FLOAT', { default: 0.8, min: 0, max: 1, step: 0.001 }],
+    s_noise: ['FLOAT', { default: 1, min: 0, max: 100, step: 0.01, round: false }],
+    predictor_order: ['INT', { default: 3, min: 1, max: 6 }],
+    corrector_order: ['INT', { default: 4, min: 0, max: 6 }],
+    use_pece: ['BOOLEAN', {}],
+    simple_order_2: ['BOOLEAN', {}],
+  },
+  outputs: ['SAMPLER'],
+  run({ model, eta, s_noise: sNoise, ...settings }) {
+    const { percentToSigma } = model.sampling;
+    const [high, low] = [percentToSigma(settings.sde_start_percent), percentToSigma(settings.sde_end_percent)];
+    const sample = saSolverSampling({
+      isPece: settings.use_pece,
+      predictorOrder: settings.predictor_order,
+      correctorOrder: settings.corrector_order,
+      simpleOrder2: settings.simple_order_2,
+      tau: (sigma) => (sigma >= low && sigma <= high ? eta : 0),
+    });
+    return [{ ...samplerWith('sa_solver', { sNoise }), sample }];
   },
 });
 
@@ -175,4 +251,7 @@ export const samplerNodes: readonly NodeType[] = [
   samplerDPMPP_2S_AncestralNode,
   samplerDPMAdaptativeNode,
   samplerEulerCFGppNode,
+  samplerLCMUpscaleNode,
+  samplerErSdeNode,
+  samplerSaSolverNode,
 ];

@@ -5,10 +5,12 @@
 
 import { StableDiffusionError } from '../../errors.ts';
 import { control as controlled, scaledControl } from '../../extensions/control.ts';
+import { extensionInputs } from '../../extensions/extension.ts';
 import type { NamedNetwork } from '../../model/network-set.ts';
 import { addScaled } from '../../tensor/arithmetic.ts';
 import type { NetworkInputs } from '../../tensor/batches.ts';
 import { expectDType, type Tensor } from '../../tensor/tensor.ts';
+import { extendedNetwork } from '../network-forms.ts';
 import type { NetworkPool } from '../network-pool.ts';
 import { upscale } from '../upscale.ts';
 import type { ControlValue } from '../values/control.ts';
@@ -39,15 +41,6 @@ interface ControlOptions {
 interface EntryTask extends ControlledTask {
   readonly sigma: number;
   readonly area: Area;
-}
-
-/** UNets with the inputs of a control network; one for each UNet. */
-const extended = new WeakMap<NamedNetwork, NamedNetwork>();
-
-function withControl(network: NamedNetwork): NamedNetwork {
-  const made = extended.get(network) ?? { ...network, extensions: [...(network.extensions ?? []), controlled] };
-  extended.set(network, made);
-  return made;
 }
 
 /** The control networks of a chain that hold at a level, the first of the chain first. */
@@ -96,7 +89,7 @@ async function outputsOf(control: ControlValue, options: ControlOptions, task: E
   const { unet } = control.network.config;
   const latent = expectDType(x as Tensor, 'float32', 'x');
   const batch = latent.shape[0] ?? 1;
-  const names = Object.keys(controlled.inputs(unet));
+  const names = Object.keys(extensionInputs([controlled], unet));
   const given: NetworkInputs = {
     x: firstChannels(latent, unet.in_channels),
     timesteps: timesteps as Tensor,
@@ -136,5 +129,5 @@ export async function controlInputs(
     const outputs = await outputsOf(one, options, task);
     all = Object.fromEntries(Object.entries(outputs).map(([name, value]) => [name, sum(all[name], value)]));
   }
-  return { network: withControl(network), inputs: { ...inputs, ...all } };
+  return { network: extendedNetwork(network, controlled), inputs: { ...inputs, ...all } };
 }

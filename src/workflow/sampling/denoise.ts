@@ -22,36 +22,50 @@ export async function guided(patches: ModelPatches, given: GuidanceParts, call: 
   return result;
 }
 
+/** Options with the network that the model's patches choose for a level. */
+export function atLevel(options: PredictOptions, sigma: number): PredictOptions {
+  const { networkAt = [] } = options.model.patches;
+  if (networkAt.length === 0) return options;
+  return { ...options, network: networkAt.reduce((network, choose) => choose(network, sigma), options.model.network) };
+}
+
+/** Further predictions of two prompts at one level. */
+export function callOf(
+  options: PredictOptions,
+  [conditional, unconditional]: readonly [readonly Region[], readonly Region[]],
+  x: Latent,
+  sigma: number,
+): ModelCall {
+  return {
+    signal: options.signal,
+    async predict(which, { x: other = x, inputs } = {}) {
+      const regions = which === 'conditional' ? conditional : unconditional;
+      const own = { ...options, perImage: inputs, watch: undefined };
+      return (await predictPrompts(own, [regions], other, sigma))[0] as Latent;
+    },
+  };
+}
+
 /** A denoiser of a positive and a negative prompt. `needsUnconditional` for CFG++. */
 export function guidedDenoiser(
   options: PredictOptions,
-  [positive, negative]: readonly [readonly Region[], readonly Region[]],
+  prompts: readonly [readonly Region[], readonly Region[]],
   scale: number,
   needsUnconditional: boolean,
 ): Denoiser {
-  const { model, signal } = options;
-  const { patches } = model;
+  const { patches } = options.model;
+  const leavesOut = isOne(scale) && !needsUnconditional && !patches.keepsUnconditional;
   const parts = async (x: Latent, sigma: number): Promise<DenoisedParts> => {
-    const network = patches.networkAt?.(options.network ?? model.network, sigma);
-    const own = network ? { ...options, network } : options;
-    const leavesOut = isOne(scale) && !needsUnconditional && !patches.keepsUnconditional;
+    let watched: Tensor | undefined;
+    const own = { ...atLevel(options, sigma), watch: (seen: Tensor) => (watched = seen) };
     const [conditional, unconditional = zeros('float32', x.shape)] = (await predictPrompts(
       own,
-      leavesOut ? [positive] : [positive, negative],
+      leavesOut ? prompts.slice(0, 1) : prompts,
       x,
       sigma,
     )) as [Latent, Latent?];
-    const call: ModelCall = {
-      signal,
-      predict: async (which, { x: other = x, network: change } = {}) => {
-        const base = own.network ?? model.network;
-        const changed = change ? { ...own, network: change(base) } : own;
-        const regions = which === 'conditional' ? positive : negative;
-        return (await predictPrompts(changed, [regions], other, sigma))[0] as Latent;
-      },
-    };
-    const denoised = await guided(patches, { x, sigma, scale, conditional, unconditional }, call);
-    return { denoised, unconditional };
+    const given = { x, sigma, scale, conditional, unconditional, watched };
+    return { denoised: await guided(patches, given, callOf(own, prompts, x, sigma)), unconditional };
   };
   return Object.assign(async (x: Latent, sigma: number) => (await parts(x, sigma)).denoised, { parts });
 }

@@ -2,8 +2,11 @@
 
 import { sizes } from '../../conditioning/sizes.ts';
 import { resizeBilinear } from '../../tensor/resize-bilinear.ts';
-import { concatenate, scale } from '../../tensor/arithmetic.ts';
+import { concatenate } from '../../tensor/arithmetic.ts';
+import type { TorchGenerator } from '../../random/torch-generator.ts';
+import { scaledLatent } from '../../model/latent-scale.ts';
 import { repeatBatch, type NetworkInputs } from '../../tensor/batches.ts';
+import { roundHalfEven } from '../../tensor/round-half-even.ts';
 import { float32, type Tensor } from '../../tensor/tensor.ts';
 import { StableDiffusionError } from '../../errors.ts';
 import type { ConditioningEntry } from '../values/conditioning.ts';
@@ -19,6 +22,8 @@ export interface RunShape {
   readonly latent: Float32;
   /** [b, 1, h, w]; 1 is made anew. */
   readonly mask?: Float32 | undefined;
+  /** What has no generator of its own draws from this one: it goes on where the start noise ended. */
+  readonly random: TorchGenerator;
 }
 
 /** Pixels along each axis of one latent element, as SDXL's sizes count them. */
@@ -102,15 +107,8 @@ function concatOf(model: ModelValue, entry: ConditioningEntry, run: RunShape): F
   const four = mask.shape.length === 3 ? { ...mask, shape: [mask.shape[0] ?? 1, 1, ...mask.shape.slice(1)] } : mask;
   const sized = fitSize(four, height, width);
   const rounded = toBatch({ ...sized, data: sized.data.map((value) => roundHalfEven(value)) }, batch);
-  const kept = entry.concat_latent_image ? scale(entry.concat_latent_image, model.config.scale_factor) : run.latent;
+  const kept = entry.concat_latent_image ? scaledLatent(entry.concat_latent_image, model.config) : run.latent;
   return concatenate([rounded, toBatch(fitSize(kept, height, width), batch)], 1);
-}
-
-/** As torch.round. */
-export function roundHalfEven(value: number): number {
-  const floor = Math.floor(value);
-  const rest = value - floor;
-  return rest > 0.5 || (rest === 0.5 && floor % 2 !== 0) ? floor + 1 : floor;
 }
 
 /** The inputs of an entry for the whole latent, a batch of 1 or of the run. */

@@ -3,15 +3,23 @@
 import type { Denoiser } from '../../diffusion/denoiser.ts';
 import { zeros, type Tensor } from '../../tensor/tensor.ts';
 import type { ConditioningValue } from '../values/conditioning.ts';
-import type { GuidanceParts, ModelCall, ModelValue } from '../values/model.ts';
+import type { FurtherInputs, ModelCall, ModelValue } from '../values/model.ts';
 import { controlRun } from './control-inputs.ts';
-import { guided, guidedDenoiser } from './denoise.ts';
+import { atLevel, callOf, guided, guidedDenoiser } from './denoise.ts';
+import type { RunShape } from './entry-inputs.ts';
 import { type PredictOptions, predictPrompts } from './predict.ts';
 import { type Region, regionsOf } from './regions.ts';
 import type { Guider } from './sample.ts';
 
 type Latent = Tensor<'float32'>;
 type Regions = readonly Region[];
+
+/** What the model's patches add to each call of a run. */
+function furtherOf({ patches }: ModelValue, { random }: RunShape): FurtherInputs | undefined {
+  const all = (patches.furtherInputs ?? []).map((begin) => begin(random));
+  if (all.length === 0) return undefined;
+  return (network, inputs) => Object.assign({}, ...all.map((further) => further(network, inputs)));
+}
 
 /** A guider of any number of prompts, the positive one first. */
 function guiderOf(
@@ -23,7 +31,8 @@ function guiderOf(
     model,
     async denoiser(run, needsUnconditional, { networks, signal }) {
       const regions = await regionsOf(model, prompts, run);
-      return denoiserOf({ model, networks, controls: controlRun(), signal }, regions, needsUnconditional);
+      const options = { model, networks, controls: controlRun(), further: furtherOf(model, run), signal };
+      return denoiserOf(options, regions, needsUnconditional);
     },
   };
 }
@@ -41,22 +50,30 @@ export const cfgGuider = (
 /** One prompt alone. */
 export const basicGuider = (model: ModelValue, prompt: ConditioningValue): Guider => cfgGuider(model, [prompt, []], 1);
 
-/** No further calls of the network are made by these guiders' patches. */
-const noCall = (signal: AbortSignal | undefined): ModelCall => ({
-  signal,
-  predict: () => Promise.reject(new Error('This guider makes no further predictions.')),
-});
+/** What a guider makes of the predictions of all its prompts. */
+interface Predicted {
+  readonly x: Latent;
+  readonly sigma: number;
+  readonly predictions: readonly Latent[];
+  readonly watched: Tensor | undefined;
+  /** Further predictions of two of the prompts. */
+  readonly call: (conditional: number, unconditional: number) => ModelCall;
+}
 
 /** A denoiser of predictions of all prompts, whose last is the unconditional one. */
 function combined(
   options: PredictOptions,
   regions: readonly Regions[],
-  join: (x: Latent, sigma: number, predictions: readonly Latent[]) => Promise<Latent>,
+  join: (predicted: Predicted) => Promise<Latent>,
 ): Denoiser {
   const parts = async (x: Latent, sigma: number) => {
-    const predictions = await predictPrompts(options, regions, x, sigma);
+    let watched: Tensor | undefined;
+    const own = { ...atLevel(options, sigma), watch: (seen: Tensor) => (watched = seen) };
+    const predictions = await predictPrompts(own, regions, x, sigma);
+    const call = (conditional: number, unconditional: number): ModelCall =>
+      callOf(own, [regions[conditional] ?? [], regions[unconditional] ?? []], x, sigma);
     return {
-      denoised: await join(x, sigma, predictions),
+      denoised: await join({ x, sigma, predictions, watched, call }),
       unconditional: predictions.at(-1) ?? zeros('float32', x.shape),
     };
   };
@@ -75,13 +92,14 @@ export function dualGuider(
   { first, second, isNested }: { readonly first: number; readonly second: number; readonly isNested: boolean },
 ): Guider {
   return guiderOf(model, prompts, (options, regions) =>
-    combined(options, regions, async (x, sigma, [one, two, none]) => {
-      const [p, m, n] = [one, two, none] as [Latent, Latent, Latent];
-      const call = noCall(options.signal);
-      const guide = (conditional: Latent, unconditional: Latent, scale: number): Promise<Latent> =>
-        guided(model.patches, { x, sigma, scale, conditional, unconditional } satisfies GuidanceParts, call);
-      if (isNested) return plus(n, await guide(p, m, first), second, n);
-      return plus(await guide(m, n, second), p, first, m);
+    combined(options, regions, async ({ x, sigma, predictions, watched, call }) => {
+      const [p, m, n] = predictions as [Latent, Latent, Latent];
+      const guide = (at: number, scale: number): Promise<Latent> => {
+        const [conditional, unconditional] = predictions.slice(at, at + 2) as [Latent, Latent];
+        return guided(model.patches, { x, sigma, scale, conditional, unconditional, watched }, call(at, at + 1));
+      };
+      if (isNested) return plus(n, await guide(0, first), second, n);
+      return plus(await guide(1, second), p, first, m);
     }),
   );
 }
@@ -94,8 +112,8 @@ export function perpendicularGuider(
   negativeScale: number,
 ): Guider {
   return guiderOf(model, prompts, (options, regions) =>
-    combined(options, regions, async (x, sigma, [positive, negative, empty]) => {
-      const [p, n, e] = [positive, negative, empty] as [Latent, Latent, Latent];
+    combined(options, regions, async ({ x, sigma, predictions, watched, call }) => {
+      const [p, n, e] = predictions as [Latent, Latent, Latent];
       const away = (value: Latent): Float32Array => value.data.map((one, i) => one - (e.data[i] as number));
       const [pos, neg] = [away(p), away(n)];
       const dot = neg.reduce((sum, value, i) => sum + value * (pos[i] as number), 0);
@@ -104,8 +122,8 @@ export function perpendicularGuider(
         const across = ((neg[i] as number) - (dot / square) * (pos[i] as number)) * negativeScale;
         return value + scale * ((pos[i] as number) - across);
       });
-      const parts: GuidanceParts = { x, sigma, scale, conditional: p, unconditional: e };
-      return guided({ ...model.patches, guide: () => ({ ...e, data }) }, parts, noCall(options.signal));
+      const patches = { ...model.patches, beforeGuidance: [], guide: () => ({ ...e, data }) };
+      return guided(patches, { x, sigma, scale, conditional: p, unconditional: n, watched }, call(0, 1));
     }),
   );
 }

@@ -9,6 +9,7 @@ import type { Parameterization } from '../../diffusion/objective.ts';
 import { percentToSigma } from '../../diffusion/sigma-schedules/percent-to-sigma.ts';
 import { roundedSum } from '../../tensor/arithmetic.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
+import { isExceptionalHalf } from './half-levels.ts';
 
 type Latent = Tensor<'float32'>;
 
@@ -34,7 +35,7 @@ export function scheduleOfBetas(betas: Float64Array): NoiseSchedule {
   return noiseSchedule(
     Float32Array.from(bars),
     betas,
-    Float32Array.from(bars, (bar) => Math.sqrt((1 - bar) / bar)),
+    bars.map((bar) => Math.sqrt((1 - bar) / bar)),
   );
 }
 
@@ -48,30 +49,35 @@ function denoisedBy(objective: Parameterization, data = 1): ModelSampling['denoi
   };
 }
 
-/**
- * A table whose levels between two entries, and the entries nearest to a level, are those that float32 gives: schedules of whole numbers of
- * steps ask for levels halfway between two entries, and there the last bit decides which timestep the network sees.
- */
+/** A table whose levels between two entries, and the entries nearest to a level, are those that PyTorch gives in float32. */
 function inFloat32(table: NoiseSchedule): NoiseSchedule {
-  const { logSigmas, trainTimesteps: count } = table;
+  const { logSigmas, sigmas, trainTimesteps: count } = table;
   const at = (index: number): number => logSigmas[index] as number;
+  const sigmaOfTimestep = (timestep: number): number => {
+    const low = Math.floor(Math.min(Math.max(timestep, 0), count - 1));
+    const weight = Math.fround(timestep - low);
+    if (!(weight > 0 && low < count - 1)) return table.sigmaOfTimestep(timestep);
+    const below = Math.fround(Math.fround(1 - weight) * at(low));
+    return Math.fround(Math.exp(Math.fround(below + Math.fround(weight * at(low + 1)))));
+  };
+  const nearestOf = (sigma: number, start: number): number => {
+    const level = Math.fround(Math.log(sigma));
+    const distance = (index: number): number => Math.abs(Math.fround(level - at(index)));
+    return [start - 1, start, start + 1]
+      .filter((index) => index >= 0 && index < count)
+      .reduce((best, index) => (distance(index) < distance(best) ? index : best));
+  };
   return {
     ...table,
-    sigmaOfTimestep(timestep) {
-      const low = Math.floor(Math.min(Math.max(timestep, 0), count - 1));
-      const weight = Math.fround(timestep - low);
-      if (!(weight > 0 && low < count - 1)) return table.sigmaOfTimestep(timestep);
-      const below = Math.fround(Math.fround(1 - weight) * at(low));
-      return Math.fround(Math.exp(Math.fround(below + Math.fround(weight * at(low + 1)))));
-    },
+    sigmaOfTimestep,
     timestepOfSigma(sigma, quantize = false) {
-      const nearest = table.timestepOfSigma(sigma, quantize);
-      if (!quantize) return nearest;
-      const level = Math.fround(Math.log(sigma));
-      const distance = (index: number): number => Math.abs(Math.fround(level - at(index)));
-      return [nearest - 1, nearest, nearest + 1]
-        .filter((index) => index >= 0 && index < count)
-        .reduce((best, index) => (distance(index) < distance(best) ? index : best));
+      const start = table.timestepOfSigma(sigma, quantize);
+      if (!quantize) return start;
+      const nearest = nearestOf(sigma, start);
+      const half = [nearest - 1, nearest].find(
+        (low) => isExceptionalHalf(sigmas, low) && sigmaOfTimestep(low + 0.5) === sigma,
+      );
+      return half === undefined ? nearest : 2 * half + 1 - nearest;
     },
   };
 }

@@ -3,16 +3,18 @@
  * their weights. Entries whose inputs have one layout run as one batch. After ComfyUI's `calc_cond_batch` (samplers.py).
  */
 
+import type { UNetConfig } from '../../config/network-config.ts';
 import { throwIfAborted } from '../../errors.ts';
 import { concatenate, scale } from '../../tensor/arithmetic.ts';
 import { inputsLayout, joinInputs, type NetworkInputs, takeBatch } from '../../tensor/batches.ts';
 import { expectDType, float32, type Tensor } from '../../tensor/tensor.ts';
+import { neutralInputs } from '../../extensions/extension.ts';
 import type { NamedNetwork } from '../../model/network-set.ts';
+import { sizedNetwork } from '../network-forms.ts';
 import type { NetworkPool } from '../network-pool.ts';
-import type { ModelValue } from '../values/model.ts';
+import type { FurtherInputs, ModelValue } from '../values/model.ts';
 import { type ControlRun, controlInputs } from './control-inputs.ts';
 import { toBatch } from './entry-inputs.ts';
-import { sizedNetwork } from './sized-network.ts';
 import { type Area, croppedArea, isActive, type Region, weightsOf } from './regions.ts';
 import { cropPlanes } from '../../tensor/crop-planes.ts';
 
@@ -24,6 +26,12 @@ export interface PredictOptions {
   /** In place of the model's own. */
   readonly network?: NamedNetwork | undefined;
   readonly controls: ControlRun;
+  /** Inputs that the run adds to each call. */
+  readonly further?: FurtherInputs | undefined;
+  /** Inputs of extensions: a number for every image. */
+  readonly perImage?: Readonly<Record<string, number>> | undefined;
+  /** Sees the further output that the model's patches watch, of the second prompt. */
+  readonly watch?: ((watched: Tensor) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -69,18 +77,49 @@ async function taskOf(
   return { prompt, region, area, x: part, ...controlled };
 }
 
+/** The inputs of tasks that run together, with those that extensions and the run add. */
+function callInputs(
+  { further, perImage = {} }: PredictOptions,
+  network: NamedNetwork,
+  joined: NetworkInputs,
+): NetworkInputs {
+  const { shape } = joined['x'] as Tensor;
+  const count = shape[0] ?? 1;
+  const filled = Object.entries(perImage).map(([name, value]) => [
+    name,
+    float32([count], new Float32Array(count).fill(value)),
+  ]);
+  return {
+    ...neutralInputs(network.extensions ?? [], network.config as UNetConfig, count),
+    ...joined,
+    ...further?.(network, joined),
+    ...Object.fromEntries(filled),
+  };
+}
+
 /** Runs tasks of one network and layout together. */
 async function runTasks(options: PredictOptions, tasks: readonly Task[]): Promise<Latent[]> {
   const outputs: Latent[] = [];
+  const { networks, signal, watch, model } = options;
+  const { watches } = model.patches;
   const keys = tasks.map(({ inputs }) => inputsLayout(inputs));
   for (const [i, first] of tasks.entries()) {
     if (outputs[i]) continue;
-    throwIfAborted(options.signal);
+    throwIfAborted(signal);
     const places = tasks.flatMap(({ network }, j) => (network === first.network && keys[j] === keys[i] ? [j] : []));
-    const joined = joinInputs(places.map((j) => (tasks[j] as Task).inputs));
-    const output = await options.networks.runForOne(first.network, { output: 'out' }, joined, options.signal);
+    const inputs = callInputs(options, first.network, joinInputs(places.map((j) => (tasks[j] as Task).inputs)));
+    const made = await networks.run(
+      first.network,
+      { outputs: watches === undefined ? ['out'] : ['out', watches] },
+      inputs,
+      signal,
+    );
+    const output = expectDType(made['out'] as Tensor, 'float32', 'out');
     const count = first.x.shape[0] ?? 1;
     for (const [at, j] of places.entries()) outputs[j] = takeBatch(output, at * count, (at + 1) * count);
+    const second = places.findIndex((j) => tasks[j]?.prompt === 1);
+    if (watch && watches !== undefined && second >= 0)
+      watch(takeBatch(made[watches] as Tensor, second * count, (second + 1) * count));
   }
   return outputs;
 }

@@ -1,6 +1,7 @@
 /** SamplerCustom and SamplerCustomAdvanced: a run over given sigmas; its latent, and the last guess of the clean latent. */
 
-import { addScaled, scale } from '../../tensor/arithmetic.ts';
+import { scaledLatent, unscaledLatent } from '../../model/latent-scale.ts';
+import { addScaled } from '../../tensor/arithmetic.ts';
 import type { NodeContext } from '../context-in-run.ts';
 import type { LatentValue, NoiseValue, SamplerValue } from '../values.ts';
 import type { ModelValue } from '../values/model.ts';
@@ -30,7 +31,7 @@ export async function sampleCustom(
 
 /** A latent with noise of the difference of the first and the last level. */
 export function noisedLatent(
-  { config, sampling }: ModelValue,
+  { config }: ModelValue,
   noise: NoiseValue,
   sigmas: Float32Array,
   latent: LatentValue,
@@ -38,9 +39,9 @@ export function noisedLatent(
   const [first] = sigmas;
   if (first === undefined) return latent;
   const level = sigmas.length > 1 ? Math.abs(Math.fround(first - (sigmas.at(-1) as number))) : first;
-  const factor = Math.fround(config.scale_factor);
-  const inside = latent.samples.data.some((value) => value !== 0) ? scale(latent.samples, factor) : latent.samples;
-  void sampling;
-  const noised = scale(addScaled(inside, level, noise.make(latent)), Math.fround(1 / factor));
+  const inside = latent.samples.data.some((value) => value !== 0)
+    ? scaledLatent(latent.samples, config)
+    : latent.samples;
+  const noised = unscaledLatent(addScaled(inside, level, noise.make(latent)), config);
   return { ...latent, samples: { ...noised, data: noised.data.map((value) => (Number.isFinite(value) ? value : 0)) } };
 }

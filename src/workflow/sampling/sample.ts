@@ -4,11 +4,12 @@
  */
 
 import type { Denoiser } from '../../diffusion/denoiser.ts';
+import { scaledLatent, unscaledLatent } from '../../model/latent-scale.ts';
 import { brownianTreeNoise } from '../../random/brownian-tree.ts';
 import type { IntervalNoise } from '../../random/noise-source.ts';
 import { offsetSeed, type Seed } from '../../random/seed.ts';
 import { TorchGenerator } from '../../random/torch-generator.ts';
-import { addScaled, linearCombination, scale } from '../../tensor/arithmetic.ts';
+import { addScaled, linearCombination } from '../../tensor/arithmetic.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import { StableDiffusionError } from '../../errors.ts';
 import type { NodeContext } from '../context-in-run.ts';
@@ -64,8 +65,14 @@ function keeping(
   maskAt: (mask: Latent, sigma: number) => Latent,
 ): Denoiser {
   if (!mask) return denoise;
-  const seen = (x: Latent, sigma: number): Latent =>
-    masked(maskAt(mask, sigma), x, linearCombination([1, latent], [sigma, noise]));
+  const seen = (x: Latent, sigma: number): Latent => {
+    if (x.shape.join() !== latent.shape.join())
+      throw new StableDiffusionError(
+        'shape-mismatch',
+        'A sampler that enlarges the latent does not work with a noise mask. Leave the mask out, or use another sampler.',
+      );
+    return masked(maskAt(mask, sigma), x, linearCombination([1, latent], [sigma, noise]));
+  };
   const kept = (denoised: Latent, sigma: number): Latent => masked(maskAt(mask, sigma), denoised, latent);
   const { parts } = denoise;
   return Object.assign(
@@ -96,6 +103,16 @@ function stepNoise({ sampler, sigmas, seed, noise }: SampleOptions): IntervalNoi
   return () => generator.randn(shape);
 }
 
+/** The generator that drew the start noise, where it ended: PyTorch's global one. Without noise, of the seed. */
+function globalGenerator({ seed, noise, latent }: SampleOptions): TorchGenerator {
+  const generator = new TorchGenerator(seed);
+  if (noise.data.every((value) => value === 0)) return generator;
+  const { batchIndex } = latent;
+  if (!batchIndex) generator.randn(noise.shape);
+  else for (let i = 0; i <= Math.max(...batchIndex); i++) generator.randn([1, ...noise.shape.slice(1)]);
+  return generator;
+}
+
 /** Draws of the seed behind, for samplers that draw what is kept anew. */
 function keptNoise({ sampler, seed, noise }: SampleOptions): Latent {
   if (!sampler.drawsKeptNoise) return noise;
@@ -114,9 +131,9 @@ export async function sampleLatent(options: SampleOptions, context: NodeContext)
   const { samples } = given;
   if (sigmas.length === 0) return { samples, denoised: samples };
   const { model } = guider;
-  const { scale_factor } = model.config;
-  const latent = samples.data.some((value) => value !== 0) ? scale(samples, Math.fround(scale_factor)) : samples;
-  const run: RunShape = { shape: samples.shape, latent, mask: maskOf(given, samples.shape) };
+  const latent = samples.data.some((value) => value !== 0) ? scaledLatent(samples, model.config) : samples;
+  const random = globalGenerator(options);
+  const run: RunShape = { shape: samples.shape, latent, mask: maskOf(given, samples.shape), random };
   const denoise = keeping(
     await guider.denoiser(run, sampler.needsUnconditional, context),
     run,
@@ -127,7 +144,8 @@ export async function sampleLatent(options: SampleOptions, context: NodeContext)
   const { sigmaMax } = model.sampling;
   const isWhole = sigma > sigmaMax || Math.abs(sigma - sigmaMax) <= 1e-5 * Math.max(sigma, sigmaMax);
   const start = addScaled(latent, isWhole ? Math.sqrt(1 + sigma ** 2) : sigma, noise);
-  const sampling = sampler.sample(denoise, start, sigmas, {
+  const sample = sampler.begin?.(random) ?? sampler.sample;
+  const sampling = sample(denoise, start, sigmas, {
     ...sampler.settings,
     noise: stepNoise(options),
     signal: context.signal,
@@ -146,6 +164,5 @@ export async function sampleLatent(options: SampleOptions, context: NodeContext)
       'not-finite',
       'The sampler left the range of numbers. Use more steps or a lower cfg.',
     );
-  const back = Math.fround(1 / scale_factor);
-  return { samples: scale(next.value, back), denoised: scale(denoised, back) };
+  return { samples: unscaledLatent(next.value, model.config), denoised: unscaledLatent(denoised, model.config) };
 }

@@ -1,7 +1,7 @@
 /** Lists of sigmas: a schedule of a Laplace distribution, parts of lists, and lists with further levels between. */
 
 import { linspace } from '../../diffusion/sigma-schedules/sigma-schedule.ts';
-import { roundHalfEven } from './entry-inputs.ts';
+import { roundHalfEven } from '../../tensor/round-half-even.ts';
 
 /** Levels whose logarithm has a Laplace distribution (k-diffusion's `get_sigmas_laplace`; Tong et al. 2024). Does not end at 0. */
 export function laplace(

@@ -8,7 +8,7 @@ import { comfyAlignedSteps } from '../../diffusion/sigma-schedules/align-your-st
 import { sigmaSchedule, type SigmaScheduleName, sigmaSchedules } from '../../diffusion/sigma-schedules/index.ts';
 import type { SigmaScheduleOptions } from '../../diffusion/sigma-schedules/sigma-schedule.ts';
 import type { SamplerValue } from '../values.ts';
-import { roundHalfEven } from './entry-inputs.ts';
+import { roundHalfEven } from '../../tensor/round-half-even.ts';
 import type { ModelSampling } from './model-sampling.ts';
 
 /** The levels of a scheduler. */

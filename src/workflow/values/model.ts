@@ -2,8 +2,12 @@
 
 import type { LatentDiffusionConfig } from '../../config/latent-diffusion-config.ts';
 import type { UNetConfig } from '../../config/network-config.ts';
+import type { Extension } from '../../extensions/extension.ts';
 import type { NamedNetwork } from '../../model/network-set.ts';
+import type { TorchGenerator } from '../../random/torch-generator.ts';
+import type { NetworkInputs } from '../../tensor/batches.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
+import { extendedNetwork } from '../network-forms.ts';
 import type { ModelSampling } from '../sampling/model-sampling.ts';
 
 type Float32 = Tensor<'float32'>;
@@ -15,7 +19,12 @@ export interface GuidanceParts {
   readonly scale: number;
   readonly conditional: Float32;
   readonly unconditional: Float32;
+  /** The further output that `ModelPatches.watches` names, of the second prompt. */
+  readonly watched?: Tensor | undefined;
 }
+
+/** Inputs of one call of the network besides those of the prompts, by the call's own. */
+export type FurtherInputs = (network: NamedNetwork, inputs: NetworkInputs) => NetworkInputs;
 
 /** Replaces parts of the guidance; those of one kind act one after another. */
 export interface ModelPatches {
@@ -31,18 +40,22 @@ export interface ModelPatches {
   readonly keepsUnconditional?: boolean | undefined;
   /** Changes the mask of what is made anew at a level. */
   readonly denoiseMask?: ((mask: Float32, sigma: number, sigmas: ArrayLike<number>) => Float32) | undefined;
-  /** The network to run at a level: extensions that hold for a part of the run. */
-  readonly networkAt?: ((network: NamedNetwork, sigma: number) => NamedNetwork) | undefined;
-  /** Weight of the prediction at a level (Epsilon Scaling). */
-  readonly scaleModelInput?: number | undefined;
+  /** The network to run at a level, one after another: extensions that hold for a part of the run. */
+  readonly networkAt?: readonly ((network: ModelNetwork, sigma: number) => ModelNetwork)[];
+  /** A further output of the network that guidance reads. */
+  readonly watches?: string | undefined;
+  /** Begins a run: what its calls draw. */
+  readonly furtherInputs?: readonly ((random: TorchGenerator) => FurtherInputs)[];
 }
+
+export type ModelNetwork = NamedNetwork & { readonly config: UNetConfig };
 
 /** Further calls of the network during guidance. */
 export interface ModelCall {
-  /** The denoised prediction of the prompt by another network of the same shape, at another x. */
+  /** The denoised prediction of a prompt at another x, with inputs of extensions: a number for every image. */
   readonly predict: (
     which: 'conditional' | 'unconditional',
-    options?: { readonly x?: Float32; readonly network?: (network: NamedNetwork) => NamedNetwork },
+    options?: { readonly x?: Float32; readonly inputs?: Readonly<Record<string, number>> },
   ) => Promise<Float32>;
   readonly signal: AbortSignal | undefined;
 }
@@ -50,22 +63,32 @@ export interface ModelCall {
 export interface ModelValue {
   readonly holdsNetworks: true;
   readonly label: string;
-  readonly network: NamedNetwork & { readonly config: UNetConfig };
+  readonly network: ModelNetwork;
   readonly config: LatentDiffusionConfig;
   readonly sampling: ModelSampling;
   readonly patches: ModelPatches;
 }
 
-/** A copy with further patches; lists are appended to. @public */
+const appended = <T>(before: readonly T[] = [], more: readonly T[] = []): readonly T[] => [...before, ...more];
+
+/** A copy with further patches; lists are appended to. */
 export function patched(model: ModelValue, patches: ModelPatches): ModelValue {
-  const { beforeGuidance = [], afterGuidance = [] } = model.patches;
+  const own = model.patches;
   return {
     ...model,
     patches: {
-      ...model.patches,
+      ...own,
       ...patches,
-      beforeGuidance: [...beforeGuidance, ...(patches.beforeGuidance ?? [])],
-      afterGuidance: [...afterGuidance, ...(patches.afterGuidance ?? [])],
+      beforeGuidance: appended(own.beforeGuidance, patches.beforeGuidance),
+      afterGuidance: appended(own.afterGuidance, patches.afterGuidance),
+      networkAt: appended(own.networkAt, patches.networkAt),
+      furtherInputs: appended(own.furtherInputs, patches.furtherInputs),
     },
   };
 }
+
+/** A copy whose network has an extension. */
+export const withExtension = (model: ModelValue, extension: Extension): ModelValue => ({
+  ...model,
+  network: extendedNetwork(model.network, extension),
+});
