@@ -31,6 +31,7 @@ import {
 import { familyParams } from './infer/family.ts';
 import { hasPrefix } from './infer/shapes.ts';
 import { ignoredReason } from './report.ts';
+import { unusedTextProjection } from './text-projection.ts';
 import { withNames } from '../weights/view.ts';
 import type { MetadataValue, WeightSource } from '../weights/weight-source.ts';
 
@@ -52,6 +53,8 @@ export interface Checkpoint {
   /** Canonical names without the part's prefix. */
   readonly parts: CheckpointParts;
   readonly layout: LayoutName;
+  /** The projection of the text encoder, where the condition does without (`text-projection.ts`). */
+  readonly textProjection?: WeightSource | undefined;
   readonly kind: CheckpointKind;
   /** Averaged weights: `absent`, `available`, or `used` on request. */
   readonly ema: 'absent' | 'available' | 'used';
@@ -91,6 +94,7 @@ export async function openCheckpoint(file: WeightSource, options: CheckpointOpti
     label: file.label,
     recommendation: recommendationOf(document, file.metadata?.get('recommended'), file.label),
     ...opened,
+    textProjection: unusedTextProjection(source),
     kind: checkpointKind(opened.config),
     ema: options.ema ? 'used' : coverage.averaged > 0 ? 'available' : 'absent',
     unused: unusedNames(source),

@@ -15,6 +15,7 @@ import type { LatentDiffusionConfig } from '../config/latent-diffusion-config.ts
 import { StableDiffusionError } from '../errors.ts';
 import type { NamedNetwork } from '../model/network-set.ts';
 import { createClipTokenizer, type ClipTokenizer } from '../tokenizer/clip-tokenizer.ts';
+import { joined } from '../weights/view.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 import { inHalfPrecision } from './half-precision.ts';
 import { samplingOf } from './sampling/model-sampling.ts';
@@ -57,13 +58,27 @@ function encoderValue({ name, config, weights, isXl }: NamedEncoder, full: boole
   };
 }
 
+/** A text encoder with the projection that its file carries although its condition does without. */
+function projected(
+  encoder: Pick<NamedEncoder, 'config' | 'weights'>,
+  projection: WeightSource | undefined,
+): Pick<NamedEncoder, 'config' | 'weights'> {
+  const [matrix] = projection?.entries.values() ?? [];
+  if (!projection || !matrix || encoder.config.with_projection) return encoder;
+  return {
+    config: { ...encoder.config, with_projection: true, projection_dim: matrix.shape[0] ?? 1 },
+    weights: joined([encoder.weights, projection], encoder.weights.label),
+  };
+}
+
 /** The encoders of a condition in order; none where it is no text. */
-function namedEncoders({ config, parts }: Checkpoint): NamedEncoder[] {
+function namedEncoders({ config, parts, textProjection }: Checkpoint): NamedEncoder[] {
   const condition = config.cond_stage_config;
   const isXl = typeof condition === 'object' && condition?.kind === 'composed';
   const found = [...conditionerParts(condition)].flatMap(([part, network]) => {
     const weights = parts[part];
-    return network.kind === 'clip_text' && weights ? [{ config: network, weights }] : [];
+    if (network.kind !== 'clip_text' || !weights) return [];
+    return [isXl ? { config: network, weights } : projected({ config: network, weights }, textProjection)];
   });
   return found.map((one, i) => ({
     ...one,

@@ -3,7 +3,8 @@
 import type { NodeValues, WorkflowCache } from './cache.ts';
 import type { WorkflowContext } from './context.ts';
 import { type ApiGraph, isLink } from './graph.ts';
-import type { NodeTable } from './definition.ts';
+import type { NodeContext } from './context-in-run.ts';
+import type { NodeInputs, NodeTable, NodeType } from './definition.ts';
 import { nodeContext } from './run-context.ts';
 
 interface RunOptions {
@@ -31,17 +32,32 @@ function ancestorsFirst(graph: ApiGraph, from: readonly string[]): string[] {
   return order;
 }
 
+/** What the node says of its inputs; NaN, for a node that always runs, where it cannot. */
+async function changedValue(type: NodeType, inputs: NodeInputs, context: NodeContext): Promise<unknown> {
+  try {
+    return await type.isChanged?.(inputs, context);
+  } catch {
+    return Number.NaN;
+  }
+}
+
 export class RunState {
   readonly #cache: WorkflowCache;
   readonly #keys: ReadonlyMap<string, string>;
   /** Runs that still need a node's values. */
   readonly #readers = new Map<string, Set<string>>();
 
-  private constructor(cache: WorkflowCache, keys: ReadonlyMap<string, string>, graph: ApiGraph) {
+  private constructor(
+    cache: WorkflowCache,
+    keys: ReadonlyMap<string, string>,
+    graph: ApiGraph,
+    targets: readonly string[],
+  ) {
     this.#cache = cache;
     this.#keys = keys;
-    for (const [id, own] of keys) {
-      if (cache.has(own)) continue;
+    for (const id of ancestorsFirst(graph, targets)) {
+      const own = keys.get(id);
+      if (own === undefined || cache.has(own)) continue;
       for (const value of Object.values(graph.get(id)?.inputs ?? {})) {
         const key = isLink(value) ? keys.get(value[0]) : undefined;
         if (key) this.#readers.set(key, (this.#readers.get(key) ?? new Set()).add(id));
@@ -49,16 +65,16 @@ export class RunState {
     }
   }
 
-  /** Works out the keys of all nodes that the targets need. */
+  /** Works out the keys of all nodes of the graph: what it contains stays kept, needed by the targets or not. */
   static async of(graph: ApiGraph, options: RunOptions): Promise<RunState> {
     const { nodes, cache, targets } = options;
     const keys = new Map<string, string>();
-    for (const id of ancestorsFirst(graph, targets)) {
+    for (const id of ancestorsFirst(graph, [...graph.keys()])) {
       const node = graph.get(id);
       const type = nodes.get(node?.class_type ?? '');
       if (!node || !type) continue;
       const constants = Object.fromEntries(Object.entries(node.inputs).filter(([, value]) => !isLink(value)));
-      const changed = await type.isChanged?.(constants, nodeContext(id, graph, options));
+      const changed = await changedValue(type, constants, nodeContext(id, graph, options));
       const isNever = typeof changed === 'number' && Number.isNaN(changed);
       const ownId = Object.values(type.hidden ?? {}).includes('UNIQUE_ID');
       keys.set(
@@ -76,7 +92,7 @@ export class RunState {
         ]),
       );
     }
-    return new RunState(cache, keys, graph);
+    return new RunState(cache, keys, graph, targets);
   }
 
   keys(): ReadonlySet<string> {

@@ -7,6 +7,7 @@ import { finishDecode } from './decoded-pixels.ts';
 import { flatten, type Image } from '../image.ts';
 import { defaultMaxPixels, inspectImageFile } from './image-file.ts';
 import { writeImageMetadata } from '../metadata/image-metadata.ts';
+import { encodePngFile, pngChunks } from '../metadata/png-chunks.ts';
 
 /** Without a profile, as Pillow: each ink takes its share of what black leaves. */
 function cmykToRgb(inks: Uint8Array): Uint8Array {
@@ -46,6 +47,12 @@ async function decode(bytes: Uint8Array, options: DecodeOptions = {}): Promise<I
   }
 }
 
+/** A PNG without the resolution in dots per metre that libvips states and nobody asked for; Pillow's files have none. */
+function withoutDensity(file: Uint8Array): Uint8Array {
+  const kept = [...pngChunks(file)].filter(({ type }) => type !== 'pHYs');
+  return encodePngFile(kept.map(({ offset, data }) => file.subarray(offset, offset + 12 + data.length)));
+}
+
 async function encode(image: Image, options: EncodeOptions): Promise<Uint8Array> {
   const { width, height, channels, data } = options.format === 'jpeg' && image.channels === 4 ? flatten(image) : image;
   const picture = sharp(data, { raw: { width, height, channels } });
@@ -53,7 +60,8 @@ async function encode(image: Image, options: EncodeOptions): Promise<Uint8Array>
   if (options.format === 'png') picture.png({ adaptiveFiltering: true, compressionLevel: 4 });
   else if (options.format === 'jpeg') picture.jpeg({ quality: options.quality ?? 90 });
   else picture.webp({ quality: options.quality ?? 90, lossless: options.lossless ?? false, exact: true });
-  const file = new Uint8Array(await picture.toBuffer());
+  const made = new Uint8Array(await picture.toBuffer());
+  const file = options.format === 'png' ? withoutDensity(made) : made;
   return options.metadata ? writeImageMetadata(file, options.metadata) : file;
 }
 

@@ -1,6 +1,8 @@
 /** Nodes that mix pictures, and blur, sharpen and cut them out. */
 
 import { defineNode, type NodeType, plainFlags } from '../definition.ts';
+import { StableDiffusionError } from '../../errors.ts';
+import { cannyEdges } from '../../image/canny-edges.ts';
 import { float32 } from '../../tensor/tensor.ts';
 import { composite, fourAxes } from '../composite.ts';
 import { mapped, withChannels } from '../grids.ts';
@@ -31,6 +33,28 @@ const imageBlendNode = defineNode({
     const isSame = second.shape[1] === height && second.shape[2] === width;
     const sized = isSame ? second : upscaleImage(second, { width, height, method: 'bicubic', crop: 'center' });
     return [blended(image1, toBatch(sized, batch), blend_mode, blend_factor)];
+  },
+});
+
+const cannyNode = defineNode({
+  name: 'Canny',
+  displayName: null,
+  category: 'image/preprocessors',
+  module: 'comfy_extras.nodes_canny',
+  required: {
+    image: ['IMAGE', {}],
+    low_threshold: ['FLOAT', { default: 0.4, min: 0.01, max: 0.99, step: 0.01 }],
+    high_threshold: ['FLOAT', { default: 0.8, min: 0.01, max: 0.99, step: 0.01 }],
+  },
+  outputs: ['IMAGE'],
+  flags: plainFlags,
+  run({ image, low_threshold, high_threshold }) {
+    if (low_threshold > high_threshold)
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `Canny's low threshold ${low_threshold} is above the high one, ${high_threshold}. Exchange them.`,
+      );
+    return [cannyEdges(image, low_threshold, high_threshold)];
   },
 });
 
@@ -130,6 +154,7 @@ const joinImageWithAlphaNode = defineNode({
 });
 
 export const pictureEffectNodes: readonly NodeType[] = [
+  cannyNode,
   imageBlendNode,
   imageBlurNode,
   imageSharpenNode,
