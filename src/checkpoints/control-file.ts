@@ -6,6 +6,7 @@
 import type {
   ControlNetConfig,
   IpAdapterConfig,
+  NetworkConfig,
   T2IAdapterConfig,
   T2IStyleConfig,
   UNetConfig,
@@ -149,6 +150,21 @@ export interface ControlFileOptions {
   readonly styleHeads?: number | undefined;
 }
 
+function controlConfig(source: WeightSource, { config }: { readonly config: NetworkConfig }): ControlConfig {
+  if (config.kind in names) return config as ControlConfig;
+  throw new StableDiffusionError(
+    'model-unknown',
+    `${source.label} cannot be used: it holds a network of the kind ${config.kind}, not a ControlNet, T2I-Adapter or IP-Adapter.`,
+  );
+}
+
+/** What a file holds, before the UNet is known that it is to act on. Throws `model-unknown` for a file that holds no such network. */
+export function readControlConfig(source: WeightSource): ControlConfig {
+  const part = controlPart(source);
+  const bare = withoutPrefix(part, hasPrefix(part.entries, controlPrefix) ? controlPrefix : '');
+  return controlConfig(source, detectNetwork(withNames(bare, (name) => (name === 'difference' ? undefined : name))));
+}
+
 /** Throws `model-unknown` for a file that holds no such network, `weights-mismatch` for one of another family. */
 export function openControlFile(
   source: WeightSource,
@@ -156,14 +172,10 @@ export function openControlFile(
   { styleHeads = 8 }: ControlFileOptions = {},
 ): ControlFile {
   const part = withoutDifference(controlPart(source), unet);
-  const { config, source: weights } = detectNetwork(part);
-  if (!(config.kind in names))
-    throw new StableDiffusionError(
-      'model-unknown',
-      `${source.label} cannot be used: it holds a network of the kind ${config.kind}, not a ControlNet, T2I-Adapter or IP-Adapter.`,
-    );
-  const own: ControlConfig =
-    config.kind === 't2i_style' ? { ...config, num_heads: styleHeads } : (config as ControlConfig);
+  const detected = detectNetwork(part);
+  const { source: weights } = detected;
+  const config = controlConfig(source, detected);
+  const own: ControlConfig = config.kind === 't2i_style' ? { ...config, num_heads: styleHeads } : config;
   checkFamily(source, own, unet);
   if (own.kind !== 'ip_adapter') return { config: withHeads(own, unet.config), weights };
   const lora = [...part.entries.keys()].find((name) => /_lora\./.test(name));

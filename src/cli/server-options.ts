@@ -2,14 +2,14 @@
 
 import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import envPaths from 'env-paths';
 import { precisionNames } from '../engine/precision.ts';
 import { type LimitRow, type Limits, limitTable } from '../server/limits.ts';
 import { logFormats } from '../server/log.ts';
 import type { WorkOptions } from '../server/server.ts';
 import { engineOptions } from './engine-options.ts';
-import { choice, flag, integer, number, type OptionValues, text, UsageError } from './options.ts';
+import { choice, flag, integer, list, number, type OptionValues, text, UsageError } from './options.ts';
 
 /** An option for each limit of the table that has one. */
 const limitOptions = Object.fromEntries(
@@ -32,10 +32,22 @@ export const workOptions = {
   models: text(['--models'], 'DIR', 'folder of further models to choose from'),
   loras: text(['--loras'], 'DIR', 'folder of LoRAs, for <lora:NAME:0.8> in prompts'),
   embeddings: text(['--embeddings'], 'DIR', 'folder of textual inversions; their file names can be used in prompts'),
+  controlModels: list(
+    ['--control-models'],
+    'DIR',
+    'folder of ControlNets, T2I-Adapters and IP-Adapters; can be repeated (default: ControlNet or controlnet beside --models)',
+    (given) => given,
+  ),
+  annotators: list(
+    ['--annotators'],
+    'DIR',
+    "folder of preprocessors' networks and CLIP image encoders, for controls; can be repeated",
+    (given) => given,
+  ),
   a1111: text(
     ['--a1111'],
     'DIR',
-    "folder of A1111's program: its models, LoRAs and embeddings, where --models, --loras, --embeddings are not given",
+    "folder of A1111's program: its models, LoRAs, embeddings and control models, where their own options are not given",
   ),
   data: text(['--data'], 'DIR', "folder for jobs and pictures (default: that of the system for programs' data)"),
   outdir: text(
@@ -158,16 +170,44 @@ const trees = {
   comfyui: { models: 'models/checkpoints', loras: 'models/loras', embeddings: 'models/embeddings' },
 } as const;
 
-type Folders = Pick<WorkOptions, 'modelsFolder' | 'lorasFolder' | 'embeddingsFolder'>;
+/** Where each program keeps control models, and what they need besides. */
+const controlTrees = {
+  a1111: {
+    controls: ['models/ControlNet', 'extensions/sd-webui-controlnet/models'],
+    annotators: ['extensions/sd-webui-controlnet/annotator/downloads'],
+  },
+  comfyui: {
+    controls: ['models/controlnet', 'models/ipadapter', 'models/style_models'],
+    annotators: ['models/clip_vision', 'custom_nodes/comfyui_controlnet_aux/ckpts'],
+  },
+} as const;
+
+type Folders = Pick<
+  WorkOptions,
+  'modelsFolder' | 'lorasFolder' | 'embeddingsFolder' | 'controlFolders' | 'annotatorFolders'
+>;
+type FolderValues = Pick<
+  WorkValues,
+  'models' | 'loras' | 'embeddings' | 'controlModels' | 'annotators' | 'a1111' | 'comfyui'
+>;
+
+/** The folders of control models that are named, else those of another program's tree, else those beside the models. */
+function controlFolders({ models, controlModels, annotators, a1111, comfyui }: FolderValues): Folders {
+  const root = a1111 ?? comfyui;
+  const tree = controlTrees[a1111 === undefined ? 'comfyui' : 'a1111'];
+  const inTree = (part: keyof typeof tree): readonly string[] =>
+    root === undefined ? [] : tree[part].map((path) => join(root, path));
+  const beside =
+    models === undefined ? [] : ['ControlNet', 'controlnet'].map((name) => join(dirname(resolve(models)), name));
+  return {
+    controlFolders: controlModels ?? [...inTree('controls'), ...beside].filter((path) => existsSync(path)),
+    annotatorFolders: annotators ?? inTree('annotators').filter((path) => existsSync(path)),
+  };
+}
 
 /** The folders that are named, else those of another program's tree that are there. Throws `UsageError`. */
-export function modelFolders({
-  models,
-  loras,
-  embeddings,
-  a1111,
-  comfyui,
-}: Pick<WorkValues, 'models' | 'loras' | 'embeddings' | 'a1111' | 'comfyui'>): Folders {
+export function modelFolders(values: FolderValues): Folders {
+  const { models, loras, embeddings, a1111, comfyui } = values;
   if (a1111 !== undefined && comfyui !== undefined)
     throw new UsageError('Give --a1111 or --comfyui, and single folders with --models, --loras and --embeddings.');
   const root = a1111 ?? comfyui;
@@ -182,6 +222,7 @@ export function modelFolders({
     modelsFolder: models ?? inTree('models'),
     lorasFolder: loras ?? inTree('loras'),
     embeddingsFolder: embeddings ?? inTree('embeddings'),
+    ...controlFolders(values),
   };
 }
 

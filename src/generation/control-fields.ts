@@ -17,52 +17,52 @@ const windowFields = {
   end: real(bounds.share).default(1),
 };
 
+/** Fields of one ControlNet, T2I-Adapter or style adapter. */
+export const controlShape = {
+  /** Name of its file or folder. */
+  model: text(4096),
+  /** Strength. Default 1. */
+  weight: real(bounds.controlWeight).default(1),
+  ...windowFields,
+  /**
+   * `balanced`; `prompt` or `control`, as A1111's "My prompt is more important" and "ControlNet is more important"; `guess`, as the guess
+   * mode of diffusers. Default `balanced`.
+   */
+  mode: oneOf(controlModes).default('balanced'),
+  /** The passes of "hires. fix" in which it acts. Default `both`. */
+  passes: oneOf(['both', 'first', 'second']).default('both'),
+  /** How its picture is brought to the size of the result: `stretch`, `crop` or `fill`. Default `crop`. */
+  resize: oneOf(resizeModes).default('crop'),
+  /** How its picture becomes the map that the network takes. `none` takes it as it is. Default `none`. */
+  preprocessor: text(200).default('none'),
+  /** Pixels of the shorter side at which the preprocessor works. Default 512. */
+  resolution: whole(bounds.controlResolution).optional(),
+  /** The preprocessor works at the resolution that fits the result (A1111's "Pixel Perfect"). Default false. */
+  pixelPerfect: flag().default(false),
+  /** The preprocessor's settings (A1111's `threshold_a` and `threshold_b`). Default: its own. */
+  thresholdA: real(bounds.controlThreshold).optional(),
+  thresholdB: real(bounds.controlThreshold).optional(),
+  /** Factors of the network's outputs, shallow to deep, the middle last, instead of `weight` and `mode`. */
+  layerWeights: list(real(bounds.controlWeight), 'factors', 1, 64).optional(),
+};
+
 /** One ControlNet, T2I-Adapter or style adapter. */
 export const controlSchema = z
-  .strictObject(
-    {
-      /** Name of its file or folder. */
-      model: text(4096),
-      /** Strength. Default 1. */
-      weight: real(bounds.controlWeight).default(1),
-      ...windowFields,
-      /**
-       * `balanced`; `prompt` or `control`, as A1111's "My prompt is more important" and "ControlNet is more important"; `guess`, as the guess
-       * mode of diffusers. Default `balanced`.
-       */
-      mode: oneOf(controlModes).default('balanced'),
-      /** The passes of "hires. fix" in which it acts. Default `both`. */
-      passes: oneOf(['both', 'first', 'second']).default('both'),
-      /** How its picture is brought to the size of the result: `stretch`, `crop` or `fill`. Default `crop`. */
-      resize: oneOf(resizeModes).default('crop'),
-      /** How its picture becomes the map that the network takes. `none` takes it as it is. Default `none`. */
-      preprocessor: text(200).default('none'),
-      /** Pixels of the shorter side at which the preprocessor works. Default 512. */
-      resolution: whole(bounds.controlResolution).optional(),
-      /** The preprocessor works at the resolution that fits the result (A1111's "Pixel Perfect"). Default false. */
-      pixelPerfect: flag().default(false),
-      /** The preprocessor's settings (A1111's `threshold_a` and `threshold_b`). Default: its own. */
-      thresholdA: real(bounds.controlThreshold).optional(),
-      thresholdB: real(bounds.controlThreshold).optional(),
-      /** Factors of the network's outputs, shallow to deep, the middle last, instead of `weight` and `mode`. */
-      layerWeights: list(real(bounds.controlWeight), 'factors', 1, 64).optional(),
-    },
-    { error: 'an object of a control: model, weight, start, end, mode, …' },
-  )
+  .strictObject(controlShape, { error: 'an object of a control: model, weight, start, end, mode, …' })
   .readonly();
+
+/** Fields of one IP-Adapter. */
+export const imagePromptShape = {
+  /** Name of its file. */
+  model: text(4096),
+  /** Strength. Default 1. */
+  weight: real(bounds.controlWeight).default(1),
+  ...windowFields,
+};
 
 /** One IP-Adapter. */
 export const imagePromptSchema = z
-  .strictObject(
-    {
-      /** Name of its file. */
-      model: text(4096),
-      /** Strength. Default 1. */
-      weight: real(bounds.controlWeight).default(1),
-      ...windowFields,
-    },
-    { error: 'an object of an image prompt: model, weight, start, end' },
-  )
+  .strictObject(imagePromptShape, { error: 'an object of an image prompt: model, weight, start, end' })
   .readonly();
 
 export const controlFields = {

@@ -8,9 +8,21 @@ import type { Tensor } from '../tensor/tensor.ts';
 import { recordedModel } from './model-name.ts';
 import type { RequestInputOf } from './request.ts';
 
+/** A control's map at the size of the result. */
+export interface ControlMap {
+  /** float32 [1, 3, height, width] in [0, 1]; -1 where an inpainting network paints. */
+  readonly hint: Tensor<'float32'>;
+  /** The same without what is painted. */
+  readonly colours: Tensor<'float32'>;
+  /** float32 [1, 1, height, width] in [0, 1]: 1 is painted. */
+  readonly mask?: Tensor<'float32'> | undefined;
+}
+
 /** The model and the pictures of one control. */
 export interface ControlPictures {
   readonly model: ControlModel;
+  /** What the preprocessor made of the picture, for callers that made it before; `picture` and `mask` are then not read. */
+  readonly map?: ControlMap | undefined;
   /** Default: the image of the run, for img2img and inpaint. */
   readonly picture?: Image | undefined;
   /** White where an inpainting network is to paint. Default for its preprocessors: the mask of the run. */
@@ -80,10 +92,10 @@ export function splitControls({ control = [], imagePrompts = [] }: ControlOption
     const field = `control[${i}]`;
     const model = modelOf(field, one);
     checkKind(field, model, false);
-    const { picture, mask, region, annotator, model: _, ...plain } = one;
+    const { picture, mask, region, annotator, map, model: _, ...plain } = one;
     return {
       plain: { ...plain, model: recordedModel(model.label) },
-      pictures: { model, picture, mask, region, annotator },
+      pictures: { model, picture, mask, region, annotator, map },
     };
   });
   const prompts = imagePrompts.map((one: ImagePromptOption, i) => {

@@ -15,23 +15,23 @@ export interface ClipImageOptions {
   readonly size?: number;
 }
 
-/** float32 [n, 3, size, size], normalised. Alpha is dropped. */
+/** The square that the model sees: the shortest edge at `size` pixels, the centre. Alpha is dropped. */
+export function clipSquare(image: Image, size: number): Image<3> {
+  const short = Math.min(image.width, image.height);
+  const long = Math.trunc((size * Math.max(image.width, image.height)) / short);
+  const portrait = image.width <= image.height;
+  const resized = resize(toRgb(image), portrait ? size : long, portrait ? long : size, 'bicubic');
+  const [left, top] = [Math.floor((resized.width - size) / 2), Math.floor((resized.height - size) / 2)];
+  return crop(resized, left, top, size, size);
+}
+
+/** float32 [n, 3, size, size], normalised. */
 export function clipImageTensor(images: readonly Image[], options: ClipImageOptions = {}): Tensor<'float32'> {
   const { size = 224 } = options;
   const plane = size * size;
   const out = new Float32Array(images.length * 3 * plane);
   for (const [n, image] of images.entries()) {
-    const short = Math.min(image.width, image.height);
-    const long = Math.trunc((size * Math.max(image.width, image.height)) / short);
-    const portrait = image.width <= image.height;
-    const resized = resize(toRgb(image), portrait ? size : long, portrait ? long : size, 'bicubic');
-    const square = crop(
-      resized,
-      Math.floor((resized.width - size) / 2),
-      Math.floor((resized.height - size) / 2),
-      size,
-      size,
-    );
+    const square = clipSquare(image, size);
     for (let c = 0; c < 3; c++) {
       // Scaled by 1/255 in double precision; then, in single, subtract the mean, then divide.
       const mean = Math.fround(clipImageMean[c] as number);

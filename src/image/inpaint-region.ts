@@ -114,19 +114,16 @@ export function expandRectangle(
   return { left: from, top, right: to, bottom };
 }
 
-/** Prepares the input of an inpainting job. `picture` and `sketch` are the caller's image and mask. */
-export function inpaintRegion(picture: Image, sketch: Image, request: RegionSettings): InpaintRegion {
-  const { width, height, resizeMode = 'stretch' } = request;
-  const settings: NonNullable<RegionSettings['inpaint']> = request.inpaint ?? {
-    blurX: 4,
-    blurY: 4,
-    fill: 'original',
-    invert: false,
-  };
-  const whole = picture.channels === 4 ? flatten(picture) : toRgb(picture);
+const plainSettings: NonNullable<RegionSettings['inpaint']> = { blurX: 4, blurY: 4, fill: 'original', invert: false };
+
+/** A caller's mask at the size of its picture: grey, inverted and blurred as the settings say. */
+export function preparedMask(
+  sketch: Image,
+  { width, height }: Pick<Image, 'width' | 'height'>,
+  { inpaint: settings = plainSettings }: Pick<RegionSettings, 'inpaint'>,
+): Image<1> {
   let mask = greyMask(sketch, settings.round ?? true);
-  if (mask.width !== whole.width || mask.height !== whole.height)
-    mask = fitImage(mask, whole.width, whole.height, 'stretch');
+  if (mask.width !== width || mask.height !== height) mask = fitImage(mask, width, height, 'stretch');
   if (settings.invert)
     mask = createImage(
       mask.width,
@@ -134,7 +131,14 @@ export function inpaintRegion(picture: Image, sketch: Image, request: RegionSett
       1,
       mask.data.map((value) => 255 - value),
     );
-  if (settings.blurX > 0 || settings.blurY > 0) mask = blurMask(mask, settings.blurX, settings.blurY);
+  return settings.blurX > 0 || settings.blurY > 0 ? blurMask(mask, settings.blurX, settings.blurY) : mask;
+}
+
+/** Prepares the input of an inpainting job. `picture` and `sketch` are the caller's image and mask. */
+export function inpaintRegion(picture: Image, sketch: Image, request: RegionSettings): InpaintRegion {
+  const { width, height, resizeMode = 'stretch', inpaint: settings = plainSettings } = request;
+  const whole = picture.channels === 4 ? flatten(picture) : toRgb(picture);
+  const mask = preparedMask(sketch, whole, request);
 
   const around = settings.onlyMaskedPadding === undefined ? undefined : maskRectangle(mask, settings.onlyMaskedPadding);
   const region = around && expandRectangle(around, width, height, mask.width, mask.height);

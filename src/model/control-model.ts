@@ -13,7 +13,7 @@ import type { Image } from '../image/image.ts';
 import { takesHiddenStates } from '../models/ip-adapter.ts';
 import type { NetworkInputs } from '../tensor/batches.ts';
 import { expectDType, type Tensor, tensor, zeros } from '../tensor/tensor.ts';
-import type { WeightSource } from '../weights/weight-source.ts';
+import { float32Bytes, type WeightSource } from '../weights/weight-source.ts';
 import { type DenoisingModel, unetOf } from './extended-denoiser.ts';
 import { assertNetworksMatch, type NamedNetwork, NetworkSet, runForOne } from './network-set.ts';
 
@@ -37,6 +37,8 @@ export interface ControlModel extends AsyncDisposable {
   readonly label: string;
   readonly config: ControlConfig;
   readonly pool: boolean;
+  /** Bytes of its weights and its image encoder's in float32: what it takes when it is compiled. */
+  readonly bytes: number;
   /** IP-Adapter: keys and values for the denoiser's attentions, as adapter number `index`. */
   readonly attention?: ((index: number) => WeightSource) | undefined;
   /** Runs the network. ControlNet: x, timesteps, context, hint → `control.N`; T2I-Adapter: image → `adapter.N`; style: hidden_states → style_tokens. */
@@ -99,6 +101,7 @@ export function openControlModel(
     label: source.label,
     config,
     pool,
+    bytes: float32Bytes(source) + (imageEncoder ? float32Bytes(imageEncoder) : 0),
     attention,
     run: (inputs, signal) => networks.run({ network: 'control', outputs }, onlyInputs(config, inputs), signal),
     see(pixels, output, signal) {

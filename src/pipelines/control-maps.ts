@@ -2,11 +2,12 @@
 
 import { StableDiffusionError } from '../errors.ts';
 import type { ControlFields } from '../generation/control-fields.ts';
-import type { ControlPictures } from '../generation/control-inputs.ts';
+import type { ControlMap } from '../generation/control-inputs.ts';
 import { fitMap, fitMaskedMap, pixelPerfectResolution, wholeLatents } from '../image/control-map.ts';
 import { fitImage } from '../image/fit-image.ts';
 import { floatImage } from '../image/float-image.ts';
-import { type Image, toRgb } from '../image/image.ts';
+import { createImage, type Image, toRgb } from '../image/image.ts';
+import type { Annotator } from '../models/annotators/annotator.ts';
 import { findPreprocessor, preprocess, preprocessors } from '../preprocessors/index.ts';
 import { type Tensor, tensor } from '../tensor/tensor.ts';
 import type { PictureSize } from './picture-size.ts';
@@ -18,6 +19,11 @@ const colouring = ['tile_colorfix', 'tile_colorfix+sharp'];
 
 export function takesMask({ preprocessor }: Pick<ControlFields, 'preprocessor'>): boolean {
   return masking.includes(preprocessor);
+}
+
+/** Whether a preprocessor hands the picture on as it is. */
+export function passesOn(preprocessor: string): boolean {
+  return preprocessor === 'none' || masking.includes(preprocessor) || colouring.includes(preprocessor);
 }
 
 /** Whether the result is held to the picture (`keep-known.ts`). */
@@ -58,15 +64,10 @@ function planesOf(
   return tensor('float32', [1, to - from, height, width], out);
 }
 
-async function drawMap(
-  fields: ControlFields,
-  given: ControlPictures,
-  picture: Image,
-  size: PictureSize,
-  seed: number,
-): Promise<Image<3>> {
+/** What the preprocessor makes of a picture. Throws `invalid-argument` for one that is not known, or lacks its network. */
+export async function drawMap({ fields, annotator, picture, size, seed }: DrawOptions): Promise<Image<3>> {
   const { preprocessor: name, pixelPerfect, resize, thresholdA, thresholdB } = fields;
-  if (name === 'none' || masking.includes(name) || colouring.includes(name)) return toRgb(picture);
+  if (passesOn(name)) return toRgb(picture);
   const preprocessor = findPreprocessor(name);
   if (!preprocessor)
     throw new StableDiffusionError(
@@ -75,37 +76,36 @@ async function drawMap(
     );
   const target = { width: wholeLatents(size.width), height: wholeLatents(size.height) };
   const resolution = pixelPerfect ? pixelPerfectResolution(picture, target, resize) : fields.resolution;
-  return preprocess(preprocessor, picture, { resolution, a: thresholdA, b: thresholdB, seed }, given.annotator);
+  return preprocess(preprocessor, picture, { resolution, a: thresholdA, b: thresholdB, seed }, annotator);
 }
 
-/** A control's map at the size of the result. */
-export interface ControlMap {
-  /** float32 [1, 3, height, width] in [0, 1]; -1 where an inpainting network paints. */
-  readonly hint: Tensor<'float32'>;
-  /** The same without what is painted. */
-  readonly colours: Tensor<'float32'>;
-  /** float32 [1, 1, height, width] in [0, 1]: 1 is painted. */
-  readonly mask?: Tensor<'float32'>;
-}
-
-export interface ControlMapOptions {
+export interface DrawOptions {
   readonly fields: ControlFields;
-  readonly given: ControlPictures;
+  /** The network of the preprocessor, for those that need one. */
+  readonly annotator?: Annotator | undefined;
   readonly picture: Image;
-  /** Of the run, or the control's own. */
-  readonly mask: Image | undefined;
   readonly size: PictureSize;
   /** Of preprocessors that draw random numbers, below 2^32. */
   readonly seed: number;
+}
+
+export interface FitOptions {
+  readonly fields: ControlFields;
+  /** Of the run, or the control's own. */
+  readonly mask: Image | undefined;
+  readonly size: PictureSize;
   /** Resized by what the map shows, as A1111's extension; else as a picture. */
   readonly byContent: boolean;
 }
 
 /** Throws `invalid-argument` for a preprocessor that is not known, or lacks its mask or its network. */
-export async function controlMap(options: ControlMapOptions): Promise<ControlMap> {
-  const { fields, given, picture, mask, size, seed, byContent } = options;
+export async function controlMap(options: DrawOptions & FitOptions): Promise<ControlMap> {
+  return fittedMap(await drawMap(options), options);
+}
+
+/** A map of any size at the size of the result, as tensors. Throws `invalid-argument` where the preprocessor lacks its mask. */
+export function fittedMap(map: Image<3>, { fields, mask, size, byContent }: FitOptions): ControlMap {
   const { width, height } = size;
-  const map = await drawMap(fields, given, picture, size, seed);
   if (!takesMask(fields)) {
     const fitted = byContent ? fitMap(map, size, fields.resize) : fitImage(map, width, height, fields.resize);
     const hint = planesOf(fitted, 0, 3);
@@ -123,4 +123,17 @@ export async function controlMap(options: ControlMapOptions): Promise<ControlMap
   const fitted = fitMaskedMap(joined, size, fields.resize);
   const [colours, plane] = [planesOf(fitted, 0, 3), planesOf(fitted, 3, 4)];
   return { hint: maskedHint(colours, plane), colours, mask: plane };
+}
+
+/** A map as a picture: where a mask belongs to it, its alpha is halved where the network paints, as A1111's extension shows it. */
+export function shownMap({ colours, mask }: ControlMap): Image<3 | 4> {
+  const [, , height = 1, width = 1] = colours.shape;
+  const size = width * height;
+  const image = createImage(width, height, mask ? 4 : 3);
+  const { channels } = image;
+  for (let i = 0; i < size; i++) {
+    for (let c = 0; c < 3; c++) image.data[i * channels + c] = Math.round(255 * (colours.data[c * size + i] as number));
+    if (mask) image.data[4 * i + 3] = 255 - Math.floor((255 * (mask.data[i] as number)) / 2);
+  }
+  return image;
 }

@@ -3,7 +3,7 @@
 import { controlKindName } from '../checkpoints/control-file.ts';
 import type { ControlProgress, ControlWindowRule } from '../diffusion/control/control-window.ts';
 import { StableDiffusionError } from '../errors.ts';
-import type { ControlInputs, ControlPictures, ImagePromptPictures } from '../generation/control-inputs.ts';
+import type { ControlInputs, ControlMap, ControlPictures, ImagePromptPictures } from '../generation/control-inputs.ts';
 import type { ControlFields, ImagePromptFields } from '../generation/control-fields.ts';
 import type { AnyInputs } from '../generation/inputs.ts';
 import type { PictureDigests } from '../generation/record.ts';
@@ -32,7 +32,11 @@ interface ControlledRun {
   readonly size: PictureSize;
 }
 
-function ruleOf({ controlRule, noise }: GenerationRequest): ControlWindowRule {
+/** How a run's controls count their steps. */
+export function windowRuleOf({
+  controlRule,
+  noise,
+}: Pick<GenerationRequest, 'controlRule' | 'noise'>): ControlWindowRule {
   return controlRule ?? (noise === 'diffusers' || noise === 'comfy' ? noise : 'a1111');
 }
 
@@ -50,12 +54,20 @@ async function latentOf({ model, inputs }: ControlledRun, colours: Tensor<'float
   return scale(mean, model.checkpoint.config.scale_factor);
 }
 
+function checkedMap(map: ControlMap, { width, height }: PictureSize, label: string): ControlMap {
+  const { shape } = map.hint;
+  if (shape.join() === [1, 3, height, width].join()) return map;
+  throw new StableDiffusionError(
+    'shape-mismatch',
+    `${label}: the map of this control has shape [${shape.join(', ')}]; for the picture it must be [1, 3, ${height}, ${width}].`,
+  );
+}
+
 /** A control with its tensors. A control without a picture of its own takes the run's. */
 async function controlInput(run: ControlledRun, fields: ControlFields, given: ControlPictures): Promise<ControlInput> {
   const { inputs, size } = run;
   const { model: control, region } = given;
   const { weight, mode, start, end, layerWeights } = fields;
-  const picture = given.picture ?? inputs.image ?? missing(given);
   const common = {
     control,
     weight,
@@ -64,20 +76,23 @@ async function controlInput(run: ControlledRun, fields: ControlFields, given: Co
     layerWeights,
     region: region && planeOf(region, size),
   };
+  const picture = (): Image => given.picture ?? inputs.image ?? missing(given);
   if (control.config.kind === 't2i_style') {
-    const seen = await control.see(control.pixelsOf([picture]), 'last_hidden_state', inputs.signal);
+    const seen = await control.see(control.pixelsOf([picture()]), 'last_hidden_state', inputs.signal);
     return { ...common, hiddenStates: seen };
   }
   const { preprocessor, thresholdA, thresholdB } = fields;
-  const { hint, colours, mask } = await controlMap({
-    fields,
-    given,
-    picture,
-    mask: takesMask(fields) ? (given.mask ?? inputs.mask) : undefined,
-    size,
-    seed: Number(BigInt.asUintN(32, BigInt(run.request.seed))),
-    byContent: ruleOf(run.request) === 'a1111',
-  });
+  const { hint, colours, mask } = given.map
+    ? checkedMap(given.map, size, control.label)
+    : await controlMap({
+        fields,
+        annotator: given.annotator,
+        picture: picture(),
+        mask: takesMask(fields) ? (given.mask ?? inputs.mask) : undefined,
+        size,
+        seed: Number(BigInt.asUintN(32, BigInt(run.request.seed))),
+        byContent: windowRuleOf(run.request) === 'a1111',
+      });
   if (!holdsToPicture(fields)) return { ...common, hint };
   const latent = await latentOf(run, colours);
   return { ...common, hint, known: { latent, mask, preprocessor, thresholdA, thresholdB } };
@@ -151,7 +166,7 @@ export async function runControls(run: ControlledRun): Promise<RunControls | und
       const denoiser = await controlledDenoiser(model, await plan, {
         schedule,
         parameterization,
-        rule: ruleOf(request),
+        rule: windowRuleOf(request),
         progress,
       });
       return { ...denoiser, progress };

@@ -3,12 +3,15 @@
 import { randomUUID } from 'node:crypto';
 import { StableDiffusionError } from '../errors.ts';
 import type { ServerContext } from './context.ts';
+import type { ControlPlace } from './decide-controls.ts';
 import { decideJob, type FieldNames, type JobDraft } from './decide-job.ts';
 import { isPictureJob, type NewJob, type PictureJob } from './job.ts';
 
 export interface Submission extends Pick<NewJob, 'owner' | 'source' | 'priority'> {
   readonly draft: JobDraft;
   readonly fields?: FieldNames;
+  /** The place of a control in the caller's request, for errors. Default: that of the jobs API. */
+  readonly controlPlace?: ControlPlace | undefined;
   /** Derived from the caller's idempotency key, so that the same request twice is one job. */
   readonly id?: string;
 }
@@ -16,12 +19,12 @@ export interface Submission extends Pick<NewJob, 'owner' | 'source' | 'priority'
 /** Accepts a job; it is in the queue when this returns. Throws `invalid-argument` and others at a field, `busy`, `not-found`. */
 export async function acceptJob(
   context: ServerContext,
-  { owner, source, priority, draft, fields = {}, id = randomUUID() }: Submission,
+  { owner, source, priority, draft, fields = {}, controlPlace, id = randomUUID() }: Submission,
 ): Promise<PictureJob> {
   const { queue, limits, metrics, watch } = context;
   if (context.isStopping())
     throw new StableDiffusionError('busy', 'The server is shutting down.', { details: { scope: 'shutdown' } });
-  const request = await decideJob(context, draft, fields, source);
+  const request = await decideJob(context, draft, fields, source, controlPlace);
   try {
     const job = await queue.add({ id, owner, source, priority, request }, limits);
     if (!isPictureJob(job)) throw new StableDiffusionError('invalid-argument', `${id} is the id of a workflow.`);

@@ -7,6 +7,8 @@ import type { JobWatch } from './job-watch.ts';
 import type { Limits } from './limits.ts';
 import type { Metrics } from './metrics.ts';
 import type { AdapterCatalog } from './models/adapter-catalog.ts';
+import type { ControlCatalog } from './models/control-catalog.ts';
+import type { ControlPool } from './models/control-pool.ts';
 import type { ModelCatalog } from './models/model-catalog.ts';
 import type { ModelPool } from './models/model-pool.ts';
 import type { OptionsStore } from './options-store.ts';
@@ -37,6 +39,9 @@ export interface ServerContext {
   /** ComfyUI's API. */
   readonly comfyui: ComfyService;
   readonly adapters: AdapterCatalog;
+  readonly controls: ControlCatalog;
+  /** Their networks. */
+  readonly controlPool: ControlPool;
   readonly models: ModelPool;
   /** Bytes that callers store. */
   readonly quota: StorageQuota;

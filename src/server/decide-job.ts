@@ -8,9 +8,11 @@ import { type PlainSeed, plainSeed, seedOf } from '../random/plain-seed.ts';
 import { requestSchemas } from '../generation/request.ts';
 import { workOf } from './admission/work.ts';
 import type { ServerContext } from './context.ts';
+import { type ControlPlace, decideControls } from './decide-controls.ts';
 import { type LoraUse, parseExtraNetworks } from './extra-networks.ts';
 import { atField, invalidField } from './http/problem.ts';
 import { type JobRequest, jobRequestSchema, type NewJob, takenFields } from './job.ts';
+import type { JobControl, JobImagePrompt } from './job-controls.ts';
 import type { ModelFacts } from './models/model-pool.ts';
 
 type Hires = NonNullable<JobRequest['hires']>;
@@ -48,6 +50,8 @@ export interface JobDraft extends z.output<typeof draftSchema> {
   readonly resizeMode?: JobRequest['resizeMode'];
   readonly inpaint?: JobRequest['inpaint'];
   readonly hires?: HiresDraft | undefined;
+  readonly control?: readonly JobControl[] | undefined;
+  readonly imagePrompts?: readonly JobImagePrompt[] | undefined;
   readonly format?: JobRequest['format'] | undefined;
   readonly previews?: number | undefined;
   readonly scheduler?: string | undefined;
@@ -235,6 +239,7 @@ export async function decideJob(
   given: JobDraft,
   fields: FieldNames,
   source: NewJob['source'],
+  controlPlace?: ControlPlace,
 ): Promise<JobRequest> {
   const { limits, models, catalog } = context;
   const checks = checksOf(fields);
@@ -275,6 +280,7 @@ export async function decideJob(
     format: draft.format ?? { type: 'png', quality: 90 },
     previews: checks.whole('previews', draft.previews, 0, 20),
     hires: await hiresOf(decision, entry.name, size),
+    ...(await decideControls(context, draft, controlPlace)),
   });
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
@@ -286,7 +292,7 @@ export async function decideJob(
   if (work > limits.jobWork)
     throw invalidField(
       checks.at('steps'),
-      `ensure that steps x width x height x pictures (twice with guidance) is at most ${limits.jobWork}; it is ${work}`,
+      `ensure that steps x width x height x pictures (twice with guidance, half more for each control) is at most ${limits.jobWork}; it is ${work}`,
     );
   return request;
 }

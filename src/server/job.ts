@@ -7,6 +7,7 @@ import { type GenerationRequest, requestSchemas, tasks } from '../generation/req
 import { namedSampling, samplerPeerOf } from '../diffusion/sampler-names.ts';
 import { noiseConventions } from '../random/noise-source.ts';
 import { loraUseSchema } from './extra-networks.ts';
+import { jobControlFields } from './job-controls.ts';
 import { blobIdSchema } from './store/blob-store.ts';
 import { upgradeJobRequest } from './upgrade-job.ts';
 
@@ -98,6 +99,7 @@ export const takenFields = {
   patches: shape.patches,
   strength: shape.strength,
   strengthRule: shape.strengthRule,
+  controlRule: shape.controlRule,
 };
 const taken = openFields(takenFields);
 
@@ -141,6 +143,7 @@ const currentRequest = z.object({
   inpaint: inpaintSchema.optional(),
   /** A second pass at a larger size. */
   hires: hiresSchema.optional(),
+  ...jobControlFields,
   format: z.object({ type: z.enum(outputFormats), quality: z.int().min(1).max(100) }),
   /** How many previews to make on the way; more are made while a client watches. */
   previews: z.int().nonnegative(),
@@ -204,6 +207,8 @@ export type WorkflowOutcome = z.output<typeof workflowResultSchema>;
 
 export const jobResultSchema = z.object({
   images: z.array(resultImageSchema),
+  /** Maps of its controls, in the store, as PNG. */
+  maps: z.array(blobIdSchema).optional(),
   /** Stopped before its end: pictures are unfinished or missing. */
   interrupted: z.boolean(),
   modelHash: z.string().nullable(),
@@ -285,6 +290,8 @@ export function batchKey(job: NewJob): string {
     r.task !== 'txt2img' ||
     (r.noiseSettings?.subseedStrength ?? 0) > 0 ||
     r.hires !== undefined ||
+    r.control !== undefined ||
+    r.imagePrompts !== undefined ||
     r.noise === 'compvis' ||
     r.noise === 'comfy' ||
     looksAtBatch(r);

@@ -124,12 +124,13 @@ export const limitTable = {
   ),
   steps: row(150, '--max-steps', 'maximum steps', "A1111's limit."),
   pictures: row(32, '--max-pictures', 'maximum pictures of a request', 'Batch size times iterations.'),
+  controls: row(8, undefined, 'maximum controls of a job', 'Each is a network in memory, with a picture.'),
   promptLength: row(10_000, undefined, 'maximum characters of a prompt', 'Some 2,500 tokens.'),
   infotextLength: row(65_536, undefined, 'maximum characters of a settings text', 'Four prompts of the longest kind.'),
   jobWork: row(
     2 ** 31,
     '--max-work',
-    'maximum work of a job: steps x pixels x pictures, twice with guidance',
+    'maximum work of a job: steps x pixels x pictures, twice with guidance, half more for each control',
     '32 pictures of 512 x 512 in 128 steps.',
   ),
   jobSeconds: row(

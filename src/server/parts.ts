@@ -18,6 +18,8 @@ import { createLogger } from './log.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { type AdapterCatalog, openAdapterCatalog } from './models/adapter-catalog.ts';
 import { loadAdapted } from './models/load-adapted.ts';
+import { type ControlCatalog, openControlCatalog } from './models/control-catalog.ts';
+import { type ControlPool, createControlPool } from './models/control-pool.ts';
 import { type ModelCatalog, openModelCatalog } from './models/model-catalog.ts';
 import { createModelPool, type ModelPool } from './models/model-pool.ts';
 import { createPicturePool, type PicturePool } from './pictures/picture-pool.ts';
@@ -34,6 +36,8 @@ export interface Parts {
   readonly store: BlobStore;
   readonly catalog: ModelCatalog;
   readonly adapters: AdapterCatalog;
+  readonly controls: ControlCatalog;
+  readonly controlPool: ControlPool;
   readonly models: ModelPool;
   readonly pictures: PicturePool;
   readonly engine: Engine;
@@ -61,6 +65,7 @@ export async function openParts(options: WorkOptions): Promise<Parts> {
     embeddingsFolder: options.embeddingsFolder,
     onUnusable: (file, err) => log.warn({ file, err }, 'a file in the folder of embeddings cannot be used'),
   });
+  const controls = await openControlCatalog(options);
   const nodes = await nodesWith(options.nodesFolder, ownNodes);
   const { queue, store, linkSecret, release } = await openKeeping(options, limits, log);
   const webhooks = await openWebhooks(options, { policy, linkSecret, log });
@@ -77,8 +82,10 @@ export async function openParts(options: WorkOptions): Promise<Parts> {
       provider,
       ...(options.threads === undefined ? {} : { threads: options.threads }),
     });
+  const controlPool = createControlPool({ engine, controls });
   const models = createModelPool({
     catalog,
+    onDrop: (model) => controlPool.release(model),
     load: (path, loras) => loadAdapted(path, loras, adapters, { engine, precision: options.precision }),
     capacity: options.modelsInMemory ?? 2,
   });
@@ -106,6 +113,8 @@ export async function openParts(options: WorkOptions): Promise<Parts> {
     store,
     catalog,
     adapters,
+    controls,
+    controlPool,
     models,
     pictures,
     engine,
@@ -125,13 +134,15 @@ export async function openParts(options: WorkOptions): Promise<Parts> {
       await release();
       await pictures.close();
       await models.close();
+      await controlPool.close();
       await engine.dispose();
     },
   };
 }
 
 export function startWork(parts: Parts, options: WorkOptions): Runner {
-  const { queue, store, models, pictures, policy, limits, metrics, catalog, log, outputs, engine, nodes } = parts;
+  const { queue, store, models, pictures, policy, limits, metrics, catalog, log, outputs, engine, nodes, controlPool } =
+    parts;
   const { comfyuiModels: root, lorasFolder, embeddingsFolder } = options;
   const filesFolder = comfyFilesFolder(options);
   const workflows = createWorkflowMaker({
@@ -144,6 +155,7 @@ export function startWork(parts: Parts, options: WorkOptions): Runner {
     queue,
     store,
     models,
+    controls: controlPool,
     pictures,
     policy,
     maxBatch: options.maxBatch ?? 8,

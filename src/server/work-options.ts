@@ -18,6 +18,10 @@ export interface WorkOptions {
   /** Folders of LoRAs and of textual inversions. */
   readonly lorasFolder?: string | undefined;
   readonly embeddingsFolder?: string | undefined;
+  /** Folders of ControlNets, T2I-Adapters and IP-Adapters. */
+  readonly controlFolders?: readonly string[] | undefined;
+  /** Folders of preprocessors' networks and of image encoders, for controls. */
+  readonly annotatorFolders?: readonly string[] | undefined;
   /** ComfyUI's folder `models`: what workflows may use beside the models, LoRAs and embeddings above. */
   readonly comfyuiModels?: string | undefined;
   /** Folder of what ComfyUI's API reads and writes. Default: in the folder of jobs and pictures. */

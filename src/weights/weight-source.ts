@@ -8,7 +8,7 @@
 import { StableDiffusionError } from '../errors.ts';
 import type { FileIdentity } from '../files/byte-source.ts';
 import type { DType } from '../tensor/dtype.ts';
-import type { Shape, Tensor } from '../tensor/tensor.ts';
+import { elementCount, type Shape, type Tensor } from '../tensor/tensor.ts';
 
 export interface WeightEntry {
   readonly name: string;
@@ -54,4 +54,11 @@ export function findEntry<E>(label: string, entries: ReadonlyMap<string, E>, nam
   if (found === undefined)
     throw new StableDiffusionError('weights-mismatch', `${label} has no tensor ${JSON.stringify(name)}.`);
   return found;
+}
+
+/** Bytes of all tensors in float32, which is what a compiled network takes. */
+export function float32Bytes({ entries }: Pick<WeightSource, 'entries'>): number {
+  let sum = 0;
+  for (const { shape } of entries.values()) sum += 4 * elementCount(shape);
+  return sum;
 }

@@ -7,8 +7,8 @@ import type { Engine } from '../engine/engine.ts';
 import type { Graph } from '../graph/graph.ts';
 import { type NamedNetwork, NetworkSet } from '../model/network-set.ts';
 import type { NetworkInputs } from '../tensor/batches.ts';
-import { byteSize } from '../tensor/dtype.ts';
-import { elementCount, expectDType, type Tensor } from '../tensor/tensor.ts';
+import { expectDType, type Tensor } from '../tensor/tensor.ts';
+import { float32Bytes } from '../weights/weight-source.ts';
 
 /** The graph of a network and its outputs. */
 export interface NetworkCall {
@@ -21,13 +21,6 @@ interface Compiled {
   readonly set: NetworkSet;
   readonly bytes: number;
   running: number;
-}
-
-/** Bytes of a network's weights in float32. */
-function weightBytes({ weights }: NamedNetwork): number {
-  let sum = 0;
-  for (const { shape } of weights.entries.values()) sum += elementCount(shape) * byteSize('float32');
-  return sum;
 }
 
 export class NetworkPool implements AsyncDisposable {
@@ -54,7 +47,7 @@ export class NetworkPool implements AsyncDisposable {
       engine: this.engine,
       networks: new Map([['network', network]]),
     });
-    const made = { set, bytes: weightBytes(network), running: 0 };
+    const made = { set, bytes: float32Bytes(network.weights), running: 0 };
     this.#compiled.set(network, made);
     return made;
   }

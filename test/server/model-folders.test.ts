@@ -65,13 +65,25 @@ test('LoRAs are called by the name of their file, wherever it lies, and by the n
 });
 
 test('the trees of A1111 and ComfyUI; a folder that is named counts before', (t) => {
-  const a1111 = tree(t, ['models/Stable-diffusion/x.ckpt', 'models/Lora/y.pt']);
-  const none = { models: undefined, loras: undefined, embeddings: undefined, a1111: undefined, comfyui: undefined };
+  const a1111 = tree(t, ['models/Stable-diffusion/x.ckpt', 'models/Lora/y.pt', 'models/ControlNet/z.pth']);
+  const none = {
+    models: undefined,
+    loras: undefined,
+    embeddings: undefined,
+    controlModels: undefined,
+    annotators: undefined,
+    a1111: undefined,
+    comfyui: undefined,
+  };
   assert.deepEqual(modelFolders({ ...none, a1111 }), {
     modelsFolder: join(a1111, 'models/Stable-diffusion'),
     lorasFolder: join(a1111, 'models/Lora'),
     embeddingsFolder: undefined,
+    controlFolders: [join(a1111, 'models/ControlNet')],
+    annotatorFolders: [],
   });
+  const models = join(a1111, 'models/Stable-diffusion');
+  assert.deepEqual(modelFolders({ ...none, models }).controlFolders, [join(a1111, 'models/ControlNet')]);
   assert.equal(modelFolders({ ...none, a1111, loras: 'mine' }).lorasFolder, 'mine');
   const comfyui = tree(t, ['models/checkpoints/x.ckpt', 'models/loras/y.pt']);
   assert.equal(modelFolders({ ...none, comfyui }).modelsFolder, join(comfyui, 'models/checkpoints'));

@@ -3,25 +3,29 @@
 import type { JobRequest, NewJob } from '../job.ts';
 
 type Costly = Pick<JobRequest, 'width' | 'height' | 'steps' | 'guidanceScale' | 'prompts'> & {
+  readonly control?: readonly unknown[] | undefined;
   readonly hires?: { readonly width: number; readonly height: number; readonly steps?: number | undefined } | undefined;
 };
 
 /** Guidance calls the network twice a step, with and without the prompt. */
 const calls = (guidanceScale: number): number => (guidanceScale === 1 ? 1 : 2);
 
+/** A control network is half of the denoiser. */
+const networks = (control: Costly['control'] = []): number => 1 + control.length / 2;
+
 /** Work of one step of some pictures. */
 export const workOfStep = (
-  { width, height, guidanceScale }: Pick<Costly, 'width' | 'height' | 'guidanceScale'>,
+  { width, height, guidanceScale, control }: Pick<Costly, 'width' | 'height' | 'guidanceScale' | 'control'>,
   pictures: number,
-): number => width * height * calls(guidanceScale) * pictures;
+): number => width * height * calls(guidanceScale) * networks(control) * pictures;
 
 /** Work of a whole job of any kind. */
 export const workOfJob = ({ request }: Pick<NewJob, 'request'>): number =>
   request.task === 'workflow' ? request.work : workOf(request);
 
-/** Work of a job that makes pictures: steps x pixels x pictures, twice with guidance, and the second pass of "hires. fix". */
+/** Work of a job that makes pictures: steps x pixels x pictures, twice with guidance, half more for each control, and the second pass of "hires. fix". */
 export function workOf(request: Costly): number {
-  const { prompts, steps, guidanceScale, hires } = request;
-  const second = hires ? (hires.steps ?? steps) * workOfStep({ ...hires, guidanceScale }, prompts.length) : 0;
+  const { prompts, steps, guidanceScale, control, hires } = request;
+  const second = hires ? (hires.steps ?? steps) * workOfStep({ ...hires, guidanceScale, control }, prompts.length) : 0;
   return steps * workOfStep(request, prompts.length) + second;
 }

@@ -38,6 +38,8 @@ export interface ModelPool {
 export interface ModelPoolOptions {
   readonly catalog: ModelCatalog;
   readonly load: (path: string, loras: readonly LoraUse[]) => Promise<Model>;
+  /** Called before a model is disposed of. */
+  readonly onDrop?: ((model: Model) => Promise<void>) | undefined;
   /** Maximum number of loaded models. Default 2. */
   readonly capacity?: number;
 }
@@ -58,14 +60,17 @@ function withoutFolder(error: unknown, folder: string): unknown {
   });
 }
 
-export function createModelPool({ catalog, load, capacity = 2 }: ModelPoolOptions): ModelPool {
+export function createModelPool({ catalog, load, onDrop, capacity = 2 }: ModelPoolOptions): ModelPool {
   const slots = new Map<string, Slot>();
   const known = new Map<string, ModelFacts>();
   let uses = 0;
   const drop = async (key: string, slot: Slot): Promise<void> => {
     slots.delete(key);
     await slot.model.then(
-      (model) => model.dispose(),
+      async (model) => {
+        await onDrop?.(model);
+        await model.dispose();
+      },
       () => {},
     );
   };

@@ -1,6 +1,7 @@
 /** The tasks of the image process. */
 
 import { StableDiffusionError } from '../../errors.ts';
+import type { ControlFields } from '../../generation/control-fields.ts';
 import { nodeImageCodec } from '../../image/codec/codec-node.ts';
 import { inspectImageFile } from '../../image/codec/image-file.ts';
 import { type Enlargement, enlarge } from '../../image/enlarge.ts';
@@ -10,7 +11,9 @@ import { readImageMetadata } from '../../image/metadata/image-metadata.ts';
 import { writePngText } from '../../image/metadata/png-text.ts';
 import { parseInfotext } from '../../image/metadata/infotext.ts';
 import type { JobRequest } from '../job.ts';
+import type { JobControl } from '../job-controls.ts';
 import { type PreparedPictures, preparePictures } from '../run/prepare-pictures.ts';
+import type { ControlPicturesOf, PreparedControl, PreparedReference } from './control-work.ts';
 
 export interface Size {
   readonly width: number;
@@ -55,7 +58,30 @@ export interface PictureWorks {
     given: { readonly picture: Uint8Array; readonly sketch: Uint8Array | undefined; readonly request: JobRequest },
     made: PreparedPictures,
   ];
+  /** A control of a job: its map, or what a network is to look at. */
+  readonly control: readonly [
+    given: { readonly control: JobControl; readonly files: ControlFiles; readonly request: JobRequest },
+    made: PreparedControl,
+  ];
+  /** The map of a picture as PNG; the picture itself where a network is to draw it. */
+  readonly map: readonly [
+    given: { readonly bytes: Uint8Array; readonly mask: Uint8Array | undefined; readonly fields: ControlFields },
+    made: { readonly png: Uint8Array } | { readonly picture: Image },
+  ];
+  /** Pictures for an image encoder that takes squares of `side` pixels. */
+  readonly reference: readonly [
+    given: {
+      readonly pictures: readonly Uint8Array[];
+      readonly region: Uint8Array | undefined;
+      readonly side: number;
+      readonly request: JobRequest;
+    },
+    made: PreparedReference,
+  ];
 }
+
+/** The files of a control's pictures. */
+export type ControlFiles = { readonly [K in keyof ControlPicturesOf]?: Uint8Array | undefined };
 
 export type PictureWorkKind = keyof PictureWorks;
 
@@ -151,5 +177,22 @@ export const pictureWorks: {
   },
   async prepare({ picture, sketch, request }, limits) {
     return preparePictures(await decode(picture, limits), sketch && (await decode(sketch, limits)), request);
+  },
+  async control({ control, files, request }, limits) {
+    const { prepareControl } = await import('./control-work.ts');
+    const opened: Partial<Record<keyof ControlFiles, Image>> = {};
+    for (const [name, bytes] of Object.entries(files))
+      if (bytes) opened[name as keyof ControlFiles] = await decode(bytes, limits);
+    return prepareControl(control, opened, request);
+  },
+  async map({ bytes, mask, fields }, limits) {
+    const { detectedMap } = await import('./control-work.ts');
+    return detectedMap(await decode(bytes, limits), mask && (await decode(mask, limits)), fields);
+  },
+  async reference({ pictures, region, side, request }, limits) {
+    const { prepareReference } = await import('./control-work.ts');
+    const opened: Image[] = [];
+    for (const bytes of pictures) opened.push(await decode(bytes, limits));
+    return prepareReference(opened, region && (await decode(region, limits)), side, request);
   },
 };

@@ -23,6 +23,14 @@ import { sdModels } from './a1111/sd-models.ts';
 import { scripts } from './a1111/scripts.ts';
 import { txt2img } from './a1111/txt2img.ts';
 import { upscalers } from './a1111/upscalers.ts';
+import { detectMaps } from './controlnet/detect.ts';
+import {
+  controlModelList,
+  controlModuleList,
+  controlSettings,
+  controlTypeList,
+  controlVersion,
+} from './controlnet/lists.ts';
 import { adapterPreview, listAdapters } from './jobs/adapters.ts';
 import { cancelJob, interruptJob } from './jobs/cancel.ts';
 import { comfyRoutes } from './comfyui/index.ts';
@@ -73,6 +81,12 @@ export const routes: readonly Route[] = [
   reloadCheckpoint,
   ...nothingHere,
   ...gradio,
+  controlVersion,
+  controlModelList,
+  controlModuleList,
+  controlTypeList,
+  controlSettings,
+  detectMaps,
   generations,
   edits,
   variations,

@@ -42,7 +42,9 @@ async function makeSecondPass(
   const own = hires.model ?? (hires.loras ? request.model : undefined);
   const loaded = own === undefined ? undefined : await context.models.acquire(own, hires.loras);
   try {
-    const again = await secondPass(loaded?.model ?? model, { request, index }, hires, made, context.policy, signal);
+    const other = loaded?.model ?? model;
+    const controls = await work.controls?.optionsFor(other, 'second');
+    const again = await secondPass(other, { request, index }, hires, { made, controls }, context.policy, signal);
     const events = inTurns(again, {
       turns: context.turns,
       owner,
@@ -87,9 +89,14 @@ export async function storePicture(
 ): Promise<void> {
   const { request } = work.job;
   const infotext = settingsText({ request, index, model: modelName, modelHash, version: programName });
+  const recorded = (record: GenerationRecord): GenerationRecord => ({
+    ...record,
+    ...work.controls?.recorded(record),
+    model: modelFile,
+  });
   const metadata = {
     parameters: infotext,
-    ...(made.record && isReplayable(request) ? { record: { ...made.record, model: modelFile } } : {}),
+    ...(made.record && isReplayable(request) ? { record: recorded(made.record) } : {}),
   };
   const { type, quality } = request.format;
   const file = await nodeImageCodec.encode(

@@ -2,6 +2,7 @@
 
 import type { Image } from '../../image/image.ts';
 import type { Pipeline } from '../../pipelines/events.ts';
+import type { ControlOptions } from '../../generation/control-inputs.ts';
 import type { InpaintOptions, TaskOptions, TextToImageOptions } from '../../generation/inputs.ts';
 import { generate } from '../../pipelines/generate.ts';
 import type { Model } from '../../model/model.ts';
@@ -33,6 +34,7 @@ export interface RunModels {
 export interface JobImages {
   readonly image?: Image;
   readonly mask?: Image;
+  readonly controls?: ControlOptions | undefined;
 }
 
 /** Fields that the request of a run takes from the first picture's job: a run is of jobs that have them in common. */
@@ -88,7 +90,7 @@ function maskSettings(
 export function pipelineOf(
   { model, refiner }: RunModels,
   pictures: readonly PictureOf[],
-  { image, mask }: JobImages,
+  { image, mask, controls }: JobImages,
   policy: PicturePolicy,
   signal: AbortSignal,
 ): Pipeline {
@@ -101,6 +103,7 @@ export function pipelineOf(
     height,
     refiner,
     signal,
+    ...controls,
     ...(task === 'txt2img' ? {} : { strength, strengthRule, image }),
     ...(task === 'img2img' ? { imageGuidanceScale, noiseLevel } : {}),
     ...(task === 'inpaint'
@@ -116,7 +119,7 @@ export async function secondPass(
   model: Model,
   { request, index }: PictureOf,
   hires: NonNullable<JobRequest['hires']>,
-  made: Image<3>,
+  { made, controls }: { readonly made: Image<3>; readonly controls: ControlOptions | undefined },
   policy: PicturePolicy,
   signal: AbortSignal,
 ): Promise<Pipeline> {
@@ -154,6 +157,7 @@ export async function secondPass(
     strength,
     // As A1111's second pass: all its steps, from the strength's place in a longer schedule.
     strengthRule: 'all',
+    ...controls,
     signal,
   });
 }

@@ -20,9 +20,11 @@ export async function runChunk(chunk: readonly Picture[], chunkContext: ChunkCon
   if (!first) return;
   const left = new Set(chunk);
   const pictures = chunk.map(({ work, index }) => ({ request: work.job.request, index }));
-  const pipeline = pipelineOf(chunkContext, pictures, first.work.pictures, context.policy, signal);
   for (const work of new Set(chunk.map((picture) => picture.work))) work.skip = false;
   try {
+    const controls = await first.work.controls?.optionsFor(chunkContext.model, 'first');
+    const images = { ...first.work.pictures, controls };
+    const pipeline = pipelineOf(chunkContext, pictures, images, context.policy, signal);
     for await (const event of inTurns(pipeline, useOf(chunk, first.work.job.owner, chunkContext))) {
       if (event.kind === 'step') {
         await onStep(event, chunk, left, chunkContext);

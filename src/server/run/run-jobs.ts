@@ -16,6 +16,7 @@ import {
 import type { JobControl } from '../job-event.ts';
 import type { LoadedModel } from '../models/model-pool.ts';
 import { withoutFolders } from '../without-folders.ts';
+import { type JobControls, openControls } from './open-controls.ts';
 import { persist } from './persist.ts';
 import { runChunk } from './run-chunk.ts';
 import { runWorkflowJob } from './run-workflow.ts';
@@ -64,6 +65,14 @@ export function runJobs(jobs: readonly Job[], context: RunContext): RunningJobs 
   return new JobGroup(jobs.filter(isPictureJob), context);
 }
 
+/** Maps of a job's controls, which its answer returns. */
+async function storeMaps(controls: JobControls | undefined, { store }: RunContext): Promise<string[]> {
+  const ids: string[] = [];
+  for (const map of controls?.maps ?? [])
+    ids.push(await persist(() => store.put(map, { flush: 'soon' }), { patient: false }));
+  return ids;
+}
+
 type Outcome = 'done' | 'failed' | 'cancelled' | 'lost';
 
 class JobGroup implements RunningJobs {
@@ -95,6 +104,7 @@ class JobGroup implements RunningJobs {
     for (const work of this.#works) {
       try {
         Object.assign(work.pictures, await imagesOf(work.job, this.#context, this.#abort.signal));
+        work.controls = await openControls(work.job, this.#context, this.#abort.signal);
       } catch (error) {
         await this.#fail(work, error);
       }
@@ -149,6 +159,7 @@ class JobGroup implements RunningJobs {
   async #end(work: Work, ending: () => Promise<Outcome>): Promise<void> {
     if (work.finished) return;
     work.finished = true;
+    work.controls?.release();
     const { now, onOutcome } = this.#context;
     onOutcome(work.job, await ending(), (now() - this.#begun) / 1000, this.jobs.length);
   }
@@ -173,8 +184,10 @@ class JobGroup implements RunningJobs {
   #complete(work: Work, modelHash: string | null): Promise<void> {
     const { queue, now } = this.#context;
     return this.#end(work, async () => {
+      const maps = await storeMaps(work.controls, this.#context);
       const result: JobResult = {
         images: work.images.filter((image) => image !== undefined),
+        ...(maps.length > 0 ? { maps } : {}),
         interrupted: work.interrupted,
         modelHash,
         seconds: (now() - this.#begun) / 1000,

@@ -4,6 +4,7 @@ import { a1111Infotext } from '../../image/metadata/a1111-settings.ts';
 import { type InfotextValue, pythonFloat } from '../../image/metadata/infotext.ts';
 import type { NoiseConvention } from '../../random/noise-source.ts';
 import { defaultRefinerSwitch } from '../../generation/second-model.ts';
+import { controlLines } from '../controlnet/unit-text.ts';
 import type { JobRequest } from '../job.ts';
 
 /** A1111's names of where noise comes from; our other conventions go by their own. */
@@ -50,6 +51,7 @@ export function extraSettings(request: JobRequest, index: number): Record<string
     ...(request.refiner === undefined
       ? {}
       : { Refiner: request.refiner, 'Refiner switch at': request.refinerSwitchAt ?? defaultRefinerSwitch }),
+    ...controlLines(request),
     ...(inpaint ? { 'Mask blur': inpaint.blurX } : {}),
     ...(inpaint?.onlyMaskedPadding === undefined
       ? {}

@@ -2,11 +2,13 @@
 
 import type { Model } from '../../model/model.ts';
 import type { Job, PictureJob, ResultImage } from '../job.ts';
+import type { ControlPool } from '../models/control-pool.ts';
 import type { ModelPool } from '../models/model-pool.ts';
 import type { PicturePool } from '../pictures/picture-pool.ts';
 import type { JobQueue } from '../queue/queue.ts';
 import type { BlobStore } from '../store/blob-store.ts';
 import type { PictureFolder } from '../store/picture-folder.ts';
+import type { JobControls } from './open-controls.ts';
 import type { PicturePolicy } from './pipeline-of.ts';
 import type { PreparedPictures } from './prepare-pictures.ts';
 import type { Turns } from './turns.ts';
@@ -16,6 +18,8 @@ export interface RunContext {
   readonly queue: JobQueue;
   readonly store: BlobStore;
   readonly models: ModelPool;
+  /** Control networks, and the networks of preprocessors. */
+  readonly controls: ControlPool;
   readonly policy: PicturePolicy;
   /** Where people find their pictures; undefined for nowhere but the store. */
   readonly outputs: PictureFolder | undefined;
@@ -56,6 +60,8 @@ export interface Work {
   /** Seconds of work so far. */
   secondsSpent: number;
   readonly pictures: Partial<PreparedPictures>;
+  /** Undefined for a job without controls. */
+  controls?: JobControls | undefined;
 }
 
 export interface Picture {

@@ -2,7 +2,7 @@
 
 import { z } from 'zod';
 import { boundedList } from '../../admission/bounded-list.ts';
-import { boolean, dict, float, floatWithin, integer, list, seed, text } from './pydantic.ts';
+import { boolean, dict, float, floatWithin, integer, list, scripts, seed, text } from './pydantic.ts';
 
 const shared = {
   prompt: text(),
@@ -44,7 +44,7 @@ const shared = {
   script_args: list(),
   send_images: boolean(),
   save_images: boolean(),
-  alwayson_scripts: dict(),
+  alwayson_scripts: scripts(),
   force_task_id: text(),
   infotext: text(),
 };

@@ -6,9 +6,11 @@ import type { PlainSeed } from '../../../random/plain-seed.ts';
 import { emphases } from '../../../prompt/emphasis.ts';
 import type { NoiseConvention } from '../../../random/noise-source.ts';
 import { acceptJob, awaitJob } from '../../accept-job.ts';
+import { type UnitControls, unitControls, unitsIn } from '../../controlnet/units.ts';
 import type { FieldNames, JobDraft } from '../../decide-job.ts';
 import type { ServerContext } from '../../context.ts';
 import { invalidField, unfit } from '../../http/problem.ts';
+import type { Caller } from '../../http/picture-input.ts';
 import type { Answer, RouteRequest } from '../../http/route.ts';
 import { json } from '../../http/route.ts';
 import type { PictureJob, JobResult } from '../../job.ts';
@@ -252,8 +254,22 @@ function infoOf(
 /** A1111's form of a moment: 20240131235959. */
 export const timestamp = (moment: number): string => new Date(moment).toISOString().replace(/[-:T]/g, '').slice(0, 14);
 
+/** The controls of ControlNet's units in a request. `hasPicture`: a unit without one takes the initial picture. */
+export function controlsIn(
+  context: ServerContext,
+  caller: Caller,
+  body: SharedFields,
+  hasPicture: boolean,
+): Promise<UnitControls> {
+  const returnMaps = body.override_settings?.['control_net_no_detectmap'] !== true;
+  return unitControls(context, caller, body.alwayson_scripts ?? {}, { returnMaps, hasPicture });
+}
+
 /** The body without pictures that are not returned, because it is kept until the job is done. */
-function withoutPictures<T extends TextToImageFields | ImageToImageFields>(body: T): T {
+function withoutPictures<T extends TextToImageFields | ImageToImageFields>(given: T): T {
+  const { alwayson_scripts: scripts } = given;
+  const units = scripts && unitsIn(scripts);
+  const body = units ? { ...given, alwayson_scripts: { ...scripts, [units.name]: { args: [] } } } : given;
   if (!('include_init_images' in body) || body.include_init_images) return body;
   return { ...body, init_images: null, mask: null, latent_mask: null, firstpass_image: null, infotext: null };
 }
@@ -264,16 +280,27 @@ export async function answerGeneration(
   { owner, signal, ticket }: RouteRequest<unknown, unknown, unknown>,
   draft: JobDraft,
   given: TextToImageFields | ImageToImageFields,
+  controls: UnitControls,
 ): Promise<Answer> {
   const body = withoutPictures(given);
   const warnings = droppedSettings(given);
   if (warnings.length > 0) context.log.warn({ owner, warnings }, 'settings without effect');
   ticket.hold(Buffer.byteLength(JSON.stringify(body)));
-  const accepted = await acceptJob(context, { owner, source: 'a1111', priority: 'normal', draft, fields: fieldNames });
+  const accepted = await acceptJob(context, {
+    owner,
+    source: 'a1111',
+    priority: 'normal',
+    draft: { ...draft, ...controls.draft },
+    fields: fieldNames,
+    controlPlace: controls.place,
+  });
   if (body.force_task_id) context.tasks.set(owner, body.force_task_id.slice(0, 200), accepted.id);
   const job = await awaitJob(context, accepted, signal);
   const images = await Promise.all(
-    job.result.images.map(async ({ id }) => Buffer.from((await context.store.get(id)) ?? []).toString('base64')),
+    // As there, the maps of controls come after the pictures.
+    [...job.result.images.map(({ id }) => id), ...(job.result.maps ?? [])].map(async (id) =>
+      Buffer.from((await context.store.get(id)) ?? []).toString('base64'),
+    ),
   );
   return json({
     images: body.send_images === false ? [] : images,

@@ -9,7 +9,7 @@ import { defineRoute } from '../../http/route.ts';
 import type { JobRequest } from '../../job.ts';
 import { resizeModes } from '../../../image/fit-image.ts';
 import { withInfotext } from './infotext-fields.ts';
-import { answerGeneration, sharedDraft } from './generation.ts';
+import { answerGeneration, controlsIn, sharedDraft } from './generation.ts';
 import { generationResponse, type ImageToImageFields, imageToImageFields } from './generation-fields.ts';
 
 const fills = ['fill', 'original', 'latent noise', 'latent nothing'] as const;
@@ -76,6 +76,6 @@ export const img2img = defineRoute({
   async handle(context, request) {
     const body = withInfotext(context, request.body, imageToImageFields);
     const draft = await imageToImageDraft(context, request, body);
-    return answerGeneration(context, request, draft, body);
+    return answerGeneration(context, request, draft, body, await controlsIn(context, request, body, true));
   },
 });

@@ -53,14 +53,14 @@ const mostElements = 1000;
 const mostCharacters = 100_000;
 
 /** True if a value is small; stops early for large ones. */
-function isSmall(value: unknown): boolean {
+function isSmall(value: unknown, mostText = mostCharacters): boolean {
   let [elements, characters] = [0, 0];
   const open: unknown[] = [value];
   while (open.length > 0) {
     const next = open.pop();
     if (++elements > mostElements) return false;
     if (typeof next === 'string') characters += next.length;
-    if (characters > mostCharacters) return false;
+    if (characters > mostText) return false;
     if (typeof next !== 'object' || next === null) continue;
     const inner = Array.isArray(next) ? next : Object.values(next);
     if (inner.length > mostElements) return false;
@@ -78,4 +78,23 @@ export const dict = () =>
   optional(
     (value) => (Array.isArray(value) && value.length === 0 ? {} : value),
     small(z.record(z.string(), z.unknown())),
+  );
+
+/** Scripts with their arguments. Those of ControlNet hold pictures, which the size of the body bounds. */
+export const scripts = () =>
+  optional(
+    (value) => (Array.isArray(value) && value.length === 0 ? {} : value),
+    z
+      .any()
+      .refine(
+        (value) => {
+          if (typeof value !== 'object' || value === null) return true;
+          const entries = Object.entries(value as object);
+          const withPictures = entries.filter(([name]) => name.toLowerCase() === 'controlnet');
+          const others = entries.filter(([name]) => name.toLowerCase() !== 'controlnet');
+          return isSmall(Object.fromEntries(others)) && isSmall(withPictures, Number.POSITIVE_INFINITY);
+        },
+        { error: tooMuch, abort: true },
+      )
+      .pipe(z.record(z.string(), z.unknown())),
   );

@@ -1,6 +1,6 @@
 /**
- * Scripts of A1111. Of its extensions there are none: asking for one is answered as A1111 does where it is not installed. Of the scripts that
- * it has built in, clients send those along that its page shows as parts of itself; by the API they do nothing there either.
+ * Scripts of A1111. Of its extensions there is ControlNet: asking for another one is answered as A1111 does where it is not installed. Of the
+ * scripts that it has built in, clients send those along that its page shows as parts of itself; by the API they do nothing there either.
  */
 
 import { z } from 'zod';
@@ -9,6 +9,9 @@ import { defineRoute, json } from '../../http/route.ts';
 import type { SharedFields } from './generation-fields.ts';
 
 const builtIn = ['comments', 'extra options', 'hypertile', 'refiner', 'sampler', 'seed'] as const;
+/** By the second name clients tell that the extension is there. */
+const listed = [...builtIn, 'controlnet', 'controlnet m2m'] as const;
+const accepted: readonly string[] = [...builtIn, 'controlnet'];
 
 /** Soft inpainting has an effect unless its first argument turns it off. */
 const isOff = (name: string, given: unknown): boolean =>
@@ -26,7 +29,7 @@ export function checkScripts({
   if (script_name) throw missing('script_name', `Script '${script_name.slice(0, 100)}' not found`);
   for (const [name, given] of Object.entries(alwayson_scripts ?? {})) {
     const lower = name.toLowerCase();
-    if (!builtIn.some((known) => known === lower) && !isOff(lower, given))
+    if (!accepted.includes(lower) && !isOff(lower, given))
       throw missing('alwayson_scripts', `always on script ${name.slice(0, 100)} not found`);
   }
 }
@@ -37,5 +40,5 @@ export const scripts = defineRoute({
   summary: 'Scripts accepted in requests',
   flavour: 'a1111',
   response: z.object({ txt2img: z.array(z.string()), img2img: z.array(z.string()) }),
-  handle: async () => json({ txt2img: builtIn, img2img: builtIn }),
+  handle: async () => json({ txt2img: listed, img2img: listed }),
 });

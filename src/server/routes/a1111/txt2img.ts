@@ -5,7 +5,7 @@ import type { JobDraft } from '../../decide-job.ts';
 import { atField } from '../../http/problem.ts';
 import { defineRoute } from '../../http/route.ts';
 import { withInfotext } from './infotext-fields.ts';
-import { answerGeneration, samplingOf, type SharedDraft, sharedDraft } from './generation.ts';
+import { answerGeneration, controlsIn, samplingOf, type SharedDraft, sharedDraft } from './generation.ts';
 import { generationResponse, type TextToImageFields, textToImageFields } from './generation-fields.ts';
 import { upscalerNamed } from './upscaler-table.ts';
 
@@ -63,9 +63,11 @@ export const txt2img = defineRoute({
   summary: 'Generates pictures from a prompt',
   flavour: 'a1111',
   body: textToImageFields,
+  takesPictures: true,
   response: generationResponse,
   async handle(context, request) {
     const body = withInfotext(context, request.body, textToImageFields);
-    return answerGeneration(context, request, await textToImageDraft(context, request.owner, body), body);
+    const draft = await textToImageDraft(context, request.owner, body);
+    return answerGeneration(context, request, draft, body, await controlsIn(context, request, body, false));
   },
 });

@@ -11,6 +11,7 @@ import { StableDiffusionError } from '../../../errors.ts';
 import { checkWebhook } from '../../webhook.ts';
 import type { z } from 'zod';
 import { jobBody, jobView, viewOf } from './job-body.ts';
+import { controlsOf } from './job-controls.ts';
 
 async function draftOf(context: ServerContext, body: z.output<typeof jobBody>, caller: Caller): Promise<JobDraft> {
   const stored = async (field: 'image' | 'mask'): Promise<string | undefined> => {
@@ -22,7 +23,18 @@ async function draftOf(context: ServerContext, body: z.output<typeof jobBody>, c
           async () => (await storePicture(context, await readPicture(context, text, caller.signal), caller)).id,
         );
   };
-  const { task: named, kind, variation, inpaint, priority: _priority, image: _image, mask: _mask, ...same } = body;
+  const {
+    task: named,
+    kind,
+    variation,
+    inpaint,
+    priority: _priority,
+    image: _image,
+    mask: _mask,
+    control,
+    imagePrompts,
+    ...same
+  } = body;
   if (named !== undefined && kind !== undefined && named !== kind)
     throw invalidField(['body', 'kind'], 'kind is a deprecated name of task; send task only');
   const task = named ?? kind ?? 'txt2img';
@@ -46,6 +58,7 @@ async function draftOf(context: ServerContext, body: z.output<typeof jobBody>, c
     task,
     image,
     mask,
+    ...(await controlsOf(context, { control, imagePrompts }, caller)),
     ...(variation ? { subseed: variation.seed, subseedStrength: variation.strength } : {}),
     ...(task === 'inpaint' ? { inpaint: { blurX: blur, blurY: blur, fill, invert, onlyMaskedPadding, round } } : {}),
   };

@@ -1,8 +1,10 @@
 /** A job as the jobs API takes and shows it. */
 
 import { z } from 'zod';
+import { bounds } from '../../../generation/bounds.ts';
 import { plainSeedSchema } from '../../../generation/fields.ts';
 import { tasks } from '../../../generation/request.ts';
+import { boundedList } from '../../admission/bounded-list.ts';
 import type { ServerContext } from '../../context.ts';
 import { draftFields } from '../../decide-job.ts';
 import {
@@ -14,6 +16,7 @@ import {
   priorities,
   type WorkflowRequest,
 } from '../../job.ts';
+import { controlBody, imagePromptBody } from '../../job-controls.ts';
 
 /** Below 2^53 a number, above its digits. */
 const seed = plainSeedSchema;
@@ -42,6 +45,12 @@ export const jobBody = z.object({
       round: z.boolean().optional().describe('false paints grey parts of the mask in part; default: true'),
     })
     .optional(),
+  control: boundedList(controlBody, bounds.controls.max)
+    .optional()
+    .describe('ControlNets, T2I-Adapters and style adapters by their names, with pictures'),
+  imagePrompts: boundedList(imagePromptBody, bounds.controls.max)
+    .optional()
+    .describe('IP-Adapters by their names, with pictures'),
   format: z
     .strictObject({ type: z.enum(outputFormats).default('png'), quality: z.int().min(1).max(100).default(90) })
     .optional(),
@@ -69,6 +78,7 @@ export const jobView = z.object({
   result: z
     .object({
       images: z.array(z.record(z.string(), z.unknown())),
+      maps: z.array(z.string()).optional().describe('ids of the maps of controls'),
       interrupted: z.boolean(),
       seconds: z.number(),
       batch: z.int(),

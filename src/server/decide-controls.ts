@@ -1,0 +1,103 @@
+/** Controls that a caller asks for, checked before the job is accepted: their number, models, preprocessors and what these need. */
+
+import type { ControlConfig } from '../checkpoints/control-file.ts';
+import { takesMask, passesOn } from '../pipelines/control-maps.ts';
+import { findPreprocessor, preprocessors, annotators } from '../preprocessors/index.ts';
+import type { ServerContext } from './context.ts';
+import type { JobDraft } from './decide-job.ts';
+import { atField, invalidField } from './http/problem.ts';
+import type { JobControl, JobImagePrompt } from './job-controls.ts';
+
+type Where = readonly (string | number)[];
+
+/** The place of a control in the caller's request. */
+export type ControlPlace = (list: 'control' | 'imagePrompts', index: number, field: string) => Where;
+
+export const placeInJob: ControlPlace = (list, index, field) => ['body', list, index, field];
+
+function checkPreprocessor({ controls }: ServerContext, { preprocessor: name }: JobControl, where: Where): void {
+  if (passesOn(name)) return;
+  const found = findPreprocessor(name);
+  if (!found)
+    throw invalidField(
+      where,
+      `module(${name.slice(0, 100)}) not found in supported modules: ${preprocessors.map((one) => one.name).join(', ')}`,
+    );
+  if (found.network === undefined || controls.annotatorPath(found.network) !== undefined) return;
+  const file = annotators.find(({ kind }) => kind === found.network)?.file;
+  throw invalidField(
+    where,
+    `the preprocessor ${found.name} needs the network in ${file}, and the server has none; its operator can put it into a folder of --annotators`,
+  );
+}
+
+function checkKind(kind: ControlConfig['kind'], list: 'control' | 'imagePrompts', where: Where): void {
+  if ((kind === 'ip_adapter') === (list === 'imagePrompts')) return;
+  throw invalidField(
+    where,
+    kind === 'ip_adapter'
+      ? 'this is an IP-Adapter, which is given under imagePrompts'
+      : 'this is not an IP-Adapter; give it under control',
+  );
+}
+
+/** The model by its title. Throws at its field where it is not known, or not of this kind, or lacks its image encoder. */
+async function modelOf(
+  { controls }: ServerContext,
+  list: 'control' | 'imagePrompts',
+  name: string,
+  where: Where,
+): Promise<{ readonly title: string; readonly kind: ControlConfig['kind'] }> {
+  const found = await atField(where, () => controls.find(name));
+  const facts = await atField(where, () => controls.facts(found));
+  checkKind(facts.kind, list, where);
+  if (facts.takesFace)
+    throw invalidField(where, 'a FaceID adapter takes the embedding of a face, which this server does not make');
+  if (facts.encoderWidth) await atField(where, () => controls.encoderFor(facts));
+  return { title: found.title, kind: facts.kind };
+}
+
+async function checkedControl(
+  context: ServerContext,
+  draft: JobDraft,
+  control: JobControl,
+  at: (field: string) => Where,
+): Promise<JobControl> {
+  const { title, kind } = await modelOf(context, 'control', control.model, at('model'));
+  if (control.picture === undefined && draft.image === undefined)
+    throw invalidField(at('picture'), 'this control has no picture, and the job has none either');
+  if (control.start > control.end) throw invalidField(at('start'), 'ensure that start is not above end');
+  if (kind !== 't2i_style') checkPreprocessor(context, control, at('preprocessor'));
+  if (takesMask(control) && control.picture !== undefined && control.mask === undefined && draft.mask === undefined)
+    throw invalidField(at('mask'), `the preprocessor ${control.preprocessor} needs a mask`);
+  return { ...control, model: title };
+}
+
+/** The controls of a draft with the titles of their models. Throws `invalid-argument` and others at a field. */
+export async function decideControls(
+  context: ServerContext,
+  draft: JobDraft,
+  place: ControlPlace = placeInJob,
+): Promise<Pick<JobDraft, 'control' | 'imagePrompts'>> {
+  const { control = [], imagePrompts = [] } = draft;
+  const most = context.limits.controls;
+  if (control.length + imagePrompts.length > most)
+    throw invalidField(
+      place(control.length > most ? 'control' : 'imagePrompts', most, 'model'),
+      `ensure that there are at most ${most} controls`,
+    );
+  const controls: JobControl[] = [];
+  for (const [i, one] of control.entries())
+    controls.push(await checkedControl(context, draft, one, (field) => place('control', i, field)));
+  const prompts: JobImagePrompt[] = [];
+  for (const [i, one] of imagePrompts.entries()) {
+    const { title } = await modelOf(context, 'imagePrompts', one.model, place('imagePrompts', i, 'model'));
+    if (one.start > one.end)
+      throw invalidField(place('imagePrompts', i, 'start'), 'ensure that start is not above end');
+    prompts.push({ ...one, model: title });
+  }
+  return {
+    control: controls.length > 0 ? controls : undefined,
+    imagePrompts: prompts.length > 0 ? prompts : undefined,
+  };
+}
