@@ -4,11 +4,19 @@ import type { ControlConfig } from '../checkpoints/control-file.ts';
 import { takesMask, passesOn } from '../pipelines/control-maps.ts';
 import { findPreprocessor, preprocessors, annotators } from '../preprocessors/index.ts';
 import type { ServerContext } from './context.ts';
-import type { JobDraft } from './decide-job.ts';
 import { atField, invalidField } from './http/problem.ts';
 import type { JobControl, JobImagePrompt } from './job-controls.ts';
 
 type Where = readonly (string | number)[];
+
+/** What of a draft its controls are checked with. */
+export interface ControlledDraft {
+  readonly control?: readonly JobControl[] | undefined;
+  readonly imagePrompts?: readonly JobImagePrompt[] | undefined;
+  /** Ids of the initial picture and the mask. */
+  readonly image?: string | undefined;
+  readonly mask?: string | undefined;
+}
 
 /** The place of a control in the caller's request. */
 export type ControlPlace = (list: 'control' | 'imagePrompts', index: number, field: string) => Where;
@@ -59,7 +67,7 @@ async function modelOf(
 
 async function checkedControl(
   context: ServerContext,
-  draft: JobDraft,
+  draft: ControlledDraft,
   control: JobControl,
   at: (field: string) => Where,
 ): Promise<JobControl> {
@@ -76,9 +84,9 @@ async function checkedControl(
 /** The controls of a draft with the titles of their models. Throws `invalid-argument` and others at a field. */
 export async function decideControls(
   context: ServerContext,
-  draft: JobDraft,
+  draft: ControlledDraft,
   place: ControlPlace = placeInJob,
-): Promise<Pick<JobDraft, 'control' | 'imagePrompts'>> {
+): Promise<Pick<ControlledDraft, 'control' | 'imagePrompts'>> {
   const { control = [], imagePrompts = [] } = draft;
   const most = context.limits.controls;
   if (control.length + imagePrompts.length > most)

@@ -8,11 +8,10 @@ import { type PlainSeed, plainSeed, seedOf } from '../random/plain-seed.ts';
 import { requestSchemas } from '../generation/request.ts';
 import { workOf } from './admission/work.ts';
 import type { ServerContext } from './context.ts';
-import { type ControlPlace, decideControls } from './decide-controls.ts';
+import { type ControlledDraft, type ControlPlace, decideControls } from './decide-controls.ts';
 import { type LoraUse, parseExtraNetworks } from './extra-networks.ts';
 import { atField, invalidField } from './http/problem.ts';
 import { type JobRequest, jobRequestSchema, type NewJob, takenFields } from './job.ts';
-import type { JobControl, JobImagePrompt } from './job-controls.ts';
 import type { ModelFacts } from './models/model-pool.ts';
 
 type Hires = NonNullable<JobRequest['hires']>;
@@ -50,8 +49,8 @@ export interface JobDraft extends z.output<typeof draftSchema> {
   readonly resizeMode?: JobRequest['resizeMode'];
   readonly inpaint?: JobRequest['inpaint'];
   readonly hires?: HiresDraft | undefined;
-  readonly control?: readonly JobControl[] | undefined;
-  readonly imagePrompts?: readonly JobImagePrompt[] | undefined;
+  readonly control?: ControlledDraft['control'];
+  readonly imagePrompts?: ControlledDraft['imagePrompts'];
   readonly format?: JobRequest['format'] | undefined;
   readonly previews?: number | undefined;
   readonly scheduler?: string | undefined;

@@ -54,10 +54,28 @@ export interface Parts {
   readonly close: () => Promise<void>;
 }
 
+/** Removes old jobs and pictures every hour. */
+function startPruning(
+  { queue, store, log }: Pick<Parts, 'queue' | 'store' | 'log'>,
+  keepSeconds: number,
+): { stop(): void } {
+  const prune = async (): Promise<void> => {
+    const before = Date.now() - keepSeconds * 1000;
+    await queue.prune(before);
+    // A job may use a picture that was uploaded long before.
+    await store.prune(before - 24 * 3600 * 1000);
+  };
+  const timer = setInterval(
+    () => prune().catch((error: unknown) => log.warn({ err: error }, 'old jobs could not be removed')),
+    3600 * 1000,
+  );
+  timer.unref();
+  return { stop: () => clearInterval(timer) };
+}
+
 export async function openParts(options: WorkOptions): Promise<Parts> {
   const limits = limitsOf(options.limits);
   const policy: ServerPolicy = { safety: true, watermark: true, fetchUrls: false, webhooks: 'off', ...options.policy };
-  const keepSeconds = options.keepSeconds ?? week;
   const log = options.logger ?? createLogger(options.logLevel, options.logFormat);
   const catalog = await openModelCatalog({ model: options.model, folder: options.modelsFolder });
   const adapters = await openAdapterCatalog({
@@ -97,17 +115,7 @@ export async function openParts(options: WorkOptions): Promise<Parts> {
   });
   const metrics = createMetrics();
   metrics.onRead(async () => ({ ...(await queue.counts()), models: models.loaded().length }));
-  const prune = async (): Promise<void> => {
-    const before = Date.now() - keepSeconds * 1000;
-    await queue.prune(before);
-    // A job may use a picture that was uploaded long before.
-    await store.prune(before - 24 * 3600 * 1000);
-  };
-  const pruning = setInterval(
-    () => prune().catch((error: unknown) => log.warn({ err: error }, 'old jobs could not be removed')),
-    3600 * 1000,
-  );
-  pruning.unref();
+  const pruning = startPruning({ queue, store, log }, options.keepSeconds ?? week);
   return {
     queue,
     store,
@@ -127,7 +135,7 @@ export async function openParts(options: WorkOptions): Promise<Parts> {
     webhooks,
     linkSecret,
     async close() {
-      clearInterval(pruning);
+      pruning.stop();
       await webhooks?.stop();
       await queue.close();
       await store.close();

@@ -462,7 +462,7 @@ test('scripts that A1111 has built in may be sent along; others are not there', 
   );
   for (const wrong of [
     { alwayson_scripts: { 'Soft inpainting': { args: [true] } } },
-    { alwayson_scripts: { controlnet: { args: [{}] } } },
+    { alwayson_scripts: { ADetailer: { args: [{}] } } },
     { script_name: 'X/Y/Z plot' },
   ]) {
     const { status, body } = await server.json('POST', api('txt2img'), { ...small, ...wrong });
@@ -631,11 +631,9 @@ test('lists', async () => {
   assert.ok(((await list('scripts')) as { txt2img: string[] }).txt2img.includes('seed'));
   assert.equal(typeof (await list('cmd-flags')), 'object');
   assert.ok((((await list('memory')) as { ram: { used: number } }).ram.used ?? 0) > 0);
-  for (const path of [api('interrogate'), '/controlnet/model_list']) {
-    const { status, body } = await server.json('GET', path);
-    assert.equal(status, 404);
-    assert.deepEqual(body, { detail: 'Not Found' });
-  }
+  const { status: missing, body } = await server.json('GET', api('interrogate'));
+  assert.equal(missing, 404);
+  assert.deepEqual(body, { detail: 'Not Found' });
   for (const name of ['refresh-checkpoints', 'refresh-vae', 'unload-checkpoint', 'reload-checkpoint'])
     assert.equal((await server.json('POST', api(name))).status, 200, name);
 });

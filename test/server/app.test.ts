@@ -84,7 +84,7 @@ test('without a key nothing is answered but health and the page; each API says s
     if (open) continue;
     const answer = JSON.parse(body) as { detail?: string; error: { code: string; type: string } };
     if (flavour === 'comfyui') assert.equal(answer.error.type, 'forbidden');
-    else if (path.startsWith('/sdapi') || path.startsWith('/internal')) assert.match(answer.detail ?? '', /API key/);
+    else if (/^\/(sdapi|internal|controlnet)/.test(path)) assert.match(answer.detail ?? '', /API key/);
     else if (path.startsWith('/v1beta')) assert.match(body, /"UNAUTHENTICATED"/);
     else assert.ok(['invalid_api_key', 'forbidden'].includes(answer.error.code), body);
   }

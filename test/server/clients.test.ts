@@ -117,13 +117,14 @@ test('Auto-Photoshop-StableDiffusion-Plugin: its start, text to image, inpaintin
   assert.deepEqual((await ask<{ loaded: object }>('GET', 'embeddings')).loaded, {});
   await ask('POST', 'options', { inpainting_mask_weight: 1 });
   assert.equal((await ask<Options>('GET', 'options'))['inpainting_mask_weight'], 1);
-  for (const path of [
-    'controlnet/settings',
-    'controlnet/model_list',
-    'controlnet/module_list?alias_names=true',
-    'sdapi/auto-photoshop-sd/vae/list',
-  ])
-    assert.equal((await server.json('GET', `/${path}`, undefined, headers)).status, 404, path);
+  const statuses = {
+    'controlnet/settings': 200,
+    'controlnet/model_list': 200,
+    'controlnet/module_list?alias_names=true': 200,
+    'sdapi/auto-photoshop-sd/vae/list': 404,
+  };
+  for (const [path, status] of Object.entries(statuses))
+    assert.equal((await server.json('GET', `/${path}`, undefined, headers)).status, status, path);
   const shared = {
     selection_info: { left: 0, top: 0, width: 64, height: 64 },
     alwayson_scripts: {},

@@ -11,7 +11,16 @@ const skip =
   spawnSync('python3', ['-c', 'import webuiapi']).status === 0
     ? false
     : 'python3 with webuiapi is not installed (pip install webuiapi)';
-const builtIn = ['comments', 'extra options', 'hypertile', 'refiner', 'sampler', 'seed'];
+const builtIn = [
+  'comments',
+  'extra options',
+  'hypertile',
+  'refiner',
+  'sampler',
+  'seed',
+  'controlnet',
+  'controlnet m2m',
+];
 const script = fileURLToPath(new URL('./webuiapi_client.py', import.meta.url));
 
 interface Seen {

@@ -11,7 +11,18 @@ import { findPreprocessor } from '../../preprocessors/index.ts';
 import type { JobRequest, PictureJob } from '../job.ts';
 import type { JobControl, JobImagePrompt } from '../job-controls.ts';
 import { mapsOf, type OfPasses, type PreparedControl, type PreparedReference } from '../pictures/control-work.ts';
-import type { RunContext } from './work.ts';
+import type { ControlPool } from '../models/control-pool.ts';
+import type { PicturePool } from '../pictures/picture-pool.ts';
+import type { BlobStore } from '../store/blob-store.ts';
+
+/** What opening controls needs of a runner. */
+export interface ControlContext {
+  readonly store: BlobStore;
+  /** Work on pictures of callers. */
+  readonly pictures: PicturePool;
+  /** Control networks, and the networks of preprocessors. */
+  readonly controls: ControlPool;
+}
 
 type Pass = 'first' | 'second';
 type Fields = Readonly<Record<string, unknown>>;
@@ -44,7 +55,7 @@ function plainFields(fields: Fields, shape: Fields): Fields {
 
 const ofPass = <T>(both: OfPasses<T> | undefined, pass: Pass): T | undefined => both?.[pass];
 
-function readerOf({ store }: RunContext): (id: string | undefined) => Promise<Uint8Array | undefined> {
+function readerOf({ store }: ControlContext): (id: string | undefined) => Promise<Uint8Array | undefined> {
   return async (id: string | undefined): Promise<Uint8Array | undefined> => {
     if (id === undefined) return undefined;
     const bytes = await store.get(id);
@@ -58,7 +69,7 @@ async function drawnByNetwork(
   control: JobControl,
   prepared: PreparedControl,
   { request, owner }: PictureJob,
-  { context: { controls }, signal }: { readonly context: RunContext; readonly signal: AbortSignal },
+  { context: { controls }, signal }: { readonly context: ControlContext; readonly signal: AbortSignal },
 ): Promise<PreparedControl> {
   const { network } = findPreprocessor(control.preprocessor) ?? {};
   const { picture } = prepared;
@@ -70,7 +81,11 @@ async function drawnByNetwork(
   return { ...prepared, ...(await mapsOf(drawn, { control, mask: undefined, request })) };
 }
 
-async function prepareControls(job: PictureJob, context: RunContext, signal: AbortSignal): Promise<OpenedControl[]> {
+async function prepareControls(
+  job: PictureJob,
+  context: ControlContext,
+  signal: AbortSignal,
+): Promise<OpenedControl[]> {
   const { request, owner } = job;
   const { pictures, controls } = context;
   const read = readerOf(context);
@@ -94,7 +109,7 @@ async function prepareControls(job: PictureJob, context: RunContext, signal: Abo
   return opened;
 }
 
-async function preparePrompts(job: PictureJob, context: RunContext, signal: AbortSignal): Promise<OpenedPrompt[]> {
+async function preparePrompts(job: PictureJob, context: ControlContext, signal: AbortSignal): Promise<OpenedPrompt[]> {
   const { request, owner } = job;
   const read = readerOf(context);
   const opened: OpenedPrompt[] = [];
@@ -117,7 +132,7 @@ function inPass(fields: JobControl, pass: Pass, { hires }: JobRequest): ControlF
 /** Opens the pictures of a job's controls. Undefined for a job without any. Throws `not-found`, and what making the maps throws. */
 export async function openControls(
   job: PictureJob,
-  context: RunContext,
+  context: ControlContext,
   signal: AbortSignal,
 ): Promise<JobControls | undefined> {
   const { request } = job;

@@ -2,32 +2,24 @@
 
 import type { Model } from '../../model/model.ts';
 import type { Job, PictureJob, ResultImage } from '../job.ts';
-import type { ControlPool } from '../models/control-pool.ts';
 import type { ModelPool } from '../models/model-pool.ts';
-import type { PicturePool } from '../pictures/picture-pool.ts';
 import type { JobQueue } from '../queue/queue.ts';
-import type { BlobStore } from '../store/blob-store.ts';
 import type { PictureFolder } from '../store/picture-folder.ts';
-import type { JobControls } from './open-controls.ts';
+import type { ControlContext, JobControls } from './open-controls.ts';
 import type { PicturePolicy } from './pipeline-of.ts';
 import type { PreparedPictures } from './prepare-pictures.ts';
 import type { Turns } from './turns.ts';
 import type { WorkflowMaker } from './workflow-maker.ts';
 
-export interface RunContext {
+export interface RunContext extends ControlContext {
   readonly queue: JobQueue;
-  readonly store: BlobStore;
   readonly models: ModelPool;
-  /** Control networks, and the networks of preprocessors. */
-  readonly controls: ControlPool;
   readonly policy: PicturePolicy;
   /** Where people find their pictures; undefined for nowhere but the store. */
   readonly outputs: PictureFolder | undefined;
   readonly onTroubleSaving: (error: unknown) => void;
   /** Most pictures in one run of the program. */
   readonly maxBatch: number;
-  /** Work on pictures of callers. */
-  readonly pictures: PicturePool;
   /** Seconds of work on one job, without the time in which it waits for others. */
   readonly jobSeconds: number;
   readonly turns: Turns;

@@ -6,15 +6,15 @@ import type { PlainSeed } from '../../../random/plain-seed.ts';
 import { emphases } from '../../../prompt/emphasis.ts';
 import type { NoiseConvention } from '../../../random/noise-source.ts';
 import { acceptJob, awaitJob } from '../../accept-job.ts';
-import { type UnitControls, unitControls, unitsIn } from '../../controlnet/units.ts';
+import type { UnitControls } from '../../controlnet/units.ts';
 import type { FieldNames, JobDraft } from '../../decide-job.ts';
 import type { ServerContext } from '../../context.ts';
 import { invalidField, unfit } from '../../http/problem.ts';
-import type { Caller } from '../../http/picture-input.ts';
 import type { Answer, RouteRequest } from '../../http/route.ts';
 import { json } from '../../http/route.ts';
 import type { PictureJob, JobResult } from '../../job.ts';
 import { extraSettings } from '../../run/settings-text.ts';
+import { withoutUnits } from './controls-in.ts';
 import { droppedSettings, noChoice } from './dropped-settings.ts';
 import { checkOptions, currentModel, optionsOf } from './option-table.ts';
 import {
@@ -254,22 +254,9 @@ function infoOf(
 /** A1111's form of a moment: 20240131235959. */
 export const timestamp = (moment: number): string => new Date(moment).toISOString().replace(/[-:T]/g, '').slice(0, 14);
 
-/** The controls of ControlNet's units in a request. `hasPicture`: a unit without one takes the initial picture. */
-export function controlsIn(
-  context: ServerContext,
-  caller: Caller,
-  body: SharedFields,
-  hasPicture: boolean,
-): Promise<UnitControls> {
-  const returnMaps = body.override_settings?.['control_net_no_detectmap'] !== true;
-  return unitControls(context, caller, body.alwayson_scripts ?? {}, { returnMaps, hasPicture });
-}
-
 /** The body without pictures that are not returned, because it is kept until the job is done. */
 function withoutPictures<T extends TextToImageFields | ImageToImageFields>(given: T): T {
-  const { alwayson_scripts: scripts } = given;
-  const units = scripts && unitsIn(scripts);
-  const body = units ? { ...given, alwayson_scripts: { ...scripts, [units.name]: { args: [] } } } : given;
+  const body = withoutUnits(given);
   if (!('include_init_images' in body) || body.include_init_images) return body;
   return { ...body, init_images: null, mask: null, latent_mask: null, firstpass_image: null, infotext: null };
 }

@@ -9,7 +9,8 @@ import { defineRoute } from '../../http/route.ts';
 import type { JobRequest } from '../../job.ts';
 import { resizeModes } from '../../../image/fit-image.ts';
 import { withInfotext } from './infotext-fields.ts';
-import { answerGeneration, controlsIn, sharedDraft } from './generation.ts';
+import { controlsIn } from './controls-in.ts';
+import { answerGeneration, sharedDraft } from './generation.ts';
 import { generationResponse, type ImageToImageFields, imageToImageFields } from './generation-fields.ts';
 
 const fills = ['fill', 'original', 'latent noise', 'latent nothing'] as const;

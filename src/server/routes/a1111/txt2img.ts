@@ -5,7 +5,8 @@ import type { JobDraft } from '../../decide-job.ts';
 import { atField } from '../../http/problem.ts';
 import { defineRoute } from '../../http/route.ts';
 import { withInfotext } from './infotext-fields.ts';
-import { answerGeneration, controlsIn, samplingOf, type SharedDraft, sharedDraft } from './generation.ts';
+import { controlsIn } from './controls-in.ts';
+import { answerGeneration, samplingOf, type SharedDraft, sharedDraft } from './generation.ts';
 import { generationResponse, type TextToImageFields, textToImageFields } from './generation-fields.ts';
 import { upscalerNamed } from './upscaler-table.ts';
 
