@@ -16,6 +16,8 @@ export interface CommandSetting {
 export type FromCommand =
   | { readonly kind: 'write'; readonly stream: StreamName; readonly text: string }
   | { readonly kind: 'patience'; readonly milliseconds: number }
+  /** One more signal that means Ctrl-C. */
+  | { readonly kind: 'signal'; readonly signal: 'SIGUSR1' }
   /** Requests standard input. */
   | { readonly kind: 'input' }
   | { readonly kind: 'exit'; readonly code: number };
@@ -65,6 +67,7 @@ async function main(port: NonNullable<typeof parentPort>, setting: CommandSettin
       environment: process.env,
       signal: controller.signal,
       now: () => performance.now(),
+      alsoStopAt: (signal) => send({ kind: 'signal', signal }),
       setPatience: (milliseconds) => send({ kind: 'patience', milliseconds }),
     },
     setting.version,

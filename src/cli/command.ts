@@ -41,6 +41,10 @@ export interface CliContext {
   readonly signal: AbortSignal;
   /** A clock in milliseconds with an arbitrary origin. */
   readonly now: () => number;
+  /** Version of the program. */
+  readonly version?: string;
+  /** Takes another signal as Ctrl-C too. */
+  readonly alsoStopAt?: (signal: 'SIGUSR1') => void;
   /** Sets how many milliseconds the command may take to end after Ctrl-C (default: 1500). */
   readonly setPatience?: (milliseconds: number) => void;
 }

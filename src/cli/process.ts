@@ -38,6 +38,7 @@ export function runProcess(words: readonly string[]): Promise<number> {
     worker.on('message', (message: FromCommand) => {
       if (message.kind === 'write') ending.write(message.stream, message.text);
       else if (message.kind === 'patience') ending.setPatience(message.milliseconds);
+      else if (message.kind === 'signal') ending.alsoStopAt(message.signal);
       else if (message.kind === 'input') readInput(send);
       else ({ code } = message);
     });
@@ -110,6 +111,12 @@ function watchSignals(cancel: () => void) {
   };
   for (const signal of signals) process.on(signal, interrupt);
   return {
+    /** A scheduler may send it several times; it never ends the command at once. */
+    alsoStopAt(signal: 'SIGUSR1'): void {
+      process.on(signal, () => {
+        if (first === undefined) interrupt('SIGTERM');
+      });
+    },
     setPatience(milliseconds: number): void {
       patience = milliseconds;
     },

@@ -15,7 +15,7 @@ Exit codes: 0 success; 1 failure; 2 invalid command line; 130 interrupted with C
 
 /** Runs one command line (without the program's name); resolves to the exit code. Never throws. */
 export async function runCli(words: readonly string[], given: CliProcess, version: string): Promise<number> {
-  const context: CliContext = { ...given, out: textOutput(given.out), err: textOutput(given.err) };
+  const context: CliContext = { ...given, version, out: textOutput(given.out), err: textOutput(given.err) };
   try {
     return await dispatch(words, context, version);
   } catch (error) {

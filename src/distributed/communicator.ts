@@ -1,8 +1,7 @@
 /**
  * Communicator: the processes that work together, and the collective operations between them, after MPI (MPI Forum, MPI 4.1, chapter 6).
  *
- * Every rank calls the same operations in the same order with arrays of the same length. Operations of one communicator run one after
- * the other; independent sequences need a communicator each (`duplicate`).
+ * Every rank calls the same operations in the same order. They run one after the other.
  */
 
 /** Arrays that can be summed. */
@@ -29,8 +28,6 @@ export interface Communicator extends AsyncDisposable {
   broadcast<T extends Moved>(values: T, root?: number): Promise<T>;
   /** Waits for all ranks, without taking the processor from them. */
   barrier(): Promise<void>;
-  /** The same ranks with operations of their own. All ranks call it, in the same order. */
-  duplicate(): Promise<Communicator>;
   /** Ends the processes of all ranks at once. */
   abort(exitCode?: number): void;
 }
@@ -45,7 +42,6 @@ export const alone: Communicator = {
   allToAll: async (values) => values.slice(),
   broadcast: async (values) => values,
   barrier: async () => {},
-  duplicate: async () => alone,
   abort: (exitCode = 1) => {
     throw new Error(`a process that works alone was aborted with ${exitCode}`);
   },

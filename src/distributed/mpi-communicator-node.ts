@@ -173,15 +173,6 @@ class MpiCommunicator implements Communicator {
     return this.#next(() => this.#poll(this.#mpi.call.MPI_Ibarrier, [this.#handle], 'MPI_Ibarrier'));
   }
 
-  duplicate(): Promise<Communicator> {
-    return this.#next(async () => {
-      const made = new BigInt64Array(1);
-      check(this.#mpi.call.MPI_Comm_dup(this.#handle, made), 'MPI_Comm_dup');
-      const handle = this.#mpi.kind.handle === 'int' ? (new Int32Array(made.buffer)[0] ?? 0) : (made[0] ?? 0n);
-      return new MpiCommunicator(this.#mpi, handle, () => check(this.#mpi.call.MPI_Comm_free(made), 'MPI_Comm_free'));
-    });
-  }
-
   abort(exitCode = 1): void {
     this.#mpi.call.MPI_Abort(this.#handle, exitCode);
   }
@@ -207,14 +198,11 @@ class MpiCommunicator implements Communicator {
 export function startMpi(mpi: MpiLibrary): Communicator {
   const { call, kind, handles } = mpi;
   const level = new Int32Array(1);
-  check(call.MPI_Init_thread(null, null, kind.threadMultiple, level), 'MPI_Init_thread');
+  check(call.MPI_Init_thread(null, null, kind.threadSerialized, level), 'MPI_Init_thread');
   const all = new MpiCommunicator(mpi, handles.world, () => check(call.MPI_Finalize(), 'MPI_Finalize'));
-  if (level[0] !== kind.threadMultiple) {
-    call.MPI_Finalize();
-    throw new StableDiffusionError(
-      'engine-unavailable',
-      `${mpi.path} was built without MPI_THREAD_MULTIPLE (it gives ${level[0]}), which is needed. Use another build of it.`,
-    );
-  }
-  return all;
+  if ((level[0] ?? 0) >= kind.threadSerialized) return all;
+  throw new StableDiffusionError(
+    'engine-unavailable',
+    `${mpi.path} was built without support for threads (it gives level ${level[0]}). Use another build of it.`,
+  );
 }

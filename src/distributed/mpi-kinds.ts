@@ -10,8 +10,8 @@ export interface MpiKind {
   readonly name: string;
   /** C type of a handle. */
   readonly handle: 'int' | 'intptr_t';
-  /** Value of MPI_THREAD_MULTIPLE. */
-  readonly threadMultiple: number;
+  /** Value of MPI_THREAD_SERIALIZED: several threads call the library, one at a time. */
+  readonly threadSerialized: number;
   /** Numbers, or names of variables whose addresses they are. */
   readonly handles: Readonly<Record<HandleName, number | string>>;
 }
@@ -19,7 +19,7 @@ export interface MpiKind {
 const openMpi: MpiKind = {
   name: 'Open MPI',
   handle: 'intptr_t',
-  threadMultiple: 3,
+  threadSerialized: 2,
   handles: {
     world: 'ompi_mpi_comm_world',
     float: 'ompi_mpi_float',
@@ -34,7 +34,7 @@ const openMpi: MpiKind = {
 const mpich: MpiKind = {
   name: "MPICH's ABI",
   handle: 'int',
-  threadMultiple: 3,
+  threadSerialized: 2,
   handles: {
     world: 0x44000000,
     float: 0x4c00040a,
@@ -49,7 +49,7 @@ const mpich: MpiKind = {
 const standard: MpiKind = {
   name: "MPI 5's ABI",
   handle: 'intptr_t',
-  threadMultiple: 4096,
+  threadSerialized: 2048,
   handles: { world: 0x101, float: 0x210, double: 0x214, byte: 0x247, sum: 0x21, max: 0x23, min: 0x22 },
 };
 

@@ -32,8 +32,6 @@ const declarations = {
   MPI_Abort: 'H, int',
   MPI_Comm_rank: 'H, void*',
   MPI_Comm_size: 'H, void*',
-  MPI_Comm_dup: 'H, void*',
-  MPI_Comm_free: 'void*',
   MPI_Test: 'void*, void*, void*',
   MPI_Ibarrier: 'H, void*',
   MPI_Ibcast: 'void*, int, H, int, H, void*',

@@ -39,7 +39,7 @@ export async function* trainingLoop<Batch>(options: LoopOptions<Batch>): AsyncGe
     yield { kind: 'begin', step: start.step, beganAgain: run.beganAgain };
     const meter = progressMeter({
       total: options.settings.maxSteps,
-      batchSize: options.settings.batchSize * options.settings.accumulate,
+      batchSize: options.settings.batchSize * options.settings.accumulate * (options.communicator?.size ?? 1),
       start: start.step,
       now: now(),
     });

@@ -1,5 +1,6 @@
 /** What a training loop is given, and the events that it reports. */
 
+import type { Communicator } from '../distributed/communicator.ts';
 import type { TrainingBatch } from './data/batches.ts';
 import type { Problems } from './data/problems.ts';
 import type { OrderState } from './data/sample-order.ts';
@@ -26,7 +27,9 @@ export interface LoopOptions<Batch> {
   readonly now: () => number;
   /** Writes report.html with each checkpoint and each grid, and every 20 seconds. */
   readonly report?: boolean;
-  /** Fires to save and stop after the step at work. */
+  /** The processes that train together; each has its part of every batch, and the run of rank 0 alone writes. Default: this one alone. */
+  readonly communicator?: Communicator;
+  /** Fires to save and stop after the step at work; on any rank, for all. */
   readonly signal?: AbortSignal;
 }
 

@@ -1,5 +1,6 @@
 /** The steps of a training loop: batches in order, updates, and after each what is due. */
 
+import { alone, anyRank } from '../distributed/communicator.ts';
 import { StableDiffusionError } from '../errors.ts';
 import type { TensorProvider } from '../formats/safetensors-write.ts';
 import type { TrainingBatch } from './data/batches.ts';
@@ -7,6 +8,7 @@ import { prefetch } from './data/prefetch.ts';
 import { mixSeed, type OrderState } from './data/sample-order.ts';
 import type { LoopOptions, TrainingEvent } from './loop-options.ts';
 import type { LoopStart, LoopState } from './loop-state.ts';
+import { meanOverRanks } from './step/gradient-exchange.ts';
 
 /** An event of the steps alone, without progress. */
 export type BareEvent =
@@ -20,26 +22,43 @@ interface Prepared<Batch> {
 }
 
 /** Batches made ready ahead of their step, each with the seed of its number. */
-async function* prepared<Batch>(
-  { trainee, seed, settings, batches }: LoopOptions<Batch>,
+function prepared<Batch>(
+  { trainee, seed, settings, batches, communicator }: LoopOptions<Batch>,
   start: LoopStart,
 ): AsyncGenerator<Prepared<Batch>, void, void> {
   let number = start.step * settings.accumulate;
   const numbered = async function* (): AsyncGenerator<TrainingBatch & { readonly number: number }> {
     for await (const batch of batches(start.order)) {
-      if (number === 0) await trainee.begin?.(batch.items, mixSeed(seed, 0, 7));
+      if (number === 0) await trainee.begin?.(batch.items, mixSeed(seed, 0, 7), batch.places);
       yield { ...batch, number: number++ };
     }
   };
-  yield* prefetch(
-    numbered(),
-    async (batch) => ({
-      batch: await trainee.prepare(batch.items, mixSeed(seed, batch.number, 3)),
-      epoch: batch.epoch,
-      order: batch.state,
-    }),
-    { ahead: 2 },
-  );
+  const work = async (batch: TrainingBatch & { readonly number: number }): Promise<Prepared<Batch>> => ({
+    batch: await trainee.prepare(batch.items, mixSeed(seed, batch.number, 3), 'training', batch.places),
+    epoch: batch.epoch,
+    order: batch.state,
+  });
+  return (communicator?.size ?? 1) > 1 ? oneAhead(numbered(), work) : prefetch(numbered(), work, { ahead: 2 });
+}
+
+/** `work` of each value, one ahead of its user. Values are read when the user asks, so that ranks read at the same point of their work. */
+async function* oneAhead<T, R>(
+  source: AsyncGenerator<T, void, void>,
+  work: (value: T) => Promise<R>,
+): AsyncGenerator<R, void, void> {
+  let waiting: Promise<R> | undefined;
+  try {
+    for await (const value of source) {
+      const next = work(value);
+      next.catch(() => undefined); // it is thrown when its turn comes
+      const last = waiting;
+      waiting = next;
+      if (last) yield await last;
+    }
+    if (waiting) yield await waiting;
+  } finally {
+    await waiting?.catch(() => undefined);
+  }
 }
 
 /** The steps from `start` to the end of the settings or the signal. */
@@ -47,22 +66,27 @@ export async function* trainingSteps<Batch>(
   options: LoopOptions<Batch>,
   start: LoopStart,
 ): AsyncGenerator<BareEvent, void, void> {
-  const { settings, signal } = options;
+  const { settings, signal, communicator = alone } = options;
   const { maxSteps, accumulate } = settings;
   const work = new StepWork(options, start);
   let waiting: Prepared<Batch>[] = [];
-  if (start.step < maxSteps) {
+  // Several ranks stop at the same step, whichever of them the signal reached.
+  const stops = async (): Promise<boolean> => anyRank(communicator, signal?.aborted ?? false);
+  let stopped = await stops();
+  if (start.step < maxSteps && !stopped) {
     for await (const next of prepared(options, start)) {
-      if (signal?.aborted) break;
+      if (communicator.size === 1 && signal?.aborted) break;
       waiting.push(next);
       if (waiting.length < accumulate) continue;
       yield* work.step(waiting);
       waiting = [];
-      if (work.done >= maxSteps || signal?.aborted) break;
+      stopped = await stops();
+      if (work.done >= maxSteps || stopped) break;
     }
   }
+  stopped ||= communicator.size === 1 && signal?.aborted === true;
   if (work.done > work.saved) yield* work.save();
-  if (work.done < maxSteps && !signal?.aborted)
+  if (work.done < maxSteps && !stopped)
     throw new StableDiffusionError('invalid-argument', `The data ended after ${work.done} of ${maxSteps} steps.`);
   yield { kind: 'end', step: work.done, status: work.done >= maxSteps ? 'finished' : 'stopped' };
 }
@@ -152,7 +176,10 @@ class StepWork<Batch> {
   async *#samples(latest: Batch): AsyncGenerator<BareEvent> {
     const { trainee, run } = this.#options;
     if (!trainee.samples) return;
-    const { images, captions, columns } = await trainee.samples(await this.#sampleBatch(latest));
+    // Ranks read validation data together; rank 0 alone makes the pictures.
+    const batch = await this.#sampleBatch(latest);
+    if ((this.#options.communicator?.rank ?? 0) > 0) return;
+    const { images, captions, columns } = await trainee.samples(batch);
     if (images.length === 0) return;
     yield { kind: 'samples', step: this.done, path: await run.samples(this.done, images, { captions, columns }) };
   }
@@ -160,8 +187,8 @@ class StepWork<Batch> {
   async #sampleBatch(latest: Batch): Promise<Batch> {
     const { trainee, validation, seed } = this.#options;
     if (!validation || this.#shown) return this.#shown ?? latest;
-    for await (const { items } of validation()) {
-      this.#shown = await trainee.prepare(items, mixSeed(seed, 0, 5), 'validation');
+    for await (const { items, places } of validation()) {
+      this.#shown = await trainee.prepare(items, mixSeed(seed, 0, 5), 'validation', places);
       break;
     }
     return this.#shown ?? latest;
@@ -201,12 +228,18 @@ function finite(provide: TensorProvider, step: number, saved: number): TensorPro
 }
 
 /** Means over the validation batches, which have the same draws each time. */
-async function validate<Batch>({ trainee, validation, seed }: LoopOptions<Batch>): Promise<Record<string, number>> {
+async function validate<Batch>({
+  trainee,
+  validation,
+  seed,
+  communicator = alone,
+}: LoopOptions<Batch>): Promise<Record<string, number>> {
   if (!validation || !trainee.validate) return {};
   const means = new Means();
   let number = 0;
-  for await (const { items } of validation()) {
-    const values = await trainee.validate(await trainee.prepare(items, mixSeed(seed, number++, 5), 'validation'));
+  for await (const { items, places } of validation()) {
+    const batch = await trainee.prepare(items, mixSeed(seed, number++, 5), 'validation', places);
+    const values = await meanOverRanks(communicator, await trainee.validate(batch));
     means.add(Object.fromEntries(Object.entries(values).map(([name, value]) => [`val/${name}`, value])));
   }
   return means.take();

@@ -6,6 +6,7 @@ import type { BatchOptions } from './data/batches.ts';
 import type { Autoencoder } from '../model/autoencoder.ts';
 import type { TrainingEvent } from './loop-options.ts';
 import type { RunOptions } from './run/run-folder-node.ts';
+import type { StepRanks } from './step/gradient-exchange.ts';
 import type { Trainee } from './trainee.ts';
 import type { TrainingConfig } from './training-config.ts';
 
@@ -17,6 +18,8 @@ export interface TraineeContext {
   readonly config: TrainingConfig;
   readonly engine: Engine;
   readonly codec: ImageCodec;
+  /** The processes that train together. */
+  readonly ranks: StepRanks;
 }
 
 export interface SetUp<Batch> {

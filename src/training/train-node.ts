@@ -3,14 +3,16 @@
 import { className } from '../config/ldm-network.ts';
 import { configError, isMapping, type Mapping } from '../config/validate.ts';
 import { stringifyYaml } from '../config/yaml.ts';
+import { mustAgree } from '../distributed/agreement.ts';
+import { alone, type Communicator } from '../distributed/communicator.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { ImageCodec } from '../image/codec/codec.ts';
 import { type PriorOrderState, withPriorItems } from './adapt/dreambooth.ts';
 import { adapterSetUp } from './adapt/set-up-node.ts';
 import { autoencoderSetUp } from './autoencoder/set-up-node.ts';
-import { fillLatentCache } from './data/fill-latent-cache-node.ts';
-import { latentCache, writeLatentCache } from './data/latent-cache-node.ts';
-import { openSplit, type Split, type SplitOptions, splitItems, splitOf } from './data/open-split-node.ts';
+import { cachedLatents } from './cached-latents-node.ts';
+import { dataFacts } from './data/data-facts-node.ts';
+import { openSplit } from './data/open-split-node.ts';
 import { createProblems, type Problem } from './data/problems.ts';
 import { mixSeed } from './data/sample-order.ts';
 import { latentDiffusionSetUp } from './latent/set-up-node.ts';
@@ -18,7 +20,8 @@ import { trainingLoop } from './loop-node.ts';
 import type { TrainingEvent } from './loop-options.ts';
 import { openRun, runConfig, runIsThere } from './run/run-folder-node.ts';
 import type { SetUp, TraineeContext } from './set-up.ts';
-import { type TrainingConfig, trainingConfig } from './training-config.ts';
+import { openSharedRun } from './run/shared-run.ts';
+import { trainingConfig } from './training-config.ts';
 
 export interface TrainOptions {
   /** The configuration, parsed, with its overrides. */
@@ -37,6 +40,10 @@ export interface TrainOptions {
   readonly onProblem?: (problem: Problem) => void;
   /** Milliseconds since 1970. */
   readonly clock: () => number;
+  /** The processes that train together, each with batches of its own; rank 0 alone writes. Default: this one alone. */
+  readonly communicator?: Communicator;
+  /** Of this program; it must be the same on all ranks. */
+  readonly version?: string;
   /** Fires to save and stop after the step at work. */
   readonly signal?: AbortSignal;
 }
@@ -59,52 +66,6 @@ const setUps: Readonly<Record<string, (context: TraineeContext) => Promise<SetUp
   TextualInversion: adapter,
 };
 
-/** The training data with latents in place of pictures: from a cache, which is filled first. */
-async function* cachedLatents(
-  folder: string,
-  pictures: Split,
-  config: TrainingConfig,
-  options: SplitOptions,
-  { latents }: SetUp<unknown>,
-): AsyncGenerator<TrainingEvent, Split, void> {
-  if (!latents)
-    throw configError(`${options.what}: latent_cache is for latent diffusion models; this is trained on the pictures.`);
-  const { train, training } = config;
-  const flips = train.flip_p > 0;
-  if (flips && train.flip_p !== 0.5)
-    throw configError(
-      `${options.what}: flip_p is ${train.flip_p}; with latent_cache it is 0 or 0.5, because a picture and its mirror image are kept and one of them is drawn.`,
-    );
-  const items = splitItems(train, options);
-  const { size, filter, background } = items.picture;
-  // The filter of the data determines the dropped samples.
-  const fingerprint = JSON.stringify({
-    autoencoder: await latents.fingerprint(),
-    size,
-    filter,
-    background,
-    flips,
-    samples: items.filter,
-  });
-  const writer = await writeLatentCache(folder, { fingerprint, dtype: training.latent_cache_dtype });
-  const filling = fillLatentCache({
-    source: pictures.source,
-    items,
-    flips,
-    firstStage: latents.firstStage,
-    writer,
-    batchSize: options.batchSize,
-  });
-  for (let next = await filling.next(); ; next = await filling.next()) {
-    if (!next.done) {
-      yield { kind: 'latents', ...next.value };
-      continue;
-    }
-    await pictures.close();
-    return splitOf(await latentCache(folder, { fingerprint, wanted: next.value }), train, options);
-  }
-}
-
 /** The model's section for its users: without paths of this machine, and without averages, because these are in place of the last weights. */
 function forInference(section: Mapping): Mapping {
   const bare = (value: unknown): unknown => {
@@ -125,19 +86,23 @@ function forInference(section: Mapping): Mapping {
  * `trainingLoop` throws.
  */
 export async function* train(options: TrainOptions): AsyncGenerator<TrainingEvent, void, void> {
-  const { document, label, folder, engine, codec, clock } = options;
-  const config = trainingConfig(document, label);
+  const { document, label, folder, engine, codec, clock, communicator = alone } = options;
+  await mustAgree(communicator, {
+    'the version of this program': options.version ?? '',
+    'the configuration': JSON.stringify(document),
+  });
+  const config = trainingConfig(document, label, communicator.size);
   const { training, loop } = config;
   const name = className(config.model['target'], `model of ${label}`);
   const setUpOf = setUps[name];
   if (!setUpOf)
     throw configError(`${label}: ${name} is not one that can be trained. Known are ${Object.keys(setUps).join(', ')}.`);
-  if (!options.resume && (await runConfig(folder)) !== undefined) throw runIsThere(folder);
+  if (communicator.rank === 0 && !options.resume && (await runConfig(folder)) !== undefined) throw runIsThere(folder);
 
   const problems = createProblems(options.onProblem);
   const closing: (() => Promise<void>)[] = [];
   try {
-    const setUp = await setUpOf({ document, label, config, engine, codec });
+    const setUp = await setUpOf({ document, label, config, engine, codec, ranks: { communicator } });
     closing.push(setUp.close);
     const splitOptions = {
       problems,
@@ -146,15 +111,18 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
       batchSize: loop.batchSize,
       seed: training.seed,
       missingCaption: setUp.missingCaption,
+      communicator,
     };
     const trainOptions = { ...splitOptions, what: `data.params.train of ${label}` };
     const pictures = await openSplit(config.train, trainOptions);
+    if (communicator.size > 1) await mustAgree(communicator, { 'the training data': await dataFacts(pictures.source) });
     const data =
       training.latent_cache === undefined
         ? pictures
         : yield* cachedLatents(training.latent_cache, pictures, config, trainOptions, setUp);
     closing.push(data.close);
-    if (setUp.prior) yield* setUp.prior.make();
+    if (setUp.prior && communicator.rank === 0) yield* setUp.prior.make();
+    await communicator.barrier();
     const classes =
       setUp.prior &&
       (await openSplit(
@@ -166,18 +134,20 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
       config.validation &&
       (await openSplit(config.validation, { ...splitOptions, what: `data.params.validation of ${label}` }));
     if (validation) closing.push(validation.close);
-    const run = await openRun(folder, {
-      title: label,
-      config: stringifyYaml(document),
-      resume: options.resume,
-      clock,
-      codec,
-      checkpoints: { keepBest: training.keep_best },
-      model: {
-        ...(setUp.output ?? { config: stringifyYaml({ model: forInference(config.model) }) }),
-        ...(setUp.files ? { files: setUp.files } : {}),
-      },
-    });
+    const run = await openSharedRun(folder, communicator, () =>
+      openRun(folder, {
+        title: label,
+        config: stringifyYaml(document),
+        resume: options.resume,
+        clock,
+        codec,
+        checkpoints: { keepBest: training.keep_best },
+        model: {
+          ...(setUp.output ?? { config: stringifyYaml({ model: forInference(config.model) }) }),
+          ...(setUp.files ? { files: setUp.files } : {}),
+        },
+      }),
+    );
     yield* trainingLoop({
       trainee: setUp.trainee,
       run,
@@ -190,7 +160,8 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
       ...(validation ? { validation: () => validation.first(training.validation_batches) } : {}),
       problems,
       now: clock,
-      report: options.report ?? false,
+      report: (options.report ?? false) && communicator.rank === 0,
+      communicator,
       ...(options.signal ? { signal: options.signal } : {}),
     });
   } finally {

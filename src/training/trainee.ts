@@ -3,7 +3,7 @@
 import type { Image } from '../image/image.ts';
 import type { TensorProvider } from '../formats/safetensors-write.ts';
 import type { WeightEntry, WeightSource } from '../weights/weight-source.ts';
-import type { TrainingItem } from './data/sample.ts';
+import type { ItemPlaces, TrainingItem } from './data/sample.ts';
 
 export interface TraineeUpdate {
   /** By name: `loss`, and others that are worth a curve. */
@@ -35,9 +35,12 @@ export type BatchPurpose = 'training' | 'validation';
 /** `Batch`: what becomes of the items of a batch before the step. */
 export interface Trainee<Batch> extends AsyncDisposable {
   /** Called once at the start of a new run, with the items of the first batch. Not called for a resumed run. */
-  begin?(items: readonly TrainingItem[], seed: number): Promise<void>;
-  /** A batch ready for the step: encoded by frozen networks, noise drawn. It depends only on the items and the seed, and is computed ahead of the step. */
-  prepare(items: readonly TrainingItem[], seed: number, purpose?: BatchPurpose): Promise<Batch>;
+  begin?(items: readonly TrainingItem[], seed: number, places?: ItemPlaces): Promise<void>;
+  /**
+   * A batch ready for the step: encoded by frozen networks, noise drawn. It depends only on the items, the seed and, where ranks share
+   * the batch, the items' places in it, and is computed ahead of the step.
+   */
+  prepare(items: readonly TrainingItem[], seed: number, purpose?: BatchPurpose, places?: ItemPlaces): Promise<Batch>;
   /** One update from the batches' mean gradient. Throws `not-finite` before any weight is changed. */
   update(
     batches: readonly Batch[],

@@ -97,7 +97,7 @@ export const trainingSchema = z.strictObject({
   scale_lr: z
     .boolean()
     .default(true)
-    .describe("multiply the learning rate by batch size and accumulation, as LDM's `main.py` does"),
+    .describe("multiply the learning rate by batch size, accumulation and number of ranks, as LDM's `main.py` does"),
   optimizer: z
     .enum(['adamw', 'adam', 'sgd'])
     .optional()
@@ -178,8 +178,8 @@ function inside(value: unknown, ...path: readonly string[]): Mapping {
 
 const dropoutSchema = z.record(z.string(), z.object({ p: share, val: z.unknown() }));
 
-/** Throws `config-invalid`, naming what is wrong. */
-export function trainingConfig(document: unknown, what: string): TrainingConfig {
+/** `ranks`: processes that train together, each with batches of `batch_size`. Throws `config-invalid`, naming what is wrong. */
+export function trainingConfig(document: unknown, what: string, ranks = 1): TrainingConfig {
   const top = mapping(document, what);
   const model = mapping(top['model'], `model of ${what}`);
   const params = inside(model, 'params');
@@ -218,7 +218,7 @@ export function trainingConfig(document: unknown, what: string): TrainingConfig 
       accumulate,
       batchSize: batch_size,
       clipNorm: loopValues.gradient_clip_val,
-      learningRate: loopValues.base_learning_rate * (training.scale_lr ? accumulate * batch_size : 1),
+      learningRate: loopValues.base_learning_rate * (training.scale_lr ? accumulate * batch_size * ranks : 1),
       schedule: ldmSchedule(params['scheduler_config'] ?? null),
       checkpointEvery: loopValues.every_n_train_steps,
       sampleEvery: loopValues.batch_frequency,

@@ -2,7 +2,8 @@
 
 import { basename, join } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
-import { type CliContext, defineCommand } from '../command.ts';
+import { type CliContext, type Command, defineCommand } from '../command.ts';
+import { distributedOptions, type RankSetting, withRanks } from '../distributed.ts';
 import { engineOptions, startEngine } from '../engine-options.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { flag, integer, type OptionValues, text, UsageError } from '../options.ts';
@@ -30,6 +31,7 @@ const options = {
   report: flag(['--report'], 'write a report with curves and samples to report.html'),
   device: engineOptions.device,
   threads: engineOptions.threads,
+  ...distributedOptions,
   json: flag(['--json'], 'print each event as a line of JSON'),
   quiet: flag(['--quiet', '-q'], 'no progress'),
 };
@@ -96,14 +98,24 @@ async function configuration(words: readonly string[], values: Values): Promise<
   return { document: withOverrides(parseYaml(content, path), settings), label: path, folder };
 }
 
-async function run(context: CliContext, words: readonly string[], values: Values): Promise<number> {
+/** On this rank, or alone. */
+async function trainOn(
+  { communicator, threads }: RankSetting,
+  context: CliContext,
+  words: readonly string[],
+  values: Values,
+): Promise<number> {
   const { document, label, folder } = await configuration(words, values);
   const { train } = await import('../../training/train-node.ts');
   const { nodeImageCodec } = await import('../../image/codec/codec-node.ts');
   // One step and one checkpoint of a large model can take minutes.
   context.setPatience?.(15 * 60_000);
-  const progress = createTrainingProgress(context, { quiet: values.quiet || values.json });
-  await using engine = await startEngine(values, context);
+  // Slurm sends it before the end of a job's time; mpirun and mpiexec pass it on to every rank.
+  context.alsoStopAt?.('SIGUSR1');
+  const progress = createTrainingProgress(context, {
+    quiet: values.quiet || values.json || communicator.rank > 0,
+  });
+  await using engine = await startEngine({ ...values, threads }, context);
   let status: 'finished' | 'stopped' = 'finished';
   let trained = '';
   const onInterrupt = (): void =>
@@ -112,7 +124,10 @@ async function run(context: CliContext, words: readonly string[], values: Values
     );
   context.signal.addEventListener('abort', onInterrupt);
   try {
-    progress.note(`Training into ${folder}.`);
+    if (communicator.rank === 0)
+      progress.note(
+        `Training into ${folder}${communicator.size === 1 ? '' : ` on ${communicator.size} ranks of ${threads} threads`}.`,
+      );
     const events = train({
       document,
       label,
@@ -122,6 +137,8 @@ async function run(context: CliContext, words: readonly string[], values: Values
       codec: nodeImageCodec,
       report: values.report,
       clock: () => Date.now(),
+      communicator,
+      version: context.version,
       signal: context.signal,
       onProblem: ({ message }) => progress.warn(message),
     });
@@ -148,6 +165,9 @@ async function run(context: CliContext, words: readonly string[], values: Values
   return exitCodes.ok;
 }
 
+const run: Command<typeof options>['run'] = (context, words, values) =>
+  withRanks(context, values, (setting, own) => trainOn(setting, own, words, values));
+
 export const trainCommand = defineCommand({
   description:
     "Trains a model described by a configuration in latent-diffusion's YAML or by a recipe (lora, dreambooth, textual-inversion). key=value changes a setting. Ctrl-C saves and stops; a resumed run ends with the same weights.",
@@ -158,6 +178,7 @@ export const trainCommand = defineCommand({
     'sd train --config autoencoder.yaml data.params.batch_size=4 lightning.trainer.max_steps=2000',
     'sd train lora --model v1-5.safetensors --data pictures/ --run runs/style model.params.unet.rank=16',
     'sd train --resume --run runs/autoencoder',
+    'mpirun -n 4 sd train --config autoencoder.yaml',
   ],
   run,
 });

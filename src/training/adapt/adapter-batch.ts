@@ -2,11 +2,12 @@
 
 import { StableDiffusionError } from '../../errors.ts';
 import type { Program, Tensors } from '../../engine/engine.ts';
-import { TorchGenerator } from '../../random/torch-generator.ts';
+import type { TorchGenerator } from '../../random/torch-generator.ts';
 import { scale } from '../../tensor/arithmetic.ts';
 import { expectDType, float32, type Tensor, tensor } from '../../tensor/tensor.ts';
 import type { ClipTokenizer } from '../../tokenizer/clip-tokenizer.ts';
-import type { TrainingItem } from '../data/sample.ts';
+import { BatchGenerator } from '../data/batch-generator.ts';
+import type { ItemPlaces, TrainingItem } from '../data/sample.ts';
 import type { Autoencoder } from '../../model/autoencoder.ts';
 import { latentsOf } from '../latent/latents.ts';
 
@@ -35,15 +36,16 @@ export async function adapterBatch(
   items: readonly TrainingItem[],
   seed: number,
   options: AdapterBatchOptions,
+  places?: ItemPlaces,
 ): Promise<Tensors> {
-  const generator = new TorchGenerator(seed);
+  const generator = new BatchGenerator(seed, places);
   const x0 = scale(await latentsOf(items, options.firstStage, generator), options.scaleFactor);
   const [b = 0, c = 0] = x0.shape;
   const noise = generator.randn(x0.shape);
   const t = generator.randint(0, options.timesteps, [b]);
-  const prompts = items.map((item) => {
-    const prompt = options.prompt?.(item, generator) ?? item.caption;
-    return options.conditionDropout && generator.uniform() < options.conditionDropout ? '' : prompt;
+  const prompts = generator.each(items, (item, draws) => {
+    const prompt = options.prompt?.(item, draws) ?? item.caption;
+    return options.conditionDropout && draws.uniform() < options.conditionDropout ? '' : prompt;
   });
   const rows = prompts.map((prompt) => options.tokenizer.tokenize(prompt, { length: options.tokens }).ids);
   const ids = tensor('int64', [b, options.tokens], BigInt64Array.from(rows.flat().map(BigInt)));

@@ -22,6 +22,7 @@ import type { TrainingItem } from '../data/sample.ts';
 import type { DiffusionLossConfig } from '../objective/diffusion.ts';
 import { openAutoencoder } from '../../model/autoencoder.ts';
 import type { OptimiserConfig } from '../step/optimiser.ts';
+import type { StepRanks } from '../step/gradient-exchange.ts';
 import { createTrainStep } from '../step/create-train-step.ts';
 import type { TrainStep, Treatment } from '../step/train-step.ts';
 import { countsSchema, TrainedState } from '../step/trained-state.ts';
@@ -46,6 +47,8 @@ export interface AdapterModelOptions {
   readonly clipNorm?: number;
   /** Calculates activations of each block again in the backward pass: less memory, a third more time. Default false. */
   readonly checkpointing?: boolean;
+  /** The processes that train together. Default: this one alone. */
+  readonly ranks?: StepRanks;
   /** 2 uses the text encoder's second-to-last layer, as some models need. Default 1. */
   readonly clipSkip?: number;
   /** Share of prompts that become empty. Default 0. */
@@ -168,6 +171,7 @@ export async function createAdapterStep(options: AdapterModelOptions, parts: Ada
     clipNorm: options.clipNorm ?? 1,
     ...(options.optimiser ? { optimiser: options.optimiser } : {}),
     ...(options.checkpointing ? { checkpoint: blockOfModule } : {}),
+    ...(options.ranks ? { ranks: options.ranks } : {}),
   });
   const samplesOf = (wanted: AdapterSampleOptions) => async () =>
     adapterSamples({ engine, ...(await parts.adapted(step)) }, wanted);
@@ -176,11 +180,13 @@ export async function createAdapterStep(options: AdapterModelOptions, parts: Ada
   const trained = new TrainedState({ state, names, averaged, kind: 'adapter, model or optimiser' });
   return {
     step,
-    prepare: (items, seed) => adapterBatch(items, seed, batchOptions),
+    prepare: (items, seed, _, places) => adapterBatch(items, seed, batchOptions, places),
     async update(batches, { learningRate, step: number }) {
       // A seed below 2^10 with a fraction keeps its digits where it is added to and multiplied in float32.
+      const { rank = 0 } = options.ranks?.communicator ?? {};
+      const seedOf = (i: number): number => mixSeed(parts.seed ?? 0, number, i, ...(rank === 0 ? [] : [rank]));
       const seeded = batches.map((batch, i) =>
-        drops ? { ...batch, [dropoutSeedInput]: float32([], [mixSeed(parts.seed ?? 0, number, i) / 2 ** 22]) } : batch,
+        drops ? { ...batch, [dropoutSeedInput]: float32([], [seedOf(i) / 2 ** 22]) } : batch,
       );
       const { metrics, gradientNorm } = await step.run(seeded, { learningRate });
       return { metrics, gradientNorm };

@@ -90,6 +90,20 @@ export function asPriorItem<T extends TrainingItem>(item: T): T {
 /** State of both orders: that of the instance items, including that of the class items. */
 export type PriorOrderState = OrderState & { readonly prior?: OrderState };
 
+/** The places of a rank's instance and class items in a whole batch that has all instance items first. */
+function joinedPlaces(
+  { places: first }: TrainingBatch,
+  { places: second }: TrainingBatch,
+): Pick<TrainingBatch, 'places'> {
+  if (!first || !second) return {};
+  return {
+    places: {
+      rows: [...first.rows, ...second.rows.map((row) => first.total + row)],
+      total: first.total + second.total,
+    },
+  };
+}
+
 /** Batches of instance items with as many class items behind them, both without end. */
 export async function* withPriorItems(
   instance: AsyncIterable<TrainingBatch>,
@@ -104,6 +118,7 @@ export async function* withPriorItems(
         ...batch,
         state: { ...batch.state, prior: next.value.state },
         items: [...batch.items, ...next.value.items.map(asPriorItem)],
+        ...joinedPlaces(batch, next.value),
       };
     }
   } finally {

@@ -29,7 +29,7 @@ const outputNames: Readonly<Record<AdapterConfig['kind'], string>> = {
 
 function modelOptions(
   adapter: AdapterConfig,
-  { config: { training, loop }, engine }: TraineeContext,
+  { config: { training, loop }, engine, ranks }: TraineeContext,
   model: Model,
   size: number,
 ): AdapterModelOptions {
@@ -49,6 +49,7 @@ function modelOptions(
     weightDecay: training.weight_decay,
     clipNorm: loop.clipNorm,
     checkpointing: training.checkpointing,
+    ranks,
     clipSkip: adapter.clip_skip,
     conditionDropout: adapter.condition_dropout,
     ...(prompt ? { prompt } : {}),

@@ -17,6 +17,7 @@ export async function autoencoderSetUp({
   label,
   config: run,
   engine,
+  ranks,
 }: TraineeContext): Promise<SetUp<AutoencoderBatch>> {
   const config = autoencoderTraining(document, label);
   if (config.batch_resize_range)
@@ -51,6 +52,7 @@ export async function autoencoderSetUp({
     ...(config.use_ema ? { average: { decay: training.ema_decay } } : {}),
     size: { batch: run.loop.batchSize, height: size, width: size },
     checkpointing: training.checkpointing,
+    ranks,
     earlyDiscriminator: training.early_discriminator,
     sampleCount: training.sample_count,
   });

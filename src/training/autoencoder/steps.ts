@@ -8,6 +8,7 @@ import type { WeightSource } from '../../weights/weight-source.ts';
 import { blockOfModule } from '../step/checkpoint-blocks.ts';
 import type { AverageConfig } from '../step/exponential-average.ts';
 import type { OptimiserConfig } from '../step/optimiser.ts';
+import type { StepRanks } from '../step/gradient-exchange.ts';
 import { createTrainStep } from '../step/create-train-step.ts';
 import type { TrainStep, TrainStepOptions, Treatment } from '../step/train-step.ts';
 import {
@@ -41,6 +42,8 @@ export interface AutoencoderTrainingOptions {
    * move). `skip` leaves it out till then, which saves a good third of the time. Default `run`.
    */
   readonly earlyDiscriminator?: 'run' | 'skip';
+  /** The processes that train together. Default: this one alone. */
+  readonly ranks?: StepRanks;
   /** Number of images in samples. Default 8. */
   readonly sampleCount?: number;
 }
@@ -95,6 +98,7 @@ function plans(options: AutoencoderTrainingOptions, state: EngineState) {
     optimiser: options.optimiser ?? ({ kind: 'adam', betas: [0.5, 0.9] } as const),
     clipNorm,
     ...(options.checkpointing ? { checkpoint: blockOfModule } : {}),
+    ...(options.ranks ? { ranks: options.ranks } : {}),
   };
   const sizes = size ? { size } : {};
   const ofAutoencoder = {

@@ -10,7 +10,6 @@ import type { BoundRun, EngineState, Program } from '../../engine/engine.ts';
 import { StableDiffusionError } from '../../errors.ts';
 import { imagesToTensor, tensorToImages } from '../../image/image-tensor.ts';
 import { isDiscriminatorBuffer } from '../../models/discriminator.ts';
-import { TorchGenerator } from '../../random/torch-generator.ts';
 import { float32, type Tensor } from '../../tensor/tensor.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
 import { adoptWeight } from '../objective/adversarial.ts';
@@ -23,9 +22,10 @@ import {
   isLoss,
   withoutDiscriminator,
 } from './steps.ts';
-import type { TrainingItem } from '../data/sample.ts';
+import { BatchGenerator } from '../data/batch-generator.ts';
+import type { ItemPlaces, TrainingItem } from '../data/sample.ts';
 import { countsSchema, TrainedState } from '../step/trained-state.ts';
-import type { Trainee, TraineeCheckpoint, TraineeSamples, TraineeUpdate } from '../trainee.ts';
+import type { BatchPurpose, Trainee, TraineeCheckpoint, TraineeSamples, TraineeUpdate } from '../trainee.ts';
 
 export interface AutoencoderBatch {
   /** [batch, channels, height, width] in [-1, 1]. */
@@ -76,7 +76,12 @@ export class AutoencoderTraining implements Trainee<AutoencoderBatch> {
     return this.#state;
   }
 
-  async prepare(items: readonly TrainingItem[], seed: number): Promise<AutoencoderBatch> {
+  async prepare(
+    items: readonly TrainingItem[],
+    seed: number,
+    _purpose?: BatchPurpose,
+    places?: ItemPlaces,
+  ): Promise<AutoencoderBatch> {
     const images = items.flatMap((item) => ('image' in item ? [item.image] : []));
     if (images.length < items.length)
       throw new StableDiffusionError(
@@ -89,7 +94,7 @@ export class AutoencoderTraining implements Trainee<AutoencoderBatch> {
     const factor = 2 ** (autoencoder.ddconfig.ch_mult.length - 1);
     const [batch = 0, , height = 0, width = 0] = image.shape;
     const shape = [batch, autoencoder.embed_dim, Math.floor(height / factor), Math.floor(width / factor)];
-    const generator = new TorchGenerator(seed);
+    const generator = new BatchGenerator(seed, places);
     return { image, noise: [generator.randn(shape), generator.randn(shape)] };
   }
 

@@ -13,7 +13,7 @@ import type { Tensor } from '../../tensor/tensor.ts';
 import { prefetch } from './prefetch.ts';
 import { type PictureOptions, preparePicture } from './prepare-picture.ts';
 import type { Problems } from './problems.ts';
-import type { EncodedSample, Sample, SampleSource, TrainingItem } from './sample.ts';
+import type { EncodedSample, ItemPlaces, Sample, SampleSource, TrainingItem } from './sample.ts';
 import { captionCharacters } from './sample-text.ts';
 import { rejection, type SampleFilter } from './sample-filter.ts';
 import { type OrderedSample, orderedSamples, type OrderOptions, type OrderState } from './sample-order.ts';
@@ -40,6 +40,8 @@ export interface TrainingBatch {
   readonly epoch: number;
   /** Give it as `state` to get the batch after this one next. */
   readonly state: OrderState;
+  /** Where several ranks share the batch: the items' places in the whole. */
+  readonly places?: ItemPlaces;
 }
 
 /** Batches without end, or of one pass. Throws `invalid-argument` where a whole pass gave no item, or what the source throws. */

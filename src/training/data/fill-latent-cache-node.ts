@@ -9,8 +9,8 @@ import { type ItemOptions, prepareItem } from './batches.ts';
 import { cacheKey, type LatentCacheWriter, sampleDigest } from './latent-cache-node.ts';
 import { prefetch } from './prefetch.ts';
 import { mirror } from './prepare-picture.ts';
-import type { EncodedSample, SampleSource } from './sample.ts';
-import { orderedSamples } from './sample-order.ts';
+import type { EncodedSample, Sample, SampleSource } from './sample.ts';
+import { sampleDraws } from './sample-order.ts';
 
 export interface FillOptions {
   readonly source: SampleSource;
@@ -22,6 +22,8 @@ export interface FillOptions {
   readonly writer: LatentCacheWriter;
   /** Pictures encoded at once. */
   readonly batchSize: number;
+  /** The ranks that fill the cache together; each encodes every `size`-th sample. Default: this process alone. */
+  readonly share?: { readonly rank: number; readonly size: number };
 }
 
 /** The rows of a batch [b, …] as tensors of their own. */
@@ -31,21 +33,33 @@ function rowsOf({ shape, data }: Tensor<'float32'>): Tensor<'float32'>[] {
   return Array.from({ length: count }, (_, i) => float32(rest, data.slice(i * size, (i + 1) * size)));
 }
 
-/** Yields how many samples are in the cache, after each batch, and returns the keys of all. What the cache has is not made again. */
+/** The samples of a rank, read one after another, each with its place. */
+async function* sharedDraws(
+  source: SampleSource,
+  { rank, size }: { readonly rank: number; readonly size: number },
+): AsyncGenerator<{ readonly sample: Sample | undefined; readonly place: number }, void, void> {
+  let place = 0;
+  for await (const { read } of sampleDraws(source, { seed: 0, shuffle: false, repeat: false })) {
+    if (place % size === rank) yield { sample: await read(), place };
+    place++;
+  }
+}
+
+/** Yields how many of its samples are in the cache, after each batch, and returns their keys by place in the source. What the cache has is not made again. */
 export async function* fillLatentCache(
   options: FillOptions,
-): AsyncGenerator<{ readonly done: number; readonly total: number | undefined }, ReadonlySet<string>, void> {
-  const { source, flips, firstStage, writer, batchSize } = options;
+): AsyncGenerator<{ readonly done: number; readonly total: number | undefined }, ReadonlyMap<number, string>, void> {
+  const { source, flips, firstStage, writer, batchSize, share = { rank: 0, size: 1 } } = options;
   const items: ItemOptions = { ...options.items, picture: { ...options.items.picture, flip: 0 } };
   if (items.picture.crop === 'random' || items.picture.share)
     throw new StableDiffusionError(
       'config-invalid',
       'Latents of random crops cannot be kept, because each is another. Set random_crop to false and leave min_crop_f out, or leave latent_cache out.',
     );
-  const total = 'count' in source ? source.count : undefined;
+  const total = 'count' in source ? Math.ceil((source.count - share.rank) / share.size) : undefined;
   let done = 0;
   let waiting: { readonly sample: EncodedSample; readonly digest: string; readonly image: Image<3> }[] = [];
-  const keys = new Set<string>();
+  const keys = new Map<number, string>();
   const encode = async (images: readonly Image<3>[]): Promise<Tensor<'float32'>[]> =>
     rowsOf(await firstStage.encode(imagesToTensor(images)));
   const flush = async (): Promise<void> => {
@@ -66,21 +80,21 @@ export async function* fillLatentCache(
     }
     waiting = [];
   };
-  const prepare = async (sample: EncodedSample): Promise<(typeof waiting)[number] | undefined> => {
+  const prepare = async (sample: EncodedSample, place: number): Promise<(typeof waiting)[number] | undefined> => {
     const digest = await sampleDigest(sample);
     const key = cacheKey(sample.name, digest);
     if (writer.has(key)) {
-      keys.add(key);
+      keys.set(place, key);
       return undefined;
     }
     const item = await prepareItem(sample, 0, items);
     if (!item || !('image' in item)) return undefined;
-    keys.add(key);
+    keys.set(place, key);
     return { sample, digest, image: item.image };
   };
   const samples = prefetch(
-    orderedSamples(source, { seed: 0, shuffle: false, repeat: false }),
-    async ({ sample }) => (sample && 'image' in sample ? prepare(sample) : undefined),
+    sharedDraws(source, share),
+    async ({ sample, place }) => (sample && 'image' in sample ? prepare(sample, place) : undefined),
     { ahead: 2 * batchSize },
   );
   for await (const prepared of samples) {

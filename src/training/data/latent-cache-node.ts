@@ -31,6 +31,8 @@ export interface LatentCacheWriterOptions extends LatentCacheOptions {
   readonly dtype?: 'float32' | 'float16';
   /** Samples in a file; at most so many are lost where the work is cut off. Default 256. */
   readonly shardSize?: number;
+  /** The ranks that fill the cache together: each writes files of its own numbers. All open it before one of them adds. */
+  readonly share?: { readonly rank: number; readonly size: number };
 }
 
 /** Latents and the digest of what they were made from. */
@@ -73,7 +75,7 @@ const fileName = (number: number): string => `latents-${String(number).padStart(
 
 /** Opens a folder for writing, creating it if needed; existing latents are kept. Throws `config-invalid` for a different fingerprint. */
 export async function writeLatentCache(folder: string, options: LatentCacheWriterOptions): Promise<LatentCacheWriter> {
-  const { fingerprint, dtype = 'float32', shardSize = 256 } = options;
+  const { fingerprint, dtype = 'float32', shardSize = 256, share = { rank: 0, size: 1 } } = options;
   await makeFolder(folder);
   await removeHalfWritten(folder);
   const keys = new Set<string>();
@@ -83,7 +85,7 @@ export async function writeLatentCache(folder: string, options: LatentCacheWrite
     await source.close();
     for (const { name, digest } of samples) keys.add(cacheKey(name, digest));
   }
-  let next = (numbers.at(-1) ?? -1) + 1;
+  let next = (numbers.at(-1) ?? -1) + 1 + share.rank;
   let waiting: CachedSample[] = [];
   const flush = async (): Promise<void> => {
     if (waiting.length === 0) return;
@@ -106,7 +108,7 @@ export async function writeLatentCache(folder: string, options: LatentCacheWrite
       join(folder, fileName(next)),
       writeSafetensors(entries, ({ name }) => tensors.get(name) as Tensor, { metadata }),
     );
-    next++;
+    next += share.size;
     waiting = [];
   };
   return {
@@ -132,10 +134,10 @@ export async function writeLatentCache(folder: string, options: LatentCacheWrite
   };
 }
 
-/** Opens a cache for reading, headers only: the samples of `wanted` (by `cacheKey`), or all. Throws `file-not-found` if there is none, `config-invalid` for a different fingerprint, or the errors of `openSafetensors`. */
+/** Opens a cache for reading, headers only: the samples of `wanted` (by `cacheKey`), or all; with `inOrder` in the order of `wanted`, whatever file each is in. Throws `file-not-found` if there is none, `config-invalid` for a different fingerprint, or the errors of `openSafetensors`. */
 export async function latentCache(
   folder: string,
-  options: LatentCacheOptions & { readonly wanted?: ReadonlySet<string> },
+  options: LatentCacheOptions & { readonly wanted?: ReadonlySet<string>; readonly inOrder?: boolean },
 ): Promise<IndexedSource> {
   const numbers = await shardNumbers(folder);
   if (numbers.length === 0)
@@ -156,6 +158,12 @@ export async function latentCache(
   } catch (cause) {
     for (const source of sources) await source.close();
     throw cause;
+  }
+  if (options.inOrder) {
+    const places = new Map([...(options.wanted ?? [])].map((key, i) => [key, i]));
+    const placeOf = ({ stored }: (typeof samples)[number]): number =>
+      places.get(cacheKey(stored.name, stored.digest)) ?? 0;
+    samples.sort((a, b) => placeOf(a) - placeOf(b));
   }
   return {
     label: folder,

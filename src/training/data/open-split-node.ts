@@ -1,5 +1,6 @@
 /** A part of a configuration's data (`data.params.train`, `data.params.validation`) as batches. */
 
+import { alone, type Communicator } from '../../distributed/communicator.ts';
 import type { ImageCodec } from '../../image/codec/codec.ts';
 import { StableDiffusionError } from '../../errors.ts';
 import type { DataSplit } from '../training-config.ts';
@@ -9,6 +10,7 @@ import type { Problems } from './problems.ts';
 import type { SampleSource } from './sample.ts';
 import type { SampleFilter } from './sample-filter.ts';
 import type { OrderState } from './sample-order.ts';
+import { sharedBatches } from './shared-batches.ts';
 
 export interface SplitOptions {
   /** For messages: `data.params.train of a.yaml`. */
@@ -20,6 +22,8 @@ export interface SplitOptions {
   readonly codec: ImageCodec;
   readonly seed: number;
   readonly missingCaption?: BatchOptions['missingCaption'];
+  /** The processes that train together; each gets its part of the batches. Default: this one alone. */
+  readonly communicator?: Communicator;
 }
 
 export interface Split {
@@ -101,14 +105,17 @@ export function splitOf(source: SampleSource, split: DataSplit, options: SplitOp
     batchSize: options.batchSize,
     ...(split.shuffle_buffer === undefined ? {} : { buffer: split.shuffle_buffer }),
   };
+  const { communicator = alone } = options;
+  const batchesOf = (own: BatchOptions): AsyncGenerator<TrainingBatch, void, void> =>
+    communicator.size > 1 ? sharedBatches(source, own, communicator) : trainingBatches(source, own);
   return {
     source,
     size: common.picture.size,
-    batches: (state) => trainingBatches(source, { ...common, ...(state ? { state } : {}) }),
+    batches: (state) => batchesOf({ ...common, ...(state ? { state } : {}) }),
     async *first(count) {
       let left = count;
       if (left < 1) return;
-      for await (const batch of trainingBatches(source, { ...common, shuffle: false })) {
+      for await (const batch of batchesOf({ ...common, shuffle: false })) {
         yield batch;
         if (--left === 0) return;
       }

@@ -39,9 +39,10 @@ export interface OrderOptions {
   readonly signal?: AbortSignal;
 }
 
-export interface OrderedSample {
-  /** Undefined where it could not be read. */
-  readonly sample: Sample | undefined;
+/** One use of a sample. */
+export interface SampleDraw {
+  /** Reads it; undefined where it could not be read. */
+  readonly read: () => Promise<Sample | undefined>;
   readonly epoch: number;
   /** Seed of this use of the sample: of its crop, flip, caption. */
   readonly seed: number;
@@ -49,8 +50,22 @@ export interface OrderedSample {
   readonly state: OrderState;
 }
 
-/** Samples in order, endless by default. Throws `config-invalid` for a state of another source. */
+export interface OrderedSample extends Omit<SampleDraw, 'read'> {
+  /** Undefined where it could not be read. */
+  readonly sample: Sample | undefined;
+}
+
+/** Samples in order, each read before the next is drawn; endless by default. Throws `config-invalid` for a state of another source. */
 export function orderedSamples(source: SampleSource, options: OrderOptions): AsyncGenerator<OrderedSample, void, void> {
+  return readOnes(sampleDraws(source, options));
+}
+
+async function* readOnes(draws: AsyncIterable<SampleDraw>): AsyncGenerator<OrderedSample, void, void> {
+  for await (const { read, ...draw } of draws) yield { ...draw, sample: await read() };
+}
+
+/** The order alone: samples are read when their user asks. Those of shards have been read, because their order depends on it. */
+export function sampleDraws(source: SampleSource, options: OrderOptions): AsyncGenerator<SampleDraw, void, void> {
   const { state } = options;
   if (state && (state.kind === 'indexed') !== 'read' in source) {
     throw new StableDiffusionError(
@@ -81,10 +96,7 @@ function permutation(count: number, { seed, shuffle = true }: OrderOptions, epoc
     : Uint32Array.from({ length: count }, (_, i) => i);
 }
 
-async function* orderedIndexed(
-  source: IndexedSource,
-  options: OrderOptions,
-): AsyncGenerator<OrderedSample, void, void> {
+async function* orderedIndexed(source: IndexedSource, options: OrderOptions): AsyncGenerator<SampleDraw, void, void> {
   const { seed, repeat = true, signal, state } = options;
   const start = state?.kind === 'indexed' ? state : { epoch: 0, drawn: 0 };
   if (start.drawn > source.count)
@@ -96,8 +108,13 @@ async function* orderedIndexed(
     const order = permutation(source.count, options, epoch);
     while (drawn < source.count) {
       throwIfAborted(signal);
-      const sample = await source.read(order[drawn] as number, signal);
-      yield { sample, epoch, seed: mixSeed(seed, epoch, drawn, 1), state: { kind: 'indexed', epoch, drawn: ++drawn } };
+      const index = order[drawn] as number;
+      yield {
+        read: () => source.read(index, signal),
+        epoch,
+        seed: mixSeed(seed, epoch, drawn, 1),
+        state: { kind: 'indexed', epoch, drawn: ++drawn },
+      };
     }
     if (!repeat || source.count === 0) return;
   }
@@ -107,10 +124,7 @@ interface Waiting extends PlacedSample {
   readonly shard: number;
 }
 
-async function* orderedSharded(
-  source: ShardedSource,
-  options: OrderOptions,
-): AsyncGenerator<OrderedSample, void, void> {
+async function* orderedSharded(source: ShardedSource, options: OrderOptions): AsyncGenerator<SampleDraw, void, void> {
   const { seed, shuffle = true, repeat = true, signal } = options;
   const capacity = shuffle ? Math.max(1, options.buffer ?? 1000) : 1;
   const initial = Math.min(capacity, 100);
@@ -139,7 +153,7 @@ async function* orderedSharded(
         const use = mixSeed(seed, epoch, drawn, 1);
         drawn++;
         yield {
-          sample,
+          read: async () => sample,
           epoch,
           seed: use,
           state: {

@@ -77,3 +77,9 @@ export interface ShardedSource {
 }
 
 export type SampleSource = IndexedSource | ShardedSource;
+
+/** The places of a rank's items in a batch of `total` items that several ranks share. */
+export interface ItemPlaces {
+  readonly rows: readonly number[];
+  readonly total: number;
+}

@@ -60,10 +60,9 @@ export function inpaintingConditioning({
   fullShare,
 }: InpaintingOptions): Conditioning {
   return conditioning(channels + 1, side, async (items, generator) => {
-    const parts = items.map((item) => {
-      const picture = pictureOf(item, 'Inpainting');
-      return inpaintBatch(picture, randomMask(picture.width, generator, fullShare), 'stable-diffusion');
-    });
+    const pictures = items.map((item) => pictureOf(item, 'Inpainting'));
+    const masks = generator.each(pictures, ({ width }, draws) => randomMask(width, draws, fullShare));
+    const parts = pictures.map((picture, i) => inpaintBatch(picture, masks[i] as Image<1>, 'stable-diffusion'));
     const masked = firstStage.sample(
       await firstStage.encode(joinBatches(parts.map(({ maskedImage }) => maskedImage))),
       (shape) => generator.randn(shape),
@@ -93,10 +92,11 @@ export function superResolutionConditioning({
   codec,
 }: SuperResolutionOptions): Conditioning {
   return conditioning(3, side, async (items, generator) => {
-    const draws = generatorDraws(generator);
     const small: Image<3>[] = [];
-    for (const item of items)
+    for (const [i, item] of items.entries()) {
+      const draws = generatorDraws(generator.forItem(i));
       small.push(await smallPicture(pictureOf(item, 'Super-resolution'), { degradation, factor, codec }, draws));
+    }
     return imagesToTensor(small);
   });
 }

@@ -12,10 +12,10 @@ import { StableDiffusionError } from '../../errors.ts';
 import { concat } from '../../graph/functions.ts';
 import type { InputSpec, Params, Sym } from '../../graph/trace.ts';
 import type { NetworkSymbols } from '../../models/trace-network.ts';
-import type { TorchGenerator } from '../../random/torch-generator.ts';
 import { mapTensor } from '../../image/map-tensor.ts';
 import { joinBatches } from '../../tensor/batches.ts';
 import { int64, type Tensor } from '../../tensor/tensor.ts';
+import type { BatchGenerator } from '../data/batch-generator.ts';
 import { layoutOf } from '../data/layouts.ts';
 import type { TrainingItem } from '../data/sample.ts';
 import type { BatchPurpose } from '../trainee.ts';
@@ -37,7 +37,7 @@ export interface Conditioning {
   /** Tensors for these inputs. Only for training are conditions dropped. */
   readonly prepare: (
     items: readonly TrainingItem[],
-    generator: TorchGenerator,
+    generator: BatchGenerator,
     purpose: BatchPurpose,
   ) => Promise<Readonly<Record<string, Tensor>>>;
 }
@@ -62,12 +62,12 @@ export interface ConditioningOptions {
 function dropped<T>(
   values: readonly T[],
   dropout: ConditionDropout | undefined,
-  generator: TorchGenerator,
+  generator: BatchGenerator,
   empty: (val: unknown) => T,
 ): readonly T[] {
   if (!dropout || dropout.p === 0) return values;
   const other = empty(dropout.val);
-  return values.map((value) => (generator.uniform() < dropout.p ? other : value));
+  return generator.each(values, (value, draws) => (draws.uniform() < dropout.p ? other : value));
 }
 
 function textConditioning(

@@ -2,9 +2,9 @@
 
 import { StableDiffusionError } from '../../errors.ts';
 import { imagesToTensor } from '../../image/image-tensor.ts';
-import type { TorchGenerator } from '../../random/torch-generator.ts';
 import { joinBatches } from '../../tensor/batches.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
+import type { BatchGenerator } from '../data/batch-generator.ts';
 import type { TrainingItem } from '../data/sample.ts';
 import type { Autoencoder } from '../../model/autoencoder.ts';
 
@@ -24,7 +24,7 @@ function stacked(values: readonly Tensor<'float32'>[], names: readonly string[])
 export async function latentsOf(
   items: readonly TrainingItem[],
   firstStage: Autoencoder,
-  generator: TorchGenerator,
+  generator: BatchGenerator,
 ): Promise<Tensor<'float32'>> {
   const names = items.map(({ name }) => name);
   const images = items.flatMap((item) => ('image' in item ? [item.image] : []));

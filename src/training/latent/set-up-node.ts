@@ -250,6 +250,7 @@ export async function latentDiffusionSetUp(context: TraineeContext): Promise<Set
         : {}),
       checkpointing:
         training.checkpointing || ('use_checkpoint' in config.unet_config && config.unet_config.use_checkpoint),
+      ranks: context.ranks,
       samples: (checkpoint, batch) => latentDiffusionSamples(checkpoint, batch, { ...sampling, size }),
     });
     trainee = created;

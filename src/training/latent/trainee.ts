@@ -6,7 +6,6 @@
 import { z } from 'zod';
 import type { LatentDiffusionConfig } from '../../config/latent-diffusion-config.ts';
 import type { Engine, Program, Tensors } from '../../engine/engine.ts';
-import { TorchGenerator } from '../../random/torch-generator.ts';
 import { scale } from '../../tensor/arithmetic.ts';
 import { partPrefixes } from '../../checkpoints/canonical.ts';
 import { checkpointKind } from '../../checkpoints/assembled-config.ts';
@@ -15,12 +14,14 @@ import { compVisWeights } from '../../checkpoints/convert-layout.ts';
 import { aliased, weightView, withoutPrefix } from '../../weights/view.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
 import { blockOfModule } from '../step/checkpoint-blocks.ts';
-import type { TrainingItem } from '../data/sample.ts';
+import { BatchGenerator } from '../data/batch-generator.ts';
+import type { ItemPlaces, TrainingItem } from '../data/sample.ts';
 import type { AverageConfig } from '../step/exponential-average.ts';
 import type { OpenAutoencoder } from '../../model/autoencoder.ts';
 import { type LatentDiffusionObjective, traceLatentDiffusionLoss } from './loss.ts';
 import { latentsOf } from './latents.ts';
 import type { OptimiserConfig } from '../step/optimiser.ts';
+import type { StepRanks } from '../step/gradient-exchange.ts';
 import { scaleByStd } from './scale-by-std.ts';
 import { createTrainStep } from '../step/create-train-step.ts';
 import type { TrainStep, Treatment } from '../step/train-step.ts';
@@ -48,6 +49,8 @@ export interface LatentDiffusionTrainingOptions {
   readonly average?: AverageConfig & { readonly condition?: boolean };
   /** Calculates the activations of each block again in the backward pass. Default false. */
   readonly checkpointing?: boolean;
+  /** The processes that train together. Default: this one alone. */
+  readonly ranks?: StepRanks;
   /** Pictures of the model in its current state. */
   readonly samples?: (checkpoint: Checkpoint, batch: LatentDiffusionBatch) => Promise<TraineeSamples>;
 }
@@ -94,21 +97,21 @@ export class LatentDiffusionTraining implements Trainee<LatentDiffusionBatch> {
   }
 
   /** `scale_by_std`: the latents of the first batch get a standard deviation of 1. */
-  async begin(items: readonly TrainingItem[], seed: number): Promise<void> {
+  async begin(items: readonly TrainingItem[], seed: number, places?: ItemPlaces): Promise<void> {
     if (!this.#config.scale_by_std) return;
-    this.#scaleFactor = Math.fround(
-      scaleByStd(await latentsOf(items, this.#options.firstStage, new TorchGenerator(seed))),
-    );
+    const latents = await latentsOf(items, this.#options.firstStage, new BatchGenerator(seed, places));
+    this.#scaleFactor = Math.fround(await scaleByStd(latents, this.#options.ranks?.communicator));
   }
 
   async prepare(
     items: readonly TrainingItem[],
     seed: number,
     purpose: BatchPurpose = 'training',
+    places?: ItemPlaces,
   ): Promise<LatentDiffusionBatch> {
     const { objective, firstStage } = this.#options;
     const { config, conditioning, variants } = objective;
-    const generator = new TorchGenerator(seed);
+    const generator = new BatchGenerator(seed, places);
     const x0 = scale(await latentsOf(items, firstStage, generator), this.#scaleFactor);
     const [b = 0, c = 0] = x0.shape;
     const noise = generator.randn(x0.shape);
@@ -237,6 +240,7 @@ export async function createLatentDiffusionTraining(
         }
       : {}),
     ...(options.checkpointing ? { checkpoint: blockOfModule } : {}),
+    ...(options.ranks ? { ranks: options.ranks } : {}),
   });
   return new LatentDiffusionTraining(options, step);
 }

@@ -8,7 +8,8 @@ import { memoryWeights } from '../../weights/memory-weights.ts';
 
 const flat = { dtype: 'float32', shape: [dim('n')] } as const;
 
-const squareRows = 16;
+/** Divides the lengths of packs. */
+export const squareRows = 16;
 
 /** Elements whose squares are summed in one run: in each row few enough for sums in float32. */
 export const squaredAtOnce = 2 ** 21;

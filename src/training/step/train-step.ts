@@ -6,15 +6,16 @@
  * steps are the same to the bit.
  */
 
-import type { BoundRun, Engine, EngineState, Program, StatePart, Tensors } from '../../engine/engine.ts';
+import type { Engine, EngineState, Program, Tensors } from '../../engine/engine.ts';
 import { StableDiffusionError } from '../../errors.ts';
 import type { Graph } from '../../graph/graph.ts';
-import { elementCount, type Tensor } from '../../tensor/tensor.ts';
+import type { Tensor } from '../../tensor/tensor.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
 import { type AverageConfig, averageRate } from './exponential-average.ts';
-import { type Optimiser, type OptimiserConfig, partsOf, stateNames, type Update } from './optimiser.ts';
-import { squaredAtOnce } from './flat-programs.ts';
-import { type Pack, packLike } from './packs.ts';
+import { meetScalars, ownRange, shareFirst, type StepRanks, sumGradients } from './gradient-exchange.ts';
+import { GradientSums } from './gradient-sums.ts';
+import { type Optimiser, type OptimiserConfig, stateNames, type Update } from './optimiser.ts';
+import type { Pack } from './packs.ts';
 import type { ParameterGroup } from './parameter-group.ts';
 
 /**
@@ -38,6 +39,8 @@ export interface TrainStepOptions {
   readonly average?: AverageConfig & { readonly of?: (name: string) => boolean };
   /** Blocks whose activations are calculated again in the backward pass: `blockOfModule`. */
   readonly checkpoint?: (scope: string) => string | undefined;
+  /** The processes that train together: gradients and metrics are means over their batches. Default: this one alone. */
+  readonly ranks?: StepRanks;
   /** A state to live in, so that steps can share parameters; by default one of its own. */
   readonly state?: EngineState;
   /** Outputs of the graph that replace tensors of the state after each batch, e.g. running statistics: output → tensor. */
@@ -87,6 +90,7 @@ export class TrainStep implements AsyncDisposable {
   readonly #gradient: Program;
   readonly #helpers: { readonly squares: Program; readonly accumulate: Program };
   readonly #packs: readonly Pack[];
+  readonly #sums: GradientSums;
   #steps = 0;
   #averageUpdates = 0;
   #stateNames: readonly string[] = [];
@@ -104,6 +108,7 @@ export class TrainStep implements AsyncDisposable {
     this.state = state;
     this.#gradient = gradient;
     this.#helpers = helpers;
+    this.#sums = new GradientSums(state, packs, helpers);
     this.#packs = packs;
     this.#optimiser = optimiser;
     this.trained = packs.flatMap(({ members }) => members);
@@ -130,12 +135,13 @@ export class TrainStep implements AsyncDisposable {
     const list: readonly Tensors[] = Array.isArray(batches) ? batches : [batches as Tensors];
     const results: Record<string, Tensor>[] = [];
     for (const [i, batch] of list.entries()) {
-      if (i === 1) await this.#prepareFresh();
+      if (i === 1) await this.#sums.prepareFresh();
       results.push(await this.#differentiate(batch, i === 0, options.signal));
-      if (i > 0) await this.#accumulate();
+      if (i > 0) await this.#sums.accumulate();
     }
-    const gradientNorm = (await this.#norm()) / list.length;
-    const metrics = averageScalars(results);
+    const { squares, metrics } = await this.#meet(averageScalars(results));
+    const count = list.length * (this.#options.ranks?.communicator.size ?? 1);
+    const gradientNorm = Math.sqrt(squares) / count;
     const loss = metrics['loss'] ?? Number.NaN;
     if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) {
       throw new StableDiffusionError(
@@ -144,10 +150,22 @@ export class TrainStep implements AsyncDisposable {
         { details: { metrics } },
       );
     }
-    await this.#update(list.length, gradientNorm, options.learningRate);
+    await this.#update(count, gradientNorm, options.learningRate);
     const last = results.at(-1) ?? {};
     const tensors = Object.fromEntries(Object.entries(last).filter(([, value]) => value.shape.length > 0));
     return { loss, metrics, batches: results.map((result) => averageScalars([result])), tensors, gradientNorm };
+  }
+
+  /** Sums of squares and means of metrics, of all ranks where there are several; the gradients in the state are then their sums. */
+  async #meet(
+    metrics: Record<string, number>,
+  ): Promise<{ readonly squares: number; readonly metrics: Record<string, number> }> {
+    const { ranks } = this.#options;
+    if (!ranks || ranks.communicator.size === 1) return { squares: await this.#sums.squares(), metrics };
+    await shareFirst(this.state, [...new Set(Object.values(this.#options.keep ?? {}))], ranks);
+    await sumGradients(this.state, this.#packs, ranks);
+    const squares = await this.#sums.squares((pack) => ownRange(this.state, pack, ranks));
+    return meetScalars(ranks.communicator, squares, metrics);
   }
 
   async #differentiate(
@@ -172,42 +190,6 @@ export class TrainStep implements AsyncDisposable {
       .map(({ name }) => name)
       .filter((name) => this.state.entries.has(name) && treatmentOf(this.#options, name) !== 'fixed');
     return Object.fromEntries(names.map((name) => [name, name]));
-  }
-
-  async #prepareFresh(): Promise<void> {
-    for (const { name, members } of this.#packs) {
-      await packLike(this.state, stateNames.fresh(name), members, stateNames.fresh);
-    }
-  }
-
-  /** The parts of all gradients, by what `of` names them. */
-  #gradientParts(of: (name: string) => string, size?: number): StatePart[] {
-    return this.#packs.flatMap(({ name }) =>
-      partsOf(elementCount(this.state.entries.get(name)?.shape ?? []), size).map((part) => ({
-        name: of(name),
-        ...part,
-      })),
-    );
-  }
-
-  async #accumulate(): Promise<void> {
-    const fresh = this.#gradientParts(stateNames.fresh);
-    const runs = this.#gradientParts(stateNames.gradient).map(
-      (total, i): BoundRun => ({ inputs: { total, g: fresh[i] as StatePart }, outputs: { next: total } }),
-    );
-    await this.#helpers.accumulate.runBound(this.state, runs, { inPlace: true });
-  }
-
-  async #norm(): Promise<number> {
-    const results = await this.#helpers.squares.runBound(
-      this.state,
-      this.#gradientParts(stateNames.gradient, squaredAtOnce).map((g) => ({ inputs: { g } })),
-    );
-    return Math.sqrt(
-      results
-        .flatMap(({ sums }) => (sums ? [...sums.data] : []))
-        .reduce<number>((total, square) => total + Number(square), 0),
-    );
   }
 
   async #update(batches: number, gradientNorm: number, learningRate: number): Promise<void> {

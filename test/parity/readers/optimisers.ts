@@ -134,7 +134,7 @@ async function compareScale(one: TrainingCase, compare: Comparisons): Promise<vo
     z: samplePosterior(encodeKl(p, config, transpose(named(given, 'image'), [0, 3, 1, 2])), named(given, 'noise')),
   }));
   const { z } = await runGraph(parityEngine(), graph, inputs, one.weights(one.weightsNames[0] ?? ''));
-  const factor = scaleByStd(z as Tensor);
+  const factor = await scaleByStd(z as Tensor);
   const scaled = float32(
     z?.shape ?? [],
     Array.from(z?.data ?? [], Number).map((value) => value * factor),
@@ -142,7 +142,7 @@ async function compareScale(one: TrainingCase, compare: Comparisons): Promise<vo
   const made: Readonly<Record<string, Tensor>> = {
     scale_factor: scalar(factor),
     z_scaled: scaled,
-    z_std: scalar(1 / scaleByStd(scaled)),
+    z_std: scalar(1 / (await scaleByStd(scaled))),
   };
   compareOutputs(one, compare, (name) => made[name]);
 }

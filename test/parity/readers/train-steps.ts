@@ -51,17 +51,18 @@ export const reader: Reader = {
 const inputNames = ['x0', 'noise', 't', 'c'] as const;
 type Batch = Readonly<Record<(typeof inputNames)[number], Tensor>>;
 
-const batchOf = (tensorOf: (name: (typeof inputNames)[number]) => Tensor): Batch => ({
+export const batchOf = (tensorOf: (name: (typeof inputNames)[number]) => Tensor): Batch => ({
   x0: tensorOf('x0'),
   noise: tensorOf('noise'),
   t: tensorOf('t'),
   c: tensorOf('c'),
 });
-const shard = (batch: Batch, from: number, to: number): Batch => batchOf((name) => rowsOf(batch[name], from, to));
-const whole = 'model.diffusion_model';
+export const shard = (batch: Batch, from: number, to: number): Batch =>
+  batchOf((name) => rowsOf(batch[name], from, to));
+export const whole = 'model.diffusion_model';
 
 /** p_losses of the small UNet for any batch. */
-function lossGraph(prefix: string): Graph {
+export function lossGraph(prefix: string): Graph {
   const b = dim('batch');
   const image = { dtype: 'float32', shape: [b, 4, 8, 8] } as const;
   const context = { dtype: 'float32', shape: [b, dim('tokens'), 16] } as const;
@@ -73,10 +74,15 @@ function lossGraph(prefix: string): Graph {
   });
 }
 
-const unetWeights = (one: TrainingCase, prefix: string): Map<string, Tensor> =>
+export const unetWeights = (one: TrainingCase, prefix: string): Map<string, Tensor> =>
   underPrefix(one.weights(one.weightsNames[0] ?? ''), `${prefix}.`);
 
-function smallStep(one: TrainingCase, prefix: string, options: Partial<TrainStepOptions> = {}): Promise<TrainStep> {
+/** The step of the small UNet on the case's weights. */
+export function smallStep(
+  one: TrainingCase,
+  prefix: string,
+  options: Partial<TrainStepOptions> = {},
+): Promise<TrainStep> {
   const weights = memoryWeights(unetWeights(one, prefix));
   return createTrainStep({ engine: parityEngine(), graph: lossGraph(prefix), weights, ...options });
 }
@@ -215,10 +221,9 @@ async function compareShards(one: TrainingCase, compare: Comparisons): Promise<v
   compareOutputs(one, compare, (name) => got[name]);
 }
 
-/** Each shard has its own statistics. */
-async function compareBatchNorm(one: TrainingCase, compare: Comparisons): Promise<void> {
-  const x = one.input('x');
-  const [batch = 0, channels = 0, ...size] = x.shape;
+/** Batch norm with the statistics of `x`. */
+export async function normalised(one: TrainingCase, x: Tensor): Promise<number[]> {
+  const [, channels = 0, ...size] = x.shape;
   const graph = trace({ x: { dtype: 'float32', shape: [dim('batch'), channels, ...size] } }, (given, p) => ({
     y: batchNorm(given.x, p.get('weight', [channels]), p.get('bias', [channels]), { epsilon: one.settings.eps }).y,
   }));
@@ -226,11 +231,16 @@ async function compareBatchNorm(one: TrainingCase, compare: Comparisons): Promis
     ['weight', float32([channels], new Float32Array(channels).fill(1))],
     ['bias', float32([channels], new Float32Array(channels))],
   ]);
-  const run = async (value: Tensor): Promise<number[]> => {
-    const { y } = await runGraph(parityEngine(), graph, { x: value }, weights);
-    return Array.from(y?.data ?? [], Number);
-  };
+  const { y } = await runGraph(parityEngine(), graph, { x }, weights);
+  return Array.from(y?.data ?? [], Number);
+}
+
+/** Each shard has its own statistics. */
+async function compareBatchNorm(one: TrainingCase, compare: Comparisons): Promise<void> {
+  const x = one.input('x');
+  const batch = x.shape[0] ?? 0;
   const half = batch / 2;
+  const run = (value: Tensor): Promise<number[]> => normalised(one, value);
   const got: Readonly<Record<string, Tensor>> = {
     whole: float32(x.shape, await run(x)),
     two_shards: float32(x.shape, [...(await run(rowsOf(x, 0, half))), ...(await run(rowsOf(x, half, batch)))]),

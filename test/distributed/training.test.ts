@@ -1,0 +1,150 @@
+/**
+ * `sd train` on real ranks: any number of them gives the run of one with the whole batch; a rank that is killed ends the job, and the last
+ * checkpoint goes on to the same bits; a signal to one rank saves and stops all.
+ */
+
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { autoencoderYaml, diffusionYaml, eventsOf, trainingRuns } from '../training/training-runs.ts';
+import { onRanks, type RanksOptions, type RanksRun, skip } from './mpi.ts';
+
+const runs = await trainingRuns();
+await eventsOf(
+  runs.options(autoencoderYaml(runs.pictures), 'autoencoder', [
+    'lightning.trainer.max_steps=1',
+    'lightning.callbacks.image_logger.params.batch_frequency=0',
+  ]),
+);
+const yaml = diffusionYaml(runs.pictures, join(runs.folder, 'autoencoder', 'model.safetensors'));
+const config = join(runs.folder, 'diffusion.yaml');
+writeFileSync(config, yaml.replace('sample_prompts: [a red square, a blue square], ', ''));
+/** Of the whole batch, over all ranks. */
+const batch = 4;
+
+function sdTrain(
+  name: string,
+  ranks: number,
+  run: string,
+  steps: number,
+  { words = [], ...options }: RanksOptions & { readonly words?: readonly string[] } = {},
+): Promise<RanksRun> {
+  const line = ['train', '--config', config, '--run', join(runs.folder, run), '--steps', String(steps), '--resume'];
+  const settings = [
+    '--threads',
+    '1',
+    '--json',
+    `data.params.batch_size=${batch / ranks}`,
+    'training.log_every=1',
+    ...words,
+  ];
+  return onRanks(name, ranks, ['src/cli/main.ts', ...line, ...settings], options);
+}
+
+const losses = (run: string): number[] => runs.metrics(run).map((row) => row['train/loss'] ?? Number.NaN);
+const bits = (run: string): Buffer => runs.file(run, 'checkpoints/last.safetensors');
+
+function near(got: readonly number[], want: readonly number[]): void {
+  assert.equal(got.length, want.length);
+  for (const [i, value] of got.entries())
+    assert.ok(Math.abs(value / (want[i] as number) - 1) < 1e-5, `step ${i + 1}: ${value}, not ${want[i]}`);
+}
+
+/** Processes of the ranks below a launcher. */
+function rankProcesses(launcher: number): number[] {
+  const parents = new Map<number, number>();
+  const commands = new Map<number, string>();
+  for (const name of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))) {
+    try {
+      commands.set(Number(name), readFileSync(`/proc/${name}/cmdline`, 'utf8'));
+      const stat = readFileSync(`/proc/${name}/stat`, 'utf8');
+      parents.set(Number(name), Number(stat.slice(stat.lastIndexOf(')')).split(' ')[2]));
+    } catch {
+      // It has ended meanwhile.
+    }
+  }
+  const below = (pid: number | undefined): boolean =>
+    pid !== undefined && (pid === launcher || below(parents.get(pid)));
+  return [...commands].flatMap(([pid, command]) =>
+    command.startsWith(process.execPath) && command.includes('main.ts') && below(parents.get(pid)) ? [pid] : [],
+  );
+}
+
+/** Does something to the processes when so many steps are done. */
+function atStep(steps: number, act: (pids: number[]) => void): RanksOptions {
+  let launcher = 0;
+  let done = false;
+  return {
+    started: (pid) => {
+      launcher = pid;
+    },
+    line: (line) => {
+      if (done || !line.includes(`"kind":"step","step":${steps}`)) return;
+      done = true;
+      act(rankProcesses(launcher));
+    },
+  };
+}
+
+for (const [name, ranks] of [
+  ['Open MPI', 2],
+  ['MPICH', 4],
+] as const)
+  test(`${ranks} ranks of ${name} train as one, and a run goes on with another number`, {
+    skip: skip(name),
+    timeout: 400_000,
+  }, async () => {
+    if (ranks === 2 || skip('Open MPI') !== false)
+      await eventsOf(
+        runs.options(readFileSync(config, 'utf8'), 'alone', [
+          'lightning.trainer.max_steps=5',
+          `data.params.batch_size=${batch}`,
+          'training.log_every=1',
+        ]),
+      );
+    const run = `on-${ranks}`;
+    const first = await sdTrain(name, ranks, run, 3);
+    assert.equal(first.code, 0, first.err);
+    const more = await sdTrain(name, 6 - ranks === 4 ? 4 : 2, run, 5);
+    assert.equal(more.code, 0, more.err);
+    near(losses(run), losses('alone'));
+  });
+
+test('a rank killed with SIGKILL ends the job; the last checkpoint goes on to the same bits', {
+  skip: skip('Open MPI'),
+  timeout: 400_000,
+}, async () => {
+  const whole = await sdTrain('Open MPI', 2, 'whole', 6);
+  assert.equal(whole.code, 0, whole.err);
+  let killed = 0;
+  const cut = await sdTrain('Open MPI', 2, 'cut', 6, {
+    limit: 60,
+    ...atStep(3, (pids) => {
+      killed = pids.length;
+      process.kill(pids.at(-1) as number, 'SIGKILL');
+    }),
+  });
+  assert.equal(killed, 2);
+  assert.notEqual(cut.code, null, 'the job hung');
+  assert.notEqual(cut.code, 0);
+  const rest = await sdTrain('Open MPI', 2, 'cut', 6);
+  assert.equal(rest.code, 0, rest.err);
+  assert.ok(bits('cut').equals(bits('whole')));
+});
+
+for (const name of ['Open MPI', 'MPICH'])
+  test(`SIGUSR1 to one rank of ${name} saves and stops all at the same step`, {
+    skip: skip(name),
+    timeout: 200_000,
+  }, async () => {
+    const run = `stopped ${name}`;
+    const { code, out, err } = await sdTrain(name, 2, run, 100_000, {
+      limit: 120,
+      ...atStep(2, (pids) => process.kill(pids.at(-1) as number, 'SIGUSR1')),
+    });
+    assert.notEqual(code, null, `the job hung: ${err}`);
+    assert.match(out, /"kind":"end","step":\d+,"status":"stopped"/);
+    assert.match(err, /Stopped\. Resume with/);
+    assert.ok(bits(run).length > 0);
+  });
