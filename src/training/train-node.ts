@@ -18,10 +18,10 @@ import { mixSeed } from './data/sample-order.ts';
 import { latentDiffusionSetUp } from './latent/set-up-node.ts';
 import { trainingLoop } from './loop-node.ts';
 import type { TrainingEvent } from './loop-options.ts';
-import { openRun, runConfig, runIsThere } from './run/run-folder-node.ts';
+import { openRun, type Run, runConfig, runIsThere } from './run/run-folder-node.ts';
 import type { SetUp, TraineeContext } from './set-up.ts';
 import { openSharedRun } from './run/shared-run.ts';
-import { trainingConfig } from './training-config.ts';
+import { type TrainingConfig, trainingConfig } from './training-config.ts';
 
 export interface TrainOptions {
   /** The configuration, parsed, with its overrides. */
@@ -80,6 +80,28 @@ function forInference(section: Mapping): Mapping {
   return bare({ ...section, params: { ...params, use_ema: false } }) as Mapping;
 }
 
+/** Opens the run's folder. */
+function runOf(
+  { document, label, folder, resume, clock, codec, communicator = alone }: TrainOptions,
+  { model, training }: TrainingConfig,
+  { output, files }: SetUp<unknown>,
+): Promise<Run> {
+  return openSharedRun(folder, communicator, () =>
+    openRun(folder, {
+      title: label,
+      config: stringifyYaml(document),
+      resume,
+      clock,
+      codec,
+      checkpoints: { keepBest: training.keep_best },
+      model: {
+        ...(output ?? { config: stringifyYaml({ model: forInference(model) }) }),
+        ...(files ? { files } : {}),
+      },
+    }),
+  );
+}
+
 /**
  * Trains, yielding events for steps, sample grids and checkpoints. Ending the iteration early ends the run without saving; the signal saves.
  * Throws `config-invalid`, `invalid-argument` for a folder with a run and for unusable data, `file-not-found`, or what
@@ -134,20 +156,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
       config.validation &&
       (await openSplit(config.validation, { ...splitOptions, what: `data.params.validation of ${label}` }));
     if (validation) closing.push(validation.close);
-    const run = await openSharedRun(folder, communicator, () =>
-      openRun(folder, {
-        title: label,
-        config: stringifyYaml(document),
-        resume: options.resume,
-        clock,
-        codec,
-        checkpoints: { keepBest: training.keep_best },
-        model: {
-          ...(setUp.output ?? { config: stringifyYaml({ model: forInference(config.model) }) }),
-          ...(setUp.files ? { files: setUp.files } : {}),
-        },
-      }),
-    );
+    const run = await runOf(options, config, setUp);
     yield* trainingLoop({
       trainee: setUp.trainee,
       run,
