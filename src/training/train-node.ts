@@ -58,6 +58,7 @@ const setUps: Readonly<Record<string, (context: TraineeContext) => Promise<SetUp
   AutoencoderKL: autoencoder,
   VQModel: autoencoder,
   VQModelInterface: autoencoder,
+  DDPM: diffusion,
   LatentDiffusion: diffusion,
   LatentInpaintDiffusion: diffusion,
   LatentFinetuneDiffusion: diffusion,

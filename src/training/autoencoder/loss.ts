@@ -18,7 +18,7 @@ import { type Dim, dim, multiplyDims } from '../../graph/dim.ts';
 import { abs, add, dimension, div, exp, mean, mul, neg, stopGradient, sub, sum } from '../../graph/functions.ts';
 import type { Graph } from '../../graph/graph.ts';
 import { dropUnused } from '../../graph/simplify.ts';
-import { type InputSpec, type Params, type Sym, trace } from '../../graph/trace.ts';
+import { type DropoutSite, type InputSpec, type Params, type Sym, trace } from '../../graph/trace.ts';
 import { decodeKl, encodeKl, klDivergence, samplePosterior } from '../../models/autoencoder-kl.ts';
 import { decodeVq, encodeVq, quantize } from '../../models/autoencoder-vq.ts';
 import { type Buffers, discriminator } from '../../models/discriminator.ts';
@@ -42,6 +42,8 @@ export interface AutoencoderTraceOptions {
   readonly weighted?: boolean;
   /** Adds the output `reconstruction`. */
   readonly reconstruction?: boolean;
+  /** Traces for training with dropout: each mask is an input. */
+  readonly onDropout?: ((site: DropoutSite) => void) | undefined;
 }
 
 /** Prefix of the outputs that a forward pass changes in the discriminator: `buffer.NAME`, to be kept as parameter NAME. */
@@ -195,23 +197,27 @@ function lastLayer(p: Params, { ddconfig }: AutoencoderConfig): Sym {
 export function traceAutoencoderLoss(objective: AutoencoderObjective, options: AutoencoderTraceOptions = {}): Graph {
   const { loss: config } = objective;
   const judge = discriminatorOf(config);
-  const graph = trace(inputsOf(objective, options), (given, p) => {
-    const x = need(given, 'image');
-    const made = reconstruct(p, objective, given);
-    const rec = reconstructionLoss(p, objective, x, made.image, given['weights']);
-    const outputs: Record<string, Sym> = {
-      ...rec.metrics,
-      ...made.metrics,
-      ...(options.reconstruction ? { reconstruction: made.image } : {}),
-    };
-    const plain = add(rec.minimised, made.bottleneck);
-    if (!judge || config.kind === 'multiscale') return { loss: plain, ...outputs };
-    const { logits, buffers } = discriminator(p.at('loss.discriminator'), judge, made.image, { training: true });
-    const adversarial = neg(mean(logits));
-    const weight = adaptiveWeight(rec.nll, adversarial, lastLayer(p, objective.autoencoder), config.disc_weight);
-    const loss = add(plain, mul(mul(weight, need(given, 'disc_factor')), adversarial));
-    return { loss, ...outputs, d_weight: weight, g_loss: adversarial, ...bufferOutputs(buffers) };
-  });
+  const graph = trace(
+    inputsOf(objective, options),
+    (given, p) => {
+      const x = need(given, 'image');
+      const made = reconstruct(p, objective, given);
+      const rec = reconstructionLoss(p, objective, x, made.image, given['weights']);
+      const outputs: Record<string, Sym> = {
+        ...rec.metrics,
+        ...made.metrics,
+        ...(options.reconstruction ? { reconstruction: made.image } : {}),
+      };
+      const plain = add(rec.minimised, made.bottleneck);
+      if (!judge || config.kind === 'multiscale') return { loss: plain, ...outputs };
+      const { logits, buffers } = discriminator(p.at('loss.discriminator'), judge, made.image, { training: true });
+      const adversarial = neg(mean(logits));
+      const weight = adaptiveWeight(rec.nll, adversarial, lastLayer(p, objective.autoencoder), config.disc_weight);
+      const loss = add(plain, mul(mul(weight, need(given, 'disc_factor')), adversarial));
+      return { loss, ...outputs, d_weight: weight, g_loss: adversarial, ...bufferOutputs(buffers) };
+    },
+    { onDropout: options.onDropout },
+  );
   return dropUnused(graph);
 }
 
@@ -224,13 +230,17 @@ export function traceDiscriminatorLoss(objective: AutoencoderObjective, options:
   const judge = discriminatorOf(config);
   if (!judge || config.kind === 'multiscale')
     throw new StableDiffusionError('invalid-argument', 'This loss has no discriminator.');
-  const graph = trace(inputsOf(objective, options), (given, p) => {
-    const scope = p.at('loss.discriminator');
-    const made = stopGradient(reconstruct(p, objective, given).image);
-    const real = discriminator(scope, judge, need(given, 'image'), { training: true });
-    const fake = discriminator(scope, judge, made, { training: true, buffers: real.buffers });
-    const loss = mul(discriminatorLosses[config.disc_loss](real.logits, fake.logits), need(given, 'disc_factor'));
-    return { loss, logits_real: mean(real.logits), logits_fake: mean(fake.logits), ...bufferOutputs(fake.buffers) };
-  });
+  const graph = trace(
+    inputsOf(objective, options),
+    (given, p) => {
+      const scope = p.at('loss.discriminator');
+      const made = stopGradient(reconstruct(p, objective, given).image);
+      const real = discriminator(scope, judge, need(given, 'image'), { training: true });
+      const fake = discriminator(scope, judge, made, { training: true, buffers: real.buffers });
+      const loss = mul(discriminatorLosses[config.disc_loss](real.logits, fake.logits), need(given, 'disc_factor'));
+      return { loss, logits_real: mean(real.logits), logits_fake: mean(fake.logits), ...bufferOutputs(fake.buffers) };
+    },
+    { onDropout: options.onDropout },
+  );
   return dropUnused(graph);
 }

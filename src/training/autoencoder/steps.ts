@@ -2,7 +2,7 @@
 
 import { discriminatorOf, type KlLossConfig, type VqLossConfig } from '../../config/autoencoder-training.ts';
 import type { Engine, EngineState } from '../../engine/engine.ts';
-import { StableDiffusionError } from '../../errors.ts';
+import type { DropoutSite } from '../../graph/trace.ts';
 import { isDiscriminatorBuffer } from '../../models/discriminator.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
 import { blockOfModule } from '../step/checkpoint-blocks.ts';
@@ -75,6 +75,8 @@ export function adversarialOf({ loss }: AutoencoderObjective): KlLossConfig | Vq
 }
 
 export interface AutoencoderSteps {
+  /** Places of the autoencoder where elements are left out. Each pass draws masks of its own. */
+  readonly dropouts: readonly DropoutSite[];
   readonly autoencoder: TrainStep;
   readonly discriminator: TrainStep | undefined;
   /** The autoencoder's without the adversarial part, for steps before `disc_start`. */
@@ -100,7 +102,12 @@ function plans(options: AutoencoderTrainingOptions, state: EngineState) {
     ...(options.checkpointing ? { checkpoint: blockOfModule } : {}),
     ...(options.ranks ? { ranks: options.ranks } : {}),
   };
-  const sizes = size ? { size } : {};
+  // The same places in all graphs: those of the autoencoder.
+  const dropouts = new Map<string, DropoutSite>();
+  const sizes = {
+    ...(size ? { size } : {}),
+    onDropout: (site: DropoutSite) => void dropouts.set(site.name, site),
+  };
   const ofAutoencoder = {
     ...shared,
     treatment: autoencoderTreatment(autoencoderRate, options.weightDecay ?? 0),
@@ -111,6 +118,7 @@ function plans(options: AutoencoderTrainingOptions, state: EngineState) {
   const judge = adversarial && traceDiscriminatorLoss(objective, sizes);
   const skipped = adversarial && adversarial.disc_start > 0 && options.earlyDiscriminator === 'skip';
   return {
+    dropouts,
     autoencoder: { ...ofAutoencoder, graph, keep: keptBuffers(graph.outputs) },
     discriminator: judge && {
       ...shared,
@@ -129,11 +137,6 @@ export async function autoencoderSteps(
   options: AutoencoderTrainingOptions,
   state: EngineState,
 ): Promise<AutoencoderSteps> {
-  if (options.objective.autoencoder.ddconfig.dropout > 0)
-    throw new StableDiffusionError(
-      'invalid-argument',
-      "Autoencoders are trained without dropout (as all of LDM's are); set dropout to 0.",
-    );
   const made: TrainStep[] = [];
   const compile = async (plan: TrainStepOptions | undefined): Promise<TrainStep | undefined> => {
     if (!plan) return undefined;
@@ -142,8 +145,9 @@ export async function autoencoderSteps(
     return step;
   };
   try {
-    const { autoencoder, discriminator, early } = plans(options, state);
+    const { autoencoder, discriminator, early, dropouts } = plans(options, state);
     return {
+      dropouts: [...dropouts.values()],
       autoencoder: (await compile(autoencoder)) as TrainStep,
       discriminator: await compile(discriminator),
       early: await compile(early),

@@ -22,16 +22,21 @@ import {
   isLoss,
   withoutDiscriminator,
 } from './steps.ts';
+import { dropoutMasks } from '../objective/dropout-masks.ts';
 import { BatchGenerator } from '../data/batch-generator.ts';
 import type { ItemPlaces, TrainingItem } from '../data/sample.ts';
 import { countsSchema, TrainedState } from '../step/trained-state.ts';
 import type { BatchPurpose, Trainee, TraineeCheckpoint, TraineeSamples, TraineeUpdate } from '../trainee.ts';
+
+type Masks = Readonly<Record<string, Tensor<'float32'>>>;
 
 export interface AutoencoderBatch {
   /** [batch, channels, height, width] in [-1, 1]. */
   readonly image: Tensor<'float32'>;
   /** Standard normal [batch, embed_dim, h, w] for the posterior's draws, for the autoencoder's pass and the discriminator's; KL only. */
   readonly noise?: readonly [autoencoder: Tensor<'float32'>, discriminator: Tensor<'float32'>];
+  /** Masks of dropout, for the same two. */
+  readonly masks?: readonly [autoencoder: Masks, discriminator: Masks];
 }
 
 const savedSchema = z.object({
@@ -79,7 +84,7 @@ export class AutoencoderTraining implements Trainee<AutoencoderBatch> {
   async prepare(
     items: readonly TrainingItem[],
     seed: number,
-    _purpose?: BatchPurpose,
+    purpose: BatchPurpose = 'training',
     places?: ItemPlaces,
   ): Promise<AutoencoderBatch> {
     const images = items.flatMap((item) => ('image' in item ? [item.image] : []));
@@ -90,12 +95,17 @@ export class AutoencoderTraining implements Trainee<AutoencoderBatch> {
       );
     const image = imagesToTensor(images, 'compvis-inpaint-st');
     const { autoencoder } = this.#options.objective;
-    if (autoencoder.kind === 'vq') return { image };
+    const generator = new BatchGenerator(seed, places);
+    const { dropouts } = this.#steps;
+    const masks = (): Pick<AutoencoderBatch, 'masks'> =>
+      purpose === 'training' && dropouts.length > 0
+        ? { masks: [dropoutMasks(dropouts, generator), dropoutMasks(dropouts, generator)] }
+        : {};
+    if (autoencoder.kind === 'vq') return { image, ...masks() };
     const factor = 2 ** (autoencoder.ddconfig.ch_mult.length - 1);
     const [batch = 0, , height = 0, width = 0] = image.shape;
     const shape = [batch, autoencoder.embed_dim, Math.floor(height / factor), Math.floor(width / factor)];
-    const generator = new BatchGenerator(seed, places);
-    return { image, noise: [generator.randn(shape), generator.randn(shape)] };
+    return { image, noise: [generator.randn(shape), generator.randn(shape)], ...masks() };
   }
 
   /**
@@ -111,8 +121,9 @@ export class AutoencoderTraining implements Trainee<AutoencoderBatch> {
     const counts = adversarial !== undefined && this.#step >= adversarial.disc_start;
     const factor = adversarial ? adoptWeight(adversarial.disc_factor, this.#step, adversarial.disc_start) : 0;
     const inputs = (pass: 0 | 1, judged: boolean): Record<string, Tensor>[] =>
-      batches.map(({ image, noise }) => ({
+      batches.map(({ image, noise, masks }) => ({
         image,
+        ...masks?.[pass],
         ...(noise ? { noise: noise[pass] } : {}),
         ...(judged ? { disc_factor: float32([], [factor]) } : {}),
       }));
@@ -214,7 +225,7 @@ export class AutoencoderTraining implements Trainee<AutoencoderBatch> {
 
 /**
  * Compiles the steps and puts weights and moments into the engine.
- * @throws `invalid-argument` for dropout and for image sizes that the autoencoder cannot divide, `weights-mismatch`, `engine-failed`
+ * @throws `invalid-argument` for image sizes that the autoencoder cannot divide, `weights-mismatch`, `engine-failed`
  */
 export async function createAutoencoderTraining(options: AutoencoderTrainingOptions): Promise<AutoencoderTraining> {
   const state = options.engine.createState();

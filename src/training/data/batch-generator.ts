@@ -35,6 +35,11 @@ export class BatchGenerator {
     return this.#places ? this.#rows(shape, (own) => this.#generator.randn(own)) : this.#generator.randn(shape);
   }
 
+  /** Uniform in [0, 1); the first axis is that of the items. */
+  rand(shape: Shape): Tensor<'float32'> {
+    return this.#places ? this.#rows(shape, (own) => this.#generator.rand(own)) : this.#generator.rand(shape);
+  }
+
   randint(low: number, high: number, shape: Shape): Tensor<'int64'> {
     const draw = (own: Shape): Tensor<'int64'> => this.#generator.randint(low, high, own);
     return this.#places ? this.#rows(shape, draw) : draw(shape);

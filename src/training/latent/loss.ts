@@ -7,7 +7,7 @@ import { denoiserChannels, type DenoiserConfig } from '../../config/network-conf
 import { constant } from '../../graph/functions.ts';
 import type { Graph } from '../../graph/graph.ts';
 import { dropUnused } from '../../graph/simplify.ts';
-import { type InputSpec, type Params, type Sym, trace } from '../../graph/trace.ts';
+import { type DropoutSite, type InputSpec, type Params, type Sym, trace } from '../../graph/trace.ts';
 import { need } from '../../models/trace-network.ts';
 import { ddpmUNet } from '../../models/ddpm-unet.ts';
 import { unet, type UNetInputs } from '../../models/unet.ts';
@@ -44,9 +44,12 @@ function denoise(p: Params, config: DenoiserConfig, { x, timesteps, context, y }
 
 /**
  * Inputs: x0 (scaled latents) and noise [b, c, h, w], t int64 [b], offset [b, c, 1, 1] and perturbation where the loss has them, and those
- * of the condition. Outputs: loss, loss_simple, loss_vlb and the like, scalars. Parameters have their names in a CompVis checkpoint.
+ * of the condition. With `onDropout` it is a graph for training: a mask for each dropout is an input. Outputs: loss, loss_simple, loss_vlb and the like, scalars. Parameters have their names in a CompVis checkpoint.
  */
-export function traceLatentDiffusionLoss(objective: LatentDiffusionObjective): Graph {
+export function traceLatentDiffusionLoss(
+  objective: LatentDiffusionObjective,
+  onDropout?: (site: DropoutSite) => void,
+): Graph {
   const { config, conditioning, variants, size } = objective;
   const { batch, height, width } = size;
   const channels = denoiserChannels(config.unet_config);
@@ -60,7 +63,11 @@ export function traceLatentDiffusionLoss(objective: LatentDiffusionObjective): G
     ...conditioning.inputs(batch),
   };
   const graph = trace(inputs, (given, p) => {
+    // A frozen encoder is in evaluation.
+    const { builder } = p;
+    builder.onDropout = config.cond_stage_trainable ? onDropout : undefined;
     const condition = conditioning.trace(p, given);
+    builder.onDropout = onDropout;
     const table = [config.timesteps];
     const x0 = need(given, 'x0');
     const logvar = config.learn_logvar

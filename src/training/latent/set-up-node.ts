@@ -122,22 +122,6 @@ function dropoutOf(
   return dropout[key] ?? dropout['txt'] ?? dropout['caption'] ?? dropout['class_label'];
 }
 
-/** Throws `config-invalid` for dropout in a network that would be trained: it has no effect here, so the model would be another one. */
-function checkDropout(config: LatentDiffusionConfig, label: string): void {
-  const stage = config.cond_stage_config;
-  const found = [
-    ['unet_config.params.dropout', config.unet_config.dropout],
-    [
-      'cond_stage_config.params.embedding_dropout',
-      config.cond_stage_trainable && typeof stage === 'object' && stage?.kind === 'bert' ? stage.embedding_dropout : 0,
-    ],
-  ].find(([, rate]) => Number(rate) > 0);
-  if (found)
-    throw configError(
-      `${label}: ${found[0]} is ${found[1]}; training with dropout is not supported. Set it to 0 to train without.`,
-    );
-}
-
 /** Opens the weights that a run starts from. A part's own file comes before the whole model's. */
 async function openGiven({
   config,
@@ -197,7 +181,6 @@ export async function latentDiffusionSetUp(context: TraineeContext): Promise<Set
   const { training } = run;
   const { section, paths } = withoutPaths(run.model);
   const config = ldmModel(section, `model of ${label}`);
-  checkDropout(config, label);
   const opened: WeightSource[] = [];
   try {
     const keep = (source: WeightSource): WeightSource => {

@@ -6,6 +6,7 @@
 import { z } from 'zod';
 import type { LatentDiffusionConfig } from '../../config/latent-diffusion-config.ts';
 import type { Engine, Program, Tensors } from '../../engine/engine.ts';
+import type { DropoutSite } from '../../graph/trace.ts';
 import { scale } from '../../tensor/arithmetic.ts';
 import { partPrefixes } from '../../checkpoints/canonical.ts';
 import { checkpointKind } from '../../checkpoints/assembled-config.ts';
@@ -20,6 +21,7 @@ import type { AverageConfig } from '../step/exponential-average.ts';
 import type { OpenAutoencoder } from '../../model/autoencoder.ts';
 import { type LatentDiffusionObjective, traceLatentDiffusionLoss } from './loss.ts';
 import { latentsOf } from './latents.ts';
+import { dropoutMasks } from '../objective/dropout-masks.ts';
 import type { OptimiserConfig } from '../step/optimiser.ts';
 import type { StepRanks } from '../step/gradient-exchange.ts';
 import { scaleByStd } from './scale-by-std.ts';
@@ -73,12 +75,14 @@ export class LatentDiffusionTraining implements Trainee<LatentDiffusionBatch> {
   readonly #options: LatentDiffusionTrainingOptions;
   readonly #step: TrainStep;
   readonly #trained: TrainedState;
+  readonly #dropouts: readonly DropoutSite[];
   #scaleFactor: number;
   #validation: Promise<Program> | undefined;
 
   /** Use `createLatentDiffusionTraining`. */
-  constructor(options: LatentDiffusionTrainingOptions, step: TrainStep) {
+  constructor(options: LatentDiffusionTrainingOptions, step: TrainStep, dropouts: readonly DropoutSite[]) {
     this.#options = options;
+    this.#dropouts = dropouts;
     this.#step = step;
     const { state, checkpointNames: names, averaged } = step;
     this.#trained = new TrainedState({ state, names, averaged, kind: 'model or optimiser' });
@@ -123,6 +127,7 @@ export class LatentDiffusionTraining implements Trainee<LatentDiffusionBatch> {
       ...(await conditioning.prepare(items, generator, purpose)),
       ...(variants.noiseOffset ? { offset: generator.randn([b, c, 1, 1]) } : {}),
       ...(variants.inputPerturbation ? { perturbation: generator.randn(x0.shape) } : {}),
+      ...(purpose === 'training' ? dropoutMasks(this.#dropouts, generator) : {}),
     };
     return { inputs, items };
   }
@@ -224,9 +229,10 @@ export async function createLatentDiffusionTraining(
   options: LatentDiffusionTrainingOptions,
 ): Promise<LatentDiffusionTraining> {
   const { engine, objective, weights, optimiser, clipNorm, average } = options;
+  const dropouts: DropoutSite[] = [];
   const step = await createTrainStep({
     engine,
-    graph: traceLatentDiffusionLoss(objective),
+    graph: traceLatentDiffusionLoss(objective, (site) => dropouts.push(site)),
     weights,
     treatment: treatmentOf(objective, options.weightDecay),
     ...(optimiser ? { optimiser } : {}),
@@ -242,5 +248,5 @@ export async function createLatentDiffusionTraining(
     ...(options.checkpointing ? { checkpoint: blockOfModule } : {}),
     ...(options.ranks ? { ranks: options.ranks } : {}),
   });
-  return new LatentDiffusionTraining(options, step);
+  return new LatentDiffusionTraining(options, step, dropouts);
 }
