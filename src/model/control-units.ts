@@ -22,6 +22,8 @@ import { type DenoiserAdditions, type DenoisingModel, unetOf } from './extended-
 export interface KnownPicture {
   /** Scaled latent, float32 [1, channels, h, w]. */
   readonly latent: Tensor<'float32'>;
+  /** float32 [1, 3, H, W] in [0, 1]. */
+  readonly colours: Tensor<'float32'>;
   /** float32 [1, 1, H, W] in [0, 1]: 1 is painted. */
   readonly mask?: Tensor<'float32'> | undefined;
   /** Name of the preprocessor, and its settings. */

@@ -71,8 +71,9 @@ export async function finishPictures(
   batch: Batch,
   latent: Tensor<'float32'>,
 ): Promise<readonly GeneratedImage[]> {
-  const { request, batches, sampling, width, height, start } = plan;
-  const raw = await decodeBatch(plan, latent);
+  const { request, batches, sampling, width, height, start, controls } = plan;
+  const decoded = await decodeBatch(plan, latent);
+  const raw = (await controls?.revise(decoded)) ?? decoded;
   const { images, flagged } = await checkImages(plan, start.revise?.(raw) ?? raw);
   const facts = await factsOf(plan);
   const isIndependent = !sampling.sampler.choosesSteps;

@@ -8,6 +8,7 @@ import type { ControlFields, ImagePromptFields } from '../generation/control-fie
 import type { AnyInputs } from '../generation/inputs.ts';
 import type { PictureDigests } from '../generation/record.ts';
 import type { GenerationRequest } from '../generation/request.ts';
+import { blendKnown, resultShare } from '../image/blend-known.ts';
 import type { Image } from '../image/image.ts';
 import { type ControlledDenoiser, controlledDenoiser } from '../model/controlled-denoiser.ts';
 import { embeddedTokens, imageTokens } from '../model/control-model.ts';
@@ -23,6 +24,8 @@ export interface RunControls {
   readonly digests: { readonly control?: readonly PictureDigests[]; readonly imagePrompts?: readonly PictureDigests[] };
   /** The denoiser under the controls, and the count of steps to keep up to date. */
   denoiser(steps: number): Promise<ControlledDenoiser & { readonly progress: ControlProgress }>;
+  /** The decoded pictures of a batch, float32 [b, 3, h, w] in [-1, 1], after the controls that lay their picture over the result. */
+  revise(decoded: Tensor<'float32'>): Promise<Tensor<'float32'>>;
 }
 
 interface ControlledRun {
@@ -95,7 +98,7 @@ async function controlInput(run: ControlledRun, fields: ControlFields, given: Co
       });
   if (!holdsToPicture(fields)) return { ...common, hint };
   const latent = await latentOf(run, colours);
-  return { ...common, hint, known: { latent, mask, preprocessor, thresholdA, thresholdB } };
+  return { ...common, hint, known: { latent, colours, mask, preprocessor, thresholdA, thresholdB } };
 }
 
 async function imagePromptInput(
@@ -118,14 +121,28 @@ async function imagePromptInput(
   };
 }
 
-async function planOf(run: ControlledRun, { control, imagePrompts }: ControlInputs): Promise<ControlPlan> {
+interface PreparedPlan extends ControlPlan {
+  /** Pictures to lay over the result, each with its mask. */
+  readonly kept: readonly Pick<ControlMap, 'colours' | 'mask'>[];
+}
+
+async function planOf(run: ControlledRun, { control, imagePrompts }: ControlInputs): Promise<PreparedPlan> {
   const { request, model, inputs } = run;
   const given: ControlInput[] = [];
   for (const [i, one] of control.entries())
     given.push(await controlInput(run, request.control?.[i] as ControlFields, one));
   for (const [i, one] of imagePrompts.entries())
     given.push(await imagePromptInput(run, request.imagePrompts?.[i] as ImagePromptFields, one));
-  return planControls(model, given, inputs.signal);
+  const kept = given.flatMap(({ known }) => (known?.preprocessor.includes('inpaint_only') ? [known] : []));
+  return { ...(await planControls(model, given, inputs.signal)), kept };
+}
+
+/** Numbers of [-1, 1] as those of [0, 1], and back. */
+const toShares = (value: number): number => Math.fround((value + 1) / 2);
+const fromShares = (value: number): number => Math.fround(2 * value - 1);
+
+function mapped(values: Tensor<'float32'>, change: (value: number) => number): Tensor<'float32'> {
+  return { ...values, data: values.data.map(change) };
 }
 
 const digestOf = async (image: Image | undefined): Promise<string | undefined> => image && digest(image);
@@ -156,7 +173,7 @@ export async function runControls(run: ControlledRun): Promise<RunControls | und
       'invalid-argument',
       'Controls and patches cannot be used together. Leave out control and imagePrompts, or patches.',
     );
-  let plan: Promise<ControlPlan> | undefined;
+  let plan: Promise<PreparedPlan> | undefined;
   return {
     digests: await digestsOf(controls),
     async denoiser(steps) {
@@ -170,6 +187,12 @@ export async function runControls(run: ControlledRun): Promise<RunControls | und
         progress,
       });
       return { ...denoiser, progress };
+    },
+    async revise(decoded) {
+      const { kept = [] } = (await plan) ?? {};
+      let pictures = mapped(decoded, toShares);
+      for (const { colours, mask } of kept) if (mask) pictures = blendKnown(pictures, colours, resultShare(mask));
+      return kept.length === 0 ? decoded : mapped(pictures, fromShares);
     },
   };
 }

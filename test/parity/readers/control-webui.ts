@@ -13,7 +13,7 @@ import { stableDiffusionSchedule } from '../../../src/diffusion/noise-schedule.t
 import { inSecondPass } from '../../../src/generation/control-fields.ts';
 import { fitMap, fitMaskedMap, pixelPerfectResolution, wholeLatents } from '../../../src/image/control-map.ts';
 import type { ResizeMode } from '../../../src/image/fit-image.ts';
-import { createImage } from '../../../src/image/image.ts';
+import { createImage, type Image } from '../../../src/image/image.ts';
 import { floatImage } from '../../../src/image/float-image.ts';
 import { autoencoderOf } from '../../../src/model/autoencoder.ts';
 import { type ControlModel, openControlModel } from '../../../src/model/control-model.ts';
@@ -21,6 +21,9 @@ import { type ControlInput, planControls } from '../../../src/model/control-unit
 import { controlledDenoiser } from '../../../src/model/controlled-denoiser.ts';
 import type { DenoisingModel } from '../../../src/model/extended-denoiser.ts';
 import { NetworkSet } from '../../../src/model/network-set.ts';
+import { blendKnown, resultShare } from '../../../src/image/blend-known.ts';
+import { preparedMask } from '../../../src/image/inpaint-region.ts';
+import { atResolution } from '../../../src/preprocessors/working-size.ts';
 import { maskedHint } from '../../../src/pipelines/control-maps.ts';
 import { scale } from '../../../src/tensor/arithmetic.ts';
 import { float32, type Tensor, tensor } from '../../../src/tensor/tensor.ts';
@@ -90,6 +93,7 @@ async function controlOf(call: Calling, unit: Recorded, isHires: boolean): Promi
     ...(wantsLatent
       ? {
           known: {
+            colours,
             latent: await encoded(recorded.setFolder, colours),
             mask,
             preprocessor: used.preprocessor,
@@ -214,11 +218,60 @@ function compareMaps(recorded: RecordedCase, compare: Comparisons): void {
   }
 }
 
+/** A picture or a mask of a case. */
+function imageIn(inputs: Tensors, name: string): Image {
+  const { shape, data } = pick(inputs, name);
+  const [height = 1, width = 1, channels = 1] = shape;
+  return createImage(width, height, channels as 1 | 3, Uint8Array.from(data as Uint8Array));
+}
+
+/** The size at which a preprocessor works, with its padding and without. */
+function compareWorkingSizes(recorded: RecordedCase, compare: Comparisons): void {
+  const image = imageIn(readTensors(join(recorded.folder, 'inputs.safetensors')), 'image');
+  for (const [name, wanted] of readTensors(join(recorded.folder, 'outputs.safetensors'))) {
+    const [kind, resolution = ''] = name.split('.');
+    const { padded, cut } = atResolution(image, Number(resolution));
+    const { width, height, data } = kind === 'padded' ? padded : cut(padded);
+    compare.tensor(name, tensor('uint8', [height, width, 3], data), wanted, 0);
+  }
+}
+
+/** `inpaint_only`: the mask of A1111's page, and the blend of the result with the given picture. */
+function compareKept(recorded: RecordedCase, compare: Comparisons): void {
+  const inputs = readTensors(join(recorded.folder, 'inputs.safetensors'));
+  const mask = imageIn(inputs, 'mask');
+  const shares = (image: Image): Tensor<'float32'> => {
+    const size = image.width * image.height;
+    const data = new Float32Array(size * image.channels);
+    for (const [i, value] of image.data.entries())
+      data[(i % image.channels) * size + Math.floor(i / image.channels)] = value / 255;
+    return float32([1, image.channels, image.height, image.width], data);
+  };
+  for (const [name, wanted] of readTensors(join(recorded.folder, 'outputs.safetensors'))) {
+    const [what = '', setting = '', direction = ''] = name.split('.');
+    const reach = Number(setting.replace(/\D/g, ''));
+    const atol = (recorded.row['outputs'] as Recorded)[name].atol ?? 0;
+    if (what === 'prepared') {
+      const inpaint = { blurX: reach, blurY: reach, fill: 'original' as const, invert: direction === 'inverted' };
+      const { width, height, data } = preparedMask(mask, mask, { inpaint });
+      compare.tensor(name, tensor('uint8', [height, width], data), wanted, 0);
+      continue;
+    }
+    const share = resultShare(shares(mask), reach);
+    const result = floats(inputs, 'result');
+    const pictures = float32([1, ...result.shape], result.data);
+    const made = what === 'blend_mask' ? share : blendKnown(pictures, shares(imageIn(inputs, 'image')), share);
+    compare.tensor(name, float32(wanted.shape, made.data), wanted, atol);
+  }
+}
+
 const kinds: readonly (readonly [RegExp, (recorded: RecordedCase, compare: Comparisons) => void | Promise<void>])[] = [
   [/UnetHook, /, compareCalls],
   [/guidance_schedule_handler/, compareSteps],
   [/pixel_perfect_resolution/, compareResolutions],
   [/detectmap_proc/, compareMaps],
+  [/resize_image_with_pad/, compareWorkingSizes],
+  [/inpaint_only_post_processing/, compareKept],
 ];
 
 export const reader: Reader = {
