@@ -21,8 +21,6 @@ const toShorten: readonly string[] = [
   'bench/server-load.ts',
   'src/generation/request.ts',
   'test/parity/readers/lineage-parts.ts',
-  'test/engine/conformance.ts',
-  'test/graph/gradient-rules.test.ts',
   'test/page/browser-jobs.test.ts',
   'test/page/faults.test.ts',
   'test/page/layout.test.ts',
@@ -34,9 +32,7 @@ const toShorten: readonly string[] = [
   'test/server/app.test.ts',
   'test/server/attacks.test.ts',
   'test/server/clients.test.ts',
-  'test/server/disk-full.test.ts',
   'test/server/fuzz.test.ts',
-  'test/server/queue-conformance.ts',
   'test/server/security.test.ts',
   'test/training/run.test.ts',
 ];

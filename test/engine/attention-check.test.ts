@@ -13,7 +13,7 @@ import { trace } from '../../src/graph/trace.ts';
 import { emitOnnx } from '../../src/onnx/emit.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
 import { memoryWeights } from '../../src/weights/memory-weights.ts';
-import { wave } from './conformance.ts';
+import { wave } from './conformance-tools.ts';
 
 const nothing = memoryWeights(new Map());
 

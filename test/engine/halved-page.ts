@@ -7,7 +7,7 @@ import { trace } from '../../src/graph/trace.ts';
 import { convert, toFloat32 } from '../../src/tensor/convert.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
 import { memoryWeights } from '../../src/weights/memory-weights.ts';
-import { wave } from './conformance.ts';
+import { wave } from './conformance-tools.ts';
 
 const shapes = { kernel: [8, 4, 3, 3], bias: [8], up: [16, 8], down: [8, 8], scale: [8] } as const;
 const given = Object.entries(shapes).map(([name, shape], i) => [name, wave(shape, i)] as const);

@@ -30,6 +30,45 @@ const skip =
     ? false
     : 'this machine lets nobody mount a small disk (unshare, tmpfs)';
 
+/** Fills the disk of a folder to its last bytes. */
+function fill(ballast: string): void {
+  for (let size = 2 ** 20; size >= 512; size /= 2) {
+    for (let i = 0; ; i++) {
+      try {
+        writeFileSync(join(ballast, `${size}-${i}`), Buffer.alloc(size, 1));
+      } catch {
+        rmSync(join(ballast, `${size}-${i}`), { force: true });
+        break;
+      }
+    }
+  }
+}
+
+interface Sent {
+  readonly status: number;
+  readonly retryAfter: string | null;
+  readonly body: { readonly id: string; readonly error?: { readonly code: string; readonly message: string } };
+}
+
+async function post(url: string, body: object): Promise<Sent> {
+  const response = await fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+  return {
+    status: response.status,
+    retryAfter: response.headers.get('retry-after'),
+    body: (await response.json()) as never,
+  };
+}
+
+async function jobsOf(url: string): Promise<readonly JobView[]> {
+  return ((await (await fetch(`${url}/api/v1/jobs?limit=100`)).json()) as { jobs: JobView[] }).jobs;
+}
+
+const small = { prompt: 'a red apple', width: 64, height: 64, steps: 2 };
+
 test('a full disk', { skip }, async (t) => {
   const data = join(folder, 'data');
   mkdirSync(data);
@@ -37,50 +76,22 @@ test('a full disk', { skip }, async (t) => {
   const inside = `/proc/${server.process.pid}/root${data}`;
   const ballast = join(inside, 'ballast');
   assert.ok(existsSync(inside), 'the small disk is seen from here');
-  const fill = (): void => {
-    for (let size = 2 ** 20; size >= 512; size /= 2) {
-      for (let i = 0; ; i++) {
-        try {
-          writeFileSync(join(ballast, `${size}-${i}`), Buffer.alloc(size, 1));
-        } catch {
-          rmSync(join(ballast, `${size}-${i}`), { force: true });
-          break;
-        }
-      }
-    }
-  };
-  const small = { prompt: 'a red apple', width: 64, height: 64, steps: 2 };
-  const send = async (
-    body: object,
-    path = '/api/v1/jobs',
-  ): Promise<{
-    status: number;
-    retryAfter: string | null;
-    body: { id: string; error?: { code: string; message: string } };
-  }> => {
-    const response = await fetch(server.url + path, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(body),
-    });
-    return {
-      status: response.status,
-      retryAfter: response.headers.get('retry-after'),
-      body: (await response.json()) as never,
-    };
-  };
   try {
     const { id: first } = await postJob(server.url, small);
     assert.equal((await untilFinished(server.url, first)).state, 'done');
     const { id: under } = await postJob(server.url, { ...small, width: 128, height: 128, steps: 60 });
     mkdirSync(ballast);
-    fill();
+    fill(ballast);
 
     await t.test('jobs are refused with 503, a reason and a Retry-After; or else kept', async () => {
       const accepted: string[] = [];
       let refused = 0;
       for (let i = 0; i < 30; i++) {
-        const { status, retryAfter, body } = await send({ ...small, seed: i, prompt: `${i} `.repeat(800) });
+        const { status, retryAfter, body } = await post(`${server.url}/api/v1/jobs`, {
+          ...small,
+          seed: i,
+          prompt: `${i} `.repeat(800),
+        });
         if (status === 202) accepted.push(body.id);
         else {
           refused++;
@@ -91,7 +102,7 @@ test('a full disk', { skip }, async (t) => {
         }
       }
       assert.ok(refused > 0, 'the journal was full');
-      const { jobs } = (await (await fetch(`${server.url}/api/v1/jobs?limit=100`)).json()) as { jobs: JobView[] };
+      const jobs = await jobsOf(server.url);
       for (const id of accepted)
         assert.ok(
           jobs.some((job) => job.id === id),
@@ -101,7 +112,9 @@ test('a full disk', { skip }, async (t) => {
     });
 
     await t.test('pictures are refused with 503 and a reason', async () => {
-      const { status, body } = await send({ image: await base64Png(testImage(300, 300)) }, '/api/v1/pictures');
+      const { status, body } = await post(`${server.url}/api/v1/pictures`, {
+        image: await base64Png(testImage(300, 300)),
+      });
       assert.equal(status, 503);
       assert.match(body.error?.message ?? '', /disk of the picture store is full/);
     });
@@ -117,7 +130,7 @@ test('a full disk', { skip }, async (t) => {
       assert.equal((await untilFinished(server.url, under)).state, 'done');
       const { id } = await postJob(server.url, small);
       assert.equal((await untilFinished(server.url, id)).state, 'done');
-      const { jobs } = (await (await fetch(`${server.url}/api/v1/jobs?limit=100`)).json()) as { jobs: JobView[] };
+      const jobs = await jobsOf(server.url);
       for (const job of jobs)
         assert.equal((await untilFinished(server.url, job.id)).state, 'done', JSON.stringify(job.error));
     });

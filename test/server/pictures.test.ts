@@ -11,7 +11,7 @@ import { composeInpainted, inpaintRegion } from '../../src/image/inpaint-region.
 import { createPicturePool } from '../../src/server/pictures/picture-pool.ts';
 import { composeOffThread, enlargeOffThread } from '../../src/server/run/picture-thread.ts';
 import { preparePictures } from '../../src/server/run/prepare-pictures.ts';
-import { jobRequest } from './queue-conformance.ts';
+import { jobRequest } from './queue-jobs.ts';
 import { png, testImage } from './start.ts';
 
 const request = jobRequest({

@@ -4,7 +4,8 @@ import assert from 'node:assert/strict';
 import test, { after, before } from 'node:test';
 import { openRedisQueue } from '../../src/server/queue/redis-queue.ts';
 import { openRedisStore } from '../../src/server/store/redis-store.ts';
-import { newJob, result, testQueue } from './queue-conformance.ts';
+import { testQueue } from './queue-conformance.ts';
+import { newJob, result } from './queue-jobs.ts';
 import { noRedis, startRedis, type TestRedis } from './redis-server.ts';
 
 let redis: TestRedis | undefined;

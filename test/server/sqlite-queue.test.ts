@@ -7,7 +7,8 @@ import { dirname, join } from 'node:path';
 import test, { after } from 'node:test';
 import sqlite from 'node-sqlite3-wasm';
 import { openSqliteQueue } from '../../src/server/queue/sqlite-queue.ts';
-import { newJob, result, testQueue } from './queue-conformance.ts';
+import { testQueue } from './queue-conformance.ts';
+import { newJob, result } from './queue-jobs.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'sd-queue-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
