@@ -47,6 +47,30 @@ export const limitTable = {
     'maximum values in a workflow, counted before it is parsed',
     'Ten thousand nodes, with what a page keeps of their places.',
   ),
+  workflowBytes: row(
+    4 * mebi,
+    undefined,
+    'maximum bytes of a workflow, with what is sent along',
+    'Large ones have some 500 kB. It is read by the thread that answers everybody.',
+  ),
+  workflowBytesPerCaller: row(
+    64 * mebi,
+    undefined,
+    'maximum bytes of workflows of one caller that wait or run (429)',
+    'They are held until they are done.',
+  ),
+  workflowMemory: row(
+    512 * mebi,
+    '--max-workflow-memory',
+    'maximum bytes of pictures and latents that a workflow holds at a time',
+    '32 pictures of 1024 x 1024; the work on them takes as much again.',
+  ),
+  nodeSeconds: row(
+    120,
+    undefined,
+    'maximum seconds of one node of a workflow that computes on pictures',
+    'The widest blur of a picture of 2048 x 2048.',
+  ),
   requestSeconds: row(
     60,
     undefined,
@@ -155,7 +179,7 @@ export const limitTable = {
   storedBytesPerCaller: row(
     4096 * mebi,
     '--max-stored-bytes-per-key',
-    'maximum bytes of pictures that one caller uploads within a day (429)',
+    'maximum bytes that one caller uploads, and keeps by workflows, within a day (429)',
     'One caller does not fill the disk.',
   ),
   attempts: row(5, '--attempts', 'maximum attempts per job', 'A job may be what ends the process.'),

@@ -9,6 +9,7 @@ import { nodes as ownNodes } from '../workflow/nodes/index.ts';
 import { nodesWith } from './comfyui/node-folder.ts';
 import { comfyFilesFolder } from './comfyui/service.ts';
 import { workflowFilesOf } from './comfyui/workflow-files.ts';
+import { createStorageQuota, spaceOf } from './admission/storage-quota.ts';
 import type { ServerPolicy } from './context.ts';
 import { pictureCount } from './job.ts';
 import { type Limits, limitsOf } from './limits.ts';
@@ -153,10 +154,23 @@ export function startWork(parts: Parts, options: WorkOptions): Runner {
     parts;
   const { comfyuiModels: root, lorasFolder, embeddingsFolder } = options;
   const filesFolder = comfyFilesFolder(options);
+  const quota = createStorageQuota(limits.storedBytesPerCaller, Date.now);
   const workflows = createWorkflowMaker({
     engine,
     nodes,
-    filesOf: (owner) => workflowFilesOf(owner, { catalog, root, lorasFolder, embeddingsFolder, filesFolder }),
+    pictures,
+    memory: limits.workflowMemory,
+    nodeSeconds: limits.nodeSeconds,
+    filesOf(owner) {
+      const files = workflowFilesOf(owner, { catalog, root, lorasFolder, embeddingsFolder, filesFolder });
+      return {
+        ...files,
+        write(folder, subfolder, filename, bytes) {
+          quota.charge(owner, spaceOf(bytes.length));
+          return files.write(folder, subfolder, filename, bytes);
+        },
+      };
+    },
   });
   return startRunner({
     workflows,

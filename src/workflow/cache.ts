@@ -26,6 +26,10 @@ export class WorkflowCache {
   #counted = 0;
   /** What nodes keep for themselves, by id and class. */
   readonly #memories = new Map<string, Map<string, unknown>>();
+  /** Those of the present run. */
+  readonly #lookedAt = new Set<string>();
+  /** Bytes of all entries. */
+  #sum = 0;
 
   /** `limit`: bytes. Default 2 GiB. */
   constructor(limit = 2 * 2 ** 30) {
@@ -58,25 +62,35 @@ export class WorkflowCache {
 
   /** Keeps values; frees others beyond the limit, but none that `isNeeded`. */
   set(key: string, values: NodeValues, isNeeded: (key: string) => boolean): void {
-    this.#entries.set(key, { ...values, bytes: bytesOfValue(values.outputs) });
+    const bytes = bytesOfValue(values.outputs);
+    this.#sum += bytes - this.bytes(key);
+    this.#entries.set(key, { ...values, bytes });
     this.#shrink((other) => other === key || isNeeded(other));
   }
 
+  /** Memory of the values under a key; 0 where there are none. */
+  bytes(key: string): number {
+    return this.#entries.get(key)?.bytes ?? 0;
+  }
+
+  #remove(key: string): void {
+    this.#sum -= this.bytes(key);
+    this.#entries.delete(key);
+  }
+
   #shrink(isNeeded: (key: string) => boolean): void {
-    let sum = 0;
-    for (const { bytes } of this.#entries.values()) sum += bytes;
-    for (const [key, { bytes }] of this.#entries) {
-      if (sum <= this.#limit) return;
-      if (isNeeded(key)) continue;
-      this.#entries.delete(key);
-      sum -= bytes;
+    for (const key of this.#entries.keys()) {
+      if (this.#sum <= this.#limit) return;
+      if (!isNeeded(key)) this.#remove(key);
     }
   }
 
   /** Forgets all but these keys. */
   keepOnly(keys: ReadonlySet<string>): void {
-    for (const key of this.#entries.keys()) if (!keys.has(key)) this.#entries.delete(key);
+    for (const key of this.#entries.keys()) if (!keys.has(key)) this.#remove(key);
     for (const [signature, name] of this.#names) if (!keys.has(name)) this.#names.delete(signature);
+    for (const name of this.#memories.keys()) if (!this.#lookedAt.has(name)) this.#memories.delete(name);
+    this.#lookedAt.clear();
     this.#shrink(() => false);
   }
 
@@ -85,12 +99,15 @@ export class WorkflowCache {
     const name = `${classType} ${id}`;
     const known = this.#memories.get(name) ?? new Map<string, unknown>();
     this.#memories.set(name, known);
+    this.#lookedAt.add(name);
     return known;
   }
 
   /** Forgets everything. */
   clear(): void {
     this.#entries.clear();
+    this.#sum = 0;
+    this.#lookedAt.clear();
     this.#names.clear();
     this.#memories.clear();
   }

@@ -182,11 +182,11 @@ class DiskFiles implements WorkflowFiles {
         `Saving image outside the output folder is not allowed. The prefix is ${JSON.stringify(prefix)}.`,
       );
     const there = await readdir(path).catch(() => []);
-    const counters = there.map((file) => counterOf(file, name));
+    const counter = there.reduce((most, file) => Math.max(most, counterOf(file, name)), 0) + 1;
     return {
       subfolder: subfolder === '.' ? '' : subfolder.split(sep).join('/'),
       name,
-      counter: Math.max(0, ...counters) + 1,
+      counter,
     };
   }
 

@@ -33,7 +33,7 @@ export interface NodeResult {
   readonly ui?: Readonly<Record<string, readonly unknown[]>>;
 }
 
-type RunResult = NodeResult | readonly unknown[];
+export type RunResult = NodeResult | readonly unknown[];
 
 /** An input's value as the validated graph or an earlier node has it. */
 export type NodeInputs = Readonly<Record<string, unknown>>;
@@ -61,17 +61,20 @@ export interface NodeType {
   readonly validateInputs?: (inputs: NodeInputs, lists: NameLists) => true | string;
   /** Inputs that `validateInputs` checks in place of the list of names. */
   readonly validates?: readonly string[];
+  /** Bytes that the node makes, where they can be more than its inputs have; from the inputs, before it runs. */
+  readonly makes?: (inputs: NodeInputs) => number;
   /** Outputs in order, or outputs with a part for pages. Throws `StableDiffusionError`. */
   readonly run: (inputs: NodeInputs, context: NodeContext) => RunResult | Promise<RunResult>;
 }
 
 type Definition<R extends InputSpecs, O extends InputSpecs, H extends Readonly<Record<string, HiddenType>>> = Omit<
   NodeType,
-  'required' | 'optional' | 'hidden' | 'run'
+  'required' | 'optional' | 'hidden' | 'run' | 'makes'
 > & {
   readonly required?: R;
   readonly optional?: O;
   readonly hidden?: H;
+  readonly makes?: (inputs: InputValues<R> & Partial<InputValues<O>>) => number;
   readonly run: (
     inputs: InputValues<R> & Partial<InputValues<O>> & { readonly [K in keyof H]?: unknown },
     context: NodeContext,
@@ -94,6 +97,16 @@ export const plainFlags = { deprecated: false, experimental: false, api_node: fa
 export function defineListNode(definition: Omit<NodeType, 'takesLists'>): NodeType {
   return { ...definition, takesLists: true };
 }
+
+/**
+ * Runs a node elsewhere, so that this thread goes on: one that computes on pictures, masks and latents alone (`runs-alone.ts`). Gives
+ * undefined for a node that it cannot run.
+ */
+export type RunApart = (
+  type: NodeType,
+  inputs: NodeInputs,
+  signal: AbortSignal | undefined,
+) => Promise<RunResult> | undefined;
 
 /** The nodes by their names. */
 export type NodeTable = ReadonlyMap<string, NodeType>;

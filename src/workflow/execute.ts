@@ -14,7 +14,7 @@ import type { WorkflowContext } from './context.ts';
 import type { NodeError, NodeOutput, WorkflowEvent } from './events.ts';
 import { ExecutionOrder } from './execution-order.ts';
 import type { ApiGraph } from './graph.ts';
-import type { NodeTable } from './definition.ts';
+import type { NodeTable, RunApart } from './definition.ts';
 import { RunState } from './run-state.ts';
 import { inputLists, runNode } from './run-one.ts';
 
@@ -27,6 +27,10 @@ export interface ExecuteOptions {
   readonly targets: readonly string[];
   readonly onEvent?: ((event: WorkflowEvent) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Where large nodes run. Default: here, as all do. */
+  readonly apart?: RunApart | undefined;
+  /** Bytes that the values of the run may hold at the same time. Without it they are not counted. */
+  readonly memory?: number | undefined;
   /** What pictures keep besides the graph: `workflow`. */
   readonly extraPngInfo?: Readonly<Record<string, unknown>> | undefined;
 }
@@ -65,11 +69,10 @@ export async function executeWorkflow(graph: ApiGraph, options: ExecuteOptions):
   const state = await RunState.of(graph, options);
   onEvent({ kind: 'cached', nodes: [...graph.keys()].filter((id) => state.isKept(id)) });
   const classOf = (id: string): string => graph.get(id)?.class_type ?? '';
-  const order = new ExecutionOrder(graph, {
+  const order = new ExecutionOrder(graph, targets, {
     isDone: (id) => state.isKept(id),
     isOutput: (id) => nodes.get(classOf(id))?.outputNode ?? false,
   });
-  for (const target of targets) order.add(target);
   const failure = (node: string) => ({ node, nodeType: classOf(node), executed: [...executed] });
   const show = (node: string, ui: NodeOutput | undefined): void => {
     if (!ui) return;
@@ -80,8 +83,10 @@ export async function executeWorkflow(graph: ApiGraph, options: ExecuteOptions):
   let error: NodeError | undefined;
   for (let id = order.next(); id !== undefined; id = order.next()) {
     const kept = state.values(id);
-    if (kept) show(id, kept.ui);
-    else {
+    if (kept) {
+      show(id, kept.ui);
+      state.release(id);
+    } else {
       onEvent({ kind: 'executing', node: id });
       try {
         const { ui } = await runNode(id, graph, state, options);

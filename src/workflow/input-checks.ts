@@ -48,6 +48,8 @@ export function typesFit(received: string | readonly string[], wanted: unknown):
 export class NodeValidation {
   /** The result for each node that was looked at. */
   readonly checked = new Map<string, Checked>();
+  /** Those with errors of their own. */
+  readonly wrong = new Map<string, Checked>();
   /** Converted values by node and input. */
   readonly values = new Map<string, Record<string, unknown>>();
   readonly #graph: ApiGraph;
@@ -68,9 +70,14 @@ export class NodeValidation {
     } catch (error) {
       if (!(error instanceof CheckFailed)) throw error;
       const failed = { valid: false, errors: [exceptionError('exception_during_validation', error)] };
-      this.checked.set(id, failed);
+      this.#note(id, failed);
       return failed;
     }
+  }
+
+  #note(id: string, result: Checked): void {
+    this.checked.set(id, result);
+    if (!result.valid && result.errors.length > 0) this.wrong.set(id, result);
   }
 
   #check(id: string): Checked {
@@ -91,7 +98,7 @@ export class NodeValidation {
       // In a circle its own check failed inside it.
       errors.push(...(this.checked.get(id)?.errors ?? []));
       const result = { valid: valid && errors.length === 0, errors };
-      this.checked.set(id, result);
+      this.#note(id, result);
       return result;
     } finally {
       this.#open.delete(id);
@@ -160,7 +167,7 @@ export class NodeValidation {
       if (!(failure instanceof CheckFailed)) throw failure;
       const inner = exceptionError('exception_during_inner_validation', failure);
       const extra_info = { ...info, exception_message: failure.message, ...inner.extra_info, linked_node: link };
-      this.checked.set(id, { valid: false, errors: [{ ...inner, extra_info }] });
+      this.#note(id, { valid: false, errors: [{ ...inner, extra_info }] });
       return false;
     }
   }

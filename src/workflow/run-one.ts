@@ -9,9 +9,19 @@ import type { WorkflowContext } from './context.ts';
 import type { NodeOutput, WorkflowEvent } from './events.ts';
 import { type ApiGraph, graphObject, isLink } from './graph.ts';
 import type { NodeContext } from './context-in-run.ts';
-import { type NodeResult, type NodeTable, type NodeType, outputsOf } from './definition.ts';
+import {
+  type NodeInputs,
+  type NodeResult,
+  type NodeTable,
+  type NodeType,
+  outputsOf,
+  type RunApart,
+} from './definition.ts';
+import { bytesToMake, checkMemory } from './memory-budget.ts';
 import { nodeContext } from './run-context.ts';
 import type { RunState } from './run-state.ts';
+import { runsAlone } from './runs-alone.ts';
+import { bytesOfValue } from './values.ts';
 
 type Lists = Readonly<Record<string, readonly unknown[]>>;
 
@@ -42,18 +52,34 @@ function declaredLists(type: NodeType, all: Lists, context: NodeContext): Lists 
   return lists;
 }
 
-async function results(type: NodeType, lists: Lists, context: NodeContext): Promise<NodeResult[]> {
-  const asResult = (value: NodeResult | readonly unknown[]): NodeResult =>
-    Array.isArray(value) ? { outputs: value } : (value as NodeResult);
-  if (type.takesLists) return [asResult(await type.run(lists, context))];
-  const longest = Math.max(1, ...Object.values(lists).map(({ length }) => length));
-  const made: NodeResult[] = [];
-  for (let i = 0; i < longest; i++) {
+/** Bytes of work from which it is done elsewhere, where the context can do so. */
+const large = 2 ** 18;
+
+async function results(
+  type: NodeType,
+  lists: Lists,
+  context: NodeContext,
+  { held, most, apart }: { readonly held: number; readonly most: number; readonly apart: RunApart | undefined },
+): Promise<NodeResult[]> {
+  let made = 0;
+  const run = async (inputs: NodeInputs): Promise<NodeResult> => {
     throwIfAborted(context.signal);
+    const bytes = bytesToMake(type, inputs);
+    checkMemory(bytes, { held: held + made, most });
+    const elsewhere = bytes >= large && runsAlone(type) ? apart?.(type, inputs, context.signal) : undefined;
+    const value = await (elsewhere ?? type.run(inputs, context));
+    const result: NodeResult = Array.isArray(value) ? { outputs: value } : (value as NodeResult);
+    made += bytesOfValue(result.outputs);
+    return result;
+  };
+  if (type.takesLists) return [await run(lists)];
+  const longest = Object.values(lists).reduce((most, { length }) => Math.max(most, length), 1);
+  const all: NodeResult[] = [];
+  for (let i = 0; i < longest; i++) {
     const one = Object.entries(lists).map(([name, values]) => [name, values[Math.min(i, values.length - 1)]]);
-    made.push(asResult(await type.run(Object.fromEntries(one), context)));
+    all.push(await run(Object.fromEntries(one)));
   }
-  return made;
+  return all;
 }
 
 /** The results of several runs as one. */
@@ -81,6 +107,8 @@ export async function runNode(
     readonly cache: WorkflowCache;
     readonly onEvent?: ((event: WorkflowEvent) => void) | undefined;
     readonly signal?: AbortSignal | undefined;
+    readonly memory?: number | undefined;
+    readonly apart?: RunApart | undefined;
     readonly extraPngInfo?: Readonly<Record<string, unknown>> | undefined;
   },
 ): Promise<NodeValues> {
@@ -89,7 +117,8 @@ export async function runNode(
   if (!type) throw new StableDiffusionError('not-found', `Node ${id} has a class that is not there.`);
   const context = nodeContext(id, graph, options);
   const lists = declaredLists(type, inputLists(id, graph, state), context);
-  const values = joined(type, await results(type, lists, context));
+  const memory = { held: state.held, most: options.memory ?? Number.POSITIVE_INFINITY, apart: options.apart };
+  const values = joined(type, await results(type, lists, context, memory));
   throwIfAborted(options.signal);
   state.keep(id, values);
   return values;

@@ -44,8 +44,10 @@ async function changedValue(type: NodeType, inputs: NodeInputs, context: NodeCon
 export class RunState {
   readonly #cache: WorkflowCache;
   readonly #keys: ReadonlyMap<string, string>;
+  readonly #graph: ApiGraph;
   /** Runs that still need a node's values. */
   readonly #readers = new Map<string, Set<string>>();
+  #held = 0;
 
   private constructor(
     cache: WorkflowCache,
@@ -55,14 +57,23 @@ export class RunState {
   ) {
     this.#cache = cache;
     this.#keys = keys;
+    this.#graph = graph;
     for (const id of ancestorsFirst(graph, targets)) {
       const own = keys.get(id);
       if (own === undefined || cache.has(own)) continue;
-      for (const value of Object.values(graph.get(id)?.inputs ?? {})) {
-        const key = isLink(value) ? keys.get(value[0]) : undefined;
-        if (key) this.#readers.set(key, (this.#readers.get(key) ?? new Set()).add(id));
-      }
+      for (const key of this.#inputKeys(id)) this.#readers.set(key, (this.#readers.get(key) ?? new Set()).add(id));
     }
+    for (const key of this.#readers.keys()) this.#held += cache.bytes(key);
+  }
+
+  /** Bytes of the values that nodes of this run still need. */
+  get held(): number {
+    return this.#held;
+  }
+
+  #inputKeys(id: string): ReadonlySet<string> {
+    const links = Object.values(this.#graph.get(id)?.inputs ?? {}).filter(isLink);
+    return new Set(links.flatMap(([from]) => this.#keys.get(from) ?? []));
   }
 
   /** Works out the keys of all nodes of the graph: what it contains stays kept, needed by the targets or not. */
@@ -113,7 +124,21 @@ export class RunState {
   keep(id: string, values: NodeValues): void {
     const key = this.#keys.get(id);
     if (key === undefined) return;
-    for (const readers of this.#readers.values()) readers.delete(id);
-    this.#cache.set(key, values, (other) => (this.#readers.get(other)?.size ?? 0) > 0);
+    const before = this.#cache.bytes(key);
+    this.#cache.set(key, values, (other) => this.#isNeeded(other));
+    if (this.#isNeeded(key)) this.#held += this.#cache.bytes(key) - before;
+    this.release(id);
+  }
+
+  #isNeeded(key: string): boolean {
+    return (this.#readers.get(key)?.size ?? 0) > 0;
+  }
+
+  /** A node needs its inputs no longer. */
+  release(id: string): void {
+    for (const input of this.#inputKeys(id)) {
+      const readers = this.#readers.get(input);
+      if (readers?.delete(id) && readers.size === 0) this.#held -= this.#cache.bytes(input);
+    }
   }
 }

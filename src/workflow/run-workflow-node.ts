@@ -5,6 +5,7 @@
  *     const { outputs } = await runWorkflow(await readFile('workflow.json', 'utf8'), { context });
  */
 
+import { freeMemory } from '../engine/free-memory-node.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { WorkflowCache } from './cache.ts';
 import type { WorkflowContext } from './context.ts';
@@ -26,6 +27,8 @@ export interface RunWorkflowOptions {
   readonly onEvent?: ((event: WorkflowEvent) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly extraPngInfo?: Readonly<Record<string, unknown>> | undefined;
+  /** Bytes that pictures and latents may hold at the same time. Default: a third of what is free. */
+  readonly memory?: number | undefined;
 }
 
 /**
@@ -34,6 +37,8 @@ export interface RunWorkflowOptions {
  */
 export async function runWorkflow(workflow: string | ApiGraph, options: RunWorkflowOptions): Promise<WorkflowResult> {
   const { context, nodes = allNodes, cache = new WorkflowCache(), targets, onEvent, signal, extraPngInfo } = options;
+  // The work on values takes as much again, and the networks need some too.
+  const { memory = freeMemory() / 3 } = options;
   const given = typeof workflow === 'string' ? parseApiGraph(workflow) : workflow;
   const { valid, error, nodeErrors, outputs, graph } = validateWorkflow(
     given,
@@ -57,6 +62,7 @@ export async function runWorkflow(workflow: string | ApiGraph, options: RunWorkf
     onEvent,
     signal,
     extraPngInfo,
+    memory,
   });
   if (result.status === 'interrupted') throw new StableDiffusionError('aborted', 'The workflow was interrupted.');
   if (!result.error) return result;

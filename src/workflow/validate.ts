@@ -37,6 +37,9 @@ function refusal(type: string, message: string, details: string): ValidationErro
   return { type, message, details, extra_info: {} };
 }
 
+/** Pairs of a wrong node and an output that are told; a graph can have a hundred million. */
+const mostTold = 20_000;
+
 /** What refuses a graph before its inputs are looked at. */
 function classError(graph: ApiGraph, nodes: NodeTable): ValidationError | undefined {
   for (const [id, { class_type }] of graph) {
@@ -68,8 +71,9 @@ export function validateWorkflow(
   });
   const wrong = classError(graph, nodes);
   if (wrong) return refused(wrong);
+  const chosen = targets && new Set(targets);
   const wanted = [...graph].flatMap(([id, { class_type = '' }]) =>
-    nodes.get(class_type)?.outputNode && (!targets || targets.includes(id)) ? [id] : [],
+    nodes.get(class_type)?.outputNode && (chosen?.has(id) ?? true) ? [id] : [],
   );
   if (wanted.length === 0) return refused(refusal('prompt_no_outputs', 'Prompt has no outputs', ''));
   const validation = new NodeValidation(graph, nodes, lists);
@@ -79,6 +83,7 @@ export function validateWorkflow(
   > = {};
   const outputs: string[] = [];
   const messages: string[] = [];
+  let told = 0;
   for (const output of wanted) {
     const { valid, errors } = validation.output(output);
     if (valid) {
@@ -86,8 +91,8 @@ export function validateWorkflow(
       continue;
     }
     messages.push(...errors.map(({ message, details }) => `${message}: ${details}`));
-    for (const [id, found] of validation.checked) {
-      if (found.valid || found.errors.length === 0) continue;
+    for (const [id, found] of validation.wrong) {
+      if (++told > mostTold) break;
       nodeErrors[id] ??= { errors: found.errors, dependent_outputs: [], class_type: graph.get(id)?.class_type ?? '' };
       nodeErrors[id].dependent_outputs.push(output);
     }

@@ -10,12 +10,12 @@ import { defaultMaxPixels, inspectImageFile } from './image-file.ts';
 const mostFrames = 4096;
 
 /** Throws `file-corrupt`, `file-truncated`, `file-unsupported` and `too-large` as `inspectImageFile`. */
-export async function decodeFrames(bytes: Uint8Array): Promise<Frames> {
-  const { format } = inspectImageFile(bytes, defaultMaxPixels);
+export async function decodeFrames(bytes: Uint8Array, maxPixels: number = defaultMaxPixels): Promise<Frames> {
+  const { format } = inspectImageFile(bytes, maxPixels);
   try {
     const source = sharp(bytes, {
       failOn: 'error',
-      limitInputPixels: defaultMaxPixels,
+      limitInputPixels: maxPixels,
       ignoreIcc: true,
       animated: true,
     });

@@ -7,6 +7,12 @@ export interface StorageQuota {
   charge(owner: string, bytes: number): void;
 }
 
+/** A file takes at least a block of the disk, however short it is. */
+const block = 4096;
+
+/** Bytes that a file takes on the disk. */
+export const spaceOf = (bytes: number): number => Math.max(block, bytes);
+
 const day = 24 * 3600 * 1000;
 
 export function createStorageQuota(perDay: number, now: () => number): StorageQuota {

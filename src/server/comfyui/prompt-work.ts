@@ -3,6 +3,7 @@
 import { StableDiffusionError } from '../../errors.ts';
 import { demandsOf, workOfDemands } from '../../workflow/estimate-work.ts';
 import type { ApiGraph } from '../../workflow/graph.ts';
+import { floatBytes } from '../../workflow/memory-budget.ts';
 import type { Limits } from '../limits.ts';
 
 function beyond(id: string, what: string, found: number, most: number, flag: string): StableDiffusionError {
@@ -13,6 +14,18 @@ function beyond(id: string, what: string, found: number, most: number, flag: str
   );
 }
 
+/** Throws `too-large` for a text longer than a prompt may be: a text is encoded as a whole. */
+export function checkTexts(graph: ApiGraph, { promptLength }: Limits): void {
+  for (const [id, { inputs }] of graph)
+    for (const [name, value] of Object.entries(inputs))
+      if (typeof value === 'string' && value.length > promptLength)
+        throw new StableDiffusionError(
+          'too-large',
+          `The input ${name.slice(0, 100)} of node ${id} has ${value.length} characters, and at most ${promptLength} are taken.`,
+          { details: { status: 400 } },
+        );
+}
+
 /** Steps times pixels times pictures, twice for guidance. Throws `too-large` beyond the operator's limits. */
 export function workOfGraph(graph: ApiGraph, limits: Limits): number {
   const demands = demandsOf(graph);
@@ -20,6 +33,9 @@ export function workOfGraph(graph: ApiGraph, limits: Limits): number {
     if (steps > limits.steps) throw beyond(id, 'steps', steps, limits.steps, '--max-steps');
     if (pixels > limits.pixels) throw beyond(id, 'pixels in a picture', pixels, limits.pixels, '--max-pixels');
     if (pictures > limits.pictures) throw beyond(id, 'pictures', pictures, limits.pictures, '--max-pictures');
+    const bytes = floatBytes(pictures, pixels, 3);
+    if (bytes > limits.workflowMemory)
+      throw beyond(id, 'bytes of pictures', bytes, limits.workflowMemory, '--max-workflow-memory');
   }
   const work = 2 * workOfDemands(demands);
   if (work > limits.jobWork)

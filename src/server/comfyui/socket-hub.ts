@@ -36,6 +36,7 @@ const slowBytes = 4 * 2 ** 20;
 
 export class SocketHub {
   readonly #clients = new Map<string, Client>();
+  readonly #sockets = new Map<string, number>();
   readonly #open = new Map<string, OpenWorkflow>();
   readonly #serverFeatures: Readonly<Record<string, unknown>>;
 
@@ -92,6 +93,8 @@ export class SocketHub {
     const key = JSON.stringify([owner, id]);
     const client: Client = { id, owner, socket, features: undefined, isFirst: true };
     this.#clients.set(key, client);
+    this.#sockets.set(owner, this.count(owner) + 1);
+    let isOpen = true;
     this.#send(client, { type: 'status', data: { ...this.#status(owner), sid: id } });
     const running = this.open(owner).find(({ state, request }) => state === 'running' && request.clientId === id);
     const node = running && this.#open.get(running.id)?.run.executing;
@@ -99,14 +102,22 @@ export class SocketHub {
     return {
       receive: (text) => this.#receive(client, text),
       close: () => {
+        if (isOpen) this.#leave(owner);
+        isOpen = false;
         if (this.#clients.get(key) === client) this.#clients.delete(key);
       },
     };
   }
 
-  /** Sockets of a caller. */
+  /** Open sockets of a caller, those whose name another has taken over too. */
   count(owner: string): number {
-    return [...this.#clients.values()].filter((client) => client.owner === owner).length;
+    return this.#sockets.get(owner) ?? 0;
+  }
+
+  #leave(owner: string): void {
+    const left = this.count(owner) - 1;
+    if (left > 0) this.#sockets.set(owner, left);
+    else this.#sockets.delete(owner);
   }
 
   /** Only the first message of a client counts, and only its features. */

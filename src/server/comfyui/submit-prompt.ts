@@ -14,8 +14,9 @@ import { apiGraph, graphObject } from '../../workflow/graph.ts';
 import { type NodeErrors, type ValidationError, validateWorkflow } from '../../workflow/validate.ts';
 import { hasMoreValues } from '../admission/count-values.ts';
 import type { ServerContext } from '../context.ts';
-import { isFinished, isWorkflowJob, type WorkflowRequest } from '../job.ts';
-import { workOfGraph } from './prompt-work.ts';
+import { isFinished, isWorkflowJob, type WorkflowJob, type WorkflowRequest } from '../job.ts';
+import type { Limits } from '../limits.ts';
+import { checkTexts, workOfGraph } from './prompt-work.ts';
 
 export type Submitted =
   | { readonly promptId: string; readonly number: number; readonly nodeErrors: Readonly<Record<string, NodeErrors>> }
@@ -104,6 +105,7 @@ export async function submitPrompt(
   const number = numberOf(body, comfyui.nextNumber);
   if (body['prompt'] === undefined) return { refused: refusal('no_prompt', 'No prompt provided'), nodeErrors: {} };
   const given = apiGraph(body['prompt']);
+  checkTexts(given, limits);
   const lists = await comfyui.listsOf(owner);
   const checked = validateWorkflow(given, comfyui.nodes, lists, targetsOf(body));
   if (checked.error || !checked.valid)
@@ -128,12 +130,26 @@ export async function submitPrompt(
   return { promptId, number, nodeErrors: checked.nodeErrors };
 }
 
+const sizeOf = ({ prompt, extra }: WorkflowRequest): number => prompt.length + extra.length;
+
+/** Throws `busy` where a caller's workflows that wait or run would hold more than is allowed. */
+function checkHeld(open: readonly WorkflowJob[], request: WorkflowRequest, limits: Limits): void {
+  const held = open.reduce((sum, job) => sum + sizeOf(job.request), sizeOf(request));
+  if (held > limits.workflowBytesPerCaller)
+    throw new StableDiffusionError(
+      'busy',
+      `Your workflows that wait hold ${held} bytes, and ${limits.workflowBytesPerCaller} are allowed. Try again later.`,
+      { details: { scope: 'caller' } },
+    );
+}
+
 async function addJob(context: ServerContext, owner: string, request: WorkflowRequest): Promise<void> {
   const { queue, limits, metrics, watch, comfyui } = context;
   const id = jobIdOf(owner, request.promptId);
   const known = await queue.get(id);
   // A client that uses a name again means a new run.
   if (known && isFinished(known)) await queue.remove(id);
+  checkHeld(comfyui.hub.open(owner), request, limits);
   const behind = comfyui.hub
     .open(owner)
     .filter(({ state, request: other }) => state === 'queued' && other.number > request.number)

@@ -18,14 +18,16 @@ export interface UserFile {
   readonly created: number;
 }
 
-/** Files of one listing, and folders in folders. */
-const most = { files: 10_000, depth: 8 };
+/** Files of one listing, folders in folders, and bytes of the settings. */
+const most = { files: 10_000, depth: 8, settings: 2 ** 20 };
 
 const settingsFile = 'comfy.settings.json';
 
 /** All paths come from `pathInside`. */
 export class UserFiles {
   readonly #root: string;
+  /** The last change of each caller's settings. */
+  readonly #changing = new Map<string, Promise<void>>();
 
   /** `root`: the folder of all callers. */
   constructor(root: string) {
@@ -123,9 +125,27 @@ export class UserFiles {
     }
   }
 
+  /** Changes of one caller are made one after another, so that none is lost. Throws `too-large` beyond a megabyte. */
   async changeSettings(owner: string, changes: Readonly<Record<string, unknown>>): Promise<void> {
-    const settings = { ...(await this.settings(owner)), ...changes };
-    await this.write(owner, settingsFile, new TextEncoder().encode(JSON.stringify(settings, null, 4)), true);
+    const before = this.#changing.get(owner) ?? Promise.resolve();
+    const change = before
+      .catch(() => {})
+      .then(async () => {
+        const settings = { ...(await this.settings(owner)), ...changes };
+        const bytes = new TextEncoder().encode(JSON.stringify(settings, null, 4));
+        if (bytes.length > most.settings)
+          throw new StableDiffusionError(
+            'too-large',
+            `The settings would have ${bytes.length} bytes, and at most ${most.settings} are kept.`,
+          );
+        await this.write(owner, settingsFile, bytes, true);
+      });
+    this.#changing.set(owner, change);
+    try {
+      await change;
+    } finally {
+      if (this.#changing.get(owner) === change) this.#changing.delete(owner);
+    }
   }
 }
 

@@ -58,8 +58,8 @@ interface Doors {
   readonly authenticate: (request: FastifyRequest) => Promise<string>;
 }
 
-const bodyLimitOf = ({ takesPictures }: Route, { bodyBytes, smallBodyBytes }: Limits): number =>
-  takesPictures ? bodyBytes : Math.min(bodyBytes, smallBodyBytes);
+const bodyLimitOf = ({ takesPictures, bodyLimit = 'smallBodyBytes' }: Route, limits: Limits): number =>
+  takesPictures ? limits.bodyBytes : Math.min(limits.bodyBytes, limits[bodyLimit]);
 
 /** Bytes reserved for a request before it is read: its stated length, else the maximum. */
 function bytesOf({ headers }: FastifyRequest, limit: number): number {

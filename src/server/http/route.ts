@@ -4,6 +4,7 @@ import type { FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import type { Ticket } from '../admission/in-flight.ts';
 import type { ServerContext } from '../context.ts';
+import type { Limits } from '../limits.ts';
 import type { Flavour } from './problem-shapes.ts';
 
 /** A part of a form: a field's text, or a file. */
@@ -65,6 +66,8 @@ export interface RouteDefinition<B extends z.ZodType, Q extends z.ZodType, P ext
   readonly rawBody?: boolean;
   /** The body may carry pictures; others are small. */
   readonly takesPictures?: boolean;
+  /** The limit of the body, where it is neither that of pictures nor that of small requests. */
+  readonly bodyLimit?: keyof Limits;
   /** Answered without a key. */
   readonly open?: boolean;
   /** The same as another route under a second address: the OpenAPI document leaves it out. */

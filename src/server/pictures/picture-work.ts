@@ -3,6 +3,8 @@
 import { StableDiffusionError } from '../../errors.ts';
 import type { ControlFields } from '../../generation/control-fields.ts';
 import { nodeImageCodec } from '../../image/codec/codec-node.ts';
+import type { Frames } from '../../image/codec/frames.ts';
+import { decodeFrames } from '../../image/codec/frames-node.ts';
 import { inspectImageFile } from '../../image/codec/image-file.ts';
 import { type Enlargement, enlarge } from '../../image/enlarge.ts';
 import { resize } from '../../image/resize.ts';
@@ -52,6 +54,8 @@ export interface PictureWorks {
   readonly masked: readonly [given: { readonly picture: Uint8Array; readonly mask: Uint8Array }, made: Uint8Array];
   /** A picture in another format or with other channels. */
   readonly view: readonly [given: { readonly bytes: Uint8Array; readonly form: ViewForm }, made: Uint8Array];
+  /** Every frame with its transparency, for workflows. */
+  readonly frames: readonly [given: { readonly bytes: Uint8Array }, made: Frames];
   readonly settings: readonly [given: { readonly bytes: Uint8Array }, made: PictureSettings];
   /** Inputs of a job. */
   readonly prepare: readonly [
@@ -167,6 +171,7 @@ export const pictureWorks: {
     return nodeImageCodec.encode(small, { format: 'jpeg', quality: 85 });
   },
   masked: ({ picture, mask }, limits) => maskedPicture(picture, mask, limits),
+  frames: ({ bytes }, { maxPixels }) => decodeFrames(bytes, maxPixels),
   view: ({ bytes, form }, limits) => viewedPicture(bytes, form, limits),
   async settings({ bytes }, { maxPixels, infotextLength }) {
     inspectImageFile(bytes, maxPixels);

@@ -29,8 +29,8 @@ function damaged(path: string, cause?: unknown): StableDiffusionError {
   );
 }
 
-/** What SQLite says where the disk is at fault, and not what is on it. */
-const diskMessages = /disk I\/O error|database or disk is full|unable to open|readonly database/;
+/** What SQLite, and the system below it, say where the disk is at fault, and not what is on it. */
+const diskMessages = /disk I\/O error|database or disk is full|unable to open|readonly database|^E[A-Z]{3,12}: /;
 
 /** Nothing is wrong with the file: it must not be moved away. */
 function notWritten(path: string, cause: unknown): StableDiffusionError {

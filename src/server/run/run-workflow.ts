@@ -78,6 +78,8 @@ class WorkflowRun implements RunningJobs {
         context: workflows.contextOf(owner),
         cache,
         targets: request.outputs,
+        memory: workflows.memory,
+        apart: workflows.apart,
         onEvent: (event) => this.#onEvent(event),
         signal: this.#abort.signal,
         ...(isExactObject(pngInfo) ? { extraPngInfo: pngInfo as ExactObject } : {}),

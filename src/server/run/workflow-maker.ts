@@ -3,20 +3,26 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Engine } from '../../engine/engine.ts';
 import { nodeImageCodec } from '../../image/codec/codec-node.ts';
-import { decodeFrames } from '../../image/codec/frames-node.ts';
 import type { NamedNetwork } from '../../model/network-set.ts';
 import type { NetworkInputs } from '../../tensor/batches.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import { WorkflowCache } from '../../workflow/cache.ts';
 import type { WorkflowContext, WorkflowFiles } from '../../workflow/context.ts';
 import { type NetworkCall, NetworkPool } from '../../workflow/network-pool.ts';
-import type { NodeTable } from '../../workflow/definition.ts';
+import type { NodeTable, RunApart } from '../../workflow/definition.ts';
+import { nodes as ownNodes } from '../../workflow/nodes/index.ts';
+import type { PicturePool } from '../pictures/picture-pool.ts';
+import { createNodeThreads } from './node-thread.ts';
 
 /** Waits until the engine is free for the caller; the result gives it back. */
 export type EngineTurn = (signal: AbortSignal | undefined) => Promise<() => void>;
 
 export interface WorkflowMaker {
   readonly nodes: NodeTable;
+  /** Bytes that the values of one run may hold at the same time. */
+  readonly memory: number;
+  /** Large nodes run in threads. */
+  readonly apart: RunApart;
   contextOf(owner: string): WorkflowContext;
   /** The values kept from the caller's last run. Another run of the caller at the same time begins without any. */
   takeCache(owner: string): { readonly cache: WorkflowCache; release(): void };
@@ -31,10 +37,18 @@ export interface WorkflowMakerOptions {
   readonly engine: Engine;
   readonly nodes: NodeTable;
   readonly filesOf: (owner: string) => WorkflowFiles;
+  /** Pictures of callers. */
+  readonly pictures: PicturePool;
+  /** Bytes that the values of one run may hold at the same time. */
+  readonly memory: number;
+  /** Seconds for one node that computes in a thread. */
+  readonly nodeSeconds: number;
 }
 
 /** Callers whose values are kept, and bytes of each. */
-const kept = { callers: 4, bytes: 2 ** 30 };
+const kept = { callers: 4, bytes: 2 ** 27 };
+/** Threads for nodes that compute. */
+const nodeThreads = 2;
 
 /** Networks whose runs take turns with the jobs of other callers. */
 class TurnedNetworks extends NetworkPool {
@@ -60,18 +74,24 @@ class TurnedNetworks extends NetworkPool {
   }
 }
 
-export function createWorkflowMaker({ engine, nodes, filesOf }: WorkflowMakerOptions): WorkflowMaker {
+export function createWorkflowMaker(options: WorkflowMakerOptions): WorkflowMaker {
+  const { engine, nodes, filesOf, pictures, memory, nodeSeconds } = options;
+  const threads = createNodeThreads({ together: nodeThreads, seconds: nodeSeconds });
+  const neverAborted = new AbortController().signal;
   const turns = new AsyncLocalStorage<EngineTurn>();
   const networks = new TurnedNetworks(engine, turns);
   const caches = new Map<string, WorkflowCache>();
   const inUse = new Set<string>();
   return {
     nodes,
+    memory,
+    apart: (type, inputs, signal) =>
+      ownNodes.get(type.name) === type ? threads.run(type.name, inputs, signal) : undefined,
     contextOf: (owner) => ({
       files: filesOf(owner),
       networks,
       codec: nodeImageCodec,
-      decodeFrames,
+      decodeFrames: (bytes) => pictures.run('frames', { bytes }, { owner, signal: neverAborted }),
       now: () => new Date(),
     }),
     takeCache(owner) {
@@ -91,6 +111,7 @@ export function createWorkflowMaker({ engine, nodes, filesOf }: WorkflowMakerOpt
     },
     async close() {
       caches.clear();
+      await threads.close();
       await networks.dispose();
     },
   };

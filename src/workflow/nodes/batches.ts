@@ -17,6 +17,12 @@ const rebatchLatentsNode = defineListNode({
   },
   outputs: [{ type: 'LATENT', isList: true }],
   flags: plainFlags,
+  // A latent without a mask gets one of its pixels where another has one.
+  makes: ({ latents }) =>
+    (latents as readonly LatentValue[]).reduce(
+      (sum, { samples, noiseMask }) => sum + samples.data.byteLength * 17 + (noiseMask?.data.byteLength ?? 0),
+      0,
+    ),
   run({ latents, batch_size }) {
     return [rebatchedLatents(latents as readonly LatentValue[], (batch_size as readonly number[])[0] ?? 1)];
   },

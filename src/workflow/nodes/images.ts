@@ -2,10 +2,40 @@
 
 import { defineNode, type NodeType, plainFlags } from '../definition.ts';
 import { float32 } from '../../tensor/tensor.ts';
-import { flipped, joined, mapped, part, repeated, rotated, slice, withChannels } from '../grids.ts';
+import { flipped, type Float32, joined, mapped, part, repeated, rotated, slice, withChannels } from '../grids.ts';
+import { floatBytes } from '../memory-budget.ts';
 import { padded } from '../picture-effects.ts';
 import { roundHalfEven } from '../../tensor/round-half-even.ts';
 import { upscaleImage } from '../upscale.ts';
+
+interface Size {
+  readonly width: number;
+  readonly height: number;
+}
+
+/** What an enlarged picture takes, with the copies on the way. */
+const enlargedBytes = ({ shape: [batch = 1, h = 1, w = 1, channels = 3] }: Float32, { width, height }: Size): number =>
+  floatBytes(batch, channels, Math.max(height * width, h * w), 2);
+
+/** A size of which 0 follows the other side. */
+function scaledSize({ shape: [, h = 1, w = 1] }: Float32, width: number, height: number): Size {
+  if (width === 0 && height === 0) return { width: w, height: h };
+  return {
+    width: width || Math.max(1, roundHalfEven((w * height) / h)),
+    height: height || Math.max(1, roundHalfEven((h * width) / w)),
+  };
+}
+
+const sizeBy = ({ shape: [, h = 1, w = 1] }: Float32, scale: number): Size => ({
+  width: roundHalfEven(w * scale),
+  height: roundHalfEven(h * scale),
+});
+
+/** The size of so many times 2^20 pixels. */
+const totalSize = (image: Float32, megapixels: number): Size => {
+  const [, h = 1, w = 1] = image.shape;
+  return sizeBy(image, Math.sqrt(Math.trunc(megapixels * 1024 * 1024) / (w * h)));
+};
 
 const imageScaleNode = defineNode({
   name: 'ImageScale',
@@ -20,14 +50,10 @@ const imageScaleNode = defineNode({
     crop: [['disabled', 'center']],
   },
   outputs: ['IMAGE'],
+  makes: ({ image, width, height }) => enlargedBytes(image, scaledSize(image, width, height)),
   run({ image, upscale_method: method, width, height, crop }) {
-    const [, h = 1, w = 1] = image.shape;
     if (width === 0 && height === 0) return [image];
-    const size = {
-      width: width || Math.max(1, roundHalfEven((w * height) / h)),
-      height: height || Math.max(1, roundHalfEven((h * width) / w)),
-    };
-    return [upscaleImage(image, { ...size, method, crop })];
+    return [upscaleImage(image, { ...scaledSize(image, width, height), method, crop })];
   },
 });
 
@@ -42,10 +68,8 @@ const imageScaleByNode = defineNode({
     scale_by: ['FLOAT', { default: 1, min: 0.01, max: 8, step: 0.01 }],
   },
   outputs: ['IMAGE'],
-  run({ image, upscale_method: method, scale_by }) {
-    const [, h = 1, w = 1] = image.shape;
-    return [upscaleImage(image, { width: roundHalfEven(w * scale_by), height: roundHalfEven(h * scale_by), method })];
-  },
+  makes: ({ image, scale_by }) => enlargedBytes(image, sizeBy(image, scale_by)),
+  run: ({ image, upscale_method: method, scale_by }) => [upscaleImage(image, { ...sizeBy(image, scale_by), method })],
 });
 
 const imageScaleToTotalPixelsNode = defineNode({
@@ -63,11 +87,10 @@ const imageScaleToTotalPixelsNode = defineNode({
   },
   outputs: ['IMAGE'],
   flags: plainFlags,
-  run({ image, upscale_method: method, megapixels }) {
-    const [, h = 1, w = 1] = image.shape;
-    const scale = Math.sqrt(Math.trunc(megapixels * 1024 * 1024) / (w * h));
-    return [upscaleImage(image, { width: roundHalfEven(w * scale), height: roundHalfEven(h * scale), method })];
-  },
+  makes: ({ image, megapixels }) => enlargedBytes(image, totalSize(image, megapixels)),
+  run: ({ image, upscale_method: method, megapixels }) => [
+    upscaleImage(image, { ...totalSize(image, megapixels), method }),
+  ],
 });
 
 const imageInvertNode = defineNode({
@@ -117,6 +140,10 @@ const imagePadForOutpaintNode = defineNode({
     feathering: ['INT', { default: 40, min: 0, max: 16384, step: 1 }],
   },
   outputs: ['IMAGE', 'MASK'],
+  makes({ image, left, top, right, bottom }) {
+    const [batch = 1, h = 1, w = 1, channels = 3] = image.shape;
+    return floatBytes(batch * channels + 1, h + top + bottom, w + left + right);
+  },
   run: ({ image, ...borders }) => padded(image, borders),
 });
 
@@ -132,6 +159,7 @@ const emptyImageNode = defineNode({
     color: ['INT', { default: 0, min: 0, max: 16777215, step: 1, display: 'color' }],
   },
   outputs: ['IMAGE'],
+  makes: ({ width, height, batch_size }) => floatBytes(batch_size, height, width, 3),
   run({ width, height, batch_size, color }) {
     const rgb = [color >> 16, color >> 8, color].map((value) => (value & 255) / 255);
     const data = Float32Array.from({ length: batch_size * height * width * 3 }, (_, i) => rgb[i % 3] as number);
@@ -168,6 +196,7 @@ const repeatImageBatchNode = defineNode({
     amount: ['INT', { default: 1, min: 1, max: 4096 }],
   },
   outputs: ['IMAGE'],
+  makes: ({ image, amount }) => amount * image.data.byteLength,
   run: ({ image, amount }) => [repeated(image, amount)],
 });
 

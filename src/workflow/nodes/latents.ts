@@ -3,10 +3,12 @@
 import { defineNode, type NodeType, plainFlags } from '../definition.ts';
 import { zeros } from '../../tensor/tensor.ts';
 import { fourAxes } from '../composite.ts';
-import { flipped, joined, part, repeated, rotated, slice } from '../grids.ts';
+import { flipped, type Float32, joined, part, repeated, rotated, slice } from '../grids.ts';
 import { maskSlice, maskRepeated } from '../latent-parts.ts';
+import { floatBytes } from '../memory-budget.ts';
 import { roundHalfEven } from '../../tensor/round-half-even.ts';
 import { likeShape, upscale } from '../upscale.ts';
+import { bytesOfValue, type LatentValue } from '../values.ts';
 
 const emptyLatentImageNode = defineNode({
   name: 'EmptyLatentImage',
@@ -19,7 +21,36 @@ const emptyLatentImageNode = defineNode({
     batch_size: ['INT', { default: 1, min: 1, max: 4096 }],
   },
   outputs: ['LATENT'],
+  makes: ({ width, height, batch_size }) => floatBytes(batch_size, 4, height >> 3, width >> 3),
   run: ({ width, height, batch_size }) => [{ samples: zeros('float32', [batch_size, 4, height >> 3, width >> 3]) }],
+});
+
+interface Size {
+  readonly width: number;
+  readonly height: number;
+}
+
+/** What an enlarged latent takes, with a copy on the way; its mask stays as it is. */
+function enlargedBytes(latent: LatentValue, { width, height }: Size): number {
+  const [batch = 1, channels = 4, h = 1, w = 1] = latent.samples.shape;
+  return bytesOfValue(latent) + floatBytes(batch, channels, Math.max(height * width, h * w), 2);
+}
+
+/** In latent elements; a side of 0 pixels follows the other one. */
+function scaledSize({ shape: [, , h = 1, w = 1] }: Float32, width: number, height: number): Size {
+  if (width === 0 && height === 0) return { width: w, height: h };
+  const [across, down] =
+    width === 0
+      ? [Math.max(64, roundHalfEven((w * Math.max(64, height)) / h)), Math.max(64, height)]
+      : height === 0
+        ? [Math.max(64, width), Math.max(64, roundHalfEven((h * Math.max(64, width)) / w))]
+        : [Math.max(64, width), Math.max(64, height)];
+  return { width: across >> 3, height: down >> 3 };
+}
+
+const sizeBy = ({ shape: [, , h = 1, w = 1] }: Float32, scale: number): Size => ({
+  width: roundHalfEven(w * scale),
+  height: roundHalfEven(h * scale),
 });
 
 const latentUpscaleNode = defineNode({
@@ -35,16 +66,10 @@ const latentUpscaleNode = defineNode({
     crop: [['disabled', 'center']],
   },
   outputs: ['LATENT'],
+  makes: ({ samples, width, height }) => enlargedBytes(samples, scaledSize(samples.samples, width, height)),
   run({ samples, upscale_method, width, height, crop }) {
-    const [, , h = 1, w = 1] = samples.samples.shape;
     if (width === 0 && height === 0) return [samples];
-    const [across, down] =
-      width === 0
-        ? [Math.max(64, roundHalfEven((w * Math.max(64, height)) / h)), Math.max(64, height)]
-        : height === 0
-          ? [Math.max(64, width), Math.max(64, roundHalfEven((h * Math.max(64, width)) / w))]
-          : [Math.max(64, width), Math.max(64, height)];
-    const size = { width: across >> 3, height: down >> 3 };
+    const size = scaledSize(samples.samples, width, height);
     return [{ ...samples, samples: upscale(samples.samples, { ...size, method: upscale_method, crop }) }];
   },
 });
@@ -60,9 +85,9 @@ const latentUpscaleByNode = defineNode({
     scale_by: ['FLOAT', { default: 1.5, min: 0.01, max: 8, step: 0.01 }],
   },
   outputs: ['LATENT'],
+  makes: ({ samples, scale_by }) => enlargedBytes(samples, sizeBy(samples.samples, scale_by)),
   run({ samples, upscale_method, scale_by }) {
-    const [, , h = 1, w = 1] = samples.samples.shape;
-    const size = { width: roundHalfEven(w * scale_by), height: roundHalfEven(h * scale_by) };
+    const size = sizeBy(samples.samples, scale_by);
     return [{ ...samples, samples: upscale(samples.samples, { ...size, method: upscale_method }) }];
   },
 });
@@ -103,9 +128,14 @@ const repeatLatentBatchNode = defineNode({
     amount: ['INT', { default: 1, min: 1, max: 64 }],
   },
   outputs: ['LATENT'],
+  makes: ({ samples, amount }) => amount * bytesOfValue(samples),
   run({ samples, amount }) {
     const { batchIndex, noiseMask } = samples;
-    const offset = batchIndex ? Math.max(...batchIndex) - Math.min(...batchIndex) + 1 : 0;
+    const [least, most] = (batchIndex ?? []).reduce(
+      ([low, high], index) => [Math.min(low, index), Math.max(high, index)] as const,
+      [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY] as const,
+    );
+    const offset = most - least + 1;
     return [
       {
         samples: repeated(samples.samples, amount),

@@ -4,6 +4,7 @@ import { defineNode, type NodeType } from '../definition.ts';
 import { StableDiffusionError } from '../../errors.ts';
 import { float32 } from '../../tensor/tensor.ts';
 import { mapped, part } from '../grids.ts';
+import { floatBytes } from '../memory-budget.ts';
 import { feathered, grown, maskComposite } from '../masks.ts';
 import { savePictures } from '../pictures.ts';
 import { roundHalfEven } from '../../tensor/round-half-even.ts';
@@ -19,6 +20,7 @@ const maskToImageNode = defineNode({
     mask: ['MASK'],
   },
   outputs: ['IMAGE'],
+  makes: ({ mask }) => 3 * mask.data.byteLength,
   run: ({ mask }) => [maskPicture(mask)],
 });
 
@@ -78,6 +80,7 @@ const solidMaskNode = defineNode({
     height: ['INT', { default: 512, min: 1, max: 16384, step: 1 }],
   },
   outputs: ['MASK'],
+  makes: ({ width, height }) => floatBytes(height, width),
   run: ({ value, width, height }) => [float32([1, height, width], new Float32Array(height * width).fill(value))],
 });
 
@@ -179,6 +182,7 @@ const maskPreviewNode = defineNode({
   hidden: { prompt: 'PROMPT', extra_pnginfo: 'EXTRA_PNGINFO' },
   outputs: [],
   outputNode: true,
+  makes: ({ mask }) => 3 * mask.data.byteLength,
   async run({ mask }, context) {
     const prefix = `ComfyUI${temporaryPrefix(context)}`;
     return { ui: { images: await savePictures(maskPicture(mask), { folder: 'temp', prefix }, context) } };

@@ -4,7 +4,15 @@ import { defineNode, type NodeType } from '../definition.ts';
 import { channelsLast } from '../pictures.ts';
 import { decodeLatent, encodePixels } from '../first-stage.ts';
 import { decodeTiled, encodeTiled } from '../first-stage-tiles.ts';
+import { floatBytes } from '../memory-budget.ts';
+import type { LatentValue } from '../values.ts';
 import { inpaintLatent, inpaintConditioning } from '../inpaint-latents.ts';
+
+/** RGB of 8 by 8 pixels for each place of a latent. */
+function decodedBytes({ samples: { shape } }: LatentValue): number {
+  const [batch = 1, , height = 1, width = 1] = shape;
+  return floatBytes(batch, 3, 8 * height, 8 * width);
+}
 
 const vaeDecodeNode = defineNode({
   name: 'VAEDecode',
@@ -16,6 +24,7 @@ const vaeDecodeNode = defineNode({
     vae: ['VAE', {}],
   },
   outputs: ['IMAGE'],
+  makes: ({ samples }) => decodedBytes(samples),
   async run({ samples, vae }, context) {
     return [channelsLast(await decodeLatent(vae, samples.samples, context))];
   },
@@ -90,6 +99,7 @@ const vaeDecodeTiledNode = defineNode({
     temporal_overlap: ['INT', { default: 8, min: 4, max: 4096, step: 4 }],
   },
   outputs: ['IMAGE'],
+  makes: ({ samples }) => decodedBytes(samples),
   async run({ samples, vae, tile_size, overlap }, context) {
     return [channelsLast(await decodeTiled(vae, samples.samples, { tileSize: tile_size, overlap }, context))];
   },

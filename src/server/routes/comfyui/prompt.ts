@@ -22,7 +22,7 @@ const sending = comfyRoute({
     'Runs a workflow in API format: prompt, client_id, prompt_id, number, front, extra_data, partial_execution_targets',
   body: z.custom<Uint8Array>().optional(),
   rawBody: true,
-  takesPictures: true,
+  bodyLimit: 'workflowBytes',
   response: z.unknown(),
   async handle(context, { owner, body }) {
     const submitted = await submitPrompt(context, owner, body);

@@ -3,6 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { StableDiffusionError } from '../../../errors.ts';
+import { spaceOf } from '../../admission/storage-quota.ts';
 import { empty, json } from '../../http/route.ts';
 import { comfyRoute } from './define.ts';
 
@@ -44,7 +45,8 @@ const changeAll = comfyRoute({
   body,
   rawBody: true,
   responseType: 'none',
-  async handle({ comfyui }, { owner, body: bytes }) {
+  async handle({ comfyui, quota }, { owner, body: bytes }) {
+    quota.charge(owner, spaceOf(bytes?.length ?? 0));
     const changes = z.record(z.string(), z.unknown()).safeParse(parsed(bytes));
     if (!changes.success)
       throw new StableDiffusionError('invalid-argument', 'The body is not an object of settings.', {
@@ -63,7 +65,8 @@ const changeOne = comfyRoute({
   body,
   rawBody: true,
   responseType: 'none',
-  async handle({ comfyui }, { owner, params: { id }, body: bytes }) {
+  async handle({ comfyui, quota }, { owner, params: { id }, body: bytes }) {
+    quota.charge(owner, spaceOf(bytes?.length ?? 0));
     await comfyui.users.changeSettings(owner, { [id]: parsed(bytes) });
     return empty();
   },

@@ -3,9 +3,9 @@
 import { z } from 'zod';
 import { baseName, pathInside } from '../../comfyui/folder-path.ts';
 import { isPictureFolder, type PictureFolderName } from '../../comfyui/picture-folders.ts';
+import { spaceOf } from '../../admission/storage-quota.ts';
 import type { ServerContext } from '../../context.ts';
 import { type Answer, empty, type FormPart, json } from '../../http/route.ts';
-import { blobId } from '../../store/blob-store.ts';
 import { comfyRoute } from './define.ts';
 
 interface Upload {
@@ -70,10 +70,9 @@ async function store(
     await folders.write(owner, folder, place(name), bytes, { replace: true });
     return answer(name);
   }
-  const own = blobId(bytes);
   for (const file of namesFor(name)) {
     const there = await folders.read(owner, folder, place(file));
-    if (there && blobId(there) === own) return answer(file);
+    if (there && Buffer.compare(there, bytes) === 0) return answer(file);
     if (!there && (await folders.write(owner, folder, place(file), bytes, { replace: false }))) return answer(file);
   }
   return empty(400);
@@ -94,7 +93,7 @@ const image = comfyRoute({
   async handle(context, { owner, body }) {
     const upload = uploadOf(body);
     if (!upload) return empty(400);
-    context.quota.charge(owner, upload.bytes.length);
+    context.quota.charge(owner, spaceOf(upload.bytes.length));
     return store(context, owner, upload);
   },
 });
@@ -126,7 +125,7 @@ const mask = comfyRoute({
     const original = referenceOf(upload?.texts.get('original_ref'));
     const path = original && pathInside(original.subfolder, original.filename);
     if (!upload || !original || !path) return empty(400);
-    context.quota.charge(owner, upload.bytes.length);
+    context.quota.charge(owner, spaceOf(upload.bytes.length));
     const picture = await context.comfyui.folders.read(owner, original.type, path);
     // ComfyUI answers as if it had stored it.
     if (!picture) return json({ name: upload.name, subfolder: upload.subfolder, type: upload.folder });

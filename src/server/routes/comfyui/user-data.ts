@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import { StableDiffusionError } from '../../../errors.ts';
 import { baseName, pathInside } from '../../comfyui/folder-path.ts';
+import { spaceOf } from '../../admission/storage-quota.ts';
 import type { UserFile } from '../../comfyui/user-files.ts';
 import type { ServerContext } from '../../context.ts';
 import { type Answer, empty, json } from '../../http/route.ts';
@@ -103,7 +104,7 @@ const writing = comfyRoute({
   async handle(context, { owner, params, query, body = new Uint8Array() }) {
     const path = pathInside(params.file);
     if (path === undefined || path === '') return empty(403);
-    context.quota.charge(owner, body.length);
+    context.quota.charge(owner, spaceOf(body.length));
     try {
       await context.comfyui.users.write(owner, path, body, query.overwrite !== 'false');
     } catch (error) {
