@@ -10,12 +10,12 @@ import type { SetUp } from './set-up.ts';
 import type { TrainingConfig } from './training-config.ts';
 
 /** The keys that the ranks have, in the order of the source. */
-async function keysOfAll(communicator: Communicator, own: ReadonlyMap<number, string>): Promise<ReadonlySet<string>> {
+async function keysOfAll(communicator: Communicator, own: ReadonlyMap<number, string>): Promise<readonly string[]> {
   const keys: [number, string][] = [];
   for (let rank = 0; rank < communicator.size; rank++)
     for (const pair of await broadcastJson(communicator, rank === communicator.rank ? [...own] : undefined, rank))
       keys.push(pair);
-  return new Set(keys.sort(([a], [b]) => a - b).map(([, key]) => key));
+  return keys.sort(([a], [b]) => a - b).map(([, key]) => key);
 }
 
 /** The training data with latents in place of pictures: from a cache, which is filled first. */
@@ -68,6 +68,7 @@ export async function* cachedLatents(
     }
     await pictures.close();
     const wanted = await keysOfAll(communicator, next.value);
-    return splitOf(await latentCache(folder, { fingerprint, wanted, inOrder: communicator.size > 1 }), train, options);
+    const dtype = training.latent_cache_dtype;
+    return splitOf(await latentCache(folder, { fingerprint, dtype, wanted }), train, options);
   }
 }

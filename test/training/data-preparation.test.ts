@@ -1,7 +1,7 @@
 /** Preparation of training data: filters, sizes, decoding ahead and bounded, latents on disk. */
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -181,10 +181,13 @@ test('latents on disk: what was written is read, cut-off work goes on, other set
     }
     const some = await latentCache(folder, {
       ...options,
-      wanted: new Set([cacheKey('p2', 'd2'), cacheKey('p3', 'x')]),
+      wanted: ['p4 d4', 'p2 d2', 'p3 x', 'p2 d2'].map((key) => cacheKey(...(key.split(' ') as [string, string]))),
     });
-    assert.deepEqual([some.count, (await some.read(0))?.name], [1, 'p2']);
+    const names: (string | undefined)[] = [];
+    for (let i = 0; i < some.count; i++) names.push((await some.read(i))?.name);
+    assert.deepEqual(names, ['p4', 'p2', 'p2'], 'in the order that is wanted');
     await some.close();
+    await assert.rejects(latentCache(folder, { ...options, dtype: 'float16' }), { code: 'config-invalid' });
     const problems = createProblems();
     const seen = new Set<string>();
     for await (const { items } of trainingBatches(cache, {
@@ -198,11 +201,19 @@ test('latents on disk: what was written is read, cut-off work goes on, other set
       if (seen.size === 28) break; // each picture in both ways with both captions
     }
     await cache.close();
+    const path = join(folder, 'latents-00000.safetensors');
+    const bytes = readFileSync(path);
+    bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 1;
+    writeFileSync(path, bytes);
+    const flipped = await latentCache(folder, options);
+    await assert.rejects(flipped.read(2), { code: 'file-corrupt', message: /latents-00000.*its latents of p2/ });
+    await flipped.close();
     await assert.rejects(latentCache(folder, { fingerprint: 'kl-f8 size 32' }), { code: 'config-invalid' });
     await assert.rejects(writeLatentCache(folder, { fingerprint: 'other' }), { code: 'config-invalid' });
     await assert.rejects(second.add({ ...make(9), latents: [float32([1], [Number.NaN])] }), { code: 'not-finite' });
+    await assert.rejects(writeLatentCache(folder, { ...options, dtype: 'float16' }), { code: 'config-invalid' });
     await assert.rejects(
-      (await writeLatentCache(folder, { ...options, dtype: 'float16' })).add({
+      (await writeLatentCache(join(folder, 'half'), { ...options, dtype: 'float16' })).add({
         ...make(9),
         latents: [float32([1], [1e6])],
       }),

@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { StableDiffusionError } from '../../errors.ts';
 import { convert } from '../../tensor/convert.ts';
-import type { Tensor } from '../../tensor/tensor.ts';
+import { bytesOf, type Tensor } from '../../tensor/tensor.ts';
 import { fileError, openFile } from '../../files/byte-source-node.ts';
 import { openSafetensors } from '../../formats/safetensors.ts';
 import { writeSafetensors } from '../../formats/safetensors-write.ts';
@@ -43,13 +43,25 @@ export interface CachedSample extends LatentSample {
 /** Names a sample in the cache. */
 export const cacheKey = (name: string, digest: string): string => `${digest} ${name}`;
 
-/** SHA-256 of a sample's picture, captions and metadata. */
-export async function sampleDigest({ image, captions, metadata }: EncodedSample): Promise<string> {
+/** SHA-256 of a sample's picture, map, captions and metadata. */
+export async function sampleDigest({ image, map, captions, metadata }: EncodedSample): Promise<string> {
   const texts = JSON.stringify([captions, metadata], (_, value: unknown) =>
     typeof value === 'bigint' ? String(value) : value,
   );
-  return createHash('sha256').update(image).update(texts).digest('hex').slice(0, 32);
+  const hash = createHash('sha256').update(image);
+  if (map) hash.update('map').update(map);
+  return hash.update(texts).digest('hex').slice(0, 32);
 }
+
+/** Latents are compared with it when they are read: with a flipped bit they are not those of the picture. */
+function latentsDigest(latents: readonly Tensor[]): string {
+  const hash = createHash('sha256');
+  for (const value of latents) hash.update(bytesOf(value));
+  return hash.digest('hex');
+}
+
+/** Latents are others in another element type. */
+const withType = (fingerprint: string, dtype: string): string => `${fingerprint} in ${dtype}`;
 
 export interface LatentCacheWriter {
   /** True if the sample of a `cacheKey` is in the cache, from this or an earlier run. */
@@ -67,6 +79,8 @@ const storedSchema = z.array(
     captions: z.array(z.string()),
     metadata: z.record(z.string(), z.unknown()),
     variants: z.int().nonnegative(),
+    /** SHA-256 of the latents as they are kept. */
+    sha256: z.string(),
   }),
 );
 type StoredSample = z.output<typeof storedSchema>[number];
@@ -75,7 +89,8 @@ const fileName = (number: number): string => `latents-${String(number).padStart(
 
 /** Opens a folder for writing, creating it if needed; existing latents are kept. Throws `config-invalid` for a different fingerprint. */
 export async function writeLatentCache(folder: string, options: LatentCacheWriterOptions): Promise<LatentCacheWriter> {
-  const { fingerprint, dtype = 'float32', shardSize = 256, share = { rank: 0, size: 1 } } = options;
+  const { dtype = 'float32', shardSize = 256, share = { rank: 0, size: 1 } } = options;
+  const fingerprint = withType(options.fingerprint, dtype);
   await makeFolder(folder);
   await removeHalfWritten(folder);
   const keys = new Set<string>();
@@ -98,6 +113,7 @@ export async function writeLatentCache(folder: string, options: LatentCacheWrite
       captions,
       metadata,
       variants: latents.length,
+      sha256: latentsDigest(latents),
     }));
     const entries = [...tensors].map(([name, value]) => ({ name, dtype: value.dtype, shape: value.shape }));
     const metadata = {
@@ -134,11 +150,12 @@ export async function writeLatentCache(folder: string, options: LatentCacheWrite
   };
 }
 
-/** Opens a cache for reading, headers only: the samples of `wanted` (by `cacheKey`), or all; with `inOrder` in the order of `wanted`, whatever file each is in. Throws `file-not-found` if there is none, `config-invalid` for a different fingerprint, or the errors of `openSafetensors`. */
+/** Opens a cache for reading, headers only: the samples of `wanted` (by `cacheKey`) in its order, whatever file each is in, or all. Throws `file-not-found` if there is none, `config-invalid` for a different fingerprint, or the errors of `openSafetensors`. */
 export async function latentCache(
   folder: string,
-  options: LatentCacheOptions & { readonly wanted?: ReadonlySet<string>; readonly inOrder?: boolean },
+  options: Omit<LatentCacheWriterOptions, 'shardSize' | 'share'> & { readonly wanted?: readonly string[] },
 ): Promise<IndexedSource> {
+  const fingerprint = withType(options.fingerprint, options.dtype ?? 'float32');
   const numbers = await shardNumbers(folder);
   if (numbers.length === 0)
     throw new StableDiffusionError(
@@ -146,25 +163,20 @@ export async function latentCache(
       `${folder} holds no latents (latents-00000.safetensors). Make them first.`,
     );
   const sources: WeightSource[] = [];
-  const samples: { readonly source: WeightSource; readonly index: number; readonly stored: StoredSample }[] = [];
+  const places = new Map<string, CachedPlace>();
   try {
     for (const number of numbers) {
-      const shard = await openShard(join(folder, fileName(number)), options.fingerprint);
+      const shard = await openShard(join(folder, fileName(number)), fingerprint);
       sources.push(shard.source);
       for (const [index, stored] of shard.samples.entries())
-        if (options.wanted?.has(cacheKey(stored.name, stored.digest)) ?? true)
-          samples.push({ source: shard.source, index, stored });
+        places.set(cacheKey(stored.name, stored.digest), { source: shard.source, index, stored });
     }
   } catch (cause) {
     for (const source of sources) await source.close();
     throw cause;
   }
-  if (options.inOrder) {
-    const places = new Map([...(options.wanted ?? [])].map((key, i) => [key, i]));
-    const placeOf = ({ stored }: (typeof samples)[number]): number =>
-      places.get(cacheKey(stored.name, stored.digest)) ?? 0;
-    samples.sort((a, b) => placeOf(a) - placeOf(b));
-  }
+  // Samples come in the order of their data, in which they come without a cache too.
+  const samples = (options.wanted ?? [...places.keys()]).flatMap((key) => places.get(key) ?? []);
   return {
     label: folder,
     count: samples.length,
@@ -179,12 +191,23 @@ export async function latentCache(
       const latents: Tensor[] = [];
       for (let variant = 0; variant < stored.variants; variant++)
         latents.push(await source.read(`${index}.${variant}`, signal));
+      if (latentsDigest(latents) !== stored.sha256)
+        throw new StableDiffusionError(
+          'file-corrupt',
+          `${source.label} is damaged: its latents of ${stored.name} are not those that were written. Delete it, and they are made again.`,
+        );
       return { name: stored.name, captions: stored.captions, metadata: stored.metadata, latents };
     },
     async close() {
       for (const source of sources) await source.close();
     },
   };
+}
+
+interface CachedPlace {
+  readonly source: WeightSource;
+  readonly index: number;
+  readonly stored: StoredSample;
 }
 
 async function shardNumbers(folder: string): Promise<number[]> {
