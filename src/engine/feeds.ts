@@ -153,6 +153,20 @@ export function checkStateWrite(entries: EngineState['entries'], tensors: Tensor
 /** Elements between the beginnings of two members of a pack: whole cache lines. */
 const packUnit = 16;
 
+/** Offsets of members of these shapes in a pack, and its length. */
+export function packPlaces(members: Readonly<Record<string, Shape>>): {
+  readonly starts: ReadonlyMap<string, number>;
+  readonly length: number;
+} {
+  const starts = new Map<string, number>();
+  let length = 0;
+  for (const [name, shape] of Object.entries(members)) {
+    starts.set(name, length);
+    length += Math.ceil(elementCount(shape) / packUnit) * packUnit;
+  }
+  return { starts, length };
+}
+
 /** Offsets of the members of a new pack, and its length. Throws `invalid-argument` for names that cannot be packed. */
 export function planPack(
   entries: EngineState['entries'],
@@ -161,8 +175,6 @@ export function planPack(
   members: Readonly<Record<string, Shape>>,
 ): { readonly starts: ReadonlyMap<string, number>; readonly length: number } {
   if (entries.has(pack)) throw new StableDiffusionError('invalid-argument', `The state has a tensor ${pack} already.`);
-  const starts = new Map<string, number>();
-  let length = 0;
   for (const [name, shape] of Object.entries(members)) {
     if (packed.has(name))
       throw new StableDiffusionError('invalid-argument', `The state's tensor ${name} lies in another pack.`);
@@ -173,8 +185,6 @@ export function planPack(
         `The state's tensor ${name} is ${known.dtype} [${known.shape.join(', ')}], not float32 [${shape.join(', ')}].`,
       );
     }
-    starts.set(name, length);
-    length += Math.ceil(elementCount(shape) / packUnit) * packUnit;
   }
-  return { starts, length };
+  return packPlaces(members);
 }

@@ -8,6 +8,7 @@ import { prefetch } from './data/prefetch.ts';
 import { mixSeed, type OrderState } from './data/sample-order.ts';
 import type { LoopOptions, TrainingEvent } from './loop-options.ts';
 import type { LoopStart, LoopState } from './loop-state.ts';
+import type { Trainee } from './trainee.ts';
 import { meanOverRanks } from './step/gradient-exchange.ts';
 
 /** An event of the steps alone, without progress. */
@@ -122,7 +123,7 @@ class StepWork<Batch> {
     const saves = step % settings.checkpointEvery === 0 || step === settings.maxSteps;
     this.#score = undefined;
     if (validation && (step % settings.validateEvery === 0 || saves)) {
-      const values = await validate(this.#options);
+      const values = await inAverages(this.#options.trainee, () => validate(this.#options));
       this.#score = values[settings.monitor ?? 'val/loss'] ?? values['val/loss'];
       await run.scalars(step, values);
       yield { kind: 'validation', step, values };
@@ -149,7 +150,7 @@ class StepWork<Batch> {
     });
     this.saved = step;
     yield { kind: 'checkpoint', step, path };
-    yield { kind: 'model', step, path: await run.model(trainee.model()) };
+    yield { kind: 'model', step, path: await inAverages(trainee, () => run.model(trainee.model())) };
   }
 
   /** Returns the loss. */
@@ -178,9 +179,10 @@ class StepWork<Batch> {
     if (!trainee.samples) return;
     // Ranks read validation data together; rank 0 alone makes the pictures.
     const batch = await this.#sampleBatch(latest);
-    if ((this.#options.communicator?.rank ?? 0) > 0) return;
-    const { images, captions, columns } = await trainee.samples(batch);
-    if (images.length === 0) return;
+    const isFirst = (this.#options.communicator?.rank ?? 0) === 0;
+    const made = await inAverages(trainee, async () => (isFirst ? trainee.samples?.(batch) : undefined));
+    if (!made || made.images.length === 0) return;
+    const { images, captions, columns } = made;
     yield { kind: 'samples', step: this.done, path: await run.samples(this.done, images, { captions, columns }) };
   }
 
@@ -194,6 +196,10 @@ class StepWork<Batch> {
     return this.#shown ?? latest;
   }
 }
+
+/** Does what needs averages. */
+const inAverages = <T>(trainee: Pick<Trainee<never>, 'withAverages'>, work: () => Promise<T>): Promise<T> =>
+  trainee.withAverages ? trainee.withAverages(work) : work();
 
 /** Sums of metrics since they were last written. */
 class Means {

@@ -125,7 +125,14 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
   const problems = createProblems(options.onProblem);
   const closing: (() => Promise<void>)[] = [];
   try {
-    const setUp = await setUpOf({ document, label, config, engine, codec, ranks: { communicator } });
+    const setUp = await setUpOf({
+      document,
+      label,
+      config,
+      engine,
+      codec,
+      ranks: { communicator, sharded: training.shard_states },
+    });
     closing.push(setUp.close);
     const splitOptions = {
       problems,

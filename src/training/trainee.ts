@@ -24,6 +24,8 @@ export interface TraineeSamples {
 export interface TraineeCheckpoint {
   readonly entries: Iterable<WeightEntry>;
   readonly provide: TensorProvider;
+  /** All ranks read the tensors, in the order of a file, because each has a part of some. Default false. */
+  readonly together?: boolean;
   /** Counts and numbers, as JSON. */
   readonly state: unknown;
   readonly metadata?: Readonly<Record<string, string>>;
@@ -54,6 +56,8 @@ export interface Trainee<Batch> extends AsyncDisposable {
   checkpoint(): TraineeCheckpoint;
   /** Restores a checkpoint. Throws `shape-mismatch` or `weights-mismatch` for another network's. */
   restore(weights: WeightSource, state: unknown): Promise<void>;
+  /** Does `work`, on all ranks, within which averages can be used by `validate`, `samples` and `model`; at other times where it is missing. */
+  withAverages?<T>(work: () => Promise<T>): Promise<T>;
   /** The result: the model alone, with averaged weights if available. */
   model(): Omit<TraineeCheckpoint, 'state'>;
 }

@@ -108,6 +108,10 @@ export const trainingSchema = z.strictObject({
     .describe('decay rates of the moments (default: 0.9 and 0.999; for autoencoders 0.5 and 0.9)'),
   epsilon: z.number().positive().default(1e-8).describe("the optimiser's epsilon"),
   weight_decay: z.number().nonnegative().optional().describe('weight decay (default: 0.01 for `adamw`, else 0)'),
+  shard_states: z
+    .boolean()
+    .default(false)
+    .describe('several ranks: divide moments and averaged weights over them (ZeRO 1): less memory, the same bits'),
   checkpointing: z
     .boolean()
     .default(false)

@@ -24,7 +24,8 @@ import { openAutoencoder } from '../../model/autoencoder.ts';
 import type { OptimiserConfig } from '../step/optimiser.ts';
 import type { StepRanks } from '../step/gradient-exchange.ts';
 import { createTrainStep } from '../step/create-train-step.ts';
-import type { TrainStep, Treatment } from '../step/train-step.ts';
+import type { Treatment } from '../step/step-options.ts';
+import type { TrainStep } from '../step/train-step.ts';
 import { countsSchema, TrainedState } from '../step/trained-state.ts';
 import type { Trainee, TraineeCheckpoint } from '../trainee.ts';
 import { adapterSamples, type AdapterSampleOptions } from './adapter-samples.ts';
@@ -177,7 +178,13 @@ export async function createAdapterStep(options: AdapterModelOptions, parts: Ada
     adapterSamples({ engine, ...(await parts.adapted(step)) }, wanted);
   const drops = graph.inputs.some(({ name }) => name === dropoutSeedInput);
   const { state, checkpointNames: names, averaged } = step;
-  const trained = new TrainedState({ state, names, averaged, kind: 'adapter, model or optimiser' });
+  const trained = new TrainedState({
+    state,
+    names,
+    averaged,
+    shards: [step.shards],
+    kind: 'adapter, model or optimiser',
+  });
   return {
     step,
     prepare: (items, seed, _, places) => adapterBatch(items, seed, batchOptions, places),

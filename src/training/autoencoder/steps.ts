@@ -10,7 +10,8 @@ import type { AverageConfig } from '../step/exponential-average.ts';
 import type { OptimiserConfig } from '../step/optimiser.ts';
 import type { StepRanks } from '../step/gradient-exchange.ts';
 import { createTrainStep } from '../step/create-train-step.ts';
-import type { TrainStep, TrainStepOptions, Treatment } from '../step/train-step.ts';
+import type { TrainStepOptions, Treatment } from '../step/step-options.ts';
+import type { TrainStep } from '../step/train-step.ts';
 import {
   type AutoencoderObjective,
   type AutoencoderTraceOptions,

@@ -67,6 +67,7 @@ export class AutoencoderTraining implements Trainee<AutoencoderBatch> {
       state,
       names,
       averaged: autoencoder.averaged,
+      shards: [autoencoder.shards, discriminator?.shards],
       kind: 'autoencoder, loss or optimiser',
     });
   }
@@ -174,6 +175,10 @@ export class AutoencoderTraining implements Trainee<AutoencoderBatch> {
     const count = Math.min(batch.image.shape[0] ?? 0, this.#options.sampleCount ?? 8);
     const images = [batch.image, reconstruction].flatMap((tensor) => tensorToImages(tensor).slice(0, count));
     return { images, captions: images.map((_, i) => (i < count ? 'image' : 'reconstruction')), columns: count };
+  }
+
+  withAverages<T>(work: () => Promise<T>): Promise<T> {
+    return this.#trained.withAverages(work);
   }
 
   checkpoint(): TraineeCheckpoint {

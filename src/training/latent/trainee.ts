@@ -26,7 +26,8 @@ import type { OptimiserConfig } from '../step/optimiser.ts';
 import type { StepRanks } from '../step/gradient-exchange.ts';
 import { scaleByStd } from './scale-by-std.ts';
 import { createTrainStep } from '../step/create-train-step.ts';
-import type { TrainStep, Treatment } from '../step/train-step.ts';
+import type { Treatment } from '../step/step-options.ts';
+import type { TrainStep } from '../step/train-step.ts';
 import { countsSchema, TrainedState } from '../step/trained-state.ts';
 import type { BatchPurpose, Trainee, TraineeCheckpoint, TraineeSamples, TraineeUpdate } from '../trainee.ts';
 
@@ -85,7 +86,7 @@ export class LatentDiffusionTraining implements Trainee<LatentDiffusionBatch> {
     this.#dropouts = dropouts;
     this.#step = step;
     const { state, checkpointNames: names, averaged } = step;
-    this.#trained = new TrainedState({ state, names, averaged, kind: 'model or optimiser' });
+    this.#trained = new TrainedState({ state, names, averaged, shards: [step.shards], kind: 'model or optimiser' });
     this.#scaleFactor = this.#config.scale_factor;
     const { samples } = options;
     if (samples) this.samples = (batch) => samples(this.snapshot(), batch);
@@ -193,6 +194,10 @@ export class LatentDiffusionTraining implements Trainee<LatentDiffusionBatch> {
       metadata: new Map(),
       async close() {},
     };
+  }
+
+  withAverages<T>(work: () => Promise<T>): Promise<T> {
+    return this.#trained.withAverages(work);
   }
 
   checkpoint(): TraineeCheckpoint {

@@ -30,6 +30,8 @@ export interface CheckpointContent {
   readonly entries: Iterable<WeightEntry>;
   /** Returns the tensor of an entry; called for one at a time. */
   readonly provide: TensorProvider;
+  /** All ranks read the tensors, because each has a part of some. */
+  readonly together?: boolean;
   /** Everything else needed to resume, as JSON: data order, generators, learning rate, epoch. */
   readonly state: unknown;
   /** Score for selecting the best; a checkpoint without one, or with NaN, is not considered. */

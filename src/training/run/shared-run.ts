@@ -4,9 +4,11 @@
  */
 
 import { type Communicator, broadcastJson } from '../../distributed/communicator.ts';
+import { writeSafetensors } from '../../formats/safetensors-write.ts';
 import { bytesOf, elementCount, fromBytes, type Tensor } from '../../tensor/tensor.ts';
 import { byteSize } from '../../tensor/dtype.ts';
 import { findEntry, type WeightEntry, type WeightSource } from '../../weights/weight-source.ts';
+import type { CheckpointContent } from './checkpoints-node.ts';
 import type { Run } from './run-folder-node.ts';
 
 interface Head {
@@ -64,13 +66,19 @@ export async function openSharedRun(folder: string, ranks: Communicator, open: (
   return run ? { ...run, resumed: shared } : silentRun(folder, { ...head, resumed: shared });
 }
 
+/** Reads a checkpoint's tensors as a writer does, where all ranks must. */
+async function readAlong({ entries, provide, together }: CheckpointContent): Promise<string> {
+  if (together) for await (const _ of writeSafetensors(entries, provide)) void _;
+  return '';
+}
+
 /** Takes what a run is told and writes none of it. */
 function silentRun(folder: string, { resumed, beganAgain }: Pick<Run, 'resumed' | 'beganAgain'>): Run {
   return {
     folder,
     resumed,
     beganAgain,
-    checkpoints: { save: async () => '', last: async () => undefined, best: async () => [] },
+    checkpoints: { save: readAlong, last: async () => undefined, best: async () => [] },
     scalars: async () => {},
     samples: async () => '',
     model: async () => '',

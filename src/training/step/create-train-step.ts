@@ -9,7 +9,9 @@ import { compileHelpers } from './flat-programs.ts';
 import { Optimiser, stateNames } from './optimiser.ts';
 import { inParts, packLike, packsOf } from './packs.ts';
 import type { ParameterGroup } from './parameter-group.ts';
-import { TrainStep, type TrainStepOptions, treatmentOf } from './train-step.ts';
+import { divideStates } from './state-shards.ts';
+import { type TrainStepOptions, treatmentOf } from './step-options.ts';
+import { TrainStep } from './train-step.ts';
 
 /**
  * Compiles a training step and puts its tensors into the engine.
@@ -52,9 +54,11 @@ export async function createTrainStep(options: TrainStepOptions): Promise<TrainS
   const optimiser = new Optimiser(engine, options.optimiser ?? { kind: 'adamw' });
   const { average } = options;
   const packs = packsOf(state, groups, (name) => average !== undefined && (average.of?.(name) ?? true));
+  const divided = options.ranks?.sharded === true && options.ranks.communicator.size > 1;
   for (const { name, members, averaged } of packs) {
     await packLike(state, name, members, (own) => own);
     await packLike(state, stateNames.gradient(name), members, stateNames.gradient);
+    if (divided) continue;
     for (const slot of optimiser.slots)
       await packLike(state, stateNames.slot(slot, name), members, (own) => stateNames.slot(slot, own));
     if (!averaged || state.entries.has(stateNames.average(name))) continue;
@@ -62,9 +66,10 @@ export async function createTrainStep(options: TrainStepOptions): Promise<TrainS
     const values = await state.read(members);
     await state.write(Object.fromEntries(members.map((own) => [stateNames.average(own), values[own] as Tensor])));
   }
+  const shards = await divideStates(engine, state, packs, optimiser.slots, options.ranks);
   const program = await engine.compile(differentiated, weights, {
     parameters: { inputs },
     ...(options.signal ? { signal: options.signal } : {}),
   });
-  return new TrainStep(options, state, program, await compileHelpers(engine), packs, optimiser);
+  return new TrainStep(options, state, program, await compileHelpers(engine), packs, optimiser, shards);
 }

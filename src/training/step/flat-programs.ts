@@ -2,7 +2,7 @@
 
 import type { Engine, Program } from '../../engine/engine.ts';
 import { dim, multiplyDims } from '../../graph/dim.ts';
-import { add, matmul, reshape } from '../../graph/functions.ts';
+import { add, matmul, mul, reshape } from '../../graph/functions.ts';
 import { type Sym, trace } from '../../graph/trace.ts';
 import { memoryWeights } from '../../weights/memory-weights.ts';
 
@@ -30,4 +30,12 @@ export async function compileHelpers(engine: Engine): Promise<{ squares: Program
     none,
   );
   return { squares, accumulate };
+}
+
+/** Copies parts of tensors: `x` times `one`, which changes no bit. */
+export function compileCopy(engine: Engine): Promise<Program> {
+  return engine.compile(
+    trace({ x: flat, one: { dtype: 'float32', shape: [] } }, ({ x, one }) => ({ y: mul(x, one) })),
+    memoryWeights(new Map()),
+  );
 }

@@ -12,6 +12,8 @@ import { stateNames } from './optimiser.ts';
 /** The processes that train together. */
 export interface StepRanks {
   readonly communicator: Communicator;
+  /** Divides moments and averages over the ranks. Default false. */
+  readonly sharded?: boolean;
 }
 
 /** Elements start … end - 1 of a pack. */
@@ -27,17 +29,22 @@ export function ownRange(state: EngineState, pack: string, { communicator }: Ste
   return rangeOf(lengthOf(state, pack), communicator, squareRows);
 }
 
-/** Replaces the gradients of packs by their sums over the ranks. */
+/** Replaces the gradients of packs by their sums over the ranks; with `keepPart`, each rank's part alone. */
 export async function sumGradients(
   state: EngineState,
   packs: readonly { readonly name: string }[],
   { communicator }: StepRanks,
+  keepPart?: (pack: string, part: Float32Array<ArrayBuffer>) => Promise<void>,
 ): Promise<void> {
   for (const { name } of packs) {
     const gradient = stateNames.gradient(name);
     const counts = rangeCounts(lengthOf(state, name), communicator.size, squareRows);
     const { [gradient]: own } = await state.read([gradient]);
     const part = await communicator.reduceScatter(own?.data as Float32Array<ArrayBuffer>, counts);
+    if (keepPart) {
+      await keepPart(name, part);
+      continue;
+    }
     const whole = await communicator.allGather(part, counts);
     await state.write({ [gradient]: float32([whole.length], whole) });
   }

@@ -29,6 +29,8 @@ export interface Update {
   readonly weightDecay: number;
   /** Factor on the gradient: clipping, and the mean over accumulated batches. */
   readonly gradientScale: number;
+  /** The elements of the pack to update, where its moments and averages are divided over ranks. Default: all. */
+  readonly range?: { readonly start: number; readonly end: number };
   /** 1 - decay of the exponential average after this update; undefined for an unknown name. */
   readonly averageRate?: number;
 }
@@ -40,6 +42,8 @@ export const stateNames = {
   fresh: (name: string): string => `fresh/${name}`,
   average: (name: string): string => `ema/${name}`,
   slot: (slot: string, name: string): string => `${slot}/${name}`,
+  /** This rank's part of a divided tensor. */
+  part: (name: string): string => `part/${name}`,
 } as const;
 
 interface Rule {
@@ -198,19 +202,23 @@ export class Optimiser {
     const tensors: Record<string, Tensor> = {};
     for (const [setting, value] of Object.entries(this.#rule.settings(update))) tensors[setting] = number(value);
     if (averageRate !== undefined) tensors['rate'] = number(averageRate);
-    return partsOf(count).map(({ start, end }): BoundRun => {
+    const { start: from, end: to } = update.range ?? { start: 0, end: count };
+    // Divided tensors begin with the range.
+    const kept = (own: string): string => (update.range ? stateNames.part(own) : own);
+    return partsOf(to - from).map(({ start, end }): BoundRun => {
+      const whole = { start: from + start, end: from + end };
       const inputs: Record<string, StatePart> = {
-        p: { name, start, end },
-        g: { name: stateNames.gradient(name), start, end },
+        p: { name, ...whole },
+        g: { name: stateNames.gradient(name), ...whole },
       };
-      const outputs: Record<string, StatePart> = { 'next.p': { name, start, end } };
+      const outputs: Record<string, StatePart> = { 'next.p': { name, ...whole } };
       for (const slot of this.slots) {
-        const place = { name: stateNames.slot(slot, name), start, end };
+        const place = { name: kept(stateNames.slot(slot, name)), start, end };
         inputs[slot] = place;
         outputs[`next.${slot}`] = place;
       }
       if (averageRate !== undefined) {
-        const place = { name: stateNames.average(name), start, end };
+        const place = { name: kept(stateNames.average(name)), start, end };
         inputs['average'] = place;
         outputs['next.average'] = place;
       }

@@ -6,78 +6,23 @@
  * steps are the same to the bit.
  */
 
-import type { Engine, EngineState, Program, Tensors } from '../../engine/engine.ts';
+import type { EngineState, Program, Tensors } from '../../engine/engine.ts';
 import { StableDiffusionError } from '../../errors.ts';
-import type { Graph } from '../../graph/graph.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
-import type { WeightSource } from '../../weights/weight-source.ts';
-import { type AverageConfig, averageRate } from './exponential-average.ts';
-import { meetScalars, ownRange, shareFirst, type StepRanks, sumGradients } from './gradient-exchange.ts';
+import { averageRate } from './exponential-average.ts';
+import { meetScalars, ownRange, shareFirst, sumGradients } from './gradient-exchange.ts';
 import { GradientSums } from './gradient-sums.ts';
-import { type Optimiser, type OptimiserConfig, stateNames, type Update } from './optimiser.ts';
+import { type Optimiser, stateNames, type Update } from './optimiser.ts';
 import type { Pack } from './packs.ts';
-import type { ParameterGroup } from './parameter-group.ts';
-
-/**
- * How a parameter is treated: `fixed` ones are built into the program; `shared` ones are read from the state but not changed here
- * (another step trains them); the others are trained, with these settings.
- */
-export type Treatment = 'fixed' | 'shared' | ParameterGroup;
-
-export interface TrainStepOptions {
-  readonly engine: Engine;
-  /** A traced loss: its scalar output `loss` is minimised. Other outputs are reported: scalars as metrics, the rest as tensors. */
-  readonly graph: Graph;
-  readonly weights: WeightSource;
-  /** By default every parameter is trained. */
-  readonly treatment?: (name: string) => Treatment;
-  /** Default AdamW. */
-  readonly optimiser?: OptimiserConfig;
-  /** Largest norm of all gradients together; larger ones are scaled down (`clip_grad_norm_`). */
-  readonly clipNorm?: number;
-  /** Exponential averages of the trained parameters, or of those that `of` chooses. */
-  readonly average?: AverageConfig & { readonly of?: (name: string) => boolean };
-  /** Blocks whose activations are calculated again in the backward pass: `blockOfModule`. */
-  readonly checkpoint?: (scope: string) => string | undefined;
-  /** The processes that train together: gradients and metrics are means over their batches. Default: this one alone. */
-  readonly ranks?: StepRanks;
-  /** A state to live in, so that steps can share parameters; by default one of its own. */
-  readonly state?: EngineState;
-  /** Outputs of the graph that replace tensors of the state after each batch, e.g. running statistics: output → tensor. */
-  readonly keep?: Readonly<Record<string, string>>;
-  readonly signal?: AbortSignal;
-}
-
-export interface StepOptions {
-  /** Learning rate of this step, before a group's factor. */
-  readonly learningRate: number;
-  readonly signal?: AbortSignal;
-}
-
-export interface StepResult {
-  readonly loss: number;
-  /** Scalar outputs, the loss among them; means over accumulated batches. */
-  readonly metrics: Readonly<Record<string, number>>;
-  /** Metrics of each accumulated batch. */
-  readonly batches: readonly Readonly<Record<string, number>>[];
-  /** Outputs that are not scalars, of the last batch. */
-  readonly tensors: Readonly<Record<string, Tensor>>;
-  /** Norm of all gradients, before clipping. */
-  readonly gradientNorm: number;
-}
-
-/** Everything that changes from step to step: tensors by their names in the state, and counts. */
-export interface TrainingState {
-  readonly tensors: Tensors;
-  readonly counts: TrainingCounts;
-}
-
-export interface TrainingCounts {
-  /** Updates made. */
-  readonly steps: number;
-  /** Updates of the averages. */
-  readonly averageUpdates: number;
-}
+import type { StateShards } from './state-shards.ts';
+import {
+  type StepOptions,
+  type StepResult,
+  type TrainingCounts,
+  type TrainingState,
+  type TrainStepOptions,
+  treatmentOf,
+} from './step-options.ts';
 
 export class TrainStep implements AsyncDisposable {
   /** Names of the trained parameters: those that are not fixed or shared and that the loss depends on. */
@@ -85,6 +30,8 @@ export class TrainStep implements AsyncDisposable {
   /** Names of the parameters that have an average. */
   readonly averaged: readonly string[];
   readonly state: EngineState;
+  /** Moments and averages, where they are divided over ranks. */
+  readonly shards: StateShards | undefined;
   readonly #options: TrainStepOptions;
   readonly #optimiser: Optimiser;
   readonly #gradient: Program;
@@ -103,7 +50,9 @@ export class TrainStep implements AsyncDisposable {
     helpers: { readonly squares: Program; readonly accumulate: Program },
     packs: readonly Pack[],
     optimiser: Optimiser,
+    shards?: StateShards,
   ) {
+    this.shards = shards;
     this.#options = options;
     this.state = state;
     this.#gradient = gradient;
@@ -163,7 +112,8 @@ export class TrainStep implements AsyncDisposable {
     const { ranks } = this.#options;
     if (!ranks || ranks.communicator.size === 1) return { squares: await this.#sums.squares(), metrics };
     await shareFirst(this.state, [...new Set(Object.values(this.#options.keep ?? {}))], ranks);
-    await sumGradients(this.state, this.#packs, ranks);
+    const { shards } = this;
+    await sumGradients(this.state, this.#packs, ranks, shards && ((pack, part) => shards.keepGradient(pack, part)));
     const squares = await this.#sums.squares((pack) => ownRange(this.state, pack, ranks));
     return meetScalars(ranks.communicator, squares, metrics);
   }
@@ -204,10 +154,12 @@ export class TrainStep implements AsyncDisposable {
         learningRate: learningRate * (group.learningRateScale ?? 1),
         weightDecay: group.weightDecay ?? decay,
         gradientScale: clip / batches,
+        ...(this.shards ? { range: this.shards.rangeOf(name) } : {}),
         ...(rate !== undefined && averaged ? { averageRate: rate } : {}),
       }),
     );
     await this.#optimiser.apply(this.state, updates);
+    await this.shards?.gatherParameters();
     this.#steps++;
     if (average) this.#averageUpdates++;
   }
@@ -225,8 +177,16 @@ export class TrainStep implements AsyncDisposable {
 
   /** Their averages, by parameter. */
   async averages(names: readonly string[] = this.averaged): Promise<Record<string, Tensor>> {
-    const read = await this.state.read(names.map(stateNames.average));
+    const read = await this.#read(names.map(stateNames.average));
     return Object.fromEntries(names.map((name) => [name, read[stateNames.average(name)] as Tensor]));
+  }
+
+  /** Tensors by their names in checkpoints. */
+  async #read(names: readonly string[]): Promise<Record<string, Tensor>> {
+    const divided = names.filter((name) => this.shards?.shapeOf(name));
+    const read = await this.state.read(names.filter((name) => !this.shards?.shapeOf(name)));
+    for (const name of divided) read[name] = (await this.shards?.read(name)) as Tensor;
+    return read;
   }
 
   /** Names of the tensors that a checkpoint needs; `state.read` gives them a few at a time. */
@@ -240,7 +200,7 @@ export class TrainStep implements AsyncDisposable {
 
   /** Everything a run needs to resume. */
   async save(): Promise<TrainingState> {
-    return { tensors: await this.state.read(this.#stateNames), counts: this.counts };
+    return { tensors: await this.#read(this.#stateNames), counts: this.counts };
   }
 
   /** Restores a saved state. Tensors may come in several calls, counts with any of them. Throws `shape-mismatch` for another network's state. */
@@ -252,7 +212,10 @@ export class TrainStep implements AsyncDisposable {
         'shape-mismatch',
         `This training has no tensors ${unknown.slice(0, 5).join(', ')}: the saved state is of another network or optimiser.`,
       );
-    if (tensors) await this.state.write(tensors);
+    const all = Object.entries(tensors ?? {});
+    const divided = all.filter(([name]) => this.shards?.shapeOf(name));
+    await this.state.write(Object.fromEntries(all.filter(([name]) => !this.shards?.shapeOf(name))));
+    for (const [name, value] of divided) await this.shards?.write(name, value);
     if (counts) {
       this.#steps = counts.steps;
       this.#averageUpdates = counts.averageUpdates;
@@ -265,6 +228,7 @@ export class TrainStep implements AsyncDisposable {
       this.#helpers.squares.dispose(),
       this.#helpers.accumulate.dispose(),
       this.#optimiser.dispose(),
+      this.shards?.dispose(),
     ]);
     if (!this.#options.state) await this.state.dispose();
   }
@@ -272,11 +236,6 @@ export class TrainStep implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
   }
-}
-
-/** How a parameter is treated: by default trained, with the settings of the optimiser. */
-export function treatmentOf(options: TrainStepOptions, name: string): Treatment {
-  return options.treatment?.(name) ?? {};
 }
 
 function averageScalars(results: readonly Record<string, Tensor>[]): Record<string, number> {

@@ -7,6 +7,7 @@ import type { Tensor } from '../../tensor/tensor.ts';
 import type { WeightEntry, WeightSource } from '../../weights/weight-source.ts';
 import type { TraineeCheckpoint } from '../trainee.ts';
 import { stateNames } from './optimiser.ts';
+import type { StateShards } from './state-shards.ts';
 
 /** The counts of a step, as a checkpoint keeps them. */
 export const countsSchema = z.object({
@@ -20,6 +21,8 @@ export interface TrainedStateOptions {
   readonly names: readonly string[];
   /** Parameters with an average. */
   readonly averaged: readonly string[];
+  /** Those of the steps whose moments and averages are divided over ranks. */
+  readonly shards?: readonly (StateShards | undefined)[];
   /** The possible mismatch, for messages: `model or optimiser`. */
   readonly kind: string;
 }
@@ -33,9 +36,21 @@ export class TrainedState {
     this.#averaged = new Set(options.averaged);
   }
 
-  /** The name of a parameter's average, or of itself where it has none. */
+  /** The divided tensors that have one of this name. */
+  #shardsOf(name: string): StateShards | undefined {
+    return this.#options.shards?.find((shards) => shards?.shapeOf(name));
+  }
+
+  /** The name of a parameter's average, or of itself where it has none, or where averages are divided (`withAverages`). */
   averageOf(name: string): string {
-    return this.#averaged.has(name) ? stateNames.average(name) : name;
+    return this.#averaged.has(name) && !this.#shardsOf(stateNames.average(name)) ? stateNames.average(name) : name;
+  }
+
+  /** Does `work` while averages can be read by `averageOf`. All ranks do it where they are divided. */
+  withAverages<T>(work: () => Promise<T>): Promise<T> {
+    const [name] = this.#options.averaged;
+    const shards = name === undefined ? undefined : this.#shardsOf(stateNames.average(name));
+    return shards ? shards.withAverages(work) : work();
   }
 
   /** Inputs of a program over these parameters, bound to their averages. */
@@ -44,11 +59,13 @@ export class TrainedState {
   }
 
   async read(name: string): Promise<Tensor> {
-    return (await this.#options.state.read([name]))[name] as Tensor;
+    const shards = this.#shardsOf(name);
+    return shards ? shards.read(name) : ((await this.#options.state.read([name]))[name] as Tensor);
   }
 
   entry(name: string): WeightEntry {
-    return { name, dtype: 'float32', shape: this.#options.state.entries.get(name)?.shape ?? [] };
+    const shape = this.#shardsOf(name)?.shapeOf(name) ?? this.#options.state.entries.get(name)?.shape ?? [];
+    return { name, dtype: 'float32', shape };
   }
 
   /** Everything, with counts and numbers. */
@@ -56,6 +73,7 @@ export class TrainedState {
     return {
       entries: this.#options.names.map((name) => this.entry(name)),
       provide: ({ name }) => this.read(name),
+      together: this.#options.shards?.some((shards) => shards !== undefined) ?? false,
       state,
     };
   }
@@ -80,7 +98,12 @@ export class TrainedState {
         'weights-mismatch',
         `${saved.label} lacks ${missing.slice(0, 5).join(', ')}: it is of another ${kind}.`,
       );
-    for (const name of names) await this.#options.state.write({ [name]: await saved.read(name) });
+    for (const name of names) {
+      const value = await saved.read(name);
+      const shards = this.#shardsOf(name);
+      if (shards) await shards.write(name, value);
+      else await this.#options.state.write({ [name]: value });
+    }
     return counts.data;
   }
 }

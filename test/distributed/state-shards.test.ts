@@ -1,0 +1,97 @@
+/** Divided moments and averages: the same bits as undivided for the same number of ranks, in memory, in checkpoints, and after a change of ranks. */
+
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { createNodeEngine } from '../../src/engine/node.ts';
+import { dim } from '../../src/graph/dim.ts';
+import { linear, mean, mul, sub, tanh } from '../../src/graph/functions.ts';
+import { trace } from '../../src/graph/trace.ts';
+import { TorchGenerator } from '../../src/random/torch-generator.ts';
+import type { Tensor } from '../../src/tensor/tensor.ts';
+import { createTrainStep } from '../../src/training/step/create-train-step.ts';
+import { initialWeights } from '../../src/training/step/initial-weights.ts';
+import type { TrainingState } from '../../src/training/step/step-options.ts';
+import type { TrainStep } from '../../src/training/step/train-step.ts';
+import { localRanks } from './local-ranks.ts';
+
+const engine = createNodeEngine({ threads: 1 });
+after(() => engine.dispose());
+
+/** Parameters of 35, 7, 21 and 3 elements: no boundary of a rank is one of a parameter. */
+const shapes = { 'a.weight': [7, 5], 'a.bias': [7], 'b.weight': [3, 7], 'b.bias': [3] } as const;
+const graph = trace({ x: { dtype: 'float32', shape: [dim('batch'), 5] } }, ({ x }, p) => {
+  const hidden = tanh(linear(x, p.get('a.weight', [7, 5]), p.get('a.bias', [7])));
+  const y = sub(linear(hidden, p.get('b.weight', [3, 7]), p.get('b.bias', [3])), 1);
+  return { loss: mean(mul(y, y)) };
+});
+const weights = initialWeights(
+  Object.entries(shapes).map(([name, shape]) => ({ name, shape })),
+  3,
+);
+const batch = (rank: number, i: number): { readonly x: Tensor } => ({ x: new TorchGenerator(97 * rank + i).randn([2, 5]) });
+
+interface Run {
+  readonly size: number;
+  readonly sharded: boolean;
+  readonly steps: readonly [from: number, to: number];
+  readonly start?: TrainingState;
+}
+
+/** What each rank has after the steps: its checkpoint, and the norms. */
+function train({ size, sharded, steps: [from, to], start }: Run) {
+  return Promise.all(
+    localRanks(size).map(async (communicator, rank) => {
+      await using step: TrainStep = await createTrainStep({
+        engine,
+        graph,
+        weights,
+        average: { decay: 0.9, of: (name) => name.startsWith('a.') },
+        clipNorm: 0.3,
+        ranks: { communicator, sharded },
+      });
+      if (start) await step.restore(start);
+      const norms: number[] = [];
+      for (let i = from; i < to; i++)
+        norms.push((await step.run([batch(rank, i), batch(rank, i + 50)], { learningRate: 0.05 })).gradientNorm);
+      const during = await step.shards?.withAverages(() => step.parameters());
+      return { saved: await step.save(), norms, during, parameters: await step.parameters() };
+    }),
+  );
+}
+
+for (const size of [2, 3])
+  test(`${size} ranks: divided states have the bits of undivided ones`, async () => {
+    const whole = await train({ size, sharded: false, steps: [0, 4] });
+    const divided = await train({ size, sharded: true, steps: [0, 4] });
+    for (const [rank, { saved, norms, during, parameters }] of divided.entries()) {
+      assert.deepEqual(saved, whole[rank]?.saved);
+      assert.deepEqual(norms, whole[0]?.norms);
+      assert.deepEqual(parameters, whole[0]?.parameters);
+      // Within `withAverages` the parameters are their averages; `b` has none.
+      assert.deepEqual(during?.['a.weight'], saved.tensors['ema/a.weight']);
+      assert.deepEqual(during?.['b.weight'], saved.tensors['b.weight']);
+    }
+    assert.notDeepEqual(divided[0]?.saved.tensors['exp_avg/b.bias']?.data, new Float32Array(3));
+  });
+
+test('a checkpoint of divided states goes on to the same bits, divided or not, and on another number of ranks', async () => {
+  const start = (await train({ size: 2, sharded: true, steps: [0, 2] }))[0]?.saved as TrainingState;
+  const want = (await train({ size: 2, sharded: true, steps: [0, 4] }))[0]?.saved;
+  for (const sharded of [true, false])
+    assert.deepEqual((await train({ size: 2, sharded, steps: [2, 4], start }))[0]?.saved, want);
+  const three = await train({ size: 3, sharded: true, steps: [2, 2], start });
+  assert.deepEqual(three[2]?.saved, start);
+});
+
+test('ranks share the moments', async () => {
+  const lengths = await Promise.all(
+    localRanks(2).map(async (communicator) => {
+      await using step = await createTrainStep({ engine, graph, weights, ranks: { communicator, sharded: true } });
+      return [...step.state.entries]
+        .filter(([name]) => name.includes('exp_avg/'))
+        .map(([, { shape }]) => shape[0]);
+    }),
+  );
+  // One pack of 48 + 16 + 32 + 16 elements.
+  assert.deepEqual(lengths, [[48], [64]]);
+});
