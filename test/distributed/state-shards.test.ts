@@ -28,7 +28,9 @@ const weights = initialWeights(
   Object.entries(shapes).map(([name, shape]) => ({ name, shape })),
   3,
 );
-const batch = (rank: number, i: number): { readonly x: Tensor } => ({ x: new TorchGenerator(97 * rank + i).randn([2, 5]) });
+const batch = (rank: number, i: number): { readonly x: Tensor } => ({
+  x: new TorchGenerator(97 * rank + i).randn([2, 5]),
+});
 
 interface Run {
   readonly size: number;
@@ -87,9 +89,7 @@ test('ranks share the moments', async () => {
   const lengths = await Promise.all(
     localRanks(2).map(async (communicator) => {
       await using step = await createTrainStep({ engine, graph, weights, ranks: { communicator, sharded: true } });
-      return [...step.state.entries]
-        .filter(([name]) => name.includes('exp_avg/'))
-        .map(([, { shape }]) => shape[0]);
+      return [...step.state.entries].filter(([name]) => name.includes('exp_avg/')).map(([, { shape }]) => shape[0]);
     }),
   );
   // One pack of 48 + 16 + 32 + 16 elements.
