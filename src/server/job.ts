@@ -19,6 +19,9 @@ export type JobState = (typeof jobStates)[number];
 
 export const outputFormats = ['png', 'jpeg', 'webp'] as const;
 
+/** Filters that enlarge a picture before its second pass. */
+export const upscaleFilters = ['lanczos', 'nearest', 'bicubic', 'bilinear'] as const;
+
 /** A1111's inpainting: the mask's edge, what the hole holds, and which part is painted. */
 const inpaintSchema = z.object({
   /** Standard deviation of the blur of the mask's edge, pixels. */
@@ -44,7 +47,7 @@ const hiresSchema = z.object({
   asked: z.union([z.object({ scale: z.number() }), z.object({ width: z.int(), height: z.int() })]).optional(),
   steps: z.int().positive().optional(),
   strength: z.number().min(0).max(1),
-  upscaler: z.enum(['lanczos', 'nearest', 'bicubic', 'bilinear']),
+  upscaler: z.enum(upscaleFilters),
   upscalerName: z.string().optional(),
   prompt: z.string().optional(),
   negativePrompt: z.string().optional(),

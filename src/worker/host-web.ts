@@ -66,7 +66,7 @@ async function loadHere(
   onProgress: (progress: LoadProgress) => void,
   signal: AbortSignal,
 ): Promise<Model> {
-  const { file, provider, wasmPath, threads, precision, config, ema, vocabulary, taesd } = options;
+  const { file, provider, wasmPath, threads, precision, config, ema, vocabulary, taesd, loras, embeddings } = options;
   const engine = await createWebEngine({
     ...(provider ? { provider } : {}),
     wasmPath,
@@ -81,6 +81,8 @@ async function loadHere(
       ema,
       vocabulary,
       taesd,
+      loras,
+      embeddings,
     });
   } catch (error) {
     await engine.dispose();

@@ -9,6 +9,7 @@ import type { ErrorCode } from '../errors.ts';
 import type { Image } from '../image/image.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { CheckpointKind } from '../checkpoints/assembled-config.ts';
+import type { EmbeddingName, LoraStrength } from '../model/adapters.ts';
 import type { GeneratedImage, PipelineEvent } from '../pipelines/events.ts';
 import type { TaskOptions } from '../generation/inputs.ts';
 
@@ -27,6 +28,10 @@ export interface WorkerModelOptions {
   /** The text of BERT's vocab.txt. */
   readonly vocabulary?: string;
   readonly taesd?: Blob | string;
+  /** LoRA files, merged as the weights are read. */
+  readonly loras?: readonly (LoraStrength & { readonly file: Blob | string })[];
+  /** Textual inversion files. */
+  readonly embeddings?: readonly (EmbeddingName & { readonly file: Blob | string })[];
 }
 
 /** The facts about a model that a page needs to offer the right settings. */

@@ -1,50 +1,10 @@
 /** Every view in light and dark, on desktop and phone: axe finds no violation, nothing is wider than the screen, and pictures of it are taken. */
 
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { test } from 'node:test';
-import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
-import {
-  desktop,
-  dropFiles,
-  makePicture,
-  openPage,
-  phone,
-  screenshot,
-  servePage,
-  startPage,
-  withoutPage,
-} from './open-page.ts';
-
-const axe = join(import.meta.dirname, '../../web/node_modules/axe-core/axe.min.js');
-const withoutAxe = withoutPage || (existsSync(axe) ? false : 'axe-core is not installed in web/');
-
-interface Violation {
-  readonly id: string;
-  readonly nodes: readonly { readonly html: string; readonly failureSummary?: string }[];
-}
-
-async function check(page: Page, view: string, device: string): Promise<void> {
-  for (const colorScheme of ['light', 'dark'] as const) {
-    await page.emulateMedia({ colorScheme });
-    const name = `${view}-${colorScheme}-${device}`;
-    const { violations } = (await page.evaluate('axe.run(document, { resultTypes: ["violations"] })')) as {
-      readonly violations: readonly Violation[];
-    };
-    assert.deepEqual(
-      violations.map(
-        ({ id, nodes }) =>
-          `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary ?? ''}`).join('; ')}`,
-      ),
-      [],
-      name,
-    );
-    const tooWide = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
-    assert.ok(!tooWide, `${name}: wider than the screen`);
-    await screenshot(page, name);
-  }
-}
+import type { Browser, BrowserContextOptions } from 'playwright-core';
+import { check, withAxe, withoutAxe } from './axe.ts';
+import { desktop, dropFiles, makePicture, openPage, phone, servePage, startPage } from './open-page.ts';
 
 async function look(browser: Browser, url: string, device: string, options: BrowserContextOptions): Promise<void> {
   const { page, context, problems } = await openPage(
@@ -53,7 +13,7 @@ async function look(browser: Browser, url: string, device: string, options: Brow
     { place: 'server', settings: { steps: 6, guidanceScale: 4, seed: 2 } },
     options,
   );
-  await page.evaluate(readFileSync(axe, 'utf8'));
+  await withAxe(page);
   await check(page, 'welcome', device);
   for (const prompt of ['cat face', 'grinning face']) await makePicture(page, prompt);
   await check(page, 'made', device);

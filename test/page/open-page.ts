@@ -12,7 +12,7 @@ import type { Image } from '../../src/image/image.ts';
 import { readImageMetadata } from '../../src/image/metadata/image-metadata.ts';
 import { pocketModel } from '../../src/model/load-model-node.ts';
 import type { ApiKey } from '../../src/server/http/api-keys.ts';
-import { startServer } from '../../src/server/server.ts';
+import { type ServeOptions, startServer } from '../../src/server/server.ts';
 import { launchBrowser, withoutBrowser } from '../engine/browser.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -63,7 +63,10 @@ export async function serveFiles(): Promise<PageHost> {
 }
 
 /** `sd serve` with the pocket model and the page, in this process. */
-export async function servePage(keys: readonly ApiKey[] = []): Promise<PageHost> {
+export async function servePage(
+  keys: readonly ApiKey[] = [],
+  folders: Pick<ServeOptions, 'lorasFolder' | 'embeddingsFolder' | 'outputFolder'> = {},
+): Promise<PageHost> {
   const folder = mkdtempSync(join(tmpdir(), 'sd-page-'));
   const server = await startServer({
     model: pocketModel,
@@ -72,6 +75,7 @@ export async function servePage(keys: readonly ApiKey[] = []): Promise<PageHost>
     dataFolder: folder,
     webFolder: built,
     keys,
+    ...folders,
   });
   return {
     url: `${server.url}/`,

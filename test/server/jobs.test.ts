@@ -244,3 +244,45 @@ test('wrong jobs are refused, field by field', async () => {
   await refused([], 422);
   assert.equal((await server.json('GET', '/api/v1/jobs?limit=1000', undefined, alice)).status, 422);
 });
+
+test('a second pass at a larger size; its names are checked', async () => {
+  const { job } = await post({ ...small, hires: { scale: 1.5, steps: 1, upscaler: 'nearest', prompt: 'a pear' } });
+  let done = await get(job.id);
+  for await (const { event } of events(job.id)) if (event === 'result') done = await get(job.id);
+  const [image] = done.result?.images ?? [];
+  assert.match(
+    image?.infotext ?? '',
+    /Denoising strength: 0\.7, .*Hires prompt: a pear, Hires upscale: 1\.5, Hires steps: 1, Hires upscaler: Nearest/,
+  );
+  const file = await fetch(`${server.url}${image?.url}`, { headers: alice });
+  const picture = await decode(Buffer.from(await file.arrayBuffer()).toString('base64'));
+  assert.deepEqual([picture.width, picture.height], [96, 96]);
+  for (const [hires, says] of [
+    [{ sampler: 'nosuch' }, /nosuch/],
+    [{ schedule: 'nosuch' }, /nosuch/],
+    [{ scale: 2, width: 96 }, /scale, or width and height/],
+    [{ scale: 17 }, /16/],
+    [{ upscaler: 'ESRGAN' }, /lanczos/],
+  ] as const) {
+    const { status, body } = await server.json('POST', '/api/v1/jobs', { ...small, hires }, alice);
+    assert.equal(status, 422, JSON.stringify(hires));
+    assert.match(JSON.stringify(body), says);
+  }
+  const unknown = await server.json('POST', '/api/v1/jobs', { ...small, hires: { model: 'nosuch' } }, alice);
+  assert.equal(unknown.status, 404);
+  const image64 = base64Png(testImage(64, 64));
+  const refused = await server.json(
+    'POST',
+    '/api/v1/jobs',
+    { ...small, task: 'img2img', image: image64, hires: {} },
+    alice,
+  );
+  assert.equal(refused.status, 422);
+});
+
+test('the seed of a variation, by either of its names', async () => {
+  const first = await post({ ...small, seed: 5, variation: { seed: 9, strength: 0.5 } });
+  const second = await post({ ...small, seed: 5, noiseSettings: { subseed: 9, subseedStrength: 0.5 } });
+  assert.deepEqual(first.job.request['variation'], { seed: 9, strength: 0.5 });
+  assert.deepEqual(second.job.request['variation'], { seed: 9, strength: 0.5 });
+});

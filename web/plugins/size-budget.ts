@@ -1,6 +1,7 @@
 /**
  * Fails the build where the page's own JavaScript is more than it may be, compressed. The engine is told beside it: the worker with the library
- * (half of it CLIP's vocabulary) and ONNX Runtime's scripts, which load when pictures are first made in the browser.
+ * (half of it CLIP's vocabulary) and ONNX Runtime's scripts, which load when pictures are first made in the browser; and CLIP's vocabulary again,
+ * which the page loads when it first counts a prompt's tokens.
  */
 
 import { gzipSync } from 'node:zlib';
@@ -10,7 +11,7 @@ import type { Plugin } from 'vite';
 
 const mostKilobytes = 300;
 
-const isEngine = (file: string): boolean => /^(worker|ort)\b/.test(file);
+const isEngine = (file: string): boolean => /^(worker|ort|clip-tokenizer)\b/.test(file);
 
 export function sizeBudget(): Plugin {
   let assets = '';

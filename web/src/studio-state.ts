@@ -1,7 +1,7 @@
 /** The state of the page: immutable plain data. */
 
 import type { EngineChoice } from './engines/choose-engine.ts';
-import type { PictureEngine } from './engines/picture-engine.ts';
+import type { PictureEngine, PictureJob } from './engines/picture-engine.ts';
 import type { AxisChoice, Grid } from './grid/grid-run.ts';
 import type { Picture } from './history/picture-database.ts';
 import type { Settings, Task } from './settings/settings.ts';
@@ -28,6 +28,13 @@ interface Notice {
   readonly action?: { readonly label: string; readonly run: () => void };
 }
 
+/** A job that waits for the one under way. */
+export interface QueuedJob {
+  readonly id: string;
+  readonly job: PictureJob;
+  readonly model: string;
+}
+
 export interface StudioState {
   readonly view: View;
   readonly task: Task;
@@ -40,8 +47,12 @@ export interface StudioState {
   readonly connecting: boolean;
   readonly model: string;
   readonly run?: Run;
+  /** Jobs that wait, the next one first. */
+  readonly queue: readonly QueuedJob[];
   /** The pictures of the last job. */
   readonly made: readonly Picture[];
+  /** Id of the one of them that is looked at; undefined for the first. */
+  readonly shown?: string;
   readonly history: readonly Picture[];
   readonly historyLoaded: boolean;
   readonly compared: readonly [string | undefined, string | undefined];
@@ -49,7 +60,7 @@ export interface StudioState {
   readonly axes: readonly [AxisChoice, AxisChoice];
   /** The last grid. */
   readonly grid?: Grid;
-  readonly dialog?: 'engine' | 'shortcuts';
+  readonly dialog?: 'engine' | 'shortcuts' | 'adapters';
   readonly notice?: Notice;
   /** A dropped picture, to ask the user about. */
   readonly dropped?: File;

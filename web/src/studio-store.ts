@@ -16,6 +16,7 @@ export class StudioStore {
     connecting: true,
     model: rememberedModel(),
     made: [],
+    queue: [],
     history: [],
     historyLoaded: false,
     compared: [undefined, undefined],

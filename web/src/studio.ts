@@ -15,10 +15,15 @@ import {
   type PromptSyntax,
   rememberSettings,
   type Settings,
+  type Task,
   isAnySeed,
 } from './settings/settings.ts';
+import { isAnyVariation, withVariationSeed } from './settings/extra-settings.ts';
 import { collectPictures } from './engines/collect-pictures.ts';
+import { framed } from './engines/framed-picture.ts';
+import { JobQueue } from './engines/job-queue.ts';
 import { PictureHistory } from './history/picture-history.ts';
+import { tellOf } from './shell/notification.ts';
 import type { Run, StudioState } from './studio-state.ts';
 import { StudioStore } from './studio-store.ts';
 
@@ -27,6 +32,8 @@ export { type View, views } from './studio-state.ts';
 class Studio extends StudioStore {
   /** The pictures that were made, kept in this browser. */
   readonly pictures = new PictureHistory(this);
+  /** Jobs that wait for the one under way. */
+  readonly waiting = new JobQueue(this);
   #running: AbortController | undefined;
   #connection = 0;
 
@@ -95,6 +102,7 @@ class Studio extends StudioStore {
     else this.#fitSettings();
     const left = engine.unfinished?.();
     if (left) void this.#make(left.job, left.model);
+    else void this.next();
   }
 
   /** Sizes follow the model; samplers that an engine does not have give way to its first. */
@@ -151,12 +159,14 @@ class Studio extends StudioStore {
     if (task === 'inpaint' && !mask) throw new Error('First paint over the part to regenerate.');
     const wanted = checkedSettings({ ...settings, ...change }, settings);
     const seed = isAnySeed(wanted) ? anySeed() : wanted.seed;
+    const extra = isAnyVariation(wanted.extra) ? withVariationSeed(wanted.extra, anySeed()) : wanted.extra;
     return {
       task,
       settings: {
         ...wanted,
         ...fittedSize(wanted, model),
         seed,
+        extra,
         promptSyntax: this.promptSyntax(model),
         ...(hasOwnSpacing(wanted.sampler) ? { schedule: '' } : {}),
       },
@@ -170,25 +180,45 @@ class Studio extends StudioStore {
     return this.#running !== undefined;
   }
 
-  /** Generates pictures with the form's settings. */
+  /** Generates pictures with the form's settings, after those that are under way. */
   async make(): Promise<void> {
-    if (this.#running) return;
     try {
       const job = this.job();
       this.set({ view: 'create', notice: undefined });
-      await this.#make(job);
+      if (this.#running || this.state.grid?.running) this.waiting.add(job, this.state.model);
+      else await this.#make(job);
     } catch (error) {
       this.fail((error as Error).message);
     }
   }
 
   async #make(job: PictureJob, model = this.state.model): Promise<void> {
+    const began = Date.now();
     try {
       const made = await this.runJob(job, model);
-      if (made) this.set({ made });
+      if (made) {
+        this.set({ made, shown: undefined });
+        tellOf(made, Date.now() - began);
+      }
     } catch (error) {
       this.fail((error as Error).message);
     }
+    await this.next();
+  }
+
+  /** Begins the next job that waits, if nothing else is under way. */
+  async next(): Promise<void> {
+    if (this.#running || this.state.grid?.running || !this.state.engine) return;
+    const next = this.waiting.take();
+    if (next) await this.#make(next.job, next.model);
+  }
+
+  /** Chooses what to begin from. A picture on the stage becomes the beginning. */
+  chooseTask(task: Task): void {
+    const { made, shown } = this.state;
+    const picture = made.find(({ id }) => id === shown) ?? made[0];
+    if (task !== 'txt2img' && picture) this.begin(task, picture.file);
+    else this.set({ task });
   }
 
   /** Runs a job to its pictures, which go into the history; undefined where it was cancelled. Throws an Error for people. */
@@ -202,7 +232,7 @@ class Studio extends StudioStore {
     };
     const made: Picture[] = [];
     try {
-      await collectPictures({ engine, model, job, signal: controller.signal, show, made });
+      await collectPictures({ engine, model, job: await framed(job), signal: controller.signal, show, made });
     } catch (error) {
       if (!isAbort(error) && !controller.signal.aborted) throw error;
     } finally {
@@ -224,7 +254,7 @@ class Studio extends StudioStore {
 
   /** A picture as the beginning of another. */
   begin(task: 'img2img' | 'inpaint', file: Blob): void {
-    this.set({ view: 'create', task, initial: file, mask: undefined, made: [], dropped: undefined });
+    this.set({ view: 'create', task, initial: file, mask: undefined, made: [], shown: undefined, dropped: undefined });
   }
 
   applySettings(settings: Settings): void {

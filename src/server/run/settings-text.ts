@@ -56,6 +56,7 @@ export function extraSettings(request: JobRequest, index: number): Record<string
     ...(inpaint?.onlyMaskedPadding === undefined
       ? {}
       : { 'Inpaint area': 'Only masked', 'Masked area padding': inpaint.onlyMaskedPadding }),
+    ...(inpaint && inpaint.fill !== 'original' ? { 'Masked content': inpaint.fill } : {}),
     ...hiresLines(request, index),
   };
 }
@@ -82,6 +83,8 @@ export function settingsText({ request, index, model, modelHash, version }: Pict
     clipSkip: request.clipSkip,
     ensd: request.noiseSettings?.etaNoiseSeedDelta,
     rng: rngNames[request.noise] ?? request.noise,
+    tiling: request.seamless !== undefined,
+    tokenMergingRatio: request.tokenMerging,
     // Written as floats.
     extra: Object.fromEntries(
       Object.entries(extraSettings(request, index)).map(([key, value]) => [

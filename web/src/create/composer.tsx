@@ -5,6 +5,8 @@ import { Icon } from '../shell/icons.tsx';
 import { Segments } from '../settings/fields.tsx';
 import type { Task } from '../settings/settings.ts';
 import { studio, useStudio } from '../studio.ts';
+import { AdaptersButton } from './adapters-button.tsx';
+import { TokenCount } from './token-count.tsx';
 import { typeInto, weighed } from './word-weights.ts';
 
 const tasks = [
@@ -104,7 +106,7 @@ export function Composer({ onSettings }: { readonly onSettings: () => void }) {
           name="task"
           value={task}
           options={tasks}
-          onChange={(value) => studio.set({ task: value })}
+          onChange={(value) => studio.chooseTask(value)}
         />
         <button
           type="button"
@@ -121,13 +123,26 @@ export function Composer({ onSettings }: { readonly onSettings: () => void }) {
           <Icon name="negative" />
           {showNegative ? 'No negative' : 'Negative'}
         </button>
+        <AdaptersButton />
+        <TokenCount prompt={settings.prompt} />
         <button type="button" className="quiet settings-button" aria-label="Settings" onClick={onSettings}>
           <Icon name="settings" />
         </button>
         {run ? (
-          <button type="button" className="primary stop" onClick={() => studio.stop()}>
-            Stop <kbd>Esc</kbd>
-          </button>
+          <>
+            <button
+              type="submit"
+              className="quiet queue-button"
+              aria-label="Add to the queue"
+              title="Add to the queue (Ctrl ↵)"
+            >
+              <Icon name="plus" />
+              <span>Queue</span>
+            </button>
+            <button type="button" className="primary stop" onClick={() => studio.stop()}>
+              Stop <kbd>Esc</kbd>
+            </button>
+          </>
         ) : (
           <button type="submit" className="primary" disabled={!engine || connecting}>
             Make <kbd>Ctrl ↵</kbd>

@@ -1,11 +1,12 @@
 /** The field for the initial picture. */
 
 import { useRef } from 'react';
-import { urlOf } from '../history/picture-database.ts';
+import { type Picture, urlOf } from '../history/picture-database.ts';
 import { Icon } from '../shell/icons.tsx';
 import { studio, useStudio } from '../studio.ts';
 
-export function InitialPicture() {
+/** @param shown the picture on the stage, which can become the beginning */
+export function InitialPicture({ shown }: { readonly shown: Picture | undefined }) {
   const { initial, task } = useStudio();
   const input = useRef<HTMLInputElement>(null);
   const choose = (
@@ -22,6 +23,19 @@ export function InitialPicture() {
       }}
     />
   );
+  if (!initial && shown && task !== 'txt2img') {
+    return (
+      <div className="initial-bar">
+        {choose}
+        <button type="button" className="small" onClick={() => studio.begin(task, shown.file)}>
+          {task === 'inpaint' ? 'Paint over this picture' : 'Begin from this picture'}
+        </button>
+        <button type="button" className="quiet small" onClick={() => input.current?.click()}>
+          Another picture
+        </button>
+      </div>
+    );
+  }
   if (!initial) {
     return (
       <div className="invitation">

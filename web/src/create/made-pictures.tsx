@@ -27,8 +27,7 @@ function HoldButton({ label, onHold }: { readonly label: string; readonly onHold
 }
 
 export function MadePictures({ made }: { readonly made: readonly [Picture, ...Picture[]] }) {
-  const { task, initial } = useStudio();
-  const [chosen, setChosen] = useState<string>();
+  const { task, initial, shown: chosen } = useStudio();
   const [opened, setOpened] = useState<string>();
   const [original, setOriginal] = useState(false);
   const shown = made.find(({ id }) => id === chosen) ?? made[0];
@@ -44,7 +43,9 @@ export function MadePictures({ made }: { readonly made: readonly [Picture, ...Pi
             className="made"
             aria-pressed={several ? picture.id === shown.id : undefined}
             aria-label={`Picture of ${picture.settings.prompt || 'no prompt'}, seed ${picture.settings.seed}`}
-            onClick={() => (several && picture.id !== shown.id ? setChosen(picture.id) : setOpened(picture.id))}
+            onClick={() =>
+              several && picture.id !== shown.id ? studio.set({ shown: picture.id }) : setOpened(picture.id)
+            }
           >
             <img
               src={urlOf(original && initial ? initial : picture.file)}

@@ -3,6 +3,7 @@
 import { useCallback, useEffect, useRef, useState } from 'react';
 import { urlOf } from '../history/picture-database.ts';
 import { maskFile } from './mask-file.ts';
+import { usePaperView } from './paper-view.ts';
 import { useMaskHistory } from './mask-history.ts';
 import { drawStroke, invertSheet, type Point, pressureOf } from './mask-stroke.ts';
 import { MaskToolbar, type Tool, useMaskKeys } from './mask-toolbar.tsx';
@@ -26,6 +27,7 @@ export function MaskPainter({ image, width, height, disabled, onMask }: MaskPain
   }, [onMask]);
   const history = useMaskHistory(paper, { width, height }, tell);
   const { undo, redo } = history;
+  const view = usePaperView(image, tool === 'hand');
 
   // Another picture or size: a new sheet.
   // biome-ignore lint/correctness/useExhaustiveDependencies: it happens when the picture or the size changes, and only then
@@ -60,22 +62,28 @@ export function MaskPainter({ image, width, height, disabled, onMask }: MaskPain
   return (
     <div className="painter">
       <div
+        ref={view.frame}
         className="painter-sheet"
+        data-tool={tool}
         style={{ aspectRatio: `${width} / ${height}`, '--ratio': width / height } as React.CSSProperties}
+        {...view.handlers}
       >
-        <img src={urlOf(image)} alt="The painted part will be regenerated" draggable={false} />
-        <PaintedSheet
-          canvas={canvas}
-          width={width}
-          height={height}
-          disabled={disabled}
-          tool={tool}
-          diameter={(Math.min(width, height) * size) / 100}
-          onBegin={history.remember}
-          onEnd={tell}
-        />
+        <div className="painter-paper" style={view.style}>
+          <img src={urlOf(image)} alt="The painted part will be regenerated" draggable={false} />
+          <PaintedSheet
+            canvas={canvas}
+            width={width}
+            height={height}
+            disabled={disabled || tool === 'hand'}
+            tool={tool}
+            zoom={view.scale}
+            diameter={(Math.min(width, height) * size) / 100}
+            onBegin={history.remember}
+            onEnd={tell}
+          />
+        </div>
       </div>
-      <MaskToolbar {...tools} />
+      <MaskToolbar {...tools} scale={view.scale} onZoom={view.zoom} onFit={view.fit} />
     </div>
   );
 }
@@ -86,6 +94,8 @@ interface PaintedSheetProps {
   readonly height: number;
   readonly disabled: boolean;
   readonly tool: Tool;
+  /** How much larger than it fits it is shown. */
+  readonly zoom: number;
   /** Of the brush, in pixels of the mask. */
   readonly diameter: number;
   readonly onBegin: () => void;
@@ -93,7 +103,7 @@ interface PaintedSheetProps {
 }
 
 /** The canvas over the picture, and the brush's outline under the pointer. */
-function PaintedSheet({ canvas, width, height, disabled, tool, diameter, onBegin, onEnd }: PaintedSheetProps) {
+function PaintedSheet({ canvas, width, height, disabled, tool, zoom, diameter, onBegin, onEnd }: PaintedSheetProps) {
   const cursor = useRef<HTMLDivElement>(null);
   const last = useRef<Point>(undefined);
   /** The pointer that paints; further fingers are ignored. */
@@ -109,6 +119,7 @@ function PaintedSheet({ canvas, width, height, disabled, tool, diameter, onBegin
       x: ((event.clientX - box.left) / box.width) * width,
       y: ((event.clientY - box.top) / box.height) * height,
     };
+    if (tool === 'hand') return;
     drawStroke(paper, { from: last.current ?? to, to, tool, width: diameter * pressureOf(event) });
     last.current = to;
   };
@@ -121,11 +132,13 @@ function PaintedSheet({ canvas, width, height, disabled, tool, diameter, onBegin
     if (!cursor.current) return;
     const box = boxOf();
     const pixels = (diameter / width) * box.width;
+    // The cursor lies on the paper, which is enlarged with it.
     Object.assign(cursor.current.style, {
-      width: `${pixels}px`,
-      height: `${pixels}px`,
-      translate: `${event.clientX - box.left - pixels / 2}px ${event.clientY - box.top - pixels / 2}px`,
-      opacity: event.pointerType === 'touch' ? '0' : '1',
+      width: `${pixels / zoom}px`,
+      height: `${pixels / zoom}px`,
+      borderWidth: `${1.5 / zoom}px`,
+      translate: `${(event.clientX - box.left - pixels / 2) / zoom}px ${(event.clientY - box.top - pixels / 2) / zoom}px`,
+      opacity: event.pointerType === 'touch' || tool === 'hand' ? '0' : '1',
     });
   };
   return (
@@ -137,7 +150,7 @@ function PaintedSheet({ canvas, width, height, disabled, tool, diameter, onBegin
         aria-label="Mask: paint with a pointer"
         role="img"
         onPointerDown={(event) => {
-          if (disabled || event.button > 0 || painting.current !== undefined) return;
+          if (disabled || event.button > 0 || event.defaultPrevented || painting.current !== undefined) return;
           painting.current = event.pointerId;
           event.currentTarget.setPointerCapture(event.pointerId);
           onBegin();

@@ -10,7 +10,7 @@ export interface Point {
 export interface Stroke {
   readonly from: Point;
   readonly to: Point;
-  readonly tool: Tool;
+  readonly tool: Exclude<Tool, 'hand'>;
   readonly width: number;
 }
 

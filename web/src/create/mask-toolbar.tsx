@@ -3,7 +3,8 @@
 import { useEffect } from 'react';
 import { Icon, type IconName } from '../shell/icons.tsx';
 
-export type Tool = 'brush' | 'eraser';
+/** The hand moves a picture that is larger than its frame. */
+export type Tool = 'brush' | 'eraser' | 'hand';
 
 export interface MaskToolbarProps {
   readonly tool: Tool;
@@ -16,7 +17,13 @@ export interface MaskToolbarProps {
   readonly redo: () => void;
   readonly invert: () => void;
   readonly clear: () => void;
+  /** How much larger than it fits the picture is shown. */
+  readonly scale: number;
+  readonly onZoom: (factor: number) => void;
+  readonly onFit: () => void;
 }
+
+const zoomStep = 1.5;
 
 interface ToolButtonProps {
   readonly label: string;
@@ -43,11 +50,24 @@ function ToolButton({ label, title = label, icon, pressed, disabled, onClick }: 
   );
 }
 
-export function MaskToolbar({ tool, onTool, size, onSize, steps, undo, redo, invert, clear }: MaskToolbarProps) {
+export function MaskToolbar({
+  tool,
+  onTool,
+  size,
+  onSize,
+  steps,
+  undo,
+  redo,
+  invert,
+  clear,
+  ...view
+}: MaskToolbarProps) {
+  const { scale, onZoom, onFit } = view;
   return (
     <div className="toolbar" role="toolbar" aria-label="Mask">
       <ToolButton label="Brush (B)" icon="brush" pressed={tool === 'brush'} onClick={() => onTool('brush')} />
       <ToolButton label="Eraser (E)" icon="eraser" pressed={tool === 'eraser'} onClick={() => onTool('eraser')} />
+      <ToolButton label="Move the picture (H)" icon="hand" pressed={tool === 'hand'} onClick={() => onTool('hand')} />
       <input
         type="range"
         aria-label="Brush size"
@@ -66,6 +86,10 @@ export function MaskToolbar({ tool, onTool, size, onSize, steps, undo, redo, inv
       <ToolButton label="Redo" title="Redo (Ctrl Shift Z)" icon="redo" disabled={steps.redo === 0} onClick={redo} />
       <ToolButton label="Invert the mask" title="Invert" icon="invert" onClick={invert} />
       <ToolButton label="Clear the mask" title="Clear" icon="trash" onClick={clear} />
+      <span className="divider" />
+      <ToolButton label="Zoom out" icon="zoomOut" disabled={scale <= 1} onClick={() => onZoom(1 / zoomStep)} />
+      <ToolButton label="Zoom in" title="Zoom in (wheel)" icon="zoomIn" onClick={() => onZoom(zoomStep)} />
+      <ToolButton label="The whole picture (0)" icon="fit" disabled={scale <= 1} onClick={onFit} />
     </div>
   );
 }
@@ -90,6 +114,7 @@ export function useMaskKeys(
       } else if (control) return;
       else if (event.key === 'b') onTool('brush');
       else if (event.key === 'e') onTool('eraser');
+      else if (event.key === 'h') onTool('hand');
       else if (event.key === '[') onSize((value) => Math.max(2, value - 4));
       else if (event.key === ']') onSize((value) => Math.min(80, value + 4));
     };

@@ -14,9 +14,7 @@ export function Progress({ run }: { readonly run: Run }) {
   const perStep =
     sampling && stepsBegan !== undefined && done > 1 ? (performance.now() - stepsBegan) / 1000 / (done - 1) : undefined;
   const count = run.settings.batchSize;
-  const text = sampling
-    ? `Step ${Math.min(Math.ceil(done / count), run.settings.steps)} of ${Math.ceil(total / count)}`
-    : status;
+  const text = sampling ? `Step ${Math.ceil(done / count)} of ${Math.ceil(total / count)}` : status;
   return (
     <div className="progress">
       <div className="progress-line">

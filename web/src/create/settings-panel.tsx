@@ -1,11 +1,14 @@
 /** The settings panel. */
 
-import { useId, useRef } from 'react';
+import { useId, useRef, useState } from 'react';
 import { addModels } from '../engines/own-models.ts';
 import { SeedInput, SelectField, SliderField } from '../settings/fields.tsx';
 import { hasOwnSpacing, isAnySeed, limits, type PromptSyntax, promptSyntaxes } from '../settings/settings.ts';
 import { Icon } from '../shell/icons.tsx';
+import { canNotify, setNotification, wantsNotification } from '../shell/notification.ts';
 import { studio, useStudio } from '../studio.ts';
+import { AdaptersButton } from './adapters-button.tsx';
+import { CheckField, ExtraSection, useCountOn } from './extra-section.tsx';
 import { SizeField } from './size-field.tsx';
 
 /** How prompts are read. */
@@ -31,6 +34,7 @@ export function SettingsPanel() {
           hint="How far the new picture may go from the one you gave."
         />
       )}
+      <ExtraSection section="inpaint" />
       <SliderField
         label="Steps"
         value={settings.steps}
@@ -59,6 +63,7 @@ export function SettingsPanel() {
           }
         />
       )}
+      <AdaptersButton />
       <SamplerFields />
       <div className="pair">
         <SeedField />
@@ -69,7 +74,48 @@ export function SettingsPanel() {
           onChange={(count) => studio.change({ batchSize: Number(count) })}
         />
       </div>
+      <ExtraSection section="variation" />
+      <ExtraSection section="hires" />
+      <MoreFields />
     </div>
+  );
+}
+
+/** What few pictures need: closed until it is wanted. */
+function MoreFields() {
+  const count = useCountOn('more');
+  return (
+    <details className="more">
+      <summary>
+        More{' '}
+        {count > 0 && (
+          <span className="count" role="img" aria-label={`${count} in use`}>
+            {count}
+          </span>
+        )}
+      </summary>
+      <div className="panel-fields">
+        <ExtraSection section="more" />
+        <NotifyField />
+      </div>
+    </details>
+  );
+}
+
+function NotifyField() {
+  const [on, setOn] = useState(wantsNotification);
+  if (!canNotify()) return null;
+  return (
+    <CheckField
+      label="Tell me when a long picture is done"
+      checked={on}
+      onChange={(checked) =>
+        void setNotification(checked).then((allowed) => {
+          setOn(allowed);
+          if (checked && !allowed) studio.fail('This browser does not allow notifications from this page.');
+        })
+      }
+    />
   );
 }
 

@@ -8,17 +8,13 @@ import { MadePictures } from './made-pictures.tsx';
 import { MaskPainter } from './mask-painter.tsx';
 import { Preview } from './preview.tsx';
 import { Progress } from './progress.tsx';
+import { QueueList } from './queue-list.tsx';
 import { sheetOf } from './sheet.ts';
 import { Welcome } from './welcome.tsx';
 
 export function Stage() {
-  const {
-    run,
-    made: [first, ...others],
-    task,
-    initial,
-    settings,
-  } = useStudio();
+  const { run, made, shown, task, initial, settings } = useStudio();
+  const [first, ...others] = made;
   const onMask = useCallback((mask: Blob | undefined) => studio.set({ mask }), []);
   if (run) {
     return (
@@ -30,13 +26,14 @@ export function Stage() {
           ))}
         </div>
         <Progress run={run} />
+        <QueueList />
       </div>
     );
   }
   const { width, height } = settings;
   return (
     <div className="stage-inner">
-      {task !== 'txt2img' && (!first || initial) && <InitialPicture />}
+      {task !== 'txt2img' && <InitialPicture shown={made.find(({ id }) => id === shown) ?? first} />}
       {first && <MadePictures made={[first, ...others]} />}
       {!first && task === 'txt2img' && <Welcome />}
       {!first && task === 'img2img' && initial && (

@@ -2,6 +2,7 @@
 
 import { laterSeed, type PlainSeed } from 'stable-diffusion-ts/random/plain-seed.ts';
 import type { EngineFacts, JobEvent, PictureEngine, PictureJob } from './picture-engine.ts';
+import { extraForA1111 } from '../settings/extra-settings.ts';
 import { ask, base64Of, blobOf, type ServerAddress, ServerError } from './server-request.ts';
 
 interface Progress {
@@ -47,6 +48,7 @@ export class A1111Engine implements PictureEngine {
 
   async *generate(model: string, job: PictureJob, signal: AbortSignal): AsyncGenerator<JobEvent, void, void> {
     const { task, settings, image, mask, previews } = job;
+    const { override_settings: overrides = {}, ...extra } = extraForA1111(settings.extra, task);
     const body = {
       prompt: settings.prompt,
       negative_prompt: settings.negativePrompt,
@@ -58,13 +60,12 @@ export class A1111Engine implements PictureEngine {
       cfg_scale: settings.guidanceScale,
       seed: settings.seed,
       batch_size: settings.batchSize,
-      override_settings: { sd_model_checkpoint: model },
       ...(image && task !== 'txt2img'
         ? { init_images: [await base64Of(image)], denoising_strength: settings.strength, resize_mode: 1 }
         : {}),
-      ...(mask && task === 'inpaint'
-        ? { mask: await base64Of(mask), inpainting_fill: 1, inpaint_full_res: false }
-        : {}),
+      ...(mask && task === 'inpaint' ? { mask: await base64Of(mask), inpaint_full_res: false } : {}),
+      ...extra,
+      override_settings: { ...overrides, sd_model_checkpoint: model },
     };
     yield { kind: 'status', text: 'Sending' };
     let answer: Answer | undefined;
@@ -84,12 +85,19 @@ export class A1111Engine implements PictureEngine {
     if (signal.aborted) await ask(this.#server, 'sdapi/v1/interrupt', { method: 'POST' }).catch(() => {});
     if (failed) throw failed.error;
     if (!answer) return;
-    const { all_seeds } = JSON.parse(answer.info) as { readonly all_seeds?: readonly PlainSeed[] };
+    const { all_seeds, all_subseeds } = JSON.parse(answer.info) as {
+      readonly all_seeds?: readonly PlainSeed[];
+      readonly all_subseeds?: readonly PlainSeed[];
+    };
     // A grid of all pictures may come first.
     const files = answer.images.slice(-settings.batchSize).map((text) => blobOf(text));
     yield {
       kind: 'pictures',
-      pictures: files.map((file, i) => ({ file, seed: all_seeds?.[i] ?? laterSeed(settings.seed, i) })),
+      pictures: files.map((file, i) => ({
+        file,
+        seed: all_seeds?.[i] ?? laterSeed(settings.seed, i),
+        subseed: all_subseeds?.[i],
+      })),
     };
   }
 

@@ -3,9 +3,10 @@
 import { connectWorker, type ModelWorker } from 'stable-diffusion-ts/worker/client-web.ts';
 import type { ModelFacts } from 'stable-diffusion-ts/worker/protocol-web.ts';
 import { promptSyntaxes, samplerLabels, scheduleLabels, syntaxesOf } from '../settings/settings.ts';
+import { adapterKey, BrowserAdapters } from './browser-adapters.ts';
 import { EventQueue } from './event-queue.ts';
 import { isFull, storedModel, storeModel } from './model-store.ts';
-import type { EngineFacts, JobEvent, ModelChoice, PictureEngine, PictureJob } from './picture-engine.ts';
+import type { AdapterChoice, EngineFacts, JobEvent, ModelChoice, PictureEngine, PictureJob } from './picture-engine.ts';
 
 import { jobEvents, prepared } from './worker-job.ts';
 
@@ -44,6 +45,8 @@ const stopPatience = 2000;
 
 interface Loaded {
   readonly name: string;
+  /** The LoRAs and textual inversions it was loaded with. */
+  readonly adapters: string;
   readonly worker: ModelWorker;
   readonly facts: ModelFacts;
 }
@@ -53,6 +56,7 @@ export class BrowserEngine implements PictureEngine {
   readonly title: string;
   readonly #own = new Map<string, OwnModel>();
   readonly #known = new Map<string, Omit<ModelChoice, 'name'>>([[pocketName, { size: 128, unit: 32, promptSyntaxes }]]);
+  readonly #adapters = new BrowserAdapters();
   #stored: readonly string[];
   #loaded: Loaded | undefined;
 
@@ -75,6 +79,15 @@ export class BrowserEngine implements PictureEngine {
   add(model: OwnModel): void {
     this.#own.set(model.name, model);
     if (this.#loaded?.name === model.name) this.#unload();
+  }
+
+  /** Adds a LoRA or a textual inversion for prompts. */
+  addAdapter(adapter: Parameters<BrowserAdapters['add']>[0]): void {
+    this.#adapters.add(adapter);
+  }
+
+  async adapters(): Promise<readonly AdapterChoice[]> {
+    return this.#adapters.list();
   }
 
   /** Takes back what was added. */
@@ -109,8 +122,14 @@ export class BrowserEngine implements PictureEngine {
     return (await this.#open(name, onStatus, signal)).facts;
   }
 
-  async #open(name: string, onStatus: (text: string, share?: number) => void, signal?: AbortSignal): Promise<Loaded> {
-    if (this.#loaded?.name === name) return this.#loaded;
+  async #open(
+    name: string,
+    onStatus: (text: string, share?: number) => void,
+    signal?: AbortSignal,
+    adapters: ReturnType<BrowserAdapters['of']> = {},
+  ): Promise<Loaded> {
+    const key = adapterKey(adapters);
+    if (this.#loaded?.name === name && this.#loaded.adapters === key) return this.#loaded;
     this.#unload();
     const { file, config } = await this.#file(name, onStatus, signal);
     onStatus('Opening the model');
@@ -126,6 +145,7 @@ export class BrowserEngine implements PictureEngine {
           wasmPath: address('ort/'),
           precision: half ? 'float16' : 'float32',
           config,
+          ...adapters,
         },
         signal ? { signal } : {},
       );
@@ -134,7 +154,7 @@ export class BrowserEngine implements PictureEngine {
         unit: facts.sizeUnit,
         promptSyntaxes: syntaxesOf(facts.readsPromptSyntax),
       });
-      this.#loaded = { name, worker, facts };
+      this.#loaded = { name, worker, facts, adapters: key };
       return this.#loaded;
     } catch (error) {
       worker.terminate();
@@ -202,7 +222,9 @@ export class BrowserEngine implements PictureEngine {
 
   async #work(model: string, job: PictureJob, signal: AbortSignal, tell: (event: JobEvent) => void): Promise<void> {
     const say = (text: string, share?: number): void => tell({ kind: 'status', text, share });
-    const { worker, facts } = await this.#open(model, say, signal);
+    const { prompt, negativePrompt, promptSyntax } = job.settings;
+    const adapters = promptSyntax === 'a1111' ? this.#adapters.of(`${prompt}\n${negativePrompt}`) : {};
+    const { worker, facts } = await this.#open(model, say, signal, adapters);
     // It may not have been open when the job was written.
     const known: PictureJob = facts.readsPromptSyntax
       ? job
@@ -211,7 +233,7 @@ export class BrowserEngine implements PictureEngine {
       share < 1 ? say('Reading the weights', share) : say('Preparing the network'),
     );
     try {
-      const { job: asked, finish } = await prepared(known);
+      const { job: asked, finish } = await prepared(known, { seesMask: facts.kind === 'inpaint' });
       for await (const event of worker.generate(asked, { signal, previews: job.previews, patience: stopPatience }))
         for (const told of await jobEvents(event, job.settings.batchSize, finish)) tell(told);
     } catch (error) {

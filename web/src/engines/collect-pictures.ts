@@ -2,6 +2,7 @@
 
 import { newId } from '../history/new-id.ts';
 import type { Picture } from '../history/picture-database.ts';
+import { withVariationSeed } from '../settings/extra-settings.ts';
 import type { Run } from '../studio-state.ts';
 import type { FinishedPicture, PictureEngine, PictureJob } from './picture-engine.ts';
 
@@ -24,11 +25,16 @@ export async function collectPictures({ engine, model, job, signal, show, made }
     run = { ...run, ...patch };
     show(run);
   };
-  const pictureOf = ({ file, seed, flagged }: FinishedPicture): Picture => ({
+  const pictureOf = ({ file, seed, subseed, flagged }: FinishedPicture): Picture => ({
     id: newId(),
     createdAt: Date.now(),
     task: job.task,
-    settings: { ...job.settings, seed, batchSize: 1 },
+    settings: {
+      ...job.settings,
+      seed,
+      batchSize: 1,
+      ...(subseed === undefined ? {} : { extra: withVariationSeed(job.settings.extra, subseed) }),
+    },
     model,
     engine: engine.title,
     seconds: (performance.now() - began) / 1000,

@@ -1,8 +1,18 @@
 /** Pictures made by a server of this program, through its jobs API (`/api/v1`). */
 
 import type { PlainSeed } from 'stable-diffusion-ts/random/plain-seed.ts';
+import { extraRequest } from '../settings/extra-settings.ts';
 import { scheduleLabels, syntaxesOf } from '../settings/settings.ts';
-import type { EngineFacts, JobEvent, PictureEngine, PictureJob, UnfinishedJob } from './picture-engine.ts';
+import type {
+  AdapterChoice,
+  EngineFacts,
+  FinishedPicture,
+  JobEvent,
+  PictureEngine,
+  PictureJob,
+  ServerGallery,
+  UnfinishedJob,
+} from './picture-engine.ts';
 import { ask, base64Of, blobOf, type ServerAddress, ServerError } from './server-request.ts';
 import { forgetJob, rememberJob, unfinishedJob } from './unfinished-job.ts';
 
@@ -21,9 +31,37 @@ interface JobView {
   readonly id: string;
   readonly state: string;
   readonly result: {
-    readonly images: readonly { readonly url: string; readonly seed: PlainSeed; readonly flagged?: boolean }[];
+    readonly images: readonly {
+      readonly url: string;
+      readonly seed: PlainSeed;
+      readonly subseed?: PlainSeed;
+      readonly flagged?: boolean;
+    }[];
   } | null;
   readonly error: { readonly message: string } | null;
+}
+
+interface AdapterInfo {
+  readonly name: string;
+  readonly triggerWords: readonly string[];
+  readonly preferredWeight?: number | null;
+  readonly preview: string | null;
+}
+
+interface AdaptersInfo {
+  readonly loras: readonly AdapterInfo[];
+  readonly embeddings: readonly AdapterInfo[];
+}
+
+interface GalleryInfo {
+  readonly pictures: readonly {
+    readonly name: string;
+    readonly time: string;
+    readonly url: string;
+    readonly thumbnail: string;
+  }[];
+  readonly next: string | null;
+  readonly isKept: boolean;
 }
 
 /** "This server" where the page comes from it. */
@@ -147,13 +185,14 @@ export class JobsEngine implements PictureEngine {
 
   /** Its id. */
   async #create(model: string, { task, settings, image, mask }: PictureJob, signal: AbortSignal): Promise<string> {
-    const { schedule, strength, ...same } = settings;
+    const { schedule, strength, extra, ...same } = settings;
     const body = {
       ...same,
       task,
       // As in the browser, so that a seed gives the same picture everywhere.
       noise: 'a1111-cpu',
       model,
+      ...extraRequest(extra, task, true),
       ...(schedule ? { schedule } : {}),
       ...(image && task !== 'txt2img' ? { image: await base64Of(image), strength, resizeMode: 'crop' } : {}),
       ...(mask && task === 'inpaint' ? { mask: await base64Of(mask) } : {}),
@@ -188,18 +227,52 @@ export class JobsEngine implements PictureEngine {
     throw new ServerError(0, gone);
   }
 
-  async #pictures(
-    { result }: JobView,
-    signal: AbortSignal,
-  ): Promise<readonly { file: Blob; seed: PlainSeed; flagged?: boolean }[]> {
+  async #pictures({ result }: JobView, signal: AbortSignal): Promise<readonly FinishedPicture[]> {
     const images = result?.images ?? [];
     return Promise.all(
-      images.map(async ({ url, seed, flagged }) => ({
+      images.map(async ({ url, seed, subseed, flagged }) => ({
         file: await (await ask(this.#server, url, { signal })).blob(),
         seed,
+        subseed,
         flagged,
       })),
     );
+  }
+
+  async #file(url: string): Promise<Blob> {
+    return (await ask(this.#server, url)).blob();
+  }
+
+  async adapters(): Promise<readonly AdapterChoice[]> {
+    const { loras, embeddings } = (await (await ask(this.#server, 'api/v1/adapters')).json()) as AdaptersInfo;
+    const choice = (
+      kind: AdapterChoice['kind'],
+      { preview, preferredWeight, ...same }: AdapterInfo,
+    ): AdapterChoice => ({
+      kind,
+      name: same.name,
+      triggerWords: same.triggerWords,
+      weight: preferredWeight ?? undefined,
+      preview: preview === null ? undefined : () => this.#file(preview),
+    });
+    return [...loras.map((lora) => choice('lora', lora)), ...embeddings.map((row) => choice('embedding', row))];
+  }
+
+  async gallery(before?: string): Promise<ServerGallery> {
+    const query = before === undefined ? '' : `?before=${encodeURIComponent(before)}`;
+    const { pictures, next, isKept } = (await (
+      await ask(this.#server, `api/v1/gallery${query}`)
+    ).json()) as GalleryInfo;
+    return {
+      pictures: pictures.map(({ name, time, url, thumbnail }) => ({
+        name,
+        time: Date.parse(time),
+        thumbnail: () => this.#file(thumbnail),
+        whole: () => this.#file(url),
+      })),
+      next: next ?? undefined,
+      isKept,
+    };
   }
 
   unfinished(): UnfinishedJob | undefined {

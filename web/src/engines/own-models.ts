@@ -1,5 +1,6 @@
 /** Checkpoints from the person's disk. They are opened in this browser, and can be kept there. */
 
+import { hasAdapter, toggled } from '../create/adapter-prompt.ts';
 import { studio } from '../studio.ts';
 import { BrowserEngine, type OwnModel } from './browser-engine.ts';
 import { startBrowserEngine } from './choose-engine.ts';
@@ -7,6 +8,51 @@ import { isFull } from './model-store.ts';
 
 /** Takes checkpoints and their YAML from the person's disk; they are used in this browser. */
 export async function addModels(files: readonly File[]): Promise<void> {
+  const left = await withoutAdapters(files);
+  if (left.length > 0) await openModels(left);
+}
+
+/** Takes LoRAs and textual inversions, and says what else is no model; the rest may be models. */
+async function withoutAdapters(files: readonly File[]): Promise<readonly File[]> {
+  const left: File[] = [];
+  for (const file of files) {
+    const found = /\.ya?ml$/i.test(file.name) ? undefined : await (await import('./adapter-file.ts')).adapterKind(file);
+    if (!found) left.push(file);
+    else if (found.kind === 'other') studio.fail(found.text);
+    else takeAdapter(file, found.kind, found.name);
+  }
+  return left;
+}
+
+/** A LoRA or a textual inversion: used in this browser; a server has its own. */
+function takeAdapter(file: File, kind: 'lora' | 'embedding', name: string): void {
+  const { engine } = studio.state;
+  const [what, folder] = kind === 'lora' ? ['a LoRA', '--loras'] : ['a textual inversion', '--embeddings'];
+  if (!(engine instanceof BrowserEngine)) {
+    studio.fail(
+      `${file.name} is ${what}. Put it into the server's folder for them (sd serve ${folder} DIR), then choose it under LoRAs.`,
+    );
+    return;
+  }
+  engine.addAdapter({ kind, name, file });
+  const adapter = { kind, name, weight: 1 };
+  studio.set({
+    notice: {
+      kind: 'info',
+      text: `${file.name} is ${what}. It is ready: choose it under LoRAs.`,
+      ...(hasAdapter(studio.state.settings.prompt, adapter)
+        ? {}
+        : {
+            action: {
+              label: 'Add to the prompt',
+              run: () => studio.change({ prompt: toggled(studio.state.settings.prompt, adapter) }),
+            },
+          }),
+    },
+  });
+}
+
+async function openModels(files: readonly File[]): Promise<void> {
   const configs = files.filter(({ name }) => /\.ya?ml$/i.test(name));
   const checkpoints = files.filter(({ name }) => !/\.ya?ml$/i.test(name));
   const stem = (name: string): string => name.replace(/\.[^.]+$/, '');

@@ -26,6 +26,8 @@ export interface FinishedPicture {
   /** With its settings inside. */
   readonly file: Blob;
   readonly seed: PlainSeed;
+  /** Seed of its variation, where it is known. */
+  readonly subseed?: PlainSeed;
   /** The safety checker has objected, and the picture is black. */
   readonly flagged?: boolean;
 }
@@ -53,12 +55,43 @@ export interface EngineFacts {
   readonly schedules: readonly string[];
 }
 
+/** A LoRA or a textual inversion to choose. */
+export interface AdapterChoice {
+  readonly kind: 'lora' | 'embedding';
+  readonly name: string;
+  readonly triggerWords: readonly string[];
+  /** The strength its maker advises. */
+  readonly weight?: number;
+  readonly preview?: () => Promise<Blob>;
+}
+
+/** A picture in a server's output folder. */
+export interface ServerPicture {
+  readonly name: string;
+  /** Milliseconds since 1970. */
+  readonly time: number;
+  readonly thumbnail: () => Promise<Blob>;
+  readonly whole: () => Promise<Blob>;
+}
+
+export interface ServerGallery {
+  readonly pictures: readonly ServerPicture[];
+  /** The last one's name, where there are more. */
+  readonly next?: string;
+  /** False for a server without an output folder. */
+  readonly isKept: boolean;
+}
+
 export interface PictureEngine {
   /** Label of where it computes: "This server", "This browser · WebGPU". */
   readonly title: string;
   readonly facts: EngineFacts;
   /** Makes a job's pictures with a model. Throws an Error whose message is for people; an AbortError-like one where it was cancelled. */
   generate(model: string, job: PictureJob, signal: AbortSignal): AsyncGenerator<JobEvent, void, void>;
+  /** What can be named in prompts. */
+  adapters?(): Promise<readonly AdapterChoice[]>;
+  /** The pictures that the server keeps, newest first. */
+  gallery?(before?: string): Promise<ServerGallery>;
   /** The job of this tab from before a reload, if it still exists. */
   unfinished?(): UnfinishedJob | undefined;
   dispose(): void;

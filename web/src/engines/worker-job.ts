@@ -1,11 +1,12 @@
 /** A job of the page as the worker takes it, and the worker's events as the page shows them. */
 
 import { webImageCodec } from 'stable-diffusion-ts/image/codec/codec-web.ts';
+import { type RegionSettings, composeInpainted, inpaintRegion } from 'stable-diffusion-ts/image/inpaint-region.ts';
 import { createImage, type Image } from 'stable-diffusion-ts/image/image.ts';
 import { readImageMetadata } from 'stable-diffusion-ts/image/metadata/image-metadata.ts';
 import { laterSeed } from 'stable-diffusion-ts/random/plain-seed.ts';
 import type { WorkerEvent, WorkerImage, WorkerJob } from 'stable-diffusion-ts/worker/protocol-web.ts';
-import { keepUnmasked } from './keep-unmasked.ts';
+import { extraRequest, isVariation } from '../settings/extra-settings.ts';
 import type { FinishedPicture, JobEvent, PictureJob } from './picture-engine.ts';
 
 const decode = async (file: Blob): Promise<Image> => webImageCodec.decode(new Uint8Array(await file.arrayBuffer()));
@@ -37,31 +38,81 @@ interface Prepared {
 
 const asPng = async ({ png }: WorkerImage): Promise<Blob> => new Blob([png], { type: 'image/png' });
 
-/** Restores unmasked pixels, and keeps the settings in the file. */
-function laidOver(given: Image<3>, mask: Image): Prepared['finish'] {
-  return async ({ image, png }) => {
-    const { parameters, record } = readImageMetadata(png);
-    const file = await webImageCodec.encode(keepUnmasked(image, given, mask), {
-      format: 'png',
-      metadata: { parameters, record },
-    });
-    return new Blob([new Uint8Array(file)], { type: 'image/png' });
-  };
+/** @param seesMask the model is one of inpainting, which is given the mask */
+export async function prepared(
+  { task, settings, image, mask }: PictureJob,
+  { seesMask }: { readonly seesMask: boolean },
+): Promise<Prepared> {
+  const { width, height, strength, schedule, extra, ...same } = settings;
+  // A seed for each picture, so that each can be made again alone; variations are all of one.
+  const step = isVariation(extra) ? 0 : 1;
+  const seeds = Array.from({ length: settings.batchSize }, (_, i) => laterSeed(settings.seed, i * step));
+  const { inpaint = {}, ...additions } = extraRequest(extra, task, false) as { readonly inpaint?: InpaintFields };
+  const options = { ...same, seeds, ...(schedule ? { schedule } : {}), noise: 'a1111-cpu' as const, ...additions };
+  if (task === 'txt2img' || !image) return { job: { task: 'txt2img', ...options, width, height }, finish: asPng };
+  if (task === 'img2img' || !mask) {
+    const picture = await fitted(image, width, height);
+    return { job: { task: 'img2img', ...options, image: picture, strength }, finish: asPng };
+  }
+  return inpainting({ image, mask, settings, inpaint, seesMask }, { ...options, strength });
 }
 
-export async function prepared({ task, settings, image, mask }: PictureJob): Promise<Prepared> {
-  const { width, height, strength, schedule, ...same } = settings;
-  // A seed for each picture, so that each can be made again alone.
-  const seeds = Array.from({ length: settings.batchSize }, (_, i) => laterSeed(settings.seed, i));
-  const options = { ...same, seeds, ...(schedule ? { schedule } : {}), noise: 'a1111-cpu' as const };
-  if (task === 'txt2img' || !image) return { job: { task: 'txt2img', ...options, width, height }, finish: asPng };
-  const picture = await fitted(image, width, height);
-  if (task === 'img2img' || !mask)
-    return { job: { task: 'img2img', ...options, image: picture, strength }, finish: asPng };
-  const painted = await decode(mask);
+/** The inpainting settings of the form. */
+interface InpaintFields {
+  readonly fill?: NonNullable<RegionSettings['inpaint']>['fill'];
+  readonly blur?: number;
+  readonly onlyMaskedPadding?: number;
+}
+
+interface Inpainting extends Required<Pick<PictureJob, 'image' | 'mask' | 'settings'>> {
+  readonly inpaint: InpaintFields;
+  readonly seesMask: boolean;
+}
+
+/** A1111's lines about the mask, which the record of the run does not hold. */
+function withMaskLines(parameters: string, { fill = 'original', blur = 4, onlyMaskedPadding }: InpaintFields): string {
+  const lines = [
+    `Mask blur: ${blur}`,
+    ...(onlyMaskedPadding === undefined
+      ? []
+      : ['Inpaint area: Only masked', `Masked area padding: ${onlyMaskedPadding}`]),
+    ...(fill === 'original' ? [] : [`Masked content: ${fill}`]),
+  ];
+  return parameters.replace(/, Version: [^,\n]*$/, (version) => `, ${lines.join(', ')}${version}`);
+}
+
+/** As a server prepares it: the mask's edge blurred, the part around it cut out, and laid over the picture when it is made. */
+async function inpainting(
+  { image, mask, settings, inpaint, seesMask }: Inpainting,
+  options: Omit<Extract<WorkerJob, { readonly task: 'inpaint' }>, 'task' | 'image' | 'mask'>,
+): Promise<Prepared> {
+  const { width, height, seed } = settings;
+  const picture = await decode(image);
+  const { fill = 'original', blur = 4, onlyMaskedPadding } = inpaint;
+  const sketch = await decode(mask);
+  const region = inpaintRegion(picture, sketch, {
+    width,
+    height,
+    resizeMode: 'crop',
+    seeds: [seed],
+    inpaint: { blurX: blur, blurY: blur, fill, onlyMaskedPadding, invert: false },
+  });
+  const given = { ...options, image: region.image, mask: region.mask, maskRule: 'round' as const };
   return {
-    job: { task: 'inpaint', ...options, image: picture, mask: painted, strength },
-    finish: laidOver(picture, painted),
+    job: {
+      task: 'inpaint',
+      ...given,
+      ...(seesMask ? {} : { keepRule: 'after' as const }),
+      ...(!seesMask && (fill === 'latent noise' || fill === 'latent nothing') ? { maskedContent: fill } : {}),
+    },
+    finish: async ({ image: made, png }) => {
+      const { parameters, record } = readImageMetadata(png);
+      const file = await webImageCodec.encode(composeInpainted(region.overlay, made), {
+        format: 'png',
+        metadata: { parameters: parameters && withMaskLines(parameters, inpaint), record },
+      });
+      return new Blob([new Uint8Array(file)], { type: 'image/png' });
+    },
   };
 }
 

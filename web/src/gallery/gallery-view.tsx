@@ -1,10 +1,14 @@
 /** All pictures made in this browser, by day; searched by their words, opened one by one, or marked to be handled together. */
 
 import { useMemo, useState } from 'react';
-import { download, fileName, type Picture, urlOf } from '../history/picture-database.ts';
+import { download, fileName, type Picture } from '../history/picture-database.ts';
+import { thumbnailOf } from '../history/thumbnail.ts';
+import { Segments } from '../settings/fields.tsx';
 import { Icon } from '../shell/icons.tsx';
+import { LazyImage } from '../shell/lazy-image.tsx';
 import { studio, useStudio } from '../studio.ts';
 import { PictureViewer } from './picture-viewer.tsx';
+import { ServerGallery } from './server-gallery.tsx';
 
 function matching(pictures: readonly Picture[], search: string): readonly Picture[] {
   const words = search.toLowerCase().split(/\s+/).filter(Boolean);
@@ -25,7 +29,9 @@ function byDay(pictures: readonly Picture[]): readonly (readonly [day: string, p
       date.toDateString() === today
         ? 'Today'
         : date.toLocaleDateString(undefined, { weekday: 'long', day: 'numeric', month: 'long', year: 'numeric' });
-    days.set(day, [...(days.get(day) ?? []), picture]);
+    const list = days.get(day);
+    if (list) list.push(picture);
+    else days.set(day, [picture]);
   }
   return [...days];
 }
@@ -52,7 +58,7 @@ function Thumbnail({
         aria-label={`Open ${words}, seed ${picture.settings.seed}`}
         onClick={marking ? onMark : onOpen}
       >
-        <img src={urlOf(picture.file)} alt="" loading="lazy" decoding="async" />
+        <LazyImage load={() => thumbnailOf(picture.file)} />
         <span className="thumbnail-words" aria-hidden="true">
           {words}
         </span>
@@ -120,7 +126,34 @@ function Nothing({ loaded }: { readonly loaded: boolean }) {
   );
 }
 
+type Where = 'browser' | 'server';
+
+/** The pictures of this browser, or those in the server's folder where there is such a server. */
 export function GalleryView() {
+  const { engine } = useStudio();
+  const [where, setWhere] = useState<Where>('browser');
+  const hasBoth = engine?.gallery !== undefined;
+  return (
+    <div className="gallery">
+      <h1 className="visually-hidden">Gallery</h1>
+      {hasBoth && (
+        <Segments<Where>
+          legend="Whose pictures"
+          name="where"
+          value={where}
+          options={[
+            ['browser', 'In this browser'],
+            ['server', 'On the server'],
+          ]}
+          onChange={setWhere}
+        />
+      )}
+      {hasBoth && where === 'server' ? <ServerGallery /> : <OwnGallery />}
+    </div>
+  );
+}
+
+function OwnGallery() {
   const { history, historyLoaded } = useStudio();
   const [search, setSearch] = useState('');
   const [opened, setOpened] = useState<string>();
@@ -133,8 +166,7 @@ export function GalleryView() {
     setMarked(next);
   };
   return (
-    <div className="gallery">
-      <h1 className="visually-hidden">Gallery</h1>
+    <>
       {history.length === 0 ? (
         <Nothing loaded={historyLoaded} />
       ) : (
@@ -169,6 +201,6 @@ export function GalleryView() {
       {history.length > 0 && shown.length === 0 && <p className="muted nothing-found">No picture has these words.</p>}
       {markedPictures.length > 0 && <MarkedBar pictures={markedPictures} onClear={() => setMarked(new Set())} />}
       <PictureViewer pictures={shown} opened={opened} onOpen={setOpened} />
-    </div>
+    </>
   );
 }

@@ -67,6 +67,7 @@ export async function makeGrid(x: AxisChoice, y: AxisChoice): Promise<void> {
       }
     } finally {
       studio.set({ grid: { ...grid, running: false } });
+      void studio.next();
     }
   } catch (error) {
     studio.set({ notice: { kind: 'error', text: (error as Error).message } });

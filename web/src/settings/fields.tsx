@@ -60,8 +60,10 @@ export function SeedInput({
   id,
   value,
   onChange,
+  label = 'Seed',
 }: {
   readonly id: string;
+  readonly label?: string;
   readonly value: PlainSeed;
   readonly onChange: (seed: PlainSeed) => void;
 }) {
@@ -72,7 +74,7 @@ export function SeedInput({
       className="number"
       type="number"
       inputMode="numeric"
-      aria-label="Seed"
+      aria-label={label}
       step={1}
       value={draft ?? (value === -1 ? '' : String(value))}
       placeholder="any"

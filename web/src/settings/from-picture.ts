@@ -2,6 +2,7 @@
 
 import { readImageMetadata } from 'stable-diffusion-ts/image/metadata/image-metadata.ts';
 import { parseInfotext } from 'stable-diffusion-ts/image/metadata/infotext.ts';
+import { extraOfPicture } from './extra-settings.ts';
 import { checkedSettings, type PromptSyntax, type Settings } from './settings.ts';
 
 export interface FoundSettings {
@@ -38,7 +39,9 @@ function fromText(text: string, base: Settings, record?: unknown): FoundSettings
             schedule: fields['Schedule type'] === 'Automatic' ? '' : (fields['Schedule type'] ?? ''),
             guidanceScale: fields['CFG scale'],
             seed: fields['Seed'],
-            strength: fields['Denoising strength'],
+            // Of a second pass it is that pass's.
+            strength: fields['Hires upscale'] === undefined ? fields['Denoising strength'] : undefined,
+            extra: extraOfPicture(fields, record),
           }
         : {}),
     },

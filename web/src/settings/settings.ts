@@ -2,6 +2,8 @@
 
 import type { PromptSyntax, RequestOf, Task } from '../../../src/generation/request.ts';
 import { isSeedText, type PlainSeed, plainSeed } from '../../../src/random/plain-seed.ts';
+import type { Extra } from './extra-fields.ts';
+import { checkedExtra, extraRows } from './extra-settings.ts';
 
 export type { PromptSyntax, Task };
 
@@ -21,6 +23,8 @@ export interface Settings extends Shared {
   /** -1: another one each time. Beyond 2^53 its digits. */
   readonly seed: PlainSeed;
   readonly batchSize: number;
+  /** What most pictures do without; see extra-fields.ts. */
+  readonly extra: Extra;
 }
 
 /** Whether each run takes another seed. */
@@ -39,6 +43,7 @@ export const defaultSettings: Settings = {
   seed: -1,
   batchSize: 1,
   strength: 0.6,
+  extra: {},
 };
 
 export const promptSyntaxes: readonly PromptSyntax[] = ['a1111', 'plain'];
@@ -120,7 +125,7 @@ export function checkedSettings(
   given: Partial<Record<keyof Settings, unknown>>,
   base: Settings = defaultSettings,
 ): Settings {
-  const number = (name: keyof Settings, least: number, most: number, whole: boolean): number => {
+  const number = (name: Exclude<keyof Settings, 'extra'>, least: number, most: number, whole: boolean): number => {
     const value = Number(given[name] ?? Number.NaN);
     if (!Number.isFinite(value)) return base[name] as number;
     return within(whole ? Math.round(value) : value, least, most);
@@ -140,6 +145,7 @@ export function checkedSettings(
     seed: seedFrom(given.seed) ?? base.seed,
     batchSize: number('batchSize', 1, limits.batchSize, true),
     strength: number('strength', 0, 1, false),
+    extra: given.extra === undefined ? base.extra : checkedExtra(given.extra),
   };
 }
 
@@ -166,5 +172,6 @@ export function settingRows(settings: Settings, task: Task): readonly (readonly 
     ['Guidance', String(settings.guidanceScale)],
     ['Seed', String(settings.seed)],
     ...(task === 'txt2img' ? [] : ([['Strength', String(settings.strength)]] as const)),
+    ...extraRows(settings.extra, task),
   ];
 }

@@ -1,6 +1,7 @@
 /** The page: its header, the view that is open, and what lies over both. */
 
 import { useEffect } from 'react';
+import { AdaptersDialog } from '../create/adapters-dialog.tsx';
 import { CompareView } from '../compare/compare-view.tsx';
 import { CreateView } from '../create/create-view.tsx';
 import { GalleryView } from '../gallery/gallery-view.tsx';
@@ -49,6 +50,7 @@ export function App() {
       <NoticeBar />
       <DroppedPicture />
       <EngineDialog />
+      <AdaptersDialog />
       <ShortcutsDialog />
     </DropZone>
   );

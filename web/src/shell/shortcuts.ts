@@ -103,7 +103,7 @@ export const shortcuts: readonly Shortcut[] = [
 /** Shortcuts of prompts, the mask painter and the gallery, which handle their own keys. */
 export const localShortcuts: readonly (readonly [keys: string, does: string])[] = [
   ['Ctrl ↑ · ↓', 'Weight of the words selected in a prompt'],
-  ['B · E', 'Brush and eraser'],
+  ['B · E · H', 'Brush, eraser, and moving the picture'],
   ['[ · ]', 'Smaller and larger brush'],
   ['Ctrl Z', 'Undo in the mask'],
   ['← · →', 'Next picture in the gallery'],

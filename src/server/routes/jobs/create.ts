@@ -1,6 +1,7 @@
 /** POST /api/v1/jobs */
 
 import { createHash } from 'node:crypto';
+import { namedSampling, samplerPeerOf } from '../../../diffusion/sampler-names.ts';
 import { acceptJob } from '../../accept-job.ts';
 import type { JobDraft } from '../../decide-job.ts';
 import type { ServerContext } from '../../context.ts';
@@ -12,6 +13,32 @@ import { checkWebhook } from '../../webhook.ts';
 import type { z } from 'zod';
 import { jobBody, jobView, viewOf } from './job-body.ts';
 import { controlsOf } from './job-controls.ts';
+
+/** The second pass, with names that exist. */
+async function hiresOf(
+  context: ServerContext,
+  hires: z.output<typeof jobBody>['hires'],
+  { sampler: first = 'Euler a', noise = 'a1111-cpu' }: z.output<typeof jobBody>,
+): Promise<JobDraft['hires']> {
+  if (!hires) return undefined;
+  const { scale, width = 0, height = 0, model, ...same } = hires;
+  const sides = width > 0 || height > 0;
+  if (sides && scale !== undefined) throw invalidField(['body', 'hires', 'scale'], 'send scale, or width and height');
+  const { sampler = first, schedule } = same;
+  await atField(['body', 'hires', same.sampler === undefined ? 'schedule' : 'sampler'], () =>
+    namedSampling(sampler, { peer: samplerPeerOf(noise), schedule }),
+  );
+  return {
+    ...same,
+    asked: sides ? { width, height } : { scale: scale ?? 2 },
+    // A1111's name of the filter, for the text under the picture.
+    upscalerName: `${same.upscaler[0]?.toUpperCase()}${same.upscaler.slice(1)}`,
+    model:
+      model === undefined
+        ? undefined
+        : (await atField(['body', 'hires', 'model'], () => context.catalog.find(model))).name,
+  };
+}
 
 async function draftOf(context: ServerContext, body: z.output<typeof jobBody>, caller: Caller): Promise<JobDraft> {
   const stored = async (field: 'image' | 'mask'): Promise<string | undefined> => {
@@ -28,6 +55,7 @@ async function draftOf(context: ServerContext, body: z.output<typeof jobBody>, c
     kind,
     variation,
     inpaint,
+    hires,
     priority: _priority,
     image: _image,
     mask: _mask,
@@ -42,6 +70,8 @@ async function draftOf(context: ServerContext, body: z.output<typeof jobBody>, c
     throw invalidField(['body', 'image'], `A job of task ${task} needs an image.`);
   if (task === 'inpaint' && body.mask === undefined)
     throw invalidField(['body', 'mask'], 'A job of task inpaint needs a mask.');
+  if (task !== 'txt2img' && hires)
+    throw invalidField(['body', 'hires'], `hires is for task txt2img; the task is ${task}`);
   const { webhook } = body;
   if (webhook !== undefined) {
     if (!context.webhooks)
@@ -51,6 +81,7 @@ async function draftOf(context: ServerContext, body: z.output<typeof jobBody>, c
       );
     await atField(['body', 'webhook'], () => checkWebhook(webhook));
   }
+  const enlarged = await hiresOf(context, hires, body);
   const [image, mask] = [await stored('image'), await stored('mask')];
   const { blur = 4, fill = 'original', invert = false, onlyMaskedPadding, round } = inpaint ?? {};
   return {
@@ -59,7 +90,9 @@ async function draftOf(context: ServerContext, body: z.output<typeof jobBody>, c
     image,
     mask,
     ...(await controlsOf(context, { control, imagePrompts }, caller)),
-    ...(variation ? { subseed: variation.seed, subseedStrength: variation.strength } : {}),
+    hires: enlarged,
+    subseed: variation?.seed ?? body.noiseSettings?.subseed,
+    ...(variation ? { subseedStrength: variation.strength } : {}),
     ...(task === 'inpaint' ? { inpaint: { blurX: blur, blurY: blur, fill, invert, onlyMaskedPadding, round } } : {}),
   };
 }

@@ -14,6 +14,7 @@ import {
   type Job,
   type JobRequest,
   priorities,
+  upscaleFilters,
   type WorkflowRequest,
 } from '../../job.ts';
 import { controlBody, imagePromptBody } from '../../job-controls.ts';
@@ -21,6 +22,23 @@ import { controlBody, imagePromptBody } from '../../job-controls.ts';
 /** Below 2^53 a number, above its digits. */
 const seed = plainSeedSchema;
 const picture = z.string().min(1).describe('base64, a data URL, or the id of a stored picture');
+
+const enlarged = z.int().min(0).max(bounds.side.max);
+
+/** The second pass of a job, "hires. fix". */
+const hiresBody = z.strictObject({
+  scale: z.number().min(1).max(16).optional().describe('factor of both sides; default: 2'),
+  width: enlarged.optional().describe('pixels, instead of scale; 0: in proportion to the height'),
+  height: enlarged.optional().describe('pixels, instead of scale; 0: in proportion to the width'),
+  strength: z.number().min(0).max(1).default(0.7).describe('share of the noise schedule that the second pass runs'),
+  steps: z.int().min(1).optional().describe('default: as in the first pass'),
+  upscaler: z.enum(upscaleFilters).default('lanczos'),
+  prompt: z.string().optional(),
+  negativePrompt: z.string().optional(),
+  sampler: z.string().max(200).optional(),
+  schedule: z.string().max(200).optional(),
+  model: z.string().optional(),
+});
 
 /** A job as a caller sends it: fields of a request, each of which may be left out, and those that only a server has. */
 export const jobBody = z.object({
@@ -51,6 +69,7 @@ export const jobBody = z.object({
   imagePrompts: boundedList(imagePromptBody, bounds.controls.max)
     .optional()
     .describe('IP-Adapters by their names, with pictures'),
+  hires: hiresBody.optional().describe('a second pass at a larger size; txt2img only'),
   format: z
     .strictObject({ type: z.enum(outputFormats).default('png'), quality: z.int().min(1).max(100).default(90) })
     .optional(),
