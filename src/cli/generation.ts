@@ -75,6 +75,8 @@ export interface Run {
   readonly load?: () => Promise<Model>;
   /** Checks the loaded model, and gives what the request cannot hold: the task's pictures. */
   readonly inputs?: (model: Model) => object;
+  /** Several runs of the loaded model instead, one after the other: what each has for `inputs`. */
+  readonly rounds?: readonly (() => Promise<object>)[] | undefined;
 }
 
 /** Resolves to the exit code. */
@@ -91,7 +93,7 @@ export async function runGeneration(context: CliContext, run: Run): Promise<numb
       : await (await import('./latents-file.ts')).readStartNoise(values.initLatents);
   const batch = values.samples ?? startNoise?.shape[0] ?? 1;
   const batches = prompts.fromFile ? chunks(prompts.lines, batch) : undefined;
-  const count = (batches ? prompts.lines.length : batch) * (values.iterations ?? 1);
+  const count = (batches ? prompts.lines.length : batch) * (values.iterations ?? 1) * (run.rounds?.length ?? 1);
   const files = await pictureFiles({
     output: values.output,
     outdir: values.outdir ?? outdir,
@@ -122,21 +124,22 @@ export async function runGeneration(context: CliContext, run: Run): Promise<numb
       refiner,
       ...controlFieldsOf(values),
       ...joinControls(controlFieldsOf(values), controls),
-      ...run.inputs?.(model),
       signal: context.signal,
     };
     const hash = values.skipSave ? undefined : modelHash(values.model);
     const { generate } = await import('../pipelines/generate.ts');
     // The schema checks the options.
-    await consume(generate(model, options as TaskOptions), {
-      context,
-      values,
-      files,
-      progress,
-      watch,
-      columns: values.rows || batch,
-      hash,
-    });
+    const rounds = run.rounds ?? [async () => run.inputs?.(model) ?? {}];
+    for (const round of rounds)
+      await consume(generate(model, { ...options, ...(await round()) } as TaskOptions), {
+        context,
+        values,
+        files,
+        progress,
+        watch,
+        columns: values.rows || batch,
+        hash,
+      });
     return 0;
   } finally {
     progress.clear();

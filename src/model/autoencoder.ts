@@ -76,6 +76,10 @@ export interface OpenAutoencoder extends Autoencoder, AsyncDisposable {}
 /** What runs the autoencoder's graphs. */
 export type FirstStageNetworks = Pick<NetworkSet, 'run' | 'graph'>;
 
+/** Pixels along each axis of one latent element. */
+export const downsamplingOf = (config: FirstStageConfig): number =>
+  config.kind === 'identity' ? 1 : 2 ** (config.ddconfig.ch_mult.length - 1);
+
 /** The autoencoder `network` of a set; an identity has no network there. */
 export function autoencoderOf(
   config: FirstStageConfig,
@@ -86,7 +90,7 @@ export function autoencoderOf(
   const posterior = (encoded: Float32): Posterior => (config.kind === 'kl' ? gaussian(encoded) : { mean: encoded });
   return {
     config,
-    downsampling: isIdentity ? 1 : 2 ** (config.ddconfig.ch_mult.length - 1),
+    downsampling: downsamplingOf(config),
     async encode(image, signal) {
       if (isIdentity) return image;
       const output = config.kind === 'vq' ? 'prequant' : 'moments';

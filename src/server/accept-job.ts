@@ -5,7 +5,7 @@ import { StableDiffusionError } from '../errors.ts';
 import type { ServerContext } from './context.ts';
 import type { ControlPlace } from './decide-controls.ts';
 import { decideJob, type FieldNames, type JobDraft } from './decide-job.ts';
-import { isPictureJob, type NewJob, type PictureJob } from './job.ts';
+import { isPictureJob, type JobRequest, type NewJob, type PictureJob } from './job.ts';
 
 export interface Submission extends Pick<NewJob, 'owner' | 'source' | 'priority'> {
   readonly draft: JobDraft;
@@ -16,6 +16,20 @@ export interface Submission extends Pick<NewJob, 'owner' | 'source' | 'priority'
   readonly id?: string;
 }
 
+/** What is wrong with a server that leaves its jobs to workers, and has none. */
+export const noWorker = 'No worker takes the jobs of this server. Start one: sd worker --redis with the same address.';
+
+/** A job waits for a worker to come; a client that waits for its answer would wait in vain. Throws `busy`. */
+async function withWorker(
+  { queue }: ServerContext,
+  request: JobRequest,
+  source: NewJob['source'],
+): Promise<JobRequest> {
+  if (await queue.hasTaker()) return request;
+  if (source !== 'jobs') throw new StableDiffusionError('busy', noWorker, { details: { scope: 'workers' } });
+  return { ...request, warnings: [...(request.warnings ?? []), noWorker] };
+}
+
 /** Accepts a job; it is in the queue when this returns. Throws `invalid-argument` and others at a field, `busy`, `not-found`. */
 export async function acceptJob(
   context: ServerContext,
@@ -24,7 +38,8 @@ export async function acceptJob(
   const { queue, limits, metrics, watch } = context;
   if (context.isStopping())
     throw new StableDiffusionError('busy', 'The server is shutting down.', { details: { scope: 'shutdown' } });
-  const request = await decideJob(context, draft, fields, source, controlPlace);
+  const decided = await decideJob(context, draft, fields, source, controlPlace);
+  const request = await withWorker(context, decided, source);
   try {
     const job = await queue.add({ id, owner, source, priority, request }, limits);
     if (!isPictureJob(job)) throw new StableDiffusionError('invalid-argument', `${id} is the id of a workflow.`);

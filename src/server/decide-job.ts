@@ -1,5 +1,6 @@
 /** From what a caller describes to a job in which everything is decided: model, size, seeds, LoRAs. Limits are checked on the way. */
 
+import type { CheckpointFacts } from '../model/checkpoint-facts.ts';
 import { z } from 'zod';
 import { namedSampling, samplerPeerOf } from '../diffusion/sampler-names.ts';
 import { bounds } from '../generation/bounds.ts';
@@ -10,16 +11,11 @@ import { workOf } from './admission/work.ts';
 import type { ServerContext } from './context.ts';
 import { type ControlledDraft, type ControlPlace, decideControls } from './decide-controls.ts';
 import { type LoraUse, parseExtraNetworks } from './extra-networks.ts';
+import { enlargedSide, type HiresDraft, hiresSize } from './hires.ts';
 import { atField, invalidField } from './http/problem.ts';
 import { type JobRequest, jobRequestSchema, type NewJob, takenFields } from './job.ts';
-import type { ModelFacts } from './models/model-pool.ts';
 
 type Hires = NonNullable<JobRequest['hires']>;
-
-/** The second pass. The size is a factor of the first's, or sides, of which 0 is in proportion to the other. */
-export type HiresDraft = Omit<Hires, 'width' | 'height' | 'crop' | 'asked' | 'loras'> & {
-  readonly asked: NonNullable<Hires['asked']>;
-};
 
 const { shape } = requestSchemas.img2img;
 
@@ -98,12 +94,17 @@ interface Decision {
   readonly context: ServerContext;
   readonly draft: JobDraft;
   readonly checks: Checks;
-  readonly facts: ModelFacts;
+  readonly facts: CheckpointFacts;
   readonly promptSyntax: 'plain' | 'a1111';
 }
 
 /** A1111's clients always write its syntax; it is an error only if a caller of another API asks for it. */
-function syntaxOf(draft: JobDraft, facts: ModelFacts, source: NewJob['source'], { at }: Checks): 'plain' | 'a1111' {
+function syntaxOf(
+  draft: JobDraft,
+  facts: CheckpointFacts,
+  source: NewJob['source'],
+  { at }: Checks,
+): 'plain' | 'a1111' {
   if (draft.promptSyntax !== 'a1111') return 'plain';
   if (facts.readsPromptSyntax) return 'a1111';
   if (source === 'a1111') return 'plain';
@@ -157,24 +158,6 @@ function lorasOf(
     loras: loras.filter(({ name, scale, textScale }) => adapters.findLora(name) && (scale !== 0 || textScale !== 0)),
     warnings: [...warnings, ...unknown.map((name) => `Lora not found: ${name.slice(0, 100)}`)],
   };
-}
-
-/** A1111's `calculate_target_resolution`: the size of the second pass; two sides are filled, and the rest is cut off. */
-function hiresSize(
-  width: number,
-  height: number,
-  { asked }: HiresDraft,
-): { readonly width: number; readonly height: number; readonly crop?: boolean } {
-  if ('scale' in asked) return { width: Math.trunc(width * asked.scale), height: Math.trunc(height * asked.scale) };
-  if (asked.height === 0) return { width: asked.width, height: Math.floor((asked.width * height) / width) };
-  if (asked.width === 0) return { width: Math.floor((asked.height * width) / height), height: asked.height };
-  return { ...asked, crop: true };
-}
-
-/** The nearest side that the networks can make, but a larger one than the first pass's if a larger one is wanted. */
-function enlargedSide(wanted: number, first: number, unit: number): number {
-  const nearest = Math.max(unit, Math.round(wanted / unit) * unit);
-  return wanted > first && nearest <= first ? nearest + unit : nearest;
 }
 
 async function hiresOf(

@@ -7,6 +7,7 @@ import { type GenerationRequest, requestSchemas, tasks } from '../generation/req
 import { namedSampling, samplerPeerOf } from '../diffusion/sampler-names.ts';
 import { noiseConventions } from '../random/noise-source.ts';
 import { loraUseSchema } from './extra-networks.ts';
+import { hiresSchema } from './hires.ts';
 import { jobControlFields } from './job-controls.ts';
 import { blobIdSchema } from './store/blob-store.ts';
 import { upgradeJobRequest } from './upgrade-job.ts';
@@ -18,9 +19,6 @@ export const jobStates = ['queued', 'running', 'done', 'failed', 'cancelled'] as
 export type JobState = (typeof jobStates)[number];
 
 export const outputFormats = ['png', 'jpeg', 'webp'] as const;
-
-/** Filters that enlarge a picture before its second pass. */
-export const upscaleFilters = ['lanczos', 'nearest', 'bicubic', 'bilinear'] as const;
 
 /** A1111's inpainting: the mask's edge, what the hole holds, and which part is painted. */
 const inpaintSchema = z.object({
@@ -35,30 +33,6 @@ const inpaintSchema = z.object({
   invert: z.boolean(),
   /** A1111's `mask_round`: false paints grey in part. Default true. */
   round: z.boolean().optional(),
-});
-
-/** A second pass at a larger size. What is left out is as in the first. */
-const hiresSchema = z.object({
-  width: z.int().positive(),
-  height: z.int().positive(),
-  /** Keep the aspect ratio and crop; otherwise stretch. */
-  crop: z.boolean().optional(),
-  /** The requested size: a factor, or sides of which one may be 0. */
-  asked: z.union([z.object({ scale: z.number() }), z.object({ width: z.int(), height: z.int() })]).optional(),
-  steps: z.int().positive().optional(),
-  strength: z.number().min(0).max(1),
-  upscaler: z.enum(upscaleFilters),
-  upscalerName: z.string().optional(),
-  prompt: z.string().optional(),
-  negativePrompt: z.string().optional(),
-  sampler: z.string().optional(),
-  schedule: z.string().optional(),
-  /** Extra setting of the infotext. */
-  scheduler: z.string().optional(),
-  /** A name of the catalogue. */
-  model: z.string().optional(),
-  /** LoRAs of the second pass, if its prompt or model differs. */
-  loras: z.array(loraUseSchema).optional(),
 });
 
 const { shape } = requestSchemas.img2img;

@@ -1,5 +1,6 @@
 /** The parts of a server or worker: queue, store, models, engine, picture processes; opened and closed together. */
 
+import { join } from 'node:path';
 import type { FastifyBaseLogger } from 'fastify';
 import { chooseDevice } from '../engine/devices-node.ts';
 import type { Engine } from '../engine/engine.ts';
@@ -18,6 +19,7 @@ import { openKeeping } from './keeping.ts';
 import { createLogger } from './log.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { type AdapterCatalog, openAdapterCatalog } from './models/adapter-catalog.ts';
+import { openHashCache } from './models/hash-cache.ts';
 import { loadAdapted } from './models/load-adapted.ts';
 import { type ControlCatalog, openControlCatalog } from './models/control-catalog.ts';
 import { type ControlPool, createControlPool } from './models/control-pool.ts';
@@ -74,11 +76,19 @@ function startPruning(
   return { stop: () => clearInterval(timer) };
 }
 
+/** The models; their hashes are kept beside the jobs. */
+const catalogOf = async ({ model, modelsFolder: folder, dataFolder }: WorkOptions): Promise<ModelCatalog> =>
+  openModelCatalog({
+    model,
+    folder,
+    hashes: await openHashCache(dataFolder === '' ? undefined : join(dataFolder, 'hashes.json')),
+  });
+
 export async function openParts(options: WorkOptions): Promise<Parts> {
   const limits = limitsOf(options.limits);
   const policy: ServerPolicy = { safety: true, watermark: true, fetchUrls: false, webhooks: 'off', ...options.policy };
   const log = options.logger ?? createLogger(options.logLevel, options.logFormat);
-  const catalog = await openModelCatalog({ model: options.model, folder: options.modelsFolder });
+  const catalog = await catalogOf(options);
   const adapters = await openAdapterCatalog({
     lorasFolder: options.lorasFolder,
     embeddingsFolder: options.embeddingsFolder,

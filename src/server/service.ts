@@ -65,6 +65,7 @@ export async function openService(options: ServiceOptions, base = ''): Promise<S
   await makeDataFolder(options.dataFolder);
   const parts = await openParts({ ...options, linkBase: base });
   let stopping = false;
+  const stopped = new AbortController();
   const watch = createJobWatch(parts.queue);
   const context = {
     ...parts,
@@ -92,14 +93,14 @@ export async function openService(options: ServiceOptions, base = ''): Promise<S
     parts,
     context,
     start() {
-      const { catalog } = parts;
-      // A1111 tells hashes; the default model's is soon known.
-      catalog.hash(catalog.find(undefined)).catch(() => {});
+      // A1111 tells hashes: in the background, the default model's first.
+      void parts.catalog.hashAll(stopped.signal);
       if (work) runner ??= startWork(parts, options);
     },
     async stop(patience) {
       if (stopping) return;
       stopping = true;
+      stopped.abort();
       await runner?.stop(patience);
       watch.stop();
     },

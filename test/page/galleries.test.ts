@@ -13,7 +13,7 @@ testSteps('The page: galleries', [
       await makePicture(page, 'red apple');
       await makePicture(page, 'blue heart');
       await page.getByRole('link', { name: 'Gallery' }).click();
-      await page.getByRole('radio', { name: 'On the server' }).check();
+      await page.getByRole('radio', { name: 'The server' }).check();
       await page.locator('.thumbnail img').first().waitFor();
       await look(page, 'server-gallery', 'desktop');
       const count = await page.locator('.thumbnail').count();

@@ -13,7 +13,8 @@ import { openPage, type PageHost, servePage, startPage } from './open-page.ts';
 export const root = join(import.meta.dirname, '../..');
 
 /** A number beside a slider. */
-export const slider = (page: Page, name: string) => page.getByRole('spinbutton', { name: `${name}, exact` });
+export const slider = (page: Page, name: string) =>
+  page.getByRole('spinbutton', { name: `${name}, exact`, exact: true });
 
 /** The body of the next job that the page sends. */
 export async function nextJob(page: Page): Promise<Record<string, unknown>> {

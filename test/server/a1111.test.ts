@@ -631,7 +631,7 @@ test('lists', async () => {
   assert.ok(((await list('scripts')) as { txt2img: string[] }).txt2img.includes('seed'));
   assert.equal(typeof (await list('cmd-flags')), 'object');
   assert.ok((((await list('memory')) as { ram: { used: number } }).ram.used ?? 0) > 0);
-  const { status: missing, body } = await server.json('GET', api('interrogate'));
+  const { status: missing, body } = await server.json('GET', api('deepbooru'));
   assert.equal(missing, 404);
   assert.deepEqual(body, { detail: 'Not Found' });
   for (const name of ['refresh-checkpoints', 'refresh-vae', 'unload-checkpoint', 'reload-checkpoint'])

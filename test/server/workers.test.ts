@@ -81,3 +81,30 @@ test('progress, previews and interrupt reach the worker', { skip }, async () => 
   assert.equal(status, 200);
   assert.ok((body as { images: string[] }).images.length < 8);
 });
+
+test('without a worker a server says so, instead of letting its clients wait', { skip }, async (t) => {
+  const alone = await startTestServer({ redis: redis.url, redisPrefix: 'alone', work: false });
+  t.after(() => alone.stop());
+  const ready = await alone.json('GET', '/readyz');
+  assert.equal(ready.status, 503);
+  assert.match(JSON.stringify(ready.body), /No worker takes the jobs/);
+  const refused = await alone.json('POST', '/sdapi/v1/txt2img', small);
+  assert.equal(refused.status, 503);
+  assert.match(JSON.stringify(refused.body), /No worker takes the jobs of this server\. Start one: sd worker/);
+  const { status, body } = await alone.json('POST', '/api/v1/jobs', small);
+  assert.equal(status, 202);
+  assert.match((body as { warnings: string[] }).warnings.join(), /No worker takes the jobs/);
+  const late = await startWorker({
+    model: pocketModel,
+    dataFolder: '',
+    redis: redis.url,
+    redisPrefix: 'alone',
+    logLevel: 'silent',
+  });
+  t.after(() => late.stop());
+  const { id } = body as { id: string };
+  const state = async (): Promise<string> =>
+    ((await alone.json('GET', `/api/v1/jobs/${id}`)).body as { state: string }).state;
+  while ((await state()) !== 'done') await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.deepEqual((await alone.json('GET', '/readyz')).body, { status: 'ready' });
+});

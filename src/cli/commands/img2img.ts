@@ -1,15 +1,22 @@
 /** `sd img2img` (CompVis's scripts/img2img.py). */
 
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { defineCommand } from '../command.ts';
 import { runGeneration } from '../generation.ts';
+import { whatIsAt } from '../../files/open-node.ts';
 import type { Image } from '../../image/image.ts';
 import { imageTensorFlags, readImageTensors } from '../image-tensors.ts';
 import { generationOptions, modelOptions, outputOptions } from '../generation-options.ts';
-import { required, text } from '../options.ts';
+import { required, text, UsageError } from '../options.ts';
 import { imageScaleFlag, strengthFlags } from '../request-flags.ts';
 
 const options = {
-  init: text(['--init-img', '-i', '--image'], 'FILE', 'initial image (required, or --from-latents)'),
+  init: text(
+    ['--init-img', '-i', '--image'],
+    'FILE',
+    'initial image, or a folder of them (required, or --from-latents)',
+  ),
   ...imageTensorFlags,
   ...strengthFlags,
   ...generationOptions,
@@ -23,6 +30,14 @@ async function openInit(path: string): Promise<Image> {
   return openImage(path);
 }
 
+/** The pictures of a folder, by name; undefined for a file. Throws `UsageError` for a folder without any. */
+async function picturesIn(path: string): Promise<string[] | undefined> {
+  if ((await whatIsAt(path)) !== 'folder') return undefined;
+  const names = (await readdir(path)).filter((name) => /^[^.].*\.(?:png|jpe?g|webp|gif)$/i.test(name)).sort();
+  if (names.length === 0) throw new UsageError(`${path} has no pictures (.png, .jpg, .webp, .gif).`);
+  return names.map((name) => join(path, name));
+}
+
 export const img2img = defineCommand({
   description:
     'Makes pictures of a prompt that start from an image. With an InstructPix2Pix model the prompt says what to change; a depth, upscaling or variation model of SD 2.x looks at the image in its own way.',
@@ -30,12 +45,15 @@ export const img2img = defineCommand({
   options,
   examples: [
     'sd img2img "a watercolour" --init-img photo.jpg --strength 0.6',
+    'sd img2img "an oil painting" --init-img photos/ --strength 0.5',
     'sd img2img "make it winter" --init-img house.png --ckpt instruct-pix2pix.ckpt',
     'sd img2img "a cat" --init-img small.png --ckpt x4-upscaler-ema.safetensors --noise-level 20',
   ],
   async run(context, words, values) {
     const given = await readImageTensors(values);
-    const image = given.latent ? undefined : await openInit(required(values.init, '--init-img', 'img2img'));
+    const init = given.latent ? undefined : required(values.init, '--init-img', 'img2img');
+    const pictures = init === undefined ? undefined : await picturesIn(init);
+    const image = init === undefined || pictures ? undefined : await openInit(init);
     return runGeneration(context, {
       task: 'img2img',
       options,
@@ -43,6 +61,7 @@ export const img2img = defineCommand({
       words,
       outdir: 'outputs/img2img-samples',
       inputs: () => ({ image, ...given }),
+      rounds: pictures?.map((path) => async () => ({ image: await openInit(path), ...given })),
     });
   },
 });

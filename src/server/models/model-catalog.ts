@@ -3,8 +3,8 @@
 import { stat } from 'node:fs/promises';
 import { basename, extname, join, resolve } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
-import { sha256OfFile } from '../../files/sha256-node.ts';
 import { type FolderEntry, folderEntries } from './folder-entries.ts';
+import { type HashCache, openHashCache } from './hash-cache.ts';
 
 export interface CatalogModel {
   /** The file's name without its ending. */
@@ -27,6 +27,8 @@ export interface ModelCatalog {
   refresh(): Promise<void>;
   /** Reads a file whole to know its hash. */
   hash(model: CatalogModel): Promise<string | null>;
+  /** Reads the files of all models, one after the other, the default first; stops at the signal. Files that cannot be read are passed over. */
+  hashAll(signal?: AbortSignal): Promise<void>;
 }
 
 export interface ModelCatalogOptions {
@@ -34,6 +36,8 @@ export interface ModelCatalogOptions {
   readonly model: string;
   /** A folder of further ones. */
   readonly folder?: string | undefined;
+  /** Default: one that keeps nothing. */
+  readonly hashes?: HashCache | undefined;
 }
 
 const endings = new Set(['.safetensors', '.ckpt']);
@@ -46,7 +50,7 @@ async function isFolderModel(path: string): Promise<boolean> {
 }
 
 /** Throws `file-not-found`. */
-export async function openModelCatalog({ model, folder }: ModelCatalogOptions): Promise<ModelCatalog> {
+export async function openModelCatalog({ model, folder, hashes: given }: ModelCatalogOptions): Promise<ModelCatalog> {
   const first = resolve(model);
   const found = await stat(first).catch((cause: unknown) => {
     throw new StableDiffusionError('file-not-found', `The model ${model} does not exist.`, { cause });
@@ -57,10 +61,9 @@ export async function openModelCatalog({ model, folder }: ModelCatalogOptions): 
     path: first,
   };
   let entries: readonly FolderEntry[] = [own];
-  const hashes = new Map<string, Promise<string | null>>();
-  const known = new Map<string, string>();
+  const hashes = given ?? (await openHashCache());
   const view = ({ name, file, path }: FolderEntry): CatalogModel => {
-    const sha256 = known.get(path) ?? null;
+    const sha256 = hashes.known(path) ?? null;
     return { name, file, sha256, title: sha256 ? `${file} [${sha256.slice(0, 10)}]` : file };
   };
   const entryOf = (wanted: CatalogModel): FolderEntry => entries.find(({ name }) => name === wanted.name) ?? own;
@@ -72,7 +75,7 @@ export async function openModelCatalog({ model, folder }: ModelCatalogOptions): 
       const match = entries.find(
         (entry) =>
           [entry.name, entry.file].includes(wanted) ||
-          (known.has(entry.path) && [known.get(entry.path), known.get(entry.path)?.slice(0, 10)].includes(name)),
+          [hashes.known(entry.path), hashes.known(entry.path)?.slice(0, 10)].includes(name),
       );
       if (match) return view(match);
       throw new StableDiffusionError(
@@ -99,19 +102,12 @@ export async function openModelCatalog({ model, folder }: ModelCatalogOptions): 
         }),
       ];
     },
-    hash(wanted) {
-      const { path } = entryOf(wanted);
-      const pending = hashes.get(path);
-      if (pending) return pending;
-      const work = stat(path).then(async (file) => {
-        if (!file.isFile()) return null;
-        const sha256 = await sha256OfFile(path);
-        known.set(path, sha256);
-        return sha256;
-      });
-      hashes.set(path, work);
-      work.catch(() => hashes.delete(path));
-      return work;
+    hash: (wanted) => hashes.hash(entryOf(wanted).path),
+    async hashAll(signal) {
+      for (const { path } of entries) {
+        if (signal?.aborted) return;
+        await hashes.hash(path).catch(() => {});
+      }
     },
   };
   await catalog.refresh();

@@ -2,23 +2,11 @@
 
 import { dirname, sep } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
-import type { RecommendedSettings } from '../../config/recommended-settings.ts';
+import type { CheckpointFacts } from '../../model/checkpoint-facts.ts';
+import { checkpointFactsAt } from '../../model/checkpoint-facts-node.ts';
 import type { Model } from '../../model/model.ts';
 import type { LoraUse } from '../extra-networks.ts';
 import type { CatalogModel, ModelCatalog } from './model-catalog.ts';
-
-/** Facts about a model that are needed to accept a job for it. */
-export interface ModelFacts {
-  /** Native size of its pictures in pixels per side. */
-  readonly nativeSize: number;
-  /** Sides must be multiples of this. */
-  readonly unit: number;
-  readonly hasSafetyChecker: boolean;
-  /** Takes prompts in A1111's syntax. */
-  readonly readsPromptSyntax: boolean;
-  /** The model's own defaults of a request. */
-  readonly recommended: RecommendedSettings;
-}
 
 export interface LoadedModel {
   readonly model: Model;
@@ -30,7 +18,10 @@ export interface LoadedModel {
 export interface ModelPool {
   /** A model to work with; loads it where it is not. Errors as `loadModel`. */
   acquire(name: string, loras?: readonly LoraUse[]): Promise<LoadedModel>;
-  facts(name: string): Promise<ModelFacts>;
+  /** Facts that are needed to accept a job for it; the model is not loaded. */
+  facts(name: string): Promise<CheckpointFacts>;
+  /** Drops the models that nobody uses. */
+  unload(): Promise<void>;
   loaded(): readonly string[];
   close(): Promise<void>;
 }
@@ -62,7 +53,7 @@ function withoutFolder(error: unknown, folder: string): unknown {
 
 export function createModelPool({ catalog, load, onDrop, capacity = 2 }: ModelPoolOptions): ModelPool {
   const slots = new Map<string, Slot>();
-  const known = new Map<string, ModelFacts>();
+  const known = new Map<string, Promise<CheckpointFacts>>();
   let uses = 0;
   const drop = async (key: string, slot: Slot): Promise<void> => {
     slots.delete(key);
@@ -74,9 +65,10 @@ export function createModelPool({ catalog, load, onDrop, capacity = 2 }: ModelPo
       () => {},
     );
   };
+  const idle = (): [string, Slot][] =>
+    [...slots].filter(([, slot]) => slot.users === 0).sort(([, a], [, b]) => a.lastUse - b.lastUse);
   const makeRoom = async (): Promise<void> => {
-    const idle = [...slots].filter(([, slot]) => slot.users === 0).sort(([, a], [, b]) => a.lastUse - b.lastUse);
-    for (const [key, slot] of idle.slice(0, Math.max(0, slots.size - capacity))) await drop(key, slot);
+    for (const [key, slot] of idle().slice(0, Math.max(0, slots.size - capacity))) await drop(key, slot);
   };
   const acquire = async (name: string, loras: readonly LoraUse[] = []): Promise<LoadedModel> => {
     const entry = catalog.find(name);
@@ -111,21 +103,19 @@ export function createModelPool({ catalog, load, onDrop, capacity = 2 }: ModelPo
   };
   return {
     acquire,
-    async facts(name) {
-      const { name: key } = catalog.find(name);
-      const found = known.get(key);
-      if (found) return found;
-      const { model, release } = await acquire(name);
-      const facts = {
-        nativeSize: model.nativeSize,
-        unit: model.unit,
-        hasSafetyChecker: model.networkConfig('safety') !== undefined,
-        readsPromptSyntax: model.clipTokenizer !== undefined,
-        recommended: model.checkpoint.recommendation?.settings ?? {},
-      };
-      release();
-      known.set(key, facts);
-      return facts;
+    facts(name) {
+      const path = catalog.pathOf(catalog.find(name));
+      const found =
+        known.get(path) ??
+        checkpointFactsAt(path).catch((error: unknown) => {
+          known.delete(path);
+          throw withoutFolder(error, dirname(path));
+        });
+      known.set(path, found);
+      return found;
+    },
+    async unload() {
+      for (const [key, slot] of idle()) await drop(key, slot);
     },
     loaded: () => [...slots.values()].map(({ name }) => name),
     async close() {

@@ -87,6 +87,8 @@ export interface JobQueue {
   subscribe(listener: JobEventListener): () => void;
   /** True while jobs can be taken in and given out. */
   ready(): Promise<boolean>;
+  /** True where somebody takes jobs, or did a moment ago. */
+  hasTaker(): Promise<boolean>;
   /** Removes a job that is finished. */
   remove(id: string): Promise<void>;
   /** Removes finished jobs that ended before a moment (milliseconds since 1970). */

@@ -108,6 +108,7 @@ export class RedisQueue implements JobQueue {
   }
 
   async take({ pictures, signal, except = nobody }: TakeOptions): Promise<readonly Job[]> {
+    this.#taker.begin();
     if (!this.#isSearching) {
       this.#isSearching = true;
       this.#connection.worker.startStalledCheckTimer().catch(this.#connection.options.onError);
@@ -175,6 +176,10 @@ export class RedisQueue implements JobQueue {
 
   async ready(): Promise<boolean> {
     return this.redis.status === 'ready' && !this.#closed;
+  }
+
+  async hasTaker(): Promise<boolean> {
+    return (await this.redis.exists(this.#connection.key('taker'))) === 1;
   }
 
   async remove(id: string): Promise<void> {

@@ -15,6 +15,7 @@ export class RedisTaker {
   readonly #connection: RedisConnection;
   readonly #held = new Map<string, Taken>();
   readonly #renewal: NodeJS.Timeout;
+  #begun = false;
 
   constructor(connection: RedisConnection) {
     this.#connection = connection;
@@ -25,7 +26,21 @@ export class RedisTaker {
     clearInterval(this.#renewal);
   }
 
+  /** From now on this process counts as one that takes jobs. */
+  begin(): void {
+    if (this.#begun) return;
+    this.#begun = true;
+    this.#sign();
+  }
+
+  /** A sign of life of any taker, which Redis forgets by itself. */
+  #sign(): void {
+    const { redis, options } = this.#connection;
+    redis.set(this.#connection.key('taker'), '1', 'PX', options.lockMilliseconds).catch(options.onError);
+  }
+
   #renew(): void {
+    if (this.#begun) this.#sign();
     if (this.#held.size === 0) return;
     const tokens = [...this.#held.values()].map(({ token }) => token);
     const { lockMilliseconds, onError } = this.#connection.options;

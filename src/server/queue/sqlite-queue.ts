@@ -171,6 +171,11 @@ class SqliteQueue implements JobQueue {
     return this.#table.journal.isOpen;
   }
 
+  /** The process that holds the file makes its jobs. */
+  async hasTaker(): Promise<boolean> {
+    return true;
+  }
+
   async remove(id: string): Promise<void> {
     await this.#table.journal.write(() =>
       this.#table.journal.run('DELETE FROM jobs WHERE finished IS NOT NULL AND id = ?', [id]),

@@ -13,7 +13,9 @@ import { reloadCheckpoint, unloadCheckpoint } from './a1111/load-checkpoint.ts';
 import { memory } from './a1111/memory.ts';
 import { nothingHere } from './a1111/nothing-here.ts';
 import { getOptions, setOptions } from './a1111/options.ts';
+import { interrogate } from './a1111/interrogate.ts';
 import { ping } from './a1111/ping.ts';
+import { sysinfo } from './a1111/sysinfo.ts';
 import { pngInfo } from './a1111/png-info.ts';
 import { progress } from './a1111/progress.ts';
 import { refreshCheckpoints } from './a1111/refresh-checkpoints.ts';
@@ -74,6 +76,8 @@ export const routes: readonly Route[] = [
   refreshLoras,
   refreshEmbeddings,
   ping,
+  sysinfo,
+  interrogate,
   internalProgress,
   pendingTasks,
   refreshCheckpoints,

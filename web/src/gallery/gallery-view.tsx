@@ -142,8 +142,8 @@ export function GalleryView() {
           name="where"
           value={where}
           options={[
-            ['browser', 'In this browser'],
-            ['server', 'On the server'],
+            ['browser', 'This browser'],
+            ['server', 'The server'],
           ]}
           onChange={setWhere}
         />

@@ -1,17 +1,25 @@
-/** POST /sdapi/v1/unload-checkpoint and reload-checkpoint: models come and go by themselves here. */
+/** POST /sdapi/v1/unload-checkpoint drops models that nobody uses; reload-checkpoint does nothing, since a job loads its model. */
 
 import { z } from 'zod';
 import { defineRoute, json } from '../../http/route.ts';
 
-const accepted = (name: string) =>
-  defineRoute({
-    method: 'POST',
-    path: `/sdapi/v1/${name}`,
-    summary: 'Accepted; the server loads and drops models by itself',
-    flavour: 'a1111',
-    response: z.object({}),
-    handle: async () => json({}),
-  });
+export const unloadCheckpoint = defineRoute({
+  method: 'POST',
+  path: '/sdapi/v1/unload-checkpoint',
+  summary: 'Frees the memory of models that nobody uses now',
+  flavour: 'a1111',
+  response: z.object({}),
+  async handle({ models }) {
+    await models.unload();
+    return json({});
+  },
+});
 
-export const unloadCheckpoint = accepted('unload-checkpoint');
-export const reloadCheckpoint = accepted('reload-checkpoint');
+export const reloadCheckpoint = defineRoute({
+  method: 'POST',
+  path: '/sdapi/v1/reload-checkpoint',
+  summary: 'Accepted; a job loads its model by itself',
+  flavour: 'a1111',
+  response: z.object({}),
+  handle: async () => json({}),
+});

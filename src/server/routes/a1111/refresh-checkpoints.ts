@@ -11,6 +11,7 @@ export const refreshCheckpoints = defineRoute({
   response: z.null(),
   async handle({ catalog }) {
     await catalog.refresh();
+    void catalog.hashAll();
     return json(null);
   },
 });

@@ -3,6 +3,7 @@
  * that know no other API, such as Open WebUI's engine "Gemini". A picture among the parts is changed by the text.
  */
 
+import type { CheckpointFacts } from '../../../model/checkpoint-facts.ts';
 import { z } from 'zod';
 import { boundedList } from '../../admission/bounded-list.ts';
 import { acceptJob, awaitJob } from '../../accept-job.ts';
@@ -12,7 +13,6 @@ import { atField, invalidField } from '../../http/problem.ts';
 import { readPicture, storePicture } from '../../http/picture-input.ts';
 import { type Answer, defineRoute, json, type RouteRequest } from '../../http/route.ts';
 import type { ResultImage } from '../../job.ts';
-import type { ModelFacts } from '../../models/model-pool.ts';
 
 const ratio = z.string().regex(/^\d{1,4}:\d{1,4}$/, 'must be a ratio such as 16:9');
 const count = z.int().min(1).max(8);
@@ -56,7 +56,7 @@ const fields: FieldNames = { prompt: 'contents', batchSize: 'generationConfig.ca
 const googleModel = /^(gemini|imagen)-[\w.-]+$/;
 
 /** Sides of a ratio with about as many pixels as the model's own size. */
-function sizeOf(given: string | undefined, { nativeSize, unit }: ModelFacts): { width?: number; height?: number } {
+function sizeOf(given: string | undefined, { nativeSize, unit }: CheckpointFacts): { width?: number; height?: number } {
   if (given === undefined) return {};
   const [wide = 1, high = 1] = given.split(':').map(Number);
   if (wide === 0 || high === 0) throw invalidField(['body', 'aspectRatio'], 'must be a ratio such as 16:9');

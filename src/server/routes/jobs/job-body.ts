@@ -14,9 +14,9 @@ import {
   type Job,
   type JobRequest,
   priorities,
-  upscaleFilters,
   type WorkflowRequest,
 } from '../../job.ts';
+import { upscaleFilters } from '../../hires.ts';
 import { controlBody, imagePromptBody } from '../../job-controls.ts';
 
 /** Below 2^53 a number, above its digits. */

@@ -1,6 +1,7 @@
 /** GET /healthz: the process answers. GET /readyz: it takes jobs. */
 
 import { z } from 'zod';
+import { noWorker } from '../../accept-job.ts';
 import { defineRoute, json } from '../../http/route.ts';
 
 export const healthz = defineRoute({
@@ -16,12 +17,18 @@ export const healthz = defineRoute({
 export const readyz = defineRoute({
   method: 'GET',
   path: '/readyz',
-  summary: 'The server accepts jobs; 503 while it stops or cannot reach its queue',
+  summary: 'The server makes jobs; 503 while it stops, cannot reach its queue, or no worker takes its jobs',
   flavour: 'own',
   open: true,
-  response: z.object({ status: z.enum(['ready', 'not ready']) }),
+  response: z.object({ status: z.enum(['ready', 'not ready']), reason: z.string().optional() }),
   async handle({ queue, isStopping }) {
-    const ready = !isStopping() && (await queue.ready());
-    return json({ status: ready ? 'ready' : 'not ready' }, ready ? 200 : 503);
+    const reason = isStopping()
+      ? 'The server is shutting down.'
+      : !(await queue.ready())
+        ? 'The queue cannot be reached.'
+        : (await queue.hasTaker())
+          ? undefined
+          : noWorker;
+    return json({ status: reason === undefined ? 'ready' : 'not ready', reason }, reason === undefined ? 200 : 503);
   },
 });

@@ -1,0 +1,38 @@
+/** The facts about a model that are needed to offer it and to accept a request for it, from its configuration alone: no network is opened. */
+
+import { conditionerOf, tokenizersOf } from '../conditioning/conditioners.ts';
+import { syntaxEncoding } from '../conditioning/prompt-contexts.ts';
+import { denoiserUnit } from '../config/network-config.ts';
+import type { RecommendedSettings } from '../config/recommended-settings.ts';
+import type { Checkpoint } from '../checkpoints/checkpoint.ts';
+import { downsamplingOf } from './autoencoder.ts';
+import { nativeLatentSize } from './native-size.ts';
+
+export interface CheckpointFacts {
+  /** Native size of its pictures in pixels per side. */
+  readonly nativeSize: number;
+  /** Sides must be multiples of this. */
+  readonly unit: number;
+  readonly hasSafetyChecker: boolean;
+  /** Takes prompts in A1111's syntax. */
+  readonly readsPromptSyntax: boolean;
+  /** The model's own defaults of a request. */
+  readonly recommended: RecommendedSettings;
+}
+
+/** Reads no weights. */
+export function checkpointFacts({ config, label, safety_config, recommendation }: Checkpoint): CheckpointFacts {
+  const downsampling = downsamplingOf(config.first_stage_config);
+  const conditioner = conditionerOf(config, {
+    label,
+    tokenizers: tokenizersOf(config, {}),
+    run: () => Promise.reject(new Error('No network runs to describe a model.')),
+  });
+  return {
+    nativeSize: nativeLatentSize(config) * downsampling,
+    unit: downsampling * denoiserUnit(config.unet_config),
+    hasSafetyChecker: safety_config !== undefined,
+    readsPromptSyntax: syntaxEncoding(conditioner) !== undefined,
+    recommended: recommendation?.settings ?? {},
+  };
+}
