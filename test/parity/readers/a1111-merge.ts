@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import * as z from 'zod';
 import { openWeightsAt } from '../../../src/formats/open-weights-node.ts';
 import { type MergeMethod, mergeCheckpoints, mergedName } from '../../../src/merging/merge-checkpoints.ts';
+import type { WeightSource } from '../../../src/weights/weight-source.ts';
 import { readTensors } from '../../tensors.ts';
 import { type Comparison, compareExactly, compareTensors, type Reader } from '../reader.ts';
 
@@ -26,8 +27,13 @@ async function* compareMerges(row: unknown, folder: string): AsyncGenerator<Comp
   const listed = Object.entries(settings).find(([key]) => key.startsWith('variants'))?.[1];
   const variants = z.record(z.string(), variant).parse(listed);
   const wanted = readTensors(join(folder, 'outputs.safetensors'));
-  const open = async (file: string | null) =>
-    file === null ? undefined : openWeightsAt(join(folder, `${file}.safetensors`));
+  const opened: WeightSource[] = [];
+  const open = async (file: string | null): Promise<WeightSource | undefined> => {
+    if (file === null) return undefined;
+    const source = await openWeightsAt(join(folder, `${file}.safetensors`));
+    opened.push(source);
+    return source;
+  };
   for (const [title, [a, b, c, method, ratio, half, vae, discard]] of Object.entries(variants)) {
     const kind = methods[method];
     const first = await open(a);
@@ -55,7 +61,7 @@ async function* compareMerges(row: unknown, folder: string): AsyncGenerator<Comp
       yield compareExactly(`${key} type`, got.dtype, outputs[key]?.dtype);
       yield compareTensors(key, got, want, outputs[key]?.atol ?? 0);
     }
-    await merged.weights.close();
+    await Promise.all(opened.splice(0).map((source) => source.close()));
   }
 }
 

@@ -127,8 +127,11 @@ async function compareTiling(one: Case): Promise<void> {
 
 async function compareHypernetworks(one: Case): Promise<void> {
   const { recorded, inputs, wanted } = one;
+  const opened = new Map<string, WeightSource>();
   const open = async (name: string, prefix: string) => {
-    const file = readHypernetwork(await openWeightsAt(join(recorded.folder, `${name}.pt`)));
+    const source = opened.get(name) ?? (await openWeightsAt(join(recorded.folder, `${name}.pt`)));
+    opened.set(name, source);
+    const file = readHypernetwork(source);
     return { file, weights: hypernetworkWeights(file, prefix), prefix };
   };
   for (const output of wanted.keys()) {
@@ -162,6 +165,7 @@ async function compareHypernetworks(one: Case): Promise<void> {
     await using program = await parityEngine().compile(graph, used[0]?.weights as WeightSource);
     check(one, output, (await program.run({ x }))['out']);
   }
+  for (const source of opened.values()) await source.close();
 }
 
 async function compareMatching(one: Case): Promise<void> {
