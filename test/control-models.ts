@@ -2,14 +2,17 @@
 
 import {
   type ControlNetConfig,
+  gligenConfigSchema,
   type IpAdapterConfig,
   ipAdapterConfigSchema,
   type T2IAdapterConfig,
 } from '../src/config/network-config.ts';
 import { ipAdapterMap } from '../src/checkpoints/layouts/ip-adapter.ts';
+import { grounding } from '../src/extensions/grounding.ts';
 import type { Image } from '../src/image/image.ts';
 import { type ControlModel, openControlModel } from '../src/model/control-model.ts';
 import { type DenoisingModel, unetOf } from '../src/model/extended-denoiser.ts';
+import { networkParameters } from '../src/models/index.ts';
 import { TorchGenerator } from '../src/random/torch-generator.ts';
 import type { Tensor } from '../src/tensor/tensor.ts';
 import { memoryWeights } from '../src/weights/memory-weights.ts';
@@ -55,6 +58,20 @@ export function randomImagePromptWeights(model: DenoisingModel): WeightSource {
     return [String(row.b), generator.randn(own)];
   });
   return joined([randomWeights(config), memoryWeights(new Map(keys), 'keys')], 'image-prompt.safetensors');
+}
+
+/** GLIGEN's position network and gates, the gates open. */
+export function randomGligenWeights(model: DenoisingModel): WeightSource {
+  const { config: unet } = unetOf(model);
+  const generator = new TorchGenerator(12);
+  const gates = networkParameters(unet, [grounding]).flatMap(({ name, shape }): [string, Tensor][] => {
+    if (!name.includes('.fuser.')) return [];
+    const values = generator.randn(shape);
+    const fan = shape.slice(1).reduce((product, size) => product * size, 1);
+    return [[name, { ...values, data: values.data.map((value) => value / Math.sqrt(fan)) }]];
+  });
+  const position = randomWeights(gligenConfigSchema.parse({ kind: 'gligen', context_dim: unet.context_dim }));
+  return joined([position, memoryWeights(new Map(gates), 'gates')], 'gligen.safetensors');
 }
 
 function randomImagePrompt(model: DenoisingModel): ControlModel {

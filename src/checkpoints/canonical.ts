@@ -62,6 +62,7 @@ const prefixesOf: { readonly [K in NetworkKind]: readonly string[] } = {
   t2i_adapter: ['adapter.'],
   t2i_style: [],
   ip_adapter: [],
+  gligen: [],
   kl: [firstStage, condStage],
   vq: [firstStage, condStage],
   taesd: [],
@@ -118,6 +119,12 @@ function translate(source: WeightSource, config: NetworkConfig): Parts {
       return {
         layout: 'compvis',
         source: withNames(source, (name) => (name.startsWith('image_proj.') ? name : undefined)),
+      };
+    case 'gligen':
+      // The rest belongs to the UNet's blocks: `layouts/gligen.ts`.
+      return {
+        layout: 'compvis',
+        source: withNames(source, (name) => (name.startsWith('position_net.') ? name : undefined)),
       };
     case 'dpt_hybrid':
       // The head that classified ImageNet's pictures, and the residual unit that the deepest level does not have.

@@ -5,6 +5,7 @@
 
 import type {
   ControlNetConfig,
+  GligenConfig,
   IpAdapterConfig,
   NetworkConfig,
   T2IAdapterConfig,
@@ -19,10 +20,11 @@ import type { WeightSource } from '../weights/weight-source.ts';
 import { partPrefixes } from './canonical.ts';
 import { detectNetwork } from './detect.ts';
 import { hasPrefix } from './infer/shapes.ts';
+import { gligenMap } from './layouts/gligen.ts';
 import { ipAdapterMap } from './layouts/ip-adapter.ts';
 import { renamed } from './rename.ts';
 
-export type ControlConfig = ControlNetConfig | T2IAdapterConfig | T2IStyleConfig | IpAdapterConfig;
+export type ControlConfig = ControlNetConfig | T2IAdapterConfig | T2IStyleConfig | IpAdapterConfig | GligenConfig;
 
 /** The UNet that is controlled: its configuration, and its weights under canonical names. */
 export interface ControlledUNet {
@@ -35,7 +37,7 @@ export interface ControlFile {
   readonly config: ControlConfig;
   /** Under canonical names. */
   readonly weights: WeightSource;
-  /** IP-Adapter: its keys and values for the UNet's attentions, under the UNet's names, as adapter number `index`. */
+  /** IP-Adapter: its keys and values for the UNet's attentions, under the UNet's names, as adapter number `index`. GLIGEN: its gated attentions. */
   readonly attention?: (index: number) => WeightSource;
 }
 
@@ -46,6 +48,7 @@ const names: Readonly<Record<ControlConfig['kind'], string>> = {
   t2i_adapter: 'T2I-Adapter',
   t2i_style: 'style adapter',
   ip_adapter: 'IP-Adapter',
+  gligen: 'GLIGEN',
 };
 
 /** What people call a kind of control file. */
@@ -123,7 +126,7 @@ function checkFamily(source: WeightSource, config: ControlConfig, { label, confi
   } else
     compare(
       'context width',
-      config.kind === 't2i_style' ? config.context_dim : config.cross_attention_dim,
+      config.kind === 'ip_adapter' ? config.cross_attention_dim : config.context_dim,
       unet.context_dim,
     );
 }
@@ -145,6 +148,13 @@ function attentionOf(source: WeightSource, unet: UNetConfig, index: number): Wei
   return renamed(keys, ipAdapterMap(unet, index), 'b-to-a');
 }
 
+/** The gated attentions under the UNet's names. */
+function gatesOf(source: WeightSource, unet: UNetConfig): WeightSource {
+  const gates = withNames(source, (name) => (name.includes('.fuser.') ? name : undefined));
+  const isDiffusers = hasPrefix(gates.entries, 'down_blocks.');
+  return isDiffusers ? renamed(gates, gligenMap(unet), 'b-to-a') : gates;
+}
+
 export interface ControlFileOptions {
   /** Heads of a style adapter, which its file does not show. Default 8. */
   readonly styleHeads?: number | undefined;
@@ -154,7 +164,7 @@ function controlConfig(source: WeightSource, { config }: { readonly config: Netw
   if (config.kind in names) return config as ControlConfig;
   throw new StableDiffusionError(
     'model-unknown',
-    `${source.label} cannot be used: it holds a network of the kind ${config.kind}, not a ControlNet, T2I-Adapter or IP-Adapter.`,
+    `${source.label} cannot be used: it holds a network of the kind ${config.kind}, not a ControlNet, T2I-Adapter, IP-Adapter or GLIGEN.`,
   );
 }
 
@@ -177,6 +187,7 @@ export function openControlFile(
   const config = controlConfig(source, detected);
   const own: ControlConfig = config.kind === 't2i_style' ? { ...config, num_heads: styleHeads } : config;
   checkFamily(source, own, unet);
+  if (own.kind === 'gligen') return { config: own, weights, attention: () => gatesOf(part, unet.config) };
   if (own.kind !== 'ip_adapter') return { config: withHeads(own, unet.config), weights };
   const lora = [...part.entries.keys()].find((name) => /_lora\./.test(name));
   if (lora !== undefined)

@@ -109,6 +109,7 @@ const families: readonly Row[] = [
     (n) => n.begins('adapter.') || (n.begins('conv_in.') && n.begins('body.0.resnets.')),
     steers,
   ),
+  other('gligen', 'the networks of GLIGEN', (n) => n.begins('position_net.'), steers),
   other('ip-adapter', 'an IP-Adapter', (n) => n.begins('ip_adapter.') || n.begins('image_proj.'), steers),
   other(
     'upscaler',
@@ -157,6 +158,7 @@ const lone: Readonly<Partial<Record<NetworkConfig['kind'], readonly [name: strin
   controlnet: ['a ControlNet', steers],
   t2i_adapter: ['a T2I-Adapter', steers],
   ip_adapter: ['an IP-Adapter', steers],
+  gligen: ['the networks of GLIGEN', steers],
 };
 
 /** The error for a file that was opened as a whole model and is something else that is known; undefined for what is not known. */

@@ -38,8 +38,23 @@ function settingValue(given: string): unknown {
   return /^[+-]?(?:\d+(?:\.\d*)?|\.\d+)$/.test(given) ? Number(given) : given;
 }
 
+/** `PHRASE@LEFT:TOP:RIGHT:BOTTOM`, for GLIGEN. */
+function objectsOf(given: readonly string[]): { readonly objects?: readonly object[] } {
+  const objects = given.map((text) => {
+    const at = text.lastIndexOf('@');
+    const box = text
+      .slice(at + 1)
+      .split(':')
+      .map(Number);
+    if (at < 1 || box.length !== 4 || !box.every((side) => side >= 0 && side <= 1))
+      throw new UsageError(`has the object ${JSON.stringify(text)}; write "a cat@0.1:0.2:0.5:0.6", sides from 0 to 1.`);
+    return { phrase: text.slice(0, at), box };
+  });
+  return objects.length > 0 ? { objects } : {};
+}
+
 function reader(fields: readonly string[], example: string): (given: string) => ControlWords {
-  const names: readonly string[] = [...fields, ...fileNames];
+  const names: readonly string[] = [...fields, ...fileNames, 'object'];
   return (given) => {
     const [head = '', ...rest] = given.split(',');
     const parts = [head];
@@ -64,9 +79,14 @@ function reader(fields: readonly string[], example: string): (given: string) => 
       model,
       pictures: picture === '' ? [] : picture.split('+'),
       files: Object.fromEntries(settings.filter(([name]) => isFile(name))),
-      fields: Object.fromEntries(
-        settings.filter(([name]) => !isFile(name)).map(([name, value]) => [name, settingValue(value)]),
-      ),
+      fields: {
+        ...Object.fromEntries(
+          settings
+            .filter(([name]) => !isFile(name) && name !== 'object')
+            .map(([name, value]) => [name, settingValue(value)]),
+        ),
+        ...objectsOf(settings.flatMap(([name, value]) => (name === 'object' ? [value] : []))),
+      },
     };
   };
 }
@@ -75,7 +95,7 @@ export const controlOptions = {
   control: list(
     ['--control'],
     'MODEL=PICTURE,…',
-    `ControlNet or T2I-Adapter with its picture, and settings: ${fieldNames.join(', ')}, mask=FILE, region=FILE, annotator=FILE; can be repeated`,
+    `ControlNet or T2I-Adapter with its picture, or GLIGEN, and settings: ${fieldNames.join(', ')}, mask=FILE, region=FILE, annotator=FILE, object=PHRASE@LEFT:TOP:RIGHT:BOTTOM; can be repeated`,
     reader(fieldNames, 'canny.pth=edges.png,weight=0.8,end=0.5'),
   ),
   ipAdapter: list(

@@ -202,6 +202,18 @@ export const ipAdapterConfigSchema = z
   .readonly();
 export type IpAdapterConfig = z.output<typeof ipAdapterConfigSchema>;
 
+/** GLIGEN's position network (`GLIGENTextBoundingboxProjection`): a phrase and its box to one object of the UNet's gated attentions. */
+export const gligenConfigSchema = z
+  .strictObject({
+    kind: z.literal('gligen'),
+    context_dim: size.default(768),
+    /** Width of the encoded box: sines and cosines of four coordinates. */
+    position_dim: size.default(64),
+    width: size.default(512),
+  })
+  .readonly();
+export type GligenConfig = z.output<typeof gligenConfigSchema>;
+
 /** `ldm.modules.diffusionmodules.openaimodel.EncoderUNetModel`: the noisy classifier. */
 export const encoderUNetConfigSchema = z
   .strictObject({
@@ -556,6 +568,7 @@ export const networkConfigSchema = z.discriminatedUnion('kind', [
   t2iAdapterConfigSchema.unwrap(),
   t2iStyleConfigSchema.unwrap(),
   ipAdapterConfigSchema.unwrap(),
+  gligenConfigSchema.unwrap(),
   klConfigSchema.unwrap(),
   vqConfigSchema.unwrap(),
   clipTextConfigSchema.unwrap(),
@@ -583,6 +596,7 @@ export type NetworkConfig =
   | T2IAdapterConfig
   | T2IStyleConfig
   | IpAdapterConfig
+  | GligenConfig
   | KlConfig
   | VqConfig
   | ClipTextConfig

@@ -37,6 +37,8 @@ export const bounds = {
   seedDelta: { min: -(2 ** 31), max: 2 ** 31 - 1 },
   /** Controls of one kind in a run. */
   controls: { min: 0, max: 16 },
+  /** Places that GLIGEN was trained with. */
+  groundedObjects: { min: 1, max: 30 },
   controlWeight: { min: -10, max: 10 },
   controlResolution: { min: 64, max: 4096 },
   controlThreshold: { min: -1000, max: 1000 },

@@ -17,7 +17,19 @@ const windowFields = {
   end: real(bounds.share).default(1),
 };
 
-/** Fields of one ControlNet, T2I-Adapter or style adapter. */
+/** GLIGEN: what a phrase names, in its place. */
+const groundedObject = z
+  .strictObject(
+    {
+      phrase: text(1000),
+      /** Left, top, right, bottom, as shares of the picture. */
+      box: z.tuple([real(bounds.share), real(bounds.share), real(bounds.share), real(bounds.share)]).readonly(),
+    },
+    { error: 'an object with phrase and box' },
+  )
+  .readonly();
+
+/** Fields of one ControlNet, T2I-Adapter, style adapter or GLIGEN. */
 export const controlShape = {
   /** Name of its file or folder. */
   model: text(4096),
@@ -44,6 +56,8 @@ export const controlShape = {
   thresholdB: real(bounds.controlThreshold).optional(),
   /** Factors of the network's outputs, shallow to deep, the middle last, instead of `weight` and `mode`. */
   layerWeights: list(real(bounds.controlWeight), 'factors', 1, 64).optional(),
+  /** GLIGEN's objects, in place of a picture. */
+  objects: list(groundedObject, 'objects', bounds.groundedObjects.min, bounds.groundedObjects.max).optional(),
 };
 
 /** One ControlNet, T2I-Adapter or style adapter. */

@@ -9,10 +9,12 @@ import type { ControlWindow } from '../diffusion/control/control-window.ts';
 import { colourFixUnit, keepKnownUnit } from '../diffusion/control/keep-known.ts';
 import { imagePromptUnit } from '../diffusion/control/image-prompt-unit.ts';
 import type { ControlMode } from '../diffusion/control/layer-weights.ts';
+import { type GroundedObjects, groundingUnit } from '../diffusion/control/grounding-unit.ts';
 import { styleUnit } from '../diffusion/control/style-unit.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { adapter } from '../extensions/adapter.ts';
 import { control } from '../extensions/control.ts';
+import { grounding } from '../extensions/grounding.ts';
 import { imagePrompts } from '../extensions/image-prompt.ts';
 import { expectDType, type Tensor, tensor } from '../tensor/tensor.ts';
 import type { ControlModel, ImageTokens } from './control-model.ts';
@@ -44,6 +46,8 @@ export interface ControlInput {
   readonly hiddenStates?: Tensor<'float32'> | undefined;
   /** IP-Adapter. */
   readonly tokens?: ImageTokens | undefined;
+  /** GLIGEN. */
+  readonly objects?: GroundedObjects | undefined;
   /** float32 [1, 1, H, W] in [0, 1]: where it acts. */
   readonly region?: Tensor<'float32'> | undefined;
   /** Factors of each output instead of weight and mode. */
@@ -136,6 +140,11 @@ export async function planControls(
       case 't2i_style':
         units.push(await styleOf(one, signal));
         break;
+      case 'gligen': {
+        const { objects = missing(one, 'objects'), weight, window } = one;
+        units.push(groundingUnit(objects, weight, window));
+        break;
+      }
       case 'ip_adapter': {
         const { tokens = missing(one, 'a picture'), weight, window, region } = one;
         units.push(
@@ -152,8 +161,12 @@ export async function planControls(
         ...(kinds.has('controlnet') ? [control] : []),
         ...(kinds.has('t2i_adapter') ? [adapter] : []),
         ...(attention.length > 0 ? [imagePrompts(attention.length)] : []),
+        ...(kinds.has('gligen') ? [grounding] : []),
       ],
-      weights: attention.flatMap((one, index) => one.attention?.(index) ?? []),
+      weights: [
+        ...attention,
+        ...given.flatMap(({ control: one }) => (one.config.kind === 'gligen' ? [one] : [])),
+      ].flatMap((one, index) => one.attention?.(index) ?? []),
     },
   };
 }

@@ -65,6 +65,9 @@ function networksFor(model: DenoisingModel, { extensions, weights = [] }: Denois
   });
 }
 
+/** Tokens, whose number the units decide: they give them at every call. */
+const isAlwaysGiven = (name: string): boolean => name.startsWith('image_tokens.') || name === 'grounding.objects';
+
 /** Zeros of every input of the extensions, for a batch. */
 export function neutralInputs(
   extensions: readonly Extension[],
@@ -81,7 +84,7 @@ export function neutralInputs(
     ]);
     return Object.fromEntries(
       specs.flatMap(([name, { dtype, shape }]) =>
-        name.startsWith('image_tokens.') ? [] : [[name, zeros(dtype, evaluateShape(shape, bindings))]],
+        isAlwaysGiven(name) ? [] : [[name, zeros(dtype, evaluateShape(shape, bindings))]],
       ),
     );
   };

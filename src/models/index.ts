@@ -24,6 +24,7 @@ import { traceDdpmUNet } from './ddpm-unet.ts';
 import { traceDptHybrid } from './dpt-hybrid.ts';
 import { traceDiscriminator, traceDiscriminatorTraining } from './discriminator.ts';
 import { traceEncoderUNet } from './encoder-unet.ts';
+import { traceGligen } from './gligen.ts';
 import { traceIpAdapter } from './ip-adapter.ts';
 import { traceLpips } from './lpips.ts';
 import {
@@ -335,6 +336,7 @@ const networks: { readonly [K in NetworkKind]: NetworkDefinition<NetworkConfigOf
   t2i_adapter: singleGraph(['image'], traceT2IAdapter),
   t2i_style: singleGraph(['hidden_states'], traceT2IStyle),
   ip_adapter: singleGraph(['image_embeds'], traceIpAdapter),
+  gligen: singleGraph(['phrases', 'boxes', 'used'], traceGligen),
   kl,
   vq,
   clip_text: atMost(singleGraph(['input_ids'], traceClipText), 'input_ids', (config) => config.max_position_embeddings),

@@ -33,6 +33,9 @@ export interface TokensSite {
   readonly kind: 'self' | 'cross' | 'feed-forward';
   /** The input of the block [b, h·w, c], before its norm. */
   readonly block: Sym;
+  /** The block's own parameters, `….transformer_blocks.N`: further parameters of an extension are declared here. */
+  readonly p: Params;
+  readonly heads: number;
   /** The image that the tokens are, [b, c, h, w]. */
   readonly image: Sym;
   readonly level: number;

@@ -38,7 +38,7 @@ function crossAttention(
 }
 
 /** `FeedForward` with GEGLU (Shazeer 2020): value first, gate second, four times the width inside. */
-function gatedFeedForward(p: Params, x: Sym): Sym {
+export function gatedFeedForward(p: Params, x: Sym): Sym {
   const width = fixedSize(x, -1);
   return p.module(() => {
     const gated = p.at('net.0').module(() => {
@@ -52,7 +52,14 @@ function gatedFeedForward(p: Params, x: Sym): Sym {
 /** `BasicTransformerBlock`: self-attention, cross-attention and feed-forward, each on a norm of the sum so far. */
 function transformerBlock(p: Params, tokens: Sym, context: Sym, image: Sym, options: SpatialTransformerOptions): Sym {
   const { hooks, place, selfAttention = true } = options;
-  const site = (kind: TokensSite['kind']): TokensSite => ({ kind, block: tokens, image, level: place?.level ?? 0 });
+  const site = (kind: TokensSite['kind']): TokensSite => ({
+    kind,
+    block: tokens,
+    p,
+    heads: options.heads,
+    image,
+    level: place?.level ?? 0,
+  });
   const part = (kind: TokensSite['kind'], normed: Sym, run: (tokens: Sym) => Sym): Sym =>
     hooks?.tokens ? hooks.tokens(normed, run, site(kind)) : run(normed);
   return p.module(() => {

@@ -1,6 +1,7 @@
 /** The controls of a run: its pictures become maps and tokens once; each batch gets the denoiser under them. */
 
 import { controlKindName } from '../checkpoints/control-file.ts';
+import type { GroundedObjects } from '../diffusion/control/grounding-unit.ts';
 import type { ControlProgress, ControlWindowRule } from '../diffusion/control/control-window.ts';
 import { StableDiffusionError } from '../errors.ts';
 import type { ControlInputs, ControlMap, ControlPictures, ImagePromptPictures } from '../generation/control-inputs.ts';
@@ -11,7 +12,8 @@ import type { GenerationRequest } from '../generation/request.ts';
 import { blendKnown, resultShare } from '../image/blend-known.ts';
 import type { Image } from '../image/image.ts';
 import { type ControlledDenoiser, controlledDenoiser } from '../model/controlled-denoiser.ts';
-import { embeddedTokens, imageTokens } from '../model/control-model.ts';
+import { type ControlModel, embeddedTokens, imageTokens } from '../model/control-model.ts';
+import { groundedObjects, phraseEmbeddings } from '../model/grounded-objects.ts';
 import { type ControlInput, type ControlPlan, planControls } from '../model/control-units.ts';
 import type { Model } from '../model/model.ts';
 import { scale } from '../tensor/arithmetic.ts';
@@ -66,6 +68,22 @@ function checkedMap(map: ControlMap, { width, height }: PictureSize, label: stri
   );
 }
 
+/** GLIGEN's objects: their phrases by the model's own text encoder. */
+async function objectsOf(
+  { model, inputs: { signal } }: ControlledRun,
+  control: ControlModel,
+  { objects = [] }: ControlFields,
+): Promise<GroundedObjects> {
+  if (objects.length === 0)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `${control.label}: GLIGEN needs objects, each with a phrase and a box.`,
+    );
+  const phrases = objects.map(({ phrase }) => phrase);
+  const boxes = objects.map(({ box }) => box);
+  return groundedObjects(control, await phraseEmbeddings(model, phrases, signal), boxes, signal);
+}
+
 /** A control with its tensors. A control without a picture of its own takes the run's. */
 async function controlInput(run: ControlledRun, fields: ControlFields, given: ControlPictures): Promise<ControlInput> {
   const { inputs, size } = run;
@@ -79,6 +97,7 @@ async function controlInput(run: ControlledRun, fields: ControlFields, given: Co
     layerWeights,
     region: region && planeOf(region, size),
   };
+  if (control.config.kind === 'gligen') return { ...common, objects: await objectsOf(run, control, fields) };
   const picture = (): Image => given.picture ?? inputs.image ?? missing(given);
   if (control.config.kind === 't2i_style') {
     const seen = await control.see(control.pixelsOf([picture()]), 'last_hidden_state', inputs.signal);

@@ -72,6 +72,11 @@ async function checkedControl(
   at: (field: string) => Where,
 ): Promise<JobControl> {
   const { title, kind } = await modelOf(context, 'control', control.model, at('model'));
+  if (kind === 'gligen') {
+    if (!control.objects) throw invalidField(at('objects'), 'GLIGEN needs objects, each with a phrase and a box');
+    return { ...control, model: title };
+  }
+  if (control.objects) throw invalidField(at('objects'), 'only GLIGEN takes objects');
   if (control.picture === undefined && draft.image === undefined)
     throw invalidField(at('picture'), 'this control has no picture, and the job has none either');
   if (control.start > control.end) throw invalidField(at('start'), 'ensure that start is not above end');

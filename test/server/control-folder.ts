@@ -9,11 +9,11 @@ import { writeSafetensors } from '../../src/formats/safetensors-write.ts';
 import { unetOf } from '../../src/model/extended-denoiser.ts';
 import { loadModel, pocketModel } from '../../src/model/load-model-node.ts';
 import type { WeightSource } from '../../src/weights/weight-source.ts';
-import { controlNetConfig, randomImagePromptWeights } from '../control-models.ts';
+import { controlNetConfig, randomGligenWeights, randomImagePromptWeights } from '../control-models.ts';
 import { randomWeights } from '../model/random-model.ts';
 
 export interface ControlFolders {
-  /** `tiny_v11_canny`, `sub/tiny_t2iadapter`, `tiny_ip-adapter`. */
+  /** `tiny_v11_canny`, `sub/tiny_t2iadapter`, `tiny_ip-adapter`, `tiny_gligen`. */
   readonly controls: string;
   /** The image encoder of the IP-Adapter. */
   readonly annotators: string;
@@ -55,6 +55,7 @@ export async function controlFolders(): Promise<ControlFolders> {
   await write(join(controls, 'tiny_v11_canny.safetensors'), randomWeights(controlNetConfig(model), 7));
   await write(join(controls, 'sub/tiny_t2iadapter.safetensors'), randomWeights(adapter));
   await write(join(controls, 'tiny_ip-adapter.safetensors'), randomImagePromptWeights(model));
+  await write(join(controls, 'tiny_gligen.safetensors'), randomGligenWeights(model));
   await write(join(annotators, 'clip_tiny.safetensors'), randomWeights(encoder));
   return { controls, annotators, remove: () => rmSync(root, { recursive: true, force: true }) };
 }

@@ -37,7 +37,7 @@ test('webuiapi', { skip }, async () => {
     { ...seen, txt2img },
     {
       version: 3,
-      models: 3,
+      models: 4,
       modules: true,
       txt2img: {
         sizes: [

@@ -46,7 +46,7 @@ test('lists: version, models with the short hash, modules with sliders, types, s
   const { model_list } = await ask<{ model_list: string[] }>('GET', '/controlnet/model_list');
   assert.deepEqual(
     model_list.map((title) => title.replace(/[0-9a-f]{8}\]$/, '#]')),
-    ['tiny_ip-adapter [#]', 'tiny_t2iadapter [#]', 'tiny_v11_canny [#]'],
+    ['tiny_gligen [#]', 'tiny_ip-adapter [#]', 'tiny_t2iadapter [#]', 'tiny_v11_canny [#]'],
   );
   const modules = await ask<{ module_list: string[]; module_detail: Record<string, unknown> }>(
     'GET',
@@ -70,11 +70,11 @@ test('lists: version, models with the short hash, modules with sliders, types, s
   );
   assert.deepEqual(types['Canny'], {
     module_list: ['none', 'canny', 'invert (from white bg & black line)'],
-    model_list: ['None', model_list[2]],
+    model_list: ['None', model_list[3]],
     default_option: 'canny',
-    default_model: model_list[2],
+    default_model: model_list[3],
   });
-  assert.deepEqual(types['IP-Adapter']?.['model_list'], ['None', model_list[0]]);
+  assert.deepEqual(types['IP-Adapter']?.['model_list'], ['None', model_list[1]]);
   assert.deepEqual(await ask('GET', '/controlnet/settings'), { control_net_unit_count: 8 });
   const { txt2img } = await ask<{ txt2img: string[] }>('GET', '/sdapi/v1/scripts');
   assert.ok(txt2img.includes('controlnet'));
@@ -112,7 +112,7 @@ test('a unit changes the picture; its map and its settings are in the answer', a
   const map = await decode(made.images[1] ?? '');
   assert.deepEqual([map.width, map.height, new Set(map.data)], [64, 64, new Set([0, 255])]);
   const { model_list } = await ask<{ model_list: string[] }>('GET', '/controlnet/model_list');
-  const line = `Module: canny, Model: ${model_list[2]}, Weight: 1.0, Resize Mode: Crop and Resize, Processor Res: 512, Threshold A: 64.0, Threshold B: 200, Guidance Start: 0.0, Guidance End: 1.0, Pixel Perfect: False, Control Mode: Balanced`;
+  const line = `Module: canny, Model: ${model_list[3]}, Weight: 1.0, Resize Mode: Crop and Resize, Processor Res: 512, Threshold A: 64.0, Threshold B: 200, Guidance Start: 0.0, Guidance End: 1.0, Pixel Perfect: False, Control Mode: Balanced`;
   assert.equal(infoOf(made).extra_generation_params['ControlNet 0'], line);
   assert.ok(infoOf(made).infotexts[0]?.includes(`ControlNet 0: "${line}"`));
   // Again, from the kept network: the same picture.
@@ -196,17 +196,15 @@ test('img2img: a unit without a picture takes the initial one, and its part wher
   assert.equal(part.data[(32 * 64 + 32) * 4 + 3], 128);
 });
 
-test('the record in a picture names the controls, with the digests of the pictures as they were sent', async () => {
-  const picture = testImage(96, 96, 'mask');
-  const image = await base64Png(picture);
+/** A job of the jobs API, and the record in its picture. */
+async function finished(controls: object) {
   const job = await server.json('POST', '/api/v1/jobs', {
     prompt: 'a red apple',
     width: 64,
     height: 64,
     steps: 2,
     seed: 5,
-    control: [{ model: 'tiny_v11_canny', preprocessor: 'canny', picture: image, weight: 0.5, end: 0.8 }],
-    imagePrompts: [{ model: 'tiny_ip-adapter', pictures: [image], weight: 0.7 }],
+    ...controls,
   });
   assert.equal(job.status, 202, JSON.stringify(job.body));
   const { id } = job.body as { id: string };
@@ -214,9 +212,32 @@ test('the record in a picture names the controls, with the digests of the pictur
   do view = (await server.json('GET', `/api/v1/jobs/${id}`)).body;
   while (view.state === 'queued' || view.state === 'running');
   assert.equal(view.state, 'done', JSON.stringify(view));
-  assert.equal(view.result?.maps, undefined);
   const file = new Uint8Array(await (await fetch(server.url + (view.result?.images[0]?.url ?? ''))).arrayBuffer());
+  const { data } = await decode(Buffer.from(file).toString('base64'));
   const record: GenerationRecord = recordSchema.parse(readImageMetadata(file).record);
+  return { record, maps: view.result?.maps, data };
+}
+
+test('GLIGEN: phrases in boxes', async () => {
+  const plain = await finished({});
+  const objects = [{ phrase: 'an apple', box: [0.1, 0.2, 0.5, 0.6] }];
+  const grounded = await finished({ control: [{ model: 'tiny_gligen', objects }] });
+  assert.notDeepEqual(grounded.data, plain.data);
+  assert.deepEqual(grounded.record.control?.[0]?.objects, objects);
+  const never = await finished({ control: [{ model: 'tiny_gligen', objects, weight: 0 }] });
+  assert.deepEqual(never.data, plain.data);
+  const { body } = await server.json('POST', '/api/v1/jobs', { control: [{ model: 'tiny_gligen' }] });
+  assert.match(JSON.stringify(body), /GLIGEN needs objects/);
+});
+
+test('the record in a picture names the controls, with the digests of the pictures as they were sent', async () => {
+  const picture = testImage(96, 96, 'mask');
+  const image = await base64Png(picture);
+  const { record, maps } = await finished({
+    control: [{ model: 'tiny_v11_canny', preprocessor: 'canny', picture: image, weight: 0.5, end: 0.8 }],
+    imagePrompts: [{ model: 'tiny_ip-adapter', pictures: [image], weight: 0.7 }],
+  });
+  assert.equal(maps, undefined);
   assert.deepEqual(record.control, [
     {
       model: 'tiny_v11_canny.safetensors',

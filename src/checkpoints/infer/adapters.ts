@@ -7,6 +7,8 @@ import {
   ipAdapterConfigSchema,
   type T2IAdapterConfig,
   t2iAdapterConfigSchema,
+  type GligenConfig,
+  gligenConfigSchema,
   type T2IStyleConfig,
   t2iStyleConfigSchema,
 } from '../../config/network-config.ts';
@@ -127,6 +129,25 @@ export function inferT2IStyle(entries: Entries): Inferred<T2IStyleConfig> {
     what,
   );
   return { config, assumed: ['num_heads 8'] };
+}
+
+export function isGligen(entries: Entries): boolean {
+  return entries.has('position_net.null_positive_feature') && entries.has('position_net.linears.4.weight');
+}
+
+export function inferGligen(entries: Entries): Inferred<GligenConfig> {
+  const what = 'GLIGEN';
+  const config = inferred(
+    gligenConfigSchema,
+    {
+      kind: 'gligen',
+      context_dim: axis(entries, 'position_net.null_positive_feature', 1, 0, what),
+      position_dim: axis(entries, 'position_net.null_position_feature', 1, 0, what),
+      width: axis(entries, 'position_net.linears.0.weight', 2, 0, what),
+    },
+    what,
+  );
+  return { config, assumed: [] };
 }
 
 const ipName = 'IP-Adapter';

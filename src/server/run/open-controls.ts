@@ -91,6 +91,10 @@ async function prepareControls(
   const read = readerOf(context);
   const opened: OpenedControl[] = [];
   for (const fields of request.control ?? []) {
+    if (fields.objects) {
+      opened.push({ fields, prepared: { shown: [], digests: { pictures: [] } } });
+      continue;
+    }
     const [picture, mask, region] = [await read(fields.picture), await read(fields.mask), await read(fields.region)];
     const encoder = await controls.encoderOf(fields.model);
     const [jobPicture, jobMask] = [await read(request.image), await read(request.mask)];

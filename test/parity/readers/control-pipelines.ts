@@ -7,9 +7,11 @@ import type { SamplingRequest } from '../../../src/diffusion/sampler.ts';
 import { autoencoderOf } from '../../../src/model/autoencoder.ts';
 import { embeddedTokens, type ControlModel } from '../../../src/model/control-model.ts';
 import type { ControlInput } from '../../../src/model/control-units.ts';
+import { groundedObjects } from '../../../src/model/grounded-objects.ts';
 import { NetworkSet } from '../../../src/model/network-set.ts';
 import { canonicalWeights } from '../../../src/checkpoints/canonical.ts';
 import type { KlConfig } from '../../../src/config/network-config.ts';
+import type { ObjectBox } from '../../../src/models/gligen.ts';
 import { scale } from '../../../src/tensor/arithmetic.ts';
 import { takeBatch } from '../../../src/tensor/batches.ts';
 import { type Tensor, tensor } from '../../../src/tensor/tensor.ts';
@@ -237,11 +239,34 @@ async function compareOriginal(one: Case): Promise<void> {
   await style.dispose();
 }
 
+/** GLIGEN: phrases in boxes, for the first part of the steps. */
+async function compareGrounding(one: Case): Promise<void> {
+  const { recorded, model, inputs } = one;
+  const settings = settingsOf(recorded);
+  const control = controlFrom(model, pathOf(recorded, 'gligen'));
+  const objects = await groundedObjects(
+    control,
+    floats(inputs, 'phrase_embeddings'),
+    settings['boxes xyxy in [0,1]'] as ObjectBox[],
+  );
+  const variants: Recorded = settings['variants gligen_scheduled_sampling_beta'];
+  for (const [name, end] of Object.entries<number>(variants))
+    await compareRun(one, {
+      name,
+      controls: [wholeRun(control, { objects, window: { start: 0, end } })],
+      guidance: settings.guidance_scale,
+      steps: settings.steps,
+      request: {},
+    });
+  await control.dispose();
+}
+
 const kinds: readonly (readonly [RegExp, (one: Case) => Promise<void>])[] = [
   [/IP-Adapter/, compareImagePrompts],
   [/TencentARC/, compareOriginal],
   [/StableDiffusionAdapterPipeline/, compareAdapters],
   [/StableDiffusionControlNet/, compareControlNets],
+  [/GLIGEN/, compareGrounding],
 ];
 
 export const reader: Reader = {
