@@ -9,6 +9,10 @@ import { className, ldmNetwork } from './ldm-network.ts';
 import { type AutoencoderConfig, type DiscriminatorConfig, discriminatorConfigSchema } from './network-config.ts';
 import { configError, isMapping, type Mapping, mapping, validated } from './validate.ts';
 
+/** What of an autoencoder is trained. */
+export const trainedParts = ['all', 'decoder'] as const;
+export type TrainedPart = (typeof trainedParts)[number];
+
 const weight = z.number().nonnegative();
 
 const adversarial = {

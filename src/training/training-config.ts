@@ -7,6 +7,7 @@
  */
 
 import { z } from 'zod';
+import { trainedParts } from '../config/autoencoder-training.ts';
 import { isMapping, mapping, type Mapping, validated } from '../config/validate.ts';
 import { degradations } from './degrade/super-resolution-picture.ts';
 import { ldmSchedule, type LearningRateSchedule } from './step/learning-rate.ts';
@@ -124,6 +125,10 @@ export const trainingSchema = z.strictObject({
     .enum(['run', 'skip'])
     .default('run')
     .describe('autoencoders: run the discriminator before `disc_start`, as LDM does, or skip it, which is faster'),
+  trained_part: z
+    .enum(trainedParts)
+    .default('all')
+    .describe('autoencoders: train all, or the decoder alone, so that latents and their diffusion models stay'),
   ema_decay: share.default(0.9999).describe('decay of the averaged weights (with `model.params.use_ema`)'),
   ema_cond_stage: z.boolean().default(false).describe('average a trained text encoder too'),
   vocabulary: z.string().optional().describe("`vocab.txt` of models with BERT's text encoder"),

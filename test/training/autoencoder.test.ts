@@ -224,3 +224,26 @@ test('gradients of several batches are averaged', async () => {
   // The sum of two batches against the mean of both.
   for (const [i, value] of [...b].entries()) assert.ok(Math.abs(Number(a[i]) / 2 - Number(value)) < 1e-5);
 });
+
+test('trainedPart decoder: the encoder stays to the bit, and is part of the model and of a checkpoint', async () => {
+  for (const loss of [light, adversarial('')]) {
+    await using training = await setUp(loss, { trainedPart: 'decoder', average: { decay: 0.5 } });
+    const before = training.model();
+    const values = new Map<string, Tensor>();
+    for (const entry of before.entries) values.set(entry.name, await before.provide(entry));
+    await train(training, 0, 3);
+    const { entries, provide } = training.model();
+    const moved = new Set<string>();
+    for (const entry of entries) {
+      const same = (await provide(entry)).data.every((value, i) => value === values.get(entry.name)?.data[i]);
+      if (!same) moved.add(entry.name.split('.')[0] ?? '');
+    }
+    assert.ok([...entries].some(({ name }) => name.startsWith('encoder.')));
+    assert.deepEqual([...moved].filter((name) => name !== 'loss').sort(), ['decoder', 'post_quant_conv']);
+    const checkpoint = await saved(training);
+    assert.ok(checkpoint.weights.entries.has('encoder.conv_in.weight'));
+    await using other = await setUp(loss, { trainedPart: 'decoder', average: { decay: 0.5 } });
+    await other.restore(checkpoint.weights, checkpoint.state);
+    assert.deepEqual(await train(other, 3, 4), await train(training, 3, 4));
+  }
+});

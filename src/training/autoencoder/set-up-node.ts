@@ -54,6 +54,7 @@ export async function autoencoderSetUp({
     checkpointing: training.checkpointing,
     ranks,
     earlyDiscriminator: training.early_discriminator,
+    trainedPart: training.trained_part,
     sampleCount: training.sample_count,
   });
   return {

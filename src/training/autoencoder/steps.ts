@@ -1,6 +1,11 @@
 /** The steps that train an autoencoder: one for it and one for its discriminator, over one state, each with an optimiser of its own. */
 
-import { discriminatorOf, type KlLossConfig, type VqLossConfig } from '../../config/autoencoder-training.ts';
+import {
+  discriminatorOf,
+  type KlLossConfig,
+  type TrainedPart,
+  type VqLossConfig,
+} from '../../config/autoencoder-training.ts';
 import type { Engine, EngineState } from '../../engine/engine.ts';
 import type { DropoutSite } from '../../graph/trace.ts';
 import { isDiscriminatorBuffer } from '../../models/discriminator.ts';
@@ -43,6 +48,11 @@ export interface AutoencoderTrainingOptions {
    * move). `skip` leaves it out till then, which saves a good third of the time. Default `run`.
    */
   readonly earlyDiscriminator?: 'run' | 'skip';
+  /**
+   * Which part is trained. `decoder` leaves the encoder as it is, so that latents stay what they are and diffusion models of the autoencoder
+   * go on working, as with Stability's sd-vae-ft-mse. Default `all`.
+   */
+  readonly trainedPart?: TrainedPart;
   /** The processes that train together. Default: this one alone. */
   readonly ranks?: StepRanks;
   /** Number of images in samples. Default 8. */
@@ -53,10 +63,19 @@ const discriminatorPrefix = 'loss.discriminator.';
 
 export const isLoss = (name: string): boolean => name.startsWith('loss.');
 
+const isOfDecoder = (name: string): boolean => /^(decoder|post_quant_conv)\./.test(name);
+
 /** How the autoencoder's step treats a parameter. `logvar` belongs to no optimiser in the original, so it stays fixed. */
-function autoencoderTreatment(rate: number, weightDecay: number): (name: string) => Treatment {
-  return (name) =>
-    name.startsWith(discriminatorPrefix) ? 'shared' : isLoss(name) ? 'fixed' : { learningRateScale: rate, weightDecay };
+function autoencoderTreatment({
+  autoencoderRate = 1,
+  weightDecay = 0,
+  trainedPart = 'all',
+}: AutoencoderTrainingOptions): (name: string) => Treatment {
+  return (name) => {
+    if (name.startsWith(discriminatorPrefix)) return 'shared';
+    if (isLoss(name)) return 'fixed';
+    return trainedPart === 'all' || isOfDecoder(name) ? { learningRateScale: autoencoderRate, weightDecay } : 'shared';
+  };
 }
 
 /** How the discriminator's step treats a parameter. */
@@ -78,6 +97,8 @@ export function adversarialOf({ loss }: AutoencoderObjective): KlLossConfig | Vq
 export interface AutoencoderSteps {
   /** Places of the autoencoder where elements are left out. Each pass draws masks of its own. */
   readonly dropouts: readonly DropoutSite[];
+  /** Parameters of the autoencoder that stay as they are. */
+  readonly untrained: readonly string[];
   readonly autoencoder: TrainStep;
   readonly discriminator: TrainStep | undefined;
   /** The autoencoder's without the adversarial part, for steps before `disc_start`. */
@@ -93,7 +114,7 @@ function keptBuffers(outputs: readonly { readonly name: string }[]): Record<stri
 
 /** The graphs of the steps and how each is trained; undefined for steps that the loss does not need. */
 function plans(options: AutoencoderTrainingOptions, state: EngineState) {
-  const { engine, objective, weights, size, clipNorm, average, autoencoderRate = 1 } = options;
+  const { engine, objective, weights, size, clipNorm, average, trainedPart } = options;
   const shared = {
     engine,
     weights,
@@ -111,15 +132,17 @@ function plans(options: AutoencoderTrainingOptions, state: EngineState) {
   };
   const ofAutoencoder = {
     ...shared,
-    treatment: autoencoderTreatment(autoencoderRate, options.weightDecay ?? 0),
+    treatment: autoencoderTreatment(options),
     ...(average ? { average } : {}),
   };
   const adversarial = adversarialOf(objective);
   const graph = traceAutoencoderLoss(objective, sizes);
   const judge = adversarial && traceDiscriminatorLoss(objective, sizes);
   const skipped = adversarial && adversarial.disc_start > 0 && options.earlyDiscriminator === 'skip';
+  const names = graph.parameters.map(({ name }) => name);
   return {
     dropouts,
+    untrained: trainedPart === 'decoder' ? names.filter((name) => !isLoss(name) && !isOfDecoder(name)) : [],
     autoencoder: { ...ofAutoencoder, graph, keep: keptBuffers(graph.outputs) },
     discriminator: judge && {
       ...shared,
@@ -146,9 +169,10 @@ export async function autoencoderSteps(
     return step;
   };
   try {
-    const { autoencoder, discriminator, early, dropouts } = plans(options, state);
+    const { autoencoder, discriminator, early, dropouts, untrained } = plans(options, state);
     return {
       dropouts: [...dropouts.values()],
+      untrained,
       autoencoder: (await compile(autoencoder)) as TrainStep,
       discriminator: await compile(discriminator),
       early: await compile(early),

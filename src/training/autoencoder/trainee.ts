@@ -60,8 +60,10 @@ export class AutoencoderTraining implements Trainee<AutoencoderBatch> {
     this.#options = options;
     this.#state = state;
     this.#steps = steps;
-    const { autoencoder, discriminator } = steps;
-    const names = [...new Set([...autoencoder.checkpointNames, ...(discriminator?.checkpointNames ?? [])])];
+    const { autoencoder, discriminator, untrained } = steps;
+    const names = [
+      ...new Set([...untrained, ...autoencoder.checkpointNames, ...(discriminator?.checkpointNames ?? [])]),
+    ];
     this.#names = names;
     this.#trained = new TrainedState({
       state,
@@ -203,9 +205,10 @@ export class AutoencoderTraining implements Trainee<AutoencoderBatch> {
 
   /** The autoencoder (averaged, if there are averages) and its discriminator, with the names of LDM's checkpoints. */
   model(): Omit<TraineeCheckpoint, 'state'> {
-    const { autoencoder, discriminator } = this.#steps;
+    const { autoencoder, discriminator, untrained } = this.#steps;
     return this.#trained.model([
       ...new Set([
+        ...untrained,
         ...autoencoder.trained,
         ...(discriminator?.trained ?? []),
         ...this.#names.filter(isDiscriminatorBuffer),
