@@ -24,6 +24,11 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./commands/knn2img.ts')).knn2img,
   },
   {
+    name: 'sample',
+    summary: 'sample a model in bulk: thousands of pictures, resumable',
+    load: async () => (await import('./commands/sample.ts')).sample,
+  },
+  {
     name: 'replay',
     summary: 'reproduce a picture from the settings in its file, and compare',
     load: async () => (await import('./commands/replay.ts')).replay,

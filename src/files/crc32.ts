@@ -18,8 +18,8 @@ function makeTables(): readonly Uint32Array[] {
   return made;
 }
 
-/** The checksum as an unsigned number. */
-export function crc32(bytes: Uint8Array): number {
+/** The checksum as an unsigned number; `before` is that of the bytes before these. */
+export function crc32(bytes: Uint8Array, before = 0): number {
   tables ??= makeTables();
   const [t0, t1, t2, t3, t4, t5, t6, t7] = tables as readonly [
     Uint32Array,
@@ -33,7 +33,7 @@ export function crc32(bytes: Uint8Array): number {
   ];
   const at = (table: Uint32Array, index: number): number => table[index & 0xff] as number;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  let crc = 0xffffffff;
+  let crc = ~before;
   let i = 0;
   for (; i + 8 <= bytes.length; i += 8) {
     const low = view.getUint32(i, true) ^ crc;

@@ -102,18 +102,26 @@ function fromFortran(data: Uint8Array, shape: readonly number[], size: number): 
   return out;
 }
 
-/** The file's bytes of a tensor. Throws `invalid-argument` for an element type that NumPy lacks. */
-export function writeNpy(tensor: Tensor): Uint8Array {
-  const name = names.get(tensor.dtype);
-  if (!name) throw new StableDiffusionError('invalid-argument', `NumPy has no element type ${tensor.dtype}.`);
-  const shape = `(${tensor.shape.join(', ')}${tensor.shape.length === 1 ? ',' : ''})`;
-  const order = byteSize(tensor.dtype) === 1 ? '|' : '<';
+/** The bytes before the numbers of an array. Throws `invalid-argument` for an element type that NumPy lacks. */
+export function npyHeader(dtype: DType, sides: readonly number[]): Uint8Array {
+  const name = names.get(dtype);
+  if (!name) throw new StableDiffusionError('invalid-argument', `NumPy has no element type ${dtype}.`);
+  const shape = `(${sides.join(', ')}${sides.length === 1 ? ',' : ''})`;
+  const order = byteSize(dtype) === 1 ? '|' : '<';
   const text = `{'descr': '${order}${name}', 'fortran_order': False, 'shape': ${shape}, }`;
   const padded = `${text.padEnd(Math.ceil((10 + text.length + 1) / 64) * 64 - 11)}\n`;
-  const data = bytesOf(tensor);
-  const out = new Uint8Array(10 + padded.length + data.length);
+  const out = new Uint8Array(10 + padded.length);
   out.set([0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59, 1, 0, padded.length & 255, padded.length >> 8]);
   out.set(new TextEncoder().encode(padded), 10);
-  out.set(data, 10 + padded.length);
+  return out;
+}
+
+/** The file's bytes of a tensor. Throws `invalid-argument` for an element type that NumPy lacks. */
+export function writeNpy(tensor: Tensor): Uint8Array {
+  const header = npyHeader(tensor.dtype, tensor.shape);
+  const data = bytesOf(tensor);
+  const out = new Uint8Array(header.length + data.length);
+  out.set(header);
+  out.set(data, header.length);
   return out;
 }
