@@ -3,7 +3,7 @@
 import { engineOptions } from './engine-options.ts';
 import { flag, integer, integers, number, text, UsageError, type Option } from './options.ts';
 
-interface Shard {
+export interface Shard {
   readonly index: number;
   readonly of: number;
 }
