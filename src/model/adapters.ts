@@ -1,15 +1,13 @@
 /** Adapters of a model: LoRAs merged into its weights, textual inversions as further tokens of its text encoder and tokenizer. */
 
-import { StableDiffusionError } from '../errors.ts';
-import { historicalEos } from '../models/clip-text.ts';
 import type { Tokenizer } from '../conditioning/conditioner.ts';
-import { withPlaceholders } from '../tokenizer/clip-placeholders.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import { type LoraBlockWeights, parseBlockWeights } from '../adapters/lora/block-weights.ts';
 import { openLora } from '../adapters/lora/lora-file.ts';
 import { checkpointWithLora } from '../adapters/lora/with-lora.ts';
-import { fileStem, readEmbeddings, withEmbeddings } from '../adapters/textual-inversion.ts';
+import { fileStem } from '../adapters/textual-inversion.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
+import { withTextAdditions } from './text-additions.ts';
 
 /** Strengths of a LoRA. */
 export interface LoraStrength {
@@ -66,33 +64,10 @@ export async function withAdapters(
       `lora:${fileStem(source.label)}:${scale}${textScale === scale ? '' : `:${textScale}`}${blocks === undefined ? '' : `:lbw=${blocks}`}`,
   );
   if (embeddings.length === 0) return { checkpoint: merged, tokenizers, adapters };
-  const text = merged.config.cond_stage_config;
-  const tokenizer = tokenizers.get('cond_stage');
-  if (typeof text !== 'object' || text?.kind !== 'clip_text' || !tokenizer || !('profile' in tokenizer)) {
-    throw new StableDiffusionError(
-      'invalid-argument',
-      `${checkpoint.label} has no CLIP text encoder with a token table; textual inversions cannot be used with it.`,
-    );
-  }
-  const read = [];
-  for (const { source, token } of embeddings) {
-    read.push(...(await readEmbeddings(source, token === undefined ? {} : { token })));
-    await source.close();
-  }
-  const extended = withEmbeddings(merged.parts.cond_stage, text, read);
-  const { config } = extended;
-  const cond_stage_config = {
-    ...config,
-    // The largest id of a row is now an added token's.
-    eos_token_id: config.eos_token_id === historicalEos ? tokenizer.endId : config.eos_token_id,
-  };
+  const extended = await withTextAdditions(merged, tokenizers, embeddings);
   return {
-    checkpoint: {
-      ...merged,
-      config: { ...merged.config, cond_stage_config },
-      parts: { ...merged.parts, cond_stage: extended.source },
-    },
-    tokenizers: new Map(tokenizers).set('cond_stage', withPlaceholders(tokenizer, extended.placeholders)),
-    adapters: [...adapters, ...read.map(({ token }) => `embedding:${token}`)],
+    checkpoint: extended.checkpoint,
+    tokenizers: extended.tokenizers,
+    adapters: [...adapters, ...extended.tokens.map((token) => `embedding:${token}`)],
   };
 }

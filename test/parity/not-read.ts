@@ -31,12 +31,6 @@ export const notRead: readonly NotRead[] = [
     reason: 'a scheduler of diffusers that is not implemented',
   },
   {
-    set: 'diffusion',
-    part: 'prompts',
-    original: /sd1_clip\.py|encode_token_weights/,
-    reason: "ComfyUI's prompt syntax is not implemented",
-  },
-  {
     set: 'families',
     part: 'runs',
     original: /rescale_zero_terminal_snr/,

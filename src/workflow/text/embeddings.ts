@@ -1,11 +1,10 @@
 /** Textual inversions in prompts: files of the embeddings folder by the name in `embedding:NAME`, their vectors as further rows of the encoder. */
 
 import { embeddingVectors, withEmbeddings } from '../../adapters/textual-inversion.ts';
-import type { ClipTextConfig } from '../../config/network-config.ts';
 import type { NamedNetwork } from '../../model/network-set.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import type { NodeContext } from '../context-in-run.ts';
-import type { EncoderName } from '../values/clip.ts';
+import type { EncoderName, TextEncoderValue } from '../values/clip.ts';
 
 export interface FoundEmbedding {
   readonly name: string;
@@ -45,7 +44,7 @@ export async function findEmbedding(
   return { found: await load(bare, encoder, context), rest: name.slice(bare.length) };
 }
 
-type TextNetwork = NamedNetwork & { readonly config: ClipTextConfig };
+type TextNetwork = TextEncoderValue['network'];
 
 /** Encoders that have rows of embeddings, by their network and the names of the embeddings: compiled ones are used again. */
 const extendedNetworks = new WeakMap<NamedNetwork, Map<string, NamedNetwork>>();
@@ -54,8 +53,7 @@ const extendedNetworks = new WeakMap<NamedNetwork, Map<string, NamedNetwork>>();
  * Tokens as ids of an encoder whose table has the embeddings' rows. Vectors of another width are left out, and padding is added at the end.
  */
 export function withRows(
-  network: TextNetwork,
-  pad: number,
+  { network, tokenizer }: Pick<TextEncoderValue, 'network' | 'tokenizer'>,
   chunks: readonly (readonly ComfyToken[])[],
 ): { readonly network: NamedNetwork; readonly rows: readonly (readonly number[])[] } {
   const { hidden_size, vocab_size } = network.config;
@@ -75,12 +73,12 @@ export function withRows(
       const start = starts.get(token.embedding.name);
       return start === undefined ? [] : [start + token.row];
     });
-    return [...ids, ...Array.from({ length: tokens.length - ids.length }, () => pad)];
+    return [...ids, ...Array.from({ length: tokens.length - ids.length }, () => tokenizer.padId)];
   });
-  return { network: used.size === 0 ? network : extended(network, [...used.values()]), rows };
+  return { network: used.size === 0 ? network : extended(network, tokenizer.endId, [...used.values()]), rows };
 }
 
-function extended(network: TextNetwork, embeddings: readonly FoundEmbedding[]): NamedNetwork {
+function extended(network: TextNetwork, endId: number, embeddings: readonly FoundEmbedding[]): NamedNetwork {
   const made = extendedNetworks.get(network) ?? new Map<string, NamedNetwork>();
   extendedNetworks.set(network, made);
   const key = embeddings.map(({ name }) => name).join('\n');
@@ -91,7 +89,7 @@ function extended(network: TextNetwork, embeddings: readonly FoundEmbedding[]): 
     network.config,
     embeddings.map(({ name, vectors }) => ({ token: name, vectors })),
   );
-  const own = { config: { ...config, eos_token_id: 49_407 }, weights: source };
+  const own = { config: { ...config, eos_token_id: endId }, weights: source };
   made.set(key, own);
   return own;
 }

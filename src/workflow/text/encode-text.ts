@@ -61,7 +61,7 @@ function outputOf({ network, normsEarlierLayers, layer: usual }: TextEncoderValu
 }
 
 /** (z - empty) w + empty for tokens whose weight is not 1. */
-function weigh(context: Float32, empty: Float32, weights: readonly number[]): Float32 {
+export function weigh(context: Float32, empty: Float32, weights: readonly number[]): Float32 {
   const width = context.shape[2] ?? 1;
   const data = context.data.slice();
   for (const [token, weight] of weights.entries()) {
@@ -84,8 +84,7 @@ export async function encodeTokens(
 ): Promise<EncodedText> {
   const { network, tokenizer } = encoder;
   const { network: extended, rows } = withRows(
-    network,
-    tokenizer.padId,
+    encoder,
     chunks.map(({ tokens }) => tokens),
   );
   const isWeighted = chunks.some(({ weights }) => weights.some((weight) => weight !== 1));
