@@ -28,5 +28,6 @@ export { type ApiGraph, parseApiGraph } from './workflow/graph.ts';
 export { defineListNode, defineNode, type NodeTable, nodeTable, type NodeType } from './workflow/definition.ts';
 export { nodes as workflowNodes } from './workflow/nodes/index.ts';
 export { objectInfo } from './workflow/object-info.ts';
+export { apiGraphOfPage, type PageOptions, parseWorkflow } from './workflow/page/page-to-api.ts';
 export { type RunWorkflowOptions, runWorkflow } from './workflow/run-workflow-node.ts';
 export { validateWorkflow, type ValidationResult } from './workflow/validate.ts';

@@ -14,19 +14,17 @@ export interface WorkflowFile {
   readonly extraPngInfo?: Readonly<Record<string, unknown>> | undefined;
 }
 
-/** The workflow of a text: the API's format. Throws `file-corrupt`, `file-unsupported`. */
+/** The workflow of a text, in the format of ComfyUI's API or of its page. Throws `file-corrupt`, `invalid-argument`, `too-large`. */
 async function workflowOfText(path: string, json: string): Promise<WorkflowFile> {
   const { isExactObject, parseExactJson } = await import('../formats/exact-json.ts');
-  const { apiGraph } = await import('../workflow/graph.ts');
+  const { anyGraph } = await import('../workflow/page/page-to-api.ts');
+  const { isPageFormat } = await import('../workflow/page/page-graph.ts');
+  const { nodes } = await import('../workflow/nodes/index.ts');
   const value = parseExactJson(json, path);
-  if (isExactObject(value) && Array.isArray(value['nodes']))
-    throw new StableDiffusionError(
-      'file-unsupported',
-      `${path} is a workflow in the format of ComfyUI's page, without what the API takes. Save it with Export (API), or give a picture that was made with it.`,
-    );
   // A body of POST /prompt has the graph inside.
   const inner = isExactObject(value) && isExactObject(value['prompt']) ? value['prompt'] : value;
-  return { graph: apiGraph(inner) };
+  const graph = anyGraph(inner, { nodes });
+  return isPageFormat(inner) ? { graph, extraPngInfo: { workflow: inner } } : { graph };
 }
 
 /** Reads the file. Throws `file-corrupt`, `file-unsupported`, `invalid-argument`, and what reading throws. */
@@ -39,11 +37,11 @@ export async function readWorkflow(path: string): Promise<WorkflowFile> {
   if (!isPng) return workflowOfText(path, new TextDecoder().decode(bytes));
   const { readPngText } = await import('../image/metadata/png-text.ts');
   const { texts } = readPngText(bytes);
-  const prompt = texts.get('prompt');
-  if (prompt === undefined)
+  const [prompt, page] = [texts.get('prompt'), texts.get('workflow')];
+  if (prompt === undefined && page === undefined)
     throw new StableDiffusionError('invalid-argument', `${path} carries no workflow of ComfyUI's.`);
+  if (prompt === undefined) return workflowOfText(path, page ?? '');
   const { graph } = await workflowOfText(path, prompt);
-  const page = texts.get('workflow');
   if (page === undefined) return { graph };
   const { parseExactJson } = await import('../formats/exact-json.ts');
   return { graph, extraPngInfo: { workflow: parseExactJson(page, path) } };

@@ -193,6 +193,7 @@ class DiskFiles implements WorkflowFiles {
   async write(folder: PictureFolder, subfolder: string, filename: string, bytes: Uint8Array) {
     const root = this.#folders[folder];
     const path = pathIn(root, join(subfolder, filename));
+    await makeFolder(root);
     // A link in the folder must not lead out of it, not for a new folder either.
     if (!isInside(nearestFolder(dirname(path)), realpathSync(root)))
       throw new StableDiffusionError('forbidden', 'Saving image outside the output folder is not allowed.');

@@ -1,6 +1,6 @@
 /**
  * A workflow as ComfyUI's API takes it: nodes by id, each with its class and its inputs, where an input is a value or a link
- * `[node id, output]`. `page-format.ts` reads the files that its page saves.
+ * `[node id, output]`. `page/page-to-api.ts` reads the files that its page saves.
  */
 
 import {
@@ -55,9 +55,14 @@ export function apiGraph(value: ExactJson | undefined): ApiGraph {
   );
 }
 
+/** The value of a workflow's text, in either format. Throws `file-corrupt` where it is not JSON. */
+export function parseWorkflowJson(text: string): ExactJson {
+  return parseExactJson(text, 'The workflow');
+}
+
 /** The graph of a text in API format. Throws `file-corrupt` where it is not JSON, and what `apiGraph` throws. */
 export function parseApiGraph(text: string): ApiGraph {
-  return apiGraph(parseExactJson(text, 'The workflow'));
+  return apiGraph(parseWorkflowJson(text));
 }
 
 /** The graph as an object again, for printing. */

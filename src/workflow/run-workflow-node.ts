@@ -11,7 +11,8 @@ import { WorkflowCache } from './cache.ts';
 import type { WorkflowContext } from './context.ts';
 import type { WorkflowEvent } from './events.ts';
 import { executeWorkflow, type WorkflowResult } from './execute.ts';
-import { type ApiGraph, parseApiGraph } from './graph.ts';
+import type { ApiGraph } from './graph.ts';
+import { parseWorkflow } from './page/page-to-api.ts';
 import type { NodeTable } from './definition.ts';
 import { nodes as allNodes } from './nodes/index.ts';
 import { validateWorkflow } from './validate.ts';
@@ -32,14 +33,14 @@ export interface RunWorkflowOptions {
 }
 
 /**
- * Runs a workflow in API format.
+ * Runs a workflow: a text in the format of ComfyUI's API or of its page, or a graph.
  * @throws `invalid-argument` for a graph that ComfyUI's checks refuse, with all errors in `details`; what the node that failed threw; `aborted`
  */
 export async function runWorkflow(workflow: string | ApiGraph, options: RunWorkflowOptions): Promise<WorkflowResult> {
   const { context, nodes = allNodes, cache = new WorkflowCache(), targets, onEvent, signal, extraPngInfo } = options;
   // The work on values takes as much again, and the networks need some too.
   const { memory = freeMemory() / 3 } = options;
-  const given = typeof workflow === 'string' ? parseApiGraph(workflow) : workflow;
+  const given = typeof workflow === 'string' ? parseWorkflow(workflow, { nodes, now: context.now() }) : workflow;
   const { valid, error, nodeErrors, outputs, graph } = validateWorkflow(
     given,
     nodes,

@@ -33,7 +33,7 @@ const isFile = (value: unknown): value is ShownFile =>
 
 export const run = defineCommand({
   description:
-    "Runs a workflow of ComfyUI's: a file in its API format, or a picture that carries one. Writes what the workflow's output nodes write, and prints the paths.",
+    "Runs a workflow of ComfyUI's: a file that its page saved or exported, or a picture that carries one. Writes what the workflow's output nodes write, and prints the paths.",
   words: '<workflow>',
   options,
   examples: [

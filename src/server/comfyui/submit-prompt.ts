@@ -10,7 +10,8 @@ import {
   parseExactJson,
   printExactJson,
 } from '../../formats/exact-json.ts';
-import { apiGraph, graphObject } from '../../workflow/graph.ts';
+import { graphObject } from '../../workflow/graph.ts';
+import { anyGraph } from '../../workflow/page/page-to-api.ts';
 import { type NodeErrors, type ValidationError, validateWorkflow } from '../../workflow/validate.ts';
 import { hasMoreValues } from '../admission/count-values.ts';
 import type { ServerContext } from '../context.ts';
@@ -104,7 +105,7 @@ export async function submitPrompt(
   const body = bodyOf(bytes, limits.workflowElements);
   const number = numberOf(body, comfyui.nextNumber);
   if (body['prompt'] === undefined) return { refused: refusal('no_prompt', 'No prompt provided'), nodeErrors: {} };
-  const given = apiGraph(body['prompt']);
+  const given = anyGraph(body['prompt'], { nodes: comfyui.nodes });
   checkTexts(given, limits);
   const lists = await comfyui.listsOf(owner);
   const checked = validateWorkflow(given, comfyui.nodes, lists, targetsOf(body));

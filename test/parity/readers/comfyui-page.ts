@@ -5,6 +5,10 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { type ExactObject, parseExactJson, printExactJson } from '../../../src/formats/exact-json.ts';
+import { graphObject } from '../../../src/workflow/graph.ts';
+import { nodes } from '../../../src/workflow/nodes/index.ts';
+import { anyGraph } from '../../../src/workflow/page/page-to-api.ts';
 import { collecting, type Comparisons } from '../comparisons.ts';
 import { startComfyServer } from '../comfyui/comfy-server.ts';
 import type { Graph } from '../comfyui/graphs.ts';
@@ -45,6 +49,7 @@ async function comparePage(recorded: RecordedCase, compare: Comparisons): Promis
   try {
     // The recording's server had been used before.
     await fetch(`${server.url}/settings`, { method: 'POST', body: '{}' });
+    for (const [i, { body }] of log.entries()) if (body && /"workflow":/.test(body)) comparePrompt(`${i}`, body, compare);
     for (const phase of new Set(log.map((entry) => entry.phase))) {
       const entries = log.filter((entry) => entry.phase === phase);
       await comparePhase(phase, entries, server.url, masks, compare);
@@ -52,6 +57,16 @@ async function comparePage(recorded: RecordedCase, compare: Comparisons): Promis
   } finally {
     await server.stop();
   }
+}
+
+/** What the page sends is what its own form of the workflow becomes. */
+function comparePrompt(name: string, body: string, compare: Comparisons): void {
+  const { prompt, extra_data: extra } = parseExactJson(body, name) as unknown as {
+    readonly prompt: unknown;
+    readonly extra_data: { readonly extra_pnginfo: { readonly workflow: ExactObject } };
+  };
+  const own = anyGraph(extra.extra_pnginfo.workflow, { nodes });
+  compare.exact(`${name}: the page's workflow`, printExactJson(graphObject(own)), printExactJson(prompt));
 }
 
 const checkpointIn = (log: readonly Entry[]): string =>
