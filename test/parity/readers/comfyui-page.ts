@@ -49,7 +49,8 @@ async function comparePage(recorded: RecordedCase, compare: Comparisons): Promis
   try {
     // The recording's server had been used before.
     await fetch(`${server.url}/settings`, { method: 'POST', body: '{}' });
-    for (const [i, { body }] of log.entries()) if (body && /"workflow":/.test(body)) comparePrompt(`${i}`, body, compare);
+    for (const [i, { body }] of log.entries())
+      if (body && /"workflow":/.test(body)) comparePrompt(`${i}`, body, compare);
     for (const phase of new Set(log.map((entry) => entry.phase))) {
       const entries = log.filter((entry) => entry.phase === phase);
       await comparePhase(phase, entries, server.url, masks, compare);
