@@ -120,6 +120,7 @@ class StepWork<Batch> {
     const step = this.done + 1;
     const loss = await this.#update(batches, last);
     yield { kind: 'step', step, loss };
+    if (this.#isDue(step)) await this.#options.trainee.settle?.();
     const saves = step % settings.checkpointEvery === 0 || step === settings.maxSteps;
     this.#score = undefined;
     if (validation && (step % settings.validateEvery === 0 || saves)) {
@@ -134,9 +135,16 @@ class StepWork<Batch> {
       yield* this.#samples(first.batch);
   }
 
+  /** Whether validation or a checkpoint is due. */
+  #isDue(step: number): boolean {
+    const { checkpointEvery, validateEvery, maxSteps } = this.#options.settings;
+    return step % checkpointEvery === 0 || step % validateEvery === 0 || step === maxSteps;
+  }
+
   /** Saves a checkpoint and the model. */
   async *save(): AsyncGenerator<BareEvent> {
     const { trainee, run, seed, metadata } = this.#options;
+    await trainee.settle?.();
     const { state, ...content } = trainee.checkpoint();
     const step = this.done;
     const whole: LoopState = { step, seed, order: this.#order ?? null, trainee: state };

@@ -20,6 +20,7 @@ import { trainingLoop } from './loop-node.ts';
 import type { TrainingEvent } from './loop-options.ts';
 import { openRun, type Run, runConfig, runIsThere } from './run/run-folder-node.ts';
 import type { SetUp, TraineeContext } from './set-up.ts';
+import { ranksOfConfig } from './ranks-of-config.ts';
 import { openSharedRun } from './run/shared-run.ts';
 import { type TrainingConfig, trainingConfig } from './training-config.ts';
 
@@ -122,6 +123,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
     throw configError(`${label}: ${name} is not one that can be trained. Known are ${Object.keys(setUps).join(', ')}.`);
   if (communicator.rank === 0 && !options.resume && (await runConfig(folder)) !== undefined) throw runIsThere(folder);
 
+  const ranks = ranksOfConfig(config, communicator, label);
   const problems = createProblems(options.onProblem);
   const closing: (() => Promise<void>)[] = [];
   try {
@@ -131,7 +133,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
       config,
       engine,
       codec,
-      ranks: { communicator, sharded: training.shard_states },
+      ranks,
     });
     closing.push(setUp.close);
     const splitOptions = {

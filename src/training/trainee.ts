@@ -56,6 +56,8 @@ export interface Trainee<Batch> extends AsyncDisposable {
   checkpoint(): TraineeCheckpoint;
   /** Restores a checkpoint. Throws `shape-mismatch` or `weights-mismatch` for another network's. */
   restore(weights: WeightSource, state: unknown): Promise<void>;
+  /** Before validation and checkpoints, on all ranks: makes their states the same where they train alone (DiLoCo). */
+  settle?(): Promise<void>;
   /** Does `work`, on all ranks, within which averages can be used by `validate`, `samples` and `model`; at other times where it is missing. */
   withAverages?<T>(work: () => Promise<T>): Promise<T>;
   /** The result: the model alone, with averaged weights if available. */

@@ -109,6 +109,20 @@ export const trainingSchema = z.strictObject({
     .describe('decay rates of the moments (default: 0.9 and 0.999; for autoencoders 0.5 and 0.9)'),
   epsilon: z.number().positive().default(1e-8).describe("the optimiser's epsilon"),
   weight_decay: z.number().nonnegative().optional().describe('weight decay (default: 0.01 for `adamw`, else 0)'),
+  reduce_dtype: z
+    .enum(['float32', 'bfloat16'])
+    .default('float32')
+    .describe('several ranks: how gradients cross the network; `bfloat16` halves the traffic'),
+  diloco: z
+    .strictObject({
+      every: count.describe('steps that each rank trains alone'),
+      learning_rate: z.number().positive().default(0.7),
+      momentum: z.number().min(0).max(1).default(0.9),
+    })
+    .optional()
+    .describe(
+      'several ranks: each trains alone for `every` steps, then all meet in an outer step with `learning_rate` and `momentum` (DiLoCo)',
+    ),
   shard_states: z
     .boolean()
     .default(false)
@@ -227,7 +241,9 @@ export function trainingConfig(document: unknown, what: string, ranks = 1): Trai
       accumulate,
       batchSize: batch_size,
       clipNorm: loopValues.gradient_clip_val,
-      learningRate: loopValues.base_learning_rate * (training.scale_lr ? accumulate * batch_size * ranks : 1),
+      learningRate:
+        loopValues.base_learning_rate *
+        (training.scale_lr ? accumulate * batch_size * (training.diloco ? 1 : ranks) : 1),
       schedule: ldmSchedule(params['scheduler_config'] ?? null),
       checkpointEvery: loopValues.every_n_train_steps,
       sampleEvery: loopValues.batch_frequency,

@@ -35,12 +35,13 @@ const batch = (rank: number, i: number): { readonly x: Tensor } => ({
 interface Run {
   readonly size: number;
   readonly sharded: boolean;
+  readonly reduction?: 'bfloat16';
   readonly steps: readonly [from: number, to: number];
   readonly start?: TrainingState;
 }
 
 /** What each rank has after the steps: its checkpoint, and the norms. */
-function train({ size, sharded, steps: [from, to], start }: Run) {
+function train({ size, sharded, reduction, steps: [from, to], start }: Run) {
   return Promise.all(
     localRanks(size).map(async (communicator, rank) => {
       await using step: TrainStep = await createTrainStep({
@@ -49,7 +50,7 @@ function train({ size, sharded, steps: [from, to], start }: Run) {
         weights,
         average: { decay: 0.9, of: (name) => name.startsWith('a.') },
         clipNorm: 0.3,
-        ranks: { communicator, sharded },
+        ranks: { communicator, sharded, ...(reduction ? { reduction } : {}) },
       });
       if (start) await step.restore(start);
       const norms: number[] = [];
@@ -75,6 +76,19 @@ for (const size of [2, 3])
     }
     assert.notDeepEqual(divided[0]?.saved.tensors['exp_avg/b.bias']?.data, new Float32Array(3));
   });
+
+test('sums in bfloat16: near those in float32, the same bits on all ranks, divided or not', async () => {
+  const exact = (await train({ size: 3, sharded: false, steps: [0, 1] }))[0];
+  const whole = await train({ size: 3, sharded: false, reduction: 'bfloat16', steps: [0, 1] });
+  const divided = await train({ size: 3, sharded: true, reduction: 'bfloat16', steps: [0, 1] });
+  for (const rank of [0, 1, 2]) {
+    assert.deepEqual(whole[rank]?.saved, whole[0]?.saved);
+    assert.deepEqual(divided[rank]?.saved, whole[0]?.saved);
+  }
+  const [norm = 0, want = 0] = [whole[0]?.norms[0], exact?.norms[0]];
+  assert.notEqual(norm, want);
+  assert.ok(Math.abs(norm / want - 1) < 2 ** -7, `${norm}, not ${want}`);
+});
 
 test('a checkpoint of divided states goes on to the same bits, divided or not, and on another number of ranks', async () => {
   const start = (await train({ size: 2, sharded: true, steps: [0, 2] }))[0]?.saved as TrainingState;

@@ -84,6 +84,7 @@ export interface AdapterStep {
   readonly step: TrainStep;
   readonly prepare: Trainee<Tensors>['prepare'];
   readonly update: Trainee<Tensors>['update'];
+  readonly settle: () => Promise<void>;
   readonly checkpoint: () => TraineeCheckpoint;
   readonly restore: Trainee<Tensors>['restore'];
   /** Made where the options have prompts for it. */
@@ -198,6 +199,7 @@ export async function createAdapterStep(options: AdapterModelOptions, parts: Ada
       const { metrics, gradientNorm } = await step.run(seeded, { learningRate });
       return { metrics, gradientNorm };
     },
+    settle: () => step.settle(),
     checkpoint: () => trained.checkpoint(step.counts),
     async restore(saved, counts) {
       await step.restore({ counts: await trained.restore(saved, counts, countsSchema) });

@@ -179,6 +179,12 @@ export class AutoencoderTraining implements Trainee<AutoencoderBatch> {
     return { images, captions: images.map((_, i) => (i < count ? 'image' : 'reconstruction')), columns: count };
   }
 
+  async settle(): Promise<void> {
+    const { autoencoder, discriminator, early } = this.#steps;
+    await (early && early.steps > autoencoder.steps ? early : autoencoder).settle();
+    await discriminator?.settle();
+  }
+
   withAverages<T>(work: () => Promise<T>): Promise<T> {
     return this.#trained.withAverages(work);
   }

@@ -196,6 +196,10 @@ export class LatentDiffusionTraining implements Trainee<LatentDiffusionBatch> {
     };
   }
 
+  settle(): Promise<void> {
+    return this.#step.settle();
+  }
+
   withAverages<T>(work: () => Promise<T>): Promise<T> {
     return this.#trained.withAverages(work);
   }

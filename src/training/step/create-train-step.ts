@@ -9,6 +9,7 @@ import { compileHelpers } from './flat-programs.ts';
 import { Optimiser, stateNames } from './optimiser.ts';
 import { inParts, packLike, packsOf } from './packs.ts';
 import type { ParameterGroup } from './parameter-group.ts';
+import { createOuterStep } from './outer-step.ts';
 import { divideStates } from './state-shards.ts';
 import { type TrainStepOptions, treatmentOf } from './step-options.ts';
 import { TrainStep } from './train-step.ts';
@@ -71,5 +72,8 @@ export async function createTrainStep(options: TrainStepOptions): Promise<TrainS
     parameters: { inputs },
     ...(options.signal ? { signal: options.signal } : {}),
   });
-  return new TrainStep(options, state, program, await compileHelpers(engine), packs, optimiser, shards);
+  return new TrainStep(options, state, program, await compileHelpers(engine), packs, optimiser, {
+    shards,
+    outer: await createOuterStep(state, packs, optimiser.slots, options.ranks),
+  });
 }

@@ -6,14 +6,20 @@
 import { type Communicator, rangeCounts, rangeOf } from '../../distributed/communicator.ts';
 import type { EngineState } from '../../engine/engine.ts';
 import { elementCount, float32 } from '../../tensor/tensor.ts';
+import { sumInBfloat16, widened } from './bfloat16-sum.ts';
 import { squareRows } from './flat-programs.ts';
 import { stateNames } from './optimiser.ts';
+import type { OuterConfig } from './outer-config.ts';
 
 /** The processes that train together. */
 export interface StepRanks {
   readonly communicator: Communicator;
   /** Divides moments and averages over the ranks. Default false. */
   readonly sharded?: boolean;
+  /** How gradients cross the network. Default float32. */
+  readonly reduction?: 'float32' | 'bfloat16';
+  /** Ranks train alone and meet in an outer step (DiLoCo). Not with `sharded`. */
+  readonly outer?: OuterConfig;
 }
 
 /** Elements start … end - 1 of a pack. */
@@ -33,20 +39,25 @@ export function ownRange(state: EngineState, pack: string, { communicator }: Ste
 export async function sumGradients(
   state: EngineState,
   packs: readonly { readonly name: string }[],
-  { communicator }: StepRanks,
+  { communicator, reduction }: StepRanks,
   keepPart?: (pack: string, part: Float32Array<ArrayBuffer>) => Promise<void>,
 ): Promise<void> {
+  const keep = (name: string, whole: Float32Array): Promise<void> =>
+    state.write({ [name]: float32([whole.length], whole) });
   for (const { name } of packs) {
     const gradient = stateNames.gradient(name);
     const counts = rangeCounts(lengthOf(state, name), communicator.size, squareRows);
     const { [gradient]: own } = await state.read([gradient]);
-    const part = await communicator.reduceScatter(own?.data as Float32Array<ArrayBuffer>, counts);
-    if (keepPart) {
-      await keepPart(name, part);
-      continue;
+    const values = own?.data as Float32Array<ArrayBuffer>;
+    if (reduction === 'bfloat16') {
+      const part = await sumInBfloat16(communicator, values, counts);
+      if (keepPart) await keepPart(name, widened(part));
+      else await keep(gradient, widened(await communicator.allGather(part, counts)));
+    } else {
+      const part = await communicator.reduceScatter(values, counts);
+      if (keepPart) await keepPart(name, part);
+      else await keep(gradient, await communicator.allGather(part, counts));
     }
-    const whole = await communicator.allGather(part, counts);
-    await state.write({ [gradient]: float32([whole.length], whole) });
   }
 }
 

@@ -42,6 +42,8 @@ export const stateNames = {
   fresh: (name: string): string => `fresh/${name}`,
   average: (name: string): string => `ema/${name}`,
   slot: (slot: string, name: string): string => `${slot}/${name}`,
+  /** Momentum of DiLoCo's outer step. */
+  outer: (name: string): string => `outer_momentum/${name}`,
   /** This rank's part of a divided tensor. */
   part: (name: string): string => `part/${name}`,
 } as const;

@@ -14,6 +14,7 @@ import { meetScalars, ownRange, shareFirst, sumGradients } from './gradient-exch
 import { GradientSums } from './gradient-sums.ts';
 import { type Optimiser, stateNames, type Update } from './optimiser.ts';
 import type { Pack } from './packs.ts';
+import type { OuterStep } from './outer-step.ts';
 import type { StateShards } from './state-shards.ts';
 import {
   type StepOptions,
@@ -32,6 +33,7 @@ export class TrainStep implements AsyncDisposable {
   readonly state: EngineState;
   /** Moments and averages, where they are divided over ranks. */
   readonly shards: StateShards | undefined;
+  readonly #outer: OuterStep | undefined;
   readonly #options: TrainStepOptions;
   readonly #optimiser: Optimiser;
   readonly #gradient: Program;
@@ -50,9 +52,10 @@ export class TrainStep implements AsyncDisposable {
     helpers: { readonly squares: Program; readonly accumulate: Program },
     packs: readonly Pack[],
     optimiser: Optimiser,
-    shards?: StateShards,
+    { shards, outer }: { readonly shards: StateShards | undefined; readonly outer: OuterStep | undefined },
   ) {
     this.shards = shards;
+    this.#outer = outer;
     this.#options = options;
     this.state = state;
     this.#gradient = gradient;
@@ -66,6 +69,7 @@ export class TrainStep implements AsyncDisposable {
     this.#stateNames = [
       ...this.trained,
       ...slots,
+      ...(outer ? this.trained.map(stateNames.outer) : []),
       ...this.averaged.map(stateNames.average),
       ...new Set(Object.values(options.keep ?? {})),
     ];
@@ -89,7 +93,7 @@ export class TrainStep implements AsyncDisposable {
       if (i > 0) await this.#sums.accumulate();
     }
     const { squares, metrics } = await this.#meet(averageScalars(results));
-    const count = list.length * (this.#options.ranks?.communicator.size ?? 1);
+    const count = list.length * (this.#outer ? 1 : (this.#options.ranks?.communicator.size ?? 1));
     const gradientNorm = Math.sqrt(squares) / count;
     const loss = metrics['loss'] ?? Number.NaN;
     if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) {
@@ -111,6 +115,12 @@ export class TrainStep implements AsyncDisposable {
   ): Promise<{ readonly squares: number; readonly metrics: Record<string, number> }> {
     const { ranks } = this.#options;
     if (!ranks || ranks.communicator.size === 1) return { squares: await this.#sums.squares(), metrics };
+    if (this.#outer) {
+      // This rank's own norm, which is not finite where that of any rank is not.
+      const squares = await this.#sums.squares();
+      const met = await meetScalars(ranks.communicator, squares, metrics);
+      return { squares: Number.isFinite(met.squares) ? squares : met.squares, metrics: met.metrics };
+    }
     await shareFirst(this.state, [...new Set(Object.values(this.#options.keep ?? {}))], ranks);
     const { shards } = this;
     await sumGradients(this.state, this.#packs, ranks, shards && ((pack, part) => shards.keepGradient(pack, part)));
@@ -160,6 +170,7 @@ export class TrainStep implements AsyncDisposable {
     );
     await this.#optimiser.apply(this.state, updates);
     await this.shards?.gatherParameters();
+    await this.#outer?.after();
     this.#steps++;
     if (average) this.#averageUpdates++;
   }
@@ -198,6 +209,11 @@ export class TrainStep implements AsyncDisposable {
     return { steps: this.#steps, averageUpdates: this.#averageUpdates };
   }
 
+  /** Before a checkpoint, on all ranks: makes their states the same where they train alone. */
+  async settle(): Promise<void> {
+    await this.#outer?.settle();
+  }
+
   /** Everything a run needs to resume. */
   async save(): Promise<TrainingState> {
     return { tensors: await this.#read(this.#stateNames), counts: this.counts };
@@ -216,6 +232,8 @@ export class TrainStep implements AsyncDisposable {
     const divided = all.filter(([name]) => this.shards?.shapeOf(name));
     await this.state.write(Object.fromEntries(all.filter(([name]) => !this.shards?.shapeOf(name))));
     for (const [name, value] of divided) await this.shards?.write(name, value);
+    // What was set in the state before begins the next round too.
+    await this.#outer?.begin();
     if (counts) {
       this.#steps = counts.steps;
       this.#averageUpdates = counts.averageUpdates;
