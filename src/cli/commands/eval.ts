@@ -1,6 +1,7 @@
 /** `sd eval`: measures of pictures, autoencoders and models. */
 
-import { defineCommand } from '../command.ts';
+import { type CliContext, defineCommand } from '../command.ts';
+import { type RankSetting, withRanks } from '../distributed.ts';
 import { startEngine } from '../engine-options.ts';
 import { guidance } from '../evaluations/guidance.ts';
 import { pictures } from '../evaluations/pictures.ts';
@@ -19,57 +20,70 @@ export const evalCommand = defineCommand({
   examples: [
     'sd eval pictures --real photos --made outputs/txt2img-samples/samples --features pt_inception-2015-12-05-6726825d.pth',
     'sd eval reconstruction --model sd-v1-4.ckpt --real photos --size 512 --lpips vgg_lpips.pth',
+    'mpirun -n 4 sd eval pictures --real photos --made samples --features inception.pth',
     'sd eval guidance --model sd-v1-4.ckpt --model sd-v1-5.safetensors --real coco --features inception.pth --clip clip-vit-large-patch14.safetensors --count 1000',
   ],
-  async run(context, [word = ''], values) {
-    const evaluation = Object.hasOwn(evaluations, word) ? evaluations[word] : undefined;
-    if (!evaluation)
-      throw new UsageError(`Unknown evaluation ${JSON.stringify(word)}. Choose pictures, reconstruction or guidance.`);
-    const { openWeightsAt } = await import('../../formats/open-weights-node.ts');
-    const { joined } = await import('../../weights/view.ts');
-    const progress = createProgress(context.err, context.now, values.quiet || values.json);
-    const closing: (() => PromiseLike<void>)[] = [];
-    const engine = await startEngine(values, context);
-    closing.push(() => engine.dispose());
-    const open = async (path: string) => {
-      const source = await openWeightsAt(path);
-      closing.push(() => source.close());
-      return source;
-    };
-    try {
-      await evaluation({
-        context,
-        values,
-        progress,
-        async loadModel(path) {
-          const { loadModel } = await import('../../model/load-model-node.ts');
-          const model = await loadModel(path, { engine });
-          closing.push(() => model.dispose());
-          return model;
-        },
-        async openAutoencoder(path) {
-          const { firstStageOf } = await import('../../evaluation/first-stage-node.ts');
-          const stage = await firstStageOf(engine, await open(path), path);
-          closing.push(() => stage[Symbol.asyncDispose]());
-          return stage;
-        },
-        async openFeatures(path) {
-          const { featuresNetwork } = await import('../../evaluation/features.ts');
-          const network = featuresNetwork(engine, await open(path));
-          closing.push(() => network[Symbol.asyncDispose]());
-          return network;
-        },
-        async openLpips(paths) {
-          const { perceptualNetwork } = await import('../../evaluation/perceptual-network.ts');
-          const network = await perceptualNetwork(engine, joined(await Promise.all(paths.map(open))));
-          closing.push(() => network[Symbol.asyncDispose]());
-          return network;
-        },
-      });
-    } finally {
-      progress.clear();
-      for (const close of closing.reverse()) await close();
-    }
-    return 0;
-  },
+  run: (context, [word = ''], values) =>
+    withRanks(context, values, (setting, own) => evaluate(word, setting, own, values)),
 });
+
+/** On this rank, or alone. */
+async function evaluate(
+  word: string,
+  { communicator, threads }: RankSetting,
+  context: CliContext,
+  values: Task['values'],
+): Promise<number> {
+  const evaluation = Object.hasOwn(evaluations, word) ? evaluations[word] : undefined;
+  if (!evaluation)
+    throw new UsageError(`Unknown evaluation ${JSON.stringify(word)}. Choose pictures, reconstruction or guidance.`);
+  if (communicator.size > 1 && word !== 'pictures')
+    throw new UsageError(`sd eval ${word} runs in one process; several ranks can measure pictures.`);
+  const { openWeightsAt } = await import('../../formats/open-weights-node.ts');
+  const { joined } = await import('../../weights/view.ts');
+  const progress = createProgress(context.err, context.now, values.quiet || values.json || communicator.rank > 0);
+  const closing: (() => PromiseLike<void>)[] = [];
+  const engine = await startEngine({ ...values, threads }, context);
+  closing.push(() => engine.dispose());
+  const open = async (path: string) => {
+    const source = await openWeightsAt(path);
+    closing.push(() => source.close());
+    return source;
+  };
+  try {
+    await evaluation({
+      context,
+      values,
+      progress,
+      communicator,
+      async loadModel(path) {
+        const { loadModel } = await import('../../model/load-model-node.ts');
+        const model = await loadModel(path, { engine });
+        closing.push(() => model.dispose());
+        return model;
+      },
+      async openAutoencoder(path) {
+        const { firstStageOf } = await import('../../evaluation/first-stage-node.ts');
+        const stage = await firstStageOf(engine, await open(path), path);
+        closing.push(() => stage[Symbol.asyncDispose]());
+        return stage;
+      },
+      async openFeatures(path) {
+        const { featuresNetwork } = await import('../../evaluation/features.ts');
+        const network = featuresNetwork(engine, await open(path));
+        closing.push(() => network[Symbol.asyncDispose]());
+        return network;
+      },
+      async openLpips(paths) {
+        const { perceptualNetwork } = await import('../../evaluation/perceptual-network.ts');
+        const network = await perceptualNetwork(engine, joined(await Promise.all(paths.map(open))));
+        closing.push(() => network[Symbol.asyncDispose]());
+        return network;
+      },
+    });
+  } finally {
+    progress.clear();
+    for (const close of closing.reverse()) await close();
+  }
+  return 0;
+}

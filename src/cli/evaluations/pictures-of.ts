@@ -15,22 +15,14 @@ export async function* picturesOf(
   count: number | undefined,
   { context, progress }: Pick<Task, 'context' | 'progress'>,
 ): AsyncGenerator<readonly Picture[], void, void> {
-  const { imageFolder } = await import('../../training/data/folder-node.ts');
-  const { createProblems } = await import('../../training/data/problems.ts');
-  const { nodeImageCodec } = await import('../../image/codec/codec-node.ts');
-  const { flatten } = await import('../../image/image.ts');
-  const { decodePicture } = await import('../../training/data/batches.ts');
-  const problems = createProblems(({ message }) => context.err.write(`warning: ${message}\n`));
-  const source = await imageFolder(folder, { problems });
-  const total = Math.min(source.count, count ?? source.count);
+  const { files, read } = await openPictures(folder, context);
+  const total = Math.min(files, count ?? files);
   let waiting: Picture[] = [];
   let done = 0;
-  for (let i = 0; i < source.count && done < total; i++) {
-    const sample = await source.read(i, context.signal);
-    if (!sample || !('image' in sample)) continue;
-    const image = await decodePicture(sample, nodeImageCodec, problems);
-    if (!image) continue;
-    waiting.push({ image: flatten(image), caption: sample.captions[0] ?? '' });
+  for (let i = 0; i < files && done < total; i++) {
+    const picture = await read(i);
+    if (!picture) continue;
+    waiting.push(picture);
     done++;
     if (waiting.length < atOnce && done < total) continue;
     yield waiting;
@@ -38,6 +30,29 @@ export async function* picturesOf(
     progress.step(folder, done, total);
   }
   if (waiting.length > 0) yield waiting;
+}
+
+/** The pictures of a folder by number; those that cannot be read are undefined, with a warning. */
+async function openPictures(
+  folder: string,
+  context: Task['context'],
+): Promise<{ readonly files: number; readonly read: (index: number) => Promise<Picture | undefined> }> {
+  const { imageFolder } = await import('../../training/data/folder-node.ts');
+  const { createProblems } = await import('../../training/data/problems.ts');
+  const { nodeImageCodec } = await import('../../image/codec/codec-node.ts');
+  const { flatten } = await import('../../image/image.ts');
+  const { decodePicture } = await import('../../training/data/batches.ts');
+  const problems = createProblems(({ message }) => context.err.write(`warning: ${message}\n`));
+  const source = await imageFolder(folder, { problems });
+  return {
+    files: source.count,
+    async read(index) {
+      const sample = await source.read(index, context.signal);
+      if (!sample || !('image' in sample)) return undefined;
+      const image = await decodePicture(sample, nodeImageCodec, problems);
+      return image && { image: flatten(image), caption: sample.captions[0] ?? '' };
+    },
+  };
 }
 
 /** Pictures in memory at a time. */
@@ -68,6 +83,30 @@ export async function featuresOf(
     captions.push(...some.map(({ caption }) => caption));
   }
   return { features: joinFeatures(parts), captions };
+}
+
+/** The features of the pictures in a folder, whose files the ranks divide among them. */
+export async function featuresOfAll(
+  folder: string,
+  count: number | undefined,
+  network: FeaturesNetwork,
+  task: Task,
+): Promise<PictureFeatures> {
+  const { communicator, context, progress } = task;
+  if (communicator.size === 1) return (await featuresOf(folder, count, network, task)).features;
+  const { joinFeatures } = await import('../../evaluation/features.ts');
+  const { gatherFeatures, picturesOfRank } = await import('./features-of-ranks.ts');
+  const { files, read } = await openPictures(folder, context);
+  const total = Math.min(files, count ?? files);
+  const parts: PictureFeatures[] = [];
+  const places: number[] = [];
+  for await (const some of picturesOfRank(communicator, { files, count: total, atOnce }, read)) {
+    const images = some.map(({ picture }) => picture.image);
+    parts.push(await network.pictures(images, context.signal));
+    places.push(...some.map(({ place }) => place));
+    progress.step(folder, places.at(-1) ?? 0, total);
+  }
+  return gatherFeatures(communicator, places, parts.length > 0 ? joinFeatures(parts) : undefined);
 }
 
 /** Writes pictures as one, in rows of `columns`. */

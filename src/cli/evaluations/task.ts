@@ -4,7 +4,9 @@ import type { FeaturesNetwork } from '../../evaluation/features.ts';
 import type { PerceptualNetwork } from '../../evaluation/perceptual-network.ts';
 import type { OpenAutoencoder } from '../../model/autoencoder.ts';
 import type { Model } from '../../model/model.ts';
+import type { Communicator } from '../../distributed/communicator.ts';
 import type { CliContext } from '../command.ts';
+import { distributedOptions } from '../distributed.ts';
 import { engineOptions } from '../engine-options.ts';
 import { flag, integer, list, type OptionValues, text } from '../options.ts';
 import type { Progress } from '../progress.ts';
@@ -49,6 +51,7 @@ export const evalOptions = {
   output: text(['--output', '-o'], 'DIR', 'folder for plot, JSON and grids (default: outputs/eval)'),
   device: engineOptions.device,
   threads: engineOptions.threads,
+  ...distributedOptions,
   force: flag(['--force'], 'replace files that exist (default: they are left, and it is an error)'),
   json: flag(['--json'], 'print the measures as JSON'),
   quiet: flag(['--quiet', '-q'], 'no progress'),
@@ -61,6 +64,8 @@ export interface Task {
   readonly context: CliContext;
   readonly values: Values;
   readonly progress: Progress;
+  /** The processes that share the work. */
+  readonly communicator: Communicator;
   readonly loadModel: (path?: string) => Promise<Model>;
   readonly openAutoencoder: (path: string) => Promise<OpenAutoencoder>;
   readonly openFeatures: (path: string) => Promise<FeaturesNetwork>;
