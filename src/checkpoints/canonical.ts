@@ -10,6 +10,7 @@ import type {
   AutoencoderConfig,
   ClipTextConfig,
   ControlNetConfig,
+  IfUNetConfig,
   NetworkConfig,
   NetworkKind,
   OpenAiClipConfig,
@@ -24,6 +25,7 @@ import { isDiffusersUNet } from './infer/unet.ts';
 import { autoencoderMap } from './layouts/autoencoder.ts';
 import { clipTextMap } from './layouts/clip-text.ts';
 import { controlNetMap } from './layouts/control-net.ts';
+import { ifUNetMap } from './layouts/if-unet.ts';
 import { openAiClipMap, openAiTextRows, openAiVisionRows } from './layouts/openai-clip.ts';
 import { t2iAdapterMap } from './layouts/t2i-adapter.ts';
 import { taesdDecoderMap, taesdEncoderMap } from './layouts/taesd.ts';
@@ -57,6 +59,7 @@ const prefixesOf: { readonly [K in NetworkKind]: readonly string[] } = {
   unet: [unet],
   encoder_unet: [unet, 'model.'],
   ddpm_unet: [unet, 'model.'],
+  if_unet: [],
   lucid_unet: ['ema_model.model.', 'model.model.', 'model.'],
   controlnet: ['control_model.'],
   t2i_adapter: ['adapter.'],
@@ -77,6 +80,7 @@ const prefixesOf: { readonly [K in NetworkKind]: readonly string[] } = {
   openai_clip: ['cond_stage_model.model.', 'module.'],
   clip_vision: [],
   safety_checker: ['safety_checker.'],
+  if_safety_checker: [],
   lpips: [`${firstStage}loss.perceptual_loss.`, 'loss.perceptual_loss.'],
   discriminator: [`${firstStage}loss.discriminator.`, 'loss.discriminator.'],
   identity: [],
@@ -95,6 +99,8 @@ function translate(source: WeightSource, config: NetworkConfig): Parts {
   switch (config.kind) {
     case 'unet':
       return unetWeights(source, config);
+    case 'if_unet':
+      return ifUNetWeights(source, config);
     case 'controlnet':
       return controlNetWeights(source, config);
     case 't2i_adapter':
@@ -150,6 +156,11 @@ function unetWeights(source: WeightSource, config: UNetConfig): Parts {
     vectorName: hasPrefix(source.entries, 'class_embedding.linear_1.') ? 'class_embedding' : 'add_embedding',
   });
   return { layout: 'diffusers', source: projected(renamed(source, map, 'b-to-a'), config) };
+}
+
+function ifUNetWeights(source: WeightSource, config: IfUNetConfig): Parts {
+  if (!isDiffusersUNet(source.entries)) return { layout: 'compvis', source };
+  return { layout: 'diffusers', source: renamed(source, ifUNetMap(config), 'b-to-a') };
 }
 
 function controlNetWeights(source: WeightSource, config: ControlNetConfig): Parts {

@@ -9,7 +9,12 @@ import type { LatentDiffusionConfig } from '../config/latent-diffusion-config.ts
 import { conditionerParts } from '../config/conditioner-parts.ts';
 import { isDiffusionTarget, modelSection } from '../config/ldm-config.ts';
 import { wholeModel } from '../config/whole-model.ts';
-import type { NetworkConfig, SafetyCheckerConfig, UNetConfig } from '../config/network-config.ts';
+import type {
+  IfSafetyCheckerConfig,
+  NetworkConfig,
+  SafetyCheckerConfig,
+  UNetConfig,
+} from '../config/network-config.ts';
 import { type Recommendation, recommendationOf } from '../config/recommended-settings.ts';
 import { parseYaml } from '../config/yaml.ts';
 import { configError, isMapping, type Mapping } from '../config/validate.ts';
@@ -49,7 +54,7 @@ export interface CheckpointParts {
 export interface Checkpoint {
   readonly label: string;
   readonly config: LatentDiffusionConfig;
-  readonly safety_config?: SafetyCheckerConfig;
+  readonly safety_config?: SafetyCheckerConfig | IfSafetyCheckerConfig;
   /** Canonical names without the part's prefix. */
   readonly parts: CheckpointParts;
   readonly layout: LayoutName;

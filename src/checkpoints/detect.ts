@@ -52,6 +52,7 @@ import {
 import { inferDiscriminator, inferLpips, isDiscriminator, isLpips } from './infer/losses.ts';
 import { inferDdpmUNet, inferLucidUNet, isDdpmUNet, isLucidUNet } from './infer/pixel-unets.ts';
 import { type Entries, hasPrefix, type Inferred, inferred } from './infer/shapes.ts';
+import { inferIfUNet, isIfUNetFile } from './infer/if-unet.ts';
 import { inferT5Encoder, isT5Encoder } from './infer/t5-encoder.ts';
 import { inferCompVisUNet, inferDiffusersUNet, isCompVisUNet, isDiffusersUNet } from './infer/unet.ts';
 import { safetyCheckerMap } from './layouts/variants.ts';
@@ -72,6 +73,7 @@ interface Detector {
 
 /** In order: the first that matches. Each sees the names without the prefix of a part. */
 const detectors: readonly Detector[] = [
+  { matches: isIfUNetFile, infer: ({ entries }) => inferIfUNet(entries) },
   { matches: isCompVisUNet, infer: ({ entries }) => inferCompVisUNet(entries) },
   { matches: isDiffusersUNet, infer: ({ entries }) => inferDiffusersUNet(entries) },
   { matches: isDdpmUNet, infer: ({ entries }) => inferDdpmUNet(entries) },

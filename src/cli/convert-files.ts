@@ -132,7 +132,8 @@ export async function writeDiffusersFolder(
     path,
     async (folder) => {
       const weights = diffusersWeights(checkpoint);
-      const { config, safety_config: safety } = checkpoint;
+      const { config, safety_config } = checkpoint;
+      const safety = safety_config?.kind === 'safety_checker' ? safety_config : undefined;
       const { first_stage_config: stage, cond_stage_config: text } = config;
       if (stage.kind === 'identity' || text === null || text === 'first_stage' || text.kind !== 'clip_text') {
         throw new StableDiffusionError(

@@ -8,6 +8,7 @@
 
 import { listOf, multiples, refuseOthers } from './hugging-face-fields.ts';
 import { controlNetFromDiffusers, t2iAdapterFromDiffusers } from './hugging-face-control.ts';
+import { ifUNetFromDiffusers, isIfUNet } from './hugging-face-if-unet.ts';
 import { unetFromDiffusers } from './hugging-face-unet.ts';
 import {
   clipTextConfigSchema,
@@ -15,6 +16,7 @@ import {
   klConfigSchema,
   type NetworkConfig,
   openAiClipConfigSchema,
+  ifSafetyCheckerConfigSchema,
   safetyCheckerConfigSchema,
   t5EncoderConfigSchema,
   taesdConfigSchema,
@@ -31,7 +33,11 @@ const readers: ReadonlyMap<string, (json: Mapping, what: string) => NetworkConfi
   ['T5EncoderModel', t5Encoder],
   ['T5ForConditionalGeneration', t5Encoder],
   ['StableDiffusionSafetyChecker', safetyChecker],
-  ['UNet2DConditionModel', unetFromDiffusers],
+  ['IFSafetyChecker', ifSafetyChecker],
+  [
+    'UNet2DConditionModel',
+    (json: Mapping, what: string) => (isIfUNet(json) ? ifUNetFromDiffusers : unetFromDiffusers)(json, what),
+  ],
   ['UNet2DModel', unetFromDiffusers],
   ['ControlNetModel', controlNetFromDiffusers],
   ['T2IAdapter', t2iAdapterFromDiffusers],
@@ -165,6 +171,12 @@ function safetyChecker(json: Mapping, what: string): NetworkConfig {
     },
     what,
   );
+}
+
+/** Its heads are as wide as the image embedding. */
+function ifSafetyChecker(json: Mapping, what: string): NetworkConfig {
+  const vision_config = clipVision(mapping(json['vision_config'], `vision_config of ${what}`), what, true);
+  return validated(ifSafetyCheckerConfigSchema, { kind: 'if_safety_checker', vision_config }, what);
 }
 
 /** diffusers' AutoencoderKL and VQModel. The block types state which levels have attention; LDM states it by resolution. */

@@ -141,6 +141,64 @@ function checkDepth(
     issue('transformer_depth', `${total} transformer blocks are too many; at most ${mostTransformerBlocks} are built`);
 }
 
+/**
+ * DeepFloyd IF's UNets (`deepfloyd_if.model.unet`, diffusers' `UNet2DConditionModel` with `SimpleCrossAttn` blocks): ADM's, whose attention
+ * gathers from a text too, and whose time embedding has the text's pooled vector added. The later stages see the smaller picture and its noise level.
+ */
+export const ifUNetConfigSchema = z
+  .strictObject({
+    kind: z.literal('if_unet'),
+    /** Nominal side of the pictures. */
+    image_size: size.default(64),
+    in_channels: size.default(3),
+    /** Twice those of the picture: the noise, and the share of its learned variance. */
+    out_channels: size.default(6),
+    model_channels: size,
+    channel_mult: z.array(z.number().positive().max(1024)).min(1).max(16).readonly(),
+    /** Residual blocks of each level; one number for all. */
+    num_res_blocks: z.union([blocks, z.array(blocks).min(1).max(16).readonly()]),
+    /** Downsampling factors at which blocks have attention. */
+    attention_resolutions: z.array(size).max(16).readonly(),
+    /** Width of an attention head. */
+    num_head_channels: size.default(64),
+    /** Width of the text's vectors. */
+    encoder_dim: size.default(4096),
+    /** Width to which they are brought for attention. */
+    encoder_channels: size,
+    /** Heads of the pooling of the text. */
+    att_pool_heads: size.default(64),
+    /** Width of the embedding of the timestep. */
+    time_embed_dim: size,
+    activation: z.enum(['gelu', 'silu']).default('gelu'),
+    use_scale_shift_norm: z.boolean().default(true),
+    /** Attention gathers from the text alone. */
+    disable_self_attentions: z.boolean().default(false),
+    /** Outputs of residual blocks are divided by this (`scale_skip_connection`: 1 / 0.7071). */
+    output_scale: z.number().positive().default(1),
+    /** It takes the noise level of the smaller picture. */
+    noise_level: z.boolean().default(false),
+    /** Groups of the norms of pictures; those of texts have 32. */
+    norm_num_groups: size.default(32),
+  })
+  .superRefine((config, context) => {
+    const issue = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
+    checkWidths(config, issue);
+    if (typeof config.num_res_blocks !== 'number' && config.num_res_blocks.length !== config.channel_mult.length)
+      issue('num_res_blocks', 'a list needs one number for each level of channel_mult');
+    if (config.encoder_dim % config.att_pool_heads !== 0)
+      issue('att_pool_heads', `${config.encoder_dim} channels cannot be split by ${config.att_pool_heads}`);
+    for (const [level, mult] of config.channel_mult.entries()) {
+      const attends = level === config.channel_mult.length - 1 || config.attention_resolutions.includes(2 ** level);
+      if (attends && (mult * config.model_channels) % config.num_head_channels !== 0)
+        issue(
+          'num_head_channels',
+          `${mult * config.model_channels} channels cannot be split by ${config.num_head_channels}`,
+        );
+    }
+  })
+  .readonly();
+export type IfUNetConfig = z.output<typeof ifUNetConfigSchema>;
+
 /** `cldm.cldm.ControlNet`: the first half of a UNet, and the convolutions of the hint picture. */
 export const controlNetConfigSchema = z
   .strictObject({
@@ -494,6 +552,12 @@ export const safetyCheckerConfigSchema = z
   .readonly();
 export type SafetyCheckerConfig = z.output<typeof safetyCheckerConfigSchema>;
 
+/** `IFSafetyChecker` of diffusers: two linear heads over CLIP's image embedding. */
+export const ifSafetyCheckerConfigSchema = z
+  .strictObject({ kind: z.literal('if_safety_checker'), vision_config: clipVisionConfigSchema })
+  .readonly();
+export type IfSafetyCheckerConfig = z.output<typeof ifSafetyCheckerConfigSchema>;
+
 /** TAESD (`AutoencoderTiny` of diffusers): the small autoencoder for previews. */
 export const taesdConfigSchema = z
   .strictObject({
@@ -563,6 +627,7 @@ export const networkConfigSchema = z.discriminatedUnion('kind', [
   unetConfigSchema.unwrap(),
   encoderUNetConfigSchema.unwrap(),
   ddpmUNetConfigSchema.unwrap(),
+  ifUNetConfigSchema.unwrap(),
   lucidUNetConfigSchema.unwrap(),
   controlNetConfigSchema.unwrap(),
   t2iAdapterConfigSchema.unwrap(),
@@ -581,6 +646,7 @@ export const networkConfigSchema = z.discriminatedUnion('kind', [
   classEmbedderConfigSchema.unwrap(),
   spatialRescalerConfigSchema.unwrap(),
   safetyCheckerConfigSchema.unwrap(),
+  ifSafetyCheckerConfigSchema.unwrap(),
   taesdConfigSchema.unwrap(),
   dptHybridConfigSchema.unwrap(),
   lpipsConfigSchema.unwrap(),
@@ -591,6 +657,7 @@ export type NetworkConfig =
   | UNetConfig
   | EncoderUNetConfig
   | DdpmUNetConfig
+  | IfUNetConfig
   | LucidUNetConfig
   | ControlNetConfig
   | T2IAdapterConfig
@@ -609,6 +676,7 @@ export type NetworkConfig =
   | ClassEmbedderConfig
   | SpatialRescalerConfig
   | SafetyCheckerConfig
+  | IfSafetyCheckerConfig
   | TaesdConfig
   | DptHybridConfig
   | LpipsConfig
@@ -632,22 +700,25 @@ export type ConditionNetworkConfig =
   | AutoencoderConfig
   | IdentityConfig;
 
-/** The network that a diffusion model trains: LDM's UNet, or DDPM's own. */
-export type DenoiserConfig = UNetConfig | DdpmUNetConfig;
+/** The network of a diffusion model: LDM's UNet, DDPM's own, DeepFloyd IF's. */
+export type DenoiserConfig = UNetConfig | DdpmUNetConfig | IfUNetConfig;
 
-/** LDM's UNet. Throws `invalid-argument` for DDPM's own, which has no attention over a condition and takes no additions. */
+/** LDM's UNet. Throws `invalid-argument` for the others, which take no additions. */
 export function ldmUNet(config: DenoiserConfig): UNetConfig {
   if (config.kind === 'unet') return config;
+  const found = config.kind === 'if_unet' ? "DeepFloyd IF's" : "DDPM's own network (model.Model)";
   throw new StableDiffusionError(
     'invalid-argument',
-    "This needs LDM's UNet (openaimodel.UNetModel), and the model has DDPM's own network (model.Model).",
+    `This needs LDM's UNet (openaimodel.UNetModel), and the model has ${found}.`,
   );
 }
 
 /** The side that latents must be multiples of. */
 export const denoiserUnit = (config: DenoiserConfig): number =>
-  2 ** ((config.kind === 'unet' ? config.channel_mult : config.ch_mult).length - 1);
+  2 ** ((config.kind === 'ddpm_unet' ? config.ch_mult : config.channel_mult).length - 1);
 
-/** Channels of what it predicts. */
-export const denoiserChannels = (config: DenoiserConfig): number =>
-  config.kind === 'unet' ? config.out_channels : config.out_ch;
+/** Channels of the picture or latent that it works on. */
+export function denoiserChannels(config: DenoiserConfig): number {
+  if (config.kind === 'if_unet') return config.out_channels / 2;
+  return config.kind === 'unet' ? config.out_channels : config.out_ch;
+}

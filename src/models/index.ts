@@ -25,6 +25,7 @@ import { traceDptHybrid } from './dpt-hybrid.ts';
 import { traceDiscriminator, traceDiscriminatorTraining } from './discriminator.ts';
 import { traceEncoderUNet } from './encoder-unet.ts';
 import { traceGligen } from './gligen.ts';
+import { traceIfUNet } from './if-unet.ts';
 import { traceIpAdapter } from './ip-adapter.ts';
 import { traceLpips } from './lpips.ts';
 import {
@@ -37,7 +38,8 @@ import {
 } from './network-plan.ts';
 import { traceLucidUNet } from './lucid-unet.ts';
 import { traceOpenAiClipImage, traceOpenAiClipLogits, traceOpenAiClipText } from './openai-clip.ts';
-import { blackOut, judgeSafety } from './safety-verdict.ts';
+import { aboveThreshold, blackOut, judgeSafety } from './safety-verdict.ts';
+import { traceIfSafetyChecker } from './if-safety-checker.ts';
 import { traceSafetyChecker } from './safety-checker.ts';
 import { traceSpatialRescaler } from './spatial-rescaler.ts';
 import { traceT2IAdapter } from './t2i-adapter.ts';
@@ -241,6 +243,21 @@ const safetyChecker: NetworkDefinition<NetworkConfigOf<'safety_checker'>> = {
   },
 };
 
+const ifSafetyChecker: NetworkDefinition<NetworkConfigOf<'if_safety_checker'>> = {
+  ...singleGraph(['clip_input'], traceIfSafetyChecker),
+  inputs: ['clip_input', 'images'],
+  finish: (results, inputs) => {
+    const outputs = new Map(results);
+    const [nsfw, watermark] = [results.get('p_score'), results.get('w_score')];
+    if (!nsfw || !watermark) return outputs;
+    const flagged = [nsfw, watermark].map(aboveThreshold) as [Tensor<'uint8'>, Tensor<'uint8'>];
+    outputs.set('nsfw', flagged[0]).set('watermark', flagged[1]);
+    const images = inputs.get('images');
+    if (images) outputs.set('images', flagged.reduce(blackOut, images as Tensor<'float32'>));
+    return outputs;
+  },
+};
+
 /** One graph for every size where the sizes are whole multiples; else graphs depend on the image's size. */
 const spatialRescaler: NetworkDefinition<NetworkConfigOf<'spatial_rescaler'>> = {
   inputs: ['x'],
@@ -274,6 +291,19 @@ const clipImageEmbedder: NetworkDefinition<NetworkConfigOf<'clip_image_embedder'
         inputs: { image: 'image' },
       },
     ];
+  },
+};
+
+/** Without a `style` the text itself is pooled. */
+const ifUNet: NetworkDefinition<NetworkConfigOf<'if_unet'>> = {
+  inputs: ['x', 'timesteps', 'context', 'style', 'y'],
+  parts: (config) => ({ forward: (options) => traceIfUNet(config, options) }),
+  plan: (config, given) => {
+    const names = ['x', 'timesteps', 'context', ...(config.noise_level ? ['y'] : [])];
+    if (!names.every((name) => given.has(name))) return [];
+    const inputs = Object.fromEntries(names.map((name) => [name, name]));
+    const trace = (options?: NetworkTraceOptions) => traceIfUNet(config, options);
+    return [{ part: 'forward', trace, inputs: { ...inputs, style: given.has('style') ? 'style' : 'context' } }];
   },
 };
 
@@ -331,6 +361,7 @@ const networks: { readonly [K in NetworkKind]: NetworkDefinition<NetworkConfigOf
   unet,
   encoder_unet: singleGraph(['x', 'timesteps'], traceEncoderUNet),
   ddpm_unet: singleGraph(['x', 'timesteps'], traceDdpmUNet),
+  if_unet: ifUNet,
   lucid_unet: lucidUNet,
   controlnet: singleGraph(['x', 'timesteps', 'context', 'hint'], traceControlNet),
   t2i_adapter: singleGraph(['image'], traceT2IAdapter),
@@ -349,6 +380,7 @@ const networks: { readonly [K in NetworkKind]: NetworkDefinition<NetworkConfigOf
   class_embedder: singleGraph(['class'], traceClassEmbedder),
   spatial_rescaler: spatialRescaler,
   safety_checker: safetyChecker,
+  if_safety_checker: ifSafetyChecker,
   taesd,
   dpt_hybrid: dptHybrid,
   lpips: singleGraph(['a', 'b'], traceLpips),

@@ -67,6 +67,11 @@ export function judgeSafety(special: Tensor, concept: Tensor): SafetyVerdict {
   return verdict;
 }
 
+/** DeepFloyd IF's rule: 1 where a head says more than a half, without a sigmoid, as diffusers has it. */
+export function aboveThreshold({ shape, data }: Tensor): Tensor<'uint8'> {
+  return { dtype: 'uint8', shape, data: Uint8Array.from(data as ArrayLike<number>, (score) => (score > 0.5 ? 1 : 0)) };
+}
+
 /** A copy of `images` [b, ...] with flagged ones set to 0. */
 export function blackOut<D extends 'float32' | 'uint8'>(images: Tensor<D>, flagged: Tensor<'uint8'>): Tensor<D> {
   const [batch = 0] = images.shape;

@@ -18,7 +18,10 @@ export type DownPathConfig = Pick<
   | 'resblock_updown'
   | 'norm_num_groups'
   | 'dropout'
->;
+> & {
+  /** Of residual blocks, where it is not SiLU, and what their output is divided by. */
+  readonly blocks?: Pick<ResBlockOptions, 'activation' | 'outputScale'>;
+};
 
 /** The attention layer of a block at a level, if the network has one there: [b, c, h, w] → the same shape. */
 export type AttentionLayer = (p: Params, x: Sym, level: number) => Sym;
@@ -41,6 +44,7 @@ export function resBlockOptions(config: DownPathConfig, out: number, { padding }
     scaleShift: config.use_scale_shift_norm,
     pad: padding,
     dropout: config.dropout,
+    ...config.blocks,
   };
 }
 

@@ -26,6 +26,7 @@ import { timeEmbed } from '../nn/timestep-embedding.ts';
 import { need, type NetworkSymbols, type NetworkTraceOptions, traceNetwork } from './trace-network.ts';
 import {
   type AttentionLayer,
+  type DownPathConfig,
   downPath,
   levelWidth,
   middleBlock,
@@ -109,14 +110,14 @@ function labelEmbedding(p: Params, config: UNetConfig, y: Sym): Sym {
 }
 
 /** The second half: `output_blocks`, each taking the latest skip connection. */
-function upPath(
+export function upPath(
   p: Params,
-  config: UNetConfig,
+  config: DownPathConfig,
   middle: Sym,
   skips: readonly Sym[],
   emb: Sym,
   attention: AttentionLayer,
-  hooks: UNetHooks,
+  hooks: UNetHooks = {},
 ): Sym {
   const { channel_mult, attention_resolutions, conv_resample, resblock_updown } = config;
   const { block: around = (_, run) => run(), skip: onSkip = (value) => value } = hooks;

@@ -8,7 +8,7 @@ import { groupNormLayer } from './norm.ts';
 import { toImage, toTokens } from './tokens.ts';
 
 /** A 1D convolution of kernel 1 over tokens [b, n, in] → [b, n, out]; its parameters are `weight` [out, in, 1] and `bias` [out]. */
-function pointwise(p: Params, x: Sym, out: number): Sym {
+export function pointwise(p: Params, x: Sym, out: number): Sym {
   const width = fixedSize(x, -1);
   return p.module(() => linear(x, reshape(p.get('weight', [out, width, 1]), [out, width]), p.get('bias', [out])));
 }
@@ -16,14 +16,23 @@ function pointwise(p: Params, x: Sym, out: number): Sym {
 /** Layout of the 3·c channels of q, k and v: ([q,k,v], head, d), or the legacy order (head, [q,k,v], d). */
 export type QkvOrder = 'new' | 'legacy';
 
-/** Queries, keys and values of tokens [b, n, c], each [b, n, c] with contiguous heads. The legacy order is undone on the weights, which are smaller. */
-function queriesKeysValues(p: Params, x: Sym, heads: number, order: QkvOrder): [Sym, Sym, Sym] {
+/**
+ * `parts` tensors [b, n, out] of tokens [b, n, c], by one layer whose rows are in the legacy order. It is undone on the weights, which are
+ * smaller: [heads, parts, d, ...] → [parts, heads, d, ...].
+ */
+export function legacyParts(p: Params, x: Sym, out: number, parts: number, heads: number): Sym[] {
   const c = fixedSize(x, -1);
-  if (order === 'new') return chunk(pointwise(p, x, 3 * c), -1, 3) as [Sym, Sym, Sym];
-  // [heads, 3, d, ...] → [3, heads, d, ...]
-  const weight = transpose(reshape(p.get('weight', [3 * c, c, 1]), [heads, 3, c / heads, c]), [1, 0, 2, 3]);
-  const bias = transpose(reshape(p.get('bias', [3 * c]), [heads, 3, c / heads]), [1, 0, 2]);
-  return chunk(linear(x, reshape(weight, [3 * c, c]), reshape(bias, [3 * c])), -1, 3) as [Sym, Sym, Sym];
+  const weight = p.get('weight', [parts * out, c, 1]);
+  const turned = transpose(reshape(weight, [heads, parts, out / heads, c]), [1, 0, 2, 3]);
+  const bias = transpose(reshape(p.get('bias', [parts * out]), [heads, parts, out / heads]), [1, 0, 2]);
+  return chunk(linear(x, reshape(turned, [parts * out, c]), reshape(bias, [parts * out])), -1, parts);
+}
+
+/** Queries, keys and values of tokens [b, n, c], each [b, n, c] with contiguous heads. */
+export function queriesKeysValues(p: Params, x: Sym, heads: number, order: QkvOrder): [Sym, Sym, Sym] {
+  const c = fixedSize(x, -1);
+  const parts = order === 'new' ? chunk(pointwise(p, x, 3 * c), -1, 3) : legacyParts(p, x, c, 3, heads);
+  return parts as [Sym, Sym, Sym];
 }
 
 export interface AttentionBlockOptions {

@@ -1,6 +1,6 @@
 /** Residual block conditioned on the timestep (`openaimodel.ResBlock`, after Dhariwal & Nichol 2021). */
 
-import { add, chunk, mul, reshape, silu } from '../graph/functions.ts';
+import { add, chunk, div, mul, reshape, silu } from '../graph/functions.ts';
 import type { Params, Sym } from '../graph/trace.ts';
 import { convLayer } from './conv.ts';
 import { dropout } from './dropout.ts';
@@ -21,27 +21,32 @@ export interface ResBlockOptions {
   readonly pad?: UNetHooks['padding'];
   /** Of the second convolution's input, in training. Default 0. */
   readonly dropout?: number;
+  /** Default SiLU. */
+  readonly activation?: (x: Sym) => Sym;
+  /** The sum of both paths is divided by this. Default 1. */
+  readonly outputScale?: number;
 }
 
 /** x [b, c, h, w], embedding [b, e] → [b, out, h, w] (or half or double the size). */
 export function resBlock(p: Params, x: Sym, embedding: Sym, options: ResBlockOptions): Sym {
-  const { out, groups, scaleShift, pad } = options;
+  const { out, groups, scaleShift, pad, activation = silu, outputScale = 1 } = options;
   const norm = { groups, epsilon: 1e-5 };
   const resample =
     options.resample === 'down' ? averageHalf : options.resample === 'up' ? double : (image: Sym) => image;
   return p.module(() => {
-    let h = resample(silu(groupNormLayer(p.at('in_layers.0'), x, norm)));
+    let h = resample(activation(groupNormLayer(p.at('in_layers.0'), x, norm)));
     h = convLayer(p.at('in_layers.2'), h, out, { kernel: 3, pad });
-    const projected = linearLayer(p.at('emb_layers.1'), silu(embedding), scaleShift ? 2 * out : out);
+    const projected = linearLayer(p.at('emb_layers.1'), activation(embedding), scaleShift ? 2 * out : out);
     const [b = 1, width = 1] = projected.shape;
     const condition = reshape(projected, [b, width, 1, 1]);
     if (scaleShift) {
       const [scale, shift] = chunk(condition, 1, 2) as [Sym, Sym];
       h = add(mul(groupNormLayer(p.at('out_layers.0'), h, norm), add(scale, 1)), shift);
     } else h = groupNormLayer(p.at('out_layers.0'), add(h, condition), norm);
-    h = dropout(p.at('out_layers.2'), silu(h), options.dropout ?? 0);
+    h = dropout(p.at('out_layers.2'), activation(h), options.dropout ?? 0);
     h = convLayer(p.at('out_layers.3'), h, out, { kernel: 3, pad });
     const skip = resample(x);
-    return add(fixedSize(x, 1) === out ? skip : convLayer(p.at('skip_connection'), skip, out, { kernel: 1 }), h);
+    const sum = add(fixedSize(x, 1) === out ? skip : convLayer(p.at('skip_connection'), skip, out, { kernel: 1 }), h);
+    return outputScale === 1 ? sum : div(sum, outputScale);
   });
 }

@@ -8,7 +8,6 @@ import { clipImageTensor } from '../image/clip-image.ts';
 import type { Image } from '../image/image.ts';
 import { tensorToImages } from '../image/image-tensor.ts';
 import { canWatermark, embedWatermark } from '../image/watermark.ts';
-import { judgeSafety } from '../models/safety-verdict.ts';
 import { concatenate } from '../tensor/arithmetic.ts';
 import { takeBatch } from '../tensor/batches.ts';
 import { bytesOf, type Tensor } from '../tensor/tensor.ts';
@@ -39,13 +38,12 @@ async function checkImages(
   const { safety } = model;
   if (!request.safety || !safety) return { images };
   const pixels = clipImageTensor(tensorToImages(decoded, 'compvis-safety-checker'), { size: safety.imageSize });
-  const margins = await safety.margins(pixels, inputs.signal);
-  const { hasNsfw } = judgeSafety(margins.special, margins.concept);
+  const flagged = [...(await safety.flagged(pixels, inputs.signal))];
   return {
     images: images.map(
-      (image, i): Image<3> => (hasNsfw.data[i] ? { ...image, data: new Uint8Array(image.data.length) } : image),
+      (image, i): Image<3> => (flagged[i] ? { ...image, data: new Uint8Array(image.data.length) } : image),
     ),
-    flagged: [...hasNsfw.data].map((flag) => flag === 1),
+    flagged,
   };
 }
 

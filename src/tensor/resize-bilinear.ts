@@ -1,4 +1,7 @@
-/** Bilinear resizing of tensors [n, c, h, w] as `torch.nn.functional.interpolate(mode="bilinear", align_corners=False)`: half-pixel centres, no smoothing. */
+/**
+ * Bilinear resizing of tensors [n, c, h, w] as `torch.nn.functional.interpolate(mode="bilinear")`, without smoothing: half-pixel centres, or the
+ * corners of both pictures on each other.
+ */
 
 import type { Tensor } from './tensor.ts';
 
@@ -9,18 +12,23 @@ interface Weights {
   readonly share: number;
 }
 
-function weightsOf(from: number, to: number): Weights[] {
-  const scale = Math.fround(from / to);
+function weightsOf(from: number, to: number, alignCorners: boolean): Weights[] {
+  const scale = alignCorners ? Math.fround(to > 1 ? (from - 1) / (to - 1) : 0) : Math.fround(from / to);
   return Array.from({ length: to }, (_, i) => {
-    const at = Math.max(0, Math.fround(scale * (i + 0.5) - 0.5));
+    const at = alignCorners ? Math.fround(scale * i) : Math.max(0, Math.fround(scale * (i + 0.5) - 0.5));
     const low = Math.min(Math.floor(at), from - 1);
     return { low, high: Math.min(low + 1, from - 1), share: Math.fround(at - low) };
   });
 }
 
-export function resizeBilinear(x: Tensor<'float32'>, height: number, width: number): Tensor<'float32'> {
+export function resizeBilinear(
+  x: Tensor<'float32'>,
+  height: number,
+  width: number,
+  { alignCorners = false }: { readonly alignCorners?: boolean } = {},
+): Tensor<'float32'> {
   const [n = 0, c = 0, h = 0, w = 0] = x.shape;
-  const [rows, columns] = [weightsOf(h, height), weightsOf(w, width)];
+  const [rows, columns] = [weightsOf(h, height, alignCorners), weightsOf(w, width, alignCorners)];
   const data = new Float32Array(n * c * height * width);
   let to = 0;
   for (let plane = 0; plane < n * c; plane++) {

@@ -39,6 +39,8 @@ const transformerMatrices = [
 export interface DiffusersUNetOptions {
   /** Plain attention is named as by older diffusers (query, key, value, proj_attn). */
   readonly olderNames?: boolean;
+  /** Rows of an attention layer over so many channels, where it is of another kind. */
+  readonly attention?: (channels: number) => NameRow[];
   /** The vector's embedding in b: `add_embedding` (default; SDXL) or `class_embedding` (unCLIP). */
   readonly vectorName?: string;
 }
@@ -159,6 +161,7 @@ function attention(
   decoder: boolean,
   options: DiffusersUNetOptions,
 ): NameRow[] {
+  if (options.attention) return options.attention(channels);
   if (!config.use_spatial_transformer) return plainAttention(config, channels, decoder, options);
   const rows: NameRow[] = [...layer('norm', 'norm')];
   for (const projection of ['proj_in', 'proj_out']) {

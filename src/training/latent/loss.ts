@@ -4,6 +4,7 @@ import type { LatentDiffusionConfig } from '../../config/latent-diffusion-config
 import { betasOf } from '../../diffusion/model-schedule.ts';
 import { ddpmBuffers } from '../../diffusion/noise-schedule.ts';
 import { denoiserChannels, type DenoiserConfig } from '../../config/network-config.ts';
+import { StableDiffusionError } from '../../errors.ts';
 import { constant } from '../../graph/functions.ts';
 import type { Graph } from '../../graph/graph.ts';
 import { dropUnused } from '../../graph/simplify.ts';
@@ -37,8 +38,10 @@ function lossConfig({ config, variants }: LatentDiffusionObjective): DiffusionLo
   };
 }
 
-/** The network of either kind. */
+/** The network of any kind. Throws `invalid-argument` for DeepFloyd IF's, which learns its variance. */
 function denoise(p: Params, config: DenoiserConfig, { x, timesteps, context, y }: UNetInputs): Sym {
+  if (config.kind === 'if_unet')
+    throw new StableDiffusionError('invalid-argument', "DeepFloyd IF's UNets are not trained here.");
   return config.kind === 'unet' ? unet(p, config, { x, timesteps, context, y }) : ddpmUNet(p, config, { x, timesteps });
 }
 
