@@ -11,6 +11,7 @@ import {
 } from '../config/latent-diffusion-config.ts';
 import {
   type FirstStageConfig,
+  type IfUNetConfig,
   type NetworkConfig,
   type UNetConfig,
   denoiserChannels,
@@ -18,13 +19,14 @@ import {
 import { defaultClipVersion } from '../config/pretrained-text.ts';
 import { configError } from '../config/validate.ts';
 
-/** The condition of a model. `depth`, `upscale`, `variation`: an image beside the text; `class`: a class label; `layout`: boxes of objects; `retrieval`: a text and its neighbours in a database; `other`: plain inpainting and what has no pipeline. */
+/** The condition of a model. `depth`, `upscale`, `enlarge`, `variation`: an image beside the text; `class`: a class label; `layout`: boxes of objects; `retrieval`: a text and its neighbours in a database; `other`: plain inpainting and what has no pipeline. */
 export type CheckpointKind =
   | 'txt2img'
   | 'inpaint'
   | 'ip2p'
   | 'depth'
   | 'upscale'
+  | 'enlarge'
   | 'variation'
   | 'class'
   | 'unconditional'
@@ -36,7 +38,7 @@ export type CheckpointKind =
 
 /** The configuration of a complete model from those of its networks. Missing `params` default to Stable Diffusion v1's. */
 export function assembledConfig(from: {
-  readonly unet: UNetConfig;
+  readonly unet: UNetConfig | IfUNetConfig;
   readonly firstStage: NetworkConfig;
   readonly condStage: NetworkConfig | ComposedConfig | null;
   readonly imageCondition?: ImageConditionConfig | null | undefined;
@@ -46,7 +48,7 @@ export function assembledConfig(from: {
   if (firstStage.kind !== 'kl' && firstStage.kind !== 'vq' && firstStage.kind !== 'identity') {
     throw configError(`The autoencoder was found to be of kind ${firstStage.kind}.`);
   }
-  const latent = firstStage.kind === 'identity' ? unet.out_channels : firstStage.embed_dim;
+  const latent = firstStage.kind === 'identity' ? denoiserChannels(unet) : firstStage.embed_dim;
   const condition = condStage as CondStageConfig | null;
   return {
     ...diffusionParamsSchema.parse({
@@ -56,7 +58,7 @@ export function assembledConfig(from: {
       scale_factor: firstStage.kind === 'kl' ? 0.18215 : 1,
       first_stage_key: 'jpg',
       cond_stage_key: 'txt',
-      image_size: unet.image_size === 32 ? 64 : unet.image_size,
+      image_size: unet.kind === 'unet' && unet.image_size === 32 ? 64 : unet.image_size,
       use_ema: false,
       ...params,
     }),
@@ -96,19 +98,26 @@ function longestText(condition: CondStageConfig | null): number {
 }
 
 /** How the condition reaches the UNet, inferred from the UNet's inputs. */
-function keyFor(unet: UNetConfig, latent: number, condition: CondStageConfig | null): ConditioningKey {
+function keyFor(unet: UNetConfig | IfUNetConfig, latent: number, condition: CondStageConfig | null): ConditioningKey {
   const concatenates = unet.in_channels > latent;
+  if (unet.kind === 'if_unet') return concatenates ? 'hybrid' : 'crossattn';
   if (unet.context_dim !== null && condition !== null) return concatenates ? 'hybrid' : 'crossattn';
   if (unet.num_classes !== null) return 'adm';
   return concatenates ? 'concat' : null;
 }
 
-const imageKinds = { depth: 'depth', low_scale: 'upscale', image_embedding: 'variation' } as const;
+const imageKinds = {
+  depth: 'depth',
+  low_scale: 'upscale',
+  enlarged: 'enlarge',
+  image_embedding: 'variation',
+} as const;
 
 /** The condition of a model, inferred from its encoder and its input channels. */
 export function checkpointKind(config: LatentDiffusionConfig): CheckpointKind {
   const { cond_stage_config: condition, image_condition: image, unet_config: unet, channels } = config;
   if (image) return imageKinds[image.kind];
+  if (unet.kind === 'if_unet') return 'txt2img';
   if (unet.kind !== 'unet') return condition === null && unet.in_channels === channels ? 'unconditional' : 'other';
   const isSuperResolution = unet.in_channels === channels + 3 && unet.num_classes === null && unet.context_dim === null;
   if (condition === null) {

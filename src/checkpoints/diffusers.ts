@@ -4,7 +4,14 @@ import { schedulerParams } from '../config/diffusers-scheduler.ts';
 import { huggingFaceNetwork } from '../config/hugging-face-network.ts';
 import type { ComposedConfig } from '../config/composed-conditioner.ts';
 import { conditionerPart } from '../config/conditioner-parts.ts';
-import type { NetworkConfig, SafetyCheckerConfig, UNetConfig } from '../config/network-config.ts';
+import type {
+  IfSafetyCheckerConfig,
+  IfUNetConfig,
+  NetworkConfig,
+  SafetyCheckerConfig,
+  UNetConfig,
+} from '../config/network-config.ts';
+import type { Recommendation } from '../config/recommended-settings.ts';
 import { configError, isMapping, type Mapping } from '../config/validate.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { canonicalWeights } from './canonical.ts';
@@ -12,7 +19,12 @@ import { assembledConfig, assertPredictsLatents, checkpointKind } from './assemb
 import type { Checkpoint } from './checkpoint.ts';
 import { type DetectedNetwork, detectNetwork } from './detect.ts';
 import { sdxlCondition } from './infer/condition.ts';
-import { folderImageCondition, imageConditionPart, imageStatisticsPart } from './infer/image-condition.ts';
+import {
+  enlargedCondition,
+  folderImageCondition,
+  imageConditionPart,
+  imageStatisticsPart,
+} from './infer/image-condition.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 
 /** One component: its weights, and its `config.json`, parsed, where it has one. */
@@ -33,6 +45,8 @@ export interface DiffusersFolder {
   readonly image_encoder?: DiffusersComponent;
   readonly image_normalizer?: DiffusersComponent;
   readonly safety_checker?: DiffusersComponent;
+  /** The visible mark of DeepFloyd IF's pictures: `watermark_image` [62, 62, 4]. */
+  readonly watermarker?: DiffusersComponent;
   /** `scheduler/scheduler_config.json`, parsed. */
   readonly scheduler?: unknown;
   /** `scheduler_config.json` of the noise on the image: `low_res_scheduler` or `image_noising_scheduler`. */
@@ -54,21 +68,25 @@ export function diffusersCheckpoint(folder: DiffusersFolder): Checkpoint {
   const second = folder.text_encoder_2 && open('text_encoder_2', folder.text_encoder_2);
   const image = folder.image_encoder && open('image_encoder', folder.image_encoder);
   const safety = folder.safety_checker && open('safety_checker', folder.safety_checker);
-  if (unet.config.kind !== 'unet')
+  if (unet.config.kind !== 'unet' && unet.config.kind !== 'if_unet')
     throw configError(`${folder.label}/unet holds a network of kind ${unet.config.kind}.`);
   const encoders = [...(text ? [text] : []), ...(second ? [second] : [])];
-  if (encoders.length === 0 && unet.config.context_dim !== null) {
-    throw new StableDiffusionError('weights-mismatch', `${folder.label} has no text_encoder, and its UNet needs one.`);
-  }
-  if (safety && safety.config.kind !== 'safety_checker')
+  checkEncoder(unet.config, encoders, folder.label);
+  if (safety && safety.config.kind !== 'safety_checker' && safety.config.kind !== 'if_safety_checker')
     throw configError(`${folder.label}/safety_checker holds a network of kind ${safety.config.kind}.`);
   const scheduler = isMapping(folder.scheduler) ? folder.scheduler : undefined;
   const scale = scaleOf(folder, vae?.config);
-  const imageCondition = folderImageCondition(unet.config, image?.config, folder.image_scheduler);
+  const imageCondition =
+    unet.config.kind === 'if_unet'
+      ? enlargedCondition(unet.config, folder.image_scheduler)
+      : folderImageCondition(unet.config, image?.config, folder.image_scheduler);
   const config = assembledConfig({
     unet: unet.config,
     firstStage: vae?.config ?? { kind: 'identity' },
-    condStage: imageCondition ? (encoders[0]?.config ?? null) : conditionOf(encoders, unet.config, folder),
+    condStage:
+      imageCondition || unet.config.kind === 'if_unet'
+        ? (encoders[0]?.config ?? null)
+        : conditionOf(encoders, unet.config, folder),
     imageCondition,
     params: {
       ...(scheduler ? schedulerParams(scheduler, `${folder.label}/scheduler`) : {}),
@@ -81,7 +99,7 @@ export function diffusersCheckpoint(folder: DiffusersFolder): Checkpoint {
   return {
     label: folder.label,
     config: { ...config, cond_stage_version: encoders.length > 0 ? `${folder.label}/tokenizer` : null },
-    ...(safety ? { safety_config: safety.config as SafetyCheckerConfig } : {}),
+    ...(safety ? { safety_config: safety.config as SafetyCheckerConfig | IfSafetyCheckerConfig } : {}),
     parts: {
       unet: unet.source,
       first_stage: vae?.source ?? emptyWeights(folder.label),
@@ -90,6 +108,7 @@ export function diffusersCheckpoint(folder: DiffusersFolder): Checkpoint {
       ...(folder.image_normalizer ? { [imageStatisticsPart]: folder.image_normalizer.source } : {}),
       ...Object.fromEntries(encoders.map(({ source }, i) => [conditionerPart(i), source])),
       ...(safety ? { safety: safety.source } : {}),
+      ...(folder.watermarker ? { [visibleMarkPart]: folder.watermarker.source } : {}),
     },
     layout: 'diffusers',
     kind: checkpointKind(config),
@@ -97,6 +116,7 @@ export function diffusersCheckpoint(folder: DiffusersFolder): Checkpoint {
     assumed: parts.flatMap((part) => part.assumed),
     unused: [],
     ...(scheduler ? { scheduler: scheduler satisfies Mapping } : {}),
+    ...(unet.config.kind === 'if_unet' ? { recommendation: ifRecommendation(unet.config) } : {}),
     metadata: new Map(),
     async close() {
       await Promise.all(parts.map((part) => part.source.close()));
@@ -110,6 +130,27 @@ function scaleOf({ vae, model_index: index }: DiffusersFolder, config: NetworkCo
   const stated = isMapping(vae?.config) ? vae.config['scaling_factor'] : undefined;
   if (typeof stated === 'number' && stated > 0) return stated;
   return config?.kind === 'vq' && isMapping(vae?.config) ? 0.18215 : undefined;
+}
+
+/** The visible mark among a checkpoint's parts: `watermark_image`. */
+export const visibleMarkPart = 'visible_mark';
+
+/** Throws `weights-mismatch` where the text encoder is missing. A stage of DeepFloyd IF may be saved without it. */
+function checkEncoder(unet: UNetConfig | IfUNetConfig, encoders: readonly DetectedNetwork[], label: string): void {
+  if (unet.kind === 'if_unet') {
+    const encoder = encoders[0]?.config;
+    if (encoder && (encoder.kind !== 't5_encoder' || encoder.d_model !== unet.encoder_dim))
+      throw configError(`${label}/text_encoder should be a T5 encoder of width ${unet.encoder_dim}.`);
+    return;
+  }
+  if (encoders.length === 0 && unet.context_dim !== null)
+    throw new StableDiffusionError('weights-mismatch', `${label} has no text_encoder, and its UNet needs one.`);
+}
+
+/** diffusers' defaults for the two stages. */
+function ifRecommendation({ noise_level }: IfUNetConfig): Recommendation {
+  const [steps, guidanceScale] = noise_level ? [50, 4] : [100, 7];
+  return { settings: { steps, guidanceScale, sampler: 'DDPMScheduler' }, prompts: [] };
 }
 
 /** One text encoder unchanged, its last state normalised; or SDXL's one or two, with the sizes. */

@@ -180,7 +180,7 @@ async function openDiffusersFolder(path: string, options: OpenCheckpointOptions)
       vae: hasStage ? await separate(options.vae, 'first_stage', listed('vqvae') ? 'vqvae' : 'vae') : undefined,
       ...(options.textEncoder !== undefined
         ? { text_encoder: await separate(options.textEncoder, 'cond_stage', 'text_encoder') }
-        : listed('text_encoder')
+        : listed('text_encoder') && (await isNeeded(modelIndex, join(path, 'text_encoder')))
           ? { text_encoder: await component('text_encoder') }
           : {}),
       ...(listed('text_encoder_2') ? { text_encoder_2: await component('text_encoder_2') } : {}),
@@ -190,6 +190,9 @@ async function openDiffusersFolder(path: string, options: OpenCheckpointOptions)
       ...(listed('safety_checker') && (await hasFolder(join(path, 'safety_checker')))
         ? { safety_checker: await component('safety_checker') }
         : {}),
+      ...(listed('watermarker') && (await hasFolder(join(path, 'watermarker')))
+        ? { watermarker: await component('watermarker') }
+        : {}),
       ...(scheduler === undefined ? {} : { scheduler: await readConfigFile(scheduler) }),
       ...(imageScheduler === undefined ? {} : { image_scheduler: await readConfigFile(imageScheduler) }),
       model_index: modelIndex,
@@ -198,6 +201,12 @@ async function openDiffusersFolder(path: string, options: OpenCheckpointOptions)
     await Promise.all(opened.map((source) => source.close()));
     throw error;
   }
+}
+
+/** DeepFloyd IF's later stages list a text encoder that may be left out: the first stage encodes the text. */
+async function isNeeded(index: unknown, folder: string): Promise<boolean> {
+  const name = isMapping(index) ? String(index['_class_name']) : '';
+  return !/^IF.*SuperResolutionPipeline$/.test(name) || hasFolder(folder);
 }
 
 async function hasFolder(path: string): Promise<boolean> {

@@ -35,6 +35,8 @@ export interface ConditionedBatch {
   readonly sizes?: Partial<PictureSizes> | undefined;
   /** Of the negative prompt, where they differ. */
   readonly negativeSizes?: Partial<PictureSizes> | undefined;
+  /** Clean prompts as captions, for models with T5's text encoder. Default true. */
+  readonly cleanCaption?: boolean | undefined;
   /** Encode an empty negative prompt, for models that take zeros in its place. Default false. */
   readonly encodesEmpty?: boolean | undefined;
   /** True if guidance needs the unconditional counterpart. */
@@ -49,7 +51,10 @@ export interface ConditionedBatch {
 }
 
 export interface GuideOptions
-  extends Pick<GuidedModelOptions, 'network' | 'schedule' | 'parameterization' | 'scale' | 'rescale' | 'terms'> {
+  extends Pick<
+    GuidedModelOptions,
+    'network' | 'schedule' | 'parameterization' | 'scale' | 'rescale' | 'terms' | 'learnsVariance'
+  > {
   /** Channels appended to those of the latent, for every pass. */
   readonly concat?: Tensor<'float32'> | undefined;
   /** Further inputs for every picture, and those of the unconditional pass where they differ. */
@@ -69,8 +74,8 @@ export async function condition(model: ConditionedModel, batch: ConditionedBatch
   const { conditioner } = model;
   checkSecondTexts(model, batch);
   if (batch.promptSyntax === 'a1111') return composedGuide(await contextsOf(model, batch));
-  const { clipSkip, signal } = batch;
-  const options = { clipSkip, signal };
+  const { clipSkip, cleanCaption, signal } = batch;
+  const options = { clipSkip, cleanCaption, signal };
   const { sizes, negativeSizes } = sizesOf(batch);
   const conditional = await encodeDistinct(
     conditioner,
@@ -83,6 +88,7 @@ export async function condition(model: ConditionedModel, batch: ConditionedBatch
   const negative = { ...without, secondTexts: batch.secondNegatives, sizes: [negativeSizes] };
   const encoded = await encodeDistinct(conditioner, negative, batch.batch, {
     clipSkip: batch.negativeClipSkip ?? clipSkip,
+    cleanCaption,
     signal,
   });
   const isEmpty = batch.negatives.map((text, i) => text === '' && (batch.secondNegatives?.[i] ?? '') === '');
@@ -192,6 +198,19 @@ async function encodeDistinct(
   if (distinct.length === count) return encoded;
   const rows = keys.map((key) => takeInputs(encoded, distinct.indexOf(key), distinct.indexOf(key) + 1));
   return joinInputs(rows);
+}
+
+/** The guide of prompts that are encoded already. Throws `invalid-argument` where guidance needs the negative one and there is none. */
+export function encodedGuide(
+  { prompt, negative }: { readonly prompt: Condition; readonly negative?: Condition | undefined },
+  guided: boolean,
+): Guide {
+  if (guided && !negative)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      'Guidance needs the encoded negative prompt, and encoded has none. Give it, or set the guidance scale to 1.',
+    );
+  return plainGuide(prompt, guided ? negative : undefined);
 }
 
 function plainGuide(conditional: Condition, unconditional: Condition | undefined): Guide {

@@ -34,8 +34,8 @@ export const t5: ConditionerKind<T5EncoderConfig> = {
       );
     return new Map([[part, tokenizer]]);
   },
-  create: (_, part, context) =>
-    textConditioner({
+  create(_, part, context) {
+    const own = textConditioner({
       part,
       context,
       length: context.maxLength,
@@ -47,5 +47,17 @@ export const t5: ConditionerKind<T5EncoderConfig> = {
         const { last_hidden_state: states } = await context.run(part, ['last_hidden_state'], inputs, signal);
         return { context: states as Tensor };
       },
-    }),
+    });
+    return {
+      ...own,
+      readsSecondTexts: true,
+      // The second text is the style: it is pooled in place of the first.
+      async encode({ secondTexts, ...given }, options) {
+        const encoded = await own.encode(given, options);
+        if (!secondTexts) return encoded;
+        const { context: style } = await own.encode({ texts: secondTexts }, options);
+        return { ...encoded, style: style as Tensor };
+      },
+    };
+  },
 };

@@ -3,6 +3,8 @@
  *
  * - `depth`: a depth map as a further input channel (`LatentDepth2ImageDiffusion`).
  * - `low_scale`: a noised small picture as further input channels, and its noise level as the class (`LatentUpscaleDiffusion`).
+ * - `enlarged`: the smaller picture of the stage before, brought to this one's size and noised, as further input channels, and its noise level
+ *   (DeepFloyd IF's later stages).
  * - `image_embedding`: a noised embedding of an image, with its noise level, as the vector (`ImageEmbeddingConditionedLatentDiffusion`, unCLIP).
  */
 
@@ -30,6 +32,12 @@ export const imageConditionSchema = z.discriminatedUnion('kind', [
     ...noiseSchedule,
     /** Greatest noise level. */
     max_noise_level: z.int().nonnegative().default(250),
+  }),
+  z.strictObject({
+    kind: z.literal('enlarged'),
+    ...noiseSchedule,
+    /** Greatest noise level. */
+    max_noise_level: z.int().nonnegative().default(999),
   }),
   z.strictObject({
     kind: z.literal('image_embedding'),

@@ -185,6 +185,8 @@ export const ifUNetConfigSchema = z
     checkWidths(config, issue);
     if (typeof config.num_res_blocks !== 'number' && config.num_res_blocks.length !== config.channel_mult.length)
       issue('num_res_blocks', 'a list needs one number for each level of channel_mult');
+    if (config.out_channels % 2 !== 0)
+      issue('out_channels', 'one half is the noise, the other its variance: the number must be even');
     if (config.encoder_dim % config.att_pool_heads !== 0)
       issue('att_pool_heads', `${config.encoder_dim} channels cannot be split by ${config.att_pool_heads}`);
     for (const [level, mult] of config.channel_mult.entries()) {

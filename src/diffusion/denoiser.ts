@@ -10,6 +10,7 @@
 
 import type { Tensor } from '../tensor/tensor.ts';
 import { roundedSum, scale } from '../tensor/arithmetic.ts';
+import type { LearnedPrediction } from './learned-variance.ts';
 import { type NoiseSchedule, tableLevel } from './noise-schedule.ts';
 import { objectiveOf, type Parameterization } from './objective.ts';
 import { toEps } from './parameterization.ts';
@@ -24,6 +25,8 @@ export interface DiffusionModel {
   predict(x: Latent, timestep: number, signal?: AbortSignal): Promise<Latent>;
   /** The guided output with the unconditional one. Undefined for models without guidance by an empty or negative prompt. */
   predictParts?: ((x: Latent, timestep: number, signal?: AbortSignal) => Promise<PredictedParts>) | undefined;
+  /** Models that learned their variance: the guided prediction, with the variance of the pass with the prompt. */
+  predictLearned?: ((x: Latent, timestep: number, signal?: AbortSignal) => Promise<LearnedPrediction>) | undefined;
   /** Models whose condition is noised too: does so before a step of ancestral sampling. */
   noiseCondition?: ((timestep: number, draw: (shape: readonly number[]) => Latent) => void) | undefined;
 }

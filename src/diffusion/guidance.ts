@@ -18,6 +18,7 @@ import {
 } from '../tensor/batches.ts';
 import { expectDType, float32, type Tensor } from '../tensor/tensor.ts';
 import type { DiffusionModel, Latent, PredictedParts } from './denoiser.ts';
+import { learnedHalves } from './learned-variance.ts';
 import type { NoiseSchedule } from './noise-schedule.ts';
 import type { Parameterization } from './parameterization.ts';
 
@@ -71,6 +72,8 @@ export interface GuidedModelOptions {
   readonly imageUnconditional?: Condition | undefined;
   /** Guidance rescale factor φ, 0 (default) to 1: how far the guided output's standard deviation is moved to the conditional one's. */
   readonly rescale?: number | undefined;
+  /** The network says a variance behind its prediction. Guidance acts on the prediction alone. Default false. */
+  readonly learnsVariance?: boolean | undefined;
   /** Further terms of guidance, one after another. Not with guidance by an image. */
   readonly terms?: readonly GuidanceTerm[] | undefined;
 }
@@ -157,6 +160,28 @@ export function rescaleGuided(guided: Latent, conditional: Latent, amount: numbe
   return { ...guided, data };
 }
 
+/** The guided model of a network that learned its variance: that of the pass with the prompt. */
+function learnedModel(options: GuidedModelOptions): DiffusionModel {
+  const { network: whole, learnsVariance: _, ...own } = options;
+  let variance: Latent | undefined;
+  const network: Network = async (inputs, signal) => {
+    const halves = learnedHalves(await whole(inputs, signal));
+    variance = halves.variance;
+    return halves.prediction;
+  };
+  const model = guidedModel({ ...own, network });
+  return {
+    ...model,
+    async predictLearned(x, timestep, signal) {
+      const prediction = await model.predict(x, timestep, signal);
+      const [all = 0] = variance?.shape ?? [];
+      const items = x.shape[0] as number;
+      // The pass with the prompt is the last one.
+      return { prediction, variance: takeBatch(variance as Latent, all - items, all) };
+    },
+  };
+}
+
 /** The guided model. Throws `invalid-argument` for a scale that is not a number, `shape-mismatch` at a call whose batch a condition does not fit. */
 export function guidedModel(options: GuidedModelOptions): DiffusionModel {
   const {
@@ -171,6 +196,7 @@ export function guidedModel(options: GuidedModelOptions): DiffusionModel {
     rescale = 0,
     terms = [],
   } = options;
+  if (options.learnsVariance) return learnedModel(options);
   const withTerms = async (guided: Latent, call: Omit<GuidanceCall, 'network' | 'schedule' | 'parameterization'>) => {
     let value = guided;
     for (const term of terms) value = await term(value, { network, schedule, parameterization, ...call });

@@ -27,9 +27,9 @@ export interface Inpainting {
   readonly latent: Latent;
   /**
    * Samplers in sigma space: `seen` (default) also shows the model the kept part at each level (ComfyUI); `after` only restores it in each guess of the
-   * clean latent, and in the result (A1111).
+   * clean latent, and in the result (A1111). diffusers' DDPMScheduler: `clean` leaves the kept part of the state as it is, without noise (DeepFloyd IF).
    */
-  readonly rule?: 'seen' | 'after';
+  readonly rule?: 'seen' | 'after' | 'clean';
   /** With `after`: the mask is soft, and the result is left as it is (A1111's soft inpainting). */
   readonly soft?: SoftInpainting;
 }
@@ -78,6 +78,8 @@ export interface SamplerSettings {
   readonly restarts?: readonly Restart[];
   /** Euler, Heun and DPM2 with churn: draw noise only at steps that use it, as ComfyUI; k-diffusion draws at every step. Default false. */
   readonly drawsOnlyUsed?: boolean;
+  /** diffusers' DDIMScheduler and DDPMScheduler: the timesteps to visit, descending, in place of evenly spaced ones. As many as there are steps. */
+  readonly timesteps?: readonly number[];
   /** LMS: a step to 0 takes the denoised latent, as ComfyUI; k-diffusion extrapolates. Default false. */
   readonly endsAtDenoised?: boolean;
   /** DPM++ SDE: sample the noise at the exact levels, as ComfyUI; k-diffusion passes them through their logarithm and back. Default false. */
@@ -160,6 +162,8 @@ export interface Sampler {
   readonly choosesSteps?: boolean | undefined;
   /** Samplers in sigma space: name of the schedule if a request names none. */
   readonly schedule?: string | undefined;
+  /** It reads the setting `timesteps`. Default false. */
+  readonly takesTimesteps?: boolean | undefined;
   /** It reads a request's `quantize`. Default false. */
   readonly quantizes?: boolean | undefined;
   /** It needs the unconditional prediction, also at guidance scale 1 (CFG++). Default false. */

@@ -50,6 +50,7 @@ export const bounds = {
   commaBacktrack: { min: 0, max: 1000 },
   /** Pixels from an edge at which a picture was cropped. */
   crop: { min: 0, max: 16_384 },
+  timestep: { min: 0, max: 999_999 },
   /** Timesteps of a schedule. */
   noiseLevel: { min: 0, max: 999 },
   aestheticScore: { min: 0, max: 10 },

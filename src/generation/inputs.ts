@@ -5,12 +5,22 @@ import type { Sampler } from '../diffusion/sampler.ts';
 import type { Image } from '../image/image.ts';
 import type { Model } from '../model/model.ts';
 import type { NoiseSource, SeededNoise } from '../random/noise-source.ts';
+import type { NetworkInputs } from '../tensor/batches.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { ControlInputs, ControlOptions } from './control-inputs.ts';
 import type { RequestInputOf, Task } from './request.ts';
 
+/** What a prompt and its negative are for the network, by the names of its inputs: `context` float32 [n, tokens, width], …; n is 1 or the batch's. */
+export interface EncodedPrompts {
+  readonly prompt: NetworkInputs;
+  /** Needed for guidance. */
+  readonly negative?: NetworkInputs | undefined;
+}
+
 /** Inputs of every task. */
 export interface GenerationInputs {
+  /** Encoded prompts in place of those of the request, such as another model with the same text encoder made them (diffusers' `prompt_embeds`). A record does not hold them. */
+  readonly encoded?: EncodedPrompts | undefined;
   /** Start noise instead of that of the seed: float32 [b, channels, h, w], standard normal. */
   readonly startNoise?: Tensor<'float32'> | undefined;
   /**
@@ -46,8 +56,10 @@ export interface ImageToImageOptions extends Options<'img2img'> {
   readonly image?: Image | undefined;
   /** The latent to start from instead, as the network has it: float32 [1 or b, channels, h, w]; such as `latents` of another run's result. */
   readonly latent?: Tensor<'float32'> | undefined;
-  /** The image as a tensor instead, not rounded to bytes: float32 [1, 3, h, w] in [-1, 1]. */
+  /** The image as a tensor instead, not rounded to bytes: float32 [1 or b, 3, h, w] in [-1, 1]. */
   readonly pixels?: Tensor<'float32'> | undefined;
+  /** Enlarging models (DeepFloyd IF's later stages): the smaller picture in [-1, 1], float32 [1 or b, 3, h, w], where `image` is the one to start from. */
+  readonly small?: Tensor<'float32'> | undefined;
   /** Depth models: the image's depth, near is large: float32 [1, 1, h, w] of any size. Default: what the model's own depth network sees. */
   readonly depth?: Tensor<'float32'> | undefined;
   /** Models of image variations: the embedding of the image instead of the image, float32 [1, width]. */
@@ -59,10 +71,12 @@ export interface InpaintOptions extends Options<'inpaint'> {
   readonly image: Image;
   /** White (from 128) is painted, black is kept. Resized to the image if its size differs. */
   readonly mask: Image;
+  /** Enlarging models (DeepFloyd IF's later stages): the smaller picture in [-1, 1], float32 [1 or b, 3, h, w]. */
+  readonly small?: Tensor<'float32'> | undefined;
 }
 
 /** Names of the tensors that a caller can give for an image, with their number of axes. */
-export const tensorAxes = { latent: 4, pixels: 4, depth: 4, imageEmbedding: 2 } as const;
+export const tensorAxes = { latent: 4, pixels: 4, small: 4, depth: 4, imageEmbedding: 2 } as const;
 export type GivenTensors = { readonly [K in keyof typeof tensorAxes]?: Tensor<'float32'> | undefined };
 
 /** The options that every task has. */

@@ -21,6 +21,7 @@ const digest = () => text(64).optional();
 const tensorDigests = {
   latent: digest(),
   pixels: digest(),
+  small: digest(),
   depth: digest(),
   imageEmbedding: digest(),
 } satisfies { [K in keyof typeof tensorAxes]: z.ZodType };
@@ -54,6 +55,7 @@ const factFields = {
       image: digest(),
       mask: digest(),
       startNoise: digest(),
+      encoded: digest(),
       ...tensorDigests,
       /** Of each control and each image prompt of the request, in their order. */
       control: z.array(pictureDigests).max(bounds.controls.max).readonly().optional(),

@@ -96,6 +96,8 @@ const promptFields = {
   boxes: boxesSchema.optional(),
   /** Models of layouts: the number of classes that the model was trained with. Needed for boxes of groups and of occluded, depicted or inner objects. */
   boxClasses: whole({ min: 1, max: bounds.classLabel.max }).optional(),
+  /** Models with T5's text encoder (DeepFloyd IF): clean prompts as the captions that they were trained with: no links, markup, names of files, … Else they are put in lower case only. Default true. */
+  cleanCaption: flag().optional(),
   /** Layer of CLIP's text encoder to use: 1 is the last, 2 the one before it. Default 1. */
   clipSkip: whole(bounds.clipSkip).default(1),
 };
@@ -139,6 +141,7 @@ export const samplerSettingsFields = {
   acceptSafety: real(bounds.factor).optional(),
   gamma: real(bounds.factor).optional(),
   restarts: list(restartSchema, 'restarts', bounds.restarts.min, bounds.restarts.max).optional(),
+  timesteps: list(whole(bounds.timestep), 'timesteps', 1, bounds.steps.max).optional(),
   drawsOnlyUsed: flag().optional(),
   endsAtDenoised: flag().optional(),
   exactLevels: flag().optional(),
@@ -275,7 +278,7 @@ export const imageToImageRequest = z.strictObject({
   /** Share of the noise schedule that is run: 0 keeps the image, 1 starts from noise alone. Default 0.75. */
   strength: real(bounds.share).default(0.75),
   ...strengthFields,
-  /** Upscaling and variation models of SD 2.x: how much noise is put on the image that they look at. Default 20 for upscaling, 0 for variations. */
+  /** Upscaling and variation models of SD 2.x, and DeepFloyd IF's later stages: how much noise is put on the image that they look at. Default 20 for upscaling, 250 for DeepFloyd IF, 0 for variations. */
   noiseLevel: whole(bounds.noiseLevel).optional(),
   /** InstructPix2Pix models: how closely to follow the image. Default 1.5. */
   imageGuidanceScale: real(bounds.guidance).default(1.5),
@@ -289,6 +292,8 @@ export const inpaintRequest = z.strictObject({
   /** Share of the noise schedule that is run: below 1 the painted part starts from what is there. Default 1. */
   strength: real(bounds.share).default(1),
   ...strengthFields,
+  /** Enlarging models: how much noise is put on the smaller picture. Default 0. */
+  noiseLevel: whole(bounds.noiseLevel).optional(),
   ...maskFields,
 });
 

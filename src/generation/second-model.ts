@@ -44,9 +44,9 @@ const promptOrPrompts = () =>
   z.union([prompt(), list(prompt(), 'prompts', 0, bounds.batchSize.max)], { error: 'a text, or a list of texts' });
 
 export const secondModelFields = {
-  /** SDXL: the prompt of the second text encoder. Default: the same. Plain syntax only. */
+  /** SDXL: the prompt of the second text encoder; DeepFloyd IF: the style, a text that is pooled. Default: the same. Plain syntax only. */
   secondPrompt: promptOrPrompts().optional(),
-  /** SDXL: the negative prompt of the second text encoder. Default: the same. */
+  /** The same for the negative prompt. Default: as the negative prompt. */
   secondNegativePrompt: promptOrPrompts().optional(),
   /**
    * SDXL: encoding of an empty negative prompt: `zeros` (sgm, A1111, diffusers where none is given) or the `encoded` empty text (ComfyUI,

@@ -58,6 +58,23 @@ function splitTensors(options: object): { readonly tensors: GivenTensors; readon
   };
 }
 
+/** Inpainting takes the smaller picture of an enlarging model too. */
+function withoutSmall(task: TaskOptions['task'], { small, ...others }: GivenTensors): GivenTensors {
+  return task === 'inpaint' || small === undefined ? others : { ...others, small };
+}
+
+function checkEncoded(given: unknown): void {
+  const isInputs = (value: unknown): boolean =>
+    isObject(value) &&
+    Object.values(value).every((one) => isObject(one) && Array.isArray(one['shape']) && isObject(one['data']));
+  if (
+    !isObject(given) ||
+    !isInputs(given['prompt']) ||
+    !(given['negative'] === undefined || isInputs(given['negative']))
+  )
+    refuse('encoded', 'an object of prompt and negative, each of tensors by the names of inputs');
+}
+
 function checkControlImages({ control, imagePrompts }: ControlInputs): void {
   for (const [i, { picture, mask, region }] of control.entries())
     for (const [name, value] of Object.entries({ picture, mask, region }))
@@ -71,7 +88,7 @@ function checkControlImages({ control, imagePrompts }: ControlInputs): void {
  * @throws `invalid-argument`, naming the option
  */
 export function splitOptions(options: TaskOptions, recommended: object = {}): SplitOptions {
-  const { startNoise, noiseSource, signal, sampler, refiner, control, imagePrompts, ...given } = options;
+  const { startNoise, noiseSource, encoded, signal, sampler, refiner, control, imagePrompts, ...given } = options;
   const { tensors, rest } = splitTensors(given);
   const { image, mask, ...plain } = { image: undefined, mask: undefined, ...rest };
   if (sampler !== undefined && typeof sampler !== 'string' && !isSampler(sampler))
@@ -81,6 +98,7 @@ export function splitOptions(options: TaskOptions, recommended: object = {}): Sp
   if (startNoise !== undefined) checkTensor('startNoise', startNoise, 4);
   if (noiseSource !== undefined && typeof noiseSource.normal !== 'function')
     refuse('noiseSource', 'an object with convention and normal');
+  if (encoded !== undefined) checkEncoded(encoded);
   if (signal !== undefined && !(signal instanceof AbortSignal)) refuse('signal', 'an AbortSignal');
   const controls = splitControls({ control, imagePrompts });
   const request = checkRequest({
@@ -92,7 +110,7 @@ export function splitOptions(options: TaskOptions, recommended: object = {}): Sp
     // A picture that the task does not take is an unknown option.
     ...(options.task === 'txt2img' ? defined({ image }) : {}),
     ...(options.task === 'inpaint' ? {} : defined({ mask })),
-    ...(options.task === 'img2img' ? {} : tensors),
+    ...(options.task === 'img2img' ? {} : withoutSmall(options.task, tensors)),
   });
   const { latent, pixels, imageEmbedding } = tensors;
   const instead = [latent, pixels, imageEmbedding].filter((one) => one !== undefined);
@@ -106,6 +124,7 @@ export function splitOptions(options: TaskOptions, recommended: object = {}): Sp
     inputs: {
       startNoise,
       noiseSource,
+      encoded,
       signal,
       image,
       mask,

@@ -10,6 +10,8 @@ export interface DenoiserNetwork {
   readonly latentChannels: number;
   /** Width and height of the latent must be multiples of this. */
   readonly latentUnit: number;
+  /** It says a variance behind its prediction. */
+  readonly learnsVariance: boolean;
   readonly predict: Network;
 }
 
@@ -18,11 +20,14 @@ export function denoiserNetwork(config: DenoiserConfig, networks: NetworkSet, ne
   return {
     latentChannels: denoiserChannels(config),
     latentUnit: denoiserUnit(config),
+    learnsVariance: config.kind === 'if_unet',
     predict(inputs, signal) {
       const [, , height = 1, width = 1] = inputs.x.shape;
       const most = Math.max(1, Math.floor(networks.engine.limits.latentPositions / (height * width)));
       const run: Network = (given, stop) => runForOne(networks, { network, output: 'out' }, given, stop);
-      return inBatchesOf(most, run)(inputs, signal);
+      // Without a text for the style, DeepFloyd IF's UNets pool the text itself.
+      const styled = config.kind === 'if_unet' && inputs['context'] ? { style: inputs['context'], ...inputs } : inputs;
+      return inBatchesOf(most, run)(styled, signal);
     },
   };
 }

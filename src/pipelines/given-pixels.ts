@@ -8,17 +8,17 @@ import { resize } from '../image/resize.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { PictureSize } from './picture-size.ts';
 
-/** float32 [1, 3, h, w] in [-1, 1] of the wanted size, or as it is without one; undefined where no image was given. Throws `shape-mismatch`. */
+/** float32 [n, 3, h, w] in [-1, 1] of the wanted size, or as it is without one; undefined where no image was given. Throws `shape-mismatch`. */
 export function givenPixels(
   { image, tensors: { pixels } }: AnyInputs,
   wanted: PictureSize | undefined,
 ): Tensor<'float32'> | undefined {
   if (pixels) {
-    const [count, channels, height, width] = pixels.shape;
-    if (count !== 1 || channels !== 3 || (wanted && (height !== wanted.height || width !== wanted.width)))
+    const [, channels, height, width] = pixels.shape;
+    if (channels !== 3 || (wanted && (height !== wanted.height || width !== wanted.width)))
       throw new StableDiffusionError(
         'shape-mismatch',
-        `The pixels have shape [${pixels.shape.join(', ')}]; they must be [1, 3, ${wanted?.height ?? 'height'}, ${wanted?.width ?? 'width'}].`,
+        `The pixels have shape [${pixels.shape.join(', ')}]; they must be [images, 3, ${wanted?.height ?? 'height'}, ${wanted?.width ?? 'width'}].`,
       );
     return pixels;
   }

@@ -1,6 +1,6 @@
 /** The guided model of a batch: its condition, the guidance scales and the guidance by an image, over a network; handed over to a refiner where there is one. */
 
-import { condition, type Guide } from '../conditioning/condition.ts';
+import { condition, encodedGuide, type Guide } from '../conditioning/condition.ts';
 import type { PictureSizes } from '../conditioning/conditioner.ts';
 import { halfMark } from '../diffusion/control/control-unit.ts';
 import type { DiffusionModel } from '../diffusion/denoiser.ts';
@@ -34,7 +34,9 @@ function sizesOf({ original, crop, target, aestheticScore }: SizeConditions): Pa
 /** Encodes the condition of a batch for one of the run's models. */
 function conditionFor(model: Model, plan: RunPlan, batch: BatchSettings): Promise<Guide> {
   const { request, inputs, sampling } = plan;
-  const { promptSyntax, promptSettings, guidanceScale, sizeConditions } = request;
+  const { promptSyntax, promptSettings, guidanceScale, sizeConditions, cleanCaption } = request;
+  const guided = guidanceScale !== 1 || (sampling.sampler.needsUnconditional ?? false);
+  if (inputs.encoded && model === plan.model) return Promise.resolve(encodedGuide(inputs.encoded, guided));
   const isSecond = model !== plan.model && !model.conditioner.readsSecondTexts;
   return condition(model, {
     ...batch,
@@ -48,7 +50,8 @@ function conditionFor(model: Model, plan: RunPlan, batch: BatchSettings): Promis
     promptSettings,
     // diffusers takes the negative prompt from the usual layer.
     ...(request.noise === 'diffusers' ? { negativeClipSkip: 1 } : {}),
-    guided: guidanceScale !== 1 || (sampling.sampler.needsUnconditional ?? false),
+    guided,
+    cleanCaption,
     calls: (steps) => totalCalls(sampling.sampler, steps),
     signal: inputs.signal,
   });
@@ -61,7 +64,8 @@ export async function conditionBatch(plan: RunPlan, batch: BatchSettings): Promi
   const { schedule, parameterization } = model;
   const own = await conditionFor(model, plan, batch);
   const second = refiner && (await conditionFor(refiner.model, plan, batch));
-  const common = { schedule, parameterization, scale, rescale };
+  const { learnsVariance } = model.denoiser;
+  const common = { schedule, parameterization, scale, rescale, learnsVariance };
   const marked = plan.controls !== undefined;
   // Controls tell the halves of guidance apart.
   const marks = (isConditional: boolean, given: NetworkInputs | undefined): NetworkInputs | undefined =>
@@ -88,6 +92,7 @@ export async function conditionBatch(plan: RunPlan, batch: BatchSettings): Promi
 
 /** The model without conditions, for rehearsals: the network's answers do not count there. */
 export function unguided({ model }: RunPlan): GuideBatch {
-  const { schedule, parameterization } = model;
-  return (network) => guidedModel({ network, schedule, parameterization, condition: {} });
+  const { schedule, parameterization, denoiser } = model;
+  const { learnsVariance } = denoiser;
+  return (network) => guidedModel({ network, schedule, parameterization, learnsVariance, condition: {} });
 }

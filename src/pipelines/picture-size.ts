@@ -6,6 +6,7 @@ import type { AnyInputs } from '../generation/inputs.ts';
 import type { GenerationRequest } from '../generation/request.ts';
 import type { Model } from '../model/model.ts';
 import { pictureConditions } from './picture-conditions.ts';
+import { isPixelStage, stageSize } from './pixel-stage.ts';
 
 /** Most pixels of one batch (16384 x 4096): a larger request is a mistake. */
 const largestBatch = 2 ** 26;
@@ -16,10 +17,13 @@ export interface PictureSize {
 }
 
 /** The size that an image to start from asks for: its own, of an upscaler what it becomes; none of an image that is only looked at. */
-function startSize({ checkpoint, downsampling }: Model, { image, tensors }: AnyInputs): PictureSize | undefined {
-  const [, , rows = 0, columns = 0] = tensors.pixels?.shape ?? [];
-  const own = image ?? (tensors.pixels && { width: columns, height: rows });
+function startSize(model: Model, { image, tensors }: AnyInputs): PictureSize | undefined {
+  const { checkpoint, downsampling } = model;
+  const { pixels = tensors.small } = tensors;
+  const [, , rows = 0, columns = 0] = pixels?.shape ?? [];
+  const own = image ?? (pixels && { width: columns, height: rows });
   if (!own || checkpoint.kind === 'variation') return undefined;
+  if (isPixelStage(model)) return stageSize(own, model.nativeSize);
   const factor = checkpoint.kind === 'upscale' ? downsampling : 1;
   return { width: factor * own.width, height: factor * own.height };
 }

@@ -47,15 +47,30 @@ function checkQuantization({ checkpoint }: Model, request: GenerationRequest, { 
     );
 }
 
+/** A list of timesteps has as many steps. */
+function withTimesteps(request: GenerationRequest): GenerationRequest {
+  const { timesteps } = request.samplerSettings ?? {};
+  return timesteps ? { ...request, steps: timesteps.length } : request;
+}
+
+function checkTimesteps({ samplerSettings }: GenerationRequest, { sampler }: ChosenSampler): void {
+  if (samplerSettings?.timesteps && !sampler.takesTimesteps)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `The ${sampler.title} sampler takes no list of timesteps. Use DDIMScheduler or DDPMScheduler.`,
+    );
+}
+
 /** Throws `invalid-argument`, `too-large`, `shape-mismatch`. */
 export async function planRun(model: Model, options: SplitOptions, given?: Start): Promise<RunPlan> {
   const { inputs } = options;
-  const request = withoutNetworks(model, options.request);
+  const request = withTimesteps(withoutNetworks(model, options.request));
   const batches = batchesOf(request);
   const { width, height } = pictureSize(model, request, inputs);
   checkSize(model, width, height, batches.largest, request.patches);
   const sampling = chooseSampler(model, request, inputs.samplerObject);
   checkQuantization(model, request, sampling);
+  checkTimesteps(request, sampling);
   const refiner = refinerOf(model, options, sampling);
   const shapeOf: RunPlan['shapeOf'] = (batch) => [
     batch,

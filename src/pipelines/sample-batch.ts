@@ -2,6 +2,7 @@
 
 import type { ControlProgress } from '../diffusion/control/control-window.ts';
 import type { Latent } from '../diffusion/denoiser.ts';
+import type { Network } from '../diffusion/guidance.ts';
 import type { Sampling } from '../diffusion/sampler.ts';
 import { StableDiffusionError } from '../errors.ts';
 import type { Batch } from '../generation/batches.ts';
@@ -28,6 +29,15 @@ async function quantized(model: Model, latent: Latent, isRehearsal: boolean, sig
   return isRehearsal ? latent : model.quantizeLatent(latent, signal);
 }
 
+/** A network that says nothing. */
+function silent(
+  { denoiser: { learnsVariance } }: Model,
+  [batch = 1, channels = 1, ...rest]: readonly number[],
+): Network {
+  const shape = [batch, (learnsVariance ? 2 : 1) * channels, ...rest];
+  return async () => tensor('float32', shape, new Float32Array(elementCount(shape)));
+}
+
 /** The sampler's run. In a rehearsal the network is not run. */
 function startSampling(
   plan: RunPlan,
@@ -40,11 +50,7 @@ function startSampling(
   const { initial, inpainting } = start;
   const { shape } = startNoise;
   return sampler.run({
-    model: guide(
-      denoiser?.network ?? (async () => tensor('float32', shape, new Float32Array(elementCount(shape)))),
-      start,
-      denoiser?.terms,
-    ),
+    model: guide(denoiser?.network ?? silent(model, shape), start, denoiser?.terms),
     steps: request.steps,
     ...start.cut?.(sampler.space),
     startNoise,

@@ -9,23 +9,40 @@ import { cutOf } from '../generation/strength-steps.ts';
 import { initImageTensor } from '../image/init-image.ts';
 import { bytesOf } from '../tensor/tensor.ts';
 import { digest, digestBytes } from './digest.ts';
+import { enlargingOf, smallerPicture } from './enlarging.ts';
 import { givenPixels } from './given-pixels.ts';
 import type { ImageUse, ImageWay } from './image-way.ts';
 import { depthWay, upscaleWay, variationWay } from './image-ways.ts';
 import { repeated, sampleLatent } from './initial-latent.ts';
 import { type PictureCondition, pictureConditions } from './picture-conditions.ts';
+import { isPixelStage } from './pixel-stage.ts';
 import type { Start, StartOf } from './start.ts';
 
 /** From the noised latent of the image, or from a given latent. */
 const noised: ImageWay = ({ model, request, inputs, size }) => {
   const { image, tensors, signal } = inputs;
   const { latent } = tensors;
-  const picture = image ? initImageTensor(image, { ...size, multiple: model.unit }) : givenPixels(inputs, size);
+  const options = { ...size, multiple: model.unit, ...(isPixelStage(model) ? { filter: 'bicubic' as const } : {}) };
+  const picture = image ? initImageTensor(image, options) : givenPixels(inputs, size);
   if (!picture && !latent) throw needsImage(model.label);
   return async (noise, batch) => {
     const initial =
       latent ?? (picture && (await sampleLatent(model, repeated(picture, batch), noise, signal, request)));
     return { initial: initial && repeated(initial, batch), cut: cutOf(request) };
+  };
+};
+
+/** A smaller picture is enlarged: from noise, or from the noised image where there is one beside it. */
+const enlarged: ImageWay = (use) => {
+  const { model, request, inputs, size } = use;
+  const { small } = inputs.tensors;
+  const level = request.noiseLevel ?? 250;
+  const enlarge = enlargingOf(model, { small: smallerPicture(inputs), size, level });
+  const begin = small ? noised(use) : async () => ({});
+  return async (noise, batch, drawStart) => {
+    const own = await begin(noise, batch, drawStart);
+    drawStart();
+    return { ...own, ...enlarge?.(noise, batch) };
   };
 };
 
@@ -59,6 +76,7 @@ const ways: { readonly [K in CheckpointKind]?: ImageWay } = {
   ip2p: edited,
   depth: depthWay(noised),
   upscale: upscaleWay,
+  enlarge: enlarged,
   variation: variationWay,
 };
 
@@ -78,17 +96,24 @@ function checkLatent({ model, inputs: { tensors }, size }: ImageUse): void {
     );
 }
 
+const lookedAt = {
+  depth: 'the depth of an image',
+  imageEmbedding: 'the embedding of an image',
+  small: 'a smaller picture',
+} as const;
+
 /** A tensor that only some kinds of models look at. */
 function checkUsed({ model, inputs: { tensors } }: ImageUse): void {
   const { kind } = model.checkpoint;
   for (const [name, wanted] of [
     ['depth', 'depth'],
     ['imageEmbedding', 'variation'],
+    ['small', 'enlarge'],
   ] as const)
     if (tensors[name] && kind !== wanted)
       throw new StableDiffusionError(
         'invalid-argument',
-        `${model.label} is not a model that looks at ${name === 'depth' ? 'the depth of an image' : 'the embedding of an image'}. Leave ${name} out.`,
+        `${model.label} is not a model that looks at ${lookedAt[name]}. Leave ${name} out.`,
       );
 }
 

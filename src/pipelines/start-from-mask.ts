@@ -10,7 +10,8 @@ import { StableDiffusionError } from '../errors.ts';
 import { seedOf } from '../random/plain-seed.ts';
 import type { RequestOf } from '../generation/request.ts';
 import { cutOf } from '../generation/strength-steps.ts';
-import type { Image } from '../image/image.ts';
+import { type Image, toRgb } from '../image/image.ts';
+import { imagesToTensor } from '../image/image-tensor.ts';
 import { fitInitImage, initImageTensor } from '../image/init-image.ts';
 import { type InpaintBatch, inpaintBatch, interpolateMask, latentMask } from '../image/inpaint-batch.ts';
 import { resize } from '../image/resize.ts';
@@ -18,13 +19,16 @@ import type { Model } from '../model/model.ts';
 import type { SeededNoise } from '../random/noise-source.ts';
 import { NumpyRandomState } from '../random/numpy-random-state.ts';
 import { concatenate } from '../tensor/arithmetic.ts';
-import { type Tensor, tensor } from '../tensor/tensor.ts';
+import { bytesOf, type Tensor, tensor } from '../tensor/tensor.ts';
 import type { Inpainting } from '../diffusion/sampler.ts';
 import { filledLatent } from '../diffusion/latent-fill.ts';
 import { softInpaintingDefaults } from '../diffusion/soft-inpainting.ts';
 import { createNoise } from '../random/create-noise.ts';
-import { digest } from './digest.ts';
+import { digest, digestBytes } from './digest.ts';
+import { type Enlarge, enlargingOf } from './enlarging.ts';
 import { repeated, sampleLatent } from './initial-latent.ts';
+import type { PictureSize } from './picture-size.ts';
+import { isPixelStage, stageMask } from './pixel-stage.ts';
 import type { Start, StartOf } from './start.ts';
 
 /** An image and its mask at the picture's size. */
@@ -38,6 +42,8 @@ interface Painting {
   /** Sides of the latent. */
   readonly rows: number;
   readonly columns: number;
+  /** Of a model that enlarges a smaller picture. */
+  readonly enlarge?: Enlarge | undefined;
   /** The caller gave a source of noise. */
   readonly hasOwnNoise: boolean;
   readonly signal: AbortSignal | undefined;
@@ -93,6 +99,26 @@ const latentDiffusion: Way = ({ model, request, image, mask, rows, columns, sign
   };
 };
 
+/** DeepFloyd IF: the kept part stays clean in the state, and the rest starts from the noised picture at every strength. */
+const keptClean: Way = (painting) => ({
+  async prepare(noise, batch, drawStart) {
+    const { request, image, mask, width, height } = painting;
+    const latent = repeated(imagesToTensor([toRgb(image)]), batch);
+    const kept = tensor(
+      'float32',
+      [1, 1, height, width],
+      Float32Array.from(mask.data, (value) => (value ? 0 : 1)),
+    );
+    drawStart();
+    return {
+      initial: latent,
+      cut: cutOf(request),
+      inpainting: { mask: repeated(kept, batch), latent, rule: 'clean' },
+      ...painting.enlarge?.(noise, batch),
+    };
+  },
+});
+
 const blended: Way = (painting) => ({
   async prepare(noise, batch, drawStart) {
     const { model, request, image, mask, rows, columns } = painting;
@@ -134,7 +160,9 @@ function fillNoise({ noise: convention, seed, seeds }: RequestOf<'inpaint'>, str
 const defined = <T extends object>(given: T): Partial<T> =>
   Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as Partial<T>;
 
-function wayOf({ checkpoint }: Model): Way {
+function wayOf(model: Model): Way {
+  if (isPixelStage(model)) return keptClean;
+  const { checkpoint } = model;
   const { conditioning_key, cond_stage_config } = checkpoint.config;
   if (checkpoint.kind === 'inpaint') return nineChannels;
   return conditioning_key === 'concat' && cond_stage_config === 'first_stage' ? latentDiffusion : blended;
@@ -149,19 +177,30 @@ function checkMaskSettings(
   if (way !== blended && (maskedContent || keepRule || softInpainting))
     throw new StableDiffusionError(
       'invalid-argument',
-      `${label} is an inpainting model, which sees the mask itself: maskedContent, keepRule and softInpainting are for other models. Leave them out.`,
+      `${label} treats the mask in its own way: maskedContent, keepRule and softInpainting are for other models. Leave them out.`,
     );
 }
 
-export const startFromMask: StartOf<'inpaint'> = async (model, request, { image, mask, noiseSource, signal }, size) => {
+/** The picture and the mask at the size of the result, by the model's rule. */
+function fitted(model: Model, image: Image, mask: Image, size: PictureSize): Pick<Painting, 'image' | 'mask'> {
+  const { width, height } = size;
+  const pixels = isPixelStage(model);
+  const options = { width, height, multiple: model.unit, ...(pixels ? { filter: 'bicubic' as const } : {}) };
+  if (pixels) return { image: fitInitImage(image, options), mask: stageMask(mask, size) };
+  const isFit = mask.width === width && mask.height === height;
+  return { image: fitInitImage(image, options), mask: isFit ? mask : resize(mask, width, height, 'nearest') };
+}
+
+export const startFromMask: StartOf<'inpaint'> = async (model, request, inputs, size) => {
+  const { image, mask, noiseSource, signal, tensors } = inputs;
   if (!image || !mask) throw new StableDiffusionError('invalid-argument', 'Inpainting needs an image and a mask.');
   const { width, height } = size;
   checkMaskSettings(wayOf(model), request, model.label);
   const painting: Painting = {
     model,
     request,
-    image: fitInitImage(image, { width, height, multiple: model.unit }),
-    mask: mask.width === width && mask.height === height ? mask : resize(mask, width, height, 'nearest'),
+    ...fitted(model, image, mask, size),
+    enlarge: enlargingOf(model, { small: tensors.small, size, level: request.noiseLevel ?? 0 }),
     width,
     height,
     rows: height / model.downsampling,
@@ -170,7 +209,11 @@ export const startFromMask: StartOf<'inpaint'> = async (model, request, { image,
     signal,
   };
   return {
-    digests: { image: await digest(image), mask: await digest(mask) },
+    digests: {
+      image: await digest(image),
+      mask: await digest(mask),
+      ...(tensors.small ? { small: await digestBytes(bytesOf(tensors.small)) } : {}),
+    },
     ...wayOf(model)(painting),
   };
 };

@@ -134,6 +134,7 @@ const rows: { readonly [F in Field]: readonly Row[] } = {
       without: { boxes: [{ ...box, isOccluded: true }], boxClasses: 11, width: 16, height: 16 },
     },
   ],
+  cleanCaption: [{ options: { cleanCaption: false }, changesNothing: true }],
   clipSkip: [{ options: { clipSkip: 2 } }],
   steps: [{ options: { steps: 4 } }],
   sampler: [{ options: { sampler: 'DPM++ 2M SDE Karras' } }, { options: { sampler: 'PNDMScheduler', steps: 4 } }],

@@ -60,6 +60,7 @@ const samplerSettings = fc.record(
       }),
       { maxLength: 3 },
     ),
+    timesteps: fc.array(whole(bounds.timestep), { minLength: 1, maxLength: 5 }),
     drawsOnlyUsed: fc.boolean(),
     endsAtDenoised: fc.boolean(),
     exactLevels: fc.boolean(),
@@ -115,6 +116,7 @@ export const values: { readonly [F in Field]: fc.Arbitrary<unknown> } = {
     { minLength: 1, maxLength: 3 },
   ),
   boxClasses: whole({ min: 1, max: 10_000 }),
+  cleanCaption: fc.boolean(),
   clipSkip: whole(bounds.clipSkip),
   steps: whole(bounds.steps),
   sampler: fc.string({ minLength: 1, maxLength: 20 }),
@@ -228,8 +230,8 @@ export const values: { readonly [F in Field]: fc.Arbitrary<unknown> } = {
   ),
 };
 
-/** Every setting of a sampler, none at its default. */
-export const everySamplerSetting: Readonly<Record<keyof typeof samplerSettingsFields, unknown>> = {
+/** Every setting of a sampler, none at its default. A list of timesteps is for two schedulers of diffusers only. */
+export const everySamplerSetting: Readonly<Record<Exclude<keyof typeof samplerSettingsFields, 'timesteps'>, unknown>> = {
   eta: 0.5,
   sNoise: 1.1,
   sChurn: 10,

@@ -73,6 +73,7 @@ export const readers: readonly ReaderRow[] = [
   { set: 'lineage', load: () => import('./readers/imagenet-sr.ts') },
   { set: 'lineage', load: () => import('./readers/t5.ts') },
   { set: 'lineage', load: () => import('./readers/if-unets.ts') },
+  { set: 'lineage', load: () => import('./readers/if-runs.ts') },
   { set: 'lineage', load: () => import('./readers/if-pictures.ts') },
   { set: 'files', load: () => import('./readers/tokenizers.ts') },
   { set: 'files', load: () => import('./readers/weight-files.ts') },

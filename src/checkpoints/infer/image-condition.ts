@@ -4,7 +4,12 @@
  */
 
 import { type ImageConditionConfig, imageConditionSchema } from '../../config/image-condition.ts';
-import { clipVisionConfigSchema, type NetworkConfig, type UNetConfig } from '../../config/network-config.ts';
+import {
+  clipVisionConfigSchema,
+  type IfUNetConfig,
+  type NetworkConfig,
+  type UNetConfig,
+} from '../../config/network-config.ts';
 import { isMapping } from '../../config/validate.ts';
 import { withNames, withoutPrefix } from '../../weights/view.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
@@ -72,6 +77,23 @@ const schedules: ReadonlyMap<unknown, string> = new Map([
   ['squaredcos_cap_v2', 'squaredcos_cap_v2'],
 ]);
 
+/** The schedule of a folder's noise on the image. */
+function noiseOf(scheduler: unknown, fallback: string): object {
+  const given = isMapping(scheduler) ? scheduler : {};
+  return {
+    timesteps: given['num_train_timesteps'] ?? 1000,
+    beta_schedule: schedules.get(given['beta_schedule'] ?? fallback),
+    linear_start: given['beta_start'] ?? 1e-4,
+    linear_end: given['beta_end'] ?? 2e-2,
+  };
+}
+
+/** The condition of DeepFloyd IF's later stages, or null for the first. */
+export function enlargedCondition(unet: IfUNetConfig, scheduler: unknown): ImageConditionConfig | null {
+  if (!unet.noise_level) return null;
+  return inferred(imageConditionSchema, { kind: 'enlarged', ...noiseOf(scheduler, 'squaredcos_cap_v2') }, what);
+}
+
 /** The condition of a diffusers folder: by the UNet's inputs, its image encoder, and the scheduler of the noise on the image. */
 export function folderImageCondition(
   unet: UNetConfig,
@@ -79,13 +101,7 @@ export function folderImageCondition(
   scheduler: unknown,
 ): ImageConditionConfig | null {
   const own = unet.in_channels - unet.out_channels;
-  const given = isMapping(scheduler) ? scheduler : {};
-  const noise = {
-    timesteps: given['num_train_timesteps'] ?? 1000,
-    beta_schedule: schedules.get(given['beta_schedule'] ?? (encoder ? 'squaredcos_cap_v2' : 'scaled_linear')),
-    linear_start: given['beta_start'] ?? 1e-4,
-    linear_end: given['beta_end'] ?? 2e-2,
-  };
+  const noise = noiseOf(scheduler, encoder ? 'squaredcos_cap_v2' : 'scaled_linear');
   if (encoder && unet.adm_in_channels !== null)
     return inferred(
       imageConditionSchema,

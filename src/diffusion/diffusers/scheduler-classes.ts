@@ -24,6 +24,10 @@ export interface SchedulerClass {
   readonly lastAlphaBar?: number;
   /** It restores the kept part of inpainting itself. Default: the model's prediction does. */
   readonly keepsItself?: boolean;
+  /** It leaves the kept part of inpainting clean where the request says so. Default false. */
+  readonly keepsClean?: boolean;
+  /** It reads the setting `timesteps`. Default false. */
+  readonly takesTimesteps?: boolean;
   readonly defaults: DiffusersSchedulerConfig;
   /** Its noise levels are EDM's, and the model says the clean latent. Default false. */
   readonly isContinuous?: boolean;
@@ -48,11 +52,13 @@ const dpmDefaults: DiffusersSchedulerConfig = { algorithm_type: 'dpmsolver++', s
 const lastAlphaBar = 2 ** -24;
 
 const classes = {
-  DDIMScheduler: { run: ddim, keepsItself: true, defaults: ddimDefaults },
+  DDIMScheduler: { run: ddim, keepsItself: true, takesTimesteps: true, defaults: ddimDefaults },
   DDIMInverseScheduler: { run: ddimInverse, defaults: ddimDefaults },
   DDPMScheduler: {
     run: ddpm,
     usesStepNoise: true,
+    keepsClean: true,
+    takesTimesteps: true,
     defaults: { timestep_spacing: 'leading', clip_sample: true, variance_type: 'fixed_small' },
   },
   PNDMScheduler: {

@@ -62,6 +62,7 @@ export function diffusersSampler(
     aliases: [],
     space: row.space ?? 'timestep',
     usesStepNoise,
+    takesTimesteps: row.takesTimesteps,
     run(request) {
       checkRequest(request, usesStepNoise && request.settings?.eta !== 0);
       throwIfAborted(request.signal);
@@ -69,9 +70,11 @@ export function diffusersSampler(
         schedule,
         parameterization,
         predict: (x, timestep, signal) => request.model.predict(x, timestep, signal),
+        predictLearned: request.model.predictLearned,
       };
       // A class that restores the kept part itself is given the model as it is.
-      const kept = row.keepsItself ? undefined : request.inpainting;
+      const keepsItself = row.keepsItself || (row.keepsClean && request.inpainting?.rule === 'clean');
+      const kept = keepsItself ? undefined : request.inpainting;
       const model = kept ? keepPredicted(own, kept, request.startNoise, { firstAsItIs: !request.initial }) : own;
       const draw = stepNoiseOf(request, className);
       const sampling = row.run({ config, request, model, noise: () => draw(0, 0), options });

@@ -11,6 +11,7 @@ import { startAtTime } from '../samplers/dpm-solver.ts';
 import { sampleEuler } from '../samplers/euler.ts';
 import { lcmTimesteps, sampleLcm } from '../samplers/lcm.ts';
 import { pndmPlan, samplePndm } from '../samplers/pndm.ts';
+import { sampleLearnedDdpm } from '../samplers/learned-ddpm.ts';
 import { type SigmaSampling, startAt } from '../samplers/sigma-sampler.ts';
 import { karrasSigmas } from '../sigma-schedules/karras.ts';
 import { sampleTcd } from '../samplers/tcd.ts';
@@ -35,13 +36,39 @@ function ddimStep({ config, model, request }: Job, timestep: number): DdimStep {
 }
 
 function timestepsOf({ config, request }: Job): number[] {
+  const { timesteps } = request.settings ?? {};
+  if (timesteps) {
+    checkTimesteps(timesteps, config.num_train_timesteps);
+    return timesteps.slice(request.startStep ?? 0);
+  }
   return spacedTimesteps(config.timestep_spacing, request.steps, config.num_train_timesteps, config.steps_offset).slice(
     request.startStep ?? 0,
   );
 }
 
+function checkTimesteps(timesteps: readonly number[], count: number): void {
+  if (timesteps.every((t, i) => Number.isInteger(t) && t >= 0 && t < (timesteps[i - 1] ?? count))) return;
+  throw new StableDiffusionError(
+    'invalid-argument',
+    `The timesteps ${timesteps.slice(0, 8).join(', ')}${timesteps.length > 8 ? ', …' : ''} must be whole numbers below ${count} that descend.`,
+  );
+}
+
+/** The levels of DDIM's steps: a list of timesteps is visited as it is. */
+function ddimSteps(job: Job): DdimStep[] {
+  const timesteps = timestepsOf(job);
+  const { schedule } = job.model;
+  if (!job.request.settings?.timesteps) return timesteps.map((timestep) => ddimStep(job, timestep));
+  const final = job.config.set_alpha_to_one ? 1 : schedule.alphaBarAt(0);
+  return timesteps.map((timestep, i) => {
+    const next = timesteps[i + 1];
+    const alphaBarPrev = next === undefined ? final : schedule.alphaBarAt(next);
+    return { timestep, alphaBar: schedule.alphaBarAt(timestep), alphaBarPrev };
+  });
+}
+
 export function ddim(job: Job): Sampling {
-  const steps = timestepsOf(job).map((timestep) => ddimStep(job, timestep));
+  const steps = ddimSteps(job);
   const { settings, inpainting, startNoise } = job.request;
   const { eta } = settings ?? {};
   const { schedule } = job.model;
@@ -75,14 +102,35 @@ export function ddimInverse(job: Job): Sampling {
   });
 }
 
+/** The state as it starts and goes on where the kept part stays clean. */
+function keptClean({ request: { inpainting } }: Job): ((x: Latent) => Latent) | undefined {
+  return inpainting?.rule === 'clean' ? (x) => blend(inpainting.mask, inpainting.latent, x) : undefined;
+}
+
+function learnedDdpm(job: Job, timesteps: readonly number[]): Sampling {
+  const { schedule } = job.model;
+  const steps = timesteps.map((timestep, i) => {
+    const [next, alphaBar] = [timesteps[i + 1], schedule.alphaBarAt(timestep)];
+    const previous = next === undefined ? 1 : schedule.alphaBarAt(next);
+    const beta = 1 - alphaBar / previous;
+    const step = posteriorStep(timestep, alphaBar, previous);
+    return { ...step, variance: ((1 - previous) / (1 - alphaBar)) * beta, beta };
+  });
+  const keep = keptClean(job);
+  const x = startAtBar(job, steps[0]?.alphaBar ?? 1);
+  return sampleLearnedDdpm(job.model, keep ? keep(x) : x, steps, {
+    noise: job.noise,
+    reviseX0: revision(job),
+    afterStep: keep,
+    learned: job.config.variance_type === 'learned' ? 'variance' : 'range',
+    signal: job.request.signal,
+  });
+}
+
 export function ddpm(job: Job): Sampling {
   const { schedule } = job.model;
   const timesteps = timestepsOf(job);
-  if (job.config.variance_type?.startsWith('learned'))
-    throw new StableDiffusionError(
-      'config-invalid',
-      `The variance_type ${JSON.stringify(job.config.variance_type)} is not supported; fixed_small, fixed_small_log, fixed_large and fixed_large_log are.`,
-    );
+  if (job.config.variance_type?.startsWith('learned')) return learnedDdpm(job, timesteps);
   const vPosterior = job.config.variance_type?.startsWith('fixed_large') ? 1 : 0;
   const steps = timesteps.map((timestep, i) => {
     const next = timesteps[i + 1];
@@ -90,7 +138,10 @@ export function ddpm(job: Job): Sampling {
       vPosterior,
     });
   });
-  return sampleDdpm(job.model, startAtBar(job, steps[0]?.alphaBar ?? 1), steps, {
+  const keep = keptClean(job);
+  const x = startAtBar(job, steps[0]?.alphaBar ?? 1);
+  return sampleDdpm(job.model, keep ? keep(x) : x, steps, {
+    afterStep: keep,
     noise: job.noise,
     reviseX0: revision(job),
     signal: job.request.signal,
