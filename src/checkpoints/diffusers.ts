@@ -119,7 +119,8 @@ export function diffusersCheckpoint(folder: DiffusersFolder): Checkpoint {
     ...(unet.config.kind === 'if_unet' ? { recommendation: ifRecommendation(unet.config) } : {}),
     metadata: new Map(),
     async close() {
-      await Promise.all(parts.map((part) => part.source.close()));
+      const others = [folder.image_normalizer, folder.watermarker].flatMap((part) => part ?? []);
+      await Promise.all([...parts, ...others].map((part) => part.source.close()));
     },
   };
 }

@@ -25,11 +25,19 @@ function cropFlag(
 export const conditionFlags = {
   secondPrompt: at(
     'secondPrompt',
-    text(['--prompt-2'], 'TEXT', 'SDXL: prompt of the second text encoder (default: the same)'),
+    text(
+      ['--prompt-2'],
+      'TEXT',
+      'SDXL: prompt of the second text encoder; DeepFloyd IF: the style (default: the same)',
+    ),
   ),
   secondNegative: at(
     'secondNegativePrompt',
-    text(['--negative-2'], 'TEXT', 'SDXL: negative prompt of the second text encoder (default: the same)'),
+    text(
+      ['--negative-2'],
+      'TEXT',
+      'SDXL: negative prompt of the second text encoder; DeepFloyd IF: of the style (default: the same)',
+    ),
   ),
   emptyNegative: at(
     'emptyNegative',

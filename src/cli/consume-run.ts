@@ -14,7 +14,7 @@ import type { Stopwatch } from './stopwatch.ts';
 
 export interface Consumer {
   readonly context: CliContext;
-  readonly values: ModelValues & OutputValues & Pick<GenerationValues, 'refiner'>;
+  readonly values: ModelValues & OutputValues & Pick<GenerationValues, 'refiner' | 'enlarge'>;
   readonly files: PictureFiles;
   readonly progress: Progress;
   readonly watch: Stopwatch;
@@ -97,10 +97,14 @@ async function savePicture(
 ): Promise<void> {
   let path: string | null = null;
   const refiner = recordedPath(values.refiner) ?? generated.record.refiner;
+  const { enlarge } = generated.record;
   const named = {
     model: recordedPath(values.model) ?? generated.record.model,
     modelHash: await soon(hash),
     ...(refiner === undefined ? {} : { refiner }),
+    ...(enlarge
+      ? { enlarge: enlarge.map((stage, i) => ({ ...stage, model: recordedPath(values.enlarge?.[i]) ?? stage.model })) }
+      : {}),
   };
   const made = { ...generated, record: { ...generated.record, ...named } };
   if (!values.skipSave) {

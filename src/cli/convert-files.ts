@@ -25,6 +25,7 @@ import { withDType } from '../weights/convert-dtype.ts';
 import { compVisWeights, diffusersWeights } from '../checkpoints/convert-layout.ts';
 import { autoencoderMap } from '../checkpoints/layouts/autoencoder.ts';
 import { clipTextMap } from '../checkpoints/layouts/clip-text.ts';
+import { ifUNetMap } from '../checkpoints/layouts/if-unet.ts';
 import { unetMap } from '../checkpoints/layouts/unet.ts';
 import { renamed } from '../checkpoints/rename.ts';
 import { writeSafetensors } from '../formats/safetensors-write.ts';
@@ -99,8 +100,12 @@ export function diffusersNetwork(source: WeightSource, config: NetworkConfig): W
       return renamed(source, autoencoderMap(config), 'a-to-b');
     case 'clip_text':
       return renamed(source, clipTextMap(config), 'a-to-b');
+    case 'if_unet':
+      return renamed(source, ifUNetMap(config), 'a-to-b');
     case 'clip_vision':
     case 'safety_checker':
+    case 'if_safety_checker':
+    case 't5_encoder':
     case 'taesd':
       return source;
     default:

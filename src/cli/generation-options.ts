@@ -5,6 +5,7 @@ import { engineOptions } from './engine-options.ts';
 import { readEmbedding, readLora } from './adapter-options.ts';
 import { flag, integer, list, type OptionValues, text } from './options.ts';
 import { requestFlags } from './request-flags.ts';
+import { cascadeOptions } from './stage-flags.ts';
 
 export const modelOptions = {
   model: text(
@@ -57,6 +58,7 @@ export const refinerOption = {
 /** Options of a run that are not fields of its request. */
 export const runOptions = {
   ...refinerOption,
+  ...cascadeOptions,
   prompt: text(['--prompt'], 'TEXT', 'the prompt, if it is not given as words'),
   fromFile: text(
     ['--from-file'],

@@ -15,6 +15,7 @@ import { createProgress, type Progress } from './progress.ts';
 import { requestValues } from './request-flags.ts';
 import { consume } from './consume-run.ts';
 import { type Prompts, readPrompts } from './prompts.ts';
+import { stageSettings } from './stage-flags.ts';
 import { createStopwatch } from './stopwatch.ts';
 
 /** Loads the model the options name, with its engine. Dispose of it. */
@@ -62,6 +63,30 @@ export async function loadRefiner(
   return loadModel(name, { engine: model.networks.engine, precision: model.precision, hub });
 }
 
+/** Loads the stages of a cascade on the engine of the first model. Dispose of them. Those that were loaded before one fails are freed. */
+export async function loadStages(
+  context: CliContext,
+  names: readonly string[],
+  model: Model,
+  values: { readonly quiet: boolean; readonly json: boolean },
+): Promise<readonly Model[]> {
+  const stages: Model[] = [];
+  try {
+    for (const name of names) {
+      const stage = await loadRefiner(context, name, model, values);
+      if (stage) stages.push(stage);
+    }
+    return stages;
+  } catch (error) {
+    await disposeAll(stages);
+    throw error;
+  }
+}
+
+export async function disposeAll(models: readonly Model[]): Promise<void> {
+  for (const model of models) await model.dispose();
+}
+
 export interface Run {
   readonly task: Task;
   /** The command's options: those that belong to the request say where in it their value goes. */
@@ -84,6 +109,7 @@ export async function runGeneration(context: CliContext, run: Run): Promise<numb
   const { values, words, outdir } = run;
   const watch = createStopwatch(context.now);
   const fields = requestValues(run.options, { ...values, sampler: samplerName(values) });
+  const settings = stageSettings(values);
   checkRequestOf(run.task, { ...fields, ...controlFieldsOf(values) });
   const given = await readPrompts(values, words, context);
   const { prompts, loras } = await takeLoras(given, values, context);
@@ -106,8 +132,10 @@ export async function runGeneration(context: CliContext, run: Run): Promise<numb
   const model = await (run.load?.() ?? loadNamedModel(context, { ...values, loras }));
   let refiner: Model | undefined;
   let controls: ControlInputs | undefined;
+  let stages: readonly Model[] = [];
   try {
     refiner = await loadRefiner(context, values.refiner, model, values);
+    stages = await loadStages(context, values.enlarge ?? [], model, values);
     controls = await openControls(model, values);
     watch.end('load');
     checkPrompt(model, prompts.lines, values);
@@ -122,6 +150,7 @@ export async function runGeneration(context: CliContext, run: Run): Promise<numb
         : { prompt: prompts.lines[0] ?? '', batchSize: batch }),
       startNoise,
       refiner,
+      ...(stages.length > 0 ? { enlarge: stages.map((stage, i) => ({ ...settings[i], model: stage })) } : {}),
       ...controlFieldsOf(values),
       ...joinControls(controlFieldsOf(values), controls),
       signal: context.signal,
@@ -144,6 +173,7 @@ export async function runGeneration(context: CliContext, run: Run): Promise<numb
   } finally {
     progress.clear();
     await refiner?.dispose();
+    await disposeAll(stages);
     if (controls) await closeControls(controls);
     await model.dispose();
   }

@@ -3,7 +3,17 @@
 import type { GivenTensors } from '../generation/inputs.ts';
 import { text } from './options.ts';
 
+/** Of models that enlarge a picture, where another one is to start from. */
+export const smallFlag = {
+  small: text(
+    ['--small'],
+    'FILE',
+    "DeepFloyd IF's later stages: the smaller picture, where the image is the one to start from",
+  ),
+};
+
 export const imageTensorFlags = {
+  ...smallFlag,
   fromLatents: text(
     ['--from-latents'],
     'FILE',
@@ -20,16 +30,26 @@ export const imageTensorFlags = {
 export async function readImageTensors({
   fromLatents,
   depthMap,
+  small,
 }: {
   readonly fromLatents?: string | undefined;
   readonly depthMap?: string | undefined;
-}): Promise<Pick<GivenTensors, 'latent' | 'depth'>> {
+  readonly small?: string | undefined;
+}): Promise<Pick<GivenTensors, 'latent' | 'depth' | 'small'>> {
   return {
     ...(fromLatents === undefined
       ? {}
       : { latent: await (await import('./latents-file.ts')).readLatents(fromLatents) }),
     ...(depthMap === undefined ? {} : { depth: await readDepth(depthMap) }),
+    ...(small === undefined ? {} : { small: await readPixels(small) }),
   };
+}
+
+async function readPixels(path: string): Promise<GivenTensors['small']> {
+  const { openImage } = await import('../pipelines/image-files-node.ts');
+  const { toRgb } = await import('../image/image.ts');
+  const { imagesToTensor } = await import('../image/image-tensor.ts');
+  return imagesToTensor([toRgb(await openImage(path))]);
 }
 
 async function readDepth(path: string): Promise<GivenTensors['depth']> {

@@ -12,6 +12,7 @@ import { noiseConventions } from '../random/noise-source.ts';
 import { additionFlags } from './addition-flags.ts';
 import { conditionFlags } from './condition-flags.ts';
 import { layoutFlags } from './layout-flags.ts';
+import { stageFlags } from './stage-flags.ts';
 import {
   choice,
   flag,
@@ -238,6 +239,8 @@ export const requestFlags = {
   noSafety: at('safety', flag(['--no-safety'], 'turn the safety checker off'), false),
   noWatermark: at('watermark', flag(['--no-watermark'], 'leave the invisible watermark out'), false),
   bytes: at('bytes', choice(['--bytes'], byteConventions, 'rounding of decoded values to bytes (default: as --noise)')),
+  // After `samplerSettings`, of which it sets a part.
+  ...stageFlags,
 };
 
 export const strengthFlags = {
@@ -270,15 +273,20 @@ export const maskFlags = {
   ),
 };
 
-export const imageScaleFlag = {
+/** Of models that look at a picture with noise on it. */
+export const noiseLevelFlag = {
   noiseLevel: at(
     'noiseLevel',
     integer(
       ['--noise-level'],
-      'upscaling and variation models: noise on the image that they look at (default: 20 and 0)',
+      'upscaling, enlarging and variation models: noise on the image that they look at (default: 20, 250 and 0; with a mask 0)',
       within(bounds.noiseLevel),
     ),
   ),
+};
+
+export const imageScaleFlag = {
+  ...noiseLevelFlag,
   imageScale: at(
     'imageGuidanceScale',
     number(

@@ -20,7 +20,7 @@ import type {
 import { composed } from './composed.ts';
 import { layout } from './layout.ts';
 import { semanticMap } from './semantic-map.ts';
-import { none, picture } from './none.ts';
+import { absentText, none, picture } from './none.ts';
 import { t5 } from './t5.ts';
 
 const kinds: ConditionerKinds = {
@@ -50,7 +50,8 @@ function chosen({ unet_config, cond_stage_config, image_condition }: LatentDiffu
   // An upscaler's class is its noise level, which comes with the image.
   if (unet_config.kind === 'unet' && unet_config.num_classes !== null && !image_condition)
     return { kind: labelKind as ConditionerKind<unknown>, config: unet_config };
-  if (cond_stage_config === null || cond_stage_config === 'first_stage') return { kind: none, config: undefined };
+  if (cond_stage_config === null || cond_stage_config === 'first_stage')
+    return { kind: unet_config.kind === 'if_unet' ? absentText : none, config: undefined };
   return { kind: kindOf(cond_stage_config), config: cond_stage_config };
 }
 

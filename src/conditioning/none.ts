@@ -7,6 +7,22 @@ const nothing: Conditioner = { takes: 'nothing', empty: undefined, encode: async
 
 export const none: ConditionerKind<unknown> = { takes: 'nothing', trace: () => ({}), create: () => nothing };
 
+/** A stage of DeepFloyd IF that was saved without its text encoder: the text is encoded by the stage before. */
+export const absentText: ConditionerKind<unknown> = {
+  takes: 'texts',
+  create: (_, __, { label }) => ({
+    takes: 'texts',
+    empty: { texts: [''] },
+    async encode() {
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `${label} was saved without its text encoder. Make the picture with the first stage and --enlarge, or put text_encoder/ and tokenizer/ into the folder.`,
+      );
+    },
+    join: () => ({}),
+  }),
+};
+
 /** A condition of pictures that no pipeline encodes. It runs without one and cannot be trained with. */
 export const picture: ConditionerKind<{ readonly kind: string }> = {
   takes: 'nothing',

@@ -3,8 +3,9 @@
  * prediction it says, for each element, where the logarithm of the variance lies between its bounds.
  */
 
-import { float32 } from '../tensor/tensor.ts';
-import type { Latent } from './denoiser.ts';
+import { float32, type Tensor } from '../tensor/tensor.ts';
+
+type Latent = Tensor<'float32'>;
 
 /** What the network predicts, and what it says of the variance, [b, c, h, w] each. */
 export interface LearnedPrediction {

@@ -35,6 +35,8 @@ export const bounds = {
   restartSteps: { min: 1, max: 1000 },
   restartTimes: { min: 0, max: 100 },
   seedDelta: { min: -(2 ** 31), max: 2 ** 31 - 1 },
+  /** Stages after the first of a cascade. */
+  stages: { min: 1, max: 4 },
   /** Controls of one kind in a run. */
   controls: { min: 0, max: 16 },
   /** Places that GLIGEN was trained with. */

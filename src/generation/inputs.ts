@@ -9,6 +9,7 @@ import type { NetworkInputs } from '../tensor/batches.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { ControlInputs, ControlOptions } from './control-inputs.ts';
 import type { RequestInputOf, Task } from './request.ts';
+import type { StageSettings } from './stage-fields.ts';
 
 /** What a prompt and its negative are for the network, by the names of its inputs: `context` float32 [n, tokens, width], …; n is 1 or the batch's. */
 export interface EncodedPrompts {
@@ -37,7 +38,7 @@ export type GivenNoise = NoiseSource & Partial<SeededNoise>;
 /** The options that a library function takes for a task: its request, and the other inputs. */
 type Options<T extends Task> = Omit<
   RequestInputOf<T>,
-  'task' | 'sampler' | 'schedule' | 'refiner' | keyof ControlOptions
+  'task' | 'sampler' | 'schedule' | 'refiner' | 'enlarge' | keyof ControlOptions
 > &
   GenerationInputs &
   ControlOptions & {
@@ -47,7 +48,14 @@ type Options<T extends Task> = Omit<
     readonly schedule?: ScheduleName | undefined;
     /** The loaded model that ends the run, such as SDXL's refiner; it stays the caller's. */
     readonly refiner?: Model | undefined;
+    /** The stages that enlarge the picture, with their loaded models, which stay the caller's. */
+    readonly enlarge?: readonly EnlargingStage[] | undefined;
   };
+
+/** A stage of a cascade: a model that enlarges the picture of the one before, and its settings. */
+export interface EnlargingStage extends StageSettings {
+  readonly model: Model;
+}
 
 export interface TextToImageOptions extends Options<'txt2img'> {}
 
@@ -92,6 +100,8 @@ export type TaskOptions =
 export interface AnyInputs extends GenerationInputs {
   readonly samplerObject?: Sampler | undefined;
   readonly refiner?: Model | undefined;
+  /** Models of the request's `enlarge`, in their order. */
+  readonly enlargers?: readonly Model[] | undefined;
   readonly image?: Image | undefined;
   readonly mask?: Image | undefined;
   /** By their names in `ImageToImageOptions`. */

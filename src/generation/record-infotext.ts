@@ -71,6 +71,9 @@ export function recordInfotext(record: GenerationRecord): string {
             Refiner: modelName(record.refiner),
             'Refiner switch at': pythonFloat(record.refinerSwitchAt ?? defaultRefinerSwitch),
           }),
+      ...(record.enlarge === undefined
+        ? {}
+        : { Enlarged: record.enlarge.map(({ model }) => modelName(model)).join(' ') }),
       ...(record.seamless === undefined ? {} : { Tiling: record.seamless === 'both' ? 'True' : record.seamless }),
       ...(record.tokenMerging === undefined ? {} : { 'Token merging ratio': pythonFloat(record.tokenMerging) }),
       ...(promptSettings?.emphasis === undefined ? {} : { Emphasis: promptSettings.emphasis }),

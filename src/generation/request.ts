@@ -16,6 +16,7 @@ import { maskFields } from './mask-fields.ts';
 import { strengthRules } from './strength-steps.ts';
 import { flag, list, oneOf, real, seedSchema, side, text, whole } from './fields.ts';
 import { secondModelFields } from './second-model.ts';
+import { stageFields } from './stage-fields.ts';
 
 export const tasks = ['txt2img', 'img2img', 'inpaint'] as const;
 export type Task = (typeof tasks)[number];
@@ -247,6 +248,7 @@ const outputFields = {
 const commonFields = {
   ...promptFields,
   ...secondModelFields,
+  ...stageFields,
   ...samplingFields,
   ...guidanceFields,
   ...additionFields,

@@ -88,13 +88,16 @@ function checkControlImages({ control, imagePrompts }: ControlInputs): void {
  * @throws `invalid-argument`, naming the option
  */
 export function splitOptions(options: TaskOptions, recommended: object = {}): SplitOptions {
-  const { startNoise, noiseSource, encoded, signal, sampler, refiner, control, imagePrompts, ...given } = options;
+  const { startNoise, noiseSource, encoded, signal, sampler, refiner, enlarge, control, imagePrompts, ...given } =
+    options;
   const { tensors, rest } = splitTensors(given);
   const { image, mask, ...plain } = { image: undefined, mask: undefined, ...rest };
   if (sampler !== undefined && typeof sampler !== 'string' && !isSampler(sampler))
     refuse('sampler', 'the name of a sampler, or an object with name and run');
   if (refiner !== undefined && typeof refiner.predict !== 'function')
     refuse('refiner', 'a loaded model; load the file or the name first');
+  if (enlarge?.some((stage) => typeof stage?.model?.predict !== 'function'))
+    refuse('enlarge', 'a list of stages with loaded models; load the files or the names first');
   if (startNoise !== undefined) checkTensor('startNoise', startNoise, 4);
   if (noiseSource !== undefined && typeof noiseSource.normal !== 'function')
     refuse('noiseSource', 'an object with convention and normal');
@@ -107,6 +110,9 @@ export function splitOptions(options: TaskOptions, recommended: object = {}): Sp
     ...controls.fields,
     ...(sampler === undefined ? {} : { sampler: typeof sampler === 'string' ? sampler : sampler.name }),
     ...(refiner === undefined ? {} : { refiner: recordedModel(refiner.label) }),
+    ...(enlarge === undefined
+      ? {}
+      : { enlarge: enlarge.map((stage) => ({ ...defined(stage), model: recordedModel(stage.model.label) })) }),
     // A picture that the task does not take is an unknown option.
     ...(options.task === 'txt2img' ? defined({ image }) : {}),
     ...(options.task === 'inpaint' ? {} : defined({ mask })),
@@ -130,6 +136,7 @@ export function splitOptions(options: TaskOptions, recommended: object = {}): Sp
       mask,
       tensors,
       refiner,
+      enlargers: enlarge?.map(({ model }) => model),
       samplerObject: isSampler(sampler) ? sampler : undefined,
       controls: controls.inputs,
     },

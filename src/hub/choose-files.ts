@@ -20,8 +20,24 @@ export interface ChooseOptions {
 }
 
 /** The used parts; others in `model_index.json` are ignored. */
-const parts = ['unet', 'vae', 'text_encoder', 'safety_checker'];
-const plainFolders = ['tokenizer', 'scheduler', 'feature_extractor'];
+const parts = [
+  'unet',
+  'vae',
+  'text_encoder',
+  'text_encoder_2',
+  'image_encoder',
+  'image_normalizer',
+  'safety_checker',
+  'watermarker',
+];
+const plainFolders = [
+  'tokenizer',
+  'tokenizer_2',
+  'scheduler',
+  'low_res_scheduler',
+  'image_noising_scheduler',
+  'feature_extractor',
+];
 const bases = ['diffusion_pytorch_model', 'model', 'pytorch_model', 'open_clip_model'];
 const weights = /\.(?:safetensors|ckpt|pt|pth|bin)$/i;
 

@@ -30,6 +30,7 @@ import { nativeLatentSize } from './native-size.ts';
 import { patchedAutoencoder } from './patched-autoencoder.ts';
 import { assertNetworksMatch, type NamedNetwork, NetworkSet, runForOne } from './network-set.ts';
 import { type SafetyNetwork, safetyNetwork } from './safety.ts';
+import { type VisibleMark, visibleMarkOf } from './visible-mark.ts';
 
 export interface ModelOptions {
   readonly engine: Engine;
@@ -60,6 +61,8 @@ export class Model implements AsyncDisposable, ConditionedModel {
   readonly denoiser: DenoiserNetwork;
   /** A condition on an image beside the text. Undefined for most models. */
   readonly imageCondition: ImageCondition | undefined;
+  /** Undefined for a model that puts no visible mark into its pictures. */
+  readonly visibleMark: VisibleMark | undefined;
   /** Undefined for a model without a safety checker. */
   readonly safety: SafetyNetwork | undefined;
   readonly tokenizers: ReadonlyMap<string, Tokenizer>;
@@ -105,6 +108,7 @@ export class Model implements AsyncDisposable, ConditionedModel {
       networks: this.networks,
       parts: checkpoint.parts,
     });
+    this.visibleMark = visibleMarkOf(checkpoint.parts);
     this.safety = safety_config && safetyNetwork(safety_config, this.networks);
   }
 

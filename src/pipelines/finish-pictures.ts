@@ -2,11 +2,13 @@
 
 import { StableDiffusionError } from '../errors.ts';
 import type { Batch } from '../generation/batches.ts';
+import type { EncodedPrompts } from '../generation/inputs.ts';
 import { recordedModel } from '../generation/model-name.ts';
 import { programName, type RecordFacts, recordOf } from '../generation/record.ts';
 import { clipImageTensor } from '../image/clip-image.ts';
 import type { Image } from '../image/image.ts';
 import { tensorToImages } from '../image/image-tensor.ts';
+import { withVisibleMark } from '../image/visible-mark.ts';
 import { canWatermark, embedWatermark } from '../image/watermark.ts';
 import { concatenate } from '../tensor/arithmetic.ts';
 import { takeBatch } from '../tensor/batches.ts';
@@ -47,7 +49,7 @@ async function checkImages(
   };
 }
 
-async function factsOf({ model, start, controls, inputs: { startNoise } }: RunPlan): Promise<RecordFacts> {
+async function factsOf({ model, start, controls, inputs: { startNoise, encoded } }: RunPlan): Promise<RecordFacts> {
   return {
     version: 2,
     program: programName,
@@ -59,8 +61,27 @@ async function factsOf({ model, start, controls, inputs: { startNoise } }: RunPl
       ...start.digests,
       ...controls?.digests,
       ...(startNoise ? { startNoise: await digestBytes(bytesOf(startNoise)) } : {}),
+      ...(encoded ? { encoded: await encodedDigest(encoded) } : {}),
     },
   };
+}
+
+/** A model's own visible mark, else the invisible one where the picture is large enough. */
+function marked(image: Image<3>, mark: Image<4> | undefined, nominal: number): Image<3> {
+  if (mark) return withVisibleMark(image, mark, nominal);
+  return canWatermark(image) ? embedWatermark(image) : image;
+}
+
+/** Digest of the tensors of encoded prompts. */
+async function encodedDigest({ prompt, negative }: EncodedPrompts): Promise<string> {
+  const tensors = [...Object.values(prompt), ...Object.values(negative ?? {})].map(bytesOf);
+  const all = new Uint8Array(tensors.reduce((total, { length }) => total + length, 0));
+  let at = 0;
+  for (const bytes of tensors) {
+    all.set(bytes, at);
+    at += bytes.length;
+  }
+  return digestBytes(all);
 }
 
 /** The pictures of one batch. */
@@ -75,8 +96,9 @@ export async function finishPictures(
   const { images, flagged } = await checkImages(plan, start.revise?.(raw) ?? raw);
   const facts = await factsOf(plan);
   const isIndependent = !sampling.sampler.choosesSteps;
+  const mark = request.watermark ? await plan.model.visibleMark?.() : undefined;
   return images.map((image, index) => ({
-    image: request.watermark && canWatermark(image) ? embedWatermark(image) : image,
+    image: request.watermark ? marked(image, mark, plan.model.nativeSize) : image,
     index,
     record: recordOf({ request, batches, batch, index, isIndependent }, facts, {
       width,

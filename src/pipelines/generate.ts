@@ -1,54 +1,19 @@
-/** A run in stages: for each batch plan, condition, start, sample, finish. Every task and every surface goes through here. */
+/** The pictures of a request, by one model or by a cascade of them. Every task and every surface goes through here. */
 
-import { throwIfAborted } from '../errors.ts';
 import type { TaskOptions } from '../generation/inputs.ts';
 import { splitOptions } from '../generation/split-options.ts';
 import type { Model } from '../model/model.ts';
-import { joinBatches } from '../tensor/batches.ts';
-import type { Tensor } from '../tensor/tensor.ts';
-import type { GeneratedImage, Pipeline } from './events.ts';
-import { finishPictures } from './finish-pictures.ts';
-import { conditionBatch, type GuideBatch } from './guided-model.ts';
-import { noiseStream } from './noise-stream.ts';
-import { planRun } from './plan-run.ts';
-import { rehearseBatch, sampleBatch } from './sample-batch.ts';
+import { runCascade } from './cascade.ts';
+import type { Pipeline } from './events.ts';
+import { runStage } from './run-stage.ts';
 import type { Start } from './start.ts';
 
 /**
- * Generates the pictures of a request. `start` replaces the start of the task.
+ * Generates the pictures of a request. `start` replaces the start of the task, of the first model.
  * @throws `invalid-argument`, `too-large`, `shape-mismatch`, `aborted`, `not-finite`, `engine-failed`
  */
 export async function* generate(model: Model, options: TaskOptions, start?: Start): Pipeline {
-  const plan = await planRun(model, splitOptions(options, model.checkpoint.recommendation?.settings), start);
-  const { batches, inputs } = plan;
-  const stream = noiseStream(plan);
-  const made: GeneratedImage[] = [];
-  const latents: Tensor<'float32'>[] = [];
-  let firstNoise: Tensor<'float32'> | undefined;
-  let guide: GuideBatch | undefined;
-  for (const batch of batches) {
-    throwIfAborted(inputs.signal);
-    if (!batch.isMade) {
-      await rehearseBatch(plan, batch, stream);
-      continue;
-    }
-    if (!guide || !batches.areAlike) {
-      yield { kind: 'stage', stage: 'text' };
-      guide = await conditionBatch(plan, batch);
-    }
-    const noise = stream.of(batch);
-    if (plan.start.prepare) yield { kind: 'stage', stage: 'image' };
-    const drawStart = stream.startNoise(batch);
-    const prepared = (await plan.start.prepare?.(noise, batch.batch, drawStart)) ?? {};
-    const startNoise = drawStart();
-    firstNoise ??= startNoise;
-    yield { kind: 'stage', stage: 'sampling' };
-    const latent = yield* sampleBatch(plan, batch, { guide, noise, startNoise, start: prepared });
-    latents.push(latent);
-    yield { kind: 'stage', stage: 'decoding' };
-    const images = await finishPictures(plan, batch, latent);
-    made.push(...images);
-    yield { kind: 'images', iteration: batch.iteration, images };
-  }
-  if (firstNoise) yield { kind: 'result', images: made, latents: joinBatches(latents), startNoise: firstNoise };
+  const split = splitOptions(options, model.checkpoint.recommendation?.settings);
+  if (split.request.enlarge) yield* runCascade(model, split);
+  else yield* runStage(model, split, start);
 }

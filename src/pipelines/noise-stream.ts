@@ -7,6 +7,7 @@ import type { Batch } from '../generation/batches.ts';
 import { seedOf } from '../random/plain-seed.ts';
 import { createNoise } from '../random/create-noise.ts';
 import type { GivenNoise } from '../generation/inputs.ts';
+import type { GenerationRequest } from '../generation/request.ts';
 import type { SeededNoise } from '../random/noise-source.ts';
 import { offsetSeed } from '../random/seed.ts';
 import { takeBatch } from '../tensor/batches.ts';
@@ -33,17 +34,24 @@ function asSeeded(given: GivenNoise): SeededNoise {
   };
 }
 
-export function noiseStream({ request, inputs, batches, start, shapeOf }: RunPlan): NoiseStream {
-  const { noise: convention, seed, seeds, noiseSettings, fixedCode } = request;
+/** The noise of a request's seeds, or of those `offset` pictures later. */
+export function requestNoise(
+  { noise: convention, seed, seeds, noiseSettings }: GenerationRequest,
+  offset = 0,
+): SeededNoise {
   const { subseed, ...settings } = noiseSettings ?? {};
-  const create = (offset: number): SeededNoise =>
-    createNoise({
-      ...settings,
-      ...(subseed === undefined ? {} : { subseed: seedOf(subseed) }),
-      convention,
-      seed: offset === 0 ? seedOf(seed) : offsetSeed(seedOf(seed), offset),
-      ...(seeds ? { seeds: seeds.map(seedOf) } : {}),
-    });
+  return createNoise({
+    ...settings,
+    ...(subseed === undefined ? {} : { subseed: seedOf(subseed) }),
+    convention,
+    seed: offset === 0 ? seedOf(seed) : offsetSeed(seedOf(seed), offset),
+    ...(seeds ? { seeds: seeds.map(seedOf) } : {}),
+  });
+}
+
+export function noiseStream({ request, inputs, batches, start, shapeOf }: RunPlan): NoiseStream {
+  const { noise: convention, fixedCode } = request;
+  const create = (offset: number): SeededNoise => requestNoise(request, offset);
   const given = inputs.noiseSource && asSeeded(inputs.noiseSource);
   let noise = given ?? create(0);
   const code = inputs.startNoise ?? (fixedCode ? noise.normal(shapeOf(batches.largest)) : undefined);

@@ -4,7 +4,12 @@ import { createImage, type Image, toGrey } from '../image/image.ts';
 import { resize } from '../image/resize.ts';
 import type { Model } from '../model/model.ts';
 import { roundHalfEven } from '../tensor/round-half-even.ts';
-import type { PictureSize } from './picture-size.ts';
+
+/** Pixels. */
+interface PictureSize {
+  readonly width: number;
+  readonly height: number;
+}
 
 /** True for a stage of DeepFloyd IF. */
 export const isPixelStage = ({ checkpoint }: Pick<Model, 'checkpoint'>): boolean =>

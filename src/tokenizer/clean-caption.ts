@@ -62,7 +62,7 @@ const afterRepair: readonly Rule[] = [
   rule(`${b}[${d}]*[a-zA-Z]+[${d}]+[a-zA-Z]+[${d}]+[a-zA-Z${d}]*${b}`, ' '),
   rule(String.raw`${b}[${d}]+\.?[${d}]*[xх×][${d}]+\.?[${d}]*${b}`),
   rule(`${b}[${s}]+:[${s}]+`, ': '),
-  rule(String.raw`([^${d}][,./])${b}`, '$1 '),
+  rule(`([^${d}][,./])${b}`, '$1 '),
   rule(`[${s}]+`, ' '),
 ];
 

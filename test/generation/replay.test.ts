@@ -20,6 +20,7 @@ import { generate } from '../../src/pipelines/generate.ts';
 import { TorchGenerator } from '../../src/random/torch-generator.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
 import { type SampleControls, sampleControls } from '../control-models.ts';
+import { ifModel, ifStageOne, ifStageTwo } from '../if-models.ts';
 import { reference } from '../reference.ts';
 import { classModel, layoutModel, randomModel, refinerModel, sdxlModel, vqModel } from '../random-models.ts';
 import { everySamplerSetting, type Field } from './sample-requests.ts';
@@ -31,7 +32,9 @@ let models: {
   readonly classes: Model;
   readonly xl: Model;
   readonly layout: Model;
+  readonly if: Model;
 };
+let enlarger: Model;
 let refiner: Model;
 let controls: SampleControls;
 let image: Image;
@@ -45,7 +48,9 @@ before(async () => {
     randomModel(sdxlModel, engine),
     randomModel(layoutModel, engine),
   ]);
-  models = { tiny, vq, classes, xl, layout };
+  const [one, two] = [ifStageOne, ifStageTwo].map((stage) => ifModel(engine, stage)) as [Model, Model];
+  models = { tiny, vq, classes, xl, layout, if: one };
+  enlarger = two;
   refiner = await randomModel(refinerModel, engine, 'refiner.safetensors');
   [image, mask] = (await Promise.all(
     ['init', 'mask'].map((name) =>
@@ -56,7 +61,7 @@ before(async () => {
 });
 after(async () => {
   await controls?.dispose();
-  for (const model of [...Object.values(models), refiner]) await model.dispose();
+  for (const model of [...Object.values(models), refiner, enlarger]) await model.dispose();
   await engine.dispose();
 });
 
@@ -83,6 +88,7 @@ interface Row {
 const noise = 'a1111-cpu';
 const small = { width: 32, height: 32, steps: 4 };
 const wide = { width: 64, height: 32 };
+const pixels = { width: 16, height: 16, steps: 2, batchSize: 2, sampler: 'DDPMScheduler' };
 const churn = { sampler: 'euler', samplerSettings: { sChurn: 20 } };
 const box = { class: 3, box: [0.1, 0.2, 0.5, 0.5] } as const;
 const start = (batch: number): Tensor<'float32'> => new TorchGenerator(9).randn([batch, 4, 8, 8]);
@@ -109,6 +115,7 @@ const rows: { readonly [F in Field]: readonly Row[] } = {
     { model: 'xl', options: { ...small, refined: true }, without: small },
     { model: 'xl', options: { ...small, refined: true, promptSyntax: 'a1111', prompt: '[a:b:2] car' }, without: small },
   ],
+  enlarge: tasks.map((task) => ({ model: 'if', options: { ...pixels, task, enlarge: true } })),
   refinerSwitchAt: [{ model: 'xl', options: { ...small, refined: true, refinerSwitchAt: 0.3 } }],
   refinerSwitchBySteps: [
     { model: 'xl', options: { ...small, refined: true, refinerSwitchAt: 0.6, refinerSwitchBySteps: true } },
@@ -134,7 +141,7 @@ const rows: { readonly [F in Field]: readonly Row[] } = {
       without: { boxes: [{ ...box, isOccluded: true }], boxClasses: 11, width: 16, height: 16 },
     },
   ],
-  cleanCaption: [{ options: { cleanCaption: false }, changesNothing: true }],
+  cleanCaption: [{ model: 'if', options: { ...pixels, prompt: 'a (red) apple', cleanCaption: false } }],
   clipSkip: [{ options: { clipSkip: 2 } }],
   steps: [{ options: { steps: 4 } }],
   sampler: [{ options: { sampler: 'DPM++ 2M SDE Karras' } }, { options: { sampler: 'PNDMScheduler', steps: 4 } }],
@@ -215,11 +222,12 @@ const rows: { readonly [F in Field]: readonly Row[] } = {
 const base = { task: 'txt2img', prompt: 'red apple', width: 64, height: 64, steps: 3, seed: 5, watermark: false };
 
 const complete = (given: object): TaskOptions => {
-  const { refined, ...options } = { refined: false, ...given };
+  const { refined, enlarge, ...options } = { refined: false, enlarge: false, ...given };
   const task: { task: string; control?: string[]; imagePrompts?: string[] } = { ...base, ...options };
   return {
     ...task,
     ...(refined ? { refiner } : {}),
+    ...(enlarge ? { enlarge: [{ model: enlarger, steps: 2, noiseLevel: 100 }] } : {}),
     ...(task.control ? { control: task.control.map(controls.option) } : {}),
     ...(task.imagePrompts ? { imagePrompts: task.imagePrompts.map(controls.option) } : {}),
     ...(task.task === 'txt2img' ? {} : { image }),
@@ -228,7 +236,7 @@ const complete = (given: object): TaskOptions => {
 };
 
 async function isMadeAgain(model: Model, options: TaskOptions, made: GeneratedImage): Promise<void> {
-  const { image, mask, startNoise, refiner: second } = { image: undefined, mask: undefined, ...options };
+  const { image, mask, startNoise, refiner: second, enlarge } = { image: undefined, mask: undefined, ...options };
   const record = await throughFile(made);
   assert.equal(record.refiner, second?.label);
   const { inputs: controlInputs } = splitControls(options);
@@ -236,6 +244,7 @@ async function isMadeAgain(model: Model, options: TaskOptions, made: GeneratedIm
   const request = {
     ...replayed,
     refiner: second,
+    ...(enlarge ? { enlarge: record.enlarge?.map((stage) => ({ ...stage, model: enlarger })) } : {}),
     ...joinControls(replayed, controlInputs),
     ...(image ? { image } : {}),
     ...(mask ? { mask } : {}),

@@ -4,13 +4,16 @@ import { defineCommand } from '../command.ts';
 import { runGeneration } from '../generation.ts';
 import { generationOptions, modelOptions, outputOptions } from '../generation-options.ts';
 import { required, text } from '../options.ts';
-import { maskFlags, strengthFlags } from '../request-flags.ts';
+import { readImageTensors, smallFlag } from '../image-tensors.ts';
+import { maskFlags, noiseLevelFlag, strengthFlags } from '../request-flags.ts';
 
 const options = {
   init: text(['--init-img', '-i', '--image'], 'FILE', 'image to paint in (required)'),
   mask: text(['--mask', '-m'], 'FILE', 'mask (required): white is painted, black is kept'),
   ...strengthFlags,
   ...maskFlags,
+  ...smallFlag,
+  ...noiseLevelFlag,
   ...generationOptions,
   ...outputOptions,
   ...modelOptions,
@@ -29,13 +32,14 @@ export const inpaintCommand = defineCommand({
     const maskPath = required(values.mask, '--mask', 'inpaint');
     const { openImage } = await import('../../pipelines/image-files-node.ts');
     const [image, mask] = [await openImage(init), await openImage(maskPath)];
+    const given = await readImageTensors(values);
     return runGeneration(context, {
       task: 'inpaint',
       options,
       values,
       words,
       outdir: 'outputs/inpaint-samples',
-      inputs: () => ({ image, mask }),
+      inputs: () => ({ image, mask, ...given }),
     });
   },
 });

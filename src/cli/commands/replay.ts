@@ -14,17 +14,20 @@ import { checkAdapters } from '../adapter-options.ts';
 import { type CliContext, defineCommand } from '../command.ts';
 import { checkControls, closeControls, controlOptions, openControls } from '../control-options.ts';
 import { imageTensorFlags, readImageTensors } from '../image-tensors.ts';
-import { loadNamedModel, loadRefiner } from '../generation.ts';
+import { disposeAll, loadNamedModel, loadRefiner, loadStages } from '../generation.ts';
 import { modelOptions, refinerOption } from '../generation-options.ts';
+import { cascadeOptions } from '../stage-flags.ts';
 import { flag, type OptionValues, text, UsageError } from '../options.ts';
 import { pictureFiles } from '../output-files.ts';
 import { comparePicture, reportDifference } from '../compare-picture.ts';
 import { createProgress } from '../progress.ts';
+import { checkWork } from '../replay-work.ts';
 import { createStopwatch } from '../stopwatch.ts';
 
 const options = {
   ...modelOptions,
   ...refinerOption,
+  enlarge: cascadeOptions.enlarge,
   ...imageTensorFlags,
   ...controlOptions,
   init: text(['--init-img', '-i', '--image'], 'FILE', 'initial image, for img2img and inpaint'),
@@ -75,6 +78,12 @@ async function modelPath(recorded: string, given: string | undefined, option = '
   );
 }
 
+/** Where the stages of a cascade are: as given, in their order, else as recorded. */
+async function stagePaths({ enlarge = [] }: GenerationRecord, values: Values): Promise<readonly string[]> {
+  const given = values.enlarge ?? [];
+  return Promise.all(enlarge.map(({ model }, i) => modelPath(model, given[i], '--enlarge')));
+}
+
 /** A picture the record names by its digest. */
 async function recordedImage(path: string | undefined, wanted: string, what: string, option: string): Promise<Image> {
   if (path === undefined) throw new UsageError(`The picture was made from ${what}. Give it with ${option} FILE.`);
@@ -109,6 +118,7 @@ const tensorFlags = {
   latent: '--from-latents FILE',
   depth: '--depth-map FILE',
   pixels: null,
+  small: '--small FILE',
   imageEmbedding: null,
 } as const;
 
@@ -137,7 +147,15 @@ async function recordedTensors(values: Values, digests: GenerationRecord['digest
 
 /** Starts the run that makes the batch of the picture again, and only that batch; of those before it only the noise is drawn. */
 async function startAgain(
-  { model, refiner }: { readonly model: Model; readonly refiner: Model | undefined },
+  {
+    model,
+    refiner,
+    stages,
+  }: {
+    readonly model: Model;
+    readonly refiner: Model | undefined;
+    readonly stages: readonly Model[];
+  },
   record: GenerationRecord,
   values: Values,
   controls: ControlInputs,
@@ -146,9 +164,12 @@ async function startAgain(
   const { digests, task } = record;
   const { replayRequest } = await import('../../generation/record.ts');
   const { generate } = await import('../../pipelines/generate.ts');
+  if (digests.encoded !== undefined)
+    throw new UsageError('The picture was made from encoded prompts that only a program can give.');
   const options = {
     ...replayRequest(record),
     refiner,
+    ...(record.enlarge ? { enlarge: record.enlarge.map((stage, i) => ({ ...stage, model: stages[i] })) } : {}),
     ...joinControls(record, controls),
     ...(values.noSafety ? { safety: false } : {}),
     ...(digests.startNoise === undefined
@@ -165,26 +186,6 @@ async function startAgain(
   return generate(model, options as TaskOptions);
 }
 
-/** Most steps x pixels of a replay that was not allowed more: 100 steps of 1024 x 1024 pixels. */
-const mostWork = 100 * 1024 * 1024;
-/** Most pixels at once: their memory is not asked for either. */
-const mostPixels = 3 * 1024 * 1024;
-/** A step of a smaller picture does not cost less. */
-const leastPixels = 256 * 256;
-
-/** A picture of a stranger may not order hours of work unasked. */
-function checkWork(record: GenerationRecord, isAllowed: boolean): void {
-  const { width, height, steps, batchSize = 1, iteration, noise } = record;
-  const pixels = width * height * batchSize;
-  // Of earlier batches only the noise is drawn, which is little work but not none.
-  const earlier = noise === 'compvis' ? ((iteration - 1) * leastPixels) / 2 : 0;
-  if (isAllowed || (pixels <= mostPixels && Math.max(pixels, leastPixels) * steps + earlier <= mostWork)) return;
-  throw new StableDiffusionError(
-    'too-large',
-    `The picture was made with ${steps} steps of ${batchSize} pictures of ${width} x ${height} pixels, in iteration ${iteration}. That takes long; allow it with --large.`,
-  );
-}
-
 async function makeAgain(context: CliContext, record: GenerationRecord, values: Values): Promise<GeneratedImage> {
   checkWork(record, values.large);
   const progress = createProgress(context.err, context.now, values.quiet || values.json);
@@ -197,13 +198,15 @@ async function makeAgain(context: CliContext, record: GenerationRecord, values: 
   });
   let refiner: Model | undefined;
   let controls: ControlInputs | undefined;
+  let stages: readonly Model[] = [];
   try {
     checkAdapters(record, model);
     if (record.refiner !== undefined)
       refiner = await loadRefiner(context, await modelPath(record.refiner, values.refiner, '--refiner'), model, values);
+    stages = await loadStages(context, await stagePaths(record, values), model, values);
     controls = await openControls(model, values);
     await checkControls(record, controls);
-    for await (const event of await startAgain({ model, refiner }, record, values, controls, context.signal)) {
+    for await (const event of await startAgain({ model, refiner, stages }, record, values, controls, context.signal)) {
       if (event.kind === 'step') progress.step('sampling', event.step, event.steps);
       const made = event.kind === 'result' ? event.images[record.index] : undefined;
       if (made) return { ...made, record };
@@ -211,6 +214,7 @@ async function makeAgain(context: CliContext, record: GenerationRecord, values: 
   } finally {
     progress.clear();
     await refiner?.dispose();
+    await disposeAll(stages);
     if (controls) await closeControls(controls);
     await model.dispose();
   }
