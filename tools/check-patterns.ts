@@ -20,6 +20,11 @@ const excused: Readonly<Record<string, string>> = {
   '^(.+)\\.lora_magnitude_vector(?:\\.[^.]+)?(?:\\.weight)?$': 'names of tensors, bounded by the header of the file',
 };
 
+/** Files whose expressions are those of an original, and only see short texts. */
+const excusedFiles: Readonly<Record<string, string>> = {
+  'src/tokenizer/clean-caption.ts': 'texts of at most 16,384 characters, which take less than a second',
+};
+
 /** Functions that build expressions when they are called: one call each. */
 const builders: Readonly<Record<string, (module: Record<string, unknown>) => unknown>> = {
   'src/server/http/not-found.ts': ({ createNotFound }) =>
@@ -116,7 +121,7 @@ for (const [key, places] of found) {
   const [source, flags] = JSON.parse(key) as [string, string];
   const excuse = excused[source];
   unused.delete(source);
-  if (excuse !== undefined) continue;
+  if (excuse !== undefined || [...places].every((path) => path in excusedFiles)) continue;
   const verdict = await check(source, flags, { timeout: 60_000 });
   if (verdict.status === 'safe') continue;
   const how = verdict.status === 'vulnerable' ? verdict.complexity.summary : 'undecided';

@@ -27,6 +27,10 @@ const plainTypes: ReadonlyMap<number, DType> = new Map([
 const maximumHeader = 64 * 2 ** 20;
 const maximumTensors = 400_000;
 const maximumRank = 4;
+/** Axes of a convolution before it was flattened. */
+const maximumShape = 8;
+/** Items of all lists in the metadata; the vocabularies of language models have some 250,000. */
+const maximumItems = 2_000_000;
 
 interface StoredTensor {
   readonly entry: WeightEntry;
@@ -83,7 +87,7 @@ async function readHeader(source: ByteSource): Promise<Header> {
       if (!(cause instanceof HeaderGoesOn)) throw cause;
       if (head.length === source.size)
         throw new StableDiffusionError('file-truncated', `${source.label} ends within its header. Get it again.`);
-      if (length > maximumHeader) throw corrupt(source.label, `its header is longer than ${maximumHeader} bytes`);
+      if (length >= maximumHeader) throw corrupt(source.label, `its header is longer than ${maximumHeader} bytes`);
     }
   }
 }
@@ -137,7 +141,7 @@ const valueReaders: Readonly<Record<number, (c: HeaderCursor) => MetadataValue>>
   12: (c) => c.view.getFloat64(c.take(8), true),
 };
 
-function readValue(label: string, cursor: HeaderCursor, type: number): MetadataValue {
+function readValue(label: string, cursor: HeaderCursor, type: number, budget: { items: number }): MetadataValue {
   const read = valueReaders[type];
   if (read) return read(cursor);
   if (type !== 9) throw corrupt(label, `a metadata value has the unknown type ${type}`);
@@ -146,6 +150,8 @@ function readValue(label: string, cursor: HeaderCursor, type: number): MetadataV
   if (!readItem) throw corrupt(label, `a metadata list holds values of the unsupported type ${of}`);
   // Each item takes at least a byte, so that a length that lies ends with the bytes that are there.
   const count = cursor.u64();
+  budget.items -= count;
+  if (budget.items < 0) throw corrupt(label, `the lists of its metadata have more than ${maximumItems} items`);
   const items: MetadataValue[] = [];
   for (let i = 0; i < count; i++) items.push(readItem(cursor));
   return items;
@@ -165,9 +171,10 @@ function parseHeader(source: ByteSource, head: Uint8Array): Header {
   if (tensorCount > maximumTensors || valueCount > maximumTensors)
     throw corrupt(label, `it describes ${tensorCount} tensors and ${valueCount} metadata values`);
   const metadata = new Map<string, MetadataValue>();
+  const budget = { items: maximumItems };
   for (let i = 0; i < valueCount; i++) {
     const key = cursor.text();
-    metadata.set(key, readValue(label, cursor, cursor.u32()));
+    metadata.set(key, readValue(label, cursor, cursor.u32(), budget));
   }
   const described = Array.from({ length: tensorCount }, () => {
     const name = cursor.text();
@@ -181,10 +188,16 @@ function parseHeader(source: ByteSource, head: Uint8Array): Header {
     throw corrupt(label, `its alignment is ${String(alignment)}`);
   const start = Math.ceil(cursor.position() / alignment) * alignment;
   const tensors = new Map<string, StoredTensor>();
+  let bytes = 0;
   for (const { name, axes, type, offset } of described) {
     if (tensors.has(name)) throw corrupt(label, `two tensors are named ${JSON.stringify(name)}`);
-    tensors.set(name, storedTensor(source, { name, axes, type, offset: start + offset }, metadata));
+    const stored = storedTensor(source, { name, axes, type, offset: start + offset }, metadata);
+    tensors.set(name, stored);
+    bytes += stored.bytes;
   }
+  // Tensors do not share bytes: a small file cannot describe large ones.
+  if (bytes > source.size)
+    throw corrupt(label, `its tensors have ${bytes} bytes together, and the file has ${source.size}`);
   return { metadata, tensors };
 }
 
@@ -222,7 +235,7 @@ function storedTensor(
 }
 
 function originalShape(value: MetadataValue | undefined): readonly number[] | undefined {
-  if (!Array.isArray(value)) return undefined;
+  if (!Array.isArray(value) || value.length > maximumShape) return undefined;
   const sizes = value.filter((size): size is number => typeof size === 'number' && Number.isInteger(size) && size >= 0);
   return sizes.length === value.length ? sizes : undefined;
 }

@@ -3,6 +3,7 @@
  * numbers, sizes and the like go, and punctuation is evened out. The pipelines clean twice.
  */
 
+import { StableDiffusionError } from '../errors.ts';
 import { fixText } from './fix-text.ts';
 import { unescapeHtml } from './html-entities.ts';
 import { htmlText } from './html-text.ts';
@@ -94,8 +95,16 @@ function unquotePlus(text: string): string {
   });
 }
 
-/** One cleaning. */
+/** Characters of a caption that is cleaned. The original's rules take quadratic time; the model reads some hundred characters. */
+const longestCaption = 16_384;
+
+/** One cleaning. Throws `too-large`. */
 export function cleanCaptionOnce(caption: string): string {
+  if (caption.length > longestCaption)
+    throw new StableDiffusionError(
+      'too-large',
+      `The prompt has ${caption.length} characters, and at most ${longestCaption} are cleaned. Shorten it, or leave the cleaning out.`,
+    );
   let text = applied(strip(unquotePlus(caption)).toLowerCase(), beforeMarkup);
   text = applied(htmlText(text), afterMarkup);
   if ((text.match(/[-_]/g) ?? []).length > 3) text = text.replace(/[-_]/g, ' ');

@@ -60,10 +60,13 @@ function typeOf(error: unknown): string {
   return error instanceof Error ? error.name : typeof error;
 }
 
+/** Milliseconds after which others have a turn. */
+const longestSlice = 10;
+
 /** Runs a graph. See above. */
 export async function executeWorkflow(graph: ApiGraph, options: ExecuteOptions): Promise<WorkflowResult> {
   const { nodes, cache, targets, onEvent = () => {}, signal } = options;
-  const outputs: Record<string, NodeOutput> = {};
+  const outputs = new Map<string, NodeOutput>();
   const executed: string[] = [];
   onEvent({ kind: 'start' });
   const state = await RunState.of(graph, options);
@@ -76,12 +79,18 @@ export async function executeWorkflow(graph: ApiGraph, options: ExecuteOptions):
   const failure = (node: string) => ({ node, nodeType: classOf(node), executed: [...executed] });
   const show = (node: string, ui: NodeOutput | undefined): void => {
     if (!ui) return;
-    outputs[node] = ui;
+    outputs.set(node, ui);
     onEvent({ kind: 'executed', node, output: ui });
   };
+  let since = performance.now();
   let status: WorkflowResult['status'] = 'success';
   let error: NodeError | undefined;
   for (let id = order.next(); id !== undefined; id = order.next()) {
+    // Values that are kept come without any waiting, and thousands of them would hold up everybody else.
+    if (performance.now() - since > longestSlice) {
+      await new Promise((resolve) => setTimeout(resolve, 0));
+      since = performance.now();
+    }
     const kept = state.values(id);
     if (kept) {
       show(id, kept.ui);
@@ -118,5 +127,5 @@ export async function executeWorkflow(graph: ApiGraph, options: ExecuteOptions):
   }
   cache.keepOnly(state.keys());
   if (status === 'success') onEvent({ kind: 'success' });
-  return { status, outputs, error, values: (id) => state.values(id)?.outputs };
+  return { status, outputs: Object.fromEntries(outputs), error, values: (id) => state.values(id)?.outputs };
 }

@@ -77,10 +77,11 @@ export function validateWorkflow(
   );
   if (wanted.length === 0) return refused(refusal('prompt_no_outputs', 'Prompt has no outputs', ''));
   const validation = new NodeValidation(graph, nodes, lists);
-  const nodeErrors: Record<
+  // A map: nodes may be called `constructor` or `__proto__`.
+  const found = new Map<
     string,
     { errors: readonly ValidationError[]; dependent_outputs: string[]; class_type: string }
-  > = {};
+  >();
   const outputs: string[] = [];
   const messages: string[] = [];
   let told = 0;
@@ -91,16 +92,18 @@ export function validateWorkflow(
       continue;
     }
     messages.push(...errors.map(({ message, details }) => `${message}: ${details}`));
-    for (const [id, found] of validation.wrong) {
+    for (const [id, { errors: own }] of validation.wrong) {
       if (++told > mostTold) break;
-      nodeErrors[id] ??= { errors: found.errors, dependent_outputs: [], class_type: graph.get(id)?.class_type ?? '' };
-      nodeErrors[id].dependent_outputs.push(output);
+      const node = found.get(id) ?? { errors: own, dependent_outputs: [], class_type: graph.get(id)?.class_type ?? '' };
+      node.dependent_outputs.push(output);
+      found.set(id, node);
     }
   }
   const error =
     outputs.length > 0
       ? undefined
       : refusal('prompt_outputs_failed_validation', 'Prompt outputs failed validation', messages.join('\n'));
+  const nodeErrors = Object.fromEntries(found);
   return { valid: outputs.length > 0, error, nodeErrors, outputs, graph: converted(graph, validation) };
 }
 

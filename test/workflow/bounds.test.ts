@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
+import { RunMessages } from '../../src/server/comfyui/run-messages.ts';
 import { float32, zeros } from '../../src/tensor/tensor.ts';
 import { WorkflowCache } from '../../src/workflow/cache.ts';
 import type { WorkflowContext, WorkflowFiles } from '../../src/workflow/context.ts';
@@ -211,4 +212,44 @@ test('the errors of a large graph are told in bounded number', () => {
   });
   assert.ok(told < 20_000_000, `${told} characters`);
   assert.ok(milliseconds < 5000, `${milliseconds} ms`);
+});
+
+test('nodes may have any name', async () => {
+  for (const id of ['__proto__', 'constructor', 'toString']) {
+    const wrong = parseApiGraph(`{${JSON.stringify(id)}:{"class_type":"PreviewImage","inputs":{}}}`);
+    const { valid, nodeErrors } = validateWorkflow(wrong, nodes, lists);
+    assert.equal(valid, false);
+    assert.deepEqual(Object.keys(nodeErrors), [id]);
+    const right = parseApiGraph(`{${JSON.stringify(id)}:{"class_type":"PreviewAny","inputs":{"source":"x"}}}`);
+    const { status, outputs } = await executeWorkflow(right, {
+      nodes,
+      context,
+      cache: new WorkflowCache(),
+      targets: [id],
+    });
+    assert.equal(status, 'success');
+    assert.deepEqual(Object.entries(outputs), [[id, { text: ['x'] }]]);
+  }
+});
+
+test('others have a turn among thousands of nodes whose values are kept', async () => {
+  const many: Record<string, Node> = { a: node('EmptyLatentImage', { width: 16, height: 16, batch_size: 1 }) };
+  for (let i = 0; i < 9000; i++) many[`p${i}`] = node('PreviewAny', { source: ['a', 0] });
+  let turns = 0;
+  const timer = setInterval(() => turns++, 1);
+  const targets = Object.keys(many).slice(1);
+  const { status } = await run(many, { targets });
+  clearInterval(timer);
+  assert.equal(status, 'success');
+  assert.ok(turns > 1, `${turns} turns`);
+});
+
+test('the state of a large workflow is told in part, and to nobody where nobody listens', () => {
+  const messages = new RunMessages('x');
+  for (let i = 0; i < 5000; i++) messages.of({ kind: 'executing', node: `n${i}` });
+  const [state] = messages.of({ kind: 'finished', node: 'n4999' });
+  const { nodes: told } = (state?.message as { readonly data: { readonly nodes: object } }).data;
+  assert.equal(Object.keys(told).length, 1000);
+  assert.ok('n4999' in told);
+  assert.deepEqual(messages.of({ kind: 'finished', node: 'n4999' }, false), []);
 });

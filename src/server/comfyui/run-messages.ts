@@ -21,9 +21,13 @@ interface NodeState {
   readonly state: 'running' | 'finished';
 }
 
+/** Nodes of a state: a graph has 10,000 at most, and each step tells all of them. */
+const mostNodes = 1000;
+
 export class RunMessages {
   readonly #promptId: string;
   readonly #nodes = new Map<string, NodeState>();
+  #isHeard = true;
   /** The node that runs. */
   executing: string | undefined;
 
@@ -35,7 +39,8 @@ export class RunMessages {
     return { message: { type, data: { ...data, prompt_id: this.#promptId } }, forAll: false };
   }
 
-  #state(): Told {
+  #state(): readonly Told[] {
+    if (!this.#isHeard) return [];
     const nodes = Object.fromEntries(
       [...this.#nodes].map(([id, { value, max, state }]) => [
         id,
@@ -51,24 +56,34 @@ export class RunMessages {
         },
       ]),
     );
-    return { message: { type: 'progress_state', data: { prompt_id: this.#promptId, nodes } }, forAll: true };
+    return [{ message: { type: 'progress_state', data: { prompt_id: this.#promptId, nodes } }, forAll: true }];
   }
 
-  /** What is sent for something that the worker told. */
-  of(told: WorkflowMessage): readonly Told[] {
+  /** A node of the state, as the newest. The oldest go, because all that are left are told at each step. */
+  #note(node: string, state: NodeState): void {
+    if (!this.#nodes.has(node) && this.#nodes.size >= mostNodes) {
+      const [oldest] = this.#nodes.keys();
+      if (oldest !== undefined) this.#nodes.delete(oldest);
+    }
+    this.#nodes.set(node, state);
+  }
+
+  /** What is sent for something that the worker told. `isHeard`: whether anybody listens; if not, states of all nodes are left out. */
+  of(told: WorkflowMessage, isHeard = true): readonly Told[] {
+    this.#isHeard = isHeard;
     switch (told.kind) {
       case 'executing':
         this.executing = told.node;
-        this.#nodes.set(told.node, { value: 0, max: 1, state: 'running' });
-        return [this.#state(), this.#own('executing', { node: told.node, display_node: told.node })];
+        this.#note(told.node, { value: 0, max: 1, state: 'running' });
+        return [...this.#state(), this.#own('executing', { node: told.node, display_node: told.node })];
       case 'progress':
         return this.#progress(told);
       case 'executed':
         return [this.#own('executed', { node: told.node, display_node: told.node, output: told.output })];
       case 'finished': {
         const { max = 1 } = this.#nodes.get(told.node) ?? {};
-        this.#nodes.set(told.node, { value: max, max, state: 'finished' });
-        return [this.#state()];
+        this.#note(told.node, { value: max, max, state: 'finished' });
+        return this.#state();
       }
       default: {
         const [type, data] = historyMessage(told, this.#promptId) ?? [];
@@ -78,18 +93,18 @@ export class RunMessages {
   }
 
   #progress({ node, value, max, preview }: Extract<WorkflowMessage, { kind: 'progress' }>): readonly Told[] {
-    this.#nodes.set(node, { value, max, state: 'running' });
+    this.#note(node, { value, max, state: 'running' });
     const number: Told = {
       message: { type: 'progress', data: { value, max, prompt_id: this.#promptId, node } },
       forAll: true,
     };
-    if (preview === undefined) return [this.#state(), number];
+    if (preview === undefined) return [...this.#state(), number];
     const picture = (to: 'new' | 'old'): Told => ({
       message: { preview: Buffer.from(preview, 'base64'), node, promptId: this.#promptId },
       forAll: true,
       to,
     });
-    return [this.#state(), picture('new'), number, picture('old')];
+    return [...this.#state(), picture('new'), number, picture('old')];
   }
 
   /** Behind the end of the run. */

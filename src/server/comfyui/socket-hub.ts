@@ -64,7 +64,9 @@ export class SocketHub {
   #onEvent(event: JobEvent): void {
     if (event.kind === 'workflow') {
       const open = this.#open.get(event.id);
-      for (const told of open?.run.of(event.message) ?? []) this.#tell(told, (open as OpenWorkflow).job);
+      if (!open) return;
+      const { run, job } = open;
+      for (const told of run.of(event.message, this.count(job.owner) > 0)) this.#tell(told, job);
     } else if (event.kind === 'state' && isWorkflowJob(event.job)) this.#onState(event.job);
   }
 
