@@ -98,13 +98,21 @@ function unquotePlus(text: string): string {
 /** Characters of a caption that is cleaned. The original's rules take quadratic time; the model reads some hundred characters. */
 const longestCaption = 16_384;
 
-/** One cleaning. Throws `too-large`. */
-export function cleanCaptionOnce(caption: string): string {
-  if (caption.length > longestCaption)
+function checkLength({ length }: string): void {
+  if (length > longestCaption)
     throw new StableDiffusionError(
       'too-large',
-      `The prompt has ${caption.length} characters, and at most ${longestCaption} are cleaned. Shorten it, or leave the cleaning out.`,
+      `The prompt has ${length} characters, and at most ${longestCaption} are cleaned. Shorten it, or leave the cleaning out.`,
     );
+}
+
+/** One cleaning. Throws `too-large`. */
+export function cleanCaptionOnce(caption: string): string {
+  checkLength(caption);
+  return cleaned(caption);
+}
+
+function cleaned(caption: string): string {
   let text = applied(strip(unquotePlus(caption)).toLowerCase(), beforeMarkup);
   text = applied(htmlText(text), afterMarkup);
   if ((text.match(/[-_]/g) ?? []).length > 3) text = text.replace(/[-_]/g, ' ');
@@ -112,7 +120,9 @@ export function cleanCaptionOnce(caption: string): string {
   return strip(applied(applied(text, afterRepair), atEnds));
 }
 
-/** A prompt as the model is given it: cleaned twice, or only in lower case and without spaces at the ends. */
+/** A prompt as the model is given it: cleaned twice, or only in lower case and without spaces at the ends. Throws `too-large`. */
 export function cleanCaption(caption: string, isCleaned = true): string {
-  return isCleaned ? cleanCaptionOnce(cleanCaptionOnce(caption)) : strip(caption.toLowerCase());
+  if (!isCleaned) return strip(caption.toLowerCase());
+  checkLength(caption);
+  return cleaned(cleaned(caption));
 }

@@ -248,7 +248,8 @@ test('the state of a large workflow is told in part, and to nobody where nobody 
   const messages = new RunMessages('x');
   for (let i = 0; i < 5000; i++) messages.of({ kind: 'executing', node: `n${i}` });
   const [state] = messages.of({ kind: 'finished', node: 'n4999' });
-  const { nodes: told } = (state?.message as { readonly data: { readonly nodes: object } }).data;
+  const { nodes: told = {} } =
+    (state?.message as { readonly data: { readonly nodes: object } } | undefined)?.data ?? {};
   assert.equal(Object.keys(told).length, 1000);
   assert.ok('n4999' in told);
   assert.deepEqual(messages.of({ kind: 'finished', node: 'n4999' }, false), []);
