@@ -16,8 +16,14 @@ export async function openFile(path: string, options: OpenOptions = {}): Promise
   return fileBytes(path, await openRegular(path, options));
 }
 
+/** Closes files that nobody can reach any more: those of a workflow's models live as long as the values that its cache keeps. */
+const forgotten = new FinalizationRegistry<FileHandle>((handle) => void handle.close().catch(() => {}));
+
 function fileBytes(label: string, { handle, realPath, identity }: OpenedFile): ByteSource {
   const { size } = identity;
+  // Copies of the source share this, so that it lives as long as one of them.
+  const owner = { handle };
+  forgotten.register(owner, handle, owner);
   return {
     label,
     path: realPath,
@@ -28,14 +34,17 @@ function fileBytes(label: string, { handle, realPath, identity }: OpenedFile): B
       // Not zeroed first: it is returned only when every byte has been read.
       const bytes: Uint8Array = new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
       try {
-        await readInto(label, handle, bytes, offset);
-        if (!isSameFile(identityOf(await handle.stat()), identity)) throw changed(label);
+        await readInto(label, owner.handle, bytes, offset);
+        if (!isSameFile(identityOf(await owner.handle.stat()), identity)) throw changed(label);
       } catch (cause) {
         throw fileError(label, cause);
       }
       return bytes;
     },
-    close: () => handle.close(),
+    close() {
+      forgotten.unregister(owner);
+      return owner.handle.close();
+    },
   };
 }
 
