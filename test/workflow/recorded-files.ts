@@ -58,12 +58,18 @@ function headsOf<C extends Heads>(config: C, models: Models): C {
 /** The files of a set's folder. */
 export function recordedFiles(folder: string): WorkflowFiles & { readonly written: WrittenFile[] } {
   const models = JSON.parse(readFileSync(join(folder, 'models/models.json'), 'utf8')) as Models;
-  const base = readTensors(join(folder, 'models/checkpoints/sd1.safetensors'));
-  const made = new Map<string, ReadonlyMap<string, Tensor>>([['checkpoints/sd1.safetensors', base]]);
+  const first = 'checkpoints/sd1.safetensors';
+  const made = new Map<string, ReadonlyMap<string, Tensor>>();
   const written: WrittenFile[] = [];
   const tensorsOf = (path: string): ReadonlyMap<string, Tensor> => {
     const known = made.get(path);
     if (known) return known;
+    if (path === first) {
+      const read = readTensors(join(folder, 'models', path));
+      made.set(path, read);
+      return read;
+    }
+    const base = tensorsOf(first);
     const { own, copies = {}, same, strip } = models.files[path] as Recipe;
     const tensors = new Map<string, Tensor>(own ? readTensors(join(folder, 'models', own)) : []);
     const add = (name: string, value: Tensor | undefined): void => {
@@ -79,7 +85,7 @@ export function recordedFiles(folder: string): WorkflowFiles & { readonly writte
   };
   const weights = async (kind: FolderKind, name: string): Promise<WeightSource> => {
     const path = `${kind}/${name}`;
-    return models.files[path] || path === 'checkpoints/sd1.safetensors'
+    return models.files[path] || path === first
       ? memoryWeights(tensorsOf(path), name)
       : openWeightsAt(join(folder, 'models', path));
   };

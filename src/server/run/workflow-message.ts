@@ -1,29 +1,16 @@
 /** What a running workflow tells: the events of its nodes as JSON, for sockets and for its history. */
 
+import type { WorkflowEvent } from '../../workflow/events.ts';
+
+type EventOf<K extends WorkflowEvent['kind']> = Extract<WorkflowEvent, { readonly kind: K }>;
+type Timed = { readonly timestamp: number };
+
+/** The events of a run (`workflow/events.ts`) with their time; previews are JPEG as base64, and errors have ComfyUI's fields. */
 export type WorkflowMessage =
-  | { readonly kind: 'start'; readonly timestamp: number }
-  /** Nodes whose values are kept from before. */
-  | { readonly kind: 'cached'; readonly nodes: readonly string[]; readonly timestamp: number }
-  | { readonly kind: 'executing'; readonly node: string }
-  | {
-      readonly kind: 'progress';
-      readonly node: string;
-      readonly value: number;
-      readonly max: number;
-      /** JPEG as base64. */
-      readonly preview?: string | undefined;
-    }
-  | { readonly kind: 'executed'; readonly node: string; readonly output: Readonly<Record<string, unknown>> }
-  | { readonly kind: 'finished'; readonly node: string }
-  | { readonly kind: 'success'; readonly timestamp: number }
-  | { readonly kind: 'error'; readonly timestamp: number; readonly error: WorkflowFailure }
-  | {
-      readonly kind: 'interrupted';
-      readonly timestamp: number;
-      readonly node: string;
-      readonly nodeType: string;
-      readonly executed: readonly string[];
-    };
+  | (EventOf<'start' | 'cached' | 'success' | 'interrupted'> & Timed)
+  | EventOf<'executing' | 'executed' | 'finished'>
+  | (Omit<EventOf<'progress'>, 'preview'> & { readonly preview?: string | undefined })
+  | ({ readonly kind: 'error'; readonly error: WorkflowFailure } & Timed);
 
 /** As ComfyUI names the fields. */
 export interface WorkflowFailure {

@@ -8,6 +8,9 @@ export interface GraphChanges {
   readonly text?: string;
   readonly prefix?: string;
   readonly batch?: number;
+  readonly cfg?: number;
+  readonly negative?: string;
+  readonly checkpoint?: string;
 }
 
 export function defaultGraph({
@@ -16,14 +19,17 @@ export function defaultGraph({
   text = 'a lighthouse',
   prefix = 'ComfyUI',
   batch = 1,
-}: GraphChanges = {}): Graph {
+  cfg = 7,
+  negative = 'text, watermark',
+  checkpoint = 'sd1.safetensors',
+}: GraphChanges = {}) {
   return {
     3: {
       class_type: 'KSampler',
       inputs: {
         seed,
         steps,
-        cfg: 7.0,
+        cfg,
         sampler_name: 'euler',
         scheduler: 'normal',
         denoise: 1.0,
@@ -33,10 +39,10 @@ export function defaultGraph({
         latent_image: ['5', 0],
       },
     },
-    4: { class_type: 'CheckpointLoaderSimple', inputs: { ckpt_name: 'sd1.safetensors' } },
+    4: { class_type: 'CheckpointLoaderSimple', inputs: { ckpt_name: checkpoint } },
     5: { class_type: 'EmptyLatentImage', inputs: { width: 64, height: 64, batch_size: batch } },
     6: { class_type: 'CLIPTextEncode', inputs: { text, clip: ['4', 1] } },
-    7: { class_type: 'CLIPTextEncode', inputs: { text: 'text, watermark', clip: ['4', 1] } },
+    7: { class_type: 'CLIPTextEncode', inputs: { text: negative, clip: ['4', 1] } },
     8: { class_type: 'VAEDecode', inputs: { samples: ['3', 0], vae: ['4', 2] } },
     9: { class_type: 'SaveImage', inputs: { filename_prefix: prefix, images: ['8', 0] } },
   };
