@@ -10,6 +10,8 @@ export interface LoraWords {
   readonly path: string;
   readonly scale?: number;
   readonly textScale?: number;
+  /** Factors of its blocks. */
+  readonly blocks?: string;
 }
 
 /** `FILE`, `FILE:0.8`, `FILE:0.8:0.5`. Parts that are not numbers belong to the path. Throws `UsageError`. */

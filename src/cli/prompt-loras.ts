@@ -29,8 +29,8 @@ export async function promptLoras(prompts: readonly string[], folder: string | u
   const { openAdapterCatalog } = await import('../server/models/adapter-catalog.ts');
   const catalog = await openAdapterCatalog({ lorasFolder: folder, onUnusable: () => {} });
   const loras: LoraWords[] = [];
-  for (const { name, scale, textScale } of uses) {
-    if (catalog.findLora(name)) loras.push({ path: catalog.loraPath(name), scale, textScale });
+  for (const { name, ...strength } of uses) {
+    if (catalog.findLora(name)) loras.push({ ...strength, path: catalog.loraPath(name) });
     else
       warnings.add(
         `Lora not found: ${name.slice(0, 100)}. ${folder === undefined ? 'Name the folder of LoRAs with --lora-dir.' : 'The picture is made without it.'}`,

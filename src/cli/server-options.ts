@@ -44,6 +44,7 @@ export const workOptions = {
     "folder of preprocessors' networks and CLIP image encoders, for controls; can be repeated",
     (given) => given,
   ),
+  styles: text(['--styles'], 'FILE', "A1111's styles.csv, for prompts (default: that of --a1111)"),
   a1111: text(
     ['--a1111'],
     'DIR',
@@ -140,6 +141,7 @@ export function workOptionsOf(
   return {
     model: values.model ?? model,
     ...modelFolders(values),
+    stylesFile: stylesFile(values),
     dataFolder: values.data ?? dataFolder(environment),
     ...(values.s3 === undefined ? {} : { s3: { address: values.s3, endpoint: values.s3Endpoint } }),
     outputFolder: values.outdir === '' ? undefined : values.outdir,
@@ -162,6 +164,12 @@ export function workOptionsOf(
     logLevel: values.logLevel,
     logFormat: values.logFormat ?? (isTerminal ? 'pretty' : 'json'),
   };
+}
+
+/** The file that is named, else that of A1111's folder if there is one. */
+function stylesFile({ styles, a1111 }: Pick<WorkValues, 'styles' | 'a1111'>): string | undefined {
+  const own = a1111 === undefined ? undefined : join(a1111, 'styles.csv');
+  return styles ?? (own !== undefined && existsSync(own) ? own : undefined);
 }
 
 /** Where each program keeps what. */

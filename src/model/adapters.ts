@@ -2,7 +2,7 @@
 
 import type { Tokenizer } from '../conditioning/conditioner.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
-import { type LoraBlockWeights, parseBlockWeights } from '../adapters/lora/block-weights.ts';
+import { readBlockWeights } from '../adapters/lora/block-weights.ts';
 import { openLora } from '../adapters/lora/lora-file.ts';
 import { checkpointWithLora } from '../adapters/lora/with-lora.ts';
 import { fileStem } from '../adapters/textual-inversion.ts';
@@ -37,12 +37,6 @@ export interface AdaptedModel {
   readonly adapters: readonly string[];
 }
 
-/** `WEIGHTS` or `WEIGHTS;EXCEPTIONS`. */
-function readBlocks(text: string): LoraBlockWeights {
-  const [weights = '', exceptions = ''] = text.split(';', 2);
-  return parseBlockWeights(weights, exceptions);
-}
-
 /**
  * A checkpoint and its tokenizers with adapters. Closing the checkpoint closes the LoRAs' files; embeddings are read and closed here.
  * @throws `weights-mismatch` for adapters of another architecture, naming what does not fit; `file-unsupported`, `invalid-argument`
@@ -56,7 +50,7 @@ export async function withAdapters(
     loras.map(({ source, blocks, ...strength }) => ({
       ...strength,
       lora: openLora(source),
-      ...(blocks === undefined ? {} : { blocks: readBlocks(blocks) }),
+      ...(blocks === undefined ? {} : { blocks: readBlockWeights(blocks) }),
     })),
   );
   const adapters = loras.map(

@@ -32,8 +32,13 @@ export type PipelineEvent =
       /** A picture of the guess: not computed until called. */
       readonly preview: () => Promise<Image<3>[]>;
     }
-  /** The images of one iteration. */
-  | { readonly kind: 'images'; readonly iteration: number; readonly images: readonly GeneratedImage[] }
+  /** The images of one iteration, and the latents that they were decoded from. */
+  | {
+      readonly kind: 'images';
+      readonly iteration: number;
+      readonly images: readonly GeneratedImage[];
+      readonly latents: Tensor<'float32'>;
+    }
   /** The last event: all images, and the final latents of all iterations, [images, channels, h, w]. */
   | {
       readonly kind: 'result';

@@ -7,8 +7,8 @@ import { withoutComments } from '../prompt/comments.ts';
 import { type LoraMention, promptNetworks } from '../prompt/lora-mentions.ts';
 
 /** As `Model.adapters` names it. */
-const adapterOf = ({ name, scale, textScale }: LoraMention): string =>
-  `lora:${name}:${scale}${textScale === scale ? '' : `:${textScale}`}`;
+const adapterOf = ({ name, scale, textScale, blocks }: LoraMention): string =>
+  `lora:${name}:${scale}${textScale === scale ? '' : `:${textScale}`}${blocks === undefined ? '' : `:lbw=${blocks}`}`;
 
 /**
  * The request with prompts as the text encoder reads them. A LoRA belongs to a loaded model, so one that the model does not have at that

@@ -47,7 +47,7 @@ export async function* runStage(model: Model, options: SplitOptions, start?: Sta
     yield { kind: 'stage', stage: 'decoding' };
     const images = await finishPictures(plan, batch, latent);
     made.push(...images);
-    yield { kind: 'images', iteration: batch.iteration, images };
+    yield { kind: 'images', iteration: batch.iteration, images, latents: latent };
   }
   if (firstNoise) yield { kind: 'result', images: made, latents: joinBatches(latents), startNoise: firstNoise };
 }

@@ -12,6 +12,8 @@ export interface LoraMention {
   readonly scale: number;
   /** In the text encoder. */
   readonly textScale: number;
+  /** Factors of its blocks (`lbw=`, and exceptions `lbwe=` behind a semicolon). */
+  readonly blocks?: string;
 }
 
 export interface PromptNetworks {
@@ -30,6 +32,13 @@ export const networkKinds: ReadonlySet<string> = new Set([...loraKinds, 'hyperne
 /** More makes no picture of anything. */
 const strongest = 100;
 
+/** sd-webui-lora-block-weight's factors. */
+function blocksOf(named: ReadonlyMap<string, string>): { readonly blocks?: string } {
+  const [weights, exceptions] = [named.get('lbw'), named.get('lbwe')];
+  if (weights === undefined) return {};
+  return { blocks: exceptions === undefined ? weights : `${weights};${exceptions}` };
+}
+
 /** `name:TEXT:UNET`, or `name:te=…:unet=…`; a missing number is 1. Undefined where one is no number. */
 function readLora({ positional, named }: ExtraNetwork): LoraMention | undefined {
   const number = (text: string | undefined, otherwise: number): number =>
@@ -38,7 +47,7 @@ function readLora({ positional, named }: ExtraNetwork): LoraMention | undefined 
   const scale = number(named.get('unet'), number(positional[2], textScale));
   return Number.isNaN(textScale) || Number.isNaN(scale)
     ? undefined
-    : { name: (positional[0] ?? '').trim(), textScale, scale };
+    : { name: (positional[0] ?? '').trim(), textScale, scale, ...blocksOf(named) };
 }
 
 const written = ({ kind, items }: ExtraNetwork): string => `<${kind}:${items.join(':')}>`.slice(0, 100);

@@ -17,6 +17,7 @@ import type { PicturePool } from './pictures/picture-pool.ts';
 import type { BlobStore } from './store/blob-store.ts';
 import type { PictureFolder } from './store/picture-folder.ts';
 import type { LinkSigner } from './store/signed-link.ts';
+import type { PromptStyle } from './styles.ts';
 import type { TaskNames } from './task-names.ts';
 import type { Webhooks } from './webhook.ts';
 
@@ -42,6 +43,8 @@ export interface ServerContext {
   readonly controls: ControlCatalog;
   /** Their networks. */
   readonly controlPool: ControlPool;
+  /** A1111's styles. */
+  readonly styles: readonly PromptStyle[];
   readonly models: ModelPool;
   /** Bytes that callers store. */
   readonly quota: StorageQuota;

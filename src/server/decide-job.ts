@@ -10,7 +10,7 @@ import { requestSchemas } from '../generation/request.ts';
 import { workOf } from './admission/work.ts';
 import type { ServerContext } from './context.ts';
 import { type ControlledDraft, type ControlPlace, decideControls } from './decide-controls.ts';
-import { type LoraUse, parseExtraNetworks } from './extra-networks.ts';
+import { checkBlocks, type LoraUse, parseExtraNetworks } from './extra-networks.ts';
 import { enlargedSide, type HiresDraft, hiresSize } from './hires.ts';
 import { atField, invalidField } from './http/problem.ts';
 import { type JobRequest, jobRequestSchema, type NewJob, takenFields } from './job.ts';
@@ -42,6 +42,7 @@ export interface JobDraft extends z.output<typeof draftSchema> {
   /** Ids in the store. */
   readonly image?: string | undefined;
   readonly mask?: string | undefined;
+  readonly images?: readonly string[] | undefined;
   readonly resizeMode?: JobRequest['resizeMode'];
   readonly inpaint?: JobRequest['inpaint'];
   readonly hires?: HiresDraft | undefined;
@@ -149,10 +150,11 @@ function seedsOf({ context: { random }, draft, checks }: Decision, count: number
 
 /** LoRAs that a prompt names, and what was left out of it. As in A1111, unknown ones and those without effect are left out. */
 function lorasOf(
-  { context: { adapters }, promptSyntax }: Decision,
+  { context: { adapters }, promptSyntax, checks }: Decision,
   prompt: string,
 ): { readonly loras: readonly LoraUse[]; readonly warnings: readonly string[] } {
   const { loras, warnings } = parseExtraNetworks(prompt, promptSyntax);
+  checkBlocks(loras, checks.at('prompt'));
   const unknown = [...new Set(loras.map(({ name }) => name).filter((name) => !adapters.findLora(name)))];
   return {
     loras: loras.filter(({ name, scale, textScale }) => adapters.findLora(name) && (scale !== 0 || textScale !== 0)),

@@ -1,13 +1,16 @@
 /** LoRAs that a prompt names, `<lora:name:0.8>` (extensions-builtin/Lora of A1111 v1.10.1). */
 
 import { z } from 'zod';
+import { readBlockWeights } from '../adapters/lora/block-weights.ts';
 import { withoutComments } from '../prompt/comments.ts';
 import { networkKinds, type PromptNetworks, promptNetworks } from '../prompt/lora-mentions.ts';
+import { invalidField } from './http/problem.ts';
 
 export const loraUseSchema = z.object({
   name: z.string(),
   /** In the UNet. */ scale: z.number(),
   /** In the text encoder. */ textScale: z.number(),
+  /** Factors of its blocks. */ blocks: z.string().optional(),
 });
 export type LoraUse = z.output<typeof loraUseSchema>;
 
@@ -19,4 +22,16 @@ export function parseExtraNetworks(prompt: string, syntax: 'plain' | 'a1111' = '
   return syntax === 'a1111'
     ? promptNetworks(withoutComments(prompt))
     : promptNetworks(prompt, (kind) => networkKinds.has(kind));
+}
+
+/** Throws `invalid-argument` at a field for factors of blocks that cannot be read. */
+export function checkBlocks(loras: readonly LoraUse[], where: readonly string[]): void {
+  for (const { blocks } of loras) {
+    if (blocks === undefined) continue;
+    try {
+      readBlockWeights(blocks);
+    } catch (error) {
+      throw invalidField(where, error instanceof Error ? error.message : 'the factors of a LoRA are not valid');
+    }
+  }
 }

@@ -9,6 +9,7 @@ import { noiseConventions } from '../random/noise-source.ts';
 import { loraUseSchema } from './extra-networks.ts';
 import { hiresSchema } from './hires.ts';
 import { jobControlFields } from './job-controls.ts';
+import { hiresSchema } from './job-hires.ts';
 import { blobIdSchema } from './store/blob-store.ts';
 import { upgradeJobRequest } from './upgrade-job.ts';
 
@@ -115,6 +116,8 @@ const currentRequest = z.object({
   /** The initial picture and the mask, in the store. */
   image: blobIdSchema.optional(),
   mask: blobIdSchema.optional(),
+  /** The initial picture of each picture of a batch; `image` is the first. */
+  images: z.array(blobIdSchema).min(2).max(1024).optional(),
   /** How a picture with a different aspect ratio is fitted. */
   resizeMode: z.enum(['stretch', 'crop', 'fill']).optional(),
   inpaint: inpaintSchema.optional(),

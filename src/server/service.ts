@@ -15,6 +15,7 @@ import { openParts, type Parts, startWork } from './parts.ts';
 import type { WorkOptions } from './work-options.ts';
 import { serverFeatures } from './routes/comfyui/server-facts.ts';
 import { createLinkSigner } from './store/signed-link.ts';
+import { readStyles } from './styles.ts';
 import { createTaskNames } from './task-names.ts';
 
 export interface ServiceOptions extends WorkOptions {
@@ -79,6 +80,7 @@ export async function openService(options: ServiceOptions, base = ''): Promise<S
       features: serverFeatures(parts),
       owners: ['local', ...(options.owners ?? [])],
     }),
+    styles: await readStyles(options.stylesFile),
     quota: createStorageQuota(parts.limits.storedBytesPerCaller, Date.now),
     options: await openOptionsStore(join(options.dataFolder, 'options.json')),
     tasks: createTaskNames(),

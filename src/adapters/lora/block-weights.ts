@@ -98,6 +98,12 @@ export function parseBlockWeights(weights: string, exceptions = ''): LoraBlockWe
   return { factors, exceptions: readExceptions(exceptions) };
 }
 
+/** `WEIGHTS` or `WEIGHTS;EXCEPTIONS`. Throws as `parseBlockWeights`. */
+export function readBlockWeights(text: string): LoraBlockWeights {
+  const [weights = '', exceptions = ''] = text.split(';', 2);
+  return parseBlockWeights(weights, exceptions);
+}
+
 /** A1111's name of a module: of the UNet by its tensor's canonical name, else the text encoder's by its own. */
 export function blockModuleName(network: 'unet' | 'text', name: string): string {
   const bare = name.replace(/\.(?:weight|bias)$/, '').replaceAll('.', '_');

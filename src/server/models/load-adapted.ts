@@ -17,7 +17,7 @@ export async function loadAdapted(
 ): Promise<Model> {
   const options = {
     ...how,
-    loras: loras.map(({ name, scale, textScale }) => ({ path: adapters.loraPath(name), scale, textScale })),
+    loras: loras.map(({ name, ...strength }) => ({ ...strength, path: adapters.loraPath(name) })),
   };
   const embeddings = adapters.embeddingPaths();
   try {

@@ -18,6 +18,7 @@ import { ping } from './a1111/ping.ts';
 import { sysinfo } from './a1111/sysinfo.ts';
 import { pngInfo } from './a1111/png-info.ts';
 import { progress } from './a1111/progress.ts';
+import { promptStyles } from './a1111/prompt-styles.ts';
 import { refreshCheckpoints } from './a1111/refresh-checkpoints.ts';
 import { samplers } from './a1111/samplers.ts';
 import { schedulers } from './a1111/schedulers.ts';
@@ -71,6 +72,7 @@ export const routes: readonly Route[] = [
   latentUpscaleModes,
   cmdFlags,
   memory,
+  promptStyles,
   loras,
   embeddings,
   refreshLoras,

@@ -4,27 +4,33 @@ import { nodeImageCodec } from '../../image/codec/codec-node.ts';
 import type { Image } from '../../image/image.ts';
 import type { GeneratedImage } from '../../pipelines/events.ts';
 import { type GenerationRecord, programName } from '../../generation/record.ts';
+import type { Tensor } from '../../tensor/tensor.ts';
 import { workOfStep } from '../admission/work.ts';
 import type { JobRequest } from '../job.ts';
 import { persist } from './persist.ts';
 import { composeOffThread } from './picture-thread.ts';
-import { secondPass } from './pipeline-of.ts';
+import { type FirstPass, secondPass } from './pipeline-of.ts';
 import { settingsText } from './settings-text.ts';
 import { spend } from './spend.ts';
 import { inTurns } from './turns.ts';
-import type { ChunkContext, Picture } from './work.ts';
+import { type ChunkContext, type Picture, picturesOf } from './work.ts';
 
 /** Runs the second pass, if any, and stores the picture. */
-export async function finishPicture(picture: Picture, made: GeneratedImage, chunkContext: ChunkContext): Promise<void> {
+export async function finishPicture(
+  picture: Picture,
+  made: GeneratedImage,
+  latent: Tensor<'float32'>,
+  chunkContext: ChunkContext,
+): Promise<void> {
   const { work } = picture;
   const { request } = work.job;
   let [image, { record, flagged }] = [made.image, made];
   if (request.hires && !flagged) {
-    const better = await makeSecondPass(picture, request.hires, image, chunkContext);
+    const better = await makeSecondPass(picture, request.hires, { made: image, latent }, chunkContext);
     if (better) ({ image, record, flagged } = better);
   }
   if (work.stop === 'cancel') return;
-  const { overlay } = work.pictures;
+  const { overlay } = picturesOf(picture);
   const whole = overlay && !flagged ? await composeOffThread(overlay, image) : image;
   await storePicture(picture, whole, { record, flagged }, chunkContext);
 }
@@ -33,7 +39,7 @@ export async function finishPicture(picture: Picture, made: GeneratedImage, chun
 async function makeSecondPass(
   { work, index }: Picture,
   hires: NonNullable<JobRequest['hires']>,
-  made: Image<3>,
+  first: Omit<FirstPass, 'controls'>,
   { context, model, signal }: ChunkContext,
 ): Promise<GeneratedImage | undefined> {
   const { job } = work;
@@ -44,7 +50,7 @@ async function makeSecondPass(
   try {
     const other = loaded?.model ?? model;
     const controls = await work.controls?.optionsFor(other, 'second');
-    const again = await secondPass(other, { request, index }, hires, { made, controls }, context.policy, signal);
+    const again = await secondPass(other, { request, index }, hires, { ...first, controls }, context.policy, signal);
     const events = inTurns(again, {
       turns: context.turns,
       owner,

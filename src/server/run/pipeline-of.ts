@@ -6,8 +6,10 @@ import type { ControlOptions } from '../../generation/control-inputs.ts';
 import type { InpaintOptions, TaskOptions, TextToImageOptions } from '../../generation/inputs.ts';
 import { generate } from '../../pipelines/generate.ts';
 import type { Model } from '../../model/model.ts';
+import type { Tensor } from '../../tensor/tensor.ts';
 import { parseExtraNetworks } from '../extra-networks.ts';
 import { type JobRequest, takenFields } from '../job.ts';
+import { enlargedLatent, startsFromLatent } from './enlarged-latent.ts';
 import { enlargeOffThread } from './picture-thread.ts';
 
 /** A picture's index in its job. */
@@ -114,12 +116,20 @@ export function pipelineOf(
   return generate(model, options as TaskOptions);
 }
 
-/** A1111's "hires. fix": the enlarged picture is the start of a second pass, which may have another prompt and another sampler. */
+/** What the second pass starts from. */
+export interface FirstPass {
+  readonly made: Image<3>;
+  /** [1, c, h, w] */
+  readonly latent: Tensor<'float32'>;
+  readonly controls: ControlOptions | undefined;
+}
+
+/** A1111's "hires. fix": the enlarged picture, or the enlarged latent, is the start of a second pass, which may have another prompt and another sampler. */
 export async function secondPass(
   model: Model,
   { request, index }: PictureOf,
   hires: NonNullable<JobRequest['hires']>,
-  { made, controls }: { readonly made: Image<3>; readonly controls: ControlOptions | undefined },
+  { made, latent, controls }: FirstPass,
   policy: PicturePolicy,
   signal: AbortSignal,
 ): Promise<Pipeline> {
@@ -133,7 +143,11 @@ export async function secondPass(
     sampler = request.sampler,
     negativePrompt = request.negativePrompt,
   } = hires;
-  const image = await enlargeOffThread(made, { width, height, crop, filter: upscaler });
+  const { latentMode } = hires;
+  const start =
+    latentMode !== undefined && startsFromLatent(model)
+      ? { latent: enlargedLatent(latent, hires, model, latentMode) }
+      : { image: await enlargeOffThread(made, { width, height, crop, filter: upscaler }) };
   const { schedule: firstSchedule, ...first } = request;
   const schedule = hires.sampler === undefined ? (hires.schedule ?? firstSchedule) : hires.schedule;
   const second: JobRequest = {
@@ -150,7 +164,7 @@ export async function secondPass(
     ...options,
     ...(promptSyntax && model.clipTokenizer ? { promptSyntax } : {}),
     promptSettings,
-    image,
+    ...start,
     width,
     height,
     steps,

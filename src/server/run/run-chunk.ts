@@ -11,7 +11,7 @@ import { finishPicture, storePicture } from './finish-picture.ts';
 import { pipelineOf } from './pipeline-of.ts';
 import { spend } from './spend.ts';
 import { inTurns, type TurnUse } from './turns.ts';
-import type { ChunkContext, Picture, RunContext } from './work.ts';
+import { type ChunkContext, type Picture, picturesOf, type RunContext } from './work.ts';
 
 /** Makes some pictures in one run of the program. Never throws: what goes wrong ends their jobs. */
 export async function runChunk(chunk: readonly Picture[], chunkContext: ChunkContext): Promise<void> {
@@ -23,7 +23,7 @@ export async function runChunk(chunk: readonly Picture[], chunkContext: ChunkCon
   for (const work of new Set(chunk.map((picture) => picture.work))) work.skip = false;
   try {
     const controls = await first.work.controls?.optionsFor(chunkContext.model, 'first');
-    const images = { ...first.work.pictures, controls };
+    const images = { ...picturesOf(first), controls };
     const pipeline = pipelineOf(chunkContext, pictures, images, context.policy, signal);
     for await (const event of inTurns(pipeline, useOf(chunk, first.work.job.owner, chunkContext))) {
       if (event.kind === 'step') {
@@ -32,7 +32,10 @@ export async function runChunk(chunk: readonly Picture[], chunkContext: ChunkCon
       } else if (event.kind === 'images') {
         for (const made of event.images) {
           const picture = chunk[made.index];
-          if (picture && left.has(picture)) await finishPicture(picture, made, chunkContext);
+          if (picture && left.has(picture)) {
+            const latent = takeBatch(event.latents, made.index, made.index + 1);
+            await finishPicture(picture, made, latent, chunkContext);
+          }
         }
       }
     }

@@ -41,18 +41,19 @@ const permanent = new Set([
 
 async function imagesOf(
   job: PictureJob,
+  image: string | undefined,
   { store, pictures }: RunContext,
   signal: AbortSignal,
 ): Promise<Work['pictures']> {
   const { request, owner } = job;
-  if (!request.image) return {};
+  if (!image) return {};
   const open = async (id: string): Promise<Uint8Array> => {
     const bytes = await store.get(id);
     if (!bytes)
       throw new StableDiffusionError('not-found', 'The initial picture or the mask is not in the store any more.');
     return bytes;
   };
-  const picture = await open(request.image);
+  const picture = await open(image);
   const sketch = request.task === 'inpaint' && request.mask ? await open(request.mask) : undefined;
   return pictures.run('prepare', { picture, sketch, request }, { owner, signal });
 }
@@ -63,6 +64,14 @@ export function runJobs(jobs: readonly Job[], context: RunContext): RunningJobs 
   // A workflow is never taken together with other jobs.
   if (first && isWorkflowJob(first)) return runWorkflowJob(first, context);
   return new JobGroup(jobs.filter(isPictureJob), context);
+}
+
+/** The initial picture of a job, or of each picture of its batch. */
+async function preparePictures(work: Work, context: RunContext, signal: AbortSignal): Promise<void> {
+  const { image, images = [] } = work.job.request;
+  Object.assign(work.pictures, await imagesOf(work.job, image, context, signal));
+  for (const each of images)
+    work.ofEach.push((await imagesOf(work.job, each, context, signal)) as (typeof work.ofEach)[number]);
 }
 
 /** Maps of a job's controls, which its answer returns. */
@@ -103,7 +112,7 @@ class JobGroup implements RunningJobs {
   async #run(): Promise<void> {
     for (const work of this.#works) {
       try {
-        Object.assign(work.pictures, await imagesOf(work.job, this.#context, this.#abort.signal));
+        await preparePictures(work, this.#context, this.#abort.signal);
         work.controls = await openControls(work.job, this.#context, this.#abort.signal);
       } catch (error) {
         await this.#fail(work, error);
@@ -202,7 +211,9 @@ class JobGroup implements RunningJobs {
 const chunkPixels = 8 * 512 * 512;
 
 /** Most pictures of a job in one run. Noise that is drawn for a whole batch depends on it: there it is the number alone. */
-function mostOf({ noise, width, height }: JobRequest, most: number): number {
+function mostOf({ noise, width, height, images }: JobRequest, most: number): number {
+  // Each starts from its own.
+  if (images) return 1;
   if (noise === 'compvis' || noise === 'comfy') return most;
   return Math.max(1, Math.min(most, Math.floor(chunkPixels / (width * height))));
 }

@@ -52,6 +52,8 @@ export interface Work {
   /** Seconds of work so far. */
   secondsSpent: number;
   readonly pictures: Partial<PreparedPictures>;
+  /** Of each picture of a batch, where each starts from its own. */
+  readonly ofEach: PreparedPictures[];
   /** Undefined for a job without controls. */
   controls?: JobControls | undefined;
 }
@@ -75,6 +77,11 @@ export interface ChunkContext {
   readonly fail: (work: Work, error: unknown) => Promise<void>;
 }
 
+/** What a picture of a job starts from. */
+export function picturesOf({ work, index }: Picture): Work['pictures'] {
+  return work.ofEach[index % work.job.request.batchSize] ?? work.pictures;
+}
+
 /** A job at its beginning. */
 export function workOn(job: PictureJob): Work {
   const { prompts, steps, hires } = job.request;
@@ -89,5 +96,6 @@ export function workOn(job: PictureJob): Work {
     stepsTotal: prompts.length * (steps + (hires ? (hires.steps ?? steps) : 0)),
     secondsSpent: 0,
     pictures: {},
+    ofEach: [],
   };
 }

@@ -6,11 +6,20 @@ import type { ImageToImageFields, TextToImageFields } from './generation-fields.
 export const noChoice: ReadonlySet<unknown> = new Set([undefined, null, '', 'None', 'Automatic', 'none']);
 
 /** One line for each setting that a request makes and that is left out. */
-export function droppedSettings(body: TextToImageFields | ImageToImageFields): readonly string[] {
+export function droppedSettings(
+  body: TextToImageFields | ImageToImageFields,
+  styles: readonly { readonly name: string }[],
+): readonly string[] {
   const overrides = body.override_settings ?? {};
   const rows: readonly (readonly [name: string, isSet: boolean])[] = [
     ['restore_faces', body.restore_faces === true],
-    ['styles', (body.styles ?? []).length > 0],
+    ...(body.styles ?? []).map(
+      (name) =>
+        [
+          `the style ${String(name).slice(0, 100)}`,
+          !noChoice.has(name) && !styles.some((one) => one.name === name),
+        ] as const,
+    ),
     ['s_min_uncond', (body.s_min_uncond ?? 0) > 0],
     ['firstpass_image', !noChoice.has(body.firstpass_image)],
     ['latent_mask', 'latent_mask' in body && !noChoice.has(body.latent_mask)],

@@ -270,7 +270,7 @@ export async function answerGeneration(
   controls: UnitControls,
 ): Promise<Answer> {
   const body = withoutPictures(given);
-  const warnings = droppedSettings(given);
+  const warnings = droppedSettings(given, context.styles);
   if (warnings.length > 0) context.log.warn({ owner, warnings }, 'settings without effect');
   ticket.hold(Buffer.byteLength(JSON.stringify(body)));
   const accepted = await acceptJob(context, {

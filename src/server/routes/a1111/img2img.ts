@@ -11,6 +11,7 @@ import { resizeModes } from '../../../image/fit-image.ts';
 import { withInfotext } from './infotext-fields.ts';
 import { controlsIn } from './controls-in.ts';
 import { answerGeneration, sharedDraft } from './generation.ts';
+import { withStyles } from './prompt-styles.ts';
 import { generationResponse, type ImageToImageFields, imageToImageFields } from './generation-fields.ts';
 
 const fills = ['fill', 'original', 'latent noise', 'latent nothing'] as const;
@@ -44,13 +45,20 @@ function inpaintOf(body: ImageToImageFields): NonNullable<JobRequest['inpaint']>
 async function imageToImageDraft(context: ServerContext, caller: Caller, body: ImageToImageFields): Promise<JobDraft> {
   const [first, ...others] = body.init_images ?? [];
   if (first === undefined) throw new StableDiffusionError('not-found', 'Init image not found');
-  if (others.length > 0) throw invalidField(['body', 'init_images'], 'only one init image per request is supported');
+  const batch = body.batch_size ?? 1;
+  if (others.length >= Math.max(1, batch))
+    throw invalidField(
+      ['body', 'init_images'],
+      `bad number of images passed: ${others.length + 1}; expecting ${Math.max(1, batch)} or less`,
+    );
   const picture = (text: string, where: readonly (string | number)[]): Promise<string> =>
     atField(
       where,
       async () => (await storePicture(context, await readPicture(context, text.trim(), caller.signal), caller)).id,
     );
   const image = await picture(first, ['body', 'init_images', 0]);
+  const images = [image];
+  for (const [i, text] of others.entries()) images.push(await picture(text, ['body', 'init_images', i + 1]));
   const mask = body.mask ? await picture(body.mask, ['body', 'mask']) : undefined;
   const draft = sharedDraft(context, caller.owner, body, mask ? 'inpaint' : 'img2img');
   // Mode 3 enlarges the latent instead of the picture.
@@ -59,6 +67,8 @@ async function imageToImageDraft(context: ServerContext, caller: Caller, body: I
     ...draft,
     strength: body.denoising_strength ?? 0.75,
     image,
+    // As there, each picture of the batch starts from its own.
+    ...(others.length > 0 ? { images, batchSize: images.length } : {}),
     ...(mask ? { mask } : {}),
     resizeMode,
     ...(mask ? { inpaint: inpaintOf(body) } : {}),
@@ -76,7 +86,7 @@ export const img2img = defineRoute({
   response: generationResponse,
   async handle(context, request) {
     const body = withInfotext(context, request.body, imageToImageFields);
-    const draft = await imageToImageDraft(context, request, body);
+    const draft = await imageToImageDraft(context, request, withStyles(context.styles, body));
     return answerGeneration(context, request, draft, body, await controlsIn(context, request, body, true));
   },
 });

@@ -8,7 +8,6 @@ const lists: readonly (readonly [path: string, summary: string, value: unknown])
   ['hypernetworks', 'Hypernetworks', []],
   ['face-restorers', 'Face restoration', []],
   ['realesrgan-models', 'Real-ESRGAN upscalers', []],
-  ['prompt-styles', 'Prompt styles', []],
   ['script-info', 'Scripts and their arguments', []],
   ['extensions', 'Extensions', []],
 ];

@@ -8,7 +8,8 @@ import { withInfotext } from './infotext-fields.ts';
 import { controlsIn } from './controls-in.ts';
 import { answerGeneration, samplingOf, type SharedDraft, sharedDraft } from './generation.ts';
 import { generationResponse, type TextToImageFields, textToImageFields } from './generation-fields.ts';
-import { upscalerNamed } from './upscaler-table.ts';
+import { withStyles } from './prompt-styles.ts';
+import { latentModeNamed, upscalerNamed } from './upscaler-table.ts';
 
 /** "Hires. fix". What is left out or empty is as in the first pass. */
 async function hiresOf(
@@ -41,6 +42,7 @@ async function hiresOf(
     strength: body.denoising_strength ?? 0.75,
     upscaler: upscalerNamed(body.hr_upscaler ?? 'Latent', ['body', 'hr_upscaler']),
     ...(body.hr_upscaler === null ? {} : { upscalerName: body.hr_upscaler }),
+    latentMode: latentModeNamed(body.hr_upscaler ?? 'Latent'),
     prompt,
     negativePrompt,
     ...(sampling && sampling.labels.sampler !== first.labels.sampler ? { sampler: sampling.labels.sampler } : {}),
@@ -68,7 +70,7 @@ export const txt2img = defineRoute({
   response: generationResponse,
   async handle(context, request) {
     const body = withInfotext(context, request.body, textToImageFields);
-    const draft = await textToImageDraft(context, request.owner, body);
+    const draft = await textToImageDraft(context, request.owner, withStyles(context.styles, body));
     return answerGeneration(context, request, draft, body, await controlsIn(context, request, body, false));
   },
 });

@@ -1,5 +1,6 @@
 /** The upscalers there are: plain resampling. A1111's networks (ESRGAN, SwinIR, …) are not here. */
 
+import { type LatentUpscaleMode, latentUpscaleModes } from '../../../diffusion/latent-upscale.ts';
 import { invalidField } from '../../http/problem.ts';
 import type { ResizeFilter } from '../../../image/resize.ts';
 
@@ -9,7 +10,7 @@ export const upscalerNames: Readonly<Record<string, 'lanczos' | 'nearest'>> = {
   Nearest: 'nearest',
 };
 
-/** A1111's names for enlarging a latent. Here the picture is enlarged instead, with the given filter. */
+/** A1111's names for enlarging a latent, with the filter for models whose latent cannot be enlarged. */
 export const latentModes: Readonly<Record<string, Extract<ResizeFilter, 'bilinear' | 'bicubic' | 'nearest'>>> = {
   Latent: 'bilinear',
   'Latent (antialiased)': 'bilinear',
@@ -18,6 +19,11 @@ export const latentModes: Readonly<Record<string, Extract<ResizeFilter, 'bilinea
   'Latent (nearest)': 'nearest',
   'Latent (nearest-exact)': 'nearest',
 };
+
+/** The way in which the latent is enlarged; undefined for an upscaler of pictures. */
+export function latentModeNamed(name: string): LatentUpscaleMode | undefined {
+  return Object.hasOwn(latentUpscaleModes, name) ? (name as LatentUpscaleMode) : undefined;
+}
 
 /** Throws `invalid-argument` at the field. */
 export function upscalerNamed(name: string, where: readonly string[]): 'lanczos' | 'nearest' | 'bilinear' | 'bicubic' {
