@@ -1,10 +1,14 @@
 /** The second pass of a job, A1111's "hires. fix": its schema, and its size. */
 
 import { z } from 'zod';
+import { type LatentUpscaleMode, latentUpscaleModes } from '../diffusion/latent-upscale.ts';
 import { loraUseSchema } from './extra-networks.ts';
 
 /** Filters that enlarge a picture before its second pass. */
 export const upscaleFilters = ['lanczos', 'nearest', 'bicubic', 'bilinear'] as const;
+
+/** Ways to enlarge a latent, by A1111's names. */
+export const latentModes = Object.keys(latentUpscaleModes) as [LatentUpscaleMode, ...LatentUpscaleMode[]];
 
 /** A second pass at a larger size. What is left out is as in the first. */
 export const hiresSchema = z.object({
@@ -18,6 +22,8 @@ export const hiresSchema = z.object({
   strength: z.number().min(0).max(1),
   upscaler: z.enum(upscaleFilters),
   upscalerName: z.string().optional(),
+  /** The latent is enlarged instead of the picture. */
+  latentMode: z.enum(latentModes).optional(),
   prompt: z.string().optional(),
   negativePrompt: z.string().optional(),
   sampler: z.string().optional(),

@@ -9,7 +9,6 @@ import { noiseConventions } from '../random/noise-source.ts';
 import { loraUseSchema } from './extra-networks.ts';
 import { hiresSchema } from './hires.ts';
 import { jobControlFields } from './job-controls.ts';
-import { hiresSchema } from './job-hires.ts';
 import { blobIdSchema } from './store/blob-store.ts';
 import { upgradeJobRequest } from './upgrade-job.ts';
 

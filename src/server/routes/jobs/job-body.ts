@@ -16,7 +16,7 @@ import {
   priorities,
   type WorkflowRequest,
 } from '../../job.ts';
-import { upscaleFilters } from '../../hires.ts';
+import { latentModes, upscaleFilters } from '../../hires.ts';
 import { controlBody, imagePromptBody } from '../../job-controls.ts';
 
 /** Below 2^53 a number, above its digits. */
@@ -33,6 +33,7 @@ const hiresBody = z.strictObject({
   strength: z.number().min(0).max(1).default(0.7).describe('share of the noise schedule that the second pass runs'),
   steps: z.int().min(1).optional().describe('default: as in the first pass'),
   upscaler: z.enum(upscaleFilters).default('lanczos'),
+  latentMode: z.enum(latentModes).optional().describe('the latent is enlarged instead of the picture'),
   prompt: z.string().optional(),
   negativePrompt: z.string().optional(),
   sampler: z.string().max(200).optional(),
