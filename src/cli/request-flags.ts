@@ -238,6 +238,14 @@ export const requestFlags = {
   ),
   noSafety: at('safety', flag(['--no-safety'], 'turn the safety checker off'), false),
   noWatermark: at('watermark', flag(['--no-watermark'], 'leave the invisible watermark out'), false),
+  decoder: at(
+    'decoder',
+    choice(
+      ['--decoder'],
+      ['autoencoder', 'taesd'],
+      'what decodes the final latents; taesd is fast and needs --taesd (default: autoencoder)',
+    ),
+  ),
   bytes: at('bytes', choice(['--bytes'], byteConventions, 'rounding of decoded values to bytes (default: as --noise)')),
   // After `samplerSettings`, of which it sets a part.
   ...stageFlags,

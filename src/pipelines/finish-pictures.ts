@@ -24,7 +24,14 @@ async function decodeBatch(
 ): Promise<Tensor<'float32'>> {
   const [batch = 1] = latent.shape;
   const images: Tensor<'float32'>[] = [];
-  for (let i = 0; i < batch; i++) images.push(await model.decodeLatent(takeBatch(latent, i, i + 1), signal, request));
+  for (let i = 0; i < batch; i++) {
+    const one = takeBatch(latent, i, i + 1);
+    images.push(
+      request.decoder === 'taesd'
+        ? await model.decodePreview(one, signal)
+        : await model.decodeLatent(one, signal, request),
+    );
+  }
   const [first, ...rest] = images;
   if (!first) throw new StableDiffusionError('shape-mismatch', 'Expected at least one latent to decode.');
   return concatenate([first, ...rest], 0);

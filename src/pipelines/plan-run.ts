@@ -61,6 +61,21 @@ function checkTimesteps({ samplerSettings }: GenerationRequest, { sampler }: Cho
     );
 }
 
+/** Refuses the small decoder where none was loaded, or where it cannot do what the run asks of the autoencoder. */
+function checkDecoder({ hasPreviewDecoder, label }: Model, { decoder, seamless, patches }: GenerationRequest): void {
+  if (decoder !== 'taesd') return;
+  if (!hasPreviewDecoder)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `decoder is taesd, and ${label} was loaded without one. Give its file (--taesd, or taesd of loadModel).`,
+    );
+  if (seamless || patches)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      'The decoder taesd makes no seamless pictures and no patches. Leave it out, or these.',
+    );
+}
+
 /** Throws `invalid-argument`, `too-large`, `shape-mismatch`. */
 export async function planRun(model: Model, options: SplitOptions, given?: Start): Promise<RunPlan> {
   const { inputs } = options;
@@ -71,6 +86,7 @@ export async function planRun(model: Model, options: SplitOptions, given?: Start
   const sampling = chooseSampler(model, request, inputs.samplerObject);
   checkQuantization(model, request, sampling);
   checkTimesteps(request, sampling);
+  checkDecoder(model, request);
   const refiner = refinerOf(model, options, sampling);
   const shapeOf: RunPlan['shapeOf'] = (batch) => [
     batch,

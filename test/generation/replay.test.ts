@@ -42,7 +42,10 @@ let mask: Image;
 before(async () => {
   engine = createNodeEngine({ threads: 1 });
   const [tiny, vq, classes, xl, layout] = await Promise.all([
-    loadModel(reference('diffusion/pipelines/tiny.ckpt'), { engine }),
+    loadModel(reference('diffusion/pipelines/tiny.ckpt'), {
+      engine,
+      taesd: reference('networks/taesd/weights.safetensors'),
+    }),
     randomModel(vqModel, engine),
     randomModel(classModel, engine),
     randomModel(sdxlModel, engine),
@@ -196,6 +199,7 @@ const rows: { readonly [F in Field]: readonly Row[] } = {
     { options: { watermark: true, width: 256, height: 256, steps: 1 }, without: { width: 256, height: 256, steps: 1 } },
   ],
   bytes: [{ options: { bytes: 'diffusers' } }],
+  decoder: [{ options: { decoder: 'taesd' } }],
   patches: [{ options: { patches: { size: 8, stride: 8 }, width: 96 } }],
   control: [
     { options: { control: ['net'] } },

@@ -169,6 +169,7 @@ export const values: { readonly [F in Field]: fc.Arbitrary<unknown> } = {
   safety: fc.boolean(),
   watermark: fc.boolean(),
   bytes: fc.constantFrom(...byteConventions),
+  decoder: fc.constantFrom('autoencoder', 'taesd'),
   control: fc.array(
     fc.record(
       {
