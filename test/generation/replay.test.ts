@@ -17,6 +17,7 @@ import { loadModel } from '../../src/model/load-model-node.ts';
 import type { Model } from '../../src/model/model.ts';
 import type { GeneratedImage } from '../../src/pipelines/events.ts';
 import { generate } from '../../src/pipelines/generate.ts';
+import { pictures as picturesOf } from '../../src/pipelines/pictures.ts';
 import { TorchGenerator } from '../../src/random/torch-generator.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
 import { type SampleControls, sampleControls } from '../control-models.ts';
@@ -42,10 +43,7 @@ let mask: Image;
 before(async () => {
   engine = createNodeEngine({ threads: 1 });
   const [tiny, vq, classes, xl, layout] = await Promise.all([
-    loadModel(reference('diffusion/pipelines/tiny.ckpt'), {
-      engine,
-      taesd: reference('networks/taesd/weights.safetensors'),
-    }),
+    loadModel(reference('diffusion/pipelines/tiny.ckpt'), { engine, taesd }),
     randomModel(vqModel, engine),
     randomModel(classModel, engine),
     randomModel(sdxlModel, engine),
@@ -68,10 +66,7 @@ after(async () => {
   await engine.dispose();
 });
 
-async function pictures(model: Model, options: TaskOptions): Promise<readonly GeneratedImage[]> {
-  for await (const event of generate(model, options)) if (event.kind === 'result') return event.images;
-  throw new Error('there was no result');
-}
+const pictures = (model: Model, options: TaskOptions) => picturesOf(generate(model, options));
 
 /** The record as a reader of the picture's file has it. */
 async function throughFile(made: GeneratedImage): Promise<GenerationRecord> {
@@ -88,6 +83,7 @@ interface Row {
   readonly changesNothing?: true;
 }
 
+const taesd = reference('networks/taesd/weights.safetensors');
 const noise = 'a1111-cpu';
 const small = { width: 32, height: 32, steps: 4 };
 const wide = { width: 64, height: 32 };
