@@ -4,6 +4,7 @@ import { availableParallelism, cpus } from 'node:os';
 import type { Communicator } from '../distributed/communicator.ts';
 import { threadsOfRank } from '../distributed/launch.ts';
 import { type DistributedMode, distributedModes, openRanks } from '../distributed/open-node.ts';
+import { StableDiffusionError } from '../errors.ts';
 import type { CliContext, TextOutput } from './command.ts';
 import { choice } from './options.ts';
 
@@ -58,6 +59,8 @@ export async function withRanks(
     return code;
   } catch (error) {
     setTimeout(() => communicator.abort(1), lastWords).unref();
-    throw error;
+    if (communicator.rank === 0 || !(error instanceof StableDiffusionError)) throw error;
+    const { code, details, message } = error;
+    throw new StableDiffusionError(code, `On rank ${communicator.rank}: ${message}`, { details, cause: error });
   }
 }

@@ -37,7 +37,7 @@ export interface RanksRun {
 }
 
 export interface RanksOptions {
-  /** Seconds. Default 120. */
+  /** Seconds. Default 240. */
   readonly limit?: number;
   readonly environment?: Readonly<Record<string, string>>;
   /** Called once with the process of the launcher. */
@@ -51,7 +51,7 @@ export function onRanks(
   name: string,
   ranks: number,
   [script = '', ...words]: readonly string[],
-  { limit = 120, environment = {}, started, line }: RanksOptions = {},
+  { limit = 240, environment = {}, started, line }: RanksOptions = {},
 ): Promise<RanksRun> {
   const mpi = mpis.find((one) => one.name === name);
   const [program = '', ...before] = mpi?.launcher ?? [];

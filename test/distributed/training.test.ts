@@ -51,6 +51,10 @@ function near(got: readonly number[], want: readonly number[]): void {
     assert.ok(Math.abs(value / (want[i] as number) - 1) < 1e-5, `step ${i + 1}: ${value}, not ${want[i]}`);
 }
 
+/** Processes are found in /proc. */
+const onLinux = (name: string): false | string =>
+  process.platform === 'linux' ? skip(name) : 'processes are found on Linux alone';
+
 /** Processes of the ranks below a launcher. */
 function rankProcesses(launcher: number): number[] {
   const parents = new Map<number, number>();
@@ -93,7 +97,7 @@ for (const [name, ranks] of [
 ] as const)
   test(`${ranks} ranks of ${name} train as one, and a run goes on with another number`, {
     skip: skip(name),
-    timeout: 400_000,
+    timeout: 600_000,
   }, async () => {
     if (ranks === 2 || skip('Open MPI') !== false)
       await eventsOf(
@@ -112,38 +116,52 @@ for (const [name, ranks] of [
   });
 
 test('a rank killed with SIGKILL ends the job; the last checkpoint goes on to the same bits', {
-  skip: skip('Open MPI'),
-  timeout: 400_000,
+  skip: onLinux('Open MPI'),
+  timeout: 600_000,
 }, async () => {
   const whole = await sdTrain('Open MPI', 2, 'whole', 6);
   assert.equal(whole.code, 0, whole.err);
   let killed = 0;
+  let since = 0;
   // With divided states, whose bits are the same.
   const words = ['training.shard_states=true'];
   const cut = await sdTrain('Open MPI', 2, 'cut', 6, {
     words,
-    limit: 60,
     ...atStep(3, (pids) => {
       killed = pids.length;
+      since = Date.now();
       process.kill(pids.at(-1) as number, 'SIGKILL');
     }),
   });
   assert.equal(killed, 2);
   assert.notEqual(cut.code, null, 'the job hung');
+  assert.ok(Date.now() - since < 60_000, 'the job went on for more than a minute');
   assert.notEqual(cut.code, 0);
   const rest = await sdTrain('Open MPI', 2, 'cut', 6, { words });
   assert.equal(rest.code, 0, rest.err);
   assert.ok(bits('cut').equals(bits('whole')));
 });
 
+test('a killed rank ends the job on MPICH too', { skip: onLinux('MPICH'), timeout: 300_000 }, async () => {
+  let since = 0;
+  const cut = await sdTrain('MPICH', 2, 'cut on MPICH', 100_000, {
+    ...atStep(2, (pids) => {
+      since = Date.now();
+      process.kill(pids[0] as number, 'SIGKILL');
+    }),
+  });
+  assert.ok(since > 0 && cut.code !== null && cut.code !== 0, cut.err);
+  assert.ok(Date.now() - since < 60_000, 'the job went on for more than a minute');
+});
+
 for (const name of ['Open MPI', 'MPICH'])
   test(`SIGUSR1 to one rank of ${name} saves and stops all at the same step`, {
-    skip: skip(name),
-    timeout: 200_000,
+    skip: onLinux(name),
+    timeout: 300_000,
   }, async () => {
     const run = `stopped ${name}`;
     const { code, out, err } = await sdTrain(name, 2, run, 100_000, {
-      limit: 120,
+      limit: 200,
       ...atStep(2, (pids) => process.kill(pids.at(-1) as number, 'SIGUSR1')),
     });
     assert.notEqual(code, null, `the job hung: ${err}`);

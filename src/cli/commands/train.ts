@@ -126,7 +126,7 @@ async function trainOn(
   try {
     if (communicator.rank === 0)
       progress.note(
-        `Training into ${folder}${communicator.size === 1 ? '' : ` on ${communicator.size} ranks of ${threads} threads`}.`,
+        `Training into ${folder}${communicator.size === 1 ? '' : ` on ${communicator.size} ranks with ${threads} ${threads === 1 ? 'thread' : 'threads'} each`}.`,
       );
     const events = train({
       document,
