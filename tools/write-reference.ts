@@ -10,6 +10,7 @@ import type { Block } from './reference/block.ts';
 import { cliBlocks } from './reference/cli.ts';
 import { layerBlocks } from './reference/layers.ts';
 import { modelBlocks } from './reference/models.ts';
+import { publishedBlocks } from './reference/published-models.ts';
 import { samplerBlocks } from './reference/samplers.ts';
 import { serverBlocks } from './reference/server.ts';
 import { trainingBlocks } from './reference/training.ts';
@@ -21,6 +22,7 @@ const blocks: Readonly<Record<string, Block>> = {
   ...serverBlocks,
   ...trainingBlocks,
   ...modelBlocks,
+  ...publishedBlocks,
   ...layerBlocks,
   ...workflowBlocks,
 };

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { copyFile, mkdir, readdir, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
@@ -10,6 +10,7 @@ import { createImage } from '../../src/image/image.ts';
 import { pocketModel } from '../../src/model/load-model-node.ts';
 import { float32, type Tensor } from '../../src/tensor/tensor.ts';
 import { memoryWeights } from '../../src/weights/memory-weights.ts';
+import { writeNpz } from '../../src/formats/npz.ts';
 import { writeSafetensors } from '../../src/formats/safetensors-write.ts';
 import type { WeightSource } from '../../src/weights/weight-source.ts';
 import { writeFileAtomic } from '../../src/files/write-file-node.ts';
@@ -225,8 +226,8 @@ test('two models with files of one name are told apart by their folders', async 
 
 test('what is missing or unknown is named, with exit code 2', async () => {
   for (const [words, message] of [
-    [['eval'], /<pictures\|reconstruction\|guidance> is required/],
-    [['eval', 'beauty'], /Unknown evaluation "beauty"\. Choose pictures, reconstruction or guidance\./],
+    [['eval'], /<pictures\|reconstruction\|guidance\|bits> is required/],
+    [['eval', 'beauty'], /Unknown evaluation "beauty"\. Choose pictures, reconstruction, guidance or bits\./],
     [['eval', 'pictures', '--real', '.'], /--made is required/],
     [['eval', 'guidance', '--scales', 'many'], /--scales/],
   ] as const) {
@@ -234,4 +235,24 @@ test('what is missing or unknown is named, with exit code 2', async () => {
     assert.equal(code, 2);
     assert.match(err, message);
   }
+});
+
+test('pictures of an archive are measured as those of a folder; other arrays are refused by name', async (context) => {
+  const [data, output] = [await discs(temporaryFolder(context)), temporaryFolder(context)];
+  const features = await saved(join(output, 'features.safetensors'), smallClip());
+  for (const name of ['disc-3', 'disc-4']) await copyFile(join(data, 'disc-1.png'), join(data, `${name}.png`));
+  const pictures = await Promise.all(
+    [0, 1, 2, 3, 4].map(async (n) => (await nodeImageCodec.decode(await readFile(join(data, `disc-${n}.png`)))).data),
+  );
+  const joined = Uint8Array.from(pictures.flatMap((bytes) => [...bytes]));
+  const archive = join(output, 'samples.npz');
+  await writeFile(archive, writeNpz({ arr_0: { dtype: 'uint8', shape: [5, 128, 128, 3], data: joined } }));
+  const measure = (made: string) =>
+    sd(['eval', 'pictures', '--real', data, '--made', made, '--features', features, '--json', '--seed', '1']);
+  const [folder, packed] = [await measure(data), await measure(archive)];
+  assert.equal(packed.code, 0, `${packed.err}${packed.out}`);
+  assert.deepEqual(JSON.parse(packed.out), JSON.parse(folder.out));
+  const wrong = join(output, 'wrong.npz');
+  await writeFile(wrong, writeNpz({ arr_0: float32([2, 2], [1, 2, 3, 4]) }));
+  assert.match((await measure(wrong)).out, /arr_0 is float32 \[2, 2\], not uint8 \[pictures, height, width, 3\]/);
 });

@@ -1,7 +1,7 @@
 /** `sd sample`: sets that are stopped, divided and packed in any way end with the same pictures; models of pixels, of classes and of nothing. */
 
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -13,6 +13,8 @@ import { writeFileAtomic } from '../../src/files/write-file-node.ts';
 import { npzChunks } from '../../src/formats/npz-stream.ts';
 import { openNpz, writeNpz } from '../../src/formats/npz.ts';
 import { writeSafetensors } from '../../src/formats/safetensors-write.ts';
+import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
+import { createImage } from '../../src/image/image.ts';
 import { pictureSeed } from '../../src/random/picture-seed.ts';
 import { TorchGenerator } from '../../src/random/torch-generator.ts';
 import { bytesOf, tensor, type Tensor } from '../../src/tensor/tensor.ts';
@@ -169,6 +171,27 @@ test('an upsampler enlarges the pictures of an npz, with their classes', async (
   ]);
   assert.equal(run.code, 0, run.err);
   assert.deepEqual((await archive(at('enlarged', 'samples_2x64x64x3.npz'))).pictures.shape, [2, 64, 64, 3]);
+});
+
+test('bits per dimension of a folder, with the classes of its names', async () => {
+  const folderOf = at('named');
+  mkdirSync(folderOf);
+  for (const [i, name] of ['cat_1', 'dog_1', 'emu_1'].entries()) {
+    const image = createImage(20, 16, 3);
+    image.data.fill(80 * i + 20);
+    writeFileSync(join(folderOf, `${name}.png`), await nodeImageCodec.encode(image, { format: 'png' }));
+  }
+  const run = (...more: string[]) =>
+    sd([
+      ...['eval', 'bits', '--model', at('adm.safetensors'), '--flags', flagText, '--real', folderOf],
+      ...['--steps', '4', '--threads', '1', '--json', ...more],
+    ]);
+  const whole = await run();
+  assert.equal(whole.code, 0, whole.err);
+  const { bits_per_dimension: bits, prior, pictures } = JSON.parse(whole.out);
+  assert.ok(pictures === 3 && bits > prior && prior > 0 && Number.isFinite(bits), whole.out);
+  assert.equal((await run()).out, whole.out);
+  assert.equal(JSON.parse((await run('--count', '2')).out).pictures, 2);
 });
 
 test('latent models: unconditional by the averaged weights, and of classes', async () => {

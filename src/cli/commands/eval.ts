@@ -3,6 +3,7 @@
 import { type CliContext, defineCommand } from '../command.ts';
 import { type RankSetting, withRanks } from '../distributed.ts';
 import { startEngine } from '../engine-options.ts';
+import { bits } from '../evaluations/bits.ts';
 import { guidance } from '../evaluations/guidance.ts';
 import { pictures } from '../evaluations/pictures.ts';
 import { reconstruction } from '../evaluations/reconstruction.ts';
@@ -10,15 +11,22 @@ import { evalOptions, type Task } from '../evaluations/task.ts';
 import { UsageError } from '../options.ts';
 import { createProgress } from '../progress.ts';
 
-const evaluations: Readonly<Record<string, (task: Task) => Promise<void>>> = { pictures, reconstruction, guidance };
+const evaluations: Readonly<Record<string, (task: Task) => Promise<void>>> = {
+  pictures,
+  reconstruction,
+  guidance,
+  bits,
+};
 
 export const evalCommand = defineCommand({
   description:
-    'Measures pictures, autoencoders and models. pictures: FID, KID, precision and recall between two folders (and the inception score, with a classifier); reconstruction: PSNR, SSIM and LPIPS of an autoencoder; guidance: FID against CLIP score over guidance scales, as a plot and JSON.',
-  words: '<pictures|reconstruction|guidance>',
+    'Measures pictures, autoencoders and models. pictures: FID, KID, precision and recall between two folders (and the inception score, with a classifier); reconstruction: PSNR, SSIM and LPIPS of an autoencoder; guidance: FID against CLIP score over guidance scales, as a plot and JSON; bits: bits per dimension of pictures under a model of guided-diffusion.',
+  words: '<pictures|reconstruction|guidance|bits>',
   options: evalOptions,
   examples: [
     'sd eval pictures --real photos --made outputs/txt2img-samples/samples --features pt_inception-2015-12-05-6726825d.pth',
+    'sd eval pictures --real VIRTUAL_imagenet64.npz --made outputs/samples/samples_50000x64x64x3.npz --features inception.pth',
+    'sd eval bits --model 64x64_diffusion.pt --real imagenet-validation --count 1000',
     'sd eval reconstruction --model sd-v1-4.ckpt --real photos --size 512 --lpips vgg_lpips.pth',
     'mpirun -n 4 sd eval pictures --real photos --made samples --features inception.pth',
     'sd eval guidance --model sd-v1-4.ckpt --model sd-v1-5.safetensors --real coco --features inception.pth --clip clip-vit-large-patch14.safetensors --count 1000',
@@ -36,7 +44,9 @@ async function evaluate(
 ): Promise<number> {
   const evaluation = Object.hasOwn(evaluations, word) ? evaluations[word] : undefined;
   if (!evaluation)
-    throw new UsageError(`Unknown evaluation ${JSON.stringify(word)}. Choose pictures, reconstruction or guidance.`);
+    throw new UsageError(
+      `Unknown evaluation ${JSON.stringify(word)}. Choose pictures, reconstruction, guidance or bits.`,
+    );
   if (communicator.size > 1 && word !== 'pictures')
     throw new UsageError(`sd eval ${word} runs in one process; several ranks can measure pictures.`);
   const { openWeightsAt } = await import('../../formats/open-weights-node.ts');
@@ -55,6 +65,7 @@ async function evaluate(
       context,
       values,
       progress,
+      engine,
       communicator,
       async loadModel(path) {
         const { loadModel } = await import('../../model/load-model-node.ts');

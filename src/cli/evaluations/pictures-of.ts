@@ -32,11 +32,14 @@ export async function* picturesOf(
   if (waiting.length > 0) yield waiting;
 }
 
-/** The pictures of a folder by number; those that cannot be read are undefined, with a warning. */
-async function openPictures(
-  folder: string,
-  context: Task['context'],
-): Promise<{ readonly files: number; readonly read: (index: number) => Promise<Picture | undefined> }> {
+interface OpenedPictures {
+  readonly files: number;
+  readonly read: (index: number) => Promise<Picture | undefined>;
+}
+
+/** The pictures of a folder, or of an archive, by number; those that cannot be read are undefined, with a warning. */
+async function openPictures(folder: string, context: Task['context']): Promise<OpenedPictures> {
+  if (folder.endsWith('.npz')) return openArchive(folder);
   const { imageFolder } = await import('../../training/data/folder-node.ts');
   const { createProblems } = await import('../../training/data/problems.ts');
   const { nodeImageCodec } = await import('../../image/codec/codec-node.ts');
@@ -53,6 +56,42 @@ async function openPictures(
       return image && { image: flatten(image), caption: sample.captions[0] ?? '' };
     },
   };
+}
+
+/** Most bytes of an archive, which is read whole. */
+const largestArchive = 8 * 2 ** 30;
+
+/** The pictures of an archive: `arr_0`, bytes [n, h, w, 3]. */
+async function openArchive(path: string): Promise<OpenedPictures> {
+  const { openFile } = await import('../../files/byte-source-node.ts');
+  const { openNpz } = await import('../../formats/npz.ts');
+  const { createImage } = await import('../../image/image.ts');
+  const { StableDiffusionError } = await import('../../errors.ts');
+  const source = await openFile(path);
+  try {
+    if (source.size > largestArchive)
+      throw new StableDiffusionError(
+        'too-large',
+        `${path} has ${Math.round(source.size / 2 ** 30)} GiB; archives of up to ${largestArchive / 2 ** 30} GiB are read. Split it.`,
+      );
+    const pictures = await (await openNpz(source)).read('arr_0');
+    const [files = 0, height = 0, width = 0, channels] = pictures.shape;
+    if (pictures.dtype !== 'uint8' || pictures.shape.length !== 4 || channels !== 3)
+      throw new StableDiffusionError(
+        'shape-mismatch',
+        `${path}: arr_0 is ${pictures.dtype} [${pictures.shape.join(', ')}], not uint8 [pictures, height, width, 3].`,
+      );
+    const size = height * width * 3;
+    return {
+      files,
+      async read(index) {
+        const bytes = (pictures.data as Uint8Array).slice(index * size, (index + 1) * size);
+        return { image: createImage(width, height, 3, bytes), caption: '' };
+      },
+    };
+  } finally {
+    await source.close();
+  }
 }
 
 /** Pictures in memory at a time. */

@@ -1,5 +1,6 @@
 /** One run of `sd eval`: its options, and what it opens. */
 
+import type { Engine } from '../../engine/engine.ts';
 import type { FeaturesNetwork } from '../../evaluation/features.ts';
 import type { PerceptualNetwork } from '../../evaluation/perceptual-network.ts';
 import type { OpenAutoencoder } from '../../model/autoencoder.ts';
@@ -15,15 +16,20 @@ export const evalOptions = {
   real: text(
     ['--real', '--data', '-r'],
     'DIR',
-    'real pictures: a folder, with captions in .txt files or metadata.jsonl for guidance',
+    'real pictures: a folder, with captions in .txt files or metadata.jsonl for guidance; for pictures an .npz too',
   ),
-  made: text(['--made', '--generated', '-g'], 'DIR', 'generated pictures'),
+  made: text(
+    ['--made', '--generated', '-g'],
+    'DIR',
+    'generated pictures: a folder, or an .npz of guided-diffusion or sd sample',
+  ),
   models: list(
     ['--model', '--ckpt', '-m'],
     'FILE',
     'the model to measure; repeat it to compare several models in one plot',
     (given) => given,
   ),
+  flags: text(['--flags'], 'TEXT', "bits: guided-diffusion's flags of the model, as in its README"),
   features: text(['--features'], 'FILE', "feature network: pytorch-fid's Inception v3, or a CLIP"),
   clip: text(['--clip'], 'FILE', 'CLIP for the CLIP score (default: the feature network, if it is a CLIP)'),
   lpips: list(
@@ -64,6 +70,7 @@ export interface Task {
   readonly context: CliContext;
   readonly values: Values;
   readonly progress: Progress;
+  readonly engine: Engine;
   /** The processes that share the work. */
   readonly communicator: Communicator;
   readonly loadModel: (path?: string) => Promise<Model>;
