@@ -24,6 +24,11 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./commands/knn2img.ts')).knn2img,
   },
   {
+    name: 'database',
+    summary: 'make a database of embeddings for knn2img',
+    load: async () => (await import('./commands/database.ts')).database,
+  },
+  {
     name: 'sample',
     summary: 'sample a model in bulk: thousands of pictures, resumable',
     load: async () => (await import('./commands/sample.ts')).sample,

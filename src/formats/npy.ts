@@ -102,13 +102,29 @@ function fromFortran(data: Uint8Array, shape: readonly number[], size: number): 
   return out;
 }
 
+/** The file's bytes of texts of one axis, as NumPy's `U`. */
+export function writeNpyTexts(texts: readonly string[]): Uint8Array {
+  const rows = texts.map((text) => Array.from(text, (character) => character.codePointAt(0) ?? 0));
+  const length = rows.reduce((most, row) => Math.max(most, row.length), 1);
+  const header = headerBytes(`<U${length}`, [texts.length]);
+  const out = new Uint8Array(header.length + 4 * length * texts.length);
+  out.set(header);
+  const view = new DataView(out.buffer, header.length);
+  for (const [i, row] of rows.entries())
+    for (const [k, code] of row.entries()) view.setUint32(4 * (i * length + k), code, true);
+  return out;
+}
+
 /** The bytes before the numbers of an array. Throws `invalid-argument` for an element type that NumPy lacks. */
 export function npyHeader(dtype: DType, sides: readonly number[]): Uint8Array {
   const name = names.get(dtype);
   if (!name) throw new StableDiffusionError('invalid-argument', `NumPy has no element type ${dtype}.`);
+  return headerBytes(`${byteSize(dtype) === 1 ? '|' : '<'}${name}`, sides);
+}
+
+function headerBytes(type: string, sides: readonly number[]): Uint8Array {
   const shape = `(${sides.join(', ')}${sides.length === 1 ? ',' : ''})`;
-  const order = byteSize(dtype) === 1 ? '|' : '<';
-  const text = `{'descr': '${order}${name}', 'fortran_order': False, 'shape': ${shape}, }`;
+  const text = `{'descr': '${type}', 'fortran_order': False, 'shape': ${shape}, }`;
   const padded = `${text.padEnd(Math.ceil((10 + text.length + 1) / 64) * 64 - 11)}\n`;
   const out = new Uint8Array(10 + padded.length);
   out.set([0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59, 1, 0, padded.length & 255, padded.length >> 8]);

@@ -5,7 +5,7 @@ import type { ByteSource } from '../files/byte-source.ts';
 import { crc32 } from '../files/crc32.ts';
 import { openZip } from '../files/zip.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { readNpy, readNpyTexts, writeNpy } from './npy.ts';
+import { readNpy, readNpyTexts, writeNpy, writeNpyTexts } from './npy.ts';
 
 export interface Npz {
   readonly names: readonly string[];
@@ -35,14 +35,14 @@ export async function openNpz(source: ByteSource): Promise<Npz> {
   };
 }
 
-/** The bytes of an archive of arrays, stored and not compressed; at most 4 GiB. */
-export function writeNpz(arrays: Readonly<Record<string, Tensor>>): Uint8Array {
+/** The bytes of an archive of arrays, of numbers or texts, stored and not compressed; at most 4 GiB. */
+export function writeNpz(arrays: Readonly<Record<string, Tensor | readonly string[]>>): Uint8Array {
   const parts: Uint8Array[] = [];
   const directory: Uint8Array[] = [];
   let at = 0;
-  for (const [array, tensor] of Object.entries(arrays)) {
+  for (const [array, content] of Object.entries(arrays)) {
     const name = new TextEncoder().encode(`${array}.npy`);
-    const data = writeNpy(tensor);
+    const data = 'data' in content ? writeNpy(content) : writeNpyTexts(content);
     const common = (bytes: Uint8Array, from: number): DataView => {
       const view = new DataView(bytes.buffer);
       view.setUint16(from, 20, true);

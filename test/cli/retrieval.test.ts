@@ -1,13 +1,17 @@
 /** `sd knn2img`: pictures of a retrieval-augmented model from files, with and without neighbours, and what it refuses. */
 
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { nearestRows } from '../../src/conditioning/retrieval.ts';
 import { openAiClipConfigSchema } from '../../src/config/network-config.ts';
 import { writeFileAtomic } from '../../src/files/write-file-node.ts';
 import { writeNpz } from '../../src/formats/npz.ts';
 import { writeSafetensors } from '../../src/formats/safetensors-write.ts';
+import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
+import { createImage } from '../../src/image/image.ts';
+import { openRetrievalDatabase } from '../../src/model/load-retrieval-node.ts';
 import { TorchGenerator } from '../../src/random/torch-generator.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
 import { memoryWeights } from '../../src/weights/memory-weights.ts';
@@ -77,4 +81,37 @@ test('knn2img makes pictures of a prompt and its neighbours, other ones than of 
   const empty = await run('-o', join(folder, 'no.png'), '--database', join(folder, 'empty.npz'));
   assert.match(empty.err, /The database has no rows/);
   assert.ok(!existsSync(join(folder, 'no.png')));
+});
+
+test('a database is made of a folder of pictures, goes on where it was, and is searched by its names', async (context) => {
+  const folder = temporaryFolder(context);
+  const [pictures, clipFile] = [join(folder, 'pictures'), join(folder, 'clip.safetensors')];
+  mkdirSync(pictures);
+  await writeTensors(clipFile, new Map(randomWeights(clip, '', new TorchGenerator(3))));
+  for (let i = 0; i < 7; i++) {
+    const image = createImage(24, 16 + i, 3);
+    for (let at = 0; at < image.data.length; at++) image.data[at] = (at * (i + 3)) % 256;
+    writeFileSync(join(pictures, `picture-${i}.png`), await nodeImageCodec.encode(image, { format: 'png' }));
+  }
+  const run = (out: string) =>
+    sd(['database', pictures, '--clip', clipFile, '--outdir', join(folder, out), '--rows', '3', '--threads', '1']);
+  const whole = await run('whole');
+  assert.equal(whole.code, 0, whole.err);
+  assert.match(whole.out, /whole 7 rows/);
+  const names = readdirSync(join(folder, 'whole')).sort();
+  assert.deepEqual(names, ['part-00000.npz', 'part-00001.npz', 'part-00002.npz']);
+  await run('parts');
+  for (const name of names.slice(1)) rmSync(join(folder, 'parts', name));
+  assert.match((await run('parts')).out, /parts 7 rows/);
+  for (const name of names)
+    assert.ok(readFileSync(join(folder, 'parts', name)).equals(readFileSync(join(folder, 'whole', name))), name);
+
+  const found = await openRetrievalDatabase(join(folder, 'whole'));
+  assert.deepEqual([found.rows, found.width], [7, 32]);
+  const second = found.parts[1];
+  assert.ok(second);
+  const query = { ...second.embedding, shape: [1, 32], data: second.embedding.data.slice(32, 64) };
+  const near = nearestRows(found, query, 2);
+  assert.equal(near.imageIds[0]?.[0], 'picture-4.png');
+  assert.deepEqual(Array.from(near.patches?.data ?? [], Number).slice(0, 4), [0, 0, 24, 20]);
 });

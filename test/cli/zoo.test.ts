@@ -1,7 +1,7 @@
 /** Models of latent-diffusion's zoo make pictures by one command each: super-resolution, maps, classes, masks, boxes. */
 
 import assert from 'node:assert/strict';
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { writeFileAtomic } from '../../src/files/write-file-node.ts';
@@ -36,6 +36,36 @@ const models = {
     ', conditioning_key: crossattn',
   ],
 } as const;
+
+test('a folder of pictures with masks: each under its name, and those that are there stay', async (context) => {
+  const folder = temporaryFolder(context);
+  const image = createImage(16, 16, 3);
+  for (const [i, name] of ['a', 'a_mask', 'b', 'b_mask', 'c'].entries()) {
+    image.data.fill(40 * i);
+    writeFileSync(join(folder, `${name}.png`), await nodeImageCodec.encode(image, { format: 'png' }));
+  }
+  const [unet, condition, more] = models.mask;
+  const document = yaml({ params: `channels: 3, use_ema: false${more}`, unet, stage: vq, condition });
+  const source = memoryWeights(randomTensors(document));
+  const [file, outdir] = [join(folder, 'model.safetensors'), join(folder, 'out')];
+  writeFileSync(join(folder, 'model.yaml'), document);
+  await writeFileAtomic(
+    file,
+    writeSafetensors(source.entries.values(), (entry) => source.read(entry.name)),
+  );
+  const run = () =>
+    sd(['inpaint', '--indir', folder, '--ckpt', file, '--steps', '1', '--threads', '1', '--outdir', outdir]);
+  const made = await run();
+  assert.equal(made.code, 0, made.err);
+  assert.deepEqual(readdirSync(outdir).sort(), ['a.png', 'b.png']);
+  const first = readFileSync(join(outdir, 'a.png'));
+  writeFileSync(join(outdir, 'b.png'), 'kept');
+  assert.equal((await run()).code, 0);
+  assert.deepEqual(readFileSync(join(outdir, 'a.png')), first);
+  assert.equal(readFileSync(join(outdir, 'b.png'), 'utf8'), 'kept');
+  rmSync(join(folder, 'b.png'));
+  assert.match((await run()).err, /has a mask for b\.png, and no picture of this name/);
+});
 
 test('each model makes a picture by its command', async (context) => {
   const folder = temporaryFolder(context);

@@ -61,7 +61,7 @@ const models: readonly Published[] = [
   {
     file: 'inpainting_big',
     what: 'mask',
-    command: 'sd inpaint --init-img A --mask B --ckpt model.ckpt',
+    command: 'sd inpaint --indir FOLDER --outdir OUT --ckpt model.ckpt',
     checked: recorded,
   },
   {

@@ -10,6 +10,11 @@ import { maskFlags, noiseLevelFlag, strengthFlags } from '../request-flags.ts';
 const options = {
   init: text(['--init-img', '-i', '--image'], 'FILE', 'image to paint in (required)'),
   mask: text(['--mask', '-m'], 'FILE', 'mask (required): white is painted, black is kept'),
+  indir: text(
+    ['--indir'],
+    'FOLDER',
+    'paint every picture of a folder that has a mask NAME_mask.png beside it, into --outdir',
+  ),
   ...strengthFlags,
   ...maskFlags,
   ...smallFlag,
@@ -25,9 +30,14 @@ export const inpaintCommand = defineCommand({
   options,
   examples: [
     'sd inpaint "a hat" --init-img face.png --mask hat.png',
+    'sd inpaint --indir holes --outdir filled --ckpt inpainting_big/model.ckpt',
     'sd inpaint "a bench" --init-img park.png --mask hole.png --ckpt sd-v1-5-inpainting.ckpt',
   ],
   async run(context, words, values) {
+    if (values.indir !== undefined) {
+      const { inpaintFolder } = await import('../inpaint-folder.ts');
+      return inpaintFolder(context, { folder: values.indir, options, values, words });
+    }
     const init = required(values.init, '--init-img', 'inpaint');
     const maskPath = required(values.mask, '--mask', 'inpaint');
     const { openImage } = await import('../../pipelines/image-files-node.ts');
