@@ -9,6 +9,7 @@ import { mapped, withChannels } from '../grids.ts';
 import { blended, blurred, sharpened } from '../picture-effects.ts';
 import { channelsFirst, channelsLast } from '../pictures.ts';
 import { fitSize, toBatch } from '../sampling/entry-inputs.ts';
+import { quantized } from '../quantize.ts';
 import { upscaleImage } from '../upscale.ts';
 
 const imageBlendNode = defineNode({
@@ -56,6 +57,24 @@ const cannyNode = defineNode({
       );
     return [cannyEdges(image, low_threshold, high_threshold)];
   },
+});
+
+const imageQuantizeNode = defineNode({
+  name: 'ImageQuantize',
+  displayName: null,
+  category: 'image/postprocessing',
+  module: 'comfy_extras.nodes_post_processing',
+  required: {
+    image: ['IMAGE', {}],
+    colors: ['INT', { default: 256, min: 1, max: 256, step: 1 }],
+    dither: [
+      'COMBO',
+      { multiselect: false, options: ['none', 'floyd-steinberg', 'bayer-2', 'bayer-4', 'bayer-8', 'bayer-16'] },
+    ],
+  },
+  outputs: ['IMAGE'],
+  flags: plainFlags,
+  run: ({ image, colors, dither }) => [quantized(withChannels(image, 3), colors, dither)],
 });
 
 const imageBlurNode = defineNode({
@@ -155,6 +174,7 @@ const joinImageWithAlphaNode = defineNode({
 
 export const pictureEffectNodes: readonly NodeType[] = [
   cannyNode,
+  imageQuantizeNode,
   imageBlendNode,
   imageBlurNode,
   imageSharpenNode,
