@@ -77,6 +77,9 @@ export class NetworkSet implements AsyncDisposable {
   constructor(options: NetworkSetOptions) {
     this.#options = options;
     this.engine = options.engine;
+    // T5's residuals leave float16's range, and what overflows need not be seen in the result.
+    if (precisionOf(options.precision).compute === 'float16')
+      for (const [name, { config }] of options.networks) if (config.kind === 't5_encoder') this.#full.add(name);
   }
 
   /** The configuration of a network, or undefined if the set has none of this name. */

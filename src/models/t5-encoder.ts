@@ -61,8 +61,8 @@ function positionBias(p: Params, config: T5EncoderConfig, ids: Sym): Sym {
   return reshape(transpose(bias, [2, 0, 1]), [1, heads, tokens, tokens]);
 }
 
-/** PyTorch's smallest float32: what is added to the scores of tokens that do not count. */
-const smallest = -3.4028234663852886e38;
+/** Added to the scores of tokens that do not count: their share is exactly 0, as with the smallest float of the original. */
+const hidden = -1e9;
 
 function selfAttention(p: Params, x: Sym, bias: Sym, config: T5EncoderConfig): Sym {
   const width = config.num_heads * config.d_kv;
@@ -108,7 +108,7 @@ export function t5Encoder(p: Params, config: T5EncoderConfig, ids: Sym, mask: Sy
     mask &&
     add(
       bias,
-      reshape(mul(sub(constant(mask, { dtype: 'float32', shape: [], data: Float32Array.of(1) }), mask), smallest), [
+      reshape(mul(sub(constant(mask, { dtype: 'float32', shape: [], data: Float32Array.of(1) }), mask), hidden), [
         batch,
         1,
         1,

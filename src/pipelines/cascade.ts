@@ -14,7 +14,7 @@ import { imagesToTensor } from '../image/image-tensor.ts';
 import type { Model } from '../model/model.ts';
 import { joinInputs, type NetworkInputs, takeInputs } from '../tensor/batches.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import type { Pipeline, PipelineEvent } from './events.ts';
+import type { GeneratedImage, Pipeline, PipelineEvent } from './events.ts';
 import { requestNoise } from './noise-stream.ts';
 import { isPixelStage } from './pixel-stage.ts';
 import { runStage } from './run-stage.ts';
@@ -81,9 +81,19 @@ function textWidth({ checkpoint }: Model): number | undefined {
   return unet.kind === 'if_unet' ? unet.encoder_dim : undefined;
 }
 
-/** The picture for the next stage in [-1, 1]: models of pixels hand it on without rounding. */
+/** The picture for the next stage in [-1, 1]: models of pixels hand it on without rounding, but one that the safety checker flags black. */
 function handedOn(model: Model, { latents, images }: Result): Tensor<'float32'> {
-  return isPixelStage(model) ? latents : imagesToTensor(images.map(({ image }) => image));
+  if (!isPixelStage(model)) return imagesToTensor(images.map(({ image }) => image));
+  const size = latents.data.length / (latents.shape[0] ?? 1);
+  const data = latents.data.slice();
+  for (const [i, { flagged }] of images.entries()) if (flagged) data.fill(-1, i * size, (i + 1) * size);
+  return { ...latents, data };
+}
+
+/** A picture of a later stage: black where a stage before it was flagged. */
+function following(made: GeneratedImage, before: GeneratedImage | undefined, record: GenerationRecord): GeneratedImage {
+  if (!before?.flagged) return { ...made, flagged: made.flagged ?? before?.flagged, record };
+  return { ...made, image: { ...made.image, data: new Uint8Array(made.image.data.length) }, flagged: true, record };
 }
 
 interface StageOptions {
@@ -146,8 +156,15 @@ export async function* runCascade(model: Model, options: SplitOptions): Pipeline
   yield { kind: 'stage', stage: 'text' };
   const encoded = await encodeOnce(model, options);
   const shared = { ...inputs, noiseSource, encoded };
+  const judge = [model, ...stages].findLastIndex(({ safety }) => safety !== undefined);
+  // The mark goes into the last picture, and the last stage with a safety checker looks at its own.
+  const inner = <R extends GenerationRequest>(own: R, index: number): R => ({
+    ...own,
+    watermark: request.watermark && index === stages.length,
+    safety: request.safety && index === judge,
+  });
   let before: { readonly model: Model; readonly result: Result } | undefined;
-  for await (const event of runStage(model, { request: { ...first, watermark: false, safety: false }, inputs: shared }))
+  for await (const event of runStage(model, { request: inner(first, 0), inputs: shared }))
     if (event.kind === 'result') before = { model, result: event };
     else if (event.kind !== 'images') yield event;
   const records = before?.result.images.map(({ record }) => wholeRecord(record, request, inputs.encoded !== undefined));
@@ -157,13 +174,13 @@ export async function* runCascade(model: Model, options: SplitOptions): Pipeline
     const small = handedOn(before.model, before.result);
     const given = textWidth(stage) !== undefined && textWidth(stage) === textWidth(model) ? encoded : undefined;
     const isLast = i === stages.length - 1;
+    const earlier = before.result.images;
     const split = stageOf({ model: stage, request, inputs: { ...shared, encoded: given }, small, settings: own });
-    const hidden = isLast ? split.request : { ...split.request, watermark: false, safety: false };
     const { startNoise } = before.result;
-    for await (const event of runStage(stage, { ...split, request: hidden })) {
+    for await (const event of runStage(stage, { ...split, request: inner(split.request, i + 1) })) {
       if (event.kind !== 'images' && event.kind !== 'result') yield event;
       else {
-        const images = event.images.map((made, k) => ({ ...made, record: records[k] ?? made.record }));
+        const images = event.images.map((made, k) => following(made, earlier[k], records[k] ?? made.record));
         if (event.kind === 'result') before = { model: stage, result: { ...event, images, startNoise } };
         if (isLast) yield event.kind === 'result' ? { ...event, images, startNoise } : { ...event, images };
       }
