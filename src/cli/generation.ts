@@ -3,6 +3,7 @@
 import { checkRequestOf } from '../generation/check-request.ts';
 import { type ControlInputs, joinControls } from '../generation/control-inputs.ts';
 import type { TaskOptions } from '../generation/inputs.ts';
+import { presetText } from '../generation/presets.ts';
 import type { Task } from '../generation/request.ts';
 import type { Model } from '../model/model.ts';
 import type { CliContext } from './command.ts';
@@ -111,6 +112,8 @@ export async function runGeneration(context: CliContext, run: Run): Promise<numb
   const fields = requestValues(run.options, { ...values, sampler: samplerName(values) });
   const settings = stageSettings(values);
   checkRequestOf(run.task, { ...fields, ...controlFieldsOf(values) });
+  if (values.preset !== undefined && !values.quiet && !values.json)
+    context.err.write(`Preset ${values.preset}: ${presetText(values.preset)}.\n`);
   const given = await readPrompts(values, words, context);
   const { prompts, loras } = await takeLoras(given, values, context);
   const startNoise =

@@ -3,6 +3,7 @@
 import { samplers } from '../diffusion/samplers/index.ts';
 import { sigmaSchedules } from '../diffusion/sigma-schedules/index.ts';
 import { bounds } from '../generation/bounds.ts';
+import { presetNames } from '../generation/presets.ts';
 import { promptSyntaxes, samplerSettingsFields } from '../generation/request.ts';
 import { strengthRules } from '../generation/strength-steps.ts';
 import { byteConventions } from '../image/image-tensor.ts';
@@ -107,6 +108,14 @@ export const requestFlags = {
       ['--clip-skip'],
       'layer of the text encoder to use, counted from the last (default: 1, the last)',
       within(bounds.clipSkip),
+    ),
+  ),
+  preset: at(
+    'preset',
+    choice(
+      ['--preset'],
+      presetNames,
+      'sampler, spacing, steps and guidance together, for models made for few steps; other options replace them',
     ),
   ),
   steps: at(

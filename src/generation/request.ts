@@ -15,6 +15,7 @@ import { controlFields } from './control-fields.ts';
 import { maskFields } from './mask-fields.ts';
 import { strengthRules } from './strength-steps.ts';
 import { flag, list, oneOf, real, seedSchema, side, text, whole } from './fields.ts';
+import { presetNames } from './presets.ts';
 import { secondModelFields } from './second-model.ts';
 import { stageFields } from './stage-fields.ts';
 
@@ -149,6 +150,8 @@ export const samplerSettingsFields = {
 } satisfies { [K in keyof Required<SamplerSettings>]: z.ZodType };
 
 const samplingFields = {
+  /** Sampler, spacing, steps and guidance that belong together, for models made for few steps. What the caller gives replaces them. */
+  preset: oneOf(presetNames).optional(),
   /** Steps of the whole schedule. Default 50. */
   steps: whole(bounds.steps).default(50),
   /**

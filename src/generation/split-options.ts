@@ -6,6 +6,7 @@ import { checkRequest } from './check-request.ts';
 import { type ControlInputs, splitControls } from './control-inputs.ts';
 import { recordedModel } from './model-name.ts';
 import { type AnyInputs, type GivenTensors, type TaskOptions, tensorAxes } from './inputs.ts';
+import { presetDefaults } from './presets.ts';
 import type { GenerationRequest } from './request.ts';
 
 export interface SplitOptions {
@@ -105,7 +106,7 @@ export function splitOptions(options: TaskOptions, recommended: object = {}): Sp
   if (signal !== undefined && !(signal instanceof AbortSignal)) refuse('signal', 'an AbortSignal');
   const controls = splitControls({ control, imagePrompts });
   const request = checkRequest({
-    ...recommended,
+    ...presetDefaults(recommended, { sampler, ...plain }),
     ...defined(plain),
     ...controls.fields,
     ...(sampler === undefined ? {} : { sampler: typeof sampler === 'string' ? sampler : sampler.name }),

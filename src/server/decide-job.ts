@@ -6,6 +6,7 @@ import { namedSampling, samplerPeerOf } from '../diffusion/sampler-names.ts';
 import { bounds } from '../generation/bounds.ts';
 import { openFields } from '../generation/fields.ts';
 import { type PlainSeed, plainSeed, seedOf } from '../random/plain-seed.ts';
+import { presetDefaults } from '../generation/presets.ts';
 import { requestSchemas } from '../generation/request.ts';
 import { workOf } from './admission/work.ts';
 import type { ServerContext } from './context.ts';
@@ -231,7 +232,8 @@ export async function decideJob(
   const facts = await models.facts(entry.name);
   const refiner =
     given.refiner === undefined ? undefined : await atField(checks.at('refiner'), () => catalog.find(given.refiner));
-  const draft = { ...serverDefaults, ...facts.recommended, ...defined(given) };
+  const defaults = presetDefaults({ ...serverDefaults, ...facts.recommended }, given) as typeof serverDefaults;
+  const draft = { ...defaults, ...defined(given) };
   const promptSyntax = syntaxOf(draft, facts, source, checks);
   const decision: Decision = { context, draft, checks, facts, promptSyntax };
   checkPrompts(decision);

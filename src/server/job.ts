@@ -52,6 +52,7 @@ export const takenFields = {
   refiner: shape.refiner,
   refinerSwitchAt: shape.refinerSwitchAt,
   refinerSwitchBySteps: shape.refinerSwitchBySteps,
+  preset: shape.preset,
   steps: shape.steps,
   sampler: shape.sampler,
   schedule: shape.schedule,

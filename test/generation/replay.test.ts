@@ -142,6 +142,7 @@ const rows: { readonly [F in Field]: readonly Row[] } = {
   ],
   cleanCaption: [{ model: 'if', options: { ...pixels, prompt: 'a (red) apple', cleanCaption: false } }],
   clipSkip: [{ options: { clipSkip: 2 } }],
+  preset: [{ options: { preset: 'lcm' } }, { options: { preset: 'hyper', guidanceScale: 2 } }],
   steps: [{ options: { steps: 4 } }],
   sampler: [{ options: { sampler: 'DPM++ 2M SDE Karras' } }, { options: { sampler: 'PNDMScheduler', steps: 4 } }],
   schedule: [{ options: { sampler: 'euler', schedule: 'karras' } }],

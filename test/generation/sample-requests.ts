@@ -6,6 +6,7 @@ import { controlModes } from '../../src/diffusion/control/layer-weights.ts';
 import { latentFills } from '../../src/diffusion/latent-fill.ts';
 import { seamlessAxes } from '../../src/extensions/seamless.ts';
 import { bounds, type Bounds } from '../../src/generation/bounds.ts';
+import { presetNames } from '../../src/generation/presets.ts';
 import { promptSyntaxes, type RequestInputOf, type samplerSettingsFields } from '../../src/generation/request.ts';
 import { strengthRules } from '../../src/generation/strength-steps.ts';
 import { resizeModes } from '../../src/image/fit-image.ts';
@@ -131,6 +132,7 @@ export const values: { readonly [F in Field]: fc.Arbitrary<unknown> } = {
   boxClasses: whole({ min: 1, max: 10_000 }),
   cleanCaption: fc.boolean(),
   clipSkip: whole(bounds.clipSkip),
+  preset: fc.constantFrom(...presetNames),
   steps: whole(bounds.steps),
   sampler: fc.string({ minLength: 1, maxLength: 20 }),
   schedule: fc.string({ minLength: 1, maxLength: 20 }),

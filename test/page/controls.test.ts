@@ -8,6 +8,23 @@ import { look, nextJob, slider, testSteps } from './page-steps.ts';
 
 testSteps('The page: further settings', [
   [
+    'a preset fills in the fields below it',
+    async ({ page }) => {
+      await page.getByLabel('Preset').selectOption('lcm');
+      assert.equal(await page.getByLabel('Sampler').inputValue(), 'LCM');
+      assert.equal(await page.getByLabel('Spacing').inputValue(), 'SGM Uniform');
+      assert.deepEqual(
+        [await slider(page, 'Steps').inputValue(), await slider(page, 'Guidance').inputValue()],
+        ['4', '1'],
+      );
+      await slider(page, 'Steps').fill('3');
+      assert.equal(await page.getByLabel('Preset').inputValue(), '', 'changed, it is none');
+      await page.getByLabel('Sampler').selectOption('DPM++ 2M');
+      await page.getByLabel('Spacing').selectOption('');
+      await slider(page, 'Guidance').fill('6');
+    },
+  ],
+  [
     'a second pass, a variation, clip skip and seamless: sent, kept in the picture, and read back',
     async ({ page }) => {
       await slider(page, 'Enlarge, then refine').fill('1.5');

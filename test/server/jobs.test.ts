@@ -286,3 +286,17 @@ test('the seed of a variation, by either of its names', async () => {
   assert.deepEqual(first.job.request['variation'], { seed: 9, strength: 0.5 });
   assert.deepEqual(second.job.request['variation'], { seed: 9, strength: 0.5 });
 });
+
+test("a preset decides sampler, spacing, steps and guidance; the caller's own values replace them", async () => {
+  const { prompt, width, height } = small;
+  const { job } = await post({ prompt, width, height, preset: 'lcm', steps: 2 });
+  const { sampler, schedule, steps, guidanceScale, preset } = job.request;
+  assert.deepEqual([sampler, schedule, steps, guidanceScale, preset], ['k-lcm', 'sgm_uniform', 2, 1, 'lcm']);
+  let done = await get(job.id);
+  for await (const { event } of events(job.id)) if (event === 'result') done = await get(job.id);
+  assert.match(
+    done.result?.images[0]?.infotext ?? '',
+    /Steps: 2, Sampler: LCM, Schedule type: SGM Uniform, CFG scale: 1/,
+  );
+  assert.equal((await server.json('POST', '/api/v1/jobs', { ...small, preset: 'slow' }, alice)).status, 422);
+});

@@ -1,5 +1,6 @@
 /** The settings of one picture of a job as A1111 writes them under it. */
 
+import { a1111SamplerLabel, schedulerLabelOf } from '../../diffusion/sampler-labels.ts';
 import { a1111Infotext } from '../../image/metadata/a1111-settings.ts';
 import { type InfotextValue, pythonFloat } from '../../image/metadata/infotext.ts';
 import type { NoiseConvention } from '../../random/noise-source.ts';
@@ -61,14 +62,25 @@ export function extraSettings(request: JobRequest, index: number): Record<string
   };
 }
 
+/** Sampler and schedule: what an A1111 client called them; for a job of our own API A1111's labels, as far as it has them. */
+function samplingNames({ sampler, schedule, scheduler }: JobRequest): {
+  readonly sampler: string;
+  readonly scheduler: string | undefined;
+} {
+  if (scheduler !== undefined) return { sampler, scheduler };
+  return {
+    sampler: a1111SamplerLabel(sampler) ?? sampler,
+    scheduler: schedule === undefined ? undefined : (schedulerLabelOf(schedule) ?? schedule),
+  };
+}
+
 export function settingsText({ request, index, model, modelHash, version }: PictureSettings): string {
-  // What an A1111 client called it, else the schedule of a job of our own API.
-  const scheduler = request.scheduler ?? request.schedule;
+  const { sampler, scheduler } = samplingNames(request);
   return a1111Infotext({
     prompt: request.prompts[index] ?? '',
     negativePrompt: request.negativePrompt,
     steps: request.steps,
-    sampler: request.sampler,
+    sampler,
     ...(scheduler === undefined ? {} : { scheduler }),
     cfgScale: request.guidanceScale,
     ...(request.imageGuidanceScale === undefined ? {} : { imageCfgScale: request.imageGuidanceScale }),

@@ -3,6 +3,7 @@
 import { useId, useRef, useState } from 'react';
 import { addModels } from '../engines/own-models.ts';
 import { SeedInput, SelectField, SliderField } from '../settings/fields.tsx';
+import { offeredPresets, usualSampling } from '../settings/page-presets.ts';
 import { hasOwnSpacing, isAnySeed, limits, type PromptSyntax, promptSyntaxes } from '../settings/settings.ts';
 import { Icon } from '../shell/icons.tsx';
 import { canNotify, setNotification, wantsNotification } from '../shell/notification.ts';
@@ -35,6 +36,7 @@ export function SettingsPanel() {
         />
       )}
       <ExtraSection section="inpaint" />
+      <PresetField />
       <SliderField
         label="Steps"
         value={settings.steps}
@@ -78,6 +80,26 @@ export function SettingsPanel() {
       <ExtraSection section="hires" />
       <MoreFields />
     </div>
+  );
+}
+
+/** Settings that belong together, for models made for few steps; the fields below show what it set. */
+function PresetField() {
+  const { settings, engine } = useStudio();
+  const offered = offeredPresets(engine?.facts.samplers ?? []);
+  const chosen = offered.find(({ settings: own }) =>
+    Object.entries(own).every(([name, value]) => settings[name as keyof typeof own] === value),
+  );
+  return (
+    <SelectField
+      label="Preset"
+      value={chosen?.name ?? ''}
+      options={[['', 'None'], ...offered.map(({ name, label }) => [name, label] as const)]}
+      onChange={(name) => {
+        const preset = offered.find((one) => one.name === name);
+        studio.change(preset?.settings ?? usualSampling);
+      }}
+    />
   );
 }
 
