@@ -88,7 +88,6 @@ const noise = 'a1111-cpu';
 const small = { width: 32, height: 32, steps: 4 };
 const wide = { width: 64, height: 32 };
 const pixels = { width: 16, height: 16, steps: 2, batchSize: 2, sampler: 'DDPMScheduler' };
-const churn = { sampler: 'euler', samplerSettings: { sChurn: 20 } };
 const box = { class: 3, box: [0.1, 0.2, 0.5, 0.5] } as const;
 const start = (batch: number): Tensor<'float32'> => new TorchGenerator(9).randn([batch, 4, 8, 8]);
 
@@ -156,7 +155,7 @@ const rows: { readonly [F in Field]: readonly Row[] } = {
   quantizeDenoised: [
     { model: 'vq', options: { quantizeDenoised: true, width: 16, height: 16 }, without: { width: 16, height: 16 } },
   ],
-  samplerSettings: [{ options: churn, without: { sampler: 'euler' } }],
+  samplerSettings: [{ options: { sampler: 'euler', samplerSettings: { sChurn: 20 } }, without: { sampler: 'euler' } }],
   guidanceScale: [{ options: { guidanceScale: 2 } }],
   guidanceRescale: [{ options: { guidanceRescale: 0.7 } }],
   noiseLevel: [{ options: { task: 'img2img', noiseLevel: 3 }, changesNothing: true }],
