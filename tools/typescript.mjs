@@ -3,24 +3,47 @@
  * (Node 20 cannot strip types itself, and the usual loaders skip worker threads.)
  */
 
-import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { readFile, rename, writeFile } from 'node:fs/promises';
 import { register } from 'node:module';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { threadId } from 'node:worker_threads';
+
+/** Transformed files are kept here, one for each path: tests start hundreds of processes, each of which reads hundreds of files. */
+const cache = join(import.meta.dirname, '../node_modules/.cache/typescript');
+const form = { loader: 'ts', format: 'esm', target: 'node20', sourcemap: 'inline' };
+const version = readFileSync(join(import.meta.dirname, '../node_modules/esbuild/package.json'), 'utf8');
+const digest = (...texts) => createHash('sha256').update(texts.join('\0')).digest('hex');
+/** Length of a digest in a kept file, before the code. */
+const digestLength = 64;
+
+/** The code as JavaScript, kept if its source is as it was. */
+async function transformed(path) {
+  const source = await readFile(path, 'utf8');
+  const key = digest(version, JSON.stringify(form), source);
+  const kept = join(cache, `${digest(path).slice(0, 32)}.js`);
+  const found = await readFile(kept, 'utf8').catch(() => '');
+  if (found.startsWith(key)) return found.slice(digestLength);
+  const { transform } = await import('esbuild');
+  const { code } = await transform(source, { ...form, sourcefile: path });
+  await keep(kept, key + code).catch(() => undefined);
+  return code;
+}
+
+/** Other processes read and write at the same time, so a file comes whole under its name. */
+async function keep(path, text) {
+  mkdirSync(cache, { recursive: true });
+  const temporary = `${path}.${process.pid}.${threadId}`;
+  await writeFile(temporary, text);
+  await rename(temporary, path);
+}
 
 /** Loader hook: called on Node's loader thread for every module. */
 export async function load(url, context, next) {
   if (!url.startsWith('file:') || !url.endsWith('.ts')) return next(url, context);
-  const { transform } = await import('esbuild');
-  const source = await readFile(fileURLToPath(url), 'utf8');
-  const { code } = await transform(source, {
-    loader: 'ts',
-    format: 'esm',
-    target: 'node20',
-    sourcemap: 'inline',
-    sourcefile: fileURLToPath(url),
-  });
-  return { format: 'module', source: code, shortCircuit: true };
+  return { format: 'module', source: await transformed(fileURLToPath(url)), shortCircuit: true };
 }
 
 /** Loader hook: a worker is named as it is when compiled; in the sources it is the TypeScript file of that name. */
