@@ -40,6 +40,7 @@ let refiner: Model;
 let controls: SampleControls;
 let image: Image;
 let mask: Image;
+const taesd = reference('networks/taesd/weights.safetensors');
 before(async () => {
   engine = createNodeEngine({ threads: 1 });
   const [tiny, vq, classes, xl, layout] = await Promise.all([
@@ -83,7 +84,6 @@ interface Row {
   readonly changesNothing?: true;
 }
 
-const taesd = reference('networks/taesd/weights.safetensors');
 const noise = 'a1111-cpu';
 const small = { width: 32, height: 32, steps: 4 };
 const wide = { width: 64, height: 32 };
