@@ -37,6 +37,7 @@ function headerOf(bytes: Uint8Array, label: string): Header {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const isLong = (bytes[6] ?? 0) > 1;
   const from = isLong ? 12 : 10;
+  if (bytes.length < from) throw broken(label, 'it is cut off');
   const length = isLong ? view.getUint32(8, true) : view.getUint16(8, true);
   const text = new TextDecoder('latin1').decode(bytes.subarray(from, from + length));
   const type = /'descr'\s*:\s*'([^']*)'/.exec(text)?.[1];

@@ -12,15 +12,22 @@ import { torchHost } from '../../src/formats/torch/globals.ts';
 import { unpickle } from '../../src/formats/torch/pickle.ts';
 import { recordSchema } from '../../src/generation/record.ts';
 import { parseModelName } from '../../src/hub/model-name.ts';
+import { decodeFrames } from '../../src/image/codec/frames-node.ts';
 import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
 import { readExif } from '../../src/image/metadata/exif.ts';
 import { readImageMetadata } from '../../src/image/metadata/image-metadata.ts';
 import { parseInfotext } from '../../src/image/metadata/infotext.ts';
+import { readNpy, writeNpy } from '../../src/formats/npy.ts';
 import { parsePromptAttention } from '../../src/prompt/attention.ts';
+import { float32 } from '../../src/tensor/tensor.ts';
+import { cleanCaption } from '../../src/tokenizer/clean-caption.ts';
 import { createClipTokenizer } from '../../src/tokenizer/clip-tokenizer.ts';
+import { createSentencePieceTokenizer, sentencePieceTokenizer } from '../../src/tokenizer/sentencepiece/tokenizer.ts';
+import { readTokenizerJson } from '../../src/tokenizer/sentencepiece/tokenizer-json.ts';
 import { parquetDataset } from '../../src/training/data/parquet-node.ts';
 import { createProblems } from '../../src/training/data/problems.ts';
 import { readTar } from '../../src/training/data/tar.ts';
+import { serverTargets } from './server-targets.ts';
 
 export interface FuzzTarget {
   /** Reads the bytes as far as a program would. */
@@ -152,6 +159,25 @@ export const targets: Readonly<Record<string, FuzzTarget>> = {
       ),
     ],
   },
+  gguf: {
+    run: (bytes) => readAll('x.gguf', bytes),
+    corpus: () => files('families', /\.gguf$/),
+  },
+  npy: { run: (bytes) => readNpy(bytes, 'x.npy'), corpus: () => [writeNpy(float32([2, 3], new Float32Array(6)))] },
+  sentencepiece: {
+    run: (bytes) => createSentencePieceTokenizer(bytes).encode('a red apple 🍎'),
+    corpus: () => files('tokenizer', /\.model$/),
+  },
+  'tokenizer-json': {
+    run: (bytes) => sentencePieceTokenizer(readTokenizerJson(decode(bytes))).encode('a red apple 🍎'),
+    corpus: () => files('tokenizer/sentencepiece', /-(?:user|bytes)\.json$/),
+  },
+  frames: { run: (bytes) => decodeFrames(bytes), corpus: () => files('files/images', /\.(?:gif|webp|png)$/) },
+  caption: {
+    run: (bytes) => cleanCaption(decode(bytes)),
+    corpus: () => ['a <b>red</b> &amp; www.x.com 12x34 a1b2 "x" @y #123', ...prompts].map(encode),
+  },
+  ...serverTargets,
   name: {
     run: (bytes) => parseModelName(decode(bytes)),
     corpus: () => ['hf:org/name@main/a.safetensors', 'urn:air:sd1:checkpoint:civitai:1@2'].map(encode),
