@@ -89,6 +89,8 @@ export async function* trainingSteps<Batch>(
   if (work.done > work.saved) yield* work.save();
   if (work.done < maxSteps && !stopped)
     throw new StableDiffusionError('invalid-argument', `The data ended after ${work.done} of ${maxSteps} steps.`);
+  // The process may have ended between the last checkpoint and its model.
+  if (start.step > 0 && start.step >= maxSteps) yield* work.model();
   yield { kind: 'end', step: work.done, status: work.done >= maxSteps ? 'finished' : 'stopped' };
 }
 
@@ -158,7 +160,13 @@ class StepWork<Batch> {
     });
     this.saved = step;
     yield { kind: 'checkpoint', step, path };
-    yield { kind: 'model', step, path: await inAverages(trainee, () => run.model(trainee.model())) };
+    yield* this.model();
+  }
+
+  /** Writes the model as it is now. */
+  async *model(): AsyncGenerator<BareEvent> {
+    const { trainee, run } = this.#options;
+    yield { kind: 'model', step: this.done, path: await inAverages(trainee, () => run.model(trainee.model())) };
   }
 
   /** Returns the loss. */

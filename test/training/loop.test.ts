@@ -1,7 +1,7 @@
 /** A run from a YAML and a folder of pictures: the files of its folder, an interruption, and a resume that ends with the same weights. */
 
 import assert from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { reference, skipUnless } from '../reference.ts';
@@ -109,4 +109,14 @@ test("LDM's own loss: LPIPS from its file, a discriminator that comes in late, a
       .file('judged-parts', 'checkpoints/last.safetensors')
       .equals(runs.file('judged', 'checkpoints/last.safetensors')),
   );
+});
+
+test('a run that ended between its last checkpoint and its model has the model when it is resumed', async () => {
+  const overrides = ['lightning.trainer.max_steps=2', 'lightning.callbacks.image_logger.params.batch_frequency=0'];
+  await eventsOf(runs.options(yaml, 'cut-off', overrides));
+  const whole = runs.file('cut-off', 'model.safetensors');
+  const path = join(runs.folder, 'cut-off', 'model.safetensors');
+  writeFileSync(path, 'the model of an earlier checkpoint');
+  await eventsOf(runs.options(yaml, 'cut-off', overrides));
+  assert.ok(runs.file('cut-off', 'model.safetensors').equals(whole));
 });
