@@ -38,7 +38,8 @@ export async function decodeFrames(bytes: Uint8Array, maxPixels: number = defaul
     const height = info.pageHeight ?? info.height / pages;
     const size = info.width * height * 4;
     const frames = Array.from({ length: Math.max(1, Math.round(data.length / size)) }, (_, i) =>
-      createImage(info.width, height, 4, new Uint8Array(data.subarray(i * size, (i + 1) * size))),
+      // Views: a copy would take the memory of all frames again.
+      createImage(info.width, height, 4, new Uint8Array(data.buffer, data.byteOffset + i * size, size)),
     );
     const isSeen = frames.some((frame) => frame.data.some((value, i) => i % 4 === 3 && value < 255));
     return { frames, hasAlpha: format === 'gif' ? isSeen : hasAlpha };
