@@ -3,7 +3,7 @@
  * and to the diffusion process. Their README lists them for every published file.
  */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import {
   type EncoderUNetConfig,
   encoderUNetConfigSchema,

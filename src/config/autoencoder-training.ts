@@ -3,7 +3,7 @@
  * schedule. Names and defaults of the losses are those of `LPIPSWithDiscriminator` and `VQLPIPSWithDiscriminator`.
  */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { modelSection } from './ldm-config.ts';
 import { className, ldmNetwork } from './ldm-network.ts';
 import { type AutoencoderConfig, type DiscriminatorConfig, discriminatorConfigSchema } from './network-config.ts';

@@ -3,7 +3,7 @@
  * joined along their width, vectors one behind the other.
  */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { clipTextConfigSchema } from './network-config.ts';
 
 /** The embedded sizes of a picture: each pair is (height, width) or (top, left), the aesthetic score is one number. */

@@ -8,7 +8,7 @@
  * - `image_embedding`: a noised embedding of an image, with its noise level, as the vector (`ImageEmbeddingConditionedLatentDiffusion`, unCLIP).
  */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { clipVisionConfigSchema, dptHybridConfigSchema } from './network-config.ts';
 import { className, type LdmOptions } from './ldm-network.ts';
 import { configError, isMapping, type Mapping, validated } from './validate.ts';

@@ -3,7 +3,7 @@
  * LatentDiffusion's constructors) over the configurations of its three networks.
  */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import type { ComposedConfig } from './composed-conditioner.ts';
 import type { ImageConditionConfig } from './image-condition.ts';
 import type { ConditionNetworkConfig, DenoiserConfig, FirstStageConfig } from './network-config.ts';

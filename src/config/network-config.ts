@@ -9,7 +9,7 @@
  * (diffusers folders may choose another number of groups).
  */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { StableDiffusionError } from '../errors.ts';
 
 const size = z

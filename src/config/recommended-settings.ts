@@ -11,7 +11,7 @@
  *   prompts: [a red apple, a house by the sea]
  */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { configError, isMapping, type Mapping, validated } from './validate.ts';
 
 const sizePattern = /^(\d{1,5})x(\d{1,5})$/;

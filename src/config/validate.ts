@@ -1,6 +1,6 @@
 /** Validation of a configuration against its schema, with a `StableDiffusionError` that names each wrong field. */
 
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { type ErrorCode, StableDiffusionError } from '../errors.ts';
 
 /** The parsed value, defaults filled in. Throws `code` (default `config-invalid`) with every issue and its path. */

@@ -1,6 +1,6 @@
 /** Fields of a request for what acts inside the network or on its guidance: FreeU, seamless tiling, token merging, DeepCache, SAG, PAG. Off by default. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { isPerturbedLayer, type PerturbedLayer } from '../extensions/perturbed-attention.ts';
 import { seamlessAxes } from '../extensions/seamless.ts';
 import { bounds } from './bounds.ts';

@@ -3,7 +3,7 @@
  * request (`control-inputs.ts`); here they have names.
  */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { controlWindowRules } from '../diffusion/control/control-window.ts';
 import { controlModes } from '../diffusion/control/layer-weights.ts';
 import { resizeModes } from '../image/fit-image.ts';

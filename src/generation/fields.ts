@@ -1,6 +1,6 @@
 /** Schemas of single values of a request. Each message states the allowed values, in one style. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { isSeedText, plainSeed } from '../random/plain-seed.ts';
 import { type Bounds, bounds } from './bounds.ts';
 

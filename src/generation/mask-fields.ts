@@ -1,6 +1,6 @@
 /** Fields of an inpainting request for its mask: how it becomes the latent's, what fills the hole, how the rest is kept (A1111). */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { latentFills } from '../diffusion/latent-fill.ts';
 import { maskRules } from '../image/inpaint-batch.ts';
 import { bounds } from './bounds.ts';

@@ -4,7 +4,7 @@
  */
 
 import { precisionNames } from '../engine/precision.ts';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Batch, type Batches, sizesBefore } from './batches.ts';
 import { bounds } from './bounds.ts';
 import { text, whole } from './fields.ts';

@@ -4,7 +4,7 @@
  * A request is plain JSON. Other inputs (a sampler object, a signal, tensors and pictures) are in `inputs.ts`.
  */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import type { SamplerSettings } from '../diffusion/sampler.ts';
 import { byteConventions } from '../image/image-tensor.ts';
 import { emphases } from '../prompt/emphasis.ts';

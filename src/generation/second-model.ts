@@ -1,6 +1,6 @@
 /** Fields of a request for models with two text encoders and micro-conditions (SDXL), and for the refiner that ends a run. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { bounds } from './bounds.ts';
 import { flag, list, oneOf, real, side, text, whole } from './fields.ts';
 

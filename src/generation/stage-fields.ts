@@ -1,6 +1,6 @@
 /** Fields of a request for a cascade: the stages that enlarge the picture of the one before (DeepFloyd IF; Saharia et al. 2022). */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { bounds } from './bounds.ts';
 import { list, real, text, whole } from './fields.ts';
 

@@ -1,6 +1,6 @@
 /** Civitai's public REST API: the files of a version of a model (https://developer.civitai.com). */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { StableDiffusionError } from '../errors.ts';
 import { authorization, reasonOf } from './hub-api.ts';
 import type { HubSettings } from './hub-settings.ts';

@@ -1,6 +1,6 @@
 /** The hub's HTTP API, as far as models need it: which commit a revision is, and which files it has (https://huggingface.co/docs/hub/api). */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { StableDiffusionError } from '../errors.ts';
 import type { HubSettings } from './hub-settings.ts';
 

@@ -1,7 +1,7 @@
 /** From what a caller describes to a job in which everything is decided: model, size, seeds, LoRAs. Limits are checked on the way. */
 
 import type { CheckpointFacts } from '../model/checkpoint-facts.ts';
-import { z } from 'zod';
+import * as z from 'zod';
 import { namedSampling, samplerPeerOf } from '../diffusion/sampler-names.ts';
 import { bounds } from '../generation/bounds.ts';
 import { openFields } from '../generation/fields.ts';

@@ -1,6 +1,6 @@
 /** LoRAs that a prompt names, `<lora:name:0.8>` (extensions-builtin/Lora of A1111 v1.10.1). */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { readBlockWeights } from '../adapters/lora/block-weights.ts';
 import { withoutComments } from '../prompt/comments.ts';
 import { networkKinds, type PromptNetworks, promptNetworks } from '../prompt/lora-mentions.ts';

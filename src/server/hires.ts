@@ -1,6 +1,6 @@
 /** The second pass of a job, A1111's "hires. fix": its schema, and its size. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { type LatentUpscaleMode, latentUpscaleModes } from '../diffusion/latent-upscale.ts';
 import { loraUseSchema } from './extra-networks.ts';
 

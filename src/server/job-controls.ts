@@ -1,6 +1,6 @@
 /** Controls of a job: the fields of a request's controls, with names of the catalogue and ids of stored pictures in place of opened models and pictures. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { bounds } from '../generation/bounds.ts';
 import { controlShape, imagePromptShape } from '../generation/control-fields.ts';
 import { openFields } from '../generation/fields.ts';

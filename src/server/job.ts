@@ -1,6 +1,6 @@
 /** Job: a caller's request with everything decided (seeds, model, size), and its outcome. Plain JSON, because it is stored in a journal. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { bounds } from '../generation/bounds.ts';
 import { openFields, plainSeedSchema, real, whole } from '../generation/fields.ts';
 import { type GenerationRequest, requestSchemas, tasks } from '../generation/request.ts';

@@ -1,6 +1,6 @@
 /** Where a run is between its steps: kept in each checkpoint beside the weights, and restored from it. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { StableDiffusionError } from '../errors.ts';
 import type { OrderState } from './data/sample-order.ts';
 import type { LoopOptions } from './loop-options.ts';

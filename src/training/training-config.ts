@@ -6,7 +6,7 @@
  * an unknown key in it is an error.
  */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { trainedParts } from '../config/autoencoder-training.ts';
 import { isMapping, mapping, type Mapping, validated } from '../config/validate.ts';
 import { degradations } from './degrade/super-resolution-picture.ts';

@@ -1,6 +1,6 @@
 /** A table of the fields of a zod schema: name, type, default, description. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { code, table } from './block.ts';
 
 interface JsonSchema {

@@ -1,6 +1,6 @@
 /** Reading an architecture from names and shapes: small queries on a set of entries, and the error if one has no answer. */
 
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { validated } from '../../config/validate.ts';
 import { StableDiffusionError } from '../../errors.ts';
 import type { Shape } from '../../tensor/tensor.ts';

@@ -1,6 +1,6 @@
 /** A list whose length is checked before its elements, because each wrong element would add an issue. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 
 export const boundedList = <T extends z.ZodType>(element: T, most: number) =>
   z

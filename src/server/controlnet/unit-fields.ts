@@ -1,6 +1,6 @@
 /** The fields of a unit of sd-webui-controlnet as clients send them, old names and new ones (`ControlNetUnit.from_dict`). */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { resizeModes } from '../../image/fit-image.ts';
 import { boundedList } from '../admission/bounded-list.ts';
 import { boolean, float, integer, text } from '../routes/a1111/pydantic.ts';

@@ -1,7 +1,7 @@
 /** Handles a request around its route: validates fields, watches the client, sends the answer. */
 
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { eventStream } from './event-stream.ts';
 import { type Problem, problemOf, validationProblem } from './problem.ts';
 import type { Answer } from './route.ts';

@@ -1,7 +1,7 @@
 /** `/docs`: the routes as a page for people, without scripts. Made from the same table as the OpenAPI document. */
 
 import type { FastifyInstance } from 'fastify';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { ServerContext } from '../context.ts';
 import type { Flavour } from './problem-shapes.ts';
 import type { Route } from './route.ts';

@@ -1,6 +1,6 @@
 /** The OpenAPI 3.1 document, made from the table of routes and their schemas. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Flavour } from './problem-shapes.ts';
 import type { Route } from './route.ts';
 

@@ -1,6 +1,6 @@
 /** Problem: an error as an answer. One table from error codes to statuses; each API has its own words for it (problem-shapes.ts). */
 
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { type ErrorCode, StableDiffusionError } from '../../errors.ts';
 import { withoutFolders } from '../without-folders.ts';
 

@@ -1,7 +1,7 @@
 /** Route: one path of the server with its schemas, which validate requests and define the OpenAPI document. */
 
 import type { FastifyRequest } from 'fastify';
-import type { z } from 'zod';
+import type * as z from 'zod';
 import type { Ticket } from '../admission/in-flight.ts';
 import type { ServerContext } from '../context.ts';
 import type { Limits } from '../limits.ts';

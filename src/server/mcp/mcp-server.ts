@@ -5,7 +5,7 @@
 
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
 import type { CallToolResult } from '@modelcontextprotocol/sdk/types.js';
-import { z } from 'zod';
+import * as z from 'zod';
 import { StableDiffusionError } from '../../errors.ts';
 import { bounds } from '../../generation/bounds.ts';
 import type { TaskOptions } from '../../generation/inputs.ts';

@@ -2,7 +2,7 @@
 
 import { readFile, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { makeFolder } from '../../files/make-folder-node.ts';
 import { sha256OfFile } from '../../files/sha256-node.ts';
 import { writeFileAtomic } from '../../files/write-file-node.ts';

@@ -3,7 +3,7 @@
  * words), and a picture `NAME.preview.png`. All are somebody else's files: what is damaged or of another form counts as not there.
  */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { readTextIfThere, whatIsAt } from '../../files/open-node.ts';
 
 export interface Sidecar {

@@ -1,7 +1,7 @@
 /** The Redis channel through which servers and workers exchange steps, states and controls. Foreign messages are ignored. */
 
 import type { Redis } from 'ioredis';
-import { z } from 'zod';
+import * as z from 'zod';
 import { jobStates } from '../job.ts';
 import type { JobControl, JobControlListener, JobEvent, JobEventListener } from '../job-event.ts';
 

@@ -3,7 +3,7 @@
  * stands there is decided by priority, then by the order of arrival.
  */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { priorities } from '../job.ts';
 
 const turnSchema = z.object({ id: z.string(), priority: z.enum(priorities), tag: z.number() });

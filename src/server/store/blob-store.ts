@@ -1,7 +1,7 @@
 /** BlobStore: files named by the SHA-256 of their bytes. What is there is never changed, and storing it again costs nothing. */
 
 import { createHash, webcrypto } from 'node:crypto';
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** Lower-case hexadecimal SHA-256: no other string is ever made part of a path or key. */
 export const blobIdSchema = z

@@ -3,7 +3,7 @@
  * of a unigram or byte-pair model, with the spaces as `▁`. Special tokens that are written in a text are text, as with `spiece.model`.
  */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { StableDiffusionError } from '../../errors.ts';
 import type { NormalizerSettings, Piece, SentencePieceModel } from './model-file.ts';
 

@@ -1,6 +1,6 @@
 /** The configuration of an adapter's training: `model.target` Lora, DreamBooth or TextualInversion, with these `model.params`. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { className } from '../../config/ldm-network.ts';
 import { type Mapping, validated } from '../../config/validate.ts';
 import { type LoraSettings, loraTargetGroups } from './lora-targets.ts';

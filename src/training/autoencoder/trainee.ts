@@ -5,7 +5,7 @@
  * Gradients of several batches are averaged for each of the two in turn, where Lightning takes turns within each batch.
  */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import type { BoundRun, EngineState, Program } from '../../engine/engine.ts';
 import { StableDiffusionError } from '../../errors.ts';
 import { imagesToTensor, tensorToImages } from '../../image/image-tensor.ts';

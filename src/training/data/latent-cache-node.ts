@@ -9,7 +9,7 @@
 import { createHash } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { StableDiffusionError } from '../../errors.ts';
 import { convert } from '../../tensor/convert.ts';
 import { bytesOf, type Tensor } from '../../tensor/tensor.ts';

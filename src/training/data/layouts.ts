@@ -1,6 +1,6 @@
 /** The boxes of a picture in a data set: `boxes` of its metadata, as in a request, and `boxClasses`. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Layout } from '../../conditioning/conditioner.ts';
 import { StableDiffusionError } from '../../errors.ts';
 import { bounds } from '../../generation/bounds.ts';

@@ -3,7 +3,7 @@
  * condition's encoder, over a frozen autoencoder, with averages of the UNet's weights (`LitEma`).
  */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import type { LatentDiffusionConfig } from '../../config/latent-diffusion-config.ts';
 import type { Engine, Program, Tensors } from '../../engine/engine.ts';
 import type { DropoutSite } from '../../graph/trace.ts';

@@ -1,6 +1,6 @@
 /** Learning-rate schedules of latent diffusion (`ldm/lr_scheduler.py`): factors on the base rate, by step from 0. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { configError, mapping, validated } from '../../config/validate.ts';
 import { StableDiffusionError } from '../../errors.ts';
 

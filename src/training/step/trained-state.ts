@@ -1,6 +1,6 @@
 /** The trained tensors as a trainee saves, restores and exports them: those of a step's state, read one at a time, and their averages. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import type { EngineState } from '../../engine/engine.ts';
 import { StableDiffusionError } from '../../errors.ts';
 import type { Tensor } from '../../tensor/tensor.ts';

@@ -1,6 +1,6 @@
 /** GET /sdapi/v1/loras and embeddings, and the requests to rescan their folders. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { defineRoute, json } from '../../http/route.ts';
 
 export const loras = defineRoute({

@@ -1,6 +1,6 @@
 /** GET /sdapi/v1/cmd-flags: A1111's command line: only flags that clients use, without paths. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { defineRoute, json } from '../../http/route.ts';
 
 export const cmdFlags = defineRoute({

@@ -1,6 +1,6 @@
 /** POST /sdapi/v1/extra-single-image and extra-batch-images: enlarging by plain resampling. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { inspectImageFile } from '../../../image/codec/image-file.ts';
 import { readExif } from '../../../image/metadata/exif.ts';
 import { boundedList } from '../../admission/bounded-list.ts';

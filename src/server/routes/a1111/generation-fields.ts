@@ -1,6 +1,6 @@
 /** The fields of txt2img and img2img (modules/api/models.py of A1111 v1.10.1). Every one may be left out or null; others are ignored. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { boundedList } from '../../admission/bounded-list.ts';
 import { boolean, dict, float, floatWithin, integer, list, scripts, seed, text } from './pydantic.ts';
 

@@ -1,6 +1,6 @@
 /** Routes of A1111's page framework (Gradio). Clients use them to detect a web UI, and read its page's lists. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { defineRoute, json, type Route } from '../../http/route.ts';
 import { latentModes, upscalerNames } from './upscaler-table.ts';
 

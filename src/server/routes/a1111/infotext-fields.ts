@@ -1,6 +1,6 @@
 /** The field `infotext`: settings from a text as A1111 writes it under pictures, for what the request does not set (`apply_infotext`, v1.10.1). */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { type InfotextFields, parseInfotext } from '../../../image/metadata/infotext.ts';
 import type { ServerContext } from '../../context.ts';
 import { invalidField, unfit } from '../../http/problem.ts';

@@ -1,6 +1,6 @@
 /** POST /internal/progress and GET /internal/pending-tasks: a job by the name its request gave it as `force_task_id` (modules/progress.py, v1.10.1). */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { defineRoute, json } from '../../http/route.ts';
 import { isFinished } from '../../job.ts';
 import { showsPreviews } from './progress.ts';

@@ -1,6 +1,6 @@
 /** POST /sdapi/v1/interrogate: words for a picture. There is no network for it here, and the answer says so. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { StableDiffusionError } from '../../../errors.ts';
 import { defineRoute } from '../../http/route.ts';
 

@@ -1,6 +1,6 @@
 /** POST /sdapi/v1/interrupt and skip: the caller's running jobs end, or continue with their next iteration. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import type { ServerContext } from '../../context.ts';
 import { defineRoute, json } from '../../http/route.ts';
 

@@ -1,6 +1,6 @@
 /** GET /sdapi/v1/latent-upscale-modes */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { defineRoute, json } from '../../http/route.ts';
 import { latentModes } from './upscaler-table.ts';
 

@@ -1,6 +1,6 @@
 /** POST /sdapi/v1/unload-checkpoint drops models that nobody uses; reload-checkpoint does nothing, since a job loads its model. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { defineRoute, json } from '../../http/route.ts';
 
 export const unloadCheckpoint = defineRoute({

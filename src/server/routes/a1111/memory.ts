@@ -1,7 +1,7 @@
 /** GET /sdapi/v1/memory */
 
 import { totalmem } from 'node:os';
-import { z } from 'zod';
+import * as z from 'zod';
 import { defineRoute, json } from '../../http/route.ts';
 
 export const memory = defineRoute({

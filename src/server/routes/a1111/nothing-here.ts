@@ -1,6 +1,6 @@
 /** Lists of A1111 that are empty here, and requests to look again that have nothing to look for. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { defineRoute, json, type Route } from '../../http/route.ts';
 
 const lists: readonly (readonly [path: string, summary: string, value: unknown])[] = [

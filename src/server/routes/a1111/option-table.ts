@@ -1,6 +1,6 @@
 /** The options of A1111 that clients read and write. Those with an effect here are read by generation.ts; others are kept and given back. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import type { ServerContext } from '../../context.ts';
 import type { OptionValue } from '../../options-store.ts';
 import { boolean, float, floatWithin, integer, list, text } from './pydantic.ts';

@@ -1,6 +1,6 @@
 /** GET and POST /sdapi/v1/options. Options belong to the caller's key: nobody changes another's. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { atField, unfit } from '../../http/problem.ts';
 import { defineRoute, json } from '../../http/route.ts';
 import type { OptionValue } from '../../options-store.ts';

@@ -1,6 +1,6 @@
 /** GET /internal/ping: A1111's sign of life, which older clients request. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { defineRoute, json } from '../../http/route.ts';
 
 export const ping = defineRoute({

@@ -1,6 +1,6 @@
 /** POST /sdapi/v1/png-info: the settings in a picture. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { atField } from '../../http/problem.ts';
 import { readPicture } from '../../http/picture-input.ts';
 import { defineRoute, json } from '../../http/route.ts';

@@ -1,6 +1,6 @@
 /** GET /sdapi/v1/progress: the caller's job that is being made, with a preview. Clients poll until progress and job_count are 0. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import type { ServerContext } from '../../context.ts';
 import { defineRoute, json } from '../../http/route.ts';
 import { isPictureJob, type Job } from '../../job.ts';

@@ -1,6 +1,6 @@
 /** GET /sdapi/v1/prompt-styles, and the styles of requests. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { defineRoute, json } from '../../http/route.ts';
 import { type PromptStyle, styled } from '../../styles.ts';
 import type { TextToImageFields } from './generation-fields.ts';

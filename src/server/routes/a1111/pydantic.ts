@@ -1,6 +1,6 @@
 /** Fields as pydantic 1 reads them, which A1111 1.10.1 does: null is the default, "20" and 20.0 are the number 20, "true" is true. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { plainSeedSchema } from '../../../generation/fields.ts';
 import { notAnInteger } from '../../http/problem.ts';
 

@@ -1,6 +1,6 @@
 /** POST /sdapi/v1/refresh-checkpoints */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { defineRoute, json } from '../../http/route.ts';
 
 export const refreshCheckpoints = defineRoute({

@@ -1,6 +1,6 @@
 /** GET /sdapi/v1/samplers */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { a1111Samplers } from '../../../diffusion/sampler-names.ts';
 import { defineRoute, json } from '../../http/route.ts';
 

@@ -1,6 +1,6 @@
 /** GET /sdapi/v1/schedulers */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { defineRoute, json } from '../../http/route.ts';
 import { schedulerRows } from '../../../diffusion/sampler-labels.ts';
 

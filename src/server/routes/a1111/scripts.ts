@@ -3,7 +3,7 @@
  * scripts that it has built in, clients send those along that its page shows as parts of itself; by the API they do nothing there either.
  */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { StableDiffusionError } from '../../../errors.ts';
 import { defineRoute, json } from '../../http/route.ts';
 import type { SharedFields } from './generation-fields.ts';

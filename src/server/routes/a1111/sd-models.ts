@@ -1,6 +1,6 @@
 /** GET /sdapi/v1/sd-models. A1111 gives paths here; this gives file names. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { defineRoute, json } from '../../http/route.ts';
 
 export const sdModels = defineRoute({

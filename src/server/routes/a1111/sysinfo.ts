@@ -1,7 +1,7 @@
 /** GET /internal/sysinfo: A1111's report about the machine and the program, as far as it names no paths and no secrets. */
 
 import { arch, cpus, platform, release, totalmem } from 'node:os';
-import { z } from 'zod';
+import * as z from 'zod';
 import { defineRoute, json } from '../../http/route.ts';
 import { optionsOf } from './option-table.ts';
 

@@ -1,6 +1,6 @@
 /** Routes of ComfyUI's API: each is there under its own address and under `/api`, as ComfyUI has it. */
 
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { defineRoute, type Route, type RouteDefinition } from '../../http/route.ts';
 
 type Definition<B extends z.ZodType, Q extends z.ZodType, P extends z.ZodType> = Omit<

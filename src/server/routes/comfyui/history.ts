@@ -1,6 +1,6 @@
 /** `/history`: finished workflows with what they made. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { forgetHistory, historyJson, historyOf } from '../../comfyui/history.ts';
 import { empty } from '../../http/route.ts';
 import { comfyRoute } from './define.ts';

@@ -1,6 +1,6 @@
 /** `/models`, `/embeddings`, `/view_metadata`, `/experiment/models`: model files by ComfyUI's kinds. Where they lie is not told. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { openWeightsAt } from '../../../formats/open-weights-node.ts';
 import { isModelKind, modelFileStatus, modelKinds } from '../../comfyui/model-names.ts';
 import { empty, json } from '../../http/route.ts';

@@ -1,6 +1,6 @@
 /** `/object_info`: the nodes, with their inputs and outputs. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { printExactJson } from '../../../formats/exact-json.ts';
 import { nodeInfo, objectInfo } from '../../../workflow/object-info.ts';
 import { comfyRoute } from './define.ts';

@@ -1,6 +1,6 @@
 /** `/prompt`: how many workflows wait or run, and a workflow to run. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { printExactJson } from '../../../formats/exact-json.ts';
 import { submitPrompt } from '../../comfyui/submit-prompt.ts';
 import { json } from '../../http/route.ts';

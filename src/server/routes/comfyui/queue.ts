@@ -1,6 +1,6 @@
 /** `/queue`, `/interrupt` and `/free`: workflows that wait or run, and what is kept in memory for them. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { queueItem } from '../../comfyui/history.ts';
 import { jobIdOf } from '../../comfyui/submit-prompt.ts';
 import type { WorkflowJob } from '../../job.ts';

@@ -3,7 +3,7 @@
 import { readdir } from 'node:fs/promises';
 import { freemem, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { isModelKind, modelKinds } from '../../comfyui/model-names.ts';
 import { isPictureFolder } from '../../comfyui/picture-folders.ts';
 import type { ServerContext } from '../../context.ts';

@@ -1,7 +1,7 @@
 /** `/settings` and `/users`: settings that a page keeps on the server. API keys identify callers; ComfyUI's users are not used. */
 
 import { randomUUID } from 'node:crypto';
-import { z } from 'zod';
+import * as z from 'zod';
 import { StableDiffusionError } from '../../../errors.ts';
 import { spaceOf } from '../../admission/storage-quota.ts';
 import { empty, json } from '../../http/route.ts';

@@ -1,6 +1,6 @@
 /** `/upload/image` and `/upload/mask`: pictures for workflows to read (ComfyUI server.py). */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { baseName, pathInside } from '../../comfyui/folder-path.ts';
 import { isPictureFolder, type PictureFolderName } from '../../comfyui/picture-folders.ts';
 import { spaceOf } from '../../admission/storage-quota.ts';

@@ -1,6 +1,6 @@
 /** `/userdata`: files that a page keeps on the server, such as saved workflows (ComfyUI app/user_manager.py). */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { StableDiffusionError } from '../../../errors.ts';
 import { baseName, pathInside } from '../../comfyui/folder-path.ts';
 import { spaceOf } from '../../admission/storage-quota.ts';

@@ -1,6 +1,6 @@
 /** `/view`: a file of the caller's `input`, `output` or `temp` folder, whole or as a smaller preview (ComfyUI server.py). */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { baseName, pathInside } from '../../comfyui/folder-path.ts';
 import { mediaTypeOf } from '../../comfyui/media-types.ts';
 import { isPictureFolder } from '../../comfyui/picture-folders.ts';

@@ -1,6 +1,6 @@
 /** POST /controlnet/detect: the maps of pictures by a preprocessor, as sd-webui-controlnet 1.1.455 answers. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { StableDiffusionError } from '../../../errors.ts';
 import { controlSchema } from '../../../generation/control-fields.ts';
 import { nodeImageCodec } from '../../../image/codec/codec-node.ts';

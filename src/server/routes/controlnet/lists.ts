@@ -1,6 +1,6 @@
 /** GET /controlnet/…: what sd-webui-controlnet (`scripts/api.py`, 1.1.455) tells of itself: version, models, modules, types, settings. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { type ControlModule, controlModules, controlTypes, isOfType, type Slider } from '../../controlnet/modules.ts';
 import type { ServerContext } from '../../context.ts';
 import { defineRoute, json } from '../../http/route.ts';

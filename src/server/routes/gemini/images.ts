@@ -4,7 +4,7 @@
  */
 
 import type { CheckpointFacts } from '../../../model/checkpoint-facts.ts';
-import { z } from 'zod';
+import * as z from 'zod';
 import { boundedList } from '../../admission/bounded-list.ts';
 import { acceptJob, awaitJob } from '../../accept-job.ts';
 import type { ServerContext } from '../../context.ts';

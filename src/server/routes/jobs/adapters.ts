@@ -1,6 +1,6 @@
 /** GET /api/v1/adapters: LoRAs and textual inversions with what lies beside them, for a page to choose from; and their preview pictures. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { StableDiffusionError } from '../../../errors.ts';
 import { readFileOf } from '../../../files/open-node.ts';
 import { imageFormatOf } from '../../../image/codec/image-file.ts';

@@ -10,7 +10,7 @@ import { type Caller, readPicture, storePicture } from '../../http/picture-input
 import { defineRoute } from '../../http/route.ts';
 import { StableDiffusionError } from '../../../errors.ts';
 import { checkWebhook } from '../../webhook.ts';
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { jobBody, jobView, viewOf } from './job-body.ts';
 import { controlsOf } from './job-controls.ts';
 

@@ -1,6 +1,6 @@
 /** GET /api/v1/jobs/:id/events: `state`, `step`, `preview`, and at the end `result` or `error`, as server-sent events. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import type { ServerContext } from '../../context.ts';
 import { defineRoute, type ServerEvent } from '../../http/route.ts';
 import { isFinished, type Job } from '../../job.ts';

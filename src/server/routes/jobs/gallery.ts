@@ -1,6 +1,6 @@
 /** GET /api/v1/gallery: the caller's pictures in the server's output folder, newest first; and the pictures, also small. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { StableDiffusionError } from '../../../errors.ts';
 import { imageFormatOf } from '../../../image/codec/image-file.ts';
 import { defineRoute, json } from '../../http/route.ts';

@@ -1,6 +1,6 @@
 /** A job as the jobs API takes and shows it. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { bounds } from '../../../generation/bounds.ts';
 import { plainSeedSchema } from '../../../generation/fields.ts';
 import { tasks } from '../../../generation/request.ts';

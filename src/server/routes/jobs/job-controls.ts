@@ -1,6 +1,6 @@
 /** Controls as the jobs API takes them: their pictures are stored, and what is left out has the request's defaults. */
 
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { takesMask } from '../../../pipelines/control-maps.ts';
 import type { ServerContext } from '../../context.ts';
 import type { JobDraft } from '../../decide-job.ts';

@@ -1,6 +1,6 @@
 /** GET /api/v1/jobs */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { defineRoute, json } from '../../http/route.ts';
 import { jobStates } from '../../job.ts';
 import { jobView, viewOf } from './job-body.ts';

@@ -1,6 +1,6 @@
 /** A job by its id, if it belongs to the caller; others are not found. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { StableDiffusionError } from '../../../errors.ts';
 import type { ServerContext } from '../../context.ts';
 import type { Job } from '../../job.ts';

@@ -1,6 +1,6 @@
 /** POST /api/v1/pictures: stores an initial picture, for jobs to refer to by its id. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { atField, invalidField } from '../../http/problem.ts';
 import { readPicture, storePicture } from '../../http/picture-input.ts';
 import { type FormPart, defineRoute, json } from '../../http/route.ts';

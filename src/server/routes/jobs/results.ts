@@ -1,6 +1,6 @@
 /** GET /api/v1/results/:name: a stored picture, by the SHA-256 of its file. With a signed link no key is needed. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { StableDiffusionError } from '../../../errors.ts';
 import { imageFormatOf } from '../../../image/codec/image-file.ts';
 import type { ServerContext } from '../../context.ts';

@@ -1,6 +1,6 @@
 /** GET /api/v1/server: what this server has and allows, for pages and clients. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { a1111Samplers } from '../../../diffusion/sampler-names.ts';
 import { defineRoute, json } from '../../http/route.ts';
 

@@ -1,6 +1,6 @@
 /** The fields of OpenAI's images API. Others are ignored; a few of our own give more control. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { boundedList } from '../../admission/bounded-list.ts';
 import type { FormPart } from '../../http/route.ts';
 

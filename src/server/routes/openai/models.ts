@@ -1,6 +1,6 @@
 /** GET /v1/models and /v1/models/:model */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { defineRoute, json } from '../../http/route.ts';
 
 const model = z.object({ id: z.string(), object: z.literal('model'), created: z.int(), owned_by: z.string() });

@@ -1,6 +1,6 @@
 /** GET /healthz: the process answers. GET /readyz: it takes jobs. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { noWorker } from '../../accept-job.ts';
 import { defineRoute, json } from '../../http/route.ts';
 
