@@ -9,6 +9,7 @@ export const ownSamplerNames = [
   'plms',
   'ddpm',
   'dpm-solver',
+  'dpm-solver-adaptive',
   'unipc',
   'k-unipc',
   'k-unipc-bh2',
