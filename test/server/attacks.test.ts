@@ -152,8 +152,8 @@ test('a list is measured before its elements are looked at', async () => {
 test('requests that take no picture are small', async () => {
   const { status } = await server.json(
     'POST',
-    '/sdapi/v1/txt2img',
-    { prompt: 'x', script_name: 'x'.repeat(2 ** 21) },
+    '/v1/images/generations',
+    { prompt: 'x', user: 'x'.repeat(2 ** 21) },
     alice,
   );
   assert.equal(status, 413);
