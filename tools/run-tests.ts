@@ -3,6 +3,8 @@
  *
  *     npm test                 everything
  *     npm test -- weights      the files with "weights" in their path
+ *
+ * A test that takes ten minutes has failed.
  */
 
 import { spawnSync } from 'node:child_process';
@@ -20,7 +22,7 @@ if (files.length === 0) throw new Error(`No test file matches ${words.join(', ')
 
 const { status } = spawnSync(
   process.execPath,
-  ['--import', './tools/typescript.mjs', '--test', '--test-concurrency=2', ...files],
+  ['--import', './tools/typescript.mjs', '--test', '--test-timeout=600000', '--test-concurrency=2', ...files],
   { cwd: root, stdio: 'inherit' },
 );
 process.exitCode = status ?? 1;
