@@ -30,6 +30,16 @@ export const softInpaintingDefaults: SoftInpainting = {
   differenceContrast: 2,
 };
 
+/** The settings in the order of A1111's script, by its labels. */
+export const softInpaintingArguments: readonly (readonly [label: string, field: keyof SoftInpainting])[] = [
+  ['schedule bias', 'blendPower'],
+  ['preservation strength', 'blendScale'],
+  ['transition contrast boost', 'detailPreservation'],
+  ['mask influence', 'maskInfluence'],
+  ['difference threshold', 'differenceThreshold'],
+  ['difference contrast', 'differenceContrast'],
+];
+
 const { fround } = Math;
 
 /** The share that is painted, [.., h, w] in 0 … 1, at a noise level: mask^(sigma^power · scale). */

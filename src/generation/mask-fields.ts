@@ -8,6 +8,24 @@ import { oneOf, real } from './fields.ts';
 
 const exponent = () => real(bounds.softMask).optional();
 
+/** Settings of A1111's soft inpainting. */
+export const softInpaintingField = z
+  .strictObject(
+    {
+      blendPower: exponent(),
+      blendScale: exponent(),
+      detailPreservation: real({ min: 1, max: 32 }).optional(),
+      maskInfluence: real(bounds.share).optional(),
+      differenceThreshold: exponent(),
+      differenceContrast: exponent(),
+    },
+    {
+      error:
+        'an object of blendPower, blendScale, detailPreservation, maskInfluence, differenceThreshold and differenceContrast',
+    },
+  )
+  .readonly();
+
 export const maskFields = {
   /**
    * How the mask is brought to the latent's size: `threshold`, as CompVis, cuts it at 128 and takes the nearest pixel; `round` and `soft`, as
@@ -18,12 +36,9 @@ export const maskFields = {
   maskedContent: oneOf(latentFills).optional(),
   /** How the kept part is kept: `seen` at every level (CompVis, ComfyUI), or `after` each step only (A1111). Samplers in sigma space. Default `seen`. */
   keepRule: oneOf(['seen', 'after']).optional(),
-  /** A1111's soft inpainting, with its settings' defaults 1, 0.5 and 4. It implies `keepRule: 'after'` and a soft mask. */
-  softInpainting: z
-    .strictObject(
-      { blendPower: exponent(), blendScale: exponent(), detailPreservation: real({ min: 1, max: 32 }).optional() },
-      { error: 'an object of blendPower, blendScale and detailPreservation' },
-    )
-    .readonly()
-    .optional(),
+  /**
+   * A1111's soft inpainting, with its settings' defaults 1, 0.5, 4, 0, 0.5 and 2. It implies `keepRule: 'after'` and a soft mask. The last three
+   * decide a picture's `shownMask`.
+   */
+  softInpainting: softInpaintingField.optional(),
 };

@@ -169,6 +169,15 @@ export function inpaintRegion(picture: Image, sketch: Image, request: RegionSett
   };
 }
 
+/** The overlay with another mask of the generated picture; around the picture the original shows. */
+export function withShownMask({ original, region }: Overlay, shown: Image<1>): Overlay {
+  if (!region) return { original, mask: shown, region };
+  const { left, top, right, bottom } = region;
+  const mask = createImage(original.width, original.height, 1);
+  paste(mask, fitImage(shown, right - left, bottom - top, 'crop'), left, top);
+  return { original, mask, region };
+}
+
 /** The complete picture with the generated part in it. */
 export function composeInpainted({ original, mask, region }: Overlay, made: Image<3>): Image<3> {
   const { width, height } = original;

@@ -12,6 +12,8 @@ export interface GeneratedImage {
   readonly index: number;
   /** The safety checker's verdict; undefined where it did not run. Flagged images are black. */
   readonly flagged?: boolean;
+  /** Soft inpainting: white where the picture differs from the original, which is meant to be laid over it elsewhere. */
+  readonly shownMask?: Image<1>;
 }
 
 export type PipelineEvent =

@@ -61,6 +61,15 @@ function checkTimesteps({ samplerSettings }: GenerationRequest, { sampler }: Cho
     );
 }
 
+/** Soft inpainting mixes by the noise level, which samplers in timesteps do not have. */
+function checkSoftInpainting(request: GenerationRequest, { sampler }: ChosenSampler): void {
+  if ('softInpainting' in request && request.softInpainting && sampler.space === 'timestep')
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `The ${sampler.title} sampler does no soft inpainting. Use a sampler in sigma space, such as Euler.`,
+    );
+}
+
 /** Refuses the small decoder where none was loaded, or where it cannot do what the run asks of the autoencoder. */
 function checkDecoder({ hasPreviewDecoder, label }: Model, { decoder, seamless, patches }: GenerationRequest): void {
   if (decoder !== 'taesd') return;
@@ -86,6 +95,7 @@ export async function planRun(model: Model, options: SplitOptions, given?: Start
   const sampling = chooseSampler(model, request, inputs.samplerObject);
   checkQuantization(model, request, sampling);
   checkTimesteps(request, sampling);
+  checkSoftInpainting(request, sampling);
   checkDecoder(model, request);
   const refiner = refinerOf(model, options, sampling);
   const shapeOf: RunPlan['shapeOf'] = (batch) => [

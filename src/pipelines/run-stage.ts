@@ -2,6 +2,7 @@
 
 import { throwIfAborted } from '../errors.ts';
 import type { SplitOptions } from '../generation/split-options.ts';
+import type { Image } from '../image/image.ts';
 import type { Model } from '../model/model.ts';
 import { joinBatches } from '../tensor/batches.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -11,6 +12,7 @@ import { conditionBatch, type GuideBatch } from './guided-model.ts';
 import { noiseStream } from './noise-stream.ts';
 import { planRun } from './plan-run.ts';
 import { rehearseBatch, sampleBatch } from './sample-batch.ts';
+import { shownMasks } from './soft-overlay.ts';
 import type { Start } from './start.ts';
 
 /**
@@ -45,7 +47,9 @@ export async function* runStage(model: Model, options: SplitOptions, start?: Sta
     const latent = yield* sampleBatch(plan, batch, { guide, noise, startNoise, start: prepared });
     latents.push(latent);
     yield { kind: 'stage', stage: 'decoding' };
-    const images = await finishPictures(plan, batch, latent);
+    const shown = shownMasks(prepared.inpainting, latent, plan);
+    const finished = await finishPictures(plan, batch, latent);
+    const images = shown ? finished.map((one, i) => ({ ...one, shownMask: shown[i] as Image<1> })) : finished;
     made.push(...images);
     yield { kind: 'images', iteration: batch.iteration, images, latents: latent };
   }

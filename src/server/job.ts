@@ -3,6 +3,7 @@
 import * as z from 'zod';
 import { bounds } from '../generation/bounds.ts';
 import { openFields, plainSeedSchema, real, whole } from '../generation/fields.ts';
+import { softInpaintingField } from '../generation/mask-fields.ts';
 import { type GenerationRequest, requestSchemas, tasks } from '../generation/request.ts';
 import { namedSampling, samplerPeerOf } from '../diffusion/sampler-names.ts';
 import { noiseConventions } from '../random/noise-source.ts';
@@ -33,6 +34,8 @@ const inpaintSchema = z.object({
   invert: z.boolean(),
   /** A1111's `mask_round`: false paints grey in part. Default true. */
   round: z.boolean().optional(),
+  /** A1111's soft inpainting. */
+  soft: softInpaintingField.optional(),
 });
 
 const { shape } = requestSchemas.img2img;

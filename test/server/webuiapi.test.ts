@@ -18,6 +18,7 @@ const builtIn = [
   'refiner',
   'sampler',
   'seed',
+  'soft inpainting',
   'controlnet',
   'controlnet m2m',
 ];
@@ -80,7 +81,7 @@ for (const key of [undefined, 'a-secret-of-bob']) {
           styles: [],
           hypernetworks: [],
           restorers: [],
-          scripts: { txt2img: builtIn, img2img: builtIn },
+          scripts: { txt2img: builtIn.filter((name) => name !== 'soft inpainting'), img2img: builtIn },
           flags: true,
           memory: ['cuda', 'ram'],
           refresh: null,

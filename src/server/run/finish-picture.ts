@@ -2,6 +2,7 @@
 
 import { nodeImageCodec } from '../../image/codec/codec-node.ts';
 import type { Image } from '../../image/image.ts';
+import { withShownMask } from '../../image/inpaint-region.ts';
 import type { GeneratedImage } from '../../pipelines/events.ts';
 import { type GenerationRecord, programName } from '../../generation/record.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
@@ -31,7 +32,9 @@ export async function finishPicture(
   }
   if (work.stop === 'cancel') return;
   const { overlay } = picturesOf(picture);
-  const whole = overlay && !flagged ? await composeOffThread(overlay, image) : image;
+  const { shownMask } = made;
+  const above = overlay && shownMask ? withShownMask(overlay, shownMask) : overlay;
+  const whole = above && !flagged ? await composeOffThread(above, image) : image;
   await storePicture(picture, whole, { record, flagged }, chunkContext);
 }
 

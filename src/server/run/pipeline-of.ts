@@ -109,7 +109,13 @@ export function pipelineOf(
     ...(task === 'txt2img' ? {} : { strength, strengthRule, image }),
     ...(task === 'img2img' ? { imageGuidanceScale, noiseLevel } : {}),
     ...(task === 'inpaint'
-      ? { mask, maskRule: inpaint?.round === false ? 'soft' : 'round', ...maskSettings(model, first) }
+      ? {
+          mask,
+          maskRule: inpaint?.round === false ? 'soft' : 'round',
+          ...maskSettings(model, first),
+          // The pipeline refuses it for models that see the mask.
+          ...(inpaint?.soft ? { softInpainting: inpaint.soft } : {}),
+        }
       : {}),
   };
   // The schema refuses a task without the pictures that it needs.

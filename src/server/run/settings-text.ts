@@ -1,6 +1,7 @@
 /** The settings of one picture of a job as A1111 writes them under it. */
 
 import { a1111SamplerLabel, schedulerLabelOf } from '../../diffusion/sampler-labels.ts';
+import { softInpaintingArguments, softInpaintingDefaults } from '../../diffusion/soft-inpainting.ts';
 import { a1111Infotext } from '../../image/metadata/a1111-settings.ts';
 import { type InfotextValue, pythonFloat } from '../../image/metadata/infotext.ts';
 import type { NoiseConvention } from '../../random/noise-source.ts';
@@ -39,6 +40,17 @@ function hiresLines({ hires, prompts, negativePrompt }: JobRequest, index: numbe
   };
 }
 
+type SoftSettings = NonNullable<NonNullable<JobRequest['inpaint']>['soft']>;
+
+/** Soft inpainting's settings, by A1111's names. */
+function softLines(given: SoftSettings | undefined): Record<string, InfotextValue> {
+  if (!given) return {};
+  const lines = softInpaintingArguments.map(
+    ([label, field]) => [`Soft inpainting ${label}`, given[field] ?? softInpaintingDefaults[field]] as const,
+  );
+  return { 'Soft inpainting enabled': true, ...Object.fromEntries(lines) };
+}
+
 /** What modes and scripts add to A1111's settings (`extra_generation_params`). */
 export function extraSettings(request: JobRequest, index: number): Record<string, InfotextValue> {
   const { strength, hires, inpaint } = request;
@@ -58,6 +70,7 @@ export function extraSettings(request: JobRequest, index: number): Record<string
       ? {}
       : { 'Inpaint area': 'Only masked', 'Masked area padding': inpaint.onlyMaskedPadding }),
     ...(inpaint && inpaint.fill !== 'original' ? { 'Masked content': inpaint.fill } : {}),
+    ...softLines(inpaint?.soft),
     ...hiresLines(request, index),
   };
 }

@@ -11,6 +11,7 @@ import { resizeModes } from '../../../image/fit-image.ts';
 import { withInfotext } from './infotext-fields.ts';
 import { controlsIn } from './controls-in.ts';
 import { answerGeneration, sharedDraft } from './generation.ts';
+import { softInpaintingIn } from './soft-inpainting.ts';
 import { withStyles } from './prompt-styles.ts';
 import { generationResponse, type ImageToImageFields, imageToImageFields } from './generation-fields.ts';
 
@@ -32,12 +33,15 @@ function inpaintOf(body: ImageToImageFields): NonNullable<JobRequest['inpaint']>
   const padding = body.inpaint_full_res_padding ?? 0;
   if (padding < 0 || padding > 4096)
     throw invalidField(['body', 'inpaint_full_res_padding'], 'ensure this value is from 0 to 4096');
+  const soft = softInpaintingIn(body);
   return {
     blurX: body.mask_blur === null ? blur(body.mask_blur_x) : blur(body.mask_blur),
     blurY: body.mask_blur === null ? blur(body.mask_blur_y) : blur(body.mask_blur),
     fill: pick(fills, body.inpainting_fill ?? 0, 'inpainting_fill'),
     invert: (body.inpainting_mask_invert ?? 0) !== 0,
-    round: body.mask_round ?? true,
+    // Soft inpainting turns the rounding off.
+    round: soft ? false : (body.mask_round ?? true),
+    ...(soft ? { soft } : {}),
     ...((body.inpaint_full_res ?? true) ? { onlyMaskedPadding: padding } : {}),
   };
 }

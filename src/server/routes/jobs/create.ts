@@ -83,7 +83,14 @@ async function draftOf(context: ServerContext, body: z.output<typeof jobBody>, c
   }
   const enlarged = await hiresOf(context, hires, body);
   const [image, mask] = [await stored('image'), await stored('mask')];
-  const { blur = 4, fill = 'original', invert = false, onlyMaskedPadding, round } = inpaint ?? {};
+  const {
+    blur = 4,
+    fill = 'original',
+    invert = false,
+    onlyMaskedPadding,
+    soft,
+    round = soft ? false : undefined,
+  } = inpaint ?? {};
   return {
     ...same,
     task,
@@ -93,7 +100,9 @@ async function draftOf(context: ServerContext, body: z.output<typeof jobBody>, c
     hires: enlarged,
     subseed: variation?.seed ?? body.noiseSettings?.subseed,
     ...(variation ? { subseedStrength: variation.strength } : {}),
-    ...(task === 'inpaint' ? { inpaint: { blurX: blur, blurY: blur, fill, invert, onlyMaskedPadding, round } } : {}),
+    ...(task === 'inpaint'
+      ? { inpaint: { blurX: blur, blurY: blur, fill, invert, onlyMaskedPadding, round, soft } }
+      : {}),
   };
 }
 

@@ -3,6 +3,7 @@
 import * as z from 'zod';
 import { bounds } from '../../../generation/bounds.ts';
 import { plainSeedSchema } from '../../../generation/fields.ts';
+import { softInpaintingField } from '../../../generation/mask-fields.ts';
 import { tasks } from '../../../generation/request.ts';
 import { boundedList } from '../../admission/bounded-list.ts';
 import type { ServerContext } from '../../context.ts';
@@ -62,6 +63,7 @@ export const jobBody = z.object({
       onlyMaskedPadding: z.int().min(0).max(4096).optional(),
       invert: z.boolean().default(false),
       round: z.boolean().optional().describe('false paints grey parts of the mask in part; default: true'),
+      soft: softInpaintingField.optional().describe("A1111's soft inpainting; {} takes its defaults"),
     })
     .optional(),
   control: boundedList(controlBody, bounds.controls.max)
