@@ -90,13 +90,70 @@ function compose(
   return { ...unconditional, data };
 }
 
+/** One call of the network for all pictures. Without a wish for the parts, passes that change nothing are left out. */
+function evaluationOf(options: ComposedModelOptions, byImage: ComposedModelOptions['byImage']) {
+  const { network, scale = 1, rescale = 0, concat, inputs, unconditionalInputs = inputs } = options;
+  return async (
+    x: Latent,
+    timestep: number,
+    prompts: ReturnType<ComposedModelOptions['promptsAt']>,
+    wantsParts: boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<{ readonly guided: readonly Latent[]; readonly unconditional: readonly Latent[] }> => {
+    const count = prompts.length;
+    if (byImage && prompts.some(({ parts }) => parts.length > 1)) {
+      throw new StableDiffusionError(
+        'invalid-argument',
+        'Prompts joined by AND cannot be used with a model that is guided by an image too.',
+      );
+    }
+    const row = (image: number, condition: Condition, channels = concat, more = inputs): DenoiserInputs =>
+      denoiserInputs(takeBatch(x, image, image + 1), timestep, {
+        ...condition,
+        ...(more && takeItem(more, image)),
+        ...(channels && { concat: channels.shape[0] === 1 ? channels : takeBatch(channels, image, image + 1) }),
+      });
+    const conditionalOnly =
+      !wantsParts &&
+      !byImage &&
+      scale === 1 &&
+      prompts.every(({ parts: [first, ...more] }) => first?.weight === 1 && more.length === 0);
+    const unconditional = conditionalOnly
+      ? []
+      : prompts.map((prompt, image) => row(image, prompt.unconditional, concat, unconditionalInputs));
+    const blank = byImage ? prompts.map((prompt, image) => row(image, prompt.unconditional, byImage.blank)) : [];
+    const conditional = prompts.flatMap(({ parts }, image) => parts.map(({ condition }) => row(image, condition)));
+    const outputs = await runRows(
+      network,
+      [...unconditional, ...blank, ...conditional],
+      count * (byImage ? 3 : 2),
+      signal,
+    );
+    let next = unconditional.length + blank.length;
+    const guided = prompts.map(({ parts }, image): Latent => {
+      const own = outputs.slice(next, next + parts.length);
+      next += parts.length;
+      const [first] = own as [Latent];
+      if (conditionalOnly) return first;
+      const u = outputs[image] as Latent;
+      if (byImage) {
+        const made = guideByImage(outputs[count + image] as Latent, u, first, scale, byImage.scale);
+        return rescale > 0 ? rescaleGuided(made, first, rescale) : made;
+      }
+      const weights = parts.map(({ weight }) => weight);
+      const made = compose(u, own, weights, scale);
+      return rescale > 0 ? rescaleGuided(made, own.length === 1 ? first : compose(u, own, weights, 1), rescale) : made;
+    });
+    return { guided, unconditional: outputs.slice(0, unconditional.length) };
+  };
+}
+
 /**
  * The guided model; it counts its calls, so it is for one picture's, or one batch's, sampling.
  * @throws `invalid-argument` for a scale that is not a number, and for several prompts with guidance by an image
  */
 export function composedModel(options: ComposedModelOptions): DiffusionModel {
-  const { network, schedule, parameterization, promptsAt, scale = 1, rescale = 0, concat, firstCall = 0 } = options;
-  const { inputs, unconditionalInputs = inputs } = options;
+  const { schedule, parameterization, promptsAt, scale = 1, rescale = 0, firstCall = 0 } = options;
   // At 1 the picture without the image cancels out.
   const byImage = options.byImage?.scale === 1 ? undefined : options.byImage;
   for (const [name, value] of [
@@ -108,58 +165,17 @@ export function composedModel(options: ComposedModelOptions): DiffusionModel {
       throw new StableDiffusionError('invalid-argument', `The ${name} is ${value}; it must be a finite number.`);
   }
   let call = firstCall;
+  const evaluate = evaluationOf(options, byImage);
   return {
     schedule,
     parameterization,
-    async predict(x, timestep, signal) {
-      const prompts = promptsAt(call);
-      call += 1;
-      const count = prompts.length;
-      if (byImage && prompts.some(({ parts }) => parts.length > 1)) {
-        throw new StableDiffusionError(
-          'invalid-argument',
-          'Prompts joined by AND cannot be used with a model that is guided by an image too.',
-        );
-      }
-      const row = (image: number, condition: Condition, channels = concat, more = inputs): DenoiserInputs =>
-        denoiserInputs(takeBatch(x, image, image + 1), timestep, {
-          ...condition,
-          ...(more && takeItem(more, image)),
-          ...(channels && { concat: channels.shape[0] === 1 ? channels : takeBatch(channels, image, image + 1) }),
-        });
-      const conditionalOnly =
-        !byImage &&
-        scale === 1 &&
-        prompts.every(({ parts: [first, ...more] }) => first?.weight === 1 && more.length === 0);
-      const unconditional = conditionalOnly
-        ? []
-        : prompts.map((prompt, image) => row(image, prompt.unconditional, concat, unconditionalInputs));
-      const blank = byImage ? prompts.map((prompt, image) => row(image, prompt.unconditional, byImage.blank)) : [];
-      const conditional = prompts.flatMap(({ parts }, image) => parts.map(({ condition }) => row(image, condition)));
-      const outputs = await runRows(
-        network,
-        [...unconditional, ...blank, ...conditional],
-        count * (byImage ? 3 : 2),
-        signal,
-      );
-      let next = unconditional.length + blank.length;
-      const guided = prompts.map(({ parts }, image): Latent => {
-        const own = outputs.slice(next, next + parts.length);
-        next += parts.length;
-        const [first] = own as [Latent];
-        if (conditionalOnly) return first;
-        const u = outputs[image] as Latent;
-        if (byImage) {
-          const made = guideByImage(outputs[count + image] as Latent, u, first, scale, byImage.scale);
-          return rescale > 0 ? rescaleGuided(made, first, rescale) : made;
-        }
-        const weights = parts.map(({ weight }) => weight);
-        const made = compose(u, own, weights, scale);
-        return rescale > 0
-          ? rescaleGuided(made, own.length === 1 ? first : compose(u, own, weights, 1), rescale)
-          : made;
-      });
-      return joinBatches(guided);
-    },
+    predict: async (x, timestep, signal) =>
+      joinBatches((await evaluate(x, timestep, promptsAt(call++), false, signal)).guided),
+    predictParts: byImage
+      ? undefined
+      : async (x, timestep, signal) => {
+          const { guided, unconditional } = await evaluate(x, timestep, promptsAt(call++), true, signal);
+          return { guided: joinBatches(guided), unconditional: joinBatches(unconditional) };
+        },
   };
 }

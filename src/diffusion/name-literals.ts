@@ -6,6 +6,7 @@
 /** This program's names. */
 export const ownSamplerNames = [
   'ddim',
+  'ddim-cfg-pp',
   'plms',
   'ddpm',
   'dpm-solver',
@@ -73,6 +74,7 @@ export const a1111SamplerLabels = [
   'DPM adaptive',
   'Restart',
   'DDIM',
+  'DDIM CFG++',
   'PLMS',
   'UniPC',
   'LCM',

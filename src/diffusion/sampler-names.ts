@@ -69,6 +69,7 @@ export const a1111Samplers: readonly PeerRow[] = [
   { names: ['DPM adaptive', 'k_dpm_ad'], sampler: 'dpm-adaptive', schedule: 'normal' },
   { names: ['Restart', 'restart'], sampler: 'restart', schedule: 'karras' },
   { names: ['DDIM', 'ddim'], sampler: 'ddim', schedule: 'a1111' },
+  { names: ['DDIM CFG++', 'ddim_cfgpp'], sampler: 'ddim-cfg-pp', schedule: 'a1111' },
   { names: ['PLMS', 'plms'], sampler: 'plms', schedule: 'a1111' },
   { names: ['UniPC', 'unipc'], sampler: 'unipc', schedule: 'time_uniform' },
   { names: ['LCM', 'k_lcm'], sampler: 'k-lcm', schedule: 'normal' },

@@ -136,3 +136,15 @@ test('calls that A1111 expects: two in a step of its samplers of second order', 
   const second = samplers.filter((sampler) => totalCalls(sampler, 10) === 20).map(({ name }) => name);
   assert.deepEqual(second.sort(), ['dpm2', 'dpm2-ancestral', 'dpmpp-2s-ancestral', 'dpmpp-sde', 'heun', 'restart']);
 });
+
+test('the parts: the unconditional prediction beside the guided one, also at scale 1', async () => {
+  const prompts = [{ parts: [{ condition: context(3), weight: 1 }], unconditional: context(0.5) }];
+  for (const scale of [1, 2]) {
+    const model = modelOf(summing().network, prompts, { scale });
+    const parts = await model.predictParts?.(latent(10), 4);
+    assert.deepEqual([...(parts?.guided.data ?? [])], [10.5 + scale * 2.5]);
+    assert.deepEqual([...(parts?.unconditional.data ?? [])], [10.5]);
+  }
+  const byImage = { scale: 2, blank: undefined } as never;
+  assert.equal(modelOf(summing().network, prompts, { byImage }).predictParts, undefined);
+});

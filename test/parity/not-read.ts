@@ -21,12 +21,6 @@ export const notRead: readonly NotRead[] = [
   {
     set: 'diffusion',
     part: 'samplers',
-    original: /ddim_cfgpp$/,
-    reason: "A1111's DDIM in the form of CFG++ is not implemented",
-  },
-  {
-    set: 'diffusion',
-    part: 'samplers',
     original: /SASolverScheduler$/,
     reason: 'a scheduler of diffusers that is not implemented',
   },

@@ -12,6 +12,13 @@ import { ancestralStep } from './ancestral-step.ts';
 import { type SigmaSamplerOptions, sigmaSampler } from './sigma-sampler.ts';
 import { addNoise, derivative, evaluate, exponentialStep, sigmaSteps } from './sigma-steps.ts';
 
+/** The error of a model that has no unconditional prediction. */
+export const withoutUnconditional = (): StableDiffusionError =>
+  new StableDiffusionError(
+    'invalid-argument',
+    'CFG++ samplers need the unconditional prediction, and this model does not give it. Use another sampler.',
+  );
+
 /** One evaluation that gives the guided and the unconditional denoised latent. Throws `invalid-argument` for a model that has not both. */
 export async function evaluateParts(
   denoise: Denoiser,
@@ -21,10 +28,7 @@ export async function evaluateParts(
 ): Promise<DenoisedParts> {
   throwIfAborted(signal);
   if (denoise.parts) return denoise.parts(x, sigma, signal);
-  throw new StableDiffusionError(
-    'invalid-argument',
-    'CFG++ samplers need the unconditional prediction, and this model or prompt syntax does not give it. Use another sampler.',
-  );
+  throw withoutUnconditional();
 }
 
 /** One evaluation of a sampler that has both forms: without CFG++ the guided prediction stands for both. */

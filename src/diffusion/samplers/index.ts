@@ -3,6 +3,7 @@
 import { StableDiffusionError } from '../../errors.ts';
 import type { Sampler } from '../sampler.ts';
 import { ddim } from './ddim.ts';
+import { ddimCfgPp } from './ddim-cfg-pp.ts';
 import { deis } from './deis.ts';
 import { ddpm } from './ddpm.ts';
 import { dpmSolver, dpmSolverAdaptive } from './dpm-solver.ts';
@@ -36,6 +37,7 @@ import { uniPc, uniPcBh2Sigma, uniPcSigma } from './unipc.ts';
 
 export const samplers: readonly Sampler[] = [
   ddim,
+  ddimCfgPp,
   plms,
   ddpm,
   dpmSolver,

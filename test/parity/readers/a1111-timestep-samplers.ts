@@ -19,7 +19,7 @@ const tensorsOf = kept((setFolder) => readTensors(join(setFolder, 'samplers/kdif
 const sd = stableDiffusionSchedule();
 
 const samplerOf = (row: IndexRow): string | undefined =>
-  /sd_samplers_timesteps_impl\.py (ddim|plms|unipc)$/.exec(originalOf(row))?.[1];
+  /sd_samplers_timesteps_impl\.py (ddim|ddim_cfgpp|plms|unipc)$/.exec(originalOf(row))?.[1];
 const isLcmDenoiser = (row: IndexRow): boolean => /sd_samplers_lcm\.py$/.test(originalOf(row));
 
 export const reader: Reader = {
