@@ -63,7 +63,7 @@ export interface LibraryFacts {
 /** The kind of a library, or undefined for one that is not known. */
 export function kindOfLibrary({ path, hasSymbol, version }: LibraryFacts): MpiKind | undefined {
   // Libraries of the standard ABI have its name, whoever made them.
-  if (/mpi_abi[^/\\]*$/.test(path)) return standard;
+  if (path.split(/[/\\]/).at(-1)?.includes('mpi_abi')) return standard;
   if (hasSymbol('ompi_mpi_comm_world')) return openMpi;
   return /MPICH|Intel\(R\) MPI|MVAPICH/i.test(version) ? mpich : undefined;
 }

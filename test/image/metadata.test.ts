@@ -8,6 +8,7 @@ import { zlibSync } from 'fflate';
 import sharp from 'sharp';
 import { StableDiffusionError } from '../../src/errors.ts';
 import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
+import { decodeFrames } from '../../src/image/codec/frames-node.ts';
 import { readExif } from '../../src/image/metadata/exif.ts';
 import { createImage } from '../../src/image/image.ts';
 import { inspectImageFile } from '../../src/image/codec/image-file.ts';
@@ -30,6 +31,19 @@ function withChunk(type: string, data: Uint8Array): Uint8Array {
   }
   return encodePngFile(parts);
 }
+
+for (const [name, decode] of [
+  ['frames', decodeFrames],
+  ['a picture', nodeImageCodec.decode],
+] as const)
+  test(`texts that a small PNG inflates are not inflated when it is decoded as ${name}`, async () => {
+    const packed = zlibSync(new Uint8Array(50_000_000).fill(65));
+    const bomb = withChunk('zTXt', Uint8Array.of(107, 0, 0, ...packed));
+    const plain = await decode(file('plain.png'));
+    const before = process.resourceUsage().maxRSS;
+    assert.deepEqual(await decode(bomb), plain);
+    assert.ok(process.resourceUsage().maxRSS - before < 40 * 1024, 'the texts were inflated');
+  });
 
 test('files/images text-ztxt-bomb.png: the text is dropped and named, little memory is used', () => {
   const before = process.memoryUsage().rss;

@@ -7,7 +7,7 @@ import { finishDecode } from './decoded-pixels.ts';
 import { flatten, type Image } from '../image.ts';
 import { defaultMaxPixels, inspectImageFile } from './image-file.ts';
 import { writeImageMetadata } from '../metadata/image-metadata.ts';
-import { encodePngFile, pngChunks } from '../metadata/png-chunks.ts';
+import { encodePngFile, pngChunks, withoutPngText } from '../metadata/png-chunks.ts';
 
 /** Without a profile, as Pillow: each ink takes its share of what black leaves. */
 function cmykToRgb(inks: Uint8Array): Uint8Array {
@@ -23,7 +23,12 @@ async function decode(bytes: Uint8Array, options: DecodeOptions = {}): Promise<I
   const maxPixels = options.maxPixels ?? defaultMaxPixels;
   const file = inspectImageFile(bytes, maxPixels);
   try {
-    const picture = sharp(bytes, { failOn: 'error', limitInputPixels: maxPixels, ignoreIcc: true, pages: 1 });
+    const picture = sharp(file.format === 'png' ? withoutPngText(bytes) : bytes, {
+      failOn: 'error',
+      limitInputPixels: maxPixels,
+      ignoreIcc: true,
+      pages: 1,
+    });
     const cmyk = file.format === 'jpeg' && (await picture.metadata()).space === 'cmyk';
     if (cmyk) picture.pipelineColourspace('cmyk').toColourspace('cmyk');
     const { data, info } = await picture.raw().toBuffer({ resolveWithObject: true });

@@ -4,6 +4,7 @@ import sharp, { type OutputInfo } from 'sharp';
 import { StableDiffusionError } from '../../errors.ts';
 import { createImage } from '../image.ts';
 import type { Frames } from './frames.ts';
+import { withoutPngText } from '../metadata/png-chunks.ts';
 import { defaultMaxPixels, inspectImageFile } from './image-file.ts';
 
 /** Frames of one animation; more are an accident, or an attack. */
@@ -13,7 +14,7 @@ const mostFrames = 4096;
 export async function decodeFrames(bytes: Uint8Array, maxPixels: number = defaultMaxPixels): Promise<Frames> {
   const { format } = inspectImageFile(bytes, maxPixels);
   try {
-    const source = sharp(bytes, {
+    const source = sharp(format === 'png' ? withoutPngText(bytes) : bytes, {
       failOn: 'error',
       limitInputPixels: maxPixels,
       ignoreIcc: true,

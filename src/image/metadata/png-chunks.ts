@@ -99,6 +99,14 @@ export function encodePngChunk(type: string, data: Uint8Array): Uint8Array {
   return out;
 }
 
+/** The file without its texts, which a decoder of pixels would inflate: a small file may hold 50 MB of them in each. */
+export function withoutPngText(bytes: Uint8Array): Uint8Array {
+  const chunks = [...pngChunks(bytes)];
+  const kept = chunks.filter(({ type }) => type !== 'tEXt' && type !== 'zTXt' && type !== 'iTXt');
+  if (kept.length === chunks.length) return bytes;
+  return encodePngFile(kept.map(({ offset, data }) => bytes.subarray(offset, offset + 12 + data.length)));
+}
+
 /** A whole file from its encoded chunks. */
 export function encodePngFile(chunks: readonly Uint8Array[]): Uint8Array {
   let length: number = signature.length;

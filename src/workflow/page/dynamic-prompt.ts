@@ -45,8 +45,31 @@ function chosen(text: string, random: () => number, depth: number): string {
   return result;
 }
 
+/** A comment that is not closed is text. */
+function withoutComments(text: string): string {
+  const lastClose = text.lastIndexOf('*/');
+  let bare = '';
+  let from = 0;
+  let at = 0;
+  for (let slash = text.indexOf('/'); slash >= 0; slash = text.indexOf('/', at)) {
+    at = slash + 1;
+    const isBlock = text[at] === '*' && slash + 2 <= lastClose;
+    if (!isBlock && text[at] !== '/') continue;
+    bare += text.slice(from, slash);
+    at = isBlock ? text.indexOf('*/', slash + 2) + 2 : endOfLine(text, slash);
+    from = at;
+  }
+  return bare + text.slice(from);
+}
+
+/** Where a dot of a regular expression stops. */
+function endOfLine(text: string, from: number): number {
+  let at = from;
+  while (at < text.length && !/[\n\r\u2028\u2029]/.test(text.charAt(at))) at++;
+  return at;
+}
+
 /** `random` gives numbers from 0 up to 1. */
 export function chosenText(text: string, random: () => number): string {
-  const bare = text.replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, '');
-  return chosen(bare, random, 0).replace(/\\([{}|])/g, '$1');
+  return chosen(withoutComments(text), random, 0).replace(/\\([{}|])/g, '$1');
 }

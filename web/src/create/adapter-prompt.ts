@@ -22,8 +22,15 @@ export function weightOf(prompt: string, name: string): number {
   return Number.isFinite(weight) ? weight : 1;
 }
 
+/** Without the spaces and commas at its end; a regular expression would take the square of their number. */
+function withoutEnd(prompt: string): string {
+  let end = prompt.length;
+  while (end > 0 && /[\s,]/.test(prompt.charAt(end - 1))) end--;
+  return prompt.slice(0, end);
+}
+
 const joined = (prompt: string, words: string): string =>
-  prompt.trim() === '' ? words : `${prompt.replace(/[\s,]+$/, '')}, ${words}`;
+  prompt.trim() === '' ? words : `${withoutEnd(prompt)}, ${words}`;
 
 /** Takes words out, with the comma before or behind them. */
 function without(prompt: string, words: string): string {
