@@ -1,91 +1,19 @@
 /** DreamBooth, textual inversion, samples and batches of the recipes. */
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { ldmUNet } from '../../src/config/network-config.ts';
-import { createNodeEngine } from '../../src/engine/node.ts';
 import { createImage } from '../../src/image/image.ts';
 import { loadModel } from '../../src/model/load-model-node.ts';
-import { TorchGenerator } from '../../src/random/torch-generator.ts';
 import { float32 } from '../../src/tensor/tensor.ts';
-import type { ClipTokenizer } from '../../src/tokenizer/clip-tokenizer.ts';
 import { createDreamBoothTrainee, withPriorItems } from '../../src/training/adapt/dreambooth.ts';
 import { createLoraTrainee } from '../../src/training/adapt/lora.ts';
 import { createTextualInversionTrainee } from '../../src/training/adapt/textual-inversion.ts';
 import { trainAdapter } from '../../src/training/adapt/train-adapter.ts';
 import type { TrainingItem } from '../../src/training/data/sample.ts';
-import type { Trainee } from '../../src/training/trainee.ts';
-import type { Checkpoint } from '../../src/checkpoints/checkpoint.ts';
 import { openCheckpointAt } from '../../src/checkpoints/open-checkpoint-node.ts';
 import { openWeightsAt } from '../../src/formats/open-weights-node.ts';
-import { writeSafetensors } from '../../src/formats/safetensors-write.ts';
-import { writeFileAtomic } from '../../src/files/write-file-node.ts';
-import { reference } from '../reference.ts';
-import { least } from './least-lora.ts';
-
-const engine = createNodeEngine({ threads: 2 });
-
-const tiny = reference('diffusion/pipelines/tiny.ckpt');
-
-let checkpoint: Checkpoint;
-
-let tokenizer: ClipTokenizer;
-
-const folder = mkdtempSync(join(tmpdir(), 'sd-adapt-'));
-
-before(async () => {
-  checkpoint = await openCheckpointAt(tiny);
-  const model = await loadModel(tiny, { engine });
-  tokenizer = model.tokenizer as ClipTokenizer;
-});
-
-after(async () => {
-  await engine.dispose();
-  await checkpoint.close();
-  rmSync(folder, { recursive: true });
-});
-
-const size = (): number => 2 ** (ldmUNet(checkpoint.config.unet_config).channel_mult.length + 1);
-
-const item = (i: number, caption: string): TrainingItem => ({
-  name: `${i}`,
-  caption,
-  metadata: {},
-  latents: new TorchGenerator(i).randn([checkpoint.config.unet_config.in_channels, size(), size()]),
-});
-
-const items = (caption: string): TrainingItem[] => [item(1, caption), item(2, caption)];
-
-async function* endless(list: readonly TrainingItem[]): AsyncGenerator<{ items: readonly TrainingItem[] }> {
-  for (;;) yield { items: list };
-}
-
-async function losses(
-  trainee: Trainee<unknown>,
-  steps: number,
-  options: { readonly learningRate?: number; readonly firstStep?: number; readonly caption?: string } = {},
-): Promise<number[]> {
-  const made: number[] = [];
-  const { learningRate = 1e-2, firstStep = 0, caption = 'a cat' } = options;
-  for await (const { metrics } of trainAdapter(trainee, {
-    batches: endless(items(caption)),
-    steps,
-    learningRate,
-    firstStep,
-  }))
-    made.push(metrics['loss'] as number);
-  return made;
-}
-
-async function writeModel(trainee: Trainee<unknown>, name: string): Promise<string> {
-  const { entries, provide, metadata } = trainee.model();
-  const path = join(folder, name);
-  await writeFileAtomic(path, writeSafetensors(entries, provide, metadata ? { metadata } : {}));
-  return path;
-}
+import { checkpoint, engine, item, items, least, losses, tiny, tokenizer, writeModel } from './tiny-training.ts';
 
 test('DreamBooth with prior preservation: both losses, and a whole checkpoint that opens again', async () => {
   const batches = withPriorItems(

@@ -6,10 +6,11 @@ import { join } from 'node:path';
 import { StableDiffusionError } from '../../src/errors.ts';
 import { isTemporaryName, removeHalfWritten } from '../../src/files/temporary-node.ts';
 import { writeFileAtomic, writeNewFile } from '../../src/files/write-file-node.ts';
-import { jobRequestSchema, type JobResult, type NewJob } from '../../src/server/job.ts';
+import type { NewJob } from '../../src/server/job.ts';
 import { openSqliteQueue } from '../../src/server/queue/sqlite-queue.ts';
 import { blobId } from '../../src/server/store/blob-store.ts';
 import { openFileStore } from '../../src/server/store/file-store.ts';
+import { admission, jobRequest, result } from '../../test/server/queue-jobs.ts';
 
 /** Tells the other process that something was promised: it is out when this returns. */
 export type Say = (event: string, id: string) => void;
@@ -24,27 +25,8 @@ export interface Scenario {
   readonly check: (folder: string, said: Said) => Promise<void>;
 }
 
-const request = jobRequestSchema.parse({
-  task: 'txt2img',
-  model: 'pocket',
-  prompts: ['a red apple'],
-  negativePrompt: '',
-  seeds: [1],
-  subseeds: [1],
-  batchSize: 1,
-  width: 128,
-  height: 128,
-  steps: 2,
-  sampler: 'Euler a',
-  guidanceScale: 7,
-  noise: 'a1111-cpu',
-  clipSkip: 1,
-  format: { type: 'png', quality: 90 },
-  previews: 0,
-});
+const request = jobRequest();
 const jobOf = (id: string): NewJob => ({ id, owner: 'alice', source: 'jobs', priority: 'normal', request });
-const result: JobResult = { images: [], interrupted: false, modelHash: null, seconds: 1, batch: 1 };
-const admission = { queueLength: 100, queuePerCaller: 100 };
 
 /** The value, or undefined where it was refused as on a full disk: with an error of ours that says so. */
 async function orRefused<T>(work: () => Promise<T>): Promise<T | undefined> {
