@@ -122,7 +122,7 @@ function mark(): Tensor {
 const withText = (stage: IfStage) => stage.pipeline === 'IFPipeline';
 
 /** A model of a stage; the second has no text encoder. */
-export function ifModel(engine: Engine, stage: IfStage): Model {
+export async function ifModel(engine: Engine, stage: IfStage): Promise<Model> {
   const checkpoint = diffusersCheckpoint({
     label: stage.label,
     unet: component(stage.unet, stage.seed),
@@ -131,7 +131,7 @@ export function ifModel(engine: Engine, stage: IfStage): Model {
     image_scheduler: noising,
   });
   const files = { sentencePiece: { model: readFileSync(tokenizerFile) } };
-  return new Model({ engine, checkpoint, tokenizers: tokenizersOf(checkpoint.config, files) });
+  return new Model({ engine, checkpoint, tokenizers: await tokenizersOf(checkpoint.config, files) });
 }
 
 async function writeWeights(path: string, source: DiffusersComponent['source']): Promise<void> {

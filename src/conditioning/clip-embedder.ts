@@ -4,18 +4,18 @@ import type { ClipTextEmbedderConfig } from '../config/network-config.ts';
 import { clipTextEmbedder } from '../models/clip-embedders.ts';
 import { need } from '../models/trace-network.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { createClipTokenizer } from '../tokenizer/clip-tokenizer.ts';
 import { createClipTokenizerFromFiles } from '../tokenizer/clip-tokenizer-files.ts';
+import { lazyClipTokenizer } from '../tokenizer/lazy-clip-tokenizer.ts';
 import type { ConditionerKind } from './conditioner.ts';
 import { textConditioner } from './text.ts';
 
 export const clipEmbedder: ConditionerKind<ClipTextEmbedderConfig> = {
   takes: 'texts',
-  tokenizers(config, files, part) {
+  async tokenizers(config, files, part) {
     const own = files.clip?.[part];
     const tokenizer = own
       ? createClipTokenizerFromFiles(own)
-      : createClipTokenizer({ vocabSize: config.model.vocab_size, pad: 'zero' });
+      : await lazyClipTokenizer({ vocabSize: config.model.vocab_size, pad: 'zero' });
     return new Map([[part, tokenizer]]);
   },
   trace: (p, config, given) => ({ context: clipTextEmbedder(p, config, need(given, 'input_ids')) }),

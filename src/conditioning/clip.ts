@@ -5,8 +5,8 @@ import { StableDiffusionError } from '../errors.ts';
 import { clipText } from '../models/clip-text.ts';
 import { need } from '../models/trace-network.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { createClipTokenizer } from '../tokenizer/clip-tokenizer.ts';
 import { createClipTokenizerFromFiles } from '../tokenizer/clip-tokenizer-files.ts';
+import { lazyClipTokenizer } from '../tokenizer/lazy-clip-tokenizer.ts';
 import type { ConditionerKind } from './conditioner.ts';
 import { textConditioner } from './text.ts';
 
@@ -26,12 +26,12 @@ function outputOf(config: ClipTextConfig, clipSkip: number): string {
 
 export const clip: ConditionerKind<ClipTextConfig> = {
   takes: 'texts',
-  tokenizers(config, files, part) {
+  async tokenizers(config, files, part) {
     const own = files.clip?.[part];
     // OpenCLIP's encoders were trained with 0 as padding, CLIP's with the end token.
     const pad = config.pad_token_id === 0 ? 'zero' : 'end';
     return new Map([
-      [part, own ? createClipTokenizerFromFiles(own) : createClipTokenizer({ vocabSize: config.vocab_size, pad })],
+      [part, own ? createClipTokenizerFromFiles(own) : await lazyClipTokenizer({ vocabSize: config.vocab_size, pad })],
     ]);
   },
   trace(p, config, given) {

@@ -10,7 +10,7 @@ import { concatenate } from '../tensor/arithmetic.ts';
 import type { NetworkInputs } from '../tensor/batches.ts';
 import { expectDType, type Tensor } from '../tensor/tensor.ts';
 import { clip } from './clip.ts';
-import type { Conditioner, ConditionerContext, ConditionerKind, TextEncoding } from './conditioner.ts';
+import type { Conditioner, ConditionerContext, ConditionerKind, TextEncoding, Tokenizer } from './conditioner.ts';
 import { sizes } from './sizes.ts';
 
 function embedderOf(config: ClipTextConfig | SizesConfig, part: string, context: ConditionerContext): Conditioner {
@@ -41,12 +41,15 @@ function zeroed(value: Tensor, rows: readonly boolean[], width = Number.POSITIVE
 
 export const composed: ConditionerKind<ComposedConfig> = {
   takes: 'texts',
-  tokenizers: (config, files) =>
-    new Map(
-      [...conditionerParts(config)].flatMap(([part, text]) =>
-        text.kind === 'clip_text' ? [...(clip.tokenizers?.(text, files, part) ?? [])] : [],
-      ),
-    ),
+  async tokenizers(config, files) {
+    const tokenizers = new Map<string, Tokenizer>();
+    for (const [part, text] of conditionerParts(config)) {
+      if (text.kind !== 'clip_text') continue;
+      for (const [name, tokenizer] of (await clip.tokenizers?.(text, files, part)) ?? [])
+        tokenizers.set(name, tokenizer);
+    }
+    return tokenizers;
+  },
   create(config, _, context) {
     const parts = [...conditionerParts(config).keys()];
     const embedders = config.embedders.map((embedder) =>

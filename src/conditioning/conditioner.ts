@@ -132,8 +132,12 @@ export interface ConditionerKind<C> {
   readonly trace?: (p: Params, config: C, given: NetworkSymbols) => Readonly<Record<string, Sym>>;
   /** Number of classes, for kinds that take classes. */
   readonly classes?: (config: C) => number;
-  /** The tokenizers by the part of their text encoder; none where the files do not suffice. */
-  readonly tokenizers?: (config: C, files: TokenizerFiles, part: string) => ReadonlyMap<string, Tokenizer>;
+  /** The tokenizers by the part of their text encoder; none where the files do not suffice. A promise where a vocabulary is loaded first. */
+  readonly tokenizers?: (
+    config: C,
+    files: TokenizerFiles,
+    part: string,
+  ) => ReadonlyMap<string, Tokenizer> | Promise<ReadonlyMap<string, Tokenizer>>;
   readonly create: (config: C, part: string, context: ConditionerContext) => Conditioner;
 }
 

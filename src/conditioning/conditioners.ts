@@ -89,7 +89,10 @@ export function trainingConditioner(config: LatentDiffusionConfig): TrainingCond
 }
 
 /** The tokenizers of a model by the part of their text encoder. Empty if the model takes no text or the files do not suffice. */
-export function tokenizersOf(config: LatentDiffusionConfig, files: TokenizerFiles): ReadonlyMap<string, Tokenizer> {
+export async function tokenizersOf(
+  config: LatentDiffusionConfig,
+  files: TokenizerFiles,
+): Promise<ReadonlyMap<string, Tokenizer>> {
   const { kind, config: own } = chosen(config);
-  return kind.tokenizers?.(own, files, firstPart) ?? new Map();
+  return (await kind.tokenizers?.(own, files, firstPart)) ?? new Map();
 }

@@ -7,7 +7,7 @@ import { type CheckpointFacts, checkpointFacts } from './checkpoint-facts.ts';
 export async function checkpointFactsAt(path: string): Promise<CheckpointFacts> {
   const checkpoint = await openCheckpointAt(path);
   try {
-    return checkpointFacts(checkpoint);
+    return await checkpointFacts(checkpoint);
   } finally {
     await checkpoint.close();
   }

@@ -21,11 +21,16 @@ export interface CheckpointFacts {
 }
 
 /** Reads no weights. */
-export function checkpointFacts({ config, label, safety_config, recommendation }: Checkpoint): CheckpointFacts {
+export async function checkpointFacts({
+  config,
+  label,
+  safety_config,
+  recommendation,
+}: Checkpoint): Promise<CheckpointFacts> {
   const downsampling = downsamplingOf(config.first_stage_config);
   const conditioner = conditionerOf(config, {
     label,
-    tokenizers: tokenizersOf(config, {}),
+    tokenizers: await tokenizersOf(config, {}),
     run: () => Promise.reject(new Error('No network runs to describe a model.')),
   });
   return {

@@ -142,7 +142,7 @@ export async function loadRetrievalModel(path: string, options: RetrievalModelOp
       ownsEngine,
       precision,
       checkpoint: whole,
-      tokenizers: tokenizersOf(whole.config, {}),
+      tokenizers: await tokenizersOf(whole.config, {}),
       conditioner: (own) => retrievalConditioner(own, found && { database: found, count: neighbours, onFound }),
     });
   } catch (error) {

@@ -48,7 +48,7 @@ export async function openModel<F>(files: ModelFiles<F>, options: OpenModelOptio
     const loras = await openAll<LoraStrength>(files.loras);
     const embeddings = await openAll<EmbeddingName>(files.embeddings);
     const { checkpoint, tokenizers, adapters } = await withAdapters(
-      { checkpoint: files.checkpoint, tokenizers: tokenizersOf(files.checkpoint.config, files.tokenizer) },
+      { checkpoint: files.checkpoint, tokenizers: await tokenizersOf(files.checkpoint.config, files.tokenizer) },
       { loras, embeddings },
     );
     let preview: NamedNetwork | undefined;

@@ -36,11 +36,12 @@ const condition = composedConfigSchema.parse({
 });
 const unet = { adm_in_channels: 24 + 6 * 8, use_linear_in_transformer: true };
 const checkpoint = randomCheckpoint(condition, 40, { unet });
-const open = (): Model => new Model({ engine, checkpoint, tokenizers: tokenizersOf(checkpoint.config, {}) });
+const open = async (): Promise<Model> =>
+  new Model({ engine, checkpoint, tokenizers: await tokenizersOf(checkpoint.config, {}) });
 const sizes = { original: [64, 48], crop: [0, 8], target: [16, 16] } as const;
 
 test('contexts are joined along their width, the pooled text and the sizes behind one another', async () => {
-  await using model = open();
+  await using model = await open();
   const { context, y } = await model.encode({ texts: ['a cat', ''], sizes: [sizes, sizes] });
   assert.deepEqual(
     [context?.shape, y?.shape],
@@ -55,8 +56,8 @@ test('contexts are joined along their width, the pooled text and the sizes behin
   assert.deepEqual([...vector.slice(24, 72)], [...vector.slice(72 + 24)]);
 });
 
-test('each encoder has its own padding', () => {
-  const tokenizers = [...tokenizersOf(checkpoint.config, {}).values()];
+test('each encoder has its own padding', async () => {
+  const tokenizers = [...(await tokenizersOf(checkpoint.config, {})).values()];
   assert.deepEqual(
     tokenizers.map((tokenizer) => tokenizer.tokenize('a', { length: 5 }).ids.at(-1)),
     [599, 0],
@@ -64,7 +65,7 @@ test('each encoder has its own padding', () => {
 });
 
 test('an empty negative prompt is zeros, and the sizes stay', async () => {
-  await using model = open();
+  await using model = await open();
   const encoded = await model.encode({ texts: ['', 'a'], sizes: [sizes, sizes] });
   const { context, y } = model.conditioner.zeroEmpty?.(encoded, [true, false]) ?? {};
   const [tokens, vector] = [context, y].map((value) => expectDType(value as Tensor, 'float32').data);
@@ -78,7 +79,7 @@ test('an empty negative prompt is zeros, and the sizes stay', async () => {
 });
 
 test('a picture, in the plain syntax and in A1111’s, whose weights act on both encoders', async () => {
-  await using model = open();
+  await using model = await open();
   const latents = async (options: object): Promise<Float32Array> => {
     for await (const event of textToImage(model, { steps: 2, width: 16, height: 16, seed: 3, ...options }))
       if (event.kind === 'result') return event.latents.data;

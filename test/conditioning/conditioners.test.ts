@@ -13,9 +13,9 @@ import { randomCheckpoint } from '../model/random-model.ts';
 const engine = createNodeEngine({ threads: 1 });
 after(() => engine.dispose());
 
-function modelOf(condition: CondStageConfig | null, width: number | null, unet: object = {}): Model {
+async function modelOf(condition: CondStageConfig | null, width: number | null, unet: object = {}): Promise<Model> {
   const checkpoint = randomCheckpoint(condition, width, { unet });
-  return new Model({ engine, checkpoint, tokenizers: tokenizersOf(checkpoint.config, {}) });
+  return new Model({ engine, checkpoint, tokenizers: await tokenizersOf(checkpoint.config, {}) });
 }
 
 /** The result's latents. Throws if the pipeline ends without one. */
@@ -44,7 +44,7 @@ const clipEmbedder = clipTextEmbedderConfigSchema.parse({
 });
 
 test("a prompt is encoded by OpenAI's CLIP (FrozenCLIPTextEmbedder) and changes the picture", async () => {
-  await using model = modelOf(clipEmbedder, 16);
+  await using model = await modelOf(clipEmbedder, 16);
   assert.deepEqual((await model.encodePrompts(['a cat', 'a dog'])).shape, [2, 2, 16]);
   const cat = await latentsOf(model, { prompt: 'a cat' });
   assert.ok(cat.every(Number.isFinite));
@@ -52,7 +52,7 @@ test("a prompt is encoded by OpenAI's CLIP (FrozenCLIPTextEmbedder) and changes 
 });
 
 test("A1111's syntax needs a vector for each token", async () => {
-  await using model = modelOf(clipEmbedder, 16);
+  await using model = await modelOf(clipEmbedder, 16);
   assert.equal(model.clipTokenizer, undefined);
   await assert.rejects(latentsOf(model, { prompt: '(a cat:1.2)', promptSyntax: 'a1111' }), {
     code: 'invalid-argument',
@@ -63,21 +63,21 @@ const classesOf = (n_classes: number): CondStageConfig =>
   classEmbedderConfigSchema.parse({ kind: 'class_embedder', embed_dim: 16, n_classes });
 
 test('the last class guides as the empty one (cin256-v2)', async () => {
-  await using model = modelOf(classesOf(11), 16);
+  await using model = await modelOf(classesOf(11), 16);
   assert.deepEqual(model.conditioner.empty, { classes: [10] });
   const plain = await latentsOf(model, { classLabels: [3], guidanceScale: 1 });
   assert.notDeepEqual(await latentsOf(model, { classLabels: [3], guidanceScale: 5 }), plain);
 });
 
 test('1000 classes are those of ImageNet, without an empty one: the model runs without guidance (cin256)', async () => {
-  await using model = modelOf(classesOf(1000), 16);
+  await using model = await modelOf(classesOf(1000), 16);
   assert.equal(model.conditioner.empty, undefined);
   const plain = await latentsOf(model, { classLabels: [3], guidanceScale: 1 });
   assert.deepEqual(await latentsOf(model, { classLabels: [3], guidanceScale: 7.5 }), plain);
 });
 
 test('labels that the UNet embeds itself', async () => {
-  await using model = modelOf(null, null, { num_classes: 7 });
+  await using model = await modelOf(null, null, { num_classes: 7 });
   const { y } = await model.encode({ classes: [0, 6] });
   assert.deepEqual([...(y?.data ?? [])], [0n, 6n]);
   for (const classes of [[7], [-1], [0.5], []])
@@ -85,7 +85,7 @@ test('labels that the UNet embeds itself', async () => {
 });
 
 test('a model without a condition takes none', async () => {
-  await using model = modelOf(null, null);
+  await using model = await modelOf(null, null);
   assert.deepEqual(await model.encode({}), {});
   await assert.rejects(model.encodePrompts(['a cat']), { code: 'invalid-argument' });
 });

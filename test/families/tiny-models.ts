@@ -102,5 +102,5 @@ export async function familyModel(
     cond_stage: clipFiles(join(folder, first)),
     cond_stage_2: second === undefined ? undefined : clipFiles(join(folder, second)),
   };
-  return new Model({ engine, checkpoint, tokenizers: tokenizersOf(checkpoint.config, { clip }) });
+  return new Model({ engine, checkpoint, tokenizers: await tokenizersOf(checkpoint.config, { clip }) });
 }

@@ -50,7 +50,7 @@ before(async () => {
     randomModel(sdxlModel, engine),
     randomModel(layoutModel, engine),
   ]);
-  const [one, two] = [ifStageOne, ifStageTwo].map((stage) => ifModel(engine, stage)) as [Model, Model];
+  const [one, two] = [await ifModel(engine, ifStageOne), await ifModel(engine, ifStageTwo)];
   models = { tiny, vq, classes, xl, layout, if: one };
   enlarger = two;
   refiner = await randomModel(refinerModel, engine, 'refiner.safetensors');

@@ -13,9 +13,9 @@ import { ifModel, ifStageOne, ifStageTwo } from '../if-models.ts';
 let engine: Engine;
 let one: Model;
 let two: Model;
-before(() => {
+before(async () => {
   engine = createNodeEngine({ threads: 1 });
-  [one, two] = [ifModel(engine, ifStageOne), ifModel(engine, ifStageTwo)];
+  [one, two] = [await ifModel(engine, ifStageOne), await ifModel(engine, ifStageTwo)];
 });
 after(async () => {
   for (const model of [one, two]) await model.dispose();
