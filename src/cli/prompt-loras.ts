@@ -24,6 +24,8 @@ export async function promptLoras(prompts: readonly string[], folder: string | u
       'The prompts of this run name different LoRAs, and a run has one model. Run them one by one, or with the same LoRAs.',
     );
   const warnings = new Set(read.flatMap((one) => one.warnings));
+  for (const { name } of read.flatMap(({ hypernetworks }) => hypernetworks))
+    warnings.add(`The hypernetwork ${name.slice(0, 100)} was left out: only servers take hypernetworks from prompts.`);
   const texts = prompts.map((prompt, i) => (prompt.includes('<') ? (read[i]?.text ?? prompt) : prompt));
   if (uses.length === 0) return { prompts: texts, loras: [], warnings: [...warnings] };
   const { openAdapterCatalog } = await import('../server/models/adapter-catalog.ts');

@@ -192,7 +192,7 @@ const controlTrees = {
 
 type Folders = Pick<
   WorkOptions,
-  'modelsFolder' | 'lorasFolder' | 'embeddingsFolder' | 'controlFolders' | 'annotatorFolders'
+  'modelsFolder' | 'lorasFolder' | 'embeddingsFolder' | 'hypernetworksFolder' | 'controlFolders' | 'annotatorFolders'
 >;
 type FolderValues = Pick<
   WorkValues,
@@ -213,6 +213,16 @@ function controlFolders({ models, controlModels, annotators, a1111, comfyui }: F
   };
 }
 
+/** The folder `hypernetworks` of another program's models, else that beside the models. */
+function hypernetworksFolder({ models, a1111, comfyui }: FolderValues): string | undefined {
+  const root = a1111 ?? comfyui;
+  const places = [
+    ...(root === undefined ? [] : [join(root, 'models/hypernetworks')]),
+    ...(models === undefined ? [] : [join(dirname(resolve(models)), 'hypernetworks')]),
+  ];
+  return places.find((path) => existsSync(path));
+}
+
 /** The folders that are named, else those of another program's tree that are there. Throws `UsageError`. */
 export function modelFolders(values: FolderValues): Folders {
   const { models, loras, embeddings, a1111, comfyui } = values;
@@ -230,6 +240,7 @@ export function modelFolders(values: FolderValues): Folders {
     modelsFolder: models ?? inTree('models'),
     lorasFolder: loras ?? inTree('loras'),
     embeddingsFolder: embeddings ?? inTree('embeddings'),
+    hypernetworksFolder: hypernetworksFolder(values),
     ...controlFolders(values),
   };
 }

@@ -49,11 +49,11 @@ export function unetOf({ label, networks }: DenoisingModel): NamedNetwork & { re
 }
 
 function networksFor(model: DenoisingModel, { extensions, weights = [] }: DenoiserAdditions): NetworkSet {
-  const { config, weights: own } = unetOf(model);
+  const { config, weights: own, extensions: always = [] } = unetOf(model);
   const unet: NamedNetwork = {
     config,
     weights: weights.length > 0 ? joined([own, ...weights], model.label) : own,
-    extensions,
+    extensions: [...always, ...extensions],
   };
   assertNetworksMatch([unet]);
   const { engine } = model.networks;

@@ -12,7 +12,7 @@ import { type OpenCheckpointOptions, openCheckpointAt } from '../checkpoints/ope
 import type { ClipTokenizerFiles } from '../tokenizer/clip-tokenizer-files.ts';
 import { openWeightsAt } from '../formats/open-weights-node.ts';
 import { modelPath, type PullOptions } from '../hub/pull-node.ts';
-import type { EmbeddingName, LoraStrength } from './adapters.ts';
+import type { EmbeddingName, HypernetworkStrength, LoraStrength } from './adapters.ts';
 import type { Model } from './model.ts';
 import { openModel } from './open-model.ts';
 
@@ -30,6 +30,8 @@ export interface LoadModelOptions extends OpenCheckpointOptions {
   readonly loras?: readonly (string | (LoraStrength & { readonly path: string }))[];
   /** Textual inversion files; their tokens can be used in prompts. */
   readonly embeddings?: readonly (string | (EmbeddingName & { readonly path: string }))[];
+  /** A1111's hypernetworks, applied in their order. */
+  readonly hypernetworks?: readonly (string | (HypernetworkStrength & { readonly path: string }))[];
   /** Download options for models given by name: settings, progress, a signal. Default: settings of the environment. */
   readonly hub?: PullOptions;
 }
@@ -104,6 +106,7 @@ export async function loadModel(model: string = pocketModel, options: LoadModelO
       taesd,
       loras: withFile(options.loras),
       embeddings: withFile(options.embeddings),
+      hypernetworks: withFile(options.hypernetworks),
     },
     { engine: () => engine ?? createNodeEngine(), ownsEngine: options.ownsEngine ?? engine === undefined, precision },
   );

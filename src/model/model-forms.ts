@@ -60,6 +60,7 @@ export function createModelForms(model: FormedModel): ModelForms {
       return model.keptForm.lease(JSON.stringify(['forms', names, request.size, request.deepCache]), () =>
         openDenoiserForms({
           ...request,
+          extensions: [...(model.networks.named('unet').extensions ?? []), ...request.extensions],
           label,
           engine: model.networks.engine,
           precision,

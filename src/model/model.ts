@@ -16,6 +16,7 @@ import type { PrecisionName } from '../engine/precision.ts';
 import { StableDiffusionError } from '../errors.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import { checkpointNetworks } from '../checkpoints/checkpoint-networks.ts';
+import type { Extension } from '../extensions/extension.ts';
 import type { NetworkInputs } from '../tensor/batches.ts';
 import { expectDType, type Tensor } from '../tensor/tensor.ts';
 import type { ClipTokenizer } from '../tokenizer/clip-tokenizer.ts';
@@ -30,6 +31,7 @@ import { nativeLatentSize } from './native-size.ts';
 import { patchedAutoencoder } from './patched-autoencoder.ts';
 import { assertNetworksMatch, type NamedNetwork, NetworkSet, runForOne } from './network-set.ts';
 import { type SafetyNetwork, safetyNetwork } from './safety.ts';
+import { withExtensions } from './with-hypernetworks.ts';
 import { type VisibleMark, visibleMarkOf } from './visible-mark.ts';
 
 export interface ModelOptions {
@@ -39,6 +41,8 @@ export interface ModelOptions {
   readonly tokenizers?: ReadonlyMap<string, Tokenizer> | undefined;
   /** The adapters applied to the checkpoint, for records of pictures (`adapters.ts`). */
   readonly adapters?: readonly string[] | undefined;
+  /** Of its UNet, whose weights hold their parameters (hypernetworks). */
+  readonly extensions?: readonly Extension[] | undefined;
   /** A TAESD for previews: its configuration and weights under diffusers names. */
   readonly preview?: NamedNetwork | undefined;
   /** Changes the conditioner: retrieval puts neighbours behind its condition. */
@@ -77,9 +81,9 @@ export class Model implements AsyncDisposable, ConditionedModel {
 
   /** Checks names and shapes of all parameters. Throws `weights-mismatch`, naming all that differ. Reads no weights. */
   constructor(options: ModelOptions) {
-    const { checkpoint, engine, preview, precision, tokenizers = new Map(), adapters = [] } = options;
+    const { checkpoint, engine, preview, precision, tokenizers = new Map(), adapters = [], extensions = [] } = options;
     const { config, safety_config, label } = checkpoint;
-    const own = checkpointNetworks(checkpoint);
+    const own = withExtensions(checkpointNetworks(checkpoint), extensions);
     assertNetworksMatch(own.values());
     this.#options = options;
     this.checkpoint = checkpoint;

@@ -8,9 +8,10 @@ import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import { checkpointNetworks } from '../checkpoints/checkpoint-networks.ts';
 import { detectNetwork } from '../checkpoints/detect.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
-import { type EmbeddingName, type LoraStrength, withAdapters } from './adapters.ts';
+import { type EmbeddingName, type HypernetworkStrength, type LoraStrength, withAdapters } from './adapters.ts';
 import { Model } from './model.ts';
 import { assertNetworksMatch, type NamedNetwork } from './network-set.ts';
+import { withExtensions } from './with-hypernetworks.ts';
 
 /** An adapter's source (a file or similar), with its settings. */
 type FileWith<F, S> = S & { readonly file: F };
@@ -22,6 +23,7 @@ export interface ModelFiles<F> {
   readonly taesd?: F | undefined;
   readonly loras?: readonly FileWith<F, LoraStrength>[] | undefined;
   readonly embeddings?: readonly FileWith<F, EmbeddingName>[] | undefined;
+  readonly hypernetworks?: readonly FileWith<F, HypernetworkStrength>[] | undefined;
 }
 
 export interface OpenModelOptions {
@@ -47,9 +49,10 @@ export async function openModel<F>(files: ModelFiles<F>, options: OpenModelOptio
   try {
     const loras = await openAll<LoraStrength>(files.loras);
     const embeddings = await openAll<EmbeddingName>(files.embeddings);
-    const { checkpoint, tokenizers, adapters } = await withAdapters(
+    const hypernetworks = await openAll<HypernetworkStrength>(files.hypernetworks);
+    const { checkpoint, tokenizers, adapters, extensions } = await withAdapters(
       { checkpoint: files.checkpoint, tokenizers: await tokenizersOf(files.checkpoint.config, files.tokenizer) },
-      { loras, embeddings },
+      { loras, embeddings, hypernetworks },
     );
     let preview: NamedNetwork | undefined;
     if (files.taesd !== undefined) {
@@ -58,10 +61,10 @@ export async function openModel<F>(files: ModelFiles<F>, options: OpenModelOptio
       const { config, source: weights } = detectNetwork(source);
       preview = { config, weights };
     }
-    assertNetworksMatch(checkpointNetworks(checkpoint).values());
+    assertNetworksMatch(withExtensions(checkpointNetworks(checkpoint), extensions).values());
     engine = await options.engine();
     const { ownsEngine, precision } = options;
-    return new Model({ engine, ownsEngine, precision, checkpoint, tokenizers, adapters, preview });
+    return new Model({ engine, ownsEngine, precision, checkpoint, tokenizers, adapters, extensions, preview });
   } catch (error) {
     if (options.ownsEngine) await engine?.dispose();
     await Promise.all(opened.map((file) => file.close()));

@@ -21,7 +21,7 @@ export function withoutNetworks(
   if (request.promptSyntax !== 'a1111') return request;
   const textOf = (prompt: string): string => {
     if (!prompt.includes('<')) return prompt;
-    const { text, loras, warnings } = promptNetworks(withoutComments(prompt));
+    const { text, loras, hypernetworks, warnings } = promptNetworks(withoutComments(prompt));
     const [warning] = warnings;
     if (warning !== undefined)
       throw new StableDiffusionError('invalid-argument', `The prompt cannot be used: ${warning}`);
@@ -30,6 +30,12 @@ export function withoutNetworks(
       throw new StableDiffusionError(
         'invalid-argument',
         `The prompt names the LoRA ${JSON.stringify(missing.name)}, and ${model.checkpoint.label} was not loaded with it at strength ${missing.scale}. Load the model with it, or leave it out of the prompt.`,
+      );
+    const absent = hypernetworks.find(({ name, scale }) => !model.adapters.includes(`hypernet:${name}:${scale}`));
+    if (absent)
+      throw new StableDiffusionError(
+        'invalid-argument',
+        `The prompt names the hypernetwork ${JSON.stringify(absent.name)}, and ${model.checkpoint.label} was not loaded with it at strength ${absent.scale}. Load the model with it, or leave it out of the prompt.`,
       );
     return text;
   };

@@ -1,5 +1,5 @@
 /**
- * The LoRAs that a prompt names, `<lora:name:0.8>` or `<lora:name:te=0.5:unet=1>` (`ExtraNetworkLora.activate` and `load_networks`,
+ * The LoRAs and hypernetworks that a prompt names, `<lora:name:0.8>` or `<lora:name:te=0.5:unet=1>` (`ExtraNetworkLora.activate` and `load_networks`,
  * extensions-builtin/Lora of A1111 v1.10.1).
  */
 
@@ -16,11 +16,18 @@ export interface LoraMention {
   readonly blocks?: string;
 }
 
+export interface HypernetworkMention {
+  readonly name: string;
+  readonly scale: number;
+}
+
 export interface PromptNetworks {
   /** The prompt without its networks. */
   readonly text: string;
   /** In order; what is named twice is applied twice. */
   readonly loras: readonly LoraMention[];
+  /** In order, as LoRAs. */
+  readonly hypernetworks: readonly HypernetworkMention[];
   /** What was left out, in words. */
   readonly warnings: readonly string[];
 }
@@ -50,6 +57,24 @@ function readLora({ positional, named }: ExtraNetwork): LoraMention | undefined 
     : { name: (positional[0] ?? '').trim(), textScale, scale, ...blocksOf(named) };
 }
 
+/** `<hypernet:name:1>` (`ExtraNetworkHypernet.activate`, modules/extra_networks_hypernet.py). What is named twice is applied twice, with the last strength. */
+function hypernetworksOf(networks: readonly ExtraNetwork[]): Pick<PromptNetworks, 'hypernetworks' | 'warnings'> {
+  const uses = networks.map(({ items: [name = '', scale] }) => ({
+    name: name.trim(),
+    scale: scale === undefined ? 1 : Math.max(-strongest, Math.min(strongest, pythonFloat(scale))),
+  }));
+  const bad = networks[uses.findIndex(({ scale }) => Number.isNaN(scale))];
+  if (bad)
+    return {
+      hypernetworks: [],
+      warnings: [
+        `${written(bad)} has a strength that is not a number; the hypernetworks of this prompt were left out.`,
+      ],
+    };
+  const last = new Map(uses.map((use) => [use.name, use]));
+  return { hypernetworks: uses.map((use) => last.get(use.name) ?? use), warnings: [] };
+}
+
 const written = ({ kind, items }: ExtraNetwork): string => `<${kind}:${items.join(':')}>`.slice(0, 100);
 
 /**
@@ -58,9 +83,12 @@ const written = ({ kind, items }: ExtraNetwork): string => `<${kind}:${items.joi
  */
 export function promptNetworks(prompt: string, isWanted: (kind: string) => boolean = () => true): PromptNetworks {
   const { text, networks } = extraNetworks(prompt, isWanted);
+  const hypernets = hypernetworksOf(networks.filter(({ kind }) => kind === 'hypernet'));
+  const { hypernetworks } = hypernets;
   const warnings = networks.flatMap((network) =>
-    loraKinds.has(network.kind) ? [] : [`${written(network)} is not supported and was left out.`],
+    networkKinds.has(network.kind) ? [] : [`${written(network)} is not supported and was left out.`],
   );
+  warnings.push(...hypernets.warnings);
   const named = networks
     .filter(({ kind }) => loraKinds.has(kind))
     .map((network) => ({ network, use: readLora(network) }));
@@ -69,6 +97,7 @@ export function promptNetworks(prompt: string, isWanted: (kind: string) => boole
     return {
       text,
       loras: [],
+      hypernetworks,
       warnings: [
         ...warnings,
         `${written(bad.network)} has a strength that is not a number; the LoRAs of this prompt were left out.`,
@@ -76,5 +105,5 @@ export function promptNetworks(prompt: string, isWanted: (kind: string) => boole
     };
   const uses = named.flatMap(({ use }) => (use ? [use] : []));
   const last = new Map(uses.map((use) => [use.name, use]));
-  return { text, loras: uses.map((use) => last.get(use.name) ?? use), warnings };
+  return { text, loras: uses.map((use) => last.get(use.name) ?? use), hypernetworks, warnings };
 }

@@ -149,17 +149,28 @@ function seedsOf({ context: { random }, draft, checks }: Decision, count: number
   return { seeds: listed('seed', strength === 0 ? 1 : 0), subseeds: listed('subseed', 1) };
 }
 
-/** LoRAs that a prompt names, and what was left out of it. As in A1111, unknown ones and those without effect are left out. */
+/** LoRAs and hypernetworks that a prompt names, and what was left out of it. As in A1111, unknown ones and those without effect are left out. */
 function lorasOf(
   { context: { adapters }, promptSyntax, checks }: Decision,
   prompt: string,
 ): { readonly loras: readonly LoraUse[]; readonly warnings: readonly string[] } {
-  const { loras, warnings } = parseExtraNetworks(prompt, promptSyntax);
+  const { loras, hypernetworks, warnings } = parseExtraNetworks(prompt, promptSyntax);
   checkBlocks(loras, checks.at('prompt'));
   const unknown = [...new Set(loras.map(({ name }) => name).filter((name) => !adapters.findLora(name)))];
+  const known = adapters.hypernetworks().map(({ name }) => name);
+  const missing = new Set(hypernetworks.map(({ name }) => name).filter((name) => !known.includes(name)));
   return {
-    loras: loras.filter(({ name, scale, textScale }) => adapters.findLora(name) && (scale !== 0 || textScale !== 0)),
-    warnings: [...warnings, ...unknown.map((name) => `Lora not found: ${name.slice(0, 100)}`)],
+    loras: [
+      ...loras.filter(({ name, scale, textScale }) => adapters.findLora(name) && (scale !== 0 || textScale !== 0)),
+      ...hypernetworks
+        .filter(({ name, scale }) => !missing.has(name) && scale !== 0)
+        .map((use) => ({ ...use, textScale: 0, kind: 'hypernetwork' as const })),
+    ],
+    warnings: [
+      ...warnings,
+      ...unknown.map((name) => `Lora not found: ${name.slice(0, 100)}`),
+      ...Array.from(missing, (name) => `Hypernetwork not found: ${name.slice(0, 100)}`),
+    ],
   };
 }
 

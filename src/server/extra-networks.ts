@@ -11,6 +11,7 @@ export const loraUseSchema = z.object({
   /** In the UNet. */ scale: z.number(),
   /** In the text encoder. */ textScale: z.number(),
   /** Factors of its blocks. */ blocks: z.string().optional(),
+  /** Absent for a LoRA. */ kind: z.literal('hypernetwork').optional(),
 });
 export type LoraUse = z.output<typeof loraUseSchema>;
 

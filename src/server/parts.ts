@@ -91,6 +91,7 @@ export async function openParts(options: WorkOptions): Promise<Parts> {
   const catalog = await catalogOf(options);
   const adapters = await openAdapterCatalog({
     lorasFolder: options.lorasFolder,
+    hypernetworksFolder: options.hypernetworksFolder,
     embeddingsFolder: options.embeddingsFolder,
     onUnusable: (file, err) => log.warn({ file, err }, 'a file in the folder of embeddings cannot be used'),
   });

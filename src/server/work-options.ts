@@ -18,6 +18,8 @@ export interface WorkOptions {
   /** Folders of LoRAs and of textual inversions. */
   readonly lorasFolder?: string | undefined;
   readonly embeddingsFolder?: string | undefined;
+  /** Folder of A1111's hypernetworks. */
+  readonly hypernetworksFolder?: string | undefined;
   /** A1111's `styles.csv`. */
   readonly stylesFile?: string | undefined;
   /** Folders of ControlNets, T2I-Adapters and IP-Adapters. */

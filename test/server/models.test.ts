@@ -11,7 +11,6 @@ import test, { after, before } from 'node:test';
 import { parseInfotext } from '../../src/image/metadata/infotext.ts';
 import { pocketModel } from '../../src/model/load-model-node.ts';
 import { TorchGenerator } from '../../src/random/torch-generator.ts';
-import { parseExtraNetworks } from '../../src/server/extra-networks.ts';
 import { fetchPicture } from '../../src/server/http/fetch-picture.ts';
 import { isPublicAddress } from '../../src/server/http/public-address.ts';
 import { writeLora } from '../../src/adapters/lora/write-lora.ts';
@@ -193,24 +192,6 @@ test("LoRAs and textual inversions of the operator's folders, as A1111 names the
     await adapted.stop();
     rmSync(adapters, { recursive: true, force: true });
   }
-});
-
-test('extra networks in a prompt', () => {
-  const used = (prompt: string) => parseExtraNetworks(prompt);
-  assert.deepEqual(used('a <lora:x:0.5>cat <b>'), {
-    text: 'a cat <b>',
-    loras: [{ name: 'x', scale: 0.5, textScale: 0.5 }],
-    warnings: [],
-  });
-  assert.deepEqual(used('<lora:x:0.5:1>').loras, [{ name: 'x', scale: 1, textScale: 0.5 }]);
-  assert.deepEqual(used('<lora:x:te=0.1:unet=-2>').loras, [{ name: 'x', scale: -2, textScale: 0.1 }]);
-  assert.deepEqual(used('<lora:x><hypernet:y:1>').loras, [{ name: 'x', scale: 1, textScale: 1 }]);
-  assert.deepEqual(parseExtraNetworks('a <cat:1.2> <lora:y:2> # <lora:z:1>', 'a1111'), {
-    text: 'a   \n',
-    loras: [{ name: 'y', scale: 2, textScale: 2 }],
-    warnings: ['<cat:1.2> is not supported and was left out.'],
-  });
-  assert.deepEqual(used('a <cat:1.2> <lora:>'), { text: 'a <cat:1.2> <lora:>', loras: [], warnings: [] });
 });
 
 test('refresh-checkpoints finds a file that was put there later', async () => {

@@ -61,7 +61,7 @@ test('what is left out is told', async () => {
   for (const [prompt, warning] of [
     ['face<lora:nosuch:1>', /^Lora not found: nosuch$/],
     ['face<lora:file:abc>', /file:abc.*not a number/],
-    ['face<hypernet:x:1>', /<hypernet:x:1> is not supported/],
+    ['face<hypernet:x:1>', /^Hypernetwork not found: x$/],
   ] as const) {
     const made = await make(prompt);
     assert.deepEqual(made.pixels, pixels, prompt);

@@ -24,13 +24,22 @@ export interface CatalogEmbedding extends Sidecar {
   readonly width: number;
 }
 
+export interface CatalogFile {
+  /** The file's name without its extension. */
+  readonly name: string;
+  readonly file: string;
+}
+
 export interface AdapterCatalog {
   loras(): readonly CatalogLora[];
   embeddings(): readonly CatalogEmbedding[];
+  hypernetworks(): readonly CatalogFile[];
   /** The LoRA that a prompt means, by its name or alias. */
   findLora(name: string): CatalogLora | undefined;
   /** For loading only. Throws `not-found`. */
   loraPath(name: string): string;
+  /** For loading only. Throws `not-found`. */
+  hypernetworkPath(name: string): string;
   embeddingPaths(): readonly { readonly path: string; readonly token: string }[];
   /** Rescans the folders. */
   refresh(): Promise<void>;
@@ -39,6 +48,7 @@ export interface AdapterCatalog {
 export interface AdapterCatalogOptions {
   readonly lorasFolder?: string | undefined;
   readonly embeddingsFolder?: string | undefined;
+  readonly hypernetworksFolder?: string | undefined;
   /** A file that is not a textual inversion. */
   readonly onUnusable: (file: string, error: unknown) => void;
 }
@@ -96,10 +106,12 @@ const withoutPath = <T>({ path: _path, ...shown }: Found<T>) => shown;
 export async function openAdapterCatalog({
   lorasFolder,
   embeddingsFolder,
+  hypernetworksFolder,
   onUnusable,
 }: AdapterCatalogOptions): Promise<AdapterCatalog> {
   let loras: readonly Found<CatalogLora>[] = [];
   let embeddings: readonly Found<CatalogEmbedding>[] = [];
+  let hypernetworks: readonly Found<CatalogFile>[] = [];
   const find = (name: string): Found<CatalogLora> | undefined => {
     const wanted = name.replaceAll('\\', '/');
     return loras.find((entry) => entry.name === wanted) ?? loras.find(({ alias }) => alias === name);
@@ -113,12 +125,20 @@ export async function openAdapterCatalog({
       if (!found) throw new StableDiffusionError('not-found', `Unknown LoRA ${JSON.stringify(name.slice(0, 100))}.`);
       return found.path;
     },
+    hypernetworks: () => hypernetworks.map(({ name, file }) => ({ name, file })),
+    hypernetworkPath(wanted) {
+      const found = hypernetworks.find(({ name }) => name === wanted);
+      if (!found)
+        throw new StableDiffusionError('not-found', `Unknown hypernetwork ${JSON.stringify(wanted.slice(0, 100))}.`);
+      return found.path;
+    },
     embeddingPaths: () => embeddings.map(({ path, name }) => ({ path, token: name })),
     async refresh() {
       const listed: Found<CatalogLora>[] = [];
       for (const entry of shortNamed(await folderEntries(lorasFolder, { endings, what: 'LoRAs' })))
         listed.push(await catalogLora(entry));
       loras = listed;
+      hypernetworks = shortNamed(await folderEntries(hypernetworksFolder, { endings, what: 'hypernetworks' }));
       const read: Found<CatalogEmbedding>[] = [];
       for (const { name, file, path } of shortNamed(
         await folderEntries(embeddingsFolder, { endings, what: 'embeddings' }),

@@ -1,4 +1,4 @@
-/** Loads a model with LoRAs and with those textual inversions of the catalogue that fit it: a folder holds them for models of several kinds. */
+/** Loads a model with LoRAs, hypernetworks and with those textual inversions of the catalogue that fit it: a folder holds them for models of several kinds. */
 
 import type { Engine } from '../../engine/engine.ts';
 import type { PrecisionName } from '../../engine/precision.ts';
@@ -17,7 +17,12 @@ export async function loadAdapted(
 ): Promise<Model> {
   const options = {
     ...how,
-    loras: loras.map(({ name, ...strength }) => ({ ...strength, path: adapters.loraPath(name) })),
+    loras: loras
+      .filter(({ kind }) => kind === undefined)
+      .map(({ name, kind: _, ...strength }) => ({ ...strength, path: adapters.loraPath(name) })),
+    hypernetworks: loras
+      .filter(({ kind }) => kind === 'hypernetwork')
+      .map(({ name, scale }) => ({ scale, path: adapters.hypernetworkPath(name) })),
   };
   const embeddings = adapters.embeddingPaths();
   try {

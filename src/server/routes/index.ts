@@ -1,7 +1,7 @@
 /** Every route of the server: one file, or a family of one kind, and one line here. */
 
 import type { Route } from '../http/route.ts';
-import { embeddings, loras, refreshEmbeddings, refreshLoras } from './a1111/adapters.ts';
+import { embeddings, hypernetworks, loras, refreshEmbeddings, refreshLoras } from './a1111/adapters.ts';
 import { cmdFlags } from './a1111/cmd-flags.ts';
 import { extraBatchImages, extraSingleImage } from './a1111/extras.ts';
 import { gradio } from './a1111/gradio.ts';
@@ -77,6 +77,7 @@ export const routes: readonly Route[] = [
   embeddings,
   refreshLoras,
   refreshEmbeddings,
+  hypernetworks,
   ping,
   sysinfo,
   interrogate,

@@ -1,4 +1,4 @@
-/** GET /sdapi/v1/loras and embeddings, and the requests to rescan their folders. */
+/** GET /sdapi/v1/loras, hypernetworks and embeddings, and the requests to rescan their folders. */
 
 import * as z from 'zod';
 import { defineRoute, json } from '../../http/route.ts';
@@ -15,6 +15,15 @@ export const loras = defineRoute({
     json(
       adapters.loras().map(({ name, file, alias, metadata }) => ({ name, alias: alias ?? name, path: file, metadata })),
     ),
+});
+
+export const hypernetworks = defineRoute({
+  method: 'GET',
+  path: '/sdapi/v1/hypernetworks',
+  summary: 'Hypernetworks, for `<hypernet:NAME:1>` in prompts',
+  flavour: 'a1111',
+  response: z.array(z.object({ name: z.string(), path: z.string() })),
+  handle: async ({ adapters }) => json(adapters.hypernetworks().map(({ name, file }) => ({ name, path: file }))),
 });
 
 const embedding = z.object({

@@ -1,0 +1,46 @@
+/** Hypernetworks on a model's UNet: their parameters beside its own, and the extensions that use them. */
+
+import { hypernetworkWeights, readHypernetwork } from '../adapters/hypernetwork.ts';
+import type { Checkpoint } from '../checkpoints/checkpoint.ts';
+import type { Extension } from '../extensions/extension.ts';
+import { hypernetwork } from '../extensions/hypernetwork.ts';
+import { joined } from '../weights/view.ts';
+import type { WeightSource } from '../weights/weight-source.ts';
+import type { NamedNetwork } from './network-set.ts';
+
+interface HypernetworkUse {
+  readonly source: WeightSource;
+  readonly scale?: number;
+}
+
+/** In their order: each changes the context that the one before it left. Throws `file-unsupported` for a file that is none. */
+export function withHypernetworks(
+  checkpoint: Checkpoint,
+  uses: readonly HypernetworkUse[],
+): { readonly checkpoint: Checkpoint; readonly extensions: readonly Extension[] } {
+  if (uses.length === 0) return { checkpoint, extensions: [] };
+  const opened = uses.map(({ source, scale = 1 }, i) => {
+    const prefix = `hypernetwork${i}`;
+    const file = readHypernetwork(source);
+    return { weights: hypernetworkWeights(file, prefix), extension: hypernetwork(file, scale, prefix) };
+  });
+  const { unet } = checkpoint.parts;
+  const weights = joined([unet, ...opened.map((one) => one.weights)], unet.label);
+  const close = async (): Promise<void> => {
+    await checkpoint.close();
+    for (const { source } of uses) await source.close();
+  };
+  return {
+    checkpoint: { ...checkpoint, parts: { ...checkpoint.parts, unet: weights }, close },
+    extensions: opened.map(({ extension }) => extension),
+  };
+}
+
+/** The networks of a checkpoint, the UNet with extensions of its own. */
+export function withExtensions(
+  networks: ReadonlyMap<string, NamedNetwork>,
+  extensions: readonly Extension[],
+): ReadonlyMap<string, NamedNetwork> {
+  const unet = networks.get('unet');
+  return unet && extensions.length > 0 ? new Map([...networks, ['unet', { ...unet, extensions }]]) : networks;
+}
