@@ -43,12 +43,20 @@ function refused(label: string, what: string): StableDiffusionError {
   );
 }
 
+/** Sequences within sequences. */
+const mostDepth = 16;
+
 /** A part, or the parts of a sequence. */
-function flat(given: Part | null): readonly Part[] {
+function flat(given: Part | null, label: string, depth = 0): readonly Part[] {
   if (!given) return [];
   const inner = given['normalizers'] ?? given['pretokenizers'];
   if (given.type !== 'Sequence' || !Array.isArray(inner)) return [given];
-  return inner.flatMap((one: unknown) => flat(part.parse(one)));
+  if (depth >= mostDepth) throw refused(label, `a Sequence within more than ${mostDepth} others`);
+  return inner.flatMap((one: unknown) => {
+    const parsed = part.safeParse(one);
+    if (!parsed.success) throw refused(label, 'a part of a Sequence without a type');
+    return flat(parsed.data, label, depth + 1);
+  });
 }
 
 function bytesOfBase64(text: unknown, label: string): Uint8Array {
@@ -157,6 +165,6 @@ export function readTokenizerJson(text: string, label = 'tokenizer.json'): Sente
     endId: idOf('</s>'),
     padId: idOf('<pad>'),
     byteFallback: model.byte_fallback,
-    normalizer: normalizerOf([...flat(normalizer), ...flat(pre_tokenizer)], label),
+    normalizer: normalizerOf([...flat(normalizer, label), ...flat(pre_tokenizer, label)], label),
   };
 }
