@@ -19,7 +19,6 @@ const tables: Readonly<Record<string, string>> = {
 /** Files that are to be split, or that hold functions that are. */
 const toShorten: readonly string[] = [
   'bench/server-load.ts',
-  'src/generation/request.ts',
   'test/parity/readers/lineage-parts.ts',
   'test/page/browser-jobs.test.ts',
   'test/page/faults.test.ts',

@@ -4,7 +4,7 @@ import * as z from 'zod';
 import type { Layout } from '../../conditioning/conditioner.ts';
 import { StableDiffusionError } from '../../errors.ts';
 import { bounds } from '../../generation/bounds.ts';
-import { boxesSchema } from '../../generation/request.ts';
+import { boxesSchema } from '../../generation/prompt-fields.ts';
 import type { TrainingItem } from './sample.ts';
 
 const schema = z.object({ boxes: boxesSchema, boxClasses: z.int().positive().max(bounds.classLabel.max).optional() });

@@ -1,6 +1,7 @@
 /** The user's settings. Plain data: stored in the browser and in the history, and read back from pictures. */
 
-import type { PromptSyntax, RequestOf, Task } from '../../../src/generation/request.ts';
+import type { RequestOf, Task } from '../../../src/generation/request.ts';
+import type { PromptSyntax } from '../../../src/generation/prompt-fields.ts';
 import { isSeedText, type PlainSeed, plainSeed } from '../../../src/random/plain-seed.ts';
 import type { Extra } from './extra-fields.ts';
 import { checkedExtra, extraRows } from './extra-settings.ts';
