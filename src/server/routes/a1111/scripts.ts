@@ -23,7 +23,11 @@ export function checkScripts({
   script_name,
   alwayson_scripts,
 }: Pick<SharedFields, 'script_name' | 'alwayson_scripts'>): void {
-  if (script_name) throw missing('script_name', `Script '${script_name.slice(0, 100)}' not found`);
+  if (script_name)
+    throw missing(
+      'script_name',
+      `Script '${script_name.slice(0, 100)}' not found. This server runs no scripts by script_name.`,
+    );
   for (const name of Object.keys(alwayson_scripts ?? {})) {
     if (!accepted.includes(name.toLowerCase()))
       throw missing('alwayson_scripts', `always on script ${name.slice(0, 100)} not found`);
