@@ -59,9 +59,11 @@ async function startChild(target: string): Promise<Child> {
       child.removeAllListeners('exit').once('exit', () => resolve(undefined));
     });
   await answer();
+  const most = limits.bytes + baseline + (targets[target]?.threadMegabytes ?? 0) * 2 ** 20;
   return {
     process: child,
     async attempt(bytes) {
+      if (!child.connected) return 'the process ended before its first file';
       const answered = answer();
       child.send(bytes);
       let timer: NodeJS.Timeout | undefined;
@@ -79,7 +81,7 @@ async function startChild(target: string): Promise<Child> {
       clearTimeout(timer);
       if (result === 'late') return `no end within ${limits.milliseconds} ms`;
       if (result === undefined) return 'the process ended';
-      if ((result.rss ?? 0) > limits.bytes + baseline) return `${Math.round((result.rss ?? 0) / 2 ** 20)} MB of memory`;
+      if ((result.rss ?? 0) > most) return `${Math.round((result.rss ?? 0) / 2 ** 20)} MB of memory`;
       return result.unexpected;
     },
   };

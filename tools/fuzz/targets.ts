@@ -25,6 +25,7 @@ import { createClipTokenizer } from '../../src/tokenizer/clip-tokenizer.ts';
 import { createSentencePieceTokenizer, sentencePieceTokenizer } from '../../src/tokenizer/sentencepiece/tokenizer.ts';
 import { readTokenizerJson } from '../../src/tokenizer/sentencepiece/tokenizer-json.ts';
 import { parquetDataset } from '../../src/training/data/parquet-node.ts';
+import { heapMegabytes } from '../../src/training/data/parquet-thread-node.ts';
 import { createProblems } from '../../src/training/data/problems.ts';
 import { readTar } from '../../src/training/data/tar.ts';
 import { serverTargets } from './server-targets.ts';
@@ -34,6 +35,8 @@ export interface FuzzTarget {
   readonly run: (bytes: Uint8Array) => Promise<unknown> | unknown;
   /** Files to change. */
   readonly corpus: () => readonly Uint8Array[];
+  /** Memory that a reader may take beyond the limit of all: that of a thread with a limit of its own. */
+  readonly threadMegabytes?: number;
 }
 
 const root = join(import.meta.dirname, '../..');
@@ -126,6 +129,7 @@ export const targets: Readonly<Record<string, FuzzTarget>> = {
       await data.close();
     },
     corpus: () => files('files', /\.parquet$/),
+    threadMegabytes: heapMegabytes,
   },
   png: picture(/\.png$/),
   jpeg: picture(/\.jpe?g$/),

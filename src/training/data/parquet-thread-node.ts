@@ -27,7 +27,7 @@ export interface ParquetThreadLimits {
 }
 
 /** Megabytes of rows and numbers. Bytes of pictures lie outside, and are bounded by parquet-limits.ts. */
-const heapMegabytes = 512;
+export const heapMegabytes = 512;
 
 /** Bytes of the metadata at the end of a file: some hundred for each column of each row group. */
 const longestFooter = 2 ** 26;
