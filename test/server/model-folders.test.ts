@@ -65,7 +65,12 @@ test('LoRAs are called by the name of their file, wherever it lies, and by the n
 });
 
 test('the trees of A1111 and ComfyUI; a folder that is named counts before', (t) => {
-  const a1111 = tree(t, ['models/Stable-diffusion/x.ckpt', 'models/Lora/y.pt', 'models/ControlNet/z.pth']);
+  const a1111 = tree(t, [
+    'models/Stable-diffusion/x.ckpt',
+    'models/Lora/y.pt',
+    'models/ControlNet/z.pth',
+    'models/hypernetworks/h.pt',
+  ]);
   const none = {
     models: undefined,
     loras: undefined,
@@ -79,6 +84,7 @@ test('the trees of A1111 and ComfyUI; a folder that is named counts before', (t)
     modelsFolder: join(a1111, 'models/Stable-diffusion'),
     lorasFolder: join(a1111, 'models/Lora'),
     embeddingsFolder: undefined,
+    hypernetworksFolder: join(a1111, 'models/hypernetworks'),
     controlFolders: [join(a1111, 'models/ControlNet')],
     annotatorFolders: [],
   });
