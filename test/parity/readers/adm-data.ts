@@ -13,8 +13,9 @@ import { createImage, type Image } from '../../../src/image/image.ts';
 import { bytesToTensor } from '../../../src/image/image-tensor.ts';
 import { float32, type Tensor } from '../../../src/tensor/tensor.ts';
 import { admCenterCrop, admClasses, admOrder, admRandomCrop } from '../../../src/training/data/adm-pictures.ts';
-import { type LineageCase, lineageCase, type Loose } from '../lineage-case.ts';
-import { type Comparison, compareExactly, type Reader } from '../reader.ts';
+import type { LineageCase } from '../lineage-case.ts';
+import { type Comparison, compareExactly } from '../reader.ts';
+import { lineageReader } from '../lineage-reader.ts';
 
 type Compare = (recorded: LineageCase) => AsyncIterable<Comparison>;
 
@@ -154,18 +155,9 @@ function softmaxOf(features: Tensor, weight: Tensor): Tensor {
   return { dtype: 'float64', shape: [rows, columns], data };
 }
 
-const compares: readonly (readonly [RegExp, Compare])[] = [
+export const reader = lineageReader([
   [/^center_crop_arr/, crops],
   [/^load_data: which files/, folder],
   [/^samples \.npz/, archives],
   [/^FID, sFID/, evaluator],
-];
-
-export const reader: Reader = {
-  set: 'lineage',
-  reads: (row) => compares.some(([pattern]) => pattern.test(String(row['exercises']))),
-  async *compare(raw) {
-    for (const [pattern, compare] of compares)
-      if (pattern.test(String((raw.row as Loose).exercises))) yield* compare(lineageCase(raw));
-  },
-};
+]);

@@ -23,8 +23,9 @@ import { networkParameters } from '../../../src/models/index.ts';
 import type { Tensor } from '../../../src/tensor/tensor.ts';
 import { lossResampler, uniformResampler } from '../../../src/training/objective/timestep-resampler.ts';
 import { pick } from '../../tensors.ts';
-import { type LineageCase, lineageCase, type Loose } from '../lineage-case.ts';
-import { type Comparison, compareExactly, type Reader } from '../reader.ts';
+import type { LineageCase, Loose } from '../lineage-case.ts';
+import { type Comparison, compareExactly } from '../reader.ts';
+import { lineageReader } from '../lineage-reader.ts';
 
 type Compare = (recorded: LineageCase) => Iterable<Comparison>;
 
@@ -198,20 +199,11 @@ const published: Compare = function* (recorded) {
   }
 };
 
-const compares: readonly (readonly [RegExp, Compare])[] = [
+export const reader = lineageReader([
   [/^SpacedDiffusion tables/, schedules],
   [/^lists of kept timesteps/, respacing],
   [/^q_mean_variance/, q],
   [/^discretized_gaussian_log_likelihood/, likelihood],
   [/^LossSecondMomentResampler/, resampler],
   [/every published checkpoint/, published],
-];
-
-export const reader: Reader = {
-  set: 'lineage',
-  reads: (row) => compares.some(([pattern]) => pattern.test(String(row['exercises']))),
-  *compare(recorded) {
-    for (const [pattern, compare] of compares)
-      if (pattern.test(String(recorded.row['exercises']))) yield* compare(lineageCase(recorded));
-  },
-};
+]);

@@ -19,8 +19,9 @@ import { float32, tensor, type Tensor } from '../../../src/tensor/tensor.ts';
 import type { WeightSource } from '../../../src/weights/weight-source.ts';
 import { resultOf } from '../../pipelines/result.ts';
 import { parityEngine } from '../engine.ts';
-import { type LineageCase, lineageCase, type Loose } from '../lineage-case.ts';
-import type { Comparison, Reader } from '../reader.ts';
+import type { LineageCase, Loose } from '../lineage-case.ts';
+import type { Comparison } from '../reader.ts';
+import { lineageReader } from '../lineage-reader.ts';
 
 type Documents = Readonly<Record<string, unknown>>;
 
@@ -178,16 +179,7 @@ async function* superResolution(recorded: LineageCase): AsyncIterable<Comparison
   yield recorded.compare('preprocessed', initImageTensor(image));
 }
 
-const compares: readonly (readonly [RegExp, (recorded: LineageCase) => AsyncIterable<Comparison>])[] = [
+export const reader = lineageReader([
   [/^DDPMPipeline, DDIMPipeline/, unconditional],
   [/^LDMSuperResolutionPipeline/, superResolution],
-];
-
-export const reader: Reader = {
-  set: 'lineage',
-  reads: (row) => compares.some(([pattern]) => pattern.test(String(row['exercises']))),
-  async *compare(raw) {
-    for (const [pattern, compare] of compares)
-      if (pattern.test(String((raw.row as Loose).exercises))) yield* compare(lineageCase(raw));
-  },
-};
+]);

@@ -6,8 +6,9 @@ import { withVisibleMark } from '../../../src/image/visible-mark.ts';
 import { forward } from '../../../src/model/forward.ts';
 import type { Tensor } from '../../../src/tensor/tensor.ts';
 import { parityEngine } from '../engine.ts';
-import { type LineageCase, lineageCase } from '../lineage-case.ts';
-import { type Comparison, originalOf, type Reader } from '../reader.ts';
+import type { LineageCase } from '../lineage-case.ts';
+import { type Comparison, originalOf } from '../reader.ts';
+import { lineageReader } from '../lineage-reader.ts';
 
 const imageOf = <C extends 3 | 4>({ shape, data }: Tensor, channels: C) =>
   createImage(shape[1] ?? 0, shape[0] ?? 0, channels, Uint8Array.from(data as ArrayLike<number>));
@@ -39,19 +40,10 @@ async function* heads(recorded: LineageCase): AsyncGenerator<Comparison> {
   for (const name of recorded.outputs.keys()) yield recorded.compare(name, made.get(name));
 }
 
-const compares: readonly (readonly [
-  RegExp,
-  (recorded: LineageCase) => AsyncIterable<Comparison> | Iterable<Comparison>,
-])[] = [
-  [/IFWatermarker/, marks],
-  [/IFSafetyChecker/, heads],
-];
-
-export const reader: Reader = {
-  set: 'lineage',
-  reads: (row) => compares.some(([pattern]) => pattern.test(originalOf(row))),
-  async *compare(raw) {
-    const recorded = lineageCase(raw);
-    for (const [pattern, compare] of compares) if (pattern.test(originalOf(raw.row))) yield* compare(recorded);
-  },
-};
+export const reader = lineageReader(
+  [
+    [/IFWatermarker/, marks],
+    [/IFSafetyChecker/, heads],
+  ],
+  originalOf,
+);

@@ -6,9 +6,10 @@ import { boxTokens } from '../../../src/conditioning/box-tokens.ts';
 import { runForOne } from '../../../src/model/network-set.ts';
 import { expectDType, int64, type Tensor } from '../../../src/tensor/tensor.ts';
 import { withNames } from '../../../src/weights/view.ts';
-import { type LineageCase, lineageCase, type Loose, timestepsOf } from '../lineage-case.ts';
-import type { Comparison, Reader } from '../reader.ts';
+import { type LineageCase, timestepsOf } from '../lineage-case.ts';
+import type { Comparison } from '../reader.ts';
 import { channelsFirst, conditioned, firstOf, zooConfig, zooDdim, zooLoss, zooModel, zooSteps } from '../zoo-model.ts';
+import { lineageReader } from '../lineage-reader.ts';
 
 type Compare = (recorded: LineageCase) => AsyncIterable<Comparison>;
 
@@ -69,16 +70,7 @@ const layout: Compare = async function* (recorded) {
   await model.networks.dispose();
 };
 
-const compares: readonly (readonly [RegExp, Compare])[] = [
+export const reader = lineageReader([
   [/^semantic maps/, semantic],
   [/^box ids through BERTEmbedder/, layout],
-];
-
-export const reader: Reader = {
-  set: 'lineage',
-  reads: (row) => compares.some(([pattern]) => pattern.test(String(row['exercises']))),
-  async *compare(raw) {
-    for (const [pattern, compare] of compares)
-      if (pattern.test(String((raw.row as Loose).exercises))) yield* compare(lineageCase(raw));
-  },
-};
+]);

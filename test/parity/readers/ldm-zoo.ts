@@ -22,8 +22,9 @@ import { accuracyAt, traceNoisyClassifierLoss } from '../../../src/training/obje
 import { withoutPrefix } from '../../../src/weights/view.ts';
 import type { WeightSource } from '../../../src/weights/weight-source.ts';
 import { pick } from '../../tensors.ts';
-import { compileGraph, type LineageCase, lineageCase, type Loose, timestepsOf } from '../lineage-case.ts';
-import type { Comparison, Reader } from '../reader.ts';
+import { compileGraph, type LineageCase, timestepsOf } from '../lineage-case.ts';
+import type { Comparison } from '../reader.ts';
+import { lineageReader } from '../lineage-reader.ts';
 
 type Compare = (recorded: LineageCase) => AsyncIterable<Comparison>;
 
@@ -191,16 +192,7 @@ const classifier: Compare = async function* (recorded) {
   await program.dispose();
 };
 
-const compares: readonly (readonly [RegExp, Compare])[] = [
+export const reader = lineageReader([
   [/^the whole of the super-resolution model/, superResolution],
   [/^NoisyLatentImageClassifier/, classifier],
-];
-
-export const reader: Reader = {
-  set: 'lineage',
-  reads: (row) => compares.some(([pattern]) => pattern.test(String(row['exercises']))),
-  async *compare(raw) {
-    for (const [pattern, compare] of compares)
-      if (pattern.test(String((raw.row as Loose).exercises))) yield* compare(lineageCase(raw));
-  },
-};
+]);

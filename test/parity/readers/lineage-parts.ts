@@ -13,8 +13,9 @@ import { vpTime } from '../../../src/diffusion/vp-schedules.ts';
 import { aestheticHead, normalisedRows } from '../../../src/evaluation/aesthetic.ts';
 import { float32, type Tensor } from '../../../src/tensor/tensor.ts';
 import { pick } from '../../tensors.ts';
-import { type LineageCase, lineageCase, type Loose } from '../lineage-case.ts';
-import type { Comparison, Reader } from '../reader.ts';
+import type { LineageCase } from '../lineage-case.ts';
+import type { Comparison } from '../reader.ts';
+import { lineageReader } from '../lineage-reader.ts';
 
 type Compare = (recorded: LineageCase) => AsyncIterable<Comparison>;
 
@@ -289,17 +290,8 @@ async function* encodings(
   yield await bestTenth(1, async (eta) => recorded.compare('original_steps_eta.x', (await run(some, { eta })).x));
 }
 
-const compares: readonly (readonly [RegExp, Compare])[] = [
+export const reader = lineageReader([
   [/^LAION aesthetic heads/, aesthetic],
   [/^NoiseScheduleVP/, dpmSchedules],
   [/^DDIMSampler: noise_dropout/, ddimOptions],
-];
-
-export const reader: Reader = {
-  set: 'lineage',
-  reads: (row) => compares.some(([pattern]) => pattern.test(String(row['exercises']))),
-  async *compare(raw) {
-    for (const [pattern, compare] of compares)
-      if (pattern.test(String((raw.row as Loose).exercises))) yield* compare(lineageCase(raw));
-  },
-};
+]);

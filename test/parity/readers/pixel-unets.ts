@@ -13,9 +13,10 @@ import { sinesFirstEmbedding } from '../../../src/nn/timestep-embedding.ts';
 import type { Tensor } from '../../../src/tensor/tensor.ts';
 import { withNames } from '../../../src/weights/view.ts';
 import type { WeightSource } from '../../../src/weights/weight-source.ts';
-import { compileGraph, type LineageCase, lineageCase, type Loose, timestepsOf } from '../lineage-case.ts';
-import { compareExactly, type Comparison, type Reader } from '../reader.ts';
+import { compileGraph, type LineageCase, type Loose, timestepsOf } from '../lineage-case.ts';
+import { compareExactly, type Comparison } from '../reader.ts';
 import { firstOf } from '../zoo-model.ts';
+import { lineageReader } from '../lineage-reader.ts';
 
 type Outputs = Readonly<Record<string, Tensor>>;
 
@@ -96,16 +97,7 @@ async function* lucid(recorded: LineageCase): AsyncIterable<Comparison> {
   yield compareExactly('found by names and shapes', shape(found), shape(config));
 }
 
-const compares: readonly (readonly [RegExp, (recorded: LineageCase) => AsyncIterable<Comparison>])[] = [
+export const reader = lineageReader([
   [/^DDPM's own UNet/, ddpm],
   [/^Unet: 7x7 stem/, lucid],
-];
-
-export const reader: Reader = {
-  set: 'lineage',
-  reads: (row) => compares.some(([pattern]) => pattern.test(String(row['exercises']))),
-  async *compare(raw) {
-    for (const [pattern, compare] of compares)
-      if (pattern.test(String((raw.row as Loose).exercises))) yield* compare(lineageCase(raw));
-  },
-};
+]);

@@ -11,8 +11,9 @@ import { cleanCaption, cleanCaptionOnce } from '../../../src/tokenizer/clean-cap
 import { createSentencePieceTokenizer } from '../../../src/tokenizer/sentencepiece/tokenizer.ts';
 import { pick } from '../../tensors.ts';
 import { parityEngine } from '../engine.ts';
-import { type LineageCase, lineageCase } from '../lineage-case.ts';
-import { type Comparison, compareExactly, originalOf, type Reader } from '../reader.ts';
+import type { LineageCase } from '../lineage-case.ts';
+import { type Comparison, compareExactly, originalOf } from '../reader.ts';
+import { lineageReader } from '../lineage-reader.ts';
 
 async function* encoder(recorded: LineageCase): AsyncGenerator<Comparison> {
   const config = huggingFaceNetwork(recorded.json('config.json'), recorded.name);
@@ -82,20 +83,11 @@ function* captions(recorded: LineageCase): Generator<Comparison> {
   });
 }
 
-const compares: readonly (readonly [
-  RegExp,
-  (recorded: LineageCase) => AsyncIterable<Comparison> | Iterable<Comparison>,
-])[] = [
-  [/T5EncoderModel/, encoder],
-  [/^sentencepiece /, tokens],
-  [/_clean_caption/, captions],
-];
-
-export const reader: Reader = {
-  set: 'lineage',
-  reads: (row) => compares.some(([pattern]) => pattern.test(originalOf(row))),
-  async *compare(raw) {
-    const recorded = lineageCase(raw);
-    for (const [pattern, compare] of compares) if (pattern.test(originalOf(raw.row))) yield* compare(recorded);
-  },
-};
+export const reader = lineageReader(
+  [
+    [/T5EncoderModel/, encoder],
+    [/^sentencepiece /, tokens],
+    [/_clean_caption/, captions],
+  ],
+  originalOf,
+);
