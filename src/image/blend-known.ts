@@ -3,6 +3,7 @@
  * where nothing was painted, with a mask that is widened and softened.
  */
 
+import { reflectedIndex } from '../tensor/reflected-index.ts';
 import { type Tensor, tensor } from '../tensor/tensor.ts';
 
 /** Side of the squares by which the mask is widened and softened, pixels (`control_net_inpaint_blur_sigma`). */
@@ -20,14 +21,6 @@ const axesOf = (width: number, height: number): readonly [Axis, Axis] => [
   { count: width, step: 1, lines: height, lineStep: width },
   { count: height, step: width, lines: width, lineStep: 1 },
 ];
-
-/** The value at `at` reflected at the borders, without repeating the edge. */
-function reflected(at: number, count: number): number {
-  if (count === 1) return 0;
-  const period = 2 * (count - 1);
-  const place = ((at % period) + period) % period;
-  return place < count ? place : period - place;
-}
 
 /** Each value becomes what `gather` makes of the `reach` values around it along an axis. */
 function along(
@@ -64,7 +57,7 @@ function summed(values: Float64Array, { count, step, lines, lineStep }: Axis, re
     for (let i = 0; i < count; i++) {
       let sum = 0;
       for (let k = 0; k < reach; k++)
-        sum += values[line * lineStep + reflected(i + k - before, count) * step] as number;
+        sum += values[line * lineStep + reflectedIndex(i + k - before, count) * step] as number;
       out[line * lineStep + i * step] = sum;
     }
   return out;

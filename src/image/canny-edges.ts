@@ -3,6 +3,7 @@
  * thinning along the nearest of eight directions, and weak edges kept where strong ones touch them. `opencv/canny.ts` is OpenCV's, of bytes.
  */
 
+import { reflectedIndex } from '../tensor/reflected-index.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 
 type Float32 = Tensor<'float32'>;
@@ -32,8 +33,6 @@ interface Plane {
   readonly width: number;
 }
 
-const mirrored = (i: number, length: number): number =>
-  length === 1 ? 0 : i < 0 ? -i : i >= length ? 2 * length - 2 - i : i;
 const clamped = (i: number, length: number): number => Math.min(length - 1, Math.max(0, i));
 
 /** Weighted sums along one axis, borders mirrored. */
@@ -41,7 +40,9 @@ function blurAlong({ data, height, width }: Plane, isRows: boolean): Plane {
   const out = data.map((_, i) => {
     const [y, x] = [Math.floor(i / width), i % width];
     return gaussian.reduce((sum, weight, k) => {
-      const at = isRows ? mirrored(y + k - reach, height) * width + x : y * width + mirrored(x + k - reach, width);
+      const at = isRows
+        ? reflectedIndex(y + k - reach, height) * width + x
+        : y * width + reflectedIndex(x + k - reach, width);
       return sum + weight * (data[at] as number);
     }, 0);
   });

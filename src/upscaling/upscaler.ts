@@ -5,6 +5,7 @@ import { StableDiffusionError, throwIfAborted } from '../errors.ts';
 import type { ImageSize, UpscalerNetwork } from '../models/upscalers/index.ts';
 import { expectDType, float32, type Tensor } from '../tensor/tensor.ts';
 import { cropPlanes } from '../tensor/crop-planes.ts';
+import { reflectedIndex } from '../tensor/reflected-index.ts';
 
 export interface Upscaler extends AsyncDisposable {
   readonly network: UpscalerNetwork;
@@ -23,14 +24,6 @@ export interface Upscaler extends AsyncDisposable {
 /** Number of cached programs for networks with a fixed size: the sizes of a tiled picture's inner and border tiles. */
 const keptSizes = 2;
 
-/** Position -i and n - 1 + i mirrored into 0 … n - 1, the border not repeated (`reflect` of PyTorch). */
-function reflected(position: number, n: number): number {
-  if (n === 1) return 0;
-  const period = 2 * (n - 1);
-  const at = ((position % period) + period) % period;
-  return at < n ? at : period - at;
-}
-
 /** x [b, c, h, w] extended to `height` x `width` at the bottom and right by reflection. */
 function extend(x: Tensor<'float32'>, height: number, width: number): Tensor<'float32'> {
   const [b = 1, c = 1, h = 1, w = 1] = x.shape;
@@ -39,8 +32,8 @@ function extend(x: Tensor<'float32'>, height: number, width: number): Tensor<'fl
   let to = 0;
   for (let plane = 0; plane < b * c; plane++)
     for (let row = 0; row < height; row++) {
-      const from = (plane * h + reflected(row, h)) * w;
-      for (let column = 0; column < width; column++) data[to++] = x.data[from + reflected(column, w)] as number;
+      const from = (plane * h + reflectedIndex(row, h)) * w;
+      for (let column = 0; column < width; column++) data[to++] = x.data[from + reflectedIndex(column, w)] as number;
     }
   return float32([b, c, height, width], data);
 }

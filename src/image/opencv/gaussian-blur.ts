@@ -3,6 +3,7 @@
 import { floatImage, type FloatImage } from '../float-image.ts';
 import { type Channels, createImage, type Image } from '../image.ts';
 import { roundHalfToEven } from './resize-bytes.ts';
+import { reflectedIndex } from '../../tensor/reflected-index.ts';
 
 /** A window of odd `size` pixels along one axis. */
 export interface BlurWindow {
@@ -45,11 +46,7 @@ function fixedWeightsOf(window: BlurWindow): number[] {
 
 /** Positions -reach … length - 1 + reach, mirrored about the centres of the edge pixels (BORDER_REFLECT_101). */
 export function mirroredPositions(length: number, reach: number): Int32Array {
-  const period = Math.max(1, 2 * (length - 1));
-  return Int32Array.from({ length: length + 2 * reach }, (_, i) => {
-    const at = (((i - reach) % period) + period) % period;
-    return length === 1 ? 0 : Math.min(at, period - at);
-  });
+  return Int32Array.from({ length: length + 2 * reach }, (_, i) => reflectedIndex(i - reach, length));
 }
 
 type Samples = Uint8Array | Float32Array | Float64Array;

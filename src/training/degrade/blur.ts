@@ -2,17 +2,13 @@
 
 import { floatImage, type FloatImage } from '../../image/float-image.ts';
 import type { Kernel } from './kernel.ts';
+import { reflectedIndex } from '../../tensor/reflected-index.ts';
 
 /** Padding: `mirror` about the centre of the edge pixel (d c b | a b c d | c b a), `wrap` from the other side. */
 export type Edge = 'mirror' | 'wrap';
 
 const outside: { readonly [E in Edge]: (i: number, length: number) => number } = {
-  mirror: (i, length) => {
-    if (length === 1) return 0;
-    const period = 2 * (length - 1);
-    const at = ((i % period) + period) % period;
-    return at < length ? at : period - at;
-  },
+  mirror: reflectedIndex,
   wrap: (i, length) => ((i % length) + length) % length,
 };
 
