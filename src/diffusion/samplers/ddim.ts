@@ -12,7 +12,16 @@ import { type DdimStep, ddimSigma } from '../timesteps.ts';
 import { checkRequest } from './request.ts';
 import { ddimUpdate, optionsOf, sigmaOf, startOf, type TimestepSamplerOptions } from './timestep-sampler.ts';
 
+/** The clean latent that a step goes to, and the noise that it puts back. */
+export type DdimEvaluation = (
+  x: Latent,
+  step: DdimStep,
+  signal: AbortSignal | undefined,
+) => Promise<{ readonly x0: Latent; readonly eps: Latent }>;
+
 export interface DdimOptions extends TimestepSamplerOptions {
+  /** Default: both of the model's output. */
+  readonly evaluate?: DdimEvaluation | undefined;
   /** Work the noise out again from the revised clean latent (diffusers' `use_clipped_model_output`). */
   readonly epsFromRevised?: boolean | undefined;
   /** Changes the predicted noise before it is used (CompVis's `score_corrector`): x, the timestep, alphas_cumprod there. */
@@ -23,6 +32,11 @@ export interface DdimOptions extends TimestepSamplerOptions {
   readonly reviseNoise?: ((noise: Latent) => Latent) | undefined;
 }
 
+const evaluationOf =
+  (model: DiffusionModel): DdimEvaluation =>
+  async (x, { timestep, alphaBar }, signal) =>
+    predictionOf(model.parameterization, await model.predict(x, timestep, signal), x, alphaBar);
+
 /** Runs the steps from x, which is at the first one's noise level. `eta` 0 (default) is deterministic, 1 is DDPM's variance. */
 export async function* sampleDdim(
   model: DiffusionModel,
@@ -31,13 +45,13 @@ export async function* sampleDdim(
   options: DdimOptions = {},
 ): Sampling {
   const { eta = 0, temperature = 1, noise, drawUnused, beforeStep, reviseX0, signal } = options;
+  const { evaluate = evaluationOf(model) } = options;
   let latent = x;
   for (const [i, step] of steps.entries()) {
     throwIfAborted(signal);
     const { timestep, alphaBar, alphaBarPrev } = step;
     if (beforeStep) latent = await beforeStep(latent, timestep);
-    const output = await model.predict(latent, timestep, signal);
-    let { x0, eps } = predictionOf(model.parameterization, output, latent, alphaBar);
+    let { x0, eps } = await evaluate(latent, step, signal);
     if (options.correctEps) {
       eps = options.correctEps(eps, latent, timestep, alphaBar);
       x0 = toX0('eps', eps, latent, alphaBar);
