@@ -27,10 +27,9 @@ export async function controlledDenoiser(
   { units, additions }: ControlPlan,
   run: ControlRun,
 ): Promise<ControlledDenoiser> {
-  const denoiser = await extendedDenoiser(model, additions);
-  const { predict, neutral } = denoiser;
+  const { predict, neutral, ...end } = await extendedDenoiser(model, additions);
   return {
+    ...end,
     network: units.length === 0 ? predict : controlledNetwork({ network: predict, neutral, units, ...run }),
-    [Symbol.asyncDispose]: () => denoiser[Symbol.asyncDispose](),
   };
 }

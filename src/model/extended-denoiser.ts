@@ -98,14 +98,14 @@ export async function extendedDenoiser(model: DenoisingModel, additions: Denoise
     return { ...noLease, predict: (inputs, signal) => model.predict(inputs, signal), neutral: () => ({}) };
   }
   const names = [extensions.map(({ name }) => name), weights.map(({ label }) => label)];
-  const lease = await model.keptForm.lease(JSON.stringify(['extended', ...names]), async () => {
+  const { form, ...end } = await model.keptForm.lease(JSON.stringify(['extended', ...names]), async () => {
     await model.networks.release('unet');
     return networksFor(model, additions);
   });
   const { config } = unetOf(model);
   return {
-    predict: denoiserNetwork(config, lease.form).predict,
+    ...end,
+    predict: denoiserNetwork(config, form).predict,
     neutral: neutralInputs(extensions, config),
-    [Symbol.asyncDispose]: () => lease[Symbol.asyncDispose](),
   };
 }

@@ -42,17 +42,20 @@ export class KeptForm<F extends AsyncDisposable = AsyncDisposable> implements As
     };
   }
 
-  /** Frees the form that is kept: now, or when the last run that leases it ends. */
-  async free(): Promise<void> {
+  #drop(): Kept | undefined {
     const kept = this.#current;
     this.#current = undefined;
+    return kept;
+  }
+
+  /** Frees the form that is kept: now, or when the last run that leases it ends. */
+  async free(): Promise<void> {
+    const kept = this.#drop();
     if (kept?.users === 0) await kept.form[Symbol.asyncDispose]();
   }
 
   /** Frees the form, whoever leases it. */
   async [Symbol.asyncDispose](): Promise<void> {
-    const kept = this.#current;
-    this.#current = undefined;
-    await kept?.form[Symbol.asyncDispose]();
+    await this.#drop()?.form[Symbol.asyncDispose]();
   }
 }

@@ -100,14 +100,13 @@ export async function denoiserOf(
   const { selfAttentionGuidance: sag, perturbedAttention: pag, deepCache } = request;
   const extensions = extensionsOf(request);
   if (extensions.length === 0 && !sag && !deepCache) return plainDenoiser(model);
-  const lease = await model.denoiserForms({
+  const { form, ...end } = await model.denoiserForms({
     extensions,
     size: extensions.some(({ needsSize }) => needsSize) ? [height, width] : undefined,
     deepCache: deepCache && { interval: deepCache.interval, branch: deepCache.branch ?? 0 },
   });
-  const free = { [Symbol.asyncDispose]: () => lease[Symbol.asyncDispose]() };
   const pagTerms = pag ? [perturbedGuidance(pag)] : [];
-  if (!sag) return { ...free, network: lease.form.network(), terms: pagTerms };
-  const watched = lease.form.selfAttentionGuided(sag);
-  return { ...free, network: watched.network, terms: [watched.term, ...pagTerms] };
+  if (!sag) return { ...end, network: form.network(), terms: pagTerms };
+  const watched = form.selfAttentionGuided(sag);
+  return { ...end, network: watched.network, terms: [watched.term, ...pagTerms] };
 }
