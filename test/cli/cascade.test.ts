@@ -110,38 +110,11 @@ test('a picture and a mask go through both stages', async (context) => {
 
 test('the second stage alone needs an encoded text, a list of timesteps is visited, and the mark is visible', async (context) => {
   const folder = temporaryFolder(context);
-  const out = join(folder, 'b.png');
-  await made([
-    'txt2img',
-    'a red apple',
-    '--model',
-    one,
-    '--W',
-    '64',
-    '--H',
-    '64',
-    '--timesteps',
-    '900,300,20',
-    '-o',
-    out,
-  ]);
+  const [out, plain] = [join(folder, 'b.png'), join(folder, 'plain.png')];
+  const line = ['txt2img', 'a red apple', '--model', one, '--W', '64', '--H', '64', '--timesteps', '900,300,20'];
+  await made([...line, '-o', out]);
   assert.equal(recordIn(out)['steps'], 3);
-  const plain = join(folder, 'plain.png');
-  await made([
-    'txt2img',
-    'a red apple',
-    '--model',
-    one,
-    '--W',
-    '64',
-    '--H',
-    '64',
-    '--timesteps',
-    '900,300,20',
-    '--no-watermark',
-    '-o',
-    plain,
-  ]);
+  await made([...line, '--no-watermark', '-o', plain]);
   const [marked, unmarked] = [await open(out), await open(plain)];
   const changed = Array.from({ length: 64 * 64 }, (_, i) => i).filter(
     (i) => marked.data[3 * i] !== unmarked.data[3 * i] || marked.data[3 * i + 1] !== unmarked.data[3 * i + 1],

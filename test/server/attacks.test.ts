@@ -15,14 +15,9 @@ import { createInFlight } from '../../src/server/admission/in-flight.ts';
 import { createStorageQuota } from '../../src/server/admission/storage-quota.ts';
 import { defaultLimits } from '../../src/server/limits.ts';
 import { withoutSecrets } from '../../src/server/log-secrets.ts';
+import { alice, bob, keys } from './callers.ts';
 import { startTestServer, type TestServer } from './start.ts';
 
-const keys = [
-  { name: 'alice', secret: 'a-secret-of-alice' },
-  { name: 'bob', secret: 'a-secret-of-bob' },
-];
-const alice = { 'x-api-key': 'a-secret-of-alice' };
-const bob = { 'x-api-key': 'a-secret-of-bob' };
 let server: TestServer;
 before(async () => {
   server = await startTestServer({

@@ -11,8 +11,9 @@ import { loadModel, pocketModel } from '../../src/model/load-model-node.ts';
 import type { WeightSource } from '../../src/weights/weight-source.ts';
 import { controlNetConfig, randomGligenWeights, randomImagePromptWeights } from '../control-models.ts';
 import { randomWeights } from '../model/random-model.ts';
+import { startTestServer, type TestServer } from './start.ts';
 
-export interface ControlFolders {
+interface ControlFolders {
   /** `tiny_v11_canny`, `sub/tiny_t2iadapter`, `tiny_ip-adapter`, `tiny_gligen`. */
   readonly controls: string;
   /** The image encoder of the IP-Adapter. */
@@ -26,7 +27,7 @@ const write = (path: string, source: WeightSource): Promise<unknown> =>
     writeSafetensors(source.entries.values(), ({ name }) => source.read(name)),
   );
 
-export async function controlFolders(): Promise<ControlFolders> {
+async function controlFolders(): Promise<ControlFolders> {
   const root = mkdtempSync(join(tmpdir(), 'sd-controls-'));
   const [controls, annotators] = [join(root, 'ControlNet'), join(root, 'annotators')];
   mkdirSync(join(controls, 'sub'), { recursive: true });
@@ -58,4 +59,25 @@ export async function controlFolders(): Promise<ControlFolders> {
   await write(join(controls, 'tiny_gligen.safetensors'), randomGligenWeights(model));
   await write(join(annotators, 'clip_tiny.safetensors'), randomWeights(encoder));
   return { controls, annotators, remove: () => rmSync(root, { recursive: true, force: true }) };
+}
+
+export interface ControlServer {
+  readonly server: TestServer;
+  /** Where its control networks lie. */
+  readonly controls: string;
+  /** Stops the server and removes the folders. */
+  end(): Promise<void>;
+}
+
+export async function startControlServer(): Promise<ControlServer> {
+  const { controls, annotators, remove } = await controlFolders();
+  const server = await startTestServer({ controlFolders: [controls], annotatorFolders: [annotators] });
+  return {
+    server,
+    controls,
+    async end() {
+      await server.stop();
+      remove();
+    },
+  };
 }

@@ -2,21 +2,18 @@
 
 import assert from 'node:assert/strict';
 import test, { after, before } from 'node:test';
-import { type ControlFolders, controlFolders } from './control-folder.ts';
-import { base64Png, startTestServer, type TestServer, testImage } from './start.ts';
+import { type ControlServer, startControlServer } from './control-folder.ts';
+import { base64Png, type TestServer, testImage } from './start.ts';
 
-let folders: ControlFolders;
+let controlled: ControlServer;
 let server: TestServer;
 let image = '';
 before(async () => {
-  folders = await controlFolders();
-  server = await startTestServer({ controlFolders: [folders.controls], annotatorFolders: [folders.annotators] });
+  controlled = await startControlServer();
+  ({ server } = controlled);
   image = await base64Png(testImage(64, 64, 'mask'));
 });
-after(async () => {
-  await server.stop();
-  folders.remove();
-});
+after(() => controlled.end());
 
 const small = { prompt: 'a red apple', width: 64, height: 64, steps: 1, seed: 5, sampler_name: 'Euler' };
 
@@ -61,7 +58,7 @@ for (const [name, hostile] of Object.entries(hostileUnits))
     const [args, wanted] = hostile();
     const answer = await answerTo('/sdapi/v1/txt2img', withUnits(...args));
     assert.match(answer, wanted);
-    assert.ok(!answer.includes(folders.controls), 'a path of the server is in the answer');
+    assert.ok(!answer.includes(controlled.controls), 'a path of the server is in the answer');
   });
 
 const detect = (more: object) => ({ controlnet_module: 'canny', controlnet_input_images: [image], ...more });

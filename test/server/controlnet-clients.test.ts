@@ -5,8 +5,8 @@ import { execFile, spawnSync } from 'node:child_process';
 import test, { after, before } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { type ControlFolders, controlFolders } from './control-folder.ts';
-import { base64Png, decode, startTestServer, type TestServer, testImage } from './start.ts';
+import { type ControlServer, startControlServer } from './control-folder.ts';
+import { base64Png, decode, type TestServer, testImage } from './start.ts';
 
 const skip =
   spawnSync('python3', ['-c', 'import webuiapi']).status === 0
@@ -14,16 +14,13 @@ const skip =
     : 'python3 with webuiapi is not installed (pip install webuiapi)';
 const script = fileURLToPath(new URL('./webuiapi_controlnet.py', import.meta.url));
 
-let folders: ControlFolders;
+let controlled: ControlServer;
 let server: TestServer;
 before(async () => {
-  folders = await controlFolders();
-  server = await startTestServer({ controlFolders: [folders.controls], annotatorFolders: [folders.annotators] });
+  controlled = await startControlServer();
+  ({ server } = controlled);
 });
-after(async () => {
-  await server.stop();
-  folders.remove();
-});
+after(() => controlled.end());
 
 test('webuiapi', { skip }, async () => {
   const { stdout } = await promisify(execFile)('python3', [script, new URL(server.url).port], { timeout: 120_000 });

@@ -5,19 +5,16 @@ import test, { after, before } from 'node:test';
 import { type GenerationRecord, recordSchema } from '../../src/generation/record.ts';
 import { readImageMetadata } from '../../src/image/metadata/image-metadata.ts';
 import { preprocess, preprocessorNamed } from '../../src/preprocessors/index.ts';
-import { type ControlFolders, controlFolders } from './control-folder.ts';
-import { base64Png, decode, startTestServer, type TestServer, testImage } from './start.ts';
+import { type ControlServer, startControlServer } from './control-folder.ts';
+import { base64Png, decode, type TestServer, testImage } from './start.ts';
 
-let folders: ControlFolders;
+let controlled: ControlServer;
 let server: TestServer;
 before(async () => {
-  folders = await controlFolders();
-  server = await startTestServer({ controlFolders: [folders.controls], annotatorFolders: [folders.annotators] });
+  controlled = await startControlServer();
+  ({ server } = controlled);
 });
-after(async () => {
-  await server.stop();
-  folders.remove();
-});
+after(() => controlled.end());
 
 const small = { prompt: 'a red apple', width: 64, height: 64, steps: 2, seed: 5, sampler_name: 'Euler', cfg_scale: 4 };
 

@@ -11,6 +11,7 @@ import { loadModel, pictures, textToImage } from '../../src/index.ts';
 import { modelFolders } from '../../src/cli/server-options.ts';
 import { TorchGenerator } from '../../src/random/torch-generator.ts';
 import { decode, startTestServer, type TestServer } from './start.ts';
+import { noFolders } from './no-folders.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'sd-hypernetworks-'));
 const file = join(folder, 'style.safetensors');
@@ -88,15 +89,7 @@ test('the library: given to loadModel, named in records', async () => {
 
 test('the folder lies beside the models', () => {
   const root = mkdtempSync(join(tmpdir(), 'sd-models-'));
-  const values = {
-    models: join(root, 'models'),
-    loras: undefined,
-    embeddings: undefined,
-    controlModels: undefined,
-    annotators: undefined,
-    a1111: undefined,
-    comfyui: undefined,
-  };
+  const values = { ...noFolders, models: join(root, 'models') };
   assert.equal(modelFolders(values).hypernetworksFolder, undefined);
   mkdirSync(join(root, 'hypernetworks'));
   assert.equal(modelFolders(values).hypernetworksFolder, join(root, 'hypernetworks'));

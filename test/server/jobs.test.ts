@@ -3,17 +3,12 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import test, { after, before } from 'node:test';
+import { alice, bob, keys } from './callers.ts';
 import { base64Png, decode, png, startTestServer, type TestServer, testImage } from './start.ts';
 
-const [alice, bob] = [{ 'x-api-key': 'a-secret-of-alice' }, { 'x-api-key': 'a-secret-of-bob' }];
 let server: TestServer;
 before(async () => {
-  server = await startTestServer({
-    keys: [
-      { name: 'alice', secret: alice['x-api-key'] },
-      { name: 'bob', secret: bob['x-api-key'] },
-    ],
-  });
+  server = await startTestServer({ keys });
 });
 after(() => server.stop());
 

@@ -11,6 +11,7 @@ import { writeSafetensors } from '../../src/formats/safetensors-write.ts';
 import { openAdapterCatalog } from '../../src/server/models/adapter-catalog.ts';
 import { folderEntries } from '../../src/server/models/folder-entries.ts';
 import { float32 } from '../../src/tensor/tensor.ts';
+import { noFolders } from './no-folders.ts';
 
 function tree(context: TestContext, files: readonly string[]): string {
   const folder = mkdtempSync(join(tmpdir(), 'sd-tree-'));
@@ -71,16 +72,7 @@ test('the trees of A1111 and ComfyUI; a folder that is named counts before', (t)
     'models/ControlNet/z.pth',
     'models/hypernetworks/h.pt',
   ]);
-  const none = {
-    models: undefined,
-    loras: undefined,
-    embeddings: undefined,
-    controlModels: undefined,
-    annotators: undefined,
-    a1111: undefined,
-    comfyui: undefined,
-  };
-  assert.deepEqual(modelFolders({ ...none, a1111 }), {
+  assert.deepEqual(modelFolders({ ...noFolders, a1111 }), {
     modelsFolder: join(a1111, 'models/Stable-diffusion'),
     lorasFolder: join(a1111, 'models/Lora'),
     embeddingsFolder: undefined,
@@ -89,9 +81,9 @@ test('the trees of A1111 and ComfyUI; a folder that is named counts before', (t)
     annotatorFolders: [],
   });
   const models = join(a1111, 'models/Stable-diffusion');
-  assert.deepEqual(modelFolders({ ...none, models }).controlFolders, [join(a1111, 'models/ControlNet')]);
-  assert.equal(modelFolders({ ...none, a1111, loras: 'mine' }).lorasFolder, 'mine');
+  assert.deepEqual(modelFolders({ ...noFolders, models }).controlFolders, [join(a1111, 'models/ControlNet')]);
+  assert.equal(modelFolders({ ...noFolders, a1111, loras: 'mine' }).lorasFolder, 'mine');
   const comfyui = tree(t, ['models/checkpoints/x.ckpt', 'models/loras/y.pt']);
-  assert.equal(modelFolders({ ...none, comfyui }).modelsFolder, join(comfyui, 'models/checkpoints'));
-  assert.throws(() => modelFolders({ ...none, comfyui: a1111 }), /models\/checkpoints/);
+  assert.equal(modelFolders({ ...noFolders, comfyui }).modelsFolder, join(comfyui, 'models/checkpoints'));
+  assert.throws(() => modelFolders({ ...noFolders, comfyui: a1111 }), /models\/checkpoints/);
 });

@@ -6,14 +6,9 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { WebSocket } from 'ws';
 import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
 import { pocketGraph } from './comfyui-graph.ts';
+import { alice, bob, keys } from './callers.ts';
 import { startTestServer, type TestServer } from './start.ts';
 
-const keys = [
-  { name: 'alice', secret: 'a-secret-of-alice' },
-  { name: 'bob', secret: 'a-secret-of-bob' },
-];
-const alice = { 'x-api-key': 'a-secret-of-alice' };
-const bob = { 'x-api-key': 'a-secret-of-bob' };
 let server: TestServer;
 before(async () => {
   server = await startTestServer({
