@@ -13,6 +13,7 @@
 
 import * as z from 'zod';
 import { configError, isMapping, type Mapping, validated } from './validate.ts';
+import { definedFields } from './defined-fields.ts';
 
 const sizePattern = /^(\d{1,5})x(\d{1,5})$/;
 const side = z.int().min(1).max(16_384);
@@ -56,11 +57,6 @@ function sizeOf(size: number | string | undefined): Pick<RecommendedSettings, 'w
   return width === undefined || height === undefined ? {} : { width: Number(width), height: Number(height) };
 }
 
-/** Fields without those that are undefined. */
-function defined(fields: RecommendedSettings): RecommendedSettings {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
-}
-
 function read(block: unknown, what: string): Recommendation {
   const {
     guidance,
@@ -72,7 +68,7 @@ function read(block: unknown, what: string): Recommendation {
     ...same
   } = validated(schema, block as Mapping, what);
   return {
-    settings: defined({
+    settings: definedFields({
       ...same,
       guidanceScale: guidance,
       clipSkip: clip_skip,

@@ -8,15 +8,11 @@ import { recordedModel } from './model-name.ts';
 import { type AnyInputs, type GivenTensors, type TaskOptions, tensorAxes } from './inputs.ts';
 import { presetDefaults } from './presets.ts';
 import type { GenerationRequest } from './request.ts';
+import { definedFields } from '../config/defined-fields.ts';
 
 export interface SplitOptions {
   readonly request: GenerationRequest;
   readonly inputs: AnyInputs;
-}
-
-/** Fields without those that are undefined: an undefined option is one that was left out. */
-function defined(fields: object): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }
 
 function refuse(field: string, expected: string): never {
@@ -107,16 +103,16 @@ export function splitOptions(options: TaskOptions, recommended: object = {}): Sp
   const controls = splitControls({ control, imagePrompts });
   const request = checkRequest({
     ...presetDefaults(recommended, { sampler, ...plain }),
-    ...defined(plain),
+    ...definedFields(plain),
     ...controls.fields,
     ...(sampler === undefined ? {} : { sampler: typeof sampler === 'string' ? sampler : sampler.name }),
     ...(refiner === undefined ? {} : { refiner: recordedModel(refiner.label) }),
     ...(enlarge === undefined
       ? {}
-      : { enlarge: enlarge.map((stage) => ({ ...defined(stage), model: recordedModel(stage.model.label) })) }),
+      : { enlarge: enlarge.map((stage) => ({ ...definedFields(stage), model: recordedModel(stage.model.label) })) }),
     // A picture that the task does not take is an unknown option.
-    ...(options.task === 'txt2img' ? defined({ image }) : {}),
-    ...(options.task === 'inpaint' ? {} : defined({ mask })),
+    ...(options.task === 'txt2img' ? definedFields({ image }) : {}),
+    ...(options.task === 'inpaint' ? {} : definedFields({ mask })),
     ...(options.task === 'img2img' ? {} : withoutSmall(options.task, tensors)),
   });
   const { latent, pixels, imageEmbedding } = tensors;

@@ -18,6 +18,7 @@ import type { GeneratedImage, Pipeline, PipelineEvent } from './events.ts';
 import { requestNoise } from './noise-stream.ts';
 import { isPixelStage } from './pixel-stage.ts';
 import { runStage } from './run-stage.ts';
+import { definedFields } from '../config/defined-fields.ts';
 
 type Result = Extract<PipelineEvent, { readonly kind: 'result' }>;
 
@@ -123,10 +124,9 @@ function stageOf({ model, request, inputs, small, settings }: StageOptions): Spl
     seeds: request.seeds,
     ...own,
   };
-  const defined = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
   const { image, mask, noiseSource, signal, encoded } = inputs;
   const pictures = fromImage ? { image, mask, tensors: { small } } : { tensors: { pixels: small } };
-  return { request: checkRequest(defined), inputs: { noiseSource, signal, encoded, ...pictures } };
+  return { request: checkRequest(definedFields(fields)), inputs: { noiseSource, signal, encoded, ...pictures } };
 }
 
 /** The record of a picture of the cascade: the first stage's, with the others. */

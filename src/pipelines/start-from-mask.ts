@@ -30,6 +30,7 @@ import { repeated, sampleLatent } from './initial-latent.ts';
 import type { PictureSize } from './picture-size.ts';
 import { isPixelStage, stageMask } from './pixel-stage.ts';
 import type { Start, StartOf } from './start.ts';
+import { definedFields } from '../config/defined-fields.ts';
 
 /** An image and its mask at the picture's size. */
 interface Painting {
@@ -144,7 +145,7 @@ const blended: Way = (painting) => ({
       mask: repeated(kept, batch),
       latent,
       rule: soft ? 'after' : (keepRule ?? 'seen'),
-      ...(soft ? { soft: { ...softInpaintingDefaults, ...defined(soft) } } : {}),
+      ...(soft ? { soft: { ...softInpaintingDefaults, ...definedFields(soft) } } : {}),
     };
     return request.strength === 1 ? { inpainting } : { inpainting, initial: latent, cut: cutOf(request) };
   },
@@ -155,10 +156,6 @@ function fillNoise({ noise: convention, seed, seeds }: RequestOf<'inpaint'>, str
   if (convention === 'compvis') return stream;
   return createNoise({ convention, seed: seedOf(seed), ...(seeds ? { seeds: seeds.map(seedOf) } : {}) });
 }
-
-/** Fields that were given. */
-const defined = <T extends object>(given: T): Partial<T> =>
-  Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as Partial<T>;
 
 function wayOf(model: Model): Way {
   if (isPixelStage(model)) return keptClean;

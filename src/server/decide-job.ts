@@ -15,6 +15,7 @@ import { checkBlocks, type LoraUse, parseExtraNetworks } from './extra-networks.
 import { enlargedSide, type HiresDraft, hiresSize } from './hires.ts';
 import { atField, invalidField } from './http/problem.ts';
 import { type JobRequest, jobRequestSchema, type NewJob, takenFields } from './job.ts';
+import { definedFields } from '../config/defined-fields.ts';
 
 type Hires = NonNullable<JobRequest['hires']>;
 
@@ -213,11 +214,6 @@ async function samplingOf(
   if (schedule !== undefined) await atField(at('schedule'), () => namedSampling(sampler, { peer, schedule }));
 }
 
-/** Fields without those that are undefined. */
-function defined<T extends object>(fields: T): { [K in keyof T]: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never;
-}
-
 /** Noise settings of the job, without the seed of the variation, which each picture has. */
 function noiseSettingsOf({ context: { limits }, draft, checks }: Decision): JobRequest['noiseSettings'] {
   const { subseed: _, ...rest } = draft.noiseSettings ?? {};
@@ -226,7 +222,7 @@ function noiseSettingsOf({ context: { limits }, draft, checks }: Decision): JobR
   if (resized && resized.width * resized.height > limits.pixels)
     throw invalidField(checks.at('noiseSettings'), `ensure that width times height is at most ${limits.pixels}`);
   const settings = { ...rest, ...(subseedStrength > 0 ? { subseedStrength } : { subseedStrength: undefined }) };
-  return Object.values(settings).some((value) => value !== undefined) ? defined(settings) : undefined;
+  return Object.values(settings).some((value) => value !== undefined) ? definedFields(settings) : undefined;
 }
 
 /** Decides a job. Throws `invalid-argument` and others at a field. */
@@ -244,7 +240,7 @@ export async function decideJob(
   const refiner =
     given.refiner === undefined ? undefined : await atField(checks.at('refiner'), () => catalog.find(given.refiner));
   const defaults = presetDefaults({ ...serverDefaults, ...facts.recommended }, given) as typeof serverDefaults;
-  const draft = { ...defaults, ...defined(given) };
+  const draft = { ...defaults, ...definedFields(given) };
   const promptSyntax = syntaxOf(draft, facts, source, checks);
   const decision: Decision = { context, draft, checks, facts, promptSyntax };
   checkPrompts(decision);

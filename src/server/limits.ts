@@ -3,6 +3,8 @@
  * spent. One table: `sd serve --help` and docs/guides/server.md show it.
  */
 
+import { definedFields } from '../config/defined-fields.ts';
+
 export interface LimitRow {
   /** The default. */
   readonly value: number;
@@ -194,5 +196,5 @@ export const defaultLimits: Limits = Object.fromEntries(
 /** The defaults with the operator's values over them. */
 export const limitsOf = (given: Partial<Limits> = {}): Limits => ({
   ...defaultLimits,
-  ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
+  ...definedFields(given),
 });
