@@ -127,7 +127,7 @@ async function pixelSource(
   };
 }
 
-/** The averaged weights, where there are some. */
+/** The averaged weights, if the file has any. */
 async function usesAverage(path: string, values: Values): Promise<boolean> {
   if (values.noEma) return false;
   const { openCheckpointAt } = await import('../checkpoints/open-checkpoint-node.ts');

@@ -57,7 +57,7 @@ export interface TokenizerFiles {
   readonly sentencePiece?: SentencePieceFiles | undefined;
 }
 
-/** One of the two forms; the first is taken where there are both. */
+/** One of the two forms; the first is used if both exist. */
 export interface SentencePieceFiles {
   /** `spiece.model`. */
   readonly model?: Uint8Array | undefined;

@@ -1,6 +1,7 @@
 /**
- * Token merging of queries alone (Bolya & Hoffman 2023, arXiv 2303.17604, in ComfyUI's form): self-attention at the full size of the latent is
- * asked by fewer tokens, and answers from all. Which token of each field others merge into is drawn anew for each attention, and an input.
+ * Token merging of queries alone (Bolya & Hoffman 2023, arXiv 2303.17604, in ComfyUI's form): self-attention at the full size of the latent has
+ * fewer queries, and keys and values of all tokens. In each field one token takes in the others. The caller draws it for each attention and gives
+ * it as an input.
  */
 
 import type { UNetConfig } from '../config/network-config.ts';

@@ -39,7 +39,7 @@ export const presetNames = Object.keys(presets) as [PresetName, ...PresetName[]]
 
 /**
  * The defaults of a request with a preset: those that are there, and the preset's over them. With a sampler of the caller's own, a preset
- * sets steps and guidance alone. A name that there is not changes nothing; the schema refuses it.
+ * sets steps and guidance alone. An unknown name changes nothing here; the schema refuses it.
  */
 export function presetDefaults(
   defaults: object,

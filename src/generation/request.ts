@@ -180,7 +180,7 @@ const outputFields = {
   watermark: flag().default(true),
   /** Conversion of decoded values to bytes. Default: as in the program of `noise`; `compvis` for all except diffusers. */
   bytes: oneOf(byteConventions).optional(),
-  /** What decodes the final latents: the model's own `autoencoder`, or the small `taesd` that was loaded beside it. Default `autoencoder`. */
+  /** The decoder of the final latents: the model's own `autoencoder`, or the small `taesd`, which must be loaded too. Default `autoencoder`. */
   decoder: oneOf(['autoencoder', 'taesd']).optional(),
 };
 

@@ -9,7 +9,7 @@ type Colour = number;
 const channel = (colour: Colour, axis: number): number => (colour >> (16 - 8 * axis)) & 255;
 /** How much a difference counts along red, green and blue. */
 const weights = [77, 150, 29] as const;
-/** More colours are told apart by fewer of their bits. */
+/** A picture with more colours is counted by fewer bits of each. */
 const mostColours = 65_536;
 
 interface Box {
@@ -110,7 +110,7 @@ function leaves(root: Box): Box[] {
   return found;
 }
 
-/** Counts of the colours, by fewer bits where there are very many; the number of bits left out. */
+/** Counts of the colours, by fewer bits if there are very many, and the number of bits left out. */
 function countColours(pixels: Uint8Array): readonly [counts: Map<Colour, number>, shift: number] {
   let shift = 0;
   let counts = new Map<Colour, number>();

@@ -54,7 +54,7 @@ async function clipFiles(folder: string): Promise<ClipTokenizerFiles | undefined
   };
 }
 
-/** T5's files in `tokenizer/`. CLIP's folders have a `tokenizer.json` too, with merges beside it. */
+/** T5's files in `tokenizer/`. CLIP's folder has a `tokenizer.json` too, but also a `merges.txt`. */
 async function sentencePieceFiles(folder: string): Promise<SentencePieceFiles | undefined> {
   if ((await whatIsAt(join(folder, 'merges.txt'))) !== undefined) return undefined;
   const model = await readFileIfThere('tokenizer', join(folder, 'spiece.model'));

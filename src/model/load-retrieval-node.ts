@@ -116,7 +116,7 @@ function withClip(checkpoint: Checkpoint, clip: WeightSource, repeat: number): C
   };
 }
 
-/** The averaged weights, where there are some, unless `ema` is false. */
+/** The averaged weights, if the file has any and `ema` is not false. */
 async function openModelAt(path: string, { config, ema }: RetrievalModelOptions): Promise<Checkpoint> {
   const options = config ? { config } : {};
   const checkpoint = await openCheckpointAt(path, { ...options, ema: ema ?? false });

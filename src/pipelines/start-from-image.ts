@@ -32,7 +32,7 @@ const noised: ImageWay = ({ model, request, inputs, size }) => {
   };
 };
 
-/** A smaller picture is enlarged: from noise, or from the noised image where there is one beside it. */
+/** Enlarges a smaller picture. The run starts from noise, or from the noised image if one is given too. */
 const enlarged: ImageWay = (use) => {
   const { model, request, inputs, size } = use;
   const { small } = inputs.tensors;

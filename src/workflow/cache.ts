@@ -68,7 +68,7 @@ export class WorkflowCache {
     this.#shrink((other) => other === key || isNeeded(other));
   }
 
-  /** Memory of the values under a key; 0 where there are none. */
+  /** Memory of the values under a key; 0 if there are none. */
   bytes(key: string): number {
     return this.#entries.get(key)?.bytes ?? 0;
   }

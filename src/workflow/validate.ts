@@ -37,7 +37,7 @@ function refusal(type: string, message: string, details: string): ValidationErro
   return { type, message, details, extra_info: {} };
 }
 
-/** Pairs of a wrong node and an output that are told; a graph can have a hundred million. */
+/** Most pairs of a wrong node and an output in an answer; a graph can have a hundred million. */
 const mostTold = 20_000;
 
 /** What refuses a graph before its inputs are looked at. */

@@ -33,7 +33,7 @@ export interface SamplerValue {
   readonly settings: SamplerSettings;
   /** Draws the noise of what a mask keeps anew from the next seed, as ComfyUI's DDIM. */
   readonly drawsKeptNoise: boolean;
-  /** In place of `sample`, with a generator that goes on where the start noise ended; other samplers begin anew with the seed. */
+  /** Used instead of `sample` if the sampler continues the generator of the start noise. Other samplers start again from the seed. */
   readonly begin?: ((random: TorchGenerator) => SigmaSampling) | undefined;
   /** Takes noise from a Brownian tree. */
   readonly usesIntervalNoise: boolean;

@@ -7,7 +7,7 @@ import { createProgress } from '../progress.ts';
 
 export const database = defineCommand({
   description:
-    'Makes a database of embeddings for knn2img from pictures: a folder, WebDataset or Parquet. A run that is stopped goes on where it was.',
+    'Makes a database of embeddings for knn2img from pictures: a folder, WebDataset or Parquet. A stopped run continues where it was.',
   words: '<data>',
   options: {
     clip: text(['--clip'], 'FILE', 'CLIP that embeds the pictures: the one that the model was trained with (required)'),

@@ -13,7 +13,7 @@ const options = {
   indir: text(
     ['--indir'],
     'FOLDER',
-    'paint every picture of a folder that has a mask NAME_mask.png beside it, into --outdir',
+    'paint each picture of a folder that has a mask there, NAME_mask.png; results go to --outdir',
   ),
   ...strengthFlags,
   ...maskFlags,

@@ -10,7 +10,7 @@ import { sampleSource } from '../sample-source.ts';
 
 export const sample = defineCommand({
   description:
-    'Samples a model in bulk: numbered pictures, each of which depends on the seed and its number alone. A run that is stopped goes on where it was; several processes can share a set.',
+    'Samples a model in bulk: numbered pictures, each of which depends on the seed and its number alone. A stopped run continues where it was; several processes can share a set.',
   words: '',
   options: sampleOptions,
   examples: [

@@ -1,6 +1,6 @@
 /**
- * Samples in bulk: a set of numbered pictures in a folder, made in blocks of one batch each. Blocks that are there are not made again, so a
- * run can be stopped and started, and several processes can share a set. The set's settings are kept beside it, and others are refused.
+ * Samples in bulk: a set of numbered pictures in a folder, made in blocks of one batch each. A block that exists is not made again, so a
+ * run can be stopped and started, and several processes can share a set. The folder keeps the settings of the set; a run with others is refused.
  */
 
 import { readdir } from 'node:fs/promises';

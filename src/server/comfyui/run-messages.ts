@@ -59,7 +59,7 @@ export class RunMessages {
     return [{ message: { type: 'progress_state', data: { prompt_id: this.#promptId, nodes } }, forAll: true }];
   }
 
-  /** A node of the state, as the newest. The oldest go, because all that are left are told at each step. */
+  /** Keeps the state of a node. Every step sends all states, so the oldest is dropped if there are too many. */
   #note(node: string, state: NodeState): void {
     if (!this.#nodes.has(node) && this.#nodes.size >= mostNodes) {
       const [oldest] = this.#nodes.keys();

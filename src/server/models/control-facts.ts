@@ -1,4 +1,4 @@
-/** What the files of control networks and of the networks beside them hold, from names and shapes alone. */
+/** Recognises control networks, image encoders and preprocessors' networks by the names and shapes in their files. */
 
 import { type ControlConfig, controlKindName, readControlConfig } from '../../checkpoints/control-file.ts';
 import { detectNetwork } from '../../checkpoints/detect.ts';

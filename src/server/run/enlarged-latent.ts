@@ -5,7 +5,7 @@ import type { Model } from '../../model/model.ts';
 import { cropPlanes } from '../../tensor/crop-planes.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 
-/** Whether a model starts from a latent alone. Models that see a picture beside it start from the enlarged picture. */
+/** Whether a model starts from a latent alone. Models that also see a picture start from the enlarged picture. */
 export function startsFromLatent({ checkpoint }: Model): boolean {
   return checkpoint.config.conditioning_key === 'crossattn';
 }

@@ -72,7 +72,7 @@ async function readAlong({ entries, provide, together }: CheckpointContent): Pro
   return '';
 }
 
-/** Takes what a run is told and writes none of it. */
+/** A run of a rank that writes nothing. */
 function silentRun(folder: string, { resumed, beganAgain }: Pick<Run, 'resumed' | 'beganAgain'>): Run {
   return {
     folder,

@@ -168,7 +168,7 @@ export class StateShards {
   }
 }
 
-/** Divides moments and averages of packs; undefined where there is one rank, or it is not asked for. */
+/** Divides moments and averages of packs over the ranks. Undefined for a single rank, or without `sharded`. */
 export async function divideStates(
   engine: Engine,
   state: EngineState,

@@ -18,7 +18,7 @@ function dateText(format: string, date: Date): string {
   });
 }
 
-/** The value of a widget of a node, by the node's name for this or its title; undefined where there is none. */
+/** Finds the value of a widget by its node's title, or the name that other nodes use for it. Undefined if there is none. */
 export type WidgetLookup = (node: string, widget: string) => ExactJson | undefined;
 
 export function withReplacements(text: string, lookup: WidgetLookup, date: Date): string {

@@ -22,7 +22,7 @@ export interface RunShape {
   readonly latent: Float32;
   /** [b, 1, h, w]; 1 is made anew. */
   readonly mask?: Float32 | undefined;
-  /** What has no generator of its own draws from this one: it goes on where the start noise ended. */
+  /** The generator of the start noise, for draws that have none of their own. */
   readonly random: TorchGenerator;
 }
 

@@ -22,7 +22,7 @@ function tokenOrders(random: TorchGenerator, attentions: number, x: Tensor): Ten
   return { dtype: 'int64', shape: [batch, attentions, height * width], data } as Tensor;
 }
 
-/** A model whose largest self-attentions are asked by fewer tokens. */
+/** A model whose largest self-attentions have fewer queries. */
 export function withMergedQueries(model: ModelValue, ratio: number): ModelValue {
   if (ratio === 0 || fullSizeAttentions(model.network.config) === 0) return model;
   const further =

@@ -88,7 +88,7 @@ function Group({ group }: { readonly group: ExtraGroup }) {
   );
 }
 
-/** Nothing where the task, or the place where pictures are made, has none of them. */
+/** Shows nothing if the task or the engine has none of them. */
 export function ExtraSection({ section }: { readonly section: ExtraGroup['section'] }) {
   const { task, engine } = useStudio();
   return groupsOf(task, !(engine instanceof BrowserEngine))

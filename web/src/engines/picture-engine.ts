@@ -76,7 +76,7 @@ export interface ServerPicture {
 
 export interface ServerGallery {
   readonly pictures: readonly ServerPicture[];
-  /** The last one's name, where there are more. */
+  /** The name of the last one, if there are several. */
   readonly next?: string;
   /** False for a server without an output folder. */
   readonly isKept: boolean;

@@ -128,7 +128,7 @@ function Nothing({ loaded }: { readonly loaded: boolean }) {
 
 type Where = 'browser' | 'server';
 
-/** The pictures of this browser, or those in the server's folder where there is such a server. */
+/** The pictures of this browser, or those in the server's folder if the server has one. */
 export function GalleryView() {
   const { engine } = useStudio();
   const [where, setWhere] = useState<Where>('browser');
