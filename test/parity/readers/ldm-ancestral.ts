@@ -12,10 +12,12 @@ import { type LineageCase, lineageCase } from '../lineage-case.ts';
 import type { Comparison, Reader } from '../reader.ts';
 import { conditioned, zooConfig, zooModel } from '../zoo-model.ts';
 
-const outputsOf = (recorded: LineageCase, start: string): number =>
-  [...recorded.outputs.keys()].filter((name) => name.startsWith(start)).length;
+/** Arguments that the index does not state. They follow from the recorded tensors, and the comparisons use them as they stand here. */
+const unstated = { progressiveTemperature: 0.8, startT: 5 } as const;
 
 interface Run {
+  /** Steps that are made, where they are fewer than the schedule has (`start_T`). */
+  readonly count?: number;
   readonly model: DiffusionModel;
   readonly vPosterior?: number;
   readonly options?: (noise: () => Latent, model: DiffusionModel) => Partial<DdpmOptions>;
@@ -24,10 +26,8 @@ interface Run {
 async function* runOf(
   recorded: LineageCase,
   name: string,
-  { model, vPosterior = 0, options }: Run,
+  { model, vPosterior = 0, options, count = recorded.settings.timesteps }: Run,
 ): AsyncIterable<Comparison> {
-  // `start_T` begins at a lower timestep; how many steps there were shows it.
-  const count = Math.max(outputsOf(recorded, `${name}.x.`), outputsOf(recorded, `${name}.pred_x0.`));
   const descending = Array.from({ length: count }, (_, i) => count - 1 - i);
   const steps = posteriorSteps(model.schedule, descending, { vPosterior });
   let draws = 0;
@@ -63,11 +63,11 @@ function runsOf(recorded: LineageCase, model: Model): Readonly<Record<string, Ru
   return {
     plain: { model: plain },
     quantized: { model: plain, options: () => ({ reviseX0: (x) => model.quantizeLatent(x) }) },
-    start_T: { model: plain },
+    start_T: { model: plain, count: unstated.startT },
     masked,
     v_posterior: { model: plain, vPosterior: recorded.settings.v_posterior },
     x0_parameterization: { model: { ...plain, parameterization: 'x0' } },
-    progressive: { model: plain },
+    progressive: { model: plain, options: () => ({ temperature: unstated.progressiveTemperature }) },
     progressive_masked: masked,
     noised_condition: {
       model: noised,
@@ -79,21 +79,6 @@ function runsOf(recorded: LineageCase, model: Model): Readonly<Record<string, Ru
       }),
     },
   };
-}
-
-/** The temperature of this run is not recorded: of numbers in tenths the one that fits. */
-async function* withTemperature(recorded: LineageCase, run: Run): AsyncIterable<Comparison> {
-  let best: readonly Comparison[] = [];
-  const worst = (all: readonly Comparison[]): number =>
-    Math.max(...all.map(({ error, tolerance }) => error / tolerance));
-  for (const temperature of [1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0, 1.1, 1.2, 1.5]) {
-    const made: Comparison[] = [];
-    for await (const one of runOf(recorded, 'progressive', { ...run, options: () => ({ temperature }) }))
-      made.push(one);
-    if (best.length === 0 || worst(made) < worst(best)) best = made;
-    if (worst(best) <= 1) break;
-  }
-  yield* best;
 }
 
 function* buffers(recorded: LineageCase, config: ReturnType<typeof zooConfig>): Iterable<Comparison> {
@@ -123,7 +108,7 @@ export const reader: Reader = {
     const model = await zooModel(recorded, recorded.weights(), params);
     for (const [name, run] of Object.entries(runsOf(recorded, model)))
       if (recorded.outputs.has(`${name}.sample`))
-        yield* name === 'progressive' ? withTemperature(recorded, run) : runOf(recorded, name, run);
+        yield* runOf(recorded, name, run);
     yield* buffers(recorded, zooConfig(recorded, params));
     await model.networks.dispose();
   },

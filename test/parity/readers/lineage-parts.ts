@@ -8,11 +8,10 @@ import { keepAtTimestep, qSample } from '../../../src/diffusion/inpainting.ts';
 import { type NoiseSchedule, noiseSchedule, noiseScheduleOf } from '../../../src/diffusion/noise-schedule.ts';
 import { type DdimOptions, sampleDdim } from '../../../src/diffusion/samplers/ddim.ts';
 import { type ContinuousTime, continuousTime } from '../../../src/diffusion/solver-time.ts';
-import { ddimSigma, type DdimStep, ddimSteps, ddimTimesteps } from '../../../src/diffusion/timesteps.ts';
+import { type DdimStep, ddimSteps, ddimTimesteps } from '../../../src/diffusion/timesteps.ts';
 import { vpTime } from '../../../src/diffusion/vp-schedules.ts';
 import { aestheticHead, normalisedRows } from '../../../src/evaluation/aesthetic.ts';
 import { float32, type Tensor } from '../../../src/tensor/tensor.ts';
-import { pick } from '../../tensors.ts';
 import type { LineageCase } from '../lineage-case.ts';
 import type { Comparison } from '../reader.ts';
 import { lineageReader } from '../lineage-reader.ts';
@@ -156,10 +155,7 @@ const ddimOptions: Compare = async function* (recorded) {
   };
   yield* compareRun('plain', await run(steps));
   yield* compareRun('eta0', await run(steps, { eta: 0 }));
-  yield* compareRun(
-    'temperature',
-    await run(steps, { temperature: temperatureOf(recorded, ddimSigma(steps[0] as DdimStep, eta)) }),
-  );
+  yield* compareRun('temperature', await run(steps, { temperature: unstated.temperature }));
   yield* compareRun('guided', await run(steps, { eta: 0 }, guided));
   yield* compareRun('log_every_2', await run(steps), (i) => {
     const index = steps.length - i;
@@ -192,29 +188,11 @@ const ddimOptions: Compare = async function* (recorded) {
   yield* encodings(recorded, guidedBy, schedule, run, timesteps);
 };
 
-/** The temperature, which is not recorded, from what it does to the first step's noise. */
-function temperatureOf(recorded: LineageCase, sigma: number): number {
-  const noise = recorded.noise(0).data;
-  const [plain, own] = ['plain.x_inter', 'temperature.x_inter'].map(
-    (name) => pick(recorded.outputs, name).data as Float32Array,
-  ) as [Float32Array, Float32Array];
-  let [product, square] = [0, 0];
-  for (const [i, draw] of noise.entries()) {
-    product += ((plain[noise.length + i] as number) - (own[noise.length + i] as number)) * draw;
-    square += draw * draw;
-  }
-  return Math.round((1 - product / square / sigma) * 1e4) / 1e4;
-}
-
-/** Of numbers in tenths the one whose comparison has the least error: for arguments that the recording does not state. */
-async function bestTenth(most: number, compare: (value: number) => Promise<Comparison>): Promise<Comparison> {
-  let best: Comparison | undefined;
-  for (let i = 0; i <= most * 10; i++) {
-    const made = await compare(i / 10);
-    if (!best || made.error < best.error) best = { ...made, note: `with ${i / 10}, which is not recorded` };
-  }
-  return best as Comparison;
-}
+/**
+ * Arguments of the recorded runs that the index does not state. They follow from the recorded tensors to seven digits; the comparisons use them as
+ * they stand here.
+ */
+const unstated = { temperature: 0.4, decodeScale: 1.7, originalStepsEta: 0.7, subset: { subset: 4, subset_all: 5 } } as const;
 
 type Run = (
   steps: readonly DdimStep[],
@@ -231,13 +209,11 @@ async function* subsets(
   count: number,
 ): AsyncGenerator<Comparison> {
   const scalar = (value: number): Tensor => ({ dtype: 'int64', shape: [], data: BigInt64Array.of(BigInt(value)) });
-  for (const name of ['subset', 'subset_all']) {
-    const want = recorded.outputs.get(`${name}.count`);
-    if (!want) continue;
+  for (const [name, asked] of Object.entries(unstated.subset)) {
     // One step less than asked for, as there: k / S of the steps, less one.
-    const kept = Number(want.data[0]);
+    const kept = Math.trunc(Math.min(asked / count, 1) * count) - 1;
     const cut = steps.slice(steps.length - kept);
-    yield recorded.compare(`${name}.count`, scalar(Math.min(kept, count - 1)));
+    yield recorded.compare(`${name}.count`, scalar(kept));
     yield recorded.compare(`${name}.x`, (await run(cut)).x);
   }
   const single = recorded.input('single_noise');
@@ -277,17 +253,15 @@ async function* encodings(
   const originalEncoded = qSample(schedule, x0, originalIndex, recorded.noise(0));
   yield recorded.compare('encode_original.x', originalEncoded);
   const own = ddimSteps(schedule, timesteps).slice(timesteps.length - index);
-  yield await bestTenth(8, async (scale) =>
-    recorded.compare('decode.x', (await run(own, { eta: 0 }, guidedBy(scale), encoded)).x),
-  );
+  yield recorded.compare('decode.x', (await run(own, { eta: 0 }, guidedBy(unstated.decodeScale), encoded)).x);
   const down = all.slice(0, originalIndex).reverse();
   yield recorded.compare('decode_original.x', (await run(down, { eta: 0 }, undefined, originalEncoded)).x);
-  const whole = all.slice(0, Number(recorded.outputs.get('original_steps.count')?.data[0])).reverse();
+  const whole = [...all].reverse();
   yield recorded.compare('original_steps.count', scalar(T));
   yield recorded.compare('original_steps.x', (await run(whole, { eta: 0 })).x);
   const some = all.slice(0, originalCount).reverse();
   yield recorded.compare('original_steps_eta.count', scalar(originalCount));
-  yield await bestTenth(1, async (eta) => recorded.compare('original_steps_eta.x', (await run(some, { eta })).x));
+  yield recorded.compare('original_steps_eta.x', (await run(some, { eta: unstated.originalStepsEta })).x);
 }
 
 export const reader = lineageReader([
