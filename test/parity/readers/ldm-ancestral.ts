@@ -107,8 +107,7 @@ export const reader: Reader = {
     const params = { timesteps, linear_start, linear_end };
     const model = await zooModel(recorded, recorded.weights(), params);
     for (const [name, run] of Object.entries(runsOf(recorded, model)))
-      if (recorded.outputs.has(`${name}.sample`))
-        yield* runOf(recorded, name, run);
+      if (recorded.outputs.has(`${name}.sample`)) yield* runOf(recorded, name, run);
     yield* buffers(recorded, zooConfig(recorded, params));
     await model.networks.dispose();
   },

@@ -192,7 +192,12 @@ const ddimOptions: Compare = async function* (recorded) {
  * Arguments of the recorded runs that the index does not state. They follow from the recorded tensors to seven digits; the comparisons use them as
  * they stand here.
  */
-const unstated = { temperature: 0.4, decodeScale: 1.7, originalStepsEta: 0.7, subset: { subset: 4, subset_all: 5 } } as const;
+const unstated = {
+  temperature: 0.4,
+  decodeScale: 1.7,
+  originalStepsEta: 0.7,
+  subset: { subset: 4, subset_all: 5 },
+} as const;
 
 type Run = (
   steps: readonly DdimStep[],
