@@ -1,5 +1,6 @@
 /** The options of `sd sample`. */
 
+import { distributedOptions } from './distributed.ts';
 import { engineOptions } from './engine-options.ts';
 import { flag, integer, integers, number, text, UsageError, type Option } from './options.ts';
 
@@ -79,4 +80,5 @@ export const sampleOptions = {
   json: flag(['--json'], 'print the result as one JSON object'),
   device: engineOptions.device,
   threads: engineOptions.threads,
+  ...distributedOptions,
 };

@@ -5,6 +5,7 @@
 
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { alone, type Communicator } from '../../distributed/communicator.ts';
 import { StableDiffusionError, throwIfAborted } from '../../errors.ts';
 import { openFile } from '../../files/byte-source-node.ts';
 import { makeFolder } from '../../files/make-folder-node.ts';
@@ -17,6 +18,12 @@ import type { Image } from '../../image/image.ts';
 import { bytesOf, int64, tensor } from '../../tensor/tensor.ts';
 import type { BulkMaker } from './maker.ts';
 
+/** Part `index` (from 1) of `of` parts. */
+export interface Shard {
+  readonly index: number;
+  readonly of: number;
+}
+
 export interface BulkOptions {
   readonly folder: string;
   readonly maker: BulkMaker;
@@ -25,7 +32,9 @@ export interface BulkOptions {
   /** Pictures made at once. */
   readonly batch: number;
   /** This process's share: the blocks `index - 1`, `index - 1 + of`, … Default: all. */
-  readonly shard?: { readonly index: number; readonly of: number } | undefined;
+  readonly shard?: Shard | undefined;
+  /** Ranks that divide this share among them; all call this function. Default: this process alone. */
+  readonly ranks?: Communicator | undefined;
   /** `png` (default): `000000.png` and so on. `npz`: arrays as guided-diffusion writes them, joined when all are there. */
   readonly format?: 'png' | 'npz' | undefined;
   /** What the pictures are made of, as JSON; a folder of another set is refused. */
@@ -35,7 +44,7 @@ export interface BulkOptions {
 }
 
 export interface BulkResult {
-  /** Pictures that this call made. */
+  /** Pictures that this call made, on all ranks. */
   readonly made: number;
   /** Path of the archive, where this call or another has joined it. */
   readonly archive: string | undefined;
@@ -131,39 +140,105 @@ async function joinBlocks({ folder, count, batch, maker, signal }: BulkOptions):
   return path;
 }
 
-/** Makes the pictures of this process's share that are not there. Throws `invalid-argument` for a folder of another set, `aborted`. */
+/** The blocks of a share, and which of them are there. */
+class Blocks {
+  readonly #options: BulkOptions;
+  readonly #count: number;
+  /** Folder of the pictures or blocks. */
+  readonly place: string;
+
+  constructor(options: BulkOptions) {
+    const { folder, count, batch, format } = options;
+    this.#options = options;
+    this.#count = Math.ceil(count / batch);
+    this.place = join(folder, format === 'npz' ? 'blocks' : 'img');
+  }
+
+  of(shard: Shard): readonly number[] {
+    return Array.from({ length: this.#count }, (_, i) => i).filter((block) => block % shard.of === shard.index - 1);
+  }
+
+  indices(block: number): number[] {
+    const { batch, count } = this.#options;
+    return Array.from({ length: Math.min(batch, count - block * batch) }, (_, i) => block * batch + i);
+  }
+
+  /** Whether a block is in the folder, as it is now. */
+  async there(): Promise<(block: number) => boolean> {
+    const names = new Set(await readdir(this.place));
+    return (block) =>
+      this.#options.format === 'npz'
+        ? names.has(blockName(block))
+        : this.indices(block).every((index) => names.has(pictureName(index)));
+  }
+
+  async write(block: number, images: readonly Image<3>[]): Promise<void> {
+    const { format, maker } = this.#options;
+    const indices = this.indices(block);
+    if (format === 'npz') await writeOnce(join(this.place, blockName(block)), [blockArchive(images, indices, maker)]);
+    else
+      for (const [i, image] of images.entries())
+        await writeOnce(join(this.place, pictureName(indices[i] as number)), [
+          await nodeImageCodec.encode(image, { format: 'png' }),
+        ]);
+  }
+}
+
+/** Rank 0 begins, so that the others find the settings of the set. */
+async function prepare(options: BulkOptions, ranks: Communicator, { place }: Blocks): Promise<void> {
+  const { folder, count, batch, format = 'png' } = options;
+  for (const first of [true, false]) {
+    if (first === (ranks.rank === 0)) {
+      await makeFolder(place);
+      await claim(folder, { ...options.settings, count, batch, format });
+      if (first) await removeHalfWritten(place);
+    }
+    await ranks.barrier();
+  }
+}
+
+/** Throws `file-not-found` where blocks of other ranks are not in the folder that rank 0 sees. */
+async function mustSee(blocks: Blocks, share: readonly number[]): Promise<void> {
+  const isThere = await blocks.there();
+  const missing = share.filter((block) => !isThere(block));
+  if (missing.length > 0)
+    throw new StableDiffusionError(
+      'file-not-found',
+      `${blocks.place} lacks ${missing.flatMap((block) => blocks.indices(block)).length} pictures that other ranks made. All ranks need the same folder.`,
+    );
+}
+
+/** The part of a share that a rank has. */
+const shardOf = ({ index, of }: Shard, { rank, size }: Communicator): Shard => ({
+  index: index + of * rank,
+  of: of * size,
+});
+
+/**
+ * Makes the pictures of this process's share that are not there. Throws `invalid-argument` for a folder of another set, `file-not-found`
+ * where ranks do not share the folder, `aborted`.
+ */
 export async function bulkSamples(options: BulkOptions): Promise<BulkResult> {
-  const { folder, maker, count, batch, shard = { index: 1, of: 1 }, format = 'png', onPictures, signal } = options;
-  const place = format === 'png' ? join(folder, 'img') : join(folder, 'blocks');
-  await makeFolder(place);
-  await claim(folder, { ...options.settings, count, batch, format });
-  await removeHalfWritten(place);
-  const there = new Set(await readdir(place));
-  const indicesOf = (block: number): number[] =>
-    Array.from({ length: Math.min(batch, count - block * batch) }, (_, i) => block * batch + i);
-  const isThere = (block: number): boolean =>
-    format === 'png' ? indicesOf(block).every((index) => there.has(pictureName(index))) : there.has(blockName(block));
-  const blocks = Array.from({ length: Math.ceil(count / batch) }, (_, i) => i).filter(
-    (block) => block % shard.of === shard.index - 1,
-  );
-  const total = blocks.reduce((sum, block) => sum + indicesOf(block).length, 0);
+  const { maker, shard = { index: 1, of: 1 }, ranks = alone, format, onPictures, signal } = options;
+  const blocks = new Blocks(options);
+  await prepare(options, ranks, blocks);
+  const isThere = await blocks.there();
+  const own = blocks.of(shardOf(shard, ranks));
+  const total = own.reduce((sum, block) => sum + blocks.indices(block).length, 0);
   let done = 0;
   let made = 0;
-  for (const block of blocks) {
+  for (const block of own) {
     throwIfAborted(signal);
-    const indices = indicesOf(block);
+    const indices = blocks.indices(block);
     if (!isThere(block)) {
-      const images = await maker.make(indices, signal);
-      if (format === 'npz') await writeOnce(join(place, blockName(block)), [blockArchive(images, indices, maker)]);
-      else
-        for (const [i, image] of images.entries())
-          await writeOnce(join(place, pictureName(indices[i] as number)), [
-            await nodeImageCodec.encode(image, { format: 'png' }),
-          ]);
-      made += images.length;
+      await blocks.write(block, await maker.make(indices, signal));
+      made += indices.length;
     }
     done += indices.length;
     onPictures?.(done, total);
   }
-  return { made, archive: format === 'npz' ? await joinBlocks(options) : undefined };
+  const { 0: madeByAll = 0 } = await ranks.allReduce(Float64Array.of(made));
+  if (ranks.rank > 0) return { made: madeByAll, archive: undefined };
+  if (ranks.size > 1) await mustSee(blocks, blocks.of(shard));
+  return { made: madeByAll, archive: format === 'npz' ? await joinBlocks(options) : undefined };
 }

@@ -1,0 +1,90 @@
+/** `sd sample` on ranks: the files of one process, whatever the number of ranks, also when a run goes on with another number. */
+
+import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { admFlags, admUNet } from '../../src/config/adm-flags.ts';
+import { parseAdmFlags } from '../../src/config/adm-published.ts';
+import { writeFileAtomic } from '../../src/files/write-file-node.ts';
+import { writeSafetensors } from '../../src/formats/safetensors-write.ts';
+import { createImage } from '../../src/image/image.ts';
+import { bulkSamples } from '../../src/pipelines/bulk/bulk-samples-node.ts';
+import { TorchGenerator } from '../../src/random/torch-generator.ts';
+import { memoryWeights } from '../../src/weights/memory-weights.ts';
+import { sd } from '../cli/run-cli.ts';
+import { randomWeights } from '../random-models.ts';
+import { localRanks } from './local-ranks.ts';
+import { onRanks, skip } from './mpi.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'sample-ranks-'));
+after(() => rmSync(folder, { recursive: true, force: true }));
+const at = (...parts: string[]): string => join(folder, ...parts);
+
+const flags =
+  '--image_size 16 --num_channels 32 --num_res_blocks 1 --channel_mult 1,1 --attention_resolutions 8 --num_heads 1 --class_cond True --num_classes 3 --learn_sigma True --diffusion_steps 100';
+
+const line = (out: string, ...more: string[]): string[] => [
+  ...['sample', '--model', at('adm.safetensors'), '--flags', flags, '--steps', '2', '--threads', '1', '--quiet'],
+  ...['--outdir', at(out), '--batch', '2', ...more],
+];
+
+const filesIn = (...place: string[]): Map<string, Buffer> =>
+  new Map(
+    readdirSync(at(...place))
+      .sort()
+      .map((name) => [name, readFileSync(at(...place, name))]),
+  );
+
+test('sd sample on 2 and 3 ranks makes the files of one process, and goes on with another number of ranks', {
+  skip: skip('Open MPI') && skip('MPICH'),
+  timeout: 300_000,
+}, async () => {
+  const weights = memoryWeights(
+    new Map(randomWeights(admUNet(admFlags(parseAdmFlags(flags))), '', new TorchGenerator(1))),
+  );
+  await writeFileAtomic(
+    at('adm.safetensors'),
+    writeSafetensors(weights.entries.values(), ({ name }) => weights.read(name)),
+  );
+  assert.equal((await sd(line('one', '--count', '11'))).code, 0);
+  const want = filesIn('one', 'img');
+  assert.equal(want.size, 11);
+  const names = ['Open MPI', 'MPICH'].filter((name) => !skip(name));
+  const [first = '', second = first] = names;
+  // A shard of the set on two ranks, the rest on three.
+  const half = await onRanks(first, 2, [
+    'src/cli/main.ts',
+    ...line('many', '--count', '11', '--shard', '1/2', '--json'),
+  ]);
+  assert.equal(half.code, 0, half.err);
+  assert.deepEqual(JSON.parse(half.out), { path: at('many', 'img'), made: 6, count: 11 });
+  const rest = await onRanks(second, 3, ['src/cli/main.ts', ...line('many', '--count', '11', '--json')]);
+  assert.equal(rest.code, 0, rest.err);
+  assert.equal(JSON.parse(rest.out).made, 5);
+  assert.deepEqual(filesIn('many', 'img'), want);
+
+  assert.equal((await sd(line('one-npz', '--count', '5', '--npz'))).code, 0);
+  const npz = await onRanks(second, 2, ['src/cli/main.ts', ...line('npz', '--count', '5', '--npz')]);
+  assert.equal(npz.code, 0, npz.err);
+  assert.equal(npz.out.trim(), at('npz', 'samples_5x16x16x3.npz'));
+  const archive = 'samples_5x16x16x3.npz';
+  assert.deepEqual(readFileSync(at('npz', archive)), readFileSync(at('one-npz', archive)));
+});
+
+const maker = {
+  width: 4,
+  height: 4,
+  make: async (indices: readonly number[]) =>
+    indices.map((index) => createImage(4, 4, 3, new Uint8Array(48).fill(index))),
+};
+
+test('ranks with folders of their own are refused', async () => {
+  const ends = await Promise.allSettled(
+    localRanks(2).map((ranks) =>
+      bulkSamples({ folder: at(`own-${ranks.rank}`), maker, count: 6, batch: 2, ranks, settings: {} }),
+    ),
+  );
+  assert.match(String(ends[0]?.status === 'rejected' && ends[0].reason), /lacks 2 pictures .* need the same folder/);
+});
