@@ -57,6 +57,14 @@ export async function broadcastJson<T>(ranks: Communicator, value: T | undefined
   return JSON.parse(new TextDecoder().decode(bytes)) as T;
 }
 
+/** The JSON values of all ranks, in their order. */
+export async function gatherJson<T>(ranks: Communicator, own: T): Promise<T[]> {
+  const all: T[] = [];
+  for (let rank = 0; rank < ranks.size; rank++)
+    all.push(await broadcastJson(ranks, rank === ranks.rank ? own : undefined, rank));
+  return all;
+}
+
 /** True on every rank where it is true on one. */
 export async function anyRank(ranks: Communicator, value: boolean): Promise<boolean> {
   if (ranks.size === 1) return value;

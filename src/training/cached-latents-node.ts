@@ -1,7 +1,7 @@
 /** Training data with latents in place of pictures; several ranks encode them together, into one folder that all of them see. */
 
 import { configError } from '../config/validate.ts';
-import { alone, broadcastJson, type Communicator } from '../distributed/communicator.ts';
+import { alone, type Communicator, gatherJson } from '../distributed/communicator.ts';
 import { fillLatentCache } from './data/fill-latent-cache-node.ts';
 import { latentCache, writeLatentCache } from './data/latent-cache-node.ts';
 import { type Split, type SplitOptions, splitItems, splitOf } from './data/open-split-node.ts';
@@ -11,10 +11,7 @@ import type { TrainingConfig } from './training-config.ts';
 
 /** The keys that the ranks have, in the order of the source. */
 async function keysOfAll(communicator: Communicator, own: ReadonlyMap<number, string>): Promise<readonly string[]> {
-  const keys: [number, string][] = [];
-  for (let rank = 0; rank < communicator.size; rank++)
-    for (const pair of await broadcastJson(communicator, rank === communicator.rank ? [...own] : undefined, rank))
-      keys.push(pair);
+  const keys = (await gatherJson(communicator, [...own])).flat();
   return keys.sort(([a], [b]) => a - b).map(([, key]) => key);
 }
 

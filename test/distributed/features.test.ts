@@ -5,7 +5,8 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { alone, type Communicator } from '../../src/distributed/communicator.ts';
-import { gatherFeatures, picturesOfRank } from '../../src/cli/evaluations/features-of-ranks.ts';
+import { picturesOfRank } from '../../src/cli/evaluations/pictures-of-rank.ts';
+import { gatherFeatures } from '../../src/evaluation/gather-rows.ts';
 import { writeFileAtomic } from '../../src/files/write-file-node.ts';
 import { writeSafetensors } from '../../src/formats/safetensors-write.ts';
 import { nodeImageCodec } from '../../src/image/codec/codec-node.ts';
@@ -87,8 +88,4 @@ test('sd eval pictures on 3 ranks has the measures of one process', {
       Math.abs(got[name] - value) <= 1e-6 * Math.max(1, Math.abs(value)),
       `${name}: ${got[name]}, not ${value}`,
     );
-  // What ranks do not divide is refused.
-  const refused = await onRanks('Open MPI', 2, ['src/cli/main.ts', 'eval', 'guidance', '--real', folders[0]]);
-  assert.equal(refused.code, 2, refused.err);
-  assert.match(refused.err, /sd eval guidance runs in one process/);
 });

@@ -5,16 +5,10 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { admFlags, admUNet } from '../../src/config/adm-flags.ts';
-import { parseAdmFlags } from '../../src/config/adm-published.ts';
-import { writeFileAtomic } from '../../src/files/write-file-node.ts';
-import { writeSafetensors } from '../../src/formats/safetensors-write.ts';
 import { createImage } from '../../src/image/image.ts';
 import { bulkSamples } from '../../src/pipelines/bulk/bulk-samples-node.ts';
-import { TorchGenerator } from '../../src/random/torch-generator.ts';
-import { memoryWeights } from '../../src/weights/memory-weights.ts';
 import { sd } from '../cli/run-cli.ts';
-import { randomWeights } from '../random-models.ts';
+import { admFlagText, writeAdmModel } from './adm-model.ts';
 import { localRanks } from './local-ranks.ts';
 import { onRanks, skip } from './mpi.ts';
 
@@ -22,11 +16,8 @@ const folder = mkdtempSync(join(tmpdir(), 'sample-ranks-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 const at = (...parts: string[]): string => join(folder, ...parts);
 
-const flags =
-  '--image_size 16 --num_channels 32 --num_res_blocks 1 --channel_mult 1,1 --attention_resolutions 8 --num_heads 1 --class_cond True --num_classes 3 --learn_sigma True --diffusion_steps 100';
-
 const line = (out: string, ...more: string[]): string[] => [
-  ...['sample', '--model', at('adm.safetensors'), '--flags', flags, '--steps', '2', '--threads', '1', '--quiet'],
+  ...['sample', '--model', at('adm.safetensors'), '--flags', admFlagText, '--steps', '2', '--threads', '1', '--quiet'],
   ...['--outdir', at(out), '--batch', '2', ...more],
 ];
 
@@ -41,13 +32,7 @@ test('sd sample on 2 and 3 ranks makes the files of one process, and goes on wit
   skip: skip('Open MPI') && skip('MPICH'),
   timeout: 300_000,
 }, async () => {
-  const weights = memoryWeights(
-    new Map(randomWeights(admUNet(admFlags(parseAdmFlags(flags))), '', new TorchGenerator(1))),
-  );
-  await writeFileAtomic(
-    at('adm.safetensors'),
-    writeSafetensors(weights.entries.values(), ({ name }) => weights.read(name)),
-  );
+  await writeAdmModel(at('adm.safetensors'));
   assert.equal((await sd(line('one', '--count', '11'))).code, 0);
   const want = filesIn('one', 'img');
   assert.equal(want.size, 11);

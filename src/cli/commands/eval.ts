@@ -1,5 +1,6 @@
 /** `sd eval`: measures of pictures, autoencoders and models. */
 
+import { mustAgree } from '../../distributed/agreement.ts';
 import { type CliContext, defineCommand } from '../command.ts';
 import { type RankSetting, withRanks } from '../distributed.ts';
 import { startEngine } from '../engine-options.ts';
@@ -47,8 +48,10 @@ async function evaluate(
     throw new UsageError(
       `Unknown evaluation ${JSON.stringify(word)}. Choose pictures, reconstruction, guidance or bits.`,
     );
-  if (communicator.size > 1 && word !== 'pictures')
-    throw new UsageError(`sd eval ${word} runs in one process; several ranks can measure pictures.`);
+  await mustAgree(communicator, {
+    'the version of this program': context.version ?? '',
+    'the options': JSON.stringify({ ...values, threads: undefined }),
+  });
   const { openWeightsAt } = await import('../../formats/open-weights-node.ts');
   const { joined } = await import('../../weights/view.ts');
   const progress = createProgress(context.err, context.now, values.quiet || values.json || communicator.rank > 0);

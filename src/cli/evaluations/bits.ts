@@ -8,7 +8,7 @@ import { print } from './pictures-of.ts';
 import type { Task } from './task.ts';
 
 export async function bits(task: Task): Promise<void> {
-  const { values, context, progress, engine } = task;
+  const { values, context, progress, engine, communicator } = task;
   const path = required(values.models?.[0], '--model', 'eval');
   const folder = required(values.real, '--real', 'eval');
   const { admFlagsFor, parseAdmFlags, publishedAdmFlags } = await import('../../config/adm-published.ts');
@@ -21,6 +21,7 @@ export async function bits(task: Task): Promise<void> {
   const { openWeightsAt } = await import('../../formats/open-weights-node.ts');
   const { openPixelModel } = await import('../../model/pixel-model.ts');
   const { bitsPerDimension } = await import('../../diffusion/gaussian/index.ts');
+  const { gatherRows } = await import('../../evaluation/gather-rows.ts');
   const { pictureSeed } = await import('../../random/picture-seed.ts');
   const { TorchGenerator } = await import('../../random/torch-generator.ts');
   const { imagesToTensor } = await import('../../image/image-tensor.ts');
@@ -42,9 +43,10 @@ export async function bits(task: Task): Promise<void> {
     if (names.length === 0)
       throw new StableDiffusionError('invalid-argument', `${folder} has no pictures (.png, .jpg, .jpeg, .gif).`);
     const { classes } = admClasses(names);
-    const totals: number[] = [];
-    const priors: number[] = [];
+    const places: number[] = [];
+    const measured: number[] = [];
     for (const [index, name] of names.entries()) {
+      if (index % communicator.size !== communicator.rank) continue;
       const generator = new TorchGenerator(pictureSeed(seed, index));
       const x = imagesToTensor(
         [admCenterCrop(toRgb(await openImage(join(folder, name))), model.side)],
@@ -55,12 +57,14 @@ export async function bits(task: Task): Promise<void> {
         noise: () => generator.randn(x.shape),
         signal: context.signal,
       });
-      totals.push(...made.total);
-      priors.push(...made.prior);
+      places.push(index);
+      measured.push(made.total[0] ?? Number.NaN, made.prior[0] ?? Number.NaN);
       progress.step('pictures', index + 1, names.length);
     }
-    const mean = (list: readonly number[]): number => list.reduce((sum, value) => sum + value, 0) / list.length;
-    print(task, { bits_per_dimension: mean(totals), prior: mean(priors), pictures: totals.length });
+    const { count, data } = await gatherRows(communicator, places, Float64Array.from(measured));
+    const mean = (column: number): number =>
+      data.reduce((sum, value, i) => (i % 2 === column ? sum + value : sum), 0) / count;
+    print(task, { bits_per_dimension: mean(0), prior: mean(1), pictures: count });
   } finally {
     await weights.close();
   }

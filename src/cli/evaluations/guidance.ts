@@ -33,7 +33,7 @@ function namesOf(paths: readonly string[]): readonly string[] {
 
 /** The model cards' plot: FID against CLIP score. */
 export async function guidance(task: Task): Promise<void> {
-  const { context, values, progress } = task;
+  const { context, values, progress, communicator } = task;
   const { guidanceSweep } = await import('../../evaluation/guidance-sweep.ts');
   const { writeGuidanceCurve } = await import('../../evaluation/guidance-curve-node.ts');
   const { makeFolder } = await import('../../files/make-folder-node.ts');
@@ -42,8 +42,9 @@ export async function guidance(task: Task): Promise<void> {
   const features = await task.openFeatures(required(values.features, '--features', 'eval'));
   const clip = values.clip === undefined ? features : await task.openFeatures(values.clip);
   const folder = values.output ?? join('outputs', 'eval');
-  await makeFolder(folder);
-  for (const ending of ['svg', 'png', 'json']) await checkFree(join(folder, `fid-clip.${ending}`), values.force);
+  if (communicator.rank === 0) await makeFolder(folder);
+  for (const ending of communicator.rank === 0 ? ['svg', 'png', 'json'] : [])
+    await checkFree(join(folder, `fid-clip.${ending}`), values.force);
   const real = await featuresOf(required(values.real, '--real', 'eval'), undefined, features, task);
   const count = Math.min(values.count ?? real.captions.length, real.captions.length);
   // Spread over the folder, which may be sorted by subject.
@@ -69,6 +70,7 @@ export async function guidance(task: Task): Promise<void> {
       features,
       clip,
       generate,
+      ranks: communicator,
       signal: context.signal,
       ...(scales ? { scales } : {}),
     })) {
@@ -90,6 +92,7 @@ export async function guidance(task: Task): Promise<void> {
     }
     curves.push({ name, points });
   }
+  if (communicator.rank > 0) return;
   const notes = `${captions.length} captions, ${generate.steps ?? 50} steps of ${values.sampler ?? 'ddim'}, features of ${nameOf(required(values.features, '--features', 'eval'))}`;
   const paths = await writeGuidanceCurve(folder, curves, { notes, replace: values.force });
   if (values.json)

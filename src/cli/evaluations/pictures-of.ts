@@ -1,35 +1,41 @@
 /** Pictures of a folder and their features, a few in memory at a time; grids and measures as `sd eval` writes them. */
 
 import type { FeaturesNetwork, PictureFeatures } from '../../evaluation/features.ts';
+import { gatherJson } from '../../distributed/communicator.ts';
 import type { Image } from '../../image/image.ts';
+import { picturesOfRank, type PlacedPicture } from './pictures-of-rank.ts';
 import type { Task } from './task.ts';
 
-interface Picture {
+export interface Picture {
   readonly image: Image<3>;
   readonly caption: string;
 }
 
-/** The pictures of a folder, sorted by name, each with its first caption; read a few at a time, so that a set can have any size. */
+/**
+ * The pictures of a folder, sorted by name, each with its first caption and its place; read a few at a time, so that a set can have any
+ * size. With several ranks those of this rank.
+ */
 export async function* picturesOf(
   folder: string,
   count: number | undefined,
-  { context, progress }: Pick<Task, 'context' | 'progress'>,
-): AsyncGenerator<readonly Picture[], void, void> {
+  { context, progress, communicator }: Task,
+): AsyncGenerator<readonly PlacedPicture<Picture>[], void, void> {
   const { files, read } = await openPictures(folder, context);
   const total = Math.min(files, count ?? files);
-  let waiting: Picture[] = [];
-  let done = 0;
-  for (let i = 0; i < files && done < total; i++) {
-    const picture = await read(i);
-    if (!picture) continue;
-    waiting.push(picture);
-    done++;
-    if (waiting.length < atOnce && done < total) continue;
-    yield waiting;
-    waiting = [];
-    progress.step(folder, done, total);
+  for await (const some of picturesOfRank(communicator, { files, count: total, atOnce }, read)) {
+    yield some;
+    progress.step(folder, (some.at(-1)?.place ?? 0) + 1, total);
   }
-  if (waiting.length > 0) yield waiting;
+}
+
+/** The shorter side of a folder's first picture. */
+export async function firstSide(folder: string, { context }: Task): Promise<number> {
+  const { files, read } = await openPictures(folder, context);
+  for (let i = 0; i < files; i++) {
+    const picture = await read(i);
+    if (picture) return Math.min(picture.image.width, picture.image.height);
+  }
+  return 0;
 }
 
 interface OpenedPictures {
@@ -102,7 +108,7 @@ interface MeasuredFolder {
   readonly captions: readonly string[];
 }
 
-/** The features and captions of the pictures in a folder. */
+/** The features and captions of the pictures in a folder, in their order; the ranks divide its files among them. */
 export async function featuresOf(
   folder: string,
   count: number | undefined,
@@ -110,42 +116,20 @@ export async function featuresOf(
   task: Task,
 ): Promise<MeasuredFolder> {
   const { joinFeatures } = await import('../../evaluation/features.ts');
+  const { gatherFeatures } = await import('../../evaluation/gather-rows.ts');
   const parts: PictureFeatures[] = [];
-  const captions: string[] = [];
+  const captions: [place: number, caption: string][] = [];
   for await (const some of picturesOf(folder, count, task)) {
-    parts.push(
-      await network.pictures(
-        some.map(({ image }) => image),
-        task.context.signal,
-      ),
-    );
-    captions.push(...some.map(({ caption }) => caption));
-  }
-  return { features: joinFeatures(parts), captions };
-}
-
-/** The features of the pictures in a folder, whose files the ranks divide among them. */
-export async function featuresOfAll(
-  folder: string,
-  count: number | undefined,
-  network: FeaturesNetwork,
-  task: Task,
-): Promise<PictureFeatures> {
-  const { communicator, context, progress } = task;
-  if (communicator.size === 1) return (await featuresOf(folder, count, network, task)).features;
-  const { joinFeatures } = await import('../../evaluation/features.ts');
-  const { gatherFeatures, picturesOfRank } = await import('./features-of-ranks.ts');
-  const { files, read } = await openPictures(folder, context);
-  const total = Math.min(files, count ?? files);
-  const parts: PictureFeatures[] = [];
-  const places: number[] = [];
-  for await (const some of picturesOfRank(communicator, { files, count: total, atOnce }, read)) {
     const images = some.map(({ picture }) => picture.image);
-    parts.push(await network.pictures(images, context.signal));
-    places.push(...some.map(({ place }) => place));
-    progress.step(folder, places.at(-1) ?? 0, total);
+    parts.push(await network.pictures(images, task.context.signal));
+    captions.push(...some.map(({ picture, place }): [number, string] => [place, picture.caption]));
   }
-  return gatherFeatures(communicator, places, parts.length > 0 ? joinFeatures(parts) : undefined);
+  const places = captions.map(([place]) => place);
+  const all = (await gatherJson(task.communicator, captions)).flat().sort(([a], [b]) => a - b);
+  return {
+    features: await gatherFeatures(task.communicator, places, parts.length > 0 ? joinFeatures(parts) : undefined),
+    captions: all.map(([, caption]) => caption),
+  };
 }
 
 /** Writes pictures as one, in rows of `columns`. */

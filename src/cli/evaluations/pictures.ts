@@ -2,7 +2,7 @@
 
 import { readSeed } from '../generation.ts';
 import { required } from '../options.ts';
-import { featuresOfAll, print } from './pictures-of.ts';
+import { featuresOf, print } from './pictures-of.ts';
 import type { Task } from './task.ts';
 
 /** Two folders of pictures. */
@@ -13,8 +13,8 @@ export async function pictures(task: Task): Promise<void> {
   const folders = [required(values.real, '--real', 'eval'), required(values.made, '--made', 'eval')] as const;
   const network = await task.openFeatures(required(values.features, '--features', 'eval'));
   const [real, made] = [
-    await featuresOfAll(folders[0], values.count, network, task),
-    await featuresOfAll(folders[1], values.count, network, task),
+    (await featuresOf(folders[0], values.count, network, task)).features,
+    (await featuresOf(folders[1], values.count, network, task)).features,
   ];
   if (task.communicator.rank > 0) return;
   print(task, { ...measureSets(real, made, new TorchGenerator(readSeed(values.seed))) });
