@@ -61,6 +61,8 @@ export interface NodeType {
   readonly validateInputs?: (inputs: NodeInputs, lists: NameLists) => true | string;
   /** Inputs that `validateInputs` checks in place of the list of names. */
   readonly validates?: readonly string[];
+  /** The node can take long whatever the size of its inputs: a server runs it apart. */
+  readonly canTakeLong?: boolean;
   /** Bytes that the node makes, where they can be more than its inputs have; from the inputs, before it runs. */
   readonly makes?: (inputs: NodeInputs) => number;
   /** Outputs in order, or outputs with a part for pages. Throws `StableDiffusionError`. */

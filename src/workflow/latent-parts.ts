@@ -46,7 +46,7 @@ export function featheredLatent(
 }
 
 /** Lengths of channel vectors [b, 1, h, w], repeated over the channels. */
-function lengths(x: Float32): Float32 {
+export function vectorLengths(x: Float32): Float32 {
   const [batch = 1, channels = 1] = x.shape;
   const plane = x.data.length / (batch * channels);
   return mapped(x, (_, i) => {
@@ -61,10 +61,10 @@ const quotient = (a: Float32, b: Float32): Float32 => zipped(a, b, (x, y) => (y 
 
 /** a · ratio + b · (1 - ratio), directions and lengths apart. */
 export function interpolated(a: Float32, b: Float32, ratio: number): Float32 {
-  const [la, lb] = [lengths(a), lengths(b)];
+  const [la, lb] = [vectorLengths(a), vectorLengths(b)];
   const mix = (x: Float32, y: Float32): Float32 => zipped(x, y, (p, q) => p * ratio + q * (1 - ratio));
   const direction = mix(quotient(a, la), quotient(b, lb));
-  return zipped(quotient(direction, lengths(direction)), mix(la, lb), (x, y) => x * y);
+  return zipped(quotient(direction, vectorLengths(direction)), mix(la, lb), (x, y) => x * y);
 }
 
 /** A mask for each item, in the latent's pixels where there is none. */

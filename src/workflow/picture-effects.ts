@@ -35,7 +35,7 @@ function gaussianKernel(size: number, sigma: number): Float64Array {
 const mirrored = (i: number, n: number): number => (i < 0 ? -i : i >= n ? 2 * n - 2 - i : i);
 
 /** The convolution with a kernel, the border mirrored without its edge. */
-function convolved(image: Float32, kernel: Float64Array, radius: number): Float32 {
+export function convolved(image: Float32, kernel: Float64Array, radius: number): Float32 {
   const [, height = 1, width = 1, channels = 1] = image.shape;
   const size = 2 * radius + 1;
   return mapped(image, (_, i) => {
@@ -57,13 +57,18 @@ export function blurred(image: Float32, radius: number, sigma: number): Float32 
   return convolved(image, gaussianKernel(2 * radius + 1, sigma), radius);
 }
 
-export function sharpened(image: Float32, radius: number, sigma: number, alpha: number): Float32 {
+/** What a sharpened picture is convolved with: of sum 1. */
+export function sharpeningKernel(radius: number, sigma: number, alpha: number): Float64Array {
   const size = 2 * radius + 1;
   const kernel = gaussianKernel(size, sigma).map((value) => value * -(alpha * 10));
   const sum = kernel.reduce((total, value) => total + value, 0);
   const centre = radius * size + radius;
   kernel[centre] = (kernel[centre] as number) - sum + 1;
-  return mapped(convolved(image, kernel, radius), clamped);
+  return kernel;
+}
+
+export function sharpened(image: Float32, radius: number, sigma: number, alpha: number): Float32 {
+  return mapped(convolved(image, sharpeningKernel(radius, sigma, alpha), radius), clamped);
 }
 
 export interface Borders {

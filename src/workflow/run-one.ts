@@ -66,7 +66,8 @@ async function results(
     throwIfAborted(context.signal);
     const bytes = bytesToMake(type, inputs);
     checkMemory(bytes, { held: held + made, most });
-    const elsewhere = bytes >= large && runsAlone(type) ? apart?.(type, inputs, context.signal) : undefined;
+    const elsewhere =
+      (bytes >= large || type.canTakeLong) && runsAlone(type) ? apart?.(type, inputs, context.signal) : undefined;
     const value = await (elsewhere ?? type.run(inputs, context));
     const result: NodeResult = Array.isArray(value) ? { outputs: value } : (value as NodeResult);
     made += bytesOfValue(result.outputs);

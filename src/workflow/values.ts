@@ -40,6 +40,9 @@ export interface SamplerValue {
   readonly needsUnconditional: boolean;
 }
 
+/** A change of a latent [b, c, h, w]. */
+export type LatentOperation = (latent: Float32) => Float32;
+
 /** The values by type; others are `unknown` to the nodes that take them. */
 interface ValueTypes {
   readonly FLOAT: number;
@@ -60,6 +63,7 @@ interface ValueTypes {
   readonly SIGMAS: Float32Array;
   readonly NOISE: NoiseValue;
   readonly SAMPLER: SamplerValue;
+  readonly LATENT_OPERATION: LatentOperation;
 }
 
 /** Whole numbers; those whose range goes beyond 2^53 may be bigints. */

@@ -16,6 +16,13 @@ import { mergingNodes } from './merging.ts';
 import { modelSamplingNodes } from './model-sampling.ts';
 import { networkPatchNodes } from './network-patches.ts';
 import { pictureEffectNodes } from './picture-effects.ts';
+import { attentionFactorNodes } from './attention-factors.ts';
+import { guidanceFilterNodes } from './guidance-filters.ts';
+import { latentOperationNodes } from './latent-operations.ts';
+import { pictureColorNodes } from './picture-colors.ts';
+import { pictureSizeNodes } from './picture-sizes.ts';
+import { primitiveNodes } from './primitives.ts';
+import { stringNodes } from './strings.ts';
 import { samplerNodes } from './samplers.ts';
 import { samplingNodes } from './sampling.ts';
 import { schedulerNodes } from './schedulers.ts';
@@ -46,4 +53,11 @@ export const nodes: NodeTable = nodeTable([
   ...pictureEffectNodes,
   ...maskNodes,
   ...upscaleNodes,
+  ...stringNodes,
+  ...primitiveNodes,
+  ...pictureSizeNodes,
+  ...pictureColorNodes,
+  ...latentOperationNodes,
+  ...guidanceFilterNodes,
+  ...attentionFactorNodes,
 ]);

@@ -17,7 +17,9 @@ const isOne = (scale: number): boolean => Math.abs(scale - 1) <= 1e-9 * Math.max
 /** The guided result of predictions. */
 export async function guided(patches: ModelPatches, given: GuidanceParts, call: ModelCall): Promise<Latent> {
   const parts = (patches.beforeGuidance ?? []).reduce((before, change) => change(before), given);
-  let result = patches.guide ? patches.guide(parts) : guide(parts.unconditional, parts.conditional, parts.scale);
+  let result = patches.guide
+    ? await patches.guide(parts, call)
+    : guide(parts.unconditional, parts.conditional, parts.scale);
   for (const change of patches.afterGuidance ?? []) result = await change(result, parts, call);
   return result;
 }
@@ -43,6 +45,10 @@ export function callOf(
       const own = { ...options, perImage: inputs, watch: undefined };
       return (await predictPrompts(own, [regions], other, sigma))[0] as Latent;
     },
+    async predictPrompt(prompt) {
+      const own = { ...options, watch: undefined };
+      return (await predictPrompts(own, [await options.regionsFor(prompt)], x, sigma))[0] as Latent;
+    },
   };
 }
 
@@ -64,7 +70,7 @@ export function guidedDenoiser(
       x,
       sigma,
     )) as [Latent, Latent?];
-    const given = { x, sigma, scale, conditional, unconditional, watched };
+    const given = { x, sigma, scale, conditional, unconditional, watched, isUnguided: leavesOut };
     return { denoised: await guided(patches, given, callOf(own, prompts, x, sigma)), unconditional };
   };
   return Object.assign(async (x: Latent, sigma: number) => (await parts(x, sigma)).denoised, { parts });

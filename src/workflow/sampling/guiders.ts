@@ -6,6 +6,7 @@ import type { ConditioningValue } from '../values/conditioning.ts';
 import type { FurtherInputs, ModelCall, ModelValue } from '../values/model.ts';
 import { controlRun } from './control-inputs.ts';
 import { atLevel, callOf, guided, guidedDenoiser } from './denoise.ts';
+import { perpendicularTo } from './guidance-filters.ts';
 import type { RunShape } from './entry-inputs.ts';
 import { type PredictOptions, predictPrompts } from './predict.ts';
 import { type Region, regionsOf } from './regions.ts';
@@ -31,7 +32,13 @@ function guiderOf(
     model,
     async denoiser(run, needsUnconditional, { networks, signal }) {
       const regions = await regionsOf(model, prompts, run);
-      const options = { model, networks, controls: controlRun(), further: furtherOf(model, run), signal };
+      const others = new Map<ConditioningValue, Promise<Regions>>();
+      const regionsFor = (prompt: ConditioningValue): Promise<Regions> => {
+        const own = others.get(prompt) ?? regionsOf(model, [prompt], run).then(([first = []]) => first);
+        others.set(prompt, own);
+        return own;
+      };
+      const options = { model, networks, controls: controlRun(), further: furtherOf(model, run), regionsFor, signal };
       return denoiserOf(options, regions, needsUnconditional);
     },
   };
@@ -114,15 +121,8 @@ export function perpendicularGuider(
   return guiderOf(model, prompts, (options, regions) =>
     combined(options, regions, async ({ x, sigma, predictions, watched, call }) => {
       const [p, n, e] = predictions as [Latent, Latent, Latent];
-      const away = (value: Latent): Float32Array => value.data.map((one, i) => one - (e.data[i] as number));
-      const [pos, neg] = [away(p), away(n)];
-      const dot = neg.reduce((sum, value, i) => sum + value * (pos[i] as number), 0);
-      const square = pos.reduce((sum, value) => sum + value * value, 0);
-      const data = e.data.map((value, i) => {
-        const across = ((neg[i] as number) - (dot / square) * (pos[i] as number)) * negativeScale;
-        return value + scale * ((pos[i] as number) - across);
-      });
-      const patches = { ...model.patches, beforeGuidance: [], guide: () => ({ ...e, data }) };
+      const result = perpendicularTo([p, n, e], scale, negativeScale);
+      const patches = { ...model.patches, beforeGuidance: [], guide: () => result };
       return guided(patches, { x, sigma, scale, conditional: p, unconditional: n, watched }, call(0, 1));
     }),
   );

@@ -12,6 +12,7 @@ import { neutralInputs } from '../../extensions/extension.ts';
 import type { NamedNetwork } from '../../model/network-set.ts';
 import { sizedNetwork } from '../network-forms.ts';
 import type { NetworkPool } from '../network-pool.ts';
+import type { ConditioningValue } from '../values/conditioning.ts';
 import type { FurtherInputs, ModelValue } from '../values/model.ts';
 import { type ControlRun, controlInputs } from './control-inputs.ts';
 import { toBatch } from './entry-inputs.ts';
@@ -23,6 +24,8 @@ type Latent = Tensor<'float32'>;
 export interface PredictOptions {
   readonly model: ModelValue;
   readonly networks: NetworkPool;
+  /** Another prompt, ready for the run. */
+  readonly regionsFor: (prompt: ConditioningValue) => Promise<readonly Region[]>;
   /** In place of the model's own. */
   readonly network?: NamedNetwork | undefined;
   readonly controls: ControlRun;

@@ -7,6 +7,7 @@ import type { NamedNetwork } from '../../model/network-set.ts';
 import type { TorchGenerator } from '../../random/torch-generator.ts';
 import type { NetworkInputs } from '../../tensor/batches.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
+import type { ConditioningValue } from './conditioning.ts';
 import { extendedNetwork } from '../network-forms.ts';
 import type { ModelSampling } from '../sampling/model-sampling.ts';
 
@@ -19,6 +20,8 @@ export interface GuidanceParts {
   readonly scale: number;
   readonly conditional: Float32;
   readonly unconditional: Float32;
+  /** The unconditional prediction was left out: it is 0. */
+  readonly isUnguided?: boolean | undefined;
   /** The further output that `ModelPatches.watches` names, of the second prompt. */
   readonly watched?: Tensor | undefined;
 }
@@ -29,7 +32,7 @@ export type FurtherInputs = (network: NamedNetwork, inputs: NetworkInputs) => Ne
 /** Replaces parts of the guidance; those of one kind act one after another. */
 export interface ModelPatches {
   /** In place of u + scale (c - u): denoised latents to a denoised latent. */
-  readonly guide?: ((parts: GuidanceParts) => Float32) | undefined;
+  readonly guide?: ((parts: GuidanceParts, call: ModelCall) => Float32 | Promise<Float32>) | undefined;
   readonly beforeGuidance?: readonly ((parts: GuidanceParts) => GuidanceParts)[] | undefined;
   readonly afterGuidance?: readonly ((
     guided: Float32,
@@ -57,6 +60,8 @@ export interface ModelCall {
     which: 'conditional' | 'unconditional',
     options?: { readonly x?: Float32; readonly inputs?: Readonly<Record<string, number>> },
   ) => Promise<Float32>;
+  /** The denoised prediction of another prompt at the call's x. */
+  readonly predictPrompt: (prompt: ConditioningValue) => Promise<Float32>;
   readonly signal: AbortSignal | undefined;
 }
 
