@@ -27,13 +27,10 @@ const toShorten: readonly string[] = [
   'test/parity/readers/adapters.ts',
   'test/parity/readers/adm-networks.ts',
   'test/parity/readers/lucid.ts',
-  'test/server/a1111.test.ts',
   'test/server/app.test.ts',
   'test/server/attacks.test.ts',
   'test/server/clients.test.ts',
   'test/server/fuzz.test.ts',
-  'test/server/security.test.ts',
-  'test/training/run.test.ts',
 ];
 
 interface Diagnostic {
