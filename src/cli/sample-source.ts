@@ -65,6 +65,16 @@ async function smallPictures(path: string, side: number) {
   }
 }
 
+/** The flags of a classifier's file that concern the classifier. */
+const classifierPart = (flags: Readonly<Record<string, unknown>> = {}): Readonly<Record<string, unknown>> =>
+  Object.fromEntries(
+    Object.entries(flags).filter(([name]) => name.startsWith('classifier_') || name === 'num_classes'),
+  );
+
+/** The flags of a model's file that concern the model. */
+const modelPart = (flags: Readonly<Record<string, unknown>> = {}): Readonly<Record<string, unknown>> =>
+  Object.fromEntries(Object.entries(flags).filter(([name]) => !name.startsWith('classifier_')));
+
 async function pixelSource(
   path: string,
   weights: WeightSource,
@@ -78,12 +88,17 @@ async function pixelSource(
     publishedAdmFlags,
     publishedAdmModels,
     publishedClassifierScale,
+    storedAdmFlags,
   } = await import('../config/adm-published.ts');
-  if (values.flags === undefined && !publishedAdmFlags(path))
+  const { openWeightsAt } = await import('../formats/open-weights-node.ts');
+  const own = storedAdmFlags(weights.metadata, path);
+  if (values.flags === undefined && !own && !publishedAdmFlags(path))
     throw new UsageError(
       `${path} is a model of guided-diffusion, whose flags are not in the file. Give --flags "--image_size 64 …" as its README has them, or a published name (${publishedAdmModels.join(', ')}).`,
     );
-  const given = parseAdmFlags(values.flags ?? '');
+  const classifier = values.classifier === undefined ? undefined : await openWeightsAt(values.classifier);
+  const ofClassifier = classifier && storedAdmFlags(classifier.metadata, values.classifier ?? '');
+  const given = { ...modelPart(own), ...classifierPart(ofClassifier), ...parseAdmFlags(values.flags ?? '') };
   const plain = admFlagsFor(path, given);
   const { steps } = values;
   const respacing = values.respacing ?? (steps === undefined ? undefined : `${values.ddim ? 'ddim' : ''}${steps}`);
@@ -94,8 +109,6 @@ async function pixelSource(
   });
   const { openPixelModel } = await import('../model/pixel-model.ts');
   const { pixelMaker } = await import('../pipelines/bulk/pixel-maker.ts');
-  const { openWeightsAt } = await import('../formats/open-weights-node.ts');
-  const classifier = values.classifier === undefined ? undefined : await openWeightsAt(values.classifier);
   const model = await openPixelModel({ engine: run.engine, flags, weights, classifier });
   const { smallSide } = model;
   const base =

@@ -42,6 +42,8 @@ const flagsSchema = z.looseObject({
   predict_xstart: z.boolean().default(false),
   rescale_timesteps: z.boolean().default(false),
   rescale_learned_sigmas: z.boolean().default(false),
+  /** For sides that guided-diffusion does not know; it has no such flag. */
+  classifier_channel_mult: z.string().default(''),
   classifier_width: size.default(128),
   classifier_depth: size.default(2),
   classifier_attention_resolutions: z.string().default('32,16,8'),
@@ -50,6 +52,9 @@ const flagsSchema = z.looseObject({
   classifier_pool: z.enum(['adaptive', 'attention', 'spatial', 'spatial_v2']).default('attention'),
 });
 export type AdmFlags = Readonly<z.output<typeof flagsSchema>>;
+
+/** Names of all flags. */
+export const admFlagNames: readonly string[] = Object.keys(flagsSchema.shape);
 
 /** Throws `config-invalid`. */
 export const admFlags = (given: unknown): AdmFlags => validated(flagsSchema, given, "guided-diffusion's flags");
@@ -94,11 +99,9 @@ export function admUNet(flags: AdmFlags): UNetConfig {
       num_res_blocks: flags.num_res_blocks,
       attention_resolutions: factors(flags.attention_resolutions, side),
       dropout: flags.dropout,
-      channel_mult: multiplesOf(
-        isUpsampler ? '' : flags.channel_mult,
-        side,
-        isUpsampler ? upsamplerMultiples : multiples,
-      ),
+      channel_mult: isUpsampler
+        ? multiplesOf(upsamplerMultiples[side] ? '' : flags.channel_mult, side, upsamplerMultiples)
+        : multiplesOf(flags.channel_mult, side, multiples),
       num_classes: flags.class_cond ? flags.num_classes : null,
       num_heads: flags.num_heads,
       num_head_channels: flags.num_head_channels,
@@ -123,7 +126,7 @@ export function admClassifier(flags: AdmFlags): EncoderUNetConfig {
       out_channels: flags.num_classes,
       num_res_blocks: flags.classifier_depth,
       attention_resolutions: factors(flags.classifier_attention_resolutions, flags.image_size),
-      channel_mult: multiplesOf('', flags.image_size, multiples),
+      channel_mult: multiplesOf(flags.classifier_channel_mult, flags.image_size, multiples),
       num_head_channels: 64,
       use_scale_shift_norm: flags.classifier_use_scale_shift_norm,
       resblock_updown: flags.classifier_resblock_updown,

@@ -1,6 +1,7 @@
 /** The published files of guided-diffusion with the flags of its README, which the files do not hold. */
 
 import { type AdmFlags, admFlags } from './adm-flags.ts';
+import { StableDiffusionError } from '../errors.ts';
 import { configError } from './validate.ts';
 
 type Given = Readonly<Record<string, unknown>>;
@@ -74,6 +75,9 @@ export const publishedAdmModels: readonly string[] = Object.keys(published);
 /** Flags of the classifier of pictures of a size. */
 export const classifierFlags = (side: number): Given => (side === 64 ? { classifier_depth: 4 } : {});
 
+/** The key under which the files of our own training hold their flags, as JSON. */
+export const admFlagsKey = 'guided_diffusion.flags';
+
 const nameOf = (path: string): string => (path.split(/[/\\]/).at(-1) ?? '').replace(/\.[^.]+$/, '');
 
 /** The README's scale of a classifier's gradient for a file. Default 1. */
@@ -83,6 +87,17 @@ export const publishedClassifierScale = (path: string): number => scales[nameOf(
 export function publishedAdmFlags(path: string): Given | undefined {
   const name = nameOf(path);
   return Object.hasOwn(published, name) ? published[name] : undefined;
+}
+
+/** The flags in a file of our own training; undefined for others. Throws `file-corrupt`. */
+export function storedAdmFlags(metadata: ReadonlyMap<string, unknown> | undefined, label: string): Given | undefined {
+  const text = metadata?.get(admFlagsKey);
+  if (typeof text !== 'string') return undefined;
+  try {
+    return admFlags(JSON.parse(text));
+  } catch {
+    throw new StableDiffusionError('file-corrupt', `${label}: the flags in its metadata (${admFlagsKey}) are damaged.`);
+  }
 }
 
 const values: Readonly<Record<string, boolean>> = { true: true, True: true, false: false, False: false };
@@ -104,6 +119,7 @@ const texts = [
   'attention_resolutions',
   'classifier_attention_resolutions',
   'channel_mult',
+  'classifier_channel_mult',
   'timestep_respacing',
   'noise_schedule',
   'classifier_pool',

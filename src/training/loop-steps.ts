@@ -166,7 +166,11 @@ class StepWork<Batch> {
   /** Writes the model as it is now. */
   async *model(): AsyncGenerator<BareEvent> {
     const { trainee, run } = this.#options;
-    yield { kind: 'model', step: this.done, path: await inAverages(trainee, () => run.model(trainee.model())) };
+    const path = await inAverages(trainee, async () => {
+      for (const [name, content] of Object.entries(trainee.furtherModels?.() ?? {})) await run.model(content, name);
+      return run.model(trainee.model());
+    });
+    yield { kind: 'model', step: this.done, path };
   }
 
   /** Returns the loss. */
@@ -219,18 +223,19 @@ const inAverages = <T>(trainee: Pick<Trainee<never>, 'withAverages'>, work: () =
 
 /** Sums of metrics since they were last written. */
 class Means {
-  #sums: Record<string, number> = {};
-  #count = 0;
+  #sums = new Map<string, { sum: number; count: number }>();
 
+  /** A step may lack a metric that others have. */
   add(values: Readonly<Record<string, number>>): void {
-    for (const [name, value] of Object.entries(values)) this.#sums[name] = (this.#sums[name] ?? 0) + value;
-    this.#count++;
+    for (const [name, value] of Object.entries(values)) {
+      const { sum, count } = this.#sums.get(name) ?? { sum: 0, count: 0 };
+      this.#sums.set(name, { sum: sum + value, count: count + 1 });
+    }
   }
 
   take(): Record<string, number> {
-    const means = Object.fromEntries(Object.entries(this.#sums).map(([name, sum]) => [name, sum / this.#count]));
-    this.#sums = {};
-    this.#count = 0;
+    const means = Object.fromEntries([...this.#sums].map(([name, { sum, count }]) => [name, sum / count]));
+    this.#sums = new Map();
     return means;
   }
 }

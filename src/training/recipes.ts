@@ -1,8 +1,10 @@
-/** Ready-made configurations for common kinds of training, such as `sd train lora`: only model and pictures have to be given. */
+/** Ready-made configurations for common kinds of training, such as `sd train lora`: only pictures have to be given, and the model that is fine-tuned. */
 
 import type { Mapping } from '../config/validate.ts';
 
 export interface Recipe {
+  /** It fine-tunes a model, which the caller has to name. */
+  readonly needsModel: boolean;
   /** A sentence. */
   readonly description: string;
   readonly document: Mapping;
@@ -17,9 +19,32 @@ const run = (steps: number, batch: number): Mapping => ({
   },
 });
 
+/** Small networks over pixels as guided-diffusion trains them; the flags of its README can be set over them. */
+const pixels = (target: string, params: Mapping): Mapping => ({
+  ...run(100_000, 16),
+  lightning: {
+    trainer: { max_steps: 100_000 },
+    modelcheckpoint: { params: { every_n_train_steps: 1000 } },
+    callbacks: { image_logger: { params: { batch_frequency: 1000 } } },
+  },
+  model: { target: `guided_diffusion.${target}`, base_learning_rate: 1e-4, params },
+});
+
+const smallUNet: Mapping = {
+  num_channels: 64,
+  num_res_blocks: 2,
+  num_head_channels: 32,
+  channel_mult: '1,2,3',
+  attention_resolutions: '16,8',
+  resblock_updown: true,
+  learn_sigma: true,
+  noise_schedule: 'cosine',
+};
+
 /** By name. Learning rates are those of diffusers' scripts. */
 export const recipes: Readonly<Record<string, Recipe>> = {
   lora: {
+    needsModel: true,
     description: 'a LoRA of rank 8 on every attention of the UNet',
     document: {
       ...run(1500, 1),
@@ -32,6 +57,7 @@ export const recipes: Readonly<Record<string, Recipe>> = {
     },
   },
   dreambooth: {
+    needsModel: true,
     description:
       'the whole UNet on a few pictures of a subject (model.params.instance_prompt, and prior for its class)',
     document: {
@@ -40,7 +66,34 @@ export const recipes: Readonly<Record<string, Recipe>> = {
       training: { scale_lr: false, weight_decay: 0.01, checkpointing: true },
     },
   },
+  'image-train': {
+    needsModel: false,
+    description: "a model of pixels as guided-diffusion's image_train.py (image_size, class_cond and the other flags)",
+    document: pixels('image_train', { ...smallUNet, image_size: 64 }),
+  },
+  'super-res-train': {
+    needsModel: false,
+    description: "an upsampler of pixels as guided-diffusion's super_res_train.py (small_size, large_size)",
+    document: pixels('super_res_train', {
+      ...Object.fromEntries(Object.entries(smallUNet).filter(([name]) => name !== 'channel_mult')),
+      large_size: 64,
+      small_size: 16,
+    }),
+  },
+  'classifier-train': {
+    needsModel: false,
+    description: "a classifier of noisy pictures, which guides sampling, as guided-diffusion's classifier_train.py",
+    document: pixels('classifier_train', {
+      image_size: 64,
+      num_classes: 10,
+      classifier_width: 64,
+      classifier_attention_resolutions: '16,8',
+      noise_schedule: 'cosine',
+      anneal_lr: true,
+    }),
+  },
   'textual-inversion': {
+    needsModel: true,
     description: 'a word for a subject or a style (model.params.token and initializer)',
     document: {
       ...run(3000, 1),

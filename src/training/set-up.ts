@@ -6,9 +6,10 @@ import type { BatchOptions } from './data/batches.ts';
 import type { Autoencoder } from '../model/autoencoder.ts';
 import type { TrainingEvent } from './loop-options.ts';
 import type { RunOptions } from './run/run-folder-node.ts';
+import type { LearningRateSchedule } from './step/learning-rate.ts';
 import type { StepRanks } from './step/gradient-exchange.ts';
 import type { Trainee } from './trainee.ts';
-import type { TrainingConfig } from './training-config.ts';
+import type { DataSplit, TrainingConfig } from './training-config.ts';
 
 export interface TraineeContext {
   /** The configuration, parsed. */
@@ -27,6 +28,8 @@ export interface SetUp<Batch> {
   /** Default side of the pictures in pixels. */
   readonly size: number;
   readonly missingCaption?: BatchOptions['missingCaption'];
+  /** Where classes of a folder's pictures come from, unless the data's section says. */
+  readonly labels?: DataSplit['labels'];
   /** How the result is written. Default: `model.safetensors` with the configuration's model. */
   readonly output?: NonNullable<RunOptions['model']>;
   /** Further files to write next to the model, by name. */
@@ -35,6 +38,8 @@ export interface SetUp<Batch> {
   readonly prior?: { readonly data_root: string; readonly make: () => AsyncGenerator<TrainingEvent, void, void> };
   /** Computes latents for caching, with a fingerprint of what they depend on. Undefined if latents cannot be cached. */
   readonly latents?: { readonly firstStage: Autoencoder; readonly fingerprint: () => Promise<string> };
+  /** Factors on the learning rate by step, in place of the configuration's. */
+  readonly schedule?: LearningRateSchedule;
   /** Parameters that no file has, which are initialised. */
   readonly fresh: readonly string[];
   /** Disposes of the trainee and closes the files. */

@@ -19,6 +19,8 @@ import { latentDiffusionSetUp } from './latent/set-up-node.ts';
 import { trainingLoop } from './loop-node.ts';
 import type { TrainingEvent } from './loop-options.ts';
 import { openRun, type Run, runConfig, runIsThere } from './run/run-folder-node.ts';
+import { pixelSetUp } from './pixels/set-up-node.ts';
+import { pixelTargets } from './pixels/settings.ts';
 import type { SetUp, TraineeContext } from './set-up.ts';
 import { ranksOfConfig } from './ranks-of-config.ts';
 import { openSharedRun } from './run/shared-run.ts';
@@ -55,6 +57,7 @@ const autoencoder = (context: TraineeContext): Promise<SetUp<unknown>> =>
 const diffusion = (context: TraineeContext): Promise<SetUp<unknown>> =>
   latentDiffusionSetUp(context) as Promise<SetUp<unknown>>;
 const adapter = (context: TraineeContext): Promise<SetUp<unknown>> => adapterSetUp(context) as Promise<SetUp<unknown>>;
+const pixels = (context: TraineeContext): Promise<SetUp<unknown>> => pixelSetUp(context) as Promise<SetUp<unknown>>;
 const setUps: Readonly<Record<string, (context: TraineeContext) => Promise<SetUp<unknown>>>> = {
   AutoencoderKL: autoencoder,
   VQModel: autoencoder,
@@ -66,6 +69,7 @@ const setUps: Readonly<Record<string, (context: TraineeContext) => Promise<SetUp
   Lora: adapter,
   DreamBooth: adapter,
   TextualInversion: adapter,
+  ...Object.fromEntries(pixelTargets.map((target) => [target, pixels])),
 };
 
 /** The model's section for its users: without paths of this machine, and without averages, because these are in place of the last weights. */
@@ -143,6 +147,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
       batchSize: loop.batchSize,
       seed: training.seed,
       missingCaption: setUp.missingCaption,
+      labels: setUp.labels,
       communicator,
     };
     const trainOptions = { ...splitOptions, what: `data.params.train of ${label}` };
@@ -170,7 +175,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
     yield* trainingLoop({
       trainee: setUp.trainee,
       run,
-      settings: loop,
+      settings: setUp.schedule ? { ...loop, schedule: setUp.schedule } : loop,
       seed: training.seed,
       batches: (state) =>
         classes

@@ -62,4 +62,6 @@ export interface Trainee<Batch> extends AsyncDisposable {
   withAverages?<T>(work: () => Promise<T>): Promise<T>;
   /** The result: the model alone, with averaged weights if available. */
   model(): Omit<TraineeCheckpoint, 'state'>;
+  /** Further results by file name, such as the model with other averages. */
+  furtherModels?(): Readonly<Record<string, Omit<TraineeCheckpoint, 'state'>>>;
 }

@@ -9,6 +9,7 @@
 import * as z from 'zod';
 import { trainedParts } from '../config/autoencoder-training.ts';
 import { isMapping, mapping, type Mapping, validated } from '../config/validate.ts';
+import { pixelTargets } from './pixels/settings.ts';
 import { degradations } from './degrade/super-resolution-picture.ts';
 import { ldmSchedule, type LearningRateSchedule } from './step/learning-rate.ts';
 
@@ -39,6 +40,18 @@ export const splitSchema = z.object({
     ),
   size: count.optional().describe("side of the training pictures in pixels (default: the model's native size)"),
   random_crop: z.boolean().default(false).describe('crop at a random place instead of the centre'),
+  crop: z
+    .enum(['torchvision', 'adm'])
+    .default('torchvision')
+    .describe(
+      "how pictures become squares: resized, then cropped; or as guided-diffusion, halved by boxes first (default for its trainings), with random crops of 80 to 100 % of the shorter side",
+    ),
+  labels: z
+    .enum(['file_name', 'folder'])
+    .optional()
+    .describe(
+      "folders of pictures: the class is what the file name has before its first `_` (the default for guided-diffusion), or the folder that the picture lies in (ImageNet); classes are numbered in the order of their names, and a `class_label` of `metadata.jsonl` goes before them",
+    ),
   flip_p: share.default(0).describe('probability of a horizontal flip'),
   interpolation: z
     .enum(['nearest', 'bilinear', 'bicubic', 'lanczos'])
@@ -97,8 +110,10 @@ export const trainingSchema = z.strictObject({
     ),
   scale_lr: z
     .boolean()
-    .default(true)
-    .describe("multiply the learning rate by batch size, accumulation and number of ranks, as LDM's `main.py` does"),
+    .optional()
+    .describe(
+      "multiply the learning rate by batch size, accumulation and number of ranks, as LDM's `main.py` does (default: true, but for guided-diffusion's trainings)",
+    ),
   optimizer: z
     .enum(['adamw', 'adam', 'sgd'])
     .optional()
@@ -209,8 +224,10 @@ export function trainingConfig(document: unknown, what: string, ranks = 1): Trai
   const data = inside(top, 'data', 'params');
   const trainer = inside(top, 'lightning', 'trainer');
   const training = validated(trainingSchema, top['training'] ?? {}, `training of ${what}`);
+  const isAdm = (pixelTargets as readonly string[]).includes(String(model['target']).split('.').at(-1) ?? '');
+  const defaults = isAdm ? { crop: 'adm', flip_p: 0.5 } : {};
   const split = (name: string): DataSplit =>
-    validated(splitSchema, inside(data, name, 'params'), `data.params.${name} of ${what}`);
+    validated(splitSchema, { ...defaults, ...inside(data, name, 'params') }, `data.params.${name} of ${what}`);
   const loopValues = validated(
     loopSchema,
     {
@@ -243,7 +260,7 @@ export function trainingConfig(document: unknown, what: string, ranks = 1): Trai
       clipNorm: loopValues.gradient_clip_val,
       learningRate:
         loopValues.base_learning_rate *
-        (training.scale_lr ? accumulate * batch_size * (training.diloco ? 1 : ranks) : 1),
+        ((training.scale_lr ?? !isAdm) ? accumulate * batch_size * (training.diloco ? 1 : ranks) : 1),
       schedule: ldmSchedule(params['scheduler_config'] ?? null),
       checkpointEvery: loopValues.every_n_train_steps,
       sampleEvery: loopValues.batch_frequency,

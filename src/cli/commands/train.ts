@@ -7,6 +7,7 @@ import { distributedOptions, type RankSetting, withRanks } from '../distributed.
 import { engineOptions, startEngine } from '../engine-options.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { flag, integer, type OptionValues, text, UsageError } from '../options.ts';
+import type { Recipe } from '../../training/recipes.ts';
 import { createTrainingProgress } from '../training-progress.ts';
 
 const options = {
@@ -53,14 +54,14 @@ function settingsOf({ model, data, steps }: Values): string[] {
   ];
 }
 
-async function recipe(name: string): Promise<unknown> {
+async function recipeOf(name: string): Promise<Recipe> {
   const { recipes } = await import('../../training/recipes.ts');
   const found = Object.hasOwn(recipes, name) ? recipes[name] : undefined;
   if (!found)
     throw new UsageError(
       `${JSON.stringify(name)} is neither a recipe (${Object.keys(recipes).join(', ')}) nor a setting (key=value).`,
     );
-  return found.document;
+  return found;
 }
 
 /** Recipes fine-tune a model that the caller names. */
@@ -87,8 +88,9 @@ async function configuration(words: readonly string[], values: Values): Promise<
   const folder = run ?? join('runs', name ?? basename(config ?? '').replace(/\.ya?ml$/i, ''));
   const { withOverrides } = await import('../../config/overrides.ts');
   if (name !== undefined) {
-    const document = withOverrides(await recipe(name), settings);
-    needsModel(name, document, values);
+    const recipe = await recipeOf(name);
+    const document = withOverrides(recipe.document, settings);
+    if (recipe.needsModel) needsModel(name, document, values);
     return { document, label: name, folder };
   }
   const path = config ?? join(folder, 'config.yaml');
@@ -170,13 +172,14 @@ const run: Command<typeof options>['run'] = (context, words, values) =>
 
 export const trainCommand = defineCommand({
   description:
-    "Trains a model described by a configuration in latent-diffusion's YAML or by a recipe (lora, dreambooth, textual-inversion). key=value changes a setting. Ctrl-C saves and stops; a resumed run ends with the same weights.",
+    "Trains a model described by a configuration in latent-diffusion's YAML or by a recipe (lora, dreambooth, textual-inversion, image-train, super-res-train, classifier-train). key=value changes a setting. Ctrl-C saves and stops; a resumed run ends with the same weights.",
   words: '[recipe-or-key=value...]',
   options,
   examples: [
     'sd train --config autoencoder.yaml --report',
     'sd train --config autoencoder.yaml data.params.batch_size=4 lightning.trainer.max_steps=2000',
     'sd train lora --model v1-5.safetensors --data pictures/ --run runs/style model.params.unet.rank=16',
+    'sd train image-train --data pictures/ model.params.image_size=32 model.params.class_cond=true',
     'sd train --resume --run runs/autoencoder',
     'mpirun -n 4 sd train --config autoencoder.yaml',
   ],

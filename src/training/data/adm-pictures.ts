@@ -69,7 +69,15 @@ export function admClasses(paths: readonly string[]): {
   readonly names: readonly string[];
   readonly classes: number[];
 } {
-  const own = paths.map((path) => (path.split('/').at(-1) ?? path).split('_')[0] as string);
+  return numbered(paths.map((path) => (path.split('/').at(-1) ?? path).split('_')[0] as string));
+}
+
+/** Classes by the folder that each file lies in. */
+export const folderClasses = (paths: readonly string[]): ReturnType<typeof admClasses> =>
+  numbered(paths.map((path) => path.split('/').at(-2) ?? ''));
+
+function numbered(own: readonly string[]): ReturnType<typeof admClasses> {
   const names = [...new Set(own)].sort(byCodePoint);
-  return { names, classes: own.map((name) => names.indexOf(name)) };
+  const places = new Map(names.map((name, i) => [name, i]));
+  return { names, classes: own.map((name) => places.get(name) as number) };
 }

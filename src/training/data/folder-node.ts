@@ -9,6 +9,7 @@ import { isAbsolute, join, relative, sep } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
 import { fileError, openFile } from '../../files/byte-source-node.ts';
 import { readFileOf } from '../../files/open-node.ts';
+import { admClasses, folderClasses } from './adm-pictures.ts';
 import { splitCaptions } from './caption-fields.ts';
 import type { Problems } from './problems.ts';
 import type { IndexedSource, SampleMetadata } from './sample.ts';
@@ -18,6 +19,8 @@ export interface FolderOptions {
   readonly problems: Problems;
   /** Field of `metadata.jsonl` with the caption. Default: the first of `text`, `caption`, `prompt`, … */
   readonly captionField?: string;
+  /** `class_label` of the metadata: from what the file's name has before its first `_`, or from the folder that the picture lies in. */
+  readonly labels?: 'file_name' | 'folder' | undefined;
 }
 
 interface Entry {
@@ -58,6 +61,7 @@ export async function imageFolder(path: string, options: FolderOptions): Promise
       'invalid-argument',
       `${path} holds no pictures (.png, .jpg, .webp, .gif) and no metadata.jsonl.${passedOver(problems)}`,
     );
+  const labels = labelsOf(entries, options.labels);
   const captions = new Map(files.filter((name) => captionFile.test(name)).map((name) => [captionKey(name), name]));
   return {
     label: path,
@@ -70,6 +74,8 @@ export async function imageFolder(path: string, options: FolderOptions): Promise
           `${path} has ${entries.length} pictures; ${index} is out of range.`,
         );
       const { name, row } = entry;
+      const label = labels?.[index];
+      const metadata = label === undefined ? {} : { class_label: label };
       const image = await readOrdinary(join(root, name), largestPicture).catch((cause: unknown) =>
         fileError(name, cause),
       );
@@ -82,18 +88,26 @@ export async function imageFolder(path: string, options: FolderOptions): Promise
       if (row) {
         const { conditioning_image: given, ...fields } = row;
         const map = given === undefined ? {} : { map: await mapOf(root, name, given, problems) };
-        return { name, image: image.bytes, ...splitCaptions(fields, captionField), ...map };
+        const split = splitCaptions(fields, captionField);
+        return { name, image: image.bytes, ...split, metadata: { ...metadata, ...split.metadata }, ...map };
       }
       const beside = captions.get(captionKey(name, '.txt')) ?? captions.get(captionKey(name, '.caption'));
       return {
         name,
         image: image.bytes,
         captions: beside === undefined ? [] : await captionOf(root, beside, problems),
-        metadata: {},
+        metadata,
       };
     },
     async close() {},
   };
+}
+
+/** Classes of the entries, numbered in the order of their names. */
+function labelsOf(entries: readonly Entry[], kind: FolderOptions['labels']): readonly number[] | undefined {
+  if (kind === undefined) return undefined;
+  const names = entries.map(({ name }) => name);
+  return (kind === 'file_name' ? admClasses(names) : folderClasses(names)).classes;
 }
 
 /** The bytes of the map that a row names as its `conditioning_image`, a path below the picture's folder. */

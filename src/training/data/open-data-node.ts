@@ -17,6 +17,10 @@ export interface OpenDataOptions {
   readonly captionField?: string;
   /** Column of Parquet files, or field of WebDataset's samples, with the pictures. */
   readonly imageField?: string;
+  /** Classes of a folder's pictures, from their names or folders. */
+  readonly labels?: 'file_name' | 'folder';
+  /** Throws where the data have no such labels. Default false: shards give them in their metadata. */
+  readonly needsLabels?: boolean;
 }
 
 /** All of the files, or none open. */
@@ -41,11 +45,16 @@ export async function openData(path: string, options: OpenDataOptions): Promise<
   const parquet = status.isDirectory()
     ? inFolder.filter((name) => name.endsWith('.parquet')).map((name) => join(path, name))
     : paths.filter((name) => name.endsWith('.parquet'));
-  if (parquet.length > 0) return parquetDataset(await openAll(parquet), options);
-  if (
+  const isShards =
     paths.every((name) => /\.(?:tar|tar\.gz|tgz)$/i.test(name)) ||
-    inFolder.some((name) => /\.(?:tar|tar\.gz|tgz)$/i.test(name))
-  ) {
+    inFolder.some((name) => /\.(?:tar|tar\.gz|tgz)$/i.test(name));
+  if (options.needsLabels && (parquet.length > 0 || isShards))
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `${path}: labels is for folders of pictures. Shards and Parquet files give classes in their field class_label.`,
+    );
+  if (parquet.length > 0) return parquetDataset(await openAll(parquet), options);
+  if (isShards) {
     return webDataset({ label: path, shards: await shardNames(path), open: openFile, ...options });
   }
   if (status.isDirectory()) return imageFolder(path, options);

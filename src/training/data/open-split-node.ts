@@ -22,6 +22,8 @@ export interface SplitOptions {
   readonly codec: ImageCodec;
   readonly seed: number;
   readonly missingCaption?: BatchOptions['missingCaption'];
+  /** Where classes of a folder's pictures come from, if the section does not say. */
+  readonly labels?: DataSplit['labels'];
   /** The processes that train together; each gets its part of the batches. Default: this one alone. */
   readonly communicator?: Communicator;
 }
@@ -72,6 +74,7 @@ export function splitItems(split: DataSplit, options: SplitOptions): Omit<BatchO
     picture: {
       size: split.size ?? options.size,
       crop: split.random_crop ? 'random' : 'center',
+      adm: split.crop === 'adm',
       flip: split.flip_p,
       filter: split.interpolation,
       ...(split.min_crop_f ? { share: { least: split.min_crop_f, greatest: split.max_crop_f } } : {}),
@@ -93,6 +96,8 @@ export async function openSplit(split: DataSplit, options: SplitOptions): Promis
     problems: options.problems,
     captionField: split.caption_key,
     imageField: split.image_key,
+    labels: split.labels ?? options.labels,
+    needsLabels: split.labels !== undefined,
   });
   return splitOf(source, split, options);
 }

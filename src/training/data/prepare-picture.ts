@@ -9,6 +9,7 @@ import { resize, type ResizeFilter } from '../../image/resize.ts';
 import { generatorDraws } from '../degrade/draws.ts';
 import { shareCrop } from '../degrade/super-resolution-picture.ts';
 import type { TorchGenerator } from '../../random/torch-generator.ts';
+import { admCenterCrop, admRandomCrop } from './adm-pictures.ts';
 import { roundHalfEven } from '../../tensor/round-half-even.ts';
 
 export interface PictureOptions {
@@ -16,6 +17,8 @@ export interface PictureOptions {
   readonly size: number;
   /** Default `center`. */
   readonly crop?: 'center' | 'random';
+  /** Squares as guided-diffusion makes them (`center_crop_arr`, `random_crop_arr`). Default false. */
+  readonly adm?: boolean;
   /** A square crop of a share of the shorter side, drawn between these two, and resized by areas, in place of the other crops (`ImageNetSR`). */
   readonly share?: { readonly least: number; readonly greatest: number };
   /** Probability of mirroring left and right. Default 0. */
@@ -38,6 +41,11 @@ export function preparePicture(picture: Image, options: PictureOptions, generato
   if (options.share) {
     const center = options.crop !== 'random';
     const square = shareCrop(rgb, { size, ...options.share, center }, generatorDraws(generator));
+    return flip > 0 && generator.uniform() < flip ? mirror(square) : square;
+  }
+  if (options.adm) {
+    const square =
+      options.crop === 'random' ? admRandomCrop(rgb, size, generator) : admCenterCrop(rgb, size);
     return flip > 0 && generator.uniform() < flip ? mirror(square) : square;
   }
   const { width, height } = rgb;

@@ -96,7 +96,7 @@ function textConditioning(
 }
 
 /** The class of an item: a number in its metadata under the key, else its caption read as one. */
-function classOf({ metadata, caption, name }: TrainingItem, keys: readonly string[], count: number): number {
+export function classOf({ metadata, caption, name }: TrainingItem, keys: readonly string[], count: number): number {
   const found = keys.map((key) => metadata[key]).find((value) => value !== undefined) ?? caption;
   const label =
     typeof found === 'bigint'

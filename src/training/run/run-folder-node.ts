@@ -75,8 +75,8 @@ export interface Run {
   scalars(step: number, values: Readonly<Record<string, number>>): Promise<void>;
   /** A grid of pictures of one size, to samples/ and TensorBoard; gives its path. */
   samples(step: number, images: readonly Image[], options?: SampleGridOptions): Promise<string>;
-  /** The model alone, for others to load; gives its path. */
-  model(content: ModelContent): Promise<string>;
+  /** The model alone, for others to load, under its name or another; gives its path. */
+  model(content: ModelContent, name?: string): Promise<string>;
   /** Rewrites report.html; returns its path. */
   report(now: Pick<RunReport, 'status' | 'progress' | 'problems'>): Promise<string>;
   close(): Promise<void>;
@@ -190,7 +190,7 @@ async function openLockedRun(
       if (shown.length > (options.reportSamples ?? 24)) shown.shift();
       return path;
     },
-    model: (content) => writeModel(folder, content, options.model),
+    model: (content, name) => writeModel(folder, content, name === undefined ? options.model : { name }),
     async report(now) {
       const path = join(folder, 'report.html');
       const page = runReport({

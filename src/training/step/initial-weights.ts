@@ -26,7 +26,7 @@ const normal = (std: number, mean = 0): Distribution => ({ kind: 'normal', std, 
 
 /** Layers initialised with zeros: the last of each residual branch of the UNet, and its output. */
 const zeroed =
-  /(?:^|\.)(?:out_layers\.3|proj_out|(?:model\.)?diffusion_model\.out\.2)\.(?:weight|bias)$|^out\.2\.(?:weight|bias)$/;
+  /(?:^|\.)(?:out_layers\.3|proj_out|(?:model\.)?diffusion_model\.out\.2)\.(?:weight|bias)$|^out\.[23]\.(?:weight|bias)$/;
 
 /** transformers' CLIP: `initializer_factor` 1. The number of layers is counted from the names. */
 function clipRule(name: string, shape: Shape, layers: number): Distribution | undefined {
@@ -60,12 +60,16 @@ function distributionOf(
   if (name.endsWith('running_mean') || name.endsWith('num_batches_tracked')) return constant(0);
   if (name.endsWith('running_var')) return constant(1);
   // The zeros of the UNet's transformers; the `proj_out` of an autoencoder's attention is an ordinary convolution.
-  if (zeroed.test(name) && !/(?:^|\.)(?:encoder|decoder|text_model)\./.test(name)) return constant(0);
+  const isHead = /^out\.[23]\./.test(name);
+  const isConvolution = shapes.get(name.replace(/bias$/, 'weight'))?.length === 4;
+  if (zeroed.test(name) && (!isHead || isConvolution) && !/(?:^|\.)(?:encoder|decoder|text_model)\./.test(name)) return constant(0);
   const special = clipRule(name, shape, layers) ?? discriminatorRule(name, shape);
   if (special) return special;
   if (name.endsWith('quantize.embedding.weight')) return { kind: 'uniform', bound: 1 / (shape[0] as number) };
   if (/(?:token_emb|pos_emb\.emb)\.weight$/.test(name)) return normal(0.02);
   if (/(?:label_emb|(?:^|\.)embedding)\.weight$/.test(name)) return normal(1);
+  // `AttentionPool2d` of ADM's classifiers.
+  if (name.endsWith('out.2.positional_embedding')) return normal((shape[0] as number) ** -0.5);
   const isBias = name.endsWith('.bias') || name.endsWith('_bias');
   const weight = isBias ? shapes.get(name.replace(/bias$/, 'weight')) : shape;
   if (weight === undefined) return constant(0);

@@ -101,6 +101,18 @@ export function cosineCycles(config: CyclesConfig): LearningRateSchedule {
   };
 }
 
+/** guided-diffusion's `_anneal_lr`: linear to 0 over `total` steps, set after a step for the next one. */
+export const annealAfterSteps =
+  (total: number): LearningRateSchedule =>
+  (step) =>
+    Math.max(0, 1 - Math.max(0, step - 1) / total);
+
+/** `set_annealed_lr` of classifier_train.py: linear to 0 over `total` steps, set before the step. */
+export const annealOverSteps =
+  (total: number): LearningRateSchedule =>
+  (step) =>
+    Math.max(0, 1 - step / total);
+
 const numbers = z.array(z.number());
 const cyclesSchema = z.object({
   warm_up_steps: numbers,

@@ -53,6 +53,8 @@ export interface StepResult {
   readonly batches: readonly Readonly<Record<string, number>>[];
   /** Outputs that are not scalars, of the last batch. */
   readonly tensors: Readonly<Record<string, Tensor>>;
+  /** The same of each accumulated batch. */
+  readonly batchTensors: readonly Readonly<Record<string, Tensor>>[];
   /** Norm of all gradients, before clipping. */
   readonly gradientNorm: number;
 }

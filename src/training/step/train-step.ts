@@ -104,9 +104,9 @@ export class TrainStep implements AsyncDisposable {
       );
     }
     await this.#update(count, gradientNorm, options.learningRate);
-    const last = results.at(-1) ?? {};
-    const tensors = Object.fromEntries(Object.entries(last).filter(([, value]) => value.shape.length > 0));
-    return { loss, metrics, batches: results.map((result) => averageScalars([result])), tensors, gradientNorm };
+    const batchTensors = results.map(tensorsOf);
+    const means = results.map((result) => averageScalars([result]));
+    return { loss, metrics, batches: means, tensors: batchTensors.at(-1) ?? {}, batchTensors, gradientNorm };
   }
 
   /** Sums of squares and means of metrics, of all ranks where there are several; the gradients in the state are then their sums. */
@@ -255,6 +255,9 @@ export class TrainStep implements AsyncDisposable {
     return this.dispose();
   }
 }
+
+const tensorsOf = (result: Record<string, Tensor>): Record<string, Tensor> =>
+  Object.fromEntries(Object.entries(result).filter(([, value]) => value.shape.length > 0));
 
 function averageScalars(results: readonly Record<string, Tensor>[]): Record<string, number> {
   const metrics: Record<string, number> = {};
