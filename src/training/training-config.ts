@@ -44,13 +44,13 @@ export const splitSchema = z.object({
     .enum(['torchvision', 'adm'])
     .default('torchvision')
     .describe(
-      "how pictures become squares: resized, then cropped; or as guided-diffusion, halved by boxes first (default for its trainings), with random crops of 80 to 100 % of the shorter side",
+      'how pictures become squares: resized, then cropped; or as guided-diffusion, halved by boxes first (default for its trainings), with random crops of 80 to 100 % of the shorter side',
     ),
   labels: z
     .enum(['file_name', 'folder'])
     .optional()
     .describe(
-      "folders of pictures: the class is what the file name has before its first `_` (the default for guided-diffusion), or the folder that the picture lies in (ImageNet); classes are numbered in the order of their names, and a `class_label` of `metadata.jsonl` goes before them",
+      'folders of pictures: the class is what the file name has before its first `_` (the default for guided-diffusion), or the folder that the picture lies in (ImageNet); classes are numbered in the order of their names, and a `class_label` of `metadata.jsonl` goes before them',
     ),
   flip_p: share.default(0).describe('probability of a horizontal flip'),
   interpolation: z

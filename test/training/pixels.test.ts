@@ -56,7 +56,12 @@ test('a stopped run of image_train goes on to the same bits: weights, both avera
 });
 
 test('the averages are those of their rates without a warm-up', async () => {
-  await eventsOf(options(imageYaml, 'one', ['lightning.trainer.max_steps=1', 'lightning.modelcheckpoint.params.every_n_train_steps=1']));
+  await eventsOf(
+    options(imageYaml, 'one', [
+      'lightning.trainer.max_steps=1',
+      'lightning.modelcheckpoint.params.every_n_train_steps=1',
+    ]),
+  );
   const saved = await tensorsOf('one', 'checkpoints/last.safetensors');
   const name = 'out.2.weight';
   const [now, half, most] = [name, `ema/${name}`, `ema_0.9/${name}`].map((key) => saved.get(key) as Float32Array);
@@ -74,7 +79,10 @@ test('metrics have the terms of the loss by quarter of the process, and the anne
   const names = new Set(rows.flatMap((row) => Object.keys(row)));
   for (const name of ['train/loss', 'train/mse', 'train/vb']) assert.ok(names.has(name), name);
   assert.ok([0, 1, 2, 3].some((q) => names.has(`train/loss_q${q}`)));
-  assert.deepEqual(rows.map((row) => row['train/lr']?.toFixed(7)), [6, 6, 5, 4, 3, 2].map((n) => ((1e-3 * n) / 6).toFixed(7)));
+  assert.deepEqual(
+    rows.map((row) => row['train/lr']?.toFixed(7)),
+    [6, 6, 5, 4, 3, 2].map((n) => ((1e-3 * n) / 6).toFixed(7)),
+  );
   assert.equal(annealAfterSteps(10)(0), 1);
   assert.equal(annealOverSteps(10)(5), 0.5);
 });
@@ -86,7 +94,18 @@ test('the result has the names of the published files and its flags, and sd samp
   assert.equal(storedAdmFlags(source.metadata, 'model')?.['num_classes'], 3);
   await source.close();
   const out = join(folder, 'samples');
-  const made = await sd(['sample', '--model', join(folder, 'whole', 'model.safetensors'), '--count', '2', '--steps', '3', '--outdir', out, '--quiet']);
+  const made = await sd([
+    'sample',
+    '--model',
+    join(folder, 'whole', 'model.safetensors'),
+    '--count',
+    '2',
+    '--steps',
+    '3',
+    '--outdir',
+    out,
+    '--quiet',
+  ]);
   assert.equal(made.code, 0, made.err);
 });
 
@@ -98,8 +117,27 @@ test('a classifier is trained by the names of files and guides a sample', async 
   await eventsOf(options(classifier, 'classifier'));
   const rows = metrics('classifier');
   assert.ok(rows.every((row) => (row['train/acc@1'] as number) >= 0 && row['train/acc@5'] === 1));
-  const base = ['sample', '--model', join(folder, 'whole', 'model.safetensors'), '--count', '1', '--steps', '3', '--class', '1', '--quiet'];
-  const guided = await sd([...base, '--outdir', join(folder, 'guided'), '--classifier', join(folder, 'classifier', 'model.safetensors'), '--classifier-scale', '50']);
+  const base = [
+    'sample',
+    '--model',
+    join(folder, 'whole', 'model.safetensors'),
+    '--count',
+    '1',
+    '--steps',
+    '3',
+    '--class',
+    '1',
+    '--quiet',
+  ];
+  const guided = await sd([
+    ...base,
+    '--outdir',
+    join(folder, 'guided'),
+    '--classifier',
+    join(folder, 'classifier', 'model.safetensors'),
+    '--classifier-scale',
+    '50',
+  ]);
   assert.equal(guided.code, 0, guided.err);
 });
 
@@ -109,7 +147,11 @@ test('an upsampler learns from pictures that were shrunk by areas', async () => 
   const model = await tensorsOf('upsampler', 'model.safetensors');
   assert.equal(model.get('input_blocks.0.0.weight')?.length, 32 * 6 * 9);
   const base = join(folder, 'small.npz');
-  const small = { dtype: 'uint8' as const, shape: [2, 8, 8, 3], data: Uint8Array.from({ length: 384 }, (_, i) => i % 256) };
+  const small = {
+    dtype: 'uint8' as const,
+    shape: [2, 8, 8, 3],
+    data: Uint8Array.from({ length: 384 }, (_, i) => i % 256),
+  };
   writeFileSync(base, writeNpz({ arr_0: small }));
   const words = ['sample', '--model', join(folder, 'upsampler', 'model.safetensors'), '--base', base, '--steps', '3'];
   const made = await sd([...words, '--outdir', join(folder, 'enlarged'), '--quiet']);

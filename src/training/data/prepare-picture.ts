@@ -44,8 +44,7 @@ export function preparePicture(picture: Image, options: PictureOptions, generato
     return flip > 0 && generator.uniform() < flip ? mirror(square) : square;
   }
   if (options.adm) {
-    const square =
-      options.crop === 'random' ? admRandomCrop(rgb, size, generator) : admCenterCrop(rgb, size);
+    const square = options.crop === 'random' ? admRandomCrop(rgb, size, generator) : admCenterCrop(rgb, size);
     return flip > 0 && generator.uniform() < flip ? mirror(square) : square;
   }
   const { width, height } = rgb;

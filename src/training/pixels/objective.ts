@@ -143,7 +143,12 @@ export function pixelInputs(
     x0,
     ...(classes === undefined
       ? {}
-      : { y: int64([items.length], items.map((item) => classOf(item, ['class_label', 'class', 'label'], classes))) }),
+      : {
+          y: int64(
+            [items.length],
+            items.map((item) => classOf(item, ['class_label', 'class', 'label'], classes)),
+          ),
+        }),
     ...(smallSide === undefined
       ? {}
       : { small: resizeBilinear(resizeTensor(x0, smallSide, smallSide, 'area'), side, side) }),

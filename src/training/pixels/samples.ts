@@ -36,8 +36,15 @@ export function pixelSamples({ engine, objective, weights, settings, training }:
     const process = admProcess({ ...settings.flags, timestep_respacing: `${steps}` });
     const small = inputs['small'] && expectDType(inputs['small'], 'float32');
     const count = Math.min(training.sample_count, small?.shape[0] ?? training.sample_count);
-    const labels = training.sample_classes.length > 0 ? training.sample_classes : Array.from(inputs['y']?.data ?? [], Number);
-    const y = classes === undefined ? undefined : int64([count], Array.from({ length: count }, (_, i) => labels[i % labels.length] ?? 0));
+    const labels =
+      training.sample_classes.length > 0 ? training.sample_classes : Array.from(inputs['y']?.data ?? [], Number);
+    const y =
+      classes === undefined
+        ? undefined
+        : int64(
+            [count],
+            Array.from({ length: count }, (_, i) => labels[i % labels.length] ?? 0),
+          );
     const given = small && takeBatch(small, 0, count);
     const generator = new TorchGenerator(training.sample_seed);
     const noise = (): Tensor<'float32'> => generator.randn([count, 3, side, side]);
@@ -58,7 +65,9 @@ export function pixelSamples({ engine, objective, weights, settings, training }:
     let next = await run.next();
     while (!next.done) next = await run.next();
     const images = [...(given ? tensorToImages(given, 'adm') : []), ...tensorToImages(next.value, 'adm')];
-    const captions = images.map((_, i) => (given && i < count ? 'small picture' : y ? `class ${y.data[i % count]}` : ''));
+    const captions = images.map((_, i) =>
+      given && i < count ? 'small picture' : y ? `class ${y.data[i % count]}` : '',
+    );
     return { images, captions, ...(given ? { columns: count } : {}) };
   };
 }

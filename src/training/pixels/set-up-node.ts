@@ -37,7 +37,11 @@ export async function pixelSetUp(context: TraineeContext): Promise<SetUp<PixelBa
     const given = opened && canonicalWeights(lastOrAveraged(opened), objective.network).source;
     const fresh = given ? [] : wanted;
     const weights: WeightSource = given
-      ? weightView(given.label, wanted.map(({ name }): ViewEntry => aliased(given, name)), [given])
+      ? weightView(
+          given.label,
+          wanted.map(({ name }): ViewEntry => aliased(given, name)),
+          [given],
+        )
       : joined([initialWeights(wanted, training.seed)], 'initial weights');
     const steps = objective.process.tables.betas.length;
     const trainee = await createPixelTraining({
@@ -53,7 +57,9 @@ export async function pixelSetUp(context: TraineeContext): Promise<SetUp<PixelBa
       checkpointing: training.checkpointing,
       ranks: context.ranks,
       metadata: { [admFlagsKey]: JSON.stringify(settings.flags) },
-      ...(target === 'classifier_train' ? {} : { samples: pixelSamples({ engine, objective, weights, settings, training }) }),
+      ...(target === 'classifier_train'
+        ? {}
+        : { samples: pixelSamples({ engine, objective, weights, settings, training }) }),
     });
     return {
       trainee,

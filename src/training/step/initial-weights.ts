@@ -62,7 +62,8 @@ function distributionOf(
   // The zeros of the UNet's transformers; the `proj_out` of an autoencoder's attention is an ordinary convolution.
   const isHead = /^out\.[23]\./.test(name);
   const isConvolution = shapes.get(name.replace(/bias$/, 'weight'))?.length === 4;
-  if (zeroed.test(name) && (!isHead || isConvolution) && !/(?:^|\.)(?:encoder|decoder|text_model)\./.test(name)) return constant(0);
+  if (zeroed.test(name) && (!isHead || isConvolution) && !/(?:^|\.)(?:encoder|decoder|text_model)\./.test(name))
+    return constant(0);
   const special = clipRule(name, shape, layers) ?? discriminatorRule(name, shape);
   if (special) return special;
   if (name.endsWith('quantize.embedding.weight')) return { kind: 'uniform', bound: 1 / (shape[0] as number) };
