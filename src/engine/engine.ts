@@ -20,6 +20,8 @@ export interface CompileOptions {
   /** Parameters are built into the program (fast, fixed) or passed at each run (training): all, or the named ones. Default 'fixed'. */
   readonly parameters?: 'fixed' | 'inputs' | { readonly inputs: ReadonlySet<string> };
   readonly signal?: AbortSignal;
+  /** Keep working memory from run to run, which is faster. False for programs of which each is one part of a step. Default true. */
+  readonly keepsMemory?: boolean;
   /** Called as weights are read, with the share that is done, 0 … 1. */
   readonly onProgress?: (share: number) => void;
 }
@@ -46,6 +48,8 @@ export interface EngineState extends AsyncDisposable {
    * @throws `invalid-argument` if there is a tensor `pack` already, or a member lies in another pack
    */
   pack(pack: string, members: Readonly<Record<string, Shape>>): Promise<void>;
+  /** Frees tensors; of a pack the pack and all its members. Names that are not there are skipped. */
+  remove(names: readonly string[]): Promise<void>;
   dispose(): Promise<void>;
 }
 

@@ -65,6 +65,7 @@ export type Request =
       readonly members: readonly { readonly name: string; readonly shape: Shape; readonly start: number }[];
     }
   | { readonly kind: 'read-state'; readonly state: number; readonly names: readonly string[] }
+  | { readonly kind: 'remove-state'; readonly state: number; readonly names: readonly string[] }
   | { readonly kind: 'dispose-state'; readonly state: number }
   /** Answered when all requests before it are done: the thread may be ended. */
   | { readonly kind: 'end' };

@@ -256,6 +256,10 @@ async function handle(request: Request): Promise<readonly Record<string, Tensor>
     }
     case 'read-state':
       return [readState(request)];
+    case 'remove-state': {
+      for (const name of request.names) states.get(request.state)?.delete(name);
+      return [];
+    }
     case 'dispose-state': {
       states.delete(request.state);
       return [];

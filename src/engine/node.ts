@@ -156,7 +156,7 @@ class NodeEngine implements Engine {
   async #compileSegments(program: number, planned: SegmentPlan, work: SegmentWork): Promise<void> {
     const { plan, weights, options, form, settings } = work;
     const { segments, memory, ahead } = planned;
-    const count = segments.length === 1 ? 'one' : memory ? 'few' : 'many';
+    const count = segments.length === 1 && options.keepsMemory !== false ? 'one' : memory ? 'few' : 'many';
     let compiled: Promise<unknown> = Promise.resolve();
     for await (const { segment, buffers, file } of readSegments(planned, plan, weights, options)) {
       await orAborted(compiled, options.signal);

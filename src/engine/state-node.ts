@@ -45,6 +45,14 @@ export class NodeState implements EngineState {
     }
   }
 
+  async remove(names: readonly string[]): Promise<void> {
+    for (const name of names) {
+      this.entries.delete(name);
+      this.#packed.delete(name);
+    }
+    await this.#runtime.call({ kind: 'remove-state', state: this.id, names });
+  }
+
   async dispose(): Promise<void> {
     this.entries.clear();
     await this.#runtime.call({ kind: 'dispose-state', state: this.id });

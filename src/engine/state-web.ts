@@ -41,6 +41,13 @@ export class WebState implements EngineState {
     }
   }
 
+  async remove(names: readonly string[]): Promise<void> {
+    for (const name of names) {
+      this.entries.delete(name);
+      this.#packed.delete(name);
+    }
+  }
+
   /** The elements a program works on, where they lie. */
   view(bound: string | StatePart, rank: number): Tensor {
     const { name, flat } = statePlaceOf(this, bound, rank);

@@ -39,6 +39,13 @@ export function partition(
   return groups.map((nodes, index) => segment(graph, nodes, groups.slice(index + 1).flat()));
 }
 
+/** Segments that end with the nodes at these places, ascending, and one of the rest. Inputs and outputs as of `partition`. */
+export function partitionAt(graph: Graph, ends: readonly number[]): Graph[] {
+  const places = [0, ...ends.map((end) => end + 1), graph.nodes.length];
+  const groups = places.slice(1).map((end, i) => graph.nodes.slice(places[i], end));
+  return groups.map((nodes, index) => segment(graph, nodes, groups.slice(index + 1).flat()));
+}
+
 function segment(graph: Graph, nodes: readonly AnyNode[], later: readonly AnyNode[]): Graph {
   const made = new Map(nodes.map((node) => [node.output.id, node.output]));
   const read = new Map(nodes.flatMap((node) => node.inputs).map((value) => [value.id, value]));

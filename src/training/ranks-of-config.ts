@@ -11,11 +11,15 @@ export function ranksOfConfig(
   communicator: Communicator,
   label: string,
 ): StepRanks {
-  const { diloco, shard_states: sharded, reduce_dtype: reduction } = training;
-  if (!diloco) return { communicator, sharded, reduction };
+  const { diloco, shard_states: sharded, shard_gradients: shardedGradients, reduce_dtype: reduction } = training;
+  if (shardedGradients && !sharded)
+    throw configError(`${label}: training.shard_gradients needs training.shard_states.`);
+  const parts = training.backward_parts ?? (shardedGradients && communicator.size > 1 ? 8 : 1);
+  if (!diloco) return { communicator, sharded, shardedGradients, parts, reduction };
   const { every, learning_rate: learningRate, momentum } = diloco;
   const not = [
     sharded && 'shard_states, because each rank needs its own moments',
+    parts > 1 && 'backward_parts, because gradients do not cross the network',
     reduction === 'bfloat16' && 'reduce_dtype: bfloat16, because parameters cross the network and not gradients',
     training.early_discriminator === 'skip' && 'early_discriminator: skip',
   ].find((reason) => reason !== false);

@@ -142,6 +142,16 @@ export const trainingSchema = z.strictObject({
     .boolean()
     .default(false)
     .describe('several ranks: divide moments and averaged weights over them (ZeRO 1): less memory, the same bits'),
+  shard_gradients: z
+    .boolean()
+    .default(false)
+    .describe('several ranks, with `shard_states`: divide the gradients too (ZeRO 2)'),
+  backward_parts: count
+    .max(64)
+    .optional()
+    .describe(
+      'several ranks: parts of the backward pass; gradients of one are summed while the next runs (default: 1, with `shard_gradients` 8)',
+    ),
   checkpointing: z
     .boolean()
     .default(false)

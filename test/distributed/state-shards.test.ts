@@ -1,7 +1,8 @@
-/** Divided moments and averages: the same bits as undivided for the same number of ranks, in memory, in checkpoints, and after a change of ranks. */
+/** Divided moments, averages and gradients: the same bits as undivided for the same number of ranks, in memory, in checkpoints, and after a change of ranks. */
 
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import type { Engine } from '../../src/engine/engine.ts';
 import { createNodeEngine } from '../../src/engine/node.ts';
 import { dim } from '../../src/graph/dim.ts';
 import { linear, mean, mul, sub, tanh } from '../../src/graph/functions.ts';
@@ -36,12 +37,26 @@ interface Run {
   readonly size: number;
   readonly sharded: boolean;
   readonly reduction?: 'bfloat16';
+  readonly shardedGradients?: boolean;
+  /** Of the backward pass. */
+  readonly parts?: number;
+  /** Batches of a step. Default 2. */
+  readonly batches?: number;
   readonly steps: readonly [from: number, to: number];
   readonly start?: TrainingState;
 }
 
 /** What each rank has after the steps: its checkpoint, and the norms. */
-function train({ size, sharded, reduction, steps: [from, to], start }: Run) {
+function train({
+  size,
+  sharded,
+  reduction,
+  shardedGradients = false,
+  parts = 1,
+  batches = 2,
+  steps: [from, to],
+  start,
+}: Run) {
   return Promise.all(
     localRanks(size).map(async (communicator, rank) => {
       await using step: TrainStep = await createTrainStep({
@@ -50,14 +65,19 @@ function train({ size, sharded, reduction, steps: [from, to], start }: Run) {
         weights,
         average: { decay: 0.9, of: (name) => name.startsWith('a.') },
         clipNorm: 0.3,
-        ranks: { communicator, sharded, ...(reduction ? { reduction } : {}) },
+        ranks: { communicator, sharded, shardedGradients, parts, ...(reduction ? { reduction } : {}) },
       });
       if (start) await step.restore(start);
       const norms: number[] = [];
       for (let i = from; i < to; i++)
-        norms.push((await step.run([batch(rank, i), batch(rank, i + 50)], { learningRate: 0.05 })).gradientNorm);
+        norms.push(
+          (await step.run([batch(rank, i), batch(rank, i + 50)].slice(0, batches), { learningRate: 0.05 }))
+            .gradientNorm,
+        );
       const during = await step.shards?.withAverages(() => step.parameters());
-      return { saved: await step.save(), norms, during, parameters: await step.parameters() };
+      const gradients = await step.gradients();
+      const entries = [...step.state.entries].map(([name, { shape }]) => [name, shape[0] ?? 1] as const);
+      return { saved: await step.save(), norms, during, gradients, entries, parameters: await step.parameters() };
     }),
   );
 }
@@ -108,4 +128,100 @@ test('ranks share the moments', async () => {
   );
   // One pack of 48 + 16 + 32 + 16 elements.
   assert.deepEqual(lengths, [[48], [64]]);
+});
+
+const numbersOf = (tensors: Readonly<Record<string, Tensor>>): number[] =>
+  Object.entries(tensors)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .flatMap(([, { data }]) => [...data].map(Number));
+
+/** Within float32's rounding of sums. */
+function near(got: readonly number[], want: readonly number[]): void {
+  assert.equal(got.length, want.length);
+  for (const [i, value] of got.entries()) assert.ok(Math.abs(value - (want[i] as number)) < 1e-6, `${i}: ${value}`);
+}
+
+for (const size of [2, 3])
+  for (const parts of [1, 3])
+    test(`${size} ranks, ${parts} parts: divided gradients have the bits of undivided ones`, async () => {
+      const common = { size, parts, batches: 1, steps: [0, 4] } as const;
+      const whole = await train({ ...common, sharded: false });
+      const states = await train({ ...common, sharded: true });
+      const divided = await train({ ...common, sharded: true, shardedGradients: true });
+      for (const [rank, { saved, norms, gradients, entries }] of divided.entries()) {
+        assert.deepEqual(saved, whole[0]?.saved);
+        assert.deepEqual(states[rank]?.saved, whole[0]?.saved);
+        assert.deepEqual(norms, whole[0]?.norms);
+        assert.deepEqual(gradients, whole[0]?.gradients);
+        // Of the gradients a rank has its part, and no whole pack.
+        assert.deepEqual(
+          entries.filter(([name]) => name.startsWith('gradient/')),
+          [],
+        );
+        const own = entries.filter(([name]) => name.startsWith('part/gradient/')).reduce((sum, [, n]) => sum + n, 0);
+        assert.ok(own > 0 && own < 112, `${own} of 112`);
+      }
+      // Parts of the backward pass give the gradients of the whole.
+      const one = await train({ ...common, parts: 1, sharded: false });
+      near(numbersOf(divided[0]?.saved.tensors ?? {}), numbersOf(one[0]?.saved.tensors ?? {}));
+      // Batches that are accumulated are summed in another order.
+      const more = await train({ ...common, batches: 2, sharded: true, shardedGradients: true });
+      const want = await train({ ...common, batches: 2, sharded: false });
+      near(numbersOf(more[1]?.saved.tensors ?? {}), numbersOf(want[0]?.saved.tensors ?? {}));
+    });
+
+test('divided gradients in bfloat16 have the same bits on all ranks', async () => {
+  const common = { size: 3, parts: 2, batches: 1, reduction: 'bfloat16', steps: [0, 2] } as const;
+  const whole = await train({ ...common, sharded: false });
+  for (const { saved } of await train({ ...common, sharded: true, shardedGradients: true }))
+    assert.deepEqual(saved, whole[0]?.saved);
+});
+
+test('the next part of the backward pass runs while gradients of the one before it are summed', async () => {
+  const events: string[] = [];
+  const [first, second] = localRanks(2);
+  const noted = (ranks: NonNullable<typeof first>): typeof ranks => ({
+    ...ranks,
+    reduceScatter: async (values, counts) => {
+      events.push('sum');
+      return ranks.reduceScatter(values, counts);
+    },
+  });
+  const noting: Engine = {
+    ...engine,
+    limits: engine.limits,
+    provider: engine.provider,
+    createState: () => engine.createState(),
+    dispose: async () => {},
+    [Symbol.asyncDispose]: async () => {},
+    async compile(graph, source, options) {
+      const program = await engine.compile(graph, source, options);
+      if (!graph.outputs.some(({ name }) => name.startsWith('grad.'))) return program;
+      return {
+        graph: program.graph,
+        run: (inputs, own) => program.run(inputs, own),
+        dispose: () => program.dispose(),
+        [Symbol.asyncDispose]: () => program.dispose(),
+        async runBound(state, runs, own) {
+          const result = await program.runBound(state, runs, own);
+          events.push('part');
+          return result;
+        },
+      };
+    },
+  };
+  await Promise.all(
+    [first, second].map(async (ranks, rank) => {
+      if (!ranks) return;
+      const communicator = rank === 0 ? noted(ranks) : ranks;
+      await using step = await createTrainStep({
+        engine: rank === 0 ? noting : engine,
+        graph,
+        weights,
+        ranks: { communicator, parts: 3 },
+      });
+      await step.run(batch(rank, 0), { learningRate: 0.05 });
+    }),
+  );
+  assert.ok(events.indexOf('sum') < events.lastIndexOf('part'), events.join());
 });

@@ -119,12 +119,13 @@ test('a rank killed with SIGKILL ends the job; the last checkpoint goes on to th
   skip: onLinux('Open MPI'),
   timeout: 600_000,
 }, async () => {
-  const whole = await sdTrain('Open MPI', 2, 'whole', 6);
+  const parts = ['training.backward_parts=2', 'lightning.trainer.accumulate_grad_batches=1'];
+  const whole = await sdTrain('Open MPI', 2, 'whole', 6, { words: parts });
   assert.equal(whole.code, 0, whole.err);
   let killed = 0;
   let since = 0;
-  // With divided states, whose bits are the same.
-  const words = ['training.shard_states=true'];
+  // With divided states and gradients, whose bits are the same.
+  const words = [...parts, 'training.shard_states=true', 'training.shard_gradients=true'];
   const cut = await sdTrain('Open MPI', 2, 'cut', 6, {
     words,
     ...atStep(3, (pids) => {

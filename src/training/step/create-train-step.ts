@@ -1,13 +1,17 @@
 /** Makes a training step: differentiates the loss, puts parameters, moments and averages into the engine, compiles the programs. */
 
+import type { EngineState, Program } from '../../engine/engine.ts';
 import { StableDiffusionError } from '../../errors.ts';
 import { gradients } from '../../graph/gradients.ts';
+import type { Graph } from '../../graph/graph.ts';
 import { dropUnused } from '../../graph/simplify.ts';
 import { convert } from '../../tensor/convert.ts';
 import type { Shape, Tensor } from '../../tensor/tensor.ts';
+import { Backward, type BackwardPart, backwardParts, finishedAt, makeGradients } from './backward.ts';
 import { compileHelpers } from './flat-programs.ts';
+import { dividesGradients } from './gradient-exchange.ts';
 import { Optimiser, stateNames } from './optimiser.ts';
-import { inParts, packLike, packsOf } from './packs.ts';
+import { inParts, type Pack, packLike, packsOf } from './packs.ts';
 import type { ParameterGroup } from './parameter-group.ts';
 import { createOuterStep } from './outer-step.ts';
 import { divideStates } from './state-shards.ts';
@@ -30,9 +34,13 @@ export async function createTrainStep(options: TrainStepOptions): Promise<TrainS
     options.checkpoint ? { checkpoint: options.checkpoint } : {},
   );
   const made = new Set(differentiated.outputs.map(({ name }) => name));
+  const { parts = 1 } = options.ranks ?? {};
+  const place = finishedAt(differentiated);
   const groups = new Map(
     candidates
       .filter((name) => made.has(`grad.${name}`))
+      // Packs of several parts have parameters whose gradients are finished together.
+      .sort((a, b) => (parts === 1 ? 0 : place(a) - place(b)))
       .map((name) => [name, treatmentOf(options, name) as ParameterGroup]),
   );
   const inputs = new Set(
@@ -54,11 +62,11 @@ export async function createTrainStep(options: TrainStepOptions): Promise<TrainS
   }
   const optimiser = new Optimiser(engine, options.optimiser ?? { kind: 'adamw' });
   const { average } = options;
-  const packs = packsOf(state, groups, (name) => average !== undefined && (average.of?.(name) ?? true));
+  const averages = (name: string): boolean => average !== undefined && (average.of?.(name) ?? true);
+  const packs = packsOf(state, groups, averages, parts);
   const divided = options.ranks?.sharded === true && options.ranks.communicator.size > 1;
   for (const { name, members, averaged } of packs) {
     await packLike(state, name, members, (own) => own);
-    await packLike(state, stateNames.gradient(name), members, stateNames.gradient);
     if (divided) continue;
     for (const slot of optimiser.slots)
       await packLike(state, stateNames.slot(slot, name), members, (own) => stateNames.slot(slot, own));
@@ -67,13 +75,35 @@ export async function createTrainStep(options: TrainStepOptions): Promise<TrainS
     const values = await state.read(members);
     await state.write(Object.fromEntries(members.map((own) => [stateNames.average(own), values[own] as Tensor])));
   }
+  if (!dividesGradients(options.ranks)) await makeGradients(state, packs);
   const shards = await divideStates(engine, state, packs, optimiser.slots, options.ranks);
-  const program = await engine.compile(differentiated, weights, {
-    parameters: { inputs },
-    ...(options.signal ? { signal: options.signal } : {}),
-  });
-  return new TrainStep(options, state, program, await compileHelpers(engine), packs, optimiser, {
+  const backward = await compileBackward(options, state, { graph: differentiated, packs, inputs });
+  return new TrainStep(options, state, backward, await compileHelpers(engine), packs, optimiser, {
     shards,
     outer: await createOuterStep(state, packs, optimiser.slots, options.ranks),
   });
+}
+
+/** The gradient program, in the parts that the ranks' settings ask for. */
+async function compileBackward(
+  options: TrainStepOptions,
+  state: EngineState,
+  {
+    graph,
+    packs,
+    inputs,
+  }: { readonly graph: Graph; readonly packs: readonly Pack[]; readonly inputs: ReadonlySet<string> },
+): Promise<Backward> {
+  const { engine, weights, signal } = options;
+  const parts = backwardParts(graph, packs, state, options.ranks?.parts ?? 1);
+  const compiled: (BackwardPart & { readonly program: Program })[] = [];
+  for (const part of parts) {
+    const program = await engine.compile(part.graph, weights, {
+      parameters: { inputs },
+      keepsMemory: parts.length === 1,
+      ...(signal ? { signal } : {}),
+    });
+    compiled.push({ ...part, program });
+  }
+  return new Backward(options, state, graph, compiled, packs);
 }

@@ -10,12 +10,19 @@ import { sumInBfloat16, widened } from './bfloat16-sum.ts';
 import { squareRows } from './flat-programs.ts';
 import { stateNames } from './optimiser.ts';
 import type { OuterConfig } from './outer-config.ts';
+import type { Pack } from './packs.ts';
+
+type Floats = Float32Array<ArrayBuffer>;
 
 /** The processes that train together. */
 export interface StepRanks {
   readonly communicator: Communicator;
   /** Divides moments and averages over the ranks. Default false. */
   readonly sharded?: boolean;
+  /** Divides gradients too; with `sharded`. */
+  readonly shardedGradients?: boolean;
+  /** Parts of the backward pass: the gradients of one are summed over ranks while the next runs. Default 1. */
+  readonly parts?: number;
   /** How gradients cross the network. Default float32. */
   readonly reduction?: 'float32' | 'bfloat16';
   /** Ranks train alone and meet in an outer step (DiLoCo). Not with `sharded`. */
@@ -28,6 +35,10 @@ export interface PackRange {
   readonly end: number;
 }
 
+/** Whether each rank keeps its part of the gradients alone. */
+export const dividesGradients = (ranks: StepRanks | undefined): boolean =>
+  ranks?.sharded === true && ranks.shardedGradients === true && ranks.communicator.size > 1;
+
 const lengthOf = (state: EngineState, pack: string): number => elementCount(state.entries.get(pack)?.shape ?? []);
 
 /** The part of a pack that a rank sums and, with divided states, updates. */
@@ -35,28 +46,81 @@ export function ownRange(state: EngineState, pack: string, { communicator }: Ste
   return rangeOf(lengthOf(state, pack), communicator, squareRows);
 }
 
-/** Replaces the gradients of packs by their sums over the ranks; with `keepPart`, each rank's part alone. */
-export async function sumGradients(
-  state: EngineState,
-  packs: readonly { readonly name: string }[],
-  { communicator, reduction }: StepRanks,
-  keepPart?: (pack: string, part: Float32Array<ArrayBuffer>) => Promise<void>,
-): Promise<void> {
-  const keep = (name: string, whole: Float32Array): Promise<void> =>
-    state.write({ [name]: float32([whole.length], whole) });
-  for (const { name } of packs) {
+/**
+ * Sums gradients over ranks, pack by pack, in the order in which packs are added. Packs that are added while more of the backward pass runs
+ * are summed meanwhile.
+ */
+export class GradientExchange {
+  readonly #state: EngineState;
+  readonly #ranks: StepRanks;
+  readonly #keepPart: ((pack: string, part: Floats) => Promise<void>) | undefined;
+  /** This rank's parts of sums, where gradients are divided. */
+  readonly #parts = new Map<string, Floats>();
+  #last: Promise<void> = Promise.resolve();
+  #writes: Promise<void>[] = [];
+
+  /** With `keepPart` each rank keeps its part of a pack alone. */
+  constructor(state: EngineState, ranks: StepRanks, keepPart?: (pack: string, part: Floats) => Promise<void>) {
+    this.#state = state;
+    this.#ranks = ranks;
+    this.#keepPart = keepPart;
+  }
+
+  /** The gradients of packs are finished; `more` is true if the engine has more to do for this step. */
+  add(packs: readonly Pack[], more: boolean): void {
+    // What the engine shall give before it goes on it must be asked for now; else a pack at a time, to save memory.
+    const given = packs.map((pack) => {
+      const values = more ? this.#take(pack) : undefined;
+      values?.catch(() => undefined);
+      return { pack, values };
+    });
+    this.#last = this.#last.then(async () => {
+      for (const { pack, values } of given) await this.#sum(pack.name, await (values ?? this.#take(pack)));
+    });
+    this.#last.catch(() => undefined);
+  }
+
+  /** Reads the gradient of a pack; one that is divided leaves the state. */
+  async #take({ name, members }: Pack): Promise<Floats> {
     const gradient = stateNames.gradient(name);
-    const counts = rangeCounts(lengthOf(state, name), communicator.size, squareRows);
-    const { [gradient]: own } = await state.read([gradient]);
-    const values = own?.data as Float32Array<ArrayBuffer>;
-    if (reduction === 'bfloat16') {
-      const part = await sumInBfloat16(communicator, values, counts);
-      if (keepPart) await keepPart(name, widened(part));
-      else await keep(gradient, widened(await communicator.allGather(part, counts)));
-    } else {
-      const part = await communicator.reduceScatter(values, counts);
-      if (keepPart) await keepPart(name, part);
-      else await keep(gradient, await communicator.allGather(part, counts));
+    const reading = this.#state.read([gradient]);
+    const { [gradient]: own } = dividesGradients(this.#ranks)
+      ? (await Promise.all([reading, this.#state.remove([gradient, ...members.map(stateNames.gradient)])]))[0]
+      : await reading;
+    return own?.data as Floats;
+  }
+
+  async #sum(name: string, values: Floats): Promise<void> {
+    const { communicator, reduction } = this.#ranks;
+    const counts = rangeCounts(values.length, communicator.size, squareRows);
+    const words = reduction === 'bfloat16' ? await sumInBfloat16(communicator, values, counts) : undefined;
+    const part = words ? widened(words) : await communicator.reduceScatter(values, counts);
+    if (dividesGradients(this.#ranks)) this.#add(name, part);
+    else if (this.#keepPart) this.#writes.push(this.#keepPart(name, part));
+    else {
+      const whole = words
+        ? widened(await communicator.allGather(words, counts))
+        : await communicator.allGather(part, counts);
+      this.#writes.push(this.#state.write({ [stateNames.gradient(name)]: float32([whole.length], whole) }));
+    }
+    this.#writes.at(-1)?.catch(() => undefined);
+  }
+
+  #add(name: string, part: Floats): void {
+    const sum = this.#parts.get(name);
+    if (!sum) this.#parts.set(name, part);
+    else for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] as number) + (part[i] as number);
+  }
+
+  /** Waits until all sums are in the state. */
+  async done(): Promise<void> {
+    await this.#last;
+    await Promise.all(this.#writes);
+    this.#writes = [];
+    for (const [name, part] of this.#parts) {
+      this.#parts.delete(name);
+      const own = stateNames.part(stateNames.gradient(name));
+      if (part.length > 0) await this.#state.write({ [own]: float32([part.length], part) });
     }
   }
 }

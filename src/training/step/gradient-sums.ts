@@ -38,8 +38,9 @@ export class GradientSums {
     of: (name: string) => string,
     size?: number,
     range: (pack: string) => PackRange = (pack) => this.#whole(pack),
+    packs: readonly Pack[] = this.#packs,
   ): StatePart[] {
-    return this.#packs.flatMap(({ name }) => {
+    return packs.flatMap(({ name }) => {
       const { start, end } = range(name);
       return partsOf(end - start, size).map((part) => ({
         name: of(name),
@@ -49,20 +50,20 @@ export class GradientSums {
     });
   }
 
-  /** Adds the gradients of the latest batch to those before it. */
-  async accumulate(): Promise<void> {
-    const fresh = this.#parts(stateNames.fresh);
-    const runs = this.#parts(stateNames.gradient).map(
+  /** Adds the gradients of the latest batch to those before it, of packs that are finished. */
+  async accumulate(packs: readonly Pack[]): Promise<void> {
+    const fresh = this.#parts(stateNames.fresh, undefined, undefined, packs);
+    const runs = this.#parts(stateNames.gradient, undefined, undefined, packs).map(
       (total, i): BoundRun => ({ inputs: { total, g: fresh[i] as StatePart }, outputs: { next: total } }),
     );
     await this.#programs.accumulate.runBound(this.#state, runs, { inPlace: true });
   }
 
-  /** Sum of the squares of the gradients in a range of each pack, by default of all. */
-  async squares(range?: (pack: string) => PackRange): Promise<number> {
+  /** Sum of the squares of the gradients in a range of each pack, by default of all; `of` names a pack's tensor. */
+  async squares(range?: (pack: string) => PackRange, of = stateNames.gradient): Promise<number> {
     const results = await this.#programs.squares.runBound(
       this.#state,
-      this.#parts(stateNames.gradient, squaredAtOnce, range).map((g) => ({ inputs: { g } })),
+      this.#parts(of, squaredAtOnce, range).map((g) => ({ inputs: { g } })),
     );
     return results
       .flatMap(({ sums }) => (sums ? [...sums.data] : []))

@@ -31,6 +31,8 @@ export interface Update {
   readonly gradientScale: number;
   /** The elements of the pack to update, where its moments and averages are divided over ranks. Default: all. */
   readonly range?: { readonly start: number; readonly end: number };
+  /** The gradient is divided too. */
+  readonly dividedGradient?: boolean;
   /** 1 - decay of the exponential average after this update; undefined for an unknown name. */
   readonly averageRate?: number;
 }
@@ -211,7 +213,9 @@ export class Optimiser {
       const whole = { start: from + start, end: from + end };
       const inputs: Record<string, StatePart> = {
         p: { name, ...whole },
-        g: { name: stateNames.gradient(name), ...whole },
+        g: update.dividedGradient
+          ? { name: stateNames.part(stateNames.gradient(name)), start, end }
+          : { name: stateNames.gradient(name), ...whole },
       };
       const outputs: Record<string, StatePart> = { 'next.p': { name, ...whole } };
       for (const slot of this.slots) {

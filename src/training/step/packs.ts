@@ -44,13 +44,17 @@ export interface Pack {
 }
 
 /** Approximate maximum size of packs in elements, because packing moves them. */
-const packSize = 2 ** 24;
+const largestPack = 2 ** 24;
 
 export function packsOf(
   state: EngineState,
   groups: ReadonlyMap<string, ParameterGroup>,
   averaged: (name: string) => boolean,
+  /** In so many parts or more. */
+  parts = 1,
 ): Pack[] {
+  const whole = [...groups.keys()].reduce((sum, name) => sum + elementCount(state.entries.get(name)?.shape ?? []), 0);
+  const packSize = Math.min(largestPack, Math.ceil(whole / parts));
   const packs: (Omit<Pack, 'members'> & { readonly key: string; readonly members: string[]; room: number })[] = [];
   for (const [name, group] of groups) {
     const key = `${group.learningRateScale} ${group.weightDecay} ${averaged(name)}`;

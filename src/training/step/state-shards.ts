@@ -8,7 +8,7 @@ import type { Engine, EngineState, Program, StatePart } from '../../engine/engin
 import { packPlaces } from '../../engine/feeds.ts';
 import { elementCount, float32, type Shape, type Tensor } from '../../tensor/tensor.ts';
 import { compileCopy, squareRows } from './flat-programs.ts';
-import { ownRange, type PackRange, type StepRanks } from './gradient-exchange.ts';
+import { dividesGradients, ownRange, type PackRange, type StepRanks } from './gradient-exchange.ts';
 import { stateNames } from './optimiser.ts';
 import type { Pack } from './packs.ts';
 
@@ -56,6 +56,7 @@ export class StateShards {
           const tensor = stateNames.part(ofPack);
           this.#places.set(own, { pack, tensor, start, end: start + elementCount(shape), shape });
         };
+        if (dividesGradients(ranks)) add(stateNames.gradient(name), stateNames.gradient(pack.name));
         for (const slot of slots) add(stateNames.slot(slot, name), stateNames.slot(slot, pack.name));
         if (pack.averaged) add(stateNames.average(name), stateNames.average(pack.name));
       }

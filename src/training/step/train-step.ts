@@ -10,7 +10,15 @@ import type { EngineState, Program, Tensors } from '../../engine/engine.ts';
 import { StableDiffusionError } from '../../errors.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import { averageRate } from './exponential-average.ts';
-import { meetScalars, ownRange, shareFirst, sumGradients } from './gradient-exchange.ts';
+import { type Backward, makeGradients } from './backward.ts';
+import {
+  dividesGradients,
+  GradientExchange,
+  meetScalars,
+  ownRange,
+  type PackRange,
+  shareFirst,
+} from './gradient-exchange.ts';
 import { GradientSums } from './gradient-sums.ts';
 import { type Optimiser, stateNames, type Update } from './optimiser.ts';
 import type { Pack } from './packs.ts';
@@ -22,7 +30,6 @@ import {
   type TrainingCounts,
   type TrainingState,
   type TrainStepOptions,
-  treatmentOf,
 } from './step-options.ts';
 
 export class TrainStep implements AsyncDisposable {
@@ -36,7 +43,8 @@ export class TrainStep implements AsyncDisposable {
   readonly #outer: OuterStep | undefined;
   readonly #options: TrainStepOptions;
   readonly #optimiser: Optimiser;
-  readonly #gradient: Program;
+  readonly #backward: Backward;
+  readonly #exchange: GradientExchange | undefined;
   readonly #helpers: { readonly squares: Program; readonly accumulate: Program };
   readonly #packs: readonly Pack[];
   readonly #sums: GradientSums;
@@ -48,7 +56,7 @@ export class TrainStep implements AsyncDisposable {
   constructor(
     options: TrainStepOptions,
     state: EngineState,
-    gradient: Program,
+    backward: Backward,
     helpers: { readonly squares: Program; readonly accumulate: Program },
     packs: readonly Pack[],
     optimiser: Optimiser,
@@ -58,10 +66,15 @@ export class TrainStep implements AsyncDisposable {
     this.#outer = outer;
     this.#options = options;
     this.state = state;
-    this.#gradient = gradient;
+    this.#backward = backward;
     this.#helpers = helpers;
     this.#sums = new GradientSums(state, packs, helpers);
     this.#packs = packs;
+    const { ranks } = options;
+    this.#exchange =
+      ranks && ranks.communicator.size > 1 && !ranks.outer
+        ? new GradientExchange(state, ranks, shards && ((pack, part) => shards.keepGradient(pack, part)))
+        : undefined;
     this.#optimiser = optimiser;
     this.trained = packs.flatMap(({ members }) => members);
     this.averaged = packs.flatMap(({ members, averaged }) => (averaged ? members : []));
@@ -88,9 +101,8 @@ export class TrainStep implements AsyncDisposable {
     const list: readonly Tensors[] = Array.isArray(batches) ? batches : [batches as Tensors];
     const results: Record<string, Tensor>[] = [];
     for (const [i, batch] of list.entries()) {
-      if (i === 1) await this.#sums.prepareFresh();
-      results.push(await this.#differentiate(batch, i === 0, options.signal));
-      if (i > 0) await this.#sums.accumulate();
+      if (i === 1 && !dividesGradients(this.#options.ranks)) await this.#sums.prepareFresh();
+      results.push(await this.#differentiate(batch, i, i === list.length - 1, options.signal));
     }
     const { squares, metrics } = await this.#meet(averageScalars(results));
     const count = list.length * (this.#outer ? 1 : (this.#options.ranks?.communicator.size ?? 1));
@@ -121,35 +133,33 @@ export class TrainStep implements AsyncDisposable {
       const met = await meetScalars(ranks.communicator, squares, metrics);
       return { squares: Number.isFinite(met.squares) ? squares : met.squares, metrics: met.metrics };
     }
+    await this.#exchange?.done();
     await shareFirst(this.state, [...new Set(Object.values(this.#options.keep ?? {}))], ranks);
-    const { shards } = this;
-    await sumGradients(this.state, this.#packs, ranks, shards && ((pack, part) => shards.keepGradient(pack, part)));
-    const squares = await this.#sums.squares((pack) => ownRange(this.state, pack, ranks));
+    const own = (pack: string): PackRange => ownRange(this.state, pack, ranks);
+    const squares = dividesGradients(ranks)
+      ? await this.#sums.squares(
+          (pack) => ({ start: 0, end: own(pack).end - own(pack).start }),
+          (pack) => stateNames.part(stateNames.gradient(pack)),
+        )
+      : await this.#sums.squares(own);
     return meetScalars(ranks.communicator, squares, metrics);
   }
 
-  async #differentiate(
-    batch: Tensors,
-    first: boolean,
-    signal: AbortSignal | undefined,
-  ): Promise<Record<string, Tensor>> {
-    const place = first ? stateNames.gradient : stateNames.fresh;
-    const outputs: Record<string, string> = { ...this.#options.keep };
-    for (const name of this.trained) outputs[`grad.${name}`] = place(name);
-    const [result] = await this.#gradient.runBound(
-      this.state,
-      [{ tensors: batch, inputs: this.#bound(), outputs }],
-      signal ? { signal } : {},
+  /** Gradients of one of several batches, added to those before it. With the last, their sums over ranks begin. */
+  async #differentiate(batch: Tensors, i: number, last: boolean, signal: AbortSignal | undefined) {
+    const divided = dividesGradients(this.#options.ranks);
+    return this.#backward.run(
+      batch,
+      {
+        place: i === 0 || divided ? stateNames.gradient : stateNames.fresh,
+        ...(divided ? { before: (packs) => makeGradients(this.state, packs) } : {}),
+        after: async (packs, more) => {
+          if (i > 0 && !divided) await this.#sums.accumulate(packs);
+          if (last || divided) this.#exchange?.add(packs, more || !last);
+        },
+      },
+      signal,
     );
-    return result ?? {};
-  }
-
-  /** Parameters of the gradient program that come from the state, under their own names. */
-  #bound(): Record<string, string> {
-    const names = this.#gradient.graph.parameters
-      .map(({ name }) => name)
-      .filter((name) => this.state.entries.has(name) && treatmentOf(this.#options, name) !== 'fixed');
-    return Object.fromEntries(names.map((name) => [name, name]));
   }
 
   async #update(batches: number, gradientNorm: number, learningRate: number): Promise<void> {
@@ -165,6 +175,7 @@ export class TrainStep implements AsyncDisposable {
         weightDecay: group.weightDecay ?? decay,
         gradientScale: clip / batches,
         ...(this.shards ? { range: this.shards.rangeOf(name) } : {}),
+        dividedGradient: dividesGradients(this.#options.ranks),
         ...(rate !== undefined && averaged ? { averageRate: rate } : {}),
       }),
     );
@@ -177,7 +188,7 @@ export class TrainStep implements AsyncDisposable {
 
   /** The gradients of the latest step (of its sum over batches, before clipping), by parameter. */
   async gradients(names: readonly string[] = this.trained): Promise<Record<string, Tensor>> {
-    const read = await this.state.read(names.map(stateNames.gradient));
+    const read = await this.#read(names.map(stateNames.gradient));
     return Object.fromEntries(names.map((name) => [name, read[stateNames.gradient(name)] as Tensor]));
   }
 
@@ -242,7 +253,7 @@ export class TrainStep implements AsyncDisposable {
 
   async dispose(): Promise<void> {
     await Promise.all([
-      this.#gradient.dispose(),
+      this.#backward.dispose(),
       this.#helpers.squares.dispose(),
       this.#helpers.accumulate.dispose(),
       this.#optimiser.dispose(),
