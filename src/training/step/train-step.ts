@@ -24,13 +24,7 @@ import { type Optimiser, stateNames, type Update } from './optimiser.ts';
 import type { Pack } from './packs.ts';
 import type { OuterStep } from './outer-step.ts';
 import type { StateShards } from './state-shards.ts';
-import {
-  type StepOptions,
-  type StepResult,
-  type TrainingCounts,
-  type TrainingState,
-  type TrainStepOptions,
-} from './step-options.ts';
+import type { StepOptions, StepResult, TrainingCounts, TrainingState, TrainStepOptions } from './step-options.ts';
 
 export class TrainStep implements AsyncDisposable {
   /** Names of the trained parameters: those that are not fixed or shared and that the loss depends on. */
