@@ -22,8 +22,6 @@ export interface SessionSettings {
   readonly folder: string | undefined;
   /** Number of segments of the program. */
   readonly segments: 'one' | 'few' | 'many';
-  /** Weights are given at each run, as in training. */
-  readonly givenWeights: boolean;
 }
 
 export type Request =

@@ -40,7 +40,7 @@ const states = new Map<number, Map<string, Tensor>>();
 const arrived = new Map<number, WeightBuffer[]>();
 
 function sessionOptions(
-  { provider, threads, folder, segments, givenWeights }: SessionSettings,
+  { provider, threads, folder, segments }: SessionSettings,
   externalData: WeightBuffer[],
 ): InferenceSession.SessionOptions {
   return {
@@ -52,7 +52,7 @@ function sessionOptions(
     // An arena keeps its largest working memory for the next run, and many segments would keep it many times.
     ...(segments === 'many' ? { enableCpuMemArena: false } : {}),
     // After the first run the runtime would plan its working memory again, and keep the first allocation as well.
-    ...(givenWeights || segments !== 'one' ? { enableMemPattern: false } : {}),
+    enableMemPattern: false,
     extra: {
       session: {
         // Threads would wait for work in a loop, some 50 ms, and take the processor from the next program's.

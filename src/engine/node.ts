@@ -85,7 +85,7 @@ class NodeEngine implements Engine {
         kind: 'compile',
         program,
         model: blockProbe(),
-        settings: { provider: 'cpu', threads: 1, folder: undefined, segments: 'one', givenWeights: false },
+        settings: { provider: 'cpu', threads: 1, folder: undefined, segments: 'one' },
       });
       const [result] = await this.#thread.call({
         kind: 'run',
@@ -117,7 +117,7 @@ class NodeEngine implements Engine {
     const endMark = this.provider === 'cpu' && (given.size > 0 || graph.parameters.length === 0);
     const form = { compute: precision.compute, fusedAttention, endMark, imageBlock, given };
     const program = this.#nextProgram++;
-    const settings = { provider: this.provider, threads: this.#threads, givenWeights: given.size > 0 };
+    const settings = { provider: this.provider, threads: this.#threads };
     if (options.parameters === 'inputs') {
       await this.#thread.call({
         kind: 'compile',

@@ -119,7 +119,7 @@ export function matmul(
   return apply('matmul', [a, b], { transposeA: options.transposeA ?? false, transposeB: options.transposeB ?? false });
 }
 
-/** x · weightᵀ + bias with weight [out, in]. */
+/** x · weightᵀ + bias with weight [out, in] or [out, in, 1, 1]. */
 export function linear(x: Sym, weight: Sym, bias?: Sym): Sym {
   return apply('linear', bias ? [x, weight, bias] : [x, weight], {});
 }
@@ -129,13 +129,24 @@ export function int8Linear(x: Sym, weight: Sym, scale: Sym, bias?: Sym): Sym {
   return apply('int8Linear', bias ? [x, weight, scale, bias] : [x, weight, scale], {});
 }
 
-/** A convolution in 8 bits: weight int8 [kh · kw · in, out], scale float32 [out]. */
-export function int8Conv2d(
-  x: Sym,
-  { weight, scale, bias }: { readonly weight: Sym; readonly scale: Sym; readonly bias?: Sym | undefined },
-  window: Attributes['int8Conv2d'],
-): Sym {
+export interface Int8Parameters {
+  readonly weight: Sym;
+  readonly scale: Sym;
+  readonly bias?: Sym | undefined;
+}
+
+/** A convolution in 8 bits with channels last: x [b, h, w, in], weight int8 [kh · kw · in, out], scale float32 [out]. */
+export function int8Conv2d(x: Sym, { weight, scale, bias }: Int8Parameters, window: Attributes['int8Conv2d']): Sym {
   return apply('int8Conv2d', bias ? [x, weight, scale, bias] : [x, weight, scale], window);
+}
+
+/** A convolution in 8 bits with channels last, whose result is rounded too: x [b, h, w, in], weight int8 [out, in, kh, kw], scale float32 [out]. */
+export function int8DirectConv2d(
+  x: Sym,
+  { weight, scale, bias }: Int8Parameters,
+  attributes: Attributes['int8DirectConv2d'],
+): Sym {
+  return apply('int8DirectConv2d', bias ? [x, weight, scale, bias] : [x, weight, scale], attributes);
 }
 
 export interface Conv2dOptions {
@@ -192,6 +203,11 @@ export function groupNorm(
   options: { readonly groups: number; readonly epsilon: number },
 ): Sym {
   return apply('groupNorm', [x, weight, bias], options);
+}
+
+/** Group normalisation over [b, h, w, c]. */
+export function groupNormLast(x: Sym, weight: Sym, bias: Sym, options: Attributes['groupNormLast']): Sym {
+  return apply('groupNormLast', [x, weight, bias], options);
 }
 
 /** Layer normalisation over the last axis (Ba et al. 2016). */

@@ -12,6 +12,7 @@ import { contractionGradients } from './gradients/contractions.ts';
 import { elementwiseGradients } from './gradients/elementwise.ts';
 import { imageGradients } from './gradients/images.ts';
 import { layoutGradients } from './gradients/layout.ts';
+import { int8Gradients } from './gradients/int8.ts';
 import { groupNormInSteps, normalisationGradients, standardisedInputs } from './gradients/normalisation.ts';
 import type { GradientRule, GradientRules } from './gradients/rule.ts';
 import type { AnyNode, Graph, Value } from './graph.ts';
@@ -24,6 +25,7 @@ import type { GraphBuilder, Sym } from './trace.ts';
 export const gradientRules: GradientRules<OpName> = {
   ...elementwiseGradients,
   ...contractionGradients,
+  ...int8Gradients,
   ...normalisationGradients,
   ...layoutGradients,
   ...imageGradients,

@@ -6,7 +6,9 @@
  * is, with its few large channels, and write to it; layers on products (GEGLU), whose few large values leave few steps to the others.
  */
 
-import { int8Conv2d, int8Linear, slice } from './functions.ts';
+import { channelsLast } from './channels-last.ts';
+import { type Bindings, type Dim, evaluateDim } from './dim.ts';
+import { int8Conv2d, int8DirectConv2d, int8Linear, slice, transpose } from './functions.ts';
 import type { AnyNode, Graph, Node, Value } from './graph.ts';
 import { applyNode, replay } from './replay.ts';
 import { dropUnused } from './simplify.ts';
@@ -19,7 +21,7 @@ export interface Int8Part {
   /** Rows start … end - 1 of it. */
   readonly start: number;
   readonly end: number;
-  /** Name of the parameter [in, out] or [kh · kw · in, out]. */
+  /** Name of the parameter: [in, out], [kh · kw · in, out], or in the order of the old one for direct convolutions. */
   readonly weight: string;
   /** Name of the parameter [out]: what one step of a weight is worth in each output channel. */
   readonly scale: string;
@@ -63,6 +65,16 @@ function slicesOf(node: AnyNode, readers: readonly AnyNode[], isOutput: boolean)
   return slices.length === readers.length ? slices : [];
 }
 
+/** All symbolic sizes as one number, which every factor of networks divides. */
+const anySize: Bindings = { get: () => 4096 };
+
+/** True for images larger than every input of the network, as a decoder has them. */
+function isEnlarged(height: Dim, graph: Graph): boolean {
+  const heights = graph.inputs.flatMap(({ value }) => (value.shape.length === 4 ? [value.shape[2] ?? 1] : []));
+  if (typeof height === 'number' || heights.length === 0) return false;
+  return heights.every((given) => evaluateDim(height, anySize) > evaluateDim(given, anySize));
+}
+
 export interface QuantiseOptions {
   /** Parameters of layers that are not quantised. */
   readonly keep?: (name: string) => boolean;
@@ -81,7 +93,8 @@ export function quantise(graph: Graph, { keep }: QuantiseOptions = {}): Quantise
   const layer = (b: GraphBuilder, node: AnyNode, inputs: readonly Sym[], start: number, end: number): Sym => {
     const [x, , bias] = inputs as readonly [Sym, Sym, Sym | undefined];
     const weight = node.inputs[1] as Value;
-    const part = partOf(names.get(weight.id) ?? '', weight.shape.map(Number), start, end);
+    const direct = node.op === 'conv2d' && isEnlarged(node.output.shape[2] ?? 1, graph);
+    const part = partOf(names.get(weight.id) ?? '', weight.shape.map(Number), { start, end, direct });
     parts.set(part.weight, part);
     const stored = b.parameter(part.weight, part.shape, 'int8');
     const scale = b.parameter(part.scale, [end - start], 'float32');
@@ -90,7 +103,12 @@ export function quantise(graph: Graph, { keep }: QuantiseOptions = {}): Quantise
     if (node.op !== 'conv2d') return int8Linear(x, stored, scale, added);
     const [, , kh = 1, kw = 1] = weight.shape.map(Number);
     const { stride, pads } = node.attributes;
-    return int8Conv2d(x, { weight: stored, scale, bias: added }, { kernel: [kh, kw], stride, pads });
+    const parameters = { weight: stored, scale, bias: added };
+    const last = transpose(x, [0, 2, 3, 1]);
+    const made = direct
+      ? int8DirectConv2d(last, parameters, { pads })
+      : int8Conv2d(last, parameters, { kernel: [kh, kw], stride, pads });
+    return transpose(made, [0, 3, 1, 2]);
   };
 
   const replayed = replay(graph, (b, node, inputs) => {
@@ -107,10 +125,15 @@ export function quantise(graph: Graph, { keep }: QuantiseOptions = {}): Quantise
     if (slices.length > 0) return applyNode(b, node, inputs);
     return layer(b, node, inputs, 0, Number(node.inputs[1]?.shape[0]));
   });
-  return { graph: dropUnused(replayed.builder.graph(replayed.outputs)), parts: [...parts.values()] };
+  const quantised = dropUnused(replayed.builder.graph(replayed.outputs));
+  return { graph: channelsLast(quantised), parts: [...parts.values()] };
 }
 
-function partOf(source: string, shape: readonly number[], start: number, end: number): Int8Part {
+function partOf(
+  source: string,
+  shape: readonly number[],
+  { start, end, direct }: { readonly start: number; readonly end: number; readonly direct: boolean },
+): Int8Part {
   const [out = 0, inner = 0, kh = 1, kw = 1] = shape;
   const rows = start === 0 && end === out ? '' : `[${start}:${end}]`;
   return {
@@ -119,6 +142,6 @@ function partOf(source: string, shape: readonly number[], start: number, end: nu
     end,
     weight: `${source}${rows} int8`,
     scale: `${source}${rows} scale`,
-    shape: [kh * kw * inner, end - start],
+    shape: direct ? shape : [kh * kw * inner, end - start],
   };
 }

@@ -11,7 +11,9 @@ import { float32, int64 } from '../tensor/tensor.ts';
 import { conv2d, convTranspose2d } from './convolutions.ts';
 import type { Emitter } from './emitter.ts';
 import { type Form, inputAt, namesOf, numberOf } from './form.ts';
-import { int8Conv2d, int8Linear } from './int8.ts';
+import { groupNormLast } from './group-norm-last.ts';
+import { int8Linear } from './int8.ts';
+import { int8Conv2d, int8DirectConv2d } from './int8-convolutions.ts';
 import type { Lowering } from './lowering.ts';
 import { microsoftDomain as microsoft, type NodeOptions, type OnnxAttributes } from './onnx-builder.ts';
 import { linear, matmul } from './products.ts';
@@ -80,6 +82,7 @@ const forms: { readonly [K in OpName]: Form<K> } = {
   linear,
   int8Linear,
   int8Conv2d,
+  int8DirectConv2d,
   conv2d,
   convTranspose2d,
   conv2dWeightGradient: (e, inputs, window, _, options) =>
@@ -109,6 +112,7 @@ const forms: { readonly [K in OpName]: Form<K> } = {
         : e.onnx.node('Reshape', [e.values.name(value), e.onnx.integers(perChannel)]);
     return e.onnx.node('Add', [e.onnx.node('Mul', [back, column(weight)]), column(bias)], {}, options);
   },
+  groupNormLast,
   layerNorm: (e, inputs, { epsilon }, _, options) =>
     e.onnx.node('LayerNormalization', namesOf(e, inputs), { axis: -1, epsilon: { float: epsilon } }, options),
   softmax: (e, inputs, { axis }, _, options) => e.onnx.node('Softmax', namesOf(e, inputs), { axis }, options),

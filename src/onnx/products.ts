@@ -34,8 +34,17 @@ export const matmul: Form<'matmul'> = (e, inputs, { transposeA, transposeB }, _,
 
 export const linear: Form<'linear'> = (e, inputs, _, output, options) => {
   const [x, weight, bias] = [inputAt(inputs, 0), inputAt(inputs, 1), inputs[2]];
-  return linearForm(e, x, [e.values.name(weight), ...(bias ? [e.values.name(bias)] : [])], output, options);
+  return linearForm(e, x, [matrixOf(e, weight), ...(bias ? [e.values.name(bias)] : [])], output, options);
 };
+
+/** The name of a weight [out, in] or [out, in, 1, 1] as a matrix. */
+function matrixOf(e: Emitter, weight: Value): string {
+  if (weight.shape.length === 2) return e.values.name(weight);
+  const shape = weight.shape.slice(0, 2).map((size) => numberOf(size, 'The width of a linear layer'));
+  return e.values.isParameter(weight)
+    ? e.values.parameter(weight, shape)
+    : e.onnx.node('Reshape', [e.values.name(weight), e.onnx.integers(shape)]);
+}
 
 /** x times a matrix, and its bias, that are in the model under `names`. */
 export function linearForm(

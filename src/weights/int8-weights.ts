@@ -10,8 +10,10 @@ export interface Int8Entry {
   readonly source: string;
   readonly start: number;
   readonly end: number;
-  /** Name of the int8 tensor [in, out] or [kh · kw · in, out]. */
+  /** Name of the int8 tensor. */
   readonly weight: string;
+  /** Its shape: [in, out] or [kh · kw · in, out], or that of the rows themselves. */
+  readonly shape: readonly number[];
   /** Name of the float32 tensor [out]. */
   readonly scale: string;
 }
@@ -24,51 +26,92 @@ export interface Int8Tensors {
 /** Rows read together, so that what is written lies together. */
 const band = 64;
 
+/** Rows of a tensor, as numbers with `length` to a row. */
+interface Rows {
+  readonly data: ArrayLike<number>;
+  /** Where the first one begins. */
+  readonly at: number;
+  readonly count: number;
+  readonly length: number;
+}
+
+/** What one step is worth in each row: its largest weight becomes ±127. */
+function scalesOf({ data, at, count, length }: Rows): Float32Array {
+  const scale = new Float32Array(count);
+  for (let row = 0; row < count; row++) {
+    const first = at + row * length;
+    let largest = 0;
+    for (let i = first; i < first + length; i++) {
+      const size = Math.abs(data[i] as number);
+      if (size > largest) largest = size;
+    }
+    scale[row] = largest / 127;
+  }
+  return scale;
+}
+
+/** Rounded, in the same order. */
+function roundedRows({ data, at, count, length }: Rows, scale: Float32Array): Int8Array<ArrayBuffer> {
+  const weight = new Int8Array(count * length);
+  for (let row = 0; row < count; row++) {
+    const step = scale[row] === 0 ? 0 : 1 / (scale[row] as number);
+    for (let i = row * length; i < (row + 1) * length; i++)
+      weight[i] = Math.floor((data[at + i] as number) * step + 0.5);
+  }
+  return weight;
+}
+
+/** Rounded, [count, in, window] → [window, in, count]. */
+function roundedColumns(
+  { data, at, count, length }: Rows,
+  window: number,
+  scale: Float32Array,
+): Int8Array<ArrayBuffer> {
+  const weight = new Int8Array(count * length);
+  const steps = Float64Array.from(scale, (step) => (step === 0 ? 0 : 1 / step));
+  const inner = length / window;
+  for (let first = 0; first < count; first += band) {
+    const last = Math.min(first + band, count);
+    for (let element = 0; element < window; element++) {
+      for (let channel = 0; channel < inner; channel++) {
+        const place = (element * inner + channel) * count;
+        let from = at + first * length + channel * window + element;
+        for (let row = first; row < last; row++, from += length)
+          weight[place + row] = Math.floor((data[from] as number) * (steps[row] as number) + 0.5);
+      }
+    }
+  }
+  return weight;
+}
+
 /** Rounds rows of a tensor to int8: each output channel by its largest weight, which becomes ±127. */
-export function int8Of(from: Tensor, start = 0, end = from.shape[0] ?? 0): Int8Tensors {
+export function int8Of(from: Tensor, part: Pick<Int8Entry, 'start' | 'end' | 'shape'>): Int8Tensors {
   const { data } = toFloat32(from);
   const [, inner = 1, ...kernel] = from.shape;
   const window = kernel.reduce((product, size) => product * size, 1);
   const length = inner * window;
-  const count = end - start;
-  const scale = new Float32Array(count);
-  const weight = new Int8Array(count * length);
-  for (let row = 0; row < count; row++) {
-    const at = (start + row) * length;
-    let largest = 0;
-    for (let i = at; i < at + length; i++) largest = Math.max(largest, Math.abs(data[i] as number));
-    scale[row] = largest / 127;
-  }
-  for (let first = 0; first < count; first += band) {
-    const last = Math.min(first + band, count);
-    for (let i = 0; i < length; i++) {
-      // [in, kh · kw] → [kh · kw, in].
-      const place = ((i % window) * inner + Math.floor(i / window)) * count;
-      for (let row = first; row < last; row++) {
-        const step = scale[row] as number;
-        const value = step === 0 ? 0 : (data[(start + row) * length + i] as number) / step;
-        weight[place + row] = Math.floor(value + 0.5);
-      }
-    }
-  }
-  return { weight: tensor('int8', [length, count], weight), scale: float32([count], scale) };
+  const count = part.end - part.start;
+  const rows = { data, at: part.start * length, count, length };
+  const scale = scalesOf(rows);
+  const asStored = part.shape.length === from.shape.length && from.shape.length > 2;
+  const weight = asStored ? roundedRows(rows, scale) : roundedColumns(rows, window, scale);
+  return { weight: tensor('int8', part.shape, weight), scale: float32([count], scale) };
 }
 
 /** `source` with further tensors in int8. A scale is kept from when its weights are read. */
 export function int8Weights(source: WeightSource, parts: readonly Int8Entry[]): WeightSource {
   const scales = new Map<string, Tensor<'float32'>>();
   const made = async (part: Int8Entry, signal?: AbortSignal): Promise<Int8Tensors> => {
-    const both = int8Of(await source.read(part.source, signal), part.start, part.end);
+    const both = int8Of(await source.read(part.source, signal), part);
     scales.set(part.scale, both.scale);
     return both;
   };
   const entries = parts.flatMap((part): ViewEntry[] => {
-    const { shape } = findEntry(source.label, source.entries, part.source);
+    findEntry(source.label, source.entries, part.source);
     const count = part.end - part.start;
-    const length = shape.slice(1).reduce((product, size) => product * size, 1);
     return [
       {
-        entry: { name: part.weight, dtype: 'int8', shape: [length, count] },
+        entry: { name: part.weight, dtype: 'int8', shape: part.shape },
         read: async (signal) => (await made(part, signal)).weight,
       },
       {

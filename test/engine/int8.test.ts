@@ -5,10 +5,23 @@ import { existsSync, readFileSync } from 'node:fs';
 import { after, test } from 'node:test';
 import { createNodeEngine } from '../../src/engine/node.ts';
 import { dim } from '../../src/graph/dim.ts';
-import { conv2d, linear, mul, slice, upsampleNearest } from '../../src/graph/functions.ts';
+import {
+  add,
+  attention,
+  concat,
+  conv2d,
+  groupNorm,
+  linear,
+  mul,
+  reshape,
+  silu,
+  slice,
+  upsampleNearest,
+} from '../../src/graph/functions.ts';
 import type { Graph } from '../../src/graph/graph.ts';
 import { quantise } from '../../src/graph/quantise.ts';
 import { type InputSpec, type Params, type Sym, trace } from '../../src/graph/trace.ts';
+import { toImage, toTokens } from '../../src/nn/tokens.ts';
 import { TorchGenerator } from '../../src/random/torch-generator.ts';
 import { convert } from '../../src/tensor/convert.ts';
 import type { DType } from '../../src/tensor/dtype.ts';
@@ -78,11 +91,40 @@ const cases: Readonly<Record<string, Case>> = {
     layers: 1,
     network: (x, p) => conv2d(x, p.get('w', [48, 64, 3, 3]), p.get('b', [48]), { padding: 1 }),
   },
-  'a convolution on an image enlarged twice, a strip at a time, without bias': {
+  'a direct convolution on an image enlarged four times, without bias': {
     inputs: image,
-    size: [1, 64, 3, 5],
+    size: [1, 64, 9, 11],
     layers: 1,
     network: (x, p) => conv2d(upsampleNearest(x, 4), p.get('w', [48, 64, 3, 3]), undefined, { padding: 1 }),
+  },
+  'a convolution strip by strip, on an image that was halved and enlarged': {
+    inputs: image,
+    size: [2, 64, 8, 6],
+    layers: 1,
+    network: (x, p) => {
+      const half = conv2d(x, p.get('s', [64, 64, 3, 3]), undefined, { stride: 2, padding: 1 });
+      return conv2d(upsampleNearest(half, 2), p.get('w', [48, 64, 3, 3]), p.get('b', [48]), { padding: 1 });
+    },
+  },
+  'a residual block and attention between convolutions': {
+    inputs: image,
+    size: [2, 64, 6, 5],
+    layers: 2,
+    network: (x, p) => {
+      const wide = conv2d(x, p.get('first', [64, 64, 3, 3]), p.get('shift', [64]), { padding: 1 });
+      const norm = { groups: 8, epsilon: 1e-5 };
+      const normal = groupNorm(
+        add(wide, reshape(p.get('time', [64]), [1, 64, 1, 1])),
+        p.get('n', [64]),
+        p.get('m', [64]),
+        norm,
+      );
+      const tokens = toTokens(conv2d(silu(normal), p.get('in', [64, 64, 1, 1]), p.get('inner', [64])));
+      const attended = toImage(attention(tokens, tokens, tokens, { heads: 4 }), x);
+      const both = concat([add(attended, normal), wide], 1);
+      const out = conv2d(both, p.get('last', [32, 128, 3, 3]), undefined, { padding: 1 });
+      return add(out, conv2d(both, p.get('skip', [32, 128, 1, 1])));
+    },
   },
   'strided and 1x1 convolutions stay in float32': {
     inputs: image,
@@ -125,6 +167,13 @@ for (const [name, { inputs, size, layers, network }] of Object.entries(cases)) {
   });
 }
 
+test('images stay in the order of the convolutions: only what is read and returned is transposed', () => {
+  const { inputs, network } = cases['a residual block and attention between convolutions'] as Case;
+  const { graph } = quantise(trace(inputs, ({ x }, p) => ({ y: network(x, p) })));
+  const count = (op: string): number => graph.nodes.filter((node) => node.op === op).length;
+  assert.deepEqual([count('transpose'), count('conv2d'), count('groupNormLast'), count('linear')], [3, 0, 1, 2]);
+});
+
 test('weights in float16 give the same program', async () => {
   const graph = trace(tokens, ({ x }, p) => ({ y: linear(x, p.get('w', [96, 64]), p.get('b', [96])) }));
   const weights = weightsOf(graph, 'float16');
@@ -145,7 +194,11 @@ test('weights in float16 give the same program', async () => {
 });
 
 test('the largest weight of each output channel becomes 127, and a channel of zeros stays zeros', () => {
-  const { weight, scale } = int8Of(float32([3, 2], [1, -2, 0, 0, 0.5, 0.25]));
+  const { weight, scale } = int8Of(float32([3, 2], [1, -2, 0, 0, 0.5, 0.25]), {
+    start: 0,
+    end: 3,
+    shape: [2, 3],
+  });
   assert.deepEqual([...weight.data], [64, 0, 127, -127, 0, 64]);
   assert.deepEqual(
     [...scale.data].map((x) => x * 127),

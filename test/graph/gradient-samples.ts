@@ -115,6 +115,8 @@ export const samples: { readonly [K in OpName]: readonly Sample<K>[] } = {
   // Not differentiable.
   int8Linear: [],
   int8Conv2d: [],
+  int8DirectConv2d: [],
+  groupNormLast: [],
   conv2d: [
     { inputs: [image, noise([3, 4, 3, 3], 18), noise([3], 19)], attributes: conv },
     {

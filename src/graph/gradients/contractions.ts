@@ -1,6 +1,5 @@
 /** Gradients of matrix products and convolutions. */
 
-import { StableDiffusionError } from '../../errors.ts';
 import { divideDim, multiplyDims } from '../dim.ts';
 import { concat, conv2d, convTranspose2d, conv2dWeightGradient, matmul, reshape, slice, sum } from '../functions.ts';
 import type { Sym } from '../trace.ts';
@@ -99,27 +98,11 @@ const convWeightGradientGradient: GradientRule<'conv2dWeightGradient'> = (g, nod
   ];
 };
 
-const noGradient = (): never => {
-  throw new StableDiffusionError(
-    'invalid-argument',
-    'A network in int8 cannot be trained. Differentiate the float32 network instead.',
-  );
-};
-
 export const contractionGradients: GradientRules<
-  | 'int8Linear'
-  | 'int8Conv2d'
-  | 'matmul'
-  | 'linear'
-  | 'conv2d'
-  | 'convTranspose2d'
-  | 'conv2dWeightGradient'
-  | 'attention'
+  'matmul' | 'linear' | 'conv2d' | 'convTranspose2d' | 'conv2dWeightGradient' | 'attention'
 > = {
   matmul: matmulGradient,
   linear: linearGradient,
-  int8Linear: noGradient,
-  int8Conv2d: noGradient,
   conv2d: convGradient,
   convTranspose2d: convTransposeGradient,
   conv2dWeightGradient: convWeightGradientGradient,
