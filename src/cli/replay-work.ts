@@ -22,7 +22,10 @@ export function checkWork(record: GenerationRecord, isAllowed: boolean): void {
   );
   // Of earlier batches only the noise is drawn, which is little work but not none.
   const earlier = noise === 'compvis' ? ((iteration - 1) * leastPixels) / 2 : 0;
-  if (isAllowed || (pixels <= mostPixels && Math.max(pixels, leastPixels) * steps + earlier <= mostWork)) return;
+  // The record does not know the picture's size: a part for each side, and tiles of half their sides.
+  const parts = 'outpaint' in record && record.outpaint ? (record.outpaint.method === 'mk2' ? 4 : 16) : 1;
+  if (isAllowed || (pixels <= mostPixels && Math.max(pixels, leastPixels) * steps * parts + earlier <= mostWork))
+    return;
   throw new StableDiffusionError(
     'too-large',
     `The picture was made with ${steps} steps of ${batchSize} pictures of ${width} x ${height} pixels, in iteration ${iteration}. That takes long; allow it with --large.`,

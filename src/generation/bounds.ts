@@ -49,6 +49,11 @@ export const bounds = {
   cacheInterval: { min: 1, max: 1000 },
   cacheBranch: { min: 0, max: 30 },
   softMask: { min: 0, max: 8 },
+  /** Pixels that outpainting adds at a side. */
+  outpaint: { min: 0, max: 2048 },
+  outpaintBlur: { min: 0, max: 64 },
+  /** Exponent of a spectrum. */
+  fallOff: { min: 0, max: 4 },
   commaBacktrack: { min: 0, max: 1000 },
   /** Pixels from an edge at which a picture was cropped. */
   crop: { min: 0, max: 16_384 },

@@ -6,6 +6,7 @@ import { a1111Infotext } from '../image/metadata/a1111-settings.ts';
 import { pythonFloat } from '../image/metadata/infotext.ts';
 import type { NoiseConvention } from '../random/noise-source.ts';
 import { modelName } from './model-name.ts';
+import type { Outpaint } from './picture-fields.ts';
 import { type GenerationRecord, promptOf } from './record.ts';
 import { defaultRefinerSwitch } from './second-model.ts';
 
@@ -36,6 +37,15 @@ function loraTags(adapters: readonly string[] = []): string {
     .join('');
 }
 
+/** Outpainting, which A1111's scripts do not write down. */
+export function outpaintLines({ left, right, up, down, method }: Outpaint): Record<string, string> {
+  const sides = Object.entries({ left, right, up, down }).filter(([, pixels]) => pixels > 0);
+  return {
+    Outpainting: method === 'mk2' ? 'mk2' : "poor man's",
+    'Outpainting pixels': sides.map(([side, pixels]) => `${side} ${pixels}`).join(' '),
+  };
+}
+
 /** The settings text of a record's picture. */
 export function recordInfotext(record: GenerationRecord): string {
   const { index, seeds, noise, noiseSettings = {}, batchSize = 1, promptSettings } = record;
@@ -62,6 +72,8 @@ export function recordInfotext(record: GenerationRecord): string {
     rng: rngOf(noise),
     extra: {
       ...(record.task === 'txt2img' ? {} : { 'Denoising strength': pythonFloat(record.strength) }),
+      ...('outpaint' in record && record.outpaint ? outpaintLines(record.outpaint) : {}),
+      ...('colorCorrection' in record && record.colorCorrection ? { 'Color correction': true } : {}),
       ...(record.eta === undefined
         ? {}
         : { [/^(DDIM|PLMS|UniPC)$/.test(sampler) ? 'Eta DDIM' : 'Eta']: pythonFloat(record.eta) }),

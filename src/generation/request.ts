@@ -12,6 +12,7 @@ import { additionFields } from './addition-fields.ts';
 import { bounds } from './bounds.ts';
 import { controlFields } from './control-fields.ts';
 import { maskFields } from './mask-fields.ts';
+import { colorFields, outpaintFields } from './picture-fields.ts';
 import { strengthRules } from './strength-steps.ts';
 import { flag, list, oneOf, real, seedSchema, side, text, whole } from './fields.ts';
 import { promptFields } from './prompt-fields.ts';
@@ -223,6 +224,8 @@ export const imageToImageRequest = z.strictObject({
   noiseLevel: whole(bounds.noiseLevel).optional(),
   /** InstructPix2Pix models: how closely to follow the image. Default 1.5. */
   imageGuidanceScale: real(bounds.guidance).default(1.5),
+  ...outpaintFields,
+  ...colorFields,
 });
 
 export const inpaintRequest = z.strictObject({
@@ -236,6 +239,7 @@ export const inpaintRequest = z.strictObject({
   /** Enlarging models: how much noise is put on the smaller picture. Default 0. */
   noiseLevel: whole(bounds.noiseLevel).optional(),
   ...maskFields,
+  ...colorFields,
 });
 
 /** Every request, by its task. */

@@ -6,6 +6,7 @@ import type { EncodedPrompts } from '../generation/inputs.ts';
 import { recordedModel } from '../generation/model-name.ts';
 import { programName, type RecordFacts, recordOf } from '../generation/record.ts';
 import { clipImageTensor } from '../image/clip-image.ts';
+import { correctColors } from '../image/color-correction.ts';
 import type { Image } from '../image/image.ts';
 import { tensorToImages } from '../image/image-tensor.ts';
 import { withVisibleMark } from '../image/visible-mark.ts';
@@ -74,7 +75,7 @@ async function factsOf({ model, start, controls, inputs: { startNoise, encoded }
 }
 
 /** A model's own visible mark, else the invisible one where the picture is large enough. */
-function marked(image: Image<3>, mark: Image<4> | undefined, nominal: number): Image<3> {
+export function marked(image: Image<3>, mark: Image<4> | undefined, nominal: number): Image<3> {
   if (mark) return withVisibleMark(image, mark, nominal);
   return canWatermark(image) ? embedWatermark(image) : image;
 }
@@ -100,7 +101,9 @@ export async function finishPictures(
   const { request, batches, sampling, width, height, start, controls } = plan;
   const decoded = await decodeBatch(plan, latent);
   const raw = (await controls?.revise(decoded)) ?? decoded;
-  const { images, flagged } = await checkImages(plan, start.revise?.(raw) ?? raw);
+  const { images: checked, flagged } = await checkImages(plan, start.revise?.(raw) ?? raw);
+  const { colors } = start;
+  const images = colors ? checked.map((image, i) => (flagged?.[i] ? image : correctColors(image, colors))) : checked;
   const facts = await factsOf(plan);
   const isIndependent = !sampling.sampler.choosesSteps;
   const mark = request.watermark ? await plan.model.visibleMark?.() : undefined;

@@ -6,7 +6,8 @@
 import type { CheckpointKind } from '../checkpoints/assembled-config.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { cutOf } from '../generation/strength-steps.ts';
-import { initImageTensor } from '../image/init-image.ts';
+import { type Image, toRgb } from '../image/image.ts';
+import { fitInitImage, initImageTensor } from '../image/init-image.ts';
 import { bytesOf } from '../tensor/tensor.ts';
 import { digest, digestBytes } from './digest.ts';
 import { enlargingOf, smallerPicture } from './enlarging.ts';
@@ -117,6 +118,17 @@ function checkUsed({ model, inputs: { tensors } }: ImageUse): void {
       );
 }
 
+/** The initial image at the result's size, where its colours are wanted. */
+function colorsOf({ model, request, inputs: { image }, size }: ImageUse): Image<3> | undefined {
+  if (!request.colorCorrection) return undefined;
+  if (!image)
+    throw new StableDiffusionError(
+      'invalid-argument',
+      'colorCorrection takes over the colours of an image. Give the image, not a latent or a tensor.',
+    );
+  return toRgb(fitInitImage(image, { ...size, multiple: model.unit }));
+}
+
 export const startFromImage: StartOf<'img2img'> = async (model, request, inputs, size): Promise<Start> => {
   const { image, tensors } = inputs;
   const use: ImageUse = { model, request, inputs, size };
@@ -130,5 +142,6 @@ export const startFromImage: StartOf<'img2img'> = async (model, request, inputs,
   return {
     digests: { ...(image ? { image: await digest(image) } : {}), ...Object.fromEntries(await Promise.all(digests)) },
     prepare: way(use),
+    colors: colorsOf(use),
   };
 };

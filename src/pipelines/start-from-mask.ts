@@ -165,6 +165,9 @@ function wayOf(model: Model): Way {
   return conditioning_key === 'concat' && cond_stage_config === 'first_stage' ? latentDiffusion : blended;
 }
 
+/** Whether the kept part is blended in at every step: the model itself does not see the mask. */
+export const blendsMask = (model: Model): boolean => wayOf(model) === blended;
+
 /** Throws `invalid-argument` for settings of the mask that only models without inpainting channels have. */
 function checkMaskSettings(
   way: Way,
@@ -212,5 +215,6 @@ export const startFromMask: StartOf<'inpaint'> = async (model, request, inputs, 
       ...(tensors.small ? { small: await digestBytes(bytesOf(tensors.small)) } : {}),
     },
     ...wayOf(model)(painting),
+    ...(request.colorCorrection ? { colors: toRgb(painting.image) } : {}),
   };
 };

@@ -5,6 +5,7 @@ import type { AnyInputs } from '../generation/inputs.ts';
 import type { GenerationRecord } from '../generation/record.ts';
 import type { RequestOf, Task } from '../generation/request.ts';
 import type { ScheduleCut } from '../generation/strength-steps.ts';
+import type { Image } from '../image/image.ts';
 import type { Model } from '../model/model.ts';
 import type { SeededNoise } from '../random/noise-source.ts';
 import type { NetworkInputs } from '../tensor/batches.ts';
@@ -34,6 +35,8 @@ export interface Start {
   readonly firstNoise?: (shape: readonly number[]) => Tensor<'float32'>;
   /** Changes the decoded images, float32 [b, 3, H, W] about [-1, 1]. */
   readonly revise?: (decoded: Tensor<'float32'>) => Tensor<'float32'>;
+  /** The picture whose colours the result takes over. */
+  readonly colors?: Image<3> | undefined;
   /** Digests of the input pictures. */
   readonly digests?: Omit<GenerationRecord['digests'], 'startNoise'>;
 }

@@ -3,7 +3,8 @@
 import type { FloatImage } from '../image/float-image.ts';
 import { createImage, type Image } from '../image/image.ts';
 import { canny as cannyEdges } from '../image/opencv/canny.ts';
-import { greyOf, lightness, otsuLevel } from '../image/opencv/colour.ts';
+import { greyOf, otsuLevel } from '../image/opencv/colour.ts';
+import { lightness } from '../image/opencv/lab.ts';
 import { blurBytes, blurFloats } from '../image/opencv/gaussian-blur.ts';
 import { suppressed } from '../image/opencv/thinning.ts';
 

@@ -12,6 +12,7 @@ import { workOf } from './admission/work.ts';
 import type { ServerContext } from './context.ts';
 import { type ControlledDraft, type ControlPlace, decideControls } from './decide-controls.ts';
 import { checkBlocks, type LoraUse, parseExtraNetworks } from './extra-networks.ts';
+import { outpaintParts } from './decide-outpaint.ts';
 import { enlargedSide, type HiresDraft, hiresSize } from './hires.ts';
 import { atField, invalidField } from './http/problem.ts';
 import { type JobRequest, jobRequestSchema, type NewJob, takenFields } from './job.ts';
@@ -273,6 +274,7 @@ export async function decideJob(
     format: draft.format ?? { type: 'png', quality: 90 },
     previews: checks.whole('previews', draft.previews, 0, 20),
     hires: await hiresOf(decision, entry.name, size),
+    ...(await outpaintParts(context, draft, size, facts, checks.at('outpaint'))),
     ...(await decideControls(context, draft, controlPlace)),
   });
   if (!parsed.success) {

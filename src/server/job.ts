@@ -80,6 +80,8 @@ export const takenFields = {
   patches: shape.patches,
   strength: shape.strength,
   strengthRule: shape.strengthRule,
+  outpaint: shape.outpaint,
+  colorCorrection: shape.colorCorrection,
   controlRule: shape.controlRule,
 };
 const taken = openFields(takenFields);
@@ -124,6 +126,11 @@ const currentRequest = z.object({
   /** How a picture with a different aspect ratio is fitted. */
   resizeMode: z.enum(['stretch', 'crop', 'fill']).optional(),
   inpaint: inpaintSchema.optional(),
+  /** Sizes of the parts that outpainting paints for each picture. */
+  parts: z
+    .array(z.object({ width: z.int(), height: z.int() }))
+    .max(4096)
+    .optional(),
   /** A second pass at a larger size. */
   hires: hiresSchema.optional(),
   ...jobControlFields,

@@ -85,6 +85,7 @@ interface Row {
 }
 
 const noise = 'a1111-cpu';
+const ancestral = { noise, sampler: 'Euler a' };
 const small = { width: 32, height: 32, steps: 4 };
 const wide = { width: 64, height: 32 };
 const pixels = { width: 16, height: 16, steps: 2, batchSize: 2, sampler: 'DDPMScheduler' };
@@ -169,16 +170,15 @@ const rows: { readonly [F in Field]: readonly Row[] } = {
   keepRule: [{ options: { task: 'inpaint', sampler: 'euler', keepRule: 'after' } }],
   softInpainting: [{ options: { task: 'inpaint', sampler: 'euler', softInpainting: { blendScale: 2 } } }],
   imageGuidanceScale: [{ options: { task: 'img2img', imageGuidanceScale: 2 }, changesNothing: true }],
+  outpaint: [{ options: { ...ancestral, task: 'img2img', outpaint: { left: 16 } } }],
+  colorCorrection: tasks.slice(1).map((task) => ({ options: { task, colorCorrection: true } })),
   seed: [{ options: { seed: 2n ** 63n + 5n } }, { options: { noise, seed: -4 } }],
   seeds: [{ options: { noise, seeds: [3, 2n ** 60n], prompt: ['a', 'b'] } }],
   noise: [{ options: { noise: 'a1111-nv' } }, { options: { noise: 'comfy', eta: 1 } }],
   noiseSettings: [
     { options: { noise, noiseSettings: { subseed: 5, subseedStrength: 0.4 } }, without: { noise } },
     { options: { noise, noiseSettings: { seedResizeFrom: { width: 32, height: 32 } } }, without: { noise } },
-    {
-      options: { noise, sampler: 'Euler a', noiseSettings: { etaNoiseSeedDelta: 31337 } },
-      without: { noise, sampler: 'Euler a' },
-    },
+    { options: { ...ancestral, noiseSettings: { etaNoiseSeedDelta: 31337 } }, without: ancestral },
   ],
   batchSize: [{ options: { batchSize: 2 }, changesNothing: true }],
   iterations: [{ options: { iterations: 3, eta: 1 }, changesNothing: true }, { options: { noise, iterations: 2 } }],

@@ -6,6 +6,7 @@ import { controlModes } from '../../src/diffusion/control/layer-weights.ts';
 import { latentFills } from '../../src/diffusion/latent-fill.ts';
 import { seamlessAxes } from '../../src/extensions/seamless.ts';
 import { bounds, type Bounds } from '../../src/generation/bounds.ts';
+import { outpaintFills, outpaintMethods } from '../../src/generation/picture-fields.ts';
 import { presetNames } from '../../src/generation/presets.ts';
 import type { RequestInputOf, samplerSettingsFields } from '../../src/generation/request.ts';
 import { promptSyntaxes } from '../../src/generation/prompt-fields.ts';
@@ -237,6 +238,18 @@ export const values: { readonly [F in Field]: fc.Arbitrary<unknown> } = {
   seamless: fc.constantFrom(...seamlessAxes),
   maskedContent: fc.constantFrom(...latentFills),
   keepRule: fc.constantFrom('seen', 'after'),
+  outpaint: fc.record({
+    left: fc.integer({ min: 1, max: bounds.outpaint.max }),
+    right: whole(bounds.outpaint),
+    up: whole(bounds.outpaint),
+    down: whole(bounds.outpaint),
+    method: fc.constantFrom(...outpaintMethods),
+    maskBlur: whole(bounds.outpaintBlur),
+    fill: fc.constantFrom(...outpaintFills),
+    fallOff: real(bounds.fallOff),
+    colorVariation: real(bounds.share),
+  }),
+  colorCorrection: fc.boolean(),
   softInpainting: fc.record(
     {
       blendPower: real(bounds.softMask),

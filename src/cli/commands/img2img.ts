@@ -9,6 +9,7 @@ import type { Image } from '../../image/image.ts';
 import { imageTensorFlags, readImageTensors } from '../image-tensors.ts';
 import { generationOptions, modelOptions, outputOptions } from '../generation-options.ts';
 import { required, text, UsageError } from '../options.ts';
+import { colorFlags, outpaintFlags } from '../picture-flags.ts';
 import { imageScaleFlag, strengthFlags } from '../request-flags.ts';
 
 const options = {
@@ -19,6 +20,8 @@ const options = {
   ),
   ...imageTensorFlags,
   ...strengthFlags,
+  ...outpaintFlags,
+  ...colorFlags,
   ...generationOptions,
   ...imageScaleFlag,
   ...outputOptions,
@@ -46,6 +49,7 @@ export const img2img = defineCommand({
   examples: [
     'sd img2img "a watercolour" --init-img photo.jpg --strength 0.6',
     'sd img2img "an oil painting" --init-img photos/ --strength 0.5',
+    'sd img2img "a beach" --init-img photo.jpg --outpaint left=128,right=128 --strength 0.8 --sampler "Euler a"',
     'sd img2img "make it winter" --init-img house.png --ckpt instruct-pix2pix.ckpt',
     'sd img2img "a cat" --init-img small.png --ckpt x4-upscaler-ema.safetensors --noise-level 20',
   ],

@@ -5,6 +5,7 @@ import { runGeneration } from '../generation.ts';
 import { generationOptions, modelOptions, outputOptions } from '../generation-options.ts';
 import { required, text } from '../options.ts';
 import { readImageTensors, smallFlag } from '../image-tensors.ts';
+import { colorFlags } from '../picture-flags.ts';
 import { maskFlags, noiseLevelFlag, strengthFlags } from '../request-flags.ts';
 
 const options = {
@@ -17,6 +18,7 @@ const options = {
   ),
   ...strengthFlags,
   ...maskFlags,
+  ...colorFlags,
   ...smallFlag,
   ...noiseLevelFlag,
   ...generationOptions,

@@ -35,21 +35,3 @@ export function otsuLevel({ data }: Image<1>): number {
   }
   return level;
 }
-
-const gamma = Uint16Array.from({ length: 256 }, (_, level) => {
-  const x = level / 255;
-  return Math.round(255 * 8 * (x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4));
-});
-
-const cubeRoots = Uint16Array.from({ length: 3072 }, (_, i) => {
-  const x = i / (255 * 8);
-  return Math.round(2 ** 15 * (x < 0.008856 ? x * 7.787 + 16 / 116 : Math.cbrt(x)));
-});
-
-/** CIE lightness of a colour, 0 to 255. */
-export function lightness(red: number, green: number, blue: number): number {
-  const luminance =
-    ((gamma[red] as number) * 871 + (gamma[green] as number) * 2929 + (gamma[blue] as number) * 296 + 2 ** 11) >> 12;
-  const shift = -Math.trunc((16 * 255 * 2 ** 15 + 50) / 100);
-  return (296 * (cubeRoots[luminance] as number) + shift + 2 ** 14) >> 15;
-}

@@ -3,6 +3,8 @@
 import type { JobRequest, NewJob } from '../job.ts';
 
 type Costly = Pick<JobRequest, 'width' | 'height' | 'steps' | 'guidanceScale' | 'prompts'> & {
+  /** Of outpainting. */
+  readonly parts?: JobRequest['parts'];
   readonly control?: readonly unknown[] | undefined;
   readonly hires?: { readonly width: number; readonly height: number; readonly steps?: number | undefined } | undefined;
 };
@@ -25,7 +27,11 @@ export const workOfJob = ({ request }: Pick<NewJob, 'request'>): number =>
 
 /** Work of a job that makes pictures: steps x pixels x pictures, twice with guidance, half more for each control, and the second pass of "hires. fix". */
 export function workOf(request: Costly): number {
-  const { prompts, steps, guidanceScale, control, hires } = request;
+  const { prompts, steps, guidanceScale, control, hires, parts = [request] } = request;
   const second = hires ? (hires.steps ?? steps) * workOfStep({ ...hires, guidanceScale, control }, prompts.length) : 0;
-  return steps * workOfStep(request, prompts.length) + second;
+  const first = parts.reduce(
+    (sum, { width, height }) => sum + steps * workOfStep({ width, height, guidanceScale, control }, prompts.length),
+    0,
+  );
+  return first + second;
 }

@@ -23,7 +23,7 @@ import { refreshCheckpoints } from './a1111/refresh-checkpoints.ts';
 import { samplers } from './a1111/samplers.ts';
 import { schedulers } from './a1111/schedulers.ts';
 import { sdModels } from './a1111/sd-models.ts';
-import { scripts } from './a1111/scripts.ts';
+import { scriptInfo, scripts } from './a1111/scripts/index.ts';
 import { txt2img } from './a1111/txt2img.ts';
 import { upscalers } from './a1111/upscalers.ts';
 import { detectMaps } from './controlnet/detect.ts';
@@ -68,6 +68,7 @@ export const routes: readonly Route[] = [
   samplers,
   schedulers,
   scripts,
+  scriptInfo,
   upscalers,
   latentUpscaleModes,
   cmdFlags,

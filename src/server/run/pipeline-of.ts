@@ -55,6 +55,8 @@ function optionsOf(pictures: readonly PictureOf[], policy: PicturePolicy): Omit<
     imageGuidanceScale: ___,
     refiner: ____,
     noiseLevel: _____,
+    outpaint: ______,
+    colorCorrection: _______,
     ...fields
   } = Object.fromEntries(shared.map((field) => [field, first[field]])) as Pick<JobRequest, keyof typeof takenFields>;
   return {
@@ -98,6 +100,7 @@ export function pipelineOf(
 ): Pipeline {
   const first = (pictures[0] as { readonly request: JobRequest }).request;
   const { task, width, height, strength, strengthRule, imageGuidanceScale, noiseLevel, inpaint } = first;
+  const { outpaint, colorCorrection } = first;
   const options = {
     ...optionsOf(pictures, policy),
     task,
@@ -106,8 +109,8 @@ export function pipelineOf(
     refiner,
     signal,
     ...controls,
-    ...(task === 'txt2img' ? {} : { strength, strengthRule, image }),
-    ...(task === 'img2img' ? { imageGuidanceScale, noiseLevel } : {}),
+    ...(task === 'txt2img' ? {} : { strength, strengthRule, image, colorCorrection }),
+    ...(task === 'img2img' ? { imageGuidanceScale, noiseLevel, outpaint } : {}),
     ...(task === 'inpaint'
       ? {
           mask,

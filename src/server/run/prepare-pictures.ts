@@ -14,5 +14,7 @@ export interface PreparedPictures {
 
 export function preparePictures(picture: Image, sketch: Image | undefined, request: JobRequest): PreparedPictures {
   if (sketch) return inpaintRegion(picture, sketch, request);
+  // Outpainting keeps the picture's own size.
+  if (request.outpaint) return { image: flatten(picture) };
   return { image: fitImage(flatten(picture), request.width, request.height, request.resizeMode ?? 'stretch') };
 }

@@ -135,6 +135,8 @@ async function giveUp(
     if (work.stop === 'cancel' || event.step === event.steps) continue;
     // What there is, as A1111 gives it: the model's guess so far.
     work.interrupted = true;
+    // A part of a picture is none.
+    if (work.job.request.outpaint) continue;
     const at = chunk.indexOf(picture);
     const [image] = tensorToImages(
       await model.decodeLatent(takeBatch(event.denoised, at, at + 1), signal),

@@ -211,9 +211,9 @@ class JobGroup implements RunningJobs {
 const chunkPixels = 8 * 512 * 512;
 
 /** Most pictures of a job in one run. Noise that is drawn for a whole batch depends on it: there it is the number alone. */
-function mostOf({ noise, width, height, images }: JobRequest, most: number): number {
-  // Each starts from its own.
-  if (images) return 1;
+function mostOf({ noise, width, height, images, outpaint }: JobRequest, most: number): number {
+  // Each starts from its own, or is painted part by part.
+  if (images || outpaint) return 1;
   if (noise === 'compvis' || noise === 'comfy') return most;
   return Math.max(1, Math.min(most, Math.floor(chunkPixels / (width * height))));
 }

@@ -4,6 +4,7 @@ import { a1111SamplerLabel, schedulerLabelOf } from '../../diffusion/sampler-lab
 import { softInpaintingArguments, softInpaintingDefaults } from '../../diffusion/soft-inpainting.ts';
 import { a1111Infotext } from '../../image/metadata/a1111-settings.ts';
 import { type InfotextValue, pythonFloat } from '../../image/metadata/infotext.ts';
+import { outpaintLines } from '../../generation/record-infotext.ts';
 import type { NoiseConvention } from '../../random/noise-source.ts';
 import { defaultRefinerSwitch } from '../../generation/second-model.ts';
 import { controlLines } from '../controlnet/unit-text.ts';
@@ -71,6 +72,8 @@ export function extraSettings(request: JobRequest, index: number): Record<string
       : { 'Inpaint area': 'Only masked', 'Masked area padding': inpaint.onlyMaskedPadding }),
     ...(inpaint && inpaint.fill !== 'original' ? { 'Masked content': inpaint.fill } : {}),
     ...softLines(inpaint?.soft),
+    ...(request.outpaint ? outpaintLines(request.outpaint) : {}),
+    ...(request.colorCorrection ? { 'Color correction': true } : {}),
     ...hiresLines(request, index),
   };
 }

@@ -84,7 +84,7 @@ export function picturesOf({ work, index }: Picture): Work['pictures'] {
 
 /** A job at its beginning. */
 export function workOn(job: PictureJob): Work {
-  const { prompts, steps, hires } = job.request;
+  const { prompts, steps, hires, parts } = job.request;
   return {
     job,
     images: prompts.map(() => undefined),
@@ -93,7 +93,7 @@ export function workOn(job: PictureJob): Work {
     finished: false,
     interrupted: false,
     stepsDone: 0,
-    stepsTotal: prompts.length * (steps + (hires ? (hires.steps ?? steps) : 0)),
+    stepsTotal: prompts.length * ((parts?.length ?? 1) * steps + (hires ? (hires.steps ?? steps) : 0)),
     secondsSpent: 0,
     pictures: {},
     ofEach: [],

@@ -9,7 +9,7 @@ import { createImage, type Image } from '../../../src/image/image.ts';
 import { type ResizeFilter, resize } from '../../../src/image/resize.ts';
 import { readUpscaler } from '../../../src/models/upscalers/index.ts';
 import type { Tensor } from '../../../src/tensor/tensor.ts';
-import { tilePositions } from '../../../src/upscaling/tiles.ts';
+import { tilePositions } from '../../../src/image/tile-grid.ts';
 import { upscaleBy, upscaleOnce } from '../../../src/upscaling/upscale-image.ts';
 import { createUpscaler } from '../../../src/upscaling/upscaler.ts';
 import { pick, readTensors } from '../../tensors.ts';

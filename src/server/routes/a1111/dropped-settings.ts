@@ -25,7 +25,6 @@ export function droppedSettings(
     ['latent_mask', 'latent_mask' in body && !noChoice.has(body.latent_mask)],
     ['override_settings.sd_vae', !noChoice.has(overrides['sd_vae'])],
     ['override_settings.sd_hypernetwork', !noChoice.has(overrides['sd_hypernetwork'])],
-    ['override_settings.img2img_color_correction', overrides['img2img_color_correction'] === true],
   ];
   return rows.flatMap(([name, isSet]) => (isSet ? [`${name} is not supported by this server and was left out.`] : []));
 }

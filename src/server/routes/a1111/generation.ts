@@ -12,10 +12,9 @@ import type { ServerContext } from '../../context.ts';
 import { invalidField, unfit } from '../../http/problem.ts';
 import type { Answer, RouteRequest } from '../../http/route.ts';
 import { json } from '../../http/route.ts';
-import type { PictureJob, JobResult } from '../../job.ts';
-import { extraSettings } from '../../run/settings-text.ts';
 import { withoutUnits } from './controls-in.ts';
 import { droppedSettings, noChoice } from './dropped-settings.ts';
+import { infoOf } from './info.ts';
 import { checkOptions, currentModel, optionsOf } from './option-table.ts';
 import {
   type ImageToImageFields,
@@ -24,7 +23,7 @@ import {
   type TextToImageFields,
 } from './generation-fields.ts';
 import { type SamplerLabels, samplerLabels } from '../../../diffusion/sampler-labels.ts';
-import { checkScripts } from './scripts.ts';
+import { checkScripts } from './scripts/index.ts';
 
 export const fieldNames: FieldNames = {
   model: 'override_settings',
@@ -41,6 +40,7 @@ export const fieldNames: FieldNames = {
   refiner: 'refiner_checkpoint',
   refinerSwitchAt: 'refiner_switch_at',
   noiseSettings: 'seed_resize_from_w',
+  outpaint: 'script_args',
 };
 
 /** A1111's "Automatic" is the same as none. */
@@ -166,6 +166,7 @@ export function sharedDraft(
     guidanceScale: body.cfg_scale ?? 7,
     seamless: body.tiling === true || overrides['tiling'] === true ? 'both' : undefined,
     tokenMerging: tokenMergingOf(overrides),
+    colorCorrection: task !== 'txt2img' && options['img2img_color_correction'] === true ? true : undefined,
     ...refinerOf(body),
     noise: noises.get(options['randn_source']) ?? 'a1111-gpu',
     format: { type: formats.get(options['samples_format']) ?? 'png', quality: Number(options['jpeg_quality']) },
@@ -194,65 +195,6 @@ function tokenMergingOf(overrides: Readonly<Record<string, unknown>>): number | 
     throw invalidField(['body', 'override_settings', 'token_merging_ratio'], 'ensure this value is from 0 to 0.9');
   return ratio === 0 ? undefined : ratio;
 }
-
-/** A1111's `Processed.js()`: all facts about the result, as JSON in a string. */
-function infoOf(
-  job: PictureJob,
-  result: JobResult,
-  body: SharedFields,
-  modelName: string,
-  warnings: readonly string[],
-): string {
-  const { request } = job;
-  const all = <T>(pick: (image: JobResult['images'][number]) => T): T[] => result.images.map(pick);
-  return JSON.stringify({
-    prompt: request.prompts[0] ?? '',
-    all_prompts: all((image) => image.prompt),
-    negative_prompt: request.negativePrompt,
-    all_negative_prompts: all(() => request.negativePrompt),
-    seed: request.seeds[0],
-    all_seeds: all((image) => image.seed),
-    subseed: request.subseeds[0],
-    all_subseeds: all((image) => image.subseed),
-    subseed_strength: request.noiseSettings?.subseedStrength ?? 0,
-    width: request.width,
-    height: request.height,
-    sampler_name: request.sampler,
-    cfg_scale: request.guidanceScale,
-    steps: request.steps,
-    batch_size: request.batchSize,
-    restore_faces: body.restore_faces ?? false,
-    face_restoration_model: null,
-    sd_model_name: modelName,
-    sd_model_hash: result.modelHash?.slice(0, 10) ?? null,
-    sd_vae_name: null,
-    sd_vae_hash: null,
-    seed_resize_from_w: request.noiseSettings?.seedResizeFrom?.width ?? -1,
-    seed_resize_from_h: request.noiseSettings?.seedResizeFrom?.height ?? -1,
-    denoising_strength: request.hires?.strength ?? request.strength ?? null,
-    extra_generation_params: {
-      ...(request.scheduler === undefined || request.scheduler === 'Automatic'
-        ? {}
-        : { 'Schedule type': request.scheduler }),
-      ...extraSettings(request, 0),
-    },
-    index_of_first_image: 0,
-    infotexts: all((image) => image.infotext),
-    styles: body.styles ?? [],
-    job_timestamp: timestamp(job.startedAt ?? job.createdAt),
-    clip_skip: request.clipSkip,
-    is_using_inpainting_conditioning: false,
-    version: 'v1.10.1',
-    // Fields that A1111 lacks.
-    job_id: job.id,
-    warnings,
-    interrupted: result.interrupted,
-    flagged: all((image) => image.flagged ?? false),
-  });
-}
-
-/** A1111's form of a moment: 20240131235959. */
-export const timestamp = (moment: number): string => new Date(moment).toISOString().replace(/[-:T]/g, '').slice(0, 14);
 
 /** The body without pictures that are not returned, because it is kept until the job is done. */
 function withoutPictures<T extends TextToImageFields | ImageToImageFields>(given: T): T {

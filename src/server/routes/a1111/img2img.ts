@@ -11,6 +11,7 @@ import { resizeModes } from '../../../image/fit-image.ts';
 import { withInfotext } from './infotext-fields.ts';
 import { controlsIn } from './controls-in.ts';
 import { answerGeneration, sharedDraft } from './generation.ts';
+import { chosenScript } from './scripts/index.ts';
 import { softInpaintingIn } from './soft-inpainting.ts';
 import { withStyles } from './prompt-styles.ts';
 import { generationResponse, type ImageToImageFields, imageToImageFields } from './generation-fields.ts';
@@ -46,33 +47,51 @@ function inpaintOf(body: ImageToImageFields): NonNullable<JobRequest['inpaint']>
   };
 }
 
-async function imageToImageDraft(context: ServerContext, caller: Caller, body: ImageToImageFields): Promise<JobDraft> {
+/** Ids of a request's pictures in the store. */
+interface StoredPictures {
+  readonly images: readonly [string, ...string[]];
+  readonly mask: string | undefined;
+}
+
+/** Stores the initial pictures and the mask. Throws `not-found`, `invalid-argument` and others at their fields. */
+async function storePictures(
+  context: ServerContext,
+  caller: Caller,
+  body: ImageToImageFields,
+): Promise<StoredPictures> {
   const [first, ...others] = body.init_images ?? [];
   if (first === undefined) throw new StableDiffusionError('not-found', 'Init image not found');
-  const batch = body.batch_size ?? 1;
-  if (others.length >= Math.max(1, batch))
+  const batch = Math.max(1, body.batch_size ?? 1);
+  if (others.length >= batch)
     throw invalidField(
       ['body', 'init_images'],
-      `bad number of images passed: ${others.length + 1}; expecting ${Math.max(1, batch)} or less`,
+      `bad number of images passed: ${others.length + 1}; expecting ${batch} or less`,
     );
   const picture = (text: string, where: readonly (string | number)[]): Promise<string> =>
     atField(
       where,
       async () => (await storePicture(context, await readPicture(context, text.trim(), caller.signal), caller)).id,
     );
-  const image = await picture(first, ['body', 'init_images', 0]);
-  const images = [image];
+  const images: [string, ...string[]] = [await picture(first, ['body', 'init_images', 0])];
   for (const [i, text] of others.entries()) images.push(await picture(text, ['body', 'init_images', i + 1]));
-  const mask = body.mask ? await picture(body.mask, ['body', 'mask']) : undefined;
-  const draft = sharedDraft(context, caller.owner, body, mask ? 'inpaint' : 'img2img');
+  return { images, mask: body.mask ? await picture(body.mask, ['body', 'mask']) : undefined };
+}
+
+function imageToImageDraft(
+  context: ServerContext,
+  owner: string,
+  body: ImageToImageFields,
+  { images, mask }: StoredPictures,
+): JobDraft {
+  const draft = sharedDraft(context, owner, body, mask ? 'inpaint' : 'img2img');
   // Mode 3 enlarges the latent instead of the picture.
   const resizeMode = body.resize_mode === 3 ? 'stretch' : pick(resizeModes, body.resize_mode ?? 0, 'resize_mode');
   return {
     ...draft,
     strength: body.denoising_strength ?? 0.75,
-    image,
+    image: images[0],
     // As there, each picture of the batch starts from its own.
-    ...(others.length > 0 ? { images, batchSize: images.length } : {}),
+    ...(images.length > 1 ? { images, batchSize: images.length } : {}),
     ...(mask ? { mask } : {}),
     resizeMode,
     ...(mask ? { inpaint: inpaintOf(body) } : {}),
@@ -90,7 +109,13 @@ export const img2img = defineRoute({
   response: generationResponse,
   async handle(context, request) {
     const body = withInfotext(context, request.body, imageToImageFields);
-    const draft = await imageToImageDraft(context, request, withStyles(context.styles, body));
-    return answerGeneration(context, request, draft, body, await controlsIn(context, request, body, true));
+    const chosen = chosenScript(body, 'img2img');
+    const outpaint = chosen?.script.outpaint?.(chosen.args);
+    const stored = await storePictures(context, request, body);
+    // Outpainting has a mask of its own.
+    const pictures = outpaint ? { ...stored, mask: undefined } : stored;
+    const draft = imageToImageDraft(context, request.owner, withStyles(context.styles, body), pictures);
+    const controls = await controlsIn(context, request, body, true);
+    return answerGeneration(context, request, { ...draft, outpaint }, body, controls);
   },
 });

@@ -7,7 +7,6 @@ const lists: readonly (readonly [path: string, summary: string, value: unknown])
   ['sd-vae', 'Separate autoencoders', []],
   ['face-restorers', 'Face restoration', []],
   ['realesrgan-models', 'Real-ESRGAN upscalers', []],
-  ['script-info', 'Scripts and their arguments', []],
   ['extensions', 'Extensions', []],
 ];
 

@@ -5,7 +5,7 @@ import type { ServerContext } from '../../context.ts';
 import { defineRoute, json } from '../../http/route.ts';
 import { isPictureJob, type Job } from '../../job.ts';
 import { optionsOf } from './option-table.ts';
-import { timestamp } from './generation.ts';
+import { timestamp } from './info.ts';
 import { boolean } from './pydantic.ts';
 
 const idle = {

@@ -8,6 +8,7 @@ import { withInfotext } from './infotext-fields.ts';
 import { controlsIn } from './controls-in.ts';
 import { answerGeneration, samplingOf, type SharedDraft, sharedDraft } from './generation.ts';
 import { generationResponse, type TextToImageFields, textToImageFields } from './generation-fields.ts';
+import { chosenScript } from './scripts/index.ts';
 import { withStyles } from './prompt-styles.ts';
 import { latentModeNamed, upscalerNamed } from './upscaler-table.ts';
 
@@ -70,6 +71,7 @@ export const txt2img = defineRoute({
   response: generationResponse,
   async handle(context, request) {
     const body = withInfotext(context, request.body, textToImageFields);
+    chosenScript(body, 'txt2img');
     const draft = await textToImageDraft(context, request.owner, withStyles(context.styles, body));
     return answerGeneration(context, request, draft, body, await controlsIn(context, request, body, false));
   },
