@@ -30,6 +30,7 @@ type UnaryName =
   | 'silu'
   | 'quickGelu'
   | 'gelu'
+  | 'rankMean'
   | 'stopGradient';
 type BinaryName = 'add' | 'sub' | 'mul' | 'div' | 'pow' | 'maximum' | 'minimum' | 'less' | 'equal';
 
@@ -73,6 +74,8 @@ export const abs = unary('abs');
 export const sign = unary('sign');
 export const reciprocal = unary('reciprocal');
 export const floor = unary('floor');
+/** Mean over the ranks that train together. */
+export const rankMean = unary('rankMean');
 export const erf = unary('erf');
 export const sin = unary('sin');
 export const cos = unary('cos');

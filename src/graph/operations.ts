@@ -58,6 +58,8 @@ export interface Attributes {
   leakyRelu: { readonly slope: number };
   clamp: { readonly min: number; readonly max: number };
   cast: { readonly dtype: DType };
+  /** Mean over the ranks that train together; in a program of one process the value itself. */
+  rankMean: None;
   // Element by element, two inputs, with NumPy broadcasting.
   add: None;
   sub: None;
@@ -299,6 +301,7 @@ export const operations: { readonly [K in OpName]: Operation<K> } = {
   gelu: unary(5),
   leakyRelu: unary(),
   clamp: unary(),
+  rankMean: unary(0),
   cast: { infer: (inputs, { dtype }) => ({ dtype, shape: at(inputs, 0).shape }), flops: noFlops },
   add: binary('add'),
   sub: binary('sub'),

@@ -57,12 +57,14 @@ function segment(graph: Graph, nodes: readonly AnyNode[], later: readonly AnyNod
   const results = graph.outputs.filter(
     ({ value }) => made.has(value.id) || (later.length === 0 && isLeaf.has(value.id)),
   );
+  const given = new Set(results.map(({ value }) => value.id));
+  const used = ({ id }: Value): boolean => read.has(id) || given.has(id);
   const handedOn: NamedValue[] = [];
   for (const [id, value] of made) if (neededLater.has(id)) handedOn.push({ name: crossingName(value), value });
   return {
     inputs: [...graph.inputs, ...crossing],
-    parameters: graph.parameters.filter(({ value }) => read.has(value.id)),
-    constants: graph.constants.filter(({ value }) => read.has(value.id)),
+    parameters: graph.parameters.filter(({ value }) => used(value)),
+    constants: graph.constants.filter(({ value }) => used(value)),
     nodes,
     outputs: [...results, ...handedOn],
   };

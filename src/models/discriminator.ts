@@ -29,6 +29,8 @@ export interface DiscriminatorOptions {
   readonly training: boolean;
   /** Buffers of an earlier pass in the same graph, which replace those of the weights. */
   readonly buffers?: Buffers;
+  /** Ranks over whose batches statistics are taken in training. Default 1. */
+  readonly ranks?: number | undefined;
 }
 
 /** Names of the buffers of a discriminator: parameters that no optimiser trains. */
@@ -44,13 +46,13 @@ function batchNormLayer(
   p: Params,
   x: Sym,
   buffer: (name: string, shape: readonly number[]) => Sym,
-  training: boolean,
+  { training, ranks = 1 }: DiscriminatorOptions,
 ): Normalised {
   const width = fixedSize(x, 1);
   const [weight, bias] = [p.get('weight', [width]), p.get('bias', [width])];
   const running: BatchStatistics = { mean: buffer('running_mean', [width]), variance: buffer('running_var', [width]) };
   if (!training) return { y: batchNormFixed(x, running, weight, bias, 1e-5), updated: {} };
-  const { y, updated } = batchNorm(x, weight, bias, { epsilon: 1e-5, running });
+  const { y, updated } = batchNorm(x, weight, bias, { epsilon: 1e-5, running, ranks });
   return { y, updated: updated ? { running_mean: updated.mean, running_var: updated.variance } : {} };
 }
 
@@ -84,7 +86,7 @@ export function discriminator(
         buffers.get(nameOf(name)) ?? scope.get(name, shape);
       const { y, updated } = use_actnorm
         ? actNormLayer(input, buffer, options.training)
-        : batchNormLayer(scope, input, buffer, options.training);
+        : batchNormLayer(scope, input, buffer, options);
       for (const [name, value] of Object.entries(updated)) buffers.set(nameOf(name), value);
       return y;
     });

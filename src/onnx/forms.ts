@@ -58,6 +58,7 @@ const forms: { readonly [K in OpName]: Form<K> } = {
   silu: direct('QuickGelu', { alpha: { float: 1 } }, microsoft),
   quickGelu: direct('QuickGelu', { alpha: { float: 1.702 } }, microsoft),
   gelu: direct('Gelu', {}, microsoft),
+  rankMean: direct('Identity'),
   leakyRelu: (e, inputs, { slope }, _, options) =>
     e.onnx.node('LeakyRelu', namesOf(e, inputs), { alpha: { float: slope } }, options),
   clamp: (e, inputs, { min, max }, _, options) =>

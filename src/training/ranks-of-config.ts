@@ -15,10 +15,12 @@ export function ranksOfConfig(
   if (shardedGradients && !sharded)
     throw configError(`${label}: training.shard_gradients needs training.shard_states.`);
   const parts = training.backward_parts ?? (shardedGradients && communicator.size > 1 ? 8 : 1);
-  if (!diloco) return { communicator, sharded, shardedGradients, parts, reduction };
+  const wholeStatistics = training.sync_batch_norm && communicator.size > 1;
+  if (!diloco) return { communicator, sharded, shardedGradients, parts, wholeStatistics, reduction };
   const { every, learning_rate: learningRate, momentum } = diloco;
   const not = [
     sharded && 'shard_states, because each rank needs its own moments',
+    training.sync_batch_norm && 'sync_batch_norm, because each rank trains alone',
     parts > 1 && 'backward_parts, because gradients do not cross the network',
     reduction === 'bfloat16' && 'reduce_dtype: bfloat16, because parameters cross the network and not gradients',
     training.early_discriminator === 'skip' && 'early_discriminator: skip',

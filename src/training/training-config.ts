@@ -152,6 +152,12 @@ export const trainingSchema = z.strictObject({
     .describe(
       'several ranks: parts of the backward pass; gradients of one are summed while the next runs (default: 1, with `shard_gradients` 8)',
     ),
+  sync_batch_norm: z
+    .boolean()
+    .default(false)
+    .describe(
+      "several ranks: the discriminator's batch norm and the adversarial weight take their statistics over the whole batch, not over each rank's own",
+    ),
   checkpointing: z
     .boolean()
     .default(false)

@@ -57,6 +57,7 @@ export const samples: { readonly [K in OpName]: readonly Sample<K>[] } = {
   neg: [one],
   exp: [one],
   log: [{ inputs: [positive], attributes: {} }],
+  rankMean: [{ inputs: [positive], attributes: {} }],
   sqrt: [{ inputs: [positive], attributes: {} }],
   abs: [{ inputs: [away], attributes: {} }],
   sign: [{ inputs: [away], attributes: {} }],

@@ -1,6 +1,7 @@
 /** Gradients of the operations that work element by element. At kinks they are PyTorch's: 0 for abs and relu at 0, through at clamp's bounds, half each for equal maxima. */
 
 import {
+  rankMean,
   add,
   cast,
   cos,
@@ -75,6 +76,7 @@ export const elementwiseGradients: GradientRules<
   | 'gelu'
   | 'leakyRelu'
   | 'clamp'
+  | 'rankMean'
   | 'cast'
   | 'add'
   | 'sub'
@@ -116,6 +118,8 @@ export const elementwiseGradients: GradientRules<
       return where(less(x, node.attributes.min), 0, where(less(node.attributes.max, x), 0, g));
     },
   ],
+  // Of the mean of the ranks' losses, to which each rank's gradient is a part of equal weight.
+  rankMean: unary((g) => rankMean(g)),
   cast: (g, node) => {
     const { dtype } = inputOf(node, 0);
     return [dtype.startsWith('float') && node.attributes.dtype.startsWith('float') ? () => cast(g, dtype) : undefined];

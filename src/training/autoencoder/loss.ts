@@ -42,6 +42,8 @@ export interface AutoencoderTraceOptions {
   readonly weighted?: boolean;
   /** Adds the output `reconstruction`. */
   readonly reconstruction?: boolean;
+  /** Ranks over whose batches the discriminator's statistics and the adversarial weight are taken. Default 1: a rank's own. */
+  readonly ranks?: number | undefined;
   /** Traces for training with dropout: each mask is an input. */
   readonly onDropout?: ((site: DropoutSite) => void) | undefined;
 }
@@ -210,9 +212,18 @@ export function traceAutoencoderLoss(objective: AutoencoderObjective, options: A
       };
       const plain = add(rec.minimised, made.bottleneck);
       if (!judge || config.kind === 'multiscale') return { loss: plain, ...outputs };
-      const { logits, buffers } = discriminator(p.at('loss.discriminator'), judge, made.image, { training: true });
+      const { logits, buffers } = discriminator(p.at('loss.discriminator'), judge, made.image, {
+        training: true,
+        ranks: options.ranks,
+      });
       const adversarial = neg(mean(logits));
-      const weight = adaptiveWeight(rec.nll, adversarial, lastLayer(p, objective.autoencoder), config.disc_weight);
+      const weight = adaptiveWeight(
+        rec.nll,
+        adversarial,
+        lastLayer(p, objective.autoencoder),
+        config.disc_weight,
+        options.ranks,
+      );
       const loss = add(plain, mul(mul(weight, need(given, 'disc_factor')), adversarial));
       return { loss, ...outputs, d_weight: weight, g_loss: adversarial, ...bufferOutputs(buffers) };
     },
@@ -235,8 +246,9 @@ export function traceDiscriminatorLoss(objective: AutoencoderObjective, options:
     (given, p) => {
       const scope = p.at('loss.discriminator');
       const made = stopGradient(reconstruct(p, objective, given).image);
-      const real = discriminator(scope, judge, need(given, 'image'), { training: true });
-      const fake = discriminator(scope, judge, made, { training: true, buffers: real.buffers });
+      const { ranks } = options;
+      const real = discriminator(scope, judge, need(given, 'image'), { training: true, ranks });
+      const fake = discriminator(scope, judge, made, { training: true, ranks, buffers: real.buffers });
       const loss = mul(discriminatorLosses[config.disc_loss](real.logits, fake.logits), need(given, 'disc_factor'));
       return { loss, logits_real: mean(real.logits), logits_fake: mean(fake.logits), ...bufferOutputs(fake.buffers) };
     },

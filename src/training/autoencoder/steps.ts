@@ -129,6 +129,7 @@ function plans(options: AutoencoderTrainingOptions, state: EngineState) {
   const sizes = {
     ...(size ? { size } : {}),
     onDropout: (site: DropoutSite) => void dropouts.set(site.name, site),
+    ranks: options.ranks?.wholeStatistics ? options.ranks.communicator.size : 1,
   };
   const ofAutoencoder = {
     ...shared,

@@ -7,6 +7,7 @@ import {
   mean,
   mul,
   neg,
+  rankMean,
   relu,
   softplus,
   sqrt,
@@ -50,11 +51,13 @@ const norm = (x: Sym): Sym => sqrt(sum(mul(x, x)));
 
 /**
  * The weight that makes the adversarial loss pull the last layer as hard as the reconstruction does: the ratio of the norms of the two
- * gradients, at most 1e4, times `weight`. A constant to the gradient. (`calculate_adaptive_weight`)
+ * gradients, at most 1e4, times `weight`. A constant to the gradient. (`calculate_adaptive_weight`) With `ranks` above 1 the gradients are
+ * those of the batches of so many ranks.
  */
-export function adaptiveWeight(reconstruction: Sym, adversarial: Sym, lastLayer: Sym, weight: number): Sym {
+export function adaptiveWeight(reconstruction: Sym, adversarial: Sym, lastLayer: Sym, weight: number, ranks = 1): Sym {
   const [ofReconstruction] = backward(reconstruction, [lastLayer]);
   const [ofAdversarial] = backward(adversarial, [lastLayer]);
   if (!ofReconstruction || !ofAdversarial) throw new Error('a loss does not depend on the last layer');
-  return stopGradient(mul(clamp(div(norm(ofReconstruction), add(norm(ofAdversarial), 1e-4)), 0, 1e4), weight));
+  const size = (gradient: Sym): Sym => norm(ranks > 1 ? rankMean(gradient) : gradient);
+  return stopGradient(mul(clamp(div(size(ofReconstruction), add(size(ofAdversarial), 1e-4)), 0, 1e4), weight));
 }

@@ -3,6 +3,7 @@
  * losses, several averages of the weights, and losses by quarter of the process.
  */
 
+import { type Communicator, gatherJson } from '../../distributed/communicator.ts';
 import * as z from 'zod';
 import type { Engine, Program, Tensors } from '../../engine/engine.ts';
 import type { DropoutSite } from '../../graph/trace.ts';
@@ -134,6 +135,7 @@ export class PixelTraining implements Trainee<PixelBatch> {
           resampler.update([...all.subarray(from, from + n)], [...all.subarray(from + n, from + 2 * n)]);
       }
     }
+    if (ranks && ranks.communicator.size > 1) await quarters.meet(ranks.communicator);
     return { metrics: { ...made.metrics, ...quarters.metrics() }, gradientNorm: made.gradientNorm };
   }
 
@@ -247,6 +249,16 @@ class Quarters {
     for (const k of [1, 5])
       for (const [i, right] of accuracyAt(logits, labels, k).entries())
         this.#put(`acc@${k}`, timesteps[i] as number, right ? 1 : 0);
+  }
+
+  /** Adds the sums of other ranks, in their order. */
+  async meet(ranks: Communicator): Promise<void> {
+    const all = (await gatherJson(ranks, [...this.#sums])).flat();
+    this.#sums.clear();
+    for (const [key, own] of all) {
+      const { sum, count } = this.#sums.get(key) ?? { sum: 0, count: 0 };
+      this.#sums.set(key, { sum: sum + own.sum, count: count + own.count });
+    }
   }
 
   metrics(): Record<string, number> {

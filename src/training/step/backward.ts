@@ -3,11 +3,12 @@
  * are finished can be summed over ranks while the next part runs, and need not be in memory all at once.
  */
 
+import type { DType } from '../../tensor/dtype.ts';
 import type { EngineState, Program, Tensors } from '../../engine/engine.ts';
 import { bindShape, evaluateShape } from '../../graph/dim.ts';
 import type { Graph, NamedValue } from '../../graph/graph.ts';
 import { partitionAt } from '../../graph/partition.ts';
-import { elementCount, type Tensor, zeros } from '../../tensor/tensor.ts';
+import { elementCount, float32, type Shape, type Tensor, zeros } from '../../tensor/tensor.ts';
 import { stateNames } from './optimiser.ts';
 import type { Pack } from './packs.ts';
 import { type TrainStepOptions, treatmentOf } from './step-options.ts';
@@ -28,8 +29,50 @@ export function finishedAt({ nodes, outputs }: Graph): (parameter: string) => nu
   return (parameter) => places.get(ids.get(gradientName(parameter)) ?? -1) ?? -1;
 }
 
-/** Cuts a graph of gradients into at most `count` parts with about the same number of gradients. */
-export function backwardParts(graph: Graph, packs: readonly Pack[], state: EngineState, count: number): BackwardPart[] {
+/** A mean over ranks: what a part of the program makes, and what later parts read. */
+interface RankMean {
+  readonly own: string;
+  readonly mean: string;
+  readonly shape: Shape;
+}
+
+/** A graph whose means over ranks are inputs, and what they are means of, outputs. */
+interface SplitGraph {
+  readonly graph: Graph;
+  readonly means: readonly RankMean[];
+  /** Nodes after which a part ends, because a mean follows. */
+  readonly ends: readonly number[];
+}
+
+export function splitRankMeans(graph: Graph): SplitGraph {
+  const means: RankMean[] = [];
+  const [inputs, outputs]: [NamedValue[], NamedValue[]] = [[...graph.inputs], [...graph.outputs]];
+  const nodes: Graph['nodes'][number][] = [];
+  const ends = new Set<number>();
+  for (const node of graph.nodes) {
+    const [given] = node.inputs;
+    if (node.op !== 'rankMean' || !given) {
+      nodes.push(node);
+      continue;
+    }
+    const own = `of rank ${node.output.id}`;
+    const mean = `mean ${node.output.id}`;
+    inputs.push({ name: mean, value: node.output });
+    outputs.push({ name: own, value: given });
+    means.push({ own, mean, shape: given.shape as Shape });
+    ends.add(nodes.length - 1);
+  }
+  return { graph: { ...graph, inputs, outputs, nodes }, means, ends: [...ends] };
+}
+
+/** Cuts a graph of gradients into at most `count` parts with about the same number of gradients, and after each of `ends`. */
+export function backwardParts(
+  graph: Graph,
+  packs: readonly Pack[],
+  state: EngineState,
+  count: number,
+  ends: readonly number[] = [],
+): BackwardPart[] {
   const placeOf = finishedAt(graph);
   const endOf = new Map(packs.map((pack) => [pack, Math.max(...pack.members.map(placeOf))]));
   const sizeOf = ({ name }: Pack): number => elementCount(state.entries.get(name)?.shape ?? []);
@@ -45,8 +88,13 @@ export function backwardParts(graph: Graph, packs: readonly Pack[], state: Engin
     groups.at(-1)?.push(pack);
     size += sizeOf(pack);
   }
-  const ends = groups.slice(0, -1).map((group) => endOf.get(group.at(-1) as Pack) ?? 0);
-  return partitionAt(graph, ends).map((part, i) => ({ graph: part, packs: groups[i] ?? [] }));
+  const full = groups.slice(0, -1).map((group) => endOf.get(group.at(-1) as Pack) ?? 0);
+  const cuts = [...new Set([...full, ...ends])].sort((a, b) => a - b);
+  return partitionAt(graph, cuts).map((part, i) => {
+    const [after, last] = [cuts[i - 1] ?? Number.NEGATIVE_INFINITY, cuts[i] ?? Number.POSITIVE_INFINITY];
+    const own = ordered.filter((pack) => (endOf.get(pack) ?? 0) > after && (endOf.get(pack) ?? 0) <= last);
+    return { graph: part, packs: own };
+  });
 }
 
 export interface BackwardHooks {
@@ -56,6 +104,8 @@ export interface BackwardHooks {
   readonly before?: (packs: readonly Pack[]) => Promise<void>;
   /** When gradients of packs are finished; `more` is true if another part follows. */
   readonly after?: (packs: readonly Pack[], more: boolean) => Promise<void>;
+  /** The mean of numbers over ranks. */
+  readonly mean?: (values: Float32Array<ArrayBuffer>) => Promise<Float32Array<ArrayBuffer>>;
 }
 
 interface CompiledPart extends BackwardPart {
@@ -73,6 +123,7 @@ export class Backward {
   readonly #state: EngineState;
   readonly #graph: Graph;
   readonly #parts: readonly CompiledPart[];
+  readonly #means: readonly RankMean[];
   readonly #prefix = `crossing/${count++}/`;
 
   constructor(
@@ -81,7 +132,9 @@ export class Backward {
     graph: Graph,
     parts: readonly (BackwardPart & { readonly program: Program })[],
     packs: readonly Pack[],
+    means: readonly RankMean[] = [],
   ) {
+    this.#means = means;
     this.#options = options;
     this.#state = state;
     this.#graph = graph;
@@ -103,15 +156,42 @@ export class Backward {
     const bindings = new Map<string, number>();
     for (const { name, value } of this.#graph.inputs) bindShape(name, value.shape, batch[name]?.shape ?? [], bindings);
     for (const { name, value } of this.#parts.flatMap(({ handedOn }) => handedOn)) {
-      const own = `${this.#prefix}${name}`;
-      const shape = evaluateShape(value.shape, bindings);
-      names.set(name, own);
-      const there = this.#state.entries.get(own);
-      if (there?.shape.join() === shape.join()) continue;
-      await this.#state.remove([own]);
-      await this.#state.write({ [own]: zeros(value.dtype, shape) });
+      names.set(name, `${this.#prefix}${name}`);
+      await this.#make(`${this.#prefix}${name}`, value.dtype, evaluateShape(value.shape, bindings));
+    }
+    for (const { mean, shape } of this.#means) {
+      names.set(mean, `${this.#prefix}${mean}`);
+      await this.#make(`${this.#prefix}${mean}`, 'float32', shape);
     }
     return names;
+  }
+
+  async #make(name: string, dtype: DType, shape: Shape): Promise<void> {
+    if (this.#state.entries.get(name)?.shape.join() === shape.join()) return;
+    await this.#state.remove([name]);
+    await this.#state.write({ [name]: zeros(dtype, shape) });
+  }
+
+  /** Puts the means over ranks of what a part has made where later parts read them. */
+  async #meet(made: ReadonlySet<string>, mean: BackwardHooks['mean']): Promise<void> {
+    const means = this.#means.filter(({ own }) => made.has(own));
+    if (means.length === 0 || !mean) return;
+    const read = await this.#state.read(means.map(({ own }) => `${this.#prefix}${own}`));
+    const parts = means.map(({ own }) => read[`${this.#prefix}${own}`]?.data as Float32Array);
+    const values = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+    let at = 0;
+    for (const part of parts) {
+      values.set(part, at);
+      at += part.length;
+    }
+    const all = await mean(values);
+    at = 0;
+    const next: Record<string, Tensor> = {};
+    for (const { mean: name, shape } of means) {
+      next[`${this.#prefix}${name}`] = float32(shape, all.slice(at, at + elementCount(shape)));
+      at += elementCount(shape);
+    }
+    await this.#state.write(next);
   }
 
   /** Parameters of a program that come from the state, under their own names. */
@@ -146,6 +226,7 @@ export class Backward {
         signal ? { signal } : {},
       );
       Object.assign(results, result);
+      await this.#meet(made, hooks.mean);
       await hooks.after?.(packs, i < this.#parts.length - 1);
     }
     if (!whole) await this.#keep(keep, results);

@@ -7,7 +7,7 @@ import type { Graph } from '../../graph/graph.ts';
 import { dropUnused } from '../../graph/simplify.ts';
 import { convert } from '../../tensor/convert.ts';
 import type { Shape, Tensor } from '../../tensor/tensor.ts';
-import { Backward, type BackwardPart, backwardParts, finishedAt, makeGradients } from './backward.ts';
+import { Backward, type BackwardPart, backwardParts, finishedAt, makeGradients, splitRankMeans } from './backward.ts';
 import { compileHelpers } from './flat-programs.ts';
 import { dividesGradients } from './gradient-exchange.ts';
 import { Optimiser, stateNames } from './optimiser.ts';
@@ -95,7 +95,8 @@ async function compileBackward(
   }: { readonly graph: Graph; readonly packs: readonly Pack[]; readonly inputs: ReadonlySet<string> },
 ): Promise<Backward> {
   const { engine, weights, signal } = options;
-  const parts = backwardParts(graph, packs, state, options.ranks?.parts ?? 1);
+  const split = splitRankMeans(graph);
+  const parts = backwardParts(split.graph, packs, state, options.ranks?.parts ?? 1, split.ends);
   const compiled: (BackwardPart & { readonly program: Program })[] = [];
   for (const part of parts) {
     const program = await engine.compile(part.graph, weights, {
@@ -105,5 +106,5 @@ async function compileBackward(
     });
     compiled.push({ ...part, program });
   }
-  return new Backward(options, state, graph, compiled, packs);
+  return new Backward(options, state, graph, compiled, packs, split.means);
 }

@@ -21,6 +21,8 @@ export interface StepRanks {
   readonly sharded?: boolean;
   /** Divides gradients too; with `sharded`. */
   readonly shardedGradients?: boolean;
+  /** Batch norm and the adversarial weight take their statistics over the batches of all ranks. Not with `outer`. */
+  readonly wholeStatistics?: boolean;
   /** Parts of the backward pass: the gradients of one are summed over ranks while the next runs. Default 1. */
   readonly parts?: number;
   /** How gradients cross the network. Default float32. */
@@ -78,6 +80,18 @@ export class GradientExchange {
       for (const { pack, values } of given) await this.#sum(pack.name, await (values ?? this.#take(pack)));
     });
     this.#last.catch(() => undefined);
+  }
+
+  /** The mean over ranks of numbers in the middle of a backward pass, after the sums before it. */
+  mean(values: Floats): Promise<Floats> {
+    const { communicator } = this.#ranks;
+    const result = this.#last.then(async () => {
+      const sums = await communicator.allReduce(values);
+      return sums.map((sum) => sum / communicator.size);
+    });
+    this.#last = result.then(() => undefined);
+    this.#last.catch(() => undefined);
+    return result;
   }
 
   /** Reads the gradient of a pack; one that is divided leaves the state. */

@@ -142,14 +142,16 @@ export class TrainStep implements AsyncDisposable {
   /** Gradients of one of several batches, added to those before it. With the last, their sums over ranks begin. */
   async #differentiate(batch: Tensors, i: number, last: boolean, signal: AbortSignal | undefined) {
     const divided = dividesGradients(this.#options.ranks);
+    const exchange = this.#exchange;
     return this.#backward.run(
       batch,
       {
         place: i === 0 || divided ? stateNames.gradient : stateNames.fresh,
         ...(divided ? { before: (packs) => makeGradients(this.state, packs) } : {}),
+        ...(exchange ? { mean: (values) => exchange.mean(values) } : {}),
         after: async (packs, more) => {
           if (i > 0 && !divided) await this.#sums.accumulate(packs);
-          if (last || divided) this.#exchange?.add(packs, more || !last);
+          if (last || divided) exchange?.add(packs, more || !last);
         },
       },
       signal,
