@@ -11,6 +11,8 @@
 export * from './core.ts';
 export { createNodeEngine, type NodeEngineOptions } from './engine/node.ts';
 export { nodeImageCodec } from './image/codec/codec-node.ts';
+export type { Classifier } from './model/classifier.ts';
+export { loadClassifier } from './model/load-classifier-node.ts';
 export { loadControl, type LoadControlOptions } from './model/load-control-node.ts';
 export { loadRetrievalModel, openRetrievalDatabase, type RetrievalModelOptions } from './model/load-retrieval-node.ts';
 export { loadModel, type LoadModelOptions, pocketModel } from './model/load-model-node.ts';

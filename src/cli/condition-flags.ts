@@ -83,6 +83,10 @@ export const conditionFlags = {
       within(bounds.aestheticScore),
     ),
   ),
+  classifierScale: at(
+    'classifierScale',
+    number(['--classifier-scale'], 'how strongly --classifier guides (default: 1)', within(bounds.classifierScale)),
+  ),
   refinerSwitchAt: at(
     'refinerSwitchAt',
     number(['--switch-at'], 'share of the noise after which --refiner takes over (default: 0.8)', within(bounds.share)),

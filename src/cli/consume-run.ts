@@ -14,7 +14,7 @@ import type { Stopwatch } from './stopwatch.ts';
 
 export interface Consumer {
   readonly context: CliContext;
-  readonly values: ModelValues & OutputValues & Pick<GenerationValues, 'refiner' | 'enlarge'>;
+  readonly values: ModelValues & OutputValues & Pick<GenerationValues, 'refiner' | 'classifier' | 'enlarge'>;
   readonly files: PictureFiles;
   readonly progress: Progress;
   readonly watch: Stopwatch;
@@ -97,11 +97,13 @@ async function savePicture(
 ): Promise<void> {
   let path: string | null = null;
   const refiner = recordedPath(values.refiner) ?? generated.record.refiner;
+  const classifier = recordedPath(values.classifier) ?? generated.record.classifier;
   const { enlarge } = generated.record;
   const named = {
     model: recordedPath(values.model) ?? generated.record.model,
     modelHash: await soon(hash),
     ...(refiner === undefined ? {} : { refiner }),
+    ...(classifier === undefined ? {} : { classifier }),
     ...(enlarge
       ? { enlarge: enlarge.map((stage, i) => ({ ...stage, model: recordedPath(values.enlarge?.[i]) ?? stage.model })) }
       : {}),

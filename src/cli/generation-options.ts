@@ -55,9 +55,19 @@ export const refinerOption = {
   refiner: text(['--refiner'], 'MODEL', "model that ends the run, such as SDXL's refiner; --switch-at says where"),
 };
 
+/** The classifier that guides a run. */
+export const classifierOption = {
+  classifier: text(
+    ['--classifier'],
+    'FILE',
+    'classifier of noisy latents (NoisyLatentImageClassifier) that guides towards --class',
+  ),
+};
+
 /** Options of a run that are not fields of its request. */
 export const runOptions = {
   ...refinerOption,
+  ...classifierOption,
   ...cascadeOptions,
   prompt: text(['--prompt'], 'TEXT', 'the prompt, if it is not given as words'),
   fromFile: text(

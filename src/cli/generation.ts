@@ -5,6 +5,7 @@ import { type ControlInputs, joinControls } from '../generation/control-inputs.t
 import type { TaskOptions } from '../generation/inputs.ts';
 import { presetText } from '../generation/presets.ts';
 import type { Task } from '../generation/request.ts';
+import type { Classifier } from '../model/classifier.ts';
 import type { Model } from '../model/model.ts';
 import type { CliContext } from './command.ts';
 import { closeControls, controlFieldsOf, openControls } from './control-options.ts';
@@ -62,6 +63,13 @@ export async function loadRefiner(
   const { pullOptions } = await import('./download-progress.ts');
   const hub = await pullOptions(context, { quiet: values.quiet || values.json });
   return loadModel(name, { engine: model.networks.engine, precision: model.precision, hub });
+}
+
+/** Loads the classifier that guides a run. Dispose of it. */
+export async function namedClassifier(path: string | undefined, model: Model): Promise<Classifier | undefined> {
+  if (path === undefined) return undefined;
+  const { loadClassifier } = await import('../model/load-classifier-node.ts');
+  return loadClassifier(path, model);
 }
 
 /** Loads the stages of a cascade on the engine of the first model. Dispose of them. Those that were loaded before one fails are freed. */
@@ -134,10 +142,12 @@ export async function runGeneration(context: CliContext, run: Run): Promise<numb
   progress.stage('loading');
   const model = await (run.load?.() ?? loadNamedModel(context, { ...values, loras }));
   let refiner: Model | undefined;
+  let classifier: Classifier | undefined;
   let controls: ControlInputs | undefined;
   let stages: readonly Model[] = [];
   try {
     refiner = await loadRefiner(context, values.refiner, model, values);
+    classifier = await namedClassifier(values.classifier, model);
     stages = await loadStages(context, values.enlarge ?? [], model, values);
     controls = await openControls(model, values);
     watch.end('load');
@@ -153,6 +163,7 @@ export async function runGeneration(context: CliContext, run: Run): Promise<numb
         : { prompt: prompts.lines[0] ?? '', batchSize: batch }),
       startNoise,
       refiner,
+      ...(classifier ? { classifier } : {}),
       ...(stages.length > 0 ? { enlarge: stages.map((stage, i) => ({ ...settings[i], model: stage })) } : {}),
       ...controlFieldsOf(values),
       ...joinControls(controlFieldsOf(values), controls),
@@ -176,6 +187,7 @@ export async function runGeneration(context: CliContext, run: Run): Promise<numb
   } finally {
     progress.clear();
     await refiner?.dispose();
+    await classifier?.[Symbol.asyncDispose]();
     await disposeAll(stages);
     if (controls) await closeControls(controls);
     await model.dispose();

@@ -65,7 +65,7 @@ export const sampleOptions = {
   scale: number(['--scale'], 'guidance scale (default: 7.5 for text, 3 for classes)', {}),
   classes: integers(['--class'], 'classes, one after the other (default: drawn for each picture)', { min: 0 }),
   prompts: text(['--prompts', '--from-file'], 'FILE', 'prompts, one per line, one after the other'),
-  classifier: text(['--classifier'], 'FILE', 'guided-diffusion: a classifier of noisy pictures to guide with'),
+  classifier: text(['--classifier'], 'FILE', 'a classifier of noisy pictures or latents to guide with'),
   classifierScale: number(
     ['--classifier-scale'],
     'how strongly the classifier guides (default: that of the README for published models, else 1)',

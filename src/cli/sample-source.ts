@@ -171,6 +171,9 @@ async function modelSource(path: string, values: Values, run: SampleContext): Pr
   const prompts = values.prompts === undefined ? undefined : linesOf(await readTextOf('text', values.prompts));
   const all = trainingConditioner(config).classes;
   const guided = model.conditioner.empty !== undefined;
+  const { loadClassifier } = await import('../model/load-classifier-node.ts');
+  const classifier = values.classifier === undefined ? undefined : await loadClassifier(values.classifier, model);
+  const { classifierScale } = values;
   const settings = {
     steps: values.steps ?? 50,
     eta: values.eta ?? (kind === 'unconditional' ? 1 : 0),
@@ -185,13 +188,20 @@ async function modelSource(path: string, values: Values, run: SampleContext): Pr
       seed: values.seed ?? 0,
       prompts,
       classes: values.classes,
-      classCount: guided ? all - 1 : all,
-      settings,
+      classCount: kind === 'class' ? (guided ? all - 1 : all) : classifier?.classes,
+      settings: { ...settings, ...(classifier ? { classifier, classifierScale } : {}) },
       onStep: run.onStep,
     }),
     count: prompts?.length,
-    facts: { ema, ...settings, ...(values.prompts ? { prompts: await fileFacts(values.prompts) } : {}) },
-    close: () => model.dispose(),
+    facts: {
+      ema,
+      ...settings,
+      ...(values.classifier ? { classifier: await fileFacts(values.classifier), classifierScale: classifierScale ?? 1 } : {}),
+      ...(values.prompts ? { prompts: await fileFacts(values.prompts) } : {}) },
+    async close() {
+      await classifier?.[Symbol.asyncDispose]();
+      await model.dispose();
+    },
   };
 }
 

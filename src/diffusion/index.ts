@@ -1,6 +1,7 @@
 /** Diffusion: noise schedules, guidance, samplers and sigma schedules, over functions that need not be networks. */
 
 export * from './beta-schedule.ts';
+export * from './classifier-guidance.ts';
 export * from './continuous-time.ts';
 export * from './denoiser.ts';
 export * from './elucidated.ts';

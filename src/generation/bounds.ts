@@ -23,6 +23,8 @@ export const bounds = {
   boxes: { min: 1, max: 1000 },
   /** Elements of a patch's side. */
   patch: { min: 1, max: 4096 },
+  /** Factor on a classifier's gradient. */
+  classifierScale: { min: -1000, max: 1000 },
   guidance: { min: -10_000, max: 10_000 },
   share: { min: 0, max: 1 },
   eta: { min: -100, max: 100 },

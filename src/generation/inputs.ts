@@ -3,6 +3,7 @@
 import type { SamplerName, ScheduleName } from '../diffusion/name-literals.ts';
 import type { Sampler } from '../diffusion/sampler.ts';
 import type { Image } from '../image/image.ts';
+import type { Classifier } from '../model/classifier.ts';
 import type { Model } from '../model/model.ts';
 import type { NoiseSource, SeededNoise } from '../random/noise-source.ts';
 import type { NetworkInputs } from '../tensor/batches.ts';
@@ -38,7 +39,7 @@ export type GivenNoise = NoiseSource & Partial<SeededNoise>;
 /** The options that a library function takes for a task: its request, and the other inputs. */
 type Options<T extends Task> = Omit<
   RequestInputOf<T>,
-  'task' | 'sampler' | 'schedule' | 'refiner' | 'enlarge' | keyof ControlOptions
+  'task' | 'sampler' | 'schedule' | 'refiner' | 'classifier' | 'enlarge' | keyof ControlOptions
 > &
   GenerationInputs &
   ControlOptions & {
@@ -48,6 +49,8 @@ type Options<T extends Task> = Omit<
     readonly schedule?: ScheduleName | undefined;
     /** The loaded model that ends the run, such as SDXL's refiner; it stays the caller's. */
     readonly refiner?: Model | undefined;
+    /** The loaded classifier that guides the run towards `classLabels`, by `classifierScale`; it stays the caller's. */
+    readonly classifier?: Classifier | undefined;
     /** The stages that enlarge the picture, with their loaded models, which stay the caller's. */
     readonly enlarge?: readonly EnlargingStage[] | undefined;
   };
@@ -100,6 +103,7 @@ export type TaskOptions =
 export interface AnyInputs extends GenerationInputs {
   readonly samplerObject?: Sampler | undefined;
   readonly refiner?: Model | undefined;
+  readonly classifier?: Classifier | undefined;
   /** Models of the request's `enlarge`, in their order. */
   readonly enlargers?: readonly Model[] | undefined;
   readonly image?: Image | undefined;

@@ -57,6 +57,10 @@ export const secondModelFields = {
   sizeConditions: sizeConditionsSchema.optional(),
   /** The model that ends the run, such as SDXL's refiner: its file or its name. The library takes the loaded model. */
   refiner: text(4096).optional(),
+  /** The classifier of noisy latents that guides the run towards `classLabels`: its file. The library takes the loaded classifier. */
+  classifier: text(4096).optional(),
+  /** How strongly it guides. Default 1. */
+  classifierScale: real(bounds.classifierScale).optional(),
   /** Share of the noise after whose removal the refiner takes over, 0 to 1. Default 0.8. */
   refinerSwitchAt: real(bounds.share).optional(),
   /** Count `refinerSwitchAt` as a share of the steps, not of the noise (A1111's option). Default false. */

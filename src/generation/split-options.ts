@@ -85,7 +85,7 @@ function checkControlImages({ control, imagePrompts }: ControlInputs): void {
  * @throws `invalid-argument`, naming the option
  */
 export function splitOptions(options: TaskOptions, recommended: object = {}): SplitOptions {
-  const { startNoise, noiseSource, encoded, signal, sampler, refiner, enlarge, control, imagePrompts, ...given } =
+  const { startNoise, noiseSource, encoded, signal, sampler, refiner, classifier, enlarge, control, imagePrompts, ...given } =
     options;
   const { tensors, rest } = splitTensors(given);
   const { image, mask, ...plain } = { image: undefined, mask: undefined, ...rest };
@@ -93,6 +93,8 @@ export function splitOptions(options: TaskOptions, recommended: object = {}): Sp
     refuse('sampler', 'the name of a sampler, or an object with name and run');
   if (refiner !== undefined && typeof refiner.predict !== 'function')
     refuse('refiner', 'a loaded model; load the file or the name first');
+  if (classifier !== undefined && typeof classifier.gradient !== 'function')
+    refuse('classifier', 'a loaded classifier; load the file first');
   if (enlarge?.some((stage) => typeof stage?.model?.predict !== 'function'))
     refuse('enlarge', 'a list of stages with loaded models; load the files or the names first');
   if (startNoise !== undefined) checkTensor('startNoise', startNoise, 4);
@@ -107,6 +109,7 @@ export function splitOptions(options: TaskOptions, recommended: object = {}): Sp
     ...controls.fields,
     ...(sampler === undefined ? {} : { sampler: typeof sampler === 'string' ? sampler : sampler.name }),
     ...(refiner === undefined ? {} : { refiner: recordedModel(refiner.label) }),
+    ...(classifier === undefined ? {} : { classifier: recordedModel(classifier.label) }),
     ...(enlarge === undefined
       ? {}
       : { enlarge: enlarge.map((stage) => ({ ...definedFields(stage), model: recordedModel(stage.model.label) })) }),
@@ -133,6 +136,7 @@ export function splitOptions(options: TaskOptions, recommended: object = {}): Sp
       mask,
       tensors,
       refiner,
+      classifier,
       enlargers: enlarge?.map(({ model }) => model),
       samplerObject: isSampler(sampler) ? sampler : undefined,
       controls: controls.inputs,

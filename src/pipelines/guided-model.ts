@@ -1,5 +1,6 @@
 /** The guided model of a batch: its condition, the guidance scales and the guidance by an image, over a network; handed over to a refiner where there is one. */
 
+import { classifierTerms, classesOfModel } from './guided-by-classifier.ts';
 import { condition, encodedGuide, type Guide } from '../conditioning/condition.ts';
 import type { PictureSizes } from '../conditioning/conditioner.ts';
 import { halfMark } from '../diffusion/control/control-unit.ts';
@@ -40,6 +41,7 @@ function conditionFor(model: Model, plan: RunPlan, batch: BatchSettings): Promis
   const isSecond = model !== plan.model && !model.conditioner.readsSecondTexts;
   return condition(model, {
     ...batch,
+    ...classesOfModel(model, plan, batch),
     ...(isSecond ? { secondPrompts: undefined, secondNegatives: undefined } : {}),
     layout: layoutOf(plan),
     size: { width: plan.width, height: plan.height },
@@ -70,12 +72,13 @@ export async function conditionBatch(plan: RunPlan, batch: BatchSettings): Promi
   // Controls tell the halves of guidance apart.
   const marks = (isConditional: boolean, given: NetworkInputs | undefined): NetworkInputs | undefined =>
     marked ? { ...given, ...halfMark(isConditional) } : given;
+  const guides = classifierTerms(plan, batch);
   return (network, { concat, inputs, unconditionalInputs = inputs, imageGuidance }, terms) => {
     const image = {
       inputs: marks(true, inputs),
       unconditionalInputs: marks(false, unconditionalInputs),
       imageScale: imageGuidance,
-      terms,
+      terms: [...(terms ?? []), ...guides],
     };
     const options = { ...common, ...image, network: patchedBy(plan, model, batch, network) };
     const { num_timesteps_cond: count } = model.checkpoint.config;

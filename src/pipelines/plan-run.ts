@@ -9,6 +9,7 @@ import type { Model } from '../model/model.ts';
 import { type ChosenSampler, chooseSampler } from './choose-sampler.ts';
 import { checkSize, pictureSize } from './picture-size.ts';
 import { withoutNetworks } from './prompt-networks.ts';
+import { checkClassifier } from './guided-by-classifier.ts';
 import { type Refiner, refinerOf } from './refiner.ts';
 import { type RunControls, runControls } from './run-controls.ts';
 import { checkAdditions } from './run-denoiser.ts';
@@ -117,6 +118,7 @@ export async function planRun(model: Model, options: SplitOptions, given?: Start
   }
   const start = given ?? (await startOf(model, request, inputs, { width, height }));
   const controls = await runControls({ model, request, inputs, size: { width, height } });
+  checkClassifier(model, options, shapeOf(1));
   checkAdditions(model, request, { hasRefiner: inputs.refiner !== undefined, hasControls: controls !== undefined });
   return { ...options, request, model, batches, sampling, start, refiner, controls, width, height, shapeOf };
 }

@@ -115,6 +115,7 @@ const unsaid = [
   'quantizeDenoised',
   'classLabels',
   'refiner',
+  'classifier',
 ] as const;
 
 /** The workflow of a record. Throws `invalid-argument` for a sampler that is not known. */

@@ -1,5 +1,6 @@
 /** A picture made with any setting is made again from its record: byte for byte, and it is another picture than without the setting. */
 
+import type { Classifier } from '../../src/model/classifier.ts';
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
@@ -22,6 +23,7 @@ import { TorchGenerator } from '../../src/random/torch-generator.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
 import { type SampleControls, sampleControls } from '../control-models.ts';
 import { ifModel, ifStageOne, ifStageTwo } from '../if-models.ts';
+import { randomClassifier } from '../random-classifier.ts';
 import { reference } from '../reference.ts';
 import { classModel, layoutModel, randomModel, refinerModel, sdxlModel, vqModel } from '../random-models.ts';
 import { everySamplerSetting, type Field } from './sample-requests.ts';
@@ -37,6 +39,7 @@ let models: {
 };
 let enlarger: Model;
 let refiner: Model;
+let classifiers: Readonly<Record<'tiny' | 'classes', Classifier>>;
 let controls: SampleControls;
 let image: Image;
 let mask: Image;
@@ -54,6 +57,11 @@ before(async () => {
   models = { tiny, vq, classes, xl, layout, if: one };
   enlarger = two;
   refiner = await randomModel(refinerModel, engine, 'refiner.safetensors');
+  const { classes: classModelOpen, tiny: tinyOpen } = models;
+  const [ofTiny, ofClasses] = [tinyOpen, classModelOpen].map((model, i) =>
+    randomClassifier(engine, { channels: model.latentChannels, side: (i === 0 ? 64 : 16) / model.downsampling, classes: 5 }),
+  ) as [Promise<Classifier>, Promise<Classifier>];
+  classifiers = { tiny: await ofTiny, classes: await ofClasses };
   [image, mask] = (await Promise.all(
     ['init', 'mask'].map((name) =>
       nodeImageCodec.decode(readFileSync(reference(`diffusion/pipelines/images/${name}.png`))),
@@ -63,6 +71,7 @@ before(async () => {
 });
 after(async () => {
   await controls?.dispose();
+  for (const classifier of Object.values(classifiers)) await classifier[Symbol.asyncDispose]();
   for (const model of [...Object.values(models), refiner, enlarger]) await model.dispose();
   await engine.dispose();
 });
@@ -88,6 +97,8 @@ const noise = 'a1111-cpu';
 const ancestral = { noise, sampler: 'Euler a' };
 const small = { width: 32, height: 32, steps: 4 };
 const wide = { width: 64, height: 32 };
+const judged = { classLabels: [2], classifierScale: 900 };
+const tiles = { width: 16, height: 16 };
 const pixels = { width: 16, height: 16, steps: 2, batchSize: 2, sampler: 'DDPMScheduler' };
 const box = { class: 3, box: [0.1, 0.2, 0.5, 0.5] } as const;
 const start = (batch: number): Tensor<'float32'> => new TorchGenerator(9).randn([batch, 4, 8, 8]);
@@ -114,6 +125,15 @@ const rows: { readonly [F in Field]: readonly Row[] } = {
     { model: 'xl', options: { ...small, refined: true }, without: small },
     { model: 'xl', options: { ...small, refined: true, promptSyntax: 'a1111', prompt: '[a:b:2] car' }, without: small },
   ],
+  classifier: [
+    { options: { ...judged, judged: 'tiny' }, without: {} },
+    {
+      model: 'classes',
+      options: { ...judged, ...tiles, judged: 'classes' },
+      without: { classLabels: [2], ...tiles },
+    },
+  ],
+  classifierScale: [{ options: { ...judged, judged: 'tiny', classifierScale: 40 }, without: { classLabels: [2], judged: 'tiny' } }],
   enlarge: tasks.map((task) => ({ model: 'if', options: { ...pixels, task, enlarge: true } })),
   refinerSwitchAt: [{ model: 'xl', options: { ...small, refined: true, refinerSwitchAt: 0.3 } }],
   refinerSwitchBySteps: [
@@ -222,11 +242,12 @@ const rows: { readonly [F in Field]: readonly Row[] } = {
 const base = { task: 'txt2img', prompt: 'red apple', width: 64, height: 64, steps: 3, seed: 5, watermark: false };
 
 const complete = (given: object): TaskOptions => {
-  const { refined, enlarge, ...options } = { refined: false, enlarge: false, ...given };
+  const { refined, judged: judge, enlarge, ...options } = { refined: false, judged: undefined, enlarge: false, ...given };
   const task: { task: string; control?: string[]; imagePrompts?: string[] } = { ...base, ...options };
   return {
     ...task,
     ...(refined ? { refiner } : {}),
+    ...(judge ? { classifier: classifiers[judge as 'tiny'] } : {}),
     ...(enlarge ? { enlarge: [{ model: enlarger, steps: 2, noiseLevel: 100 }] } : {}),
     ...(task.control ? { control: task.control.map(controls.option) } : {}),
     ...(task.imagePrompts ? { imagePrompts: task.imagePrompts.map(controls.option) } : {}),
@@ -236,7 +257,11 @@ const complete = (given: object): TaskOptions => {
 };
 
 async function isMadeAgain(model: Model, options: TaskOptions, made: GeneratedImage): Promise<void> {
-  const { image, mask, startNoise, refiner: second, enlarge } = { image: undefined, mask: undefined, ...options };
+  const { image, mask, startNoise, refiner: second, classifier, enlarge } = {
+    image: undefined,
+    mask: undefined,
+    ...options,
+  };
   const record = await throughFile(made);
   assert.equal(record.refiner, second?.label);
   const { inputs: controlInputs } = splitControls(options);
@@ -244,6 +269,7 @@ async function isMadeAgain(model: Model, options: TaskOptions, made: GeneratedIm
   const request = {
     ...replayed,
     refiner: second,
+    classifier,
     ...(enlarge ? { enlarge: record.enlarge?.map((stage) => ({ ...stage, model: enlarger })) } : {}),
     ...joinControls(replayed, controlInputs),
     ...(image ? { image } : {}),

@@ -101,6 +101,8 @@ export const values: { readonly [F in Field]: fc.Arbitrary<unknown> } = {
   emptyNegative: fc.constantFrom('zeros' as const, 'encoded' as const),
   sizeConditions: fc.record({ ...sizes, negative: fc.record(sizes, { requiredKeys: [] }) }, { requiredKeys: [] }),
   refiner: fc.string({ minLength: 1, maxLength: 20 }),
+  classifier: fc.string({ minLength: 1, maxLength: 20 }),
+  classifierScale: real(bounds.classifierScale),
   refinerSwitchAt: real(bounds.share),
   refinerSwitchBySteps: fc.boolean(),
   enlarge: fc.array(

@@ -8,14 +8,15 @@ import { type ControlInputs, joinControls } from '../../generation/control-input
 import type { GivenTensors, TaskOptions } from '../../generation/inputs.ts';
 import type { GenerationRecord } from '../../generation/record.ts';
 import type { GeneratedImage, Pipeline } from '../../pipelines/events.ts';
+import type { Classifier } from '../../model/classifier.ts';
 import type { Model } from '../../model/model.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import { checkAdapters } from '../adapter-options.ts';
 import { type CliContext, defineCommand } from '../command.ts';
 import { checkControls, closeControls, controlOptions, openControls } from '../control-options.ts';
 import { imageTensorFlags, readImageTensors } from '../image-tensors.ts';
-import { disposeAll, loadNamedModel, loadRefiner, loadStages } from '../generation.ts';
-import { modelOptions, refinerOption } from '../generation-options.ts';
+import { disposeAll, loadNamedModel, loadRefiner, loadStages, namedClassifier } from '../generation.ts';
+import { classifierOption, modelOptions, refinerOption } from '../generation-options.ts';
 import { cascadeOptions } from '../stage-flags.ts';
 import { flag, type OptionValues, text, UsageError } from '../options.ts';
 import { pictureFiles } from '../output-files.ts';
@@ -27,6 +28,7 @@ import { createStopwatch } from '../stopwatch.ts';
 const options = {
   ...modelOptions,
   ...refinerOption,
+  ...classifierOption,
   enlarge: cascadeOptions.enlarge,
   ...imageTensorFlags,
   ...controlOptions,
@@ -150,10 +152,12 @@ async function startAgain(
   {
     model,
     refiner,
+    classifier,
     stages,
   }: {
     readonly model: Model;
     readonly refiner: Model | undefined;
+    readonly classifier: Classifier | undefined;
     readonly stages: readonly Model[];
   },
   record: GenerationRecord,
@@ -169,6 +173,7 @@ async function startAgain(
   const options = {
     ...replayRequest(record),
     refiner,
+    classifier,
     ...(record.enlarge ? { enlarge: record.enlarge.map((stage, i) => ({ ...stage, model: stages[i] })) } : {}),
     ...joinControls(record, controls),
     ...(values.noSafety ? { safety: false } : {}),
@@ -197,16 +202,22 @@ async function makeAgain(context: CliContext, record: GenerationRecord, values: 
     precision: values.precision ?? record.precision,
   });
   let refiner: Model | undefined;
+  let classifier: Classifier | undefined;
   let controls: ControlInputs | undefined;
   let stages: readonly Model[] = [];
   try {
     checkAdapters(record, model);
     if (record.refiner !== undefined)
       refiner = await loadRefiner(context, await modelPath(record.refiner, values.refiner, '--refiner'), model, values);
+    if (record.classifier !== undefined)
+      classifier = await namedClassifier(
+        await modelPath(record.classifier, values.classifier, '--classifier'),
+        model,
+      );
     stages = await loadStages(context, await stagePaths(record, values), model, values);
     controls = await openControls(model, values);
     await checkControls(record, controls);
-    for await (const event of await startAgain({ model, refiner, stages }, record, values, controls, context.signal)) {
+    for await (const event of await startAgain({ model, refiner, classifier, stages }, record, values, controls, context.signal)) {
       if (event.kind === 'step') progress.step('sampling', event.step, event.steps);
       const made = event.kind === 'result' ? event.images[record.index] : undefined;
       if (made) return { ...made, record };
@@ -214,6 +225,7 @@ async function makeAgain(context: CliContext, record: GenerationRecord, values: 
   } finally {
     progress.clear();
     await refiner?.dispose();
+    await classifier?.[Symbol.asyncDispose]();
     await disposeAll(stages);
     if (controls) await closeControls(controls);
     await model.dispose();

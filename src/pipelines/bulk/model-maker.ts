@@ -21,7 +21,15 @@ export interface ModelMakerOptions {
   /** Settings of every picture. */
   readonly settings?: Pick<
     TextToImageOptions,
-    'steps' | 'sampler' | 'eta' | 'guidanceScale' | 'width' | 'height' | 'negativePrompt'
+    | 'steps'
+    | 'sampler'
+    | 'eta'
+    | 'guidanceScale'
+    | 'width'
+    | 'height'
+    | 'negativePrompt'
+    | 'classifier'
+    | 'classifierScale'
   >;
   readonly onStep?: ((step: number, steps: number) => void) | undefined;
 }
@@ -44,17 +52,18 @@ export function modelMaker(options: ModelMakerOptions): BulkMaker {
     );
   const drawn = (index: number): number =>
     classes ? atIndex(classes, index) : new TorchGenerator(pictureSeed(seed, index)).integer(0, classCount ?? 1);
+  const isOfClasses = kind === 'class' || settings.classifier !== undefined;
   const { width = model.nativeSize, height = model.nativeSize } = settings;
   return {
     width,
     height,
-    classOf: kind === 'class' ? drawn : undefined,
+    classOf: isOfClasses ? drawn : undefined,
     async make(indices, signal) {
       const request: TextToImageOptions = {
         sampler: 'ddim',
         ...settings,
         ...(kind === 'txt2img' ? { prompt: indices.map((index) => atIndex(prompts ?? [''], index)) } : {}),
-        ...(kind === 'class' ? { classLabels: indices.map(drawn) } : {}),
+        ...(isOfClasses ? { classLabels: indices.map(drawn) } : {}),
         // A seed for each picture, so that a picture does not depend on the others of its batch.
         noise: 'diffusers',
         bytes: 'compvis',
