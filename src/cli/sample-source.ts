@@ -196,8 +196,11 @@ async function modelSource(path: string, values: Values, run: SampleContext): Pr
     facts: {
       ema,
       ...settings,
-      ...(values.classifier ? { classifier: await fileFacts(values.classifier), classifierScale: classifierScale ?? 1 } : {}),
-      ...(values.prompts ? { prompts: await fileFacts(values.prompts) } : {}) },
+      ...(values.classifier
+        ? { classifier: await fileFacts(values.classifier), classifierScale: classifierScale ?? 1 }
+        : {}),
+      ...(values.prompts ? { prompts: await fileFacts(values.prompts) } : {}),
+    },
     async close() {
       await classifier?.[Symbol.asyncDispose]();
       await model.dispose();

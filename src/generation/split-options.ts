@@ -85,8 +85,19 @@ function checkControlImages({ control, imagePrompts }: ControlInputs): void {
  * @throws `invalid-argument`, naming the option
  */
 export function splitOptions(options: TaskOptions, recommended: object = {}): SplitOptions {
-  const { startNoise, noiseSource, encoded, signal, sampler, refiner, classifier, enlarge, control, imagePrompts, ...given } =
-    options;
+  const {
+    startNoise,
+    noiseSource,
+    encoded,
+    signal,
+    sampler,
+    refiner,
+    classifier,
+    enlarge,
+    control,
+    imagePrompts,
+    ...given
+  } = options;
   const { tensors, rest } = splitTensors(given);
   const { image, mask, ...plain } = { image: undefined, mask: undefined, ...rest };
   if (sampler !== undefined && typeof sampler !== 'string' && !isSampler(sampler))

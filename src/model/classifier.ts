@@ -57,11 +57,7 @@ export async function openClassifier({ engine, config, weights }: ClassifierOpti
  * The classifier that latent-diffusion's `NoisyLatentImageClassifier` makes from a diffusion model's UNet: its first half over the latents alone,
  * with the head that the weights have. Throws `weights-mismatch` where they have none.
  */
-export function latentClassifierConfig(
-  unet: UNetConfig,
-  weights: WeightSource,
-  latentSide: number,
-): EncoderUNetConfig {
+export function latentClassifierConfig(unet: UNetConfig, weights: WeightSource, latentSide: number): EncoderUNetConfig {
   const shapeOf = (name: string): readonly number[] | undefined => weights.entries.get(name)?.shape;
   const heads: readonly (readonly [EncoderUNetConfig['pool'], number | undefined])[] = [
     ['attention', shapeOf('out.2.c_proj.weight')?.[0]],
@@ -79,7 +75,9 @@ export function latentClassifierConfig(
   return validated(
     encoderUNetConfigSchema,
     {
-      ...Object.fromEntries(Object.entries(unet).filter(([name, value]) => known.has(name) && !(name === 'num_heads' && value === -1))),
+      ...Object.fromEntries(
+        Object.entries(unet).filter(([name, value]) => known.has(name) && !(name === 'num_heads' && value === -1)),
+      ),
       kind: 'encoder_unet',
       image_size: latentSide,
       in_channels: unet.out_channels,

@@ -18,8 +18,16 @@ const tiny = reference('diffusion/pipelines/tiny.ckpt');
 /** As Lightning saves the original: the classifier under `model.`, the diffusion model beside it. */
 async function writeClassifier(path: string): Promise<void> {
   const checkpoint = await openCheckpointAt(tiny);
-  const { model_channels, num_res_blocks, attention_resolutions, channel_mult, num_heads, num_head_channels, norm_num_groups, out_channels } =
-    ldmUNet(checkpoint.config.unet_config);
+  const {
+    model_channels,
+    num_res_blocks,
+    attention_resolutions,
+    channel_mult,
+    num_heads,
+    num_head_channels,
+    norm_num_groups,
+    out_channels,
+  } = ldmUNet(checkpoint.config.unet_config);
   await checkpoint.close();
   const config = encoderUNetConfigSchema.parse({
     kind: 'encoder_unet',
@@ -37,14 +45,31 @@ async function writeClassifier(path: string): Promise<void> {
   });
   const weights = initialWeights(networkParameters(config), 3);
   const entries = [...weights.entries.values()].map((entry) => ({ ...entry, name: `model.${entry.name}` }));
-  await writeFileAtomic(path, writeSafetensors(entries, ({ name }) => weights.read(name.slice('model.'.length))));
+  await writeFileAtomic(
+    path,
+    writeSafetensors(entries, ({ name }) => weights.read(name.slice('model.'.length))),
+  );
 }
 
 test('a latent classifier guides txt2img and sample, is in the record, and replay takes it again', async (context) => {
   const folder = temporaryFolder(context);
   const classifier = join(folder, 'judge.safetensors');
   await writeClassifier(classifier);
-  const run = ['a cat', '--model', tiny, '--steps', '2', '--seed', '4', '--quiet', '--no-watermark', '--W', '64', '--H', '64'];
+  const run = [
+    'a cat',
+    '--model',
+    tiny,
+    '--steps',
+    '2',
+    '--seed',
+    '4',
+    '--quiet',
+    '--no-watermark',
+    '--W',
+    '64',
+    '--H',
+    '64',
+  ];
   const guide = ['--classifier', classifier, '--class', '3'];
   const picture = async (name: string, more: readonly string[]): Promise<Buffer> => {
     const made = await sd(['txt2img', ...run, ...more, '--output', join(folder, name)]);
@@ -60,9 +85,28 @@ test('a latent classifier guides txt2img and sample, is in the record, and repla
     ];
     assert.ok(!one.equals(other) && !one.equals(plain), sampler);
   }
-  const again = await sd(['replay', join(folder, 'ddim.png'), '--model', tiny, '--classifier', classifier, '--skip_save', '--quiet']);
+  const again = await sd([
+    'replay',
+    join(folder, 'ddim.png'),
+    '--model',
+    tiny,
+    '--classifier',
+    classifier,
+    '--skip_save',
+    '--quiet',
+  ]);
   assert.equal(again.code, 0, again.err);
-  const sample = ['sample', '--model', tiny, '--prompts', join(folder, 'prompts.txt'), '--steps', '2', '--quiet', ...guide];
+  const sample = [
+    'sample',
+    '--model',
+    tiny,
+    '--prompts',
+    join(folder, 'prompts.txt'),
+    '--steps',
+    '2',
+    '--quiet',
+    ...guide,
+  ];
   writeFileSync(join(folder, 'prompts.txt'), 'a cat\na dog\n');
   const bulk = await sd([...sample, '--width', '64', '--height', '64', '--outdir', join(folder, 'set')]);
   assert.equal(bulk.code, 0, bulk.err);

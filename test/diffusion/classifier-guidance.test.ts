@@ -66,25 +66,43 @@ test("DDIM with the term is guided-diffusion's ddim_sample with condition_score,
   let next = await run.next();
   while (!next.done) next = await run.next();
   for (const parameterization of ['eps', 'x0', 'v'] as const)
-    assert.ok(maxDifference(await last(sampleDdim(guided(parameterization), start, steps)), next.value) < 2e-4, parameterization);
+    assert.ok(
+      maxDifference(await last(sampleDdim(guided(parameterization), start, steps)), next.value) < 2e-4,
+      parameterization,
+    );
 });
 
 test('in sigma space the denoised latent moves by sigma² times the gradient with respect to x', async () => {
   const sigma = schedule.sigmaOfTimestep(7);
   const x = { ...start, data: start.data.map((value) => value * sigma) };
-  const plain = guidedModel({ network: async ({ x: given, timesteps: told }) => noiseOf(given, told.data[0] as number), schedule, parameterization: 'eps', condition: {} });
+  const plain = guidedModel({
+    network: async ({ x: given, timesteps: told }) => noiseOf(given, told.data[0] as number),
+    schedule,
+    parameterization: 'eps',
+    condition: {},
+  });
   const [moved, still] = [await denoiser(guided('eps'))(x, sigma), await denoiser(plain)(x, sigma)];
   const level = schedule.alphaBarAt(7);
   const state = { ...x, data: x.data.map((value) => value * Math.sqrt(level)) };
   const { data: slope } = await gradient(state, 7);
   // d log p / dx = sqrt(alpha_bar) d log p / dx_t
-  const wanted = { ...x, data: still.data.map((value, i) => value + 2 * sigma ** 2 * Math.sqrt(level) * (slope[i] as number)) };
+  const wanted = {
+    ...x,
+    data: still.data.map((value, i) => value + 2 * sigma ** 2 * Math.sqrt(level) * (slope[i] as number)),
+  };
   assert.ok(maxDifference(moved, wanted) < 1e-4);
 });
 
 test('a model that predicts a flow is refused', async () => {
   await assert.rejects(
-    async () => guidedModel({ network: async ({ x }) => x as Latent, schedule, parameterization: 'flow' as Parameterization, condition: {}, terms: [classifierGuidance(gradient, 1)] }).predict(start, 3),
+    async () =>
+      guidedModel({
+        network: async ({ x }) => x as Latent,
+        schedule,
+        parameterization: 'flow' as Parameterization,
+        condition: {},
+        terms: [classifierGuidance(gradient, 1)],
+      }).predict(start, 3),
     /cannot guide a model that predicts flow/,
   );
 });
@@ -103,7 +121,10 @@ test("the classifier's gradient is that of the log-probability, by finite differ
   };
   const { data } = await classifier.gradient(start, 9, labels);
   for (const at of [0, 17, 60]) {
-    const moved = (by: number): Latent => ({ ...start, data: start.data.map((value, i) => (i === at ? value + by : value)) });
+    const moved = (by: number): Latent => ({
+      ...start,
+      data: start.data.map((value, i) => (i === at ? value + by : value)),
+    });
     const slope = ((await logProbability(moved(0.02))) - (await logProbability(moved(-0.02)))) / 0.04;
     assert.ok(Math.abs(slope - (data[at] as number)) < 2e-4, `${at}: ${slope} ${data[at]}`);
   }

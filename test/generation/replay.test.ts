@@ -59,7 +59,11 @@ before(async () => {
   refiner = await randomModel(refinerModel, engine, 'refiner.safetensors');
   const { classes: classModelOpen, tiny: tinyOpen } = models;
   const [ofTiny, ofClasses] = [tinyOpen, classModelOpen].map((model, i) =>
-    randomClassifier(engine, { channels: model.latentChannels, side: (i === 0 ? 64 : 16) / model.downsampling, classes: 5 }),
+    randomClassifier(engine, {
+      channels: model.latentChannels,
+      side: (i === 0 ? 64 : 16) / model.downsampling,
+      classes: 5,
+    }),
   ) as [Promise<Classifier>, Promise<Classifier>];
   classifiers = { tiny: await ofTiny, classes: await ofClasses };
   [image, mask] = (await Promise.all(
@@ -133,7 +137,9 @@ const rows: { readonly [F in Field]: readonly Row[] } = {
       without: { classLabels: [2], ...tiles },
     },
   ],
-  classifierScale: [{ options: { ...judged, judged: 'tiny', classifierScale: 40 }, without: { classLabels: [2], judged: 'tiny' } }],
+  classifierScale: [
+    { options: { ...judged, judged: 'tiny', classifierScale: 40 }, without: { classLabels: [2], judged: 'tiny' } },
+  ],
   enlarge: tasks.map((task) => ({ model: 'if', options: { ...pixels, task, enlarge: true } })),
   refinerSwitchAt: [{ model: 'xl', options: { ...small, refined: true, refinerSwitchAt: 0.3 } }],
   refinerSwitchBySteps: [
@@ -242,7 +248,12 @@ const rows: { readonly [F in Field]: readonly Row[] } = {
 const base = { task: 'txt2img', prompt: 'red apple', width: 64, height: 64, steps: 3, seed: 5, watermark: false };
 
 const complete = (given: object): TaskOptions => {
-  const { refined, judged: judge, enlarge, ...options } = { refined: false, judged: undefined, enlarge: false, ...given };
+  const {
+    refined,
+    judged: judge,
+    enlarge,
+    ...options
+  } = { refined: false, judged: undefined, enlarge: false, ...given };
   const task: { task: string; control?: string[]; imagePrompts?: string[] } = { ...base, ...options };
   return {
     ...task,
@@ -257,7 +268,14 @@ const complete = (given: object): TaskOptions => {
 };
 
 async function isMadeAgain(model: Model, options: TaskOptions, made: GeneratedImage): Promise<void> {
-  const { image, mask, startNoise, refiner: second, classifier, enlarge } = {
+  const {
+    image,
+    mask,
+    startNoise,
+    refiner: second,
+    classifier,
+    enlarge,
+  } = {
     image: undefined,
     mask: undefined,
     ...options,

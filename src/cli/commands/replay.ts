@@ -210,14 +210,17 @@ async function makeAgain(context: CliContext, record: GenerationRecord, values: 
     if (record.refiner !== undefined)
       refiner = await loadRefiner(context, await modelPath(record.refiner, values.refiner, '--refiner'), model, values);
     if (record.classifier !== undefined)
-      classifier = await namedClassifier(
-        await modelPath(record.classifier, values.classifier, '--classifier'),
-        model,
-      );
+      classifier = await namedClassifier(await modelPath(record.classifier, values.classifier, '--classifier'), model);
     stages = await loadStages(context, await stagePaths(record, values), model, values);
     controls = await openControls(model, values);
     await checkControls(record, controls);
-    for await (const event of await startAgain({ model, refiner, classifier, stages }, record, values, controls, context.signal)) {
+    for await (const event of await startAgain(
+      { model, refiner, classifier, stages },
+      record,
+      values,
+      controls,
+      context.signal,
+    )) {
       if (event.kind === 'step') progress.step('sampling', event.step, event.steps);
       const made = event.kind === 'result' ? event.images[record.index] : undefined;
       if (made) return { ...made, record };
