@@ -5,7 +5,6 @@ import { type ControlInputs, joinControls } from '../generation/control-inputs.t
 import type { TaskOptions } from '../generation/inputs.ts';
 import { presetText } from '../generation/presets.ts';
 import type { Task } from '../generation/request.ts';
-import type { Classifier } from '../model/classifier.ts';
 import type { Model } from '../model/model.ts';
 import type { CliContext } from './command.ts';
 import { closeControls, controlFieldsOf, openControls } from './control-options.ts';
@@ -18,6 +17,7 @@ import { requestValues } from './request-flags.ts';
 import { consume } from './consume-run.ts';
 import { type Prompts, readPrompts } from './prompts.ts';
 import { stageSettings } from './stage-flags.ts';
+import { openRunModels, type RunModels } from './run-models.ts';
 import { createStopwatch } from './stopwatch.ts';
 
 /** Loads the model the options name, with its engine. Dispose of it. */
@@ -49,51 +49,6 @@ export async function loadNamedModel(
     await engine.dispose();
     throw error;
   }
-}
-
-/** Loads a run's second model on the engine of the first. Dispose of it. */
-export async function loadRefiner(
-  context: CliContext,
-  name: string | undefined,
-  model: Model,
-  values: { readonly quiet: boolean; readonly json: boolean },
-): Promise<Model | undefined> {
-  if (name === undefined) return undefined;
-  const { loadModel } = await import('../model/load-model-node.ts');
-  const { pullOptions } = await import('./download-progress.ts');
-  const hub = await pullOptions(context, { quiet: values.quiet || values.json });
-  return loadModel(name, { engine: model.networks.engine, precision: model.precision, hub });
-}
-
-/** Loads the classifier that guides a run. Dispose of it. */
-export async function namedClassifier(path: string | undefined, model: Model): Promise<Classifier | undefined> {
-  if (path === undefined) return undefined;
-  const { loadClassifier } = await import('../model/load-classifier-node.ts');
-  return loadClassifier(path, model);
-}
-
-/** Loads the stages of a cascade on the engine of the first model. Dispose of them. Those that were loaded before one fails are freed. */
-export async function loadStages(
-  context: CliContext,
-  names: readonly string[],
-  model: Model,
-  values: { readonly quiet: boolean; readonly json: boolean },
-): Promise<readonly Model[]> {
-  const stages: Model[] = [];
-  try {
-    for (const name of names) {
-      const stage = await loadRefiner(context, name, model, values);
-      if (stage) stages.push(stage);
-    }
-    return stages;
-  } catch (error) {
-    await disposeAll(stages);
-    throw error;
-  }
-}
-
-export async function disposeAll(models: readonly Model[]): Promise<void> {
-  for (const model of models) await model.dispose();
 }
 
 export interface Run {
@@ -141,14 +96,11 @@ export async function runGeneration(context: CliContext, run: Run): Promise<numb
   const progress = createProgress(context.err, context.now, values.quiet || values.json);
   progress.stage('loading');
   const model = await (run.load?.() ?? loadNamedModel(context, { ...values, loras }));
-  let refiner: Model | undefined;
-  let classifier: Classifier | undefined;
+  let others: RunModels | undefined;
   let controls: ControlInputs | undefined;
-  let stages: readonly Model[] = [];
   try {
-    refiner = await loadRefiner(context, values.refiner, model, values);
-    classifier = await namedClassifier(values.classifier, model);
-    stages = await loadStages(context, values.enlarge ?? [], model, values);
+    others = await openRunModels(context, values, model, values);
+    const { refiner, classifier, stages } = others;
     controls = await openControls(model, values);
     watch.end('load');
     checkPrompt(model, prompts.lines, values);
@@ -186,9 +138,7 @@ export async function runGeneration(context: CliContext, run: Run): Promise<numb
     return 0;
   } finally {
     progress.clear();
-    await refiner?.dispose();
-    await classifier?.[Symbol.asyncDispose]();
-    await disposeAll(stages);
+    await others?.[Symbol.asyncDispose]();
     if (controls) await closeControls(controls);
     await model.dispose();
   }

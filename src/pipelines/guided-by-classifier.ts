@@ -50,7 +50,9 @@ export function checkClassifier(model: Model, { request, inputs }: Guided, laten
   if (!classLabels) throw refused(`${classifier.label} guides towards classes, and none was given. Give classLabels.`);
   const wrong = classLabels.find((label) => label >= classifier.classes);
   if (wrong !== undefined)
-    throw refused(`The class is ${wrong}; the classifier ${classifier.label} has the classes 0 to ${classifier.classes - 1}.`);
+    throw refused(
+      `The class is ${wrong}; the classifier ${classifier.label} has the classes 0 to ${classifier.classes - 1}.`,
+    );
   const [, channels, height, width] = latent;
   if (channels !== classifier.channels || height !== classifier.side || width !== classifier.side)
     throw refused(

@@ -8,20 +8,20 @@ import { type ControlInputs, joinControls } from '../../generation/control-input
 import type { GivenTensors, TaskOptions } from '../../generation/inputs.ts';
 import type { GenerationRecord } from '../../generation/record.ts';
 import type { GeneratedImage, Pipeline } from '../../pipelines/events.ts';
-import type { Classifier } from '../../model/classifier.ts';
 import type { Model } from '../../model/model.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import { checkAdapters } from '../adapter-options.ts';
 import { type CliContext, defineCommand } from '../command.ts';
 import { checkControls, closeControls, controlOptions, openControls } from '../control-options.ts';
 import { imageTensorFlags, readImageTensors } from '../image-tensors.ts';
-import { disposeAll, loadNamedModel, loadRefiner, loadStages, namedClassifier } from '../generation.ts';
+import { loadNamedModel } from '../generation.ts';
 import { classifierOption, modelOptions, refinerOption } from '../generation-options.ts';
 import { cascadeOptions } from '../stage-flags.ts';
 import { flag, type OptionValues, text, UsageError } from '../options.ts';
 import { pictureFiles } from '../output-files.ts';
 import { comparePicture, reportDifference } from '../compare-picture.ts';
 import { createProgress } from '../progress.ts';
+import { openRunModels, type RunModels } from '../run-models.ts';
 import { checkWork } from '../replay-work.ts';
 import { createStopwatch } from '../stopwatch.ts';
 
@@ -149,17 +149,8 @@ async function recordedTensors(values: Values, digests: GenerationRecord['digest
 
 /** Starts the run that makes the batch of the picture again, and only that batch; of those before it only the noise is drawn. */
 async function startAgain(
-  {
-    model,
-    refiner,
-    classifier,
-    stages,
-  }: {
-    readonly model: Model;
-    readonly refiner: Model | undefined;
-    readonly classifier: Classifier | undefined;
-    readonly stages: readonly Model[];
-  },
+  model: Model,
+  { refiner, classifier, stages }: RunModels,
   record: GenerationRecord,
   values: Values,
   controls: ControlInputs,
@@ -201,35 +192,27 @@ async function makeAgain(context: CliContext, record: GenerationRecord, values: 
     ema: values.ema || record.ema === true,
     precision: values.precision ?? record.precision,
   });
-  let refiner: Model | undefined;
-  let classifier: Classifier | undefined;
+  let others: RunModels | undefined;
   let controls: ControlInputs | undefined;
-  let stages: readonly Model[] = [];
   try {
     checkAdapters(record, model);
-    if (record.refiner !== undefined)
-      refiner = await loadRefiner(context, await modelPath(record.refiner, values.refiner, '--refiner'), model, values);
-    if (record.classifier !== undefined)
-      classifier = await namedClassifier(await modelPath(record.classifier, values.classifier, '--classifier'), model);
-    stages = await loadStages(context, await stagePaths(record, values), model, values);
+    const { refiner, classifier } = record;
+    const named = {
+      refiner: refiner && (await modelPath(refiner, values.refiner, '--refiner')),
+      classifier: classifier && (await modelPath(classifier, values.classifier, '--classifier')),
+      enlarge: await stagePaths(record, values),
+    };
+    others = await openRunModels(context, named, model, values);
     controls = await openControls(model, values);
     await checkControls(record, controls);
-    for await (const event of await startAgain(
-      { model, refiner, classifier, stages },
-      record,
-      values,
-      controls,
-      context.signal,
-    )) {
+    for await (const event of await startAgain(model, others, record, values, controls, context.signal)) {
       if (event.kind === 'step') progress.step('sampling', event.step, event.steps);
       const made = event.kind === 'result' ? event.images[record.index] : undefined;
       if (made) return { ...made, record };
     }
   } finally {
     progress.clear();
-    await refiner?.dispose();
-    await classifier?.[Symbol.asyncDispose]();
-    await disposeAll(stages);
+    await others?.[Symbol.asyncDispose]();
     if (controls) await closeControls(controls);
     await model.dispose();
   }
