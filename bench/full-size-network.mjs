@@ -4,16 +4,21 @@
  * process, a fingerprint of the output. Plain JavaScript, so that no loader is in the measured process.
  *
  *     node bench/full-size-network.mjs unet|vae|text CHECKPOINT.safetensors [runs] [size] [threads] [precision] [OUTPUT.f32]
+ *         [--batch N] [--token-merging R]
+ *
+ * A batch of the UNet is one of samples: two (the default) are one picture with guidance.
  *
  * With a file for the output, another run's output can be compared with it: `output.error` is then the root mean square of the difference
  * over that of the values in the file; the file is written where it does not exist.
  */
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
 import { createNodeEngine } from 'stable-diffusion-ts/engine/node';
 import { networkDefinition } from 'stable-diffusion-ts/models';
 import { float32, tensor } from 'stable-diffusion-ts/tensor';
 import { openCheckpointAt } from 'stable-diffusion-ts/weights/node';
+import { tokenMerging } from '../dist/extensions/token-merging.js';
 
 /** The inputs that every side computes on: waves, so that nobody needs another's random numbers. */
 function wave(shape, frequency) {
@@ -24,9 +29,15 @@ function wave(shape, frequency) {
   );
 }
 
+const { positionals, values } = parseArgs({
+  options: { batch: { type: 'string', default: '2' }, 'token-merging': { type: 'string' } },
+  allowPositionals: true,
+});
 const [part = '', file = '', runs = '3', size = '512', threads = '2', precision = 'float32', compared = ''] =
-  process.argv.slice(2);
+  positionals;
 const side = Number(size) / 8;
+const batch = Number(values.batch);
+const ratio = values['token-merging'];
 
 /** With guidance the UNet and the text encoder see two samples. */
 const networks = {
@@ -36,9 +47,9 @@ const networks = {
     graph: 'forward',
     output: 'out',
     inputs: {
-      x: wave([2, 4, side, side], 12.9898),
-      timesteps: float32([2], [500, 500]),
-      context: wave([2, 77, 768], 78.233),
+      x: wave([batch, 4, side, side], 12.9898),
+      timesteps: float32([batch], new Array(batch).fill(500)),
+      context: wave([batch, 77, 768], 78.233),
     },
   },
   vae: {
@@ -63,6 +74,9 @@ const networks = {
   },
 };
 
+/** Graphs with merged tokens are of one size. */
+const merging = (share) => ({ extensions: [tokenMerging({ ratio: share })], size: [side, side] });
+
 async function load({ of, stage, graph, output }) {
   const engine = createNodeEngine({ threads: Number(threads) });
   const checkpoint = await openCheckpointAt(file);
@@ -70,7 +84,7 @@ async function load({ of, stage, graph, output }) {
   const program = await engine.compile(
     networkDefinition(config)
       .parts(config)
-      [graph]({ outputs: [output] }),
+      [graph]({ outputs: [output], ...(ratio ? merging(Number(ratio)) : {}) }),
     checkpoint.parts[of],
     { precision },
   );

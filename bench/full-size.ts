@@ -9,10 +9,10 @@
  * openvino from PyPI; one that is not installed is left out, and said so. OpenVINO needs 8 GB of memory, its conversion more.
  */
 
-import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { type Measured, madeUpCheckpoint, measure, median, warm } from './measured.ts';
 
 const root = join(import.meta.dirname, '..');
 const folder = process.env['SD_FULL_SIZE'] ?? join(root, 'build/full-size');
@@ -26,14 +26,6 @@ const { values } = parseArgs({
   },
 });
 const { runs, threads, cache } = values;
-
-interface Measured {
-  readonly load: number;
-  readonly runs: readonly number[];
-  readonly cpu: readonly number[];
-  readonly peak_bytes: number;
-  readonly output: { readonly mean: number; readonly rms: number };
-}
 
 const file = (dtype: 'f32' | 'f16'): string => join(folder, `full-${dtype}.safetensors`);
 const peer = (script: string, part: string, ...more: string[]): readonly string[] => [
@@ -67,33 +59,10 @@ const sides: Readonly<Record<string, (part: string) => readonly string[]>> = {
 };
 const [first = ''] = Object.keys(sides);
 
-function measure([command = '', ...args]: readonly string[]): Measured | undefined {
-  const { status, stdout, stderr } = spawnSync(command, args, { encoding: 'utf8', cwd: root });
-  if (status === 0) return JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Measured;
-  console.error(stderr.trim().split('\n').at(-1));
-  return undefined;
-}
-
-const median = (list: readonly number[]): number => {
-  const sorted = list.toSorted((a, b) => a - b);
-  const middle = sorted.length / 2;
-  return ((sorted[Math.floor(middle)] ?? Number.NaN) + (sorted[Math.ceil(middle) - 1] ?? Number.NaN)) / 2;
-};
-/** The first run lays out memory. */
-const warm = (list: readonly number[]): readonly number[] => (list.length > 1 ? list.slice(1) : list);
 const load = (): string =>
   existsSync('/proc/loadavg') ? readFileSync('/proc/loadavg', 'utf8').split(' ').slice(0, 1).join() : '?';
 
-for (const dtype of ['f32', 'f16'] as const) {
-  if (existsSync(file(dtype))) continue;
-  mkdirSync(folder, { recursive: true });
-  const made = spawnSync(
-    process.execPath,
-    ['--import', './tools/typescript.mjs', 'bench/full-size-weights.ts', '--dtype', dtype, '--out', file(dtype)],
-    { cwd: root, stdio: 'inherit' },
-  );
-  if (made.status !== 0) throw new Error(`${file(dtype)} could not be made.`);
-}
+for (const dtype of ['f32', 'f16'] as const) madeUpCheckpoint(folder, dtype);
 
 const results: Record<string, Record<string, Measured[]>> = {};
 for (const part of values.parts.split(',')) {
