@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the pocket model from nothing: autoencoder on tiles, then on whole pictures, then UNet and text encoder, then its measures.
+# Makes the pocket model from nothing: autoencoder on colours, on tiles, on whole pictures, then UNet and text encoder, then its measures.
 # Every stage goes on where it was stopped, so run it again after Ctrl-C, a crash or a restart, until it says that it is done.
 #
 #     examples/train-pocket/train.sh [FOLDER]        (default: pocket-run; data in FOLDER/data)
@@ -18,6 +18,7 @@ if [ ! -f data/captioned/metadata.jsonl ]; then
   npm install --prefix emoji --no-audit --no-fund @lobehub/fluent-emoji-3d emojibase-data
   run "$recipes/prepare-data.ts" emoji/node_modules data
 fi
+train autoencoder-colours ae0
 train autoencoder-tiles ae1
 train autoencoder-pictures ae2
 train pocket pocket

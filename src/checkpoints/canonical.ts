@@ -36,6 +36,7 @@ import { lpipsWeights } from './lpips-weights.ts';
 import { renamed } from './rename.ts';
 import { withNames, withoutPrefix } from '../weights/view.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
+import { partPrefixes } from '../weights/part-prefixes.ts';
 
 export type LayoutName = 'compvis' | 'diffusers' | 'transformers' | 'openai-clip' | 'taesd';
 
@@ -45,13 +46,6 @@ export interface CanonicalWeights {
   readonly prefix: string;
   readonly source: WeightSource;
 }
-
-/** The prefix of each part of a CompVis checkpoint. */
-export const partPrefixes = {
-  unet: 'model.diffusion_model.',
-  first_stage: 'first_stage_model.',
-  cond_stage: 'cond_stage_model.',
-} as const;
 
 const { unet, first_stage: firstStage, cond_stage: condStage } = partPrefixes;
 
@@ -77,7 +71,7 @@ const prefixesOf: { readonly [K in NetworkKind]: readonly string[] } = {
   t5_encoder: [condStage],
   class_embedder: [condStage],
   spatial_rescaler: [condStage],
-  openai_clip: ['cond_stage_model.model.', 'module.'],
+  openai_clip: [`${condStage}model.`, 'module.'],
   clip_vision: [],
   safety_checker: ['safety_checker.'],
   if_safety_checker: [],

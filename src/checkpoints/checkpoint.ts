@@ -21,7 +21,7 @@ import { configError, isMapping, type Mapping } from '../config/validate.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { assembledConfig, assertPredictsLatents, type CheckpointKind, checkpointKind } from './assembled-config.ts';
 import { explicitTextFields, textFields } from './text-fields.ts';
-import { canonicalWeights, type LayoutName, partPrefixes } from './canonical.ts';
+import { canonicalWeights, type LayoutName } from './canonical.ts';
 import { type DetectedNetwork, detectNetwork, unknownNetwork } from './detect.ts';
 import { notAModel } from './family.ts';
 import { emaCoverage, withEmaWeights } from './ema.ts';
@@ -39,6 +39,7 @@ import { ignoredReason } from './report.ts';
 import { unusedTextProjection } from './text-projection.ts';
 import { withNames } from '../weights/view.ts';
 import type { MetadataValue, WeightSource } from '../weights/weight-source.ts';
+import { partPrefixes } from '../weights/part-prefixes.ts';
 
 /** The weights of each part by name. `checkpointNetworks` pairs them with their configurations. */
 export interface CheckpointParts {

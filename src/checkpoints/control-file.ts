@@ -17,12 +17,13 @@ import { toFloat32 } from '../tensor/convert.ts';
 import { tensor } from '../tensor/tensor.ts';
 import { aliased, type ViewEntry, weightView, withNames, withoutPrefix } from '../weights/view.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
-import { partPrefixes } from './canonical.ts';
+
 import { detectNetwork } from './detect.ts';
 import { hasPrefix } from './infer/shapes.ts';
 import { gligenMap } from './layouts/gligen.ts';
 import { ipAdapterMap } from './layouts/ip-adapter.ts';
 import { renamed } from './rename.ts';
+import { partPrefixes } from '../weights/part-prefixes.ts';
 
 export type ControlConfig = ControlNetConfig | T2IAdapterConfig | T2IStyleConfig | IpAdapterConfig | GligenConfig;
 

@@ -1,7 +1,7 @@
 /** The weights of an opened checkpoint in either layout, for writing: one CompVis file, or the components of a diffusers folder. */
 
 import { ldmUNet } from '../config/network-config.ts';
-import { partPrefixes } from './canonical.ts';
+
 import type { Checkpoint } from './checkpoint.ts';
 import { autoencoderMap } from './layouts/autoencoder.ts';
 import { clipTextMap } from './layouts/clip-text.ts';
@@ -13,6 +13,7 @@ import { renamed } from './rename.ts';
 import { singleCondition } from '../config/conditioner-parts.ts';
 import { joined, withPrefix } from '../weights/view.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
+import { partPrefixes } from '../weights/part-prefixes.ts';
 
 /**
  * Every part under its CompVis prefix, and with `scale_by_std` the buffer `scale_factor`, which is then absent from the YAML. The safety checker is no

@@ -6,7 +6,7 @@
 import { inferDptHybrid, isDptHybrid } from './infer/dpt-hybrid.ts';
 import { clipImageEmbedderConfigSchema, type NetworkConfig } from '../config/network-config.ts';
 import { StableDiffusionError } from '../errors.ts';
-import { type CanonicalWeights, canonicalWeights, partPrefixes } from './canonical.ts';
+import { type CanonicalWeights, canonicalWeights } from './canonical.ts';
 import {
   inferCompVisAutoencoder,
   inferDiffusersAutoencoder,
@@ -59,6 +59,7 @@ import { safetyCheckerMap } from './layouts/variants.ts';
 import { renamed } from './rename.ts';
 import { withNames, withoutPrefix } from '../weights/view.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
+import { partPrefixes } from '../weights/part-prefixes.ts';
 
 export interface DetectedNetwork extends CanonicalWeights {
   readonly config: NetworkConfig;

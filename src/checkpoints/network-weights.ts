@@ -6,13 +6,14 @@ import type { NetworkConfig } from '../config/network-config.ts';
 import { isHuggingFace } from '../config/hugging-face-network.ts';
 import type { Mapping } from '../config/validate.ts';
 import { StableDiffusionError } from '../errors.ts';
-import { canonicalWeights, partPrefixes } from './canonical.ts';
+import { canonicalWeights } from './canonical.ts';
 import { isCheckpoint, openCheckpoint } from './checkpoint.ts';
 import { checkpointNetworks, networkConfigs } from './checkpoint-networks.ts';
 import { type DetectedNetwork, detectNetwork } from './detect.ts';
 import { hintWidths } from './infer/adapters.ts';
 import { withNames, withoutPrefix } from '../weights/view.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
+import { partPrefixes } from '../weights/part-prefixes.ts';
 
 export type PartName = 'unet' | 'first_stage' | 'cond_stage' | 'cond_stage_2' | 'safety';
 

@@ -3,10 +3,11 @@
 import { StableDiffusionError } from '../errors.ts';
 import { joined, withNames, withPrefix } from '../weights/view.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
-import { partPrefixes } from './canonical.ts';
+
 import { type DetectedNetwork, detectNetwork } from './detect.ts';
 import { notAModel } from './family.ts';
 import { hasPrefix } from './infer/shapes.ts';
+import { partPrefixes } from '../weights/part-prefixes.ts';
 
 export interface SeparateParts {
   /** In place of the model's own autoencoder, or where it has none. */

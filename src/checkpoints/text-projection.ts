@@ -3,14 +3,15 @@
 import { withNames } from '../weights/view.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 import { type NameRow, renamed } from './rename.ts';
+import { partPrefixes } from '../weights/part-prefixes.ts';
 
 /** The canonical name, in a text encoder. */
 const projection = 'transformer.text_projection.weight';
 
 /** Where files have it. OpenCLIP's matrix is transposed. */
 const rows: readonly NameRow[] = [
-  { a: 'cond_stage_model.transformer.text_projection.weight', b: projection },
-  { a: 'cond_stage_model.model.text_projection', b: projection, transposed: true },
+  { a: `${partPrefixes.cond_stage}transformer.text_projection.weight`, b: projection },
+  { a: `${partPrefixes.cond_stage}model.text_projection`, b: projection, transposed: true },
 ];
 
 /** [projection, width] under its canonical name; undefined where the file has none. */

@@ -4,11 +4,12 @@
  */
 
 import { StableDiffusionError } from '../errors.ts';
+import { partPrefixes } from '../weights/part-prefixes.ts';
 
 /** Number of ratios: IN00 to IN11, M00, OUT00 to OUT11. */
 export const blockCount = 25;
 
-const unet = 'model.diffusion_model.';
+const { unet } = partPrefixes;
 
 /** Number of the block that a tensor of a CompVis checkpoint lies in: 0 to 24; undefined for the base. */
 export function blockOf(name: string): number | undefined {

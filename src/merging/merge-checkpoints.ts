@@ -11,6 +11,7 @@ import type { Tensor } from '../tensor/tensor.ts';
 import { type ViewEntry, weightView, withNames } from '../weights/view.ts';
 import type { WeightEntry, WeightSource } from '../weights/weight-source.ts';
 import { arithmetic } from './tensor-arithmetic.ts';
+import { partPrefixes } from '../weights/part-prefixes.ts';
 
 export const mergeMethods = ['weighted-sum', 'add-difference', 'none'] as const;
 export type MergeMethod = (typeof mergeMethods)[number];
@@ -42,13 +43,13 @@ export interface MergedCheckpoint {
 }
 
 /** Never merged: a table of numbers that some files hold. */
-const skipped = 'cond_stage_model.transformer.text_model.embeddings.position_ids';
+const skipped = `${partPrefixes.cond_stage}transformer.text_model.embeddings.position_ids`;
 
 /** The text tower's names before transformers 4.31. */
 export function currentNames(source: WeightSource): WeightSource {
   const old = /^cond_stage_model\.transformer\.(embeddings|encoder|final_layer_norm)\./;
   if (![...source.entries.keys()].some((name) => old.test(name))) return source;
-  return withNames(source, (name) => name.replace(old, 'cond_stage_model.transformer.text_model.$1.'));
+  return withNames(source, (name) => name.replace(old, `${partPrefixes.cond_stage}transformer.text_model.$1.`));
 }
 
 type Pairing = 'equal' | 'first channels' | 'none';
@@ -131,7 +132,9 @@ export function mergeCheckpoints(given: MergeOptions): MergedCheckpoint {
   const tensors: ViewEntry[] = [];
   for (const entry of options.a.entries.values()) {
     const merged = mergedEntry(options, entry, kinds);
-    const baked = entry.name.startsWith('first_stage_model.') && vae?.entries.get(entry.name.slice(18));
+    const baked =
+      entry.name.startsWith(partPrefixes.first_stage) &&
+      vae?.entries.get(entry.name.slice(partPrefixes.first_stage.length));
     if (discard?.test(entry.name)) continue;
     if (!baked || !vae) tensors.push(merged);
     else {

@@ -25,8 +25,8 @@ function pocket(): LatentDiffusionConfig {
   return ldmModel(document.model, 'pocket.yaml');
 }
 
-test('all three are configurations of trainings', () => {
-  for (const name of ['autoencoder-tiles', 'autoencoder-pictures', 'pocket']) {
+test('all of them are configurations of trainings', () => {
+  for (const name of ['autoencoder-colours', 'autoencoder-tiles', 'autoencoder-pictures', 'pocket']) {
     const { loop, train } = trainingConfig(read(name), name);
     assert.ok(loop.maxSteps >= 1000);
     assert.match(train.data_root ?? '', /^data\/(?:tiles|pictures|captioned)$/);
@@ -37,9 +37,10 @@ test('all three are configurations of trainings', () => {
 });
 
 test('the autoencoder is the same in all of them', () => {
-  const [tiles, pictures] = ['autoencoder-tiles', 'autoencoder-pictures'].map((name) =>
+  const [colours, tiles, pictures] = ['autoencoder-colours', 'autoencoder-tiles', 'autoencoder-pictures'].map((name) =>
     autoencoderTraining(read(name), name),
   );
+  assert.deepEqual(colours?.autoencoder, tiles?.autoencoder);
   assert.deepEqual(tiles?.autoencoder, pictures?.autoencoder);
   assert.deepEqual(pocket().first_stage_config, pictures?.autoencoder);
 });

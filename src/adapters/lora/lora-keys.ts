@@ -6,6 +6,8 @@
  * `….processor.to_q_lora.down.weight`) and ComfyUI (`diffusion_model.….lora_down.weight`).
  */
 
+import { partPrefixes } from '../../weights/part-prefixes.ts';
+
 /** `text_2` is the second text encoder of SDXL. */
 export type LoraNetwork = 'unet' | 'text' | 'text_2';
 
@@ -61,9 +63,9 @@ const prefixes: readonly (readonly [prefix: string, network: LoraNetwork | undef
   ['text_encoder_2.', 'text_2'],
   ['text_encoders.clip_l.transformer.', 'text'],
   ['text_encoders.clip_g.transformer.', 'text_2'],
-  ['model.diffusion_model.', 'unet'],
+  [partPrefixes.unet, 'unet'],
   ['diffusion_model.', 'unet'],
-  ['cond_stage_model.', 'text'],
+  [partPrefixes.cond_stage, 'text'],
   ['', undefined],
 ];
 

@@ -5,9 +5,11 @@ import { conditionerPart, conditionerParts } from '../../config/conditioner-part
 import type { ClipTextConfig, NetworkConfig, UNetConfig } from '../../config/network-config.ts';
 import { withNames, withoutPrefix } from '../../weights/view.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
-import { canonicalWeights, partPrefixes } from '../canonical.ts';
+import { canonicalWeights } from '../canonical.ts';
 import { detectNetwork } from '../detect.ts';
 import { inferred, unknown } from './shapes.ts';
+import { partPrefixes } from '../../weights/part-prefixes.ts';
+import { partModules } from '../../weights/part-prefixes.ts';
 
 /** In front of the embedders of sgm's `GeneralConditioner`. */
 export const conditionerPrefix = 'conditioner.';
@@ -79,7 +81,7 @@ export function inferCondition(
 ): InferredCondition {
   const encoders = encoderSources(source).map((encoder) => detectNetwork(encoder));
   const assumed = encoders.flatMap(({ assumed: phrases }, i) =>
-    phrases.map((phrase) => `${i === 0 ? 'cond_stage_model' : conditionerPart(i)}: ${phrase}`),
+    phrases.map((phrase) => `${i === 0 ? partModules.cond_stage : conditionerPart(i)}: ${phrase}`),
   );
   const parts = Object.fromEntries(encoders.map((encoder, i) => [conditionerPart(i), encoder.source]));
   const [first] = encoders;

@@ -11,6 +11,7 @@ import type { DiffusionParams } from '../../config/latent-diffusion-config.ts';
 import type { NetworkConfig, UNetConfig } from '../../config/network-config.ts';
 import { toFloat32 } from '../../tensor/convert.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
+import { partPrefixes } from '../../weights/part-prefixes.ts';
 
 interface Family {
   readonly params: Partial<DiffusionParams>;
@@ -45,7 +46,7 @@ async function marks(source: WeightSource): Promise<Partial<DiffusionParams>> {
   };
 }
 
-const spreadName = 'model.diffusion_model.output_blocks.11.1.transformer_blocks.0.norm1.bias';
+const spreadName = `${partPrefixes.unet}output_blocks.11.1.transformer_blocks.0.norm1.bias`;
 /** Population standard deviation above which SD 2.x predicts v. */
 const vSpread = 0.09;
 

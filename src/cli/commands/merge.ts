@@ -11,6 +11,7 @@ import { defineCommand } from '../command.ts';
 import { writeWeights } from '../convert-files.ts';
 import { createProgress } from '../progress.ts';
 import { choice, flag, number, text, UsageError } from '../options.ts';
+import { partPrefixes } from '../../weights/part-prefixes.ts';
 
 const options = {
   method: choice(
@@ -58,7 +59,7 @@ function patternOf(discard: string): RegExp {
 
 /** An autoencoder's tensors under bare names, from a file of its own or from a whole checkpoint. */
 function bareAutoencoder(source: WeightSource): WeightSource {
-  const prefix = 'first_stage_model.';
+  const prefix = partPrefixes.first_stage;
   const isWhole = [...source.entries.keys()].some((name) => name.startsWith(prefix));
   const trained = /^(loss|model_ema\.(decay|num_updates)$)/;
   return withNames(source, (name) => {

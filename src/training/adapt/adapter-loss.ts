@@ -12,10 +12,10 @@ import { type InputSpec, type Params, type Sym, trace } from '../../graph/trace.
 import { clipText } from '../../models/clip-text.ts';
 import { unet } from '../../models/unet.ts';
 import { type DiffusionLoss, diffusionLoss, type DiffusionLossConfig, elementLoss } from '../objective/diffusion.ts';
+import { partModules } from '../../weights/part-prefixes.ts';
 
 /** Prefixes of the networks' parameters, as in a CompVis checkpoint. */
-export const unetPrefix = 'model.diffusion_model';
-export const textPrefix = 'cond_stage_model';
+export const { unet: unetPrefix, cond_stage: textPrefix } = partModules;
 
 export interface AdapterLossConfig {
   readonly unet: UNetConfig;

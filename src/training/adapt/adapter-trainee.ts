@@ -32,6 +32,7 @@ import { adapterSamples, type AdapterSampleOptions } from './adapter-samples.ts'
 import { adapterBatch, type AdapterBatchOptions, textEncoder } from './adapter-batch.ts';
 import { type AdapterLossConfig, textPrefix, type TextTrace, traceAdapterLoss, unetPrefix } from './adapter-loss.ts';
 import { dropoutSeedInput } from './lora-graph.ts';
+import { partPrefixes } from '../../weights/part-prefixes.ts';
 
 export interface AdapterModelOptions {
   readonly engine: Engine;
@@ -132,7 +133,7 @@ function modelWeights({ parts }: Checkpoint): WeightSource {
   return joined([
     withPrefix(parts.unet, `${unetPrefix}.`),
     withPrefix(parts.cond_stage, `${textPrefix}.`),
-    withPrefix(parts.first_stage, 'first_stage_model.'),
+    withPrefix(parts.first_stage, partPrefixes.first_stage),
   ]);
 }
 

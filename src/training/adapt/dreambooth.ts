@@ -6,7 +6,7 @@
 
 import type { Tensors } from '../../engine/engine.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
-import { partPrefixes } from '../../checkpoints/canonical.ts';
+
 import type { Checkpoint } from '../../checkpoints/checkpoint.ts';
 import { compVisWeights } from '../../checkpoints/convert-layout.ts';
 import { aliased, weightView } from '../../weights/view.ts';
@@ -17,6 +17,7 @@ import type { TrainingItem } from '../data/sample.ts';
 import type { TrainStep } from '../step/train-step.ts';
 import type { Trainee } from '../trainee.ts';
 import { type AdapterModelOptions, createAdapterStep } from './adapter-trainee.ts';
+import { partPrefixes } from '../../weights/part-prefixes.ts';
 
 export interface DreamBoothOptions extends AdapterModelOptions {
   /** Trains the text encoder too: better likeness, more memory. Default false. */

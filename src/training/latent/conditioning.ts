@@ -19,9 +19,10 @@ import type { BatchGenerator } from '../data/batch-generator.ts';
 import { layoutOf } from '../data/layouts.ts';
 import type { TrainingItem } from '../data/sample.ts';
 import type { BatchPurpose } from '../trainee.ts';
+import { partModules } from '../../weights/part-prefixes.ts';
 
 /** Prefix of the parameters in a checkpoint. */
-const condPrefix = 'cond_stage_model';
+const condPrefix = partModules.cond_stage;
 
 /** Inputs of the UNet other than the noisy latents. */
 export interface TracedCondition {

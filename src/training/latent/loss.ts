@@ -15,6 +15,7 @@ import { unet, type UNetInputs } from '../../models/unet.ts';
 import { float32 } from '../../tensor/tensor.ts';
 import { type Conditioning, withConcat } from './conditioning.ts';
 import { diffusionLoss, type DiffusionLossConfig, type LossVariants } from '../objective/diffusion.ts';
+import { partModules } from '../../weights/part-prefixes.ts';
 
 export interface LatentDiffusionObjective {
   readonly config: LatentDiffusionConfig;
@@ -90,7 +91,7 @@ export function traceLatentDiffusionLoss(
         ...(logvar ? { logvar } : {}),
       },
       (x, timesteps) =>
-        denoise(p.under('model.diffusion_model'), config.unet_config, {
+        denoise(p.under(partModules.unet), config.unet_config, {
           x: withConcat(x, condition),
           timesteps,
           context: condition.context,

@@ -12,7 +12,7 @@ import { bytesOf } from '../../tensor/tensor.ts';
 import { type BertTokenizer, createBertTokenizer } from '../../tokenizer/bert-tokenizer.ts';
 import { type ClipTokenizer, createClipTokenizer } from '../../tokenizer/clip-tokenizer.ts';
 import { readTextOf } from '../../files/open-node.ts';
-import { canonicalWeights, partPrefixes } from '../../checkpoints/canonical.ts';
+import { canonicalWeights } from '../../checkpoints/canonical.ts';
 import { compVisWeights } from '../../checkpoints/convert-layout.ts';
 import { openCheckpointAt } from '../../checkpoints/open-checkpoint-node.ts';
 import { openWeightsAt } from '../../formats/open-weights-node.ts';
@@ -28,6 +28,7 @@ import { lastOrAveraged } from '../run/run-weights.ts';
 import { lossVariantsOf, optimiserOf } from '../section-options.ts';
 import type { SetUp, TraineeContext } from '../set-up.ts';
 import type { TrainingConfig } from '../training-config.ts';
+import { partPrefixes } from '../../weights/part-prefixes.ts';
 
 /** A part's `params.ckpt_path`, which names a file of its weights, and the model's section without these. */
 function withoutPaths(model: Mapping): {

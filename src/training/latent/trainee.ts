@@ -8,7 +8,7 @@ import type { LatentDiffusionConfig } from '../../config/latent-diffusion-config
 import type { Engine, Program, Tensors } from '../../engine/engine.ts';
 import type { DropoutSite } from '../../graph/trace.ts';
 import { scale } from '../../tensor/arithmetic.ts';
-import { partPrefixes } from '../../checkpoints/canonical.ts';
+
 import { checkpointKind } from '../../checkpoints/assembled-config.ts';
 import type { Checkpoint } from '../../checkpoints/checkpoint.ts';
 import { compVisWeights } from '../../checkpoints/convert-layout.ts';
@@ -30,6 +30,7 @@ import type { Treatment } from '../step/step-options.ts';
 import type { TrainStep } from '../step/train-step.ts';
 import { countsSchema, TrainedState } from '../step/trained-state.ts';
 import type { BatchPurpose, Trainee, TraineeCheckpoint, TraineeSamples, TraineeUpdate } from '../trainee.ts';
+import { partPrefixes } from '../../weights/part-prefixes.ts';
 
 export interface LatentDiffusionBatch {
   /** Inputs of the loss graph. */

@@ -7,11 +7,12 @@ import { StableDiffusionError } from '../../errors.ts';
 import { networkParameters } from '../../models/index.ts';
 import { toFloat32 } from '../../tensor/convert.ts';
 import { elementCount, float32, type Shape } from '../../tensor/tensor.ts';
-import { partPrefixes } from '../../checkpoints/canonical.ts';
+
 import { memoryWeights } from '../../weights/memory-weights.ts';
 import { aliased, joined, type ViewEntry, weightView } from '../../weights/view.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
 import { initialWeights, type WantedParameter } from '../step/initial-weights.ts';
+import { partPrefixes } from '../../weights/part-prefixes.ts';
 
 export interface LatentDiffusionWeightsOptions {
   readonly config: LatentDiffusionConfig;
