@@ -36,7 +36,7 @@ export const splitSchema = z.object({
     .string()
     .optional()
     .describe(
-      'pictures: a folder (`NAME.txt` next to `NAME.png`, or `metadata.jsonl`), shards (`laion/{00000..00099}.tar`), Parquet files, or a folder of cached latents',
+      'pictures: a folder (`NAME.txt` next to `NAME.png`, or `metadata.jsonl`), shards (`laion/{00000..00099}.tar`, also at `https://` and `s3://`), Parquet files, or a folder of cached latents',
     ),
   size: count.optional().describe("side of the training pictures in pixels (default: the model's native size)"),
   random_crop: z.boolean().default(false).describe('crop at a random place instead of the centre'),
@@ -68,6 +68,14 @@ export const splitSchema = z.object({
     .optional()
     .describe('caption of pictures without one (default: an empty caption, with a warning)'),
   shuffle_buffer: count.optional().describe('number of samples in the shuffle buffer of shards'),
+  own_shards: z
+    .boolean()
+    .default(false)
+    .describe(
+      'several ranks: each reads shards of its own, so that all together read each once in an epoch; the order then depends on the number of ranks',
+    ),
+  cache: z.string().optional().describe("folder for shards of `https://` and `s3://` (default: in the person's cache)"),
+  cache_gb: z.number().positive().optional().describe('most gigabytes of that folder (default: 20)'),
   filter: filterSchema.optional().describe('leaves out items by their metadata; see below'),
   degradation: z.enum(degradations).default('bsrgan_light').describe('super-resolution: how the small picture is made'),
   min_crop_f: share

@@ -20,6 +20,7 @@ import { rejection } from '../../src/training/data/sample-filter.ts';
 import { captionCharacters, parseObject } from '../../src/training/data/sample-text.ts';
 import { webDataset } from '../../src/training/data/webdataset.ts';
 import { reference } from '../reference.ts';
+import { tarOf } from './tar-of.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'strangers-'));
 after(() => rmSync(root, { recursive: true }));
@@ -47,32 +48,6 @@ async function samplesOf(source: IndexedSource | ShardedSource): Promise<Sample[
 }
 
 const captionsOf = (samples: readonly Sample[]): unknown => samples.map(({ name, captions }) => [name, ...captions]);
-
-/** A tar of these files in their order. */
-function tarOf(files: readonly (readonly [name: string, content: string | Uint8Array])[]): Uint8Array {
-  const blocks: Uint8Array[] = [];
-  for (const [name, content] of files) {
-    const data = typeof content === 'string' ? new TextEncoder().encode(content) : content;
-    const header = new Uint8Array(512);
-    const put = (text: string, at: number): void => header.set(new TextEncoder().encode(text), at);
-    put(name, 0);
-    put('0000644', 100);
-    put(data.length.toString(8).padStart(11, '0'), 124);
-    put('        ', 148);
-    put('0', 156);
-    put(
-      `${header
-        .reduce((sum, byte) => sum + byte, 0)
-        .toString(8)
-        .padStart(6, '0')}\0 `,
-      148,
-    );
-    const padded = new Uint8Array(Math.ceil(data.length / 512) * 512);
-    padded.set(data);
-    blocks.push(header, padded);
-  }
-  return Uint8Array.from(Buffer.concat([...blocks, new Uint8Array(1024)]));
-}
 
 const shardOf = (
   files: Parameters<typeof tarOf>[0],

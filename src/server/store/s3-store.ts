@@ -1,6 +1,7 @@
 /** BlobStore in a bucket of S3 or a storage of its kind (MinIO, R2, Ceph), for pictures that servers and workers share. */
 
 import { StableDiffusionError } from '../../errors.ts';
+import { s3Client, s3Parts } from '../../hub/s3-node.ts';
 import { type BlobStore, blobId, blobIdOf, blobIdSchema } from './blob-store.ts';
 
 export interface S3Options {
@@ -13,25 +14,8 @@ export interface S3Options {
 
 /** Bucket and prefix of `s3://bucket/prefix`. Throws `invalid-argument`. */
 export function parseS3Address(address: string): { readonly bucket: string; readonly prefix: string } {
-  const [, bucket, prefix = ''] = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:\/(.*))?$/.exec(address) ?? [];
-  if (bucket === undefined)
-    throw new StableDiffusionError(
-      'invalid-argument',
-      `The storage must be s3://BUCKET/PREFIX, and is ${JSON.stringify(address.slice(0, 100))}.`,
-    );
-  return { bucket, prefix: prefix === '' || prefix.endsWith('/') ? prefix : `${prefix}/` };
-}
-
-async function loadClient(): Promise<typeof import('@aws-sdk/client-s3')> {
-  try {
-    return await import('@aws-sdk/client-s3');
-  } catch (cause) {
-    throw new StableDiffusionError(
-      'engine-unavailable',
-      'Pictures in S3 need the package @aws-sdk/client-s3. Install it: npm install @aws-sdk/client-s3',
-      { cause },
-    );
-  }
+  const { bucket, key } = s3Parts(address, 'The storage must be s3://BUCKET/PREFIX');
+  return { bucket, prefix: key === '' || key.endsWith('/') ? key : `${key}/` };
 }
 
 const isMissing = (error: unknown): boolean => error instanceof Error && ['NotFound', 'NoSuchKey'].includes(error.name);
@@ -39,11 +23,7 @@ const isMissing = (error: unknown): boolean => error instanceof Error && ['NotFo
 /** Opens a bucket that is there. Credentials are those of the environment, as Amazon's tools read them. Throws `invalid-argument`, `network`. */
 export async function openS3Store({ address, endpoint, region }: S3Options): Promise<BlobStore> {
   const { bucket: Bucket, prefix } = parseS3Address(address);
-  const s3 = await loadClient();
-  const client = new s3.S3Client({
-    region: region ?? process.env['AWS_REGION'] ?? 'us-east-1',
-    ...(endpoint === undefined ? {} : { endpoint, forcePathStyle: true }),
-  });
+  const { s3, client } = await s3Client('Pictures in S3', { endpoint, region });
   const failed =
     (what: string) =>
     (cause: unknown): never => {

@@ -9,6 +9,7 @@ import { imageFolder } from './folder-node.ts';
 import { parquetDataset } from './parquet-node.ts';
 import type { Problems } from './problems.ts';
 import type { SampleSource } from './sample.ts';
+import { isRemote, openRemoteShards, type ShardCache } from './remote-shards-node.ts';
 import { expandBraces, shardNames } from './shard-names-node.ts';
 import { webDataset } from './webdataset.ts';
 
@@ -21,6 +22,8 @@ export interface OpenDataOptions {
   readonly labels?: 'file_name' | 'folder';
   /** Throws where the data have no such labels. Default false: shards give them in their metadata. */
   readonly needsLabels?: boolean;
+  /** Where shards of addresses are kept. */
+  readonly cache?: ShardCache;
 }
 
 /** All of the files, or none open. */
@@ -35,8 +38,19 @@ async function openAll(paths: readonly string[]): Promise<ByteSource[]> {
   }
 }
 
+const labelsAreOfFolders = (path: string): StableDiffusionError =>
+  new StableDiffusionError(
+    'invalid-argument',
+    `${path}: labels is for folders of pictures. Shards and Parquet files give classes in their field class_label.`,
+  );
+
 /** Throws `file-not-found`, `invalid-argument` for a folder with nothing to train on, or the errors of the kind of data. */
 export async function openData(path: string, options: OpenDataOptions): Promise<SampleSource> {
+  if (isRemote(path)) {
+    if (options.needsLabels) throw labelsAreOfFolders(path);
+    const { shards, open, close } = await openRemoteShards(path, options.cache ?? {});
+    return { ...webDataset({ label: path, shards, open, ...options }), close };
+  }
   const paths = expandBraces(path);
   const status = await stat(paths[0] as string).catch((cause: unknown) => {
     throw fileError(paths[0] as string, cause);
@@ -48,11 +62,7 @@ export async function openData(path: string, options: OpenDataOptions): Promise<
   const isShards =
     paths.every((name) => /\.(?:tar|tar\.gz|tgz)$/i.test(name)) ||
     inFolder.some((name) => /\.(?:tar|tar\.gz|tgz)$/i.test(name));
-  if (options.needsLabels && (parquet.length > 0 || isShards))
-    throw new StableDiffusionError(
-      'invalid-argument',
-      `${path}: labels is for folders of pictures. Shards and Parquet files give classes in their field class_label.`,
-    );
+  if (options.needsLabels && (parquet.length > 0 || isShards)) throw labelsAreOfFolders(path);
   if (parquet.length > 0) return parquetDataset(await openAll(parquet), options);
   if (isShards) {
     return webDataset({ label: path, shards: await shardNames(path), open: openFile, ...options });

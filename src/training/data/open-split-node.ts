@@ -6,6 +6,7 @@ import { StableDiffusionError } from '../../errors.ts';
 import type { DataSplit } from '../training-config.ts';
 import { type BatchOptions, type TrainingBatch, trainingBatches } from './batches.ts';
 import { openData } from './open-data-node.ts';
+import { ownShardBatches } from './own-shards.ts';
 import type { Problems } from './problems.ts';
 import type { SampleSource } from './sample.ts';
 import type { SampleFilter } from './sample-filter.ts';
@@ -98,6 +99,10 @@ export async function openSplit(split: DataSplit, options: SplitOptions): Promis
     imageField: split.image_key,
     labels: split.labels ?? options.labels,
     needsLabels: split.labels !== undefined,
+    cache: {
+      folder: split.cache,
+      bytes: split.cache_gb === undefined ? undefined : split.cache_gb * 1e9,
+    },
   });
   return splitOf(source, split, options);
 }
@@ -113,10 +118,16 @@ export function splitOf(source: SampleSource, split: DataSplit, options: SplitOp
   const { communicator = alone } = options;
   const batchesOf = (own: BatchOptions): AsyncGenerator<TrainingBatch, void, void> =>
     communicator.size > 1 ? sharedBatches(source, own, communicator) : trainingBatches(source, own);
+  if (split.own_shards && 'read' in source)
+    throw new StableDiffusionError('config-invalid', `${options.what}: own_shards is for shards.`);
+  const trained = (own: BatchOptions): AsyncGenerator<TrainingBatch, void, void> =>
+    split.own_shards && communicator.size > 1 && !('read' in source)
+      ? ownShardBatches(source, own, communicator)
+      : batchesOf(own);
   return {
     source,
     size: common.picture.size,
-    batches: (state) => batchesOf({ ...common, ...(state ? { state } : {}) }),
+    batches: (state) => trained({ ...common, ...(state ? { state } : {}) }),
     async *first(count) {
       let left = count;
       if (left < 1) return;

@@ -9,6 +9,17 @@ import type { IndexedSource, PlacedSample, Sample, SampleSource, ShardedSource }
 
 /** State of the order; plain JSON, stored in checkpoints. */
 export type OrderState =
+  | SingleOrderState
+  | {
+      /** Each rank has shards of its own. */
+      readonly kind: 'ranks';
+      readonly epoch: number;
+      readonly drawn: number;
+      readonly ranks: readonly SingleOrderState[];
+    };
+
+/** State of the order of one source. */
+export type SingleOrderState =
   | {
       readonly kind: 'indexed';
       readonly epoch: number /** Samples of the epoch that have been used. */;
@@ -67,6 +78,11 @@ async function* readOnes(draws: AsyncIterable<SampleDraw>): AsyncGenerator<Order
 /** The order alone: samples are read when their user asks. Those of shards have been read, because their order depends on it. */
 export function sampleDraws(source: SampleSource, options: OrderOptions): AsyncGenerator<SampleDraw, void, void> {
   const { state } = options;
+  if (state?.kind === 'ranks')
+    throw new StableDiffusionError(
+      'config-invalid',
+      'The run to resume gave each rank shards of its own. Resume with own_shards and as many ranks.',
+    );
   if (state && (state.kind === 'indexed') !== 'read' in source) {
     throw new StableDiffusionError(
       'config-invalid',

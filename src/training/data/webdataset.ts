@@ -177,7 +177,9 @@ export function webDataset(options: WebDatasetOptions): ShardedSource {
       try {
         source = await options.open(name);
       } catch (cause) {
-        if (!(cause instanceof StableDiffusionError)) throw cause;
+        // What the network lacks is not the shard's fault, and the ranks must have the same.
+        if (!(cause instanceof StableDiffusionError) || ['network', 'forbidden', 'aborted'].includes(cause.code))
+          throw cause;
         problems.report('corrupt-shard', name, cause.message);
         return;
       }
