@@ -4,11 +4,12 @@
  */
 
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { autoencoderYaml, diffusionYaml, eventsOf, trainingRuns } from '../training/training-runs.ts';
 import { onRanks, type RanksOptions, type RanksRun, skip } from './mpi.ts';
+import { rankProcesses } from './rank-processes.ts';
 
 const runs = await trainingRuns();
 await eventsOf(
@@ -54,26 +55,6 @@ function near(got: readonly number[], want: readonly number[]): void {
 /** Processes are found in /proc. */
 const onLinux = (name: string): false | string =>
   process.platform === 'linux' ? skip(name) : 'processes are found on Linux alone';
-
-/** Processes of the ranks below a launcher. */
-function rankProcesses(launcher: number): number[] {
-  const parents = new Map<number, number>();
-  const commands = new Map<number, string>();
-  for (const name of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))) {
-    try {
-      commands.set(Number(name), readFileSync(`/proc/${name}/cmdline`, 'utf8'));
-      const stat = readFileSync(`/proc/${name}/stat`, 'utf8');
-      parents.set(Number(name), Number(stat.slice(stat.lastIndexOf(')')).split(' ')[2]));
-    } catch {
-      // It has ended meanwhile.
-    }
-  }
-  const below = (pid: number | undefined): boolean =>
-    pid !== undefined && (pid === launcher || below(parents.get(pid)));
-  return [...commands].flatMap(([pid, command]) =>
-    command.startsWith(process.execPath) && command.includes('main.ts') && below(parents.get(pid)) ? [pid] : [],
-  );
-}
 
 /** Does something to the processes when so many steps are done. */
 function atStep(steps: number, act: (pids: number[]) => void): RanksOptions {
