@@ -52,24 +52,30 @@ export function feathered(
   });
 }
 
-/** Grown by steps of one pixel, or shrunk by a negative number; `tapered` leaves corners out. */
+/**
+ * Grown by so many pixels, or shrunk by a negative number; `tapered` leaves corners out. ComfyUI takes a step of one pixel each time. A step as
+ * long as the way so far gives the same pixels, since the shapes of this reach then cover the larger shape, also at the borders, to which places
+ * outside are moved. So the number of steps is the logarithm of `expand`.
+ */
 export function grown(mask: Float32, expand: number, tapered: boolean): Float32 {
   const [count = 1, height = 1, width = 1] = mask.shape;
   const pick = expand < 0 ? Math.min : Math.max;
   const offsets = [-1, 0, 1].flatMap((dy) =>
     [-1, 0, 1].flatMap((dx) => (tapered && dx !== 0 && dy !== 0 ? [] : [[dy, dx] as const])),
   );
-  let data = mask.data;
   // Beyond its own size nothing changes any more.
-  for (let step = 0; step < Math.min(Math.abs(expand), height + width); step++) {
+  const far = Math.min(Math.abs(expand), height + width);
+  let data = mask.data;
+  for (let reach = 0, step = 1; reach < far; reach += step) {
+    step = Math.max(1, Math.min(reach, far - reach));
     const next = new Float32Array(data.length);
     for (let b = 0; b < count; b++)
       for (let y = 0; y < height; y++)
         for (let x = 0; x < width; x++) {
           let best = data[(b * height + y) * width + x] as number;
           for (const [dy, dx] of offsets) {
-            const fy = Math.min(height - 1, Math.max(0, y + dy));
-            const fx = Math.min(width - 1, Math.max(0, x + dx));
+            const fy = Math.min(height - 1, Math.max(0, y + dy * step));
+            const fx = Math.min(width - 1, Math.max(0, x + dx * step));
             best = pick(best, data[(b * height + fy) * width + fx] as number);
           }
           next[(b * height + y) * width + x] = best;

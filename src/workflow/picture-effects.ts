@@ -1,5 +1,7 @@
 /** Effects on pictures [b, h, w, c] in 0…1: blends by mode, Gaussian blur and sharpening, borders for outpainting. */
 
+import { StableDiffusionError } from '../errors.ts';
+import { reflectedIndex } from '../tensor/reflected-index.ts';
 import { clamped, type Float32, mapped, zipped } from './grids.ts';
 
 const soft = (x: number): number => (x <= 0.25 ? ((16 * x - 12) * x + 4) * x : Math.sqrt(x));
@@ -32,11 +34,14 @@ function gaussianKernel(size: number, sigma: number): Float64Array {
   return kernel.map((value) => value / sum);
 }
 
-const mirrored = (i: number, n: number): number => (i < 0 ? -i : i >= n ? 2 * n - 2 - i : i);
-
-/** The convolution with a kernel, the border mirrored without its edge. */
+/** The convolution with a kernel, the border mirrored without its edge, as PyTorch's `reflect`. Throws `invalid-argument` for smaller pictures. */
 export function convolved(image: Float32, kernel: Float64Array, radius: number): Float32 {
   const [, height = 1, width = 1, channels = 1] = image.shape;
+  if (radius >= Math.min(height, width))
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `A radius of ${radius} needs a picture of at least ${radius + 1} x ${radius + 1} pixels, and this one has ${width} x ${height}.`,
+    );
   const size = 2 * radius + 1;
   return mapped(image, (_, i) => {
     const c = i % channels;
@@ -46,7 +51,7 @@ export function convolved(image: Float32, kernel: Float64Array, radius: number):
     let sum = 0;
     for (let dy = 0; dy < size; dy++)
       for (let dx = 0; dx < size; dx++) {
-        const [fy, fx] = [mirrored(y + dy - radius, height), mirrored(x + dx - radius, width)];
+        const [fy, fx] = [reflectedIndex(y + dy - radius, height), reflectedIndex(x + dx - radius, width)];
         sum += (image.data[((start + fy) * width + fx) * channels + c] as number) * (kernel[dy * size + dx] as number);
       }
     return sum;
