@@ -8,6 +8,7 @@ import { getHeapStatistics } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import { StableDiffusionError } from '../errors.ts';
 import type { FromCommand, ToCommand, CommandSetting, StreamName } from './command-thread.ts';
+import { watchReaders } from './watch-readers-node.ts';
 import { errorJson, errorLine, exitCodes, reportError } from './exit-codes.ts';
 
 /** Default milliseconds that a command may take to end after Ctrl-C. */
@@ -32,6 +33,7 @@ export function runProcess(words: readonly string[]): Promise<number> {
   const ending = watchSignals(() => send({ kind: 'abort' }));
   for (const stream of ['out', 'err'] as const)
     streamOf(stream).on('error', (error: NodeJS.ErrnoException) => ending.outputFailed(stream, error));
+  const watches = [1, 2].map((descriptor) => watchReaders(descriptor, () => ending.readerGone()));
 
   return new Promise<number>((resolve) => {
     let code: number | undefined;
@@ -50,6 +52,7 @@ export function runProcess(words: readonly string[]): Promise<number> {
     });
     worker.on('exit', (status) => {
       process.stdin.destroy();
+      for (const stop of watches) stop();
       ending.done();
       resolve(ending.exitCode(code ?? (status || exitCodes.failure)));
     });
@@ -128,6 +131,9 @@ function watchSignals(cancel: () => void) {
       if (failed === undefined && stream === 'out' && !readerGone)
         process.stderr.write(`sd: The output could not be written: ${error.message}. [file-access]\n`);
       failed ??= error;
+      this.readerGone();
+    },
+    readerGone(): void {
       if (first === undefined) interrupt('SIGTERM');
     },
     /** A closed pipe is a success if the work was done: the reader has all that it needs. */

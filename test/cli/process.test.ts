@@ -2,12 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { autoencoderYaml, trainingRuns } from '../training/training-runs.ts';
-import { startSd } from './run-cli.ts';
+import { sdProgram, startSd } from './run-cli.ts';
 
 function folderFor(context: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), 'sd-process-'));
@@ -80,6 +81,27 @@ for (const stream of ['stdout', 'stderr'] as const)
       ),
     );
   });
+
+test('a pipe whose reader has gone ends a training that writes nothing to it', {
+  skip: process.platform !== 'linux',
+}, async (t) => {
+  const folder = folderFor(t);
+  // Steps are told once in a thousand: nothing is written when `head` has gone.
+  const quiet = join(folder, 'quiet.yaml');
+  writeFileSync(quiet, readFileSync(config, 'utf8').replace('log_every: 2', 'log_every: 1000'));
+  const words = training(folder).slice(0, -1);
+  words[2] = quiet;
+  const line = [...sdProgram, ...words].map((word) => `'${word}'`).join(' ');
+  const child = spawn('bash', ['-c', `{ ${line} 2>&1; echo "ended with $?" >&3; } | head -1`], {
+    cwd: folder,
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+  });
+  const said: string[] = [];
+  child.stdio[3]?.on('data', (data) => said.push(String(data)));
+  await once(child, 'close');
+  // As after Ctrl-C, long before the last step.
+  assert.match(said.join(''), /ended with 130/);
+});
 
 test('Ctrl-C is heard while a command never gives way', async (t) => {
   const folder = folderFor(t);

@@ -53,12 +53,18 @@ export function temporaryFolder(context: TestContext): string {
   return folder;
 }
 
+const root = join(import.meta.dirname, '../..');
+
+/** The words of a shell that start `sd` from source. */
+export const sdProgram: readonly string[] = [
+  process.execPath,
+  '--import',
+  join(root, 'tools/typescript.mjs'),
+  join(root, 'src/cli/main.ts'),
+];
+
 /** Starts `sd` from source. */
 export function startSd(words: readonly string[], cwd: string): ChildProcessWithoutNullStreams {
-  const root = join(import.meta.dirname, '../..');
-  return spawn(
-    process.execPath,
-    ['--import', join(root, 'tools/typescript.mjs'), join(root, 'src/cli/main.ts'), ...words],
-    { cwd },
-  );
+  const [program = '', ...own] = sdProgram;
+  return spawn(program, [...own, ...words], { cwd });
 }
