@@ -22,20 +22,22 @@ export async function openWebhooks(
   return createWebhooks({
     secret: webhookSecret ?? (await linkSecret()),
     allowsPrivate: policy.webhooks === 'private',
-    onFailure: ({ url, id }, err) => log.warn({ url, id, err }, 'a webhook could not be delivered'),
+    // Many services write their key into the address's path.
+    onFailure: ({ url, id }, err) => log.warn({ host: new URL(url).host, id, err }, 'a webhook could not be delivered'),
   });
 }
 
 /** Tells the end of a job to its caller's webhook. */
 export async function callWebhook(
   { queue, webhooks }: { readonly queue: JobQueue; readonly webhooks: Webhooks | undefined },
-  { id, request }: Job,
+  { id, owner, request }: Job,
   base: string,
 ): Promise<void> {
   if (!webhooks || request.task === 'workflow' || request.webhook === undefined) return;
   const job = await queue.get(id);
   if (job)
     webhooks.send({
+      owner,
       url: request.webhook,
       id: `job-${id}`,
       body: { type: `job.${job.state}`, job: viewOf({ base }, job) },

@@ -9,6 +9,8 @@ import { StableDiffusionError } from '../errors.ts';
 import { checkUrl, guardedRequest, type Resolve } from './http/guarded-request.ts';
 
 export interface WebhookCall {
+  /** Whose job it is: each caller has calls of its own that wait. */
+  readonly owner: string;
   readonly url: string;
   /** The same for every try of one event. */
   readonly id: string;
@@ -37,7 +39,10 @@ export interface Webhooks {
 const usualPauses = [5_000, 60_000, 600_000, 3_600_000];
 const timeout = 10_000;
 const mostAtOnce = 8;
-const mostWaiting = 1000;
+/** Of one caller. A receiver that answers slowly, or never, keeps nobody else's waiting. */
+const mostAtOnceOfOne = 2;
+/** Of one caller, those between two tries too. */
+const mostWaitingOfOne = 500;
 
 /** Checks an address before a job is accepted. Throws `forbidden`, `invalid-argument`. */
 export function checkWebhook(text: string): void {
@@ -57,11 +62,24 @@ export function webhookSignature(secret: string | Uint8Array, id: string, second
   return `v1,${createHmac('sha256', secret).update(`${id}.${seconds}.${body}`).digest('base64')}`;
 }
 
+interface Attempt {
+  readonly call: WebhookCall;
+  /** Tries before this one. */
+  readonly tries: number;
+}
+
+interface Caller {
+  readonly waiting: Attempt[];
+  active: number;
+  pausing: number;
+}
+
 export function createWebhooks(options: WebhookOptions): Webhooks {
   const { secret, allowsPrivate, onFailure, now = Date.now, resolve, pauses = usualPauses } = options;
   const stopping = new AbortController();
-  const waiting: WebhookCall[] = [];
+  const callers = new Map<string, Caller>();
   const active = new Set<Promise<void>>();
+  const pausing = new Set<Promise<unknown>>();
 
   const post = async ({ url, id, body }: WebhookCall): Promise<void> => {
     const text = JSON.stringify(body);
@@ -89,38 +107,58 @@ export function createWebhooks(options: WebhookOptions): Webhooks {
     if (status < 200 || status > 299)
       throw new StableDiffusionError('network', `The webhook answered with status ${status}.`);
   };
-  const deliver = async (call: WebhookCall): Promise<void> => {
-    for (let tries = 0; ; tries++) {
-      try {
-        return await post(call);
-      } catch (error) {
-        const pause = pauses[tries];
-        const isRefused = error instanceof StableDiffusionError && error.code === 'forbidden';
-        if (pause === undefined || isRefused || stopping.signal.aborted) return onFailure(call, error);
-        await wait(pause, undefined, { signal: stopping.signal, ref: false }).catch(() => {});
-      }
+  /** One try. A call that is to be tried again waits outside of the places for calls under way. */
+  const attempt = async (caller: Caller, { call, tries }: Attempt): Promise<void> => {
+    try {
+      await post(call);
+    } catch (error) {
+      const pause = pauses[tries];
+      const isRefused = error instanceof StableDiffusionError && error.code === 'forbidden';
+      if (pause === undefined || isRefused || stopping.signal.aborted) return onFailure(call, error);
+      caller.pausing++;
+      const paused = wait(pause, undefined, { signal: stopping.signal, ref: false })
+        .then(
+          () => caller.waiting.push({ call, tries: tries + 1 }),
+          () => onFailure(call, error),
+        )
+        .finally(() => {
+          caller.pausing--;
+          pausing.delete(paused);
+          next();
+        });
+      pausing.add(paused);
     }
   };
   const next = (): void => {
-    if (active.size >= mostAtOnce || stopping.signal.aborted) return;
-    const call = waiting.shift();
-    if (!call) return;
-    const work = deliver(call).finally(() => {
-      active.delete(work);
-      next();
-    });
-    active.add(work);
+    for (const [owner, caller] of callers) {
+      if (active.size >= mostAtOnce || stopping.signal.aborted) return;
+      if (caller.waiting.length + caller.active + caller.pausing === 0) callers.delete(owner);
+      const begun = caller.active < mostAtOnceOfOne ? caller.waiting.shift() : undefined;
+      if (!begun) continue;
+      // Who had a turn goes behind the others.
+      callers.delete(owner);
+      callers.set(owner, caller);
+      caller.active++;
+      const work = attempt(caller, begun).finally(() => {
+        caller.active--;
+        active.delete(work);
+        next();
+      });
+      active.add(work);
+    }
   };
   return {
     send(call) {
-      if (waiting.length >= mostWaiting)
-        return onFailure(call, new StableDiffusionError('busy', `More than ${mostWaiting} webhooks wait.`));
-      waiting.push(call);
+      const caller = callers.get(call.owner) ?? { waiting: [], active: 0, pausing: 0 };
+      if (caller.waiting.length + caller.pausing >= mostWaitingOfOne)
+        return onFailure(call, new StableDiffusionError('busy', `More than ${mostWaitingOfOne} webhooks wait.`));
+      callers.set(call.owner, caller);
+      caller.waiting.push({ call, tries: 0 });
       next();
     },
     async stop() {
       stopping.abort();
-      await Promise.all(active);
+      await Promise.all([...active, ...pausing]);
     },
   };
 }

@@ -36,7 +36,7 @@ async function receiver(context: TestContext, statuses: readonly number[]) {
 test('a call is signed as Standard Webhooks say, and tried again under the same id', async (context) => {
   const { url, received, until } = await receiver(context, [500, 204]);
   const webhooks = createWebhooks({ secret: 'key', allowsPrivate: true, onFailure: () => {}, pauses: [1, 1] });
-  webhooks.send({ url, id: 'job-1', body: { type: 'job.done' } });
+  webhooks.send({ owner: 'alice', url, id: 'job-1', body: { type: 'job.done' } });
   await until(2);
   await webhooks.stop();
   for (const { headers, body } of received) {
@@ -61,6 +61,7 @@ test('private addresses are refused at once; what fails is told after the last t
     new Promise((resolve) => {
       const onFailure = (_call: unknown, error: unknown): void => resolve(error as StableDiffusionError);
       createWebhooks({ secret: 'key', allowsPrivate, onFailure, pauses: [1] }).send({
+        owner: 'alice',
         url: address,
         id: 'a',
         body: {},
@@ -76,6 +77,35 @@ test('private addresses are refused at once; what fails is told after the last t
       () => checkWebhook(address),
       (error: StableDiffusionError) => ['forbidden', 'invalid-argument'].includes(error.code),
     );
+});
+
+test('receivers of one caller that fail, or never answer, keep nobody else waiting', async (context) => {
+  const silent = createServer(() => {});
+  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+  context.after(() => silent.close().closeAllConnections());
+  const never = `http://127.0.0.1:${(silent.address() as AddressInfo).port}/`;
+  const failing = await receiver(context, [500]);
+  const { url, until } = await receiver(context, [200]);
+  const failures: unknown[] = [];
+  const webhooks = createWebhooks({
+    secret: 'key',
+    allowsPrivate: true,
+    onFailure: ({ id }) => failures.push(id),
+    pauses: [3_600_000],
+  });
+  const of = (owner: string, address: string, count: number): void => {
+    for (let i = 0; i < count; i++) webhooks.send({ owner, url: address, id: `${owner}${i}`, body: {} });
+  };
+  of('alice', never, 600);
+  of('carol', failing.url, 20);
+  await failing.until(20);
+  of('bob', url, 3);
+  await until(3);
+  // Two are under way, 500 wait.
+  assert.equal(failures.length, 98);
+  await webhooks.stop();
+  // What waits between two tries is told as given up.
+  assert.equal(failures.filter((id) => String(id).startsWith('carol')).length, 20);
 });
 
 test('the end of a job is posted with its view', async (context) => {
