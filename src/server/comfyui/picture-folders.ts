@@ -1,6 +1,6 @@
 /** PictureFolders: the files of each caller that workflows read and write, as ComfyUI has them: `input`, `output` and `temp`. */
 
-import { readdir } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
 import { makeFolder } from '../../files/make-folder-node.ts';
@@ -18,6 +18,13 @@ export const isPictureFolder = (name: string): name is PictureFolderName =>
 export interface PictureFolders {
   /** The bytes; undefined where there is no such file. Throws `too-large`, `file-unsafe`. */
   read(owner: string, folder: PictureFolderName, path: string): Promise<Uint8Array | undefined>;
+  /** Whether a name is free, or has these bytes, if they are given. A file of another size is not read. Throws `too-large`, `file-unsafe`. */
+  compare(
+    owner: string,
+    folder: PictureFolderName,
+    path: string,
+    bytes: Uint8Array | undefined,
+  ): Promise<'free' | 'same' | 'other'>;
   /** False where the name is taken and must not be replaced. Throws `file-access`. */
   write(
     owner: string,
@@ -56,6 +63,14 @@ export const diskFolder = (root: string, owner: string, folder: PictureFolderNam
 export function openDiskFolders(root: string): PictureFolders {
   const folderOf = (owner: string, folder: PictureFolderName): string => diskFolder(root, owner, folder);
   return {
+    async compare(owner, folder, path, bytes) {
+      const status = await stat(join(folderOf(owner, folder), path)).catch(() => undefined);
+      if (!status) return 'free';
+      if (status.size !== bytes?.length) return 'other';
+      const there = await this.read(owner, folder, path);
+      if (!there) return 'free';
+      return Buffer.compare(there, bytes) === 0 ? 'same' : 'other';
+    },
     async read(owner, folder, path) {
       const within = folderOf(owner, folder);
       try {

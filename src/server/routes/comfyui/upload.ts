@@ -58,6 +58,9 @@ function* namesFor(name: string): Generator<string> {
   for (let number = 1; number < 10_000; number++) yield `${stem} (${number})${ending}`;
 }
 
+/** Files with which a new one is compared. */
+const mostCompared = 100;
+
 /** Stores the bytes under the first name that is free or has the same bytes. */
 async function store(
   { comfyui: { folders } }: ServerContext,
@@ -70,10 +73,13 @@ async function store(
     await folders.write(owner, folder, place(name), bytes, { replace: true });
     return answer(name);
   }
+  let compared = 0;
   for (const file of namesFor(name)) {
-    const there = await folders.read(owner, folder, place(file));
-    if (there && Buffer.compare(there, bytes) === 0) return answer(file);
-    if (!there && (await folders.write(owner, folder, place(file), bytes, { replace: false }))) return answer(file);
+    // Files of one name and one size would be read whole for every further one.
+    const found = await folders.compare(owner, folder, place(file), compared < mostCompared ? bytes : undefined);
+    if (found === 'same') return answer(file);
+    if (found === 'other') compared++;
+    else if (await folders.write(owner, folder, place(file), bytes, { replace: false })) return answer(file);
   }
   return empty(400);
 }
