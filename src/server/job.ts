@@ -264,8 +264,8 @@ export const pictureCount = ({ request }: Pick<NewJob, 'request'>): number =>
 export const isFinished = (job: Job): boolean =>
   job.state === 'done' || job.state === 'failed' || job.state === 'cancelled';
 
-/** Whether a sampler's steps depend on all pictures of the batch together. */
-function looksAtBatch({ sampler, noise }: JobRequest): boolean {
+/** Whether a sampler chooses its steps itself, by all pictures of the batch together. */
+export function choosesSteps({ sampler, noise }: Pick<JobRequest, 'sampler' | 'noise'>): boolean {
   return namedSampling(sampler, { peer: samplerPeerOf(noise) }).sampler.choosesSteps ?? false;
 }
 
@@ -284,7 +284,7 @@ export function batchKey(job: NewJob): string {
     r.imagePrompts !== undefined ||
     r.noise === 'compvis' ||
     r.noise === 'comfy' ||
-    looksAtBatch(r);
+    choosesSteps(r);
   if (alone) return job.id;
   const fields = Object.keys(takenFields) as (keyof typeof takenFields)[];
   return JSON.stringify([r.model, r.loras, r.noiseSettings, r.promptSyntax, ...fields.map((field) => r[field])]);

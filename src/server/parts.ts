@@ -195,6 +195,7 @@ export function startWork(parts: Parts, options: WorkOptions): Runner {
     concurrency: options.concurrency ?? 1,
     outputs,
     jobSeconds: limits.jobSeconds,
+    maxSteps: limits.steps,
     now: Date.now,
     // A large file is not read whole for its hash while somebody waits.
     hashOf: (name) =>

@@ -12,7 +12,7 @@ import { persist } from './persist.ts';
 import { composeOffThread } from './picture-thread.ts';
 import { type FirstPass, secondPass } from './pipeline-of.ts';
 import { settingsText } from './settings-text.ts';
-import { spend } from './spend.ts';
+import { checkSteps, spend } from './spend.ts';
 import { inTurns } from './turns.ts';
 import { type ChunkContext, type Picture, picturesOf } from './work.ts';
 
@@ -64,6 +64,7 @@ async function makeSecondPass(
     for await (const event of events) {
       if (event.kind === 'images') return event.images[0];
       if (event.kind !== 'step') continue;
+      checkSteps(event.step, { ...request, sampler: hires.sampler ?? request.sampler }, context);
       work.stepsDone++;
       context.queue.publish({
         kind: 'step',

@@ -9,7 +9,7 @@ import { takeBatch } from '../../tensor/batches.ts';
 import { workOfStep } from '../admission/work.ts';
 import { finishPicture, storePicture } from './finish-picture.ts';
 import { pipelineOf } from './pipeline-of.ts';
-import { spend } from './spend.ts';
+import { checkSteps, spend } from './spend.ts';
 import { inTurns, type TurnUse } from './turns.ts';
 import { type ChunkContext, type Picture, picturesOf, type RunContext } from './work.ts';
 
@@ -27,6 +27,7 @@ export async function runChunk(chunk: readonly Picture[], chunkContext: ChunkCon
     const pipeline = pipelineOf(chunkContext, pictures, images, context.policy, signal);
     for await (const event of inTurns(pipeline, useOf(chunk, first.work.job.owner, chunkContext))) {
       if (event.kind === 'step') {
+        checkSteps(event.step, first.work.job.request, context);
         await onStep(event, chunk, left, chunkContext);
         if (left.size === 0) break;
       } else if (event.kind === 'images') {

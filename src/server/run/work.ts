@@ -22,6 +22,8 @@ export interface RunContext extends ControlContext {
   readonly maxBatch: number;
   /** Seconds of work on one job, without the time in which it waits for others. */
   readonly jobSeconds: number;
+  /** Most steps of one picture, for samplers that choose them. */
+  readonly maxSteps: number;
   readonly turns: Turns;
   readonly workflows: WorkflowMaker;
   readonly hashOf: (model: string) => Promise<string | null>;
