@@ -74,39 +74,46 @@ interface Caller {
   pausing: number;
 }
 
+/** Throws `forbidden`, `network`, and errors of the connection. */
+async function postOnce(
+  { url, id, body }: WebhookCall,
+  { secret, allowsPrivate, now = Date.now, resolve }: WebhookOptions,
+  stopping: AbortSignal,
+): Promise<void> {
+  const text = JSON.stringify(body);
+  const seconds = Math.floor(now() / 1000);
+  const { status } = await guardedRequest(
+    new URL(url),
+    {
+      method: 'POST',
+      body: text,
+      headers: {
+        'content-type': 'application/json',
+        'content-length': String(Buffer.byteLength(text)),
+        'webhook-id': id,
+        'webhook-timestamp': String(seconds),
+        'webhook-signature': webhookSignature(secret, id, seconds, text),
+      },
+      maxBytes: 65_536,
+      what: 'webhook',
+      resolve,
+      ...(allowsPrivate ? { isAllowed: () => true } : {}),
+    },
+    AbortSignal.any([stopping, AbortSignal.timeout(timeout)]),
+  );
+  // Redirects are not followed: the caller gives the address itself.
+  if (status < 200 || status > 299)
+    throw new StableDiffusionError('network', `The webhook answered with status ${status}.`);
+}
+
 export function createWebhooks(options: WebhookOptions): Webhooks {
-  const { secret, allowsPrivate, onFailure, now = Date.now, resolve, pauses = usualPauses } = options;
+  const { onFailure, pauses = usualPauses } = options;
   const stopping = new AbortController();
   const callers = new Map<string, Caller>();
   const active = new Set<Promise<void>>();
   const pausing = new Set<Promise<unknown>>();
 
-  const post = async ({ url, id, body }: WebhookCall): Promise<void> => {
-    const text = JSON.stringify(body);
-    const seconds = Math.floor(now() / 1000);
-    const { status } = await guardedRequest(
-      new URL(url),
-      {
-        method: 'POST',
-        body: text,
-        headers: {
-          'content-type': 'application/json',
-          'content-length': String(Buffer.byteLength(text)),
-          'webhook-id': id,
-          'webhook-timestamp': String(seconds),
-          'webhook-signature': webhookSignature(secret, id, seconds, text),
-        },
-        maxBytes: 65_536,
-        what: 'webhook',
-        resolve,
-        ...(allowsPrivate ? { isAllowed: () => true } : {}),
-      },
-      AbortSignal.any([stopping.signal, AbortSignal.timeout(timeout)]),
-    );
-    // Redirects are not followed: the caller gives the address itself.
-    if (status < 200 || status > 299)
-      throw new StableDiffusionError('network', `The webhook answered with status ${status}.`);
-  };
+  const post = (call: WebhookCall): Promise<void> => postOnce(call, options, stopping.signal);
   /** One try. A call that is to be tried again waits outside of the places for calls under way. */
   const attempt = async (caller: Caller, { call, tries }: Attempt): Promise<void> => {
     try {
