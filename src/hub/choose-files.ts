@@ -4,7 +4,7 @@
  */
 
 import { StableDiffusionError } from '../errors.ts';
-import type { HubFile } from './hub-api.ts';
+import type { HubFile } from './hub-file.ts';
 
 export interface Choice {
   readonly files: readonly HubFile[];

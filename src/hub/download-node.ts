@@ -5,7 +5,7 @@
 
 import { createHash, type Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { open, rename, rm, stat } from 'node:fs/promises';
+import { open, rename, rm, stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { StableDiffusionError, throwIfAborted } from '../errors.ts';
@@ -14,7 +14,8 @@ import { type Lock, takeLock } from '../files/lock-node.ts';
 import { makeFolder } from '../files/make-folder-node.ts';
 import { whatIsAt } from '../files/open-node.ts';
 import { writeAll } from '../files/write-file-node.ts';
-import { reasonOf } from './hub-api.ts';
+import { guardedFetch } from './guarded-fetch-node.ts';
+import { reasonOf } from './hub-api-node.ts';
 
 export interface Download {
   readonly url: string;
@@ -27,6 +28,8 @@ export interface Download {
   readonly label: string;
   /** Bytes, where they are known. */
   readonly size?: number | undefined;
+  /** Most bytes of a file whose size is not known. Default 2^38. */
+  readonly mostBytes?: number | undefined;
   /** SHA-256 (64 digits) or git's id of a blob (40 digits). */
   readonly digest?: string | undefined;
 }
@@ -118,7 +121,7 @@ async function fetchRest(file: Download, partial: string, options: DownloadOptio
   const signals = [stalled.signal, ...(options.signal ? [options.signal] : [])];
   let timer = setTimeout(() => stalled.abort(), patience);
   try {
-    const response = await options.fetch(url, {
+    const response = await guardedFetch(options.fetch, url, {
       headers: { ...headers, ...(from > 0 ? { range: `bytes=${from}-` } : {}), 'accept-encoding': 'identity' },
       signal: AbortSignal.any(signals),
     });
@@ -129,10 +132,13 @@ async function fetchRest(file: Download, partial: string, options: DownloadOptio
     try {
       let at = start;
       const total = file.size ?? totalOf(response, start);
+      const most = file.size ?? file.mostBytes ?? 2 ** 38;
+      if ((total ?? 0) > most) throw longer(label, most);
+      await checkRoom(partial, (total ?? 0) - start, label);
       for await (const chunk of response.body ?? []) {
         clearTimeout(timer);
         timer = setTimeout(() => stalled.abort(), patience);
-        if (file.size !== undefined && at + chunk.length > file.size) throw longer(label, file.size);
+        if (at + chunk.length > most) throw longer(label, most);
         await writeAll(partial, handle, chunk, at);
         at += chunk.length;
         options.onProgress?.({ label, done: at, total });
@@ -177,7 +183,18 @@ function totalOf(response: Response, start: number): number | undefined {
 }
 
 const longer = (label: string, size: number): StableDiffusionError =>
-  new StableDiffusionError('file-corrupt', `${label} is longer than the ${size} bytes that were announced.`);
+  new StableDiffusionError('file-corrupt', `${label} is longer than the ${size} bytes that it may have.`);
+
+/** Throws `file-access` where the disk has no room for so many bytes. */
+async function checkRoom(path: string, bytes: number, label: string): Promise<void> {
+  const disk = await statfs(dirname(path)).catch(() => undefined);
+  const free = disk ? disk.bavail * disk.bsize : Number.POSITIVE_INFINITY;
+  if (bytes > free)
+    throw new StableDiffusionError(
+      'file-access',
+      `The disk of ${dirname(path)} has room for ${free} bytes, and ${label} needs ${bytes}. Free some space.`,
+    );
+}
 
 async function verify({ label, digest, size }: Download, partial: string): Promise<void> {
   const found = await sizeOf(partial);

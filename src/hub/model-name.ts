@@ -36,11 +36,24 @@ export function parseModelName(text: string): ModelName | undefined {
   if (/^https?:\/\//.test(text)) {
     const [, repository, revision, file] = hubAddress.exec(text.split(/[?#]/, 1)[0] ?? text) ?? [];
     if (repository === undefined) return { kind: 'address', url: text };
-    return hub(repository, revision && decodeURIComponent(revision), file && decodeURIComponent(file), text);
+    return hub(repository, revision && decoded(revision), file && decoded(file), text);
   }
   // A missing local path must not become a request.
   if (repositoryPattern.test(text) && !weightFile.test(text)) return hub(text, undefined, undefined, text);
   return undefined;
+}
+
+/** A part of an address without its percent signs. Throws `invalid-argument`. */
+export function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch (cause) {
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `The address has a percent sign that stands for no letter: ${text}`,
+      { cause },
+    );
+  }
 }
 
 function hubName(name: string, text: string): ModelName {

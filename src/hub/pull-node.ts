@@ -8,12 +8,13 @@ import { basename, join } from 'node:path';
 import { StableDiffusionError } from '../errors.ts';
 import { openRegular, whatIsAt } from '../files/open-node.ts';
 import { type Choice, chooseFiles } from './choose-files.ts';
-import { civitaiFile } from './civitai.ts';
+import { civitaiFile } from './civitai-node.ts';
 import { type DownloadProgress, download } from './download-node.ts';
-import { authorization, fileAddress, type HubFile, hubRevision } from './hub-api.ts';
+import { authorization, fileAddress, hubRevision } from './hub-api-node.ts';
+import type { HubFile } from './hub-file.ts';
 import { keepRef, keptModels, knownCommit, linkBlob, type RepositoryCache, repositoryCache } from './hub-cache-node.ts';
 import { type HubSettings, hubSettings } from './hub-settings.ts';
-import { type ModelName, parseModelName } from './model-name.ts';
+import { decoded, type ModelName, parseModelName } from './model-name.ts';
 
 export interface PullOptions {
   /** Default: those of the process's environment. */
@@ -172,7 +173,7 @@ async function pullFromCivitai(
   await download(
     {
       url: file.url,
-      headers: authorization(settings.civitaiToken),
+      headers: isCivitai(file.url, settings) ? authorization(settings.civitaiToken) : {},
       path,
       lock: join(folder, '.lock'),
       label: file.name,
@@ -183,6 +184,12 @@ async function pullFromCivitai(
   const { writeFileAtomic } = await import('../files/write-file-node.ts');
   await writeFileAtomic(note, [new TextEncoder().encode(file.name)]);
   return path;
+}
+
+/** The key of Civitai goes to Civitai alone. */
+function isCivitai(url: string, { civitaiEndpoint }: HubSettings): boolean {
+  const { origin } = new URL(url);
+  return origin === new URL(civitaiEndpoint).origin || origin === 'https://civitai.com';
 }
 
 /** Servers of single-page applications answer every address with their page. */
@@ -198,10 +205,16 @@ async function nameIn(path: string): Promise<string | undefined> {
   return name === undefined || name === '' || /[/\\\0]/.test(name) ? undefined : name;
 }
 
+/** The last part of an address as the name of a file. */
+function fileNameOf(pathname: string): string {
+  const name = basename(decoded(pathname)).replace(/[\0\\/:]/g, '_');
+  return name === '' || name === '.' || name === '..' ? 'model.safetensors' : name.slice(-100);
+}
+
 /** A file from any address, cached under the address's digest, along with `NAME.yaml` next to it. */
 async function pullAddress(url: string, settings: HubSettings, options: PullOptions): Promise<string> {
   const { pathname } = new URL(url);
-  const name = basename(decodeURIComponent(pathname)).replace(/[\0\\/:]/g, '_') || 'model.safetensors';
+  const name = fileNameOf(pathname);
   const folder = join(settings.ownCache, 'addresses', createHash('sha256').update(url).digest('hex').slice(0, 24));
   const path = join(folder, name);
   if ((await whatIsAt(path)) === 'file') return path;
@@ -216,6 +229,7 @@ async function pullAddress(url: string, settings: HubSettings, options: PullOpti
         path: join(folder, name.replace(/\.[^.]+$/, '.yaml')),
         lock: join(folder, '.yaml.lock'),
         label: yaml,
+        mostBytes: 2 ** 22,
       },
       common,
     ).catch((error: unknown) => {

@@ -12,7 +12,7 @@ import { parseInfotext } from '../../src/image/metadata/infotext.ts';
 import { pocketModel } from '../../src/model/load-model-node.ts';
 import { TorchGenerator } from '../../src/random/torch-generator.ts';
 import { fetchPicture } from '../../src/server/http/fetch-picture.ts';
-import { isPublicAddress } from '../../src/server/http/public-address.ts';
+import { isPublicAddress } from '../../src/files/public-address-node.ts';
 import { writeLora } from '../../src/adapters/lora/write-lora.ts';
 import { openCheckpointAt } from '../../src/checkpoints/open-checkpoint-node.ts';
 import { writeSafetensors } from '../../src/formats/safetensors-write.ts';

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { after, before } from 'node:test';
 import { fetchPicture } from '../../src/server/http/fetch-picture.ts';
-import { isPublicAddress } from '../../src/server/http/public-address.ts';
+import { isPublicAddress } from '../../src/files/public-address-node.ts';
 import { startTestServer, type TestServer } from './start.ts';
 import { key, limits, small } from './security-setup.ts';
 

@@ -8,7 +8,7 @@ import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { isIP, type LookupFunction } from 'node:net';
 import { StableDiffusionError } from '../../errors.ts';
-import { isPublicAddress } from './public-address.ts';
+import { isPublicAddress } from '../../files/public-address-node.ts';
 
 export type Resolve = (host: string) => Promise<readonly LookupAddress[]>;
 

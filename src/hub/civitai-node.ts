@@ -2,7 +2,8 @@
 
 import * as z from 'zod';
 import { StableDiffusionError } from '../errors.ts';
-import { authorization, reasonOf } from './hub-api.ts';
+import { authorization, reasonOf } from './hub-api-node.ts';
+import { boundedJson, guardedFetch } from './guarded-fetch-node.ts';
 import type { HubSettings } from './hub-settings.ts';
 
 const versionSchema = z.object({
@@ -17,7 +18,7 @@ const versionSchema = z.object({
       sizeKB: z.number().optional(),
       type: z.string().optional(),
       primary: z.boolean().optional(),
-      downloadUrl: z.url(),
+      downloadUrl: z.url({ protocol: /^https?$/ }),
       hashes: z.object({ SHA256: z.string().optional() }).partial().default({}),
       pickleScanResult: z.string().optional(),
     }),
@@ -36,11 +37,12 @@ export async function civitaiFile(version: number, settings: HubSettings, signal
   const url = `${settings.civitaiEndpoint}/api/v1/model-versions/${version}`;
   let response: Response;
   try {
-    response = await settings.fetch(url, {
+    response = await guardedFetch(settings.fetch, url, {
       headers: authorization(settings.civitaiToken),
       signal: signal ? AbortSignal.any([signal, AbortSignal.timeout(30_000)]) : AbortSignal.timeout(30_000),
     });
   } catch (cause) {
+    if (cause instanceof StableDiffusionError) throw cause;
     throw new StableDiffusionError('network', `${settings.civitaiEndpoint} could not be reached: ${reasonOf(cause)}.`, {
       cause,
     });
@@ -48,7 +50,9 @@ export async function civitaiFile(version: number, settings: HubSettings, signal
   if (response.status === 404) throw new StableDiffusionError('not-found', `Civitai has no model version ${version}.`);
   if (response.status === 401 || response.status === 403)
     throw new StableDiffusionError('forbidden', `Civitai requires a key for version ${version}. Set CIVITAI_TOKEN.`);
-  const parsed = response.ok ? versionSchema.safeParse(await response.json().catch(() => undefined)) : undefined;
+  const parsed = response.ok
+    ? versionSchema.safeParse(await boundedJson(response, 4 * 2 ** 20).catch(() => undefined))
+    : undefined;
   if (!parsed?.success)
     throw new StableDiffusionError('network', `${url} answered HTTP ${response.status} with an unreadable body.`);
   const { files, model, name, baseModel } = parsed.data;

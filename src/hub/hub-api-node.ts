@@ -2,14 +2,9 @@
 
 import * as z from 'zod';
 import { StableDiffusionError } from '../errors.ts';
+import { boundedJson, guardedFetch } from './guarded-fetch-node.ts';
+import type { HubFile } from './hub-file.ts';
 import type { HubSettings } from './hub-settings.ts';
-
-export interface HubFile {
-  readonly path: string;
-  readonly size: number;
-  /** SHA-256 of a large file, or the id of a git blob (SHA-1 over `blob SIZE\0` and the content). */
-  readonly etag: string;
-}
 
 export interface HubRevision {
   /** 40 hexadecimal digits. */
@@ -29,6 +24,8 @@ const treeSchema = z.array(
   }),
 );
 const maximumPages = 50;
+/** A page lists a thousand files. */
+const maximumBytes = 16 * 2 ** 20;
 
 /** The files of a revision. Throws `not-found`, `forbidden`, `network`. */
 export async function hubRevision(
@@ -80,19 +77,25 @@ async function json(
   const limit = AbortSignal.timeout(30_000);
   let response: Response;
   try {
-    response = await ask(url, {
+    response = await guardedFetch(ask, url, {
       headers: authorization(token),
       signal: signal ? AbortSignal.any([signal, limit]) : limit,
     });
     if (response.ok) {
       const next = nextPage(response.headers.get('link') ?? '');
-      return { value: await response.json(), next: next?.startsWith(endpoint) ? next : undefined };
+      return { value: await boundedJson(response, maximumBytes), next: isOf(endpoint, next) ? next : undefined };
     }
   } catch (cause) {
     if (signal?.aborted) throw new StableDiffusionError('aborted', 'The work was cancelled.', { cause });
+    if (cause instanceof StableDiffusionError) throw cause;
     throw new StableDiffusionError('network', `${endpoint} could not be reached: ${reasonOf(cause)}.`, { cause });
   }
   throw hubError(response.status, repository, revision, endpoint, token !== undefined);
+}
+
+/** Whether an address is one of the hub's own: a key goes along. */
+function isOf(endpoint: string, address: string | undefined): boolean {
+  return address !== undefined && URL.canParse(address) && new URL(address).origin === new URL(endpoint).origin;
 }
 
 /** `fetch` only reports "fetch failed"; the reason is in its cause. */
