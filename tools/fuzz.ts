@@ -1,9 +1,10 @@
 /**
- * Fuzzes every reader of files of strangers: valid and hostile files, changed by fast-check, each try in a child process with 2 s of the processor and
- * 512 MB. What ends otherwise than with a value or an error of ours is a finding, made small and written to build/fuzz/.
+ * Fuzzes every reader of files and requests of strangers: valid and hostile files, changed at random, in child processes with 2 s of the
+ * processor for a file and 512 MB. What ends otherwise than with a value or an error of ours is a finding, made small and written to build/fuzz/.
  *
  *     npm run fuzz                          every target, 5 seconds each
  *     npm run fuzz -- pickle --seconds 600  one target
+ *     npm run fuzz -- --minutes 60          every target, an hour in all: some ten million tries
  *     npm run fuzz -- --seed 7              other changes
  */
 
@@ -12,7 +13,8 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import fc from 'fast-check';
+import type { Answer, Task } from './fuzz/child.ts';
+import { mutant } from './fuzz/mutate.ts';
 import { targets } from './fuzz/targets.ts';
 
 const limits = { milliseconds: 2000, bytes: 512 * 2 ** 20 };
@@ -21,21 +23,22 @@ const baseline = 256 * 2 ** 20;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { seconds: { type: 'string', default: '5' }, seed: { type: 'string', default: '1' } },
+  options: {
+    seconds: { type: 'string', default: '5' },
+    minutes: { type: 'string' },
+    seed: { type: 'string', default: '1' },
+  },
 });
 const root = join(import.meta.dirname, '..');
 
 interface Child {
   readonly process: ChildProcess;
-  /** What was wrong, or undefined. */
-  attempt(bytes: Uint8Array): Promise<string | undefined>;
+  /** The answer, with what was wrong in it. */
+  ask(task: Task): Promise<Answer>;
 }
 
-interface Answer {
-  readonly ready?: boolean;
-  readonly unexpected?: string;
-  readonly rss?: number;
-}
+/** Milliseconds of tries between two signs of life. */
+const batch = 100;
 
 /** Milliseconds of the processor that a process has used: on a busy machine the clock runs on while it waits. Elsewhere than on Linux, the clock. */
 function processorTime(pid: number | undefined): number {
@@ -62,55 +65,30 @@ async function startChild(target: string): Promise<Child> {
   const most = limits.bytes + baseline + (targets[target]?.threadMegabytes ?? 0) * 2 ** 20;
   return {
     process: child,
-    async attempt(bytes) {
-      if (!child.connected) return 'the process ended before its first file';
+    async ask(task) {
+      if (!child.connected) return { unexpected: 'the process ended before its first file' };
       const answered = answer();
-      child.send(bytes);
+      child.send(task);
       let timer: NodeJS.Timeout | undefined;
+      const allowed = limits.milliseconds + ('seed' in task ? task.milliseconds : 0);
       const begun = { clock: performance.now(), processor: processorTime(child.pid) };
       const late = new Promise<'late'>((resolve) => {
         const look = (): void => {
           const used = processorTime(child.pid) - begun.processor;
-          const isLate = used >= limits.milliseconds || performance.now() - begun.clock > 15 * limits.milliseconds;
+          const isLate = used >= allowed || performance.now() - begun.clock > 15 * allowed;
           if (isLate) resolve('late');
-          else timer = setTimeout(look, Math.max(10, limits.milliseconds - used));
+          else timer = setTimeout(look, Math.max(10, allowed - used));
         };
-        timer = setTimeout(look, limits.milliseconds);
+        timer = setTimeout(look, allowed);
       });
       const result = await Promise.race([answered, late]);
       clearTimeout(timer);
-      if (result === 'late') return `no end within ${limits.milliseconds} ms`;
-      if (result === undefined) return 'the process ended';
-      if ((result.rss ?? 0) > most) return `${Math.round((result.rss ?? 0) / 2 ** 20)} MB of memory`;
-      return result.unexpected;
+      if (result === 'late') return { unexpected: `no end within ${limits.milliseconds} ms` };
+      if (result === undefined) return { unexpected: 'the process ended' };
+      if ((result.rss ?? 0) > most) return { unexpected: `${Math.round((result.rss ?? 0) / 2 ** 20)} MB of memory` };
+      return result;
     },
   };
-}
-
-/** A file with a few changes: bytes set, cut out, doubled, put in, or taken from another file. */
-function changed(corpus: readonly Uint8Array[]): fc.Arbitrary<Uint8Array> {
-  const edit = fc.tuple(fc.nat(4), fc.nat(), fc.nat(64), fc.uint8Array({ minLength: 1, maxLength: 8 }));
-  const interesting = fc.constantFrom([0xff, 0xff, 0xff, 0xff], [0, 0, 0, 0], [0x7f, 0xff, 0xff, 0xff], [0x80]);
-  return fc
-    .tuple(
-      fc.constantFrom(...corpus),
-      fc.constantFrom(...corpus),
-      fc.array(fc.tuple(edit, interesting), { maxLength: 6 }),
-    )
-    .map(([file, donor, edits]) => {
-      let bytes = Buffer.from(file);
-      for (const [[kind, at, length, patch], special] of edits) {
-        const start = bytes.length === 0 ? 0 : at % bytes.length;
-        const before = bytes.subarray(0, start);
-        const after = bytes.subarray(start);
-        if (kind === 0) bytes = Buffer.concat([before, patch, after.subarray(patch.length)]);
-        else if (kind === 1) bytes = Buffer.concat([before, after.subarray(length)]);
-        else if (kind === 2) bytes = Buffer.concat([before, after.subarray(0, length), after]);
-        else if (kind === 3) bytes = Buffer.concat([before, Buffer.from(special), after.subarray(special.length)]);
-        else bytes = Buffer.concat([before, donor.subarray(donor.length === 0 ? 0 : at % donor.length)]);
-      }
-      return new Uint8Array(bytes);
-    });
 }
 
 /** Cuts pieces out as long as the same kind of thing goes wrong. */
@@ -120,7 +98,7 @@ async function minimal(target: string, bytes: Uint8Array): Promise<Uint8Array> {
     for (let at = 0; at < small.length && tries < 60; tries++) {
       const shorter = new Uint8Array(Buffer.concat([small.subarray(0, at), small.subarray(at + piece)]));
       const child = await startChild(target);
-      const wrong = await child.attempt(shorter);
+      const wrong = (await child.ask({ bytes: shorter })).unexpected;
       child.process.kill('SIGKILL');
       if (wrong === undefined) at += piece;
       else small = shorter;
@@ -129,42 +107,82 @@ async function minimal(target: string, bytes: Uint8Array): Promise<Uint8Array> {
   return small;
 }
 
-async function fuzz(target: string, seconds: number, seed: number): Promise<number> {
+/** What is wrong with one file, in a process of its own. */
+async function alone(target: string, bytes: Uint8Array): Promise<string | undefined> {
+  const child = await startChild(target);
+  const { unexpected } = await child.ask({ bytes });
+  child.process.kill('SIGKILL');
+  return unexpected;
+}
+
+async function writeFinding(target: string, bytes: Uint8Array, wrong: string): Promise<void> {
+  const small = await minimal(target, bytes);
+  const name = `${target}-${createHash('sha256').update(small).digest('hex').slice(0, 12)}.bin`;
+  mkdirSync(join(root, 'build/fuzz'), { recursive: true });
+  writeFileSync(join(root, 'build/fuzz', name), small);
+  console.error(`${target}: build/fuzz/${name} (${small.length} bytes): ${wrong.split('\n').slice(0, 3).join(' ')}`);
+}
+
+/** The file among those from `from` on at which a process ended, or did not end: all of them are tried again, one by one. */
+async function culprit(target: string, corpus: readonly Uint8Array[], seed: number, from: number) {
+  const child = await startChild(target);
+  try {
+    for (let index = from; index < from + 100_000; index++) {
+      const bytes = mutant(corpus, seed, index);
+      const { unexpected } = await child.ask({ bytes });
+      if (unexpected !== undefined) return { bytes, index, unexpected };
+    }
+    return undefined;
+  } finally {
+    child.process.kill('SIGKILL');
+  }
+}
+
+async function fuzz(
+  target: string,
+  seconds: number,
+  seed: number,
+): Promise<readonly [tries: number, findings: number]> {
   const corpus = targets[target]?.corpus() ?? [];
   if (corpus.length === 0) throw new Error(`There are no files to begin from for ${target}.`);
-  const end = performance.now() + seconds * 1000;
   let child = await startChild(target);
-  let tries = 0;
+  const end = performance.now() + seconds * 1000;
   let findings = 0;
-  for (let round = 0; performance.now() < end; round++) {
-    for (const bytes of fc.sample(changed(corpus), { numRuns: 200, seed: seed + round })) {
-      if (performance.now() > end) break;
-      tries++;
-      const wrong = await child.attempt(bytes);
-      if (wrong === undefined) continue;
-      findings++;
-      child.process.kill('SIGKILL');
-      const small = await minimal(target, bytes);
-      const name = `${target}-${createHash('sha256').update(small).digest('hex').slice(0, 12)}.bin`;
-      mkdirSync(join(root, 'build/fuzz'), { recursive: true });
-      writeFileSync(join(root, 'build/fuzz', name), small);
-      console.error(
-        `${target}: build/fuzz/${name} (${small.length} bytes): ${wrong.split('\n').slice(0, 3).join(' ')}`,
-      );
-      if (findings >= 5) break;
-      child = await startChild(target);
+  let from = 0;
+  while (performance.now() < end && findings < 5) {
+    const { next, unexpected } = await child.ask({ seed, from, milliseconds: batch });
+    if (unexpected === undefined && next !== undefined) {
+      from = next;
+      continue;
     }
-    if (findings >= 5) break;
+    child.process.kill('SIGKILL');
+    const known = next === undefined ? undefined : mutant(corpus, seed, next - 1);
+    const found =
+      known === undefined || unexpected === undefined
+        ? await culprit(target, corpus, seed, from)
+        : { bytes: known, index: (next ?? 1) - 1, unexpected };
+    // What goes wrong only after many other files is told too.
+    findings++;
+    if (found) await writeFinding(target, found.bytes, (await alone(target, found.bytes)) ?? found.unexpected);
+    else console.error(`${target}: from number ${from} of seed ${seed} on: ${unexpected}`);
+    from = (found?.index ?? from) + 1;
+    child = await startChild(target);
   }
   child.process.kill('SIGKILL');
-  console.log(`${target.padEnd(12)} ${String(tries).padStart(8)} tries, ${findings} findings`);
-  return findings;
+  console.log(`${target.padEnd(16)} ${String(from).padStart(9)} tries, ${findings} findings`);
+  return [from, findings];
 }
 
 const wanted = positionals.length > 0 ? positionals : Object.keys(targets);
 for (const target of wanted)
   if (!Object.hasOwn(targets, target))
     throw new Error(`There is no target ${target}. There are ${Object.keys(targets).join(', ')}.`);
-let findings = 0;
-for (const target of wanted) findings += await fuzz(target, Number(values.seconds), Number(values.seed));
+const seconds = values.minutes === undefined ? Number(values.seconds) : (60 * Number(values.minutes)) / wanted.length;
+let [tries, findings] = [0, 0];
+for (const target of wanted) {
+  const [more, found] = await fuzz(target, seconds, Number(values.seed));
+  tries += more;
+  findings += found;
+}
+console.log(`${'all'.padEnd(16)} ${String(tries).padStart(9)} tries, ${findings} findings`);
 process.exitCode = findings === 0 ? 0 : 1;

@@ -1,19 +1,59 @@
-/** Runs one target on bytes that arrive, one after the other, and answers what came of them. Its memory and time are limited by the parent. */
+/**
+ * Runs one target, its memory and time limited by the parent: on bytes that arrive, or on many changed files of its own making, of which it
+ * tells how far it came. A file that never ends, or ends the process, is found by the parent among those after the last that it was told of.
+ */
 
 import { StableDiffusionError } from '../../src/errors.ts';
+import { mutant } from './mutate.ts';
 import { targets } from './targets.ts';
+
+/** One file, or changed files from a number on, for so many milliseconds. */
+export type Task =
+  | { readonly bytes: Uint8Array }
+  | { readonly seed: number; readonly from: number; readonly milliseconds: number };
+
+export interface Answer {
+  readonly ready?: boolean;
+  /** What was wrong. */
+  readonly unexpected?: string | undefined;
+  /** The next number. */
+  readonly next?: number;
+  readonly rss?: number;
+}
 
 const target = targets[process.argv[2] ?? ''];
 if (!target) throw new Error(`There is no target ${process.argv[2]}.`);
+const corpus = target.corpus();
+/** Seconds of the processor for one file. */
+const mostSeconds = 2;
+const usedSeconds = (): number => {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
+};
 
-process.on('message', async (bytes: Uint8Array) => {
-  let unexpected: string | undefined;
+async function attempt(bytes: Uint8Array): Promise<string | undefined> {
   try {
-    await target.run(new Uint8Array(bytes));
+    await target?.run(bytes);
+    return undefined;
   } catch (error) {
-    if (!(error instanceof StableDiffusionError))
-      unexpected = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    if (error instanceof StableDiffusionError) return undefined;
+    return error instanceof Error ? (error.stack ?? error.message) : String(error);
   }
-  process.send?.({ unexpected, rss: process.resourceUsage().maxRSS * 1024 });
+}
+
+async function many({ seed, from, milliseconds }: Extract<Task, { seed: number }>): Promise<Answer> {
+  const end = performance.now() + milliseconds;
+  for (let index = from; ; index++) {
+    const begun = usedSeconds();
+    const unexpected = await attempt(mutant(corpus, seed, index));
+    if (unexpected !== undefined) return { unexpected, next: index + 1 };
+    if (usedSeconds() - begun > mostSeconds) return { unexpected: `more than ${mostSeconds} s`, next: index + 1 };
+    if (performance.now() > end) return { next: index + 1 };
+  }
+}
+
+process.on('message', async (task: Task) => {
+  const answer = 'bytes' in task ? { unexpected: await attempt(new Uint8Array(task.bytes)) } : await many(task);
+  process.send?.({ ...answer, rss: process.resourceUsage().maxRSS * 1024 });
 });
 process.send?.({ ready: true });

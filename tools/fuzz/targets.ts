@@ -18,6 +18,7 @@ import { readExif } from '../../src/image/metadata/exif.ts';
 import { readImageMetadata } from '../../src/image/metadata/image-metadata.ts';
 import { parseInfotext } from '../../src/image/metadata/infotext.ts';
 import { readNpy, writeNpy } from '../../src/formats/npy.ts';
+import { openNpz, writeNpz } from '../../src/formats/npz.ts';
 import { parsePromptAttention } from '../../src/prompt/attention.ts';
 import { float32 } from '../../src/tensor/tensor.ts';
 import { cleanCaption } from '../../src/tokenizer/clean-caption.ts';
@@ -28,6 +29,7 @@ import { parquetDataset } from '../../src/training/data/parquet-node.ts';
 import { heapMegabytes } from '../../src/training/data/parquet-thread-node.ts';
 import { createProblems } from '../../src/training/data/problems.ts';
 import { readTar } from '../../src/training/data/tar.ts';
+import { settingTargets } from './setting-targets.ts';
 import { serverTargets } from './server-targets.ts';
 
 export interface FuzzTarget {
@@ -168,6 +170,13 @@ export const targets: Readonly<Record<string, FuzzTarget>> = {
     corpus: () => files('families', /\.gguf$/),
   },
   npy: { run: (bytes) => readNpy(bytes, 'x.npy'), corpus: () => [writeNpy(float32([2, 3], new Float32Array(6)))] },
+  npz: {
+    async run(bytes) {
+      const npz = await openNpz(memoryBytes(bytes, 'x.npz'));
+      for (const name of npz.names) await npz.read(name);
+    },
+    corpus: () => [writeNpz({ arr_0: float32([2, 3], new Float32Array(6)), names: ['a', 'bc'] })],
+  },
   sentencepiece: {
     run: (bytes) => createSentencePieceTokenizer(bytes).encode('a red apple 🍎'),
     corpus: () => files('tokenizer', /\.model$/),
@@ -182,6 +191,7 @@ export const targets: Readonly<Record<string, FuzzTarget>> = {
     corpus: () => ['a <b>red</b> &amp; www.x.com 12x34 a1b2 "x" @y #123', ...prompts].map(encode),
   },
   ...serverTargets,
+  ...settingTargets,
   name: {
     run: (bytes) => parseModelName(decode(bytes)),
     corpus: () => ['hf:org/name@main/a.safetensors', 'urn:air:sd1:checkpoint:civitai:1@2'].map(encode),
