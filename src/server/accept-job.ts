@@ -19,14 +19,15 @@ export interface Submission extends Pick<NewJob, 'owner' | 'source' | 'priority'
 /** What is wrong with a server that leaves its jobs to workers, and has none. */
 export const noWorker = 'No worker takes the jobs of this server. Start one: sd worker --redis with the same address.';
 
+/** Throws `busy` where nothing takes jobs: a client that waits for its answer would wait in vain. */
+export async function assertWorker({ queue }: Pick<ServerContext, 'queue'>): Promise<void> {
+  if (!(await queue.hasTaker())) throw new StableDiffusionError('busy', noWorker, { details: { scope: 'workers' } });
+}
+
 /** A job waits for a worker to come; a client that waits for its answer would wait in vain. Throws `busy`. */
-async function withWorker(
-  { queue }: ServerContext,
-  request: JobRequest,
-  source: NewJob['source'],
-): Promise<JobRequest> {
-  if (await queue.hasTaker()) return request;
-  if (source !== 'jobs') throw new StableDiffusionError('busy', noWorker, { details: { scope: 'workers' } });
+async function withWorker(context: ServerContext, request: JobRequest, source: NewJob['source']): Promise<JobRequest> {
+  if (source !== 'jobs') await assertWorker(context);
+  if (await context.queue.hasTaker()) return request;
   return { ...request, warnings: [...(request.warnings ?? []), noWorker] };
 }
 

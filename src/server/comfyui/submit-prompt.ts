@@ -13,6 +13,7 @@ import {
 import { graphObject } from '../../workflow/graph.ts';
 import { anyGraph } from '../../workflow/page/page-to-api.ts';
 import { type NodeErrors, type ValidationError, validateWorkflow } from '../../workflow/validate.ts';
+import { assertWorker } from '../accept-job.ts';
 import { hasMoreValues } from '../admission/count-values.ts';
 import type { ServerContext } from '../context.ts';
 import { isFinished, isWorkflowJob, type WorkflowJob, type WorkflowRequest } from '../job.ts';
@@ -114,6 +115,7 @@ export async function submitPrompt(
       refused: checked.error ?? refusal('prompt_outputs_failed_validation', 'Prompt outputs failed validation', ''),
       nodeErrors: checked.nodeErrors,
     };
+  await assertWorker(context);
   const extra = extraOf(body);
   const promptId = textOf(body['prompt_id']) ?? randomUUID();
   const clientId = textOf(extra['client_id']);
