@@ -69,6 +69,25 @@ export function bicubicMatrix(from: number, to: number): ResizeMatrix {
   return bicubic(from, to, (row) => Math.fround(scale * Math.fround(row + 0.5) - 0.5));
 }
 
+/** Bicubic interpolation (Keys 1981, a = -0.5) widened where it shrinks: `interpolate(mode='bicubic', antialias=True)`. */
+export function bicubicDownMatrix(from: number, to: number): ResizeMatrix {
+  const scale = from / to;
+  const width = Math.max(scale, 1);
+  const filter = (distance: number): number => {
+    const x = Math.abs(distance);
+    if (x < 1) return (1.5 * x - 2.5) * x * x + 1;
+    return x < 2 ? ((-0.5 * x + 2.5) * x - 4) * x + 2 : 0;
+  };
+  return matrix(to, from, (row) => {
+    const centre = scale * (row + 0.5);
+    const first = Math.max(0, Math.trunc(centre - 2 * width + 0.5));
+    const end = Math.min(from, Math.trunc(centre + 2 * width + 0.5));
+    const weights = Array.from({ length: end - first }, (_, i) => filter((first + i - centre + 0.5) / width));
+    const sum = weights.reduce((total, weight) => total + weight, 0);
+    return weights.map((weight, i) => [first + i, weight / sum] as const);
+  });
+}
+
 /** Gaussian blur of kornia's `resize(antialias=True)`: sigma (factor - 1) / 2 for downsampling by `factor`, borders reflected. */
 export function antialiasMatrix(from: number, factor: number): ResizeMatrix {
   const sigma = Math.max((factor - 1) / 2, 0.001);

@@ -24,7 +24,7 @@ import { NetworkPool } from './network-pool.ts';
 import { filledPrefix } from './file-prefix.ts';
 
 /** Kinds of models, with the endings of their files. */
-const modelEndings = ['.safetensors', '.sft', '.ckpt', '.pt', '.pt2', '.bin', '.pth', '.pkl', '.gguf'];
+const modelEndings = ['.safetensors', '.sft', '.ckpt', '.pt', '.pt2', '.bin', '.pth', '.pkl', '.gguf', '.patch'];
 const pictureEndings = ['.png', '.jpg', '.jpeg', '.webp', '.gif', '.bmp', '.tif', '.tiff', '.avif'];
 
 export interface WorkflowFolders {

@@ -19,6 +19,8 @@ export const folderKinds = [
   'classifiers',
   'model_patches',
   'audio_encoders',
+  'ipadapter',
+  'inpaint',
   'input_images',
   'input_latents',
   'output_images',

@@ -127,26 +127,112 @@ test('Open WebUI: object_info, upload, prompt over the socket, history, view', a
   assert.deepEqual(await sizeOf(await view.arrayBuffer()), [64, 64]);
 });
 
-test('Krita AI Diffusion: system_stats, lists, socket with features, prompt in front, interrupt, clear', async () => {
+/** What Krita AI Diffusion 1.53 looks for when it connects (ai_diffusion/backend/resources.py, `required_custom_nodes`). */
+const kritaNodes = [
+  'InpaintPreprocessor',
+  'DepthAnythingV2Preprocessor',
+  'IPAdapterModelLoader',
+  'IPAdapter',
+  'ETN_LoadImageCache',
+  'ETN_SaveImageCache',
+  'ETN_Translate',
+  'INPAINT_LoadFooocusInpaint',
+  'INPAINT_ShrinkMask',
+  'INPAINT_StabilizeMask',
+  'INPAINT_ColorMatch',
+];
+/** The nodes and inputs whose lists of files it reads. */
+const kritaLists = [
+  ['DualCLIPLoader', 'clip_name1'],
+  ['VAELoader', 'vae_name'],
+  ['ControlNetLoader', 'control_net_name'],
+  ['CLIPVisionLoader', 'clip_name'],
+  ['IPAdapterModelLoader', 'ipadapter_file'],
+  ['UpscaleModelLoader', 'model_name'],
+  ['INPAINT_LoadInpaintModel', 'model_name'],
+  ['LoraLoader', 'lora_name'],
+] as const;
+
+test('Krita AI Diffusion: what it checks when it connects', async () => {
   const stats = (await server.json('GET', '/system_stats')).body as { devices: { type: string; vram_total: number }[] };
   assert.ok(stats.devices[0] && stats.devices[0].vram_total > 2 ** 28);
-  for (const path of ['/object_info', '/models/checkpoints', '/api/etn/model_info/checkpoints', '/features']) {
-    const { status } = await server.json('GET', path);
-    // The extension's own nodes are not there, which it says by 404.
-    assert.equal(status, path.includes('etn') ? 404 : 200, path);
-  }
   const socket = new WebSocket(`${server.url.replace('http', 'ws')}/ws?clientId=krita`);
-  let id: string | undefined;
+  await opened(socket);
+  socket.close();
+  const info = (await server.json('GET', '/object_info')).body as Record<
+    string,
+    { input: { required: Record<string, unknown[]> } }
+  >;
+  for (const name of kritaNodes) assert.ok(name in info, name);
+  for (const [node, input] of kritaLists) {
+    const [type, settings] = info[node]?.input.required[input] ?? [];
+    const names = type === 'COMBO' ? (settings as { options: unknown }).options : type;
+    assert.ok(Array.isArray(names), node);
+  }
+  assert.deepEqual((await server.json('GET', '/api/etn/languages')).body, []);
+  const models = (await server.json('GET', '/api/etn/model_info/checkpoints?offset=0&limit=8')).body as Record<
+    string,
+    unknown
+  >;
+  assert.deepEqual(models['_meta'], { offset: 0, count: 1, total: 1 });
+  assert.deepEqual(models['pocket.safetensors'], { base_model: 'sd15', is_inpaint: false });
+  assert.deepEqual((await server.json('GET', '/api/etn/model_info/diffusion_models?offset=0&limit=8')).body, {
+    _meta: { offset: 0, count: 0, total: 0 },
+  });
+  assert.equal((await server.json('GET', '/api/etn/model_info/nothing')).status, 400);
+  for (const word of ['subscribe', 'unsubscribe'])
+    assert.equal((await server.json('POST', `/api/etn/workflow/${word}`, { client_id: 'krita' })).status, 200);
+});
+
+/** Krita's graph for a picture of a picture: the picture is sent before by its id, and the result is fetched by one. */
+function kritaGraph() {
+  const {
+    5: _empty,
+    9: _save,
+    ...graph
+  } = pocketGraph({ seed: 4, steps: 3 }) as Record<string, { class_type: string; inputs: Record<string, unknown> }>;
+  const { 3: sampler } = graph;
+  assert.ok(sampler);
+  return {
+    ...graph,
+    3: { ...sampler, inputs: { ...sampler.inputs, latent_image: ['21', 0], denoise: 0.6 } },
+    20: { class_type: 'ETN_LoadImageCache', inputs: { id: 'a1b2' } },
+    21: { class_type: 'VAEEncode', inputs: { pixels: ['20', 0], vae: ['4', 2] } },
+    22: { class_type: 'ETN_SaveImageCache', inputs: { images: ['8', 0], format: 'PNG' } },
+  };
+}
+
+test('Krita AI Diffusion: a picture sent by its id, the prompt under its own id, the result fetched; interrupt, clear', async () => {
+  const put = (id: string, body: BodyInit) => fetch(`${server.url}/api/etn/image/${id}`, { method: 'PUT', body });
+  const bytes = new Uint8Array(await png(testImage(64, 64)));
+  assert.equal((await put('a1b2', bytes)).status, 201);
+  assert.equal((await put('a1b2', bytes)).status, 200);
+  assert.equal((await put('..%2Fa1b2', bytes)).status, 400);
+  const socket = new WebSocket(`${server.url.replace('http', 'ws')}/ws?clientId=krita`);
+  const id = '0b8a2f6e-9d8a-4a1c-8c3e-5a5b5c5d5e5f';
+  let images: readonly Record<string, string>[] = [];
+  socket.on('message', (data, isBinary) => {
+    if (isBinary) return;
+    const { type, data: fields } = JSON.parse(String(data)) as { type: string; data: { output: { images: never } } };
+    if (type === 'executed') ({ images } = fields.output);
+  });
   const done = untilDone(socket, () => id);
   await opened(socket);
-  socket.send(JSON.stringify({ type: 'feature_flags', data: { supports_preview_metadata: true } }));
-  const body = { prompt: pocketGraph({ seed: 4, steps: 3 }), client_id: 'krita', front: true };
-  id = ((await server.json('POST', '/prompt', body)).body as { prompt_id: string }).prompt_id;
+  const body = { prompt: kritaGraph(), client_id: 'krita', prompt_id: id, front: true };
+  assert.equal(((await server.json('POST', '/prompt', body)).body as { prompt_id: string }).prompt_id, id);
   const kinds = await done;
   socket.terminate();
-  const order = ['status', 'feature_flags', 'execution_start', 'execution_cached', 'progress_state', 'executing'];
-  assert.deepEqual([...new Set(kinds)], [...order, 'binary 4', 'progress', 'executed', 'execution_success']);
+  const order = ['status', 'execution_start', 'execution_cached', 'progress_state', 'executing'];
+  assert.deepEqual(
+    [...new Set(kinds)].filter((kind) => !kind.startsWith('binary')),
+    [...order, 'progress', 'executed', 'execution_success'],
+  );
+  const [image] = images;
+  assert.equal(image?.['source'], 'http');
+  const result = await fetch(`${server.url}/api/etn/image/${image?.['id']}`);
+  assert.equal(result.headers.get('content-type'), 'image/png');
+  assert.deepEqual(await sizeOf(await result.arrayBuffer()), [64, 64]);
   assert.equal((await server.json('POST', '/interrupt')).status, 200);
-  assert.equal((await server.json('POST', '/queue', { clear: true })).status, 200);
-  assert.equal((await server.json('POST', '/free', { unload_models: true })).status, 200);
+  assert.equal((await server.json('POST', '/queue', { delete: [id] })).status, 200);
+  assert.equal((await server.json('GET', '/api/etn/image/unknown')).status, 404);
 });

@@ -30,13 +30,21 @@ const kinds = {
   audio_encoders: ['audio_encoders'],
 } as const satisfies Readonly<Record<string, readonly string[]>>;
 
-export type ModelKind = keyof typeof kinds;
+/** Kinds of nodes that others added to ComfyUI: files have them, its own lists do not. */
+const addedKinds = { ipadapter: ['ipadapter'], inpaint: ['inpaint'] } as const;
 
+const folders = { ...kinds, ...addedKinds } as const;
+
+export type ModelKind = keyof typeof folders;
+
+/** As ComfyUI lists them. */
 export const modelKinds = Object.keys(kinds) as readonly ModelKind[];
 
-export const isModelKind = (name: string): name is ModelKind => Object.hasOwn(kinds, name);
+export const allModelKinds = Object.keys(folders) as readonly ModelKind[];
 
-const endings = new Set(['.safetensors', '.ckpt', '.pt', '.pt2', '.bin', '.pth', '.pkl', '.sft', '.gguf']);
+export const isModelKind = (name: string): name is ModelKind => Object.hasOwn(folders, name);
+
+const endings = new Set(['.safetensors', '.ckpt', '.pt', '.pt2', '.bin', '.pth', '.pkl', '.sft', '.gguf', '.patch']);
 const configEndings = new Set(['.yaml', '.yml']);
 
 export interface ModelFile {
@@ -67,7 +75,7 @@ export interface ModelNamesOptions {
 export function modelFoldersOf(kind: ModelKind, options: Omit<ModelNamesOptions, 'catalog'>): readonly string[] {
   const { root, lorasFolder, embeddingsFolder } = options;
   const own = kind === 'loras' ? lorasFolder : kind === 'embeddings' ? embeddingsFolder : undefined;
-  const inRoot = root === undefined ? [] : kinds[kind].map((name) => join(root, name));
+  const inRoot = root === undefined ? [] : folders[kind].map((name) => join(root, name));
   const found = [...(own === undefined ? [] : [own]), ...inRoot].filter((path) => existsSync(path));
   return [...new Set(found)];
 }
@@ -95,7 +103,7 @@ export function createModelNames(options: ModelNamesOptions): ModelNames {
   return {
     files,
     names: async (kind) => (await files(kind)).map(({ name }) => name),
-    folderNames: (kind) => kinds[kind].map((name) => `models/${name}`),
+    folderNames: (kind) => folders[kind].map((name) => `models/${name}`),
   };
 }
 

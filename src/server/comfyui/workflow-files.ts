@@ -7,7 +7,7 @@ import { openWorkflowFiles } from '../../workflow/context-node.ts';
 import type { WorkflowFiles } from '../../workflow/context.ts';
 import type { ModelCatalog } from '../models/model-catalog.ts';
 import { diskFolder, type PictureFolderName } from './picture-folders.ts';
-import { modelFoldersOf, modelKinds, type ModelNamesOptions } from './model-names.ts';
+import { allModelKinds, modelFoldersOf, type ModelNamesOptions } from './model-names.ts';
 
 /** Models of the server, and three folders. */
 export interface FilesOptions extends ModelNamesOptions {
@@ -18,7 +18,7 @@ export interface FilesOptions extends ModelNamesOptions {
 
 export function filesWithCatalog(options: FilesOptions): WorkflowFiles {
   const { catalog, input, output, temp } = options;
-  const models = Object.fromEntries(modelKinds.map((kind) => [kind, modelFoldersOf(kind, options)]));
+  const models = Object.fromEntries(allModelKinds.map((kind) => [kind, modelFoldersOf(kind, options)]));
   return withCatalog(openWorkflowFiles({ models, input, output, temp }), catalog);
 }
 

@@ -47,7 +47,7 @@ export type Answer =
   | { readonly events: AsyncIterable<ServerEvent> };
 
 export interface RouteDefinition<B extends z.ZodType, Q extends z.ZodType, P extends z.ZodType> {
-  readonly method: 'GET' | 'POST' | 'DELETE';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   /** `/api/v1/jobs/:id` */
   readonly path: string;
   readonly summary: string;

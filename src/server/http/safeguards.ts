@@ -76,7 +76,7 @@ export async function addSafeguards(app: FastifyInstance, options: SafeguardOpti
     await app.register(cors, {
       origin: corsOrigins.includes('*') ? '*' : [...corsOrigins],
       maxAge: 600,
-      methods: ['GET', 'POST', 'DELETE'],
+      methods: ['GET', 'POST', 'PUT', 'DELETE'],
       exposedHeaders: ['location', 'retry-after'],
     });
 }

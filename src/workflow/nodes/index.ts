@@ -4,9 +4,15 @@ import { type NodeTable, nodeTable } from '../definition.ts';
 import { batchNodes } from './batches.ts';
 import { conditioningNodes } from './conditioning.ts';
 import { controlNodes } from './control.ts';
+import { inpaintNodes } from './custom/inpaint.ts';
+import { ipAdapterNodes } from './custom/ip-adapter.ts';
+import { preprocessorNodes } from './custom/preprocessors.ts';
+import { toolingNodes } from './custom/tooling.ts';
 import { customSamplingNodes } from './custom-sampling.ts';
 import { guidancePatchNodes } from './guidance-patches.ts';
 import { imageFileNodes } from './image-files.ts';
+import { hypernetworkNodes } from './hypernetworks.ts';
+import { imageEncoderNodes } from './image-encoders.ts';
 import { imageNodes } from './images.ts';
 import { latentMixingNodes } from './latent-mixing.ts';
 import { latentNodes } from './latents.ts';
@@ -60,4 +66,10 @@ export const nodes: NodeTable = nodeTable([
   ...latentOperationNodes,
   ...guidanceFilterNodes,
   ...attentionFactorNodes,
+  ...imageEncoderNodes,
+  ...hypernetworkNodes,
+  ...toolingNodes,
+  ...inpaintNodes,
+  ...ipAdapterNodes,
+  ...preprocessorNodes,
 ]);

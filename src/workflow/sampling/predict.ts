@@ -63,7 +63,9 @@ async function taskOf(
   const withConcat = concat
     ? concatenate([seen, cropPlanes(toBatch(expectDType(concat, 'float32'), batch), area)], 1)
     : seen;
+  const call = { prompt, sigma, batch, height: area.height, width: area.width };
   const own: NetworkInputs = {
+    ...Object.assign({}, ...(model.patches.promptInputs ?? []).map((inputs) => inputs(call))),
     ...Object.fromEntries(
       Object.entries(others).map(([name, value]) => [name, toBatch(expectDType(value, 'float32', name), batch)]),
     ),

@@ -47,8 +47,20 @@ export interface ModelPatches {
   readonly networkAt?: readonly ((network: ModelNetwork, sigma: number) => ModelNetwork)[];
   /** A further output of the network that guidance reads. */
   readonly watches?: string | undefined;
+  /** Inputs of a call for one prompt: 0 is the positive one, others are negative. One after another. */
+  readonly promptInputs?: readonly ((call: PromptCall) => NetworkInputs)[];
   /** Begins a run: what its calls draw. */
   readonly furtherInputs?: readonly ((random: TorchGenerator) => FurtherInputs)[];
+}
+
+/** One prompt at one level, on its part of the latent. */
+export interface PromptCall {
+  readonly prompt: number;
+  readonly sigma: number;
+  readonly batch: number;
+  /** Of the part, in latent elements. */
+  readonly height: number;
+  readonly width: number;
 }
 
 export type ModelNetwork = NamedNetwork & { readonly config: UNetConfig };
@@ -87,6 +99,7 @@ export function patched(model: ModelValue, patches: ModelPatches): ModelValue {
       beforeGuidance: appended(own.beforeGuidance, patches.beforeGuidance),
       afterGuidance: appended(own.afterGuidance, patches.afterGuidance),
       networkAt: appended(own.networkAt, patches.networkAt),
+      promptInputs: appended(own.promptInputs, patches.promptInputs),
       furtherInputs: appended(own.furtherInputs, patches.furtherInputs),
     },
   };

@@ -8,6 +8,7 @@ import { promptRoutes } from './prompt.ts';
 import { queueRoutes } from './queue.ts';
 import { serverFactRoutes } from './server-facts.ts';
 import { settingsRoutes } from './settings.ts';
+import { toolingRoutes } from './tooling.ts';
 import { uploadRoutes } from './upload.ts';
 import { userDataRoutes } from './user-data.ts';
 import { viewRoutes } from './view.ts';
@@ -23,4 +24,5 @@ export const comfyRoutes: readonly Route[] = [
   ...viewRoutes,
   ...userDataRoutes,
   ...settingsRoutes,
+  ...toolingRoutes,
 ];
