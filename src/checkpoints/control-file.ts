@@ -17,9 +17,10 @@ import { toFloat32 } from '../tensor/convert.ts';
 import { tensor } from '../tensor/tensor.ts';
 import { aliased, type ViewEntry, weightView, withNames, withoutPrefix } from '../weights/view.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
-
-import { detectNetwork } from './detect.ts';
+import { type DetectedNetwork, detectNetwork } from './detect.ts';
+import { familyOf } from './family.ts';
 import { hasPrefix } from './infer/shapes.ts';
+import { familyOfContext, modelFamily, otherFamily } from './model-families.ts';
 import { gligenMap } from './layouts/gligen.ts';
 import { ipAdapterMap } from './layouts/ip-adapter.ts';
 import { renamed } from './rename.ts';
@@ -98,9 +99,12 @@ function refuse(source: WeightSource, reason: string): never {
   });
 }
 
+type Named = Pick<ControlledUNet, 'label' | 'config'>;
+
 /** Refuses a network whose sizes are those of another family. */
-function checkFamily(source: WeightSource, config: ControlConfig, { label, config: unet }: ControlledUNet): void {
+function checkFamily(source: WeightSource, config: ControlConfig, { label, config: unet }: Named): void {
   const what = names[config.kind];
+  refuseContext(source, config, { label, config: unet });
   const compare = (field: string, found: unknown, wanted: unknown): void => {
     if (JSON.stringify(found) !== JSON.stringify(wanted))
       refuse(
@@ -109,7 +113,6 @@ function checkFamily(source: WeightSource, config: ControlConfig, { label, confi
       );
   };
   if (config.kind === 'controlnet') {
-    compare('context width', config.unet.context_dim, unet.context_dim);
     compare('model_channels', config.unet.model_channels, unet.model_channels);
     compare('channel_mult', config.unet.channel_mult, unet.channel_mult);
     const blocksOf = ({ num_res_blocks: count, channel_mult }: UNetConfig): readonly number[] =>
@@ -119,17 +122,56 @@ function checkFamily(source: WeightSource, config: ControlConfig, { label, confi
       [...attention_resolutions].sort((a, b) => a - b);
     compare('attention_resolutions', levelsOf(config.unet), levelsOf(unet));
   } else if (config.kind === 't2i_adapter') {
+    refuseAdapter(source, config, { label, config: unet });
     compare(
       'list of channels',
       config.channels,
       unet.channel_mult.map((mult) => mult * unet.model_channels),
     );
-  } else
-    compare(
-      'context width',
-      config.kind === 'ip_adapter' ? config.cross_attention_dim : config.context_dim,
-      unet.context_dim,
-    );
+  }
+}
+
+/** SDXL's adapters take squares of 16 pixels, those of Stable Diffusion 1 squares of 8, and serve Stable Diffusion 2 as well. */
+function refuseAdapter(
+  source: WeightSource,
+  { in_channels: channels }: T2IAdapterConfig,
+  { label, config }: Named,
+): void {
+  const [family, own] = [modelFamily(channels === 12 ? 'sdxl' : 'sd1'), familyOfContext(config.context_dim)];
+  if (own && family.id === 'sdxl' ? own?.id !== 'sdxl' : own?.id.startsWith('sdxl'))
+    throw otherFamily({ file: source.label, what: 'a T2I-Adapter', family, model: { label, family: own } });
+}
+
+/** The width of the context that a control network was trained for; undefined where it takes none. */
+function contextOf(config: ControlConfig): number | null | undefined {
+  switch (config.kind) {
+    case 'controlnet':
+      return config.unet.context_dim;
+    case 'ip_adapter':
+      return config.cross_attention_dim;
+    case 't2i_adapter':
+      return undefined;
+    default:
+      return config.context_dim;
+  }
+}
+
+/** Refuses a network for another width of context: it tells the family. */
+function refuseContext(source: WeightSource, config: ControlConfig, { label, config: unet }: Named): void {
+  const [found, wanted] = [contextOf(config), unet.context_dim];
+  if (found === undefined || found === wanted) return;
+  const [family, own] = [familyOfContext(found), familyOfContext(wanted)];
+  if (family && own)
+    throw otherFamily({
+      file: source.label,
+      what: `${config.kind === 'ip_adapter' ? 'an' : 'a'} ${names[config.kind]}`,
+      family,
+      model: { label, family: own },
+    });
+  refuse(
+    source,
+    `it is a ${names[config.kind]} for another family of models: its context width is ${found}, that of ${label} is ${wanted}. Use one made for that family.`,
+  );
 }
 
 /** A control network's heads, which its file does not show, are those of the UNet that it is a copy of. */
@@ -169,11 +211,29 @@ function controlConfig(source: WeightSource, { config }: { readonly config: Netw
   );
 }
 
+const ownFamilies: ReadonlySet<string> = new Set(['controlnet', 't2i-adapter', 'gligen', 'ip-adapter']);
+
+/** The network of a file. Throws `model-unknown`, by the file's name among people where that is known: a ControlNet for Flux, a LoRA. */
+function detectControl(source: WeightSource, part: WeightSource): DetectedNetwork {
+  const family = familyOf(source.entries);
+  if (!family || ownFamilies.has(family.id)) return detectNetwork(part);
+  throw new StableDiffusionError(
+    'model-unknown',
+    `${source.label} is ${family.name}, not a ControlNet, T2I-Adapter, IP-Adapter or GLIGEN of this model's family.`,
+  );
+}
+
 /** What a file holds, before the UNet is known that it is to act on. Throws `model-unknown` for a file that holds no such network. */
 export function readControlConfig(source: WeightSource): ControlConfig {
   const part = controlPart(source);
   const bare = withoutPrefix(part, hasPrefix(part.entries, controlPrefix) ? controlPrefix : '');
-  return controlConfig(source, detectNetwork(withNames(bare, (name) => (name === 'difference' ? undefined : name))));
+  return controlConfig(
+    source,
+    detectControl(
+      source,
+      withNames(bare, (name) => (name === 'difference' ? undefined : name)),
+    ),
+  );
 }
 
 /** Throws `model-unknown` for a file that holds no such network, `weights-mismatch` for one of another family. */
@@ -183,7 +243,7 @@ export function openControlFile(
   { styleHeads = 8 }: ControlFileOptions = {},
 ): ControlFile {
   const part = withoutDifference(controlPart(source), unet);
-  const detected = detectNetwork(part);
+  const detected = detectControl(source, part);
   const { source: weights } = detected;
   const config = controlConfig(source, detected);
   const own: ControlConfig = config.kind === 't2i_style' ? { ...config, num_heads: styleHeads } : config;

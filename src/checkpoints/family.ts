@@ -6,6 +6,8 @@
 
 import type { NetworkConfig } from '../config/network-config.ts';
 import { StableDiffusionError } from '../errors.ts';
+import { familyOfLora, isLora } from './lora-family.ts';
+import { type ModelFamily, modelFamily } from './model-families.ts';
 import type { WeightEntry, WeightSource } from '../weights/weight-source.ts';
 
 type Entries = ReadonlyMap<string, WeightEntry>;
@@ -30,8 +32,7 @@ interface Names {
   begins(prefix: string): boolean;
   /** Whether a name holds this. */
   holds(part: string): boolean;
-  /** The length of an axis of a tensor. */
-  size(name: RegExp, axis: number): number | undefined;
+  readonly entries: Entries;
 }
 
 const steers = 'It steers a model and makes no pictures alone.';
@@ -44,51 +45,33 @@ const other = (id: string, name: string, matches: Row['matches'], advice = onlyV
   isSupported: false,
 });
 
-const isLora = (names: Names): boolean =>
-  names.begins('lora_') ||
-  [
-    '.lora_A.',
-    '.lora_B.',
-    '.lora_up.',
-    '.lora_down.',
-    '.lora.up.',
-    '_lora.up.',
-    '.hada_w1_a',
-    '.lokr_w1',
-    '.oft_',
-  ].some(names.holds);
-const loraWidth = (names: Names): number | undefined =>
-  names.size(/attn2_to_k\.(?:lora_down|lora_A)[.\w]{0,40}weight$/, 1) ??
-  names.size(/attn2\.(?:processor\.)?to_k(?:_lora)?\.(?:lora_A|down|lora\.down)[.\w]{0,40}weight$/, 1);
+const lora = (id: string, family: ModelFamily['id'] | undefined, advice: string, isSupported = true): Row => ({
+  id,
+  name: family === undefined ? 'a LoRA' : `a LoRA for ${modelFamily(family).name}`,
+  advice,
+  isSupported,
+  matches: ({ entries }) => isLora(entries) && (family === undefined || familyOfLora({ entries })?.id === family),
+});
 
 /** In the order in which they are tried: what is more particular comes first. */
 const families: readonly Row[] = [
+  lora('lora-flux', 'flux', onlyV1, false),
+  lora('lora-sd3', 'sd3', onlyV1, false),
+  lora('lora-sdxl-refiner', 'sdxl-refiner', 'Give it with --lora, beside an SDXL refiner.'),
+  lora('lora-sdxl', 'sdxl', 'Give it with --lora, beside an SDXL model.'),
+  lora('lora-sd2', 'sd2', 'Give it with --lora, beside a Stable Diffusion 2 model.'),
+  lora('lora', undefined, 'Give it with --lora, beside a model.'),
   other(
-    'lora-flux',
-    'a LoRA for Flux',
-    (n) => isLora(n) && (n.holds('double_blocks') || n.holds('single_transformer_blocks')),
+    'controlnet-flux',
+    'a ControlNet for Flux',
+    (n) => n.holds('controlnet_x_embedder.') || n.begins('controlnet_double_blocks.'),
   ),
-  other('lora-sd3', 'a LoRA for Stable Diffusion 3', (n) => isLora(n) && n.holds('joint_blocks')),
-  {
-    id: 'lora-sdxl',
-    name: 'a LoRA for SDXL',
-    advice: 'Give it with --lora, beside an SDXL model.',
-    isSupported: true,
-    matches: (n) =>
-      isLora(n) &&
-      (n.begins('lora_te2_') ||
-        n.begins('text_encoder_2.') ||
-        loraWidth(n) === 2048 ||
-        n.holds('input_blocks_8_1_transformer_blocks')),
-  },
-  {
-    id: 'lora-sd2',
-    name: 'a LoRA for Stable Diffusion 2',
-    advice: 'Give it with --lora, beside a Stable Diffusion 2 model.',
-    isSupported: true,
-    matches: (n) => isLora(n) && loraWidth(n) === 1024,
-  },
-  { id: 'lora', name: 'a LoRA', advice: 'Give it with --lora, beside a model.', isSupported: true, matches: isLora },
+  other(
+    'controlnet-sd3',
+    'a ControlNet for Stable Diffusion 3',
+    (n) => n.begins('pos_embed_input.') || (n.begins('controlnet_blocks.') && n.holds('transformer_blocks.')),
+  ),
+  other('ip-adapter-flux', 'an IP-Adapter for Flux', (n) => n.holds('ip_adapter_double_stream')),
   other('sd3', 'a Stable Diffusion 3 model', (n) => n.holds('joint_blocks.')),
   other('flux', 'a Flux model', (n) => n.holds('double_blocks.') && n.holds('single_blocks.')),
   other(
@@ -132,8 +115,8 @@ const families: readonly Row[] = [
   other(
     'hypernetwork',
     'a hypernetwork',
-    (n) => n.begins('768/') || n.begins('320/'),
-    'Hypernetworks are not supported.',
+    ({ entries }) => [...entries.keys()].every((name) => /^\d{1,6}\/[01]\/linear/.test(name)) && entries.size > 0,
+    'It changes a model and makes no pictures alone: name it in a prompt, <hypernet:NAME:1>.',
   ),
 ];
 
@@ -183,9 +166,6 @@ function namesOf(entries: Entries): Names {
   return {
     begins: (prefix) => all.some((name) => name.startsWith(prefix)),
     holds: (part) => all.some((name) => name.includes(part)),
-    size(pattern, axis) {
-      const name = all.find((candidate) => pattern.test(candidate));
-      return name === undefined ? undefined : entries.get(name)?.shape[axis];
-    },
+    entries,
   };
 }

@@ -16,6 +16,7 @@ import { type Checkpoint, openCheckpoint } from './checkpoint.ts';
 import { type DiffusersComponent, diffusersCheckpoint } from './diffusers.ts';
 import { openWeightsAt } from '../formats/open-weights-node.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
+import { refuseAutoencoder } from './model-families.ts';
 import { partNetwork, putTogether } from './put-together.ts';
 
 export interface OpenCheckpointOptions {
@@ -160,6 +161,7 @@ async function openDiffusersFolder(path: string, options: OpenCheckpointOptions)
     return { source, ...(config === undefined ? {} : { config: await readConfigFile(config) }) };
   };
   const separate = async (
+    unet: DiffusersComponent,
     file: string | undefined,
     part: 'first_stage' | 'cond_stage',
     name: string,
@@ -167,6 +169,7 @@ async function openDiffusersFolder(path: string, options: OpenCheckpointOptions)
     if (file === undefined) return component(name);
     const source = await openWeightsAt(file);
     opened.push(source);
+    if (part === 'first_stage') refuseAutoencoder(source, unet.source);
     return { source: partNetwork(source, part).source };
   };
   try {
@@ -174,12 +177,13 @@ async function openDiffusersFolder(path: string, options: OpenCheckpointOptions)
     const imageScheduler =
       (await existing(join(path, 'low_res_scheduler', 'scheduler_config.json'))) ??
       (await existing(join(path, 'image_noising_scheduler', 'scheduler_config.json')));
+    const unet = await component('unet');
     return diffusersCheckpoint({
       label: path,
-      unet: await component('unet'),
-      vae: hasStage ? await separate(options.vae, 'first_stage', listed('vqvae') ? 'vqvae' : 'vae') : undefined,
+      unet,
+      vae: hasStage ? await separate(unet, options.vae, 'first_stage', listed('vqvae') ? 'vqvae' : 'vae') : undefined,
       ...(options.textEncoder !== undefined
-        ? { text_encoder: await separate(options.textEncoder, 'cond_stage', 'text_encoder') }
+        ? { text_encoder: await separate(unet, options.textEncoder, 'cond_stage', 'text_encoder') }
         : listed('text_encoder') && (await isNeeded(modelIndex, join(path, 'text_encoder')))
           ? { text_encoder: await component('text_encoder') }
           : {}),

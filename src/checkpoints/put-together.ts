@@ -5,6 +5,7 @@ import { joined, withNames, withPrefix } from '../weights/view.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 
 import { type DetectedNetwork, detectNetwork } from './detect.ts';
+import { refuseAutoencoder } from './model-families.ts';
 import { notAModel } from './family.ts';
 import { hasPrefix } from './infer/shapes.ts';
 import { partPrefixes } from '../weights/part-prefixes.ts';
@@ -26,6 +27,7 @@ export function putTogether(model: WeightSource, { vae, textEncoder }: SeparateP
   const own = withNames(wholeNames(model), (name) =>
     replaced.some((prefix) => name.startsWith(prefix)) ? undefined : name,
   );
+  if (vae) refuseAutoencoder(vae, own);
   const sources = [
     own,
     ...(vae ? [partSource(vae, 'first_stage')] : []),

@@ -7,6 +7,8 @@ import type { PrecisionName } from '../engine/precision.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import { checkpointNetworks } from '../checkpoints/checkpoint-networks.ts';
 import { detectNetwork } from '../checkpoints/detect.ts';
+import { notAModel } from '../checkpoints/family.ts';
+import { StableDiffusionError } from '../errors.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 import { type EmbeddingName, type HypernetworkStrength, type LoraStrength, withAdapters } from './adapters.ts';
 import { Model } from './model.ts';
@@ -58,8 +60,7 @@ export async function openModel<F>(files: ModelFiles<F>, options: OpenModelOptio
     if (files.taesd !== undefined) {
       const source = await files.open(files.taesd);
       opened.push(source);
-      const { config, source: weights } = detectNetwork(source);
-      preview = { config, weights };
+      preview = previewDecoder(source, checkpoint);
     }
     assertNetworksMatch(withExtensions(checkpointNetworks(checkpoint), extensions).values());
     engine = await options.engine();
@@ -70,4 +71,22 @@ export async function openModel<F>(files: ModelFiles<F>, options: OpenModelOptio
     await Promise.all(opened.map((file) => file.close()));
     throw error;
   }
+}
+
+/** TAESD for the model's latents. Throws `model-unknown` for another network, `weights-mismatch` for latents of other channels. */
+function previewDecoder(source: WeightSource, { label, config: model }: Checkpoint): NamedNetwork {
+  const { config, source: weights } = detectNetwork(source);
+  if (config.kind !== 'taesd')
+    throw (
+      notAModel(source, config.kind) ??
+      new StableDiffusionError('model-unknown', `${source.label} is not a TAESD autoencoder; it is ${config.kind}.`)
+    );
+  const { first_stage_config: stage } = model;
+  const channels = stage.kind === 'identity' ? undefined : stage.embed_dim;
+  if (config.latent_channels !== channels)
+    throw new StableDiffusionError(
+      'weights-mismatch',
+      `${source.label} is a TAESD autoencoder for latents of ${config.latent_channels} channels, and those of ${label} have ${channels ?? 'none'}. Use the one for its family: taesd for Stable Diffusion 1 and 2, taesdxl for SDXL.`,
+    );
+  return { config, weights };
 }

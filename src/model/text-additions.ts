@@ -9,6 +9,7 @@ import {
 } from '../adapters/textual-inversion.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import type { Tokenizer } from '../conditioning/conditioner.ts';
+import { familyOfContext, familyOfEmbedding, otherFamily, refuseOtherFamily } from '../checkpoints/model-families.ts';
 import { conditionerParts } from '../config/conditioner-parts.ts';
 import type { LatentDiffusionConfig } from '../config/latent-diffusion-config.ts';
 import type { ClipTextConfig } from '../config/network-config.ts';
@@ -74,6 +75,25 @@ async function readFor(
   return [{ token: token ?? fileStem(source.label), vectors: await embeddingVectors(source, key) }];
 }
 
+/**
+ * Throws `weights-mismatch` for an embedding of another family: by the width of the model's encoder. SDXL's file is not taken in part by a model
+ * with one of its encoders; the refiner, whose only encoder is SDXL's second, takes that part.
+ */
+function refuseEmbedding(source: WeightSource, { label, config }: Checkpoint, encoders: readonly TextEncoder[]): void {
+  const { unet_config: unet } = config;
+  const own = familyOfContext(unet.kind === 'unet' ? unet.context_dim : undefined);
+  const found = familyOfEmbedding(source);
+  if (found?.id === 'sdxl' && own?.id === 'sdxl-refiner') return;
+  const model = { label, family: own };
+  refuseOtherFamily({ file: source.label, what: 'a textual inversion', family: found, model });
+  const isTwo = source.entries.has('clip_g');
+  if (
+    isTwo &&
+    encoders.every(({ config: { hidden_size: width } }) => width !== source.entries.get('clip_g')?.shape.at(-1))
+  )
+    throw otherFamily({ file: source.label, what: 'a textual inversion', family: found, model });
+}
+
 export interface ExtendedTexts {
   readonly checkpoint: Checkpoint;
   readonly tokenizers: ReadonlyMap<string, Tokenizer>;
@@ -92,6 +112,7 @@ export async function withTextAdditions(
   const configs: ClipTextConfig[] = [];
   const parts: Record<string, WeightSource> = {};
   const changed = new Map(tokenizers);
+  for (const { source } of embeddings) refuseEmbedding(source, checkpoint, encoders);
   let tokens: readonly string[] = [];
   for (const encoder of encoders) {
     const { part, config, tokenizer } = encoder;

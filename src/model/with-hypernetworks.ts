@@ -1,7 +1,8 @@
 /** Hypernetworks on a model's UNet: their parameters beside its own, and the extensions that use them. */
 
-import { hypernetworkWeights, readHypernetwork } from '../adapters/hypernetwork.ts';
+import { type HypernetworkFile, hypernetworkWeights, readHypernetwork } from '../adapters/hypernetwork.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
+import { familyOfContext, otherFamily } from '../checkpoints/model-families.ts';
 import type { Extension } from '../extensions/extension.ts';
 import { hypernetwork } from '../extensions/hypernetwork.ts';
 import { joined } from '../weights/view.ts';
@@ -22,6 +23,7 @@ export function withHypernetworks(
   const opened = uses.map(({ source, scale = 1 }, i) => {
     const prefix = `hypernetwork${i}`;
     const file = readHypernetwork(source);
+    refuseWidths(file, checkpoint);
     return { weights: hypernetworkWeights(file, prefix), extension: hypernetwork(file, scale, prefix) };
   });
   const { unet } = checkpoint.parts;
@@ -34,6 +36,21 @@ export function withHypernetworks(
     checkpoint: { ...checkpoint, parts: { ...checkpoint.parts, unet: weights }, close },
     extensions: opened.map(({ extension }) => extension),
   };
+}
+
+/**
+ * Throws `weights-mismatch` for a hypernetwork of another family: one of its widths is of no attention of the model. Widths are those of the
+ * context and, for self-attention, those of the UNet's levels.
+ */
+function refuseWidths({ label: file, modules }: HypernetworkFile, { label, config }: Checkpoint): void {
+  const { unet_config: unet } = config;
+  if (unet.kind !== 'unet') return;
+  const own = [unet.context_dim, ...unet.channel_mult.map((mult) => mult * unet.model_channels)];
+  const foreign = [...modules.keys()].filter((width) => !own.includes(width));
+  if (foreign.length === 0) return;
+  const family = foreign.map(familyOfContext).find((found) => found !== undefined);
+  const model = { label, family: familyOfContext(unet.context_dim) };
+  throw otherFamily({ file, what: `a hypernetwork (width ${foreign.join(', ')})`, family, model });
 }
 
 /** The networks of a checkpoint, the UNet with extensions of its own. */

@@ -1,7 +1,7 @@
 /** LoRAs in a MODEL and a CLIP: merged into the weights as they are read. What of a file fits no layer is left out, as ComfyUI does. */
 
 import { type LoraFile, openLora } from '../adapters/lora/lora-file.ts';
-import { withLora } from '../adapters/lora/with-lora.ts';
+import { refuseLora, withLora } from '../adapters/lora/with-lora.ts';
 import type { NetworkConfig } from '../config/network-config.ts';
 import { StableDiffusionError } from '../errors.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
@@ -63,6 +63,7 @@ export async function loraApplied(
   if (strength === 0 && clipStrength === 0) return [model, clip];
   const lora = asTaken(openLora(await files.weights('loras', name)));
   const { network } = model;
+  refuseLora(lora, network.weights.label, network.config);
   const changed: ModelValue =
     strength === 0
       ? model

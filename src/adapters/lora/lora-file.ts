@@ -1,6 +1,8 @@
 /** A LoRA file, its tensors gathered by module. Nothing is read but the header. */
 
 import { StableDiffusionError } from '../../errors.ts';
+import { familyOfLora } from '../../checkpoints/lora-family.ts';
+import type { ModelFamily } from '../../checkpoints/model-families.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import type { MetadataValue, WeightEntry, WeightSource } from '../../weights/weight-source.ts';
 import { type LoraNetwork, type LoraRole, parseLoraKey } from './lora-keys.ts';
@@ -16,6 +18,8 @@ export interface LoraModule {
 export interface LoraFile {
   readonly label: string;
   readonly modules: readonly LoraModule[];
+  /** That of the models it was trained for, where the file tells. */
+  readonly family?: ModelFamily | undefined;
   /** Keys that do not belong to a LoRA. */
   readonly unknown: readonly string[];
   readonly metadata: ReadonlyMap<string, MetadataValue>;
@@ -71,6 +75,7 @@ export function openLora(source: WeightSource): LoraFile {
   const metadata = source.metadata ?? new Map<string, MetadataValue>();
   return {
     label: source.label,
+    family: familyOfLora(source),
     modules: [...modules.values()],
     unknown,
     metadata,

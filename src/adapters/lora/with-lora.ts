@@ -6,6 +6,7 @@ import { StableDiffusionError } from '../../errors.ts';
 import { toFloat32 } from '../../tensor/convert.ts';
 import { elementCount, type Shape, type Tensor, tensor } from '../../tensor/tensor.ts';
 import type { Checkpoint } from '../../checkpoints/checkpoint.ts';
+import { familyOfContext, refuseOtherFamily } from '../../checkpoints/model-families.ts';
 import { aliased, type ViewEntry, weightView } from '../../weights/view.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
 import { blockFactor, blockModuleName, type LoraBlockWeights } from './block-weights.ts';
@@ -227,6 +228,12 @@ export function withLora(source: WeightSource, config: NetworkConfig, uses: read
   return mergeParts([{ network, source, layers: loraLayers(config) }], own)[0] ?? source;
 }
 
+/** Throws `weights-mismatch`, in one line, for a LoRA of another family than the UNet's. */
+export function refuseLora({ label: file, family }: LoraFile, label: string, unet: NetworkConfig): void {
+  const context = unet.kind === 'unet' ? unet.context_dim : undefined;
+  refuseOtherFamily({ file, what: 'a LoRA', family, model: { label, family: familyOfContext(context) } });
+}
+
 /** The networks of a LoRA's text modules, by the order of a model's text encoders. */
 const textNetworks = ['text', 'text_2'] as const satisfies readonly LoraNetwork[];
 
@@ -234,6 +241,7 @@ const textNetworks = ['text', 'text_2'] as const satisfies readonly LoraNetwork[
 export function checkpointWithLora(checkpoint: Checkpoint, uses: readonly LoraUse[]): Checkpoint {
   if (uses.length === 0) return checkpoint;
   const { unet_config, cond_stage_config } = checkpoint.config;
+  for (const { lora } of uses) refuseLora(lora, checkpoint.label, unet_config);
   const encoders = [...conditionerParts(cond_stage_config)].flatMap(([name, config], i) => {
     const [network, source] = [textNetworks[i], checkpoint.parts[name]];
     return network && source ? [{ name, network, source, layers: loraLayers(config) }] : [];
