@@ -1,10 +1,11 @@
 /** Textual inversions in prompts: files of the embeddings folder by the name in `embedding:NAME`, their vectors as further rows of the encoder. */
 
 import { embeddingVectors, withEmbeddings } from '../../adapters/textual-inversion.ts';
+import { familyOfEmbedding, type ModelFamily, modelFamily, refuseOtherFamily } from '../../checkpoints/model-families.ts';
 import type { NamedNetwork } from '../../model/network-set.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import type { NodeContext } from '../context-in-run.ts';
-import type { EncoderName, TextEncoderValue } from '../values/clip.ts';
+import type { ClipValue, EncoderName, TextEncoderValue } from '../values/clip.ts';
 
 export interface FoundEmbedding {
   readonly name: string;
@@ -17,12 +18,36 @@ export type ComfyToken = number | { readonly embedding: FoundEmbedding; readonly
 
 const endings = ['', '.safetensors', '.pt', '.bin'];
 
-async function load(name: string, encoder: EncoderName, { files }: NodeContext): Promise<FoundEmbedding | undefined> {
+/** The encoder that a text is for, and the CLIP that it belongs to. */
+interface EmbeddingUse {
+  readonly encoder: EncoderName;
+  readonly clip?: ClipValue | undefined;
+}
+
+/** The family of the text encoders together: one alone of CLIP's width is Stable Diffusion 1's, and SDXL has it beside a second. */
+function familyOfClip({ encoders }: ClipValue): ModelFamily | undefined {
+  const [first, second] = encoders.map(({ name, network }) => `${name}${network.config.hidden_size}`);
+  if (second !== undefined) return first === 'l768' && second === 'g1280' ? modelFamily('sdxl') : undefined;
+  return first === 'l768' ? modelFamily('sd1') : first === 'h1024' ? modelFamily('sd2') : undefined;
+}
+
+async function load(
+  name: string,
+  { encoder, clip }: EmbeddingUse,
+  { files }: NodeContext,
+): Promise<FoundEmbedding | undefined> {
   const known = (await files.lists()).names('embeddings');
   const file = endings.map((ending) => name + ending).find((one) => known.includes(one));
   if (file === undefined) return undefined;
   const source = await files.weights('embeddings', file);
   try {
+    if (clip)
+      refuseOtherFamily({
+        file: source.label,
+        what: 'a textual inversion',
+        family: familyOfEmbedding(source),
+        model: { label: clip.label, family: familyOfClip(clip) },
+      });
     return { name: `${encoder} ${file}`, vectors: await embeddingVectors(source, `clip_${encoder}`) };
   } finally {
     await source.close();
@@ -32,16 +57,16 @@ async function load(name: string, encoder: EncoderName, { files }: NodeContext):
 /** The embedding of a name, which may have commas around it; `rest` is what of the name is text. */
 export async function findEmbedding(
   name: string,
-  encoder: EncoderName,
+  use: EmbeddingUse,
   context: NodeContext,
 ): Promise<{ readonly found: FoundEmbedding | undefined; readonly rest: string }> {
-  const found = await load(name, encoder, context);
+  const found = await load(name, use, context);
   if (found) return { found, rest: '' };
   let end = name.length;
   while (end > 0 && name[end - 1] === ',') end--;
   const bare = name.slice(0, end).replace(/^,+/, '');
   if (bare.length === name.length) return { found, rest: '' };
-  return { found: await load(bare, encoder, context), rest: name.slice(bare.length) };
+  return { found: await load(bare, use, context), rest: name.slice(bare.length) };
 }
 
 type TextNetwork = TextEncoderValue['network'];

@@ -23,18 +23,19 @@ export interface EncodedText {
   readonly pooled: Float32 | undefined;
 }
 
-/** The sequences of a prompt for one encoder. Embeddings that are not there are left out. */
+/** The sequences of a prompt for one encoder of `clip`. Embeddings that are not there are left out; one of another family is refused. */
 export async function promptTokens(
   encoder: TextEncoderValue,
   prompt: string,
   context: NodeContext,
+  clip?: ClipValue,
 ): Promise<WeightedTokens<ComfyToken>[]> {
   const { tokenizer } = encoder;
   const groups: TokenGroup<ComfyToken>[] = [];
   for (const word of comfyWords(prompt)) {
     let text = word.kind === 'text' ? word.text : word.rest;
     if (word.kind === 'embedding') {
-      const { found, rest } = await findEmbedding(word.name, encoder.name, context);
+      const { found, rest } = await findEmbedding(word.name, { encoder: encoder.name, clip }, context);
       if (found)
         groups.push({
           tokens: Array.from({ length: found.vectors.shape[0] ?? 0 }, (_, row) => ({ embedding: found, row })),
@@ -136,6 +137,6 @@ export function cutTokens(context: Float32, tokens: number): Float32 {
 /** A text for all encoders. */
 export async function encodeText(clip: ClipValue, text: string, context: NodeContext): Promise<ConditioningEntry> {
   const texts = [];
-  for (const encoder of clip.encoders) texts.push(await promptTokens(encoder, text, context));
+  for (const encoder of clip.encoders) texts.push(await promptTokens(encoder, text, context, clip));
   return encodePrompts(clip, texts, context);
 }

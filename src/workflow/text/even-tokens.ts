@@ -12,7 +12,7 @@ export async function evenTokens(
   context: NodeContext,
 ): Promise<readonly (readonly WeightedTokens<ComfyToken>[])[]> {
   const all: WeightedTokens<ComfyToken>[][] = [];
-  for (const encoder of clip.encoders) all.push(await promptTokens(encoder, texts[encoder.name], context));
+  for (const encoder of clip.encoders) all.push(await promptTokens(encoder, texts[encoder.name], context, clip));
   const longest = Math.max(...all.map(({ length }) => length));
   for (const [i, encoder] of clip.encoders.entries()) {
     const empty = await promptTokens(encoder, '', context);
