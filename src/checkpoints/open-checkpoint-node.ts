@@ -160,6 +160,8 @@ async function openDiffusersFolder(path: string, options: OpenCheckpointOptions)
     opened.push(source);
     return { source, ...(config === undefined ? {} : { config: await readConfigFile(config) }) };
   };
+  const ifThere = async (name: string) =>
+    listed(name) && (await hasFolder(join(path, name))) ? { [name]: await component(name) } : {};
   const separate = async (
     unet: DiffusersComponent,
     file: string | undefined,
@@ -191,12 +193,8 @@ async function openDiffusersFolder(path: string, options: OpenCheckpointOptions)
       ...(listed('image_encoder') && listed('image_normalizer')
         ? { image_encoder: await component('image_encoder'), image_normalizer: await component('image_normalizer') }
         : {}),
-      ...(listed('safety_checker') && (await hasFolder(join(path, 'safety_checker')))
-        ? { safety_checker: await component('safety_checker') }
-        : {}),
-      ...(listed('watermarker') && (await hasFolder(join(path, 'watermarker')))
-        ? { watermarker: await component('watermarker') }
-        : {}),
+      ...(await ifThere('safety_checker')),
+      ...(await ifThere('watermarker')),
       ...(scheduler === undefined ? {} : { scheduler: await readConfigFile(scheduler) }),
       ...(imageScheduler === undefined ? {} : { image_scheduler: await readConfigFile(imageScheduler) }),
       model_index: modelIndex,

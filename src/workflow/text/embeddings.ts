@@ -1,7 +1,12 @@
 /** Textual inversions in prompts: files of the embeddings folder by the name in `embedding:NAME`, their vectors as further rows of the encoder. */
 
 import { embeddingVectors, withEmbeddings } from '../../adapters/textual-inversion.ts';
-import { familyOfEmbedding, type ModelFamily, modelFamily, refuseOtherFamily } from '../../checkpoints/model-families.ts';
+import {
+  familyOfEmbedding,
+  type ModelFamily,
+  modelFamily,
+  refuseOtherFamily,
+} from '../../checkpoints/model-families.ts';
 import type { NamedNetwork } from '../../model/network-set.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import type { NodeContext } from '../context-in-run.ts';
