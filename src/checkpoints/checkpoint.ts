@@ -6,6 +6,7 @@
  */
 
 import type { LatentDiffusionConfig } from '../config/latent-diffusion-config.ts';
+import { putTogether } from './put-together.ts';
 import { conditionerParts } from '../config/conditioner-parts.ts';
 import { isDiffusionTarget, modelSection } from '../config/ldm-config.ts';
 import { wholeModel } from '../config/whole-model.ts';
@@ -86,7 +87,8 @@ export interface CheckpointOptions {
 }
 
 /** The parts of a CompVis file. Throws `model-unknown`, `config-invalid` or `weights-mismatch`. Reads at most a few small buffers. */
-export async function openCheckpoint(file: WeightSource, options: CheckpointOptions = {}): Promise<Checkpoint> {
+export async function openCheckpoint(given: WeightSource, options: CheckpointOptions = {}): Promise<Checkpoint> {
+  const file = putTogether(given, {});
   const coverage = emaCoverage(file);
   const source = options.ema ? withEmaWeights(file) : file;
   const document = options.config ?? configOf(file);

@@ -17,6 +17,7 @@ import { type DiffusersComponent, diffusersCheckpoint } from './diffusers.ts';
 import { openWeightsAt } from '../formats/open-weights-node.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 import { refuseAutoencoder } from './model-families.ts';
+import { splitFilesIn } from './split-files-node.ts';
 import { partNetwork, putTogether } from './put-together.ts';
 
 export interface OpenCheckpointOptions {
@@ -28,8 +29,8 @@ export interface OpenCheckpointOptions {
   readonly variant?: string;
   /** Path of an autoencoder (VAE) to use instead of the model's own. Default: `NAME.vae.safetensors` or `NAME.vae.pt` next to it, if it exists. */
   readonly vae?: string;
-  /** Path of a text encoder to use instead of the model's own, or for a file that has none. */
-  readonly textEncoder?: string;
+  /** Path of a text encoder to use instead of the model's own, or for a file that has none; SDXL's two in any order. */
+  readonly textEncoder?: string | readonly string[];
 }
 
 /** Throws what `openWeightsAt`, `openCheckpoint` and the configuration readers throw. */
@@ -37,7 +38,13 @@ export async function openCheckpointAt(path: string, options: OpenCheckpointOpti
   const status = await stat(path).catch((cause: unknown) => {
     throw fileError(path, cause);
   });
-  if (status.isDirectory()) return openDiffusersFolder(path, options);
+  if (status.isDirectory()) {
+    const split = (await existing(join(path, 'model_index.json'))) ? undefined : await splitFilesIn(path);
+    if (!split) return openDiffusersFolder(path, options);
+    const { unet, textEncoders, vae: own } = split;
+    const checkpoint = await openCheckpointAt(unet, { textEncoder: textEncoders, vae: own, ...options });
+    return { ...checkpoint, label: path };
+  }
   const configPath = options.config ?? (await existing(path.replace(/\.[^./\\]+$/, '.yaml')));
   const config = configPath === undefined ? undefined : await readConfigFile(configPath);
   const pretrained = configPath === undefined ? undefined : await pretrainedBeside(config, configPath);
@@ -67,7 +74,7 @@ async function vaeBeside(path: string): Promise<string | undefined> {
 /** The weights of a file with the parts that lie in files of their own. */
 async function withParts(
   path: string,
-  { vae, textEncoder }: { readonly vae?: string | undefined; readonly textEncoder?: string | undefined },
+  { vae, textEncoder = [] }: Pick<OpenCheckpointOptions, 'vae' | 'textEncoder'>,
 ): Promise<WeightSource> {
   const opened: WeightSource[] = [];
   const open = async (file: string): Promise<WeightSource> => {
@@ -76,15 +83,18 @@ async function withParts(
     return source;
   };
   try {
-    return putTogether(await open(path), {
-      vae: vae === undefined ? undefined : await open(vae),
-      textEncoder: textEncoder === undefined ? undefined : await open(textEncoder),
-    });
+    const model = await open(path);
+    const textEncoders: WeightSource[] = [];
+    for (const file of listOf(textEncoder)) textEncoders.push(await open(file));
+    return putTogether(model, { vae: vae === undefined ? undefined : await open(vae), textEncoders });
   } catch (error) {
     await Promise.all(opened.map((source) => source.close()));
     throw error;
   }
 }
+
+const listOf = (given: string | readonly string[] | undefined): readonly string[] =>
+  given === undefined ? [] : typeof given === 'string' ? [given] : given;
 
 /** Closes the source where opening fails. */
 async function openOwned<T>(source: WeightSource, open: (source: WeightSource) => T | Promise<T>): Promise<T> {
@@ -127,6 +137,15 @@ async function checkpointsIn(path: string): Promise<string> {
   return `Name one of its files: ${files.slice(0, 8).join(', ')}${files.length > 8 ? `, and ${files.length - 8} more` : ''}.`;
 }
 
+function onlyTextEncoder(path: string, { textEncoder }: OpenCheckpointOptions): string | undefined {
+  const [only, ...others] = listOf(textEncoder);
+  if (others.length === 0) return only;
+  throw new StableDiffusionError(
+    'invalid-argument',
+    `${path} is a diffusers folder, in which one text encoder can be replaced. Convert it to a single file to replace two (sd convert).`,
+  );
+}
+
 async function openDiffusersFolder(path: string, options: OpenCheckpointOptions): Promise<Checkpoint> {
   const index = await existing(join(path, 'model_index.json'));
   if (index === undefined) {
@@ -150,6 +169,7 @@ async function openDiffusersFolder(path: string, options: OpenCheckpointOptions)
     isMapping(modelIndex) && Array.isArray(modelIndex[name]) && modelIndex[name].some((part: unknown) => part !== null);
   // Pipelines of pixels (DDPMPipeline, DDIMPipeline) list a UNet and a scheduler only.
   const hasStage = listed('vae') || listed('vqvae') || options.vae !== undefined || !listed('scheduler');
+  const ownText = onlyTextEncoder(path, options);
   const opened: WeightSource[] = [];
   const component = async (name: string): Promise<DiffusersComponent> => {
     const config = await existing(join(path, name, 'config.json'));
@@ -184,8 +204,8 @@ async function openDiffusersFolder(path: string, options: OpenCheckpointOptions)
       label: path,
       unet,
       vae: hasStage ? await separate(unet, options.vae, 'first_stage', listed('vqvae') ? 'vqvae' : 'vae') : undefined,
-      ...(options.textEncoder !== undefined
-        ? { text_encoder: await separate(unet, options.textEncoder, 'cond_stage', 'text_encoder') }
+      ...(ownText !== undefined
+        ? { text_encoder: await separate(unet, ownText, 'cond_stage', 'text_encoder') }
         : listed('text_encoder') && (await isNeeded(modelIndex, join(path, 'text_encoder')))
           ? { text_encoder: await component('text_encoder') }
           : {}),

@@ -22,7 +22,7 @@ import { makeFolder } from '../files/make-folder-node.ts';
 import { writeNewFolder } from '../files/write-folder-node.ts';
 import { type Checkpoint, configKey } from '../checkpoints/checkpoint.ts';
 import { withDType } from '../weights/convert-dtype.ts';
-import { compVisWeights, diffusersWeights } from '../checkpoints/convert-layout.ts';
+import { compVisWeights, diffusersWeights, textComponents } from '../checkpoints/convert-layout.ts';
 import { autoencoderMap } from '../checkpoints/layouts/autoencoder.ts';
 import { clipTextMap } from '../checkpoints/layouts/clip-text.ts';
 import { ifUNetMap } from '../checkpoints/layouts/if-unet.ts';
@@ -81,7 +81,8 @@ export async function writeCompVis(
   return [path, beside];
 }
 
-function yamlOf(config: LatentDiffusionConfig): string | undefined {
+/** LDM's YAML; undefined for a model that has none. */
+export function yamlOf(config: LatentDiffusionConfig): string | undefined {
   try {
     return stringifyYaml(ldmDocument(config));
   } catch (error) {
@@ -132,15 +133,16 @@ export async function writeDiffusersFolder(
   from: string | undefined,
   options: WriteOptions,
 ): Promise<readonly string[]> {
-  let leftOut: readonly string[] = [];
+  const leftOut: string[] = [];
   await writeNewFolder(
     path,
     async (folder) => {
       const weights = diffusersWeights(checkpoint);
       const { config, safety_config } = checkpoint;
       const safety = safety_config?.kind === 'safety_checker' ? safety_config : undefined;
-      const { first_stage_config: stage, cond_stage_config: text } = config;
-      if (stage.kind === 'identity' || text === null || text === 'first_stage' || text.kind !== 'clip_text') {
+      const { first_stage_config: stage } = config;
+      const texts = textComponents(config);
+      if (stage.kind === 'identity' || texts.length === 0) {
         throw new StableDiffusionError(
           'config-invalid',
           'A diffusers folder of Stable Diffusion has an autoencoder and a CLIP text encoder, and this model has not.',
@@ -169,8 +171,18 @@ export async function writeDiffusersFolder(
         weights.vae,
         autoencoderDocument(stage, side * factor, config.scale_factor),
       );
-      if (weights.text_encoder)
-        await part('text_encoder', 'model.safetensors', weights.text_encoder, clipTextDocument(text));
+      for (const { name, config: text } of texts) {
+        const source = weights[name];
+        if (!source) continue;
+        await part(name, 'model.safetensors', source, clipTextDocument(text));
+        const tokenizer = name.replace('text_encoder', 'tokenizer');
+        const own = {
+          rows: text.vocab_size,
+          length: config.cond_stage_max_length,
+          padsWithZero: text.pad_token_id === 0,
+        };
+        leftOut.push(...(await writeTokenizer(join(folder, tokenizer), from && join(from, tokenizer), own)));
+      }
       if (weights.safety_checker && safety) {
         await part('safety_checker', 'model.safetensors', weights.safety_checker, safetyCheckerDocument(safety));
         await json(
@@ -178,10 +190,6 @@ export async function writeDiffusersFolder(
           featureExtractorDocument(safety.vision_config.image_size),
         );
       }
-      leftOut = await writeTokenizer(join(folder, 'tokenizer'), from, {
-        rows: text.vocab_size,
-        length: config.cond_stage_max_length,
-      });
       await json(join(folder, 'scheduler', 'scheduler_config.json'), checkpoint.scheduler ?? schedulerDocument(config));
       const scheduler = checkpoint.scheduler?.['_class_name'];
       await json(join(folder, 'model_index.json'), {

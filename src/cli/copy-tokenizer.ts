@@ -1,7 +1,7 @@
 /** The tokenizer of a diffusers folder, taken over into another one: the files that a tokenizer has, and no others. */
 
 import { readdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { makeFolder } from '../files/make-folder-node.ts';
 import { readFileOf, whatIsAt } from '../files/open-node.ts';
 import { clipVocabularyFiles } from '../tokenizer/clip-vocabulary-files.ts';
@@ -15,25 +15,37 @@ const tokenizerFiles: ReadonlySet<string> = new Set([
   'added_tokens.json',
 ]);
 
+export interface VocabularyOptions {
+  readonly rows: number;
+  /** Tokens of a text. */
+  readonly length: number;
+  /** OpenCLIP's padding is the first token, CLIP's the end token (default). */
+  readonly padsWithZero?: boolean;
+}
+
 /**
- * Writes `folder`/tokenizer: from the model `from` where it has one, else CLIP's own for `rows` tokens of texts of `length`. Gives the
- * names of what was left out. A link that leads out of `from` is refused: its content would go into what a person shares.
+ * Writes a tokenizer's folder: that of another model, `source`, where it has one, else CLIP's own for `rows` tokens of texts of `length`. Gives the
+ * names of what was left out. A link that leads out of the model is refused: its content would go into what a person shares.
  */
 export async function writeTokenizer(
   folder: string,
-  from: string | undefined,
-  { rows, length }: { readonly rows: number; readonly length: number },
+  source: string | undefined,
+  { rows, length, padsWithZero = false }: VocabularyOptions,
 ): Promise<readonly string[]> {
   await makeFolder(folder);
-  const source = from === undefined ? undefined : join(from, 'tokenizer');
-  if (from === undefined || source === undefined || (await whatIsAt(source)) !== 'folder') {
-    for (const [name, text] of clipVocabularyFiles(rows, length)) await writeFile(join(folder, name), text);
+  if (source === undefined || (await whatIsAt(source)) !== 'folder') {
+    for (const [name, text] of clipVocabularyFiles(rows, length, padsWithZero))
+      await writeFile(join(folder, name), text);
     return [];
   }
   const leftOut: string[] = [];
   for (const name of (await readdir(source)).sort()) {
     if (!tokenizerFiles.has(name)) leftOut.push(join(source, name));
-    else await writeFile(join(folder, name), await readFileOf('tokenizer', join(source, name), { within: from }));
+    else
+      await writeFile(
+        join(folder, name),
+        await readFileOf('tokenizer', join(source, name), { within: dirname(source) }),
+      );
   }
   return leftOut;
 }

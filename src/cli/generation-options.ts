@@ -23,7 +23,12 @@ export const modelOptions = {
     'FILE',
     "autoencoder (VAE) to use instead of the model's own; a file, a diffusers folder or a name",
   ),
-  textEncoder: text(['--text-encoder'], 'FILE', 'CLIP text encoder, for a model that was saved without one'),
+  textEncoder: list(
+    ['--text-encoder'],
+    'FILE',
+    'CLIP text encoder, for a model that was saved without one; twice for SDXL',
+    (given) => given,
+  ),
   ema: flag(['--ema'], 'use the averaged (EMA) weights'),
   loras: list(
     ['--lora'],

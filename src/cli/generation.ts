@@ -38,7 +38,7 @@ export async function loadNamedModel(
       config,
       hub,
       vae,
-      textEncoder,
+      ...(textEncoder ? { textEncoder } : {}),
       ...(ema ? { ema } : {}),
       vocabulary,
       taesd,

@@ -11,6 +11,8 @@ import { networkConfigs } from '../checkpoints/checkpoint-networks.ts';
 import { type Checkpoint, isCheckpoint } from '../checkpoints/checkpoint.ts';
 import { type Family, familyOf } from '../checkpoints/family.ts';
 import { detectNetwork } from '../checkpoints/detect.ts';
+import { splitFilesIn } from '../checkpoints/split-files-node.ts';
+import { putTogether } from '../checkpoints/put-together.ts';
 import { openCheckpointAt, readConfigFile } from '../checkpoints/open-checkpoint-node.ts';
 import { openWeightsAt } from '../formats/open-weights-node.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
@@ -20,7 +22,15 @@ import { plainMetadata } from './plain-metadata.ts';
 
 export interface Inspection {
   readonly path: string;
-  readonly format: 'safetensors' | 'gguf' | 'torch zip' | 'torch legacy' | 'sharded' | 'diffusers folder' | 'folder';
+  readonly format:
+    | 'safetensors'
+    | 'gguf'
+    | 'torch zip'
+    | 'torch legacy'
+    | 'sharded'
+    | 'diffusers folder'
+    | 'split files'
+    | 'folder';
   readonly bytes: number;
   /** The kind of the file or folder as a whole. */
   readonly kind: 'checkpoint' | 'network' | 'lora' | 'embedding' | 'tensors';
@@ -63,7 +73,7 @@ const quickBytes = 512 * 2 ** 20;
 /** Throws the errors of opening: the file is unreadable, or its configuration does not match. */
 export async function inspectFile(path: string, options: InspectionOptions): Promise<Inspection> {
   const format = await formatOf(path);
-  if (format === 'diffusers folder') return inspectCheckpoint(path, format, options);
+  if (isFolderOfParts(format)) return inspectCheckpoint(path, format, options);
   const source = await openWeightsAt(path);
   try {
     const family = familyOf(source.entries);
@@ -71,7 +81,7 @@ export async function inspectFile(path: string, options: InspectionOptions): Pro
       const common = await inventory(path, format, [source], options);
       return { ...common, kind: 'tensors', family, loads: false, parts: [], unused: [], assumed: [] };
     }
-    if (isCheckpoint(source)) {
+    if (isCheckpoint(putTogether(source, {}))) {
       try {
         return await inspectCheckpoint(path, format, options);
       } catch (error) {
@@ -169,6 +179,9 @@ async function inspectAlone(
   };
 }
 
+const isFolderOfParts = (format: Inspection['format']): boolean =>
+  format === 'diffusers folder' || format === 'split files';
+
 async function inspectCheckpoint(
   path: string,
   format: Inspection['format'],
@@ -184,10 +197,9 @@ async function inspectCheckpoint(
       const source = parts[name];
       return source ? [inspectNetwork({ name, config: network, source, model: config })] : [];
     });
-    const whole =
-      format === 'diffusers folder'
-        ? Object.values(parts).filter((part) => part.entries.size > 0)
-        : [await openWeightsAt(path)];
+    const whole = isFolderOfParts(format)
+      ? Object.values(parts).filter((part) => part.entries.size > 0)
+      : [await openWeightsAt(path)];
     try {
       const common = await inventory(path, format, whole, options);
       const { layout, kind, ema, unused, assumed } = checkpoint;
@@ -204,7 +216,7 @@ async function inspectCheckpoint(
         metadata: plainMetadata(checkpoint.metadata),
       };
     } finally {
-      if (format !== 'diffusers folder') for (const source of whole) await source.close();
+      if (!isFolderOfParts(format)) for (const source of whole) await source.close();
     }
   } finally {
     await checkpoint.close();
@@ -259,7 +271,9 @@ async function formatOf(path: string): Promise<Inspection['format']> {
       () => false,
     ))
       ? 'diffusers folder'
-      : 'folder';
+      : (await splitFilesIn(path))
+        ? 'split files'
+        : 'folder';
   if (/\.index(?:\.[^./\\]+)?\.json$/.test(path)) return 'sharded';
   const { handle } = await openRegular(path);
   try {

@@ -3,6 +3,7 @@
  * The inverse of `hugging-face-network.ts` and `diffusers-scheduler.ts`. Throws `config-invalid` for what diffusers has no such network of.
  */
 
+import { conditionerParts } from './conditioner-parts.ts';
 import type { LatentDiffusionConfig } from './latent-diffusion-config.ts';
 import type {
   AutoencoderConfig,
@@ -14,6 +15,13 @@ import type {
 import { configError } from './validate.ts';
 
 export type JsonDocument = Readonly<Record<string, unknown>>;
+
+/** SDXL's vector of the pooled text and the sizes, each number in 256 channels. */
+const vectorFields = (width: number): JsonDocument => ({
+  addition_embed_type: 'text_time',
+  addition_time_embed_dim: 256,
+  projection_class_embeddings_input_dim: width,
+});
 
 /** `UNet2DConditionModel`; `sampleSize` is the side of the latent. */
 export function unetDocument(config: UNetConfig, sampleSize: number): JsonDocument {
@@ -29,6 +37,7 @@ export function unetDocument(config: UNetConfig, sampleSize: number): JsonDocume
   const { num_res_blocks: blocks } = config;
   return {
     _class_name: 'UNet2DConditionModel',
+    ...(config.adm_in_channels === null ? {} : vectorFields(config.adm_in_channels)),
     act_fn: 'silu',
     // The number of heads, despite its name.
     attention_head_dim: num_head_channels === -1 ? num_heads : widths.map((width) => width / num_head_channels),
@@ -89,8 +98,16 @@ export function autoencoderDocument(config: AutoencoderConfig, sampleSize: numbe
   return { _class_name: 'VQModel', ...shared, num_vq_embeddings: config.n_embed, vq_embed_dim: embed_dim };
 }
 
-/** `CLIPTextModel`. */
-export function clipTextDocument({ kind: _, with_projection, ...fields }: ClipTextConfig): JsonDocument {
+/** `CLIPTextModel`. Which state is taken is no setting of the network there: the pipelines of diffusers decide it. */
+export function clipTextDocument(config: ClipTextConfig): JsonDocument {
+  const {
+    kind: _,
+    with_projection,
+    layers_skipped: _skipped,
+    output_norm: _norm,
+    pooled_output: _pooled,
+    ...fields
+  } = config;
   return {
     architectures: [with_projection ? 'CLIPTextModelWithProjection' : 'CLIPTextModel'],
     model_type: 'clip_text_model',
@@ -120,13 +137,19 @@ const schedules: Readonly<Record<string, string>> = {
 };
 const predictions = { eps: 'epsilon', x0: 'sample', v: 'v_prediction' } as const;
 
-/** PNDM, as the published Stable Diffusion v1 has it. */
+const isSdxl = ({ cond_stage_config: condition }: LatentDiffusionConfig): boolean =>
+  typeof condition === 'object' && condition?.kind === 'composed';
+
+/** The class of a scheduler: PNDM, as the published Stable Diffusion v1 has it, and Euler for SDXL. */
+const schedulerClass = (config: LatentDiffusionConfig): string =>
+  isSdxl(config) ? 'EulerDiscreteScheduler' : 'PNDMScheduler';
+
 export function schedulerDocument(config: LatentDiffusionConfig): JsonDocument {
   const schedule = schedules[config.beta_schedule];
   if (!schedule && !config.given_betas)
     throw configError(`The noise schedule ${config.beta_schedule} has no counterpart in diffusers.`);
   return {
-    _class_name: 'PNDMScheduler',
+    _class_name: schedulerClass(config),
     beta_start: config.linear_start,
     beta_end: config.linear_end,
     beta_schedule: schedule ?? 'linear',
@@ -134,8 +157,7 @@ export function schedulerDocument(config: LatentDiffusionConfig): JsonDocument {
     num_train_timesteps: config.timesteps,
     ...(config.rescale_betas_zero_snr ? { rescale_betas_zero_snr: true } : {}),
     prediction_type: predictions[config.parameterization],
-    set_alpha_to_one: false,
-    skip_prk_steps: true,
+    ...(isSdxl(config) ? {} : { set_alpha_to_one: false, skip_prk_steps: true }),
     steps_offset: 1,
     timestep_spacing: 'leading',
   };
@@ -144,12 +166,9 @@ export function schedulerDocument(config: LatentDiffusionConfig): JsonDocument {
 /** `model_index.json` of a Stable Diffusion pipeline; the kind follows from the UNet's input channels. */
 export function modelIndexDocument(config: LatentDiffusionConfig, safety: boolean): JsonDocument {
   const extra = config.unet_config.in_channels - config.channels;
-  const name =
-    extra === 0
-      ? 'StableDiffusionPipeline'
-      : extra === config.channels
-        ? 'StableDiffusionInstructPix2PixPipeline'
-        : 'StableDiffusionInpaintPipeline';
+  const task = extra === 0 ? '' : extra === config.channels ? 'InstructPix2Pix' : 'Inpaint';
+  if (isSdxl(config)) return sdxlIndex(config, task);
+  const name = `StableDiffusion${task}Pipeline`;
   return {
     _class_name: name,
     feature_extractor: safety ? ['transformers', 'CLIPImageProcessor'] : [null, null],
@@ -162,6 +181,27 @@ export function modelIndexDocument(config: LatentDiffusionConfig, safety: boolea
     vae: ['diffusers', config.first_stage_config.kind === 'vq' ? 'VQModel' : 'AutoencoderKL'],
   };
 }
+
+/** SDXL has two text encoders and tokenizers, its refiner the second alone. */
+function sdxlIndex(config: LatentDiffusionConfig, task: string): JsonDocument {
+  const texts = conditionerParts(config.cond_stage_config).size;
+  const first = texts > 1;
+  return {
+    _class_name: `StableDiffusionXL${first ? task : 'Img2Img'}Pipeline`,
+    force_zeros_for_empty_prompt: zeroesEmpty(config),
+    ...(first ? {} : { requires_aesthetics_score: true }),
+    scheduler: ['diffusers', schedulerClass(config)],
+    text_encoder: first ? ['transformers', 'CLIPTextModel'] : [null, null],
+    text_encoder_2: ['transformers', 'CLIPTextModelWithProjection'],
+    tokenizer: first ? ['transformers', 'CLIPTokenizer'] : [null, null],
+    tokenizer_2: ['transformers', 'CLIPTokenizer'],
+    unet: ['diffusers', 'UNet2DConditionModel'],
+    vae: ['diffusers', 'AutoencoderKL'],
+  };
+}
+
+const zeroesEmpty = ({ cond_stage_config: condition }: LatentDiffusionConfig): boolean =>
+  typeof condition !== 'object' || condition?.kind !== 'composed' || condition.zero_empty;
 
 /** Preprocessing of the safety checker's pictures (CLIP's). */
 export function featureExtractorDocument(side: number): JsonDocument {

@@ -96,7 +96,10 @@ export async function loadModel(model: string = pocketModel, options: LoadModelO
   const path = await modelPath(model, hub);
   const tokenizer = await tokenizerFiles(path, vocabulary);
   const separate = (file: string | undefined) => (file === undefined ? undefined : modelPath(file, hub));
-  const [vae, textEncoder] = [await separate(options.vae), await separate(options.textEncoder)];
+  const vae = await separate(options.vae);
+  const given = options.textEncoder ?? [];
+  const textEncoder: string[] = [];
+  for (const file of typeof given === 'string' ? [given] : given) textEncoder.push(await modelPath(file, hub));
   const checkpoint = await openCheckpointAt(path, { ...options, vae, textEncoder });
   return openModel(
     {

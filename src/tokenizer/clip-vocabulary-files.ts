@@ -8,8 +8,8 @@ const START = '<|startoftext|>';
 const END = '<|endoftext|>';
 const characterOf = new Map(TOKEN_BYTES.map((byte, i) => [byte, BYTE_CHARACTERS[i] as string]));
 
-/** Texts of the files by name, for an embedding of `rows` rows and sequences of `length`. */
-export function clipVocabularyFiles(rows: number, length: number): ReadonlyMap<string, string> {
+/** Texts of the files by name, for an embedding of `rows` rows and sequences of `length`. OpenCLIP's tokenizer pads with token 0, `!`. */
+export function clipVocabularyFiles(rows: number, length: number, padsWithZero = false): ReadonlyMap<string, string> {
   const pairs = clipMergePairs();
   const vocabulary = vocabularyOfPairs(pairs, rows);
   const symbol = (token: number): string => {
@@ -23,7 +23,7 @@ export function clipVocabularyFiles(rows: number, length: number): ReadonlyMap<s
     { length: vocabulary.startId - 512 },
     (_, rank) => `${symbol(pairs.left[rank] as number)} ${symbol(pairs.right[rank] as number)}`,
   );
-  const special = { bos_token: START, eos_token: END, pad_token: END, unk_token: END };
+  const special = { bos_token: START, eos_token: END, pad_token: padsWithZero ? symbol(0).replace('</w>', '') : END, unk_token: END };
   const config = {
     tokenizer_class: 'CLIPTokenizer',
     add_prefix_space: false,

@@ -6,7 +6,7 @@ import { dirname, join, resolve } from 'node:path';
 import { StableDiffusionError } from '../../errors.ts';
 import { readTextOf } from '../../files/open-node.ts';
 import { type CliContext, defineCommand } from '../command.ts';
-import { choice, flag, type OptionValues, text, UsageError } from '../options.ts';
+import { choice, flag, list, type OptionValues, text, UsageError } from '../options.ts';
 import { createProgress } from '../progress.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
 import type { WriteOptions } from '../convert-files.ts';
@@ -14,8 +14,8 @@ import type { WriteOptions } from '../convert-files.ts';
 const options = {
   layout: choice(
     ['--layout'],
-    ['compvis', 'diffusers', 'keep'],
-    'layout of the output: one .safetensors file (compvis), a folder (diffusers; a file for a single network), or unchanged (keep). Default: compvis if the output of a complete model is a .safetensors file, diffusers if it is a folder, else keep',
+    ['compvis', 'diffusers', 'split', 'keep'],
+    'layout of the output: one .safetensors file (compvis), a folder (diffusers; a file for a single network), a folder of files for each network as ComfyUI has them (split), or unchanged (keep). Default: compvis if the output of a complete model is a .safetensors file, diffusers if it is a folder, else keep',
   ),
   dtype: choice(['--dtype'], ['f16', 'f32', 'bf16'], 'element type (default: unchanged)', {
     float16: 'f16',
@@ -24,6 +24,13 @@ const options = {
     fp32: 'f32',
     bfloat16: 'bf16',
   }),
+  vae: text(['--vae'], 'FILE', "autoencoder (VAE) to write in place of the model's own"),
+  textEncoder: list(
+    ['--text-encoder'],
+    'FILE',
+    "text encoder to write in place of the model's own; twice for SDXL",
+    (given) => given,
+  ),
   ema: flag(['--ema'], 'use the averaged (EMA) weights'),
   config: text(
     ['--config'],
@@ -52,10 +59,15 @@ async function convertModel(
   const yaml = values.config ?? (!isFolder && beside !== input && existsSync(beside) ? beside : undefined);
   const checkpoint = await openCheckpointAt(input, {
     config: yaml,
+    ...(values.vae === undefined ? {} : { vae: values.vae }),
+    ...(values.textEncoder ? { textEncoder: values.textEncoder } : {}),
     ...(values.ema ? { ema: true } : {}),
   });
   try {
-    const toFolder = values.layout === 'diffusers' || (values.layout === undefined && !output.endsWith('.safetensors'));
+    const toFolder =
+      values.layout === 'diffusers' ||
+      values.layout === 'split' ||
+      (values.layout === undefined && !output.endsWith('.safetensors'));
     if (!toFolder)
       return await writeCompVis(
         output,
@@ -65,8 +77,13 @@ async function convertModel(
       );
     if (/\.(safetensors|ckpt|pt|bin)$/.test(output))
       throw new UsageError(
-        `In the diffusers layout a complete model is a folder, but ${output} is the name of a file.`,
+        `In the layout ${values.layout ?? 'diffusers'} a complete model is a folder, but ${output} is the name of a file.`,
       );
+    if (values.layout === 'split') {
+      const { writeSplitFolder } = await import('../write-split-files.ts');
+      await writeSplitFolder(output, checkpoint, write);
+      return [output];
+    }
     const leftOut = await writeDiffusersFolder(output, checkpoint, isFolder ? input : undefined, write);
     for (const path of leftOut) context.err.write(`sd: ${path} is not a file of a tokenizer and was not copied.\n`);
     if (Object.keys(checkpoint.recommendation?.settings ?? {}).length > 0)
@@ -85,6 +102,8 @@ async function convertNetwork(
 ): Promise<readonly string[]> {
   const { openWeightsAt } = await import('../../formats/open-weights-node.ts');
   const { diffusersNetwork, networkDocument, writeWeights } = await import('../convert-files.ts');
+  if (values.layout === 'split')
+    throw new UsageError(`${input} is not a complete model; --layout split writes the files of one.`);
   if (!output.endsWith('.safetensors')) throw new UsageError(`The output must end in .safetensors, got ${output}.`);
   if (values.ema)
     throw new StableDiffusionError(
@@ -119,12 +138,17 @@ async function convertNetwork(
   }
 }
 
-async function isWholeModel(input: string, isFolder: boolean): Promise<boolean> {
-  if (isFolder) return existsSync(join(input, 'model_index.json'));
+/** `hasParts`: the other parts are given, so that a UNet alone is a whole model. */
+async function isWholeModel(input: string, isFolder: boolean, hasParts: boolean): Promise<boolean> {
+  if (isFolder) {
+    const { splitFilesIn } = await import('../../checkpoints/split-files-node.ts');
+    return existsSync(join(input, 'model_index.json')) || (await splitFilesIn(input)) !== undefined;
+  }
   const { openWeightsAt } = await import('../../formats/open-weights-node.ts');
   const { isCheckpoint } = await import('../../checkpoints/checkpoint.ts');
+  const { putTogether } = await import('../../checkpoints/put-together.ts');
   const source = await openWeightsAt(input);
-  const whole = isCheckpoint(source);
+  const whole = hasParts || isCheckpoint(putTogether(source, {}));
   await source.close();
   return whole;
 }
@@ -149,7 +173,8 @@ async function filesOf(input: string): Promise<ReadonlySet<string>> {
   const { openCheckpointAt } = await import('../../checkpoints/open-checkpoint-node.ts');
   const { openWeightsAt } = await import('../../formats/open-weights-node.ts');
   const paths = new Set([await realpath(input)]);
-  if (existsSync(join(input, 'model_index.json'))) {
+  const { splitFilesIn } = await import('../../checkpoints/split-files-node.ts');
+  if (existsSync(join(input, 'model_index.json')) || (await splitFilesIn(input))) {
     const checkpoint = await openCheckpointAt(input);
     for (const part of Object.values(checkpoint.parts)) addFiles(part, paths);
     await checkpoint.close();
@@ -182,7 +207,9 @@ async function run(context: CliContext, [input = '', output = '']: readonly stri
     () => false,
   );
   await mkdir(dirname(output), { recursive: true });
-  const whole = values.layout !== 'keep' && (await isWholeModel(input, isFolder));
+  const whole =
+    values.layout !== 'keep' &&
+    (await isWholeModel(input, isFolder, values.vae !== undefined && values.textEncoder !== undefined));
   const paths = await (whole
     ? convertModel(context, input, output, isFolder, values, write)
     : convertNetwork(input, output, values, write)
@@ -193,7 +220,7 @@ async function run(context: CliContext, [input = '', output = '']: readonly stri
 
 export const convertCommand = defineCommand({
   description:
-    'Converts weights to another layout or element type. A complete model becomes one CompVis file with its YAML, or a diffusers folder; a single network stays one file.',
+    'Converts weights to another layout or element type. A complete model becomes one single file with its YAML, a diffusers folder, or split files; a single network stays one file.',
   words: '<in> <out>',
   options,
   examples: [
