@@ -23,7 +23,12 @@ export function clipVocabularyFiles(rows: number, length: number, padsWithZero =
     { length: vocabulary.startId - 512 },
     (_, rank) => `${symbol(pairs.left[rank] as number)} ${symbol(pairs.right[rank] as number)}`,
   );
-  const special = { bos_token: START, eos_token: END, pad_token: padsWithZero ? symbol(0).replace('</w>', '') : END, unk_token: END };
+  const special = {
+    bos_token: START,
+    eos_token: END,
+    pad_token: padsWithZero ? symbol(0).replace('</w>', '') : END,
+    unk_token: END,
+  };
   const config = {
     tokenizer_class: 'CLIPTokenizer',
     add_prefix_space: false,
