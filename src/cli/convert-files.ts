@@ -28,6 +28,7 @@ import { clipTextMap } from '../checkpoints/layouts/clip-text.ts';
 import { ifUNetMap } from '../checkpoints/layouts/if-unet.ts';
 import { unetMap } from '../checkpoints/layouts/unet.ts';
 import { renamed } from '../checkpoints/rename.ts';
+import { type GgufType, writeGguf } from '../formats/gguf-write.ts';
 import { writeSafetensors } from '../formats/safetensors-write.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 import { checkFree, writeNewFile } from '../files/write-file-node.ts';
@@ -35,7 +36,9 @@ import { writeTokenizer } from './copy-tokenizer.ts';
 
 export interface WriteOptions {
   /** Undefined keeps each tensor's own. */
-  readonly dtype: 'float32' | 'float16' | 'bfloat16' | undefined;
+  readonly dtype: GgufType | undefined;
+  /** Of a GGUF file with a UNet alone. */
+  readonly architecture?: 'sd1' | 'sdxl' | undefined;
   readonly signal: AbortSignal;
   /** `--force`: files that exist may be replaced. */
   readonly replace: boolean;
@@ -43,13 +46,23 @@ export interface WriteOptions {
   readonly onTensor: (done: number, total: number) => void;
 }
 
-/** One `.safetensors` file. */
+/** One `.safetensors` file, or a GGUF file where the name says so. Throws `invalid-argument` for a quantised type in `.safetensors`. */
 export async function writeWeights(
   path: string,
   source: WeightSource,
-  { dtype, signal, replace, onTensor }: WriteOptions,
+  options: WriteOptions,
   metadata: Readonly<Record<string, string>> = {},
 ): Promise<void> {
+  const { dtype, signal, replace, onTensor } = options;
+  if (path.endsWith('.gguf')) {
+    await writeNewFile(path, writeGguf(source, options), { signal, replace });
+    return;
+  }
+  if (dtype !== undefined && dtype !== 'float32' && dtype !== 'float16' && dtype !== 'bfloat16')
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `${dtype} is a type of GGUF files: name an output that ends in .gguf.`,
+    );
   const view = dtype ? withDType(source, dtype) : source;
   let done = 0;
   const chunks = writeSafetensors(

@@ -75,6 +75,18 @@ function float16Values(): Float32Array {
   return float16Table;
 }
 
+const float8Tables = new Map<DType, Float32Array>();
+
+/** Every float8 as a float32, by its bits. */
+function float8Values(dtype: 'float8_e4m3fn' | 'float8_e5m2'): Float32Array {
+  const known = float8Tables.get(dtype);
+  if (known) return known;
+  const toNumber = dtype === 'float8_e4m3fn' ? float8E4m3ToNumber : float8E5m2ToNumber;
+  const table = Float32Array.from({ length: 256 }, (_, bits) => toNumber(bits));
+  float8Tables.set(dtype, table);
+  return table;
+}
+
 /** Widens or narrows `source` into `target`, which has as many elements. */
 function widen(dtype: DType, source: DataOf<DType>, target: Float32Array | Float64Array): void {
   const count = source.length;
@@ -94,11 +106,12 @@ function widen(dtype: DType, source: DataOf<DType>, target: Float32Array | Float
       return;
     }
     case 'float8_e4m3fn':
-      for (let i = 0; i < count; i++) target[i] = float8E4m3ToNumber(source[i] as number);
+    case 'float8_e5m2': {
+      const table = float8Values(dtype);
+      const bits = source as Uint8Array;
+      for (let i = 0; i < count; i++) target[i] = table[bits[i] as number] as number;
       return;
-    case 'float8_e5m2':
-      for (let i = 0; i < count; i++) target[i] = float8E5m2ToNumber(source[i] as number);
-      return;
+    }
     default:
       for (let i = 0; i < count; i++) target[i] = Number(source[i]);
   }

@@ -9,7 +9,10 @@ import { type CliContext, defineCommand } from '../command.ts';
 import { choice, flag, list, type OptionValues, text, UsageError } from '../options.ts';
 import { createProgress } from '../progress.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
+import type { GgufType } from '../../formats/gguf-write.ts';
 import type { WriteOptions } from '../convert-files.ts';
+
+const dtypeNames = ['f16', 'f32', 'bf16', 'q8_0', 'q5_1', 'q5_0', 'q4_1', 'q4_0'] as const;
 
 const options = {
   layout: choice(
@@ -17,7 +20,7 @@ const options = {
     ['compvis', 'diffusers', 'split', 'keep'],
     'layout of the output: one .safetensors file (compvis), a folder (diffusers; a file for a single network), a folder of files for each network as ComfyUI has them (split), or unchanged (keep). Default: compvis if the output of a complete model is a .safetensors file, diffusers if it is a folder, else keep',
   ),
-  dtype: choice(['--dtype'], ['f16', 'f32', 'bf16'], 'element type (default: unchanged)', {
+  dtype: choice(['--dtype'], dtypeNames, 'element type (default: unchanged); q8_0 … for outputs that end in .gguf', {
     float16: 'f16',
     fp16: 'f16',
     float32: 'f32',
@@ -43,7 +46,7 @@ const options = {
 };
 
 type Values = OptionValues<typeof options>;
-const dtypes = { f16: 'float16', f32: 'float32', bf16: 'bfloat16' } as const;
+const isFile = (output: string): boolean => /\.(safetensors|gguf)$/.test(output);
 
 async function convertModel(
   context: CliContext,
@@ -65,9 +68,7 @@ async function convertModel(
   });
   try {
     const toFolder =
-      values.layout === 'diffusers' ||
-      values.layout === 'split' ||
-      (values.layout === undefined && !output.endsWith('.safetensors'));
+      values.layout === 'diffusers' || values.layout === 'split' || (values.layout === undefined && !isFile(output));
     if (!toFolder)
       return await writeCompVis(
         output,
@@ -75,7 +76,7 @@ async function convertModel(
         yaml === undefined ? undefined : await readTextOf('configuration', yaml),
         write,
       );
-    if (/\.(safetensors|ckpt|pt|bin)$/.test(output))
+    if (/\.(safetensors|gguf|ckpt|pt|bin)$/.test(output))
       throw new UsageError(
         `In the layout ${values.layout ?? 'diffusers'} a complete model is a folder, but ${output} is the name of a file.`,
       );
@@ -104,7 +105,7 @@ async function convertNetwork(
   const { diffusersNetwork, networkDocument, writeWeights } = await import('../convert-files.ts');
   if (values.layout === 'split')
     throw new UsageError(`${input} is not a complete model; --layout split writes the files of one.`);
-  if (!output.endsWith('.safetensors')) throw new UsageError(`The output must end in .safetensors, got ${output}.`);
+  if (!isFile(output)) throw new UsageError(`The output must end in .safetensors or .gguf, got ${output}.`);
   if (values.ema)
     throw new StableDiffusionError(
       'weights-mismatch',
@@ -114,7 +115,8 @@ async function convertNetwork(
   try {
     const { layout } = values;
     if (layout === undefined || layout === 'keep') {
-      await writeWeights(output, source, write);
+      if (output.endsWith('.gguf')) await writeLoneGguf(output, source, write);
+      else await writeWeights(output, source, write);
       return [output];
     }
     const { openNetwork } = await import('../../checkpoints/network-weights.ts');
@@ -138,6 +140,28 @@ async function convertNetwork(
   }
 }
 
+/** The element type to write. Throws a usage error for a quantised type in another file than GGUF. */
+function typeOf(dtype: Values['dtype'], output: string): GgufType | undefined {
+  if (dtype === undefined) return undefined;
+  if (dtype === 'f16') return 'float16';
+  if (dtype === 'f32') return 'float32';
+  if (dtype === 'bf16') return 'bfloat16';
+  if (!output.endsWith('.gguf'))
+    throw new UsageError(
+      `${dtype} is a type of GGUF files. Name an output that ends in .gguf, such as model-${dtype}.gguf.`,
+    );
+  return dtype;
+}
+
+/** A network alone as GGUF: a UNet as ComfyUI-GGUF has it, CompVis's names and its architecture; others with their own names. */
+async function writeLoneGguf(output: string, source: WeightSource, write: WriteOptions): Promise<void> {
+  const { writeWeights } = await import('../convert-files.ts');
+  const { detectNetwork } = await import('../../checkpoints/detect.ts');
+  const { config, source: named } = detectNetwork(source);
+  if (config.kind !== 'unet') return writeWeights(output, source, write);
+  return writeWeights(output, named, { ...write, architecture: config.adm_in_channels === null ? 'sd1' : 'sdxl' });
+}
+
 /** `hasParts`: the other parts are given, so that a UNet alone is a whole model. */
 async function isWholeModel(input: string, isFolder: boolean, hasParts: boolean): Promise<boolean> {
   if (isFolder) {
@@ -156,10 +180,10 @@ async function isWholeModel(input: string, isFolder: boolean, hasParts: boolean)
 /** Checks that the output is writable before the work, and that it does not overwrite an input. */
 async function checkOutput(input: string, output: string, { force }: Values): Promise<void> {
   if (/\.(ya?ml|json)$/i.test(output))
-    throw new UsageError(`${output} is the name of a configuration. Name a .safetensors file or a folder.`);
+    throw new UsageError(`${output} is the name of a configuration. Name a .safetensors or .gguf file, or a folder.`);
   if (resolve(input) === resolve(output)) throw overInput();
   const { whatIsAt } = await import('../../files/open-node.ts');
-  if (!output.endsWith('.safetensors') || (await whatIsAt(output)) !== 'file') return;
+  if (!isFile(output) || (await whatIsAt(output)) !== 'file') return;
   const { checkFree } = await import('../../files/write-file-node.ts');
   await checkFree(output, force);
   const real = await realpath(output);
@@ -197,7 +221,7 @@ async function run(context: CliContext, [input = '', output = '']: readonly stri
   await checkOutput(input, output, values);
   const progress = createProgress(context.err, context.now, values.quiet || values.json);
   const write: WriteOptions = {
-    dtype: values.dtype && dtypes[values.dtype],
+    dtype: typeOf(values.dtype, output),
     signal: context.signal,
     replace: values.force,
     onTensor: (done, total) => progress.step('writing', done + 1, total),
@@ -227,6 +251,7 @@ export const convertCommand = defineCommand({
     'sd convert sd-v1-4.ckpt sd-v1-4.safetensors --dtype f16',
     'sd convert sd-v1-4.ckpt sd-v1-4-diffusers --layout diffusers --ema',
     'sd convert stable-diffusion-v1-5/ sd-v1-5.safetensors --layout compvis',
+    'sd convert sd-v1-4.safetensors sd-v1-4-q8_0.gguf --dtype q8_0',
   ],
   run,
 });
