@@ -5,6 +5,7 @@ import type { ByteSource } from '../files/byte-source.ts';
 import { openGguf } from './gguf.ts';
 import { openSafetensors } from './safetensors.ts';
 import { openTorchLegacy, openTorchZip } from './torch/file.ts';
+import { withoutScales } from '../weights/scaled-float8.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 
 /** First bytes of files that are not checkpoints, and their descriptions. */
@@ -27,7 +28,7 @@ const strangers: readonly (readonly [string, string])[] = [
  */
 export async function openWeights(source: ByteSource): Promise<WeightSource> {
   try {
-    return await open(source);
+    return withoutScales(await open(source));
   } catch (cause) {
     await source.close();
     throw cause;
