@@ -144,10 +144,20 @@ function header(stored: readonly Stored[], { dtype, architecture }: GgufOptions)
   const reshaped = stored.filter(({ entry, shape }) => shape !== entry.shape);
   const fileType =
     dtype === undefined ? undefined : isQuantised(dtype) ? blockWriters[dtype].fileType : plainFileTypes[dtype];
+  const number = (key: string, value: number) => () => {
+    text(key);
+    u32(4);
+    u32(value);
+  };
+  const named = (value: string) => () => {
+    text('general.architecture');
+    u32(8);
+    text(value);
+  };
   const values = [
-    ...(architecture === undefined ? [] : [() => (text('general.architecture'), u32(8), text(architecture))]),
-    () => (text('general.quantization_version'), u32(4), u32(2)),
-    ...(fileType === undefined ? [] : [() => (text('general.file_type'), u32(4), u32(fileType))]),
+    ...(architecture === undefined ? [] : [named(architecture)]),
+    number('general.quantization_version', 2),
+    ...(fileType === undefined ? [] : [number('general.file_type', fileType)]),
     ...reshaped.map(({ entry }) => () => {
       text(`comfy.gguf.orig_shape.${entry.name}`);
       // A list of int32.
