@@ -4,9 +4,6 @@ import type { UNetConfig } from '../config/network-config.ts';
 import { dim } from '../graph/dim.ts';
 import { add } from '../graph/functions.ts';
 import type { InputSpec, Sym } from '../graph/trace.ts';
-import { scale } from '../tensor/arithmetic.ts';
-import type { NetworkInputs } from '../tensor/batches.ts';
-import { expectDType } from '../tensor/tensor.ts';
 import type { Extension } from './extension.ts';
 
 type SkipShape = readonly [channels: number, halvings: number];
@@ -43,22 +40,3 @@ export const control: Extension = {
     middle: (h) => add(h, given['control.middle'] as Sym),
   }),
 };
-
-/**
- * A control network's outputs with a strength: one factor for all, or `guess`, which weakens them from the deepest (1) to the first (0.1),
- * for pictures without a prompt.
- */
-export function scaledControl(outputs: NetworkInputs, strength: number | 'guess'): NetworkInputs {
-  const names = Object.keys(outputs).filter((name) => name.startsWith('control.'));
-  const order = names
-    .filter((name) => name !== 'control.middle')
-    .sort((a, b) => Number(a.slice(8)) - Number(b.slice(8)))
-    .concat('control.middle');
-  return Object.fromEntries(
-    order.map((name, i) => {
-      const factor = strength === 'guess' ? 10 ** (i / Math.max(1, order.length - 1) - 1) : strength;
-      const value = outputs[name];
-      return [name, value && scale(expectDType(value, 'float32', name), Math.fround(factor))];
-    }),
-  ) as NetworkInputs;
-}

@@ -55,7 +55,7 @@ export function extensionInputs(
 }
 
 /** Inputs of extensions that are one number for each image, as zeros: with them an extension changes nothing. */
-export function neutralInputs(extensions: readonly Extension[], config: UNetConfig, count: number): NetworkInputs {
+export function zeroPerImage(extensions: readonly Extension[], config: UNetConfig, count: number): NetworkInputs {
   const perImage = Object.entries(extensionInputs(extensions, config)).filter(([, { shape }]) => shape.length === 1);
   return Object.fromEntries(perImage.map(([name]) => [name, float32([count], new Float32Array(count))]));
 }

@@ -103,7 +103,7 @@ export function openControlModel(
     pool,
     bytes: float32Bytes(source) + (imageEncoder ? float32Bytes(imageEncoder) : 0),
     attention,
-    run: (inputs, signal) => networks.run({ network: 'control', outputs }, onlyInputs(config, inputs), signal),
+    run: (inputs, signal) => networks.run({ network: 'control', outputs }, inputs, signal),
     see(pixels, output, signal) {
       const { num_hidden_layers, with_projection } = needEncoder();
       if (output === 'image_embeds' && !with_projection)
@@ -118,13 +118,6 @@ export function openControlModel(
     dispose,
     [Symbol.asyncDispose]: dispose,
   };
-}
-
-/** A control network takes what the denoiser takes, without what other extensions add. */
-function onlyInputs({ kind }: ControlConfig, inputs: NetworkInputs): NetworkInputs {
-  if (kind !== 'controlnet') return inputs;
-  const own = ['x', 'timesteps', 'context', 'y', 'hint'];
-  return Object.fromEntries(Object.entries(inputs).filter(([name]) => own.includes(name)));
 }
 
 /** Image embeddings [n, width] or hidden states [n, states, width] of pictures → their tokens joined, float32 [1, n · tokens, context]. */

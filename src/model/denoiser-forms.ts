@@ -12,7 +12,7 @@ import type { Engine } from '../engine/engine.ts';
 import type { PrecisionName } from '../engine/precision.ts';
 import { attentionMap, attentionMapOutput } from '../extensions/attention-map.ts';
 import { cachedFeatures, deepCacheFull, deepCacheShallow } from '../extensions/deep-cache.ts';
-import { type Extension, neutralInputs } from '../extensions/extension.ts';
+import { type Extension, zeroPerImage } from '../extensions/extension.ts';
 import { joinBatches, takeBatch } from '../tensor/batches.ts';
 import { expectDType, type Tensor } from '../tensor/tensor.ts';
 import { joined } from '../weights/view.ts';
@@ -63,7 +63,7 @@ export function openDenoiserForms(options: DenoiserFormsOptions): DenoiserForms 
   assertNetworksMatch([named([])]);
   const set = new NetworkSet({ label, engine, precision, networks });
   const neutral = (inputs: DenoiserInputs): DenoiserInputs => ({
-    ...neutralInputs(extensions, config, inputs.x.shape[0] ?? 1),
+    ...zeroPerImage(extensions, config, inputs.x.shape[0] ?? 1),
     ...inputs,
   });
   /** A network in batches that the engine can run. */

@@ -68,11 +68,8 @@ function networksFor(model: DenoisingModel, { extensions, weights = [] }: Denois
 /** Tokens, whose number the units decide: they give them at every call. */
 const isAlwaysGiven = (name: string): boolean => name.startsWith('image_tokens.') || name === 'grounding.objects';
 
-/** Zeros of every input of the extensions, for a batch. */
-export function neutralInputs(
-  extensions: readonly Extension[],
-  config: UNetConfig,
-): (inputs: DenoiserInputs) => NetworkInputs {
+/** Zeros for every input of the extensions, except tokens, for a batch. */
+function zeroInputs(extensions: readonly Extension[], config: UNetConfig): (inputs: DenoiserInputs) => NetworkInputs {
   const specs = Object.entries(extensionInputs(extensions, config));
   const unit = 2 ** (config.channel_mult.length - 1);
   return ({ x }) => {
@@ -106,6 +103,6 @@ export async function extendedDenoiser(model: DenoisingModel, additions: Denoise
   return {
     ...end,
     predict: denoiserNetwork(config, form).predict,
-    neutral: neutralInputs(extensions, config),
+    neutral: zeroInputs(extensions, config),
   };
 }

@@ -21,7 +21,6 @@ import { inHalfPrecision } from './half-precision.ts';
 import { samplingOf } from './sampling/model-sampling.ts';
 import type { ClipValue, EncoderName, TextEncoderValue } from './values/clip.ts';
 import type { ModelValue } from './values/model.ts';
-import type { ControlNetValue } from './values/control.ts';
 import type { VaeValue } from './values/vae.ts';
 
 const tokenizers = new Map<string, ClipTokenizer>();
@@ -163,11 +162,4 @@ export function modelOfNetwork({ config, source }: DetectedNetwork): ModelValue 
     params: { scale_factor: isXl ? 0.13025 : 0.18215 },
   });
   return modelValue(source.label, { config, weights: source }, whole);
-}
-
-/** CONTROL_NET of a network. Throws `model-unknown`. */
-export function controlNetOf({ config, source }: DetectedNetwork): ControlNetValue {
-  if (config.kind !== 'controlnet')
-    throw new StableDiffusionError('model-unknown', `${source.label} is not a ControlNet; it is ${config.kind}.`);
-  return { holdsNetworks: true, label: source.label, network: { config, weights: source } };
 }

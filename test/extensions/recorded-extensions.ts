@@ -10,8 +10,10 @@ import { parseModelConfig } from '../../src/config/model-config.ts';
 import { networkConfigSchema, type UNetConfig } from '../../src/config/network-config.ts';
 import { parseYaml } from '../../src/config/yaml.ts';
 import type { Engine } from '../../src/engine/engine.ts';
+import { controlNetUnit } from '../../src/diffusion/control/control-net-unit.ts';
+import type { ControlMode } from '../../src/diffusion/control/layer-weights.ts';
 import { adapter } from '../../src/extensions/adapter.ts';
-import { control, scaledControl } from '../../src/extensions/control.ts';
+import { control } from '../../src/extensions/control.ts';
 import type { Extension } from '../../src/extensions/extension.ts';
 import { imagePrompts } from '../../src/extensions/image-prompt.ts';
 import { assertNetworksMatch, type NamedNetwork, NetworkSet } from '../../src/model/network-set.ts';
@@ -74,10 +76,19 @@ async function withExtension(
 async function controlOutputs(recorded: Case): Promise<Outputs> {
   const { hint_features, ...made } = await alone(recorded, ['x', 'timesteps', 'context', 'hint']);
   const strength = Number(pick(recorded.inputs, 'conditioning_scale').data[0]);
-  const guessed = scaledControl(made, 'guess');
+  const x = expectDType(toFloat32(pick(recorded.inputs, 'x')), 'float32');
+  const timesteps = expectDType(toFloat32(pick(recorded.inputs, 'timesteps')), 'float32');
+  const hint = expectDType(toFloat32(pick(recorded.inputs, 'hint')), 'float32');
+  const weighted = async (weight: number, mode: ControlMode = 'balanced'): Promise<NetworkInputs> => {
+    const window = { start: 0, end: 1 };
+    const unit = controlNetUnit({ run: async () => made, channels: x.shape[1] ?? 4, hint, weight, mode, window });
+    const isConditional = new Array<boolean>(x.shape[0] ?? 1).fill(true);
+    return (await unit.before?.({ inputs: { x, timesteps }, isConditional, isActive: true })) ?? {};
+  };
+  const guessed = await weighted(1, 'guess');
   const found = await withExtension(recorded, control, {
-    unet_out: scaledControl(made, 1),
-    'unet_out.scaled': scaledControl(made, strength),
+    unet_out: await weighted(1),
+    'unet_out.scaled': await weighted(strength),
   });
   for (const [prefix, all] of [
     ['', made],

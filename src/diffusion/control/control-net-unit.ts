@@ -1,8 +1,9 @@
 /** A ControlNet at work: its hint through the network at every call, its outputs weighted by layer (Zhang et al. 2023, arXiv 2302.05543). */
 
 import type { NetworkInputs } from '../../tensor/batches.ts';
+import { firstChannels } from '../../tensor/first-channels.ts';
 import { resizeBilinear } from '../../tensor/resize-bilinear.ts';
-import { expectDType, type Tensor, tensor } from '../../tensor/tensor.ts';
+import { expectDType, type Tensor } from '../../tensor/tensor.ts';
 import { type ControlCall, type ControlUnit, forBatch, placeRows, takeRows } from './control-unit.ts';
 import type { ControlWindow } from './control-window.ts';
 import { type ControlMode, controlNetWeights, isForPromptOnly } from './layer-weights.ts';
@@ -25,16 +26,6 @@ export interface ControlNetUnitOptions {
   readonly layerWeights?: readonly number[] | undefined;
   /** float32 [1, 1, H, W] in [0, 1]: where the network acts. */
   readonly region?: Tensor<'float32'> | undefined;
-}
-
-/** Channels [0, count) of a latent. */
-function firstChannels(x: Tensor<'float32'>, count: number): Tensor<'float32'> {
-  const [n = 1, channels = 1, h = 1, w = 1] = x.shape;
-  if (channels === count) return x;
-  const data = new Float32Array(n * count * h * w);
-  for (let i = 0; i < n; i++)
-    data.set(x.data.subarray(i * channels * h * w, (i * channels + count) * h * w), i * count * h * w);
-  return tensor('float32', [n, count, h, w], data);
 }
 
 function weighted(value: Tensor<'float32'>, factor: number, region: Tensor<'float32'> | undefined): Tensor<'float32'> {
@@ -79,13 +70,17 @@ export function controlNetUnit(options: ControlNetUnitOptions): ControlUnit {
       const count = isConditional.length;
       const rows = isConditional.flatMap((mark, row) => (mark || !promptOnly ? [row] : []));
       if (!isActive || rows.length === 0 || (weight === 0 && !layerWeights)) return {};
+      const { x, timesteps, context, y } = inputs;
+      const taken: NetworkInputs = {
+        x: firstChannels(x, channels),
+        timesteps,
+        ...(context && { context }),
+        ...(y && { y }),
+        hint: forBatch(hint, count, 'the hint'),
+      };
       const own = Object.fromEntries(
-        Object.entries({
-          ...inputs,
-          x: firstChannels(inputs.x, channels),
-          hint: forBatch(hint, count, 'the hint'),
-        }).map(([name, value]) => [name, rows.length === count ? value : takeRows(value as Tensor, rows)]),
-      ) as NetworkInputs;
+        Object.entries(taken).map(([name, value]) => [name, rows.length === count ? value : takeRows(value, rows)]),
+      );
       const outputs = await run(own, signal);
       const order = controlOrder(outputs);
       const factors = layerWeights ?? controlNetWeights(mode, weight, order.length);

@@ -1,6 +1,7 @@
 /** A control of the denoiser: a unit that adds inputs to a call of the network, or changes what it predicts. One file each kind. */
 
 import { StableDiffusionError } from '../../errors.ts';
+import { addScaled } from '../../tensor/arithmetic.ts';
 import { joinBatches, type NetworkInputs, repeatBatch, takeBatch } from '../../tensor/batches.ts';
 import { expectDType, float32, type Tensor } from '../../tensor/tensor.ts';
 import type { Latent } from '../denoiser.ts';
@@ -17,9 +18,13 @@ export interface ControlCall {
   readonly isConditional: readonly boolean[];
   /** Whether the unit's window is open. */
   readonly isActive: boolean;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** One call whose prediction is known. */
+export interface PredictedCall extends ControlCall {
   readonly schedule: NoiseSchedule;
   readonly parameterization: Parameterization;
-  readonly signal?: AbortSignal | undefined;
 }
 
 export interface ControlUnit {
@@ -29,7 +34,7 @@ export interface ControlUnit {
   /** Tokens [n, tokens, width] that go behind the context. */
   readonly tokens?: (call: ControlCall) => Tensor<'float32'> | undefined;
   /** Changes the prediction [n, channels, h, w]. */
-  readonly after?: (prediction: Latent, call: ControlCall) => Latent;
+  readonly after?: (prediction: Latent, call: PredictedCall) => Latent;
 }
 
 /** Name of the input that marks the halves of guidance: float32 [n], 1 for the prompt, 0 for the negative one. */
@@ -75,11 +80,8 @@ export function forBatch(hint: Tensor<'float32'>, count: number, what: string): 
   );
 }
 
-/** Multiplies each row and adds up: the sum of two additions of one name. */
-export function sumInto(target: Tensor<'float32'> | undefined, value: Tensor): Tensor<'float32'> {
+/** The sum of two additions of one name. */
+export function sumInto(target: Tensor | undefined, value: Tensor): Tensor<'float32'> {
   const added = expectDType(value, 'float32');
-  if (!target) return added;
-  const data = target.data.slice();
-  for (let i = 0; i < data.length; i++) data[i] = (data[i] as number) + (added.data[i] as number);
-  return { ...target, data };
+  return target ? addScaled(added, 1, expectDType(target, 'float32')) : added;
 }

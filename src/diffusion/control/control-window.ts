@@ -27,14 +27,24 @@ export interface ControlProgress {
   steps: number;
 }
 
+/** Whether a noise level is between those at the shares `start` and `end` of the trained timesteps, both included. */
+export function isBetweenLevels(
+  { start, end }: ControlWindow,
+  sigma: number,
+  levelAt: (share: number) => number,
+): boolean {
+  return sigma <= levelAt(start) && sigma >= levelAt(end);
+}
+
 /** Whether a control acts in a call at a noise level. */
 export function isInWindow(
   rule: ControlWindowRule,
-  { start, end }: ControlWindow,
+  window: ControlWindow,
   { finished, steps }: ControlProgress,
   sigma: number,
   schedule: NoiseSchedule,
 ): boolean {
+  const { start, end } = window;
   const share = finished / steps;
   switch (rule) {
     case 'a1111':
@@ -42,7 +52,7 @@ export function isInWindow(
     case 'diffusers':
       return !(share < start || (finished + 1) / steps > end);
     case 'comfy':
-      return !(sigma > percentToSigma(schedule, start) || sigma < percentToSigma(schedule, end));
+      return isBetweenLevels(window, sigma, (at) => percentToSigma(schedule, at));
     case 'tencentarc':
       return steps - 1 - finished >= Math.trunc((1 - end) * steps) && share >= start;
   }

@@ -1,13 +1,12 @@
 /** A network under controls: their inputs are made and added up at every call, and its prediction goes through those that change it. */
 
-import { StableDiffusionError } from '../../errors.ts';
-import { concatenate } from '../../tensor/arithmetic.ts';
 import type { NetworkInputs } from '../../tensor/batches.ts';
 import { expectDType, type Tensor } from '../../tensor/tensor.ts';
 import type { DenoiserInputs, Network } from '../guidance.ts';
 import type { NoiseSchedule } from '../noise-schedule.ts';
 import type { Parameterization } from '../parameterization.ts';
-import { type ControlCall, type ControlUnit, halfInput, sumInto } from './control-unit.ts';
+import { addedInputs } from './added-inputs.ts';
+import { type ControlUnit, halfInput } from './control-unit.ts';
 import { type ControlProgress, type ControlWindowRule, isInWindow } from './control-window.ts';
 
 export interface ControlledNetworkOptions {
@@ -39,26 +38,14 @@ export function controlledNetwork(options: ControlledNetworkOptions): Network {
     const alphaBar = schedule.alphaBarAt(timestep);
     const sigma = Math.sqrt((1 - alphaBar) / alphaBar);
     const isConditional = marksOf(half, inputs.x.shape[0] ?? 1);
-    const calls = units.map((unit): ControlCall => {
-      const isActive = isInWindow(rule, unit.window, progress, sigma, schedule);
-      return { inputs, isConditional, isActive, schedule, parameterization, signal };
-    });
-    const added = new Map<string, Tensor<'float32'>>();
-    let { context } = inputs;
-    for (const [i, unit] of units.entries()) {
-      const call = calls[i] as ControlCall;
-      for (const [name, value] of Object.entries((await unit.before?.(call)) ?? {}))
-        added.set(name, sumInto(added.get(name), value));
-      const tokens = unit.tokens?.(call);
-      if (!tokens) continue;
-      if (!context)
-        throw new StableDiffusionError('invalid-argument', 'A style adapter needs a model that takes a prompt.');
-      context = concatenate([expectDType(context, 'float32', 'context'), tokens], 1);
-    }
-    const prediction = await network(
-      { ...inputs, ...(context && { context }), ...neutral(inputs), ...Object.fromEntries(added) } as DenoiserInputs,
-      signal,
+    const isActive = ({ window }: ControlUnit): boolean => isInWindow(rule, window, progress, sigma, schedule);
+    const call = { inputs, isConditional, signal };
+    const added = await addedInputs(units, call, isActive);
+    const prediction = await network({ ...inputs, ...neutral(inputs), ...added }, signal);
+    const predicted = { ...call, schedule, parameterization };
+    return units.reduce(
+      (value, unit) => unit.after?.(value, { ...predicted, isActive: isActive(unit) }) ?? value,
+      prediction,
     );
-    return units.reduce((value, unit, i) => unit.after?.(value, calls[i] as ControlCall) ?? value, prediction);
   };
 }

@@ -5,26 +5,15 @@
  */
 
 import { linearCombination } from '../../tensor/arithmetic.ts';
-import { expectDType, type Tensor, tensor } from '../../tensor/tensor.ts';
+import { firstChannels } from '../../tensor/first-channels.ts';
+import { expectDType, type Tensor } from '../../tensor/tensor.ts';
 import type { Latent } from '../denoiser.ts';
 import { objectiveOf } from '../objective.ts';
 import { toX0 } from '../parameterization.ts';
-import { type ControlCall, type ControlUnit, forBatch } from './control-unit.ts';
+import { type ControlUnit, forBatch, type PredictedCall } from './control-unit.ts';
 import type { ControlWindow } from './control-window.ts';
 
-type Revise = (x0: Latent, call: ControlCall) => Latent;
-
-/** The first channels of x: those of the latent. */
-function latentOf({ inputs }: ControlCall, channels: number): Latent {
-  const x = expectDType(inputs.x, 'float32', 'x');
-  const [n = 1, all = 1, h = 1, w = 1] = x.shape;
-  if (all === channels) return x;
-  const size = h * w;
-  const data = new Float32Array(n * channels * size);
-  for (let i = 0; i < n; i++)
-    data.set(x.data.subarray(i * all * size, (i * all + channels) * size), i * channels * size);
-  return tensor('float32', [n, channels, h, w], data);
-}
+type Revise = (x0: Latent, call: PredictedCall) => Latent;
 
 /** A unit whose effect is on the prediction. It does not end with its window, as there. */
 function revising(weight: number, window: ControlWindow, revise: Revise): ControlUnit {
@@ -33,7 +22,7 @@ function revising(weight: number, window: ControlWindow, revise: Revise): Contro
     window,
     after(prediction, call) {
       const { schedule, parameterization } = call;
-      const x = latentOf(call, prediction.shape[1] ?? 1);
+      const x = firstChannels(expectDType(call.inputs.x, 'float32', 'x'), prediction.shape[1] ?? 1);
       const alphaBar = schedule.alphaBarAt(Math.round(call.inputs.timesteps.data[0] ?? 0));
       const x0 = revise(toX0(parameterization, prediction, x, alphaBar), call);
       const [ofX, ofOutput] = objectiveOf(parameterization).x0(Math.sqrt(alphaBar), Math.sqrt(1 - alphaBar));

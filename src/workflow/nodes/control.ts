@@ -1,8 +1,8 @@
 /** Nodes of control networks. */
 
+import { controlNetOf } from '../control-net.ts';
 import { defineNode, type NodeType } from '../definition.ts';
 import { channelsFirst } from '../pictures.ts';
-import { controlNetOf } from '../load-model.ts';
 import { withControl } from '../values/conditioning.ts';
 
 const controlNetLoaderNode = defineNode({
@@ -15,7 +15,7 @@ const controlNetLoaderNode = defineNode({
   },
   outputs: ['CONTROL_NET'],
   async run({ control_net_name }, { files }) {
-    return [controlNetOf(await files.network('controlnet', control_net_name))];
+    return [await controlNetOf(await files.weights('controlnet', control_net_name))];
   },
 });
 

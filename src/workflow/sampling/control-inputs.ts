@@ -1,34 +1,44 @@
 /**
- * Control networks in a run: their outputs for an entry, each with its strength and added up over a chain, as further inputs of the UNet.
- * After ComfyUI's `ControlNet.get_control` and `control_merge` (controlnet.py).
+ * Control networks in a run: the controls of an entry as units (diffusion/control), whose inputs the UNet gets. After ComfyUI's
+ * `ControlNet.get_control`, `T2IAdapter.get_control` and `control_merge` (controlnet.py).
  */
 
+import type { ControlNetConfig, T2IAdapterConfig } from '../../config/network-config.ts';
+import { adapterUnit } from '../../diffusion/control/adapter-unit.ts';
+import { addedInputs } from '../../diffusion/control/added-inputs.ts';
+import { controlNetUnit } from '../../diffusion/control/control-net-unit.ts';
+import type { ControlUnit } from '../../diffusion/control/control-unit.ts';
+import { isBetweenLevels } from '../../diffusion/control/control-window.ts';
+import type { DenoiserInputs } from '../../diffusion/guidance.ts';
 import { StableDiffusionError } from '../../errors.ts';
-import { control as controlled, scaledControl } from '../../extensions/control.ts';
+import { adapter } from '../../extensions/adapter.ts';
+import { control as controlNet } from '../../extensions/control.ts';
 import { extensionInputs } from '../../extensions/extension.ts';
 import type { NamedNetwork } from '../../model/network-set.ts';
-import { addScaled } from '../../tensor/arithmetic.ts';
 import type { NetworkInputs } from '../../tensor/batches.ts';
 import { expectDType, type Tensor } from '../../tensor/tensor.ts';
+import { controlNetworkFor } from '../control-net.ts';
 import { extendedNetwork } from '../network-forms.ts';
 import type { NetworkPool } from '../network-pool.ts';
 import { upscale } from '../upscale.ts';
 import type { ControlValue } from '../values/control.ts';
 import type { ModelValue } from '../values/model.ts';
 import { toBatch } from './entry-inputs.ts';
-import type { ModelSampling } from './model-sampling.ts';
 import type { Area } from './regions.ts';
 
-/** What is kept over the calls of one run: hints in the size of an area. */
+/** What is kept over the calls of one run. */
 export interface ControlRun {
+  /** Hints in the size of an area, by picture. */
   readonly hints: Map<Tensor, Map<string, Tensor<'float32'>>>;
+  /** An adapter's features, by hint and file. */
+  readonly features: Map<Tensor, Map<string, NetworkInputs>>;
 }
 
-export const controlRun = (): ControlRun => ({ hints: new Map() });
+export const controlRun = (): ControlRun => ({ hints: new Map(), features: new Map() });
 
 export interface ControlledTask {
   readonly network: NamedNetwork;
-  readonly inputs: NetworkInputs;
+  readonly inputs: DenoiserInputs;
 }
 
 interface ControlOptions {
@@ -43,39 +53,35 @@ interface EntryTask extends ControlledTask {
   readonly area: Area;
 }
 
-/** The control networks of a chain that hold at a level, the first of the chain first. */
-function activeControls(
-  { percentToSigma }: ModelSampling,
-  control: ControlValue | undefined,
-  sigma: number,
-): ControlValue[] {
-  const active: ControlValue[] = [];
-  for (let one = control; one; one = one.previous)
-    if (sigma <= percentToSigma(one.startPercent) && sigma >= percentToSigma(one.endPercent)) active.unshift(one);
-  return active;
+/** The controls of a chain, the first of the chain first. */
+function chainOf(control: ControlValue | undefined): ControlValue[] {
+  const chain: ControlValue[] = [];
+  for (let one = control; one; one = one.previous) chain.unshift(one);
+  return chain;
 }
 
-/** The picture in the pixels of an area of the latent: cut in the middle to its ratio, the nearest pixels, as many as the batch. */
-function hintFor(
-  { network, hint: picture }: ControlValue,
+const windowOf = ({ startPercent, endPercent }: ControlValue): ControlUnit['window'] => ({
+  start: startPercent,
+  end: endPercent,
+});
+
+/** The picture in pixels of that size: cut in the middle to its ratio, the nearest pixels. */
+function hintOf(
+  picture: Tensor<'float32'>,
   { controls }: ControlOptions,
-  { height, width }: Area,
-  batch: number,
+  height: number,
+  width: number,
 ): Tensor<'float32'> {
-  const { hint_widths } = network.config;
-  const unit = 2 ** ((hint_widths.length - 1) / 2);
   const sized = controls.hints.get(picture) ?? new Map<string, Tensor<'float32'>>();
   controls.hints.set(picture, sized);
   const key = `${height}x${width}`;
-  const size = { height: height * unit, width: width * unit };
-  const hint = sized.get(key) ?? upscale(picture, { ...size, method: 'nearest-exact', crop: 'center' });
+  const hint = sized.get(key) ?? upscale(picture, { height, width, method: 'nearest-exact', crop: 'center' });
   sized.set(key, hint);
-  return toBatch(hint, batch);
+  return hint;
 }
 
 /** Throws `shape-mismatch` for a latent that the control network does not take. */
-function assertFits({ label, network }: ControlValue, { height, width }: Area): void {
-  const unit = 2 ** (network.config.unet.channel_mult.length - 1);
+function assertFits(label: string, unit: number, { height, width }: Area): void {
   if (height % unit === 0 && width % unit === 0) return;
   throw new StableDiffusionError(
     'shape-mismatch',
@@ -83,51 +89,93 @@ function assertFits({ label, network }: ControlValue, { height, width }: Area): 
   );
 }
 
-async function outputsOf(control: ControlValue, options: ControlOptions, task: EntryTask): Promise<NetworkInputs> {
-  assertFits(control, task.area);
-  const { x, timesteps, context, y } = task.inputs;
-  const { unet } = control.network.config;
-  const latent = expectDType(x as Tensor, 'float32', 'x');
-  const batch = latent.shape[0] ?? 1;
-  const names = Object.keys(extensionInputs([controlled], unet));
-  const given: NetworkInputs = {
-    x: firstChannels(latent, unet.in_channels),
-    timesteps: timesteps as Tensor,
-    context: context as Tensor,
-    ...(y && { y }),
-    hint: hintFor(control, options, task.area, batch),
-  };
-  const made = await options.networks.run(control.network, { outputs: names }, given, options.signal);
-  return scaledControl(made, control.strength);
+function controlNetOf(
+  control: ControlValue,
+  network: NamedNetwork,
+  config: ControlNetConfig,
+  options: ControlOptions,
+  { area, inputs }: EntryTask,
+): ControlUnit {
+  assertFits(control.label, 2 ** (config.unet.channel_mult.length - 1), area);
+  const outputs = Object.keys(extensionInputs([controlNet], config.unet));
+  const unit = 2 ** ((config.hint_widths.length - 1) / 2);
+  return controlNetUnit({
+    run: (given, signal) => options.networks.run(network, { outputs }, given, signal),
+    channels: config.unet.in_channels,
+    hint: toBatch(hintOf(control.hint, options, area.height * unit, area.width * unit), inputs.x.shape[0] ?? 1),
+    weight: control.strength,
+    mode: 'balanced',
+    window: windowOf(control),
+  });
 }
 
-/** The first channels of [b, c, h, w]: an inpainting model's further ones are not a control network's. */
-function firstChannels(x: Tensor<'float32'>, wanted: number): Tensor<'float32'> {
-  const [batch = 1, channels = 1, height = 1, width = 1] = x.shape;
-  if (channels <= wanted) return x;
+/** The mean of the channels, for adapters that take one. */
+function inChannels(picture: Tensor<'float32'>, count: number): Tensor<'float32'> {
+  const [batch = 1, channels = 1, height = 1, width = 1] = picture.shape;
+  if (count !== 1 || channels === 1) return picture;
   const size = height * width;
-  const data = new Float32Array(batch * wanted * size);
+  const data = new Float32Array(batch * size);
   for (let b = 0; b < batch; b++)
-    data.set(x.data.subarray(b * channels * size, (b * channels + wanted) * size), b * wanted * size);
-  return { ...x, shape: [batch, wanted, height, width], data };
+    for (let i = 0; i < size; i++) {
+      let sum = 0;
+      for (let c = 0; c < channels; c++) sum += picture.data[(b * channels + c) * size + i] as number;
+      data[b * size + i] = sum / channels;
+    }
+  return { ...picture, shape: [batch, 1, height, width], data };
 }
 
-const sum = (a: Tensor | undefined, b: Tensor): Tensor =>
-  a ? addScaled(expectDType(b, 'float32'), 1, expectDType(a, 'float32')) : b;
+/** An adapter's features are made once a run and size. */
+async function adapterOf(
+  control: ControlValue,
+  network: NamedNetwork,
+  config: T2IAdapterConfig,
+  options: ControlOptions,
+  { area, inputs }: EntryTask,
+): Promise<ControlUnit> {
+  const { controls, networks, signal } = options;
+  const { downscale_factor: factor, channels, in_channels } = config;
+  assertFits(control.label, 2 ** (channels.length - 1), area);
+  const hint = hintOf(control.hint, options, area.height * factor, area.width * factor);
+  const made = controls.features.get(hint) ?? new Map<string, NetworkInputs>();
+  controls.features.set(hint, made);
+  const outputs = channels.map((_, level) => `adapter.${level}`);
+  const features =
+    made.get(control.label) ??
+    (await networks.run(network, { outputs }, { image: inChannels(hint, in_channels) }, signal));
+  made.set(control.label, features);
+  const batch = inputs.x.shape[0] ?? 1;
+  return adapterUnit({
+    features: Object.fromEntries(
+      Object.entries(features).map(([name, value]) => [name, toBatch(expectDType(value, 'float32', name), batch)]),
+    ),
+    weight: control.strength,
+    mode: 'balanced',
+    window: windowOf(control),
+  });
+}
 
-/** The task with the control networks of its entry, as it was where none holds at its level. */
+function unitOf(control: ControlValue, options: ControlOptions, task: EntryTask): Promise<ControlUnit> | ControlUnit {
+  const network = controlNetworkFor(control, options.model);
+  return network.config.kind === 'controlnet'
+    ? controlNetOf(control, network, network.config, options, task)
+    : adapterOf(control, network, network.config, options, task);
+}
+
+/** The task with the controls of its entry; as it was if none acts at its level. */
 export async function controlInputs(
   options: ControlOptions,
   control: ControlValue | undefined,
   task: EntryTask,
 ): Promise<ControlledTask> {
   const { network, inputs, sigma } = task;
-  const active = activeControls(options.model.sampling, control, sigma);
-  if (active.length === 0) return { network, inputs };
-  let all: NetworkInputs = {};
-  for (const one of active) {
-    const outputs = await outputsOf(one, options, task);
-    all = Object.fromEntries(Object.entries(outputs).map(([name, value]) => [name, sum(all[name], value)]));
-  }
-  return { network: extendedNetwork(network, controlled), inputs: { ...inputs, ...all } };
+  const { percentToSigma } = options.model.sampling;
+  const active = chainOf(control).filter((one) => isBetweenLevels(windowOf(one), sigma, percentToSigma));
+  const units: ControlUnit[] = [];
+  for (const one of active) units.push(await unitOf(one, options, task));
+  const isConditional = new Array<boolean>(inputs.x.shape[0] ?? 1).fill(true);
+  const added = await addedInputs(units, { inputs, isConditional, signal: options.signal }, () => true);
+  const extensions = [controlNet, adapter].filter(({ name }) =>
+    Object.keys(added).some((key) => key.startsWith(`${name}.`)),
+  );
+  return { network: extensions.reduce(extendedNetwork, network), inputs: { ...inputs, ...added } };
 }

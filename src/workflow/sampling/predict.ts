@@ -8,7 +8,8 @@ import { throwIfAborted } from '../../errors.ts';
 import { concatenate, scale } from '../../tensor/arithmetic.ts';
 import { inputsLayout, joinInputs, type NetworkInputs, takeBatch } from '../../tensor/batches.ts';
 import { expectDType, float32, type Tensor } from '../../tensor/tensor.ts';
-import { neutralInputs } from '../../extensions/extension.ts';
+import { zeroPerImage } from '../../extensions/extension.ts';
+import type { DenoiserInputs } from '../../diffusion/guidance.ts';
 import type { NamedNetwork } from '../../model/network-set.ts';
 import { sizedNetwork } from '../network-forms.ts';
 import type { NetworkPool } from '../network-pool.ts';
@@ -64,7 +65,7 @@ async function taskOf(
     ? concatenate([seen, cropPlanes(toBatch(expectDType(concat, 'float32'), batch), area)], 1)
     : seen;
   const call = { prompt, sigma, batch, height: area.height, width: area.width };
-  const own: NetworkInputs = {
+  const own: DenoiserInputs = {
     ...Object.assign({}, ...(model.patches.promptInputs ?? []).map((inputs) => inputs(call))),
     ...Object.fromEntries(
       Object.entries(others).map(([name, value]) => [name, toBatch(expectDType(value, 'float32', name), batch)]),
@@ -95,7 +96,7 @@ function callInputs(
     float32([count], new Float32Array(count).fill(value)),
   ]);
   return {
-    ...neutralInputs(network.extensions ?? [], network.config as UNetConfig, count),
+    ...zeroPerImage(network.extensions ?? [], network.config as UNetConfig, count),
     ...joined,
     ...further?.(network, joined),
     ...Object.fromEntries(filled),

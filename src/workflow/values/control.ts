@@ -1,13 +1,13 @@
 /** A control network applied to a conditioning, with its picture, strength and the part of the run it holds for; several form a chain. */
 
-import type { ControlNetConfig } from '../../config/network-config.ts';
-import type { NamedNetwork } from '../../model/network-set.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
+import type { WeightSource } from '../../weights/weight-source.ts';
 
 export interface ControlNetValue {
   readonly holdsNetworks: true;
   readonly label: string;
-  readonly network: NamedNetwork & { readonly config: ControlNetConfig };
+  /** Of a ControlNet or T2I-Adapter; the model decides what fits it. */
+  readonly file: WeightSource;
 }
 
 export interface ControlValue extends ControlNetValue {
