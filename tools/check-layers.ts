@@ -45,7 +45,8 @@ const within: Readonly<Record<string, readonly string[]>> = {
   // Sample grids and measures during training are made by the pipelines; evaluation measures what they and training make.
   // A control's picture becomes its map as a part of the run.
   pipelines: ['preprocessors'],
-  training: ['pipelines'],
+  // Maps of a control network's pictures are drawn while it is trained.
+  training: ['pipelines', 'preprocessors'],
   evaluation: ['pipelines', 'training'],
 };
 

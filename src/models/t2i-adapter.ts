@@ -4,7 +4,7 @@
  */
 
 import type { T2IAdapterConfig } from '../config/network-config.ts';
-import { dim, multiplyDims } from '../graph/dim.ts';
+import { type Dim, dim, multiplyDims } from '../graph/dim.ts';
 import { add, relu, reshape, transpose } from '../graph/functions.ts';
 import type { Graph } from '../graph/graph.ts';
 import type { Params, Sym } from '../graph/trace.ts';
@@ -14,7 +14,7 @@ import { averageHalf } from '../nn/resample.ts';
 import { need, type NetworkTraceOptions, traceNetwork } from './trace-network.ts';
 
 /** Squares of `factor` pixels to channels: [b, c, factor h, factor w] → [b, c · factor², h, w] (`torch.nn.PixelUnshuffle`). */
-function pixelUnshuffle(x: Sym, factor: number, height: Sym['shape'][number], width: Sym['shape'][number]): Sym {
+function pixelUnshuffle(x: Sym, factor: number, height: Dim, width: Dim): Sym {
   const [b = 1] = x.shape;
   const channels = fixedSize(x, 1);
   const squares = transpose(reshape(x, [b, channels, height, factor, width, factor]), [0, 1, 3, 5, 2, 4]);
@@ -64,6 +64,17 @@ function lightLevels(p: Params, { channels, num_res_blocks: count }: T2IAdapterC
   });
 }
 
+/** The features of every level of the UNet, from a picture [b, in_channels, factor h, factor w] in [0, 1]; height and width are the latent's. */
+export function t2iAdapter(
+  p: Params,
+  config: T2IAdapterConfig,
+  picture: Sym,
+  { height, width }: { readonly height: Dim; readonly width: Dim },
+): readonly Sym[] {
+  const pixels = pixelUnshuffle(picture, config.downscale_factor, height, width);
+  return config.adapter_type === 'light' ? lightLevels(p, config, pixels) : fullLevels(p, config, pixels);
+}
+
 /** picture [batch, in_channels, height, width] in [0, 1] → adapter.0 …, one for each level of the UNet. */
 export function traceT2IAdapter(config: T2IAdapterConfig, options?: NetworkTraceOptions): Graph {
   const { channels, downscale_factor: factor } = config;
@@ -73,8 +84,7 @@ export function traceT2IAdapter(config: T2IAdapterConfig, options?: NetworkTrace
   return traceNetwork(
     { image: { dtype: 'float32', shape } },
     (p, given) => {
-      const pixels = pixelUnshuffle(need(given, 'image'), factor, height, width);
-      const features = config.adapter_type === 'light' ? lightLevels(p, config, pixels) : fullLevels(p, config, pixels);
+      const features = t2iAdapter(p, config, need(given, 'image'), { height, width });
       return Object.fromEntries(features.map((value, level) => [`adapter.${level}`, value]));
     },
     options,

@@ -66,6 +66,33 @@ export const recipes: Readonly<Record<string, Recipe>> = {
       training: { scale_lr: false, weight_decay: 0.01, checkpointing: true },
     },
   },
+  controlnet: {
+    needsModel: true,
+    description:
+      'a ControlNet from pictures with maps (conditioning_image in metadata.jsonl, conditioning_root) or with --annotator canny',
+    document: {
+      ...run(20_000, 4),
+      model: {
+        target: 'stable_diffusion_ts.ControlNet',
+        base_learning_rate: 1e-5,
+        params: { condition_dropout: 0.5 },
+      },
+      training: { scale_lr: false, weight_decay: 0.01, sample_count: 4, sample_scale: 7.5 },
+    },
+  },
+  't2i-adapter': {
+    needsModel: true,
+    description: 'a T2I-Adapter from pictures with maps, or with --annotator canny',
+    document: {
+      ...run(20_000, 4),
+      model: {
+        target: 'stable_diffusion_ts.T2IAdapter',
+        base_learning_rate: 1e-5,
+        params: { condition_dropout: 0.1 },
+      },
+      training: { scale_lr: false, weight_decay: 0.01, sample_count: 4, sample_scale: 7.5 },
+    },
+  },
   'image-train': {
     needsModel: false,
     description: "a model of pixels as guided-diffusion's image_train.py (image_size, class_cond and the other flags)",

@@ -30,6 +30,8 @@ export interface SetUp<Batch> {
   readonly missingCaption?: BatchOptions['missingCaption'];
   /** Where classes of a folder's pictures come from, unless the data's section says. */
   readonly labels?: DataSplit['labels'];
+  /** Pictures come with maps that a control network sees. */
+  readonly maps?: BatchOptions['maps'];
   /** How the result is written. Default: `model.safetensors` with the configuration's model. */
   readonly output?: NonNullable<RunOptions['model']>;
   /** Further files to write next to the model, by name. */

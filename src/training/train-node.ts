@@ -70,6 +70,8 @@ const setUps: Readonly<Record<string, (context: TraineeContext) => Promise<SetUp
   DreamBooth: adapter,
   TextualInversion: adapter,
   ...Object.fromEntries(pixelTargets.map((target) => [target, pixels])),
+  ControlNet: adapter,
+  T2IAdapter: adapter,
 };
 
 /** The model's section for its users: without paths of this machine, and without averages, because these are in place of the last weights. */
@@ -148,6 +150,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
       seed: training.seed,
       missingCaption: setUp.missingCaption,
       labels: setUp.labels,
+      maps: setUp.maps,
       communicator,
     };
     const trainOptions = { ...splitOptions, what: `data.params.train of ${label}` };

@@ -63,6 +63,16 @@ export const splitSchema = z.object({
     .describe('colour behind transparent pixels (default: drop the alpha channel)'),
   caption_key: z.string().optional().describe('field of the caption in `metadata.jsonl` or Parquet files'),
   image_key: z.string().optional().describe('column of the picture in Parquet files'),
+  conditioning_key: z
+    .string()
+    .optional()
+    .describe(
+      'control networks: field or column of the map in `metadata.jsonl`, shards or Parquet files (default: `conditioning_image`)',
+    ),
+  conditioning_root: z
+    .string()
+    .optional()
+    .describe('control networks: folder of the maps, with the names of the pictures in `data_root`'),
   missing_caption: z
     .string()
     .optional()

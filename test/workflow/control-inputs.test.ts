@@ -47,7 +47,7 @@ after(async () => {
   await engine.dispose();
 });
 const weights = randomWeights(config);
-const model = modelOfNetwork({ config, source: weights, assumed: [], prefix: '' });
+const model = modelOfNetwork({ config, source: weights, assumed: [], prefix: '', layout: 'compvis' });
 const draws = new TorchGenerator(3);
 const hint = draws.rand([1, 3, 96, 64], 0, 1);
 const area = { height: 8, width: 8, top: 0, left: 0 };

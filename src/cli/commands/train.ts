@@ -27,6 +27,11 @@ const options = {
     'for recipes: the model to fine-tune, a file or a diffusers folder (model.params.ckpt_path)',
   ),
   data: text(['--data'], 'DIR', 'pictures with captions, shards or Parquet files (data.params.train.params.data_root)'),
+  annotator: text(
+    ['--annotator'],
+    'NAME',
+    'for control networks: the preprocessor that draws the maps, such as canny (model.params.annotator)',
+  ),
   steps: integer(['--steps'], 'steps to train (lightning.trainer.max_steps)', { min: 1 }),
   resume: flag(['--resume', '-r'], 'resume the run in that folder; with --config, start it if it does not exist'),
   report: flag(['--report'], 'write a report with curves and samples to report.html'),
@@ -46,10 +51,11 @@ interface Wanted {
 }
 
 /** The settings that options abbreviate. */
-function settingsOf({ model, data, steps }: Values): string[] {
+function settingsOf({ model, data, annotator, steps }: Values): string[] {
   return [
     ...(model === undefined ? [] : [`model.params.ckpt_path=${JSON.stringify(model)}`]),
     ...(data === undefined ? [] : [`data.params.train.params.data_root=${JSON.stringify(data)}`]),
+    ...(annotator === undefined ? [] : [`model.params.annotator=${JSON.stringify(annotator)}`]),
     ...(steps === undefined ? [] : [`lightning.trainer.max_steps=${steps}`]),
   ];
 }
@@ -172,7 +178,7 @@ const run: Command<typeof options>['run'] = (context, words, values) =>
 
 export const trainCommand = defineCommand({
   description:
-    "Trains a model described by a configuration in latent-diffusion's YAML or by a recipe (lora, dreambooth, textual-inversion, image-train, super-res-train, classifier-train). key=value changes a setting. Ctrl-C saves and stops; a resumed run ends with the same weights.",
+    "Trains a model described by a configuration in latent-diffusion's YAML or by a recipe (lora, dreambooth, textual-inversion, controlnet, t2i-adapter, image-train, super-res-train, classifier-train). key=value changes a setting. Ctrl-C saves and stops; a resumed run ends with the same weights.",
   words: '[recipe-or-key=value...]',
   options,
   examples: [
@@ -180,6 +186,7 @@ export const trainCommand = defineCommand({
     'sd train --config autoencoder.yaml data.params.batch_size=4 lightning.trainer.max_steps=2000',
     'sd train lora --model v1-5.safetensors --data pictures/ --run runs/style model.params.unet.rank=16',
     'sd train image-train --data pictures/ model.params.image_size=32 model.params.class_cond=true',
+    'sd train controlnet --model v1-5.safetensors --data pictures/ --annotator canny',
     'sd train --resume --run runs/autoencoder',
     'mpirun -n 4 sd train --config autoencoder.yaml',
   ],

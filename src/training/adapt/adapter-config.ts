@@ -17,6 +17,26 @@ const common = {
   condition_dropout: z.number().min(0).max(1).default(0),
 };
 
+/** Control networks: how the maps are made, and what the file is. */
+const control = {
+  ckpt_path: common.ckpt_path,
+  clip_skip: common.clip_skip,
+  condition_dropout: common.condition_dropout,
+  /** A ControlNet or T2I-Adapter to train further. */
+  control_path: z.string().optional(),
+  /** Draws the maps of pictures that have none: `canny` and its kind (`sd preprocess --list`). */
+  annotator: z.string().optional(),
+  /** The preprocessor's network, for those that need one. */
+  annotator_path: z.string().optional(),
+  /** Settings of the preprocessor. */
+  annotator_resolution: z.int().min(64).max(4096).optional(),
+  threshold_a: z.number().optional(),
+  threshold_b: z.number().optional(),
+  /** Channels of the map. */
+  hint_channels: z.union([z.literal(1), z.literal(3)]).default(3),
+  dtype: z.enum(['float32', 'float16']).default('float32'),
+};
+
 /** DreamBooth's pictures of the class, which the model is not to forget. */
 const priorSchema = z.strictObject({
   /** A folder; where it has fewer pictures than `count`, the model makes the others before training begins. */
@@ -72,16 +92,27 @@ const schemas = {
     vectors: count.default(1),
     templates: z.union([z.enum(['object', 'style', 'captions']), z.array(z.string()).min(1)]).default('object'),
   }),
+  ControlNet: z.strictObject({ kind: z.literal('ControlNet'), ...control }),
+  T2IAdapter: z.strictObject({
+    kind: z.literal('T2IAdapter'),
+    ...control,
+    adapter_type: z.enum(['full', 'light']).default('full'),
+  }),
 } as const;
 
 export type AdapterConfig = z.output<(typeof schemas)[keyof typeof schemas]>;
+
+/** The two that train a network beside the model. */
+export type ControlTrainingConfig = Extract<AdapterConfig, { readonly kind: 'ControlNet' | 'T2IAdapter' }>;
 
 export type AdapterKind = keyof typeof schemas;
 
 /** Throws `config-invalid`, naming what is wrong. */
 export function adapterConfig(section: Mapping, what: string): AdapterConfig {
   const kind = className(section['target'], what);
-  const params = { ...(section['params'] as Mapping | undefined), kind };
+  // The schedule of the learning rate is the loop's.
+  const { scheduler_config: _, ...own } = (section['params'] as Mapping | undefined) ?? {};
+  const params = { ...own, kind };
   const schema = schemas[kind as AdapterKind];
   return validated(schema, params, what);
 }

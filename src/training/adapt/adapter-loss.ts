@@ -10,18 +10,27 @@ import { add, div, maximum, mean, mul, sub, sum } from '../../graph/functions.ts
 import type { Graph } from '../../graph/graph.ts';
 import { type InputSpec, type Params, type Sym, trace } from '../../graph/trace.ts';
 import { clipText } from '../../models/clip-text.ts';
-import { unet } from '../../models/unet.ts';
+import { unet, type UNetInputs } from '../../models/unet.ts';
 import { type DiffusionLoss, diffusionLoss, type DiffusionLossConfig, elementLoss } from '../objective/diffusion.ts';
 import { partModules } from '../../weights/part-prefixes.ts';
 
 /** Prefixes of the networks' parameters, as in a CompVis checkpoint. */
 export const { unet: unetPrefix, cond_stage: textPrefix } = partModules;
 
+/** What predicts in the loss. */
+export interface LossDenoiser {
+  readonly inputs: Readonly<Record<string, InputSpec>>;
+  /** Parameters have their names in a CompVis checkpoint, under `p`. */
+  readonly predict: (p: Params, inputs: UNetInputs, given: Readonly<Record<string, Sym>>) => Sym;
+}
+
 export interface AdapterLossConfig {
   readonly unet: UNetConfig;
   /** Traces the text encoder, from `input_ids`; without it its output is given as `context`. */
   readonly text?: ClipTextConfig;
   readonly diffusion: DiffusionLossConfig;
+  /** The network of the loss, and its inputs besides the loss's own. Default: the UNet. */
+  readonly denoiser?: LossDenoiser;
   /** Prior preservation: the weight of the class pictures' loss. The input `instance` marks the rows that are not class pictures. */
   readonly priorWeight?: number;
 }
@@ -34,6 +43,7 @@ export function adapterInputs({
   text,
   diffusion,
   priorWeight,
+  denoiser,
 }: AdapterLossConfig): Partial<Record<AdapterInput, InputSpec>> {
   if (config.context_dim === null)
     throw new StableDiffusionError(
@@ -56,6 +66,7 @@ export function adapterInputs({
     ...(diffusion.noiseOffset ? { offset: { dtype: 'float32', shape: [batch, config.in_channels, 1, 1] } } : {}),
     ...(diffusion.inputPerturbation ? { perturbation: latent } : {}),
     ...(priorWeight === undefined ? {} : { instance: { dtype: 'float32', shape: [batch] } }),
+    ...denoiser?.inputs,
   } as const;
 }
 
@@ -92,8 +103,10 @@ export function traceAdapterLoss(config: AdapterLossConfig, textEncoder: TextTra
         ...(given.offset ? { offset: given.offset } : {}),
         ...(given.perturbation ? { perturbation: given.perturbation } : {}),
       };
+      const predict: LossDenoiser['predict'] =
+        config.denoiser?.predict ?? ((_, own) => unet(p.under(unetPrefix), config.unet, own));
       const result = diffusionLoss(config.diffusion, inputs, (x, timesteps) =>
-        unet(p.under(unetPrefix), config.unet, { x, timesteps, context }),
+        predict(p, { x, timesteps, context }, given),
       );
       const { metrics, prediction } = result;
       if (config.priorWeight === undefined) return { loss: result.loss, ...metrics, prediction };

@@ -1,6 +1,9 @@
 /** Pictures of a model with the adapter in its current state. */
 
+import type { ControlMap } from '../../generation/control-inputs.ts';
+import { imagesToTensor } from '../../image/image-tensor.ts';
 import type { Image } from '../../image/image.ts';
+import type { ControlModel } from '../../model/control-model.ts';
 import type { Tokenizer } from '../../conditioning/conditioner.ts';
 import { Model, type ModelOptions } from '../../model/model.ts';
 import { textToImage } from '../../pipelines/text-to-image.ts';
@@ -19,20 +22,51 @@ export interface AdapterSampleOptions {
   readonly height?: number;
 }
 
-/** One picture for each prompt. The networks are compiled for it and freed again; the checkpoint stays open. */
+/** Controls of the pictures, of one batch. */
+export interface SampleControls {
+  /** In place of the prompts of the options, if these are none. */
+  readonly captions: readonly string[];
+  /** One for each picture, shown before it. */
+  readonly maps: readonly Image<3>[];
+  /** The control network in its current state, for the model of the samples. */
+  readonly open: (model: Model) => Promise<ControlModel>;
+}
+
+const controlMapOf = (map: Image<3>): ControlMap => {
+  const planes = imagesToTensor([map]);
+  const colours = { ...planes, data: planes.data.map((value) => (value + 1) / 2) };
+  return { hint: colours, colours };
+};
+
+/**
+ * One picture for each prompt, or with controls each map and the picture under it. The networks are compiled for it and freed again; the
+ * checkpoint stays open.
+ */
 export async function adapterSamples(
   { tokenizer, ...options }: Pick<ModelOptions, 'engine' | 'checkpoint'> & { readonly tokenizer: Tokenizer },
-  { prompts, steps = 25, seed = 1, ...settings }: AdapterSampleOptions,
+  { prompts: given, steps = 25, seed = 1, ...settings }: AdapterSampleOptions,
+  controls?: SampleControls,
 ): Promise<TraineeSamples> {
   await using model = new Model({
     ...options,
     tokenizers: new Map([['cond_stage', tokenizer]]),
     ownsCheckpoint: false,
   });
+  await using control = controls && (await controls.open(model));
+  const maps = controls?.maps ?? [];
   const images: Image[] = [];
-  for (const prompt of prompts) {
+  const texts = given.length > 0 ? given : (controls?.captions ?? []);
+  // Each prompt once, and each map once.
+  const count = controls ? maps.length : texts.length;
+  const prompts = Array.from({ length: count }, (_, i) => texts[i % Math.max(1, texts.length)] ?? '');
+  for (const [i, prompt] of prompts.entries()) {
+    const map = maps[i];
+    const under = control && map ? { control: [{ model: control, map: controlMapOf(map) }] } : {};
+    if (map) images.push(map);
     for await (const event of textToImage(model, {
       ...settings,
+      ...(map ? { width: map.width, height: map.height } : {}),
+      ...under,
       prompt,
       steps,
       seed,
@@ -42,5 +76,7 @@ export async function adapterSamples(
       if (event.kind === 'result') images.push(...event.images.map(({ image }) => image));
     }
   }
-  return { images, captions: prompts };
+  return controls
+    ? { images, captions: prompts.flatMap((prompt) => ['', prompt]), columns: 2 }
+    : { images, captions: prompts };
 }

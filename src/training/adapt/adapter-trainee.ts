@@ -10,10 +10,9 @@ import type { Engine, Tensors } from '../../engine/engine.ts';
 import { StableDiffusionError } from '../../errors.ts';
 import type { Graph } from '../../graph/graph.ts';
 import { clipText, traceClipText } from '../../models/clip-text.ts';
-import { float32, type Tensor } from '../../tensor/tensor.ts';
+import { float32 } from '../../tensor/tensor.ts';
 import type { ClipTokenizer } from '../../tokenizer/clip-tokenizer.ts';
 import type { Checkpoint } from '../../checkpoints/checkpoint.ts';
-import { memoryWeights } from '../../weights/memory-weights.ts';
 import { joined, withPrefix } from '../../weights/view.ts';
 import type { WeightSource } from '../../weights/weight-source.ts';
 import { blockOfModule } from '../step/checkpoint-blocks.ts';
@@ -28,9 +27,16 @@ import type { Treatment } from '../step/step-options.ts';
 import type { TrainStep } from '../step/train-step.ts';
 import { countsSchema, TrainedState } from '../step/trained-state.ts';
 import type { Trainee, TraineeCheckpoint } from '../trainee.ts';
-import { adapterSamples, type AdapterSampleOptions } from './adapter-samples.ts';
+import { adapterSamples, type AdapterSampleOptions, type SampleControls } from './adapter-samples.ts';
 import { adapterBatch, type AdapterBatchOptions, textEncoder } from './adapter-batch.ts';
-import { type AdapterLossConfig, textPrefix, type TextTrace, traceAdapterLoss, unetPrefix } from './adapter-loss.ts';
+import {
+  type AdapterLossConfig,
+  type LossDenoiser,
+  textPrefix,
+  type TextTrace,
+  traceAdapterLoss,
+  unetPrefix,
+} from './adapter-loss.ts';
 import { dropoutSeedInput } from './lora-graph.ts';
 import { partPrefixes } from '../../weights/part-prefixes.ts';
 
@@ -71,7 +77,12 @@ export interface AdapterParts {
   readonly adapt?: (graph: Graph) => Graph;
   readonly tokenizer?: ClipTokenizer;
   /** Parameters that the checkpoint does not have, with their first values. */
-  readonly added?: ReadonlyMap<string, Tensor>;
+  readonly added?: WeightSource;
+  /** The network of the loss. Default: the UNet. */
+  readonly denoiser?: LossDenoiser;
+  readonly batch?: Pick<AdapterBatchOptions, 'further' | 'timestepSampling'>;
+  /** Controls of the pictures for sample grids. */
+  readonly sampleControls?: (step: TrainStep, batch: Tensors) => SampleControls;
   readonly treatment: (name: string) => Treatment;
   readonly seed?: number;
   /** The model with what has been trained, for samples. */
@@ -141,7 +152,8 @@ function modelWeights({ parts }: Checkpoint): WeightSource {
 export async function createAdapterStep(options: AdapterModelOptions, parts: AdapterParts): Promise<AdapterStep> {
   const { engine, checkpoint, clipSkip = 1, prior } = options;
   const text = textConfigOf(checkpoint);
-  const config = lossConfig(options, parts.traceText ? text : undefined);
+  const { denoiser } = parts;
+  const config = { ...lossConfig(options, parts.traceText ? text : undefined), ...(denoiser ? { denoiser } : {}) };
   const plain = traceAdapterLoss(config, traceTextOf(clipSkip));
   // The prediction is of use to tests, not to a run.
   const lean: Graph = { ...plain, outputs: plain.outputs.filter(({ value }) => value.shape.length === 0) };
@@ -165,19 +177,20 @@ export async function createAdapterStep(options: AdapterModelOptions, parts: Ada
     ...(options.diffusion?.noiseOffset ? { offset: true } : {}),
     ...(options.diffusion?.inputPerturbation ? { perturbation: true } : {}),
     ...(isPrior ? { isPrior } : {}),
+    ...parts.batch,
   };
   const step = await createTrainStep({
     engine,
     graph,
-    weights: parts.added ? joined([weights, memoryWeights(parts.added)]) : weights,
+    weights: parts.added ? joined([weights, parts.added]) : weights,
     treatment: parts.treatment,
     clipNorm: options.clipNorm ?? 1,
     ...(options.optimiser ? { optimiser: options.optimiser } : {}),
     ...(options.checkpointing ? { checkpoint: blockOfModule } : {}),
     ...(options.ranks ? { ranks: options.ranks } : {}),
   });
-  const samplesOf = (wanted: AdapterSampleOptions) => async () =>
-    adapterSamples({ engine, ...(await parts.adapted(step)) }, wanted);
+  const samplesOf = (wanted: AdapterSampleOptions) => async (batch: Tensors) =>
+    adapterSamples({ engine, ...(await parts.adapted(step)) }, wanted, parts.sampleControls?.(step, batch));
   const drops = graph.inputs.some(({ name }) => name === dropoutSeedInput);
   const { state, checkpointNames: names, averaged } = step;
   const trained = new TrainedState({

@@ -128,7 +128,7 @@ export async function createLoraTrainee(options: LoraTrainingOptions): Promise<L
         layers.map(({ path }) => path),
         dropout ? { dropout } : {},
       ),
-    added,
+    added: memoryWeights(added),
     adapted: async (step) => ({
       checkpoint: checkpointWithLora(options.checkpoint, [
         { lora: openLora(memoryWeights(loraTensors(await factors(step), write))) },

@@ -10,8 +10,16 @@ import { textToImage } from '../../pipelines/text-to-image.ts';
 import type { ClipTokenizer } from '../../tokenizer/clip-tokenizer.ts';
 import { readTextIfThere } from '../../files/open-node.ts';
 import { writeFileAtomic } from '../../files/write-file-node.ts';
-import { type AdapterConfig, adapterConfig, loraSettings, type PriorConfig } from './adapter-config.ts';
+import {
+  type AdapterConfig,
+  adapterConfig,
+  type ControlTrainingConfig,
+  loraSettings,
+  type PriorConfig,
+} from './adapter-config.ts';
 import type { AdapterModelOptions } from './adapter-trainee.ts';
+import { createControlTrainee } from './control.ts';
+import { type OpenedControl, openControlTraining } from './control-files-node.ts';
 import { createDreamBoothTrainee } from './dreambooth.ts';
 import { createLoraTrainee } from './lora.ts';
 import { createTextualInversionTrainee } from './textual-inversion.ts';
@@ -25,7 +33,17 @@ const outputNames: Readonly<Record<AdapterConfig['kind'], string>> = {
   Lora: 'lora.safetensors',
   DreamBooth: 'model.safetensors',
   TextualInversion: 'embedding.safetensors',
+  ControlNet: 'controlnet.safetensors',
+  T2IAdapter: 't2i-adapter.safetensors',
 };
+
+const isControl = (adapter: AdapterConfig): adapter is ControlTrainingConfig =>
+  adapter.kind === 'ControlNet' || adapter.kind === 'T2IAdapter';
+
+const instancePromptOf = (adapter: AdapterConfig): string | undefined =>
+  'instance_prompt' in adapter ? adapter.instance_prompt : undefined;
+
+const priorOf = (adapter: AdapterConfig): PriorConfig | undefined => ('prior' in adapter ? adapter.prior : undefined);
 
 function modelOptions(
   adapter: AdapterConfig,
@@ -33,8 +51,9 @@ function modelOptions(
   model: Model,
   size: number,
 ): AdapterModelOptions {
-  const { instance_prompt: instance } = adapter;
-  const prior = adapter.kind === 'TextualInversion' ? undefined : adapter.prior;
+  const instance = instancePromptOf(adapter);
+  const prior = priorOf(adapter);
+  const samples = training.sample_prompts.length > 0 || isControl(adapter);
   const prompt =
     instance === undefined
       ? undefined
@@ -54,7 +73,7 @@ function modelOptions(
     conditionDropout: adapter.condition_dropout,
     ...(prompt ? { prompt } : {}),
     ...(prior ? { prior: { weight: prior.weight } } : {}),
-    ...(training.sample_prompts.length > 0
+    ...(samples
       ? {
           samples: {
             prompts: training.sample_prompts,
@@ -69,7 +88,12 @@ function modelOptions(
   };
 }
 
-function create(adapter: AdapterConfig, options: AdapterModelOptions, seed: number): Promise<Trainee<Tensors>> {
+function create(
+  adapter: AdapterConfig,
+  options: AdapterModelOptions,
+  { training: { seed, sample_count } }: TraineeContext['config'],
+  opened: OpenedControl | undefined,
+): Promise<Trainee<Tensors>> {
   switch (adapter.kind) {
     case 'Lora': {
       const { unet, text, dropout, layout, dtype, text_lr_scale } = adapter;
@@ -93,6 +117,18 @@ function create(adapter: AdapterConfig, options: AdapterModelOptions, seed: numb
       const { token, initializer, vectors, templates } = adapter;
       return createTextualInversionTrainee({ ...options, token, initializer, vectors, templates });
     }
+    case 'ControlNet':
+    case 'T2IAdapter':
+      return createControlTrainee({
+        ...options,
+        ...opened,
+        kind: adapter.kind === 'ControlNet' ? 'controlnet' : 't2i_adapter',
+        adapterType: adapter.kind === 'T2IAdapter' ? adapter.adapter_type : 'full',
+        hintChannels: adapter.hint_channels,
+        seed,
+        dtype: adapter.dtype,
+        sampleCount: sample_count,
+      });
   }
 }
 
@@ -141,22 +177,25 @@ export async function adapterSetUp(context: TraineeContext): Promise<SetUp<Tenso
   const model = await loadModel(adapter.ckpt_path, { engine });
   try {
     const size = run.train.size ?? model.nativeSize;
-    const trainee = await create(adapter, modelOptions(adapter, context, model, size), run.training.seed);
+    const opened = isControl(adapter) ? await openControlTraining(adapter, engine) : undefined;
+    const trainee = await create(adapter, modelOptions(adapter, context, model, size), run, opened);
     const config = adapter.kind === 'DreamBooth' ? await yamlBeside(adapter.ckpt_path) : undefined;
-    const prior = adapter.kind === 'TextualInversion' ? undefined : adapter.prior;
+    const prior = priorOf(adapter);
     return {
       trainee,
       size,
       fresh: [],
-      ...(adapter.instance_prompt === undefined && adapter.kind !== 'TextualInversion'
+      ...(instancePromptOf(adapter) === undefined && adapter.kind !== 'TextualInversion'
         ? {}
         : { missingCaption: { caption: '' } }),
+      ...(isControl(adapter) ? { maps: { required: adapter.annotator === undefined } } : {}),
       output: { name: outputNames[adapter.kind], config },
       ...(prior
         ? { prior: { data_root: prior.data_root, make: () => makePriorPictures(prior, model, size, context) } }
         : {}),
       async close() {
         await trainee[Symbol.asyncDispose]();
+        await opened?.close();
         await model.dispose();
       },
     };

@@ -11,6 +11,7 @@ import { expectDType, float32, type Tensor } from '../../tensor/tensor.ts';
 import { withPlaceholders } from '../../tokenizer/clip-placeholders.ts';
 import { type TextEmbedding, withEmbeddings } from '../../adapters/textual-inversion.ts';
 import type { TrainingItem } from '../data/sample.ts';
+import { memoryWeights } from '../../weights/memory-weights.ts';
 import type { TrainStep } from '../step/train-step.ts';
 import type { Trainee } from '../trainee.ts';
 import { textPrefix } from './adapter-loss.ts';
@@ -168,7 +169,7 @@ export async function createTextualInversionTrainee(
           tokenizer: known,
         };
       },
-      added: new Map([[rows, first]]),
+      added: memoryWeights(new Map([[rows, first]])),
       treatment: (name) => (name === rows ? (weightDecay === undefined ? {} : { weightDecay }) : 'fixed'),
     },
   );

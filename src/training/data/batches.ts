@@ -6,7 +6,7 @@
 import { StableDiffusionError } from '../../errors.ts';
 import type { ImageCodec } from '../../image/codec/codec.ts';
 import type { Image } from '../../image/image.ts';
-import { resize } from '../../image/resize.ts';
+import { resize, type ResizeFilter } from '../../image/resize.ts';
 import { TorchGenerator } from '../../random/torch-generator.ts';
 import { toFloat32 } from '../../tensor/convert.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
@@ -25,6 +25,11 @@ export interface ItemOptions {
   readonly filter?: SampleFilter;
   /** For a sample without caption: use an empty caption (default), use this one, or drop the sample. All except the second are reported. */
   readonly missingCaption?: 'empty' | 'skip' | { readonly caption: string };
+  /**
+   * Maps are pictures that a control network sees: they must have the picture's proportions, and are resized as it is. Samples whose map does
+   * not fit, or where `required` is missing, are left out and reported. Default: maps of classes, resized by the nearest pixel.
+   */
+  readonly maps?: { readonly required: boolean } | undefined;
 }
 
 export interface BatchOptions extends ItemOptions, OrderOptions {
@@ -127,8 +132,10 @@ export async function prepareItem(
     const image = preparePicture(picture, options.picture, generator);
     const map = sample.map && (await decodePicture({ ...sample, image: sample.map }, options.codec, problems));
     if (sample.map && !map) return undefined;
+    if (options.maps && !isPair(name, picture, map, options.maps.required, problems)) return undefined;
+    const filter = options.maps ? options.picture.filter : 'nearest';
     const more = map
-      ? { map: preparePicture(mapLike(map, picture), { ...options.picture, filter: 'nearest' }, same) }
+      ? { map: preparePicture(mapLike(map, picture, filter), { ...options.picture, filter }, same) }
       : {};
     return { image, caption, name, metadata, ...more };
   }
@@ -137,8 +144,30 @@ export async function prepareItem(
 }
 
 /** A map at its picture's size, so that both are cut alike. */
-function mapLike(map: Image, { width, height }: Image): Image {
-  return map.width === width && map.height === height ? map : resize(map, width, height, 'nearest');
+function mapLike(map: Image, { width, height }: Image, filter: ResizeFilter = 'bicubic'): Image {
+  return map.width === width && map.height === height ? map : resize(map, width, height, filter);
+}
+
+/** Whether a picture has the map that it needs, of its proportions; reported where not. */
+function isPair(name: string, picture: Image, map: Image | undefined, required: boolean, problems: Problems): boolean {
+  if (!map) {
+    if (required)
+      problems.report(
+        'missing-map',
+        name,
+        `${name} has no map and is left out. Name it as conditioning_image in metadata.jsonl, or give a folder of maps (conditioning_root) or a preprocessor (--annotator canny).`,
+      );
+    return !required;
+  }
+  // One pixel more or less is a matter of rounding.
+  const height = (map.height * picture.width) / map.width;
+  if (Math.abs(height - picture.height) <= Math.max(1, picture.width / map.width)) return true;
+  problems.report(
+    'missing-map',
+    name,
+    `${name} is left out: its map has ${map.width} x ${map.height} pixels, and the picture ${picture.width} x ${picture.height}. Give a map of the picture's proportions.`,
+  );
+  return false;
 }
 
 /** A caption without what is beyond the characters that are used, which is reported. */

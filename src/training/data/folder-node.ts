@@ -1,7 +1,7 @@
 /**
  * A folder of pictures: each with its caption in a `.txt` (or `.caption`) of the same name, or all of them in a `metadata.jsonl` as Hugging
  * Face's `imagefolder` has it, one JSON object a line with `file_name` (a path below the file's folder), a caption and further fields; a
- * `conditioning_image` is the picture's map of classes.
+ * `conditioning_image` is the picture's map: of classes, or what a control network sees.
  */
 
 import { lstat, readdir, realpath } from 'node:fs/promises';
@@ -21,6 +21,10 @@ export interface FolderOptions {
   readonly captionField?: string;
   /** `class_label` of the metadata: from what the file's name has before its first `_`, or from the folder that the picture lies in. */
   readonly labels?: 'file_name' | 'folder' | undefined;
+  /** Field of `metadata.jsonl` with the path of the picture's map. Default `conditioning_image`. */
+  readonly mapField?: string;
+  /** Another folder with the maps, by the pictures' names with any ending of a picture. */
+  readonly mapFolder?: string;
 }
 
 interface Entry {
@@ -28,6 +32,8 @@ interface Entry {
   readonly name: string;
   /** From `metadata.jsonl`; undefined if captions are in .txt files. */
   readonly row?: SampleMetadata;
+  /** The folder of its table, with `/` at the end. */
+  readonly table?: string;
 }
 
 const picture = /\.(?:png|jpe?g|jpe|jfif|webp|gif)$/i;
@@ -50,7 +56,7 @@ const largestPicture = 2 ** 28;
  * `file_name` that leads out of the folder, `invalid-argument` for a folder without pictures. Links are never followed.
  */
 export async function imageFolder(path: string, options: FolderOptions): Promise<IndexedSource> {
-  const { problems, captionField } = options;
+  const { problems, captionField, mapField = 'conditioning_image', mapFolder } = options;
   const root = await realpath(path).catch((cause: unknown) => {
     throw fileError(path, cause);
   });
@@ -62,6 +68,8 @@ export async function imageFolder(path: string, options: FolderOptions): Promise
       `${path} holds no pictures (.png, .jpg, .webp, .gif) and no metadata.jsonl.${passedOver(problems)}`,
     );
   const labels = labelsOf(entries, options.labels);
+  const there = new Set(files);
+  const maps = mapFolder === undefined ? undefined : await mapsIn(mapFolder, problems);
   const captions = new Map(files.filter((name) => captionFile.test(name)).map((name) => [captionKey(name), name]));
   return {
     label: path,
@@ -73,7 +81,7 @@ export async function imageFolder(path: string, options: FolderOptions): Promise
           'invalid-argument',
           `${path} has ${entries.length} pictures; ${index} is out of range.`,
         );
-      const { name, row } = entry;
+      const { name, row, table = '' } = entry;
       const label = labels?.[index];
       const metadata = label === undefined ? {} : { class_label: label };
       const image = await readOrdinary(join(root, name), largestPicture).catch((cause: unknown) =>
@@ -85,11 +93,13 @@ export async function imageFolder(path: string, options: FolderOptions): Promise
         problems.report('missing-image', name, reason);
         return undefined;
       }
+      const known = maps && (await maps(name));
+      const other = known ? { map: known } : {};
       if (row) {
-        const { conditioning_image: given, ...fields } = row;
-        const map = given === undefined ? {} : { map: await mapOf(root, name, given, problems) };
+        const { [mapField]: given, ...fields } = row;
+        const own = given === undefined ? {} : { map: await mapOf(root, mapPath(name, table, given, there), problems) };
         const split = splitCaptions(fields, captionField);
-        return { name, image: image.bytes, ...split, metadata: { ...metadata, ...split.metadata }, ...map };
+        return { name, image: image.bytes, ...split, metadata: { ...metadata, ...split.metadata }, ...other, ...own };
       }
       const beside = captions.get(captionKey(name, '.txt')) ?? captions.get(captionKey(name, '.caption'));
       return {
@@ -97,6 +107,7 @@ export async function imageFolder(path: string, options: FolderOptions): Promise
         image: image.bytes,
         captions: beside === undefined ? [] : await captionOf(root, beside, problems),
         metadata,
+        ...other,
       };
     },
     async close() {},
@@ -110,9 +121,28 @@ function labelsOf(entries: readonly Entry[], kind: FolderOptions['labels']): rea
   return (kind === 'file_name' ? admClasses(names) : folderClasses(names)).classes;
 }
 
-/** The bytes of the map that a row names as its `conditioning_image`, a path below the picture's folder. */
-async function mapOf(root: string, name: string, given: unknown, problems: Problems): Promise<Uint8Array | undefined> {
-  const path = pathWithin(name.slice(0, name.lastIndexOf('/') + 1), given, `the conditioning_image of ${name}`);
+/** The place of a map that a row names: below the table's folder, as `file_name`, or else below the picture's. */
+function mapPath(name: string, table: string, given: unknown, there: ReadonlySet<string>): string {
+  const what = `the map of ${name}`;
+  const path = pathWithin(table, given, what);
+  return there.has(path) ? path : pathWithin(name.slice(0, name.lastIndexOf('/') + 1), given, what);
+}
+
+/** The maps of a folder, by the names of pictures. */
+async function mapsIn(folder: string, problems: Problems): Promise<(name: string) => Promise<Uint8Array | undefined>> {
+  const root = await realpath(folder).catch((cause: unknown) => {
+    throw fileError(folder, cause);
+  });
+  const files = (await listFiles(root, '', problems)).filter((name) => picture.test(name));
+  const byName = new Map(files.map((name) => [captionKey(name, ''), name]));
+  return async (name) => {
+    const found = byName.get(captionKey(name, ''));
+    return found === undefined ? undefined : mapOf(root, found, problems);
+  };
+}
+
+/** The bytes of a map. */
+async function mapOf(root: string, path: string, problems: Problems): Promise<Uint8Array | undefined> {
   const file = await readOrdinary(join(root, path), largestPicture).catch((cause: unknown) => fileError(path, cause));
   if (!(file instanceof StableDiffusionError) && !file.isCut) return file.bytes;
   const reason = file instanceof StableDiffusionError ? file.message : `${path} has more than ${largestPicture} bytes.`;
@@ -186,7 +216,7 @@ async function readTable(root: string, table: string, files: readonly string[], 
   const folder = table.slice(0, table.lastIndexOf('/') + 1);
   const text = decodeText(await readFileOf('table of pictures', join(root, table), { within: root }));
   if (text === undefined) throw new StableDiffusionError('file-corrupt', `${table} is not UTF-8. Save it as UTF-8.`);
-  const entries: (Entry & { readonly where: string })[] = [];
+  const entries: (Entry & { readonly where: string; readonly row: SampleMetadata })[] = [];
   for (const [i, line] of text.split('\n').entries()) {
     if (line.trim() === '') continue;
     const where = `line ${i + 1} of ${table}`;
@@ -207,7 +237,7 @@ async function readTable(root: string, table: string, files: readonly string[], 
       throw new StableDiffusionError('file-unsafe', `${where} names ${name}, which is a link; links are not followed.`);
     throw new StableDiffusionError('file-not-found', `${where} names ${name}, which does not exist.`);
   }
-  return entries.map(({ name, row }) => ({ name, row }));
+  return entries.map(({ name, row }) => ({ name, row, table: folder }));
 }
 
 function pathWithin(folder: string, file: unknown, where: string): string {

@@ -24,6 +24,10 @@ export interface OpenDataOptions {
   readonly needsLabels?: boolean;
   /** Where shards of addresses are kept. */
   readonly cache?: ShardCache;
+  /** Column, field or part of a sample with the map. Default `conditioning_image`. */
+  readonly mapField?: string;
+  /** For folders: another folder with the maps, by the pictures' names. */
+  readonly mapFolder?: string;
 }
 
 /** All of the files, or none open. */
@@ -38,6 +42,12 @@ async function openAll(paths: readonly string[]): Promise<ByteSource[]> {
   }
 }
 
+const mapsAreOfFolders = (path: string): StableDiffusionError =>
+  new StableDiffusionError(
+    'config-invalid',
+    `conditioning_root is for a folder of pictures; ${path} is not one. Shards and Parquet files hold their maps themselves.`,
+  );
+
 const labelsAreOfFolders = (path: string): StableDiffusionError =>
   new StableDiffusionError(
     'invalid-argument',
@@ -48,6 +58,7 @@ const labelsAreOfFolders = (path: string): StableDiffusionError =>
 export async function openData(path: string, options: OpenDataOptions): Promise<SampleSource> {
   if (isRemote(path)) {
     if (options.needsLabels) throw labelsAreOfFolders(path);
+    if (options.mapFolder !== undefined) throw mapsAreOfFolders(path);
     const { shards, open, close } = await openRemoteShards(path, options.cache ?? {});
     return { ...webDataset({ label: path, shards, open, ...options }), close };
   }
@@ -62,6 +73,8 @@ export async function openData(path: string, options: OpenDataOptions): Promise<
   const isShards =
     paths.every((name) => /\.(?:tar|tar\.gz|tgz)$/i.test(name)) ||
     inFolder.some((name) => /\.(?:tar|tar\.gz|tgz)$/i.test(name));
+  if (options.mapFolder !== undefined && (!status.isDirectory() || parquet.length > 0 || isShards))
+    throw mapsAreOfFolders(path);
   if (options.needsLabels && (parquet.length > 0 || isShards)) throw labelsAreOfFolders(path);
   if (parquet.length > 0) return parquetDataset(await openAll(parquet), options);
   if (isShards) {

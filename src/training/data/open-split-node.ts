@@ -25,6 +25,7 @@ export interface SplitOptions {
   readonly missingCaption?: BatchOptions['missingCaption'];
   /** Where classes of a folder's pictures come from, if the section does not say. */
   readonly labels?: DataSplit['labels'];
+  readonly maps?: BatchOptions['maps'];
   /** The processes that train together; each gets its part of the batches. Default: this one alone. */
   readonly communicator?: Communicator;
 }
@@ -83,6 +84,7 @@ export function splitItems(split: DataSplit, options: SplitOptions): Omit<BatchO
     },
     ...(filter ? { filter } : {}),
     missingCaption,
+    maps: options.maps,
   };
 }
 
@@ -103,6 +105,8 @@ export async function openSplit(split: DataSplit, options: SplitOptions): Promis
       folder: split.cache,
       bytes: split.cache_gb === undefined ? undefined : split.cache_gb * 1e9,
     },
+    mapField: split.conditioning_key,
+    mapFolder: split.conditioning_root,
   });
   return splitOf(source, split, options);
 }

@@ -17,6 +17,8 @@ export interface ParquetOptions {
   readonly imageField?: string;
   /** Default: the first of `text`, `caption`, `prompt`, … */
   readonly captionField?: string;
+  /** Column with the map of a control network. Default `conditioning_image`. */
+  readonly mapField?: string;
   /** Of the thread that decodes. */
   readonly limits?: ParquetThreadLimits;
 }
@@ -109,11 +111,10 @@ function datasetOf(opened: readonly Opened[], groups: readonly Group[], options:
 }
 
 function sampleOfRow(name: string, row: ParquetRow, imageField: string, options: ParquetOptions): Sample | undefined {
-  const { [imageField]: picture, ...fields } = row;
-  const { bytes, path } = (picture instanceof Uint8Array ? { bytes: picture } : (picture ?? {})) as {
-    readonly bytes?: unknown;
-    readonly path?: unknown;
-  };
+  const { mapField = 'conditioning_image' } = options;
+  const { [imageField]: picture, [mapField]: map, ...fields } = row;
+  const { bytes, path } = pictureOf(picture);
+  const own = pictureOf(map).bytes;
   if (!(bytes instanceof Uint8Array)) {
     options.problems.report(
       'missing-image',
@@ -126,9 +127,16 @@ function sampleOfRow(name: string, row: ParquetRow, imageField: string, options:
   return {
     name,
     image: bytes,
+    ...(own instanceof Uint8Array ? { map: own } : {}),
     captions,
     metadata: plain({ ...metadata, ...(typeof path === 'string' ? { path } : {}) }),
   };
+}
+
+/** A cell with a picture: its bytes, or { bytes, path }. */
+function pictureOf(cell: unknown): { readonly bytes?: unknown; readonly path?: unknown } {
+  if (cell instanceof Uint8Array) return { bytes: cell };
+  return typeof cell === 'object' && cell !== null ? cell : {};
 }
 
 /** 64-bit numbers that are safe become numbers. */

@@ -5,6 +5,8 @@ export type ProblemKind =
   | 'corrupt-image'
   /** A sample without a picture, or whose picture is not where it should be. */
   | 'missing-image'
+  /** A picture without the map that a control network sees, or with one of other proportions. */
+  | 'missing-map'
   | 'missing-caption'
   /** The caption has an unknown encoding and is ignored. */
   | 'corrupt-caption'

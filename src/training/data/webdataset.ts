@@ -92,16 +92,24 @@ function partsOf(name: string): { readonly key: string; readonly field: string }
 export interface SampleFields {
   readonly picture: readonly string[];
   readonly caption: readonly string[];
+  readonly map?: readonly string[];
 }
 
 const usualFields: SampleFields = {
   picture: ['jpg', 'jpeg', 'png', 'webp', 'gif', 'jpe', 'jfif'],
   caption: ['txt', 'caption'],
+  map: ['map.png', 'seg.png', 'conditioning_image.png', 'conditioning_image.jpg'],
 };
 
-const fieldsWanted = ({ imageField, captionField }: Pick<WebDatasetOptions, 'imageField' | 'captionField'>) => ({
+type FieldNames = Pick<WebDatasetOptions, 'imageField' | 'captionField' | 'mapField'>;
+
+const fieldsWanted = ({ imageField, captionField, mapField }: FieldNames): Required<SampleFields> => ({
   picture: imageField === undefined ? usualFields.picture : [imageField.toLowerCase()],
   caption: captionField === undefined ? usualFields.caption : [captionField.toLowerCase(), ...usualFields.caption],
+  map:
+    mapField === undefined
+      ? (usualFields.map ?? [])
+      : ['', '.png', '.jpg'].map((ending) => mapField.toLowerCase() + ending),
 });
 
 /** A sample of the picture and caption of its fields: `txt`, else `caption`, else the caption in `json`. Undefined, and reported, where it has no picture. */
@@ -127,7 +135,7 @@ export function sampleOfFields(
     return undefined;
   }
   const metadata = metadataOf(name, fields.get('json'), problems);
-  const map = fields.get('map.png') ?? fields.get('seg.png');
+  const map = (names.map ?? []).map((field) => fields.get(field)).find((bytes) => bytes !== undefined);
   const own = map === undefined ? {} : { map };
   const caption = first(names.caption);
   if (!caption) {
@@ -160,13 +168,15 @@ export interface WebDatasetOptions {
   readonly imageField?: string | undefined;
   /** Field with the caption, or its name in `json`. Default: `txt`, else `caption`. */
   readonly captionField?: string | undefined;
+  /** Field with the map, with or without its ending. Default: `map.png`, `seg.png`, `conditioning_image.png` or `.jpg`. */
+  readonly mapField?: string | undefined;
 }
 
 /** Samples from shards. One that cannot be opened or is damaged is reported, by name, each time its turn comes. */
 export function webDataset(options: WebDatasetOptions): ShardedSource {
   const { shards, problems, label = `${shards.length} shards` } = options;
   const names = fieldsWanted(options);
-  const wanted = new Set([...names.picture, ...names.caption, 'json']);
+  const wanted = new Set([...names.picture, ...names.caption, ...names.map, 'json']);
   return {
     label,
     shards,
