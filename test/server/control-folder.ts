@@ -13,7 +13,7 @@ import { controlNetConfig, randomGligenWeights, randomImagePromptWeights } from 
 import { randomWeights } from '../model/random-model.ts';
 import { startTestServer, type TestServer } from './start.ts';
 
-interface ControlFolders {
+export interface ControlFolders {
   /** `tiny_v11_canny`, `sub/tiny_t2iadapter`, `tiny_ip-adapter`, `tiny_gligen`. */
   readonly controls: string;
   /** The image encoder of the IP-Adapter. */
@@ -27,7 +27,7 @@ const write = (path: string, source: WeightSource): Promise<unknown> =>
     writeSafetensors(source.entries.values(), ({ name }) => source.read(name)),
   );
 
-async function controlFolders(): Promise<ControlFolders> {
+export async function controlFolders(): Promise<ControlFolders> {
   const root = mkdtempSync(join(tmpdir(), 'sd-controls-'));
   const [controls, annotators] = [join(root, 'ControlNet'), join(root, 'annotators')];
   mkdirSync(join(controls, 'sub'), { recursive: true });

@@ -42,6 +42,8 @@ export interface StudioState {
   /** The initial picture, and its mask (PNG, white is regenerated). */
   readonly initial?: Blob;
   readonly mask?: Blob;
+  /** The pictures of control units, by their ids. */
+  readonly controlPictures: Readonly<Record<string, Blob>>;
   readonly choice: EngineChoice;
   readonly engine?: PictureEngine;
   readonly connecting: boolean;

@@ -15,6 +15,7 @@ export class StudioStore {
     choice: rememberedChoice(),
     connecting: true,
     model: rememberedModel(),
+    controlPictures: {},
     made: [],
     queue: [],
     history: [],

@@ -7,6 +7,7 @@ import { isAbort, type ModelChoice, type PictureEngine, type PictureJob } from '
 import { ServerError } from './engines/server-request.ts';
 import { rememberModel } from './engines/model-choice.ts';
 import type { Picture } from './history/picture-database.ts';
+import { ControlUnits } from './settings/control-state.ts';
 import { fittedSize } from './settings/fitted-size.ts';
 import {
   anySeed,
@@ -32,6 +33,8 @@ export { type View, views } from './studio-state.ts';
 class Studio extends StudioStore {
   /** The pictures that were made, kept in this browser. */
   readonly pictures = new PictureHistory(this);
+  /** What pictures of their own hold the result to. */
+  readonly controls = new ControlUnits(this);
   /** Jobs that wait for the one under way. */
   readonly waiting = new JobQueue(this);
   #running: AbortController | undefined;
@@ -153,17 +156,19 @@ class Studio extends StudioStore {
   /** The job as the form stands, with a seed and a size, for the model chosen or another. Throws an Error where something is missing. */
   job(change: Partial<Settings> = {}, name = this.state.model): PictureJob {
     const model = this.#modelOf(name);
-    const { task, initial, mask, settings } = this.state;
+    const { task, initial, mask, settings, controlPictures } = this.state;
     if (task !== 'txt2img' && !initial)
       throw new Error('Choose an initial picture first: drop one here, or select a file.');
     if (task === 'inpaint' && !mask) throw new Error('First paint over the part to regenerate.');
     const wanted = checkedSettings({ ...settings, ...change }, settings);
+    const controls = this.controls.forJob(wanted, task !== 'txt2img');
     const seed = isAnySeed(wanted) ? anySeed() : wanted.seed;
     const extra = isAnyVariation(wanted.extra) ? withVariationSeed(wanted.extra, anySeed()) : wanted.extra;
     return {
       task,
       settings: {
         ...wanted,
+        controls,
         ...fittedSize(wanted, model),
         seed,
         extra,
@@ -171,6 +176,7 @@ class Studio extends StudioStore {
         ...(hasOwnSpacing(wanted.sampler) ? { schedule: '' } : {}),
       },
       previews: true,
+      ...(controls.length > 0 ? { controlPictures } : {}),
       ...(task !== 'txt2img' && initial ? { image: initial } : {}),
       ...(task === 'inpaint' && mask ? { mask } : {}),
     };

@@ -9,6 +9,7 @@ import { Icon } from '../shell/icons.tsx';
 import { canNotify, setNotification, wantsNotification } from '../shell/notification.ts';
 import { studio, useStudio } from '../studio.ts';
 import { AdaptersButton } from './adapters-button.tsx';
+import { ControlSection } from './control-section.tsx';
 import { CheckField, ExtraSection, useCountOn } from './extra-section.tsx';
 import { SizeField } from './size-field.tsx';
 
@@ -78,6 +79,7 @@ export function SettingsPanel() {
       </div>
       <ExtraSection section="variation" />
       <ExtraSection section="hires" />
+      <ControlSection />
       <MoreFields />
     </div>
   );

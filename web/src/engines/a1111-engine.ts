@@ -1,8 +1,9 @@
 /** Pictures from any server with A1111's API (`/sdapi/v1`), polled for progress. */
 
 import { laterSeed, type PlainSeed } from 'stable-diffusion-ts/random/plain-seed.ts';
-import type { EngineFacts, JobEvent, PictureEngine, PictureJob } from './picture-engine.ts';
+import type { ControlChoices, EngineFacts, JobEvent, PictureEngine, PictureJob } from './picture-engine.ts';
 import { extraForA1111 } from '../settings/extra-settings.ts';
+import { controlChoices, controlMap, controlScripts } from './server-controls.ts';
 import { ask, base64Of, blobOf, type ServerAddress, ServerError } from './server-request.ts';
 
 interface Progress {
@@ -22,6 +23,7 @@ export class A1111Engine implements PictureEngine {
   readonly title = 'Server (A1111 API)';
   readonly facts: EngineFacts;
   readonly #server: ServerAddress;
+  #controls: Promise<ControlChoices> | undefined;
 
   private constructor(server: ServerAddress, facts: EngineFacts) {
     this.#server = server;
@@ -49,6 +51,7 @@ export class A1111Engine implements PictureEngine {
   async *generate(model: string, job: PictureJob, signal: AbortSignal): AsyncGenerator<JobEvent, void, void> {
     const { task, settings, image, mask, previews } = job;
     const { override_settings: overrides = {}, ...extra } = extraForA1111(settings.extra, task);
+    const controls = settings.controls.length > 0 ? await controlScripts(job, await this.controls()) : {};
     const body = {
       prompt: settings.prompt,
       negative_prompt: settings.negativePrompt,
@@ -65,6 +68,7 @@ export class A1111Engine implements PictureEngine {
         : {}),
       ...(mask && task === 'inpaint' ? { mask: await base64Of(mask), inpaint_full_res: false } : {}),
       ...extra,
+      ...controls,
       override_settings: { ...overrides, sd_model_checkpoint: model },
     };
     yield { kind: 'status', text: 'Sending' };
@@ -113,6 +117,18 @@ export class A1111Engine implements PictureEngine {
     if (now.progress > 0) yield { kind: 'step', done: Math.round(now.progress * steps), total: steps };
     if (now.current_image)
       yield { kind: 'preview', index: 0, bitmap: await createImageBitmap(blobOf(now.current_image)) };
+  }
+
+  controls(): Promise<ControlChoices> {
+    this.#controls ??= controlChoices(this.#server).catch((error: unknown) => {
+      this.#controls = undefined;
+      throw error;
+    });
+    return this.#controls;
+  }
+
+  controlMap(preprocessor: string, picture: Blob): Promise<Blob> {
+    return controlMap(this.#server, preprocessor, picture);
   }
 
   dispose(): void {}

@@ -5,6 +5,7 @@ import { extraRequest } from '../settings/extra-settings.ts';
 import { scheduleLabels, syntaxesOf } from '../settings/settings.ts';
 import type {
   AdapterChoice,
+  ControlChoices,
   EngineFacts,
   FinishedPicture,
   JobEvent,
@@ -14,6 +15,7 @@ import type {
   UnfinishedJob,
 } from './picture-engine.ts';
 import { ask, base64Of, blobOf, type ServerAddress, ServerError } from './server-request.ts';
+import { controlChoices, controlFields, controlMap } from './server-controls.ts';
 import { forgetJob, rememberJob, unfinishedJob } from './unfinished-job.ts';
 
 interface ServerInfo {
@@ -130,6 +132,7 @@ export class JobsEngine implements PictureEngine {
   readonly title: string;
   readonly facts: EngineFacts;
   readonly #server: ServerAddress;
+  #controls: Promise<ControlChoices> | undefined;
 
   private constructor(server: ServerAddress, { models, samplers }: ServerInfo) {
     this.#server = server;
@@ -184,8 +187,9 @@ export class JobsEngine implements PictureEngine {
   }
 
   /** Its id. */
-  async #create(model: string, { task, settings, image, mask }: PictureJob, signal: AbortSignal): Promise<string> {
-    const { schedule, strength, extra, ...same } = settings;
+  async #create(model: string, job: PictureJob, signal: AbortSignal): Promise<string> {
+    const { task, settings, image, mask } = job;
+    const { schedule, strength, extra, controls, ...same } = settings;
     const body = {
       ...same,
       task,
@@ -193,6 +197,7 @@ export class JobsEngine implements PictureEngine {
       noise: 'a1111-cpu',
       model,
       ...extraRequest(extra, task, true),
+      ...(controls.length > 0 ? await controlFields(job, await this.controls()) : {}),
       ...(schedule ? { schedule } : {}),
       ...(image && task !== 'txt2img' ? { image: await base64Of(image), strength, resizeMode: 'crop' } : {}),
       ...(mask && task === 'inpaint' ? { mask: await base64Of(mask) } : {}),
@@ -256,6 +261,18 @@ export class JobsEngine implements PictureEngine {
       preview: preview === null ? undefined : () => this.#file(preview),
     });
     return [...loras.map((lora) => choice('lora', lora)), ...embeddings.map((row) => choice('embedding', row))];
+  }
+
+  controls(): Promise<ControlChoices> {
+    this.#controls ??= controlChoices(this.#server).catch((error: unknown) => {
+      this.#controls = undefined;
+      throw error;
+    });
+    return this.#controls;
+  }
+
+  controlMap(preprocessor: string, picture: Blob): Promise<Blob> {
+    return controlMap(this.#server, preprocessor, picture);
   }
 
   async gallery(before?: string): Promise<ServerGallery> {

@@ -11,6 +11,8 @@ export interface PictureJob {
   readonly image?: Blob;
   /** PNG; white is regenerated, black is kept. */
   readonly mask?: Blob;
+  /** Pictures of the settings' control units, by their ids. */
+  readonly controlPictures?: Readonly<Record<string, Blob>>;
   readonly previews: boolean;
   /** Id of an accepted server job, to follow it rather than submit it again. */
   readonly id?: string;
@@ -65,6 +67,18 @@ export interface AdapterChoice {
   readonly preview?: () => Promise<Blob>;
 }
 
+/** Control networks and preprocessors to choose from. */
+export interface ControlChoices {
+  readonly models: readonly {
+    readonly title: string;
+    /** It takes a picture as a prompt, not a map. */
+    readonly isImagePrompt: boolean;
+    /** The preprocessor that usually makes its map. */
+    readonly preprocessor: string;
+  }[];
+  readonly modules: readonly { readonly name: string; readonly label: string }[];
+}
+
 /** A picture in a server's output folder. */
 export interface ServerPicture {
   readonly name: string;
@@ -90,6 +104,10 @@ export interface PictureEngine {
   generate(model: string, job: PictureJob, signal: AbortSignal): AsyncGenerator<JobEvent, void, void>;
   /** What can be named in prompts. */
   adapters?(): Promise<readonly AdapterChoice[]>;
+  /** Control networks; absent where pictures are made without. */
+  controls?(): Promise<ControlChoices>;
+  /** What a preprocessor makes of a picture. */
+  controlMap?(preprocessor: string, picture: Blob): Promise<Blob>;
   /** The pictures that the server keeps, newest first. */
   gallery?(before?: string): Promise<ServerGallery>;
   /** The job of this tab from before a reload, if it still exists. */

@@ -43,7 +43,8 @@ export async function prepared(
   { task, settings, image, mask }: PictureJob,
   { seesMask }: { readonly seesMask: boolean },
 ): Promise<Prepared> {
-  const { width, height, strength, schedule, extra, ...same } = settings;
+  // Control networks are a server's.
+  const { width, height, strength, schedule, extra, controls: _, ...same } = settings;
   // A seed for each picture, so that each can be made again alone; variations are all of one.
   const step = isVariation(extra) ? 0 : 1;
   const seeds = Array.from({ length: settings.batchSize }, (_, i) => laterSeed(settings.seed, i * step));

@@ -2,6 +2,7 @@
 
 import { readImageMetadata } from 'stable-diffusion-ts/image/metadata/image-metadata.ts';
 import { parseInfotext } from 'stable-diffusion-ts/image/metadata/infotext.ts';
+import { controlsOfRecord } from './control-units.ts';
 import { extraOfPicture } from './extra-settings.ts';
 import { checkedSettings, type PromptSyntax, type Settings } from './settings.ts';
 
@@ -42,6 +43,7 @@ function fromText(text: string, base: Settings, record?: unknown): FoundSettings
             // Of a second pass it is that pass's.
             strength: fields['Hires upscale'] === undefined ? fields['Denoising strength'] : undefined,
             extra: extraOfPicture(fields, record),
+            controls: controlsOfRecord(record),
           }
         : {}),
     },

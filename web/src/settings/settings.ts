@@ -3,6 +3,7 @@
 import type { RequestOf, Task } from '../../../src/generation/request.ts';
 import type { PromptSyntax } from '../../../src/generation/prompt-fields.ts';
 import { isSeedText, type PlainSeed, plainSeed } from '../../../src/random/plain-seed.ts';
+import { checkedControls, controlRows, type ControlUnit } from './control-units.ts';
 import type { Extra } from './extra-fields.ts';
 import { checkedExtra, extraRows } from './extra-settings.ts';
 
@@ -26,6 +27,8 @@ export interface Settings extends Shared {
   readonly batchSize: number;
   /** What most pictures do without; see extra-fields.ts. */
   readonly extra: Extra;
+  /** What pictures of their own hold the result to; on servers alone. */
+  readonly controls: readonly ControlUnit[];
 }
 
 /** Whether each run takes another seed. */
@@ -45,6 +48,7 @@ export const defaultSettings: Settings = {
   batchSize: 1,
   strength: 0.6,
   extra: {},
+  controls: [],
 };
 
 export const promptSyntaxes: readonly PromptSyntax[] = ['a1111', 'plain'];
@@ -126,7 +130,12 @@ export function checkedSettings(
   given: Partial<Record<keyof Settings, unknown>>,
   base: Settings = defaultSettings,
 ): Settings {
-  const number = (name: Exclude<keyof Settings, 'extra'>, least: number, most: number, whole: boolean): number => {
+  const number = (
+    name: Exclude<keyof Settings, 'extra' | 'controls'>,
+    least: number,
+    most: number,
+    whole: boolean,
+  ): number => {
     const value = Number(given[name] ?? Number.NaN);
     if (!Number.isFinite(value)) return base[name] as number;
     return within(whole ? Math.round(value) : value, least, most);
@@ -147,6 +156,7 @@ export function checkedSettings(
     batchSize: number('batchSize', 1, limits.batchSize, true),
     strength: number('strength', 0, 1, false),
     extra: given.extra === undefined ? base.extra : checkedExtra(given.extra),
+    controls: given.controls === undefined ? base.controls : checkedControls(given.controls),
   };
 }
 
@@ -174,5 +184,6 @@ export function settingRows(settings: Settings, task: Task): readonly (readonly 
     ['Seed', String(settings.seed)],
     ...(task === 'txt2img' ? [] : ([['Strength', String(settings.strength)]] as const)),
     ...extraRows(settings.extra, task),
+    ...controlRows(settings.controls),
   ];
 }
