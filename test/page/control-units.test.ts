@@ -35,6 +35,7 @@ test('The page: control units', { skip: withoutAxe }, async (t) => {
     await weight.fill('0.6');
     await page.locator(panel).getByRole('spinbutton', { name: 'Ends at, exact' }).fill('0.7');
     await slider(page, 'Steps').fill('2');
+    await page.locator(panel).getByRole('button', { name: 'Add a control' }).scrollIntoViewIfNeeded();
     await look(page, 'control-units', 'desktop');
     const sent = nextJob(page);
     const { bytes } = await makePicture(page, 'red apple');
@@ -67,6 +68,7 @@ test('The page: control units', { skip: withoutAxe }, async (t) => {
     await small.page.locator('.bottom-sheet .control-units > summary').click();
     await small.page.locator('.bottom-sheet').getByRole('button', { name: 'Add a control' }).click();
     await small.page.locator('.bottom-sheet').getByRole('group', { name: 'Control 1' }).waitFor();
+    await small.page.locator('.bottom-sheet').getByLabel('Preprocessor').scrollIntoViewIfNeeded();
     await look(small.page, 'control-units', 'phone');
     assert.deepEqual(small.problems, []);
     await small.page.close();

@@ -55,6 +55,11 @@ function moduleOf({ module }: ControlUnitFields, where: Where): ControlModule {
   const name = module === null || module === '' || module.toLowerCase() === 'none' ? 'none' : module;
   const found = findModule(name);
   if (found) return found;
+  if (/^reference_(?:only|adain)/.test(name))
+    throw invalidField(
+      [...where, 'module'],
+      `module(${name.slice(0, 100)}) is not supported: this server's networks do not read the self-attention of another picture. An IP-Adapter takes a reference picture.`,
+    );
   throw invalidField([...where, 'module'], `module(${name.slice(0, 100)}) not found in supported modules.`);
 }
 
