@@ -29,7 +29,10 @@ test('an assistant lists models, makes a picture and changes it', async (context
   const { tools } = await client.listTools();
   assert.deepEqual(tools.map(({ name }) => name).sort(), ['edit_image', 'generate_image', 'list_models']);
   const call = async (name: string, given: object, onprogress?: () => void): Promise<Result> =>
-    (await client.callTool({ name, arguments: { ...given } }, undefined, onprogress ? { onprogress } : {})) as Result;
+    (await client.callTool({ name, arguments: { ...given } }, undefined, {
+      timeout: 600_000,
+      ...(onprogress ? { onprogress } : {}),
+    })) as Result;
 
   assert.equal((await call('list_models', {})).content[0]?.text, 'pocket');
   let steps = 0;
@@ -56,4 +59,27 @@ test('an assistant lists models, makes a picture and changes it', async (context
     /Unknown model.*not-found/,
   );
   assert.ok(existsSync(outdir));
+
+  // Huge arguments, and more calls at once than wait.
+  for (const given of [
+    { prompt: 'x'.repeat(2_000_000) },
+    { prompt: 'x', model: '../'.repeat(100_000) },
+    { prompt: 'x', sampler: 's'.repeat(1_000_000) },
+    { prompt: 'x', width: 1e9 },
+  ])
+    assert.ok(
+      await call('generate_image', given).then(
+        ({ isError }) => isError === true,
+        () => true,
+      ),
+    );
+  const huge = await call('edit_image', { prompt: 'x', image: 'A'.repeat(46_000_000) });
+  assert.match(huge.content[0]?.text ?? '', /too-large/);
+  const tiny = { prompt: 'x', width: 64, height: 64, steps: 1 };
+  const answers = await Promise.all(Array.from({ length: 24 }, () => call('generate_image', tiny)));
+  const busy = answers.filter(
+    ({ isError, content }) => isError && /calls wait already.*busy/.test(content[0]?.text ?? ''),
+  );
+  assert.equal(busy.length, 8);
+  assert.equal(answers.filter(({ isError }) => !isError).length, 16);
 });

@@ -21,9 +21,25 @@ const options = {
   ...engineOptions,
 };
 
-/** The SDK looks for line ends as only Node's own buffers can. */
+/** Bytes of one message: a picture as base64. */
+const longestMessage = 64 * 2 ** 20;
+
+/**
+ * Whole lines, in Node's own buffers. The SDK joins and searches all of a message for every piece of it that comes, which takes seconds for a
+ * large picture. Beyond the limit the pieces go on as they are, and the SDK refuses them.
+ */
 async function* buffers(input: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer, void, void> {
-  for await (const { buffer, byteOffset, length } of input) yield Buffer.from(buffer, byteOffset, length);
+  const pieces: Buffer[] = [];
+  let size = 0;
+  for await (const { buffer, byteOffset, length } of input) {
+    const piece = Buffer.from(buffer, byteOffset, length);
+    pieces.push(piece);
+    size += length;
+    if (!piece.includes(10) && size <= longestMessage) continue;
+    yield Buffer.concat(pieces.splice(0));
+    size = 0;
+  }
+  yield Buffer.concat(pieces);
 }
 
 export const mcp = defineCommand({
@@ -65,7 +81,7 @@ export const mcp = defineCommand({
     const ended = new AbortController();
     const input = Readable.from(buffers(context.input));
     input.once('end', () => ended.abort());
-    await server.connect(new StdioServerTransport(input, output, { maxBufferSize: 64 * 2 ** 20 }));
+    await server.connect(new StdioServerTransport(input, output, { maxBufferSize: longestMessage }));
     try {
       await untilAborted(AbortSignal.any([context.signal, ended.signal]));
     } finally {

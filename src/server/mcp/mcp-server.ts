@@ -38,7 +38,7 @@ const owner = 'mcp';
 const shared = {
   prompt: z.string().min(1).max(10_000).describe('what the picture shows'),
   negative_prompt: z.string().max(10_000).optional().describe('what it must not show'),
-  model: z.string().optional().describe('a name of list_models; default: the first'),
+  model: z.string().max(1000).optional().describe('a name of list_models; default: the first'),
   steps: z.int().min(1).max(limits.steps).optional().describe("sampling steps; default: the model's own"),
   guidance_scale: z
     .number()
@@ -88,8 +88,26 @@ const failed = (error: unknown): CallToolResult => ({
 /** A multiple of the model's unit. */
 const fitting = (side: number, unit: number): number => Math.max(unit, Math.round(side / unit) * unit);
 
+/** Calls that wait. An assistant may send many at once, and each needs the memory of a whole run. */
+const mostWaiting = 16;
+
+/** Runs one piece of work after another. Throws `busy` when too many wait. */
+function oneAfterAnother() {
+  let last: Promise<unknown> = Promise.resolve();
+  let waiting = 0;
+  return async <T>(work: () => Promise<T>): Promise<T> => {
+    if (waiting >= mostWaiting)
+      throw new StableDiffusionError('busy', `${mostWaiting} calls wait already. Call again when one of them is done.`);
+    waiting++;
+    const mine = last.then(work).finally(() => waiting--);
+    last = mine.catch(() => {});
+    return mine;
+  };
+}
+
 /** What the tools share. */
 function createStudio({ models, catalog, outputs, random }: McpOptions) {
+  const inTurn = oneAfterAnother();
   return {
     /** Runs a request and tells the client of each step. */
     async run(
@@ -136,12 +154,15 @@ function createStudio({ models, catalog, outputs, random }: McpOptions) {
       work: (model: Model) => Promise<CallToolResult>,
     ): Promise<CallToolResult> {
       try {
-        const loaded = await models.acquire(catalog.find(name).name);
-        try {
-          return await work(loaded.model);
-        } finally {
-          loaded.release();
-        }
+        const { name: found } = catalog.find(name);
+        return await inTurn(async () => {
+          const loaded = await models.acquire(found);
+          try {
+            return await work(loaded.model);
+          } finally {
+            loaded.release();
+          }
+        });
       } catch (error) {
         return failed(error);
       }
