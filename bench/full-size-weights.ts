@@ -1,21 +1,24 @@
 /**
- * Writes the full-size checkpoint of the reference set, byte for byte as `full-size-weights.py` does, without Python: a Stable Diffusion v1
+ * Writes full-size checkpoints with made-up weights. `--model v1` (the default) is the one of the reference set, byte for byte as
+ * `full-size-weights.py` writes it, without Python; the other models have the names and shapes of `fixtures/families/keys`. A Stable Diffusion v1
  * file of 4.3 GB (f32) or 2.1 GB (f16) with made-up weights. It means nothing as a model; it is for parity and speed at full size.
  *
- *     node --import ./tools/typescript.mjs bench/full-size-weights.ts --out FILE.safetensors [--dtype f32|f16] [--only PREFIX]… [--seed N]
+ *     node --import ./tools/typescript.mjs bench/full-size-weights.ts --out FILE.safetensors [--model sdxl-base] [--dtype f32|f16] [--only PREFIX]… [--seed N]
+ *     sd inspect FILE.safetensors
+ *     sd txt2img x --model FILE.safetensors --precision int8 --W 256 --H 256 --steps 1 --scale 1 --output x.png
  */
 
-import { readFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { convert } from '../src/tensor/convert.ts';
 import { bytesOf, elementCount, float32, type Tensor } from '../src/tensor/tensor.ts';
 import { fillMadeUp, realTensors, recordedSeed } from './full-size-rule.ts';
+import { listedTensors } from './key-lists.ts';
 
 const { values } = parseArgs({
   options: {
     out: { type: 'string' },
+    model: { type: 'string', default: 'v1' },
     dtype: { type: 'string', default: 'f32' },
     only: { type: 'string', multiple: true },
     seed: { type: 'string', default: String(recordedSeed) },
@@ -25,14 +28,16 @@ const { out, only } = values;
 const half = values.dtype === 'f16';
 const seed = Number(values.seed);
 if (out === undefined || !['f16', 'f32'].includes(values.dtype))
-  throw new Error('Usage: full-size-weights.ts --out FILE.safetensors [--dtype f32|f16] [--only PREFIX] [--seed N]');
+  throw new Error(
+    'Usage: full-size-weights.ts --out FILE.safetensors [--model NAME] [--dtype f32|f16] [--only PREFIX] [--seed N]',
+  );
 
 /** Elements made at a time. */
 const pieceLength = 2 ** 20;
 
-const listed: { readonly keys: readonly (readonly [name: string, shape: readonly number[], dtype: string])[] } =
-  JSON.parse(readFileSync(join(import.meta.dirname, '../fixtures/files/full-size/keys.json'), 'utf8'));
-const keys = listed.keys.filter(([name]) => !only || only.some((prefix) => name.startsWith(prefix)));
+const keys = [...listedTensors(values.model)]
+  .filter(([name]) => !only || only.some((prefix) => name.startsWith(prefix)))
+  .map(([name, { shape, dtype }]) => [name, shape, dtype] as const);
 if (keys.length === 0) throw new Error(`No tensor's name begins with ${only?.join(' or ')}.`);
 
 const header: Record<string, unknown> = {
@@ -50,10 +55,12 @@ head.writeBigUInt64LE(BigInt(head.length - 8));
 text.copy(head, 8);
 
 const real = realTensors();
+const positions = [...real].find(([name]) => name.endsWith('.position_ids'))?.[1];
 
 /** A tensor's values, some at a time. The memory of a piece is used again for the next. */
 function* pieces(name: string, shape: readonly number[]): Generator<Tensor> {
-  const known = real.get(name);
+  // Positions lie under the name of each family's text encoder.
+  const known = real.get(name) ?? (name.endsWith('.position_ids') ? positions : undefined);
   if (known) return yield known;
   const piece = new Float32Array(pieceLength);
   const count = elementCount(shape);

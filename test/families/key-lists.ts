@@ -1,34 +1,17 @@
 /** Made-up files by the key lists of full-size models: names and shapes without values. */
 
-import { readFileSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
-import { float32, type Shape } from '../../src/tensor/tensor.ts';
+import { basename } from 'node:path';
+import { keysOf } from '../../bench/key-lists.ts';
+import { float32 } from '../../src/tensor/tensor.ts';
 import type { WeightSource } from '../../src/weights/weight-source.ts';
 import { shapedSource } from '../checkpoints/shaped-source.ts';
 
-type KeyRow = readonly [name: string, shape: Shape, ...more: unknown[]];
-
-interface KeyList {
-  /** The list that this one is a difference to, with a remark behind the name. */
-  readonly as?: string;
-  readonly removed?: readonly string[];
-  readonly set?: readonly KeyRow[];
-  readonly keys?: readonly KeyRow[];
-}
-
-/** Names and shapes of a list, which may be a difference to another. */
-function keysOf(path: string): Map<string, Shape> {
-  const list: KeyList = JSON.parse(readFileSync(path, 'utf8'));
-  const [other] = list.as?.split(',') ?? [];
-  const all = other === undefined ? new Map<string, Shape>() : keysOf(join(dirname(path), other));
-  for (const removed of list.removed ?? []) all.delete(removed);
-  for (const [key, shape] of list.set ?? list.keys ?? []) all.set(key, shape);
-  return all;
-}
-
 /** Names and shapes, with the schedule's buffers and the one norm that tells v-prediction. Reading any other tensor is a failure. */
 export function keySource(path: string, spread = 0): WeightSource {
-  const shaped = shapedSource(keysOf(path), basename(path));
+  const shaped = shapedSource(
+    [...keysOf(path)].map(([name, { shape }]) => [name, shape] as const),
+    basename(path),
+  );
   const betas = stableDiffusionBetas();
   return {
     ...shaped,
