@@ -49,4 +49,10 @@ export const shortNames: Readonly<Record<string, ShortName>> = {
     bytes: 3.35e8,
   },
   taesd: { name: 'hf:madebyollin/taesd', what: 'small autoencoder for previews', licence: 'MIT', bytes: 9.8e6 },
+  taesdxl: {
+    name: 'hf:madebyollin/taesdxl',
+    what: "small autoencoder for previews of SDXL's pictures",
+    licence: 'MIT',
+    bytes: 9.8e6,
+  },
 };
