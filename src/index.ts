@@ -16,6 +16,9 @@ export { loadClassifier } from './model/load-classifier-node.ts';
 export { loadControl, type LoadControlOptions } from './model/load-control-node.ts';
 export { loadRetrievalModel, openRetrievalDatabase, type RetrievalModelOptions } from './model/load-retrieval-node.ts';
 export { loadModel, type LoadModelOptions, pocketModel } from './model/load-model-node.ts';
+export { matrixCells, plotCells, type Plot, type PlotAxis } from './generation/plot/cells.ts';
+export { type Legend, legendGrid, type LegendLine, matrixLegend } from './image/grid-legend.ts';
+export { legendFont } from './image/legend-font-node.ts';
 export { encodeImage, type EncodeOptions, openImage, saveImage } from './pipelines/image-files-node.ts';
 export {
   openWorkflowContext,

@@ -19,6 +19,11 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./commands/inpaint.ts')).inpaintCommand,
   },
   {
+    name: 'plot',
+    summary: 'generate a grid of pictures whose settings change',
+    load: async () => (await import('./commands/plot.ts')).plot,
+  },
+  {
     name: 'knn2img',
     summary: 'generate pictures from a prompt and its neighbours in a database',
     load: async () => (await import('./commands/knn2img.ts')).knn2img,

@@ -61,6 +61,17 @@ export interface GridTile {
   readonly image: Image<3>;
 }
 
+/** `split_grid`: tiles of the picture, row by row. */
+export function splitGrid(
+  image: Image<3>,
+  { width, height }: { readonly width: number; readonly height: number },
+  overlap: number,
+): GridTile[] {
+  return tilePositions(image.height, height, overlap).flatMap((y) =>
+    tilePositions(image.width, width, overlap).map((x) => ({ x, y, image: crop(image, x, y, width, height) })),
+  );
+}
+
 /** `combine_grid`: tiles, row by row, fade into those before them. */
 export function combineGrid(tiles: readonly GridTile[], width: number, height: number, overlap: number): Image<3> {
   const whole = createImage(width, height, 3);

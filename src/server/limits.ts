@@ -150,6 +150,18 @@ export const limitTable = {
   ),
   steps: row(150, '--max-steps', 'maximum steps', "A1111's limit."),
   pictures: row(32, '--max-pictures', 'maximum pictures of a request', 'Batch size times iterations.'),
+  scriptPictures: row(
+    256,
+    '--max-script-pictures',
+    "maximum pictures of one of A1111's scripts, such as X/Y/Z plot",
+    'A grid of 16 x 16.',
+  ),
+  scriptPixels: row(
+    2 ** 26,
+    undefined,
+    'maximum pixels of all pictures of a script together',
+    'A grid of them takes 192 MB while it is drawn.',
+  ),
   controls: row(8, undefined, 'maximum controls of a job', 'Each is a network in memory, with a picture.'),
   promptLength: row(10_000, undefined, 'maximum characters of a prompt', 'Some 2,500 tokens.'),
   infotextLength: row(65_536, undefined, 'maximum characters of a settings text', 'Four prompts of the longest kind.'),

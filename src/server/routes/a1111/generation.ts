@@ -7,13 +7,14 @@ import { emphases } from '../../../prompt/emphasis.ts';
 import type { NoiseConvention } from '../../../random/noise-source.ts';
 import { acceptJob, awaitJob } from '../../accept-job.ts';
 import type { UnitControls } from '../../controlnet/units.ts';
-import type { FieldNames, JobDraft } from '../../decide-job.ts';
+import type { JobDraft } from '../../decide-job.ts';
 import type { ServerContext } from '../../context.ts';
 import { invalidField, unfit } from '../../http/problem.ts';
 import type { Answer, RouteRequest } from '../../http/route.ts';
 import { json } from '../../http/route.ts';
 import { withoutUnits } from './controls-in.ts';
 import { droppedSettings, noChoice } from './dropped-settings.ts';
+import { fieldNames } from './field-names.ts';
 import { infoOf } from './info.ts';
 import { checkOptions, currentModel, optionsOf } from './option-table.ts';
 import {
@@ -24,24 +25,6 @@ import {
 } from './generation-fields.ts';
 import { type SamplerLabels, samplerLabels } from '../../../diffusion/sampler-labels.ts';
 import { checkScripts } from './scripts/index.ts';
-
-export const fieldNames: FieldNames = {
-  model: 'override_settings',
-  negativePrompt: 'negative_prompt',
-  subseedStrength: 'subseed_strength',
-  batchSize: 'batch_size',
-  iterations: 'n_iter',
-  sampler: 'sampler_name',
-  schedule: 'scheduler',
-  guidanceScale: 'cfg_scale',
-  imageGuidanceScale: 'image_cfg_scale',
-  strength: 'denoising_strength',
-  hires: 'hr_second_pass_steps',
-  refiner: 'refiner_checkpoint',
-  refinerSwitchAt: 'refiner_switch_at',
-  noiseSettings: 'seed_resize_from_w',
-  outpaint: 'script_args',
-};
 
 /** A1111's "Automatic" is the same as none. */
 const named = (schedule: string | null): string | undefined =>
@@ -202,6 +185,11 @@ function withoutPictures<T extends TextToImageFields | ImageToImageFields>(given
   if (!('include_init_images' in body) || body.include_init_images) return body;
   return { ...body, init_images: null, mask: null, latent_mask: null, firstpass_image: null, infotext: null };
 }
+
+/** How a script makes jobs: with the controls of its request. Fields that a script changes are checked as those of a request. */
+export const draftsWith =
+  <B>(controls: UnitControls, draftOf: (body: B) => Promise<JobDraft>) =>
+  async (body: B): Promise<JobDraft> => ({ ...(await draftOf(body)), ...controls.draft });
 
 /** Makes the job and answers as A1111. */
 export async function answerGeneration(

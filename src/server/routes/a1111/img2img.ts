@@ -10,7 +10,7 @@ import type { JobRequest } from '../../job.ts';
 import { resizeModes } from '../../../image/fit-image.ts';
 import { withInfotext } from './infotext-fields.ts';
 import { controlsIn } from './controls-in.ts';
-import { answerGeneration, sharedDraft } from './generation.ts';
+import { answerGeneration, draftsWith, sharedDraft } from './generation.ts';
 import { chosenScript } from './scripts/index.ts';
 import { softInpaintingIn } from './soft-inpainting.ts';
 import { withStyles } from './prompt-styles.ts';
@@ -113,6 +113,18 @@ export const img2img = defineRoute({
     const outpaint = chosen?.script.outpaint?.(chosen.args);
     const stored = await storePictures(context, request, body);
     // Outpainting has a mask of its own.
+    const bare = { ...body, init_images: null, mask: null };
+    if (chosen?.script.run)
+      return chosen.script.run({
+        context,
+        caller: request,
+        body: bare,
+        isImageToImage: true,
+        args: chosen.args,
+        draftOf: draftsWith(await controlsIn(context, request, body, true), async (own) =>
+          imageToImageDraft(context, request.owner, withStyles(context.styles, { ...body, ...own }), stored),
+        ),
+      });
     const pictures = outpaint ? { ...stored, mask: undefined } : stored;
     const draft = imageToImageDraft(context, request.owner, withStyles(context.styles, body), pictures);
     const controls = await controlsIn(context, request, body, true);

@@ -6,7 +6,7 @@ import { atField } from '../../http/problem.ts';
 import { defineRoute } from '../../http/route.ts';
 import { withInfotext } from './infotext-fields.ts';
 import { controlsIn } from './controls-in.ts';
-import { answerGeneration, samplingOf, type SharedDraft, sharedDraft } from './generation.ts';
+import { answerGeneration, draftsWith, samplingOf, type SharedDraft, sharedDraft } from './generation.ts';
 import { generationResponse, type TextToImageFields, textToImageFields } from './generation-fields.ts';
 import { chosenScript } from './scripts/index.ts';
 import { withStyles } from './prompt-styles.ts';
@@ -71,7 +71,18 @@ export const txt2img = defineRoute({
   response: generationResponse,
   async handle(context, request) {
     const body = withInfotext(context, request.body, textToImageFields);
-    chosenScript(body, 'txt2img');
+    const chosen = chosenScript(body, 'txt2img');
+    if (chosen?.script.run)
+      return chosen.script.run({
+        context,
+        caller: request,
+        body,
+        isImageToImage: false,
+        args: chosen.args,
+        draftOf: draftsWith(await controlsIn(context, request, body, false), (own) =>
+          textToImageDraft(context, request.owner, withStyles(context.styles, { ...body, ...own })),
+        ),
+      });
     const draft = await textToImageDraft(context, request.owner, withStyles(context.styles, body));
     return answerGeneration(context, request, draft, body, await controlsIn(context, request, body, false));
   },

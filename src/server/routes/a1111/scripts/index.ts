@@ -9,7 +9,10 @@ import { StableDiffusionError } from '../../../../errors.ts';
 import { defineRoute, json } from '../../../http/route.ts';
 import type { SharedFields } from '../generation-fields.ts';
 import { softInpaintingScript } from '../soft-inpainting.ts';
+import { loopbackScript, upscaleScript } from './again.ts';
 import { outpaintingMk2, poorMansOutpainting } from './outpainting.ts';
+import { plotScript } from './plot.ts';
+import { linesScript, matrixScript } from './prompts.ts';
 import { Arguments, type Script } from './script.ts';
 
 const builtIn = ['comments', 'extra options', 'hypertile', 'refiner', 'sampler', 'seed', softInpaintingScript] as const;
@@ -17,7 +20,15 @@ const builtIn = ['comments', 'extra options', 'hypertile', 'refiner', 'sampler',
 const listed = [...builtIn, 'controlnet', 'controlnet m2m'] as const;
 const accepted: readonly string[] = [...builtIn, 'controlnet'];
 
-const selectable: readonly Script[] = [outpaintingMk2, poorMansOutpainting];
+const selectable: readonly Script[] = [
+  loopbackScript,
+  outpaintingMk2,
+  poorMansOutpainting,
+  matrixScript,
+  linesScript,
+  upscaleScript,
+  plotScript,
+];
 
 const missing = (field: 'script_name' | 'alwayson_scripts', message: string): StableDiffusionError =>
   new StableDiffusionError('invalid-argument', message, { details: { where: ['body', field] } });

@@ -1,0 +1,120 @@
+/** `sd plot`: a grid of pictures whose settings change along its columns and rows (A1111's X/Y/Z plot and prompt matrix). */
+
+import { defineCommand } from '../command.ts';
+import { modelOptions } from '../generation-options.ts';
+import { loadNamedModel } from '../generation.ts';
+import { flag, type Option, text, UsageError } from '../options.ts';
+import { createProgress } from '../progress.ts';
+import { readPrompts } from '../prompts.ts';
+import { requestFlags, requestValues, strengthFlags } from '../request-flags.ts';
+import type { TaskOptions } from '../../generation/inputs.ts';
+import type { PlotAxis } from '../../generation/plot/cells.ts';
+import type { Legend } from '../../image/grid-legend.ts';
+import type { Image } from '../../image/image.ts';
+
+function axisOption(name: string, where: string): Option<PlotAxis | undefined> {
+  return {
+    flags: [name],
+    value: 'NAME=VALUES',
+    description: `what changes ${where}, by A1111's names: "Steps=10,20", "CFG Scale=4-8 (+2)", "Seed=1-10 [5]", "Prompt S/R=red, blue"`,
+    parse: (given) => {
+      const equals = given.indexOf('=');
+      if (equals < 1) throw new UsageError(`must be NAME=VALUES, such as Steps=10,20; got ${JSON.stringify(given)}.`);
+      return { label: given.slice(0, equals).trim(), values: given.slice(equals + 1) };
+    },
+  };
+}
+
+const options = {
+  x: axisOption('--x', 'from column to column'),
+  y: axisOption('--y', 'from row to row'),
+  matrix: flag(['--matrix'], 'a picture for every combination of the parts of the prompt after its first |'),
+  init: text(['--init-img', '-i', '--image'], 'FILE', 'initial image, for image to image'),
+  prompt: text(['--prompt'], 'TEXT', 'the prompt, if it is not given as words'),
+  ...strengthFlags,
+  ...requestFlags,
+  output: text(['--output', '-o'], 'FILE', 'file for the grid (default: outputs/plot.png)'),
+  outdir: text(['--outdir'], 'FOLDER', 'folder for the single pictures too: 00000.png, …'),
+  noLegend: flag(['--no-legend'], 'leave the legend out'),
+  taesd: text(['--taesd'], 'FILE', 'TAESD weights'),
+  force: flag(['--force'], 'replace files that exist (default: they are left, and it is an error)'),
+  json: flag(['--json'], 'print one line of JSON for the grid'),
+  quiet: flag(['--quiet', '-q'], 'do not show progress'),
+  ...modelOptions,
+};
+
+export const plot = defineCommand({
+  description:
+    "Makes a grid of pictures whose settings change along its columns and rows, as A1111's X/Y/Z plot, or a prompt matrix.",
+  words: '[prompt...]',
+  options,
+  examples: [
+    'sd plot "red apple" --x "Steps=5,10,20" --y "CFG Scale=2-8 [3]" -o grid.png',
+    'sd plot "red heart" --x "Prompt S/R=red, blue, green" --y "Seed=1-3"',
+    'sd plot "a face|smiling|blue" --matrix',
+  ],
+  async run(context, words, values) {
+    if (values.matrix === (values.x !== undefined || values.y !== undefined))
+      throw new UsageError('Give --x or --y (or both), or --matrix.');
+    const { matrixCells, plotCells } = await import('../../generation/plot/cells.ts');
+    const { matrixLegend } = await import('../../image/grid-legend.ts');
+    const { checkFree } = await import('../../files/write-file-node.ts');
+    const { openImage, saveImage } = await import('../../pipelines/image-files-node.ts');
+    const output = values.output ?? 'outputs/plot.png';
+    await checkFree(output, values.force);
+    const { lines } = await readPrompts({ prompt: values.prompt, fromFile: undefined }, words, context);
+    const image = values.init === undefined ? undefined : await openImage(values.init);
+    const base = {
+      ...requestValues(options, values),
+      task: image ? 'img2img' : 'txt2img',
+      prompt: lines[0] ?? '',
+      image,
+      signal: context.signal,
+    } as TaskOptions;
+    const lineOf = (label: string): Legend['rows'][number] => [{ text: label }];
+    const { cells, legend } = values.matrix
+      ? (({ cells: made, parts }) => ({ cells: made, legend: matrixLegend(parts) }))(matrixCells(base))
+      : (({ cells: made, columns, rows }) => ({
+          cells: made,
+          legend: { columns: columns.map(lineOf), rows: rows.map(lineOf) },
+        }))(plotCells(base, values.x, values.y));
+    const { splitOptions } = await import('../../generation/split-options.ts');
+    for (const cell of cells) splitOptions(cell);
+    const progress = createProgress(context.err, context.now, values.quiet || values.json);
+    progress.stage('loading');
+    const model = await loadNamedModel(context, values);
+    try {
+      const { pictures } = await import('../../pipelines/pictures.ts');
+      const { generate } = await import('../../pipelines/generate.ts');
+      const made: Image<3>[] = [];
+      for (const [i, cell] of cells.entries()) {
+        progress.stage(`picture ${i + 1} of ${cells.length}`);
+        const [first] = await pictures(generate(model, cell));
+        if (!first) continue;
+        made.push(first.image);
+        if (values.outdir !== undefined)
+          await saveImage(`${values.outdir}/${String(i).padStart(5, '0')}.png`, first, { replace: values.force });
+      }
+      await saveGrid(output, made, legend, values);
+      if (values.json) context.out.write(`${JSON.stringify({ file: output, pictures: made.length })}\n`);
+      else context.out.write(`${output}\n`);
+      return 0;
+    } finally {
+      progress.clear();
+      await model.dispose();
+    }
+  },
+});
+
+async function saveGrid(
+  output: string,
+  cells: readonly Image<3>[],
+  legend: Legend,
+  { noLegend, force }: { readonly noLegend: boolean; readonly force: boolean },
+): Promise<void> {
+  const { legendGrid, plainGrid } = await import('../../image/grid-legend.ts');
+  const { legendFont } = await import('../../image/legend-font-node.ts');
+  const { saveImageFile } = await import('../../pipelines/image-files-node.ts');
+  const grid = noLegend ? plainGrid(cells, legend.columns.length) : await legendGrid(cells, legend, await legendFont());
+  await saveImageFile(output, grid, { replace: force });
+}
