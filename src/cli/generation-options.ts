@@ -80,6 +80,15 @@ export const runOptions = {
     'FILE',
     'file of prompts, one per line, generated --n_samples at a time; - reads standard input',
   ),
+  dynamicPrompts: flag(
+    ['--dynamic-prompts'],
+    'read the prompt as a template of sd-dynamic-prompts: {a|b}, {2$$a|b|c}, {0.5::a|b}, __name__; each picture has its own, by its seed',
+  ),
+  wildcards: text(
+    ['--wildcards'],
+    'DIR',
+    'folder of NAME.txt with a value on each line, for __NAME__ in --dynamic-prompts',
+  ),
   plms: flag(['--plms'], 'same as --sampler plms'),
   dpmSolver: flag(['--dpm_solver'], 'same as --sampler dpm-solver'),
   initLatents: text(

@@ -15,6 +15,7 @@ import { pictureFiles } from './output-files.ts';
 import { createProgress, type Progress } from './progress.ts';
 import { requestValues } from './request-flags.ts';
 import { consume } from './consume-run.ts';
+import { resolvePrompts } from './dynamic-prompts.ts';
 import { type Prompts, readPrompts } from './prompts.ts';
 import { stageSettings } from './stage-flags.ts';
 import { openRunModels, type RunModels } from './run-models.ts';
@@ -70,15 +71,15 @@ export interface Run {
 
 /** Resolves to the exit code. */
 export async function runGeneration(context: CliContext, run: Run): Promise<number> {
-  const { values, words, outdir } = run;
+  const { words, outdir } = run;
   const watch = createStopwatch(context.now);
+  const { prompts: read, values } = await resolvePrompts(await readPrompts(run.values, words, context), run.values);
   const fields = requestValues(run.options, { ...values, sampler: samplerName(values) });
   const settings = stageSettings(values);
   checkRequestOf(run.task, { ...fields, ...controlFieldsOf(values) });
   if (values.preset !== undefined && !values.quiet && !values.json)
     context.err.write(`Preset ${values.preset}: ${presetText(values.preset)}.\n`);
-  const given = await readPrompts(values, words, context);
-  const { prompts, loras } = await takeLoras(given, values, context);
+  const { prompts, loras } = await takeLoras(read, values, context);
   const startNoise =
     values.initLatents === undefined
       ? undefined

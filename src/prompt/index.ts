@@ -7,3 +7,4 @@ export * from './conjunction.ts';
 export * from './emphasis.ts';
 export * from './extra-networks.ts';
 export * from './schedule.ts';
+export { resolveDynamicPrompt, type Wildcards } from './dynamic-prompt.ts';
