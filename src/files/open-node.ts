@@ -32,8 +32,6 @@ export const fileLimits = {
   caption: 2 ** 16,
   /** `metadata.jsonl` of a folder of pictures: some million rows. */
   'table of pictures': 256 * 2 ** 20,
-  /** Of legends of grids. */
-  font: 16 * 2 ** 20,
   /** Lists of prompts, logs of a run. */
   text: 64 * 2 ** 20,
   /** Notes this program writes for itself: locks, states, options. */

@@ -115,6 +115,6 @@ async function saveGrid(
   const { legendGrid, plainGrid } = await import('../../image/grid-legend.ts');
   const { legendFont } = await import('../../image/legend-font-node.ts');
   const { saveImageFile } = await import('../../pipelines/image-files-node.ts');
-  const grid = noLegend ? plainGrid(cells, legend.columns.length) : await legendGrid(cells, legend, await legendFont());
+  const grid = noLegend ? plainGrid(cells, legend.columns.length) : await legendGrid(cells, legend, legendFont);
   await saveImageFile(output, grid, { replace: force });
 }

@@ -160,7 +160,7 @@ function orderOf([xs, ys, zs]: Plot['chosen']): number[] {
 async function gridsOf(cells: readonly (Image<3> | undefined)[], { chosen, settings }: Plot): Promise<Image<3>[]> {
   const [xs, ys, zs] = chosen;
   const { legend, margin } = settings;
-  const font = await legendFont();
+  const font = legendFont;
   const lines = ({ axis, values }: Chosen) => values.map((value) => [{ text: axisLegend(axis, value) }]);
   const size = xs.values.length * ys.values.length;
   const grids: Image<3>[] = [];

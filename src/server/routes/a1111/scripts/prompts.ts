@@ -33,7 +33,7 @@ async function runMatrix(call: ScriptCall): Promise<Answer> {
   const made = await makeAll(call, drafts);
   const like = firstMade(made);
   const cells = await Promise.all(made.map((job) => pictureOf(call, job)));
-  const grid = await legendGrid(cells, { ...matrixLegend(parts), margin }, await legendFont());
+  const grid = await legendGrid(cells, { ...matrixLegend(parts), margin }, legendFont);
   return answerScript(call, like, [await composed(grid, like), ...(await shownOf(call, made))], 1);
 }
 
