@@ -22,6 +22,7 @@ import { makeFolder } from '../files/make-folder-node.ts';
 import { writeNewFolder } from '../files/write-folder-node.ts';
 import { type Checkpoint, configKey } from '../checkpoints/checkpoint.ts';
 import { withDType } from '../weights/convert-dtype.ts';
+import { withInt8 } from '../weights/int8-file.ts';
 import { compVisWeights, diffusersWeights, textComponents } from '../checkpoints/convert-layout.ts';
 import { autoencoderMap } from '../checkpoints/layouts/autoencoder.ts';
 import { clipTextMap } from '../checkpoints/layouts/clip-text.ts';
@@ -36,7 +37,7 @@ import { writeTokenizer } from './copy-tokenizer.ts';
 
 export interface WriteOptions {
   /** Undefined keeps each tensor's own. */
-  readonly dtype: GgufType | undefined;
+  readonly dtype: GgufType | 'int8' | undefined;
   /** Of a GGUF file with a UNet alone. */
   readonly architecture?: 'sd1' | 'sdxl' | undefined;
   readonly signal: AbortSignal;
@@ -55,15 +56,20 @@ export async function writeWeights(
 ): Promise<void> {
   const { dtype, signal, replace, onTensor } = options;
   if (path.endsWith('.gguf')) {
-    await writeNewFile(path, writeGguf(source, options), { signal, replace });
+    if (dtype === 'int8')
+      throw new StableDiffusionError(
+        'invalid-argument',
+        'int8 is a type of .safetensors files. For a .gguf file choose q8_0.',
+      );
+    await writeNewFile(path, writeGguf(source, { ...options, dtype }), { signal, replace });
     return;
   }
-  if (dtype !== undefined && dtype !== 'float32' && dtype !== 'float16' && dtype !== 'bfloat16')
+  if (dtype !== undefined && dtype !== 'int8' && dtype !== 'float32' && dtype !== 'float16' && dtype !== 'bfloat16')
     throw new StableDiffusionError(
       'invalid-argument',
       `${dtype} is a type of GGUF files: name an output that ends in .gguf.`,
     );
-  const view = dtype ? withDType(source, dtype) : source;
+  const view = dtype === 'int8' ? withInt8(source) : dtype ? withDType(source, dtype) : source;
   let done = 0;
   const chunks = writeSafetensors(
     view.entries.values(),

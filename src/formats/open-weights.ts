@@ -5,6 +5,7 @@ import type { ByteSource } from '../files/byte-source.ts';
 import { openGguf } from './gguf.ts';
 import { openSafetensors } from './safetensors.ts';
 import { openTorchLegacy, openTorchZip } from './torch/file.ts';
+import { fromInt8 } from '../weights/int8-file.ts';
 import { withoutScales } from '../weights/scaled-float8.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 
@@ -28,7 +29,7 @@ const strangers: readonly (readonly [string, string])[] = [
  */
 export async function openWeights(source: ByteSource): Promise<WeightSource> {
   try {
-    return withoutScales(await open(source));
+    return fromInt8(withoutScales(await open(source)));
   } catch (cause) {
     await source.close();
     throw cause;

@@ -108,6 +108,15 @@ export function int8Of(from: Tensor, part: Pick<Int8Entry, 'start' | 'end' | 'sh
   return { weight: tensor('int8', part.shape, weight), scale: float32([count], scale) };
 }
 
+/** A whole tensor rounded in its own order. */
+export const int8Rows = (from: Tensor): Int8Tensors => {
+  const { data } = toFloat32(from);
+  const count = from.shape[0] ?? 0;
+  const rows = { data, at: 0, count, length: data.length / count };
+  const scale = scalesOf(rows);
+  return { weight: tensor('int8', from.shape, roundedRows(rows, scale)), scale: float32([count], scale) };
+};
+
 /** `source` with further tensors in int8. A scale is kept from when its weights are read. */
 export function int8Weights(source: WeightSource, parts: readonly Int8Entry[]): WeightSource {
   const scales = new Map<string, Tensor<'float32'>>();

@@ -12,7 +12,7 @@ import type { WeightSource } from '../../weights/weight-source.ts';
 import type { GgufType } from '../../formats/gguf-write.ts';
 import type { WriteOptions } from '../convert-files.ts';
 
-const dtypeNames = ['f16', 'f32', 'bf16', 'q8_0', 'q5_1', 'q5_0', 'q4_1', 'q4_0'] as const;
+const dtypeNames = ['f16', 'f32', 'bf16', 'int8', 'q8_0', 'q5_1', 'q5_0', 'q4_1', 'q4_0'] as const;
 
 const options = {
   layout: choice(
@@ -20,13 +20,18 @@ const options = {
     ['compvis', 'diffusers', 'split', 'keep'],
     'layout of the output: one .safetensors file (compvis), a folder (diffusers; a file for a single network), a folder of files for each network as ComfyUI has them (split), or unchanged (keep). Default: compvis if the output of a complete model is a .safetensors file, diffusers if it is a folder, else keep',
   ),
-  dtype: choice(['--dtype'], dtypeNames, 'element type (default: unchanged); q8_0 … for outputs that end in .gguf', {
-    float16: 'f16',
-    fp16: 'f16',
-    float32: 'f32',
-    fp32: 'f32',
-    bfloat16: 'bf16',
-  }),
+  dtype: choice(
+    ['--dtype'],
+    dtypeNames,
+    'element type (default: unchanged); int8 rounds large weights by rows, the others to f16; q8_0 … for outputs that end in .gguf',
+    {
+      float16: 'f16',
+      fp16: 'f16',
+      float32: 'f32',
+      fp32: 'f32',
+      bfloat16: 'bf16',
+    },
+  ),
   vae: text(['--vae'], 'FILE', "autoencoder (VAE) to write in place of the model's own"),
   textEncoder: list(
     ['--text-encoder'],
@@ -141,11 +146,16 @@ async function convertNetwork(
 }
 
 /** The element type to write. Throws a usage error for a quantised type in another file than GGUF. */
-function typeOf(dtype: Values['dtype'], output: string): GgufType | undefined {
+function typeOf(dtype: Values['dtype'], output: string): GgufType | 'int8' | undefined {
   if (dtype === undefined) return undefined;
   if (dtype === 'f16') return 'float16';
   if (dtype === 'f32') return 'float32';
   if (dtype === 'bf16') return 'bfloat16';
+  if (dtype === 'int8') {
+    if (output.endsWith('.gguf'))
+      throw new UsageError('int8 is a type of .safetensors files. For a .gguf file choose q8_0.');
+    return dtype;
+  }
   if (!output.endsWith('.gguf'))
     throw new UsageError(
       `${dtype} is a type of GGUF files. Name an output that ends in .gguf, such as model-${dtype}.gguf.`,
