@@ -8,6 +8,16 @@ export {
   spatialFeatures,
   spatialFrechetDistance,
 } from './adm-evaluator.ts';
+export { type AdmFeatures, admInceptionTensor, type AdmNetwork, admNetwork } from './adm-features.ts';
+export {
+  type AdmStatistics,
+  hasStatistics,
+  readStatistics,
+  type RunningStatistics,
+  runningStatistics,
+  statisticsArrays,
+} from './adm-statistics.ts';
+export { type PaperNumbers, paperNumbers } from './paper-numbers.ts';
 export { type ClipScore, clipScore } from './clip-score.ts';
 export { type FeaturesNetwork, featuresNetwork, joinFeatures, type PictureFeatures } from './features.ts';
 export { type FeatureStatistics, featureStatistics, frechetDistance } from './frechet-distance.ts';

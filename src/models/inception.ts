@@ -5,7 +5,7 @@
  */
 
 import { dim } from '../graph/dim.ts';
-import { avgPool, concat, constant, conv2d, div, linear, maxPool, mean, relu } from '../graph/functions.ts';
+import { avgPool, concat, constant, conv2d, div, linear, maxPool, mean, relu, slice } from '../graph/functions.ts';
 import type { Graph } from '../graph/graph.ts';
 import type { Params, Sym } from '../graph/trace.ts';
 import { batchNormFixed } from '../nn/batch-norm.ts';
@@ -159,8 +159,12 @@ function blockE(p: Params, x: Sym, pooled: Sym): Sym {
   );
 }
 
-/** image [b, 3, 299, 299] in [-1, 1] → features [b, 2048], those of FID's `pool3`. */
-function inceptionFeatures(p: Params, image: Sym): Sym {
+/** Channels of `mixed_6/conv`, the first branch of Mixed_6d, that sFID compares. */
+const spatialChannels = 7;
+
+/** image [b, 3, 299, 299] in [-1, 1] → features [b, 2048], those of FID's `pool3`, and spatial [b, 7, 17, 17]. */
+function inceptionFeatures(p: Params, image: Sym): { readonly features: Sym; readonly spatial: Sym } {
+  let spatial = image;
   let x = chain(p, image, [
     ['Conv2d_1a_3x3', 32, 3, strided],
     ['Conv2d_2a_3x3', 32, 3, { same: false }],
@@ -184,27 +188,35 @@ function inceptionFeatures(p: Params, image: Sym): Sym {
     ['Mixed_6c', 160],
     ['Mixed_6d', 160],
     ['Mixed_6e', 192],
-  ] as const)
+  ] as const) {
     x = blockC(p.at(name), x, inner);
+    if (name === 'Mixed_6d') spatial = slice(x, 1, 0, spatialChannels);
+  }
   x = blockD(p.at('Mixed_7a'), x);
   x = blockE(p.at('Mixed_7b'), x, averaged(x));
   x = blockE(p.at('Mixed_7c'), x, maxPool(x, { kernel: 3, stride: 1, padding: 1 }));
-  return mean(x, [2, 3]);
+  return { features: mean(x, [2, 3]), spatial };
 }
 
 export interface InceptionConfig {
   /** Rows of `fc.weight`: 1008 of the network of FID; 0 where the file has no classifier. */
   readonly classes: number;
+  /** Gives the maps of sFID too. Default false. */
+  readonly spatial?: boolean;
 }
 
-/** image [batch, 3, 299, 299] in [-1, 1] → features [batch, 2048] and, with classes, logits [batch, classes] without bias, as the inception score has them. */
-export function traceInception({ classes }: InceptionConfig, options?: NetworkTraceOptions): Graph {
+/** image [batch, 3, 299, 299] in [-1, 1] → features [batch, 2048] and, with classes, logits [batch, classes] without bias, as the inception score has them; spatial [batch, 7, 17, 17]. */
+export function traceInception(
+  { classes, spatial: wantsSpatial = false }: InceptionConfig,
+  options?: NetworkTraceOptions,
+): Graph {
   return traceNetwork(
     { image: { dtype: 'float32', shape: [dim('batch'), 3, inceptionSide, inceptionSide] } },
     (p, given) => {
-      const features = inceptionFeatures(p, need(given, 'image'));
+      const { features, spatial } = inceptionFeatures(p, need(given, 'image'));
       return {
         features,
+        ...(wantsSpatial ? { spatial } : {}),
         ...(classes > 0 ? { logits: linear(features, p.at('fc').get('weight', [classes, 2048])) } : {}),
       };
     },

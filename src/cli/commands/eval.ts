@@ -4,6 +4,7 @@ import { mustAgree } from '../../distributed/agreement.ts';
 import { type CliContext, defineCommand } from '../command.ts';
 import { type RankSetting, withRanks } from '../distributed.ts';
 import { startEngine } from '../engine-options.ts';
+import { adm } from '../evaluations/adm.ts';
 import { bits } from '../evaluations/bits.ts';
 import { guidance } from '../evaluations/guidance.ts';
 import { pictures } from '../evaluations/pictures.ts';
@@ -17,16 +18,18 @@ const evaluations: Readonly<Record<string, (task: Task) => Promise<void>>> = {
   reconstruction,
   guidance,
   bits,
+  adm,
 };
 
 export const evalCommand = defineCommand({
   description:
-    'Measures pictures, autoencoders and models. pictures: FID, KID, precision and recall between two folders (and the inception score, with a classifier); reconstruction: PSNR, SSIM and LPIPS of an autoencoder; guidance: FID against CLIP score over guidance scales, as a plot and JSON; bits: bits per dimension of pictures under a model of guided-diffusion.',
-  words: '<pictures|reconstruction|guidance|bits>',
+    "Measures pictures, autoencoders and models. pictures: FID, KID, precision and recall between two folders (and the inception score, with a classifier); reconstruction: PSNR, SSIM and LPIPS of an autoencoder; guidance: FID against CLIP score over guidance scales, as a plot and JSON; bits: bits per dimension of pictures under a model of guided-diffusion; adm: FID, sFID, inception score, precision and recall by guided-diffusion's arithmetic, beside the numbers of a paper.",
+  words: '<pictures|reconstruction|guidance|bits|adm>',
   options: evalOptions,
   examples: [
     'sd eval pictures --real photos --made outputs/txt2img-samples/samples --features pt_inception-2015-12-05-6726825d.pth',
     'sd eval pictures --real VIRTUAL_imagenet64.npz --made outputs/samples/samples_50000x64x64x3.npz --features inception.pth',
+    'sd eval adm --real VIRTUAL_imagenet64.npz --made outputs/samples/samples_50000x64x64x3.npz --features inception.pth --paper imagenet64 --output report',
     'sd eval bits --model 64x64_diffusion.pt --real imagenet-validation --count 1000',
     'sd eval reconstruction --model sd-v1-4.ckpt --real photos --size 512 --lpips vgg_lpips.pth',
     'mpirun -n 4 sd eval pictures --real photos --made samples --features inception.pth',
@@ -46,7 +49,7 @@ async function evaluate(
   const evaluation = Object.hasOwn(evaluations, word) ? evaluations[word] : undefined;
   if (!evaluation)
     throw new UsageError(
-      `Unknown evaluation ${JSON.stringify(word)}. Choose pictures, reconstruction, guidance or bits.`,
+      `Unknown evaluation ${JSON.stringify(word)}. Choose pictures, reconstruction, guidance, bits or adm.`,
     );
   await mustAgree(communicator, {
     'the version of this program': context.version ?? '',
@@ -85,6 +88,12 @@ async function evaluate(
       async openFeatures(path) {
         const { featuresNetwork } = await import('../../evaluation/features.ts');
         const network = featuresNetwork(engine, await open(path));
+        closing.push(() => network[Symbol.asyncDispose]());
+        return network;
+      },
+      async openAdmFeatures(path) {
+        const { admNetwork } = await import('../../evaluation/adm-features.ts');
+        const network = await admNetwork(engine, await open(path));
         closing.push(() => network[Symbol.asyncDispose]());
         return network;
       },

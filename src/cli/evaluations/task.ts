@@ -1,6 +1,7 @@
 /** One run of `sd eval`: its options, and what it opens. */
 
 import type { Engine } from '../../engine/engine.ts';
+import type { AdmNetwork } from '../../evaluation/adm-features.ts';
 import type { FeaturesNetwork } from '../../evaluation/features.ts';
 import type { PerceptualNetwork } from '../../evaluation/perceptual-network.ts';
 import type { OpenAutoencoder } from '../../model/autoencoder.ts';
@@ -16,7 +17,7 @@ export const evalOptions = {
   real: text(
     ['--real', '--data', '-r'],
     'DIR',
-    'real pictures: a folder, with captions in .txt files or metadata.jsonl for guidance; for pictures an .npz too',
+    'real pictures: a folder, with captions in .txt files or metadata.jsonl for guidance; for pictures and adm an .npz too (of pictures, or for adm of statistics)',
   ),
   made: text(
     ['--made', '--generated', '-g'],
@@ -37,6 +38,11 @@ export const evalOptions = {
     'FILE',
     "LPIPS network: taming's complete file, or both VGG16 and vgg.pth",
     (given) => given,
+  ),
+  paper: text(
+    ['--paper'],
+    'NAME',
+    'adm: numbers to put beside, such as imagenet256-guided, lsun-bedroom or ldm-celeba256',
   ),
   count: integer(
     ['--count', '-n'],
@@ -76,5 +82,6 @@ export interface Task {
   readonly loadModel: (path?: string) => Promise<Model>;
   readonly openAutoencoder: (path: string) => Promise<OpenAutoencoder>;
   readonly openFeatures: (path: string) => Promise<FeaturesNetwork>;
+  readonly openAdmFeatures: (path: string) => Promise<AdmNetwork>;
   readonly openLpips: (paths: readonly string[]) => Promise<PerceptualNetwork>;
 }
