@@ -18,12 +18,15 @@ export type FromCommand =
   | { readonly kind: 'patience'; readonly milliseconds: number }
   /** One more signal that means Ctrl-C. */
   | { readonly kind: 'signal'; readonly signal: 'SIGUSR1' }
+  /** A signal that the command wants to hear of. */
+  | { readonly kind: 'listen'; readonly signal: 'SIGUSR1' }
   /** Requests standard input. */
   | { readonly kind: 'input' }
   | { readonly kind: 'exit'; readonly code: number };
 
 export type ToCommand =
   | { readonly kind: 'abort' }
+  | { readonly kind: 'heard'; readonly signal: 'SIGUSR1' }
   /** A piece of standard input; undefined at its end. */
   | { readonly kind: 'input'; readonly bytes: Uint8Array | undefined };
 
@@ -43,8 +46,10 @@ async function main(port: NonNullable<typeof parentPort>, setting: CommandSettin
   const controller = new AbortController();
   const pieces: (Uint8Array | undefined)[] = [];
   let arrived = (): void => {};
+  let heard = (): void => {};
   port.on('message', (message: ToCommand) => {
     if (message.kind === 'abort') controller.abort();
+    else if (message.kind === 'heard') heard();
     else {
       pieces.push(message.bytes);
       arrived();
@@ -67,6 +72,10 @@ async function main(port: NonNullable<typeof parentPort>, setting: CommandSettin
       environment: process.env,
       signal: controller.signal,
       now: () => performance.now(),
+      onSignal(signal, callback) {
+        heard = callback;
+        send({ kind: 'listen', signal });
+      },
       alsoStopAt: (signal) => send({ kind: 'signal', signal }),
       setPatience: (milliseconds) => send({ kind: 'patience', milliseconds }),
     },

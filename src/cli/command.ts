@@ -43,6 +43,8 @@ export interface CliContext {
   readonly now: () => number;
   /** Version of the program. */
   readonly version?: string;
+  /** Calls back at a signal, which then does nothing else. */
+  readonly onSignal?: (signal: 'SIGUSR1', callback: () => void) => void;
   /** Takes another signal as Ctrl-C too. */
   readonly alsoStopAt?: (signal: 'SIGUSR1') => void;
   /** Sets how many milliseconds the command may take to end after Ctrl-C (default: 1500). */

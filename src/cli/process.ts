@@ -41,6 +41,8 @@ export function runProcess(words: readonly string[]): Promise<number> {
       if (message.kind === 'write') ending.write(message.stream, message.text);
       else if (message.kind === 'patience') ending.setPatience(message.milliseconds);
       else if (message.kind === 'signal') ending.alsoStopAt(message.signal);
+      else if (message.kind === 'listen')
+        process.on(message.signal, () => send({ kind: 'heard', signal: message.signal }));
       else if (message.kind === 'input') readInput(send);
       else ({ code } = message);
     });

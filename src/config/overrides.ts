@@ -25,6 +25,16 @@ export function withOverrides(document: unknown, words: readonly string[]): unkn
   }, document);
 }
 
+/** Documents merged from left to right, as OmegaConf.merge: mappings key by key, anything else replaced by the later one. */
+export function mergedDocuments(documents: readonly unknown[]): unknown {
+  const merged = (a: unknown, b: unknown): unknown => {
+    if (!isMapping(a) || !isMapping(b)) return b;
+    const own = Object.entries(b).map(([key, value]) => [key, key in a ? merged(a[key], value) : value] as const);
+    return { ...a, ...Object.fromEntries(own) };
+  };
+  return documents.reduce((all, one) => merged(all, one));
+}
+
 function set(value: unknown, [name, ...rest]: Path, wanted: unknown, word: string): unknown {
   if (name === undefined) return wanted;
   if (Array.isArray(value)) {

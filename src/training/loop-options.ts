@@ -31,6 +31,10 @@ export interface LoopOptions<Batch> {
   readonly communicator?: Communicator;
   /** Fires to save and stop after the step at work; on any rank, for all. */
   readonly signal?: AbortSignal;
+  /** Asked after each step: whether to save a checkpoint now and go on. */
+  readonly takeSaveRequest?: () => boolean;
+  /** Batches for a test at the end of a finished run. */
+  readonly test?: () => AsyncIterable<TrainingBatch>;
 }
 
 export type TrainingEvent =

@@ -89,6 +89,7 @@ export async function* trainingSteps<Batch>(
   if (work.done > work.saved) yield* work.save();
   if (work.done < maxSteps && !stopped)
     throw new StableDiffusionError('invalid-argument', `The data ended after ${work.done} of ${maxSteps} steps.`);
+  if (work.done >= maxSteps && start.step < maxSteps) yield* work.test();
   // The process may have ended between the last checkpoint and its model.
   if (start.step > 0 && start.step >= maxSteps) yield* work.model();
   yield { kind: 'end', step: work.done, status: work.done >= maxSteps ? 'finished' : 'stopped' };
@@ -123,10 +124,11 @@ class StepWork<Batch> {
     const loss = await this.#update(batches, last);
     yield { kind: 'step', step, loss };
     if (this.#isDue(step)) await this.#options.trainee.settle?.();
-    const saves = step % settings.checkpointEvery === 0 || step === settings.maxSteps;
+    const asked = await anyRank(this.#options.communicator ?? alone, this.#options.takeSaveRequest?.() ?? false);
+    const saves = asked || this.#isSaved(step);
     this.#score = undefined;
     if (validation && (step % settings.validateEvery === 0 || saves)) {
-      const values = await inAverages(this.#options.trainee, () => validate(this.#options));
+      const values = await inAverages(this.#options.trainee, () => measured(this.#options, validation, 'val'));
       this.#score = values[settings.monitor ?? 'val/loss'] ?? values['val/loss'];
       await run.scalars(step, values);
       yield { kind: 'validation', step, values };
@@ -139,8 +141,21 @@ class StepWork<Batch> {
 
   /** Whether validation or a checkpoint is due. */
   #isDue(step: number): boolean {
-    const { checkpointEvery, validateEvery, maxSteps } = this.#options.settings;
-    return step % checkpointEvery === 0 || step % validateEvery === 0 || step === maxSteps;
+    return this.#isSaved(step) || step % this.#options.settings.validateEvery === 0;
+  }
+
+  #isSaved(step: number): boolean {
+    const { checkpointEvery, keepEvery = 0, maxSteps } = this.#options.settings;
+    return step % checkpointEvery === 0 || (keepEvery > 0 && step % keepEvery === 0) || step === maxSteps;
+  }
+
+  /** The metrics of the test data, after the last step. */
+  async *test(): AsyncGenerator<BareEvent> {
+    const { run, trainee, test } = this.#options;
+    if (!test) return;
+    const values = await inAverages(trainee, () => measured(this.#options, test, 'test'));
+    await run.scalars(this.done, values);
+    yield { kind: 'validation', step: this.done, values };
   }
 
   /** Saves a checkpoint and the model. */
@@ -254,20 +269,19 @@ function finite(provide: TensorProvider, step: number, saved: number): TensorPro
   };
 }
 
-/** Means over the validation batches, which have the same draws each time. */
-async function validate<Batch>({
-  trainee,
-  validation,
-  seed,
-  communicator = alone,
-}: LoopOptions<Batch>): Promise<Record<string, number>> {
-  if (!validation || !trainee.validate) return {};
+/** Means over batches that are not trained on, which have the same draws each time. */
+async function measured<Batch>(
+  { trainee, seed, communicator = alone }: LoopOptions<Batch>,
+  batches: () => AsyncIterable<TrainingBatch>,
+  prefix: 'val' | 'test',
+): Promise<Record<string, number>> {
+  if (!trainee.validate) return {};
   const means = new Means();
   let number = 0;
-  for await (const { items, places } of validation()) {
+  for await (const { items, places } of batches()) {
     const batch = await trainee.prepare(items, mixSeed(seed, number++, 5), 'validation', places);
     const values = await meanOverRanks(communicator, await trainee.validate(batch));
-    means.add(Object.fromEntries(Object.entries(values).map(([name, value]) => [`val/${name}`, value])));
+    means.add(Object.fromEntries(Object.entries(values).map(([name, value]) => [`${prefix}/${name}`, value])));
   }
   return means.take();
 }

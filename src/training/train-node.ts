@@ -11,8 +11,9 @@ import { type PriorOrderState, withPriorItems } from './adapt/dreambooth.ts';
 import { adapterSetUp } from './adapt/set-up-node.ts';
 import { autoencoderSetUp } from './autoencoder/set-up-node.ts';
 import { cachedLatents } from './cached-latents-node.ts';
+import type { TrainingBatch } from './data/batches.ts';
 import { dataFacts } from './data/data-facts-node.ts';
-import { openSplit } from './data/open-split-node.ts';
+import { openSplit, type SplitOptions } from './data/open-split-node.ts';
 import { createProblems, type Problem } from './data/problems.ts';
 import { mixSeed } from './data/sample-order.ts';
 import { latentDiffusionSetUp } from './latent/set-up-node.ts';
@@ -49,6 +50,10 @@ export interface TrainOptions {
   readonly version?: string;
   /** Fires to save and stop after the step at work. */
   readonly signal?: AbortSignal;
+  /** Asked after each step: whether to save a checkpoint now and go on. */
+  readonly takeSaveRequest?: () => boolean;
+  /** Leaves out the test pass at the end. */
+  readonly withoutTest?: boolean;
 }
 
 /** Kinds of training by the class that the configuration names. */
@@ -91,7 +96,7 @@ function forInference(section: Mapping): Mapping {
 /** Opens the run's folder. */
 function runOf(
   { document, label, folder, resume, clock, codec, communicator = alone }: TrainOptions,
-  { model, training }: TrainingConfig,
+  { model, loop }: TrainingConfig,
   { output, files }: SetUp<unknown>,
 ): Promise<Run> {
   return openSharedRun(folder, communicator, () =>
@@ -101,13 +106,31 @@ function runOf(
       resume,
       clock,
       codec,
-      checkpoints: { keepBest: training.keep_best },
+      checkpoints: { keepBest: loop.keepBest, keepEvery: loop.keepEvery },
       model: {
         ...(output ?? { config: stringifyYaml({ model: forInference(model) }) }),
         ...(files ? { files } : {}),
       },
     }),
   );
+}
+
+/** The data that are not trained on: validation and test. */
+async function openHeldOut(
+  { label, withoutTest = false }: TrainOptions,
+  config: TrainingConfig,
+  splitOptions: Omit<SplitOptions, 'what'>,
+  closing: (() => Promise<void>)[],
+): Promise<Partial<Record<'validation' | 'test', () => AsyncIterable<TrainingBatch>>>> {
+  const heldOut: Partial<Record<'validation' | 'test', () => AsyncIterable<TrainingBatch>>> = {};
+  for (const name of ['validation', 'test'] as const) {
+    const part = name === 'test' && withoutTest ? undefined : config[name];
+    if (!part) continue;
+    const opened = await openSplit(part, { ...splitOptions, what: `data.params.${name} of ${label}` });
+    closing.push(opened.close);
+    heldOut[name] = () => opened.first(config.training.validation_batches);
+  }
+  return heldOut;
 }
 
 /**
@@ -170,10 +193,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
         { ...trainOptions, what: `the class pictures of ${label}`, seed: mixSeed(training.seed, 11) },
       ));
     if (classes) closing.push(classes.close);
-    const validation =
-      config.validation &&
-      (await openSplit(config.validation, { ...splitOptions, what: `data.params.validation of ${label}` }));
-    if (validation) closing.push(validation.close);
+    const heldOut = await openHeldOut(options, config, splitOptions, closing);
     const run = await runOf(options, config, setUp);
     yield* trainingLoop({
       trainee: setUp.trainee,
@@ -184,7 +204,8 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
         classes
           ? withPriorItems(data.batches(state), classes.batches((state as PriorOrderState | undefined)?.prior))
           : data.batches(state),
-      ...(validation ? { validation: () => validation.first(training.validation_batches) } : {}),
+      ...heldOut,
+      ...(options.takeSaveRequest ? { takeSaveRequest: options.takeSaveRequest } : {}),
       problems,
       now: clock,
       report: (options.report ?? false) && communicator.rank === 0,

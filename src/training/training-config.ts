@@ -10,25 +10,12 @@ import * as z from 'zod';
 import { trainedParts } from '../config/autoencoder-training.ts';
 import { isMapping, mapping, type Mapping, validated } from '../config/validate.ts';
 import { pixelTargets } from './pixels/settings.ts';
+import { filterSchema } from './filter-config.ts';
 import { degradations } from './degrade/super-resolution-picture.ts';
 import { ldmSchedule, type LearningRateSchedule } from './step/learning-rate.ts';
 
 const count = z.int().positive();
 const share = z.number().min(0).max(1);
-
-export const filterSchema = z.strictObject({
-  minimum_size: count.optional().describe('minimum of the shorter side, in pixels'),
-  maximum_aspect: z.number().min(1).optional().describe('maximum ratio of the longer to the shorter side'),
-  minimum_aesthetics: z.number().optional().describe('minimum predicted rating, 0 to 10'),
-  maximum_watermark: share.optional().describe('maximum predicted probability of a watermark'),
-  maximum_unsafe: share.optional().describe('maximum predicted probability of unsafe content'),
-  nsfw: z.array(z.string()).optional().describe("LAION's labels to accept: `UNLIKELY`, `UNSURE`, `NSFW`"),
-  minimum_similarity: z.number().optional().describe("minimum similarity (CLIP's cosine) of caption and picture"),
-  unknown: z
-    .enum(['drop', 'keep'])
-    .optional()
-    .describe('what to do with items whose metadata lack a filtered field (default: `drop`)'),
-});
 
 /** `data.params.train.params` and `data.params.validation.params`. Keys that LDM's data sets have keep their names. */
 export const splitSchema = z.object({
@@ -106,6 +93,18 @@ export const loopSchema = z.object({
   accumulate_grad_batches: count.default(1).describe('`lightning.trainer`: batches per optimiser step'),
   gradient_clip_val: z.number().positive().optional().describe('`lightning.trainer`: maximum norm of the gradient'),
   every_n_train_steps: count.default(500).describe('`lightning.modelcheckpoint.params`: steps between checkpoints'),
+  keep_every: count
+    .optional()
+    .describe(
+      '`lightning.metrics_over_trainsteps_checkpoint.params.every_n_train_steps`: steps between checkpoints that are all kept (default: none)',
+    ),
+  save_top_k: z
+    .int()
+    .min(-1)
+    .optional()
+    .describe(
+      '`lightning.modelcheckpoint.params`: number of best checkpoints to keep; `training.keep_best` goes before it',
+    ),
   batch_frequency: z
     .int()
     .nonnegative()
@@ -117,7 +116,7 @@ export const loopSchema = z.object({
   base_learning_rate: z.number().positive().describe('`model`: learning rate; see `scale_lr`'),
 });
 
-/** The section `training`: settings that LDM's format lacks. */
+/** The section `training`. */
 export const trainingSchema = z.strictObject({
   seed: z.int().nonnegative().default(23).describe('seed of noise, timesteps, captions, crops and dropout'),
   init: z
@@ -206,7 +205,7 @@ export const trainingSchema = z.strictObject({
   latent_cache_dtype: z.enum(['float32', 'float16']).default('float32').describe('element type of cached latents'),
   full_mask: share.default(0.25).describe('inpainting: share of masks that cover the whole picture'),
   validation_batches: count.default(4).describe('batches per validation'),
-  keep_best: z.int().nonnegative().default(3).describe('number of best checkpoints to keep'),
+  keep_best: z.int().nonnegative().optional().describe('number of best checkpoints to keep (default: 3)'),
   log_every: count.default(10).describe('steps between logged metrics'),
   sample_prompts: z.array(z.string()).default([]).describe('prompts of sample grids (default: captions of the batch)'),
   sample_classes: z.array(z.int().nonnegative()).default([]).describe('classes of sample grids'),
@@ -225,8 +224,12 @@ export interface LoopSettings {
   readonly learningRate: number;
   readonly schedule: LearningRateSchedule;
   readonly checkpointEvery: number;
+  /** Steps between checkpoints that are all kept. */
+  readonly keepEvery?: number;
   readonly sampleEvery: number;
   readonly validateEvery: number;
+  /** Best checkpoints that are kept. Default 3. */
+  readonly keepBest?: number;
   readonly logEvery: number;
   /** Metric of the validation that chooses the best checkpoints; the lowest is the best. Default `val/loss`. */
   readonly monitor?: string;
@@ -237,6 +240,7 @@ export interface TrainingConfig {
   readonly model: Mapping;
   readonly train: DataSplit;
   readonly validation?: DataSplit;
+  readonly test?: DataSplit;
   readonly loop: LoopSettings;
   readonly training: TrainingSection;
   /** `ucg_training`: by key of the batch, the share of conditions that become `val`. */
@@ -268,6 +272,8 @@ export function trainingConfig(document: unknown, what: string, ranks = 1): Trai
       max_steps: trainer['max_steps'],
       accumulate_grad_batches: trainer['accumulate_grad_batches'],
       gradient_clip_val: trainer['gradient_clip_val'],
+      keep_every: inside(top, 'lightning', 'metrics_over_trainsteps_checkpoint', 'params')['every_n_train_steps'],
+      save_top_k: inside(top, 'lightning', 'modelcheckpoint', 'params')['save_top_k'],
       every_n_train_steps: inside(top, 'lightning', 'modelcheckpoint', 'params')['every_n_train_steps'],
       batch_frequency: inside(top, 'lightning', 'callbacks', 'image_logger', 'params')['batch_frequency'],
       val_check_interval: trainer['val_check_interval'],
@@ -281,6 +287,7 @@ export function trainingConfig(document: unknown, what: string, ranks = 1): Trai
     model,
     train: split('train'),
     ...(isMapping(data['validation']) ? { validation: split('validation') } : {}),
+    ...(isMapping(data['test']) ? { test: split('test') } : {}),
     dropout: validated(
       dropoutSchema,
       params['ucg_training'] ?? {},
@@ -297,6 +304,10 @@ export function trainingConfig(document: unknown, what: string, ranks = 1): Trai
         ((training.scale_lr ?? !isAdm) ? accumulate * batch_size * (training.diloco ? 1 : ranks) : 1),
       schedule: ldmSchedule(params['scheduler_config'] ?? null),
       checkpointEvery: loopValues.every_n_train_steps,
+      ...(loopValues.keep_every === undefined && loopValues.save_top_k !== -1
+        ? {}
+        : { keepEvery: loopValues.keep_every ?? loopValues.every_n_train_steps }),
+      keepBest: training.keep_best ?? Math.max(0, loopValues.save_top_k ?? 3),
       sampleEvery: loopValues.batch_frequency,
       validateEvery: loopValues.val_check_interval ?? loopValues.every_n_train_steps,
       logEvery: training.log_every,

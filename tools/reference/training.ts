@@ -1,7 +1,8 @@
 /** Blocks of docs/reference/training-config.md: the keys of each section, and the recipes. */
 
 import { recipes } from '../../src/training/recipes.ts';
-import { filterSchema, loopSchema, splitSchema, trainingSchema } from '../../src/training/training-config.ts';
+import { filterSchema } from '../../src/training/filter-config.ts';
+import { loopSchema, splitSchema, trainingSchema } from '../../src/training/training-config.ts';
 import { type Block, code, table } from './block.ts';
 import { schemaTable } from './schema-table.ts';
 

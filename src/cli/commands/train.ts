@@ -6,15 +6,16 @@ import { type CliContext, type Command, defineCommand } from '../command.ts';
 import { distributedOptions, type RankSetting, withRanks } from '../distributed.ts';
 import { engineOptions, startEngine } from '../engine-options.ts';
 import { exitCodes } from '../exit-codes.ts';
-import { flag, integer, type OptionValues, text, UsageError } from '../options.ts';
+import { choice, flag, integer, list, type OptionValues, text, UsageError } from '../options.ts';
 import type { Recipe } from '../../training/recipes.ts';
 import { createTrainingProgress } from '../training-progress.ts';
 
 const options = {
-  config: text(
+  config: list(
     ['--config', '--base', '-b'],
     'FILE',
-    "configuration of model, data and training: YAML in LDM's format (default with --resume: that of the run)",
+    "configuration of model, data and training: YAML in LDM's format (default with --resume: that of the run); of several, later ones go before earlier ones",
+    (given) => given,
   ),
   run: text(
     ['--run', '--logdir', '-l'],
@@ -33,6 +34,12 @@ const options = {
     'for control networks: the preprocessor that draws the maps, such as canny (model.params.annotator)',
   ),
   steps: integer(['--steps'], 'steps to train (lightning.trainer.max_steps)', { min: 1 }),
+  usr1: choice(
+    ['--at-usr1'],
+    ['save', 'stop'],
+    'what SIGUSR1 does: save after the step and go on, or save and stop (default: save; with several ranks stop)',
+  ),
+  noTest: flag(['--no-test'], 'leave out the test pass over data.params.test at the end'),
   resume: flag(['--resume', '-r'], 'resume the run in that folder; with --config, start it if it does not exist'),
   report: flag(['--report'], 'write a report with curves and samples to report.html'),
   device: engineOptions.device,
@@ -86,12 +93,14 @@ async function configuration(words: readonly string[], values: Values): Promise<
   const name = first !== undefined && !first.includes('=') ? first : undefined;
   const settings = [...settingsOf(values), ...(name === undefined ? words : words.slice(1))];
   if (name !== undefined && config !== undefined)
-    throw new UsageError(`Give either a recipe (${name}) or a configuration (--config ${config}), not both.`);
+    throw new UsageError(
+      `Give either a recipe (${name}) or a configuration (--config ${config.join(', ')}), not both.`,
+    );
   if (name === undefined && config === undefined && !(resume && run !== undefined))
     throw new UsageError(
       'Nothing to train. Give a configuration with --config FILE.yaml, a recipe such as lora, or the folder of a run with --resume --run DIR.',
     );
-  const folder = run ?? join('runs', name ?? basename(config ?? '').replace(/\.ya?ml$/i, ''));
+  const folder = run ?? join('runs', name ?? basename(config?.at(-1) ?? '').replace(/\.ya?ml$/i, ''));
   const { withOverrides } = await import('../../config/overrides.ts');
   if (name !== undefined) {
     const recipe = await recipeOf(name);
@@ -99,11 +108,13 @@ async function configuration(words: readonly string[], values: Values): Promise<
     if (recipe.needsModel) needsModel(name, document, values);
     return { document, label: name, folder };
   }
-  const path = config ?? join(folder, 'config.yaml');
+  const paths = config ?? [join(folder, 'config.yaml')];
   const { parseYaml } = await import('../../config/yaml.ts');
+  const { mergedDocuments } = await import('../../config/overrides.ts');
   const { readTextOf } = await import('../../files/open-node.ts');
-  const content = await readTextOf('configuration', path);
-  return { document: withOverrides(parseYaml(content, path), settings), label: path, folder };
+  const documents: unknown[] = [];
+  for (const path of paths) documents.push(parseYaml(await readTextOf('configuration', path), path));
+  return { document: withOverrides(mergedDocuments(documents), settings), label: paths.join(' + '), folder };
 }
 
 /** On this rank, or alone. */
@@ -118,8 +129,13 @@ async function trainOn(
   const { nodeImageCodec } = await import('../../image/codec/codec-node.ts');
   // One step and one checkpoint of a large model can take minutes.
   context.setPatience?.(15 * 60_000);
-  // Slurm sends it before the end of a job's time; mpirun and mpiexec pass it on to every rank.
-  context.alsoStopAt?.('SIGUSR1');
+  // main.py of latent-diffusion saves at it and goes on. Slurm sends it before the end of a job's time; mpirun passes it on to every rank.
+  let savesNow = false;
+  if ((values.usr1 ?? (communicator.size > 1 ? 'stop' : 'save')) === 'stop') context.alsoStopAt?.('SIGUSR1');
+  else
+    context.onSignal?.('SIGUSR1', () => {
+      savesNow = true;
+    });
   const progress = createTrainingProgress(context, {
     quiet: values.quiet || values.json || communicator.rank > 0,
   });
@@ -148,6 +164,12 @@ async function trainOn(
       communicator,
       version: context.version,
       signal: context.signal,
+      withoutTest: values.noTest,
+      takeSaveRequest() {
+        const asked = savesNow;
+        savesNow = false;
+        return asked;
+      },
       onProblem: ({ message }) => progress.warn(message),
     });
     for await (const event of events) {
@@ -183,6 +205,7 @@ export const trainCommand = defineCommand({
   options,
   examples: [
     'sd train --config autoencoder.yaml --report',
+    'sd train --config base.yaml --config mine.yaml --run runs/mine',
     'sd train --config autoencoder.yaml data.params.batch_size=4 lightning.trainer.max_steps=2000',
     'sd train lora --model v1-5.safetensors --data pictures/ --run runs/style model.params.unet.rank=16',
     'sd train image-train --data pictures/ model.params.image_size=32 model.params.class_cond=true',

@@ -13,6 +13,7 @@ import { need } from '../../models/trace-network.ts';
 import { ddpmUNet } from '../../models/ddpm-unet.ts';
 import { unet, type UNetInputs } from '../../models/unet.ts';
 import { float32 } from '../../tensor/tensor.ts';
+import { noisedCondition } from './noised-condition.ts';
 import { type Conditioning, withConcat } from './conditioning.ts';
 import { diffusionLoss, type DiffusionLossConfig, type LossVariants } from '../objective/diffusion.ts';
 import { partModules } from '../../weights/part-prefixes.ts';
@@ -70,7 +71,7 @@ export function traceLatentDiffusionLoss(
     // A frozen encoder is in evaluation.
     const { builder } = p;
     builder.onDropout = config.cond_stage_trainable ? onDropout : undefined;
-    const condition = conditioning.trace(p, given);
+    const condition = noisedCondition(config, conditioning.trace(p, given), need(given, 't'));
     builder.onDropout = onDropout;
     const table = [config.timesteps];
     const x0 = need(given, 'x0');

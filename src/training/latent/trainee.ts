@@ -20,6 +20,7 @@ import type { ItemPlaces, TrainingItem } from '../data/sample.ts';
 import type { AverageConfig } from '../step/exponential-average.ts';
 import type { OpenAutoencoder } from '../../model/autoencoder.ts';
 import { type LatentDiffusionObjective, traceLatentDiffusionLoss } from './loss.ts';
+import { conditionNoise } from './noised-condition.ts';
 import { latentsOf } from './latents.ts';
 import { dropoutMasks } from '../objective/dropout-masks.ts';
 import type { OptimiserConfig } from '../step/optimiser.ts';
@@ -78,6 +79,8 @@ export class LatentDiffusionTraining implements Trainee<LatentDiffusionBatch> {
   readonly #step: TrainStep;
   readonly #trained: TrainedState;
   readonly #dropouts: readonly DropoutSite[];
+  /** Shape of the noise on the condition (`num_timesteps_cond`). */
+  readonly #conditionNoise: readonly number[] | undefined;
   #scaleFactor: number;
   #validation: Promise<Program> | undefined;
 
@@ -85,6 +88,8 @@ export class LatentDiffusionTraining implements Trainee<LatentDiffusionBatch> {
   constructor(options: LatentDiffusionTrainingOptions, step: TrainStep, dropouts: readonly DropoutSite[]) {
     this.#options = options;
     this.#dropouts = dropouts;
+    const noised = traceLatentDiffusionLoss(options.objective).inputs.find(({ name }) => name === conditionNoise);
+    this.#conditionNoise = noised?.value.shape.map(Number);
     this.#step = step;
     const { state, checkpointNames: names, averaged } = step;
     this.#trained = new TrainedState({ state, names, averaged, shards: [step.shards], kind: 'model or optimiser' });
@@ -129,6 +134,7 @@ export class LatentDiffusionTraining implements Trainee<LatentDiffusionBatch> {
       ...(await conditioning.prepare(items, generator, purpose)),
       ...(variants.noiseOffset ? { offset: generator.randn([b, c, 1, 1]) } : {}),
       ...(variants.inputPerturbation ? { perturbation: generator.randn(x0.shape) } : {}),
+      ...(this.#conditionNoise ? { [conditionNoise]: generator.randn(this.#conditionNoise) } : {}),
       ...(purpose === 'training' ? dropoutMasks(this.#dropouts, generator) : {}),
     };
     return { inputs, items };

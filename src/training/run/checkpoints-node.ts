@@ -20,6 +20,8 @@ import { removeHalfWritten, writeFileAtomic } from '../../files/write-file-node.
 export interface CheckpointOptions {
   /** Number of best checkpoints to keep. Default 3. */
   readonly keepBest?: number;
+  /** Keeps every checkpoint whose step is a multiple of it: `step-00010000.safetensors`. */
+  readonly keepEvery?: number | undefined;
   /** Whether low or high scores are better. Default `lowest`. */
   readonly better?: 'lowest' | 'highest';
 }
@@ -64,11 +66,13 @@ export interface Checkpoints {
   best(): Promise<readonly BestCheckpoint[]>;
 }
 
+const stepDigits = (step: number): string => String(step).padStart(8, '0');
+
 const lastName = 'last.safetensors';
 
 /** Opens a folder, creating it if needed, and removes partial files of a crash. */
 export async function openCheckpoints(folder: string, options: CheckpointOptions = {}): Promise<Checkpoints> {
-  const { keepBest = 3, better = 'lowest' } = options;
+  const { keepBest = 3, better = 'lowest', keepEvery } = options;
   await makeFolder(folder);
   await removeHalfWritten(folder);
 
@@ -84,15 +88,16 @@ export async function openCheckpoints(folder: string, options: CheckpointOptions
     const others = await best();
     const worst = others[keepBest - 1];
     if (worst && (better === 'lowest' ? score >= worst.score : score <= worst.score)) return;
+    await keepAs(`best-${stepDigits(step)}-${Number(score.toPrecision(6))}.safetensors`);
+    for (const { path } of (await best()).slice(keepBest)) await rm(path, { force: true });
+  };
+
+  const keepAs = async (name: string): Promise<void> => {
     // By way of a temporary name, because a copy, where links are not to be had, is not made at once.
     const temporary = join(folder, temporaryName());
     await rm(temporary, { force: true });
     await link(join(folder, lastName), temporary).catch(() => copyFile(join(folder, lastName), temporary));
-    await rename(
-      temporary,
-      join(folder, `best-${String(step).padStart(8, '0')}-${Number(score.toPrecision(6))}.safetensors`),
-    );
-    for (const { path } of (await best()).slice(keepBest)) await rm(path, { force: true });
+    await rename(temporary, join(folder, name));
   };
 
   return {
@@ -112,6 +117,10 @@ export async function openCheckpoints(folder: string, options: CheckpointOptions
           throw fileError(folder, cause);
         });
       }
+      if (keepEvery !== undefined && step % keepEvery === 0)
+        await keepAs(`step-${stepDigits(step)}.safetensors`).catch((cause: unknown) => {
+          throw fileError(folder, cause);
+        });
       return path;
     },
     async last() {
