@@ -32,6 +32,8 @@ export interface PixelObjective {
   readonly smallSide?: number;
   /** Classes of the items, where they need one. */
   readonly classes?: number;
+  /** Field of the items' metadata with the class. */
+  readonly classKey: string;
   /** False where pictures stay clean: the timestep is then 0. */
   readonly noised: boolean;
   /**
@@ -64,7 +66,7 @@ const tracer =
     );
 
 /** A UNet or an upsampler (`image_train.py`, `super_res_train.py`). */
-function diffusionObjective(flags: AdmFlags): PixelObjective {
+function diffusionObjective(flags: AdmFlags): Omit<PixelObjective, 'classKey'> {
   const network = admUNet(flags);
   const process = admProcess(flags);
   const side = flags.large_size ?? flags.image_size;
@@ -100,7 +102,7 @@ function diffusionObjective(flags: AdmFlags): PixelObjective {
 }
 
 /** A classifier of noisy pictures; it gets the step itself as its timestep, as there. */
-function classifierObjective(flags: AdmFlags, noised: boolean): PixelObjective {
+function classifierObjective(flags: AdmFlags, noised: boolean): Omit<PixelObjective, 'classKey'> {
   const network = admClassifier(flags);
   const process = admProcess(flags);
   return {
@@ -123,8 +125,10 @@ function classifierObjective(flags: AdmFlags, noised: boolean): PixelObjective {
   };
 }
 
-export const pixelObjective = ({ target, flags, noised }: PixelSettings): PixelObjective =>
-  target === 'classifier_train' ? classifierObjective(flags, noised) : diffusionObjective(flags);
+export const pixelObjective = ({ target, flags, noised, classKey }: PixelSettings): PixelObjective => ({
+  ...(target === 'classifier_train' ? classifierObjective(flags, noised) : diffusionObjective(flags)),
+  classKey,
+});
 
 /** The pictures of items and what the network takes beside them. Throws `invalid-argument` for cached latents and for items without a class. */
 export function pixelInputs(
@@ -138,7 +142,7 @@ export function pixelInputs(
       'A network over pixels is trained on pictures, and the data are latents.',
     );
   const x0 = imagesToTensor(images, 'compvis-inpaint-st');
-  const { side, smallSide, classes } = objective;
+  const { side, smallSide, classes, classKey } = objective;
   return {
     x0,
     ...(classes === undefined
@@ -146,7 +150,7 @@ export function pixelInputs(
       : {
           y: int64(
             [items.length],
-            items.map((item) => classOf(item, ['class_label', 'class', 'label'], classes)),
+            items.map((item) => classOf(item, [classKey, 'class_label', 'class', 'label'], classes)),
           ),
         }),
     ...(smallSide === undefined

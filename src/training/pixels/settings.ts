@@ -30,6 +30,7 @@ const optionsSchema = z.strictObject({
     .default('0.9999')
     .describe('decay rates of the averaged weights, by commas; the first one makes `model.safetensors`'),
   noised: z.boolean().default(true).describe('`classifier_train`: classify noisy pictures, else clean ones'),
+  class_key: z.string().default('class_label').describe("field of the pictures' metadata with the class"),
   flags: z.string().default('').describe('flags as the README writes them: `--image_size 64 --learn_sigma True …`'),
   ckpt_path: z.string().optional().describe('weights to start from, as `training.init`'),
 });
@@ -42,6 +43,8 @@ export interface PixelSettings {
   readonly annealOverRun: boolean;
   readonly emaRates: readonly number[];
   readonly noised: boolean;
+  /** Field of the metadata with the class. */
+  readonly classKey: string;
   readonly start: string | undefined;
 }
 
@@ -114,6 +117,7 @@ export function pixelSettings(target: PixelTarget, model: Mapping, what: string)
     annealOverRun: set.anneal_lr,
     emaRates: target === 'classifier_train' ? [] : ratesOf(set.ema_rate, what),
     noised: set.noised,
+    classKey: set.class_key,
     start: set.ckpt_path,
   };
 }
