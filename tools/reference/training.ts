@@ -2,7 +2,8 @@
 
 import { recipes } from '../../src/training/recipes.ts';
 import { filterSchema } from '../../src/training/filter-config.ts';
-import { loopSchema, splitSchema, trainingSchema } from '../../src/training/training-config.ts';
+import { loopSchema } from '../../src/training/loop-config.ts';
+import { splitSchema, trainingSchema } from '../../src/training/training-config.ts';
 import { type Block, code, table } from './block.ts';
 import { schemaTable } from './schema-table.ts';
 
