@@ -4,6 +4,8 @@
  *
  *     npm run load                                     20 callers, 200 jobs, 40 streams, 2 workers, one killed every 20 s
  *     npm run load -- --callers 200 --jobs 10000 --streams 1000 --workers 3 --kill-every 60
+ *
+ * What is not done `--seconds` (default 540) after the last job was accepted is counted as unfinished; lost is what the server does not know any more.
  */
 
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -22,7 +24,7 @@ const { values } = parseArgs({
     streams: text('40'),
     workers: text('2'),
     'kill-every': text('20'),
-    seconds: text('900'),
+    seconds: text('540'),
   },
 });
 const [callers, jobs, streams] = [Number(values.callers), Number(values.jobs), Number(values.streams)];
@@ -148,15 +150,19 @@ const probing = (async () => {
 
 const finished = new Map<string, Finished>();
 const failed = new Set<string>();
+/** Accepted jobs that the server has shown. */
+const known = new Set<string>();
+const until = elapsed() + 1000 * Number(values.seconds);
 const progress: { readonly at: number; readonly done: number }[] = [];
 /** Asks for every caller's finished jobs until none is open. */
-while (finished.size + failed.size < accepted.size && elapsed() < 1000 * Number(values.seconds)) {
+while (finished.size + failed.size < accepted.size && elapsed() < until) {
   for (const owner of names) {
     for (let before = ''; ; ) {
       const response = await call(owner, `/api/v1/jobs?limit=100${before === '' ? '' : `&before=${before}`}`);
       const page = (await response.json()) as { readonly jobs: readonly JobView[]; readonly next: string | null };
       for (const { id, state } of page.jobs) {
         const job = accepted.get(id);
+        if (job) known.add(id);
         if (!job || finished.has(id)) continue;
         if (state === 'done') finished.set(id, { ...job, at: elapsed() });
         else if (state === 'failed' || state === 'cancelled') failed.add(id);
@@ -166,7 +172,8 @@ while (finished.size + failed.size < accepted.size && elapsed() < 1000 * Number(
     }
   }
   progress.push({ at: elapsed() / 1000, done: finished.size });
-  await wait(250);
+  // Each look asks for the jobs of every caller.
+  await wait(Math.max(250, 10 * callers));
 }
 const loadSeconds = (elapsed() - loadBegun) / 1000;
 isOver = true;
@@ -194,7 +201,8 @@ const figures = {
   },
   peakMegabytes: Math.round(stack.memory() / 1e6),
   fairness: Number(jainsIndex(contestedWork([...finished.values()])).toFixed(4)),
-  lost: accepted.size - finished.size,
+  lost: accepted.size - known.size,
+  unfinished: accepted.size - finished.size - failed.size,
   failed: failed.size,
   madeTwice: [...results.values()].filter((count) => count > 1).length,
 };
@@ -215,4 +223,4 @@ writeFileSync(
   ),
 );
 stack.stop();
-process.exit(figures.lost + figures.madeTwice === 0 ? 0 : 1);
+process.exit(figures.lost + figures.failed + figures.unfinished + figures.madeTwice === 0 ? 0 : 1);
