@@ -17,7 +17,7 @@ import type {
   UNetConfig,
 } from '../config/network-config.ts';
 import { type Recommendation, recommendationOf } from '../config/recommended-settings.ts';
-import { parseYaml } from '../config/yaml.ts';
+import { lazyYaml } from '../config/lazy-yaml.ts';
 import { configError, isMapping, type Mapping } from '../config/validate.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { assembledConfig, assertPredictsLatents, type CheckpointKind, checkpointKind } from './assembled-config.ts';
@@ -91,7 +91,7 @@ export async function openCheckpoint(given: WeightSource, options: CheckpointOpt
   const file = putTogether(given, {});
   const coverage = emaCoverage(file);
   const source = options.ema ? withEmaWeights(file) : file;
-  const document = options.config ?? configOf(file);
+  const document = options.config ?? (await configOf(file));
   const opened = await (document === undefined ? withoutConfig(source) : withConfig(source, document, options)).catch(
     (error: unknown) => {
       throw whatItIs(file, error);
@@ -128,9 +128,9 @@ function whatItIs(file: WeightSource, error: unknown): unknown {
 /** The key of a file's metadata under which its configuration stands: LDM's YAML. One file is then enough, also by its address. */
 export const configKey = 'stable_diffusion_config';
 
-function configOf(file: WeightSource): unknown {
+async function configOf(file: WeightSource): Promise<unknown> {
   const text = file.metadata?.get(configKey);
-  return typeof text === 'string' ? parseYaml(text, `the configuration in ${file.label}`) : undefined;
+  return typeof text === 'string' ? lazyYaml(text, `the configuration in ${file.label}`) : undefined;
 }
 
 type Opened = Pick<Checkpoint, 'config' | 'parts' | 'layout' | 'assumed'>;

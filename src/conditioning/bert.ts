@@ -4,16 +4,16 @@ import type { BertEmbedderConfig } from '../config/network-config.ts';
 import { bertEmbedder } from '../models/bert-embedder.ts';
 import { need } from '../models/trace-network.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { createBertTokenizer } from '../tokenizer/bert-tokenizer.ts';
 import type { ConditionerKind } from './conditioner.ts';
 import { textConditioner } from './text.ts';
 
 export const bert: ConditionerKind<BertEmbedderConfig> = {
   takes: 'texts',
-  tokenizers: (config, { vocabulary }, part) =>
-    new Map(
-      vocabulary === undefined ? [] : [[part, createBertTokenizer({ vocab: vocabulary, length: config.max_seq_len })]],
-    ),
+  async tokenizers(config, { vocabulary }, part) {
+    if (vocabulary === undefined) return new Map();
+    const { createBertTokenizer } = await import('../tokenizer/bert-tokenizer.ts');
+    return new Map([[part, createBertTokenizer({ vocab: vocabulary, length: config.max_seq_len })]]);
+  },
   trace: (p, config, given) => ({ context: bertEmbedder(p, config, need(given, 'input_ids')) }),
   create: (_, part, context) =>
     textConditioner({

@@ -3,9 +3,7 @@
 import type { T5EncoderConfig } from '../config/network-config.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { int64, type Tensor } from '../tensor/tensor.ts';
-import { cleanCaption } from '../tokenizer/clean-caption.ts';
-import { createSentencePieceTokenizer, sentencePieceTokenizer } from '../tokenizer/sentencepiece/tokenizer.ts';
-import { readTokenizerJson } from '../tokenizer/sentencepiece/tokenizer-json.ts';
+import { lazyCleanCaption, lazySentencePieceTokenizer } from '../tokenizer/lazy-t5-text.ts';
 import type { ConditionerKind } from './conditioner.ts';
 import { textConditioner } from './text.ts';
 
@@ -22,11 +20,9 @@ function maskOf({ shape, data }: Tensor<'int64'>, endId: number): Tensor<'int64'
 
 export const t5: ConditionerKind<T5EncoderConfig> = {
   takes: 'texts',
-  tokenizers(config, { sentencePiece: { model, json } = {} }, part) {
-    if (!model && json === undefined) return new Map();
-    const tokenizer = model
-      ? createSentencePieceTokenizer(model)
-      : sentencePieceTokenizer(readTokenizerJson(json ?? ''));
+  async tokenizers(config, { sentencePiece: files = {} }, part) {
+    const tokenizer = await lazySentencePieceTokenizer(files);
+    if (!tokenizer) return new Map();
     if (tokenizer.vocabSize > config.vocab_size)
       throw new StableDiffusionError(
         'weights-mismatch',
@@ -40,7 +36,7 @@ export const t5: ConditionerKind<T5EncoderConfig> = {
       context,
       length: context.maxLength,
       perToken: true,
-      prepare: (text, { cleanCaption: isCleaned }) => cleanCaption(text, isCleaned),
+      prepare: (text, { cleanCaption: isCleaned }) => lazyCleanCaption(text, isCleaned),
       async encode(input_ids, { signal }) {
         const endId = context.tokenizers.get(part)?.endId ?? 1;
         const inputs = { input_ids, attention_mask: maskOf(input_ids, endId) };

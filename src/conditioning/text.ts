@@ -24,7 +24,7 @@ export interface TextConditionerOptions {
   readonly length: number;
   readonly perToken: boolean;
   /** What becomes of a text before it is tokenized. Default: nothing. */
-  readonly prepare?: (text: string, options: EncodeOptions) => string;
+  readonly prepare?: (text: string, options: EncodeOptions) => string | Promise<string>;
   /** Ids int64 [n, tokens] → the inputs. */
   readonly encode: (ids: Tensor<'int64'>, options: EncodeOptions) => Promise<NetworkInputs>;
 }
@@ -53,7 +53,8 @@ export function textConditioner(options: TextConditionerOptions): Conditioner {
         );
       if (!texts)
         throw new StableDiffusionError('invalid-argument', `${context.label} takes prompts, and none was given.`);
-      const rows = texts.map((prompt) => [...text.tokenizer.tokenize(prepare(prompt, settings), { length }).ids]);
+      const prepared = await Promise.all(texts.map((prompt) => prepare(prompt, settings)));
+      const rows = prepared.map((prompt) => [...text.tokenizer.tokenize(prompt, { length }).ids]);
       return encode(idTensor(rows), settings);
     },
     join: ([inputs = {}]) => inputs,

@@ -2,12 +2,16 @@
 
 import { StableDiffusionError } from '../errors.ts';
 import type { ByteSource } from '../files/byte-source.ts';
-import { openGguf } from './gguf.ts';
 import { openSafetensors } from './safetensors.ts';
-import { openTorchLegacy, openTorchZip } from './torch/file.ts';
 import { fromInt8 } from '../weights/int8-file.ts';
 import { withoutScales } from '../weights/scaled-float8.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
+
+/** Readers that a page loads only with the first file of their format. */
+const readers = {
+  gguf: () => import('./gguf.ts'),
+  torch: () => import('./torch/file.ts'),
+};
 
 /** First bytes of files that are not checkpoints, and their descriptions. */
 const strangers: readonly (readonly [string, string])[] = [
@@ -63,7 +67,7 @@ async function open(source: ByteSource): Promise<WeightSource> {
         label,
         'a zip archive, as torch.save writes, under the name of a .safetensors file. If you trust where it is from, call it .ckpt and open it again',
       );
-    return openTorchZip(source);
+    return (await readers.torch()).openTorchZip(source);
   }
   if (text.startsWith('PK\x05\x06')) throw notWeights(label, 'an empty zip archive');
   if (named || text.charAt(8) === '{') return openSafetensors(source);
@@ -74,8 +78,8 @@ async function open(source: ByteSource): Promise<WeightSource> {
       'file-unsupported',
     );
   if (head[0] === 0x80 || /^(?:[IL][0-9]+L?\n|\(?c[\w.]+\n[\w.]+\n|\([dlt]p?[0-9]*\n)/.test(text))
-    return openTorchLegacy(source);
-  if (text.startsWith('GGUF')) return openGguf(source);
+    return (await readers.torch()).openTorchLegacy(source);
+  if (text.startsWith('GGUF')) return (await readers.gguf()).openGguf(source);
   for (const [signature, what] of strangers) {
     if (text.startsWith(signature)) throw notWeights(label, what, 'file-unsupported');
   }

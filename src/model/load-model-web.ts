@@ -1,6 +1,6 @@
 /** Loads a model in a browser: a file that a person chose, or a URL that is read by range. Only what is needed is read, when it is. */
 
-import { parseYaml } from '../config/yaml.ts';
+import { lazyYaml } from '../config/lazy-yaml.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { PrecisionName } from '../engine/precision.ts';
 import { createWebEngine } from '../engine/web.ts';
@@ -88,7 +88,7 @@ export async function loadModel(file: ModelFile, options: LoadModelOptions = {})
   let checkpoint: Checkpoint;
   try {
     const text = config ?? (await configBeside(file, source, options));
-    const document = text === undefined ? undefined : parseYaml(text, `the configuration of ${source.label}`);
+    const document = text === undefined ? undefined : await lazyYaml(text, `the configuration of ${source.label}`);
     checkpoint = await openCheckpoint(source, { config: document, ema });
   } catch (error) {
     await source.close();

@@ -3,9 +3,7 @@
 import type { TaskOptions } from '../generation/inputs.ts';
 import { splitOptions } from '../generation/split-options.ts';
 import type { Model } from '../model/model.ts';
-import { runCascade } from './cascade.ts';
 import type { Pipeline } from './events.ts';
-import { runOutpaint } from './outpainting/run.ts';
 import { runStage } from './run-stage.ts';
 import type { Start } from './start.ts';
 
@@ -15,7 +13,11 @@ import type { Start } from './start.ts';
  */
 export async function* generate(model: Model, options: TaskOptions, start?: Start): Pipeline {
   const split = splitOptions(options, model.checkpoint.recommendation?.settings);
-  if ('outpaint' in split.request && split.request.outpaint) yield* runOutpaint(model, split);
-  else if (split.request.enlarge) yield* runCascade(model, split);
-  else yield* runStage(model, split, start);
+  if ('outpaint' in split.request && split.request.outpaint) {
+    const { runOutpaint } = await import('./outpainting/run.ts');
+    yield* runOutpaint(model, split);
+  } else if (split.request.enlarge) {
+    const { runCascade } = await import('./cascade.ts');
+    yield* runCascade(model, split);
+  } else yield* runStage(model, split, start);
 }
