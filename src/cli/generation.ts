@@ -146,9 +146,13 @@ export async function runGeneration(context: CliContext, run: Run): Promise<numb
 }
 
 /** In A1111's syntax: the prompts without their extra networks, and the LoRAs of the options and of the prompts. */
-async function takeLoras(
+export async function takeLoras(
   given: Prompts,
-  { promptSyntax, loras: named, loraFolder }: ModelValues & GenerationValues,
+  {
+    promptSyntax,
+    loras: named,
+    loraFolder,
+  }: Pick<ModelValues, 'loras' | 'loraFolder'> & Pick<GenerationValues, 'promptSyntax'>,
   { err }: CliContext,
 ): Promise<{ readonly prompts: Prompts; readonly loras: ModelValues['loras'] }> {
   if (promptSyntax !== 'a1111' || !given.lines.some((line) => line.includes('<')))

@@ -93,6 +93,8 @@ test('cells are requests, row by row', () => {
   ]);
   assert.deepEqual([columns, rows], [['Steps: 5', 'Steps: 10'], ['Size: 64x96']]);
   assert.throws(() => plotCells({ task: 'txt2img' }, { label: 'VAE', values: 'x' }, undefined), isInvalid);
+  const denoising = { label: 'Denoising', values: '0.5' };
+  assert.throws(() => plotCells({ task: 'txt2img' }, denoising, undefined), /needs an initial image/);
 });
 
 test("lines are split as Python's shlex splits them", () => {

@@ -1,12 +1,13 @@
 /** `sd plot`: a grid of pictures whose settings change along its columns and rows (A1111's X/Y/Z plot and prompt matrix). */
 
 import { defineCommand } from '../command.ts';
-import { modelOptions } from '../generation-options.ts';
-import { loadNamedModel } from '../generation.ts';
+import { classifierOption, modelOptions, refinerOption } from '../generation-options.ts';
+import { loadNamedModel, takeLoras } from '../generation.ts';
 import { flag, type Option, text, UsageError } from '../options.ts';
 import { createProgress } from '../progress.ts';
 import { readPrompts } from '../prompts.ts';
 import { requestFlags, requestValues, strengthFlags } from '../request-flags.ts';
+import { openRunModels, type RunModels } from '../run-models.ts';
 import type { TaskOptions } from '../../generation/inputs.ts';
 import type { PlotAxis } from '../../generation/plot/cells.ts';
 import type { Legend } from '../../image/grid-legend.ts';
@@ -31,6 +32,8 @@ const options = {
   matrix: flag(['--matrix'], 'a picture for every combination of the parts of the prompt after its first |'),
   init: text(['--init-img', '-i', '--image'], 'FILE', 'initial image, for image to image'),
   prompt: text(['--prompt'], 'TEXT', 'the prompt, if it is not given as words'),
+  ...refinerOption,
+  ...classifierOption,
   ...strengthFlags,
   ...requestFlags,
   output: text(['--output', '-o'], 'FILE', 'file for the grid (default: outputs/plot.png)'),
@@ -56,18 +59,20 @@ export const plot = defineCommand({
   async run(context, words, values) {
     if (values.matrix === (values.x !== undefined || values.y !== undefined))
       throw new UsageError('Give --x or --y (or both), or --matrix.');
+    checkRefiner(values);
     const { matrixCells, plotCells } = await import('../../generation/plot/cells.ts');
     const { matrixLegend } = await import('../../image/grid-legend.ts');
     const { checkFree } = await import('../../files/write-file-node.ts');
     const { openImage, saveImage } = await import('../../pipelines/image-files-node.ts');
     const output = values.output ?? 'outputs/plot.png';
     await checkFree(output, values.force);
-    const { lines } = await readPrompts({ prompt: values.prompt, fromFile: undefined }, words, context);
+    const read = await readPrompts({ prompt: values.prompt, fromFile: undefined }, words, context);
+    const { prompts, loras } = await takeLoras(read, values, context);
     const image = values.init === undefined ? undefined : await openImage(values.init);
     const base = {
       ...requestValues(options, values),
       task: image ? 'img2img' : 'txt2img',
-      prompt: lines[0] ?? '',
+      prompt: prompts.lines[0] ?? '',
       image,
       signal: context.signal,
     } as TaskOptions;
@@ -80,20 +85,29 @@ export const plot = defineCommand({
         }))(plotCells(base, values.x, values.y));
     const { splitOptions } = await import('../../generation/split-options.ts');
     for (const cell of cells) splitOptions(cell);
+    const files =
+      values.outdir === undefined ? [] : cells.map((_, i) => `${values.outdir}/${String(i).padStart(5, '0')}.png`);
+    for (const file of files) await checkFree(file, values.force);
     const progress = createProgress(context.err, context.now, values.quiet || values.json);
     progress.stage('loading');
-    const model = await loadNamedModel(context, values);
+    const model = await loadNamedModel(context, { ...values, loras });
+    let others: RunModels | undefined;
     try {
+      others = await openRunModels(context, values, model, values);
+      const second = {
+        ...(others.refiner ? { refiner: others.refiner } : {}),
+        ...(others.classifier ? { classifier: others.classifier } : {}),
+      };
       const { pictures } = await import('../../pipelines/pictures.ts');
       const { generate } = await import('../../pipelines/generate.ts');
       const made: Image<3>[] = [];
       for (const [i, cell] of cells.entries()) {
         progress.stage(`picture ${i + 1} of ${cells.length}`);
-        const [first] = await pictures(generate(model, cell));
+        const [first] = await pictures(generate(model, { ...cell, ...second } as TaskOptions));
         if (!first) continue;
         made.push(first.image);
-        if (values.outdir !== undefined)
-          await saveImage(`${values.outdir}/${String(i).padStart(5, '0')}.png`, first, { replace: values.force });
+        const file = files[i];
+        if (file !== undefined) await saveImage(file, first, { replace: values.force });
       }
       await saveGrid(output, made, legend, values);
       if (values.json) context.out.write(`${JSON.stringify({ file: output, pictures: made.length })}\n`);
@@ -101,10 +115,29 @@ export const plot = defineCommand({
       return 0;
     } finally {
       progress.clear();
+      await others?.[Symbol.asyncDispose]();
       await model.dispose();
     }
   },
 });
+
+/** Refuses settings of a refiner without one. */
+function checkRefiner(values: {
+  readonly refiner: string | undefined;
+  readonly refinerSwitchAt: number | undefined;
+  readonly x: PlotAxis | undefined;
+  readonly y: PlotAxis | undefined;
+}): void {
+  if (values.refiner !== undefined) return;
+  if (values.refinerSwitchAt !== undefined)
+    throw new UsageError('--switch-at needs a refiner. Give one with --refiner.');
+  for (const [name, axis] of [
+    ['--x', values.x],
+    ['--y', values.y],
+  ] as const)
+    if (axis?.label.toLowerCase() === 'refiner switch at')
+      throw new UsageError(`${name}: the axis Refiner switch at needs a refiner. Give one with --refiner.`);
+}
 
 async function saveGrid(
   output: string,

@@ -34,11 +34,13 @@ function chosenAxis(given: PlotAxis | undefined, task: 'txt2img' | 'img2img'): C
   const known = axesOf(task);
   const name = (given?.label ?? 'Nothing').toLowerCase();
   const axis = known.find(({ label }) => label.toLowerCase() === name);
-  const usable = known.filter(({ request }) => request !== undefined).map(({ label }) => label);
+  const isUsable = ({ request }: Axis): boolean =>
+    request !== undefined && !(request === 'strength' && task === 'txt2img');
+  const usable = known.filter(isUsable).map(({ label }) => label);
   if (!axis) refuse(`There is no axis ${given?.label}. The axes are ${usable.join(', ')}.`);
   if (axis.label === 'Nothing') return { axis, values: [0] };
-  if (axis.request === undefined)
-    refuse(`The axis ${axis.label} is not supported here. The axes are ${usable.join(', ')}.`);
+  if (axis.request === 'strength' && task === 'txt2img') refuse('The axis Denoising needs an initial image.');
+  if (!isUsable(axis)) refuse(`The axis ${axis.label} is not supported here. The axes are ${usable.join(', ')}.`);
   const values = axisValues(csvCells(given?.values ?? ''), axis.kind);
   if (values.length === 0) refuse(`The axis ${axis.label} needs values.`);
   return { axis, values };

@@ -1,0 +1,44 @@
+/** `sd plot`: the grid, its single pictures, and what is refused before the model is loaded. */
+
+import assert from 'node:assert/strict';
+import { existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { openImage } from '../../src/pipelines/image-files-node.ts';
+import { fast, tiny } from './cli-files.ts';
+import { sd, temporaryFolder } from './run-cli.ts';
+
+const small = ['plot', 'red apple', '--steps', '1', ...fast, '--no-legend'];
+
+test('a plot with a refiner writes the grid and each picture', async (context) => {
+  const folder = temporaryFolder(context);
+  const output = join(folder, 'grid.png');
+  const axis = ['--refiner', tiny, '--x', 'Refiner switch at=0.2,0.9'];
+  const { code, out, err } = await sd([...small, ...axis, '--outdir', folder, '-o', output, '--json']);
+  assert.equal(code, 0, err);
+  assert.deepEqual(JSON.parse(out), { file: output, pictures: 2 });
+  for (const name of ['00000.png', '00001.png']) assert.ok(existsSync(join(folder, name)), name);
+  const { width, height } = await openImage(output);
+  assert.deepEqual([width, height], [128, 64]);
+});
+
+test('settings of a refiner need one', async () => {
+  for (const words of [
+    ['--x', 'Refiner switch at=0.5'],
+    ['--x', 'Steps=1', '--switch-at', '0.5'],
+  ]) {
+    const { code, err } = await sd([...small, ...words]);
+    assert.equal(code, 2);
+    assert.match(err, /needs a refiner\. Give one with --refiner/);
+  }
+});
+
+test('a picture that exists is not replaced', async (context) => {
+  const folder = temporaryFolder(context);
+  writeFileSync(join(folder, '00001.png'), 'mine');
+  const words = ['--x', 'Steps=1,2', '--outdir', folder, '-o', join(folder, 'grid.png')];
+  const { code, err } = await sd([...small, ...words]);
+  assert.equal(code, 2);
+  assert.match(err, /00001\.png/);
+  assert.ok(!existsSync(join(folder, '00000.png')), 'it is refused before the first picture');
+});
