@@ -2,7 +2,13 @@
 
 import { singleCondition } from './conditioner-parts.ts';
 import type { LatentDiffusionConfig } from './latent-diffusion-config.ts';
-import type { FirstStageConfig, NetworkConfig } from './network-config.ts';
+import {
+  type ClipTextConfig,
+  clipTextConfigSchema,
+  type FirstStageConfig,
+  type NetworkConfig,
+} from './network-config.ts';
+import { openClipArch, pretrainedText } from './pretrained-text.ts';
 import { configError } from './validate.ts';
 
 type Section = { readonly target: string; readonly params?: Readonly<Record<string, unknown>> };
@@ -85,8 +91,10 @@ function firstStage(config: FirstStageConfig): Section {
 
 function condition(config: NetworkConfig, version: string | null, maxLength: number): Section {
   if (config.kind !== 'clip_text') return network(config);
+  // OpenCLIP's towers pad with 0 and have the exact GELU; OpenAI's do neither.
+  if (config.pad_token_id === 0 && config.hidden_act === 'gelu') return openClip(config, maxLength);
   if (config.layers_skipped > 0 || !config.output_norm || config.pooled_output)
-    throw configError('Writing a configuration is not supported for models with an OpenCLIP text encoder (SD 2.x).');
+    throw configError("Writing a configuration is not supported for models with a part of CLIP's text encoder.");
   const {
     kind: _,
     with_projection: _projected,
@@ -100,5 +108,36 @@ function condition(config: NetworkConfig, version: string | null, maxLength: num
   return {
     target: 'ldm.modules.encoders.modules.FrozenCLIPEmbedder',
     params: { ...named, max_length: maxLength, ...params },
+  };
+}
+
+/** Stable Diffusion 2's text encoder. `arch` says the sizes; those that differ from it are written too. */
+function openClip(config: ClipTextConfig, maxLength: number): Section {
+  const { layers_skipped: skipped, output_norm, pooled_output } = config;
+  if (skipped > 1 || !output_norm || pooled_output)
+    throw configError("Writing a configuration is not supported for models with this part of OpenCLIP's text encoder.");
+  const arch = openClipArch(config.hidden_size);
+  const named = [
+    'kind',
+    'layers_skipped',
+    'output_norm',
+    'pooled_output',
+    'with_projection',
+    'hidden_act',
+    'pad_token_id',
+  ];
+  const published = clipTextConfigSchema.parse({ kind: 'clip_text', ...pretrainedText(arch) });
+  const own = Object.entries(config).filter(
+    ([name, value]) => !named.includes(name) && value !== published[name as keyof ClipTextConfig],
+  );
+  return {
+    target: 'ldm.modules.encoders.modules.FrozenOpenCLIPEmbedder',
+    params: {
+      arch,
+      freeze: true,
+      layer: skipped === 1 ? 'penultimate' : 'last',
+      max_length: maxLength,
+      ...Object.fromEntries(own),
+    },
   };
 }

@@ -74,6 +74,11 @@ export function pretrainedText(version: string): Readonly<Record<string, unknown
   return transformersText.get(version);
 }
 
+/** The name of OpenCLIP's tower of that width; for another width that of Stable Diffusion 2. */
+export function openClipArch(width: number): string {
+  return openClipText.find(([, { hidden_size }]) => hidden_size === width)?.[0] ?? 'ViT-H-14';
+}
+
 const text = { context_length: 77, vocab_size: 49408, transformer_layers: 12 } as const;
 
 const openAi: ReadonlyMap<string, Omit<OpenAiClipConfig, 'kind'>> = new Map([

@@ -24,6 +24,12 @@ import type { WeightSource } from '../../src/weights/weight-source.ts';
 import { numberedSource, readAll, shapedSource, shapesOf } from '../checkpoints/shaped-source.ts';
 import { reference } from '../reference.ts';
 import { pick, readTensors } from '../tensors.ts';
+import { yamlOf } from '../../src/cli/convert-files.ts';
+import { openCheckpointAt } from '../../src/checkpoints/open-checkpoint-node.ts';
+import { parseYaml } from '../../src/config/yaml.ts';
+import { writeNewFile } from '../../src/files/write-file-node.ts';
+import { writeSafetensors } from '../../src/formats/safetensors-write.ts';
+import { randomCheckpoint } from '../model/random-model.ts';
 import { pocket } from '../cli/cli-files.ts';
 import { sd, temporaryFolder } from '../cli/run-cli.ts';
 import { canonicalWeights } from '../../src/checkpoints/canonical.ts';
@@ -129,6 +135,59 @@ for (const [name, source] of Object.entries(models)) {
     assert.deepEqual(named(putTogether(whole, {})), plain);
   });
 }
+
+for (const [name, list, spread] of [
+  ['v2 with v-prediction', 'full-sd21', 0.2],
+  ['v2 with eps', 'full-sd21', 0.02],
+  ['v2 inpainting', 'full-sd2-inpainting', 0],
+] as const)
+  test(`${name}: the YAML of a single file says what its names and shapes do not`, async () => {
+    const weights = keySource(reference(`families/keys/${list}.keys.json`), spread);
+    const { config } = await openCheckpoint(weights);
+    const yaml = yamlOf(config);
+    assert.ok(yaml);
+    assert.match(yaml, /FrozenOpenCLIPEmbedder\n +params:\n +arch: ViT-H-14\n +freeze: true\n +layer: penultimate\n/);
+    assert.doesNotMatch(yaml, /hidden_size/, "the original's class takes no sizes");
+    // The same weights without the spread that tells v from eps.
+    const plain = keySource(reference(`families/keys/${list}.keys.json`), 0.02);
+    const again = await openCheckpoint(plain, { config: parseYaml(yaml, 'v2.yaml') });
+    assert.deepEqual(again.config, { ...config, cond_stage_version: again.config.cond_stage_version });
+  });
+
+test('sd convert writes a small v2 model with its YAML, and v-prediction is kept', async (context) => {
+  const folder = temporaryFolder(context);
+  const text = clipTextConfigSchema.parse({
+    kind: 'clip_text',
+    hidden_size: 64,
+    intermediate_size: 128,
+    num_hidden_layers: 3,
+    num_attention_heads: 1,
+    hidden_act: 'gelu',
+    pad_token_id: 0,
+    bos_token_id: 49406,
+    eos_token_id: 49407,
+    layers_skipped: 1,
+  });
+  const unet = { use_linear_in_transformer: true, num_head_channels: 16, num_heads: -1, legacy: false };
+  const checkpoint = randomCheckpoint(text, 64, { unet, config: { parameterization: 'v' } });
+  const source = compVisWeights(checkpoint);
+  const chunks = writeSafetensors(source.entries.values(), ({ name }) => source.read(name));
+  await writeNewFile(join(folder, 'v2.safetensors'), chunks);
+  await writeNewFile(join(folder, 'v2.yaml'), [new TextEncoder().encode(yamlOf(checkpoint.config))]);
+  for (const [from, to] of [
+    ['v2.safetensors', 'folder'],
+    ['folder', 'again.safetensors'],
+  ] as const) {
+    const made = await sd(['convert', join(folder, from), join(folder, to)]);
+    assert.equal(made.code, 0, made.err);
+  }
+  const yaml = readFileSync(join(folder, 'again.yaml'), 'utf8');
+  assert.match(yaml, /parameterization: v\n/);
+  assert.match(yaml, /FrozenOpenCLIPEmbedder/);
+  const again = await openCheckpointAt(join(folder, 'again.safetensors'));
+  assert.equal(again.config.parameterization, 'v');
+  await again.close();
+});
 
 test("OpenCLIP's names hold the same numbers: read back, every tensor is equal", async () => {
   const config = clipTextConfigSchema.parse({
