@@ -123,21 +123,15 @@ function checkFamily(source: WeightSource, config: ControlConfig, { label, confi
     compare('attention_resolutions', levelsOf(config.unet), levelsOf(unet));
   } else if (config.kind === 't2i_adapter') {
     refuseAdapter(source, config, { label, config: unet });
-    compare(
-      'list of channels',
-      config.channels,
-      unet.channel_mult.map((mult) => mult * unet.model_channels),
-    );
+    const widths = unet.channel_mult.map((mult) => mult * unet.model_channels);
+    const wanted = config.adapter_type === 'full_xl' ? [...widths, ...widths.slice(-1)] : widths;
+    compare('list of channels', config.channels, wanted);
   }
 }
 
 /** SDXL's adapters take squares of 16 pixels, those of Stable Diffusion 1 squares of 8, and serve Stable Diffusion 2 as well. */
-function refuseAdapter(
-  source: WeightSource,
-  { in_channels: channels }: T2IAdapterConfig,
-  { label, config }: Named,
-): void {
-  const [family, own] = [modelFamily(channels === 12 ? 'sdxl' : 'sd1'), familyOfContext(config.context_dim)];
+function refuseAdapter(source: WeightSource, { adapter_type }: T2IAdapterConfig, { label, config }: Named): void {
+  const [family, own] = [modelFamily(adapter_type === 'full_xl' ? 'sdxl' : 'sd1'), familyOfContext(config.context_dim)];
   if (own && family.id === 'sdxl' ? own?.id !== 'sdxl' : own?.id.startsWith('sdxl'))
     throw otherFamily({ file: source.label, what: 'a T2I-Adapter', family, model: { label, family: own } });
 }

@@ -32,21 +32,26 @@ export function controlNetFromDiffusers(json: Mapping, what: string): ControlNet
 /** diffusers counts one channel fewer for light adapters: the last level has the width of the one before it. */
 export function t2iAdapterFromDiffusers(json: Mapping, what: string): T2IAdapterConfig {
   const type = json['adapter_type'] ?? 'full_adapter';
-  if (type !== 'full_adapter' && type !== 'light_adapter')
+  const ownType = new Map<unknown, T2IAdapterConfig['adapter_type']>([
+    ['full_adapter', 'full'],
+    ['full_adapter_xl', 'full_xl'],
+    ['light_adapter', 'light'],
+  ]).get(type);
+  if (!ownType)
     throw configError(
-      `${what}: an adapter of the type ${JSON.stringify(type)} is not supported; full_adapter and light_adapter are.`,
+      `${what}: an adapter of the type ${JSON.stringify(type)} is not supported; full_adapter, full_adapter_xl and light_adapter are.`,
     );
-  const isLight = type === 'light_adapter';
+  const isLight = ownType === 'light';
   const channels = listOf(json, 'channels', 'number', what);
   return validated(
     t2iAdapterConfigSchema,
     {
       kind: 't2i_adapter',
-      adapter_type: isLight ? 'light' : 'full',
+      adapter_type: ownType,
       in_channels: json['in_channels'] ?? 3,
       channels: isLight ? [...channels, channels.at(-1)] : channels,
       num_res_blocks: json['num_res_blocks'] ?? 2,
-      downscale_factor: json['downscale_factor'] ?? 8,
+      downscale_factor: json['downscale_factor'] ?? (ownType === 'full_xl' ? 16 : 8),
     },
     what,
   );

@@ -213,13 +213,13 @@ export const controlNetConfigSchema = z
   .readonly();
 export type ControlNetConfig = z.output<typeof controlNetConfigSchema>;
 
-/** TencentARC's `Adapter` and `Adapter_light` (diffusers `T2IAdapter`, `full_adapter` and `light_adapter`). */
+/** TencentARC's `Adapter` and `Adapter_light` (diffusers `T2IAdapter`: `full_adapter`, SDXL's `full_adapter_xl`, `light_adapter`). */
 export const t2iAdapterConfigSchema = z
   .strictObject({
     kind: z.literal('t2i_adapter'),
-    adapter_type: z.enum(['full', 'light']).default('full'),
+    adapter_type: z.enum(['full', 'full_xl', 'light']).default('full'),
     in_channels: size.default(3),
-    /** Channels of each level of the UNet. */
+    /** Channels of each level of the UNet; of `full_xl`, then those of the middle block. */
     channels: sizes.default([320, 640, 1280, 1280]),
     num_res_blocks: blocks.default(2),
     downscale_factor: size.default(8),

@@ -12,7 +12,7 @@ import type { ControlMode } from '../diffusion/control/layer-weights.ts';
 import { type GroundedObjects, groundingUnit } from '../diffusion/control/grounding-unit.ts';
 import { styleUnit } from '../diffusion/control/style-unit.ts';
 import { StableDiffusionError } from '../errors.ts';
-import { adapter } from '../extensions/adapter.ts';
+import { adapterExtension } from '../extensions/adapter.ts';
 import { control } from '../extensions/control.ts';
 import { grounding } from '../extensions/grounding.ts';
 import { imagePrompts } from '../extensions/image-prompt.ts';
@@ -154,12 +154,16 @@ export async function planControls(
       }
     }
   }
+  // Adapters of one UNet enter it at the same places.
+  const adapters = given
+    .flatMap(({ control: { config } }) => (config.kind === 't2i_adapter' ? [adapterExtension(config)] : []))
+    .slice(0, 1);
   return {
     units,
     additions: {
       extensions: [
         ...(kinds.has('controlnet') ? [control] : []),
-        ...(kinds.has('t2i_adapter') ? [adapter] : []),
+        ...adapters,
         ...(attention.length > 0 ? [imagePrompts(attention.length)] : []),
         ...(kinds.has('gligen') ? [grounding] : []),
       ],

@@ -30,11 +30,17 @@ function block(p: Params, x: Sym, width: number, halve: boolean): Sym {
   });
 }
 
-/** The features of every level, from the unshuffled pixels. */
-function fullLevels(p: Params, { channels, num_res_blocks: count }: T2IAdapterConfig, pixels: Sym): Sym[] {
+/** The features of every level, from the unshuffled pixels. SDXL's adapter (`FullAdapterXL`) halves once, before the third. */
+function fullLevels(
+  p: Params,
+  { adapter_type, channels, num_res_blocks: count }: T2IAdapterConfig,
+  pixels: Sym,
+): Sym[] {
+  const isHalved = (level: number): boolean => (adapter_type === 'full_xl' ? level === 2 : level > 0);
   let h = convLayer(p.at('conv_in'), pixels, channels[0] ?? 1, { kernel: 3 });
   return channels.map((features, level) => {
-    for (let i = 0; i < count; i++) h = block(p.at('body').at(level * count + i), h, features, level > 0 && i === 0);
+    for (let i = 0; i < count; i++)
+      h = block(p.at('body').at(level * count + i), h, features, i === 0 && isHalved(level));
     return h;
   });
 }
@@ -64,7 +70,10 @@ function lightLevels(p: Params, { channels, num_res_blocks: count }: T2IAdapterC
   });
 }
 
-/** The features of every level of the UNet, from a picture [b, in_channels, factor h, factor w] in [0, 1]; height and width are the latent's. */
+/**
+ * The features of every level of the UNet, from a picture [b, in_channels, factor h, factor w] in [0, 1]. Height and width are those of the
+ * first features: the latent's, or half of them for SDXL's adapter.
+ */
 export function t2iAdapter(
   p: Params,
   config: T2IAdapterConfig,
@@ -78,7 +87,7 @@ export function t2iAdapter(
 /** picture [batch, in_channels, height, width] in [0, 1] → adapter.0 …, one for each level of the UNet. */
 export function traceT2IAdapter(config: T2IAdapterConfig, options?: NetworkTraceOptions): Graph {
   const { channels, downscale_factor: factor } = config;
-  const levels = 2 ** (channels.length - 1);
+  const levels = config.adapter_type === 'full_xl' ? 2 : 2 ** (channels.length - 1);
   const [height, width] = [multiplyDims(levels, dim('height')), multiplyDims(levels, dim('width'))];
   const shape = [dim('batch'), config.in_channels, multiplyDims(factor, height), multiplyDims(factor, width)];
   return traceNetwork(

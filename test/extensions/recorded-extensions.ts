@@ -12,7 +12,7 @@ import { parseYaml } from '../../src/config/yaml.ts';
 import type { Engine } from '../../src/engine/engine.ts';
 import { controlNetUnit } from '../../src/diffusion/control/control-net-unit.ts';
 import type { ControlMode } from '../../src/diffusion/control/layer-weights.ts';
-import { adapter } from '../../src/extensions/adapter.ts';
+import { adapterExtension } from '../../src/extensions/adapter.ts';
 import { control } from '../../src/extensions/control.ts';
 import type { Extension } from '../../src/extensions/extension.ts';
 import { imagePrompts } from '../../src/extensions/image-prompt.ts';
@@ -104,7 +104,10 @@ async function adapterOutputs(recorded: Case): Promise<Outputs> {
   const weaker = Object.fromEntries(
     Object.entries(features).map(([name, value]) => [name, scale(expectDType(value, 'float32'), Math.fround(0.6))]),
   );
-  const found = await withExtension(recorded, adapter, { unet_out: features, 'unet_out.scaled': weaker });
+  const found = await withExtension(recorded, adapterExtension({ adapter_type: 'full' } as const), {
+    unet_out: features,
+    'unet_out.scaled': weaker,
+  });
   for (const [name, value] of Object.entries(features)) found.set(name.replace('adapter.', 'feature.'), value);
   return found;
 }

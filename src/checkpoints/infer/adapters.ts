@@ -69,11 +69,16 @@ export function isLightT2IAdapter(entries: Entries): boolean {
   return entries.has('body.0.in_conv.weight') && entries.has('body.0.out_conv.weight');
 }
 
-/** Two blocks a level in TencentARC's names, and squares of 8 pixels, as every published one: neither leaves a trace in the shapes. */
+/**
+ * Two blocks a level in TencentARC's names, and squares of 8 pixels, as every published one: neither leaves a trace in the shapes. SDXL's
+ * have squares of 16, so 256 inputs (one channel) or 768 (three), by which ComfyUI knows them too (`load_t2i_adapter`).
+ */
 export function inferT2IAdapter(entries: Entries): Inferred<T2IAdapterConfig> {
   const what = adapterName;
   const isDiffusers = entries.has('body.0.resnets.0.block1.weight');
   const [, inputs = 0] = shapeOf(entries, 'conv_in.weight', 4, what);
+  const isXl = inputs === 256 || inputs === 768;
+  const factor = isXl ? 16 : 8;
   const count = countOf(entries, 'body.', what);
   const blocks = isDiffusers ? countOf(entries, 'body.0.resnets.', what) : 2;
   const firstOf = (level: number): string => (isDiffusers ? `body.${level}.resnets.0` : `body.${2 * level}`);
@@ -82,10 +87,17 @@ export function inferT2IAdapter(entries: Entries): Inferred<T2IAdapterConfig> {
   );
   const config = inferred(
     t2iAdapterConfigSchema,
-    { kind: 't2i_adapter', in_channels: inputs / 64, channels, num_res_blocks: blocks },
+    {
+      kind: 't2i_adapter',
+      adapter_type: isXl ? 'full_xl' : 'full',
+      in_channels: inputs / factor ** 2,
+      channels,
+      num_res_blocks: blocks,
+      downscale_factor: factor,
+    },
     what,
   );
-  return { config, assumed: [...(isDiffusers ? [] : ['num_res_blocks 2']), 'downscale_factor 8'] };
+  return { config, assumed: [...(isDiffusers ? [] : ['num_res_blocks 2']), `downscale_factor ${factor}`] };
 }
 
 export function inferLightT2IAdapter(entries: Entries): Inferred<T2IAdapterConfig> {

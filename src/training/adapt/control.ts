@@ -86,6 +86,11 @@ function startOf(
       'weights-mismatch',
       `${start.label} cannot be trained further here: it is a ${config.kind}, and a ${kind} was asked for.`,
     );
+  if (config.kind === 't2i_adapter' && config.adapter_type === 'full_xl')
+    throw new StableDiffusionError(
+      'invalid-argument',
+      `${start.label} is a T2I-Adapter for SDXL, which cannot be trained here: train a ControlNet, or an adapter of Stable Diffusion 1.`,
+    );
   return { config: config as TrainedControlConfig, start: weights };
 }
 

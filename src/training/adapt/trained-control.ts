@@ -8,6 +8,7 @@ import { StableDiffusionError } from '../../errors.ts';
 import { dim, multiplyDims } from '../../graph/dim.ts';
 import { add } from '../../graph/functions.ts';
 import type { InputSpec, Params, Sym } from '../../graph/trace.ts';
+import { pixelsPerLatent } from '../../extensions/adapter.ts';
 import { controlNet } from '../../models/control-net.ts';
 import { networkParameters } from '../../models/index.ts';
 import { t2iAdapter } from '../../models/t2i-adapter.ts';
@@ -27,7 +28,7 @@ export function controlPrefixes({ kind }: TrainedControlConfig): { readonly grap
 
 /** Pixels of the map along one element of the latent. */
 export function hintUnit(config: TrainedControlConfig): number {
-  return config.kind === 'controlnet' ? 2 ** ((config.hint_widths.length - 1) / 2) : config.downscale_factor;
+  return config.kind === 'controlnet' ? 2 ** ((config.hint_widths.length - 1) / 2) : pixelsPerLatent(config);
 }
 
 /** Channels of the map. */

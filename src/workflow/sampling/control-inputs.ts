@@ -11,7 +11,7 @@ import type { ControlUnit } from '../../diffusion/control/control-unit.ts';
 import { isBetweenLevels } from '../../diffusion/control/control-window.ts';
 import type { DenoiserInputs } from '../../diffusion/guidance.ts';
 import { StableDiffusionError } from '../../errors.ts';
-import { adapter } from '../../extensions/adapter.ts';
+import { adapterExtension, pixelsPerLatent } from '../../extensions/adapter.ts';
 import { control as controlNet } from '../../extensions/control.ts';
 import { extensionInputs } from '../../extensions/extension.ts';
 import type { NamedNetwork } from '../../model/network-set.ts';
@@ -133,8 +133,9 @@ async function adapterOf(
   { area, inputs }: EntryTask,
 ): Promise<ControlUnit> {
   const { controls, networks, signal } = options;
-  const { downscale_factor: factor, channels, in_channels } = config;
-  assertFits(control.label, 2 ** (channels.length - 1), area);
+  const { adapter_type, channels, in_channels } = config;
+  const factor = pixelsPerLatent(config);
+  assertFits(control.label, 2 ** (channels.length - (adapter_type === 'full_xl' ? 2 : 1)), area);
   const hint = hintOf(control.hint, options, area.height * factor, area.width * factor);
   const made = controls.features.get(hint) ?? new Map<string, NetworkInputs>();
   controls.features.set(hint, made);
@@ -174,8 +175,12 @@ export async function controlInputs(
   for (const one of active) units.push(await unitOf(one, options, task));
   const isConditional = new Array<boolean>(inputs.x.shape[0] ?? 1).fill(true);
   const added = await addedInputs(units, { inputs, isConditional, signal: options.signal }, () => true);
-  const extensions = [controlNet, adapter].filter(({ name }) =>
-    Object.keys(added).some((key) => key.startsWith(`${name}.`)),
-  );
+  const configs = active.map((one) => controlNetworkFor(one, options.model).config);
+  const adapters = configs.flatMap((config) => (config.kind === 't2i_adapter' ? [adapterExtension(config)] : []));
+  const isAdded = (prefix: string): boolean => Object.keys(added).some((key) => key.startsWith(prefix));
+  const extensions = [
+    ...(isAdded('control.') ? [controlNet] : []),
+    ...(isAdded('adapter.') ? adapters.slice(0, 1) : []),
+  ];
   return { network: extensions.reduce(extendedNetwork, network), inputs: { ...inputs, ...added } };
 }
