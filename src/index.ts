@@ -18,6 +18,8 @@ export { loadRetrievalModel, openRetrievalDatabase, type RetrievalModelOptions }
 export { loadModel, type LoadModelOptions, pocketModel } from './model/load-model-node.ts';
 export { matrixCells, plotCells, type Plot, type PlotAxis } from './generation/plot/cells.ts';
 export { type Legend, legendGrid, type LegendLine, matrixLegend } from './image/grid-legend.ts';
+export { filterDataSet, type FilterDataSetOptions } from './evaluation/data-set/filter-data-set-node.ts';
+export type { Manifest as DataSetManifest } from './evaluation/data-set/manifest-node.ts';
 export { openWildcards } from './prompt/wildcard-folder-node.ts';
 export { legendFont } from './image/legend-font-node.ts';
 export { encodeImage, type EncodeOptions, openImage, saveImage } from './pipelines/image-files-node.ts';

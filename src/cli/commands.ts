@@ -114,6 +114,11 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./commands/train.ts')).trainCommand,
   },
   {
+    name: 'data',
+    summary: 'count and filter data sets of pictures with captions',
+    load: async () => (await import('./commands/data.ts')).data,
+  },
+  {
     name: 'eval',
     summary: 'evaluate pictures, autoencoders and models',
     load: async () => (await import('./commands/eval.ts')).evalCommand,

@@ -1,4 +1,4 @@
-/** Measures of pictures, autoencoders and models: FID, KID, precision and recall, inception score, CLIP score, PSNR, SSIM, LPIPS. */
+/** Measures of pictures, autoencoders and models: FID, KID, precision and recall, inception score, CLIP score, PSNR, SSIM, LPIPS; and of data sets. */
 
 export { type AestheticHead, aestheticHead, normalisedRows } from './aesthetic.ts';
 export {
@@ -18,6 +18,10 @@ export {
   statisticsArrays,
 } from './adm-statistics.ts';
 export { type PaperNumbers, paperNumbers } from './paper-numbers.ts';
+export type { DataSetFilter, JudgeOptions, Reason, Verdict } from './data-set/judge.ts';
+export { type Place, start as startOfData } from './data-set/blocks.ts';
+export { type JudgedSample, judgedSamples, type JudgedSamplesOptions } from './data-set/judged-samples.ts';
+export { type DataSetStatistics, RunningDataSetStatistics } from './data-set/statistics.ts';
 export { type ClipScore, clipScore } from './clip-score.ts';
 export { type FeaturesNetwork, featuresNetwork, joinFeatures, type PictureFeatures } from './features.ts';
 export { type FeatureStatistics, featureStatistics, frechetDistance } from './frechet-distance.ts';

@@ -8,6 +8,7 @@ export { type ClipImageOptions, clipImageMean, clipImageStd, clipImageTensor } f
 export type { DecodeOptions, EncodeOptions, ImageCodec } from './codec/codec.ts';
 export { alphaOf, type Channels, createImage, crop, flatten, type Image, paste, toGrey, toRgb } from './image.ts';
 export { defaultMaxPixels, type ImageFile, type ImageFormat, inspectImageFile } from './codec/image-file.ts';
+export { perceptualHash } from './perceptual-hash.ts';
 export { type GridOptions, imageGrid } from './image-grid.ts';
 export {
   type FoundMetadata,

@@ -45,6 +45,11 @@ function numberOf(metadata: SampleMetadata, names: readonly string[]): number | 
   return undefined;
 }
 
+/** A number of the metadata under the names that data sets give it. */
+export function fieldNumber(field: keyof typeof fields, metadata: SampleMetadata): number | undefined {
+  return numberOf(metadata, fields[field]);
+}
+
 /** Why the sample is left out, or undefined if it passes. `size`: of the file, where it is known already. */
 export function rejection(
   filter: SampleFilter,
