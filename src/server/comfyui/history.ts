@@ -16,7 +16,8 @@ export interface HistoryQuery {
   readonly offset?: number | undefined;
 }
 
-const outcomeOf = ({ result, error }: WorkflowJob): WorkflowOutcome | undefined => result?.workflow ?? error?.workflow;
+const reportedOutcome = ({ result, error }: WorkflowJob): WorkflowOutcome | undefined =>
+  result?.workflow ?? error?.workflow;
 
 /** A workflow as ComfyUI's queue lists it: number, id, nodes, extra data, output nodes. */
 export const queueItem = ({ request }: WorkflowJob): string =>
@@ -39,8 +40,11 @@ function unknownOutcome({ request, error, finishedAt }: WorkflowJob): WorkflowOu
   return { status: 'error', outputs: {}, messages: [['execution_error', data]] };
 }
 
+/** How a finished workflow ended, and what it made. */
+export const outcomeOf = (job: WorkflowJob): WorkflowOutcome => reportedOutcome(job) ?? unknownOutcome(job);
+
 function historyItem(job: WorkflowJob): string {
-  const { status, outputs, messages } = outcomeOf(job) ?? unknownOutcome(job);
+  const { status, outputs, messages } = outcomeOf(job);
   const meta = Object.fromEntries(
     Object.keys(outputs).map((id) => [id, { node_id: id, display_node: id, parent_node: null, real_node_id: id }]),
   );
@@ -49,7 +53,10 @@ function historyItem(job: WorkflowJob): string {
 }
 
 /** Finished workflows, the newest first. What was taken out of the queue before it ran is not among them. */
-async function* finished({ queue }: ServerContext, owner: string): AsyncGenerator<WorkflowJob, void, void> {
+export async function* finishedWorkflows(
+  { queue }: ServerContext,
+  owner: string,
+): AsyncGenerator<WorkflowJob, void, void> {
   for (let before: string | null | undefined; before !== null; ) {
     const page = await queue.list({ owner, source: 'comfyui', before: before ?? undefined, limit: pageSize });
     for (const job of page.jobs) if (isWorkflowJob(job) && (job.state === 'done' || job.state === 'failed')) yield job;
@@ -63,7 +70,7 @@ export async function historyJson(context: ServerContext, owner: string, query: 
   const jobs: { readonly at: number; readonly text: string }[] = [];
   let size = 0;
   const enough = offset < 0 ? maxItems : undefined;
-  for await (const job of finished(context, owner)) {
+  for await (const job of finishedWorkflows(context, owner)) {
     if (enough !== undefined && jobs.length >= enough) break;
     const text = historyItem(job);
     size += text.length;
@@ -93,6 +100,6 @@ export async function forgetHistory(
     return;
   }
   const ids: string[] = [];
-  for await (const { id } of finished(context, owner)) ids.push(id);
+  for await (const { id } of finishedWorkflows(context, owner)) ids.push(id);
   for (const id of ids) await context.queue.remove(id);
 }

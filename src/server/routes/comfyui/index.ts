@@ -2,6 +2,7 @@
 
 import type { Route } from '../../http/route.ts';
 import { historyRoutes } from './history.ts';
+import { pageJobRoutes } from './jobs.ts';
 import { modelRoutes } from './models.ts';
 import { objectInfoRoutes } from './object-info.ts';
 import { promptRoutes } from './prompt.ts';
@@ -17,6 +18,7 @@ export const comfyRoutes: readonly Route[] = [
   ...promptRoutes,
   ...queueRoutes,
   ...historyRoutes,
+  ...pageJobRoutes,
   ...objectInfoRoutes,
   ...serverFactRoutes,
   ...modelRoutes,

@@ -73,11 +73,15 @@ const extensions = comfyRoute({
 });
 
 /** Things of custom nodes that the page asks for, and there are none of. */
-const nothing = ['/workflow_templates', '/i18n'].flatMap((path) =>
+const nothing = [
+  { path: '/workflow_templates', name: 'Templates' },
+  { path: '/i18n', name: 'Translations' },
+  { path: '/global_subgraphs', name: 'Subgraphs' },
+].flatMap(({ path, name }) =>
   comfyRoute({
     method: 'GET',
     path,
-    summary: `${path === '/i18n' ? 'Translations' : 'Templates'} of custom nodes (always empty)`,
+    summary: `${name} of custom nodes (always empty)`,
     response: z.unknown(),
     handle: async () => json({}),
   }),
