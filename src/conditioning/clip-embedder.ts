@@ -4,8 +4,7 @@ import type { ClipTextEmbedderConfig } from '../config/network-config.ts';
 import { clipTextEmbedder } from '../models/clip-embedders.ts';
 import { need } from '../models/trace-network.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { createClipTokenizerFromFiles } from '../tokenizer/clip-tokenizer-files.ts';
-import { lazyClipTokenizer } from '../tokenizer/lazy-clip-tokenizer.ts';
+import { lazyClipTokenizer, lazyClipTokenizerFromFiles } from '../tokenizer/lazy-clip-tokenizer.ts';
 import type { ConditionerKind } from './conditioner.ts';
 import { textConditioner } from './text.ts';
 
@@ -14,7 +13,7 @@ export const clipEmbedder: ConditionerKind<ClipTextEmbedderConfig> = {
   async tokenizers(config, files, part) {
     const own = files.clip?.[part];
     const tokenizer = own
-      ? createClipTokenizerFromFiles(own)
+      ? await lazyClipTokenizerFromFiles(own)
       : await lazyClipTokenizer({ vocabSize: config.model.vocab_size, pad: 'zero' });
     return new Map([[part, tokenizer]]);
   },

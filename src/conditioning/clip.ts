@@ -5,8 +5,7 @@ import { StableDiffusionError } from '../errors.ts';
 import { clipText } from '../models/clip-text.ts';
 import { need } from '../models/trace-network.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { createClipTokenizerFromFiles } from '../tokenizer/clip-tokenizer-files.ts';
-import { lazyClipTokenizer } from '../tokenizer/lazy-clip-tokenizer.ts';
+import { lazyClipTokenizer, lazyClipTokenizerFromFiles } from '../tokenizer/lazy-clip-tokenizer.ts';
 import type { ConditionerKind } from './conditioner.ts';
 import { textConditioner } from './text.ts';
 
@@ -31,7 +30,7 @@ export const clip: ConditionerKind<ClipTextConfig> = {
     // OpenCLIP's encoders were trained with 0 as padding, CLIP's with the end token.
     const pad = config.pad_token_id === 0 ? 'zero' : 'end';
     return new Map([
-      [part, own ? createClipTokenizerFromFiles(own) : await lazyClipTokenizer({ vocabSize: config.vocab_size, pad })],
+      [part, own ? await lazyClipTokenizerFromFiles(own) : await lazyClipTokenizer({ vocabSize: config.vocab_size, pad })],
     ]);
   },
   trace(p, config, given) {

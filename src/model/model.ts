@@ -29,9 +29,8 @@ import { type ImageCondition, imageConditionOf } from './image-condition.ts';
 import { scaledLatent, unscaledLatent } from './latent-scale.ts';
 import { nativeLatentSize } from './native-size.ts';
 import { patchedAutoencoder } from './patched-autoencoder.ts';
-import { assertNetworksMatch, type NamedNetwork, NetworkSet, runForOne } from './network-set.ts';
+import { assertNetworksMatch, type NamedNetwork, NetworkSet, runForOne, withExtensions } from './network-set.ts';
 import { type SafetyNetwork, safetyNetwork } from './safety.ts';
-import { withExtensions } from './with-hypernetworks.ts';
 import { type VisibleMark, visibleMarkOf } from './visible-mark.ts';
 
 export interface ModelOptions {

@@ -224,3 +224,12 @@ export async function runForOne(
   const results = await networks.run({ ...choice, outputs: [output] }, inputs, signal);
   return expectDType(results[output] as Tensor, 'float32', output);
 }
+
+/** The networks of a checkpoint, the UNet with extensions of its own. */
+export function withExtensions(
+  networks: ReadonlyMap<string, NamedNetwork>,
+  extensions: readonly Extension[],
+): ReadonlyMap<string, NamedNetwork> {
+  const unet = networks.get('unet');
+  return unet && extensions.length > 0 ? new Map([...networks, ['unet', { ...unet, extensions }]]) : networks;
+}

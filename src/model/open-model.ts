@@ -10,10 +10,10 @@ import { detectNetwork } from '../checkpoints/detect.ts';
 import { notAModel } from '../checkpoints/family.ts';
 import { StableDiffusionError } from '../errors.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
-import { type EmbeddingName, type HypernetworkStrength, type LoraStrength, withAdapters } from './adapters.ts';
+import type { EmbeddingName, HypernetworkStrength, LoraStrength } from './adapters.ts';
+import { lazyAdapters } from './lazy-adapters.ts';
 import { Model } from './model.ts';
-import { assertNetworksMatch, type NamedNetwork } from './network-set.ts';
-import { withExtensions } from './with-hypernetworks.ts';
+import { assertNetworksMatch, type NamedNetwork, withExtensions } from './network-set.ts';
 
 /** An adapter's source (a file or similar), with its settings. */
 type FileWith<F, S> = S & { readonly file: F };
@@ -52,7 +52,7 @@ export async function openModel<F>(files: ModelFiles<F>, options: OpenModelOptio
     const loras = await openAll<LoraStrength>(files.loras);
     const embeddings = await openAll<EmbeddingName>(files.embeddings);
     const hypernetworks = await openAll<HypernetworkStrength>(files.hypernetworks);
-    const { checkpoint, tokenizers, adapters, extensions } = await withAdapters(
+    const { checkpoint, tokenizers, adapters, extensions } = await lazyAdapters(
       { checkpoint: files.checkpoint, tokenizers: await tokenizersOf(files.checkpoint.config, files.tokenizer) },
       { loras, embeddings, hypernetworks },
     );

@@ -7,7 +7,6 @@ import type { Extension } from '../extensions/extension.ts';
 import { hypernetwork } from '../extensions/hypernetwork.ts';
 import { joined } from '../weights/view.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
-import type { NamedNetwork } from './network-set.ts';
 
 interface HypernetworkUse {
   readonly source: WeightSource;
@@ -51,13 +50,4 @@ function refuseWidths({ label: file, modules }: HypernetworkFile, { label, confi
   const family = foreign.map(familyOfContext).find((found) => found !== undefined);
   const model = { label, family: familyOfContext(unet.context_dim) };
   throw otherFamily({ file, what: `a hypernetwork (width ${foreign.join(', ')})`, family, model });
-}
-
-/** The networks of a checkpoint, the UNet with extensions of its own. */
-export function withExtensions(
-  networks: ReadonlyMap<string, NamedNetwork>,
-  extensions: readonly Extension[],
-): ReadonlyMap<string, NamedNetwork> {
-  const unet = networks.get('unet');
-  return unet && extensions.length > 0 ? new Map([...networks, ['unet', { ...unet, extensions }]]) : networks;
 }

@@ -11,7 +11,7 @@ import { checkSize, pictureSize } from './picture-size.ts';
 import { withoutNetworks } from './prompt-networks.ts';
 import { checkClassifier } from './guided-by-classifier.ts';
 import { type Refiner, refinerOf } from './refiner.ts';
-import { type RunControls, runControls } from './run-controls.ts';
+import type { ControlledRun, RunControls } from './run-controls.ts';
 import { checkAdditions } from './run-denoiser.ts';
 import type { Start } from './start.ts';
 import { startOf } from './starts.ts';
@@ -86,6 +86,13 @@ function checkDecoder({ hasPreviewDecoder, label }: Model, { decoder, seamless, 
     );
 }
 
+/** `runControls`, which a page loads with the first control. */
+async function controlsOf(run: ControlledRun): Promise<RunControls | undefined> {
+  if (!run.inputs.controls) return undefined;
+  const { runControls } = await import('./run-controls.ts');
+  return runControls(run);
+}
+
 /** Throws `invalid-argument`, `too-large`, `shape-mismatch`. */
 export async function planRun(model: Model, options: SplitOptions, given?: Start): Promise<RunPlan> {
   const { inputs } = options;
@@ -93,7 +100,7 @@ export async function planRun(model: Model, options: SplitOptions, given?: Start
   const batches = batchesOf(request);
   const { width, height } = pictureSize(model, request, inputs);
   checkSize(model, width, height, batches.largest, request.patches);
-  const sampling = chooseSampler(model, request, inputs.samplerObject);
+  const sampling = await chooseSampler(model, request, inputs.samplerObject);
   checkQuantization(model, request, sampling);
   checkTimesteps(request, sampling);
   checkSoftInpainting(request, sampling);
@@ -117,7 +124,7 @@ export async function planRun(model: Model, options: SplitOptions, given?: Start
     );
   }
   const start = given ?? (await startOf(model, request, inputs, { width, height }));
-  const controls = await runControls({ model, request, inputs, size: { width, height } });
+  const controls = await controlsOf({ model, request, inputs, size: { width, height } });
   checkClassifier(model, options, shapeOf(1));
   checkAdditions(model, request, { hasRefiner: inputs.refiner !== undefined, hasControls: controls !== undefined });
   return { ...options, request, model, batches, sampling, start, refiner, controls, width, height, shapeOf };

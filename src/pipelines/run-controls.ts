@@ -30,7 +30,7 @@ export interface RunControls {
   revise(decoded: Tensor<'float32'>): Promise<Tensor<'float32'>>;
 }
 
-interface ControlledRun {
+export interface ControlledRun {
   readonly model: Model;
   readonly request: GenerationRequest;
   readonly inputs: AnyInputs;

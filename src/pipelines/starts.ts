@@ -5,14 +5,12 @@ import type { GenerationRequest, Task } from '../generation/request.ts';
 import type { Model } from '../model/model.ts';
 import type { PictureSize } from './picture-size.ts';
 import type { Start, StartOf } from './start.ts';
-import { startFromImage } from './start-from-image.ts';
-import { startFromMask } from './start-from-mask.ts';
 import { startFromNoise } from './start-from-noise.ts';
 
-const starts: { readonly [T in Task]: StartOf<T> } = {
-  txt2img: startFromNoise,
-  img2img: startFromImage,
-  inpaint: startFromMask,
+const starts: { readonly [T in Task]: () => Promise<StartOf<T>> } = {
+  txt2img: async () => startFromNoise,
+  img2img: async () => (await import('./start-from-image.ts')).startFromImage,
+  inpaint: async () => (await import('./start-from-mask.ts')).startFromMask,
 };
 
 export async function startOf(
@@ -22,5 +20,6 @@ export async function startOf(
   size: PictureSize,
 ): Promise<Start> {
   // By the table's type, a task's start takes that task's request.
-  return (starts[request.task] as StartOf<Task>)(model, request, inputs, size);
+  const start = (await starts[request.task]()) as StartOf<Task>;
+  return start(model, request, inputs, size);
 }
