@@ -30,7 +30,10 @@ export const clip: ConditionerKind<ClipTextConfig> = {
     // OpenCLIP's encoders were trained with 0 as padding, CLIP's with the end token.
     const pad = config.pad_token_id === 0 ? 'zero' : 'end';
     return new Map([
-      [part, own ? await lazyClipTokenizerFromFiles(own) : await lazyClipTokenizer({ vocabSize: config.vocab_size, pad })],
+      [
+        part,
+        own ? await lazyClipTokenizerFromFiles(own) : await lazyClipTokenizer({ vocabSize: config.vocab_size, pad }),
+      ],
     ]);
   },
   trace(p, config, given) {
