@@ -9,7 +9,7 @@
 
 import { StableDiffusionError, throwIfAborted } from '../errors.ts';
 import { convert, toFloat32 } from '../tensor/convert.ts';
-import type { DType } from '../tensor/dtype.ts';
+import { byteSize, type DType, floatDTypes } from '../tensor/dtype.ts';
 import { bytesOf, elementCount, type Shape, type Tensor } from '../tensor/tensor.ts';
 import type { WeightEntry, WeightSource } from '../weights/weight-source.ts';
 import { blockSize, blockWriters, quantised, type QuantisedType } from './gguf-quantise.ts';
@@ -43,15 +43,6 @@ const alignment = 32;
 const smallTensor = 1024;
 const fullPrecision = /(^|\.)(time_embed|time_embedding|label_emb|add_embedding)\./;
 const halfPrecision = /(token|position|positional)_embedding/;
-const floats: ReadonlySet<DType> = new Set([
-  'float64',
-  'float32',
-  'float16',
-  'bfloat16',
-  'float8_e4m3fn',
-  'float8_e5m2',
-]);
-
 /** How a tensor is stored. */
 interface Stored {
   readonly entry: WeightEntry;
@@ -69,7 +60,7 @@ function storedAs(
   { name, shape, dtype }: WeightEntry,
   { dtype: wanted, architecture }: GgufOptions,
 ): Pick<Stored, 'as' | 'shape'> {
-  if (!floats.has(dtype)) return { as: dtype, shape };
+  if (!floatDTypes.has(dtype)) return { as: dtype, shape };
   if (wanted === undefined) return { as: dtype.startsWith('float8') ? 'float16' : dtype, shape };
   const count = elementCount(shape);
   if (shape.length < 2 || count <= smallTensor || fullPrecision.test(name)) return { as: 'float32', shape };
@@ -98,28 +89,10 @@ function planned(source: WeightSource, options: GgufOptions): Stored[] {
         'invalid-argument',
         `The tensor ${entry.name} has ${shape.length} axes; GGUF has at most 4.`,
       );
-    const bytes = isQuantised(as) ? (count / blockSize) * blockWriters[as].bytes : count * byteSizes[as];
+    const bytes = isQuantised(as) ? (count / blockSize) * blockWriters[as].bytes : count * byteSize(as);
     return { entry, shape, as, bytes };
   });
 }
-
-const byteSizes: Readonly<Record<DType, number>> = {
-  float64: 8,
-  float32: 4,
-  float16: 2,
-  bfloat16: 2,
-  float8_e4m3fn: 1,
-  float8_e5m2: 1,
-  int64: 8,
-  uint64: 8,
-  int32: 4,
-  uint32: 4,
-  int16: 2,
-  uint16: 2,
-  int8: 1,
-  uint8: 1,
-  bool: 1,
-};
 
 /** Bytes in order. */
 function headerBytes() {

@@ -54,6 +54,16 @@ const arrayTypes: { readonly [D in DType]: ArrayType<D> } = {
 
 export const dtypes = Object.keys(arrayTypes) as readonly DType[];
 
+/** Element types of floating-point numbers. */
+export const floatDTypes: ReadonlySet<DType> = new Set([
+  'float64',
+  'float32',
+  'float16',
+  'bfloat16',
+  'float8_e4m3fn',
+  'float8_e5m2',
+]);
+
 export function arrayType<D extends DType>(dtype: D): ArrayType<D> {
   return arrayTypes[dtype];
 }

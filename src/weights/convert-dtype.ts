@@ -2,7 +2,7 @@
 
 import { StableDiffusionError } from '../errors.ts';
 import { convert, toFloat32 } from '../tensor/convert.ts';
-import type { DType } from '../tensor/dtype.ts';
+import { floatDTypes } from '../tensor/dtype.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { weightView } from './view.ts';
 import type { WeightSource } from './weight-source.ts';
@@ -11,20 +11,11 @@ import type { WeightSource } from './weight-source.ts';
 export const scheduleBuffers =
   /^(betas|alphas_cumprod|alphas_cumprod_prev|(sqrt|log)_one_minus_alphas_cumprod|sqrt_(recip|recipm1)_alphas_cumprod|sqrt_alphas_cumprod|posterior_(variance|log_variance_clipped|mean_coef[12])|lvlb_weights)$/;
 
-const floats: ReadonlySet<DType> = new Set([
-  'float64',
-  'float32',
-  'float16',
-  'bfloat16',
-  'float8_e4m3fn',
-  'float8_e5m2',
-]);
-
 /** Reading throws `not-finite` where a number is too large for the new type. */
 export function withDType(source: WeightSource, dtype: 'float32' | 'float16' | 'bfloat16'): WeightSource {
   const tensors = Array.from(source.entries.values(), (entry) => {
     const changes =
-      floats.has(entry.dtype) &&
+      floatDTypes.has(entry.dtype) &&
       entry.dtype !== dtype &&
       entry.name !== 'scale_factor' &&
       !scheduleBuffers.test(entry.name);

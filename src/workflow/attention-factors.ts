@@ -1,9 +1,7 @@
 /** Weights of attentions times a factor: queries, keys, values and outputs. */
 
 import type { NamedNetwork } from '../model/network-set.ts';
-import { toFloat32 } from '../tensor/convert.ts';
-import { aliased, weightView } from '../weights/view.ts';
-import type { WeightSource } from '../weights/weight-source.ts';
+import { scaledWeights } from '../weights/scaled-weights.ts';
 import { inHalfPrecision } from './half-precision.ts';
 import type { ClipValue } from './values/clip.ts';
 import type { ModelValue } from './values/model.ts';
@@ -15,26 +13,9 @@ export interface AttentionFactors {
   readonly out: number;
 }
 
-/** Every tensor times what `factor` gives for its name; 1 leaves it as it is. */
-function scaledWeights(source: WeightSource, factor: (name: string) => number): WeightSource {
-  const entries = Array.from(source.entries.values(), ({ name }) => {
-    const own = aliased(source, name);
-    const times = Math.fround(factor(name));
-    if (times === 1) return own;
-    return {
-      entry: { ...own.entry, dtype: 'float32' as const },
-      async read(signal?: AbortSignal) {
-        const x = toFloat32(await source.read(name, signal));
-        return { ...x, data: x.data.map((value) => value * times) };
-      },
-    };
-  });
-  return weightView(source.label, entries, [source]);
-}
-
 const scaled = <N extends NamedNetwork>(network: N, factor: (name: string) => number): N => ({
   ...network,
-  weights: scaledWeights(network.weights, factor),
+  weights: scaledWeights(network.weights, (name) => Math.fround(factor(name))),
 });
 
 /** The factor of a name like `….attn1.to_q.weight`. */

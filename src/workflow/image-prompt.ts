@@ -9,10 +9,10 @@ import type { IpAdapterConfig, UNetConfig } from '../config/network-config.ts';
 import { StableDiffusionError } from '../errors.ts';
 import { imagePrompts } from '../extensions/image-prompt.ts';
 import { takesHiddenStates } from '../models/ip-adapter.ts';
-import { toFloat32 } from '../tensor/convert.ts';
 import { resizeTensor } from '../tensor/resize-tensor.ts';
 import { expectDType, float32, type Tensor, zeros } from '../tensor/tensor.ts';
-import { aliased, joined, weightView } from '../weights/view.ts';
+import { scaledWeights } from '../weights/scaled-weights.ts';
+import { joined } from '../weights/view.ts';
 import type { WeightSource } from '../weights/weight-source.ts';
 import type { NodeContext } from './context-in-run.ts';
 import type { Float32 } from './grids.ts';
@@ -57,20 +57,10 @@ function layered(source: WeightSource, factor: LayerFactor): WeightSource {
   const partOf = (block: string): LayerPart => (/^(input|middle|output)/.exec(block)?.[1] ?? 'input') as LayerPart;
   const rank = (block: string): number => parts.indexOf(partOf(block)) * 1000 + Number(/\.(\d+)/.exec(block)?.[1]);
   const blocks = [...new Set([...source.entries.keys()].map(blockOf))].sort((a, b) => rank(a) - rank(b));
-  const entries = Array.from(source.entries.values(), ({ name }) => {
-    const own = aliased(source, name);
+  return scaledWeights(source, (name) => {
     const block = blockOf(name);
-    const times = factor(blocks.indexOf(block), blocks.length, partOf(block));
-    if (!name.includes('.to_v_ip.') || times === 1) return own;
-    return {
-      entry: { ...own.entry, dtype: 'float32' as const },
-      async read(signal?: AbortSignal) {
-        const x = toFloat32(await source.read(name, signal));
-        return { ...x, data: x.data.map((value) => value * times) };
-      },
-    };
+    return name.includes('.to_v_ip.') ? factor(blocks.indexOf(block), blocks.length, partOf(block)) : 1;
   });
-  return weightView(source.label, entries, [source]);
 }
 
 /** Several pictures as one, by the name of a way; `concat` keeps them apart. */

@@ -1,6 +1,10 @@
 /** Requests that the security tests send as bytes. */
 
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startTestServer, type TestServer } from './start.ts';
 
 export const key = 'a-secret-of-alice';
 export const limits = { bodyBytes: 2 ** 20, inputPixels: 512 * 512, requestSeconds: 1 };
@@ -20,4 +24,30 @@ export function raw(to: string, text: string): Promise<string> {
     );
     socket.on('close', () => resolve(answer));
   });
+}
+
+export interface SecurityServers {
+  readonly server: TestServer;
+  /** Asks for the key of alice. */
+  readonly keyed: TestServer;
+  stop(): Promise<void>;
+}
+
+/** A server with a page in a folder that also holds `secret.txt`, and a server that asks for a key. */
+export async function startSecurityServers(): Promise<SecurityServers> {
+  const folder = mkdtempSync(join(tmpdir(), 'sd-security-'));
+  mkdirSync(join(folder, 'web'));
+  writeFileSync(join(folder, 'web/index.html'), '<title>page</title>');
+  writeFileSync(join(folder, 'secret.txt'), 'root:of this machine');
+  const server = await startTestServer({ limits, webFolder: join(folder, 'web'), policy: { fetchUrls: true } });
+  const keyed = await startTestServer({ keys: [{ name: 'alice', secret: key }], limits });
+  return {
+    server,
+    keyed,
+    async stop() {
+      await server.stop();
+      await keyed.stop();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
 }

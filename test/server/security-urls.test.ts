@@ -1,17 +1,14 @@
 /** Addresses that a caller names: none leads to a private network. */
 
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import test, { after, before } from 'node:test';
 import { fetchPicture } from '../../src/server/http/fetch-picture.ts';
 import { isPublicAddress } from '../../src/files/public-address-node.ts';
-import { startTestServer, type TestServer } from './start.ts';
-import { key, limits, small } from './security-setup.ts';
+import { type TestServer } from './start.ts';
+import { key, small, type SecurityServers, startSecurityServers } from './security-setup.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'sd-security-'));
+let servers: SecurityServers;
 let server: TestServer;
 let keyed: TestServer;
 /** A server of the private network, which nobody may make our server call. */
@@ -20,23 +17,18 @@ let insideUrl = '';
 let calls = 0;
 
 before(async () => {
-  mkdirSync(join(folder, 'web'));
-  writeFileSync(join(folder, 'web/index.html'), '<title>page</title>');
-  writeFileSync(join(folder, 'secret.txt'), 'root:of this machine');
   inside = createServer((_request, response) => {
     calls++;
     response.end('root:of the network');
   });
   await new Promise<void>((resolve) => inside.listen(0, '127.0.0.1', resolve));
   insideUrl = `http://127.0.0.1:${(inside.address() as { port: number }).port}`;
-  server = await startTestServer({ limits, webFolder: join(folder, 'web'), policy: { fetchUrls: true } });
-  keyed = await startTestServer({ keys: [{ name: 'alice', secret: key }], limits });
+  servers = await startSecurityServers();
+  ({ server, keyed } = servers);
 });
 after(async () => {
-  await server.stop();
-  await keyed.stop();
+  await servers.stop();
   inside.close();
-  rmSync(folder, { recursive: true, force: true });
 });
 
 // --- server-side request forgery ---

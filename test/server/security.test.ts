@@ -1,30 +1,20 @@
 /** Hostile requests: each is refused for what it is, reads nothing of the machine, and leaves the server as it was. */
 
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import test, { after, before } from 'node:test';
 import { defaultLimits } from '../../src/server/limits.ts';
 import { base64Png, startTestServer, type TestServer, testImage } from './start.ts';
-import { key, limits, small, raw } from './security-setup.ts';
+import { key, limits, small, raw, type SecurityServers, startSecurityServers } from './security-setup.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'sd-security-'));
+let servers: SecurityServers;
 let server: TestServer;
 let keyed: TestServer;
 
 before(async () => {
-  mkdirSync(join(folder, 'web'));
-  writeFileSync(join(folder, 'web/index.html'), '<title>page</title>');
-  writeFileSync(join(folder, 'secret.txt'), 'root:of this machine');
-  server = await startTestServer({ limits, webFolder: join(folder, 'web'), policy: { fetchUrls: true } });
-  keyed = await startTestServer({ keys: [{ name: 'alice', secret: key }], limits });
+  servers = await startSecurityServers();
+  ({ server, keyed } = servers);
 });
-after(async () => {
-  await server.stop();
-  await keyed.stop();
-  rmSync(folder, { recursive: true, force: true });
-});
+after(() => servers.stop());
 
 const alive = async (): Promise<void> => assert.equal((await server.json('GET', '/readyz')).status, 200);
 

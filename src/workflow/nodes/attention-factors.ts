@@ -3,6 +3,9 @@
 import { defineNode, type NodeType } from '../definition.ts';
 import { scaledAttention, scaledTextAttention, scaledTimeAttention } from '../attention-factors.ts';
 
+const factor = ['FLOAT', { default: 1.0, min: 0.0, max: 10.0, step: 0.01 }] as const;
+const projections = { q: factor, k: factor, v: factor, out: factor };
+
 const uNetSelfAttentionMultiplyNode = defineNode({
   name: 'UNetSelfAttentionMultiply',
   displayName: null,
@@ -10,10 +13,7 @@ const uNetSelfAttentionMultiplyNode = defineNode({
   module: 'comfy_extras.nodes_attention_multiply',
   required: {
     model: ['MODEL', {}],
-    q: ['FLOAT', { default: 1.0, min: 0.0, max: 10.0, step: 0.01 }],
-    k: ['FLOAT', { default: 1.0, min: 0.0, max: 10.0, step: 0.01 }],
-    v: ['FLOAT', { default: 1.0, min: 0.0, max: 10.0, step: 0.01 }],
-    out: ['FLOAT', { default: 1.0, min: 0.0, max: 10.0, step: 0.01 }],
+    ...projections,
   },
   outputs: ['MODEL'],
   flags: { deprecated: false, experimental: true, api_node: false },
@@ -27,10 +27,7 @@ const uNetCrossAttentionMultiplyNode = defineNode({
   module: 'comfy_extras.nodes_attention_multiply',
   required: {
     model: ['MODEL', {}],
-    q: ['FLOAT', { default: 1.0, min: 0.0, max: 10.0, step: 0.01 }],
-    k: ['FLOAT', { default: 1.0, min: 0.0, max: 10.0, step: 0.01 }],
-    v: ['FLOAT', { default: 1.0, min: 0.0, max: 10.0, step: 0.01 }],
-    out: ['FLOAT', { default: 1.0, min: 0.0, max: 10.0, step: 0.01 }],
+    ...projections,
   },
   outputs: ['MODEL'],
   flags: { deprecated: false, experimental: true, api_node: false },
@@ -44,10 +41,7 @@ const clipAttentionMultiplyNode = defineNode({
   module: 'comfy_extras.nodes_attention_multiply',
   required: {
     clip: ['CLIP', {}],
-    q: ['FLOAT', { default: 1.0, min: 0.0, max: 10.0, step: 0.01 }],
-    k: ['FLOAT', { default: 1.0, min: 0.0, max: 10.0, step: 0.01 }],
-    v: ['FLOAT', { default: 1.0, min: 0.0, max: 10.0, step: 0.01 }],
-    out: ['FLOAT', { default: 1.0, min: 0.0, max: 10.0, step: 0.01 }],
+    ...projections,
   },
   outputs: ['CLIP'],
   flags: { deprecated: false, experimental: true, api_node: false },
@@ -61,10 +55,10 @@ const uNetTemporalAttentionMultiplyNode = defineNode({
   module: 'comfy_extras.nodes_attention_multiply',
   required: {
     model: ['MODEL', {}],
-    self_structural: ['FLOAT', { default: 1.0, min: 0.0, max: 10.0, step: 0.01 }],
-    self_temporal: ['FLOAT', { default: 1.0, min: 0.0, max: 10.0, step: 0.01 }],
-    cross_structural: ['FLOAT', { default: 1.0, min: 0.0, max: 10.0, step: 0.01 }],
-    cross_temporal: ['FLOAT', { default: 1.0, min: 0.0, max: 10.0, step: 0.01 }],
+    self_structural: factor,
+    self_temporal: factor,
+    cross_structural: factor,
+    cross_temporal: factor,
   },
   outputs: ['MODEL'],
   flags: { deprecated: false, experimental: true, api_node: false },
