@@ -57,10 +57,10 @@ const lora = (id: string, family: ModelFamily['id'] | undefined, advice: string,
 const families: readonly Row[] = [
   lora('lora-flux', 'flux', onlyV1, false),
   lora('lora-sd3', 'sd3', onlyV1, false),
-  lora('lora-sdxl-refiner', 'sdxl-refiner', 'Give it with --lora, beside an SDXL refiner.'),
-  lora('lora-sdxl', 'sdxl', 'Give it with --lora, beside an SDXL model.'),
-  lora('lora-sd2', 'sd2', 'Give it with --lora, beside a Stable Diffusion 2 model.'),
-  lora('lora', undefined, 'Give it with --lora, beside a model.'),
+  lora('lora-sdxl-refiner', 'sdxl-refiner', 'Give it with --lora, together with an SDXL refiner.'),
+  lora('lora-sdxl', 'sdxl', 'Give it with --lora, together with an SDXL model.'),
+  lora('lora-sd2', 'sd2', 'Give it with --lora, together with a Stable Diffusion 2 model.'),
+  lora('lora', undefined, 'Give it with --lora, together with a model.'),
   other(
     'controlnet-flux',
     'a ControlNet for Flux',
@@ -128,13 +128,13 @@ export function familyOf(entries: Entries): Family | undefined {
 
 /** What a single network that was recognised is, where it was given as a whole model. */
 const lone: Readonly<Partial<Record<NetworkConfig['kind'], readonly [name: string, advice: string]>>> = {
-  kl: ['an autoencoder (VAE) alone', 'Give it with --vae, beside a model.'],
-  vq: ['an autoencoder (VQ) alone', 'Give it with --vae, beside a model.'],
+  kl: ['an autoencoder (VAE) alone', 'Give it with --vae, together with a model.'],
+  vq: ['an autoencoder (VQ) alone', 'Give it with --vae, together with a model.'],
   unet: [
     'a UNet alone',
     'It was saved without autoencoder and text encoder: give these with --vae and --text-encoder.',
   ],
-  clip_text: ["CLIP's text encoder alone", 'Give it with --text-encoder, beside a UNet.'],
+  clip_text: ["CLIP's text encoder alone", 'Give it with --text-encoder, together with a UNet.'],
   taesd: ['a TAESD autoencoder', 'Give it with --taesd, for previews.'],
   safety_checker: ['a safety checker alone', onlyV1],
   clip_vision: ["CLIP's image encoder alone", onlyV1],

@@ -1,4 +1,4 @@
-/** The models of a run beside its own: a refiner, a classifier that guides, and the stages of a cascade. */
+/** Further models of a run: a refiner, a classifier that guides, and the stages of a cascade. */
 
 import type { Classifier } from '../model/classifier.ts';
 import type { Model } from '../model/model.ts';

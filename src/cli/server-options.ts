@@ -35,7 +35,7 @@ export const workOptions = {
   controlModels: list(
     ['--control-models'],
     'DIR',
-    'folder of ControlNets, T2I-Adapters and IP-Adapters; can be repeated (default: ControlNet or controlnet beside --models)',
+    'folder of ControlNets, T2I-Adapters and IP-Adapters; can be repeated (default: ControlNet or controlnet next to --models)',
     (given) => given,
   ),
   annotators: list(

@@ -1,5 +1,5 @@
 /**
- * Numbers of papers to put one's own beside. guided-diffusion: README and table 5 of Dhariwal and Nichol 2021 (arXiv 2105.05233), its own evaluator.
+ * Numbers of papers to compare one's own with. guided-diffusion: README and table 5 of Dhariwal and Nichol 2021 (arXiv 2105.05233), its own evaluator.
  * latent-diffusion: its README's table of models (Rombach et al. 2022, arXiv 2112.10752).
  */
 

@@ -20,7 +20,7 @@ export const loopSchema = z.object({
     .min(-1)
     .optional()
     .describe(
-      '`lightning.modelcheckpoint.params`: number of best checkpoints to keep; `training.keep_best` goes before it',
+      '`lightning.modelcheckpoint.params`: number of best checkpoints to keep; `training.keep_best` overrides it',
     ),
   batch_frequency: z
     .int()

@@ -1,5 +1,5 @@
 /**
- * ComfyUI's scaled float8 (comfy/ops.py `scaled_fp8_ops`): beside a float8 matrix `NAME.weight` lies its scale `NAME.scale_weight` (later files:
+ * ComfyUI's scaled float8 (comfy/ops.py `scaled_fp8_ops`): a float8 matrix `NAME.weight` has a scale `NAME.scale_weight` (later files:
  * `NAME.weight_scale`), and the empty tensor `scaled_fp8` marks the file. A weight is the float8 number times the scale. Scales of activations are
  * left out: they serve multiplications in float8 alone.
  */

@@ -45,7 +45,7 @@ export function checkMemory(bytes: number, { held, most }: { readonly held: numb
   if (held + bytes <= most) return;
   throw new StableDiffusionError(
     'too-large',
-    `This node needs about ${megabytes(bytes)} for what it makes, beside ${megabytes(held)} that the workflow holds, and ${megabytes(most)} are allowed. Use smaller sizes or batches.`,
+    `This node needs about ${megabytes(bytes)} for its results. The workflow already holds ${megabytes(held)}, and ${megabytes(most)} are allowed. Use smaller sizes or batches.`,
     { details: { needed: bytes, held, most } },
   );
 }

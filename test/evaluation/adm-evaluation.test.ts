@@ -63,7 +63,7 @@ test('stored statistics are read as they were written', async () => {
   assert.deepEqual(read.spatial.covariance, set.spatial.covariance);
 });
 
-test("sd eval adm puts FID and sFID of statistics beside a paper's numbers, and says what differs", async (context) => {
+test("sd eval adm compares FID and sFID of statistics with a paper's numbers, and lists the differences", async (context) => {
   const folder = temporaryFolder(context);
   const files = [0, 2].map((shift, i) => {
     const path = join(folder, `${i}.npz`);

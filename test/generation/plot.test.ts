@@ -34,7 +34,7 @@ test('text: quoted cells hold commas, spaces around cells go', () => {
   assert.deepEqual(valuesOf('a, b, c', 'order').length, 6);
 });
 
-test('what is no number, has too many values or would never end is refused', () => {
+test('a value that is not a number, too many values and an endless range are refused', () => {
   for (const [text, kind] of [
     ['x', 'whole'],
     ['1.5', 'whole'],
@@ -73,7 +73,7 @@ test('legends: numbers as Python prints them, some values alone', () => {
   assert.equal(legend('Nothing', 0), '');
 });
 
-test('prompt order exchanges words where they stand; a matrix combines the parts', () => {
+test('prompt order exchanges words in place; a matrix combines the parts', () => {
   assert.equal(orderedPrompt('a red, big, old house', ['old', 'red']), 'a old, big, red house');
   assert.throws(() => orderedPrompt('a house', ['red']), isInvalid);
   assert.deepEqual(promptMatrix('a |b, |c').prompts, ['a ', 'a , b', 'a , c', 'a , b, c']);

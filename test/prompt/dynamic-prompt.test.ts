@@ -21,7 +21,7 @@ test('a template and a seed give the prompt of the original', () => {
     assert.equal(resolveDynamicPrompt(template, BigInt(seed), wildcards), prompt, `${template}, seed ${seed}`);
 });
 
-test('what cannot be read, or is not supported, is refused in words', () => {
+test('a template that cannot be read or is not supported is refused with the reason', () => {
   const refused = (template: string, message: RegExp): void => {
     assert.throws(
       () => resolveDynamicPrompt(template, 1n, wildcards),

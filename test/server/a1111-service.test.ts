@@ -1,4 +1,4 @@
-/** What the A1111 API answers beside pictures: progress, options, lists, scripts, settings of a picture. */
+/** Answers of the A1111 API other than pictures: progress, options, lists, scripts, settings of a picture. */
 
 import assert from 'node:assert/strict';
 import test, { after, before } from 'node:test';

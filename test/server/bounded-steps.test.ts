@@ -6,7 +6,7 @@ import type { JobRequest } from '../../src/server/job.ts';
 import { checkSteps } from '../../src/server/run/spend.ts';
 import { startTestServer } from './start.ts';
 
-test('DPM adaptive with a large eta ends at the most steps that a request may ask for', async () => {
+test('DPM adaptive with a large eta stops at the maximum steps of a request', async () => {
   const server = await startTestServer({ limits: { steps: 12 } });
   try {
     const body = { steps: 2, width: 64, height: 64, seed: 1, sampler_name: 'DPM adaptive', eta: 100 };
@@ -18,7 +18,7 @@ test('DPM adaptive with a large eta ends at the most steps that a request may as
   }
 });
 
-test('a job of a fixed number of steps is made to its end, whatever the limit is today', () => {
+test('a job with a fixed number of steps runs to its end, even if the limit is lower now', () => {
   const request = (sampler: string): Pick<JobRequest, 'sampler' | 'noise'> => ({ sampler, noise: 'a1111-cpu' });
   checkSteps(200, request('Euler a'), { maxSteps: 150 });
   checkSteps(150, request('DPM adaptive'), { maxSteps: 150 });

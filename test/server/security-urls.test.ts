@@ -5,7 +5,7 @@ import { createServer, type Server } from 'node:http';
 import test, { after, before } from 'node:test';
 import { fetchPicture } from '../../src/server/http/fetch-picture.ts';
 import { isPublicAddress } from '../../src/files/public-address-node.ts';
-import { type TestServer } from './start.ts';
+import type { TestServer } from './start.ts';
 import { key, small, type SecurityServers, startSecurityServers } from './security-setup.ts';
 
 let servers: SecurityServers;
@@ -150,7 +150,7 @@ test('a name with a private address among its addresses is not called', async ()
   assert.equal(calls, 0);
 });
 
-test('a redirect to a private address is not followed; each stop is looked up anew', async () => {
+test('a redirect to a private address is not followed; the address of every redirect is resolved again', async () => {
   const { port } = new URL(insideUrl);
   const outside = createServer((request, response) => {
     const to: Record<string, string> = {

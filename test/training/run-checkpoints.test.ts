@@ -10,7 +10,7 @@ import { openCheckpoints } from '../../src/training/run/checkpoints-node.ts';
 import { openRun } from '../../src/training/run/run-folder-node.ts';
 import { inFolder, options, content } from './run-content.ts';
 
-test('checkpoints: last and the best k; damage is told with the way out', () =>
+test('checkpoints: the last and the best k are kept; an error about damage says what to do', () =>
   inFolder(async (folder) => {
     const checkpoints = await openCheckpoints(folder, { keepBest: 2 });
     assert.equal(await checkpoints.last(), undefined);

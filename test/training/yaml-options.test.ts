@@ -1,4 +1,4 @@
-/** What LDM's YAML and main.py say beside the model: several files, kept series of checkpoints, a test pass, saving on request, noised conditions. */
+/** Options of LDM's YAML and main.py apart from the model: several files, kept series of checkpoints, a test pass, saving on request, noised conditions. */
 
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync } from 'node:fs';
@@ -17,7 +17,7 @@ import { autoencoderYaml, eventsOf, trainingRuns } from './training-runs.ts';
 const runs = await trainingRuns();
 const { folder, options, pictures } = runs;
 
-test('later documents go before earlier ones, key by key; lists are replaced', () => {
+test('later documents override earlier ones key by key; lists are replaced', () => {
   const merged = mergedDocuments([
     { model: { params: { a: 1, list: [1, 2] } }, data: { x: 1 } },
     { model: { params: { list: [3] } } },

@@ -23,7 +23,7 @@ const evaluations: Readonly<Record<string, (task: Task) => Promise<void>>> = {
 
 export const evalCommand = defineCommand({
   description:
-    "Measures pictures, autoencoders and models. pictures: FID, KID, precision and recall between two folders (and the inception score, with a classifier); reconstruction: PSNR, SSIM and LPIPS of an autoencoder; guidance: FID against CLIP score over guidance scales, as a plot and JSON; bits: bits per dimension of pictures under a model of guided-diffusion; adm: FID, sFID, inception score, precision and recall by guided-diffusion's arithmetic, beside the numbers of a paper.",
+    "Measures pictures, autoencoders and models. pictures: FID, KID, precision and recall between two folders (and the inception score, with a classifier); reconstruction: PSNR, SSIM and LPIPS of an autoencoder; guidance: FID against CLIP score over guidance scales, as a plot and JSON; bits: bits per dimension of pictures under a model of guided-diffusion; adm: FID, sFID, inception score, precision and recall with guided-diffusion's arithmetic, compared with the numbers of a paper.",
   words: '<pictures|reconstruction|guidance|bits|adm>',
   options: evalOptions,
   examples: [

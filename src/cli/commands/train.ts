@@ -14,7 +14,7 @@ const options = {
   config: list(
     ['--config', '--base', '-b'],
     'FILE',
-    "configuration of model, data and training: YAML in LDM's format (default with --resume: that of the run); of several, later ones go before earlier ones",
+    "configuration of model, data and training: YAML in LDM's format (default with --resume: that of the run); if there are several, later files override earlier ones",
     (given) => given,
   ),
   run: text(

@@ -1,4 +1,4 @@
-/** `sd eval adm`: FID, sFID, inception score, precision and recall by guided-diffusion's arithmetic, beside a paper's numbers. */
+/** `sd eval adm`: FID, sFID, inception score, precision and recall with guided-diffusion's arithmetic, compared with a paper's numbers. */
 
 import { join } from 'node:path';
 import type { AdmNetwork } from '../../evaluation/adm-features.ts';

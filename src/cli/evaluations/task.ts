@@ -42,7 +42,7 @@ export const evalOptions = {
   paper: text(
     ['--paper'],
     'NAME',
-    'adm: numbers to put beside, such as imagenet256-guided, lsun-bedroom or ldm-celeba256',
+    'adm: paper whose numbers to compare with, such as imagenet256-guided, lsun-bedroom or ldm-celeba256',
   ),
   count: integer(
     ['--count', '-n'],

@@ -102,7 +102,7 @@ const schemas = {
 
 export type AdapterConfig = z.output<(typeof schemas)[keyof typeof schemas]>;
 
-/** The two that train a network beside the model. */
+/** The two that train a network of their own and leave the model as it is. */
 export type ControlTrainingConfig = Extract<AdapterConfig, { readonly kind: 'ControlNet' | 'T2IAdapter' }>;
 
 export type AdapterKind = keyof typeof schemas;

@@ -130,7 +130,7 @@ export const pixelObjective = ({ target, flags, noised, classKey }: PixelSetting
   classKey,
 });
 
-/** The pictures of items and what the network takes beside them. Throws `invalid-argument` for cached latents and for items without a class. */
+/** The pictures of items and the other inputs of the network. Throws `invalid-argument` for cached latents and for items without a class. */
 export function pixelInputs(
   objective: PixelObjective,
   items: readonly TrainingItem[],

@@ -86,7 +86,7 @@ const languages = comfyRoute(
   {
     method: 'GET',
     path: '/api/etn/languages',
-    summary: 'Languages that prompts may be written in besides English: none',
+    summary: 'Languages from which prompts are translated: none',
     response: z.array(z.unknown()),
     handle: async () => json([]),
   },
@@ -98,7 +98,7 @@ const subscriptions = ['subscribe', 'unsubscribe'].flatMap((word) =>
     {
       method: 'POST',
       path: `/api/etn/workflow/${word}`,
-      summary: 'Nobody shares workflows here: the client is told so by silence',
+      summary: 'Accepted without effect: this server shares no workflows between clients',
       body: z.object({ client_id: z.string() }),
       handle: async () => json({ status: 'success' }),
     },
