@@ -62,6 +62,8 @@ async function img2dataset(folder: string): Promise<string> {
   ];
   writeFileSync(join(data, '00000.tar'), tarOf(files.slice(0, 5).flat()));
   writeFileSync(join(data, '00001.tar'), tarOf(files.slice(5).flat()));
+  writeFileSync(join(data, '00000.parquet'), 'the table of the shard');
+  writeFileSync(join(data, '00000_stats.json'), '{}');
   return data;
 }
 
@@ -103,16 +105,39 @@ test('filter keeps what passes, with captions and metadata, and counts the reaso
   assert.match(again.out, /1 shard\n/);
   const other = await sd(['data', 'filter', data, '-o', out, '--min-size', '8']);
   assert.match(other.err, /holds shards of other settings \(filter\)/);
+  const unknown = ['-o', join(folder, 'unknown'), '--language', 'en,fr', '--keep-unknown', '--json'];
+  const { counts } = JSON.parse((await sd(['data', 'filter', data, ...unknown])).out);
+  assert.deepEqual(counts, { read: 8, kept: 6, language: 1, picture: 1 });
   const taken = await sd(['data', 'filter', data, '-o', data]);
   assert.match(taken.err, /is not empty/);
 });
 
-test('samples with unknown fields stay where they are asked to', async (context) => {
+test("img2dataset's folders of files are read with captions and metadata", async (context) => {
   const folder = temporaryFolder(context);
-  const data = await img2dataset(folder);
-  const words = ['data', 'filter', data, '-o', join(folder, 'out'), '--language', 'en,fr', '--keep-unknown', '--json'];
-  const { counts } = JSON.parse((await sd(words)).out);
-  assert.deepEqual(counts, { read: 8, kept: 6, language: 1, picture: 1 });
+  mkdirSync(join(folder, '00000'));
+  writeFileSync(join(folder, '00000.parquet'), 'the table of the folder');
+  const files = [
+    ['000000000.jpg', await png(blocks(1))],
+    ['000000000.txt', 'a red house'],
+    ['000000000.json', JSON.stringify({ key: '000000000', LANGUAGE: 'en', pwatermark: 0.25 })],
+    ['000000001.jpg', await png(blocks(2))],
+    ['000000001.json', JSON.stringify({ caption: 'a blue house', LANGUAGE: 'en' })],
+    ['000000002.jpg', await png(blocks(3))],
+    ['000000002.json', '[1]'],
+  ] as const;
+  for (const [name, content] of files) writeFileSync(join(folder, '00000', name), content);
+  const out = join(folder, 'out');
+  const run = await sd(['data', 'filter', folder, '-o', out, '--language', 'en']);
+  assert.equal(run.code, 0, run.err);
+  assert.match(run.err, /000000002\.json is not a JSON object/);
+  const kept = await samplesOf(join(out, '00000.tar'));
+  assert.deepEqual(
+    kept.map(({ captions, metadata }) => [captions, metadata.pwatermark]),
+    [
+      [['a red house'], 0.25],
+      [['a blue house'], undefined],
+    ],
+  );
 });
 
 async function writeWeights(path: string, source: WeightSource): Promise<void> {

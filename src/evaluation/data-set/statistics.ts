@@ -45,17 +45,21 @@ class Distribution {
     }));
   }
 
-  /** `median` is the lower end of its step. */
+  /** `median` as if the values of a step were spread evenly over it. */
   summary() {
     let before = 0;
-    const half = this.points().find(({ y }) => {
+    let median = this.#least;
+    for (const { x, y } of this.points()) {
+      if (before + y >= this.#count / 2) {
+        median = x + (this.#step * (this.#count / 2 - before)) / y;
+        break;
+      }
       before += y;
-      return 2 * before >= this.#count;
-    });
+    }
     return {
       count: this.#count,
       minimum: this.#least,
-      median: half?.x,
+      median: Math.min(Math.max(median, this.#least), this.#most),
       mean: this.#sum / this.#count,
       maximum: this.#most,
       step: this.#step,

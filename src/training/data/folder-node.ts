@@ -44,6 +44,9 @@ const otherTable = /(?:^|\/)metadata\.(?:csv|parquet|json)$/i;
 /** Made by systems and programs, not by people: as Hugging Face's folder loader, hidden names and the folders of archives and NAS devices. */
 const hidden = (name: string): boolean => name.startsWith('.') || name === '__MACOSX' || name === '@eaDir';
 
+/** The most bytes of a picture's metadata. */
+const recordBytes = 2 ** 20;
+
 /** The most of a picture's file that is read. */
 const largestPicture = 2 ** 28;
 
@@ -71,6 +74,7 @@ export async function imageFolder(path: string, options: FolderOptions): Promise
   const there = new Set(files);
   const maps = mapFolder === undefined ? undefined : await mapsIn(mapFolder, problems);
   const captions = new Map(files.filter((name) => captionFile.test(name)).map((name) => [captionKey(name), name]));
+  const records = new Set(files.filter((name) => name.endsWith('.json')));
   return {
     label: path,
     count: entries.length,
@@ -102,11 +106,14 @@ export async function imageFolder(path: string, options: FolderOptions): Promise
         return { name, image: image.bytes, ...split, metadata: { ...metadata, ...split.metadata }, ...other, ...own };
       }
       const beside = captions.get(captionKey(name, '.txt')) ?? captions.get(captionKey(name, '.caption'));
+      const record = captionKey(name, '.json');
+      const fields = records.has(record) ? await recordOf(root, record, problems) : {};
+      const own = beside === undefined ? splitCaptions(fields, captionField) : undefined;
       return {
         name,
         image: image.bytes,
-        captions: beside === undefined ? [] : await captionOf(root, beside, problems),
-        metadata,
+        captions: beside === undefined ? (own?.captions ?? []) : await captionOf(root, beside, problems),
+        metadata: { ...metadata, ...(own?.metadata ?? fields) },
         ...other,
       };
     },
@@ -193,6 +200,16 @@ async function captionOf(root: string, name: string, problems: Problems): Promis
   if (text !== undefined) return [text.trim()];
   problems.report('corrupt-caption', name, `The caption ${name} is not used: it is not UTF-8. Save it as UTF-8.`);
   return [];
+}
+
+/** The metadata of a picture in `NAME.json`, as img2dataset writes them; none, and reported, where they cannot be read. */
+async function recordOf(root: string, name: string, problems: Problems): Promise<SampleMetadata> {
+  const { bytes, isCut } = await readOrdinary(join(root, name), recordBytes);
+  const text = isCut ? undefined : decodeText(bytes);
+  const value = isCut ? `has more than ${recordBytes} bytes` : text === undefined ? 'is not UTF-8' : parseObject(text);
+  if (typeof value !== 'string') return value;
+  problems.report('corrupt-metadata', name, `${name} ${value}; its picture is used without it.`);
+  return {};
 }
 
 /** Ordinary files below a folder. */

@@ -42,6 +42,12 @@ async function openAll(paths: readonly string[]): Promise<ByteSource[]> {
   }
 }
 
+/** img2dataset's table of a shard or of a folder of pictures, which lies next to it and has no pictures itself. */
+function isTableOf(name: string, inFolder: readonly string[]): boolean {
+  const stem = name.slice(0, -'.parquet'.length);
+  return /^\d+$/.test(stem) && (inFolder.includes(`${stem}.tar`) || inFolder.includes(stem));
+}
+
 const mapsAreOfFolders = (path: string): StableDiffusionError =>
   new StableDiffusionError(
     'config-invalid',
@@ -68,7 +74,7 @@ export async function openData(path: string, options: OpenDataOptions): Promise<
   });
   const inFolder = status.isDirectory() ? (await readdir(path)).sort() : [];
   const parquet = status.isDirectory()
-    ? inFolder.filter((name) => name.endsWith('.parquet')).map((name) => join(path, name))
+    ? inFolder.filter((name) => name.endsWith('.parquet') && !isTableOf(name, inFolder)).map((name) => join(path, name))
     : paths.filter((name) => name.endsWith('.parquet'));
   const isShards =
     paths.every((name) => /\.(?:tar|tar\.gz|tgz)$/i.test(name)) ||
