@@ -7,6 +7,7 @@
 import { StableDiffusionError } from '../errors.ts';
 import { PythonRandom } from '../random/python-random.ts';
 import type { Seed } from '../random/seed.ts';
+import { stripEnd } from './strip.ts';
 
 /** Lines of the files that a pattern such as `animals/*` names, in order; empty for none. */
 export type Wildcards = (pattern: string) => readonly string[];
@@ -46,7 +47,7 @@ function withoutComments(text: string): string {
     if (text[i] === '#' || two === '//') {
       const end = text.indexOf('\n', i);
       i = end < 0 ? text.length : end;
-      out = out.replace(/[ \t]+$/, '');
+      out = stripEnd(out, ' \t');
     } else if (two === '/*' && text.indexOf('*/', i + 2) >= 0) i = text.indexOf('*/', i + 2) + 2;
     else out += text[i++];
   }
@@ -149,7 +150,7 @@ class Parser {
     do {
       if (options.length >= mostOptions) refuse(`A choice has at most ${mostOptions} options.`);
       this.#match(/\s+/y);
-      const weight = this.#match(/(\d+\.?\d*|\.\d+)::/y);
+      const weight = this.#match(/(\d+(?:\.\d*)?|\.\d+)::/y);
       options.push({ weight: weight ? Number(weight[1]) : 1, value: this.prompt(depth + 1, '|}') });
     } while (this.#match(/\|/y));
     if (!this.#match(/\}/y)) this.#fail('the } of a choice is missing');

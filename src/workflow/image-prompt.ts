@@ -53,7 +53,7 @@ const parts: readonly LayerPart[] = ['input', 'middle', 'output'];
 
 /** The adapter's keys and values, the values of each layer times its factor. Layers are counted in the UNet's order, the middle between the halves. */
 function layered(source: WeightSource, factor: LayerFactor): WeightSource {
-  const blockOf = (name: string): string => name.replace(/\.transformer_blocks\..*$/, '');
+  const blockOf = (name: string): string => name.split('.transformer_blocks.')[0] ?? name;
   const partOf = (block: string): LayerPart => (/^(input|middle|output)/.exec(block)?.[1] ?? 'input') as LayerPart;
   const rank = (block: string): number => parts.indexOf(partOf(block)) * 1000 + Number(/\.(\d+)/.exec(block)?.[1]);
   const blocks = [...new Set([...source.entries.keys()].map(blockOf))].sort((a, b) => rank(a) - rank(b));

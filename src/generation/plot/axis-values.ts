@@ -37,8 +37,8 @@ export function csvCells(text: string): string[] {
   return cells;
 }
 
-const whole = '([+-]?\\s*\\d+)';
-const real = '([+-]?\\s*\\d+(?:\\.\\d*)?)';
+const whole = '((?:[+-]\\s*)?\\d+)';
+const real = '((?:[+-]\\s*)?\\d+(?:\\.\\d*)?)';
 const stepOf = { whole: '([+-]\\d+)', real: '([+-]\\d+(?:\\.\\d*)?)' } as const;
 const patterns = (kind: 'whole' | 'real') => {
   const number = kind === 'whole' ? whole : real;
