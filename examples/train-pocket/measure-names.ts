@@ -4,7 +4,7 @@
  *
  *     node --import ./tools/typescript.mjs examples/train-pocket/measure-names.ts MODEL DATA [COUNT [GRID.png]]
  *
- * DATA is a folder of prepare-data.ts with metadata.jsonl. Prints one line of JSON. GRID gets the first 64 pictures, eight in a row.
+ * DATA is a folder of prepare-data.ts with metadata.jsonl. Prints one line of JSON. GRID gets 64 of the pictures, eight in a row.
  */
 
 import { readFile, writeFile } from 'node:fs/promises';
@@ -66,7 +66,7 @@ for (const [done, index] of chosen.entries()) {
     if (event.kind !== 'result') continue;
     const picture = event.images[0]?.image;
     if (!picture) throw new Error(`no picture of ${name}`);
-    if (pictures.length < 64 && done % Math.ceil(count / 64) === 0) pictures.push(picture);
+    if (Math.floor((done * 64) / count) >= pictures.length) pictures.push(picture);
     const drawn = colours(picture);
     const own = distance(drawn, (known[index] as (typeof known)[number]).colours);
     const nearer = known.filter((other) => distance(drawn, other.colours) < own).length;
