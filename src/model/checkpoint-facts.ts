@@ -6,6 +6,7 @@ import { denoiserUnit } from '../config/network-config.ts';
 import type { RecommendedSettings } from '../config/recommended-settings.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import { downsamplingOf } from './autoencoder.ts';
+import { familyName, type ModelTask, modelTasks } from './model-tasks.ts';
 import { nativeLatentSize } from './native-size.ts';
 
 export interface CheckpointFacts {
@@ -14,6 +15,10 @@ export interface CheckpointFacts {
   /** Sides must be multiples of this. */
   readonly unit: number;
   readonly hasSafetyChecker: boolean;
+  /** `Stable Diffusion 2`, `SDXL`, … */
+  readonly family: string;
+  /** What it can make. */
+  readonly tasks: readonly ModelTask[];
   /** Takes prompts in A1111's syntax. */
   readonly readsPromptSyntax: boolean;
   /** The model's own defaults of a request. */
@@ -37,6 +42,8 @@ export async function checkpointFacts({
     nativeSize: nativeLatentSize(config) * downsampling,
     unit: downsampling * denoiserUnit(config.unet_config),
     hasSafetyChecker: safety_config !== undefined,
+    family: familyName(config),
+    tasks: modelTasks(config),
     readsPromptSyntax: syntaxEncoding(conditioner) !== undefined,
     recommended: recommendation?.settings ?? {},
   };

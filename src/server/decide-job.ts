@@ -226,6 +226,15 @@ function noiseSettingsOf({ context: { limits }, draft, checks }: Decision): JobR
   return Object.values(settings).some((value) => value !== undefined) ? definedFields(settings) : undefined;
 }
 
+/** Throws `invalid-argument` at the model for a task that it does not take: text to image of an upscaler or a refiner. */
+function checkTask({ draft: { task }, checks, facts }: Decision, name: string): void {
+  if (facts.tasks.includes(task)) return;
+  throw invalidField(
+    checks.at('model'),
+    `${name} (${facts.family}) does not take ${task}; it takes ${facts.tasks.join(' and ')}.`,
+  );
+}
+
 /** Decides a job. Throws `invalid-argument` and others at a field. */
 export async function decideJob(
   context: ServerContext,
@@ -244,6 +253,7 @@ export async function decideJob(
   const draft = { ...defaults, ...definedFields(given) };
   const promptSyntax = syntaxOf(draft, facts, source, checks);
   const decision: Decision = { context, draft, checks, facts, promptSyntax };
+  checkTask(decision, entry.name);
   checkPrompts(decision);
   const batchSize = checks.whole('batchSize', draft.batchSize, 1, limits.pictures);
   const count = batchSize * checks.whole('iterations', draft.iterations, 1, limits.pictures);

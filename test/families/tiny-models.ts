@@ -30,7 +30,7 @@ export function under(tensors: ReadonlyMap<string, Tensor>, prefix: string): Rea
 }
 
 /** A refiner's file: the second encoder of SDXL as its first. */
-function refinerTensors(folder: string): ReadonlyMap<string, Tensor> {
+export function refinerTensors(folder: string): ReadonlyMap<string, Tensor> {
   const base = readTensors(join(folder, 'models/sdxl/sdxl.safetensors'));
   const rest = [...base].flatMap(([name, value]) =>
     name.startsWith('conditioner.embedders.1.')

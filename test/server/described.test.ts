@@ -24,6 +24,8 @@ test('a model is described without being loaded, as the loaded one describes its
     nativeSize: model.nativeSize,
     unit: model.unit,
     hasSafetyChecker: model.networkConfig('safety') !== undefined,
+    family: 'Stable Diffusion 1',
+    tasks: ['txt2img', 'img2img', 'inpaint'],
     readsPromptSyntax: model.clipTokenizer !== undefined,
     recommended: model.checkpoint.recommendation?.settings,
   });

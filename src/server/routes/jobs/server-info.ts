@@ -2,6 +2,7 @@
 
 import * as z from 'zod';
 import { a1111Samplers } from '../../../diffusion/sampler-names.ts';
+import { tasks } from '../../../generation/request.ts';
 import { defineRoute, json } from '../../http/route.ts';
 
 export const serverInfo = defineRoute({
@@ -17,6 +18,8 @@ export const serverInfo = defineRoute({
         sha256: z.string().nullable(),
         size: z.int(),
         unit: z.int(),
+        family: z.string(),
+        tasks: z.array(z.enum(tasks)),
         readsPromptSyntax: z.boolean(),
         recommended: z.record(z.string(), z.unknown()),
         isDefault: z.boolean(),
@@ -37,8 +40,10 @@ export const serverInfo = defineRoute({
     const described = await Promise.all(
       catalog.list().map(async ({ name, sha256 }) => {
         try {
-          const { nativeSize, unit, readsPromptSyntax, recommended } = await models.facts(name);
-          return [{ name, sha256, size: nativeSize, unit, readsPromptSyntax, recommended, isDefault: name === first }];
+          const { nativeSize, ...facts } = await models.facts(name);
+          const { unit, family, readsPromptSyntax, recommended } = facts;
+          const own = { family, tasks: [...facts.tasks], readsPromptSyntax, recommended };
+          return [{ name, sha256, size: nativeSize, unit, ...own, isDefault: name === first }];
         } catch (error) {
           log.warn({ model: name, err: error }, 'a model in the folder cannot be used');
           return [];

@@ -1,10 +1,24 @@
 /** GET /v1/models and /v1/models/:model */
 
 import * as z from 'zod';
+import type { ServerContext } from '../../context.ts';
+import { describedFields, describedModel } from '../../models/described-models.ts';
 import { defineRoute, json } from '../../http/route.ts';
 
-const model = z.object({ id: z.string(), object: z.literal('model'), created: z.int(), owned_by: z.string() });
-const asModel = ({ name }: { readonly name: string }) => ({ id: name, object: 'model', created: 0, owned_by: 'local' });
+const model = z.object({
+  id: z.string(),
+  object: z.literal('model'),
+  created: z.int(),
+  owned_by: z.string(),
+  ...describedFields,
+});
+const asModel = async (context: ServerContext, { name }: { readonly name: string }) => ({
+  id: name,
+  object: 'model' as const,
+  created: 0,
+  owned_by: 'local',
+  ...(await describedModel(context, name)),
+});
 
 export const listModels = defineRoute({
   method: 'GET',
@@ -12,7 +26,8 @@ export const listModels = defineRoute({
   summary: 'The models',
   flavour: 'openai',
   response: z.object({ object: z.literal('list'), data: z.array(model) }),
-  handle: async ({ catalog }) => json({ object: 'list', data: catalog.list().map(asModel) }),
+  handle: async (context) =>
+    json({ object: 'list', data: await Promise.all(context.catalog.list().map((one) => asModel(context, one))) }),
 });
 
 export const getModel = defineRoute({
@@ -22,5 +37,5 @@ export const getModel = defineRoute({
   flavour: 'openai',
   params: z.object({ model: z.string().min(1) }),
   response: model,
-  handle: async ({ catalog }, { params }) => json(asModel(catalog.find(params.model))),
+  handle: async (context, { params }) => json(await asModel(context, context.catalog.find(params.model))),
 });

@@ -1,0 +1,23 @@
+/** What lists of models say of each: its family, what it can make, and its native size. A file that cannot be used has none of them. */
+
+import * as z from 'zod';
+import { tasks } from '../../generation/request.ts';
+import type { ServerContext } from '../context.ts';
+
+/** Fields of a row. */
+export const describedFields = {
+  family: z.string().nullable(),
+  tasks: z.array(z.enum(tasks)),
+  native_size: z.int().nullable(),
+};
+
+/** The fields for a model; headers are read the first time. */
+export async function describedModel({ models }: Pick<ServerContext, 'models'>, name: string) {
+  try {
+    const facts = await models.facts(name);
+    return { family: facts.family, tasks: [...facts.tasks], native_size: facts.nativeSize };
+  } catch {
+    // The error is told to who uses the model.
+    return { family: null, tasks: [], native_size: null };
+  }
+}
