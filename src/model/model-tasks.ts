@@ -3,9 +3,10 @@
 import { type CheckpointKind, checkpointKind } from '../checkpoints/assembled-config.ts';
 import { modelFamily } from '../checkpoints/model-families.ts';
 import type { LatentDiffusionConfig } from '../config/latent-diffusion-config.ts';
-import { type GenerationRequest, tasks } from '../generation/request.ts';
 
-export type ModelTask = GenerationRequest['task'];
+const everyTask = ['txt2img', 'img2img', 'inpaint'] as const;
+
+export type ModelTask = (typeof everyTask)[number];
 
 type Config = Pick<LatentDiffusionConfig, 'cond_stage_config' | 'unet_config'>;
 
@@ -44,5 +45,5 @@ const limited: { readonly [K in CheckpointKind]?: readonly ModelTask[] } = {
 
 /** The tasks that a model takes. */
 export function modelTasks(config: LatentDiffusionConfig): readonly ModelTask[] {
-  return limited[checkpointKind(config)] ?? (isRefiner(config) ? ['img2img', 'inpaint'] : tasks);
+  return limited[checkpointKind(config)] ?? (isRefiner(config) ? ['img2img', 'inpaint'] : everyTask);
 }
