@@ -227,7 +227,7 @@ test('two models with files of one name are told apart by their folders', async 
 test('what is missing or unknown is named, with exit code 2', async () => {
   for (const [words, message] of [
     [['eval'], /<pictures\|reconstruction\|guidance\|bits\|adm> is required/],
-    [['eval', 'beauty'], /Unknown evaluation "beauty"\. Choose pictures, reconstruction, guidance or bits\./],
+    [['eval', 'beauty'], /Unknown evaluation "beauty"\. Choose pictures, reconstruction, guidance, bits or adm\./],
     [['eval', 'pictures', '--real', '.'], /--made is required/],
     [['eval', 'guidance', '--scales', 'many'], /--scales/],
   ] as const) {

@@ -19,7 +19,7 @@ test('lines that cannot work', async () => {
     ['train', '--config', config, '--steps', '0'],
   ])
     assert.equal((await sd(words)).code, 2, words.join(' '));
-  assert.match((await sd(['train', 'elephant'])).err, /lora, dreambooth, textual-inversion/);
+  assert.match((await sd(['train', 'elephant'])).err, /lora, dreambooth, .*textual-inversion/);
   assert.equal((await sd(['train', '--config', '/nowhere.yaml'])).code, 1);
   assert.match((await sd(['train', '--config', config, 'training.sead=1'])).err, /sead.*\[config-invalid\]/);
 });
