@@ -14,6 +14,7 @@ import { type ControlledDraft, type ControlPlace, decideControls } from './decid
 import { checkBlocks, type LoraUse, parseExtraNetworks } from './extra-networks.ts';
 import { outpaintParts } from './decide-outpaint.ts';
 import { enlargedSide, type HiresDraft, hiresSize } from './hires.ts';
+import { checkTask } from './check-task.ts';
 import { atField, invalidField } from './http/problem.ts';
 import { type JobRequest, jobRequestSchema, type NewJob, takenFields } from './job.ts';
 import { definedFields } from '../config/defined-fields.ts';
@@ -226,15 +227,6 @@ function noiseSettingsOf({ context: { limits }, draft, checks }: Decision): JobR
   return Object.values(settings).some((value) => value !== undefined) ? definedFields(settings) : undefined;
 }
 
-/** Throws `invalid-argument` at the model for a task that it does not take: text to image of an upscaler or a refiner. */
-function checkTask({ draft: { task }, checks, facts }: Decision, name: string): void {
-  if (facts.tasks.includes(task)) return;
-  throw invalidField(
-    checks.at('model'),
-    `${name} (${facts.family}) does not take ${task}; it takes ${facts.tasks.join(' and ')}.`,
-  );
-}
-
 /** Decides a job. Throws `invalid-argument` and others at a field. */
 export async function decideJob(
   context: ServerContext,
@@ -253,7 +245,7 @@ export async function decideJob(
   const draft = { ...defaults, ...definedFields(given) };
   const promptSyntax = syntaxOf(draft, facts, source, checks);
   const decision: Decision = { context, draft, checks, facts, promptSyntax };
-  checkTask(decision, entry.name);
+  checkTask(draft.task, facts, entry.name, checks.at('model'));
   checkPrompts(decision);
   const batchSize = checks.whole('batchSize', draft.batchSize, 1, limits.pictures);
   const count = batchSize * checks.whole('iterations', draft.iterations, 1, limits.pictures);

@@ -10,9 +10,6 @@ import { StableDiffusionError } from '../../errors.ts';
 const bands = 4;
 const bandSize = 2 ** 16;
 
-/** The greatest distance that is searched. */
-export const greatestDistance = 11;
-
 /** All numbers of 16 bits with at most so many of them set. */
 function masks(most: number): number[] {
   const found = [0];
