@@ -14,6 +14,8 @@ import { localRanks } from './local-ranks.ts';
 
 const runs = await trainingRuns();
 const steps = 3;
+/** The trainers that share most of their code with others run with SD_LONG=1. */
+const long = process.env['SD_LONG'] === '1' ? false : 'SD_LONG=1 runs it';
 const wholeBatch = 4;
 
 /** Trains on so many ranks and gives the metrics of training by step. */
@@ -101,7 +103,7 @@ const adversarial = autoencoderYaml(runs.pictures).replace(
 test('an autoencoder with a discriminator, whose batch norm is synchronised', () =>
   sameOnTwo(adversarial, 'adversarial', { onRanks: ['training.sync_batch_norm=true'], tolerance: 1e-4 }));
 
-test('without that each rank has the statistics of its own pictures', async () => {
+test('without that each rank has the statistics of its own pictures', { skip: long }, async () => {
   const want = await metricsOn(1, adversarial, 'statistics of all', []);
   const got = await metricsOn(2, adversarial, 'statistics of each', []);
   const name = 'train/logits_fake';
@@ -127,14 +129,15 @@ data: { params: { batch_size: 2, train: { params: { data_root: ${named} } } } }
 training: { sample_count: 1 }
 `;
 
-test('a model of pixels', () =>
+test('a model of pixels', { skip: long }, () =>
   sameOnTwo(
     pixels(
       'image_train',
       'class_cond: true, num_classes: 3, num_channels: 32, num_res_blocks: 1, channel_mult: "1,1", attention_resolutions: "8", learn_sigma: true, schedule_sampler: loss-second-moment',
     ),
     'pixels',
-  ));
+  ),
+);
 
 test('a classifier of noisy pictures', () =>
   sameOnTwo(
@@ -155,7 +158,7 @@ const adapted = [
 
 test('a LoRA', { skip: skipUnless(checkpoint) }, () => sameOnTwo(recipe('lora'), 'lora', { words: adapted }));
 
-test('DreamBooth with pictures of the class', { skip: skipUnless(checkpoint) }, () =>
+test('DreamBooth with pictures of the class', { skip: long || skipUnless(checkpoint) }, () =>
   sameOnTwo(recipe('dreambooth'), 'dreambooth', {
     words: [
       ...adapted,
@@ -165,7 +168,7 @@ test('DreamBooth with pictures of the class', { skip: skipUnless(checkpoint) }, 
   }),
 );
 
-test('textual inversion', { skip: skipUnless(checkpoint) }, () =>
+test('textual inversion', { skip: long || skipUnless(checkpoint) }, () =>
   sameOnTwo(recipe('textual-inversion'), 'inversion', {
     words: [...adapted, 'model.params.token=<thing>', 'model.params.initializer=cat', 'model.params.vectors=2'],
   }),
