@@ -39,14 +39,18 @@ async function make(prompt: string): Promise<Made> {
   };
 }
 
+function greatestDifference(a: Uint8Array, b: Uint8Array): number {
+  assert.equal(a.length, b.length);
+  return a.reduce((most, value, i) => Math.max(most, Math.abs(value - (b[i] ?? 0))), 0);
+}
+
 test('a LoRA that is named twice is applied twice, with the last strengths', async () => {
   const { pixels: once } = await make('face<lora:file:1>');
-  assert.deepEqual((await make('face<lora:file:0.5><lora:file:0.5>')).pixels, once);
-  assert.deepEqual(
-    (await make('face<lora:file:0.9> <lora:file:0.5>')).pixels,
-    (await make('face<lora:file:1> ')).pixels,
-  );
-  assert.notDeepEqual((await make('face')).pixels, once);
+  // Two halves are added in another order than one whole: a value may round to the next level.
+  assert.ok(greatestDifference((await make('face<lora:file:0.5><lora:file:0.5>')).pixels, once) <= 1);
+  const twice = (await make('face<lora:file:0.9> <lora:file:0.5>')).pixels;
+  assert.ok(greatestDifference(twice, (await make('face<lora:file:1> ')).pixels) <= 1);
+  assert.ok(greatestDifference((await make('face')).pixels, once) > 1);
 });
 
 test('by the name it was trained under, and with digits of other scripts', async () => {

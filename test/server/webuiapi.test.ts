@@ -11,6 +11,9 @@ const skip =
   spawnSync('python3', ['-c', 'import webuiapi']).status === 0
     ? false
     : 'python3 with webuiapi is not installed (pip install webuiapi)';
+/** Scripts that are chosen by `script_name`, in the order of their names. */
+const forBoth = ['prompt matrix', 'prompts from file or textbox', 'x/y/z plot'];
+const forPictures = [...forBoth, 'loopback', 'outpainting mk2', "poor man's outpainting", 'sd upscale'].sort();
 const builtIn = [
   'comments',
   'extra options',
@@ -81,7 +84,10 @@ for (const key of [undefined, 'a-secret-of-bob']) {
           styles: [],
           hypernetworks: [],
           restorers: [],
-          scripts: { txt2img: builtIn.filter((name) => name !== 'soft inpainting'), img2img: builtIn },
+          scripts: {
+            txt2img: [...forBoth, ...builtIn.filter((name) => name !== 'soft inpainting')],
+            img2img: [...forPictures, ...builtIn],
+          },
           flags: true,
           memory: ['cuda', 'ram'],
           refresh: null,
