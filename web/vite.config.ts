@@ -27,7 +27,8 @@ export default defineConfig({
     proxy: { '/api': 'http://127.0.0.1:7860', '/sdapi': 'http://127.0.0.1:7860' },
   },
   preview: { headers: isolation },
-  worker: { format: 'es' },
+  // The worker's parts are the engine's, also those that load later.
+  worker: { format: 'es', rollupOptions: { output: { chunkFileNames: 'assets/worker-[name]-[hash].js' } } },
   build: {
     target: 'es2022',
     rolldownOptions: {
