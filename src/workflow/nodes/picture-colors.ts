@@ -8,6 +8,7 @@ import { morphed } from '../morphology.ts';
 import { channelsFirst, channelsLast } from '../pictures.ts';
 import { composed } from '../porter-duff.ts';
 import { upscaleImage } from '../upscale.ts';
+import { bytesOfValue } from '../values.ts';
 
 const morphologyNode = defineNode({
   name: 'Morphology',
@@ -41,6 +42,7 @@ const imageRGBToYUVNode = defineNode({
     { type: 'IMAGE', name: 'V' },
   ],
   flags: plainFlags,
+  makes: ({ image }) => 3 * bytesOfValue(image),
   run: ({ image }) => lumaChroma(image).map((plane) => spread(plane, image.shape[3] ?? 3)),
 });
 

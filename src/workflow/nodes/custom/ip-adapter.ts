@@ -5,6 +5,7 @@ import type { WorkflowFiles } from '../../context.ts';
 import { defineNode, type NodeType } from '../../definition.ts';
 import { type Float32, mapped, part } from '../../grids.ts';
 import { imageEncoderOf, type ImageEncoderValue } from '../../image-encoder.ts';
+import { floatBytes } from '../../memory-budget.ts';
 import { weightTypes } from '../../image-prompt-layers.ts';
 import {
   combinedPictures,
@@ -236,6 +237,7 @@ const prepImageForClipVisionNode = defineNode({
     sharpening: ['FLOAT', { default: 0, min: 0, max: 1, step: 0.05 }],
   },
   outputs: ['IMAGE'],
+  makes: ({ image }) => floatBytes(image.shape[0] ?? 1, side, side, 3),
   run({ image, interpolation, crop_position: place, sharpening }) {
     if (interpolation !== 'LANCZOS')
       refuseSetting('PrepImageForClipVision', 'interpolation', interpolation, ['LANCZOS']);
